@@ -1,0 +1,137 @@
+"""The command line: each command parses, calls one function and prints; the only place that prints or exits."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from garmentcut import __version__
+
+app = typer.Typer(
+    name="garmentcut",
+    help="Cut garments out of studio photos of dressed mannequins.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+OK, SOME_FAILED, MISUSE, INTERRUPTED = 0, 1, 2, 130
+
+
+def main() -> None:
+    """Entry point of the `garmentcut` command."""
+    app()
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+) -> None:
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit(OK)
+    if context.invoked_subcommand is None:
+        raise typer.Exit(MISUSE)
+
+
+@app.command()
+def cut(
+    photos: Annotated[list[Path], typer.Argument(help="Photos, or folders of photos (searched with all below).")],
+    out: Annotated[Path, typer.Option(help="Folder for the cutouts; the photos' tree is mirrored in it.")],
+    format: Annotated[
+        list[str] | None, typer.Option(help="png (default), mask, webp or tiff; may be given several times.")
+    ] = None,
+    background: Annotated[
+        str | None, typer.Option(help="Lay the garment on this colour, for example '#ffffff'.")
+    ] = None,
+    trim: Annotated[bool | None, typer.Option("--trim", help="Crop to the garment.")] = None,
+    margin: Annotated[int | None, typer.Option(help="Pixels kept around the garment; with --trim.")] = None,
+    hidden: Annotated[
+        str | None,
+        typer.Option(help="Hidden pixels: clear, keep (the photo, untouched), or auto (keep for tiff, else clear)."),
+    ] = None,
+    model: Annotated[Path | None, typer.Option(help="Model file; without it, the embedded one.")] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML file with any of the settings in docs/cli.md.")] = None,
+    set: Annotated[list[str] | None, typer.Option(help="One setting, for example runtime.threads=2.")] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace files that garmentcut did not write.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> None:
+    """Cut the garment out of each photo.
+
+    Photos done before with the same model and options are skipped, so a run that was stopped is started again with the
+    same command. OUT/results.jsonl has a row for each photo. Exit code 0: all fine, 1: some photos failed, 2: misuse.
+
+    Example: garmentcut cut photos/ --out cutouts/
+    """
+    options = {
+        "output.formats": tuple(format) if format else None,
+        "output.background": background,
+        "output.trim": trim,
+        "output.margin_px": margin,
+        "output.hidden": hidden,
+    }
+    _cut(photos, out, model=model, settings=(config, set or [], options), overwrite=overwrite, as_json=as_json)
+
+
+def _cut(photos: list[Path], out: Path, *, model: Path | None, settings: Any, overwrite: bool, as_json: bool) -> None:
+    # Imported here: `--help` must not wait for a network runtime.
+    from garmentcut.config import ConfigError, load_config, parse_override
+    from garmentcut.model.card import ModelError
+    from garmentcut.prediction.cutter import Cutter
+    from garmentcut.prediction.folder import FolderCutter
+    from garmentcut.prediction.report import Summary, progress_of
+    from garmentcut.prediction.sources import SourceError
+    from garmentcut.prediction.steps import FolderError
+
+    config_path, overrides, options = settings
+    try:
+        given = {key: value for key, value in options.items() if value is not None}
+        config = load_config(config_path, {**dict(map(parse_override, overrides)), **given})
+        cutter = Cutter.load(model, config=config.runtime)
+        with FolderCutter(cutter, out, config=config, overwrite=overwrite) as folder:
+            plan = folder.plan(photos)
+            summary = Summary(out, folder.journal.path, num_skipped=len(plan.done))
+            with progress_of(len(plan.todo)) as advance:
+                for row in folder.cut(plan):
+                    summary.add(row)
+                    advance(row)
+    except (ConfigError, ModelError, SourceError) as error:
+        _fail(str(error), MISUSE)
+    except FolderError as error:
+        _fail(str(error), SOME_FAILED)
+    except KeyboardInterrupt:
+        _fail("stopped; run the same command again to go on", INTERRUPTED)
+    typer.echo(json.dumps(summary.as_dict()) if as_json else summary.as_text())
+    raise typer.Exit(SOME_FAILED if summary.failures else OK)
+
+
+@app.command()
+def card(
+    model: Annotated[Path | None, typer.Argument(help="Model file; without it, the embedded one.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+) -> None:
+    """Show a model's card: what it is, what it learned from, how good it is.
+
+    Example: garmentcut card
+    """
+    from dataclasses import asdict
+
+    from garmentcut.model.card import ModelError, read_model
+    from garmentcut.prediction.cutter import default_model
+
+    try:
+        content = asdict(read_model(model or default_model())[1])
+    except ModelError as error:
+        _fail(str(error), MISUSE)
+    typer.echo(json.dumps(content) if as_json else "\n".join(f"{key}: {value}" for key, value in content.items()))
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    print(f"garmentcut: {message}", file=sys.stderr)
+    raise typer.Exit(code)

@@ -1,0 +1,1 @@
+"""Networks and the card that travels with each."""

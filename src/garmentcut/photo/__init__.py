@@ -1,0 +1,1 @@
+"""Pixels and files: photos in, cutouts out; never torch."""

@@ -1,0 +1,119 @@
+"""Cutout, the currency: a photo, the garment's alpha, and what must survive to the output."""
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from garmentcut.photo.color import color_in_profile
+from garmentcut.photo.edge import clean_edge_color
+from garmentcut.photo.photo import Photo, Pixels
+
+
+@dataclass(frozen=True, eq=False)
+class Cutout:
+    """A garment cut out of a photo.
+
+    Attributes:
+        rgb: `(H, W, 3)` uint8 or uint16, upright, in the colour space of `profile`.
+        alpha: `(H, W)` float32 in [0, 1], the garment's coverage of each pixel.
+        profile: ICC profile of an RGB colour space; None: sRGB.
+        dpi: horizontal and vertical pixels an inch; None: not known.
+        exif: TIFF-structured bytes, orientation 1; None: no EXIF.
+    """
+
+    rgb: Pixels
+    alpha: NDArray[np.float32]
+    profile: bytes | None = None
+    dpi: tuple[float, float] | None = None
+    exif: bytes | None = None
+
+    def __post_init__(self) -> None:
+        """Check shapes and dtypes once, at the edge."""
+        if self.alpha.dtype != np.float32 or self.alpha.shape != self.rgb.shape[:2]:
+            raise ValueError(f"alpha must be float32 {self.rgb.shape[:2]}, not {self.alpha.dtype} {self.alpha.shape}")
+
+    @classmethod
+    def of(cls, photo: Photo, alpha: NDArray[np.float32]) -> "Cutout":
+        """A photo and its alpha; the photo's profile, DPI and EXIF go along."""
+        return cls(photo.rgb, alpha, photo.profile, photo.dpi, photo.exif)
+
+    @property
+    def box_xyxy(self) -> tuple[int, int, int, int] | None:
+        """Left, top, right, bottom of what is not fully transparent, right and bottom exclusive; None: nothing is."""
+        shown = self.alpha > 0
+        rows, columns = np.flatnonzero(shown.any(axis=1)), np.flatnonzero(shown.any(axis=0))
+        if not rows.size:
+            return None
+        return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+    def rounded_alpha(self) -> Pixels:
+        """Alpha as full-range integers of the photo's depth, `(H, W)`."""
+        top = np.iinfo(self.rgb.dtype).max
+        rounded: Pixels = np.rint(self.alpha * np.float32(top)).astype(self.rgb.dtype)
+        return rounded
+
+    def rgba(self) -> Pixels:
+        """`(H, W, 4)` of the photo's depth, straight (not premultiplied) alpha."""
+        return np.dstack([self.rgb, self.rounded_alpha()])
+
+    def cleaned(self) -> "Cutout":
+        """The same with the background's colour taken out of rim pixels and hidden pixels black."""
+        rgb = clean_edge_color(self.rgb, self.alpha)
+        rgb[self.alpha == 0] = 0
+        return replace(self, rgb=rgb)
+
+    def trimmed(self, margin_px: int = 0) -> "Cutout":
+        """Crop to the garment, with a margin; where the margin leaves the photo it is transparent black.
+
+        Raises:
+            ValueError: everything is transparent, or `margin_px` is negative.
+        """
+        if self.box_xyxy is None or margin_px < 0:
+            raise ValueError("nothing to trim to" if margin_px >= 0 else f"margin_px is {margin_px}")
+        height, width = self.alpha.shape
+        left, top, right, bottom = np.add(self.box_xyxy, (-margin_px, -margin_px, margin_px, margin_px))
+        inside = slice(max(top, 0), min(bottom, height)), slice(max(left, 0), min(right, width))
+        pad = (max(-top, 0), max(bottom - height, 0)), (max(-left, 0), max(right - width, 0))
+        return replace(self, rgb=np.pad(self.rgb[inside], (*pad, (0, 0))), alpha=np.pad(self.alpha[inside], pad))
+
+    def over(self, color: str) -> Pixels:
+        """Lay the cutout on a plain background.
+
+        Args:
+            color: `#rrggbb` in sRGB; converted to the photo's profile.
+
+        Returns:
+            `(H, W, 3)` of the photo's depth.
+        """
+        top = np.iinfo(self.rgb.dtype).max
+        background = np.asarray(color_in_profile(color, self.profile), np.float32) * (top / 255)
+        flat = np.where((self.alpha > 0)[..., None], self.rgb, np.rint(background).astype(self.rgb.dtype))
+        rim = (self.alpha > 0) & (self.alpha < 1)
+        share = self.alpha[rim][:, None]
+        flat[rim] = np.rint(share * self.rgb[rim] + (1 - share) * background)
+        return flat
+
+    def save(self, path: str | os.PathLike[str], *, format: str | None = None, **output: Any) -> None:
+        """Write the cutout to a file, whole or not at all.
+
+        Args:
+            path: its suffix gives the format where `format` is None: `.png`, `.webp`, `.tif`.
+            format: `png`, `mask`, `webp` or `tiff`.
+            **output: the other fields of `garmentcut.config.OutputConfig`: `background`, `trim`, `margin_px`, `hidden`.
+
+        Raises:
+            garmentcut.config.ConfigError: an unknown format or field, or fields that contradict each other.
+            OSError: the file cannot be written; nothing is left half written.
+        """
+        from garmentcut.config import load_config
+        from garmentcut.photo.encoding import encode_cutout, format_of_suffix
+        from garmentcut.photo.files import write_atomic
+
+        chosen = format or format_of_suffix(Path(path).suffix)
+        settings = {"output.formats": (chosen,), **{f"output.{key}": value for key, value in output.items()}}
+        config = load_config(overrides=settings)
+        write_atomic(Path(path), encode_cutout(self, config.output.formats[0], config.output))

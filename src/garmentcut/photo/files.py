@@ -1,0 +1,98 @@
+"""Bytes from and to disk: checked before they are read, never half written."""
+
+import os
+import secrets
+import stat
+from pathlib import Path
+
+from garmentcut.config import ReadConfig
+from garmentcut.photo.photo import PhotoError
+
+_STAGED = ".garmentcut-{token}.part"
+
+
+def read_photo_bytes(path: Path, limits: ReadConfig) -> bytes:
+    """Content of a regular file within `limits.max_mb`.
+
+    Raises:
+        PhotoError: missing, unreadable, not a regular file, empty or too large.
+    """
+    # O_NONBLOCK: opening a named pipe must not wait for a writer; the type is checked on the opened file, so it cannot
+    # be exchanged in between.
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        with os.fdopen(os.open(path, flags), "rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise PhotoError("not a regular file")
+            if status.st_size == 0:
+                raise PhotoError("empty file; copy it again")
+            if status.st_size > limits.max_mb * 1_000_000:
+                raise PhotoError(f"{status.st_size / 1e6:.0f} MB: over read.max_mb = {limits.max_mb}")
+            return file.read(limits.max_mb * 1_000_000)
+    except OSError as error:
+        raise PhotoError(error.strerror or str(error)) from error
+
+
+def check_size(width_px: int, height_px: int, limits: ReadConfig) -> None:
+    """Refuse a picture by the size its header declares.
+
+    Raises:
+        PhotoError: a side or the number of pixels is zero or over the limit.
+    """
+    if width_px <= 0 or height_px <= 0:
+        raise PhotoError(f"its header says {width_px}x{height_px} pixels; export it again")
+    if max(width_px, height_px) > limits.max_side_px:
+        raise PhotoError(f"{width_px}x{height_px} pixels: a side is over read.max_side_px = {limits.max_side_px}")
+    if width_px * height_px > limits.max_megapixels * 1e6:
+        raise PhotoError(f"{width_px}x{height_px} pixels: over read.max_megapixels = {limits.max_megapixels:g}")
+
+
+class StagedFile:
+    """A file written whole under a hidden name; `commit` gives it its own, in one step.
+
+    Raises:
+        OSError: the disk is full, the folder cannot be written, and so on; nothing is left behind.
+    """
+
+    def __init__(self, path: Path, data: bytes) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._part = path.with_name(_STAGED.format(token=secrets.token_hex(8)))
+        # Not tempfile: its files are private to the user (mode 0600), a cutout follows the user's umask.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+        try:
+            with os.fdopen(os.open(self._part, flags, 0o666), "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())  # or a power cut could leave an empty file under the final name
+        except BaseException:
+            self.discard()
+            raise
+
+    def commit(self) -> None:
+        """Replace `path` by the staged bytes, atomically."""
+        try:
+            self._part.replace(self.path)
+        except BaseException:
+            self.discard()
+            raise
+
+    def discard(self) -> None:
+        """Remove the staged bytes; `path` stays as it was."""
+        self._part.unlink(missing_ok=True)
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write a file so that nobody ever sees half of it; folders are made as needed.
+
+    Raises:
+        OSError: nothing was changed.
+    """
+    StagedFile(path, data).commit()
+
+
+def remove_staged(folder: Path) -> None:
+    """Remove what killed runs left staged below `folder`."""
+    for part in folder.rglob(_STAGED.format(token="*")):
+        part.unlink(missing_ok=True)

@@ -1,0 +1,82 @@
+"""Photo, what a reader hands over: upright pixels and what must survive to the output."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.unsignedinteger[Any]]
+"""uint8 or uint16, full range."""
+
+
+class PhotoError(ValueError):
+    """A photo that cannot be cut; the message says why and what would mend it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """One studio photo.
+
+    Attributes:
+        rgb: `(H, W, 3)`, uint8 or uint16 (full range), upright, in the colour space of `profile`.
+        profile: ICC profile of an RGB colour space; None: sRGB.
+        dpi: horizontal and vertical pixels an inch; None: the file did not say.
+        exif: TIFF-structured bytes (without the `Exif` marker), orientation 1; None: no EXIF.
+        notes: what the reader had to change, in words.
+    """
+
+    rgb: Pixels
+    profile: bytes | None = None
+    dpi: tuple[float, float] | None = None
+    exif: bytes | None = None
+    notes: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        """Check shape and dtype once, at the edge."""
+        if self.rgb.ndim != 3 or self.rgb.shape[2] != 3 or 0 in self.rgb.shape:
+            raise ValueError(f"rgb must be (H, W, 3), not {self.rgb.shape}")
+        if self.rgb.dtype not in (np.uint8, np.uint16):
+            raise ValueError(f"rgb must be uint8 or uint16, not {self.rgb.dtype}")
+
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.rgb.shape[0], self.rgb.shape[1]
+
+
+def to_8_bit(pixels: Pixels) -> NDArray[np.uint8]:
+    """Round full-range uint16 to uint8; uint8 passes through uncopied. Any shape."""
+    if pixels.dtype == np.uint8:
+        return pixels.view(np.uint8)
+    # 65535 = 255 * 257, so the nearest 8-bit level is (v + 128) // 257; 32-bit integers keep the sum exact.
+    return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
+def turn_upright(pixels: Pixels, orientation: int) -> Pixels:
+    """Undo an EXIF or TIFF orientation.
+
+    Args:
+        pixels: `(H, W)` or `(H, W, C)`, as stored.
+        orientation: 1 to 8 (TIFF 6.0, tag 274); anything else counts as 1.
+
+    Returns:
+        The upright picture; a view where no copy is needed.
+    """
+    turned = pixels
+    match orientation:
+        case 2:
+            turned = pixels[:, ::-1]
+        case 3:
+            turned = pixels[::-1, ::-1]
+        case 4:
+            turned = pixels[::-1]
+        case 5:
+            turned = pixels.swapaxes(0, 1)
+        case 6:
+            turned = np.rot90(pixels, -1)
+        case 7:
+            turned = pixels[::-1, ::-1].swapaxes(0, 1)
+        case 8:
+            turned = np.rot90(pixels, 1)
+    return turned

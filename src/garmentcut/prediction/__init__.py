@@ -1,0 +1,1 @@
+"""From a photo, or a folder of them, to cutouts."""

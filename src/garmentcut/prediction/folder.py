@@ -1,0 +1,135 @@
+"""Cut many photos: decode, network and encode overlap; safe to kill, cheap to start again."""
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from filelock import FileLock, Timeout
+
+from garmentcut.config import Config
+from garmentcut.photo.encoding import output_suffix
+from garmentcut.photo.files import remove_staged
+from garmentcut.prediction.cutter import Cutter
+from garmentcut.prediction.results import Journal, Row, fingerprint, is_done
+from garmentcut.prediction.sources import Named, find_sources, name_outputs
+from garmentcut.prediction.steps import FolderError, Steps
+
+_T = TypeVar("_T")
+_LOCK_NAME = ".garmentcut.lock"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will do.
+
+    Attributes:
+        todo: photos to cut, with their output names.
+        done: rows of photos cut before with the same model and options.
+    """
+
+    todo: dict[Path, Named]
+    done: tuple[Row, ...]
+
+
+class FolderCutter:
+    """Cuts many photos into one output folder; used as a context, it holds the folder's lock.
+
+    >>> with FolderCutter(cutter, Path("cutouts")) as folder:  # doctest: +SKIP
+    ...     for row in folder.cut(folder.plan([Path("photos")])):
+    ...         print(row.input, row.ok, row.reason, row.seconds)
+    """
+
+    def __init__(self, cutter: Cutter, out_dir: Path, *, config: Config | None = None, overwrite: bool = False) -> None:
+        """Prepare a run; nothing is written before the context is entered.
+
+        Args:
+            cutter: a loaded model.
+            out_dir: made if it is missing.
+            config: limits, output options, threads.
+            overwrite: replace files that garmentcut did not write, or that were changed since it wrote them.
+        """
+        self.cutter = cutter
+        self.out_dir = out_dir.resolve()
+        self.config = config or Config()
+        self.overwrite = overwrite
+        card = cutter.card
+        # What decides the pixels that are written; not how many threads write them.
+        self.options = fingerprint(card.sha256, card.edge_bias, card.edge_gain, asdict(self.config.output))
+        self._lock = FileLock(self.out_dir / _LOCK_NAME, timeout=0)
+
+    def __enter__(self) -> "FolderCutter":
+        """Take the folder's lock, read its results and clear what a killed run left.
+
+        Raises:
+            FolderError: another run is at work there, or the folder cannot be written.
+        """
+        try:
+            self.out_dir.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire()
+            remove_staged(self.out_dir)
+            self.journal = Journal(self.out_dir)
+            self.journal.compact()
+        except Timeout as error:
+            raise FolderError(f"{self.out_dir}: another run is at work there; wait or choose another --out") from error
+        except OSError as error:
+            raise FolderError(f"{self.out_dir}: {error.strerror or error}") from error
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave one row a photo and give the lock back."""
+        try:
+            self.journal.compact()
+        except OSError as error:
+            raise FolderError(f"{self.journal.path}: {error.strerror or error}") from error
+        finally:
+            self._lock.release()
+
+    def plan(self, inputs: Iterable[Path]) -> Plan:
+        """Find the photos and tell those done before from those to do.
+
+        Raises:
+            garmentcut.prediction.sources.SourceError: see `find_sources`.
+        """
+        owners = self.journal.owners()
+        sources = find_sources(inputs, self.out_dir, skip=[self.out_dir / name for name in owners])
+        suffixes = [output_suffix(format) for format in self.config.output.formats]
+        names = name_outputs(sources, suffixes, places=self.journal.places(), owners=owners)
+        done = {path: row for path in names if (row := self._done_row(path, names[path].outputs))}
+        return Plan({path: named for path, named in names.items() if path not in done}, tuple(done.values()))
+
+    def _done_row(self, path: Path, outputs: tuple[str, ...]) -> Row | None:
+        row = self.journal.rows.get(str(path))
+        return row if is_done(row, path, self.out_dir, options=self.options, outputs=outputs) else None
+
+    def cut(self, plan: Plan) -> Iterator[Row]:
+        """Cut what the plan holds; yields each photo's row once its files are written.
+
+        Raises:
+            FolderError: the disk is full.
+        """
+        folder, steps = self.config.folder, Steps(self.cutter, self.journal, self.out_dir, self.config, self.overwrite)
+        jobs = ((path, named, self.options) for path, named in plan.todo.items())
+        with ThreadPoolExecutor(folder.readers) as readers, ThreadPoolExecutor(folder.writers) as writers:
+            loading = _in_order(readers, steps.load, jobs, num_ahead=folder.readers + folder.in_flight - 1)
+            predicted = ((steps.predict(work),) for work in loading)
+            yield from _in_order(writers, steps.finish, predicted, num_ahead=folder.writers + folder.in_flight - 1)
+
+
+def _in_order(
+    pool: ThreadPoolExecutor, step: Callable[..., _T], jobs: Iterable[tuple[object, ...]], *, num_ahead: int
+) -> Generator[_T, None, None]:
+    """Results of `step(*job)` in order, with `num_ahead` of them under way while jobs are drawn."""
+    waiting: deque[Future[_T]] = deque()
+    try:
+        for job in jobs:
+            waiting.append(pool.submit(step, *job))
+            if len(waiting) > num_ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()

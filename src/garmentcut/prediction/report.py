@@ -1,0 +1,95 @@
+"""What a person sees of a folder run: a progress bar while it goes, a summary when it is over."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from garmentcut.prediction.results import Row
+
+_SHOWN_FAILURES = 20
+
+
+@dataclass
+class Summary:
+    """Counts of a run, and its failures by name."""
+
+    out_dir: Path
+    results: Path
+    num_skipped: int = 0
+    num_cut: int = 0
+    failures: list[Row] = field(default_factory=list)
+    noted: list[Row] = field(default_factory=list)
+    started: float = field(default_factory=time.perf_counter)
+
+    def add(self, row: Row) -> None:
+        """Count one photo."""
+        if row.ok:
+            self.num_cut += 1
+        else:
+            self.failures.append(row)
+        if row.notes:
+            self.noted.append(row)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For machines: counts, seconds of the whole run, failures with their reasons."""
+        return {
+            "photos": self.num_cut + self.num_skipped + len(self.failures),
+            "cut": self.num_cut,
+            "skipped": self.num_skipped,
+            "failed": len(self.failures),
+            "seconds": round(time.perf_counter() - self.started, 3),
+            "out": str(self.out_dir),
+            "results": str(self.results),
+            "failures": [{"input": row.input, "reason": row.reason} for row in self.failures],
+            "notes": [{"input": row.input, "notes": list(row.notes)} for row in self.noted],
+        }
+
+    def as_text(self) -> str:
+        """For people: one line, then a line for each failure and each note."""
+        counts = self.as_dict()
+        parts = [f"{counts['cut']} cut"]
+        parts += [
+            f"{counts[key]} {text}" for key, text in (("skipped", "done before"), ("failed", "failed")) if counts[key]
+        ]
+        rate = f", {counts['seconds'] / self.num_cut:.2f} s a photo" if self.num_cut else ""
+        lines = [f"{counts['photos']} photos: {', '.join(parts)}{rate}; rows in {self.results}"]
+        # A reason that came from reading already names the file.
+        lines += [f"failed: {row.input}: {row.reason}" for row in self.failures[:_SHOWN_FAILURES]]
+        if len(self.failures) > _SHOWN_FAILURES:
+            lines.append(f"... and {len(self.failures) - _SHOWN_FAILURES} more, listed in {self.results}")
+        lines += [f"note: {row.input}: {'; '.join(row.notes)}" for row in self.noted[:_SHOWN_FAILURES]]
+        return "\n".join(lines)
+
+
+@contextmanager
+def progress_of(num_photos: int) -> Iterator[Callable[[Row], None]]:
+    """A bar with rate and time left on stderr; silent where stderr is no terminal or nothing is to do."""
+    if not num_photos or not sys.stderr.isatty():
+        yield lambda row: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[name]}"),
+    )
+    started = time.perf_counter()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("", total=num_photos, rate="", name="")
+
+        def advance(row: Row) -> None:
+            progress.advance(task)
+            rate = progress.tasks[0].completed / (time.perf_counter() - started)
+            progress.update(task, rate=f"{rate:.2f} photos/s", name=Path(row.input).name[-40:])
+            if not row.ok:
+                progress.console.print(f"failed: {row.input}: {row.reason}", markup=False, highlight=False)
+
+        yield advance

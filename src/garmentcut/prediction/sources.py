@@ -1,0 +1,135 @@
+"""Which photos a run is about, and what each one's outputs are called."""
+
+import os
+import unicodedata
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from garmentcut.photo.reading import PHOTO_SUFFIXES
+
+
+class SourceError(ValueError):
+    """Inputs that cannot be worked on as a whole; the message says what to change."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A photo to cut.
+
+    Attributes:
+        path: absolute path of the photo.
+        place: where it belongs below the output folder, without suffix: the tree is mirrored.
+    """
+
+    path: Path
+    place: PurePosixPath
+
+
+class Named(NamedTuple):
+    """What a photo's outputs are called, relative to the output folder."""
+
+    place: str
+    outputs: tuple[str, ...]
+
+
+def find_sources(inputs: Iterable[Path], out_dir: Path, *, skip: Collection[Path] = ()) -> list[Source]:
+    """Photos named, and photos in folders named, each once, in a stable order.
+
+    Args:
+        inputs: photos and folders. Folders are searched with all below them; hidden files and folders and links to
+            folders are passed over. With several folders each one's own name comes first in the tree.
+        out_dir: not searched, if it lies inside an input.
+        skip: files not taken from folders: what an earlier run wrote.
+
+    Raises:
+        SourceError: an input does not exist or is the output folder itself, or there is no photo at all.
+    """
+    inputs, out_dir = [Path(path) for path in inputs], out_dir.resolve()
+    skip = {path.resolve() for path in skip}
+    folders = [path for path in inputs if path.is_dir()]
+    found: dict[Path, Source] = {}
+    for given in inputs:
+        if not given.exists():
+            raise SourceError(f"{given}: no such file or folder")
+        root = given.resolve()
+        if root == out_dir:
+            raise SourceError(f"{given}: the output folder must not be the photos' folder; choose another --out")
+        prefix = PurePosixPath(root.name) if len(folders) > 1 else PurePosixPath()
+        if given.is_dir():
+            walked = (path for path in _photos_below(root, out_dir) if path not in skip)
+            sources = [Source(path, prefix / path.relative_to(root).with_suffix("").as_posix()) for path in walked]
+        else:
+            sources = [Source(root, PurePosixPath(root.stem))]
+        for source in sources:
+            found.setdefault(source.path, source)
+    if not found:
+        where = ", ".join(str(path) for path in inputs) or "nothing"
+        raise SourceError(f"no photos in {where}; looked for {' '.join(PHOTO_SUFFIXES)}")
+    return list(found.values())
+
+
+def name_outputs(
+    sources: Iterable[Source],
+    suffixes: Iterable[str],
+    *,
+    places: Mapping[str, str] | None = None,
+    owners: Mapping[str, str] | None = None,
+) -> dict[Path, Named]:
+    """Output names of each photo, relative to the output folder, no two alike on any file system.
+
+    `a.jpg` becomes `a.png`; where `a.jpg` and `a.png` lie side by side they become `a_jpg.png` and `a_png.png`. A
+    counter settles what is still alike. Names are compared as macOS and Windows do: without case, composed (NFC).
+
+    Args:
+        sources: the photos.
+        suffixes: one output each, such as `.png` and `_mask.png`.
+        places: input path to the place an earlier run gave it: a photo keeps its name.
+        owners: output name to the input path an earlier run wrote it for: nobody else gets it.
+
+    Returns:
+        For each photo's path, its place and its outputs in the order of `suffixes`.
+    """
+    sources, suffixes, places = list(sources), tuple(suffixes), places or {}
+    takers = {_folded(name): path for name, path in (owners or {}).items()}
+    alike = Counter(_folded(str(source.place)) for source in sources)
+    names: dict[Path, Named] = {}
+    for source in sources:
+        mine = str(source.path)
+        alone = alike[_folded(str(source.place))] == 1
+        for place in _candidates(source, alone=alone, earlier=places.get(mine)):
+            outputs = tuple(f"{place}{suffix}" for suffix in suffixes)
+            if all(takers.get(_folded(name), mine) == mine for name in outputs):
+                break
+        takers.update((_folded(name), mine) for name in outputs)
+        names[source.path] = Named(place, outputs)
+    return names
+
+
+def _photos_below(root: Path, out_dir: Path) -> Iterable[Path]:
+    for folder, subfolders, files in os.walk(root):
+        here = Path(folder)
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith(".") and here / name != out_dir)
+        for name in sorted(files):
+            if name.lower().endswith(PHOTO_SUFFIXES) and not name.startswith("."):
+                yield here / name
+
+
+def _candidates(source: Source, *, alone: bool, earlier: str | None) -> Iterable[str]:
+    place = str(source.place)
+    if earlier:
+        yield earlier
+    if alone:
+        yield place
+    with_kind = f"{place}_{source.path.suffix.lstrip('.').lower()}"
+    yield with_kind
+    counter = 2
+    while True:
+        yield f"{with_kind}_{counter}"
+        counter += 1
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
