@@ -1,0 +1,1 @@
+"""Photos and their cutouts to learn from: real ones and drawn ones."""

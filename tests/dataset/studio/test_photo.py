@@ -1,0 +1,154 @@
+import hashlib
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from garmentcut.dataset.studio import VIEWS, StudioPhoto, draw_studio_photo
+from garmentcut.dataset.studio.garment import KINDS
+
+SEEDS = range(8)
+
+
+def digest(photo: StudioPhoto) -> str:
+    return hashlib.sha256(photo.rgb.tobytes() + photo.alpha.tobytes()).hexdigest()
+
+
+def test_the_same_seed_gives_the_same_photo_bit_for_bit():
+    first, second = (draw_studio_photo(11, view="FrontRight", size_hw=(216, 144)) for _ in range(2))
+    np.testing.assert_array_equal(first.rgb, second.rgb)
+    np.testing.assert_array_equal(first.alpha, second.alpha)
+    assert (first.garment, first.traits) == (second.garment, second.traits)
+
+
+def test_a_fresh_process_gives_the_same_photo_bit_for_bit():
+    script = (
+        "import hashlib; from garmentcut.dataset.studio import draw_studio_photo\n"
+        "p = draw_studio_photo(11, view='Back', size_hw=(216, 144))\n"
+        "print(hashlib.sha256(p.rgb.tobytes() + p.alpha.tobytes()).hexdigest(), p.garment, sorted(p.traits))"
+    )
+    here = draw_studio_photo(11, view="Back", size_hw=(216, 144))
+    answers = set()
+    for hash_seed in ("1", "2"):
+        env = os.environ | {"PYTHONHASHSEED": hash_seed, "PYTHONPATH": os.pathsep.join(sys.path)}
+        done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True, check=True)
+        answers.add(done.stdout.strip())
+    assert answers == {f"{digest(here)} {here.garment} {sorted(here.traits)}"}
+
+
+def test_the_global_random_state_neither_matters_nor_changes():
+    np.random.seed(1)  # noqa: NPY002 -- the state under test
+    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    first = draw_studio_photo(2, size_hw=(96, 64))
+    np.testing.assert_array_equal(before, np.random.get_state()[1])  # noqa: NPY002
+    np.random.seed(2)  # noqa: NPY002
+    np.testing.assert_array_equal(first.rgb, draw_studio_photo(2, size_hw=(96, 64)).rgb)
+
+
+@pytest.mark.parametrize("seed", [0, 3, 5])
+def test_the_size_changes_the_sampling_and_not_the_design(draw, seed):
+    small, large = draw(seed), draw(seed, size_hw=(576, 384))
+    reduced = large.alpha.reshape(288, 2, 192, 2).mean(axis=(1, 3))
+    assert np.abs(reduced - small.alpha).mean() < 0.002
+    assert small.alpha.sum() * 4 == pytest.approx(large.alpha.sum(), rel=0.01)
+    smaller_rgb = large.rgb.astype(float).reshape(288, 2, 192, 2, 3).mean(axis=(1, 3))
+    assert np.abs(smaller_rgb - small.rgb).mean() < 4
+    assert (small.garment, small.traits) == (large.garment, large.traits)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("view", VIEWS)
+def test_every_kind_stands_whole_inside_the_frame_in_every_view(draw, kind, view):
+    photo = draw(4, view=view, garment_kind=kind)
+    assert photo.rgb.shape == (288, 192, 3) and photo.rgb.dtype == np.uint8
+    assert photo.alpha.shape == (288, 192) and photo.alpha.dtype == np.float32
+    assert photo.alpha.min() == 0 and photo.alpha.max() <= 1
+    assert 0.015 < photo.alpha.mean() < 0.25
+    border = np.concatenate([photo.alpha[0], photo.alpha[-1], photo.alpha[:, 0], photo.alpha[:, -1]])
+    assert border.max() == 0
+    assert kind in photo.traits and photo.view == view
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_only_the_rim_of_opaque_cloth_is_soft(draw, seed):
+    photo = draw(seed, print_name="plain")
+    if "sheer" in photo.traits:
+        return
+    soft = (photo.alpha > 0.02) & (photo.alpha < 0.98)
+    assert soft.mean() < 0.02
+    solid = photo.alpha >= 0.98
+    near_solid = solid.copy()
+    for _ in range(3):
+        near_solid[1:-1, 1:-1] |= (
+            near_solid[:-2, 1:-1] | near_solid[2:, 1:-1] | near_solid[1:-1, :-2] | near_solid[1:-1, 2:]
+        )
+    stray = soft & ~near_solid  # thin straps never fill a pixel
+    assert stray.mean() < (0.004 if "straps" in photo.traits else 0.001)
+
+
+def test_views_share_garment_traits_and_studio(draw):
+    for seed in (1, 6):
+        front, turned, back = (draw(seed, view=view) for view in VIEWS)
+        assert front.garment == turned.garment == back.garment
+        assert front.traits == turned.traits == back.traits
+        corner = (slice(0, 40), slice(0, 40))
+        assert np.abs(front.rgb[corner].astype(int) - back.rgb[corner]).mean() < 4  # the studio stays, but for noise
+        assert not np.array_equal(front.alpha, back.alpha)
+
+
+def test_the_turned_mannequin_is_narrower_than_from_the_front(draw, seeds_with):
+    def width(photo):
+        return np.flatnonzero((photo.alpha > 0.5).any(axis=0)).size
+
+    for seed in seeds_with("pencil", kind="skirt")[:2]:
+        turned, front = (draw(seed, view=view, garment_kind="skirt") for view in ("FrontRight", "Front"))
+        assert width(turned) < width(front)
+
+
+def test_different_seeds_give_different_garments_and_scenes(draw):
+    photos = [draw(seed) for seed in SEEDS]
+    assert len({photo.garment for photo in photos}) == len(photos)
+    assert len({digest(photo) for photo in photos}) == len(photos)
+
+
+def test_alpha_weighs_the_garments_colour_in_every_pixel(draw):
+    """Two photos that differ in the fabric's colour alone differ by alpha times that colour's difference."""
+    dark, light = (draw(10, garment_kind="dress", print_name="plain", fabric_rgb=(level,) * 3) for level in (0.1, 0.9))
+    np.testing.assert_array_equal(dark.alpha, light.alpha)
+    change = (light.rgb.astype(float) - dark.rgb).mean(axis=-1)
+    assert np.abs(change[dark.alpha == 0]).max() == 0
+    inside, rim = dark.alpha > 0.99, (dark.alpha > 0.2) & (dark.alpha < 0.8)
+    typical = np.median(change[inside])
+    assert typical > 80
+    # Shading makes the rim darker than the middle, never brighter; what matters is that it follows alpha.
+    assert np.corrcoef(change[rim], dark.alpha[rim])[0, 1] > 0.8
+
+
+def test_sheer_cloth_is_truly_partial_over_a_large_part(draw, seeds_with):
+    for seed in seeds_with("sheer all", kind="dress")[:2]:
+        photo = draw(seed, garment_kind="dress")
+        partial = (photo.alpha > 0.25) & (photo.alpha < 0.97)
+        assert partial.sum() > 0.25 * (photo.alpha > 0.05).sum()
+
+
+def test_colour_and_kind_can_be_chosen_and_name_another_garment(draw):
+    own, red = draw(5, garment_kind="dress"), draw(5, garment_kind="dress", print_name="plain", fabric_rgb=(0.8, 0, 0))
+    assert own.garment != red.garment
+    inside = red.rgb[red.alpha > 0.99].astype(float).mean(axis=0)
+    assert inside[0] > 2 * inside[1] and inside[0] > 2 * inside[2]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"view": "Left"}, {"garment_kind": "hat"}, {"print_name": "tartan"}, {"size_hw": (16, 16)}]
+)
+def test_unknown_words_and_tiny_sizes_are_refused(wrong):
+    with pytest.raises(ValueError):
+        draw_studio_photo(1, **wrong)
+
+
+def test_a_seed_draws_what_it_always_drew(draw):
+    """Pins the design, not the pixels: these words change only when the tables or the order of draws do."""
+    photo = draw(3)
+    assert {"skirt", "dip hem", "full", "knee", "plain", "satin", "paper roll"} <= photo.traits
