@@ -1,0 +1,75 @@
+from dataclasses import replace
+
+import onnxruntime
+import pytest
+
+from garmentcut.model.card import ModelCard, ModelError, card_of, read_model, with_card
+from garmentcut.model.metadata import with_metadata
+from garmentcut.prediction.cutter import default_model
+
+CARD = ModelCard(
+    name="test",
+    network="none",
+    working_size_hw=(64, 32),
+    multiple_of=32,
+    input_name="x",
+    output_name="y",
+    input_scale=1 / 255,
+    convention="alpha",
+    training_data="nothing",
+    licence="MIT",
+)
+NETWORK = b"\x08\x08"  # a ModelProto with ir_version 8 and nothing else
+
+
+def test_a_card_comes_back_with_the_hash_of_its_network():
+    card = card_of(with_card(NETWORK, CARD))
+    assert replace(card, sha256="") == CARD
+    assert card.sha256 == "0b57459772db2f3f6986a135824545af8690c536a865454c3c664767dc2b73f0"
+    assert card.label == "test@0b574597"
+
+
+def test_a_new_card_replaces_the_old_one():
+    renamed = with_card(with_card(NETWORK, CARD), replace(CARD, name="newer"))
+    assert card_of(renamed).name == "newer"
+    assert renamed == with_card(NETWORK, replace(CARD, name="newer"))
+
+
+def test_a_changed_network_is_damage():
+    model = with_card(NETWORK, CARD)
+    with pytest.raises(ModelError, match="copy it again"):
+        card_of(model.replace(NETWORK, b"\x08\x07", 1))
+
+
+@pytest.mark.parametrize(
+    ("model", "says"),
+    [
+        (NETWORK, "no garmentcut card"),
+        (with_metadata(NETWORK, "garmentcut.card", '{"name": "from the future", "flux": 1}'), "does not know"),
+        (b"\xff\xd8\xff\xe0 a photo", "not an ONNX file"),
+    ],
+)
+def test_bad_model_files_are_named(tmp_path, model, says):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model)
+    with pytest.raises(ModelError, match=says) as error:
+        read_model(path)
+    assert str(path) in str(error.value)
+
+
+def test_a_missing_model_is_named(tmp_path):
+    with pytest.raises(ModelError, match=r"nowhere\.onnx"):
+        read_model(tmp_path / "nowhere.onnx")
+
+
+def test_the_embedded_model_is_small_and_says_what_it_is():
+    model, card = read_model(default_model())
+    assert len(model) <= 16_000_000
+    assert card.scores
+    assert "licence" in card.training_data or "licence" in card.licence
+    assert {score.convention for score in card.scores} == {"alpha >= 128", "alpha > 0"}
+
+
+def test_other_tools_read_the_card():
+    session = onnxruntime.InferenceSession(default_model(), providers=["CPUExecutionProvider"])
+    assert "garmentcut.card" in session.get_modelmeta().custom_metadata_map

@@ -1,0 +1,49 @@
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from garmentcut.model.metadata import OnnxError, metadata_of, with_metadata, without_metadata
+
+
+@pytest.fixture
+def model() -> bytes:
+    shape = [TensorProto.FLOAT, (1, 2)]
+    node = helper.make_node("Identity", ["x"], ["y"])
+    graph = helper.make_graph(
+        [node], "g", [helper.make_tensor_value_info("x", *shape)], [helper.make_tensor_value_info("y", *shape)]
+    )
+    made = helper.make_model(graph)
+    helper.set_model_props(made, {"other": "stays"})
+    return made.SerializeToString()
+
+
+def test_what_is_written_the_onnx_package_reads(model):
+    parsed = onnx.load_from_string(with_metadata(model, "card", "Kjole æøå " + "x" * 300))
+    onnx.checker.check_model(parsed)
+    assert {p.key: p.value for p in parsed.metadata_props} == {"other": "stays", "card": "Kjole æøå " + "x" * 300}
+
+
+def test_what_the_onnx_package_writes_is_read(model):
+    assert metadata_of(model, "other") == "stays"
+    assert metadata_of(model, "card") is None
+
+
+def test_the_last_of_several_counts_and_all_are_removed(model):
+    twice = with_metadata(with_metadata(model, "card", "old"), "card", "new")
+    assert metadata_of(twice, "card") == "new"
+    assert without_metadata(twice, "card") == model
+
+
+@pytest.mark.parametrize("content", [b"", b"\x89PNG\r\n\x1a\n" + bytes(100), b"\xff" * 40, b"hello world, no model"])
+def test_other_files_are_no_models(content):
+    try:
+        found = metadata_of(content, "card")
+    except OnnxError as error:
+        assert "not an ONNX file" in str(error)
+    else:
+        assert found is None
+
+
+def test_a_model_cut_short_is_told(model):
+    with pytest.raises(OnnxError, match="cut short"):
+        metadata_of(with_metadata(model, "card", "text")[:-2], "card")
