@@ -14,7 +14,7 @@ from garmentcut.photo.encoding import output_suffix
 from garmentcut.photo.files import remove_staged
 from garmentcut.prediction.cutter import Cutter
 from garmentcut.prediction.results import Journal, Row, fingerprint, is_done
-from garmentcut.prediction.sources import Named, find_sources, name_outputs
+from garmentcut.prediction.sources import Named, Source, name_outputs
 from garmentcut.prediction.steps import FolderError, Steps
 
 _T = TypeVar("_T")
@@ -37,8 +37,9 @@ class Plan:
 class FolderCutter:
     """Cuts many photos into one output folder; used as a context, it holds the folder's lock.
 
-    >>> with FolderCutter(cutter, Path("cutouts")) as folder:  # doctest: +SKIP
-    ...     for row in folder.cut(folder.plan([Path("photos")])):
+    >>> sources = find_sources([Path("photos")], out_dir)  # doctest: +SKIP
+    >>> with FolderCutter(cutter, out_dir) as folder:  # doctest: +SKIP
+    ...     for row in folder.cut(folder.plan(sources)):
     ...         print(row.input, row.ok, row.reason, row.seconds)
     """
 
@@ -87,14 +88,15 @@ class FolderCutter:
         finally:
             self._lock.release()
 
-    def plan(self, inputs: Iterable[Path]) -> Plan:
-        """Find the photos and tell those done before from those to do.
+    def plan(self, sources: Iterable[Source]) -> Plan:
+        """Name the outputs and tell photos done before from those to do.
 
-        Raises:
-            garmentcut.prediction.sources.SourceError: see `find_sources`.
+        Args:
+            sources: what `find_sources` found; files that this folder's runs wrote are passed over.
         """
         owners = self.journal.owners()
-        sources = find_sources(inputs, self.out_dir, skip=[self.out_dir / name for name in owners])
+        written = {self.out_dir / name for name in owners}
+        sources = [source for source in sources if source.path not in written]
         suffixes = [output_suffix(format) for format in self.config.output.formats]
         names = name_outputs(sources, suffixes, places=self.journal.places(), owners=owners)
         done = {path: row for path in names if (row := self._done_row(path, names[path].outputs))}

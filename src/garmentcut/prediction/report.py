@@ -69,7 +69,7 @@ class Summary:
 def progress_of(num_photos: int) -> Iterator[Callable[[Row], None]]:
     """A bar with rate and time left on stderr; silent where stderr is no terminal or nothing is to do."""
     if not num_photos or not sys.stderr.isatty():
-        yield lambda row: None
+        yield lambda _: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

@@ -3,7 +3,7 @@
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -35,20 +35,18 @@ class Named(NamedTuple):
     outputs: tuple[str, ...]
 
 
-def find_sources(inputs: Iterable[Path], out_dir: Path, *, skip: Collection[Path] = ()) -> list[Source]:
+def find_sources(inputs: Iterable[Path], out_dir: Path) -> list[Source]:
     """Photos named, and photos in folders named, each once, in a stable order.
 
     Args:
         inputs: photos and folders. Folders are searched with all below them; hidden files and folders and links to
             folders are passed over. With several folders each one's own name comes first in the tree.
         out_dir: not searched, if it lies inside an input.
-        skip: files not taken from folders: what an earlier run wrote.
 
     Raises:
         SourceError: an input does not exist or is the output folder itself, or there is no photo at all.
     """
     inputs, out_dir = [Path(path) for path in inputs], out_dir.resolve()
-    skip = {path.resolve() for path in skip}
     folders = [path for path in inputs if path.is_dir()]
     found: dict[Path, Source] = {}
     for given in inputs:
@@ -59,7 +57,7 @@ def find_sources(inputs: Iterable[Path], out_dir: Path, *, skip: Collection[Path
             raise SourceError(f"{given}: the output folder must not be the photos' folder; choose another --out")
         prefix = PurePosixPath(root.name) if len(folders) > 1 else PurePosixPath()
         if given.is_dir():
-            walked = (path for path in _photos_below(root, out_dir) if path not in skip)
+            walked = _photos_below(root, out_dir)
             sources = [Source(path, prefix / path.relative_to(root).with_suffix("").as_posix()) for path in walked]
         else:
             sources = [Source(root, PurePosixPath(root.stem))]

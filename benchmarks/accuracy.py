@@ -1,0 +1,46 @@
+"""Dice of cutouts against the retouchers' own.
+
+    garmentcut cut ORIGINALS --out CUT
+    python benchmarks/accuracy.py CUT CUTOUTS
+
+CUT and CUTOUTS hold RGBA files with the same stems. Per photo Dice, then mean, median and worst over photos, in both
+conventions: which of the retoucher's pixels count as garment.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+
+def dice(mask: NDArray[np.bool_], target: NDArray[np.bool_]) -> float:
+    """2 |A and B| / (|A| + |B|); 1 where both are empty."""
+    total = int(mask.sum()) + int(target.sum())
+    return 2 * int((mask & target).sum()) / total if total else 1.0
+
+
+def alpha_of(path: Path) -> NDArray[np.uint8]:
+    """Alpha of an RGBA file, uint8 (H, W)."""
+    with Image.open(path) as image:
+        return np.asarray(image.getchannel("A"))
+
+
+def main(cut_dir: Path, target_dir: Path) -> None:
+    """Print the table."""
+    scores: dict[str, list[tuple[float, str]]] = {"alpha >= 128": [], "alpha > 0": []}
+    for target_path in sorted(target_dir.glob("*.png")):
+        alpha, target = alpha_of(cut_dir / target_path.name), alpha_of(target_path)
+        scores["alpha >= 128"].append((dice(alpha >= 128, target >= 128), target_path.stem))
+        scores["alpha > 0"].append((dice(alpha > 0, target > 0), target_path.stem))
+    for convention, pairs in scores.items():
+        values = [value for value, _ in pairs]
+        print(
+            f"{convention:13} {len(values)} photos  mean {np.mean(values):.4f}  median {np.median(values):.4f}", end=""
+        )
+        print("  worst " + ", ".join(f"{value:.4f} {stem[:8]}" for value, stem in sorted(pairs)[:5]))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

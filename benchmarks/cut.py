@@ -1,0 +1,174 @@
+"""How long `garmentcut cut` takes and how much memory, by stage and end to end.
+
+    python benchmarks/cut.py                    stages, throughput, cold start: about 3 minutes on two cores
+    python benchmarks/cut.py memory             50 against 1000 photos: about 15 minutes
+    python benchmarks/cut.py camera             a 24-megapixel JPEG
+
+Photos: PNG copies of examples/photos (1152x1728). Whole-process figures come from the operating system's account of the
+finished process. Medians; run it on an otherwise idle machine.
+"""
+
+import io
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from itertools import cycle, islice
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+
+from garmentcut import Cutter
+from garmentcut.config import Config
+from garmentcut.photo.encoding import encode_cutout
+from garmentcut.photo.files import read_photo_bytes, write_atomic
+from garmentcut.photo.photo import Photo
+from garmentcut.photo.reading import decode_photo
+from garmentcut.prediction.folder import FolderCutter
+from garmentcut.prediction.sources import find_sources
+
+_EXAMPLES = Path(__file__).parents[1] / "examples" / "photos"
+_CONSOLE = Console(width=100)
+
+
+def make_photos(folder: Path, num_photos: int) -> Path:
+    """PNG copies of the example photos; hard links beyond the first six."""
+    folder.mkdir(parents=True)
+    sources = sorted(_EXAMPLES.glob("*.jpg"))
+    for number, source in enumerate(islice(cycle(sources), num_photos)):
+        target = folder / f"{number:04}.png"
+        if number < len(sources):
+            Image.open(source).convert("RGB").save(target, compress_level=1)
+        else:
+            os.link(folder / f"{number % len(sources):04}.png", target)
+    return folder
+
+
+def stages(cutter: Cutter, photos: Path, work: Path, rounds: int = 5) -> dict[str, float]:
+    """Median milliseconds of each stage of one photo, one after the other, warm."""
+    times: dict[str, list[float]] = defaultdict(list)
+    config = Config()
+
+    def timed(stage: str, step: Callable[..., Any], *args: Any) -> Any:
+        start = time.perf_counter()
+        result = step(*args)
+        times[stage].append((time.perf_counter() - start) * 1000)
+        return result
+
+    for path in sorted(photos.glob("*.png"))[:6] * rounds:
+        data = timed("read file", read_photo_bytes, path, config.read)
+        photo = timed("decode PNG", decode_photo, data)
+        frame = timed("frame for the network", cutter.frame, photo)
+        alpha = timed("network", cutter.runtime, frame.rgb)
+        cutout = timed("alpha at full size", cutter.finish, photo, frame, alpha)
+        content = timed("clean edge, encode RGBA PNG", encode_cutout, cutout, "png", config.output)
+        timed("write file", write_atomic, work / "out.png", content)
+    # The first photos compile and fill caches.
+    return {stage: median(values[6:]) for stage, values in times.items()}
+
+
+def throughput(cutter: Cutter, photos: Path, out: Path) -> float:
+    """Seconds a photo of a whole folder, warm."""
+    with FolderCutter(cutter, out) as folder:
+        plan = folder.plan(find_sources([photos], out))
+        start = time.perf_counter()
+        rows = list(folder.cut(plan))
+        assert all(row.ok for row in rows)
+        return (time.perf_counter() - start) / len(rows)
+
+
+def process(*command: str) -> tuple[float, float]:
+    """Wall seconds and peak megabytes (10^6) of a command as a whole process."""
+    start = time.perf_counter()
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    assert child.returncode == 0, command
+    unit = 1 if sys.platform == "darwin" else 1024
+    return time.perf_counter() - start, usage.ru_maxrss * unit / 1e6
+
+
+def cut_process(*args: Path) -> tuple[float, float]:
+    """`process` for the installed command."""
+    return process(sys.executable, "-m", "garmentcut", "cut", *map(str, args[:-1]), "--out", str(args[-1]))
+
+
+def report_speed(work: Path) -> None:
+    """Stages, throughput and cold start."""
+    photos = make_photos(work / "photos", 60)
+    cutter = Cutter.load()
+    by_stage = stages(cutter, photos, work)
+    per_photo = throughput(cutter, photos, work / "out")
+    rest = sum(by_stage.values()) - by_stage["network"]
+    helps = median(process(sys.executable, "-m", "garmentcut", "--help")[0] for _ in range(7))
+    one = median(cut_process(photos / "0000.png", work / f"one{number}")[0] for number in range(5))
+    rows = [(f"  {stage}", f"{value:.1f} ms") for stage, value in by_stage.items()]
+    rows += [
+        ("all but the network, a photo", f"{rest:.1f} ms"),
+        (f"60 photos, a photo, {cutter.runtime.name}", f"{per_photo * 1000:.1f} ms"),
+        ("share of the network's own throughput", f"{by_stage['network'] / (per_photo * 1000):.3f}"),
+        ("garmentcut --help, whole process", f"{helps:.2f} s"),
+        ("garmentcut cut one.png, whole process", f"{one:.2f} s"),
+    ]
+    show("1152x1728 PNG to RGBA PNG, warm, medians", rows)
+
+
+def report_memory(work: Path) -> None:
+    """Peak memory of short and long runs."""
+    rows = []
+    for num_photos in (50, 1000):
+        photos = make_photos(work / f"photos{num_photos}", num_photos)
+        seconds, megabytes = cut_process(photos, work / f"out{num_photos}")
+        rows.append((f"{num_photos} photos", f"peak {megabytes:.0f} MB, {seconds / num_photos:.2f} s a photo"))
+    show("Memory of a folder run, whole process", rows)
+
+
+def report_camera(work: Path) -> None:
+    """A 24-megapixel photo, upright and lying."""
+    work.mkdir(exist_ok=True)
+    rows = []
+    for name, size in (("upright 4000x6000", (4000, 6000)), ("lying 6000x4000", (6000, 4000))):
+        with Image.open(sorted(_EXAMPLES.glob("*.jpg"))[0]) as image:
+            enlarged = image.convert("RGB").resize((4000, 6000), Image.Resampling.BICUBIC)
+        framed = enlarged.resize((size[1] * 2 // 3, size[1])) if size[0] > size[1] else enlarged
+        canvas = Image.new("RGB", size, framed.getpixel((5, 5)))
+        canvas.paste(framed, ((size[0] - framed.width) // 2, 0))
+        path = work / f"{name.split()[0]}.jpg"
+        canvas.save(path, quality=95)
+        seconds, megabytes = cut_process(path, work / f"out_{path.stem}")
+        rows.append((f"{name} JPEG, whole cold process", f"{seconds:.2f} s, peak {megabytes:.0f} MB"))
+        warm = _warm_seconds(path.read_bytes())
+        rows.append((f"{name} JPEG to PNG, warm", f"{warm:.2f} s"))
+    show("24 megapixels", rows)
+
+
+def _warm_seconds(data: bytes) -> float:
+    cutter, config, times = Cutter.load(), Config(), []
+    for _ in range(4):
+        start = time.perf_counter()
+        photo: Photo = decode_photo(data)
+        io.BytesIO(encode_cutout(cutter(photo), "png", config.output))
+        times.append(time.perf_counter() - start)
+    return median(times[1:])
+
+
+def show(title: str, rows: list[tuple[str, str]]) -> None:
+    """Print a table."""
+    table = Table(title=title, title_justify="left", show_header=False)
+    for row in rows:
+        table.add_row(*row)
+    _CONSOLE.print(table)
+
+
+if __name__ == "__main__":
+    reports = {"speed": report_speed, "memory": report_memory, "camera": report_camera}
+    for wanted in sys.argv[1:] or ["speed"]:
+        with tempfile.TemporaryDirectory() as folder:
+            reports[wanted](Path(folder))

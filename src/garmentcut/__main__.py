@@ -1,0 +1,5 @@
+"""`python -m garmentcut` is `garmentcut`."""
+
+from garmentcut.cli import main
+
+main()

@@ -1,0 +1,276 @@
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from garmentcut.config import load_config
+from garmentcut.photo import files
+from garmentcut.prediction.folder import FolderCutter
+from garmentcut.prediction.results import Journal
+from garmentcut.prediction.sources import find_sources
+from garmentcut.prediction.steps import FolderError
+
+
+def cut(cutter, inputs, out, *, overwrite=False, **output):
+    config = load_config(overrides={f"output.{key}": value for key, value in output.items()})
+    with FolderCutter(cutter, out, config=config, overwrite=overwrite) as folder:
+        plan = folder.plan(find_sources([inputs], out))
+        return list(folder.cut(plan)), plan
+
+
+def alpha_of(path):
+    with Image.open(path) as image:
+        return np.asarray(image.getchannel("A"))
+
+
+def size_of(path):
+    with Image.open(path) as image:
+        return image.size
+
+
+def rows_of(out):
+    return [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
+
+
+def test_each_photo_gets_its_own_cutout(red_cutter, draw, tmp_path):
+    for number in range(7):
+        draw(tmp_path / f"in/day{number % 2}/{number}.png", shift=number)
+    rows, plan = cut(red_cutter, tmp_path / "in", tmp_path / "out")
+    assert [row.ok for row in rows] == [True] * 7
+    assert [Path(row.input) for row in rows] == list(plan.todo)
+    for number in range(7):
+        shown = np.flatnonzero(alpha_of(tmp_path / f"out/day{number % 2}/{number}.png").any(axis=0))
+        assert (shown[0], shown[-1]) == (20 + number, 43 + number)
+    assert len(rows_of(tmp_path / "out")) == 7
+
+
+def test_alike_stems_do_not_collide(red_cutter, draw, tmp_path):
+    draw(tmp_path / "in/a.png", shift=1)
+    draw(tmp_path / "in/a.webp", shift=9)
+    cut(red_cutter, tmp_path / "in", tmp_path / "out")
+    lefts = [int(np.flatnonzero(alpha_of(tmp_path / f"out/a_{kind}.png").any(axis=0))[0]) for kind in ("png", "webp")]
+    assert lefts == [21, 29]
+
+
+def test_a_bad_photo_is_a_row_with_its_reason_and_stops_nobody(red_cutter, draw, tmp_path):
+    draw(tmp_path / "in/a.png")
+    (tmp_path / "in/b.png").write_bytes(b"junk")
+    draw(tmp_path / "in/c.png", cloth=(200, 200, 200))
+    draw(tmp_path / "in/d.png")
+    rows, _ = cut(red_cutter, tmp_path / "in", tmp_path / "out")
+    assert [row.ok for row in rows] == [True, False, False, True]
+    assert "not a PNG" in rows[1].reason
+    assert "no garment found" in rows[2].reason
+    assert rows[1].outputs == rows[2].outputs == ()
+    assert sorted(path.name for path in (tmp_path / "out").iterdir() if path.suffix == ".png") == ["a.png", "d.png"]
+
+
+def test_done_photos_are_skipped_failed_ones_tried_again(red_cutter, draw, tmp_path):
+    draw(tmp_path / "in/a.png")
+    (tmp_path / "in/b.png").write_bytes(b"junk")
+    cut(red_cutter, tmp_path / "in", tmp_path / "out")
+    draw(tmp_path / "in/b.png")
+    rows, plan = cut(red_cutter, tmp_path / "in", tmp_path / "out")
+    assert [Path(row.input).name for row in plan.done] == ["a.png"]
+    assert [(Path(row.input).name, row.ok) for row in rows] == [("b.png", True)]
+    assert len(rows_of(tmp_path / "out")) == 2
+
+
+def test_other_options_cut_again_and_replace_their_own(red_cutter, draw, tmp_path):
+    draw(tmp_path / "in/a.png")
+    cut(red_cutter, tmp_path / "in", tmp_path / "out")
+    rows, _ = cut(red_cutter, tmp_path / "in", tmp_path / "out", trim=True)
+    assert rows[0].ok
+    assert size_of(tmp_path / "out/a.png") == (24, 50)
+    rows, _ = cut(red_cutter, tmp_path / "in", tmp_path / "out", formats=("webp",))
+    rows, _ = cut(red_cutter, tmp_path / "in", tmp_path / "out")  # back to png: the file of two runs ago is still ours
+    assert rows[0].ok
+    assert size_of(tmp_path / "out/a.png") == (64, 96)
+
+
+def test_a_failed_run_does_not_forget_what_is_ours(red_cutter, draw, tmp_path):
+    draw(tmp_path / "in/a.png")
+    cut(red_cutter, tmp_path / "in", tmp_path / "out")
+    (tmp_path / "in/a.png").write_bytes(b"half a copy")
+    assert not cut(red_cutter, tmp_path / "in", tmp_path / "out")[0][0].ok
+    draw(tmp_path / "in/a.png", shift=3)
+    assert cut(red_cutter, tmp_path / "in", tmp_path / "out")[0][0].ok
+
+
+def test_a_retouched_file_is_never_replaced(red_cutter, draw, tmp_path):
+    draw(tmp_path / "in/a.png")
+    cut(red_cutter, tmp_path / "in", tmp_path / "out")
+    (tmp_path / "out/a.png").write_bytes(b"an hour of work")
+    assert cut(red_cutter, tmp_path / "in", tmp_path / "out")[0] == []  # done is done
+    rows, _ = cut(red_cutter, tmp_path / "in", tmp_path / "out", trim=True)
+    assert "not as garmentcut wrote it" in rows[0].reason
+    assert (tmp_path / "out/a.png").read_bytes() == b"an hour of work"
+    rows, _ = cut(red_cutter, tmp_path / "in", tmp_path / "out", trim=True, overwrite=True)
+    assert rows[0].ok
+
+
+def test_a_foreign_file_is_never_replaced(red_cutter, draw, tmp_path):
+    draw(tmp_path / "in/a.png")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/a.png").write_bytes(b"somebody's")
+    rows, _ = cut(red_cutter, tmp_path / "in", tmp_path / "out")
+    assert not rows[0].ok
+    assert (tmp_path / "out/a.png").read_bytes() == b"somebody's"
+
+
+def test_cutouts_that_land_among_the_photos_are_not_cut_again(red_cutter, draw, tmp_path):
+    draw(tmp_path / "in/a.png")
+    draw(tmp_path / "in/in/b.png")  # its cutout goes to in/b.png: the output folder holds the input folder
+    cut(red_cutter, tmp_path / "in", tmp_path)
+    rows, plan = cut(red_cutter, tmp_path / "in", tmp_path)
+    assert (len(plan.done), rows) == (2, [])
+
+
+def test_a_cutout_never_replaces_another_photo(red_cutter, draw, tmp_path):
+    draw(tmp_path / "in/b.png", shift=1)
+    draw(tmp_path / "in/in/b.png")
+    before = (tmp_path / "in/b.png").read_bytes()
+    rows, _ = cut(red_cutter, tmp_path / "in", tmp_path)
+    assert [row.ok for row in rows] == [True, False]
+    assert (tmp_path / "in/b.png").read_bytes() == before
+
+
+def test_several_formats_at_once(red_cutter, draw, tmp_path):
+    draw(tmp_path / "in/a.png")
+    rows, _ = cut(red_cutter, tmp_path / "in", tmp_path / "out", formats=("png", "mask", "tiff", "webp"))
+    assert rows[0].outputs == ("a.png", "a_mask.png", "a.tif", "a.webp")
+    assert all((tmp_path / "out" / name).is_file() for name in rows[0].outputs)
+
+
+def test_one_run_at_a_time(red_cutter, tmp_path):
+    with FolderCutter(red_cutter, tmp_path), pytest.raises(FolderError, match="another run"):
+        FolderCutter(red_cutter, tmp_path).__enter__()
+
+
+def test_a_full_disk_stops_the_run_and_keeps_what_is_done(red_cutter, draw, tmp_path, monkeypatch):
+    for number in range(6):
+        draw(tmp_path / f"in/{number}.png")
+    write, written = files.StagedFile.__init__, []
+
+    def full_after_two(self, path, data):
+        if path.suffix == ".png" and len(written) == 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written.append(path) if path.suffix == ".png" else None
+        write(self, path, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files.StagedFile, "__init__", full_after_two)
+        with pytest.raises(FolderError, match=r"No space left.*run again"):
+            cut(red_cutter, tmp_path / "in", tmp_path / "out")
+    rows, plan = cut(red_cutter, tmp_path / "in", tmp_path / "out")
+    assert len(plan.done) == 2
+    assert [row.ok for row in rows] == [True] * 4
+
+
+def test_a_crash_of_the_network_is_that_photos_reason(red_cutter, draw, tmp_path):
+    draw(tmp_path / "in/a.png")
+    draw(tmp_path / "in/b.png")
+
+    def fails_once(rgb, calls=[], runtime=red_cutter.runtime):  # noqa: B006 - remembers its calls
+        calls.append(rgb)
+        if len(calls) == 1:
+            raise RuntimeError("out of memory on the device")
+        return runtime(rgb)
+
+    cutter = type(red_cutter)(red_cutter.card, fails_once)
+    rows, _ = cut(cutter, tmp_path / "in", tmp_path / "out")
+    assert [(row.ok, row.reason) for row in rows] == [(False, "out of memory on the device"), (True, "")]
+
+
+def test_reading_goes_on_while_the_network_works(red_cutter, draw, tmp_path, monkeypatch):
+    for number in range(4):
+        draw(tmp_path / f"in/{number}.png")
+    read, in_network = [], threading.Event()
+    from garmentcut.prediction import steps
+
+    def noting(path, limits, original=steps.read_photo_bytes):
+        read.append(path)
+        return original(path, limits)
+
+    monkeypatch.setattr(steps, "read_photo_bytes", noting)
+    seen = []
+
+    def waits(rgb, runtime=red_cutter.runtime):
+        deadline = time.monotonic() + 10
+        while len(read) < min(len(seen) + 2, 4) and time.monotonic() < deadline:
+            time.sleep(0.005)
+        seen.append(len(read))
+        in_network.set()
+        return runtime(rgb)
+
+    cut(type(red_cutter)(red_cutter.card, waits), tmp_path / "in", tmp_path / "out")
+    assert seen[0] >= 2  # the second photo was read while the first was in the network
+    assert max(read_ahead - number for number, read_ahead in enumerate(seen)) <= 4  # and no more than the config allows
+
+
+def test_memory_does_not_grow_with_the_number_of_photos(red_cutter, draw, tmp_path):
+    for number in range(60):
+        draw(tmp_path / f"in/{number:02}.png")
+    peaks = []
+    config = load_config()
+    with FolderCutter(red_cutter, tmp_path / "out", config=config) as folder:
+        tracemalloc.start()
+        for count, _ in enumerate(folder.cut(folder.plan(find_sources([tmp_path / "in"], tmp_path / "out")))):
+            if count in (9, 59):
+                peaks.append(tracemalloc.get_traced_memory()[1])
+                tracemalloc.reset_peak()
+        tracemalloc.stop()
+    assert peaks[1] < peaks[0] * 1.5
+
+
+def test_killed_half_way_and_started_again(draw, tmp_path):
+    for number in range(30):
+        draw(tmp_path / f"in/{number:02}.png", shift=number % 8)
+    run = textwrap.dedent(f"""
+        import sys, time
+        from pathlib import Path
+        sys.path.insert(0, {str(Path(__file__).parent)!r})
+        from conftest import CARD, RedRuntime
+        from garmentcut.prediction.cutter import Cutter
+        from garmentcut.prediction.folder import FolderCutter
+        from garmentcut.prediction.sources import find_sources
+        class Slow(RedRuntime):
+            def __call__(self, rgb):
+                time.sleep(0.02)
+                return super().__call__(rgb)
+        out = Path({str(tmp_path / "out")!r})
+        with FolderCutter(Cutter(CARD, Slow()), out) as folder:
+            for row in folder.cut(folder.plan(find_sources([Path({str(tmp_path / "in")!r})], out))):
+                print(row.input, flush=True)
+    """)
+    finished = []
+    for kill_after in (4, 7, None):
+        process = subprocess.Popen([sys.executable, "-c", run], stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        for count, line in enumerate(process.stdout, 1):
+            finished.append(line.strip())
+            if count == kill_after:
+                process.send_signal(signal.SIGKILL)
+                break
+        process.stdout.close()
+        process.wait()
+    assert process.returncode == 0
+    assert len(set(finished)) == len(finished)  # none that was reported done was done again
+    rows = rows_of(tmp_path / "out")
+    assert len(rows) == 30
+    assert {row["status"] for row in rows} == {"ok"}
+    for number in range(30):
+        assert np.flatnonzero(alpha_of(tmp_path / f"out/{number:02}.png").any(axis=0))[0] == 20 + number % 8
+    assert not list((tmp_path / "out").glob("*.part"))
+    assert Journal(tmp_path / "out").owners().keys() == {f"{number:02}.png" for number in range(30)}

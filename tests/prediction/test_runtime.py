@@ -1,0 +1,80 @@
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from garmentcut.config import RuntimeConfig
+from garmentcut.dataset.studio import draw_studio_photo
+from garmentcut.model.card import ModelError, read_model
+from garmentcut.prediction.cutter import default_model
+from garmentcut.prediction.runtime import alpha_of_logits, load_runtime
+
+
+@pytest.fixture(scope="module")
+def default():
+    return read_model(default_model())
+
+
+def runtime_of(default, backend):
+    return load_runtime(*default, RuntimeConfig(backend=backend, threads=2))
+
+
+def test_openvino_and_onnx_runtime_agree(default):
+    rgb = draw_studio_photo(3, size_hw=(576, 384)).rgb
+    openvino, onnx = (runtime_of(default, backend)(rgb) for backend in ("openvino", "onnxruntime"))
+    assert openvino.shape == onnx.shape == (576, 384)
+    assert openvino.dtype == onnx.dtype == np.float32
+    assert onnx.max() > 0.9  # there is a garment to disagree on
+    assert np.abs(openvino - onnx).max() < 1e-3
+
+
+def test_shapes_come_and_go(default):
+    runtime = runtime_of(default, "openvino")
+    photos = [draw_studio_photo(3, size_hw=size_hw).rgb for size_hw in ((192, 128), (128, 192), (160, 160))]
+    first = [runtime(rgb) for rgb in photos]
+    again = [runtime(rgb) for rgb in photos]
+    for rgb, one, two in zip(photos, first, again, strict=True):
+        assert one.shape == rgb.shape[:2]
+        assert np.array_equal(one, two)
+
+
+def test_an_answer_is_not_overwritten_by_the_next(default):
+    runtime = runtime_of(default, "openvino")
+    rgb = draw_studio_photo(3, size_hw=(192, 128)).rgb
+    kept = runtime(rgb)
+    copy = kept.copy()
+    runtime(255 - rgb)
+    assert np.array_equal(kept, copy)
+
+
+def test_auto_takes_openvino_without_a_gpu(default):
+    import onnxruntime
+
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this machine has a GPU")
+    assert load_runtime(*default).name == "openvino CPU"
+
+
+@pytest.mark.gpu
+def test_auto_takes_the_gpu_where_there_is_one(default):
+    assert load_runtime(*default).name == "onnxruntime CUDA"
+
+
+def test_a_backend_that_is_not_there_is_named(default, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(ModelError, match=r"onnxruntime is not installed; install garmentcut\[gpu\]"):
+        runtime_of(default, "onnxruntime")
+
+
+@pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
+def test_a_broken_network_is_named(card, backend):
+    with pytest.raises(ModelError, match=f"red@00000000 cannot be loaded by {backend}"):
+        load_runtime(b"no network at all", card, RuntimeConfig(backend=backend))
+
+
+def test_edge_by_hand(card):
+    card = replace(card, edge_bias=0.5, edge_gain=2.0)
+    logits = np.array([[-1e6, 0.5], [1.5, 1e6]], np.float32)
+    expected = [[0.0, 0.5], [1 / (1 + np.exp(-2.0)), 1.0]]
+    assert alpha_of_logits(logits, card) == pytest.approx(np.array(expected), abs=1e-6)

@@ -1,0 +1,100 @@
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from garmentcut.prediction.sources import Source, SourceError, find_sources, name_outputs
+
+
+def touch(root: Path, *names: str) -> None:
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+
+
+def places(sources):
+    return [str(source.place) for source in sources]
+
+
+def test_folders_are_searched_and_mirrored(tmp_path):
+    touch(tmp_path / "in", "b.JPG", "a.png", "sub/a.png", "sub/deep/c.tiff", "notes.txt", ".hidden.png", ".git/d.png")
+    assert places(find_sources([tmp_path / "in"], tmp_path / "out")) == ["a", "b", "sub/a", "sub/deep/c"]
+
+
+def test_the_output_folder_inside_the_input_is_not_read(tmp_path):
+    touch(tmp_path, "a.png", "out/a.png", "out/sub/b.png", "outside/c.png")
+    assert places(find_sources([tmp_path], tmp_path / "out")) == ["a", "outside/c"]
+
+
+def test_several_folders_keep_their_names(tmp_path):
+    touch(tmp_path, "monday/a.png", "tuesday/a.png", "single.webp")
+    found = find_sources([tmp_path / "monday", tmp_path / "tuesday", tmp_path / "single.webp"], tmp_path / "out")
+    assert places(found) == ["monday/a", "tuesday/a", "single"]
+
+
+def test_a_photo_given_twice_is_cut_once(tmp_path):
+    touch(tmp_path, "in/a.png")
+    assert (
+        len(find_sources([tmp_path / "in", tmp_path / "in/a.png", tmp_path / "in/../in/a.png"], tmp_path / "out")) == 1
+    )
+
+
+def test_a_link_to_a_folder_above_does_not_go_round(tmp_path):
+    touch(tmp_path, "in/a.png")
+    (tmp_path / "in/loop").symlink_to(tmp_path / "in", target_is_directory=True)
+    assert places(find_sources([tmp_path / "in"], tmp_path / "out")) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "out", "says"),
+    [
+        (["nowhere"], "out", "nowhere: no such file or folder"),
+        (["in"], "in", "output folder must not be the photos' folder"),
+        (["empty"], "out", "no photos in"),
+    ],
+)
+def test_misuse_is_named(tmp_path, inputs, out, says):
+    touch(tmp_path, "in/a.png", "empty/readme.txt")
+    with pytest.raises(SourceError, match=says):
+        find_sources([tmp_path / name for name in inputs], tmp_path / out)
+
+
+def names(*inputs, suffixes=(".png",), **earlier):
+    sources = [Source(Path(path), PurePosixPath(path).relative_to("/").with_suffix("")) for path in inputs]
+    return {str(path): named.outputs for path, named in name_outputs(sources, suffixes, **earlier).items()}
+
+
+def test_the_stem_names_the_output():
+    assert names("/a.jpg", "/s/a.jpg") == {"/a.jpg": ("a.png",), "/s/a.jpg": ("s/a.png",)}
+
+
+def test_alike_stems_are_told_apart():
+    assert names("/a.jpg", "/a.png") == {"/a.jpg": ("a_jpg.png",), "/a.png": ("a_png.png",)}
+
+
+@pytest.mark.parametrize(
+    ("one", "two"), [("/A.jpg", "/a.png"), ("/e\u0301.jpg", "/\u00e9.png"), ("/S/a.jpg", "/s/a.png")]
+)
+def test_names_alike_on_other_file_systems_are_told_apart(one, two):
+    outputs = [output for (output,) in names(one, two).values()]
+    assert outputs[0].casefold() != outputs[1].casefold()
+    assert "_jpg" in outputs[0]
+
+
+def test_a_disambiguated_name_may_be_taken_too():
+    made = names("/a.jpg", "/a.png", "/a_jpg.webp", "/a_png.webp")
+    assert len({output for (output,) in made.values()}) == 4
+
+
+def test_a_mask_and_a_photo_called_mask_do_not_meet():
+    made = names("/a.jpg", "/a_mask.jpg", suffixes=(".png", "_mask.png"))
+    assert len({output for outputs in made.values() for output in outputs}) == 4
+
+
+def test_an_earlier_run_keeps_its_names():
+    earlier = {"places": {"/a.jpg": "a"}, "owners": {"a.png": "/a.jpg"}}
+    assert names("/a.jpg", "/a.png", **earlier) == {"/a.jpg": ("a.png",), "/a.png": ("a_png.png",)}
+
+
+def test_a_name_owned_by_a_photo_of_another_folder_is_not_given_away():
+    assert names("/a.jpg", owners={"a.png": "/elsewhere/a.jpg"}) == {"/a.jpg": ("a_jpg.png",)}

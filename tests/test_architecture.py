@@ -1,0 +1,72 @@
+"""The house rules that a linter does not know."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCES = sorted((ROOT / "src").rglob("*.py"))
+BANNED = re.compile(r"(^|_)(utils?|helpers?|common|misc|core|manager|handler)(_|$)|data2")
+
+
+def functions_of(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT / "src")))
+def test_rooms_keep_their_size(path):
+    assert len(path.read_text().splitlines()) <= 300
+    for function in functions_of(path):
+        assert function.end_lineno - function.lineno < 60, f"{path.name}: {function.name}"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT / "src")))
+def test_names_say_what_is_inside(path):
+    names = [path.stem, *(function.name for function in functions_of(path))]
+    assert not [name for name in names if BANNED.search(name) or name.startswith("do_")]
+
+
+@pytest.mark.parametrize("path", [path for path in SOURCES if path.name != "cli.py"], ids=lambda path: path.stem)
+def test_only_the_command_line_prints_or_exits(path):
+    calls = {ast.unparse(node.func) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)}
+    assert not calls & {"print", "exit", "quit", "sys.exit", "os._exit", "typer.echo"}
+
+
+def test_tests_mirror_the_source():
+    rooms = {path.relative_to(ROOT / "src/garmentcut").parent for path in SOURCES}
+    assert not [room for room in rooms if not (ROOT / "tests" / room).is_dir()]
+
+
+def loaded_by(code: str) -> set[str]:
+    script = f"{code}\nimport sys; print(*sys.modules)"
+    return set(
+        subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    )
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    assert not loaded_by("import garmentcut") & {"numpy", "PIL", "pydantic", "typer", "openvino", "torch"}
+
+
+def test_help_loads_nothing_heavy():
+    code = "import sys; sys.argv = ['garmentcut', 'cut', '--help']\nfrom garmentcut.cli import main\n"
+    code += "try:\n    main()\nexcept SystemExit:\n    pass"
+    assert not loaded_by(code) & {"numpy", "PIL", "pydantic", "openvino", "torch", "rich"}
+
+
+def test_cutting_never_loads_torch(tmp_path):
+    photo = next((ROOT / "examples/photos").glob("*_Front.jpg"))
+    # A module set to None cannot be imported: any attempt would fail the command.
+    code = "import sys\nfor name in ('torch', 'torchvision', 'timm', 'lightning', 'onnx', 'onnxruntime'):\n"
+    code += (
+        f"    sys.modules[name] = None\nsys.argv = ['garmentcut', 'cut', {str(photo)!r}, '--out', {str(tmp_path)!r}]\n"
+    )
+    code += "from garmentcut.cli import main\nmain()"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert (tmp_path / f"{photo.stem}.png").is_file()

@@ -1,0 +1,106 @@
+import pytest
+
+from garmentcut.config import Config, ConfigError, OutputConfig, ReadConfig, known_keys, load_config, parse_override
+
+
+def test_defaults():
+    assert load_config() == Config()
+    assert load_config().output.formats == ("png",)
+
+
+def test_file_then_overrides(tmp_path):
+    path = tmp_path / "studio.toml"
+    path.write_text('[output]\nformats = ["png", "mask"]\ntrim = true\nmargin_px = 20\n[read]\nmax_megapixels = 50\n')
+    assert load_config(path).output == OutputConfig(formats=("png", "mask"), trim=True, margin_px=20)
+    assert load_config(path).read == ReadConfig(max_megapixels=50.0)
+    config = load_config(path, {"output.margin_px": "40", "output.formats": '["webp"]', "folder.readers": 3})
+    assert (config.output.margin_px, config.output.formats, config.folder.readers) == (40, ("webp",), 3)
+    assert config.output.trim
+
+
+def test_the_mark_of_windows_editors_is_no_error(tmp_path):
+    path = tmp_path / "studio.toml"
+    path.write_bytes(b"\xef\xbb\xbf[output]\r\ntrim = true\r\n")
+    assert load_config(path).output.trim
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"output.trin": "true"}, "output.trin: unknown key; did you mean output.trim?"),
+        ({"outputs.trim": "true"}, "outputs: unknown key; did you mean output?"),
+        ({"output.zzzzzz": 1}, "output.zzzzzz: unknown key"),
+        ({"trim": "true"}, "'trim' is not of the form section.key, for example output.trim"),
+        ({"output.": "true"}, "'output.' is not of the form section.key"),
+        ({"output.trim": "yes"}, "output.trim: .*boolean, not 'yes'"),
+        ({"output.trim": 1}, "output.trim: .*boolean, not 1"),
+        ({"folder.readers": "true"}, "folder.readers: .*integer, not True"),
+        ({"folder.readers": "2.5"}, "folder.readers: .*integer, not 2.5"),
+        ({"folder.readers": "0"}, "folder.readers: .*greater than or equal to 1, not 0"),
+        ({"read.max_megapixels": "nan"}, "read.max_megapixels: .*finite"),
+        ({"read.max_megapixels": "-1"}, "read.max_megapixels: .*greater than 0, not -1"),
+        ({"output.formats": "png"}, r"output.formats: should be a list such as \['png'\], not 'png'"),
+        ({"output.formats": []}, "output.formats: "),
+        ({"output.formats": ["jpg"]}, "'png', 'mask', 'webp' or 'tiff', not 'jpg'"),
+        ({"output.formats": ["png", "png"]}, "formats: each format once"),
+        ({"output.margin_px": "5"}, "set trim too"),
+        ({"output.background": "#fff"}, "'#fff' is not a colour such as '#ffffff'"),
+        ({"output.background": "#ffffff\n"}, "is not a colour"),
+        ({"output.background": "#ffffff", "output.hidden": "keep"}, "contradicts"),
+        ({"runtime.backend": "cuda"}, "'auto', 'openvino' or 'onnxruntime', not 'cuda'"),
+        ({"output.trin": 1, "read.max_mbb": 1}, "did you mean read.max_mb.*; .*did you mean output.trim"),
+    ],
+)
+def test_errors_name_the_key_and_the_mend(overrides, message):
+    with pytest.raises(ConfigError, match=message):
+        load_config(overrides=overrides)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[output\n", "studio.toml: "),
+        ("trim = true\n", "trim: unknown key; did you mean output.trim"),
+        ("output = 5\n", "output: "),
+        ("[output]\nmargin = 5\ntrim = true\n", "did you mean output.margin_px"),
+    ],
+)
+def test_errors_in_a_file(tmp_path, text, message):
+    path = tmp_path / "studio.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        load_config(path)
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    with pytest.raises(ConfigError, match=r"missing.toml: No such file or directory$"):
+        load_config(tmp_path / "missing.toml")
+    (tmp_path / "latin.toml").write_bytes(b"# \xe6\xf8\xe5")
+    with pytest.raises(ConfigError, match=r"latin.toml"):
+        load_config(tmp_path / "latin.toml")
+    (tmp_path / "flat.toml").write_text("output = 5\n")
+    with pytest.raises(ConfigError, match="output is a value there, not a section"):
+        load_config(tmp_path / "flat.toml", {"output.trim": True})
+
+
+def test_text_that_is_no_toml_is_taken_as_it_stands():
+    assert load_config(overrides={"output.background": "#c0ffee"}).output.background == "#c0ffee"
+    assert load_config(overrides={"output.hidden": '"clear"'}).output.hidden == "clear"
+    with pytest.raises(ConfigError, match="not 'true"):
+        load_config(overrides={"output.trim": "true\nmargin_px = 3"})
+
+
+def test_overrides_are_split_at_the_first_sign():
+    assert parse_override("output.trim = true") == ("output.trim", "true")
+    assert parse_override("a.b=c=d") == ("a.b", "c=d")
+    with pytest.raises(ConfigError, match=r"'output.trim' is not of the form section.key=value"):
+        parse_override("output.trim")
+
+
+def test_sections_are_frozen_and_every_key_is_known():
+    with pytest.raises(AttributeError):
+        Config().output.trim = True
+    keys = known_keys()
+    assert keys[0] == "read.max_mb"
+    assert "output.hidden" in keys
+    assert len(keys) == len(set(keys)) <= 60

@@ -1,0 +1,71 @@
+"""The documentation says what the code does."""
+
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from garmentcut.cli import app
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), ROOT / "CHANGELOG.md"])
+COMMANDS = sorted(get_command(app).commands)
+
+
+def blocks_of(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def test_the_command_page_is_fresh():
+    spec = importlib.util.spec_from_file_location("write_cli_docs", ROOT / "scripts/write_cli_docs.py")
+    assert spec is not None
+    assert spec.loader is not None
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    assert (ROOT / "docs/cli.md").read_text() == script.cli_page(), "run: python scripts/write_cli_docs.py"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_and_an_example(command):
+    text = get_command(app).commands[command].help or ""
+    assert f"Example: garmentcut {command}" in text
+    assert all(getattr(parameter, "help", "x") for parameter in get_command(app).commands[command].params)
+
+
+def test_the_readme_is_short_and_has_two_set_up_commands():
+    assert len(README.splitlines()) <= 120
+    set_ups = [line for block in blocks_of(README, "sh") for line in block.splitlines() if "pip install" in line]
+    assert len(set_ups) == 2
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+        assert target.startswith("https://") or (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "cli.md"], ids=lambda path: path.name)
+def test_commands_in_the_docs_exist(page):
+    for block in blocks_of(page.read_text(encoding="utf-8"), "sh"):
+        for command in re.findall(r"^garmentcut (\w+)", block, flags=re.MULTILINE):
+            assert command in COMMANDS
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if blocks_of(page.read_text(), "python")], ids=lambda p: p.name
+)
+def test_python_in_the_docs_runs(page, tmp_path):
+    (tmp_path / "examples").symlink_to(ROOT / "examples", target_is_directory=True)
+    for block in blocks_of(page.read_text(encoding="utf-8"), "python"):
+        subprocess.run([sys.executable, "-W", "error", "-c", block], cwd=tmp_path, check=True)
+
+
+def test_the_changelog_knows_this_version():
+    import garmentcut
+
+    assert f"## {garmentcut.__version__}" in (ROOT / "CHANGELOG.md").read_text()
