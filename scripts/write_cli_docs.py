@@ -1,12 +1,12 @@
 """Write docs/cli.md from the commands' own help and the configuration's own descriptions; a test compares the two."""
 
-import os
+import inspect
 import sys
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter
 from typer.main import get_command
-from typer.testing import CliRunner
 
 from garmentcut.cli import app
 from garmentcut.config import Config, known_keys
@@ -30,16 +30,28 @@ For `--config FILE` (TOML, sections as tables) and `--set section.key=value`; an
 
 
 def cli_page() -> str:
-    """The whole page."""
-    os.environ.update(COLUMNS="100", TERMINAL_WIDTH="100", NO_COLOR="1")
-    runner = CliRunner()
-    names = sorted(get_command(app).commands)  # type: ignore[attr-defined]
-    parts = [_HEAD]
-    for name in names:
-        text = runner.invoke(app, [name, "--help"], prog_name="garmentcut").stdout
-        lines = "\n".join(line.rstrip() for line in text.strip().splitlines())
-        parts.append(f"\n## garmentcut {name}\n\n```text\n{lines}\n```\n")
-    return "".join([*parts, _SETTINGS, *(f"{row}\n" for row in _setting_rows())])
+    """The whole page, laid out here: Typer's own layout of help texts changes between versions."""
+    commands: dict[str, Any] = get_command(app).commands  # type: ignore[attr-defined]
+    parts = [_command_part(name, commands[name]) for name in sorted(commands)]
+    return "".join([_HEAD, *parts, _SETTINGS, *(f"{row}\n" for row in _setting_rows())])
+
+
+def _command_part(name: str, command: Any) -> str:
+    about, _, example = inspect.cleandoc(command.help).partition("Example: ")
+    arguments = [parameter for parameter in command.params if parameter.param_type_name == "argument"]
+    usage = " ".join(["garmentcut", name, *map(_shown, arguments)])
+    lines = [f"\n## garmentcut {name}\n", about.strip(), f"\n```sh\n{example.strip()}\n```\n"]
+    lines += [f"Usage: `{usage} [OPTIONS]`\n", "| argument or option | meaning |", "| --- | --- |"]
+    for parameter in command.params:
+        named = parameter.name.upper() if parameter in arguments else ", ".join(parameter.opts)
+        needed = " Required." if parameter.required else ""
+        lines.append(f"| `{named}` | {parameter.help}{needed} |")
+    return "\n".join(lines) + "\n"
+
+
+def _shown(argument: Any) -> str:
+    name = argument.name.upper() + ("..." if argument.nargs == -1 else "")
+    return name if argument.required else f"[{name}]"
 
 
 def _setting_rows() -> list[str]:

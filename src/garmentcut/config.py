@@ -3,7 +3,7 @@
 import difflib
 import re
 import tomllib
-from dataclasses import field
+from dataclasses import field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,6 +12,8 @@ from pydantic.dataclasses import dataclass
 
 _STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
+_Count = Annotated[int, Field(strict=True)]  # strict: `true` is no number and "yes" no truth value
+_Switch = Annotated[bool, Field(strict=True)]
 Format = Literal["png", "mask", "webp", "tiff"]
 
 
@@ -23,11 +25,11 @@ class ConfigError(ValueError):
 class ReadConfig:
     """What is refused before any pixel is decoded."""
 
-    max_mb: Annotated[int, Field(gt=0)] = 1024
+    max_mb: Annotated[_Count, Field(gt=0)] = 1024
     """Largest photo file, in megabytes (10^6 bytes)."""
-    max_megapixels: Annotated[float, Field(gt=0)] = 160.0
+    max_megapixels: Annotated[float, Field(gt=0, strict=True, allow_inf_nan=False)] = 160.0
     """Largest photo, in millions of pixels."""
-    max_side_px: Annotated[int, Field(gt=0)] = 30_000
+    max_side_px: Annotated[_Count, Field(gt=0)] = 30_000
     """Longest side of a photo, in pixels."""
 
 
@@ -37,7 +39,7 @@ class RuntimeConfig:
 
     backend: Literal["auto", "openvino", "onnxruntime"] = "auto"
     """`auto`: ONNX Runtime where it finds an NVIDIA GPU (extra `gpu`), else OpenVINO on the CPU."""
-    threads: Annotated[int, Field(ge=0)] = 0
+    threads: Annotated[_Count, Field(ge=0)] = 0
     """Processor threads for the network; 0: all cores."""
 
 
@@ -48,10 +50,10 @@ class OutputConfig:
     formats: Annotated[tuple[Format, ...], Field(min_length=1)] = ("png",)
     """One or more of png, mask, webp, tiff."""
     background: str | None = None
-    """`#rrggbb` in sRGB: lay the garment on this colour and write no alpha; none: transparent."""
-    trim: bool = False
+    """`#rrggbb` in sRGB: lay the garment on this colour and write no alpha (a mask stays a mask); none: transparent."""
+    trim: _Switch = False
     """Crop to the garment."""
-    margin_px: Annotated[int, Field(ge=0, le=20_000)] = 0
+    margin_px: Annotated[_Count, Field(ge=0, le=20_000)] = 0
     """Pixels kept (or added) around the trimmed garment."""
     hidden: Literal["auto", "clear", "keep"] = "auto"
     """`clear`: rim colours cleaned, hidden pixels black. `keep`: the photo's pixels, untouched, under the alpha.
@@ -74,11 +76,11 @@ class OutputConfig:
 class FolderConfig:
     """How a folder is worked through."""
 
-    readers: Annotated[int, Field(ge=1, le=64)] = 1
+    readers: Annotated[_Count, Field(ge=1, le=64)] = 1
     """Threads that read and decode ahead of the network."""
-    writers: Annotated[int, Field(ge=1, le=64)] = 1
+    writers: Annotated[_Count, Field(ge=1, le=64)] = 1
     """Threads that encode and write behind the network."""
-    in_flight: Annotated[int, Field(ge=1, le=64)] = 2
+    in_flight: Annotated[_Count, Field(ge=1, le=64)] = 2
     """Photos waiting at most before and behind the network each: bounds the memory."""
 
 
@@ -103,14 +105,13 @@ def load_config(path: Path | None = None, overrides: dict[str, Any] | None = Non
     Raises:
         ConfigError: the file cannot be read, or a key or value is not known; names the nearest known key.
     """
-    try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8")) if path else {}
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: {error}") from error
+    tree = _read_tree(path) if path else {}
     for dotted, value in (overrides or {}).items():
         section, _, key = dotted.partition(".")
-        if not key or not isinstance(tree.setdefault(section, {}), dict):
+        if not key:
             raise ConfigError(f"{dotted!r} is not of the form section.key, for example output.trim")
+        if not isinstance(tree.setdefault(section, {}), dict):
+            raise ConfigError(f"{path}: {section} is a value there, not a section; write [{section}] above its keys")
         tree[section][key] = _parse_value(value) if isinstance(value, str) else value
     try:
         return TypeAdapter(Config).validate_python(tree)
@@ -132,26 +133,35 @@ def parse_override(text: str) -> tuple[str, str]:
 
 def known_keys() -> list[str]:
     """All keys as `section.key`, in the order of this page."""
-    sections: dict[str, Any] = {
-        "read": ReadConfig,
-        "runtime": RuntimeConfig,
-        "output": OutputConfig,
-        "folder": FolderConfig,
-    }
-    return [f"{name}.{key}" for name, section in sections.items() for key in section.__dataclass_fields__]
+    sections = TypeAdapter(Config).validate_python({})
+    return [
+        f"{section.name}.{key.name}" for section in fields(Config) for key in fields(getattr(sections, section.name))
+    ]
+
+
+def _read_tree(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # sig: Windows' editor puts a mark in front
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
 
 
 def _parse_value(text: str) -> Any:
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        tree = tomllib.loads(f"value = {text}")
     except tomllib.TOMLDecodeError:
         return text
+    return tree["value"] if len(tree) == 1 else text
 
 
 def _explain(error: Any) -> str:
     where = ".".join(str(part) for part in error["loc"])
     if error["type"] not in {"unexpected_keyword_argument", "extra_forbidden"}:
-        return f"{where}: {error['msg'].removeprefix('Value error, ')}"
-    candidates = known_keys() + [key.partition(".")[0] for key in known_keys()]
+        if error["type"] == "value_error":
+            return f"{where}: {error['msg'].removeprefix('Value error, ')}"
+        wanted = "should be a list such as ['png']" if error["type"] == "tuple_type" else error["msg"]
+        return f"{where}: {wanted}, not {error['input']!r}"
+    candidates = {key.partition(".")[0]: key.partition(".")[0] for key in known_keys()}
+    candidates |= {key.partition(".")[2]: key for key in known_keys()} | {key: key for key in known_keys()}
     nearest = difflib.get_close_matches(where, candidates, n=1, cutoff=0.4)
-    return f"{where}: unknown key" + (f"; did you mean {nearest[0]}?" if nearest else "")
+    return f"{where}: unknown key" + (f"; did you mean {candidates[nearest[0]]}?" if nearest else "")

@@ -1,5 +1,6 @@
 """Colour: from whatever a file holds to RGB, and from a photo's RGB to the sRGB the network was trained on."""
 
+import functools
 import io
 from typing import NamedTuple
 
@@ -8,6 +9,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from garmentcut.photo.photo import PhotoError, Pixels
+
+_SAME_LEVELS = 2  # of 255: profiles of sRGB itself differ by that much in their rounding
+_MODES = {b"RGB ": "RGB", b"GRAY": "L", b"CMYK": "CMYK"}
 
 
 class ToRgb(NamedTuple):
@@ -27,12 +31,12 @@ def usable_profile(profile: bytes | None, space: bytes = b"RGB ") -> tuple[bytes
     """
     if not profile:
         return None, ()
-    try:
-        _open_profile(profile)
-    except (ImageCms.PyCMSError, OSError):
-        return None, ("broken colour profile dropped: read as sRGB",)
     if profile[16:20] != space:
         return None, ("colour profile of another colour space dropped: read as sRGB",)
+    try:
+        _to_srgb_transform(profile, _MODES[space])
+    except (ImageCms.PyCMSError, OSError):
+        return None, ("broken colour profile dropped: read as sRGB",)
     return profile, ()
 
 
@@ -48,14 +52,15 @@ def rgb_of_gray(gray: Pixels, profile: bytes | None) -> ToRgb:
 
 def rgb_of_rgba(rgba: Pixels, profile: bytes | None) -> ToRgb:
     """Straight-alpha `(H, W, 4)`: opaque pixels as they are, transparent parts laid on white."""
-    rgb, alpha = rgba[..., :3], rgba[..., 3:]
     kept, notes = usable_profile(profile)
+    rgb = np.ascontiguousarray(rgba[..., :3])
     top = np.iinfo(rgba.dtype).max
-    if (alpha == top).all():
-        return ToRgb(np.ascontiguousarray(rgb), kept, notes)
-    white = alpha.astype(np.uint64)
-    flat = ((rgb * white + top * (top - white)) + top // 2) // top
-    return ToRgb(flat.astype(rgba.dtype), kept, (*notes, "transparent parts laid on white"))
+    sheer = rgba[..., 3] < top
+    if not sheer.any():
+        return ToRgb(rgb, kept, notes)
+    share = rgba[sheer, 3:].astype(np.uint32)  # 65535 * 65535 + 32767 still fits
+    rgb[sheer] = (rgb[sheer] * share + top * (top - share) + top // 2) // top
+    return ToRgb(rgb, kept, (*notes, "transparent parts laid on white"))
 
 
 def rgb_of_cmyk(cmyk: NDArray[np.uint8], profile: bytes | None) -> ToRgb:
@@ -66,22 +71,33 @@ def rgb_of_cmyk(cmyk: NDArray[np.uint8], profile: bytes | None) -> ToRgb:
     """
     kept, _ = usable_profile(profile, b"CMYK")
     if kept is None:
-        raise PhotoError("CMYK without a CMYK profile, so its colours are not defined; convert it to RGB")
+        raise PhotoError("CMYK without a usable CMYK profile, so its colours are not defined; convert it to RGB")
     return ToRgb(_to_srgb(cmyk, "CMYK", kept), None, ("CMYK converted to sRGB",))
 
 
 def srgb_of(rgb: NDArray[np.uint8], profile: bytes | None) -> NDArray[np.uint8]:
-    """A copy for the network: `(H, W, 3)` uint8 in `profile`'s colours, turned into sRGB."""
+    """A copy for the network: `(H, W, 3)` uint8 in `profile`'s colours, turned into sRGB.
+
+    Raises:
+        PhotoError: the profile cannot be applied.
+    """
     return rgb if profile is None or _is_srgb(profile) else _to_srgb(rgb, "RGB", profile)
 
 
 def color_in_profile(color: str, profile: bytes | None) -> tuple[int, int, int]:
-    """The sRGB colour `#rrggbb` as 8-bit numbers in `profile`, so that it looks the same there."""
+    """The sRGB colour `#rrggbb` as 8-bit numbers in `profile`, so that it looks the same there.
+
+    Raises:
+        PhotoError: the profile tells what its colours look like, but not how to make one.
+    """
     srgb = bytes.fromhex(color.removeprefix("#"))
     if profile is None or _is_srgb(profile):
         return srgb[0], srgb[1], srgb[2]
     dot = Image.frombytes("RGB", (1, 1), srgb)
-    out = ImageCms.profileToProfile(dot, ImageCms.createProfile("sRGB"), _open_profile(profile), outputMode="RGB")
+    try:
+        out = ImageCms.profileToProfile(dot, ImageCms.createProfile("sRGB"), _open_profile(profile), outputMode="RGB")
+    except ImageCms.PyCMSError as error:
+        raise PhotoError("no background can be laid in its colour profile; convert the photo to sRGB") from error
     assert out is not None  # only an in-place conversion returns None
     red, green, blue = out.tobytes()
     return red, green, blue
@@ -90,17 +106,24 @@ def color_in_profile(color: str, profile: bytes | None) -> tuple[int, int, int]:
 def _to_srgb(pixels: Pixels, mode: str, profile: bytes) -> NDArray[np.uint8]:
     image = Image.frombuffer(mode, (pixels.shape[1], pixels.shape[0]), np.ascontiguousarray(pixels).tobytes())
     try:
-        out = ImageCms.profileToProfile(image, _open_profile(profile), ImageCms.createProfile("sRGB"), outputMode="RGB")
-    except ImageCms.PyCMSError as error:
+        return np.array(_to_srgb_transform(profile, mode).apply(image))
+    except (ImageCms.PyCMSError, OSError) as error:
         raise PhotoError(f"its colour profile cannot be applied ({error}); convert it to sRGB") from error
-    return np.asarray(out)
+
+
+@functools.lru_cache(maxsize=4)  # a studio's photos share their profile; building a transform takes milliseconds
+def _to_srgb_transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform:
+    return ImageCms.buildTransform(_open_profile(profile), ImageCms.createProfile("sRGB"), mode, "RGB")
+
+
+@functools.lru_cache(maxsize=4)
+def _is_srgb(profile: bytes) -> bool:
+    """True by what it does to a spread of colours: its name may lie, and converting sRGB to sRGB only costs."""
+    levels = np.linspace(0, 255, 9).round().astype(np.uint8)
+    spread = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(1, -1, 3)
+    moved = np.abs(_to_srgb(spread, "RGB", profile).astype(np.int16) - spread)
+    return int(moved.max()) <= _SAME_LEVELS
 
 
 def _open_profile(profile: bytes) -> ImageCms.ImageCmsProfile:
     return ImageCms.getOpenProfile(io.BytesIO(profile))
-
-
-def _is_srgb(profile: bytes) -> bool:
-    """True by name: converting sRGB to sRGB costs time and rounds twice."""
-    name = ImageCms.getProfileDescription(_open_profile(profile)).strip().lower()
-    return name.startswith("srgb")

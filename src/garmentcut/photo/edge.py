@@ -27,7 +27,8 @@ def clean_edge_color(rgb: Pixels, alpha: NDArray[np.float32]) -> Pixels:
         Like `rgb`, other only where `0 < alpha < 1`. Compositing it with `alpha` over a new background leaves no trace
         of the old one.
     """
-    rim_y, rim_x = np.nonzero((alpha > 0) & (alpha < 1))
+    # np.nonzero of two dimensions would take longer than all that follows.
+    rim_y, rim_x = np.divmod(np.flatnonzero((alpha > 0) & (alpha < 1)), alpha.shape[1])
     cleaned = rgb.copy()
     if not rim_y.size:
         return cleaned

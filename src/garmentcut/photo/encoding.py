@@ -2,7 +2,8 @@
 
 import io
 from collections.abc import Callable
-from typing import NamedTuple
+from pathlib import Path
+from typing import NamedTuple, cast, get_args
 
 import numpy as np
 from PIL import Image
@@ -14,6 +15,7 @@ from garmentcut.photo.photo import Pixels, to_8_bit
 from garmentcut.photo.png import png_bytes
 
 _WEBP_MAX_SIDE_PX = 16_383
+_FORMAT_OF_SUFFIX: dict[str, Format] = {".png": "png", ".webp": "webp", ".tif": "tiff", ".tiff": "tiff"}
 
 
 class OutputError(ValueError):
@@ -54,20 +56,28 @@ def encode_cutout(cutout: Cutout, format: Format, output: OutputConfig) -> bytes
 
 
 def output_suffix(format: Format) -> str:
-    """What is put behind a photo's stem; two formats never give the same name."""
+    """What is put behind a photo's stem; no two formats put the same."""
     return FORMATS[format].suffix
 
 
-def format_of_suffix(suffix: str) -> Format:
-    """The format a file name's suffix asks for.
+def format_of(path: Path, format: str | None) -> Format:
+    """The format to write a file in: the one named, or the one its suffix asks for.
 
     Raises:
-        ConfigError: no format has this suffix.
+        ConfigError: neither is known, or the suffix belongs to another format.
     """
-    known: dict[str, Format] = {".png": "png", ".webp": "webp", ".tif": "tiff", ".tiff": "tiff"}
-    if suffix.lower() not in known:
-        raise ConfigError(f"no format has the suffix {suffix!r}; use one of {', '.join(known)}")
-    return known[suffix.lower()]
+    asked = _FORMAT_OF_SUFFIX.get(path.suffix.lower())
+    known = get_args(Format)
+    if format is None and asked is None:
+        raise ConfigError(
+            f"{path}: no format has the suffix {path.suffix!r}; use one of {', '.join(_FORMAT_OF_SUFFIX)}"
+        )
+    chosen = format or asked
+    if chosen not in known:
+        raise ConfigError(f"{chosen!r} is not a format; use one of {', '.join(known)}")
+    if asked and asked != ("png" if chosen == "mask" else chosen):
+        raise ConfigError(f"{path}: the suffix says {asked}, the format {chosen}; change one of them")
+    return cast(Format, chosen)
 
 
 def _mask_of(cutout: Cutout) -> Pixels:
@@ -103,7 +113,7 @@ def _webp(pixels: Pixels, cutout: Cutout) -> bytes:
 
 
 def _tiff(pixels: Pixels, cutout: Cutout) -> bytes:
-    from garmentcut.photo.tiff import tiff_bytes  # loads tifffile
+    from garmentcut.photo.tiff_writer import tiff_bytes  # loads tifffile
 
     return tiff_bytes(pixels, profile=cutout.profile, dpi=cutout.dpi, exif=cutout.exif)
 

@@ -1,43 +1,72 @@
-"""EXIF: what of it travels from a photo to its cutout."""
+"""EXIF: what a reader needs of it, and what of it travels from a photo to its cutout."""
 
-from PIL import Image
+import struct
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from PIL import Image, TiffImagePlugin, TiffTags
 
 # Descriptive tags only: tags about the layout of the pixels (sizes, strips, compression, thumbnails) would lie in the
 # output file. Numbers from TIFF 6.0 and Exif 2.32.
-_ORIENTATION, _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT, _INCH = 274, 282, 283, 296, 2
+_ORIENTATION, _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 274, 282, 283, 296
+_INCH, _CENTIMETRE = 2, 3
 _KEPT = {270, 271, 272, 305, 306, 315, 33432, 40091, 40092, 40093, 40094, 40095}
-_EXIF_IFD, _GPS_IFD = 0x8769, 0x8825
-_PIXEL_SIZE = {0xA002, 0xA003}  # PixelXDimension, PixelYDimension: no longer true after trimming
+EXIF_DIRECTORIES = (0x8769, 0x8825)
+"""Tags that point to the directories of EXIF and of GPS."""
+# The size in pixels is no longer true after trimming, the way of compression in no case; the interoperability directory
+# is a position in the old file.
+_DROPPED = {0xA002, 0xA003, 0x9101, 0x9102, 0xA005}
+_BYTE_TAGS = {0, 5, 40091, 40092, 40093, 40094, 40095}  # GPS version and altitude reference, Windows' comments
+_HEADS = {"<": b"II*\0\x08\0\0\0", ">": b"MM\0*\0\0\0\x08"}
+_MAX_DPI = 100_000
+_FAULTS = (ArithmeticError, AssertionError, AttributeError, LookupError, OSError, struct.error, SyntaxError, TypeError)
+_PILLOW_WARNINGS = threading.Lock()
 
 
-def keep_descriptive(exif: Image.Exif) -> bytes | None:
-    """The tags that say who, when and with what a photo was taken.
+class Exif(NamedTuple):
+    """What a photo's EXIF says.
+
+    Attributes:
+        orientation: 1 to 8 (TIFF 6.0, tag 274).
+        dpi: horizontal and vertical pixels an inch, as stored, not yet turned; None: not said.
+        kept: the tags that say who, when and with what: TIFF-structured bytes without the `Exif` marker, orientation 1.
+        notes: what had to be left out, in words.
+    """
+
+    orientation: int = 1
+    dpi: tuple[float, float] | None = None
+    kept: bytes | None = None
+    notes: tuple[str, ...] = ()
+
+
+def read_exif(load: Callable[[], Image.Exif]) -> Exif:
+    """Read what can be read; damaged EXIF costs a note, never the photo.
 
     Args:
-        exif: as Pillow read it.
-
-    Returns:
-        TIFF-structured bytes without the `Exif` marker and with orientation 1; None if nothing worth keeping is there.
+        load: gives the tags as Pillow finds them; may raise what Pillow raises on damage.
     """
-    kept = Image.Exif()
-    for tag, value in exif.items():
-        if tag in _KEPT:
-            kept[tag] = value
-    for number in (_EXIF_IFD, _GPS_IFD):
-        entries = {tag: value for tag, value in exif.get_ifd(number).items() if tag not in _PIXEL_SIZE}
-        if entries:
-            kept.get_ifd(number).update(entries)
-            kept[number] = kept.get_ifd(number)
-    if not len(kept):
+    found = Exif()
+    try:
+        with silent_pillow():
+            tags = load()
+            found = Exif(
+                _orientation_of(tags), dpi_of(*map(tags.get, (_X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT)))
+            )
+            return found._replace(kept=_descriptive(tags))
+    except (*_FAULTS, ValueError):
+        return found._replace(notes=("unreadable EXIF left out",))
+
+
+def dpi_of(horizontal: Any, vertical: Any, unit: Any) -> tuple[float, float] | None:
+    """Pixels an inch of the three resolution tags; None if they do not say it or make no sense."""
+    per_inch = {None: 1.0, _INCH: 1.0, _CENTIMETRE: 2.54}.get(unit)
+    if per_inch is None or horizontal is None or vertical is None:
         return None
-    kept[_ORIENTATION] = 1
-    return kept.tobytes().removeprefix(b"Exif\0\0")
-
-
-def orientation_of(exif: Image.Exif) -> int:
-    """Orientation tag, 1 to 8; 1 where it is missing or not a number."""
-    value = exif.get(_ORIENTATION, 1)
-    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+    dpi = float(horizontal) * per_inch, float(vertical) * per_inch
+    return dpi if all(0 < value < _MAX_DPI for value in dpi) else None
 
 
 def with_dpi(exif: bytes | None, dpi: tuple[float, float] | None) -> bytes | None:
@@ -50,8 +79,9 @@ def with_dpi(exif: bytes | None, dpi: tuple[float, float] | None) -> bytes | Non
     if dpi is None:
         return exif
     tags = parse_exif(exif)
-    tags[_X_RESOLUTION], tags[_Y_RESOLUTION], tags[_RESOLUTION_UNIT] = dpi[0], dpi[1], _INCH
-    return tags.tobytes().removeprefix(b"Exif\0\0")
+    contents = {tag: tags.get_ifd(tag) if tag in EXIF_DIRECTORIES else tags[tag] for tag in tags}
+    resolution = {_X_RESOLUTION: dpi[0], _Y_RESOLUTION: dpi[1], _RESOLUTION_UNIT: _INCH}
+    return _bytes_of(contents | resolution, tags.endian)
 
 
 def parse_exif(exif: bytes | None) -> Image.Exif:
@@ -60,3 +90,72 @@ def parse_exif(exif: bytes | None) -> Image.Exif:
     if exif:
         tags.load(exif)
     return tags
+
+
+def directory_of(
+    entries: dict[int, Any], order: str, group: int | None = None
+) -> TiffImagePlugin.ImageFileDirectory_v2:
+    """Tags as a TIFF directory that knows how to lay itself out for a given offset.
+
+    Args:
+        entries: as Pillow reads them.
+        order: of bytes, `<` or `>`.
+        group: the tag that points at the directory; None: the main one.
+    """
+    directory = TiffImagePlugin.ImageFileDirectory_v2(_HEADS[order], group=group)
+    for tag, value in entries.items():
+        # Pillow guesses types, and guesses these wrong; it reads text as Latin-1 (often it is UTF-8), but writes ASCII.
+        if isinstance(value, str):
+            directory.tagtype[tag] = TiffTags.ASCII
+            directory[tag] = value.encode("latin-1", "replace")
+        else:
+            if isinstance(value, bytes):
+                directory.tagtype[tag] = TiffTags.BYTE if tag in _BYTE_TAGS else TiffTags.UNDEFINED
+            directory[tag] = value
+    return directory
+
+
+@contextmanager
+def silent_pillow() -> Iterator[None]:
+    """Keep Pillow's warnings about odd metadata off stderr.
+
+    Filters of warnings belong to the whole process, so only one thread at a time may change them: never around the
+    decoding of pixels, which is slow.
+    """
+    with _PILLOW_WARNINGS, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _orientation_of(tags: Image.Exif) -> int:
+    value = tags.get(_ORIENTATION, 1)
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _descriptive(tags: Image.Exif) -> bytes | None:
+    kept = {tag: tags[tag] for tag in tags if tag in _KEPT}
+    for number in EXIF_DIRECTORIES:
+        entries = {tag: value for tag, value in tags.get_ifd(number).items() if tag not in _DROPPED}
+        if entries:
+            kept[number] = entries
+    return _bytes_of({**kept, _ORIENTATION: 1}, tags.endian) if kept else None
+
+
+def _bytes_of(contents: dict[int, Any], order: str | None) -> bytes:
+    """TIFF-structured bytes of tags and, as dictionaries, of directories of tags.
+
+    The order of bytes stays the source's: comments and makers' notes depend on it.
+    """
+    order = order or "<"
+    main = directory_of({tag: value for tag, value in contents.items() if tag not in EXIF_DIRECTORIES}, order)
+    inner = {number: contents[number] for number in EXIF_DIRECTORIES if contents.get(number)}
+    for number in inner:
+        main.tagtype[number] = TiffTags.LONG
+        main[number] = 0
+    start, tail = len(_HEADS[order]), b""
+    place = start + len(main.tobytes(start))
+    for number, entries in inner.items():
+        main[number] = place + len(tail)
+        tail += directory_of(entries, order, number).tobytes(place + len(tail))
+        tail += bytes(len(tail) % 2)  # TIFF 6.0: a directory begins on a word boundary
+    return _HEADS[order] + main.tobytes(start) + tail

@@ -17,21 +17,30 @@ def read_photo_bytes(path: Path, limits: ReadConfig) -> bytes:
     Raises:
         PhotoError: missing, unreadable, not a regular file, empty or too large.
     """
-    # O_NONBLOCK: opening a named pipe must not wait for a writer; the type is checked on the opened file, so it cannot
-    # be exchanged in between.
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
-        with os.fdopen(os.open(path, flags), "rb") as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise PhotoError("not a regular file")
-            if status.st_size == 0:
+        with open(path, "rb", opener=_open_without_waiting) as file:
+            num_bytes = os.fstat(file.fileno()).st_size
+            if num_bytes == 0:
                 raise PhotoError("empty file; copy it again")
-            if status.st_size > limits.max_mb * 1_000_000:
-                raise PhotoError(f"{status.st_size / 1e6:.0f} MB: over read.max_mb = {limits.max_mb}")
-            return file.read(limits.max_mb * 1_000_000)
-    except OSError as error:
-        raise PhotoError(error.strerror or str(error)) from error
+            if num_bytes > limits.max_mb * 1_000_000:
+                raise PhotoError(f"{num_bytes / 1e6:.0f} MB: over read.max_mb = {limits.max_mb}; raise it if meant")
+            return file.read(num_bytes)  # no more, should the file grow while it is read
+    except FileNotFoundError as error:
+        raise PhotoError("no such file; check the path") from error
+    except (OSError, ValueError) as error:  # ValueError: a path with a zero byte
+        if isinstance(error, PhotoError):
+            raise
+        raise PhotoError(f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    # O_NONBLOCK: opening a named pipe must not wait for a writer. The type is checked on the opened file, so it cannot
+    # be exchanged in between.
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise PhotoError("not a regular file; name a photo file")
+    return descriptor
 
 
 def check_size(width_px: int, height_px: int, limits: ReadConfig) -> None:
@@ -42,10 +51,11 @@ def check_size(width_px: int, height_px: int, limits: ReadConfig) -> None:
     """
     if width_px <= 0 or height_px <= 0:
         raise PhotoError(f"its header says {width_px}x{height_px} pixels; export it again")
+    size = f"{width_px}x{height_px} pixels"
     if max(width_px, height_px) > limits.max_side_px:
-        raise PhotoError(f"{width_px}x{height_px} pixels: a side is over read.max_side_px = {limits.max_side_px}")
+        raise PhotoError(f"{size}: a side is over read.max_side_px = {limits.max_side_px}; raise it if meant")
     if width_px * height_px > limits.max_megapixels * 1e6:
-        raise PhotoError(f"{width_px}x{height_px} pixels: over read.max_megapixels = {limits.max_megapixels:g}")
+        raise PhotoError(f"{size}: over read.max_megapixels = {limits.max_megapixels:g}; raise it if meant")
 
 
 class StagedFile:

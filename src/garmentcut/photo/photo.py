@@ -49,8 +49,12 @@ def to_8_bit(pixels: Pixels) -> NDArray[np.uint8]:
     """Round full-range uint16 to uint8; uint8 passes through uncopied. Any shape."""
     if pixels.dtype == np.uint8:
         return pixels.view(np.uint8)
-    # 65535 = 255 * 257, so the nearest 8-bit level is (v + 128) // 257; 32-bit integers keep the sum exact.
-    return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    # The nearest of 255 levels, round(v / 257), without a slow division; exact for all 65536 values.
+    wide = pixels.astype(np.uint32)
+    wide *= 255
+    wide += 32_895
+    wide >>= 16
+    return wide.astype(np.uint8)
 
 
 def turn_upright(pixels: Pixels, orientation: int) -> Pixels:

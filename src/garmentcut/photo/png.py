@@ -1,7 +1,8 @@
-"""Write PNG fast: one fixed row filter and ISA-L's deflate, ten times as fast as Pillow at the same size.
+"""PNG: its chunks taken apart, and a writer ten times as fast as Pillow's at the same size.
 
-Portable Network Graphics Specification (Third Edition), W3C 2025. One filter for all rows (`up`) serves photos with
-large cleared areas as well as the adaptive choice does, and numpy computes it in one subtraction.
+Portable Network Graphics Specification (Third Edition), W3C 2025. The writer uses one fixed row filter and ISA-L's
+deflate: `up` for all rows serves photos with large cleared areas as well as an adaptive choice does, and numpy computes
+it in one subtraction.
 """
 
 import struct
@@ -11,20 +12,39 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import NDArray
 
-from garmentcut.photo.photo import Pixels
+from garmentcut.photo.photo import PhotoError, Pixels
 
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _COLOR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}  # channels: gray, gray + alpha, RGB, RGBA
 _FILTER_UP = 2
 _FASTEST = 1  # on cutouts, higher levels cost several times as long and save a few per cent
 _MAX_IDAT_BYTES = 1 << 30  # a chunk's length is a 31-bit number
+_CHUNK_FRAME_BYTES = 12  # length, kind and checksum
 
 
-def _fast_deflate() -> ModuleType:
-    try:
-        from isal import isal_zlib
-    except ImportError:  # no wheel for this platform
-        return zlib
-    return isal_zlib
+def split_png(data: bytes) -> list[tuple[bytes, memoryview]]:
+    """A PNG's chunks as `(kind, all of its bytes)`, in order, up to and including IEND.
+
+    Checksums are verified, but for IDAT's, the large ones, which the decoder verifies itself.
+
+    Raises:
+        PhotoError: a chunk is cut off or damaged, or IEND is missing.
+    """
+    view, chunks, start = memoryview(data), [], len(SIGNATURE)
+    while start + _CHUNK_FRAME_BYTES <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, start)
+        chunk = view[start : start + _CHUNK_FRAME_BYTES + length]
+        if len(chunk) < _CHUNK_FRAME_BYTES + length:
+            break
+        if kind != b"IDAT" and zlib.crc32(chunk[4:-4]) != int.from_bytes(chunk[-4:]):
+            raise PhotoError(
+                f"damaged PNG: the checksum of its {kind.decode('latin-1')!a} part is wrong; export it again"
+            )
+        chunks.append((kind, chunk))
+        if kind == b"IEND":
+            return chunks
+        start += len(chunk)
+    raise PhotoError("truncated PNG; copy or export it again")
 
 
 def png_bytes(
@@ -51,7 +71,7 @@ def png_bytes(
     height, width = pixels.shape[:2]
     num_channels = 1 if pixels.ndim == 2 else pixels.shape[2]
     header = struct.pack(">IIBBBBB", width, height, 8 * pixels.itemsize, _COLOR_TYPES[num_channels], 0, 0, 0)
-    chunks = [b"\x89PNG\r\n\x1a\n", _chunk(b"IHDR", header)]
+    chunks = [SIGNATURE, _chunk(b"IHDR", header)]
     if profile:
         chunks.append(_chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(profile)))
     elif srgb:
@@ -64,6 +84,14 @@ def png_bytes(
     for start in range(0, len(packed), _MAX_IDAT_BYTES):
         chunks.append(_chunk(b"IDAT", packed[start : start + _MAX_IDAT_BYTES]))
     return b"".join([*chunks, _chunk(b"IEND", b"")])
+
+
+def _fast_deflate() -> ModuleType:
+    try:
+        from isal import isal_zlib
+    except ImportError:  # no wheel for this platform
+        return zlib
+    return isal_zlib
 
 
 def _filtered_rows(pixels: Pixels) -> NDArray[np.uint8]:

@@ -1,98 +1,125 @@
-"""Decode PNG, JPEG and WebP: Pillow for what it does best, exact decoders where it would lose something."""
+"""Decode PNG, JPEG and WebP: Pillow finds the metadata, a strict and exact decoder of each format the pixels."""
 
 import io
-import warnings
+import struct
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
 from garmentcut.config import ReadConfig
 from garmentcut.photo.color import ToRgb, rgb_of_cmyk, rgb_of_gray, rgb_of_rgba, usable_profile
-from garmentcut.photo.exif import keep_descriptive, orientation_of
+from garmentcut.photo.exif import dpi_of, read_exif, silent_pillow
 from garmentcut.photo.files import check_size
-from garmentcut.photo.photo import Photo, PhotoError, turn_upright
+from garmentcut.photo.photo import Photo, PhotoError, Pixels, turn_upright
+from garmentcut.photo.png import SIGNATURE, split_png
+
+_PIXEL_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
+_WEBP_ANIMATION = 0x02  # flag in the VP8X chunk
 
 
-def decode_raster(data: bytes, limits: ReadConfig) -> Photo:
-    """Decode a PNG, JPEG, MPO or WebP file.
+def decode_png(data: bytes, limits: ReadConfig) -> Photo:
+    """Decode a PNG file of any depth and colour type.
 
     Args:
         data: the file's content.
         limits: checked against the header, before pixels are decoded.
 
     Raises:
-        PhotoError: too large, animated, a colour mode not known; any other exception means a damaged file.
+        PhotoError: too large, animated or damaged; any other exception means damage too.
     """
-    with warnings.catch_warnings():
-        # Pillow's own limit only warns up to twice its size; ours, below, is the stricter one.
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        with Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP")) as image:
-            check_size(*image.size, limits)
-            _refuse_animation(image)
-            depth = data[24] if image.format == "PNG" else 8
-            converted = _rgb_of_deep_png(data, image) if depth == 16 else _rgb_of_image(data, image)
-            exif = image.getexif()
-            dpi = _dpi_of(image.info)
-    orientation = orientation_of(exif)
-    rgb = np.ascontiguousarray(turn_upright(converted.rgb, orientation))
-    if dpi and orientation >= 5:
-        dpi = dpi[::-1]
-    return Photo(rgb, converted.profile, dpi, keep_descriptive(exif), converted.notes)
+    import imagecodecs  # Pillow would cut 16 bits down to 8
+
+    width, height = struct.unpack_from(">II", data, 16)
+    check_size(width, height, limits)
+    chunks = split_png(data)
+    if any(kind == b"acTL" for kind, _ in chunks):
+        raise PhotoError("an animated PNG; save the frame you want as a photo")
+    # Pillow gets no pixels, so it also sees the metadata behind them; the decoder gets no metadata, or it would print
+    # what it dislikes about it.
+    metadata = b"".join([SIGNATURE, *(chunk for kind, chunk in chunks if kind != b"IDAT")])
+    with silent_pillow():
+        image = PngImagePlugin.PngImageFile(io.BytesIO(metadata))
+    pixels = imagecodecs.png_decode(b"".join([SIGNATURE, *(chunk for kind, chunk in chunks if kind in _PIXEL_CHUNKS)]))
+    converted = _rgb_of_channels(pixels, image.info.get("icc_profile"))
+    return _photo(converted, image, (width, height), image.info.get("dpi"))
 
 
-def _refuse_animation(image: Image.Image) -> None:
-    # An MPO is a camera's JPEG with a preview behind it: the first frame is the photo.
-    if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
-        raise PhotoError(f"animated, {getattr(image, 'n_frames', 2)} frames; save the frame you want as a photo")
+def decode_jpeg(data: bytes, limits: ReadConfig) -> Photo:
+    """Decode a JPEG file, or the photo of a camera's MPO, which has a preview behind it; else as `decode_png`."""
+    import simplejpeg  # libjpeg with its warnings as errors: Pillow would pass files with damaged scans as good photos
 
-
-def _rgb_of_image(data: bytes, image: Image.Image) -> ToRgb:
+    height, width, space, _ = simplejpeg.decode_jpeg_header(data)
+    check_size(width, height, limits)
+    with silent_pillow():
+        image = JpegImagePlugin.JpegImageFile(io.BytesIO(data))
     profile = image.info.get("icc_profile")
-    if image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L"):
-        # Pillow hides libjpeg's warnings: a file with damaged scans would pass as a good photo.
-        import simplejpeg
-
-        gray = image.mode == "L"
-        pixels = simplejpeg.decode_jpeg(data, colorspace="GRAY" if gray else "RGB", strict=True)
-        if gray:
-            return rgb_of_gray(pixels[..., 0], profile)
-        return ToRgb(pixels, *usable_profile(profile))
-    image.load()
-    if image.mode == "CMYK":
-        return rgb_of_cmyk(np.asarray(image), profile)
-    if image.mode in ("1", "L") and "transparency" not in image.info:
-        return rgb_of_gray(np.asarray(image.convert("L")), profile)
-    if image.mode == "RGB" and "transparency" not in image.info:
-        return ToRgb(np.asarray(image), *usable_profile(profile))
-    if image.mode in ("RGBA", "LA", "PA", "P", "RGB", "L", "1"):
-        return rgb_of_rgba(np.asarray(image.convert("RGBA")), profile)
-    raise PhotoError(f"colour mode {image.mode} is not read; convert it to RGB")
+    if space in ("CMYK", "YCCK"):
+        ink = 255 - simplejpeg.decode_jpeg(data, "CMYK", strict=True)  # JPEG holds CMYK inverted, as Adobe began it
+        converted = rgb_of_cmyk(ink, profile)
+    else:
+        pixels = simplejpeg.decode_jpeg(data, "GRAY" if space == "Gray" else "RGB", strict=True)
+        converted = _rgb_of_channels(pixels, profile)
+    # Without a unit in the JFIF header Pillow makes up 72 dpi.
+    dpi = image.info.get("dpi") if image.info.get("jfif_unit") in (1, 2) else None
+    return _photo(converted, image, (width, height), dpi)
 
 
-def _rgb_of_deep_png(data: bytes, image: Image.Image) -> ToRgb:
-    """16-bit PNG, which Pillow would cut down to 8 bits."""
+def decode_webp(data: bytes, limits: ReadConfig) -> Photo:
+    """Decode a WebP file; as `decode_png`."""
     import imagecodecs
 
-    profile = image.info.get("icc_profile")
-    pixels: NDArray[np.uint16] = imagecodecs.png_decode(data)
-    if pixels.dtype != np.uint16 or pixels.shape[:2] != image.size[::-1]:
-        raise PhotoError("damaged PNG; export it again")
-    if "transparency" in image.info:
-        raise PhotoError("16-bit PNG with a transparent colour key; flatten it first")
-    image.load()  # reads the chunks behind the pixels too: EXIF may stand there
-    if pixels.ndim == 2:
-        return rgb_of_gray(pixels, profile)
-    if pixels.shape[2] == 2:
+    size = _webp_size(data)
+    check_size(*size, limits)
+    if data[12:16] == b"VP8X" and data[20] & _WEBP_ANIMATION:
+        raise PhotoError("an animated WebP; save the frame you want as a photo")
+    with silent_pillow():
+        image = WebPImagePlugin.WebPImageFile(io.BytesIO(data))
+    converted = _rgb_of_channels(imagecodecs.webp_decode(data), image.info.get("icc_profile"))
+    return _photo(converted, image, size, None)
+
+
+def _webp_size(data: bytes) -> tuple[int, int]:
+    """Width and height that the first chunk declares (RFC 9649, section 2)."""
+    match data[12:16]:
+        case b"VP8X":
+            return int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1
+        case b"VP8L":
+            bits = int.from_bytes(data[21:25], "little")
+            return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+        case b"VP8 ":
+            return int.from_bytes(data[26:28], "little") & 0x3FFF, int.from_bytes(data[28:30], "little") & 0x3FFF
+    raise PhotoError("damaged WebP; export it again")
+
+
+def _rgb_of_channels(pixels: NDArray[Any], profile: bytes | None) -> ToRgb:
+    """Gray, gray and alpha, RGB or RGBA, by the number of channels."""
+    num_channels = 1 if pixels.ndim == 2 else pixels.shape[2]
+    if num_channels == 1:
+        return rgb_of_gray(pixels.reshape(pixels.shape[:2]), profile)
+    if num_channels == 2:
         return rgb_of_rgba(pixels[..., [0, 0, 0, 1]], profile)
-    if pixels.shape[2] == 4:
+    if num_channels == 4:
         return rgb_of_rgba(pixels, profile)
     return ToRgb(pixels, *usable_profile(profile))
 
 
-def _dpi_of(info: dict[Any, Any]) -> tuple[float, float] | None:
-    dpi = info.get("dpi")
-    if not dpi or not all(0 < float(value) < 100_000 for value in dpi):
-        return None
-    return float(dpi[0]), float(dpi[1])
+def _photo(converted: ToRgb, image: Image.Image, size: tuple[int, int], dpi: tuple[float, float] | None) -> Photo:
+    """The upright photo with its metadata.
+
+    Args:
+        converted: pixels as stored.
+        image: Pillow's view of the file, for the metadata.
+        size: width and height of the header, which the limits were checked against.
+        dpi: the format's own field for the resolution, if it has one; else EXIF's counts.
+    """
+    if converted.rgb.shape[:2] != size[::-1]:
+        raise PhotoError("damaged: its header and its pixels disagree about the size; export it again")
+    # Not `image.getexif()`: PNG's own would decode the pixels to look behind them.
+    exif = read_exif(lambda: Image.Image.getexif(image))
+    rgb: Pixels = np.ascontiguousarray(turn_upright(converted.rgb, exif.orientation))
+    dpi = dpi_of(dpi[0], dpi[1], None) if dpi else exif.dpi
+    if dpi and exif.orientation >= 5:
+        dpi = dpi[::-1]
+    return Photo(rgb, converted.profile, dpi, exif.kept, converted.notes + exif.notes)

@@ -24,8 +24,16 @@ _REFUSED_BY_NAME = (
     (b"\xff\x0a", f"a JPEG XL file; {_MEND}"),
     (b"\0\0\0\x0cJXL ", f"a JPEG XL file; {_MEND}"),
     (b"\0\0\0\x0cjP  ", f"a JPEG 2000 file; {_MEND}"),
+    (b"\xc5\xd0\xd3\xc6", f"an EPS file; {_MEND}"),
     (b"FUJIFILMCCD-RAW", f"a camera raw file; develop it and {_MEND}"),
 )
+# Brands of ISO media files (ISO 23008-12 and AV1 Image File Format); Canon's raw files are one, and so are videos.
+_FTYP_NAMES = {
+    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1"), "a HEIC file"),
+    **dict.fromkeys((b"avif", b"avis"), "an AVIF file"),
+    b"crx ": "a camera raw file",
+}
+_MAX_DETAIL_CHARS = 120
 
 
 def read_photo(path: str | os.PathLike[str], *, limits: ReadConfig | None = None) -> Photo:
@@ -65,19 +73,24 @@ def decode_photo(data: bytes, *, limits: ReadConfig | None = None) -> Photo:
     # The decoders raise a dozen kinds of exception on damaged files, some of them undocumented (struct.error,
     # IndexError, SyntaxError): to the caller all of them mean the same.
     except Exception as error:
-        raise PhotoError(f"damaged or unreadable ({type(error).__name__}: {error}); export it again") from error
+        detail = " ".join(f"{type(error).__name__}: {error}".split())[:_MAX_DETAIL_CHARS]
+        raise PhotoError(f"damaged or unreadable ({detail}); export it again") from error
 
 
 def _decoder_of(data: bytes) -> Callable[[bytes, ReadConfig], Photo]:
     # Imported here: a folder of JPEGs never loads the TIFF reader.
-    if data.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")) or (data[:4] == b"RIFF" and data[8:12] == b"WEBP"):
-        from garmentcut.photo.raster import decode_raster
-
-        return decode_raster
     if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         from garmentcut.photo.tiff import decode_tiff
 
         return decode_tiff
+    from garmentcut.photo.raster import decode_jpeg, decode_png, decode_webp
+
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return decode_png
+    if data.startswith(b"\xff\xd8\xff"):
+        return decode_jpeg
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return decode_webp
     raise PhotoError(_name_of(data))
 
 
@@ -87,6 +100,5 @@ def _name_of(data: bytes) -> str:
         if start.startswith(magic):
             return name
     if data[4:8] == b"ftyp":
-        brand = data[8:12].decode("latin-1").strip()
-        return f"a {'camera raw' if brand == 'crx' else 'HEIC or AVIF'} file; {_MEND}"
+        return f"{_FTYP_NAMES.get(data[8:12], 'a video')}; {_MEND}"
     return "not a PNG, JPEG, TIFF or WebP file; export it again"

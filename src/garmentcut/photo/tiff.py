@@ -1,26 +1,33 @@
-"""TIFF in and out, by tifffile: the one reader that tells straight from premultiplied alpha and alters no pixel."""
+"""Decode TIFF by tifffile: the one reader that tells straight from premultiplied alpha and alters no pixel."""
 
 import io
-import struct
+import itertools
+import logging
+import math
 from typing import Any
 
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
-from PIL import TiffImagePlugin
+from PIL import Image
 
 from garmentcut.config import ReadConfig
 from garmentcut.photo.color import ToRgb, rgb_of_cmyk, rgb_of_gray, rgb_of_rgba, usable_profile
-from garmentcut.photo.exif import keep_descriptive, parse_exif
+from garmentcut.photo.exif import Exif, read_exif
 from garmentcut.photo.files import check_size
 from garmentcut.photo.photo import Photo, PhotoError, Pixels, to_8_bit, turn_upright
 
-_ORIENTATION, _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT, _ICC = 274, 282, 283, 296, 34675
+_ORIENTATION, _SUB_FILES, _INK_SET, _DNG_VERSION, _ICC = 274, 330, 332, 50706, 34675
 _NUM_COLORS = {"MINISWHITE": 1, "MINISBLACK": 1, "RGB": 3, "YCBCR": 3, "SEPARATED": 4, "PALETTE": 1}
+# None, LZW, JPEG, deflate (two numbers), PackBits, Zstandard. Others are rare, and each is a decoder to be attacked.
+_COMPRESSIONS = {1, 5, 7, 8, 32946, 32773, 50000}
+_UNCOMPRESSED, _JPEG = 1, 7
+_RAW_PHOTOMETRICS = {32803, 34892}  # color filter array, linear raw
 _PREMULTIPLIED, _STRAIGHT = 1, 2  # ExtraSamples; 0 is a saved Photoshop channel, not transparency
 _MAX_PAGES = 16
-_TEXT_TAGS = (270, 271, 272, 306, 315, 33432)  # description, make, model, date, artist, copyright
-_POINTERS = (0x8769, 0x8825)  # the EXIF and GPS directories
+
+# tifffile reports odd tags by logging, which Python prints on stderr where the application has not set logging up.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
 def decode_tiff(data: bytes, limits: ReadConfig) -> Photo:
@@ -33,77 +40,119 @@ def decode_tiff(data: bytes, limits: ReadConfig) -> Photo:
     Raises:
         PhotoError: too large, several pages, camera raw, a kind of pixels not read; any other exception means damage.
     """
+    if data[8:10] == b"CR":
+        raise PhotoError("a camera raw file; develop it and save it as TIFF or JPEG")
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         page = _photo_page(file)
         check_size(page.imagewidth, page.imagelength, limits)
         _refuse_kinds(page)
         _refuse_missing_pixels(page, len(data))
+        if page.compression == _JPEG:
+            _refuse_jpeg_bombs(page, data)
         pixels = page.asarray()
         if page.planarconfig == 2 and pixels.ndim == 3:
             pixels = np.moveaxis(pixels, 0, -1)
         converted = _rgb_of_page(page, pixels)
-        orientation = int(_tag(page, _ORIENTATION, 1))
-        dpi = _dpi_of(page)
-    if dpi and orientation >= 5:
-        dpi = dpi[::-1]
-    rgb = np.ascontiguousarray(turn_upright(converted.rgb, orientation))
-    return Photo(rgb, converted.profile, dpi, keep_descriptive(parse_exif(data)), converted.notes)
+        exif = _exif_of(page, data)
+    rgb = np.ascontiguousarray(turn_upright(converted.rgb, exif.orientation), converted.rgb.dtype.newbyteorder("="))
+    dpi = exif.dpi[::-1] if exif.dpi and exif.orientation >= 5 else exif.dpi
+    return Photo(rgb, converted.profile, dpi, exif.kept, converted.notes + exif.notes)
 
 
 def _photo_page(file: tifffile.TiffFile) -> tifffile.TiffPage:
     """The one full picture; the other pages may only be thumbnails (NewSubfileType bit 0)."""
-    if len(file.pages) > _MAX_PAGES:
-        raise PhotoError(f"{len(file.pages)} pages; save each page as a photo of its own")
-    full = [page for page in file.pages if isinstance(page, tifffile.TiffPage) and not page.subfiletype & 1]
+    pages = [page for page in itertools.islice(file.pages, _MAX_PAGES + 1) if isinstance(page, tifffile.TiffPage)]
+    if len(pages) > _MAX_PAGES:
+        raise PhotoError(f"over {_MAX_PAGES} pages; save each page as a photo of its own")
+    full = [page for page in pages if not page.is_reduced]
+    is_raw = any(_DNG_VERSION in page.tags or page.photometric in _RAW_PHOTOMETRICS for page in full or pages)
+    if is_raw or (not full and any(_SUB_FILES in page.tags for page in pages)):
+        raise PhotoError("a camera raw file; develop it and save it as TIFF or JPEG")
     if len(full) != 1:
         raise PhotoError(f"{len(full)} full-size pages; save the one you want as a photo of its own")
-    if 50706 in full[0].tags or full[0].photometric in (32803, 34892):
-        raise PhotoError("a camera raw file; develop it and save it as TIFF or JPEG")
     return full[0]
 
 
 def _refuse_kinds(page: tifffile.TiffPage) -> None:
     kind = _kind_of(page)
-    if kind not in _NUM_COLORS:
-        raise PhotoError(f"TIFF of kind {kind} is not read; convert it to RGB")
+    if kind not in _NUM_COLORS or page.samplesperpixel < _NUM_COLORS[kind]:
+        raise PhotoError(f"a TIFF of kind {kind} with {page.samplesperpixel} channels is not read; convert it to RGB")
+    if kind == "SEPARATED" and _tag(page, _INK_SET, 1) != 1:
+        raise PhotoError("a TIFF with inks other than CMYK is not read; convert it to RGB")
+    if page.compression not in _COMPRESSIONS or (kind == "YCBCR" and page.compression != _JPEG):
+        name = str(getattr(page.compression, "name", page.compression))
+        raise PhotoError(f"a {kind} TIFF with compression {name} is not read; save it as RGB with LZW or ZIP")
     if page.sampleformat != 1 or page.bitspersample not in (1, 8, 16):
-        raise PhotoError(f"TIFF with {page.bitspersample}-bit samples of format {page.sampleformat}; save 8 or 16 bits")
+        numbers = {1: "integers", 2: "signed integers", 3: "floats"}.get(page.sampleformat, "other numbers")
+        raise PhotoError(f"a TIFF of {page.bitspersample}-bit {numbers} is not read; save it with 8 or 16 bits")
     if page.imagedepth != 1:
-        raise PhotoError("a volume, not a photo")
+        raise PhotoError("a volume, not a photo; save the slice you want as a photo")
 
 
 def _refuse_missing_pixels(page: tifffile.TiffPage, num_bytes: int) -> None:
     """A reader fills strips that are missing with zeros; a photo has none missing."""
+    places = list(zip(page.dataoffsets, page.databytecounts, strict=True))
+    is_whole = all(start > 0 < length and start + length <= num_bytes for start, length in places)
+    if page.compression == _UNCOMPRESSED:  # several strips in a row are listed as one
+        num_bits = page.imagewidth * page.imagelength * page.samplesperpixel * page.bitspersample
+        is_whole = is_whole and sum(page.databytecounts) * 8 >= num_bits
+    elif len(places) < math.prod(page.chunked):
+        is_whole = False
+    if not is_whole:
+        raise PhotoError("truncated TIFF; copy or export it again")
+
+
+def _refuse_jpeg_bombs(page: tifffile.TiffPage, data: bytes) -> None:
+    """A JPEG strip or tile has a size of its own, which the decoder would believe: a 1 kB file could ask for 10 GB."""
+    import simplejpeg
+
+    most_rows = page.tilelength if page.is_tiled else min(page.rowsperstrip, page.imagelength)
+    most_columns = page.tilewidth if page.is_tiled else page.imagewidth
     for start, length in zip(page.dataoffsets, page.databytecounts, strict=True):
-        if length <= 0 or start <= 0 or start + length > num_bytes:
-            raise PhotoError("truncated TIFF; copy or export it again")
+        rows, columns, *_ = simplejpeg.decode_jpeg_header(data[start : start + length])
+        if rows > most_rows or columns > most_columns:
+            raise PhotoError("damaged TIFF: a JPEG part is larger than its place; export it again")
 
 
 def _rgb_of_page(page: tifffile.TiffPage, pixels: NDArray[Any]) -> ToRgb:
     kind = _kind_of(page)
-    profile = bytes(_tag(page, _ICC, b"")) or None
+    icc = _tag(page, _ICC, None)
+    profile = icc if isinstance(icc, bytes) else None
+    if kind == "PALETTE":
+        return _rgb_of_palette(page, pixels, profile)
     if pixels.dtype == np.bool_:
         pixels = pixels.astype(np.uint8) * 255
-    if kind == "PALETTE":
-        if page.colormap is None:
-            raise PhotoError("palette TIFF without its palette; convert it to RGB")
-        return ToRgb(to_8_bit(np.moveaxis(page.colormap, 0, -1)[pixels]), *usable_profile(profile))
-    num_colors = _NUM_COLORS[kind]
-    color = pixels if pixels.ndim == 3 else pixels[..., None]
-    color, extra = color[..., :num_colors], color[..., num_colors:]
+    channels = pixels if pixels.ndim == 3 else pixels[..., None]
+    color, extra = np.split(channels, [_NUM_COLORS[kind]], axis=2)
     if kind == "MINISWHITE":
         color = np.iinfo(color.dtype).max - color
+    alpha = None
+    for place, use in enumerate(page.extrasamples):
+        if use in (_PREMULTIPLIED, _STRAIGHT):
+            alpha = extra[..., place : place + 1]
+            color = _unpremultiply(color, alpha) if use == _PREMULTIPLIED else color
+            break
+    notes: tuple[str, ...] = ("saved channels left out",) if extra.shape[2] > (alpha is not None) else ()
     if kind == "SEPARATED":
-        return rgb_of_cmyk(to_8_bit(color), profile)
-    alpha_kind = int(page.extrasamples[0]) if page.extrasamples else 0
-    if alpha_kind in (_PREMULTIPLIED, _STRAIGHT) and extra.shape[-1]:
-        alpha = extra[..., :1]
-        if alpha_kind == _PREMULTIPLIED:
-            color = _unpremultiply(color, alpha)
-        return rgb_of_rgba(np.concatenate([np.broadcast_to(color, (*color.shape[:2], 3)), alpha], axis=2), profile)
-    if num_colors == 1:
-        return rgb_of_gray(color[..., 0], profile)
-    return ToRgb(np.ascontiguousarray(color), *usable_profile(profile))
+        converted = rgb_of_cmyk(to_8_bit(color), profile)
+        color, profile, notes = converted.rgb, None, converted.notes + notes
+        alpha = None if alpha is None else to_8_bit(alpha)
+    if alpha is not None:
+        converted = rgb_of_rgba(np.dstack([np.broadcast_to(color, (*color.shape[:2], 3)), alpha]), profile)
+    elif color.shape[2] == 1:
+        converted = rgb_of_gray(color[..., 0], profile)
+    else:
+        converted = ToRgb(color, *usable_profile(profile))
+    return converted._replace(notes=converted.notes + notes)
+
+
+def _rgb_of_palette(page: tifffile.TiffPage, indices: NDArray[Any], profile: bytes | None) -> ToRgb:
+    if page.colormap is None or indices.ndim != 2:
+        raise PhotoError("a palette TIFF without its palette or with extra channels; convert it to RGB")
+    palette = np.moveaxis(page.colormap, 0, -1).astype(np.uint16)
+    if palette.max() <= 255:  # some programs write 8-bit levels where TIFF 6.0 wants 16
+        palette *= 257
+    return ToRgb(to_8_bit(palette)[indices.astype(np.intp)], *usable_profile(profile))
 
 
 def _unpremultiply(color: Pixels, alpha: Pixels) -> Pixels:
@@ -112,69 +161,21 @@ def _unpremultiply(color: Pixels, alpha: Pixels) -> Pixels:
     return np.rint(np.minimum(straight, top)).astype(color.dtype)
 
 
+def _exif_of(page: tifffile.TiffPage, data: bytes) -> Exif:
+    def load() -> Image.Exif:
+        tags = Image.Exif()
+        tags.endian, tags.bigtiff = page.parent.byteorder, page.parent.is_bigtiff
+        tags.load_from_fp(io.BytesIO(data), page.offset)
+        return tags
+
+    # Pillow fails on big-endian BigTIFF; the turn must not be lost with the rest.
+    orientation = _tag(page, _ORIENTATION, 1)
+    return read_exif(load)._replace(orientation=orientation if orientation in range(1, 9) else 1)
+
+
 def _kind_of(page: tifffile.TiffPage) -> str:
     return str(getattr(page.photometric, "name", page.photometric))
 
 
 def _tag(page: tifffile.TiffPage, number: int, default: Any) -> Any:
     return page.tags[number].value if number in page.tags else default
-
-
-def _dpi_of(page: tifffile.TiffPage) -> tuple[float, float] | None:
-    def value_of(number: int) -> float:
-        above, below = _tag(page, number, (0, 1))
-        return float(above) / below if below else 0.0
-
-    per_inch = {2: 1.0, 3: 2.54}.get(int(_tag(page, _RESOLUTION_UNIT, 2)))
-    dpi = value_of(_X_RESOLUTION), value_of(_Y_RESOLUTION)
-    if per_inch is None or not all(0 < value * per_inch < 100_000 for value in dpi):
-        return None
-    return dpi[0] * per_inch, dpi[1] * per_inch
-
-
-def tiff_bytes(pixels: Pixels, *, profile: bytes | None, dpi: tuple[float, float] | None, exif: bytes | None) -> bytes:
-    """Encode RGB or RGBA as a deflate-compressed TIFF that Photoshop opens.
-
-    Args:
-        pixels: `(H, W, 3)` or `(H, W, 4)`, uint8 or uint16, alpha straight ("unassociated").
-        profile: ICC profile of the pixels' colour space.
-        dpi: horizontal and vertical pixels an inch.
-        exif: TIFF-structured bytes without the `Exif` marker.
-    """
-    tags = parse_exif(exif)
-    pointers = {number: tags.get_ifd(number) for number in _POINTERS}
-    extratags: list[Any] = [(tag, "s", 0, str(tags[tag]), True) for tag in _TEXT_TAGS if tag in tags]
-    extratags += [(number, "I", 1, 0, True) for number, entries in pointers.items() if entries]
-    file = io.BytesIO()
-    tifffile.imwrite(
-        file,
-        pixels,
-        photometric="rgb",
-        extrasamples=["unassalpha"] if pixels.shape[2] == 4 else None,
-        compression="zlib",
-        compressionargs={"level": 1},
-        predictor=True,
-        resolution=dpi,
-        resolutionunit="INCH" if dpi else None,
-        iccprofile=profile,
-        software="garmentcut",
-        metadata=None,
-        extratags=extratags,
-    )
-    return _append_directories(bytearray(file.getvalue()), {n: e for n, e in pointers.items() if e})
-
-
-def _append_directories(data: bytearray, directories: dict[int, Any]) -> bytes:
-    """Put the EXIF and GPS directories behind the picture and point their tags at them.
-
-    tifffile writes tags, not directories; Pillow knows how to lay a directory out for a given offset.
-    """
-    for number, entries in directories.items():
-        data += b"\0" * (len(data) % 2)  # TIFF 6.0: a directory begins on a word boundary
-        directory = TiffImagePlugin.ImageFileDirectory_v2(b"II*\0\0\0\0\0")
-        directory.update(entries)
-        with tifffile.TiffFile(io.BytesIO(bytes(data))) as file:
-            place = file.pages.first.tags[number].valueoffset
-        data[place : place + 4] = struct.pack("<I", len(data))
-        data += directory.tobytes(len(data))
-    return bytes(data)

@@ -1,0 +1,198 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from garmentcut.config import ConfigError
+from garmentcut.photo.cutout import Cutout
+from garmentcut.photo.encoding import OutputError
+from garmentcut.photo.photo import Photo, PhotoError
+from garmentcut.photo.reading import read_photo
+
+from .made import exif_bytes, pixels, rgb_profile
+
+
+@pytest.fixture
+def two_by_two():
+    rgb = np.array([[[200, 100, 0], [10, 20, 30]], [[255, 255, 255], [1, 2, 3]]], np.uint8)
+    return Cutout(rgb, np.array([[1, 0.5], [0, 0.25]], np.float32))
+
+
+@pytest.fixture
+def cutout(studio):
+    drawn = studio()
+    photo = Photo(drawn.photo, rgb_profile(), (300, 300), exif_bytes())
+    return Cutout.of(photo, drawn.alpha)
+
+
+def test_everything_of_the_photo_goes_along(cutout):
+    assert (cutout.profile, cutout.dpi, cutout.exif) == (rgb_profile(), (300, 300), exif_bytes())
+
+
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+def test_rgba_by_hand(two_by_two, depth):
+    top = np.iinfo(depth).max
+    cutout = Cutout(two_by_two.rgb.astype(depth), two_by_two.alpha)
+    assert cutout.rgba().dtype == depth
+    assert cutout.rgba()[..., 3].tolist() == [[top, round(top / 2)], [0, round(top / 4)]]
+    np.testing.assert_array_equal(cutout.rgba()[..., :3], cutout.rgb)
+
+
+def test_over_by_hand(two_by_two):
+    assert two_by_two.over("#ffffff").tolist() == [
+        [[200, 100, 0], [132, 138, 142]],
+        [[255, 255, 255], [192, 192, 192]],
+    ]
+    assert two_by_two.over("#102030")[1, 0].tolist() == [16, 32, 48]
+
+
+def test_over_at_16_bits():
+    rgb = np.full((1, 3, 3), 1000, np.uint16)
+    cutout = Cutout(rgb, np.array([[1, 0.5, 0]], np.float32))
+    flat = cutout.over("#ff8000")
+    assert flat[0].tolist() == [[1000] * 3, [33268, 16948, 500], [65535, 128 * 257, 0]]
+
+
+def test_over_in_another_profile_looks_the_same(two_by_two):
+    cutout = Cutout(two_by_two.rgb, two_by_two.alpha, rgb_profile())
+    assert cutout.over("#408020")[1, 0].tolist() != [64, 128, 32]
+    assert cutout.over("#ffffff")[1, 0].tolist() == [255, 255, 255]
+
+
+@pytest.mark.parametrize(
+    ("rgb", "alpha", "message"),
+    [
+        (np.zeros((2, 2, 3), np.uint8), np.zeros((2, 2)), "alpha must be float32"),
+        (np.zeros((2, 2, 3), np.uint8), np.zeros((2, 3), np.float32), "alpha must be float32"),
+        (np.zeros((2, 2, 3), np.uint8), np.full((2, 2), 1.01, np.float32), r"alpha must be in \[0, 1\]"),
+        (np.zeros((2, 2, 3), np.uint8), np.full((2, 2), -0.01, np.float32), r"alpha must be in \[0, 1\]"),
+        (np.zeros((2, 2, 3), np.uint8), np.full((2, 2), np.nan, np.float32), r"alpha must be in \[0, 1\]"),
+        (np.zeros((2, 2, 4), np.uint8), np.zeros((2, 2), np.float32), "rgb must be"),
+        (np.zeros((2, 2, 3), np.float32), np.zeros((2, 2), np.float32), "rgb must be"),
+        (np.zeros((0, 2, 3), np.uint8), np.zeros((0, 2), np.float32), "rgb must be"),
+    ],
+)
+def test_wrong_arrays_are_refused_at_the_edge(rgb, alpha, message):
+    with pytest.raises(ValueError, match=message):
+        Cutout(rgb, alpha)
+
+
+def test_box(two_by_two):
+    alpha = np.zeros((50, 40), np.float32)
+    cutout = Cutout(np.zeros((50, 40, 3), np.uint8), alpha)
+    assert cutout.box_xyxy is None
+    alpha[10:20, 5] = 1
+    alpha[30, 25] = 0.01
+    alpha[49, 39] = 0.001  # invisible: rounds to 0 of 255
+    assert cutout.box_xyxy == (5, 10, 26, 31)
+    assert two_by_two.box_xyxy == (0, 0, 2, 2)
+
+
+def test_trimmed_inside_the_frame():
+    rgb = pixels(50, 40)
+    alpha = np.zeros((50, 40), np.float32)
+    alpha[10:20, 5:9] = 1
+    trimmed = Cutout(rgb, alpha, dpi=(72, 72)).trimmed(3)
+    assert trimmed.alpha.shape == (16, 10)
+    np.testing.assert_array_equal(trimmed.rgb, rgb[7:23, 2:12])
+    np.testing.assert_array_equal(trimmed.alpha, alpha[7:23, 2:12])
+    assert trimmed.dpi == (72, 72)
+    assert trimmed.trimmed().alpha.shape == (10, 4)
+
+
+def test_trimmed_beyond_the_frame():
+    rgb = np.full((10, 10, 3), 7, np.uint8)
+    alpha = np.zeros((10, 10), np.float32)
+    alpha[0:2, 8:10] = 1
+    trimmed = Cutout(rgb, alpha).trimmed(4)
+    assert trimmed.alpha.shape == (10, 10)
+    assert trimmed.box_xyxy == (4, 4, 6, 6)
+    assert (trimmed.rgb[:4] == 0).all()
+    assert (trimmed.rgb[:, 6:] == 0).all()
+    assert (trimmed.rgb[4:, :6] == 7).all()
+
+
+def test_trimming_nothing_or_by_less_than_nothing(two_by_two):
+    with pytest.raises(ValueError, match="nothing to trim to"):
+        Cutout(np.zeros((2, 2, 3), np.uint8), np.zeros((2, 2), np.float32)).trimmed()
+    with pytest.raises(ValueError, match="margin_px is -1"):
+        two_by_two.trimmed(-1)
+
+
+def test_cleaned_by_the_alpha_that_is_written(studio):
+    drawn = studio()
+    alpha = drawn.alpha.copy()
+    alpha[drawn.alpha == 0] = 0.001  # rounds to 0: hidden
+    alpha[drawn.alpha == 1] = 0.999  # rounds to 255: opaque
+    cleaned = Cutout(drawn.photo, alpha).cleaned()
+    assert (cleaned.rgb[drawn.alpha == 0] == 0).all()
+    np.testing.assert_array_equal(cleaned.rgb[drawn.alpha == 1], drawn.photo[drawn.alpha == 1])
+
+
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".tif", ".TIFF"])
+def test_saved_by_the_suffix(cutout, tmp_path, suffix):
+    path = tmp_path / f"dress{suffix}"
+    cutout.save(path)
+    photo = read_photo(path)
+    assert photo.size_hw == cutout.alpha.shape
+    assert photo.profile == cutout.profile
+    assert photo.dpi == pytest.approx((300, 300), abs=0.01)
+    assert b"Camera Maker" in photo.exif
+    assert photo.notes == ("transparent parts laid on white",)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_saved_with_each_option(cutout, tmp_path):
+    path = tmp_path / "dress.png"
+
+    def saved(**options):
+        cutout.save(str(path), **options)
+        with Image.open(path) as image:
+            return np.asarray(image)
+
+    left, top, right, bottom = cutout.box_xyxy
+    assert saved(format="mask").shape == cutout.alpha.shape
+    assert saved(background="#ffffff").shape == (*cutout.alpha.shape, 3)
+    assert saved(trim=True).shape == (bottom - top, right - left, 4)
+    assert saved(trim=True, margin_px=200).shape == (bottom - top + 400, right - left + 400, 4)
+    np.testing.assert_array_equal(saved(hidden="keep")[..., :3], cutout.rgb)
+    assert (saved(hidden="clear")[cutout.alpha == 0] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("dress.jpg", {}, "no format has the suffix '.jpg'; use one of .png"),
+        ("dress", {}, "no format has the suffix ''"),
+        ("dress.png", {"format": "psd"}, "'psd' is not a format; use one of png, mask, webp, tiff"),
+        ("dress.png", {"format": "tiff"}, "the suffix says png, the format tiff"),
+        ("dress.tif", {"format": "mask"}, "the suffix says tiff, the format mask"),
+        ("dress.png", {"margin_px": 5}, "set trim too"),
+        ("dress.png", {"margin_px": -5, "trim": True}, "greater than or equal to 0, not -5"),
+        ("dress.png", {"background": "white"}, "'white' is not a colour such as '#ffffff'"),
+        ("dress.png", {"background": "#ffffff", "hidden": "keep"}, "contradicts"),
+        ("dress.png", {"margins": 5}, "unknown key; did you mean output.margin_px"),
+        ("dress.png", {"formats": ["tiff"]}, "name it by format"),
+    ],
+)
+def test_contradictions_write_nothing(cutout, tmp_path, name, options, message):
+    with pytest.raises(ConfigError, match=message):
+        cutout.save(tmp_path / name, **options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_cannot_be_written_says_why(tmp_path):
+    empty = Cutout(np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.float32))
+    with pytest.raises(OutputError, match="nothing to trim to"):
+        empty.save(tmp_path / "dress.png", trim=True)
+    long = Cutout(np.zeros((1, 16_384, 3), np.uint8), np.zeros((1, 16_384), np.float32))
+    with pytest.raises(OutputError, match="WebP ends at 16383 pixels a side, this has 16384; use png"):
+        long.save(tmp_path / "dress.webp")
+    one_way = rgb_profile().replace(b"rTRC", b"xTRC")
+    with pytest.raises(PhotoError, match="convert"):
+        Cutout(np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.float32), one_way).over("#ffffff")
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_empty_cutout_is_written_all_the_same(tmp_path):
+    Cutout(np.full((4, 4, 3), 9, np.uint8), np.zeros((4, 4), np.float32)).save(tmp_path / "dress.png")
+    assert (read_photo(tmp_path / "dress.png").rgb == 255).all()

@@ -1,0 +1,71 @@
+import errno
+import os
+import stat
+
+import pytest
+
+from garmentcut.photo.files import StagedFile, remove_staged, write_atomic
+
+
+def test_written_whole_with_the_users_rights(tmp_path):
+    path = tmp_path / "new" / "folder" / ("ø" * 120 + ".png")
+    write_atomic(path, b"first")
+    write_atomic(path, b"second")
+    assert path.read_bytes() == b"second"
+    assert list(path.parent.iterdir()) == [path]
+    umask = os.umask(0)
+    os.umask(umask)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~umask
+
+
+@pytest.mark.parametrize("step", ["fsync", "open", "replace"])
+def test_a_failing_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, step):
+    path = tmp_path / "dress.png"
+    path.write_bytes(b"old")
+
+    def fail(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        if step == "replace":
+            patch.setattr("pathlib.Path.replace", fail)
+        else:
+            patch.setattr(os, step, fail)
+        with pytest.raises(OSError, match="No space left"):
+            write_atomic(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [tmp_path / "dress.png"]
+
+
+def test_an_interrupted_write_leaves_nothing(tmp_path, monkeypatch):
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write_atomic(tmp_path / "dress.png", b"new")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_in_the_way(tmp_path):
+    (tmp_path / "dress.png").mkdir()
+    with pytest.raises(OSError, match="directory"):
+        write_atomic(tmp_path / "dress.png", b"new")
+    assert list(tmp_path.iterdir()) == [tmp_path / "dress.png"]
+
+
+def test_staged_until_committed(tmp_path):
+    staged = StagedFile(tmp_path / "dress.png", b"new")
+    assert not staged.path.exists()
+    assert len(list(tmp_path.iterdir())) == 1
+    staged.discard()
+    staged.discard()
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_killed_runs_left_is_removed_and_nothing_else(tmp_path):
+    StagedFile(tmp_path / "deep" / "dress.png", b"half")
+    (tmp_path / "deep" / "mine.part").touch()
+    remove_staged(tmp_path)
+    remove_staged(tmp_path / "missing")
+    assert list(tmp_path.glob("deep/*")) == [tmp_path / "deep" / "mine.part"]
