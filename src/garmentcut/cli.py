@@ -85,6 +85,7 @@ def _cut(photos: list[Path], out: Path, *, model: Path | None, settings: Any, ov
     from garmentcut.prediction.cutter import Cutter
     from garmentcut.prediction.folder import FolderCutter
     from garmentcut.prediction.report import Summary, progress_of
+    from garmentcut.prediction.runtime import runtime_for
     from garmentcut.prediction.sources import SourceError, find_sources
     from garmentcut.prediction.steps import FolderError
 
@@ -93,7 +94,7 @@ def _cut(photos: list[Path], out: Path, *, model: Path | None, settings: Any, ov
         given = {key: value for key, value in options.items() if value is not None}
         config = load_config(config_path, {**dict(map(parse_override, overrides)), **given})
         sources = find_sources(photos, out)
-        cutter = Cutter.load(model, config=config.runtime)
+        cutter = Cutter.load(model, config=runtime_for(config.runtime, len(sources)))
         with FolderCutter(cutter, out, config=config, overwrite=overwrite) as folder:
             plan = folder.plan(sources)
             summary = Summary(out, folder.journal.path, num_skipped=len(plan.done))

@@ -41,6 +41,9 @@ class RuntimeConfig:
     """`auto`: ONNX Runtime where it finds an NVIDIA GPU (extra `gpu`), else OpenVINO on the CPU."""
     threads: Annotated[_Count, Field(ge=0)] = 0
     """Processor threads for the network; 0: all cores."""
+    streams: Annotated[int, Field(ge=0, le=64)] = 0
+    """Photos in the network at a time, the threads shared among them; each holds about 0.4 GB. 0: 2 for a folder, whose
+    other work then fills the gaps, and 1 for a single photo, which is done sooner so."""
 
 
 @dataclass(frozen=True, config=_STRICT)

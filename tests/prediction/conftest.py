@@ -29,6 +29,7 @@ class RedRuntime:
     """alpha = (red - green) / 255; counts its calls."""
 
     name: str = "red"
+    streams: int = 1
     calls: list[tuple[int, ...]] = field(default_factory=list)
 
     def __call__(self, rgb):

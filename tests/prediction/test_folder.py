@@ -16,6 +16,8 @@ from PIL import Image
 
 from garmentcut.config import load_config
 from garmentcut.photo import files
+from garmentcut.prediction import steps
+from garmentcut.prediction.cutter import Cutter
 from garmentcut.prediction.folder import FolderCutter
 from garmentcut.prediction.results import Journal
 from garmentcut.prediction.sources import find_sources
@@ -182,13 +184,14 @@ def test_a_crash_of_the_network_is_that_photos_reason(red_cutter, draw, tmp_path
     draw(tmp_path / "in/a.png")
     draw(tmp_path / "in/b.png")
 
-    def fails_once(rgb, calls=[], runtime=red_cutter.runtime):  # noqa: B006 - remembers its calls
-        calls.append(rgb)
-        if len(calls) == 1:
-            raise RuntimeError("out of memory on the device")
-        return runtime(rgb)
+    class FailsOnce(type(red_cutter.runtime)):
+        def __call__(self, rgb):
+            if not self.calls:
+                self.calls.append(rgb.shape)
+                raise RuntimeError("out of memory on the device")
+            return super().__call__(rgb)
 
-    cutter = type(red_cutter)(red_cutter.card, fails_once)
+    cutter = Cutter(red_cutter.card, FailsOnce())
     rows, _ = cut(cutter, tmp_path / "in", tmp_path / "out")
     assert [(row.ok, row.reason) for row in rows] == [(False, "out of memory on the device"), (True, "")]
 
@@ -196,8 +199,7 @@ def test_a_crash_of_the_network_is_that_photos_reason(red_cutter, draw, tmp_path
 def test_reading_goes_on_while_the_network_works(red_cutter, draw, tmp_path, monkeypatch):
     for number in range(4):
         draw(tmp_path / f"in/{number}.png")
-    read, in_network = [], threading.Event()
-    from garmentcut.prediction import steps
+    read = []
 
     def noting(path, limits, original=steps.read_photo_bytes):
         read.append(path)
@@ -206,17 +208,32 @@ def test_reading_goes_on_while_the_network_works(red_cutter, draw, tmp_path, mon
     monkeypatch.setattr(steps, "read_photo_bytes", noting)
     seen = []
 
-    def waits(rgb, runtime=red_cutter.runtime):
-        deadline = time.monotonic() + 10
-        while len(read) < min(len(seen) + 2, 4) and time.monotonic() < deadline:
-            time.sleep(0.005)
-        seen.append(len(read))
-        in_network.set()
-        return runtime(rgb)
+    class Waits(type(red_cutter.runtime)):
+        def __call__(self, rgb):
+            deadline = time.monotonic() + 10
+            while len(read) < min(len(seen) + 2, 4) and time.monotonic() < deadline:
+                time.sleep(0.005)
+            seen.append(len(read))
+            return super().__call__(rgb)
 
-    cut(type(red_cutter)(red_cutter.card, waits), tmp_path / "in", tmp_path / "out")
+    cut(Cutter(red_cutter.card, Waits()), tmp_path / "in", tmp_path / "out")
     assert seen[0] >= 2  # the second photo was read while the first was in the network
-    assert max(read_ahead - number for number, read_ahead in enumerate(seen)) <= 4  # and no more than the config allows
+    assert max(read_ahead - number for number, read_ahead in enumerate(seen)) <= 5  # and no more than the config allows
+
+
+def test_as_many_photos_in_the_network_as_it_has_streams(red_cutter, draw, tmp_path):
+    for number in range(8):
+        draw(tmp_path / f"in/{number}.png", shift=number)
+    meeting = threading.Barrier(2, timeout=10)  # breaks, and fails every photo, unless two are in the network at once
+
+    class TwoStreams(type(red_cutter.runtime)):
+        def __call__(self, rgb):
+            meeting.wait()
+            return super().__call__(rgb)
+
+    rows, plan = cut(Cutter(red_cutter.card, TwoStreams(streams=2)), tmp_path / "in", tmp_path / "out")
+    assert [row.reason for row in rows] == [""] * 8
+    assert [Path(row.input) for row in rows] == list(plan.todo)
 
 
 def test_memory_does_not_grow_with_the_number_of_photos(red_cutter, draw, tmp_path):

@@ -1,4 +1,6 @@
+import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +10,7 @@ from garmentcut.config import RuntimeConfig
 from garmentcut.dataset.studio import draw_studio_photo
 from garmentcut.model.card import ModelError, read_model
 from garmentcut.prediction.cutter import default_model
-from garmentcut.prediction.runtime import alpha_of_logits, load_runtime
+from garmentcut.prediction.runtime import alpha_of_logits, load_runtime, runtime_for
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +48,22 @@ def test_an_answer_is_not_overwritten_by_the_next(default):
     copy = kept.copy()
     runtime(255 - rgb)
     assert np.array_equal(kept, copy)
+
+
+def test_two_streams_answer_two_threads_as_one_would(default):
+    photos = [draw_studio_photo(seed, size_hw=(192, 128)).rgb for seed in range(8)]
+    expected = list(map(runtime_of(default, "openvino"), photos))
+    runtime = load_runtime(*default, RuntimeConfig(backend="openvino", streams=2))
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(runtime, photos))
+    for answer, alpha in zip(answers, expected, strict=True):
+        assert np.abs(answer - alpha).max() < 1e-3
+
+
+def test_a_folder_gets_two_streams_a_photo_one():
+    assert runtime_for(RuntimeConfig(), 1).streams == 1
+    assert runtime_for(RuntimeConfig(), 100).streams == min(os.cpu_count() or 1, 2)
+    assert runtime_for(RuntimeConfig(streams=3), 1).streams == 3
 
 
 def test_auto_takes_openvino_without_a_gpu(default):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from garmentcut.photo.color import color_in_profile
-from garmentcut.photo.edge import clean_edge_color
+from garmentcut.photo.edge import clean_edge_color, edge_reach_px
 from garmentcut.photo.photo import Photo, Pixels
 
 _HALF_LEVEL = np.float32(0.5 / 255)
@@ -69,7 +69,11 @@ class Cutout:
 
     def rgba(self) -> Pixels:
         """`(H, W, 4)` of the photo's depth, straight (not premultiplied) alpha."""
-        return np.dstack([self.rgb, self.rounded_alpha()])
+        rgba = np.empty((*self.alpha.shape, 4), self.rgb.dtype)
+        for channel in range(3):  # four times as fast as all at once: numpy is slow on axes of three
+            rgba[..., channel] = self.rgb[..., channel]
+        rgba[..., 3] = self.rounded_alpha()
+        return rgba
 
     def cleaned(self) -> "Cutout":
         """The same with the background's colour taken out of rim pixels and hidden pixels black.
@@ -78,9 +82,18 @@ class Cutout:
         photo's colour, one that rounds to nothing gives none away.
         """
         written = self.rounded_alpha()
-        top = np.float32(np.iinfo(written.dtype).max)
-        rgb = clean_edge_color(self.rgb, written.astype(np.float32) / top)
-        rgb *= np.dstack([written > 0] * 3)  # ten times as fast as indexing by the mask
+        rgb = np.zeros_like(self.rgb)
+        rows, columns = (np.flatnonzero(written.any(axis=axis)) for axis in (1, 0))
+        if rows.size:
+            # The garment and the background it is compared with: a third of a studio photo.
+            reach = edge_reach_px(self.alpha.shape[0])
+            top, left = max(rows[0] - reach, 0), max(columns[0] - reach, 0)
+            area = slice(top, rows[-1] + reach + 1), slice(left, columns[-1] + reach + 1)
+            near = written[area]
+            alpha: NDArray[np.float32] = np.divide(near, np.iinfo(near.dtype).max, dtype=np.float32)
+            garment = clean_edge_color(self.rgb[area], alpha, full_height_px=len(written))
+            for channel in range(3):
+                np.multiply(garment[..., channel], near > 0, out=rgb[area][..., channel])
         return replace(self, rgb=rgb)
 
     def trimmed(self, margin_px: int = 0) -> "Cutout":

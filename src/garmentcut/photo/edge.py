@@ -11,17 +11,23 @@ from garmentcut.photo.photo import Pixels
 
 _WIDE_PX, _NARROW_PX = 90, 6  # windows measured at a photo height of 1728 px
 _REFERENCE_HEIGHT_PX = 1728
-_GRID_CELLS = 22  # grid cells in the wide window: its mean needs no more samples
+_GRID_CELLS = 12  # grid cells in the wide window: its mean needs no more samples
 _CHUNK = 65_536  # rim pixels at a time: a sheer garment has a million of them
 _EPSILON = 1e-5
 
 
-def clean_edge_color(rgb: Pixels, alpha: NDArray[np.float32]) -> Pixels:
+def edge_reach_px(height_px: int) -> int:
+    """How far around the garment `clean_edge_color` looks in a photo of this height."""
+    return round(_window_px(height_px)) + 1
+
+
+def clean_edge_color(rgb: Pixels, alpha: NDArray[np.float32], *, full_height_px: int | None = None) -> Pixels:
     """Estimate the garment's own colour where background shows through.
 
     Args:
         rgb: `(H, W, 3)` uint8 or uint16, the photo.
         alpha: `(H, W)` float32 in [0, 1].
+        full_height_px: height of the whole photo, which sets the windows, where `rgb` is a part of it.
 
     Returns:
         Like `rgb`, other only where `0 < alpha < 1`. Compositing it with `alpha` over a new background leaves no trace
@@ -35,12 +41,12 @@ def clean_edge_color(rgb: Pixels, alpha: NDArray[np.float32]) -> Pixels:
     top = float(np.iinfo(rgb.dtype).max)
     observed = (rgb[rim_y, rim_x] / top).astype(np.float32)
     rim_alpha = alpha[rim_y, rim_x, None]
-    scale = rgb.shape[0] / _REFERENCE_HEIGHT_PX
-    garment, behind = _wide_means(rgb, alpha, rim_y, rim_x, window_px=max(_WIDE_PX * scale, _GRID_CELLS))
+    height_px = full_height_px or rgb.shape[0]
+    garment, behind = _wide_means(rgb, alpha, rim_y, rim_x, window_px=_window_px(height_px))
     first = _fuse(observed, rim_alpha, garment, behind)
     # The narrow window sees opaque pixels as photographed and rim pixels as first estimated.
     cleaned[rim_y, rim_x] = np.rint(first * top)
-    spacing = max(round(scale), 1)
+    spacing = max(round(height_px / _REFERENCE_HEIGHT_PX), 1)
     second = np.empty_like(first)
     for start in range(0, rim_y.size, _CHUNK):
         part = slice(start, start + _CHUNK)
@@ -49,6 +55,10 @@ def clean_edge_color(rgb: Pixels, alpha: NDArray[np.float32]) -> Pixels:
         second[part] = _fuse(observed[part], rim_alpha[part], garment, behind[part])
     cleaned[rim_y, rim_x] = np.rint(second * top)
     return cleaned
+
+
+def _window_px(height_px: int) -> float:
+    return max(_WIDE_PX * height_px / _REFERENCE_HEIGHT_PX, _GRID_CELLS)
 
 
 def _fuse(
@@ -101,12 +111,14 @@ def _narrow_mean(
     height, width = alpha.shape
     total = np.zeros((y.size, 3), np.float32)
     weight = np.full((y.size, 1), _EPSILON, np.float32)
+    flat_alpha, flat_color = alpha.reshape(-1, 1), color.reshape(-1, 3)
     offsets = spacing_px * np.arange(-_NARROW_PX // 2, _NARROW_PX // 2)
+    columns = [np.clip(x + dx, 0, width - 1) for dx in offsets]
     for dy in offsets:
-        near_y = np.clip(y + dy, 0, height - 1)
-        for dx in offsets:
-            near_x = np.clip(x + dx, 0, width - 1)
-            share = alpha[near_y, near_x, None]
-            total += share * color[near_y, near_x]
+        row = np.clip(y + dy, 0, height - 1) * width
+        for column in columns:
+            place = row + column
+            share = flat_alpha.take(place, axis=0)
+            total += share * flat_color.take(place, axis=0)
             weight += share
     return total / weight

@@ -77,10 +77,11 @@ class Cutter:
         Raises:
             PhotoError: no garment was found.
         """
-        settled = np.where(alpha < _LEAST_ALPHA, 0, np.where(alpha > 1 - _LEAST_ALPHA, 1, alpha)).astype(np.float32)
-        if (settled >= 0.5).mean() < _LEAST_SHARE:
+        if np.count_nonzero(alpha >= 0.5) < _LEAST_SHARE * alpha.size:
             raise PhotoError("no garment found; check that it is a studio photo of a dressed mannequin")
-        return Cutout.of(photo, unframe_alpha(settled, frame))
+        # Stretched a little beyond both ends and cut off there.
+        settled = (alpha - _LEAST_ALPHA) * np.float32(1 / (1 - 2 * _LEAST_ALPHA))
+        return Cutout.of(photo, unframe_alpha(settled.clip(0, 1), frame))
 
 
 def default_model() -> Path:

@@ -112,12 +112,18 @@ class FolderCutter:
         Raises:
             FolderError: the disk is full.
         """
-        folder, steps = self.config.folder, Steps(self.cutter, self.journal, self.out_dir, self.config, self.overwrite)
+        folder, streams = self.config.folder, self.cutter.runtime.streams
+        steps = Steps(self.cutter, self.journal, self.out_dir, self.config, self.overwrite)
         jobs = ((path, named, self.options) for path, named in plan.todo.items())
-        with ThreadPoolExecutor(folder.readers) as readers, ThreadPoolExecutor(folder.writers) as writers:
-            loading = _in_order(readers, steps.load, jobs, num_ahead=folder.readers + folder.in_flight - 1)
-            predicted = ((steps.predict(work),) for work in loading)
-            yield from _in_order(writers, steps.finish, predicted, num_ahead=folder.writers + folder.in_flight - 1)
+        with (
+            ThreadPoolExecutor(folder.readers) as readers,
+            ThreadPoolExecutor(streams) as network,
+            ThreadPoolExecutor(folder.writers) as writers,
+        ):
+            loaded = _in_order(readers, steps.load, jobs, num_ahead=folder.readers + folder.in_flight - 1)
+            predicted = _in_order(network, steps.predict, ((work,) for work in loaded), num_ahead=streams)
+            finishing = ((work,) for work in predicted)
+            yield from _in_order(writers, steps.finish, finishing, num_ahead=folder.writers + folder.in_flight - 1)
 
 
 def _in_order(

@@ -39,7 +39,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Steps:
-    """The steps, with what they share. `load` and `finish` may run in several threads, `predict` in one.
+    """The steps, with what they share; each may run in several threads at once.
 
     Attributes:
         cutter: the model, ready to run.
