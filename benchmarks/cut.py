@@ -3,6 +3,7 @@
     python benchmarks/cut.py                    stages, throughput, cold start: about 3 minutes on two cores
     python benchmarks/cut.py memory             50 against 1000 photos: about 15 minutes
     python benchmarks/cut.py camera             a 24-megapixel JPEG
+    python benchmarks/cut.py runtimes           OpenVINO against ONNX Runtime
 
 Photos: PNG copies of examples/photos (1152x1728). Whole-process figures come from the operating system's account of the
 finished process. Medians; run it on an otherwise idle machine.
@@ -26,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 from garmentcut import Cutter
-from garmentcut.config import Config, RuntimeConfig
+from garmentcut.config import Config, RuntimeConfig, load_config
 from garmentcut.photo.encoding import encode_cutout
 from garmentcut.photo.files import read_photo_bytes, write_atomic
 from garmentcut.photo.photo import Photo
@@ -152,6 +153,17 @@ def report_camera(work: Path) -> None:
     show("24 megapixels", rows)
 
 
+def report_runtimes(work: Path) -> None:
+    """The network alone on each backend; onnxruntime comes with the extra `dev`."""
+    photos = make_photos(work / "photos", 6)
+    rows = []
+    for backend in ("openvino", "onnxruntime"):
+        cutter = Cutter.load(config=load_config(overrides={"runtime.backend": backend}).runtime)
+        milliseconds = stages(cutter, photos, work, rounds=4)["network"]
+        rows.append((cutter.runtime.name, f"{milliseconds:.0f} ms"))
+    show("The network alone, 1152x1728, warm, median", rows)
+
+
 def _warm_seconds(data: bytes) -> float:
     cutter, config, times = Cutter.load(), Config(), []
     for _ in range(4):
@@ -171,7 +183,12 @@ def show(title: str, rows: list[tuple[str, str]]) -> None:
 
 
 if __name__ == "__main__":
-    reports = {"speed": report_speed, "memory": report_memory, "camera": report_camera}
+    reports = {
+        "speed": report_speed,
+        "memory": report_memory,
+        "camera": report_camera,
+        "runtimes": report_runtimes,
+    }
     for wanted in sys.argv[1:] or ["speed"]:
         with tempfile.TemporaryDirectory() as folder:
             reports[wanted](Path(folder))

@@ -1,4 +1,5 @@
 import os
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -58,6 +59,27 @@ def test_two_streams_answer_two_threads_as_one_would(default):
         answers = list(pool.map(runtime, photos))
     for answer, alpha in zip(answers, expected, strict=True):
         assert np.abs(answer - alpha).max() < 1e-3
+
+
+def test_two_threads_may_be_the_first_to_call():
+    """Without the lock around tensors, every second process hung here."""
+    code = """
+import threading, numpy as np
+from garmentcut.config import RuntimeConfig
+from garmentcut.model.card import read_model
+from garmentcut.prediction.cutter import default_model
+from garmentcut.prediction.runtime import load_runtime
+runtime = load_runtime(*read_model(default_model()), RuntimeConfig(backend="openvino", streams=2))
+together = threading.Barrier(2)
+def call():
+    together.wait()
+    runtime(np.zeros((576, 384, 3), np.uint8))
+threads = [threading.Thread(target=call) for _ in range(2)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+"""
+    for _ in range(5):
+        subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
 def test_a_folder_gets_two_streams_a_photo_one():

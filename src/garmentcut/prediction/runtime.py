@@ -88,6 +88,9 @@ class OpenVinoRuntime:
             self._settings["INFERENCE_NUM_THREADS"] = config.threads
         self._model = _with_edge(self._core.read_model(model), card)
         self._requests: OrderedDict[tuple[int, int], queue.SimpleQueue[Any]] = OrderedDict()
+        # Two threads that touch tensors for the first time at once can wait for each other for ever, one for the
+        # interpreter, one for OpenVINO's set-up of its numpy bridge. So tensors are touched under a lock, and only the
+        # computation itself runs side by side.
         self._lock = threading.Lock()
         self.name = "openvino CPU"
 
@@ -96,8 +99,11 @@ class OpenVinoRuntime:
         requests = self._requests_for(rgb.shape[0], rgb.shape[1])
         request = requests.get()
         try:
-            request.infer({0: np.ascontiguousarray(rgb)[None]})
-            alpha: NDArray[np.float32] = request.get_output_tensor(0).data[0, 0].copy()  # the tensor is used again
+            with self._lock:
+                request.start_async({0: np.ascontiguousarray(rgb)[None]})
+            request.wait()
+            with self._lock:
+                alpha: NDArray[np.float32] = request.get_output_tensor(0).data[0, 0].copy()  # it is used again
         finally:
             requests.put(request)
         return alpha
