@@ -1,6 +1,8 @@
 """The command line: each command parses, calls one function and prints; the only place that prints or exits."""
 
+import io
 import json
+import sys
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -22,6 +24,9 @@ OK, SOME_FAILED, MISUSE, INTERRUPTED = 0, 1, 2, 130
 
 def main() -> None:
     """Entry point of the `garmentcut` command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file name may hold what the terminal cannot show
     app()
 
 
@@ -39,8 +44,8 @@ def _root(
 
 @app.command()
 def cut(
-    photos: Annotated[list[Path], typer.Argument(help="Photos, or folders of photos (searched with all below).")],
-    out: Annotated[Path, typer.Option(help="Folder for the cutouts; the photos' tree is mirrored in it.")],
+    photos: Annotated[list[str], typer.Argument(help="Photos, or folders of photos (searched with all below).")],
+    out: Annotated[str, typer.Option(help="Folder for the cutouts; the photos' tree is mirrored in it.")],
     format: Annotated[
         list[str] | None, typer.Option(help="png (default), mask, webp or tiff; may be given several times.")
     ] = None,
@@ -75,7 +80,16 @@ def cut(
         "output.margin_px": margin,
         "output.hidden": hidden,
     }
-    _cut(photos, out, model=model, settings=(config, set or [], options), overwrite=overwrite, as_json=as_json)
+    if not all([out, *photos]):
+        _fail("an empty path, perhaps a variable that is not set; '.' means this folder", MISUSE)
+    _cut(
+        [Path(photo) for photo in photos],
+        Path(out),
+        model=model,
+        settings=(config, set or [], options),
+        overwrite=overwrite,
+        as_json=as_json,
+    )
 
 
 def _cut(photos: list[Path], out: Path, *, model: Path | None, settings: Any, overwrite: bool, as_json: bool) -> None:
@@ -98,17 +112,19 @@ def _cut(photos: list[Path], out: Path, *, model: Path | None, settings: Any, ov
         with FolderCutter(cutter, out, config=config, overwrite=overwrite) as folder:
             plan = folder.plan(sources)
             summary = Summary(out, folder.journal.path, num_skipped=len(plan.done))
-            with progress_of(len(plan.todo)) as advance:
-                for row in folder.cut(plan):
-                    summary.add(row)
-                    advance(row)
+            try:
+                with progress_of(len(plan.todo)) as advance:
+                    for row in folder.cut(plan):
+                        summary.add(row)
+                        advance(row)
+            finally:  # also of a run that a full disk or Ctrl-C has stopped
+                typer.echo(json.dumps(summary.as_dict()) if as_json else summary.as_text())
     except (ConfigError, ModelError, SourceError) as error:
         _fail(str(error), MISUSE)
     except FolderError as error:
         _fail(str(error), SOME_FAILED)
     except KeyboardInterrupt:
         _fail("stopped; run the same command again to go on", INTERRUPTED)
-    typer.echo(json.dumps(summary.as_dict()) if as_json else summary.as_text())
     raise typer.Exit(SOME_FAILED if summary.failures else OK)
 
 

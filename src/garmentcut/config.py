@@ -83,7 +83,7 @@ class FolderConfig:
     """Threads that read and decode ahead of the network."""
     writers: Annotated[_Count, Field(ge=1, le=64)] = 1
     """Threads that encode and write behind the network."""
-    in_flight: Annotated[_Count, Field(ge=1, le=64)] = 2
+    in_flight: Annotated[_Count, Field(ge=1, le=64)] = 1
     """Photos waiting at most before and behind the network each: bounds the memory."""
 
 

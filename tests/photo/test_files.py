@@ -68,4 +68,8 @@ def test_what_killed_runs_left_is_removed_and_nothing_else(tmp_path):
     (tmp_path / "deep" / "mine.part").touch()
     remove_staged(tmp_path)
     remove_staged(tmp_path / "missing")
+    assert len(list(tmp_path.glob("deep/*"))) == 2  # folders below may belong to another run
+    remove_staged(tmp_path / "deep", owner="somebody")
+    assert len(list(tmp_path.glob("deep/*"))) == 2
+    remove_staged(tmp_path / "deep")
     assert list(tmp_path.glob("deep/*")) == [tmp_path / "deep" / "mine.part"]

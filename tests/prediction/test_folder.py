@@ -20,7 +20,7 @@ from garmentcut.prediction import steps
 from garmentcut.prediction.cutter import Cutter
 from garmentcut.prediction.folder import FolderCutter
 from garmentcut.prediction.results import Journal
-from garmentcut.prediction.sources import find_sources
+from garmentcut.prediction.sources import SourceError, find_sources
 from garmentcut.prediction.steps import FolderError
 
 
@@ -155,8 +155,70 @@ def test_several_formats_at_once(red_cutter, draw, tmp_path):
     assert all((tmp_path / "out" / name).is_file() for name in rows[0].outputs)
 
 
+def test_an_original_is_never_replaced_whatever_is_said(red_cutter, draw, tmp_path):
+    photo = draw(tmp_path / "a.png")
+    before = photo.read_bytes()
+    rows, _ = cut(red_cutter, photo, tmp_path, overwrite=True)
+    assert "is itself one of the photos" in rows[0].reason
+    assert photo.read_bytes() == before
+
+
+@pytest.mark.parametrize("commits", [0, 1])
+def test_killed_between_row_and_file_with_other_options(red_cutter, draw, tmp_path, monkeypatch, commits):
+    draw(tmp_path / "in/a.png")
+    cut(red_cutter, tmp_path / "in", tmp_path / "out", formats=("png", "webp"))
+    original, done = files.StagedFile.commit, []
+
+    def killed(self):
+        if self.path.suffix in (".png", ".webp"):
+            if len(done) == commits:
+                raise SystemExit  # nothing after it runs, and no handler of ours catches it
+            done.append(self.path)
+        original(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files.StagedFile, "commit", killed)
+        with pytest.raises(SystemExit):
+            cut(red_cutter, tmp_path / "in", tmp_path / "out", formats=("png", "webp"), trim=True)
+    assert rows_of(tmp_path / "out")[0]["status"] == "pending"
+    assert len(list((tmp_path / "out").glob("*.part"))) == 2 - commits
+    rows, plan = cut(red_cutter, tmp_path / "in", tmp_path / "out", formats=("png", "webp"), trim=True)
+    assert (len(plan.done), [row.ok for row in rows]) == (0, [True])
+    assert size_of(tmp_path / "out/a.png") == size_of(tmp_path / "out/a.webp") == (24, 50)
+    assert not list((tmp_path / "out").glob("*.part"))
+
+
+def test_a_moved_folder_is_known_again(red_cutter, draw, tmp_path):
+    draw(tmp_path / "in/a.png")
+    draw(tmp_path / "in/b.png", shift=2)
+    cut(red_cutter, tmp_path / "in", tmp_path / "out")
+    (tmp_path / "in").rename(tmp_path / "archive")
+    draw(tmp_path / "archive/b.png", shift=5)  # another photo at b's place
+    rows, plan = cut(red_cutter, tmp_path / "archive", tmp_path / "out")
+    assert [Path(row.input) for row in plan.done] == [tmp_path / "archive/a.png"]
+    assert rows[0].outputs == ("b_png.png",)
+
+
+def test_another_runs_staged_files_are_left_alone(red_cutter, draw, tmp_path):
+    draw(tmp_path / "in/a.png")
+    other = files.StagedFile(tmp_path / "out/day1/x.png", b"another run's", owner="other")
+    near = files.StagedFile(tmp_path / "out/x.png", b"a script's")
+    cut(red_cutter, tmp_path / "in", tmp_path / "out")
+    other.commit()
+    near.commit()
+
+
+def test_somebody_elses_results_stop_the_run_before_it_starts(red_cutter, draw, tmp_path):
+    draw(tmp_path / "in/a.png")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/results.jsonl").write_text('{"image": "x"}\n')
+    with pytest.raises(SourceError, match="not a row of garmentcut's"):
+        cut(red_cutter, tmp_path / "in", tmp_path / "out")
+    assert not (tmp_path / "out/a.png").exists()
+
+
 def test_one_run_at_a_time(red_cutter, tmp_path):
-    with FolderCutter(red_cutter, tmp_path), pytest.raises(FolderError, match="another run"):
+    with FolderCutter(red_cutter, tmp_path), pytest.raises(SourceError, match="another run"):
         FolderCutter(red_cutter, tmp_path).__enter__()
 
 
@@ -165,11 +227,11 @@ def test_a_full_disk_stops_the_run_and_keeps_what_is_done(red_cutter, draw, tmp_
         draw(tmp_path / f"in/{number}.png")
     write, written = files.StagedFile.__init__, []
 
-    def full_after_two(self, path, data):
+    def full_after_two(self, path, data, **owner):
         if path.suffix == ".png" and len(written) == 2:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         written.append(path) if path.suffix == ".png" else None
-        write(self, path, data)
+        write(self, path, data, **owner)
 
     with monkeypatch.context() as patch:
         patch.setattr(files.StagedFile, "__init__", full_after_two)

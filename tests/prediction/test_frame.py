@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from garmentcut.photo.photo import Photo
+from garmentcut.photo.photo import Photo, PhotoError
 from garmentcut.prediction.frame import frame_photo, unframe_alpha
 
 
@@ -27,7 +27,7 @@ def test_a_photo_of_the_working_size_is_not_touched(card):
         ((96, 50), (96, 50), (96, 64)),  # narrower: padded, not stretched
         ((95, 64), (96, 65), (96, 96)),
         ((640, 960), (91, 136), (96, 160)),  # lying: the area limit sets the scale
-        ((50, 2000), (18, 701), (32, 704)),
+        ((50, 400), (39, 314), (64, 320)),
     ],
 )
 def test_scaled_evenly_and_padded(card, photo_hw, content_hw, frame_hw):
@@ -66,3 +66,9 @@ def test_alpha_comes_back_in_place(card, photo_hw):
 def test_another_working_size_is_another_scale(card):
     frame = frame_photo(photo_of(192, 128), replace(card, working_size_hw=(192, 128)))
     assert frame.content_hw == (192, 128)
+
+
+@pytest.mark.parametrize("photo_hw", [(1, 1), (8, 8), (15, 40), (20, 8000), (8000, 20)])
+def test_what_cannot_be_a_studio_photo_is_refused(card, photo_hw):
+    with pytest.raises(PhotoError, match="too small or too narrow"):
+        frame_photo(photo_of(*photo_hw), card)

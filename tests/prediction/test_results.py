@@ -1,7 +1,10 @@
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from garmentcut.prediction.results import Journal, Row, fingerprint, is_done, may_replace, sha256_of
+import pytest
+
+from garmentcut.prediction.results import Journal, ResultsError, Row, fingerprint, is_done, may_replace, sha256_of
 
 ROW = Row("/in/a.jpg", "a", ("a.png",), options="o", size_hw=(3, 2), written={"a.png": ("1", "2")})
 
@@ -23,12 +26,49 @@ def test_the_last_row_of_a_photo_counts_and_compacting_leaves_one(tmp_path):
     assert json.loads(line)["seconds"] == 2.0
 
 
-def test_a_torn_line_and_foreign_lines_are_passed_over(tmp_path):
+def test_a_torn_last_line_is_passed_over(tmp_path):
     journal = Journal(tmp_path)
     journal.append(ROW)
     with journal.path.open("ab") as file:
-        file.write(b'\n[]\n"x"\n{"input": 3, "flux": 1}\n\xff\xfe\n{"input": "/in/b.jpg", "sta')
+        file.write(b'{"input": "/in/b.jpg", "sta')
     assert Journal(tmp_path).rows == {ROW.input: ROW}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"image": "x", "label": 1}',
+        b'{"input": 5}',
+        b'{"input": ["x"]}',
+        b'"text"',
+        b"",
+        b"[" * 100_000,
+        b"\xff\xfe",
+        b'{"input": "/in/a.jpg", "place": "../evil"}',
+        b'{"input": "/in/a.jpg", "written": {"/etc/evil": ["1"]}}',
+        b'{"input": "/in/a.jpg", "written": {"C:\\\\evil": ["1"]}}',
+        b'{"input": "/in/a.jpg", "status": "great"}',
+    ],
+)
+def test_somebody_elses_results_are_refused_and_kept(tmp_path, line):
+    content = line + b"\n"
+    (tmp_path / "results.jsonl").write_bytes(content)
+    with pytest.raises(ResultsError, match=r"results\.jsonl, line 1, is not a row"):
+        Journal(tmp_path)
+    assert (tmp_path / "results.jsonl").read_bytes() == content
+
+
+def test_keys_of_other_versions_are_passed_over(tmp_path):
+    (tmp_path / "results.jsonl").write_bytes(b'{"input": "/in/a.jpg", "place": "a", "flux": 1}\n')
+    assert Journal(tmp_path).rows == {"/in/a.jpg": Row("/in/a.jpg", "a")}
+
+
+def test_rows_of_many_threads_stay_whole(tmp_path):
+    journal = Journal(tmp_path)
+    rows = [replace(ROW, input=f"/in/{number}.jpg", reason="x" * 20_000) for number in range(200)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(journal.append, rows))
+    assert Journal(tmp_path).rows == {row.input: row for row in rows}
 
 
 def test_a_row_after_a_torn_line_is_not_lost(tmp_path):
@@ -62,6 +102,7 @@ def test_done_means_same_photo_same_options_files_there(tmp_path):
     assert done(replace(row, input_mtime_ns=1))  # copied: other time, same content
     assert not done(None)
     assert not done(replace(row, status="failed"))
+    assert not done(replace(row, status="pending"))
     assert not done(row, options="other")
     assert not done(row, outputs=("b.png",))
     photo.write_bytes(b"other")

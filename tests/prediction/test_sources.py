@@ -1,3 +1,5 @@
+import errno
+import os
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -26,6 +28,31 @@ def test_the_output_folder_inside_the_input_is_not_read(tmp_path):
     assert places(find_sources([tmp_path], tmp_path / "out")) == ["a", "outside/c"]
 
 
+def test_output_folders_of_other_runs_are_not_read(tmp_path):
+    touch(tmp_path, "a.png", "cutouts/.garmentcut.lock", "cutouts/a.png")
+    assert places(find_sources([tmp_path], tmp_path / "masks")) == ["a"]
+    assert places(find_sources([tmp_path / "cutouts"], tmp_path / "masks")) == ["a"]  # unless asked for
+
+
+def test_a_folder_that_cannot_be_read_is_found_itself(tmp_path, monkeypatch):
+    touch(tmp_path, "a.png", "secret/b.png")
+    scan = os.scandir
+
+    def refusing(path):
+        if str(path).endswith("secret"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    assert [source.path for source in find_sources([tmp_path], tmp_path / "out")][1:] == [tmp_path / "secret"]
+
+
+def test_a_link_gives_its_own_name(tmp_path):
+    touch(tmp_path, "store/8f3a.jpg")
+    (tmp_path / "dress.jpg").symlink_to(tmp_path / "store/8f3a.jpg")
+    assert places(find_sources([tmp_path / "dress.jpg"], tmp_path / "out")) == ["dress"]
+
+
 def test_several_folders_keep_their_names(tmp_path):
     touch(tmp_path, "monday/a.png", "tuesday/a.png", "single.webp")
     found = find_sources([tmp_path / "monday", tmp_path / "tuesday", tmp_path / "single.webp"], tmp_path / "out")
@@ -48,7 +75,7 @@ def test_a_link_to_a_folder_above_does_not_go_round(tmp_path):
 @pytest.mark.parametrize(
     ("inputs", "out", "says"),
     [
-        (["nowhere"], "out", "nowhere: no such file or folder"),
+        (["nowhere"], "out", "nowhere: no such file or directory"),
         (["in"], "in", "output folder must not be the photos' folder"),
         (["empty"], "out", "no photos in"),
     ],

@@ -18,6 +18,9 @@ _WEBP_MAX_SIDE_PX = 16_383
 _FORMAT_OF_SUFFIX: dict[str, Format] = {".png": "png", ".webp": "webp", ".tif": "tiff", ".tiff": "tiff"}
 
 
+_MAX_TRIMMED_PIXELS = 100_000_000  # a margin may enlarge a photo, not eat the memory
+
+
 class OutputError(ValueError):
     """A cutout that does not fit the wanted format; the message says why and what would."""
 
@@ -46,6 +49,7 @@ def encode_cutout(cutout: Cutout, format: Format, output: OutputConfig) -> bytes
     if format != "mask" and not keep:
         cutout = cutout.cleaned()
     if output.trim:
+        _refuse_huge(cutout, output.margin_px)
         try:
             cutout = cutout.trimmed(output.margin_px)
         except ValueError as error:
@@ -78,6 +82,13 @@ def format_of(path: Path, format: str | None) -> Format:
     if asked and asked != ("png" if chosen == "mask" else chosen):
         raise ConfigError(f"{path}: the suffix says {asked}, the format {chosen}; change one of them")
     return cast(Format, chosen)
+
+
+def _refuse_huge(cutout: Cutout, margin_px: int) -> None:
+    left, top, right, bottom = cutout.box_xyxy or (0, 0, 0, 0)
+    num_pixels = (right - left + 2 * margin_px) * (bottom - top + 2 * margin_px)
+    if num_pixels > max(_MAX_TRIMMED_PIXELS, cutout.alpha.size):
+        raise OutputError(f"a margin of {margin_px} pixels makes {num_pixels / 1e6:.0f} megapixels; use a smaller one")
 
 
 def _mask_of(cutout: Cutout) -> Pixels:

@@ -8,7 +8,7 @@ from pathlib import Path
 from garmentcut.config import ReadConfig
 from garmentcut.photo.photo import PhotoError
 
-_STAGED = ".garmentcut-{token}.part"
+_STAGED = ".garmentcut-{owner}-{token}.part"
 
 
 def read_photo_bytes(path: Path, limits: ReadConfig) -> bytes:
@@ -65,10 +65,10 @@ class StagedFile:
         OSError: the disk is full, the folder cannot be written, and so on; nothing is left behind.
     """
 
-    def __init__(self, path: Path, data: bytes) -> None:
+    def __init__(self, path: Path, data: bytes, *, owner: str = "") -> None:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._part = path.with_name(_STAGED.format(token=secrets.token_hex(8)))
+        self._part = path.with_name(_STAGED.format(owner=owner, token=secrets.token_hex(8)))
         # Not tempfile: its files are private to the user (mode 0600), a cutout follows the user's umask.
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         try:
@@ -102,7 +102,7 @@ def write_atomic(path: Path, data: bytes) -> None:
     StagedFile(path, data).commit()
 
 
-def remove_staged(folder: Path) -> None:
-    """Remove what killed runs left staged below `folder`."""
-    for part in folder.rglob(_STAGED.format(token="*")):
+def remove_staged(folder: Path, owner: str = "") -> None:
+    """Remove what a killed run of this owner left staged in a folder; nobody else's, and not in folders below."""
+    for part in folder.glob(_STAGED.format(owner=owner, token="*")):
         part.unlink(missing_ok=True)

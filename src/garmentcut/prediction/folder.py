@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -13,12 +14,11 @@ from garmentcut.config import Config
 from garmentcut.photo.encoding import output_suffix
 from garmentcut.photo.files import remove_staged
 from garmentcut.prediction.cutter import Cutter
-from garmentcut.prediction.results import Journal, Row, fingerprint, is_done
-from garmentcut.prediction.sources import Named, Source, name_outputs
-from garmentcut.prediction.steps import FolderError, Steps
+from garmentcut.prediction.results import Journal, ResultsError, Row, fingerprint, is_done, sha256_of
+from garmentcut.prediction.sources import LOCK_NAME, Named, Source, SourceError, name_outputs
+from garmentcut.prediction.steps import Steps, folded_path
 
 _T = TypeVar("_T")
-_LOCK_NAME = ".garmentcut.lock"
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,12 @@ class Plan:
     Attributes:
         todo: photos to cut, with their output names.
         done: rows of photos cut before with the same model and options.
+        originals: `folded_path` of every photo of this and earlier runs.
     """
 
     todo: dict[Path, Named]
     done: tuple[Row, ...]
+    originals: frozenset[str]
 
 
 class FolderCutter:
@@ -59,32 +61,33 @@ class FolderCutter:
         card = cutter.card
         # What decides the pixels that are written; not how many threads write them.
         self.options = fingerprint(card.sha256, card.edge_bias, card.edge_gain, asdict(self.config.output))
-        self._lock = FileLock(self.out_dir / _LOCK_NAME, timeout=0)
+        self._owner = fingerprint(str(self.out_dir))
+        self._lock = FileLock(self.out_dir / LOCK_NAME, timeout=0)
 
     def __enter__(self) -> "FolderCutter":
         """Take the folder's lock, read its results and clear what a killed run left.
 
         Raises:
-            FolderError: another run is at work there, or the folder cannot be written.
+            SourceError: another run is at work there, its results are not ours, or it cannot be written.
         """
         try:
             self.out_dir.mkdir(parents=True, exist_ok=True)
             self._lock.acquire()
-            remove_staged(self.out_dir)
             self.journal = Journal(self.out_dir)
             self.journal.compact()
         except Timeout as error:
-            raise FolderError(f"{self.out_dir}: another run is at work there; wait or choose another --out") from error
-        except OSError as error:
-            raise FolderError(f"{self.out_dir}: {error.strerror or error}") from error
+            raise SourceError(f"{self.out_dir}: another run is at work there; wait or choose another --out") from error
+        except (OSError, ResultsError) as error:
+            self._lock.release()
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise SourceError(f"{self.out_dir} cannot be the output folder: {reason}") from error
         return self
 
     def __exit__(self, *_: object) -> None:
         """Leave one row a photo and give the lock back."""
         try:
-            self.journal.compact()
-        except OSError as error:
-            raise FolderError(f"{self.journal.path}: {error.strerror or error}") from error
+            with suppress(OSError):  # a full disk: the rows are all there, only not tidied
+                self.journal.compact()
         finally:
             self._lock.release()
 
@@ -94,13 +97,29 @@ class FolderCutter:
         Args:
             sources: what `find_sources` found; files that this folder's runs wrote are passed over.
         """
+        sources = list(sources)
+        self._adopt_moved(sources)
         owners = self.journal.owners()
         written = {self.out_dir / name for name in owners}
         sources = [source for source in sources if source.path not in written]
         suffixes = [output_suffix(format) for format in self.config.output.formats]
         names = name_outputs(sources, suffixes, places=self.journal.places(), owners=owners)
         done = {path: row for path in names if (row := self._done_row(path, names[path].outputs))}
-        return Plan({path: named for path, named in names.items() if path not in done}, tuple(done.values()))
+        todo = {path: named for path, named in names.items() if path not in done}
+        for folder in {(self.out_dir / name).parent for named in todo.values() for name in named.outputs}:
+            remove_staged(folder, self._owner)
+        return Plan(todo, tuple(done.values()), frozenset(map(folded_path, [*names, *map(Path, self.journal.rows)])))
+
+    def _adopt_moved(self, sources: Iterable[Source]) -> None:
+        """A photo at the place of one that is gone, with the same content, is that photo, moved or renamed."""
+        gone = {row.place: row for row in self.journal.rows.values() if not Path(row.input).exists()}
+        for source in sources:
+            row = gone.get(str(source.place))
+            if row is None or str(source.path) in self.journal.rows:
+                continue
+            with suppress(OSError):
+                if source.path.stat().st_size == row.input_bytes and sha256_of(source.path) == row.input_sha256:
+                    self.journal.adopt(row.input, str(source.path))
 
     def _done_row(self, path: Path, outputs: tuple[str, ...]) -> Row | None:
         row = self.journal.rows.get(str(path))
@@ -110,10 +129,10 @@ class FolderCutter:
         """Cut what the plan holds; yields each photo's row once its files are written.
 
         Raises:
-            FolderError: the disk is full.
+            garmentcut.prediction.steps.FolderError: the disk is full.
         """
         folder, streams = self.config.folder, self.cutter.runtime.streams
-        steps = Steps(self.cutter, self.journal, self.out_dir, self.config, self.overwrite)
+        steps = Steps(self.cutter, self.journal, self.out_dir, self.config, self.overwrite, plan.originals, self._owner)
         jobs = ((path, named, self.options) for path, named in plan.todo.items())
         with (
             ThreadPoolExecutor(folder.readers) as readers,

@@ -7,10 +7,12 @@ from numpy.typing import NDArray
 
 from garmentcut.model.card import ModelCard
 from garmentcut.photo.color import srgb_of
-from garmentcut.photo.photo import Photo, to_8_bit
+from garmentcut.photo.photo import Photo, PhotoError, to_8_bit
 from garmentcut.photo.resize import resize_alpha, resize_rgb
 
 _MAX_WORKING_AREA = 2.0  # times the card's working area: bounds memory and time for wide photos
+
+_LEAST_SIDE_PX, _MOST_ASPECT = 16, 8  # below and above, no mannequin could be told
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +35,13 @@ def frame_photo(photo: Photo, card: ModelCard) -> Frame:
 
     The mannequin stands upright and fills the height of a studio photo, so the height sets the scale: the network then
     meets garments of the size it learned, whatever the camera, whether the photo is upright or lying.
+
+    Raises:
+        PhotoError: too small or too long and thin to be a studio photo.
     """
+    shorter, longer = sorted(photo.size_hw)
+    if shorter < _LEAST_SIDE_PX or longer > _MOST_ASPECT * shorter:
+        raise PhotoError(f"{photo.size_hw[1]}x{photo.size_hw[0]} pixels: too small or too narrow for a studio photo")
     content_hw = _content_size(photo.size_hw, card)
     rgb = srgb_of(resize_rgb(to_8_bit(photo.rgb), content_hw), photo.profile)
     pad = [(0, -size % card.multiple_of) for size in content_hw]

@@ -57,12 +57,15 @@ class Summary:
         ]
         rate = f", {counts['seconds'] / self.num_cut:.2f} s a photo" if self.num_cut else ""
         lines = [f"{counts['photos']} photos: {', '.join(parts)}{rate}; rows in {self.results}"]
-        # A reason that came from reading already names the file.
-        lines += [f"failed: {row.input}: {row.reason}" for row in self.failures[:_SHOWN_FAILURES]]
+        lines += [f"failed: {_one_line(row.input)}: {row.reason}" for row in self.failures[:_SHOWN_FAILURES]]
         if len(self.failures) > _SHOWN_FAILURES:
             lines.append(f"... and {len(self.failures) - _SHOWN_FAILURES} more, listed in {self.results}")
-        lines += [f"note: {row.input}: {'; '.join(row.notes)}" for row in self.noted[:_SHOWN_FAILURES]]
+        lines += [f"note: {_one_line(row.input)}: {'; '.join(row.notes)}" for row in self.noted[:_SHOWN_FAILURES]]
         return "\n".join(lines)
+
+
+def _one_line(path: str) -> str:
+    return path.replace("\n", "\\n").replace("\r", "\\r")
 
 
 @contextmanager
@@ -90,6 +93,6 @@ def progress_of(num_photos: int) -> Iterator[Callable[[Row], None]]:
             rate = progress.tasks[0].completed / (time.perf_counter() - started)
             progress.update(task, rate=f"{rate:.2f} photos/s", name=Path(row.input).name[-40:])
             if not row.ok:
-                progress.console.print(f"failed: {row.input}: {row.reason}", markup=False, highlight=False)
+                progress.console.print(f"failed: {_one_line(row.input)}: {row.reason}", markup=False, highlight=False)
 
         yield advance

@@ -2,15 +2,20 @@
 
 import hashlib
 import json
+import os
 import threading
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Literal
 
 from garmentcut.photo.files import write_atomic
 
 RESULTS_NAME = "results.jsonl"
+
+
+class ResultsError(ValueError):
+    """A results file that is not ours; the message says what to do with it."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +26,7 @@ class Row:
         input: absolute path of the photo.
         place: where its outputs stand below the output folder, without suffix.
         outputs: files written with these options, relative to the output folder; empty if it failed.
-        status: `ok` or `failed`.
+        status: `ok`, `failed`, or `pending`: its files were being put in place when the run was killed.
         reason: why it failed; empty if it did not.
         notes: what had to be changed on the way in.
         seconds: the work on this photo itself, waiting excluded.
@@ -35,7 +40,7 @@ class Row:
     input: str
     place: str = ""
     outputs: tuple[str, ...] = ()
-    status: Literal["ok", "failed"] = "ok"
+    status: Literal["ok", "failed", "pending"] = "ok"
     reason: str = ""
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
@@ -56,8 +61,11 @@ class Row:
 class Journal:
     """The rows of an output folder; the last row of a photo counts.
 
-    A row is appended before its outputs get their names: a killed run leaves either no row, or a row whose files are
-    missing, and both are done again. `compact` leaves one row a photo.
+    A photo's row is appended as `pending` before its outputs get their names, and as `ok` after: a killed run leaves
+    photos without `ok`, which are done again, and no file whose hash is not known. `compact` leaves one row a photo.
+
+    Raises:
+        ResultsError: the folder's `results.jsonl` was not written by garmentcut.
     """
 
     def __init__(self, out_dir: Path) -> None:
@@ -72,11 +80,20 @@ class Journal:
             self.rows[row.input] = row
             with self.path.open("ab") as file:
                 file.write(line)
+                if row.status == "pending":
+                    file.flush()
+                    os.fsync(file.fileno())  # the files it tells of are about to get their names
 
     def compact(self) -> None:
         """Rewrite the file with one row a photo, sorted by input, atomically."""
-        rows = sorted(self.rows.values(), key=lambda row: row.input)
-        write_atomic(self.path, b"".join(_line(row) for row in rows))
+        with self._lock:
+            rows = sorted(self.rows.values(), key=lambda row: row.input)
+            write_atomic(self.path, b"".join(_line(row) for row in rows))
+
+    def adopt(self, old_input: str, new_input: str) -> None:
+        """Let a photo that was moved or renamed keep its row."""
+        with self._lock:
+            self.rows[new_input] = replace(self.rows.pop(old_input), input=new_input)
 
     def owners(self) -> dict[str, str]:
         """Output name to input path, of every output ever written here."""
@@ -132,14 +149,35 @@ def _line(row: Row) -> bytes:
     return (json.dumps(asdict(row), ensure_ascii=True) + "\n").encode()
 
 
-def _read_rows(path: Path) -> Iterable[Row]:
+def _read_rows(path: Path) -> Iterator[Row]:
     if not path.exists():
         return
-    for line in path.read_bytes().split(b"\n"):
-        try:
-            content = json.loads(line)
-            lists = {key: tuple(value) for key, value in content.items() if isinstance(value, list)}
-            written = {name: tuple(hashes) for name, hashes in content.get("written", {}).items()}
-            yield Row(**{**content, **lists, "written": written})
-        except (ValueError, TypeError, AttributeError):
-            continue  # the torn last line of a killed run, or a line of another version: that photo is done again
+    *lines, torn = path.read_bytes().split(b"\n")  # a killed run may leave half a line behind the last whole one
+    for number, line in enumerate(lines, 1):
+        row = _row_of(line)
+        if row is None:
+            raise ResultsError(f"{path}, line {number}, is not a row of garmentcut's; move it or choose another --out")
+        yield row
+    if (row := _row_of(torn)) is not None:
+        yield row
+
+
+def _row_of(line: bytes) -> Row | None:
+    """The row on a line; None if it is not one. Keys of other versions are passed over."""
+    try:
+        content = json.loads(line)
+        known = {key.name: content[key.name] for key in fields(Row) if key.name in content}
+        lists = {key: tuple(value) for key, value in known.items() if isinstance(value, list)}
+        written = {name: tuple(hashes) for name, hashes in known.get("written", {}).items()}
+        row = Row(**{**known, **lists, "written": written})
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return None
+    texts = (row.input, row.place, row.status, row.options, *row.outputs, *row.written)
+    if not all(isinstance(text, str) for text in texts) or row.status not in ("ok", "failed", "pending"):
+        return None
+    return row if all(_stays_below(name) for name in (row.place, *row.outputs, *row.written)) else None
+
+
+def _stays_below(name: str) -> bool:
+    """True if a name leads nowhere but into the output folder, on any system."""
+    return not any(kind(name).anchor or ".." in kind(name).parts for kind in (PurePosixPath, PureWindowsPath))

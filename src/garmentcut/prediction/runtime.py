@@ -19,6 +19,8 @@ _COMPILED_SHAPES = 2  # kept at a time: a studio's upright and its lying photos;
 
 _MANY_PHOTOS = 4  # fewer are done before a second stream has warmed up
 
+_BRIDGE_LOCK = threading.Lock()
+
 
 class Runtime(Protocol):
     """A network ready to run."""
@@ -49,12 +51,14 @@ def load_runtime(model: bytes, card: ModelCard, config: RuntimeConfig | None = N
         config: backend and threads.
 
     Raises:
-        ModelError: the backend is not installed, has no GPU, or cannot read the model.
+        ModelError: the backend is not installed, or cannot read the model.
     """
     config = config or RuntimeConfig()
     backend = config.backend
     if backend == "auto":
-        backend = "onnxruntime" if _has_cuda() else "openvino"
+        if _may_have_cuda() and (on_gpu := OnnxRuntime(model, card, config)).on_gpu:
+            return on_gpu
+        backend = "openvino"  # no GPU, or one that its driver does not let us use
     loaders: dict[str, Callable[[bytes, ModelCard, RuntimeConfig], Runtime]] = {
         "openvino": OpenVinoRuntime,
         "onnxruntime": OnnxRuntime,
@@ -88,10 +92,11 @@ class OpenVinoRuntime:
             self._settings["INFERENCE_NUM_THREADS"] = config.threads
         self._model = _with_edge(self._core.read_model(model), card)
         self._requests: OrderedDict[tuple[int, int], queue.SimpleQueue[Any]] = OrderedDict()
-        # Two threads that touch tensors for the first time at once can wait for each other for ever, one for the
-        # interpreter, one for OpenVINO's set-up of its numpy bridge. So tensors are touched under a lock, and only the
-        # computation itself runs side by side.
         self._lock = threading.Lock()
+        # Two threads that are the first in a process to touch a tensor can wait for each other for ever: one holds the
+        # interpreter, the other the set-up of the binding's numpy bridge (pybind11 issue 4877). So it is set up here.
+        with _BRIDGE_LOCK:
+            _ = openvino.Tensor(np.zeros(1, np.uint8)).data
         self.name = "openvino CPU"
 
     def __call__(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -99,11 +104,8 @@ class OpenVinoRuntime:
         requests = self._requests_for(rgb.shape[0], rgb.shape[1])
         request = requests.get()
         try:
-            with self._lock:
-                request.start_async({0: np.ascontiguousarray(rgb)[None]})
-            request.wait()
-            with self._lock:
-                alpha: NDArray[np.float32] = request.get_output_tensor(0).data[0, 0].copy()  # it is used again
+            request.infer({0: np.ascontiguousarray(rgb)[None]})
+            alpha: NDArray[np.float32] = request.get_output_tensor(0).data[0, 0].copy()  # the tensor is used again
         finally:
             requests.put(request)
         return alpha
@@ -154,7 +156,10 @@ class OnnxRuntime:
         providers = [name for name in wanted if name in onnxruntime.get_available_providers()]
         self._session = onnxruntime.InferenceSession(model, options, providers=providers)
         self._card = card
-        self.name = f"onnxruntime {self._session.get_providers()[0].removesuffix('ExecutionProvider')}"
+        # What is compiled in need not work: a session that could not reach the GPU has fallen back to the CPU.
+        provider = self._session.get_providers()[0]
+        self.on_gpu = provider == wanted[0]
+        self.name = f"onnxruntime {provider.removesuffix('ExecutionProvider')}"
 
     def __call__(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
         """See `Runtime`."""
@@ -171,7 +176,7 @@ def alpha_of_logits(logits: NDArray[np.float32], card: ModelCard) -> NDArray[np.
     return alpha
 
 
-def _has_cuda() -> bool:
+def _may_have_cuda() -> bool:
     if importlib.util.find_spec("onnxruntime") is None:
         return False
     import onnxruntime

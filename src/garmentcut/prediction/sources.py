@@ -10,6 +10,9 @@ from typing import NamedTuple
 
 from garmentcut.photo.reading import PHOTO_SUFFIXES
 
+LOCK_NAME = ".garmentcut.lock"
+"""Lies in every output folder: holds other runs off, and tells that its pictures are cutouts, not photos."""
+
 
 class SourceError(ValueError):
     """Inputs that cannot be worked on as a whole; the message says what to change."""
@@ -39,19 +42,22 @@ def find_sources(inputs: Iterable[Path], out_dir: Path) -> list[Source]:
     """Photos named, and photos in folders named, each once, in a stable order.
 
     Args:
-        inputs: photos and folders. Folders are searched with all below them; hidden files and folders and links to
-            folders are passed over. With several folders each one's own name comes first in the tree.
+        inputs: photos and folders. Folders are searched with all below them; hidden files and folders, links to
+            folders and the output folders of other runs are passed over; a folder that cannot be read is found itself,
+            so that reading it fails with a reason. With several folders each one's own name comes first in the tree.
         out_dir: not searched, if it lies inside an input.
 
     Raises:
-        SourceError: an input does not exist or is the output folder itself, or there is no photo at all.
+        SourceError: an input does not exist, cannot be read or is the output folder itself, or there is no photo.
     """
     inputs, out_dir = [Path(path) for path in inputs], out_dir.resolve()
     folders = [path for path in inputs if path.is_dir()]
     found: dict[Path, Source] = {}
     for given in inputs:
-        if not given.exists():
-            raise SourceError(f"{given}: no such file or folder")
+        try:
+            given.stat()
+        except OSError as error:
+            raise SourceError(f"{given}: {(error.strerror or 'cannot be read').lower()}") from error
         root = given.resolve()
         if root == out_dir:
             raise SourceError(f"{given}: the output folder must not be the photos' folder; choose another --out")
@@ -60,7 +66,7 @@ def find_sources(inputs: Iterable[Path], out_dir: Path) -> list[Source]:
             walked = _photos_below(root, out_dir)
             sources = [Source(path, prefix / path.relative_to(root).with_suffix("").as_posix()) for path in walked]
         else:
-            sources = [Source(root, PurePosixPath(root.stem))]
+            sources = [Source(root, PurePosixPath(given.stem))]  # a link's own name, not its target's
         for source in sources:
             found.setdefault(source.path, source)
     if not found:
@@ -107,12 +113,15 @@ def name_outputs(
 
 
 def _photos_below(root: Path, out_dir: Path) -> Iterable[Path]:
-    for folder, subfolders, files in os.walk(root):
+    unreadable: list[OSError] = []
+    for folder, subfolders, files in os.walk(root, onerror=unreadable.append):
         here = Path(folder)
         subfolders[:] = sorted(name for name in subfolders if not name.startswith(".") and here / name != out_dir)
+        subfolders[:] = [name for name in subfolders if not (here / name / LOCK_NAME).exists()]
         for name in sorted(files):
             if name.lower().endswith(PHOTO_SUFFIXES) and not name.startswith("."):
                 yield here / name
+    yield from (Path(error.filename) for error in unreadable)
 
 
 def _candidates(source: Source, *, alone: bool, earlier: str | None) -> Iterable[str]:

@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import os
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from garmentcut.prediction.sources import Named
 
 
 class FolderError(RuntimeError):
-    """A run that cannot start or go on; what was finished stays finished. The message says what to mend."""
+    """A run that cannot go on; what was finished stays finished. The message says what to mend."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +48,8 @@ class Steps:
         out_dir: absolute path of the output folder.
         config: limits and output options.
         overwrite: replace files that garmentcut did not write, or that were changed since.
+        originals: `folded_path` of every photo of the run: never written to, not even with `overwrite`.
+        owner: marks this folder's staged files.
     """
 
     cutter: Cutter
@@ -54,6 +57,8 @@ class Steps:
     out_dir: Path
     config: Config
     overwrite: bool = False
+    originals: frozenset[str] = frozenset()
+    owner: str = ""
 
     def load(self, path: Path, named: Named, options: str) -> Work:
         """Read and decode a photo and frame it for the network."""
@@ -62,9 +67,10 @@ class Steps:
         row = Row(str(path), named.place, model=self.cutter.card.label, options=options)
         row = replace(row, written=earlier.written if earlier else {})
         try:
+            changed_ns = path.stat().st_mtime_ns  # before reading: a photo exchanged meanwhile counts as changed
             data = read_photo_bytes(path, self.config.read)
             digest = hashlib.sha256(data).hexdigest()
-            row = replace(row, input_bytes=len(data), input_mtime_ns=path.stat().st_mtime_ns, input_sha256=digest)
+            row = replace(row, input_bytes=len(data), input_mtime_ns=changed_ns, input_sha256=digest)
             photo = decode_photo(data, limits=self.config.read)
             row = replace(row, size_hw=photo.size_hw, notes=photo.notes)
             work = Work(row, named.outputs, photo, self.cutter.frame(photo))
@@ -97,10 +103,11 @@ class Steps:
                 written = self._stage(cutout, work, staged)
                 row = replace(row, outputs=work.outputs, written={**row.written, **written})
             row = replace(row, seconds=round(work.seconds + time.perf_counter() - start, 3))
-            # The row goes first: killed between the two, the photo counts as not done, for its file is missing or old.
-            self.journal.append(row)
+            if staged:
+                self.journal.append(replace(row, status="pending"))
             for file in staged:
                 file.commit()
+            self.journal.append(row)
         except Exception as error:
             for file in staged:
                 file.discard()
@@ -115,13 +122,20 @@ class Steps:
         written = {}
         for name, format in zip(work.outputs, self.config.output.formats, strict=True):
             path, hashes = self.out_dir / name, work.row.written.get(name, ())
+            if folded_path(path) in self.originals:
+                raise OutputError(f"{path} is itself one of the photos; choose another --out")
             if not self.overwrite and not may_replace(path, hashes):
                 raise OutputError(f"{path} is there already and not as garmentcut wrote it; move it or use --overwrite")
             content = encode_cutout(cutout, format, self.config.output)
-            staged.append(StagedFile(path, content))
+            staged.append(StagedFile(path, content, owner=self.owner))
             # Until the new file has its name the old one stands there, and is ours too.
             written[name] = (*hashes[-1:], hashlib.sha256(content).hexdigest())
         return written
+
+
+def folded_path(path: Path) -> str:
+    """A path as file systems that ignore case compare it, links followed."""
+    return os.path.realpath(path).casefold()
 
 
 def _failed(row: Row, error: Exception) -> Row:
