@@ -17,7 +17,7 @@ def main(photo_path: Path) -> None:
     photo = read_photo(photo_path)
     cutout = Cutter.load()(photo)
     mask = np.repeat(np.rint(cutout.alpha * 255).astype(np.uint8)[..., None], 3, axis=2)
-    panels = [photo.rgb, mask, cutout.cleaned().over("#ff2d87")]
+    panels = [photo.rgb, mask, cutout.cleaned.over("#ff2d87")]
     picture = Image.new("RGB", (_PANEL[0] * len(panels) + 10 * (len(panels) - 1), _PANEL[1]), "white")
     for number, pixels in enumerate(panels):
         panel = Image.fromarray(pixels).resize(_PANEL, Image.Resampling.LANCZOS)

@@ -98,10 +98,10 @@ def _cut(photos: list[Path], out: Path, *, model: Path | None, settings: Any, ov
     from garmentcut.model.card import ModelError
     from garmentcut.prediction.cutter import Cutter
     from garmentcut.prediction.folder import FolderCutter
-    from garmentcut.prediction.report import Summary, progress_of
     from garmentcut.prediction.runtime import runtime_for
     from garmentcut.prediction.sources import SourceError, find_sources
     from garmentcut.prediction.steps import FolderError
+    from garmentcut.terminal import Summary, progress_of
 
     config_path, overrides, options = settings
     try:

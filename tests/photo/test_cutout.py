@@ -123,7 +123,7 @@ def test_cleaned_by_the_alpha_that_is_written(studio):
     alpha = drawn.alpha.copy()
     alpha[drawn.alpha == 0] = 0.001  # rounds to 0: hidden
     alpha[drawn.alpha == 1] = 0.999  # rounds to 255: opaque
-    cleaned = Cutout(drawn.photo, alpha).cleaned()
+    cleaned = Cutout(drawn.photo, alpha).cleaned
     assert (cleaned.rgb[drawn.alpha == 0] == 0).all()
     np.testing.assert_array_equal(cleaned.rgb[drawn.alpha == 1], drawn.photo[drawn.alpha == 1])
 
@@ -196,3 +196,10 @@ def test_what_cannot_be_written_says_why(tmp_path):
 def test_an_empty_cutout_is_written_all_the_same(tmp_path):
     Cutout(np.full((4, 4, 3), 9, np.uint8), np.zeros((4, 4), np.float32)).save(tmp_path / "dress.png")
     assert (read_photo(tmp_path / "dress.png").rgb == 255).all()
+
+
+def test_cleaning_is_worked_out_once_for_all_formats(studio):
+    drawn = studio()
+    cutout = Cutout(drawn.photo, drawn.alpha)
+    assert cutout.cleaned is cutout.cleaned
+    assert cutout.rgb is drawn.photo

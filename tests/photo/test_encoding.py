@@ -49,7 +49,7 @@ def test_suffixes_differ():
 def test_pixels_of_each_format(cutout, format, hidden):
     found = array_of(encode(cutout, format, hidden=hidden), format)
     keeps = hidden == "keep" or (hidden == "auto" and format == "tiff")
-    expected = (cutout if keeps else cutout.cleaned()).rgba()
+    expected = (cutout if keeps else cutout.cleaned).rgba()
     if format == "webp" and expected.dtype == np.uint16:
         expected = expected // 257
         assert np.abs(found.astype(int) - expected).max() <= 1
@@ -134,7 +134,7 @@ def test_background_fills_a_margin_beyond_the_photo(cutout):
 
 def test_edge_colour_is_cleaned_from_the_whole_photo_before_trimming(cutout):
     trimmed = array_of(encode(cutout, "png", trim=True), "png")
-    np.testing.assert_array_equal(trimmed, cutout.cleaned().trimmed().rgba())
+    np.testing.assert_array_equal(trimmed, cutout.cleaned.trimmed().rgba())
 
 
 @pytest.mark.parametrize("channels", [3, 4])

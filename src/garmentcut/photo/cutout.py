@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -75,8 +76,9 @@ class Cutout:
         rgba[..., 3] = self.rounded_alpha()
         return rgba
 
+    @cached_property
     def cleaned(self) -> "Cutout":
-        """The same with the background's colour taken out of rim pixels and hidden pixels black.
+        """The same, worked out once, with the background's colour taken out of rim pixels and hidden pixels black.
 
         What counts as rim and as hidden is the alpha as it will be written: a pixel that rounds to opaque keeps the
         photo's colour, one that rounds to nothing gives none away.

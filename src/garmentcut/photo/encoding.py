@@ -47,7 +47,7 @@ def encode_cutout(cutout: Cutout, format: Format, output: OutputConfig) -> bytes
     kind = FORMATS[format]
     keep = output.hidden == "keep" or (output.hidden == "auto" and kind.keeps_hidden and output.background is None)
     if format != "mask" and not keep:
-        cutout = cutout.cleaned()
+        cutout = cutout.cleaned
     if output.trim:
         _refuse_huge(cutout, output.margin_px)
         try:

@@ -1,0 +1,68 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from garmentcut.prediction.results import Row
+from garmentcut.terminal import Summary, progress_of
+
+OK, FAILED = Row("/in/a.jpg", "a", ("a.png",), notes=("CMYK converted to sRGB",)), Row("/in/b\n.jpg", "b")
+
+
+def summary():
+    made = Summary(Path("out"), Path("out/results.jsonl"), num_skipped=2)
+    made.add(OK)
+    made.add(Row(FAILED.input, "b", status="failed", reason="damaged"))
+    return made
+
+
+def test_counts_for_machines():
+    counts = summary().as_dict()
+    assert [counts[key] for key in ("photos", "cut", "skipped", "failed")] == [4, 1, 2, 1]
+    assert counts["failures"] == [{"input": "/in/b\n.jpg", "reason": "damaged"}]
+    assert counts["notes"] == [{"input": "/in/a.jpg", "notes": ["CMYK converted to sRGB"]}]
+
+
+def test_lines_for_people():
+    first, *rest = summary().as_text().splitlines()
+    assert first.startswith("4 photos: 1 cut, 2 done before, 1 failed, ")
+    assert rest == ["failed: /in/b\\n.jpg: damaged", "note: /in/a.jpg: CMYK converted to sRGB"]
+
+
+def test_a_flood_of_failures_is_cut_short():
+    flood = Summary(Path("out"), Path("out/results.jsonl"))
+    for number in range(100):
+        flood.add(Row(f"/in/{number}.jpg", status="failed", reason="damaged"))
+    assert len(flood.as_text().splitlines()) == 22
+    assert "and 80 more" in flood.as_text()
+
+
+def test_no_bar_where_nobody_looks(capsys):
+    with progress_of(2) as advance:
+        advance(OK)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_bar_with_rate_on_a_terminal():
+    pty = pytest.importorskip("pty", reason="no pseudo-terminals on this system")
+    code = """
+from garmentcut.prediction.results import Row
+from garmentcut.terminal import progress_of
+with progress_of(2) as advance:
+    advance(Row("/in/first.jpg"))
+    advance(Row("/in/second.jpg", status="failed", reason="damaged"))
+"""
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=theirs, env=environment, check=True
+    )
+    os.close(theirs)
+    shown = os.read(ours, 65536).decode()
+    os.close(ours)
+    assert done.stdout == b""
+    assert "2/2" in shown
+    assert "photos/s" in shown
+    assert "failed: /in/second.jpg: damaged" in shown
