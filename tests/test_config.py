@@ -30,7 +30,7 @@ def test_the_mark_of_windows_editors_is_no_error(tmp_path):
         ({"output.trin": "true"}, "output.trin: unknown key; did you mean output.trim?"),
         ({"outputs.trim": "true"}, "outputs: unknown key; did you mean output?"),
         ({"output.zzzzzz": 1}, "output.zzzzzz: unknown key"),
-        ({"trim": "true"}, "'trim' is not of the form section.key, for example output.trim"),
+        ({"trim": "true"}, "'trim' is not of the form section.key, for example read.max_mb"),
         ({"output.": "true"}, "'output.' is not of the form section.key"),
         ({"output.trim": "yes"}, "output.trim: .*boolean, not 'yes'"),
         ({"output.trim": 1}, "output.trim: .*boolean, not 1"),

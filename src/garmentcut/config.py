@@ -5,7 +5,7 @@ import re
 import tomllib
 from dataclasses import field, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
@@ -97,11 +97,21 @@ class Config:
     folder: FolderConfig = field(default_factory=FolderConfig)
 
 
+Sections = TypeVar("Sections")
+"""A frozen dataclass whose fields are sections: `Config`, or a `Recipe`."""
+
+
 def load_config(path: Path | None = None, overrides: dict[str, Any] | None = None) -> Config:
+    """`load_sections` for `Config`."""
+    return load_sections(Config, path, overrides)
+
+
+def load_sections(kind: type[Sections], path: Path | None = None, overrides: dict[str, Any] | None = None) -> Sections:
     """Read a TOML file and lay overrides over it.
 
     Args:
-        path: a TOML file with any of the sections and keys of `Config`; None: the defaults.
+        kind: what to read.
+        path: a TOML file with any of the sections and keys of `kind`; None: the defaults.
         overrides: `{"section.key": value}`; wins over the file. A value given as text is read as TOML if it can be
             (`true`, `12`, `["png", "mask"]`), else taken as it stands.
 
@@ -112,14 +122,18 @@ def load_config(path: Path | None = None, overrides: dict[str, Any] | None = Non
     for dotted, value in (overrides or {}).items():
         section, _, key = dotted.partition(".")
         if not key:
-            raise ConfigError(f"{dotted!r} is not of the form section.key, for example output.trim")
-        if not isinstance(tree.setdefault(section, {}), dict):
+            raise ConfigError(f"{dotted!r} is not of the form section.key, for example {known_keys(kind)[0]}")
+        place = tree.setdefault(section, {})
+        for outer in (parts := key.split("."))[:-1]:
+            place = place.setdefault(outer, {}) if isinstance(place, dict) else place
+        if not isinstance(place, dict):
             raise ConfigError(f"{path}: {section} is a value there, not a section; write [{section}] above its keys")
-        tree[section][key] = _parse_value(value) if isinstance(value, str) else value
+        place[parts[-1]] = _parse_value(value) if isinstance(value, str) else value
     try:
-        return TypeAdapter(Config).validate_python(tree)
+        return TypeAdapter(kind).validate_python(tree)
     except ValidationError as error:
-        raise ConfigError("; ".join(_explain(e) for e in error.errors())) from error
+        where = f"{path}: " if path else ""
+        raise ConfigError(where + "; ".join(_explain(e, known_keys(kind)) for e in error.errors())) from error
 
 
 def parse_override(text: str) -> tuple[str, str]:
@@ -134,12 +148,10 @@ def parse_override(text: str) -> tuple[str, str]:
     return dotted.strip(), value.strip()
 
 
-def known_keys() -> list[str]:
+def known_keys(kind: type[Any] = Config) -> list[str]:
     """All keys as `section.key`, in the order of this page."""
-    sections = TypeAdapter(Config).validate_python({})
-    return [
-        f"{section.name}.{key.name}" for section in fields(Config) for key in fields(getattr(sections, section.name))
-    ]
+    sections = TypeAdapter(kind).validate_python({})
+    return [f"{section.name}.{key.name}" for section in fields(kind) for key in fields(getattr(sections, section.name))]
 
 
 def _read_tree(path: Path) -> dict[str, Any]:
@@ -157,14 +169,14 @@ def _parse_value(text: str) -> Any:
     return tree["value"] if len(tree) == 1 else text
 
 
-def _explain(error: Any) -> str:
+def _explain(error: Any, keys: list[str]) -> str:
     where = ".".join(str(part) for part in error["loc"])
     if error["type"] not in {"unexpected_keyword_argument", "extra_forbidden"}:
         if error["type"] == "value_error":
             return f"{where}: {error['msg'].removeprefix('Value error, ')}"
         wanted = "should be a list such as ['png']" if error["type"] == "tuple_type" else error["msg"]
         return f"{where}: {wanted}, not {error['input']!r}"
-    candidates = {key.partition(".")[0]: key.partition(".")[0] for key in known_keys()}
-    candidates |= {key.partition(".")[2]: key for key in known_keys()} | {key: key for key in known_keys()}
+    candidates = {key.partition(".")[0]: key.partition(".")[0] for key in keys}
+    candidates |= {key.partition(".")[2]: key for key in keys} | {key: key for key in keys}
     nearest = difflib.get_close_matches(where, candidates, n=1, cutoff=0.4)
     return f"{where}: unknown key" + (f"; did you mean {candidates[nearest[0]]}?" if nearest else "")

@@ -13,7 +13,7 @@ import garmentcut
 from garmentcut.cli import app
 from garmentcut.dataset.studio import draw_studio_photo
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples/photos"
 
 

@@ -1,45 +1,12 @@
-"""The command line: each command parses, calls one function and prints; the only place that prints or exits."""
+"""`garmentcut cut`: photos in, cutouts out."""
 
-import io
 import json
-import sys
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 
-from garmentcut import __version__
-
-app = typer.Typer(
-    name="garmentcut",
-    help="Cut garments out of studio photos of dressed mannequins.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
-
-OK, SOME_FAILED, MISUSE, INTERRUPTED = 0, 1, 2, 130
-
-
-def main() -> None:
-    """Entry point of the `garmentcut` command."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a file name may hold what the terminal cannot show
-    app()
-
-
-@app.callback(invoke_without_command=True)
-def _root(
-    context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
-) -> None:
-    if version:
-        typer.echo(__version__)
-        raise typer.Exit(OK)
-    if context.invoked_subcommand is None:
-        raise typer.Exit(MISUSE)
+from garmentcut.cli.app import INTERRUPTED, MISUSE, OK, SOME_FAILED, app, fail
 
 
 @app.command()
@@ -81,7 +48,7 @@ def cut(
         "output.hidden": hidden,
     }
     if not all([out, *photos]):
-        _fail("an empty path, perhaps a variable that is not set; '.' means this folder", MISUSE)
+        fail("an empty path, perhaps a variable that is not set; '.' means this folder", MISUSE)
     _cut(
         [Path(photo) for photo in photos],
         Path(out),
@@ -120,65 +87,9 @@ def _cut(photos: list[Path], out: Path, *, model: Path | None, settings: Any, ov
             finally:  # also of a run that a full disk or Ctrl-C has stopped
                 typer.echo(json.dumps(summary.as_dict()) if as_json else summary.as_text())
     except (ConfigError, ModelError, SourceError) as error:
-        _fail(str(error), MISUSE)
+        fail(str(error), MISUSE)
     except FolderError as error:
-        _fail(str(error), SOME_FAILED)
+        fail(str(error), SOME_FAILED)
     except KeyboardInterrupt:
-        _fail("stopped; run the same command again to go on", INTERRUPTED)
+        fail("stopped; run the same command again to go on", INTERRUPTED)
     raise typer.Exit(SOME_FAILED if summary.failures else OK)
-
-
-@app.command()
-def card(
-    model: Annotated[Path | None, typer.Argument(help="Model file; without it, the embedded one.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
-) -> None:
-    """Show a model's card: what it is, what it learned from, how good it is.
-
-    Example: garmentcut card
-    """
-    from dataclasses import asdict
-
-    from garmentcut.model.card import ModelError, read_model
-    from garmentcut.prediction.cutter import default_model
-
-    try:
-        content = asdict(read_model(model or default_model())[1])
-    except ModelError as error:
-        _fail(str(error), MISUSE)
-    if as_json:
-        typer.echo(json.dumps(content))
-        return
-    for key, value in content.items():
-        for entry in value if key == "scores" else [value]:
-            shown = ", ".join(f"{k} {v}" for k, v in entry.items()) if isinstance(entry, dict) else entry
-            typer.echo(f"{key.rstrip('s') if key == 'scores' else key}: {shown}")
-
-
-@app.command()
-def studio(
-    out: Annotated[Path, typer.Option(help="Folder for the photos.")],
-    cutouts: Annotated[Path | None, typer.Option(help="Folder for their exact cutouts; without it, none.")] = None,
-    seed: Annotated[list[int] | None, typer.Option(min=0, help="A garment; may be given several times.")] = None,
-    garments: Annotated[int, typer.Option(min=1, help="Without --seed: how many, seeds 0, 1, 2 ...")] = 1,
-    height: Annotated[int, typer.Option(min=96, max=12000, help="Height in pixels; the width is two thirds.")] = 1728,
-) -> None:
-    """Draw synthetic studio photos, three views of each garment, whose alpha is known exactly.
-
-    For demonstrations, tests and pre-training. The same seed draws the same photo.
-
-    Example: garmentcut studio --out photos --cutouts cutouts --garments 10
-    """
-    from garmentcut.dataset.studio.files import write_studio_photos
-
-    seeds = seed or list(range(garments))
-    try:
-        for path in write_studio_photos(out, seeds, size_hw=(height, height * 2 // 3), cutouts_dir=cutouts):
-            typer.echo(path)
-    except OSError as error:
-        _fail(f"{error.filename or out}: {error.strerror or error}", SOME_FAILED)
-
-
-def _fail(message: str, code: int) -> NoReturn:
-    typer.echo(f"garmentcut: {message}", err=True)
-    raise typer.Exit(code)

@@ -1,0 +1,1 @@
+"""From a run to a model file that proves to be the same."""

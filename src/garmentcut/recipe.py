@@ -1,0 +1,235 @@
+"""Every knob of a training on one page: a recipe is a TOML file of these sections; a new experiment is a new file."""
+
+import json
+from dataclasses import asdict, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, model_validator
+from pydantic.dataclasses import dataclass
+
+from garmentcut.config import load_sections
+
+_STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+_Share = Annotated[float, Field(ge=0, le=1)]
+_Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+_NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+_Count = Annotated[int, Field(ge=1, strict=True)]
+
+
+@dataclass(frozen=True, config=_STRICT)
+class NetworkConfig:
+    """What is trained, and what it starts from."""
+
+    name: str = "cutnet"
+    """Builder in `garmentcut.model.networks`: `cutnet`, `simple`, `unet` ..."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """Arguments of the builder, for example `{ size = 256 }`."""
+    start: str = "imagenet"
+    """`imagenet`: encoder weights from the hub; `scratch`; `default`: the embedded model's; or a .safetensors file, of
+    an encoder or of a whole network."""
+
+
+@dataclass(frozen=True, config=_STRICT)
+class DataConfig:
+    """What the network sees, and what it is asked for."""
+
+    size_hw: tuple[_Count, _Count] = (1728, 1152)
+    """Height and width in pixels of the training photos; the height sets the scale, the width is padded or cut."""
+    target: Literal["alpha", "alpha >= 128", "alpha > 0"] = "alpha"
+    """Soft alpha, or a hard mask made from it."""
+    cache_gb: _NotNegative = 4.0
+    """Scaled photos and alphas kept in memory, in gigabytes at most; the others are read from disk each time."""
+    workers: Annotated[int, Field(ge=0, le=256, strict=True)] = 0
+    """Threads that prepare batches ahead of the network; 0: as many as the processor has cores, at most 16."""
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Strength:
+    """How often, and how strongly at most."""
+
+    p: _Share
+    """Share of the samples that it happens to."""
+    amount: _NotNegative
+    """Largest change, drawn evenly from 0; the unit stands beside each augmentation."""
+
+
+def _off(amount: float = 0.0) -> Any:
+    return field(default_factory=lambda: Strength(0.0, amount))
+
+
+@dataclass(frozen=True, config=_STRICT)
+class AugmentConfig:
+    """What is varied, each sample its own way; all off by default. `{ p = 0.5, amount = 0.06 }`."""
+
+    shift: Strength = _off()
+    """Moved by up to `amount` of the frame's sides."""
+    zoom: Strength = _off()
+    """Scaled by a factor between 1 / (1 + amount) and 1 + amount."""
+    aspect: Strength = _off()
+    """Width scaled alone, by a factor between 1 / (1 + amount) and 1 + amount: imitates a turned mannequin."""
+    rotation: Strength = _off()
+    """Turned by up to `amount` degrees."""
+    perspective: Strength = _off()
+    """Corners moved by up to `amount` of the sides."""
+    flip: Strength = _off()
+    """Front and Back mirrored; `amount` counts for nothing."""
+    flip_front_right: Strength = _off()
+    """FrontRight mirrored: it then shows a mannequin turned to the left; `amount` counts for nothing."""
+    brightness: Strength = _off()
+    """Times a factor between 1 - amount and 1 + amount."""
+    contrast: Strength = _off()
+    """About the mean, by a factor between 1 - amount and 1 + amount."""
+    saturation: Strength = _off()
+    """By a factor between 1 - amount and 1 + amount."""
+    hue: Strength = _off()
+    """Turned by up to `amount` of the colour circle, at most 0.5."""
+    gamma: Strength = _off()
+    """Exponent between 1 / (1 + amount) and 1 + amount."""
+    white_balance: Strength = _off()
+    """Red and blue by factors between 1 - amount and 1 + amount."""
+    noise: Strength = _off()
+    """Gaussian, standard deviation up to `amount` of full white."""
+    blur: Strength = _off()
+    """Gaussian, sigma up to `amount` pixels."""
+    jpeg: Strength = _off()
+    """JPEG's quantisation, quality down to 100 - amount."""
+    light: Strength = _off()
+    """A smooth light gradient over the frame, up to 1 +- amount."""
+    recolor: Strength = _off()
+    """Only the garment: its hue, saturation and brightness changed, mixed in up to `amount`."""
+    pattern: Strength = _off()
+    """Only the garment: stripes, checks or dots laid on, their contrast up to `amount`."""
+    background: Strength = _off()
+    """All but the garment: colour and brightness changed, up to `amount`."""
+    paste: Strength = _off()
+    """Another photo's garment laid over this one's: it takes its place; `amount` counts for nothing."""
+
+
+@dataclass(frozen=True, config=_STRICT)
+class LossConfig:
+    """Weights of the terms, added up; at least one above 0."""
+
+    bce: _NotNegative = 1.0
+    """Binary cross-entropy."""
+    dice: _NotNegative = 1.0
+    """1 - soft Dice (the proposal's -2 Dice is a weight of 2)."""
+    focal: _NotNegative = 0.0
+    """Focal loss (Lin 2017)."""
+    focal_gamma: _NotNegative = 2.0
+    """Its exponent."""
+    lovasz: _NotNegative = 0.0
+    """Lovasz hinge (Berman 2018)."""
+    l1: _NotNegative = 0.0
+    """Mean absolute difference of the alphas."""
+    laplacian: _NotNegative = 0.0
+    """L1 between Laplacian pyramids of the alphas (Hou 2019)."""
+    rim_weight: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 4.0
+    """Pixels near the target's edge count so many times in cross-entropy, focal and L1; 1: like all others."""
+    rim_px: _Count = 7
+    """How near: half the width of that band, in pixels."""
+
+    @model_validator(mode="after")
+    def _not_all_zero(self) -> "LossConfig":
+        if not any((self.bce, self.dice, self.focal, self.lovasz, self.l1, self.laplacian)):
+            raise ValueError("at least one of bce, dice, focal, lovasz, l1, laplacian must be above 0")
+        return self
+
+
+@dataclass(frozen=True, config=_STRICT)
+class OptimizerConfig:
+    """How a gradient becomes a step."""
+
+    name: Literal["adam", "adamw", "rmsprop", "adadelta", "sgd", "nesterov", "lion", "muon"] = "adamw"
+    """`nesterov`: SGD with Nesterov momentum. `muon`: matrices by Muon, the rest by AdamW."""
+    lr: _Positive = 2e-3
+    """Learning rate; the schedule's highest."""
+    weight_decay: _NotNegative = 0.01
+    """Not applied to biases and norms."""
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """SGD's and RMSProp's, and Adam's first beta."""
+    clip_norm: _NotNegative = 1.0
+    """Gradients longer than this are shortened to it; 0: never."""
+
+
+@dataclass(frozen=True, config=_STRICT)
+class ScheduleConfig:
+    """The learning rate over the steps, as a factor of `optimizer.lr`."""
+
+    name: Literal["constant", "step", "cosine", "one_cycle", "triangular", "plateau"] = "cosine"
+    """`triangular`: cyclical (Smith 2015)."""
+    warmup: _Share = 0.08
+    """Share of the steps in which the rate first climbs from 0."""
+    floor: _Share = 0.0
+    """Lowest factor: of cosine's end, of the triangle's foot, of plateau's last."""
+    factor: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """`step` and `plateau`: times this each time; `triangular`: the peak times this after each cycle, 1: none."""
+    cycles: _Count = 4
+    """`triangular`: cycles in all; `step`: stretches of constant rate in all."""
+    patience: _Count = 3
+    """`plateau`: evaluations without gain before the rate falls."""
+
+
+@dataclass(frozen=True, config=_STRICT)
+class TrainingConfig:
+    """The loop."""
+
+    steps: _Count = 4000
+    """Optimizer steps in all."""
+    batch: _Count = 6
+    """Photos a step, all devices together."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """`auto`: bfloat16 autocast on CUDA, float32 on a CPU."""
+    compile: Literal["auto", "on", "off"] = "auto"
+    """torch.compile: two minutes of start-up on CUDA. `auto`: on CUDA from 1500 steps up."""
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.998
+    """Decay of the averaged weights, which are what is evaluated and kept; 0: no average."""
+    evaluate_every: _Count = 250
+    """Steps between looks at the validation photos."""
+    patience: Annotated[int, Field(ge=0, strict=True)] = 0
+    """Evaluations without gain before it stops; 0: never."""
+    seed: Annotated[int, Field(ge=0, strict=True)] = 0
+    """Of everything random."""
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Recipe:
+    """All sections."""
+
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+
+def load_recipe(path: Path | None = None, overrides: dict[str, Any] | None = None) -> Recipe:
+    """Read a recipe; see `garmentcut.config.load_sections`.
+
+    Raises:
+        ConfigError: the file cannot be read, or a key or value is not known; names the nearest known key.
+    """
+    return load_sections(Recipe, path, overrides)
+
+
+def recipe_toml(recipe: Recipe) -> str:
+    """The whole recipe, defaults too, as TOML that `load_recipe` reads back equal."""
+    parts = []
+    for section, keys in asdict(recipe).items():
+        parts += [f"[{section}]", *(f"{key} = {_toml(value)}" for key, value in keys.items()), ""]
+    return "\n".join(parts)
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        # A TOML basic string escapes as JSON does, but for DEL.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_toml, value))}]"
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{json.dumps(key)} = {_toml(entry)}" for key, entry in value.items()) + " }"
+    return repr(value)

@@ -1,0 +1,1 @@
+"""Learn: losses, optimizers, schedules and the visible loop."""
