@@ -1,4 +1,4 @@
-"""Write docs/cli.md from the commands' own help and the configuration's own descriptions; a test compares the two."""
+"""Write docs/cli.md and docs/recipe.md from the commands' help and the settings' descriptions; a test compares."""
 
 import inspect
 import sys
@@ -10,8 +10,9 @@ from typer.main import get_command
 
 from garmentcut.cli import app
 from garmentcut.config import Config, known_keys
+from garmentcut.recipe import Recipe, Strength
 
-_TARGET = Path(__file__).parents[1] / "docs" / "cli.md"
+_DOCS = Path(__file__).parents[1] / "docs"
 _HEAD = """# Command line
 
 Written by `python scripts/write_cli_docs.py` from the commands themselves; do not edit.
@@ -25,6 +26,16 @@ _SETTINGS = """
 For `--config FILE` (TOML, sections as tables) and `--set section.key=value`; an option of the command wins over both.
 
 | setting | default | meaning |
+| --- | --- | --- |
+"""
+_RECIPE_HEAD = """# Recipes
+
+Written by `python scripts/write_cli_docs.py` from the code; do not edit. How to use them: [training](training.md).
+
+A recipe is a TOML file with any of these keys; what it leaves out has the default. `--set section.key=value` wins over
+the file. The whole recipe as used is written to `RUN/recipe.toml`.
+
+| key | default | meaning |
 | --- | --- | --- |
 """
 
@@ -54,20 +65,31 @@ def _shown(argument: Any) -> str:
     return name if argument.required else f"[{name}]"
 
 
-def _setting_rows() -> list[str]:
-    sections = TypeAdapter(Config).json_schema()["$defs"]
-    by_section = {key: TypeAdapter(Config).json_schema()["properties"][key] for key in vars(Config())}
+def recipe_page() -> str:
+    """Every key of a recipe."""
+    return "".join([_RECIPE_HEAD, *(f"{row}\n" for row in _setting_rows(Recipe))])
+
+
+def _setting_rows(kind: type[Any] = Config) -> list[str]:
+    schema = TypeAdapter(kind).json_schema()
     rows = []
-    for dotted in known_keys():
+    for dotted in known_keys(kind):
         section, key = dotted.split(".")
-        reference = by_section[section].get("$ref") or by_section[section]["allOf"][0]["$ref"]
-        about = sections[reference.rpartition("/")[2]]["properties"][key]["description"]
-        default = getattr(getattr(Config(), section), key)
-        shown = list(default) if isinstance(default, tuple) else default
-        rows.append(f"| `{dotted}` | `{shown}` | {' '.join(about.split())} |")
+        reference = schema["properties"][section].get("$ref") or schema["properties"][section]["allOf"][0]["$ref"]
+        about = schema["$defs"][reference.rpartition("/")[2]]["properties"][key]["description"]
+        rows.append(
+            f"| `{dotted}` | `{_default(getattr(getattr(kind(), section), key))}` | {' '.join(about.split())} |"
+        )
     return rows
 
 
+def _default(value: Any) -> Any:
+    if isinstance(value, Strength):
+        return f"{{ p = {value.p:g}, amount = {value.amount:g} }}"
+    return list(value) if isinstance(value, tuple) else value
+
+
 if __name__ == "__main__":
-    _TARGET.write_text(cli_page(), encoding="utf-8")
-    sys.stdout.write(f"{_TARGET.name} written\n")
+    for name, page in {"cli.md": cli_page(), "recipe.md": recipe_page()}.items():
+        (_DOCS / name).write_text(page, encoding="utf-8")
+        sys.stdout.write(f"{name} written\n")

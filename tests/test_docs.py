@@ -21,13 +21,14 @@ def blocks_of(text: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
 
 
-def test_the_command_page_is_fresh():
+def test_the_generated_pages_are_fresh():
     spec = importlib.util.spec_from_file_location("write_cli_docs", ROOT / "scripts/write_cli_docs.py")
     assert spec is not None
     assert spec.loader is not None
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
     assert (ROOT / "docs/cli.md").read_text() == script.cli_page(), "run: python scripts/write_cli_docs.py"
+    assert (ROOT / "docs/recipe.md").read_text() == script.recipe_page(), "run: python scripts/write_cli_docs.py"
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -49,7 +50,9 @@ def test_links_lead_somewhere(page):
         assert target.startswith("https://") or (page.parent / target).exists(), target
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "cli.md"], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.name not in ("cli.md", "recipe.md")], ids=lambda path: path.name
+)
 def test_commands_in_the_docs_exist(page):
     for block in blocks_of(page.read_text(encoding="utf-8"), "sh"):
         for command in re.findall(r"^garmentcut (\w+)", block, flags=re.MULTILINE):
