@@ -1,13 +1,14 @@
 """Photo, what a reader hands over: upright pixels and what must survive to the output."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Pixels = NDArray[np.unsignedinteger[Any]]
 """uint8 or uint16, full range."""
+Sample = TypeVar("Sample", bound=np.generic)
 
 
 class PhotoError(ValueError):
@@ -57,7 +58,7 @@ def to_8_bit(pixels: Pixels) -> NDArray[np.uint8]:
     return wide.astype(np.uint8)
 
 
-def turn_upright(pixels: Pixels, orientation: int) -> Pixels:
+def turn_upright(pixels: NDArray[Sample], orientation: int) -> NDArray[Sample]:
     """Undo an EXIF or TIFF orientation.
 
     Args:

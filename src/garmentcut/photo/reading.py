@@ -1,8 +1,10 @@
 """Read one photo safely: everything that can be refused is refused before pixels are decoded."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 from garmentcut.config import ReadConfig
 from garmentcut.photo.files import read_photo_bytes
@@ -64,8 +66,15 @@ def decode_photo(data: bytes, *, limits: ReadConfig | None = None) -> Photo:
         PhotoError: as `read_photo`, without a file name.
     """
     limits = limits or ReadConfig()
-    try:
+    with damage_named():
         return _decoder_of(data)(data, limits)
+
+
+@contextmanager
+def damage_named() -> Iterator[None]:
+    """Turn whatever a decoder raises into a PhotoError; a PhotoError stays as it is."""
+    try:
+        yield
     except PhotoError:
         raise
     except MemoryError as error:
@@ -77,21 +86,32 @@ def decode_photo(data: bytes, *, limits: ReadConfig | None = None) -> Photo:
         raise PhotoError(f"damaged or unreadable ({detail}); export it again") from error
 
 
+def format_of(data: bytes) -> Literal["tiff", "png", "jpeg", "webp"]:
+    """The format that a file's content is in.
+
+    Raises:
+        PhotoError: none of these; the message names what it is.
+    """
+    if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return "tiff"
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "png"
+    if data.startswith(b"\xff\xd8\xff"):
+        return "jpeg"
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "webp"
+    raise PhotoError(_name_of(data))
+
+
 def _decoder_of(data: bytes) -> Callable[[bytes, ReadConfig], Photo]:
     # Imported here: a folder of JPEGs never loads the TIFF reader.
-    if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+    if (form := format_of(data)) == "tiff":
         from garmentcut.photo.tiff import decode_tiff
 
         return decode_tiff
     from garmentcut.photo.raster import decode_jpeg, decode_png, decode_webp
 
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return decode_png
-    if data.startswith(b"\xff\xd8\xff"):
-        return decode_jpeg
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return decode_webp
-    raise PhotoError(_name_of(data))
+    return {"png": decode_png, "jpeg": decode_jpeg, "webp": decode_webp}[form]
 
 
 def _name_of(data: bytes) -> str:

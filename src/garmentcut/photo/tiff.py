@@ -4,7 +4,7 @@ import io
 import itertools
 import logging
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tifffile
@@ -18,6 +18,7 @@ from garmentcut.photo.files import check_size
 from garmentcut.photo.photo import Photo, PhotoError, Pixels, to_8_bit, turn_upright
 
 _ORIENTATION, _SUB_FILES, _INK_SET, _DNG_VERSION, _ICC = 274, 330, 332, 50706, 34675
+_IMAGE_RESOURCES, _PHOTOSHOP_LAYERS = 34377, 37724
 _NUM_COLORS = {"MINISWHITE": 1, "MINISBLACK": 1, "RGB": 3, "YCBCR": 3, "SEPARATED": 4, "PALETTE": 1}
 # None, LZW, JPEG, deflate (two numbers), PackBits, Zstandard. Others are rare, and each is a decoder to be attacked.
 _COMPRESSIONS = {1, 5, 7, 8, 32946, 32773, 50000}
@@ -30,6 +31,30 @@ _MAX_PAGES = 16
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
+class TiffChannels(NamedTuple):
+    """A TIFF's channels as stored, before colours are converted; not yet upright.
+
+    Attributes:
+        color: `(H, W, C)`: gray (255: white), RGB or CMYK (255: full ink); premultiplied alpha is divided out.
+        extra: `(H, W, K)`, the channels behind the colours.
+        alpha: which of these is the transparency; None: none.
+        is_cmyk: the colours are inks.
+        profile: ICC profile as found in the file.
+        exif: what the tags say, and the orientation.
+        resources: Photoshop's image resources.
+        has_layers: Photoshop's layers stand in it, which are not read.
+    """
+
+    color: Pixels
+    extra: Pixels
+    alpha: int | None
+    is_cmyk: bool
+    profile: bytes | None
+    exif: Exif
+    resources: bytes
+    has_layers: bool
+
+
 def decode_tiff(data: bytes, limits: ReadConfig) -> Photo:
     """Decode a TIFF file: 8 or 16 bits; gray, palette, RGB, YCbCr or CMYK; straight or premultiplied alpha.
 
@@ -40,6 +65,15 @@ def decode_tiff(data: bytes, limits: ReadConfig) -> Photo:
     Raises:
         PhotoError: too large, several pages, camera raw, a kind of pixels not read; any other exception means damage.
     """
+    tiff = read_tiff(data, limits)
+    converted, exif = _rgb_of_channels(tiff), tiff.exif
+    rgb = np.ascontiguousarray(turn_upright(converted.rgb, exif.orientation), converted.rgb.dtype.newbyteorder("="))
+    dpi = exif.dpi[::-1] if exif.dpi and exif.orientation >= 5 else exif.dpi
+    return Photo(rgb, converted.profile, dpi, exif.kept, converted.notes + exif.notes)
+
+
+def read_tiff(data: bytes, limits: ReadConfig) -> TiffChannels:
+    """The channels of a TIFF file as stored; as `decode_tiff`."""
     if data[8:10] == b"CR":
         raise PhotoError("a camera raw file; develop it and save it as TIFF or JPEG")
     with tifffile.TiffFile(io.BytesIO(data)) as file:
@@ -52,11 +86,7 @@ def decode_tiff(data: bytes, limits: ReadConfig) -> Photo:
         pixels = page.asarray()
         if page.planarconfig == 2 and pixels.ndim == 3:
             pixels = np.moveaxis(pixels, 0, -1)
-        converted = _rgb_of_page(page, pixels)
-        exif = _exif_of(page, data)
-    rgb = np.ascontiguousarray(turn_upright(converted.rgb, exif.orientation), converted.rgb.dtype.newbyteorder("="))
-    dpi = exif.dpi[::-1] if exif.dpi and exif.orientation >= 5 else exif.dpi
-    return Photo(rgb, converted.profile, dpi, exif.kept, converted.notes + exif.notes)
+        return _channels_of_page(page, pixels, _exif_of(page, data))
 
 
 def _photo_page(file: tifffile.TiffFile) -> tifffile.TiffPage:
@@ -114,26 +144,37 @@ def _refuse_jpeg_bombs(page: tifffile.TiffPage, data: bytes) -> None:
             raise PhotoError("damaged TIFF: a JPEG part is larger than its place; export it again")
 
 
-def _rgb_of_page(page: tifffile.TiffPage, pixels: NDArray[Any]) -> ToRgb:
+def _channels_of_page(page: tifffile.TiffPage, pixels: NDArray[Any], exif: Exif) -> TiffChannels:
     kind = _kind_of(page)
-    icc = _tag(page, _ICC, None)
-    profile = icc if isinstance(icc, bytes) else None
     if kind == "PALETTE":
-        return _rgb_of_palette(page, pixels, profile)
-    if pixels.dtype == np.bool_:
+        pixels = _color_of_palette(page, pixels)
+    elif pixels.dtype == np.bool_:
         pixels = pixels.astype(np.uint8) * 255
     channels = pixels if pixels.ndim == 3 else pixels[..., None]
-    color, extra = np.split(channels, [_NUM_COLORS[kind]], axis=2)
+    color, extra = np.split(channels, [3 if kind == "PALETTE" else _NUM_COLORS[kind]], axis=2)
     if kind == "MINISWHITE":
         color = np.iinfo(color.dtype).max - color
-    alpha = None
-    for place, use in enumerate(page.extrasamples):
-        if use in (_PREMULTIPLIED, _STRAIGHT):
-            alpha = extra[..., place : place + 1]
-            color = _unpremultiply(color, alpha) if use == _PREMULTIPLIED else color
-            break
-    notes: tuple[str, ...] = ("saved channels left out",) if extra.shape[2] > (alpha is not None) else ()
-    if kind == "SEPARATED":
+    alpha = next((place for place, use in enumerate(page.extrasamples) if use in (_PREMULTIPLIED, _STRAIGHT)), None)
+    if alpha is not None and page.extrasamples[alpha] == _PREMULTIPLIED:
+        color = _unpremultiply(color, extra[..., alpha : alpha + 1])
+    icc, resources = _tag(page, _ICC, None), _tag(page, _IMAGE_RESOURCES, b"")
+    return TiffChannels(
+        color,
+        extra,
+        alpha,
+        kind == "SEPARATED",
+        icc if isinstance(icc, bytes) else None,
+        exif,
+        resources if isinstance(resources, bytes) else b"",
+        _PHOTOSHOP_LAYERS in page.tags,
+    )
+
+
+def _rgb_of_channels(tiff: TiffChannels) -> ToRgb:
+    color, profile = tiff.color, tiff.profile
+    alpha = None if tiff.alpha is None else tiff.extra[..., tiff.alpha]
+    notes: tuple[str, ...] = ("saved channels left out",) if tiff.extra.shape[2] > (alpha is not None) else ()
+    if tiff.is_cmyk:
         converted = rgb_of_cmyk(to_8_bit(color), profile)
         color, profile, notes = converted.rgb, None, converted.notes + notes
         alpha = None if alpha is None else to_8_bit(alpha)
@@ -146,13 +187,13 @@ def _rgb_of_page(page: tifffile.TiffPage, pixels: NDArray[Any]) -> ToRgb:
     return converted._replace(notes=converted.notes + notes)
 
 
-def _rgb_of_palette(page: tifffile.TiffPage, indices: NDArray[Any], profile: bytes | None) -> ToRgb:
+def _color_of_palette(page: tifffile.TiffPage, indices: NDArray[Any]) -> Pixels:
     if page.colormap is None or indices.ndim != 2:
         raise PhotoError("a palette TIFF without its palette or with extra channels; convert it to RGB")
     palette = np.moveaxis(page.colormap, 0, -1).astype(np.uint16)
     if palette.max() <= 255:  # some programs write 8-bit levels where TIFF 6.0 wants 16
         palette *= 257
-    return ToRgb(to_8_bit(palette)[indices.astype(np.intp)], *usable_profile(profile))
+    return to_8_bit(palette)[indices.astype(np.intp)]
 
 
 def _unpremultiply(color: Pixels, alpha: Pixels) -> Pixels:

@@ -1,0 +1,166 @@
+"""What of a layered document is cut out: the alpha of its layers and of their masks.
+
+A document of cut layers alone is simply transparent: its layers' alpha, laid over each other. Mostly, though, the
+retoucher keeps the photo, or a white fill, at the bottom. Then the document is opaque as a whole, and the cutout is the
+topmost layer or group that is not: what lies between it and the backdrop is shadow or retouching.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from garmentcut.photo.layer_mask import Alpha, draw_mask, place, to_alpha
+from garmentcut.photo.psd import Document, Layer
+
+_TRANSPARENCY = -1  # channel number
+_NORMAL = (b"norm", b"pass", b"diss")  # blend modes that cover, not tint
+_NO_PIXELS = (b"SoCo", b"GdFl", b"PtFl", b"TySh", b"tySh")  # fills, shapes and text
+_BACKDROP_SHARE = 0.99  # no garment covers the whole frame
+_DAB_SHARE = 0.01  # over a backdrop, an unmasked layer that covers less is a retouched spot
+
+
+@dataclass(frozen=True, eq=False)
+class LayerAlpha:
+    """The alpha of a layer, or of several laid over each other.
+
+    Attributes:
+        alpha: `(H, W)` of the whole picture.
+        leaves: the layers with pixels that it comes from.
+        is_mask: those are whole, and masks cut them.
+        is_guess: it lies over a backdrop and looks like retouching rather than like a cutout.
+        notes: how it was chosen, in words.
+    """
+
+    alpha: Alpha
+    leaves: tuple[Layer, ...]
+    is_mask: bool = False
+    is_guess: bool = False
+    notes: tuple[str, ...] = ()
+
+
+def draw_layers(document: Document) -> tuple[LayerAlpha | None, tuple[str, ...]]:
+    """The alpha of the document's visible layers, None where nothing of it is cut out; and what was left out.
+
+    Fills, shapes, text and adjustments never count, nor do layers clipped to another. Layers that only tint (their
+    blend mode is not normal, or their alpha is the same everywhere) count where nothing else does.
+
+    Raises:
+        PhotoError: a damaged layer.
+    """
+    notes: dict[str, None] = {}
+    siblings = _draw_siblings(document, document.layers, notes)
+    return siblings.cutout(), tuple(notes)
+
+
+@dataclass(eq=False)
+class _Siblings:
+    """The layers of one group, sorted while they are drawn from the top down: no more than four planes are held."""
+
+    topmost: LayerAlpha | None = None
+    cut: LayerAlpha | None = None
+    tint: LayerAlpha | None = None
+    backdrop: LayerAlpha | None = None
+
+    def add(self, drawn: LayerAlpha, blend_mode: bytes) -> None:
+        """Sort in the next lower layer; one without any alpha is forgotten."""
+        share = float(drawn.alpha.mean())
+        if share >= _BACKDROP_SHARE:
+            self.backdrop = _over(self.backdrop, drawn)
+        elif blend_mode not in _NORMAL or drawn.alpha.min() == drawn.alpha.max():
+            self.tint = _over(self.tint, drawn) if share else self.tint
+        else:
+            if self.topmost is None and (drawn.is_mask or share >= _DAB_SHARE):
+                self.topmost = drawn
+            self.cut = _over(self.cut, drawn)
+
+    def all(self) -> LayerAlpha | None:
+        """All of them, as a mask on the group sees them."""
+        if self.cut and self.backdrop:
+            return _over(self.cut, self.backdrop)
+        return self.backdrop or self.cut or self.tint
+
+    def cutout(self) -> LayerAlpha | None:
+        """What is cut out, a guess if need be."""
+        if self.backdrop is None:
+            found = self.cut or self.tint
+            more = len(found.leaves) if found else 0
+            note = (f"the alpha of {more} layers laid over each other",) if more > 1 else ()
+            return replace(found, notes=found.notes + note) if found else None
+        below = f"the opaque {_named(self.backdrop.leaves)} left out"
+        if self.topmost is None:
+            guess = self.cut or self.tint
+            return replace(guess, is_guess=True, notes=(*guess.notes, below)) if guess else None
+        assert self.cut is not None  # the topmost is one of them
+        others = [leaf for leaf in self.cut.leaves if leaf not in self.topmost.leaves]
+        notes = (f"{_named(others)} left out: the topmost cut layer counts",) if others else ()
+        return replace(self.topmost, notes=(*self.topmost.notes, below, *notes))
+
+    def seen(self) -> LayerAlpha | None:
+        """As the group around them shows them: cut out if that is sure, else opaque."""
+        return self.backdrop if self.backdrop and self.topmost is None else self.cutout()
+
+
+def _draw_siblings(document: Document, layers: Sequence[Layer], notes: dict[str, None]) -> _Siblings:
+    siblings = _Siblings()
+    for layer in reversed(layers):
+        drawn = _draw_layer(document, layer, notes)
+        if drawn is not None:
+            siblings.add(drawn, bytes(layer.record.blend_mode.value))
+    return siblings
+
+
+def _draw_layer(document: Document, layer: Layer, notes: dict[str, None]) -> LayerAlpha | None:
+    """One layer or group with its masks and opacity; None: it does not count."""
+    if not layer.record.flags.visible:
+        notes["hidden layers left out"] = None
+        return None
+    if layer.record.clipping:
+        notes["layers clipped to others left out"] = None
+        return None
+    if any(kind in layer.record.tagged_blocks for kind in _NO_PIXELS):
+        return None
+    mask, mask_notes = draw_mask(document, layer)
+    notes.update(dict.fromkeys(mask_notes))
+    if layer.children is None:
+        drawn = _draw_pixels(document, layer)
+    else:
+        siblings = _draw_siblings(document, layer.children, notes)
+        drawn = siblings.seen() if mask is None else siblings.all()
+    if drawn is None:
+        return None
+    return _with_mask(drawn, mask, layer.opacity)
+
+
+def _with_mask(drawn: LayerAlpha, mask: Alpha | None, opacity: float) -> LayerAlpha:
+    alpha, is_mask = drawn.alpha, drawn.is_mask
+    if mask is not None:
+        is_mask = is_mask or bool(alpha.min() == 1)
+        alpha = mask if alpha.min() == 1 else alpha * mask
+    return replace(drawn, alpha=alpha if opacity == 1 else alpha * np.float32(opacity), is_mask=is_mask)
+
+
+def _draw_pixels(document: Document, layer: Layer) -> LayerAlpha | None:
+    box = layer.box
+    if 0 in box.size_hw:
+        return None
+    plane = document.layer_plane(layer, _TRANSPARENCY, box)
+    if plane is None:
+        plane = np.broadcast_to(np.uint8(255), box.size_hw)
+    return LayerAlpha(to_alpha(place(plane, box, document.size_hw)), (layer,))
+
+
+def _over(upper: LayerAlpha | None, lower: LayerAlpha) -> LayerAlpha:
+    if upper is None:
+        return lower
+    return LayerAlpha(
+        1 - (1 - upper.alpha) * (1 - lower.alpha),
+        upper.leaves + lower.leaves,
+        upper.is_mask and lower.is_mask,
+        notes=upper.notes + lower.notes,
+    )
+
+
+def _named(layers: Iterable[Layer]) -> str:
+    names = [repr(layer.name) for layer in layers]
+    return ("layer " if len(names) == 1 else "layers ") + ", ".join(names)

@@ -1,0 +1,224 @@
+"""Photoshop documents: layers, masks and channels, of which only what is asked for is decoded.
+
+psd-tools reads the structure; after Adobe's Photoshop File Formats Specification.
+"""
+
+import io
+import logging
+import struct
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from garmentcut.config import ReadConfig
+from garmentcut.photo.clipping_path import Resource, split_resources
+from garmentcut.photo.files import check_size
+from garmentcut.photo.photo import PhotoError, Pixels
+from garmentcut.photo.psd_plane import DAMAGED, RAW, RLE, PlaneDecoder
+
+if TYPE_CHECKING:
+    from psd_tools.psd import PSD
+    from psd_tools.psd.layer_and_mask import ChannelData, LayerInfo, LayerRecord
+
+_HEADER = struct.Struct(">4sH6xHIIHH")
+_PSD, _BIG = 1, 2  # versions
+_COLORS_OF_MODE = {0: 1, 1: 1, 2: 1, 3: 3, 4: 4, 8: 1, 9: 3}
+_MULTICHANNEL = 7  # every plane is an ink
+_MOST_NESTED = 64  # Photoshop allows 10 groups within each other
+_UNICODE_NAME, _FILL_OPACITY, _LAYERS_OF_16_BITS, _DIVIDERS = b"luni", b"iOpa", b"Lr16", (b"lsct", b"lsdk")
+_GROUP, _GROUP_END = (1, 2), 3  # a group's own record, open or closed; what stands below its lowest layer
+
+# psd-tools reports odd parts by logging, which Python prints on stderr where the application has not set logging up.
+logging.getLogger("psd_tools").addHandler(logging.NullHandler())
+
+
+class Box(NamedTuple):
+    """A rectangle in the picture, in pixels; may reach outside it, or be empty."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        """Height and width, 0 for an empty box."""
+        return max(self.bottom - self.top, 0), max(self.right - self.left, 0)
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """One layer, or a group of layers.
+
+    Attributes:
+        record: what psd-tools found about it.
+        channels: its packed planes by number (psd-tools' `ChannelID`).
+        children: a group's layers, the lowest first; None: not a group.
+    """
+
+    record: "LayerRecord"
+    channels: dict[int, "ChannelData"]
+    children: tuple["Layer", ...] | None = None
+
+    @property
+    def name(self) -> str:
+        """As the layers panel shows it."""
+        return str(self.record.tagged_blocks.get_data(_UNICODE_NAME) or self.record.name)
+
+    @property
+    def box(self) -> Box:
+        """Where its pixels are."""
+        return Box(self.record.top, self.record.left, self.record.bottom, self.record.right)
+
+    @property
+    def opacity(self) -> float:
+        """Opacity and fill opacity together, 0 to 1."""
+        fill = self.record.tagged_blocks.get_data(_FILL_OPACITY, 255)
+        return float(self.record.opacity * fill) / 255**2
+
+
+@dataclass(frozen=True, eq=False)
+class Document:
+    """A Photoshop document.
+
+    Attributes:
+        size_hw: of the picture.
+        mode: Photoshop's colour mode (1 gray, 3 RGB, 4 CMYK, others).
+        num_channels: planes of the merged picture: colours, then transparency if it has some, then saved channels.
+        layers: the lowest first; none: only the merged picture.
+        resources: image resources.
+        merged: the merged picture's way of packing and its packed planes.
+        has_merged_alpha: the first plane behind the merged picture's colours is its transparency.
+    """
+
+    size_hw: tuple[int, int]
+    mode: int
+    num_channels: int
+    layers: tuple[Layer, ...]
+    resources: tuple[Resource, ...]
+    merged: tuple[int, bytes] = field(repr=False)
+    has_merged_alpha: bool
+    decoder: PlaneDecoder
+    limits: ReadConfig
+
+    @property
+    def num_colors(self) -> int:
+        """Planes of the merged picture that are colours."""
+        return _COLORS_OF_MODE.get(self.mode, self.num_channels)
+
+    def layer_plane(self, layer: Layer, channel: int, box: Box) -> Pixels | None:
+        """A layer's plane, the size of its box; None: it has none, or an empty one.
+
+        Raises:
+            PhotoError: over a limit or damaged.
+        """
+        packed = layer.channels.get(channel)
+        if packed is None or not packed.data or 0 in box.size_hw:
+            return None
+        check_size(*box.size_hw[::-1], self.limits)
+        return self.decoder.unpack(int(packed.compression), packed.data, box.size_hw)
+
+    def merged_plane(self, number: int) -> Pixels:
+        """A plane of the merged picture.
+
+        Raises:
+            PhotoError: damaged or cut off.
+        """
+        (height, width), (compression, packed) = self.size_hw, self.merged
+        planes = slice(number * height, (number + 1) * height)
+        if compression == RLE:  # the lengths of all planes' rows stand in front
+            lengths = np.frombuffer(packed, ">u2", count=self.num_channels * height).astype(np.int64)
+            ends = 2 * len(lengths) + np.cumsum(lengths)
+            return self.decoder.unpack_rows(
+                packed[ends[planes][0] - lengths[planes][0] : ends[planes][-1]], self.size_hw
+            )
+        if compression == RAW:
+            row_bytes = self.decoder.row_bytes(width)
+            return self.decoder.unpack(RAW, packed[planes.start * row_bytes : planes.stop * row_bytes], self.size_hw)
+        return self.decoder.unpack(compression, packed, (self.num_channels * height, width))[planes]
+
+
+def read_document(data: bytes, limits: ReadConfig) -> Document:
+    """Read a PSD file's structure; nothing is unpacked.
+
+    Args:
+        data: the file's content.
+        limits: checked against the header, before anything else is read.
+
+    Raises:
+        PhotoError: a PSB, over a limit, of a depth that is not read, cut off; any other exception means damage.
+    """
+    mode, depth, size_hw, num_channels = _read_header(data, limits)
+    from psd_tools import ParseLimits
+    from psd_tools.psd import PSD
+
+    # Parts within parts are copied once a level.
+    psd = PSD.read(io.BytesIO(data), parse_limits=ParseLimits(max_total_bytes=8 * len(data) + (1 << 20)))
+    info = _layer_info(psd)
+    has_merged_alpha = info is not None and info.layer_count < 0
+    merged = int(psd.image_data.compression), psd.image_data.data
+    decoder = PlaneDecoder(depth, len(data))
+    _refuse_missing_pixels(merged, num_channels * size_hw[0], decoder.row_bytes(size_hw[1]))
+    resources = tuple(split_resources(_resource_bytes(data)))
+    return Document(size_hw, mode, num_channels, _tree_of(info), resources, merged, has_merged_alpha, decoder, limits)
+
+
+def _read_header(data: bytes, limits: ReadConfig) -> tuple[int, int, tuple[int, int], int]:
+    """Mode, depth, size and number of channels."""
+    if len(data) < _HEADER.size:
+        raise PhotoError("truncated Photoshop document; copy or save it again")
+    _, version, num_channels, height, width, depth, mode = _HEADER.unpack_from(data)
+    if version == _BIG:
+        raise PhotoError("a large Photoshop document (PSB); save it as PSD")
+    check_size(width, height, limits)
+    num_colors = _COLORS_OF_MODE.get(mode, 1 if mode == _MULTICHANNEL else num_channels + 1)
+    if version != _PSD or num_channels < num_colors:
+        raise PhotoError(DAMAGED.format("its header makes no sense"))
+    if depth not in (1, 8, 16):
+        raise PhotoError(f"a Photoshop document of {depth} bits; save it with 8 or 16 bits")
+    return mode, depth, (height, width), num_channels
+
+
+def _resource_bytes(data: bytes) -> bytes:
+    start = _HEADER.size + 4 + int.from_bytes(data[_HEADER.size : _HEADER.size + 4])
+    return data[start + 4 : start + 4 + int.from_bytes(data[start : start + 4])]
+
+
+def _layer_info(psd: "PSD") -> "LayerInfo | None":
+    """Documents of 16 bits keep their layers in a block of their own."""
+    section = psd.layer_and_mask_information
+    in_block = section.tagged_blocks.get_data(_LAYERS_OF_16_BITS) if section.tagged_blocks else None
+    return in_block or section.layer_info
+
+
+def _tree_of(info: "LayerInfo | None") -> tuple[Layer, ...]:
+    """Groups stand as a divider, their layers, and a record of their own."""
+    stack: list[list[Layer]] = [[]]
+    for record, packed in zip(info.layer_records, info.channel_image_data, strict=True) if info else ():
+        layer = Layer(record, dict(zip((int(channel.id) for channel in record.channel_info), packed, strict=True)))
+        dividers = (record.tagged_blocks.get_data(key) for key in _DIVIDERS)
+        kind = next((int(divider.kind) for divider in dividers if divider), None)
+        if kind == _GROUP_END:
+            stack.append([])
+            if len(stack) > _MOST_NESTED:
+                raise PhotoError(DAMAGED.format("its groups are nested too deeply"))
+        elif kind in _GROUP:
+            children = stack.pop() if len(stack) > 1 else []
+            stack[-1].append(Layer(record, layer.channels, tuple(children)))
+        else:
+            stack[-1].append(layer)
+    return tuple(layer for level in stack for layer in level)
+
+
+def _refuse_missing_pixels(merged: tuple[int, bytes], num_rows: int, row_bytes: int) -> None:
+    """The merged picture ends the file, so it tells whether the file is whole."""
+    compression, packed = merged
+    is_whole = True
+    if compression == RAW:
+        is_whole = len(packed) >= num_rows * row_bytes
+    elif compression == RLE:
+        lengths = np.frombuffer(packed, ">u2", count=min(num_rows, len(packed) // 2))
+        is_whole = len(lengths) == num_rows and 2 * num_rows + int(lengths.sum(dtype=np.int64)) <= len(packed)
+    if not is_whole:
+        raise PhotoError("truncated Photoshop document; copy or save it again")

@@ -1,0 +1,458 @@
+"""Cutouts as Photoshop documents, made by psd-tools and by hand."""
+
+import io
+import struct
+
+import numpy as np
+import pytest
+from PIL import Image
+from psd_tools import PSDImage
+from psd_tools.constants import BlendMode, ChannelID, Clipping, Compression, Tag
+from psd_tools.psd.layer_and_mask import ChannelData, ChannelDataList, ChannelInfo, MaskFlags, MaskParameters
+from psd_tools.psd.tagged_blocks import TaggedBlock
+from psd_tools.psd.vector import VectorMaskSetting
+
+from garmentcut.photo.photoshop import CutoutError, read_cutout
+
+from .made import cmyk_profile, pixels
+from .made_cutout import (
+    add_layer,
+    box,
+    circle,
+    layered,
+    path_records,
+    psd_bytes,
+    put,
+    put_path,
+    save_channels,
+    soft_disc,
+)
+
+SIZE = HEIGHT, WIDTH = 40, 30
+BELOW = "the opaque layer 'Background' left out"
+MERGED_COLORS = "colours of the merged picture"
+
+
+@pytest.fixture
+def read(tmp_path):
+    def read_document(document):
+        path = tmp_path / "cutout.psd"
+        path.write_bytes(document if isinstance(document, bytes) else psd_bytes(document))
+        return read_cutout(path)
+
+    return read_document
+
+
+def colors(dtype=np.uint8):
+    return pixels(*SIZE, dtype=dtype)
+
+
+def disc(**options):
+    return soft_disc(*SIZE, **options)
+
+
+def cut(alpha=None, dtype=np.uint8):
+    return np.dstack([colors(dtype), disc(dtype=dtype) if alpha is None else alpha])
+
+
+def over_photo():
+    """The photo stays at the bottom."""
+    document = layered(SIZE)
+    add_layer(document, colors(), "Background")
+    return document
+
+
+def check(cutout, alpha, source, notes=(), *, rgb=None):
+    np.testing.assert_array_equal(cutout.alpha, alpha.astype(np.float32) / np.float32(np.iinfo(alpha.dtype).max))
+    assert cutout.alpha.dtype == np.float32
+    np.testing.assert_array_equal(cutout.rgb, colors(alpha.dtype) if rgb is None else rgb)
+    assert cutout.rgb.dtype == alpha.dtype
+    assert (cutout.source, cutout.notes) == (source, notes)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_transparency_of_a_layer_is_exact(read, dtype):
+    document = layered(SIZE, depth=8 * np.dtype(dtype).itemsize)
+    add_layer(document, cut(dtype=dtype))
+    check(read(document), disc(dtype=dtype), "transparency")
+
+
+@pytest.mark.parametrize("compression", Compression)
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_every_way_of_packing(read, dtype, compression):
+    document = layered(SIZE, depth=8 * np.dtype(dtype).itemsize)
+    document.create_pixel_layer_from_array(cut(dtype=dtype), name="Garment", compression=compression)
+    check(read(document), disc(dtype=dtype), "transparency")
+
+
+def test_16_bit_layers_in_their_block(read):
+    """As Photoshop writes them: the section for 8 bits stays empty."""
+    document = layered(SIZE, depth=16)
+    add_layer(document, cut(dtype=np.uint16))
+    section = document._record.layer_and_mask_information
+    info, section.layer_info = section.layer_info, None
+    file = io.BytesIO()
+    info._write_body(file, "macroman", 1, 4)
+    section.layer_info = type(info)()
+    section.tagged_blocks[Tag.LAYER_16] = TaggedBlock(key=Tag.LAYER_16, data=file.getvalue())
+    check(read(document), disc(dtype=np.uint16), "transparency")
+
+
+def test_a_layer_smaller_than_the_document(read):
+    document = layered(SIZE)
+    add_layer(document, cut()[8:32, 4:26], at=(8, 4))
+    cutout = read(document)
+    np.testing.assert_array_equal(np.rint(cutout.alpha * 255), disc())
+    np.testing.assert_array_equal(cutout.rgb[8:32, 4:26], colors()[8:32, 4:26])
+    assert not cutout.rgb[:8].any()
+
+
+@pytest.mark.parametrize("at", [(-7, -5), (6, 9), (-50, 0), (0, 50)])
+def test_a_layer_that_reaches_outside_the_document(read, at):
+    document = over_photo()
+    add_layer(document, cut(), at=at)
+    expected = np.zeros((3 * HEIGHT, 3 * WIDTH), np.uint8)
+    top, left = HEIGHT + at[0], WIDTH + at[1]
+    if abs(at[0]) < HEIGHT and abs(at[1]) < WIDTH:
+        expected[top : top + HEIGHT, left : left + WIDTH] = disc()
+        cutout = read(document)
+        np.testing.assert_array_equal(np.rint(cutout.alpha * 255), expected[HEIGHT:-HEIGHT, WIDTH:-WIDTH])
+    else:
+        with pytest.raises(CutoutError, match="no transparency"):
+            read(document)
+
+
+def test_mask_over_the_photo_is_exact(read):
+    document = over_photo()
+    add_layer(document, colors(), mask=disc())
+    check(read(document), disc(), "layer mask", (BELOW,))
+
+
+@pytest.mark.parametrize("outside", [0, 255])
+def test_a_mask_has_a_colour_outside_its_box(read, outside):
+    mask = disc() if outside == 0 else 255 - disc()
+    document = layered(SIZE)
+    layer = add_layer(document, colors(), mask=mask[8:32, 4:26], mask_at=(8, 4))
+    layer._record.mask_data.background_color = outside
+    check(read(document), mask, "layer mask")
+
+
+def test_a_mask_without_a_box_is_its_colour_everywhere(read):
+    document = over_photo()
+    layer = add_layer(document, cut(), mask=disc())
+    data = layer._record.mask_data
+    data.bottom, data.right, data.background_color = data.top, data.left, 255
+    layer._channels[-1] = ChannelData()
+    check(read(document), disc(), "transparency", (BELOW,))
+    data.background_color = 0
+    with pytest.raises(CutoutError, match="no transparency"):
+        read(document)
+
+
+def test_mask_and_transparency_multiply(read):
+    document = layered(SIZE)
+    add_layer(document, cut(), mask=disc(center=(20, 20)))
+    cutout = read(document)
+    np.testing.assert_allclose(cutout.alpha, disc() / 255 * (disc(center=(20, 20)) / 255), atol=1e-6)
+    assert cutout.source == "transparency"
+
+
+def test_a_switched_off_mask_does_not_count(read):
+    document = layered(SIZE)
+    add_layer(document, cut(), mask=disc(center=(20, 20))).mask.disabled = True
+    check(read(document), disc(), "transparency", ("a switched-off layer mask left out",))
+    document = over_photo()
+    add_layer(document, colors(), mask=disc()).mask.disabled = True
+    with pytest.raises(CutoutError, match=r"clipping path \(a switched-off layer mask left out\); save"):
+        read(document)
+
+
+def with_parameters(layer, **parameters):
+    data = layer._record.mask_data
+    data.flags.parameters_applied, data.parameters = True, MaskParameters(**parameters)
+    return data
+
+
+def test_density_weakens_a_mask(read):
+    document = layered(SIZE)
+    with_parameters(add_layer(document, colors(), mask=disc()), user_mask_density=102)
+    np.testing.assert_allclose(read(document).alpha, 1 - 0.4 * (1 - disc() / 255), atol=1e-6)
+
+
+def add_channel(layer, number, plane):
+    data = ChannelData(compression=Compression.RLE)
+    data.set_data(plane.tobytes(), plane.shape[1], plane.shape[0], 8)
+    layer._record.channel_info.append(ChannelInfo(id=number, length=data._length))
+    layer._channels.append(data)
+
+
+def test_a_feathered_mask_is_taken_as_photoshop_drew_it(read):
+    document = layered(SIZE)
+    layer = add_layer(document, colors(), mask=disc())
+    data = with_parameters(layer, user_mask_feather=3.0)
+    assert read(document).notes == ("the feather of a layer mask left out",)
+    data.flags.user_mask_from_render = True
+    assert read(document).notes == ()
+
+
+def add_vector_mask(layer, subpaths, *, flags=0, **options):
+    data = struct.pack(">II", 3, flags) + path_records(subpaths, SIZE, **options)
+    setting = VectorMaskSetting.frombytes(data)
+    layer._record.tagged_blocks[Tag.VECTOR_MASK_SETTING1] = TaggedBlock(key=Tag.VECTOR_MASK_SETTING1, data=setting)
+
+
+def test_a_vector_mask_is_drawn(read):
+    document = over_photo()
+    add_vector_mask(add_layer(document, colors()), [circle(15, 20, 10), circle(15, 20, 4)])
+    cutout = read(document)
+    assert cutout.alpha.sum() == pytest.approx(np.pi * (100 - 16) * 1.00028, abs=0.05)
+    assert cutout.source == "layer mask"
+
+
+def test_vector_masks_inverted_switched_off_and_empty(read):
+    for flags, options, expected in ((1, {}, 1200 - 314.2), (4, {}, 314.2), (0, {"initial_fill": 1}, 314.2)):
+        document = layered(SIZE)
+        layer = add_layer(document, colors() if flags == 1 else cut())
+        add_vector_mask(layer, [] if options else [circle(15, 20, 10)], flags=flags, **options)
+        assert read(document).alpha.sum() == pytest.approx(expected, abs=1)
+
+
+def test_painted_and_vector_masks_multiply_and_what_photoshop_drew_of_them_is_passed_over(read):
+    document = layered(SIZE)
+    layer = add_layer(document, colors(), mask=np.full(SIZE, 77, np.uint8))
+    add_vector_mask(layer, [box(0, 0, 15, 40)])
+    data = layer._record.mask_data
+    data.flags.user_mask_from_render = True
+    assert read(document).alpha.sum() == pytest.approx(15 * 40, abs=0.01)
+    data.real_flags, data.real_background_color = MaskFlags(), 0
+    data.real_top, data.real_left, data.real_bottom, data.real_right = 0, 0, HEIGHT, WIDTH
+    add_channel(layer, ChannelID.REAL_USER_LAYER_MASK, disc())
+    cutout = read(document)
+    np.testing.assert_allclose(cutout.alpha[:, :15], disc()[:, :15] / 255, atol=1e-4)
+    assert not cutout.alpha[:, 16:].any()
+    data.real_flags.mask_disabled = True
+    assert read(document).alpha.sum() == pytest.approx(15 * 40, abs=0.01)
+
+
+def test_opacity_counts(read):
+    document = layered(SIZE)
+    layer = add_layer(document, cut())
+    layer.opacity = 51
+    layer._record.tagged_blocks.set_data(Tag.BLEND_FILL_OPACITY, 127.5 * 2)
+    np.testing.assert_allclose(read(document).alpha, disc() / 255 * 0.2, atol=1e-6)
+
+
+def test_layers_without_a_backdrop_are_laid_over_each_other(read):
+    document = layered(SIZE)
+    left, right = disc(center=(20, 10)), disc(center=(20, 20))
+    add_layer(document, cut(left), "Sleeve")
+    add_layer(document, cut(right), "Dress")
+    save_channels(document, colors())
+    cutout = read(document)
+    np.testing.assert_allclose(cutout.alpha, 1 - (1 - left / 255) * (1 - right / 255), atol=1e-6)
+    assert cutout.notes == ("the alpha of 2 layers laid over each other", MERGED_COLORS)
+    np.testing.assert_array_equal(cutout.rgb, colors())
+
+
+def test_over_a_backdrop_the_topmost_cut_layer_counts(read):
+    document = over_photo()
+    add_layer(document, np.full((*SIZE, 3), 255, np.uint8), "White")
+    add_layer(document, cut(disc(center=(30, 15))), "Shadow")
+    add_layer(document, cut(), "Garment")
+    notes = (
+        "the opaque layers 'White', 'Background' left out",
+        "layer 'Shadow' left out: the topmost cut layer counts",
+    )
+    check(read(document), disc(), "transparency", notes)
+
+
+def test_groups_are_units_with_masks_and_opacity(read):
+    document = over_photo()
+    group = document.create_group(name="Garment")
+    parts = disc(center=(20, 10)), disc(center=(20, 20))
+    for part, name in zip(parts, ("Sleeve", "Dress"), strict=True):
+        group.append(add_layer(document, cut(part), name))
+    group.opacity = 51
+    cutout = read(document)
+    np.testing.assert_allclose(cutout.alpha, 0.2 * (1 - (1 - parts[0] / 255) * (1 - parts[1] / 255)), atol=1e-6)
+    assert cutout.notes[:2] == ("the alpha of 2 layers laid over each other", BELOW)
+    group.visible = False
+    with pytest.raises(CutoutError, match="hidden layers left out"):
+        read(document)
+
+
+def masked_group(document, mask):
+    group = document.create_group(name="Garment")
+    group.create_mask(Image.fromarray(mask), top=0, left=0)
+    # psd-tools 1.26 lets a new group share its planes with the divider below it, which has no mask.
+    group._bounding_channels = ChannelDataList(list(group._channels)[:-1])
+    return group
+
+
+def test_the_mask_of_a_group_cuts_all_of_it(read):
+    document = over_photo()
+    group = masked_group(document, disc())
+    group.append(add_layer(document, colors(), "Photo"))
+    group.append(add_layer(document, cut(disc(radius=3)), "Retouching"))
+    cutout = read(document)
+    np.testing.assert_array_equal(cutout.alpha, disc() / np.float32(255))
+    assert (cutout.source, cutout.notes) == ("layer mask", (BELOW, MERGED_COLORS))
+
+
+def test_masks_of_groups_within_groups_multiply(read):
+    document = layered(SIZE)
+    outer, inner = masked_group(document, disc(center=(20, 10))), masked_group(document, disc(center=(20, 20)))
+    inner.append(add_layer(document, colors()))
+    outer.append(inner)
+    expected = disc(center=(20, 10)) / 255 * (disc(center=(20, 20)) / 255)
+    cutout = read(document)
+    np.testing.assert_allclose(cutout.alpha, expected, atol=1e-6)
+    assert cutout.source == "layer mask"
+
+
+def test_an_opaque_group_is_a_backdrop(read):
+    document = layered(SIZE)
+    group = document.create_group(name="Photo")
+    group.append(add_layer(document, colors(), "Background"))
+    group.append(add_layer(document, cut(disc(radius=1)), "Spot"))
+    add_layer(document, cut(), "Garment")
+    check(read(document), disc(), "transparency", (BELOW,))
+
+
+def test_clipped_hidden_and_text_layers_do_not_count(read):
+    document = over_photo()
+    add_layer(document, cut(), "Garment")
+    add_layer(document, cut(disc(center=(5, 5))), "Tint").clipping = True
+    add_layer(document, cut(disc(center=(35, 25))), "Draft").visible = False
+    for key in (Tag.SOLID_COLOR_SHEET_SETTING, Tag.TYPE_TOOL_OBJECT_SETTING):
+        layer = add_layer(document, cut(disc(center=(5, 25))), "Fill or text")
+        layer._record.tagged_blocks[key] = TaggedBlock(key=key, data=b"")
+    notes = ("hidden layers left out", "layers clipped to others left out", BELOW)
+    check(read(document), disc(), "transparency", notes)
+
+
+def test_layers_that_only_tint_count_last(read):
+    document = layered(SIZE)
+    add_layer(document, cut())
+    add_layer(document, cut(disc(center=(5, 5))), "Dodge").blend_mode = BlendMode.SOFT_LIGHT
+    check(read(document), disc(), "transparency")
+    document = layered(SIZE)
+    add_layer(document, cut()).blend_mode = BlendMode.MULTIPLY
+    check(read(document), disc(), "transparency")
+
+
+def test_spots_over_the_photo_are_retouching_unless_there_is_nothing_else(read):
+    document = over_photo()
+    spot = disc(radius=1, center=(5, 5))
+    add_layer(document, cut(spot), "Spot")
+    guess = "only small or tinting layers over an opaque one: perhaps retouching, no cutout"
+    check(read(document), spot, "transparency", (BELOW, guess))
+    put_path(document, path_records([circle(15, 20, 10)], SIZE))
+    cutout = read(document)
+    assert cutout.source == "clipping path"
+    assert cutout.notes == ("the transparency of its layers means another cutout (IoU 0.00) and is left out",)
+
+
+def test_layers_all_opaque_leave_the_clipping_path(read):
+    document = over_photo()
+    save_channels(document, colors())
+    put_path(document, path_records([circle(15, 20, 10)], SIZE))
+    cutout = read(document)
+    assert cutout.alpha.sum() == pytest.approx(np.pi * 100 * 1.00028, abs=0.05)
+    assert (cutout.source, cutout.notes) == ("clipping path", ())
+    np.testing.assert_array_equal(cutout.rgb, colors())
+
+
+def test_without_a_merged_picture_a_path_has_no_colours(read):
+    document = over_photo()
+    put_path(document, path_records([circle(15, 20, 10)], SIZE))
+    put(document, 1057, struct.pack(">I?IIII", 1, False, 0, 0, 1, 0)[:17])
+    cutout = read(document)
+    assert cutout.rgb is None
+    assert cutout.notes == ("no colours: the document holds no merged picture",)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("compression", [Compression.RAW, Compression.RLE, Compression.ZIP])
+def test_a_saved_channel_is_exact(read, dtype, compression):
+    document = layered(SIZE, depth=8 * np.dtype(dtype).itemsize)
+    add_layer(document, colors(dtype), "Background")
+    document._record.image_data.compression = compression
+    save_channels(document, colors(dtype), disc(dtype=dtype))
+    check(read(document), disc(dtype=dtype), "saved channel")
+
+
+def test_the_first_saved_channel_that_says_something_counts(read):
+    document = over_photo()
+    save_channels(document, colors(), np.zeros(SIZE, np.uint8), disc(), disc(center=(5, 5)))
+    check(read(document), disc(), "saved channel", ("the saved channel 'Alpha 2' is one of 3",))
+    save_channels(document, colors(), np.zeros(SIZE, np.uint8))
+    cutout = read(document)
+    assert not cutout.alpha.any()
+
+
+def test_the_transparency_of_the_merged_picture_is_no_saved_channel(read):
+    document = layered(SIZE)
+    add_layer(document, cut())
+    save_channels(document, colors(), disc(center=(5, 5)))
+    document._record.layer_and_mask_information.layer_info.layer_count = -1
+    check(read(document), disc(), "transparency")
+
+
+def test_layers_go_before_channels_and_paths_and_differences_are_told(read):
+    document = over_photo()
+    add_layer(document, colors(), mask=disc())
+    save_channels(document, colors(), disc(center=(20, 10)))
+    put_path(document, path_records([circle(15, 20, 10)], SIZE), "Dress")
+    notes = (BELOW, "the saved channel 'Alpha 1' means another cutout (IoU 0.52) and is left out")
+    check(read(document), disc(), "layer mask", notes)
+
+
+def test_gray_and_cmyk_documents(read):
+    document = layered(SIZE, mode="L")
+    gray = pixels(*SIZE, channels=1)
+    add_layer(document, np.dstack([gray, disc()]))
+    check(read(document), disc(), "transparency", rgb=np.dstack([gray] * 3))
+    document = layered(SIZE, mode="CMYK")
+    add_layer(document, np.dstack([pixels(*SIZE, channels=4), disc()]))
+    cutout = read(document)
+    assert (cutout.rgb, cutout.notes) == (None, ("CMYK colours without a usable profile left out",))
+    put(document, 1039, cmyk_profile())
+    cutout = read(document)
+    np.testing.assert_array_equal(np.rint(cutout.alpha * 255), disc())
+    assert cutout.notes == ("CMYK converted to sRGB",)
+    assert cutout.rgb.shape == (*SIZE, 3)
+
+
+def test_a_document_that_is_a_mask(read):
+    for image in (Image.fromarray(disc()), Image.fromarray(np.dstack([disc()] * 3)), Image.fromarray(disc() > 127)):
+        cutout = read(PSDImage.frompil(image))
+        assert cutout.source == "mask image"
+        assert np.abs(cutout.alpha - disc() / 255).max() <= (0.5 if image.mode == "1" else 1e-6)
+        assert cutout.rgb is None
+    with pytest.raises(CutoutError, match="no transparency"):
+        read(PSDImage.frompil(Image.new("RGB", (30, 40), "white")))
+
+
+def test_the_recommended_hand_off_is_read_back(read):
+    """A photo under a mask, the path as well, as garmentcut's own PSD writer is meant to write it."""
+    document = PSDImage.frompil(Image.fromarray(colors()))
+    layer = add_layer(document, colors())
+    layer.name = "Kjole æøå"
+    layer.create_mask(Image.fromarray(disc()[8:32, 4:26]), top=8, left=4)
+    put_path(document, path_records([circle(15, 20, 10)], SIZE))
+    check(read(document), disc(), "layer mask")
+
+
+def test_names_come_from_the_layers_panel(read):
+    document = over_photo()
+    add_layer(document, cut(), "Skygge").name = "Skygge æ"
+    add_layer(document, cut(), "Garment")
+    assert read(document).notes[1] == "layer 'Skygge æ' left out: the topmost cut layer counts"
+
+
+def test_a_clipping_record_that_clips_nothing_is_left_out(read):
+    document = layered(SIZE)
+    add_layer(document, cut())._record.clipping = Clipping.NON_BASE
+    with pytest.raises(CutoutError, match="layers clipped to others left out"):
+        read(document)

@@ -1,0 +1,93 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from garmentcut.photo.clipping_path import draw_path
+from garmentcut.photo.outline import EDITABLE_PX, EXACT_PX, trace_outline
+
+REAL = Path(__file__).parents[3] / "shared/garments/cutout"
+
+
+def disc(size_hw, center_xy, radius):
+    y, x = np.indices(size_hw) + 0.5
+    return (radius - np.hypot(x - center_xy[0], y - center_xy[1]) + 0.5).clip(0, 1).astype(np.float32)
+
+
+def iou(a, b):
+    return np.minimum(a, b).sum() / np.maximum(a, b).sum()
+
+
+def num_knots(path):
+    return sum(len(subpath.knots) for subpath in path.subpaths)
+
+
+def test_a_disc_needs_few_knots_and_loses_nothing():
+    alpha = disc((300, 400), (210.3, 140.7), 90)
+    path = trace_outline(alpha)
+    assert iou(draw_path(path, alpha.shape), alpha) > 0.998
+    assert num_knots(path) <= 16
+
+
+def test_exact_is_nearer_than_editable_and_has_more_knots():
+    y, x = np.indices((400, 400)) + 0.5
+    angle, radius = np.arctan2(y - 200, x - 200), np.hypot(x - 200, y - 200)
+    alpha = (120 + 25 * np.sin(7 * angle) - radius + 0.5).clip(0, 1).astype(np.float32)
+    editable, exact = (trace_outline(alpha, tolerance_px=tolerance) for tolerance in (EDITABLE_PX, EXACT_PX))
+    assert num_knots(exact) > num_knots(editable)
+    assert iou(draw_path(exact, alpha.shape), alpha) > iou(draw_path(editable, alpha.shape), alpha) > 0.995
+
+
+def test_a_hole_stays_open_and_an_island_apart():
+    alpha = disc((200, 300), (100, 100), 80) - disc((200, 300), (100, 100), 30) + disc((200, 300), (250, 100), 30)
+    path = trace_outline(alpha)
+    assert len(path.subpaths) == 3
+    drawn = draw_path(path, alpha.shape)
+    assert (drawn[100, 100], drawn[100, 50], drawn[100, 250]) == (0, 1, 1)
+    assert iou(drawn, alpha) > 0.997
+
+
+def test_corners_stay_sharp():
+    alpha = np.zeros((120, 160), np.float32)
+    alpha[30:90, 40:120] = 1
+    path = trace_outline(alpha)
+    assert num_knots(path) <= 8
+    assert iou(draw_path(path, alpha.shape), alpha) > 0.999
+
+
+def test_a_garment_cut_off_by_the_frame_ends_at_the_frame():
+    alpha = np.zeros((100, 80), np.float32)
+    alpha[40:, 10:] = 1
+    path = trace_outline(alpha)
+    anchors = np.concatenate([subpath.knots[:, 1] for subpath in path.subpaths])
+    assert anchors.min() >= 0
+    assert anchors.max() <= 1
+    assert iou(draw_path(path, alpha.shape), alpha) > 0.99
+
+
+def test_a_full_picture_and_an_empty_one():
+    assert draw_path(trace_outline(np.ones((50, 40), np.float32)), (50, 40)).mean() > 0.998
+    assert trace_outline(np.zeros((50, 40), np.float32)).subpaths == ()
+    assert trace_outline(np.full((50, 40), 0.49, np.float32)).subpaths == ()
+
+
+def test_dust_is_left_out():
+    alpha = disc((200, 200), (100, 100), 60)
+    alpha[5:8, 5:8] = 1
+    assert len(trace_outline(alpha).subpaths) == 1
+
+
+def test_noise_is_traced_too():
+    noise = np.random.default_rng(0).random((64, 64)).astype(np.float32)
+    drawn = draw_path(trace_outline(noise), noise.shape)
+    assert drawn.shape == noise.shape
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="the real cutouts are not beside this checkout")
+def test_real_cutouts_keep_their_outline():
+    for path in sorted(REAL.glob("*.png"))[::40]:
+        alpha = np.asarray(Image.open(path), np.float32)[..., 3] / 255
+        exact = trace_outline(alpha, tolerance_px=EXACT_PX)
+        assert iou(draw_path(exact, alpha.shape), alpha) > 0.998
+        assert num_knots(exact) < 250
