@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from garmentcut.prediction.results import Row
-from garmentcut.terminal import Summary, progress_of
+from garmentcut.terminal import Summary, progress_bar, progress_of
 
 OK, FAILED = Row("/in/a.jpg", "a", ("a.png",), notes=("CMYK converted to sRGB",)), Row("/in/b\n.jpg", "b")
 
@@ -66,3 +66,10 @@ with progress_of(2) as advance:
     assert "2/2" in shown
     assert "photos/s" in shown
     assert "failed: /in/second.jpg: damaged" in shown
+
+
+def test_a_bar_over_anything(capsys):
+    with progress_bar(2, "pairs") as advance:
+        advance("a_Front", "")
+        advance("b_Front", "shifted")
+    assert capsys.readouterr() == ("", "")

@@ -39,7 +39,8 @@ class DataConfig:
     target: Literal["alpha", "alpha >= 128", "alpha > 0"] = "alpha"
     """Soft alpha, or a hard mask made from it."""
     cache_gb: _NotNegative = 4.0
-    """Scaled photos and alphas kept in memory, in gigabytes at most; the others are read from disk each time."""
+    """Scaled photos and alphas kept in memory by each device's process, in gigabytes at most; the others are read from
+    disk each time."""
     workers: Annotated[int, Field(ge=0, le=256, strict=True)] = 0
     """Threads that prepare batches ahead of the network; 0: as many as the processor has cores, at most 16."""
 
@@ -73,7 +74,7 @@ class AugmentConfig:
     perspective: Strength = _off()
     """Corners moved by up to `amount` of the sides."""
     flip: Strength = _off()
-    """Front and Back mirrored; `amount` counts for nothing."""
+    """All views but FrontRight mirrored; `amount` counts for nothing."""
     flip_front_right: Strength = _off()
     """FrontRight mirrored: it then shows a mannequin turned to the left; `amount` counts for nothing."""
     brightness: Strength = _off()
@@ -97,13 +98,14 @@ class AugmentConfig:
     light: Strength = _off()
     """A smooth light gradient over the frame, up to 1 +- amount."""
     recolor: Strength = _off()
-    """Only the garment: its hue, saturation and brightness changed, mixed in up to `amount`."""
+    """Only the garment: dyed another colour, folds and prints kept; mixed in up to `amount`."""
     pattern: Strength = _off()
     """Only the garment: stripes, checks or dots laid on, their contrast up to `amount`."""
     background: Strength = _off()
     """All but the garment: colour and brightness changed, up to `amount`."""
     paste: Strength = _off()
-    """Another photo's garment laid over this one's: it takes its place; `amount` counts for nothing."""
+    """Another photo's garment laid over this one's: it takes its place; `amount` counts for nothing. Needs two photos a
+    device."""
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -119,7 +121,7 @@ class LossConfig:
     focal_gamma: _NotNegative = 2.0
     """Its exponent."""
     lovasz: _NotNegative = 0.0
-    """Lovasz hinge (Berman 2018)."""
+    """Lovasz hinge (Berman 2018), the target cut at 0.5."""
     l1: _NotNegative = 0.0
     """Mean absolute difference of the alphas."""
     laplacian: _NotNegative = 0.0
@@ -127,7 +129,7 @@ class LossConfig:
     rim_weight: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 4.0
     """Pixels near the target's edge count so many times in cross-entropy, focal and L1; 1: like all others."""
     rim_px: _Count = 7
-    """How near: half the width of that band, in pixels."""
+    """How near: half the width of that band, in pixels; soft pixels belong to it too."""
 
     @model_validator(mode="after")
     def _not_all_zero(self) -> "LossConfig":
@@ -145,11 +147,17 @@ class OptimizerConfig:
     lr: _Positive = 2e-3
     """Learning rate; the schedule's highest."""
     weight_decay: _NotNegative = 0.01
-    """Not applied to biases and norms."""
+    """Not applied to biases and norms. `adamw`, `lion`, `muon` shrink the weights; the others add to the gradient."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    """SGD's and RMSProp's, and Adam's first beta."""
+    """SGD's, RMSProp's and Muon's; first beta of Adam's family and of Lion."""
     clip_norm: _NotNegative = 1.0
     """Gradients longer than this are shortened to it; 0: never."""
+
+    @model_validator(mode="after")
+    def _nesterov_moves(self) -> "OptimizerConfig":
+        if self.name == "nesterov" and self.momentum == 0:
+            raise ValueError("nesterov needs momentum above 0; take sgd for none")
+        return self
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -159,9 +167,9 @@ class ScheduleConfig:
     name: Literal["constant", "step", "cosine", "one_cycle", "triangular", "plateau"] = "cosine"
     """`triangular`: cyclical (Smith 2015)."""
     warmup: _Share = 0.08
-    """Share of the steps in which the rate first climbs from 0."""
+    """Share of the steps in which the rate first climbs from 0, over what the schedule says."""
     floor: _Share = 0.0
-    """Lowest factor: of cosine's end, of the triangle's foot, of plateau's last."""
+    """Lowest factor that any schedule falls to; the foot of the triangles."""
     factor: Annotated[float, Field(gt=0, le=1)] = 0.1
     """`step` and `plateau`: times this each time; `triangular`: the peak times this after each cycle, 1: none."""
     cycles: _Count = 4

@@ -1,4 +1,4 @@
-"""What a person sees of a folder run: a progress bar while it goes, a summary when it is over."""
+"""What a person sees of a run over many photos: a progress bar while it goes, a summary when it is over."""
 
 import sys
 import time
@@ -70,9 +70,24 @@ def _one_line(path: str) -> str:
 
 @contextmanager
 def progress_of(num_photos: int) -> Iterator[Callable[[Row], None]]:
-    """A bar with rate and time left on stderr; silent where stderr is no terminal or nothing is to do."""
-    if not num_photos or not sys.stderr.isatty():
-        yield lambda _: None
+    """A bar over the rows of a folder run; see `progress_bar`."""
+    with progress_bar(num_photos, "photos") as advance:
+        yield lambda row: advance(row.input, row.reason if not row.ok else "")
+
+
+@contextmanager
+def progress_bar(total: int, unit: str) -> Iterator[Callable[[str, str], None]]:
+    """A bar with rate and time left on stderr; silent where stderr is no terminal or nothing is to do.
+
+    Args:
+        total: steps to do.
+        unit: what they are, in the plural.
+
+    Yields:
+        To be called after each step, with its name or path, and why it failed; empty: it did not.
+    """
+    if not total or not sys.stderr.isatty():
+        yield lambda _name, _failure: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -86,13 +101,13 @@ def progress_of(num_photos: int) -> Iterator[Callable[[Row], None]]:
     )
     started = time.perf_counter()
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("", total=num_photos, rate="", name="")
+        task = progress.add_task("", total=total, rate="", name="")
 
-        def advance(row: Row) -> None:
+        def advance(name: str, failure: str) -> None:
             progress.advance(task)
             rate = progress.tasks[0].completed / (time.perf_counter() - started)
-            progress.update(task, rate=f"{rate:.2f} photos/s", name=Path(row.input).name[-40:])
-            if not row.ok:
-                progress.console.print(f"failed: {_one_line(row.input)}: {row.reason}", markup=False, highlight=False)
+            progress.update(task, rate=f"{rate:.2f} {unit}/s", name=Path(name).name[-40:])
+            if failure:
+                progress.console.print(f"failed: {_one_line(name)}: {failure}", markup=False, highlight=False)
 
         yield advance

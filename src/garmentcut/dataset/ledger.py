@@ -1,0 +1,171 @@
+"""ingest.jsonl: what was found in each pair of files, written as it is found, so that nothing is read twice."""
+
+import hashlib
+import os
+from collections.abc import Collection, Iterable
+from dataclasses import asdict, dataclass, replace
+from json import dumps
+from pathlib import Path
+from typing import ClassVar, NamedTuple
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from garmentcut.dataset.manifest import DatasetError, Pair
+from garmentcut.dataset.pairing import Candidate
+from garmentcut.photo.files import write_atomic
+
+LEDGER_NAME = "ingest.jsonl"
+_LINE_START = b'{"pair": {'
+
+
+class Stamp(NamedTuple):
+    """How a file is known again without reading it: its length, and when it was last changed."""
+
+    num_bytes: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What was found in a photo and its cutout.
+
+    Attributes:
+        pair: the row, still without split and group; its faults are those of the pixels.
+        options: fingerprint of what else decides it: the same means the same result.
+        photo, cutout: stamps of the files before they were read.
+        alpha_bytes: length of the target's file; 0: refused.
+        fingerprint: its print (`garmentcut.dataset.duplicates`), hexadecimal; empty: refused.
+    """
+
+    pair: Pair
+    options: str
+    photo: Stamp
+    cutout: Stamp
+    alpha_bytes: int = 0
+    fingerprint: str = ""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+
+_ENTRIES = TypeAdapter(Entry)
+
+
+class Ledger:
+    """The entries of a data set's folder by name; the last one of a name counts.
+
+    A killed run may leave half a line; a line that cannot be read is dropped, and its pair read again.
+
+    Raises:
+        DatasetError: `ingest.jsonl` there is somebody else's.
+        OSError: it cannot be read or written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / LEDGER_NAME
+        lines = self.path.read_bytes().splitlines(keepends=True) if self.path.exists() else []
+        entries = [entry for line in lines if (entry := _entry_of(line)) is not None]
+        if lines and not entries and not _is_torn(lines[0]):
+            raise DatasetError(f"{self.path} is not a file of garmentcut's; move it or choose another --out")
+        self.entries = {entry.pair.name: entry for entry in entries}
+        if len(entries) < len(lines):
+            self.keep(self.entries)  # or the next line would be appended to half a one
+
+    def append(self, entry: Entry) -> None:
+        """Record an entry at once; a whole line in one write."""
+        self.entries[entry.pair.name] = entry
+        with self.path.open("ab") as file:
+            file.write(_line(entry))
+
+    def keep(self, names: Iterable[str]) -> None:
+        """Rewrite the file with the entries of these names, sorted, atomically."""
+        self.entries = {name: self.entries[name] for name in sorted(names) if name in self.entries}
+        write_atomic(self.path, b"".join(map(_line, self.entries.values())))
+
+    def current(self, candidate: Candidate, folder: Path, options: str, *, retry: Collection[str] = ()) -> Entry | None:
+        """The entry of a candidate, if its files and the options are what they were; with the paths of today.
+
+        Args:
+            candidate: with a photo and a cutout.
+            folder: the data set's folder.
+            options: fingerprint of today's.
+            retry: codes of faults that may be others today.
+        """
+        entry = self.entries.get(candidate.name)
+        if entry is None or entry.options != options or candidate.photo is None or candidate.cutout is None:
+            return None
+        if any(fault.code in retry for fault in entry.pair.faults):
+            return None
+        try:
+            if entry.alpha_bytes and (folder / entry.pair.alpha).stat().st_size != entry.alpha_bytes:
+                return None
+            stamps = stamp_of(candidate.photo), stamp_of(candidate.cutout)
+            pair = replace(
+                entry.pair,
+                photo=path_text(candidate.photo, folder),
+                cutout=path_text(candidate.cutout, folder),
+                garment=candidate.garment,
+                view=candidate.view,
+            )
+            if (pair.photo, pair.cutout, *stamps) != (entry.pair.photo, entry.pair.cutout, entry.photo, entry.cutout):
+                # Moved, or copied, which changes times, not contents: only then are the contents compared.
+                if [stamp.num_bytes for stamp in stamps] != [entry.photo.num_bytes, entry.cutout.num_bytes]:
+                    return None
+                hashes = sha256_of(candidate.photo), sha256_of(candidate.cutout)
+                if hashes != (pair.photo_sha256, pair.cutout_sha256):
+                    return None
+        except OSError:
+            return None
+        return replace(entry, pair=pair, photo=stamps[0], cutout=stamps[1])
+
+
+def stamp_of(path: Path) -> Stamp:
+    """A file's stamp.
+
+    Raises:
+        OSError: it cannot be looked at.
+    """
+    status = path.stat()
+    return Stamp(status.st_size, status.st_mtime_ns)
+
+
+def sha256_of(path: Path) -> str:
+    """Of a file's content, hexadecimal.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def path_text(path: Path | None, folder: Path) -> str:
+    """A path for the manifest: with `/`, relative to the data set's folder if they share one; else absolute.
+
+    Args:
+        path: absolute; None becomes an empty text.
+        folder: absolute.
+    """
+    if path is None:
+        return ""
+    try:
+        shared = Path(os.path.commonpath([path, folder]))
+    except ValueError:  # another drive
+        shared = Path(path.anchor)
+    text = path.as_posix() if shared == Path(shared.anchor) else Path(os.path.relpath(path, folder)).as_posix()
+    return text.encode(errors="backslashreplace").decode()  # of a file refused for its name
+
+
+def _line(entry: Entry) -> bytes:
+    return (dumps(asdict(entry)) + "\n").encode()
+
+
+def _is_torn(line: bytes) -> bool:
+    """True for the beginning of a line of ours, and for the zeros that a power cut may leave."""
+    return not line.strip(b"\0") or line.startswith(_LINE_START[: len(line)])
+
+
+def _entry_of(line: bytes) -> Entry | None:
+    try:
+        return _ENTRIES.validate_json(line) if line.endswith(b"\n") else None
+    except ValidationError:
+        return None

@@ -1,0 +1,186 @@
+"""Which photo belongs to which cutout: every file of two folders in exactly one candidate."""
+
+import os
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from garmentcut.dataset.faults import Fault, fault_of
+from garmentcut.dataset.manifest import VIEWS
+from garmentcut.dataset.naming import Key, NamePattern, PairingError, safe_name
+from garmentcut.photo.photoshop import CUTOUT_SUFFIXES
+from garmentcut.photo.reading import PHOTO_SUFFIXES
+
+LOCK_NAME = ".garmentcut.lock"
+"""Lies in every folder that garmentcut writes: such a folder is not searched, unless it is named itself."""
+
+_Folded = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A photo and a cutout with one name, or what there is of them, before they are read.
+
+    Attributes:
+        name: safe as a file name, unique among candidates.
+        garment, view: as in `garmentcut.dataset.manifest.Pair`.
+        photo, cutout: absolute paths; None: there is none.
+        faults: what the names alone tell.
+    """
+
+    name: str
+    garment: str
+    view: str
+    photo: Path | None
+    cutout: Path | None
+    faults: tuple[Fault, ...] = ()
+
+    @property
+    def refused(self) -> bool:
+        """True if it is not worth reading."""
+        return any(fault.severity == "refuses" for fault in self.faults)
+
+
+@dataclass(frozen=True)
+class Side:
+    """The photos, or the cutouts.
+
+    Attributes:
+        kind: `photo` or `cutout`.
+        root: absolute path of their folder, searched with all below it.
+        pattern: how they are named.
+        suffixes: of files that can be read, lower case.
+    """
+
+    kind: str
+    root: Path
+    pattern: NamePattern
+    suffixes: frozenset[str]
+
+
+@dataclass(frozen=True)
+class _Files:
+    """A side's files by what their names say."""
+
+    side: Side
+    keyed: dict[_Folded, list[tuple[Key, Path]]]
+    misfits: list[Path]
+
+
+def sides_of(originals: Path, cutouts: Path, patterns: tuple[str, str]) -> tuple[Side, Side]:
+    """Both sides.
+
+    Args:
+        originals: the photos' folder.
+        cutouts: the retouchers' folder.
+        patterns: how the files of each are named.
+
+    Raises:
+        PairingError: one is no folder, both are the same, or a pattern is wrong.
+    """
+    for given in (originals, cutouts):
+        if not given.is_dir():
+            raise PairingError(f"{given}: not a folder; name the folder that holds the files")
+    if originals.resolve() == cutouts.resolve():
+        raise PairingError(f"{originals}: photos and cutouts in one folder; give the cutouts a folder of their own")
+    photo_pattern, cutout_pattern = map(NamePattern, patterns)
+    if photo_pattern.has_view != cutout_pattern.has_view:
+        raise PairingError(f"patterns {patterns[0]!r} and {patterns[1]!r}: one has <view> and the other has not")
+    return (
+        Side("photo", originals.resolve(), photo_pattern, frozenset(PHOTO_SUFFIXES)),
+        Side("cutout", cutouts.resolve(), cutout_pattern, CUTOUT_SUFFIXES),
+    )
+
+
+def find_candidates(photos: Side, cutouts: Side, *, out_dir: Path) -> list[Candidate]:
+    """Every photo and every cutout in exactly one candidate, sorted by name.
+
+    Args:
+        photos: the originals.
+        cutouts: the retouchers' files.
+        out_dir: not searched; nor is one side where it lies inside the other, nor hidden files and folders.
+
+    Raises:
+        PairingError: a folder cannot be read, or has no file to read in it.
+    """
+    passed = {out_dir.resolve(), photos.root, cutouts.root}
+    both = _read_names(photos, passed), _read_names(cutouts, passed)
+    spelt: dict[str, str] = {}  # a garment is spelt as its first photo spells it
+    for files in both:
+        for (garment, _), entries in sorted(files.keyed.items()):
+            spelt.setdefault(garment, entries[0][0].garment)
+    folded = {key for files in both for key in files.keyed}
+    candidates = [_candidate(key, spelt[key[0]], both) for key in folded]
+    candidates += [_misfit(files.side, path) for files in both for path in files.misfits]
+    return sorted(candidates, key=lambda candidate: candidate.name)
+
+
+def _read_names(side: Side, passed: set[Path]) -> _Files:
+    files = _Files(side, defaultdict(list), [])
+    found = False
+    for path in _files_below(side, passed):
+        found = True
+        key = side.pattern.read(PurePosixPath(path.relative_to(side.root).as_posix()))
+        if key is None or not _is_text(path):
+            files.misfits.append(path)
+        else:
+            files.keyed[key.folded].append((key, path))
+    if not found:
+        raise PairingError(f"{side.root}: no {side.kind}s there; looked for {' '.join(sorted(side.suffixes))}")
+    return files
+
+
+def _files_below(side: Side, passed: set[Path]) -> Iterator[Path]:
+    def refuse(error: OSError) -> None:
+        raise PairingError(f"{error.filename}: {error.strerror}; every folder must be readable") from error
+
+    for folder, subfolders, names in os.walk(side.root, onerror=refuse):
+        here = Path(folder)
+        kept = sorted(name for name in subfolders if not name.startswith(".") and here / name not in passed)
+        subfolders[:] = [name for name in kept if not (here / name / LOCK_NAME).exists()]
+        for name in sorted(names):
+            if Path(name).suffix.lower() in side.suffixes and not name.startswith("."):
+                yield here / name
+
+
+def _candidate(folded: _Folded, garment: str, both: tuple[_Files, _Files]) -> Candidate:
+    entries = [files.keyed.get(folded, []) for files in both]
+    text = next(key.view for key, _ in entries[0] + entries[1])
+    view = text if text in VIEWS else "unknown"
+    faults = list(_partner_faults(f"{garment}_{text}" if text else garment, entries, both))
+    if text != view and text:
+        faults.append(fault_of("view", f"view {text!r} is none of {', '.join(VIEWS)}"))
+    photo, cutout = (found[0][1] if found else None for found in entries)
+    return Candidate(safe_name(f"{garment}_{text or view}"), garment, view, photo, cutout, tuple(faults))
+
+
+def _partner_faults(name: str, entries: list[list[tuple[Key, Path]]], both: tuple[_Files, _Files]) -> Iterator[Fault]:
+    for files, found in zip(both, entries, strict=True):
+        side = files.side
+        if len(found) > 1:
+            where = ", ".join(str(path.relative_to(side.root)) for _, path in found)
+            yield fault_of("ambiguous", f"{len(found)} {side.kind}s of one name: {where}; keep one")
+        if not found:
+            option = "--pattern" if side.kind == "photo" else "--cutout-pattern"
+            mend = f"add it, or tell with {option} how {side.kind}s are named"
+            yield fault_of(f"no_{side.kind}", f"no {side.kind} of {name} in {side.root}; {mend}")
+
+
+def _misfit(side: Side, path: Path) -> Candidate:
+    option = "--pattern" if side.kind == "photo" else "--cutout-pattern"
+    shown = path.relative_to(side.root).as_posix().encode(errors="backslashreplace").decode()
+    reason = f"{side.kind} {shown} is not named {side.pattern.text}; rename it, or give {option}"
+    if not _is_text(path):
+        reason = f"{side.kind} {shown}: its name is not valid Unicode; rename it"
+    photo, cutout = (path, None) if side.kind == "photo" else (None, path)
+    return Candidate(safe_name(f"{side.kind}s/{shown}"), "", "unknown", photo, cutout, (fault_of("name", reason),))
+
+
+def _is_text(path: Path) -> bool:
+    """True unless a name is bytes that mean nothing, which JSON cannot hold."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True

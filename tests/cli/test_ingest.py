@@ -1,0 +1,131 @@
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from garmentcut.cli import app
+from garmentcut.dataset.manifest import read_manifest, read_pair
+from garmentcut.dataset.studio import draw_studio_photo
+from garmentcut.dataset.studio.files import write_studio_photos
+
+
+def run(*args):
+    return CliRunner().invoke(app, ["ingest", *map(str, args)])
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    """Three garments in three views: photos as JPEG, cutouts as PNG."""
+    root = tmp_path_factory.mktemp("studio")
+    list(write_studio_photos(root / "in", range(3), size_hw=(144, 96), cutouts_dir=root / "cut"))
+    return root
+
+
+@pytest.fixture
+def studio_dir(drawn, tmp_path):
+    shutil.copytree(drawn, tmp_path, dirs_exist_ok=True)
+    return tmp_path
+
+
+def test_the_main_job(studio_dir):
+    """As a user runs it: in another folder, without a terminal, and again."""
+    command = [sys.executable, "-m", "garmentcut", "ingest", "in", "cut", "--out", "set", "--folds", "3"]
+    done = subprocess.run(command, cwd=studio_dir, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")  # no progress bar where nobody looks
+    assert done.stdout.startswith("9 pairs: 9 usable, 0 refused; 9 read in ")
+    assert done.stdout.count("3 pairs, 1 garments, 1 Back, 1 Front, 1 FrontRight") == 3
+    manifest = read_manifest(studio_dir / "set")
+    pair = next(pair for pair in manifest.usable if pair.view == "Back")
+    garments = [draw_studio_photo(seed, view="Back", size_hw=(144, 96)) for seed in range(3)]
+    (shot,) = [shot for shot in garments if shot.garment == pair.garment]
+    assert abs(read_pair(manifest, pair)[1] - shot.alpha).max() <= 0.51 / 255
+    again = subprocess.run([*command, "--json"], cwd=studio_dir, capture_output=True, text=True)
+    assert json.loads(again.stdout)["read"] == 0
+
+
+def test_refused_pairs_are_counted_by_reason_and_exit_1(studio_dir):
+    first, second, third = sorted((studio_dir / "cut").iterdir())[:3]
+    first.unlink()
+    second.write_bytes(b"no picture")
+    third.rename(studio_dir / "cut/whatever.png")
+    result = run(studio_dir / "in", studio_dir / "cut", "--out", studio_dir / "set", "--parts", "2/1", "--json")
+    assert result.exit_code == 1
+    summary = json.loads(result.stdout)
+    assert summary["refused"] == {"no_cutout": 2, "unreadable": 1, "name": 1}
+    assert (summary["pairs"], summary["usable"]) == (10, 6)
+    assert set(summary["splits"]) == {"train", "validation"}
+    assert next(f["text"] for f in summary["faults"] if f["name"] == second.stem).endswith("export it again")
+
+
+def test_other_names(studio_dir):
+    for path in (studio_dir / "cut").iterdir():
+        path.rename(path.with_stem(f"{path.stem} final"))
+    folders = studio_dir / "in", studio_dir / "cut", "--out", studio_dir / "set"
+    result = run(*folders, "--folds", "3", "--cutout-pattern", "<garment>_<view> final")
+    assert result.exit_code == 0, result.output
+
+
+def test_too_few_garments_for_the_folds(studio_dir):
+    result = run(studio_dir / "in", studio_dir / "cut", "--out", studio_dir / "set")
+    assert result.exit_code == 2
+    assert "3 garments (look-alikes counted once) cannot fill 5 splits (folds 5); use --folds 3" in result.stderr
+    assert "9 pairs: 9 usable, 0 refused" in result.stdout
+    assert "no manifest written" in result.stdout
+    assert run(studio_dir / "in", studio_dir / "cut", "--out", studio_dir / "set", "--folds", 3).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (["NOWHERE", "CUT", "--out", "SET"], "NOWHERE: not a folder"),
+        (["IN", "CUT", "--out", ""], "an empty --out"),
+        (["IN", "CUT", "--out", "IN"], "a folder of its own"),
+        (["IN", "CUT", "--out", "SET", "--folds", "1"], "1 folds: give 2 to 100"),
+        (["IN", "CUT", "--out", "SET", "--parts", "70"], "such as 70/15/15"),
+        (["IN", "CUT", "--out", "SET", "--parts", "8/2", "--folds", "5"], "give one of them"),
+        (["IN", "CUT", "--out", "SET", "--pattern", "<garmet>"], "needs <garment> once"),
+        (["IN", "CUT", "--out", "SET", "--set", "read.max_mbs=1"], "did you mean read.max_mb?"),
+        (["IN", "CUT", "--out", "FILE"], "cannot be the data set's folder"),
+    ],
+)
+def test_misuse_exits_2_and_says_what_to_change(drawn, tmp_path, args, says):
+    (tmp_path / "file").touch()
+    named = {"IN": drawn / "in", "CUT": drawn / "cut", "SET": tmp_path / "set", "FILE": tmp_path / "file"}
+    result = run(*(named.get(arg, arg) for arg in args))
+    assert result.exit_code == 2
+    assert says in result.stderr
+    assert result.stdout == ""
+
+
+def test_a_full_disk_exits_1(studio_dir, monkeypatch):
+    from garmentcut.dataset import examination
+
+    def full(*_):
+        raise OSError(28, os.strerror(28))
+
+    monkeypatch.setattr(examination, "write_atomic", full)
+    result = run(studio_dir / "in", studio_dir / "cut", "--out", studio_dir / "set", "--folds", 3)
+    assert result.exit_code == 1
+    assert "free some space and run again: it goes on where it stopped" in result.stderr
+
+
+def test_help_loads_nothing_heavy():
+    code = "import sys\nfrom garmentcut.cli import app\nsys.argv = ['garmentcut', 'ingest', '--help']\n"
+    code += "try:\n    app()\nexcept SystemExit:\n    pass\n"
+    code += "print(*sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "Make a data set of originals and cutouts" in done.stdout
+    assert not set(done.stderr.split()) & {"numpy", "PIL", "torch", "rich"}
+
+
+def test_nothing_needs_torch(studio_dir):
+    code = "import sys\nfor name in ('torch', 'torchvision', 'timm', 'lightning', 'scipy'):\n"
+    code += "    sys.modules[name] = None\nfrom garmentcut.cli import app\napp()"
+    command = [sys.executable, "-c", code, "ingest", "in", "cut", "--out", "set", "--folds", "3"]
+    subprocess.run(command, cwd=studio_dir, check=True, capture_output=True)
+    assert Path(studio_dir / "set/manifest.jsonl").is_file()

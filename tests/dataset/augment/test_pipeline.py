@@ -1,0 +1,123 @@
+from dataclasses import fields
+
+import pytest
+import torch
+
+from garmentcut.dataset.augment import augment
+from garmentcut.recipe import AugmentConfig
+
+VIEWS = ("Front", "FrontRight", "Back", "unknown", "Front")
+KNOBS = [field.name for field in fields(AugmentConfig)]
+GEOMETRY = ("shift", "zoom", "aspect", "rotation", "perspective", "flip", "flip_front_right")
+MOVES = (*GEOMETRY, "paste")
+
+
+def varied(batch, config, seed=0, **options):
+    return augment(*batch, views=VIEWS, config=config, generator=torch.Generator().manual_seed(seed), **options)
+
+
+@pytest.mark.parametrize("knob", KNOBS)
+def test_off_is_off_and_on_is_on(batch, only, knob):
+    photos, alphas = varied(batch, only(knob, p=0))
+    assert torch.equal(photos, batch[0])
+    assert torch.equal(alphas, batch[1])
+    photos, alphas = varied(batch, only(knob, p=1))
+    for row, view in enumerate(VIEWS):
+        hit = not knob.startswith("flip") or (knob == "flip_front_right") == (view == "FrontRight")
+        assert torch.equal(photos[row], batch[0][row]) != hit
+    assert torch.equal(alphas, batch[1]) == (knob not in MOVES)
+
+
+@pytest.mark.parametrize("knob", KNOBS)
+def test_it_happens_to_the_share_it_says(batch, only, knob):
+    photos, alphas = (part[:1].expand(200, -1, -1, -1)[..., 24:72, :] for part in batch)
+    view = "FrontRight" if knob == "flip_front_right" else "Front"
+    if knob == "paste":  # all the same photos: another garment must differ
+        photos, alphas = photos.clone(), alphas.clone()
+        alphas[:, :, :, 30:] *= torch.linspace(0.5, 1, 200).view(-1, 1, 1, 1)
+    after, targets = augment(
+        photos, alphas, views=[view] * 200, config=only(knob, p=0.4), generator=torch.Generator().manual_seed(5)
+    )
+    hit = ((after != photos) | (targets != alphas)).flatten(1).any(dim=1)
+    assert hit.double().mean() == pytest.approx(0.4, abs=0.12)
+
+
+def test_whatever_is_on_stays_in_range_and_leaves_its_inputs_alone(batch, only):
+    before = [part.clone() for part in batch]
+    photos, alphas = varied(batch, only(*KNOBS), strongest=True)
+    for part, old, given in zip((photos, alphas), before, batch, strict=True):
+        assert part.shape == old.shape
+        assert part.dtype == torch.float32
+        assert part.isfinite().all()
+        assert part.min() >= 0
+        assert part.max() <= 1
+        assert torch.equal(given, old)
+
+
+def test_the_same_generator_gives_the_same_pictures(batch, only):
+    config = only(*KNOBS, p=0.5)
+    first, again, other = varied(batch, config, 1), varied(batch, config, 1), varied(batch, config, 2)
+    assert all(torch.equal(*pair) for pair in zip(first, again, strict=True))
+    assert not torch.equal(first[0], other[0])
+
+
+def test_what_else_is_drawn_does_not_depend_on_what_is_on(batch, only):
+    alone, together = varied(batch, only("shift")), varied(batch, only("shift", "noise", "recolor", "jpeg"))
+    assert torch.equal(alone[1], together[1])
+
+
+def test_each_sample_draws_its_own(batch, only):
+    photos = batch[0][:1].expand(5, -1, -1, -1)
+    after = varied((photos, batch[1][:1].expand(5, -1, -1, -1)), only(*KNOBS))[0]
+    assert all(not torch.equal(after[row], after[row - 1]) for row in range(5))
+
+
+def test_hard_targets_stay_hard(batch, only):
+    photos, alphas = batch
+    mask = (alphas >= 0.5).float()
+    targets = varied((photos, mask), only("rotation"), hard=True)[1]
+    assert set(targets.unique().tolist()) == {0, 1}
+    soft = varied((photos, mask), only("rotation"))[1]
+    assert torch.equal(targets, (soft >= 0.5).float())
+
+
+def test_a_mixed_precision_step_around_it_changes_nothing(batch, only):
+    config = only(*KNOBS)
+    plain = varied(batch, config)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        mixed = varied(batch, config)
+    assert all(torch.equal(*pair) for pair in zip(plain, mixed, strict=True))
+
+
+def test_a_pasted_garment_is_flipped_by_its_own_view(batch, only):
+    """A front garment on a turned mannequin's photo follows `flip`."""
+    config = only("paste", "flip")
+    views = ("Front", "FrontRight")
+    pair = tuple(part[:2] for part in batch)
+    pasted = augment(*pair, views=views, config=only("paste"), generator=torch.Generator())[1]
+    flipped = augment(*pair, views=views, config=config, generator=torch.Generator())[1]
+    assert torch.equal(flipped[0], pasted[0])
+    assert torch.allclose(flipped[1], pasted[1].flip(2), atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("photos", "alphas", "views"),
+    [
+        (torch.zeros(2, 3, 8, 8), torch.zeros(2, 1, 8, 8), ["Front"]),
+        (torch.zeros(1, 3, 8, 8), torch.zeros(1, 1, 8, 6), ["Front"]),
+        (torch.zeros(1, 4, 8, 8), torch.zeros(1, 1, 8, 8), ["Front"]),
+        (torch.zeros(3, 8, 8), torch.zeros(1, 8, 8), ["Front"]),
+        (torch.zeros(1, 3, 8, 8, dtype=torch.uint8), torch.zeros(1, 1, 8, 8), ["Front"]),
+    ],
+)
+def test_other_inputs_are_refused(photos, alphas, views):
+    with pytest.raises(ValueError, match=r"photos .*not"):
+        augment(photos, alphas, views=views, config=AugmentConfig(), generator=torch.Generator())
+
+
+@pytest.mark.gpu
+def test_a_gpu_draws_the_same_pictures(batch, only):
+    config = only(*(knob for knob in KNOBS if knob != "jpeg"), p=0.5)  # JPEG rounds: a hair's difference is a step's
+    there = [part.cuda() for part in batch]
+    for on_gpu, on_cpu in zip(varied(there, config), varied(batch, config), strict=True):
+        assert torch.allclose(on_gpu.cpu(), on_cpu, atol=2e-3)

@@ -1,0 +1,169 @@
+import io
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from garmentcut.dataset.checks import box_of, check_alpha, check_pair, check_size
+from garmentcut.photo.photo import Photo
+from garmentcut.photo.photoshop import CutoutFile
+from garmentcut.photo.resize import resize_alpha, resize_rgb
+
+SIZE_HW = (288, 192)
+
+
+def cutout_of(rgb, alpha):
+    """As the retouchers deliver it: the photo's colours, black where nothing is seen."""
+    hidden = None if rgb is None else np.where(alpha[..., None] > 0, rgb, 0).astype(rgb.dtype)
+    return CutoutFile(alpha, hidden, "transparency")
+
+
+def codes(checked):
+    return [fault.code for fault in checked.faults]
+
+
+@pytest.fixture
+def drawn(draw_pair):
+    return draw_pair(5, *SIZE_HW)
+
+
+def test_a_good_pair_has_no_faults(drawn):
+    rgb, alpha = drawn
+    checked = check_pair(Photo(rgb), cutout_of(rgb, alpha))
+    assert checked.faults == ()
+    assert checked.alpha is alpha
+    rows, columns = np.nonzero(alpha >= 0.5)
+    assert checked.box_xyxy == (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+
+
+def test_the_box_of_a_hand_drawn_alpha():
+    alpha = np.zeros((5, 7), np.float32)
+    alpha[1:3, 2:6] = 0.5
+    alpha[4, 0] = 0.49
+    assert box_of(alpha) == (2, 1, 6, 3)
+
+
+@pytest.mark.parametrize(
+    ("photo_hw", "cutout_hw", "mend", "code", "says"),
+    [
+        ((300, 200), (300, 200), False, None, ""),
+        ((300, 200), (150, 100), False, "size", "100x150 pixels, the photo 200x300: .* use --mend"),
+        ((300, 200), (150, 100), True, "resampled", "resampled to that size"),
+        ((1000, 667), (300, 200), True, "resampled", ""),  # 0.05 % narrower, by rounding
+        ((300, 200), (602, 400), True, "resampled", ""),  # 0.3 %
+        ((300, 200), (300, 198), True, "size", "of other proportions; export it uncropped"),
+        ((300, 200), (200, 300), True, "size", "perhaps turned by 90 degrees"),
+    ],
+)
+def test_sizes(photo_hw, cutout_hw, mend, code, says):
+    faults = check_size(photo_hw, cutout_hw, mend=mend)
+    assert [fault.code for fault in faults] == ([code] if code else [])
+    if code:
+        assert re.search(says, faults[0].text)
+
+
+def alpha_with(slices, value=1.0, ground=0.0, size_hw=(100, 100)):
+    alpha = np.full(size_hw, ground, np.float32)
+    alpha[slices] = value
+    return alpha
+
+
+@pytest.mark.parametrize(
+    ("alpha", "expected"),
+    [
+        (alpha_with(np.s_[20:80, 30:70]), []),
+        (alpha_with(np.s_[:, :], 0.0), ["empty"]),
+        (alpha_with(np.s_[20:80, 30:70], 0.49), ["empty"]),
+        (alpha_with(np.s_[:, :]), ["full"]),
+        (alpha_with(np.s_[50, 50], 0.0, 1.0), ["full"]),
+        (alpha_with(np.s_[20:80, 30:70], 0.0, 1.0), ["inverted"]),
+        (alpha_with(np.s_[50:53, 50:53]), ["small"]),  # 9 of 10,000
+        (alpha_with(np.s_[50:52, 50:55]), []),  # 10 of 10,000
+        (alpha_with(np.s_[40:100, 40:60]), []),  # a skirt cut at the hem: 20 of 160
+        (alpha_with(np.s_[60:100, 0:100]), ["cut_off"]),  # 178 of 280
+    ],
+)
+def test_alphas(alpha, expected):
+    assert [fault.code for fault in check_alpha(alpha)] == expected
+
+
+@pytest.mark.parametrize("shift_xy", [(1, 0), (3, 2), (-2, -1), (0, 5), (-14, 13)])
+def test_shifts_are_told_in_pixels(drawn, shift_xy):
+    rgb, alpha = drawn
+    moved = [np.roll(values, shift_xy[::-1], (0, 1)) for values in (rgb, alpha)]
+    checked = check_pair(Photo(rgb), cutout_of(*moved))
+    assert codes(checked) == ["shifted"]
+    assert checked.alpha is None and checked.box_xyxy == (0, 0, 0, 0)
+    across, down = shift_xy
+    words = [f"{abs(across)} px {'right' if across > 0 else 'left'}"] if across else []
+    words += [f"{abs(down)} px {'down' if down > 0 else 'up'}"] if down else []
+    assert f"shifted by {', '.join(words)} against" in checked.faults[0].text
+
+
+def test_another_photo(drawn, draw_pair):
+    checked = check_pair(Photo(drawn[0]), cutout_of(*draw_pair(6, *SIZE_HW)))
+    assert codes(checked) == ["other_photo"]
+
+
+def jpeg(rgb, quality):
+    file = io.BytesIO()
+    Image.fromarray(rgb).save(file, "JPEG", quality=quality)
+    return np.asarray(Image.open(file))
+
+
+@pytest.mark.parametrize("quality", [95, 70])
+def test_a_photo_saved_again_is_the_same(drawn, quality):
+    rgb, alpha = drawn
+    assert codes(check_pair(Photo(jpeg(rgb, quality)), cutout_of(rgb, alpha))) == []
+
+
+def test_a_graded_photo_is_suspect(drawn):
+    rgb, alpha = drawn
+    dark = (rgb * 0.8).astype(np.uint8)
+    checked = check_pair(Photo(dark), cutout_of(rgb, alpha))
+    assert codes(checked) == ["colors"]
+    expected = (rgb - dark)[alpha == 1].mean()
+    assert f"differ by {expected:.0f} of 255" in checked.faults[0].text
+    assert checked.alpha is alpha
+
+
+def test_colours_outside_the_garment_count_for_nothing(drawn):
+    rgb, alpha = drawn
+    elsewhere = np.where(alpha[..., None] == 1, rgb, 77).astype(np.uint8)  # rim pixels cleaned, ground replaced
+    assert codes(check_pair(Photo(rgb), CutoutFile(alpha, elsewhere, "layer mask"))) == []
+
+
+def test_depths_are_compared_at_8_bits(drawn):
+    rgb, alpha = drawn
+    assert codes(check_pair(Photo(rgb.astype(np.uint16) * 257 + 60), cutout_of(rgb, alpha))) == []
+
+
+def test_a_sheer_garment_is_compared_where_it_is_mostly_there(drawn):
+    rgb, alpha = drawn
+    sheer = alpha * np.float32(0.6)
+    assert codes(check_pair(Photo(rgb), cutout_of(rgb, sheer))) == []
+    assert codes(check_pair(Photo(np.roll(rgb, 3, 1)), cutout_of(rgb, sheer))) == ["shifted"]
+
+
+def test_a_bare_mask_cannot_be_compared(drawn):
+    rgb, alpha = drawn
+    checked = check_pair(Photo(rgb), CutoutFile(alpha, None, "mask image"))
+    assert codes(checked) == ["unchecked"]
+    assert "from a mask image: no colours" in checked.faults[0].text
+    assert checked.alpha is alpha
+
+
+def test_a_cutout_of_another_size_is_mended_on_demand(drawn):
+    rgb, alpha = drawn
+    small = cutout_of(resize_rgb(rgb, (144, 96)), resize_alpha(alpha, (144, 96)))
+    assert codes(check_pair(Photo(rgb), small)) == ["size"]
+    checked = check_pair(Photo(rgb), small, mend=True)
+    assert codes(checked) == ["resampled"]
+    assert checked.alpha.shape == SIZE_HW
+    assert np.abs(checked.alpha - alpha).mean() < 0.005
+
+
+def test_a_mended_cutout_of_another_photo_is_refused(drawn, draw_pair):
+    rgb, alpha = draw_pair(6, 144, 96)
+    assert codes(check_pair(Photo(drawn[0]), cutout_of(rgb, alpha), mend=True)) == ["resampled", "other_photo"]

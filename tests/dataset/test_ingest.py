@@ -1,0 +1,313 @@
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from garmentcut.config import ReadConfig
+from garmentcut.dataset import examination, manifest, store
+from garmentcut.dataset.examination import WriteError
+from garmentcut.dataset.ingest import Ingest, IngestOptions
+from garmentcut.dataset.ledger import Ledger
+from garmentcut.dataset.manifest import DatasetError, read_manifest, read_pair
+from garmentcut.dataset.naming import PairingError
+from garmentcut.dataset.split import Scheme, SplitError
+
+NAMES = ["a_Front", "a_Back", "b_Front", "c_Front", "d_FrontRight"]
+
+
+def test_a_data_set_is_made(shop):
+    shop.add(*NAMES, folder="day 1")
+    made = shop.ingest().manifest
+    assert read_manifest(shop.out) == made
+    assert [pair.name for pair in made.pairs] == sorted(NAMES)
+    assert made.scheme == "folds 2" and made.splits == ("fold0", "fold1")
+    pair = made.pairs[1]
+    assert (pair.garment, pair.view, pair.source, pair.faults) == ("a", "Front", "transparency", ())
+    assert (pair.photo, pair.alpha) == ("../originals/day 1/a_Front.png", "alpha/a_Front.png")
+    photo, alpha = read_pair(made, pair)
+    with Image.open(shop.cutouts / "day 1/a_Front.png") as cutout:
+        assert np.array_equal(alpha * 255, np.asarray(cutout.getchannel("A")))
+    assert photo.size_hw == pair.size_hw == (96, 64)
+
+
+def test_every_refusal_has_a_row_and_stops_nobody(shop):
+    shop.add("good_Front", "fine_Back", "twin_Front", "odd_Left")
+    shop.add("other_Front", seed=1, cutout_seed=2)
+    (shop.originals / "twin_Back.png").write_bytes((shop.originals / "twin_Front.png").read_bytes())
+    (shop.cutouts / "twin_Back.png").write_bytes((shop.cutouts / "twin_Front.png").read_bytes())
+    (shop.originals / "lone_Front.png").write_bytes((shop.originals / "good_Front.png").read_bytes())
+    (shop.originals / "half_Front.png").write_bytes((shop.originals / "good_Front.png").read_bytes()[:300])
+    (shop.cutouts / "half_Front.png").write_bytes((shop.cutouts / "good_Front.png").read_bytes())
+    (shop.originals / "psd_Front.png").write_bytes((shop.originals / "good_Front.png").read_bytes())
+    (shop.cutouts / "psd_Front.psd").write_bytes(b"8BPS\0\1\0\0\0\0\0\0 cut short")
+    made = shop.ingest().manifest
+    assert {pair.name: [fault.code for fault in pair.faults] for pair in made.pairs} == {
+        "fine_Back": [],
+        "good_Front": [],
+        "half_Front": ["unreadable"],
+        "lone_Front": ["no_cutout"],
+        "odd_Left": ["view"],
+        "other_Front": ["other_photo"],
+        "psd_Front": ["unreadable"],
+        "twin_Back": [],
+        "twin_Front": ["duplicate"],
+    }
+    reasons = {pair.name: pair.faults[0].text for pair in made.pairs if pair.faults}
+    assert "half_Front.png: " in reasons["half_Front"]
+    assert "psd_Front.psd: " in reasons["psd_Front"]
+    assert sorted(path.name for path in (shop.out / "alpha").iterdir()) == [
+        *("fine_Back.png", "good_Front.png", "odd_Left.png", "twin_Back.png", "twin_Front.png")
+    ]
+
+
+def test_look_alikes_are_never_separated(shop):
+    for number in range(8):
+        shop.add(f"g{number}_Front", seed=number)
+        shop.add(f"h{number}_Front", seed=number, suffix=".jpg")  # the same, saved again
+    made = shop.ingest(scheme=Scheme.of_folds(4)).manifest
+    assert {pair.group for pair in made.pairs} == {f"g{number}" for number in range(8)}
+    assert all("near_duplicate" in [fault.code for fault in pair.faults] for pair in made.pairs)
+    splits = {pair.name: pair.split for pair in made.pairs}
+    assert all(splits[f"g{number}_Front"] == splits[f"h{number}_Front"] for number in range(8))
+
+
+def test_nothing_is_read_twice_but_what_has_changed(shop):
+    shop.add(*NAMES)
+    shop.ingest()
+    assert sorted(shop.read) == sorted(NAMES)
+    before = (shop.out / "manifest.jsonl").read_bytes()
+    shop.ingest()
+    assert shop.read == []
+    assert (shop.out / "manifest.jsonl").read_bytes() == before
+    shop.add("b_Front", seed=77)
+    shop.add("e_Front")
+    shop.ingest()
+    assert shop.read == ["b_Front", "e_Front"]
+    shop.ingest(read=ReadConfig(max_mb=2000))  # may change what is refused
+    assert len(shop.read) == 6
+
+
+def test_what_could_not_be_read_is_tried_again(shop):
+    shop.add(*NAMES)
+    (shop.originals / "a_Front.png").rename(shop.originals / "aside")
+    (shop.originals / "a_Front.png").write_bytes(b"")
+    assert shop.codes()["a_Front"] == ["unreadable"]
+    (shop.originals / "aside").rename(shop.originals / "a_Front.png")
+    assert shop.codes()["a_Front"] == []
+
+
+def test_rows_of_removed_files_are_removed_with_a_note(shop):
+    shop.add(*NAMES)
+    shop.ingest()
+    for folder in (shop.originals, shop.cutouts):
+        (folder / "c_Front.png").unlink()
+    (shop.cutouts / "b_Front.png").unlink()
+    (shop.out / "alpha/mine.png").write_bytes(b"not garmentcut's")
+    outcome = shop.ingest()
+    assert outcome.gone == ("c_Front",)
+    assert {pair.name for pair in outcome.manifest.pairs} == set(NAMES) - {"c_Front"}
+    assert [pair.name for pair in outcome.manifest.pairs if pair.refused] == ["b_Front"]
+    left = {path.stem for path in (shop.out / "alpha").iterdir()}
+    assert left == {"a_Back", "a_Front", "d_FrontRight", "mine"}
+
+
+def test_garments_keep_their_split_when_others_come(shop):
+    shop.add(*NAMES)
+    before = {pair.name: pair.split for pair in shop.ingest().manifest.pairs}
+    shop.add(*(f"x{number}_Front" for number in range(9)))
+    outcome = shop.ingest()
+    after = {pair.name: pair.split for pair in outcome.manifest.pairs}
+    assert {name: after[name] for name in before} == before
+    assert outcome.moved == ()
+    with pytest.raises(SplitError, match="split as folds 2, seed 0; use --resplit"):
+        shop.ingest(scheme=Scheme.of_folds(3))
+    outcome = shop.ingest(scheme=Scheme.of_folds(3), resplit=True)
+    assert outcome.manifest.splits == ("fold0", "fold1", "fold2")
+    assert outcome.moved
+
+
+def test_too_few_garments_leave_the_data_set_as_it_was(shop):
+    shop.add("a_Front", "a_Back")
+    with pytest.raises(SplitError, match=r"1 garment .* cannot fill 2 splits"):
+        shop.ingest()
+    assert not (shop.out / "manifest.jsonl").exists()
+    shop.add("b_Front")
+    shop.ingest()
+    assert shop.read == ["b_Front"]  # the others are known
+
+
+def test_a_data_set_of_refused_pairs_only(shop):
+    shop.add("a_Front", seed=1, cutout_seed=2)
+    assert shop.codes() == {"a_Front": ["other_photo"]}
+    assert read_manifest(shop.out).splits == ()
+
+
+def test_sizes_are_mended_on_demand(shop):
+    shop.add("a_Front", "b_Front", "c_Front")
+    with Image.open(shop.originals / "a_Front.png") as photo:
+        photo.resize((128, 192)).save(shop.originals / "a_Front.png")
+    assert shop.codes()["a_Front"] == ["size"]
+    made = shop.ingest(mend=True).manifest
+    assert shop.read == ["a_Front"]
+    assert [fault.code for fault in made.pairs[0].faults] == ["resampled"]
+    assert read_pair(made, made.pairs[0])[1].shape == (192, 128)
+    assert shop.codes()["a_Front"] == ["size"]
+
+
+class Killed(BaseException):
+    pass
+
+
+def count_down(monkeypatch, steps):
+    """Dies at a step that writes; a killed write leaves its staged file, or half a line, behind."""
+    left = [steps]
+
+    def dying(step, leave_half):
+        def call(self, *args):
+            left[0] -= 1
+            if left[0] < 0:
+                leave_half(self, *args)
+                raise Killed
+            return step(self, *args)
+
+        return call
+
+    def half_a_file(path, content):
+        path.parent.mkdir(exist_ok=True)
+        (path.parent / ".garmentcut--0123.part").write_bytes(content[:5])
+
+    def half_a_line(ledger, _):
+        with ledger.path.open("ab") as file:
+            file.write(b'{"pair": {"na')
+
+    monkeypatch.setattr(examination, "write_atomic", dying(examination.write_atomic, half_a_file))
+    monkeypatch.setattr("garmentcut.dataset.manifest.write_atomic", dying(manifest.write_atomic, half_a_file))
+    monkeypatch.setattr(Ledger, "append", dying(Ledger.append, half_a_line))
+
+
+def test_a_run_killed_at_any_step_goes_on_and_ends_the_same(shop, monkeypatch):
+    shop.add(*NAMES)
+    shop.ingest()
+    expected = (shop.out / "manifest.jsonl").read_bytes()
+    for steps in range(2 * len(NAMES) + 1):
+        shop.out = shop.out.parent / f"dataset{steps}"
+        with monkeypatch.context() as patch:
+            count_down(patch, steps)
+            with pytest.raises(Killed):
+                shop.ingest()
+        assert not (shop.out / "manifest.jsonl").exists()
+        shop.ingest()
+        assert (shop.out / "manifest.jsonl").read_bytes() == expected
+        assert len(shop.read) <= len(NAMES)
+        assert not [path for path in shop.out.rglob("*") if path.suffix == ".part"]
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system")
+def test_a_killed_process_loses_at_most_what_was_under_way(shop):
+    shop.add(*NAMES)
+    code = f"""
+import os, signal
+from pathlib import Path
+from garmentcut.dataset.ingest import Ingest, IngestOptions
+from garmentcut.dataset.split import Scheme
+with Ingest(*map(Path, {[str(p) for p in (shop.originals, shop.cutouts, shop.out)]!r}),
+            IngestOptions(workers=1, scheme=Scheme.of_folds(2))) as ingest:
+    for number, entry in enumerate(ingest.examine(ingest.plan())):
+        if number == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert len((shop.out / "ingest.jsonl").read_text().splitlines()) == 3
+    assert len(shop.ingest().manifest.usable) == 5
+    assert len(shop.read) == 2
+
+
+@pytest.mark.parametrize("place", ["alpha/", "ingest.jsonl", "manifest.jsonl"])
+def test_a_full_disk_stops_the_run_with_a_clear_word(shop, monkeypatch, place):
+    shop.add(*NAMES)
+
+    def full(path, *_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    with monkeypatch.context() as patch:
+        if place == "alpha/":
+            patch.setattr(examination, "write_atomic", full)
+        elif place == "ingest.jsonl":
+            patch.setattr(Ledger, "append", lambda ledger, _: full(ledger.path))
+        else:
+            patch.setattr(store, "write_manifest", lambda manifest: full(manifest.folder))
+        with pytest.raises(WriteError, match=f"{place}.*No space left on device; free some space and run again"):
+            shop.ingest()
+    assert not (shop.out / "manifest.jsonl").exists()
+    assert len(shop.ingest().manifest.usable) == 5
+
+
+def test_two_runs_never_write_to_one_folder(shop):
+    shop.add(*NAMES)
+    with (
+        Ingest(shop.originals, shop.cutouts, shop.out),
+        pytest.raises(DatasetError, match="another run is at work there"),
+    ):
+        shop.ingest()
+    shop.ingest()
+
+
+def test_folders_that_cannot_be_the_data_sets(shop, tmp_path):
+    shop.add(*NAMES)
+    for folder in (shop.originals, shop.cutouts):
+        with pytest.raises(PairingError, match="a folder of its own"):
+            Ingest(shop.originals, shop.cutouts, folder)
+    (tmp_path / "file").touch()
+    shop.out = tmp_path / "file"
+    with pytest.raises(DatasetError, match="cannot be the data set's folder"):
+        shop.ingest()
+
+
+def test_a_damaged_manifest_is_not_overwritten(shop):
+    shop.add(*NAMES)
+    shop.ingest()
+    damaged = (shop.out / "manifest.jsonl").read_bytes()[:-30]
+    (shop.out / "manifest.jsonl").write_bytes(damaged)
+    with pytest.raises(DatasetError, match=r"manifest.jsonl, line 6: not a whole row; restore the file"):
+        shop.ingest()
+    assert (shop.out / "manifest.jsonl").read_bytes() == damaged
+    (shop.out / "manifest.jsonl").unlink()
+    shop.ingest()  # and the lock was given back
+
+
+def test_pairs_are_examined_in_parallel_and_few_at_a_time(shop, monkeypatch):
+    shop.add(*(f"g{number}_Front" for number in range(30)))
+    together, begun = threading.Barrier(3, timeout=20), [0]
+    original = examination.Examination.__call__
+
+    def examine(self, candidate):
+        begun[0] += 1
+        if begun[0] <= 3:
+            together.wait()
+        return original(self, candidate)
+
+    monkeypatch.setattr(examination.Examination, "__call__", examine)
+    with Ingest(shop.originals, shop.cutouts, shop.out, IngestOptions(workers=3)) as ingest:
+        entries = ingest.examine(ingest.plan())
+        next(entries)
+        assert begun[0] <= 1 + 2 * 3 + 1
+        entries.close()
+
+
+def test_rows_hold_what_is_promised(shop):
+    shop.add("a_Front", "b_Front")
+    shop.ingest()
+    header, row, _ = map(json.loads, (shop.out / "manifest.jsonl").read_text().splitlines())
+    assert header == {"garmentcut": "manifest", "version": 1, "scheme": "folds 2", "seed": 0, "rows": 2}
+    assert list(row) == [
+        *("name", "garment", "view", "photo", "cutout", "alpha", "photo_sha256", "cutout_sha256", "size_hw"),
+        *("box_xyxy", "split", "source", "faults", "group", "notes"),
+    ]
