@@ -1,0 +1,139 @@
+import numpy as np
+import pytest
+
+from garmentcut.evaluation.intervals import Bootstrap, mean, median, share_from, worst
+
+FIGURES = {
+    "mean": mean,
+    "median": median,
+    "worst": worst(0.05, higher_is_better=True),
+    "worst_high": worst(0.05, higher_is_better=False),
+    "share": share_from(0.5),
+}
+
+
+def plain_worst(values, share, *, highest=False):
+    """The mean over the worst share, the last photo counted by its fraction."""
+    num = max(share * len(values), 1)
+    total, left = 0.0, num
+    for value in sorted(values, reverse=highest):
+        total += min(left, 1) * value
+        left -= min(left, 1)
+    return total / num
+
+
+PLAIN = {
+    "mean": np.mean,
+    "median": np.median,
+    "worst": lambda values: plain_worst(values, 0.05),
+    "worst_high": lambda values: plain_worst(values, 0.05, highest=True),
+    "share": lambda values: np.mean(np.asarray(values) >= 0.5),
+}
+
+
+def test_figures_by_hand():
+    found = Bootstrap.of(["a", "b", "c", "d"]).estimate([4.0, 1.0, 2.0, 3.0], FIGURES)
+    assert found["mean"].value == found["median"].value == 2.5
+    assert found["worst"].value == 1  # one photo at least
+    assert found["worst_high"].value == 4
+    forty = Bootstrap.of([str(n) for n in range(50)]).estimate(range(50), FIGURES)
+    assert forty["worst"].value == (0 + 1 + 0.5 * 2) / 2.5  # 5 % of 50 photos is two and a half
+    assert Bootstrap.of(["a", "b", "c"]).estimate([0.4, 0.5, 0.6], FIGURES)["share"].value == 2 / 3
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_weights_count_as_repeated_photos(name):
+    rng = np.random.default_rng(1)
+    for num in (1, 2, 7, 40, 61):
+        values = np.sort(rng.integers(0, 9, num) / 8)
+        weights = rng.integers(0, 4, (num, 20)).astype(np.int32)
+        weights[num // 2] += 1  # none is empty
+        slow = [PLAIN[name](np.repeat(values, times)) for times in weights.T]
+        assert FIGURES[name](values, weights) == pytest.approx(slow)
+
+
+def test_the_interval_is_the_one_of_a_naive_bootstrap():
+    """Drawing garments and laying their photos side by side, one resample after the other."""
+    rng = np.random.default_rng(2)
+    garments = [f"g{n // 3}" for n in range(30)]
+    values = rng.random(30)
+    bootstrap = Bootstrap.of(garments, resamples=300)
+    names = sorted(set(garments))
+    slow = []
+    for draw in bootstrap.draws.T:
+        photos = [
+            value
+            for name, times in zip(names, draw, strict=True)
+            for value, garment in zip(values, garments, strict=True)
+            if garment == name
+            for _ in range(times)
+        ]
+        assert len(photos) == 30
+        slow.append(np.median(photos))
+    found = bootstrap.estimate(values, {"median": median})["median"]
+    assert (found.low, found.high) == pytest.approx(tuple(np.percentile(slow, (2.5, 97.5))))
+    assert found.low < found.value < found.high
+
+
+def test_many_photos_are_worked_on_in_parts(monkeypatch):
+    values, garments = np.random.default_rng(3).random(50), [str(n % 20) for n in range(50)]
+    whole = Bootstrap.of(garments, resamples=100).estimate(values, FIGURES)
+    monkeypatch.setattr("garmentcut.evaluation.intervals._CELLS", 333)
+    in_parts = Bootstrap.of(garments, resamples=100).estimate(values, FIGURES)
+    for name in FIGURES:
+        assert (in_parts[name].low, in_parts[name].high) == pytest.approx((whole[name].low, whole[name].high))
+
+
+def test_the_same_seed_gives_the_same_interval():
+    values, garments = np.random.default_rng(4).random(40), [str(n) for n in range(40)]
+    first, again, other = (Bootstrap.of(garments, seed=seed).estimate(values, FIGURES)["mean"] for seed in (0, 0, 1))
+    assert first == again != other
+
+
+def test_copies_of_a_garments_photo_teach_nothing_new():
+    values = list(np.random.default_rng(5).random(30))
+    names = [str(n) for n in range(30)]
+
+    def width(values, garments):
+        found = Bootstrap.of(garments).estimate(values, {"mean": mean})["mean"]
+        return found.high - found.low
+
+    once = width(values, names)
+    assert width(values * 4, names * 4) == pytest.approx(once)
+    as_if_independent = width(values * 4, [str(n) for n in range(120)])
+    assert as_if_independent == pytest.approx(once / 2, rel=0.15)  # what drawing photos would claim
+
+
+def test_photos_of_one_garment_alike_make_it_wider():
+    rng = np.random.default_rng(6)
+    of_garment = np.repeat(rng.standard_normal(25), 4)
+    garments = [str(n // 4) for n in range(100)]
+    alike = Bootstrap.of(garments).estimate(of_garment, {"mean": mean})["mean"]
+    mixed = Bootstrap.of(garments).estimate(rng.permutation(of_garment), {"mean": mean})["mean"]
+    assert alike.high - alike.low > 1.5 * (mixed.high - mixed.low)
+
+
+def test_95_percent_of_the_intervals_hold_the_truth():
+    """Simulated garments of one to four photos whose errors go together; the true mean is 0."""
+    rng = np.random.default_rng(7)
+    held, trials = 0, 200
+    for trial in range(trials):
+        sizes = rng.integers(1, 5, 40)
+        values = np.repeat(rng.standard_normal(40), sizes) + 0.5 * rng.standard_normal(sizes.sum())
+        garments = np.repeat(np.arange(40), sizes).astype(str)
+        found = Bootstrap.of(garments, resamples=400, seed=trial).estimate(values, {"mean": mean})["mean"]
+        held += found.low <= 0 <= found.high
+    assert 0.90 <= held / trials <= 0.98
+
+
+def test_a_handful_of_garments_has_no_interval():
+    four = Bootstrap.of(["a", "b", "c", "d", "d"]).estimate([0.1, 0.2, 0.3, 0.4, 1.0], FIGURES)["mean"]
+    assert (four.value, four.low, four.high) == (pytest.approx(0.4), None, None)
+    assert Bootstrap.of(["a", "b", "c", "d", "e"]).estimate([0.1, 0.2, 0.3, 0.4, 1.0], FIGURES)["mean"].low is not None
+
+
+def test_misuse():
+    with pytest.raises(ValueError, match="no photos"):
+        Bootstrap.of([])
+    with pytest.raises(ValueError, match="2 values for 1 photos"):
+        Bootstrap.of(["a"]).estimate([1, 2], FIGURES)

@@ -1,0 +1,82 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from garmentcut.evaluation.pictures import EXTRA_RGB, MISSING_RGB, draw_pictures
+from garmentcut.photo.photo import Photo
+
+
+def pixels(picture):
+    with Image.open(io.BytesIO(picture.jpeg)) as image:
+        assert image.format == "JPEG"
+        assert image.size == picture.size_hw[::-1]
+        return np.asarray(image.convert("RGB"), np.int16)
+
+
+def is_near(rgb, color, limit=60):
+    return np.abs(rgb - np.array(color)).max(axis=-1) < limit
+
+
+@pytest.fixture
+def drawn(studio):
+    """The cutout lacks the garment's left quarter and has a block too much at its right."""
+    shot = studio(288, 192)
+    prediction = shot.alpha.copy()
+    prediction[:, :60] = 0
+    prediction[130:160, 150:175] = 1
+    return draw_pictures(Photo(shot.photo), shot.alpha, prediction)
+
+
+def test_the_captions(drawn):
+    assert [picture.caption for picture in drawn] == [
+        "photo",
+        "ground truth",
+        "cutout",
+        "difference",
+        "where it differs most",
+    ]
+    assert all(max(picture.size_hw) <= 480 for picture in drawn)
+    assert len({picture.size_hw for picture in drawn[:4]}) == 1
+
+
+def test_missing_and_extra_have_their_colours_on_their_sides(drawn):
+    difference = pixels(drawn[3])
+    missing, extra = is_near(difference, MISSING_RGB), is_near(difference, EXTRA_RGB)
+    assert missing.sum() > 1000
+    assert extra.sum() > 300
+    assert np.flatnonzero(missing.any(axis=0)).max() < np.flatnonzero(extra.any(axis=0)).min()
+
+
+def test_the_garment_keeps_its_colour_and_the_rest_does_not(drawn):
+    photo, truth, cutout = (pixels(picture) for picture in drawn[:3])
+    middle = photo.shape[0] // 2, photo.shape[1] // 2
+    assert np.abs(truth[middle] - photo[middle]).max() < 12
+    assert np.abs(cutout[middle] - photo[middle]).max() < 12
+    assert np.abs(truth[2, 2] - photo[2, 2]).max() > 40
+
+
+def test_the_detail_shows_the_largest_error(drawn):
+    detail = pixels(drawn[4])
+    assert detail.shape[0] <= 400
+    assert is_near(detail, MISSING_RGB).any()
+
+
+def test_thin_errors_stay_visible_in_a_large_photo():
+    rgb = np.full((1200, 800, 3), 128, np.uint8)
+    target = np.zeros((1200, 800), np.float32)
+    target[100:1100, 100:700] = 1
+    prediction = target.copy()
+    prediction[:, 698:700] = 0  # two of 1200 pixels, half a pixel in the picture
+    difference = pixels(draw_pictures(Photo(rgb), target, prediction)[3])
+    column = difference[difference.shape[0] // 2]
+    assert (column[:, 0] - column[:, 2]).max() > 60  # orange
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_nothing_cut_out_and_nothing_wrong(dtype):
+    rgb = np.full((40, 30, 3), np.iinfo(dtype).max, dtype)
+    nothing = np.zeros((40, 30), np.float32)
+    for target, prediction in ((nothing, nothing), (nothing, nothing + 1), (nothing + 1, nothing + 1)):
+        assert all(pixels(picture).size for picture in draw_pictures(Photo(rgb), target, prediction))
