@@ -10,6 +10,7 @@ from typer.main import get_command
 
 from garmentcut.cli import app
 from garmentcut.config import Config, known_keys
+from garmentcut.photo.specification_sections import Sections
 from garmentcut.recipe import Recipe, Strength
 
 _DOCS = Path(__file__).parents[1] / "docs"
@@ -34,6 +35,30 @@ Written by `python scripts/write_cli_docs.py` from the code; do not edit. How to
 
 A recipe is a TOML file with any of these keys; what it leaves out has the default. `--set section.key=value` wins over
 the file. The whole recipe as used is written to `RUN/recipe.toml`.
+
+| key | default | meaning |
+| --- | --- | --- |
+"""
+
+_SPECIFICATION_HEAD = """# A customer's specification
+
+Written by `python scripts/write_cli_docs.py` from the code; do not edit.
+
+`garmentcut cut PHOTOS --out OUT --spec customer.toml` writes what one customer wants, and nothing else. Three examples
+to start from: [a market place](../examples/specs/marketplace.toml), [a web shop](../examples/specs/web-shop.toml),
+[an agency that prints](../examples/specs/agency.toml). The page and the names it gives are checked before the first
+photo; a garment that does not fit is a failed row with its reason, and leaves no file.
+
+- **Several files of a photo**: one `[[output]]` table each, with any of the sections below (`[output.canvas]`, or
+  `canvas.width_px = 500` within it). What stands outside of them holds for all.
+- **One view**: `[view.Front]`, `[view.FrontRight]` and `[view.Back]` hold keys of `[garment]` for that view alone.
+- **Lengths** are pixels (`1700`) or per cent of the canvas's side (`"85 %"`).
+- **One scale a garment**: photos named `<garment>_<view>` are cut together, and the largest scale at which all of them
+  fit holds for all of them, so that the views match. They should be photos of one size and distance. One of them new
+  or changed, and all are cut again.
+- **Resampling**: Lanczos' filter for colours, weighted by alpha; nothing is sharpened. A photo that keeps its size
+  keeps its pixels.
+- **Colours** are converted relative colorimetric with black point compensation, at the photo's own depth.
 
 | key | default | meaning |
 | --- | --- | --- |
@@ -70,6 +95,11 @@ def recipe_page() -> str:
     return "".join([_RECIPE_HEAD, *(f"{row}\n" for row in _setting_rows(Recipe))])
 
 
+def specification_page() -> str:
+    """Every key of a specification."""
+    return "".join([_SPECIFICATION_HEAD, *(f"{row}\n" for row in _setting_rows(Sections))])
+
+
 def _setting_rows(kind: type[Any] = Config) -> list[str]:
     schema = TypeAdapter(kind).json_schema()
     rows = []
@@ -90,6 +120,7 @@ def _default(value: Any) -> Any:
 
 
 if __name__ == "__main__":
-    for name, page in {"cli.md": cli_page(), "recipe.md": recipe_page()}.items():
+    pages = {"cli.md": cli_page(), "recipe.md": recipe_page(), "specification.md": specification_page()}
+    for name, page in pages.items():
         (_DOCS / name).write_text(page, encoding="utf-8")
         sys.stdout.write(f"{name} written\n")

@@ -14,7 +14,9 @@ _STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 _Count = Annotated[int, Field(strict=True)]  # strict: `true` is no number and "yes" no truth value
 _Switch = Annotated[bool, Field(strict=True)]
-Format = Literal["png", "mask", "webp", "tiff"]
+Format = Literal["png", "mask", "webp", "tiff", "psd", "jpeg"]
+_PATH_FORMATS = {"psd", "tiff", "jpeg"}
+_LAYERED_FORMATS = {"psd", "mask"}  # a background is a layer of its own there, or none: it hides nothing
 
 
 class ConfigError(ValueError):
@@ -51,16 +53,23 @@ class OutputConfig:
     """The files written for a photo."""
 
     formats: Annotated[tuple[Format, ...], Field(min_length=1)] = ("png",)
-    """One or more of png, mask, webp, tiff."""
+    """One or more of png, mask, webp, tiff, psd, jpeg."""
     background: str | None = None
-    """`#rrggbb` in sRGB: lay the garment on this colour and write no alpha (a mask stays a mask); none: transparent."""
+    """`#rrggbb` in sRGB: lay the garment on this colour and write no alpha (psd: a layer of it below the photo, a mask
+    stays a mask). None: transparent; jpeg and the preview of psd, which know no transparency, are white."""
     trim: _Switch = False
     """Crop to the garment."""
     margin_px: Annotated[_Count, Field(ge=0, le=20_000)] = 0
     """Pixels kept (or added) around the trimmed garment."""
     hidden: Literal["auto", "clear", "keep"] = "auto"
     """`clear`: rim colours cleaned, hidden pixels black. `keep`: the photo's pixels, untouched, under the alpha.
-    `auto`: keep for tiff (a working file), clear for png and webp (final files)."""
+    `auto`: keep for tiff and psd (working files) and for a jpeg with a path and no background, which is then the whole
+    photo and its path; clear for png, webp and other jpeg (final files)."""
+    path: Literal["auto", "none", "editable", "exact"] = "auto"
+    """Clipping path in psd, tiff and jpeg. `editable`: within half a pixel (of a photo 1728 pixels high), with few
+    knots to move; `exact`: within a quarter of a pixel. `auto`: editable in psd, none elsewhere."""
+    quality: Annotated[_Count, Field(ge=1, le=100)] = 95
+    """Of jpeg, 1 to 100; colours are never halved in size."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> "OutputConfig":
@@ -70,8 +79,13 @@ class OutputConfig:
             raise ValueError("margin_px works on a trimmed cutout: set trim too")
         if self.background is not None and not re.fullmatch(r"#[0-9a-fA-F]{6}", self.background):
             raise ValueError(f"background: {self.background!r} is not a colour such as '#ffffff'")
-        if self.background is not None and self.hidden == "keep":
+        if self.background is not None and self.hidden == "keep" and set(self.formats) - _LAYERED_FORMATS:
             raise ValueError("background covers the hidden pixels: hidden = 'keep' contradicts it")
+        has_path = self.path in ("editable", "exact")
+        if has_path and not _PATH_FORMATS & set(self.formats):
+            raise ValueError(f"path: {' and '.join(self.formats)} hold no path; write psd, tiff or jpeg too")
+        if self.hidden == "keep" and "jpeg" in self.formats and not has_path:
+            raise ValueError("jpeg holds no alpha: hidden = 'keep' needs a path, or the cutout would be lost")
         return self
 
 
@@ -118,7 +132,7 @@ def load_sections(kind: type[Sections], path: Path | None = None, overrides: dic
     Raises:
         ConfigError: the file cannot be read, or a key or value is not known; names the nearest known key.
     """
-    tree = _read_tree(path) if path else {}
+    tree = read_tree(path) if path else {}
     for dotted, value in (overrides or {}).items():
         section, _, key = dotted.partition(".")
         if not key:
@@ -129,10 +143,24 @@ def load_sections(kind: type[Sections], path: Path | None = None, overrides: dic
         if not isinstance(place, dict):
             raise ConfigError(f"{path}: {section} is a value there, not a section; write [{section}] above its keys")
         place[parts[-1]] = _parse_value(value) if isinstance(value, str) else value
+    return check_sections(kind, tree, source=str(path) if path else "")
+
+
+def check_sections(kind: type[Sections], tree: dict[str, Any], *, source: str = "") -> Sections:
+    """Validate sections that have been read already.
+
+    Args:
+        kind: what they should be.
+        tree: `{section: {key: value}}`.
+        source: where they come from, for the message.
+
+    Raises:
+        ConfigError: a key or value is not known; names the nearest known key.
+    """
     try:
         return TypeAdapter(kind).validate_python(tree)
     except ValidationError as error:
-        where = f"{path}: " if path else ""
+        where = f"{source}: " if source else ""
         raise ConfigError(where + "; ".join(_explain(e, known_keys(kind)) for e in error.errors())) from error
 
 
@@ -154,7 +182,12 @@ def known_keys(kind: type[Any] = Config) -> list[str]:
     return [f"{section.name}.{key.name}" for section in fields(kind) for key in fields(getattr(sections, section.name))]
 
 
-def _read_tree(path: Path) -> dict[str, Any]:
+def read_tree(path: Path) -> dict[str, Any]:
+    """A TOML file as dictionaries.
+
+    Raises:
+        ConfigError: it cannot be read, or is no TOML.
+    """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # sig: Windows' editor puts a mark in front
     except (OSError, ValueError) as error:

@@ -81,6 +81,18 @@ def exif_bytes(*args, **options):
     return exif(*args, **options).tobytes().removeprefix(b"Exif\0\0")
 
 
+def xmp_packet(orientation=1, extra=""):
+    """A packet as Photoshop writes it; says who made the picture, and as its upright size what `extra` says."""
+    return (
+        '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        '<rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/"'
+        f' xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="{orientation}"{extra}>'
+        "<dc:creator><rdf:Seq><rdf:li>Åse Ødegård</rdf:li></rdf:Seq></dc:creator>"
+        '</rdf:Description></rdf:RDF></x:xmpmeta><?xpacket end="w"?>'
+    ).encode()
+
+
 def rgb_profile(gamma=2.2, colorants=XYZ_OF_WIDE_RGB, name=b"Wide test RGB"):
     curve = b"curv" + bytes(4) + struct.pack(">IH", 1, round(gamma * 256))
     tags = [(kind, _xyz(*xyz)) for kind, xyz in zip((b"rXYZ", b"gXYZ", b"bXYZ"), colorants, strict=True)]

@@ -161,9 +161,9 @@ def test_saved_with_each_option(cutout, tmp_path):
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("dress.jpg", {}, "no format has the suffix '.jpg'; use one of .png"),
+        ("dress.gif", {}, "no format has the suffix '.gif'; use one of .png"),
         ("dress", {}, "no format has the suffix ''"),
-        ("dress.png", {"format": "psd"}, "'psd' is not a format; use one of png, mask, webp, tiff"),
+        ("dress.png", {"format": "gif"}, "'gif' is not a format; use one of png, mask, webp, tiff, psd, jpeg"),
         ("dress.png", {"format": "tiff"}, "the suffix says png, the format tiff"),
         ("dress.tif", {"format": "mask"}, "the suffix says tiff, the format mask"),
         ("dress.png", {"margin_px": 5}, "set trim too"),

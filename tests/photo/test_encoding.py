@@ -41,7 +41,7 @@ def array_of(data, format):
 
 
 def test_suffixes_differ():
-    assert {output_suffix(format) for format in FORMATS} == {".png", "_mask.png", ".webp", ".tif"}
+    assert {output_suffix(format) for format in FORMATS} == {".png", "_mask.png", ".webp", ".tif", ".psd", ".jpg"}
 
 
 @pytest.mark.parametrize("format", ["png", "tiff", "webp"])

@@ -3,7 +3,16 @@
 import io
 import sys
 
-from garmentcut.cli import card, cut, studio  # noqa: F401 each registers its commands
+from garmentcut.cli import (  # noqa: F401 each registers its command
+    card,
+    cut,
+    evaluate,
+    export,
+    ingest,
+    sheet,
+    studio,
+    train,
+)
 from garmentcut.cli.app import app
 
 __all__ = ["app", "main"]

@@ -30,6 +30,11 @@ def card(
     if as_json:
         typer.echo(json.dumps(content))
         return
+    hashes = content["trained_on"]
+    content["trained_on"] = (
+        f"{len(hashes)} photos, their hashes in --json" if hashes else "photos that it does not list"
+    )
+    content["parity"] = "not measured" if content["parity"] is None else content["parity"]
     for key, value in content.items():
         for entry in value if key == "scores" else [value]:
             shown = ", ".join(f"{k} {v}" for k, v in entry.items()) if isinstance(entry, dict) else entry

@@ -14,17 +14,25 @@ def cut(
     photos: Annotated[list[str], typer.Argument(help="Photos, or folders of photos (searched with all below).")],
     out: Annotated[str, typer.Option(help="Folder for the cutouts; the photos' tree is mirrored in it.")],
     format: Annotated[
-        list[str] | None, typer.Option(help="png (default), mask, webp or tiff; may be given several times.")
+        list[str] | None, typer.Option(help="png (default), mask, webp, tiff, psd or jpeg; may be given several times.")
     ] = None,
     background: Annotated[
-        str | None, typer.Option(help="Lay the garment on this colour, for example '#ffffff'.")
+        str | None, typer.Option(help="Lay the garment on this colour, for example '#ffffff'; psd: as a layer below.")
     ] = None,
     trim: Annotated[bool | None, typer.Option("--trim", help="Crop to the garment.")] = None,
     margin: Annotated[int | None, typer.Option(help="Pixels kept around the garment; with --trim.")] = None,
     hidden: Annotated[
         str | None,
-        typer.Option(help="Hidden pixels: clear, keep (the photo, untouched), or auto (keep for tiff, else clear)."),
+        typer.Option(help="Hidden pixels: clear, keep (the photo, untouched), or auto (keep for psd and tiff)."),
     ] = None,
+    path: Annotated[
+        str | None,
+        typer.Option(
+            help="Clipping path in psd, tiff and jpeg: none, editable or exact; by itself, psd has an editable."
+        ),
+    ] = None,
+    quality: Annotated[int | None, typer.Option(help="Of jpeg, 1 to 100; 95 by itself.")] = None,
+    spec: Annotated[Path | None, typer.Option(help="A customer's specification (TOML): decides the files.")] = None,
     model: Annotated[Path | None, typer.Option(help="Model file; without it, the embedded one.")] = None,
     config: Annotated[Path | None, typer.Option(help="TOML file with any of the settings in docs/cli.md.")] = None,
     set: Annotated[list[str] | None, typer.Option(help="One setting, for example runtime.threads=2.")] = None,
@@ -46,6 +54,8 @@ def cut(
         "output.trim": trim,
         "output.margin_px": margin,
         "output.hidden": hidden,
+        "output.path": path,
+        "output.quality": quality,
     }
     if not all([out, *photos]):
         fail("an empty path, perhaps a variable that is not set; '.' means this folder", MISUSE)
@@ -54,15 +64,26 @@ def cut(
         Path(out),
         model=model,
         settings=(config, set or [], options),
+        spec=spec,
         overwrite=overwrite,
         as_json=as_json,
     )
 
 
-def _cut(photos: list[Path], out: Path, *, model: Path | None, settings: Any, overwrite: bool, as_json: bool) -> None:
+def _cut(
+    photos: list[Path],
+    out: Path,
+    *,
+    model: Path | None,
+    settings: Any,
+    spec: Path | None,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
     # Imported here: `--help` must not wait for a network runtime.
-    from garmentcut.config import ConfigError, load_config, parse_override
+    from garmentcut.config import ConfigError, OutputConfig, load_config, parse_override
     from garmentcut.model.card import ModelError
+    from garmentcut.photo.specification import read_specification
     from garmentcut.prediction.cutter import Cutter
     from garmentcut.prediction.folder import FolderCutter
     from garmentcut.prediction.runtime import runtime_for
@@ -74,9 +95,13 @@ def _cut(photos: list[Path], out: Path, *, model: Path | None, settings: Any, ov
     try:
         given = {key: value for key, value in options.items() if value is not None}
         config = load_config(config_path, {**dict(map(parse_override, overrides)), **given})
+        specification = read_specification(spec) if spec else None
+        if specification and (given or config.output != OutputConfig()):
+            raise ConfigError("--spec decides the files: leave --format, --background and the other output options out")
         sources = find_sources(photos, out)
         cutter = Cutter.load(model, config=runtime_for(config.runtime, len(sources)))
-        with FolderCutter(cutter, out, config=config, overwrite=overwrite) as folder:
+        wanted: dict[str, Any] = {"config": config, "overwrite": overwrite, "specification": specification}
+        with FolderCutter(cutter, out, **wanted) as folder:
             plan = folder.plan(sources)
             summary = Summary(out, folder.journal.path, num_skipped=len(plan.done))
             try:

@@ -56,6 +56,10 @@ class ModelCard:
     edge_gain: Annotated[float, Field(gt=0)] = 1.0
     """alpha = sigmoid(edge_gain * (logit - edge_bias)): above one makes the rim narrower."""
     scores: tuple[Score, ...] = field(default=())
+    trained_on: tuple[str, ...] = ()
+    """First 12 hex digits of the SHA-256 of each photo it was trained on."""
+    parity: float | None = None
+    """Largest difference of its alpha from torch's that the export found."""
     sha256: str = ""
     """Of the network without the card; filled in by `with_card`."""
 

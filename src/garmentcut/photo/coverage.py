@@ -42,7 +42,7 @@ def flatten_curves(curves: Points) -> Points:
     steps = np.ceil(np.sqrt(bend * (0.75 / _FLATNESS_PX))).clip(1, _MOST_STEPS).astype(np.int64)
     if steps.sum() > _MOST_POINTS:
         raise PhotoError("its path has over a million points; simplify the path")
-    which, step = _count_up(steps)
+    which, step = count_up(steps)
     t = (step / steps[which])[:, None]
     start, leaving, arriving, end = np.moveaxis(curves[which], 1, 0)
     polygon: Points = (1 - t) ** 3 * start + 3 * t * (1 - t) ** 2 * leaving + 3 * t**2 * (1 - t) * arriving + t**3 * end
@@ -108,7 +108,7 @@ def _cut_at_borders(starts: Points, ends: Points, width: int) -> Points:
         raise PhotoError("its path is absurdly long; simplify the path")
     edges, shares = [np.arange(len(starts))], [np.zeros(len(starts))]
     for axis in (0, 1):
-        edge, step = _count_up(counts[:, axis])
+        edge, step = count_up(counts[:, axis])
         border = first[edge, axis] + step
         edges.append(edge)
         shares.append((border - starts[edge, axis]) / (ends - starts)[edge, axis])
@@ -121,7 +121,7 @@ def _cut_at_borders(starts: Points, ends: Points, width: int) -> Points:
     return np.stack([starts[edge] + share[:, None] * run, starts[edge] + until[:, None] * run], axis=1)
 
 
-def _count_up(counts: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def count_up(counts: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Of each of `counts` things: which it belongs to, and its number there from 0."""
     which = np.repeat(np.arange(len(counts)), counts)
     return which, np.arange(len(which)) - np.repeat(np.cumsum(counts) - counts, counts)

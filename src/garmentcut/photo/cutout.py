@@ -26,6 +26,8 @@ class Cutout:
         profile: ICC profile of an RGB colour space; None: sRGB.
         dpi: horizontal and vertical pixels an inch; None: not known.
         exif: TIFF-structured bytes, orientation 1; None: no EXIF.
+        xmp: a UTF-8 packet of XMP, orientation 1; None: no XMP.
+        is_clean: rim colours are the garment's own and hidden pixels black: cleaning again would only do harm.
     """
 
     rgb: Pixels
@@ -33,6 +35,8 @@ class Cutout:
     profile: bytes | None = None
     dpi: tuple[float, float] | None = None
     exif: bytes | None = None
+    xmp: bytes | None = None
+    is_clean: bool = False
 
     def __post_init__(self) -> None:
         """Check shapes and dtypes once, at the edge."""
@@ -50,17 +54,13 @@ class Cutout:
 
     @classmethod
     def of(cls, photo: Photo, alpha: NDArray[np.float32]) -> "Cutout":
-        """A photo and its alpha; the photo's profile, DPI and EXIF go along."""
-        return cls(photo.rgb, alpha, photo.profile, photo.dpi, photo.exif)
+        """A photo and its alpha; the photo's profile, DPI, EXIF and XMP go along."""
+        return cls(photo.rgb, alpha, photo.profile, photo.dpi, photo.exif, photo.xmp)
 
     @property
     def box_xyxy(self) -> tuple[int, int, int, int] | None:
         """Left, top, right, bottom of what an 8-bit alpha shows, right and bottom exclusive; None: nothing."""
-        shown = self.alpha > _HALF_LEVEL
-        rows, columns = np.flatnonzero(shown.any(axis=1)), np.flatnonzero(shown.any(axis=0))
-        if not rows.size:
-            return None
-        return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+        return _box_of(self.alpha > _HALF_LEVEL)
 
     def rounded_alpha(self) -> Pixels:
         """Alpha as full-range integers of the photo's depth, `(H, W)`."""
@@ -83,6 +83,8 @@ class Cutout:
         What counts as rim and as hidden is the alpha as it will be written: a pixel that rounds to opaque keeps the
         photo's colour, one that rounds to nothing gives none away.
         """
+        if self.is_clean:
+            return self
         written = self.rounded_alpha()
         rgb = np.zeros_like(self.rgb)
         rows, columns = (np.flatnonzero(written.any(axis=axis)) for axis in (1, 0))
@@ -96,7 +98,7 @@ class Cutout:
             garment = clean_edge_color(self.rgb[area], alpha, full_height_px=len(written))
             for channel in range(3):
                 np.multiply(garment[..., channel], near > 0, out=rgb[area][..., channel])
-        return replace(self, rgb=rgb)
+        return replace(self, rgb=rgb, is_clean=True)
 
     def trimmed(self, margin_px: int = 0) -> "Cutout":
         """Crop to the garment, with a margin; where the margin leaves the photo it is transparent black.
@@ -112,30 +114,42 @@ class Cutout:
         pad = (max(-top, 0), max(bottom - height, 0)), (max(-left, 0), max(right - width, 0))
         return replace(self, rgb=np.pad(self.rgb[inside], (*pad, (0, 0))), alpha=np.pad(self.alpha[inside], pad))
 
-    def over(self, color: str) -> Pixels:
+    def over(self, color: str | None) -> Pixels:
         """Lay the cutout on a plain background.
 
         Args:
-            color: `#rrggbb` in sRGB; converted to the photo's profile.
+            color: `#rrggbb` in sRGB, converted to the photo's profile; None: the white of that profile.
 
         Returns:
             `(H, W, 3)` of the photo's depth.
+
+        Raises:
+            PhotoError: the profile cannot tell which numbers the colour has.
         """
-        top = np.iinfo(self.rgb.dtype).max
-        background = np.asarray(color_in_profile(color, self.profile), np.float32) * (top / 255)
-        flat = np.where((self.alpha > 0)[..., None], self.rgb, np.rint(background).astype(self.rgb.dtype))
-        rim = (self.alpha > 0) & (self.alpha < 1)
-        share = self.alpha[rim][:, None]
-        flat[rim] = np.rint(share * self.rgb[rim] + (1 - share) * background)
+        scale = int(np.iinfo(self.rgb.dtype).max) // 255
+        background = np.array(color_in_profile(color, self.profile) if color else (255, 255, 255)) * scale
+        flat = np.empty_like(self.rgb)
+        for channel in range(3):  # numpy is slow on axes of three
+            flat[..., channel] = background[channel]
+        left, top, right, bottom = _box_of(self.alpha > 0) or (0, 0, 0, 0)
+        inside = slice(top, bottom), slice(left, right)
+        alpha, garment, ground = self.alpha[inside], self.rgb[inside], flat[inside]
+        for channel in range(3):
+            np.copyto(ground[..., channel], garment[..., channel], where=alpha > 0)
+        rim = np.nonzero((alpha > 0) & (alpha < 1))
+        share = alpha[rim][:, None]
+        ground[rim] = np.rint(share * garment[rim] + (1 - share) * background.astype(np.float32))
         return flat
 
     def save(self, path: str | os.PathLike[str], *, format: str | None = None, **output: Any) -> None:
         """Write the cutout to a file, whole or not at all.
 
         Args:
-            path: its suffix gives the format where `format` is None: `.png`, `.webp`, `.tif`.
-            format: `png`, `mask`, `webp` or `tiff`.
-            **output: the other fields of `garmentcut.config.OutputConfig`: `background`, `trim`, `margin_px`, `hidden`.
+            path: its suffix gives the format where `format` is None: `.png`, `.webp`, `.tif`, `.psd`, `.jpg`. A PSD's
+                layer is named after the file.
+            format: `png`, `mask`, `webp`, `tiff`, `psd` or `jpeg`.
+            **output: the other fields of `garmentcut.config.OutputConfig`: `background`, `trim`, `margin_px`, `hidden`,
+                `path`, `quality`.
 
         Raises:
             garmentcut.config.ConfigError: an unknown format or field, or ones that contradict each other or the suffix.
@@ -151,4 +165,12 @@ class Cutout:
             raise ConfigError("one file has one format: name it by format, not formats")
         settings = {f"output.{key}": value for key, value in output.items()}
         config = load_config(overrides={"output.formats": (chosen,), **settings})
-        write_atomic(Path(path), encode_cutout(self, chosen, config.output))
+        write_atomic(Path(path), encode_cutout(self, chosen, config.output, name=Path(path).stem))
+
+
+def _box_of(shown: NDArray[np.bool_]) -> tuple[int, int, int, int] | None:
+    """Left, top, right, bottom around what is true; None: nothing is."""
+    rows, columns = np.flatnonzero(shown.any(axis=1)), np.flatnonzero(shown.any(axis=0))
+    if not rows.size:
+        return None
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1

@@ -11,57 +11,54 @@ from PIL import Image
 from garmentcut.config import ConfigError, Format, OutputConfig
 from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.exif import with_dpi
-from garmentcut.photo.photo import Pixels, to_8_bit
+from garmentcut.photo.photo import OutputError, Pixels, to_8_bit
 from garmentcut.photo.png import png_bytes
+from garmentcut.photo.preparation import Preparation
+
+__all__ = ["FORMATS", "FileFormat", "OutputError", "encode_cutout", "encode_prepared", "format_of", "output_suffix"]
 
 _WEBP_MAX_SIDE_PX = 16_383
-_FORMAT_OF_SUFFIX: dict[str, Format] = {".png": "png", ".webp": "webp", ".tif": "tiff", ".tiff": "tiff"}
-
-
-_MAX_TRIMMED_PIXELS = 100_000_000  # a margin may enlarge a photo, not eat the memory
-
-
-class OutputError(ValueError):
-    """A cutout that does not fit the wanted format; the message says why and what would."""
 
 
 class FileFormat(NamedTuple):
-    """How a format is named on disk and written."""
+    """How a format is named on disk and written.
 
-    suffix: str
-    encode: Callable[[Pixels, Cutout], bytes]
-    keeps_hidden: bool = False
+    Attributes:
+        suffixes: the first is written; a user may ask for the format by any.
+        encode: gives the file's content.
+    """
+
+    suffixes: tuple[str, ...]
+    encode: Callable[[Preparation], bytes]
 
 
-def encode_cutout(cutout: Cutout, format: Format, output: OutputConfig) -> bytes:
+def encode_cutout(cutout: Cutout, format: Format, output: OutputConfig, *, name: str = "") -> bytes:
     """A file's content.
 
     Args:
         cutout: full size, as the cutter made it.
         format: a key of `FORMATS`.
-        output: background, trim, margin and what happens to hidden pixels.
+        output: background, trim, margin, path, quality and what happens to hidden pixels.
+        name: the photo's, for the layer of a psd.
 
     Raises:
-        OutputError: the format cannot hold it (a WebP side over 16383 px), or there is nothing to trim to.
+        OutputError: the format cannot hold it (a WebP side over 16383 px), or there is nothing to trim to or to trace.
     """
-    kind = FORMATS[format]
-    keep = output.hidden == "keep" or (output.hidden == "auto" and kind.keeps_hidden and output.background is None)
-    if format != "mask" and not keep:
-        cutout = cutout.cleaned
-    if output.trim:
-        _refuse_huge(cutout, output.margin_px)
-        try:
-            cutout = cutout.trimmed(output.margin_px)
-        except ValueError as error:
-            raise OutputError(str(error)) from error
-    if format == "mask":
-        return kind.encode(_mask_of(cutout), cutout)
-    return kind.encode(cutout.rgba() if output.background is None else cutout.over(output.background), cutout)
+    return encode_prepared(Preparation(cutout, output, name=name), format)
+
+
+def encode_prepared(prepared: Preparation, format: Format) -> bytes:
+    """A file's content; formats share what they need of the same preparation.
+
+    Raises:
+        OutputError: as `encode_cutout`.
+    """
+    return FORMATS[format].encode(prepared)
 
 
 def output_suffix(format: Format) -> str:
     """What is put behind a photo's stem; no two formats put the same."""
-    return FORMATS[format].suffix
+    return FORMATS[format].suffixes[0]
 
 
 def format_of(path: Path, format: str | None) -> Format:
@@ -70,12 +67,11 @@ def format_of(path: Path, format: str | None) -> Format:
     Raises:
         ConfigError: neither is known, or the suffix belongs to another format.
     """
-    asked = _FORMAT_OF_SUFFIX.get(path.suffix.lower())
+    by_suffix = {suffix: kind for kind, row in FORMATS.items() if kind != "mask" for suffix in row.suffixes}
+    asked = by_suffix.get(path.suffix.lower())
     known = get_args(Format)
     if format is None and asked is None:
-        raise ConfigError(
-            f"{path}: no format has the suffix {path.suffix!r}; use one of {', '.join(_FORMAT_OF_SUFFIX)}"
-        )
+        raise ConfigError(f"{path}: no format has the suffix {path.suffix!r}; use one of {', '.join(by_suffix)}")
     chosen = format or asked
     if chosen not in known:
         raise ConfigError(f"{chosen!r} is not a format; use one of {', '.join(known)}")
@@ -84,28 +80,27 @@ def format_of(path: Path, format: str | None) -> Format:
     return cast(Format, chosen)
 
 
-def _refuse_huge(cutout: Cutout, margin_px: int) -> None:
-    left, top, right, bottom = cutout.box_xyxy or (0, 0, 0, 0)
-    num_pixels = (right - left + 2 * margin_px) * (bottom - top + 2 * margin_px)
-    if num_pixels > max(_MAX_TRIMMED_PIXELS, cutout.alpha.size):
-        raise OutputError(f"a margin of {margin_px} pixels makes {num_pixels / 1e6:.0f} megapixels; use a smaller one")
+def _png(prepared: Preparation) -> bytes:
+    pixels, cutout = prepared.flat("clear"), prepared.untouched
+    return png_bytes(
+        pixels,
+        profile=cutout.profile,
+        srgb=cutout.profile is None,
+        dpi=cutout.dpi,
+        exif=cutout.exif,
+        xmp=cutout.xmp,
+    )
 
 
-def _mask_of(cutout: Cutout) -> Pixels:
+def _mask_png(prepared: Preparation) -> bytes:
+    cutout = prepared.untouched
     mask: Pixels = np.rint(cutout.alpha * np.float32(255)).astype(np.uint8)
-    return mask
-
-
-def _png(pixels: Pixels, cutout: Cutout) -> bytes:
-    return png_bytes(pixels, profile=cutout.profile, srgb=cutout.profile is None, dpi=cutout.dpi, exif=cutout.exif)
-
-
-def _mask_png(pixels: Pixels, cutout: Cutout) -> bytes:
     # No profile: an RGB profile in a gray file is an error, and coverage is not a colour.
-    return png_bytes(pixels, dpi=cutout.dpi)
+    return png_bytes(mask, dpi=cutout.dpi)
 
 
-def _webp(pixels: Pixels, cutout: Cutout) -> bytes:
+def _webp(prepared: Preparation) -> bytes:
+    pixels, cutout = prepared.flat("clear"), prepared.untouched
     if max(pixels.shape[:2]) > _WEBP_MAX_SIDE_PX:
         raise OutputError(f"WebP ends at {_WEBP_MAX_SIDE_PX} pixels a side, this has {max(pixels.shape[:2])}; use png")
     file = io.BytesIO()
@@ -119,19 +114,53 @@ def _webp(pixels: Pixels, cutout: Cutout) -> bytes:
         exact=True,
         icc_profile=cutout.profile or b"",
         exif=with_dpi(cutout.exif, cutout.dpi) or b"",
+        xmp=cutout.xmp or b"",
     )
     return file.getvalue()
 
 
-def _tiff(pixels: Pixels, cutout: Cutout) -> bytes:
+def _tiff(prepared: Preparation) -> bytes:
     from garmentcut.photo.tiff_writer import tiff_bytes  # loads tifffile
 
-    return tiff_bytes(pixels, profile=cutout.profile, dpi=cutout.dpi, exif=cutout.exif)
+    pixels, cutout = prepared.flat("keep"), prepared.untouched
+    return tiff_bytes(
+        pixels,
+        profile=cutout.profile,
+        dpi=cutout.dpi,
+        exif=cutout.exif,
+        xmp=cutout.xmp,
+        resources=prepared.resources("none"),
+    )
+
+
+def _psd(prepared: Preparation) -> bytes:
+    from garmentcut.photo.psd_cutout import layered_psd
+
+    path, background = prepared.path("editable"), prepared.output.background
+    return layered_psd(prepared.wanted("keep"), path=path, background=background, name=prepared.name)
+
+
+def _jpeg(prepared: Preparation) -> bytes:
+    from garmentcut.photo.jpeg_writer import jpeg_bytes
+
+    output, cutout, path = prepared.output, prepared.untouched, prepared.resources("none")
+    is_whole_photo = bool(path) and output.background is None and output.hidden != "clear"
+    return jpeg_bytes(
+        cutout.rgb if is_whole_photo else prepared.cleaned.over(output.background),
+        quality=output.quality,
+        profile=cutout.profile,
+        dpi=cutout.dpi,
+        exif=cutout.exif,
+        xmp=cutout.xmp,
+        resources=path,
+    )
 
 
 FORMATS: dict[Format, FileFormat] = {
-    "png": FileFormat(".png", _png),
-    "mask": FileFormat("_mask.png", _mask_png),
-    "webp": FileFormat(".webp", _webp),
-    "tiff": FileFormat(".tif", _tiff, keeps_hidden=True),
+    "png": FileFormat((".png",), _png),
+    "mask": FileFormat(("_mask.png",), _mask_png),
+    "webp": FileFormat((".webp",), _webp),
+    "tiff": FileFormat((".tif", ".tiff"), _tiff),
+    "psd": FileFormat((".psd",), _psd),
+    "jpeg": FileFormat((".jpg", ".jpeg"), _jpeg),
 }

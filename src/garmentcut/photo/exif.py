@@ -12,6 +12,7 @@ from PIL import Image, TiffImagePlugin, TiffTags
 # Descriptive tags only: tags about the layout of the pixels (sizes, strips, compression, thumbnails) would lie in the
 # output file. Numbers from TIFF 6.0 and Exif 2.32.
 _ORIENTATION, _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 274, 282, 283, 296
+_ARTIST, _COPYRIGHT = 315, 33432
 _INCH, _CENTIMETRE = 2, 3
 _KEPT = {270, 271, 272, 305, 306, 315, 33432, 40091, 40092, 40093, 40094, 40095}
 EXIF_DIRECTORIES = (0x8769, 0x8825)
@@ -82,6 +83,17 @@ def with_dpi(exif: bytes | None, dpi: tuple[float, float] | None) -> bytes | Non
     contents = {tag: tags.get_ifd(tag) if tag in EXIF_DIRECTORIES else tags[tag] for tag in tags}
     resolution = {_X_RESOLUTION: dpi[0], _Y_RESOLUTION: dpi[1], _RESOLUTION_UNIT: _INCH}
     return _bytes_of(contents | resolution, tags.endian)
+
+
+def copyright_of(exif: bytes | None) -> bytes | None:
+    """EXIF of which only artist and copyright are left; None if it has neither.
+
+    Args:
+        exif: TIFF-structured bytes or None.
+    """
+    tags = parse_exif(exif)
+    kept = {tag: tags[tag] for tag in (_ARTIST, _COPYRIGHT) if tag in tags}
+    return _bytes_of(kept, tags.endian) if kept else None
 
 
 def parse_exif(exif: bytes | None) -> Image.Exif:

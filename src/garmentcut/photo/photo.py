@@ -15,6 +15,10 @@ class PhotoError(ValueError):
     """A photo that cannot be cut; the message says why and what would mend it."""
 
 
+class OutputError(ValueError):
+    """A cutout that does not fit the wanted format; the message says why and what would."""
+
+
 @dataclass(frozen=True, eq=False)
 class Photo:
     """One studio photo.
@@ -25,6 +29,7 @@ class Photo:
         dpi: horizontal and vertical pixels an inch; None: the file did not say.
         exif: TIFF-structured bytes (without the `Exif` marker), orientation 1; None: no EXIF.
         notes: what the reader had to change, in words.
+        xmp: a UTF-8 packet of XMP, orientation 1; None: no XMP.
     """
 
     rgb: Pixels
@@ -32,6 +37,7 @@ class Photo:
     dpi: tuple[float, float] | None = None
     exif: bytes | None = None
     notes: tuple[str, ...] = field(default=())
+    xmp: bytes | None = None
 
     def __post_init__(self) -> None:
         """Check shape and dtype once, at the edge."""

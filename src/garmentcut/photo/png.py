@@ -54,6 +54,7 @@ def png_bytes(
     srgb: bool = False,
     dpi: tuple[float, float] | None = None,
     exif: bytes | None = None,
+    xmp: bytes | None = None,
     deflate: ModuleType | None = None,
 ) -> bytes:
     """Encode a picture as PNG.
@@ -64,6 +65,7 @@ def png_bytes(
         srgb: without a profile, state that the pixels are sRGB.
         dpi: horizontal and vertical pixels an inch.
         exif: TIFF-structured bytes without the `Exif` marker.
+        xmp: UTF-8 packet.
         deflate: a module with zlib's `compress(data, level)`; None: ISA-L, or the standard library where that is
             missing.
     """
@@ -80,13 +82,16 @@ def png_bytes(
         chunks.append(_chunk(b"pHYs", struct.pack(">IIB", *(round(value / 0.0254) for value in dpi), 1)))
     if exif:
         chunks.append(_chunk(b"eXIf", exif))
-    packed = memoryview((deflate or _fast_deflate()).compress(_filtered_rows(pixels).data, _FASTEST))
+    if xmp:
+        chunks.append(_chunk(b"iTXt", b"XML:com.adobe.xmp" + bytes(5) + xmp))  # not packed, no language
+    packed = memoryview((deflate or fast_deflate()).compress(_filtered_rows(pixels).data, _FASTEST))
     for start in range(0, len(packed), _MAX_IDAT_BYTES):
         chunks.append(_chunk(b"IDAT", packed[start : start + _MAX_IDAT_BYTES]))
     return b"".join([*chunks, _chunk(b"IEND", b"")])
 
 
-def _fast_deflate() -> ModuleType:
+def fast_deflate() -> ModuleType:
+    """A module with zlib's `compress(data, level)`: ISA-L, or the standard library where that is missing."""
     try:
         from isal import isal_zlib
     except ImportError:  # no wheel for this platform

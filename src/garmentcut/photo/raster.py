@@ -14,6 +14,7 @@ from garmentcut.photo.exif import Exif, dpi_of, read_exif, silent_pillow
 from garmentcut.photo.files import check_size
 from garmentcut.photo.photo import Photo, PhotoError, Pixels, turn_upright
 from garmentcut.photo.png import SIGNATURE, split_png
+from garmentcut.photo.xmp import read_xmp
 
 _PIXEL_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 _WEBP_ANIMATION = 0x02  # flag in the VP8X chunk
@@ -158,4 +159,5 @@ def _photo(raster: Raster) -> Photo:
     dpi = dpi_of(*raster.dpi, None) if raster.dpi else exif.dpi
     if dpi and exif.orientation >= 5:
         dpi = dpi[::-1]
-    return Photo(rgb, converted.profile, dpi, exif.kept, converted.notes + exif.notes)
+    xmp, xmp_notes = read_xmp(raster.image.info.get("xmp"))
+    return Photo(rgb, converted.profile, dpi, exif.kept, (*converted.notes, *exif.notes, *xmp_notes), xmp)

@@ -16,9 +16,10 @@ from garmentcut.photo.color import ToRgb, rgb_of_cmyk, rgb_of_gray, rgb_of_rgba,
 from garmentcut.photo.exif import Exif, read_exif
 from garmentcut.photo.files import check_size
 from garmentcut.photo.photo import Photo, PhotoError, Pixels, to_8_bit, turn_upright
+from garmentcut.photo.xmp import read_xmp
 
 _ORIENTATION, _SUB_FILES, _INK_SET, _DNG_VERSION, _ICC = 274, 330, 332, 50706, 34675
-_IMAGE_RESOURCES, _PHOTOSHOP_LAYERS = 34377, 37724
+_XMP, _IMAGE_RESOURCES, _PHOTOSHOP_LAYERS = 700, 34377, 37724
 _NUM_COLORS = {"MINISWHITE": 1, "MINISBLACK": 1, "RGB": 3, "YCBCR": 3, "SEPARATED": 4, "PALETTE": 1}
 # None, LZW, JPEG, deflate (two numbers), PackBits, Zstandard. Others are rare, and each is a decoder to be attacked.
 _COMPRESSIONS = {1, 5, 7, 8, 32946, 32773, 50000}
@@ -41,6 +42,7 @@ class TiffChannels(NamedTuple):
         is_cmyk: the colours are inks.
         profile: ICC profile as found in the file.
         exif: what the tags say, and the orientation.
+        xmp: packet as found in the file.
         resources: Photoshop's image resources.
         has_layers: Photoshop's layers stand in it, which are not read.
     """
@@ -51,6 +53,7 @@ class TiffChannels(NamedTuple):
     is_cmyk: bool
     profile: bytes | None
     exif: Exif
+    xmp: bytes | None
     resources: bytes
     has_layers: bool
 
@@ -69,7 +72,8 @@ def decode_tiff(data: bytes, limits: ReadConfig) -> Photo:
     converted, exif = _rgb_of_channels(tiff), tiff.exif
     rgb = np.ascontiguousarray(turn_upright(converted.rgb, exif.orientation), converted.rgb.dtype.newbyteorder("="))
     dpi = exif.dpi[::-1] if exif.dpi and exif.orientation >= 5 else exif.dpi
-    return Photo(rgb, converted.profile, dpi, exif.kept, converted.notes + exif.notes)
+    xmp, xmp_notes = read_xmp(tiff.xmp)
+    return Photo(rgb, converted.profile, dpi, exif.kept, (*converted.notes, *exif.notes, *xmp_notes), xmp)
 
 
 def read_tiff(data: bytes, limits: ReadConfig) -> TiffChannels:
@@ -157,7 +161,7 @@ def _channels_of_page(page: tifffile.TiffPage, pixels: NDArray[Any], exif: Exif)
     alpha = next((place for place, use in enumerate(page.extrasamples) if use in (_PREMULTIPLIED, _STRAIGHT)), None)
     if alpha is not None and page.extrasamples[alpha] == _PREMULTIPLIED:
         color = _unpremultiply(color, extra[..., alpha : alpha + 1])
-    icc, resources = _tag(page, _ICC, None), _tag(page, _IMAGE_RESOURCES, b"")
+    icc, resources, xmp = _tag(page, _ICC, None), _tag(page, _IMAGE_RESOURCES, b""), _tag(page, _XMP, None)
     return TiffChannels(
         color,
         extra,
@@ -165,6 +169,7 @@ def _channels_of_page(page: tifffile.TiffPage, pixels: NDArray[Any], exif: Exif)
         kind == "SEPARATED",
         icc if isinstance(icc, bytes) else None,
         exif,
+        xmp if isinstance(xmp, bytes) else None,
         resources if isinstance(resources, bytes) else b"",
         _PHOTOSHOP_LAYERS in page.tags,
     )

@@ -7,13 +7,24 @@ from typing import Any, Literal
 import numpy as np
 import tifffile
 
+from garmentcut.photo.clipping_path import Resource
 from garmentcut.photo.exif import EXIF_DIRECTORIES, directory_of, parse_exif
+from garmentcut.photo.path_writer import join_resources
 from garmentcut.photo.photo import Pixels
 
+_XMP, _IMAGE_RESOURCES = 700, 34377
 _TEXT_TAGS = (270, 271, 272, 306, 315, 33432)  # description, make, model, date, artist, copyright
 
 
-def tiff_bytes(pixels: Pixels, *, profile: bytes | None, dpi: tuple[float, float] | None, exif: bytes | None) -> bytes:
+def tiff_bytes(
+    pixels: Pixels,
+    *,
+    profile: bytes | None = None,
+    dpi: tuple[float, float] | None = None,
+    exif: bytes | None = None,
+    xmp: bytes | None = None,
+    resources: list[Resource] | None = None,
+) -> bytes:
     """Encode RGB or RGBA as a deflate-compressed TIFF that Photoshop opens.
 
     Args:
@@ -21,6 +32,8 @@ def tiff_bytes(pixels: Pixels, *, profile: bytes | None, dpi: tuple[float, float
         profile: ICC profile of the pixels' colour space.
         dpi: horizontal and vertical pixels an inch.
         exif: TIFF-structured bytes without the `Exif` marker.
+        xmp: UTF-8 packet.
+        resources: Photoshop's image resources, such as a clipping path.
     """
     tags = parse_exif(exif)
     directories = {number: entries for number in EXIF_DIRECTORIES if (entries := tags.get_ifd(number))}
@@ -29,6 +42,8 @@ def tiff_bytes(pixels: Pixels, *, profile: bytes | None, dpi: tuple[float, float
     texts = {tag: tags[tag].encode("latin-1", "replace") for tag in _TEXT_TAGS if isinstance(tags.get(tag), str)}
     extratags: list[Any] = [(tag, "s", 0, text, True) for tag, text in texts.items()]
     extratags += [(number - 1, "I", 1, 0, True) for number in directories]
+    blocks = {_XMP: xmp, _IMAGE_RESOURCES: join_resources(resources or [])}
+    extratags += [(tag, "B", len(block), block, True) for tag, block in blocks.items() if block]
     file = io.BytesIO()
     tifffile.imwrite(
         file,

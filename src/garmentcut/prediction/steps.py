@@ -4,19 +4,24 @@ import errno
 import hashlib
 import os
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
 
 from garmentcut.config import Config
 from garmentcut.photo.cutout import Cutout
-from garmentcut.photo.encoding import OutputError, encode_cutout
+from garmentcut.photo.delivery import Delivery, Sighting, deliver, sight_garment
+from garmentcut.photo.encoding import encode_prepared
 from garmentcut.photo.files import StagedFile, read_photo_bytes
-from garmentcut.photo.photo import Photo
+from garmentcut.photo.photo import OutputError, Photo, PhotoError
+from garmentcut.photo.preparation import Preparation
 from garmentcut.photo.reading import decode_photo
+from garmentcut.photo.specification import Specification
 from garmentcut.prediction.cutter import Cutter
+from garmentcut.prediction.delivery import subject_of
 from garmentcut.prediction.frame import Frame
 from garmentcut.prediction.results import Journal, Row, may_replace
 from garmentcut.prediction.sources import Named
@@ -28,13 +33,19 @@ class FolderError(RuntimeError):
 
 @dataclass(frozen=True, eq=False)
 class Work:
-    """A photo on its way; without `photo`, its row says why it goes no further."""
+    """A photo on its way; without `frame`, its row says why it goes no further.
+
+    Under a specification, `sighting` is what it shows of its garment, `scales` what all of its photos have in
+    common; while these are gathered the photo itself is let go, and read again after.
+    """
 
     row: Row
     outputs: tuple[str, ...]
     photo: Photo | None = None
     frame: Frame | None = None
     alpha: NDArray[np.float32] | None = None
+    sighting: Sighting | None = None
+    scales: tuple[float, ...] | None = None
     seconds: float = 0.0
 
 
@@ -50,6 +61,7 @@ class Steps:
         overwrite: replace files that garmentcut did not write, or that were changed since.
         originals: `folded_path` of every photo of the run: never written to, not even with `overwrite`.
         owner: marks this folder's staged files.
+        specification: a customer's, which then decides the files instead of `config.output`.
     """
 
     cutter: Cutter
@@ -59,6 +71,7 @@ class Steps:
     overwrite: bool = False
     originals: frozenset[str] = frozenset()
     owner: str = ""
+    specification: Specification | None = None
 
     def load(self, path: Path, named: Named, options: str) -> Work:
         """Read and decode a photo and frame it for the network."""
@@ -89,6 +102,19 @@ class Steps:
             return Work(_failed(work.row, error), work.outputs, seconds=work.seconds)
         return replace(work, alpha=alpha, seconds=work.seconds + time.perf_counter() - start)
 
+    def sight(self, work: Work) -> Work:
+        """Find the garment's box and let the photo go: a garment of many photos would else fill the memory."""
+        if work.photo is None or work.frame is None or work.alpha is None:
+            return work
+        start = time.perf_counter()
+        try:
+            cutout = self.cutter.finish(work.photo, work.frame, work.alpha)
+            sighting = sight_garment(cutout, subject_of(PurePosixPath(work.row.place)).view)
+        except Exception as error:  # noqa: BLE001 - no garment on this one; the garment's other photos go on
+            return Work(_failed(work.row, error), work.outputs, seconds=work.seconds)
+        seconds = work.seconds + time.perf_counter() - start
+        return replace(work, photo=None, sighting=sighting, seconds=seconds)
+
     def finish(self, work: Work) -> Row:
         """Make the cutout, write its files and record its row.
 
@@ -98,10 +124,11 @@ class Steps:
         start = time.perf_counter()
         row, staged = work.row, list[StagedFile]()
         try:
-            if work.photo is not None and work.frame is not None and work.alpha is not None:
-                cutout = self.cutter.finish(work.photo, work.frame, work.alpha)
-                written = self._stage(cutout, work, staged)
-                row = replace(row, outputs=work.outputs, written={**row.written, **written})
+            if work.frame is not None and work.alpha is not None:
+                cutout = self.cutter.finish(work.photo or self._read_again(row), work.frame, work.alpha)
+                notes = dict.fromkeys(row.notes)
+                written = self._stage(self._files_of(cutout, work), work, staged, notes)
+                row = replace(row, outputs=work.outputs, notes=tuple(notes), written={**row.written, **written})
             row = replace(row, seconds=round(work.seconds + time.perf_counter() - start, 3))
             if staged:
                 self.journal.append(replace(row, status="pending"))
@@ -118,15 +145,34 @@ class Steps:
             self.journal.append(row)
         return row
 
-    def _stage(self, cutout: Cutout, work: Work, staged: list[StagedFile]) -> dict[str, tuple[str, ...]]:
+    def _read_again(self, row: Row) -> Photo:
+        data = read_photo_bytes(Path(row.input), self.config.read)
+        if hashlib.sha256(data).hexdigest() != row.input_sha256:
+            raise PhotoError("changed while its garment's photos were cut; run again")
+        return decode_photo(data, limits=self.config.read)
+
+    def _files_of(self, cutout: Cutout, work: Work) -> Iterator[Delivery]:
+        """The files' contents, in the order of the work's outputs; each made when it is its turn."""
+        if self.specification is not None:
+            subject = subject_of(PurePosixPath(work.row.place))
+            yield from deliver(cutout, self.specification, subject=subject, scales=work.scales)
+            return
+        prepared = Preparation(cutout, self.config.output, name=Path(work.row.input).stem)
+        for format in self.config.output.formats:
+            yield Delivery(format, encode_prepared(prepared, format))
+
+    def _stage(
+        self, files: Iterator[Delivery], work: Work, staged: list[StagedFile], notes: dict[str, None]
+    ) -> dict[str, tuple[str, ...]]:
         written = {}
-        for name, format in zip(work.outputs, self.config.output.formats, strict=True):
+        for name in work.outputs:
             path, hashes = self.out_dir / name, work.row.written.get(name, ())
             if folded_path(path) in self.originals:
                 raise OutputError(f"{path} is itself one of the photos; choose another --out")
             if not self.overwrite and not may_replace(path, hashes):
                 raise OutputError(f"{path} is there already and not as garmentcut wrote it; move it or use --overwrite")
-            content = encode_cutout(cutout, format, self.config.output)
+            _, content, new_notes = next(files)
+            notes.update(dict.fromkeys(new_notes))
             staged.append(StagedFile(path, content, owner=self.owner))
             # Until the new file has its name the old one stands there, and is ours too.
             written[name] = (*hashes[-1:], hashlib.sha256(content).hexdigest())

@@ -42,13 +42,11 @@ def build_optimizer(network: nn.Module, config: OptimizerConfig) -> optim.Optimi
         A PyTorch optimizer; after `load_state_dict` it goes on bit for bit.
 
     Raises:
-        ValueError: there is nothing to train, or `nesterov` has no momentum.
+        ValueError: there is nothing to train.
     """
     groups = _groups(network, config.weight_decay)
     if not groups:
         raise ValueError("the network has no parameters to train")
-    if config.name == "nesterov" and config.momentum == 0:
-        raise ValueError("optimizer.momentum is 0: nesterov needs one, for example 0.9; without, use sgd")
     return _BUILDERS[config.name](groups, config)
 
 

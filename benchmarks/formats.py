@@ -1,0 +1,131 @@
+"""What each output format costs, and how near a clipping path comes.
+
+    python benchmarks/formats.py            (formats at 2 and 24 megapixels, 8 and 16 bits)
+    python benchmarks/formats.py CUTOUTS    (a folder of RGBA cutouts: their paths)
+
+Milliseconds are processor time, medians, for the photo and its alpha in memory; peak memory is that of a whole process
+that holds them and writes one file. Overlap (IoU) is that of the alpha and of the path drawn again.
+"""
+
+import re
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from statistics import mean, median
+from typing import TypeVar, cast, get_args
+
+import numpy as np
+from PIL import Image
+
+from garmentcut import Cutter, read_photo
+from garmentcut.config import Format, OutputConfig
+from garmentcut.photo.clipping_path import PenPath, draw_path
+from garmentcut.photo.cutout import Cutout
+from garmentcut.photo.encoding import encode_cutout
+from garmentcut.photo.outline import path_tolerance_px, trace_outline
+
+_SIZES_HW = {"2 MP": (1728, 1152), "24 MP": (6000, 4000)}
+_T = TypeVar("_T")
+_EXAMPLE = Path(__file__).parents[1] / "examples" / "photos"
+
+
+def enlarged(cutout: Cutout, size_hw: tuple[int, int], *, num_bits: int) -> Cutout:
+    """An 8-bit cutout at another size and depth, its edge as sharp as before."""
+    height, width = size_hw
+    rgb = np.asarray(Image.fromarray(cutout.rgb).resize((width, height), Image.Resampling.BICUBIC))
+    alpha = np.asarray(Image.fromarray(cutout.alpha).resize((width, height), Image.Resampling.BICUBIC))
+    steep = (alpha - np.float32(0.5)) * np.float32(height / cutout.alpha.shape[0]) + np.float32(0.5)
+    deep = rgb if num_bits == 8 else rgb.astype(np.uint16) * 257
+    return Cutout(deep, steep.clip(0, 1), dpi=(300, 300))
+
+
+def cost(step: Callable[[], _T], rounds: int = 5) -> tuple[_T, float]:
+    """A step's result and its median milliseconds of processor time; the first run loads what it needs."""
+    result, times = step(), []
+    for _ in range(rounds):
+        start = time.process_time()
+        result = step()
+        times.append((time.process_time() - start) * 1000)
+    return result, median(times)
+
+
+def report_formats() -> None:
+    """Time and size of every format, peak memory at 24 megapixels."""
+    example = Cutter.load()(read_photo(sorted(_EXAMPLE.glob("*.jpg"))[0]))
+    for name, size_hw in _SIZES_HW.items():
+        for num_bits in (8, 16):
+            cutout = enlarged(example, size_hw, num_bits=num_bits)
+            for format in get_args(Format):
+                content, milliseconds = cost(partial(encode_afresh, cutout, format))
+                peak = f", peak {_peak_megabytes(cutout, format):.0f} MB" if name == "24 MP" else ""
+                print(f"{name} {num_bits:2} bit {format:5} {milliseconds:6.0f} ms {len(content) / 1e6:7.2f} MB{peak}")
+        for kind in ("editable", "exact"):
+            print(f"{name} path {kind}: {cost(partial(trace, cutout, kind))[1]:.0f} ms")
+
+
+def encode_afresh(cutout: Cutout, format: Format) -> bytes:
+    """A file's content, without the path, which is measured apart; a cutout would clean its rim only once."""
+    return encode_cutout(replace(cutout), format, OutputConfig(formats=(format,), path="none"))
+
+
+def trace(cutout: Cutout, kind: str) -> PenPath:
+    """A cutout's clipping path."""
+    return trace_outline(cutout.alpha, tolerance_px=path_tolerance_px(kind, cutout.alpha.shape[0]))
+
+
+def report_paths(folder: Path) -> None:
+    """Overlap, knots and time of the paths of a folder's cutouts."""
+    for kind in ("editable", "exact"):
+        rows = []
+        for file in sorted(folder.glob("*.png")):
+            with Image.open(file) as image:
+                rgba = np.asarray(image.convert("RGBA"))
+            cutout = Cutout(rgba[..., :3], rgba[..., 3].astype(np.float32) / np.float32(255))
+            path, milliseconds = cost(partial(trace, cutout, kind), rounds=1)
+            drawn = draw_path(path, cutout.alpha.shape)
+            overlap = float(np.minimum(drawn, cutout.alpha).sum() / np.maximum(drawn, cutout.alpha).sum())
+            rows.append((overlap, sum(len(outline.knots) for outline in path.subpaths), milliseconds))
+        overlaps, knots, times = zip(*rows, strict=True)
+        fine = sum(overlap >= 0.998 for overlap in overlaps)
+        print(
+            f"{kind}: {len(rows)} cutouts, IoU mean {mean(overlaps):.5f}, least {min(overlaps):.5f}, >= 0.998: {fine}; "
+            f"knots median {median(knots):.0f}, most {max(knots)}; {median(times):.0f} ms, most {max(times):.0f}"
+        )
+
+
+def _peak_megabytes(cutout: Cutout, format: Format) -> float:
+    """Peak memory of a process that reads a cutout from disk as bare numbers and encodes it."""
+    with tempfile.TemporaryDirectory() as folder:
+        np.save(f"{folder}/rgb.npy", cutout.rgb)
+        np.save(f"{folder}/alpha.npy", cutout.alpha)
+        done = subprocess.run([sys.executable, __file__, folder, format], capture_output=True, check=True, text=True)
+    return float(done.stdout)
+
+
+def _own_peak_bytes() -> int:
+    status = Path("/proc/self/status")
+    if status.exists():  # on Linux the other figure begins with the parent's
+        return int(re.findall(r"VmHWM:\s+(\d+) kB", status.read_text())[0]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def _report_own_peak(folder: str, format: Format) -> None:
+    cutout = Cutout(np.load(f"{folder}/rgb.npy"), np.load(f"{folder}/alpha.npy"), dpi=(300, 300))
+    encode_cutout(cutout, format, OutputConfig(formats=(format,)))
+    print(_own_peak_bytes() / 1e6)
+
+
+if __name__ == "__main__":
+    match sys.argv[1:]:
+        case [folder, format]:
+            _report_own_peak(folder, cast(Format, format))
+        case [folder]:
+            report_paths(Path(folder))
+        case _:
+            report_formats()

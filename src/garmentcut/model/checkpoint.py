@@ -1,0 +1,110 @@
+"""Networks on disk: safetensors, with what builds the network again and what is known of it in the metadata."""
+
+import json
+from dataclasses import field
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+from torch import Tensor, nn
+
+from garmentcut.model.matching import Mismatch
+from garmentcut.model.networks import NetworkError, build_network
+from garmentcut.photo.files import write_atomic
+
+_KEY = "garmentcut.network"
+_STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+
+class CheckpointError(ValueError):
+    """A weights file that cannot be written or used; the message names the file and the mend."""
+
+
+@dataclass(frozen=True, config=_STRICT)
+class NetworkSpec:
+    """What builds a network again, how it was trained, and what else is known of it."""
+
+    name: str
+    """Builder in `garmentcut.model.networks`."""
+    options: dict[str, Any]
+    """Arguments of the builder."""
+    size_hw: tuple[int, int]
+    """Height and width in pixels of the photos it was trained at."""
+    target: str
+    """What it was trained on: `alpha`, `alpha >= 128` or `alpha > 0`."""
+    facts: dict[str, Any] = field(default_factory=dict)
+    """Anything else that JSON can hold: recipe, scores, hashes of the photos. `garmentcut.export.onnx` says which of
+    them go on to the model's card."""
+
+
+def save_network(path: Path, network: nn.Module, spec: NetworkSpec, *, half: bool = False) -> None:
+    """Write a network's weights and its spec; the file is never half written, and an old one stays until then.
+
+    Args:
+        path: to write; by custom `.safetensors`.
+        network: bare, not compiled or wrapped for several devices.
+        spec: how to build it again.
+        half: store float16, half the size; the weights are rounded by a thousandth of themselves at most.
+
+    Raises:
+        CheckpointError: the disk is full, the folder cannot be written, and so on.
+    """
+    tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in network.state_dict().items()}
+    if half:
+        tensors = {key: tensor.half() if tensor.is_floating_point() else tensor for key, tensor in tensors.items()}
+    content = json.dumps(TypeAdapter(NetworkSpec).dump_python(spec, mode="json"), ensure_ascii=False)
+    try:
+        write_atomic(path, safetensors.torch.save(tensors, {_KEY: content}))
+    except OSError as error:
+        raise CheckpointError(
+            f"{path} cannot be written: {error.strerror or error}; make room or save elsewhere"
+        ) from error
+
+
+def load_network(path: Path) -> tuple[nn.Module, NetworkSpec]:
+    """Read what `save_network` wrote.
+
+    Returns:
+        The network in training mode, its weights float32 on the CPU, and its spec.
+
+    Raises:
+        CheckpointError: missing, damaged, or not such a file.
+    """
+    weights, spec = read_weights(path)
+    if spec is None:
+        raise CheckpointError(f"{path} does not say what network it is of; use a file that garmentcut saved")
+    try:
+        network = build_network(spec.name, **spec.options)
+    except NetworkError as error:
+        raise CheckpointError(f"{path}: {error}; it was saved by another version of garmentcut") from error
+    if mismatch := Mismatch.between(network.state_dict(), weights):
+        raise CheckpointError(f"{path} does not fit {spec.name} ({mismatch}); it was saved by another version")
+    network.load_state_dict(weights, strict=False)
+    return network, spec
+
+
+def read_weights(path: Path) -> tuple[dict[str, Tensor], NetworkSpec | None]:
+    """Tensors of any safetensors file, and the spec if `save_network` wrote it.
+
+    Raises:
+        CheckpointError: missing, damaged or another kind of file, or a spec of another version.
+    """
+    try:
+        path.open("rb").close()  # safetensors reports a folder or a locked file as damaged
+        with safetensors.safe_open(path, framework="pt") as file:
+            weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 not a mapping
+            content = (file.metadata() or {}).get(_KEY)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from error
+    except safetensors.SafetensorError as error:
+        raise CheckpointError(f"{path} is damaged or no safetensors file ({error}); copy or save it again") from error
+    if content is None:
+        return weights, None
+    try:
+        return weights, TypeAdapter(NetworkSpec).validate_json(content)
+    except ValidationError as error:
+        key = ".".join(str(part) for part in error.errors()[0]["loc"])
+        raise CheckpointError(f"{path} was saved by another version of garmentcut ({key}); update one") from error

@@ -1,0 +1,78 @@
+"""All networks by name; each is a file of its own, loaded when it is asked for."""
+
+import difflib
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_FILES = (
+    "cutnet",
+    "simple",
+    "unet",
+    "deeplab_largefov",
+    "fcn",
+    "segnet",
+    "unet_paper",
+    "ternausnet",
+    "linknet34",
+    "tiramisu",
+    "pspnet",
+    "deeplab_plus",
+)
+
+NETWORKS: Mapping[str, str] = MappingProxyType({name: f"garmentcut.model.{name}:build" for name in _FILES})
+"""Name -> `module:builder`.
+
+A builder takes keyword arguments and returns a module that maps float32 `(N, 3, H, W)` sRGB in [0, 1] to float32 logits
+`(N, 1, H, W)`, with an attribute `multiple_of` for H and W. Where an encoder can start from ImageNet, the module has
+`load_encoder(path: Path | None)`: from a file, or None: from the hub."""
+
+
+class NetworkError(ValueError):
+    """A network that cannot be built; the message names the nearest known name or option."""
+
+
+def build_network(name: str, **options: Any) -> "nn.Module":
+    """Build a network with weights drawn at random.
+
+    Args:
+        name: one of `NETWORKS`.
+        options: arguments of its builder.
+
+    Raises:
+        NetworkError: no such network, option or value, or the extra `train` is not installed.
+    """
+    builder = _builder(name)
+    known = [key for key, kind in inspect.signature(builder).parameters.items() if kind.kind is not kind.VAR_KEYWORD]
+    for option in options:
+        if option not in known:
+            raise NetworkError(f"{name} has no option {option!r}{nearest(option, known)}")
+    try:
+        network: nn.Module = builder(**options)
+    except NetworkError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise NetworkError(f"{name} cannot be built with {options}: {error}") from error
+    return network
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """The end of an error message: what may have been meant, or else what there is."""
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]}?" if close else f"; there is {', '.join(known) or 'none'}"
+
+
+def _builder(name: str) -> Callable[..., Any]:
+    if name not in NETWORKS:
+        raise NetworkError(f"there is no network {name!r}{nearest(name, list(NETWORKS))}")
+    module, _, function = NETWORKS[name].partition(":")
+    try:
+        found: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    except ModuleNotFoundError as error:
+        raise NetworkError(f"{name} needs {error.name}, which is not installed; install garmentcut[train]") from error
+    return found

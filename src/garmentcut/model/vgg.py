@@ -1,0 +1,94 @@
+"""VGG's convolutions without its pools and its classifier: the encoder of five of the networks here.
+
+Simonyan & Zisserman 2014, arXiv 1409.1556.
+"""
+
+import torch
+from torch import nn
+
+from garmentcut.model.imagenet import Weights, load_weights, torchvision_weights
+from garmentcut.model.layers import conv_relu, he_normal
+
+WIDTHS = (64, 128, 256, 512, 512)
+_CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 16: (2, 2, 3, 3, 3)}
+
+
+def vgg_blocks(
+    depth: int, *, batch_norm: bool = False, first_padding: int = 1, last_dilation: int = 1
+) -> nn.ModuleList:
+    """Five blocks of 3x3 convolutions and ReLUs, 64 to 512 wide, He-initialised; no pools.
+
+    Args:
+        depth: 11 or 16, as in the paper's name of the network.
+        batch_norm: A batch norm between each convolution and its ReLU.
+        first_padding: Zeros around the photo.
+        last_dilation: Of the last block's kernels.
+    """
+    blocks, channels = nn.ModuleList(), 3
+    for number, (width, count) in enumerate(zip(WIDTHS, _CONVOLUTIONS[depth], strict=True)):
+        dilation = last_dilation if number == 4 else 1
+        layers: list[nn.Module] = []
+        for _ in range(count):
+            padding = first_padding if channels == 3 else dilation
+            layers += conv_relu(channels, width, padding=padding, dilation=dilation, batch_norm=batch_norm)
+            channels = width
+        blocks.append(nn.Sequential(*layers))
+    he_normal(blocks)
+    return blocks
+
+
+def vgg_weights(depth: int, *, batch_norm: bool = False) -> Weights:
+    """ImageNet weights from torchvision's hub, the classifier's with them.
+
+    Raises:
+        OSError: they are not on this machine and the hub cannot be reached.
+    """
+    return torchvision_weights(f"VGG{depth}{'_BN' * batch_norm}_Weights.IMAGENET1K_V1")
+
+
+def load_vgg(blocks: nn.ModuleList, weights: Weights, *, of: str) -> None:
+    """Copy weights in torchvision's keys, `features.0.weight` and so on, into `vgg_blocks`.
+
+    Raises:
+        ValueError: they are another network's, or torchvision's `IMAGENET1K_FEATURES`, which want other colours.
+    """
+    names, position = {}, 0
+    for number, block in enumerate(blocks):
+        for key in block.state_dict():
+            layer, name = key.split(".")
+            names[f"{number}.{key}"] = f"features.{position + int(layer)}.{name}"
+        position += len(block) + 1  # type: ignore[arg-type]  # torchvision's pool follows
+    if not all(torch.isfinite(tensor).all() for tensor in weights.values()):
+        raise ValueError(f"these weights of {of} are not all finite (IMAGENET1K_FEATURES?); take IMAGENET1K_V1")
+    load_weights(blocks, weights, of=of, names=names)
+
+
+def dense_layers(width: int, kernel: int, *, padding: int = 0, dilation: int = 1) -> nn.Sequential:
+    """VGG's first two dense layers, fc6 and fc7, as convolutions `kernel` and 1 wide; ReLU, dropout 0.5 after both."""
+    fc6 = nn.Conv2d(512, width, kernel, padding=padding, dilation=dilation)
+    layers = nn.Sequential(*_with_dropout(fc6), *_with_dropout(nn.Conv2d(width, width, 1)))
+    he_normal(layers)
+    return layers
+
+
+def load_dense(layers: nn.Sequential, weights: Weights) -> str:
+    """Copy VGG-16's dense layers into `dense_layers`, thinned evenly to their width and kernel.
+
+    Returns:
+        What was loaded; if the weights have no classifier, nothing was.
+    """
+    keys = [f"classifier.{number}.{name}" for number in (0, 3) for name in ("weight", "bias")]
+    if not all(key in weights for key in keys):
+        return "its dense layers are not among the weights and start from scratch"
+    fc6, bias6, fc7, bias7 = (weights[key] for key in keys)
+    width, _, kernel, _ = layers[0].weight.shape  # type: ignore[misc]  # a convolution
+    units, places = 4096 // width, 6 // (kernel - 1)
+    fc6 = fc6.view(4096, 512, 7, 7)[::units, :, ::places, ::places]
+    fc7 = fc7.view(4096, 4096, 1, 1)[::units, ::units]
+    layers[0].load_state_dict({"weight": fc6, "bias": bias6[::units]})
+    layers[3].load_state_dict({"weight": fc7, "bias": bias7[::units]})
+    return f"its dense layers fc6 and fc7{', thinned' if units > 1 else ''}"
+
+
+def _with_dropout(layer: nn.Module) -> tuple[nn.Module, nn.Module, nn.Module]:
+    return layer, nn.ReLU(inplace=True), nn.Dropout()

@@ -1,0 +1,133 @@
+"""A batch of photos under a customer's specification: which belong to one garment, and what their files are called."""
+
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import count
+from pathlib import Path, PurePosixPath
+
+from garmentcut.config import ConfigError
+from garmentcut.dataset.naming import DEFAULT_PATTERN
+from garmentcut.dataset.naming import NamePattern as StudioPattern
+from garmentcut.dataset.pair import VIEWS
+from garmentcut.photo.encoding import output_suffix
+from garmentcut.photo.naming import FilledPattern, Subject, fill_pattern
+from garmentcut.photo.specification import Output, Specification
+from garmentcut.prediction.sources import Named, Source
+
+_STUDIO_PATTERN = StudioPattern(DEFAULT_PATTERN)
+
+
+def subject_of(place: PurePosixPath) -> Subject:
+    """Garment and view that a photo's name tells, read as `garmentcut ingest` reads it.
+
+    Args:
+        place: the photo's, without suffix.
+    """
+    stem = place.name
+    key = _STUDIO_PATTERN.read(PurePosixPath(f"{stem}.photo"))  # whatever stands behind a dot is no suffix any more
+    return Subject(key.garment, key.view, stem) if key else Subject(stem, "", stem)
+
+
+def garment_of(source: Source) -> str:
+    """What all views of one garment share; a photo without a known view stands alone."""
+    subject = subject_of(source.place)
+    return _folded(subject.garment) if subject.view in VIEWS else str(source.path)
+
+
+def by_garment(sources: Iterable[Source]) -> list[Source]:
+    """The photos of each garment one behind the other, Front first; garments in the order they were found in."""
+    groups: dict[str, list[Source]] = defaultdict(list)
+    for source in sources:
+        groups[garment_of(source)].append(source)
+    return [source for group in groups.values() for source in sorted(group, key=_view_order)]
+
+
+def name_deliveries(
+    sources: Iterable[Source], specification: Specification, *, owners: Mapping[str, str] | None = None
+) -> dict[Path, Named]:
+    """Names of each photo's files, relative to the output folder, in the order of `deliver`.
+
+    Names are compared as macOS and Windows do: without case, composed (NFC).
+
+    Args:
+        sources: the photos; those named first get the lower counters.
+        specification: what the customer wants.
+        owners: output name to the input path that an earlier run wrote it for: photos keep their counters, and no
+            other gets a name with one.
+
+    Raises:
+        ConfigError: two photos, or two outputs of one photo, would get the same name.
+    """
+    sources, owners = list(sources), owners or {}
+    columns = [_names_of(output, sources, owners) for output in specification.outputs]
+    takers: dict[str, tuple[Path, int]] = {}
+    names: dict[Path, Named] = {}
+    for row, source in enumerate(sources):
+        outputs = [(number, name) for number, column in enumerate(columns, 1) for name in column[row]]
+        for number, name in outputs:
+            other, first = takers.setdefault(_folded(name), (source.path, number))
+            if (other, first) != (source.path, number):
+                raise ConfigError(_clash(name, (other, first), (source.path, number)))
+        names[source.path] = Named(str(source.place), tuple(name for _, name in outputs))
+    return names
+
+
+def _names_of(output: Output, sources: list[Source], owners: Mapping[str, str]) -> list[tuple[str, ...]]:
+    """One output's names for each photo."""
+    suffixes = [output_suffix(format) for format in output.sections.file.formats]
+    patterns = []
+    for source in sources:
+        filled = fill_pattern(output.sections.file.name, subject_of(source.place))
+        folder = "" if source.place.parent == PurePosixPath() else f"{source.place.parent}/"
+        patterns.append(filled._replace(before=f"{folder}{filled.before}"))
+    counters = [0] * len(sources)
+    if patterns and patterns[0].num_digits:
+        counters = _counters_of(patterns, sources, suffixes[0], owners)
+    return [
+        tuple(pattern.numbered(counter) + suffix for suffix in suffixes)
+        for pattern, counter in zip(patterns, counters, strict=True)
+    ]
+
+
+def _counters_of(
+    patterns: list[FilledPattern], sources: list[Source], suffix: str, owners: Mapping[str, str]
+) -> list[int]:
+    """Numbers that tell photos of else equal names apart; those of earlier runs are kept."""
+    owned: dict[str, list[str]] = defaultdict(list)
+    for name, owner in owners.items():
+        owned[owner].append(name.removesuffix(suffix))
+    takers = {_folded(name): owner for name, owner in owners.items()}
+    used: dict[FilledPattern, set[int]] = defaultdict(set)
+    counters = [0] * len(sources)
+    for row, (pattern, source) in enumerate(zip(patterns, sources, strict=True)):
+        earlier = [number for name in owned[str(source.path)] if (number := pattern.counter_of(name)) is not None]
+        counters[row] = next((number for number in sorted(earlier) if number not in used[_alike(pattern)]), 0)
+        used[_alike(pattern)].add(counters[row])
+    following: dict[FilledPattern, Iterator[int]] = defaultdict(lambda: count(1))
+    for row, (pattern, source) in enumerate(zip(patterns, sources, strict=True)):
+        while not counters[row]:
+            number = next(following[_alike(pattern)])
+            owner = takers.get(_folded(pattern.numbered(number) + suffix), str(source.path))
+            if number not in used[_alike(pattern)] and owner == str(source.path):
+                counters[row] = number
+    return counters
+
+
+def _alike(pattern: FilledPattern) -> FilledPattern:
+    return pattern._replace(before=_folded(pattern.before), behind=_folded(pattern.behind))
+
+
+def _clash(name: str, first: tuple[Path, int], second: tuple[Path, int]) -> str:
+    if first[0] == second[0]:
+        return f"outputs {first[1]} and {second[1]} both write {name} for {first[0]}; give each its own file.name"
+    return f"file.name gives {name} to both {first[0]} and {second[0]}; add {{view}}, {{stem}} or {{counter}} to it"
+
+
+def _view_order(source: Source) -> int:
+    view = subject_of(source.place).view
+    return VIEWS.index(view) if view in VIEWS else len(VIEWS)
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()

@@ -1,0 +1,105 @@
+"""Which pairs a training learns from, and which it is measured on."""
+
+import re
+from dataclasses import dataclass
+
+from garmentcut.dataset.manifest import Manifest, Pair
+from garmentcut.training.errors import TrainingError
+
+_NUM_SHOWN_TO_IT = 12
+
+
+@dataclass(frozen=True)
+class Division:
+    """The two sides of a training.
+
+    Attributes:
+        name: `fold0`, `validation`, or `none`.
+        train: pairs to learn from.
+        validation: pairs that are looked at while it trains.
+        held_out: splits that nothing is learned from; empty: everything is, `validation` too, whose Dice then says
+            nothing of new photos.
+    """
+
+    name: str
+    train: tuple[Pair, ...]
+    validation: tuple[Pair, ...]
+    held_out: tuple[str, ...]
+
+
+def fold_names(manifest: Manifest) -> tuple[str, ...]:
+    """`fold0`, `fold1` ... in order; empty if the data set has train, validation and test instead."""
+    if not all(re.fullmatch(r"fold\d+", split) for split in manifest.splits):
+        return ()
+    return tuple(sorted(manifest.splits, key=lambda split: int(split[4:])))
+
+
+def divide_all(manifest: Manifest, fold: str | None = None, *, validation: str | None = None) -> tuple[Division, ...]:
+    """As `divide`; `all` for `fold` gives every fold its turn.
+
+    Raises:
+        TrainingError: as `divide`.
+    """
+    if fold != "all":
+        return (divide(manifest, fold, validation=validation),)
+    if validation is not None:
+        raise TrainingError("--fold and --validation say two things; give one of them")
+    if not (folds := fold_names(manifest)):
+        raise TrainingError(f"{manifest.folder} has no folds; its splits are {_shown(manifest)}: use --validation")
+    return tuple(divide(manifest, name.removeprefix("fold")) for name in folds)
+
+
+def divide(manifest: Manifest, fold: str | None = None, *, validation: str | None = None) -> Division:
+    """Divide the usable pairs; refused ones are left out.
+
+    Args:
+        manifest: with folds, or with splits train, validation and test.
+        fold: number of the fold to hold out, or `none`: learn from everything; None: fold 0, or the split `validation`.
+        validation: the split to measure on, instead of a fold. All others are learned from, but for `test`.
+
+    Raises:
+        TrainingError: no such fold or split, both are asked for, or one side has no pair; names those there are.
+    """
+    if fold is not None and validation is not None:
+        raise TrainingError("--fold and --validation say two things; give one of them")
+    if fold == "none":
+        return _all_of(manifest)
+    held_out = _held_out(manifest, fold, validation)
+    train = manifest.of(*(split for split in manifest.splits if split not in held_out))
+    division = Division(held_out[0], train, manifest.of(held_out[0]), held_out)
+    for side, pairs in (("to learn from", division.train), ("to measure on", division.validation)):
+        if not pairs:
+            raise TrainingError(f"{manifest.folder} has no pair {side}; its splits are {_shown(manifest)}")
+    return division
+
+
+def _all_of(manifest: Manifest) -> Division:
+    pairs = manifest.usable
+    if not pairs:
+        raise TrainingError(f"{manifest.folder} has no usable pair; `garmentcut ingest` says why each was refused")
+    by_view = sorted(pairs, key=lambda pair: (pair.view, pair.name))
+    few = by_view[:: -(-len(pairs) // _NUM_SHOWN_TO_IT)]  # evenly, so that every view is among them
+    return Division("none", pairs, tuple(few), ())
+
+
+def _held_out(manifest: Manifest, fold: str | None, validation: str | None) -> tuple[str, ...]:
+    folds = fold_names(manifest)
+    if folds:
+        first = validation or _fold(folds, fold or "0")
+    elif fold is not None:
+        raise TrainingError(f"{manifest.folder} has no folds; its splits are {_shown(manifest)}: use --validation")
+    else:
+        first = validation or "validation"
+    if first not in manifest.splits:
+        raise TrainingError(f"{manifest.folder} has no split {first!r}; it has {_shown(manifest)}")
+    # Nothing is learned from `test`, whatever it is measured on: it is for the last word.
+    return (first, *(split for split in manifest.splits if split == "test" and split != first))
+
+
+def _fold(folds: tuple[str, ...], number: str) -> str:
+    """The fold with this number, which may be written with leading zeros."""
+    return next((name for name in folds if number.isdecimal() and int(name[4:]) == int(number)), f"fold{number}")
+
+
+def _shown(manifest: Manifest) -> str:
+    return ", ".join(manifest.splits) or "none"

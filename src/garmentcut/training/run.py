@@ -1,0 +1,201 @@
+"""A run: one training of one recipe on one division of a data set, and the folder that holds all that comes of it."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from garmentcut import __version__
+from garmentcut.config import ConfigError
+from garmentcut.dataset.manifest import Manifest
+from garmentcut.photo.files import write_atomic
+from garmentcut.recipe import Recipe, load_recipe, recipe_toml
+from garmentcut.training.division import Division
+from garmentcut.training.errors import TrainingError
+from garmentcut.training.events import Ended
+
+RECIPE_NAME, RUN_NAME, BEST_NAME, STATE_NAME = "recipe.toml", "run.json", "best.safetensors", "last.ckpt"
+LOCK_NAME, RANGE_CURVE_NAME, RANGE_POINTS_NAME = ".garmentcut.lock", "range_test.svg", "range_test.jsonl"
+_BEFORE_IT = {LOCK_NAME, RANGE_CURVE_NAME, RANGE_POINTS_NAME}
+_PACKAGES = ("torch", "torchvision", "timm", "lightning", "numpy")
+_DIGITS_OF_A_PHOTO = 12
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is trained on what, and where it is kept.
+
+    Attributes:
+        folder: gets `recipe.toml`, `run.json`, `journal.jsonl`, `tensorboard/`, `samples/`, `best.safetensors`, and
+            `last.ckpt`, from which it is resumed.
+        recipe: all knobs.
+        manifest: the data set.
+        division: what of it is learned from.
+    """
+
+    folder: Path
+    recipe: Recipe
+    manifest: Manifest
+    division: Division
+
+    @property
+    def best_path(self) -> Path:
+        """The averaged weights of the best evaluation, with what is known of them."""
+        return self.folder / BEST_NAME
+
+    @property
+    def state_path(self) -> Path:
+        """Everything a resume needs."""
+        return self.folder / STATE_NAME
+
+    def sheet_path(self, step: int) -> Path:
+        """The sample sheet of a step."""
+        return self.folder / "samples" / f"step_{step:06d}.jpg"
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """What must be the same for a run to be resumed, but for the recipe."""
+        sides = [sorted((p.name, p.photo_sha256, p.cutout_sha256) for p in side) for side in self._sides]
+        return {
+            "data_sha256": self.manifest.sha256,
+            "division": self.division.name,
+            "held_out": list(self.division.held_out),
+            "division_sha256": hashlib.sha256(json.dumps(sides).encode()).hexdigest(),
+        }
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """What a model should know of its training, for its card; JSON."""
+        return {
+            "recipe": asdict(self.recipe),
+            "data": self.manifest.folder.resolve().name,
+            **self.identity,
+            "num_trained_on": len(self.division.train),
+            "num_validated_on": len(self.division.validation),
+            "trained_on": [pair.photo_sha256[:_DIGITS_OF_A_PHOTO] for pair in self.division.train],
+            "versions": versions(),
+        }
+
+    @property
+    def _sides(self) -> tuple[Any, Any]:
+        return self.division.train, self.division.validation
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other processes out of the folder, which is made if need be.
+
+        Raises:
+            TrainingError: another training is at work there, or it cannot be written.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.folder / LOCK_NAME, timeout=0)
+            lock.acquire()
+        except Timeout as error:
+            raise TrainingError(
+                f"{self.folder}: another training is at work there; wait, or choose another --out"
+            ) from error
+        except OSError as error:
+            raise TrainingError(f"{self.folder}: {error.strerror or error}; choose another --out") from error
+        with lock:
+            yield
+
+    def check_resumable(self) -> None:
+        """Refuse a folder that holds something else than this run, or its beginning.
+
+        Raises:
+            TrainingError: says what differs.
+        """
+        told = self.read()
+        if not told:
+            if self.folder.is_dir() and any(path.name not in _BEFORE_IT for path in self.folder.iterdir()):
+                raise TrainingError(f"{self.folder} is not empty, and not a training's; choose another --out")
+            return
+        if self.state_path.exists() and (differences := [*self._other_recipe(), *self._other_data(told)]):
+            raise TrainingError(
+                f"{self.folder} holds another training: {'; '.join(differences)}. To go on with it, repeat its"
+                f" command; to begin this one, choose another --out, or start from its weights there: network.start ="
+                f" '{self.best_path}'"
+            )
+
+    def read(self) -> dict[str, Any]:
+        """`run.json`; empty if there is none.
+
+        Raises:
+            TrainingError: it cannot be read.
+        """
+        path = self.folder / RUN_NAME
+        try:
+            return {**json.loads(path.read_bytes())} if path.exists() else {}
+        except (OSError, ValueError, TypeError) as error:
+            raise TrainingError(f"{path} cannot be read ({error}); choose another --out") from error
+
+    def write(self, changes: Mapping[str, Any]) -> None:
+        """Write `recipe.toml`, and `run.json` with these changes.
+
+        Raises:
+            OSError: a full disk, and the like; what was there is untouched.
+        """
+        known = {key: value for key, value in self.facts.items() if key not in ("recipe", "trained_on")}
+        content = {**known, **self.read(), **known, **changes}
+        write_atomic(self.folder / RECIPE_NAME, recipe_toml(self.recipe).encode())
+        write_atomic(self.folder / RUN_NAME, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+
+    def summary(self, end: Ended) -> dict[str, Any]:
+        """How it went, for machines."""
+        best = {"mean_dice": end.best_dice, "step": end.best_step} if end.best_step else None
+        return {
+            "run": str(self.folder),
+            "division": self.division.name,
+            "held_out": list(self.division.held_out),
+            "ended": end.reason,
+            "was_finished": end.was_finished,
+            "step": end.step,
+            "steps": self.recipe.training.steps,
+            "seconds": round(end.seconds, 1),
+            "best": best,
+            "weights": str(self.best_path) if best else None,
+        }
+
+    def _other_recipe(self) -> list[str]:
+        path = self.folder / RECIPE_NAME
+        try:
+            before, now = asdict(load_recipe(path)), asdict(self.recipe)
+        except ConfigError as error:
+            return [f"its recipe cannot be read ({error})"]
+        return [
+            f"{section}.{key} was {value!r}, is {now[section][key]!r}"
+            for section, keys in before.items()
+            for key, value in keys.items()
+            if value != now[section][key]
+        ]
+
+    def _other_data(self, told: dict[str, Any]) -> list[str]:
+        before = {key: told.get(key) for key in self.identity}
+        if before["division"] != self.identity["division"]:
+            return [f"it holds out {before['division']}, this {self.identity['division']}"]
+        if before != self.identity:
+            num = len(self.division.train), len(self.division.validation)
+            return [
+                f"the pairs differ: {told.get('num_trained_on')} to learn from and {told.get('num_validated_on')} to"
+                f" measure on then, {num[0]} and {num[1]} now"
+            ]
+        return []
+
+
+def versions() -> dict[str, str]:
+    """Of garmentcut and of what it trains with."""
+    found = {"garmentcut": __version__}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,92 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.nn.functional import binary_cross_entropy_with_logits
+from typer.testing import CliRunner
+
+from garmentcut.cli import app
+from garmentcut.model.checkpoint import NetworkSpec, save_network
+from garmentcut.model.networks import build_network
+
+
+def run(*args):
+    return CliRunner().invoke(app, [str(arg) for arg in args])
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, studio):
+    """A run folder: `simple`, taught to find one garment."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    drawn, network = studio(96, 64), build_network("simple", channels=[8, 16])
+    photos = torch.from_numpy(drawn.photo).permute(2, 0, 1)[None] / 255
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
+    for _ in range(60):
+        optimizer.zero_grad()
+        binary_cross_entropy_with_logits(network(photos), torch.from_numpy(drawn.alpha)[None, None]).backward()
+        optimizer.step()
+    folder = tmp_path_factory.mktemp("run")
+    spec = NetworkSpec("simple", {"channels": [8, 16]}, (96, 64), "alpha", {"trained_on": ["0" * 12, "f" * 12]})
+    save_network(folder / "best.safetensors", network, spec)
+    return folder
+
+
+def test_from_a_run_to_a_cutout(trained, studio, tmp_path):
+    result = run("export", trained, "--out", tmp_path / "models" / "mine.onnx", "--name", "mine", "--licence", "ours")
+    assert result.exit_code == 0, result.stderr
+    assert "mine@" in result.stdout
+    assert "for photos of about 64x96 pixels" in result.stdout
+    assert "alpha differs from the trained network's by" in result.stdout
+
+    drawn = studio(96, 64)
+    Image.fromarray(drawn.photo).save(tmp_path / "dress.png")
+    result = run("cut", tmp_path / "dress.png", "--out", tmp_path / "out", "--model", tmp_path / "models" / "mine.onnx")
+    assert result.exit_code == 0, result.stderr
+    mask = np.asarray(Image.open(tmp_path / "out" / "dress.png"))[..., 3] >= 128
+    assert 2 * (mask & (drawn.alpha >= 0.5)).sum() / (mask.sum() + (drawn.alpha >= 0.5).sum()) > 0.97
+
+    shown = run("card", tmp_path / "models" / "mine.onnx").stdout
+    assert "trained_on: 2 photos, their hashes in --json" in shown
+    assert "licence: ours" in shown
+    told = json.loads(run("card", tmp_path / "models" / "mine.onnx", "--json").stdout)
+    assert told["trained_on"] == ["0" * 12, "f" * 12]
+    assert 0 <= told["parity"] < 1e-4
+
+
+def test_an_old_card_is_still_shown():
+    shown = run("card").stdout
+    assert "trained_on: photos that it does not list" in shown
+    assert "parity: not measured" in shown
+
+
+def test_misuse_is_named(tmp_path):
+    (tmp_path / "broken.safetensors").write_bytes(b"no weights")
+    for weights, says in (
+        (tmp_path, "best.safetensors cannot be read: No such file"),
+        (tmp_path / "broken.safetensors", "broken.safetensors is damaged"),
+    ):
+        result = run("export", weights, "--out", tmp_path / "model.onnx")
+        assert result.exit_code == 2
+        assert says in result.stderr
+    assert not (tmp_path / "model.onnx").exists()
+
+
+def test_a_failed_export_writes_nothing(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr("garmentcut.export.onnx._onnx_of", lambda *_: b"")
+    monkeypatch.setattr("garmentcut.export.onnx.measure_parity", lambda *_: {"openvino": 0.01})
+    result = run("export", trained, "--out", tmp_path / "model.onnx")
+    assert result.exit_code == 1
+    assert "the export's alphas differ from torch's, openvino by 0.01" in result.stderr
+    assert not any(tmp_path.iterdir())
+
+
+def test_an_output_that_cannot_be_written(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr("garmentcut.export.onnx._onnx_of", lambda *_: b"\x08\x08")
+    monkeypatch.setattr("garmentcut.export.onnx.measure_parity", lambda *_: {"openvino": 0.0})
+    (tmp_path / "file").touch()
+    result = run("export", trained / "best.safetensors", "--out", tmp_path / "file" / "model.onnx", "--json")
+    assert result.exit_code == 1
+    assert "make room or write elsewhere" in result.stderr

@@ -1,0 +1,239 @@
+import itertools
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+from garmentcut.cli import (
+    app,
+    ingest,  # noqa: F401 registers its command
+    train,  # noqa: F401 likewise
+)
+from garmentcut.dataset.studio import draw_studio_photo
+from garmentcut.dataset.studio.placement import VIEWS
+
+ROOT = Path(__file__).parents[2]
+RECIPE = """
+[network]
+name = "simple"
+options = { channels = [4, 8] }
+start = "scratch"
+[data]
+size_hw = [96, 64]
+workers = 1
+[training]
+steps = 4
+batch = 2
+evaluate_every = 2
+"""
+
+
+def run(*args):
+    return CliRunner().invoke(app, [str(arg) for arg in args])
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """Threads that wait for each other on a busy machine cost more than these small networks do."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    """Two garments in three views and two folds."""
+    folder = tmp_path_factory.mktemp("studio")
+    for side in ("photos", "cutouts"):
+        (folder / side).mkdir()
+    for seed, view in itertools.product((1, 2), VIEWS):
+        shot = draw_studio_photo(seed, view=view, size_hw=(288, 192))
+        name, alpha = f"{shot.garment}_{view}.png", np.rint(shot.alpha[..., None] * 255).astype(np.uint8)
+        Image.fromarray(shot.rgb).save(folder / "photos" / name)
+        Image.fromarray(np.concatenate([shot.rgb * (alpha > 0), alpha], -1)).save(folder / "cutouts" / name)
+    done = run("ingest", folder / "photos", folder / "cutouts", "--out", folder / "dataset", "--folds", 2)
+    assert done.exit_code == 0, done.output
+    return folder / "dataset"
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    (tmp_path / "small.toml").write_text(RECIPE)
+    return tmp_path / "small.toml"
+
+
+def test_a_training_from_beginning_to_end(dataset, recipe, tmp_path):
+    out = tmp_path / "run"
+    done = run("train", recipe, "--data", dataset, "--out", out, "--set", "training.steps=6")
+    assert done.exit_code == 0, done.output
+    assert done.stdout.startswith(f"{out}: finished at step 6 of 6, ")
+    assert "best mean Dice 0." in done.stdout
+    assert str(out / "best.safetensors") in done.stdout
+    lines = done.stderr.splitlines()  # no terminal: a line an evaluation
+    assert [line.split(":")[0] for line in lines] == ["step 2/6", "step 4/6", "step 6/6"]
+    assert "photos/s; validation Dice" in lines[0]
+    assert "size_hw = [96, 64]" in (out / "recipe.toml").read_text()
+    assert "steps = 6" in (out / "recipe.toml").read_text()
+    again = run("train", recipe, "--data", dataset, "--out", out, "--set", "training.steps=6")
+    assert again.exit_code == 0
+    assert "was finished before at step 6" in again.stdout
+
+
+def test_minutes_that_are_over_and_the_same_command_again(dataset, recipe, tmp_path):
+    command = ["train", recipe, "--data", dataset, "--out", tmp_path / "run", "--json"]
+    first = run(*command, "--minutes", 0)
+    assert first.exit_code == 0
+    (told,) = json.loads(first.stdout)["runs"]
+    assert (told["ended"], told["step"], told["best"], told["weights"]) == ("time is up", 1, None, None)
+    (told,) = json.loads(run(*command).stdout)["runs"]
+    assert (told["ended"], told["step"], told["was_finished"]) == ("all steps", 4, False)
+    assert Path(told["weights"]).is_file()
+
+
+def test_all_folds(dataset, recipe, tmp_path):
+    done = run("train", recipe, "--data", dataset, "--out", tmp_path / "run", "--fold", "all", "--json")
+    told = json.loads(done.stdout)["runs"]
+    assert [row["division"] for row in told] == ["fold0", "fold1"]
+    assert [row["held_out"] for row in told] == [["fold0"], ["fold1"]]
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["fold0", "fold1"]
+    assert "fold1, step 2/4" in done.stderr
+    as_text = run("train", recipe, "--data", dataset, "--out", tmp_path / "run", "--fold", "all").stdout
+    assert "mean of the best of 2 runs: Dice 0." in as_text
+
+
+def test_learning_from_everything_is_said(dataset, recipe, tmp_path):
+    done = run("train", recipe, "--data", dataset, "--out", tmp_path / "run", "--fold", "none")
+    assert "of photos it was trained on" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (["none.toml", "--data", "DATA", "--out", "OUT"], "none.toml: No such file"),
+        (["RECIPE", "--data", "nowhere", "--out", "OUT"], "make one with `garmentcut ingest`"),
+        (["RECIPE", "--data", "DATA", "--out", ""], "--out is missing or empty"),
+        (["RECIPE", "--data", "DATA"], "--out is missing or empty"),
+        (["RECIPE", "--data", "DATA", "--out", "OUT", "--set", "training.stps=1"], "did you mean training.steps?"),
+        (["RECIPE", "--data", "DATA", "--out", "OUT", "--set", "network.name=simpel"], "did you mean simple?"),
+        (
+            ["RECIPE", "--data", "DATA", "--out", "OUT", "--set", "network.start=imagenet"],
+            "set network.start to scratch",
+        ),
+        (["RECIPE", "--data", "DATA", "--out", "OUT", "--set", "data.size_hw=[33, 20]"], "needs multiples of 2"),
+        (["RECIPE", "--data", "DATA", "--out", "OUT", "--fold", "5"], "it has fold0, fold1"),
+        (["RECIPE", "--data", "DATA", "--out", "OUT", "--accelerator", "tpu"], "none of auto, cpu and cuda"),
+        (["RECIPE", "--data", "DATA", "--out", "DATA"], "is not empty, and not a training's"),
+        (["RECIPE", "--data", "DATA", "--augmentations", "page.gif"], "a .jpg or a .png"),
+    ],
+)
+def test_misuse_exits_2_and_says_what_to_change(dataset, recipe, tmp_path, args, says):
+    named = {"RECIPE": str(recipe), "DATA": str(dataset), "OUT": str(tmp_path / "run")}
+    done = run("train", *(named.get(arg, arg) for arg in args))
+    assert done.exit_code == 2, done.output
+    assert says in done.stderr
+    assert done.stdout == ""
+
+
+def test_another_recipe_in_the_same_folder(dataset, recipe, tmp_path):
+    command = ["train", recipe, "--data", dataset, "--out", tmp_path / "run"]
+    run(*command, "--minutes", 0)
+    done = run(*command, "--set", "training.steps=8")
+    assert done.exit_code == 2
+    assert "training.steps was 4, is 8" in done.stderr
+
+
+def test_a_loss_that_is_no_number_exits_1(dataset, recipe, tmp_path):
+    command = ["train", recipe, "--data", dataset, "--out", tmp_path / "run"]
+    done = run(*command, "--set", "optimizer.name=sgd", "--set", "optimizer.lr=1e30", "--set", "optimizer.clip_norm=0")
+    assert done.exit_code == 1
+    assert "learning rate" in done.stderr
+    assert "on photos " in done.stderr
+
+
+def test_a_range_test_trains_nothing(dataset, recipe, tmp_path, monkeypatch):
+    monkeypatch.setattr("garmentcut.training.trial._NUM_STEPS", 8)
+    done = run("train", recipe, "--data", dataset, "--out", tmp_path / "run", "--range-test", "--json")
+    assert done.exit_code == 0, done.output
+    assert Path(json.loads(done.stdout)["curve"]).is_file()
+    assert not (tmp_path / "run/run.json").exists()
+    assert "range_test.svg" in run("train", recipe, "--data", dataset, "--out", tmp_path / "run", "--range-test").stdout
+    assert run("train", recipe, "--data", dataset, "--out", tmp_path / "run").exit_code == 0
+
+
+def test_a_page_of_augmentations_trains_nothing(dataset, recipe, tmp_path):
+    page = tmp_path / "page.jpg"
+    zoomed = ["--set", "augment.zoom.p=1", "--set", "augment.zoom.amount=0.3"]
+    done = run("train", recipe, "--data", dataset, "--augmentations", page, *zoomed)
+    assert done.exit_code == 0, done.output
+    assert done.stdout.strip() == str(page)
+    with Image.open(page) as drawn:
+        assert drawn.height > 300
+
+
+def test_without_the_extra_it_says_how_to_install_it(tmp_path):
+    code = "import sys\nfor name in ('torch', 'lightning', 'timm'):\n    sys.modules[name] = None\n"
+    code += "sys.argv = ['garmentcut', 'train', 'r.toml', '--data', 'd', '--out', 'o']\n"
+    code += "from garmentcut.cli import main, train\nmain()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.endswith("is not installed; run: pip install 'garmentcut[train]'\n")
+    assert done.stdout == ""
+
+
+def test_help_needs_no_torch():
+    code = "import sys\nfor name in ('torch', 'lightning', 'numpy', 'PIL'):\n    sys.modules[name] = None\n"
+    code += "sys.argv = ['garmentcut', 'train', '--help']\nfrom garmentcut.cli import main, train\nmain()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "--range-test" in done.stdout
+
+
+def everything_from(terminal):
+    """What is written to a terminal until its other end is closed."""
+    parts = []
+    with suppress(OSError):  # Linux says so of a closed end
+        while part := os.read(terminal, 65536):
+            parts.append(part)
+    return b"".join(parts).decode()
+
+
+def test_ctrl_c_saves_and_a_bar_shows_the_way(dataset, recipe, tmp_path):
+    """On a terminal: a bar on stderr; interrupted at the first evaluation, it saves and exits with 130."""
+    pty = pytest.importorskip("pty", reason="no pseudo-terminals on this system")
+    code = """
+import os, signal, sys
+import garmentcut.training.session as session
+from garmentcut.cli import main, train
+evaluate = session.evaluate
+import garmentcut.training.loop as loop
+def interrupted(*args):
+    os.kill(os.getpid(), signal.SIGINT)
+    return evaluate(*args)
+loop.evaluate = interrupted
+main()
+"""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-c", code, "train", recipe, "--data", dataset, "--out", tmp_path / "run"]
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "160", "OMP_NUM_THREADS": "1"}
+    with ThreadPoolExecutor(1) as pool:  # a terminal that nobody reads makes the program wait
+        reading = pool.submit(everything_from, ours)
+        done = subprocess.run(list(map(str, command)), stdout=subprocess.PIPE, stderr=theirs, env=environment)
+        os.close(theirs)
+        shown = reading.result()
+    os.close(ours)
+    assert done.returncode == 130, shown
+    assert b"interrupted at step 3 of 4" in done.stdout
+    assert b"the same command goes on" in done.stdout
+    assert "photos/s" in shown
+    assert "step 2: validation Dice" in shown
+    again = run("train", recipe, "--data", dataset, "--out", tmp_path / "run", "--json")
+    assert json.loads(again.stdout)["runs"][0]["ended"] == "all steps"

@@ -1,0 +1,347 @@
+import errno
+import json
+import math
+import os
+import pickle
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+from PIL import Image
+
+from garmentcut.model.checkpoint import load_network
+from garmentcut.photo.photo import PhotoError
+from garmentcut.training.errors import LossError, TrainingStopped
+from garmentcut.training.events import Ended, Evaluated, StepDone
+from garmentcut.training.journal import read_journal
+from garmentcut.training.loop import train
+from garmentcut.training.losses import Loss, total_loss
+from garmentcut.training.state import load_state
+
+VARIED = {
+    "augment.zoom": {"p": 1.0, "amount": 0.3},
+    "augment.noise": {"p": 0.5, "amount": 0.1},
+    "augment.paste": {"p": 0.5, "amount": 1.0},
+}
+
+
+class Asked:
+    """Asks to stop after some looks."""
+
+    def __init__(self, looks, reason="interrupted"):
+        self.looks, self.reason = looks, reason
+
+    def agreed(self, _fabric):
+        self.looks -= 1
+        return self.reason if self.looks == 0 else ""
+
+
+def saved(run):
+    """All tensors of the last state, by name."""
+    found = {}
+
+    def walk(name, value):
+        if isinstance(value, torch.Tensor):
+            found[name] = value
+        elif isinstance(value, dict):
+            for key, inner in value.items():
+                walk(f"{name}.{key}", inner)
+        elif isinstance(value, list | tuple):
+            for index, inner in enumerate(value):
+                walk(f"{name}.{index}", inner)
+
+    walk("", torch.load(run.state_path, weights_only=True))
+    return found
+
+
+def assert_same_to_the_last_bit(run, other):
+    one, two = saved(run), saved(other)
+    assert one.keys() == two.keys()
+    assert len(one) > 20  # weights, buffers, averages, the optimizer's moments
+    assert not [name for name in one if not torch.equal(one[name], two[name])]
+
+
+def test_it_tells_what_it_does(small_run, fabric, never):
+    events = list(train(small_run(), fabric, never))
+    assert [event.step for event in events if isinstance(event, StepDone)] == [1, 2, 3, 4, 5, 6]
+    assert next(event for event in events if isinstance(event, Evaluated)).is_best
+    assert [event.step for event in events if isinstance(event, Evaluated)] == [3, 6]
+    assert isinstance(events[-1], Ended)
+    assert (events[-1].reason, events[-1].step, events[-1].finished) == ("all steps", 6, True)
+    assert events[0].loss == pytest.approx(events[0].parts["bce"] + events[0].parts["dice"], rel=1e-6)
+
+
+def test_it_leaves_everything_in_its_folder(small_run, fabric, never):
+    run = small_run()
+    ended = list(train(run, fabric, never))[-1]
+    spec = load_network(run.best_path)[1]
+    assert spec.facts["dice"]["mean_dice"] == ended.best_dice
+    assert spec.facts["step"] == ended.best_step
+    assert spec.facts["held_out"] == ["fold0"]
+    assert spec.facts["trained_on"] == [pair.photo_sha256[:12] for pair in run.division.train]
+    assert (spec.name, spec.options, spec.size_hw) == ("simple", {"channels": [4, 8]}, (96, 64))
+    told = json.loads((run.folder / "run.json").read_text())
+    assert (told["ended"], told["best"]["mean_dice"]) == ("all steps", ended.best_dice)
+    assert told["started"] <= told["finished"]
+    assert told["photos_s"] > 0
+    rows = read_journal(run.folder / "journal.jsonl")
+    assert [(row["kind"], row["step"]) for row in rows] == [
+        *[("step", 1), ("step", 2), ("step", 3), ("evaluation", 3)],
+        *[("step", 4), ("step", 5), ("step", 6), ("evaluation", 6)],
+    ]
+    assert rows[0].keys() == {"kind", "step", "loss", "bce", "dice", "lr", "photos_s", "seconds"}
+    assert [path.name for path in sorted((run.folder / "samples").iterdir())] == ["step_000003.jpg", "step_000006.jpg"]
+    with Image.open(run.sheet_path(6)) as sheet:
+        assert sheet.height > 2 * 300
+    assert list((run.folder / "tensorboard").iterdir())
+
+
+def test_what_is_kept_is_the_average(small_run, fabric, never):
+    run = small_run(knobs={"training.ema": 0.9})
+    ended = list(train(run, fabric, never))[-1]
+    kept = load_network(run.best_path)[0].state_dict()
+    states = torch.load(run.state_path, weights_only=True)["parts"]
+    assert states["average"]["updates"] == 6
+    if ended.best_step == 6:
+        assert all(torch.equal(kept[name], tensor) for name, tensor in states["average"]["network"].items())
+    assert any(not torch.equal(states["network"][name], kept[name]) for name in kept)
+
+
+def test_without_an_average_the_network_itself_is_kept(small_run, fabric, never):
+    run = small_run(knobs={"training.ema": 0.0, "training.steps": 2, "training.evaluate_every": 2})
+    list(train(run, fabric, never))
+    kept = load_network(run.best_path)[0].state_dict()
+    states = torch.load(run.state_path, weights_only=True)["parts"]
+    assert "average" not in states
+    assert all(torch.equal(kept[name], tensor) for name, tensor in states["network"].items())
+
+
+@pytest.mark.usefixtures("dropped_network")
+def test_an_evaluation_changes_nothing_of_the_training(small_run, fabric, never):
+    often = small_run("often", {**VARIED, "training.evaluate_every": 1, "training.ema": 0.0})
+    seldom = small_run("seldom", {**VARIED, "training.evaluate_every": 6, "training.ema": 0.0})
+    for run in (often, seldom):
+        list(train(run, fabric, never))
+    assert_same_to_the_last_bit(often, seldom)
+
+
+@pytest.mark.usefixtures("dropped_network")
+@pytest.mark.parametrize(
+    ("optimizer", "stopped_after"),
+    [("adamw", 1), ("adamw", 3), ("adamw", 4), ("sgd", 4), ("lion", 4), ("muon", 4), ("rmsprop", 4), ("adadelta", 4)],
+)
+def test_a_resumed_training_ends_the_same(small_run, fabric, never, optimizer, stopped_after):
+    knobs = {**VARIED, "optimizer.name": optimizer}
+    whole, halves = small_run("whole", knobs), small_run("halves", knobs)
+    list(train(whole, fabric, never))
+    first = list(train(halves, fabric, Asked(stopped_after)))
+    assert (first[-1].reason, first[-1].step, first[-1].finished) == ("interrupted", stopped_after, False)
+    second = list(train(halves, fabric, never))
+    assert second[0].step == stopped_after + 1
+    assert_same_to_the_last_bit(whole, halves)
+    assert whole.best_path.read_bytes() == halves.best_path.read_bytes()
+    rows = [read_journal(run.folder / "journal.jsonl") for run in (whole, halves)]
+    pace = ("photos_s", "seconds")
+    one, two = ([{k: v for k, v in row.items() if k not in pace} for row in side] for side in rows)
+    assert one == two
+
+
+def test_a_fallen_rate_is_still_down_after_a_resume(small_run, fabric, never, monkeypatch):
+    monkeypatch.setattr("garmentcut.training.validation.dice_of", lambda *_: torch.tensor(0.5))
+    knobs = {"schedule.name": "plateau", "schedule.patience": 1, "schedule.warmup": 0.0, "training.evaluate_every": 1}
+    whole, halves = small_run("whole", knobs), small_run("halves", knobs)
+    rates = [event.lr for event in train(whole, fabric, never) if isinstance(event, StepDone)]
+    assert rates[:4] == pytest.approx([2e-3, 2e-3, 2e-4, 2e-5])
+    list(train(halves, fabric, Asked(4)))
+    assert next(train(halves, fabric, never)).lr == rates[4]
+
+
+KILLED = """
+import os, pickle, signal, sys
+import torch
+from lightning.fabric import Fabric
+from garmentcut.training.loop import train
+from garmentcut.training.stopping import StopRequest
+torch.set_num_threads(1)
+run = pickle.load(open(sys.argv[1], "rb"))
+fabric = Fabric(accelerator="cpu", devices=1)
+fabric.launch()
+for event in train(run, fabric, StopRequest()):
+    if event.step == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_killed_training_ends_the_same(small_run, fabric, never, tmp_path):
+    whole, killed = small_run("whole", VARIED), small_run("killed", VARIED)
+    list(train(whole, fabric, never))
+    (tmp_path / "run.pickle").write_bytes(pickle.dumps(killed))
+    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "run.pickle")], capture_output=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    assert load_state(killed.state_path, {}).step == 3  # the last evaluation
+    resumed = list(train(killed, fabric, never))
+    assert resumed[0].step == 4
+    assert_same_to_the_last_bit(whole, killed)
+    steps = [row["step"] for row in read_journal(killed.folder / "journal.jsonl") if row["kind"] == "step"]
+    assert steps == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_finished_training_says_so(small_run, fabric, never, monkeypatch):
+    run = small_run()
+    last = list(train(run, fabric, never))[-1]
+    monkeypatch.setattr("garmentcut.training.loop.build_parts", None)  # nothing is built for it
+    (again,) = train(run, fabric, never)
+    assert again.was_finished
+    assert (again.reason, again.step, again.best_dice) == ("all steps", 6, last.best_dice)
+
+
+def test_the_time_is_up(small_run, fabric):
+    run = small_run()
+    last = list(train(run, fabric, Asked(2, "time is up")))[-1]
+    assert (last.reason, last.finished) == ("time is up", False)
+    told = json.loads((run.folder / "run.json").read_text())
+    assert (told["ended"], told["finished"], told["step"]) == ("time is up", None, 2)
+
+
+def test_it_stops_early_without_gain(small_run, fabric, never, monkeypatch):
+    monkeypatch.setattr("garmentcut.training.validation.dice_of", lambda *_: torch.tensor(0.5))
+    run = small_run(knobs={"training.steps": 50, "training.evaluate_every": 2, "training.patience": 3})
+    last = list(train(run, fabric, never))[-1]
+    assert (last.reason, last.step, last.best_step, last.finished) == ("no gain", 8, 2, True)
+
+
+def test_the_best_weights_are_kept_not_the_last(small_run, fabric, never, monkeypatch):
+    found = iter([0.5, 0.5, 0.9, 0.9, 0.2, 0.2])  # two photos in each of three evaluations
+    monkeypatch.setattr("garmentcut.training.validation.dice_of", lambda *_: torch.tensor(next(found)))
+    monkeypatch.setattr("garmentcut.training.session._sheet", lambda *_: b"")
+    run = small_run(knobs={"training.evaluate_every": 2})
+    events = [event for event in train(run, fabric, never) if isinstance(event, Evaluated)]
+    assert [event.is_best for event in events] == [True, True, False]
+    assert load_network(run.best_path)[1].facts["step"] == 4
+
+
+def test_nothing_held_out_keeps_the_last(small_run, fabric, never, monkeypatch):
+    monkeypatch.setattr("garmentcut.training.validation.dice_of", lambda *_: torch.tensor(0.5))
+    run = small_run(fold="none")
+    list(train(run, fabric, never))
+    spec = load_network(run.best_path)[1]
+    assert spec.facts["step"] == 6
+    assert spec.facts["dice"]["data"].endswith("none, photos it was trained on")
+    assert json.loads((run.folder / "run.json").read_text())["held_out"] == []
+
+
+def test_hard_targets_stay_hard(small_run, fabric, never, monkeypatch):
+    seen = []
+
+    def spy(logits, target, config):
+        seen.append(target)
+        return total_loss(logits, target, config)
+
+    monkeypatch.setattr("garmentcut.training.loop.total_loss", spy)
+    list(train(small_run("soft", VARIED), fabric, never))
+    assert any(((target > 0) & (target < 1)).any() for target in seen)
+    seen.clear()
+    list(train(small_run("hard", {**VARIED, "data.target": "alpha >= 128"}), fabric, never))
+    assert all(((target == 0) | (target == 1)).all() for target in seen)
+
+
+def test_a_loss_that_is_no_number_stops_it(small_run, fabric, never, monkeypatch):
+    """It says which step and photos, keeps the last good state, and that state can be resumed from."""
+    run, names = small_run(), []
+
+    def poisoned(logits, target, config):
+        loss = total_loss(logits, target, config)
+        names.append(1)
+        return Loss(loss.total * (math.nan if len(names) == 5 else 1), loss.parts)
+
+    monkeypatch.setattr("garmentcut.training.loop.total_loss", poisoned)
+    with pytest.raises(LossError) as caught:
+        list(train(run, fabric, never))
+    says = str(caught.value)
+    assert says.startswith("step 5, learning rate ")
+    assert sum(pair.name in says for pair in run.division.train) == 2
+    assert "lower optimizer.lr (0.00067)" in says
+    assert says.endswith("last.ckpt keeps the training as it was last saved")
+    assert load_state(run.state_path, {}).step == 3
+    assert all(torch.isfinite(tensor).all() for tensor in saved(run).values())
+    assert all(torch.isfinite(tensor).all() for tensor in load_network(run.best_path)[0].state_dict().values())
+    monkeypatch.undo()
+    assert list(train(run, fabric, never))[-1].reason == "all steps"
+
+
+def test_a_full_gpu_names_batch_and_size(small_run, fabric, never, monkeypatch):
+    def full(*_):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
+
+    monkeypatch.setattr("garmentcut.training.loop.total_loss", full)
+    run = small_run(knobs={"training.batch": 4})
+    with pytest.raises(TrainingStopped) as caught:
+        list(train(run, fabric, never))
+    says = str(caught.value)
+    assert "training.batch = 4 and data.size_hw = [96, 64]; set training.batch = 2" in says
+    assert "Nothing was saved yet" in says
+
+
+def fill_the_disk(monkeypatch, name):
+    """No room for files of this name."""
+
+    def full(path, data):
+        if path.name == name:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(data)
+
+    for module in ("garmentcut.training.state", "garmentcut.model.checkpoint", "garmentcut.training.session"):
+        monkeypatch.setattr(f"{module}.write_atomic", full)
+
+
+@pytest.mark.parametrize("name", ["last.ckpt", "best.safetensors", "step_000006.jpg"])
+def test_a_full_disk_keeps_the_last_state(small_run, fabric, never, monkeypatch, name):
+    whole, run = small_run("whole"), small_run()
+    list(train(whole, fabric, never))
+    training = train(run, fabric, never)
+    while next(training).step < 4:
+        pass
+    fill_the_disk(monkeypatch, name)
+    monkeypatch.setattr("garmentcut.training.state.Progress.note", lambda *_, **__: True)
+    with pytest.raises(TrainingStopped, match=rf"{name}.*No space left on device.*make room.*last\.ckpt keeps"):
+        list(training)
+    assert load_state(run.state_path, {}).step == 3
+    monkeypatch.undo()
+    list(train(run, fabric, never))
+    assert_same_to_the_last_bit(whole, run)
+
+
+def test_a_photo_that_cannot_be_read_is_named(small_run, fabric, never, monkeypatch):
+    def gone(_self, _index):
+        raise PhotoError("dress.png: no such file")
+
+    monkeypatch.setattr("garmentcut.dataset.samples.Samples.planes", gone)
+    with pytest.raises(PhotoError, match=r"dress\.png"):
+        list(train(small_run(), fabric, never))
+
+
+def test_twenty_steps_on_six_photos_and_the_loss_falls(small_run, fabric, never):
+    knobs = {"network.options": {"channels": [8, 16, 32]}, "optimizer.lr": 1e-2, "training.steps": 20}
+    events = list(train(small_run(knobs=knobs, fold="none"), fabric, never))
+    losses = [event.loss for event in events if isinstance(event, StepDone)]
+    assert len(losses) == 20
+    assert sum(losses[-3:]) < 0.8 * sum(losses[:3])
+
+
+def test_one_photo_is_learned_by_heart(small_run, fabric, never):
+    knobs = {
+        "network.options": {"channels": [8, 16, 32, 64]},
+        "optimizer.lr": 1e-2,
+        "training.steps": 200,
+        "training.batch": 1,
+        "training.ema": 0.9,
+        "training.evaluate_every": 50,
+    }
+    run = small_run(knobs=knobs, fold="none")
+    one = run.division.train[:1]
+    run = replace(run, division=replace(run.division, train=one, validation=one))
+    assert list(train(run, fabric, never))[-1].best_dice > 0.99

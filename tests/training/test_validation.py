@@ -1,0 +1,85 @@
+import pytest
+import torch
+from torch import nn
+
+from garmentcut.dataset.samples import Samples
+from garmentcut.recipe import LossConfig
+from garmentcut.training.feed import open_samples
+from garmentcut.training.validation import Validation, dice_of, predict, validate
+
+
+class Constant(nn.Module):
+    """The same logits, whatever it is shown."""
+
+    def __init__(self, logit):
+        super().__init__()
+        self.logit = logit
+
+    def forward(self, photos):
+        assert 0 <= photos.min() <= photos.max() <= 1
+        return torch.full((len(photos), 1, *photos.shape[2:]), self.logit)
+
+
+def planes(values):
+    return torch.tensor(values)[None, None]
+
+
+@pytest.mark.parametrize(
+    ("logits", "target", "dice"),
+    [
+        ([[1.0, -1.0], [1.0, -1.0]], [[1.0, 0.0], [0.0, 0.0]], 2 / 3),
+        ([[1.0, 0.0]], [[0.5, 0.49]], 2 / 3),  # alpha 0.5 is garment, on both sides
+        ([[1.0, -1.0]], [[1.0, 0.0]], 1.0),
+        ([[-1.0, -1.0]], [[0.0, 0.0]], 1.0),  # nothing there, nothing found
+        ([[1.0, -1.0]], [[0.0, 0.0]], 0.0),
+    ],
+)
+def test_dice_by_hand(logits, target, dice):
+    assert float(dice_of(planes(logits), planes(target))) == pytest.approx(dice)
+
+
+def test_every_photo_is_measured(small_run, fabric):
+    samples = open_samples(small_run())[1]
+    seen = validate(Constant(9.0), samples, LossConfig(), fabric=fabric)
+    masks = [samples[index].alpha >= 128 for index in range(2)]
+    assert seen.dice == pytest.approx([2 * float(mask.sum()) / (float(mask.sum()) + mask.numel()) for mask in masks])
+    assert validate(Constant(0.0), samples, LossConfig(dice=0.0, rim_weight=1.0), fabric=fabric).loss == pytest.approx(
+        0.693147, rel=1e-5
+    )
+
+
+def test_mean_and_median():
+    seen = Validation((0.2, 0.9, 1.0), 0.1)
+    assert seen.mean_dice == pytest.approx(0.7)
+    assert seen.median_dice == pytest.approx(0.9)
+    assert Validation((0.2, 0.4), 0.1).median_dice == pytest.approx(0.3)
+
+
+def test_a_prediction_and_its_target(small_run, fabric):
+    samples = open_samples(small_run())[1]
+    logits, target = predict(Constant(1.0), samples[1], fabric=fabric)
+    assert logits.shape == target.shape == (1, 1, 96, 64)
+    assert torch.equal(target[0], samples[1].alpha / 255)
+
+
+def test_the_devices_share_the_photos(small_run, monkeypatch):
+    """Two devices, one after the other: each fills its own rows, and the sum is what one device finds alone."""
+    samples = open_samples(small_run(fold="none"))[1]
+    assert isinstance(samples, Samples)
+
+    class Device:
+        device, world_size = torch.device("cpu"), 2
+
+        def __init__(self, rank):
+            self.global_rank = rank
+
+        def autocast(self):
+            return torch.autocast("cpu", enabled=False)
+
+    tables = []
+    monkeypatch.setattr("garmentcut.training.validation.reduced", lambda _f, own, _op: tables.append(own) or own)
+    for rank in (0, 1):
+        validate(Constant(9.0), samples, LossConfig(), fabric=Device(rank))
+    assert (tables[0][1::2] == 0).all()
+    assert (tables[1][0::2] == 0).all()
+    assert ((tables[0] + tables[1])[:, 0] > 0).all()
