@@ -83,7 +83,7 @@ class OutputConfig:
             raise ValueError("background covers the hidden pixels: hidden = 'keep' contradicts it")
         has_path = self.path in ("editable", "exact")
         if has_path and not _PATH_FORMATS & set(self.formats):
-            raise ValueError(f"path: {' and '.join(self.formats)} hold no path; write psd, tiff or jpeg too")
+            raise ValueError(f"path: there is none in {' or '.join(self.formats)}; write psd, tiff or jpeg too")
         if self.hidden == "keep" and "jpeg" in self.formats and not has_path:
             raise ValueError("jpeg holds no alpha: hidden = 'keep' needs a path, or the cutout would be lost")
         return self

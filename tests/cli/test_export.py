@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,8 +9,10 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from typer.testing import CliRunner
 
 from garmentcut.cli import app
+from garmentcut.model.card import read_model, with_card
 from garmentcut.model.checkpoint import NetworkSpec, save_network
 from garmentcut.model.networks import build_network
+from garmentcut.prediction.cutter import default_model
 
 
 def run(*args):
@@ -56,8 +59,10 @@ def test_from_a_run_to_a_cutout(trained, studio, tmp_path):
     assert 0 <= told["parity"] < 1e-4
 
 
-def test_an_old_card_is_still_shown():
-    shown = run("card").stdout
+def test_an_old_card_is_still_shown(tmp_path):
+    model, card = read_model(default_model())
+    (tmp_path / "old.onnx").write_bytes(with_card(model, replace(card, trained_on=())))
+    shown = run("card", tmp_path / "old.onnx").stdout
     assert "trained_on: photos that it does not list" in shown
     assert "parity: not measured" in shown
 

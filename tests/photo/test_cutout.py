@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from PIL import Image
+from psd_tools import PSDImage
 
 from garmentcut.config import ConfigError
 from garmentcut.photo.cutout import Cutout
@@ -164,6 +165,9 @@ def test_saved_with_each_option(cutout, tmp_path):
         ("dress.gif", {}, "no format has the suffix '.gif'; use one of .png"),
         ("dress", {}, "no format has the suffix ''"),
         ("dress.png", {"format": "gif"}, "'gif' is not a format; use one of png, mask, webp, tiff, psd, jpeg"),
+        ("dress.png", {"path": "exact"}, "path: there is none in png; write psd, tiff or jpeg too"),
+        ("dress.jpg", {"hidden": "keep"}, "jpeg holds no alpha: hidden = 'keep' needs a path"),
+        ("dress.jpg", {"quality": 101}, "less than or equal to 100"),
         ("dress.png", {"format": "tiff"}, "the suffix says png, the format tiff"),
         ("dress.tif", {"format": "mask"}, "the suffix says tiff, the format mask"),
         ("dress.png", {"margin_px": 5}, "set trim too"),
@@ -191,6 +195,11 @@ def test_what_cannot_be_written_says_why(tmp_path):
     with pytest.raises(PhotoError, match="convert"):
         Cutout(np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.float32), one_way).over("#ffffff")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_psd_is_named_after_its_file(cutout, tmp_path):
+    cutout.save(tmp_path / "Kjole æøå.psd", path="none", background="#ffffff", hidden="keep")
+    assert [layer.name for layer in PSDImage.open(tmp_path / "Kjole æøå.psd")] == ["Background", "Kjole æøå"]
 
 
 def test_an_empty_cutout_is_written_all_the_same(tmp_path):

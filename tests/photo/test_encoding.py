@@ -6,21 +6,25 @@ import pytest
 import tifffile
 from PIL import Image
 
-from garmentcut.config import OutputConfig
+from garmentcut.config import OutputConfig, ReadConfig
 from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.encoding import FORMATS, encode_cutout, output_suffix
+from garmentcut.photo.jpeg_writer import jpeg_bytes
 from garmentcut.photo.photo import Photo
+from garmentcut.photo.photoshop import read_cutout
+from garmentcut.photo.psd import read_document
 from garmentcut.photo.reading import decode_photo
 from garmentcut.photo.tiff_writer import tiff_bytes
 
-from .made import exif_bytes, pixels, rgb_profile
+from .made import exif_bytes, pixels, rgb_profile, xmp_packet
 
 
 @pytest.fixture(params=[np.uint8, np.uint16])
 def cutout(studio, request):
     drawn = studio()
     scale = request.param(np.iinfo(request.param).max // 255)
-    return Cutout.of(Photo(drawn.photo * scale, rgb_profile(), (300, 240), exif_bytes()), drawn.alpha)
+    photo = Photo(drawn.photo * scale, rgb_profile(), (300, 240), exif_bytes(), xmp=xmp_packet())
+    return Cutout.of(photo, drawn.alpha)
 
 
 def encode(cutout, format, **output):
@@ -72,7 +76,7 @@ def test_background_covers_everything_and_leaves_no_alpha(cutout, format):
     assert np.ptp(found[cutout.alpha == 0], axis=0).max() == 0
 
 
-@pytest.mark.parametrize("format", ["png", "tiff", "webp"])
+@pytest.mark.parametrize("format", ["png", "tiff", "webp", "jpeg"])
 def test_metadata_of_each_format(cutout, format):
     image = opened(encode(cutout, format))
     assert image.info["icc_profile"] == cutout.profile
@@ -84,9 +88,10 @@ def test_metadata_of_each_format(cutout, format):
     decoded = decode_photo(encode(cutout, format))
     assert decoded.dpi == pytest.approx((300, 240), abs=0.02)
     assert decoded.profile == cutout.profile
+    assert decoded.xmp == cutout.xmp
 
 
-@pytest.mark.parametrize("format", ["png", "tiff", "webp"])
+@pytest.mark.parametrize("format", ["png", "tiff", "webp", "jpeg"])
 def test_metadata_survives_two_rounds(cutout, format):
     once = decode_photo(encode(cutout, format))
     twice = decode_photo(encode(Cutout.of(once, cutout.alpha), format))
@@ -94,11 +99,11 @@ def test_metadata_survives_two_rounds(cutout, format):
     assert twice.dpi == pytest.approx(once.dpi, abs=0.02)
 
 
-@pytest.mark.parametrize("format", ["png", "tiff", "webp"])
+@pytest.mark.parametrize("format", ["png", "tiff", "webp", "jpeg"])
 def test_without_metadata(format, studio):
     drawn = studio()
     image = opened(encode(Cutout(drawn.photo, drawn.alpha), format))
-    assert "icc_profile" not in image.info
+    assert not {"icc_profile", "xmp"} & set(image.info)
     assert not set(image.getexif()) & {271, 0x8769, 0x8825}
     assert decode_photo(encode(Cutout(drawn.photo, drawn.alpha), format)).dpi is None
 
@@ -117,12 +122,53 @@ def test_mask_is_8_bit_gray_without_profile(cutout):
     assert image.info["dpi"] == pytest.approx((300, 240), abs=0.02)
 
 
-@pytest.mark.parametrize("format", ["png", "mask", "webp", "tiff"])
+@pytest.mark.parametrize("format", ["png", "mask", "webp", "tiff", "psd", "jpeg"])
 def test_trim_is_the_same_in_every_format(cutout, format):
     left, top, right, bottom = cutout.box_xyxy
     for margin in (0, 7, 150):
         size = right - left + 2 * margin, bottom - top + 2 * margin
-        assert opened(encode(cutout, format, trim=True, margin_px=margin)).size == size
+        data = encode(cutout, format, trim=True, margin_px=margin)
+        # Pillow opens no PSD of 16 bits.
+        found = read_document(data, ReadConfig()).size_hw[::-1] if format == "psd" else opened(data).size
+        assert found == size
+
+
+def jpeg_of(rgb, quality=95):
+    return decode_photo(jpeg_bytes(rgb, quality=quality)).rgb
+
+
+@pytest.mark.parametrize(
+    ("output", "is_whole"),
+    [
+        ({}, False),
+        ({"path": "exact"}, True),
+        ({"path": "exact", "hidden": "keep"}, True),
+        ({"path": "exact", "hidden": "clear"}, False),
+        ({"path": "exact", "background": "#00ff00"}, False),
+        ({"background": "#00ff00"}, False),
+        ({"quality": 60}, False),
+    ],
+)
+def test_a_jpeg_is_the_whole_photo_only_if_a_path_says_what_is_cut_out(cutout, output, is_whole):
+    found = decode_photo(encode(cutout, "jpeg", formats=("jpeg",), **output)).rgb
+    flat = cutout.cleaned.over(output.get("background", "#ffffff"))
+    np.testing.assert_array_equal(found, jpeg_of(cutout.rgb if is_whole else flat, output.get("quality", 95)))
+
+
+@pytest.mark.parametrize("hidden", ["auto", "keep", "clear"])
+@pytest.mark.parametrize("background", [None, "#ff0000"])
+def test_a_psd_keeps_the_photo_unless_told_otherwise(cutout, tmp_path, hidden, background):
+    (tmp_path / "a.psd").write_bytes(
+        encode(cutout, "psd", formats=("psd",), hidden=hidden, background=background, path="none")
+    )
+    expected = cutout.cleaned if hidden == "clear" else cutout
+    np.testing.assert_array_equal(read_cutout(tmp_path / "a.psd").rgb, expected.rgb)
+
+
+def test_a_trimmed_psd_is_the_part_of_the_photo(cutout, tmp_path):
+    (tmp_path / "a.psd").write_bytes(encode(cutout, "psd", trim=True, margin_px=9))
+    found = read_cutout(tmp_path / "a.psd")
+    np.testing.assert_array_equal(found.rgb, cutout.trimmed(9).rgb)
 
 
 def test_background_fills_a_margin_beyond_the_photo(cutout):

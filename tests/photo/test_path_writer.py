@@ -24,7 +24,6 @@ from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.encoding import encode_cutout
 from garmentcut.photo.outline import trace_outline
 from garmentcut.photo.path_writer import join_resources, path_resources
-from garmentcut.photo.photo import OutputError
 from garmentcut.photo.photoshop import read_cutout
 from garmentcut.photo.psd import read_document
 from garmentcut.photo.tiff import read_tiff
@@ -107,12 +106,6 @@ def test_resources_are_filled_up_to_even_lengths():
     assert split_resources(join_resources(resources)) == resources
     assert len(join_resources(resources[:1])) == 4 + 2 + 2 + 4 + 6
     assert join_resources([]) == b""
-
-
-def test_too_many_knots_are_refused():
-    ragged = PenPath("", (Subpath(0, True, np.zeros((50_001, 3, 2))),))
-    with pytest.raises(OutputError, match="too ragged for a path"):
-        path_resources(ragged)
 
 
 @pytest.mark.parametrize("format", FORMATS)

@@ -13,9 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from psd_tools import PSDImage
 
 from garmentcut.config import load_config
 from garmentcut.photo import files
+from garmentcut.photo.photoshop import read_cutout
 from garmentcut.prediction import steps
 from garmentcut.prediction.cutter import Cutter
 from garmentcut.prediction.folder import FolderCutter
@@ -153,6 +155,20 @@ def test_several_formats_at_once(red_cutter, draw, tmp_path):
     rows, _ = cut(red_cutter, tmp_path / "in", tmp_path / "out", formats=("png", "mask", "tiff", "webp"))
     assert rows[0].outputs == ("a.png", "a_mask.png", "a.tif", "a.webp")
     assert all((tmp_path / "out" / name).is_file() for name in rows[0].outputs)
+
+
+def test_a_psd_and_a_jpeg_with_its_path(red_cutter, draw, tmp_path):
+    draw(tmp_path / "in/red dress.png")
+    rows, _ = cut(red_cutter, tmp_path / "in", tmp_path / "out", formats=["psd", "jpeg"], path="exact")
+    assert rows[0].outputs == ("red dress.psd", "red dress.jpg")
+    document = PSDImage.open(tmp_path / "out/red dress.psd")
+    assert [layer.name for layer in document] == ["red dress"]
+    inside = np.zeros((96, 64), bool)
+    inside[20:70, 20:44] = True
+    for name, source in {"red dress.psd": "layer mask", "red dress.jpg": "clipping path"}.items():
+        found = read_cutout(tmp_path / "out" / name)
+        assert found.source == source
+        np.testing.assert_array_equal(found.alpha >= 0.5, inside)
 
 
 def test_an_original_is_never_replaced_whatever_is_said(red_cutter, draw, tmp_path):

@@ -141,11 +141,11 @@ class Cutout:
         ground[rim] = np.rint(share * garment[rim] + (1 - share) * background.astype(np.float32))
         return flat
 
-    def save(self, path: str | os.PathLike[str], *, format: str | None = None, **output: Any) -> None:
+    def save(self, file: str | os.PathLike[str], /, *, format: str | None = None, **output: Any) -> None:
         """Write the cutout to a file, whole or not at all.
 
         Args:
-            path: its suffix gives the format where `format` is None: `.png`, `.webp`, `.tif`, `.psd`, `.jpg`. A PSD's
+            file: its suffix gives the format where `format` is None: `.png`, `.webp`, `.tif`, `.psd`, `.jpg`. A PSD's
                 layer is named after the file.
             format: `png`, `mask`, `webp`, `tiff`, `psd` or `jpeg`.
             **output: the other fields of `garmentcut.config.OutputConfig`: `background`, `trim`, `margin_px`, `hidden`,
@@ -160,12 +160,12 @@ class Cutout:
         from garmentcut.photo.encoding import encode_cutout, format_of
         from garmentcut.photo.files import write_atomic
 
-        chosen = format_of(Path(path), format)
+        chosen = format_of(Path(file), format)
         if "formats" in output:
             raise ConfigError("one file has one format: name it by format, not formats")
         settings = {f"output.{key}": value for key, value in output.items()}
         config = load_config(overrides={"output.formats": (chosen,), **settings})
-        write_atomic(Path(path), encode_cutout(self, chosen, config.output, name=Path(path).stem))
+        write_atomic(Path(file), encode_cutout(self, chosen, config.output, name=Path(file).stem))
 
 
 def _box_of(shown: NDArray[np.bool_]) -> tuple[int, int, int, int] | None:

@@ -10,14 +10,15 @@ import numpy as np
 
 from garmentcut.photo.clipping_path import PenPath, Resource, Subpath
 from garmentcut.photo.coverage import Points
-from garmentcut.photo.photo import OutputError
+
+MOST_KNOTS = 50_000
+"""Of a path; Photoshop gets slow far below."""
 
 _CLIPPED_BY, _FIRST_PATH = 2999, 2000
 _FILL_RULE, _INITIAL_FILL, _CLOSED, _OPEN, _SMOOTH, _POINTED = 6, 8, 0, 3, 1, 2  # selectors
 _RECORD_BYTES = 26
 _FIXED_ONE = 1 << 24  # coordinates are 8.24 fixed-point shares of the picture's sides
 _FLATNESS, _EVEN_ODD = 1 << 16, 1  # 16.16 device pixels, as Photoshop itself writes
-_MOST_KNOTS = 50_000
 _SMOOTH_SINE = 0.02  # of the angle between the handles of a knot
 
 
@@ -34,12 +35,9 @@ def join_resources(resources: Iterable[Resource]) -> bytes:
 def path_resources(path: PenPath) -> list[Resource]:
     """A path, and the statement that it clips the picture.
 
-    Raises:
-        OutputError: over 50,000 knots; Photoshop would open the picture without the path or not at all.
+    Args:
+        path: each outline has at most 65535 knots, or it does not fit in the format.
     """
-    num_knots = sum(len(subpath.knots) for subpath in path.subpaths)
-    if num_knots > _MOST_KNOTS:
-        raise OutputError(f"its outline is too ragged for a path ({num_knots} knots); use path = 'none'")
     records = [_record(_FILL_RULE), _record(_INITIAL_FILL, bytes([0, path.filled]))]
     records += [_outline_records(subpath) for subpath in path.subpaths]
     name = path.name.encode("mac_roman", "replace")[:255]

@@ -52,10 +52,10 @@ class Preparation:
         return self.cleaned.over(self.output.background)
 
     def path(self, auto: PathKind) -> PenPath | None:
-        """The clipping path; None: none is wanted, or `auto` asked for one and there is no outline.
+        """The clipping path; None: none is wanted, or only `auto` asked for one and there is none to be had.
 
         Raises:
-            OutputError: a path was asked for by name, and there is no outline.
+            OutputError: a path was asked for by name, and there is no outline, or it is too ragged.
         """
         kind = auto if self.output.path == "auto" else self.output.path
         if kind == "none":
@@ -65,10 +65,10 @@ class Preparation:
 
             tolerance_px = path_tolerance_px(kind, self._whole.alpha.shape[0])
             self._paths[kind] = trace_outline(self.untouched.alpha, tolerance_px=tolerance_px)
-        path = self._paths[kind]
-        if not path.subpaths and self.output.path != "auto":
-            raise OutputError("no outline for a path: nothing is half opaque; use path = 'none'")
-        return path if path.subpaths else None
+        fault = _fault_of(self._paths[kind])
+        if fault and self.output.path != "auto":
+            raise OutputError(f"{fault}; use path = 'none'")
+        return None if fault else self._paths[kind]
 
     def resources(self, auto: PathKind) -> list[Resource]:
         """The clipping path as Photoshop's image resources; none without a path."""
@@ -93,3 +93,12 @@ class Preparation:
             return cutout.trimmed(margin_px)
         except ValueError as error:
             raise OutputError(str(error)) from error
+
+
+def _fault_of(path: PenPath) -> str:
+    from garmentcut.photo.path_writer import MOST_KNOTS
+
+    num_knots = sum(len(outline.knots) for outline in path.subpaths)
+    if num_knots > MOST_KNOTS:
+        return f"its outline is too ragged for a path ({num_knots} knots)"
+    return "" if num_knots else "no outline for a path: nothing is half opaque"

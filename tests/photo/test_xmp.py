@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+
+from garmentcut.photo.reading import decode_photo
+from garmentcut.photo.xmp import read_xmp
+
+from .made import encoded, pixels, tiff, xmp_packet
+
+SIZES = ' tiff:ImageWidth="4000" xmlns:exif="http://ns.adobe.com/exif/1.0/" exif:PixelXDimension=\'4000\''
+
+
+def test_a_packet_travels_upright_and_without_a_size():
+    assert read_xmp(xmp_packet()) == (xmp_packet(), ())
+    assert read_xmp(xmp_packet(6)) == (xmp_packet(1), ())
+    kept, _ = read_xmp(xmp_packet(8, SIZES))
+    assert kept == xmp_packet(1, ' xmlns:exif="http://ns.adobe.com/exif/1.0/"')
+
+
+def test_as_elements_too():
+    elements = b"<tiff:Orientation>6</tiff:Orientation><tiff:ImageLength>4000</tiff:ImageLength><dc:creator>"
+    kept, notes = read_xmp(xmp_packet().replace(b"<dc:creator>", elements))
+    assert b"<tiff:Orientation>1</tiff:Orientation><dc:creator>" in kept
+    assert notes == ()
+
+
+@pytest.mark.parametrize("nothing", [None, b"", b"\0 \n", "text", 7])
+def test_nothing_is_nothing(nothing):
+    assert read_xmp(nothing) == (None, ())
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        xmp_packet()[:-80],
+        b"\xff\xfe" + xmp_packet(),
+        b"no XML",
+        b'<!DOCTYPE a [<!ENTITY b "bb"><!ENTITY c "&b;&b;">]>' + xmp_packet(),
+    ],
+)
+def test_damage_is_left_out_with_a_note(damaged):
+    assert read_xmp(damaged) == (None, ("unreadable XMP left out",))
+
+
+def test_absurd_packets_are_left_out():
+    packet = xmp_packet().replace(b"<dc:creator>", b"<!--" + bytes(9_000_000).replace(b"\0", b"x") + b"--><dc:creator>")
+    assert read_xmp(packet) == (None, ("XMP of 9 MB left out",))
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "TIFF"])
+def test_photos_of_every_format_bring_theirs(format):
+    def photo_of(packet):
+        if format == "TIFF":
+            return decode_photo(tiff(pixels(), extratags=[(700, "B", len(packet), packet, True)]))
+        if format == "PNG":
+            from PIL import PngImagePlugin
+
+            text = PngImagePlugin.PngInfo()
+            text.add_itxt("XML:com.adobe.xmp", packet.decode("utf-8", "surrogateescape"))
+            return decode_photo(encoded(pixels(), format, pnginfo=text))
+        return decode_photo(encoded(pixels(), format, xmp=packet))
+
+    turned = photo_of(xmp_packet(6))
+    assert (turned.xmp, turned.notes) == (xmp_packet(1), ())
+    # XMP turns a photo that has no EXIF; a TIFF has a tag of its own that says it.
+    found = photo_of(xmp_packet(1))
+    assert (turned.rgb.shape == found.rgb.shape) == (format == "TIFF")
+    damaged = photo_of(xmp_packet()[:-70])
+    assert (damaged.xmp, damaged.notes) == (None, ("unreadable XMP left out",))
+    np.testing.assert_array_equal(damaged.rgb, found.rgb)
