@@ -5,13 +5,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 from psd_tools import PSDImage
 
 from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.photoshop import read_cutout
 from garmentcut.photo.psd_cutout import layered_psd
+from garmentcut.photo.reading import decode_photo
 
-from .made import exif_bytes, rgb_profile, xmp_packet
+from .made import encoded, exif, exif_bytes, pixels, rgb_profile, xmp_packet
 
 WHOLE = {"profile": rgb_profile(), "dpi": (300, 240.5), "exif": exif_bytes(), "xmp": xmp_packet()}
 
@@ -52,6 +54,19 @@ def test_a_round_trip_loses_nothing(cutout, tmp_path, background, metadata):
         resolution = resources.get_data(1005)
         assert (resolution.horizontal / 65_536, resolution.vertical / 65_536) == (300, 240.5)
         assert (resolution.horizontal_unit, resolution.vertical_unit) == (1, 1)
+
+
+@pytest.mark.parametrize("orientation", [3, 6, 8])
+def test_a_turned_photo_is_upright_in_every_word(orientation):
+    data = encoded(pixels(40, 30), "JPEG", exif=exif(orientation), xmp=xmp_packet(orientation))
+    photo = decode_photo(data)
+    document = opened(layered_psd(Cutout.of(photo, np.ones(photo.size_hw, np.float32))))
+    assert (document.height, document.width) == photo.size_hw == ((40, 30) if orientation == 3 else (30, 40))
+    np.testing.assert_array_equal(np.rint(document[0].numpy("color") * 255), photo.rgb)
+    tags = Image.Exif()
+    tags.load(document.image_resources.get_data(1058))
+    assert tags[274] == 1
+    assert document.image_resources.get_data(1060) == xmp_packet(1)
 
 
 def test_the_merged_picture_is_what_the_layers_look_like(cutout):

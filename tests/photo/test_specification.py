@@ -180,7 +180,7 @@ def test_the_fingerprint_tells_what_decides_the_files(read, tmp_path):
         ("file.quality = 101", "file.quality"),
         ("file.dpi = 0", "file.dpi"),
         ("file.metadata = 'some'", "file.metadata: .*'copyright', not 'some'"),
-        ("file.path = 'exact'", "path: png hold no path"),
+        ("file.path = 'exact'", "path: there is none in png"),
         ("canvas.background = '#ffffff'\nfile.hidden = 'keep'", "contradicts"),
     ],
 )
