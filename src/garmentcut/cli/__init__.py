@@ -11,6 +11,7 @@ from garmentcut.cli import (  # noqa: F401 each registers its command
     ingest,
     sheet,
     studio,
+    study,
     train,
 )
 from garmentcut.cli.app import app

@@ -23,6 +23,7 @@ _FILES = (
     "tiramisu",
     "pspnet",
     "deeplab_plus",
+    "prepared",
 )
 
 NETWORKS: Mapping[str, str] = MappingProxyType({name: f"garmentcut.model.{name}:build" for name in _FILES})
@@ -30,7 +31,7 @@ NETWORKS: Mapping[str, str] = MappingProxyType({name: f"garmentcut.model.{name}:
 
 A builder takes keyword arguments and returns a module that maps float32 `(N, 3, H, W)` sRGB in [0, 1] to float32 logits
 `(N, 1, H, W)`, with an attribute `multiple_of` for H and W. Where an encoder can start from ImageNet, the module has
-`load_encoder(path: Path | None)`: from a file, or None: from the hub."""
+`load_encoder(weights: Mapping | None)`: from tensors, or None: from the hub."""
 
 
 class NetworkError(ValueError):

@@ -1,0 +1,185 @@
+"""Any network behind a preprocessing of the photo: gray, contrast, histogram, size. For studies of what it is worth.
+
+It all happens inside the network, so training, evaluation, export and cutting treat every photo alike and need not know
+of it.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from garmentcut.model.inputs import check_input
+from garmentcut.model.networks import NetworkError, build_network
+from garmentcut.model.photo_network import PhotoNetwork, check_option
+
+Color = Literal["rgb", "gray"]
+Levels = Literal["fixed", "unit", "standard", "stretched", "equalized"]
+Resampling = Literal["area", "nearest", "linear", "cubic"]
+
+_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as in Pillow and scikit-image's older releases
+_NUM_LEVELS = 256
+_MODES = {"nearest": "nearest", "linear": "bilinear", "cubic": "bicubic"}
+
+
+class Prepared(nn.Module):
+    """Shrinks and changes photos, gives them to a network, and enlarges its logits.
+
+    Attributes:
+        multiple_of: both sides of a photo must be a multiple of this.
+        min_side: both sides must be at least this, in pixels.
+
+    Args: as `build`; colour, levels and the share that a stretch gives up stand together.
+    """
+
+    luma: Tensor
+
+    def __init__(
+        self,
+        network: PhotoNetwork,
+        look: tuple[Color, Levels, float],
+        shrink: int,
+        resampling: tuple[Resampling, Resampling],
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.color, self.levels, self.share = look
+        self.shrink, (self.down, self.up) = shrink, resampling
+        self.multiple_of, self.min_side = network.multiple_of * shrink, network.min_side * shrink
+        self.neutral_parts = tuple(f"network.{part}" for part in getattr(network, "neutral_parts", ()))
+        self.register_buffer("luma", torch.tensor(_LUMA).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, photos: Tensor) -> Tensor:
+        """Logits of photos.
+
+        Args:
+            photos: float32 (N, 3, H, W), sRGB in [0, 1].
+
+        Returns:
+            float32 (N, 1, H, W).
+
+        Raises:
+            ValueError: the photos are of another type or shape, or have sides that the network cannot take.
+        """
+        check_input(photos, self.multiple_of)
+        x = shrunk(photos, self.shrink, self.down)
+        if self.color == "gray":
+            x = (x * self.luma).sum(dim=1, keepdim=True).expand(-1, 3, -1, -1)
+        logits: Tensor = self.network(self._levelled(x))
+        return enlarged(logits, self.shrink, self.up)
+
+    def load_encoder(self, weights: Mapping[str, Tensor] | None = None) -> str:
+        """Let the network's encoder start from trained weights.
+
+        Raises:
+            NetworkError: it has none.
+        """
+        load = getattr(self.network, "load_encoder", None)
+        if load is None:
+            raise NetworkError("the network has no encoder to load")
+        return str(load(weights))
+
+    def _levelled(self, x: Tensor) -> Tensor:
+        if self.levels == "stretched":
+            return stretched(x, self.share)
+        if self.levels == "equalized":
+            return equalized(x)
+        if self.levels == "fixed":
+            return x
+        # The network will take off its mean and divide by its deviation: put on beforehand, they change nothing.
+        values = x if self.levels == "unit" else standardised(x)
+        return values * self.network.std + self.network.mean
+
+
+def standardised(photos: Tensor) -> Tensor:
+    """Each channel of each photo less its mean, over its standard deviation; `(N, 3, H, W)` float."""
+    mean = photos.mean(dim=(2, 3), keepdim=True)
+    variance = (photos - mean).square().mean(dim=(2, 3), keepdim=True)
+    return (photos - mean) / (variance.sqrt() + 1e-3)
+
+
+def stretched(photos: Tensor, share: float) -> Tensor:
+    """Levels spread so that `share` of each photo's values falls on 0 and below, and as much on 1 and above.
+
+    One curve for all three channels of a photo: gray stays gray. `(N, 3, H, W)` float in [0, 1] -> the same.
+    """
+    cumulated, _ = _histogram(photos)
+    low, high = ((cumulated < limit).sum(dim=1).view(-1, 1, 1, 1) for limit in (share, 1 - share))
+    return ((photos * (_NUM_LEVELS - 1) - low) / (high - low).clamp(min=1)).clamp(0, 1)
+
+
+def equalized(photos: Tensor) -> Tensor:
+    """Each value replaced by the share of the photo's values that are no greater: a flat histogram.
+
+    One curve for all three channels of a photo: gray stays gray. `(N, 3, H, W)` float in [0, 1] -> the same.
+    """
+    cumulated, places = _histogram(photos)
+    least = cumulated.gather(1, places.min(dim=1, keepdim=True).values)
+    shares = (cumulated.gather(1, places) - least) / (1 - least).clamp(min=1e-6)
+    return shares.view_as(photos)
+
+
+def shrunk(photos: Tensor, factor: int, resampling: Resampling) -> Tensor:
+    """Photos `factor` times smaller; `area` averages, the others take what lies at the new pixels' centres."""
+    if factor == 1:
+        return photos
+    if resampling == "area":
+        return functional.avg_pool2d(photos, factor)
+    if resampling == "nearest":
+        return photos[:, :, factor // 2 :: factor, factor // 2 :: factor]
+    return functional.interpolate(photos, scale_factor=1 / factor, mode=_MODES[resampling], align_corners=False)
+
+
+def enlarged(logits: Tensor, factor: int, resampling: Resampling) -> Tensor:
+    """Logits `factor` times larger."""
+    if factor == 1:
+        return logits
+    mode = _MODES[resampling]
+    corners = None if mode == "nearest" else False
+    return functional.interpolate(logits, scale_factor=float(factor), mode=mode, align_corners=corners)
+
+
+def build(
+    network: str = "unet",
+    options: Mapping[str, Any] | None = None,
+    color: Color = "rgb",
+    levels: Levels = "fixed",
+    percent: float = 2.0,
+    shrink: int = 1,
+    resampling: tuple[Resampling, Resampling] = ("area", "linear"),
+) -> Prepared:
+    """Build a network behind a preprocessing.
+
+    Args:
+        network: name of any other.
+        options: of that.
+        color: `gray`: luma in all three channels.
+        levels: `fixed`: the network's own mean and deviation are taken off, as without this; `unit`: they are not;
+            `standard`: each photo's own instead; `stretched`: contrast stretch; `equalized`: histogram equalisation.
+        percent: of the values that a stretch gives up at either end.
+        shrink: so many times smaller is what the network sees.
+        resampling: how the photo is shrunk, and how the logits are enlarged; `area` cannot do that.
+
+    Raises:
+        NetworkError: an option that is not known, or does not fit.
+    """
+    if network == "prepared":
+        raise NetworkError("network: a prepared network cannot hold another one")
+    check_option("color", color, ("rgb", "gray"))
+    check_option("levels", levels, ("fixed", "unit", "standard", "stretched", "equalized"))
+    check_option("resampling", len(resampling), (2,))
+    check_option("resampling down", resampling[0], ("area", *_MODES))
+    check_option("resampling up", resampling[1], tuple(_MODES))
+    if not 0 <= percent < 50 or shrink < 1:
+        raise NetworkError(f"percent: from 0 to below 50, and shrink: 1 or more, not {percent} and {shrink}")
+    inner = cast(PhotoNetwork, build_network(network, **(options or {})))
+    return Prepared(inner, (color, levels, percent / 100), shrink, resampling)
+
+
+def _histogram(photos: Tensor) -> tuple[Tensor, Tensor]:
+    """Cumulated shares `(N, 256)` of each photo's values, all channels together, and each value's level `(N, 3HW)`."""
+    places = (photos.flatten(1) * (_NUM_LEVELS - 1)).round().clamp(0, _NUM_LEVELS - 1).long()
+    counts = photos.new_zeros(photos.shape[0], _NUM_LEVELS).scatter_add(1, places, torch.ones_like(photos.flatten(1)))
+    return counts.cumsum(dim=1) / places.shape[1], places

@@ -1,0 +1,1 @@
+"""Comparisons of trainings: declared, run, and concluded from only as far as the intervals allow."""

@@ -1,0 +1,158 @@
+"""`garmentcut study`, as people run it; synthetic photos of 96x64, a tiny network."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from garmentcut.cli import app
+from garmentcut.dataset.studio.files import write_studio_photos
+from garmentcut.evaluation.scores import read_scores
+
+ROOT = Path(__file__).parents[2]
+SMOKE = ROOT / "studies/smoke.toml"
+RUNS = [f"{arm}/seed{seed}-fold{fold}" for arm in ("simple", "faster") for seed in (0, 1) for fold in (0, 1)]
+
+
+def run(*args):
+    return CliRunner().invoke(app, [str(arg) for arg in args])
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    """Four drawn garments in three views, in two folds."""
+    folder = tmp_path_factory.mktemp("studio")
+    originals, cutouts, dataset = folder / "originals", folder / "cutouts", folder / "dataset"
+    list(write_studio_photos(originals, range(4), size_hw=(96, 64), cutouts_dir=cutouts))
+    done = run("ingest", originals, cutouts, "--out", dataset, "--folds", 2)
+    assert done.exit_code == 0, done.output
+    return dataset
+
+
+@pytest.fixture(scope="module")
+def finished(dataset, tmp_path_factory):
+    """A study that was killed in its third run, and went on in two processes at once."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    out = tmp_path_factory.mktemp("study") / "out"
+    command = [sys.executable, "-m", "garmentcut", "study", str(SMOKE), "--data", str(dataset), "--out", str(out)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as first:
+        seen = []
+        for line in first.stderr:
+            seen.append(line.strip())
+            if len([text for text in seen if "step 4/8" in text]) == 3:
+                first.send_signal(signal.SIGKILL)
+                break
+    killed = list(out.glob("runs/*/*/scores.jsonl"))
+    assert seen[0] == "simple, seed 0, fold 0: begins"
+    assert len(killed) == 2, seen
+    others = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    told = [other.communicate()[1] for other in others]
+    torch.set_num_threads(threads)
+    return out, seen, told, [other.returncode for other in others]
+
+
+def test_killed_and_shared_each_run_is_done_once(finished):
+    out, seen, told, codes = finished
+    assert codes == [0, 0], told
+    done = [line for text in ["\n".join(seen), *told] for line in text.splitlines() if ": done, Dice" in line]
+    assert len(done) == len({line.partition(":")[0] for line in done}) == 8
+    assert sorted(path.parent.relative_to(out / "runs").as_posix() for path in out.glob("runs/*/*/scores.jsonl")) == (
+        sorted(RUNS)
+    )
+
+
+def test_no_step_of_the_killed_run_counts_twice(finished):
+    out = finished[0]
+    journal = (out / "runs/simple/seed0-fold1/journal.jsonl").read_text().splitlines()
+    steps = [json.loads(line)["step"] for line in journal if json.loads(line)["kind"] == "step"]
+    assert steps == list(range(1, 9))
+
+
+def test_the_report_has_the_means_of_the_scores(finished, dataset):
+    out = finished[0]
+    done = run("study", SMOKE, "--data", dataset, "--out", out, "--report-only", "--json")
+    assert done.exit_code == 0
+    results = json.loads(done.stdout)
+    for arm in results["arms"]:
+        rows = [row for folder in (out / "runs" / arm["arm"]).iterdir() for row in read_scores(folder)]
+        assert arm["mean"] == pytest.approx(sum(row.measures.dice for row in rows) / len(rows))
+        assert (arm["num_done"], arm["num_photos"]) == (4, 12)
+    tables = {
+        name: {(p.name, row.name): row.measures.dice for p in (out / "runs" / name).iterdir() for row in read_scores(p)}
+        for name in ("simple", "faster")
+    }
+    expected = sum(tables["faster"][key] - tables["simple"][key] for key in tables["simple"]) / 24
+    assert results["arms"][1]["paired"]["dice"]["value"] == pytest.approx(expected)
+    assert "too few garments" not in results["headline"]
+    assert (out / "report.html").exists()
+
+
+def test_nothing_is_left_to_do(finished, dataset):
+    done = run("study", SMOKE, "--data", dataset, "--out", finished[0])
+    assert done.exit_code == 0
+    assert done.stderr == ""
+    assert done.stdout.startswith("Smoke test: ")
+    assert done.stdout.endswith(f"page: {finished[0] / 'report.html'}\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--set", "training.steps=9"], "other runs of arm 'simple': training.steps was 8, is 9. Choose another --out"),
+        (["--set", "optimizer.lr=1"], "it is what the arms differ in"),
+        (["--arm", "none"], "there is no arm 'none'; there is simple, faster"),
+        (["--fold", "7"], "has no split 'fold7'"),
+        (["--set", "training.steps"], "not of the form section.key=value"),
+    ],
+)
+def test_misuse_exits_2_and_says_what_to_change(finished, dataset, options, says):
+    done = run("study", SMOKE, "--data", dataset, "--out", finished[0], *options)
+    assert done.exit_code == 2
+    assert says in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (["none.toml", "--data", "DATASET", "--out", "x"], "none.toml: No such file"),
+        ([SMOKE, "--data", "nowhere", "--out", "x"], "make one with `garmentcut ingest`"),
+        ([SMOKE, "--data", "DATASET", "--out", ""], "--out is missing or empty"),
+        ([SMOKE, "--data", "DATASET", "--out", "DATASET"], "not empty, and not a study's"),
+    ],
+)
+def test_folders_and_files_that_are_not_there(dataset, args, says):
+    done = run("study", *[dataset if arg == "DATASET" else arg for arg in args])
+    assert done.exit_code == 2
+    assert says in done.stderr
+
+
+def test_a_failed_run_exits_1_and_is_named(tmp_path, dataset):
+    (tmp_path / "base.toml").write_text((ROOT / "recipes/simple.toml").read_text())
+    study = tmp_path / "study.toml"
+    study.write_text(
+        SMOKE.read_text()
+        .replace("../recipes/simple.toml", "base.toml")
+        .replace("[arms.faster]\noptimizer.lr = 3e-3", '[arms.faster]\nnetwork.start = "none.safetensors"')
+    )
+    args = ["--data", dataset, "--out", tmp_path / "out", "--seed", 0, "--fold", 0]
+    done = run("study", study, *args)
+    assert done.exit_code == 1
+    assert "failed: faster, seed 0, fold 0: network.start: 'none.safetensors' is no file" in done.stdout
+    assert "No verdict, runs are missing: faster." in done.stdout
+    assert (tmp_path / "out/runs/simple/seed0-fold0/scores.jsonl").exists()
+
+
+def test_without_the_extra_it_says_what_to_install(tmp_path):
+    code = "import sys\nsys.modules['optuna'] = None\n"
+    code += f"sys.argv = ['garmentcut', 'study', {str(SMOKE)!r}, '--data', 'x', '--out', {str(tmp_path / 'o')!r}]\n"
+    code += "from garmentcut.cli import main\nmain()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "optuna" in done.stderr
+    assert "pip install 'garmentcut[train]'" in done.stderr
