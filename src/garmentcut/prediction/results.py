@@ -35,6 +35,9 @@ class Row:
         options: fingerprint of model and output options: the same means the same result.
         input_bytes, input_mtime_ns, input_sha256: the photo as it was read.
         written: every file ever written for this photo, with its last two SHA-256: what may be replaced.
+        doubt: 1 - expected surface Dice at 2 px, in [0, 1]; None: the model cannot tell.
+        verdict: `accept`: the model vouches for it; `review`: a person should look; empty: no threshold was set.
+        reasons: why it is doubtful, in words.
     """
 
     input: str
@@ -51,6 +54,9 @@ class Row:
     input_mtime_ns: int = 0
     input_sha256: str = ""
     written: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    doubt: float | None = None
+    verdict: Literal["", "accept", "review"] = ""
+    reasons: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
