@@ -1,0 +1,131 @@
+"""Write docs/images/review-*.png: the review page on drawn photos, as a browser shows it.
+
+    python scripts/write_review_screenshots.py
+
+Needs garmentcut[web,dev] and Chromium. Draws four garments, cuts them with the embedded model, works on some of them.
+"""
+
+import io
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Page, sync_playwright
+
+_IMAGES = Path(__file__).parents[1] / "docs" / "images"
+_GARMENTS = 4
+
+
+def make_batch(folder: Path) -> Path:
+    """Draw photos and cut them."""
+    garmentcut = [sys.executable, "-m", "garmentcut"]
+    photos, cutouts = str(folder / "photos"), folder / "autumn-2031"
+    subprocess.run([*garmentcut, "studio", "--out", photos, "--garments", str(_GARMENTS)], check=True)
+    subprocess.run([*garmentcut, "cut", photos, "--out", str(cutouts)], check=True)
+    return cutouts
+
+
+@contextmanager
+def serving(batch: Path) -> Iterator[str]:
+    """The address of a server in a process of its own."""
+    command = [sys.executable, "-m", "garmentcut", "review", str(batch), "--no-open", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            yield str(server.stdout.readline().strip())  # type: ignore[union-attr]
+        finally:
+            server.terminate()
+
+
+def save(page: Page, name: str) -> None:
+    """One picture; 256 colours are enough for a manual, strong ones among them."""
+    page.wait_for_timeout(700)
+    with Image.open(io.BytesIO(page.screenshot())) as image:
+        small = image.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=2, dither=Image.Dither.NONE)
+    small.save(_IMAGES / f"review-{name}.png", optimize=True)
+
+
+def open_photo(page: Page, address: str, photo_id: int) -> tuple[float, float]:
+    """Go to a photo; the middle of the canvas."""
+    page.goto(f"{address}photos/{photo_id}")
+    page.wait_for_selector(f"#canvas[data-photo='{photo_id}']")
+    frame = page.locator("#canvas").bounding_box()
+    assert frame
+    return frame["x"] + frame["width"] / 2, frame["y"] + frame["height"] / 2
+
+
+def work(page: Page, address: str) -> None:
+    """Decide on some photos, so that the queue and the statistics have something to show."""
+    for number, key in enumerate("aaraa"):
+        x, y = open_photo(page, address, number + 4)
+        page.wait_for_timeout(600 + 500 * number)
+        if number % 2:
+            drag(page, (x + 140, y - 60), (x + 210, y + 60))
+        page.keyboard.press(key)
+        page.locator("#saving").wait_for(state="hidden")
+        page.wait_for_timeout(800)
+
+
+def drag(page: Page, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """A stroke."""
+    page.mouse.move(*start)
+    page.mouse.down()
+    page.mouse.move(*end, steps=12)
+    page.mouse.up()
+
+
+def show_editor(page: Page, address: str) -> None:
+    """The editor: as it opens, with its looks, with its help."""
+    x, y = open_photo(page, address, 2)
+    save(page, "editor")
+    page.locator("[data-command=look-overlay]").click()
+    page.keyboard.press("s")
+    for _ in range(8):
+        page.keyboard.press("]")
+    page.mouse.move(x - 130, y - 160)
+    page.mouse.down()
+    page.mouse.move(x - 150, y + 120, steps=12)
+    save(page, "smart-brush")
+    page.mouse.up()
+    page.locator(".redrawing-note").wait_for(state="hidden")
+    page.locator("[data-command=look-outline]").click()
+    page.keyboard.press("2")
+    save(page, "outline")
+    page.keyboard.press("?")
+    save(page, "keys")
+    page.locator("#help-close").click()
+    page.locator("[data-command=look-checks]").click()
+    page.keyboard.press("g")
+    page.keyboard.press("x")
+    save(page, "before-after")
+
+
+def main() -> None:
+    """Write all pictures."""
+    _IMAGES.mkdir(exist_ok=True)
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        batch = make_batch(Path(folder))
+        with serving(batch) as address:
+            browser = playwright.chromium.launch(executable_path=chromium, args=sandbox)
+            page = browser.new_page(viewport={"width": 1280, "height": 800})
+            work(page, address)
+            page.goto(address)
+            page.wait_for_timeout(2500)
+            save(page, "queue")
+            page.keyboard.press("g")
+            save(page, "garments")
+            page.goto(f"{address}statistics")
+            save(page, "statistics")
+            show_editor(page, address)
+            browser.close()
+
+
+if __name__ == "__main__":
+    main()

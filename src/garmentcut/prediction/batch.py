@@ -1,0 +1,140 @@
+"""batch.json: what `garmentcut cut` was asked for, so that a photo's files can be made again exactly so."""
+
+import base64
+import json
+import secrets
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from garmentcut.config import CutConfig, OutputConfig, ReadConfig
+from garmentcut.photo.files import write_atomic
+from garmentcut.photo.length import Length
+from garmentcut.photo.specification import Output, Specification
+from garmentcut.photo.specification_sections import GarmentSection, Sections
+
+OWN_FOLDER = ".garmentcut"
+"""Lies in every output folder: what belongs to the batch and not to its customer."""
+BATCH_NAME = f"{OWN_FOLDER}/batch.json"
+_VERSION = 1
+
+
+class BatchError(ValueError):
+    """A folder that is no batch, or whose `batch.json` cannot be used; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What one run of `cut` was asked for.
+
+    Attributes:
+        model: absolute path of the model file; empty: the embedded one.
+        read: bytes, pixels and sides accepted.
+        output: the files, where there is no specification.
+        specification: a customer's; decides the files where there is one.
+        cut: effort and choke.
+    """
+
+    model: str = ""
+    read: ReadConfig = field(default_factory=ReadConfig)
+    output: OutputConfig = field(default_factory=OutputConfig)
+    specification: Specification | None = None
+    cut: CutConfig = field(default_factory=CutConfig)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """An output folder of `garmentcut cut`.
+
+    Attributes:
+        id: 32 hexadecimal digits, drawn once: the same batch wherever its folder is moved.
+        orders: by the rows' `options`: each row of results.jsonl says which one it was cut to. The last is the newest.
+    """
+
+    id: str
+    orders: dict[str, Order]
+
+
+def read_batch(out_dir: Path) -> Batch:
+    """What the runs in an output folder were asked for.
+
+    Raises:
+        BatchError: there is no `batch.json`, or not one of ours.
+    """
+    path = out_dir / BATCH_NAME
+    try:
+        content = json.loads(path.read_bytes())
+        if content["version"] != _VERSION:
+            raise BatchError(f"{path}: of another version of garmentcut; update it")
+        return Batch(str(content["id"]), {key: _order_of(order) for key, order in content["orders"].items()})
+    except FileNotFoundError as error:
+        mend = "run the same `garmentcut cut` again: it writes it, and cuts nothing twice"
+        raise BatchError(f"{path}: no such file; {mend}") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        if isinstance(error, BatchError):
+            raise
+        raise BatchError(f"{path}: cannot be used ({type(error).__name__}); move it and run cut again") from error
+
+
+def record_order(out_dir: Path, options: str, order: Order) -> None:
+    """Write what a run is asked for beside what earlier runs in the folder were, atomically.
+
+    Args:
+        out_dir: the output folder; its lock is held.
+        options: the rows' fingerprint under this order.
+        order: what is asked for.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    try:
+        batch = read_batch(out_dir)
+    except BatchError:  # none yet, or damaged: what earlier runs were asked for is written when they are run again
+        batch = Batch(secrets.token_hex(16), {})
+    others = {key: known for key, known in batch.orders.items() if key != options}
+    if list(batch.orders.items()) == [*others.items(), (options, order)]:
+        return
+    orders = {key: _plain(asdict(known)) for key, known in {**others, options: order}.items()}
+    content = {"version": _VERSION, "id": batch.id, "orders": orders}
+    write_atomic(out_dir / BATCH_NAME, json.dumps(content, indent=1).encode())
+
+
+def _plain(value: Any) -> Any:
+    """The same as JSON can hold it; lengths as they are written in a specification, bytes as base64."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, Length):
+        return f"{value.amount} %" if value.is_share else f"{value.amount:.0f} px"
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return base64.b64encode(value).decode() if isinstance(value, bytes) else value
+
+
+def _order_of(content: dict[str, Any]) -> Order:
+    specification = content["specification"]
+    return Order(
+        model=str(content["model"]),
+        read=_parsed(ReadConfig, content["read"]),
+        output=_parsed(OutputConfig, content["output"]),
+        specification=Specification(tuple(map(_output_of, specification["outputs"]))) if specification else None,
+        cut=_parsed(CutConfig, content.get("cut", {})),
+    )
+
+
+def _output_of(content: dict[str, Any]) -> Output:
+    profile = content["profile"]
+    return Output(
+        sections=_parsed(Sections, content["sections"]),
+        by_view={view: _parsed(GarmentSection, section) for view, section in content["by_view"].items()},
+        profile=None if profile is None else base64.b64decode(profile),
+        encoding=_parsed(OutputConfig, content["encoding"]),
+    )
+
+
+def _parsed(kind: type[Any], content: Any) -> Any:
+    try:
+        return TypeAdapter(kind).validate_json(json.dumps(content))  # JSON: a list there is a tuple here
+    except ValidationError as error:
+        raise BatchError(f"{kind.__name__}: {error.errors()[0]['msg']}") from error

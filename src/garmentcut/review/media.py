@@ -1,0 +1,145 @@
+"""The pictures that the page shows, made of photo and alpha when they are asked for; some are kept."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import simplejpeg
+
+from garmentcut.config import ReadConfig
+from garmentcut.photo.color import srgb_of
+from garmentcut.photo.cutout import Cutout
+from garmentcut.photo.files import read_photo_bytes, write_atomic
+from garmentcut.photo.layer_mask import to_alpha
+from garmentcut.photo.photo import Photo, PhotoError, to_8_bit
+from garmentcut.photo.resize import resize_rgb
+from garmentcut.photo.thumbnail import Rgb, draw_ground, lay_on_ground, shrink_cutout
+from garmentcut.prediction.batch import OWN_FOLDER
+from garmentcut.review.alphas import AlphaFiles, Subject
+from garmentcut.review.conflicts import NotFoundError
+from garmentcut.review.gray_png import write_gray
+from garmentcut.review.items import heat_path
+
+_QUALITY, _THUMBNAIL_QUALITY = 95, 85
+_THUMBNAIL_HW = 320, 480
+_GROUND = "#8c8c8c"
+_MEMORY_BYTES = 96_000_000  # some sixty photos of two megapixels: those around the one that is looked at
+_AT_A_TIME = 2  # decoded photos are large
+
+
+class Media:
+    """Makes pictures; one object serves all threads.
+
+    Args:
+        folder: of the batch; thumbnails are kept in it.
+        alphas: where alphas come from.
+    """
+
+    def __init__(self, folder: Path, alphas: AlphaFiles) -> None:
+        self._folder, self._alphas = folder, alphas
+        self._recent = Recent(_MEMORY_BYTES)
+
+    def photo(self, subject: Subject, key: str) -> bytes:
+        """The photo as JPEG: full size, upright, sRGB, colours not halved.
+
+        Args:
+            subject: the photo.
+            key: what its content depends on.
+
+        Raises:
+            NotFoundError: gone, changed, or unreadable.
+        """
+        return self._recent.get(f"photo {key}", lambda: self._jpeg(self._srgb(subject), _QUALITY))
+
+    def alpha(self, subject: Subject, key: str) -> bytes:
+        """The current alpha as PNG; raises as `photo`."""
+        return self._recent.get(f"alpha {subject.stem} {key}", lambda: write_gray(self._alphas.current(subject)))
+
+    def predicted(self, subject: Subject, key: str) -> bytes:
+        """The model's alpha as PNG; raises as `photo`."""
+        return self._recent.get(f"first {subject.stem} {key}", lambda: write_gray(self._alphas.predicted(subject)))
+
+    def thumbnail(self, subject: Subject, key: str, *, of_photo: bool = False) -> bytes:
+        """A small JPEG of the cutout on gray, or of the photo; raises as `photo`."""
+        kind = "photo" if of_photo or not subject.row.ok else "cutout"
+        path = self._folder / OWN_FOLDER / "thumbnails" / f"{key}-{kind}.jpg"
+        with suppress(OSError):
+            return path.read_bytes()
+        make = self._small_photo if kind == "photo" else self._small_cutout
+        content = self._recent.get(f"{key} {kind}", lambda: self._jpeg(make(subject), _THUMBNAIL_QUALITY))
+        with suppress(OSError):  # a full disk: it is made again next time
+            write_atomic(path, content)
+        return content
+
+    def heat(self, place: str) -> bytes:
+        """The doubt of each pixel as gray PNG.
+
+        Raises:
+            NotFoundError: `cut` left none.
+        """
+        try:
+            return read_photo_bytes(heat_path(self._folder, place), ReadConfig(max_mb=64))
+        except PhotoError as error:
+            raise NotFoundError("there is no doubt map of this photo") from error
+
+    def _srgb(self, subject: Subject) -> Rgb:
+        photo: Photo = self._alphas.read_photo(subject.row)
+        try:
+            return srgb_of(to_8_bit(photo.rgb), photo.profile)
+        except PhotoError as error:
+            raise NotFoundError(f"the photo: {error}") from error
+
+    def _small_photo(self, subject: Subject) -> Rgb:
+        rgb = self._srgb(subject)
+        scale = min(_THUMBNAIL_HW[0] / rgb.shape[0], _THUMBNAIL_HW[1] / rgb.shape[1], 1)
+        return resize_rgb(rgb, (max(round(rgb.shape[0] * scale), 1), max(round(rgb.shape[1] * scale), 1)))
+
+    def _small_cutout(self, subject: Subject) -> Rgb:
+        alpha = to_alpha(self._alphas.current(subject))
+        small = shrink_cutout(Cutout(self._srgb(subject), alpha), _THUMBNAIL_HW, trim=False)
+        return lay_on_ground(small, draw_ground(_GROUND, (small.shape[0], small.shape[1])))
+
+    def _jpeg(self, rgb: Rgb, quality: int) -> bytes:
+        content: bytes = simplejpeg.encode_jpeg(np.ascontiguousarray(rgb), quality=quality, colorsubsampling="444")
+        return content
+
+
+class Recent:
+    """Contents made lately, as many as fit; a few are made at a time.
+
+    Args:
+        max_bytes: what they may take together.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes, self._num_bytes = max_bytes, 0
+        self._contents: OrderedDict[str, bytes] = OrderedDict()
+        self._lock = threading.Lock()
+        self._slots = threading.BoundedSemaphore(_AT_A_TIME)
+
+    def get(self, key: str, make: Callable[[], bytes]) -> bytes:
+        """The content of a key: as it was made before, or made now."""
+        if (known := self._look_up(key)) is not None:
+            return known
+        with self._slots:
+            if (known := self._look_up(key)) is not None:  # somebody else has made it meanwhile
+                return known
+            content = make()
+            self._keep(key, content)
+        return content
+
+    def _look_up(self, key: str) -> bytes | None:
+        with self._lock:
+            if key in self._contents:
+                self._contents.move_to_end(key)
+            return self._contents.get(key)
+
+    def _keep(self, key: str, content: bytes) -> None:
+        with self._lock:
+            self._num_bytes += len(content) - len(self._contents.pop(key, b""))
+            self._contents[key] = content
+            while self._num_bytes > self._max_bytes:
+                self._num_bytes -= len(self._contents.popitem(last=False)[1])

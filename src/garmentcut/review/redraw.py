@@ -1,0 +1,145 @@
+"""The smart brush: the model draws the edge again inside a stroke, helped by what the person has left standing.
+
+Looking again alone does not help: where a model has erred, it errs again nearer by (benchmarks/review.py has the
+figures). What it did not know the first time is what the person lets stand around the stroke: which colours are garment
+there, and which are not. So three voices are added up as logits: the first prediction, the model's second look at the
+photo's own scale, and how much more a pixel's colour belongs to the garment beside the stroke than to what is around.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+
+from garmentcut.photo.color import srgb_of
+from garmentcut.photo.layer_mask import to_alpha
+from garmentcut.photo.photo import Photo, to_8_bit
+from garmentcut.review.edge_change import Alpha8
+from garmentcut.review.tiles import Tiles
+
+Hint = Literal["auto", "add", "subtract"]
+_Field = NDArray[np.float32]
+
+_FIRST_WEIGHT, _SECOND_WEIGHT, _COLOR_WEIGHT, _HINT_WEIGHT = 0.5, 0.2, 1.0, 2.0
+_MARGINS_PX = (48, 128, 384)  # around the stroke's box, until there are colours of both sides
+_LEAST_PIXELS = 200  # of each side, for its colours to be known
+_SURE, _NOT = 0.95, 0.05
+_BINS = 16  # of a colour channel
+_LEAST_SHARE = 1e-5  # of a colour never seen on a side
+_LEAST_ALPHA = 1e-3
+_KERNEL = np.array([0.0545, 0.2442, 0.4026, 0.2442, 0.0545], np.float32)  # a Gaussian of sigma 1
+
+
+@dataclass(frozen=True, eq=False)
+class Stroke:
+    """What a person painted.
+
+    Attributes:
+        box_xyxy: on the photo, right and bottom exclusive.
+        stroke: `(h, w)` of the box: where the brush went, 0 to 255.
+        alpha: of the box, as it now is.
+        hint: `add`: what it covers is garment, up to the edge; `subtract`: is not.
+    """
+
+    box_xyxy: tuple[int, int, int, int]
+    stroke: Alpha8
+    alpha: Alpha8
+    hint: Hint = "auto"
+
+
+@dataclass(frozen=True, eq=False)
+class Canvas:
+    """The photo under the stroke.
+
+    Attributes:
+        photo: as it was cut.
+        predicted: `(H, W)`, the model's alpha.
+        current: `(H, W)`, as last saved.
+    """
+
+    photo: Photo
+    predicted: Alpha8
+    current: Alpha8
+
+
+def redraw(canvas: Canvas, stroke: Stroke, tiles: Tiles) -> Alpha8:
+    """Draw the alpha inside a stroke again.
+
+    Args:
+        canvas: the photo and its alphas.
+        stroke: where, and what the alpha is there now.
+        tiles: the model, for a look at the stroke.
+
+    Returns:
+        `(h, w)` uint8 of the stroke's box; where the stroke is 0, what it was.
+    """
+    if not stroke.stroke.any():
+        return stroke.alpha
+    left, top, right, bottom = stroke.box_xyxy
+    evidence = _color_evidence(canvas, stroke)
+    second = tiles.look(canvas.photo, canvas.predicted, stroke.box_xyxy)
+    first = to_alpha(canvas.predicted[top:bottom, left:right])
+    share = to_alpha(stroke.stroke)
+    votes = _FIRST_WEIGHT * _logit(first) + _SECOND_WEIGHT * _logit(second) + _COLOR_WEIGHT * evidence
+    votes += {"auto": 0.0, "add": _HINT_WEIGHT, "subtract": -_HINT_WEIGHT}[stroke.hint] * share
+    drawn, was = _sigmoid(_smoothed(votes, axes=(0, 1))), to_alpha(stroke.alpha)
+    if stroke.hint != "auto":  # a brush that adds takes nothing away
+        drawn = np.maximum(drawn, was) if stroke.hint == "add" else np.minimum(drawn, was)
+    mixed: Alpha8 = np.rint((was + share * (drawn - was)) * 255).astype(np.uint8)
+    return np.where(stroke.stroke > 0, mixed, stroke.alpha)
+
+
+def _color_evidence(canvas: Canvas, stroke: Stroke) -> _Field:
+    """In the stroke's box, log p(colour | garment) / p(colour | surroundings), learned where nothing was painted."""
+    left, top, right, bottom = stroke.box_xyxy
+    for margin in _MARGINS_PX:
+        area = (slice(max(top - margin, 0), bottom + margin), slice(max(left - margin, 0), right + margin))
+        inside = slice(top - area[0].start, bottom - area[0].start), slice(left - area[1].start, right - area[1].start)
+        alpha, is_known = to_alpha(canvas.current[area]), np.ones(canvas.current[area].shape, bool)
+        alpha[inside], is_known[inside] = to_alpha(stroke.alpha), stroke.stroke == 0
+        sides = is_known & (alpha > _SURE), is_known & (alpha < _NOT)
+        if min(int(side.sum()) for side in sides) >= _LEAST_PIXELS:
+            colors = _color_indices(canvas.photo, area)
+            shares = [_shares_of(colors[side]) for side in sides]
+            evidence: _Field = np.log(shares[0] / shares[1])[colors[inside]]
+            return evidence
+    return np.zeros((bottom - top, right - left), np.float32)
+
+
+def _color_indices(photo: Photo, area: tuple[slice, slice]) -> NDArray[np.intp]:
+    """Which bin each pixel's colour falls in, the grain of the photo smoothed away."""
+    rgb = srgb_of(to_8_bit(np.ascontiguousarray(photo.rgb[area])), photo.profile)
+    smooth = np.asarray(Image.fromarray(rgb).filter(ImageFilter.GaussianBlur(1.0)))
+    red, green, blue = (smooth[..., channel].astype(np.intp) * _BINS // 256 for channel in range(3))
+    return (red * _BINS + green) * _BINS + blue
+
+
+def _shares_of(colors: NDArray[np.intp]) -> _Field:
+    counts = np.bincount(colors, minlength=_BINS**3).astype(np.float32).reshape(_BINS, _BINS, _BINS)
+    smooth = _smoothed(counts, axes=(0, 1, 2))
+    shares: _Field = (smooth / smooth.sum() + np.float32(_LEAST_SHARE)).ravel()
+    return shares
+
+
+def _smoothed(values: _Field, *, axes: tuple[int, ...]) -> _Field:
+    """Under a Gaussian of sigma 1; beyond the ends it goes on as it ends."""
+    reach = len(_KERNEL) // 2
+    for axis in axes:
+        lanes = np.moveaxis(values, axis, 0)
+        padded = np.pad(lanes, [(reach, reach)] + [(0, 0)] * (values.ndim - 1), mode="edge")
+        summed = sum(weight * padded[start : start + len(lanes)] for start, weight in enumerate(_KERNEL))
+        values = np.moveaxis(np.asarray(summed, np.float32), 0, axis)
+    return values
+
+
+def _logit(alpha: _Field) -> _Field:
+    inside = alpha.clip(_LEAST_ALPHA, 1 - _LEAST_ALPHA)
+    logits: _Field = np.log(inside / (1 - inside))
+    return logits
+
+
+def _sigmoid(votes: _Field) -> _Field:
+    alpha: _Field = 1 / (1 + np.exp(-votes.clip(-30, 30)))
+    return alpha

@@ -1,0 +1,177 @@
+"""All that the routes share: the batch, its store, its pictures, its model; opened and closed with the server."""
+
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from garmentcut.config import RuntimeConfig
+from garmentcut.model.card import ModelError
+from garmentcut.photo.photo import Photo
+from garmentcut.prediction.batch import Order, read_batch
+from garmentcut.prediction.results import RESULTS_NAME
+from garmentcut.review.access import Access
+from garmentcut.review.alphas import AlphaFiles, Subject
+from garmentcut.review.conflicts import BusyError
+from garmentcut.review.cutting import CutQueue
+from garmentcut.review.database import Database
+from garmentcut.review.edge_change import Alpha8
+from garmentcut.review.items import Item, item_of
+from garmentcut.review.media import Media
+from garmentcut.review.model import Model
+from garmentcut.review.queries import NO_VERDICT, Page, QueueQuery, count_by, count_states, find_neighbours, find_page
+from garmentcut.review.redraw import Canvas, Stroke, redraw
+from garmentcut.review.store import Store
+from garmentcut.review.tables import PhotoRow
+from garmentcut.review.tiles import TilesBusyError
+
+DATABASE_NAME = "review.sqlite"
+_MOST_CHANGES = 500
+_AT_WORK_S = 30  # one photo after another: a row every few seconds
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a batch is reviewed.
+
+    Attributes:
+        folder: the batch's.
+        database: URL; None: SQLite in the folder.
+        model: file; None: the one that the batch was cut with.
+        runtime: where the network runs.
+    """
+
+    folder: Path
+    database: str | None = None
+    model: Path | None = None
+    runtime: RuntimeConfig | None = None
+
+
+class Service:
+    """One batch under review.
+
+    Raises:
+        garmentcut.prediction.batch.BatchError: the folder is no batch.
+        garmentcut.review.database.DatabaseError: the database cannot be used.
+        OSError: the folder cannot be written.
+    """
+
+    def __init__(self, settings: Settings, access: Access) -> None:
+        self.folder, self.access = settings.folder.resolve(), access
+        batch = read_batch(self.folder)
+        newest = list(batch.orders.values())[-1] if batch.orders else Order()
+        named = settings.model or (Path(newest.model) if newest.model else None)
+        self.model = Model(named, settings.runtime, newest.cut)
+        self.database = Database(settings.database or self.folder / DATABASE_NAME)
+        self.alphas = AlphaFiles(self.folder, batch, self.model)
+        self.store = Store(self.folder, batch.id, self.database, self.alphas)
+        self.media = Media(self.folder, self.alphas)
+        self.cut_queue = CutQueue(self.model)
+        self._is_closing = threading.Event()
+        self._last_photo: tuple[str, Photo] | None = None
+
+    def open(self) -> None:
+        """Take in what is there, finish what an earlier server was killed in, and load the model meanwhile."""
+        threading.Thread(target=self._load_model, name="load the model", daemon=True).start()
+        self.store.refresh()
+        self.store.recover()
+
+    def _load_model(self) -> None:
+        with suppress(ModelError):  # whoever needs it is told
+            self.model.cutter()
+            self.model.tiles()
+
+    def why_not_ready(self) -> str:
+        """In words; empty: it is."""
+        if self._is_closing.is_set():
+            return "closing"
+        return "" if self.model.is_loaded else "the model is being loaded, or cannot be"
+
+    def close(self) -> None:
+        """Let the database go."""
+        self._is_closing.set()
+        self.database.close()
+
+    @property
+    def is_running(self) -> bool:
+        """`garmentcut cut` seems to be at work in the folder; to try its lock could get in its way."""
+        try:
+            return time.time() - (self.folder / RESULTS_NAME).stat().st_mtime < _AT_WORK_S
+        except OSError:
+            return False
+
+    def queue(self, query: QueueQuery) -> dict[str, Any]:
+        """A page of the queue, as `GET /api/photos` answers."""
+        self.store.refresh()
+        with self.database.read() as session:
+            page: Page = find_page(session, self.store.batch_id, query)
+            views, verdicts = (
+                count_by(session, self.store.batch_id, column) for column in (PhotoRow.view, PhotoRow.verdict)
+            )
+            return {
+                "items": self._items(page.photos),
+                "cursor": page.cursor,
+                "total": page.total,
+                "counts": count_states(session, self.store.batch_id),
+                "revision": self.store.revision(session),
+                "facets": {
+                    "view": views,
+                    "verdict": {verdict or NO_VERDICT: number for verdict, number in verdicts.items()},
+                },
+                "running": self.is_running,
+            }
+
+    def photo(self, photo_id: int, query: QueueQuery) -> Item:
+        """A photo, its garment's views and its neighbours, as `GET /api/photos/{id}` answers."""
+        self.store.refresh()
+        with self.database.read() as session:
+            photo = self.store.photo(session, photo_id)
+            around = find_neighbours(session, photo, query)
+            return item_of(photo, self.folder) | {
+                "siblings": self._items(self.store.siblings(session, photo)),
+                "previous": around.previous,
+                "next": around.next,
+                "position": around.position,
+                "total": around.total,
+            }
+
+    def changes(self, since: int) -> dict[str, Any]:
+        """What was written after a revision, as `GET /api/changes` answers."""
+        self.store.refresh()
+        with self.database.read() as session:
+            revision = self.store.revision(session)
+            photos = self.store.changes(session, since, limit=_MOST_CHANGES + 1)
+            has_more, photos = len(photos) > _MOST_CHANGES, photos[:_MOST_CHANGES]
+            return {
+                "revision": photos[-1].revision if has_more else revision,
+                "items": self._items(photos),
+                "counts": count_states(session, self.store.batch_id),
+                "running": self.is_running,
+                "more": has_more,
+            }
+
+    def redraw(self, subject: Subject, stroke: Stroke) -> Alpha8:
+        """Let the model draw the box of a stroke again.
+
+        Raises:
+            NotFoundError: the photo or its prediction is gone.
+            BusyError: too many strokes wait.
+        """
+        canvas = Canvas(self._photo_of(subject), self.alphas.predicted(subject), self.alphas.current(subject))
+        try:
+            return redraw(canvas, stroke, self.model.tiles())
+        except TilesBusyError as error:
+            raise BusyError(str(error)) from error
+
+    def _photo_of(self, subject: Subject) -> Photo:
+        """The photo; one stroke follows another on the same one, so that the last is kept."""
+        digest, photo = self._last_photo or ("", None)
+        if photo is None or digest != subject.row.input_sha256:
+            photo = self.alphas.read_photo(subject.row)
+            self._last_photo = (subject.row.input_sha256, photo)
+        return photo
+
+    def _items(self, photos: Any) -> list[Item]:
+        return [item_of(photo, self.folder) for photo in photos]

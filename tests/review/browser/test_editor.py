@@ -1,0 +1,279 @@
+import json
+
+HOLE, DRESS, WALL, SPECK = (185, 255), (190, 350), (60, 300), (335, 75)
+
+
+def test_a_brush_stroke_is_undone_redone_accepted_and_kept(editor, gray):
+    assert editor.alpha(*WALL) == 0
+    editor.keys.press("b")
+    editor.stroke((40, 300), (80, 300))
+    assert editor.alpha(*WALL) == 255
+    editor.keys.press("z")
+    assert editor.alpha(*WALL) == 0
+    editor.keys.press("Shift+Z")
+    assert editor.alpha(*WALL) == 255
+    editor.keys.press("a")
+    editor.message("Corrected and accepted")
+    editor.stored()
+    assert editor.item(2)["state"] == "corrected"
+    assert editor.stored_alpha(2, gray)[300, 60] == 255
+    editor.open(2)
+    assert editor.alpha(*WALL) == 255
+
+
+def test_the_eraser_takes_away_and_alt_turns_it_round(editor):
+    editor.keys.press("e")
+    editor.stroke((180, 350), (200, 350))
+    assert editor.alpha(*DRESS) == 0
+    editor.keys.down("Alt")
+    editor.stroke((180, 350), (200, 350))
+    editor.keys.up("Alt")
+    assert editor.alpha(*DRESS) == 255
+
+
+def test_the_brush_is_soft_as_its_hardness_says(editor):
+    for _ in range(10):
+        editor.keys.press("Shift+[")
+    assert editor.tab.locator("#brush-hardness-value").inner_text() == "0 %"
+    editor.stroke((40, 300), (80, 300))
+    assert 100 < editor.alpha(60, 306) < 160  # half way out of a brush of 24 px
+
+
+def test_brackets_set_the_size(editor):
+    size = editor.tab.locator("#brush-size-value")
+    before = int(size.inner_text().split()[0])
+    editor.keys.press("]")
+    assert int(size.inner_text().split()[0]) > before
+    editor.keys.press("[")
+    editor.keys.press("[")
+    assert int(size.inner_text().split()[0]) < before
+
+
+def test_accept_without_a_change_takes_the_prediction_and_goes_on(editor):
+    editor.keys.press("a")
+    editor.tab.wait_for_selector("#canvas[data-photo='3']")
+    editor.stored()
+    item = editor.item(2)
+    assert (item["state"], item["has_alpha"]) == ("accepted", False)
+    assert editor.tab.url.endswith("/photos/3")
+
+
+def test_a_decision_is_taken_back(editor):
+    editor.keys.press("r")
+    editor.wait(3)
+    editor.stored()
+    assert editor.item(2)["state"] == "rejected"
+    editor.keys.press("ArrowLeft")
+    editor.wait(2)
+    assert editor.tab.locator("#photo-state").inner_text() == "Rejected"
+    editor.keys.press("u")
+    editor.shows("#photo-state", "Open")
+    editor.stored()
+    assert editor.item(2)["state"] == "open"
+
+
+def test_rejecting_keeps_what_was_painted(editor, gray):
+    editor.stroke((40, 300), (80, 300))
+    editor.keys.press("r")
+    editor.wait(3)
+    editor.stored()
+    assert editor.item(2)["state"] == "rejected"
+    assert editor.stored_alpha(2, gray)[300, 60] == 255
+    editor.keys.press("ArrowLeft")
+    editor.wait(2)
+    assert editor.alpha(*WALL) == 255
+
+
+def test_leaving_a_photo_stores_its_strokes_as_a_draft(editor, gray):
+    editor.stroke((40, 300), (80, 300))
+    editor.keys.press("ArrowRight")
+    editor.wait(3)
+    editor.stored()
+    item = editor.item(2)
+    assert (item["state"], item["has_draft"]) == ("open", True)
+    assert editor.stored_alpha(2, gray)[300, 60] == 255
+
+
+def test_unsaved_strokes_survive_a_reload(editor):
+    editor.stroke((40, 300), (80, 300))
+    editor.tab.reload()
+    editor.wait(2)
+    editor.message("Your strokes from before are here again")
+    assert editor.alpha(*WALL) == 255
+    assert editor.item(2)["has_draft"] is False
+    editor.keys.press("z")
+    assert editor.alpha(*WALL) == 0
+
+
+def test_a_hole_is_filled_and_the_background_is_not(editor):
+    assert editor.alpha(*HOLE) < 128
+    editor.keys.press("f")
+    editor.click(*HOLE)
+    assert editor.alpha(*HOLE) == 255
+    editor.click(*WALL)
+    editor.message("open to the background")
+    assert editor.alpha(*WALL) == 0
+
+
+def test_keeping_a_part_lets_the_others_go(editor):
+    assert editor.alpha(*SPECK) > 200
+    editor.keys.press("k")
+    editor.click(*DRESS)
+    assert editor.alpha(*SPECK) == 0
+    assert editor.alpha(*DRESS) > 200
+
+
+def test_lasso_adds_and_takes_away(editor):
+    around = [(30, 280), (90, 280), (90, 330), (30, 330)]
+    editor.keys.press("l")
+    editor.stroke(*around)
+    assert editor.alpha(*WALL) == 255
+    editor.keys.down("Alt")
+    editor.stroke(*around)
+    editor.keys.up("Alt")
+    assert editor.alpha(*WALL) == 0
+
+
+def test_polygon_closes_on_enter_and_takes_corners_back(editor):
+    editor.keys.press("p")
+    for corner in [(30, 280), (90, 280), (90, 330), (380, 500)]:
+        editor.click(*corner)
+    editor.keys.press("z")  # the last corner was a slip
+    editor.click(30, 330)
+    editor.keys.press("Enter")
+    assert editor.alpha(*WALL) == 255
+    assert editor.alpha(300, 450) == 0
+    editor.keys.press("z")
+    assert editor.alpha(*WALL) == 0
+
+
+def test_choke_moves_the_edge_and_adds_up_to_one_step(editor):
+    def width_at(y):
+        return sum(editor.alpha(x, y) for x in (98, 99, 100, 101, 102, 103, 104, 105)) / 255
+
+    before = width_at(440)
+    for _ in range(4):
+        editor.keys.press(",")
+    editor.message("Edge 1.00 px in")
+    assert 0.8 < before - width_at(440) < 1.2
+    editor.keys.press("z")
+    assert width_at(440) == before
+
+
+def test_every_look_paints_what_it_says(editor):
+    looks = {"checks": None, "color": (0, 177, 64), "white": (255, 255, 255), "black": (0, 0, 0), "mask": (0, 0, 0)}
+    read = """([x, y]) => { const c = document.getElementById('canvas'), f = c.getBoundingClientRect();
+        return [...c.getContext('2d').getImageData(x - f.left, y - f.top, 1, 1).data].slice(0, 3); }"""
+    wall = [editor.origin[0] + WALL[0], editor.origin[1] + WALL[1]]
+    for look, expected in looks.items():
+        editor.tab.locator(f"[data-command=look-{look}]").click()
+        editor.tab.evaluate("() => new Promise(requestAnimationFrame)")
+        color = tuple(editor.tab.evaluate(read, wall))
+        assert color == expected if expected else color in {(204, 204, 204), (158, 158, 158)}, look
+    editor.tab.locator("[data-command=look-overlay]").click()
+    editor.tab.evaluate("() => new Promise(requestAnimationFrame)")
+    red, green, _ = editor.tab.evaluate(read, wall)
+    assert red > 200 and green < 100
+    editor.keys.press("o")
+    editor.tab.evaluate("() => new Promise(requestAnimationFrame)")
+    assert editor.tab.evaluate(read, wall) == [200, 200, 200]
+
+
+def test_pixels_are_squares_when_enlarged(editor):
+    editor.keys.press("w")
+    editor.keys.press("2")
+    editor.tab.evaluate("() => new Promise(requestAnimationFrame)")
+    blended = editor.tab.evaluate(
+        """() => { const c = document.getElementById('canvas'), d = c.getContext('2d');
+        const row = d.getImageData(0, Math.round(c.height / 2), c.width, 1).data;
+        const values = []; for (let x = 0; x < c.width; x++) values.push(row[4 * x]);
+        const runs = []; values.forEach((v, x) => v === values[x - 1] ? runs[runs.length - 1]++ : runs.push(1));
+        return runs.slice(1, -1).filter((run) => run % 2); }"""
+    )
+    assert blended == []  # every pixel of the photo fills two of the screen
+
+
+def test_before_and_after_shows_the_photo_then_the_prediction(editor):
+    handle = editor.tab.locator("#split-handle")
+    assert handle.is_hidden()
+    editor.keys.press("x")
+    handle.wait_for(state="visible")
+    assert editor.tab.locator("#split-label").inner_text() == "Photo"
+    handle.focus()
+    editor.keys.press("ArrowRight")
+    assert handle.get_attribute("aria-valuenow") == "52"
+    editor.tab.locator("#canvas").focus()
+    editor.keys.press("x")
+    assert editor.tab.locator("#split-label").inner_text() == "Prediction"
+    editor.keys.press("x")
+    handle.wait_for(state="hidden")
+
+
+def test_the_other_views_stand_beside_and_open(editor):
+    views = editor.tab.locator("#siblings a")
+    assert [view.get_attribute("aria-label").split(",")[0] for view in views.all()] == ["Front", "Front right", "Back"]
+    views.nth(2).click()
+    editor.wait(1)
+    assert "dress_Back" in editor.tab.locator("#photo-name").inner_text()
+
+
+def test_a_note_is_stored_without_taking_letters_for_commands(editor):
+    editor.keys.press("n")
+    editor.keys.type("are the straps real?")
+    editor.keys.press("Escape")
+    editor.stored()
+    item = editor.item(2)
+    assert (item["note"], item["state"]) == ("are the straps real?", "open")
+
+
+def test_help_shows_every_key_and_closes(editor):
+    editor.keys.press("?")
+    dialog = editor.tab.locator("#help")
+    assert dialog.is_visible()
+    assert "Accept, with your correction" in dialog.inner_text()
+    editor.keys.press("a")  # commands rest while the help is open
+    editor.keys.press("?")
+    assert dialog.is_hidden()
+    assert editor.item(2)["state"] == "open"
+
+
+def test_pen_pressure_sets_the_size(editor):
+    pen = """([x, y, pressure]) => { const c = document.getElementById('canvas');
+        const send = (type, dx) => c.dispatchEvent(new PointerEvent(type, { pointerId: 7, pointerType: 'pen', pressure,
+            button: type === 'pointermove' ? -1 : 0, buttons: 1, clientX: x + dx, clientY: y, bubbles: true }));
+        c.setPointerCapture = () => {};
+        send('pointerdown', 0); send('pointermove', 30); send('pointerup', 30); }"""
+
+    def height_painted(y, pressure):
+        editor.tab.evaluate(pen, [editor.origin[0] + 30, editor.origin[1] + y, pressure])
+        return sum(editor.alpha(45, y + offset) > 127 for offset in range(-14, 15, 2))
+
+    assert height_painted(200, 0.3) < height_painted(330, 1.0) / 2
+
+
+def test_undo_goes_back_through_every_step(editor):
+    for number in range(30):
+        editor.click(30 + 10 * number, 520)
+    assert editor.alpha(300, 520) == 255
+    for _ in range(30):
+        editor.keys.press("z")
+    assert [editor.alpha(30 + 30 * number, 520) for number in range(10)] == [0] * 10
+    editor.keys.press("z")
+    editor.message("nothing to undo")
+
+
+def test_hands_on_seconds_reach_the_server(editor):
+    editor.stroke((40, 300), (80, 300))
+    editor.keys.press("a")
+    editor.message("Corrected and accepted")
+    editor.stored()
+    assert 0 < editor.item(2)["seconds"] < 60
+
+
+def test_the_page_says_what_a_screen_reader_needs(editor):
+    unnamed = editor.tab.evaluate(
+        """() => [...document.querySelectorAll('button, a, input, select, textarea, canvas, [role=slider]')]
+        .filter((e) => !(e.ariaLabel || e.textContent.trim() || e.labels?.length)).map((e) => e.outerHTML)"""
+    )
+    assert unnamed == []
+    assert json.loads(editor.tab.locator("#photo-data").inner_text())["id"] == 2

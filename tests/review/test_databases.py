@@ -1,0 +1,174 @@
+"""The same review on SQLite and on PostgreSQL."""
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from garmentcut.review.database import Database, DatabaseError
+
+_READY = "database system is ready to accept connections"
+
+
+def _as_another_user() -> list[str]:
+    """PostgreSQL refuses to run as root."""
+    if os.geteuid():
+        return []
+    if shutil.which("setpriv") is None:
+        pytest.skip("PostgreSQL does not run as root, and there is no setpriv to become another user")
+    nobody = pwd.getpwnam("nobody")
+    return ["setpriv", f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups"]
+
+
+@pytest.fixture(scope="module")
+def postgres():
+    """Address of a PostgreSQL server of its own, thrown away after."""
+    if shutil.which("initdb") is None or shutil.which("postgres") is None:
+        pytest.skip("PostgreSQL is not installed (Debian: postgresql)")
+    user = _as_another_user()
+    with tempfile.TemporaryDirectory(prefix="garmentcut-postgres-") as folder:
+        if user:
+            shutil.chown(folder, "nobody")
+        initdb = [*user, "initdb", "-D", f"{folder}/data", "-U", "retoucher", "--auth=trust", "-E", "UTF8", "--no-sync"]
+        subprocess.run(initdb, check=True, capture_output=True, cwd="/", env={**os.environ, "LC_ALL": "C.UTF-8"})
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            port = listening.getsockname()[1]
+        options = ["-c", f"port={port}", "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
+        options += ["-c", f"unix_socket_directories={folder}", "-c", "max_connections=60"]
+        server = subprocess.Popen(
+            [*user, "postgres", "-D", f"{folder}/data", *options], cwd="/", stderr=subprocess.PIPE, text=True
+        )
+        try:
+            said = ""
+            for line in server.stderr:
+                said += line
+                if _READY in line:
+                    break
+            else:
+                pytest.fail(said)
+            yield f"postgresql://retoucher@127.0.0.1:{port}/postgres"
+        finally:
+            server.terminate()
+            server.wait()
+            server.stderr.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request):
+    """What `--database` is given: nothing, or a PostgreSQL address whose tables are dropped after."""
+    if request.param == "sqlite":
+        yield None
+        return
+    url = request.getfixturevalue("postgres")
+    yield url
+    engine = create_engine(url.replace("postgresql", "postgresql+pg8000"))
+    with engine.begin() as connection:
+        connection.execute(text("DROP SCHEMA public CASCADE; CREATE SCHEMA public"))
+    engine.dispose()
+
+
+def decide(client, photo_id, version, action, who=""):
+    body = {"version": version, "action": action, "seconds": 1}
+    return client.post(f"/api/photos/{photo_id}/decision", json=body, headers={"x-garmentcut-person": who})
+
+
+def test_fifty_people_at_once_on_their_own_photos_lose_nothing(cut_batch, open_review, database):
+    client = open_review(cut_batch([f"g{number:02}_Front" for number in range(50)]), database=database)
+    items = client.get("/api/photos").json()["items"]
+    kinds = ["accept", "reject"] * 25
+    with ThreadPoolExecutor(50) as people:
+        answers = list(
+            people.map(
+                lambda job: decide(client, job[0]["id"], 1, job[1], f"p{job[0]['id']}"), zip(items, kinds, strict=True)
+            )
+        )
+    assert {answer.status_code for answer in answers} == {200}
+    after = client.get("/api/photos", params={"sort": "name"}).json()
+    assert after["counts"]["accepted"] == 25 and after["counts"]["rejected"] == 25
+    assert [item["changed_by"] for item in after["items"]] == [f"p{item['id']}" for item in after["items"]]
+    changes = client.get("/api/changes", params={"since": 50}).json()["items"]
+    assert sorted(item["id"] for item in changes) == sorted(item["id"] for item in items)
+
+
+def test_of_twenty_people_at_once_on_one_photo_exactly_one_wins(cut_batch, open_review, database):
+    client = open_review(cut_batch(["a_Front"]), database=database)
+    photo_id = client.get("/api/photos").json()["items"][0]["id"]
+    with ThreadPoolExecutor(20) as people:
+        answers = list(
+            people.map(lambda n: decide(client, photo_id, 1, "accept" if n % 2 else "reject", f"p{n}"), range(20))
+        )
+    won = [number for number, answer in enumerate(answers) if answer.status_code == 200]
+    assert len(won) == 1 and sum(answer.status_code == 409 for answer in answers) == 19
+    item = client.get("/api/photos").json()["items"][0]
+    assert (item["version"], item["changed_by"], item["seconds"]) == (2, f"p{won[0]}", 1)
+    assert len(client.get(f"/api/photos/{photo_id}/actions").json()["actions"]) == 1
+    assert all(f"by p{won[0]} at" in answer.json()["error"] for answer in answers if answer.status_code == 409)
+
+
+def test_a_new_server_finds_everything_as_it_was(cut_batch, open_review, database, png, gray):
+    folder = cut_batch()
+    client = open_review(folder, database=database)
+    item = client.get("/api/photos").json()["items"][0]
+    alpha = gray(client.get(item["urls"]["alpha"]).content).copy()
+    alpha[:40] = 200
+    client.put(f"/api/photos/{item['id']}/alpha?version=1&seconds=2.25", content=png(alpha))
+    before = client.get("/api/photos").json()
+    again = open_review(folder, database=database)
+    assert {**again.get("/api/photos").json(), "running": None} == {**before, "running": None}
+
+
+def test_two_servers_on_one_batch_do_not_overwrite_each_other(cut_batch, open_review, database):
+    folder = cut_batch(["a_Front"])
+    one, other = (open_review(folder, database=database) for _ in range(2))
+    photo_id = one.get("/api/photos").json()["items"][0]["id"]
+    assert decide(one, photo_id, 1, "accept", "Anna").status_code == 200
+    late = decide(other, photo_id, 1, "reject", "Ben")
+    assert late.status_code == 409 and "by Anna" in late.json()["error"]
+
+
+def test_one_database_holds_several_batches(cut_batch, open_review, postgres, tmp_path):
+    shutil.move(cut_batch(["a_Front"]), tmp_path / "first")
+    first = open_review(tmp_path / "first", database=postgres)
+    second = open_review(cut_batch(["a_Front", "b_Front"]), database=postgres)
+    assert [client.get("/api/photos").json()["total"] for client in (first, second)] == [1, 2]
+    foreign = first.get("/api/photos").json()["items"][0]["id"]
+    assert second.get(f"/api/photos/{foreign}").status_code == 404
+
+
+def test_tables_of_another_version_are_refused(tmp_path):
+    path = tmp_path / "review.sqlite"
+    Database(path).close()
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE garmentcut_review SET version = 99"))
+    engine.dispose()
+    with pytest.raises(DatabaseError, match=r"another version of garmentcut \(99\)"):
+        Database(path)
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("mysql://x/y", "not a database known here"),
+        ("postgresql://me:secret@127.0.0.1:1/x", "postgresql"),
+        ("postgresql://:::/", "not the address of a database"),
+    ],
+)
+def test_a_database_that_cannot_be_used_is_named_without_its_password(url, reason):
+    with pytest.raises(DatabaseError, match=reason) as caught:
+        Database(url)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_file_that_is_no_database(tmp_path):
+    path = Path(tmp_path / "review.sqlite")
+    path.write_bytes(b"not a database, but long enough to be taken for one" * 100)
+    with pytest.raises(DatabaseError, match="not a database"):
+        Database(path)

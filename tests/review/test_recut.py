@@ -1,0 +1,200 @@
+"""`garmentcut cut` at work in a folder that is reviewed, and run again after a correction."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from garmentcut.dataset.decisions import decision_on, read_decisions
+from garmentcut.prediction.corrected import DecidedMeanwhileError, decision_for, held_for_review
+from garmentcut.prediction.results import Journal
+from garmentcut.prediction.steps import Steps
+
+PAGE = "[canvas]\nwidth_px = 100\nheight_px = 100\n[garment]\nheight = 80\nmax_enlargement = 4.0\n"
+
+
+def item_of(client, name="a_Front"):
+    return next(item for item in client.get("/api/photos").json()["items"] if item["name"] == name)
+
+
+def correct(client, gray, png, name="a_Front", *, rows=slice(30, 60), columns=slice(10, 20)):
+    """Add a piece to a photo's alpha and accept it; the new alpha."""
+    item = item_of(client, name)
+    alpha = gray(client.get(item["urls"]["alpha"]).content).copy()
+    alpha[rows, columns] = 255
+    answer = client.put(f"/api/photos/{item['id']}/alpha?version={item['version']}&accept=1", content=png(alpha))
+    assert answer.status_code == 200 and answer.json()["undelivered"] == "", answer.text
+    return alpha
+
+
+def alpha_in(path):
+    with Image.open(path) as image:
+        return np.array(image)[..., -1] if image.mode in ("RGBA", "LA") else np.array(image.convert("L"))
+
+
+def test_new_results_appear_while_cut_still_runs(review, cut_batch):
+    assert review.get("/api/photos").json()["total"] == 3
+    revision = review.get("/api/changes").json()["revision"]
+    cut_batch(["c_Front"])
+    changes = review.get("/api/changes", params={"since": revision}).json()
+    assert [item["name"] for item in changes["items"]] == ["c_Front"]
+    assert changes["running"] is True
+
+
+def test_the_same_command_again_leaves_a_correction_alone(review, cut_batch, gray, png, red_cutter):
+    alpha = correct(review, gray, png)
+    calls = len(red_cutter.runtime.calls)
+    cut_batch()
+    assert len(red_cutter.runtime.calls) == calls
+    np.testing.assert_array_equal(alpha_in(review.service.folder / "a_Front.png"), alpha)
+    assert item_of(review)["state"] == "corrected"
+
+
+def test_other_options_deliver_the_corrected_alpha(review, cut_batch, gray, png):
+    alpha = correct(review, gray, png)
+    folder = cut_batch(formats=("png", "mask"))
+    for name in ("a_Front.png", "a_Front_mask.png"):
+        np.testing.assert_array_equal(alpha_in(folder / name), alpha)
+    item = item_of(review)
+    assert (item["state"], item["has_alpha"]) == ("corrected", True)
+    assert all(row.ok for row in Journal(folder).rows.values())
+    reverted = review.post(f"/api/photos/{item['id']}/decision", json={"version": item["version"], "action": "revert"})
+    review.post(f"/api/photos/{item['id']}/decision", json={"version": reverted.json()["version"], "action": "accept"})
+    assert alpha_in(folder / "a_Front_mask.png")[45, 15] == 0
+
+
+def test_after_reopening_cut_delivers_the_prediction(review, cut_batch, gray, png):
+    correct(review, gray, png)
+    item = item_of(review)
+    review.post(f"/api/photos/{item['id']}/decision", json={"version": item["version"], "action": "reopen"})
+    folder = cut_batch(formats=("mask",))
+    assert alpha_in(folder / "a_Front_mask.png")[45, 15] == 0
+    item = item_of(review)
+    answer = review.post(f"/api/photos/{item['id']}/decision", json={"version": item["version"], "action": "accept"})
+    assert (answer.json()["state"], answer.json()["undelivered"]) == ("corrected", "")
+    assert alpha_in(folder / "a_Front_mask.png")[45, 15] == 255
+
+
+def test_an_exchanged_photo_is_open_again_and_its_correction_given_up(review, cut_batch, draw, gray, png, tmp_path):
+    correct(review, gray, png)
+    draw(tmp_path / "photos" / "a_Front.png", shift=15)
+    cut_batch()
+    item = item_of(review)
+    assert (item["state"], item["has_alpha"], item["version"]) == ("open", False, 3)
+    assert alpha_in(review.service.folder / "a_Front.png")[45, 15] == 0
+
+
+def test_an_output_that_somebody_worked_on_is_not_replaced(review, png):
+    output = review.service.folder / "a_Front.png"
+    Image.new("RGBA", (64, 96)).save(output)
+    painted = output.read_bytes()
+    item = item_of(review)
+    alpha = np.full((96, 64), 255, np.uint8)
+    url = f"/api/photos/{item['id']}/alpha?version=1&accept=1"
+    answer = review.put(url, content=png(alpha)).json()
+    assert answer["state"] == "corrected" and "a_Front.png was changed outside of garmentcut" in answer["undelivered"]
+    assert output.read_bytes() == painted
+    output.unlink()
+    again = {"version": answer["version"], "action": "accept"}
+    assert review.post(f"/api/photos/{item['id']}/decision", json=again).json()["undelivered"] == ""
+    np.testing.assert_array_equal(alpha_in(output), alpha)
+
+
+def test_a_photo_decided_on_while_it_is_cut_is_finished_again(review, cut_batch, gray, png, monkeypatch):
+    alpha, finish = None, Steps._files_of
+
+    def correct_first(self, cutout, work):
+        nonlocal alpha
+        if alpha is None and work.row.place == "a_Front":
+            alpha = correct(review, gray, png)
+        return finish(self, cutout, work)
+
+    monkeypatch.setattr(Steps, "_files_of", correct_first)
+    folder = cut_batch(formats=("png", "mask"))
+    np.testing.assert_array_equal(alpha_in(folder / "a_Front.png"), alpha)
+    np.testing.assert_array_equal(alpha_in(folder / "a_Front_mask.png"), alpha)
+
+
+def test_the_lock_tells_a_decision_that_came_between(review, gray, png):
+    folder = review.service.folder
+    row = next(row for row in Journal(folder).rows.values() if row.place == "a_Front")
+    before = decision_for(folder, row)
+    correct(review, gray, png)
+    with pytest.raises(DecidedMeanwhileError), held_for_review(folder, row, before):
+        pass
+    with held_for_review(folder, row, decision_for(folder, row)):
+        pass
+
+
+@pytest.mark.parametrize(
+    "output", [{"formats": ("jpeg",)}, {"trim": True}, {"formats": ("webp",)}, {"formats": ("psd",)}]
+)
+def test_every_kind_of_output_can_be_corrected(cut_batch, open_review, gray, png, output):
+    client = open_review(cut_batch(["a_Front"], **output))
+    before = client.service.folder.glob("a_Front.*")
+    sizes = {path.name: path.read_bytes() for path in before}
+    item = item_of(client)
+    predicted = gray(client.get(item["urls"]["predicted"]).content)
+    assert predicted.shape == (96, 64) and predicted[45, 30] == 255 and predicted[5, 5] == 0
+    correct(client, gray, png)
+    assert len(sizes) == 1
+    assert all((client.service.folder / name).read_bytes() != content for name, content in sizes.items())
+    np.testing.assert_array_equal(gray(client.get(item_of(client)["urls"]["predicted"]).content), predicted)
+
+
+def test_under_a_specification_all_views_of_the_garment_keep_one_scale(cut_batch, open_review, gray, png):
+    folder = cut_batch(["a_Front", "a_Back", "b_Front"], page=PAGE)
+
+    def heights():
+        return [
+            int((alpha_in(folder / f"{name}.png") > 127).any(axis=1).sum()) for name in ("a_Front", "a_Back", "b_Front")
+        ]
+
+    assert heights() == [80, 80, 80]
+    client = open_review(folder)
+    correct(client, gray, png, rows=slice(10, 70), columns=slice(22, 40))  # ten pixels taller
+    tall, other, unrelated = heights()
+    assert (tall, unrelated) == (80, 80) and 65 <= other <= 68
+    cut_batch(["a_Front", "a_Back", "b_Front"], page=PAGE)
+    assert heights() == [tall, other, unrelated]
+
+
+def test_decisions_stand_in_files_too(review, gray, png):
+    correct(review, gray, png)
+    folder = review.service.folder
+    (decision,) = read_decisions(folder)
+    assert (decision.state, decision.place, decision.version) == ("corrected", "a_Front", 2)
+    assert (folder / decision.alpha).is_file() and (folder / decision.prediction).is_file()
+    assert decision_on(folder, "a_Front", decision.input, "0" * 64) == decision  # what was written for it is ours
+    assert decision_on(folder, "a_Front", "/another/a_Front.png", "0" * 64) is None
+
+
+def test_a_full_disk_loses_no_decision(review, gray, png, monkeypatch):
+    def refuse(path, *_args, **_kwargs):
+        raise OSError(28, "No space left on device", str(path))
+
+    item = item_of(review)
+    alpha = gray(review.get(item["urls"]["alpha"]).content).copy()
+    alpha[30:60, 10:20] = 255
+    url = f"/api/photos/{item['id']}/alpha?version=1&accept=1"
+    with monkeypatch.context() as full:
+        full.setattr("garmentcut.review.alphas.write_atomic", refuse)
+        answer = review.put(url, content=png(alpha))
+        assert answer.status_code == 507 and "No space left" in answer.json()["error"]
+        assert item_of(review)["version"] == 1
+    with monkeypatch.context() as full:
+        full.setattr("garmentcut.review.delivery.StagedFile", refuse)
+        stored = review.put(url, content=png(alpha)).json()
+        assert stored["state"] == "corrected" and "No space left" in stored["undelivered"]
+    review.service.store.recover()
+    assert item_of(review)["undelivered"] == ""
+    np.testing.assert_array_equal(alpha_in(review.service.folder / "a_Front.png"), alpha)
+
+
+def test_a_lock_that_is_held_too_long_is_told(review, monkeypatch):
+    monkeypatch.setattr("garmentcut.review.delivery._LOCK_TIMEOUT_S", 0)
+    row = next(row for row in Journal(review.service.folder).rows.values() if row.place == "a_Front")
+    item = item_of(review)
+    with held_for_review(review.service.folder, row, None):
+        body = {"version": 1, "action": "accept"}
+        answer = review.post(f"/api/photos/{item['id']}/decision", json=body).json()
+    assert answer["state"] == "accepted" and "another program is at work" in answer["undelivered"]
