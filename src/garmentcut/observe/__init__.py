@@ -1,0 +1,1 @@
+"""What a run that goes on for long tells about itself: metrics, health, log."""

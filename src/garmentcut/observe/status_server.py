@@ -1,0 +1,103 @@
+"""`/metrics`, `/healthz` and `/readyz` over HTTP, for runs that are no web server themselves."""
+
+import json
+import socket
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from garmentcut.observe.monitor import Monitor
+
+
+class Answer(NamedTuple):
+    """What a request is answered with."""
+
+    status: int
+    content_type: str
+    content: bytes
+
+
+def answer_status(monitor: Monitor, path: str, *, accept: str = "") -> Answer | None:
+    """The answer to a GET request; any web server can pass it on.
+
+    Args:
+        monitor: the run's.
+        path: of the request, without query.
+        accept: the request's header of that name.
+
+    Returns:
+        `/healthz`: 200, or 503 if the process is stuck: start it again. `/readyz`: 200, or 503 and what stands in the
+        way, by name: starting again would not help. `/metrics`: 200. None: it is none of the three.
+    """
+    if path == "/metrics" and monitor.metrics:
+        return Answer(200, *monitor.metrics.page(accept))
+    if path == "/healthz":
+        alive = monitor.health.is_alive()
+        return _json(200 if alive else 503, {"alive": alive})
+    if path == "/readyz":
+        troubles = monitor.health.troubles()
+        return _json(503 if troubles else 200, {"ready": not troubles, "troubles": troubles})
+    return None
+
+
+class StatusServer:
+    """Answers in threads of its own while it is used as a context.
+
+    >>> with StatusServer(Monitor(), port=0) as server:  # doctest: +SKIP
+    ...     print(f"http://127.0.0.1:{server.port}/readyz")
+
+    Raises:
+        OSError: the address cannot be listened on.
+    """
+
+    def __init__(self, monitor: Monitor, *, host: str = "127.0.0.1", port: int = 9464) -> None:
+        """Take the address; nothing is answered before the context is entered.
+
+        Args:
+            monitor: what is told about.
+            host: name or address of this machine; by itself nobody outside it can ask.
+            port: 0: any that is free.
+        """
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        server_class = type("_Server", (ThreadingHTTPServer,), {"address_family": family, "daemon_threads": True})
+        self._server: ThreadingHTTPServer = server_class((host, port), type("_Request", (_Request,), {"told": monitor}))
+        self.port: int = self._server.server_address[1]
+        # Not kept waiting: it ends with the process, and holds nothing that must be finished.
+        self._thread = threading.Thread(target=self._server.serve_forever, name="status", daemon=True)
+
+    def __enter__(self) -> "StatusServer":
+        """Begin to answer."""
+        self._thread.start()
+        return self
+
+    def __exit__(self, _kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
+        """Answer no more and give the address back."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class _Request(BaseHTTPRequestHandler):
+    told: Monitor
+    timeout = 10  # seconds: whoever asks and says nothing holds no thread for ever
+
+    def _respond(self) -> None:
+        found = answer_status(self.told, urlsplit(self.path).path, accept=self.headers.get("Accept", ""))
+        found = found or _json(404, {"error": "no such page; there are /metrics, /healthz and /readyz"})
+        self.send_response(found.status)
+        self.send_header("Content-Type", found.content_type)
+        self.send_header("Content-Length", str(len(found.content)))
+        self.send_header("Cache-Control", "no-store")
+        self.end_headers()
+        self.wfile.write(found.content)
+
+    do_GET = _respond  # noqa: N815 - the name that the standard library calls
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing: whoever asks every few seconds would fill the log."""
+
+
+def _json(status: int, content: object) -> Answer:
+    return Answer(status, "application/json", json.dumps(content).encode() + b"\n")

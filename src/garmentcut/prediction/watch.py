@@ -1,0 +1,251 @@
+"""Watch folders: photos are cut as they come, until somebody says stop."""
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+from garmentcut.config import ConfigError
+from garmentcut.observe.log import log_event
+from garmentcut.observe.monitor import Monitor
+from garmentcut.photo.files import read_photo_bytes
+from garmentcut.photo.reading import decode_photo
+from garmentcut.prediction.delivery import garment_of
+from garmentcut.prediction.folder import FolderCutter
+from garmentcut.prediction.garment_views import GarmentViews
+from garmentcut.prediction.results import Row
+from garmentcut.prediction.settling import Arrival
+from garmentcut.prediction.sources import Source
+from garmentcut.prediction.steps import FolderError
+from garmentcut.prediction.watch_intake import Intake
+from garmentcut.prediction.watch_look import Folder
+
+_MOST_AT_ONCE = 32  # photos between two looks: what came meanwhile is not kept waiting long
+_LONGEST_PAUSE_S = 60.0
+_FEWEST_ROWS = 1000  # appended before the results are tidied
+
+
+class Stop(Protocol):
+    """What ends a watch: a `threading.Event`."""
+
+    def is_set(self) -> bool:
+        """True once the watch is to end."""
+        ...
+
+    def wait(self, timeout: float) -> bool:
+        """Wait for so many seconds, or until it is set."""
+        ...
+
+
+class Watch:
+    """Cuts what comes into folders; all it must know is in results.jsonl, so it may be killed at any time.
+
+    A photo is cut when it is settled (see `Arrivals`) and its row is not of this very file: the same size, time and
+    options. A file that was replaced is cut again. Outputs that were taken away are not made again; rows and outputs of
+    photos that were taken away stay.
+
+    >>> with FolderCutter(cutter, out_dir) as folder:  # doctest: +SKIP
+    ...     watch = Watch(folder, watched_folders([Path("tether")], out_dir), stop=threading.Event())
+    ...     for row in watch.rows():
+    ...         print(row.input, row.ok)
+    """
+
+    def __init__(
+        self,
+        folder: FolderCutter,
+        folders: list[Folder],
+        *,
+        stop: Stop,
+        monitor: Monitor | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Prepare a watch.
+
+        Args:
+            folder: entered, so that its lock is held.
+            folders: what to watch.
+            stop: ends it; photos under way are finished.
+            monitor: told of everything but finished photos, which are the caller's.
+            clock: seconds, of any origin.
+        """
+        self._folder, self._stop, self._clock = folder, stop, clock
+        self._monitor = monitor or Monitor()
+        self._timing = folder.config.watch
+        self._intake = Intake(folder, folders, monitor=self._monitor, clock=clock)
+        self._garments = GarmentViews(folder.journal.rows.values()) if folder.specification else None
+        self._pause_s, self._num_appended = 0.0, 0
+
+    def rows(self) -> Iterator[Row]:
+        """Rows of photos as they are finished; ends when `stop` is set."""
+        while not self._stop.is_set():
+            if self._clock() >= self._intake.next_look:
+                self._intake.look()
+            yield from self._try_again()
+            due = self._due()
+            yield from self._cut(due)
+            self._tell_queue(0)
+            if not due and not self._stop.is_set():
+                self._tidy()
+                self._stop.wait(max(0.0, self._intake.next_look - self._clock()))
+
+    def _due(self) -> list[Source]:
+        """Photos that can be cut now, those that came first at the front, whole garments, not too many at once."""
+        now, due, arrivals = self._clock(), list[Source](), self._intake.arrivals
+        groups: Iterable[list[Source]]
+        if self._garments:
+            groups = self._garments.due(arrivals, now)
+        else:
+            waiting = sorted(arrivals, key=lambda arrival: arrival.since)
+            groups = ([arrival.seen.source] for arrival in waiting if arrivals.is_due(arrival, now))
+        for group in groups:
+            due += group
+            if len(due) >= _MOST_AT_ONCE:
+                break
+        return due
+
+    def _cut(self, due: list[Source]) -> Iterator[Row]:
+        """Cut them; a disk that is full, or a share that is gone, is waited for."""
+        if not due:
+            return
+        try:
+            yield from self._cut_planned(due)
+            self._pause_s = 0.0
+            self._monitor.trouble("output")
+        except ConfigError as error:
+            yield from self._refuse(due, error)
+        except (FolderError, OSError) as error:
+            self._take_back(due)
+            self._wait_for_output(error.__cause__ or error)
+
+    def _cut_planned(self, due: list[Source]) -> Iterator[Row]:
+        now, arrivals = self._clock(), self._intake.arrivals
+        came = {str(source.path): arrivals.find(str(source.path)) for source in due}
+        may_grow = {path for path, arrival in came.items() if arrival and arrivals.may_grow(arrival, now)}
+
+        def is_held(row: Row) -> bool:  # it could not be read, and may still be on its way
+            return not row.ok and row.size_hw is None and row.input in may_grow
+
+        plan = self._folder.plan(due)
+        self._pass_over(due, {row.input: row for row in plan.done}, {str(path) for path in plan.todo})
+        cutting = self._folder.cut(plan, monitor=self._monitor, is_stopping=self._stop.is_set, hold_back=is_held)
+        for number, row in enumerate(cutting, 1):
+            self._monitor.health.beat()
+            self._num_appended += 2
+            arrival = came.get(row.input)
+            if arrival and is_held(row):
+                self._put_off(arrival, row)
+            else:
+                yield self._finish(row, arrival)
+            self._tell_queue(len(plan.todo) - number)
+
+    def _pass_over(self, due: list[Source], done: dict[str, Row], todo: set[str]) -> None:
+        """Photos that need not be cut: touched, but the same; or files that garmentcut wrote itself."""
+        for path in {str(source.path) for source in due} - todo:
+            if (arrival := self._intake.arrivals.find(path)) and path in done:
+                self._append(replace(done[path], input_mtime_ns=arrival.seen.mtime_ns))
+                self._intake.finish(path)
+            elif arrival:
+                self._intake.pass_over(path)
+
+    def _finish(self, row: Row, arrival: Arrival | None) -> Row:
+        if arrival and not row.ok and not row.input_sha256:
+            # Never read, so its row does not say what the file was like: it would be tried for ever.
+            row = replace(row, input_bytes=arrival.seen.num_bytes, input_mtime_ns=arrival.seen.mtime_ns)
+        if self._folder.journal.rows.get(row.input) is not row:
+            self._append(row)
+        self._intake.finish(row.input)
+        if self._garments:
+            self._garments.add(row)
+        return row
+
+    def _put_off(self, arrival: Arrival, row: Row) -> None:
+        now = self._clock()
+        self._intake.arrivals.put_off(arrival, row, now)
+        wait_s = round(arrival.next_try - now, 1)
+        log_event("not whole yet", level=logging.DEBUG, input=row.input, reason=row.reason, again_in_s=wait_s)
+
+    def _try_again(self) -> Iterator[Row]:
+        """Photos that could not be read: those that can be now are due, those whose time is over have failed."""
+        now, arrivals = self._clock(), self._intake.arrivals
+        for arrival in arrivals:
+            if arrival.failed is None or now < arrival.next_try or self._stop.is_set():
+                continue
+            if self._is_readable(arrival.seen.source.path):
+                arrival.failed = None
+            elif arrivals.may_grow(arrival, now):
+                self._put_off(arrival, arrival.failed)
+            else:
+                yield self._finish(arrival.failed, arrival)
+
+    def _is_readable(self, path: Path) -> bool:
+        self._monitor.health.beat()
+        limits = self._folder.config.read
+        try:
+            decode_photo(read_photo_bytes(path, limits), limits=limits)
+        except Exception:  # noqa: BLE001 - whatever it is, the first try's row has it in words
+            return False
+        return True
+
+    def _refuse(self, due: list[Source], error: ConfigError) -> Iterator[Row]:
+        """The specification gives two of these photos one name: cut each garment by itself; those that clash fail."""
+        groups: dict[str, list[Source]] = {}
+        for source in due:
+            groups.setdefault(garment_of(source), []).append(source)
+        if len(groups) > 1:
+            for group in groups.values():
+                yield from self._cut(group)
+            return
+        for source in due:
+            if arrival := self._intake.arrivals.find(str(source.path)):
+                row = Row(str(source.path), str(source.place), status="failed", reason=str(error))
+                model = self._folder.cutter.card.label
+                yield self._finish(replace(row, options=self._folder.options, model=model), arrival)
+
+    def _take_back(self, due: list[Source]) -> None:
+        """Photos that failed only because nothing could be written are done again."""
+        rows = self._folder.journal.rows
+        for path in {str(source.path) for source in due}:
+            if self._intake.arrivals.find(path) and path in rows and rows[path].status == "failed":
+                rows[path] = replace(rows[path], status="pending", reason="")
+
+    def _wait_for_output(self, error: BaseException) -> None:
+        """Wait until the results can be written again; what was not finished is still due."""
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        self._monitor.trouble("output", f"{self._folder.out_dir}: {reason}; waiting until it can be written")
+        while not self._stop.is_set():
+            self._pause_s = min(max(self._timing.poll_s, 2 * self._pause_s), _LONGEST_PAUSE_S)
+            self._stop.wait(self._pause_s)
+            self._monitor.health.beat()
+            try:
+                self._folder.journal.compact()  # also mends a line that was cut off
+                return
+            except OSError:
+                continue
+
+    def _append(self, row: Row) -> None:
+        self._num_appended += 1
+        try:
+            self._folder.journal.append(row)
+        except OSError as error:
+            self._wait_for_output(error)  # which writes this row too
+
+    def _tidy(self) -> None:
+        """One row a photo again, before the results outgrow their disk."""
+        journal = self._folder.journal
+        if self._num_appended <= max(_FEWEST_ROWS, len(journal.rows)):
+            return
+        self._num_appended = 0
+        try:
+            journal.compact()
+        except OSError as error:
+            self._wait_for_output(error)
+
+    def _tell_queue(self, num_cutting: int) -> None:
+        arrivals = self._intake.arrivals
+        settled = sum(map(arrivals.is_settled, arrivals))
+        put_off = sum(arrival.failed is not None for arrival in arrivals)
+        self._monitor.queue(
+            settling=len(arrivals) - settled, ready=settled - put_off, retrying=put_off, cutting=num_cutting
+        )

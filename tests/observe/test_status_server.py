@@ -1,0 +1,64 @@
+import json
+import socket
+import urllib.error
+import urllib.request
+
+import pytest
+
+from garmentcut.observe.metrics import Metrics
+from garmentcut.observe.monitor import Monitor
+from garmentcut.observe.status_server import StatusServer, answer_status
+
+
+@pytest.fixture
+def asked():
+    """asked(server, path): status, content type and content."""
+
+    def ask(server, path):
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{server.port}{path}", timeout=30) as answer:
+                return answer.status, answer.headers["Content-Type"], answer.read()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.headers["Content-Type"], error.read()
+
+    return ask
+
+
+def test_metrics_health_and_readiness_over_http(asked):
+    monitor = Monitor(Metrics())
+    with StatusServer(monitor, port=0) as server:
+        status, content_type, content = asked(server, "/metrics")
+        assert status == 200
+        assert content_type.startswith("text/plain; version=")
+        assert b"garmentcut_photos_total" in content
+        assert asked(server, "/healthz?from=compose")[0] == 200
+        assert asked(server, "/readyz")[::2] == (200, b'{"ready": true, "troubles": {}}\n')
+        monitor.trouble("output", "No space left on device")
+        status, _, content = asked(server, "/readyz")
+        assert (status, json.loads(content)["troubles"]) == (503, {"output": "No space left on device"})
+        assert asked(server, "/healthz")[0] == 200  # starting again would not help
+        assert asked(server, "/")[0] == 404
+    with pytest.raises(urllib.error.URLError):
+        asked(server, "/healthz")
+
+
+def test_a_stuck_process_is_not_alive():
+    monitor = Monitor()
+    monitor.health._stale_s = -1
+    assert answer_status(monitor, "/healthz").status == 503
+    assert answer_status(monitor, "/readyz").status == 503
+
+
+def test_without_metrics_there_is_no_page_of_them():
+    assert answer_status(Monitor(), "/metrics") is None
+
+
+def test_it_listens_on_this_machine_only_unless_told():
+    with StatusServer(Monitor(), port=0) as server:
+        assert server._server.server_address[0] == "127.0.0.1"
+
+
+def test_an_address_that_is_taken():
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError):
+        StatusServer(Monitor(), port=taken.getsockname()[1])
