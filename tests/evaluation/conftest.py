@@ -1,22 +1,15 @@
-"""Masks and alphas to compare, rows of scores, a stand-in model and its dataset."""
+"""Masks and alphas to compare, rows of scores, photos that taught something."""
 
-import hashlib
-import itertools
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from garmentcut.dataset.faults import fault_of
-from garmentcut.dataset.manifest import Manifest, Pair, write_manifest
+from garmentcut.evaluation.doubt_fit import Experience
 from garmentcut.evaluation.measures import Measures
 from garmentcut.evaluation.scores import PhotoScore
 from garmentcut.evaluation.thresholds import THRESHOLDS
-from garmentcut.model.card import ModelCard, with_card
-from garmentcut.photo.cutout import Cutout
-from garmentcut.photo.files import write_atomic
-from garmentcut.photo.png import png_bytes
 
 
 @pytest.fixture(scope="session")
@@ -83,82 +76,18 @@ def failed_score():
     )
 
 
-CARD = ModelCard(
-    name="red",
-    network="red minus green",
-    working_size_hw=(96, 64),
-    multiple_of=32,
-    input_name="x",
-    output_name="y",
-    input_scale=1 / 255,
-    convention="alpha",
-    training_data="none",
-    licence="MIT",
-)
-
-
-@pytest.fixture(scope="session")
-def red_model():
-    """red_model(path, **card_fields): a model file that finds red cloth; logit 12 in it, -12 elsewhere."""
-    from onnx import TensorProto, helper
-
-    nodes = [helper.make_node("Conv", ["x", "weight", "bias"], ["y"], kernel_shape=[1, 1])]
-    weight = helper.make_tensor("weight", TensorProto.FLOAT, [1, 3, 1, 1], [24.0, -24.0, 0.0])
-    bias = helper.make_tensor("bias", TensorProto.FLOAT, [1], [-12.0])
-    ends = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["n", c, "h", "w"]) for n, c in (("x", 3), ("y", 1))]
-    graph = helper.make_graph(nodes, "red", ends[:1], ends[1:], [weight, bias])
-    network = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-
-    def write(path, **fields):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(with_card(network.SerializeToString(), replace(CARD, **fields)))
-        return path
-
-    return write
-
-
-def _picture(shift):
-    """A 96x64 photo of a red dress on a gray wall, and its alpha."""
-    alpha = np.zeros((96, 64), np.float32)
-    alpha[20:70, 20 + shift : 44 + shift] = 1
-    rgb = np.where(alpha[..., None] > 0, np.uint8([255, 0, 0]), np.uint8(200))
-    return rgb.astype(np.uint8), alpha
-
-
 @pytest.fixture
-def red_dataset(tmp_path):
-    """Six garments in two views in three folds, and a refused pair; the target of g5_Back lies three pixels off."""
-    folder = tmp_path / "dataset"
-    pairs = []
-    for number, view in itertools.product(range(6), ("Front", "Back")):
-        name = f"g{number}_{view}"
-        rgb, alpha = _picture(number)
-        if name == "g5_Back":
-            alpha = np.roll(alpha, 3, axis=0)
-        photo, target = folder / f"photos/{name}.png", folder / f"alpha/{name}.png"
-        write_atomic(photo, png_bytes(rgb))
-        write_atomic(target, png_bytes(np.rint(alpha * 255).astype(np.uint8)))
-        digest = hashlib.sha256(photo.read_bytes()).hexdigest()
-        box = Cutout(rgb, alpha).box_xyxy
-        pairs.append(
-            Pair(
-                name=name,
-                garment=f"g{number}",
-                view=view,
-                photo=f"photos/{name}.png",
-                cutout=f"cutouts/{name}.png",
-                alpha=f"alpha/{name}.png",
-                photo_sha256=digest,
-                cutout_sha256="c" * 64,
-                size_hw=(96, 64),
-                box_xyxy=box,
-                split=f"fold{number % 3}",
-                source="transparency",
-                faults=(),
-                group=f"g{number}",
-            )
-        )
-    refused = replace(pairs[0], name="g9_Front", garment="g9", split="", faults=(fault_of("empty", "nothing in it"),))
-    manifest = Manifest(folder, (*pairs, refused), "folds 3")
-    write_manifest(manifest)
-    return manifest
+def make_experiences():
+    """make_experiences(num, noise=0.3): photos of as many garments whose quality follows from the sign `rim`."""
+
+    def make(num, *, noise=0.3):
+        rng = np.random.default_rng(3)
+        signs, looks = rng.standard_normal((num, 12)), 50 * rng.standard_normal((num, 10))
+        score = 1.5 * signs[:, 0] - 1.5 + noise * rng.standard_normal(num)
+        qualities = 1 - 1 / (1 + np.exp(-score))
+        return [
+            Experience(f"p{number}", f"g{number}", float(qualities[number]), False, signs[number], looks[number])
+            for number in range(num)
+        ]
+
+    return make

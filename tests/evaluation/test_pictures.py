@@ -80,3 +80,18 @@ def test_nothing_cut_out_and_nothing_wrong(dtype):
     nothing = np.zeros((40, 30), np.float32)
     for target, prediction in ((nothing, nothing), (nothing, nothing + 1), (nothing + 1, nothing + 1)):
         assert all(pixels(picture).size for picture in draw_pictures(Photo(rgb), target, prediction))
+
+
+def test_a_box_is_outlined_and_enlarged(studio):
+    shown = studio(864, 576)
+    target = shown.alpha.copy()
+    target[600:610, 270:290] = 0  # what the box is about
+    target[200:240, 260:300] = 0  # more, elsewhere
+    box = (270, 600, 290, 610)
+    plain = draw_pictures(Photo(shown.photo), target, shown.alpha)
+    outlined = draw_pictures(Photo(shown.photo), target, shown.alpha, outlined_xyxy=box)
+    assert [picture.caption for picture in plain] == [picture.caption for picture in outlined]
+    assert [one.jpeg == other.jpeg for one, other in zip(plain, outlined, strict=True)] == [True, *[False] * 4]
+    drawn = pixels(outlined[3])
+    assert (drawn < 90).all(axis=-1).sum() > 40  # a black line on a pale picture
+    assert (pixels(plain[3]) < 90).all(axis=-1).sum() == 0

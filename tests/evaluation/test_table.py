@@ -38,3 +38,11 @@ def test_many_failures_are_counted_not_listed(failed_score):
     assert text.count("failed: broken_Back") == 20
     assert "... and 5 more" in text
     assert text.startswith("25 photos: 0 measured, 25 failed; model")
+
+
+def test_cutouts_marked_wrong_have_a_column_without_them(make_score):
+    scores = [make_score(f"g{n}_Front", 0.95) for n in range(6)] + [make_score("g9_Front", 0.1, verdict="wrong")]
+    text = totals_text(total_scores(scores), scores)
+    assert "1 of 7 cutouts are marked wrong; they are in all figures but the last." in text
+    assert "without wrong" in text
+    assert "marked wrong" not in totals_text(total_scores(scores[:6]), scores[:6])

@@ -69,3 +69,16 @@ def test_totals_become_json(scores):
     content = json.loads(json.dumps(total_scores(scores).as_dict()))
     assert content["by_view"][0]["figures"]["dice"]["mean"].keys() == {"value", "low", "high"}
     assert len(content["sweep"]["mean_dice"]) == 19
+
+
+def test_with_and_without_cutouts_marked_wrong(scores, make_score):
+    plain = total_scores(scores)
+    assert (plain.num_wrong, plain.without_wrong) == (0, None)
+    marked = [*scores, make_score("g40_Front", 0.2, verdict="wrong"), make_score("g41_Front", 0.9, verdict="right")]
+    totals = total_scores(marked)
+    assert (totals.num_wrong, totals.num_measured) == (1, 33)
+    assert totals.without_wrong.num_photos == 32
+    without = [score for score in marked if score.verdict != "wrong"]
+    assert totals.without_wrong.figures == total_scores(without).by_view[0].figures
+    assert totals.by_view[0].figures["dice"]["mean"].value < totals.without_wrong.figures["dice"]["mean"].value
+    assert totals.as_dict()["without_wrong"]["num_photos"] == 32

@@ -85,7 +85,7 @@ class Judge:
         """Read, cut and measure one pair; whatever goes wrong becomes its row's reason."""
         card = self.cutter.card
         row = PhotoScore(pair.name, pair.garment, pair.view, pair.split, card.label, is_seen(card, pair))
-        row = replace(row, faults=tuple(fault.text for fault in pair.faults))
+        row = replace(row, faults=tuple(fault.text for fault in pair.faults), verdict=pair.verdict)
         try:
             photo, target = read_pair(self.manifest, pair)
             alpha, reason, seconds = self._cut(photo)
@@ -113,8 +113,8 @@ class Judge:
             asked = time.perf_counter()
             with self.turns:
                 waited = time.perf_counter() - asked
-                alpha = self.cutter.runtime(frame.rgb)
-            cutout = self.cutter.finish(photo, frame, alpha)
+                looks = self.cutter.look(photo, frame)
+            cutout = self.cutter.finish(photo, frame, looks)
         except PhotoError as error:
             return np.zeros(photo.size_hw, np.float32), str(error), time.perf_counter() - start
         return cutout.alpha, "", time.perf_counter() - start - waited
@@ -122,4 +122,5 @@ class Judge:
 
 def is_seen(card: ModelCard, pair: Pair) -> bool | None:
     """Whether a photo was in the model's training data; None: its card lists none."""
-    return pair.photo_sha256[:12] in card.trained_on if card.trained_on else None
+    trained_on = (*card.trained_on, *(card.first_look.trained_on if card.first_look else ()))
+    return pair.photo_sha256[:12] in trained_on if trained_on else None

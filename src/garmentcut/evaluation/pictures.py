@@ -17,6 +17,7 @@ from garmentcut.photo.resize import resize_rgb
 MISSING_RGB, EXTRA_RGB = (230, 97, 1), (33, 113, 213)
 """Orange: garment that the cutout lacks. Blue: what it has too much. Told apart by the colour-blind too."""
 
+_BOX_RGB = (0, 0, 0)
 _OUTSIDE_RGB = (214, 33, 126)
 _HEIGHT_PX, _WIDTH_PX = 400, 480
 _MARGIN = 0.02  # of the photo's height, around the garment
@@ -35,13 +36,16 @@ class Picture:
     size_hw: tuple[int, int]
 
 
-def draw_pictures(photo: Photo, target: Alpha, prediction: Alpha) -> tuple[Picture, ...]:
+def draw_pictures(
+    photo: Photo, target: Alpha, prediction: Alpha, *, outlined_xyxy: tuple[int, int, int, int] | None = None
+) -> tuple[Picture, ...]:
     """The photo, both cutouts, where they differ, and the place where they differ most, enlarged.
 
     Args:
         photo: the photo.
         target: `(H, W)` float32 in [0, 1], the retoucher's alpha.
         prediction: the same size.
+        outlined_xyxy: a box to draw on all but the photo, and to enlarge; None: the place of most wrong pixels is.
     """
     theirs, ours = mask_of(target), mask_of(prediction)
     everything = slice(0, target.shape[0]), slice(0, target.shape[1])
@@ -49,13 +53,31 @@ def draw_pictures(photo: Photo, target: Alpha, prediction: Alpha) -> tuple[Pictu
     rgb = srgb_of(to_8_bit(photo.rgb[area]), photo.profile)
     small = _shrunk(rgb)
     soft = [_shrunk_share(alpha[area], small.shape[:2]) for alpha in (target, prediction)]
-    return (
-        _picture("photo", small),
-        _picture("ground truth", _tinted_outside(small, soft[0])),
-        _picture("cutout", _tinted_outside(small, soft[1])),
-        _picture("difference", _difference(small, theirs[area], ours[area])),
-        _picture("where it differs most", _detail(photo, theirs, ours)),
+    drawn = {
+        "ground truth": _tinted_outside(small, soft[0]),
+        "cutout": _tinted_outside(small, soft[1]),
+        "difference": _difference(small, theirs[area], ours[area]),
+    }
+    if outlined_xyxy is not None:
+        for rgb_drawn in drawn.values():
+            _outline_box(rgb_drawn, outlined_xyxy, area)
+    detail = _detail(photo, theirs, ours, outlined_xyxy)
+    pictures = [_picture(caption, pixels) for caption, pixels in drawn.items()]
+    return (_picture("photo", small), *pictures, _picture("where it differs most", detail))
+
+
+def _outline_box(rgb: _Rgb, box_xyxy: tuple[int, int, int, int], area: Area) -> None:
+    """Draw a box, given in the photo's pixels, into the reduced picture of an area of it."""
+    scale = rgb.shape[0] / (area[0].stop - area[0].start)
+    corners = [round((edge - side.start) * scale) for edge, side in zip(box_xyxy, (area[1], area[0]) * 2, strict=True)]
+    left, top, right, bottom = (
+        int(np.clip(edge + grown, 0, limit - 1))
+        for edge, grown, limit in zip(corners, (-4, -4, 4, 4), rgb.shape[1::-1] * 2, strict=True)
     )
+    for lines in (np.s_[top : top + 2, left : right + 1], np.s_[bottom - 1 : bottom + 1, left : right + 1]):
+        rgb[lines] = _BOX_RGB
+    for lines in (np.s_[top : bottom + 1, left : left + 2], np.s_[top : bottom + 1, right - 1 : right + 1]):
+        rgb[lines] = _BOX_RGB
 
 
 def _picture(caption: str, rgb: _Rgb) -> Picture:
@@ -91,9 +113,15 @@ def _difference(rgb: _Rgb, theirs: Mask, ours: Mask) -> _Rgb:
     return np.rint(drawn).astype(np.uint8)
 
 
-def _detail(photo: Photo, theirs: Mask, ours: Mask) -> _Rgb:
+def _detail(photo: Photo, theirs: Mask, ours: Mask, outlined_xyxy: tuple[int, int, int, int] | None) -> _Rgb:
     """A window where most pixels are wrong, enlarged, with both outlines."""
-    area = _worst_window(theirs ^ ours, _HEIGHT_PX // _DETAIL_ZOOM)
+    wrong = theirs ^ ours
+    if outlined_xyxy is not None:
+        left, top, right, bottom = outlined_xyxy
+        inside = np.zeros_like(wrong)
+        inside[top:bottom, left:right] = wrong[top:bottom, left:right]
+        wrong = inside
+    area = _worst_window(wrong, _HEIGHT_PX // _DETAIL_ZOOM)
     rgb = srgb_of(to_8_bit(photo.rgb[area]), photo.profile)
     large = np.kron(rgb, np.ones((_DETAIL_ZOOM, _DETAIL_ZOOM, 1), np.uint8))
     for mask, color in ((ours, EXTRA_RGB), (theirs, MISSING_RGB)):

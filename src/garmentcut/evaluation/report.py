@@ -12,7 +12,7 @@ from garmentcut.evaluation.gallery import Exhibit
 from garmentcut.evaluation.measures import METRICS
 from garmentcut.evaluation.pictures import EXTRA_RGB, MISSING_RGB
 from garmentcut.evaluation.scores import PhotoScore
-from garmentcut.evaluation.table import interval, number, percents, sweep_sentence
+from garmentcut.evaluation.table import interval, number, percents, sweep_sentence, wrong_sentence
 from garmentcut.evaluation.thresholds import THRESHOLDS
 from garmentcut.evaluation.totals import Totals, seen_sentence, view_order
 from garmentcut.photo.files import write_atomic
@@ -57,6 +57,7 @@ def render_report(totals: Totals, scores: Sequence[PhotoScore], exhibits: Sequen
         totals=totals,
         dataset=dataset,
         seen=seen_sentence(totals) if measured else "",
+        wrong=wrong_sentence(totals).replace("the last", "the row below all") if totals.num_wrong else "",
         metrics=METRICS,
         views=[total.view for total in totals.by_view[1:]],
         histograms=_histograms(measured),

@@ -34,6 +34,7 @@ class PhotoScore:
         measures: all metrics; None: failed.
         sweep: Dice at each of `garmentcut.evaluation.thresholds.THRESHOLDS`, convention `alpha >= 128`.
         sweep_any: the same, convention `alpha > 0`.
+        verdict: what a person says of the cutout it was compared with: `wrong`, `right`, `unsure`, or nothing.
         seconds: of cutting: framing, network and finishing; reading and measuring not counted.
     """
 
@@ -50,6 +51,7 @@ class PhotoScore:
     sweep: tuple[float, ...] = field(default=())
     sweep_any: tuple[float, ...] = field(default=())
     seconds: float = 0.0
+    verdict: str = ""
 
 
 def write_scores(scores: Iterable[PhotoScore], folder: Path) -> None:

@@ -22,8 +22,11 @@ def totals_text(totals: Totals, scores: Sequence[PhotoScore] = ()) -> str:
     """
     sections = [[_counts(totals), seen_sentence(totals)] if totals.num_measured else [_counts(totals)]]
     if totals.by_view:
-        sections.append(["Dice, alpha >= 128, with 95 % intervals by garment", *aligned(_dice_rows(totals.by_view))])
-        sections.append(["All metrics, mean over photos", *aligned(_metric_rows(totals.by_view))])
+        columns = totals.by_view + ((totals.without_wrong,) if totals.without_wrong else ())
+        sections.append(["Dice, alpha >= 128, with 95 % intervals by garment", *aligned(_dice_rows(columns))])
+        sections.append(["All metrics, mean over photos", *aligned(_metric_rows(columns))])
+        if totals.num_wrong:
+            sections.append([wrong_sentence(totals)])
     curves = (("alpha >= 128", totals.sweep), ("alpha > 0", totals.sweep_any))
     sections.append([sweep_sentence(convention, sweep) for convention, sweep in curves if sweep is not None])
     for status in ("refused", "failed"):
@@ -31,6 +34,13 @@ def totals_text(totals: Totals, scores: Sequence[PhotoScore] = ()) -> str:
         more = [f"... and {len(rows) - _SHOWN_FAILURES} more"] if len(rows) > _SHOWN_FAILURES else []
         sections.append(rows[:_SHOWN_FAILURES] + more)
     return "\n\n".join("\n".join(section) for section in sections if section)
+
+
+def wrong_sentence(totals: Totals) -> str:
+    """Says plainly how many of the cutouts are marked wrong."""
+    return (
+        f"{totals.num_wrong} of {totals.num_measured} cutouts are marked wrong; they are in all figures but the last."
+    )
 
 
 def sweep_sentence(convention: str, sweep: Sweep) -> str:

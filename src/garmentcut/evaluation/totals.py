@@ -12,6 +12,9 @@ from garmentcut.evaluation.thresholds import Sweep, sweep_of
 ALL = "all"
 """Name of the total over all views."""
 
+WITHOUT_WRONG = "without wrong"
+"""Name of the total over all views that leaves out cutouts marked wrong."""
+
 WORST_SHARE = 0.05
 GOOD_DICE, VERY_GOOD_DICE = 0.99, 0.995
 
@@ -51,6 +54,8 @@ class Totals:
         by_view: of all first, then of each view.
         sweep: mean Dice over thresholds, convention `alpha >= 128`; None: nothing was measured.
         sweep_any: the same, convention `alpha > 0`.
+        num_wrong: measured photos whose cutout a person marked wrong; they are in all figures but the last.
+        without_wrong: of all views, those photos left out; None: there are none, or no others.
     """
 
     num_photos: int
@@ -63,6 +68,8 @@ class Totals:
     by_view: tuple[Total, ...]
     sweep: Sweep | None
     sweep_any: Sweep | None
+    num_wrong: int = 0
+    without_wrong: Total | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """For machines: plain lists, numbers and texts."""
@@ -80,6 +87,7 @@ def total_scores(scores: Sequence[PhotoScore], *, seed: int = 0) -> Totals:
     views = sorted({score.view for score in measured}, key=view_order)
     parts = {ALL: measured, **{view: [score for score in measured if score.view == view] for view in views}}
     unknown = any(score.seen is None for score in measured)
+    good = [score for score in measured if score.verdict != "wrong"]
     return Totals(
         num_photos=len(scores),
         num_measured=len(measured),
@@ -91,6 +99,8 @@ def total_scores(scores: Sequence[PhotoScore], *, seed: int = 0) -> Totals:
         by_view=tuple(_total_of(view, part, seed) for view, part in parts.items() if part),
         sweep=sweep_of(score.sweep for score in measured) if measured else None,
         sweep_any=sweep_of(score.sweep_any for score in measured) if measured else None,
+        num_wrong=len(measured) - len(good),
+        without_wrong=_total_of(WITHOUT_WRONG, good, seed) if 0 < len(good) < len(measured) else None,
     )
 
 

@@ -1,0 +1,138 @@
+"""Doubt and its guarantee, on photos whose cutouts are known.
+
+    python benchmarks/doubt.py RUNS DATASET [--tolerance 2] [--cost PHOTO]
+
+RUNS is what `garmentcut evaluate` takes: best a folder of fold runs, so that each photo is cut by a model that has not
+seen its garment. Prints the rank correlation of cross-fitted doubt with the true surface Dice at 2 px, beside those of
+single signs and of gradient boosting on the same signs; then, for some risks and qualities, the share accepted at
+confidence 90 % with its interval, and how the promise does on 200 random halves of the garments. `--tolerance`: of the
+surface Dice, in pixels of the photo; a model of a quarter of the photo's size, say, can be judged by 8. With `--cost`,
+the time that doubt takes beside the embedded model's.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import spearmanr
+from sklearn.ensemble import GradientBoostingRegressor
+from sklearn.model_selection import GroupKFold, cross_val_predict
+
+from garmentcut import Cutter, read_photo
+from garmentcut.config import RuntimeConfig
+from garmentcut.dataset.manifest import read_manifest
+from garmentcut.evaluation.doubt_fit import Experience, cross_fitted, experience_of, fit_doubt, rank_correlation
+from garmentcut.evaluation.intervals import Bootstrap
+from garmentcut.evaluation.out_of_fold import look_at
+from garmentcut.evaluation.risk import check_on_splits, find_threshold
+from garmentcut.evaluation.trials import plan_trials
+from garmentcut.prediction.doubt import doubt_of
+from garmentcut.prediction.doubt_signs import SIGNS, observe_looks
+from garmentcut.prediction.heat import heat_bytes
+from garmentcut.prediction.reasons import reasons_of
+
+QUALITIES = (0.95, 0.9, 0.8, 0.7, 0.6, 0.5)
+RISKS, CONFIDENCE = (0.05, 0.1, 0.2), 0.9
+
+
+def gather(runs: Path, dataset: Path, tolerance_px: float) -> list[Experience]:
+    """Cut every photo and look at it."""
+    manifest = read_manifest(dataset)
+    outcomes = look_at(
+        plan_trials(runs, manifest), manifest, lambda prediction: experience_of(prediction, tolerance_px)
+    )
+    return [outcome.found for outcome in outcomes if outcome.found is not None]
+
+
+def correlations(known: list[Experience], doubts: np.ndarray) -> None:
+    """Spearman's rank correlation with 1 - surface Dice."""
+    truth = np.array([1 - one.quality for one in known])
+    garments = [one.garment for one in known]
+    ranks = [np.argsort(np.argsort(values)) for values in (doubts, truth)]
+    draws = Bootstrap.of(garments)
+    sampled = []
+    for draw in draws.draws.T[:500]:
+        chosen = np.repeat(np.arange(len(known)), draw[draws.clusters])
+        sampled.append(np.corrcoef(ranks[0][chosen], ranks[1][chosen])[0, 1])
+    low, high = np.percentile(sampled, (2.5, 97.5))
+    quantiles = np.quantile(1 - truth, (0.05, 0.25, 0.5, 0.75, 0.95)).round(3)
+    print(f"{len(known)} photos, {len(set(garments))} garments; surface Dice, 5 25 50 75 95 %: {quantiles}")
+    print(f"doubt, cross-fitted: rank correlation {rank_correlation(doubts, known):.3f} [{low:.2f}, {high:.2f}]")
+    print(f"mean doubt {doubts.mean():.3f}, mean of 1 - surface Dice {truth.mean():.3f}")
+    seen = [index for index, one in enumerate(known) if one.signs is not None]
+    signs = np.array([known[index].signs for index in seen])
+    for place, name in enumerate(SIGNS):
+        if np.ptp(signs[:, place]) > 0:
+            print(f"  sign {name:14} {spearmanr(signs[:, place], truth[seen]).statistic:6.2f}")
+    boosting = GradientBoostingRegressor(n_estimators=60, max_depth=2, subsample=0.7, random_state=0)
+    folds = GroupKFold(5, shuffle=True, random_state=0)
+    guessed = cross_val_predict(boosting, signs, truth[seen], groups=[garments[index] for index in seen], cv=folds)
+    print(f"gradient boosting on the same signs: {spearmanr(guessed, truth[seen]).statistic:.3f}")
+
+
+def promises(known: list[Experience], doubts: np.ndarray, risk: float) -> None:
+    """What can be promised at each quality, and how it does on random halves."""
+    garments = [one.garment for one in known]
+    print(f"\nrisk {risk:g}, confidence {CONFIDENCE:g}; halves: found on one half of the garments, tried on the other")
+    for quality in QUALITIES:
+        is_short = np.array([one.quality < quality for one in known])
+        found = find_threshold(garments, doubts, is_short, risk=risk, confidence=CONFIDENCE)
+        check = check_on_splits(garments, doubts, is_short, risk=risk, confidence=CONFIDENCE)
+        halves = f"{check.num_promised} of {check.num_splits} halves could promise, {check.num_held} held"
+        if found.share_accepted is None:
+            print(f"quality {quality:.2f}: {100 * is_short.mean():3.0f} % short; {found.reason}; {halves}")
+        else:
+            share, low, high = (100 * value for value in found.share_accepted)
+            print(
+                f"quality {quality:.2f}: {100 * is_short.mean():3.0f} % short; accept doubt <= {found.max_doubt:.3f}:"
+                f" {share:.0f} % [{low:.0f}, {high:.0f}], {found.num_short} of {found.num_accepted} short; {halves}"
+            )
+
+
+def cost(photo_path: Path, known: list[Experience]) -> None:
+    """Time of doubt, reasons and heat map beside the network's; medians of seven, one thread each."""
+    cutter = Cutter.load(config=RuntimeConfig(threads=1, streams=1))
+    photo, model = read_photo(photo_path), fit_doubt(known)
+    frame = cutter.frame(photo)
+    looks = cutter.look(photo, frame)
+    observation = observe_looks(looks)
+    assert observation is not None
+    steps: dict[str, Callable[[], object]] = {
+        "network": lambda: cutter.look(photo, frame),
+        "alpha at full size": lambda: cutter.finish(photo, frame, looks),
+        "signs": lambda: observe_looks(looks),
+        "doubt": lambda: doubt_of(model, observation),
+        "reasons": lambda: reasons_of(model, observation),
+        "heat map": lambda: heat_bytes(observation.maps),
+    }
+    print(f"\n{photo.size_hw[1]}x{photo.size_hw[0]}, processor time")
+    for name, step in steps.items():
+        times = []
+        for _ in range(7):
+            start = time.process_time()
+            step()
+            times.append(1000 * (time.process_time() - start))
+        print(f"  {name:20} {np.median(times):8.1f} ms")
+
+
+def main() -> None:
+    """Print all tables."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("runs", type=Path)
+    parser.add_argument("dataset", type=Path)
+    parser.add_argument("--tolerance", type=float, default=2.0)
+    parser.add_argument("--cost", type=Path)
+    arguments = parser.parse_args()
+    known = gather(arguments.runs, arguments.dataset, arguments.tolerance)
+    doubts = cross_fitted(known)
+    correlations(known, doubts)
+    for risk in RISKS:
+        promises(known, doubts, risk)
+    if arguments.cost is not None:
+        cost(arguments.cost, known)
+
+
+if __name__ == "__main__":
+    main()

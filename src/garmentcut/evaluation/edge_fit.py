@@ -1,0 +1,246 @@
+"""Where a studio puts the edge: the logit that is the edge, how steep the rim is, how far it is moved in or out.
+
+Retouchers of one house cut a little inside, those of another a little outside, and a network trained on several cuts
+between them. The three numbers are few enough to be fitted on a dozen photos; that they hold on others is measured on
+photos that had no part in the fit.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from garmentcut.config import RuntimeConfig
+from garmentcut.dataset.manifest import Manifest, Pair, read_pair
+from garmentcut.evaluation.matting import Alpha
+from garmentcut.evaluation.overlap import dice
+from garmentcut.evaluation.trials import Trial
+from garmentcut.model.card import ModelCard
+from garmentcut.photo.choke import choke_alpha
+from garmentcut.photo.photo import PhotoError
+from garmentcut.photo.resize import resize_alpha
+from garmentcut.prediction.cutter import Cutter
+
+_BIASES = tuple(np.arange(-1.0, 3.01, 0.1).round(2).tolist())
+_GAINS = (0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0)
+_CHOKES_PX = tuple(np.arange(-2.0, 2.01, 0.125).tolist())
+_ROUNDS = 2
+_REACH_PX = 8  # around the garment's box: a choke of two pixels, and a soft rim
+_LARGEST_LOGIT = 12.0  # beyond, no edge changes anything
+_WORTH_IT = 0.005  # of the error: moving the edge by a choke costs time in every cut
+
+
+class EdgeFitError(ValueError):
+    """Too little to fit an edge on; the message says what is missing."""
+
+
+@dataclass(frozen=True)
+class Edge:
+    """Where the edge is put: fields of the model's card of the same names."""
+
+    edge_bias: float = 0.0
+    edge_gain: float = 1.0
+    choke_px: float = 0.0
+
+    @classmethod
+    def of(cls, card: ModelCard) -> "Edge":
+        """A card's own."""
+        return cls(card.edge_bias, card.edge_gain, card.choke_px)
+
+    def on(self, card: ModelCard) -> ModelCard:
+        """A card with this edge."""
+        return replace(card, edge_bias=self.edge_bias, edge_gain=self.edge_gain, choke_px=self.choke_px)
+
+
+@dataclass(frozen=True, eq=False)
+class EdgeSample:
+    """One photo's garment, as the network sees its edge and as the retoucher cut it.
+
+    Attributes:
+        garment: id that all views of one garment share.
+        logits: `(h, w)` float16, of the garment's surroundings.
+        target: `(h, w)` uint8, the retoucher's alpha, 255 for 1.
+    """
+
+    garment: str
+    logits: NDArray[np.float16]
+    target: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class EdgeScore:
+    """How well an edge fits, means over photos.
+
+    Attributes:
+        rim_error_px: difference of the alphas, summed and divided by the outline's length: how far, on the whole, the
+            edge is off, in pixels.
+        dice: convention `alpha >= 128`.
+    """
+
+    rim_error_px: float
+    dice: float
+
+
+@dataclass(frozen=True)
+class EdgeFit:
+    """What was found.
+
+    Attributes:
+        edge: fitted on all photos.
+        before: how well the card's own edge fits them.
+        after: how well an edge fits that was fitted on the other half of the garments, each half in turn.
+        num_photos: fitted on.
+        num_garments: of these photos.
+    """
+
+    edge: Edge
+    before: EdgeScore
+    after: EdgeScore
+    num_photos: int
+    num_garments: int
+
+
+def look_at_edges(
+    trials: Sequence[Trial], manifest: Manifest, *, config: RuntimeConfig | None = None
+) -> Iterator[tuple[Pair, "EdgeSample | str"]]:
+    """Let each trial's model cut its photos, and keep what a fit needs of them.
+
+    Yields:
+        Each pair with its sample, or with the reason why there is none.
+
+    Raises:
+        garmentcut.model.card.ModelError: a model cannot be loaded.
+    """
+    for trial in trials:
+        cutter = Cutter.load(trial.model, config=config)
+        for pair in trial.pairs:
+            try:
+                photo, target = read_pair(manifest, pair)
+                looks = cutter.look(photo, cutter.frame(photo))
+                sample = edge_sample(pair.garment, looks.alpha, target, Edge.of(cutter.card))
+            except PhotoError as error:
+                yield pair, str(error)
+                continue
+            yield pair, sample or "the model and the retoucher have no edge in common"
+
+
+def edge_sample(garment: str, alpha: Alpha, target: Alpha, edge: Edge) -> "EdgeSample | None":
+    """Keep what a fit needs of one photo; None where the two have no edge in common.
+
+    Args:
+        garment: id that all views of one garment share.
+        alpha: `(H, W)` float32 in [0, 1], as a network with `edge` gives it, before any choke.
+        target: the retoucher's, of any size.
+        edge: on the network's card.
+    """
+    target = resize_alpha(target, (alpha.shape[0], alpha.shape[1]))
+    shown = target > 0
+    rows, columns = np.flatnonzero(shown.any(axis=1)), np.flatnonzero(shown.any(axis=0))
+    if not rows.size or not (alpha >= 0.5).any():
+        return None
+    top, left = max(rows[0] - _REACH_PX, 0), max(columns[0] - _REACH_PX, 0)
+    area = slice(top, rows[-1] + _REACH_PX + 1), slice(left, columns[-1] + _REACH_PX + 1)
+    settled = alpha[area].astype(np.float64).clip(1e-6, 1 - 1e-6)
+    logits = np.log(settled / (1 - settled)) / edge.edge_gain + edge.edge_bias
+    kept = logits.clip(-_LARGEST_LOGIT, _LARGEST_LOGIT).astype(np.float16)
+    return EdgeSample(garment, kept, np.rint(target[area] * 255).astype(np.uint8))
+
+
+def fit_edge(samples: Iterable[EdgeSample], start: Edge) -> EdgeFit:
+    """Fit an edge on photos that the model has not seen.
+
+    The rim's error is brought down by threshold and steepness together, then by the choke, and so once more.
+
+    Args:
+        samples: of two garments at least.
+        start: the card's own edge.
+
+    Raises:
+        EdgeFitError: fewer than two garments: nothing would show whether the fit holds on others.
+    """
+    samples = list(samples)
+    garments = sorted({sample.garment for sample in samples})
+    if len(garments) < 2:
+        raise EdgeFitError(f"an edge is fitted on two garments at least, and there is {len(garments)}")
+    halves = [[s for s in samples if garments.index(s.garment) % 2 == side] for side in (0, 1)]
+    crossed = [_scores(half, _fitted(other, start)) for half, other in (halves, halves[::-1])]
+    return EdgeFit(
+        edge=_fitted(samples, start),
+        before=_mean(_scores(samples, start)),
+        after=_mean(np.concatenate(crossed)),
+        num_photos=len(samples),
+        num_garments=len(garments),
+    )
+
+
+def _fitted(samples: Sequence[EdgeSample], start: Edge) -> Edge:
+    edge = replace(start, choke_px=0.0)
+    for _ in range(_ROUNDS):
+        edge = _with_levels(samples, edge)
+        edge = _with_choke(samples, edge)
+    return edge
+
+
+def _with_levels(samples: Sequence[EdgeSample], edge: Edge) -> Edge:
+    """The best threshold and steepness for a choke. Where alpha is moved by a choke, its levels are, too."""
+    tried = [(bias, gain) for bias in _BIASES for gain in _GAINS]
+    errors = np.zeros(len(tried))
+    for sample in samples:
+        rim = _rim_of(sample)
+        # What a choke takes off an even edge it takes off everywhere: the target, moved back, is what it must hit.
+        target = choke_alpha(_target_of(sample), -edge.choke_px)[rim]
+        logits = sample.logits[rim].astype(np.float32)
+        errors += [np.abs(_sigmoid(logits, bias, gain) - target).sum() / _outline_px(sample) for bias, gain in tried]
+    bias, gain = tried[int(errors.argmin())]
+    return replace(edge, edge_bias=bias, edge_gain=gain)
+
+
+def _with_choke(samples: Sequence[EdgeSample], edge: Edge) -> Edge:
+    errors = {choke: float(_scores(samples, replace(edge, choke_px=choke))[:, 0].mean()) for choke in _coarse_chokes()}
+    best = min(errors, key=lambda choke: errors[choke])
+    near = [choke for choke in _CHOKES_PX if 0 < abs(choke - best) < 0.5]
+    errors |= {choke: float(_scores(samples, replace(edge, choke_px=choke))[:, 0].mean()) for choke in near}
+    best = min(errors, key=lambda choke: errors[choke])
+    return replace(edge, choke_px=best if errors[best] < (1 - _WORTH_IT) * errors[0.0] else 0.0)
+
+
+def _coarse_chokes() -> tuple[float, ...]:
+    return _CHOKES_PX[::4]  # half a pixel apart; 0 is one of them
+
+
+def _scores(samples: Sequence[EdgeSample], edge: Edge) -> NDArray[np.float64]:
+    """`(n, 2)`: rim error in pixels and Dice of each photo."""
+    rows = []
+    for sample in samples:
+        alpha = _sigmoid(sample.logits.astype(np.float32), edge.edge_bias, edge.edge_gain)
+        alpha = choke_alpha(alpha, edge.choke_px)
+        error = np.abs(alpha - _target_of(sample)).sum() / _outline_px(sample)
+        rows.append((float(error), dice(alpha >= 0.5, sample.target >= 128)))
+    return np.array(rows)
+
+
+def _mean(scores: NDArray[np.float64]) -> EdgeScore:
+    rim_error_px, mean_dice = scores.mean(axis=0).tolist()
+    return EdgeScore(rim_error_px, mean_dice)
+
+
+def _target_of(sample: EdgeSample) -> Alpha:
+    return np.divide(sample.target, 255, dtype=np.float32)
+
+
+def _rim_of(sample: EdgeSample) -> NDArray[np.bool_]:
+    rim: NDArray[np.bool_] = (np.abs(sample.logits) < 8) | ((sample.target > 0) & (sample.target < 255))
+    return rim
+
+
+def _outline_px(sample: EdgeSample) -> float:
+    """The outline's length, as pixels that differ from the one below or to the right."""
+    mask = sample.target >= 128
+    return max(float(np.count_nonzero(mask[1:] != mask[:-1]) + np.count_nonzero(mask[:, 1:] != mask[:, :-1])), 1.0)
+
+
+def _sigmoid(logits: NDArray[np.float32], bias: float, gain: float) -> Alpha:
+    scaled = np.clip((logits - np.float32(bias)) * np.float32(gain), -60, 60)
+    alpha: Alpha = 1 / (1 + np.exp(-scaled))
+    return alpha

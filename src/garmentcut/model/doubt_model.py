@@ -1,0 +1,90 @@
+"""What a card says of doubt: the model that estimates it, and the thresholds that a studio's photos vouch for."""
+
+from dataclasses import field
+from typing import Annotated
+
+from pydantic import ConfigDict, Field, model_validator
+from pydantic.dataclasses import dataclass
+
+_STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+_Share = Annotated[float, Field(ge=0, le=1)]
+_Number = Annotated[float, Field(allow_inf_nan=False)]
+_Numbers = tuple[_Number, ...]
+
+
+@dataclass(frozen=True, config=_STRICT)
+class DoubtModel:
+    """doubt = sigmoid(bias + weights · (signs - center) / scale): a logistic regression on a share.
+
+    The last of the signs is not read off the cutout: `unlike`, how far its looks lie from the training photos', is the
+    log of their Mahalanobis distance, sqrt((looks - mean)ᵀ precision (looks - mean)).
+    """
+
+    signs: tuple[str, ...]
+    """Names, in the order of the numbers below; `garmentcut.prediction.doubt_signs.SIGNS`, then `unlike`."""
+    center: _Numbers
+    scale: Annotated[_Numbers, Field(min_length=1)]
+    weights: _Numbers
+    bias: _Number
+    looks_mean: _Numbers
+    looks_precision: tuple[_Numbers, ...]
+    limits: _Numbers
+    """Of each sign: where the tenth of the photos begins that shows most of it; beyond, it is a reason."""
+    data: str = ""
+    """What it was learned from, in words."""
+    num_photos: int = 0
+    num_garments: int = 0
+    rank_correlation: float | None = None
+    """Spearman's, of doubt with 1 - surface Dice at 2 px, each photo by a model that had not seen its garment."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "DoubtModel":
+        lengths = {len(numbers) for numbers in (self.signs, self.center, self.scale, self.weights, self.limits)}
+        sides = {len(self.looks_mean), len(self.looks_precision), *map(len, self.looks_precision)}
+        if len(lengths) > 1 or len(sides) > 1 or min(self.scale) <= 0:
+            raise ValueError("its numbers do not fit together")
+        return self
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Threshold:
+    """Up to which doubt photos are accepted, for one promised risk."""
+
+    risk: _Share
+    """Of the accepted garments, at most this share has a photo that falls short."""
+    max_doubt: _Share | None = None
+    """None: these photos cannot promise it."""
+    reason: str = ""
+    """Why not."""
+    num_accepted: int = 0
+    """Garments of the calibration at or under the threshold."""
+    num_short: int = 0
+    """Of which fall short."""
+    share_accepted: tuple[_Share, _Share, _Share] | None = None
+    """Of all garments of the calibration, with its 95 % interval: share, low, high."""
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Acceptance:
+    """What a studio's own photos vouch for."""
+
+    quality: _Share
+    """Surface Dice at 2 px under which an accepted photo falls short."""
+    confidence: _Share
+    """Probability that the promise holds, over draws of the calibration's garments."""
+    data: str
+    """The photos, and whether the model had seen them."""
+    num_photos: int
+    num_garments: int
+    risk: _Share
+    """Which of the thresholds holds where nothing else is asked for."""
+    thresholds: tuple[Threshold, ...] = field(default=())
+
+    def threshold_of(self, risk: float) -> Threshold | None:
+        """The one of the largest risk that is not above `risk` and can be promised; else why not; None: none so small.
+
+        A threshold that promises less risk promises this one too.
+        """
+        fitting = sorted((one for one in self.thresholds if one.risk <= risk + 1e-9), key=lambda one: -one.risk)
+        promised = [one for one in fitting if one.max_doubt is not None]
+        return next(iter(promised or fitting), None)
