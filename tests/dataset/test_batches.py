@@ -1,5 +1,6 @@
 import threading
 from collections import Counter
+from dataclasses import replace
 from itertools import islice
 
 import pytest
@@ -110,3 +111,35 @@ def test_a_photo_that_cannot_be_read_is_named_and_ends_the_threads(samples, smal
     with pytest.raises(PhotoError, match=r"g1_Back\.png"):
         names_of(samples, range(10))
     assert not loader_threads()
+
+
+def marked(samples, weight, name="g1_Back"):
+    """The same samples, one of them marked wrong."""
+    pairs = [replace(pair, verdict="wrong" if pair.name == name else "") for pair in samples.pairs]
+    return Samples(samples.manifest, pairs, replace(samples.data, wrong_weight=weight))
+
+
+def share_of(samples, name="g1_Back"):
+    counts = Counter(names for step in names_of(samples, range(100), batch=len(samples)) for names in step)
+    return counts[name] / 100
+
+
+def test_what_is_marked_wrong_is_learned_from_less_often(samples):
+    assert share_of(samples) == 1.0
+    assert share_of(marked(samples, 1.0)) == 1.0
+    assert 0.3 < share_of(marked(samples, 0.5)) < 0.7
+    assert share_of(marked(samples, 0.0)) == 0.0
+
+
+def test_the_others_keep_their_places_and_a_resume_its_samples(samples):
+    plain, fewer = names_of(samples, range(30)), names_of(marked(samples, 0.0), range(30))
+    for before, after in zip(plain, fewer, strict=True):
+        assert all(was == now for was, now in zip(before, after, strict=True) if was != "g1_Back")
+        assert "g1_Back" not in after
+    half = marked(samples, 0.5)
+    assert names_of(half, range(10, 20)) == names_of(half, range(20))[10:]
+
+
+def test_all_marked_wrong_is_no_endless_search(samples):
+    pairs = [replace(pair, verdict="wrong") for pair in samples.pairs]
+    assert names_of(Samples(samples.manifest, pairs, samples.data), range(2))

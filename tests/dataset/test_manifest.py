@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from garmentcut.dataset.faults import REFUSING, SUSPECT, fault_of
-from garmentcut.dataset.manifest import DatasetError, Manifest, read_manifest, read_pair, write_manifest
+from garmentcut.dataset.manifest import DatasetError, Manifest, read_manifest, read_pair, with_verdicts, write_manifest
 from garmentcut.photo.photo import PhotoError
 from garmentcut.photo.png import png_bytes
 
@@ -126,3 +126,27 @@ def test_codes_are_known_once():
     assert fault_of("colors", "brighter").severity == "suspect"
     with pytest.raises(KeyError):
         fault_of("odd", "")
+
+
+def test_verdicts_are_kept_and_manifests_without_them_are_read(manifest):
+    pairs = tuple(replace(pair, verdict="wrong") if pair.name == "g1_Back" else pair for pair in manifest.pairs)
+    write_manifest(replace(manifest, pairs=pairs))
+    assert {pair.name: pair.verdict for pair in read_manifest(manifest.folder).usable} == {
+        "g0_Front": "",
+        "g1_Back": "wrong",
+        "g2_FrontRight": "",
+    }
+    edit(manifest, lambda line: line.replace(', "verdict": "wrong"', ""), line=3)
+    assert not any(pair.verdict for pair in read_manifest(manifest.folder).pairs)
+    edit(manifest, lambda line: line.replace('"verdict": ""', '"verdict": "ugly"'), line=2)
+    with pytest.raises(DatasetError, match="line 2: verdict"):
+        read_manifest(manifest.folder)
+
+
+def test_a_verdict_is_on_a_cutout_and_goes_with_it(manifest):
+    earlier = [replace(pair, verdict="wrong") for pair in manifest.usable]
+    fresh = [replace(pair, verdict="") for pair in manifest.usable]
+    assert [pair.verdict for pair in with_verdicts(fresh, earlier)] == ["wrong"] * 3
+    fresh[1] = replace(fresh[1], cutout_sha256="f" * 64)  # cut out again
+    fresh[2] = replace(fresh[2], verdict="right")
+    assert [pair.verdict for pair in with_verdicts(fresh, earlier)] == ["wrong", "", "wrong"]

@@ -37,19 +37,37 @@ def test_pairs_of_other_suffixes_and_folders(pair):
 def test_every_file_that_cannot_be_paired_is_refused_with_a_reason(pair):
     found = pair(
         ["a_Front.jpg", "b_Front.jpg", "b_Front.tif", "dress.jpg", "e_Front.jpg"],
-        ["b_Front.png", "c_Back.psd", "e_Front.png", "e_Front.psd"],
+        ["b_Front.png", "c_Back.png", "d_Back.psd", "e_Front.png", "e_Front.psd"],
     )
     assert codes(found) == {
         "a_Front": ["no_cutout"],
         "b_Front": ["ambiguous"],
         "c_Back": ["no_photo"],
+        "d_Back": [],
         "e_Front": ["ambiguous"],
         next(c.name for c in found if c.name.startswith("photos_dress.jpg-")): ["name"],
     }
+    (document,) = (c for c in found if c.name == "d_Back")
+    assert document.inside and [fault.code for fault in document.unless_inside] == ["no_photo"]
+    found.remove(document)
     texts = {c.name: c.faults[0].text for c in found}
     assert "2 photos of one name: b_Front.jpg, b_Front.tif; keep one" in texts["b_Front"]
     assert "--cutout-pattern" in texts["a_Front"]
     assert all(c.refused for c in found)
+
+
+def test_one_folder_of_documents_with_what_lies_beside_them(pair, tmp_path):
+    names = ["a_Front.psd", "a_Front.JPG", "b_Back.PSD", "c_Front.psd", "c_Front.jpg", "c_Front.tif", "d_Front.jpg"]
+    pair([*names, "sheet.jpg", "e.psd"], ["x_Front.png"])
+    sides = sides_of(tmp_path / "originals", None, (DEFAULT_PATTERN, DEFAULT_PATTERN))
+    found = {c.name: c for c in find_candidates(*sides, out_dir=tmp_path)}
+    misfit = next(name for name in found if name.startswith("cutouts_e.psd-"))
+    assert codes(found.values()) == {"a_Front": [], "b_Back": [], "c_Front": [], misfit: ["name"]}
+    assert found["a_Front"].photo.name == "a_Front.JPG"
+    assert (found["b_Back"].photo, found["c_Front"].photo) == (None, None)
+    later = {name: [fault.code for fault in c.unless_inside] for name, c in found.items()}
+    assert later == {"a_Front": [], "b_Back": ["no_photo"], "c_Front": ["ambiguous"], misfit: []}
+    assert all(c.inside for name, c in found.items() if name != misfit)
 
 
 def test_other_views_are_unknown_and_stay_apart(pair):

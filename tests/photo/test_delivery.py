@@ -12,12 +12,12 @@ from garmentcut.photo.color_conversion import convert_colors, srgb_profile
 from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.delivery import deliver, shared_scales, sight_garment
 from garmentcut.photo.naming import Subject
-from garmentcut.photo.photo import OutputError, Photo
+from garmentcut.photo.photo import OutputError, Photo, PhotoError
 from garmentcut.photo.photoshop import read_cutout
 from garmentcut.photo.reading import decode_photo
 from garmentcut.photo.specification import read_specification
 
-from .made import exif_bytes, rgb_profile
+from .made import exif_bytes, rgb_profile, xmp_packet
 
 FRONT, BACK = Subject("a", "Front", "a_Front"), Subject("a", "Back", "a_Back")
 SQUARE = "[canvas]\nwidth_px = 300\nheight_px = 300\nbackground = '#fefdfc'\n[garment]\nheight = '50 %'\n"
@@ -216,3 +216,40 @@ def test_the_examples_deliver(cutout, name):
     deliveries = deliver(cutout, specification, subject=FRONT)
     sizes = {"marketplace": [(2000, 2000)], "web-shop": [(750, 1000)] * 2 + [(300, 400)], "agency": [(192, 288)] * 2}
     assert [Image.open(io.BytesIO(delivery.content)).size for delivery in deliveries] == sizes[name]
+
+
+def test_stray_specks_neither_shrink_nor_move_a_garment(read, cutout):
+    dirty = cutout.alpha.copy()
+    dirty[3:6, 2:5] = 1
+    specification = read(SQUARE)
+    (clean,) = deliver(cutout, specification, subject=FRONT)
+    (found,) = deliver(replace(cutout, alpha=dirty), specification, subject=FRONT)
+    assert found.content == clean.content
+    assert (clean.notes, found.notes) == ((), ("specks outside the garment left out",))
+    frame = read("file.formats = ['mask']")
+    (mask,) = deliver(replace(cutout, alpha=dirty), frame, subject=FRONT)
+    assert np.asarray(opened(mask))[4, 3] == 255, "in the photo's own frame nothing is left out"
+    assert mask.notes == ()
+
+
+@pytest.mark.parametrize(("policy", "expected"), [("keep", True), ("copyright", False), ("none", False)])
+def test_a_psd_has_a_mark_where_metadata_is_wanted(read, cutout, tmp_path, policy, expected):
+    (psd,) = deliver(
+        replace(cutout, xmp=None), read(f"[file]\nformats = ['psd']\nmetadata = '{policy}'"), subject=FRONT
+    )
+    (tmp_path / "a.psd").write_bytes(psd.content)
+    assert read_cutout(tmp_path / "a.psd").is_unchanged == expected
+
+
+def test_a_psd_on_a_customers_canvas_says_that_it_holds_no_whole_photo(read, cutout, tmp_path):
+    (psd,) = deliver(replace(cutout, xmp=None), read("canvas.width_px = 150\nfile.formats = ['psd']"), subject=FRONT)
+    (tmp_path / "a.psd").write_bytes(psd.content)
+    with pytest.raises(PhotoError, match="laid on another canvas"):
+        read_cutout(tmp_path / "a.psd").read_original()
+
+
+def test_the_rights_stay_in_xmp(read, cutout):
+    source = replace(cutout, xmp=xmp_packet())
+    page = "[file]\nformats = ['png']\nmetadata = 'copyright'"
+    photo = decode_photo(deliver(source, read(page), subject=FRONT)[0].content)
+    assert "Åse Ødegård".encode() in photo.xmp and b"tiff" not in photo.xmp

@@ -10,7 +10,7 @@ from garmentcut.config import OutputConfig, ReadConfig
 from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.encoding import FORMATS, encode_cutout, output_suffix
 from garmentcut.photo.jpeg_writer import jpeg_bytes
-from garmentcut.photo.photo import Photo
+from garmentcut.photo.photo import Photo, to_8_bit
 from garmentcut.photo.photoshop import read_cutout
 from garmentcut.photo.psd import read_document
 from garmentcut.photo.reading import decode_photo
@@ -207,3 +207,24 @@ def test_tiff_of_a_sliced_picture():
     array = pixels(70, 50)[::2, ::-1]
     data = tiff_bytes(array, profile=None, dpi=None, exif=None)
     np.testing.assert_array_equal(decode_photo(data).rgb, array)
+
+
+def test_a_quality_makes_webp_lossy_but_for_its_alpha(cutout):
+    exact, small = (
+        encode_cutout(cutout, "webp", OutputConfig(formats=("webp",), quality=quality)) for quality in (None, 80)
+    )
+    assert len(small) < len(exact) / 2
+    first, second = (np.asarray(Image.open(io.BytesIO(data)).convert("RGBA")).astype(float) for data in (exact, small))
+    np.testing.assert_array_equal(first[..., 3], second[..., 3])
+    share = first[..., 3:] / 255
+    pages = [pixels[..., :3] * share + 255 * (1 - share) for pixels in (first, second)]
+    rim = (share[..., 0] > 0) & (share[..., 0] < 1)
+    assert np.abs(pages[0] - pages[1])[rim].mean() < 4, "no dark line around the garment"
+    assert np.abs(pages[0] - pages[1]).mean() < 1.5
+
+
+def test_a_lossy_webp_keeps_hidden_pixels_where_they_are_wanted(cutout):
+    output = OutputConfig(formats=("webp",), quality=90, hidden="keep")
+    pixels = np.asarray(Image.open(io.BytesIO(encode_cutout(cutout, "webp", output))).convert("RGBA"))
+    hidden = pixels[..., 3] == 0
+    assert np.abs(pixels[..., :3].astype(float) - to_8_bit(cutout.rgb))[hidden].mean() < 4

@@ -249,6 +249,21 @@ def test_mask_images(read, dtype):
         assert cutout.source == "mask image"
 
 
+def test_masks_of_sheer_garments(read):
+    """Hardly anything of them is white; a gray photo has no black all around."""
+    sheer = np.rint(soft_disc(*SIZE) * 0.4).astype(np.uint8)
+    for data in (png_bytes(sheer), encoded(sheer, "JPEG", quality=95)):
+        cutout = read(data)
+        assert cutout.source == "mask image"
+        assert np.abs(cutout.alpha - as_alpha(sheer)).max() < 0.02
+    gray = np.linspace(10, 240, 1200).reshape(SIZE).astype(np.uint8)
+    dark = gray // 3
+    dark[2:-2] = sheer[2:-2]
+    for photo in (gray, dark):
+        with pytest.raises(CutoutError, match="no transparency"):
+            read(png_bytes(photo))
+
+
 def test_masks_of_one_bit(read):
     mask = soft_disc(*SIZE) > 127
     image = Image.fromarray(mask)

@@ -1,8 +1,12 @@
+import shutil
+import subprocess
+
 import numpy as np
 import pytest
 
+from garmentcut.photo.png import png_bytes
 from garmentcut.photo.reading import decode_photo
-from garmentcut.photo.xmp import read_xmp
+from garmentcut.photo.xmp import read_xmp, rights_of
 
 from .made import encoded, pixels, tiff, xmp_packet
 
@@ -67,3 +71,40 @@ def test_photos_of_every_format_bring_theirs(format):
     damaged = photo_of(xmp_packet()[:-70])
     assert (damaged.xmp, damaged.notes) == (None, ("unreadable XMP left out",))
     np.testing.assert_array_equal(damaged.rgb, found.rgb)
+
+
+RIGHTS = (
+    ' xmlns:xmpRights="http://ns.adobe.com/xap/1.0/rights/" xmpRights:Marked="True"'
+    ' xmlns:photoshop="http://ns.adobe.com/photoshop/1.0/" photoshop:City="Oslo"'
+)
+NOTICE = '<dc:rights><rdf:Alt><rdf:li xml:lang="x-default">© Åse Ødegård</rdf:li></rdf:Alt></dc:rights>'
+TERMS = '<xmpRights:UsageTerms><rdf:Alt><rdf:li xml:lang="x-default">ask</rdf:li></rdf:Alt></xmpRights:UsageTerms>'
+
+
+def test_of_the_rights_nothing_is_lost_and_nothing_else_is_kept():
+    packet = (
+        xmp_packet(1, RIGHTS).decode().replace("<dc:creator>", f"{NOTICE}{TERMS}<dc:title>X</dc:title><dc:creator>")
+    )
+    kept = rights_of(packet.encode()).decode()
+    for text in ("© Åse Ødegård", "Marked", "True", "UsageTerms", "ask", "x-default", "<dc:creator>"):
+        assert text in kept
+    for text in ("Oslo", "tiff", "title"):
+        assert text not in kept
+    again, notes = read_xmp(kept.encode())
+    assert (again.decode(), notes) == (kept, ())
+    assert rights_of(again) == again
+
+
+@pytest.mark.parametrize("packet", [None, b"", b"no XML", b"\xff", xmp_packet().replace(b"dc:creator", b"dc:title")])
+def test_without_rights_there_is_no_packet(packet):
+    assert rights_of(packet) is None
+
+
+def test_exiftool_reads_the_rights(tmp_path):
+    if not shutil.which("exiftool"):
+        pytest.skip("exiftool is not installed (Debian: libimage-exiftool-perl)")
+    packet = xmp_packet(1, RIGHTS).decode().replace("<dc:creator>", f"{NOTICE}{TERMS}<dc:creator>")
+    (tmp_path / "a.png").write_bytes(png_bytes(pixels(), xmp=rights_of(packet.encode())))
+    command = ["exiftool", "-s3", "-charset", "utf8", "-Rights", "-Marked", "-UsageTerms", "-Creator", "-Warning"]
+    done = subprocess.run([*command, tmp_path / "a.png"], capture_output=True, text=True, check=True, encoding="utf-8")
+    assert done.stdout.splitlines() == ["© Åse Ødegård", "True", "ask", "Åse Ødegård"]

@@ -26,7 +26,7 @@ class Batch:
     """Samples of one step.
 
     Attributes:
-        photos: `(N, 3, H, W)` uint8 sRGB, in page-locked memory where there is CUDA.
+        photos: `(N, 3, H, W)` uint8 sRGB (of a second look, 4 channels), in page-locked memory where there is CUDA.
         alphas: `(N, 1, H, W)` uint8.
         views: of each.
         names: of each.
@@ -83,7 +83,7 @@ def _prepared(samples: Samples, places: Iterable[range], seed: int, workers: int
     under_way = deque[tuple[Batch, list[Future[None]]]]()
     try:
         for step_places in places:
-            under_way.append(_begin(samples, [_index(place, len(samples), seed) for place in step_places], pool))
+            under_way.append(_begin(samples, [_index(place, samples, seed) for place in step_places], pool))
             # One batch is ready, and every thread has a sample of a later one to do.
             if len(under_way) > 1 + math.ceil(workers / len(step_places)):
                 yield _finish(*under_way.popleft())
@@ -95,10 +95,10 @@ def _prepared(samples: Samples, places: Iterable[range], seed: int, workers: int
 
 def _begin(samples: Samples, indices: Sequence[int], pool: ThreadPoolExecutor) -> tuple[Batch, list[Future[None]]]:
     """A batch still empty, and the work of filling it."""
-    (height, width), pairs = samples.data.size_hw, [samples.pairs[index] for index in indices]
+    (height, width), pairs = samples.data.size_hw, [samples.pair_of(index) for index in indices]
     photos, alphas = (
         torch.empty((len(indices), channels, height, width), dtype=torch.uint8, pin_memory=torch.cuda.is_available())
-        for channels in (3, 1)
+        for channels in (samples.num_channels, 1)
     )
     batch = Batch(photos, alphas, tuple(pair.view for pair in pairs), tuple(pair.name for pair in pairs))
     slots = zip(indices, photos.numpy(), alphas.numpy(), strict=True)
@@ -116,10 +116,24 @@ def _finish(batch: Batch, work: list[Future[None]]) -> Batch:
     return batch
 
 
-def _index(place: int, num: int, seed: int) -> int:
-    """Which sample stands at a place of the endless row of shuffled epochs."""
+def _index(place: int, samples: Samples, seed: int) -> int:
+    """Which sample stands at a place of the endless row of shuffled epochs.
+
+    A cutout marked wrong keeps its place in a share of the epochs only; in the others the next good one stands there.
+    """
+    num = len(samples)
     epoch, rest = divmod(place, num)
-    return int(_order(epoch, num, seed)[rest])
+    order = _order(epoch, num, seed)
+    index = int(order[rest])
+    if samples.is_wrong(index) and _draw(epoch, rest, seed) >= samples.data.wrong_weight:
+        following = (int(order[(rest + step) % num]) for step in range(1, num))
+        return next((other for other in following if not samples.is_wrong(other)), index)
+    return index
+
+
+def _draw(epoch: int, rest: int, seed: int) -> float:
+    """Even in [0, 1), the same each time."""
+    return float(torch.rand((), generator=seeded_generator("wrong", seed, epoch, rest)))
 
 
 @functools.lru_cache(maxsize=4)

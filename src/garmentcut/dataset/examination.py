@@ -4,6 +4,7 @@ import errno
 import hashlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from garmentcut.config import ReadConfig
 from garmentcut.dataset.checks import Checked, check_pair
@@ -12,15 +13,28 @@ from garmentcut.dataset.faults import Fault, fault_of
 from garmentcut.dataset.ledger import Entry, Stamp, path_text, sha256_of, stamp_of
 from garmentcut.dataset.manifest import DatasetError, Pair
 from garmentcut.dataset.pairing import Candidate
+from garmentcut.dataset.reviewed_alpha import read_alpha
 from garmentcut.dataset.target import target_bytes
 from garmentcut.photo.color import srgb_of
 from garmentcut.photo.files import read_photo_bytes, write_atomic
 from garmentcut.photo.photo import Photo, PhotoError, to_8_bit
 from garmentcut.photo.photoshop import CutoutFile, read_cutout
+from garmentcut.photo.png import png_bytes
 from garmentcut.photo.reading import decode_photo
 
-ALPHA_FOLDER = "alpha"
+ALPHA_FOLDER, PHOTO_FOLDER = "alpha", "photos"
+"""Of targets, and of photos that were taken out of layered documents; in the data set's folder."""
+
+_UNCORRECTED = "mask and path are as garmentcut wrote them"
 _FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
+
+
+class _FoundPhoto(NamedTuple):
+    """A photo, its file's SHA-256, and, of one out of a document, the file that is to be written."""
+
+    photo: Photo
+    digest: str
+    content: bytes | None = None
 
 
 class WriteError(DatasetError):
@@ -35,12 +49,14 @@ class Examination:
         folder: absolute path of the data set.
         options: fingerprint of the rest, recorded in each entry.
         mend: see `check_pair`.
+        accept_unchanged: take documents that garmentcut wrote and nobody changed for right.
         read: bytes, pixels and sides accepted.
     """
 
     folder: Path
     options: str
     mend: bool = False
+    accept_unchanged: bool = False
     read: ReadConfig = field(default_factory=ReadConfig)
 
     def __call__(self, candidate: Candidate) -> Entry:
@@ -59,20 +75,46 @@ class Examination:
             return _with_faults(entry, (fault_of("unreadable", reason),))
 
     def _examine(self, candidate: Candidate, entry: Entry) -> Entry:
-        assert candidate.photo is not None and candidate.cutout is not None
+        assert candidate.cutout is not None
         # Before reading: a file exchanged meanwhile counts as changed.
-        entry = replace(entry, photo=stamp_of(candidate.photo), cutout=stamp_of(candidate.cutout))
-        photo, digest = self._read_photo(candidate.photo)
-        cutout = read_cutout(candidate.cutout, self.read)
+        stamps = [stamp_of(path) for path in (candidate.photo or candidate.cutout, candidate.cutout)]
+        entry = replace(entry, photo=stamps[0], cutout=stamps[1])
+        cutout = read_cutout(candidate.cutout, self.read) if candidate.inside else None
+        found = self._find_photo(candidate, cutout)
+        if isinstance(found, Fault):
+            return _with_faults(entry, (found,))
+        photo, digest, content = found
+        read = read_alpha if candidate.is_alpha else read_cutout
+        cutout = cutout or read(candidate.cutout, self.read)
         pair = replace(
             entry.pair,
+            photo=entry.pair.photo if content is None else "",
             photo_sha256=digest,
             cutout_sha256=sha256_of(candidate.cutout),
             size_hw=photo.size_hw,
             source=cutout.source,
             notes=(*(f"photo: {note}" for note in photo.notes), *(f"cutout: {note}" for note in cutout.notes)),
         )
-        return self._check(photo, cutout, replace(entry, pair=pair))
+        entry = replace(entry, pair=pair)
+        if content is not None:
+            entry = replace(entry, photo=entry.cutout, inside=True)
+        return self._check(photo, cutout, entry, content)
+
+    def _find_photo(self, candidate: Candidate, cutout: CutoutFile | None) -> _FoundPhoto | Fault:
+        """The photo in the document, where it is looked for there, else the file; or why there is none."""
+        reason = ""
+        if cutout is not None and cutout.read_original is not None:
+            try:
+                photo = cutout.read_original()
+            except PhotoError as error:
+                reason = str(error)
+            else:
+                content = png_bytes(photo.rgb, profile=photo.profile, srgb=photo.profile is None)
+                return _FoundPhoto(photo, hashlib.sha256(content).hexdigest(), content)
+        if candidate.photo is not None:
+            return _FoundPhoto(*self._read_photo(candidate.photo))
+        missing = candidate.unless_inside[0]
+        return fault_of(missing.code, "; ".join(filter(None, (missing.text, reason))))
 
     def _read_photo(self, path: Path) -> tuple[Photo, str]:
         try:
@@ -81,11 +123,20 @@ class Examination:
         except PhotoError as error:
             raise PhotoError(f"{path}: {error}") from error
 
-    def _check(self, photo: Photo, cutout: CutoutFile, entry: Entry) -> Entry:
+    def _check(self, photo: Photo, cutout: CutoutFile, entry: Entry, photo_content: bytes | None) -> Entry:
+        """The checks; `photo_content`: the file that is written for a photo out of a document."""
+        if cutout.is_unchanged and not self.accept_unchanged:
+            text = f"{_UNCORRECTED}: correct it, or use --accept-unchanged if all such documents are right"
+            return _with_faults(entry, (fault_of("uncorrected", text),))
         checked: Checked = check_pair(photo, cutout, mend=self.mend)
-        entry = _with_faults(entry, checked.faults)
+        accepted = (fault_of("accepted", _UNCORRECTED),) if cutout.is_unchanged else ()
+        entry = _with_faults(entry, checked.faults + accepted)
         if checked.alpha is None:
             return entry
+        if photo_content is not None:
+            text = f"{PHOTO_FOLDER}/{entry.pair.name}.png"
+            write_in(self.folder / text, photo_content)
+            entry = replace(entry, pair=replace(entry.pair, photo=text), photo_bytes=len(photo_content))
         content = target_bytes(checked.alpha)
         text = f"{ALPHA_FOLDER}/{entry.pair.name}.png"
         fingerprint = print_of(srgb_of(to_8_bit(photo.rgb), photo.profile), checked.alpha).tobytes().hex()

@@ -18,12 +18,14 @@ REFUSING = {
     "shifted": "the cutout's colours lie elsewhere in the photo",
     "other_photo": "the cutout's colours are not those of the photo",
     "duplicate": "the same photo file under another name",
+    "uncorrected": "a document as garmentcut wrote it, which nobody has corrected",
 }
 """Codes of faults that keep a pair out of the data set."""
 
 SUSPECT = {
     "view": "the view is none of those known",
     "resampled": "the cutout was resampled to the photo's size",
+    "accepted": "a document as garmentcut wrote it, accepted as it is",
     "unchecked": "no colours in the cutout that could be compared with the photo's",
     "colors": "the cutout's colours differ from the photo's, at the same place",
     "cut_off": "much of the garment's outline is the photo's border",

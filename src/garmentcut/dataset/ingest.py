@@ -11,11 +11,12 @@ from pathlib import Path
 from garmentcut.config import ReadConfig
 from garmentcut.dataset.bounded import map_in_order
 from garmentcut.dataset.examination import Examination, pair_of, write_error
-from garmentcut.dataset.ledger import Entry
+from garmentcut.dataset.ledger import Entry, has_own_files
 from garmentcut.dataset.likeness import mark_duplicates
-from garmentcut.dataset.manifest import Manifest, Pair
-from garmentcut.dataset.naming import DEFAULT_PATTERN, PairingError
+from garmentcut.dataset.manifest import Manifest, Pair, with_verdicts
+from garmentcut.dataset.naming import DEFAULT_PATTERN, NamePattern, PairingError
 from garmentcut.dataset.pairing import Candidate, find_candidates, sides_of
+from garmentcut.dataset.review_pairs import ReviewSource, find_reviewed, joined
 from garmentcut.dataset.split import Scheme, assign_splits, choose_scheme, prove_split
 from garmentcut.dataset.store import Store
 
@@ -34,6 +35,9 @@ class IngestOptions:
         seed: of the split; None: the data set's, or 0.
         resplit: split anew, though garments change sides.
         mend: resample cutouts of another size.
+        accept_unchanged: take layered documents that garmentcut wrote and nobody changed for right.
+        add: keep the pairs of earlier runs that these folders do not hold.
+        review: batches whose reviewed photos are taken too.
         workers: threads; 0: as many as the processor has cores.
         read: bytes, pixels and sides accepted.
     """
@@ -44,6 +48,9 @@ class IngestOptions:
     seed: int | None = None
     resplit: bool = False
     mend: bool = False
+    accept_unchanged: bool = False
+    add: bool = False
+    review: ReviewSource = field(default_factory=ReviewSource)
     workers: int = 0
     read: ReadConfig = field(default_factory=ReadConfig)
 
@@ -86,12 +93,15 @@ class Ingest:
     ...     outcome = ingest.finish(ingest.rows(plan))
     """
 
-    def __init__(self, originals: Path, cutouts: Path, out_dir: Path, options: IngestOptions | None = None) -> None:
+    def __init__(
+        self, originals: Path | None, cutouts: Path | None, out_dir: Path, options: IngestOptions | None = None
+    ) -> None:
         """Prepare a run; nothing is written before the context is entered.
 
         Args:
-            originals: folder of the photos.
-            cutouts: folder of the retouchers' files.
+            originals: folder of the photos; None: `options.review` has them all.
+            cutouts: folder of the retouchers' files; None: `originals` holds layered documents, in which, or beside
+                which, the photos are.
             out_dir: the data set's folder, made if it is missing.
             options: see there.
 
@@ -100,15 +110,20 @@ class Ingest:
         """
         self.options = options or IngestOptions()
         self.folder = out_dir.resolve()
-        self._sides = sides_of(
-            originals, cutouts, (self.options.pattern, self.options.cutout_pattern or self.options.pattern)
-        )
-        if self.folder in (side.root for side in self._sides):
+        patterns = self.options.pattern, self.options.cutout_pattern or self.options.pattern
+        self._sides = () if originals is None else sides_of(originals, cutouts, patterns)
+        if self.folder in (
+            *(side.root for side in self._sides),
+            *(one.resolve() for one in self.options.review.batches),
+        ):
             raise PairingError(f"{out_dir}: the data set needs a folder of its own; choose another --out")
         self._store = Store(self.folder)
         parts = json.dumps([_VERSION, asdict(self.options.read)])
         fingerprint = hashlib.sha256(parts.encode()).hexdigest()[:16]
-        self._examination = Examination(self.folder, fingerprint, self.options.mend, self.options.read)
+        self._passed: dict[str, Entry] = {}
+        self._examination = Examination(
+            self.folder, fingerprint, self.options.mend, self.options.accept_unchanged, self.options.read
+        )
 
     def __enter__(self) -> "Ingest":
         """Take the folder's lock and read what earlier runs left.
@@ -137,9 +152,11 @@ class Ingest:
         Raises:
             PairingError: a folder cannot be read, or has no file to read in it.
         """
-        candidates = find_candidates(*self._sides, out_dir=self.folder)
+        found = find_candidates(*self._sides, out_dir=self.folder) if self._sides else ()
+        candidates = joined(found, find_reviewed(self.options.review, NamePattern(self.options.pattern)))
         # A share that was not mounted may be back.
         retry = {"unreadable", "size" if self.options.mend else "resampled"}
+        retry.add("uncorrected" if self.options.accept_unchanged else "accepted")
         todo = []
         for candidate in candidates:
             if candidate.refused:
@@ -160,6 +177,11 @@ class Ingest:
         workers = self.options.workers or min(os.cpu_count() or 1, _MAX_WORKERS)
         with ThreadPoolExecutor(workers) as pool:
             for entry in map_in_order(pool, self._examination, plan.todo, num_ahead=2 * workers):
+                known = self._store.ledger.entries.get(entry.pair.name)
+                if self.options.add and entry.pair.refused and known and not known.pair.refused:
+                    self._passed[entry.pair.name] = entry  # recorded, it would take the older one's place
+                    yield entry
+                    continue
                 try:
                     self._store.ledger.append(entry)
                 except OSError as error:
@@ -172,11 +194,39 @@ class Ingest:
         for candidate in plan.candidates:
             row = pair_of(candidate, self.folder)
             if not row.refused:
-                entry = self._store.ledger.entries[candidate.name]
+                entry = self._passed.get(candidate.name) or self._store.ledger.entries[candidate.name]
                 row = replace(entry.pair, faults=candidate.faults + entry.pair.faults)
                 prints[row.name] = bytes.fromhex(entry.fingerprint)
             rows.append(row)
+        if self.options.add:
+            rows = self._joined_by_earlier(rows, prints)
         return mark_duplicates(rows, prints, known={pair.name for pair in self._store.earlier.usable})
+
+    def _joined_by_earlier(self, rows: list[Pair], prints: dict[str, bytes]) -> list[Pair]:
+        """With the rows of earlier runs; of the same name the new one counts, unless only the older one is usable."""
+        joined = {row.name: row for row in rows}
+        for earlier in self._store.earlier.pairs:
+            new, kept = joined.get(earlier.name), self._kept(earlier)
+            if kept is None or (new is not None and (kept.refused or not new.refused)):
+                continue
+            if new is not None:
+                kept = replace(kept, notes=(*kept.notes, f"a newer cutout was refused: {new.faults[0].text}"))
+            joined[kept.name] = kept
+            if not kept.refused:
+                prints[kept.name] = bytes.fromhex(self._store.ledger.entries[kept.name].fingerprint)
+        return list(joined.values())
+
+    def _kept(self, earlier: Pair) -> Pair | None:
+        """The row of an earlier run as its files were found then; None: they are gone."""
+        entry = self._store.ledger.entries.get(earlier.name)
+        if entry is None:  # it was refused for its name alone
+            return earlier if earlier.refused else None
+        try:
+            is_there = has_own_files(entry, self.folder) and (self.folder / entry.pair.photo).is_file()
+        except OSError:
+            is_there = False
+        named = tuple(fault for fault in earlier.faults if fault.code == "view")
+        return replace(entry.pair, faults=named + entry.pair.faults) if is_there else None
 
     def finish(self, rows: Iterable[Pair]) -> Outcome:
         """Split the rows, prove the split and write the manifest; then drop what belongs to no row any more.
@@ -191,6 +241,7 @@ class Ingest:
         splits = assign_splits(usable, self.scheme, seed=self.seed, kept=kept) if usable else {}
         pairs = tuple(row if row.refused else replace(row, split=splits[row.group]) for row in rows)
         prove_split(pairs)
+        pairs = with_verdicts(pairs, self._store.earlier.pairs)
         manifest = Manifest(self.folder, pairs, self.scheme.text, self.seed)
         self._store.save(manifest)
         return _outcome(self._store.earlier, manifest)

@@ -35,6 +35,8 @@ class Entry:
         photo, cutout: stamps of the files before they were read.
         alpha_bytes: length of the target's file; 0: refused.
         fingerprint: its print (`garmentcut.dataset.duplicates`), hexadecimal; empty: refused.
+        inside: the photo was taken out of the cutout, whose stamp then is the photo's too.
+        photo_bytes: length of the photo's file then; 0: refused.
     """
 
     pair: Pair
@@ -43,6 +45,8 @@ class Entry:
     cutout: Stamp
     alpha_bytes: int = 0
     fingerprint: str = ""
+    inside: bool = False
+    photo_bytes: int = 0
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
@@ -85,23 +89,25 @@ class Ledger:
         """The entry of a candidate, if its files and the options are what they were; with the paths of today.
 
         Args:
-            candidate: with a photo and a cutout.
+            candidate: with a cutout, and with a photo, if that is not looked for in it.
             folder: the data set's folder.
             options: fingerprint of today's.
             retry: codes of faults that may be others today.
         """
         entry = self.entries.get(candidate.name)
-        if entry is None or entry.options != options or candidate.photo is None or candidate.cutout is None:
+        if entry is None or entry.options != options or any(fault.code in retry for fault in entry.pair.faults):
             return None
-        if any(fault.code in retry for fault in entry.pair.faults):
+        is_out = entry.inside and not candidate.inside  # a photo has come, which lies in no document
+        photo = candidate.cutout if entry.inside else candidate.photo
+        if is_out or photo is None or candidate.cutout is None:
             return None
         try:
-            if entry.alpha_bytes and (folder / entry.pair.alpha).stat().st_size != entry.alpha_bytes:
+            if not has_own_files(entry, folder):
                 return None
-            stamps = stamp_of(candidate.photo), stamp_of(candidate.cutout)
+            stamps = stamp_of(photo), stamp_of(candidate.cutout)
             pair = replace(
                 entry.pair,
-                photo=path_text(candidate.photo, folder),
+                photo=entry.pair.photo if entry.inside else path_text(photo, folder),
                 cutout=path_text(candidate.cutout, folder),
                 garment=candidate.garment,
                 view=candidate.view,
@@ -110,12 +116,23 @@ class Ledger:
                 # Moved, or copied, which changes times, not contents: only then are the contents compared.
                 if [stamp.num_bytes for stamp in stamps] != [entry.photo.num_bytes, entry.cutout.num_bytes]:
                     return None
-                hashes = sha256_of(candidate.photo), sha256_of(candidate.cutout)
-                if hashes != (pair.photo_sha256, pair.cutout_sha256):
+                if sha256_of(candidate.cutout) != pair.cutout_sha256:
+                    return None
+                if not entry.inside and sha256_of(photo) != pair.photo_sha256:
                     return None
         except OSError:
             return None
         return replace(entry, pair=pair, photo=stamps[0], cutout=stamps[1])
+
+
+def has_own_files(entry: Entry, folder: Path) -> bool:
+    """Whether the files that were written for an entry are there, as long as they were.
+
+    Raises:
+        OSError: one is not there.
+    """
+    own = ((entry.pair.alpha, entry.alpha_bytes), (entry.pair.photo, entry.photo_bytes))
+    return all((folder / text).stat().st_size == num_bytes for text, num_bytes in own if num_bytes)
 
 
 def stamp_of(path: Path) -> Stamp:

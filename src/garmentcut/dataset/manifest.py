@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -27,6 +27,7 @@ __all__ = [
     "Pair",
     "read_manifest",
     "read_pair",
+    "with_verdicts",
     "write_manifest",
 ]
 
@@ -152,6 +153,16 @@ def read_pair(manifest: Manifest, pair: Pair) -> tuple[Photo, NDArray[np.float32
             f"{manifest.path_of(pair.photo)}: {sizes} pixels: changed since; run `garmentcut ingest` again"
         )
     return photo, read_target(manifest.path_of(pair.alpha), photo.size_hw)
+
+
+def with_verdicts(pairs: Iterable[Pair], earlier: Iterable[Pair]) -> tuple[Pair, ...]:
+    """Pairs with the verdicts that the same cutouts of the same photos had in an earlier manifest."""
+    known = {_content_of(pair): pair.verdict for pair in earlier if pair.verdict}
+    return tuple(replace(pair, verdict=known.get(_content_of(pair), pair.verdict)) for pair in pairs)
+
+
+def _content_of(pair: Pair) -> tuple[str, str, str]:
+    return pair.name, pair.photo_sha256, pair.cutout_sha256
 
 
 def _read_header(path: Path, lines: list[bytes]) -> _Header:

@@ -1,7 +1,7 @@
 """Pair, one row of a data set: a photo, its cutout, and what is known of them."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import ConfigDict
 
@@ -20,10 +20,10 @@ class Pair:
         garment: id that all views of one garment share.
         view: `Front`, `FrontRight`, `Back` or `unknown`.
         photo: path of the original, with `/`; relative to the data set's folder unless it lies on another drive or
-            shares no folder with it. Empty: there is none.
+            shares no folder with it; `photos/...` if it was taken out of the cutout. Empty: there is none.
         cutout: path of the retoucher's file, likewise.
         alpha: path of the target, an 8 or 16-bit gray PNG at the photo's size; empty if refused.
-        photo_sha256: of the original file, hexadecimal; empty: not read.
+        photo_sha256: of the original file, or of the one in `photos/`, hexadecimal; empty: not read.
         cutout_sha256: of the retoucher's file, likewise.
         size_hw: height and width of the photo in pixels; (0, 0): not read.
         box_xyxy: box of `alpha >= 0.5`, right and bottom exclusive; zeros if refused.
@@ -32,6 +32,7 @@ class Pair:
         faults: what is wrong with it.
         group: garments that look the same share a group, and no split separates them; empty if refused.
         notes: what the readers had to change on the way in.
+        verdict: what a person says of the cutout: `wrong`, `right`, `unsure`; empty: nobody has looked.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Pair:
     faults: tuple[Fault, ...]
     group: str
     notes: tuple[str, ...] = ()
+    verdict: Literal["", "wrong", "right", "unsure"] = ""
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 

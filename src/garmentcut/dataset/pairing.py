@@ -1,4 +1,7 @@
-"""Which photo belongs to which cutout: every file of two folders in exactly one candidate."""
+"""Which photo belongs to which cutout: every file of two folders in exactly one candidate.
+
+A layered document may hold its photo itself, or lie beside it: one folder then is enough.
+"""
 
 import os
 from collections import defaultdict
@@ -9,11 +12,9 @@ from pathlib import Path, PurePosixPath
 from garmentcut.dataset.faults import Fault, fault_of
 from garmentcut.dataset.manifest import VIEWS
 from garmentcut.dataset.naming import Key, NamePattern, PairingError, safe_name
-from garmentcut.photo.photoshop import CUTOUT_SUFFIXES
+from garmentcut.photo.files import LOCK_NAME
+from garmentcut.photo.photoshop import CUTOUT_SUFFIXES, LAYERED_SUFFIXES
 from garmentcut.photo.reading import PHOTO_SUFFIXES
-
-LOCK_NAME = ".garmentcut.lock"
-"""Lies in every folder that garmentcut writes: such a folder is not searched, unless it is named itself."""
 
 _Folded = tuple[str, str]
 
@@ -27,6 +28,9 @@ class Candidate:
         garment, view: as in `garmentcut.dataset.manifest.Pair`.
         photo, cutout: absolute paths; None: there is none.
         faults: what the names alone tell.
+        inside: the photo is looked for in the cutout, a layered document, before `photo` is read.
+        unless_inside: faults that count only if it is not there.
+        is_alpha: the cutout's file is an alpha and nothing else, gray.
     """
 
     name: str
@@ -35,6 +39,9 @@ class Candidate:
     photo: Path | None
     cutout: Path | None
     faults: tuple[Fault, ...] = ()
+    inside: bool = False
+    unless_inside: tuple[Fault, ...] = ()
+    is_alpha: bool = False
 
     @property
     def refused(self) -> bool:
@@ -68,33 +75,42 @@ class _Files:
     misfits: list[Path]
 
 
-def sides_of(originals: Path, cutouts: Path, patterns: tuple[str, str]) -> tuple[Side, Side]:
+def sides_of(originals: Path, cutouts: Path | None, patterns: tuple[str, str]) -> tuple[Side, Side]:
     """Both sides.
 
     Args:
         originals: the photos' folder.
-        cutouts: the retouchers' folder.
+        cutouts: the retouchers' folder; None: the same one, in which layered documents are the cutouts.
         patterns: how the files of each are named.
 
     Raises:
         PairingError: one is no folder, both are the same, or a pattern is wrong.
     """
-    for given in (originals, cutouts):
+    for given in (originals, cutouts or originals):
         if not given.is_dir():
             raise PairingError(f"{given}: not a folder; name the folder that holds the files")
-    if originals.resolve() == cutouts.resolve():
-        raise PairingError(f"{originals}: photos and cutouts in one folder; give the cutouts a folder of their own")
+    if cutouts is not None and originals.resolve() == cutouts.resolve():
+        mend = "give the cutouts a folder of their own, or, if they are PSDs, name the folder once"
+        raise PairingError(f"{originals}: photos and cutouts in one folder; {mend}")
     photo_pattern, cutout_pattern = map(NamePattern, patterns)
     if photo_pattern.has_view != cutout_pattern.has_view:
         raise PairingError(f"patterns {patterns[0]!r} and {patterns[1]!r}: one has <view> and the other has not")
     return (
         Side("photo", originals.resolve(), photo_pattern, frozenset(PHOTO_SUFFIXES)),
-        Side("cutout", cutouts.resolve(), cutout_pattern, CUTOUT_SUFFIXES),
+        Side(
+            "cutout",
+            (cutouts or originals).resolve(),
+            cutout_pattern,
+            CUTOUT_SUFFIXES if cutouts is not None else LAYERED_SUFFIXES,
+        ),
     )
 
 
 def find_candidates(photos: Side, cutouts: Side, *, out_dir: Path) -> list[Candidate]:
     """Every photo and every cutout in exactly one candidate, sorted by name.
+
+    With both sides in one folder every layered document is in one, and pictures count only where they lie beside it:
+    cutouts in other formats may be there too.
 
     Args:
         photos: the originals.
@@ -105,18 +121,20 @@ def find_candidates(photos: Side, cutouts: Side, *, out_dir: Path) -> list[Candi
         PairingError: a folder cannot be read, or has no file to read in it.
     """
     passed = {out_dir.resolve(), photos.root, cutouts.root}
-    both = _read_names(photos, passed), _read_names(cutouts, passed)
+    is_one_folder = photos.root == cutouts.root
+    both = _read_names(photos, passed, may_be_empty=is_one_folder), _read_names(cutouts, passed)
     spelt: dict[str, str] = {}  # a garment is spelt as its first photo spells it
     for files in both:
         for (garment, _), entries in sorted(files.keyed.items()):
             spelt.setdefault(garment, entries[0][0].garment)
-    folded = {key for files in both for key in files.keyed}
+    listed = both[1:] if is_one_folder else both
+    folded = {key for files in listed for key in files.keyed}
     candidates = [_candidate(key, spelt[key[0]], both) for key in folded]
-    candidates += [_misfit(files.side, path) for files in both for path in files.misfits]
+    candidates += [_misfit(files.side, path) for files in listed for path in files.misfits]
     return sorted(candidates, key=lambda candidate: candidate.name)
 
 
-def _read_names(side: Side, passed: set[Path]) -> _Files:
+def _read_names(side: Side, passed: set[Path], *, may_be_empty: bool = False) -> _Files:
     files = _Files(side, defaultdict(list), [])
     found = False
     for path in _files_below(side, passed):
@@ -126,7 +144,7 @@ def _read_names(side: Side, passed: set[Path]) -> _Files:
             files.misfits.append(path)
         else:
             files.keyed[key.folded].append((key, path))
-    if not found:
+    if not found and not may_be_empty:
         raise PairingError(f"{side.root}: no {side.kind}s there; looked for {' '.join(sorted(side.suffixes))}")
     return files
 
@@ -148,23 +166,36 @@ def _candidate(folded: _Folded, garment: str, both: tuple[_Files, _Files]) -> Ca
     entries = [files.keyed.get(folded, []) for files in both]
     text = next(key.view for key, _ in entries[0] + entries[1])
     view = text if text in VIEWS else "unknown"
-    faults = list(_partner_faults(f"{garment}_{text}" if text else garment, entries, both))
+    name = f"{garment}_{text}" if text else garment
+    photo_faults, faults = (_partner_faults(name, *one) for one in zip(entries, both, strict=True))
     if text != view and text:
-        faults.append(fault_of("view", f"view {text!r} is none of {', '.join(VIEWS)}"))
+        faults += (fault_of("view", f"view {text!r} is none of {', '.join(VIEWS)}"),)
+    # Of several photos in the documents' own folder some are cutouts: none is better than the wrong one.
     photo, cutout = (found[0][1] if found else None for found in entries)
-    return Candidate(safe_name(f"{garment}_{text or view}"), garment, view, photo, cutout, tuple(faults))
+    is_one_folder = both[0].side.root == both[1].side.root
+    inside = cutout is not None and cutout.suffix.lower() in LAYERED_SUFFIXES and (is_one_folder or not entries[0])
+    return Candidate(
+        safe_name(f"{garment}_{text or view}"),
+        garment,
+        view,
+        None if inside and photo_faults else photo,
+        cutout,
+        faults if inside else photo_faults + faults,
+        inside,
+        photo_faults if inside else (),
+    )
 
 
-def _partner_faults(name: str, entries: list[list[tuple[Key, Path]]], both: tuple[_Files, _Files]) -> Iterator[Fault]:
-    for files, found in zip(both, entries, strict=True):
-        side = files.side
-        if len(found) > 1:
-            where = ", ".join(str(path.relative_to(side.root)) for _, path in found)
-            yield fault_of("ambiguous", f"{len(found)} {side.kind}s of one name: {where}; keep one")
-        if not found:
-            option = "--pattern" if side.kind == "photo" else "--cutout-pattern"
-            mend = f"add it, or tell with {option} how {side.kind}s are named"
-            yield fault_of(f"no_{side.kind}", f"no {side.kind} of {name} in {side.root}; {mend}")
+def _partner_faults(name: str, found: list[tuple[Key, Path]], files: _Files) -> tuple[Fault, ...]:
+    side = files.side
+    if len(found) > 1:
+        where = ", ".join(str(path.relative_to(side.root)) for _, path in found)
+        return (fault_of("ambiguous", f"{len(found)} {side.kind}s of one name: {where}; keep one"),)
+    if found:
+        return ()
+    option = "--pattern" if side.kind == "photo" else "--cutout-pattern"
+    mend = f"add it, or tell with {option} how {side.kind}s are named"
+    return (fault_of(f"no_{side.kind}", f"no {side.kind} of {name} in {side.root}; {mend}"),)
 
 
 def _misfit(side: Side, path: Path) -> Candidate:

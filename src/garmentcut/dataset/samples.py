@@ -21,7 +21,7 @@ class Sample:
     """One pair as the network sees it; not to be written to, the cache shares it.
 
     Attributes:
-        photo: `(3, H, W)` uint8 sRGB.
+        photo: `(3, H, W)` uint8 sRGB; of a second look `(4, H, W)`, the fourth channel being the first look's alpha.
         alpha: `(1, H, W)` uint8, 255 for fully garment: the target.
         view: `Front`, `FrontRight`, `Back` or `unknown`.
         name: of the pair.
@@ -34,7 +34,7 @@ class Sample:
 
 
 class Planes(NamedTuple):
-    """A sample's pixels, `(3, H, W)` and `(1, H, W)` uint8.
+    """A sample's pixels, `(3, H, W)` (or 4) and `(1, H, W)` uint8.
 
     Arrays, for each of a loader's threads would make torch start threads of its own to copy a tensor.
     """
@@ -50,12 +50,19 @@ class Samples:
     make room for others: in an epoch every sample is used once, so the least recently used is the next to come.
     """
 
+    num_channels = 3
+    """Of a photo."""
+
     def __init__(self, manifest: Manifest, pairs: Sequence[Pair], data: DataConfig) -> None:
         self.manifest, self.pairs, self.data = manifest, tuple(pairs), data
         height, width = data.size_hw
         self._room = int(data.cache_gb * 1e9) // (4 * height * width)
         self._kept: dict[int, Planes] = {}
         self._lock = threading.Lock()
+
+    def is_wrong(self, index: int) -> bool:
+        """True for a sample whose cutout was marked wrong."""
+        return self.pair_of(index).verdict == "wrong"
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -67,8 +74,12 @@ class Samples:
             IndexError: there are not so many.
             PhotoError: its files cannot be read; names the file.
         """
-        planes, pair = self.planes(index), self.pairs[index]
+        planes, pair = self.planes(index), self.pair_of(index)
         return Sample(torch.from_numpy(planes.photo), torch.from_numpy(planes.alpha), pair.view, pair.name)
+
+    def pair_of(self, index: int) -> Pair:
+        """The pair that a sample is of."""
+        return self.pairs[index]
 
     def planes(self, index: int) -> Planes:
         """The pixels of one sample, as `__getitem__` gives them."""

@@ -23,3 +23,32 @@ def step_generator(seed: int, step: int, rank: int = 0) -> torch.Generator:
         rank: of the device.
     """
     return seeded_generator("augment", seed, step, rank)
+
+
+class SharedGenerator(torch.Generator):
+    """Numbers for a batch that several devices share: all draw those of the whole batch, and each takes its own.
+
+    So a sample's numbers do not tell how many devices there were.
+
+    Attributes:
+        rank: of this device.
+        world_size: number of devices.
+    """
+
+    rank: int = 0
+    world_size: int = 1
+
+
+def shared_generator(seed: int, step: int, *, rank: int, world_size: int) -> SharedGenerator:
+    """As `step_generator` of the first device, for a batch that is shared.
+
+    Args:
+        seed: of the training.
+        step: counted from 0.
+        rank: of the device.
+        world_size: number of devices, each with as many samples.
+    """
+    generator = SharedGenerator()
+    generator.manual_seed(step_generator(seed, step).initial_seed())
+    generator.rank, generator.world_size = rank, world_size
+    return generator

@@ -6,11 +6,10 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from garmentcut.dataset.examination import ALPHA_FOLDER, write_error
+from garmentcut.dataset.examination import ALPHA_FOLDER, PHOTO_FOLDER, write_error
 from garmentcut.dataset.ledger import Ledger
-from garmentcut.dataset.manifest import MANIFEST_NAME, DatasetError, Manifest, read_manifest, write_manifest
-from garmentcut.dataset.pairing import LOCK_NAME
-from garmentcut.photo.files import remove_staged
+from garmentcut.dataset.manifest import MANIFEST_NAME, DatasetError, Manifest, Pair, read_manifest, write_manifest
+from garmentcut.photo.files import LOCK_NAME, remove_staged
 
 
 class Store:
@@ -52,7 +51,7 @@ class Store:
         self._lock.release()
 
     def save(self, manifest: Manifest) -> None:
-        """Write the manifest; then drop entries and targets of pairs that are no longer there.
+        """Write the manifest; then drop entries, targets and photos of pairs that are no longer there.
 
         Raises:
             garmentcut.dataset.examination.WriteError: it cannot be written, and is as it was.
@@ -60,7 +59,7 @@ class Store:
         names = [pair.name for pair in manifest.pairs if pair.photo_sha256]  # the others were not read
         try:
             write_manifest(manifest)
-            self._remove_targets(names)
+            self._remove_unneeded(names)
             self.ledger.keep(names)
         except OSError as error:
             raise write_error(self.folder / MANIFEST_NAME, error) from error
@@ -70,17 +69,24 @@ class Store:
             self.earlier = read_manifest(self.folder)
         try:
             self.ledger = Ledger(self.folder)
-            for folder in (self.folder, self.folder / ALPHA_FOLDER):
+            for folder in (self.folder, self.folder / ALPHA_FOLDER, self.folder / PHOTO_FOLDER):
                 remove_staged(folder)
         except OSError as error:
             raise write_error(self.folder, error) from error
 
-    def _remove_targets(self, names: Iterable[str]) -> None:
-        """Remove targets that runs wrote and no row needs; what garmentcut did not write stays."""
+    def _remove_unneeded(self, names: Iterable[str]) -> None:
+        """Remove targets and photos that runs wrote and no row needs; what garmentcut did not write stays."""
         entries = self.ledger.entries
-        needed = {entries[name].pair.alpha for name in names if name in entries}
+        needed = {text for name in names if name in entries for text in _files_of(entries[name].pair)}
         for pair in (*self.earlier.usable, *(entry.pair for entry in entries.values())):
-            text = f"{ALPHA_FOLDER}/{pair.name}.png"
-            if pair.alpha == text and text not in needed and "/" not in pair.name:
+            for text in set(_files_of(pair)) - needed:
                 with suppress(OSError):
                     (self.folder / text).unlink()
+
+
+def _files_of(pair: Pair) -> list[str]:
+    """Those of a pair's files that were written for it."""
+    if "/" in pair.name:
+        return []
+    own = ((pair.alpha, ALPHA_FOLDER), (pair.photo, PHOTO_FOLDER))
+    return [text for text, folder in own if text == f"{folder}/{pair.name}.png"]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from garmentcut.photo.color import color_in_profile
 from garmentcut.photo.edge import clean_edge_color, edge_reach_px
+from garmentcut.photo.garment_box import box_of, box_of_parts
 from garmentcut.photo.photo import Photo, Pixels
 
 _HALF_LEVEL = np.float32(0.5 / 255)
@@ -28,6 +29,7 @@ class Cutout:
         exif: TIFF-structured bytes, orientation 1; None: no EXIF.
         xmp: a UTF-8 packet of XMP, orientation 1; None: no XMP.
         is_clean: rim colours are the garment's own and hidden pixels black: cleaning again would only do harm.
+        is_whole: it has the photo's own frame: neither trimmed nor laid on another canvas.
     """
 
     rgb: Pixels
@@ -37,6 +39,7 @@ class Cutout:
     exif: bytes | None = None
     xmp: bytes | None = None
     is_clean: bool = False
+    is_whole: bool = True
 
     def __post_init__(self) -> None:
         """Check shapes and dtypes once, at the edge."""
@@ -60,7 +63,12 @@ class Cutout:
     @property
     def box_xyxy(self) -> tuple[int, int, int, int] | None:
         """Left, top, right, bottom of what an 8-bit alpha shows, right and bottom exclusive; None: nothing."""
-        return _box_of(self.alpha > _HALF_LEVEL)
+        return box_of(self.alpha > _HALF_LEVEL)
+
+    @cached_property
+    def garment_box_xyxy(self) -> tuple[int, int, int, int] | None:
+        """The same without stray specks: the box by which a garment is sized and placed."""
+        return box_of_parts(self.alpha)
 
     def rounded_alpha(self) -> Pixels:
         """Alpha as full-range integers of the photo's depth, `(H, W)`."""
@@ -112,7 +120,8 @@ class Cutout:
         left, top, right, bottom = np.add(self.box_xyxy, (-margin_px, -margin_px, margin_px, margin_px))
         inside = slice(max(top, 0), min(bottom, height)), slice(max(left, 0), min(right, width))
         pad = (max(-top, 0), max(bottom - height, 0)), (max(-left, 0), max(right - width, 0))
-        return replace(self, rgb=np.pad(self.rgb[inside], (*pad, (0, 0))), alpha=np.pad(self.alpha[inside], pad))
+        rgb, alpha = np.pad(self.rgb[inside], (*pad, (0, 0))), np.pad(self.alpha[inside], pad)
+        return replace(self, rgb=rgb, alpha=alpha, is_whole=False)
 
     def over(self, color: str | None) -> Pixels:
         """Lay the cutout on a plain background.
@@ -131,7 +140,7 @@ class Cutout:
         flat = np.empty_like(self.rgb)
         for channel in range(3):  # numpy is slow on axes of three
             flat[..., channel] = background[channel]
-        left, top, right, bottom = _box_of(self.alpha > 0) or (0, 0, 0, 0)
+        left, top, right, bottom = box_of(self.alpha > 0) or (0, 0, 0, 0)
         inside = slice(top, bottom), slice(left, right)
         alpha, garment, ground = self.alpha[inside], self.rgb[inside], flat[inside]
         for channel in range(3):
@@ -166,11 +175,3 @@ class Cutout:
         settings = {f"output.{key}": value for key, value in output.items()}
         config = load_config(overrides={"output.formats": (chosen,), **settings})
         write_atomic(Path(file), encode_cutout(self, chosen, config.output, name=Path(file).stem))
-
-
-def _box_of(shown: NDArray[np.bool_]) -> tuple[int, int, int, int] | None:
-    """Left, top, right, bottom around what is true; None: nothing is."""
-    rows, columns = np.flatnonzero(shown.any(axis=1)), np.flatnonzero(shown.any(axis=0))
-    if not rows.size:
-        return None
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1

@@ -16,7 +16,7 @@ from garmentcut.photo.clipping_path import (
 )
 from garmentcut.photo.color import rgb_of_cmyk
 from garmentcut.photo.layer_mask import Alpha, to_alpha
-from garmentcut.photo.photo import PhotoError, Pixels, to_8_bit, turn_upright
+from garmentcut.photo.photo import Photo, PhotoError, Pixels, to_8_bit, turn_upright
 
 Source = Literal["transparency", "extra channel", "layer mask", "saved channel", "clipping path", "mask image"]
 Colors = tuple[Pixels | None, tuple[str, ...]]
@@ -25,6 +25,7 @@ Colors = tuple[Pixels | None, tuple[str, ...]]
 _NEAR = 8 / 255  # what JPEG makes of a mask's black and white
 _MOST_SOFT = 0.5  # of the smaller of its black and its white part; a photo in shades of gray has far more
 _BORDER_PX = 2
+_LEAST_BLACK, _BLACK_BORDER = 0.5, 0.99  # of the picture; of its upper and lower border
 
 
 class Found(NamedTuple):
@@ -56,10 +57,20 @@ class Found(NamedTuple):
 
 
 class Findings(NamedTuple):
-    """All places found, the surest first, and what to know where there are none."""
+    """What a file holds.
+
+    Attributes:
+        found: all places, the surest first.
+        hints: what to know where there are none.
+        is_unchanged: the surest is as garmentcut wrote it.
+        read_original: gives the photo that the file holds untouched, or raises PhotoError; None: only layered documents
+            hold one.
+    """
 
     found: list[Found]
     hints: tuple[str, ...] = ()
+    is_unchanged: bool = False
+    read_original: Callable[[], Photo] | None = None
 
 
 class _Stored(NamedTuple):
@@ -134,9 +145,11 @@ def find_mask_image(color: NDArray[Any]) -> list[Found]:
         return []
     alpha = to_alpha(color[..., 0])
     black, white = float((alpha <= _NEAR).mean()), float((alpha >= 1 - _NEAR).mean())
-    if 1 - black - white > _MOST_SOFT * min(black, white):
-        return []
     border = np.concatenate([alpha[:_BORDER_PX].ravel(), alpha[-_BORDER_PX:].ravel()])
+    # Of a sheer garment hardly anything is white; but all around it is black, as around no photo.
+    is_sheer = black >= _LEAST_BLACK and float((border <= _NEAR).mean()) >= _BLACK_BORDER
+    if 1 - black - white > _MOST_SOFT * min(black, white) and not is_sheer:
+        return []
     notes = ("the mask's border is white: it may be inverted",) if border.mean() > 0.5 and black else ()
     return [Found("mask image", alpha, lambda: (None, ()), notes)]
 

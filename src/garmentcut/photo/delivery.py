@@ -17,6 +17,7 @@ from garmentcut.photo.photo import OutputError, to_8_bit
 from garmentcut.photo.placing import lay_on_canvas
 from garmentcut.photo.preparation import Preparation
 from garmentcut.photo.specification import Output, Specification
+from garmentcut.photo.xmp import rights_of
 
 _WORKING_FORMATS = {"psd", "tiff"}  # a retoucher goes on in them: the photo's hidden pixels are kept
 
@@ -47,9 +48,9 @@ def sight_garment(cutout: Cutout, view: str = "") -> Sighting:
     Raises:
         OutputError: nothing is visible.
     """
-    if cutout.box_xyxy is None:
+    if cutout.garment_box_xyxy is None:
         raise OutputError("nothing is visible of the garment")
-    left, top, right, bottom = cutout.box_xyxy
+    left, top, right, bottom = cutout.garment_box_xyxy
     return Sighting(view, (bottom - top, right - left))
 
 
@@ -102,7 +103,8 @@ def _deliver_output(cutout: Cutout, output: Output, *, subject: Subject, scale: 
         keeps_hidden = _keeps_hidden(output, format)
         if keeps_hidden not in prepared:
             finished = _finished(cutout, output, subject.view, scale, keeps_hidden=keeps_hidden)
-            prepared[keeps_hidden] = Preparation(finished, output.encoding, name=subject.stem)
+            marked = output.sections.file.metadata == "keep"
+            prepared[keeps_hidden] = Preparation(finished, output.encoding, name=subject.stem, marked=marked)
         deliveries.append(Delivery(format, encode_prepared(prepared[keeps_hidden], format), notes))
     return deliveries
 
@@ -122,6 +124,8 @@ def _notes_on(cutout: Cutout, output: Output, *, subject: Subject, scale: float)
     if "{view}" in output.sections.file.name and not subject.view:
         notes.append("no view in the photo's name: {view} became unknown")
     wanted = 0.0 if is_whole_frame(canvas, garment) else fitting_scale(canvas, garment, sight_garment(cutout).box_hw)
+    if cutout.garment_box_xyxy != cutout.box_xyxy and not is_whole_frame(canvas, garment):
+        notes.append("specks outside the garment left out")
     if wanted > garment.max_enlargement <= scale:
         notes.append(f"garment smaller than specified: {wanted:.2f} times enlarged is over garment.max_enlargement")
     return tuple(notes)
@@ -157,4 +161,6 @@ def _described(cutout: Cutout, output: Output) -> Cutout:
         cutout = replace(cutout, dpi=(file.dpi, file.dpi))
     if file.metadata == "keep":
         return cutout
-    return replace(cutout, exif=copyright_of(cutout.exif) if file.metadata == "copyright" else None, xmp=None)
+    if file.metadata == "none":
+        return replace(cutout, exif=None, xmp=None)
+    return replace(cutout, exif=copyright_of(cutout.exif), xmp=rights_of(cutout.xmp))

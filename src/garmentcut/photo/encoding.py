@@ -3,7 +3,7 @@
 import io
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple, cast, get_args
+from typing import Any, NamedTuple, cast, get_args
 
 import numpy as np
 from PIL import Image
@@ -18,6 +18,7 @@ from garmentcut.photo.preparation import Preparation
 __all__ = ["FORMATS", "FileFormat", "OutputError", "encode_cutout", "encode_prepared", "format_of", "output_suffix"]
 
 _WEBP_MAX_SIDE_PX = 16_383
+_JPEG_QUALITY = 95
 
 
 class FileFormat(NamedTuple):
@@ -103,15 +104,16 @@ def _webp(prepared: Preparation) -> bytes:
     pixels, cutout = prepared.flat("clear"), prepared.untouched
     if max(pixels.shape[:2]) > _WEBP_MAX_SIDE_PX:
         raise OutputError(f"WebP ends at {_WEBP_MAX_SIDE_PX} pixels a side, this has {max(pixels.shape[:2])}; use png")
-    file = io.BytesIO()
-    # WebP has no field for DPI of its own: it stands in the EXIF. `exact` keeps the colours of hidden pixels.
+    file, quality = io.BytesIO(), prepared.output.quality
+    # `exact` keeps hidden pixels. Lossy, black ones would darken the rim: the encoder may choose their colours.
+    packing: dict[str, Any] = {"lossless": True, "quality": 0, "method": 0, "exact": True}
+    if quality is not None:
+        packing = {"quality": quality, "alpha_quality": 100, "exact": prepared.output.hidden == "keep"}
+    # WebP has no field for DPI of its own: it stands in the EXIF.
     Image.fromarray(to_8_bit(pixels)).save(
         file,
         "WEBP",
-        lossless=True,
-        quality=0,
-        method=0,
-        exact=True,
+        **packing,
         icc_profile=cutout.profile or b"",
         exif=with_dpi(cutout.exif, cutout.dpi) or b"",
         xmp=cutout.xmp or b"",
@@ -137,7 +139,8 @@ def _psd(prepared: Preparation) -> bytes:
     from garmentcut.photo.psd_cutout import layered_psd
 
     path, background = prepared.path("editable"), prepared.output.background
-    return layered_psd(prepared.wanted("keep"), path=path, background=background, name=prepared.name)
+    cutout = prepared.wanted("keep")
+    return layered_psd(cutout, path=path, background=background, name=prepared.name, marked=prepared.marked)
 
 
 def _jpeg(prepared: Preparation) -> bytes:
@@ -147,7 +150,7 @@ def _jpeg(prepared: Preparation) -> bytes:
     is_whole_photo = bool(path) and output.background is None and output.hidden != "clear"
     return jpeg_bytes(
         cutout.rgb if is_whole_photo else prepared.cleaned.over(output.background),
-        quality=output.quality,
+        quality=output.quality or _JPEG_QUALITY,
         profile=cutout.profile,
         dpi=cutout.dpi,
         exif=cutout.exif,

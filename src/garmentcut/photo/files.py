@@ -8,6 +8,10 @@ from pathlib import Path
 from garmentcut.config import ReadConfig
 from garmentcut.photo.photo import PhotoError
 
+LOCK_NAME = ".garmentcut.lock"
+"""Lies in every folder that garmentcut writes: holds other runs off, and tells that its pictures are no photos. Such a
+folder is not searched, unless it is named itself."""
+
 _STAGED = ".garmentcut-{owner}-{token}.part"
 
 

@@ -13,9 +13,11 @@ import numpy as np
 from garmentcut.photo.layer_mask import Alpha, draw_mask, place, to_alpha
 from garmentcut.photo.psd import Document, Layer
 
+NO_PIXELS = (b"SoCo", b"GdFl", b"PtFl", b"TySh", b"tySh")
+"""Blocks of layers without pixels of their own: fills, shapes and text."""
+
 _TRANSPARENCY = -1  # channel number
 _NORMAL = (b"norm", b"pass", b"diss")  # blend modes that cover, not tint
-_NO_PIXELS = (b"SoCo", b"GdFl", b"PtFl", b"TySh", b"tySh")  # fills, shapes and text
 _BACKDROP_SHARE = 0.99  # no garment covers the whole frame
 _DAB_SHARE = 0.01  # over a backdrop, an unmasked layer that covers less is a retouched spot
 
@@ -118,7 +120,7 @@ def _draw_layer(document: Document, layer: Layer, notes: dict[str, None]) -> Lay
     if layer.record.clipping:
         notes["layers clipped to others left out"] = None
         return None
-    if any(kind in layer.record.tagged_blocks for kind in _NO_PIXELS):
+    if any(kind in layer.record.tagged_blocks for kind in NO_PIXELS):
         return None
     mask, mask_notes = draw_mask(document, layer)
     notes.update(dict.fromkeys(mask_notes))

@@ -35,22 +35,28 @@ def place(plane: NDArray[Sample], box: Box, size_hw: tuple[int, int], outside: i
     return picture
 
 
-def draw_mask(document: Document, layer: Layer) -> tuple[Alpha | None, tuple[str, ...]]:
+def draw_mask(document: Document, layer: Layer, frame: Box | None = None) -> tuple[Alpha | None, tuple[str, ...]]:
     """A layer's masks together, None where no mask is switched on; and notes.
 
     Density counts. A feathered mask is as Photoshop drew it where the file holds that, else taken without its feather.
 
+    Args:
+        document: the layer's.
+        layer: a layer or a group.
+        frame: the part of the plane that is wanted; None: the picture.
+
     Raises:
         PhotoError: a damaged mask.
     """
+    frame = frame or document.frame
     data = layer.record.mask_data
     parameters = data.parameters if data else None
     is_feathered = bool(parameters and (parameters.user_mask_feather or parameters.vector_mask_feather))
     drawn_by_photoshop = data is not None and data.flags.user_mask_from_render and not data.flags.mask_disabled
     if is_feathered and drawn_by_photoshop and _MASK in layer.channels:
-        return _draw_channel(document, layer, _MASK), ()
-    painted, painted_notes = _draw_painted(document, layer)
-    vector, vector_notes = _draw_vector(document, layer)
+        return _draw_channel(document, layer, _MASK, frame), ()
+    painted, painted_notes = _draw_painted(document, layer, frame)
+    vector, vector_notes = _draw_vector(document, layer, frame)
     if parameters and painted is not None:
         _weaken(painted, parameters.user_mask_density)
     if parameters and vector is not None:
@@ -60,7 +66,7 @@ def draw_mask(document: Document, layer: Layer) -> tuple[Alpha | None, tuple[str
     return mask, (*painted_notes, *vector_notes, *feather_notes)
 
 
-def _draw_painted(document: Document, layer: Layer) -> tuple[Alpha | None, tuple[str, ...]]:
+def _draw_painted(document: Document, layer: Layer, frame: Box) -> tuple[Alpha | None, tuple[str, ...]]:
     data = layer.record.mask_data
     if data is None or _MASK not in layer.channels:
         return None, ()
@@ -71,10 +77,10 @@ def _draw_painted(document: Document, layer: Layer) -> tuple[Alpha | None, tuple
         return None, ()
     if flags.mask_disabled:
         return None, (_SWITCHED_OFF,)
-    return _draw_channel(document, layer, channel), ()
+    return _draw_channel(document, layer, channel, frame), ()
 
 
-def _draw_channel(document: Document, layer: Layer, channel: int) -> Alpha:
+def _draw_channel(document: Document, layer: Layer, channel: int, frame: Box) -> Alpha:
     data = layer.record.mask_data
     assert data is not None  # both callers looked
     box, outside = Box(data.top, data.left, data.bottom, data.right), data.background_color
@@ -83,12 +89,12 @@ def _draw_channel(document: Document, layer: Layer, channel: int) -> Alpha:
         outside = data.real_background_color or 0
     plane = document.layer_plane(layer, channel, box)
     if plane is None:
-        return np.full(document.size_hw, outside / 255, np.float32)
+        return np.full(frame.size_hw, outside / 255, np.float32)
     outside = outside * int(np.iinfo(plane.dtype).max) // 255
-    return to_alpha(place(plane, box, document.size_hw, outside))
+    return to_alpha(place(plane, box.seen_from(frame), frame.size_hw, outside))
 
 
-def _draw_vector(document: Document, layer: Layer) -> tuple[Alpha | None, tuple[str, ...]]:
+def _draw_vector(document: Document, layer: Layer, frame: Box) -> tuple[Alpha | None, tuple[str, ...]]:
     data = _vector_mask_of(layer)
     if data is None:
         return None, ()
@@ -96,7 +102,8 @@ def _draw_vector(document: Document, layer: Layer) -> tuple[Alpha | None, tuple[
     if flags & _DISABLED:
         return None, (_SWITCHED_OFF,)
     alpha = draw_path(parse_path(data[8:]), document.size_hw)
-    return 1 - alpha if flags & _INVERTED else alpha, ()
+    alpha = 1 - alpha if flags & _INVERTED else alpha
+    return place(alpha, document.frame.seen_from(frame), frame.size_hw), ()
 
 
 def _vector_mask_of(layer: Layer) -> bytes | None:

@@ -15,10 +15,14 @@ EDITABLE_PX, EXACT_PX = 0.5, 0.25
 
 _REFERENCE_HEIGHT_PX = 1728
 
+_LEAST_LOST_SHARE = 0.0005  # asked of the curves; less only makes knots
 _MEAN = 0.4  # of the tolerance: how far a curve's points may lie from it on average
 # Share of the garment's area that a path may lose and add: for each pixel of tolerance, and at most. It binds on small
 # garments with long outlines, bikinis above all: within 0.5 px alone their overlap (IoU) with the alpha would be 0.996.
 _LOST_SHARE, _MOST_LOST_SHARE = 0.004, 0.002
+# Rim pixels are half covered, which no outline is: along a pixel of it, this much is lost even to a perfect one. Where
+# there is much outline around little area, as around fur, the curves have to make up for it.
+_RIM_LOST_PX, _MOST_LOST_WITH_RIM = 0.029, 0.0024
 
 
 def path_tolerance_px(kind: str, height_px: int) -> float:
@@ -45,8 +49,10 @@ def trace_outline(alpha: NDArray[np.float32], *, tolerance_px: float = EDITABLE_
     lines = trace_contours(alpha)
     if not lines:
         return PenPath(name, ())
+    width_px = abs(sum(map(area_of, lines))) / sum(map(_length_of, lines))
     lost_share = min(_LOST_SHARE * tolerance_px, _MOST_LOST_SHARE)
-    lost_px = lost_share * abs(sum(map(area_of, lines))) / sum(map(_length_of, lines))
+    lost_share = max(min(lost_share, _MOST_LOST_WITH_RIM - _RIM_LOST_PX / width_px), _LEAST_LOST_SHARE)
+    lost_px = lost_share * width_px
     limits = Limits(tolerance_px, min(_MEAN * tolerance_px, lost_px))
     size = alpha.shape[::-1]
     outlines = fit_lines([shape_of(line) for line in lines], limits)

@@ -1,6 +1,7 @@
 """Read what a retoucher delivers: the alpha of a cutout file, however the file holds it."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,10 +11,13 @@ from numpy.typing import NDArray
 from garmentcut.config import ReadConfig
 from garmentcut.photo.cutout_source import Findings, Found, Source, find_in_picture
 from garmentcut.photo.files import read_photo_bytes
-from garmentcut.photo.photo import PhotoError, Pixels
+from garmentcut.photo.photo import Photo, PhotoError, Pixels
 from garmentcut.photo.reading import PHOTO_SUFFIXES, damage_named, format_of
 
-CUTOUT_SUFFIXES = frozenset({*PHOTO_SUFFIXES, ".psd", ".psb"})
+LAYERED_SUFFIXES = frozenset({".psd", ".psb"})
+"""Of documents that may hold their photo beside the cutout."""
+
+CUTOUT_SUFFIXES = LAYERED_SUFFIXES | frozenset(PHOTO_SUFFIXES)
 """Suffixes looked for in folders; a file's content, not its name, decides how it is read."""
 
 _PSD_SIGNATURE = b"8BPS"
@@ -34,12 +38,17 @@ class CutoutFile:
             lies where alpha is 0 may be anything. None: a bare mask, or colours that cannot be read.
         source: where the alpha comes from.
         notes: how it was chosen and what was left out, in words.
+        is_unchanged: the alpha is the one that garmentcut itself wrote; nobody has corrected it.
+        read_original: gives the photo that a layered document holds untouched, at the size of `alpha`; raises
+            PhotoError, which says why there is none. None: the file is no layered document.
     """
 
     alpha: NDArray[np.float32]
     rgb: Pixels | None
     source: Source
     notes: tuple[str, ...] = ()
+    is_unchanged: bool = False
+    read_original: Callable[[], Photo] | None = None
 
 
 def read_cutout(path: str | os.PathLike[str], config: ReadConfig | None = None) -> CutoutFile:
@@ -47,7 +56,8 @@ def read_cutout(path: str | os.PathLike[str], config: ReadConfig | None = None) 
 
     Of several places in the file the first counts that is not the same everywhere: transparency (of a PSD: of its
     visible layers, see `layer_alpha`) or a TIFF's extra channel, layer masks, a saved channel, the clipping path; last,
-    the whole picture if it is a mask, white on black. A note says what else would have meant another cutout.
+    the whole picture if it is a mask, white on black. A note says what else would have meant another cutout. Of a PSD
+    that garmentcut wrote, what was changed since counts (`psd_correction`).
 
     Args:
         path: a regular file; its content decides the format.
@@ -89,6 +99,8 @@ def _choose(findings: Findings) -> CutoutFile:
         rgb=None if rgb is None else np.ascontiguousarray(rgb),
         source=used.source,
         notes=(*used.notes, *color_notes, *flat, *_differences(used, telling[1:])),
+        is_unchanged=findings.is_unchanged,
+        read_original=findings.read_original,
     )
 
 

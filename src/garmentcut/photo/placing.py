@@ -24,7 +24,9 @@ _ROUNDING = 1e-6  # of quotients
 
 
 def lay_on_canvas(cutout: Cutout, placement: Placement, *, keeps_hidden: bool = False) -> Cutout:
-    """Resize a cutout so that its box fills the wanted box of a new canvas, both to the pixel.
+    """Resize a cutout so that its garment's box fills the wanted box of a new canvas, both to the pixel.
+
+    What is visible outside that box, stray specks, is left out.
 
     Made smaller, colours are resampled by Lanczos' filter, weighted by alpha, so that no background reaches the rim;
     alpha by Hamming's, which does not overshoot: Lanczos' would put a faint ghost line around the garment. At its own
@@ -40,7 +42,7 @@ def lay_on_canvas(cutout: Cutout, placement: Placement, *, keeps_hidden: bool = 
         The canvas, transparent around the garment.
     """
     left, top, right, bottom = placement.box_xyxy
-    box = cutout.box_xyxy
+    box = cutout.garment_box_xyxy
     if box is None:
         raise ValueError("nothing is visible")
     alpha = np.zeros(placement.canvas_hw, np.float32)
@@ -53,7 +55,7 @@ def lay_on_canvas(cutout: Cutout, placement: Placement, *, keeps_hidden: bool = 
     else:
         visible = alpha[top:bottom, left:right] > _HALF_LEVEL
         rgb[top:bottom, left:right] = _resample_colors(cutout.cleaned, box, visible)
-    return replace(cutout, rgb=rgb, alpha=alpha, is_clean=not keeps_hidden)
+    return replace(cutout, rgb=rgb, alpha=alpha, is_clean=not keeps_hidden, is_whole=False)
 
 
 def _resample_alpha(alpha: _Plane, box: _WholeBox, size_hw: tuple[int, int]) -> _Plane:

@@ -23,10 +23,11 @@ class Preparation:
         cutout: full size, as the cutter made it.
         output: background, trim, margin, path and what happens to hidden pixels.
         name: the photo's, for layers named after it.
+        marked: False where a customer wants no metadata, not even garmentcut's own.
     """
 
-    def __init__(self, cutout: Cutout, output: OutputConfig, *, name: str = "") -> None:
-        self.output, self.name = output, name
+    def __init__(self, cutout: Cutout, output: OutputConfig, *, name: str = "", marked: bool = True) -> None:
+        self.output, self.name, self.marked = output, name, marked
         self._whole = cutout
         self._paths: dict[str, PenPath] = {}
 

@@ -46,6 +46,10 @@ class Box(NamedTuple):
         """Height and width, 0 for an empty box."""
         return max(self.bottom - self.top, 0), max(self.right - self.left, 0)
 
+    def seen_from(self, frame: "Box") -> "Box":
+        """The same rectangle, counted from the upper left corner of another one."""
+        return Box(self.top - frame.top, self.left - frame.left, self.bottom - frame.top, self.right - frame.left)
+
 
 @dataclass(frozen=True, eq=False)
 class Layer:
@@ -90,6 +94,7 @@ class Document:
         resources: image resources.
         merged: the merged picture's way of packing and its packed planes.
         has_merged_alpha: the first plane behind the merged picture's colours is its transparency.
+        depth: bits a sample.
     """
 
     size_hw: tuple[int, int]
@@ -99,13 +104,38 @@ class Document:
     resources: tuple[Resource, ...]
     merged: tuple[int, bytes] = field(repr=False)
     has_merged_alpha: bool
+    depth: int
     decoder: PlaneDecoder
     limits: ReadConfig
+
+    @property
+    def frame(self) -> Box:
+        """The picture."""
+        return Box(0, 0, *self.size_hw)
 
     @property
     def num_colors(self) -> int:
         """Planes of the merged picture that are colours."""
         return _COLORS_OF_MODE.get(self.mode, self.num_channels)
+
+    @property
+    def leaves(self) -> list[tuple[Layer, tuple[Layer, ...]]]:
+        """All layers but groups, the lowest first, each with the groups around it, the innermost first."""
+        found: list[tuple[Layer, tuple[Layer, ...]]] = []
+
+        def walk(layers: tuple[Layer, ...], groups: tuple[Layer, ...]) -> None:
+            for layer in layers:
+                if layer.children is None:
+                    found.append((layer, groups))
+                else:
+                    walk(layer.children, (layer, *groups))
+
+        walk(self.layers, ())
+        return found
+
+    def resource(self, number: int) -> bytes | None:
+        """The data of an image resource; None: there is none."""
+        return next((resource.data for resource in self.resources if resource.number == number), None)
 
     def layer_plane(self, layer: Layer, channel: int, box: Box) -> Pixels | None:
         """A layer's plane, the size of its box; None: it has none, or an empty one.
@@ -153,15 +183,19 @@ def read_document(data: bytes, limits: ReadConfig) -> Document:
     from psd_tools import ParseLimits
     from psd_tools.psd import PSD
 
+    # Without the image resources, which are read here: psd-tools 1.26 fails on some of its own.
+    start, end = resource_span(data)
+    content = io.BytesIO(b"".join((data[:start], bytes(4), memoryview(data)[end:])))
     # Parts within parts are copied once a level.
-    psd = PSD.read(io.BytesIO(data), parse_limits=ParseLimits(max_total_bytes=8 * len(data) + (1 << 20)))
+    psd = PSD.read(content, parse_limits=ParseLimits(max_total_bytes=8 * len(data) + (1 << 20)))
     info = _layer_info(psd)
     has_merged_alpha = info is not None and info.layer_count < 0
     merged = int(psd.image_data.compression), psd.image_data.data
     decoder = PlaneDecoder(depth, len(data))
     _refuse_missing_pixels(merged, num_channels * size_hw[0], decoder.row_bytes(size_hw[1]))
-    resources = tuple(split_resources(_resource_bytes(data)))
-    return Document(size_hw, mode, num_channels, _tree_of(info), resources, merged, has_merged_alpha, decoder, limits)
+    resources = tuple(split_resources(data[start + 4 : end]))
+    layers = _tree_of(info)
+    return Document(size_hw, mode, num_channels, layers, resources, merged, has_merged_alpha, depth, decoder, limits)
 
 
 def _read_header(data: bytes, limits: ReadConfig) -> tuple[int, int, tuple[int, int], int]:
@@ -180,9 +214,10 @@ def _read_header(data: bytes, limits: ReadConfig) -> tuple[int, int, tuple[int, 
     return mode, depth, (height, width), num_channels
 
 
-def _resource_bytes(data: bytes) -> bytes:
+def resource_span(data: bytes) -> tuple[int, int]:
+    """Where the image resources begin, with their length before them, and where they end."""
     start = _HEADER.size + 4 + int.from_bytes(data[_HEADER.size : _HEADER.size + 4])
-    return data[start + 4 : start + 4 + int.from_bytes(data[start : start + 4])]
+    return start, start + 4 + int.from_bytes(data[start : start + 4])
 
 
 def _layer_info(psd: "PSD") -> "LayerInfo | None":

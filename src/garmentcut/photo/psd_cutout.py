@@ -1,6 +1,7 @@
 """A cutout as a retoucher wants to find it in Photoshop: the untouched photo under an editable layer mask."""
 
 import struct
+from dataclasses import replace
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from garmentcut.photo.color import color_in_profile
 from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.path_writer import path_resources
 from garmentcut.photo.photo import Pixels
+from garmentcut.photo.psd_mark import mark_of, write_mark
 from garmentcut.photo.psd_writer import PsdLayer, pascal_text, psd_bytes, unicode_text
 
 _ACTIVE_LAYER, _RESOLUTION, _CHANNEL_NAMES, _UNICODE_CHANNEL_NAMES = 1024, 1005, 1006, 1045
@@ -19,17 +21,26 @@ _CHANNEL, _BACKGROUND = "Garment", "Background"
 _MOST_NAME_CHARS = 200
 
 
-def layered_psd(cutout: Cutout, *, path: PenPath | None = None, background: str | None = None, name: str = "") -> bytes:
+def layered_psd(
+    cutout: Cutout,
+    *,
+    path: PenPath | None = None,
+    background: str | None = None,
+    name: str = "",
+    marked: bool = True,
+) -> bytes:
     """Encode a layered document of the photo's depth.
 
     The photo is a layer with the alpha as its mask; the alpha is a saved channel too. The merged picture, which file
-    browsers show, is what the layers look like, on white if nothing lies below.
+    browsers show, is what the layers look like, on white if nothing lies below. A mark in the XMP tells `read_cutout`
+    later what a retoucher has changed.
 
     Args:
         cutout: what to write; its hidden pixels go into the layer as they are.
         path: the clipping path; None, or one without outlines: none.
         background: `#rrggbb` in sRGB: a layer of this colour below the photo.
         name: of the photo's layer.
+        marked: False where a customer wants no metadata.
 
     Raises:
         OutputError: over what a PSD holds.
@@ -40,6 +51,10 @@ def layered_psd(cutout: Cutout, *, path: PenPath | None = None, background: str 
     if background:
         layers.insert(0, PsdLayer(_BACKGROUND, _sheet(background, cutout)))
     planes = [*(merged[..., number] for number in range(3)), alpha]
+    path = path if path and path.subpaths else None
+    if marked:
+        mark = mark_of(cutout.rgb, alpha, path, is_whole=cutout.is_whole and not cutout.is_clean)
+        cutout = replace(cutout, xmp=write_mark(cutout.xmp, mark))
     return psd_bytes(layers, planes, _resources(cutout, path, num_layers=len(layers)))
 
 
@@ -71,4 +86,4 @@ def _resources(cutout: Cutout, path: PenPath | None, *, num_layers: int) -> list
         across, down = (round(value * 65_536) for value in cutout.dpi)
         found[_RESOLUTION] = struct.pack(">IHHIHH", across, _PER_INCH, _IN_INCHES, down, _PER_INCH, _IN_INCHES)
     resources = [Resource(number, "", data) for number, data in sorted(found.items()) if data]
-    return resources + (path_resources(path) if path and path.subpaths else [])
+    return resources + (path_resources(path) if path else [])

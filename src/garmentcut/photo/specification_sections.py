@@ -137,12 +137,13 @@ class FileSection:
     has at least three digits."""
     formats: Annotated[tuple[Format, ...], Field(min_length=1)] = ("png",)
     """One or more of png, mask, webp, tiff, psd, jpeg."""
-    quality: Annotated[int, Field(ge=1, le=100, strict=True)] = 95
-    """Of jpeg."""
+    quality: Annotated[int, Field(ge=1, le=100, strict=True)] | None = None
+    """Of jpeg, 95 where not said, and of webp, which is lossless where not said."""
     dpi: Annotated[float, Field(ge=1, le=10_000)] | None = None
     """Pixels an inch that the file states; none: the photo's."""
     metadata: Literal["keep", "none", "copyright"] = "keep"
-    """EXIF and XMP: all of it, none, or only EXIF's artist and copyright."""
+    """EXIF and XMP: all of it, none, or only who made the photo and who owns it (EXIF's artist and copyright, XMP's
+    creator and rights). A psd has the mark by which `garmentcut ingest` knows what was corrected with `keep` only."""
     hidden: Literal["auto", "clear", "keep"] = "auto"
     """The photo's pixels under the alpha, as `output.hidden`."""
     path: Literal["auto", "none", "editable", "exact"] = "auto"

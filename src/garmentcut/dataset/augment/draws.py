@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from garmentcut.dataset.seeds import SharedGenerator
+
 _MAX_SEED = 2**31
 
 
@@ -18,8 +20,8 @@ class Draws:
     the others draw as it was, so that two recipes can be compared.
 
     Attributes:
-        generator: on the CPU.
-        num: samples.
+        generator: on the CPU; a `SharedGenerator` draws for the other devices' samples too.
+        num: samples of this device.
         strongest: every strength at its largest, as pages of examples want it; signs and kinds stay random.
     """
 
@@ -45,7 +47,8 @@ class Draws:
 
     def uniform(self, *shape: int) -> Tensor:
         """`(num, *shape)`: even in [0, 1)."""
-        return torch.rand(self.num, *shape, generator=self.generator, dtype=torch.float64)
+        drawn = torch.rand(self._num_drawn, *shape, generator=self.generator, dtype=torch.float64)
+        return drawn[self._own]
 
     def angle(self) -> Tensor:
         """`(num,)`: even in [0, 2 pi)."""
@@ -53,7 +56,17 @@ class Draws:
 
     def seed(self) -> Tensor:
         """`(num,)` int64 in [0, 2**31)."""
-        return torch.randint(_MAX_SEED, (self.num,), generator=self.generator)
+        return torch.randint(_MAX_SEED, (self._num_drawn,), generator=self.generator)[self._own]
+
+    @property
+    def _num_drawn(self) -> int:
+        return self.num * (self.generator.world_size if isinstance(self.generator, SharedGenerator) else 1)
+
+    @property
+    def _own(self) -> slice:
+        """The other devices' samples come before and behind."""
+        before = self.num * (self.generator.rank if isinstance(self.generator, SharedGenerator) else 0)
+        return slice(before, before + self.num)
 
 
 def rows_of(happens: Tensor) -> Tensor:

@@ -1,0 +1,264 @@
+"""Layered documents come back from a retoucher: the photo is found in them, or beside them."""
+
+import hashlib
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from psd_tools import PSDImage
+
+from garmentcut.dataset.ingest import Ingest, IngestOptions
+from garmentcut.dataset.manifest import read_pair
+from garmentcut.dataset.naming import PairingError
+from garmentcut.dataset.split import Scheme
+from garmentcut.photo.cutout import Cutout
+from garmentcut.photo.outline import trace_outline
+from garmentcut.photo.photoshop import read_cutout
+from garmentcut.photo.png import png_bytes
+from garmentcut.photo.psd_cutout import layered_psd
+
+NAMES = "a_Front", "a_Back", "b_Front", "c_Front"
+
+
+def painted(alpha, top=30):
+    """Another mask, `(H, W)` uint8, of no shape that any path has."""
+    mask = np.rint(alpha * 255).astype(np.uint8)
+    mask[top : top + 20, 10:40] = np.linspace(0, 255, 30).astype(np.uint8)
+    return mask
+
+
+def corrected(data, mask):
+    """A document whose layer mask was painted; layer and file are renamed on the way, as Photoshop's users do."""
+    document = PSDImage.open(io.BytesIO(data))
+    layer = document[-1]
+    layer.remove_mask()
+    layer.create_mask(Image.fromarray(mask), top=0, left=0)
+    layer.name = "Ebene 0 Kopie"
+    document._updated = False
+    file = io.BytesIO()
+    document.save(file)
+    return file.getvalue()
+
+
+class Studio:
+    """A folder of documents, perhaps one of originals, and the data set made of them."""
+
+    def __init__(self, root, draw):
+        self.originals, self.psds, self.out, self._draw = root / "originals", root / "psds", root / "dataset", draw
+        self.masks, self.photos = {}, {}
+        for folder in (self.originals, self.psds):
+            folder.mkdir()
+
+    def draw(self, name):
+        rgb, alpha = self._draw(int.from_bytes(hashlib.sha256(name.encode()).digest()[:4]))
+        return Cutout(rgb, alpha)
+
+    def add(self, *names, correct=True, trim=False, top=30):
+        for name in names:
+            cutout = self.draw(name)
+            self.photos[name], self.masks[name] = cutout.rgb, painted(cutout.alpha, top)
+            written = cutout.trimmed() if trim else cutout
+            data = layered_psd(written, path=trace_outline(written.alpha), name=name)
+            mask = self.masks[name] if not trim else np.rint(written.alpha * 200).astype(np.uint8)
+            (self.psds / f"{name}.psd").write_bytes(corrected(data, mask) if correct else data)
+
+    def add_original(self, *names, folder=None, suffix=".png"):
+        for name in names:
+            Image.fromarray(self.draw(name).rgb).save((folder or self.originals) / f"{name}{suffix}")
+
+    def ingest(self, *, with_originals=False, scheme=None, **options):
+        folders = (self.originals, self.psds) if with_originals else (self.psds, None)
+        if not (self.out / "manifest.jsonl").exists():
+            scheme = Scheme.of_folds(2)
+        with Ingest(*folders, self.out, IngestOptions(workers=2, scheme=scheme, **options)) as ingest:
+            plan = ingest.plan()
+            self.read = [entry.pair.name for entry in ingest.examine(plan)]
+            self.outcome = ingest.finish(ingest.rows(plan))
+            return {pair.name: pair for pair in self.outcome.manifest.pairs}
+
+    def check(self, *names):
+        """Photos are the originals bit for bit, targets the painted masks."""
+        rows = {pair.name: pair for pair in self.outcome.manifest.pairs}
+        for name in names:
+            photo, alpha = read_pair(self.outcome.manifest, rows[name])
+            np.testing.assert_array_equal(photo.rgb, self.photos[name])
+            np.testing.assert_array_equal(np.rint(alpha * 255), self.masks[name])
+
+
+@pytest.fixture
+def studio_of(tmp_path, draw_pair):
+    return Studio(tmp_path, draw_pair)
+
+
+def codes(rows):
+    return {name: [fault.code for fault in row.faults] for name, row in rows.items()}
+
+
+def test_one_folder_of_corrected_documents_is_a_data_set(studio_of):
+    studio_of.add(*NAMES)
+    rows = studio_of.ingest()
+    assert codes(rows) == {name: [] for name in NAMES}
+    studio_of.check(*NAMES)
+    row = rows["a_Front"]
+    assert (row.photo, row.cutout, row.source) == ("photos/a_Front.png", "../psds/a_Front.psd", "layer mask")
+    assert row.photo_sha256 == hashlib.sha256((studio_of.out / row.photo).read_bytes()).hexdigest()
+    assert "photo: out of the layer 'Ebene 0 Kopie', as garmentcut wrote it" in row.notes
+
+
+def test_nothing_is_read_twice_but_what_has_changed(studio_of):
+    studio_of.add(*NAMES)
+    studio_of.ingest()
+    before = (studio_of.out / "manifest.jsonl").read_bytes()
+    studio_of.ingest()
+    assert studio_of.read == []
+    assert (studio_of.out / "manifest.jsonl").read_bytes() == before
+    (studio_of.out / "photos/a_Front.png").unlink()
+    studio_of.add("b_Front")
+    with (studio_of.psds / "b_Front.psd").open("ab") as file:
+        file.write(b" ")
+    studio_of.ingest()
+    assert studio_of.read == ["a_Front", "b_Front"]
+    studio_of.check(*NAMES)
+
+
+def test_the_photo_is_taken_from_its_folder_where_it_is_there(studio_of):
+    studio_of.add(*NAMES)
+    studio_of.add_original("a_Front", "c_Front")
+    rows = studio_of.ingest(with_originals=True)
+    assert codes(rows) == {name: [] for name in NAMES}
+    assert [rows[name].photo for name in NAMES] == [
+        *("../originals/a_Front.png", "photos/a_Back.png", "photos/b_Front.png", "../originals/c_Front.png")
+    ]
+    studio_of.check(*NAMES)
+    studio_of.add_original("a_Back")  # it turns up
+    rows = studio_of.ingest(with_originals=True)
+    assert studio_of.read == ["a_Back"]
+    assert rows["a_Back"].photo == "../originals/a_Back.png"
+    assert sorted(path.name for path in (studio_of.out / "photos").iterdir()) == ["b_Front.png"]
+    (studio_of.originals / "a_Back.png").unlink()
+    assert studio_of.ingest(with_originals=True)["a_Back"].photo == "photos/a_Back.png"
+    studio_of.check(*NAMES)
+
+
+def test_a_document_without_a_photo_needs_one_beside_it(studio_of):
+    studio_of.add(*NAMES)
+    cutout, path = studio_of.draw("a_Front"), studio_of.psds / "a_Front.psd"
+    document = PSDImage.new("RGB", cutout.alpha.shape[::-1])
+    document.create_pixel_layer_from_array(np.dstack([cutout.rgb, studio_of.masks["a_Front"]]), name="Cut")
+    document._updated = False
+    document.save(path)
+    rows = studio_of.ingest()
+    (fault,) = rows["a_Front"].faults
+    assert fault.code == "no_photo"
+    assert fault.text.endswith("; its document holds no layer that covers the picture without a hole")
+    studio_of.add_original("a_Front", folder=studio_of.psds)
+    rows = studio_of.ingest()
+    assert rows["a_Front"].photo == "../psds/a_Front.png"
+    studio_of.check(*NAMES)
+    studio_of.add_original("a_Front", folder=studio_of.psds, suffix=".tif")
+    assert codes(studio_of.ingest())["a_Front"] == ["ambiguous"]
+
+
+def test_cutouts_beside_the_documents_are_not_taken_for_photos(studio_of):
+    """`garmentcut cut --format png --format mask --format psd` writes them side by side."""
+    studio_of.add(*NAMES)
+    for name in NAMES:
+        cutout = studio_of.draw(name)
+        (studio_of.psds / f"{name}.png").write_bytes(png_bytes(cutout.cleaned.rgba()))
+        (studio_of.psds / f"{name}_mask.png").write_bytes(png_bytes(cutout.rounded_alpha()))
+        (studio_of.psds / f"{name}.webp").write_bytes(b"whatever")
+    (studio_of.psds / "sheet.jpg").write_bytes(b"whatever")
+    assert codes(studio_of.ingest()) == {name: [] for name in NAMES}
+    studio_of.check(*NAMES)
+
+
+def test_what_nobody_corrected_is_no_target_unless_it_is_accepted(studio_of):
+    studio_of.add("a_Front", "b_Front")
+    studio_of.add("c_Front", correct=False)
+    rows = studio_of.ingest()
+    assert codes(rows) == {"a_Front": [], "b_Front": [], "c_Front": ["uncorrected"]}
+    assert "--accept-unchanged" in rows["c_Front"].faults[0].text
+    studio_of.ingest()
+    assert studio_of.read == []
+    rows = studio_of.ingest(accept_unchanged=True)
+    assert studio_of.read == ["c_Front"]
+    assert codes(rows)["c_Front"] == ["accepted"] and not rows["c_Front"].refused
+    alpha = read_pair(studio_of.outcome.manifest, rows["c_Front"])[1]
+    np.testing.assert_array_equal(alpha, read_cutout(studio_of.psds / "c_Front.psd").alpha)
+    assert codes(studio_of.ingest())["c_Front"] == ["uncorrected"]
+    assert not (studio_of.out / "photos/c_Front.png").exists()
+    studio_of.add_original(*NAMES)
+    assert codes(studio_of.ingest(with_originals=True))["c_Front"] == ["uncorrected"]
+
+
+def test_a_trimmed_document_holds_no_photo_and_says_why(studio_of):
+    studio_of.add("a_Front", "b_Front")
+    studio_of.add("c_Front", trim=True)
+    rows = studio_of.ingest()
+    (fault,) = rows["c_Front"].faults
+    assert fault.code == "no_photo"
+    assert "holds the photo trimmed, laid on another canvas" in fault.text
+    studio_of.add_original("a_Front", "c_Front")
+    assert codes(studio_of.ingest(with_originals=True))["c_Front"] == ["size"]
+
+
+def test_corrections_are_added_to_a_data_set(studio_of):
+    studio_of.add(*NAMES)
+    before = studio_of.ingest()
+    for name in NAMES[1:]:
+        (studio_of.psds / f"{name}.psd").unlink()
+    studio_of.add("a_Front", top=60)  # corrected again
+    studio_of.add("d_Front")
+    rows = studio_of.ingest(add=True)
+    assert sorted(studio_of.read) == ["a_Front", "d_Front"]
+    assert set(rows) == {*NAMES, "d_Front"} and studio_of.outcome.gone == ()
+    studio_of.check(*NAMES, "d_Front")
+    assert {name: rows[name].split for name in NAMES} == {name: row.split for name, row in before.items()}
+    again = studio_of.ingest(add=True)
+    assert studio_of.read == [] and again == rows
+
+
+def test_a_refused_newcomer_does_not_take_the_place_of_a_good_pair(studio_of):
+    studio_of.add(*NAMES)
+    studio_of.ingest()
+    studio_of.add("a_Front", correct=False)
+    (studio_of.psds / "b_Front.psd").write_bytes(b"no document")
+    rows = studio_of.ingest(add=True)
+    assert not any(row.refused for row in rows.values())
+    assert rows["a_Front"].notes[-1].startswith("a newer cutout was refused: mask and path are as garmentcut wrote")
+    assert "export it again" in rows["b_Front"].notes[-1] or "newer cutout" in rows["b_Front"].notes[-1]
+    studio_of.check("a_Front", "b_Front")
+    rows = studio_of.ingest()
+    assert codes(rows)["a_Front"] == ["uncorrected"], "without --add the folders alone decide"
+
+
+def test_rows_whose_photos_are_gone_are_not_kept(studio_of):
+    studio_of.add(*NAMES)
+    studio_of.add_original(*NAMES)
+    studio_of.ingest(with_originals=True)
+    (studio_of.originals / "b_Front.png").unlink()
+    for name in NAMES[1:]:
+        (studio_of.psds / f"{name}.psd").unlink()
+    rows = studio_of.ingest(add=True)
+    assert studio_of.outcome.gone == ("b_Front",)
+    assert set(rows) == {"a_Front", "a_Back", "c_Front"}
+    assert rows["a_Front"].photo.startswith("photos/") and rows["c_Front"].photo.startswith("../originals/")
+
+
+def test_folders_that_cannot_be_worked_with(studio_of):
+    with pytest.raises(PairingError, match=r"no cutouts there; looked for \.psb \.psd"):
+        studio_of.ingest()
+    studio_of.add("a_Front")
+    with pytest.raises(PairingError, match="if they are PSDs, name the folder once"):
+        Ingest(studio_of.psds, studio_of.psds, studio_of.out)
+
+
+def test_the_ledger_says_where_the_photo_was(studio_of):
+    studio_of.add(*NAMES)
+    studio_of.ingest()
+    lines = [json.loads(line) for line in (studio_of.out / "ingest.jsonl").read_text().splitlines()]
+    for line in lines:
+        assert line["inside"] and line["photo"] == line["cutout"]
+        assert line["photo_bytes"] == (studio_of.out / line["pair"]["photo"]).stat().st_size
