@@ -69,8 +69,8 @@ def stages(cutter: Cutter, photos: Path, work: Path, rounds: int = 5) -> dict[st
         data = timed("read file", read_photo_bytes, path, config.read)
         photo = timed("decode PNG", decode_photo, data)
         frame = timed("frame for the network", cutter.frame, photo)
-        alpha = timed("network", cutter.runtime, frame.rgb)
-        cutout = timed("alpha at full size", cutter.finish, photo, frame, alpha)
+        looks = timed("network", cutter.look, photo, frame)
+        cutout = timed("alpha at full size", cutter.finish, photo, frame, looks)
         content = timed("clean edge, encode RGBA PNG", encode_cutout, cutout, "png", config.output)
         timed("write file", write_atomic, work / "out.png", content)
     # The first photos compile and fill caches.
@@ -81,7 +81,8 @@ def folder_against_network(work: Path, rounds: int = 5, num_photos: int = 12) ->
     """Seconds a photo of a folder and of its network alone, warm; in turn, for a shared machine's speed drifts."""
     cutter = Cutter.load(config=runtime_for(RuntimeConfig(), num_photos))
     photos = make_photos(work / "turns", num_photos)
-    frames = [cutter.frame(decode_photo(path.read_bytes())).rgb for path in sorted(photos.glob("*.png"))]
+    decoded = [decode_photo(path.read_bytes()) for path in sorted(photos.glob("*.png"))]
+    frames = [cutter.frame(photo) for photo in decoded]
     times: list[tuple[float, float]] = []
     for turn in range(rounds + 1):
         with FolderCutter(cutter, work / f"turn{turn}") as folder:
@@ -90,7 +91,7 @@ def folder_against_network(work: Path, rounds: int = 5, num_photos: int = 12) ->
             assert all(row.ok for row in folder.cut(plan))
         middle = time.perf_counter()
         with ThreadPoolExecutor(cutter.runtime.streams) as pool:
-            list(pool.map(cutter.runtime, frames))
+            list(pool.map(cutter.look, decoded, frames))
         times.append(((middle - start) / num_photos, (time.perf_counter() - middle) / num_photos))
     times = sorted(times[1:], key=lambda pair: pair[1] / pair[0])  # the first turn compiles
     return times[len(times) // 2]

@@ -2,6 +2,7 @@
 
     python benchmarks/formats.py            (formats at 2 and 24 megapixels, 8 and 16 bits)
     python benchmarks/formats.py CUTOUTS    (a folder of RGBA cutouts: their paths)
+    python benchmarks/formats.py ORIGINALS CUTOUTS  (PSDs of them, corrected and read back, 8 and 16 bits)
 
 Milliseconds are processor time, medians, for the photo and its alpha in memory; peak memory is that of a whole process
 that holds them and writes one file. Overlap (IoU) is that of the alpha and of the path drawn again.
@@ -21,14 +22,19 @@ from statistics import mean, median
 from typing import TypeVar, cast, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
-from garmentcut import Cutter, read_photo
+from garmentcut import Cutter, Photo, read_photo
 from garmentcut.config import Format, OutputConfig
 from garmentcut.photo.clipping_path import PenPath, draw_path
 from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.encoding import encode_cutout
 from garmentcut.photo.outline import path_tolerance_px, trace_outline
+from garmentcut.photo.photoshop import CutoutFile, read_cutout
+from garmentcut.photo.psd import resource_span
+from garmentcut.photo.psd_writer import PsdLayer, psd_bytes
+from garmentcut.photo.reading import PHOTO_SUFFIXES
 
 _SIZES_HW = {"2 MP": (1728, 1152), "24 MP": (6000, 4000)}
 _T = TypeVar("_T")
@@ -99,6 +105,55 @@ def report_paths(folder: Path) -> None:
         )
 
 
+def report_round_trips(originals: Path, cutouts: Path) -> None:
+    """PSDs written, painted and read back: what differs, and what it costs."""
+    photos = {path.stem: path for path in originals.iterdir() if path.suffix.lower() in PHOTO_SUFFIXES}
+    files = [file for file in sorted(cutouts.glob("*.png")) if file.stem in photos]
+    for num_bits in (8, 16):
+        trips = [_round_trip(read_photo(photos[file.stem]), read_cutout(file).alpha, num_bits) for file in files]
+        photo_levels, mask_levels, unchanged, writing, reading = zip(*trips, strict=True)
+        print(
+            f"{num_bits} bit: {len(trips)} PSDs; photos differ by at most {max(photo_levels)} levels, painted masks by "
+            f"{max(mask_levels)}; untouched ones known {sum(unchanged)}; "
+            f"written in {median(writing):.0f} ms, most {max(writing):.0f}, with path; read in {median(reading):.0f} ms"
+        )
+
+
+def _round_trip(photo: Photo, alpha: NDArray[np.float32], num_bits: int) -> tuple[int, int, bool, float, float]:
+    """Levels by which photo and painted mask differ, whether an untouched PSD is known as such, and milliseconds."""
+    rgb = photo.rgb if num_bits == 8 else photo.rgb.astype(np.uint16) * 257
+    cutout, output = Cutout(rgb, alpha, photo.profile), OutputConfig(formats=("psd",))
+    content, writing = cost(lambda: encode_cutout(replace(cutout), "psd", output), rounds=1)
+    stroke = alpha.copy()
+    stroke[600:700, 300:500] = np.linspace(0, 1, 200, dtype=np.float32)
+    mask = replace(cutout, alpha=stroke).rounded_alpha()
+    planes = [*np.moveaxis(rgb, -1, 0), cutout.rounded_alpha()]  # the saved channel stays as it was
+    painted = psd_bytes([PsdLayer("Retouched", rgb, mask)], planes, [])
+    with tempfile.NamedTemporaryFile(suffix=".psd") as file:
+        Path(file.name).write_bytes(content)
+        is_unchanged = read_cutout(file.name).is_unchanged
+        Path(file.name).write_bytes(_with_mark_of(content, painted))
+        found, reading = cost(lambda: _read_back(file.name), rounds=1)
+    original, read = found
+    top = np.iinfo(rgb.dtype).max
+    masks = [np.rint(levels.astype(np.float64) * top).astype(int) for levels in (read.alpha, stroke)]
+    assert not read.is_unchanged
+    photos = int(np.abs(original.rgb.astype(int) - rgb).max())
+    return photos, int(np.abs(masks[0] - masks[1]).max()), is_unchanged, writing, reading
+
+
+def _read_back(name: str) -> tuple[Photo, CutoutFile]:
+    cutout = read_cutout(name)
+    assert cutout.read_original is not None
+    return cutout.read_original(), cutout
+
+
+def _with_mark_of(written: bytes, painted: bytes) -> bytes:
+    """A painted document under the image resources of the one that was written, as Photoshop saves it."""
+    (start, end), (other_start, other_end) = resource_span(painted), resource_span(written)
+    return painted[:start] + written[other_start:other_end] + painted[end:]
+
+
 def _peak_megabytes(cutout: Cutout, format: Format) -> float:
     """Peak memory of a process that reads a cutout from disk as bare numbers and encodes it."""
     with tempfile.TemporaryDirectory() as folder:
@@ -123,8 +178,10 @@ def _report_own_peak(folder: str, format: Format) -> None:
 
 if __name__ == "__main__":
     match sys.argv[1:]:
-        case [folder, format]:
+        case [folder, format] if format in get_args(Format):
             _report_own_peak(folder, cast(Format, format))
+        case [originals, cutouts]:
+            report_round_trips(Path(originals), Path(cutouts))
         case [folder]:
             report_paths(Path(folder))
         case _:

@@ -1,9 +1,20 @@
-"""Synthetic photos whose true alpha and colours are known."""
+"""Synthetic photos whose true alpha and colours are known; a stand-in model that finds red cloth, and its dataset."""
 
+import hashlib
+import itertools
+import json
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 import pytest
+
+from garmentcut.dataset.faults import fault_of
+from garmentcut.dataset.manifest import Manifest, Pair, read_manifest, write_manifest
+from garmentcut.model.card import ModelCard, with_card
+from garmentcut.photo.cutout import Cutout
+from garmentcut.photo.files import write_atomic
+from garmentcut.photo.png import png_bytes
 
 
 class Studio(NamedTuple):
@@ -33,3 +44,115 @@ def studio():
         )
 
     return draw
+
+
+CARD = ModelCard(
+    name="red",
+    network="red minus green",
+    working_size_hw=(96, 64),
+    multiple_of=32,
+    input_name="x",
+    output_name="y",
+    input_scale=1 / 255,
+    convention="alpha",
+    training_data="none",
+    licence="MIT",
+)
+
+
+@pytest.fixture(scope="session")
+def red_model():
+    """red_model(path, **card_fields): a model file that finds red cloth; logit 12 in it, -12 elsewhere."""
+    from onnx import TensorProto, helper
+
+    nodes = [helper.make_node("Conv", ["x", "weight", "bias"], ["y"], kernel_shape=[1, 1])]
+    weight = helper.make_tensor("weight", TensorProto.FLOAT, [1, 3, 1, 1], [24.0, -24.0, 0.0])
+    bias = helper.make_tensor("bias", TensorProto.FLOAT, [1], [-12.0])
+    ends = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["n", c, "h", "w"]) for n, c in (("x", 3), ("y", 1))]
+    graph = helper.make_graph(nodes, "red", ends[:1], ends[1:], [weight, bias])
+    network = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+    def write(path, **fields):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(with_card(network.SerializeToString(), replace(CARD, **fields)))
+        return path
+
+    return write
+
+
+def _picture(shift):
+    """A 96x64 photo of a red dress on a gray wall, and its alpha."""
+    alpha = np.zeros((96, 64), np.float32)
+    alpha[20:70, 20 + shift : 44 + shift] = 1
+    rgb = np.where(alpha[..., None] > 0, np.uint8([255, 0, 0]), np.uint8(200))
+    return rgb.astype(np.uint8), alpha
+
+
+def _write_pair(folder, name, *, rgb, alpha, split):
+    photo, target = folder / f"photos/{name}.png", folder / f"alpha/{name}.png"
+    write_atomic(photo, png_bytes(rgb))
+    write_atomic(target, png_bytes(np.rint(alpha * 255).astype(np.uint8)))
+    garment, view = name.split("_")
+    return Pair(
+        name=name,
+        garment=garment,
+        view=view,
+        photo=f"photos/{name}.png",
+        cutout=f"cutouts/{name}.png",
+        alpha=f"alpha/{name}.png",
+        photo_sha256=hashlib.sha256(photo.read_bytes()).hexdigest(),
+        cutout_sha256="c" * 64,
+        size_hw=(96, 64),
+        box_xyxy=Cutout(rgb, alpha).box_xyxy,
+        split=split,
+        source="transparency",
+        faults=(),
+        group=garment,
+    )
+
+
+@pytest.fixture
+def red_dataset(tmp_path):
+    """Six garments in two views in three folds, and a refused pair; the target of g5_Back lies three pixels off."""
+    folder, pairs = tmp_path / "dataset", []
+    for number, view in itertools.product(range(6), ("Front", "Back")):
+        name = f"g{number}_{view}"
+        rgb, alpha = _picture(number)
+        if name == "g5_Back":
+            alpha = np.roll(alpha, 3, axis=0)
+        pairs.append(_write_pair(folder, name, rgb=rgb, alpha=alpha, split=f"fold{number % 3}"))
+    refused = replace(pairs[0], name="g9_Front", garment="g9", split="", faults=(fault_of("empty", "nothing in it"),))
+    manifest = Manifest(folder, (*pairs, refused), "folds 3")
+    write_manifest(manifest)
+    return manifest
+
+
+@pytest.fixture
+def many_garments(tmp_path):
+    """The folder of a dataset of 24 garments in three folds, the cloth of some too pale for the stand-in model."""
+    folder, pairs = tmp_path / "dataset", []
+    for number in range(24):
+        rgb, alpha = _picture(number % 8)
+        rgb[20 + number : 24 + number, 30:40] = 255 - 8 * (number % 6), 70 + number, 60  # paler, and no two alike
+        pairs.append(_write_pair(folder, f"g{number}_Front", rgb=rgb, alpha=alpha, split=f"fold{number % 3}"))
+    write_manifest(Manifest(folder, tuple(pairs), "folds 3"))
+    return folder
+
+
+@pytest.fixture
+def red_manifest():
+    return read_manifest
+
+
+@pytest.fixture
+def red_runs(request, tmp_path, red_model):
+    """A folder of three runs, each with its model and the split that it held out of the test's dataset."""
+    names = [name for name in ("red_dataset", "many_garments") if name in request.fixturenames]
+    dataset = request.getfixturevalue(names[0])
+    manifest = dataset if isinstance(dataset, Manifest) else read_manifest(dataset)
+    for fold in range(3):
+        folder = tmp_path / f"runs/fold{fold}"
+        red_model(folder / "model.onnx", name=f"red{fold}")
+        facts = {"held_out": [f"fold{fold}"], "data_sha256": manifest.sha256}
+        (folder / "run.json").write_text(json.dumps(facts))
+    return tmp_path / "runs"

@@ -73,3 +73,14 @@ def test_a_bar_over_anything(capsys):
         advance("a_Front", "")
         advance("b_Front", "shifted")
     assert capsys.readouterr() == ("", "")
+
+
+def test_verdicts_are_counted():
+    made = Summary(Path("out"), Path("out/results.jsonl"), num_skipped=1)
+    made.count_verdict(Row("/in/0.jpg", verdict="accept"))
+    for verdict in ("accept", "review", "review", ""):
+        made.add(Row("/in/a.jpg", verdict=verdict))
+    made.add(Row("/in/b.jpg", status="failed", reason="damaged", verdict="review"))
+    assert [made.as_dict()[key] for key in ("accepted", "review")] == [2, 2]
+    assert "2 accepted, 2 to review" in made.as_text()
+    assert "accepted" not in summary().as_text()

@@ -49,6 +49,18 @@ class RuntimeConfig:
 
 
 @dataclass(frozen=True, config=_STRICT)
+class CutConfig:
+    """How the garment is cut."""
+
+    effort: Literal["fast", "normal", "best"] = "normal"
+    """`fast`: the first look alone, its edge made crisp. `best`: the mean of the photo and its mirror image; twice the
+    network's time. A model without a first look has no `fast`."""
+    choke_px: Annotated[float, Field(ge=-20, le=20, strict=True)] = 0.0
+    """Moves the edge inwards by so many pixels of the photo, fractions too; below zero outwards. Added to the card's
+    own."""
+
+
+@dataclass(frozen=True, config=_STRICT)
 class OutputConfig:
     """The files written for a photo."""
 
@@ -68,8 +80,9 @@ class OutputConfig:
     path: Literal["auto", "none", "editable", "exact"] = "auto"
     """Clipping path in psd, tiff and jpeg. `editable`: within half a pixel (of a photo 1728 pixels high), with few
     knots to move; `exact`: within a quarter of a pixel. `auto`: editable in psd, none elsewhere."""
-    quality: Annotated[_Count, Field(ge=1, le=100)] = 95
-    """Of jpeg, 1 to 100; colours are never halved in size."""
+    quality: Annotated[_Count, Field(ge=1, le=100)] | None = None
+    """Of jpeg, 1 to 100, 95 where not said; its colours are never halved in size. Of webp, which is lossless where not
+    said; its alpha always is."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> "OutputConfig":
@@ -99,6 +112,41 @@ class FolderConfig:
     """Threads that encode and write behind the network."""
     in_flight: Annotated[_Count, Field(ge=1, le=64)] = 1
     """Photos waiting at most before and behind the network each: bounds the memory."""
+    accept_risk: Annotated[float, Field(gt=0, lt=1, strict=True)] | None = None
+    """Share of the accepted garments that may fall short of the quality the model was calibrated for. None: what
+    `garmentcut calibrate` was asked for; a model that was not calibrated gives no verdict."""
+    by_verdict: _Switch = False
+    """Write accepted cutouts to `accepted/` and the others to `review/`, below the output folder."""
+
+
+_Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
+
+
+@dataclass(frozen=True, config=_STRICT)
+class WatchConfig:
+    """How `cut --watch` tells that a photo is there, whole."""
+
+    poll_s: Annotated[_Seconds, Field(ge=0.1)] = 2.0
+    """Seconds between two looks at the folders; at least ten times what a look takes."""
+    settle_s: _Seconds = 3.0
+    """A photo is taken when its size and time have stayed the same for so many seconds."""
+    patience_s: _Seconds = 60.0
+    """A photo that cannot be read may still be on its way: it is tried again, ever more rarely, for so many seconds
+    after its last change. Then it has failed, until it changes."""
+    garment_s: _Seconds = 60.0
+    """Under `--spec`, whose views of a garment share a scale: a garment is cut when Front, FrontRight and Back are
+    there, or when no more of it has come for so many seconds. Views that come later have all of it cut again."""
+
+
+@dataclass(frozen=True, config=_STRICT)
+class ClusterConfig:
+    """How `cut --ray` uses a cluster."""
+
+    workers: Annotated[_Count, Field(ge=0, le=100_000)] = 0
+    """Processes that hold the model; each takes `runtime.threads` cores (1 where that is 0), or a GPU. 0: as many as
+    the cluster has cores or GPUs for."""
+    batch: Annotated[_Count, Field(ge=0, le=1024)] = 0
+    """Photos given to a worker at a time: what is done again if it is killed. 0: 4 on a CPU, 16 on a GPU."""
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -107,8 +155,11 @@ class Config:
 
     read: ReadConfig = field(default_factory=ReadConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+    cut: CutConfig = field(default_factory=CutConfig)
     output: OutputConfig = field(default_factory=OutputConfig)
     folder: FolderConfig = field(default_factory=FolderConfig)
+    watch: WatchConfig = field(default_factory=WatchConfig)
+    cluster: ClusterConfig = field(default_factory=ClusterConfig)
 
 
 Sections = TypeVar("Sections")

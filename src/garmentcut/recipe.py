@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from garmentcut.config import load_sections
+from garmentcut.config import check_sections, load_sections
 
 _STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 _Share = Annotated[float, Field(ge=0, le=1)]
@@ -38,6 +38,8 @@ class DataConfig:
     """Height and width in pixels of the training photos; the height sets the scale, the width is padded or cut."""
     target: Literal["alpha", "alpha >= 128", "alpha > 0"] = "alpha"
     """Soft alpha, or a hard mask made from it."""
+    wrong_weight: _Share = 0.0
+    """How often a cutout that was marked wrong (`garmentcut audit`) is learned from, beside the others; 0: never."""
     cache_gb: _NotNegative = 4.0
     """Scaled photos and alphas kept in memory by each device's process, in gigabytes at most; the others are read from
     disk each time."""
@@ -106,6 +108,20 @@ class AugmentConfig:
     paste: Strength = _off()
     """Another photo's garment laid over this one's: it takes its place; `amount` counts for nothing. Needs two photos a
     device."""
+
+
+@dataclass(frozen=True, config=_STRICT)
+class CropsConfig:
+    """The second of two looks: trained inside the garment's box, on what the first look found there."""
+
+    first: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """The first look's recipe, where it differs from this one: `[crops.first.data]`, `[crops.first.training]` ...
+    Empty: one look at the whole photo, and nothing else here counts."""
+    frame_hw: tuple[_Count, _Count] = (1728, 1152)
+    """Height and width in pixels of whole photos, from which windows of `data.size_hw` are taken."""
+    damage: Strength = _off()
+    """The first look's map made worse: grown or shrunk by up to `amount` pixels, a piece of it lost, another one
+    invented, so that the second look learns to mend it and not to copy it."""
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -207,10 +223,23 @@ class Recipe:
     network: NetworkConfig = field(default_factory=NetworkConfig)
     data: DataConfig = field(default_factory=DataConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    crops: CropsConfig = field(default_factory=CropsConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+
+
+def first_recipe(recipe: Recipe) -> Recipe:
+    """The first look's recipe of a cascade's.
+
+    Raises:
+        ConfigError: `crops.first` has an unknown section, key or value.
+    """
+    sections = {**asdict(recipe), "crops": {}}
+    for section, keys in recipe.crops.first.items():
+        sections[section] = {**sections.get(section, {}), **keys}
+    return check_sections(Recipe, sections, source="crops.first")
 
 
 def load_recipe(path: Path | None = None, overrides: dict[str, Any] | None = None) -> Recipe:

@@ -15,14 +15,26 @@ _SHOWN_FAILURES = 20
 
 @dataclass
 class Summary:
-    """Counts of a run, and its failures by name."""
+    """Counts of a run, and its failures by name.
 
-    out_dir: Path
-    results: Path
+    Attributes:
+        out_dir, results: where cutouts and rows are; paths or URLs.
+        num_skipped, num_cut, num_failed: photos done before, cut and failed.
+        most_kept: failures and notes named at most; None: all. The counts are of all.
+        has_pace: seconds a photo mean something: the run did nothing else.
+    """
+
+    out_dir: Path | str
+    results: Path | str
     num_skipped: int = 0
     num_cut: int = 0
+    num_failed: int = 0
+    most_kept: int | None = None
+    has_pace: bool = True
     failures: list[Row] = field(default_factory=list)
     noted: list[Row] = field(default_factory=list)
+    num_accepted: int = 0
+    num_to_review: int = 0
     started: float = field(default_factory=time.perf_counter)
 
     def add(self, row: Row) -> None:
@@ -30,17 +42,32 @@ class Summary:
         if row.ok:
             self.num_cut += 1
         else:
+            self.num_failed += 1
+        if not row.ok and (self.most_kept is None or len(self.failures) < self.most_kept):
             self.failures.append(row)
-        if row.notes:
+        if row.notes and (self.most_kept is None or len(self.noted) < self.most_kept):
             self.noted.append(row)
+        self.count_verdict(row)
+
+    def count_verdict(self, row: Row) -> None:
+        """Count the verdict of one photo; of those that were cut in an earlier run too."""
+        self.num_accepted += row.ok and row.verdict == "accept"
+        self.num_to_review += row.ok and row.verdict == "review"
+
+    @property
+    def num_photos(self) -> int:
+        """All that were looked at."""
+        return self.num_cut + self.num_skipped + self.num_failed
 
     def as_dict(self) -> dict[str, Any]:
         """For machines: counts, seconds of the whole run, failures with their reasons."""
         return {
-            "photos": self.num_cut + self.num_skipped + len(self.failures),
+            "photos": self.num_photos,
             "cut": self.num_cut,
             "skipped": self.num_skipped,
-            "failed": len(self.failures),
+            "failed": self.num_failed,
+            "accepted": self.num_accepted,
+            "review": self.num_to_review,
             "seconds": round(time.perf_counter() - self.started, 3),
             "out": str(self.out_dir),
             "results": str(self.results),
@@ -55,11 +82,13 @@ class Summary:
         parts += [
             f"{counts[key]} {text}" for key, text in (("skipped", "done before"), ("failed", "failed")) if counts[key]
         ]
-        rate = f", {counts['seconds'] / self.num_cut:.2f} s a photo" if self.num_cut else ""
+        if self.num_accepted or self.num_to_review:
+            parts.append(f"{self.num_accepted} accepted, {self.num_to_review} to review")
+        rate = f", {counts['seconds'] / self.num_cut:.2f} s a photo" if self.num_cut and self.has_pace else ""
         lines = [f"{counts['photos']} photos: {', '.join(parts)}{rate}; rows in {self.results}"]
         lines += [f"failed: {_one_line(row.input)}: {row.reason}" for row in self.failures[:_SHOWN_FAILURES]]
-        if len(self.failures) > _SHOWN_FAILURES:
-            lines.append(f"... and {len(self.failures) - _SHOWN_FAILURES} more, listed in {self.results}")
+        if self.num_failed > _SHOWN_FAILURES:
+            lines.append(f"... and {self.num_failed - _SHOWN_FAILURES} more, listed in {self.results}")
         lines += [f"note: {_one_line(row.input)}: {'; '.join(row.notes)}" for row in self.noted[:_SHOWN_FAILURES]]
         return "\n".join(lines)
 

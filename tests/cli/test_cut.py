@@ -105,3 +105,10 @@ def test_card_shows_what_the_model_is():
     assert json.loads(result.stdout)["name"]
     assert "training_data" in run("card").stdout
     assert run("card", ROOT / "pyproject.toml").exit_code == 2
+
+
+def test_a_risk_needs_a_calibrated_model(tmp_path):
+    done = run("cut", ROOT / "examples/photos", "--out", tmp_path / "out", "--accept-risk", "0.05")
+    assert done.exit_code == 2
+    assert "vouches for no photo: run `garmentcut calibrate`" in done.stderr
+    assert not (tmp_path / "out").exists()

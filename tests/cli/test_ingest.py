@@ -129,3 +129,27 @@ def test_nothing_needs_torch(studio_dir):
     command = [sys.executable, "-c", code, "ingest", "in", "cut", "--out", "set", "--folds", "3"]
     subprocess.run(command, cwd=studio_dir, check=True, capture_output=True)
     assert Path(studio_dir / "set/manifest.jsonl").is_file()
+
+
+def test_corrected_documents_from_cut_to_data_set_and_back(studio_dir):
+    """As `cut --format psd`, a retoucher and `ingest` pass them on: one folder, then added to what is there."""
+    from garmentcut import read_photo
+    from garmentcut.photo.cutout import Cutout
+    from garmentcut.photo.photoshop import read_cutout
+    from garmentcut.photo.psd_cutout import layered_psd
+
+    (studio_dir / "psd").mkdir()
+    for path in sorted((studio_dir / "in").iterdir()):
+        cutout = Cutout.of(read_photo(path), read_cutout(studio_dir / f"cut/{path.stem}.png").alpha)
+        (studio_dir / f"psd/{path.stem}.psd").write_bytes(layered_psd(cutout))
+    refused = run(studio_dir / "psd", "--out", studio_dir / "set", "--folds", "3", "--json")
+    assert refused.exit_code == 1
+    assert json.loads(refused.stdout)["refused"] == {"uncorrected": 9}
+    accepted = run(studio_dir / "psd", "--out", studio_dir / "set", "--folds", "3", "--accept-unchanged", "--json")
+    summary = json.loads(accepted.stdout)
+    assert (accepted.exit_code, summary["usable"], summary["suspect"]) == (0, 9, {"accepted": 9})
+    pair = read_manifest(studio_dir / "set").usable[0]
+    assert pair.photo == f"photos/{pair.name}.png"
+    (studio_dir / "psd" / f"{pair.name}.psd").unlink()
+    added = run(studio_dir / "psd", "--out", studio_dir / "set", "--add", "--accept-unchanged", "--json")
+    assert (json.loads(added.stdout)["usable"], json.loads(added.stdout)["gone"]) == (9, [])

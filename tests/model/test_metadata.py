@@ -2,7 +2,14 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from garmentcut.model.metadata import OnnxError, metadata_of, with_metadata, without_metadata
+from garmentcut.model.metadata import (
+    OnnxError,
+    attachment_of,
+    metadata_of,
+    with_attachment,
+    with_metadata,
+    without_metadata,
+)
 
 
 @pytest.fixture
@@ -47,3 +54,20 @@ def test_other_files_are_no_models(content):
 def test_a_model_cut_short_is_told(model):
     with pytest.raises(OnnxError, match="cut short"):
         metadata_of(with_metadata(model, "card", "text")[:-2], "card")
+
+
+def test_an_attachment_is_seen_by_nobody_else(model):
+    content = bytes(range(256)) * 40
+    whole = with_attachment(with_metadata(model, "card", "a"), content)
+    assert attachment_of(whole) == content
+    assert attachment_of(model) is None
+    assert metadata_of(whole, "card") == "a"
+    parsed = onnx.load_from_string(whole)
+    onnx.checker.check_model(parsed)
+    assert parsed.graph == onnx.load_from_string(model).graph
+    assert attachment_of(parsed.SerializeToString()) == content  # other tools keep what they do not know
+
+
+def test_the_card_can_be_changed_without_losing_the_attachment(model):
+    whole = with_metadata(with_attachment(model, b"first"), "card", "a")
+    assert without_metadata(whole, "card") == with_attachment(model, b"first")

@@ -1,6 +1,8 @@
 import pytest
 import safetensors.torch
+import timm
 import torch
+import torchvision
 
 from garmentcut.model.checkpoint import CheckpointError, NetworkSpec, save_network
 from garmentcut.model.cutnet import STARTER
@@ -68,15 +70,75 @@ def test_an_encoders_file(tmp_path):
     assert torch.equal(other.head.weight, head)
 
 
-def test_imagenet_out_of_reach_says_what_to_do(monkeypatch):
-    network = cutnet()
+# Networks that have an encoder, and the source of its weights.
+ENCODERS = (
+    ("cutnet", SMALL, "timm resnet10t"),
+    ("deeplab_largefov", {}, "torchvision vgg16"),
+    ("fcn", {}, "torchvision vgg16"),
+    ("segnet", {}, "torchvision vgg16_bn"),
+    ("ternausnet", {"depth": 11}, "torchvision vgg11"),
+    ("ternausnet", {"depth": 16}, "torchvision vgg16"),
+    ("linknet34", {}, "torchvision resnet34"),
+    ("pspnet", {"depth": 50}, "timm resnet50s"),
+    ("pspnet", {"depth": 101}, "timm resnet101s"),
+    ("deeplab_plus", {"encoder": "resnet50"}, "torchvision resnet50"),
+    ("deeplab_plus", {"encoder": "resnet101"}, "torchvision resnet101"),
+    ("deeplab_plus", {"encoder": "xception65"}, "timm xception65"),
+)
+every_encoder = pytest.mark.parametrize(
+    ("name", "options", "source"), ENCODERS, ids=[f"{name}-{source}" for name, _, source in ENCODERS]
+)
 
+
+@pytest.mark.parametrize(("name", "options"), [case[:2] for case in ENCODERS], ids=[case[2] for case in ENCODERS])
+def test_without_the_hub_it_says_that_it_starts_from_scratch(name, options, monkeypatch, caplog):
     def unreachable(*_, **__):
         raise ConnectionError("no route\nto the hub")
 
+    with torch.device("meta"):
+        network = build_network(name, **options)
+    before = {key: id(tensor) for key, tensor in network.state_dict(keep_vars=True).items()}
     monkeypatch.setattr("timm.create_model", unreachable)
-    with pytest.raises(StartError, match=r"no route to the hub\); set network.start to a .safetensors file .* scratch"):
-        start_network(network, "cutnet", "imagenet")
+    monkeypatch.setattr("torch.hub.load_state_dict_from_url", unreachable)
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", unreachable)
+    (note,) = start_network(network, name, "imagenet")
+    assert (
+        note == f"{name}: all weights drawn at random, for ImageNet's cannot be had from the hub (no route to the hub)"
+    )
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert f"{name} starts from scratch: " in record.message
+    assert "Set network.start to a .safetensors file" in record.message
+    assert {key: id(tensor) for key, tensor in network.state_dict(keep_vars=True).items()} == before
+
+
+def weights_of(source):
+    """Weights in the source's own keys and shapes, each tensor one number of its own; no classifier."""
+    library, _, architecture = source.partition(" ")
+    with torch.device("meta"):
+        made = timm.create_model(architecture) if library == "timm" else torchvision.models.get_model(architecture)
+    kept = {
+        key: tensor for key, tensor in made.state_dict().items() if not key.startswith(("classifier", "fc", "head"))
+    }
+    return {
+        key: torch.full(tensor.shape, number % 1000 + 1).to(torch.float16 if tensor.ndim else torch.int64)
+        for number, (key, tensor) in enumerate(kept.items())
+    }
+
+
+@every_encoder
+def test_an_encoder_starts_from_a_file(name, options, source, tmp_path):
+    weights = weights_of(source)
+    safetensors.torch.save_file(weights, tmp_path / "encoder.safetensors")
+    with torch.device("meta"):
+        network = build_network(name, **options)
+    network = network.to_empty(device="cpu")
+    for tensor in network.state_dict().values():
+        tensor.zero_()
+    (note,) = start_network(network, name, str(tmp_path / "encoder.safetensors"))
+    assert note.startswith(f"{name}: encoder is ")
+    found = {float(tensor.flatten()[0]) for tensor in network.state_dict().values() if tensor.ndim}
+    assert found == {float(tensor.flatten()[0]) for tensor in weights.values() if tensor.ndim} | {0.0}
 
 
 @pytest.mark.parametrize("start", ["imagenet", "encoder file"])

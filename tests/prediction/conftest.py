@@ -1,13 +1,20 @@
 """A stand-in network that finds red cloth, so that folder runs are tested in milliseconds."""
 
+import heapq
 from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from garmentcut.config import load_config
 from garmentcut.model.card import ModelCard
+from garmentcut.model.doubt_model import Acceptance, DoubtModel, Threshold
 from garmentcut.prediction.cutter import Cutter
+from garmentcut.prediction.doubt import ALL_SIGNS
+from garmentcut.prediction.folder import FolderCutter
+from garmentcut.prediction.watch import Watch
+from garmentcut.prediction.watch_look import watched_folders
 
 CARD = ModelCard(
     name="red",
@@ -59,3 +66,82 @@ def draw():
         return path
 
     return draw_photo
+
+
+class Script:
+    """The clock, the stop and what happens when: time passes only while the watch waits."""
+
+    def __init__(self):
+        self.now, self.events, self.num_waits = 0.0, [], 0
+
+    def at(self, seconds, action):
+        heapq.heappush(self.events, (seconds, len(self.events), action))
+
+    def clock(self):
+        return self.now
+
+    def is_set(self):
+        return not self.events
+
+    def wait(self, timeout):
+        assert timeout > 0, "a busy loop"
+        self.num_waits += 1
+        self.now += timeout
+        while self.events and self.events[0][0] <= self.now:
+            heapq.heappop(self.events)[2]()
+        return self.is_set()
+
+
+@pytest.fixture
+def script():
+    return Script()
+
+
+@pytest.fixture
+def watch_for(red_cutter, tmp_path, script):
+    """watch_for(seconds): the rows that a watch of tmp_path/in yields until then."""
+
+    def run(seconds, *, inputs=("in",), out="out", specification=None, monitor=None, cutter=red_cutter, **settings):
+        config = load_config(overrides={f"watch.{key}": value for key, value in settings.items()})
+        for name in inputs:
+            (tmp_path / name).mkdir(parents=True, exist_ok=True)
+        script.at(script.now + seconds, lambda: None)
+        with FolderCutter(cutter, tmp_path / out, config=config, specification=specification) as folder:
+            folders = watched_folders([tmp_path / name for name in inputs], tmp_path / out)
+            return list(Watch(folder, folders, stop=script, monitor=monitor, clock=script.clock).rows())
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def make_doubt():
+    """make_doubt(bias=0, **weights): a doubt model with unit scales; signs not named weigh nothing."""
+
+    def make(*, bias=0.0, **weights):
+        num = len(ALL_SIGNS)
+        return DoubtModel(
+            signs=ALL_SIGNS,
+            center=(0.0,) * num,
+            scale=(1.0,) * num,
+            weights=tuple(float(weights.get(sign, 0.0)) for sign in ALL_SIGNS),
+            bias=bias,
+            looks_mean=(0.0,) * 10,
+            looks_precision=tuple(tuple(float(row == column) for column in range(10)) for row in range(10)),
+            limits=(1000.0,) * num,
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_acceptance():
+    """make_acceptance(**max_doubts): r05=0.3 is a threshold of 0.3 for a risk of 0.05; None: it cannot be promised."""
+
+    def make(**max_doubts):
+        thresholds = tuple(
+            Threshold(int(name[1:]) / 100, max_doubt, "" if max_doubt is not None else "cannot: too few garments")
+            for name, max_doubt in max_doubts.items()
+        )
+        return Acceptance(0.95, 0.9, "tests", 10, 10, thresholds[0].risk, thresholds)
+
+    return make

@@ -109,9 +109,10 @@ def test_a_run_says_itself_what_is_there(tmp_path):
         ({}, "", ""),
         ({"doubt": 0.05}, "", ""),
         ({"doubt": 0.06}, "doubtful", "its doubt is over 0.05"),
-        ({"doubt": 0.9, "verdict": "accepted"}, "", ""),  # the verdict knows better than any number here
-        ({"doubt": 0.01, "verdict": "review", "reason": "two parts"}, "doubtful", "two parts"),
-        ({"verdict": "review"}, "doubtful", "review"),
+        ({"doubt": 0.9, "verdict": "accept"}, "", ""),  # the verdict knows better than any number here
+        ({"doubt": 0.01, "verdict": "review", "reasons": ["two parts", "a hole"]}, "doubtful", "two parts; a hole"),
+        ({"verdict": "review"}, "doubtful", "to review"),
+        ({"doubt": 0.06, "reasons": ["hole"]}, "doubtful", "hole"),
         ({"doubt": "much", "verdict": None}, "", ""),
         ({"doubt": float("nan")}, "", ""),
     ],

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from garmentcut.config import ConfigError
+from garmentcut.photo.photo import PhotoError
 from garmentcut.photo.specification import read_specification
 from garmentcut.prediction import steps
 from garmentcut.prediction.folder import FolderCutter
@@ -138,6 +139,41 @@ def test_a_bad_view_stops_no_other(cut, dress, tmp_path):
     assert "no garment found" in rows[1].reason
     assert "not a PNG" in rows[2].reason
     assert box_of(tmp_path / "out/a/Front.png") == (30, 30, 50, 70)
+
+
+def test_a_view_that_always_fails_has_no_other_cut_again(cut, dress, tmp_path):
+    dress("a_Front.png", 40)
+    dress("a_FrontRight.png", 80, cloth=(200, 200, 200))
+    (tmp_path / "in/a_Back.png").write_bytes(b"junk")
+    cut()
+    rows, plan = cut()
+    assert [Path(row.input).stem for row in rows] == ["a_FrontRight", "a_Back"]
+    assert [Path(row.input).stem for row in plan.done] == ["a_Front"]
+    assert "no garment found" in rows[0].reason and "not a PNG" in rows[1].reason
+    dress("a_Back.png", 80)  # another photo
+    rows, _ = cut()
+    assert [row.ok for row in rows] == [True, False, True]
+    assert box_of(tmp_path / "out/a/Front.png") == (35, 40, 45, 60), "all at one scale again"
+
+
+def test_a_view_that_can_be_cut_after_all_is_not_cut_at_a_scale_of_its_own(cut, dress, monkeypatch):
+    dress("a_Front.png", 80)
+    dress("a_Back.png", 40)
+    whole = steps.decode_photo
+    calls = []
+
+    def fails_first(data, **options):
+        calls.append(1)
+        if len(calls) == 2:
+            raise PhotoError("damaged or unreadable (a bad cable); export it again")
+        return whole(data, **options)
+
+    monkeypatch.setattr(steps, "decode_photo", fails_first)
+    assert [row.ok for row in cut()[0]] == [True, False]
+    (row,), _ = cut()
+    assert not row.ok and "run again to have all cut at one" in row.reason
+    rows, _ = cut()
+    assert [row.ok for row in rows] == [True, True]
 
 
 def test_a_garment_that_does_not_fit_is_a_row_with_its_reason(cut, dress, tmp_path):

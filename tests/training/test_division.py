@@ -4,7 +4,7 @@ import pytest
 
 from garmentcut.dataset.faults import fault_of
 from garmentcut.dataset.manifest import Manifest
-from garmentcut.training.division import divide, divide_all, fold_names
+from garmentcut.training.division import divide, divide_all, fold_names, without_wrong
 from garmentcut.training.errors import TrainingError
 
 
@@ -105,3 +105,15 @@ def test_one_side_without_a_pair(manifest):
         divide(alone)
     with pytest.raises(TrainingError, match="no usable pair"):
         divide(Manifest(manifest.folder, ()), "none")
+
+
+def test_nothing_is_learned_from_what_is_marked_wrong_but_it_is_measured(manifest):
+    wrong = {manifest.usable[0].name, manifest.of("fold1")[0].name}
+    pairs = tuple(replace(pair, verdict="wrong" if pair.name in wrong else "right") for pair in manifest.pairs)
+    division = divide(replace(manifest, pairs=pairs), "1")
+    left = without_wrong(division)
+    assert names_of(division.train) - names_of(left.train) == wrong & names_of(division.train)
+    assert left.validation == division.validation
+    all_wrong = tuple(replace(pair, verdict="wrong") for pair in manifest.pairs)
+    with pytest.raises(TrainingError, match=r"marked wrong; set data\.wrong_weight above 0"):
+        without_wrong(divide(replace(manifest, pairs=all_wrong), "1"))

@@ -4,11 +4,14 @@ import io
 import sys
 
 from garmentcut.cli import (  # noqa: F401 each registers its command
+    audit,
+    calibrate,
     card,
     cut,
     evaluate,
     export,
     ingest,
+    review,
     sheet,
     studio,
     study,

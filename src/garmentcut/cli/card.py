@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -35,7 +35,26 @@ def card(
         f"{len(hashes)} photos, their hashes in --json" if hashes else "photos that it does not list"
     )
     content["parity"] = "not measured" if content["parity"] is None else content["parity"]
+    content["doubt"] = _doubt_text(content["doubt"])
+    content["acceptance"] = _acceptance_text(content["acceptance"])
     for key, value in content.items():
         for entry in value if key == "scores" else [value]:
             shown = ", ".join(f"{k} {v}" for k, v in entry.items()) if isinstance(entry, dict) else entry
             typer.echo(f"{key.rstrip('s') if key == 'scores' else key}: {shown}")
+
+
+def _doubt_text(doubt: dict[str, Any] | None) -> str:
+    if doubt is None:
+        return "none: garmentcut calibrate teaches it"
+    rank = doubt["rank_correlation"]
+    return f"learned from {doubt['data']}; rank correlation {'not known' if rank is None else rank}"
+
+
+def _acceptance_text(acceptance: dict[str, Any] | None) -> str:
+    if acceptance is None:
+        return "none"
+    found = next(one for one in acceptance["thresholds"] if one["risk"] == acceptance["risk"])
+    promise = f"risk {acceptance['risk']:g} of falling under {acceptance['quality']:g}"
+    if found["max_doubt"] is None:
+        return f"{promise}: {found['reason']}"
+    return f"{promise}, confidence {acceptance['confidence']:g}: doubt up to {found['max_doubt']:.3f}"

@@ -21,13 +21,13 @@ def export(
     """Turn a trained network into a model file that `garmentcut cut --model` takes.
 
     The file takes photos of any size and carries its card. Its alphas are compared with the trained network's; nothing
-    is written if they differ by more than 0.001.
+    is written if they differ by more than 0.001. Of a cascade, both looks go into the one file.
 
     Example: garmentcut export runs/mine --out mine.onnx
     """
     words = {"name": name, "training_data": training_data, "licence": licence}
     given = {key: value for key, value in words.items() if value is not None}
-    content = _exported(run / "best.safetensors" if run.is_dir() else run, given)
+    content = _exported(run, given)
 
     from dataclasses import asdict
 
@@ -44,21 +44,24 @@ def export(
         return
     height, width = card.working_size_hw
     typer.echo(f"{out}: {card.label}, {len(content) / 1e6:.1f} MB, for photos of about {width}x{height} pixels")
+    if card.first_look is not None:
+        height, width = card.first_look.size_hw
+        typer.echo(
+            f"first look at {width}x{height} pixels; weights are packed: the second's 16 bits each, the first's 8"
+        )
     typer.echo(f"alpha differs from the trained network's by {card.parity} at most")
 
 
-def _exported(weights: Path, words: dict[str, str]) -> bytes:
+def _exported(run: Path, words: dict[str, str]) -> bytes:
     try:
-        from garmentcut.export.card import ExportError, card_of_network
-        from garmentcut.export.onnx import export_network
-        from garmentcut.model.checkpoint import CheckpointError, load_network
+        from garmentcut.export.card import ExportError
+        from garmentcut.export.run_folder import export_folder
+        from garmentcut.model.checkpoint import CheckpointError
     except ModuleNotFoundError as error:
         fail(f"export needs {error.name}, which is not installed; install garmentcut[train]", MISUSE)
     try:
-        network, spec = load_network(weights)
+        return export_folder(run, words)
     except CheckpointError as error:
         fail(str(error), MISUSE)
-    try:
-        return export_network(network, card_of_network(network, spec, **words))
     except ExportError as error:
         fail(str(error), SOME_FAILED)

@@ -94,12 +94,14 @@ def _plan(recipe: Any, data: Any, out: Path) -> "list[Run]":
     from garmentcut.config import parse_override
     from garmentcut.dataset.manifest import read_manifest
     from garmentcut.recipe import load_recipe
-    from garmentcut.training.division import divide_all
+    from garmentcut.training.division import divide_all, without_wrong
     from garmentcut.training.run import Run
 
     (path, overrides), (folder, fold, validation) = recipe, data
     knobs, manifest = load_recipe(path, dict(map(parse_override, overrides))), read_manifest(folder)
     divisions = divide_all(manifest, fold, validation=validation)
+    if knobs.data.wrong_weight == 0:
+        divisions = tuple(map(without_wrong, divisions))
     if fold != "all":
         return [Run(out, knobs, manifest, divisions[0])]
     return [Run(out / division.name, knobs, manifest, division) for division in divisions]
@@ -107,12 +109,12 @@ def _plan(recipe: Any, data: Any, out: Path) -> "list[Run]":
 
 def _train_runs(runs: "list[Run]", devices: "Devices", *, minutes: float | None, as_json: bool) -> None:
     from garmentcut.cli.training_progress import summary_text, training_progress
+    from garmentcut.training.cascade import train_all
     from garmentcut.training.events import Ended
-    from garmentcut.training.launch import train_runs
 
     ends: dict[Path, Ended] = {}
     with training_progress(len(runs)) as show:
-        for run, event in train_runs(runs, devices, minutes=minutes):
+        for run, event in train_all(runs, devices, minutes=minutes):
             show(run, event)
             if isinstance(event, Ended):
                 ends[run.folder] = event

@@ -42,6 +42,7 @@ def card_of_network(network: nn.Module, spec: NetworkSpec, **words: Any) -> Mode
         "output_name": OUTPUT,
         "input_scale": 1 / 255,
         "convention": spec.target,
+        "sees_map": getattr(network, "in_channels", 3) == 4,
         "training_data": "not stated",
         "licence": "not stated",
         **_of_training(spec),

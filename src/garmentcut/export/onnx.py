@@ -56,7 +56,7 @@ def export_network(network: nn.Module, card: ModelCard) -> bytes:
 def _onnx_of(network: nn.Module, card: ModelCard) -> bytes:
     step, least = card.multiple_of, max(_EXAMPLE_PX, getattr(network, "min_side", 1))
     cells = -(-least // step)
-    example = torch.zeros(2, 3, cells * step, (cells + 1) * step)
+    example = torch.zeros(2, 4 if card.sees_map else 3, cells * step, (cells + 1) * step)
     free = torch.export.Dim.DYNAMIC
     try:
         with _quiet(), torch.no_grad():

@@ -67,8 +67,11 @@ def _photos(card: ModelCard, least_px: int) -> Iterator[Floats]:
     small = -(-least // step) * step
     for height, width in ((small, small + step), card.working_size_hw):
         size_hw = -(-height // step) * step, -(-width // step) * step
-        noise = np.random.default_rng(0).random((3, *size_hw), np.float32)
-        studio = draw_studio_photo(0, size_hw=size_hw).rgb.transpose(2, 0, 1) * np.float32(card.input_scale)
+        noise = np.random.default_rng(0).random((4 if card.sees_map else 3, *size_hw), np.float32)
+        shot = draw_studio_photo(0, size_hw=size_hw)
+        studio = shot.rgb.transpose(2, 0, 1) * np.float32(card.input_scale)
+        if card.sees_map:
+            studio = np.concatenate([studio, shot.alpha[None]])
         both = np.stack([noise, studio])
         yield from (both,) if height == small else (both[:1], both[1:])
 

@@ -2,16 +2,18 @@
 
 import hashlib
 import json
-from dataclasses import field
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from garmentcut.model.metadata import OnnxError, metadata_of, with_metadata, without_metadata
+from garmentcut.model.doubt_model import Acceptance, DoubtModel
+from garmentcut.model.metadata import OnnxError, attachment_of, metadata_of, with_metadata, without_metadata
 
-_KEY = "garmentcut.card"
+CARD_KEY = "garmentcut.card"
+"""Of the text in an ONNX file that holds the card."""
 _STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 
@@ -33,8 +35,41 @@ class Score:
 
 
 @dataclass(frozen=True, config=_STRICT)
+class FirstLook:
+    """The network that finds the garment in a small copy of the whole photo; it travels in the same file.
+
+    Its input, output and scale have the names and the value that the card gives for the second look.
+    """
+
+    network: str
+    """Architecture, in words."""
+    size_hw: tuple[int, int]
+    """Height and width in pixels of the copies it was trained on; the height sets the scale."""
+    multiple_of: Annotated[int, Field(ge=1)]
+    """Sides of its input must be a multiple of this."""
+    margin_px: Annotated[int, Field(ge=0)] = 96
+    """What the second look is shown around the garment's box at least, in pixels of the working size."""
+    shapes_hw: tuple[tuple[int, int], ...] = ()
+    """Sizes of crops that the second look is compiled for, in pixels of the working size; the smallest that fits is
+    taken. None fits: the next multiple of 64."""
+    garment_px: tuple[float, float] = (0.0, 0.0)
+    """Least and largest garment that the second look learned: root of the box's area, in pixels of the working size.
+    A smaller or larger one is scaled to that, as far as the photo's own pixels go. Zeros: not known, never scaled."""
+    least_agreement: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Dice of the two looks' alphas, in small, below which the second network looks at the whole photo too, and that
+    look counts: it errs where it misses what lies around its crop. 0: never."""
+    training_data: str = "as the second look"
+    trained_on: tuple[str, ...] = ()
+    """As the card's."""
+
+
+@dataclass(frozen=True, config=_STRICT)
 class ModelCard:
-    """Everything a caller must know to run a model and to judge it."""
+    """Everything a caller must know to run a model and to judge it.
+
+    Where there is a `first_look`, the file holds two networks, and all but that field speaks of the second, which works
+    inside the garment's box.
+    """
 
     name: str
     network: str
@@ -55,13 +90,43 @@ class ModelCard:
     """Logit at which alpha is 0.5: above zero moves the edge inwards."""
     edge_gain: Annotated[float, Field(gt=0)] = 1.0
     """alpha = sigmoid(edge_gain * (logit - edge_bias)): above one makes the rim narrower."""
+    choke_px: float = 0.0
+    """Moves the finished edge inwards, in pixels of the photo; below zero outwards. A studio's own, found by
+    `garmentcut calibrate`."""
+    first_look: FirstLook | None = None
+    """How the garment is found; None: the network sees the whole photo."""
+    sees_map: bool = False
+    """The network's input has a fourth channel, the first look's alpha, 8 bits like the others."""
     scores: tuple[Score, ...] = field(default=())
     trained_on: tuple[str, ...] = ()
     """First 12 hex digits of the SHA-256 of each photo it was trained on."""
     parity: float | None = None
     """Largest difference of its alpha from torch's that the export found."""
+    doubt: DoubtModel | None = None
+    """How it tells what its cutouts are worth; None: it cannot."""
+    acceptance: Acceptance | None = None
+    """Which of them it vouches for; written by `garmentcut calibrate`."""
     sha256: str = ""
     """Of the network without the card; filled in by `with_card`."""
+
+    @property
+    def first_card(self) -> "ModelCard | None":
+        """A card that runs the first look by itself; None: there is none."""
+        look = self.first_look
+        if look is None:
+            return None
+        plain: dict[str, Any] = {
+            "edge_bias": 0.0,
+            "edge_gain": 1.0,
+            "choke_px": 0.0,
+            "first_look": None,
+            "sees_map": False,
+        }
+        sizes: dict[str, Any] = {"working_size_hw": look.size_hw, "multiple_of": look.multiple_of}
+        words: dict[str, Any] = {"name": f"{self.name}'s first look", "network": look.network}
+        return replace(
+            self, **plain, **sizes, **words, training_data=look.training_data, trained_on=look.trained_on, scores=()
+        )
 
     @property
     def label(self) -> str:
@@ -80,12 +145,12 @@ def with_card(model: bytes, card: ModelCard) -> bytes:
         ModelError: not an ONNX file.
     """
     try:
-        network = without_metadata(model, _KEY)
+        network = without_metadata(model, CARD_KEY)
     except OnnxError as error:
         raise ModelError(str(error)) from error
     content: dict[str, Any] = TypeAdapter(ModelCard).dump_python(card, mode="json")
     content["sha256"] = hashlib.sha256(network).hexdigest()
-    return with_metadata(network, _KEY, json.dumps(content, ensure_ascii=False))
+    return with_metadata(network, CARD_KEY, json.dumps(content, ensure_ascii=False))
 
 
 def card_of(model: bytes) -> ModelCard:
@@ -96,7 +161,7 @@ def card_of(model: bytes) -> ModelCard:
             card was written for (a damaged download, say).
     """
     try:
-        text, network = metadata_of(model, _KEY), without_metadata(model, _KEY)
+        text, network = metadata_of(model, CARD_KEY), without_metadata(model, CARD_KEY)
     except OnnxError as error:
         raise ModelError(str(error)) from error
     if text is None:
@@ -109,6 +174,23 @@ def card_of(model: bytes) -> ModelCard:
     if hashlib.sha256(network).hexdigest() != card.sha256:
         raise ModelError("is damaged: its network does not match the hash on its card; copy it again")
     return card
+
+
+def first_network_of(model: bytes, card: ModelCard) -> bytes | None:
+    """The first look's network inside a model file's content; None: the card has no first look.
+
+    Raises:
+        ModelError: the card has one, the file has none.
+    """
+    if card.first_look is None:
+        return None
+    try:
+        network = attachment_of(model)
+    except OnnxError as error:
+        raise ModelError(str(error)) from error
+    if network is None:
+        raise ModelError(f"{card.label} says that it holds a first look, and does not; export it again")
+    return network
 
 
 def read_model(path: Path) -> tuple[bytes, ModelCard]:

@@ -149,7 +149,9 @@ def _fix_padding(trunk: nn.Module) -> None:
 
 
 def _spread(three: tuple[float, ...], channels: int) -> tuple[float, ...]:
-    return tuple(three) if channels == len(three) else (sum(three) / len(three),) * channels
+    """Of the photo's three channels; their mean for what comes after them, or for all where there are fewer."""
+    mean = sum(three) / len(three)
+    return (*three, *[mean] * (channels - len(three))) if channels >= len(three) else (mean,) * channels
 
 
 def _plain(key: str) -> str:

@@ -8,6 +8,7 @@ parsing the network. That spares the base install thirty megabytes.
 from collections.abc import Iterator
 
 _METADATA_PROPS = 14
+_ATTACHMENT = 1001  # no field of ONNX, whose numbers end below 30: every reader passes over it, and keeps it
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
 
 
@@ -42,6 +43,25 @@ def without_metadata(model: bytes, key: str) -> bytes:
         kept.append(model[end:start])
         end = stop
     return b"".join([*kept, model[end:]])
+
+
+def attachment_of(model: bytes) -> bytes | None:
+    """The bytes that `with_attachment` added, the last ones where there are several; None if there are none.
+
+    Raises:
+        OnnxError: not an ONNX file.
+    """
+    found = [payload for number, payload, _, _ in _fields(model) if number == _ATTACHMENT]
+    return found[-1] if found else None
+
+
+def with_attachment(model: bytes, content: bytes) -> bytes:
+    """The model with other bytes appended that are no part of its network, another network for example.
+
+    They stand in a field that ONNX does not have. Protobuf's readers pass over such a field, so to every tool the file
+    stays the network it was (docs/decisions/007-locate-then-cut.md).
+    """
+    return model + _length_delimited(_ATTACHMENT, content)
 
 
 def _entries(model: bytes, key: str) -> Iterator[tuple[bytes, int, int]]:

@@ -18,8 +18,6 @@ class PhotoNetwork(nn.Module):
         multiple_of: Both sides of a photo must be a multiple of this.
         min_side: Both sides must be at least this, in pixels.
         min_training_photos: Photos a training step needs: 2 where a batch norm sees but one value of each photo.
-        is_continuous: False where the least rounding can move a value to the pixel beside it, so that two runtimes give
-            the same logits but for a few pixels.
 
     Args:
         mean: Subtracted from each channel of the photo, which is in [0, 1]; ImageNet's by default.
@@ -29,7 +27,6 @@ class PhotoNetwork(nn.Module):
     multiple_of: int = 1
     min_side: int = 1
     min_training_photos: int = 1
-    is_continuous: bool = True
     mean: Tensor
     std: Tensor
 

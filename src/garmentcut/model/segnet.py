@@ -14,6 +14,10 @@ from garmentcut.model.vgg import load_vgg, vgg_blocks, vgg_weights
 # Widths into, within and out of each block of the decoder, coarse to fine.
 _DECODER = ((512, 512, 512, 512), (512, 512, 512, 256), (256, 256, 256, 128), (128, 128, 64), (64, 64))
 
+TIE, WIN = 0.02, 0.1
+"""For `pool`, pixels that differ by less than `TIE` are equal, and one that is larger by `WIN` has clearly won; values
+behind a batch norm and a ReLU are around 1."""
+
 
 class SegNet(PhotoNetwork):
     """SegNet (Badrinarayanan, Kendall & Cipolla 2015, arXiv 1511.00561).
@@ -22,16 +26,15 @@ class SegNet(PhotoNetwork):
     `decoder`: the mirror image; each block first takes its input to twice the size, every value to the pixel that won
     in the encoder's pool and zeros elsewhere, then convolves. `score`: 3x3 to the classes.
 
-    Initialised after He, as published. Sides are multiples of 32. Which of two equal pixels wins is up to rounding, and
-    on a plain background many are: OpenVINO's and torch's alphas of a studio photo differed by more than 0.001 in 0.1 %
-    of the pixels, by 0.02 at most.
+    Initialised after He, as published. Sides are multiples of 32. In the paper the larger of two pixels wins, however
+    little larger it is. On a plain background that is up to rounding, each runtime has its own, and alphas differ. Here
+    the first of two pixels that are all but equal wins; see `pool`.
 
     Args:
         num_classes: Channels of the logits; 11 as published.
     """
 
     multiple_of = 32
-    is_continuous = False
 
     def __init__(self, *, num_classes: int = 1) -> None:
         super().__init__()
@@ -46,12 +49,12 @@ class SegNet(PhotoNetwork):
 
     def logits(self, x: Tensor) -> Tensor:
         """Logits (N, classes, H, W) of normalised photos (N, 3, H, W)."""
-        places = []
+        all_shares = []
         for block in self.blocks:
-            x, place = pool(block(x))
-            places.append(place)
-        for block, place in zip(self.decoder, reversed(places), strict=True):
-            x = block(unpool(x, place))
+            x, shares = pool(block(x))
+            all_shares.append(shares)
+        for block, shares in zip(self.decoder, reversed(all_shares), strict=True):
+            x = block(unpool(x, shares))
         return self.score(x)  # type: ignore[no-any-return]
 
     def load_encoder(self, weights: Weights | None = None) -> str:
@@ -78,22 +81,28 @@ def build() -> SegNet:
 
 
 def pool(x: Tensor) -> tuple[Tensor, Tensor]:
-    """2x2 max-pool that remembers where; equals `nn.MaxPool2d(2, return_indices=True)` but for the indices' form.
+    """2x2 max-pool that remembers where; `nn.MaxPool2d(2, return_indices=True)` with shares in place of indices.
 
-    ONNX knows no unpooling, hence this form, which only shuffles and compares.
+    The first in reading order wins, as in torch, until a later one is larger by `TIE`; from there to `WIN` its share
+    grows from 0 to 1. So a rounding moves a share by little, and that of equal pixels not at all. No gradient flows
+    through the shares, as none flows through indices.
 
     Args:
         x: (N, C, H, W), even sides.
 
     Returns:
-        The largest of each 2x2 pixels, (N, C, H / 2, W / 2), and its place among them, bool (N, C, 4, H / 2, W / 2):
-        true at the first of the largest, in reading order.
+        The largest of each 2x2 pixels, (N, C, H / 2, W / 2), and the share of each of them in reading order,
+        (N, C, 4, H / 2, W / 2), in [0, 1], 1 together.
     """
-    four = torch.unflatten(functional.pixel_unshuffle(x, 2), 1, (-1, 4))
-    values, winner = four.max(dim=2, keepdim=True)
-    return values.squeeze(2), winner == torch.arange(4, device=x.device).view(1, 1, 4, 1, 1)
+    first, *later = torch.unflatten(functional.pixel_unshuffle(x.detach(), 2), 1, (-1, 4)).unbind(dim=2)
+    largest, shares = first, [torch.ones_like(first)]
+    for value in later:
+        won = ((value - largest - TIE) / (WIN - TIE)).clamp(0, 1)
+        shares = [*(share * (1 - won) for share in shares), won]
+        largest = torch.maximum(largest, value)
+    return functional.max_pool2d(x, 2), torch.stack(shares, dim=2)
 
 
-def unpool(x: Tensor, place: Tensor) -> Tensor:
+def unpool(x: Tensor, shares: Tensor) -> Tensor:
     """Each value of (N, C, H, W) to its place in its 2x2 pixels of (N, C, 2 H, 2 W), zeros elsewhere."""
-    return functional.pixel_shuffle((x.unsqueeze(2) * place).flatten(1, 2), 2)
+    return functional.pixel_shuffle((x.unsqueeze(2) * shares).flatten(1, 2), 2)

@@ -1,5 +1,7 @@
 """What a training starts from: ImageNet, nothing, the embedded model, or a file."""
 
+import logging
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
@@ -7,6 +9,9 @@ from torch import Tensor, nn
 
 from garmentcut.model.checkpoint import CheckpointError, NetworkSpec, read_weights
 from garmentcut.model.matching import Mismatch
+from garmentcut.model.widening import widened
+
+_LOGGER = logging.getLogger("garmentcut")
 
 
 class StartError(ValueError):
@@ -26,46 +31,64 @@ def start_network(network: nn.Module, name: str, start: str) -> tuple[str, ...]:
         name: of its builder, for messages.
         start: `imagenet`, `scratch`, `default`, or the path of a .safetensors file: of a whole network that
             `save_network` wrote, or else of the encoder, in the keys that its source (timm, torchvision) gives them.
+            If ImageNet's weights are neither here nor to be had from the hub, the network starts from scratch, and a
+            warning in the log `garmentcut` says so: on stderr, where no log is set up.
 
     Returns:
         What was loaded and what was not, a sentence each.
 
     Raises:
-        StartError: the hub is out of reach, the weights do not fit, the network has no encoder, and so on.
+        StartError: the weights do not fit, the network has no encoder, and so on.
         CheckpointError: the file cannot be used.
     """
     if start == "scratch":
         return (f"{name}: all weights drawn at random",)
     if start == "imagenet":
-        return (f"{name}: encoder is {_load_encoder(network, name, None, 'imagenet')}, the rest drawn at random",)
+        return _from_imagenet(network, name)
     path = default_weights() if start == "default" else Path(start)
     if not path.is_file():
         raise StartError(f"network.start: {start!r} is no file; give one, or imagenet, scratch or default")
     weights, spec = read_weights(path)
     if spec is None:
-        return (f"{name}: encoder is {_load_encoder(network, name, weights, start)}, the rest drawn at random",)
+        return _from_encoder_file(network, name, weights, start)
     return _load_whole(network, name, weights, spec, start)
 
 
-def _load_encoder(network: nn.Module, name: str, weights: dict[str, Tensor] | None, start: str) -> str:
-    load = getattr(network, "load_encoder", None)
+def _from_imagenet(network: nn.Module, name: str) -> tuple[str, ...]:
+    load = _encoder_loader(network, name, "imagenet")
+    try:
+        return (f"{name}: encoder is {load(None)}, the rest drawn at random",)
+    except Exception as error:  # noqa: BLE001 the hub's clients raise all kinds
+        reason = " ".join(str(error).split()) or type(error).__name__
+    _LOGGER.warning(
+        "%s starts from scratch: ImageNet weights cannot be had from the hub (%s); it will need more steps. "
+        "Set network.start to a .safetensors file of the encoder's weights, or to scratch to hear no more of this",
+        name,
+        reason,
+    )
+    return (f"{name}: all weights drawn at random, for ImageNet's cannot be had from the hub ({reason})",)
+
+
+def _from_encoder_file(network: nn.Module, name: str, weights: dict[str, Tensor], start: str) -> tuple[str, ...]:
+    load = _encoder_loader(network, name, start)
+    try:
+        return (f"{name}: encoder is {load(weights)}, the rest drawn at random",)
+    except ValueError as error:
+        raise StartError(f"{start}: {error}") from error
+
+
+def _encoder_loader(network: nn.Module, name: str, start: str) -> Callable[[dict[str, Tensor] | None], str]:
+    load: Callable[[dict[str, Tensor] | None], str] | None = getattr(network, "load_encoder", None)
     if load is None:
         raise StartError(f"{name} has no encoder that could start from {start}; set network.start to scratch")
-    try:
-        return str(load(weights))
-    except Exception as error:  # the hub's clients raise all kinds
-        reason = " ".join(str(error).split()) or type(error).__name__
-        if weights is not None:
-            raise StartError(f"{start}: {reason}") from error
-        raise StartError(
-            f"ImageNet weights for {name} cannot be had from the hub ({reason}); set network.start to a .safetensors "
-            "file of the encoder's weights, or to scratch"
-        ) from error
+    return load
 
 
 def _load_whole(
     network: nn.Module, name: str, weights: dict[str, Tensor], spec: NetworkSpec, start: str
 ) -> tuple[str, ...]:
+    if getattr(network, "in_channels", 3) > spec.options.get("in_channels", 3):
+        weights = widened(weights, network.state_dict())
     mismatch = Mismatch.between(network.state_dict(), weights)
     # Parts that add nothing until they have learned: without them, the network is the one in the file.
     neutral: tuple[str, ...] = getattr(network, "neutral_parts", ())

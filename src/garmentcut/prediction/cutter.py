@@ -1,22 +1,25 @@
 """Cutter: photo in, cutout out."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from garmentcut.config import RuntimeConfig
-from garmentcut.model.card import ModelCard, read_model
+from garmentcut.config import CutConfig, RuntimeConfig
+from garmentcut.model.card import ModelCard, ModelError, first_network_of, read_model
+from garmentcut.photo.choke import choke_alpha
 from garmentcut.photo.cutout import Cutout
-from garmentcut.photo.photo import Photo, PhotoError
-from garmentcut.prediction.frame import Frame, frame_photo, unframe_alpha
+from garmentcut.photo.photo import Photo
+from garmentcut.prediction.cleaning import clean
+from garmentcut.prediction.coarse import coarse_alpha, coarse_in, fast_looks, with_map
+from garmentcut.prediction.crop import Crop, crop_around, crop_pixels, whole_crop
+from garmentcut.prediction.frame import Frame, frame_photo
+from garmentcut.prediction.locate import Place, check_garment, locate
+from garmentcut.prediction.looks import Looks
 from garmentcut.prediction.runtime import Runtime, load_runtime
-
-_LEAST_ALPHA = 1 / 128  # below, the sigmoid's tail: invisible, but it would keep every pixel from being fully hidden
-_LEAST_SHARE = 5e-4  # of the frame: the smallest garment, a tenth of a bikini; less is a stray speck
 
 
 @dataclass(frozen=True)
@@ -25,25 +28,43 @@ class Cutter:
 
     Attributes:
         card: what the model is and how good.
-        runtime: the network, ready to run.
+        runtime: its network, ready to run; of a cascade, the second look's.
+        config: how much effort is made, and where the edge is put.
+        first: the first look's network; None: there is no first look.
     """
 
     card: ModelCard
     runtime: Runtime
+    config: CutConfig = field(default_factory=CutConfig)
+    first: Runtime | None = None
 
     @classmethod
-    def load(cls, model: str | os.PathLike[str] | None = None, *, config: RuntimeConfig | None = None) -> "Cutter":
+    def load(
+        cls,
+        model: str | os.PathLike[str] | None = None,
+        *,
+        config: RuntimeConfig | None = None,
+        cut: CutConfig | None = None,
+    ) -> "Cutter":
         """Load a model file.
 
         Args:
             model: an ONNX file with a garmentcut card; None: the embedded default.
             config: backend and threads.
+            cut: effort and choke.
 
         Raises:
-            garmentcut.model.card.ModelError: the file or the backend cannot be used; says why.
+            garmentcut.model.card.ModelError: the file or the backend cannot be used, or the model has no look as fast
+                as asked for; says why.
         """
         content, card = read_model(Path(model) if model is not None else default_model())
-        return cls(card, load_runtime(content, card, config))
+        cut = cut or CutConfig()
+        first_card, first_network = card.first_card, first_network_of(content, card)
+        if first_card is None or first_network is None:
+            if cut.effort == "fast":
+                raise ModelError(f"{card.label} has no first look, so it has no `fast`; use normal or best")
+            return cls(card, load_runtime(content, card, config), cut)
+        return cls(card, load_runtime(content, card, config), cut, load_runtime(first_network, first_card, config))
 
     def __call__(self, photo: Photo | NDArray[np.uint8] | NDArray[np.uint16]) -> Cutout:
         """Cut the garment out of one photo.
@@ -60,28 +81,64 @@ class Cutter:
         """
         photo = photo if isinstance(photo, Photo) else Photo(photo)
         frame = self.frame(photo)
-        return self.finish(photo, frame, self.runtime(frame.rgb))
+        return self.finish(photo, frame, self.look(photo, frame))
 
     def frame(self, photo: Photo) -> Frame:
-        """First step of a call: the photo as the network sees it."""
+        """First step of a call: the photo at the size the network works at."""
         return frame_photo(photo, self.card)
 
-    def finish(self, photo: Photo, frame: Frame, alpha: NDArray[np.float32]) -> Cutout:
-        """Last step of a call: the network's alpha back at the photo's size.
+    def look(self, photo: Photo, frame: Frame) -> Looks:
+        """Second step: where the garment is, then its alpha; all of a call's time but a little.
 
         Args:
             photo: the photo.
             frame: what `frame` made of it.
-            alpha: what `runtime` made of `frame.rgb`.
 
         Raises:
-            PhotoError: no garment was found.
+            NoGarmentError: the first look found no garment.
         """
-        if np.count_nonzero(alpha >= 0.5) < _LEAST_SHARE * alpha.size:
-            raise PhotoError("no garment found; check that it is a studio photo of a dressed mannequin")
-        # Stretched a little beyond both ends and cut off there.
-        settled = (alpha - _LEAST_ALPHA) * np.float32(1 / (1 - 2 * _LEAST_ALPHA))
-        return Cutout.of(photo, unframe_alpha(settled.clip(0, 1), frame))
+        if self.first is None or self.card.first_look is None:
+            return Looks.of_frame(self._alpha_of(frame.rgb), frame)
+        look = self.card.first_look
+        place = locate(coarse_alpha(self.first, frame, look))
+        if self.config.effort == "fast":
+            return fast_looks(frame, place)
+        scale = frame.content_hw[0] / frame.photo_hw[0]
+        looks = self._look_at(crop_around(place.box_xyxy, frame.photo_hw, scale, self.card), place, photo, frame)
+        if looks.agreement >= look.least_agreement:
+            return looks
+        looks = self._look_at(whole_crop(frame), place, photo, frame)
+        return replace(looks, notes=(*looks.notes, "the looks disagreed, so the whole photo was looked at again"))
+
+    def _look_at(self, crop: Crop, place: Place, photo: Photo, frame: Frame) -> Looks:
+        seen_before = coarse_in(crop, place.garment, frame.photo_hw)
+        pixels = crop_pixels(photo, frame, crop)
+        alpha = self._alpha_of(with_map(pixels, seen_before) if self.card.sees_map else pixels)
+        height, width = crop.content_hw
+        fine = clean(alpha[:height, :width], seen_before[:height, :width])
+        return Looks(frame, crop, fine, place.garment, place.notes)
+
+    def finish(self, photo: Photo, frame: Frame, seen: "Looks | NDArray[np.float32]") -> Cutout:
+        """Last step of a call: the alpha at the photo's size.
+
+        Args:
+            photo: the photo.
+            frame: what `frame` made of it.
+            seen: what `look` saw; or what `runtime` made of `frame.rgb`, the whole of it in one look.
+
+        Raises:
+            NoGarmentError: no garment was found.
+        """
+        looks = seen if isinstance(seen, Looks) else Looks.of_frame(seen, frame)
+        check_garment(looks)
+        alpha = choke_alpha(looks.full_alpha(), self.card.choke_px + self.config.choke_px)
+        return Cutout.of(photo, alpha)
+
+    def _alpha_of(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        alpha = self.runtime(pixels)
+        if self.config.effort == "best":
+            alpha = (alpha + self.runtime(np.ascontiguousarray(pixels[:, ::-1]))[:, ::-1]) * np.float32(0.5)
+        return alpha
 
 
 def default_model() -> Path:

@@ -1,45 +1,33 @@
 """Cut many photos: decode, network and encode overlap; safe to kill, cheap to start again."""
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from itertools import groupby
 from pathlib import Path
-from typing import TypeVar
 
 from filelock import FileLock, Timeout
 
-from garmentcut.config import Config
+from garmentcut.config import Config, CutConfig
+from garmentcut.observe.monitor import Monitor
 from garmentcut.photo.delivery import shared_scales
 from garmentcut.photo.encoding import output_suffix
-from garmentcut.photo.files import remove_staged
+from garmentcut.photo.files import LOCK_NAME, remove_staged
 from garmentcut.photo.specification import Specification
+from garmentcut.prediction.batch import Order, record_order
+from garmentcut.prediction.consistency_rows import ViewComparison
 from garmentcut.prediction.cutter import Cutter
 from garmentcut.prediction.delivery import by_garment, garment_of, name_deliveries
-from garmentcut.prediction.results import Journal, ResultsError, Row, fingerprint, is_done, sha256_of
-from garmentcut.prediction.sources import LOCK_NAME, Named, Source, SourceError, name_outputs
-from garmentcut.prediction.steps import Steps, Work, folded_path
+from garmentcut.prediction.pipeline import Plan, in_order, jobs_of
+from garmentcut.prediction.results import Journal, ResultsError, Row, fails_again, fingerprint, is_done, sha256_of
+from garmentcut.prediction.sources import Named, Source, SourceError, name_outputs
+from garmentcut.prediction.steps import FolderError, Steps, Work, folded_path
+from garmentcut.prediction.verdict import Judge
+from garmentcut.prediction.verdict_files import sorted_outputs, unsorted_output
 
-_T = TypeVar("_T")
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a run will do.
-
-    Attributes:
-        todo: photos to cut, with their output names.
-        done: rows of photos cut before with the same model and options.
-        originals: `folded_path` of every photo of this and earlier runs.
-        garments: under a specification, of each photo what all photos of its garment share; they follow each other.
-    """
-
-    todo: dict[Path, Named]
-    done: tuple[Row, ...]
-    originals: frozenset[str]
-    garments: dict[str, str] = field(default_factory=dict)
+_LATE = "its garment's other photos were cut without it, at their own scale; run again to have all cut at one"
 
 
 class FolderCutter:
@@ -59,6 +47,7 @@ class FolderCutter:
         config: Config | None = None,
         overwrite: bool = False,
         specification: Specification | None = None,
+        model: Path | None = None,
     ) -> None:
         """Prepare a run; nothing is written before the context is entered.
 
@@ -68,6 +57,10 @@ class FolderCutter:
             config: limits, output options, threads.
             overwrite: replace files that garmentcut did not write, or that were changed since it wrote them.
             specification: a customer's, which then decides the files instead of `config.output`.
+            model: the cutter's file, for the record; None: the embedded one.
+
+        Raises:
+            garmentcut.config.ConfigError: the model cannot promise `folder.accept_risk`; says why.
         """
         self.cutter = cutter
         self.out_dir = out_dir.resolve()
@@ -78,8 +71,17 @@ class FolderCutter:
         # What decides the pixels that are written; not how many threads write them.
         wanted = specification.fingerprint if specification else asdict(self.config.output)
         self.options = fingerprint(card.sha256, card.edge_bias, card.edge_gain, wanted)
+        if card.choke_px or cutter.config != CutConfig():
+            self.options = fingerprint(self.options, card.choke_px, asdict(cutter.config))
+        if card.doubt is not None:  # another doubt, other verdicts
+            self.options = fingerprint(self.options, asdict(card.doubt))
+        self.judge = Judge.of(card, self.config.folder.accept_risk)
+        named = str(model.resolve()) if model else ""
+        self._order = Order(named, self.config.read, self.config.output, specification, cutter.config)
         self._owner = fingerprint(str(self.out_dir))
         self._lock = FileLock(self.out_dir / LOCK_NAME, timeout=0)
+        self._tidied: set[Path] = set()
+        self._folded: dict[str, str] = {}  # following links is slow, and a watch plans every few seconds
 
     def __enter__(self) -> "FolderCutter":
         """Take the folder's lock, read its results and clear what a killed run left.
@@ -120,19 +122,29 @@ class FolderCutter:
         sources = list(sources)
         self._adopt_moved(sources)
         owners = self.journal.owners()
-        written = {self.out_dir / name for name in owners}
-        sources = [source for source in sources if source.path not in written]
-        names = self._names_of(sources, owners)
+        sources = [source for source in sources if self._name_below(source.path) not in owners]
+        names = self._names_of(sources, {unsorted_output(name): path for name, path in owners.items()})
         done = {path: row for path in names if (row := self._done_row(path, names[path].outputs))}
         garments = {str(source.path): garment_of(source) for source in sources} if self.specification else {}
-        # Photos of a garment have one scale: one of them new, and all are cut.
-        to_cut = {garments.get(str(path)) for path in names if path not in done}
+        # Photos of a garment have one scale: one of them new, and all are cut; but not for one that only fails again.
+        rows = self.journal.rows
+        hopeless = {path for path in names if fails_again(rows.get(str(path)), path, options=self.options)}
+        hopeless = set() if self.overwrite else hopeless
+        to_cut = {garments.get(str(path)) for path in names if path not in done and path not in hopeless}
         done = {path: row for path, row in done.items() if not garments or garments[str(path)] not in to_cut}
         todo = {path: named for path, named in names.items() if path not in done}
-        for folder in {(self.out_dir / name).parent for named in todo.values() for name in named.outputs}:
+        for folder in {
+            (self.out_dir / name).parent for named in todo.values() for name in named.outputs
+        } - self._tidied:
             remove_staged(folder, self._owner)
-        originals = frozenset(map(folded_path, [*names, *map(Path, self.journal.rows)]))
-        return Plan(todo, tuple(done.values()), originals, garments)
+            self._tidied.add(folder)
+        originals = {str(path) for path in names} | self.journal.rows.keys()
+        self._folded |= {path: folded_path(Path(path)) for path in originals - self._folded.keys()}
+        return Plan(todo, tuple(done.values()), frozenset(self._folded.values()), garments)
+
+    def _name_below(self, path: Path) -> str | None:
+        """A path as outputs are named; None if it does not lie in the output folder."""
+        return path.relative_to(self.out_dir).as_posix() if path.is_relative_to(self.out_dir) else None
 
     def _names_of(self, sources: list[Source], owners: dict[str, str]) -> dict[Path, Named]:
         if self.specification is not None:
@@ -142,7 +154,9 @@ class FolderCutter:
 
     def _adopt_moved(self, sources: Iterable[Source]) -> None:
         """A photo at the place of one that is gone, with the same content, is that photo, moved or renamed."""
-        gone = {row.place: row for row in self.journal.rows.values() if not Path(row.input).exists()}
+        wanted = {str(source.place) for source in sources if str(source.path) not in self.journal.rows}
+        at_place = [row for row in self.journal.rows.values() if row.place in wanted]
+        gone = {row.place: row for row in at_place if not Path(row.input).exists()}
         for source in sources:
             row = gone.get(str(source.place))
             if row is None or str(source.path) in self.journal.rows:
@@ -151,17 +165,41 @@ class FolderCutter:
                 if source.path.stat().st_size == row.input_bytes and sha256_of(source.path) == row.input_sha256:
                     self.journal.adopt(row.input, str(source.path))
 
+    def _possible(self, named: Named) -> set[str]:
+        """All names that a photo's outputs may get."""
+        verdicts = ("", "accept", "review") if self.config.folder.by_verdict else ("",)
+        return {name for verdict in verdicts for name in sorted_outputs(named.outputs, verdict)}
+
     def _done_row(self, path: Path, outputs: tuple[str, ...]) -> Row | None:
         row = self.journal.rows.get(str(path))
+        if row is not None and row.verdict != self.judge.verdict_of(row.doubt):
+            return None
+        if row is not None and self.config.folder.by_verdict:
+            outputs = sorted_outputs(outputs, row.verdict)
         return row if is_done(row, path, self.out_dir, options=self.options, outputs=outputs) else None
 
-    def cut(self, plan: Plan) -> Iterator[Row]:
+    def cut(
+        self,
+        plan: Plan,
+        *,
+        monitor: Monitor | None = None,
+        is_stopping: Callable[[], bool] = lambda: False,
+        hold_back: Callable[[Row], bool] = lambda _row: False,
+    ) -> Iterator[Row]:
         """Cut what the plan holds; yields each photo's row once its files are written.
+
+        Args:
+            plan: what to do.
+            monitor: told how long each step takes.
+            is_stopping: once it is true no further photo is begun; those under way are finished.
+            hold_back: asked for each row that says `failed`; true: it is yielded, but not recorded.
 
         Raises:
             garmentcut.prediction.steps.FolderError: the disk is full.
         """
+        monitor = monitor or Monitor()
         folder, streams = self.config.folder, self.cutter.runtime.streams
+        self.record_order()
         steps = Steps(
             self.cutter,
             self.journal,
@@ -171,19 +209,39 @@ class FolderCutter:
             plan.originals,
             self._owner,
             self.specification,
+            hold_back,
+            self.judge,
         )
-        jobs = ((path, named, self.options) for path, named in plan.todo.items())
+        views = ViewComparison(self.judge, self.journal, self.config.folder.by_verdict)
+        jobs = jobs_of(plan, self.options, is_stopping)
         with (
             ThreadPoolExecutor(folder.readers) as readers,
             ThreadPoolExecutor(streams) as network,
             ThreadPoolExecutor(folder.writers) as writers,
         ):
-            loaded = _in_order(readers, steps.load, jobs, num_ahead=folder.readers + folder.in_flight - 1)
-            predicted = _in_order(network, steps.predict, ((work,) for work in loaded), num_ahead=streams)
+            loaded = in_order(
+                readers, monitor.timed("read", steps.load), jobs, num_ahead=folder.readers + folder.in_flight - 1
+            )
+            predicted = in_order(
+                network, monitor.timed("network", steps.predict), ((work,) for work in loaded), num_ahead=streams
+            )
             if self.specification is not None:
                 predicted = self._scaled(predicted, plan.garments, steps=steps, writers=writers)
             finishing = ((work,) for work in predicted)
-            yield from _in_order(writers, steps.finish, finishing, num_ahead=folder.writers + folder.in_flight - 1)
+            finish = monitor.timed("write", steps.finish)
+            rows = in_order(writers, finish, finishing, num_ahead=folder.writers + folder.in_flight - 1)
+            yield from views.follow(rows, ((path, named.place) for path, named in plan.todo.items()))
+
+    def record_order(self) -> None:
+        """Write down what this run is asked for, so that a review knows the batch before its first photo is cut.
+
+        Raises:
+            garmentcut.prediction.steps.FolderError: it cannot be written.
+        """
+        try:
+            record_order(self.out_dir, self.options, self._order)
+        except OSError as error:
+            raise FolderError(f"{self.out_dir} cannot be written: {error.strerror}; mend it and run again") from error
 
     def _scaled(
         self, works: Iterable[Work], garments: dict[str, str], *, steps: Steps, writers: ThreadPoolExecutor
@@ -191,7 +249,7 @@ class FolderCutter:
         """The same works, those of a garment held back until its common scale is known."""
         assert self.specification is not None
         num_photos = Counter(garments.values())
-        sighted = _in_order(
+        sighted = in_order(
             writers,
             lambda work: work if num_photos[garments[work.row.input]] == 1 else steps.sight(work),
             ((work,) for work in works),
@@ -199,23 +257,13 @@ class FolderCutter:
         )
         for _, group in groupby(sighted, key=lambda work: garments[work.row.input]):
             waiting = list(group)
+            if len(waiting) < num_photos[garments[waiting[0].row.input]]:
+                waiting = [_put_off(work) if work.sighting is not None else work for work in waiting]
             sightings = [work.sighting for work in waiting if work.sighting is not None]
             scales = shared_scales(self.specification, sightings) if sightings else None
             yield from (replace(work, scales=scales) for work in waiting)
 
 
-def _in_order(
-    pool: ThreadPoolExecutor, step: Callable[..., _T], jobs: Iterable[tuple[object, ...]], *, num_ahead: int
-) -> Generator[_T, None, None]:
-    """Results of `step(*job)` in order, with `num_ahead` of them under way while jobs are drawn."""
-    waiting: deque[Future[_T]] = deque()
-    try:
-        for job in jobs:
-            waiting.append(pool.submit(step, *job))
-            if len(waiting) > num_ahead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        for future in waiting:
-            future.cancel()
+def _put_off(work: Work) -> Work:
+    """A photo that failed before and now could be cut; without options its row has its garment cut anew next time."""
+    return Work(replace(work.row, status="failed", reason=_LATE, options="", outputs=()), work.outputs)

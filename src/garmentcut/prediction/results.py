@@ -9,8 +9,10 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Literal
 
+from garmentcut.observe.failures import failure_class
 from garmentcut.photo.files import write_atomic
 
+_FOR_GOOD = {"truncated", "damaged", "too_large", "no_garment", "unsupported"}
 RESULTS_NAME = "results.jsonl"
 
 
@@ -38,6 +40,8 @@ class Row:
         doubt: 1 - expected surface Dice at 2 px, in [0, 1]; None: the model cannot tell.
         verdict: `accept`: the model vouches for it; `review`: a person should look; empty: no threshold was set.
         reasons: why it is doubtful, in words.
+        own_doubt: the doubt before the garment's other views were looked at.
+        looks: colours, size and parts, which the garment's other views are compared by; see `Judgement.looks`.
     """
 
     input: str
@@ -57,6 +61,8 @@ class Row:
     doubt: float | None = None
     verdict: Literal["", "accept", "review"] = ""
     reasons: tuple[str, ...] = ()
+    own_doubt: float | None = None
+    looks: tuple[float, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -122,8 +128,18 @@ def is_done(row: Row | None, path: Path, out_dir: Path, *, options: str, outputs
     """
     if row is None or not row.ok or row.options != options or tuple(outputs) != row.outputs:
         return False
-    if not all((out_dir / name).is_file() for name in row.outputs):
+    return all((out_dir / name).is_file() for name in row.outputs) and _is_unchanged(row, path)
+
+
+def fails_again(row: Row | None, path: Path, *, options: str) -> bool:
+    """True if a photo was refused for what is in it, with these options, and has not changed since."""
+    if row is None or row.status != "failed" or row.options != options:
         return False
+    return failure_class(row.reason) in _FOR_GOOD and _is_unchanged(row, path)
+
+
+def _is_unchanged(row: Row, path: Path) -> bool:
+    """True if a photo is the one that its row is about."""
     try:
         status = path.stat()
         if status.st_size != row.input_bytes:
@@ -160,28 +176,38 @@ def _read_rows(path: Path) -> Iterator[Row]:
         return
     *lines, torn = path.read_bytes().split(b"\n")  # a killed run may leave half a line behind the last whole one
     for number, line in enumerate(lines, 1):
-        row = _row_of(line)
+        row = read_row(line)
         if row is None:
             raise ResultsError(f"{path}, line {number}, is not a row of garmentcut's; move it or choose another --out")
         yield row
-    if (row := _row_of(torn)) is not None:
+    if (row := read_row(torn)) is not None:
         yield row
 
 
-def _row_of(line: bytes) -> Row | None:
-    """The row on a line; None if it is not one. Keys of other versions are passed over."""
+def read_row(line: bytes) -> Row | None:
+    """The row on a line of results.jsonl; None if it is not one. Keys of other versions are passed over."""
     try:
         content = json.loads(line)
         known = {key.name: content[key.name] for key in fields(Row) if key.name in content}
         lists = {key: tuple(value) for key, value in known.items() if isinstance(value, list)}
         written = {name: tuple(hashes) for name, hashes in known.get("written", {}).items()}
-        row = Row(**{**known, **lists, "written": written})
+        row = Row(**{**known, **lists, "written": written, **_judgement_of(known)})
     except (ValueError, TypeError, AttributeError, RecursionError):
         return None
     texts = (row.input, row.place, row.status, row.options, *row.outputs, *row.written)
     if not all(isinstance(text, str) for text in texts) or row.status not in ("ok", "failed", "pending"):
         return None
     return row if all(_stays_below(name) for name in (row.place, *row.outputs, *row.written)) else None
+
+
+def _judgement_of(content: dict[str, Any]) -> dict[str, Any]:
+    """Doubt and verdict; what cannot be one is as good as none."""
+    doubts = {key: content.get(key) for key in ("doubt", "own_doubt")}
+    is_verdict = content.get("verdict") in ("accept", "review")
+    known = {
+        key: doubt if isinstance(doubt, int | float) and 0 <= doubt <= 1 else None for key, doubt in doubts.items()
+    }
+    return {**known, "verdict": content["verdict"] if is_verdict else ""}
 
 
 def _stays_below(name: str) -> bool:

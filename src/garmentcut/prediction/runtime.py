@@ -16,6 +16,7 @@ from garmentcut.config import RuntimeConfig
 from garmentcut.model.card import ModelCard, ModelError
 
 _COMPILED_SHAPES = 2  # kept at a time: a studio's upright and its lying photos; each holds half a gigabyte
+_COMPILED_AREA = 2.0  # of crops, kept at a time, in working areas: as much memory, for more and smaller shapes
 
 _MANY_PHOTOS = 4  # fewer are done before a second stream has warmed up
 
@@ -34,7 +35,8 @@ class Runtime(Protocol):
         """Predict one photo's alpha.
 
         Args:
-            rgb: `(H, W, 3)` uint8 sRGB; sides are multiples of the card's `multiple_of`.
+            rgb: `(H, W, 3)` uint8 sRGB; sides are multiples of the card's `multiple_of`. For a network that sees the
+                first look's map, `(H, W, 4)`, the fourth channel being that alpha, 255 for 1.
 
         Returns:
             `(H, W)` float32 in [0, 1], with the card's edge applied.
@@ -91,7 +93,7 @@ class OpenVinoRuntime:
         if config.threads:
             self._settings["INFERENCE_NUM_THREADS"] = config.threads
         self._model = _with_edge(self._core.read_model(model), card)
-        self._requests: OrderedDict[tuple[int, int], queue.SimpleQueue[Any]] = OrderedDict()
+        self._requests: OrderedDict[tuple[int, ...], queue.SimpleQueue[Any]] = OrderedDict()
         self._lock = threading.Lock()
         # Two threads that are the first in a process to touch a tensor can wait for each other for ever: one holds the
         # interpreter, the other the set-up of the binding's numpy bridge (pybind11 issue 4877). So it is set up here.
@@ -101,7 +103,7 @@ class OpenVinoRuntime:
 
     def __call__(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
         """See `Runtime`."""
-        requests = self._requests_for(rgb.shape[0], rgb.shape[1])
+        requests = self._requests_for(rgb.shape)
         request = requests.get()
         try:
             request.infer({0: np.ascontiguousarray(rgb)[None]})
@@ -110,20 +112,28 @@ class OpenVinoRuntime:
             requests.put(request)
         return alpha
 
-    def _requests_for(self, height: int, width: int) -> "queue.SimpleQueue[Any]":
-        size_hw = height, width
+    def _has_room_for(self, shape: tuple[int, ...]) -> bool:
+        if self._card.first_look is None:
+            return len(self._requests) < _COMPILED_SHAPES
+        return sum(map(_area, (*self._requests, shape))) <= _COMPILED_AREA * _area(self._card.working_size_hw)
+
+    def _requests_for(self, shape: tuple[int, ...]) -> "queue.SimpleQueue[Any]":
         with self._lock:
-            if size_hw not in self._requests:
-                while len(self._requests) >= _COMPILED_SHAPES:
+            if shape not in self._requests:
+                while self._requests and not self._has_room_for(shape):
                     self._requests.popitem(last=False)
                 fixed = self._model.clone()
-                fixed.reshape([1, height, width, 3])
+                fixed.reshape([1, *shape])
                 compiled = self._core.compile_model(fixed, "CPU", self._settings)
-                self._requests[size_hw] = queue.SimpleQueue()
+                self._requests[shape] = queue.SimpleQueue()
                 for _ in range(self.streams):
-                    self._requests[size_hw].put(compiled.create_infer_request())
-            self._requests.move_to_end(size_hw)
-            return self._requests[size_hw]
+                    self._requests[shape].put(compiled.create_infer_request())
+            self._requests.move_to_end(shape)
+            return self._requests[shape]
+
+
+def _area(shape: tuple[int, ...]) -> int:
+    return shape[0] * shape[1]
 
 
 def _with_edge(network: Any, card: ModelCard) -> Any:

@@ -1,6 +1,5 @@
 """Which cutouts a contact sheet shows, in which order, and what is known of them before they are looked at."""
 
-import json
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -95,12 +94,11 @@ def find_entries(folder: Path, *, doubt_over: float) -> list[Entry]:
 
 def _of_results(folder: Path, doubt_over: float) -> Iterator[Entry]:
     # The lock is not needed: rows are appended whole, or the file is replaced by another in one step.
-    rows, judgements = Journal(folder).rows, _judgements(folder / RESULTS_NAME)
-    for row in rows.values():
-        yield _of_row(folder, row, judgements.get(row.input, (None, "")), doubt_over)
+    for row in Journal(folder).rows.values():
+        yield _of_row(folder, row, doubt_over)
 
 
-def _of_row(folder: Path, row: Row, judgement: tuple[float | None, str], doubt_over: float) -> Entry:
+def _of_row(folder: Path, row: Row, doubt_over: float) -> Entry:
     place, photo = row.place or Path(row.input).stem, Path(row.input)
     if row.status == "failed":
         return Entry(place, photo=photo, mark="failed", reason=row.reason, notes=row.notes)
@@ -110,31 +108,17 @@ def _of_row(folder: Path, row: Row, judgement: tuple[float | None, str], doubt_o
     if file is None or not file.is_file():
         gone = f"{file.name} is gone" if file else "nothing was written"
         return Entry(place, photo=photo, mark="failed", reason=f"{gone}; run garmentcut cut again")
-    doubt, verdict = judgement
-    is_doubtful = not verdict.startswith("accept") if verdict else doubt is not None and doubt > doubt_over
-    reason = (row.reason or verdict or f"its doubt is over {doubt_over:g}") if is_doubtful else ""
-    return Entry(place, file, photo, "doubtful" if is_doubtful else "", reason, row.notes, doubt)
+    is_over = row.doubt is not None and row.doubt > doubt_over
+    is_doubtful = row.verdict == "review" if row.verdict else is_over
+    why = "; ".join(row.reasons) or ("to review" if row.verdict else f"its doubt is over {doubt_over:g}")
+    mark: Mark = "doubtful" if is_doubtful else ""
+    return Entry(place, file, photo, mark, why if is_doubtful else "", row.notes, row.doubt)
 
 
 def _rank(output: str) -> tuple[int, int]:
     path = PurePosixPath(output)
     place = _BEST_FIRST.index(path.suffix) if path.suffix in _BEST_FIRST else len(_BEST_FIRST)
     return int(path.stem.endswith(_MASK_END)), place
-
-
-def _judgements(results: Path) -> dict[str, tuple[float | None, str]]:
-    """Doubt and verdict of each photo, where its row has them; the last row counts."""
-    found = {}
-    for line in results.read_bytes().split(b"\n"):
-        try:
-            content = json.loads(line)
-        except (ValueError, RecursionError):  # half a line of a run that still writes
-            continue
-        if isinstance(content, dict) and isinstance(content.get("input"), str):
-            doubt, verdict = content.get("doubt"), content.get("verdict")
-            known = float(doubt) if isinstance(doubt, int | float) and 0 <= doubt <= 1 else None
-            found[content["input"]] = (known, str(verdict or ""))
-    return found
 
 
 def _of_files(folder: Path) -> Iterator[Entry]:

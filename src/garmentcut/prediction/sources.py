@@ -3,15 +3,13 @@
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from garmentcut.photo.files import LOCK_NAME
 from garmentcut.photo.reading import PHOTO_SUFFIXES
-
-LOCK_NAME = ".garmentcut.lock"
-"""Lies in every output folder: holds other runs off, and tells that its pictures are cutouts, not photos."""
 
 
 class SourceError(ValueError):
@@ -63,8 +61,7 @@ def find_sources(inputs: Iterable[Path], out_dir: Path) -> list[Source]:
             raise SourceError(f"{given}: the output folder must not be the photos' folder; choose another --out")
         prefix = PurePosixPath(root.name) if len(folders) > 1 else PurePosixPath()
         if given.is_dir():
-            walked = _photos_below(root, out_dir)
-            sources = [Source(path, prefix / path.relative_to(root).with_suffix("").as_posix()) for path in walked]
+            sources = list(_photos_below(root, out_dir, prefix))
         else:
             sources = [Source(root, PurePosixPath(given.stem))]  # a link's own name, not its target's
         for source in sources:
@@ -112,16 +109,41 @@ def name_outputs(
     return names
 
 
-def _photos_below(root: Path, out_dir: Path) -> Iterable[Path]:
-    unreadable: list[OSError] = []
-    for folder, subfolders, files in os.walk(root, onerror=unreadable.append):
+def walk_photos(root: Path, out_dir: Path, *, on_error: Callable[[OSError], None]) -> Iterator[str]:
+    """Paths of the photos in a folder and all below it, by name; see `find_sources` for what is passed over.
+
+    Args:
+        root: absolute path of the folder.
+        out_dir: absolute path; not searched.
+        on_error: told of each folder that cannot be read.
+    """
+    for folder, subfolders, files in os.walk(root, onerror=on_error):
         here = Path(folder)
         subfolders[:] = sorted(name for name in subfolders if not name.startswith(".") and here / name != out_dir)
         subfolders[:] = [name for name in subfolders if not (here / name / LOCK_NAME).exists()]
         for name in sorted(files):
             if name.lower().endswith(PHOTO_SUFFIXES) and not name.startswith("."):
-                yield here / name
-    yield from (Path(error.filename) for error in unreadable)
+                yield os.path.join(folder, name)  # noqa: PTH118 - a Path for each of 100,000 would take half the time
+
+
+def place_below(root: Path, path: str, prefix: PurePosixPath) -> Source:
+    """A photo found in a folder.
+
+    Args:
+        root: absolute path of the folder.
+        path: absolute path of the photo.
+        prefix: stands first in its place.
+    """
+    found = Path(path)
+    return Source(found, prefix / found.relative_to(root).with_suffix("").as_posix())
+
+
+def _photos_below(root: Path, out_dir: Path, prefix: PurePosixPath) -> Iterator[Source]:
+    unreadable: list[OSError] = []
+    for path in walk_photos(root, out_dir, on_error=unreadable.append):
+        yield place_below(root, path, prefix)
+    for error in unreadable:
+        yield place_below(root, error.filename, prefix)
 
 
 def _candidates(source: Source, *, alone: bool, earlier: str | None) -> Iterable[str]:

@@ -4,12 +4,9 @@ import errno
 import hashlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-
-import numpy as np
-from numpy.typing import NDArray
 
 from garmentcut.config import Config
 from garmentcut.photo.cutout import Cutout
@@ -20,11 +17,15 @@ from garmentcut.photo.photo import OutputError, Photo, PhotoError
 from garmentcut.photo.preparation import Preparation
 from garmentcut.photo.reading import decode_photo
 from garmentcut.photo.specification import Specification
+from garmentcut.prediction.corrected import corrected_cutout, decision_for, held_for_review, with_written
 from garmentcut.prediction.cutter import Cutter
 from garmentcut.prediction.delivery import subject_of
 from garmentcut.prediction.frame import Frame
+from garmentcut.prediction.looks import Looks
 from garmentcut.prediction.results import Journal, Row, may_replace
 from garmentcut.prediction.sources import Named
+from garmentcut.prediction.verdict import Judge
+from garmentcut.prediction.verdict_files import keep_heat, remove_misplaced, sorted_outputs
 
 
 class FolderError(RuntimeError):
@@ -43,7 +44,7 @@ class Work:
     outputs: tuple[str, ...]
     photo: Photo | None = None
     frame: Frame | None = None
-    alpha: NDArray[np.float32] | None = None
+    looks: Looks | None = None
     sighting: Sighting | None = None
     scales: tuple[float, ...] | None = None
     seconds: float = 0.0
@@ -62,6 +63,8 @@ class Steps:
         originals: `folded_path` of every photo of the run: never written to, not even with `overwrite`.
         owner: marks this folder's staged files.
         specification: a customer's, which then decides the files instead of `config.output`.
+        hold_back: asked for each row that says `failed`; true: it is not recorded.
+        judge: says what each cutout is worth; None: nobody does.
     """
 
     cutter: Cutter
@@ -72,6 +75,8 @@ class Steps:
     originals: frozenset[str] = frozenset()
     owner: str = ""
     specification: Specification | None = None
+    hold_back: Callable[[Row], bool] = lambda _row: False
+    judge: Judge | None = None
 
     def load(self, path: Path, named: Named, options: str) -> Work:
         """Read and decode a photo and frame it for the network."""
@@ -93,22 +98,24 @@ class Steps:
 
     def predict(self, work: Work) -> Work:
         """Run the network."""
-        if work.frame is None:
+        if work.photo is None or work.frame is None:
             return work
         start = time.perf_counter()
         try:
-            alpha = self.cutter.runtime(work.frame.rgb)
+            looks = self.cutter.look(work.photo, work.frame)
         except Exception as error:  # noqa: BLE001 - out of memory on one huge photo must not stop the others
             return Work(_failed(work.row, error), work.outputs, seconds=work.seconds)
-        return replace(work, alpha=alpha, seconds=work.seconds + time.perf_counter() - start)
+        return replace(work, looks=looks, seconds=work.seconds + time.perf_counter() - start)
 
     def sight(self, work: Work) -> Work:
         """Find the garment's box and let the photo go: a garment of many photos would else fill the memory."""
-        if work.photo is None or work.frame is None or work.alpha is None:
+        if work.photo is None or work.frame is None or work.looks is None:
             return work
         start = time.perf_counter()
         try:
-            cutout = self.cutter.finish(work.photo, work.frame, work.alpha)
+            decision = decision_for(self.out_dir, work.row)
+            cutout = corrected_cutout(self.out_dir, work.row, work.photo, decision, limits=self.config.read)
+            cutout = cutout or self.cutter.finish(work.photo, work.frame, work.looks)
             sighting = sight_garment(cutout, subject_of(PurePosixPath(work.row.place)).view)
         except Exception as error:  # noqa: BLE001 - no garment on this one; the garment's other photos go on
             return Work(_failed(work.row, error), work.outputs, seconds=work.seconds)
@@ -122,28 +129,55 @@ class Steps:
             FolderError: the disk is full: every further photo would fail too.
         """
         start = time.perf_counter()
-        row, staged = work.row, list[StagedFile]()
+        row, staged, heat = work.row, list[StagedFile](), None
+        decision = decision_for(self.out_dir, row)
         try:
-            if work.frame is not None and work.alpha is not None:
-                cutout = self.cutter.finish(work.photo or self._read_again(row), work.frame, work.alpha)
-                notes = dict.fromkeys(row.notes)
+            if (frame := work.frame) is not None and (looks := work.looks) is not None:
+                row = with_written(self.out_dir, row, decision)
+                work, row, heat = self._judged(replace(work, row=row), row)
+                photo = work.photo or self._read_again(row)
+                cutout = corrected_cutout(self.out_dir, row, photo, decision, limits=self.config.read)
+                cutout = cutout or self.cutter.finish(photo, frame, looks)
+                notes = dict.fromkeys((*row.notes, *looks.notes))
                 written = self._stage(self._files_of(cutout, work), work, staged, notes)
                 row = replace(row, outputs=work.outputs, notes=tuple(notes), written={**row.written, **written})
             row = replace(row, seconds=round(work.seconds + time.perf_counter() - start, 3))
             if staged:
                 self.journal.append(replace(row, status="pending"))
-            for file in staged:
-                file.commit()
-            self.journal.append(row)
+                with held_for_review(self.out_dir, row, decision):
+                    for file in staged:
+                        file.commit()
+                keep_heat(self.out_dir, row.place, heat)
+                remove_misplaced(self.out_dir, row)
+            if row.ok or not self.hold_back(row):
+                self.journal.append(row)
         except Exception as error:
             for file in staged:
                 file.discard()
+            if decision_for(self.out_dir, row) != decision:  # a person was at it meanwhile
+                return self.finish(replace(work, seconds=work.seconds + time.perf_counter() - start))
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
                 message = f"{error.strerror}; free some space and run again: it goes on where it stopped"
                 raise FolderError(message) from error
             row = _failed(row, error)
             self.journal.append(row)
         return row
+
+    def _judged(self, work: Work, row: Row) -> tuple[Work, Row, bytes | None]:
+        """The same with doubt, verdict and reasons, and outputs in the verdict's folder; and the heat map, if any."""
+        if self.judge is None or work.looks is None:
+            return work, row, None
+        found = self.judge(work.looks)
+        outputs = sorted_outputs(work.outputs, found.verdict) if self.config.folder.by_verdict else work.outputs
+        row = replace(
+            row,
+            doubt=found.doubt,
+            own_doubt=found.doubt,
+            verdict=found.verdict,
+            reasons=found.reasons,
+            looks=found.looks,
+        )
+        return replace(work, outputs=outputs), row, found.heat
 
     def _read_again(self, row: Row) -> Photo:
         data = read_photo_bytes(Path(row.input), self.config.read)

@@ -1,7 +1,7 @@
 """Which pairs a training learns from, and which it is measured on."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from garmentcut.dataset.manifest import Manifest, Pair
 from garmentcut.training.errors import TrainingError
@@ -32,6 +32,18 @@ def fold_names(manifest: Manifest) -> tuple[str, ...]:
     if not all(re.fullmatch(r"fold\d+", split) for split in manifest.splits):
         return ()
     return tuple(sorted(manifest.splits, key=lambda split: int(split[4:])))
+
+
+def without_wrong(division: Division) -> Division:
+    """The same, but nothing is learned from cutouts that were marked wrong; they are measured all the same.
+
+    Raises:
+        TrainingError: all of them were.
+    """
+    train = tuple(pair for pair in division.train if pair.verdict != "wrong")
+    if not train:
+        raise TrainingError("every cutout to learn from is marked wrong; set data.wrong_weight above 0, or unmark some")
+    return replace(division, train=train)
 
 
 def divide_all(manifest: Manifest, fold: str | None = None, *, validation: str | None = None) -> tuple[Division, ...]:

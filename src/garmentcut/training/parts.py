@@ -14,6 +14,7 @@ from garmentcut.recipe import Recipe
 from garmentcut.training.average import WeightAverage, average_weights
 from garmentcut.training.devices import compiles
 from garmentcut.training.errors import TrainingError
+from garmentcut.training.joined_norm import join_batch_norms
 from garmentcut.training.optimizers import build_optimizer
 from garmentcut.training.schedules import Schedule, build_schedule
 from garmentcut.training.state import Stateful
@@ -77,8 +78,10 @@ def build_parts(recipe: Recipe, fabric: Fabric, *, with_start: bool = True) -> P
     check_size(recipe, network)
     if with_start:
         start_network(network, recipe.network.name, recipe.network.start)
-    if fabric.world_size > 1 and fabric.device.type == "cuda":  # PyTorch has it for GPUs only
+    if fabric.world_size > 1 and fabric.device.type == "cuda":
         network = convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
+    elif fabric.world_size > 1:  # PyTorch has it for GPUs only
+        network = join_batch_norms(network)
     network = network.to(fabric.device).to(memory_format=torch.channels_last).train()
     compiled = cast(nn.Module, torch.compile(network)) if compiles(fabric, recipe.training) else network
     module = cast(nn.Module, fabric.setup(compiled))

@@ -22,8 +22,9 @@ from garmentcut.training.errors import TrainingError
 from garmentcut.training.events import Ended
 
 RECIPE_NAME, RUN_NAME, BEST_NAME, STATE_NAME = "recipe.toml", "run.json", "best.safetensors", "last.ckpt"
+FIRST_NAME, MAPS_NAME = "first", "maps"
 LOCK_NAME, RANGE_CURVE_NAME, RANGE_POINTS_NAME = ".garmentcut.lock", "range_test.svg", "range_test.jsonl"
-_BEFORE_IT = {LOCK_NAME, RANGE_CURVE_NAME, RANGE_POINTS_NAME}
+_BEFORE_IT = {LOCK_NAME, RANGE_CURVE_NAME, RANGE_POINTS_NAME, FIRST_NAME, MAPS_NAME}
 _PACKAGES = ("torch", "torchvision", "timm", "lightning", "numpy")
 _DIGITS_OF_A_PHOTO = 12
 
@@ -55,6 +56,11 @@ class Run:
         """Everything a resume needs."""
         return self.folder / STATE_NAME
 
+    @property
+    def maps_path(self) -> Path:
+        """Of a second look: folder with the first look's alphas."""
+        return self.folder / MAPS_NAME
+
     def sheet_path(self, step: int) -> Path:
         """The sample sheet of a step."""
         return self.folder / "samples" / f"step_{step:06d}.jpg"
@@ -81,7 +87,17 @@ class Run:
             "num_validated_on": len(self.division.validation),
             "trained_on": [pair.photo_sha256[:_DIGITS_OF_A_PHOTO] for pair in self.division.train],
             "versions": versions(),
+            **self._crops,
         }
+
+    @property
+    def _crops(self) -> dict[str, Any]:
+        """Of a second look: the garments' boxes in pixels of the whole photos that it is cropped from."""
+        if not self.recipe.crops.first:
+            return {}
+        height = self.recipe.crops.frame_hw[0]
+        scales = ((pair, height / pair.size_hw[0]) for pair in self.division.train)
+        return {"boxes_xyxy": [[round(side * scale) for side in pair.box_xyxy] for pair, scale in scales]}
 
     @property
     def _sides(self) -> tuple[Any, Any]:
@@ -143,7 +159,7 @@ class Run:
         Raises:
             OSError: a full disk, and the like; what was there is untouched.
         """
-        known = {key: value for key, value in self.facts.items() if key not in ("recipe", "trained_on")}
+        known = {key: value for key, value in self.facts.items() if key not in ("recipe", "trained_on", "boxes_xyxy")}
         content = {**known, **self.read(), **known, **changes}
         write_atomic(self.folder / RECIPE_NAME, recipe_toml(self.recipe).encode())
         write_atomic(self.folder / RUN_NAME, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())

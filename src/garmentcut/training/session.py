@@ -174,7 +174,7 @@ def _sheet(session: Session, seen: Validation) -> bytes:
         sample = samples[index]
         logits, target = predict(session.parts.kept, sample, fabric=session.fabric)
         wanted, alpha = (plane[0, 0].cpu().numpy() for plane in (target, logits.sigmoid()))
-        photo = sample.photo.permute(1, 2, 0).numpy()
+        photo = sample.photo[:3].permute(1, 2, 0).numpy()
         drawn.append(Exhibit(sample.name, photo, wanted, alpha, float(dice_of(logits, target))))
     title = (
         f"step {session.progress.step}: mean Dice {seen.mean_dice:.4f}, median {seen.median_dice:.4f} of {num} photos"

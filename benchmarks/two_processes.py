@@ -1,0 +1,108 @@
+"""Does training on two processes give what training on one gives? Losses step by step, evaluations, and after a resume.
+
+    python benchmarks/two_processes.py                      the small network of the proposal, float32: minutes on a CPU
+    python benchmarks/two_processes.py --network cutnet     ours, with batch norm in every layer
+    python benchmarks/two_processes.py --augment            with everything random in it
+
+Draws a data set (`garmentcut studio`, `ingest`), runs the command `garmentcut train` on the CPU with `--devices 1`,
+with `--devices 2`, and with `--devices 2` stopped after a step and begun again, and compares their journals, which keep
+six digits: the last of them is 1e-5 of a loss above 1. The method is the same to 1e-8 in float64, as
+tests/training/test_distributed.py shows; in float32 every step enlarges rounding, and large steps enlarge it most.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+_RANDOM = {
+    "shift": "{ p = 0.7, amount = 0.06 }",
+    "zoom": "{ p = 0.7, amount = 0.3 }",
+    "rotation": "{ p = 0.5, amount = 7.0 }",
+    "flip": "{ p = 0.5, amount = 1.0 }",
+    "brightness": "{ p = 0.5, amount = 0.15 }",
+    "hue": "{ p = 0.3, amount = 0.03 }",
+    "noise": "{ p = 0.2, amount = 0.02 }",
+    "jpeg": "{ p = 0.15, amount = 40.0 }",
+    "recolor": "{ p = 0.5, amount = 1.0 }",
+}
+
+
+def command(*args: object) -> str:
+    """Output of a garmentcut command."""
+    done = subprocess.run(
+        [sys.executable, "-m", "garmentcut", *map(str, args)],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode not in (0, 1):
+        sys.exit(done.stderr)
+    return done.stdout
+
+
+def train(work: Path, name: str, *args: object) -> None:
+    """Train the recipe in its own folder."""
+    command("train", work / "recipe.toml", "--data", work / "dataset", "--out", work / name, *args)
+
+
+def journal(work: Path, name: str) -> list[dict[str, Any]]:
+    """What a run has written down."""
+    return [json.loads(line) for line in (work / name / "journal.jsonl").read_text().splitlines()]
+
+
+def values(rows: list[dict[str, Any]], kind: str, key: str) -> list[float]:
+    """One number of all rows of a kind, in their order."""
+    return [float(row[key]) for row in rows if row["kind"] == kind]
+
+
+def prepare(work: Path, options: argparse.Namespace) -> None:
+    """Draw the data set and write the recipe."""
+    command("studio", "--out", work / "photos", "--cutouts", work / "cutouts", "--garments", 6, "--height", 384)
+    command("ingest", work / "photos", work / "cutouts", "--out", work / "dataset", "--folds", 3)
+    lines = [f'[network]\nname = "{options.network}"\nstart = "scratch"', "[augment]"]
+    lines += [f"{key} = {value}" for key, value in _RANDOM.items() if options.augment]
+    lines += [f"[data]\nsize_hw = [{options.height}, {options.height * 2 // 3}]\nworkers = 1"]
+    lines += [f'[optimizer]\nname = "{options.optimizer}"\nlr = {options.lr}']
+    lines += [f"[training]\nsteps = {options.steps}\nbatch = 4\nema = 0.9\nevaluate_every = {options.steps // 5}"]
+    (work / "recipe.toml").write_text("\n".join(lines))
+
+
+def compare(work: Path, steps: int) -> None:
+    """Train three ways and print how far they are apart."""
+    train(work, "one", "--accelerator", "cpu")
+    train(work, "two", "--accelerator", "cpu", "--devices", 2)
+    train(work, "halves", "--accelerator", "cpu", "--devices", 2, "--minutes", 0)  # one step, then it is asked to go on
+    train(work, "halves", "--accelerator", "cpu", "--devices", 2)
+    rows = {name: journal(work, name) for name in ("one", "two", "halves")}
+    for kind, key in (("step", "loss"), ("evaluation", "loss"), ("evaluation", "mean_dice")):
+        one, two, halves = (values(rows[name], kind, key) for name in ("one", "two", "halves"))
+        assert len(one) == len(two) == len(halves), (kind, key, len(one), len(two), len(halves))
+        apart = max(abs(a - b) for a, b in zip(one, two, strict=True))
+        resumed = max(abs(a - b) for a, b in zip(two, halves, strict=True))
+        print(f"{kind} {key}: {one[0]:.6f} to {one[-1]:.6f}; two processes at most {apart:.1e} apart", end="")
+        print(f", stopped and resumed {resumed:.1e}")
+    one, two = (values(rows[name], "step", "loss") for name in ("one", "two"))
+    assert len(one) == steps
+    growth = {step: max(abs(a - b) for a, b in zip(one[:step], two[:step], strict=True)) for step in (1, 5, 10, 20, 50)}
+    print("step loss apart at most, by step: " + ", ".join(f"{step}: {apart:.1e}" for step, apart in growth.items()))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--network", default="simple")
+    parser.add_argument("--optimizer", default="sgd")
+    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--height", type=int, default=96)
+    parser.add_argument("--steps", type=int, default=50)
+    parser.add_argument("--augment", action="store_true")
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        prepare(Path(folder), chosen)
+        print(f"{chosen.network}, {chosen.steps} steps of 4 photos {chosen.height}x{chosen.height * 2 // 3}")
+        compare(Path(folder), chosen.steps)

@@ -1,0 +1,89 @@
+"""The stages on Ray itself: minutes where others use the processor too."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from garmentcut.cluster.errors import ClusterError
+from garmentcut.cluster.ledger import Ledger
+from garmentcut.cluster.pipeline import connected, muster
+from garmentcut.cluster.storage import open_storage
+from garmentcut.config import load_config
+
+ray = pytest.importorskip("ray")
+
+pytestmark = pytest.mark.slow
+
+
+def start(*args, **environment):
+    command = [sys.executable, "-m", "garmentcut", "cut", *map(str, args), "--json"]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment}
+    )
+
+
+def finish(process):
+    output, errors = process.communicate(timeout=560)
+    assert process.returncode in (0, 1), errors
+    return process.returncode, json.loads(output)
+
+
+def test_the_command_on_s3_twice(photos, bucket, red_model):
+    for path in photos.rglob("*.*"):
+        open_storage(f"{bucket}/photos").put(path.relative_to(photos).as_posix(), path.read_bytes())
+    args = [f"{bucket}/photos", "--out", f"{bucket}/cut", "--model", red_model, "--ray", "--set", "cluster.workers=1"]
+    code, summary = finish(start(*args))
+    assert (code, summary["cut"], summary["failed"]) == (1, 5, 1)
+    assert (summary["out"], summary["results"]) == (f"{bucket}/cut", f"{bucket}/cut/results")
+    assert summary["failures"][0]["input"] == f"{bucket}/photos/broken.jpg"
+    rows = Ledger.read(open_storage(f"{bucket}/cut")).kept
+    assert sum(kept.row.ok for kept in rows.values()) == 5
+    names = {found.name for found in open_storage(f"{bucket}/cut").walk() if found.name.endswith(".png")}
+    assert names == {"a_Back.png", "a_Front.png", "b_Front.png", "c.png", "deep/b_Back.png"}
+    open_storage(f"{bucket}/photos").delete(["broken.jpg"])
+    code, summary = finish(start(*args))
+    assert (code, summary["cut"], summary["skipped"], summary["failed"]) == (0, 0, 5, 0)
+
+
+def test_a_driver_that_is_killed_and_started_again(photos, draw, tmp_path, red_model):
+    for number in range(30):
+        draw(photos / f"more/{number}.png", shift=number % 9)
+    out = tmp_path / "out"
+    args = [
+        photos,
+        "--out",
+        out,
+        "--model",
+        red_model,
+        "--ray",
+        "--set",
+        "cluster.workers=1",
+        "--set",
+        "cluster.batch=2",
+    ]
+    process, deadline = start(*args), time.monotonic() + 500
+    while not any(out.rglob("*.png")) and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    there = len(list(out.rglob("*.png")))
+    assert there
+    code, summary = finish(start(*args))
+    assert code == 1
+    assert summary["photos"] == 36
+    assert summary["skipped"] >= there - 2  # of the batch whose files were there, but not its rows
+    rows = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
+    assert len(rows) == len({row["input"] for row in rows}) == 36
+    assert sum(row["status"] == "ok" for row in rows) == 35
+
+
+def test_a_cluster_without_room_and_one_that_is_not_there():
+    with connected("local", workers=1), pytest.raises(ClusterError, match=r"no room for 1000 x 1 threads"):
+        muster(load_config(overrides={"cluster.workers": 1000}))
+    with pytest.raises(ClusterError, match=r"--ray 127\.0\.0\.1:9: "), connected("127.0.0.1:9"):
+        pass

@@ -1,0 +1,264 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from garmentcut.cluster import run as run_module
+from garmentcut.cluster.ledger import RESULTS, Ledger
+from garmentcut.cluster.pipeline import Crew
+from garmentcut.cluster.stages import CutBatch
+from garmentcut.cluster.storage import open_storage
+from garmentcut.config import ConfigError
+from garmentcut.photo.specification import read_specification
+from garmentcut.prediction.cutter import Cutter
+from garmentcut.prediction.folder import FolderCutter
+from garmentcut.prediction.sources import SourceError, find_sources
+
+CREW = Crew(1, 1, on_gpu=False, batch=2)
+
+
+@pytest.fixture(params=["folder", "s3"])
+def places(request, tmp_path, photos):
+    """URLs of the photos and of the target."""
+    if request.param == "folder":
+        return str(photos), str(tmp_path / "out")
+    bucket = request.getfixturevalue("bucket")
+    for path in photos.rglob("*.*"):
+        open_storage(f"{bucket}/photos").put(path.relative_to(photos).as_posix(), path.read_bytes())
+    return f"{bucket}/photos", f"{bucket}/out"
+
+
+def folder_rows(red_model, photos, out, **options):
+    with FolderCutter(Cutter.load(red_model), out, **options) as folder:
+        return {Path(row.input).name: row for row in folder.cut(folder.plan(find_sources([photos], out)))}
+
+
+def comparable(row):
+    return replace(row, input="", input_mtime_ns=0, seconds=0.0)
+
+
+def test_the_same_rows_and_files_as_a_folder_run(cut_here, places, photos, red_model, tmp_path):
+    rows = cut_here(*places)
+    expected = folder_rows(red_model, photos, tmp_path / "plain")
+    assert {name: comparable(row) for name, row in rows.items()} == {
+        name: comparable(row) for name, row in expected.items()
+    }
+    target = open_storage(places[1])
+    for row in expected.values():
+        for name in row.outputs:
+            assert target.read(name) == (tmp_path / "plain" / name).read_bytes()
+
+
+def test_a_broken_photo_is_a_row_with_a_reason(cut_here, places):
+    row = cut_here(*places)["broken.jpg"]
+    assert (row.status, row.outputs) == ("failed", ())
+    assert row.reason.startswith("damaged or unreadable")
+
+
+def test_afterwards_there_is_one_part_and_one_row_a_photo(cut_here, places):
+    rows = cut_here(*places)
+    target = open_storage(places[1])
+    assert len(list(target.walk(RESULTS))) == 1
+    assert {each.row.input.rpartition("/")[2]: each.row for each in Ledger.read(target).kept.values()} == rows
+
+
+def test_a_second_run_does_only_what_is_not_done(cut_here, places):
+    cut_here(*places)
+    assert list(cut_here(*places)) == ["broken.jpg"]  # failed ones are tried again
+    open_storage(places[1]).delete(["c.png"])
+    assert sorted(cut_here(*places)) == ["broken.jpg", "c.png"]
+
+
+def test_a_photo_that_was_exchanged_is_cut_again(cut_here, places, draw, tmp_path):
+    before = cut_here(*places)["c.png"]
+    other = draw(tmp_path / "other.png", shift=-9).read_bytes()
+    open_storage(places[0]).put("c.png", other)
+    after = cut_here(*places)["c.png"]
+    assert after.input_sha256 != before.input_sha256
+    assert after.written["c.png"] == (*before.written["c.png"], after.written["c.png"][-1])
+
+
+def test_other_options_are_other_results(cut_here, places):
+    cut_here(*places)
+    rows = cut_here(*places, settings={"output.background": "#ffffff"})
+    assert len(rows) == 6
+    assert sum(row.ok for row in rows.values()) == 5
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_file_that_is_not_ours_is_replaced_only_if_asked_for(cut_here, places, overwrite):
+    target = open_storage(places[1])
+    target.put("c.png", b"a retoucher's")
+    row = cut_here(*places, overwrite=overwrite)["c.png"]
+    assert row.ok == overwrite
+    assert (target.read("c.png") == b"a retoucher's") != overwrite
+    if not overwrite:
+        assert row.reason.endswith("c.png is there already and not as garmentcut wrote it; move it or use --overwrite")
+
+
+def test_a_cutout_that_somebody_has_worked_on_is_left_alone(cut_here, places):
+    cut_here(*places)
+    open_storage(places[1]).put("c.png", b"a retoucher's")
+    assert "c.png" not in cut_here(*places)  # it is there, and its row says `ok`
+    row = cut_here(*places, settings={"output.background": "#ffffff"})["c.png"]
+    assert "not as garmentcut wrote it" in row.reason
+    assert open_storage(places[1]).read("c.png") == b"a retoucher's"
+
+
+def test_a_driver_that_is_killed_loses_nothing_and_doubles_nothing(new_run, places):
+    finished = []
+    with pytest.raises(ZeroDivisionError), new_run(places[1]) as run:
+        for row in run.cut(run.plan([places[0]]), CREW):
+            finished.append(row.input)
+            if len(finished) == 3:
+                raise ZeroDivisionError
+    with new_run(places[1]) as run:
+        plan = run.plan([places[0]])
+        rest = [row.input for row in run.cut(plan, CREW)]
+    ok = {each.row.input for each in Ledger.read(open_storage(places[1])).kept.values() if each.row.ok}
+    assert len(ok) == 5
+    assert not {name for name in finished if "broken" not in name} & set(rest)
+    assert set(finished) | set(rest) | set(plan.done) >= ok
+
+
+def test_a_worker_that_is_killed_between_files_and_rows(cut_here, places, monkeypatch):
+    """Its files are there, its rows are not: the next run knows them for its own all the same."""
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+
+        def kill(*_args):
+            raise KeyboardInterrupt
+
+        patched.setattr("garmentcut.cluster.ledger.Entry.finish", kill)
+        cut_here(*places)
+    target = open_storage(places[1])
+    left = [found.name for found in target.walk() if found.name.endswith(".png")]
+    assert left
+    target_rows = cut_here(*places)
+    assert sum(row.ok for row in target_rows.values()) == 5
+    assert not list(target.walk(".garmentcut/pending"))
+
+
+def test_a_photo_whose_worker_always_dies_is_a_row_with_a_reason(new_run, places, monkeypatch):
+    monkeypatch.setattr(run_module, "work_off", lambda *_args: iter(()))
+    with new_run(places[1]) as run:
+        rows = list(run.cut(run.plan([places[0]]), CREW))
+    assert [row.status for row in rows] == ["failed"] * 6
+    assert rows[0].reason.startswith("the process that cut it was killed each time")
+    assert len(Ledger.read(open_storage(places[1])).kept) == 6
+
+
+def test_what_did_not_come_back_is_tried_again_alone(new_run, places, monkeypatch):
+    sizes, once = [], run_module.work_off
+
+    def work_off(groups, model, assignment, crew):
+        sizes.append((len(groups), crew.batch))
+        return once(groups if len(sizes) > 1 else groups[:2], model, assignment, crew)
+
+    monkeypatch.setattr(run_module, "work_off", work_off)
+    with new_run(places[1]) as run:
+        rows = list(run.cut(run.plan([places[0]]), CREW))
+    assert len(rows) == 6
+    assert sizes[0][1] == 2
+    assert sizes[1] == (sizes[0][0] - 2, 1)
+
+
+def test_a_store_that_takes_no_file_for_one_photo(new_run, places, monkeypatch):
+    kind = type(open_storage(places[1]))
+    put = kind.put
+
+    def refusing(self, name, data):
+        if name == "c.png":
+            raise OSError("quota")
+        put(self, name, data)
+
+    monkeypatch.setattr(kind, "put", refusing)
+    with new_run(places[1]) as run:
+        rows = {row.input.rpartition("/")[2]: row for row in run.cut(run.plan([places[0]]), CREW)}
+    assert rows["c.png"].reason == "cannot be written: quota"
+    assert sum(row.ok for row in rows.values()) == 4
+
+
+def test_two_runs_at_once_are_refused(new_run, places):
+    with new_run(places[1]), pytest.raises(SourceError, match="another run is at work there"):
+        new_run(places[1]).__enter__()
+
+
+def test_a_folder_run_and_a_cluster_run_keep_out_of_each_others_way(new_run, tmp_path, red_model):
+    out = tmp_path / "out"
+    with FolderCutter(Cutter.load(red_model), out), pytest.raises(SourceError, match="another run is at work there"):
+        new_run(out).__enter__()
+    with new_run(out), pytest.raises(SourceError, match="another run is at work there"):
+        FolderCutter(Cutter.load(red_model), out).__enter__()
+
+
+def test_a_folder_run_goes_on_where_a_cluster_run_was_and_the_other_way_round(cut_here, photos, red_model, tmp_path):
+    out = tmp_path / "out"
+    cut_here(photos, out)
+    assert list(folder_rows(red_model, photos, out)) == ["broken.jpg"]
+    (out / "c.png").unlink()
+    assert sorted(folder_rows(red_model, photos, out)) == ["broken.jpg", "c.png"]
+    assert list(cut_here(photos, out)) == ["broken.jpg"]
+    assert len((out / "results.jsonl").read_text().splitlines()) == 6
+
+
+def test_an_output_that_would_be_a_photo_is_refused(cut_here, places):
+    rows = cut_here(f"{places[0]}/deep", places[0], overwrite=True)
+    assert rows["b_Back.png"].ok  # photos/b_Back.png: no photo of this run
+    root = places[0].rpartition("/")[0]
+    row = cut_here(places[0], root, settings={"output.formats": ["png"]}, overwrite=True)
+    assert all(each.ok or each.input.endswith("broken.jpg") for each in row.values())
+
+
+SPECIFICATION = """
+[canvas]
+width_px = 100
+height_px = 100
+[garment]
+height = "80 %"
+max_enlargement = 2.0
+"""
+
+
+def test_under_a_specification_photos_of_a_garment_are_cut_together(new_run, photos, red_model, tmp_path):
+    (tmp_path / "customer.toml").write_text(SPECIFICATION)
+    specification = read_specification(tmp_path / "customer.toml")
+    with new_run(tmp_path / "out", specification=specification) as run:
+        plan = run.plan([str(photos)])
+        grouped = [[Path(job.photo.input).stem for job in group] for group in plan.groups]
+        rows = {Path(row.input).name: row for row in run.cut(plan, Crew(1, 1, on_gpu=False, batch=1))}
+    assert ["a_Front", "a_Back"] in grouped
+    expected = folder_rows(red_model, photos, tmp_path / "plain", specification=specification)
+    assert {name: comparable(row) for name, row in rows.items()} == {
+        name: comparable(row) for name, row in expected.items()
+    }
+    with new_run(tmp_path / "out", specification=specification) as run:
+        (tmp_path / "out" / rows["a_Back.png"].outputs[0]).unlink()
+        left = [[Path(job.photo.input).stem for job in group] for group in run.plan([str(photos)]).groups]
+    assert ["a_Front", "a_Back"] in left  # one of the garment is missing: both are cut
+
+
+def test_sorting_by_verdict_is_refused(new_run, tmp_path):
+    with pytest.raises(ConfigError, match=r"folder\.by_verdict sorts folders"):
+        new_run(tmp_path / "out", settings={"folder.by_verdict": True})
+
+
+def test_the_worker_writes_what_the_network_saw(cut_here, photos, tmp_path):
+    cut_here(photos, tmp_path / "out")
+    alpha = np.asarray(Image.open(tmp_path / "out/c.png"))[..., 3]
+    assert alpha[45, 36] == 255
+    assert alpha[5, 5] == 0
+
+
+def test_scratch_of_killed_workers_is_removed(red_model, new_run, tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "scratch"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "scratch"))
+    (tmp_path / "scratch").mkdir()
+    with new_run(tmp_path / "out") as run:
+        CutBatch(red_model.read_bytes(), run._assignment)
+        own = next((tmp_path / "scratch").iterdir())
+        left = own.with_name(own.name.rpartition("-")[0] + "-999999999")
+        left.mkdir()
+        CutBatch(red_model.read_bytes(), run._assignment)
+    assert [path.name for path in (tmp_path / "scratch").iterdir()] == [own.name]

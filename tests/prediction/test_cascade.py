@@ -1,0 +1,157 @@
+"""A cascade of two stand-ins: both find red cloth, and remember what they were shown."""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pytest
+
+from garmentcut.config import CutConfig
+from garmentcut.model.card import FirstLook, ModelError, first_network_of, read_model, with_card
+from garmentcut.photo.photo import Photo, PhotoError
+from garmentcut.prediction.cutter import Cutter, default_model
+from garmentcut.prediction.locate import NoGarmentError
+
+LOOK = FirstLook("red", (96, 64), 32, margin_px=32, shapes_hw=((256, 192),), least_agreement=0.9)
+
+
+@dataclass
+class Red:
+    """alpha = (red - green) / 255; `misses`: sees nothing in a crop, only in whole photos."""
+
+    misses: bool = False
+    whole_px: int = 384 * 256
+    name: str = "red"
+    streams: int = 1
+    calls: list = field(default_factory=list)
+
+    def __call__(self, pixels):
+        self.calls.append(pixels)
+        alpha = ((pixels[..., 0].astype(np.float32) - pixels[..., 1]) / 255).clip(0, 1)
+        return alpha * np.float32(not (self.misses and alpha.size < self.whole_px))
+
+
+@pytest.fixture
+def load(card):
+    def loaded(*, cut=None, second=None, **changes):
+        look_changes = {key: changes.pop(key) for key in list(changes) if hasattr(LOOK, key)}
+        card_ = replace(card, working_size_hw=(384, 256), first_look=replace(LOOK, **look_changes), **changes)
+        return Cutter(card_, second or Red(), cut or CutConfig(), Red())
+
+    return loaded
+
+
+def dressed(*extra, size_hw=(384, 256)):
+    rgb = np.full((*size_hw, 3), 200, np.uint8)
+    step = size_hw[0] // 96
+    for top, bottom, left, right in ((30, 60, 24, 44), *extra):
+        rgb[top * step : bottom * step, left * step : right * step] = 255, 0, 0
+    return rgb
+
+
+def area(alpha):
+    rows, columns = np.nonzero(alpha >= 0.5)
+    return columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+
+
+def test_the_second_look_sees_the_garment_at_its_own_size(load):
+    cutter, rgb = load(), dressed()
+    cutout = cutter(rgb)
+    assert area(cutout.alpha) == (96, 120, 176, 240)
+    assert [pixels.shape for pixels in cutter.first.calls] == [(96, 64, 3)]
+    [crop] = cutter.runtime.calls
+    assert crop.shape == (256, 192, 3)
+    assert (crop == 255).sum() == 120 * 80  # all of the dress
+
+
+def test_what_stands_beside_is_not_cut(load):
+    speck = (10, 12, 50, 52)
+    alpha = load()(dressed(speck)).alpha
+    assert area(alpha) == (96, 120, 176, 240)
+    assert alpha.sum() == pytest.approx(120 * 80)
+
+
+def test_both_looks_are_told(load):
+    cutter, photo = load(), Photo(dressed())
+    looks = cutter.look(photo, cutter.frame(photo))
+    assert looks.coarse.shape == (96, 64)
+    assert looks.alpha.shape == (384, 256)
+    assert looks.agreement > 0.97
+    assert looks.small_alpha((96, 64)) == pytest.approx(looks.coarse, abs=0.35)
+    assert looks.notes == ()
+
+
+def test_looks_that_disagree_are_settled_by_a_look_at_the_whole_photo(load):
+    cutter, photo = load(second=Red(misses=True)), Photo(dressed())
+    looks = cutter.look(photo, cutter.frame(photo))
+    assert [pixels.shape[:2] for pixels in cutter.runtime.calls] == [(256, 192), (384, 256)]
+    assert looks.notes == ("the looks disagreed, so the whole photo was looked at again",)
+    assert area(looks.alpha) == (96, 120, 176, 240)
+
+
+def test_a_cascade_that_never_looks_again_says_that_nothing_was_found(load):
+    with pytest.raises(NoGarmentError):
+        load(second=Red(misses=True), least_agreement=0.0)(dressed())
+
+
+def test_a_photo_without_a_garment_costs_no_second_look(load):
+    cutter = load()
+    with pytest.raises(PhotoError, match="no garment found"):
+        cutter(np.full((384, 256, 3), 200, np.uint8))
+    assert cutter.runtime.calls == []
+
+
+def test_a_garment_cut_by_the_frame_is_told(load):
+    cutter, photo = load(), Photo(dressed((55, 96, 24, 44)))
+    assert cutter.look(photo, cutter.frame(photo)).notes == ("cut by the frame: bottom",)
+
+
+def test_a_second_look_may_see_the_first_ones_map(load):
+    cutter = load(sees_map=True)
+    cutter(dressed())
+    [crop] = cutter.runtime.calls
+    assert crop.shape == (256, 192, 4)
+    inside = crop[..., 0] == 255
+    assert crop[..., 3][inside].mean() > 240
+    assert crop[..., 3][~inside].mean() < 15
+
+
+@pytest.mark.parametrize("size_hw", [(384, 256), (1152, 768), (2304, 1536), (768, 1536)])
+@pytest.mark.parametrize("effort", ["fast", "normal", "best"])
+def test_the_cutout_lies_where_the_garment_is_at_every_size(load, size_hw, effort):
+    step = size_hw[0] // 96
+    alpha = load(cut=CutConfig(effort=effort))(dressed(size_hw=size_hw)).alpha
+    assert alpha.shape == size_hw
+    assert area(alpha) == pytest.approx((24 * step, 30 * step, 44 * step, 60 * step), abs=step / 2)
+    assert alpha.sum() == pytest.approx(600 * step**2, rel=0.03)
+
+
+def test_fast_is_one_look_best_is_two_of_the_second(load):
+    fast, best = load(cut=CutConfig(effort="fast")), load(cut=CutConfig(effort="best"))
+    fast(dressed())
+    assert (len(fast.first.calls), len(fast.runtime.calls)) == (1, 0)
+    best(dressed((30, 34, 44, 50)))
+    one, mirrored = best.runtime.calls
+    assert np.array_equal(one, mirrored[:, ::-1])
+
+
+def test_a_flip_average_puts_both_the_right_way_round(load):
+    lopsided = dressed((30, 34, 44, 50))
+    assert load(cut=CutConfig(effort="best"))(lopsided).alpha == pytest.approx(load()(lopsided).alpha, abs=1e-6)
+
+
+def test_chokes_of_card_and_user_add_up(load):
+    alpha = load(cut=CutConfig(choke_px=1.0), choke_px=0.5)(dressed()).alpha
+    assert alpha[180].sum() == pytest.approx(80 - 2 * 1.5, abs=0.01)
+
+
+def test_a_model_of_one_look_has_no_fast(tmp_path):
+    content, card = read_model(default_model())
+    single = tmp_path / "single.onnx"
+    single.write_bytes(with_card(content, replace(card, first_look=None)))
+    with pytest.raises(ModelError, match="no first look"):
+        Cutter.load(single, cut=CutConfig(effort="fast"))
+
+
+def test_a_card_that_promises_a_first_look_is_held_to_it(card):
+    with pytest.raises(ModelError, match="does not; export it again"):
+        first_network_of(b"", replace(card, first_look=LOOK))

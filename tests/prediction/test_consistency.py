@@ -1,0 +1,47 @@
+from garmentcut.prediction.consistency import find_odd_views, is_of_views, raised
+
+PLAIN = (
+    120.0,
+    128.0,
+    128.0,
+    200.0,
+    128.0,
+    128.0,
+    0.1,
+    0.5,
+    0.2,
+    0.5,
+    1.0,
+)  # Y, Cb, Cr ..., height, width, middle, parts
+
+
+def looks(**changed):
+    places = {"cr": 2, "height": 7, "parts": 10}
+    return tuple(
+        changed.get(next((k for k, p in places.items() if p == index), ""), value) for index, value in enumerate(PLAIN)
+    )
+
+
+def test_views_that_fit_are_not_odd():
+    assert find_odd_views({"Front": looks(), "FrontRight": looks(height=0.45), "Back": looks(cr=140.0)}) == {}
+    assert find_odd_views({"Front": looks()}) == {}
+    assert find_odd_views({"Front": looks(), "Back": ()}) == {}
+
+
+def test_of_three_the_one_that_differs_from_both_others_is_odd():
+    odd = find_odd_views({"Front": looks(), "FrontRight": looks(height=0.3), "Back": looks()})
+    assert {view: found.reasons for view, found in odd.items()} == {"FrontRight": ("length unlike its Back and Front",)}
+
+
+def test_of_two_nobody_knows_which_is_wrong():
+    odd = find_odd_views({"Front": looks(parts=2.0), "Back": looks(cr=180.0)})
+    assert odd["Front"].reasons == ("colour unlike its Back", "other number of parts than its Back")
+    assert odd["Back"].reasons == ("colour unlike its Front", "other number of parts than its Front")
+    assert all(is_of_views(reason) for found in odd.values() for reason in found.reasons)
+    assert not is_of_views("two parts")
+
+
+def test_an_odd_view_is_doubted_more_but_never_beyond_one():
+    assert raised(0.0) == 0.5
+    assert raised(0.4) == 0.7
+    assert raised(1.0) == 1.0

@@ -1,0 +1,86 @@
+import numpy as np
+import pytest
+
+from garmentcut.prediction.frame import Frame
+from garmentcut.prediction.locate import NoGarmentError, check_garment, locate
+from garmentcut.prediction.looks import Looks
+
+HEIGHT, WIDTH = 192, 128
+
+
+def seen(*areas, level=1.0):
+    """A first look's alpha: (top, bottom, left, right[, level]) of each area."""
+    alpha = np.zeros((HEIGHT, WIDTH), np.float32)
+    for top, bottom, left, right, *own in areas:
+        alpha[top:bottom, left:right] = own[0] if own else level
+    return alpha
+
+
+def box_px(place):
+    left, top, right, bottom = place.box_xyxy
+    return round(top * HEIGHT), round(bottom * HEIGHT), round(left * WIDTH), round(right * WIDTH)
+
+
+def test_a_garment_has_its_box():
+    assert box_px(locate(seen((40, 120, 30, 90)))) == (40, 120, 30, 90)
+
+
+def test_both_pieces_of_a_two_piece_are_in_the_box():
+    assert box_px(locate(seen((40, 60, 40, 80), (110, 140, 38, 84)))) == (40, 140, 38, 84)
+
+
+@pytest.mark.parametrize(
+    "stray",
+    [
+        (4, 8, 100, 104),  # a speck
+        (150, 156, 10, 16),
+        (60, 110, 110, 126),  # furniture beside it, as large as another piece would be
+    ],
+)
+def test_strays_do_not_widen_the_box(stray):
+    place = locate(seen((40, 120, 30, 90), stray))
+    assert box_px(place) == (40, 120, 30, 90)
+    assert place.garment[stray[0] : stray[1], stray[2] : stray[3]].max() == 0
+
+
+def test_a_strap_near_the_garment_belongs_to_it():
+    assert box_px(locate(seen((40, 120, 30, 90), (24, 37, 50, 54)))) == (24, 120, 30, 90)
+
+
+def test_a_sheer_sleeve_that_hangs_on_belongs_to_it_and_one_far_away_does_not():
+    place = locate(seen((40, 120, 30, 90), (50, 70, 90, 110, 0.3), (150, 160, 5, 20, 0.3)))
+    assert box_px(place) == (40, 120, 30, 110)
+    assert place.garment[60, 100] == pytest.approx(0.3)
+
+
+def test_a_soft_rim_is_kept():
+    alpha = seen((40, 120, 30, 90))
+    alpha[39, 30:90] = 0.1
+    alpha[120, 30:90] = 0.3
+    assert locate(alpha).garment[120, 50] == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize("alpha", [seen(), seen((10, 12, 10, 12)), seen((40, 120, 30, 90), level=0.4)])
+def test_nothing_is_said_not_guessed(alpha):
+    with pytest.raises(NoGarmentError, match="no garment found"):
+        locate(alpha)
+
+
+@pytest.mark.parametrize(
+    ("area", "notes"),
+    [
+        ((40, 120, 30, 90), ()),
+        ((40, HEIGHT, 30, 90), ("cut by the frame: bottom",)),
+        ((0, 120, 0, 90), ("cut by the frame: left, top",)),
+        ((40, 120, 30, WIDTH), ("cut by the frame: right",)),
+    ],
+)
+def test_what_the_frame_cuts_off_is_told(area, notes):
+    assert locate(seen(area)).notes == notes
+
+
+def test_an_empty_second_look_is_refused():
+    frame = Frame(np.zeros((HEIGHT, WIDTH, 3), np.uint8), (HEIGHT, WIDTH), (HEIGHT, WIDTH))
+    check_garment(Looks.of_frame(seen((40, 120, 30, 90)), frame))
+    with pytest.raises(NoGarmentError):
+        check_garment(Looks.of_frame(seen((40, 42, 30, 32)), frame))
