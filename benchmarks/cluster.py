@@ -100,6 +100,7 @@ class Family:
     seconds: dict[int, float] = field(default_factory=dict)
     memory: list[tuple[float, int]] = field(default_factory=list)
     members: dict[int, str] = field(default_factory=dict)
+    names: dict[int, str] = field(default_factory=dict)
 
     def look(self, at: float) -> None:
         """Take note of what there is now."""
@@ -114,6 +115,7 @@ class Family:
         ) | ids
         present = [each for each in table if each[0] in ids]
         self.members = {each[0]: each[4] for each in present}
+        self.names |= {pid: name for pid, name in self.members.items() if "IDLE" not in name}
         self.seconds |= {each[0]: each[2] for each in present}
         self.memory.append((at, sum(each[3] for each in present)))
 
@@ -121,6 +123,20 @@ class Family:
     def processor_s(self) -> float:
         """Of all of them, also of those that have ended."""
         return sum(self.seconds.values())
+
+    def by_kind(self) -> dict[str, float]:
+        """Processor seconds of those that cut, read, write, of the command itself, and of Ray's own processes."""
+        kinds = {
+            "CutBatch": "cut",
+            "read_batch": "read and write",
+            "write_batch": "read and write",
+            "garmentcut": "command",
+        }
+        sums: Counter[str] = Counter()
+        for pid, used in self.seconds.items():
+            name = self.names.get(pid, "")
+            sums[next((kind for word, kind in kinds.items() if word in name and "/ray/" not in name), "Ray")] += used
+        return dict(sums)
 
 
 @contextmanager
@@ -171,7 +187,8 @@ def measure(*args: object, done: Callable[[], int]) -> dict[str, Any]:
     for name, low, high in (("early", 0.3, 0.5), ("late", 0.8, 1.0)):
         halves[name] = max((size for at, size in family.memory if low * wall <= at <= high * wall), default=0) / 1e6
     summary = json.loads(output.strip().splitlines()[-1])
-    return {"wall_s": wall, "first_s": first, "processor_s": family.processor_s, **halves, "cut": summary["cut"]}
+    own = {"processor_s": family.processor_s, "by_kind": family.by_kind(), **halves, "cut": summary["cut"]}
+    return {"wall_s": wall, "first_s": first, **own}
 
 
 def report_speed(work: Path, num: int) -> None:
@@ -203,12 +220,16 @@ def report_speed(work: Path, num: int) -> None:
                 json.dumps({"workers": len(options) and int(str(options[-1])[-1]), **rows[label]})
             )
         whole, small = rows["all"], rows["start"]
-        each = (whole["processor_s"] - small["processor_s"]) / (num - 6)  # what starting costs is in both
-        wall = (whole["wall_s"] - small["wall_s"]) / (num - 6)
+        kinds = {
+            kind: (used - small["by_kind"].get(kind, 0)) / (num - small["cut"])
+            for kind, used in whole["by_kind"].items()
+        }
+        each = (whole["processor_s"] - small["processor_s"]) / (num - small["cut"])  # what starting costs is in both
+        wall = (whole["wall_s"] - small["wall_s"]) / (num - small["cut"])
         _CONSOLE.print(
             f"{name}: {whole['cut']} cut, {whole['wall_s']:.0f} s wall, {whole['processor_s']:.0f} processor s;"
             f" first photo after {whole['first_s']:.1f} s; a photo without the start: {each:.3f} processor s,"
-            f" {wall:.3f} s wall; memory {whole['early']:.0f} MB early, {whole['late']:.0f} MB late;"
+            f" {wall:.3f} s wall, {', '.join(f'{kind} {used:.3f}' for kind, used in kinds.items())}; memory {whole['early']:.0f} MB early, {whole['late']:.0f} MB late;"
             f" starting and 6 photos: {small['wall_s']:.0f} s wall, {small['processor_s']:.0f} processor s"
         )
 
