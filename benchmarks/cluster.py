@@ -226,12 +226,15 @@ def report_speed(work: Path, num: int) -> None:
         }
         each = (whole["processor_s"] - small["processor_s"]) / (num - small["cut"])  # what starting costs is in both
         wall = (whole["wall_s"] - small["wall_s"]) / (num - small["cut"])
-        _CONSOLE.print(
-            f"{name}: {whole['cut']} cut, {whole['wall_s']:.0f} s wall, {whole['processor_s']:.0f} processor s;"
-            f" first photo after {whole['first_s']:.1f} s; a photo without the start: {each:.3f} processor s,"
-            f" {wall:.3f} s wall, {', '.join(f'{kind} {used:.3f}' for kind, used in kinds.items())}; memory {whole['early']:.0f} MB early, {whole['late']:.0f} MB late;"
-            f" starting and 6 photos: {small['wall_s']:.0f} s wall, {small['processor_s']:.0f} processor s"
-        )
+        shown = ", ".join(f"{kind} {used:.3f}" for kind, used in kinds.items())
+        lines = [
+            f"{name}: {whole['cut']} cut, {whole['wall_s']:.0f} s wall, {whole['processor_s']:.0f} processor s",
+            f"  a photo, without the start: {each:.3f} processor s ({shown}), {wall:.3f} s wall",
+            f"  start and {small['cut']} photos: {small['wall_s']:.0f} s wall, {small['processor_s']:.0f} processor s;"
+            f" first photo after {whole['first_s']:.1f} s",
+            f"  memory: {whole['early']:.0f} MB early, {whole['late']:.0f} MB late",
+        ]
+        _CONSOLE.print("\n".join(lines))
 
 
 # --------------------------------------------------- faults -------------------------------------------------------

@@ -309,5 +309,5 @@ def test_rows_hold_what_is_promised(shop):
     assert header == {"garmentcut": "manifest", "version": 1, "scheme": "folds 2", "seed": 0, "rows": 2}
     assert list(row) == [
         *("name", "garment", "view", "photo", "cutout", "alpha", "photo_sha256", "cutout_sha256", "size_hw"),
-        *("box_xyxy", "split", "source", "faults", "group", "notes"),
+        *("box_xyxy", "split", "source", "faults", "group", "notes", "verdict"),
     ]

@@ -59,7 +59,9 @@ def test_the_embedded_weights_are_the_embedded_model(photo):
     expected = onnx_logits(WEIGHTS / "default.onnx", photo)
     assert spec.options == STARTER
     assert expected.max() > 2  # there is a garment to disagree on
-    assert np.abs(logits_of(network, photo) - expected).max() < 1e-3
+    alphas = [1 / (1 + np.exp(-logits)) for logits in (logits_of(network, photo), expected)]
+    assert np.abs(alphas[0] - alphas[1]).max() < 0.05  # its weights are stored in 16 bits: docs/decisions/007
+    assert np.abs(alphas[0] - alphas[1]).mean() < 1e-4
 
 
 def ours(key):

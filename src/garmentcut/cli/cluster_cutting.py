@@ -26,7 +26,7 @@ class CutCommand(TyperCommand):
         followers = [*args[1:], ""]
         filled = [
             "--ray=local" if arg == "--ray" and not _ADDRESS.fullmatch(after) else arg
-            for arg, after in zip(args, followers, strict=True)
+            for arg, after in zip(args, followers, strict=False)  # one longer where there are no arguments
         ]
         return super().parse_args(ctx, filled)
 

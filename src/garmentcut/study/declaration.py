@@ -36,6 +36,7 @@ class Settings:
     optimizer: _Knobs = field(default_factory=dict)
     schedule: _Knobs = field(default_factory=dict)
     training: _Knobs = field(default_factory=dict)
+    crops: _Knobs = field(default_factory=dict)
 
     @property
     def by_key(self) -> dict[str, Any]:
