@@ -21,7 +21,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -132,7 +132,7 @@ class Family:
             "write_batch": "read and write",
             "garmentcut": "command",
         }
-        sums: Counter[str] = Counter()
+        sums: defaultdict[str, float] = defaultdict(float)
         for pid, used in self.seconds.items():
             name = self.names.get(pid, "")
             sums[next((kind for word, kind in kinds.items() if word in name and "/ray/" not in name), "Ray")] += used

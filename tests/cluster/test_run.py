@@ -1,3 +1,4 @@
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -251,14 +252,14 @@ def test_the_worker_writes_what_the_network_saw(cut_here, photos, tmp_path):
     assert alpha[5, 5] == 0
 
 
-def test_scratch_of_killed_workers_is_removed(red_model, new_run, tmp_path, monkeypatch):
-    monkeypatch.setenv("TMPDIR", str(tmp_path / "scratch"))
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "scratch"))
-    (tmp_path / "scratch").mkdir()
+def test_scratch_of_killed_workers_is_removed_and_a_workers_own_at_its_end(red_model, new_run, tmp_path, monkeypatch):
+    scratch = tmp_path / "scratch"
+    monkeypatch.setattr("tempfile.tempdir", str(scratch))
+    (scratch / "garmentcut-worker-999999999-x").mkdir(parents=True)
+    (scratch / f"garmentcut-worker-{os.getpid()}-other").mkdir()
     with new_run(tmp_path / "out") as run:
-        CutBatch(red_model.read_bytes(), run._assignment)
-        own = next((tmp_path / "scratch").iterdir())
-        left = own.with_name(own.name.rpartition("-")[0] + "-999999999")
-        left.mkdir()
-        CutBatch(red_model.read_bytes(), run._assignment)
-    assert [path.name for path in (tmp_path / "scratch").iterdir()] == [own.name]
+        worker = CutBatch(red_model.read_bytes(), run._assignment)
+    assert not (scratch / "garmentcut-worker-999999999-x").exists()
+    assert len(list(scratch.iterdir())) == 2
+    del worker
+    assert [path.name for path in scratch.iterdir()] == [f"garmentcut-worker-{os.getpid()}-other"]

@@ -10,6 +10,7 @@ import os
 import pickle
 import shutil
 import tempfile
+import weakref
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 COLUMN = "group"
 _REQUESTS_AT_A_TIME = 8
+_SCRATCH = "garmentcut-worker-"
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,8 @@ class CutBatch:
             assignment: see there.
         """
         self._assignment, config = assignment, assignment.wish.config
-        self._scratch = _scratch_folder(assignment)
+        self._scratch = _scratch_folder()
+        weakref.finalize(self, shutil.rmtree, self._scratch, ignore_errors=True)
         path = self._scratch / "model.onnx" if model is not None else None
         if path is not None and model is not None:
             path.write_bytes(model)
@@ -269,13 +272,10 @@ def _put_files(made: Made, target: Storage, assignment: Assignment) -> Row:
     return made.row
 
 
-def _scratch_folder(assignment: Assignment) -> Path:
-    """A folder of this process's own; those that killed workers of the same target left are removed."""
-    digest = hashlib.sha256(assignment.target.encode()).hexdigest()[:8]
-    for left in Path(tempfile.gettempdir()).glob(f"garmentcut-{digest}-*"):
-        if not Path(f"/proc/{left.name.rpartition('-')[2]}").exists() and Path("/proc/self").exists():
-            shutil.rmtree(left, ignore_errors=True)
-    folder = Path(tempfile.gettempdir()) / f"garmentcut-{digest}-{os.getpid()}"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(mode=0o700)
-    return folder
+def _scratch_folder() -> Path:
+    """A folder of this process's own; those that killed workers left on this machine are removed."""
+    if Path("/proc/self").exists():
+        for left in Path(tempfile.gettempdir()).glob(f"{_SCRATCH}*"):
+            if not Path("/proc", left.name.removeprefix(_SCRATCH).partition("-")[0]).exists():
+                shutil.rmtree(left, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f"{_SCRATCH}{os.getpid()}-"))
