@@ -61,7 +61,7 @@ def test_the_embedded_weights_are_the_embedded_model(photo):
     assert expected.max() > 2  # there is a garment to disagree on
     alphas = [1 / (1 + np.exp(-logits)) for logits in (logits_of(network, photo), expected)]
     assert np.abs(alphas[0] - alphas[1]).max() < 0.05  # its weights are stored in 16 bits: docs/decisions/007
-    assert np.abs(alphas[0] - alphas[1]).mean() < 1e-4
+    assert np.abs(alphas[0] - alphas[1]).mean() < 1e-3
 
 
 def ours(key):
