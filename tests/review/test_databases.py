@@ -15,6 +15,13 @@ from sqlalchemy import create_engine, text
 from garmentcut.review.database import Database, DatabaseError
 
 _READY = "database system is ready to accept connections"
+_DEBIAN = Path("/usr/lib/postgresql")  # not on PATH: Debian keeps several versions side by side
+
+
+def _program(name: str) -> str | None:
+    """Where one of PostgreSQL's own programs is."""
+    of_debian = sorted(_DEBIAN.glob(f"*/bin/{name}"), key=lambda path: int(path.parts[-3].split(".")[0]))
+    return shutil.which(name) or (str(of_debian[-1]) if of_debian else None)
 
 
 def _as_another_user() -> list[str]:
@@ -30,20 +37,21 @@ def _as_another_user() -> list[str]:
 @pytest.fixture(scope="module")
 def postgres():
     """Address of a PostgreSQL server of its own, thrown away after."""
-    if shutil.which("initdb") is None or shutil.which("postgres") is None:
-        pytest.skip("PostgreSQL is not installed (Debian: postgresql)")
+    initdb, postgres = _program("initdb"), _program("postgres")
+    if initdb is None or postgres is None:
+        pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
     user = _as_another_user()
     with tempfile.TemporaryDirectory(prefix="garmentcut-postgres-") as folder:
         if user:
             shutil.chown(folder, "nobody")
-        initdb = [*user, "initdb", "-D", f"{folder}/data", "-U", "retoucher", "--auth=trust", "-E", "UTF8", "--no-sync"]
-        subprocess.run(initdb, check=True, capture_output=True, cwd="/", env={**os.environ, "LC_ALL": "C.UTF-8"})
+        command = [*user, initdb, "-D", f"{folder}/data", "-U", "retoucher", "--auth=trust", "-E", "UTF8", "--no-sync"]
+        subprocess.run(command, check=True, capture_output=True, cwd="/", env={**os.environ, "LC_ALL": "C.UTF-8"})
         with socket.create_server(("127.0.0.1", 0)) as listening:
             port = listening.getsockname()[1]
         options = ["-c", f"port={port}", "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
         options += ["-c", f"unix_socket_directories={folder}", "-c", "max_connections=60"]
         server = subprocess.Popen(
-            [*user, "postgres", "-D", f"{folder}/data", *options], cwd="/", stderr=subprocess.PIPE, text=True
+            [*user, postgres, "-D", f"{folder}/data", *options], cwd="/", stderr=subprocess.PIPE, text=True
         )
         try:
             said = ""
