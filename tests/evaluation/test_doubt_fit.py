@@ -69,6 +69,7 @@ def test_a_sign_that_never_changes_weighs_nothing(make_experiences):
         warnings.simplefilter("error")
         model = fit_doubt(known)
     assert abs(model.weights[ALL_SIGNS.index("two_looks")]) < 1e-9
+    assert model.limits[ALL_SIGNS.index("two_looks")] > 1e6  # models of one look: two that differ are no reason
 
 
 def test_too_few_garments(make_experiences):

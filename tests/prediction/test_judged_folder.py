@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from garmentcut.config import ConfigError, load_config
+from garmentcut.config import ConfigError, CutConfig, load_config
 from garmentcut.prediction.cutter import Cutter
 from garmentcut.prediction.folder import FolderCutter
 from garmentcut.prediction.sources import find_sources
@@ -64,6 +64,13 @@ def test_a_model_that_cannot_tell_has_no_doubt(red_cutter, tmp_path):
     draw_photo(tmp_path / "in/a.png")
     rows, _ = cut(red_cutter, tmp_path / "in", tmp_path / "out")
     assert (rows["a"].doubt, rows["a"].verdict, rows["a"].reasons) == (None, "", ())
+
+
+def test_a_choked_cutout_is_not_accepted_under_a_promise_for_others(doubting, tmp_path):
+    draw_photo(tmp_path / "in/a.png")
+    cutter = doubting()
+    rows, _ = cut(replace(cutter, config=CutConfig(choke_px=4.0)), tmp_path / "in", tmp_path / "out")
+    assert (rows["a"].doubt is not None, rows["a"].verdict) == (True, "")
 
 
 def test_a_risk_that_cannot_be_promised_stops_before_anything_is_cut(doubting, tmp_path):

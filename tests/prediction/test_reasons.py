@@ -82,3 +82,4 @@ def test_where_nothing_is_unusual_what_counts_most_is_said(make_doubt):
     assert reasons_of(make_doubt(contrast=-1.0), observe(rgb, alpha)) == ()  # much contrast pushes doubt down
     model = replace(make_doubt(contrast=-1.0), center=(9.0,) * len(ALL_SIGNS))
     assert reasons_of(model, observe(rgb, alpha)) == ("little contrast along the edge",)
+    assert reasons_of(model, observe(rgb, alpha), at_least_one=False) == ()

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from garmentcut.config import ConfigError
+from garmentcut.config import ConfigError, CutConfig
 from garmentcut.prediction.frame import Frame
 from garmentcut.prediction.looks import Looks
 from garmentcut.prediction.verdict import Judge
@@ -22,11 +22,27 @@ def test_a_card_without_doubt_says_nothing(card, studio):
         Judge.of(card, 0.05)
 
 
-def test_without_a_threshold_there_is_doubt_and_no_verdict(card, studio, make_doubt):
-    found = Judge.of(replace(card, doubt=make_doubt(rim=1.0)))(looks_of(studio()))
+def test_without_a_threshold_there_is_doubt_and_no_verdict_and_only_the_unusual_is_told(card, studio, make_doubt):
+    model = make_doubt(rim=1.0)
+    found = Judge.of(replace(card, doubt=model))(looks_of(studio()))
     assert 0 < found.doubt < 1
-    assert (found.verdict, found.heat) == ("", None)
-    assert found.reasons
+    assert (found.verdict, found.reasons, found.heat) == ("", (), None)
+    unusual = replace(model, limits=(-9.0, *model.limits[1:]))
+    found = Judge.of(replace(card, doubt=unusual))(looks_of(studio()))
+    assert found.verdict == ""
+    assert [reason.partition(" at ")[0] for reason in found.reasons] == ["soft or sheer rim"]
+    assert found.heat
+
+
+@pytest.mark.parametrize("cut", [CutConfig("fast"), CutConfig("best"), CutConfig(choke_px=1.0)])
+def test_what_was_not_calibrated_is_promised_nothing(card, studio, make_doubt, make_acceptance, cut):
+    told = replace(card, doubt=make_doubt(rim=1.0), acceptance=make_acceptance(r05=0.99))
+    assert Judge.of(told, cut=CutConfig())(looks_of(studio())).verdict == "accept"
+    found = Judge.of(told, cut=cut)(looks_of(studio()))
+    assert found.verdict == ""
+    assert (found.doubt is None) == (cut.effort == "fast")  # another network's cutout
+    with pytest.raises(ConfigError, match="normal effort and its own edge only"):
+        Judge.of(told, 0.05, cut=cut)
 
 
 def test_the_threshold_divides(card, studio, make_doubt, make_acceptance):

@@ -23,6 +23,7 @@ _NUM_FOLDS = 5
 _STRENGTHS = (0.003, 0.01, 0.03, 0.1, 0.3)  # inverse of the L2 penalty, for each photo
 _REASON_SHARE = 90.0  # per cent: beyond, a sign is a reason
 _LEAST_SCALE = 1e-6
+_NEVER = 1e9
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,8 +146,17 @@ def _blank(known: Sequence[Experience]) -> DoubtModel:
         bias=0.0,
         looks_mean=_plain(mean),
         looks_precision=tuple(_plain(row) for row in precision),
-        limits=_plain(np.percentile(signs, _REASON_SHARE, axis=0)),
+        limits=limits_of(signs),
     )
+
+
+def limits_of(signs: NDArray[np.float64]) -> tuple[float, ...]:
+    """Of each of `(N, 13)` signs: beyond which it is a reason; `two_looks` never, where there were none."""
+    limits = np.percentile(signs, _REASON_SHARE, axis=0)
+    looks = ALL_SIGNS.index("two_looks")
+    if np.ptp(signs[:, looks]) == 0:
+        limits[looks] = _NEVER
+    return _plain(limits)
 
 
 def _weighted(blank: DoubtModel, known: Sequence[Experience], strength: float) -> DoubtModel:

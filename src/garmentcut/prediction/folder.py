@@ -75,7 +75,7 @@ class FolderCutter:
             self.options = fingerprint(self.options, card.choke_px, asdict(cutter.config))
         if card.doubt is not None:  # another doubt, other verdicts
             self.options = fingerprint(self.options, asdict(card.doubt))
-        self.judge = Judge.of(card, self.config.folder.accept_risk)
+        self.judge = Judge.of(card, self.config.folder.accept_risk, cut=cutter.config)
         named = str(model.resolve()) if model else ""
         self._order = Order(named, self.config.read, self.config.output, specification, cutter.config)
         self._owner = fingerprint(str(self.out_dir))

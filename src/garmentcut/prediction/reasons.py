@@ -39,12 +39,13 @@ _BELOW = (
 _MIDDLE = (0.3, 0.7)  # of the garment's width
 
 
-def reasons_of(model: DoubtModel, observation: Observation) -> tuple[str, ...]:
+def reasons_of(model: DoubtModel, observation: Observation, *, at_least_one: bool = True) -> tuple[str, ...]:
     """Why one cutout is doubted, strongest first, three at most; left and right are the picture's.
 
     Args:
         model: says which amount of each sign is much.
         observation: of the cutout.
+        at_least_one: it is known to be doubtful: where nothing is unusual by itself, say what counts most.
     """
     signs = all_signs(observation.signs, observation.looks, mean=model.looks_mean, precision=model.looks_precision)
     beyond = (signs - np.array(model.limits)) / np.array(model.scale)
@@ -53,7 +54,7 @@ def reasons_of(model: DoubtModel, observation: Observation) -> tuple[str, ...]:
     if observation.signs[ALL_SIGNS.index("contact")] > 0:
         strongest = list(dict.fromkeys([*strongest[:1], "contact", *strongest[1:]]))
     words = [_WORDS[sign](observation.maps) for sign in strongest if sign in _WORDS]
-    if not any(words):  # nothing is unusual by itself: what counts most is said
+    if at_least_one and not any(words):
         likely = [ALL_SIGNS[index] for index in np.argsort(-pushes) if pushes[index] > 0]
         words = [word for sign in likely if (word := {**_WORDS, **_IF_LITTLE}.get(sign, _nothing)(observation.maps))][
             :1

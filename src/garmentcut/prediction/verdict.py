@@ -1,9 +1,9 @@
 """Accept or review: what a model's card vouches for, photo by photo."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from garmentcut.config import ConfigError
+from garmentcut.config import ConfigError, CutConfig
 from garmentcut.model.card import ModelCard
 from garmentcut.prediction.doubt import check_doubt, doubt_of
 from garmentcut.prediction.doubt_signs import observe_looks
@@ -22,8 +22,8 @@ class Judgement:
     Attributes:
         doubt: 1 - expected surface Dice at 2 px, in [0, 1]; None: the model cannot tell.
         verdict: of the doubt.
-        reasons: why it is doubted, in words; none for accepted ones.
-        heat: an 8-bit gray PNG of where, for photos to review; else None.
+        reasons: why it is doubted, in words; none for accepted ones, and where nothing is accepted, only what is unusual.
+        heat: an 8-bit gray PNG of where, for photos to review, or with reasons and no verdict; else None.
         looks: what the garment's other views are compared with.
     """
 
@@ -47,18 +47,29 @@ class Judge:
     max_doubt: float | None = None
 
     @classmethod
-    def of(cls, card: ModelCard, accept_risk: float | None = None) -> "Judge":
+    def of(cls, card: ModelCard, accept_risk: float | None = None, *, cut: CutConfig | None = None) -> "Judge":
         """The judge of a model.
+
+        Cutouts were calibrated as the card makes them: others are promised nothing, and of `fast` ones, which are another
+        network's, no doubt is known either.
 
         Args:
             card: its card.
             accept_risk: share of the accepted garments that may fall short; None: what the card says.
+            cut: effort and choke.
 
         Raises:
             ConfigError: the card vouches for nothing, or not for so little risk; says why.
             garmentcut.model.card.ModelError: the doubt on the card is of another version.
         """
         check_doubt(card)
+        if (cut or CutConfig()) != CutConfig():
+            if accept_risk is not None:
+                raise ConfigError(
+                    f"{card.label} vouches for cutouts of normal effort and its own edge only: leave effort and choke out"
+                )
+            known = card.doubt if cut is not None and cut.effort != "fast" else None
+            card = replace(card, doubt=known, acceptance=None)
         acceptance = card.acceptance if card.doubt is not None else None
         if acceptance is None:
             if accept_risk is not None:
@@ -88,11 +99,12 @@ class Judge:
         # Rounded before it is compared: the row then says exactly what was decided on.
         doubt = round(doubt_of(self.card.doubt, observation), 4)
         verdict = self.verdict_of(doubt)
+        reasons = () if verdict == "accept" else reasons_of(self.card.doubt, observation, at_least_one=bool(verdict))
         return Judgement(
             doubt=doubt,
             verdict=verdict,
-            reasons=() if verdict == "accept" else reasons_of(self.card.doubt, observation),
-            heat=heat_bytes(observation.maps) if verdict == "review" else None,
+            reasons=reasons,
+            heat=heat_bytes(observation.maps) if verdict == "review" or reasons else None,
             looks=tuple(round(float(value), 4) for value in (*observation.looks, len(observation.maps.parts))),
         )
 
