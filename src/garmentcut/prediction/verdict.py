@@ -22,7 +22,7 @@ class Judgement:
     Attributes:
         doubt: 1 - expected surface Dice at 2 px, in [0, 1]; None: the model cannot tell.
         verdict: of the doubt.
-        reasons: why it is doubted, in words; none for accepted ones, and where nothing is accepted, only what is unusual.
+        reasons: why it is doubted, in words; none for accepted ones; without a verdict only what is unusual.
         heat: an 8-bit gray PNG of where, for photos to review, or with reasons and no verdict; else None.
         looks: what the garment's other views are compared with.
     """
@@ -50,8 +50,8 @@ class Judge:
     def of(cls, card: ModelCard, accept_risk: float | None = None, *, cut: CutConfig | None = None) -> "Judge":
         """The judge of a model.
 
-        Cutouts were calibrated as the card makes them: others are promised nothing, and of `fast` ones, which are another
-        network's, no doubt is known either.
+        Cutouts were calibrated as the card makes them: others are promised nothing, and of `fast` ones, which are
+        another network's, no doubt is known either.
 
         Args:
             card: its card.
@@ -66,7 +66,7 @@ class Judge:
         if (cut or CutConfig()) != CutConfig():
             if accept_risk is not None:
                 raise ConfigError(
-                    f"{card.label} vouches for cutouts of normal effort and its own edge only: leave effort and choke out"
+                    f"{card.label} vouches for cutouts of normal effort and its own edge only: leave out effort and choke"
                 )
             known = card.doubt if cut is not None and cut.effort != "fast" else None
             card = replace(card, doubt=known, acceptance=None)
