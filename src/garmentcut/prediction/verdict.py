@@ -66,7 +66,7 @@ class Judge:
         if (cut or CutConfig()) != CutConfig():
             if accept_risk is not None:
                 raise ConfigError(
-                    f"{card.label} vouches for cutouts of normal effort and its own edge only: leave out effort and choke"
+                    f"{card.label} vouches for normal effort and its own edge only: leave effort and choke out"
                 )
             known = card.doubt if cut is not None and cut.effort != "fast" else None
             card = replace(card, doubt=known, acceptance=None)
