@@ -55,6 +55,7 @@ def test_profiles_are_judged_by_use():
         kept, notes = usable_profile(broken)
         assert kept is None, notes
         assert notes
+    assert usable_profile(b"not a profile" * 20) == usable_profile(wide[:150]), "noise has no colour space"
     with pytest.raises(PhotoError, match="convert it to sRGB"):
         srgb_of(pixels(), without_curves)
 

@@ -12,6 +12,8 @@ from garmentcut.photo.photo import PhotoError, Pixels
 
 _SAME_LEVELS = 2  # of 255: profiles of sRGB itself differ by that much in their rounding
 _MODES = {b"RGB ": "RGB", b"GRAY": "L", b"CMYK": "CMYK"}
+_IS_PROFILE = slice(36, 40)
+_BROKEN = ("broken colour profile dropped: read as sRGB",)
 
 
 class ToRgb(NamedTuple):
@@ -31,12 +33,14 @@ def usable_profile(profile: bytes | None, space: bytes = b"RGB ") -> tuple[bytes
     """
     if not profile:
         return None, ()
+    if profile[_IS_PROFILE] != b"acsp":  # the signature that every profile has there (ICC.1)
+        return None, _BROKEN
     if profile[16:20] != space:
         return None, ("colour profile of another colour space dropped: read as sRGB",)
     try:
         _to_srgb_transform(profile, _MODES[space])
     except (ImageCms.PyCMSError, OSError):
-        return None, ("broken colour profile dropped: read as sRGB",)
+        return None, _BROKEN
     return profile, ()
 
 
