@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,24 @@ def test_systemd_understands_the_unit(tmp_path):
     unit.write_text(UNIT.read_text().replace("/opt/garmentcut/bin/garmentcut", "/bin/true"))
     done = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True)
     assert UNIT.name not in done.stderr, done.stderr
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+def test_each_alert_is_given_when_it_should_and_not_else():
+    done = subprocess.run(
+        ["promtool", "test", "rules", str(ROOT / "tests/alerts.yaml")], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_compose_file_is_of_the_compose_specification(tmp_path):
+    pytest.importorskip("check_jsonschema", reason="check-jsonschema is not installed")
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
+    text = (DEPLOY / "compose.yaml").read_text()
+    for name, content, code in (("good", text, 0), ("mistyped", text.replace("stop_grace_period", "stop_grace"), 1)):
+        (tmp_path / f"{name}.yaml").write_text(content)
+        done = subprocess.run([*command, str(tmp_path / f"{name}.yaml")], capture_output=True, text=True)
+        assert done.returncode == code, done.stdout + done.stderr
 
 
 def test_compose_runs_commands_that_exist(compose):
