@@ -11,9 +11,12 @@ made, MODEL a file that held the split out.
 """
 
 import argparse
+import base64
 import http.client
+import io
 import json
 import os
+import re
 import resource
 import socket
 import statistics
@@ -28,6 +31,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 _NUM_REQUESTS, _NUM_CLIENTS, _NUM_HALF_OPEN = 1000, 50, 10_000
 
@@ -87,6 +91,12 @@ def measure_server(batch: Path) -> None:
         items = server.items()
         views = [_first_view(server, item) for item in items[:20]]
         print(f"first view (page, photo, alpha), {len(views)} photos: median {statistics.median(views):.3f} s")
+        for side_px in (100, 250, 450, 900):
+            strokes = _redraw(server, items[:10], side_px)
+            print(
+                f"smart stroke in a box of {side_px} px, {len(strokes)} photos: median {statistics.median(strokes):.2f} s,"
+                f" slowest {max(strokes):.2f} s; {server.megabytes:.0f} MB"
+            )
         _ask_much(server, items)
         _hang(server)
 
@@ -97,6 +107,39 @@ def _first_view(server: Server, item: dict[str, Any]) -> float:
         addresses = [item["urls"][name] for name in ("page", "photo", "alpha")]
         assert all(status == 200 for status, _ in browser.map(lambda address: server.ask("GET", address), addresses))
     return time.perf_counter() - start
+
+
+def token_of(server: Server) -> str:
+    """What the server's own pages send along."""
+    found = re.search(rb'name="garmentcut-token" content="(\w+)"', server.ask("GET", "/")[1])
+    assert found
+    return found[1].decode()
+
+
+def _redraw(server: Server, items: list[dict[str, Any]], side_px: int) -> list[float]:
+    """Seconds of a smart stroke of 40 pixels through a box in the photo's middle, by the client's clock."""
+    seconds = []
+    headers = {"X-Garmentcut-Token": token_of(server), "Content-Type": "application/json"}
+    for item in items:
+        left, top = (item["width"] - side_px) // 2, (item["height"] - side_px) // 2
+        box = left, top, left + side_px, top + side_px
+        with Image.open(io.BytesIO(server.ask("GET", item["urls"]["alpha"])[1])) as alpha:
+            part = alpha.crop(box)
+        stroke = np.zeros((side_px, side_px), np.uint8)
+        stroke[side_px // 2 - 20 : side_px // 2 + 20] = 255
+        pictures = {"stroke": _base64(Image.fromarray(stroke)), "alpha": _base64(part)}
+        body = json.dumps({"box_xyxy": box, "hint": "auto", **pictures}).encode()
+        start = time.perf_counter()
+        status, _ = server.ask("POST", f"/api/photos/{item['id']}/redraw", body, **headers)
+        assert status == 200
+        seconds.append(time.perf_counter() - start)
+    return seconds
+
+
+def _base64(image: Image.Image) -> str:
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return base64.b64encode(file.getvalue()).decode()
 
 
 def _ask_much(server: Server, items: list[dict[str, Any]]) -> None:
@@ -162,8 +205,6 @@ def measure_brush(dataset: Path, model: Path, *, split: str, num_photos: int) ->
 
 
 def _levels_of(path: Path) -> NDArray[np.uint8]:
-    from PIL import Image
-
     with Image.open(path) as image:
         pixels = np.asarray(image).astype(np.float32)
     levels: NDArray[np.uint8] = np.rint(pixels * (255 / (65535 if pixels.max() > 255 else 255))).astype(np.uint8)

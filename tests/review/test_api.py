@@ -1,3 +1,4 @@
+import io
 from dataclasses import replace
 
 import numpy as np
@@ -48,7 +49,7 @@ def test_a_batch_is_listed(review):
     assert names(review) == ["a_Back", "a_Front", "b_Front"]
     assert page["total"] == 3 and page["cursor"] is None
     assert page["counts"] == {"open": 3, "accepted": 0, "corrected": 0, "rejected": 0, "failed": 0}
-    assert page["facets"] == {"view": {"Front": 2, "Back": 1}, "verdict": {"none": 3}}
+    assert page["facets"] == {"view": {"Front": 2, "Back": 1}, "verdict": {"none": 3}, "doubt": {"known": 0, "none": 3}}
     item = page["items"][1]
     assert (item["garment"], item["view"], item["width"], item["height"]) == ("a", "Front", 64, 96)
     assert (item["state"], item["version"], item["has_alpha"], item["urls"]["heat"]) == ("open", 1, False, None)
@@ -255,6 +256,18 @@ def test_a_doubt_map_is_shown_where_there_is_one(review, png):
     assert first(review, "b_Front")["urls"]["heat"] is None
 
 
+def test_a_thumbnail_shows_the_garment_as_large_as_it_fits(review, wider, png):
+    def shown(item):
+        with Image.open(io.BytesIO(review.get(item["urls"]["thumbnail"]).content)) as image:
+            return image.size, np.array(image)
+
+    size, pixels = shown(first(review))
+    assert size == (24 + 20, 50 + 20)  # the dress in a photo of 64x96, and a margin
+    assert np.abs(pixels[0, 0].astype(int) - 0x8C).max() < 3 and pixels[35, 22, 0] > 200
+    put(review, first(review), png(wider()))
+    assert shown(first(review))[0] != size  # the corrected one is drawn anew
+
+
 def test_the_doubtful_come_first_and_the_unknown_after_them(cut_batch, open_review):
     folder = cut_batch()
     journal = Journal(folder)
@@ -266,6 +279,7 @@ def test_the_doubtful_come_first_and_the_unknown_after_them(cut_batch, open_revi
     client = open_review(folder)
     assert names(client) == ["b_Front", "a_Front", "a_Back"]
     assert names(client, verdict=["accept", "none"]) == ["a_Front", "a_Back"]
+    assert items(client)["facets"]["doubt"] == {"known": 2, "none": 1}
     assert first(client, "b_Front")["reasons"] == ["hair over the shoulder"]
     seen, cursor = [], ""
     while cursor is not None:

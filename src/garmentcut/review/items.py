@@ -101,7 +101,7 @@ def content_keys(photo: PhotoRow) -> dict[str, str]:
         "photo": row.input_sha256[:16] or fingerprint(row.input),
         "predicted": prediction,
         "alpha": alpha,
-        "thumbnail": fingerprint(row.input_sha256, alpha),
+        "thumbnail": fingerprint(row.input_sha256, alpha, "garment"),
     }
 
 

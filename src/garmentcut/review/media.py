@@ -25,7 +25,8 @@ from garmentcut.review.items import heat_path
 
 _QUALITY, _THUMBNAIL_QUALITY = 95, 85
 _THUMBNAIL_HW = 320, 480
-_GROUND = "#8c8c8c"
+_MARGIN_PX = 10
+_GROUND = "#8c8c8c"  # the tiles that thumbnails lie on have it too: style/card.css
 _MEMORY_BYTES = 96_000_000  # some sixty photos of two megapixels: those around the one that is looked at
 _AT_A_TIME = 2  # decoded photos are large
 
@@ -63,8 +64,8 @@ class Media:
         return self._recent.get(f"first {subject.stem} {key}", lambda: write_gray(self._alphas.predicted(subject)))
 
     def thumbnail(self, subject: Subject, key: str, *, of_photo: bool = False) -> bytes:
-        """A small JPEG of the cutout on gray, or of the photo; raises as `photo`."""
-        kind = "photo" if of_photo or not subject.row.ok else "cutout"
+        """A small JPEG of what is visible of the cutout, on gray, or of the photo; raises as `photo`."""
+        kind = "photo" if of_photo or not subject.row.ok else "garment"
         path = self._folder / OWN_FOLDER / "thumbnails" / f"{key}-{kind}.jpg"
         with suppress(OSError):
             return path.read_bytes()
@@ -98,9 +99,10 @@ class Media:
         return resize_rgb(rgb, (max(round(rgb.shape[0] * scale), 1), max(round(rgb.shape[1] * scale), 1)))
 
     def _small_cutout(self, subject: Subject) -> Rgb:
-        alpha = to_alpha(self._alphas.current(subject))
-        small = shrink_cutout(Cutout(self._srgb(subject), alpha), _THUMBNAIL_HW, trim=False)
-        return lay_on_ground(small, draw_ground(_GROUND, (small.shape[0], small.shape[1])))
+        cutout = Cutout(self._srgb(subject), to_alpha(self._alphas.current(subject)))
+        small = shrink_cutout(cutout, (_THUMBNAIL_HW[0] - 2 * _MARGIN_PX, _THUMBNAIL_HW[1] - 2 * _MARGIN_PX))
+        ground_hw = small.shape[0] + 2 * _MARGIN_PX, small.shape[1] + 2 * _MARGIN_PX
+        return lay_on_ground(small, draw_ground(_GROUND, ground_hw))
 
     def _jpeg(self, rgb: Rgb, quality: int) -> bytes:
         content: bytes = simplejpeg.encode_jpeg(np.ascontiguousarray(rgb), quality=quality, colorsubsampling="444")

@@ -98,6 +98,11 @@ def count_by(session: Session, batch_id: str, column: Any) -> dict[str, int]:
     return {value: number for value, number in session.execute(counted)}  # noqa: C416 - rows are no pairs to mypy
 
 
+def count_doubted(session: Session, batch_id: str) -> int:
+    """Of how many photos the model has said how sure it is."""
+    return session.scalar(_count([PhotoRow.batch_id == batch_id, PhotoRow.doubt.is_not(None)])) or 0
+
+
 def count_states(session: Session, batch_id: str) -> dict[str, int]:
     """How many photos are in each state."""
     return dict.fromkeys(STATES, 0) | count_by(session, batch_id, PhotoRow.state)

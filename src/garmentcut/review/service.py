@@ -21,7 +21,16 @@ from garmentcut.review.edge_change import Alpha8
 from garmentcut.review.items import Item, item_of
 from garmentcut.review.media import Media
 from garmentcut.review.model import Model
-from garmentcut.review.queries import NO_VERDICT, Page, QueueQuery, count_by, count_states, find_neighbours, find_page
+from garmentcut.review.queries import (
+    NO_VERDICT,
+    Page,
+    QueueQuery,
+    count_by,
+    count_doubted,
+    count_states,
+    find_neighbours,
+    find_page,
+)
 from garmentcut.review.redraw import Canvas, Stroke, redraw
 from garmentcut.review.store import Store
 from garmentcut.review.tables import PhotoRow
@@ -110,6 +119,7 @@ class Service:
             views, verdicts = (
                 count_by(session, self.store.batch_id, column) for column in (PhotoRow.view, PhotoRow.verdict)
             )
+            known = count_doubted(session, self.store.batch_id)
             return {
                 "items": self._items(page.photos),
                 "cursor": page.cursor,
@@ -119,6 +129,7 @@ class Service:
                 "facets": {
                     "view": views,
                     "verdict": {verdict or NO_VERDICT: number for verdict, number in verdicts.items()},
+                    "doubt": {"known": known, "none": sum(verdicts.values()) - known},
                 },
                 "running": self.is_running,
             }

@@ -25,6 +25,8 @@ from garmentcut.review.service import Service, Settings
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
+TIMEOUT_MS = 60_000  # a machine that runs other things beside the tests is slow, not wrong
+sync_api.expect.set_options(timeout=TIMEOUT_MS)
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 WIDTH, HEIGHT = 384, 576
 WATCH = """
@@ -168,7 +170,7 @@ def open_tab(browser):
             context.add_init_script(WATCH)
             contexts.append(context)
         tab = context.new_page()
-        tab.set_default_timeout(15_000)
+        tab.set_default_timeout(TIMEOUT_MS)
         faults = []
         tab.on("pageerror", lambda error: faults.append(str(error)))
         tab.on("console", lambda line: faults.append(line.text) if is_fault(line) else None)

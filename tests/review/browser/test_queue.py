@@ -40,6 +40,17 @@ def test_the_doubtful_come_first_and_garments_can_stand_together(queue):
     assert "garment=dress" in queue.url
 
 
+def test_a_model_that_says_no_doubt_is_said_so(open_tab, own_site, batch):
+    tab = open_tab()
+    tab.goto(own_site)
+    expect(tab.locator("#no-doubt")).to_be_visible()
+    expect(tab.locator("#start")).to_have_text("Start with the first of 4")
+    rewrite(batch, lambda row: row | {"doubt": 0.2})
+    tab.reload()
+    expect(tab.locator("#start")).to_have_text("Start with the most doubtful of 4")
+    expect(tab.locator("#no-doubt")).to_be_hidden()
+
+
 def test_filters_narrow_the_list_and_stay_in_the_address(queue):
     queue.locator("select[name=view]").select_option("Front")
     expect(queue.locator(".card")).to_have_count(2)

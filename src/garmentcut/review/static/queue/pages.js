@@ -4,7 +4,7 @@ import { askJson } from "../page/server.js";
 /**
  * @typedef {import("../page/server.js").Item} Item
  * @typedef {{open: number, accepted: number, corrected: number, rejected: number, failed: number}} Counts
- * @typedef {{view: Record<string, number>, verdict: Record<string, number>}} Facets
+ * @typedef {{view: Record<string, number>, verdict: Record<string, number>, doubt: {known: number, none: number}}} Facets
  * @typedef {{items: Item[], cursor: string | null, total: number, counts: Counts, revision: number, facets: Facets, running: boolean}} Answer
  */
 

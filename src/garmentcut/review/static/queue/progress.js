@@ -7,8 +7,9 @@ const DONE = /** @type {const} */ (["accepted", "corrected", "rejected", "failed
  * How far the batch is.
  *
  * @param {import("./pages.js").Counts} counts
+ * @param {boolean} knowsDoubt photos stand by doubt; else by name
  */
-export function showProgress(counts) {
+export function showProgress(counts, knowsDoubt) {
   const all = counts.open + DONE.reduce((sum, state) => sum + counts[state], 0);
   const bar = byId("progress-bar");
   const parts = DONE.map((state) => partOf(state, counts[state]));
@@ -19,7 +20,7 @@ export function showProgress(counts) {
   bar.setAttribute("aria-label", text.join(", "));
   const start = byId("start");
   start.hidden = counts.open === 0;
-  start.textContent = decided ? `Go on with ${counts.open} open` : `Start with the most doubtful of ${counts.open}`;
+  start.textContent = decided ? `Go on with ${counts.open} open` : `Start with the ${knowsDoubt ? "most doubtful" : "first"} of ${counts.open}`;
 }
 
 /** @param {string} state @param {number} count */

@@ -19,9 +19,13 @@ const listing = new Listing(byId("queue"), query);
 const pages = new Pages(listing, byId("more"), showAnswer);
 const filters = new Filters(query, restart);
 const outbox = new Outbox();
+/** The model has said of some photo how sure it is. */
+let knowsDoubt = false;
 
 /** @param {import("./pages.js").Answer} answer */
 function showAnswer(answer) {
+  knowsDoubt = answer.facets.doubt.known > 0;
+  byId("no-doubt").hidden = knowsDoubt || answer.facets.doubt.none === 0;
   showBatch(answer);
   filters.showFacets(answer.facets);
   byId("total").textContent = `${answer.total} ${answer.total === 1 ? "photo" : "photos"}`;
@@ -30,7 +34,7 @@ function showAnswer(answer) {
 
 /** @param {{counts: import("./pages.js").Counts, running: boolean}} news */
 function showBatch({ counts, running }) {
-  showProgress(counts);
+  showProgress(counts, knowsDoubt);
   filters.showCounts(counts);
   byId("running").hidden = !running;
 }
