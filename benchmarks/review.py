@@ -94,8 +94,8 @@ def measure_server(batch: Path) -> None:
         for side_px in (100, 250, 450, 900):
             strokes = _redraw(server, items[:10], side_px)
             print(
-                f"smart stroke in a box of {side_px} px, {len(strokes)} photos: median {statistics.median(strokes):.2f} s,"
-                f" slowest {max(strokes):.2f} s; {server.megabytes:.0f} MB"
+                f"smart stroke in a box of {side_px} px, {len(strokes)} photos: "
+                f"median {statistics.median(strokes):.2f} s, slowest {max(strokes):.2f} s; {server.megabytes:.0f} MB"
             )
         _ask_much(server, items)
         _hang(server)
