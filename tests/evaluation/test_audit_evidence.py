@@ -55,6 +55,30 @@ def test_an_error_of_the_model_weighs_less_than_the_same_of_the_cutout(scene):
     assert of_model.regions[0].weight < 0.1 * of_cutout.regions[0].weight
 
 
+def test_a_side_cut_away_runs_through_plain_cloth_and_does_not_make_the_rest_look_rough(scene):
+    rgb, alpha = scene
+    rough = np.roll(alpha, 1, axis=1)  # the model errs by a pixel all around
+    thin = alpha.copy()
+    left = np.argmax(alpha, axis=1)
+    for y in range(230, 330):
+        thin[y, : left[y] + 5] = 0
+    whole, eroded = gather_evidence(rgb, alpha, rough), gather_evidence(rgb, thin, rough)
+    assert eroded.regions[0].traced < 0.3
+    assert eroded.regions[0].is_missing
+    assert eroded.spread_px < 1.3 * whole.spread_px
+
+
+def test_a_border_that_follows_an_edge_of_the_photo_weighs_less(scene):
+    rgb, alpha = scene
+    rgb = rgb.copy()
+    rgb[365:][alpha[365:] > 0] = (150, 150, 150)  # a hem of another colour: perhaps it was left out on purpose
+    cutout = alpha.copy()
+    cutout[365:] = 0
+    found = gather_evidence(rgb, cutout, alpha).regions[0]
+    assert found.traced > 0.9
+    assert found.weight < 0.6 * found._replace(traced=0.0).weight
+
+
 @pytest.mark.parametrize(("dx", "dy"), [(3, 0), (0, -3), (2, 2)])
 def test_a_shift_is_measured_by_the_model_and_by_the_photo(scene, dx, dy):
     rgb, alpha = (np.repeat(np.repeat(plane, 2, axis=0), 2, axis=1) for plane in scene)

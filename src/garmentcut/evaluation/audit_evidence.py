@@ -13,8 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt, find_objects, gaussian_gradient_magnitude, label, maximum_filter
+from scipy.ndimage import distance_transform_edt, find_objects, label, maximum_filter
 
+from garmentcut.evaluation.audit_border import NEAR_PX, EdgesMet, displacement, edges_met, grown
+from garmentcut.evaluation.audit_scene import Scene
 from garmentcut.evaluation.masks import Area, Mask, area_of, mask_of
 from garmentcut.evaluation.matting import Alpha
 from garmentcut.evaluation.overlap import dice
@@ -25,12 +27,9 @@ REFERENCE_HEIGHT_PX = 1728.0
 
 _MARGIN_PX = 40
 _DEPTH_PX = 5.0  # a region that nowhere lies deeper than that beyond the prediction's border is its usual error
-_NEAR_PX = 3.0  # of a region: its own stretch of a border
 _AROUND_PX = 24  # of a region: where its colours are compared
 _LEAST_SIDE_PX = 12  # pixels of each side, or no colour is known
-_FAR_PX = 12.0  # from the border: what no shift of a few pixels explains
-_SEARCH_PX = 6  # a shift by more would have been refused by ingest
-_POINTS = 4000  # of a border, at most: enough for hundredths of a pixel
+_UNTRACED, _TRACED = 1.25, 0.5  # how much a region counts whose cutout's border follows no edge; and wholly follows one
 _TEMPERATURE = 0.1  # cleanlab's
 
 
@@ -45,6 +44,7 @@ class Region(NamedTuple):
         confidence: mean of |2 alpha - 1| of the prediction in it, in [0, 1].
         edge_support: in [-1, 1]: above zero, the photo has its edge at the prediction's border, not at the cutout's.
         color_support: in [-1, 1]: above zero, its colours speak for the prediction.
+        traced: in [0, 1]: how much of the cutout's border here follows an edge of the photo, against the rest of it.
     """
 
     box_xyxy: tuple[int, int, int, int]
@@ -54,12 +54,16 @@ class Region(NamedTuple):
     confidence: float
     edge_support: float
     color_support: float
+    traced: float = 1.0
 
     @property
     def weight(self) -> float:
-        """Disputed pixels, by how sure the model is of them and how well the photo bears it out."""
+        """Disputed pixels, by how sure the model is of them and how well the photo bears it out.
+
+        A border that follows an edge may follow the wrong one, so it still counts for something.
+        """
         support = float(np.clip(0.5 + 0.5 * (self.edge_support + self.color_support), 0.05, 1.5))
-        return self.area_px * self.confidence * support
+        return self.area_px * self.confidence * support * (_UNTRACED - (_UNTRACED - _TRACED) * self.traced)
 
 
 @dataclass(frozen=True)
@@ -97,16 +101,18 @@ def gather_evidence(rgb: NDArray[np.uint8], target: Alpha, alpha: Alpha) -> Evid
     unit = target.shape[0] / REFERENCE_HEIGHT_PX
     area = area_of(theirs, ours, margin_px=round(_MARGIN_PX * unit))
     if area is None or not ours.any() or not theirs.any():
-        regions = () if area is None else (_all_of(theirs, ours, alpha),)
-        return Evidence(dice(ours, theirs), 0.0, regions, (0.0, 0.0), (0.0, 0.0), 0.0, 0.0)
-    scene = _Scene.of(rgb, theirs, ours, alpha, area=area, unit=unit)
-    shift, growth, spread = _displacement(scene)
+        whole = () if area is None else (_all_of(theirs, ours, alpha),)
+        return Evidence(dice(ours, theirs), 0.0, whole, (0.0, 0.0), (0.0, 0.0), 0.0, 0.0)
+    scene = Scene.of(rgb, theirs, ours, alpha, area=area, unit=unit)
+    met = edges_met(scene)
+    regions = sorted(_regions(scene, met), key=lambda found: -found[0].weight)
+    shift, growth, spread = displacement(scene, apart_from=regions[0][1] if regions else None)
     return Evidence(
         dice=dice(ours, theirs),
         softmin_confidence=softmin_confidence(alpha[area], theirs[area]),
-        regions=tuple(sorted(_regions(scene), key=lambda region: -region.weight)),
+        regions=tuple(region for region, _ in regions),
         model_shift_xy=shift,
-        photo_shift_xy=_photo_shift(scene),
+        photo_shift_xy=met.shift_xy,
         growth_px=growth,
         spread_px=spread,
     )
@@ -122,44 +128,6 @@ def softmin_confidence(alpha: Alpha, theirs: Mask) -> float:
     return float((own * weights).sum() / weights.sum())
 
 
-@dataclass(frozen=True, eq=False)
-class _Scene:
-    """Everything around the garment, cut out of the photo; `inside` is the signed distance from a border."""
-
-    colors: NDArray[np.float32]
-    edges: NDArray[np.float32]
-    theirs: Mask
-    ours: Mask
-    alpha: Alpha
-    their_inside: NDArray[np.float32]
-    our_inside: NDArray[np.float32]
-    corner_yx: tuple[int, int]
-    unit: float
-
-    @classmethod
-    def of(cls, rgb: NDArray[np.uint8], theirs: Mask, ours: Mask, alpha: Alpha, *, area: Area, unit: float) -> "_Scene":
-        colors = rgb[area].astype(np.float32)
-        light, warmth = colors.mean(axis=2), (colors[..., 0] - colors[..., 2]) / 2
-        steepest = [gaussian_gradient_magnitude(plane, 1.0) for plane in (light, warmth)]
-        return cls(
-            colors=colors,
-            edges=np.maximum.reduce(steepest),
-            theirs=theirs[area],
-            ours=ours[area],
-            alpha=alpha[area],
-            their_inside=_inside(theirs[area]),
-            our_inside=_inside(ours[area]),
-            corner_yx=(area[0].start, area[1].start),
-            unit=unit,
-        )
-
-
-def _inside(mask: Mask) -> NDArray[np.float32]:
-    distance = distance_transform_edt(~border_of(mask))  # the border's own pixels belong to the mask
-    signed: NDArray[np.float32] = np.where(mask, distance + 0.5, 0.5 - distance).astype(np.float32)
-    return signed
-
-
 def _all_of(theirs: Mask, ours: Mask, alpha: Alpha) -> Region:
     """One of the two is empty: the other one is the region."""
     area = area_of(theirs, ours)
@@ -170,7 +138,8 @@ def _all_of(theirs: Mask, ours: Mask, alpha: Alpha) -> Region:
     return Region(box, not theirs.any(), int(whole.sum()), float(distance_transform_edt(whole).max()), sure, 0.0, 0.0)
 
 
-def _regions(scene: _Scene) -> list[Region]:
+def _regions(scene: Scene, met: EdgesMet) -> list[tuple[Region, Mask]]:
+    """Each with its pixels."""
     found = []
     for is_missing, wrong in ((True, scene.ours & ~scene.theirs), (False, scene.theirs & ~scene.ours)):
         numbered, num = label(wrong)
@@ -178,17 +147,16 @@ def _regions(scene: _Scene) -> list[Region]:
             continue
         deep = np.bincount(numbered[np.abs(scene.our_inside) >= _DEPTH_PX * scene.unit], minlength=num + 1) > 0
         boxes = find_objects(numbered)
-        found += [
-            _region(scene, numbered == number, boxes[number - 1], is_missing=is_missing)
-            for number in np.flatnonzero(deep[1:]) + 1
-        ]
+        for number in np.flatnonzero(deep[1:]) + 1:
+            where = numbered == number
+            found.append((_region(scene, met, where, boxes[number - 1], is_missing=is_missing), where))
     return found
 
 
-def _region(scene: _Scene, where: Mask, box: Area, *, is_missing: bool) -> Region:
+def _region(scene: Scene, met: EdgesMet, where: Mask, box: Area, *, is_missing: bool) -> Region:
     around = round(_AROUND_PX * scene.unit) + 2
     window = tuple(slice(max(side.start - around, 0), side.stop + around) for side in box)
-    near = distance_transform_edt(~where[window]) <= _NEAR_PX * max(scene.unit, 0.5)
+    near = distance_transform_edt(~where[window]) <= NEAR_PX * max(scene.unit, 0.5)
     edges = maximum_filter(scene.edges[window], 3)
     strengths = []
     for mask in (scene.ours[window], scene.theirs[window]):
@@ -203,10 +171,11 @@ def _region(scene: _Scene, where: Mask, box: Area, *, is_missing: bool) -> Regio
         confidence=float(np.abs(2 * scene.alpha[window][where[window]] - 1).mean()),
         edge_support=_contrast(strengths[0], strengths[1]),
         color_support=_color_support(scene, where, window, is_missing=is_missing),  # type: ignore[arg-type]
+        traced=met.traced_in(grown(where, NEAR_PX * max(scene.unit, 0.5))),
     )
 
 
-def _color_support(scene: _Scene, where: Mask, window: Area, *, is_missing: bool) -> float:
+def _color_support(scene: Scene, where: Mask, window: Area, *, is_missing: bool) -> float:
     """Whether the region looks like the garment or like the background beside it."""
     here = where[window]
     reach = distance_transform_edt(~here) <= _AROUND_PX * scene.unit
@@ -224,67 +193,3 @@ def _color_support(scene: _Scene, where: Mask, window: Area, *, is_missing: bool
 
 def _contrast(one: float, other: float) -> float:
     return (one - other) / (one + other) if one + other > 0 else 0.0
-
-
-def _displacement(scene: _Scene) -> tuple[tuple[float, float], float, float]:
-    """Shift and growth of the cutout against the prediction: Huber's regression of border distances on the normals.
-
-    Where the cutout is shifted by d, its border lies d·n outside the prediction's, n being the outward normal.
-    """
-    rows, columns = np.nonzero(border_of(scene.theirs))
-    outside = 0.5 - scene.our_inside[rows, columns]  # a border pixel lies half a pixel inside its own mask
-    normals = _normals(scene.their_inside, rows, columns)
-    usable = (np.abs(outside) < _FAR_PX * scene.unit) & np.isfinite(normals).all(axis=1)
-    if np.count_nonzero(usable) < 3 * _LEAST_SIDE_PX:
-        return (0.0, 0.0), 0.0, float(np.abs(outside).mean())
-    design = np.column_stack([normals[usable], np.ones(np.count_nonzero(usable))])
-    fit, residuals = _huber(design, outside[usable].astype(np.float64))
-    return (float(fit[0]), float(fit[1])), float(fit[2]), float(1.4826 * np.median(np.abs(residuals)))
-
-
-def _normals(inside: NDArray[np.float32], rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Outward unit normals x, y of a border."""
-    down, right = np.gradient(inside, axis=0), np.gradient(inside, axis=1)
-    normals = -np.column_stack([right[rows, columns], down[rows, columns]]).astype(np.float64)
-    lengths = np.linalg.norm(normals, axis=1, keepdims=True)
-    unit: NDArray[np.float64] = normals / np.where(lengths > 0, lengths, np.nan)
-    return unit
-
-
-def _huber(design: NDArray[np.float64], values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Least squares, far values weighted down again and again (Huber 1964)."""
-    weights = np.ones(len(values))
-    fit, residuals = np.zeros(design.shape[1]), values
-    for _ in range(8):
-        root = np.sqrt(weights)
-        fit = np.asarray(np.linalg.lstsq(design * root[:, None], values * root, rcond=None)[0], np.float64)
-        residuals = values - design @ fit
-        scale = max(1.345 * 1.4826 * float(np.median(np.abs(residuals))), 1e-3)
-        weights = np.minimum(1, scale / np.maximum(np.abs(residuals), 1e-9))
-    return fit, residuals
-
-
-def _photo_shift(scene: _Scene) -> tuple[float, float]:
-    """Shift of the cutout against the photo: where along its normal each border point meets the steepest edge."""
-    rows, columns = np.nonzero(border_of(scene.theirs))
-    step = max(len(rows) // _POINTS, 1)
-    rows, columns = rows[::step], columns[::step]
-    normals = _normals(scene.their_inside, rows, columns)
-    known = np.isfinite(normals).all(axis=1)
-    rows, columns, normals = rows[known], columns[known], normals[known]
-    if len(rows) < 3 * _LEAST_SIDE_PX:
-        return 0.0, 0.0
-    reach = max(_SEARCH_PX * scene.unit, 2.0)
-    offsets = np.linspace(-reach, reach, 4 * round(reach) + 1)
-    height, width = scene.edges.shape
-    y = np.rint(rows[:, None] + offsets * normals[:, 1:]).astype(np.intp).clip(0, height - 1)
-    x = np.rint(columns[:, None] + offsets * normals[:, :1]).astype(np.intp).clip(0, width - 1)
-    profiles = scene.edges[y, x]
-    steepest = offsets[np.argmax(profiles, axis=1)]
-    # Where the profile is flat, its steepest place is chance.
-    clear = profiles.max(axis=1) > 2 * np.median(profiles, axis=1)
-    if np.count_nonzero(clear) < 3 * _LEAST_SIDE_PX:
-        return 0.0, 0.0
-    design = np.column_stack([normals[clear], np.ones(np.count_nonzero(clear))])
-    fit, _ = _huber(design, steepest[clear])
-    return -float(fit[0]), -float(fit[1])

@@ -84,7 +84,7 @@ def rank_suspects(
     shifts = np.array([_shift_of(one) for one in evidence]) / units[:, None]
     shifts = shifts - np.median(shifts, axis=0)  # the model's own
     lengths = np.maximum(np.hypot(*shifts.T) - _USUAL_SHIFT_PX, 0)
-    regions = _beyond(np.log(weights / spreads**2 + _USUAL_PX))
+    regions = _beyond(np.log(weights / spreads + _USUAL_PX))
     strengths = {
         "region": regions + _QUALITY_COUNTS * _beyond(-np.log(qualities + _LEAST_QUALITY)),
         "shift": _beyond(lengths, least=_LEAST_SHIFT_PX) * (1 + _QUALITY_COUNTS),
