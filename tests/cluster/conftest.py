@@ -2,6 +2,8 @@
 another in this process."""
 
 import logging
+import os
+import secrets
 from dataclasses import replace
 
 import numpy as np
@@ -72,7 +74,13 @@ def photos(tmp_path, draw):
 
 @pytest.fixture(scope="session")
 def s3_server():
-    """URL of an S3 server on loopback."""
+    """URL of an S3 server on loopback: moto's, or another one (Ceph, MinIO) that GARMENTCUT_TEST_S3 names.
+
+    That must know a user whose key and secret are both `testing`.
+    """
+    if given := os.environ.get("GARMENTCUT_TEST_S3"):
+        yield given
+        return
     server = pytest.importorskip("moto.server").ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server.start()
@@ -81,7 +89,7 @@ def s3_server():
 
 
 @pytest.fixture
-def bucket(s3_server, monkeypatch, request):
+def bucket(s3_server, monkeypatch):
     """URL of a new, empty bucket; credentials come from the environment."""
     import s3fs
 
@@ -89,7 +97,7 @@ def bucket(s3_server, monkeypatch, request):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
-    name = f"test-{abs(hash(request.node.nodeid)):x}"
+    name = f"test-{secrets.token_hex(8)}"
     s3fs.S3FileSystem(use_listings_cache=False).mkdir(name)
     return f"s3://{name}"
 

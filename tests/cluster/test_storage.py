@@ -1,4 +1,5 @@
 from datetime import UTC, datetime
+from typing import ClassVar
 
 import pytest
 
@@ -91,3 +92,18 @@ def test_what_will_not_pass_is_not_repeated(monkeypatch):
     with pytest.raises(PermissionError):
         open_storage("s3://bucket").put("a", b"1")
     assert stumbling.left == 8
+
+
+@pytest.mark.parametrize("status", [409, 412])
+def test_a_store_that_refuses_without_a_word(bucket, monkeypatch, status):
+    """Ceph answers a conditional put that comes too late with the status alone."""
+
+    class RefusedError(Exception):
+        response: ClassVar = {"Error": {"Message": None}, "ResponseMetadata": {"HTTPStatusCode": status}}
+
+    def refuse(*_args, **_options):
+        raise OSError(22, None) from RefusedError()
+
+    fs, _ = open_storage(bucket)._opened()
+    monkeypatch.setattr(fs, "pipe_file", refuse)
+    assert not open_storage(bucket).create("one.json", b"1")

@@ -20,6 +20,7 @@ _WAITS_S = (0.2, 1.0, 3.0, 10.0)
 _FINAL = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotADirectoryError, SourceError)
 # A put there shows the whole object or none. Elsewhere (SFTP, SMB, HDFS) it is written beside and renamed.
 _PUT_AT_ONCE = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "oss", "r2", "memory"}
+_TOO_LATE = (409, 412)
 _CLIENT_OPTIONS: dict[str, dict[str, Any]] = {
     "s3": {"config_kwargs": {"retries": {"max_attempts": 3, "mode": "standard"}, "max_pool_connections": 64}},
 }
@@ -272,6 +273,10 @@ def _nanoseconds(moment: Any) -> int:
 
 def _is_refusal(error: OSError) -> bool:
     """A conditional put that came too late: 412, or 409 while another is under way."""
+    # Ceph sends the status without a message, so what s3fs makes of it says nothing: its cause does.
+    response = getattr(error.__cause__, "response", None) or {}
+    if response.get("ResponseMetadata", {}).get("HTTPStatusCode") in _TOO_LATE:
+        return True
     return any(word in str(error) for word in ("PreconditionFailed", "ConditionalRequestConflict", "412"))
 
 
