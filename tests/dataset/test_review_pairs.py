@@ -58,6 +58,7 @@ def test_corrections_become_pairs_and_nothing_else_does(decide, tmp_path):
     assert [pair.name for pair in manifest.usable] == ["a_Front", *(f"g{number}_Back" for number in range(5))]
     pair = manifest.usable[0]
     assert (pair.garment, pair.view) == ("a", "Front")
+    assert not any(fault.code == "unchecked" for pair in manifest.usable for fault in pair.faults)
     with Image.open(tmp_path / "dataset" / pair.alpha) as image:
         np.testing.assert_array_equal(np.array(image), target)
     assert ingest(tmp_path)[0] == []  # nothing is read twice

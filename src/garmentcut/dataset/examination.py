@@ -98,7 +98,7 @@ class Examination:
         entry = replace(entry, pair=pair)
         if content is not None:
             entry = replace(entry, photo=entry.cutout, inside=True)
-        return self._check(photo, cutout, entry, content)
+        return self._check(photo, cutout, entry, content, is_alpha=candidate.is_alpha)
 
     def _find_photo(self, candidate: Candidate, cutout: CutoutFile | None) -> _FoundPhoto | Fault:
         """The photo in the document, where it is looked for there, else the file; or why there is none."""
@@ -123,14 +123,20 @@ class Examination:
         except PhotoError as error:
             raise PhotoError(f"{path}: {error}") from error
 
-    def _check(self, photo: Photo, cutout: CutoutFile, entry: Entry, photo_content: bytes | None) -> Entry:
-        """The checks; `photo_content`: the file that is written for a photo out of a document."""
+    def _check(
+        self, photo: Photo, cutout: CutoutFile, entry: Entry, photo_content: bytes | None, *, is_alpha: bool
+    ) -> Entry:
+        """The checks; `photo_content`: the file that is written for a photo out of a document.
+
+        An alpha alone (`is_alpha`) was painted on this very photo: that it has no colours to compare is no fault.
+        """
         if cutout.is_unchanged and not self.accept_unchanged:
             text = f"{_UNCORRECTED}: correct it, or use --accept-unchanged if all such documents are right"
             return _with_faults(entry, (fault_of("uncorrected", text),))
         checked: Checked = check_pair(photo, cutout, mend=self.mend)
         accepted = (fault_of("accepted", _UNCORRECTED),) if cutout.is_unchanged else ()
-        entry = _with_faults(entry, checked.faults + accepted)
+        faults = tuple(fault for fault in checked.faults if not (is_alpha and fault.code == "unchecked"))
+        entry = _with_faults(entry, faults + accepted)
         if checked.alpha is None:
             return entry
         if photo_content is not None:
