@@ -70,7 +70,7 @@ class OutputConfig:
     """`#rrggbb` in sRGB: lay the garment on this colour and write no alpha (psd: a layer of it below the photo, a mask
     stays a mask). None: transparent; jpeg and the preview of psd, which know no transparency, are white."""
     trim: _Switch = False
-    """Crop to the garment."""
+    """Crop to the garment; stray specks do not count."""
     margin_px: Annotated[_Count, Field(ge=0, le=20_000)] = 0
     """Pixels kept (or added) around the trimmed garment."""
     hidden: Literal["auto", "clear", "keep"] = "auto"

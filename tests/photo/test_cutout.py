@@ -100,6 +100,15 @@ def test_trimmed_inside_the_frame():
     assert trimmed.trimmed().alpha.shape == (10, 4)
 
 
+def test_a_speck_that_nobody_sees_leaves_no_empty_picture():
+    alpha = np.zeros((300, 200), np.float32)
+    alpha[150:280, 50:150] = 1
+    alpha[3:5, 20:25] = 4 / 255
+    cutout = Cutout(pixels(300, 200), alpha)
+    assert cutout.trimmed(10).alpha.shape == (150, 120)
+    assert cutout.box_xyxy == (20, 3, 150, 280)
+
+
 def test_trimmed_beyond_the_frame():
     rgb = np.full((10, 10, 3), 7, np.uint8)
     alpha = np.zeros((10, 10), np.float32)

@@ -46,6 +46,15 @@ def test_trimmed_to_what_is_visible():
     assert not shrink_cutout(empty, (15, 15)).any()
 
 
+def test_a_speck_is_shown_if_it_can_be_seen():
+    def height(speck):
+        cutout = square()
+        cutout.alpha[10:12, 60] = speck
+        return len(shrink_cutout(cutout, (500, 500)))
+
+    assert (height(4 / 255), height(0.2)) == (80, 110)
+
+
 def test_one_thin_line_still_has_a_pixel():
     line = Cutout(np.zeros((1000, 1, 3), np.uint8), np.ones((1000, 1), np.float32))
     assert shrink_cutout(line, (10, 10)).shape == (10, 1, 4)

@@ -18,7 +18,7 @@ FormatOption = Annotated[
 BackgroundOption = Annotated[
     str | None, typer.Option(help="Lay the garment on this colour, for example '#ffffff'; psd: as a layer below.")
 ]
-TrimOption = Annotated[bool | None, typer.Option("--trim", help="Crop to the garment.")]
+TrimOption = Annotated[bool | None, typer.Option("--trim", help="Crop to the garment; stray specks do not count.")]
 MarginOption = Annotated[int | None, typer.Option(help="Pixels kept around the garment; with --trim.")]
 HiddenOption = Annotated[
     str | None,

@@ -67,7 +67,7 @@ class Cutout:
 
     @cached_property
     def garment_box_xyxy(self) -> tuple[int, int, int, int] | None:
-        """The same without stray specks: the box by which a garment is sized and placed."""
+        """The same without stray specks: the box by which a garment is sized, placed and trimmed."""
         return box_of_parts(self.alpha)
 
     def rounded_alpha(self) -> Pixels:
@@ -111,13 +111,15 @@ class Cutout:
     def trimmed(self, margin_px: int = 0) -> "Cutout":
         """Crop to the garment, with a margin; where the margin leaves the photo it is transparent black.
 
+        Stray specks do not count: faint ones that nobody sees would leave most of a picture empty.
+
         Raises:
             ValueError: everything is transparent, or `margin_px` is negative.
         """
-        if self.box_xyxy is None or margin_px < 0:
+        if self.garment_box_xyxy is None or margin_px < 0:
             raise ValueError("nothing to trim to" if margin_px >= 0 else f"margin_px is {margin_px}")
         height, width = self.alpha.shape
-        left, top, right, bottom = np.add(self.box_xyxy, (-margin_px, -margin_px, margin_px, margin_px))
+        left, top, right, bottom = np.add(self.garment_box_xyxy, (-margin_px, -margin_px, margin_px, margin_px))
         inside = slice(max(top, 0), min(bottom, height)), slice(max(left, 0), min(right, width))
         pad = (max(-top, 0), max(bottom - height, 0)), (max(-left, 0), max(right - width, 0))
         rgb, alpha = np.pad(self.rgb[inside], (*pad, (0, 0))), np.pad(self.alpha[inside], pad)

@@ -84,7 +84,7 @@ class Preparation:
         if not self.output.trim:
             return cutout
         margin_px = self.output.margin_px
-        left, top, right, bottom = cutout.box_xyxy or (0, 0, 0, 0)
+        left, top, right, bottom = cutout.garment_box_xyxy or (0, 0, 0, 0)
         num_pixels = (right - left + 2 * margin_px) * (bottom - top + 2 * margin_px)
         if num_pixels > max(_MAX_TRIMMED_PIXELS, cutout.alpha.size):
             raise OutputError(

@@ -8,6 +8,7 @@ from PIL import Image
 
 from garmentcut.photo.color import srgb_of
 from garmentcut.photo.cutout import Cutout
+from garmentcut.photo.garment_box import box_of
 from garmentcut.photo.photo import to_8_bit
 
 Rgb = NDArray[np.uint8]
@@ -19,6 +20,8 @@ CHECKERBOARD: Literal["checkerboard"] = "checkerboard"
 LIGHT, DARK = 255, 204
 """Levels of the checkerboard's squares, as in Photoshop."""
 
+_SEEN = 0.05  # of alpha: on any ground, less is seen by nobody
+
 
 def shrink_cutout(cutout: Cutout, size_hw: tuple[int, int], *, trim: bool = True) -> Thumbnail:
     """Fit a cutout into a size; a small one is not enlarged.
@@ -29,12 +32,12 @@ def shrink_cutout(cutout: Cutout, size_hw: tuple[int, int], *, trim: bool = True
     Args:
         cutout: any size.
         size_hw: height and width to fit into.
-        trim: show only the box of what is visible; where nothing is, the whole frame.
+        trim: show only the box of what an eye sees, stray specks too; where there is nothing, the whole frame.
 
     Raises:
         PhotoError: its colour profile cannot be applied.
     """
-    box = (cutout.box_xyxy if trim else None) or (0, 0, *cutout.alpha.shape[::-1])
+    box = (box_of(cutout.alpha > _SEEN) if trim else None) or (0, 0, *cutout.alpha.shape[::-1])
     part = slice(box[1], box[3]), slice(box[0], box[2])
     alpha: NDArray[np.uint8] = np.rint(cutout.alpha[part] * np.float32(255)).astype(np.uint8)
     rgb = srgb_of(to_8_bit(cutout.rgb[part]), cutout.profile)
