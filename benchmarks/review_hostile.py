@@ -60,7 +60,8 @@ class Watch:
 def decide_at_once(server: Server, watch: Watch) -> None:
     """Each client its own photos; afterwards each photo is as its client left it."""
     headers, items = {"X-Garmentcut-Token": token_of(server)}, [one for one in server.items() if one["state"] == "open"]
-    wanted = {item["id"]: ("accept", "accepted") if item["id"] % 3 else ("reject", "rejected") for item in items}
+    accepted = {item["id"]: "corrected" if item["has_draft"] else "accepted" for item in items}
+    wanted = {key: ("accept", state) if key % 3 else ("reject", "rejected") for key, state in accepted.items()}
 
     def decide(item: dict[str, Any]) -> int:
         body = {"version": item["version"], "action": wanted[item["id"]][0], "seconds": 1}

@@ -3,7 +3,6 @@
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -12,12 +11,11 @@ from sqlalchemy.exc import DBAPIError
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, JSONResponse, Response
-from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Scope
+from starlette.types import ASGIApp
 
 from garmentcut import __version__
 from garmentcut.model.card import ModelError
-from garmentcut.review import cut_route, pages
+from garmentcut.review import cut_route, pages, static_files
 from garmentcut.review.conflicts import BusyError, ConflictError, ReviewError
 from garmentcut.review.cutting import MAX_PHOTO_BYTES, RETRY_AFTER_S, QueueFullError
 from garmentcut.review.guard import Guard
@@ -54,22 +52,10 @@ def make_app(service: Service) -> ASGIApp:
         description="What `garmentcut review` answers; see docs/review-api.md.",
     )
     app.state.service = service
-    for router in (pages.router, api, uploads, media, cut_route.router):
+    for router in (pages.router, static_files.router, api, uploads, media, cut_route.router):
         app.include_router(router)
-    static = Path(__file__).parent / "static"
-    app.mount("/static", _Static(directory=static), name="static")
     _answer_errors(app)
     return Guard(app, service.access, _limit_of, pages.error_page)
-
-
-class _Static(StaticFiles):
-    """Asked for again each time, and answered 304: a new version of garmentcut is seen at once."""
-
-    async def get_response(self, path: str, scope: Scope) -> Response:
-        """See StaticFiles."""
-        answer = await super().get_response(path, scope)
-        answer.headers["cache-control"] = "no-cache"
-        return answer
 
 
 def _limit_of(method: str, path: str) -> int:

@@ -12,9 +12,11 @@ from garmentcut import __version__
 from garmentcut.review.operations import operations_of
 from garmentcut.review.queries import QueueQuery
 from garmentcut.review.service import Service
+from garmentcut.review.static_files import ADDRESS
 from garmentcut.review.statistics import statistics_of
 
 _TEMPLATES = Environment(loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True)
+_TEMPLATES.globals["static"] = ADDRESS
 _TITLES = {400: "This request cannot be met", 401: "A token is needed", 403: "Not allowed", 404: "Not found"}
 _COOKIE_AGE_S = 30 * 86_400
 
@@ -79,7 +81,7 @@ def show_operations(request: Request) -> Response:
 @router.get("/favicon.ico")
 def show_icon() -> Response:
     """The page names its own; this is for browsers that ask all the same."""
-    return RedirectResponse("/static/icon.svg", 308)
+    return RedirectResponse(f"{ADDRESS}/icon.svg", 307)
 
 
 def _service(request: Request) -> Service:

@@ -9,9 +9,9 @@ import { commandsOf } from "./commands.js";
 import { Cursor } from "./cursor.js";
 import { Desk } from "./desk.js";
 import { Easel } from "./easel.js";
+import { entry } from "./early.js";
 import { Edges } from "./edges.js";
 import { showFacts, showSiblings } from "./facts.js";
-import { loadPhoto } from "./photo.js";
 import { Pointer } from "./pointer.js";
 import { loadSettings } from "./settings.js";
 import { Shelf } from "./shelf.js";
@@ -145,6 +145,5 @@ tellWhatIsSeen();
 listenToPage();
 showTool();
 const first = dataOf("photo-data");
-const entry = loadPhoto(first); // decoded while the outbox is looked through
 await outbox.resume().catch(() => undefined);
 await desk.open(first.id, entry);
