@@ -1,6 +1,7 @@
 """What each output format costs, and how near a clipping path comes.
 
     python benchmarks/formats.py            (formats at 2 and 24 megapixels, 8 and 16 bits)
+    python benchmarks/formats.py psd        (one format of them)
     python benchmarks/formats.py CUTOUTS    (a folder of RGBA cutouts: their paths)
     python benchmarks/formats.py ORIGINALS CUTOUTS  (PSDs of them, corrected and read back, 8 and 16 bits)
 
@@ -64,13 +65,13 @@ def cost(step: Callable[[], _T], rounds: int = 5) -> tuple[_T, float]:
     return result, median(times)
 
 
-def report_formats() -> None:
-    """Time and size of every format, peak memory at 24 megapixels."""
+def report_formats(formats: tuple[Format, ...] = get_args(Format)) -> None:
+    """Time and size of formats, peak memory at 24 megapixels; time of paths."""
     example = Cutter.load()(read_photo(sorted(_EXAMPLE.glob("*.jpg"))[0]))
     for name, size_hw in _SIZES_HW.items():
         for num_bits in (8, 16):
             cutout = enlarged(example, size_hw, num_bits=num_bits)
-            for format in get_args(Format):
+            for format in formats:
                 content, milliseconds = cost(partial(encode_afresh, cutout, format))
                 peak = f", peak {_peak_megabytes(cutout, format):.0f} MB" if name == "24 MP" else ""
                 print(f"{name} {num_bits:2} bit {format:5} {milliseconds:6.0f} ms {len(content) / 1e6:7.2f} MB{peak}")
@@ -196,6 +197,8 @@ if __name__ == "__main__":
             _report_own_peak(folder, cast(Format, format))
         case [originals, cutouts]:
             report_round_trips(Path(originals), Path(cutouts))
+        case [format] if format in get_args(Format):
+            report_formats((cast(Format, format),))
         case [folder]:
             report_paths(Path(folder))
         case _:
