@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from garmentcut.cli.app import INTERRUPTED, MISUSE, OK, SOME_FAILED, app, fail
+from garmentcut.cli.app import MISUSE, OK, SOME_FAILED, app, fail
 from garmentcut.cli.calibrate_edge import calibrate_edge, write_changed_card
+from garmentcut.cli.calibrate_lend import calibrate_lend
+from garmentcut.cli.experiences import gather, telling_failures
 
 if TYPE_CHECKING:
     from garmentcut.dataset.manifest import Manifest
     from garmentcut.evaluation.calibration import Calibration
-    from garmentcut.evaluation.doubt_fit import Experience
 
 
 @app.command()
@@ -29,7 +30,8 @@ def calibrate(
         list[str] | None, typer.Option(help="Only this part of the dataset; may be given several times.")
     ] = None,
     into: Annotated[
-        Path | None, typer.Option(help="Model file that the result is for; without it, MODEL, where that is one model.")
+        Path | None,
+        typer.Option(help="Model file that the result is for ('default': the embedded); else MODEL, if it is one."),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Model file to write; the same as MODEL changes it. Without it, none.")
@@ -40,6 +42,9 @@ def calibrate(
     edge: Annotated[
         bool, typer.Option("--edge", help="Fit nothing but the edge: threshold, steepness and choke of these cutouts.")
     ] = False,
+    lend: Annotated[
+        bool, typer.Option("--lend", help="--into is another network: give it MODEL's doubt, and no promise.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False,
 ) -> None:
     """Learn how much to doubt a model's cutouts, and which of them need no second look.
@@ -49,7 +54,9 @@ def calibrate(
     confidence that is asked for, at most RISK of the accepted garments fall under QUALITY. Where too few photos are at
     hand to promise that, it says so and promises nothing. Exit code 0: promised, 1: not, 2: misuse.
 
-    With --edge it learns instead where this studio's retouchers put the edge, and writes that; do it first.
+    With --lend the receiving model is another network, which may have seen all photos: it gets their doubt, fitted to
+    its own cutouts, and accepts nothing. With --edge it learns instead where this studio's retouchers put the edge, and
+    writes that; do it first.
 
     Example: garmentcut calibrate runs/folds dataset/ --into final.onnx --out ours.onnx
     """
@@ -58,6 +65,7 @@ def calibrate(
     from garmentcut.prediction.cutter import default_model
 
     tried = default_model() if model == "default" else Path(model)
+    into = default_model() if into is not None and str(into) == "default" else into
     receiver = into or (_single(tried) if out else None)
     if out is not None and receiver is None:
         fail(f"{tried} holds several models: name the one that gets the result by --into", MISUSE)
@@ -65,7 +73,10 @@ def calibrate(
         fail("the embedded model is not changed; choose another --out", MISUSE)
     if edge:
         calibrate_edge((tried, dataset, split or []), receiver, out=out, as_json=as_json)
-    found = _calibrate((tried, dataset, split or []), (risk, quality, confidence), use_seen=seen)
+    where = tried, dataset, split or []
+    if lend:
+        calibrate_lend(where, receiver, out=out, as_json=as_json)
+    found = _calibrate(where, (risk, quality, confidence), receiver, use_seen=seen)
     if out is not None and receiver is not None:
         write_changed_card(receiver, out, {"doubt": found.doubt, "acceptance": found.acceptance})
     typer.echo(json.dumps(_as_dict(found)) if as_json else _as_text(found, out))
@@ -80,53 +91,46 @@ def _single(tried: Path) -> Path | None:
     return tried / MODEL_NAME if (tried / MODEL_NAME).is_file() else None
 
 
-def _calibrate(where: tuple[Path, Path, list[str]], wanted: tuple[float, float, float], *, use_seen: bool) -> Any:
-    # Imported here: `--help` must not wait for a network runtime.
-    try:
-        from garmentcut.evaluation.calibration import CalibrationError, Promise
-        from garmentcut.evaluation.calibration import calibrate as calibrate_on
-        from garmentcut.evaluation.doubt_fit import DoubtError
-    except ImportError as error:
-        fail(f"{error.name} is not installed; run: pip install 'garmentcut[train]'", MISUSE)
-    from garmentcut.dataset.manifest import DatasetError, read_manifest
-    from garmentcut.evaluation.trials import EvaluationError
-    from garmentcut.model.card import ModelError
-
+def _calibrate(
+    where: tuple[Path, Path, list[str]],
+    wanted: tuple[float, float, float],
+    receiver: Path | None,
+    *,
+    use_seen: bool,
+) -> "Calibration":
     model, dataset, splits = where
-    try:
+    with telling_failures():
+        # Imported here: `--help` must not wait for a network runtime.
+        from garmentcut.dataset.manifest import read_manifest
+        from garmentcut.evaluation.calibration import Promise
+        from garmentcut.evaluation.calibration import calibrate as calibrate_on
+
         manifest = read_manifest(dataset)
-        experiences = _gather(model, manifest, splits)
+        if receiver is not None and receiver != model:
+            _check_kind(model, manifest, receiver)
         risk, quality, confidence = wanted
-        words = ", ".join([dataset.resolve().name, *splits])
         return calibrate_on(
-            experiences,
+            gather(model, manifest, splits),
             Promise(risk, quality, confidence),
-            data=words,
+            data=", ".join([dataset.resolve().name, *splits]),
             held_out=model.is_dir() and not splits,
             use_seen=use_seen,
         )
-    except (DatasetError, EvaluationError, ModelError, CalibrationError, DoubtError) as error:
-        fail(str(error), MISUSE)
-    except KeyboardInterrupt:
-        fail("stopped; nothing was written", INTERRUPTED)
 
 
-def _gather(model: Path, manifest: "Manifest", splits: list[str]) -> "list[Experience]":
-    from garmentcut.evaluation.doubt_fit import experience_of
-    from garmentcut.evaluation.out_of_fold import look_at
+def _check_kind(model: Path, manifest: "Manifest", receiver: Path) -> None:
+    """Errors of one network promise nothing of another's."""
+    from garmentcut.evaluation.lending import is_same_kind
     from garmentcut.evaluation.trials import plan_trials
-    from garmentcut.terminal import progress_bar
+    from garmentcut.model.card import read_model
 
-    trials = plan_trials(model, manifest, splits=splits)
-    found = []
-    with progress_bar(sum(len(trial.pairs) for trial in trials), "photos") as advance:
-        for outcome in look_at(trials, manifest, experience_of):
-            advance(outcome.pair.name, outcome.reason)
-            if outcome.found is not None:
-                found.append(outcome.found)
-            else:
-                typer.echo(f"garmentcut: left out: {outcome.pair.name}: {outcome.reason}", err=True)
-    return found
+    card = read_model(receiver)[1]
+    if not all(is_same_kind(trial.card, card) for trial in plan_trials(model, manifest)):
+        fail(
+            f"{card.label} is another network than those of {model}: what they err in promises nothing for it. --lend"
+            " gives it their doubt, fitted to its own cutouts, and no promise",
+            MISUSE,
+        )
 
 
 def _as_dict(found: "Calibration") -> dict[str, Any]:

@@ -88,7 +88,7 @@ def cross_fitted(experiences: Sequence[Experience]) -> NDArray[np.float64]:
     places = np.array([index for index, one in enumerate(experiences) if one.signs is not None])
     for train, held in _folds(known):
         model = _learned([known[index] for index in train])
-        doubts[places[held]] = doubts_of(model, _signs_of([known[index] for index in held], model))
+        doubts[places[held]] = doubts_of(model, signs_of([known[index] for index in held], model))
     return doubts
 
 
@@ -116,7 +116,7 @@ def _best_strength(known: Sequence[Experience]) -> float:
     for train, held in _folds(known):
         learned, left_out = [known[index] for index in train], [known[index] for index in held]
         blank = _blank(learned)
-        signs, truth = _signs_of(left_out, blank), np.array([1 - one.quality for one in left_out])
+        signs, truth = signs_of(left_out, blank), np.array([1 - one.quality for one in left_out])
         for place, strength in enumerate(_STRENGTHS):
             doubt = doubts_of(_weighted(blank, learned, strength), signs).clip(1e-6, 1 - 1e-6)
             losses[place] -= float((truth * np.log(doubt) + (1 - truth) * np.log(1 - doubt)).sum())
@@ -140,12 +140,12 @@ def _blank(known: Sequence[Experience]) -> DoubtModel:
     signs = all_signs(np.array([one.signs for one in known]), looks, mean=mean, precision=precision)
     return DoubtModel(
         signs=ALL_SIGNS,
-        center=_plain(np.median(signs, axis=0)),
-        scale=_plain(np.maximum(signs.std(axis=0), _LEAST_SCALE)),
+        center=plain(np.median(signs, axis=0)),
+        scale=plain(np.maximum(signs.std(axis=0), _LEAST_SCALE)),
         weights=(0.0,) * len(ALL_SIGNS),
         bias=0.0,
-        looks_mean=_plain(mean),
-        looks_precision=tuple(_plain(row) for row in precision),
+        looks_mean=plain(mean),
+        looks_precision=tuple(plain(row) for row in precision),
         limits=limits_of(signs),
     )
 
@@ -156,20 +156,20 @@ def limits_of(signs: NDArray[np.float64]) -> tuple[float, ...]:
     looks = ALL_SIGNS.index("two_looks")
     if np.ptp(signs[:, looks]) == 0:
         limits[looks] = _NEVER
-    return _plain(limits)
+    return plain(limits)
 
 
 def _weighted(blank: DoubtModel, known: Sequence[Experience], strength: float) -> DoubtModel:
     from sklearn.linear_model import LogisticRegression
 
-    values, truth = standardized(blank, _signs_of(known, blank)), np.array([1 - one.quality for one in known])
+    values, truth = standardized(blank, signs_of(known, blank)), np.array([1 - one.quality for one in known])
     regression = LogisticRegression(C=strength, max_iter=1000)
     regression.fit(
         np.concatenate([values, values]),
         np.repeat([1, 0], len(values)),
         sample_weight=np.concatenate([truth, 1 - truth]),
     )
-    return replace(blank, weights=_plain(regression.coef_[0]), bias=float(regression.intercept_[0]))
+    return replace(blank, weights=plain(regression.coef_[0]), bias=float(regression.intercept_[0]))
 
 
 def _precision_of(looks: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -181,7 +181,8 @@ def _precision_of(looks: NDArray[np.float64]) -> NDArray[np.float64]:
     return precision
 
 
-def _signs_of(experiences: Sequence[Experience], model: DoubtModel) -> NDArray[np.float64]:
+def signs_of(experiences: Sequence[Experience], model: DoubtModel) -> NDArray[np.float64]:
+    """`(N, 13)`: all signs of photos of which something was cut out; `unlike` as the model measures it."""
     return all_signs(
         np.array([one.signs for one in experiences]),
         np.array([one.looks for one in experiences]),
@@ -190,5 +191,6 @@ def _signs_of(experiences: Sequence[Experience], model: DoubtModel) -> NDArray[n
     )
 
 
-def _plain(values: NDArray[np.float64]) -> tuple[float, ...]:
+def plain(values: NDArray[np.float64]) -> tuple[float, ...]:
+    """Numbers as a card holds them."""
     return tuple(float(value) for value in values)
