@@ -1,20 +1,22 @@
 """`garmentcut cut --ray` against the plain folder run, and under faults.
 
-    python benchmarks/cluster.py speed      folder run, Ray with 1 and 2 workers: processor seconds, memory
+    python benchmarks/cluster.py speed      folder run, Ray with 1 and 2 workers: wall and processor seconds, memory
     python benchmarks/cluster.py faults     workers and driver killed, an object store that errs and waits
 
 300 photos where --photos does not say else, drawn (`garmentcut studio`, 192x288 and other sizes). For `speed`
 the network sees them at its own height, so that each costs what a studio's photo costs; for `faults`, where results
-count and not time, at half of it. The S3 server is moto's, on loopback, behind a layer of faults. Needs the extras
-`cluster` and `dev`, and Linux, whose /proc tells what each process has used: processor seconds can be compared on a
-shared machine too.
+count and not time, at half of it. The S3 server is moto's, or the one that --s3 names, behind a layer of faults. Needs
+the extras `cluster` and `dev`, and Linux, whose /proc tells what each process has used: processor seconds can be
+compared on a shared machine too.
 """
 
 import argparse
+import http.client
 import io
 import json
 import os
 import random
+import secrets
 import signal
 import subprocess
 import sys
@@ -36,21 +38,26 @@ from rich.console import Console
 from garmentcut.dataset.studio import draw_studio_photo
 from garmentcut.model.card import read_model, with_card
 from garmentcut.prediction.cutter import default_model
+from watch import RED, write_model
 
 _CONSOLE = Console(width=110)
 _HEIGHTS = (288, 432, 576)
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _BROKEN = 12
+_HOP_BY_HOP = ("connection", "keep-alive", "transfer-encoding")
+_SETTLED = 8  # photos after which a run has found its pace
 
 
 # ------------------------------------------------- photos ---------------------------------------------------------
 
 
-def draw_photos(folder: Path, num: int, *, broken: int = 0) -> None:
+def draw_photos(folder: Path, num: int, *, broken: int = 0, red: bool = False) -> None:
     """Synthetic photos of three sizes, each file another; some of them cut short."""
     folder.mkdir(parents=True)
-    shots = [draw_studio_photo(seed, size_hw=(height, height * 2 // 3)) for seed in range(6) for height in _HEIGHTS]
+    fabric: dict[str, Any] = {"fabric_rgb": RED, "print_name": "plain"} if red else {}
+    sizes = [(height, height * 2 // 3) for height in _HEIGHTS]
+    shots = [draw_studio_photo(seed, size_hw=size_hw, **fabric) for seed in range(6) for size_hw in sizes]
     for number, shot in enumerate(islice(cycle(shots), num)):
         pixels = shot.rgb.copy()
         pixels[0, 0] = np.frombuffer(number.to_bytes(3, "big"), np.uint8)  # no two photos are one
@@ -115,7 +122,7 @@ class Family:
         ) | ids
         present = [each for each in table if each[0] in ids]
         self.members = {each[0]: each[4] for each in present}
-        self.names |= {pid: name for pid, name in self.members.items() if "IDLE" not in name}
+        self.names |= {pid: name for pid, name in self.members.items() if name and "IDLE" not in name}
         self.seconds |= {each[0]: each[2] for each in present}
         self.memory.append((at, sum(each[3] for each in present)))
 
@@ -124,8 +131,8 @@ class Family:
         """Of all of them, also of those that have ended."""
         return sum(self.seconds.values())
 
-    def by_kind(self) -> dict[str, float]:
-        """Processor seconds of those that cut, read, write, of the command itself, and of Ray's own processes."""
+    def by_kind(self, seconds: dict[int, float]) -> dict[str, float]:
+        """Seconds by process as those that cut, read, write, of the command itself, and of Ray's own processes."""
         kinds = {
             "CutBatch": "cut",
             "read_batch": "read and write",
@@ -133,7 +140,7 @@ class Family:
             "garmentcut": "command",
         }
         sums: defaultdict[str, float] = defaultdict(float)
-        for pid, used in self.seconds.items():
+        for pid, used in seconds.items():
             name = self.names.get(pid, "")
             sums[next((kind for word, kind in kinds.items() if word in name and "/ray/" not in name), "Ray")] += used
         return dict(sums)
@@ -170,14 +177,34 @@ def start(*args: object, **environment: str) -> "subprocess.Popen[bytes]":
 # --------------------------------------------------- speed --------------------------------------------------------
 
 
-def measure(*args: object, done: Callable[[], int]) -> dict[str, Any]:
-    """Run a command: wall and processor seconds, seconds to the first photo, memory."""
-    began, first, halves = time.perf_counter(), 0.0, dict[str, float]()
+@dataclass(frozen=True)
+class Moment:
+    """What a run has used until so many photos were there.
+
+    Attributes:
+        num: photos.
+        wall_s: since it was started.
+        seconds: processor seconds of each of its processes.
+    """
+
+    num: int
+    wall_s: float
+    seconds: dict[int, float]
+
+
+def measure(*args: object, num_done: Callable[[], int]) -> dict[str, Any]:
+    """Run a command: wall and processor seconds, seconds to the first photo, memory.
+
+    `steady` is what happens between the first photos and the last ones: neither start nor end is in it.
+    """
+    began, first, halves, moments = time.perf_counter(), 0.0, dict[str, float](), list[Moment]()
     process = start(*args, "--json")
     with watched(process) as family:
         while process.poll() is None:
-            if not first and done():
-                first = time.perf_counter() - began
+            wall, num = time.perf_counter() - began, num_done()
+            first = first or (wall if num else 0.0)
+            if num >= _SETTLED and (not moments or num > moments[-1].num):
+                moments.append(Moment(num, wall, dict(family.seconds)))
             time.sleep(0.2)
     assert process.stdout is not None and process.stderr is not None
     output, errors = process.stdout.read().decode(), process.stderr.read().decode()
@@ -187,52 +214,57 @@ def measure(*args: object, done: Callable[[], int]) -> dict[str, Any]:
     for name, low, high in (("early", 0.3, 0.5), ("late", 0.8, 1.0)):
         halves[name] = max((size for at, size in family.memory if low * wall <= at <= high * wall), default=0) / 1e6
     summary = json.loads(output.strip().splitlines()[-1])
-    own = {"processor_s": family.processor_s, "by_kind": family.by_kind(), **halves, "cut": summary["cut"]}
-    return {"wall_s": wall, "first_s": first, **own}
+    return {
+        "wall_s": wall,
+        "first_s": first,
+        "processor_s": family.processor_s,
+        "cut": summary["cut"],
+        "steady": steady(moments, family),
+        **halves,
+    }
 
 
-def report_speed(work: Path, num: int) -> None:
-    """The folder run, and Ray with one worker and two, over the same photos.
+def steady(moments: list[Moment], family: Family) -> dict[str, Any]:
+    """Between the first moment and the last: wall and processor seconds a photo, these by kind of process too."""
+    begin, end = moments[0], moments[-1]
+    num = end.num - begin.num
+    used = {pid: (total - begin.seconds.get(pid, 0.0)) / num for pid, total in end.seconds.items()}
+    return {
+        "num": num,
+        "wall_s": (end.wall_s - begin.wall_s) / num,
+        "processor_s": sum(used.values()),
+        "by_kind": family.by_kind(used),
+    }
+
+
+def report_speed(work: Path, num: int, workers: list[int]) -> None:
+    """The folder run, and Ray with so many workers (0: the folder run), over the same photos, one after another.
 
     `measured.json` beside the rows is for `benchmarks/scale_plan.py check`.
     """
-    draw_photos(work / "photos", num)
-    few = work / "few"
-    draw_photos(few, 6)
-    ways: dict[str, list[object]] = {
-        "folder run": [],
-        "Ray, 1 worker": ["--ray", "--set", "cluster.workers=1"],
-        "Ray, 2 workers": ["--ray", "--set", "cluster.workers=2"],
-    }
-    for name, options in ways.items():
-        rows = {}
-        for label, photos in (("start", few), ("all", work / "photos")):
-            out = work / f"{label} {name}"
-            rows[label] = measure(
-                "cut",
-                photos,
-                "--out",
-                out,
-                *options,
-                done=lambda out=out: any(out.glob("*.png")),  # type: ignore[misc]
-            )
-            (out / "measured.json").write_text(
-                json.dumps({"workers": len(options) and int(str(options[-1])[-1]), **rows[label]})
-            )
-        whole, small = rows["all"], rows["start"]
-        kinds = {
-            kind: (used - small["by_kind"].get(kind, 0)) / (num - small["cut"])
-            for kind, used in whole["by_kind"].items()
-        }
-        each = (whole["processor_s"] - small["processor_s"]) / (num - small["cut"])  # what starting costs is in both
-        wall = (whole["wall_s"] - small["wall_s"]) / (num - small["cut"])
-        shown = ", ".join(f"{kind} {used:.3f}" for kind, used in kinds.items())
+    if not (work / "photos").exists():
+        draw_photos(work / "photos", num)
+    for count in workers:
+        name = f"Ray, {count} worker{'s' * (count > 1)}" if count else "folder run"
+        options: list[object] = ["--ray", "--set", f"cluster.workers={count}"] if count else []
+        out = work / f"cut {name}"
+        found = measure(
+            "cut",
+            work / "photos",
+            "--out",
+            out,
+            *options,
+            num_done=lambda out=out: sum(1 for _ in out.glob("*.png")),  # type: ignore[misc]
+        )
+        (out / "measured.json").write_text(json.dumps({"workers": count, **found}))
+        each = found["steady"]
+        shown = ", ".join(f"{kind} {used:.3f}" for kind, used in each["by_kind"].items())
         lines = [
-            f"{name}: {whole['cut']} cut, {whole['wall_s']:.0f} s wall, {whole['processor_s']:.0f} processor s",
-            f"  a photo, without the start: {each:.3f} processor s ({shown}), {wall:.3f} s wall",
-            f"  start and {small['cut']} photos: {small['wall_s']:.0f} s wall, {small['processor_s']:.0f} processor s;"
-            f" first photo after {whole['first_s']:.1f} s",
-            f"  memory: {whole['early']:.0f} MB early, {whole['late']:.0f} MB late",
+            f"{name}: {found['cut']} cut, {found['wall_s']:.0f} s wall, {found['processor_s']:.0f} processor s",
+            f"  a photo, over {each['num']}, without start and end: {each['processor_s']:.3f} processor s ({shown}),"
+            f" {each['wall_s']:.3f} s wall",
+            f"  first photo after {found['first_s']:.1f} s",
+            f"  memory: {found['early']:.0f} MB early, {found['late']:.0f} MB late",
         ]
         _CONSOLE.print("\n".join(lines))
 
@@ -246,15 +278,14 @@ class Faulty:
     def __init__(self, application: Any, errors: float, waits: float, wait_s: float) -> None:
         self._application, self._errors, self._waits, self._wait_s = application, errors, waits, wait_s
         self.counts: Counter[str] = Counter()
-        self.active = False
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Answer, late or with 503."""
         self.counts["requests"] += 1
-        if self.active and random.random() < self._waits:
+        if random.random() < self._waits:
             self.counts["waited"] += 1
             time.sleep(self._wait_s)
-        if self.active and random.random() < self._errors:
+        if random.random() < self._errors:
             self.counts["errors"] += 1
             environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
             start_response("503 Service Unavailable", [("Content-Type", "text/plain")])
@@ -262,30 +293,63 @@ class Faulty:
         return self._application(environ, start_response)  # type: ignore[no-any-return]
 
 
-@contextmanager
-def object_store(errors: float, waits: float, wait_s: float) -> Iterator[Faulty]:
-    """An S3 server on loopback, its address and credentials in the environment."""
-    import logging
+class Forwarding:
+    """A WSGI application that hands requests on to a server, as they are: their signatures stay good."""
 
-    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+    def __init__(self, server: str) -> None:
+        self._server = server.partition("://")[2].rstrip("/")
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        """The server's answer."""
+        names = {key: key[5:].replace("_", "-").lower() for key in environ if key.startswith("HTTP_")}
+        headers = {name: environ[key] for key, name in names.items()}
+        headers |= {"content-type": environ["CONTENT_TYPE"]} if environ.get("CONTENT_TYPE") else {}
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        connection = http.client.HTTPConnection(self._server, timeout=60)
+        connection.request(environ["REQUEST_METHOD"], environ["RAW_URI"], body, headers)
+        answer = connection.getresponse()
+        content = answer.read()
+        connection.close()
+        kept = [(name, value) for name, value in answer.getheaders() if name.lower() not in _HOP_BY_HOP]
+        start_response(f"{answer.status} {answer.reason}", kept)
+        return [content]
+
+
+@contextmanager
+def served(application: Any) -> Iterator[str]:
+    """URL of an application, on loopback while the context lasts."""
     from werkzeug.serving import make_server
 
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    faulty = Faulty(DomainDispatcherApplication(create_backend_app), errors, waits, wait_s)
-    server = make_server("127.0.0.1", 0, faulty, threaded=True)
+    server = make_server("127.0.0.1", 0, application, threaded=True)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
-    os.environ |= {
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}",
-        "AWS_ACCESS_KEY_ID": "testing",
-        "AWS_SECRET_ACCESS_KEY": "testing",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }
     try:
-        yield faulty
+        yield f"http://127.0.0.1:{server.server_port}"
     finally:
         server.shutdown()
         thread.join()
+
+
+@contextmanager
+def object_store(faults: tuple[float, float, float], given: str) -> Iterator[tuple[Faulty, Any]]:
+    """An S3 server behind faults, its address and credentials in the environment; and a way past the faults.
+
+    Args:
+        faults: share of requests that fail, share that waits, and how many seconds.
+        given: URL of a server whose user `testing` has the secret `testing`; empty: moto's.
+    """
+    import logging
+
+    import s3fs
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    application: Any = Forwarding(given) if given else DomainDispatcherApplication(create_backend_app)
+    faulty = Faulty(application, *faults)
+    with served(application) as straight, served(faulty) as url:
+        os.environ |= {"AWS_ENDPOINT_URL": url, "AWS_DEFAULT_REGION": "us-east-1"}
+        os.environ |= {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
+        yield faulty, s3fs.S3FileSystem(use_listings_cache=False, endpoint_url=straight)
 
 
 def kill_a_worker(family: Family, counts: Counter[str]) -> None:
@@ -314,17 +378,16 @@ def run_with_faults(args: list[object], *, kill_driver_after: int, every_s: floa
     return counts, process.returncode, process.stdout.read().decode(), process.stderr.read().decode()
 
 
-def check_results(target: str, references: dict[str, bytes], num: int, num_broken: int) -> str:
+def check_results(fs: Any, target: str, references: dict[str, bytes], num_failed: int) -> str:
     """All rows there, once each; all cutouts those of a folder run, byte for byte."""
     import pyarrow.parquet as pq
-    import s3fs
 
-    fs = s3fs.S3FileSystem(use_listings_cache=False)
+    num = len(references) + num_failed
     parts = [name for name in fs.find(f"{target}/results") if name.endswith(".parquet")]
     rows = [row for name in parts for row in pq.read_table(io.BytesIO(fs.cat_file(name))).to_pylist()]
     status = Counter(row["status"] for row in rows)
     assert len(rows) == len({row["input"] for row in rows}) == num, (len(rows), num)
-    assert status == {"ok": num - num_broken, "failed": num_broken}, status
+    assert status == {"ok": len(references), "failed": num_failed}, status
     files = {name.rpartition("/")[2]: fs.cat_file(name) for name in fs.find(target) if name.endswith(".png")}
     files = {name: content for name, content in files.items() if name in references}
     assert files.keys() == references.keys(), len(files)
@@ -336,35 +399,25 @@ def check_results(target: str, references: dict[str, bytes], num: int, num_broke
     )
 
 
-def report_faults(work: Path, num: int, every_s: float) -> None:
+def report_faults(work: Path, num: int, every_s: float, server: str, stand_in: bool) -> None:
     """Photos in an object store that errs, workers killed every few seconds, the driver killed once."""
-    import s3fs
-
-    broken = max(num * _BROKEN // 300, 1)
-    draw_photos(work / "photos", num, broken=broken)
-    began, model = time.perf_counter(), smaller_model(work / "model.onnx")
+    draw_photos(work / "photos", num, broken=max(num * _BROKEN // 300, 1), red=stand_in)
+    began, model = time.perf_counter(), (write_model if stand_in else smaller_model)(work / "model.onnx")
     plain = start("cut", work / "photos", "--out", work / "plain", "--model", model, "--json")
     summary = json.loads(plain.communicate()[0].decode().strip().splitlines()[-1])
-    num_broken = summary["failed"]
+    num_failed = summary["failed"]
     references = {path.name: path.read_bytes() for path in (work / "plain").glob("*.png")}
-    _CONSOLE.print(f"folder run: {summary['cut']} cut, {num_broken} broken, {time.perf_counter() - began:.0f} s")
-    with object_store(errors=0.05, waits=0.05, wait_s=1.0) as store:
-        fs = s3fs.S3FileSystem(use_listings_cache=False)
-        fs.mkdir("bucket")
+    _CONSOLE.print(f"folder run: {summary['cut']} cut, {num_failed} failed, {time.perf_counter() - began:.0f} s")
+    with object_store((0.05, 0.05, 1.0), server) as (store, fs):
+        bucket = f"garmentcut-{secrets.token_hex(4)}"
+        fs.mkdir(bucket)
         for path in (work / "photos").iterdir():
-            fs.pipe_file(f"bucket/photos/{path.name}", path.read_bytes())
-        store.active = True
-        args: list[object] = ["cut", "s3://bucket/photos", "--out", "s3://bucket/cut", "--ray"]
+            fs.pipe_file(f"{bucket}/photos/{path.name}", path.read_bytes())
+        args: list[object] = ["cut", f"s3://{bucket}/photos", "--out", f"s3://{bucket}/cut", "--ray"]
         args += ["--model", model, "--set", "cluster.workers=2"]
 
         def num_done() -> int:
-            store.active = False
-            try:
-                return sum(
-                    name.endswith(".png") for name in s3fs.S3FileSystem(use_listings_cache=False).find("bucket/cut")
-                )
-            finally:
-                store.active = True
+            return sum(name.endswith(".png") for name in fs.find(f"{bucket}/cut"))
 
         began = time.perf_counter()
         first, code, _, errors = run_with_faults(args, kill_driver_after=num // 3, every_s=every_s, num_done=num_done)
@@ -380,8 +433,7 @@ def report_faults(work: Path, num: int, every_s: float) -> None:
             f"  {summary['failed']} failed; workers killed: {dict(second)}; {time.perf_counter() - began:.0f} s in all"
         )
         _CONSOLE.print(f"requests: {dict(store.counts)}")
-        store.active = False
-        _CONSOLE.print(check_results("bucket/cut", references, num, num_broken))
+        _CONSOLE.print(check_results(fs, f"{bucket}/cut", references, num_failed))
 
 
 if __name__ == "__main__":
@@ -389,12 +441,15 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("report", choices=["speed", "faults"])
     parser.add_argument("--photos", type=int, default=300)
+    parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2], help="0: the folder run")
     parser.add_argument("--every", type=float, default=10, help="seconds between killed workers")
+    parser.add_argument("--stand-in", action="store_true", help="a network of one convolution: on a slow machine")
+    parser.add_argument("--s3", default="", help="URL of an S3 server; its user `testing` has the secret `testing`")
     parser.add_argument("--keep", type=Path, help="folder for photos and results, which is kept")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         place = chosen.keep or Path(folder)
         if chosen.report == "speed":
-            report_speed(place, chosen.photos)
+            report_speed(place, chosen.photos, chosen.workers)
         else:
-            report_faults(place, chosen.photos, chosen.every)
+            report_faults(place, chosen.photos, chosen.every, chosen.s3, chosen.stand_in)

@@ -42,7 +42,7 @@ from garmentcut.prediction.watch_look import look_into, watched_folders
 
 _CONSOLE = Console(width=100)
 _SIZE_HW = (288, 192)
-_RED = (0.75, 0.04, 0.05)
+RED = (0.75, 0.04, 0.05)
 _PORT = 9497
 _TIMING = ("watch.poll_s=0.5", "watch.settle_s=1.0", "watch.patience_s=10")
 _LONG_PAUSE_S = 2.5  # longer than settle_s, shorter than patience_s
@@ -83,7 +83,7 @@ def draw_photos(folder: Path) -> list[tuple[bytes, NDArray[np.bool_]]]:
     folder.mkdir()
     drawn = []
     for seed in range(_NUM_DRAWN):
-        shown = draw_studio_photo(seed, size_hw=_SIZE_HW, fabric_rgb=_RED, print_name="plain")
+        shown = draw_studio_photo(seed, size_hw=_SIZE_HW, fabric_rgb=RED, print_name="plain")
         path = folder / f"{seed}.{'png' if seed % 2 else 'jpg'}"
         Image.fromarray(shown.rgb).save(path, quality=95)
         drawn.append((path.read_bytes(), shown.alpha >= 0.5))

@@ -1,0 +1,83 @@
+"""What Ray itself costs while workers work: the stages of `cut --ray`, but each only sleeps as long as it would take.
+
+    python benchmarks/ray_idle.py [WORKERS [SECONDS]]
+
+Processor time of the driver and of each of Ray's processes, in cores: it is the same for a cluster whatever its workers
+do. A cutting worker takes 4.4 s a batch of four photos. Needs the extra `cluster`, and Linux.
+"""
+
+import os
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any, cast
+
+from rich.console import Console
+
+from cluster import Family
+from garmentcut.cluster import pipeline
+from garmentcut.cluster.pipeline import Crew, connected, work_off
+from garmentcut.cluster.stages import Assignment
+from garmentcut.config import Config
+
+_CONSOLE = Console(width=110)
+_BATCH, _BATCH_S, _TRANSFER_S = 4, 4.4, 0.02
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is looked at of an assignment's."""
+
+    config: Config
+
+
+@dataclass(frozen=True)
+class Told:
+    """What stands for an `Assignment`."""
+
+    wish: Wish
+
+
+def transfer(batch: Any, **_assignment: Any) -> Any:
+    """Read, or write."""
+    time.sleep(_TRANSFER_S)
+    return batch
+
+
+class Cut:
+    """Cut."""
+
+    def __init__(self, **_told: Any) -> None:
+        pass
+
+    def __call__(self, batch: Any) -> Any:
+        """The batch, later."""
+        time.sleep(_BATCH_S)
+        return batch
+
+
+def main(workers: int, seconds: float) -> None:
+    """Run, and print who has used how much."""
+    for name, stage in (("read_batch", transfer), ("CutBatch", Cut), ("write_batch", transfer)):
+        setattr(pipeline, name, stage)
+    num_batches = round(seconds / _BATCH_S * workers) + 2 * workers
+    groups: Any = [(f"{number}",) for number in range(num_batches * _BATCH)]
+    family, told = Family(os.getpid()), cast(Assignment, Told(Wish(Config())))
+    begin: dict[int, float] = {}
+    with connected("local", workers=workers):
+        for number, _ in enumerate(work_off(groups, None, told, Crew(workers, 1, on_gpu=False, batch=_BATCH)), 1):
+            if number == _BATCH * workers:  # all have begun
+                family.look(0.0)
+                begin, began = dict(family.seconds), time.perf_counter()
+        wall_s = time.perf_counter() - began
+        family.look(wall_s)
+    used = {pid: (total - begin.get(pid, 0.0)) / wall_s for pid, total in family.seconds.items()}
+    _CONSOLE.print(f"{workers} workers, {wall_s:.0f} s: {sum(used.values()):.3f} of a core in all")
+    for pid in sorted(used, key=lambda pid: -used[pid]):
+        if used[pid] >= 0.001:
+            name = family.names.get(pid, "ray::IDLE").split(" --")[0]
+            _CONSOLE.print(f"  {used[pid]:.3f}  {name.rpartition('/')[2] if '/' in name else name}")
+
+
+if __name__ == "__main__":
+    main(int((sys.argv[1:] or ["1"])[0]), float((sys.argv[2:] or ["60"])[0]))
