@@ -309,7 +309,7 @@ def check(folders: Sequence[Path], assumed: Assumptions) -> None:
     for folder in folders:
         measured = json.loads((folder / "measured.json").read_text())
         sizes = read_sizes(folder / "results.jsonl", other_s=0.0, mean_s=0.0)
-        workers = measured["workers"] or 2
+        workers = measured["workers"] or 1  # a folder run has one photo at a time in the network, on all cores
         near = replace(assumed, latency_s=0.002, node_gbit_s=8.0, put_s=1e9, get_s=1e9)
         first = sum(sizes.seconds[:4])  # the first batch: what is there first has been cut
         start_s = max(measured["first_s"] - first, 0.0)
