@@ -6,6 +6,7 @@ import pytest
 from garmentcut.model.card import ModelCard, ModelError, card_of, read_model, with_card
 from garmentcut.model.metadata import with_metadata
 from garmentcut.prediction.cutter import default_model
+from garmentcut.prediction.doubt import check_doubt
 
 CARD = ModelCard(
     name="test",
@@ -73,3 +74,14 @@ def test_the_embedded_model_is_small_and_says_what_it_is():
 def test_other_tools_read_the_card():
     session = onnxruntime.InferenceSession(default_model(), providers=["CPUExecutionProvider"])
     assert "garmentcut.card" in session.get_modelmeta().custom_metadata_map
+
+
+def test_the_embedded_model_doubts_and_vouches_for_nothing():
+    card = read_model(default_model())[1]
+    assert card.doubt is not None
+    check_doubt(card)
+    assert "other networks" in card.doubt.data
+    assert (card.acceptance, card.doubt.rank_correlation) == (None, None)  # it has seen all photos
+    weights = dict(zip(card.doubt.signs, card.doubt.weights, strict=True))
+    assert weights["wide_rim"] > 0
+    assert weights["two_looks"] == pytest.approx(0, abs=1e-6)  # the others have one look

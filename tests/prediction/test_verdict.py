@@ -27,11 +27,13 @@ def test_without_a_threshold_there_is_doubt_and_no_verdict_and_only_the_unusual_
     found = Judge.of(replace(card, doubt=model))(looks_of(studio()))
     assert 0 < found.doubt < 1
     assert (found.verdict, found.reasons, found.heat) == ("", (), None)
-    unusual = replace(model, limits=(-9.0, *model.limits[1:]))
+    unusual = replace(model, limits=(-9.0, *model.limits[1:]), center=(-9.0, *model.center[1:]))
     found = Judge.of(replace(card, doubt=unusual))(looks_of(studio()))
     assert found.verdict == ""
     assert [reason.partition(" at ")[0] for reason in found.reasons] == ["soft or sheer rim"]
     assert found.heat
+    trusted = replace(unusual, center=(9.0, *model.center[1:]))  # unusual it is, but doubted less than most
+    assert Judge.of(replace(card, doubt=trusted))(looks_of(studio())).reasons == ()
 
 
 @pytest.mark.parametrize("cut", [CutConfig("fast"), CutConfig("best"), CutConfig(choke_px=1.0)])

@@ -44,8 +44,8 @@ def calibrate_lend(
         own = [one for one in gather(receiver, manifest, splits) if one.name in names]
         num_seen = sum(one.seen is not False for one in own)
         data = (
-            f"{len(names)} photos of {words} as other networks cut them that had not seen them; level, slope from its"
-            f" own cutouts of these, of which it had, or may have, seen {num_seen}"
+            f"{len(names)} photos of {words} as other networks cut them that had not seen them; level and slope from"
+            f" its own cutouts of these, of which it had, or may have, seen {num_seen}"
         )
         lent = lend_doubt(learned.doubt, own, data=data)
     if out is not None:

@@ -34,7 +34,7 @@ def sheet(
     whole: Annotated[bool, typer.Option("--whole", help="Show the whole frame, not only the garment.")] = False,
     doubt_over: Annotated[
         float, typer.Option(min=0, max=1, help="Above this doubt a cutout without a verdict is marked.")
-    ] = 0.05,
+    ] = 0.1,
     config: Annotated[Path | None, typer.Option(help="TOML file with any of the settings in docs/cli.md.")] = None,
     set: Annotated[list[str] | None, typer.Option(help="One setting, for example read.max_mb=2000.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,

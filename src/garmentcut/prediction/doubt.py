@@ -36,6 +36,11 @@ def doubts_of(model: DoubtModel, signs: NDArray[np.float64]) -> NDArray[np.float
     return doubts
 
 
+def usual_doubt(model: DoubtModel) -> float:
+    """Doubt in a cutout that shows as much of each sign as the middle one of those doubt was learned from."""
+    return float(doubts_of(model, np.array([model.center]))[0])
+
+
 def standardized(model: DoubtModel, signs: NDArray[np.float64]) -> NDArray[np.float64]:
     """Signs by their centre and scale; beyond four scales nothing was learned, so they end there."""
     values: NDArray[np.float64] = ((signs - np.array(model.center)) / np.array(model.scale)).clip(-4, 4)

@@ -26,14 +26,14 @@ class SheetOptions:
         style: grounds, columns, size of the cells.
         lines_per_page: lines of cells on a page.
         trim: show only what is visible of a cutout, not the whole frame.
-        doubt_over: above this doubt a cutout without a verdict is doubtful; 0.05 expects 95 % of the outline right.
+        doubt_over: above this doubt a cutout without a verdict is doubtful; 0.1 expects 90 % of the outline right.
         read: limits for the files.
     """
 
     style: SheetStyle = field(default_factory=SheetStyle)
     lines_per_page: int = 6
     trim: bool = True
-    doubt_over: float = 0.05
+    doubt_over: float = 0.1
     read: ReadConfig = field(default_factory=ReadConfig)
 
 

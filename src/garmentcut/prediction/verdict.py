@@ -5,7 +5,7 @@ from typing import Literal
 
 from garmentcut.config import ConfigError, CutConfig
 from garmentcut.model.card import ModelCard
-from garmentcut.prediction.doubt import check_doubt, doubt_of
+from garmentcut.prediction.doubt import check_doubt, doubt_of, usual_doubt
 from garmentcut.prediction.doubt_signs import observe_looks
 from garmentcut.prediction.heat import heat_bytes
 from garmentcut.prediction.looks import Looks
@@ -22,7 +22,8 @@ class Judgement:
     Attributes:
         doubt: 1 - expected surface Dice at 2 px, in [0, 1]; None: the model cannot tell.
         verdict: of the doubt.
-        reasons: why it is doubted, in words; none for accepted ones; without a verdict only what is unusual.
+        reasons: why it is doubted, in words; none for accepted ones; without a verdict only what is unusual, of those
+            that are doubted more than most.
         heat: an 8-bit gray PNG of where, for photos to review, or with reasons and no verdict; else None.
         looks: what the garment's other views are compared with.
     """
@@ -99,7 +100,8 @@ class Judge:
         # Rounded before it is compared: the row then says exactly what was decided on.
         doubt = round(doubt_of(self.card.doubt, observation), 4)
         verdict = self.verdict_of(doubt)
-        reasons = () if verdict == "accept" else reasons_of(self.card.doubt, observation, at_least_one=bool(verdict))
+        is_doubted = verdict == "review" or (not verdict and doubt > usual_doubt(self.card.doubt))
+        reasons = reasons_of(self.card.doubt, observation, at_least_one=bool(verdict)) if is_doubted else ()
         return Judgement(
             doubt=doubt,
             verdict=verdict,
