@@ -29,7 +29,7 @@ _MARGIN_PX = 40
 _DEPTH_PX = 5.0  # a region that nowhere lies deeper than that beyond the prediction's border is its usual error
 _AROUND_PX = 24  # of a region: where its colours are compared
 _LEAST_SIDE_PX = 12  # pixels of each side, or no colour is known
-_UNTRACED, _TRACED = 1.25, 0.5  # how much a region counts whose cutout's border follows no edge; and wholly follows one
+_UNTRACED, _TRACED = 1.25, 0.4  # how much a region counts whose cutout's border follows no edge; and wholly follows one
 _TEMPERATURE = 0.1  # cleanlab's
 
 
@@ -63,7 +63,7 @@ class Region(NamedTuple):
         A border that follows an edge may follow the wrong one, so it still counts for something.
         """
         support = float(np.clip(0.5 + 0.5 * (self.edge_support + self.color_support), 0.05, 1.5))
-        return self.area_px * self.confidence * support * (_UNTRACED - (_UNTRACED - _TRACED) * self.traced)
+        return self.area_px * self.confidence**2 * support * (_UNTRACED - (_UNTRACED - _TRACED) * self.traced)
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ def rank_suspects(
     """All cutouts, most suspect first.
 
     Each measure of disagreement is compared with those of the dataset's other cutouts, after what the prediction itself
-    explains is taken out: disputed pixels count the less, the farther its border scatters about the rest of the
+    explains is taken out: disputed pixels are divided by the root of how far its border scatters about the rest of the
     cutout's, and the shift that all cutouts have in common is the model's. A region's strength is that of its weight
     and half of that of the label quality score.
 
@@ -84,7 +84,7 @@ def rank_suspects(
     shifts = np.array([_shift_of(one) for one in evidence]) / units[:, None]
     shifts = shifts - np.median(shifts, axis=0)  # the model's own
     lengths = np.maximum(np.hypot(*shifts.T) - _USUAL_SHIFT_PX, 0)
-    regions = _beyond(np.log(weights / spreads + _USUAL_PX))
+    regions = _beyond(np.log(weights / np.sqrt(spreads) + _USUAL_PX))
     strengths = {
         "region": regions + _QUALITY_COUNTS * _beyond(-np.log(qualities + _LEAST_QUALITY)),
         "shift": _beyond(lengths, least=_LEAST_SHIFT_PX) * (1 + _QUALITY_COUNTS),
