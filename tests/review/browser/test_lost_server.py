@@ -67,3 +67,29 @@ def test_a_decision_waits_through_a_reload_too(batch, port, edit, gray):
         assert editor.item(4)["state"] == "corrected"
         assert editor.stored_alpha(4, gray)[300, 60] == 255
         assert editor.alpha(60, 300) == 255
+
+
+def test_an_answer_that_breaks_off_is_asked_for_again(edit, site):
+    editor = edit(site, 4)
+    told = editor.tab.evaluate(
+        """async () => {
+            const address = document.querySelector("script[src*='editor.js']").src.replace('editor/editor.js', 'page/');
+            const { askBlob, askJson, Unreachable } = await import(`${address}server.js`);
+            const { insist } = await import(`${address}connection.js`);
+            const real = window.fetch; let times = 0;
+            const torn = () => new Response(new ReadableStream({ pull: (part) => part.error(new Error("torn")) }));
+            window.fetch = (...request) => (times++ < 1 ? Promise.resolve(torn()) : real(...request));
+            const blob = await insist(() => askBlob('/media/4/alpha.png'));
+            window.fetch = () => Promise.resolve(torn());
+            const error = await askJson('/api/photos/4').catch((error) => error);
+            window.fetch = real;
+            return [times, blob.size > 0, error instanceof Unreachable]; }"""
+    )
+    assert told == [2, True, True]
+
+
+def test_page_after_page_is_opened(open_tab, site):
+    tab = open_tab()
+    for number in range(40):  # a photo's pictures came late, or never, where they were asked for twice at once
+        tab.goto(f"{site}/photos/{number % 4 + 1}")
+        tab.wait_for_selector(f"#canvas[data-photo='{number % 4 + 1}']")

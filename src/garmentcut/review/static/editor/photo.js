@@ -1,7 +1,7 @@
 import { History } from "../painting/history.js";
 import { copyPlane, samePlane } from "../painting/plane.js";
 import { decodeGray, decodeImage } from "../painting/png.js";
-import { ask, askJson } from "../page/server.js";
+import { askBlob, askJson } from "../page/server.js";
 import { insist } from "../page/connection.js";
 
 /**
@@ -70,10 +70,10 @@ export function fetchItem(id, query) {
 
 /** @param {string} address */
 export async function fetchAlpha(address) {
-  return decodeGray(await (await ask(address)).blob());
+  return decodeGray(await askBlob(address));
 }
 
 /** @param {string} address */
 async function fetchPhoto(address) {
-  return decodeImage(await (await ask(address)).blob());
+  return decodeImage(await askBlob(address));
 }

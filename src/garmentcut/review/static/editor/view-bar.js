@@ -1,7 +1,7 @@
 import { byId, element } from "../page/elements.js";
 import { insist } from "../page/connection.js";
 import { announce } from "../page/messages.js";
-import { ask } from "../page/server.js";
+import { askBlob } from "../page/server.js";
 import { drawHeat } from "./heat.js";
 import { LOOKS } from "./looks.js";
 import { keepSettings } from "./settings.js";
@@ -77,7 +77,7 @@ export class ViewBar {
     const { photo } = this.easel;
     const address = photo?.item.urls.heat;
     if (!photo || !address) return announce("The model gave no map of its doubt for this photo.");
-    const heat = await insist(() => ask(address)).then((answer) => answer.blob()).then(drawHeat).catch(() => null);
+    const heat = await insist(() => askBlob(address)).then(drawHeat).catch(() => null);
     if (!heat) return announce("The model gave no map of its doubt for this photo.");
     if (this.easel.photo !== photo || !this.showsHeat) return;
     this.stage.heat = heat;

@@ -2,7 +2,7 @@ import { decodeGray } from "../painting/png.js";
 import { samePlane } from "../painting/plane.js";
 import { drop, keyOf, put, take, takeAll } from "./cabinet.js";
 import { insist } from "./connection.js";
-import { ask, askJson, Refusal } from "./server.js";
+import { askBlob, askJson, Refusal } from "./server.js";
 
 /**
  * @typedef {import("./server.js").Item} Item
@@ -135,6 +135,6 @@ async function hasArrived(letter, item) {
   const states = { accept: ["accepted", "corrected"], reject: ["rejected"], reopen: ["open"], draft: ["open"] };
   if (!states[letter.action].includes(item.state)) return false;
   if (!letter.png || !item.urls.alpha) return letter.action === "reject" || letter.action === "accept";
-  const theirs = await ask(item.urls.alpha).then((answer) => answer.blob());
+  const theirs = await askBlob(item.urls.alpha);
   return samePlane(await decodeGray(letter.png), await decodeGray(theirs));
 }

@@ -88,7 +88,27 @@ export async function ask(path, { method = "GET", json, png } = {}) {
 
 /** @param {string} path @param {{method?: string, json?: unknown, png?: Blob}} [request] @returns {Promise<any>} */
 export async function askJson(path, request) {
-  return (await ask(path, request)).json();
+  return whole(await ask(path, request), (answer) => answer.json());
+}
+
+/** @param {string} path @returns {Promise<Blob>} */
+export async function askBlob(path) {
+  return whole(await ask(path), (answer) => answer.blob());
+}
+
+/**
+ * All of an answer: one that breaks off is none, and may be asked for again.
+ *
+ * @template T
+ * @param {Response} answer
+ * @param {(answer: Response) => Promise<T>} read
+ */
+async function whole(answer, read) {
+  try {
+    return await read(answer);
+  } catch {
+    throw new Unreachable("The server's answer broke off.");
+  }
 }
 
 /** @param {Response} answer */
