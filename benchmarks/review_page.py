@@ -4,8 +4,8 @@
     python benchmarks/review_page.py BATCH
 
 Prints JSON: milliseconds from the start of a page load (by a browser that has never seen the page, and by one that
-has), and from a key press, to the painted photo; frames a second
-during strokes of several brushes; megabytes that the page holds after 100 photos. Headless Chromium, no graphics card.
+has), and from a key press, to the painted photo; frames a second during strokes of several brushes; megabytes that the
+page holds after 100 photos. Headless Chromium, no graphics card.
 """
 
 import json
