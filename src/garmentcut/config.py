@@ -46,6 +46,8 @@ class RuntimeConfig:
     streams: Annotated[int, Field(ge=0, le=64)] = 0
     """Photos in the network at a time, the threads shared among them; each holds about 0.4 GB. 0: 2 for a folder, whose
     other work then fills the gaps, and 1 for a single photo, which is done sooner so."""
+    int8: bool = True
+    """Calculate in 8 bits what the model's card says may be: OpenVINO only. `false`: all in float32."""
 
 
 @dataclass(frozen=True, config=_STRICT)

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import numpy as np
 import typer
 
 from garmentcut.cli.app import MISUSE, OK, fail
@@ -57,6 +56,8 @@ def calibrate_lend(
 
 def _found(learned: "DoubtModel", lent: "DoubtModel", own: "Sequence[Experience]") -> dict[str, Any]:
     """How it does, as far as that can be known here."""
+    import numpy as np
+
     from garmentcut.evaluation.doubt_fit import rank_correlation, signs_of
     from garmentcut.prediction.doubt import doubts_of
 

@@ -93,6 +93,9 @@ class ModelCard:
     choke_px: float = 0.0
     """Moves the finished edge inwards, in pixels of the photo; below zero outwards. A studio's own, found by
     `garmentcut calibrate`."""
+    int8_ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """Least and largest input of the convolutions that may calculate in 8 bits, by name; found by `garmentcut
+    calibrate --int8`. Empty: all calculate in float32."""
     first_look: FirstLook | None = None
     """How the garment is found; None: the network sees the whole photo."""
     sees_map: bool = False
@@ -119,6 +122,7 @@ class ModelCard:
             "edge_bias": 0.0,
             "edge_gain": 1.0,
             "choke_px": 0.0,
+            "int8_ranges": {},
             "first_look": None,
             "sees_map": False,
         }

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from garmentcut.config import RuntimeConfig
 from garmentcut.model.card import ModelCard, ModelError
+from garmentcut.prediction.int8 import calculate_in_int8
 
 _COMPILED_SHAPES = 2  # kept at a time: a studio's upright and its lying photos; each holds half a gigabyte
 _COMPILED_AREA = 2.0  # of crops, kept at a time, in working areas: as much memory, for more and smaller shapes
@@ -92,7 +93,10 @@ class OpenVinoRuntime:
         self._settings: dict[str, Any] = {"NUM_STREAMS": self.streams, "INFERENCE_PRECISION_HINT": "f32"}
         if config.threads:
             self._settings["INFERENCE_NUM_THREADS"] = config.threads
-        self._model = _with_edge(self._core.read_model(model), card)
+        network = self._core.read_model(model)
+        if config.int8 and card.int8_ranges:
+            calculate_in_int8(network, card.int8_ranges)
+        self._model = _with_edge(network, card)
         self._requests: OrderedDict[tuple[int, ...], queue.SimpleQueue[Any]] = OrderedDict()
         self._lock = threading.Lock()
         # Two threads that are the first in a process to touch a tensor can wait for each other for ever: one holds the
