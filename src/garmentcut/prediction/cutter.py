@@ -64,8 +64,6 @@ class Cutter:
             if cut.effort == "fast":
                 raise ModelError(f"{card.label} has no first look, so it has no `fast`; use normal or best")
             return cls(card, load_runtime(content, card, config), cut)
-        # With two streams OpenVINO's first look was wrong in a third of the processes; with one, never.
-        config = replace(config or RuntimeConfig(), streams=1)
         return cls(card, load_runtime(content, card, config), cut, load_runtime(first_network, first_card, config))
 
     def __call__(self, photo: Photo | NDArray[np.uint8] | NDArray[np.uint16]) -> Cutout:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from garmentcut.config import RuntimeConfig
 from garmentcut.model.card import ModelCard, ModelError
-from garmentcut.prediction.int8 import calculate_in_int8
+from garmentcut.prediction.int8 import calculate_in_int8, store_in_float32
 
 _COMPILED_SHAPES = 2  # kept at a time: a studio's upright and its lying photos; each holds half a gigabyte
 _COMPILED_AREA = 2.0  # of crops, kept at a time, in working areas: as much memory, for more and smaller shapes
@@ -94,6 +94,7 @@ class OpenVinoRuntime:
         if config.threads:
             self._settings["INFERENCE_NUM_THREADS"] = config.threads
         network = self._core.read_model(model)
+        store_in_float32(network)
         if config.int8 and card.int8_ranges:
             calculate_in_int8(network, card.int8_ranges)
         self._model = _with_edge(network, card)
