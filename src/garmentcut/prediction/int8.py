@@ -22,8 +22,8 @@ def convolutions_of(network: Any) -> list[Any]:
 def store_in_float32(network: Any) -> None:
     """Turn weights that a file stores in 16 or 8 bits into float32 once and for all.
 
-    OpenVINO does that itself, when it compiles; but of weights in 8 bits, and with two streams, its answers were wrong in
-    three of four processes (2026.4; whole garments missing). With weights that are float32 from the start, in none.
+    OpenVINO does that itself, when it compiles; but of weights in 8 bits, and with two streams, its answers were wrong
+    in three of four processes (2026.4; whole garments missing). With weights that are float32 from the start, in none.
 
     Args:
         network: an `openvino.Model`, changed in place.
