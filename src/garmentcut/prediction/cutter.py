@@ -64,8 +64,8 @@ class Cutter:
             if cut.effort == "fast":
                 raise ModelError(f"{card.label} has no first look, so it has no `fast`; use normal or best")
             return cls(card, load_runtime(content, card, config), cut)
-        # Crops are of several shapes, each compiled for each stream: two streams took 1.7 GB instead of 1.0, and 15 % more
-        # processor time.
+        # Crops are of several shapes, each compiled for each stream: two streams took 1.7 GB instead of 1.0, and 15 %
+        # more processor time.
         config = replace(config or RuntimeConfig(), streams=1)
         return cls(card, load_runtime(content, card, config), cut, load_runtime(first_network, first_card, config))
 
