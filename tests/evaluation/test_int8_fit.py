@@ -10,31 +10,18 @@ from garmentcut.dataset.manifest import read_manifest
 from garmentcut.evaluation import int8_fit
 from garmentcut.evaluation.int8_fit import Int8FitError, fit_int8, look_at_inputs
 from garmentcut.evaluation.trials import plan_trials
-from garmentcut.model.card import ModelCard, read_model, with_card
+from garmentcut.model.card import read_model, with_card
 from garmentcut.prediction.runtime import load_runtime
 
-CARD = ModelCard(
-    name="red",
-    network="red minus green, in three convolutions",
-    working_size_hw=(192, 192),
-    multiple_of=32,
-    input_name="x",
-    output_name="y",
-    input_scale=1 / 255,
-    convention="alpha",
-    training_data="none",
-    licence="MIT",
-)
 
-
-def network_of(card, *, last=1.0):
-    """Colours, eight mixtures of them, red minus green: 60 times that, and `last` times it in the last convolution."""
+def network_of(card):
+    """Eight mixtures of the colours, eight of these, then red minus green, 60 times."""
     mixed = np.random.default_rng(0).normal(0, 0.02, (8, 3, 3, 3)).astype(np.float32)
     mixed[:3, :, 1, 1] += np.eye(3, dtype=np.float32)
     again = np.random.default_rng(1).normal(0, 0.02, (8, 8, 3, 3)).astype(np.float32)
     again[:8, :, 1, 1] += np.eye(8, dtype=np.float32)
     difference = np.zeros((1, 8, 1, 1), np.float32)
-    difference[0, :2, 0, 0] = 60 * last, -60 * last
+    difference[0, :2, 0, 0] = 60, -60
     nodes, weights, before = [], [], "x"
     for place, kernel in enumerate((mixed, again, difference)):
         after = "y" if place == 2 else f"v{place}"
@@ -55,10 +42,11 @@ def network_of(card, *, last=1.0):
 
 
 @pytest.fixture
-def trial(tmp_path):
-    path = tmp_path / "red.onnx"
-    path.write_bytes(network_of(CARD))
-    return SimpleNamespace(model=path, card=CARD, pairs=())
+def trial(tmp_path, red_model):
+    path = red_model(tmp_path / "red.onnx")
+    card = read_model(path)[1]
+    path.write_bytes(network_of(card))
+    return SimpleNamespace(model=path, card=card, pairs=())
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +67,7 @@ def test_most_work_is_done_in_8_bits_and_the_masks_stay(trial, crops, monkeypatc
 
 
 def test_ranges_are_those_of_the_inputs(trial, crops):
-    bench = int8_fit._Bench(*read_model(trial.model))
+    bench = int8_fit.NetworkBench(*read_model(trial.model))
     ranges = list(bench.ranges(crops).values())
     pixels = np.stack([crop[:192] for crop in crops]) / 255
     assert ranges[0] == pytest.approx((pixels.min(), pixels.max()), abs=1e-6)

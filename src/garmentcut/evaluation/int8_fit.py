@@ -69,7 +69,7 @@ def look_at_inputs(trial: Trial, manifest: Manifest) -> Iterator[tuple[Pair, "li
     cutter = Cutter.load(trial.model, config=RuntimeConfig(backend="openvino", int8=False))
     step = max(len(trial.pairs) // NUM_PHOTOS, 1)
     for pair in trial.pairs[::step][:NUM_PHOTOS]:
-        recorder = _Recorder(cutter.runtime)
+        recorder = Recorder(cutter.runtime)
         try:
             replace(cutter, runtime=recorder)(read_pair(manifest, pair)[0])
             yield pair, recorder.seen
@@ -90,7 +90,7 @@ def fit_int8(trial: Trial, inputs: Sequence[Pixels]) -> Int8Fit:
     """
     if len(inputs) < 6:
         raise Int8FitError(f"{len(inputs)} crops are too few to find ranges on; 6 photos at least are needed")
-    bench = _Bench(*read_model(trial.model))
+    bench = NetworkBench(*read_model(trial.model))
     found_on, tried_on = list(inputs[::3]), [crop for place, crop in enumerate(inputs) if place % 3]
     ranges = bench.ranges(found_on)
     kept = bench.chosen(ranges, found_on[:_NUM_TRIED_ON])
@@ -109,7 +109,7 @@ def fit_int8(trial: Trial, inputs: Sequence[Pixels]) -> Int8Fit:
 
 
 @dataclass
-class _Recorder:
+class Recorder:
     """A runtime that keeps what it is shown."""
 
     inner: Runtime
@@ -119,11 +119,12 @@ class _Recorder:
         self.seen: list[Pixels] = []
 
     def __call__(self, rgb: Pixels) -> NDArray[np.float32]:
+        """See `Runtime`."""
         self.seen.append(np.array(rgb))
         return self.inner(rgb)
 
 
-class _Bench:
+class NetworkBench:
     """One network in OpenVINO, as it is and with some convolutions in 8 bits."""
 
     def __init__(self, content: bytes, card: ModelCard) -> None:
@@ -141,6 +142,7 @@ class _Bench:
         return network
 
     def compiled(self, network: Any) -> Any:
+        """Ready to run on all cores."""
         settings = {"NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": "f32"}
         return self._core.compile_model(network, "CPU", settings)
 
@@ -182,6 +184,7 @@ class _Bench:
         return kept
 
     def alpha(self, compiled: Any, crop: Pixels) -> NDArray[np.float32]:
+        """`(H, W)` float32 in [0, 1], with the card's edge."""
         return alpha_of_logits(compiled(self._fed(crop))[self._card.output_name][0, 0], self._card)
 
     def timed(self, network: Any, crop: Pixels) -> tuple[NDArray[np.float32], float]:
