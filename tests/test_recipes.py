@@ -12,7 +12,17 @@ from garmentcut.training.optimizers import build_optimizer
 from garmentcut.training.schedules import build_schedule
 
 RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.toml"))
-NAMES = {"cascade", "cutnet", "cutnet-small", "simple", "unet-128", "unet-256", "unet-512", "unet-1024"}
+NAMES = {
+    "cascade",
+    "cascade-small",
+    "cutnet",
+    "cutnet-small",
+    "simple",
+    "unet-128",
+    "unet-256",
+    "unet-512",
+    "unet-1024",
+}
 
 
 @pytest.fixture(params=RECIPES, ids=lambda path: path.stem)

@@ -40,6 +40,8 @@ class DataConfig:
     """Soft alpha, or a hard mask made from it."""
     wrong_weight: _Share = 0.0
     """How often a cutout that was marked wrong (`garmentcut audit`) is learned from, beside the others; 0: never."""
+    synthetic: Annotated[int, Field(ge=0, strict=True)] = 0
+    """Drawn photos of sheer cloth and lace, whose alpha is exact, that are learned from beside the others; so many."""
     cache_gb: _NotNegative = 4.0
     """Scaled photos and alphas kept in memory by each device's process, in gigabytes at most; the others are read from
     disk each time."""
@@ -233,10 +235,14 @@ class Recipe:
 def first_recipe(recipe: Recipe) -> Recipe:
     """The first look's recipe of a cascade's.
 
+    It learns from no drawn photos unless told so: their maps, which the second look learns from, come from a first look
+    that has not seen them, as those of all others do.
+
     Raises:
         ConfigError: `crops.first` has an unknown section, key or value.
     """
-    sections = {**asdict(recipe), "crops": {}}
+    sections: dict[str, Any] = {**asdict(recipe), "crops": {}}
+    sections["data"] = {**sections["data"], "synthetic": 0}
     for section, keys in recipe.crops.first.items():
         sections[section] = {**sections.get(section, {}), **keys}
     return check_sections(Recipe, sections, source="crops.first")

@@ -87,3 +87,17 @@ def test_a_cluster_without_room_and_one_that_is_not_there():
         muster(load_config(overrides={"cluster.workers": 1000}))
     with pytest.raises(ClusterError, match=r"--ray 127\.0\.0\.1:9: "), connected("127.0.0.1:9"):
         pass
+
+
+def test_processes_that_wait_are_not_ended_between_batches():
+    @ray.remote(num_cpus=0)
+    def where():
+        time.sleep(2)  # all at once, each in a process of its own
+        return os.getpid()
+
+    with connected("local", workers=1):
+        at_first = set(ray.get([where.remote() for _ in range(6)]))
+        time.sleep(4)
+        again = set(ray.get([where.remote() for _ in range(6)]))
+    assert len(at_first) > 3  # more than this cluster has cores
+    assert again <= at_first

@@ -8,6 +8,7 @@ import textwrap
 import threading
 import time
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from PIL import Image
 from psd_tools import PSDImage
 
 from garmentcut.config import load_config
+from garmentcut.model.card import FirstLook
 from garmentcut.photo import files
 from garmentcut.photo.photoshop import read_cutout
 from garmentcut.prediction import steps
@@ -312,6 +314,22 @@ def test_as_many_photos_in_the_network_as_it_has_streams(red_cutter, draw, tmp_p
     rows, plan = cut(Cutter(red_cutter.card, TwoStreams(streams=2)), tmp_path / "in", tmp_path / "out")
     assert [row.reason for row in rows] == [""] * 8
     assert [Path(row.input) for row in rows] == list(plan.todo)
+
+
+def test_a_photo_is_located_while_anothers_garment_is_looked_at(red_cutter, draw, tmp_path):
+    for number in range(4):
+        draw(tmp_path / f"in/{number}.png", shift=number)
+    meeting = threading.Barrier(2, timeout=10)  # breaks, and fails every photo, unless two are looked at at once
+
+    class Meets(type(red_cutter.runtime)):
+        def __call__(self, rgb):
+            meeting.wait()
+            return super().__call__(rgb)
+
+    look = FirstLook("red", (96, 64), 32, 8, ((64, 32), (96, 64)), least_agreement=0.0)
+    cascade = Cutter(replace(red_cutter.card, first_look=look), red_cutter.runtime, first=Meets())
+    rows, _ = cut(cascade, tmp_path / "in", tmp_path / "out")
+    assert [row.reason for row in rows] == [""] * 4
 
 
 def test_memory_does_not_grow_with_the_number_of_photos(red_cutter, draw, tmp_path):

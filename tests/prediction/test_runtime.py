@@ -2,7 +2,9 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -122,3 +124,19 @@ def test_edge_by_hand(card):
     logits = np.array([[-1e6, 0.5], [1.5, 1e6]], np.float32)
     expected = [[0.0, 0.5], [1 / (1 + np.exp(-2.0)), 1.0]]
     assert alpha_of_logits(logits, card) == pytest.approx(np.array(expected), abs=1e-6)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="only Linux tells where threads may run")
+@pytest.mark.parametrize("threads", [1, 2])
+def test_its_threads_may_run_on_every_core(default, threads):
+    """Threads that are pinned to the first cores share these with those of the next process that cuts."""
+    runtime, rgb = load_runtime(*default, RuntimeConfig(threads=threads)), np.zeros((192, 128, 3), np.uint8)
+    everywhere, seen = os.sched_getaffinity(0), set()
+    runtime(rgb)  # while it compiles it looks at the cores one by one
+    with ThreadPoolExecutor(1) as pool:
+        work = pool.submit(lambda: [runtime(rgb) for _ in range(20)])
+        while not work.done():
+            for task in Path("/proc/self/task").iterdir():
+                with suppress(OSError):
+                    seen.add(frozenset(os.sched_getaffinity(int(task.name))))
+    assert seen == {frozenset(everywhere)}

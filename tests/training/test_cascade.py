@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from garmentcut.dataset.crops import map_path
+from garmentcut.dataset.crops import WINDOWS, map_path
 from garmentcut.export.run_folder import export_folder
 from garmentcut.model.card import card_of, first_network_of
 from garmentcut.model.checkpoint import load_network
@@ -15,6 +15,7 @@ from garmentcut.training.devices import Devices
 from garmentcut.training.division import Division, divide
 from garmentcut.training.errors import TrainingError
 from garmentcut.training.events import Ended
+from garmentcut.training.feed import open_samples
 from garmentcut.training.run import Run
 
 RECIPE = load_recipe(
@@ -24,6 +25,7 @@ RECIPE = load_recipe(
         "network.start": "scratch",
         "data.size_hw": [64, 32],
         "data.workers": 1,
+        "data.synthetic": 2,
         "crops.frame_hw": [96, 64],
         "crops.damage": {"p": 0.5, "amount": 8.0},
         "crops.first": {
@@ -47,6 +49,7 @@ def run(manifest, tmp_path):
 def test_the_first_recipe_is_this_one_where_it_says_nothing_else():
     first = first_recipe(RECIPE)
     assert first.data.size_hw == (64, 32)
+    assert first.data.synthetic == 0  # or the drawn photos' maps would be of a network that has seen them
     assert "in_channels" not in first.network.options
     assert first.training == replace(RECIPE.training, steps=2)
     assert not first.crops.first
@@ -106,6 +109,21 @@ def test_every_photo_has_a_map_of_all_of_it(trained):
         with Image.open(map_path(run.maps_path, pair.name)) as image:
             assert (image.mode, image.height) == ("L", 64)
             assert image.width / image.height == pytest.approx(pair.size_hw[1] / pair.size_hw[0], abs=0.02)
+
+
+def test_drawn_photos_are_learned_from_with_maps_of_their_own(trained):
+    run, _ = trained
+    assert [pair.split for pair in run.drawn] == ["synthetic", "synthetic"]
+    learn_from, measure_on = open_samples(run)
+    seen = [learn_from.pair_of(index).name for index in range(len(learn_from))]
+    for pair in run.drawn:
+        assert pair.size_hw == RECIPE.crops.frame_hw
+        assert seen.count(pair.name) == WINDOWS
+        assert learn_from.planes(seen.index(pair.name)).photo.shape == (4, 64, 32)
+        with Image.open(map_path(run.maps_path, pair.name)) as image:
+            assert image.height == 64
+    assert not any(measure_on.pair_of(index) in run.drawn for index in range(len(measure_on)))
+    assert json.loads((run.folder / "run.json").read_text())["num_trained_on"] == len(run.division.train)
 
 
 def test_one_file_holds_both(trained):

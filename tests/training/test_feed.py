@@ -69,3 +69,13 @@ def test_both_sides_share_the_memory(small_run):
     learn_from, measure_on = open_samples(run)
     assert learn_from.data.cache_gb + measure_on.data.cache_gb == pytest.approx(run.recipe.data.cache_gb)
     assert learn_from.data.cache_gb == pytest.approx(2 * measure_on.data.cache_gb)
+
+
+def test_drawn_photos_are_learned_from_beside_the_others_and_not_measured_on(small_run, fabric):
+    run = small_run(knobs={"data.synthetic": 2, "training.batch": 6})
+    learn_from, measure_on = open_samples(run)
+    assert len(learn_from) == len(run.division.train) + 2
+    assert len(measure_on) == len(run.division.validation)
+    names = first_batch(run, fabric).names
+    assert sum(name.startswith("synthetic-") for name in names) == 2
+    assert len(names) == len(learn_from) == 6

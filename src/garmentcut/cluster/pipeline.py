@@ -20,6 +20,7 @@ LOCAL = "local"
 
 _OBJECT_STORE_BYTES = 512_000_000  # of a cluster of this machine: some hundred photos' files
 _CHAPTER = 2_000  # batches handed to Ray at a time: what it keeps of each in the driver's memory stays bounded
+_IDLE_MS = 600_000
 _TRIES = 8  # of a batch whose worker is killed
 _TOLERATED = 0.02  # of a chapter's batches may fail wholly: their photos are tried again, one garment at a time
 _CPU_OF_CUTTING, _CPU_OF_WAITING = 0.8, 0.05  # of a core: reading and writing wait more than they work
@@ -61,6 +62,9 @@ def connected(address: str, *, workers: int = 0) -> Iterator[None]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anyone
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_worker_niceness", "0")  # as a folder run's; Ray's own 15 starves beside other work
+    # Ray ends a process that is idle for a second where there are more of them than cores, and those that cut hold them
+    # all: a new one to read, and one to write, for every batch took as long as cutting it.
+    os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", str(_IDLE_MS))
     import ray
 
     options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}

@@ -12,6 +12,8 @@ from garmentcut.prediction.locate import Place
 from garmentcut.prediction.looks import Looks
 from garmentcut.prediction.runtime import Runtime
 
+_REDUCING_GAP = 2.0  # a box is what is looked for: 1152x1728 pixels shrink in half the time
+
 
 def coarse_alpha(first: Runtime, frame: Frame, look: FirstLook) -> NDArray[np.float32]:
     """The first look's alpha of the whole photo.
@@ -28,7 +30,7 @@ def coarse_alpha(first: Runtime, frame: Frame, look: FirstLook) -> NDArray[np.fl
     scale = (look.size_hw[0] * look.size_hw[1] / (content.shape[0] * content.shape[1])) ** 0.5
     scale = min(look.size_hw[0] / content.shape[0], scale * 2**0.5)  # the frame's own rule, and its limit
     height, width = (max(round(side * scale), 1) for side in content.shape[:2])
-    small = resize_rgb(content, (height, width))
+    small = resize_rgb(content, (height, width), reducing_gap=_REDUCING_GAP)
     pad = [(0, -side % look.multiple_of) for side in (height, width)]
     alpha: NDArray[np.float32] = first(np.pad(small, (*pad, (0, 0)), mode="edge"))[:height, :width]
     return alpha

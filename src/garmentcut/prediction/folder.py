@@ -198,7 +198,9 @@ class FolderCutter:
             garmentcut.prediction.steps.FolderError: the disk is full.
         """
         monitor = monitor or Monitor()
-        folder, streams = self.config.folder, self.cutter.runtime.streams
+        folder = self.config.folder
+        # Between its looks a photo is located, cropped and cleaned: meanwhile the network takes the next one.
+        lookers = self.cutter.runtime.streams + (self.cutter.first is not None)
         self.record_order()
         steps = Steps(
             self.cutter,
@@ -216,14 +218,14 @@ class FolderCutter:
         jobs = jobs_of(plan, self.options, is_stopping)
         with (
             ThreadPoolExecutor(folder.readers) as readers,
-            ThreadPoolExecutor(streams) as network,
+            ThreadPoolExecutor(lookers) as network,
             ThreadPoolExecutor(folder.writers) as writers,
         ):
             loaded = in_order(
                 readers, monitor.timed("read", steps.load), jobs, num_ahead=folder.readers + folder.in_flight - 1
             )
             predicted = in_order(
-                network, monitor.timed("network", steps.predict), ((work,) for work in loaded), num_ahead=streams
+                network, monitor.timed("network", steps.predict), ((work,) for work in loaded), num_ahead=lookers
             )
             if self.specification is not None:
                 predicted = self._scaled(predicted, plan.garments, steps=steps, writers=writers)

@@ -90,7 +90,12 @@ class OpenVinoRuntime:
         self._core = openvino.Core()
         self._card = card
         self.streams = config.streams or 1
-        self._settings: dict[str, Any] = {"NUM_STREAMS": self.streams, "INFERENCE_PRECISION_HINT": "f32"}
+        # Pinned, the threads of several processes would share the first cores of a machine, and leave the others idle.
+        self._settings: dict[str, Any] = {
+            "NUM_STREAMS": self.streams,
+            "INFERENCE_PRECISION_HINT": "f32",
+            "ENABLE_CPU_PINNING": False,
+        }
         if config.threads:
             self._settings["INFERENCE_NUM_THREADS"] = config.threads
         network = self._core.read_model(model)

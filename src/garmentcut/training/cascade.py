@@ -92,6 +92,7 @@ def _stages(run: Run) -> Iterator[Run]:
         yield first
         # Of a whole that held nothing out, the few photos it was looked at with have maps out of fold already.
         write_maps(run, first, [pair for pair in first.division.validation if not _has_map(run, pair)])
+    write_maps(run, first, [pair for pair in run.drawn if not _has_map(run, pair)])
     yield run
 
 

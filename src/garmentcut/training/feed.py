@@ -21,7 +21,7 @@ from garmentcut.training.run import Run
 
 def open_samples(run: Run) -> tuple[Samples, Samples]:
     """Samples to learn from and to measure on; they share the memory that the recipe allows."""
-    sides, data = (run.division.train, run.division.validation), run.recipe.data
+    sides, data = ((*run.division.train, *run.drawn), run.division.validation), run.recipe.data
     if run.recipe.crops.first:
         return open_crops(run.manifest, sides, run.recipe, maps=run.maps_path)
     share = data.cache_gb / sum(map(len, sides))

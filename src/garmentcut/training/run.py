@@ -14,7 +14,8 @@ from filelock import FileLock, Timeout
 
 from garmentcut import __version__
 from garmentcut.config import ConfigError
-from garmentcut.dataset.manifest import Manifest
+from garmentcut.dataset.manifest import Manifest, Pair
+from garmentcut.dataset.synthetic import draw_pairs
 from garmentcut.photo.files import write_atomic
 from garmentcut.recipe import Recipe, load_recipe, recipe_toml
 from garmentcut.training.division import Division
@@ -22,9 +23,9 @@ from garmentcut.training.errors import TrainingError
 from garmentcut.training.events import Ended
 
 RECIPE_NAME, RUN_NAME, BEST_NAME, STATE_NAME = "recipe.toml", "run.json", "best.safetensors", "last.ckpt"
-FIRST_NAME, MAPS_NAME = "first", "maps"
+FIRST_NAME, MAPS_NAME, DRAWN_NAME = "first", "maps", "synthetic"
 LOCK_NAME, RANGE_CURVE_NAME, RANGE_POINTS_NAME = ".garmentcut.lock", "range_test.svg", "range_test.jsonl"
-_BEFORE_IT = {LOCK_NAME, RANGE_CURVE_NAME, RANGE_POINTS_NAME, FIRST_NAME, MAPS_NAME}
+_BEFORE_IT = {LOCK_NAME, RANGE_CURVE_NAME, RANGE_POINTS_NAME, FIRST_NAME, MAPS_NAME, DRAWN_NAME}
 _PACKAGES = ("torch", "torchvision", "timm", "lightning", "numpy")
 _DIGITS_OF_A_PHOTO = 12
 
@@ -64,6 +65,17 @@ class Run:
     def sheet_path(self, step: int) -> Path:
         """The sample sheet of a step."""
         return self.folder / "samples" / f"step_{step:06d}.jpg"
+
+    @cached_property
+    def drawn(self) -> tuple[Pair, ...]:
+        """Synthetic pairs that are learned from beside the others; drawn into the folder when first asked for.
+
+        Raises:
+            OSError: they cannot be written.
+        """
+        data, frame_hw = self.recipe.data, self.recipe.crops.frame_hw
+        height = frame_hw[0] if self.recipe.crops.first else data.size_hw[0]
+        return draw_pairs(self.folder / DRAWN_NAME, data.synthetic, height=height) if data.synthetic else ()
 
     @cached_property
     def identity(self) -> dict[str, Any]:

@@ -12,10 +12,10 @@ from garmentcut.dataset.studio.canvas import Floats
 from garmentcut.dataset.studio.composition import compose
 from garmentcut.dataset.studio.fabric import PRINTS, design_fabric
 from garmentcut.dataset.studio.figure import paint_mannequin
-from garmentcut.dataset.studio.garment import KINDS, design_garment, pick_kind
-from garmentcut.dataset.studio.mannequin import design_mannequin
+from garmentcut.dataset.studio.garment import KINDS, GarmentDesign, design_garment, pick_kind
+from garmentcut.dataset.studio.mannequin import MannequinDesign, design_mannequin
 from garmentcut.dataset.studio.placement import VIEWS, design_light, place_figure
-from garmentcut.dataset.studio.scene import design_scene, paint_scene
+from garmentcut.dataset.studio.scene import SceneDesign, design_scene, paint_scene
 
 _NAMESPACE = uuid.UUID("6f1f5c0e-52a8-4f0f-9a39-5c0a8b8f3c11")
 
@@ -66,10 +66,8 @@ def draw_studio_photo(
             raise ValueError(f"{value!r} is none of {', '.join(known)}")
     if min(size_hw) < 32:
         raise ValueError(f"size_hw {size_hw} is too small; each side needs at least 32 pixels")
-    kind = garment_kind or pick_kind(seed)
     scene, mannequin, light = design_scene(seed), design_mannequin(seed), design_light(seed)
-    fabric = design_fabric(seed, mannequin.skin, scene.backdrop, rgb=fabric_rgb, print_name=print_name)
-    garment = design_garment(seed, kind, mannequin.torso, fabric)
+    garment = _tailored(seed, scene, mannequin, garment_kind, print_name, fabric_rgb)
 
     place = place_figure(seed, view, size_hw)
     studio = paint_scene(scene, place)
@@ -77,5 +75,24 @@ def draw_studio_photo(
     picture = compose(garment, figure, studio, place, light, seed=seed)
     rgb, alpha = expose(picture.rgb, picture.alpha, light, seed=seed, view=view)
 
-    name = f"{seed}/{kind}/{fabric.print_name}/{[round(float(part), 4) for part in fabric.rgb]}"
+    fabric = garment.fabric
+    name = f"{seed}/{garment.kind}/{fabric.print_name}/{[round(float(part), 4) for part in fabric.rgb]}"
     return StudioPhoto(rgb, alpha, str(uuid.uuid5(_NAMESPACE, name)), view, garment.traits | {scene.name})
+
+
+def studio_traits(seed: int) -> frozenset[str]:
+    """The traits of the photos that a seed draws, without drawing one."""
+    scene = design_scene(seed)
+    return _tailored(seed, scene, design_mannequin(seed), None, None, None).traits | {scene.name}
+
+
+def _tailored(
+    seed: int,
+    scene: SceneDesign,
+    mannequin: MannequinDesign,
+    kind: str | None,
+    print_name: str | None,
+    rgb: Sequence[float] | None,
+) -> GarmentDesign:
+    fabric = design_fabric(seed, mannequin.skin, scene.backdrop, rgb=rgb, print_name=print_name)
+    return design_garment(seed, kind or pick_kind(seed), mannequin.torso, fabric)
