@@ -24,7 +24,7 @@ _LEAST_SHARE = 0.01  # of the photo: a garment of bare lace motifs alone can be 
 
 
 def draw_pairs(folder: Path, num: int, *, height: int) -> tuple[Pair, ...]:
-    """Draw studio photos of garments that are of sheer cloth or bare lace, all of them or in part, in all views in turn.
+    """Draw studio photos of garments of sheer cloth or bare lace, all of them or in part, in all views in turn.
 
     Those that are there are not drawn again.
 
