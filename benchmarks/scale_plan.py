@@ -14,6 +14,7 @@ draws each photo's seconds from the measured ones; it is a few lines of events i
 import heapq
 import json
 import math
+import os
 import random
 import sys
 import time
@@ -305,15 +306,20 @@ def wait_for_review(share: float, retouchers: int, assumed: Assumptions, *, seed
 
 
 def check(folders: Sequence[Path], assumed: Assumptions) -> None:
-    """Simulated against measured wall seconds of runs, each photo's seconds as that run has measured them."""
+    """Simulated against measured wall seconds of runs, from the processor seconds a photo that each has measured.
+
+    Rows say how photos differ; not how long each takes, for a photo waits while another one is in the network.
+    """
     for folder in folders:
         measured = json.loads((folder / "measured.json").read_text())
-        sizes = read_sizes(folder / "results.jsonl", other_s=0.0, mean_s=0.0)
-        workers = measured["workers"] or 1  # a folder run has one photo at a time in the network, on all cores
+        workers, each = measured["workers"], measured["steady"]
+        # A worker has a core; a folder run, one photo at a time in the network, has all of them.
+        mean_s = each["by_kind"]["cut"] if workers else each["processor_s"] / (os.cpu_count() or 1)
+        sizes = read_sizes(folder / "results.jsonl", other_s=0.0, mean_s=mean_s)
         near = replace(assumed, latency_s=0.002, node_gbit_s=8.0, put_s=1e9, get_s=1e9)
-        first = sum(sizes.seconds[:4])  # the first batch: what is there first has been cut
-        start_s = max(measured["first_s"] - first, 0.0)
-        cluster = Cluster(workers, batch=1 if not measured["workers"] else 4, start_s=start_s)
+        batch = 4 if workers else 1
+        start_s = max(measured["first_s"] - batch * mean_s, 0.0)  # what is there first has been cut
+        cluster = Cluster(workers or 1, batch=batch, start_s=start_s)
         walls = sorted(simulate(cluster, sizes, len(sizes.seconds), near, seed=seed).wall_s for seed in range(21))
         apart, wall_s = walls[10] / measured["wall_s"] - 1, measured["wall_s"]
         _CONSOLE.print(

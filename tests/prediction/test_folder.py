@@ -253,7 +253,7 @@ def test_a_full_disk_stops_the_run_and_keeps_what_is_done(red_cutter, draw, tmp_
 
     with monkeypatch.context() as patch:
         patch.setattr(files.StagedFile, "__init__", full_after_two)
-        with pytest.raises(FolderError, match=r"No space left.*run again"):
+        with pytest.raises(FolderError, match=rf"{tmp_path}/out: No space left.*run again"):
             cut(red_cutter, tmp_path / "in", tmp_path / "out")
     rows, plan = cut(red_cutter, tmp_path / "in", tmp_path / "out")
     assert len(plan.done) == 2
@@ -314,6 +314,28 @@ def test_as_many_photos_in_the_network_as_it_has_streams(red_cutter, draw, tmp_p
     rows, plan = cut(Cutter(red_cutter.card, TwoStreams(streams=2)), tmp_path / "in", tmp_path / "out")
     assert [row.reason for row in rows] == [""] * 8
     assert [Path(row.input) for row in rows] == list(plan.todo)
+
+
+def test_a_run_that_cuts_nothing_leaves_no_results(red_cutter, draw, tmp_path):
+    with FolderCutter(red_cutter, tmp_path / "out", config=load_config()):
+        pass
+    assert not (tmp_path / "out/results.jsonl").exists()
+    draw(tmp_path / "in/a.png")
+    cut(red_cutter, tmp_path / "in", tmp_path / "out")
+    with FolderCutter(red_cutter, tmp_path / "out", config=load_config()):
+        pass
+    assert len(rows_of(tmp_path / "out")) == 1
+
+
+def test_other_arithmetic_is_another_option(red_cutter, tmp_path):
+    def options(ranges, *, int8=True, first=None):
+        cutter = replace(red_cutter, card=replace(red_cutter.card, int8_ranges=ranges, first_look=first))
+        return FolderCutter(cutter, tmp_path, config=load_config(overrides={"runtime.int8": int8})).options
+
+    one, other = {"c": (0.0, 1.0)}, {"c": (0.0, 2.0)}
+    assert options({}) == options({}, int8=False) == options(one, int8=False)
+    look = replace(FirstLook("red", (96, 64), 32), int8_ranges=one)
+    assert len({options({}), options(one), options(other), options({}, first=look)}) == 4
 
 
 def test_a_photo_is_located_while_anothers_garment_is_looked_at(red_cutter, draw, tmp_path):

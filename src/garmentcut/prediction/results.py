@@ -97,8 +97,11 @@ class Journal:
                     os.fsync(file.fileno())  # the files it tells of are about to get their names
 
     def compact(self) -> None:
-        """Rewrite the file with one row a photo, sorted by input, atomically."""
+        """Rewrite the file with one row a photo, sorted by input, atomically; without a row there is no file."""
         with self._lock:
+            if not self.rows and not (self.path.exists() and self.path.stat().st_size):
+                self.path.unlink(missing_ok=True)
+                return
             rows = sorted(self.rows.values(), key=lambda row: row.input)
             write_atomic(self.path, b"".join(_line(row) for row in rows))
 
