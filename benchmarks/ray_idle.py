@@ -14,11 +14,11 @@ from typing import Any, cast
 
 from rich.console import Console
 
-from cluster import Family
 from garmentcut.cluster import pipeline
 from garmentcut.cluster.pipeline import Crew, connected, work_off
 from garmentcut.cluster.stages import Assignment
 from garmentcut.config import Config
+from processes import Family
 
 _CONSOLE = Console(width=110)
 _BATCH, _BATCH_S, _TRANSFER_S = 4, 4.4, 0.02

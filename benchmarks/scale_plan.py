@@ -4,8 +4,8 @@
     python benchmarks/scale_plan.py check FOLDER...                 simulated against measured
     python benchmarks/scale_plan.py driver                          what the driver needs for its lists
 
-RESULTS is a run's results.jsonl; SECONDS a photo's processor seconds (`benchmarks/cluster.py speed`), OTHER what of
-them is not the network (`benchmarks/cut.py speed`). FOLDERs are those that `benchmarks/cluster.py speed --keep` leaves.
+RESULTS is a run's results.jsonl; SECONDS a photo's processor seconds (`benchmarks/cluster.py`), OTHER what of
+them is not the network (`benchmarks/cut.py speed`). FOLDERs are those that `benchmarks/cluster.py --keep` leaves.
 
 Prices and machines are the tables below: change them to your own. The simulation knows the run's stages and limits, and
 draws each photo's seconds from the measured ones; it is a few lines of events in a heap.

@@ -129,6 +129,7 @@ SCRIPT = """
 import json, pickle, sys
 import torch
 from torch import nn
+from garmentcut.model import networks
 from garmentcut.training import parts
 from garmentcut.training.devices import Devices
 from garmentcut.training.launch import train_runs
@@ -139,7 +140,12 @@ class Normed(nn.Sequential):
     def forward(self, photos):
         return super().forward(photos.double())
 
-def build_network(_name, **_options):
+def build_network(name, **options):
+    if name == "cutnet":
+        network = networks.build_network(name, **options)
+        normed = Normed(network)
+        normed.multiple_of = network.multiple_of
+        return normed.double()
     return Normed(
         nn.Conv2d(3, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 1, 3, padding=1)
     ).double()
@@ -192,3 +198,26 @@ def test_fifty_steps_on_two_processes_and_resumed(small_run, tmp_path):
     assert halves[-1][1] == 1
     halves = [*halves[:-1], *train(small_run("halves", knobs), tmp_path, devices=2)]
     assert [event for event in halves if event[2] is not None] == [event for event in two if event[2] is not None]
+
+
+@pytest.mark.slow
+def test_our_own_network_on_two_processes(small_run, tmp_path):
+    """Batch norm in every layer, the start weights' own optimizer groups, everything random switched on."""
+    knobs = {
+        "network.name": "cutnet",
+        "network.options": {"channels": [16, 16, 16, 16]},
+        "optimizer.name": "sgd",
+        "optimizer.lr": 0.01,
+        "training.steps": 50,
+        "training.batch": 4,
+        "training.evaluate_every": 25,
+        "augment.shift": {"p": 0.7, "amount": 0.06},
+        "augment.brightness": {"p": 0.5, "amount": 0.15},
+        "augment.jpeg": {"p": 0.3, "amount": 40.0},
+    }
+    losses = []
+    for name, devices in (("one", 1), ("two", 2)):
+        events = train(small_run(name, knobs), tmp_path, devices=devices)
+        losses.append([event[2] for event in events if event[2] is not None])
+    assert len(losses[0]) == 52  # steps and evaluations
+    assert losses[1] == pytest.approx(losses[0], abs=1e-5)
