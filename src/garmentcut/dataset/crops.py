@@ -15,8 +15,9 @@ from garmentcut.photo.photo import PhotoError
 from garmentcut.recipe import Recipe
 
 MARGIN_PX = 96
-"""What a second look is shown around the first one's box at least, in pixels of a photo framed 1728 pixels high.
-In training, half to three halves of that."""
+"""What a second look is shown around the first one's box at least, in pixels of a photo framed 1728 pixels high."""
+
+_MARGINS = 0.5, 3.0  # of that, in training: crops come in few shapes, so a garment that fills none has more around it
 
 _MARGIN_HEIGHT_PX = 1728
 
@@ -107,7 +108,7 @@ class CropSamples(Samples):
         """Where a window begins, from box's side to box's side with a margin; anywhere that holds a smaller box."""
         if self.num_windows == 1:
             return (low + high - size) // 2
-        margins = draws.uniform(0.5, 1.5, 2) * margin_px(self.recipe.crops.frame_hw)
+        margins = draws.uniform(*_MARGINS, 2) * margin_px(self.recipe.crops.frame_hw)
         first, last = low - margins[0], high + margins[1] - size
         return round(float(draws.uniform(min(first, last), max(first, last))))
 
