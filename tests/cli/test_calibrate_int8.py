@@ -1,5 +1,4 @@
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,8 +7,7 @@ from typer.testing import CliRunner
 from garmentcut.cli import app
 from garmentcut.cli import calibrate as _registered  # noqa: F401
 from garmentcut.config import RuntimeConfig
-from garmentcut.model.card import CARD_KEY, FirstLook, read_model, with_card
-from garmentcut.model.metadata import with_attachment, without_metadata
+from garmentcut.model.card import read_model
 from garmentcut.prediction.cutter import Cutter
 
 
@@ -34,19 +32,6 @@ def test_ranges_are_written_into_the_card_and_used(tmp_path, model, red_dataset)
     photo[20:70, 20:44] = 250, 13, 7
     plain, fast = (Cutter.load(path, config=RuntimeConfig(backend="openvino"))(photo) for path in (model, out))
     assert np.array_equal(plain.alpha >= 0.5, fast.alpha >= 0.5)
-
-
-def test_of_a_cascade_the_first_look_too(tmp_path, model, red_dataset):
-    content, card = read_model(model)
-    bare, look = without_metadata(content, CARD_KEY), FirstLook("red", (96, 64), 32, margin_px=16)
-    model.write_bytes(with_card(with_attachment(bare, bare), replace(card, first_look=look)))
-    out = tmp_path / "fast.onnx"
-    done = calibrate(model, red_dataset, "--out", out, "--json")
-    assert done.exit_code == 0, done.output
-    card, told = read_model(out)[1], json.loads(done.stdout)
-    assert card.first_look.int8_ranges == {n: tuple(ends) for n, ends in told["first_look"]["ranges"].items()} != {}
-    assert card.first_card.int8_ranges == card.first_look.int8_ranges
-    assert "first look: 8 bits: 1 of 1 convolutions" in calibrate(model, red_dataset).stdout
 
 
 def test_what_was_found_is_told_in_words(model, red_dataset):

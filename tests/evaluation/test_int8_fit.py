@@ -8,7 +8,7 @@ from onnx import TensorProto, helper, numpy_helper
 from garmentcut.config import RuntimeConfig
 from garmentcut.dataset.manifest import read_manifest
 from garmentcut.evaluation import int8_fit
-from garmentcut.evaluation.int8_fit import Int8FitError, Limits, fit_int8, look_at_inputs
+from garmentcut.evaluation.int8_fit import Int8FitError, fit_int8, look_at_inputs
 from garmentcut.evaluation.trials import plan_trials
 from garmentcut.model.card import read_model, with_card
 from garmentcut.prediction.runtime import load_runtime
@@ -54,8 +54,9 @@ def crops(studio):
     return [studio(192 + 32 * (place % 2), 192, sigma=0.3).photo for place in range(6)]
 
 
-def test_most_work_is_done_in_8_bits_and_the_masks_stay(trial, crops):
-    fit = fit_int8(*read_model(trial.model), crops, limits=Limits(least_dice=0.99))
+def test_most_work_is_done_in_8_bits_and_the_masks_stay(trial, crops, monkeypatch):
+    monkeypatch.setattr(int8_fit, "LEAST_DICE", 0.99)
+    fit = fit_int8(trial, crops)
     assert (fit.num_convolutions, fit.num_crops) == (3, 4)
     assert 0 < len(fit.ranges) <= 3
     assert 0.99 < fit.least_dice <= fit.dice <= 1
@@ -73,19 +74,22 @@ def test_ranges_are_those_of_the_inputs(trial, crops):
     assert all(low == 0 < high for low, high in ranges[1:])  # behind a ReLU
 
 
-def test_what_does_harm_stays_in_float32(trial, crops):
+def test_what_does_harm_stays_in_float32(trial, crops, monkeypatch):
+    monkeypatch.setattr(int8_fit, "_MOST_HARM", 0.0)
     with pytest.raises(Int8FitError, match="not one convolution"):
-        fit_int8(*read_model(trial.model), crops, limits=Limits(most_harm=0.0))
+        fit_int8(trial, crops)
 
 
-def test_a_change_of_the_masks_is_refused(trial, crops):
+def test_a_change_of_the_masks_is_refused(trial, crops, monkeypatch):
+    monkeypatch.setattr(int8_fit, "_MOST_HARM", 9.0)
+    monkeypatch.setattr(int8_fit, "LEAST_DICE", 1.1)
     with pytest.raises(Int8FitError, match="keep float32"):
-        fit_int8(*read_model(trial.model), crops, limits=Limits(9.0, 1.1))
+        fit_int8(trial, crops)
 
 
 def test_too_few_photos(trial, crops):
     with pytest.raises(Int8FitError, match="5 crops are too few"):
-        fit_int8(*read_model(trial.model), crops[:5])
+        fit_int8(trial, crops[:5])
 
 
 def test_inputs_are_what_the_network_was_shown(tmp_path, red_dataset, red_model):
@@ -93,4 +97,4 @@ def test_inputs_are_what_the_network_was_shown(tmp_path, red_dataset, red_model)
     [trial] = plan_trials(red_model(tmp_path / "red.onnx"), manifest)
     looked = list(look_at_inputs(trial, manifest))
     assert [pair.name for pair, _ in looked] == [pair.name for pair in trial.pairs]
-    assert all([crop.shape for crop in seen.inputs] == [(96, 64, 3)] and not seen.first for _, seen in looked)
+    assert all([crop.shape for crop in seen] == [(96, 64, 3)] for _, seen in looked)

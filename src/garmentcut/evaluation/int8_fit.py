@@ -17,35 +17,22 @@ from garmentcut.config import RuntimeConfig
 from garmentcut.dataset.manifest import Manifest, Pair, read_pair
 from garmentcut.evaluation.overlap import dice
 from garmentcut.evaluation.trials import Trial
-from garmentcut.model.card import ModelCard
+from garmentcut.model.card import ModelCard, read_model
 from garmentcut.photo.photo import PhotoError
 from garmentcut.prediction.cutter import Cutter
-from garmentcut.prediction.int8 import calculate_in_int8, convolutions_of, store_in_float32
+from garmentcut.prediction.int8 import calculate_in_int8, convolutions_of
 from garmentcut.prediction.runtime import Runtime, alpha_of_logits
 
 NUM_PHOTOS = 24
 """Of which every third finds the ranges, and the others say what they came to."""
 
+LEAST_DICE = 0.9995
+"""Of the masks in 8 bits and in float32, on the mean: less is no bargain."""
+
+_MOST_HARM = 2e-3  # of all convolutions: change of alpha, summed, over the garment's area
 _NUM_TRIED_ON = 2
 Pixels = NDArray[np.uint8]
 Ranges = dict[str, tuple[float, float]]
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What 8 bits may cost.
-
-    Attributes:
-        most_harm: of all convolutions, each by itself: change of alpha, summed, over the garment's area.
-        least_dice: of the masks in 8 bits and in float32, on the mean: less is no bargain.
-    """
-
-    most_harm: float = 2e-3
-    least_dice: float = 0.9995
-
-
-FIRST_LOOK = Limits(most_harm=1e-2, least_dice=0.998)
-"""Of a network that only says where to look, at a twentieth of the pixels: one at its edge is a thousandth of them."""
 
 
 class Int8FitError(ValueError):
@@ -73,54 +60,40 @@ class Int8Fit:
     share_of_time: float
 
 
-@dataclass(frozen=True)
-class Seen:
-    """What a model's networks were shown of a photo.
-
-    Attributes:
-        inputs: of its (second) network, `(H, W, 3)` uint8 (4 where it sees a map).
-        first: of its first look's, `(h, w, 3)` uint8; empty: it has none.
-    """
-
-    inputs: tuple[Pixels, ...]
-    first: tuple[Pixels, ...]
-
-
-def look_at_inputs(trial: Trial, manifest: Manifest) -> Iterator[tuple[Pair, Seen | str]]:
-    """Cut some of a trial's photos, and keep what its networks were shown.
+def look_at_inputs(trial: Trial, manifest: Manifest) -> Iterator[tuple[Pair, "list[Pixels] | str"]]:
+    """Cut some of a trial's photos, and keep what its network was shown.
 
     Yields:
-        Each pair with that; or why there is none.
+        Each pair with its network's inputs, `(H, W, 3)` uint8 (4 where it sees a map); or why there are none.
     """
     cutter = Cutter.load(trial.model, config=RuntimeConfig(backend="openvino", int8=False))
     step = max(len(trial.pairs) // NUM_PHOTOS, 1)
     for pair in trial.pairs[::step][:NUM_PHOTOS]:
-        last, first = Recorder(cutter.runtime), Recorder(cutter.first) if cutter.first is not None else None
+        recorder = Recorder(cutter.runtime)
         try:
-            replace(cutter, runtime=last, first=first)(read_pair(manifest, pair)[0])
-            yield pair, Seen(tuple(last.seen), tuple(first.seen) if first is not None else ())
+            replace(cutter, runtime=recorder)(read_pair(manifest, pair)[0])
+            yield pair, recorder.seen
         except PhotoError as error:
             yield pair, str(error)
 
 
-def fit_int8(content: bytes, card: ModelCard, inputs: Sequence[Pixels], *, limits: Limits = Limits()) -> Int8Fit:
-    """Choose a network's convolutions.
+def fit_int8(trial: Trial, inputs: Sequence[Pixels]) -> Int8Fit:
+    """Choose the convolutions of a model's (second) network.
 
     Args:
-        content: of its ONNX file.
-        card: that runs it: a model's own, or its `first_card`.
+        trial: of which the model counts.
         inputs: `(H, W, 3)` uint8 (4 where it sees a map), of at least six photos.
-        limits: beyond which it is refused.
 
     Raises:
         Int8FitError: too few inputs; or 8 bits change the alpha too much.
+        garmentcut.model.card.ModelError: the model cannot be used.
     """
     if len(inputs) < 6:
         raise Int8FitError(f"{len(inputs)} crops are too few to find ranges on; 6 photos at least are needed")
-    bench = NetworkBench(content, card)
+    bench = NetworkBench(*read_model(trial.model))
     found_on, tried_on = list(inputs[::3]), [crop for place, crop in enumerate(inputs) if place % 3]
     ranges = bench.ranges(found_on)
-    kept = bench.chosen(ranges, found_on[:_NUM_TRIED_ON], limits.most_harm)
+    kept = bench.chosen(ranges, found_on[:_NUM_TRIED_ON])
     plain, small = bench.network({}), bench.network(kept)
     overlaps, times = [], []
     for crop in tried_on:
@@ -128,9 +101,9 @@ def fit_int8(content: bytes, card: ModelCard, inputs: Sequence[Pixels], *, limit
         overlaps.append(dice(second >= 0.5, first >= 0.5))
         times.append(fast / slow)
     mean = float(np.mean(overlaps))
-    if mean < limits.least_dice:
+    if mean < LEAST_DICE:
         raise Int8FitError(
-            f"8 bits change the masks to a Dice of {mean:.4f}; {limits.least_dice} is the least, so keep float32"
+            f"8 bits change the masks to a Dice of {mean:.4f}; {LEAST_DICE} is the least, so keep float32"
         )
     return Int8Fit(kept, len(ranges), len(tried_on), mean, float(min(overlaps)), float(np.median(times)))
 
@@ -162,7 +135,6 @@ class NetworkBench:
     def network(self, ranges: Ranges, size_hw: tuple[int, int] | None = None) -> Any:
         """Not yet compiled."""
         network = self._core.read_model(self._content)
-        store_in_float32(network)
         if ranges:
             calculate_in_int8(network, ranges)
         if size_hw is not None:
@@ -189,7 +161,7 @@ class NetworkBench:
         low, high = found[:, ::2].min(axis=0), found[:, 1::2].max(axis=0)
         return {name: (float(low[place]), float(high[place])) for place, name in enumerate(names)}
 
-    def chosen(self, ranges: Ranges, crops: Sequence[Pixels], most_harm: float) -> Ranges:
+    def chosen(self, ranges: Ranges, crops: Sequence[Pixels]) -> Ranges:
         """The convolutions that spare the most work for the least harm."""
         work = self._work(crops[0])
         expected = [self.alpha(self.compiled(self.network({})), crop) for crop in crops]
@@ -204,7 +176,7 @@ class NetworkBench:
         total = 0.0
         for name in sorted(ranges, key=lambda name: harm[name] / work[name]):
             total += harm[name] / max(garment, 1.0)
-            if total > most_harm:
+            if total > _MOST_HARM:
                 break
             kept[name] = ranges[name]
         if not kept:

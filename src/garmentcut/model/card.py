@@ -58,8 +58,6 @@ class FirstLook:
     least_agreement: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Dice of the two looks' alphas, in small, below which the second network looks at the whole photo too, and that
     look counts: it errs where it misses what lies around its crop. 0: never."""
-    int8_ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
-    """As the card's, of this network."""
     training_data: str = "as the second look"
     trained_on: tuple[str, ...] = ()
     """As the card's."""
@@ -124,7 +122,7 @@ class ModelCard:
             "edge_bias": 0.0,
             "edge_gain": 1.0,
             "choke_px": 0.0,
-            "int8_ranges": look.int8_ranges,
+            "int8_ranges": {},
             "first_look": None,
             "sees_map": False,
         }
