@@ -328,14 +328,13 @@ def test_a_run_that_cuts_nothing_leaves_no_results(red_cutter, draw, tmp_path):
 
 
 def test_other_arithmetic_is_another_option(red_cutter, tmp_path):
-    def options(ranges, *, int8=True, first=None):
-        cutter = replace(red_cutter, card=replace(red_cutter.card, int8_ranges=ranges, first_look=first))
+    def options(ranges, *, int8=True):
+        cutter = replace(red_cutter, card=replace(red_cutter.card, int8_ranges=ranges))
         return FolderCutter(cutter, tmp_path, config=load_config(overrides={"runtime.int8": int8})).options
 
     one, other = {"c": (0.0, 1.0)}, {"c": (0.0, 2.0)}
     assert options({}) == options({}, int8=False) == options(one, int8=False)
-    look = replace(FirstLook("red", (96, 64), 32), int8_ranges=one)
-    assert len({options({}), options(one), options(other), options({}, first=look)}) == 4
+    assert len({options({}), options(one), options(other)}) == 3
 
 
 def test_a_photo_is_located_while_anothers_garment_is_looked_at(red_cutter, draw, tmp_path):

@@ -7,7 +7,8 @@ import pytest
 from garmentcut.config import RuntimeConfig
 from garmentcut.dataset.studio import draw_studio_photo
 from garmentcut.model.card import ModelError, first_network_of, read_model
-from garmentcut.prediction.cutter import default_model
+from garmentcut.photo.photo import Photo
+from garmentcut.prediction.cutter import Cutter, default_model
 from garmentcut.prediction.int8 import calculate_in_int8, convolutions_of
 from garmentcut.prediction.runtime import load_runtime
 
@@ -71,3 +72,13 @@ def test_names_of_another_network_are_refused(default):
     content, card = default
     with pytest.raises(ModelError, match="its card names convolutions that it has not: elsewhere"):
         load_runtime(content, replace(card, int8_ranges={"elsewhere": (0.0, 1.0)}), ON_CPU)
+
+
+def test_a_garment_in_a_lying_frame_is_found():
+    """No photo that a model learned from lies; ranges of a first look, found on upright ones, lost it there."""
+    upright = draw_studio_photo(3, size_hw=(576, 384)).rgb
+    lying = np.empty((576, 864, 3), np.uint8)
+    lying[:] = upright[2, 2]
+    lying[:, 240:624] = upright
+    cutter, photo = Cutter.load(config=ON_CPU), Photo(lying)
+    assert cutter.look(photo, cutter.frame(photo)).agreement > 0.95
