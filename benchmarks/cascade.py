@@ -60,6 +60,8 @@ def compare(targets: Path, single: Path, cascade: Path, page: Path | None = None
         view = path.stem.rpartition("_")[2] if "_" in path.stem else ""
         for group in ("all", view) if view else ("all",):
             rows[group].append(row)
+    if not rows:
+        sys.exit(f"no picture of {cascade} has its like in {targets} and {single}")
     for group, of_group in rows.items():
         _print_group(group, of_group)
     if page is not None and photos is not None:

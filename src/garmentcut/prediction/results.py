@@ -99,7 +99,7 @@ class Journal:
     def compact(self) -> None:
         """Rewrite the file with one row a photo, sorted by input, atomically; without a row there is no file."""
         with self._lock:
-            if not self.rows and not (self.path.exists() and self.path.stat().st_size):
+            if not self.rows:
                 self.path.unlink(missing_ok=True)
                 return
             rows = sorted(self.rows.values(), key=lambda row: row.input)

@@ -157,12 +157,8 @@ class Steps:
             if decision_for(self.out_dir, row) != decision:  # a person was at it meanwhile
                 return self.finish(replace(work, seconds=work.seconds + time.perf_counter() - start))
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-                where, mend = (
-                    error.filename or self.out_dir,
-                    "free some space and run again: it goes on where it stopped",
-                )
-                message = f"{where}: {error.strerror}; {mend}"
-                raise FolderError(message) from error
+                mend = "free some space and run again: it goes on where it stopped"
+                raise FolderError(f"{error.filename or self.out_dir}: {error.strerror}; {mend}") from error
             row = _failed(row, error)
             self.journal.append(row)
         return row
