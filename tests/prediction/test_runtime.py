@@ -3,6 +3,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -42,6 +43,28 @@ def test_shapes_come_and_go(default):
     for rgb, one, two in zip(photos, first, again, strict=True):
         assert one.shape == rgb.shape[:2]
         assert np.array_equal(one, two)
+
+
+def test_a_cascade_compiles_its_crops_and_the_whole_photo_once_each(default, monkeypatch):
+    content, card = default
+    shapes = (64, 32), (64, 64), (96, 32), (96, 64)
+    card = replace(card, working_size_hw=(128, 96), first_look=replace(card.first_look, shapes_hw=shapes))
+    runtime, compiled = runtime_of((content, card), "openvino"), []
+    compile_model = runtime._core.compile_model
+
+    def watched(model, *settings):
+        compiled.append(tuple(model.input().shape)[1:3])
+        return compile_model(model, *settings)
+
+    monkeypatch.setattr(runtime, "_core", SimpleNamespace(compile_model=watched))
+    photos = [np.zeros((*shape, 3), np.uint8) for shape in (*shapes, (128, 96))]
+    for photo in (*photos, *photos):
+        runtime(photo)
+    assert compiled == [*shapes, (128, 96)]
+    runtime(np.zeros((32, 32, 3), np.uint8))  # more than the card foresees: what was used longest ago makes room
+    runtime(photos[-1])
+    runtime(photos[0])
+    assert compiled[5:] == [(32, 32), (64, 32)]
 
 
 def test_an_answer_is_not_overwritten_by_the_next(default):

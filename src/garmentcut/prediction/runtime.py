@@ -17,7 +17,6 @@ from garmentcut.model.card import ModelCard, ModelError
 from garmentcut.prediction.int8 import calculate_in_int8, store_in_float32
 
 _COMPILED_SHAPES = 2  # kept at a time: a studio's upright and its lying photos; each holds half a gigabyte
-_COMPILED_AREA = 2.0  # of crops, kept at a time, in working areas: as much memory, for more and smaller shapes
 
 _MANY_PHOTOS = 4  # fewer are done before a second stream has warmed up
 
@@ -123,9 +122,14 @@ class OpenVinoRuntime:
         return alpha
 
     def _has_room_for(self, shape: tuple[int, ...]) -> bool:
-        if self._card.first_look is None:
+        look = self._card.first_look
+        if look is None:
             return len(self._requests) < _COMPILED_SHAPES
-        return sum(map(_area, (*self._requests, shape))) <= _COMPILED_AREA * _area(self._card.working_size_hw)
+        # Of crops all that the card knows, and a whole photo. With room for less a folder of mixed garments compiled
+        # one photo's shape in eight anew, for a sixth of its time.
+        whole = _area(self._card.working_size_hw)
+        room = max(sum(map(_area, look.shapes_hw)), whole) + whole
+        return sum(map(_area, (*self._requests, shape))) <= room
 
     def _requests_for(self, shape: tuple[int, ...]) -> "queue.SimpleQueue[Any]":
         with self._lock:
