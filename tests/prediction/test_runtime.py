@@ -61,10 +61,10 @@ def test_a_cascade_compiles_its_crops_and_the_whole_photo_once_each(default, mon
     for photo in (*photos, *photos):
         runtime(photo)
     assert compiled == [*shapes, (128, 96)]
-    runtime(np.zeros((32, 32, 3), np.uint8))  # more than the card foresees: what was used longest ago makes room
-    runtime(photos[-1])
-    runtime(photos[0])
-    assert compiled[5:] == [(32, 32), (64, 32)]
+    unforeseen = np.zeros((32, 32, 3), np.uint8)  # the whole photo makes room for it, not the crops
+    for photo in (unforeseen, *photos[:4], photos[-1], *photos[:4]):
+        runtime(photo)
+    assert compiled[5:] == [(32, 32), (128, 96)]
 
 
 def test_an_answer_is_not_overwritten_by_the_next(default):

@@ -131,11 +131,18 @@ class OpenVinoRuntime:
         room = max(sum(map(_area, look.shapes_hw)), whole) + whole
         return sum(map(_area, (*self._requests, shape))) <= room
 
+    def _let_one_go(self) -> None:
+        """Drop what was used longest ago, but of a cascade's own crops only when there is nothing else."""
+        look = self._card.first_look
+        usual = look.shapes_hw if look is not None else ()
+        rare = [shape for shape in self._requests if shape[:2] not in usual]
+        del self._requests[(rare or list(self._requests))[0]]
+
     def _requests_for(self, shape: tuple[int, ...]) -> "queue.SimpleQueue[Any]":
         with self._lock:
             if shape not in self._requests:
                 while self._requests and not self._has_room_for(shape):
-                    self._requests.popitem(last=False)
+                    self._let_one_go()
                 fixed = self._model.clone()
                 fixed.reshape([1, *shape])
                 compiled = self._core.compile_model(fixed, "CPU", self._settings)
