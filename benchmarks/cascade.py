@@ -31,6 +31,7 @@ from garmentcut.evaluation.surface import outline_distances, surface_dice
 from garmentcut.photo.encoding import encode_cutout
 from garmentcut.photo.reading import decode_photo
 from garmentcut.prediction.cutter import Cutter
+from processes import own_peak_bytes
 
 _BETTER = 0.0005  # of Dice: less is no difference to anybody
 _WORST = 10
@@ -149,7 +150,7 @@ def _one(photo: Path, model: Path | None = None) -> None:
     start = time.perf_counter(), time.process_time()
     encode_cutout(cutter(decode_photo(content)), "png", OutputConfig())
     wall, processor = time.perf_counter() - start[0], time.process_time() - start[1]
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak_mb = own_peak_bytes() / 2**20
     print(f"warm {wall:.2f} s, {processor:.2f} s of processor time, peak {peak_mb:.0f} MB")
 
 

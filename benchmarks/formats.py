@@ -10,8 +10,6 @@ that holds them and writes one file. Overlap (IoU) is that of the alpha and of t
 paths are not, so some of it is lost to any path: what is lost to the line at alpha 0.5 itself stands beside it.
 """
 
-import re
-import resource
 import subprocess
 import sys
 import tempfile
@@ -39,6 +37,7 @@ from garmentcut.photo.photoshop import CutoutFile, read_cutout
 from garmentcut.photo.psd import resource_span
 from garmentcut.photo.psd_writer import PsdLayer, psd_bytes
 from garmentcut.photo.reading import PHOTO_SUFFIXES
+from processes import own_peak_bytes
 
 _SIZES_HW = {"2 MP": (1728, 1152), "24 MP": (6000, 4000)}
 _T = TypeVar("_T")
@@ -178,17 +177,10 @@ def _peak_megabytes(cutout: Cutout, format: Format) -> float:
     return float(done.stdout)
 
 
-def _own_peak_bytes() -> int:
-    status = Path("/proc/self/status")
-    if status.exists():  # on Linux the other figure begins with the parent's
-        return int(re.findall(r"VmHWM:\s+(\d+) kB", status.read_text())[0]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-
 def _report_own_peak(folder: str, format: Format) -> None:
     cutout = Cutout(np.load(f"{folder}/rgb.npy"), np.load(f"{folder}/alpha.npy"), dpi=(300, 300))
     encode_cutout(cutout, format, OutputConfig(formats=(format,)))
-    print(_own_peak_bytes() / 1e6)
+    print(own_peak_bytes() / 1e6)
 
 
 if __name__ == "__main__":

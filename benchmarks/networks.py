@@ -40,6 +40,7 @@ from garmentcut.model.checkpoint import NetworkSpec
 from garmentcut.model.networks import NETWORKS, build_network
 from garmentcut.photo.files import write_atomic
 from garmentcut.prediction.runtime import load_runtime
+from processes import own_peak_bytes
 
 _SIZE_HW = (1728, 1152)
 _KEPT = Path(__file__).with_suffix(".json")
@@ -137,13 +138,7 @@ def timed(path: Path, card: ModelCard, size_hw: tuple[int, int]) -> dict[str, fl
         runtime(photo)
         walls.append(time.perf_counter() - wall)
         processors.append(time.process_time() - processor)
-    return {"seconds": median(walls), "processor_seconds": median(processors), "peak_mb": peak_mb()}
-
-
-def peak_mb() -> float:
-    """Most memory this process has held. `getrusage` would tell its parent's, where that held more when it began it."""
-    [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:")]
-    return int(line.split()[1]) / 1024
+    return {"seconds": median(walls), "processor_seconds": median(processors), "peak_mb": own_peak_bytes() / 2**20}
 
 
 def dice_of_study(folder: Path) -> Facts:

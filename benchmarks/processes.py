@@ -1,6 +1,8 @@
 """A command and all processes below it, watched: what each has used, by Linux' /proc. For other benchmarks."""
 
 import os
+import re
+import resource
 import subprocess
 import sys
 import threading
@@ -13,6 +15,14 @@ from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def own_peak_bytes() -> int:
+    """Most memory that this process has held."""
+    status = Path("/proc/self/status")
+    if status.exists():  # on Linux the other figure begins with the parent's
+        return int(re.findall(r"VmHWM:\s+(\d+) kB", status.read_text())[0]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def process_table() -> Iterator[tuple[int, int, float, int, str]]:

@@ -43,6 +43,7 @@ def test_words():
         "size_hw 768x512, zoom p 0.5 amount 0.3"
     )
     assert words_of({"training.compile": True}) == "compile true"
+    assert words_of({"a.resampling": ["area", "linear"]}) == "resampling area/linear"
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,12 @@ def test_the_headline_names_every_arm_once(row):
     assert headline(rows) == "Better than a: b. Worse than a: e. No difference from a shown: c, d."
 
 
+def test_names_with_a_comma_do_not_read_as_two(row):
+    rows = [row("area, linear"), *(row(name, paired(WIDE, "no difference shown")) for name in ("area, cubic", "b"))]
+    assert headline(rows) == 'No difference from "area, linear" shown: "area, cubic", b.'
+    assert conclusions(rows)[0].startswith('"area, cubic": no difference from "area, linear" shown: ')
+
+
 def test_what_the_intervals_are_over(row):
     rows = [row("a"), row("b", paired(WIDE, "no difference shown"))]
     assert reach_of(rows) == (

@@ -78,7 +78,8 @@ def _word(value: Any) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, list | tuple):
-        return "x".join(map(_word, value))
+        is_size = all(isinstance(entry, int) for entry in value)
+        return ("x" if is_size else "/").join(map(_word, value))
     if isinstance(value, dict):
         return " ".join(f"{key} {_word(entry)}" for key, entry in value.items())
     return json.dumps(value)

@@ -14,13 +14,13 @@ _DRAWN = {
 
 def conclusions(rows: Sequence[ArmResult]) -> list[str]:
     """A sentence for each arm but the reference, in the order of the table."""
-    reference = rows[0].arm.name
+    reference = _quoted(rows[0].arm.name)
     return [_sentence(row, reference) for row in rows[1:]]
 
 
 def headline(rows: Sequence[ArmResult]) -> str:
     """The answer in a line."""
-    reference = rows[0].arm.name
+    reference = _quoted(rows[0].arm.name)
     words = {
         "better": f"Better than {reference}",
         "worse": f"Worse than {reference}",
@@ -31,8 +31,13 @@ def headline(rows: Sequence[ArmResult]) -> str:
     }
     found: dict[str, list[str]] = {verdict: [] for verdict in words}
     for row in rows[1:]:
-        found[row.paired.verdict if row.paired else "incomplete"].append(row.arm.name)
+        found[row.paired.verdict if row.paired else "incomplete"].append(_quoted(row.arm.name))
     return " ".join(f"{words[verdict]}: {', '.join(names)}." for verdict, names in found.items() if names)
+
+
+def _quoted(name: str) -> str:
+    """An arm's name as it stands in a sentence: one with a comma would read as two."""
+    return f'"{name}"' if "," in name else name
 
 
 def reach_of(rows: Sequence[ArmResult]) -> str:
@@ -67,7 +72,7 @@ def interval_text(difference: Difference) -> str:
 
 
 def _sentence(row: ArmResult, reference: str) -> str:
-    name, paired = row.arm.name, row.paired
+    name, paired = _quoted(row.arm.name), row.paired
     if paired is None:
         return f"{name}: not measured ({row.num_done} of {row.num_runs} runs done)."
     shown = f"{signed(paired.dice.value)} Dice"
