@@ -1,7 +1,7 @@
 """`garmentcut cut`: photos in, cutouts out."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -31,6 +31,10 @@ from garmentcut.cli.cut_options import (
 )
 from garmentcut.cli.cutting import cut_sources, watch_folders
 from garmentcut.cli.observation import LogFormatOption, MetricsPortOption, Wanted, observed
+
+if TYPE_CHECKING:
+    from garmentcut.config import Config
+    from garmentcut.photo.specification import Specification
 
 _MANY = 1000  # photos that a watch prepares for
 
@@ -86,32 +90,47 @@ def cut(
     _cut(
         photos,
         out,
-        ray=ray,
         model=model,
-        settings=(config, set or [], options),
-        spec=spec,
-        overwrite=overwrite,
+        order=(*_asked_for(config, set or [], options, spec), overwrite),
+        ray=ray,
+        watch=watch,
+        wanted=Wanted(log_format or ("text" if watch else ""), metrics_port),
         as_json=as_json,
-        watching=(watch, Wanted(log_format or ("text" if watch else ""), metrics_port)),
     )
+
+
+def _asked_for(
+    config_path: Path | None, overrides: list[str], options: dict[str, Any], spec: Path | None
+) -> "tuple[Config, Specification | None]":
+    """All settings, and the customer's specification where there is one."""
+    from garmentcut.config import ConfigError, OutputConfig, load_config, parse_override
+    from garmentcut.photo.specification import read_specification
+
+    given = {key: value for key, value in options.items() if value is not None}
+    try:
+        config = load_config(config_path, {**dict(map(parse_override, overrides)), **given})
+        specification = read_specification(spec) if spec else None
+    except ConfigError as error:
+        fail(str(error), MISUSE)
+    if specification and (any(key.startswith("output.") for key in given) or config.output != OutputConfig()):
+        fail("--spec decides the files: leave --format, --background and the other output options out", MISUSE)
+    return config, specification
 
 
 def _cut(
     photos: list[str],
     out: str,
     *,
-    ray: str,
     model: Path | None,
-    settings: Any,
-    spec: Path | None,
-    overwrite: bool,
+    order: "tuple[Config, Specification | None, bool]",
+    ray: str,
+    watch: bool,
+    wanted: Wanted,
     as_json: bool,
-    watching: tuple[bool, Wanted],
 ) -> None:
     # Imported here: `--help` must not wait for a network runtime.
-    from garmentcut.config import ConfigError, OutputConfig, load_config, parse_override
+    from garmentcut.config import ConfigError
     from garmentcut.model.card import ModelError
-    from garmentcut.photo.specification import read_specification
     from garmentcut.prediction.cutter import Cutter
     from garmentcut.prediction.folder import FolderCutter
     from garmentcut.prediction.runtime import runtime_for
@@ -119,16 +138,9 @@ def _cut(
     from garmentcut.prediction.steps import FolderError
     from garmentcut.prediction.watch_look import watched_folders
 
-    (config_path, overrides, options), (watch, wanted) = settings, watching
+    config, specification, overwrite = order
     try:
-        given = {key: value for key, value in options.items() if value is not None}
-        config = load_config(config_path, {**dict(map(parse_override, overrides)), **given})
-        specification = read_specification(spec) if spec else None
-        files_given = [key for key in given if key.startswith("output.")]
-        if specification and (files_given or config.output != OutputConfig()):
-            raise ConfigError("--spec decides the files: leave --format, --background and the other output options out")
         if ray:
-            order = config, specification, overwrite
             raise typer.Exit(
                 cut_on_cluster(photos, out, model=model, order=order, address=ray, wanted=wanted, as_json=as_json)
             )
