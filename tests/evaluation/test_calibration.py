@@ -2,7 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from garmentcut.evaluation.calibration import RISKS, CalibrationError, Promise, calibrate
+from garmentcut.evaluation.calibration import RISKS, CalibrationError, Promise, calibrate, is_same_kind
+from garmentcut.model.card import FirstLook, ModelCard
 
 
 def test_doubt_and_a_threshold_for_each_risk(make_experiences):
@@ -38,3 +39,10 @@ def test_what_a_run_held_out_needs_no_list(make_experiences):
     found = calibrate(known, Promise(), data="tests", held_out=True)
     assert "none of them in its training" in found.acceptance.data
     assert found.threshold.reason == "cannot: 30 garments, needs at least 45"
+
+
+def test_kinds_of_networks():
+    card = ModelCard("a", "net", (96, 64), 32, "x", "y", 1 / 255, "alpha", "none", "MIT")
+    assert is_same_kind(card, replace(card, name="b", trained_on=("1",), edge_bias=0.5))
+    for other in ({"network": "other"}, {"working_size_hw": (192, 128)}, {"first_look": FirstLook("n", (96, 64), 32)}):
+        assert not is_same_kind(card, replace(card, **other))

@@ -9,8 +9,6 @@ import typer
 
 from garmentcut.cli.app import MISUSE, OK, SOME_FAILED, app, fail
 from garmentcut.cli.calibrate_edge import calibrate_edge, write_changed_card
-from garmentcut.cli.calibrate_int8 import calibrate_int8
-from garmentcut.cli.calibrate_lend import calibrate_lend
 from garmentcut.cli.experiences import gather, telling_failures
 
 if TYPE_CHECKING:
@@ -43,12 +41,6 @@ def calibrate(
     edge: Annotated[
         bool, typer.Option("--edge", help="Fit nothing but the edge: threshold, steepness and choke of these cutouts.")
     ] = False,
-    int8: Annotated[
-        bool, typer.Option("--int8", help="Fit nothing but which parts of the network may calculate in 8 bits.")
-    ] = False,
-    lend: Annotated[
-        bool, typer.Option("--lend", help="--into is another network: give it MODEL's doubt, and no promise.")
-    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False,
 ) -> None:
     """Learn how much to doubt a model's cutouts, and which of them need no second look.
@@ -57,9 +49,7 @@ def calibrate(
     model that was trained on everything. Doubt is learned, and a threshold found such that, with CONFIDENCE, at most
     RISK of the accepted garments fall under QUALITY; or it says why not. Exit code 1: nothing promised.
 
-    With --lend the receiving model is another network, which may have seen all photos: it gets their doubt, fitted to
-    its own cutouts, and accepts nothing. With --edge it learns where this studio's retouchers put the edge: before all
-    else. With --int8 it learns which parts of its network may calculate in 8 bits, a third faster.
+    With --edge it learns where this studio's retouchers put the edge: do that before all else.
 
     Example: garmentcut calibrate runs/folds dataset/ --into final.onnx --out ours.onnx
     """
@@ -71,9 +61,8 @@ def calibrate(
     if out is not None:
         _check_out(out, receiver, tried)
     where = tried, dataset, split or []
-    for asked, fit in ((int8, calibrate_int8), (edge, calibrate_edge), (lend, calibrate_lend)):
-        if asked:
-            fit(where, receiver, out=out, as_json=as_json)
+    if edge:
+        calibrate_edge(where, receiver, out=out, as_json=as_json)
     found = _calibrate(where, _promised(risk, quality, confidence), receiver, use_seen=seen)
     if out is not None and receiver is not None:
         write_changed_card(receiver, out, {"doubt": found.doubt, "acceptance": found.acceptance})
@@ -133,15 +122,14 @@ def _calibrate(
 
 def _check_kind(model: Path, manifest: "Manifest", receiver: Path) -> None:
     """Errors of one network promise nothing of another's."""
-    from garmentcut.evaluation.lending import is_same_kind
+    from garmentcut.evaluation.calibration import is_same_kind
     from garmentcut.evaluation.trials import plan_trials
     from garmentcut.model.card import read_model
 
     card = read_model(receiver)[1]
     if not all(is_same_kind(trial.card, card) for trial in plan_trials(model, manifest)):
         fail(
-            f"{card.label} is another network than those of {model}: what they err in promises nothing for it. --lend"
-            " gives it their doubt, fitted to its own cutouts, and no promise",
+            f"{card.label} is another network than those of {model}: their errors promise nothing for it",
             MISUSE,
         )
 

@@ -19,7 +19,8 @@ def telling_failures() -> Iterator[None]:
     """Whatever a calibration cannot go on with is told as misuse."""
     try:
         from garmentcut.dataset.manifest import DatasetError
-        from garmentcut.evaluation.calibration import CalibrationError, DoubtError
+        from garmentcut.evaluation.calibration import CalibrationError
+        from garmentcut.evaluation.doubt_fit import DoubtError
         from garmentcut.evaluation.trials import EvaluationError
         from garmentcut.model.card import ModelError
     except ImportError as error:

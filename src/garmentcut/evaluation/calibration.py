@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from garmentcut.evaluation.doubt_fit import DoubtError, Experience, cross_fitted, fit_doubt, rank_correlation
+from garmentcut.evaluation.doubt_fit import Experience, cross_fitted, fit_doubt, rank_correlation
 from garmentcut.evaluation.risk import find_threshold
+from garmentcut.model.card import ModelCard
 from garmentcut.model.doubt_model import Acceptance, DoubtModel, Threshold
 
 RISKS = (0.01, 0.02, 0.05, 0.1, 0.2)
@@ -115,6 +116,16 @@ def thresholds_of(
     return tuple(find_threshold(garments, doubts, is_short, risk=risk, confidence=promise.confidence) for risk in risks)
 
 
+def is_same_kind(one: ModelCard, other: ModelCard) -> bool:
+    """Whether two cards are of trainings of one network: the errors of one say something of the other's."""
+    return _kind_of(one) == _kind_of(other)
+
+
+def _kind_of(card: ModelCard) -> tuple[object, ...]:
+    first = card.first_look
+    return (card.network, card.working_size_hw, card.sees_map, first and (first.network, first.size_hw))
+
+
 def _refusal(experiences: Sequence[Experience]) -> str:
     if not experiences:
         return "no photo could be measured"
@@ -132,6 +143,3 @@ def _refusal(experiences: Sequence[Experience]) -> str:
 
 def _rounded(value: float) -> float | None:
     return round(value, 4) if np.isfinite(value) else None
-
-
-__all__ = ["RISKS", "Calibration", "CalibrationError", "DoubtError", "Promise", "calibrate", "thresholds_of"]
