@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from garmentcut.photo.mask import bounding_box, slices_of
+
 _Floats = NDArray[np.float32]
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
@@ -135,8 +137,7 @@ def _shrunk(values: _Floats, factor: int) -> _Floats:
 
 
 def _box_of(mask: NDArray[np.bool_]) -> tuple[slice, slice]:
-    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+    return slices_of(bounding_box(mask) or (0, 0, 0, 0))
 
 
 def _middle(side: slice, longest: int) -> slice:

@@ -11,6 +11,7 @@ from garmentcut.dataset.pair import VIEWS, Pair
 from garmentcut.dataset.studio.photo import draw_studio_photo, studio_traits
 from garmentcut.dataset.target import read_target, target_bytes
 from garmentcut.photo.files import write_atomic
+from garmentcut.photo.mask import bounding_box
 from garmentcut.photo.png import png_bytes
 
 SPLIT = "synthetic"
@@ -77,5 +78,4 @@ def _box_of(mask: NDArray[np.bool_]) -> tuple[int, int, int, int] | None:
     """Left, top, right, bottom, the latter two exclusive; None: too little is true."""
     if mask.mean() < _LEAST_SHARE:
         return None
-    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+    return bounding_box(mask)

@@ -18,6 +18,7 @@ from garmentcut.evaluation.overlap import dice
 from garmentcut.evaluation.trials import Trial
 from garmentcut.model.card import ModelCard
 from garmentcut.photo.choke import choke_alpha
+from garmentcut.photo.mask import bounding_box, slices_of
 from garmentcut.photo.photo import PhotoError
 from garmentcut.photo.resize import resize_alpha
 from garmentcut.prediction.cutter import Cutter
@@ -135,12 +136,10 @@ def edge_sample(garment: str, alpha: Alpha, target: Alpha, edge: Edge) -> "EdgeS
         edge: on the network's card.
     """
     target = resize_alpha(target, (alpha.shape[0], alpha.shape[1]))
-    shown = target > 0
-    rows, columns = np.flatnonzero(shown.any(axis=1)), np.flatnonzero(shown.any(axis=0))
-    if not rows.size or not (alpha >= 0.5).any():
+    box = bounding_box(target > 0)
+    if box is None or not (alpha >= 0.5).any():
         return None
-    top, left = max(rows[0] - _REACH_PX, 0), max(columns[0] - _REACH_PX, 0)
-    area = slice(top, rows[-1] + _REACH_PX + 1), slice(left, columns[-1] + _REACH_PX + 1)
+    area = slices_of(box, _REACH_PX)
     settled = alpha[area].astype(np.float64).clip(1e-6, 1 - 1e-6)
     logits = np.log(settled / (1 - settled)) / edge.edge_gain + edge.edge_bias
     kept = logits.clip(-_LARGEST_LOGIT, _LARGEST_LOGIT).astype(np.float16)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from garmentcut.photo.coverage import Points
+from garmentcut.photo.mask import bounding_box, slices_of
 
 _LEVEL = 0.5
 _LEAST_AREA_PX = 16.0  # smaller islands and holes are dust
@@ -33,14 +34,14 @@ def trace_contours(alpha: NDArray[np.float32]) -> list[Points]:
         not repeated at the end.
     """
     covered = alpha >= _LEVEL
-    rows, columns = np.flatnonzero(covered.any(axis=1)), np.flatnonzero(covered.any(axis=0))
-    if not rows.size:
+    box = bounding_box(covered)
+    if box is None:
         return []
     reach = _REACHES_PX[-1]
-    top, left = max(int(rows[0]) - reach, 0), max(int(columns[0]) - reach, 0)
+    area = slices_of(box, reach)
     # A border of background closes lines at the picture's edge.
-    window = np.pad(alpha[top : rows[-1] + 1 + reach, left : columns[-1] + 1 + reach], reach)
-    offset = np.array([left, top]) - reach + 0.5  # of pixel centres: pixel borders lie on whole numbers
+    window = np.pad(alpha[area], reach)
+    offset = np.array([area[1].start, area[0].start]) - reach + 0.5
     size = alpha.shape[::-1]
     lines = (line for line in _interpolate(window) if abs(area_of(line)) >= _LEAST_AREA_PX)
     found = [_without_repeats(np.clip(_settle(line, window) + offset, 0, size)) for line in lines]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from garmentcut.photo.color import color_in_profile
 from garmentcut.photo.edge import clean_edge_color, edge_reach_px
-from garmentcut.photo.garment_box import box_of, box_of_parts
+from garmentcut.photo.mask import bounding_box, garment_box, slices_of
 from garmentcut.photo.photo import Photo, Pixels
 
 _HALF_LEVEL = np.float32(0.5 / 255)
@@ -63,12 +63,12 @@ class Cutout:
     @property
     def box_xyxy(self) -> tuple[int, int, int, int] | None:
         """Left, top, right, bottom of what an 8-bit alpha shows, right and bottom exclusive; None: nothing."""
-        return box_of(self.alpha > _HALF_LEVEL)
+        return bounding_box(self.alpha > _HALF_LEVEL)
 
     @cached_property
     def garment_box_xyxy(self) -> tuple[int, int, int, int] | None:
         """The same without stray specks: the box by which a garment is sized, placed and trimmed."""
-        return box_of_parts(self.alpha)
+        return garment_box(self.alpha)
 
     def rounded_alpha(self) -> Pixels:
         """Alpha as full-range integers of the photo's depth, `(H, W)`."""
@@ -95,12 +95,9 @@ class Cutout:
             return self
         written = self.rounded_alpha()
         rgb = np.zeros_like(self.rgb)
-        rows, columns = (np.flatnonzero(written.any(axis=axis)) for axis in (1, 0))
-        if rows.size:
+        if box := bounding_box(written > 0):
             # The garment and the background it is compared with: a third of a studio photo.
-            reach = edge_reach_px(self.alpha.shape[0])
-            top, left = max(rows[0] - reach, 0), max(columns[0] - reach, 0)
-            area = slice(top, rows[-1] + reach + 1), slice(left, columns[-1] + reach + 1)
+            area = slices_of(box, edge_reach_px(self.alpha.shape[0]))
             near = written[area]
             alpha: NDArray[np.float32] = np.divide(near, np.iinfo(near.dtype).max, dtype=np.float32)
             garment = clean_edge_color(self.rgb[area], alpha, full_height_px=len(written))
@@ -142,8 +139,7 @@ class Cutout:
         flat = np.empty_like(self.rgb)
         for channel in range(3):  # numpy is slow on axes of three
             flat[..., channel] = background[channel]
-        left, top, right, bottom = box_of(self.alpha > 0) or (0, 0, 0, 0)
-        inside = slice(top, bottom), slice(left, right)
+        inside = slices_of(bounding_box(self.alpha > 0) or (0, 0, 0, 0))
         alpha, garment, ground = self.alpha[inside], self.rgb[inside], flat[inside]
         for channel in range(3):
             np.copyto(ground[..., channel], garment[..., channel], where=alpha > 0)

@@ -7,6 +7,7 @@ only they are computed: a wide first estimate on a thinned grid, a narrow second
 import numpy as np
 from numpy.typing import NDArray
 
+from garmentcut.photo.mask import box_sums
 from garmentcut.photo.photo import Pixels
 
 _WIDE_PX, _NARROW_PX = 90, 6  # windows measured at a photo height of 1728 px
@@ -87,21 +88,9 @@ def _wide_means(
     reach = _GRID_CELLS // 2
     means = []
     for part in (weight, 1 - weight):
-        sums = _window_sums(np.concatenate([color * part, part], axis=2), reach)[row, column]
+        sums = box_sums(np.concatenate([color * part, part], axis=2), reach)[row, column]
         means.append((sums[:, :3] / (sums[:, 3:] + _EPSILON)).astype(np.float32))
     return means[0], means[1]
-
-
-def _window_sums(values: NDArray[np.float64], reach: int) -> NDArray[np.float64]:
-    """Sum over a square of `2 * reach + 1` cells around each cell of `(H, W, C)`; outside counts as zero."""
-    for axis in (0, 1):
-        pad = [(0, 0)] * 3
-        pad[axis] = (reach + 1, reach)
-        total = np.cumsum(np.pad(values, pad), axis=axis)
-        size = values.shape[axis]
-        upper = np.take(total, np.arange(size) + 2 * reach + 1, axis=axis)
-        values = upper - np.take(total, np.arange(size), axis=axis)
-    return values
 
 
 def _narrow_mean(

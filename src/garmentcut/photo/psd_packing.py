@@ -6,6 +6,7 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
+from garmentcut.photo.mask import bounding_box
 from garmentcut.photo.photo import Pixels
 from garmentcut.photo.png import fast_deflate
 
@@ -45,11 +46,8 @@ def _inside_border(plane: Pixels) -> tuple[int, int, int, int]:
     height, width = plane.shape
     if (plane[0] != plane[0, 0]).any():
         return 0, 0, height, width
-    apart = plane != plane[0, 0]
-    rows, columns = np.flatnonzero(apart.any(axis=1)), np.flatnonzero(apart.any(axis=0))
-    if not rows.size:
-        return height, width, height, width
-    return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
+    left, top, right, bottom = bounding_box(plane != plane[0, 0]) or (width, height, width, height)
+    return top, left, bottom, right
 
 
 def _pack(row: NDArray[np.uint8]) -> bytes:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from garmentcut.photo.clipping_path import Resource
+from garmentcut.photo.mask import bounding_box
 from garmentcut.photo.path_writer import join_resources
 from garmentcut.photo.photo import OutputError, Pixels
 from garmentcut.photo.psd_packing import pack_differences, pack_rows
@@ -106,10 +107,8 @@ def _packed(plane: Pixels) -> bytes:
 
 def _box_of(mask: Pixels) -> tuple[int, int, int, int]:
     """Top, left, bottom, right of what a mask shows, one pixel where it shows nothing; outside it hides."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not rows.size:
-        return 0, 0, 1, 1
-    return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
+    left, top, right, bottom = bounding_box(mask > 0) or (0, 0, 1, 1)
+    return top, left, bottom, right
 
 
 def _record(number: int, layer: PsdLayer, planes: dict[int, bytes]) -> bytes:

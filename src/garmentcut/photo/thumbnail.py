@@ -8,7 +8,7 @@ from PIL import Image
 
 from garmentcut.photo.color import srgb_of
 from garmentcut.photo.cutout import Cutout
-from garmentcut.photo.garment_box import box_of
+from garmentcut.photo.mask import bounding_box, slices_of
 from garmentcut.photo.photo import to_8_bit
 
 Rgb = NDArray[np.uint8]
@@ -37,8 +37,7 @@ def shrink_cutout(cutout: Cutout, size_hw: tuple[int, int], *, trim: bool = True
     Raises:
         PhotoError: its colour profile cannot be applied.
     """
-    box = (box_of(cutout.alpha > _SEEN) if trim else None) or (0, 0, *cutout.alpha.shape[::-1])
-    part = slice(box[1], box[3]), slice(box[0], box[2])
+    part = slices_of((bounding_box(cutout.alpha > _SEEN) if trim else None) or (0, 0, *cutout.alpha.shape[::-1]))
     alpha: NDArray[np.uint8] = np.rint(cutout.alpha[part] * np.float32(255)).astype(np.uint8)
     rgb = srgb_of(to_8_bit(cutout.rgb[part]), cutout.profile)
     image = Image.fromarray(np.dstack([rgb, alpha])).convert("RGBa")

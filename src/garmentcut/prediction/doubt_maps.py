@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from garmentcut.photo.mask import bounding_box
 from garmentcut.prediction.parts import Parts, parts_of
 
 MAP_HEIGHT_PX = 432
@@ -76,11 +77,11 @@ def draw_maps(rgb: NDArray[np.uint8], alpha: Plane) -> Maps | None:
     """
     step = max(round(alpha.shape[0] / MAP_HEIGHT_PX), 1)
     small = reduced(alpha, step)
-    if not (small >= np.float32(0.5)).any():
+    box = bounding_box(small >= _FAINT)
+    if box is None or not (small >= np.float32(0.5)).any():
         return None
-    rows, columns = (np.flatnonzero((small >= _FAINT).any(axis=axis)) for axis in (1, 0))
-    top, left = max(int(rows[0]) - _MARGIN_PX, 0), max(int(columns[0]) - _MARGIN_PX, 0)
-    bottom, right = int(rows[-1]) + 1 + _MARGIN_PX, int(columns[-1]) + 1 + _MARGIN_PX
+    top, left = max(box[1] - _MARGIN_PX, 0), max(box[0] - _MARGIN_PX, 0)
+    bottom, right = box[3] + _MARGIN_PX, box[2] + _MARGIN_PX
     fine = alpha[top * step : bottom * step, left * step : right * step]
     area = slice(top, bottom), slice(left, right)
     small = small[area]

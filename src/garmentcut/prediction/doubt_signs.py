@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from garmentcut.photo.mask import bounding_box
 from garmentcut.prediction.doubt_maps import Maps, Plane, draw_maps, eroded
 from garmentcut.prediction.looks import Looks
 
@@ -122,8 +123,8 @@ def _looks_of(maps: Maps) -> NDArray[np.float64]:
     garment = maps.colors[mask].mean(axis=0)
     around = maps.colors[eroded(~mask, _INSIDE_PX)]
     background = around.mean(axis=0) if around.size else garment
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    height, width = rows[-1] + 1 - rows[0], columns[-1] + 1 - columns[0]
-    middle = maps.corner_xy[1] + (rows[0] + rows[-1] + 1) / 2
+    left, top, right, bottom = bounding_box(mask) or (0, 0, 1, 1)
+    height, width = bottom - top, right - left
+    middle = maps.corner_xy[1] + (top + bottom) / 2
     shares = (mask.sum() / (frame_height * frame_width), height / frame_height, width / frame_height)
     return np.array([*garment, *background, *shares, middle / frame_height], np.float64)

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from garmentcut.model.doubt_model import DoubtModel
+from garmentcut.photo.mask import bounding_box
 from garmentcut.prediction.doubt import ALL_SIGNS, all_signs, standardized
 from garmentcut.prediction.doubt_maps import Maps, box_sum, eroded
 from garmentcut.prediction.doubt_signs import LOW_CONTRAST, Observation
@@ -64,8 +65,7 @@ def reasons_of(model: DoubtModel, observation: Observation, *, at_least_one: boo
 
 def place_of(maps: Maps, x: float, y: float) -> str:
     """Words for a place in the garment's box; `x`, `y` in pixels of the map."""
-    rows, columns = (np.flatnonzero(maps.mask.any(axis=axis)) for axis in (1, 0))
-    top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+    left, top, right, bottom = bounding_box(maps.mask) or (0, 0, 1, 1)
     across = (x - left) / (right - left)
     down = (y - top) / (bottom - top)
     is_below = (maps.corner_xy[1] + top) / maps.frame_hw[0] > _BELOW_THE_WAIST

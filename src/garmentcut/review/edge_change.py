@@ -6,6 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from garmentcut.photo.mask import bounding_box, slices_of
+
 Alpha8 = NDArray[np.uint8]
 """`(H, W)` uint8, full range: alpha as files hold it."""
 
@@ -36,14 +38,10 @@ def measure_change(before: Alpha8, after: Alpha8) -> EdgeChange:
     differs = (before > after) * (before - after) + (after > before) * (after - before) > _SAME_LEVELS
     first, second = _border_of(before >= 128), _border_of(after >= 128)
     num_border = int(first.sum()) + int(second.sum())
-    rows, columns = (np.flatnonzero((first != second).any(axis=axis)) for axis in (1, 0))
-    if not rows.size:
+    box = bounding_box(first != second)
+    if box is None:
         return EdgeChange(int(differs.sum()), 0.0)
-    margin = 2 * _TOLERANCE_PX  # elsewhere both outlines are the same
-    area = (
-        slice(max(rows[0] - margin, 0), rows[-1] + 1 + margin),
-        slice(max(columns[0] - margin, 0), columns[-1] + 1 + margin),
-    )
+    area = slices_of(box, 2 * _TOLERANCE_PX)  # elsewhere both outlines are the same
     first, second = first[area], second[area]
     moved = int((first & ~_widened(second)).sum()) + int((second & ~_widened(first)).sum())
     return EdgeChange(int(differs.sum()), moved / num_border)

@@ -1,0 +1,179 @@
+"""Masks and alphas as areas: bounding boxes, connected components, morphology, sums over squares; by OpenCV.
+
+OpenCV is loaded with the first call that needs it. A box is `(left, top, right, bottom)` in pixels, right and bottom
+exclusive.
+"""
+
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from garmentcut.photo.photo import Sample
+
+Box = tuple[int, int, int, int]
+Mask = NDArray[np.bool_]
+Neighbours = Literal[4, 8]
+Outside = Literal["ignored", "background"]
+
+_HALF_LEVEL = np.float32(0.5 / 255)
+_LEAST_SHARE = 0.001  # of all that is covered: 13 by 13 pixels of a studio garment's 160,000
+_MOST_BLOCKS = 256  # along the longer side; parts that are nearer than a block or two are one
+
+
+def bounding_box(mask: Mask) -> Box | None:
+    """The box around what is true in a mask `(H, W)`; None: nothing is."""
+    import cv2
+
+    if not mask.size:
+        return None
+    left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
+    return (left, top, left + width, top + height) if width else None
+
+
+def slices_of(box: Box, margin_px: int = 0) -> tuple[slice, slice]:
+    """Rows and columns of a box and a margin around it, cut off at the picture's borders by indexing."""
+    left, top, right, bottom = box
+    return (
+        slice(max(top - margin_px, 0), bottom + margin_px),
+        slice(max(left - margin_px, 0), right + margin_px),
+    )
+
+
+def garment_box(alpha: NDArray[np.float32]) -> Box | None:
+    """The box of what an 8-bit alpha shows of a garment, without stray specks; None: nothing is shown.
+
+    A part counts from a thousandth of the covered area on: both halves of a bikini do, dust does not, which must not
+    move a garment on a customer's canvas.
+
+    Args:
+        alpha: `(H, W)` float32 in [0, 1].
+    """
+    shown = alpha > _HALF_LEVEL
+    whole = bounding_box(shown)
+    if whole is None:
+        return None
+    inside = slices_of(whole)
+    part, shown = alpha[inside], shown[inside]
+    step = -(-max(part.shape) // _MOST_BLOCKS)
+    covered = _block_sums(part * shown, step)
+    labels = components(covered > 0).labels
+    areas = np.bincount(labels.ravel(), covered.ravel())
+    kept = areas >= _LEAST_SHARE * areas[1:].sum()
+    kept[0] = False
+    if kept[1:].all() or not kept.any():
+        return whole
+    blocks = np.repeat(np.repeat(kept[labels], step, axis=0), step, axis=1)[: part.shape[0], : part.shape[1]]
+    inner = bounding_box(shown & blocks)
+    assert inner is not None  # a kept block has something in it
+    left, top = whole[:2]
+    return left + inner[0], top + inner[1], left + inner[2], top + inner[3]
+
+
+class Components(NamedTuple):
+    """The connected components of a mask, numbered from 1 in reading order.
+
+    Attributes:
+        labels: `(H, W)` int32: the number of each pixel's component; 0: the mask is false there.
+        areas: `(N,)`: pixels of component 1, 2, ...
+        boxes_xyxy: `(N, 4)`.
+    """
+
+    labels: NDArray[np.int32]
+    areas: NDArray[np.int32]
+    boxes_xyxy: NDArray[np.int32]
+
+    def mask_of(self, chosen: Mask) -> Mask:
+        """The mask `(H, W)` of those components that are true in `chosen`, `(N,)`."""
+        mask: Mask = np.concatenate([[False], chosen])[self.labels]
+        return mask
+
+
+def components(mask: Mask, *, neighbours: Neighbours = 8) -> Components:
+    """Connected components of a mask `(H, W)`.
+
+    Args:
+        mask: at least one pixel large.
+        neighbours: of a pixel: with 8, pixels that touch at a corner are connected too.
+    """
+    import cv2
+
+    levels = np.ascontiguousarray(mask).view(np.uint8)
+    found: Any = cv2.connectedComponentsWithStats(levels, connectivity=neighbours, ltype=cv2.CV_32S)
+    labels, stats = found[1:3]
+    left, top, width, height, areas = stats[1:].T
+    return Components(labels, areas, np.stack([left, top, left + width, top + height], axis=1))
+
+
+def dilate(plane: NDArray[Sample], steps: int = 1, *, neighbours: Neighbours = 8) -> NDArray[Sample]:
+    """Widen: each step gives each pixel the highest value among itself and its neighbours.
+
+    Args:
+        plane: `(H, W)`: a mask, or an alpha as float32, uint8 or uint16.
+        steps: 0 or more.
+        neighbours: of a pixel: 4 steps of 8 reach over a square of 9, 4 steps of 4 over a diamond.
+    """
+    import cv2
+
+    return _morphed(cv2.MORPH_DILATE, plane, steps, neighbours, None)
+
+
+def erode(
+    plane: NDArray[Sample],
+    steps: int = 1,
+    *,
+    neighbours: Neighbours = 8,
+    outside: Outside = "ignored",
+) -> NDArray[Sample]:
+    """Narrow: each step gives each pixel the lowest value among itself and its neighbours; as `dilate`.
+
+    Args:
+        plane: `(H, W)`: a mask, or an alpha.
+        steps: 0 or more.
+        neighbours: of a pixel.
+        outside: what lies beyond the picture; background eats into what touches the border.
+    """
+    import cv2
+
+    return _morphed(cv2.MORPH_ERODE, plane, steps, neighbours, 0 if outside == "background" else None)
+
+
+def box_sums(planes: NDArray[np.float32] | NDArray[np.float64], reach_px: int) -> NDArray[np.float64]:
+    """Sums over squares of `2 * reach_px + 1` pixels around each pixel; outside the picture all is 0.
+
+    Args:
+        planes: `(H, W)` or `(H, W, C)` float32, or float64.
+        reach_px: 0 or more.
+    """
+    import cv2
+
+    size = (2 * reach_px + 1, 2 * reach_px + 1)
+    values: Any = np.ascontiguousarray(planes)
+    summed: Any = cv2.boxFilter(values, cv2.CV_64F, size, normalize=False, borderType=cv2.BORDER_CONSTANT)
+    sums: NDArray[np.float64] = summed.reshape(planes.shape)  # of one channel OpenCV drops the axis
+    return sums
+
+
+def _morphed(
+    operation: int, plane: NDArray[Sample], steps: int, neighbours: Neighbours, outside: float | None
+) -> NDArray[Sample]:
+    import cv2
+
+    if not steps or not plane.size:
+        return plane.copy()
+    kernel = cv2.getStructuringElement(cv2.MORPH_RECT if neighbours == 8 else cv2.MORPH_CROSS, (3, 3))
+    levels: Any = np.ascontiguousarray(plane.view(np.uint8) if plane.dtype == np.bool_ else plane)
+    # Without a value for what lies outside, OpenCV takes one that changes nothing.
+    border: dict[str, Any] = {"borderType": cv2.BORDER_CONSTANT, "borderValue": outside} if outside is not None else {}
+    moved: Any = cv2.morphologyEx(levels, operation, kernel, iterations=steps, **border)
+    wide: NDArray[Sample] = moved.view(plane.dtype)
+    return wide
+
+
+def _block_sums(values: NDArray[np.float32], step: int) -> NDArray[np.float64]:
+    """Sums over squares of `step` pixels, those at the right and below perhaps smaller."""
+    rows, columns = (np.arange(0, length, step) for length in values.shape)
+    sums: NDArray[np.float64] = np.add.reduceat(
+        np.add.reduceat(values, rows, axis=0, dtype=np.float64), columns, axis=1
+    )
+    return sums
