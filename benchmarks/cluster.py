@@ -23,7 +23,7 @@ import numpy as np
 from PIL import Image
 from rich.console import Console
 
-from garmentcut.dataset.studio import draw_studio_photo
+from garmentcut.synthetic import draw_studio_photo
 from processes import Family, start, watched
 from watch import RED
 

@@ -13,11 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from garmentcut.dataset.studio import VIEWS, draw_studio_photo
-from garmentcut.dataset.studio.photo import studio_traits
 from garmentcut.evaluation.overlap import dice
 from garmentcut.photo.photo import PhotoError
 from garmentcut.prediction.cutter import Cutter
+from garmentcut.synthetic import VIEWS, draw_studio_photo, studio_traits
 
 _NUM_PHOTOS = 24
 _SIZE_HW = (576, 384)

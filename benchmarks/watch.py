@@ -35,10 +35,10 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from garmentcut.dataset.studio import draw_studio_photo
 from garmentcut.model.card import ModelCard, with_card
 from garmentcut.prediction.results import Journal, Row, sha256_of
 from garmentcut.prediction.watch_look import look_into, watched_folders
+from garmentcut.synthetic import draw_studio_photo
 
 _CONSOLE = Console(width=100)
 _SIZE_HW = (288, 192)

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 import garmentcut
 from garmentcut.cli import app
-from garmentcut.dataset.studio import draw_studio_photo
+from garmentcut.synthetic import draw_studio_photo
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples/photos"

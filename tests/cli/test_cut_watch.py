@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 from garmentcut.cli import app
 from garmentcut.cli.app import INTERRUPTED, OK
 from garmentcut.cli.stop_signal import stop_on_signals
-from garmentcut.dataset.studio import draw_studio_photo
 from garmentcut.observe.log import LOGGER
 from garmentcut.photo.files import write_atomic
+from garmentcut.synthetic import draw_studio_photo
 
 EXAMPLE = next((Path(__file__).parents[2] / "examples/photos").glob("*_Front.jpg"))
 AT_ONCE = ("--set", "watch.settle_s=0", "--set", "watch.poll_s=0.1", "--set", "watch.patience_s=0")

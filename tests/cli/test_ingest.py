@@ -10,8 +10,7 @@ from typer.testing import CliRunner
 
 from garmentcut.cli import app
 from garmentcut.dataset.manifest import read_manifest, read_pair
-from garmentcut.dataset.studio import draw_studio_photo
-from garmentcut.dataset.studio.files import write_studio_photos
+from garmentcut.synthetic import draw_studio_photo, write_studio_photos
 
 
 def run(*args):

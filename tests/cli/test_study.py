@@ -11,8 +11,8 @@ import torch
 from typer.testing import CliRunner
 
 from garmentcut.cli import app
-from garmentcut.dataset.studio.files import write_studio_photos
 from garmentcut.evaluation.scores import read_scores
+from garmentcut.synthetic import write_studio_photos
 
 ROOT = Path(__file__).parents[2]
 SMOKE = ROOT / "studies/smoke.toml"

@@ -18,8 +18,7 @@ from garmentcut.cli import (
     ingest,  # noqa: F401 registers its command
     train,  # noqa: F401 likewise
 )
-from garmentcut.dataset.studio import draw_studio_photo
-from garmentcut.dataset.studio.placement import VIEWS
+from garmentcut.synthetic import VIEWS, draw_studio_photo
 
 ROOT = Path(__file__).parents[2]
 RECIPE = """

@@ -4,7 +4,7 @@ import pytest
 
 from garmentcut.dataset.manifest import VIEWS
 from garmentcut.dataset.naming import Key, NamePattern, PairingError, safe_name
-from garmentcut.dataset.studio import VIEWS as STUDIO_VIEWS
+from garmentcut.synthetic import VIEWS as STUDIO_VIEWS
 
 
 @pytest.mark.parametrize(

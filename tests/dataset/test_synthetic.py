@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from garmentcut.dataset.manifest import Manifest, read_pair
-from garmentcut.dataset.studio.photo import draw_studio_photo, studio_traits
 from garmentcut.dataset.synthetic import FIRST_SEED, draw_pairs
 from garmentcut.photo.photo import PhotoError
+from garmentcut.synthetic import draw_studio_photo, studio_traits
 
 
 @pytest.fixture(scope="module")

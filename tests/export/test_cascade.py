@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 
 from garmentcut.config import CutConfig, RuntimeConfig
-from garmentcut.dataset.studio import draw_studio_photo
 from garmentcut.export.card import ExportError
 from garmentcut.export.cascade import crop_shapes, export_cascade, garment_range
 from garmentcut.model.card import card_of
 from garmentcut.photo.photo import PhotoError
 from garmentcut.prediction.cutter import Cutter
+from garmentcut.synthetic import draw_studio_photo
 
 BOXES = [(10, 10, 300, 500), (100, 50, 420, 900), (5, 200, 600, 700), (80, 80, 300, 380)]
 

@@ -7,10 +7,10 @@ import safetensors.torch
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from garmentcut.dataset.studio import draw_studio_photo
 from garmentcut.model.checkpoint import load_network
 from garmentcut.model.cutnet import STARTER, Context, Detail, build
 from garmentcut.model.start import default_weights
+from garmentcut.synthetic import draw_studio_photo
 
 WEIGHTS = Path(__file__).parents[2] / "src/garmentcut/weights"
 SHARED = Path(__file__).parents[2].parent / "shared" / "weights"

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 import garmentcut
-from garmentcut.dataset.studio import draw_studio_photo
 from garmentcut.photo.photo import Photo, PhotoError
+from garmentcut.synthetic import draw_studio_photo
 
 RED = np.full((96, 64, 3), 200, np.uint8)
 RED[20:70, 20:44] = 255, 0, 0

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 
 from garmentcut.config import RuntimeConfig
-from garmentcut.dataset.studio import draw_studio_photo
 from garmentcut.model.card import ModelError, first_network_of, read_model
 from garmentcut.photo.photo import Photo
 from garmentcut.prediction.cutter import Cutter, default_model
 from garmentcut.prediction.int8 import calculate_in_int8, convolutions_of
 from garmentcut.prediction.runtime import load_runtime
+from garmentcut.synthetic import draw_studio_photo
 
 ON_CPU = RuntimeConfig(backend="openvino", threads=2)
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from garmentcut.config import RuntimeConfig
-from garmentcut.dataset.studio import draw_studio_photo
 from garmentcut.model.card import ModelError, read_model
 from garmentcut.prediction.cutter import default_model
 from garmentcut.prediction.runtime import alpha_of_logits, load_runtime, runtime_for
+from garmentcut.synthetic import draw_studio_photo
 
 
 @pytest.fixture(scope="module")

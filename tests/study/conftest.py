@@ -9,11 +9,11 @@ import torch
 from PIL import Image
 
 from garmentcut.dataset.manifest import Manifest, Pair, read_manifest, write_manifest
-from garmentcut.dataset.studio import draw_studio_photo
 from garmentcut.evaluation.measures import Measures
 from garmentcut.evaluation.scores import PhotoScore, write_scores
 from garmentcut.study.plan import open_study
 from garmentcut.study.results import Look, Results, RunResult
+from garmentcut.synthetic import draw_studio_photo
 from garmentcut.training.events import Ended, Evaluated
 
 SIZE_HW = (96, 64)

@@ -10,8 +10,8 @@ from PIL import Image
 from torch import nn
 
 from garmentcut.dataset.manifest import Manifest, Pair, read_manifest, write_manifest
-from garmentcut.dataset.studio import draw_studio_photo
 from garmentcut.recipe import load_recipe
+from garmentcut.synthetic import draw_studio_photo
 from garmentcut.training.division import divide
 from garmentcut.training.run import Run
 from garmentcut.training.stopping import StopRequest

@@ -22,7 +22,7 @@ def studio(
 
     Example: garmentcut studio --out photos --cutouts cutouts --garments 10
     """
-    from garmentcut.dataset.studio.files import write_studio_photos
+    from garmentcut.synthetic import write_studio_photos
 
     seeds = seed or list(range(garments))
     try:

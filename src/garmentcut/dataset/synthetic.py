@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from garmentcut.dataset.pair import VIEWS, Pair
-from garmentcut.dataset.studio.photo import draw_studio_photo, studio_traits
 from garmentcut.dataset.target import read_target, target_bytes
 from garmentcut.photo.files import write_atomic
 from garmentcut.photo.mask import bounding_box
 from garmentcut.photo.png import png_bytes
+from garmentcut.synthetic import draw_studio_photo, studio_traits
 
 SPLIT = "synthetic"
 """Of drawn pairs; none of a data set's is called so, and nothing is measured on it."""

@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from garmentcut.dataset.studio import draw_studio_photo
 from garmentcut.model.card import ModelCard
+from garmentcut.synthetic import draw_studio_photo
 
 _LEAST_PX = 64  # of the smaller of the two sizes
 

@@ -1,5 +1,7 @@
-"""Exact coverage of polygons, and layers of paint that know how much of each pixel they cover."""
+"""What everything is drawn with: named random streams, smooth noise, exact coverage of polygons, layers of paint."""
 
+import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +10,66 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.floating[Any]]
 SUPERSAMPLING = 4  # samples of a pixel along each axis
+
+
+def named_stream(seed: int, *names: str) -> np.random.Generator:
+    """Return the random generator that belongs to one part of one photo.
+
+    Args:
+        seed: The photo's seed, 0 or more.
+        names: What is drawn from it, e.g. `"garment", "folds"`; other names give an independent stream.
+    """
+    keys = [zlib.crc32(name.encode()) for name in names]
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, *keys])))
+
+
+def pick(rng: np.random.Generator, weights: Mapping[str, float]) -> str:
+    """Return one key of `weights`, as likely as its weight is large."""
+    point = rng.random() * sum(weights.values())
+    for name, weight in weights.items():
+        point -= weight
+        if point < 0:
+            return name
+    return next(reversed(list(weights)))
+
+
+def between(rng: np.random.Generator, low: float, high: float) -> float:
+    """Return a number in [low, high), all equally likely."""
+    return float(low + (high - low) * rng.random())
+
+
+def happens(rng: np.random.Generator, chance: float) -> bool:
+    """Return True with this chance in [0, 1]."""
+    return bool(rng.random() < chance)
+
+
+def lattice(rng: np.random.Generator, rows: int, columns: int) -> Floats:
+    """Return random heights in [-1, 1], float32 (rows, columns)."""
+    return rng.uniform(-1, 1, (rows, columns)).astype(np.float32)
+
+
+def sample(heights: Floats, across: Floats, down: Floats) -> Floats:
+    """Return the smooth surface through a lattice at given places.
+
+    Args:
+        heights: (rows, columns).
+        across: Place along the columns; 1 is once around, and it repeats.
+        down: Place along the rows; 0 is the first row and 1 the last, and it stays beyond.
+    """
+    rows, columns = heights.shape
+    x = across * columns
+    y = np.clip(down, 0, 1) * (rows - 1)
+    x_floor, y_floor = np.floor(x), np.floor(y)
+    column, row = x_floor.astype(np.int32) % columns, y_floor.astype(np.int32)
+    right, below = (column + 1) % columns, np.minimum(row + 1, rows - 1)
+    u, v = _ease(x - x_floor), _ease(y - y_floor)
+    upper = heights[row, column] * (1 - u) + heights[row, right] * u
+    lower = heights[below, column] * (1 - u) + heights[below, right] * u
+    return np.asarray(upper * (1 - v) + lower * v, np.float32)
+
+
+def _ease(t: Floats) -> Floats:
+    return np.asarray(t * t * (3 - 2 * t))
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from garmentcut.dataset.studio.tube import Tube, cut_slices, facing, look_at, outline, profile
+from garmentcut.synthetic.mannequin import Tube, cut_slices, facing, look_at, outline, profile
 
 
 def constant(value):

@@ -2,12 +2,18 @@ import hashlib
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from garmentcut.dataset.studio import VIEWS, StudioPhoto, draw_studio_photo
-from garmentcut.dataset.studio.garment import KINDS
+from garmentcut.synthetic import VIEWS, StudioPhoto, draw_studio_photo, write_studio_photos
+from garmentcut.synthetic.fabric import design_fabric
+from garmentcut.synthetic.garment import KINDS, design_garment, pick_kind
+from garmentcut.synthetic.mannequin import design_mannequin, paint_mannequin
+from garmentcut.synthetic.render import compose
+from garmentcut.synthetic.scene import design_light, design_scene, paint_scene, place_figure
 
 SEEDS = range(8)
 
@@ -25,7 +31,7 @@ def test_the_same_seed_gives_the_same_photo_bit_for_bit():
 
 def test_a_fresh_process_gives_the_same_photo_bit_for_bit():
     script = (
-        "import hashlib; from garmentcut.dataset.studio import draw_studio_photo\n"
+        "import hashlib; from garmentcut.synthetic import draw_studio_photo\n"
         "p = draw_studio_photo(11, view='Back', size_hw=(216, 144))\n"
         "print(hashlib.sha256(p.rgb.tobytes() + p.alpha.tobytes()).hexdigest(), p.garment, sorted(p.traits))"
     )
@@ -152,3 +158,66 @@ def test_a_seed_draws_what_it_always_drew(draw):
     """Pins the design, not the pixels: these words change only when the tables or the order of draws do."""
     photo = draw(3)
     assert {"skirt", "dip hem", "full", "knee", "plain", "satin", "paper roll"} <= photo.traits
+
+
+PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
+EXAMPLE_SEEDS = (209, 615)
+
+
+def test_there_are_three_views_of_each_example_and_they_are_small():
+    paths = sorted(PHOTOS.glob("*.jpg"))
+    garments = [draw_studio_photo(seed, size_hw=(96, 64)).garment for seed in EXAMPLE_SEEDS]
+    assert [path.stem for path in paths] == sorted(f"{garment}_{view}" for garment in garments for view in VIEWS)
+    assert sum(path.stat().st_size for path in paths) < 4_000_000
+
+
+@pytest.mark.parametrize(("seed", "view"), [(209, "FrontRight"), (615, "Back")])
+def test_the_examples_are_what_their_seeds_draw(seed, view):
+    """A change of the drawing asks for new examples; examples/README.md says how."""
+    garment = draw_studio_photo(seed, size_hw=(96, 64)).garment
+    with Image.open(PHOTOS / f"{garment}_{view}.jpg") as image:
+        reduced = np.asarray(image.reduce(12), np.float64)
+    again = Image.fromarray(draw_studio_photo(seed, view=view, size_hw=(432, 288)).rgb)
+    assert np.abs(reduced - np.asarray(again.reduce(3))).mean() < 1.5
+
+
+@pytest.fixture(scope="module", params=[(3, "Front"), (4, "FrontRight"), (300, "Back")])
+def picture(request):
+    seed, view = request.param
+    place = place_figure(seed, view, (288, 192))
+    light, scene, mannequin = design_light(seed), design_scene(seed), design_mannequin(seed)
+    fabric = design_fabric(seed, mannequin.skin, scene.backdrop)
+    garment = design_garment(seed, pick_kind(seed), mannequin.torso, fabric)
+    figure = paint_mannequin(mannequin, place, light)
+    return compose(garment, figure, paint_scene(scene, place), place, light, seed=seed)
+
+
+def test_the_picture_is_garment_over_all_else_by_alpha(picture):
+    again = picture.garment_rgb + (1 - picture.alpha[..., None]) * picture.behind
+    np.testing.assert_allclose(again, picture.rgb, atol=2e-6)
+
+
+def test_all_parts_stay_in_range(picture):
+    for part in (picture.rgb, picture.alpha, picture.garment_rgb, picture.behind):
+        assert part.min() >= 0 and part.max() <= 1 + 1e-6
+    assert (picture.garment_rgb <= picture.alpha[..., None] + 1e-6).all()
+
+
+def test_nothing_of_the_garment_lies_outside_alpha(picture):
+    assert picture.garment_rgb[picture.alpha == 0].max() == 0
+
+
+def test_photos_and_their_exact_cutouts(tmp_path):
+    paths = list(write_studio_photos(tmp_path / "p", [7], size_hw=(192, 128), cutouts_dir=tmp_path / "c"))
+    shots = [draw_studio_photo(7, view=view, size_hw=(192, 128)) for view in VIEWS]
+    assert [path.name for path in paths] == [f"{shot.garment}_{shot.view}.jpg" for shot in shots]
+    for path, shot in zip(paths, shots, strict=True):
+        with Image.open(path) as photo, Image.open(tmp_path / "c" / f"{path.stem}.png") as cutout:
+            assert photo.size == cutout.size == (128, 192)
+            alpha = np.asarray(cutout.getchannel("A"))
+        assert np.array_equal(alpha, np.rint(shot.alpha * 255).astype(np.uint8))
+
+
+def test_the_same_seed_writes_the_same_bytes(tmp_path):
+    once, again = (list(write_studio_photos(tmp_path / name, [3], size_hw=(96, 64))) for name in "ab")
+    assert [path.read_bytes() for path in once] == [path.read_bytes() for path in again]

@@ -3,10 +3,10 @@ from functools import cache
 import numpy as np
 import pytest
 
-from garmentcut.dataset.studio import draw_studio_photo
-from garmentcut.dataset.studio.fabric import design_fabric
-from garmentcut.dataset.studio.garment import design_garment
-from garmentcut.dataset.studio.mannequin import design_mannequin
+from garmentcut.synthetic import draw_studio_photo
+from garmentcut.synthetic.fabric import design_fabric
+from garmentcut.synthetic.garment import design_garment
+from garmentcut.synthetic.mannequin import design_mannequin
 
 SMALL = (288, 192)
 

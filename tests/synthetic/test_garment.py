@@ -3,9 +3,21 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from garmentcut.dataset.studio.cut import HEM_ANGLES, Cut, Hole, SheerBand, Slit, cloth_density, cloth_mask
-from garmentcut.dataset.studio.patterns import Strap
-from garmentcut.dataset.studio.tube import Tube, cut_slices, look_at, profile
+from garmentcut.synthetic.fabric import design_fabric
+from garmentcut.synthetic.garment import (
+    HEM_ANGLES,
+    KINDS,
+    Cut,
+    Hole,
+    SheerBand,
+    Slit,
+    Strap,
+    cloth_density,
+    cloth_mask,
+    design_garment,
+    pick_kind,
+)
+from garmentcut.synthetic.mannequin import Tube, cut_slices, design_mannequin, look_at, profile
 
 X = np.linspace(-0.12, 0.12, 97)
 Y = np.linspace(0.02, 0.7, 137)
@@ -74,3 +86,48 @@ def test_density_is_the_bands_inside_it_and_one_outside(plain):
     cut = replace(plain, sheer=(SheerBand(0.3, 0.4, 0.5),))
     density = cloth_density(cut, np.array([0.2, 0.35, 0.5]), 500.0)
     np.testing.assert_allclose(density, (1.0, 0.5, 1.0))
+
+
+GREY = np.full(3, 0.5, np.float32)
+WANTED = {
+    "dip hem", "slit", "straps", "sheer", "open front", "waistband", "belt", "lace", "stripes", "checks", "flowers",
+    "satin", "like the mannequin", "like the background", "cut-outs", "keyhole", "maxi", "full", "pencil",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def garments():
+    drawn = []
+    for seed in range(120):
+        torso = design_mannequin(seed).torso
+        drawn.append(design_garment(seed, pick_kind(seed), torso, design_fabric(seed, GREY, GREY)))
+    return drawn
+
+
+def test_all_kinds_and_features_are_drawn(garments):
+    traits = frozenset().union(*(garment.traits for garment in garments))
+    assert set(KINDS) | WANTED <= traits
+
+
+def test_traits_say_what_was_cut(garments):
+    for garment in garments:
+        assert ("slit" in garment.traits) == (garment.cut.slit is not None)
+        assert ("straps" in garment.traits) == bool(garment.cut.straps)
+        assert ("sheer" in garment.traits) == bool(garment.cut.sheer)
+        assert ("open front" in garment.traits) == (garment.cut.opening is not None)
+        assert ("belt" in garment.traits or "waistband" in garment.traits) == (garment.trims.belt is not None)
+
+
+def test_a_dip_hem_is_lower_behind(garments):
+    dipped = [garment for garment in garments if "dip hem" in garment.traits]
+    assert dipped
+    for garment in dipped:
+        hem = garment.cut.hem
+        assert hem[[0, -1]].mean() > hem[len(hem) // 2] + 0.01
+
+
+def test_cloth_is_nowhere_tighter_than_the_body_and_ends_above_the_turntable(garments):
+    y = np.linspace(0.1, 0.4, 60)
+    for seed, garment in enumerate(garments):
+        assert (garment.tube.half_width(y) >= design_mannequin(seed).torso.half_width(y) - 1e-3).all()
+        assert garment.cut.top < garment.cut.bottom < 1.0

@@ -1,7 +1,63 @@
 import numpy as np
 import pytest
 
-from garmentcut.dataset.studio.canvas import Layer, ellipse, polygon_coverage, soften, spline, stroke
+from garmentcut.synthetic.canvas import (
+    Layer,
+    ellipse,
+    happens,
+    lattice,
+    named_stream,
+    pick,
+    polygon_coverage,
+    sample,
+    soften,
+    spline,
+    stroke,
+)
+
+
+def test_a_stream_depends_on_seed_and_name_only():
+    def draws(seed, *names):
+        return named_stream(seed, *names).random(4).tolist()
+
+    assert draws(3, "folds") == draws(3, "folds")
+    assert draws(3, "folds") != draws(4, "folds")
+    assert draws(3, "folds") != draws(3, "scene")
+    assert draws(3, "cut", "vest") != draws(3, "cut", "dress")
+
+
+def test_a_negative_seed_is_refused():
+    with pytest.raises(ValueError):
+        named_stream(-1, "folds")
+
+
+def test_pick_follows_the_weights():
+    rng = named_stream(0, "pick")
+    names = [pick(rng, {"often": 3.0, "seldom": 1.0, "never": 0.0}) for _ in range(2000)]
+    assert names.count("often") == pytest.approx(1500, abs=100)
+    assert "never" not in names
+
+
+def test_happens_is_certain_at_one_and_impossible_at_zero():
+    rng = named_stream(0, "happens")
+    assert all(happens(rng, 1.0) for _ in range(20))
+    assert not any(happens(rng, 0.0) for _ in range(20))
+
+
+def test_noise_meets_its_lattice_repeats_around_and_stays_beyond_its_ends():
+    heights = lattice(named_stream(1, "noise"), 4, 6)
+    columns = np.arange(6) / 6
+    np.testing.assert_allclose(sample(heights, columns, np.full(6, 1 / 3)), heights[1], atol=1e-5)
+    anywhere = np.linspace(-1.3, 1.3, 40)
+    np.testing.assert_allclose(sample(heights, anywhere, anywhere), sample(heights, anywhere + 1, anywhere), atol=1e-4)
+    np.testing.assert_array_equal(sample(heights, columns, np.full(6, 5.0)), sample(heights, columns, np.ones(6)))
+
+
+def test_noise_stays_between_its_heights():
+    heights = lattice(named_stream(2, "noise"), 5, 5)
+    place = named_stream(3, "places").random((2, 500))
+    values = sample(heights, *place)
+    assert heights.min() <= values.min() and values.max() <= heights.max()
 
 
 def test_a_rectangle_covers_the_hand_computed_share_of_each_pixel():

@@ -1,0 +1,506 @@
+"""Garments: the tailor's tables in body units (see `mannequin`), the cut of the cloth, and the design of a seed."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from garmentcut.synthetic.canvas import Floats, between, happens, lattice, named_stream, pick
+from garmentcut.synthetic.fabric import FabricDesign, FoldDesign, Silhouette, design_folds, fold_relief
+from garmentcut.synthetic.mannequin import Profile, Surface, Tube, profile
+
+Curve = tuple[tuple[float, float], ...]
+
+# Distance from the middle of the body -> height above which there is no cloth. An end at 0 leaves the shoulder whole.
+NECKLINES: dict[str, tuple[Curve, float]] = {
+    "crew": (((0, 0.074), (0.02, 0.072), (0.034, 0.062), (0.043, 0.046), (0.047, 0.0)), 3),
+    "scoop": (((0, 0.112), (0.025, 0.108), (0.045, 0.088), (0.054, 0.058), (0.058, 0.0)), 3),
+    "v": (((0, 0.15), (0.02, 0.112), (0.044, 0.062), (0.052, 0.0)), 3),
+    "deep v": (((0, 0.205), (0.018, 0.155), (0.042, 0.085), (0.056, 0.0)), 1.2),
+    "square": (((0, 0.108), (0.05, 0.106), (0.054, 0.1), (0.059, 0.0)), 1.2),
+    "boat": (((0, 0.067), (0.04, 0.063), (0.06, 0.055), (0.066, 0.0)), 1.2),
+    "slit": (((0, 0.118), (0.006, 0.1), (0.01, 0.076), (0.034, 0.06), (0.044, 0.0)), 0.7),
+    "high": (((0, 0.026), (0.05, 0.024), (0.06, 0.0)), 0.8),
+}
+TOP_EDGES: dict[str, tuple[Curve, float]] = {  # of bodices that leave the shoulders bare
+    "sweetheart": (((0, 0.142), (0.016, 0.13), (0.042, 0.116), (0.066, 0.122), (0.1, 0.146)), 1.5),
+    "straight edge": (((0, 0.122), (0.05, 0.12), (0.078, 0.134), (0.1, 0.15)), 2),
+    "camisole": (((0, 0.146), (0.025, 0.13), (0.048, 0.102), (0.062, 0.12), (0.1, 0.156)), 2),
+}
+BACK_NECKLINES: dict[str, tuple[Curve, float]] = {
+    "crew": (((0, 0.06), (0.03, 0.056), (0.043, 0.046), (0.047, 0.0)), 4),
+    "scoop": (((0, 0.105), (0.025, 0.1), (0.045, 0.08), (0.056, 0.0)), 1.5),
+    "v": (((0, 0.19), (0.02, 0.13), (0.044, 0.066), (0.052, 0.0)), 1.0),
+}
+BARE_BACK: Curve = ((0, 0.158), (0.05, 0.156), (0.1, 0.152))
+LOW_BACK: Curve = ((0, 0.225), (0.03, 0.22), (0.052, 0.19), (0.066, 0.158), (0.1, 0.154))
+
+# Height -> how far from the middle the cloth reaches; beyond lies the armhole.
+ARMHOLES: dict[str, tuple[Curve, float]] = {
+    "": (((0.04, 0.094), (0.07, 0.088), (0.1, 0.081), (0.13, 0.081), (0.148, 0.087), (0.16, 0.1), (0.168, 0.2)), 4),
+    "cut-in shoulders": (
+        ((0.04, 0.074), (0.07, 0.071), (0.1, 0.068), (0.13, 0.074), (0.148, 0.083), (0.16, 0.099), (0.168, 0.2)),
+        2,
+    ),
+    "halter shoulders": (
+        ((0.03, 0.046), (0.06, 0.05), (0.09, 0.054), (0.12, 0.066), (0.145, 0.083), (0.158, 0.099), (0.166, 0.2)),
+        0.8,
+    ),
+    "cap sleeve": (((0.0, 0.2), (0.1, 0.2), (0.125, 0.116), (0.132, 0.2)), 1.0),
+}
+
+
+@dataclass(frozen=True)
+class Strap:
+    """A band over the shoulder, mirrored on both sides: where it is at the top and at the bodice, and its width."""
+
+    x_top: float
+    x_bottom: float
+    half_width: float
+    in_front: bool
+
+
+# Name -> (front, back) places of the strap: at the shoulder and at the bodice.
+STRAPS: dict[str, tuple[tuple[float, float], tuple[float, float], float]] = {
+    "spaghetti": ((0.060, 0.050), (0.060, 0.052), 3),
+    "crossed": ((0.060, 0.050), (0.058, -0.045), 1.2),
+    "halter": ((0.036, 0.046), (0.036, 0.036), 0.8),
+    "wide": ((0.064, 0.054), (0.064, 0.056), 1.0),
+}
+
+
+SILHOUETTES: dict[str, tuple[Silhouette, float]] = {
+    "pencil": (Silhouette(True, (0.076, 0.096, 0.102, 0.1, 0.094), 0.0010, (3, 6), 0.0), 2.5),
+    "straight": (Silhouette(True, (0.077, 0.097, 0.104, 0.106, 0.108), 0.0028, (5, 9), 0.0), 1.5),
+    "a-line": (Silhouette(True, (0.077, 0.1, 0.116, 0.13, 0.142), 0.0080, (7, 12), 0.0006), 2.5),
+    "flared": (Silhouette(True, (0.077, 0.109, 0.134, 0.154, 0.17), 0.0125, (9, 15), 0.0012), 2.5),
+    "full": (Silhouette(True, (0.078, 0.136, 0.165, 0.184, 0.198), 0.0150, (11, 18), 0.0024), 1.5),
+    "gathered": (Silhouette(True, (0.08, 0.112, 0.124, 0.134, 0.142), 0.0080, (16, 26), 0.0030), 1.5),
+    "mermaid": (Silhouette(True, (0.076, 0.098, 0.098, 0.094, 0.096, 0.118, 0.15), 0.0080, (8, 13), 0.0), 0.7),
+    "shift": (Silhouette(False, (0.092, 0.093, 0.1, 0.106, 0.11), 0.0040, (4, 8), 0.0), 2.0),
+    "trapeze": (Silhouette(False, (0.092, 0.106, 0.124, 0.142, 0.158), 0.0100, (7, 12), 0.0), 1.2),
+}
+LENGTHS: dict[str, tuple[float, float, float]] = {  # body y of the hem: from, to, how often
+    "mini": (0.47, 0.54, 3),
+    "knee": (0.55, 0.64, 4),
+    "midi": (0.68, 0.78, 1.2),
+    "maxi": (0.88, 0.955, 1.5),
+}
+WIDE_ONLY = frozenset({"a-line", "flared", "full", "gathered", "trapeze"})
+
+
+Mask = npt.NDArray[np.bool_]
+SHOULDER = 0.035  # body y above which no strap reaches
+_STRAP_OVERLAP = 0.012  # straps begin inside the bodice
+HEM_ANGLES = np.linspace(-np.pi, np.pi, 1441)
+
+
+@dataclass(frozen=True)
+class Hole:
+    """An elliptic opening: its angle, height and half axes (radians, body units)."""
+
+    theta: float
+    y: float
+    half_angle: float
+    half_height: float
+
+
+@dataclass(frozen=True)
+class Slit:
+    """An opening from the hem up: its angle, where it ends above, and its half width at the hem in radians."""
+
+    theta: float
+    top: float
+    half_angle: float
+
+
+@dataclass(frozen=True)
+class SheerBand:
+    """A part that is sheer: heights from and to, and its opacity in [0, 1]."""
+
+    top: float
+    bottom: float
+    opacity: float
+
+
+@dataclass(frozen=True)
+class Cut:
+    """The cut of one garment.
+
+    Attributes:
+        neck_front: Distance from the middle -> height above which there is no cloth, in front.
+        neck_back: The same behind.
+        armhole: Height -> distance from the middle up to which there is cloth.
+        straps: Bands above the bodice.
+        hem: (1441,) height of the hem at `HEM_ANGLES`.
+        opening: Height -> half width of the open front; None if it is closed.
+        slit: An opening from the hem, if any.
+        holes: Further openings.
+        sheer: Sheer parts.
+    """
+
+    neck_front: Profile
+    neck_back: Profile
+    armhole: Profile
+    straps: tuple[Strap, ...]
+    hem: Floats
+    opening: Profile | None = None
+    slit: Slit | None = None
+    holes: tuple[Hole, ...] = ()
+    sheer: tuple[SheerBand, ...] = ()
+
+    @property
+    def top(self) -> float:
+        """The highest cloth, body y."""
+        return SHOULDER if self.straps else min(self.neck_front.least, self.neck_back.least)
+
+    @property
+    def bottom(self) -> float:
+        """The lowest cloth, body y."""
+        return float(self.hem.max())
+
+
+def cloth_mask(cut: Cut, place: Surface, y: Floats) -> Mask:
+    """Return where lines of sight meet cloth.
+
+    Args:
+        cut: The garment's cut.
+        place: Where they meet the garment's tube.
+        y: Body y of each of these places, same shape.
+    """
+    mask = np.array(place.inside)
+    highest, lowest = float(y.min()), float(y.max())
+    neck_end = max(cut.neck_front.most, cut.neck_back.most)
+    if highest < max(neck_end, cut.armhole.end):
+        mask &= _upper_part(cut, place, y)
+    if cut.opening is not None:
+        mask &= (place.ahead < 0) | (np.abs(place.x) > cut.opening(y))
+    is_low = lowest > float(cut.hem.min())
+    if cut.holes or is_low or (cut.slit is not None and lowest > cut.slit.top):
+        theta = place.theta
+        for hole in cut.holes:
+            mask &= (_turn(theta, hole.theta) / hole.half_angle) ** 2 + ((y - hole.y) / hole.half_height) ** 2 > 1
+        if is_low:
+            mask &= y < np.interp(theta, HEM_ANGLES, cut.hem)
+        if cut.slit is not None:
+            opened = np.clip((y - cut.slit.top) / max(cut.bottom - cut.slit.top, 0.01), 0, 1)
+            mask &= np.abs(_turn(theta, cut.slit.theta)) >= cut.slit.half_angle * opened
+    return mask
+
+
+def _turn(theta: Floats, origin: float) -> Floats:
+    return np.asarray((theta - origin + np.pi) % (2 * np.pi) - np.pi)
+
+
+def _upper_part(cut: Cut, place: Surface, y: Floats) -> Mask:
+    off_middle = np.abs(place.x)
+    edge = np.where(place.ahead > 0, cut.neck_front(off_middle), cut.neck_back(off_middle))
+    mask = (y > edge) & (off_middle < cut.armhole(y))
+    for strap in cut.straps:
+        curve = cut.neck_front if strap.in_front else cut.neck_back
+        end = float(curve(np.array([abs(strap.x_bottom)]))[0]) + _STRAP_OVERLAP
+        along = (y - end) / (SHOULDER + 0.02 - end)
+        middle = strap.x_bottom + (strap.x_top - strap.x_bottom) * along
+        near = np.minimum(np.abs(place.x - middle), np.abs(place.x + middle)) < strap.half_width
+        mask |= near & (y > SHOULDER) & (y < end) & ((place.ahead > 0) == strap.in_front) & place.inside
+    return mask
+
+
+def cloth_density(cut: Cut, y: Floats, unit_px: float) -> Floats:
+    """Return the opacity of the cloth in [0, 1] at heights y, seen straight on; an edge takes one pixel."""
+    density = np.ones(y.shape, np.float32)
+    for band in cut.sheer:
+        within = np.clip(np.minimum(y - band.top, band.bottom - y) * unit_px + 0.5, 0, 1)
+        density += within * (band.opacity - density)
+    return density
+
+
+_WIDE_OPEN = profile([(0.0, 1.0), (0.01, 1.0)])  # an armhole that takes nothing away
+_EDGE_ROUNDING = 0.005  # body units
+_HEM_SHIFT = 0.45  # how far a fold that comes forward lowers the hem, body units a unit of relief
+
+
+@dataclass(frozen=True)
+class Brief:
+    """What the tailor is told: kind, heights of waist and hem (body y), length's name, and the cloth's nature."""
+
+    kind: str
+    waist: float
+    hem: float
+    length: str
+    is_wide: bool
+    is_lace: bool
+    is_thin: bool
+
+
+def cut_cloth(rng: np.random.Generator, brief: Brief, folds: FoldDesign) -> tuple[Cut, set[str]]:
+    """Return the cut and the words for what was cut."""
+    if brief.kind == "skirt":
+        edge = profile([(0.0, brief.waist), (1.0, brief.waist)])
+        cut, traits = Cut(edge, edge, _WIDE_OPEN, (), np.full(HEM_ANGLES.shape, brief.hem)), {"skirt"}
+    elif brief.kind != "vest" and happens(rng, 0.36):
+        cut, traits = _bare_shoulders(rng, brief)
+    else:
+        cut, traits = _covered_shoulders(rng, brief)
+    hem, hem_traits = _hem(rng, brief, folds)
+    cut = replace(cut, hem=hem)
+    if brief.kind == "vest":
+        cut, more = _open_front(rng, cut)
+    else:
+        cut, more = _openings(rng, brief, cut)
+    sheer, sheer_traits = _sheer_parts(rng, brief, cut)
+    return replace(cut, sheer=sheer), traits | hem_traits | more | sheer_traits
+
+
+def _choose(rng: np.random.Generator, table: dict[str, tuple[Curve, float]]) -> tuple[str, Profile]:
+    name = pick(rng, {key: weight for key, (_, weight) in table.items()})
+    return name, profile(table[name][0], _EDGE_ROUNDING)
+
+
+def _bare_shoulders(rng: np.random.Generator, brief: Brief) -> tuple[Cut, set[str]]:
+    edge_name, front = _choose(rng, TOP_EDGES)
+    back = profile(LOW_BACK if happens(rng, 0.3) else BARE_BACK, _EDGE_ROUNDING)
+    traits = {edge_name, "bare shoulders"}
+    straps: tuple[Strap, ...] = ()
+    if happens(rng, 0.8):
+        name = pick(rng, {key: weight for key, (_, _, weight) in STRAPS.items()})
+        half_width = between(rng, 0.007, 0.012) if name == "wide" else between(rng, 0.0022, 0.0045)
+        ahead, behind, _ = STRAPS[name]
+        straps = (Strap(*ahead, half_width, True), Strap(*behind, half_width, False))
+        traits |= {"straps", f"{name} straps"}
+    return Cut(front, back, _WIDE_OPEN, straps, np.full(HEM_ANGLES.shape, brief.hem)), traits
+
+
+def _covered_shoulders(rng: np.random.Generator, brief: Brief) -> tuple[Cut, set[str]]:
+    neck_name, front = _choose(rng, NECKLINES)
+    _, back = _choose(rng, BACK_NECKLINES)
+    armhole_name, armhole = _choose(rng, ARMHOLES)
+    if brief.kind == "vest":
+        neck_name, front = "v", profile(NECKLINES["v"][0], _EDGE_ROUNDING)
+        armhole_name, armhole = "", profile(ARMHOLES[""][0], _EDGE_ROUNDING)
+        back = profile(BACK_NECKLINES["crew"][0], _EDGE_ROUNDING)
+    if neck_name == "high":
+        back = front
+    return Cut(front, back, armhole, (), np.full(HEM_ANGLES.shape, brief.hem)), {f"{neck_name} neck", armhole_name}
+
+
+def _hem(rng: np.random.Generator, brief: Brief, folds: FoldDesign) -> tuple[Floats, set[str]]:
+    traits = set()
+    dips, slants, scallops = happens(rng, 0.22), happens(rng, 0.07), happens(rng, 0.35)
+    dip, slant = between(rng, 0.035, 0.14), between(rng, -0.06, 0.06)
+    hem = np.full(HEM_ANGLES.shape, brief.hem)
+    room = min(0.965 - brief.hem, brief.hem - brief.waist - 0.1)
+    if dips and room > 0.03 and (brief.is_wide or brief.kind in ("top", "vest")):
+        dip = min(dip, room)
+        hem += dip * (0.5 - 0.5 * np.cos(HEM_ANGLES)) - 0.5 * dip
+        traits.add("dip hem")
+    elif slants:
+        hem += min(abs(slant), room) * np.sign(slant) * np.sin(HEM_ANGLES)
+        traits.add("slanted hem")
+    if brief.is_lace and scallops:
+        hem += 0.004 * np.abs(np.sin(HEM_ANGLES * 22))
+        traits.add("scalloped hem")
+    hem += _HEM_SHIFT * fold_relief(folds, HEM_ANGLES, hem)
+    return hem, traits
+
+
+def _open_front(rng: np.random.Generator, cut: Cut) -> tuple[Cut, set[str]]:
+    top, middle, bottom = between(rng, 0.02, 0.045), between(rng, 0.014, 0.05), between(rng, 0.02, 0.085)
+    return replace(cut, opening=profile([(0.05, top), (0.2, middle), (0.42, bottom)], 0.05)), {"open front"}
+
+
+def _openings(rng: np.random.Generator, brief: Brief, cut: Cut) -> tuple[Cut, set[str]]:
+    traits = set()
+    slit_wanted, side_holes, keyhole = happens(rng, 0.3), happens(rng, 0.06), happens(rng, 0.08)
+    angle = (0.45, -0.5, 1.45, -1.45, np.pi)[int(rng.integers(5))]
+    start, half_angle = between(rng, 0.3, 0.6), between(rng, 0.1, 0.3)
+    if slit_wanted and (brief.length in ("midi", "maxi") or (brief.length == "knee" and not brief.is_wide)):
+        top = brief.waist + start * (brief.hem - brief.waist)
+        cut = replace(cut, slit=Slit(angle, max(top, 0.40), half_angle))
+        traits.add("slit")
+    if side_holes and brief.kind == "dress":
+        cut = replace(cut, holes=tuple(Hole(side * 1.25, brief.waist - 0.015, 0.42, 0.018) for side in (-1, 1)))
+        traits.add("cut-outs")
+    elif keyhole and brief.kind != "skirt" and cut.neck_back.most < 0.1:
+        cut = replace(cut, holes=(Hole(np.pi, 0.125, 0.22, 0.032),))
+        traits.add("keyhole")
+    return cut, traits
+
+
+def _sheer_parts(rng: np.random.Generator, brief: Brief, cut: Cut) -> tuple[tuple[SheerBand, ...], set[str]]:
+    """Sheer yoke, sheer lower skirt, or all of it; lace is sheer only where it has no lining."""
+    where = pick(rng, {"none": 0.86, "yoke": 0.04, "lower": 0.07, "all": 0.03})
+    if (brief.is_lace or brief.is_thin) and where == "none":
+        where = pick(rng, {"none": 0.3, "yoke": 0.15, "lower": 0.35, "all": 0.2})
+    opacity = 0.0 if brief.is_lace else between(rng, 0.35, 0.75)
+    share = between(rng, 0.12, 0.45)
+    has_yoke = brief.kind in ("dress", "top") and not cut.straps and cut.neck_front.least < 0.05
+    if where == "yoke" and has_yoke:
+        band = SheerBand(-1.0, between(rng, 0.11, 0.135), opacity)
+    elif where == "lower" and brief.kind in ("dress", "skirt"):
+        lining = brief.hem - share * (brief.hem - max(brief.waist, 0.4))
+        band = SheerBand(max(lining, 0.42), 2.0, opacity)
+    elif where == "all":
+        band = SheerBand(-1.0, 2.0, opacity if brief.is_lace else max(opacity, 0.5))
+    else:
+        return (), set()
+    return (band,), {"sheer", f"sheer {where}"}
+
+
+KINDS = {"dress": 6.0, "skirt": 2.2, "top": 1.0, "vest": 1.0}
+_BUST, _WAIST = 0.155, 0.25
+_TOP_SHAPES = {
+    "fitted": Silhouette(True, (0.078, 0.09, 0.1), 0.0012, (3, 6), 0.0),
+    "boxy": Silhouette(False, (0.094, 0.095, 0.1, 0.104), 0.0035, (5, 9), 0.0),
+    "swing": Silhouette(False, (0.094, 0.106, 0.122, 0.138), 0.0085, (8, 13), 0.0),
+    "peplum": Silhouette(True, (0.076, 0.112, 0.138), 0.0110, (10, 16), 0.0014),
+}
+
+
+@dataclass(frozen=True)
+class Trims:
+    """What is sewn onto one garment.
+
+    Attributes:
+        belt: (3,) colour of a belt or waistband, or None.
+        belt_middle: Body y of its middle.
+        belt_half_height: Body units.
+        buttons: (3,) colour of a row of buttons in front, or None.
+        zip_end: Body y where a zip in the back ends; 0 is none.
+        side_seams: Whether the seams at the sides show.
+        waist_seam: Body y of a seam around the waist; 0 is none.
+        lapel: (3,) colour of an open front's turned edges, or None.
+    """
+
+    belt: Floats | None = None
+    belt_middle: float = 0.0
+    belt_half_height: float = 0.0
+    buttons: Floats | None = None
+    zip_end: float = 0.0
+    side_seams: bool = False
+    waist_seam: float = 0.0
+    lapel: Floats | None = None
+
+
+@dataclass(frozen=True)
+class GarmentDesign:
+    """One garment.
+
+    Attributes:
+        kind: A key of `KINDS`.
+        tube: The cloth's shape without folds and openings.
+        cut: Which parts of the tube are cloth.
+        folds: The relief on it.
+        fabric: What it is made of.
+        trims: What is sewn on.
+        bulge: How far the outline swings out at the hem, as a share of its width.
+        bulges: Lattice of these swings.
+        traits: Words that describe it.
+    """
+
+    kind: str
+    tube: Tube
+    cut: Cut
+    folds: FoldDesign
+    fabric: FabricDesign
+    trims: Trims
+    bulge: Profile
+    bulges: Floats
+    traits: frozenset[str]
+
+
+def pick_kind(seed: int) -> str:
+    """Return the kind of garment that a seed draws."""
+    return pick(named_stream(seed, "kind"), KINDS)
+
+
+def design_garment(seed: int, kind: str, torso: Tube, fabric: FabricDesign) -> GarmentDesign:
+    """Return the garment of a seed, made to fit a torso."""
+    rng = named_stream(seed, "garment", kind)
+    shape_name, shape = _pick_shape(rng, kind)
+    waist = _WAIST + between(rng, -0.012, 0.012) - (0.045 if kind == "dress" and happens(rng, 0.12) else 0.0)
+    length, hem = _pick_hem(rng, kind, shape_name)
+    begin = waist if shape.from_waist else _BUST
+    tube = _drape(torso, shape, begin, hem, ease=between(rng, 0.003, 0.009) + (0.007 if kind == "vest" else 0.0))
+    quilting = between(rng, 0.022, 0.034) if kind == "vest" and happens(rng, 0.35) else 0.0
+    folds = design_folds(seed, shape, seam=begin, hem=hem, stiffness=fabric.finish.stiffness, quilting=quilting)
+    brief = Brief(kind, waist, hem, length, is_wide=shape_name in WIDE_ONLY, is_lace=fabric.print_name == "lace",
+                  is_thin=fabric.finish_name == "chiffon")  # fmt: skip
+    cut, cut_traits = cut_cloth(named_stream(seed, "cut", kind), brief, folds)
+    trims = _choose_trims(named_stream(seed, "trims", kind), kind, shape, fabric, waist)
+    swing = 3.2 * shape.fold
+    traits = {kind, shape_name, length, fabric.print_name, fabric.finish_name, *cut_traits}
+    if fabric.likeness:
+        traits.add(f"like the {fabric.likeness}")
+    if trims.belt is not None:
+        traits.add("belt" if kind == "dress" else "waistband")
+    if quilting:
+        traits.add("quilted")
+    return GarmentDesign(
+        kind=kind,
+        tube=tube,
+        cut=cut,
+        folds=folds,
+        fabric=fabric,
+        trims=trims,
+        bulge=profile([(0.0, 0.004), (begin, 0.006), (hem, 0.008 + swing), (1.1, 0.008 + swing)]),
+        bulges=lattice(rng, 7, 11),
+        traits=frozenset(traits - {""}),
+    )
+
+
+def _pick_shape(rng: np.random.Generator, kind: str) -> tuple[str, Silhouette]:
+    if kind in ("top", "vest"):
+        name = pick(rng, {"fitted": 2, "boxy": 3, "swing": 1.5, "peplum": 1 if kind == "top" else 0.3})
+        return name, _TOP_SHAPES[name]
+    fits = {name: weight for name, (shape, weight) in SILHOUETTES.items() if kind == "dress" or shape.from_waist}
+    name = pick(rng, fits)
+    return name, SILHOUETTES[name][0]
+
+
+def _pick_hem(rng: np.random.Generator, kind: str, shape_name: str) -> tuple[str, float]:
+    if kind in ("top", "vest"):
+        return "", between(rng, 0.335, 0.43)
+    length = pick(rng, {name: weight for name, (_, _, weight) in LENGTHS.items()})
+    if shape_name == "mermaid":
+        length = "maxi"
+    elif shape_name in ("full", "trapeze") and length == "maxi":
+        length = "knee"
+    low, high, _ = LENGTHS[length]
+    return length, between(rng, low, high)
+
+
+def _drape(torso: Tube, shape: Silhouette, begin: float, hem: float, *, ease: float) -> Tube:
+    """Lay the silhouette around the torso: nowhere tighter than the body, from `begin` down as the table says."""
+    y = np.linspace(0, max(hem, begin + 0.1) + 0.06, 240)
+    spread = np.interp((y - begin) / (hem - begin), np.linspace(0, 1, len(shape.half_widths)), shape.half_widths)
+    spread = np.where(y < begin, 0, spread)
+    roomy = ease * np.clip((y - 0.03) / 0.06, 0.35, 1)
+    width = np.maximum(torso.half_width(y) + roomy, spread)
+    depth = np.maximum(torso.half_depth(y) + roomy * 1.3, spread * np.interp(y, (begin, hem), (0.74, 0.86)))
+    return Tube(
+        top=0.0,
+        bottom=float(y[-1]),
+        centre_x=torso.centre_x,
+        centre_z=torso.centre_z,
+        half_width=profile(list(zip(y, width, strict=True)), 0.008),
+        half_depth=profile(list(zip(y, depth, strict=True)), 0.008),
+    )
+
+
+def _choose_trims(rng: np.random.Generator, kind: str, shape: Silhouette, fabric: FabricDesign, waist: float) -> Trims:
+    belt_chance = {"dress": 0.25 if shape.from_waist else 0.0, "skirt": 0.7}.get(kind, 0.0)
+    belted, own_colour = happens(rng, belt_chance), happens(rng, 0.5 if kind == "dress" else 0.12)
+    colour = fabric.accents[1] if own_colour else fabric.rgb * np.float32(0.93)
+    half = between(rng, 0.006, 0.018)
+    lapelled, buttoned, zipped, seamed = (happens(rng, chance) for chance in (0.6, 0.15, 0.7, 0.7))
+    return Trims(
+        belt=colour if belted else None,
+        belt_middle=waist + half if kind == "skirt" else waist,  # a waistband begins at the skirt's upper edge
+        belt_half_height=half,
+        buttons=fabric.accents[2] if kind in ("dress", "top") and buttoned else None,
+        zip_end=waist + 0.12 if kind != "vest" and zipped else 0.0,
+        side_seams=seamed,
+        waist_seam=waist if seamed and kind == "dress" and shape.from_waist else 0.0,
+        lapel=fabric.inner if kind == "vest" and lapelled else None,
+    )

@@ -1,0 +1,415 @@
+"""The mannequin: tubes with elliptic cross-sections seen from any side; the torso, the legs and the garment are tubes.
+
+Body coordinates: y runs from 0 at the top of the neck to 1 at the soles, x to the viewer's right and z towards the
+viewer, all in the same unit, for a figure that faces the camera. Yaw turns it to the viewer's right.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from garmentcut.synthetic.canvas import (
+    Floats,
+    Layer,
+    Patch,
+    between,
+    ellipse,
+    happens,
+    named_stream,
+    pick,
+    polygon_coverage,
+    soften,
+    stroke,
+)
+from garmentcut.synthetic.scene import Light, Placement, shine
+
+_PROFILE_SAMPLES = 400
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A smooth number along y: `values` (N,) at even steps from `start` to `end`; constant beyond."""
+
+    start: float
+    end: float
+    values: Floats
+
+    @property
+    def least(self) -> float:
+        """The smallest number."""
+        return float(self.values.min())
+
+    @property
+    def most(self) -> float:
+        """The largest number."""
+        return float(self.values.max())
+
+    def __call__(self, y: Floats) -> Floats:
+        """Return the number at each y, same shape."""
+        return np.interp(y, np.linspace(self.start, self.end, len(self.values)), self.values)
+
+
+def profile(points: Sequence[tuple[float, float]], smoothness: float = 0.012) -> Profile:
+    """Return a profile through (y, value) pairs, its corners rounded over about `smoothness`."""
+    ys, values = np.array(points, np.float64).T
+    fine = np.linspace(ys[0], ys[-1], _PROFILE_SAMPLES)
+    reach = smoothness / max(ys[-1] - ys[0], 1e-6) * _PROFILE_SAMPLES
+    return Profile(float(ys[0]), float(ys[-1]), soften(np.interp(fine, ys, values)[:, None], reach)[:, 0])
+
+
+@dataclass(frozen=True)
+class Tube:
+    """A stack of ellipses from `top` to `bottom`; every profile is in body units along y."""
+
+    top: float
+    bottom: float
+    centre_x: Profile
+    centre_z: Profile
+    half_width: Profile
+    half_depth: Profile
+
+
+@dataclass(frozen=True)
+class Slices:
+    """The cross-sections of a tube at some rows, seen at one yaw; every array is (rows, 1).
+
+    Attributes:
+        left: Where the outline begins in the picture.
+        right: Where it ends.
+        half_width: Half axis of the ellipse along the body's x.
+        half_depth: Half axis along the body's z.
+        centre_x: Centre of the ellipse.
+        centre_z: Centre of the ellipse.
+        cos_turn: Cosine of the ellipse angle that makes the right outline.
+        sin_turn: Its sine.
+        yaw: Radians.
+    """
+
+    left: Floats
+    right: Floats
+    half_width: Floats
+    half_depth: Floats
+    centre_x: Floats
+    centre_z: Floats
+    cos_turn: Floats
+    sin_turn: Floats
+    yaw: float
+
+
+@dataclass(frozen=True)
+class Surface:
+    """Where the lines of sight meet a tube; every array is (rows, columns).
+
+    Attributes:
+        inside: bool, the line of sight meets the tube at all.
+        across: Cosine of the ellipse angle: -1 and 1 at the body's sides.
+        ahead: Sine of the ellipse angle: 1 at the front, -1 at the back.
+        x: Body x.
+        depth: Towards the camera.
+    """
+
+    inside: np.typing.NDArray[np.bool_]
+    across: Floats
+    ahead: Floats
+    x: Floats
+    depth: Floats
+
+    @property
+    def theta(self) -> Floats:
+        """Angle around the body in radians: 0 in front, +-pi behind, positive to the figure's left."""
+        return np.arctan2(self.across, self.ahead)
+
+
+def cut_slices(tube: Tube, y: Floats, yaw: float) -> Slices:
+    """Return the cross-sections of a tube at the rows y, (rows,)."""
+    cos, sin = np.cos(yaw), np.sin(yaw)
+    x0, z0, a, b = (
+        p(y)[:, None].astype(np.float32) for p in (tube.centre_x, tube.centre_z, tube.half_width, tube.half_depth)
+    )
+    reach = np.sqrt((a * cos) ** 2 + (b * sin) ** 2)
+    middle = x0 * cos + z0 * sin
+    return Slices(middle - reach, middle + reach, a, b, x0, z0, a * cos / reach, b * sin / reach, float(yaw))
+
+
+def look_at(slices: Slices, x: Floats, *, near: bool) -> Surface:
+    """Return where lines of sight at x, (columns,), meet the near or the far side of the tube."""
+    u = (2 * x.astype(np.float32) - slices.left - slices.right) / (slices.right - slices.left)
+    rest = np.sqrt(np.maximum(1 - u * u, 0))
+    root = rest if near else -rest
+    across = u * slices.cos_turn - root * slices.sin_turn
+    ahead = u * slices.sin_turn + root * slices.cos_turn
+    body_x = slices.centre_x + slices.half_width * across
+    body_z = slices.centre_z + slices.half_depth * ahead
+    depth = body_z * np.float32(np.cos(slices.yaw)) - body_x * np.float32(np.sin(slices.yaw))
+    return Surface(np.abs(u) <= 1, across, ahead, body_x, depth)
+
+
+def facing(slices: Slices, surface: Surface, y: Floats) -> Floats:
+    """Return the unit normals in the picture, (rows, columns, 3): right, down, towards the camera."""
+    cos, sin = np.float32(np.cos(slices.yaw)), np.float32(np.sin(slices.yaw))
+    out_x = surface.across / slices.half_width
+    out_z = surface.ahead / slices.half_depth
+    length = np.hypot(out_x, out_z)
+    flare = np.gradient((slices.right - slices.left)[:, 0] / 2, y)[:, None] if len(y) > 1 else 0.0
+    down = np.broadcast_to(-np.clip(flare, -0.8, 0.8), out_x.shape)
+    right, towards = (out_x * cos + out_z * sin) / length, (out_z * cos - out_x * sin) / length
+    return unit(np.stack([right, down, towards], axis=-1))
+
+
+def unit(vectors: Floats) -> Floats:
+    """Return vectors (..., 3) scaled to length 1, float32."""
+    return np.asarray(vectors / np.sqrt((vectors * vectors).sum(axis=-1, keepdims=True)), np.float32)
+
+
+def outline(tube: Tube, yaw: float, rows: int = 160) -> Floats:
+    """Return a tube's outline in the picture as a polygon (N, 2) in body coordinates."""
+    y = np.linspace(tube.top, tube.bottom, rows)
+    slices = cut_slices(tube, y, yaw)
+    right = np.stack([slices.right[:, 0], y], axis=1)
+    left = np.stack([slices.left[:, 0], y], axis=1)
+    return np.concatenate([right, left[::-1]])
+
+
+SKINS = {  # sRGB of a surface in full light, and how often
+    "beige": ((236, 199, 166), 5.0),
+    "rose": ((232, 196, 172), 3.0),
+    "cream": ((247, 226, 190), 3.0),
+    "straw": ((244, 216, 156), 2.0),
+    "ivory": ((250, 240, 218), 1.0),
+    "tan": ((212, 162, 122), 1.5),
+    "grey": ((158, 160, 164), 1.5),
+}
+# Body y, half width, half depth, forward shift.
+_TORSO = (
+    (0.000, 0.037, 0.037, -0.006),
+    (0.030, 0.034, 0.038, -0.006),
+    (0.044, 0.040, 0.043, -0.008),
+    (0.054, 0.062, 0.047, -0.010),
+    (0.066, 0.080, 0.052, -0.010),
+    (0.080, 0.091, 0.056, -0.008),
+    (0.100, 0.094, 0.063, -0.004),
+    (0.130, 0.091, 0.072, 0.004),
+    (0.160, 0.087, 0.074, 0.006),
+    (0.200, 0.079, 0.063, 0.002),
+    (0.250, 0.073, 0.056, 0.000),
+    (0.290, 0.082, 0.065, -0.004),
+    (0.340, 0.095, 0.077, -0.010),
+    (0.385, 0.100, 0.080, -0.012),
+    (0.415, 0.097, 0.076, -0.010),
+    (0.440, 0.086, 0.066, -0.008),
+    (0.466, 0.016, 0.030, -0.004),
+)
+# Body y, distance from the axis, radius, backward shift.
+_LEG = (
+    (0.360, 0.044, 0.026, 0.004),
+    (0.400, 0.047, 0.0465, 0.006),
+    (0.425, 0.0485, 0.0505, 0.006),
+    (0.450, 0.049, 0.050, 0.005),
+    (0.520, 0.050, 0.0410, -0.004),
+    (0.600, 0.051, 0.0325, -0.010),
+    (0.640, 0.051, 0.0285, -0.008),
+    (0.680, 0.050, 0.0275, 0.002),
+    (0.740, 0.050, 0.0300, 0.012),
+    (0.820, 0.049, 0.0250, 0.014),
+    (0.900, 0.048, 0.0185, 0.008),
+    (0.985, 0.048, 0.0185, 0.002),
+)
+
+
+@dataclass(frozen=True)
+class MannequinDesign:
+    """One mannequin.
+
+    Attributes:
+        skin: (3,) sRGB in [0, 1].
+        gloss: Strength of the highlights.
+        torso: Neck to hips.
+        legs: The figure's right and left leg.
+        arm_length: How far the upper-arm stumps reach beyond the shoulder, body units; 0 is none.
+        socket: (3,) colour of the disc where an arm would be joined.
+        has_waist_seam: The torso lifts off the legs at a visible seam.
+        cap: (3,) colour of the top of the neck.
+    """
+
+    skin: Floats
+    gloss: float
+    torso: Tube
+    legs: tuple[Tube, Tube]
+    arm_length: float
+    socket: Floats
+    has_waist_seam: bool
+    cap: Floats
+
+
+def design_mannequin(seed: int) -> MannequinDesign:
+    """Return the mannequin of a seed."""
+    rng = named_stream(seed, "mannequin")
+    skin = np.array(SKINS[pick(rng, {name: weight for name, (_, weight) in SKINS.items()})][0], np.float32) / 255
+    skin = np.clip(skin + rng.normal(0, 0.012, 3).astype(np.float32), 0, 1)
+    width = between(rng, 0.95, 1.05)
+    stance = between(rng, -0.014, 0.014)
+    slim = between(rng, 0.92, 1.04)
+    legs = (_leg(-1, stance, slim, width), _leg(1, -stance, slim, width))
+    arm_length = between(rng, 0.016, 0.028) if happens(rng, 0.6) else 0.0
+    grey = between(rng, 0.35, 0.75)
+    cap = np.clip(skin * between(rng, 0.9, 1.08), 0, 1)
+    return MannequinDesign(
+        skin=skin,
+        gloss=between(rng, 0.0, 0.14),
+        torso=_torso(width),
+        legs=legs,
+        arm_length=arm_length,
+        socket=np.full(3, grey, np.float32),
+        has_waist_seam=happens(rng, 0.7),
+        cap=np.asarray(cap, np.float32),
+    )
+
+
+def _torso(width: float) -> Tube:
+    y, half_width, half_depth, forward = np.array(_TORSO).T
+    return Tube(
+        top=0.0,
+        bottom=float(y[-1]),
+        centre_x=profile([(0, 0), (1, 0)]),
+        centre_z=profile(list(zip(y, forward, strict=True))),
+        half_width=profile(list(zip(y, half_width * width, strict=True)), 0.008),
+        half_depth=profile(list(zip(y, half_depth, strict=True)), 0.008),
+    )
+
+
+def _leg(side: int, stance: float, slim: float, hips: float) -> Tube:
+    y, spread, radius, back = np.array(_LEG).T
+    radius = radius * np.interp(y, (0.46, 0.6), (hips, slim))
+    spread = spread * np.interp(y, (0.46, 0.6), (hips, 1.0))
+    deeper = np.interp(y, (0.42, 0.55), (1.22, 1.06))  # thighs are deeper than wide
+    return Tube(
+        top=float(y[0]),
+        bottom=float(y[-1]),
+        centre_x=profile(list(zip(y, side * spread, strict=True))),
+        centre_z=profile(list(zip(y, stance - back, strict=True)), 0.03),
+        half_width=profile(list(zip(y, radius, strict=True)), 0.025),
+        half_depth=profile(list(zip(y, radius * deeper, strict=True)), 0.025),
+    )
+
+
+def bust_relief(theta: Floats, y: Floats, fullness: float = 1.0) -> Floats:
+    """Return how far the bust stands out from the torso's ellipses, body units, at angles and heights."""
+    relief = np.zeros(np.broadcast_shapes(theta.shape, y.shape), np.float32)
+    for side in (-1, 1):
+        across = (theta - side * 0.62) / 0.36
+        down = (y - 0.152) / np.where(y > 0.152, 0.026, 0.042)
+        relief += np.exp(-(across**2) - down**2)
+    return np.asarray(0.019 * fullness * relief, np.float32)
+
+
+def paint_mannequin(design: MannequinDesign, place: Placement, light: Light) -> Layer:
+    """Return the bare mannequin as a layer of the frame, far limbs first."""
+    layer = Layer.empty(place.size_hw)
+    turn = float(np.sin(place.yaw))
+    for side in (-1, 1):
+        if side * turn >= -0.2:
+            _paint_arm(layer, side, design, place)
+    _paint_tube(layer, design.torso, design, place, light)
+    for leg in sorted(design.legs, key=lambda leg: _depth(leg, place.yaw)):
+        _paint_tube(layer, leg, design, place, light)
+    for side in (-1, 1):
+        if side * turn < -0.2:
+            _paint_arm(layer, side, design, place)
+    _paint_neck_cap(layer, design, place)
+    return layer
+
+
+def _depth(tube: Tube, yaw: float) -> float:
+    middle = np.array([(tube.top + tube.bottom) / 2])
+    return float((tube.centre_z(middle) * np.cos(yaw) - tube.centre_x(middle) * np.sin(yaw))[0])
+
+
+def _paint_tube(layer: Layer, tube: Tube, design: MannequinDesign, place: Placement, light: Light) -> None:
+    patch = polygon_coverage(place.to_px(outline(tube, place.yaw)), place.size_hw)
+    colour = _skin(tube, patch, design, place, light)
+    if tube is not design.torso:  # a leg grows out of the hips without an edge
+        rows = np.arange(patch.window[0].start, patch.window[0].stop) + 0.5
+        grown = np.clip((place.y_of(rows) - tube.top) / 0.055, 0, 1).astype(np.float32)
+        patch = Patch(patch.top, patch.left, patch.coverage * grown[:, None])
+    layer.paint(patch, colour)
+
+
+def _skin(tube: Tube, patch: Patch, design: MannequinDesign, place: Placement, light: Light) -> Floats:
+    rows, columns = patch.window
+    y = place.y_of(np.arange(rows.start, rows.stop) + 0.5)
+    x = place.x_of(np.arange(columns.start, columns.stop) + 0.5)
+    slices = cut_slices(tube, y, place.yaw)
+    surface = look_at(slices, x, near=True)
+    normals = facing(slices, surface, y)
+    level = y[:, None].astype(np.float32)
+    if tube is design.torso:
+        # The angle jumps from pi to -pi behind, but the bust is in front, where it does not.
+        down, right = np.gradient(bust_relief(surface.theta, level), 1 / place.unit_px)
+        normals = unit(normals - np.stack([right, down, np.zeros_like(right)], axis=-1))
+    colour = design.skin * shine(light, normals, 0.5)[..., None]
+    toward_key = normals[..., 0] * light.key[0] + normals[..., 1] * light.key[1] + normals[..., 2] * light.key[2]
+    colour = colour + design.gloss * np.maximum(toward_key, 0)[..., None] ** 24
+    if tube is design.torso:
+        colour = colour * _joints(design, surface, level)[..., None]
+    return np.asarray(np.clip(colour, 0, 1), np.float32)
+
+
+def _joints(design: MannequinDesign, surface: Surface, y: Floats) -> Floats:
+    """Brightness of the torso along its joints: a line around each shoulder and, for some, one around the waist."""
+    reach = np.interp(y, (0.05, 0.09, 0.135), (0.079, 0.074, 0.079)).astype(np.float32)
+    shoulder = np.clip(1 - np.abs(np.abs(surface.x) - reach) * 900, 0, 1) * (y > 0.045) * (y < 0.138)
+    waist = np.clip(1 - np.abs(y - 0.262 - 0.004 * surface.depth) * 700, 0, 1) * design.has_waist_seam
+    return np.asarray((1 - 0.11 * shoulder) * (1 - 0.28 * waist), np.float32)
+
+
+def _paint_arm(layer: Layer, side: int, design: MannequinDesign, place: Placement) -> None:
+    """Paint one upper-arm stump, or only the joint where it would be, with its end disc if that faces the camera."""
+    cos, sin = float(np.cos(place.yaw)), float(np.sin(place.yaw))
+    flat = max(abs(sin), 0.14)
+    outer = 0.094 + design.arm_length
+    x, y = side * outer * cos, 0.100 + 0.3 * design.arm_length  # the stump hangs a little
+    if design.arm_length:
+        _paint_stump(layer, (side * 0.07 * cos, 0.097), (x, y), flat, design, place)
+    faces_camera = side * sin < 0 or abs(sin) < 0.3
+    if not faces_camera or (not design.arm_length and abs(sin) < 0.3):
+        return  # the far arm shows no end; joints without a stump are seen only from the side
+    for size, colour in ((0.0295, design.skin * 0.9), (0.027, design.skin), (0.018, design.skin * 1.04)):
+        disc = polygon_coverage(place.to_px(ellipse((x, y), (size * flat, size))), place.size_hw)
+        layer.paint(disc, np.clip(colour, 0, 1).astype(np.float32))
+    bolt = polygon_coverage(place.to_px(ellipse((x, y), (0.011 * flat, 0.011))), place.size_hw)
+    layer.paint(bolt, design.socket)
+
+
+def _paint_stump(
+    layer: Layer,
+    inner: tuple[float, float],
+    outer: tuple[float, float],
+    flat: float,
+    design: MannequinDesign,
+    place: Placement,
+) -> None:
+    radius = 0.036
+    rim = ellipse((0.0, 0.0), (radius * flat, radius))
+    outward = np.sign(outer[0] - inner[0])
+    at_end = (rim[:, :1] * outward) >= 0
+    sides = np.where(at_end, rim * (1.0, 0.86) + outer, rim + inner)
+    patch = polygon_coverage(place.to_px(sides), place.size_hw)
+    rows, columns = patch.window
+    up = (place.y_of(np.arange(rows.start, rows.stop) + 0.5)[:, None] - outer[1]) / radius
+    along = (place.x_of(np.arange(columns.start, columns.stop) + 0.5) - inner[0]) / (outer[0] - inner[0])
+    shade = (0.97 - 0.1 * np.clip(up, -1, 1) - 0.16 * up**2) * (1 - 0.06 * np.clip(along, 0, 1))
+    grown = np.clip((along + 0.4) / 0.8, 0, 1).astype(np.float32)
+    soft = Patch(patch.top, patch.left, patch.coverage * grown)
+    layer.paint(soft, np.clip(design.skin * shade[..., None], 0, 1).astype(np.float32))
+
+
+def _paint_neck_cap(layer: Layer, design: MannequinDesign, place: Placement) -> None:
+    slices = cut_slices(design.torso, np.array([0.0]), place.yaw)
+    middle = float((slices.left + slices.right)[0, 0] / 2)
+    half = float((slices.right - slices.left)[0, 0] / 2)
+    rim = ellipse((middle, 0.001), (half, 0.0035))
+    layer.paint(polygon_coverage(place.to_px(rim), place.size_hw), design.cap)
+    lower = ellipse((middle, 0.0), (half * 1.02, 0.006))[2:31]
+    line = polygon_coverage(place.to_px(stroke(lower, 0.0015)), place.size_hw)
+    layer.paint(line, design.cap * np.float32(0.82))
