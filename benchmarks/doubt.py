@@ -28,10 +28,8 @@ from garmentcut.evaluation.intervals import Bootstrap
 from garmentcut.evaluation.out_of_fold import look_at
 from garmentcut.evaluation.risk import check_on_splits, find_threshold
 from garmentcut.evaluation.trials import plan_trials
-from garmentcut.prediction.doubt import doubt_of
-from garmentcut.prediction.doubt_signs import SIGNS, observe_looks
-from garmentcut.prediction.heat import heat_bytes
-from garmentcut.prediction.reasons import reasons_of
+from garmentcut.prediction.doubt import SIGNS, doubt_of, observe_looks
+from garmentcut.prediction.verdict import heat_bytes, reasons_of
 
 QUALITIES = (0.95, 0.9, 0.8, 0.7, 0.6, 0.5)
 RISKS, CONFIDENCE = (0.05, 0.1, 0.2), 0.9

@@ -36,8 +36,8 @@ from rich.console import Console
 from rich.table import Table
 
 from garmentcut.model.card import ModelCard, with_card
+from garmentcut.prediction.arrivals import look_into, watched_folders
 from garmentcut.prediction.results import Journal, Row, sha256_of
-from garmentcut.prediction.watch_look import look_into, watched_folders
 from garmentcut.synthetic import draw_studio_photo
 
 _CONSOLE = Console(width=100)

@@ -10,11 +10,11 @@ from PIL import Image
 from garmentcut.config import load_config
 from garmentcut.model.card import ModelCard
 from garmentcut.model.doubt_model import Acceptance, DoubtModel, Threshold
+from garmentcut.prediction.arrivals import watched_folders
 from garmentcut.prediction.cutter import Cutter
 from garmentcut.prediction.doubt import ALL_SIGNS
 from garmentcut.prediction.folder import FolderCutter
 from garmentcut.prediction.watch import Watch
-from garmentcut.prediction.watch_look import watched_folders
 
 CARD = ModelCard(
     name="red",

@@ -4,8 +4,21 @@ import numpy as np
 import pytest
 
 from garmentcut.model.card import ModelError
-from garmentcut.prediction.doubt import ALL_SIGNS, all_signs, check_doubt, doubt_of, doubts_of
-from garmentcut.prediction.doubt_signs import observe
+from garmentcut.prediction.doubt import (
+    ALL_SIGNS,
+    MAP_HEIGHT_PX,
+    SIGNS,
+    all_signs,
+    check_doubt,
+    contact_of,
+    doubt_of,
+    doubts_of,
+    draw_maps,
+    observe,
+    observe_looks,
+)
+from garmentcut.prediction.frame import Frame
+from garmentcut.prediction.looks import Looks
 
 
 def test_doubt_is_a_logistic_function_of_the_signs(make_doubt):
@@ -33,3 +46,107 @@ def test_a_doubt_learned_from_other_signs_is_refused(make_doubt, card):
     other = replace(make_doubt(), signs=("first", *ALL_SIGNS[1:]))
     with pytest.raises(ModelError, match="run `garmentcut calibrate` again"):
         check_doubt(replace(card, doubt=other))
+
+
+def test_an_empty_alpha_has_no_maps():
+    assert draw_maps(np.zeros((40, 30, 3), np.uint8), np.zeros((40, 30), np.float32)) is None
+
+
+def test_maps_of_a_large_frame_are_small_and_in_place(studio):
+    shown = studio(1728, 1152)
+    maps = draw_maps(shown.photo, shown.alpha)
+    assert maps.step == 4
+    assert maps.frame_hw == (MAP_HEIGHT_PX, 288)
+    left, top = maps.corner_xy
+    whole = np.zeros(maps.frame_hw, bool)
+    whole[top : top + maps.mask.shape[0], left : left + maps.mask.shape[1]] = maps.mask
+    expected = shown.alpha.reshape(432, 4, 288, 4).mean(axis=(1, 3)) >= 0.5
+    assert (whole != expected).sum() < 10
+    assert maps.colors.shape[:2] == maps.alpha.shape == maps.softness.shape == maps.contrast.shape
+
+
+def test_contrast_is_the_distance_of_the_colours_on_both_sides():
+    rgb = np.full((60, 60, 3), 200, np.uint8)
+    alpha = np.zeros((60, 60), np.float32)
+    alpha[20:40, 20:40] = 1
+    rgb[20:40, 20:30] = 100  # the left half is told apart, the right half is not
+    maps = draw_maps(rgb, alpha)
+    left, top = maps.corner_xy
+    assert maps.contrast[30 - top, 20 - left] == pytest.approx(100, abs=3)
+    assert maps.contrast[30 - top, 39 - left] < 3
+    assert not maps.contrast[~maps.edge].any()
+
+
+def test_parts_and_holes_are_counted_and_dust_is_not():
+    alpha = np.zeros((120, 120), np.float32)
+    alpha[20:60, 20:60] = 1
+    alpha[35:45, 35:45] = 0
+    alpha[70:90, 20:60] = 1
+    alpha[100, 100] = 1
+    maps = draw_maps(np.zeros((120, 120, 3), np.uint8), alpha)
+    left, top = maps.corner_xy
+    assert [(spot.x + left, spot.y + top, spot.area_px) for spot in maps.parts] == [(40, 40, 1500), (40, 80, 800)]
+    assert [(spot.x + left, spot.y + top, spot.area_px) for spot in maps.holes] == [(40, 40, 100)]
+
+
+def sign(observation, name):
+    return observation.signs[SIGNS.index(name)]
+
+
+def test_each_sign_grows_with_what_it_stands_for(studio):
+    plain = studio(288, 192)
+    soft = studio(288, 192, sigma=4)
+    base = observe(plain.photo, plain.alpha)
+    assert sign(observe(soft.photo, soft.alpha), "rim") > sign(base, "rim") + 0.5
+    assert sign(observe(soft.photo, soft.alpha), "wide_rim") > sign(base, "wide_rim")
+
+    sheer = plain.alpha.copy()
+    sheer[120:170, 70:120] = 0.6
+    assert sign(observe(plain.photo, sheer), "sheer") > sign(base, "sheer") + 1
+
+    hazy = plain.alpha.copy()
+    hazy[5:25, 5:60] = 0.3
+    assert sign(observe(plain.photo, hazy), "haze") > sign(base, "haze") + 1
+
+    torn = plain.alpha.copy()
+    torn[100:104] = 0
+    torn[130:150, 90:110] = 0
+    assert (sign(observe(plain.photo, torn), "parts"), sign(base, "parts")) == (np.log2(3), 1)
+    assert (sign(observe(plain.photo, torn), "holes"), sign(base, "holes")) == (1, 0)
+    assert sign(observe(plain.photo, torn), "outline") > sign(base, "outline")
+
+    gray = np.full_like(plain.photo, 200)
+    assert sign(observe(gray, plain.alpha), "low_contrast") == 1
+    assert sign(observe(gray, plain.alpha), "contrast") < sign(base, "contrast")
+    assert sign(observe(gray, plain.alpha), "mixed_colors") < sign(base, "mixed_colors")
+
+
+def test_contact_is_with_the_frame_only():
+    alpha = np.zeros((80, 60), np.float32)
+    alpha[30:, 10:50] = 1
+    observation = observe(np.zeros((80, 60, 3), np.uint8), alpha)
+    assert contact_of(observation.maps) == 40
+    assert sign(observation, "contact") > 0.1
+    alpha[79] = 0
+    assert sign(observe(np.zeros((80, 60, 3), np.uint8), alpha), "contact") == 0
+
+
+def test_signs_hardly_depend_on_the_size_the_network_works_at(studio):
+    small, large = (
+        observe(shown.photo, shown.alpha) for shown in (studio(432, 288, sigma=1), studio(1728, 1152, sigma=4))
+    )
+    np.testing.assert_allclose(small.looks, large.looks, rtol=0.03)
+    for name in ("outline", "parts", "contact", "contrast", "mixed_colors"):
+        assert sign(small, name) == pytest.approx(sign(large, name), abs=0.15), name
+
+
+def test_padding_is_not_looked_at_and_two_looks_are_compared(studio):
+    shown = studio(96, 64)
+    padded = np.pad(shown.photo, ((0, 32), (0, 32), (0, 0)), mode="edge")
+    looks = Looks.of_frame(
+        np.pad(shown.alpha, ((0, 32), (0, 32)), constant_values=1), Frame(padded, (96, 64), (96, 64))
+    )
+    seen, plain = observe_looks(looks), observe(shown.photo, shown.alpha)
+    np.testing.assert_array_equal(seen.signs, plain.signs)
+    other = Looks(looks.frame, looks.crop, looks.fine, np.roll(looks.small_alpha((48, 32)), 6, axis=0))
+    assert sign(observe_looks(other), "two_looks") > sign(seen, "two_looks") + 3

@@ -20,12 +20,11 @@ from garmentcut.config import load_config
 from garmentcut.model.card import FirstLook
 from garmentcut.photo import files
 from garmentcut.photo.photoshop import read_cutout
-from garmentcut.prediction import steps
+from garmentcut.prediction import folder as folder_module
 from garmentcut.prediction.cutter import Cutter
 from garmentcut.prediction.folder import FolderCutter
-from garmentcut.prediction.results import Journal
+from garmentcut.prediction.results import FolderError, Journal
 from garmentcut.prediction.sources import SourceError, find_sources
-from garmentcut.prediction.steps import FolderError
 
 
 def cut(cutter, inputs, out, *, overwrite=False, **output):
@@ -281,11 +280,11 @@ def test_reading_goes_on_while_the_network_works(red_cutter, draw, tmp_path, mon
         draw(tmp_path / f"in/{number}.png")
     read = []
 
-    def noting(path, limits, original=steps.read_photo_bytes):
+    def noting(path, limits, original=folder_module.read_photo_bytes):
         read.append(path)
         return original(path, limits)
 
-    monkeypatch.setattr(steps, "read_photo_bytes", noting)
+    monkeypatch.setattr(folder_module, "read_photo_bytes", noting)
     seen = []
 
     class Waits(type(red_cutter.runtime)):

@@ -1,10 +1,10 @@
 import errno
 import os
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import pytest
 
-from garmentcut.prediction.sources import Source, SourceError, find_sources, name_outputs
+from garmentcut.prediction.sources import SourceError, find_sources
 
 
 def touch(root: Path, *names: str) -> None:
@@ -84,44 +84,3 @@ def test_misuse_is_named(tmp_path, inputs, out, says):
     touch(tmp_path, "in/a.png", "empty/readme.txt")
     with pytest.raises(SourceError, match=says):
         find_sources([tmp_path / name for name in inputs], tmp_path / out)
-
-
-def names(*inputs, suffixes=(".png",), **earlier):
-    sources = [Source(Path(path), PurePosixPath(path).relative_to("/").with_suffix("")) for path in inputs]
-    return {str(path): named.outputs for path, named in name_outputs(sources, suffixes, **earlier).items()}
-
-
-def test_the_stem_names_the_output():
-    assert names("/a.jpg", "/s/a.jpg") == {"/a.jpg": ("a.png",), "/s/a.jpg": ("s/a.png",)}
-
-
-def test_alike_stems_are_told_apart():
-    assert names("/a.jpg", "/a.png") == {"/a.jpg": ("a_jpg.png",), "/a.png": ("a_png.png",)}
-
-
-@pytest.mark.parametrize(
-    ("one", "two"), [("/A.jpg", "/a.png"), ("/e\u0301.jpg", "/\u00e9.png"), ("/S/a.jpg", "/s/a.png")]
-)
-def test_names_alike_on_other_file_systems_are_told_apart(one, two):
-    outputs = [output for (output,) in names(one, two).values()]
-    assert outputs[0].casefold() != outputs[1].casefold()
-    assert "_jpg" in outputs[0]
-
-
-def test_a_disambiguated_name_may_be_taken_too():
-    made = names("/a.jpg", "/a.png", "/a_jpg.webp", "/a_png.webp")
-    assert len({output for (output,) in made.values()}) == 4
-
-
-def test_a_mask_and_a_photo_called_mask_do_not_meet():
-    made = names("/a.jpg", "/a_mask.jpg", suffixes=(".png", "_mask.png"))
-    assert len({output for outputs in made.values() for output in outputs}) == 4
-
-
-def test_an_earlier_run_keeps_its_names():
-    earlier = {"places": {"/a.jpg": "a"}, "owners": {"a.png": "/a.jpg"}}
-    assert names("/a.jpg", "/a.png", **earlier) == {"/a.jpg": ("a.png",), "/a.png": ("a_png.png",)}
-
-
-def test_a_name_owned_by_a_photo_of_another_folder_is_not_given_away():
-    assert names("/a.jpg", owners={"a.png": "/elsewhere/a.jpg"}) == {"/a.jpg": ("a_jpg.png",)}

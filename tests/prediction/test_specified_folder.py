@@ -10,7 +10,7 @@ from PIL import Image
 from garmentcut.config import ConfigError
 from garmentcut.photo.photo import PhotoError
 from garmentcut.photo.specification import read_specification
-from garmentcut.prediction import steps
+from garmentcut.prediction import folder as folder_module
 from garmentcut.prediction.folder import FolderCutter
 from garmentcut.prediction.sources import find_sources
 
@@ -159,7 +159,7 @@ def test_a_view_that_always_fails_has_no_other_cut_again(cut, dress, tmp_path):
 def test_a_view_that_can_be_cut_after_all_is_not_cut_at_a_scale_of_its_own(cut, dress, monkeypatch):
     dress("a_Front.png", 80)
     dress("a_Back.png", 40)
-    whole = steps.decode_photo
+    whole = folder_module.decode_photo
     calls = []
 
     def fails_first(data, **options):
@@ -168,7 +168,7 @@ def test_a_view_that_can_be_cut_after_all_is_not_cut_at_a_scale_of_its_own(cut, 
             raise PhotoError("damaged or unreadable (a bad cable); export it again")
         return whole(data, **options)
 
-    monkeypatch.setattr(steps, "decode_photo", fails_first)
+    monkeypatch.setattr(folder_module, "decode_photo", fails_first)
     assert [row.ok for row in cut()[0]] == [True, False]
     (row,), _ = cut()
     assert not row.ok and "run again to have all cut at one" in row.reason
@@ -225,14 +225,14 @@ def test_notes_stand_in_the_row(cut, dress, tmp_path):
 
 def test_a_photo_waits_without_its_pixels(cut, dress, monkeypatch):
     waiting = []
-    real = steps.Steps.sight
+    real = folder_module.Steps.sight
 
     def watch(self, work):
         sighted = real(self, work)
         waiting.append((sighted.photo, sighted.sighting))
         return sighted
 
-    monkeypatch.setattr(steps.Steps, "sight", watch)
+    monkeypatch.setattr(folder_module.Steps, "sight", watch)
     dress("a_Front.png", 40)
     dress("a_Back.png", 80)
     dress("b_Front.png", 80)
@@ -241,14 +241,14 @@ def test_a_photo_waits_without_its_pixels(cut, dress, monkeypatch):
 
 
 def test_a_photo_exchanged_while_it_waits(cut, dress, monkeypatch):
-    real = steps.Steps.sight
+    real = folder_module.Steps.sight
 
     def exchange(self, work):
         if Path(work.row.input).stem == "a_Back":
             dress("a_Front.png", 20)
         return real(self, work)
 
-    monkeypatch.setattr(steps.Steps, "sight", exchange)
+    monkeypatch.setattr(folder_module.Steps, "sight", exchange)
     dress("a_Front.png", 40)
     dress("a_Back.png", 80)
     rows, _ = cut()

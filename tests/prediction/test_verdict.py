@@ -1,12 +1,28 @@
+import hashlib
 from dataclasses import replace
 
+import imagecodecs
 import numpy as np
 import pytest
 
 from garmentcut.config import ConfigError, CutConfig
+from garmentcut.prediction.doubt import ALL_SIGNS, draw_maps, observe
 from garmentcut.prediction.frame import Frame
 from garmentcut.prediction.looks import Looks
-from garmentcut.prediction.verdict import Judge
+from garmentcut.prediction.results import Row
+from garmentcut.prediction.verdict import (
+    Judge,
+    heat_bytes,
+    heat_of,
+    heat_path,
+    keep_heat,
+    move_outputs,
+    place_of,
+    reasons_of,
+    remove_misplaced,
+    sorted_outputs,
+    unsorted_output,
+)
 
 
 def looks_of(shown):
@@ -72,3 +88,153 @@ def test_nothing_cut_out_is_not_judged(card, make_doubt):
     nothing = np.zeros((96, 64), np.float32)
     judge = Judge.of(replace(card, doubt=make_doubt()))
     assert judge(Looks.of_frame(nothing, Frame(np.zeros((96, 64, 3), np.uint8), (96, 64), (96, 64)))).doubt is None
+
+
+def test_heat_is_where_alpha_is_unsure_or_the_edge_has_no_contrast():
+    alpha = np.zeros((240, 160), np.float32)
+    alpha[60:180, 40:120] = 1
+    rgb = np.where(alpha[..., None] > 0, np.uint8(40), np.uint8(200)).repeat(3, axis=2).astype(np.uint8)
+    rgb[100:140, 40:60] = 200  # like the wall
+    alpha[80:90, 90:100] = 0.5
+    heat = heat_of(draw_maps(rgb, alpha))
+    assert heat.shape == (240, 160)
+    assert heat[85, 95] == 255
+    assert heat[120, 40] > 100
+    assert heat[160, 40] < 30  # a sharp edge that is well seen
+    assert not heat[150, 80]
+    assert not heat[:40].any()
+
+
+def test_the_file_is_an_8_bit_gray_picture(studio):
+    shown = studio()
+    maps = draw_maps(shown.photo, shown.alpha)
+    np.testing.assert_array_equal(imagecodecs.png_decode(heat_bytes(maps)), heat_of(maps))
+
+
+def dress(height=400, width=260):
+    """A gray wall and a dark dress; its alpha."""
+    alpha = np.zeros((height, width), np.float32)
+    alpha[60:340, 80:180] = 1
+    rgb = np.where(alpha[..., None] > 0, np.uint8(40), np.uint8(200)).repeat(3, axis=2).astype(np.uint8)
+    return rgb, alpha
+
+
+def with_limit(model, sign, limit):
+    limits = list(model.limits)
+    limits[ALL_SIGNS.index(sign)] = limit
+    return replace(model, limits=tuple(limits))
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "words"),
+    [
+        (130, 65, "neckline"),
+        (85, 70, "left shoulder"),
+        (85, 150, "left sleeve"),
+        (175, 150, "right sleeve"),
+        (130, 150, "chest"),
+        (175, 270, "right side"),
+        (130, 335, "hem"),
+        (82, 335, "hem on the left"),
+    ],
+)
+def test_places_have_names(x, y, words):
+    maps = observe(*dress()).maps
+    left, top = maps.corner_xy
+    assert place_of(maps, x - left, y - top) == words
+
+
+def test_a_skirt_has_no_sleeves():
+    rgb, alpha = dress()
+    alpha[:200] = 0
+    maps = observe(rgb, alpha).maps
+    left, top = maps.corner_xy
+    assert [place_of(maps, 85 - left, y - top) for y in (205, 250, 338)] == [
+        "waist on the left",
+        "left side",
+        "hem on the left",
+    ]
+
+
+def test_a_garment_like_the_background_is_said_where(make_doubt):
+    rgb, alpha = dress()
+    rgb[140:190, 80:120] = 200
+    model = with_limit(make_doubt(), "low_contrast", 0.01)
+    assert reasons_of(model, observe(rgb, alpha)) == ("garment like background at the left sleeve",)
+
+
+def test_parts_holes_sheer_cloth_and_the_frame(make_doubt):
+    rgb, alpha = dress()
+    alpha[200:206] = 0
+    alpha[300:310, 120:140] = 0
+    alpha[250:280, 150:178] = 0.6
+    alpha[330:400, 100:160] = 1
+    model = make_doubt()
+    for sign, limit in (("parts", 1.0), ("holes", 0.0), ("sheer", -5.0)):
+        model = with_limit(model, sign, limit)
+    found = reasons_of(model, observe(rgb, alpha))
+    assert len(found) == 3  # the strongest; more are not read
+    assert found[0] == "sheer or unsure inside at the right side"
+    assert "touches the frame: bottom" in found
+    assert set(found) <= {"two parts", "hole at the middle", "touches the frame: bottom", found[0]}
+
+
+def test_where_nothing_is_unusual_what_counts_most_is_said(make_doubt):
+    rgb, alpha = dress()
+    rgb[alpha > 0] = 185
+    assert reasons_of(make_doubt(contrast=-1.0), observe(rgb, alpha)) == ()  # much contrast pushes doubt down
+    model = replace(make_doubt(contrast=-1.0), center=(9.0,) * len(ALL_SIGNS))
+    assert reasons_of(model, observe(rgb, alpha)) == ("little contrast along the edge",)
+    assert reasons_of(model, observe(rgb, alpha), at_least_one=False) == ()
+
+
+def put(out, name, content=b"x"):
+    path = out / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def test_names_go_to_the_verdicts_folder_and_back():
+    assert sorted_outputs(["day/a.png"], "accept") == ("accepted/day/a.png",)
+    assert sorted_outputs(["a.png"], "review") == ("review/a.png",)
+    assert sorted_outputs(["a.png"], "") == ("a.png",)
+    assert [unsorted_output(name) for name in ("accepted/day/a.png", "review/a.png", "day/a.png", "review")] == [
+        "day/a.png",
+        "a.png",
+        "day/a.png",
+        "review",
+    ]
+
+
+def test_heat_maps_come_and_go(tmp_path):
+    keep_heat(tmp_path, "day/a", b"png")
+    assert heat_path(tmp_path, "day/a").read_bytes() == b"png"
+    assert heat_path(tmp_path, "day/a") == tmp_path / ".garmentcut/heat/day/a.png"
+    keep_heat(tmp_path, "day/a", None)
+    keep_heat(tmp_path, "day/a", None)
+    assert not heat_path(tmp_path, "day/a").exists()
+
+
+def test_what_an_earlier_verdict_left_goes_unless_somebody_worked_on_it(tmp_path):
+    ours, changed = put(tmp_path, "review/a.png"), put(tmp_path, "review/b.png", b"retouched")
+    row = Row("/in/a", outputs=("accepted/a.png",), written={"review/a.png": (ours,), "accepted/a.png": ()})
+    remove_misplaced(tmp_path, row)
+    assert not (tmp_path / "review/a.png").exists()
+    remove_misplaced(tmp_path, Row("/in/b", outputs=("accepted/b.png",), written={"review/b.png": ("0" * 64,)}))
+    assert hashlib.sha256((tmp_path / "review/b.png").read_bytes()).hexdigest() == changed
+
+
+def test_outputs_move_together_or_not_at_all(tmp_path):
+    hashes = put(tmp_path, "accepted/a.png"), put(tmp_path, "accepted/a_mask.png", b"m")
+    names = ("accepted/a.png", "accepted/a_mask.png")
+    row = Row(
+        "/in/a", outputs=names, verdict="review", written=dict(zip(names, [(one,) for one in hashes], strict=True))
+    )
+    stranger = put(tmp_path, "review/a_mask.png", b"somebody's")
+    assert move_outputs(tmp_path, row) == names
+    (tmp_path / "review/a_mask.png").unlink()
+    assert stranger
+    assert move_outputs(tmp_path, row) == ("review/a.png", "review/a_mask.png")
+    assert (tmp_path / "review/a_mask.png").read_bytes() == b"m"
+    assert not (tmp_path / "accepted/a.png").exists()

@@ -10,13 +10,13 @@ from PIL import Image
 from garmentcut.observe.metrics import Metrics
 from garmentcut.observe.monitor import Monitor
 from garmentcut.photo import files
+from garmentcut.prediction import arrivals
 from garmentcut.prediction import watch as watch_module
-from garmentcut.prediction import watch_intake
+from garmentcut.prediction.arrivals import watched_folders
 from garmentcut.prediction.cutter import Cutter
 from garmentcut.prediction.folder import FolderCutter
 from garmentcut.prediction.results import Journal
 from garmentcut.prediction.sources import SourceError
-from garmentcut.prediction.watch_look import watched_folders
 
 MINUTE = 60
 
@@ -257,8 +257,8 @@ def test_looks_become_rarer_on_a_slow_share(watch_for, script, draw, tmp_path, m
         script.now += 3
         return look_into(*args, **kwargs)
 
-    look_into = watch_intake.look_into
-    monkeypatch.setattr(watch_intake, "look_into", slow_look)
+    look_into = arrivals.look_into
+    monkeypatch.setattr(arrivals, "look_into", slow_look)
     assert len(watch_for(10 * MINUTE)) == 1
     assert 15 <= script.num_waits <= 25  # 33 s for a look and its pause
 

@@ -6,8 +6,8 @@ from PIL import Image
 
 from garmentcut.dataset.decisions import decision_on, read_decisions
 from garmentcut.prediction.corrected import DecidedMeanwhileError, decision_for, held_for_review
+from garmentcut.prediction.folder import Steps
 from garmentcut.prediction.results import Journal
-from garmentcut.prediction.steps import Steps
 
 PAGE = "[canvas]\nwidth_px = 100\nheight_px = 100\n[garment]\nheight = 80\nmax_enlargement = 4.0\n"
 

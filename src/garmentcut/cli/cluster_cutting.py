@@ -65,7 +65,7 @@ def cut_on_cluster(
     from garmentcut.cluster.errors import ClusterError
     from garmentcut.cluster.run import ClusterCutter, Model
     from garmentcut.prediction.cutter import Cutter
-    from garmentcut.prediction.row_report import report_row
+    from garmentcut.prediction.results import report_row
     from garmentcut.terminal import Summary, progress_of
 
     config, specification, overwrite = order

@@ -131,12 +131,12 @@ def _cut(
     # Imported here: `--help` must not wait for a network runtime.
     from garmentcut.config import ConfigError
     from garmentcut.model.card import ModelError
+    from garmentcut.prediction.arrivals import watched_folders
     from garmentcut.prediction.cutter import Cutter
     from garmentcut.prediction.folder import FolderCutter
+    from garmentcut.prediction.results import FolderError
     from garmentcut.prediction.runtime import runtime_for
     from garmentcut.prediction.sources import SourceError, find_sources
-    from garmentcut.prediction.steps import FolderError
-    from garmentcut.prediction.watch_look import watched_folders
 
     config, specification, overwrite = order
     try:

@@ -10,9 +10,9 @@ from garmentcut.cli.stop_signal import stop_on_signals
 
 if TYPE_CHECKING:
     from garmentcut.observe.monitor import Monitor
+    from garmentcut.prediction.arrivals import Folder
     from garmentcut.prediction.folder import FolderCutter
     from garmentcut.prediction.sources import Source
-    from garmentcut.prediction.watch_look import Folder
     from garmentcut.terminal import Summary
 
 _MOST_NAMED = 100  # failures that a watch of months remembers by name
@@ -20,7 +20,7 @@ _MOST_NAMED = 100  # failures that a watch of months remembers by name
 
 def cut_sources(folder: "FolderCutter", sources: list["Source"], *, monitor: "Monitor", as_json: bool) -> int:
     """Cut what is not done yet, with a progress bar; returns the exit code."""
-    from garmentcut.prediction.row_report import report_row
+    from garmentcut.prediction.results import report_row
     from garmentcut.terminal import Summary, progress_of
 
     plan = folder.plan(sources)
@@ -42,7 +42,7 @@ def watch_folders(folder: "FolderCutter", folders: list["Folder"], *, monitor: "
     """Cut what comes into the folders until SIGTERM or Ctrl-C; returns the exit code."""
     from garmentcut.observe.log import log_event
     from garmentcut.observe.service import notify_service
-    from garmentcut.prediction.row_report import report_row
+    from garmentcut.prediction.results import report_row
     from garmentcut.prediction.watch import Watch
     from garmentcut.terminal import Summary
 

@@ -58,8 +58,7 @@ def _sheet(
     # Imported here: `--help` must not wait for decoders.
     from garmentcut.config import ConfigError, load_config, parse_override
     from garmentcut.photo.sheet_style import SheetStyle, named_grounds
-    from garmentcut.prediction.sheet import ContactSheet, SheetOptions
-    from garmentcut.prediction.sheet_entries import SheetError
+    from garmentcut.prediction.sheet import ContactSheet, SheetError, SheetOptions
 
     shown: list[Any] = []
     try:

@@ -12,9 +12,9 @@ from garmentcut.cluster.storage import Storage
 from garmentcut.config import Config
 from garmentcut.photo.encoding import output_suffix
 from garmentcut.photo.specification import Specification
-from garmentcut.prediction.delivery import by_garment, garment_of, name_deliveries
+from garmentcut.prediction.names import Named, by_garment, garment_of, name_deliveries, name_outputs
 from garmentcut.prediction.results import Row, sha256_of
-from garmentcut.prediction.sources import Named, Source, name_outputs
+from garmentcut.prediction.sources import Source
 from garmentcut.prediction.verdict import Judge
 
 

@@ -24,10 +24,9 @@ from garmentcut.cluster.storage import Storage, open_storage
 from garmentcut.photo.files import read_photo_bytes
 from garmentcut.photo.photo import OutputError, PhotoError
 from garmentcut.prediction.cutter import Cutter
-from garmentcut.prediction.folder import FolderCutter
-from garmentcut.prediction.pipeline import Plan
+from garmentcut.prediction.folder import FolderCutter, Plan
 from garmentcut.prediction.results import Row
-from garmentcut.prediction.verdict_files import heat_path
+from garmentcut.prediction.verdict import heat_path
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -19,8 +19,8 @@ from garmentcut.evaluation.trials import Trial
 from garmentcut.photo.color import srgb_of
 from garmentcut.photo.files import write_atomic
 from garmentcut.photo.photo import to_8_bit
-from garmentcut.prediction.doubt_maps import Maps
-from garmentcut.prediction.reasons import place_of
+from garmentcut.prediction.doubt import Maps
+from garmentcut.prediction.verdict import place_of
 
 SUSPECTS_NAME, PAGE_NAME = "suspects.jsonl", "index.html"
 """What an audit writes into its folder."""

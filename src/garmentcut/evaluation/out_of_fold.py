@@ -21,7 +21,7 @@ from garmentcut.evaluation.trials import Trial
 from garmentcut.model.card import ModelCard
 from garmentcut.photo.photo import Photo, PhotoError
 from garmentcut.prediction.cutter import Cutter
-from garmentcut.prediction.doubt_signs import Observation, observe_looks
+from garmentcut.prediction.doubt import Observation, observe_looks
 from garmentcut.prediction.runtime import runtime_for
 
 _Found = TypeVar("_Found")

@@ -21,7 +21,7 @@ class DoubtModel:
     """
 
     signs: tuple[str, ...]
-    """Names, in the order of the numbers below; `garmentcut.prediction.doubt_signs.SIGNS`, then `unlike`."""
+    """Names, in the order of the numbers below; `garmentcut.prediction.doubt.SIGNS`, then `unlike`."""
     center: _Numbers
     scale: Annotated[_Numbers, Field(min_length=1)]
     weights: _Numbers

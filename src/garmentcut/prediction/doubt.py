@@ -1,11 +1,272 @@
 """Doubt: 1 - expected surface Dice at 2 px, from what a cutout shows. numpy alone: scikit-learn only fits."""
 
+from dataclasses import dataclass
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from garmentcut.model.card import ModelCard, ModelError
 from garmentcut.model.doubt_model import DoubtModel
-from garmentcut.prediction.doubt_signs import SIGNS, Observation
+from garmentcut.photo.mask import Components, bounding_box, box_sums, components, erode
+from garmentcut.prediction.looks import Looks
+
+MAP_HEIGHT_PX = 432
+"""Maps are about this high: a quarter of the size the embedded model works at."""
+
+_MARGIN_PX = 12  # around the garment, in pixels of the map
+_FAINT = np.float32(0.1)  # traces beside the garment belong to what is looked at
+_RING_PX = 4  # to either side of the edge, where colours are compared
+_LEAST_PART = 2e-3  # of the garment: smaller islands and holes are dust
+
+Plane = NDArray[np.float32]
+"""`(h, w)` float32."""
+
+
+class Spot(NamedTuple):
+    """The middle of a part's box, in pixels of the map, and its area."""
+
+    x: float
+    y: float
+    area_px: int
+
+
+@dataclass(frozen=True, eq=False)
+class Maps:
+    """The part of a photo in which there is alpha, reduced.
+
+    Attributes:
+        step: pixels of the network's frame that one of the map stands for, along a side.
+        frame_hw: height and width of the whole frame, in pixels of the map.
+        corner_xy: where in it the map begins.
+        alpha: `(h, w)` float32 in [0, 1], means.
+        softness: likewise, means of 4 alpha (1 - alpha): 1 where the network cannot tell.
+        colors: `(h, w, 3)` float32, Y, Cb, Cr in 0 to 255.
+        edge: `(h, w)` bool: pixels of the mask with a direct neighbour outside it, but for the frame's own border.
+        contrast: `(h, w)` float32: on the edge, how far the colours on its two sides lie apart, in levels of 255;
+            elsewhere 0.
+        parts: the islands of garment, largest first.
+        holes: the holes in it, likewise.
+    """
+
+    step: int
+    frame_hw: tuple[int, int]
+    corner_xy: tuple[int, int]
+    alpha: Plane
+    softness: Plane
+    colors: NDArray[np.float32]
+    edge: NDArray[np.bool_]
+    contrast: Plane
+    parts: tuple[Spot, ...]
+    holes: tuple[Spot, ...]
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """`alpha >= 0.5`."""
+        return self.alpha >= np.float32(0.5)
+
+
+def draw_maps(rgb: NDArray[np.uint8], alpha: Plane) -> Maps | None:
+    """Reduce a photo and its alpha, and look at the edge.
+
+    Args:
+        rgb: `(H, W, 3)` uint8 sRGB, as the network saw it, padding cut off.
+        alpha: `(H, W)` float32 in [0, 1], as the network gave it.
+
+    Returns:
+        The maps; None: no pixel is garment.
+    """
+    step = max(round(alpha.shape[0] / MAP_HEIGHT_PX), 1)
+    small = reduced(alpha, step)
+    box = bounding_box(small >= _FAINT)
+    if box is None or not (small >= np.float32(0.5)).any():
+        return None
+    top, left = max(box[1] - _MARGIN_PX, 0), max(box[0] - _MARGIN_PX, 0)
+    bottom, right = box[3] + _MARGIN_PX, box[2] + _MARGIN_PX
+    fine = alpha[top * step : bottom * step, left * step : right * step]
+    area = slice(top, bottom), slice(left, right)
+    small = small[area]
+    image = Image.fromarray(rgb[top * step : bottom * step, left * step : right * step]).convert("YCbCr")
+    colors = np.asarray(image.reduce(step) if step > 1 else image, np.float32)[: small.shape[0], : small.shape[1]]
+    mask = small >= np.float32(0.5)
+    edge = mask & ~erode(mask, neighbours=4)
+    parts, holes = _parts_of(mask)
+    return Maps(
+        step=step,
+        frame_hw=(-(-alpha.shape[0] // step), -(-alpha.shape[1] // step)),
+        corner_xy=(left, top),
+        alpha=small,
+        softness=reduced(4 * fine * (1 - fine), step)[: small.shape[0], : small.shape[1]],
+        colors=colors,
+        edge=edge,
+        contrast=_contrast_of(colors, mask, edge),
+        parts=parts,
+        holes=holes,
+    )
+
+
+def reduced(plane: Plane, step: int) -> Plane:
+    """Means over squares of `step` pixels; the last ones may be cut off by the border."""
+    if step == 1:
+        return plane
+    return np.asarray(Image.fromarray(np.ascontiguousarray(plane)).reduce(step), np.float32)
+
+
+def _contrast_of(colors: NDArray[np.float32], mask: NDArray[np.bool_], edge: NDArray[np.bool_]) -> Plane:
+    """Distance of the mean colours within the ring on either side; the mixed pixels at the edge itself left out."""
+    sides = []
+    for side in (erode(mask, neighbours=4), erode(~mask, neighbours=4)):
+        planes = np.concatenate([colors * side[..., None], side[..., None]], axis=2, dtype=np.float32)
+        sums = box_sums(planes, _RING_PX)[edge]
+        sides.append((sums[:, :3] / np.maximum(sums[:, 3:], 1e-9), sums[:, 3] > 0.5))
+    (inside, has_inside), (outside, has_outside) = sides
+    apart = np.sqrt(((inside - outside) ** 2).sum(axis=1))
+    contrast = np.zeros(mask.shape, np.float32)
+    contrast[edge] = np.where(has_inside & has_outside, apart, 0)
+    return contrast
+
+
+def _parts_of(mask: NDArray[np.bool_]) -> tuple[tuple[Spot, ...], tuple[Spot, ...]]:
+    """Islands and holes that are more than dust, largest first."""
+    islands = components(mask)
+    least = _LEAST_PART * int(islands.areas.max())
+    outside = components(np.pad(~mask, 1, constant_values=True))  # one piece, all around
+    holes = [spot._replace(x=spot.x - 1, y=spot.y - 1) for spot in _spots(outside, least, but=outside.labels[0, 0])]
+    return tuple(_spots(islands, least)), tuple(holes)
+
+
+def _spots(found: Components, least: float, *, but: int = 0) -> list[Spot]:
+    """Spots of the components with `least` pixels or more, largest first, without the one numbered `but`."""
+    middles = (found.boxes_xyxy[:, :2] + found.boxes_xyxy[:, 2:]) / 2
+    spots = [
+        Spot(float(x), float(y), int(area))
+        for number, ((x, y), area) in enumerate(zip(middles, found.areas, strict=True), 1)
+        if area >= least and number != but
+    ]
+    return sorted(spots, key=lambda spot: -spot.area_px)
+
+
+SIGNS = (
+    "rim",
+    "wide_rim",
+    "sheer",
+    "haze",
+    "outline",
+    "parts",
+    "holes",
+    "contact",
+    "low_contrast",
+    "contrast",
+    "mixed_colors",
+    "two_looks",
+)
+"""Names of the signs, in the order of `Observation.signs`."""
+
+LOW_CONTRAST = 14.0
+"""Levels of 255: an edge whose two sides lie nearer together cannot be told from folds and shadows."""
+
+_INSIDE_PX = 3  # of the map: farther in than any rim
+_HAZE = 0.02
+_SMALL = 1e-3  # added before a logarithm
+
+
+@dataclass(frozen=True, eq=False)
+class Observation:
+    """A cutout, looked at.
+
+    Attributes:
+        maps: where things are.
+        signs: `(12,)` float64, named by `SIGNS`. rim: log of the soft area over the garment's size; wide_rim: log of
+            the share of the outline where that is wider than a pixel of the map; sheer: log of the share of the inside
+            that is soft; haze: log of the alpha far outside, over the garment; outline: log of its length over the
+            garment's size; parts, holes: log2 of 1 + their number; contact: share of the outline that is the frame;
+            low_contrast: share of the outline without contrast; contrast: log of its median; mixed_colors: log of how
+            much the garment's colours vary; two_looks: log of how far the first look's alpha and the last's lie apart,
+            over the garment's size, where there are two.
+        looks: `(10,)` float64: the garment's and the background's mean colours (Y, Cb, Cr), the garment's share of the
+            frame, its height and width over the frame's height, and its middle's height. To tell what the model has
+            not met.
+    """
+
+    maps: Maps
+    signs: NDArray[np.float64]
+    looks: NDArray[np.float64]
+
+
+def observe(rgb: NDArray[np.uint8], alpha: Plane, *, apart: float = 0.0) -> Observation | None:
+    """Look at a cutout.
+
+    Args:
+        rgb: `(H, W, 3)` uint8 sRGB, as the network saw it, padding cut off.
+        alpha: `(H, W)` float32 in [0, 1], as the network gave it.
+        apart: sum of the differences of two looks at it, over the root of the garment's area.
+
+    Returns:
+        None: no pixel is garment.
+    """
+    maps = draw_maps(rgb, alpha)
+    if maps is None:
+        return None
+    return Observation(maps, np.append(_signs_of(maps), np.log(apart + _SMALL)), _looks_of(maps))
+
+
+def observe_looks(looks: Looks) -> Observation | None:
+    """Look at what the network has seen of a photo; see `observe`."""
+    frame, coarse = looks.frame, looks.coarse
+    height, width = frame.content_hw
+    apart = 0.0
+    if coarse is not None:
+        again = looks.small_alpha((coarse.shape[0], coarse.shape[1]))
+        apart = float(np.abs(coarse - again).sum() / np.sqrt(max(again.sum(), 1.0)))
+    return observe(frame.rgb[:height, :width], looks.alpha, apart=apart)
+
+
+def contact_of(maps: Maps) -> int:
+    """Pixels of the map's mask that lie at the frame's border."""
+    mask, (left, top), (height, width) = maps.mask, maps.corner_xy, maps.frame_hw
+    bottom, right = top + mask.shape[0] == height, left + mask.shape[1] == width
+    borders = ((top == 0, mask[0]), (left == 0, mask[:, 0]), (bottom, mask[-1]), (right, mask[:, -1]))
+    return sum(int(np.count_nonzero(line)) for touches, line in borders if touches)
+
+
+def _signs_of(maps: Maps) -> NDArray[np.float64]:
+    mask, size = maps.mask, float(np.sqrt(maps.alpha.sum()))
+    inside, outside = erode(mask, _INSIDE_PX, neighbours=4), erode(~mask, _INSIDE_PX, neighbours=4)
+    length = max(float(maps.edge.sum()), 1.0)
+    contrasts = maps.contrast[maps.edge] if maps.edge.any() else np.zeros(1, np.float32)
+    near = maps.softness > np.float32(0.5)
+    spread = maps.colors[inside].std(axis=0) if inside.any() else np.zeros(3)
+    return np.array(
+        [
+            np.log(maps.softness.sum() / size + _SMALL),
+            np.log(near.sum() / length + 0.01),
+            np.log(maps.softness[inside].sum() / max(inside.sum(), 1) + _SMALL),
+            np.log(maps.alpha[outside & (maps.alpha > _HAZE)].sum() / maps.alpha.sum() + _SMALL),
+            np.log(length / size),
+            np.log2(1 + len(maps.parts)),
+            np.log2(1 + len(maps.holes)),
+            contact_of(maps) / (contact_of(maps) + length),
+            float(np.mean(contrasts < LOW_CONTRAST)),
+            np.log(np.median(contrasts) + 1),
+            np.log(np.sqrt((spread**2).sum()) + 1),
+        ],
+        np.float64,
+    )
+
+
+def _looks_of(maps: Maps) -> NDArray[np.float64]:
+    mask = maps.mask
+    frame_height, frame_width = maps.frame_hw
+    garment = maps.colors[mask].mean(axis=0)
+    around = maps.colors[erode(~mask, _INSIDE_PX, neighbours=4)]
+    background = around.mean(axis=0) if around.size else garment
+    left, top, right, bottom = bounding_box(mask) or (0, 0, 1, 1)
+    height, width = bottom - top, right - left
+    middle = maps.corner_xy[1] + (top + bottom) / 2
+    shares = (mask.sum() / (frame_height * frame_width), height / frame_height, width / frame_height)
+    return np.array([*garment, *background, *shares, middle / frame_height], np.float64)
+
 
 ALL_SIGNS = (*SIGNS, "unlike")
 """What a doubt model reads."""

@@ -1,33 +1,250 @@
 """Cut many photos: decode, network and encode overlap; safe to kill, cheap to start again."""
 
+import errno
+import hashlib
+import os
+import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import groupby
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from filelock import FileLock, Timeout
 
 from garmentcut.config import Config, CutConfig
+from garmentcut.dataset.bounded import map_in_order
 from garmentcut.observe.monitor import Monitor
-from garmentcut.photo.delivery import shared_scales
-from garmentcut.photo.encoding import output_suffix
-from garmentcut.photo.files import LOCK_NAME, remove_staged
+from garmentcut.photo.cutout import Cutout
+from garmentcut.photo.delivery import Delivery, Sighting, deliver, shared_scales, sight_garment
+from garmentcut.photo.encoding import encode_prepared, output_suffix
+from garmentcut.photo.files import LOCK_NAME, StagedFile, read_photo_bytes, remove_staged
+from garmentcut.photo.photo import OutputError, Photo, PhotoError
+from garmentcut.photo.preparation import Preparation
+from garmentcut.photo.reading import decode_photo
 from garmentcut.photo.specification import Specification
 from garmentcut.prediction.batch import Order, record_order
-from garmentcut.prediction.consistency_rows import ViewComparison
+from garmentcut.prediction.corrected import corrected_cutout, decision_for, held_for_review, with_written
 from garmentcut.prediction.cutter import Cutter
-from garmentcut.prediction.delivery import by_garment, garment_of, name_deliveries
-from garmentcut.prediction.pipeline import Plan, in_order, jobs_of
-from garmentcut.prediction.results import Journal, ResultsError, Row, fails_again, fingerprint, is_done, sha256_of
-from garmentcut.prediction.sources import Named, Source, SourceError, name_outputs
-from garmentcut.prediction.steps import FolderError, Steps, Work, folded_path
-from garmentcut.prediction.verdict import Judge
-from garmentcut.prediction.verdict_files import sorted_outputs, unsorted_output
+from garmentcut.prediction.frame import Frame
+from garmentcut.prediction.looks import Looks
+from garmentcut.prediction.names import Named, by_garment, garment_of, name_deliveries, name_outputs, subject_of
+from garmentcut.prediction.results import (
+    FolderError,
+    Journal,
+    ResultsError,
+    Row,
+    fails_again,
+    fingerprint,
+    is_done,
+    may_replace,
+    sha256_of,
+)
+from garmentcut.prediction.sources import Source, SourceError
+from garmentcut.prediction.verdict import Judge, keep_heat, remove_misplaced, sorted_outputs, unsorted_output
+from garmentcut.prediction.views import ViewComparison
 
 _LATE = "its garment's other photos were cut without it, at their own scale; run again to have all cut at one"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will do.
+
+    Attributes:
+        todo: photos to cut, with their output names.
+        done: rows of photos cut before with the same model and options.
+        originals: `folded_path` of every photo of this and earlier runs.
+        garments: under a specification, of each photo what all photos of its garment share; they follow each other.
+    """
+
+    todo: dict[Path, Named]
+    done: tuple[Row, ...]
+    originals: frozenset[str]
+    garments: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """A photo on its way; without `frame`, its row says why it goes no further.
+
+    Under a specification, `sighting` is what it shows of its garment, `scales` what all of its photos have in
+    common; while these are gathered the photo itself is let go, and read again after.
+    """
+
+    row: Row
+    outputs: tuple[str, ...]
+    photo: Photo | None = None
+    frame: Frame | None = None
+    looks: Looks | None = None
+    sighting: Sighting | None = None
+    scales: tuple[float, ...] | None = None
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The steps, with what they share; each may run in several threads at once.
+
+    Attributes:
+        cutter: the model, ready to run.
+        journal: where rows are recorded.
+        out_dir: absolute path of the output folder.
+        config: limits and output options.
+        overwrite: replace files that garmentcut did not write, or that were changed since.
+        originals: `folded_path` of every photo of the run: never written to, not even with `overwrite`.
+        owner: marks this folder's staged files.
+        specification: a customer's, which then decides the files instead of `config.output`.
+        hold_back: asked for each row that says `failed`; true: it is not recorded.
+        judge: says what each cutout is worth; None: nobody does.
+    """
+
+    cutter: Cutter
+    journal: Journal
+    out_dir: Path
+    config: Config
+    overwrite: bool = False
+    originals: frozenset[str] = frozenset()
+    owner: str = ""
+    specification: Specification | None = None
+    hold_back: Callable[[Row], bool] = lambda _row: False
+    judge: Judge | None = None
+
+    def load(self, path: Path, named: Named, options: str) -> Work:
+        """Read and decode a photo and frame it for the network."""
+        start = time.perf_counter()
+        earlier = self.journal.rows.get(str(path))
+        row = Row(str(path), named.place, model=self.cutter.card.label, options=options)
+        row = replace(row, written=earlier.written if earlier else {})
+        try:
+            changed_ns = path.stat().st_mtime_ns  # before reading: a photo exchanged meanwhile counts as changed
+            data = read_photo_bytes(path, self.config.read)
+            digest = hashlib.sha256(data).hexdigest()
+            row = replace(row, input_bytes=len(data), input_mtime_ns=changed_ns, input_sha256=digest)
+            photo = decode_photo(data, limits=self.config.read)
+            row = replace(row, size_hw=photo.size_hw, notes=photo.notes)
+            work = Work(row, named.outputs, photo, self.cutter.frame(photo))
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with one photo must not stop the others
+            work = Work(_failed(row, error), named.outputs)
+        return replace(work, seconds=time.perf_counter() - start)
+
+    def predict(self, work: Work) -> Work:
+        """Run the network."""
+        if work.photo is None or work.frame is None:
+            return work
+        start = time.perf_counter()
+        try:
+            looks = self.cutter.look(work.photo, work.frame)
+        except Exception as error:  # noqa: BLE001 - out of memory on one huge photo must not stop the others
+            return Work(_failed(work.row, error), work.outputs, seconds=work.seconds)
+        return replace(work, looks=looks, seconds=work.seconds + time.perf_counter() - start)
+
+    def sight(self, work: Work) -> Work:
+        """Find the garment's box and let the photo go: a garment of many photos would else fill the memory."""
+        if work.photo is None or work.frame is None or work.looks is None:
+            return work
+        start = time.perf_counter()
+        try:
+            decision = decision_for(self.out_dir, work.row)
+            cutout = corrected_cutout(self.out_dir, work.row, work.photo, decision, limits=self.config.read)
+            cutout = cutout or self.cutter.finish(work.photo, work.frame, work.looks)
+            sighting = sight_garment(cutout, subject_of(PurePosixPath(work.row.place)).view)
+        except Exception as error:  # noqa: BLE001 - no garment on this one; the garment's other photos go on
+            return Work(_failed(work.row, error), work.outputs, seconds=work.seconds)
+        seconds = work.seconds + time.perf_counter() - start
+        return replace(work, photo=None, sighting=sighting, seconds=seconds)
+
+    def finish(self, work: Work) -> Row:
+        """Make the cutout, write its files and record its row.
+
+        Raises:
+            FolderError: the disk is full: every further photo would fail too.
+        """
+        start = time.perf_counter()
+        row, staged, heat = work.row, list[StagedFile](), None
+        decision = decision_for(self.out_dir, row)
+        try:
+            if (frame := work.frame) is not None and (looks := work.looks) is not None:
+                row = with_written(self.out_dir, row, decision)
+                work, row, heat = self._judged(replace(work, row=row), row)
+                photo = work.photo or self._read_again(row)
+                cutout = corrected_cutout(self.out_dir, row, photo, decision, limits=self.config.read)
+                cutout = cutout or self.cutter.finish(photo, frame, looks)
+                notes = dict.fromkeys((*row.notes, *looks.notes))
+                written = self._stage(self._files_of(cutout, work), work, staged, notes)
+                row = replace(row, outputs=work.outputs, notes=tuple(notes), written={**row.written, **written})
+            row = replace(row, seconds=round(work.seconds + time.perf_counter() - start, 3))
+            if staged:
+                self.journal.append(replace(row, status="pending"))
+                with held_for_review(self.out_dir, row, decision):
+                    for file in staged:
+                        file.commit()
+                keep_heat(self.out_dir, row.place, heat)
+                remove_misplaced(self.out_dir, row)
+            if row.ok or not self.hold_back(row):
+                self.journal.append(row)
+        except Exception as error:
+            for file in staged:
+                file.discard()
+            if decision_for(self.out_dir, row) != decision:  # a person was at it meanwhile
+                return self.finish(replace(work, seconds=work.seconds + time.perf_counter() - start))
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                mend = "free some space and run again: it goes on where it stopped"
+                raise FolderError(f"{error.filename or self.out_dir}: {error.strerror}; {mend}") from error
+            row = _failed(row, error)
+            self.journal.append(row)
+        return row
+
+    def _judged(self, work: Work, row: Row) -> tuple[Work, Row, bytes | None]:
+        """The same with doubt, verdict and reasons, and outputs in the verdict's folder; and the heat map, if any."""
+        if self.judge is None or work.looks is None:
+            return work, row, None
+        found = self.judge(work.looks)
+        outputs = sorted_outputs(work.outputs, found.verdict) if self.config.folder.by_verdict else work.outputs
+        row = replace(
+            row,
+            doubt=found.doubt,
+            own_doubt=found.doubt,
+            verdict=found.verdict,
+            reasons=found.reasons,
+            looks=found.looks,
+        )
+        return replace(work, outputs=outputs), row, found.heat
+
+    def _read_again(self, row: Row) -> Photo:
+        data = read_photo_bytes(Path(row.input), self.config.read)
+        if hashlib.sha256(data).hexdigest() != row.input_sha256:
+            raise PhotoError("changed while its garment's photos were cut; run again")
+        return decode_photo(data, limits=self.config.read)
+
+    def _files_of(self, cutout: Cutout, work: Work) -> Iterator[Delivery]:
+        """The files' contents, in the order of the work's outputs; each made when it is its turn."""
+        if self.specification is not None:
+            subject = subject_of(PurePosixPath(work.row.place))
+            yield from deliver(cutout, self.specification, subject=subject, scales=work.scales)
+            return
+        prepared = Preparation(cutout, self.config.output, name=Path(work.row.input).stem)
+        for format in self.config.output.formats:
+            yield Delivery(format, encode_prepared(prepared, format))
+
+    def _stage(
+        self, files: Iterator[Delivery], work: Work, staged: list[StagedFile], notes: dict[str, None]
+    ) -> dict[str, tuple[str, ...]]:
+        written = {}
+        for name in work.outputs:
+            path, hashes = self.out_dir / name, work.row.written.get(name, ())
+            if folded_path(path) in self.originals:
+                raise OutputError(f"{path} is itself one of the photos; choose another --out")
+            if not self.overwrite and not may_replace(path, hashes):
+                raise OutputError(f"{path} is there already and not as garmentcut wrote it; move it or use --overwrite")
+            _, content, new_notes = next(files)
+            notes.update(dict.fromkeys(new_notes))
+            staged.append(StagedFile(path, content, owner=self.owner))
+            # Until the new file has its name the old one stands there, and is ours too.
+            written[name] = (*hashes[-1:], hashlib.sha256(content).hexdigest())
+        return written
 
 
 class FolderCutter:
@@ -167,11 +384,6 @@ class FolderCutter:
                 if source.path.stat().st_size == row.input_bytes and sha256_of(source.path) == row.input_sha256:
                     self.journal.adopt(row.input, str(source.path))
 
-    def _possible(self, named: Named) -> set[str]:
-        """All names that a photo's outputs may get."""
-        verdicts = ("", "accept", "review") if self.config.folder.by_verdict else ("",)
-        return {name for verdict in verdicts for name in sorted_outputs(named.outputs, verdict)}
-
     def _done_row(self, path: Path, outputs: tuple[str, ...]) -> Row | None:
         row = self.journal.rows.get(str(path))
         if row is not None and row.verdict != self.judge.verdict_of(row.doubt):
@@ -197,7 +409,7 @@ class FolderCutter:
             hold_back: asked for each row that says `failed`; true: it is yielded, but not recorded.
 
         Raises:
-            garmentcut.prediction.steps.FolderError: the disk is full.
+            garmentcut.prediction.results.FolderError: the disk is full.
         """
         monitor = monitor or Monitor()
         folder = self.config.folder
@@ -217,30 +429,28 @@ class FolderCutter:
             self.judge,
         )
         views = ViewComparison(self.judge, self.journal, self.config.folder.by_verdict)
-        jobs = jobs_of(plan, self.options, is_stopping)
+        jobs = _jobs_of(plan, self.options, is_stopping)
         with (
             ThreadPoolExecutor(folder.readers) as readers,
             ThreadPoolExecutor(lookers) as network,
             ThreadPoolExecutor(folder.writers) as writers,
         ):
-            loaded = in_order(
-                readers, monitor.timed("read", steps.load), jobs, num_ahead=folder.readers + folder.in_flight - 1
+            load = monitor.timed("read", steps.load)
+            loaded = map_in_order(
+                readers, lambda job: load(*job), jobs, num_ahead=folder.readers + folder.in_flight - 1
             )
-            predicted = in_order(
-                network, monitor.timed("network", steps.predict), ((work,) for work in loaded), num_ahead=lookers
-            )
+            predicted = map_in_order(network, monitor.timed("network", steps.predict), loaded, num_ahead=lookers)
             if self.specification is not None:
                 predicted = self._scaled(predicted, plan.garments, steps=steps, writers=writers)
-            finishing = ((work,) for work in predicted)
             finish = monitor.timed("write", steps.finish)
-            rows = in_order(writers, finish, finishing, num_ahead=folder.writers + folder.in_flight - 1)
+            rows = map_in_order(writers, finish, predicted, num_ahead=folder.writers + folder.in_flight - 1)
             yield from views.follow(rows, ((path, named.place) for path, named in plan.todo.items()))
 
     def record_order(self) -> None:
         """Write down what this run is asked for, so that a review knows the batch before its first photo is cut.
 
         Raises:
-            garmentcut.prediction.steps.FolderError: it cannot be written.
+            garmentcut.prediction.results.FolderError: it cannot be written.
         """
         try:
             record_order(self.out_dir, self.options, self._order)
@@ -253,10 +463,10 @@ class FolderCutter:
         """The same works, those of a garment held back until its common scale is known."""
         assert self.specification is not None
         num_photos = Counter(garments.values())
-        sighted = in_order(
+        sighted = map_in_order(
             writers,
             lambda work: work if num_photos[garments[work.row.input]] == 1 else steps.sight(work),
-            ((work,) for work in works),
+            works,
             num_ahead=self.config.folder.writers,
         )
         for _, group in groupby(sighted, key=lambda work: garments[work.row.input]):
@@ -268,6 +478,27 @@ class FolderCutter:
             yield from (replace(work, scales=scales) for work in waiting)
 
 
+def _jobs_of(plan: Plan, options: str, is_stopping: Callable[[], bool]) -> Iterator[tuple[Path, Named, str]]:
+    """What the first step needs of each photo; none any more once a stop is wished for and a garment is complete."""
+    last = None
+    for path, named in plan.todo.items():
+        garment = plan.garments.get(str(path))
+        if is_stopping() and (garment is None or garment != last):  # half a garment would have another scale
+            return
+        last = garment
+        yield path, named, options
+
+
 def _put_off(work: Work) -> Work:
     """A photo that failed before and now could be cut; without options its row has its garment cut anew next time."""
     return Work(replace(work.row, status="failed", reason=_LATE, options="", outputs=()), work.outputs)
+
+
+def folded_path(path: Path) -> str:
+    """A path as file systems that ignore case compare it, links followed."""
+    return os.path.realpath(path).casefold()
+
+
+def _failed(row: Row, error: Exception) -> Row:
+    reason = "not enough memory" if isinstance(error, MemoryError) else str(error) or type(error).__name__
+    return replace(row, status="failed", reason=reason, outputs=())

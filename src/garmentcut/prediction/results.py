@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Literal
 
 from garmentcut.observe.failures import failure_class
+from garmentcut.observe.monitor import Monitor
 from garmentcut.photo.files import write_atomic
 
 _FOR_GOOD = {"truncated", "damaged", "too_large", "no_garment", "unsupported"}
@@ -18,6 +19,10 @@ RESULTS_NAME = "results.jsonl"
 
 class ResultsError(ValueError):
     """A results file that is not ours; the message says what to do with it."""
+
+
+class FolderError(RuntimeError):
+    """A run that cannot go on; what was finished stays finished. The message says what to fix."""
 
 
 @dataclass(frozen=True)
@@ -216,3 +221,18 @@ def _judgement_of(content: dict[str, Any]) -> dict[str, Any]:
 def _stays_below(name: str) -> bool:
     """True if a name leads nowhere but into the output folder, on any system."""
     return not any(kind(name).anchor or ".." in kind(name).parts for kind in (PurePosixPath, PureWindowsPath))
+
+
+def report_row(monitor: Monitor, row: Row) -> None:
+    """Count a finished photo and log its line."""
+    monitor.photo(
+        row.input,
+        failure=None if row.ok else row.reason,
+        doubt=row.doubt,
+        verdict=row.verdict or None,
+        outputs=list(row.outputs) or None,
+        notes=list(row.notes) or None,
+        seconds=row.seconds,
+        size_hw=row.size_hw,
+        input_bytes=row.input_bytes,
+    )

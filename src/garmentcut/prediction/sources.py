@@ -1,12 +1,9 @@
 """Which photos a run is about, and what each one's outputs are called."""
 
 import os
-import unicodedata
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
 
 from garmentcut.photo.files import LOCK_NAME
 from garmentcut.photo.reading import PHOTO_SUFFIXES
@@ -27,13 +24,6 @@ class Source:
 
     path: Path
     place: PurePosixPath
-
-
-class Named(NamedTuple):
-    """What a photo's outputs are called, relative to the output folder."""
-
-    place: str
-    outputs: tuple[str, ...]
 
 
 def find_sources(inputs: Iterable[Path], out_dir: Path) -> list[Source]:
@@ -72,43 +62,6 @@ def find_sources(inputs: Iterable[Path], out_dir: Path) -> list[Source]:
     return list(found.values())
 
 
-def name_outputs(
-    sources: Iterable[Source],
-    suffixes: Iterable[str],
-    *,
-    places: Mapping[str, str] | None = None,
-    owners: Mapping[str, str] | None = None,
-) -> dict[Path, Named]:
-    """Output names of each photo, relative to the output folder, no two alike on any file system.
-
-    `a.jpg` becomes `a.png`; where `a.jpg` and `a.png` lie side by side they become `a_jpg.png` and `a_png.png`. A
-    counter settles what is still alike. Names are compared as macOS and Windows do: without case, composed (NFC).
-
-    Args:
-        sources: the photos.
-        suffixes: one output each, such as `.png` and `_mask.png`.
-        places: input path to the place an earlier run gave it: a photo keeps its name.
-        owners: output name to the input path an earlier run wrote it for: nobody else gets it.
-
-    Returns:
-        For each photo's path, its place and its outputs in the order of `suffixes`.
-    """
-    sources, suffixes, places = list(sources), tuple(suffixes), places or {}
-    takers = {_folded(name): path for name, path in (owners or {}).items()}
-    alike = Counter(_folded(str(source.place)) for source in sources)
-    names: dict[Path, Named] = {}
-    for source in sources:
-        mine = str(source.path)
-        alone = alike[_folded(str(source.place))] == 1
-        for place in _candidates(source, alone=alone, earlier=places.get(mine)):
-            outputs = tuple(f"{place}{suffix}" for suffix in suffixes)
-            if all(takers.get(_folded(name), mine) == mine for name in outputs):
-                break
-        takers.update((_folded(name), mine) for name in outputs)
-        names[source.path] = Named(place, outputs)
-    return names
-
-
 def walk_photos(root: Path, out_dir: Path, *, on_error: Callable[[OSError], None]) -> Iterator[str]:
     """Paths of the photos in a folder and all below it, by name; see `find_sources` for what is passed over.
 
@@ -144,21 +97,3 @@ def _photos_below(root: Path, out_dir: Path, prefix: PurePosixPath) -> Iterator[
         yield place_below(root, path, prefix)
     for error in unreadable:
         yield place_below(root, error.filename, prefix)
-
-
-def _candidates(source: Source, *, alone: bool, earlier: str | None) -> Iterable[str]:
-    place = str(source.place)
-    if earlier:
-        yield earlier
-    if alone:
-        yield place
-    with_kind = f"{place}_{source.path.suffix.lstrip('.').lower()}"
-    yield with_kind
-    counter = 2
-    while True:
-        yield f"{with_kind}_{counter}"
-        counter += 1
-
-
-def _folded(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold()

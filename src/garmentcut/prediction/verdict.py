@@ -1,15 +1,210 @@
-"""Accept or review: what a model's card vouches for, photo by photo."""
+"""Accept or review: what a model's card guarantees photo by photo, why a cutout is doubted, and where."""
 
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from pathlib import Path, PurePosixPath
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from garmentcut.config import ConfigError, CutConfig
 from garmentcut.model.card import ModelCard
-from garmentcut.prediction.doubt import check_doubt, doubt_of, usual_doubt
-from garmentcut.prediction.doubt_signs import observe_looks
-from garmentcut.prediction.heat import heat_bytes
+from garmentcut.model.doubt_model import DoubtModel
+from garmentcut.photo.files import write_atomic
+from garmentcut.photo.mask import bounding_box, box_sums, erode
+from garmentcut.photo.png import png_bytes
+from garmentcut.prediction.batch import OWN_FOLDER
+from garmentcut.prediction.doubt import (
+    ALL_SIGNS,
+    LOW_CONTRAST,
+    Maps,
+    Observation,
+    all_signs,
+    check_doubt,
+    doubt_of,
+    observe_looks,
+    standardized,
+    usual_doubt,
+)
 from garmentcut.prediction.looks import Looks
-from garmentcut.prediction.reasons import reasons_of
+from garmentcut.prediction.results import Row, may_replace
+
+_MOST = 3  # reasons: more are not read
+_AREA_PX = 12  # of the map, to either side: what counts as one place
+_BELOW_THE_WAIST = 0.42  # of the frame's height: a garment that begins lower is worn below the waist
+_INSIDE_PX = 3
+_NUMBERS = {2: "two", 3: "three", 4: "four", 5: "five"}
+
+
+class _Rows(NamedTuple):
+    """Words for stretches of the garment's height: where each ends, then for its left, middle and right."""
+
+    end: float
+    words: tuple[str, str, str]
+
+
+_ABOVE = (
+    _Rows(0.16, ("left shoulder", "neckline", "right shoulder")),
+    _Rows(0.5, ("left sleeve", "chest", "right sleeve")),
+    _Rows(0.86, ("left side", "middle", "right side")),
+    _Rows(np.inf, ("hem on the left", "hem", "hem on the right")),
+)
+_BELOW = (
+    _Rows(0.12, ("waist on the left", "waist", "waist on the right")),
+    _Rows(0.88, ("left side", "middle", "right side")),
+    _Rows(np.inf, ("hem on the left", "hem", "hem on the right")),
+)
+_MIDDLE = (0.3, 0.7)  # of the garment's width
+
+
+def reasons_of(model: DoubtModel, observation: Observation, *, at_least_one: bool = True) -> tuple[str, ...]:
+    """Why one cutout is doubted, strongest first, three at most; left and right are the picture's.
+
+    Args:
+        model: says which amount of each sign is much.
+        observation: of the cutout.
+        at_least_one: it is known to be doubtful: where nothing is unusual by itself, say what counts most.
+    """
+    signs = all_signs(observation.signs, observation.looks, mean=model.looks_mean, precision=model.looks_precision)
+    beyond = (signs - np.array(model.limits)) / np.array(model.scale)
+    pushes = standardized(model, signs) * np.array(model.weights)
+    strongest = [ALL_SIGNS[index] for index in np.argsort(-beyond) if beyond[index] > 1e-9]
+    if observation.signs[ALL_SIGNS.index("contact")] > 0:
+        strongest = list(dict.fromkeys([*strongest[:1], "contact", *strongest[1:]]))
+    words = [_WORDS[sign](observation.maps) for sign in strongest if sign in _WORDS]
+    if at_least_one and not any(words):
+        likely = [ALL_SIGNS[index] for index in np.argsort(-pushes) if pushes[index] > 0]
+        words = [word for sign in likely if (word := {**_WORDS, **_IF_LITTLE}.get(sign, _nothing)(observation.maps))][
+            :1
+        ]
+    return tuple(dict.fromkeys(word for word in words if word))[:_MOST]
+
+
+def place_of(maps: Maps, x: float, y: float) -> str:
+    """Words for a place in the garment's box; `x`, `y` in pixels of the map."""
+    left, top, right, bottom = bounding_box(maps.mask) or (0, 0, 1, 1)
+    across = (x - left) / (right - left)
+    down = (y - top) / (bottom - top)
+    is_below = (maps.corner_xy[1] + top) / maps.frame_hw[0] > _BELOW_THE_WAIST
+    words = next(row.words for row in (_BELOW if is_below else _ABOVE) if down < row.end)
+    return words[int(across > _MIDDLE[0]) + int(across > _MIDDLE[1])]
+
+
+def densest(plane: NDArray[np.float32]) -> tuple[float, float] | None:
+    """Middle x, y of the square of the map that holds most of a plane; None: there is nothing."""
+    sums = box_sums(plane, _AREA_PX)
+    if sums.max(initial=0) <= 0:
+        return None
+    top, left = np.unravel_index(int(np.argmax(sums)), sums.shape)
+    area = (slice(max(top - _AREA_PX, 0), top + _AREA_PX + 1), slice(max(left - _AREA_PX, 0), left + _AREA_PX + 1))
+    weights = plane[area].astype(np.float64)  # its own middle: many squares hold the same
+    y, x = np.mgrid[area[0].start : area[0].start + weights.shape[0], area[1].start : area[1].start + weights.shape[1]]
+    return float((x * weights).sum() / weights.sum()) + 0.5, float((y * weights).sum() / weights.sum()) + 0.5
+
+
+def _at(maps: Maps, plane: NDArray[np.float32], words: str) -> str:
+    spot = densest(plane)
+    return f"{words} at the {place_of(maps, *spot)}" if spot else words
+
+
+def _rim(maps: Maps) -> str:
+    return _at(maps, maps.softness, "soft or sheer rim")
+
+
+def _sheer(maps: Maps) -> str:
+    return _at(maps, maps.softness * erode(maps.mask, _INSIDE_PX, neighbours=4), "sheer or unsure inside")
+
+
+def _haze(maps: Maps) -> str:
+    return _at(maps, maps.alpha * erode(~maps.mask, _INSIDE_PX, neighbours=4), "faint traces beside the garment")
+
+
+def _low_contrast(maps: Maps) -> str:
+    faint = maps.edge & (maps.contrast < LOW_CONTRAST)
+    return _at(maps, faint.astype(np.float32), "garment like background")
+
+
+def _parts(maps: Maps) -> str:
+    num = len(maps.parts)
+    return f"{_NUMBERS.get(num, str(num))} parts" if num > 1 else ""
+
+
+def _holes(maps: Maps) -> str:
+    num = len(maps.holes)
+    if num == 1:
+        return f"hole at the {place_of(maps, maps.holes[0].x, maps.holes[0].y)}"
+    return f"{_NUMBERS.get(num, str(num))} holes" if num else ""
+
+
+def _contact(maps: Maps) -> str:
+    (left, top), (height, width), mask = maps.corner_xy, maps.frame_hw, maps.mask
+    bottom, right = top + mask.shape[0] == height, left + mask.shape[1] == width
+    borders = {
+        "top": top == 0 and mask[0].any(),
+        "bottom": bottom and mask[-1].any(),
+        "left": left == 0 and mask[:, 0].any(),
+        "right": right and mask[:, -1].any(),
+    }
+    touched = [name for name, touches in borders.items() if touches]
+    return f"touches the frame: {', '.join(touched)}" if touched else ""
+
+
+def _nothing(_: Maps) -> str:
+    return ""
+
+
+_WORDS: dict[str, Callable[[Maps], str]] = {
+    "rim": _rim,
+    "wide_rim": _rim,
+    "sheer": _sheer,
+    "haze": _haze,
+    "outline": lambda _: "ragged or very long outline",
+    "parts": _parts,
+    "holes": _holes,
+    "contact": _contact,
+    "low_contrast": _low_contrast,
+    "mixed_colors": lambda _: "strong pattern",
+    "two_looks": lambda _: "two looks at it disagree",
+    "unlike": lambda _: "unlike the training photos",
+}
+
+_IF_LITTLE: dict[str, Callable[[Maps], str]] = {"contrast": lambda _: "little contrast along the edge"}
+"""Signs of which much is nothing to doubt."""
+
+
+_REACH_PX = 3  # of the map: errors at an edge are shown as wide as a finger can point at
+_FULL_SOFTNESS = 0.45  # mean softness of a square that is white: a rim of a few pixels all unsure
+_FAINT_EDGE = 0.7  # how bright an edge without any contrast is
+_FAINT_SHARE = 0.14  # of a square: a straight edge through it
+
+
+def heat_of(maps: Maps) -> NDArray[np.uint8]:
+    """Where to look first.
+
+    Args:
+        maps: of the cutout.
+
+    Returns:
+        `maps.frame_hw` uint8: 0 nothing to see, 255 surely look: unsure alpha and edges without contrast, spread out;
+        the whole photo, in small.
+    """
+    num = (2 * _REACH_PX + 1) ** 2
+    unsure = box_sums(maps.softness, _REACH_PX) / num / _FULL_SOFTNESS
+    lack = np.where(maps.edge, np.clip(1 - maps.contrast / (2 * LOW_CONTRAST), 0, 1), 0).astype(np.float32)
+    faint = _FAINT_EDGE * box_sums(lack, _REACH_PX) / num / _FAINT_SHARE
+    traces = np.where(erode(~maps.mask, _REACH_PX, neighbours=4), maps.alpha, 0)
+    heat = np.clip(np.maximum(np.maximum(unsure, faint), traces), 0, 1)
+    whole = np.zeros(maps.frame_hw, np.uint8)
+    (left, top), (height, width) = maps.corner_xy, heat.shape
+    whole[top : top + height, left : left + width] = np.rint(255 * heat)
+    return whole
+
+
+def heat_bytes(maps: Maps) -> bytes:
+    """`heat_of` as an 8-bit gray PNG."""
+    return png_bytes(heat_of(maps))
+
 
 Verdict = Literal["", "accept", "review"]
 """Empty: there is no threshold."""
@@ -114,3 +309,69 @@ class Judge:
 def _least(card: ModelCard) -> float:
     assert card.acceptance is not None
     return min((one.risk for one in card.acceptance.thresholds), default=1.0)
+
+
+VERDICT_FOLDERS: Mapping[str, str] = {"accept": "accepted", "review": "review"}
+"""Where outputs go, if they are sorted by verdict; without one they stay where they are."""
+
+
+def sorted_outputs(outputs: Iterable[str], verdict: str) -> tuple[str, ...]:
+    """Output names in the verdict's folder."""
+    folder = VERDICT_FOLDERS.get(verdict)
+    return tuple(f"{folder}/{name}" if folder else name for name in outputs)
+
+
+def unsorted_output(name: str) -> str:
+    """An output's name without the verdict's folder."""
+    first, _, rest = name.partition("/")
+    return rest if rest and first in VERDICT_FOLDERS.values() else name
+
+
+def heat_path(out_dir: Path, place: str) -> Path:
+    """Where the heat map of a photo is kept; `place` as in its row."""
+    return out_dir.joinpath(OWN_FOLDER, "heat", *PurePosixPath(f"{place}.png").parts)
+
+
+def keep_heat(out_dir: Path, place: str, heat: bytes | None) -> None:
+    """Write a photo's heat map, or remove that of an earlier run.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    path = heat_path(out_dir, place)
+    if heat is not None:
+        write_atomic(path, heat)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def remove_misplaced(out_dir: Path, row: Row) -> None:
+    """Remove what an earlier run wrote for this photo under another verdict, unless somebody has worked on it."""
+    names = {unsorted_output(name) for name in row.outputs}
+    for name, hashes in row.written.items():
+        if name in row.outputs or unsorted_output(name) not in names:
+            continue
+        path = out_dir / name
+        if path.is_file() and may_replace(path, hashes):
+            path.unlink(missing_ok=True)
+
+
+def move_outputs(out_dir: Path, row: Row) -> tuple[str, ...]:
+    """Move a photo's outputs to its verdict's folder; where somebody has worked on one, or stands in the way, none.
+
+    Returns:
+        Their names now.
+
+    Raises:
+        OSError: a file cannot be moved.
+    """
+    wanted = sorted_outputs(map(unsorted_output, row.outputs), row.verdict)
+    for old, new in zip(row.outputs, wanted, strict=True):
+        if not may_replace(out_dir / old, row.written.get(old, ())):
+            return row.outputs
+        if not may_replace(out_dir / new, row.written.get(new, ())):
+            return row.outputs
+    for old, new in zip(row.outputs, wanted, strict=True):
+        (out_dir / new).parent.mkdir(parents=True, exist_ok=True)
+        (out_dir / old).replace(out_dir / new)
+    return wanted

@@ -12,15 +12,11 @@ from garmentcut.observe.log import log_event
 from garmentcut.observe.monitor import Monitor
 from garmentcut.photo.files import read_photo_bytes
 from garmentcut.photo.reading import decode_photo
-from garmentcut.prediction.delivery import garment_of
+from garmentcut.prediction.arrivals import Arrival, Folder, GarmentViews, Intake
 from garmentcut.prediction.folder import FolderCutter
-from garmentcut.prediction.garment_views import GarmentViews
-from garmentcut.prediction.results import Row
-from garmentcut.prediction.settling import Arrival
+from garmentcut.prediction.names import garment_of
+from garmentcut.prediction.results import FolderError, Row
 from garmentcut.prediction.sources import Source
-from garmentcut.prediction.steps import FolderError
-from garmentcut.prediction.watch_intake import Intake
-from garmentcut.prediction.watch_look import Folder
 
 _MOST_AT_ONCE = 32  # photos between two looks: what came meanwhile is not kept waiting long
 _LONGEST_PAUSE_S = 60.0

@@ -19,7 +19,7 @@ from garmentcut.photo.layer_mask import to_alpha
 from garmentcut.photo.photo import OutputError, PhotoError
 from garmentcut.photo.preparation import Preparation
 from garmentcut.photo.specification import Specification
-from garmentcut.prediction.delivery import garment_of, subject_of
+from garmentcut.prediction.names import garment_of, subject_of
 from garmentcut.prediction.results import may_replace, sha256_of
 from garmentcut.prediction.sources import Source
 from garmentcut.review.alphas import AlphaFiles, Subject

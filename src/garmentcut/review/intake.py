@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from garmentcut.dataset.pair import VIEWS
-from garmentcut.prediction.delivery import subject_of
+from garmentcut.prediction.names import subject_of
 from garmentcut.prediction.results import Row
 from garmentcut.review.tables import FAILED_DOUBT, NO_DOUBT, ActionRow, BatchRow, PhotoRow
 

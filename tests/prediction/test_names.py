@@ -5,7 +5,7 @@ import pytest
 from garmentcut.config import ConfigError
 from garmentcut.photo.naming import Subject
 from garmentcut.photo.specification import read_specification
-from garmentcut.prediction.delivery import by_garment, garment_of, name_deliveries, subject_of
+from garmentcut.prediction.names import by_garment, garment_of, name_deliveries, name_outputs, subject_of
 from garmentcut.prediction.sources import Source
 
 
@@ -110,3 +110,44 @@ def test_two_outputs_with_one_name(read):
 
 def test_the_same_stem_in_two_folders_is_no_clash(read):
     assert names([source("x/a"), source("y/a")], read(("{stem}", ["png"]))) == [("x/a.png",), ("y/a.png",)]
+
+
+def output_names(*inputs, suffixes=(".png",), **earlier):
+    sources = [Source(Path(path), PurePosixPath(path).relative_to("/").with_suffix("")) for path in inputs]
+    return {str(path): named.outputs for path, named in name_outputs(sources, suffixes, **earlier).items()}
+
+
+def test_the_stem_names_the_output():
+    assert output_names("/a.jpg", "/s/a.jpg") == {"/a.jpg": ("a.png",), "/s/a.jpg": ("s/a.png",)}
+
+
+def test_alike_stems_are_told_apart():
+    assert output_names("/a.jpg", "/a.png") == {"/a.jpg": ("a_jpg.png",), "/a.png": ("a_png.png",)}
+
+
+@pytest.mark.parametrize(
+    ("one", "two"), [("/A.jpg", "/a.png"), ("/e\u0301.jpg", "/\u00e9.png"), ("/S/a.jpg", "/s/a.png")]
+)
+def test_names_alike_on_other_file_systems_are_told_apart(one, two):
+    outputs = [output for (output,) in output_names(one, two).values()]
+    assert outputs[0].casefold() != outputs[1].casefold()
+    assert "_jpg" in outputs[0]
+
+
+def test_a_disambiguated_name_may_be_taken_too():
+    made = output_names("/a.jpg", "/a.png", "/a_jpg.webp", "/a_png.webp")
+    assert len({output for (output,) in made.values()}) == 4
+
+
+def test_a_mask_and_a_photo_called_mask_do_not_meet():
+    made = output_names("/a.jpg", "/a_mask.jpg", suffixes=(".png", "_mask.png"))
+    assert len({output for outputs in made.values() for output in outputs}) == 4
+
+
+def test_an_earlier_run_keeps_its_output_names():
+    earlier = {"places": {"/a.jpg": "a"}, "owners": {"a.png": "/a.jpg"}}
+    assert output_names("/a.jpg", "/a.png", **earlier) == {"/a.jpg": ("a.png",), "/a.png": ("a_png.png",)}
+
+
+def test_a_name_owned_by_a_photo_of_another_folder_is_not_given_away():
+    assert output_names("/a.jpg", owners={"a.png": "/elsewhere/a.jpg"}) == {"/a.jpg": ("a_jpg.png",)}

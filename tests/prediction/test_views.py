@@ -1,4 +1,4 @@
-from garmentcut.prediction.consistency import find_odd_views, is_of_views, raised
+from garmentcut.prediction.views import find_odd_views, is_of_views, raised
 
 PLAIN = (
     120.0,

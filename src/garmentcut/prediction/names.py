@@ -1,10 +1,11 @@
-"""A batch of photos under a customer's specification: which belong to one garment, and what their files are called."""
+"""Names: which garment and view a photo shows, and what its outputs are called."""
 
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import count
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from garmentcut.config import ConfigError
 from garmentcut.dataset.naming import DEFAULT_PATTERN
@@ -13,9 +14,16 @@ from garmentcut.dataset.pair import VIEWS
 from garmentcut.photo.encoding import output_suffix
 from garmentcut.photo.naming import FilledPattern, Subject, fill_pattern
 from garmentcut.photo.specification import Output, Specification
-from garmentcut.prediction.sources import Named, Source
+from garmentcut.prediction.sources import Source
 
 _STUDIO_PATTERN = StudioPattern(DEFAULT_PATTERN)
+
+
+class Named(NamedTuple):
+    """What a photo's outputs are called, relative to the output folder."""
+
+    place: str
+    outputs: tuple[str, ...]
 
 
 def subject_of(place: PurePosixPath) -> Subject:
@@ -41,6 +49,43 @@ def by_garment(sources: Iterable[Source]) -> list[Source]:
     for source in sources:
         groups[garment_of(source)].append(source)
     return [source for group in groups.values() for source in sorted(group, key=_view_order)]
+
+
+def name_outputs(
+    sources: Iterable[Source],
+    suffixes: Iterable[str],
+    *,
+    places: Mapping[str, str] | None = None,
+    owners: Mapping[str, str] | None = None,
+) -> dict[Path, Named]:
+    """Output names of each photo, relative to the output folder, no two alike on any file system.
+
+    `a.jpg` becomes `a.png`; where `a.jpg` and `a.png` lie side by side they become `a_jpg.png` and `a_png.png`. A
+    counter settles what is still alike. Names are compared as macOS and Windows do: without case, composed (NFC).
+
+    Args:
+        sources: the photos.
+        suffixes: one output each, such as `.png` and `_mask.png`.
+        places: input path to the place an earlier run gave it: a photo keeps its name.
+        owners: output name to the input path an earlier run wrote it for: nobody else gets it.
+
+    Returns:
+        For each photo's path, its place and its outputs in the order of `suffixes`.
+    """
+    sources, suffixes, places = list(sources), tuple(suffixes), places or {}
+    takers = {_folded(name): path for name, path in (owners or {}).items()}
+    alike = Counter(_folded(str(source.place)) for source in sources)
+    names: dict[Path, Named] = {}
+    for source in sources:
+        mine = str(source.path)
+        alone = alike[_folded(str(source.place))] == 1
+        for place in _candidates(source, alone=alone, earlier=places.get(mine)):
+            outputs = tuple(f"{place}{suffix}" for suffix in suffixes)
+            if all(takers.get(_folded(name), mine) == mine for name in outputs):
+                break
+        takers.update((_folded(name), mine) for name in outputs)
+        names[source.path] = Named(place, outputs)
+    return names
 
 
 def name_deliveries(
@@ -127,6 +172,20 @@ def _clash(name: str, first: tuple[Path, int], second: tuple[Path, int]) -> str:
 def _view_order(source: Source) -> int:
     view = subject_of(source.place).view
     return VIEWS.index(view) if view in VIEWS else len(VIEWS)
+
+
+def _candidates(source: Source, *, alone: bool, earlier: str | None) -> Iterable[str]:
+    place = str(source.place)
+    if earlier:
+        yield earlier
+    if alone:
+        yield place
+    with_kind = f"{place}_{source.path.suffix.lstrip('.').lower()}"
+    yield with_kind
+    counter = 2
+    while True:
+        yield f"{with_kind}_{counter}"
+        counter += 1
 
 
 def _folded(name: str) -> str:

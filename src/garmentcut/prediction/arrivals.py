@@ -1,0 +1,308 @@
+"""Photos that come into watched folders: found, remembered until they are whole, and told from what is finished."""
+
+import logging
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from garmentcut.config import WatchConfig
+from garmentcut.dataset.pair import VIEWS
+from garmentcut.observe.log import log_event
+from garmentcut.observe.monitor import Monitor
+from garmentcut.prediction.folder import FolderCutter
+from garmentcut.prediction.names import garment_of, subject_of
+from garmentcut.prediction.results import Row
+from garmentcut.prediction.sources import Source, SourceError, place_below, walk_photos
+
+
+class Seen(NamedTuple):
+    """A photo as a look at the folders finds it.
+
+    Attributes:
+        source: path and place.
+        num_bytes: its size.
+        mtime_ns: its time, by the clock of the machine that keeps the file: compared with itself, never with ours.
+    """
+
+    source: Source
+    num_bytes: int
+    mtime_ns: int
+
+
+@dataclass
+class Arrival:
+    """A photo that came or changed and is not finished.
+
+    Attributes:
+        seen: as the last look found it.
+        since: when it was first seen so, in seconds of the watch's clock.
+        confirmed: when it was last seen so.
+        tries: how often it could not be read.
+        next_try: not before this.
+        failed: the row of the last try.
+    """
+
+    seen: Seen
+    since: float
+    confirmed: float
+    tries: int = 0
+    next_try: float = 0.0
+    failed: Row | None = None
+
+
+class Arrivals:
+    """Photos on their way to be cut; holds those only, so a folder of 100,000 finished photos costs it nothing.
+
+    A photo is settled when two looks, `settle_s` or more apart, find the same size and time, and none between them
+    another. One that then cannot be read may still be on its way - a copy that pauses, a share that shows the size
+    before the content - and is put off again and again, each time twice as long, until `patience_s` are over.
+    """
+
+    def __init__(self, timing: WatchConfig) -> None:
+        self.timing = timing
+        self._by_path: dict[str, Arrival] = {}
+
+    def __len__(self) -> int:
+        """How many photos are on their way."""
+        return len(self._by_path)
+
+    def __iter__(self) -> Iterator[Arrival]:
+        """Photos on their way; some may be removed meanwhile."""
+        return iter(list(self._by_path.values()))
+
+    def find(self, path: str) -> Arrival | None:
+        """The photo of this path, if it is on its way."""
+        return self._by_path.get(path)
+
+    def look(self, found: Iterable[Seen], *, began: float, ended: float) -> None:
+        """Take in what a look at the folders found.
+
+        Args:
+            found: all photos that are there and not finished; others are forgotten.
+            began: when the look began, in seconds of the watch's clock.
+            ended: when it ended: between the two, nobody knows when each photo was seen.
+        """
+        earlier, self._by_path = self._by_path, {}
+        for seen in found:
+            path = str(seen.source.path)
+            arrival = earlier.get(path)
+            if arrival is None or arrival.seen != seen:
+                arrival = Arrival(seen, since=ended, confirmed=ended)
+            else:
+                arrival.confirmed = max(arrival.confirmed, began)
+            self._by_path[path] = arrival
+
+    def is_settled(self, arrival: Arrival) -> bool:
+        """It has stayed the same for long enough."""
+        return arrival.confirmed - arrival.since >= self.timing.settle_s
+
+    def is_due(self, arrival: Arrival, now: float) -> bool:
+        """It is settled, and not put off."""
+        return self.is_settled(arrival) and now >= arrival.next_try
+
+    def may_grow(self, arrival: Arrival, now: float) -> bool:
+        """If it cannot be read now, it may still be on its way."""
+        return now - arrival.since < self.timing.patience_s
+
+    def put_off(self, arrival: Arrival, failed: Row, now: float) -> None:
+        """It could not be read: try again later, but once more at the end of the patience."""
+        pause = max(self.timing.settle_s, self.timing.poll_s) * 2**arrival.tries
+        arrival.tries += 1
+        arrival.next_try = min(now + pause, max(now, arrival.since + self.timing.patience_s))
+        arrival.failed = failed
+
+    def remove(self, path: str) -> None:
+        """It is finished."""
+        self._by_path.pop(path, None)
+
+
+class Folder(NamedTuple):
+    """A watched folder.
+
+    Attributes:
+        root: absolute path.
+        prefix: stands first in its photos' places; empty if only one folder is watched.
+    """
+
+    root: Path
+    prefix: PurePosixPath
+
+
+class Found(NamedTuple):
+    """A photo that is there; its path as text, for there may be 100,000."""
+
+    folder: Folder
+    path: str
+    num_bytes: int
+    mtime_ns: int
+
+
+def watched_folders(inputs: Iterable[Path], out_dir: Path) -> list[Folder]:
+    """The folders to watch.
+
+    Raises:
+        SourceError: one does not exist, is no folder, or is the output folder.
+    """
+    roots = list(dict.fromkeys(path.resolve() for path in inputs))
+    for root in roots:
+        if not root.is_dir():
+            raise SourceError(f"{root}: --watch needs a folder that is there; make it, or mount it")
+        if root == out_dir.resolve():
+            raise SourceError(f"{root}: the output folder must not be the photos' folder; choose another --out")
+    return [Folder(root, PurePosixPath(root.name) if len(roots) > 1 else PurePosixPath()) for root in roots]
+
+
+def look_into(folders: Iterable[Folder], out_dir: Path, *, unreadable: list[OSError]) -> Iterator[Found]:
+    """Every photo in the folders, each once.
+
+    Args:
+        folders: as `watched_folders` gives them.
+        out_dir: absolute path; not searched.
+        unreadable: gets what went wrong with folders that cannot be read now.
+    """
+    folders = list(folders)
+    roots = {folder.root for folder in folders}
+    for folder in folders:
+        for path in walk_photos(folder.root, out_dir, on_error=unreadable.append):
+            if len(roots) > 1 and _nearest(path, roots) != folder.root:
+                continue  # a folder inside another one: its photos are its own
+            try:
+                status = os.stat(path)  # noqa: PTH116 - a Path for each of 100,000 would take half the time
+            except OSError:
+                continue  # gone again, or a broken link
+            yield Found(folder, path, status.st_size, status.st_mtime_ns)
+
+
+def _nearest(path: str, roots: set[Path]) -> Path | None:
+    return next((parent for parent in Path(path).parents if parent in roots), None)
+
+
+class GarmentViews:
+    """Knows which photos of each garment were finished, and when those that came make a garment.
+
+    A garment is cut when all its views are there, or when none came for `garment_s`; a view that comes later has the
+    garment's other photos cut again, so that all have one scale.
+    """
+
+    def __init__(self, rows: Iterable[Row]) -> None:
+        """Begin with what the results tell of."""
+        self._finished: dict[str, dict[str, str]] = defaultdict(dict)  # garment -> input -> place
+        for row in rows:
+            self.add(row)
+
+    def add(self, row: Row) -> None:
+        """A photo is finished."""
+        garment = garment_of(_source_of(row.input, row.place))
+        if garment != row.input:  # one without a view stands alone
+            self._finished[garment][row.input] = row.place
+
+    def due(self, arrivals: Arrivals, now: float) -> Iterator[list[Source]]:
+        """Photos of each garment that can be cut now: those that came, and those finished before that still exist."""
+        came: dict[str, list[Arrival]] = defaultdict(list)
+        for arrival in arrivals:
+            came[garment_of(arrival.seen.source)].append(arrival)
+        for garment, views in came.items():
+            if not all(arrivals.is_due(view, now) for view in views):
+                continue
+            sources = {str(view.seen.source.path): view.seen.source for view in views}
+            for path, place in self._finished.get(garment, {}).items():
+                if path not in sources and Path(path).exists():
+                    sources[path] = _source_of(path, place)
+            last = max(view.since for view in views)
+            stands_alone = garment in sources
+            if stands_alone or _is_complete(sources.values()) or now - last >= arrivals.timing.garment_s:
+                yield list(sources.values())
+
+
+def _is_complete(sources: Iterable[Source]) -> bool:
+    return {subject_of(source.place).view for source in sources} >= set(VIEWS)
+
+
+def _source_of(path: str, place: str) -> Source:
+    return Source(Path(path), PurePosixPath(place))
+
+
+_LOOKS_SHARE = 10  # a look takes at most a tenth of the time, however slow the share
+_LONGEST_PAUSE_S = 60.0
+_FOUND_PER_BEAT = 1000
+
+
+class Intake:
+    """Looks into the folders and keeps what is to be cut.
+
+    Attributes:
+        arrivals: photos that came or changed and are not finished.
+        next_look: when the next look is due, in seconds of the clock.
+    """
+
+    def __init__(
+        self, folder: FolderCutter, folders: list[Folder], *, monitor: Monitor, clock: Callable[[], float]
+    ) -> None:
+        """Begin with what the results tell of.
+
+        Args:
+            folder: entered; its journal says what is finished.
+            folders: what to look into.
+            monitor: told how long a look takes, and of folders that cannot be read.
+            clock: seconds, of any origin.
+        """
+        self._folder, self._folders, self._monitor, self._clock = folder, folders, monitor, clock
+        self.arrivals = Arrivals(folder.config.watch)
+        self.next_look = clock()
+        rows = folder.journal.rows.values()
+        # What could not even be read may be readable now: tried once more when a watch begins.
+        self._unread = {row.input for row in rows if row.status == "failed" and not row.input_sha256}
+        self._passed_over: set[str] = set()
+        self._unreadable: set[str] = set()
+
+    def look(self) -> None:
+        """Find what came, changed or went."""
+        began, unreadable = self._clock(), list[OSError]()
+        found = list(self._new_photos(unreadable))
+        ended = self._clock()
+        self.arrivals.look(found, began=began, ended=ended)
+        pause = min(_LOOKS_SHARE * (ended - began), _LONGEST_PAUSE_S)
+        self.next_look = ended + max(self._folder.config.watch.poll_s, pause)
+        self._tell_unreadable({str(error.filename): error.strerror or str(error) for error in unreadable})
+
+    def finish(self, path: str) -> None:
+        """A photo needs no more work."""
+        self._unread.discard(path)
+        self.arrivals.remove(path)
+
+    def pass_over(self, path: str) -> None:
+        """A file that is no photo of ours to cut: never look at it again."""
+        self._passed_over.add(path)
+        self.finish(path)
+
+    def _new_photos(self, unreadable: list[OSError]) -> Iterator[Seen]:
+        began, number = self._clock(), 0
+        for number, found in enumerate(look_into(self._folders, self._folder.out_dir, unreadable=unreadable), 1):
+            if number % _FOUND_PER_BEAT == 0:
+                self._monitor.health.beat()
+            if not self._is_new(found):
+                continue
+            earlier = self.arrivals.find(found.path)
+            where = found.folder
+            source = earlier.seen.source if earlier else place_below(where.root, found.path, where.prefix)
+            yield Seen(source, found.num_bytes, found.mtime_ns)
+        self._monitor.look(self._clock() - began, number)
+
+    def _is_new(self, found: Found) -> bool:
+        row = self._folder.journal.rows.get(found.path)
+        if row is None or row.status == "pending" or row.options != self._folder.options:
+            return found.path not in self._passed_over
+        same = row.input_bytes == found.num_bytes and row.input_mtime_ns == found.mtime_ns
+        is_judged = not row.ok or row.verdict == self._folder.judge.verdict_of(row.doubt)
+        return not (same and is_judged) or found.path in self._unread
+
+    def _tell_unreadable(self, unreadable: dict[str, str]) -> None:
+        roots = {str(folder.root) for folder in self._folders}
+        lost = [f"{path}: {reason}" for path, reason in unreadable.items() if path in roots]
+        self._monitor.trouble("input", "; ".join(lost))
+        for path in unreadable.keys() - roots - self._unreadable:  # told once: it may be meant to be so
+            log_event("folder not readable", level=logging.WARNING, folder=path, reason=unreadable[path])
+        self._unreadable = set(unreadable)
