@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from garmentcut.dataset.decisions import decision_on, read_decisions
-from garmentcut.prediction.corrected import DecidedMeanwhileError, decision_for, held_for_review
+from garmentcut.prediction.batch import DecidedMeanwhileError, decision_for, held_for_review
 from garmentcut.prediction.folder import Steps
 from garmentcut.prediction.results import Journal
 

@@ -25,8 +25,14 @@ from garmentcut.photo.photo import OutputError, Photo, PhotoError
 from garmentcut.photo.preparation import Preparation
 from garmentcut.photo.reading import decode_photo
 from garmentcut.photo.specification import Specification
-from garmentcut.prediction.batch import Order, record_order
-from garmentcut.prediction.corrected import corrected_cutout, decision_for, held_for_review, with_written
+from garmentcut.prediction.batch import (
+    Order,
+    corrected_cutout,
+    decision_for,
+    held_for_review,
+    record_order,
+    with_written,
+)
 from garmentcut.prediction.cutter import Cutter
 from garmentcut.prediction.frame import Frame
 from garmentcut.prediction.looks import Looks
