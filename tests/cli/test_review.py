@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 import garmentcut.cli.review  # registers its command
 from garmentcut.cli import app
 from garmentcut.prediction.batch import Order, record_order
-from garmentcut.review import server
+from garmentcut.review import app as review_app
 
 
 def run(*args):
@@ -28,7 +28,7 @@ def served(monkeypatch):
         calls.append((settings, listening.getsockname(), token, open_browser))
         say("http://127.0.0.1:1/")
 
-    monkeypatch.setattr(server, "serve", serve)
+    monkeypatch.setattr(review_app, "serve", serve)
     return calls
 
 

@@ -16,11 +16,11 @@ from garmentcut.photo.specification import read_specification
 from garmentcut.prediction.cutter import Cutter
 from garmentcut.prediction.folder import FolderCutter
 from garmentcut.prediction.sources import find_sources
-from garmentcut.review import model as review_model
-from garmentcut.review.access import open_access
+from garmentcut.review import service as review_service
 from garmentcut.review.app import make_app
+from garmentcut.review.guard import open_access
+from garmentcut.review.redraw import Tiles
 from garmentcut.review.service import Service, Settings
-from garmentcut.review.tiles import Tiles
 
 CARD = ModelCard(
     name="red",
@@ -56,7 +56,7 @@ def red_cutter(monkeypatch) -> Cutter:
     """The stand-in, which every server here loads instead of a model file."""
     cutter = Cutter(CARD, RedRuntime())
     monkeypatch.setattr(Cutter, "load", lambda *_args, **_kwargs: cutter)
-    monkeypatch.setattr(review_model, "load_tiles", lambda *_: Tiles(CARD, cutter.runtime))
+    monkeypatch.setattr(review_service, "load_tiles", lambda *_: Tiles(CARD, cutter.runtime))
     return cutter
 
 

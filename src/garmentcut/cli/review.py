@@ -39,7 +39,7 @@ def review(
     """
     # Imported here: `--help` must not wait for a web framework.
     try:
-        from garmentcut.review.server import ServerError, bind, serve
+        from garmentcut.review.app import ServerError, bind, serve
         from garmentcut.review.service import Settings
     except ModuleNotFoundError as error:
         fail(f"{error.name} is not installed; run: pip install 'garmentcut[web]'", MISUSE)

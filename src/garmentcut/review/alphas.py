@@ -1,30 +1,95 @@
 """A photo's alphas as files of the batch: the model's, kept for ever, and the corrected one."""
 
 import hashlib
+import struct
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
+import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
 from garmentcut.config import ReadConfig
+from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.files import read_photo_bytes, write_atomic
+from garmentcut.photo.mask import dilate, erode
 from garmentcut.photo.photo import Photo, PhotoError
 from garmentcut.photo.photoshop import read_cutout
+from garmentcut.photo.png import SIGNATURE, png_bytes, split_png
 from garmentcut.photo.reading import decode_photo
 from garmentcut.prediction.batch import Batch, BatchError, Order, read_batch
 from garmentcut.prediction.results import Row, fingerprint, sha256_of
-from garmentcut.review.conflicts import NotFoundError
-from garmentcut.review.edge_change import Alpha8
-from garmentcut.review.gray_png import read_gray, write_gray
-from garmentcut.review.model import Model
+from garmentcut.review.errors import NotFoundError, UnfitError
 
+_KINDS = {0: "gray", 2: "RGB", 3: "palette", 4: "gray with alpha", 6: "RGBA"}
+Alpha8 = NDArray[np.uint8]
+"""`(H, W)` uint8, full range: alpha as files hold it."""
+_SAME_LEVELS = 8  # of 255: below, no eye tells
 _TELLING_SUFFIXES = ("_mask.png", ".png", ".tif", ".webp")  # outputs that hold the whole alpha; the fastest first
 _REFERRED_WITHIN_S = 600  # a younger one may belong to a write under way, perhaps in another server
+
+
+def read_gray(data: bytes, size_hw: tuple[int, int], *, what: str) -> Alpha8:
+    """Pixels of an 8-bit gray PNG of a known size; nothing is decoded before its header is looked at.
+
+    Args:
+        data: a PNG's content.
+        size_hw: height and width that it must have; no more memory is used than these take.
+        what: what it is called in the message.
+
+    Raises:
+        UnfitError: not such a PNG; says what it is.
+    """
+    if not data.startswith(SIGNATURE):
+        raise UnfitError(f"{what}: not a PNG")
+    try:
+        chunks = split_png(data)
+        kind, header = chunks[0]
+        if kind != b"IHDR" or len(header) != 25:
+            raise UnfitError(f"{what}: damaged PNG: no header")
+        width, height, depth, color, _, _, interlace = struct.unpack(">IIBBBBB", header[8:21])
+        if (depth, color, interlace) != (8, 0, 0):
+            raise UnfitError(
+                f"{what}: {depth}-bit {_KINDS.get(color, 'unknown')} PNG; must be 8-bit gray, not interlaced"
+            )
+        if (height, width) != size_hw:
+            raise UnfitError(f"{what}: {width}x{height} pixels; must be {size_hw[1]}x{size_hw[0]}")
+        parts = (bytes(part) for name, part in chunks if name in (b"IHDR", b"IDAT", b"IEND"))
+        pixels: Alpha8 = imagecodecs.png_decode(SIGNATURE + b"".join(parts))
+    except (PhotoError, imagecodecs.PngError, ValueError, RuntimeError) as error:
+        if isinstance(error, UnfitError):
+            raise
+        raise UnfitError(f"{what}: {error}") from error
+    if pixels.shape != size_hw or pixels.dtype != np.uint8:
+        raise UnfitError(f"{what}: damaged PNG")
+    return pixels
+
+
+class EdgeChange(NamedTuple):
+    """What a correction did.
+
+    Attributes:
+        pixels: that differ by more than 8 of 255 levels.
+        edge_share: of the outlines, before and after, that lies over 2 px from the other: 1 - surface Dice, in [0, 1].
+    """
+
+    pixels: int
+    edge_share: float
+
+
+def measure_change(before: Alpha8, after: Alpha8) -> EdgeChange:
+    """Compare two alphas of one size; the outline is that of `alpha >= 0.5`, as `garmentcut evaluate` measures it."""
+    differs = np.maximum(before, after) - np.minimum(before, after) > _SAME_LEVELS
+    first, second = (mask & ~erode(mask, neighbours=4, outside="background") for mask in (before >= 128, after >= 128))
+    # Two steps to the four neighbours reach as far as 2 px.
+    moved = first & ~dilate(second, 2, neighbours=4), second & ~dilate(first, 2, neighbours=4)
+    num_moved, num_border = (sum(map(np.count_nonzero, borders)) for borders in (moved, (first, second)))
+    return EdgeChange(int(np.count_nonzero(differs)), num_moved / max(num_border, 1))
 
 
 @dataclass(frozen=True)
@@ -71,11 +136,11 @@ class AlphaFiles:
     Args:
         folder: of the batch.
         batch: what it was cut to.
-        model: makes a prediction again where no output holds it.
+        cut: makes a prediction again where no output holds it.
     """
 
-    def __init__(self, folder: Path, batch: Batch, model: Model) -> None:
-        self._folder, self._batch, self._model = folder, batch, model
+    def __init__(self, folder: Path, batch: Batch, cut: Callable[[Photo], Cutout]) -> None:
+        self._folder, self._batch, self._cut = folder, batch, cut
         self._predicting = threading.Lock()
 
     def order_of(self, row: Row) -> Order:
@@ -135,7 +200,7 @@ class AlphaFiles:
             return alpha
         with self._predicting:
             alpha = self._made_again(subject.row)
-            write_atomic(self._folder / subject.prediction_name, write_gray(alpha))
+            write_atomic(self._folder / subject.prediction_name, png_bytes(alpha))
         return alpha
 
     def keep_prediction(self, subject: Subject) -> Alpha8:
@@ -147,7 +212,7 @@ class AlphaFiles:
         """
         alpha, path = self.predicted(subject), self._folder / subject.prediction_name
         if not path.exists():
-            write_atomic(path, write_gray(alpha))
+            write_atomic(path, png_bytes(alpha))
         return alpha
 
     def write_correction(self, subject: Subject, content: bytes) -> None:
@@ -204,7 +269,7 @@ class AlphaFiles:
     def _made_again(self, row: Row) -> Alpha8:
         photo = self.read_photo(row)
         try:
-            alpha = self._model.cut(photo).alpha
+            alpha = self._cut(photo).alpha
         except PhotoError as error:
             raise NotFoundError(str(error)) from error
         return _to_levels(alpha)

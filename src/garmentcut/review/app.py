@@ -1,33 +1,41 @@
-"""The application: routes, what an error answers, and the guard before all of it."""
+"""The application with its guard, and the server that it runs in."""
 
+import asyncio
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import socket
+import webbrowser
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from typing import Any
 
+import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from sqlalchemy.exc import DBAPIError
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, JSONResponse, Response
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from garmentcut import __version__
 from garmentcut.model.card import ModelError
-from garmentcut.review import cut_route, pages, static_files
-from garmentcut.review.conflicts import BusyError, ConflictError, ReviewError
-from garmentcut.review.cutting import MAX_PHOTO_BYTES, RETRY_AFTER_S, QueueFullError
-from garmentcut.review.guard import Guard
-from garmentcut.review.queries import CursorError
-from garmentcut.review.routes import api, media
-from garmentcut.review.service import Service
-from garmentcut.review.uploads import uploads
+from garmentcut.prediction.batch import read_batch
+from garmentcut.review import pages
+from garmentcut.review.errors import ConflictError, ReviewError
+from garmentcut.review.guard import Guard, open_access
+from garmentcut.review.routes import api, cutting, media
+from garmentcut.review.service import MAX_PHOTO_BYTES, Service, Settings
 
 _SMALL_BODY, _ALPHA_BODY, _REDRAW_BODY = 64_000, 64_000_000, 24_000_000
 _ALPHA_PATH = re.compile(r"/api/photos/\d+/alpha")
 _REDRAW_PATH = re.compile(r"/api/photos/\d+/redraw")
-_RETRY_AFTER_S = 2
+HEAD_TIMEOUT_S = 10.0
+"""Within which a request's head must have arrived."""
+MAX_CONNECTIONS = 400
+"""At a time; a browser opens six. The oldest that waits for a request makes room for a new one."""
+_BACKLOG = 256
+_KEEP_ALIVE_S = 15
+_FINISH_S = 60
 
 
 def make_app(service: Service) -> ASGIApp:
@@ -52,7 +60,7 @@ def make_app(service: Service) -> ASGIApp:
         description="What `garmentcut review` answers; see docs/review-api.md.",
     )
     app.state.service = service
-    for router in (pages.router, static_files.router, api, uploads, media, cut_route.router):
+    for router in (pages.router, api, media, cutting):
         app.include_router(router)
     _answer_errors(app)
     return Guard(app, service.access, _limit_of, pages.error_page)
@@ -70,13 +78,8 @@ def _answer_errors(app: FastAPI) -> None:
     @app.exception_handler(ReviewError)
     def answer_refusal(request: Request, error: ReviewError) -> Response:
         item = {"item": error.item} if isinstance(error, ConflictError) and error.item else {}
-        waits = {BusyError: _RETRY_AFTER_S, QueueFullError: RETRY_AFTER_S}
-        headers = {"retry-after": str(waits[type(error)])} if type(error) in waits else {}
+        headers = {"retry-after": str(error.retry_after_s)} if error.retry_after_s else {}
         return _fault(request, error.status, str(error), headers=headers, **item)
-
-    @app.exception_handler(CursorError)
-    def answer_cursor(request: Request, error: CursorError) -> Response:
-        return _fault(request, 400, str(error))
 
     @app.exception_handler(RequestValidationError)
     def answer_misfit(request: Request, error: RequestValidationError) -> Response:
@@ -112,3 +115,209 @@ def _fault(
     if path.startswith(("/api", "/media", "/cut", "/static")):
         return JSONResponse({"error": message, **more}, status, headers=headers)
     return HTMLResponse(pages.error_page(status, message), status, headers=headers)
+
+
+class Connections:
+    """An application, and the connections that ask it: those that ask for nothing, or too slowly, are closed.
+
+    uvicorn's `http` protocol for it is `Connection`.
+
+    Attributes:
+        protocol: uvicorn's own HTTP/1.1, which each connection speaks.
+        known: open connections by address and port, the oldest first.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        plain = uvicorn.Config(app, http="h11", log_config=None)
+        plain.load()
+        self.protocol = plain.http_protocol_class
+        self.known: dict[tuple[Any, ...], Connection] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See ASGI."""
+        connection = self.known.get(tuple(scope.get("client") or ()))
+        with connection.answering() if connection else nullcontext():
+            await self._app(scope, receive, send)
+
+    def add(self, connection: "Connection") -> None:
+        """Take a new connection in; the oldest that waits for a request makes room for it."""
+        self.known[connection.peer] = connection
+        if len(self.known) > MAX_CONNECTIONS:
+            idle = (one for one in self.known.values() if one.is_idle and one is not connection)
+            next(idle, connection).abort()
+
+
+class Connection(asyncio.Protocol):
+    """HTTP/1.1 that waits for a request, but not for ever; arguments are those of uvicorn's own protocols.
+
+    Attributes:
+        peer: address and port, as `client` of an ASGI scope.
+    """
+
+    def __init__(self, config: uvicorn.Config, **of_server: Any) -> None:
+        assert isinstance(config.app, Connections)
+        self._connections = config.app
+        self._inner: Any = self._connections.protocol(config=config, **of_server)  # type: ignore[call-arg]
+        self._is_answering = False
+        self._head_timer: asyncio.TimerHandle | None = None
+        self.peer: tuple[Any, ...] = ()
+
+    @property
+    def is_idle(self) -> bool:
+        """No request is being answered; one that is closing has been dealt with."""
+        return not self._is_answering and not self._transport.is_closing()
+
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """While a request is answered, nothing is expected of the other side."""
+        self._is_answering = True
+        self._stop_timer()
+        try:
+            yield
+        finally:
+            self._is_answering = False
+
+    def abort(self) -> None:
+        """Close it at once, unless a request is being answered."""
+        self._head_timer = None
+        if not self._is_answering:
+            self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See asyncio.Protocol."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport, self.peer = transport, tuple(transport.get_extra_info("peername") or ())[:2]
+        self._inner.connection_made(transport)
+        self._expect_head()
+        self._connections.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See asyncio.Protocol."""
+        self._stop_timer()
+        if self._connections.known.get(self.peer) is self:
+            del self._connections.known[self.peer]
+        self._inner.connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """See asyncio.Protocol."""
+        if not self._is_answering and self._head_timer is None:  # a further request on a kept connection has begun
+            self._expect_head()
+        self._inner.data_received(data)
+
+    def eof_received(self) -> bool | None:
+        """See asyncio.Protocol."""
+        kept: bool | None = self._inner.eof_received()
+        return kept
+
+    def pause_writing(self) -> None:
+        """See asyncio.Protocol."""
+        self._inner.pause_writing()
+
+    def resume_writing(self) -> None:
+        """See asyncio.Protocol."""
+        self._inner.resume_writing()
+
+    def _expect_head(self) -> None:
+        self._head_timer = asyncio.get_running_loop().call_later(HEAD_TIMEOUT_S, self.abort)
+
+    def _stop_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+
+class ServerError(ValueError):
+    """A server that cannot be started; the message says why."""
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A socket that listens for nobody yet.
+
+    Args:
+        host: name or address.
+        port: 0: a free one.
+
+    Raises:
+        ServerError: taken, or not this machine's.
+    """
+    try:
+        family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family, kind, proto)
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(address)
+        except BaseException:
+            listening.close()
+            raise
+    except OSError as error:
+        raise ServerError(f"cannot listen on {host}:{port}: {error.strerror}; choose another --port") from error
+    return listening
+
+
+def serve(
+    settings: Settings,
+    listening: socket.socket,
+    *,
+    token: str | None,
+    say: Callable[[str], None],
+    open_browser: bool = False,
+) -> None:
+    """Serve a batch until somebody ends it; what runs then is finished.
+
+    Args:
+        settings: the batch.
+        listening: of `bind`.
+        token: demanded of readers; None: drawn, where others than this machine can reach the server.
+        say: is given the link, once it works.
+        open_browser: open it, too.
+
+    Raises:
+        garmentcut.prediction.batch.BatchError: the folder is no batch.
+        garmentcut.review.database.DatabaseError: the database cannot be used.
+        OSError: the folder cannot be written.
+    """
+    read_batch(settings.folder)  # before anything is written into a folder named by mistake
+    host, port = listening.getsockname()[:2]
+    access = open_access(settings.folder.resolve(), host, port, token)
+    service = Service(settings, access)
+    name = f"[{host}]" if ":" in host else host
+    if host in ("0.0.0.0", "::"):  # all addresses: a name that others can use
+        name = socket.gethostname()
+    link = f"http://{name}:{port}/" + (f"?token={access.token}" if access.token else "")
+
+    config = uvicorn.Config(
+        Connections(make_app(service)),
+        http=Connection,
+        ws="none",
+        lifespan="on",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        backlog=_BACKLOG,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=_FINISH_S,
+    )
+    _Announcing(config, lambda: _announce(link, say, open_browser=open_browser)).run(sockets=[listening])
+
+
+class _Announcing(uvicorn.Server):
+    """Says when it can be asked."""
+
+    def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._announce = announce
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """See uvicorn."""
+        await super().startup(sockets)
+        if self.started and not self.should_exit:
+            self._announce()
+
+
+def _announce(link: str, say: Callable[[str], None], *, open_browser: bool) -> None:
+    say(link)
+    if open_browser:
+        with suppress(webbrowser.Error, OSError):
+            webbrowser.open(link)

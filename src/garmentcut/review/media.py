@@ -15,13 +15,13 @@ from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.files import read_photo_bytes, write_atomic
 from garmentcut.photo.layer_mask import to_alpha
 from garmentcut.photo.photo import Photo, PhotoError, to_8_bit
+from garmentcut.photo.png import png_bytes
 from garmentcut.photo.resize import resize_rgb
 from garmentcut.photo.thumbnail import Rgb, draw_ground, lay_on_ground, shrink_cutout
 from garmentcut.prediction.batch import OWN_FOLDER
 from garmentcut.review.alphas import AlphaFiles, Subject
-from garmentcut.review.conflicts import NotFoundError
-from garmentcut.review.gray_png import write_gray
-from garmentcut.review.items import heat_path
+from garmentcut.review.errors import NotFoundError
+from garmentcut.review.photos import heat_path
 
 _QUALITY, _THUMBNAIL_QUALITY = 95, 85
 _THUMBNAIL_HW = 320, 480
@@ -57,11 +57,11 @@ class Media:
 
     def alpha(self, subject: Subject, key: str) -> bytes:
         """The current alpha as PNG; raises as `photo`."""
-        return self._recent.get(f"alpha {subject.stem} {key}", lambda: write_gray(self._alphas.current(subject)))
+        return self._recent.get(f"alpha {subject.stem} {key}", lambda: png_bytes(self._alphas.current(subject)))
 
     def predicted(self, subject: Subject, key: str) -> bytes:
         """The model's alpha as PNG; raises as `photo`."""
-        return self._recent.get(f"first {subject.stem} {key}", lambda: write_gray(self._alphas.predicted(subject)))
+        return self._recent.get(f"first {subject.stem} {key}", lambda: png_bytes(self._alphas.predicted(subject)))
 
     def thumbnail(self, subject: Subject, key: str, *, of_photo: bool = False) -> bytes:
         """A small JPEG of what is visible of the cutout, on gray, or of the photo; raises as `photo`."""

@@ -1,27 +1,51 @@
-"""The pages: made on the server, with their first data in them."""
+"""The pages, made on the server with their first data in them, and the scripts and styles that they load.
 
+Scripts, styles and icons are held in memory, at addresses that change with their content, so that browsers keep them:
+a page asks for some sixty of them at once, and to read each file and ask whether it has changed took longer than all
+the rest of opening a photo.
+"""
+
+import hashlib
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, HTTPException, Query, Request
 from jinja2 import Environment, FileSystemLoader
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from garmentcut import __version__
-from garmentcut.review.operations import operations_of
-from garmentcut.review.queries import QueueQuery
+from garmentcut.review.queries import QueueQuery, statistics_of
+from garmentcut.review.routes import service_of
 from garmentcut.review.service import Service
-from garmentcut.review.static_files import ADDRESS
-from garmentcut.review.statistics import statistics_of
 
+_FOLDER = Path(__file__).parent / "static"
+_KINDS = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml"}
+_CONTENTS = {
+    path.relative_to(_FOLDER).as_posix(): path.read_bytes()
+    for path in sorted(_FOLDER.rglob("*"))
+    if path.suffix in _KINDS
+}
 _TEMPLATES = Environment(loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True)
-_TEMPLATES.globals["static"] = ADDRESS
 _TITLES = {400: "This request cannot be met", 401: "A token is needed", 403: "Not allowed", 404: "Not found"}
 _COOKIE_AGE_S = 30 * 86_400
-
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 Queue = Annotated[QueueQuery, Query()]
+_METHODS = ("get", "post", "put")
+
+
+def version_of(contents: dict[str, bytes]) -> str:
+    """Of all files, their names and contents, hashed."""
+    digest = hashlib.sha256()
+    for name, content in contents.items():
+        digest.update(f"{name}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()[:16]
+
+
+_VERSION = f"v-{version_of(_CONTENTS)}"
+ADDRESS = f"/static/{_VERSION}"
+"""What pages put before a file's name; scripts find each other by relative names below it."""
+_TEMPLATES.globals["static"] = ADDRESS
 
 
 def error_page(status: int, message: str) -> bytes:
@@ -36,7 +60,7 @@ def error_page(status: int, message: str) -> bytes:
 @router.get("/")
 def show_queue(request: Request, query: Queue, token: str | None = None) -> Response:
     """The queue; where a token is brought, a cookie instead of it."""
-    service = _service(request)
+    service = service_of(request)
     access = service.access
     if token is not None and access.token:
         if not access.accepts_token(token):
@@ -53,14 +77,14 @@ def show_queue(request: Request, query: Queue, token: str | None = None) -> Resp
 @router.get("/photos/{photo_id}")
 def show_photo(request: Request, photo_id: int, query: Queue) -> Response:
     """The editor."""
-    service = _service(request)
+    service = service_of(request)
     return _page(service, "editor", photo=service.photo(photo_id, query))
 
 
 @router.get("/statistics")
 def show_statistics(request: Request) -> Response:
     """Hands-on seconds a photo, drawn."""
-    service = _service(request)
+    service = service_of(request)
     service.store.refresh()
     with service.database.read() as session:
         return _page(service, "statistics", statistics=statistics_of(session, service.store.batch_id))
@@ -69,13 +93,13 @@ def show_statistics(request: Request) -> Response:
 @router.get("/help")
 def show_help(request: Request) -> Response:
     """Keys and tools."""
-    return _page(_service(request), "help")
+    return _page(service_of(request), "help")
 
 
 @router.get("/docs")
 def show_operations(request: Request) -> Response:
     """The HTTP interface, to read."""
-    return _page(_service(request), "docs", operations=operations_of(request.app.openapi()))
+    return _page(service_of(request), "docs", operations=operations_of(request.app.openapi()))
 
 
 @router.get("/favicon.ico")
@@ -84,9 +108,22 @@ def show_icon() -> Response:
     return RedirectResponse(f"{ADDRESS}/icon.svg", 307)
 
 
-def _service(request: Request) -> Service:
-    service: Service = request.app.state.service
-    return service
+@router.api_route("/static/{path:path}", methods=["GET", "HEAD"])
+async def send_static(request: Request, path: str) -> Response:
+    """A file: kept for ever under the right version, else asked for again each time."""
+    version, _, name = path.partition("/")
+    is_versioned = version.startswith("v-")
+    content = _CONTENTS.get(name if is_versioned else path)
+    if content is None:
+        raise HTTPException(404, "there is no such file")
+    is_kept = version == _VERSION
+    headers = {
+        "cache-control": "private, max-age=31536000, immutable" if is_kept else "no-cache",
+        "etag": f'"{hashlib.sha256(content).hexdigest()[:32]}"',
+    }
+    if request.headers.get("if-none-match") == headers["etag"]:
+        return Response(status_code=304, headers=headers)
+    return Response(content, media_type=_KINDS[Path(path).suffix], headers=headers)
 
 
 def _page(service: Service, name: str, **shown: Any) -> HTMLResponse:
@@ -95,3 +132,85 @@ def _page(service: Service, name: str, **shown: Any) -> HTMLResponse:
         page=name, token=service.access.page_token, batch=batch, version=__version__, quote=quote, **shown
     )
     return HTMLResponse(content, headers={"cache-control": "no-store"})
+
+
+def operations_of(schema: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every operation of an OpenAPI schema.
+
+    Args:
+        schema: OpenAPI 3.1.
+
+    Returns:
+        `method`, `path`, `summary`, `description`, `parameters` (name, place, type, meaning, whether it must be given),
+        `bodies` (content type and fields) and `answers` (status and meaning), in the schema's order.
+    """
+    return [
+        {
+            "method": method.upper(),
+            "path": path,
+            "summary": operation.get("summary", ""),
+            "description": operation.get("description", ""),
+            "parameters": [_parameter(found) for found in operation.get("parameters", ())],
+            "bodies": _bodies(operation, schema),
+            "answers": [
+                {"status": status, "meaning": answer.get("description", "")}
+                for status, answer in sorted(operation.get("responses", {}).items())
+            ],
+        }
+        for path, methods in schema["paths"].items()
+        for method, operation in methods.items()
+        if method in _METHODS
+    ]
+
+
+def _parameter(found: dict[str, Any]) -> dict[str, Any]:
+    inner = found.get("schema", {})
+    return {
+        "name": found["name"],
+        "place": found["in"],
+        "kind": _kind(inner),
+        "meaning": found.get("description", inner.get("description", "")),
+        "required": found.get("required", False),
+    }
+
+
+def _bodies(operation: dict[str, Any], schema: dict[str, Any]) -> list[dict[str, Any]]:
+    contents = operation.get("requestBody", {}).get("content", {})
+    return [
+        {"type": kind, "fields": _fields(_resolved(content.get("schema", {}), schema))}
+        for kind, content in contents.items()
+    ]
+
+
+def _fields(model: dict[str, Any]) -> list[dict[str, Any]]:
+    required = model.get("required", ())
+    return [
+        {
+            "name": name,
+            "kind": _kind(inner),
+            "meaning": inner.get("description", ""),
+            "required": name in required,
+        }
+        for name, inner in model.get("properties", {}).items()
+    ]
+
+
+def _resolved(model: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    if "$ref" not in model:
+        return model
+    found: dict[str, Any] = schema
+    for part in model["$ref"].removeprefix("#/").split("/"):
+        found = found[part]
+    return found
+
+
+def _kind(inner: dict[str, Any]) -> str:
+    if "enum" in inner:
+        return " | ".join(str(value) for value in inner["enum"])
+    if "const" in inner:
+        return str(inner["const"])
+    if "anyOf" in inner:
+        return " | ".join(_kind(one) for one in inner["anyOf"])
+    if inner.get("type") == "array":
+        return f"list of {_kind(inner.get('items', {}))}" if "items" in inner else "list"
+    return str(inner.get("type", inner.get("$ref", "").rsplit("/", 1)[-1] or "any"))

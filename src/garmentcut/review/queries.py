@@ -1,24 +1,27 @@
-"""The queue: which photos are asked for, in which order; found by the database, page by page."""
+"""What is asked of the database: the queue, page by page, and the figures of a batch."""
 
 import base64
 import json
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from sqlalchemy.orm import Session
 
-from garmentcut.review.tables import STATES, PhotoRow
+from garmentcut.review.database import STATES, ActionRow, PhotoRow
+from garmentcut.review.errors import ReviewError
+from garmentcut.review.photos import utc_of
 
 State = Literal["open", "accepted", "corrected", "rejected", "failed"]
 _Text = Annotated[str, Field(max_length=400)]
 NO_VERDICT = "none"
-
-
-class CursorError(ValueError):
-    """An `after` that no answer has given."""
+_DECIDED = ("accepted", "corrected", "rejected")
+_SECONDS_BINS = (0, 2, 5, 10, 20, 30, 60, 120, 300, 600)
+_EDGE_BINS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 
 
 class QueueQuery(BaseModel):
@@ -67,7 +70,7 @@ def find_page(session: Session, batch_id: str, query: QueueQuery) -> Page:
     """A page of the queue, and how many photos the whole queue has.
 
     Raises:
-        CursorError: `query.after` is not one of ours.
+        ReviewError: `query.after` is not one of ours.
     """
     matching = _matching(batch_id, query)
     found = select(PhotoRow).where(*matching).order_by(*_order(query.sort)).limit(query.limit + 1)
@@ -152,4 +155,86 @@ def _read_cursor(cursor: str) -> tuple[float, str]:
         doubt, key = json.loads(base64.urlsafe_b64decode(cursor))
         return float(doubt), str(key)
     except (ValueError, TypeError, RecursionError) as error:
-        raise CursorError("after is not the cursor of a page; ask for the first page again") from error
+        raise ReviewError("after is not the cursor of a page; ask for the first page again") from error
+
+
+def statistics_of(session: Session, batch_id: str) -> dict[str, Any]:
+    """Figures of a batch, as `GET /api/statistics` answers; seconds are hands-on, of decided photos only."""
+    photos = session.execute(
+        select(PhotoRow.state, PhotoRow.seconds, PhotoRow.edge_share).where(PhotoRow.batch_id == batch_id)
+    ).all()
+    decided = [photo for photo in photos if photo.state in _DECIDED]
+    seconds = [photo.seconds for photo in decided]
+    shares = [photo.edge_share for photo in photos if photo.state == "corrected" and photo.edge_share is not None]
+    by_state = {state: [photo.seconds for photo in decided if photo.state == state] for state in _DECIDED}
+    return {
+        "photos": len(photos),
+        "counts": count_states(session, batch_id),
+        "decided": len(decided),
+        "corrected": len(by_state["corrected"]),
+        "seconds": _summary(seconds),
+        "histogram": _histogram(seconds, _SECONDS_BINS),
+        "by_state": {state: {"photos": len(own), "median": _median(own)} for state, own in by_state.items()},
+        "edge": _edge(shares),
+        **_by_day_and_person(session, batch_id),
+    }
+
+
+def _summary(seconds: Sequence[float]) -> dict[str, float] | None:
+    if not seconds:
+        return None
+    return {
+        "total": round(sum(seconds), 1),
+        "mean": round(float(np.mean(seconds)), 1),
+        "median": round(float(np.median(seconds)), 1),
+        "p90": round(float(np.percentile(seconds, 90)), 1),
+    }
+
+
+def _edge(shares: Sequence[float]) -> dict[str, Any] | None:
+    if not shares:
+        return None
+    return {
+        "mean": round(float(np.mean(shares)), 4),
+        "median": round(float(np.median(shares)), 4),
+        "histogram": _histogram(shares, _EDGE_BINS),
+    }
+
+
+def _median(values: Sequence[float]) -> float | None:
+    return round(float(np.median(values)), 1) if values else None
+
+
+def _histogram(values: Iterable[float], edges: Sequence[float]) -> list[dict[str, Any]]:
+    """Photos in each bin, from one edge up to, but without, the next."""
+    numbers = [0] * len(edges)
+    for value in values:
+        numbers[int(np.searchsorted(edges, value, side="right")) - 1] += 1
+    ends: list[float | None] = [*edges[1:], None]
+    return [
+        {"from": start, "to": end, "photos": number} for start, end, number in zip(edges, ends, numbers, strict=True)
+    ]
+
+
+def _by_day_and_person(session: Session, batch_id: str) -> dict[str, Any]:
+    actions = session.execute(
+        select(ActionRow.at, ActionRow.who, ActionRow.seconds, ActionRow.photo_id)
+        .join(PhotoRow, PhotoRow.id == ActionRow.photo_id)
+        .where(PhotoRow.batch_id == batch_id, ActionRow.kind != "recut")
+        .order_by(ActionRow.at)
+    ).all()
+    days: dict[str, list[Any]] = defaultdict(list)
+    people: dict[str, list[Any]] = defaultdict(list)
+    for action in actions:
+        days[utc_of(action.at).astimezone().date().isoformat()].append(action)
+        people[action.who].append(action)
+    return {
+        "by_day": [{"day": day, **_effort(done)} for day, done in days.items()],
+        "by_person": [{"who": who, **_effort(done)} for who, done in sorted(people.items())],
+    }
+
+
+def _effort(actions: Sequence[Any]) -> dict[str, Any]:
+    """Photos that somebody worked on, and the time it took."""
+    seconds = round(sum(action.seconds for action in actions), 1)
+    return {"photos": len({action.photo_id for action in actions}), "seconds": seconds}

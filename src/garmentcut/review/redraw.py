@@ -6,6 +6,7 @@ there, and which are not. So three voices are added up as logits: the first pred
 photo's own scale, and how much more a pixel's colour belongs to the garment beside the stroke than to what is around.
 """
 
+import threading
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,15 +14,20 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
+from garmentcut.model.card import ModelCard
 from garmentcut.photo.color import srgb_of
 from garmentcut.photo.layer_mask import to_alpha
 from garmentcut.photo.photo import Photo, to_8_bit
-from garmentcut.review.edge_change import Alpha8
-from garmentcut.review.tiles import Tiles
+from garmentcut.photo.resize import resize_rgb
+from garmentcut.prediction.runtime import Runtime
+from garmentcut.review.alphas import Alpha8
+from garmentcut.review.errors import BusyError
 
+_SIDES_PX = (320, 512)  # whole steps of every network; a runtime keeps two compiled
+_CONTEXT_PX = 32  # on each side of the stroke's box, at least
+_MAX_WAITING = 4
 Hint = Literal["auto", "add", "subtract"]
 _Field = NDArray[np.float32]
-
 _FIRST_WEIGHT, _SECOND_WEIGHT, _COLOR_WEIGHT, _HINT_WEIGHT = 0.5, 0.2, 1.0, 2.0
 _MARGINS_PX = (48, 128, 384)  # around the stroke's box, until there are colours of both sides
 _LEAST_PIXELS = 200  # of each side, for its colours to be known
@@ -29,7 +35,75 @@ _SURE, _NOT = 0.95, 0.05
 _BINS = 16  # of a colour channel
 _LEAST_SHARE = 1e-5  # of a colour never seen on a side
 _LEAST_ALPHA = 1e-3
-_KERNEL = np.array([0.0545, 0.2442, 0.4026, 0.2442, 0.0545], np.float32)  # a Gaussian of sigma 1
+
+
+class Tiles:
+    """The model's look at parts of a photo at the photo's own scale: squares of two sizes, compiled beforehand.
+
+    Args:
+        card: of the model.
+        runtime: for tiles alone, so that whole photos do not drive their compiled network out.
+    """
+
+    def __init__(self, card: ModelCard, runtime: Runtime) -> None:
+        self._card, self._runtime = card, runtime
+        self._room = threading.BoundedSemaphore(_MAX_WAITING)
+        self._turn = threading.Lock()
+
+    def warm_up(self) -> None:
+        """Compile for both sizes, so that the first stroke is as fast as the others."""
+        for side in _SIDES_PX:
+            with self._turn:
+                self._runtime(np.zeros((side, side, 4 if self._card.sees_map else 3), np.uint8))
+
+    def look(self, photo: Photo, predicted: Alpha8, box_xyxy: tuple[int, int, int, int]) -> NDArray[np.float32]:
+        """The model's alpha of a box: the mean of the tile and its mirror image.
+
+        Args:
+            photo: the photo.
+            predicted: `(H, W)`, for a network that sees the first look's map.
+            box_xyxy: right and bottom exclusive; one larger than a tile is shrunk.
+
+        Returns:
+            `(h, w)` float32 in [0, 1] of the box.
+
+        Raises:
+            BusyError: too many wait.
+        """
+        left, top, right, bottom = box_xyxy
+        longest = max(right - left, bottom - top) + 2 * _CONTEXT_PX
+        side = next((side for side in _SIDES_PX if side >= longest), _SIDES_PX[-1])
+        source_side = max(side, longest)
+        first_row = _start(top, bottom, source_side, photo.size_hw[0])
+        first_column = _start(left, right, source_side, photo.size_hw[1])
+        part = np.ix_(
+            np.arange(first_row, first_row + source_side).clip(0, photo.size_hw[0] - 1),  # its last ones repeated
+            np.arange(first_column, first_column + source_side).clip(0, photo.size_hw[1] - 1),
+        )
+        tile = resize_rgb(srgb_of(to_8_bit(photo.rgb[part]), photo.profile), (side, side))
+        if self._card.sees_map:
+            shown = Image.fromarray(predicted[part]).resize((side, side), Image.Resampling.BILINEAR)
+            tile = np.dstack([tile, np.asarray(shown)])
+        alpha = Image.fromarray(self._run(tile))
+        whole = np.asarray(alpha.resize((source_side, source_side), Image.Resampling.BICUBIC)).clip(0, 1)
+        return whole[top - first_row : bottom - first_row, left - first_column : right - first_column]
+
+    def _run(self, tile: NDArray[np.uint8]) -> NDArray[np.float32]:
+        if not self._room.acquire(blocking=False):
+            raise BusyError("the smart brush has too much to do; try again in a moment")
+        try:
+            with self._turn:
+                mirrored = self._runtime(np.ascontiguousarray(tile[:, ::-1]))[:, ::-1]
+                mean: NDArray[np.float32] = (self._runtime(tile) + mirrored) * np.float32(0.5)
+                return mean
+        finally:
+            self._room.release()
+
+
+def _start(start: int, end: int, length: int, limit: int) -> int:
+    """First row or column of `length` of them around a box; below 0 only if the photo has fewer."""
+    middle = (start + end - length) // 2
+    return min(max(middle, 0), limit - length) if limit >= length else middle
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,12 +199,13 @@ def _shares_of(colors: NDArray[np.intp]) -> _Field:
 
 def _smoothed(values: _Field, *, axes: tuple[int, ...]) -> _Field:
     """Under a Gaussian of sigma 1; beyond the ends it goes on as it ends."""
-    reach = len(_KERNEL) // 2
+    import cv2  # it takes a while to load, and not every reviewer paints
+
     for axis in axes:
         lanes = np.moveaxis(values, axis, 0)
-        padded = np.pad(lanes, [(reach, reach)] + [(0, 0)] * (values.ndim - 1), mode="edge")
-        summed = sum(weight * padded[start : start + len(lanes)] for start, weight in enumerate(_KERNEL))
-        values = np.moveaxis(np.asarray(summed, np.float32), 0, axis)
+        flat = np.ascontiguousarray(lanes.reshape(len(lanes), -1))
+        blurred = np.asarray(cv2.GaussianBlur(flat, (1, 5), 1, borderType=cv2.BORDER_REPLICATE), np.float32)
+        values = np.moveaxis(blurred.reshape(lanes.shape), 0, axis)
     return values
 
 

@@ -1,33 +1,123 @@
-"""The JSON interface below /api, and the pictures below /media."""
+"""The JSON interface below /api, the pictures below /media, and POST /cut: a photo in, its cutout out."""
 
+import base64
+import binascii
+import time
+from collections.abc import Callable
+from pathlib import PurePath
 from typing import Annotated, Any, Literal
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request
-from starlette.responses import Response
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException
+from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse, Response
 
-from garmentcut.review.conflicts import NotFoundError
-from garmentcut.review.items import content_keys, heat_path, subject_of_photo, utc_of
-from garmentcut.review.messages import DecisionBody, Fault, NoteBody
-from garmentcut.review.queries import QueueQuery
-from garmentcut.review.service import Service
-from garmentcut.review.statistics import statistics_of
-from garmentcut.review.store import Basis
-from garmentcut.review.tables import PhotoRow
+from garmentcut.photo.encoding import output_suffix
+from garmentcut.photo.png import png_bytes
+from garmentcut.review.alphas import Subject, read_gray
+from garmentcut.review.database import PhotoRow
+from garmentcut.review.errors import NotAPhotoError, NotFoundError, UnfitError
+from garmentcut.review.photos import content_keys, heat_path, subject_of_photo, utc_of
+from garmentcut.review.queries import QueueQuery, statistics_of
+from garmentcut.review.redraw import Hint, Stroke
+from garmentcut.review.service import Service, Wanted
+from garmentcut.review.store import ActionKind, Basis
 
-_MAX_NAME_CHARS = 80
+MAX_NOTE_CHARS = 2000
+MAX_BOX_PX = 2048
+_Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
+_Version = Annotated[int, Field(ge=0, le=2**31 - 1)]
+_Note = Annotated[str, Field(max_length=MAX_NOTE_CHARS)]
+_Corner = Annotated[int, Field(ge=0, le=100_000)]
+_MAX_PERSON_CHARS, _MAX_NAME_CHARS = 80, 200
 _FOREVER = "private, max-age=31536000, immutable"
 _ASK_AGAIN = "private, no-cache"
+api = APIRouter(prefix="/api", tags=["review"])
+media = APIRouter(prefix="/media", tags=["media"], default_response_class=Response)
+PhotoId = Annotated[int, Path(ge=1, le=2**31 - 1, description="Of the photo.")]
+Content = Annotated[str, Query(alias="v", description="As in `urls`; the answer may then be kept for ever.")]
+_PNG_BODY = {
+    "requestBody": {"required": True, "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}}
+}
+cutting = APIRouter(tags=["cut"], default_response_class=Response)
+_MEDIA_TYPES: dict[str, str] = {"png": "image/png", "mask": "image/png", "psd": "image/vnd.adobe.photoshop"}
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+_FORM = {"schema": {"type": "object", "properties": {"photo": {"type": "string", "format": "binary"}}}}
+_MEANINGS = {
+    413: "Too large.",
+    415: "Not a photo.",
+    422: "No garment in it.",
+    429: "Too many wait; `Retry-After` says how long.",
+}
+_BODY: dict[str, Any] = {
+    "requestBody": {"required": True, "content": {"application/octet-stream": _BINARY, "multipart/form-data": _FORM}}
+}
+
+
+class _Sent(BaseModel):
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+
+class DecisionBody(_Sent):
+    """What a person decides."""
+
+    version: _Version
+    """Of the photo as the person saw it."""
+    action: ActionKind
+    note: _Note | None = None
+    """Takes the place of the photo's note."""
+    seconds: _Seconds = 0.0
+    """Hands-on since the last write."""
+
+
+class NoteBody(_Sent):
+    """A note on a photo."""
+
+    version: _Version
+    note: _Note
+    seconds: _Seconds = 0.0
+
+
+class RedrawBody(_Sent):
+    """A stroke of the smart brush."""
+
+    box_xyxy: tuple[_Corner, _Corner, _Corner, _Corner]
+    """Left, top, right, bottom on the photo; right and bottom exclusive."""
+    stroke: str
+    """Base64 of an 8-bit gray PNG of the box's size: where the brush went."""
+    alpha: str
+    """Likewise: the alpha as it now is in the page."""
+    hint: Hint = "auto"
+
+
+class RedrawAnswer(BaseModel):
+    """The box drawn again."""
+
+    alpha: str
+    box_xyxy: tuple[int, int, int, int]
+    seconds: float
+
+
+class Fault(BaseModel):
+    """Every error's body."""
+
+    error: str
+
+
 _FAULTS: dict[int | str, dict[str, Any]] = {
     404: {"model": Fault, "description": "No such photo in this batch."},
     409: {"model": Fault, "description": "Somebody was faster; `item` is the photo as it now is."},
 }
-
-api = APIRouter(prefix="/api", tags=["review"])
-media = APIRouter(prefix="/media", tags=["media"], default_response_class=Response)
-
-PhotoId = Annotated[int, Path(ge=1, le=2**31 - 1, description="Of the photo.")]
-Content = Annotated[str, Query(alias="v", description="As in `urls`; the answer may then be kept for ever.")]
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The cutout.", "content": dict.fromkeys(sorted(set(_MEDIA_TYPES.values())), _BINARY)},
+    **{status: {"model": Fault, "description": meaning} for status, meaning in _MEANINGS.items()},
+}
 
 
 def service_of(request: Request) -> Service:
@@ -42,7 +132,7 @@ Serving = Annotated[Service, Depends(service_of)]
 def person_of(x_garmentcut_person: Annotated[str, Header(description="Who acts, percent-encoded UTF-8.")] = "") -> str:
     """Name of who acts; empty: not said."""
     name = "".join(letter for letter in unquote(x_garmentcut_person) if letter.isprintable())
-    return name.strip()[:_MAX_NAME_CHARS]
+    return name.strip()[:_MAX_PERSON_CHARS]
 
 
 Person = Annotated[str, Depends(person_of)]
@@ -113,59 +203,169 @@ def send_thumbnail(
     """The cutout on gray, or the photo; at most 320 pixels high."""
     photo = service.store.find(photo_id)
     key = content_keys(photo)["thumbnail"]
-    answer = _Picture(request, key + of, is_asked_for=v == key, kind="image/jpeg")
-    return answer.send(lambda: service.media.thumbnail(subject_of_photo(photo), key, of_photo=of == "photo"))
+
+    def make() -> bytes:
+        return service.media.thumbnail(subject_of_photo(photo), key, of_photo=of == "photo")
+
+    return _picture(request, key + of, make, is_asked_for=v == key, kind="image/jpeg")
 
 
 @media.get("/{photo_id}/photo.jpg")
 def send_photo(request: Request, service: Serving, photo_id: PhotoId, v: Content = "") -> Response:
     """The photo at full size: upright, sRGB, quality 95, colours not halved."""
-    photo = service.store.find(photo_id)
-    key = content_keys(photo)["photo"]
-    answer = _Picture(request, key, is_asked_for=v == key, kind="image/jpeg")
-    return answer.send(lambda: service.media.photo(subject_of_photo(photo), key))
+    return _full_size(request, service.store.find(photo_id), v, "photo", service.media.photo, kind="image/jpeg")
 
 
 @media.get("/{photo_id}/alpha.png")
 def send_alpha(request: Request, service: Serving, photo_id: PhotoId, v: Content = "") -> Response:
     """The current alpha: 8-bit gray, full size."""
-    photo = service.store.find(photo_id)
-    key = content_keys(photo)["alpha"]
-    answer = _Picture(request, key, is_asked_for=v == key, kind="image/png")
-    return answer.send(lambda: service.media.alpha(subject_of_photo(photo), key))
+    return _full_size(request, service.store.find(photo_id), v, "alpha", service.media.alpha)
 
 
 @media.get("/{photo_id}/predicted.png")
 def send_predicted(request: Request, service: Serving, photo_id: PhotoId, v: Content = "") -> Response:
     """The model's alpha: 8-bit gray, full size."""
-    photo = service.store.find(photo_id)
-    key = content_keys(photo)["predicted"]
-    answer = _Picture(request, key, is_asked_for=v == key, kind="image/png")
-    return answer.send(lambda: service.media.predicted(subject_of_photo(photo), key))
+    return _full_size(request, service.store.find(photo_id), v, "predicted", service.media.predicted)
 
 
 @media.get("/{photo_id}/heat.png")
 def send_heat(request: Request, service: Serving, photo_id: PhotoId, v: Content = "") -> Response:
     """The doubt of each pixel: 8-bit gray; 404 where the model tells none."""
-    photo: PhotoRow = service.store.find(photo_id)
-    place = subject_of_photo(photo).row.place
+    place = subject_of_photo(service.store.find(photo_id)).row.place
     path = heat_path(service.folder, place)
     if not path.is_file():
         raise NotFoundError("there is no doubt map of this photo")
     key = f"{path.stat().st_mtime_ns:x}"
-    return _Picture(request, key, is_asked_for=v == key, kind="image/png").send(lambda: service.media.heat(place))
+    return _picture(request, key, lambda: service.media.heat(place), is_asked_for=v == key)
 
 
-class _Picture:
-    """A picture's answer: not sent again to whoever has it."""
+def _full_size(
+    request: Request,
+    photo: PhotoRow,
+    version: str,
+    what: str,
+    make: Callable[[Subject, str], bytes],
+    kind: str = "image/png",
+) -> Response:
+    key = content_keys(photo)[what]
+    return _picture(request, key, lambda: make(subject_of_photo(photo), key), is_asked_for=version == key, kind=kind)
 
-    def __init__(self, request: Request, key: str, *, is_asked_for: bool, kind: str) -> None:
-        self._tag, self._kind = f'"{key}"', kind
-        self._has_it = self._tag in request.headers.get("if-none-match", "")
-        self._headers = {"etag": self._tag, "cache-control": _FOREVER if is_asked_for else _ASK_AGAIN}
 
-    def send(self, make: Any) -> Response:
-        """304, or the picture."""
-        if self._has_it:
-            return Response(status_code=304, headers=self._headers)
-        return Response(make(), media_type=self._kind, headers=self._headers)
+def _picture(
+    request: Request, key: str, make: Callable[[], bytes], *, is_asked_for: bool, kind: str = "image/png"
+) -> Response:
+    """A picture whose content depends on the key alone; it is not sent again to whoever has it."""
+    headers = {"etag": f'"{key}"', "cache-control": _FOREVER if is_asked_for else _ASK_AGAIN}
+    if headers["etag"] in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    return Response(make(), media_type=kind, headers=headers)
+
+
+@api.put(
+    "/photos/{photo_id}/alpha",
+    openapi_extra=_PNG_BODY,
+    responses={
+        409: {"model": Fault, "description": "Somebody was faster."},
+        422: {"model": Fault, "description": "Not an 8-bit gray PNG of the photo's size."},
+    },
+)
+async def save_alpha(
+    request: Request,
+    service: Serving,
+    who: Person,
+    photo_id: PhotoId,
+    version: Annotated[int, Query(ge=0, le=2**31 - 1, description="Of the photo as the person saw it.")],
+    seconds: Annotated[float, Query(ge=0, le=86_400, description="Hands-on since the last write.")] = 0.0,
+    accept: Annotated[bool, Query(description="Final: the batch's files are made again; else a draft.")] = False,
+) -> dict[str, Any]:
+    """Keep a corrected alpha."""
+    png = await request.body()  # no more than the guard lets through
+    basis = Basis(photo_id, version, who, seconds)
+    return await run_in_threadpool(service.store.save_alpha, basis, png, accept=accept)
+
+
+@api.post(
+    "/photos/{photo_id}/redraw",
+    responses={
+        422: {"model": Fault, "description": "The box or a picture does not fit."},
+        503: {"model": Fault, "description": "Too many wait; `Retry-After` says how long."},
+    },
+)
+def redraw(service: Serving, photo_id: PhotoId, body: RedrawBody) -> RedrawAnswer:
+    """Smart brush: let the model draw the edge again inside a stroke."""
+    start = time.perf_counter()
+    subject = subject_of_photo(service.store.find(photo_id))
+    size_hw = _box_size(body.box_xyxy, subject.size_hw)
+    stroke = Stroke(
+        body.box_xyxy,
+        read_gray(_decoded(body.stroke, "stroke"), size_hw, what="stroke"),
+        read_gray(_decoded(body.alpha, "alpha"), size_hw, what="alpha"),
+        body.hint,
+    )
+    alpha = service.redraw(subject, stroke)
+    text = base64.b64encode(png_bytes(alpha)).decode()
+    return RedrawAnswer(alpha=text, box_xyxy=body.box_xyxy, seconds=round(time.perf_counter() - start, 3))
+
+
+def _box_size(box_xyxy: tuple[int, int, int, int], photo_hw: tuple[int, int]) -> tuple[int, int]:
+    left, top, right, bottom = box_xyxy
+    if not (left < right <= photo_hw[1] and top < bottom <= photo_hw[0]):
+        raise UnfitError(f"box_xyxy: not within the photo, which has {photo_hw[1]}x{photo_hw[0]} pixels")
+    if max(right - left, bottom - top) > MAX_BOX_PX:
+        raise UnfitError(f"box_xyxy: a side is over {MAX_BOX_PX} pixels; make a shorter stroke")
+    return bottom - top, right - left
+
+
+def _decoded(text: str, what: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise UnfitError(f"{what}: not base64") from error
+
+
+@cutting.post("/cut", openapi_extra=_BODY, responses=_RESPONSES)
+async def cut(
+    request: Request,
+    service: Serving,
+    format: Annotated[Wanted, Query(description="Of the answer; `mask`: the alpha alone, gray.")] = "png",
+) -> Response:
+    """Cut one photo: the body is the photo, or a form with one file."""
+    async with service.cut_queue.place():
+        data, name = await _read_upload(request)
+        content = await service.cut_queue.cut(data, format, name)
+    stem = quote(PurePath(name).stem or "cutout")
+    disposition = f"attachment; filename*=UTF-8''{stem}{output_suffix(format)}"
+    return Response(content, media_type=_MEDIA_TYPES[format], headers={"content-disposition": disposition})
+
+
+@cutting.get("/healthz", tags=["health"])
+def tell_health() -> Response:
+    """Whether the process lives."""
+    return JSONResponse({"status": "ok"})
+
+
+@cutting.get("/readyz", tags=["health"], responses={503: {"description": "Not yet, or no longer."}})
+def tell_readiness(service: Serving) -> Response:
+    """Whether the model is loaded and the database answers."""
+    reason = service.why_not_ready()
+    if not reason:
+        try:
+            with service.database.read() as session:
+                session.execute(text("SELECT 1"))
+        except SQLAlchemyError:
+            reason = "the database does not answer"
+    return JSONResponse({"status": reason or "ready"}, 503 if reason else 200)
+
+
+async def _read_upload(request: Request) -> tuple[bytes, str]:
+    """The photo's bytes and its name; no more of them than the guard lets through."""
+    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+        return await request.body(), "photo"
+    try:
+        async with request.form(max_files=1, max_fields=8) as form:
+            files = [value for value in form.values() if isinstance(value, UploadFile)]
+            if not files:
+                raise NotAPhotoError("the form has no file in it")
+            return await files[0].read(), (files[0].filename or "photo")[:_MAX_NAME_CHARS]
+    except (MultiPartException, ClientDisconnect) as error:
+        raise UnfitError(f"the form cannot be read: {error}") from error

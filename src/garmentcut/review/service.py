@@ -1,26 +1,32 @@
 """All that the routes share: the batch, its store, its pictures, its model; opened and closed with the server."""
 
+import asyncio
 import threading
 import time
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from garmentcut.config import RuntimeConfig
-from garmentcut.model.card import ModelError
-from garmentcut.photo.photo import Photo
+from starlette.concurrency import run_in_threadpool
+
+from garmentcut.config import CutConfig, OutputConfig, ReadConfig, RuntimeConfig
+from garmentcut.model.card import ModelError, read_model
+from garmentcut.photo.cutout import Cutout
+from garmentcut.photo.encoding import encode_cutout
+from garmentcut.photo.photo import OutputError, Photo, PhotoError
+from garmentcut.photo.reading import decode_photo, format_of
 from garmentcut.prediction.batch import Order, read_batch
+from garmentcut.prediction.cutter import Cutter, default_model
 from garmentcut.prediction.results import RESULTS_NAME
-from garmentcut.review.access import Access
-from garmentcut.review.alphas import AlphaFiles, Subject
-from garmentcut.review.conflicts import BusyError
-from garmentcut.review.cutting import CutQueue
-from garmentcut.review.database import Database
-from garmentcut.review.edge_change import Alpha8
-from garmentcut.review.items import Item, item_of
+from garmentcut.prediction.runtime import load_runtime
+from garmentcut.review.alphas import Alpha8, AlphaFiles, Subject
+from garmentcut.review.database import Database, PhotoRow
+from garmentcut.review.errors import NotAPhotoError, QueueFullError, TooLargeError, UnfitError
+from garmentcut.review.guard import Access
 from garmentcut.review.media import Media
-from garmentcut.review.model import Model
+from garmentcut.review.photos import Item, item_of
 from garmentcut.review.queries import (
     NO_VERDICT,
     Page,
@@ -31,14 +37,147 @@ from garmentcut.review.queries import (
     find_neighbours,
     find_page,
 )
-from garmentcut.review.redraw import Canvas, Stroke, redraw
+from garmentcut.review.redraw import Canvas, Stroke, Tiles, redraw
 from garmentcut.review.store import Store
-from garmentcut.review.tables import PhotoRow
-from garmentcut.review.tiles import TilesBusyError
 
+MAX_PHOTO_BYTES = 100_000_000
+MAX_WAITING = 8
+"""Photos that wait or are under way; each may take as much memory as its body."""
+_LIMITS = ReadConfig(max_mb=MAX_PHOTO_BYTES // 1_000_000, max_megapixels=80.0)
+Wanted = Literal["png", "mask", "psd"]
 DATABASE_NAME = "review.sqlite"
 _MOST_CHANGES = 500
 _AT_WORK_S = 30  # one photo after another: a row every few seconds
+
+
+class Model:
+    """Loads a model file on first use.
+
+    Args:
+        path: an ONNX file with a card; None: the embedded one.
+        config: backend and threads.
+        cut: effort and choke.
+    """
+
+    def __init__(
+        self, path: Path | None = None, config: RuntimeConfig | None = None, cut: CutConfig | None = None
+    ) -> None:
+        self._path, self._config, self._cut = path, config, cut
+        self._cutter: Cutter | None = None
+        self._tiles: Tiles | None = None
+        self._loading = threading.Lock()
+        self._running = threading.Lock()
+
+    def tiles(self) -> Tiles:
+        """The model for the smart brush.
+
+        Raises:
+            garmentcut.model.card.ModelError: it cannot be loaded.
+        """
+        with self._loading:
+            if self._tiles is None:
+                self._tiles = load_tiles(self._path, self._config)
+            return self._tiles
+
+    @property
+    def is_loaded(self) -> bool:
+        """It need not be waited for."""
+        return self._cutter is not None and self._tiles is not None
+
+    def cutter(self) -> Cutter:
+        """The loaded model.
+
+        Raises:
+            garmentcut.model.card.ModelError: it cannot be loaded.
+        """
+        with self._loading:
+            if self._cutter is None:
+                self._cutter = Cutter.load(self._path, config=self._config, cut=self._cut)
+            return self._cutter
+
+    def cut(self, photo: Photo) -> Cutout:
+        """Cut one photo; calls wait for each other, so that the memory of one is enough.
+
+        Raises:
+            garmentcut.photo.photo.PhotoError: no garment was found.
+        """
+        cutter = self.cutter()
+        with self._running:
+            return cutter(photo)
+
+
+def load_tiles(path: Path | None, config: RuntimeConfig | None) -> Tiles:
+    """A model file's network for tiles.
+
+    Raises:
+        garmentcut.model.card.ModelError: it cannot be used.
+    """
+    content, card = read_model(path if path is not None else default_model())
+    tiles = Tiles(card, load_runtime(content, card, config))
+    tiles.warm_up()
+    return tiles
+
+
+class CutQueue:
+    """Cuts photos in the order in which they come.
+
+    Args:
+        model: cuts them.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._num_waiting = 0
+        self._turn = asyncio.Lock()
+
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """A place in the queue; taken before the photo's bytes are, so that those who find none cost no memory.
+
+        Raises:
+            QueueFullError: there is none.
+        """
+        if self._num_waiting >= MAX_WAITING:
+            raise QueueFullError("too many photos wait to be cut; send it again later")
+        self._num_waiting += 1
+        try:
+            yield
+        finally:
+            self._num_waiting -= 1
+
+    async def cut(self, data: bytes, wanted: Wanted, name: str) -> bytes:
+        """Cut one photo.
+
+        Args:
+            data: a photo file's content.
+            wanted: format of the answer.
+            name: of the photo, for the layer of a psd.
+
+        Raises:
+            NotAPhotoError: it cannot be read.
+            TooLargeError: it has too many pixels.
+            UnfitError: there is no garment in it.
+        """
+        async with self._turn:
+            return await run_in_threadpool(self._cut, data, wanted, name)
+
+    def _cut(self, data: bytes, wanted: Wanted, name: str) -> bytes:
+        photo = _decoded(data)
+        try:
+            return encode_cutout(self._model.cut(photo), wanted, OutputConfig(formats=(wanted,)), name=name)
+        except (PhotoError, OutputError) as error:
+            raise UnfitError(str(error)) from error
+
+
+def _decoded(data: bytes) -> Photo:
+    try:
+        format_of(data)
+        return decode_photo(data, limits=_LIMITS)
+    except PhotoError as error:
+        if "read.max_" in str(error):  # the limits' own words, which name what a caller here cannot change
+            most = f"{_LIMITS.max_megapixels:g} megapixels and {_LIMITS.max_side_px} pixels a side"
+            raise TooLargeError(f"too large a photo: at most {most} are accepted here") from error
+        raise NotAPhotoError(f"not a photo that can be read here: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -74,7 +213,7 @@ class Service:
         named = settings.model or (Path(newest.model) if newest.model else None)
         self.model = Model(named, settings.runtime, newest.cut)
         self.database = Database(settings.database or self.folder / DATABASE_NAME)
-        self.alphas = AlphaFiles(self.folder, batch, self.model)
+        self.alphas = AlphaFiles(self.folder, batch, self.model.cut)
         self.store = Store(self.folder, batch.id, self.database, self.alphas)
         self.media = Media(self.folder, self.alphas)
         self.cut_queue = CutQueue(self.model)
@@ -171,10 +310,7 @@ class Service:
             BusyError: too many strokes wait.
         """
         canvas = Canvas(self._photo_of(subject), self.alphas.predicted(subject), self.alphas.current(subject))
-        try:
-            return redraw(canvas, stroke, self.model.tiles())
-        except TilesBusyError as error:
-            raise BusyError(str(error)) from error
+        return redraw(canvas, stroke, self.model.tiles())
 
     def _photo_of(self, subject: Subject) -> Photo:
         """The photo; one stroke follows another on the same one, so that the last is kept."""

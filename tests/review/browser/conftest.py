@@ -18,9 +18,8 @@ from garmentcut.model.card import ModelCard
 from garmentcut.prediction.cutter import Cutter
 from garmentcut.prediction.folder import FolderCutter
 from garmentcut.prediction.sources import find_sources
-from garmentcut.review.access import open_access
-from garmentcut.review.app import make_app
-from garmentcut.review.server import bind
+from garmentcut.review.app import bind, make_app
+from garmentcut.review.guard import open_access
 from garmentcut.review.service import Service, Settings
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from garmentcut.evaluation.surface import outline_distances, surface_dice
-from garmentcut.review.edge_change import measure_change
+from garmentcut.review.alphas import measure_change
 
 
 @pytest.fixture

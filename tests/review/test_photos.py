@@ -4,7 +4,7 @@ import os
 import pytest
 
 from garmentcut.prediction.results import Journal, Row
-from garmentcut.review.feed import Feed
+from garmentcut.review.photos import Feed
 
 
 def row(name, **more):

@@ -1,5 +1,9 @@
 """`garmentcut cut` at work in a folder that is reviewed, and run again after a correction."""
 
+import shutil
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -182,7 +186,7 @@ def test_a_full_disk_loses_no_decision(review, gray, png, monkeypatch):
         assert answer.status_code == 507 and "No space left" in answer.json()["error"]
         assert item_of(review)["version"] == 1
     with monkeypatch.context() as full:
-        full.setattr("garmentcut.review.delivery.StagedFile", refuse)
+        full.setattr("garmentcut.review.store.StagedFile", refuse)
         stored = review.put(url, content=png(alpha)).json()
         assert stored["state"] == "corrected" and "No space left" in stored["undelivered"]
     review.service.store.recover()
@@ -191,10 +195,99 @@ def test_a_full_disk_loses_no_decision(review, gray, png, monkeypatch):
 
 
 def test_a_lock_that_is_held_too_long_is_told(review, monkeypatch):
-    monkeypatch.setattr("garmentcut.review.delivery._LOCK_TIMEOUT_S", 0)
+    monkeypatch.setattr("garmentcut.review.store._LOCK_TIMEOUT_S", 0)
     row = next(row for row in Journal(review.service.folder).rows.values() if row.place == "a_Front")
     item = item_of(review)
     with held_for_review(review.service.folder, row, None):
         body = {"version": 1, "action": "accept"}
         answer = review.post(f"/api/photos/{item['id']}/decision", json=body).json()
     assert answer["state"] == "accepted" and "another program is at work" in answer["undelivered"]
+
+
+# One process that has loaded everything, and a child of it for each moment to die at.
+SCRIPT = """
+import os, signal, sys
+from pathlib import Path
+from garmentcut.review import guard, service, store
+
+def die(*_args, **_kwargs):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+class Dying(store.StagedFile):
+    def commit(self):
+        die()
+
+class DyingOnce(store.StagedFile):
+    def commit(self):
+        super().commit()
+        die()
+
+MOMENTS = {
+    "before the alpha is written": lambda: setattr(store.AlphaFiles, "write_correction", die),
+    "before it is stored": lambda: setattr(store.Store, "_commit_alpha", die),
+    "once it is stored": lambda: setattr(store.Delivery, "settle", die),
+    "before the decision's file": lambda: setattr(store, "write_decision", die),
+    "before the outputs": lambda: setattr(store, "StagedFile", Dying),
+    "between two outputs": lambda: setattr(store, "StagedFile", DyingOnce),
+    "before the outputs are marked": lambda: setattr(store.Delivery, "_mark", die),
+}
+batches = Path(sys.argv[1])
+png = (batches / "alpha.png").read_bytes()
+for number, (moment, arrange) in enumerate(MOMENTS.items()):
+    child = os.fork()
+    if not child:
+        arrange()
+        folder = batches / str(number)
+        found = service.Service(service.Settings(folder), guard.open_access(folder, "127.0.0.1", 1, None))
+        found.store.refresh()
+        found.store.save_alpha(store.Basis(1, 1), png, accept=True)
+        os._exit(0)
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL, moment
+    print(moment)
+"""
+STORED = {
+    "before the alpha is written": False,
+    "before it is stored": False,
+    "once it is stored": True,
+    "before the decision's file": True,
+    "before the outputs": True,
+    "between two outputs": True,
+    "before the outputs are marked": True,
+}
+
+
+@pytest.fixture
+def killed(cut_batch, tmp_path, png):
+    """Batches by the moment at which their server was killed; and the alpha that it was keeping."""
+    folder = cut_batch(["a_Front"], formats=("png", "mask"))
+    with Image.open(folder / "a_Front_mask.png") as image:
+        alpha = np.array(image)
+    alpha[30:60, 10:20] = 255
+    (tmp_path / "alpha.png").write_bytes(png(alpha))
+    for number in range(len(STORED)):
+        shutil.copytree(folder, tmp_path / str(number))
+    command = [sys.executable, "-W", "ignore", "-c", SCRIPT, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.stdout.splitlines() == list(STORED), done.stderr
+    return {moment: tmp_path / str(number) for number, moment in enumerate(STORED)}, alpha
+
+
+def test_a_correction_is_there_whole_or_not_at_all(killed, cut_batch, open_review, gray):
+    folders, alpha = killed
+    first = cut_batch(["a_Front"], formats=("png", "mask"))
+    for moment, folder in folders.items():
+        client = open_review(folder)
+        item = client.get("/api/photos").json()["items"][0]
+        assert (item["state"], item["version"], item["undelivered"]) == (
+            ("corrected", 2, "") if STORED[moment] else ("open", 1, "")
+        ), moment
+        with Image.open(first / "a_Front_mask.png") as image:
+            predicted = np.array(image)
+        wanted = alpha if STORED[moment] else predicted
+        np.testing.assert_array_equal(gray(client.get(item["urls"]["alpha"]).content), wanted, moment)
+        np.testing.assert_array_equal(gray(client.get(item["urls"]["predicted"]).content), predicted, moment)
+        with Image.open(folder / "a_Front.png") as image, Image.open(folder / "a_Front_mask.png") as mask:
+            np.testing.assert_array_equal(np.array(image)[..., 3], wanted, moment)
+            np.testing.assert_array_equal(np.array(mask), wanted, moment)
+        body = {"version": item["version"], "action": "reject"}
+        assert client.post(f"/api/photos/{item['id']}/decision", json=body).status_code == 200, moment

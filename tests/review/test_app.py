@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from garmentcut.review.access import open_access
-from garmentcut.review.server import ServerError, bind
+from garmentcut.review.app import ServerError, bind
+from garmentcut.review.guard import open_access
 
 # The stand-in network of conftest.py, and a moment to die at.
 SERVER = """
@@ -23,8 +23,8 @@ from pathlib import Path
 import numpy as np
 from garmentcut.model.card import ModelCard
 from garmentcut.prediction.cutter import Cutter
-from garmentcut.review import connections, delivery, model, server, service
-from garmentcut.review.tiles import Tiles
+from garmentcut.review import app, service, store
+from garmentcut.review.redraw import Tiles
 
 folder, moment, most = sys.argv[1:]
 card = ModelCard("red", "red minus green", (96, 64), 32, "x", "y", 1 / 255, "alpha", "none", "MIT", sha256="0" * 64)
@@ -36,19 +36,19 @@ class Red:
 
 cutter = Cutter(card, Red())
 Cutter.load = lambda *_args, **_kwargs: cutter
-model.load_tiles = lambda *_args: Tiles(card, Red())
-connections.MAX_CONNECTIONS = int(most)
+service.load_tiles = lambda *_args: Tiles(card, Red())
+app.MAX_CONNECTIONS = int(most)
 
-class Dying(delivery.StagedFile):
+class Dying(store.StagedFile):
     def commit(self):
         os.kill(os.getpid(), signal.SIGKILL)
 
 match moment:
     case "before the outputs":
-        delivery.StagedFile = Dying
+        store.StagedFile = Dying
     case "slow":
         import time
-        from garmentcut.review.cutting import CutQueue
+        from garmentcut.review.service import CutQueue
         cut, entered = CutQueue._cut, Path(folder) / "entered"
         def cut_slowly(*args):
             entered.touch()
@@ -57,9 +57,9 @@ match moment:
             return cut(*args)
         CutQueue._cut = cut_slowly
 
-with server.bind("127.0.0.1", 0) as listening:
+with app.bind("127.0.0.1", 0) as listening:
     print(listening.getsockname()[1], flush=True)
-    server.serve(service.Settings(Path(folder)), listening, token=None, say=lambda link: print(link, flush=True))
+    app.serve(service.Settings(Path(folder)), listening, token=None, say=lambda link: print(link, flush=True))
 """
 
 

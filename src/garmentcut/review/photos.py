@@ -1,0 +1,297 @@
+"""The photos of a batch: rows of results.jsonl taken into the database, and shown as the page and programs see them."""
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from garmentcut.dataset.decisions import decision_stem
+from garmentcut.dataset.pair import VIEWS
+from garmentcut.prediction.batch import OWN_FOLDER
+from garmentcut.prediction.names import subject_of
+from garmentcut.prediction.results import RESULTS_NAME, Row, fingerprint, read_row
+from garmentcut.review.alphas import Subject
+from garmentcut.review.database import FAILED_DOUBT, NO_DOUBT, ActionRow, BatchRow, PhotoRow
+
+UNKNOWN_VIEW = "unknown"
+_AT_A_TIME = 400  # values in one question to the database
+Item = dict[str, Any]
+_WORDS = {
+    "accept": "Accepted",
+    "reject": "Rejected",
+    "reopen": "Opened again",
+    "revert": "Set back to the prediction",
+    "save": "A correction was saved",
+    "correct": "Corrected",
+    "note": "A note was written",
+}
+
+
+def take_rows(session: Session, batch: BatchRow, rows: Iterable[Row]) -> None:
+    """Bring the photos of a batch up to date.
+
+    A photo cut again from other pixels or by another model is open again, whatever was decided: another cutout was
+    judged. A correction outlives another model, for `cut` delivers it, but not other pixels.
+
+    Args:
+        session: of a write; the batch's row is locked.
+        batch: the photos'.
+        rows: finished ones, each photo once.
+    """
+    rows = list(rows)
+    known = _known_photos(session, batch, rows)
+    for row in rows:
+        key = _key_of(row, known)
+        photo = known.get(key)
+        if photo is None:
+            known[key] = _new_photo(batch, key, row)
+            session.add(known[key])
+        elif photo.row != (text := text_of(row)):
+            _take_again(session, photo, row, text)
+        else:
+            continue
+        batch.revision += 1
+        known[key].revision = batch.revision
+
+
+def text_of(row: Row) -> str:
+    """A row as the database holds it."""
+    return json.dumps(asdict(row), sort_keys=True)
+
+
+def row_of(photo: PhotoRow) -> Row:
+    """The row that a photo was taken from."""
+    content = json.loads(photo.row)
+    lists = {key: tuple(value) for key, value in content.items() if isinstance(value, list)}
+    written = {name: tuple(hashes) for name, hashes in content["written"].items()}
+    return Row(**{**content, **lists, "written": written})
+
+
+def printable(text: str) -> str:
+    """A text that any database and page can hold: bytes that are no text are written out."""
+    return text.encode(errors="backslashreplace").decode().replace("\0", "\\0")
+
+
+def _known_photos(session: Session, batch: BatchRow, rows: list[Row]) -> dict[str, PhotoRow]:
+    """The photos that rows may be about, by key; not all others of the batch, for rows come one at a time."""
+    keys, known = [key for row in rows for key in _possible_keys(row)], dict[str, PhotoRow]()
+    for start in range(0, len(keys), _AT_A_TIME):
+        asked = PhotoRow.batch_id == batch.id, PhotoRow.key.in_(keys[start : start + _AT_A_TIME])
+        known |= {photo.key: photo for photo in session.scalars(select(PhotoRow).where(*asked))}
+    return known
+
+
+def _possible_keys(row: Row) -> tuple[str, str]:
+    place = printable(row.place or Path(row.input).stem)
+    return place, f"{place}~{printable(Path(row.input).suffix.lstrip('.').lower())}"
+
+
+def _key_of(row: Row, known: dict[str, PhotoRow]) -> str:
+    """The photo's place; behind it the kind of file, where another photo has taken the place."""
+    place, with_kind = _possible_keys(row)
+    taker = known.get(place)
+    if taker is None or (earlier := row_of(taker)).input == row.input:
+        return place
+    moved = earlier.input_sha256 == row.input_sha256 and not Path(earlier.input).exists()
+    return place if moved else with_kind
+
+
+def _new_photo(batch: BatchRow, key: str, row: Row) -> PhotoRow:
+    photo = PhotoRow(
+        batch_id=batch.id,
+        key=key,
+        state="open" if row.ok else "failed",
+        version=1,
+        note="",
+        alpha_sha256="",
+        delivered_sha256="",
+        undelivered="",
+        seconds=0.0,
+        changed_by="",
+    )
+    _describe(photo, row)
+    return photo
+
+
+def _describe(photo: PhotoRow, row: Row) -> None:
+    place = PurePosixPath(row.place or Path(row.input).stem)
+    subject = subject_of(place)
+    is_known = subject.view in VIEWS
+    photo.row = text_of(row)
+    photo.place = printable(str(place))
+    photo.garment = printable(str(place.with_name(subject.garment) if is_known else place))
+    photo.view = subject.view if is_known else UNKNOWN_VIEW
+    photo.doubt, photo.verdict = row.doubt, row.verdict
+    photo.order_doubt = FAILED_DOUBT if not row.ok else NO_DOUBT if row.doubt is None else row.doubt
+
+
+def _take_again(session: Session, photo: PhotoRow, row: Row, text: str) -> None:
+    earlier = row_of(photo)
+    same_pixels, same_model = row.input_sha256 == earlier.input_sha256, row.model == earlier.model
+    _describe(photo, row)
+    photo.row = text
+    if not same_pixels:
+        photo.alpha_sha256, photo.edge_share = "", None
+    if row.ok and row.seconds != earlier.seconds:  # cut again: with the correction, where there is one
+        photo.delivered_sha256 = photo.alpha_sha256 if photo.state == "corrected" else ""
+    if not row.ok:
+        photo.state = "failed"
+    elif photo.state == "failed" or not (same_pixels and (same_model or photo.state == "corrected")):
+        photo.state = "open"
+    else:
+        return
+    photo.version += 1
+    session.add(
+        ActionRow(
+            photo_id=photo.id,
+            version=photo.version,
+            at=datetime.now(UTC),
+            who="",
+            kind="recut",
+            state=photo.state,
+            alpha_sha256=photo.alpha_sha256,
+        )
+    )
+
+
+def item_of(photo: PhotoRow, folder: Path) -> Item:
+    """A photo's item; docs/review-api.md lists its fields.
+
+    Args:
+        photo: the photo.
+        folder: of the batch.
+    """
+    row = row_of(photo)
+    height, width = row.size_hw or (None, None)
+    return {
+        "id": photo.id,
+        "place": photo.key,
+        "name": PurePosixPath(photo.key).name,
+        "garment": photo.garment,
+        "view": photo.view,
+        "doubt": photo.doubt,
+        "verdict": photo.verdict,
+        "reasons": [printable(reason) for reason in row.reasons],
+        "state": photo.state,
+        "version": photo.version,
+        "note": photo.note,
+        "width": width,
+        "height": height,
+        "reason": printable(row.reason),
+        "has_draft": bool(photo.alpha_sha256) and photo.state != "corrected",
+        "has_alpha": bool(photo.alpha_sha256),
+        "undelivered": photo.undelivered,
+        "seconds": round(photo.seconds, 1),
+        "edge_share": photo.edge_share,
+        "changed_by": photo.changed_by,
+        "changed_at": utc_of(photo.changed_at).isoformat() if photo.changed_at else None,
+        "urls": _urls_of(photo, folder),
+    }
+
+
+def subject_of_photo(photo: PhotoRow) -> Subject:
+    """Where what belongs to a photo lies."""
+    row = row_of(photo)
+    place = row.place or Path(row.input).stem
+    stem = decision_stem(place, row.input, is_second=photo.key != photo.place)
+    return Subject(row, stem, photo.alpha_sha256, holds_prediction=not photo.delivered_sha256)
+
+
+def heat_path(folder: Path, place: str) -> Path:
+    """Where `cut` leaves the doubt of each pixel, if it leaves one: gray PNG."""
+    return folder / OWN_FOLDER / "heat" / f"{place}.png"
+
+
+def utc_of(time: datetime) -> datetime:
+    """A time out of the database: SQLite's have lost their zone."""
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
+def last_action(session: Session, photo: PhotoRow) -> str:
+    """What became of a photo last, by whom and when, for somebody whose write comes too late."""
+    newest = select(ActionRow).where(ActionRow.photo_id == photo.id).order_by(ActionRow.version.desc()).limit(1)
+    action = session.scalar(newest)
+    if action is None:
+        return "It is another now"
+    time = utc_of(action.at).astimezone().strftime("%H:%M:%S")
+    if action.kind == "recut":
+        return f"Cut again by garmentcut cut at {time}"
+    return f"{_WORDS.get(action.kind, 'Changed')} by {action.who or 'somebody'} at {time}"
+
+
+def content_keys(photo: PhotoRow) -> dict[str, str]:
+    """What each of a photo's pictures depends on, hashed: `?v=` of its address."""
+    row = row_of(photo)
+    prediction = fingerprint(row.input_sha256, row.model, row.seconds)
+    alpha = photo.alpha_sha256[:16] or prediction
+    return {
+        "photo": row.input_sha256[:16] or fingerprint(row.input),
+        "predicted": prediction,
+        "alpha": alpha,
+        "thumbnail": fingerprint(row.input_sha256, alpha, "garment"),
+    }
+
+
+def _urls_of(photo: PhotoRow, folder: Path) -> dict[str, str | None]:
+    keys, media = content_keys(photo), f"/media/{photo.id}"
+    is_cut = photo.state != "failed"
+    heat = heat_path(folder, row_of(photo).place) if is_cut else None
+    heat_time = heat.stat().st_mtime_ns if heat is not None and heat.is_file() else None
+    return {
+        "page": f"/photos/{photo.id}",
+        "thumbnail": f"{media}/thumbnail.jpg?v={keys['thumbnail']}",
+        "photo": f"{media}/photo.jpg?v={keys['photo']}",
+        "alpha": f"{media}/alpha.png?v={keys['alpha']}" if is_cut else None,
+        "predicted": f"{media}/predicted.png?v={keys['predicted']}" if is_cut else None,
+        "heat": f"{media}/heat.png?v={heat_time:x}" if heat_time is not None else None,
+    }
+
+
+@dataclass
+class Feed:
+    """The rows of an output folder as they come.
+
+    `cut` appends whole lines; at its begin and end it puts another file in the place of this one, with one row a
+    photo. The last row of a photo counts.
+    """
+
+    folder: Path
+    _inode: int = 0
+    _offset: int = 0
+    _last: bytes = b""
+    _stamp: tuple[int, int, int] = (0, 0, 0)
+
+    def rows(self) -> list[Row]:
+        """Finished rows, `ok` or `failed`, that came since the last call; all of them where the file was exchanged.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        try:
+            status = (self.folder / RESULTS_NAME).stat()
+        except FileNotFoundError:
+            return []
+        if (stamp := (status.st_ino, status.st_size, status.st_mtime_ns)) == self._stamp:
+            return []
+        lines = self._read_lines()
+        self._stamp = stamp
+        rows = {row.input: row for line in lines if (row := read_row(line)) is not None}
+        return [row for row in rows.values() if row.status != "pending"]
+
+    def _read_lines(self) -> list[bytes]:
+        with (self.folder / RESULTS_NAME).open("rb") as file:
+            status = os.fstat(file.fileno())
+            file.seek(max(self._offset - len(self._last), 0))
+            if status.st_ino != self._inode or file.read(len(self._last)) != self._last:  # inodes are used again
+                self._inode, self._offset, self._last = status.st_ino, 0, b""
+                file.seek(0)
+            *lines, torn = file.read().split(b"\n")
+            self._offset = file.tell() - len(torn)
+            self._last = lines[-1] + b"\n" if lines else self._last
+        return lines
