@@ -29,7 +29,7 @@ from garmentcut.config import CutConfig, OutputConfig, RuntimeConfig
 from garmentcut.evaluation.overlap import dice
 from garmentcut.evaluation.surface import outline_distances, surface_dice
 from garmentcut.photo.encoding import encode_cutout
-from garmentcut.photo.reading import decode_photo
+from garmentcut.photo.read import decode_photo
 from garmentcut.prediction.cutter import Cutter
 from processes import own_peak_bytes
 

@@ -32,7 +32,7 @@ from garmentcut.config import Config, RuntimeConfig, load_config
 from garmentcut.photo.encoding import encode_cutout
 from garmentcut.photo.files import read_photo_bytes, write_atomic
 from garmentcut.photo.photo import Photo
-from garmentcut.photo.reading import decode_photo
+from garmentcut.photo.read import decode_photo
 from garmentcut.prediction.folder import FolderCutter
 from garmentcut.prediction.runtime import runtime_for
 from garmentcut.prediction.sources import find_sources

@@ -27,16 +27,15 @@ from PIL import Image
 
 from garmentcut import Cutter, Photo, read_photo
 from garmentcut.config import Format, OutputConfig
-from garmentcut.photo.clipping_path import PenPath, draw_path
 from garmentcut.photo.contour import trace_contours
-from garmentcut.photo.coverage import draw_coverage
 from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.encoding import encode_cutout
 from garmentcut.photo.outline import path_tolerance_px, trace_outline
-from garmentcut.photo.photoshop import CutoutFile, read_cutout
-from garmentcut.photo.psd import resource_span
-from garmentcut.photo.psd_writer import PsdLayer, psd_bytes
-from garmentcut.photo.reading import PHOTO_SUFFIXES
+from garmentcut.photo.path import PenPath, draw_coverage, draw_path
+from garmentcut.photo.psd_read import resource_span
+from garmentcut.photo.psd_write import PsdLayer, psd_bytes
+from garmentcut.photo.read import PHOTO_SUFFIXES
+from garmentcut.photo.truth import CutoutFile, read_cutout
 from processes import own_peak_bytes
 
 _SIZES_HW = {"2 MP": (1728, 1152), "24 MP": (6000, 4000)}

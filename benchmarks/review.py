@@ -177,7 +177,7 @@ def _hang(server: Server) -> None:
 def measure_brush(dataset: Path, model: Path, *, split: str, num_photos: int) -> None:
     """How near the retoucher's alpha the model's errors come by one stroke each."""
     from garmentcut.dataset.manifest import read_manifest
-    from garmentcut.photo.reading import read_photo
+    from garmentcut.photo.read import read_photo
     from garmentcut.prediction.cutter import Cutter
     from garmentcut.review.service import load_tiles
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from garmentcut.photo.cutout import Cutout
     from garmentcut.photo.photo import Photo, PhotoError
-    from garmentcut.photo.reading import read_photo
+    from garmentcut.photo.read import read_photo
     from garmentcut.prediction.cutter import Cutter
 
 __version__ = "0.1.0"
@@ -24,7 +24,7 @@ _HOMES = {
     "Cutout": "garmentcut.photo.cutout",
     "Cutter": "garmentcut.prediction.cutter",
     "Photo": "garmentcut.photo.photo",
-    "read_photo": "garmentcut.photo.reading",
+    "read_photo": "garmentcut.photo.read",
 }
 
 

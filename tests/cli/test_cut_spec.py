@@ -9,7 +9,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from garmentcut.cli import app
-from garmentcut.photo.color_conversion import srgb_profile
+from garmentcut.photo.color import srgb_profile
 
 ROOT = Path(__file__).parents[2]
 PHOTOS, SPECS = ROOT / "examples/photos", ROOT / "examples/specs"

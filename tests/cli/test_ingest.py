@@ -134,8 +134,8 @@ def test_corrected_documents_from_cut_to_data_set_and_back(studio_dir):
     """As `cut --format psd`, a retoucher and `ingest` pass them on: one folder, then added to what is there."""
     from garmentcut import read_photo
     from garmentcut.photo.cutout import Cutout
-    from garmentcut.photo.photoshop import read_cutout
-    from garmentcut.photo.psd_cutout import layered_psd
+    from garmentcut.photo.psd_write import layered_psd
+    from garmentcut.photo.truth import read_cutout
 
     (studio_dir / "psd").mkdir()
     for path in sorted((studio_dir / "in").iterdir()):

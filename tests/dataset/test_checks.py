@@ -7,8 +7,8 @@ from PIL import Image
 
 from garmentcut.dataset.checks import box_of, check_alpha, check_pair, check_size
 from garmentcut.photo.photo import Photo
-from garmentcut.photo.photoshop import CutoutFile
 from garmentcut.photo.resize import resize_alpha, resize_rgb
+from garmentcut.photo.truth import CutoutFile
 
 SIZE_HW = (288, 192)
 

@@ -15,9 +15,9 @@ from garmentcut.dataset.naming import PairingError
 from garmentcut.dataset.split import Scheme
 from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.outline import trace_outline
-from garmentcut.photo.photoshop import read_cutout
 from garmentcut.photo.png import png_bytes
-from garmentcut.photo.psd_cutout import layered_psd
+from garmentcut.photo.psd_write import layered_psd
+from garmentcut.photo.truth import read_cutout
 
 NAMES = "a_Front", "a_Back", "b_Front", "c_Front"
 

@@ -7,7 +7,7 @@ from PIL import Image
 from garmentcut.config import ReadConfig
 from garmentcut.observe.failures import FAILURE_CLASSES, failure_class
 from garmentcut.photo.photo import PhotoError
-from garmentcut.photo.reading import read_photo
+from garmentcut.photo.read import read_photo
 
 
 @pytest.fixture

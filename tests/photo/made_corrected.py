@@ -7,12 +7,10 @@ import numpy as np
 from PIL import Image
 from psd_tools import PSDImage
 
-from garmentcut.photo.clipping_path import split_resources
 from garmentcut.photo.outline import trace_outline
-from garmentcut.photo.path_writer import path_resources
-from garmentcut.photo.psd import resource_span
-from garmentcut.photo.psd_cutout import layered_psd
-from garmentcut.photo.psd_writer import PsdLayer, psd_bytes
+from garmentcut.photo.path import path_resources, split_resources
+from garmentcut.photo.psd_read import resource_span
+from garmentcut.photo.psd_write import PsdLayer, layered_psd, psd_bytes
 
 _PATHS = (2000, 2999)
 

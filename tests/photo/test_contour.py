@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from garmentcut.photo.contour import area_of, trace_contours
-from garmentcut.photo.coverage import draw_coverage
+from garmentcut.photo.path import draw_coverage
 
 
 def covered(polygon, size_hw=(80, 60)):

@@ -5,9 +5,8 @@ from psd_tools import PSDImage
 
 from garmentcut.config import ConfigError
 from garmentcut.photo.cutout import Cutout
-from garmentcut.photo.encoding import OutputError
-from garmentcut.photo.photo import Photo, PhotoError
-from garmentcut.photo.reading import read_photo
+from garmentcut.photo.photo import OutputError, Photo, PhotoError
+from garmentcut.photo.read import read_photo
 
 from .made import exif_bytes, pixels, rgb_profile
 

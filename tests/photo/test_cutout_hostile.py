@@ -15,8 +15,8 @@ from psd_tools.psd.layer_and_mask import MaskParameters
 from psd_tools.psd.tagged_blocks import TaggedBlock
 
 from garmentcut.config import ReadConfig
-from garmentcut.photo.photoshop import CutoutError, read_cutout
 from garmentcut.photo.png import png_bytes
+from garmentcut.photo.truth import CutoutError, read_cutout
 
 from .made import encoded, pixels, png_of_header, tiff
 from .made_cutout import (
@@ -265,7 +265,7 @@ def test_nothing_is_printed_about_odd_parts(tmp_path):
     layer._record.tagged_blocks[Tag.EFFECTS_LAYER] = TaggedBlock(key=Tag.EFFECTS_LAYER, data=b"nonsense")
     path = tmp_path / "cutout.psd"
     path.write_bytes(psd_bytes(made))
-    code = f"from garmentcut.photo.photoshop import read_cutout; read_cutout({str(path)!r})"
+    code = f"from garmentcut.photo.truth import read_cutout; read_cutout({str(path)!r})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     assert done.stdout + done.stderr == b""
 

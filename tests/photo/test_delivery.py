@@ -8,14 +8,14 @@ import pytest
 import tifffile
 from PIL import Image
 
-from garmentcut.photo.color_conversion import convert_colors, srgb_profile
+from garmentcut.photo.color import convert_colors, srgb_profile
 from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.delivery import deliver, shared_scales, sight_garment
 from garmentcut.photo.naming import Subject
 from garmentcut.photo.photo import OutputError, Photo, PhotoError
-from garmentcut.photo.photoshop import read_cutout
-from garmentcut.photo.reading import decode_photo
+from garmentcut.photo.read import decode_photo
 from garmentcut.photo.specification import read_specification
+from garmentcut.photo.truth import read_cutout
 
 from .made import exif_bytes, rgb_profile, xmp_packet
 

@@ -11,10 +11,10 @@ from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.encoding import FORMATS, encode_cutout, output_suffix
 from garmentcut.photo.jpeg_writer import jpeg_bytes
 from garmentcut.photo.photo import Photo, to_8_bit
-from garmentcut.photo.photoshop import read_cutout
-from garmentcut.photo.psd import read_document
-from garmentcut.photo.reading import decode_photo
+from garmentcut.photo.psd_read import read_document
+from garmentcut.photo.read import decode_photo
 from garmentcut.photo.tiff_writer import tiff_bytes
+from garmentcut.photo.truth import read_cutout
 
 from .made import exif_bytes, pixels, rgb_profile, xmp_packet
 

@@ -10,7 +10,7 @@ from PIL import Image
 from garmentcut.config import OutputConfig
 from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.encoding import encode_cutout
-from garmentcut.photo.photoshop import read_cutout
+from garmentcut.photo.truth import read_cutout
 
 from .made_corrected import Written
 

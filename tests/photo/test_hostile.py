@@ -19,7 +19,7 @@ from PIL import Image
 from garmentcut.config import ReadConfig
 from garmentcut.photo.photo import Photo, PhotoError
 from garmentcut.photo.png import png_bytes
-from garmentcut.photo.reading import decode_photo, read_photo
+from garmentcut.photo.read import decode_photo, read_photo
 
 from .made import chunk, encoded, exif, patched, pixels, png_of_header, rgb_profile, tiff, with_chunks
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from garmentcut.photo.clipping_path import Resource, jpeg_resources, split_resources
 from garmentcut.photo.jpeg_writer import jpeg_bytes
+from garmentcut.photo.path import Resource, jpeg_resources, split_resources
 from garmentcut.photo.photo import OutputError
-from garmentcut.photo.reading import decode_photo
+from garmentcut.photo.read import decode_photo
 
 from .made import exif_bytes, pixels, rgb_profile, xmp_packet
 

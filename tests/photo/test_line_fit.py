@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from garmentcut.photo.bezier_fit import Limits
-from garmentcut.photo.coverage import flatten_curves
 from garmentcut.photo.line_fit import fit_lines
 from garmentcut.photo.line_shape import shape_of
+from garmentcut.photo.path import flatten_curves
 
 
 def ring(radius, wobble=0.0, num=None):

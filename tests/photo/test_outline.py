@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from garmentcut.photo.clipping_path import draw_path
 from garmentcut.photo.outline import EDITABLE_PX, EXACT_PX, path_tolerance_px, trace_outline
+from garmentcut.photo.path import draw_path
 
 REAL = Path(__file__).parents[3] / "shared/garments/cutout"
 

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from garmentcut.config import OutputConfig
-from garmentcut.photo import path_writer
-from garmentcut.photo.clipping_path import draw_path
+from garmentcut.photo import path
 from garmentcut.photo.cutout import Cutout
+from garmentcut.photo.path import draw_path
 from garmentcut.photo.photo import OutputError
 from garmentcut.photo.preparation import Preparation
 
@@ -73,7 +73,7 @@ def test_no_outline_is_an_error_only_where_one_was_asked_for(cutout):
 
 
 def test_a_ragged_outline_is_an_error_only_where_one_was_asked_for(cutout, monkeypatch):
-    monkeypatch.setattr(path_writer, "MOST_KNOTS", 1)
+    monkeypatch.setattr(path, "MOST_KNOTS", 1)
     assert prepare(cutout).path("editable") is None
     with pytest.raises(OutputError, match=r"too ragged for a path \(.+ knots\); use path = 'none'"):
         prepare(cutout, path="exact").path("none")

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from garmentcut.config import ConfigError, OutputConfig, known_keys
-from garmentcut.photo.color_conversion import srgb_profile
+from garmentcut.photo.color import srgb_profile
 from garmentcut.photo.length import Length
 from garmentcut.photo.specification import Output, Specification, read_specification
 from garmentcut.photo.specification_sections import Sections

@@ -8,7 +8,7 @@ import tifffile
 from PIL import Image
 
 from garmentcut.photo.photo import PhotoError
-from garmentcut.photo.reading import decode_photo
+from garmentcut.photo.read import decode_photo
 
 from .made import cmyk_profile, encoded, exif, gray_profile, patched, pixels, rgb_profile, tiff
 

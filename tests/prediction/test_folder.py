@@ -19,7 +19,7 @@ from psd_tools import PSDImage
 from garmentcut.config import load_config
 from garmentcut.model.card import FirstLook
 from garmentcut.photo import files
-from garmentcut.photo.photoshop import read_cutout
+from garmentcut.photo.truth import read_cutout
 from garmentcut.prediction import folder as folder_module
 from garmentcut.prediction.cutter import Cutter
 from garmentcut.prediction.folder import FolderCutter

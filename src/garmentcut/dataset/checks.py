@@ -9,8 +9,8 @@ from PIL import Image
 from garmentcut.dataset.alignment import Alignment, align_far, align_near
 from garmentcut.dataset.faults import Fault, fault_of
 from garmentcut.photo.photo import Photo, to_8_bit
-from garmentcut.photo.photoshop import CutoutFile
 from garmentcut.photo.resize import resize_alpha, resize_rgb
+from garmentcut.photo.truth import CutoutFile
 
 _Alpha = NDArray[np.float32]
 

@@ -18,9 +18,9 @@ from garmentcut.dataset.target import target_bytes
 from garmentcut.photo.color import srgb_of
 from garmentcut.photo.files import read_photo_bytes, write_atomic
 from garmentcut.photo.photo import Photo, PhotoError, to_8_bit
-from garmentcut.photo.photoshop import CutoutFile, read_cutout
 from garmentcut.photo.png import png_bytes
-from garmentcut.photo.reading import decode_photo
+from garmentcut.photo.read import decode_photo
+from garmentcut.photo.truth import CutoutFile, read_cutout
 
 ALPHA_FOLDER, PHOTO_FOLDER = "alpha", "photos"
 """Of targets, and of photos that were taken out of layered documents; in the data set's folder."""

@@ -16,7 +16,7 @@ from garmentcut.dataset.faults import Fault
 from garmentcut.dataset.pair import VIEWS, Pair
 from garmentcut.photo.files import write_atomic
 from garmentcut.photo.photo import Photo, PhotoError
-from garmentcut.photo.reading import read_photo
+from garmentcut.photo.read import read_photo
 
 __all__ = [
     "MANIFEST_NAME",

@@ -28,7 +28,7 @@ class Pair:
         size_hw: height and width of the photo in pixels; (0, 0): not read.
         box_xyxy: box of `alpha >= 0.5`, right and bottom exclusive; zeros if refused.
         split: `fold0` ..., or `train`, `validation`, `test`; empty if refused.
-        source: where in the cutout's file the alpha was, in `garmentcut.photo.photoshop`'s words.
+        source: where in the cutout's file the alpha was, in `garmentcut.photo.truth`'s words.
         faults: what is wrong with it.
         group: garments that look the same share a group, and no split separates them; empty if refused.
         notes: what the readers had to change on the way in.

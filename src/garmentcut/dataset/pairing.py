@@ -13,8 +13,8 @@ from garmentcut.dataset.faults import Fault, fault_of
 from garmentcut.dataset.manifest import VIEWS
 from garmentcut.dataset.naming import Key, NamePattern, PairingError, safe_name
 from garmentcut.photo.files import LOCK_NAME
-from garmentcut.photo.photoshop import CUTOUT_SUFFIXES, LAYERED_SUFFIXES
-from garmentcut.photo.reading import PHOTO_SUFFIXES
+from garmentcut.photo.read import PHOTO_SUFFIXES
+from garmentcut.photo.truth import CUTOUT_SUFFIXES, LAYERED_SUFFIXES
 
 _Folded = tuple[str, str]
 

@@ -4,11 +4,9 @@ from pathlib import Path
 
 from garmentcut.config import ReadConfig
 from garmentcut.photo.files import read_photo_bytes
-from garmentcut.photo.layer_mask import to_alpha
-from garmentcut.photo.photo import PhotoError
-from garmentcut.photo.photoshop import CutoutError, CutoutFile
-from garmentcut.photo.raster import read_png
-from garmentcut.photo.reading import damage_named
+from garmentcut.photo.photo import PhotoError, to_alpha
+from garmentcut.photo.read import damage_named, read_png
+from garmentcut.photo.truth import CutoutError, CutoutFile
 
 
 def read_alpha(path: Path, config: ReadConfig | None = None) -> CutoutFile:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from garmentcut.photo.coverage import Points, count_up
+from garmentcut.photo.path import Points, count_up
 
 _ROUNDS = 5  # of fitting and moving the points' places; more hardly change a curve
 _HOPELESS, _HOPELESS_PX = 4.0, 2.0  # times the limit, and on top of it: no moving of places will mend that

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from garmentcut.photo.coverage import Points
 from garmentcut.photo.mask import bounding_box, slices_of
+from garmentcut.photo.path import Points
 
 _LEVEL = 0.5
 _LEAST_AREA_PX = 16.0  # smaller islands and holes are dust

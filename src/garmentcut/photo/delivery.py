@@ -7,17 +7,16 @@ from typing import NamedTuple
 import numpy as np
 
 from garmentcut.config import Format
-from garmentcut.photo.color_conversion import convert_colors
+from garmentcut.photo.color import convert_colors
 from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.encoding import encode_prepared
-from garmentcut.photo.exif import copyright_of
 from garmentcut.photo.layout import fitting_scale, is_whole_frame, place_garment, shared_scale
+from garmentcut.photo.metadata import copyright_of, rights_of
 from garmentcut.photo.naming import Subject
 from garmentcut.photo.photo import OutputError, to_8_bit
 from garmentcut.photo.placing import lay_on_canvas
 from garmentcut.photo.preparation import Preparation
 from garmentcut.photo.specification import Output, Specification
-from garmentcut.photo.xmp import rights_of
 
 _WORKING_FORMATS = {"psd", "tiff"}  # a retoucher goes on in them: the photo's hidden pixels are kept
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from garmentcut.config import ConfigError, Format, OutputConfig
 from garmentcut.photo.cutout import Cutout
-from garmentcut.photo.exif import with_dpi
+from garmentcut.photo.metadata import with_dpi
 from garmentcut.photo.photo import OutputError, Pixels, to_8_bit
 from garmentcut.photo.png import png_bytes
 from garmentcut.photo.preparation import Preparation
@@ -136,7 +136,7 @@ def _tiff(prepared: Preparation) -> bytes:
 
 
 def _psd(prepared: Preparation) -> bytes:
-    from garmentcut.photo.psd_cutout import layered_psd
+    from garmentcut.photo.psd_write import layered_psd
 
     path, background = prepared.path("editable"), prepared.output.background
     cutout = prepared.wanted("keep")

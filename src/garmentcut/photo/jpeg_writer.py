@@ -4,8 +4,7 @@ import io
 
 from PIL import Image
 
-from garmentcut.photo.clipping_path import Resource
-from garmentcut.photo.path_writer import join_resources
+from garmentcut.photo.path import Resource, join_resources
 from garmentcut.photo.photo import OutputError, Pixels, to_8_bit
 
 _MOST_SIDE_PX = 65_500  # libjpeg's

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from garmentcut.photo.bezier_fit import Fits, Limits, Runs, fit_runs
-from garmentcut.photo.coverage import Points
 from garmentcut.photo.line_shape import LineShape
+from garmentcut.photo.path import Points
 
 _MERGE_ROUNDS = 8
 

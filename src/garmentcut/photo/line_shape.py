@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from garmentcut.photo.coverage import Points
+from garmentcut.photo.path import Points
 
 _REACH = 3  # points (about pixels) to either side that a direction is taken from
 _CORNER_DEGREES = 60.0

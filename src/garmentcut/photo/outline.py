@@ -4,11 +4,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from garmentcut.photo.bezier_fit import Limits
-from garmentcut.photo.clipping_path import PenPath, Subpath
 from garmentcut.photo.contour import area_of, trace_contours
-from garmentcut.photo.coverage import Points
 from garmentcut.photo.line_fit import fit_lines
 from garmentcut.photo.line_shape import shape_of
+from garmentcut.photo.path import PenPath, Points, Subpath
 
 EDITABLE_PX, EXACT_PX = 0.5, 0.25
 """Tolerances: few knots that are easily moved by hand, or as near as a path need be."""

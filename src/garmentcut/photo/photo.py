@@ -64,6 +64,12 @@ def to_8_bit(pixels: Pixels) -> NDArray[np.uint8]:
     return wide.astype(np.uint8)
 
 
+def to_alpha(plane: Pixels) -> NDArray[np.float32]:
+    """Full-range integers to float32 in [0, 1]. Any shape."""
+    alpha: NDArray[np.float32] = np.divide(plane, np.iinfo(plane.dtype).max, dtype=np.float32)
+    return alpha
+
+
 def turn_upright(pixels: NDArray[Sample], orientation: int) -> NDArray[Sample]:
     """Undo an EXIF or TIFF orientation.
 

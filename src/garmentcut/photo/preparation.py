@@ -4,8 +4,8 @@ from functools import cached_property
 from typing import Literal
 
 from garmentcut.config import OutputConfig
-from garmentcut.photo.clipping_path import PenPath, Resource
 from garmentcut.photo.cutout import Cutout
+from garmentcut.photo.path import PenPath, Resource
 from garmentcut.photo.photo import OutputError, Pixels
 
 _MAX_TRIMMED_PIXELS = 100_000_000  # a margin may enlarge a photo, not eat the memory
@@ -76,7 +76,7 @@ class Preparation:
         path = self.path(auto)
         if path is None:
             return []
-        from garmentcut.photo.path_writer import path_resources
+        from garmentcut.photo.path import path_resources
 
         return path_resources(path)
 
@@ -97,7 +97,7 @@ class Preparation:
 
 
 def _fault_of(path: PenPath) -> str:
-    from garmentcut.photo.path_writer import MOST_KNOTS
+    from garmentcut.photo.path import MOST_KNOTS
 
     num_knots = sum(len(outline.knots) for outline in path.subpaths)
     if num_knots > MOST_KNOTS:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from garmentcut.config import Config, ConfigError, OutputConfig, check_sections, read_tree
-from garmentcut.photo.color_conversion import read_target
+from garmentcut.photo.color import read_target
 from garmentcut.photo.layout import check_room
 from garmentcut.photo.naming import check_pattern
 from garmentcut.photo.specification_sections import GarmentSection, Sections

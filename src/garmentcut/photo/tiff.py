@@ -13,10 +13,9 @@ from PIL import Image
 
 from garmentcut.config import ReadConfig
 from garmentcut.photo.color import ToRgb, rgb_of_cmyk, rgb_of_gray, rgb_of_rgba, usable_profile
-from garmentcut.photo.exif import Exif, read_exif
 from garmentcut.photo.files import check_size
+from garmentcut.photo.metadata import Exif, read_exif, read_xmp
 from garmentcut.photo.photo import Photo, PhotoError, Pixels, to_8_bit, turn_upright
-from garmentcut.photo.xmp import read_xmp
 
 _ORIENTATION, _SUB_FILES, _INK_SET, _DNG_VERSION, _ICC = 274, 330, 332, 50706, 34675
 _XMP, _IMAGE_RESOURCES, _PHOTOSHOP_LAYERS = 700, 34377, 37724

@@ -7,9 +7,8 @@ from typing import Any, Literal
 import numpy as np
 import tifffile
 
-from garmentcut.photo.clipping_path import Resource
-from garmentcut.photo.exif import EXIF_DIRECTORIES, directory_of, parse_exif
-from garmentcut.photo.path_writer import join_resources
+from garmentcut.photo.metadata import EXIF_DIRECTORIES, directory_of, parse_exif
+from garmentcut.photo.path import Resource, join_resources
 from garmentcut.photo.photo import Pixels
 
 _XMP, _IMAGE_RESOURCES = 700, 34377

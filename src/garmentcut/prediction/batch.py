@@ -16,11 +16,9 @@ from garmentcut.config import CutConfig, OutputConfig, ReadConfig
 from garmentcut.dataset.decisions import DECISIONS_FOLDER, LOCK_NAME, Decision, decision_on
 from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.files import read_photo_bytes, write_atomic
-from garmentcut.photo.layer_mask import to_alpha
 from garmentcut.photo.length import Length
-from garmentcut.photo.photo import Photo, PhotoError
-from garmentcut.photo.raster import read_png
-from garmentcut.photo.reading import damage_named
+from garmentcut.photo.photo import Photo, PhotoError, to_alpha
+from garmentcut.photo.read import damage_named, read_png
 from garmentcut.photo.specification import Output, Specification
 from garmentcut.photo.specification_sections import GarmentSection, Sections
 from garmentcut.prediction.results import Row, sha256_of

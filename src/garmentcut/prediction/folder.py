@@ -23,7 +23,7 @@ from garmentcut.photo.encoding import encode_prepared, output_suffix
 from garmentcut.photo.files import LOCK_NAME, StagedFile, read_photo_bytes, remove_staged
 from garmentcut.photo.photo import OutputError, Photo, PhotoError
 from garmentcut.photo.preparation import Preparation
-from garmentcut.photo.reading import decode_photo
+from garmentcut.photo.read import decode_photo
 from garmentcut.photo.specification import Specification
 from garmentcut.prediction.batch import (
     Order,

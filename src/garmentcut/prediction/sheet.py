@@ -16,14 +16,13 @@ from garmentcut.dataset.naming import DEFAULT_PATTERN, NamePattern
 from garmentcut.dataset.pair import VIEWS
 from garmentcut.photo.contact_sheet import Cell, Mark, break_lines, draw_page
 from garmentcut.photo.cutout import Cutout
-from garmentcut.photo.embedded_profile import read_profile
 from garmentcut.photo.files import write_atomic
 from garmentcut.photo.photo import PhotoError
-from garmentcut.photo.photoshop import CUTOUT_SUFFIXES, CutoutError, CutoutFile, read_cutout
-from garmentcut.photo.reading import read_photo
+from garmentcut.photo.read import read_photo, read_profile
 from garmentcut.photo.sheet_file import SHEET_SUFFIXES, encode_sheet, is_contact_sheet
 from garmentcut.photo.sheet_style import SheetStyle
 from garmentcut.photo.thumbnail import shrink_cutout
+from garmentcut.photo.truth import CUTOUT_SUFFIXES, CutoutError, CutoutFile, read_cutout
 from garmentcut.prediction.results import RESULTS_NAME, Journal, ResultsError, Row
 
 _BEST_FIRST = (".png", ".tif", ".tiff", ".webp", ".psd", ".psb")  # of several outputs, one is shown

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from garmentcut.photo.files import LOCK_NAME
-from garmentcut.photo.reading import PHOTO_SUFFIXES
+from garmentcut.photo.read import PHOTO_SUFFIXES
 
 
 class SourceError(ValueError):

@@ -11,7 +11,7 @@ from garmentcut.config import ConfigError
 from garmentcut.observe.log import log_event
 from garmentcut.observe.monitor import Monitor
 from garmentcut.photo.files import read_photo_bytes
-from garmentcut.photo.reading import decode_photo
+from garmentcut.photo.read import decode_photo
 from garmentcut.prediction.arrivals import Arrival, Folder, GarmentViews, Intake
 from garmentcut.prediction.folder import FolderCutter
 from garmentcut.prediction.names import garment_of

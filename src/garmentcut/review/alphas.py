@@ -19,9 +19,9 @@ from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.files import read_photo_bytes, write_atomic
 from garmentcut.photo.mask import dilate, erode
 from garmentcut.photo.photo import Photo, PhotoError
-from garmentcut.photo.photoshop import read_cutout
 from garmentcut.photo.png import SIGNATURE, png_bytes, split_png
-from garmentcut.photo.reading import decode_photo
+from garmentcut.photo.read import decode_photo
+from garmentcut.photo.truth import read_cutout
 from garmentcut.prediction.batch import Batch, BatchError, Order, read_batch
 from garmentcut.prediction.results import Row, fingerprint, sha256_of
 from garmentcut.review.errors import NotFoundError, UnfitError

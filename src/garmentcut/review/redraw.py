@@ -16,8 +16,7 @@ from PIL import Image, ImageFilter
 
 from garmentcut.model.card import ModelCard
 from garmentcut.photo.color import srgb_of
-from garmentcut.photo.layer_mask import to_alpha
-from garmentcut.photo.photo import Photo, to_8_bit
+from garmentcut.photo.photo import Photo, to_8_bit, to_alpha
 from garmentcut.photo.resize import resize_rgb
 from garmentcut.prediction.runtime import Runtime
 from garmentcut.review.alphas import Alpha8

@@ -16,7 +16,7 @@ from garmentcut.model.card import ModelError, read_model
 from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.encoding import encode_cutout
 from garmentcut.photo.photo import OutputError, Photo, PhotoError
-from garmentcut.photo.reading import decode_photo, format_of
+from garmentcut.photo.read import decode_photo, format_of
 from garmentcut.prediction.batch import Order, read_batch
 from garmentcut.prediction.cutter import Cutter, default_model
 from garmentcut.prediction.results import RESULTS_NAME

@@ -19,8 +19,7 @@ from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.delivery import Sighting, deliver, shared_scales, sight_garment
 from garmentcut.photo.encoding import encode_prepared
 from garmentcut.photo.files import StagedFile
-from garmentcut.photo.layer_mask import to_alpha
-from garmentcut.photo.photo import OutputError, PhotoError
+from garmentcut.photo.photo import OutputError, PhotoError, to_alpha
 from garmentcut.photo.png import png_bytes
 from garmentcut.photo.preparation import Preparation
 from garmentcut.photo.specification import Specification

@@ -12,7 +12,7 @@ from psd_tools.psd.layer_and_mask import ChannelData, ChannelDataList, ChannelIn
 from psd_tools.psd.tagged_blocks import TaggedBlock
 from psd_tools.psd.vector import VectorMaskSetting
 
-from garmentcut.photo.photoshop import CutoutError, read_cutout
+from garmentcut.photo.truth import CutoutError, read_cutout
 
 from .made import cmyk_profile, pixels
 from .made_cutout import (

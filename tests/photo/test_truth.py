@@ -1,4 +1,4 @@
-"""Cutouts as PNG, WebP, TIFF and JPEG; Photoshop documents: test_cutout_psd.py."""
+"""Cutouts as PNG, WebP, TIFF and JPEG; Photoshop documents: test_truth_psd.py."""
 
 import io
 import subprocess
@@ -11,8 +11,8 @@ from PIL import Image
 
 from garmentcut.config import ReadConfig
 from garmentcut.photo.photo import PhotoError
-from garmentcut.photo.photoshop import CUTOUT_SUFFIXES, CutoutError, read_cutout
 from garmentcut.photo.png import png_bytes
+from garmentcut.photo.truth import CUTOUT_SUFFIXES, CutoutError, read_cutout
 
 from .made import chunk, cmyk_profile, encoded, exif, exif_bytes, gray_profile, pixels, tiff, with_chunks
 from .made_cutout import box, circle, path_records, path_resources, soft_disc, with_app13
@@ -323,7 +323,7 @@ def test_suffixes_hold_photos_and_documents():
 def test_pngs_are_read_without_loading_psd_tools(tmp_path):
     path = tmp_path / "a.png"
     path.write_bytes(png_bytes(cut()))
-    code = f"import sys; from garmentcut.photo.photoshop import read_cutout; read_cutout({str(path)!r})\n"
+    code = f"import sys; from garmentcut.photo.truth import read_cutout; read_cutout({str(path)!r})\n"
     code += "assert not {'psd_tools', 'tifffile'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 

@@ -1,24 +1,233 @@
-"""What counts of a corrected document: the layer mask, the clipping path, or that nobody touched it."""
-
+import base64
 import io
 import struct
+import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
+from psd_tools import PSDImage
 from psd_tools.constants import Tag
 from psd_tools.psd.layer_and_mask import ChannelDataList
 from psd_tools.psd.tagged_blocks import TaggedBlock
 from psd_tools.psd.vector import VectorMaskSetting
 
-from garmentcut.photo.clipping_path import draw_path
 from garmentcut.photo.cutout import Cutout
-from garmentcut.photo.photoshop import read_cutout
-from garmentcut.photo.psd_writer import PsdLayer
+from garmentcut.photo.layout import Placement
+from garmentcut.photo.outline import trace_outline
+from garmentcut.photo.path import draw_path
+from garmentcut.photo.photo import PhotoError
+from garmentcut.photo.placing import lay_on_canvas
+from garmentcut.photo.psd_roundtrip import checksum_of, mark_of, read_mark, write_mark
+from garmentcut.photo.psd_write import PsdLayer, layered_psd
+from garmentcut.photo.truth import read_cutout
 
-from .made import rgb_profile
+from .made import pixels, rgb_profile, xmp_packet
 from .made_corrected import Written, deep, of_15_bits, painted, with_mask
-from .made_cutout import box, path_records, psd_bytes, put, put_path
+from .made_cutout import add_layer, box, layered, path_records, psd_bytes, put, put_path, soft_disc
+
+
+@pytest.fixture
+def mark(studio):
+    drawn = studio()
+    mask = np.rint(drawn.alpha * 255).astype(np.uint8)
+    return mark_of(drawn.photo, mask, trace_outline(drawn.alpha), is_whole=True)
+
+
+@pytest.mark.parametrize("packet", [None, xmp_packet()], ids=["no XMP", "XMP"])
+def test_a_mark_is_read_back(mark, packet):
+    found = read_mark(write_mark(packet, mark))
+    assert replace(found, path=None) == replace(mark, path=None)
+    assert (found.size_hw, found.is_whole) == ((288, 192), True)
+    for own, read in zip(mark.path.subpaths, found.path.subpaths, strict=True):
+        np.testing.assert_allclose(read.knots, own.knots, atol=1e-7)
+
+
+def test_what_the_photo_said_stays(mark):
+    packet = write_mark(xmp_packet(), mark)
+    before, end, behind = xmp_packet().rpartition(b"</rdf:RDF>")
+    assert packet.startswith(before) and packet.endswith(end + behind)
+
+
+def test_a_later_mark_takes_the_place_of_an_earlier_one(mark):
+    once = write_mark(xmp_packet(), mark)
+    assert write_mark(once, mark) == once
+    assert read_mark(write_mark(once, replace(mark, is_whole=False))).is_whole is False
+
+
+def test_16_bits_have_no_checksums(mark):
+    assert checksum_of(np.zeros((2, 2), np.uint16)) is None
+    bare = replace(mark, photo_sum=None, mask_sum=None, path=None)
+    assert read_mark(write_mark(None, bare)) == bare
+
+
+def test_the_properties_may_become_elements_under_another_prefix(mark):
+    """XMP allows it, and programs write a packet anew as they like."""
+    text = write_mark(None, replace(mark, path=None)).decode()
+    start, end = text.index("<rdf:Description"), text.index("/>", text.index("<rdf:Description"))
+    fields = dict(part.split("=") for part in text[start:end].split()[3:])
+    inner = "".join(f"<own:{key.partition(':')[2]}>{value.strip(chr(34))}</own:{key.partition(':')[2]}>\n"
+                    for key, value in fields.items())  # fmt: skip
+    head = '<rdf:Description rdf:about="" xmlns:own="http://ns.garmentcut.org/psd/1.0/">'
+    other = f"{text[:start]}{head}{inner}</rdf:Description>{text[end + 2 :]}"
+    assert read_mark(other.encode() + bytes(40)) == replace(mark, path=None)
+
+
+def test_a_packet_without_the_usual_end_stays_as_it_is(mark):
+    packet = xmp_packet().replace(b"rdf:", b"r:").replace(b"xmlns:rdf", b"xmlns:r")
+    assert write_mark(packet, mark) == packet
+
+
+def bomb(size):
+    path = base64.b64encode(zlib.compress(bytes(size))).decode()
+    return f'garmentcut:Path="{path}"'
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        (b'Size="192x288"', b'Size="large"'),
+        (b'Size="192x288"', b""),
+        (b"<x:xmpmeta", b"<!DOCTYPE a><x:xmpmeta"),
+        (b"</x:xmpmeta>", b""),
+        (b'Frame="whole"', b'Frame="whole" garmentcut:Path="!"'),
+        (b'Frame="whole"', b'Frame="whole" garmentcut:Path="AAAA"'),
+        (b'Photo="', b'Photo="zz'),
+    ],
+)
+def test_a_damaged_mark_is_none(mark, change):
+    packet = write_mark(None, replace(mark, path=None))
+    assert change[0] in packet
+    assert read_mark(packet.replace(*change)) is None
+
+
+def test_nothing_and_foreign_packets_have_no_mark():
+    for packet in (None, b"", xmp_packet(), b"http://ns.garmentcut.org/psd/1.0/"):
+        assert read_mark(packet) is None
+
+
+def test_a_path_that_unpacks_to_gigabytes_is_cut_off(mark):
+    packet = write_mark(None, replace(mark, path=None)).replace(
+        b'Frame="whole"', f'Frame="whole" {bomb(1 << 26)}'.encode()
+    )
+    found = read_mark(packet)
+    assert found is None or not found.path.subpaths
+
+
+AS_WRITTEN = "out of the layer 'Ebene 1', as garmentcut wrote it"
+RETOUCHED = ("out of the layer 'Ebene 1'", "not as garmentcut wrote it: retouched, perhaps")
+GONE = "no longer holds the whole photo: its layer was erased in, scaled or removed"
+
+
+@pytest.fixture
+def original_of(tmp_path):
+    def read(document):
+        path = tmp_path / "IMG_1.psd"
+        path.write_bytes(document if isinstance(document, bytes) else psd_bytes(document))
+        return read_cutout(path).read_original()
+
+    return read
+
+
+@pytest.fixture
+def cutout(studio):
+    drawn = studio()
+    return Cutout(drawn.photo, drawn.alpha, rgb_profile())
+
+
+@pytest.mark.parametrize("background", [None, "#30c0ff"])
+@pytest.mark.parametrize("num_bits", [8, 16])
+def test_it_is_the_photo_bit_for_bit(original_of, cutout, num_bits, background):
+    cutout = cutout if num_bits == 8 else deep(cutout)
+    photo = original_of(layered_psd(cutout, background=background, name="Kjole æ"))
+    np.testing.assert_array_equal(photo.rgb, cutout.rgb)
+    assert photo.rgb.dtype == cutout.rgb.dtype
+    assert photo.profile == cutout.profile
+    known = ", as garmentcut wrote it" if num_bits == 8 else ""
+    assert photo.notes == (f"out of the layer 'Kjole æ'{known}",)
+
+
+def test_a_retouched_layer_is_told(original_of, cutout):
+    rgb = cutout.rgb.copy()
+    rgb[10:20, 10:20] = 0
+    photo = original_of(Written(cutout).saved(rgb=rgb, mask=painted(cutout.rounded_alpha())))
+    np.testing.assert_array_equal(photo.rgb, rgb)
+    assert photo.notes == RETOUCHED
+
+
+def test_of_two_layers_the_untouched_one(original_of, cutout):
+    """Photographers duplicate the layer before they retouch."""
+    written = Written(cutout)
+    retouched = cutout.rgb[::-1].copy()
+    below = [PsdLayer("Ebene 0", cutout.rgb)]
+    photo = original_of(written.saved(rgb=retouched, below=below))
+    np.testing.assert_array_equal(photo.rgb, cutout.rgb)
+    assert photo.notes == ("out of the layer 'Ebene 0', as garmentcut wrote it",)
+    both = original_of(written.saved(rgb=retouched, below=[PsdLayer("Ebene 0", cutout.rgb // 2)]))
+    np.testing.assert_array_equal(both.rgb, retouched), "the one with the mask"
+
+
+def test_what_is_no_whole_photo_is_refused_with_the_reason(original_of, cutout):
+    part = "trimmed, laid on another canvas or with its hidden pixels cleared"
+    canvas = lay_on_canvas(cutout, Placement((300, 300), (100, 50, 220, 260)), keeps_hidden=True)
+    for cut in (cutout.trimmed(5), cutout.cleaned, canvas):
+        with pytest.raises(PhotoError, match=part):
+            original_of(layered_psd(cut))
+
+
+def test_cropped_and_scaled_documents_are_refused_with_the_reason(original_of, cutout):
+    mark = Written(cutout).opened().image_resources.get_data(1060)
+    small = layered((144, 96))
+    add_layer(small, cutout.rgb[:144, :96], mask=cutout.rounded_alpha()[:144, :96])
+    put(small, 1060, mark)
+    with pytest.raises(PhotoError, match="cropped or scaled from 192x288 to 96x144 pixels"):
+        original_of(small)
+
+
+def test_erased_pixels_are_refused_with_the_reason(original_of, cutout):
+    document = Written(cutout).opened()
+    document.remove(document[0])
+    add_layer(document, np.dstack([cutout.rgb, cutout.rounded_alpha()]))
+    with pytest.raises(PhotoError, match=GONE):
+        original_of(document)
+
+
+def test_of_other_documents_the_lowest_layer_that_covers_all(original_of):
+    size, rgb = (40, 30), pixels(40, 30)
+    document = layered(size)
+    add_layer(document, np.full((*size, 3), 255, np.uint8), "White")
+    add_layer(document, rgb, "Photo")
+    add_layer(document, rgb[::-1], "Garment", mask=soft_disc(*size))
+    photo = original_of(document)
+    np.testing.assert_array_equal(photo.rgb, rgb)
+    assert photo.notes == ("out of the layer 'Photo'",)
+
+
+def test_a_layer_larger_than_the_picture_is_cut_to_it(original_of):
+    rgb = pixels(60, 50)
+    document = layered((40, 30))
+    add_layer(document, rgb, "Photo", at=(-5, -8), mask=soft_disc())
+    np.testing.assert_array_equal(original_of(document).rgb, rgb[5:45, 8:38])
+
+
+def test_documents_without_a_photo(original_of):
+    document = layered((40, 30))
+    add_layer(document, np.dstack([pixels(40, 30), soft_disc()]))
+    with pytest.raises(PhotoError, match="no layer that covers the picture without a hole"):
+        original_of(document)
+    gray = layered((40, 30), mode="L")
+    add_layer(gray, np.dstack([pixels(40, 30, 1), soft_disc()]))
+    with pytest.raises(PhotoError, match="not in RGB"):
+        original_of(gray)
+
+
+def test_other_files_are_never_looked_into(tmp_path):
+    Image.fromarray(np.dstack([pixels(40, 30), soft_disc()])).save(tmp_path / "a.png")
+    assert read_cutout(tmp_path / "a.png").read_original is None
+    PSDImage.frompil(Image.fromarray(soft_disc())).save(tmp_path / "a.psd")
+    with pytest.raises(PhotoError):
+        read_cutout(tmp_path / "a.psd").read_original()
 
 
 @pytest.fixture

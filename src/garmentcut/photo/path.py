@@ -1,0 +1,380 @@
+"""Photoshop's clipping paths: found in a file, read, drawn as an alpha, written.
+
+After Adobe's Photoshop File Formats Specification: image resources 2000 to 2998 are the saved paths, 2999 names the one
+that clips the picture. The same bytes stand in PSD, TIFF (tag 34377) and JPEG (APP13). How subpaths are laid over each
+other is not in it; it follows what psd-tools found by comparing with Photoshop's own pictures: even-odd fills, whatever
+fill rule stands behind the name in 2999.
+
+Outlines are drawn by the scheme of font rasterizers (signed-area accumulation): edges are cut where they cross pixel
+borders, so each piece lies in one pixel. A piece that falls by `dy` covers `dy` of every pixel to its right and, at a
+mean distance `x` from its pixel's left border, `dy * (1 - x)` of its own. Summed along a row that is the mean winding
+number of each pixel; folded into [0, 1] it is the area under the even-odd rule. Exact, but where several windings meet
+within one pixel.
+"""
+
+import struct
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from garmentcut.photo.photo import PhotoError
+
+MOST_KNOTS = 50_000
+"""Of a path; Photoshop gets slow far below."""
+
+_SAVED_PATHS, _CLIPPED_BY = range(2000, 2999), 2999
+_SIGNATURES = (b"8BIM", b"MeSa", b"AgHg", b"PHUT", b"DCSR")
+_RECORD = np.dtype([("selector", ">u2"), ("points", ">i4", (3, 2))])
+_LENGTH = struct.Struct(">hHh")  # selector, number of knots, operation
+_CLOSED, _OPEN, _FILL_RULE, _INITIAL_FILL, _KNOTS = 0, 3, 6, 8, (1, 2, 4, 5)  # selectors
+_SMOOTH, _POINTED = 1, 2  # knots of a closed outline; an open one's have numbers of their own
+_FIXED_ONE = 1 << 24  # coordinates are 8.24 fixed-point shares of the picture's sides
+_FLATNESS, _EVEN_ODD = 1 << 16, 1  # 16.16 device pixels, as Photoshop itself writes
+_SMOOTH_SINE = 0.02  # of the angle between the handles of a knot
+_MERGED, _EXCLUDE, _COMBINE, _SUBTRACT, _INTERSECT = -1, 0, 1, 2, 3
+_APP13, _PHOTOSHOP_MARK = 0xED, b"Photoshop 3.0\0"
+_SCAN, _NO_LENGTH = 0xDA, (0x01, *range(0xD0, 0xDA))  # JPEG markers: start of scan, markers without content
+
+Points = NDArray[np.float64]
+"""`(..., 2)`: x and y in pixels from the picture's upper left corner."""
+
+_FLATNESS_PX = 0.0005  # how far a chord may lie from its curve: an eighth of a step of 8 bits
+_MOST_STEPS = 1000
+# A garment's outline has some 10,000 points and twice its perimeter in pieces. Far beyond is an attack on the memory.
+_MOST_POINTS = 1_000_000
+_MOST_PIECES = 6_000_000
+_BAND_ROWS = 256  # rows summed at a time: bounds the memory of the sums, which need double precision
+_LEVELS = 65_535  # results are rounded to 16 bits, or rounding errors would leave traces of alpha far from the outline
+
+
+def flatten_curves(curves: Points) -> Points:
+    """Cubic Bezier curves, each from where the last one ended, as a polygon.
+
+    Args:
+        curves: `(N, 4, 2)`: start, two control points, end.
+
+    Returns:
+        `(M, 2)`; the end of the last curve is left out, for a closed outline it is the first point.
+
+    Raises:
+        PhotoError: absurdly many points.
+    """
+    bend = np.abs(curves[:, :-2] - 2 * curves[:, 1:-1] + curves[:, 2:]).max(axis=(1, 2))
+    steps = np.ceil(np.sqrt(bend * (0.75 / _FLATNESS_PX))).clip(1, _MOST_STEPS).astype(np.int64)
+    if steps.sum() > _MOST_POINTS:
+        raise PhotoError("its path has over a million points; simplify the path")
+    which, step = count_up(steps)
+    t = (step / steps[which])[:, None]
+    start, leaving, arriving, end = np.moveaxis(curves[which], 1, 0)
+    polygon: Points = (1 - t) ** 3 * start + 3 * t * (1 - t) ** 2 * leaving + 3 * t**2 * (1 - t) * arriving + t**3 * end
+    return polygon
+
+
+def draw_coverage(polygons: Sequence[Points], size_hw: tuple[int, int]) -> NDArray[np.float32]:
+    """Area inside closed polygons under the even-odd rule, of each pixel.
+
+    Args:
+        polygons: each `(K, 2)`, not closed by repeating its first point; may reach outside the picture.
+        size_hw: of the picture.
+
+    Returns:
+        `(H, W)` float32 in [0, 1], in steps of 1/65535.
+
+    Raises:
+        PhotoError: absurdly long outlines.
+    """
+    height, width = size_hw
+    pieces = _cut_at_borders(*_edges_inside(polygons, height), width)
+    middle, rise = pieces.mean(axis=1), pieces[:, 1, 1] - pieces[:, 0, 1]
+    row = np.floor(middle[:, 1]).astype(np.int64).clip(0, height - 1)
+    across = middle[:, 0].clip(0, width)
+    column = np.floor(across).astype(np.int64)
+    own = rise * (1 - (across - column))
+    order = np.argsort(row, kind="stable")
+    row, column, own, rise = row[order], column[order], own[order], rise[order]
+    alpha = np.empty(size_hw, np.float32)
+    for top in range(0, height, _BAND_ROWS):
+        band = alpha[top : top + _BAND_ROWS]
+        part = slice(*np.searchsorted(row, (top, top + len(band))))
+        sums = np.zeros((len(band), width + 2))
+        np.add.at(sums, (row[part] - top, column[part]), own[part])
+        np.add.at(sums, (row[part] - top, column[part] + 1), (rise - own)[part])
+        winding = np.abs(np.cumsum(sums[:, :width], axis=1))
+        if winding.max() > 1:
+            winding = np.abs(winding - 2 * np.rint(winding / 2))  # folded: 0, 1, 0, 1, ...
+        band[:] = np.rint(winding * _LEVELS) / _LEVELS
+    return alpha
+
+
+def _edges_inside(polygons: Sequence[Points], height: int) -> tuple[Points, Points]:
+    """Starts and ends of the edges that are not level, cut off above and below the picture."""
+    starts = np.concatenate([np.empty((0, 2)), *polygons])
+    ends = np.concatenate([np.empty((0, 2)), *(np.roll(polygon, -1, axis=0) for polygon in polygons)])
+    steep = starts[:, 1] != ends[:, 1]
+    starts, runs = starts[steep], (ends - starts)[steep]
+    at_borders = (np.array([0, height]) - starts[:, 1:]) / runs[:, 1:]
+    first, last = at_borders.min(axis=1).clip(0, 1), at_borders.max(axis=1).clip(0, 1)
+    seen = last > first
+    starts, runs = starts[seen], runs[seen]
+    return starts + first[seen, None] * runs, starts + last[seen, None] * runs
+
+
+def _cut_at_borders(starts: Points, ends: Points, width: int) -> Points:
+    """Edges as `(N, 2, 2)` pieces, none of which crosses a border of a pixel."""
+    low, high = np.minimum(starts, ends), np.maximum(starts, ends)
+    first, last = np.floor(low) + 1, np.ceil(high) - 1
+    first[:, 0], last[:, 0] = np.maximum(first[:, 0], 0), np.minimum(last[:, 0], width)
+    counts = (last - first + 1).clip(min=0).astype(np.int64)
+    if counts.sum() > _MOST_PIECES:
+        raise PhotoError("its path is absurdly long; simplify the path")
+    edges, shares = [np.arange(len(starts))], [np.zeros(len(starts))]
+    for axis in (0, 1):
+        edge, step = count_up(counts[:, axis])
+        border = first[edge, axis] + step
+        edges.append(edge)
+        shares.append((border - starts[edge, axis]) / (ends - starts)[edge, axis])
+    edge, share = np.concatenate(edges), np.concatenate(shares)
+    order = np.lexsort((share, edge))
+    edge, share = edge[order], share[order]
+    until = np.append(share[1:], 1.0)
+    until[np.flatnonzero(np.diff(edge, append=-1))] = 1.0  # an edge's last piece
+    run = (ends - starts)[edge]
+    return np.stack([starts[edge] + share[:, None] * run, starts[edge] + until[:, None] * run], axis=1)
+
+
+def count_up(counts: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Of each of `counts` things: which it belongs to, and its number there from 0."""
+    which = np.repeat(np.arange(len(counts)), counts)
+    return which, np.arange(len(which)) - np.repeat(np.cumsum(counts) - counts, counts)
+
+
+class Resource(NamedTuple):
+    """One image resource."""
+
+    number: int
+    name: str
+    data: bytes
+
+
+class Subpath(NamedTuple):
+    """One outline of a path.
+
+    Attributes:
+        operation: what it does to those before it (-1: one with the last, 0: exclude, 1: combine, 2: subtract,
+            3: intersect).
+        closed: it ends where it began; else the straight line back closes it.
+        knots: `(K, 3, 2)`, control point before, anchor, control point after; x and y as shares of width and height.
+    """
+
+    operation: int
+    closed: bool
+    knots: Points
+
+
+class PenPath(NamedTuple):
+    """A path; `filled`: without any outline it shows everything, not nothing."""
+
+    name: str
+    subpaths: tuple[Subpath, ...]
+    filled: bool = False
+
+
+def split_resources(data: bytes) -> list[Resource]:
+    """Image resources as they stand in PSD, TIFF (tag 34377) and JPEG (APP13); ends at the first that is damaged."""
+    resources, start = [], 0
+    while data[start : start + 4] in _SIGNATURES and start + 12 <= len(data):
+        name_end = start + 7 + data[start + 6]
+        size_at = name_end + (name_end - start) % 2
+        content = size_at + 4
+        size = int.from_bytes(data[size_at:content])
+        if content + size > len(data):
+            break
+        name = data[start + 7 : name_end].decode("mac_roman")
+        resources.append(Resource(int.from_bytes(data[start + 4 : start + 6]), name, data[content : content + size]))
+        start = content + size + size % 2
+    return resources
+
+
+def jpeg_resources(data: bytes) -> bytes:
+    """Photoshop's image resources in a JPEG file, joined from its APP13 segments."""
+    parts, start = [], 2
+    while start + 4 <= len(data) and data[start] == 0xFF and data[start + 1] != _SCAN:
+        if data[start + 1] == 0xFF:  # fill byte
+            start += 1
+            continue
+        if data[start + 1] in _NO_LENGTH:
+            start += 2
+            continue
+        end = start + 2 + int.from_bytes(data[start + 2 : start + 4])
+        if data[start + 1] == _APP13 and data.startswith(_PHOTOSHOP_MARK, start + 4):
+            parts.append(data[start + 4 + len(_PHOTOSHOP_MARK) : end])
+        start = end
+    return b"".join(parts)
+
+
+def find_clipping_path(resources: Iterable[Resource]) -> tuple[PenPath, tuple[str, ...]] | None:
+    """The path that clips the picture, and notes on how it was chosen; None: no path holds an outline.
+
+    Without a name in resource 2999, or where that path is missing, the first saved path counts.
+
+    Raises:
+        PhotoError: a path with absurdly many knots.
+    """
+    name, paths = None, []
+    for resource in resources:
+        if resource.number == _CLIPPED_BY and resource.data:
+            name = resource.data[1 : 1 + resource.data[0]].decode("mac_roman")
+        elif resource.number in _SAVED_PATHS:
+            paths.append(parse_path(resource.data, resource.name))
+    paths = [path for path in paths if path.subpaths]
+    if not paths:
+        return None
+    for path in paths:
+        if path.name == name:
+            return path, ()
+    if name:
+        return paths[0], (f"the clipping path {name!r} is missing: {paths[0].name!r} used",)
+    if len(paths) > 1:
+        return paths[0], (f"no path is set as clipping path: the first of {len(paths)}, {paths[0].name!r}, used",)
+    return paths[0], ()
+
+
+def parse_path(data: bytes, name: str = "") -> PenPath:
+    """Read a path's 26-byte records.
+
+    Raises:
+        PhotoError: absurdly many knots.
+    """
+    records = np.frombuffer(data, _RECORD, count=len(data) // _RECORD.itemsize)
+    selectors = records["selector"]
+    if np.isin(selectors, _KNOTS).sum() > MOST_KNOTS:
+        raise PhotoError(f"its path has over {MOST_KNOTS} knots; simplify the path")
+    points = records["points"][..., ::-1] / _FIXED_ONE
+    starts = np.flatnonzero(np.isin(selectors, (_CLOSED, _OPEN)))
+    subpaths = []
+    for first, until in pairwise([*starts, len(records)]):
+        _, _, operation = _LENGTH.unpack_from(data, int(first) * _RECORD.itemsize)
+        inside = slice(first + 1, until)
+        knots = points[inside][np.isin(selectors[inside], _KNOTS)]
+        if len(knots) > 1:
+            subpaths.append(Subpath(operation, bool(selectors[first] == _CLOSED), knots))
+    fills = np.flatnonzero(selectors == _INITIAL_FILL)
+    filled = any(data[place * _RECORD.itemsize + 3] for place in fills)
+    return PenPath(name, tuple(subpaths), filled)
+
+
+def draw_path(path: PenPath, size_hw: tuple[int, int]) -> NDArray[np.float32]:
+    """The area a path encloses.
+
+    Args:
+        path: its outlines.
+        size_hw: of the whole picture, as stored.
+
+    Returns:
+        `(H, W)` float32 in [0, 1].
+
+    Raises:
+        PhotoError: absurdly long outlines.
+    """
+    shapes = _merge_outlines(path.subpaths)
+    # A path that begins by taking away takes away from the whole picture.
+    filled = shapes[0][0] in (_SUBTRACT, _INTERSECT) if shapes else path.filled
+    alpha = np.full(size_hw, filled, np.float32)
+    for operation, outlines in shapes:
+        _lay_over(alpha, operation, [_polygon_of(outline, size_hw) for outline in outlines])
+    return alpha
+
+
+def _merge_outlines(subpaths: Iterable[Subpath]) -> list[tuple[int, list[Subpath]]]:
+    """Outlines that one even-odd fill draws: exact where they touch, and faster, than laying each over the last."""
+    shapes: list[tuple[int, list[Subpath]]] = []
+    for subpath in subpaths:
+        last = shapes[-1][0] if shapes else None
+        is_first = len(shapes) == 1 and last in (_COMBINE, _EXCLUDE)
+        if shapes and (
+            subpath.operation == _MERGED or (subpath.operation == _EXCLUDE and (is_first or last == _EXCLUDE))
+        ):
+            shapes[-1][1].append(subpath)
+        else:
+            shapes.append((subpath.operation, [subpath]))
+    return shapes
+
+
+def _lay_over(alpha: NDArray[np.float32], operation: int, polygons: list[Points]) -> None:
+    """Lay a shape over an alpha, in place; only the shape's box is drawn."""
+    height, width = alpha.shape
+    corners = np.concatenate(polygons)
+    left, top = np.floor(corners.min(axis=0)).clip(0, (width, height)).astype(int)
+    right, bottom = np.ceil(corners.max(axis=0)).clip(0, (width, height)).astype(int)
+    inside = alpha[top:bottom, left:right]
+    shape = draw_coverage([polygon - (left, top) for polygon in polygons], (bottom - top, right - left))
+    if operation == _INTERSECT:
+        kept = inside * shape
+        alpha[:] = 0
+        inside[:] = kept
+    elif operation == _SUBTRACT:
+        np.maximum(inside - shape, 0, out=inside)
+    elif operation == _EXCLUDE:
+        inside += shape - 2 * inside * shape
+    else:
+        inside += shape - inside * shape
+
+
+def _polygon_of(subpath: Subpath, size_hw: tuple[int, int]) -> Points:
+    knots = subpath.knots * size_hw[::-1]
+    following = np.roll(knots, -1, axis=0)
+    curves = np.stack([knots[:, 1], knots[:, 2], following[:, 0], following[:, 1]], axis=1)
+    if subpath.closed:
+        return flatten_curves(curves)
+    return np.concatenate([flatten_curves(curves[:-1]), knots[-1:, 1]])
+
+
+def join_resources(resources: Iterable[Resource]) -> bytes:
+    """Image resources one after another, as `split_resources` reads them."""
+    parts = []
+    for number, name, data in resources:
+        text = name.encode("mac_roman", "replace")[:255]
+        head = struct.pack(">4sHB", b"8BIM", number, len(text)) + text + bytes((len(text) + 1) % 2)
+        parts.append(head + struct.pack(">I", len(data)) + data + bytes(len(data) % 2))
+    return b"".join(parts)
+
+
+def path_resources(path: PenPath) -> list[Resource]:
+    """A path, and the statement that it clips the picture.
+
+    Args:
+        path: each outline has at most 65535 knots, or it does not fit in the format.
+    """
+    records = [_record(_FILL_RULE), _record(_INITIAL_FILL, bytes([0, path.filled]))]
+    records += [_outline_records(subpath) for subpath in path.subpaths]
+    name = path.name.encode("mac_roman", "replace")[:255]
+    clipped_by = bytes([len(name)]) + name + struct.pack(">IH", _FLATNESS, _EVEN_ODD)
+    return [Resource(_SAVED_PATHS.start, path.name, b"".join(records)), Resource(_CLIPPED_BY, "", clipped_by)]
+
+
+def _record(selector: int, content: bytes = b"") -> bytes:
+    return (struct.pack(">H", selector) + content).ljust(_RECORD.itemsize, b"\0")
+
+
+def _outline_records(subpath: Subpath) -> bytes:
+    # The 1 behind the operation is what Photoshop writes there; the specification does not explain it.
+    start = _CLOSED if subpath.closed else _OPEN  # an open outline's knots have numbers of their own, as far on
+    head = _record(start, struct.pack(">HhH", len(subpath.knots), subpath.operation, 1))
+    records = np.zeros(len(subpath.knots), _RECORD)
+    records["selector"] = start + np.where(_is_smooth(subpath.knots), _SMOOTH, _POINTED)
+    records["points"] = np.rint(subpath.knots[..., ::-1] * _FIXED_ONE)  # y stands before x
+    return head + records.tobytes()
+
+
+def _is_smooth(knots: Points) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Of each knot, whether its handles lie on one line, so that moving one in Photoshop turns the other."""
+    before, after = knots[:, 1] - knots[:, 0], knots[:, 2] - knots[:, 1]
+    size = np.hypot(*before.T) * np.hypot(*after.T)
+    cross = np.abs(before[:, 0] * after[:, 1] - before[:, 1] * after[:, 0])
+    smooth: np.ndarray[tuple[int], np.dtype[np.bool_]] = (
+        (size > 0) & (cross < _SMOOTH_SINE * size) & ((before * after).sum(axis=1) > 0)
+    )
+    return smooth

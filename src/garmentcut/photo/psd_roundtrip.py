@@ -1,0 +1,388 @@
+"""What garmentcut finds again in a document of its own: its mark, the photo, and what a retoucher has changed.
+
+The mark stands in the XMP packet, as properties of a namespace of its own: Adobe's programs keep properties that they
+do not know (Adobe, XMP Specification, part 1). Photoshop counts 16-bit levels from 0 to 32768 and rounds what it opens
+to them, so checksums are of 8-bit documents only; a 16-bit mask is compared with the saved channel beside it.
+
+Layer mask and clipping path say the same when they are written, and only one of them is corrected as a rule. What was
+changed counts; of both, the mask, which is the finer.
+"""
+
+import base64
+import re
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple
+from xml.etree import ElementTree
+
+import numpy as np
+
+from garmentcut.photo.color import usable_profile
+from garmentcut.photo.mask import dilate
+from garmentcut.photo.path import PenPath, draw_path, find_clipping_path, parse_path, path_resources
+from garmentcut.photo.photo import Photo, PhotoError, Pixels, to_alpha
+from garmentcut.photo.png import fast_deflate
+from garmentcut.photo.psd_layers import NO_PIXELS, Alpha, draw_mask, place
+from garmentcut.photo.psd_read import Box, Document, Layer
+
+_NAMESPACE = "http://ns.garmentcut.org/psd/1.0/"  # a name only; nothing has to be there
+_MOST_BYTES, _MOST_PATH_BYTES = 8_000_000, 2_000_000  # a packet; a path, unpacked
+_PACKET = (
+    b'<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>'
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    b'</rdf:RDF></x:xmpmeta><?xpacket end="w"?>'
+)
+_END = b"</rdf:RDF>"
+_OWN = re.compile(rb'<rdf:Description[^>]*xmlns:garmentcut="[^>]*/>')
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A document as garmentcut wrote it.
+
+    Attributes:
+        size_hw: of the photo's layer.
+        is_whole: the layer is the whole photo, untouched; False: trimmed, laid on a customer's canvas, or its hidden
+            pixels were cleared.
+        photo_sum: checksum of its colours; None: 16 bits.
+        mask_sum: checksum of its mask; None: 16 bits.
+        path: the clipping path; None: none was written.
+    """
+
+    size_hw: tuple[int, int]
+    is_whole: bool = True
+    photo_sum: int | None = None
+    mask_sum: int | None = None
+    path: PenPath | None = None
+
+
+def mark_of(rgb: Pixels, mask: Pixels, path: PenPath | None, *, is_whole: bool) -> Mark:
+    """The mark of a document that is about to be written.
+
+    Args:
+        rgb: `(H, W, 3)`, of the photo's layer.
+        mask: `(H, W)`, its layer mask.
+        path: its clipping path.
+        is_whole: see `Mark`.
+    """
+    return Mark((mask.shape[0], mask.shape[1]), is_whole, checksum_of(rgb), checksum_of(mask), path)
+
+
+def checksum_of(levels: Pixels) -> int | None:
+    """CRC-32 of uint8 levels of any shape; None: uint16, see above."""
+    if levels.dtype != np.uint8:
+        return None
+    checksum: int = fast_deflate().crc32(np.ascontiguousarray(levels).data)
+    return checksum
+
+
+def write_mark(xmp: bytes | None, mark: Mark) -> bytes:
+    """A packet with the mark in it instead of an earlier one.
+
+    Args:
+        xmp: the photo's own packet; all of it stays. None: there is none. One that does not end as Adobe's programs
+            write it stays as it is, without a mark.
+        mark: see there.
+    """
+    values = {"Size": f"{mark.size_hw[1]}x{mark.size_hw[0]}", "Frame": "whole" if mark.is_whole else "part"}
+    sums = {"Photo": mark.photo_sum, "Mask": mark.mask_sum}
+    values |= {key: f"{checksum:08x}" for key, checksum in sums.items() if checksum is not None}
+    if mark.path is not None:
+        values["Path"] = base64.b64encode(zlib.compress(path_resources(mark.path)[0].data, 9)).decode()
+    own = "".join(f' garmentcut:{key}="{value}"' for key, value in values.items())
+    description = f'<rdf:Description rdf:about="" xmlns:garmentcut="{_NAMESPACE}"{own}/>'.encode()
+    before, end, behind = _OWN.sub(b"", xmp or _PACKET).rpartition(_END)
+    return before + description + end + behind if end else behind
+
+
+def read_mark(xmp: bytes | None) -> Mark | None:
+    """The mark in a packet, whichever program wrote the packet anew; None: there is none that can be read."""
+    if not xmp or len(xmp) > _MOST_BYTES or _NAMESPACE.encode() not in xmp or b"<!DOCTYPE" in xmp:
+        return None
+    try:
+        values = _own_values(ElementTree.fromstring(xmp.strip(b"\0 \t\r\n").decode("utf-8-sig")))
+        width, _, height = values["Size"].partition("x")
+        photo_sum, mask_sum = (int(values[key], 16) if key in values else None for key in ("Photo", "Mask"))
+        path = _path_of(values.get("Path"))
+        return Mark((int(height), int(width)), values["Frame"] == "whole", photo_sum, mask_sum, path)
+    except (ElementTree.ParseError, KeyError, ValueError, zlib.error, PhotoError):
+        return None
+
+
+def _own_values(root: Any) -> dict[str, str]:
+    """Properties of our namespace, as attributes or as elements: XMP has both ways."""
+    start, values = f"{{{_NAMESPACE}}}", dict[str, str]()
+    for element in root.iter():
+        named = {**element.attrib, element.tag: element.text or ""}
+        values |= {key.removeprefix(start): text.strip() for key, text in named.items() if key.startswith(start)}
+    return values
+
+
+def _path_of(text: str | None) -> PenPath | None:
+    if text is None:
+        return None
+    return parse_path(zlib.decompressobj().decompress(base64.b64decode(text, validate=True), _MOST_PATH_BYTES))
+
+
+_RGB, _PROFILE, _TRANSPARENCY = 3, 1039, -1
+
+
+class MaskedPhoto(NamedTuple):
+    """The photo's layer with what masks leave of it.
+
+    Attributes:
+        layer: the photo's.
+        alpha: `(H, W)` of the layer, wherever on the picture it lies.
+        notes: on its masks.
+    """
+
+    layer: Layer
+    alpha: Alpha
+    notes: tuple[str, ...] = ()
+
+
+def find_masked_photo(document: Document, mark: Mark) -> MaskedPhoto | None:
+    """In a document of garmentcut's, the topmost visible layer of the photo's size with a mask; None: there is none.
+
+    Masks of groups around the layer count too.
+
+    Raises:
+        PhotoError: a damaged layer.
+    """
+    for layer, groups in reversed(document.leaves):
+        if layer.box.size_hw != mark.size_hw or not all(part.record.flags.visible for part in (layer, *groups)):
+            continue
+        drawn = [draw_mask(document, part, layer.box) for part in (layer, *groups)]
+        masks = [mask for mask, _ in drawn if mask is not None]
+        if masks and _is_opaque(document, layer):
+            alpha = masks[0]
+            for mask in masks[1:]:
+                alpha = alpha * mask
+            return MaskedPhoto(layer, alpha, tuple(note for _, notes in drawn for note in notes))
+    return None
+
+
+def read_original(document: Document, mark: Mark | None) -> Photo:
+    """The untouched photo.
+
+    Of garmentcut's own documents, the layer of the photo's size, wherever it was moved; of several, the one that is as
+    it was written, else the lowest with a mask, else the lowest. Of other documents, the lowest layer that covers the
+    picture without a hole.
+
+    Args:
+        document: any.
+        mark: garmentcut's, if it has one.
+
+    Raises:
+        PhotoError: the document does not hold it; says why.
+    """
+    if document.mode != _RGB:
+        raise PhotoError("its document is not in RGB, so no photo is taken out of it")
+    if mark is not None and not mark.is_whole:
+        raise PhotoError(
+            "its document holds the photo trimmed, laid on another canvas or with its hidden pixels cleared"
+        )
+    candidates = list(_candidates(document, mark))
+    if not candidates:
+        raise PhotoError(_reason_for_none(document, mark))
+    layer, rgb = candidates[0]
+    notes = [f"out of the layer {layer.name!r}"]
+    if mark is not None and mark.photo_sum is not None:
+        for same, levels in candidates:
+            if checksum_of(levels) == mark.photo_sum:
+                return _photo_of(document, levels, (f"out of the layer {same.name!r}, as garmentcut wrote it",))
+        notes.append("not as garmentcut wrote it: retouched, perhaps")
+    return _photo_of(document, rgb, tuple(notes))
+
+
+def layer_rgb(document: Document, layer: Layer, frame: Box) -> Pixels | None:
+    """A layer's colours `(h, w, C)` within a frame, black outside the layer; None: the layer holds none."""
+    planes = [document.layer_plane(layer, number, layer.box) for number in range(document.num_colors)]
+    present = [plane for plane in planes if plane is not None]
+    if len(present) < len(planes):
+        return None
+    return place(np.stack(present, axis=2), layer.box.seen_from(frame), frame.size_hw)
+
+
+def _candidates(document: Document, mark: Mark | None) -> Iterator[tuple[Layer, Pixels]]:
+    """Layers that may be the photo, the likeliest first; unpacked one at a time."""
+    leaves = [leaf for leaf in document.leaves if _may_be_photo(document, leaf[0], mark)]
+    if mark is not None:
+        leaves.sort(key=lambda leaf: not any(part.record.mask_data for part in (leaf[0], *leaf[1])))
+    for layer, _ in leaves:
+        rgb = layer_rgb(document, layer, document.frame if mark is None else layer.box)
+        if rgb is not None and (rgb != rgb[:1, :1]).any():  # a plain sheet is a background
+            yield layer, rgb
+
+
+def _may_be_photo(document: Document, layer: Layer, mark: Mark | None) -> bool:
+    if any(kind in layer.record.tagged_blocks for kind in NO_PIXELS):
+        return False
+    box, (height, width) = layer.box, document.size_hw
+    if mark is None:
+        fits = box.top <= 0 and box.left <= 0 and box.bottom >= height and box.right >= width
+    else:
+        fits = box.size_hw == mark.size_hw
+    return fits and _is_opaque(document, layer)
+
+
+def _is_opaque(document: Document, layer: Layer) -> bool:
+    plane = document.layer_plane(layer, _TRANSPARENCY, layer.box)
+    return plane is None or bool(plane.min() == np.iinfo(plane.dtype).max)
+
+
+def _reason_for_none(document: Document, mark: Mark | None) -> str:
+    if mark is None:
+        return "its document holds no layer that covers the picture without a hole"
+    unlike = replace(mark, size_hw=document.size_hw)
+    if document.size_hw != mark.size_hw and any(_may_be_photo(document, leaf, unlike) for leaf, _ in document.leaves):
+        sizes = ["x".join(map(str, size_hw[::-1])) for size_hw in (mark.size_hw, document.size_hw)]
+        return f"its document was cropped or scaled from {sizes[0]} to {sizes[1]} pixels"
+    return "its document no longer holds the whole photo: its layer was erased in, scaled or removed"
+
+
+def _photo_of(document: Document, rgb: Pixels, notes: tuple[str, ...]) -> Photo:
+    profile, profile_notes = usable_profile(document.resource(_PROFILE))
+    return Photo(np.ascontiguousarray(rgb), profile, notes=(*notes, *profile_notes))
+
+
+_SAME_PX = 1 / 64  # knots; Photoshop's own numbers are finer
+_SAME_LEVELS = {8: 1.1 / 255, 16: 4.1 / 65_535}  # by a document's depth; Photoshop rounds 16 bits to 15
+_SAME_COVERAGE = np.float32(1 / 255)
+_SEAM_PX = 2  # around what a path has changed, where the mask still shows the edge of before
+_ALIKE_IOU = 0.99
+
+
+class Correction(NamedTuple):
+    """What is cut out of the photo's layer of a document of garmentcut's.
+
+    Attributes:
+        source: the layer mask, or the clipping path.
+        alpha: `(H, W)` of the layer.
+        notes: how it was chosen, in words.
+        is_unchanged: it is as garmentcut wrote it.
+    """
+
+    source: Literal["layer mask", "clipping path"]
+    alpha: Alpha
+    notes: tuple[str, ...]
+    is_unchanged: bool = False
+
+
+def find_correction(document: Document, mark: Mark, masked: MaskedPhoto) -> Correction:
+    """What counts of the mask and the clipping path of a document that garmentcut wrote.
+
+    A path that was moved counts where it was moved, the mask, which knows soft and sheer parts, everywhere else.
+
+    Args:
+        document: the document.
+        mark: garmentcut's.
+        masked: the photo's layer and its mask.
+
+    Raises:
+        PhotoError: an absurdly long path.
+    """
+    is_painted = not _is_as_written(document, mark, masked.alpha)
+    new = _Drawn.of_document(document, masked.layer.box)
+    old = _Drawn.of_mark(mark)
+    is_moved = new is not None and not new.is_like(old)
+    if not is_painted and new is not None and is_moved:
+        note = "the clipping path was changed, the layer mask was not: "
+        note += "it counts where it was moved, elsewhere the mask" if old else "it counts"
+        return Correction("clipping path", new.laid_over(masked.alpha, old), (*masked.notes, note))
+    notes = masked.notes
+    if is_painted and new is not None and (iou := _iou(masked.alpha, new.alpha)) < _ALIKE_IOU:
+        what = "was changed too, but" if is_moved else "was left as garmentcut wrote it and"
+        notes += (f"the clipping path {what} differs from the layer mask (IoU {iou:.3f}): the mask counts",)
+    return Correction("layer mask", masked.alpha, notes, is_unchanged=not is_painted)
+
+
+def unchanged_places(document: Document, mark: Mark) -> set[str]:
+    """Which of `saved channel` and `clipping path` are as garmentcut wrote them.
+
+    Raises:
+        PhotoError: an absurdly long path.
+    """
+    unchanged = set()
+    channel, path = _saved_channel(document), _Drawn.of_document(document, document.frame)
+    if channel is not None and (mark.mask_sum is None or _sum_of(channel) == mark.mask_sum):
+        unchanged.add("saved channel")
+    if path is not None and path.is_like(_Drawn.of_mark(mark)):
+        unchanged.add("clipping path")
+    return unchanged
+
+
+class _Drawn:
+    """A path, its knots in pixels of the photo, and the area that it encloses, drawn when it is asked for."""
+
+    def __init__(self, path: PenPath, size_hw: tuple[int, int], shown: Callable[[Alpha], Alpha]) -> None:
+        self._path, self._size_hw, self._shown = path, size_hw, shown
+        self._alpha: Alpha | None = None
+
+    @classmethod
+    def of_document(cls, document: Document, frame: Box) -> "_Drawn | None":
+        chosen = find_clipping_path(document.resources)
+        if chosen is None:
+            return None
+        seen = document.frame.seen_from(frame)
+        return cls(chosen[0], document.size_hw, lambda alpha: place(alpha, seen, frame.size_hw))
+
+    @classmethod
+    def of_mark(cls, mark: Mark) -> "_Drawn | None":
+        return None if mark.path is None else cls(mark.path, mark.size_hw, lambda alpha: alpha)
+
+    @property
+    def alpha(self) -> Alpha:
+        if self._alpha is None:
+            self._alpha = self._shown(draw_path(self._path, self._size_hw))
+        return self._alpha
+
+    def is_like(self, other: "_Drawn | None") -> bool:
+        """Whether both have the same knots, on the picture or on the photo, or enclose the same area."""
+        if other is None:
+            return False
+        if self._has_knots_of(other):
+            return True
+        same_size = self.alpha.shape == other.alpha.shape
+        return same_size and not (np.abs(self.alpha - other.alpha) > _SAME_COVERAGE).any()
+
+    def laid_over(self, mask: Alpha, old: "_Drawn | None") -> Alpha:
+        """The area, but the mask where the path is what it was."""
+        if old is None:
+            return self.alpha
+        return np.where(dilate(np.abs(self.alpha - old.alpha) > _SAME_COVERAGE, _SEAM_PX), self.alpha, mask)
+
+    def _has_knots_of(self, other: "_Drawn") -> bool:
+        mine, others = self._path.subpaths, other._path.subpaths
+        return len(mine) == len(others) and all(
+            one.knots.shape == two.knots.shape
+            and one.operation == two.operation
+            and np.abs(one.knots * self._size_hw[::-1] - two.knots * other._size_hw[::-1]).max() <= _SAME_PX
+            for one, two in zip(mine, others, strict=True)
+        )
+
+
+def _is_as_written(document: Document, mark: Mark, alpha: Alpha) -> bool:
+    if mark.mask_sum is not None:
+        return checksum_of(np.rint(alpha * np.float32(255)).astype(np.uint8)) == mark.mask_sum
+    plane = _saved_channel(document)
+    if plane is None or plane.shape != alpha.shape:
+        return False
+    return float(np.abs(to_alpha(plane) - alpha).max()) <= _SAME_LEVELS[document.depth]
+
+
+def _saved_channel(document: Document) -> Pixels | None:
+    first = document.num_colors + document.has_merged_alpha
+    return document.merged_plane(first) if first < document.num_channels else None
+
+
+def _sum_of(plane: Pixels) -> int | None:
+    return checksum_of(np.rint(to_alpha(plane) * np.float32(255)).astype(np.uint8))
+
+
+def _iou(one: Alpha, other: Alpha) -> float:
+    """Of the masks: a path knows no soft edges, and shall not be blamed for that."""
+    mask, other_mask = one >= 0.5, other >= 0.5
+    union = int((mask | other_mask).sum())
+    return int((mask & other_mask).sum()) / union if union else 1.0

@@ -1,0 +1,426 @@
+"""Read what a retoucher delivers: the alpha of a cutout file, however the file holds it."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from garmentcut.config import ReadConfig
+from garmentcut.photo.color import rgb_of_cmyk
+from garmentcut.photo.files import read_photo_bytes
+from garmentcut.photo.path import Resource, draw_path, find_clipping_path, jpeg_resources, split_resources
+from garmentcut.photo.photo import Photo, PhotoError, Pixels, to_8_bit, to_alpha, turn_upright
+from garmentcut.photo.psd_layers import Alpha, LayerAlpha, draw_layers
+from garmentcut.photo.psd_read import Box, Document, Layer, read_document
+from garmentcut.photo.psd_roundtrip import (
+    Mark,
+    find_correction,
+    find_masked_photo,
+    layer_rgb,
+    read_mark,
+    read_original,
+    unchanged_places,
+)
+from garmentcut.photo.read import PHOTO_SUFFIXES, damage_named, format_of, read_jpeg, read_png, read_webp
+
+LAYERED_SUFFIXES = frozenset({".psd", ".psb"})
+"""Of documents that may hold their photo beside the cutout."""
+
+CUTOUT_SUFFIXES = LAYERED_SUFFIXES | frozenset(PHOTO_SUFFIXES)
+"""Suffixes looked for in folders; a file's content, not its name, decides how it is read."""
+
+_SAME_IOU = 0.95  # below, two places mean different cutouts
+
+Source = Literal["transparency", "extra channel", "layer mask", "saved channel", "clipping path", "mask image"]
+Colors = tuple[Pixels | None, tuple[str, ...]]
+"""`(H, W, 3)`, upright and straight, or None; and notes."""
+
+_NEAR = 8 / 255  # what JPEG makes of a mask's black and white
+_MOST_SOFT = 0.5  # of the smaller of its black and its white part; a photo in shades of gray has far more
+_BORDER_PX = 2
+_LEAST_BLACK, _BLACK_BORDER = 0.5, 0.99  # of the picture; of its upper and lower border
+_CMYK, _READABLE_MODES = 4, (0, 1, 3, 4)  # bitmap, gray, RGB, CMYK
+_ALPHA_NAMES, _ICC_PROFILE, _VERSION_INFO, _XMP = 1006, 1039, 1057, 1060
+
+
+class CutoutError(PhotoError):
+    """A cutout file without a usable alpha; the message names the file, says why and what would mend it."""
+
+
+@dataclass(frozen=True, eq=False)
+class CutoutFile:
+    """What a cutout file holds.
+
+    Attributes:
+        alpha: `(H, W)` float32 in [0, 1], upright, soft as in the file.
+        rgb: `(H, W, 3)` uint8 or uint16, upright and straight (not premultiplied), in the file's own colour space; what
+            lies where alpha is 0 may be anything. None: a bare mask, or colours that cannot be read.
+        source: where the alpha comes from.
+        notes: how it was chosen and what was left out, in words.
+        is_unchanged: the alpha is the one that garmentcut itself wrote; nobody has corrected it.
+        read_original: gives the photo that a layered document holds untouched, at the size of `alpha`; raises
+            PhotoError, which says why there is none. None: the file is no layered document.
+    """
+
+    alpha: NDArray[np.float32]
+    rgb: Pixels | None
+    source: Source
+    notes: tuple[str, ...] = ()
+    is_unchanged: bool = False
+    read_original: Callable[[], Photo] | None = None
+
+
+class Found(NamedTuple):
+    """One place that says what is cut out.
+
+    Attributes:
+        source: the kind of place.
+        alpha: `(H, W)`, upright.
+        read_rgb: gives the colours that belong to it.
+        notes: what to know about it.
+        name: what notes call it; empty: as `source`.
+    """
+
+    source: Source
+    alpha: Alpha
+    read_rgb: Callable[[], Colors]
+    notes: tuple[str, ...] = ()
+    name: str = ""
+
+    @property
+    def is_telling(self) -> bool:
+        """Whether the alpha is not the same everywhere."""
+        return bool(self.alpha.min() < self.alpha.max())
+
+    @property
+    def title(self) -> str:
+        """What notes call it."""
+        return self.name or f"the {self.source}"
+
+
+class Findings(NamedTuple):
+    """What a file holds.
+
+    Attributes:
+        found: all places, the surest first.
+        hints: what to know where there are none.
+        is_unchanged: the surest is as garmentcut wrote it.
+        read_original: gives the photo that the file holds untouched, or raises PhotoError; None: only layered documents
+            hold one.
+    """
+
+    found: list[Found]
+    hints: tuple[str, ...] = ()
+    is_unchanged: bool = False
+    read_original: Callable[[], Photo] | None = None
+
+
+def read_cutout(path: str | os.PathLike[str], config: ReadConfig | None = None) -> CutoutFile:
+    """Read the alpha of a retoucher's PNG, TIFF, PSD, JPEG or WebP file.
+
+    Of several places in the file the first counts that is not the same everywhere: transparency (of a PSD: of its
+    visible layers, see `psd_layers`) or a TIFF's extra channel, layer masks, a saved channel, the clipping path; last,
+    the whole picture if it is a mask, white on black. A note says what else would have meant another cutout. Of a PSD
+    that garmentcut wrote, what was changed since counts (see `psd_roundtrip`).
+
+    Args:
+        path: a regular file; its content decides the format.
+        config: bytes, pixels and sides accepted; checked before decoding.
+
+    Raises:
+        CutoutError: as `read_photo` raises PhotoError; also, nothing in the file says what is cut out.
+    """
+    limits = config or ReadConfig()
+    try:
+        data = read_photo_bytes(Path(path), limits)
+        with damage_named():
+            return _choose(_find(data, limits))
+    except PhotoError as error:
+        raise CutoutError(f"{path}: {error}") from error
+
+
+def _find(data: bytes, limits: ReadConfig) -> Findings:
+    if data.startswith(b"8BPS"):
+        return find_in_psd(data, limits)
+    return find_in_picture(data, limits, format_of(data))
+
+
+def _choose(findings: Findings) -> CutoutFile:
+    if not findings.found:
+        hints = f" ({'; '.join(findings.hints)})" if findings.hints else ""
+        raise PhotoError(
+            f"has no transparency, mask, saved channel or clipping path{hints}; "
+            "save the cutout as PNG or PSD with transparency, or with a clipping path"
+        )
+    telling = [found for found in findings.found if found.is_telling]
+    used = (telling or findings.found)[0]
+    flat = [f"{found.title} is the same everywhere" for found in findings.found if telling and not found.is_telling]
+    rgb, color_notes = used.read_rgb()
+    return CutoutFile(
+        alpha=np.ascontiguousarray(used.alpha),
+        rgb=None if rgb is None else np.ascontiguousarray(rgb),
+        source=used.source,
+        notes=(*used.notes, *color_notes, *flat, *_differences(used, telling[1:])),
+        is_unchanged=findings.is_unchanged,
+        read_original=findings.read_original,
+    )
+
+
+def _differences(used: Found, others: list[Found]) -> tuple[str, ...]:
+    """Notes on places that mean another cutout."""
+    notes = []
+    mask = used.alpha >= 0.5
+    for other in others:
+        other_mask = other.alpha >= 0.5
+        union = int((mask | other_mask).sum())
+        iou = int((mask & other_mask).sum()) / union if union else 1.0
+        if iou < _SAME_IOU:
+            notes.append(f"{other.title} means another cutout (IoU {iou:.2f}) and is left out")
+    return tuple(notes)
+
+
+class _Stored(NamedTuple):
+    """A file's channels as stored; of `extra`, the first `num_transparency` (0 or 1) are transparency."""
+
+    color: Pixels
+    extra: Sequence[Pixels]
+    num_transparency: int
+    orientation: int
+    is_cmyk: bool
+    profile: bytes | None
+    resources: bytes = b""
+
+
+def find_in_picture(data: bytes, limits: ReadConfig, form: Literal["tiff", "png", "jpeg", "webp"]) -> Findings:
+    """Everything in a PNG, JPEG, TIFF or WebP file that says what is cut out.
+
+    Args:
+        data: the file's content.
+        limits: checked before pixels are decoded.
+        form: its format.
+
+    Raises:
+        PhotoError: as `decode_photo`; any other exception means damage.
+    """
+    stored, hints = _read_tiff(data, limits) if form == "tiff" else (_read_raster(data, limits, form), ())
+
+    def read_rgb() -> Colors:
+        rgb, notes = straight_rgb(stored.color, stored.profile, is_cmyk=stored.is_cmyk)
+        return (None if rgb is None else turn_upright(rgb, stored.orientation)), notes
+
+    found = []
+    for place, plane in enumerate(stored.extra):
+        source: Source = "transparency" if place < stored.num_transparency else "extra channel"
+        found.append(Found(source, to_alpha(turn_upright(plane, stored.orientation)), read_rgb))
+    found += find_in_path(split_resources(stored.resources), stored.color.shape[:2], read_rgb, stored.orientation)
+    if not stored.is_cmyk and not any(place.is_telling for place in found):
+        found += find_mask_image(turn_upright(stored.color, stored.orientation))
+    return Findings(found, hints)
+
+
+def find_in_path(
+    resources: Sequence[Resource], size_hw: tuple[int, ...], read_rgb: Callable[[], Colors], orientation: int = 1
+) -> list[Found]:
+    """The clipping path among a file's image resources, if there is one.
+
+    Args:
+        resources: as `split_resources` gives them.
+        size_hw: of the picture as stored.
+        read_rgb: see `Found`.
+        orientation: of the picture (TIFF 6.0, tag 274).
+
+    Raises:
+        PhotoError: an absurdly long path.
+    """
+    chosen = find_clipping_path(resources)
+    if chosen is None:
+        return []
+    path, notes = chosen
+    alpha = turn_upright(draw_path(path, (size_hw[0], size_hw[1])), orientation)
+    return [Found("clipping path", alpha, read_rgb, notes, f"the clipping path {path.name!r}")]
+
+
+def find_mask_image(color: NDArray[Any]) -> list[Found]:
+    """The picture itself, if it is a mask: gray, and nearly all of it black or white.
+
+    Args:
+        color: `(H, W, C)` gray or RGB, upright.
+    """
+    sample = color[::16, ::16]
+    if not (sample == sample[..., :1]).all() or not (color == color[..., :1]).all():
+        return []
+    alpha = to_alpha(color[..., 0])
+    black, white = float((alpha <= _NEAR).mean()), float((alpha >= 1 - _NEAR).mean())
+    border = np.concatenate([alpha[:_BORDER_PX].ravel(), alpha[-_BORDER_PX:].ravel()])
+    # Of a sheer garment hardly anything is white; but all around it is black, as around no photo.
+    is_sheer = black >= _LEAST_BLACK and float((border <= _NEAR).mean()) >= _BLACK_BORDER
+    if 1 - black - white > _MOST_SOFT * min(black, white) and not is_sheer:
+        return []
+    notes = ("the mask's border is white: it may be inverted",) if border.mean() > 0.5 and black else ()
+    return [Found("mask image", alpha, lambda: (None, ()), notes)]
+
+
+def straight_rgb(color: Pixels, profile: bytes | None, *, is_cmyk: bool = False) -> Colors:
+    """Colours as stored, but gray made RGB and CMYK converted to sRGB by its profile, at 8 bits."""
+    if not is_cmyk:
+        rgb = np.repeat(color, 3, axis=2) if color.shape[2] == 1 else color
+        return np.ascontiguousarray(rgb, rgb.dtype.newbyteorder("=")), ()
+    try:
+        converted = rgb_of_cmyk(to_8_bit(color), profile)
+    except PhotoError:
+        return None, ("CMYK colours without a usable profile left out",)
+    return converted.rgb, converted.notes
+
+
+def _read_raster(data: bytes, limits: ReadConfig, form: Literal["png", "jpeg", "webp"]) -> _Stored:
+    raster = {"png": read_png, "jpeg": read_jpeg, "webp": read_webp}[form](data, limits)
+    pixels = raster.pixels if raster.pixels.ndim == 3 else raster.pixels[..., None]
+    has_alpha = pixels.shape[2] in (2, 4) and not raster.is_cmyk
+    return _Stored(
+        pixels[..., : pixels.shape[2] - has_alpha],
+        [pixels[..., -1]] if has_alpha else [],
+        int(has_alpha),
+        raster.read_exif().orientation,
+        raster.is_cmyk,
+        raster.profile,
+        jpeg_resources(data) if form == "jpeg" else b"",
+    )
+
+
+def _read_tiff(data: bytes, limits: ReadConfig) -> tuple[_Stored, tuple[str, ...]]:
+    from garmentcut.photo.tiff import read_tiff
+
+    tiff = read_tiff(data, limits)
+    order = sorted(range(tiff.extra.shape[2]), key=lambda place: place != tiff.alpha)
+    planes = [tiff.extra[..., place] for place in order]
+    stored = _Stored(
+        tiff.color,
+        planes,
+        int(tiff.alpha is not None),
+        tiff.exif.orientation,
+        tiff.is_cmyk,
+        tiff.profile,
+        tiff.resources,
+    )
+    return stored, ("its Photoshop layers are not read from TIFF",) if tiff.has_layers else ()
+
+
+def find_in_psd(data: bytes, limits: ReadConfig) -> Findings:
+    """Everything in a PSD file that says what is cut out: layers and their masks, saved channels, a clipping path.
+
+    Args:
+        data: the file's content.
+        limits: checked before anything is unpacked.
+
+    Raises:
+        PhotoError: as `read_document`; any other exception means damage.
+    """
+    document = read_document(data, limits)
+    mark = read_mark(document.resource(_XMP))
+
+    def original() -> Photo:
+        with damage_named():
+            return read_original(document, mark)
+
+    findings = _find_in_document(document) if mark is None else _find_by_mark(document, mark)
+    return findings._replace(read_original=original)
+
+
+def _find_by_mark(document: Document, mark: Mark) -> Findings:
+    """In a document that garmentcut wrote, what counts is the mask of the photo's layer, wherever that was moved."""
+    masked = find_masked_photo(document, mark)
+    if masked is not None:
+        layer = masked.layer
+        source, alpha, notes, is_unchanged = find_correction(document, mark, masked)
+        found = Found(source, alpha, lambda: _layer_rgb(document, layer, layer.box), notes)
+        return Findings([found], is_unchanged=is_unchanged)
+    # The mask is gone: what is left counts, but saved channel and clipping path as garmentcut wrote them do not.
+    findings, unchanged = _find_in_document(document), unchanged_places(document, mark)
+    telling = [place for place in findings.found if place.is_telling and place.source not in unchanged]
+    return findings._replace(found=telling or findings.found, is_unchanged=bool(unchanged) and not telling)
+
+
+def _find_in_document(document: Document) -> Findings:
+    def read_rgb() -> Colors:
+        return _merged_rgb(document)
+
+    drawn, hints = draw_layers(document)
+    layers = [_of_layers(document, drawn, hints)] if drawn else []
+    found = [] if drawn and drawn.is_guess else layers
+    found += _saved_channels(document)
+    found += find_in_path(document.resources, document.size_hw, read_rgb)
+    if drawn and drawn.is_guess:
+        found += layers
+    if not any(place.is_telling for place in found) and document.mode in _READABLE_MODES[:-1]:
+        # The merged picture may be left blank, which says nothing.
+        found += [place for place in find_mask_image(_merged_color(document)) if place.is_telling]
+    return Findings(found, hints)
+
+
+def _of_layers(document: Document, drawn: LayerAlpha, hints: tuple[str, ...]) -> Found:
+    source: Source = "layer mask" if drawn.is_mask else "transparency"
+
+    def read_rgb() -> Colors:
+        if len(drawn.leaves) == 1:
+            return _layer_rgb(document, drawn.leaves[0], document.frame)
+        rgb, notes = _merged_rgb(document)
+        return rgb, ("colours of the merged picture", *notes) if rgb is not None else notes
+
+    guess = (
+        ("only small or tinting layers over an opaque one: perhaps retouching, no cutout",) if drawn.is_guess else ()
+    )
+    return Found(source, drawn.alpha, read_rgb, (*hints, *drawn.notes, *guess), f"the {source} of its layers")
+
+
+def _saved_channels(document: Document) -> list[Found]:
+    """The first saved channel that is not the same everywhere, else the first."""
+    first = document.num_colors + document.has_merged_alpha
+    numbers = range(first, document.num_channels)
+    plain = []
+    for number in numbers:
+        plane = document.merged_plane(number)
+        label = f"the saved channel {_channel_name(document, number - document.num_colors)!r}"
+        notes = (f"{label} is one of {len(numbers)}",) if len(numbers) > 1 else ()
+        found = Found("saved channel", to_alpha(plane), lambda: _merged_rgb(document), notes, label)
+        if plane.min() < plane.max():
+            return [found]
+        plain.append(found)
+    return plain[:1]
+
+
+def _channel_name(document: Document, place: int) -> str:
+    """Resource 1006: names of the planes behind the colours, one after another, each behind its length."""
+    names = document.resource(_ALPHA_NAMES) or b""
+    start = 0
+    for _ in range(place):
+        start += 1 + names[start] if start < len(names) else 0
+    return names[start + 1 : start + 1 + names[start]].decode("mac_roman") if start < len(names) else f"{place + 1}"
+
+
+def _merged_rgb(document: Document) -> Colors:
+    version = document.resource(_VERSION_INFO) or b""
+    if len(version) > 4 and not version[4]:
+        return None, ("no colours: the document holds no merged picture",)
+    return _rgb_of(document, _merged_color(document))
+
+
+def _merged_color(document: Document) -> Pixels:
+    return np.stack([document.merged_plane(number) for number in range(document.num_colors)], axis=2)
+
+
+def _layer_rgb(document: Document, layer: Layer, frame: Box) -> Colors:
+    rgb = layer_rgb(document, layer, frame)
+    return (None, ("no colours: the layer holds none",)) if rgb is None else _rgb_of(document, rgb)
+
+
+def _rgb_of(document: Document, color: Pixels) -> Colors:
+    if document.mode not in _READABLE_MODES:
+        return None, ("no colours: neither gray, RGB nor CMYK",)
+    profile = document.resource(_ICC_PROFILE)
+    if document.mode == _CMYK:
+        color = np.iinfo(color.dtype).max - color  # Photoshop holds no ink as white
+    return straight_rgb(color, profile, is_cmyk=document.mode == _CMYK)
