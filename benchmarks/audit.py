@@ -18,8 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
-from garmentcut.dataset.manifest import read_manifest
-from garmentcut.dataset.target import read_target
+from garmentcut.dataset.manifest import read_manifest, read_target
 from garmentcut.evaluation.audit_evidence import Evidence, gather_evidence
 from garmentcut.evaluation.audit_rank import rank_suspects
 from garmentcut.evaluation.doubt_fit import Experience, cross_fitted, experience_of

@@ -23,10 +23,8 @@ from rich.table import Table
 from torch import Tensor
 
 from garmentcut.dataset.augment import augment
-from garmentcut.dataset.batches import Batch, batches
 from garmentcut.dataset.manifest import read_manifest
-from garmentcut.dataset.samples import Samples
-from garmentcut.dataset.seeds import step_generator
+from garmentcut.dataset.samples import Batch, Samples, batches, step_generator
 from garmentcut.recipe import Recipe, load_recipe
 
 _RECIPE = Path(__file__).parents[1] / "recipes" / "cutnet.toml"

@@ -9,8 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from garmentcut.dataset.faults import fault_of
-from garmentcut.dataset.manifest import Manifest, Pair, read_manifest, write_manifest
+from garmentcut.dataset.manifest import Manifest, Pair, fault_of, read_manifest, write_manifest
 from garmentcut.model.card import ModelCard, with_card
 from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.files import write_atomic

@@ -102,12 +102,12 @@ def test_misuse_exits_2_and_says_what_to_change(drawn, tmp_path, args, says):
 
 
 def test_a_full_disk_exits_1(studio_dir, monkeypatch):
-    from garmentcut.dataset import examination
+    from garmentcut.dataset import checks
 
     def full(*_):
         raise OSError(28, os.strerror(28))
 
-    monkeypatch.setattr(examination, "write_atomic", full)
+    monkeypatch.setattr(checks, "write_atomic", full)
     result = run(studio_dir / "in", studio_dir / "cut", "--out", studio_dir / "set", "--folds", 3)
     assert result.exit_code == 1
     assert "free some space and run again: it goes on where it stopped" in result.stderr

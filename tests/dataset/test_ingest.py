@@ -5,18 +5,19 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from garmentcut.config import ReadConfig
-from garmentcut.dataset import examination, manifest, store
-from garmentcut.dataset.examination import WriteError
-from garmentcut.dataset.ingest import Ingest, IngestOptions
+from garmentcut.dataset import checks, ledger, manifest
+from garmentcut.dataset.checks import WriteError
+from garmentcut.dataset.ingest import Ingest, IngestOptions, IngestSummary, Outcome
 from garmentcut.dataset.ledger import Ledger
-from garmentcut.dataset.manifest import DatasetError, read_manifest, read_pair
-from garmentcut.dataset.naming import PairingError
+from garmentcut.dataset.manifest import DatasetError, Manifest, fault_of, read_manifest, read_pair
+from garmentcut.dataset.pairing import PairingError
 from garmentcut.dataset.split import Scheme, SplitError
 
 NAMES = ["a_Front", "a_Back", "b_Front", "c_Front", "d_FrontRight"]
@@ -187,7 +188,7 @@ def count_down(monkeypatch, steps):
         with ledger.path.open("ab") as file:
             file.write(b'{"pair": {"na')
 
-    monkeypatch.setattr(examination, "write_atomic", dying(examination.write_atomic, half_a_file))
+    monkeypatch.setattr(checks, "write_atomic", dying(checks.write_atomic, half_a_file))
     monkeypatch.setattr("garmentcut.dataset.manifest.write_atomic", dying(manifest.write_atomic, half_a_file))
     monkeypatch.setattr(Ledger, "append", dying(Ledger.append, half_a_line))
 
@@ -239,11 +240,11 @@ def test_a_full_disk_stops_the_run_with_a_clear_word(shop, monkeypatch, place):
 
     with monkeypatch.context() as patch:
         if place == "alpha/":
-            patch.setattr(examination, "write_atomic", full)
+            patch.setattr(checks, "write_atomic", full)
         elif place == "ingest.jsonl":
             patch.setattr(Ledger, "append", lambda ledger, _: full(ledger.path))
         else:
-            patch.setattr(store, "write_manifest", lambda manifest: full(manifest.folder))
+            patch.setattr(ledger, "write_manifest", lambda manifest: full(manifest.folder))
         with pytest.raises(WriteError, match=f"{place}.*No space left on device; free some space and run again"):
             shop.ingest()
     assert not (shop.out / "manifest.jsonl").exists()
@@ -286,7 +287,7 @@ def test_a_damaged_manifest_is_not_overwritten(shop):
 def test_pairs_are_examined_in_parallel_and_few_at_a_time(shop, monkeypatch):
     shop.add(*(f"g{number}_Front" for number in range(30)))
     together, begun = threading.Barrier(3, timeout=20), [0]
-    original = examination.Examination.__call__
+    original = checks.Examination.__call__
 
     def examine(self, candidate):
         begun[0] += 1
@@ -294,7 +295,7 @@ def test_pairs_are_examined_in_parallel_and_few_at_a_time(shop, monkeypatch):
             together.wait()
         return original(self, candidate)
 
-    monkeypatch.setattr(examination.Examination, "__call__", examine)
+    monkeypatch.setattr(checks.Examination, "__call__", examine)
     with Ingest(shop.originals, shop.cutouts, shop.out, IngestOptions(workers=3)) as ingest:
         entries = ingest.examine(ingest.plan())
         next(entries)
@@ -311,3 +312,53 @@ def test_rows_hold_what_is_promised(shop):
         *("name", "garment", "view", "photo", "cutout", "alpha", "photo_sha256", "cutout_sha256", "size_hw"),
         *("box_xyxy", "split", "source", "faults", "group", "notes", "verdict"),
     ]
+
+
+def summary_of(manifest, *extra):
+    rows = (*manifest.pairs, *extra)
+    outcome = Outcome(Manifest(manifest.folder, rows, "folds 3", 7), gone=("old_Front",), moved=("g0_Front",))
+    return IngestSummary(manifest.folder, num_read=2, rows=rows, outcome=outcome)
+
+
+def refused(manifest, number, code="empty"):
+    faults = fault_of("view", "odd"), fault_of(code, "nothing\nis cut out")
+    return replace(manifest.pairs[0], name=f"bad{number}", garment=f"bad{number}", faults=faults, split="")
+
+
+def test_counts_for_machines(small_dataset):
+    first = replace(small_dataset.pairs[0], faults=(fault_of("colors", "brighter"),))
+    dataset = replace(small_dataset, pairs=(first, *small_dataset.pairs[1:]))
+    counts = summary_of(dataset, refused(dataset, 1)).as_dict()
+    assert [counts[key] for key in ("pairs", "usable", "read", "scheme", "seed")] == [4, 3, 2, "folds 3", 7]
+    assert (counts["refused"], counts["suspect"]) == ({"empty": 1}, {"colors": 1})
+    assert counts["splits"]["fold1"] == {"pairs": 1, "garments": 1, "Back": 1}
+    assert counts["faults"][0] == {"name": "bad1", "code": "empty", "text": "nothing\nis cut out"}
+    assert (counts["gone"], counts["moved"]) == (["old_Front"], ["g0_Front"])
+
+
+def test_lines_for_people(small_dataset):
+    lines = summary_of(small_dataset, refused(small_dataset, 1)).as_text().splitlines()
+    assert lines[0].startswith("4 pairs: 3 usable, 1 refused; 2 read in ")
+    assert lines[0].endswith("manifest.jsonl")
+    assert lines[1:] == [
+        "refused 1: nothing is cut out",
+        "fold0: 1 pairs, 1 garments, 1 Front",
+        "fold1: 1 pairs, 1 garments, 1 Back",
+        "fold2: 1 pairs, 1 garments, 1 FrontRight",
+        "refused: bad1: nothing is cut out",
+        "note: no longer there: old_Front",
+        "note: moved to another split: g0_Front",
+    ]
+
+
+def test_a_flood_is_cut_short(small_dataset):
+    flood = summary_of(small_dataset, *(refused(small_dataset, number) for number in range(100)))
+    text = flood.as_text()
+    assert text.count("refused: bad") == 20
+    assert "... and 80 more, listed in manifest.jsonl" in text
+
+
+def test_a_run_that_could_not_split(small_dataset):
+    summary = IngestSummary(small_dataset.folder, 3, small_dataset.pairs)
+    assert "no manifest written" in summary.as_text()
+    assert summary.as_dict()["splits"] == {}

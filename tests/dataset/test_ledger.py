@@ -3,9 +3,8 @@ from dataclasses import replace
 
 import pytest
 
-from garmentcut.dataset.faults import fault_of
 from garmentcut.dataset.ledger import Entry, Ledger, path_text, sha256_of, stamp_of
-from garmentcut.dataset.manifest import DatasetError
+from garmentcut.dataset.manifest import DatasetError, fault_of
 from garmentcut.dataset.pairing import Candidate
 
 

@@ -1,15 +1,129 @@
 import threading
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import islice
+from types import SimpleNamespace
 from unittest.mock import Mock
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from garmentcut.dataset import samples as samples_module
-from garmentcut.dataset.samples import Samples
-from garmentcut.photo.photo import PhotoError
-from garmentcut.recipe import DataConfig
+from garmentcut.dataset.manifest import DatasetError
+from garmentcut.dataset.samples import (
+    THREAD_NAME,
+    WINDOWS,
+    CropSamples,
+    Samples,
+    batches,
+    frame_pair,
+    map_path,
+    open_crops,
+    seeded_generator,
+    step_generator,
+)
+from garmentcut.photo.photo import Photo, PhotoError
+from garmentcut.prediction.frame import frame_photo
+from garmentcut.recipe import DataConfig, load_recipe
+
+
+def drawn(generator):
+    return torch.rand(4, generator=generator).tolist()
+
+
+def test_the_same_names_draw_the_same_and_others_others():
+    names = [("a", 0), ("a", 1), ("b", 0), (0, "a"), ("a", "0"), ("a", 0, 0)]
+    assert drawn(seeded_generator("a", 0)) == drawn(seeded_generator("a", 0))
+    assert len({tuple(drawn(seeded_generator(*each))) for each in names}) == len(names)
+
+
+def test_what_is_drawn_stays_the_same_between_versions():
+    assert seeded_generator("order", 0, 0).initial_seed() == 1260945419
+
+
+def test_steps_ranks_and_seeds_draw_apart():
+    keys = [(seed, step, rank) for seed in range(3) for step in range(200) for rank in range(2)]
+    assert len({step_generator(*key).initial_seed() for key in keys}) == len(keys)
+    assert drawn(step_generator(1, 2)) == drawn(step_generator(1, 2, 0))
+
+
+CARD = SimpleNamespace(working_size_hw=(96, 64), multiple_of=32)  # what `frame_photo` asks of a model's card
+
+
+def framed(photo, alpha, size_hw, *, target="alpha", box_xyxy=(0, 0, 0, 0)):
+    photo = photo if isinstance(photo, Photo) else Photo(photo)
+    return frame_pair(photo, alpha, box_xyxy=box_xyxy, data=DataConfig(size_hw=size_hw, target=target))
+
+
+def test_a_photo_of_the_size_is_taken_as_it_is(studio):
+    drawn = studio(96, 64)
+    rgb, levels = framed(drawn.photo, drawn.alpha, (96, 64))
+    assert np.array_equal(rgb, drawn.photo)
+    assert np.array_equal(levels / np.float32(255), drawn.alpha)
+
+
+@pytest.mark.parametrize("photo_hw", [(192, 128), (144, 96), (72, 48), (192, 100)])
+def test_it_is_what_prediction_shows_the_network(studio, photo_hw):
+    drawn = studio(*photo_hw)
+    rgb, levels = framed(drawn.photo, drawn.alpha, (96, 64))
+    assert np.array_equal(rgb, frame_photo(Photo(drawn.photo), CARD).rgb)
+    assert levels.mean() / 255 == pytest.approx(drawn.alpha.mean() * min(1, 1.5 * photo_hw[1] / photo_hw[0]), abs=0.01)
+
+
+def test_a_wide_photo_is_cut_about_its_garment():
+    photo, alpha = np.zeros((40, 200, 3), np.uint8), np.zeros((40, 200), np.float32)
+    photo[:, 150:170], alpha[:, 150:170] = 255, 1
+    rgb, levels = framed(photo, alpha, (40, 60), box_xyxy=(150, 0, 170, 40))
+    assert rgb.shape == (40, 60, 3)
+    assert levels.shape == (40, 60)
+    assert (levels[:, 20:40] == 255).all()
+    assert levels.sum() == 20 * 40 * 255
+    assert np.array_equal(rgb[..., 0], levels)
+
+
+@pytest.mark.parametrize(("box", "start"), [((190, 0, 200, 40), 45), ((0, 0, 10, 40), 5)])
+def test_the_cut_stays_inside_the_photo(box, start):
+    photo, alpha = np.zeros((80, 400, 3), np.uint8), np.zeros((80, 400), np.float32)
+    alpha[:, box[0] * 2 : box[2] * 2] = 1
+    levels = framed(photo, alpha, (40, 50), box_xyxy=tuple(2 * side for side in box))[1]
+    middle = np.flatnonzero(levels[0]).mean() + 0.5
+    assert middle == pytest.approx(start, abs=0.51)
+
+
+def test_a_narrow_photo_is_padded_at_the_right_with_its_border():
+    photo = np.arange(40 * 20 * 3, dtype=np.uint16).reshape(40, 20, 3).astype(np.uint8)
+    alpha = np.zeros((40, 20), np.float32)
+    alpha[10:20, 15:] = 1  # runs out of the photo
+    rgb, levels = framed(photo, alpha, (40, 32))
+    assert np.array_equal(rgb[:, :20], photo)
+    assert (rgb[:, 20:] == photo[:, 19:]).all()
+    assert (levels[10:20, 15:] == 255).all()
+    assert (levels[:10] == 0).all()
+
+
+@pytest.mark.parametrize(("target", "wanted"), [("alpha", [0, 25, 128, 255]), ("alpha >= 128", [0, 0, 255, 255])])
+def test_targets_at_the_photos_size(target, wanted):
+    alpha = np.repeat(np.float32([[0, 25, 128, 255]]) / 255, 4, axis=0)
+    assert framed(np.zeros((4, 4, 3), np.uint8), alpha, (4, 4), target=target)[1][0].tolist() == wanted
+
+
+def test_any_alpha_above_zero_counts_before_it_is_scaled():
+    alpha = np.zeros((8, 8), np.float32)
+    alpha[:, 2:5] = 1 / 255
+    photo = np.zeros((8, 8, 3), np.uint8)
+    assert framed(photo, alpha, (8, 8), target="alpha > 0")[1][0].tolist() == [0, 0, 255, 255, 255, 0, 0, 0]
+    assert framed(photo, alpha, (4, 4), target="alpha > 0")[1][0].tolist() == [0, 255, 255, 0]
+    assert not framed(photo, alpha, (4, 4), target="alpha >= 128")[1].any()
+
+
+def test_16_bits_and_profiles_become_8_bit_srgb(studio):
+    drawn = studio(96, 64)
+    wide = Photo(drawn.photo.astype(np.uint16) * 257)
+    assert np.array_equal(framed(wide, drawn.alpha, (96, 64))[0], drawn.photo)
+
 
 KILOBYTES = 4 * 48 * 32 / 1e9  # one sample, in gigabytes
 
@@ -86,3 +200,219 @@ def test_whatever_goes_wrong_the_photo_is_named(small_dataset, monkeypatch):
 def test_there_are_no_more_than_there_are(small_dataset):
     with pytest.raises(IndexError):
         opened(small_dataset)[3]
+
+
+FRAME_HW = (96, 64)
+RECIPE = load_recipe(
+    None,
+    {
+        "data.size_hw": [32, 32],
+        "crops.first": {"data": {"size_hw": [48, 32]}},
+        "crops.frame_hw": list(FRAME_HW),
+    },
+)
+
+
+@pytest.fixture
+def maps(small_dataset, studio, tmp_path):
+    """First looks' maps: the target itself, in small."""
+    folder = tmp_path / "maps"
+    folder.mkdir()
+    for pair in small_dataset.usable:
+        levels = Image.fromarray(np.rint(studio(96, 64).alpha * 255).astype(np.uint8))
+        levels.resize((32, 48), Image.Resampling.BOX).save(map_path(folder, pair.name))
+    return folder
+
+
+def opened_crops(manifest, maps, recipe=RECIPE):
+    return CropSamples(manifest, manifest.usable, recipe, maps=maps, num_windows=WINDOWS)
+
+
+def test_photo_map_and_target_are_of_one_place(small_dataset, maps, studio):
+    samples, drawn = opened_crops(small_dataset, maps), studio(96, 64)
+    whole = np.dstack([drawn.photo, np.rint(drawn.alpha * 255)]).transpose(2, 0, 1)
+    for index in (0, 5, WINDOWS + 3):
+        sample = samples[index]
+        assert sample.photo.shape == (4, 32, 32)
+        assert sample.alpha.shape == (1, 32, 32)
+        places = [
+            (top, left)
+            for top in range(65)
+            for left in range(33)
+            if np.array_equal(sample.photo[:3].numpy(), whole[:3, top : top + 32, left : left + 32])
+        ]
+        assert places
+        top, left = places[0]
+        target = whole[3, top : top + 32, left : left + 32]
+        assert np.abs(sample.alpha[0].numpy() - target).max() <= 1
+        assert np.abs(sample.photo[3].numpy() - target).mean() < 12  # in small, and back: soft
+
+
+def test_windows_of_a_photo_differ_and_stay_the_same(small_dataset, maps):
+    first, again = (opened_crops(small_dataset, maps) for _ in range(2))
+    assert len(first) == 3 * WINDOWS
+    different = {first[index].alpha.numpy().tobytes() for index in range(WINDOWS)}
+    assert len(different) > WINDOWS // 2
+    assert all(torch.equal(first[index].photo, again[index].photo) for index in range(0, 3 * WINDOWS, 7))
+    other = opened_crops(small_dataset, maps, replace(RECIPE, training=replace(RECIPE.training, seed=1)))
+    assert any(not torch.equal(first[index].photo, other[index].photo) for index in range(WINDOWS))
+
+
+def test_the_box_comes_from_the_map_not_from_the_target(small_dataset, maps):
+    for pair in small_dataset.usable:
+        wrong = np.zeros((48, 32), np.uint8)
+        wrong[2:8, 2:8] = 255  # upper left
+        Image.fromarray(wrong).save(map_path(maps, pair.name))
+    samples = opened_crops(small_dataset, maps)
+    assert all(samples[index].photo[3].max() == 255 for index in range(WINDOWS))
+
+
+def test_what_is_measured_on_is_the_middle_of_the_box(small_dataset, maps):
+    sides = small_dataset.usable[:2], small_dataset.usable[2:]
+    learn_from, measure_on = open_crops(small_dataset, sides, RECIPE, maps=maps)
+    assert (len(learn_from), len(measure_on)) == (2 * WINDOWS, 1)
+    assert measure_on[0].alpha[0, 16, 16] == 255
+
+
+def test_batches_carry_the_map(small_dataset, maps):
+    [batch] = batches(opened_crops(small_dataset, maps), range(1), batch=4, seed=0, workers=1)
+    assert batch.photos.shape == (4, 4, 32, 32)
+    assert set(batch.names) <= {pair.name for pair in small_dataset.usable}
+
+
+def test_a_map_that_is_missing_is_named(small_dataset, maps):
+    map_path(maps, small_dataset.usable[0].name).unlink()
+    with pytest.raises(PhotoError, match=small_dataset.usable[0].name):
+        opened_crops(small_dataset, maps)[0]
+
+
+@pytest.fixture
+def samples(small_dataset):
+    return Samples(small_dataset, small_dataset.usable, DataConfig(size_hw=(48, 32)))
+
+
+def names_of(samples, steps, *, seed=0, batch=2, **options):
+    return [each.names for each in batches(samples, steps, batch=batch, seed=seed, workers=2, **options)]
+
+
+def loader_threads():
+    return [thread for thread in threading.enumerate() if thread.name.startswith(THREAD_NAME)]
+
+
+def test_a_batch_holds_its_samples(samples):
+    (batch,) = batches(samples, range(1), batch=4, seed=0)
+    assert batch.photos.shape == (4, 3, 48, 32)
+    assert batch.alphas.shape == (4, 1, 48, 32)
+    assert batch.photos.dtype == batch.alphas.dtype == torch.uint8
+    by_name = {pair.name: samples[index] for index, pair in enumerate(samples.pairs)}
+    for row, (name, view) in enumerate(zip(batch.names, batch.views, strict=True)):
+        assert torch.equal(batch.photos[row], by_name[name].photo)
+        assert torch.equal(batch.alphas[row], by_name[name].alpha)
+        assert view == by_name[name].view
+
+
+def test_on_a_device_it_is_float(samples):
+    (batch,) = batches(samples, range(1), batch=2, seed=0)
+    photos, alphas = batch.on("cpu")
+    assert photos.dtype == alphas.dtype == torch.float32
+    assert torch.equal((photos * 255).round().to(torch.uint8), batch.photos)
+    assert alphas.max() == 1
+
+
+def test_each_epoch_has_every_sample_once_in_another_order(samples):
+    rows = [name for names in names_of(samples, range(60), batch=1) for name in names]
+    epochs = [tuple(rows[start : start + 3]) for start in range(0, 60, 3)]
+    assert all(len(set(epoch)) == 3 for epoch in epochs)
+    assert len(set(epochs)) > 3
+
+
+def test_a_step_has_the_same_samples_wherever_a_training_starts(samples):
+    whole = names_of(samples, range(20))
+    assert names_of(samples, range(7, 20)) == whole[7:]
+    assert names_of(samples, range(20), seed=1) != whole
+
+
+def test_a_batch_larger_than_the_data_set_is_several_epochs(samples):
+    (names,) = names_of(samples, range(1), batch=7)
+    assert sorted(Counter(names).values()) == [2, 2, 3]
+
+
+def test_devices_share_a_step(samples):
+    whole = names_of(samples, range(9), batch=4)
+    shares = [names_of(samples, range(9), batch=4, rank=rank, world_size=2) for rank in (0, 1)]
+    assert [first + second for first, second in zip(*shares, strict=True)] == whole
+
+
+def test_a_batch_that_cannot_be_shared_is_refused_at_once(samples):
+    with pytest.raises(DatasetError, match="batch of 6 cannot be shared evenly by 4 devices; use 4"):
+        batches(samples, range(1), batch=6, seed=0, world_size=4)
+
+
+def test_no_pairs_are_refused_at_once(small_dataset):
+    with pytest.raises(DatasetError, match="no pairs"):
+        batches(Samples(small_dataset, (), DataConfig(size_hw=(48, 32))), range(1), batch=1, seed=0)
+
+
+def test_threads_end_with_the_last_batch(samples):
+    assert len(names_of(samples, range(5))) == 5
+    assert not loader_threads()
+
+
+def test_threads_end_when_the_consumer_stops_early(samples):
+    running = batches(samples, range(10**9), batch=2, seed=0, workers=3)
+    next(running)
+    assert loader_threads()
+    running.close()
+    assert not loader_threads()
+    for _ in islice(batches(samples, range(10**9), batch=2, seed=0, workers=3), 2):
+        pass
+    assert not loader_threads()
+
+
+def test_only_so_much_is_prepared_ahead(samples, monkeypatch):
+    asked = []
+    planes = Samples.planes
+    monkeypatch.setattr(Samples, "planes", lambda self, index: asked.append(index) or planes(self, index))
+    running = batches(samples, range(10**9), batch=2, seed=0, workers=2)
+    next(running)
+    running.close()
+    assert len(asked) <= 2 * 3
+
+
+def test_a_photo_that_cannot_be_read_is_named_and_ends_the_threads(samples, small_dataset):
+    small_dataset.path_of(small_dataset.usable[1].photo).write_bytes(b"\x89PNG\r\n\x1a\ntorn")
+    with pytest.raises(PhotoError, match=r"g1_Back\.png"):
+        names_of(samples, range(10))
+    assert not loader_threads()
+
+
+def marked(samples, weight, name="g1_Back"):
+    """The same samples, one of them marked wrong."""
+    pairs = [replace(pair, verdict="wrong" if pair.name == name else "") for pair in samples.pairs]
+    return Samples(samples.manifest, pairs, replace(samples.data, wrong_weight=weight))
+
+
+def share_of(samples, name="g1_Back"):
+    counts = Counter(names for step in names_of(samples, range(100), batch=len(samples)) for names in step)
+    return counts[name] / 100
+
+
+def test_what_is_marked_wrong_is_learned_from_less_often(samples):
+    assert share_of(samples) == 1.0
+    assert share_of(marked(samples, 1.0)) == 1.0
+    assert 0.3 < share_of(marked(samples, 0.5)) < 0.7
+    assert share_of(marked(samples, 0.0)) == 0.0
+
+
+def test_the_others_keep_their_places_and_a_resume_its_samples(samples):
+    plain, fewer = names_of(samples, range(30)), names_of(marked(samples, 0.0), range(30))
+    for before, after in zip(plain, fewer, strict=True):
+        assert all(was == now for was, now in zip(before, after, strict=True) if was != "g1_Back")
+        assert "g1_Back" not in after
+    half = marked(samples, 0.5)
+    assert names_of(half, range(10, 20)) == names_of(half, range(20))[10:]
+
+
+def test_all_marked_wrong_is_no_endless_search(samples):
+    pairs = [replace(pair, verdict="wrong") for pair in samples.pairs]
+    assert names_of(Samples(samples.manifest, pairs, samples.data), range(2))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from garmentcut.config import RuntimeConfig
-from garmentcut.dataset.faults import fault_of
+from garmentcut.dataset.manifest import fault_of
 from garmentcut.evaluation.evaluate import evaluate
 from garmentcut.evaluation.measures import measure
 from garmentcut.evaluation.trials import plan_trials

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from garmentcut.dataset.decisions import decision_on, read_decisions
+from garmentcut.dataset.corrections import decision_on, read_decisions
 from garmentcut.prediction.batch import DecidedMeanwhileError, decision_for, held_for_review
 from garmentcut.prediction.folder import Steps
 from garmentcut.prediction.results import Journal

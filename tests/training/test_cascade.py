@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from garmentcut.dataset.crops import WINDOWS, map_path
+from garmentcut.dataset.samples import WINDOWS, map_path
 from garmentcut.export.run_folder import export_folder
 from garmentcut.model.card import card_of, first_network_of
 from garmentcut.model.checkpoint import load_network

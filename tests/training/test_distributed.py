@@ -13,7 +13,7 @@ from timm.layers.norm_act import BatchNormAct2d
 from torch import nn
 
 from garmentcut.dataset.augment import augment
-from garmentcut.dataset.seeds import shared_generator, step_generator
+from garmentcut.dataset.samples import shared_generator, step_generator
 from garmentcut.recipe import load_recipe
 from garmentcut.training import joined_norm
 from garmentcut.training.joined_norm import JoinedBatchNorm, join_batch_norms

@@ -2,8 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from garmentcut.dataset.faults import fault_of
-from garmentcut.dataset.manifest import Manifest
+from garmentcut.dataset.manifest import Manifest, fault_of
 from garmentcut.training.division import divide, divide_all, fold_names, without_wrong
 from garmentcut.training.errors import TrainingError
 

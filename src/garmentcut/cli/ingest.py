@@ -99,12 +99,11 @@ def _ingest(
 ) -> None:
     # Imported here: `--help` must not wait for decoders.
     from garmentcut.config import ConfigError, load_config, parse_override
-    from garmentcut.dataset.examination import WriteError
-    from garmentcut.dataset.ingest import Ingest, IngestOptions
+    from garmentcut.dataset.checks import WriteError
+    from garmentcut.dataset.corrections import ReviewSource
+    from garmentcut.dataset.ingest import Ingest, IngestOptions, IngestSummary
     from garmentcut.dataset.manifest import DatasetError
-    from garmentcut.dataset.review_pairs import ReviewSource
     from garmentcut.dataset.split import Scheme
-    from garmentcut.dataset.summary import IngestSummary
     from garmentcut.terminal import progress_bar
 
     folds, parts = split

@@ -1,19 +1,54 @@
-"""Why a pair is refused or suspect: what the pixels of a photo and its cutout tell."""
+"""One pair of files: read, checked, its target written; whatever goes wrong becomes a fault of its row.
 
-from dataclasses import dataclass
+Whether the cutout's colours are the photo's, and where, is told by the likeness of both at every shift: the structural
+similarity (SSIM; Wang, Bovik, Sheikh and Simoncelli 2004) of the garment as one window: 1 for the same pixels, near 1
+for the same photo re-saved or graded, about 0 for another one. Fourier transforms work it out for all shifts at once,
+with the garment's mask as weights (after Padfield 2012).
+"""
+
+import hashlib
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from garmentcut.dataset.alignment import Alignment, align_far, align_near
-from garmentcut.dataset.faults import Fault, fault_of
-from garmentcut.photo.photo import Photo, to_8_bit
+from garmentcut.config import ReadConfig
+from garmentcut.dataset.corrections import read_alpha
+from garmentcut.dataset.ledger import (
+    ALPHA_FOLDER,
+    PHOTO_FOLDER,
+    Entry,
+    Stamp,
+    WriteError,
+    path_text,
+    sha256_of,
+    stamp_of,
+    write_error,
+)
+from garmentcut.dataset.manifest import Fault, Pair, fault_of, target_bytes
+from garmentcut.dataset.pairing import Candidate
+from garmentcut.dataset.split import print_of
+from garmentcut.photo.color import srgb_of
+from garmentcut.photo.files import read_photo_bytes, write_atomic
+from garmentcut.photo.mask import bounding_box, slices_of
+from garmentcut.photo.photo import Photo, PhotoError, to_8_bit
+from garmentcut.photo.png import png_bytes
+from garmentcut.photo.read import decode_photo
 from garmentcut.photo.resize import resize_alpha, resize_rgb
-from garmentcut.photo.truth import CutoutFile
+from garmentcut.photo.truth import CutoutFile, read_cutout
 
-_Alpha = NDArray[np.float32]
+_Floats = NDArray[np.float32]
 
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
+_NOISE = 8.0  # levels: contrast below this counts for little
+_STABLE = 2 * _NOISE**2  # SSIM's constants C1 and C2
+_COARSE_PX = 256  # long side of the pictures in which large shifts are looked for
+_FAST = 32  # Fourier transforms of lengths with small factors are fast
+_MAX_STEPS = 4  # of a few pixels each
+_WINDOW_PX = 1536  # long side of what is compared at full size: enough to tell a pixel
 _SAME_ASPECT = 0.005  # relative
 _FULL_SHARE = 0.995  # of the frame
 _BORDER_SHARE = 0.9  # of the frame's border, if the background is what is cut out
@@ -30,6 +65,129 @@ _LIKE_NEAR, _LIKE_FAR = 0.65, 0.93
 # A shift is believed if it divides the unlikeness by this much; where there is none, none divides it by over 1.05.
 _SHIFT_GAIN, _FAR_GAIN = 1.2, 2.0
 _UNLIKE_FLOOR = 1e-4
+_UNCORRECTED = "mask and path are as garmentcut wrote them"
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """The shift at which a cutout is most like its photo.
+
+    Attributes:
+        shift_xy: pixels that the cutout stands too far right and too far down.
+        likeness: at this shift, at most 1.
+        unshifted: where the cutout stands.
+    """
+
+    shift_xy: tuple[int, int]
+    likeness: float
+    unshifted: float
+
+
+def align_near(photo: NDArray[np.uint8], cutout: NDArray[np.uint8], inside: NDArray[np.bool_]) -> Alignment:
+    """The best of the shifts by a few pixels, and of those that it leads to.
+
+    Args:
+        photo: `(H, W, 3)`.
+        cutout: `(H, W, 3)`.
+        inside: `(H, W)`, where the cutout's colours are the garment's; at least one pixel.
+    """
+    return _best_about((0, 0), photo @ _LUMA, cutout @ _LUMA, inside)
+
+
+def align_far(photo: NDArray[np.uint8], cutout: NDArray[np.uint8], inside: NDArray[np.bool_]) -> Alignment:
+    """The best of all shifts that leave the garment in the frame; arguments as of `align_near`."""
+    gray, colors = photo @ _LUMA, cutout @ _LUMA
+    factor = _coarse_factor(gray)
+    weights = _shrunk(inside.astype(np.float32), factor)
+    if not weights.any():  # a speck at the very border
+        return _best_about((0, 0), gray, colors, inside)
+    garment = _shrunk(colors * inside, factor) / weights.clip(np.float32(1e-6))
+    rows, columns = _box_of(weights > 0)
+    likeness = _likeness_at_shifts(_shrunk(gray, factor), garment[rows, columns], weights[rows, columns])
+    down, right = np.unravel_index(likeness.argmax(), likeness.shape)
+    shift_xy = (columns.start - int(right)) * factor, (rows.start - int(down)) * factor
+    return _best_about(shift_xy, gray, colors, inside)
+
+
+def _best_about(start_xy: tuple[int, int], gray: _Floats, colors: _Floats, inside: NDArray[np.bool_]) -> Alignment:
+    """The best of the shifts near one, at full size, and on from there while it gets better; all arrays `(H, W)`."""
+    reach = _coarse_factor(gray) + 2
+    rows, columns = _box_of(inside)
+    area = _middle(rows, _WINDOW_PX), _middle(columns, _WINDOW_PX)
+    template, weights = colors[area], inside[area].astype(np.float32)
+
+    def likeness_about(center_xy: tuple[int, int], reach: int) -> NDArray[np.float64]:
+        rows, columns = (
+            np.arange(side.start - shift - reach, side.stop - shift + reach).clip(0, length - 1)
+            for side, shift, length in zip(area, center_xy[::-1], gray.shape, strict=True)
+        )
+        return _likeness_at_shifts(gray[np.ix_(rows, columns)], template, weights)
+
+    shift_xy = start_xy
+    for _ in range(_MAX_STEPS):
+        likeness = likeness_about(shift_xy, reach)
+        down, right = np.unravel_index(likeness.argmax(), likeness.shape)
+        step_xy = reach - int(right), reach - int(down)
+        shift_xy = shift_xy[0] + step_xy[0], shift_xy[1] + step_xy[1]
+        if max(map(abs, step_xy)) < reach:
+            break
+    return Alignment(shift_xy, float(likeness.max()), float(likeness_about((0, 0), 0)[0, 0]))
+
+
+def _likeness_at_shifts(photo: _Floats, template: _Floats, weights: _Floats) -> NDArray[np.float64]:
+    """SSIM of a template and each part of a photo of its size.
+
+    Args:
+        photo: `(H, W)` levels.
+        template: `(h, w)` levels, no larger.
+        weights: `(h, w)` in [0, 1], not all 0.
+
+    Returns:
+        `(H - h + 1, W - w + 1)`, by the part's top and left.
+    """
+    total = float(weights.sum())
+    mean = float((template * weights).sum()) / total
+    centered = (template - np.float32(mean)) * weights
+    base = photo.mean()  # taken off first: squares of small numbers lose less
+    moved = photo - base
+
+    fast = tuple(-(-length // _FAST) * _FAST for length in photo.shape)
+    rows, columns = (large - small + 1 for large, small in zip(photo.shape, template.shape, strict=True))
+
+    def correlate(values: _Floats, kernel: _Floats) -> NDArray[np.float64]:
+        product = np.fft.rfft2(values, s=fast) * np.conj(np.fft.rfft2(kernel, s=fast))
+        return np.fft.irfft2(product, s=fast)[:rows, :columns] / total
+
+    shared = correlate(moved, centered)
+    part_mean = correlate(moved, weights)
+    part_variance = np.maximum(correlate(moved * moved, weights) - part_mean**2, 0)
+    part_mean = part_mean + base
+    variance = float((centered * (template - np.float32(mean))).sum()) / total
+    light = (2 * mean * part_mean + _STABLE) / (mean**2 + part_mean**2 + _STABLE)
+    likeness: NDArray[np.float64] = light * (2 * shared + _STABLE) / (variance + part_variance + _STABLE)
+    return likeness
+
+
+def _coarse_factor(gray: _Floats) -> int:
+    longest: int = max(gray.shape)
+    return -(-longest // _COARSE_PX)
+
+
+def _shrunk(values: _Floats, factor: int) -> _Floats:
+    """Means of squares of `factor` pixels; what is left at the right and below is dropped."""
+    height, width = (length // factor for length in values.shape)
+    squares = values[: height * factor, : width * factor].reshape(height, factor, width, factor)
+    means: _Floats = squares.mean((1, 3), dtype=np.float32)
+    return means
+
+
+def _box_of(mask: NDArray[np.bool_]) -> tuple[slice, slice]:
+    return slices_of(bounding_box(mask) or (0, 0, 0, 0))
+
+
+def _middle(side: slice, longest: int) -> slice:
+    over = max(side.stop - side.start - longest, 0)
+    return slice(side.start + over // 2, side.stop - (over + 1) // 2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +201,7 @@ class Checked:
     """
 
     faults: tuple[Fault, ...] = ()
-    alpha: _Alpha | None = None
+    alpha: _Floats | None = None
     box_xyxy: tuple[int, int, int, int] = (0, 0, 0, 0)
 
 
@@ -79,7 +237,7 @@ def check_size(photo_hw: tuple[int, int], cutout_hw: tuple[int, int], *, mend: b
     return (fault_of("resampled", f"the cutout has {sizes}: resampled to that size"),)
 
 
-def check_alpha(alpha: _Alpha) -> tuple[Fault, ...]:
+def check_alpha(alpha: _Floats) -> tuple[Fault, ...]:
     """Whether an alpha `(H, W)` in [0, 1] can be a garment's."""
     mask = alpha >= 0.5
     share = float(mask.mean())
@@ -99,7 +257,7 @@ def check_alpha(alpha: _Alpha) -> tuple[Fault, ...]:
     return tuple(faults)
 
 
-def check_colors(photo: Photo, cutout: CutoutFile, alpha: _Alpha) -> tuple[Fault, ...]:
+def check_colors(photo: Photo, cutout: CutoutFile, alpha: _Floats) -> tuple[Fault, ...]:
     """Whether the cutout's colours are the photo's, and in the same place.
 
     Args:
@@ -128,14 +286,14 @@ def check_colors(photo: Photo, cutout: CutoutFile, alpha: _Alpha) -> tuple[Fault
     return ()
 
 
-def box_of(alpha: _Alpha) -> tuple[int, int, int, int]:
+def box_of(alpha: _Floats) -> tuple[int, int, int, int]:
     """Left, top, right, bottom of `alpha >= 0.5`, right and bottom exclusive; there must be such a pixel."""
     mask = alpha >= 0.5
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
-def _inside(alpha: _Alpha) -> NDArray[np.bool_]:
+def _inside(alpha: _Floats) -> NDArray[np.bool_]:
     """The garment's opaque pixels; of a sheer garment, which has few, all its mask."""
     opaque, mask = alpha >= _OPAQUE, alpha >= 0.5
     return opaque if opaque.sum() > mask.sum() / 2 else mask
@@ -158,7 +316,7 @@ def _patch_difference(differences: NDArray[np.int16], inside: NDArray[np.bool_])
         inside: `(h, w)`.
     """
 
-    def patches(values: NDArray[np.float32]) -> _Alpha:
+    def patches(values: NDArray[np.float32]) -> _Floats:
         image = Image.fromarray(np.ascontiguousarray(values))
         return np.asarray(image.resize(_PATCHES_HW[::-1], Image.Resampling.BOX), np.float32)
 
@@ -187,3 +345,157 @@ def _size_of(cutout: CutoutFile) -> tuple[int, int]:
 
 def _size(size_hw: tuple[int, int]) -> str:
     return f"{size_hw[1]}x{size_hw[0]}"
+
+
+class _FoundPhoto(NamedTuple):
+    """A photo, its file's SHA-256, and, of one out of a document, the file that is to be written."""
+
+    photo: Photo
+    digest: str
+    content: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Examination:
+    """How pairs are examined; called with one, in any thread.
+
+    Attributes:
+        folder: absolute path of the data set.
+        options: fingerprint of the rest, recorded in each entry.
+        mend: see `check_pair`.
+        accept_unchanged: take documents that garmentcut wrote and nobody changed for right.
+        read: bytes, pixels and sides accepted.
+    """
+
+    folder: Path
+    options: str
+    mend: bool = False
+    accept_unchanged: bool = False
+    read: ReadConfig = field(default_factory=ReadConfig)
+
+    def __call__(self, candidate: Candidate) -> Entry:
+        """Read a candidate's photo and cutout, check them, write the target.
+
+        Raises:
+            WriteError: the disk is full, or the folder cannot be written.
+        """
+        entry = Entry(pair_of(candidate, self.folder), self.options, Stamp(0, 0), Stamp(0, 0))
+        try:
+            return self._examine(candidate, entry)
+        except WriteError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with one pair must not stop the others
+            reason = "not enough memory" if isinstance(error, MemoryError) else str(error) or type(error).__name__
+            return _with_faults(entry, (fault_of("unreadable", reason),))
+
+    def _examine(self, candidate: Candidate, entry: Entry) -> Entry:
+        assert candidate.cutout is not None
+        # Before reading: a file exchanged meanwhile counts as changed.
+        stamps = [stamp_of(path) for path in (candidate.photo or candidate.cutout, candidate.cutout)]
+        entry = replace(entry, photo=stamps[0], cutout=stamps[1])
+        cutout = read_cutout(candidate.cutout, self.read) if candidate.inside else None
+        found = self._find_photo(candidate, cutout)
+        if isinstance(found, Fault):
+            return _with_faults(entry, (found,))
+        photo, digest, content = found
+        read = read_alpha if candidate.is_alpha else read_cutout
+        cutout = cutout or read(candidate.cutout, self.read)
+        pair = replace(
+            entry.pair,
+            photo=entry.pair.photo if content is None else "",
+            photo_sha256=digest,
+            cutout_sha256=sha256_of(candidate.cutout),
+            size_hw=photo.size_hw,
+            source=cutout.source,
+            notes=(*(f"photo: {note}" for note in photo.notes), *(f"cutout: {note}" for note in cutout.notes)),
+        )
+        entry = replace(entry, pair=pair)
+        if content is not None:
+            entry = replace(entry, photo=entry.cutout, inside=True)
+        return self._check(photo, cutout, entry, content, is_alpha=candidate.is_alpha)
+
+    def _find_photo(self, candidate: Candidate, cutout: CutoutFile | None) -> _FoundPhoto | Fault:
+        """The photo in the document, where it is looked for there, else the file; or why there is none."""
+        reason = ""
+        if cutout is not None and cutout.read_original is not None:
+            try:
+                photo = cutout.read_original()
+            except PhotoError as error:
+                reason = str(error)
+            else:
+                content = png_bytes(photo.rgb, profile=photo.profile, srgb=photo.profile is None)
+                return _FoundPhoto(photo, hashlib.sha256(content).hexdigest(), content)
+        if candidate.photo is not None:
+            return _FoundPhoto(*self._read_photo(candidate.photo))
+        missing = candidate.unless_inside[0]
+        return fault_of(missing.code, "; ".join(filter(None, (missing.text, reason))))
+
+    def _read_photo(self, path: Path) -> tuple[Photo, str]:
+        try:
+            data = read_photo_bytes(path, self.read)
+            return decode_photo(data, limits=self.read), hashlib.sha256(data).hexdigest()
+        except PhotoError as error:
+            raise PhotoError(f"{path}: {error}") from error
+
+    def _check(
+        self, photo: Photo, cutout: CutoutFile, entry: Entry, photo_content: bytes | None, *, is_alpha: bool
+    ) -> Entry:
+        """The checks; `photo_content`: the file that is written for a photo out of a document.
+
+        An alpha alone (`is_alpha`) was painted on this very photo: that it has no colours to compare is no fault.
+        """
+        if cutout.is_unchanged and not self.accept_unchanged:
+            text = f"{_UNCORRECTED}: correct it, or use --accept-unchanged if all such documents are right"
+            return _with_faults(entry, (fault_of("uncorrected", text),))
+        checked: Checked = check_pair(photo, cutout, mend=self.mend)
+        accepted = (fault_of("accepted", _UNCORRECTED),) if cutout.is_unchanged else ()
+        faults = tuple(fault for fault in checked.faults if not (is_alpha and fault.code == "unchecked"))
+        entry = _with_faults(entry, faults + accepted)
+        if checked.alpha is None:
+            return entry
+        if photo_content is not None:
+            text = f"{PHOTO_FOLDER}/{entry.pair.name}.png"
+            write_in(self.folder / text, photo_content)
+            entry = replace(entry, pair=replace(entry.pair, photo=text), photo_bytes=len(photo_content))
+        content = target_bytes(checked.alpha)
+        text = f"{ALPHA_FOLDER}/{entry.pair.name}.png"
+        fingerprint = print_of(srgb_of(to_8_bit(photo.rgb), photo.profile), checked.alpha).tobytes().hex()
+        write_in(self.folder / text, content)
+        pair = replace(entry.pair, alpha=text, box_xyxy=checked.box_xyxy)
+        return replace(entry, pair=pair, alpha_bytes=len(content), fingerprint=fingerprint)
+
+
+def pair_of(candidate: Candidate, folder: Path) -> Pair:
+    """A candidate's row before anything is read, with the faults that its names tell."""
+    return Pair(
+        name=candidate.name,
+        garment=candidate.garment,
+        view=candidate.view,
+        photo=path_text(candidate.photo, folder),
+        cutout=path_text(candidate.cutout, folder),
+        alpha="",
+        photo_sha256="",
+        cutout_sha256="",
+        size_hw=(0, 0),
+        box_xyxy=(0, 0, 0, 0),
+        split="",
+        source="",
+        faults=candidate.faults,
+        group="",
+    )
+
+
+def write_in(path: Path, content: bytes) -> None:
+    """Write a file of the data set, whole or not at all.
+
+    Raises:
+        WriteError: it cannot be written.
+    """
+    try:
+        write_atomic(path, content)
+    except OSError as error:
+        raise write_error(path, error) from error
+
+
+def _with_faults(entry: Entry, faults: tuple[Fault, ...]) -> Entry:
+    return replace(entry, pair=replace(entry.pair, faults=faults))

@@ -1,21 +1,34 @@
-"""ingest.jsonl: what was found in each pair of files, written as it is found, so that nothing is read twice."""
+"""A data set's folder while it is written to: its lock, and `ingest.jsonl`, what was found in each pair of files.
 
+Entries are written as they are found, so that nothing is read twice.
+"""
+
+import errno
 import hashlib
 import os
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from json import dumps
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
+from filelock import FileLock, Timeout
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from garmentcut.dataset.manifest import DatasetError, Pair
+from garmentcut.dataset.manifest import MANIFEST_NAME, DatasetError, Manifest, Pair, read_manifest, write_manifest
 from garmentcut.dataset.pairing import Candidate
-from garmentcut.photo.files import write_atomic
+from garmentcut.photo.files import LOCK_NAME, remove_staged, write_atomic
 
 LEDGER_NAME = "ingest.jsonl"
+ALPHA_FOLDER, PHOTO_FOLDER = "alpha", "photos"
+"""Of targets, and of photos that were taken out of layered documents; in the data set's folder."""
+_FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 _LINE_START = b'{"pair": {'
+
+
+class WriteError(DatasetError):
+    """The data set's folder cannot be written; what was read is kept. The message says what to mend."""
 
 
 class Stamp(NamedTuple):
@@ -34,7 +47,7 @@ class Entry:
         options: fingerprint of what else decides it: the same means the same result.
         photo, cutout: stamps of the files before they were read.
         alpha_bytes: length of the target's file; 0: refused.
-        fingerprint: its print (`garmentcut.dataset.duplicates`), hexadecimal; empty: refused.
+        fingerprint: its print (`garmentcut.dataset.split`), hexadecimal; empty: refused.
         inside: the photo was taken out of the cutout, whose stamp then is the photo's too.
         photo_bytes: length of the photo's file then; 0: refused.
     """
@@ -125,6 +138,78 @@ class Ledger:
         return replace(entry, pair=pair, photo=stamps[0], cutout=stamps[1])
 
 
+class Store:
+    """The folder; open between `open` and `close`.
+
+    Attributes:
+        folder: absolute path.
+        earlier: the manifest as the last run left it; empty if there is none.
+        ledger: what was found in the files.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.earlier = Manifest(folder, ())
+        self._lock = FileLock(folder / LOCK_NAME, timeout=0)
+
+    def open(self) -> None:
+        """Take the lock, read what is there and clear what a killed run left half written.
+
+        Raises:
+            DatasetError: another run is at work there, its files are not garmentcut's or are damaged, or it cannot be
+                written.
+        """
+        try:
+            (self.folder / ALPHA_FOLDER).mkdir(parents=True, exist_ok=True)
+            self._lock.acquire()
+        except Timeout as error:
+            raise DatasetError(f"{self.folder}: another run is at work there; wait or choose another --out") from error
+        except OSError as error:
+            raise DatasetError(f"{self.folder} cannot be the data set's folder: {error.strerror}") from error
+        try:
+            self._read()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Give the lock back."""
+        self._lock.release()
+
+    def save(self, manifest: Manifest) -> None:
+        """Write the manifest; then drop entries, targets and photos of pairs that are no longer there.
+
+        Raises:
+            garmentcut.dataset.checks.WriteError: it cannot be written, and is as it was.
+        """
+        names = [pair.name for pair in manifest.pairs if pair.photo_sha256]  # the others were not read
+        try:
+            write_manifest(manifest)
+            self._remove_unneeded(names)
+            self.ledger.keep(names)
+        except OSError as error:
+            raise write_error(self.folder / MANIFEST_NAME, error) from error
+
+    def _read(self) -> None:
+        if (self.folder / MANIFEST_NAME).exists():
+            self.earlier = read_manifest(self.folder)
+        try:
+            self.ledger = Ledger(self.folder)
+            for folder in (self.folder, self.folder / ALPHA_FOLDER, self.folder / PHOTO_FOLDER):
+                remove_staged(folder)
+        except OSError as error:
+            raise write_error(self.folder, error) from error
+
+    def _remove_unneeded(self, names: Iterable[str]) -> None:
+        """Remove targets and photos that runs wrote and no row needs; what garmentcut did not write stays."""
+        entries = self.ledger.entries
+        needed = {text for name in names if name in entries for text in _files_of(entries[name].pair)}
+        for pair in (*self.earlier.usable, *(entry.pair for entry in entries.values())):
+            for text in set(_files_of(pair)) - needed:
+                with suppress(OSError):
+                    (self.folder / text).unlink()
+
+
 def has_own_files(entry: Entry, folder: Path) -> bool:
     """Whether the files that were written for an entry are there, as long as they were.
 
@@ -172,6 +257,13 @@ def path_text(path: Path | None, folder: Path) -> str:
     return text.encode(errors="backslashreplace").decode()  # of a file refused for its name
 
 
+def write_error(path: Path, error: OSError) -> WriteError:
+    """What to tell about a file that cannot be written."""
+    if error.errno in _FULL_DISK:
+        return WriteError(f"{path}: {error.strerror}; free some space and run again: it goes on where it stopped")
+    return WriteError(f"{path}: {error.strerror or error}; make the folder writable and run again")
+
+
 def _line(entry: Entry) -> bytes:
     return (dumps(asdict(entry)) + "\n").encode()
 
@@ -186,3 +278,11 @@ def _entry_of(line: bytes) -> Entry | None:
         return _ENTRIES.validate_json(line) if line.endswith(b"\n") else None
     except ValidationError:
         return None
+
+
+def _files_of(pair: Pair) -> list[str]:
+    """Those of a pair's files that were written for it."""
+    if "/" in pair.name:
+        return []
+    own = ((pair.alpha, ALPHA_FOLDER), (pair.photo, PHOTO_FOLDER))
+    return [text for text, folder in own if text == f"{folder}/{pair.name}.png"]

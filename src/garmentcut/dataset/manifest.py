@@ -6,34 +6,162 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from garmentcut.dataset.faults import Fault
-from garmentcut.dataset.pair import VIEWS, Pair
-from garmentcut.photo.files import write_atomic
+from garmentcut.config import ReadConfig
+from garmentcut.photo.files import read_photo_bytes, write_atomic
 from garmentcut.photo.photo import Photo, PhotoError
+from garmentcut.photo.png import SIGNATURE, png_bytes
 from garmentcut.photo.read import read_photo
 
-__all__ = [
-    "MANIFEST_NAME",
-    "VIEWS",
-    "DatasetError",
-    "Fault",
-    "Manifest",
-    "Pair",
-    "read_manifest",
-    "read_pair",
-    "with_verdicts",
-    "write_manifest",
-]
+Severity = Literal["refuses", "suspect"]
 
+REFUSING = {
+    "name": "the file's name does not fit the pattern",
+    "ambiguous": "several photos, or several cutouts, of one garment and view",
+    "no_cutout": "a photo without a cutout",
+    "no_photo": "a cutout without a photo",
+    "unreadable": "photo or cutout cannot be read",
+    "size": "the cutout has another size than the photo",
+    "empty": "nothing is cut out",
+    "full": "nothing is cut away",
+    "inverted": "the background is cut out instead of the garment",
+    "shifted": "the cutout's colours lie elsewhere in the photo",
+    "other_photo": "the cutout's colours are not those of the photo",
+    "duplicate": "the same photo file under another name",
+    "uncorrected": "a document as garmentcut wrote it, which nobody has corrected",
+}
+"""Codes of faults that keep a pair out of the data set."""
+
+SUSPECT = {
+    "view": "the view is none of those known",
+    "resampled": "the cutout was resampled to the photo's size",
+    "accepted": "a document as garmentcut wrote it, accepted as it is",
+    "unchecked": "no colours in the cutout that could be compared with the photo's",
+    "colors": "the cutout's colours differ from the photo's, at the same place",
+    "cut_off": "much of the garment's outline is the photo's border",
+    "small": "very little is cut out",
+    "near_duplicate": "a photo that looks the same, re-saved or scaled: split together with this one",
+}
+"""Codes of faults that a person should look at; the pair is used."""
+VIEWS = ("Front", "FrontRight", "Back")
+"""The views that are known."""
+
+_EXACT = np.float32(1e-6)  # a float32 of k / 255 is nearer to it than that
 MANIFEST_NAME = "manifest.jsonl"
 _FORMAT = {"garmentcut": "manifest", "version": 1}
 _MEND = "restore the file, or delete it and run `garmentcut ingest` again"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing wrong with a pair.
+
+    Attributes:
+        code: a key of `REFUSING` or `SUSPECT`.
+        text: what is wrong with this pair and, where it is refused, what would mend it.
+        severity: `refuses`: the pair is not used; `suspect`: it is, but look at it.
+    """
+
+    code: str
+    text: str
+    severity: Severity
+
+
+def fault_of(code: str, text: str) -> Fault:
+    """A fault with its code's severity.
+
+    Raises:
+        KeyError: there is no such code.
+    """
+    if code not in REFUSING and code not in SUSPECT:
+        raise KeyError(code)
+    return Fault(code, text, "refuses" if code in REFUSING else "suspect")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A photo and its cutout.
+
+    Attributes:
+        name: `<garment>_<view>`, safe as a file name, unique in the manifest.
+        garment: id that all views of one garment share.
+        view: `Front`, `FrontRight`, `Back` or `unknown`.
+        photo: path of the original, with `/`; relative to the data set's folder unless it lies on another drive or
+            shares no folder with it; `photos/...` if it was taken out of the cutout. Empty: there is none.
+        cutout: path of the retoucher's file, likewise.
+        alpha: path of the target, an 8 or 16-bit gray PNG at the photo's size; empty if refused.
+        photo_sha256: of the original file, or of the one in `photos/`, hexadecimal; empty: not read.
+        cutout_sha256: of the retoucher's file, likewise.
+        size_hw: height and width of the photo in pixels; (0, 0): not read.
+        box_xyxy: box of `alpha >= 0.5`, right and bottom exclusive; zeros if refused.
+        split: `fold0` ..., or `train`, `validation`, `test`; empty if refused.
+        source: where in the cutout's file the alpha was, in `garmentcut.photo.truth`'s words.
+        faults: what is wrong with it.
+        group: garments that look the same share a group, and no split separates them; empty if refused.
+        notes: what the readers had to change on the way in.
+        verdict: what a person says of the cutout: `wrong`, `right`, `unsure`; empty: nobody has looked.
+    """
+
+    name: str
+    garment: str
+    view: str
+    photo: str
+    cutout: str
+    alpha: str
+    photo_sha256: str
+    cutout_sha256: str
+    size_hw: tuple[int, int]
+    box_xyxy: tuple[int, int, int, int]
+    split: str
+    source: str
+    faults: tuple[Fault, ...]
+    group: str
+    notes: tuple[str, ...] = ()
+    verdict: Literal["", "wrong", "right", "unsure"] = ""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    @property
+    def refused(self) -> bool:
+        """True if a fault keeps it out of the data set."""
+        return any(fault.severity == "refuses" for fault in self.faults)
+
+
+def target_bytes(alpha: NDArray[np.float32]) -> bytes:
+    """Encode an alpha `(H, W)` float32 in [0, 1]: 8-bit gray where all of it is k / 255, else 16-bit."""
+    levels = np.rint(alpha * np.float32(255))
+    if np.abs(levels / np.float32(255) - alpha).max(initial=0) < _EXACT:
+        return png_bytes(levels.astype(np.uint8))
+    return png_bytes(np.rint(alpha * np.float32(65535)).astype(np.uint16))
+
+
+def read_target(path: Path, size_hw: tuple[int, int]) -> NDArray[np.float32]:
+    """Read a target: `size_hw` float32 in [0, 1].
+
+    Raises:
+        PhotoError: missing, damaged, no gray PNG, or of another size; names the file.
+    """
+    import imagecodecs
+
+    try:
+        data = read_photo_bytes(path, ReadConfig())
+        if not data.startswith(SIGNATURE):
+            raise PhotoError("not a PNG")
+        levels = imagecodecs.png_decode(data)
+    except PhotoError as error:
+        raise PhotoError(f"{path}: {error}; run `garmentcut ingest` again") from error
+    except Exception as error:  # the decoder's own exceptions are not documented
+        raise PhotoError(f"{path}: damaged; run `garmentcut ingest` again") from error
+    if levels.shape != size_hw:
+        raise PhotoError(f"{path}: {levels.shape} where the photo has {size_hw}; run `garmentcut ingest` again")
+    alpha: NDArray[np.float32] = levels.astype(np.float32)
+    alpha /= np.float32(np.iinfo(levels.dtype).max)
+    return alpha
 
 
 class DatasetError(ValueError):
@@ -144,8 +272,6 @@ def read_pair(manifest: Manifest, pair: Pair) -> tuple[Photo, NDArray[np.float32
     Raises:
         PhotoError: one of them is missing, damaged, or was changed since it was ingested; names the file.
     """
-    from garmentcut.dataset.target import read_target
-
     photo = read_photo(manifest.path_of(pair.photo))
     if photo.size_hw != pair.size_hw:
         sizes = " instead of ".join(f"{width}x{height}" for height, width in (photo.size_hw, pair.size_hw))

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from garmentcut.dataset.crops import MARGIN_PX
+from garmentcut.dataset.samples import MARGIN_PX
 from garmentcut.export.card import ExportError
 from garmentcut.export.packing import packed
 from garmentcut.model.card import CARD_KEY, FirstLook, card_of, with_card

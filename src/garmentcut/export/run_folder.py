@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from garmentcut.dataset.crops import margin_px
+from garmentcut.dataset.samples import margin_px
 from garmentcut.export.card import card_of_network
 from garmentcut.export.cascade import export_cascade
 from garmentcut.export.onnx import export_network

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from garmentcut.config import WatchConfig
-from garmentcut.dataset.pair import VIEWS
+from garmentcut.dataset.manifest import VIEWS
 from garmentcut.observe.log import log_event
 from garmentcut.observe.monitor import Monitor
 from garmentcut.prediction.folder import FolderCutter

@@ -13,7 +13,7 @@ from filelock import FileLock
 from pydantic import TypeAdapter, ValidationError
 
 from garmentcut.config import CutConfig, OutputConfig, ReadConfig
-from garmentcut.dataset.decisions import DECISIONS_FOLDER, LOCK_NAME, Decision, decision_on
+from garmentcut.dataset.corrections import DECISIONS_FOLDER, LOCK_NAME, Decision, decision_on
 from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.files import read_photo_bytes, write_atomic
 from garmentcut.photo.length import Length

@@ -8,9 +8,9 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from garmentcut.config import ConfigError
-from garmentcut.dataset.naming import DEFAULT_PATTERN
-from garmentcut.dataset.naming import NamePattern as StudioPattern
-from garmentcut.dataset.pair import VIEWS
+from garmentcut.dataset.manifest import VIEWS
+from garmentcut.dataset.pairing import DEFAULT_PATTERN
+from garmentcut.dataset.pairing import NamePattern as StudioPattern
 from garmentcut.photo.encoding import output_suffix
 from garmentcut.photo.naming import FilledPattern, Subject, fill_pattern
 from garmentcut.photo.specification import Output, Specification

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from garmentcut.config import ReadConfig
-from garmentcut.dataset.naming import DEFAULT_PATTERN, NamePattern
-from garmentcut.dataset.pair import VIEWS
+from garmentcut.dataset.manifest import VIEWS
+from garmentcut.dataset.pairing import DEFAULT_PATTERN, NamePattern
 from garmentcut.photo.contact_sheet import Cell, Mark, break_lines, draw_page
 from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.files import write_atomic

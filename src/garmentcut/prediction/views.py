@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from garmentcut.dataset.pair import VIEWS
+from garmentcut.dataset.manifest import VIEWS
 from garmentcut.prediction.names import garment_of, subject_of
 from garmentcut.prediction.results import FolderError, Journal, Row
 from garmentcut.prediction.sources import Source

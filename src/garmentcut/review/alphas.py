@@ -98,7 +98,7 @@ class Subject:
 
     Attributes:
         row: of results.jsonl.
-        stem: below the batch's folder, without suffix; see `garmentcut.dataset.decisions.decision_stem`.
+        stem: below the batch's folder, without suffix; see `garmentcut.dataset.corrections.decision_stem`.
         alpha_sha256: of the corrected alpha; empty: there is none.
         holds_prediction: the batch's outputs are the model's, not made again of a correction.
     """

@@ -11,8 +11,8 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from garmentcut.dataset.decisions import decision_stem
-from garmentcut.dataset.pair import VIEWS
+from garmentcut.dataset.corrections import decision_stem
+from garmentcut.dataset.manifest import VIEWS
 from garmentcut.prediction.batch import OWN_FOLDER
 from garmentcut.prediction.names import subject_of
 from garmentcut.prediction.results import RESULTS_NAME, Row, fingerprint, read_row

@@ -13,8 +13,8 @@ from filelock import FileLock, Timeout
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from garmentcut.dataset.decisions import DECISIONS_FOLDER, LOCK_NAME, Decision, read_decision, write_decision
-from garmentcut.dataset.pair import VIEWS
+from garmentcut.dataset.corrections import DECISIONS_FOLDER, LOCK_NAME, Decision, read_decision, write_decision
+from garmentcut.dataset.manifest import VIEWS
 from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.delivery import Sighting, deliver, shared_scales, sight_garment
 from garmentcut.photo.encoding import encode_prepared

@@ -12,6 +12,12 @@ from garmentcut.synthetic.scene import Light, Placement, lower_by_perspective, s
 
 _STRIP_ROWS = 16  # of the photo at a time: their samples stay in the processor's cache
 _MARGIN = 0.03  # body units around the garment, for perspective and swings
+_BUTTON_STEP, _BUTTON_RADIUS = 0.036, 0.0052  # body units
+_LAPEL_END = 0.27  # body y
+_BACK_WIDTH = 0.09  # body units a radian, where lines run down the cloth
+_STEEPEST = 1.5  # slope at which cloth hangs over; steeper relief would only alias
+_SEQUIN_STEP = 0.005  # body units
+_WEAVE_CELLS = 4.0  # lattices of the weave in one body unit
 
 
 @dataclass(frozen=True)
@@ -106,11 +112,6 @@ def _cloth_samples(garment: GarmentDesign, place: Placement, x: Floats, y: Float
     return sides
 
 
-_BUTTON_STEP, _BUTTON_RADIUS = 0.036, 0.0052  # body units
-_LAPEL_END = 0.27  # body y
-_BACK_WIDTH = 0.09  # body units a radian, where lines run down the cloth
-
-
 def belt_coverage(trims: Trims, y: Floats, unit_px: float) -> Floats:
     """Return how much of the cloth at heights y, body units, is belt or waistband; all 0 without one."""
     if trims.belt is None:
@@ -171,11 +172,6 @@ def _turn_lapels(rgb: Floats, lapel: Floats, opening: Floats, theta: Floats, y: 
     crease = _line_coverage(off_middle - edge, 0.0014, unit_px) * in_front
     rgb = rgb + turned[..., None] * (lapel - rgb)
     return np.asarray(rgb * (1 - 0.35 * crease)[..., None])
-
-
-_STEEPEST = 1.5  # slope at which cloth hangs over; steeper relief would only alias
-_SEQUIN_STEP = 0.005  # body units
-_WEAVE_CELLS = 4.0  # lattices of the weave in one body unit
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,11 @@ PRINTS = {
     "plain": 7.0, "stripes": 1.4, "checks": 1.3, "flowers": 2.4, "dots": 0.7, "zigzag": 0.6, "brushed": 0.8,
     "placed flowers": 1.0, "lace": 1.2,
 }  # fmt: skip
+_FINER = 2  # texels of the drawing a texel of the result, along each axis
+_HOLE_DENSITY, _THREAD_DENSITY = 0.10, 0.72  # opacity of lace between its motifs
+_NET_STEP, _NET_THREAD = TEXTURE_WIDTH / 110, 0.0016  # body units
+_TURN = 2 * np.pi
+_LOOSE = 0.006  # cloth with higher folds hangs free below its seam and creases only above
 
 
 @dataclass(frozen=True)
@@ -143,11 +148,6 @@ def _marks(rng: np.random.Generator, print_name: str) -> Floats:
         y = grid_y.ravel() + rng.uniform(-0.4, 0.4, count) * step
     sizes = size * rng.uniform(0.55, 1.25, count)
     return np.stack([x, y, sizes, rng.uniform(0, 2 * np.pi, count), rng.integers(0, 4, count)], axis=1)
-
-
-_FINER = 2  # texels of the drawing a texel of the result, along each axis
-_HOLE_DENSITY, _THREAD_DENSITY = 0.10, 0.72  # opacity of lace between its motifs
-_NET_STEP, _NET_THREAD = TEXTURE_WIDTH / 110, 0.0016  # body units
 
 
 def paint_texture(fabric: FabricDesign, unit_px: float) -> Floats:
@@ -341,10 +341,6 @@ def look_up(texture: Floats, around: Floats, down: Floats) -> Floats:
     upper = texture[top, left] * (1 - u) + texture[top, right] * u
     lower = texture[top + 1, left] * (1 - u) + texture[top + 1, right] * u
     return np.asarray(upper * (1 - v) + lower * v)
-
-
-_TURN = 2 * np.pi
-_LOOSE = 0.006  # cloth with higher folds hangs free below its seam and creases only above
 
 
 @dataclass(frozen=True)

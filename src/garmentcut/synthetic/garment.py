@@ -48,18 +48,6 @@ ARMHOLES: dict[str, tuple[Curve, float]] = {
     ),
     "cap sleeve": (((0.0, 0.2), (0.1, 0.2), (0.125, 0.116), (0.132, 0.2)), 1.0),
 }
-
-
-@dataclass(frozen=True)
-class Strap:
-    """A band over the shoulder, mirrored on both sides: where it is at the top and at the bodice, and its width."""
-
-    x_top: float
-    x_bottom: float
-    half_width: float
-    in_front: bool
-
-
 # Name -> (front, back) places of the strap: at the shoulder and at the bodice.
 STRAPS: dict[str, tuple[tuple[float, float], tuple[float, float], float]] = {
     "spaghetti": ((0.060, 0.050), (0.060, 0.052), 3),
@@ -67,8 +55,6 @@ STRAPS: dict[str, tuple[tuple[float, float], tuple[float, float], float]] = {
     "halter": ((0.036, 0.046), (0.036, 0.036), 0.8),
     "wide": ((0.064, 0.054), (0.064, 0.056), 1.0),
 }
-
-
 SILHOUETTES: dict[str, tuple[Silhouette, float]] = {
     "pencil": (Silhouette(True, (0.076, 0.096, 0.102, 0.1, 0.094), 0.0010, (3, 6), 0.0), 2.5),
     "straight": (Silhouette(True, (0.077, 0.097, 0.104, 0.106, 0.108), 0.0028, (5, 9), 0.0), 1.5),
@@ -87,12 +73,31 @@ LENGTHS: dict[str, tuple[float, float, float]] = {  # body y of the hem: from, t
     "maxi": (0.88, 0.955, 1.5),
 }
 WIDE_ONLY = frozenset({"a-line", "flared", "full", "gathered", "trapeze"})
-
-
 Mask = npt.NDArray[np.bool_]
 SHOULDER = 0.035  # body y above which no strap reaches
 _STRAP_OVERLAP = 0.012  # straps begin inside the bodice
 HEM_ANGLES = np.linspace(-np.pi, np.pi, 1441)
+_WIDE_OPEN = profile([(0.0, 1.0), (0.01, 1.0)])  # an armhole that takes nothing away
+_EDGE_ROUNDING = 0.005  # body units
+_HEM_SHIFT = 0.45  # how far a fold that comes forward lowers the hem, body units a unit of relief
+KINDS = {"dress": 6.0, "skirt": 2.2, "top": 1.0, "vest": 1.0}
+_BUST, _WAIST = 0.155, 0.25
+_TOP_SHAPES = {
+    "fitted": Silhouette(True, (0.078, 0.09, 0.1), 0.0012, (3, 6), 0.0),
+    "boxy": Silhouette(False, (0.094, 0.095, 0.1, 0.104), 0.0035, (5, 9), 0.0),
+    "swing": Silhouette(False, (0.094, 0.106, 0.122, 0.138), 0.0085, (8, 13), 0.0),
+    "peplum": Silhouette(True, (0.076, 0.112, 0.138), 0.0110, (10, 16), 0.0014),
+}
+
+
+@dataclass(frozen=True)
+class Strap:
+    """A band over the shoulder, mirrored on both sides: where it is at the top and at the bodice, and its width."""
+
+    x_top: float
+    x_bottom: float
+    half_width: float
+    in_front: bool
 
 
 @dataclass(frozen=True)
@@ -213,11 +218,6 @@ def cloth_density(cut: Cut, y: Floats, unit_px: float) -> Floats:
         within = np.clip(np.minimum(y - band.top, band.bottom - y) * unit_px + 0.5, 0, 1)
         density += within * (band.opacity - density)
     return density
-
-
-_WIDE_OPEN = profile([(0.0, 1.0), (0.01, 1.0)])  # an armhole that takes nothing away
-_EDGE_ROUNDING = 0.005  # body units
-_HEM_SHIFT = 0.45  # how far a fold that comes forward lowers the hem, body units a unit of relief
 
 
 @dataclass(frozen=True)
@@ -345,16 +345,6 @@ def _sheer_parts(rng: np.random.Generator, brief: Brief, cut: Cut) -> tuple[tupl
     else:
         return (), set()
     return (band,), {"sheer", f"sheer {where}"}
-
-
-KINDS = {"dress": 6.0, "skirt": 2.2, "top": 1.0, "vest": 1.0}
-_BUST, _WAIST = 0.155, 0.25
-_TOP_SHAPES = {
-    "fitted": Silhouette(True, (0.078, 0.09, 0.1), 0.0012, (3, 6), 0.0),
-    "boxy": Silhouette(False, (0.094, 0.095, 0.1, 0.104), 0.0035, (5, 9), 0.0),
-    "swing": Silhouette(False, (0.094, 0.106, 0.122, 0.138), 0.0085, (8, 13), 0.0),
-    "peplum": Silhouette(True, (0.076, 0.112, 0.138), 0.0110, (10, 16), 0.0014),
-}
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,8 @@ from garmentcut.synthetic.scene import (
 )
 
 _WEAVE_LATTICE = 256
+_NAMESPACE = uuid.UUID("6f1f5c0e-52a8-4f0f-9a39-5c0a8b8f3c11")
+_JPEG_QUALITY = 95
 
 
 @dataclass(frozen=True)
@@ -116,9 +118,6 @@ def _contact_shade(coverage: Coverage, part: tuple[slice, slice], place: Placeme
     return shade
 
 
-_NAMESPACE = uuid.UUID("6f1f5c0e-52a8-4f0f-9a39-5c0a8b8f3c11")
-
-
 @dataclass(frozen=True)
 class StudioPhoto:
     """One synthetic studio photo and its exact alpha.
@@ -195,9 +194,6 @@ def _tailored(
 ) -> GarmentDesign:
     fabric = design_fabric(seed, mannequin.skin, scene.backdrop, rgb=rgb, print_name=print_name)
     return design_garment(seed, kind or pick_kind(seed), mannequin.torso, fabric)
-
-
-_JPEG_QUALITY = 95
 
 
 def write_studio_photos(

@@ -24,6 +24,11 @@ from garmentcut.synthetic.canvas import (
 
 Point = tuple[float, float]
 Colour = tuple[int, int, int]
+VIEWS = ("Front", "FrontRight", "Back")
+_TURN = {"Front": 0.0, "FrontRight": 45.0, "Back": 180.0}  # degrees
+CAMERA_HEIGHT = 0.42  # body y that the camera looks at straight on
+CAMERA_DISTANCE = 3.4  # body units
+_FULL_HEIGHT = 1728  # the lens blurs a photo of this height; smaller ones are reduced from it, and so are sharper
 
 
 @dataclass(frozen=True)
@@ -211,12 +216,6 @@ STUDIOS = {
     "dark hall": (_DARK_HALL, 1.0),
     "grey sweep": (_GREY_SWEEP, 1.0),
 }
-
-
-VIEWS = ("Front", "FrontRight", "Back")
-_TURN = {"Front": 0.0, "FrontRight": 45.0, "Back": 180.0}  # degrees
-CAMERA_HEIGHT = 0.42  # body y that the camera looks at straight on
-CAMERA_DISTANCE = 3.4  # body units
 
 
 @dataclass(frozen=True)
@@ -451,9 +450,6 @@ def _turned_bar(half_length: float, half_width: float, yaw: float) -> Floats:
     right = corners[:, 0] * cos + corners[:, 1] * sin
     towards = corners[:, 1] * cos - corners[:, 0] * sin
     return np.stack([right, 0.21 * towards], axis=1)
-
-
-_FULL_HEIGHT = 1728  # the lens blurs a photo of this height; smaller ones are reduced from it, and so are sharper
 
 
 def expose(rgb: Floats, alpha: Floats, light: Light, *, seed: int, view: str) -> tuple[npt.NDArray[np.uint8], Floats]:

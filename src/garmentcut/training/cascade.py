@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from garmentcut.dataset.crops import map_path
 from garmentcut.dataset.manifest import Pair, read_pair
+from garmentcut.dataset.samples import map_path
 from garmentcut.export.card import card_of_network
 from garmentcut.model.checkpoint import load_network
 from garmentcut.photo.files import write_atomic

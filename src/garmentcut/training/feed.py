@@ -9,12 +9,8 @@ import torch
 from lightning.fabric import Fabric
 from torch import Tensor
 
-from garmentcut.dataset.augment import augment
-from garmentcut.dataset.augment.crops import augment_crops
-from garmentcut.dataset.batches import Batch, batches
-from garmentcut.dataset.crops import open_crops
-from garmentcut.dataset.samples import Samples
-from garmentcut.dataset.seeds import seeded_generator, shared_generator
+from garmentcut.dataset.augment import augment, augment_crops
+from garmentcut.dataset.samples import Batch, Samples, batches, open_crops, seeded_generator, shared_generator
 from garmentcut.recipe import Recipe
 from garmentcut.training.run import Run
 

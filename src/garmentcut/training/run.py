@@ -14,8 +14,8 @@ from filelock import FileLock, Timeout
 
 from garmentcut import __version__
 from garmentcut.config import ConfigError
+from garmentcut.dataset.composite import draw_pairs
 from garmentcut.dataset.manifest import Manifest, Pair
-from garmentcut.dataset.synthetic import draw_pairs
 from garmentcut.photo.files import write_atomic
 from garmentcut.recipe import Recipe, load_recipe, recipe_toml
 from garmentcut.training.division import Division

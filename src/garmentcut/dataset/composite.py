@@ -4,11 +4,7 @@ import hashlib
 from itertools import count, islice
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from garmentcut.dataset.pair import VIEWS, Pair
-from garmentcut.dataset.target import read_target, target_bytes
+from garmentcut.dataset.manifest import VIEWS, Pair, read_target, target_bytes
 from garmentcut.photo.files import write_atomic
 from garmentcut.photo.mask import bounding_box
 from garmentcut.photo.png import png_bytes
@@ -53,8 +49,9 @@ def _pair(folder: Path, seed: int, view: str, height: int) -> Pair | None:
         shot = draw_studio_photo(seed, view=view, size_hw=size_hw)
         write_atomic(photo_path, png_bytes(shot.rgb))
         write_atomic(alpha_path, target_bytes(shot.alpha))
-    box = _box_of(read_target(alpha_path, size_hw) >= 0.5)
-    if box is None:
+    mask = read_target(alpha_path, size_hw) >= 0.5
+    box = bounding_box(mask)
+    if box is None or mask.mean() < _LEAST_SHARE:
         return None
     return Pair(
         name=name,
@@ -72,10 +69,3 @@ def _pair(folder: Path, seed: int, view: str, height: int) -> Pair | None:
         faults=(),
         group=f"{SPLIT}-{seed}",
     )
-
-
-def _box_of(mask: NDArray[np.bool_]) -> tuple[int, int, int, int] | None:
-    """Left, top, right, bottom, the latter two exclusive; None: too little is true."""
-    if mask.mean() < _LEAST_SHARE:
-        return None
-    return bounding_box(mask)

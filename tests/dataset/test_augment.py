@@ -1,10 +1,13 @@
 from dataclasses import fields
 
+import numpy as np
 import pytest
 import torch
 
-from garmentcut.dataset.augment import augment
-from garmentcut.recipe import AugmentConfig
+from garmentcut.dataset.augment import augment, augment_crops, augmentation_page, damage_maps
+from garmentcut.dataset.frame_augment import Draws
+from garmentcut.dataset.samples import Sample
+from garmentcut.recipe import AugmentConfig, CropsConfig, Strength
 
 VIEWS = ("Front", "FrontRight", "Back", "unknown", "Front")
 KNOBS = [field.name for field in fields(AugmentConfig)]
@@ -121,3 +124,125 @@ def test_a_gpu_draws_the_same_pictures(batch, only):
     there = [part.cuda() for part in batch]
     for on_gpu, on_cpu in zip(varied(there, config), varied(batch, config), strict=True):
         assert torch.allclose(on_gpu.cpu(), on_cpu, atol=2e-3)
+
+
+OFF = Strength(0.0, 0.0)
+
+
+def crops():
+    alphas = torch.zeros(4, 1, 64, 48)
+    alphas[:, :, 16:48, 12:36] = 1
+    photos = torch.cat([torch.rand(4, 3, 64, 48, generator=torch.Generator().manual_seed(0)), alphas], dim=1)
+    return photos, alphas
+
+
+def changed(config=None, damage=OFF, seed=0):
+    photos, alphas = crops()
+    return augment_crops(
+        photos,
+        alphas,
+        views=["Front"] * 4,
+        config=config or AugmentConfig(),
+        crops=CropsConfig(damage=damage),
+        generator=torch.Generator().manual_seed(seed),
+    )
+
+
+def test_nothing_asked_is_nothing_changed():
+    photos, alphas = changed()
+    assert torch.equal(photos, crops()[0])
+    assert torch.equal(alphas, crops()[1])
+
+
+def test_map_and_target_move_together():
+    config = AugmentConfig(
+        shift=Strength(1, 0.2), zoom=Strength(1, 0.3), rotation=Strength(1, 20), flip=Strength(0.5, 1)
+    )
+    photos, alphas = changed(config)
+    assert not torch.equal(alphas, crops()[1])
+    assert torch.equal(photos[:, 3:], alphas)  # the map was the target: it still is
+
+
+def test_colours_leave_the_map_alone():
+    config = AugmentConfig(
+        brightness=Strength(1, 0.5), noise=Strength(1, 0.2), recolor=Strength(1, 1), blur=Strength(1, 2)
+    )
+    photos, _ = changed(config)
+    assert torch.equal(photos[:, 3:], crops()[0][:, 3:])
+    assert not torch.equal(photos[:, :3], crops()[0][:, :3])
+
+
+def test_damage_changes_the_map_and_nothing_else():
+    photos, alphas = changed(damage=Strength(1, 12))
+    assert torch.equal(photos[:, :3], crops()[0][:, :3])
+    assert torch.equal(alphas, crops()[1])
+    assert not torch.equal(photos[:, 3:], alphas)
+
+
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+def test_maps_grow_and_shrink(sign):
+    class Fixed(Draws):
+        def signed(self, _, *shape):
+            return torch.full((self.num, *shape), sign, dtype=torch.float64)
+
+        def chosen(self, _):
+            return torch.zeros(self.num, dtype=torch.bool)
+
+    maps = crops()[1]
+    damaged = damage_maps(maps, Fixed(torch.Generator(), 4), Strength(1, 8))
+    height = (damaged[0, 0, :, 24] > 0.5).sum()
+    assert height == pytest.approx(32 + sign * 16, abs=3)
+    assert 0 <= damaged.min() <= damaged.max() <= 1
+
+
+def test_pieces_are_lost_and_invented():
+    lost = invented = 0
+    for seed in range(12):
+        photos, alphas = changed(damage=Strength(1, 0), seed=seed)
+        difference = photos[:, 3:] - alphas
+        lost += int((difference < -0.5).flatten(1).any(1).sum())
+        invented += int((difference > 0.5).flatten(1).any(1).sum())
+    assert lost > 3
+    assert invented > 3
+
+
+RIM = np.array([255, 0, 255], np.uint8)
+
+
+@pytest.fixture
+def shown(batch):
+    photos, alphas = ((part * 255).round().to(torch.uint8) for part in batch)
+    return [Sample(photos[row], alphas[row], "Front", f"{row}") for row in range(3)]
+
+
+def test_a_row_for_each_knob_that_is_on(shown, only):
+    bare = augmentation_page(shown, AugmentConfig())
+    page = augmentation_page(shown, only("shift", "noise", "recolor", p=0.5))
+    assert page.dtype == np.uint8
+    assert page.shape == (7 * bare.shape[0], bare.shape[1], 3)  # as they are, three alone, three of all together
+    assert bare.shape[1] >= 3 * 240
+
+
+def test_the_edge_of_the_target_is_drawn(shown, only):
+    page = augmentation_page(shown, only("rotation", "blur"))
+    rows = np.split((page == RIM).all(axis=2), 6)
+    assert all(row.sum() > 300 for row in rows)
+
+
+def test_labels_name_the_knobs(shown, only):
+    label_rows = augmentation_page(shown, only("shift"))[:22], augmentation_page(shown, only("zoom"))[:22]
+    assert np.array_equal(*label_rows)
+    shift, zoom = (augmentation_page(shown, only(name)) for name in ("shift", "zoom"))
+    height = len(shift) // 5
+    assert not np.array_equal(shift[height : height + 22], zoom[height : height + 22])
+
+
+def test_the_seed_decides(shown, only):
+    pages = [augmentation_page(shown, only("shift"), seed) for seed in (1, 1, 2)]
+    assert np.array_equal(pages[0], pages[1])
+    assert not np.array_equal(pages[0], pages[2])
+
+
+def test_a_photo_without_a_garment_can_be_shown(shown, only):
+    bare = [Sample(shown[0].photo, torch.zeros_like(shown[0].alpha), "Front", "bare")]
+    assert augmentation_page(bare, only("noise", "recolor", "paste", "rotation")).shape[1] >= 240

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from garmentcut.dataset.composite import FIRST_SEED, draw_pairs
 from garmentcut.dataset.manifest import Manifest, read_pair
-from garmentcut.dataset.synthetic import FIRST_SEED, draw_pairs
 from garmentcut.photo.photo import PhotoError
 from garmentcut.synthetic import draw_studio_photo, studio_traits
 
@@ -50,7 +50,7 @@ def test_photo_alpha_and_box_belong_together(drawn, tmp_path):
 def test_what_is_there_is_not_drawn_again_and_damage_is_told(drawn, monkeypatch):
     folder, pairs = drawn
     with monkeypatch.context() as patched:
-        patched.setattr("garmentcut.dataset.synthetic.draw_studio_photo", None)
+        patched.setattr("garmentcut.dataset.composite.draw_studio_photo", None)
         assert draw_pairs(folder, 8, height=96) == pairs
     torn = folder / f"{pairs[0].name}_alpha.png"
     content = torn.read_bytes()

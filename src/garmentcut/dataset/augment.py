@@ -1,0 +1,252 @@
+"""Photo and alpha varied together, on the device they are on; and a page that shows what a recipe does to them."""
+
+from collections.abc import Sequence
+from dataclasses import fields, replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812 - the name everyone knows it by
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from garmentcut.dataset.frame_augment import (
+    Draws,
+    add_noise,
+    bend,
+    blur_photos,
+    compress_jpeg,
+    dilate,
+    draw_warps,
+    vary_color,
+    vary_light,
+)
+from garmentcut.dataset.garment_augment import paste_garments, pattern_garment, recolor_garment, vary_background
+from garmentcut.dataset.samples import Sample, seeded_generator
+from garmentcut.recipe import AugmentConfig, CropsConfig, Strength
+
+_CELL_PX = 4  # maps are four times as coarse as the photo: so may their damage be
+_LARGEST_PIECE = 0.3  # of the window's sides: radii of what is lost or invented
+_SHARE_LOST = 0.5
+_CELL_WIDTH = 240
+_MIXED_ROWS = 3
+_LABEL_PX, _GAP_PX = 22, 4
+_PAPER, _INK = 255, (30, 30, 30)
+_RIM = (255, 0, 255)  # no cloth has it, and it stands out on light and dark
+_IN_PIXELS = frozenset({"noise", "blur", "jpeg"})  # too fine to be seen in a small picture: shown at full size
+
+
+def augment(
+    photos: Tensor,
+    alphas: Tensor,
+    *,
+    views: Sequence[str],
+    config: AugmentConfig,
+    generator: torch.Generator,
+    hard: bool = False,
+    strongest: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """Vary every sample its own way, on the device it is on.
+
+    All that is random is drawn on the CPU from `generator`, so that the same generator gives the same pictures on every
+    device, to rounding. A sample that nothing happens to comes out bit-equal; the inputs are not changed.
+
+    Args:
+        photos: `(N, 3, H, W)` float32 in [0, 1].
+        alphas: `(N, 1, H, W)` float32 in [0, 1].
+        views: of the photos; it decides which flip counts.
+        config: what happens, how often and how strongly.
+        generator: on the CPU; see `garmentcut.dataset.samples.step_generator`.
+        hard: the targets are hard masks: make them hard again, at 0.5, after they were moved.
+        strongest: all strengths at their largest, for a page of examples.
+
+    Returns:
+        Photos and alphas like the inputs.
+
+    Raises:
+        ValueError: inputs of other shapes or dtypes.
+    """
+    _check(photos, alphas, views)
+    draws = Draws(generator, len(photos), strongest)
+    # A mixed-precision step around this call must not round colours and places to bfloat16.
+    with torch.no_grad(), torch.autocast(photos.device.type, enabled=False):
+        photos, alphas, views = paste_garments(photos, alphas, views, draws, config.paste)
+        photos, alphas = _varied(photos, alphas, views, draws, config)
+        return photos, (alphas >= 0.5).to(alphas) if hard else alphas
+
+
+def _check(photos: Tensor, alphas: Tensor, views: Sequence[str]) -> None:
+    num, channels, height, width = photos.shape if photos.ndim == 4 else (0, 0, 0, 0)
+    if channels != 3 or alphas.shape != (num, 1, height, width) or len(views) != num:
+        shapes = f"{tuple(photos.shape)}, {tuple(alphas.shape)} and {len(views)} views"
+        raise ValueError(f"photos (N, 3, H, W), alphas (N, 1, H, W) and N views are needed, not {shapes}")
+    if photos.dtype != torch.float32 or alphas.dtype != torch.float32:
+        raise ValueError(f"photos and alphas must be float32 in [0, 1], not {photos.dtype} and {alphas.dtype}")
+
+
+def augment_crops(
+    photos: Tensor,
+    alphas: Tensor,
+    *,
+    views: Sequence[str],
+    config: AugmentConfig,
+    crops: CropsConfig,
+    generator: torch.Generator,
+    hard: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """As `augment`, for photos with a map; no garment is pasted, for the map would not know of it.
+
+    Args:
+        photos: `(N, 4, H, W)` float32 in [0, 1], the fourth channel being the first look's alpha.
+        alphas: `(N, 1, H, W)` float32 in [0, 1].
+        views: of the photos.
+        config: what happens to photo and target.
+        crops: what happens to the map.
+        generator: on the CPU.
+        hard: the targets are hard masks.
+
+    Returns:
+        Photos and alphas like the inputs.
+    """
+    draws = Draws(generator, len(photos))
+    with torch.no_grad(), torch.autocast(photos.device.type, enabled=False):
+        rgb, maps = photos[:, :3], photos[:, 3:]
+        rgb, planes = _varied(rgb, torch.cat([alphas, maps], dim=1), views, draws, config)
+        alphas, maps = planes[:, :1], damage_maps(planes[:, 1:], draws, crops.damage)
+        return torch.cat([rgb, maps], dim=1), (alphas >= 0.5).to(alphas) if hard else alphas
+
+
+def _varied(
+    photos: Tensor, planes: Tensor, views: Sequence[str], draws: Draws, config: AugmentConfig
+) -> tuple[Tensor, Tensor]:
+    """What happens to the garment, then to the frame, then in the camera; the first of the planes is the target."""
+    alphas = planes[:, :1]
+    photos = recolor_garment(photos, alphas, draws, config.recolor)
+    photos = pattern_garment(photos, alphas, draws, config.pattern)
+    photos = vary_background(photos, alphas, draws, config.background)
+    warps = draw_warps(draws, config, views, (photos.shape[2], photos.shape[3]))
+    photos, planes = bend(photos, planes, warps)
+    photos = vary_light(photos, draws, config.light)
+    photos = vary_color(photos, draws, config)
+    photos = blur_photos(photos, draws, config.blur)
+    photos = add_noise(photos, draws, config.noise)
+    return compress_jpeg(photos, draws, config.jpeg), planes
+
+
+def damage_maps(maps: Tensor, draws: Draws, damage: Strength) -> Tensor:
+    """Make first looks' maps worse, as first looks are worse on photos of another studio.
+
+    Each sample that it happens to is grown or shrunk by up to `amount` pixels; half of them lose an ellipse of it or
+    gain one that is not there.
+
+    Args:
+        maps: `(N, 1, H, W)` float32 in [0, 1].
+        draws: as many as there are samples.
+        damage: how often, and by how many pixels.
+    """
+    grown_px = draws.signed(damage.p) * damage.amount
+    has_piece, is_lost = draws.chosen(damage.p * 0.5), draws.chosen(_SHARE_LOST)
+    pieces = torch.cat([draws.uniform(2), 0.05 + draws.uniform(2) * (_LARGEST_PIECE - 0.05)], dim=1)
+    made = []
+    for index, one in enumerate(maps):
+        changed = _grown(one[None], float(grown_px[index]))
+        if has_piece[index]:
+            inside = _ellipse(pieces[index], one)
+            changed = torch.where(inside, 0.0 if is_lost[index] else 1.0, changed)
+        made.append(changed)
+    return torch.cat(made) if made else maps
+
+
+def _grown(maps: Tensor, by_px: float) -> Tensor:
+    """Dilated, or eroded below zero, in cells; `(1, 1, H, W)`."""
+    cells = round(abs(by_px) / _CELL_PX)
+    if not cells:
+        return maps
+    small = F.avg_pool2d(maps, _CELL_PX, ceil_mode=True)
+    signed = small if by_px > 0 else -small
+    signed = F.max_pool2d(signed, 2 * cells + 1, stride=1, padding=cells)
+    small = signed if by_px > 0 else -signed
+    large: Tensor = F.interpolate(small, size=maps.shape[2:], mode="bilinear", align_corners=False)
+    return large
+
+
+def _ellipse(piece: Tensor, like: Tensor) -> Tensor:
+    """Where it is, `(1, 1, H, W)` bool; middle and radii are shares of the sides, x before y."""
+    height, width = like.shape[-2:]
+    across, down, radius_x, radius_y = piece.tolist()
+    x = (torch.arange(width, device=like.device) / width - across) / radius_x
+    y = (torch.arange(height, device=like.device) / height - down) / radius_y
+    inside: Tensor = (x[None] ** 2 + y[:, None] ** 2 <= 1)[None, None]
+    return inside
+
+
+def augmentation_page(samples: Sequence[Sample], config: AugmentConfig, seed: int = 0) -> NDArray[np.uint8]:
+    """Draw a row of the photos as they are, one for every knob that is on, and some of all together.
+
+    The alpha's edge is drawn as a thin line: were photo and target to part, it would show. Noise, blur and JPEG are
+    shown at full size, on the garment's upper edge.
+
+    Args:
+        samples: some photos of one size, each a column; with one alone nothing can be pasted.
+        config: the knobs; each is shown at its full amount, signs and kinds drawn at random.
+        seed: another one draws other examples.
+
+    Returns:
+        `(H, W, 3)` uint8 sRGB.
+    """
+    photos = torch.stack([sample.photo for sample in samples]).float() / 255
+    alphas = torch.stack([sample.alpha for sample in samples]).float() / 255
+    views = [sample.view for sample in samples]
+    rows = [_row("as they are", photos, alphas)]
+    for name, strength in _switched_on(config):
+        alone = replace(AugmentConfig(), **{name: Strength(1.0, strength.amount)})
+        generator = seeded_generator("page", seed, name)
+        pair = augment(photos, alphas, views=views, config=alone, generator=generator, strongest=True)
+        label = f"{name}: {strength.p:.3g} of the photos, amount {strength.amount:g}"
+        rows.append(_row(label, *pair, close=name in _IN_PIXELS))
+    for number in range(_MIXED_ROWS if len(rows) > 1 else 0):
+        generator = seeded_generator("page", seed, number)
+        rows.append(_row("all together", *augment(photos, alphas, views=views, config=config, generator=generator)))
+    return np.concatenate(rows)
+
+
+def _switched_on(config: AugmentConfig) -> list[tuple[str, Strength]]:
+    knobs = [(field.name, getattr(config, field.name)) for field in fields(config)]
+    return [(name, strength) for name, strength in knobs if strength.p > 0]
+
+
+def _row(label: str, photos: Tensor, alphas: Tensor, *, close: bool = False) -> NDArray[np.uint8]:
+    height, width = photos.shape[2:]
+    cell_hw = max(1, round(height * _CELL_WIDTH / width)), _CELL_WIDTH
+    cells = [_cell(photo, alpha, cell_hw, close=close) for photo, alpha in zip(photos, alphas, strict=True)]
+    row = np.full((cell_hw[0] + _LABEL_PX, len(cells) * (_CELL_WIDTH + _GAP_PX), 3), _PAPER, np.uint8)
+    for column, cell in enumerate(cells):
+        row[_LABEL_PX:, column * (_CELL_WIDTH + _GAP_PX) :][: cell_hw[0], :_CELL_WIDTH] = cell
+    image = Image.fromarray(row)
+    ImageDraw.Draw(image).text((_GAP_PX, _GAP_PX), label, _INK, ImageFont.load_default(_LABEL_PX - 2 * _GAP_PX))
+    return np.asarray(image)
+
+
+def _cell(photo: Tensor, alpha: Tensor, cell_hw: tuple[int, int], *, close: bool) -> NDArray[np.uint8]:
+    both = torch.cat([photo, alpha])[None]
+    if close:
+        both = _close_up(both, cell_hw)
+    both = F.interpolate(both, size=cell_hw, mode="bilinear", antialias=True, align_corners=False)
+    mask = both[:, 3:] >= 0.5
+    rim = (dilate(mask, 1).bool() & ~mask)[0, 0].numpy()
+    pixels = (both[0, :3] * 255).round().to(torch.uint8).permute(1, 2, 0).numpy().copy()
+    pixels[rim] = _RIM
+    return pixels
+
+
+def _close_up(both: Tensor, cell_hw: tuple[int, int]) -> Tensor:
+    """As much as a cell holds at full size, about the middle of the garment's upper edge."""
+    height, width = both.shape[2:]
+    size = [min(cell, whole) for cell, whole in zip(cell_hw, (height, width), strict=True)]
+    inside = (both[0, 3] >= 0.5).nonzero()
+    middle = inside[len(inside) // 50] if len(inside) else torch.tensor([height // 2, width // 2])
+    top, left = (
+        min(max(int(place) - part // 2, 0), whole - part)
+        for place, part, whole in zip(middle, size, (height, width), strict=True)
+    )
+    return both[..., top : top + size[0], left : left + size[1]]

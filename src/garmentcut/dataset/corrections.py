@@ -1,0 +1,217 @@
+"""What a person decided on a photo of a batch, as a file in the batch's folder, and the pairs that this makes.
+
+Read by `cut`, which delivers a corrected alpha, and by `ingest --from-review`, which makes a pair of it; no database is
+needed for that.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from garmentcut.config import ReadConfig
+from garmentcut.dataset.ledger import sha256_of
+from garmentcut.dataset.manifest import VIEWS, Fault, fault_of
+from garmentcut.dataset.pairing import Candidate, NamePattern, PairingError, safe_name
+from garmentcut.photo.files import read_photo_bytes, write_atomic
+from garmentcut.photo.photo import PhotoError, to_alpha
+from garmentcut.photo.read import damage_named, read_png
+from garmentcut.photo.truth import CutoutError, CutoutFile
+
+DECISIONS_FOLDER = ".garmentcut/review"
+"""Below the batch's folder; a tree like the photos'."""
+LOCK_NAME = f"{DECISIONS_FOLDER}/.lock"
+"""Held while a photo's outputs are exchanged: by the review page, and by `cut` where there is such a folder."""
+_SUFFIX = ".decision.json"
+_MAX_STEM_BYTES = 160  # leaves room for what is put behind it, of the 255 that file systems take
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A photo as a person left it.
+
+    Attributes:
+        input: absolute path of the photo.
+        input_sha256: of the photo: of another one, the decision says nothing.
+        place: of its outputs below the batch's folder, without suffix.
+        state: open, accepted, corrected or rejected.
+        alpha: file of the corrected alpha, 8-bit gray PNG, below the batch's folder; empty: there is none.
+        alpha_sha256: of this file.
+        prediction: file of the alpha as the model gave it, likewise; empty: not kept, the outputs have it.
+        written: every output made again for it, with its last two SHA-256: what may be replaced.
+        seconds: hands-on.
+        edge_share: share of the rim that the correction moved.
+        who: who decided.
+        at: when, ISO 8601, UTC.
+        version: of the photo in the review's database.
+    """
+
+    input: str
+    input_sha256: str
+    place: str
+    state: str
+    alpha: str = ""
+    alpha_sha256: str = ""
+    prediction: str = ""
+    written: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    seconds: float = 0.0
+    edge_share: float | None = None
+    who: str = ""
+    at: str = ""
+    version: int = 0
+
+
+def decision_stem(place: str, input: str, *, is_second: bool = False) -> str:
+    """Where a photo's decision and alphas lie below the batch's folder, without suffix.
+
+    Args:
+        place: of its outputs.
+        input: path of the photo.
+        is_second: another photo has the same place.
+    """
+    *folders, name = place.split("/")
+    name = f"{name}~{Path(input).suffix.lstrip('.').lower()}" if is_second else name
+    encoded = name.encode(errors="surrogateescape")
+    if len(encoded) > _MAX_STEM_BYTES:
+        short = encoded[: _MAX_STEM_BYTES - 17].decode(errors="ignore")
+        name = f"{short}-{hashlib.sha256(encoded).hexdigest()[:16]}"
+    return "/".join([DECISIONS_FOLDER, *folders, name])
+
+
+def write_decision(out_dir: Path, stem: str, decision: Decision) -> None:
+    """Record a decision, atomically.
+
+    Raises:
+        OSError: it cannot be written; the last one stands.
+    """
+    write_atomic(out_dir / f"{stem}{_SUFFIX}", json.dumps(asdict(decision)).encode())
+
+
+def read_decision(out_dir: Path, stem: str) -> Decision | None:
+    """The decision at a place; None: there is none, or it cannot be read."""
+    return _read(out_dir / f"{stem}{_SUFFIX}")
+
+
+def decision_on(out_dir: Path, place: str, input: str, input_sha256: str) -> Decision | None:
+    """The decision on these pixels or, where nobody has decided on them, on what else this file held; None: neither."""
+    stems = (decision_stem(place, input, is_second=is_second) for is_second in (False, True))
+    found = [decision for stem in stems if (decision := read_decision(out_dir, stem)) is not None]
+    same = [decision for decision in found if decision.input_sha256 == input_sha256]
+    return next(iter(same or [decision for decision in found if decision.input == input]), None)
+
+
+def read_decisions(out_dir: Path) -> Iterator[Decision]:
+    """All decisions of a batch, sorted by file name."""
+    for path in sorted((out_dir / DECISIONS_FOLDER).rglob(f"*{_SUFFIX}")):
+        decision = _read(path)
+        if decision is not None:
+            yield decision
+
+
+def _read(path: Path) -> Decision | None:
+    try:
+        content: dict[str, Any] = json.loads(path.read_bytes())
+        known = {key.name: content[key.name] for key in fields(Decision) if key.name in content}
+        known["written"] = {name: tuple(hashes) for name, hashes in known.get("written", {}).items()}
+        decision = Decision(**known)
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+        return None
+    names = (decision.input, decision.place, decision.alpha, decision.prediction)
+    return decision if all(isinstance(name, str) and ".." not in Path(name).parts for name in names) else None
+
+
+@dataclass(frozen=True)
+class ReviewSource:
+    """Batches that were reviewed.
+
+    Attributes:
+        batches: output folders of `garmentcut cut`.
+        with_accepted: take predictions that a person accepted as they were, too; by itself only corrections are taken,
+            for a network learns little from its own answers, and its small errors for good.
+    """
+
+    batches: tuple[Path, ...] = ()
+    with_accepted: bool = False
+
+
+def find_reviewed(source: ReviewSource, pattern: NamePattern) -> list[Candidate]:
+    """A candidate for each photo whose alpha a person stands by; of one name, the newest decision counts.
+
+    Args:
+        source: the batches.
+        pattern: how photos are named.
+
+    Raises:
+        PairingError: a folder is no batch that was reviewed.
+    """
+    newest: dict[str, tuple[str, Candidate]] = {}
+    for batch in source.batches:
+        for decision in _decisions_of(batch):
+            if decision.state == "corrected" or (source.with_accepted and decision.state == "accepted"):
+                candidate = _candidate(batch.resolve(), decision, pattern)
+                if candidate.name not in newest or newest[candidate.name][0] <= decision.at:
+                    newest[candidate.name] = decision.at, candidate
+    return [candidate for _, candidate in newest.values()]
+
+
+def joined(candidates: Iterable[Candidate], reviewed: Iterable[Candidate]) -> list[Candidate]:
+    """All candidates, sorted by name; a photo that was reviewed counts as it was left there."""
+    both = {candidate.name: candidate for candidate in (*candidates, *reviewed)}
+    return [both[name] for name in sorted(both)]
+
+
+def _decisions_of(batch: Path) -> Iterator[Decision]:
+    if not (batch / DECISIONS_FOLDER).is_dir():
+        raise PairingError(f"{batch}: nobody has reviewed it; name a folder that garmentcut review was opened on")
+    return read_decisions(batch)
+
+
+def _candidate(batch: Path, decision: Decision, pattern: NamePattern) -> Candidate:
+    place = PurePosixPath(decision.place)
+    key = pattern.read(place.with_name(f"{place.name}.photo"))  # whatever stands behind a dot is no suffix any more
+    garment, text = (key.garment, key.view) if key else (place.name, "")
+    view = text if text in VIEWS else "unknown"
+    photo, name = Path(decision.input), decision.alpha if decision.state == "corrected" else decision.prediction
+    faults = tuple(_faults_of(batch, decision, photo, name))
+    if text != view and text:
+        faults += (fault_of("view", f"view {text!r} is none of {', '.join(VIEWS)}"),)
+    cutout = batch / name if name else None
+    return Candidate(safe_name(f"{garment}_{text or view}"), garment, view, photo, cutout, faults, is_alpha=True)
+
+
+def _faults_of(batch: Path, decision: Decision, photo: Path, name: str) -> Iterator[Fault]:
+    if not name or not (batch / name).is_file():
+        yield fault_of("no_cutout", f"the alpha of {decision.place} is gone from {batch}; review it again")
+    try:
+        is_same = sha256_of(photo) == decision.input_sha256
+    except OSError as error:
+        yield fault_of("no_photo", f"{photo}: {error.strerror}; put it back where it was cut from")
+        return
+    if not is_same:
+        yield fault_of("other_photo", f"{photo} has changed since it was reviewed; cut and review it again")
+
+
+def read_alpha(path: Path, config: ReadConfig | None = None) -> CutoutFile:
+    """Read it; a mask of an unknown source would have to be nearly black and white to be taken for one.
+
+    Args:
+        path: a gray PNG.
+        config: bytes, pixels and sides accepted.
+
+    Raises:
+        CutoutError: it cannot be read, or is not gray.
+    """
+    limits = config or ReadConfig()
+    try:
+        data = read_photo_bytes(path, limits)
+        with damage_named():
+            pixels = read_png(data, limits).pixels
+            if pixels.ndim == 3 and pixels.shape[2] == 1:
+                pixels = pixels[..., 0]
+            if pixels.ndim != 2:
+                raise PhotoError("not a gray PNG; review the photo again")
+            return CutoutFile(to_alpha(pixels), None, "mask image")
+    except PhotoError as error:
+        raise CutoutError(f"{path}: {error}") from error
