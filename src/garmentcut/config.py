@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
+from garmentcut.errors import ConfigError as ConfigError
+
 _STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 _Count = Annotated[int, Field(strict=True)]  # strict: `true` is no number and "yes" no truth value
@@ -17,10 +19,6 @@ _Switch = Annotated[bool, Field(strict=True)]
 Format = Literal["png", "mask", "webp", "tiff", "psd", "jpeg"]
 _PATH_FORMATS = {"psd", "tiff", "jpeg"}
 _LAYERED_FORMATS = {"psd", "mask"}  # a background is a layer of its own there, or none: it hides nothing
-
-
-class ConfigError(ValueError):
-    """A configuration that cannot be used; the message names the key and the mend."""
 
 
 @dataclass(frozen=True, config=_STRICT)

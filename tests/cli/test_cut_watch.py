@@ -119,7 +119,7 @@ def test_a_watch_from_start_to_sigterm(tmp_path):
             assert json.loads(asked(port, "/readyz"))["ready"]
             page = asked(port, "/metrics")
             assert 'garmentcut_photos_total{status="ok"} 1.0' in page
-            assert 'garmentcut_failures_total{reason="unsupported"} 1.0' in page
+            assert 'garmentcut_failures_total{code="unsupported"} 1.0' in page
             process.terminate()
             rest, _ = process.communicate(timeout=60)
         finally:

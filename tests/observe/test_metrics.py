@@ -1,7 +1,7 @@
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from garmentcut.observe.failures import FAILURE_CLASSES
+from garmentcut.errors import FAILURES
 from garmentcut.observe.metrics import Metrics
 
 
@@ -23,9 +23,9 @@ def samples():
 
 def test_photos_failures_and_doubt(samples):
     metrics = Metrics()
-    metrics.count_photo(failure=None, doubt=0.04)
-    metrics.count_photo(failure=None)
-    metrics.count_photo(failure="truncated PNG; copy or export it again")
+    metrics.count_photo(doubt=0.04)
+    metrics.count_photo()
+    metrics.count_photo(code="truncated")
     found = samples(metrics)
     assert found["garmentcut_photos_total", "ok"] == 2
     assert found["garmentcut_photos_total", "failed"] == 1
@@ -38,12 +38,9 @@ def test_photos_failures_and_doubt(samples):
 def test_every_series_is_there_from_the_start_and_reasons_add_none(samples):
     metrics = Metrics()
     before = set(samples(metrics))
-    assert {name for family, *name in before if family == "garmentcut_failures_total" for name in name} == set(
-        FAILURE_CLASSES
-    )
-    for number in range(1000):
-        metrics.count_photo(failure=f"cannot be read: strange error {number}")
-        metrics.count_photo(failure=f"{number} unheard of")
+    assert {name for family, *name in before if family == "garmentcut_failures_total" for name in name} == set(FAILURES)
+    for code in FAILURES:
+        metrics.count_photo(code=code)
     assert set(samples(metrics)) == before
 
 
@@ -62,7 +59,7 @@ def test_stages_queue_and_looks(samples):
 
 def test_two_runs_in_one_process_do_not_meet(samples):
     one, other = Metrics(), Metrics()
-    one.count_photo(failure=None)
+    one.count_photo()
     assert samples(other)["garmentcut_photos_total", "ok"] == 0
 
 

@@ -21,7 +21,7 @@ def events(tmp_path):
 def test_a_photo_is_one_line(events):
     monitor = Monitor()
     monitor.photo("/in/a.jpg", doubt=0.1, seconds=1.0)
-    monitor.photo("/in/b.jpg", failure="empty file; copy it again")
+    monitor.photo("/in/b.jpg", code="empty", reason="empty file; copy it again")
     good, bad = events()
     assert (good["event"], good["level"], good["status"], good["doubt"], good["seconds"]) == (
         "photo",
@@ -30,7 +30,7 @@ def test_a_photo_is_one_line(events):
         0.1,
         1.0,
     )
-    assert (bad["level"], bad["status"], bad["reason"]) == ("warning", "failed", "empty file; copy it again")
+    assert (bad["level"], bad["code"], bad["reason"]) == ("warning", "empty", "empty file; copy it again")
     assert "doubt" not in bad
 
 

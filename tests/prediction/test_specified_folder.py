@@ -187,6 +187,17 @@ def test_a_garment_that_does_not_fit_is_a_row_with_its_reason(cut, dress, tmp_pa
     assert files_in(tmp_path / "out") == ["a_Front.png", "xa_Front.png"]
 
 
+def test_a_view_that_never_fits_has_no_other_cut_again(cut, dress):
+    dress("a_Front.png", 40)
+    dress("a_Back.png", 80)
+    page = "[canvas]\nwidth_px = 80\nheight_px = 60\n[garment]\nresize = false\n[[output]]\n"
+    rows, _ = cut(page)
+    assert [row.code for row in rows] == ["", "does_not_fit"]
+    rows, plan = cut(page)
+    assert [row.code for row in rows] == ["does_not_fit"]
+    assert [Path(row.input).stem for row in plan.done] == ["a_Front"]
+
+
 def test_names_that_would_overwrite_are_refused_before_the_first_photo(cut, dress, red_cutter, tmp_path):
     dress("a_Front.png")
     dress("a_Back.png")

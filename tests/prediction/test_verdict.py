@@ -12,6 +12,7 @@ from garmentcut.prediction.looks import Looks
 from garmentcut.prediction.results import Row
 from garmentcut.prediction.verdict import (
     Judge,
+    Reason,
     heat_bytes,
     heat_of,
     heat_path,
@@ -160,7 +161,9 @@ def test_a_garment_like_the_background_is_said_where(make_doubt):
     rgb, alpha = dress()
     rgb[140:190, 80:120] = 200
     model = with_limit(make_doubt(), "low_contrast", 0.01)
-    assert reasons_of(model, observe(rgb, alpha)) == ("garment like background at the left sleeve",)
+    assert reasons_of(model, observe(rgb, alpha)) == (
+        Reason("low_contrast", "garment like background at the left sleeve"),
+    )
 
 
 def test_parts_holes_sheer_cloth_and_the_frame(make_doubt):
@@ -172,7 +175,7 @@ def test_parts_holes_sheer_cloth_and_the_frame(make_doubt):
     model = make_doubt()
     for sign, limit in (("parts", 1.0), ("holes", 0.0), ("sheer", -5.0)):
         model = with_limit(model, sign, limit)
-    found = reasons_of(model, observe(rgb, alpha))
+    found = [reason.text for reason in reasons_of(model, observe(rgb, alpha))]
     assert len(found) == 3  # the strongest; more are not read
     assert found[0] == "sheer or unsure inside at the right side"
     assert "touches the frame: bottom" in found
@@ -184,7 +187,7 @@ def test_where_nothing_is_unusual_what_counts_most_is_said(make_doubt):
     rgb[alpha > 0] = 185
     assert reasons_of(make_doubt(contrast=-1.0), observe(rgb, alpha)) == ()  # much contrast pushes doubt down
     model = replace(make_doubt(contrast=-1.0), center=(9.0,) * len(ALL_SIGNS))
-    assert reasons_of(model, observe(rgb, alpha)) == ("little contrast along the edge",)
+    assert reasons_of(model, observe(rgb, alpha)) == (Reason("low_contrast", "little contrast along the edge"),)
     assert reasons_of(model, observe(rgb, alpha), at_least_one=False) == ()
 
 

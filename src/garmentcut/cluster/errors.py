@@ -1,7 +1,9 @@
 """What ends a run on a cluster."""
 
+from garmentcut.errors import RunError
 
-class ClusterError(RuntimeError):
+
+class ClusterError(RunError):
     """A run that cannot go on; what was finished stays finished. The message says what to do."""
 
 

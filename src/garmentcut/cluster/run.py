@@ -162,7 +162,7 @@ class ClusterCutter:
 
     def _give_up(self, jobs: list[Job]) -> Iterator[Row]:
         if jobs:
-            rows = [failed_row(job, self._assignment, _KILLED) for job in jobs]
+            rows = [failed_row(job, self._assignment, "worker_killed", _KILLED) for job in jobs]
             entry = Entry(self.target, self._lease.number, tuple(row.input for row in rows))
             entry.finish([Kept(row) for row in rows], "")
             yield from rows

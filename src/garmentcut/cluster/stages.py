@@ -21,8 +21,8 @@ from garmentcut.cluster.columns import Kept
 from garmentcut.cluster.ledger import Entry
 from garmentcut.cluster.plan import Job, Wish
 from garmentcut.cluster.storage import Storage, open_storage
+from garmentcut.errors import OutputError, PhotoError, code_of
 from garmentcut.photo.files import read_photo_bytes
-from garmentcut.photo.photo import OutputError, PhotoError
 from garmentcut.prediction.cutter import Cutter
 from garmentcut.prediction.folder import FolderCutter, Plan
 from garmentcut.prediction.results import Row
@@ -38,10 +38,11 @@ _SCRATCH = "garmentcut-worker-"
 
 @dataclass(frozen=True)
 class Loaded:
-    """A photo's file in memory; without it, `reason` says why."""
+    """A photo's file in memory; without it, `code` and `reason` say why."""
 
     job: Job
     content: bytes = b""
+    code: str = ""
     reason: str = ""
 
 
@@ -105,17 +106,20 @@ def load_photo(job: Job, assignment: Assignment) -> Loaded:
     """A photo's file, or why it cannot be had."""
     limits, photo = assignment.wish.config.read, job.photo
     if job.refused:
-        return Loaded(job, reason=job.refused)
+        return Loaded(job, code="bad_name", reason=job.refused)
     try:
         if photo.is_local:
             return Loaded(job, read_photo_bytes(Path(photo.input), limits))
         if photo.num_bytes > limits.max_mb * 1_000_000:
-            raise PhotoError(f"{photo.num_bytes / 1e6:.0f} MB: over read.max_mb = {limits.max_mb}; raise it if meant")
+            raise PhotoError(
+                f"{photo.num_bytes / 1e6:.0f} MB: over read.max_mb = {limits.max_mb}; raise it if meant",
+                code="too_large",
+            )
         content = open_storage(photo.input).read("")
-        return Loaded(job, content) if content else Loaded(job, reason="empty file; copy it again")
+        return Loaded(job, content) if content else Loaded(job, code="empty", reason="empty file; copy it again")
     except Exception as error:  # noqa: BLE001 - whatever is wrong with one photo must not stop the others
         reason = "no such file; it is gone since it was listed" if isinstance(error, FileNotFoundError) else str(error)
-        return Loaded(job, reason=reason or type(error).__name__)
+        return Loaded(job, code=code_of(error), reason=reason or type(error).__name__)
 
 
 class CutBatch:
@@ -162,10 +166,12 @@ def cut_photos(photos: list[Loaded], cutter: Cutter, assignment: Assignment, fol
     for number, loaded in enumerate(photos):
         try:
             if loaded.reason:
-                raise PhotoError(loaded.reason)
+                raise PhotoError(loaded.reason, code=loaded.code)
             jobs[_laid_down(loaded, folder / str(number))] = loaded.job
         except (PhotoError, OSError) as error:
-            made[loaded.job.photo.input] = Made(loaded.job, failed_row(loaded.job, assignment, str(error)), {})
+            made[loaded.job.photo.input] = Made(
+                loaded.job, failed_row(loaded.job, assignment, code_of(error), str(error)), {}
+            )
     out_dir = folder / "out"
     plan = Plan({path: job.named for path, job in jobs.items()}, (), frozenset(), _garments(jobs, wish))
     with FolderCutter(cutter, out_dir, config=wish.config, specification=wish.specification) as run:
@@ -203,12 +209,13 @@ def put_in_place(made: list[Made], target: Storage, assignment: Assignment) -> l
     return kept
 
 
-def failed_row(job: Job, assignment: Assignment, reason: str) -> Row:
+def failed_row(job: Job, assignment: Assignment, code: str, reason: str) -> Row:
     """The row of a photo that could not be cut."""
     return Row(
         job.photo.input,
         job.named.place,
         status="failed",
+        code=code,
         reason=reason,
         model=assignment.label,
         options=assignment.wish.options,
@@ -253,11 +260,12 @@ def _checked(made: Made, target: Storage, assignment: Assignment) -> Made:
         for name in (name for name in made.files if name in made.job.taken):
             if hashlib.sha256(target.read(name)).hexdigest() not in made.job.written.get(name, ()):
                 where = f"{target.url_of(name)} is there already and not as garmentcut wrote it"
-                raise OutputError(f"{where}; move it or use --overwrite")
+                raise OutputError(f"{where}; move it or use --overwrite", code="output_exists")
     except FileNotFoundError:  # removed since it was listed
         return made
     except (OutputError, OSError) as error:
-        return replace(made, row=failed_row(made.job, assignment, str(error)), files={})
+        code = code_of(error, os_error="not_written")
+        return replace(made, row=failed_row(made.job, assignment, code, str(error)), files={})
     return made
 
 
@@ -266,7 +274,7 @@ def _put_files(made: Made, target: Storage, assignment: Assignment) -> Row:
         for name, content in {**made.files, **made.heat}.items():
             target.put(name, content)
     except OSError as error:
-        failed = failed_row(made.job, assignment, f"cannot be written: {error.strerror or error}")
+        failed = failed_row(made.job, assignment, "not_written", f"cannot be written: {error.strerror or error}")
         return replace(failed, written=made.row.written)
     return made.row
 

@@ -28,7 +28,9 @@ _LINE_START = b'{"pair": {'
 
 
 class WriteError(DatasetError):
-    """The data set's folder cannot be written; what was read is kept. The message says what to mend."""
+    """The data set's folder cannot be written; what was read is kept. The message says what to fix."""
+
+    exit_code = 1
 
 
 class Stamp(NamedTuple):

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from garmentcut.config import ReadConfig
+from garmentcut.errors import DatasetError as DatasetError
 from garmentcut.photo.files import read_photo_bytes, write_atomic
 from garmentcut.photo.photo import Photo, PhotoError
 from garmentcut.photo.png import SIGNATURE, png_bytes
@@ -162,10 +163,6 @@ def read_target(path: Path, size_hw: tuple[int, int]) -> NDArray[np.float32]:
     alpha: NDArray[np.float32] = levels.astype(np.float32)
     alpha /= np.float32(np.iinfo(levels.dtype).max)
     return alpha
-
-
-class DatasetError(ValueError):
-    """A data set that cannot be used as it is; the message names the file, the line and the mend."""
 
 
 @dataclass(frozen=True)

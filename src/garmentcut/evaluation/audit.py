@@ -10,6 +10,7 @@ import numpy as np
 
 from garmentcut.config import RuntimeConfig
 from garmentcut.dataset.manifest import Manifest, Pair
+from garmentcut.errors import EvaluationError
 from garmentcut.evaluation.audit_evidence import Evidence, gather_evidence
 from garmentcut.evaluation.audit_rank import Suspect, rank_suspects
 from garmentcut.evaluation.doubt_fit import LEAST_GARMENTS, Experience, cross_fitted, experience_of
@@ -28,7 +29,7 @@ SUSPECTS_NAME, PAGE_NAME = "suspects.jsonl", "index.html"
 _CAPTIONS = {"ground truth": "cutout", "cutout": "prediction", "where it differs most": "the region, enlarged"}
 
 
-class AuditError(ValueError):
+class AuditError(EvaluationError):
     """A dataset that cannot be audited by these models; the message says what to change."""
 
 

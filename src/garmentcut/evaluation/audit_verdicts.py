@@ -9,6 +9,7 @@ from typing import Literal, get_args
 from filelock import FileLock, Timeout
 
 from garmentcut.dataset.manifest import DatasetError, Manifest, read_manifest, write_manifest
+from garmentcut.errors import EvaluationError
 from garmentcut.photo.files import LOCK_NAME
 
 CutoutVerdict = Literal["", "wrong", "right", "unsure"]
@@ -19,7 +20,7 @@ _PATIENCE_S = 5.0  # for another command at work in the dataset
 VERDICTS = tuple(word for word in get_args(CutoutVerdict) if word)
 
 
-class VerdictError(ValueError):
+class VerdictError(EvaluationError):
     """Verdicts that cannot be understood, or name no pair; the message says which."""
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from garmentcut.errors import EvaluationError
 from garmentcut.evaluation.doubt_fit import Experience, cross_fitted, fit_doubt, rank_correlation
 from garmentcut.evaluation.risk import find_threshold
 from garmentcut.model.card import ModelCard
@@ -56,7 +57,7 @@ class Calibration:
         return next(one for one in self.acceptance.thresholds if one.risk == self.acceptance.risk)
 
 
-class CalibrationError(ValueError):
+class CalibrationError(EvaluationError):
     """Photos that a model cannot be calibrated on; the message says what to change."""
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
+from garmentcut.errors import EvaluationError
 from garmentcut.evaluation.masks import mask_of
 from garmentcut.evaluation.out_of_fold import Prediction
 from garmentcut.evaluation.surface import outline_distances, surface_dice
@@ -47,7 +48,7 @@ class Experience:
     looks: NDArray[np.float64] | None
 
 
-class DoubtError(ValueError):
+class DoubtError(EvaluationError):
     """Photos that doubt cannot be learned from; the message says why."""
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from garmentcut.config import RuntimeConfig
 from garmentcut.dataset.manifest import Manifest, Pair, read_pair
+from garmentcut.errors import EvaluationError
 from garmentcut.evaluation.matting import Alpha
 from garmentcut.evaluation.overlap import dice
 from garmentcut.evaluation.trials import Trial
@@ -32,7 +33,7 @@ _LARGEST_LOGIT = 12.0  # beyond, no edge changes anything
 _WORTH_IT = 0.005  # of the error: moving the edge by a choke costs time in every cut
 
 
-class EdgeFitError(ValueError):
+class EdgeFitError(EvaluationError):
     """Too little to fit an edge on; the message says what is missing."""
 
 

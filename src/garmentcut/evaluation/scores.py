@@ -8,11 +8,12 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from garmentcut.errors import EvaluationError
 from garmentcut.evaluation.measures import METRICS, Measures
 from garmentcut.photo.files import write_atomic
 
 
-class ScoresError(ValueError):
+class ScoresError(EvaluationError):
     """A scores file that cannot be read; the message names the file and the line."""
 
 

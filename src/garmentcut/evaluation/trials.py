@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from garmentcut.dataset.manifest import Manifest, Pair
+from garmentcut.errors import EvaluationError as EvaluationError
 from garmentcut.model.card import ModelCard, read_model
 
 MODEL_NAME, RUN_NAME = "model.onnx", "run.json"
@@ -14,10 +15,6 @@ MODEL_NAME, RUN_NAME = "model.onnx", "run.json"
 
 
 _Member = tuple[Path, tuple[str, ...] | None]
-
-
-class EvaluationError(ValueError):
-    """An evaluation that cannot begin; the message says what to change."""
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
+from garmentcut.errors import ModelError
 from garmentcut.model.card import ModelCard
 from garmentcut.model.checkpoint import NetworkSpec
 
@@ -14,8 +15,10 @@ INPUT, OUTPUT = "x", "y"
 _FACTS = ("name", "training_data", "licence", "edge_bias", "edge_gain", "scores", "trained_on")
 
 
-class ExportError(ValueError):
+class ExportError(ModelError):
     """A network that cannot be exported, or whose export answers differently; the message says which."""
+
+    exit_code = 1
 
 
 def card_of_network(network: nn.Module, spec: NetworkSpec, **words: Any) -> ModelCard:

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from garmentcut.errors import ModelError
 from garmentcut.model.card import ModelCard
 from garmentcut.synthetic import draw_studio_photo
 
@@ -17,7 +18,7 @@ Floats = NDArray[np.float32]
 Run = Callable[[Floats], Floats]
 
 
-class ParityError(ValueError):
+class ParityError(ModelError):
     """The network or a runtime cannot be run at all; the message says which."""
 
 

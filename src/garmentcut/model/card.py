@@ -9,16 +9,13 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from garmentcut.errors import ModelError as ModelError
 from garmentcut.model.doubt_model import Acceptance, DoubtModel
 from garmentcut.model.metadata import OnnxError, attachment_of, metadata_of, with_metadata, without_metadata
 
 CARD_KEY = "garmentcut.card"
 """Of the text in an ONNX file that holds the card."""
 _STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
-
-
-class ModelError(ValueError):
-    """A model file that cannot be used; the message names the file and the mend."""
 
 
 @dataclass(frozen=True, config=_STRICT)

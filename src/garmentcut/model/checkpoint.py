@@ -11,6 +11,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
+from garmentcut.errors import ModelError
 from garmentcut.model.matching import Mismatch
 from garmentcut.model.networks import NetworkError, build_network
 from garmentcut.photo.files import write_atomic
@@ -19,7 +20,7 @@ _KEY = "garmentcut.network"
 _STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 
-class CheckpointError(ValueError):
+class CheckpointError(ModelError):
     """A weights file that cannot be written or used; the message names the file and the mend."""
 
 

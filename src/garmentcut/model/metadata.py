@@ -7,12 +7,14 @@ parsing the network. That spares the base install thirty megabytes.
 
 from collections.abc import Iterator
 
+from garmentcut.errors import ModelError
+
 _METADATA_PROPS = 14
 _ATTACHMENT = 1001  # no field of ONNX, whose numbers end below 30: every reader passes over it, and keeps it
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
 
 
-class OnnxError(ValueError):
+class OnnxError(ModelError):
     """Not an ONNX file, or one cut short."""
 
 

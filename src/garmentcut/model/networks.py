@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from garmentcut.errors import ModelError
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -34,7 +36,7 @@ A builder takes keyword arguments and returns a module that maps float32 `(N, 3,
 `load_encoder(weights: Mapping | None)`: from tensors, or None: from the hub."""
 
 
-class NetworkError(ValueError):
+class NetworkError(ModelError):
     """A network that cannot be built; the message names the nearest known name or option."""
 
 

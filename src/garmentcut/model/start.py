@@ -7,6 +7,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from garmentcut.errors import ModelError
 from garmentcut.model.checkpoint import CheckpointError, NetworkSpec, read_weights
 from garmentcut.model.matching import Mismatch
 from garmentcut.model.widening import widened
@@ -14,7 +15,7 @@ from garmentcut.model.widening import widened
 _LOGGER = logging.getLogger("garmentcut")
 
 
-class StartError(ValueError):
+class StartError(ModelError):
     """A start that does not fit the network or is out of reach; the message names the mend."""
 
 

@@ -5,7 +5,7 @@ from importlib.metadata import version
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 from prometheus_client.exposition import choose_encoder
 
-from garmentcut.observe.failures import FAILURE_CLASSES, failure_class
+from garmentcut.errors import FAILURES
 
 STAGES = ("read", "network", "write")
 _STAGE_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -24,7 +24,7 @@ class Metrics:
         ProcessCollector(registry=registry)
         Info("garmentcut_build", "The program.", registry=registry).info({"version": version("garmentcut")})
         self._photos = Counter("garmentcut_photos", "Photos worked on, by outcome.", ["status"], registry=registry)
-        self._failures = Counter("garmentcut_failures", "Photos that failed, by reason.", ["reason"], registry=registry)
+        self._failures = Counter("garmentcut_failures", "Photos that failed, by code.", ["code"], registry=registry)
         self._seconds = Histogram(
             "garmentcut_stage_seconds",
             "Seconds a photo spends in a stage, waiting not counted.",
@@ -46,21 +46,21 @@ class Metrics:
         self._found = Gauge("garmentcut_found_photos", "Photos the last look found, done ones too.", registry=registry)
         for child in ("ok", "failed"):  # a series that is not there yet cannot be told from one that is broken
             self._photos.labels(child)
-        for child in FAILURE_CLASSES:
+        for child in FAILURES:
             self._failures.labels(child)
         for child in STAGES:
             self._seconds.labels(child)
 
-    def count_photo(self, *, failure: str | None, doubt: float | None = None) -> None:
+    def count_photo(self, *, code: str = "", doubt: float | None = None) -> None:
         """Count a photo that is finished.
 
         Args:
-            failure: its reason in words; None: it was cut.
+            code: why it failed, a key of `garmentcut.errors.FAILURES`; empty: it was cut.
             doubt: in [0, 1]; None: the model cannot tell.
         """
-        self._photos.labels("ok" if failure is None else "failed").inc()
-        if failure is not None:
-            self._failures.labels(failure_class(failure)).inc()
+        self._photos.labels("failed" if code else "ok").inc()
+        if code:
+            self._failures.labels(code).inc()
             return
         self._success.set_to_current_time()
         if doubt is not None:

@@ -49,20 +49,20 @@ class Monitor:
 
         return timed_step
 
-    def photo(self, name: str, *, failure: str | None = None, doubt: float | None = None, **fields: Any) -> None:
+    def photo(self, name: str, *, code: str = "", doubt: float | None = None, **fields: Any) -> None:
         """A photo is finished: count it and log a line.
 
         Args:
             name: its path or address.
-            failure: why it failed, in words; None: it was cut.
+            code: why it failed, a key of `garmentcut.errors.FAILURES`; empty: it was cut.
             doubt: in [0, 1]; None: the model cannot tell.
             fields: what else the line says.
         """
         self.health.beat()
         if self.metrics:
-            self.metrics.count_photo(failure=failure, doubt=doubt)
-        level, status = (logging.INFO, "ok") if failure is None else (logging.WARNING, "failed")
-        log_event("photo", level=level, input=name, status=status, reason=failure, doubt=doubt, **fields)
+            self.metrics.count_photo(code=code, doubt=doubt)
+        level, status = (logging.WARNING, "failed") if code else (logging.INFO, "ok")
+        log_event("photo", level=level, input=name, status=status, code=code or None, doubt=doubt, **fields)
 
     def queue(self, **waiting: int) -> None:
         """How many photos wait, by state."""

@@ -82,7 +82,10 @@ def rgb_of_cmyk(cmyk: NDArray[np.uint8], profile: bytes | None) -> ToRgb:
     """
     kept, _ = usable_profile(profile, b"CMYK")
     if kept is None:
-        raise PhotoError("CMYK without a usable CMYK profile, so its colours are not defined; convert it to RGB")
+        raise PhotoError(
+            "CMYK without a usable CMYK profile, so its colours are not defined; convert it to RGB",
+            code="color_profile",
+        )
     return ToRgb(_to_srgb(cmyk, "CMYK", kept), None, ("CMYK converted to sRGB",))
 
 
@@ -108,7 +111,9 @@ def color_in_profile(color: str, profile: bytes | None) -> tuple[int, int, int]:
     try:
         out = ImageCms.profileToProfile(dot, ImageCms.createProfile("sRGB"), _open_profile(profile), outputMode="RGB")
     except ImageCms.PyCMSError as error:
-        raise PhotoError("no background can be laid in its colour profile; convert the photo to sRGB") from error
+        raise PhotoError(
+            "no background can be laid in its colour profile; convert the photo to sRGB", code="color_profile"
+        ) from error
     assert out is not None  # only an in-place conversion returns None
     red, green, blue = out.tobytes()
     return red, green, blue
@@ -119,7 +124,9 @@ def _to_srgb(pixels: Pixels, mode: str, profile: bytes) -> NDArray[np.uint8]:
     try:
         return np.array(_to_srgb_transform(profile, mode).apply(image))
     except (ImageCms.PyCMSError, OSError) as error:
-        raise PhotoError(f"its colour profile cannot be applied ({error}); convert it to sRGB") from error
+        raise PhotoError(
+            f"its colour profile cannot be applied ({error}); convert it to sRGB", code="color_profile"
+        ) from error
 
 
 @functools.lru_cache(maxsize=4)  # a studio's photos share their profile; building a transform takes milliseconds
@@ -218,6 +225,7 @@ def convert_colors(rgb: Pixels, profile: bytes | None, target: bytes) -> Pixels:
         ).reshape(rgb.shape)
     except (imagecodecs.CmsError, ValueError) as error:
         raise PhotoError(
-            f"its colours cannot be turned into the wanted profile ({error}); convert it yourself"
+            f"its colours cannot be turned into the wanted profile ({error}); convert it yourself",
+            code="color_profile",
         ) from error
     return converted

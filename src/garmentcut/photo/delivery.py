@@ -48,7 +48,7 @@ def sight_garment(cutout: Cutout, view: str = "") -> Sighting:
         OutputError: nothing is visible.
     """
     if cutout.garment_box_xyxy is None:
-        raise OutputError("nothing is visible of the garment")
+        raise OutputError("nothing is visible of the garment", code="nothing_visible")
     left, top, right, bottom = cutout.garment_box_xyxy
     return Sighting(view, (bottom - top, right - left))
 

@@ -25,16 +25,18 @@ def read_photo_bytes(path: Path, limits: ReadConfig) -> bytes:
         with open(path, "rb", opener=_open_without_waiting) as file:
             num_bytes = os.fstat(file.fileno()).st_size
             if num_bytes == 0:
-                raise PhotoError("empty file; copy it again")
+                raise PhotoError("empty file; copy it again", code="empty")
             if num_bytes > limits.max_mb * 1_000_000:
-                raise PhotoError(f"{num_bytes / 1e6:.0f} MB: over read.max_mb = {limits.max_mb}; raise it if meant")
+                raise PhotoError(
+                    f"{num_bytes / 1e6:.0f} MB: over read.max_mb = {limits.max_mb}; raise it if meant", code="too_large"
+                )
             return file.read(num_bytes)  # no more, should the file grow while it is read
     except FileNotFoundError as error:
-        raise PhotoError("no such file; check the path") from error
+        raise PhotoError("no such file; check the path", code="missing") from error
     except (OSError, ValueError) as error:  # ValueError: a path with a zero byte
         if isinstance(error, PhotoError):
             raise
-        raise PhotoError(f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        raise PhotoError(f"cannot be read: {getattr(error, 'strerror', None) or error}", code="unreadable") from error
 
 
 def _open_without_waiting(path: str, flags: int) -> int:
@@ -43,7 +45,7 @@ def _open_without_waiting(path: str, flags: int) -> int:
     descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise PhotoError("not a regular file; name a photo file")
+        raise PhotoError("not a regular file; name a photo file", code="unreadable")
     return descriptor
 
 
@@ -54,12 +56,16 @@ def check_size(width_px: int, height_px: int, limits: ReadConfig) -> None:
         PhotoError: a side or the number of pixels is zero or over the limit.
     """
     if width_px <= 0 or height_px <= 0:
-        raise PhotoError(f"its header says {width_px}x{height_px} pixels; export it again")
+        raise PhotoError(f"its header says {width_px}x{height_px} pixels; export it again", code="damaged")
     size = f"{width_px}x{height_px} pixels"
     if max(width_px, height_px) > limits.max_side_px:
-        raise PhotoError(f"{size}: a side is over read.max_side_px = {limits.max_side_px}; raise it if meant")
+        raise PhotoError(
+            f"{size}: a side is over read.max_side_px = {limits.max_side_px}; raise it if meant", code="too_large"
+        )
     if width_px * height_px > limits.max_megapixels * 1e6:
-        raise PhotoError(f"{size}: over read.max_megapixels = {limits.max_megapixels:g}; raise it if meant")
+        raise PhotoError(
+            f"{size}: over read.max_megapixels = {limits.max_megapixels:g}; raise it if meant", code="too_large"
+        )
 
 
 class StagedFile:

@@ -149,7 +149,8 @@ def place_garment(
     if max(canvas_hw) > MAX_SIDE_PX or canvas_hw[0] * canvas_hw[1] > MAX_CANVAS_PIXELS:
         raise OutputError(
             f"margins and garment make a canvas of {canvas_hw[1]}x{canvas_hw[0]} pixels; at most {MAX_SIDE_PX} a side "
-            f"and {MAX_CANVAS_PIXELS // 10**6} megapixels"
+            f"and {MAX_CANVAS_PIXELS // 10**6} megapixels",
+            code="does_not_fit",
         )
     top, left = (axis.start_px(side, size) for axis, side, size in zip(axes, canvas_hw, sizes, strict=True))
     return Placement(canvas_hw, (left, top, left + sizes[1], top + sizes[0]))
@@ -171,7 +172,8 @@ def _refuse_large(axes: tuple[_Axis, _Axis], sizes: list[int]) -> None:
     if any(size > room for size, room in zip(sizes, rooms, strict=True)):
         raise OutputError(
             f"the garment has {sizes[1]}x{sizes[0]} pixels, the canvas has room for {rooms[1]}x{rooms[0]}; allow "
-            "garment.resize, or enlarge the canvas"
+            "garment.resize, or enlarge the canvas",
+            code="does_not_fit",
         )
 
 

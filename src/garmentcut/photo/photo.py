@@ -6,17 +6,12 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from garmentcut.errors import OutputError as OutputError
+from garmentcut.errors import PhotoError as PhotoError
+
 Pixels = NDArray[np.unsignedinteger[Any]]
 """uint8 or uint16, full range."""
 Sample = TypeVar("Sample", bound=np.generic)
-
-
-class PhotoError(ValueError):
-    """A photo that cannot be cut; the message says why and what would mend it."""
-
-
-class OutputError(ValueError):
-    """A cutout that does not fit the wanted format; the message says why and what would."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -38,13 +38,14 @@ def split_png(data: bytes) -> list[tuple[bytes, memoryview]]:
             break
         if kind != b"IDAT" and zlib.crc32(chunk[4:-4]) != int.from_bytes(chunk[-4:]):
             raise PhotoError(
-                f"damaged PNG: the checksum of its {kind.decode('latin-1')!a} part is wrong; export it again"
+                f"damaged PNG: the checksum of its {kind.decode('latin-1')!a} part is wrong; export it again",
+                code="damaged",
             )
         chunks.append((kind, chunk))
         if kind == b"IEND":
             return chunks
         start += len(chunk)
-    raise PhotoError("truncated PNG; copy or export it again")
+    raise PhotoError("truncated PNG; copy or export it again", code="truncated")
 
 
 def png_bytes(

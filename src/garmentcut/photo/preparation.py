@@ -68,7 +68,7 @@ class Preparation:
             self._paths[kind] = trace_outline(self.untouched.alpha, tolerance_px=tolerance_px)
         fault = _fault_of(self._paths[kind])
         if fault and self.output.path != "auto":
-            raise OutputError(f"{fault}; use path = 'none'")
+            raise OutputError(f"{fault}; use path = 'none'", code="no_path")
         return None if fault else self._paths[kind]
 
     def resources(self, auto: PathKind) -> list[Resource]:
@@ -88,12 +88,13 @@ class Preparation:
         num_pixels = (right - left + 2 * margin_px) * (bottom - top + 2 * margin_px)
         if num_pixels > max(_MAX_TRIMMED_PIXELS, cutout.alpha.size):
             raise OutputError(
-                f"a margin of {margin_px} pixels makes {num_pixels / 1e6:.0f} megapixels; use a smaller one"
+                f"a margin of {margin_px} pixels makes {num_pixels / 1e6:.0f} megapixels; use a smaller one",
+                code="does_not_fit",
             )
         try:
             return cutout.trimmed(margin_px)
         except ValueError as error:
-            raise OutputError(str(error)) from error
+            raise OutputError(str(error), code="nothing_visible") from error
 
 
 def _fault_of(path: PenPath) -> str:

@@ -57,10 +57,12 @@ class PlaneDecoder:
         num_bytes = height * self.row_bytes(width)
         self._bytes_left -= num_bytes
         if self._bytes_left < 0:
-            raise PhotoError("its layers unpack to far more than such a file can hold; flatten it and save it again")
+            raise PhotoError(
+                "its layers unpack to far more than such a file can hold; flatten it and save it again", code="damaged"
+            )
         if compression == RLE:
             if len(packed) < 2 * height:
-                raise PhotoError(DAMAGED.format("a layer is cut off"))
+                raise PhotoError(DAMAGED.format("a layer is cut off"), code="damaged")
             lengths = np.frombuffer(packed, ">u2", count=height).astype(np.int64)
             return self.unpack_rows(packed[2 * height : 2 * height + int(lengths.sum())], size_hw)
         if compression in (_ZIP, _ZIP_PREDICTED):
@@ -73,13 +75,13 @@ class PlaneDecoder:
 
         num_bytes = size_hw[0] * self.row_bytes(size_hw[1])
         if num_bytes > _RLE_GAIN * len(rows):
-            raise PhotoError(DAMAGED.format("a layer is cut off"))
+            raise PhotoError(DAMAGED.format("a layer is cut off"), code="damaged")
         return self._shape(bytes(imagecodecs.packbits_decode(rows, out=num_bytes)), size_hw)
 
     def _shape(self, data: bytes, size_hw: tuple[int, int], *, is_predicted: bool = False) -> Pixels:
         height, width = size_hw
         if len(data) != height * self.row_bytes(width):
-            raise PhotoError(DAMAGED.format("a layer is cut off"))
+            raise PhotoError(DAMAGED.format("a layer is cut off"), code="damaged")
         if self._depth == 1:
             bits = np.unpackbits(np.frombuffer(data, np.uint8).reshape(height, -1), axis=1, count=width)
             return (1 - bits) * np.uint8(255)  # a set bit is black
@@ -92,7 +94,7 @@ def _inflate(packed: bytes, num_bytes: int) -> bytes:
     unpacker = zlib.decompressobj()
     unpacked = unpacker.decompress(packed, num_bytes + 1)
     if len(unpacked) != num_bytes:
-        raise PhotoError(DAMAGED.format("a layer is cut off"))
+        raise PhotoError(DAMAGED.format("a layer is cut off"), code="damaged")
     return unpacked
 
 
@@ -276,14 +278,14 @@ def read_document(data: bytes, limits: ReadConfig) -> Document:
 def _read_header(data: bytes, limits: ReadConfig) -> tuple[int, int, tuple[int, int], int]:
     """Mode, depth, size and number of channels."""
     if len(data) < _HEADER.size:
-        raise PhotoError("truncated Photoshop document; copy or save it again")
+        raise PhotoError("truncated Photoshop document; copy or save it again", code="truncated")
     _, version, num_channels, height, width, depth, mode = _HEADER.unpack_from(data)
     if version == _BIG:
         raise PhotoError("a large Photoshop document (PSB); save it as PSD")
     check_size(width, height, limits)
     num_colors = _COLORS_OF_MODE.get(mode, 1 if mode == _MULTICHANNEL else num_channels + 1)
     if version != _PSD or num_channels < num_colors:
-        raise PhotoError(DAMAGED.format("its header makes no sense"))
+        raise PhotoError(DAMAGED.format("its header makes no sense"), code="damaged")
     if depth not in (1, 8, 16):
         raise PhotoError(f"a Photoshop document of {depth} bits; save it with 8 or 16 bits")
     return mode, depth, (height, width), num_channels
@@ -312,7 +314,7 @@ def _tree_of(info: "LayerInfo | None") -> tuple[Layer, ...]:
         if kind == _GROUP_END:
             stack.append([])
             if len(stack) > _MOST_NESTED:
-                raise PhotoError(DAMAGED.format("its groups are nested too deeply"))
+                raise PhotoError(DAMAGED.format("its groups are nested too deeply"), code="damaged")
         elif kind in _GROUP:
             children = stack.pop() if len(stack) > 1 else []
             stack[-1].append(Layer(record, layer.channels, tuple(children)))
@@ -331,4 +333,4 @@ def _refuse_missing_pixels(merged: tuple[int, bytes], num_rows: int, row_bytes: 
         lengths = np.frombuffer(packed, ">u2", count=min(num_rows, len(packed) // 2))
         is_whole = len(lengths) == num_rows and 2 * num_rows + int(lengths.sum(dtype=np.int64)) <= len(packed)
     if not is_whole:
-        raise PhotoError("truncated Photoshop document; copy or save it again")
+        raise PhotoError("truncated Photoshop document; copy or save it again", code="truncated")

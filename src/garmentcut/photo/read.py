@@ -69,7 +69,7 @@ def read_photo(path: str | os.PathLike[str], *, limits: ReadConfig | None = None
     try:
         return decode_photo(read_photo_bytes(Path(path), limits), limits=limits)
     except PhotoError as error:
-        raise PhotoError(f"{path}: {error}") from error
+        raise PhotoError(f"{path}: {error}", code=error.code) from error
 
 
 def decode_photo(data: bytes, *, limits: ReadConfig | None = None) -> Photo:
@@ -91,12 +91,12 @@ def damage_named() -> Iterator[None]:
     except PhotoError:
         raise
     except MemoryError as error:
-        raise PhotoError("not enough memory to decode it") from error
+        raise PhotoError("not enough memory to decode it", code="no_memory") from error
     # The decoders raise a dozen kinds of exception on damaged files, some of them undocumented (struct.error,
     # IndexError, SyntaxError): to the caller all of them mean the same.
     except Exception as error:
         detail = " ".join(f"{type(error).__name__}: {error}".split())[:_MAX_DETAIL_CHARS]
-        raise PhotoError(f"damaged or unreadable ({detail}); export it again") from error
+        raise PhotoError(f"damaged or unreadable ({detail}); export it again", code="damaged") from error
 
 
 def format_of(data: bytes) -> Literal["tiff", "png", "jpeg", "webp"]:
@@ -248,7 +248,7 @@ def _webp_size(data: bytes) -> tuple[int, int]:
             return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
         case b"VP8 ":
             return int.from_bytes(data[26:28], "little") & 0x3FFF, int.from_bytes(data[28:30], "little") & 0x3FFF
-    raise PhotoError("damaged WebP; export it again")
+    raise PhotoError("damaged WebP; export it again", code="damaged")
 
 
 def _rgb_of_channels(pixels: NDArray[Any], profile: bytes | None) -> ToRgb:
@@ -266,7 +266,7 @@ def _rgb_of_channels(pixels: NDArray[Any], profile: bytes | None) -> ToRgb:
 def _checked(raster: Raster, size: tuple[int, int]) -> Raster:
     """A raster that has the width and height of the header, which the limits were checked against."""
     if raster.pixels.shape[:2] != size[::-1]:
-        raise PhotoError("damaged: its header and its pixels disagree about the size; export it again")
+        raise PhotoError("damaged: its header and its pixels disagree about the size; export it again", code="damaged")
     return raster
 
 

@@ -96,7 +96,7 @@ def _photo_page(file: tifffile.TiffFile) -> tifffile.TiffPage:
     """The one full picture; the other pages may only be thumbnails (NewSubfileType bit 0)."""
     pages = [page for page in itertools.islice(file.pages, _MAX_PAGES + 1) if isinstance(page, tifffile.TiffPage)]
     if len(pages) > _MAX_PAGES:
-        raise PhotoError(f"over {_MAX_PAGES} pages; save each page as a photo of its own")
+        raise PhotoError(f"over {_MAX_PAGES} pages; save each page as a photo of its own", code="too_large")
     full = [page for page in pages if not page.is_reduced]
     is_raw = any(_DNG_VERSION in page.tags or page.photometric in _RAW_PHOTOMETRICS for page in full or pages)
     if is_raw or (not full and any(_SUB_FILES in page.tags for page in pages)):
@@ -132,7 +132,7 @@ def _refuse_missing_pixels(page: tifffile.TiffPage, num_bytes: int) -> None:
     elif len(places) < math.prod(page.chunked):
         is_whole = False
     if not is_whole:
-        raise PhotoError("truncated TIFF; copy or export it again")
+        raise PhotoError("truncated TIFF; copy or export it again", code="truncated")
 
 
 def _refuse_jpeg_bombs(page: tifffile.TiffPage, data: bytes) -> None:
@@ -144,7 +144,7 @@ def _refuse_jpeg_bombs(page: tifffile.TiffPage, data: bytes) -> None:
     for start, length in zip(page.dataoffsets, page.databytecounts, strict=True):
         rows, columns, *_ = simplejpeg.decode_jpeg_header(data[start : start + length])
         if rows > most_rows or columns > most_columns:
-            raise PhotoError("damaged TIFF: a JPEG part is larger than its place; export it again")
+            raise PhotoError("damaged TIFF: a JPEG part is larger than its place; export it again", code="damaged")
 
 
 def _channels_of_page(page: tifffile.TiffPage, pixels: NDArray[Any], exif: Exif) -> TiffChannels:

@@ -140,7 +140,7 @@ def read_cutout(path: str | os.PathLike[str], config: ReadConfig | None = None) 
         with damage_named():
             return _choose(_find(data, limits))
     except PhotoError as error:
-        raise CutoutError(f"{path}: {error}") from error
+        raise CutoutError(f"{path}: {error}", code=error.code) from error
 
 
 def _find(data: bytes, limits: ReadConfig) -> Findings:

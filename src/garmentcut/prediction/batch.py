@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from garmentcut.config import CutConfig, OutputConfig, ReadConfig
 from garmentcut.dataset.corrections import DECISIONS_FOLDER, LOCK_NAME, Decision, decision_on
+from garmentcut.errors import RunError, UsageError
 from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.files import read_photo_bytes, write_atomic
 from garmentcut.photo.length import Length
@@ -29,7 +30,7 @@ BATCH_NAME = f"{OWN_FOLDER}/batch.json"
 _VERSION = 1
 
 
-class BatchError(ValueError):
+class BatchError(UsageError):
     """A folder that is no batch, or whose `batch.json` cannot be used; the message says what to do."""
 
 
@@ -151,7 +152,7 @@ def _parsed(kind: type[Any], content: Any) -> Any:
 CORRECTED = "corrected"
 
 
-class DecidedMeanwhileError(RuntimeError):
+class DecidedMeanwhileError(RunError):
     """A person decided on a photo while it was cut: it must be finished again."""
 
 
@@ -201,9 +202,14 @@ def corrected_cutout(
         with damage_named():
             alpha = to_alpha(read_png(data, limits).pixels)
     except PhotoError as error:
-        raise PhotoError(f"its correction: {error}; open it in garmentcut review and correct it again") from error
+        raise PhotoError(
+            f"its correction: {error}; open it in garmentcut review and correct it again", code="bad_correction"
+        ) from error
     if alpha.shape != photo.size_hw:
-        raise PhotoError(f"its correction {decision.alpha} has another size; correct it again in garmentcut review")
+        raise PhotoError(
+            f"its correction {decision.alpha} has another size; correct it again in garmentcut review",
+            code="bad_correction",
+        )
     return Cutout.of(photo, alpha)
 
 

@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 
 from garmentcut.config import Config, CutConfig
 from garmentcut.dataset.bounded import map_in_order
+from garmentcut.errors import code_of
 from garmentcut.observe.monitor import Monitor
 from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.delivery import Delivery, Sighting, deliver, shared_scales, sight_garment
@@ -52,6 +53,7 @@ from garmentcut.prediction.sources import Source, SourceError
 from garmentcut.prediction.verdict import Judge, keep_heat, remove_misplaced, sorted_outputs, unsorted_output
 from garmentcut.prediction.views import ViewComparison
 
+_OF_OUTPUT = frozenset({"color_profile", "nothing_visible", "does_not_fit", "format_limit", "no_path"})
 _LATE = "its garment's other photos were cut without it, at their own scale; run again to have all cut at one"
 
 
@@ -133,7 +135,7 @@ class Steps:
             row = replace(row, size_hw=photo.size_hw, notes=photo.notes)
             work = Work(row, named.outputs, photo, self.cutter.frame(photo))
         except Exception as error:  # noqa: BLE001 - whatever is wrong with one photo must not stop the others
-            work = Work(_failed(row, error), named.outputs)
+            work = Work(failed_row(row, error), named.outputs)
         return replace(work, seconds=time.perf_counter() - start)
 
     def predict(self, work: Work) -> Work:
@@ -144,7 +146,7 @@ class Steps:
         try:
             looks = self.cutter.look(work.photo, work.frame)
         except Exception as error:  # noqa: BLE001 - out of memory on one huge photo must not stop the others
-            return Work(_failed(work.row, error), work.outputs, seconds=work.seconds)
+            return Work(failed_row(work.row, error), work.outputs, seconds=work.seconds)
         return replace(work, looks=looks, seconds=work.seconds + time.perf_counter() - start)
 
     def sight(self, work: Work) -> Work:
@@ -158,7 +160,7 @@ class Steps:
             cutout = cutout or self.cutter.finish(work.photo, work.frame, work.looks)
             sighting = sight_garment(cutout, subject_of(PurePosixPath(work.row.place)).view)
         except Exception as error:  # noqa: BLE001 - no garment on this one; the garment's other photos go on
-            return Work(_failed(work.row, error), work.outputs, seconds=work.seconds)
+            return Work(failed_row(work.row, error), work.outputs, seconds=work.seconds)
         seconds = work.seconds + time.perf_counter() - start
         return replace(work, photo=None, sighting=sighting, seconds=seconds)
 
@@ -199,7 +201,7 @@ class Steps:
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
                 mend = "free some space and run again: it goes on where it stopped"
                 raise FolderError(f"{error.filename or self.out_dir}: {error.strerror}; {mend}") from error
-            row = _failed(row, error)
+            row = failed_row(row, error, os_error="not_written")
             self.journal.append(row)
         return row
 
@@ -215,6 +217,7 @@ class Steps:
             own_doubt=found.doubt,
             verdict=found.verdict,
             reasons=found.reasons,
+            flags=found.flags,
             looks=found.looks,
         )
         return replace(work, outputs=outputs), row, found.heat
@@ -222,7 +225,7 @@ class Steps:
     def _read_again(self, row: Row) -> Photo:
         data = read_photo_bytes(Path(row.input), self.config.read)
         if hashlib.sha256(data).hexdigest() != row.input_sha256:
-            raise PhotoError("changed while its garment's photos were cut; run again")
+            raise PhotoError("changed while its garment's photos were cut; run again", code="changed")
         return decode_photo(data, limits=self.config.read)
 
     def _files_of(self, cutout: Cutout, work: Work) -> Iterator[Delivery]:
@@ -242,9 +245,12 @@ class Steps:
         for name in work.outputs:
             path, hashes = self.out_dir / name, work.row.written.get(name, ())
             if folded_path(path) in self.originals:
-                raise OutputError(f"{path} is itself one of the photos; choose another --out")
+                raise OutputError(f"{path} is itself one of the photos; choose another --out", code="output_is_photo")
             if not self.overwrite and not may_replace(path, hashes):
-                raise OutputError(f"{path} is there already and not as garmentcut wrote it; move it or use --overwrite")
+                raise OutputError(
+                    f"{path} is there already and not as garmentcut wrote it; move it or use --overwrite",
+                    code="output_exists",
+                )
             _, content, new_notes = next(files)
             notes.update(dict.fromkeys(new_notes))
             staged.append(StagedFile(path, content, owner=self.owner))
@@ -478,10 +484,23 @@ class FolderCutter:
         for _, group in groupby(sighted, key=lambda work: garments[work.row.input]):
             waiting = list(group)
             if len(waiting) < num_photos[garments[waiting[0].row.input]]:
-                waiting = [_put_off(work) if work.sighting is not None else work for work in waiting]
+                waiting = [self._put_off(work) if work.sighting is not None else work for work in waiting]
             sightings = [work.sighting for work in waiting if work.sighting is not None]
             scales = shared_scales(self.specification, sightings) if sightings else None
             yield from (replace(work, scales=scales) for work in waiting)
+
+    def _put_off(self, work: Work) -> Work:
+        """A photo that failed before, now sighted without its garment's other photos.
+
+        If its output failed, that is so still. If it could not be read or shown, it could be now; without options its
+        row has the garment cut anew next time.
+        """
+        row, earlier = work.row, self.journal.rows.get(work.row.input)
+        known = (row.options, row.input_sha256)
+        if earlier and earlier.code in _OF_OUTPUT and (earlier.options, earlier.input_sha256) == known:
+            return Work(earlier, work.outputs)
+        failed = replace(row, status="failed", code="late_view", reason=_LATE, options="", outputs=())
+        return Work(failed, work.outputs)
 
 
 def _jobs_of(plan: Plan, options: str, is_stopping: Callable[[], bool]) -> Iterator[tuple[Path, Named, str]]:
@@ -495,16 +514,12 @@ def _jobs_of(plan: Plan, options: str, is_stopping: Callable[[], bool]) -> Itera
         yield path, named, options
 
 
-def _put_off(work: Work) -> Work:
-    """A photo that failed before and now could be cut; without options its row has its garment cut anew next time."""
-    return Work(replace(work.row, status="failed", reason=_LATE, options="", outputs=()), work.outputs)
-
-
 def folded_path(path: Path) -> str:
     """A path as file systems that ignore case compare it, links followed."""
     return os.path.realpath(path).casefold()
 
 
-def _failed(row: Row, error: Exception) -> Row:
+def failed_row(row: Row, error: Exception, *, os_error: str = "unreadable") -> Row:
+    """The row of a photo that something was wrong with; `os_error` as for `code_of`."""
     reason = "not enough memory" if isinstance(error, MemoryError) else str(error) or type(error).__name__
-    return replace(row, status="failed", reason=reason, outputs=())
+    return replace(row, status="failed", code=code_of(error, os_error=os_error), reason=reason, outputs=())

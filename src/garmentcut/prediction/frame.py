@@ -41,7 +41,10 @@ def frame_photo(photo: Photo, card: ModelCard) -> Frame:
     """
     shorter, longer = sorted(photo.size_hw)
     if shorter < _LEAST_SIDE_PX or longer > _MOST_ASPECT * shorter:
-        raise PhotoError(f"{photo.size_hw[1]}x{photo.size_hw[0]} pixels: too small or too narrow for a studio photo")
+        raise PhotoError(
+            f"{photo.size_hw[1]}x{photo.size_hw[0]} pixels: too small or too narrow for a studio photo",
+            code="too_small",
+        )
     content_hw = _content_size(photo.size_hw, card)
     rgb = srgb_of(resize_rgb(to_8_bit(photo.rgb), content_hw), photo.profile)
     pad = [(0, -size % card.multiple_of) for size in content_hw]

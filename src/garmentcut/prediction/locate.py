@@ -24,6 +24,8 @@ _ON_THE_FRAME = 0.01  # of the side's length
 class NoGarmentError(PhotoError):
     """The photo shows no garment, as far as the network can tell."""
 
+    code = "no_garment"
+
 
 @dataclass(frozen=True, eq=False)
 class Place:

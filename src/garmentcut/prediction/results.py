@@ -9,19 +9,24 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Literal
 
-from garmentcut.observe.failures import failure_class
+from garmentcut.errors import FAILURES, RunError, SourceError
 from garmentcut.observe.monitor import Monitor
 from garmentcut.photo.files import write_atomic
 
-_FOR_GOOD = {"truncated", "damaged", "too_large", "no_garment", "unsupported"}
 RESULTS_NAME = "results.jsonl"
+VIEW_FLAGS = {
+    "color_unlike_views": "colour unlike its",
+    "length_unlike_views": "length unlike its",
+    "components_unlike_views": "other number of parts than its",
+}
+"""Flags of what is found by comparing the views of a garment, and how the words begin."""
 
 
-class ResultsError(ValueError):
+class ResultsError(SourceError):
     """A results file that is not ours; the message says what to do with it."""
 
 
-class FolderError(RuntimeError):
+class FolderError(RunError):
     """A run that cannot go on; what was finished stays finished. The message says what to fix."""
 
 
@@ -34,7 +39,8 @@ class Row:
         place: where its outputs stand below the output folder, without suffix.
         outputs: files written with these options, relative to the output folder; empty if it failed.
         status: `ok`, `failed`, or `pending`: its files were being put in place when the run was killed.
-        reason: why it failed; empty if it did not.
+        code: why it failed, a key of `garmentcut.errors.FAILURES`; empty if it did not, and in old rows.
+        reason: the same in words.
         notes: what had to be changed on the way in.
         seconds: the work on this photo itself, waiting excluded.
         size_hw: height and width of the photo in pixels; None if it could not be read.
@@ -45,6 +51,7 @@ class Row:
         doubt: 1 - expected surface Dice at 2 px, in [0, 1]; None: the model cannot tell.
         verdict: `accept`: the model vouches for it; `review`: a person should look; empty: no threshold was set.
         reasons: why it is doubtful, in words.
+        flags: codes of the reasons, keys of `garmentcut.errors.FLAGS`.
         own_doubt: the doubt before the garment's other views were looked at.
         looks: colours, size and parts, which the garment's other views are compared by; see `Judgement.looks`.
     """
@@ -53,6 +60,7 @@ class Row:
     place: str = ""
     outputs: tuple[str, ...] = ()
     status: Literal["ok", "failed", "pending"] = "ok"
+    code: str = ""
     reason: str = ""
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
@@ -66,6 +74,7 @@ class Row:
     doubt: float | None = None
     verdict: Literal["", "accept", "review"] = ""
     reasons: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
     own_doubt: float | None = None
     looks: tuple[float, ...] = ()
 
@@ -143,7 +152,7 @@ def fails_again(row: Row | None, path: Path, *, options: str) -> bool:
     """True if a photo was refused for what is in it, with these options, and has not changed since."""
     if row is None or row.status != "failed" or row.options != options:
         return False
-    return failure_class(row.reason) in _FOR_GOOD and _is_unchanged(row, path)
+    return row.code in FAILURES and FAILURES[row.code].is_permanent and _is_unchanged(row, path)
 
 
 def _is_unchanged(row: Row, path: Path) -> bool:
@@ -199,13 +208,19 @@ def read_row(line: bytes) -> Row | None:
         known = {key.name: content[key.name] for key in fields(Row) if key.name in content}
         lists = {key: tuple(value) for key, value in known.items() if isinstance(value, list)}
         written = {name: tuple(hashes) for name, hashes in known.get("written", {}).items()}
-        row = Row(**{**known, **lists, "written": written, **_judgement_of(known)})
+        flags = lists.get("flags", tuple(filter(None, map(_flag_of_view, lists.get("reasons", ())))))
+        row = Row(**{**known, **lists, "flags": flags, "written": written, **_judgement_of(known)})
     except (ValueError, TypeError, AttributeError, RecursionError):
         return None
-    texts = (row.input, row.place, row.status, row.options, *row.outputs, *row.written)
+    texts = (row.input, row.place, row.status, row.code, row.options, *row.flags, *row.outputs, *row.written)
     if not all(isinstance(text, str) for text in texts) or row.status not in ("ok", "failed", "pending"):
         return None
     return row if all(_stays_below(name) for name in (row.place, *row.outputs, *row.written)) else None
+
+
+def _flag_of_view(reason: str) -> str:
+    """The flag of a reason in an old row, which has none; empty: it is not about the garment's other views."""
+    return next((flag for flag, words in VIEW_FLAGS.items() if reason.startswith(words)), "")
 
 
 def _judgement_of(content: dict[str, Any]) -> dict[str, Any]:
@@ -227,7 +242,8 @@ def report_row(monitor: Monitor, row: Row) -> None:
     """Count a finished photo and log its line."""
     monitor.photo(
         row.input,
-        failure=None if row.ok else row.reason,
+        code=row.code if row.ok else row.code or "internal",
+        reason=row.reason or None,
         doubt=row.doubt,
         verdict=row.verdict or None,
         outputs=list(row.outputs) or None,

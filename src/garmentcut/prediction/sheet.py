@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from garmentcut.config import ReadConfig
 from garmentcut.dataset.manifest import VIEWS
 from garmentcut.dataset.pairing import DEFAULT_PATTERN, NamePattern
+from garmentcut.errors import SourceError
 from garmentcut.photo.contact_sheet import Cell, Mark, break_lines, draw_page
 from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.files import write_atomic
@@ -30,7 +31,7 @@ _MASK_END, _JPEG_SUFFIXES = "_mask", (".jpg", ".jpeg", ".jpe", ".mpo")
 _PATTERN = NamePattern(DEFAULT_PATTERN)
 
 
-class SheetError(ValueError):
+class SheetError(SourceError):
     """A contact sheet that cannot be drawn at all; the message says what to change."""
 
 

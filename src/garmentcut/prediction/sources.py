@@ -5,12 +5,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from garmentcut.errors import SourceError as SourceError
 from garmentcut.photo.files import LOCK_NAME
 from garmentcut.photo.read import PHOTO_SUFFIXES
-
-
-class SourceError(ValueError):
-    """Inputs that cannot be worked on as a whole; the message says what to change."""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
@@ -37,6 +38,18 @@ _INSIDE_PX = 3
 _NUMBERS = {2: "two", 3: "three", 4: "four", 5: "five"}
 
 
+class Reason(NamedTuple):
+    """Why a cutout is doubted.
+
+    Attributes:
+        flag: a key of `garmentcut.errors.FLAGS`.
+        text: in words.
+    """
+
+    flag: str
+    text: str
+
+
 class _Rows(NamedTuple):
     """Words for stretches of the garment's height: where each ends, then for its left, middle and right."""
 
@@ -58,7 +71,7 @@ _BELOW = (
 _MIDDLE = (0.3, 0.7)  # of the garment's width
 
 
-def reasons_of(model: DoubtModel, observation: Observation, *, at_least_one: bool = True) -> tuple[str, ...]:
+def reasons_of(model: DoubtModel, observation: Observation, *, at_least_one: bool = True) -> tuple[Reason, ...]:
     """Why one cutout is doubted, strongest first, three at most; left and right are the picture's.
 
     Args:
@@ -72,13 +85,12 @@ def reasons_of(model: DoubtModel, observation: Observation, *, at_least_one: boo
     strongest = [ALL_SIGNS[index] for index in np.argsort(-beyond) if beyond[index] > 1e-9]
     if observation.signs[ALL_SIGNS.index("contact")] > 0:
         strongest = list(dict.fromkeys([*strongest[:1], "contact", *strongest[1:]]))
-    words = [_WORDS[sign](observation.maps) for sign in strongest if sign in _WORDS]
-    if at_least_one and not any(words):
+    words = [(sign, _WORDS[sign](observation.maps)) for sign in strongest if sign in _WORDS]
+    if at_least_one and not any(text for _, text in words):
         likely = [ALL_SIGNS[index] for index in np.argsort(-pushes) if pushes[index] > 0]
-        words = [word for sign in likely if (word := {**_WORDS, **_IF_LITTLE}.get(sign, _nothing)(observation.maps))][
-            :1
-        ]
-    return tuple(dict.fromkeys(word for word in words if word))[:_MOST]
+        telling = ((sign, {**_WORDS, **_IF_LITTLE}.get(sign, _nothing)(observation.maps)) for sign in likely)
+        words = list(islice((one for one in telling if one[1]), 1))
+    return tuple(dict.fromkeys(Reason(_FLAGS[sign], text) for sign, text in words if text))[:_MOST]
 
 
 def place_of(maps: Maps, x: float, y: float) -> str:
@@ -172,6 +184,22 @@ _WORDS: dict[str, Callable[[Maps], str]] = {
 _IF_LITTLE: dict[str, Callable[[Maps], str]] = {"contrast": lambda _: "little contrast along the edge"}
 """Signs of which much is nothing to doubt."""
 
+_FLAGS = {
+    "rim": "soft_edge",
+    "wide_rim": "soft_edge",
+    "sheer": "sheer",
+    "haze": "traces",
+    "outline": "long_outline",
+    "parts": "components",
+    "holes": "holes",
+    "contact": "touches_frame",
+    "low_contrast": "low_contrast",
+    "contrast": "low_contrast",
+    "mixed_colors": "pattern",
+    "two_looks": "stages_disagree",
+    "unlike": "unlike_training",
+}
+
 
 _REACH_PX = 3  # of the map: errors at an edge are shown as wide as a finger can point at
 _FULL_SOFTNESS = 0.45  # mean softness of a square that is white: a rim of a few pixels all unsure
@@ -219,6 +247,7 @@ class Judgement:
         verdict: of the doubt.
         reasons: why it is doubted, in words; none for accepted ones; without a verdict only what is unusual, of those
             that are doubted more than most.
+        flags: a code for each of the reasons.
         heat: an 8-bit gray PNG of where, for photos to review, or with reasons and no verdict; else None.
         looks: what the garment's other views are compared with.
     """
@@ -226,6 +255,7 @@ class Judgement:
     doubt: float | None = None
     verdict: Verdict = ""
     reasons: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
     heat: bytes | None = None
     looks: tuple[float, ...] = ()
 
@@ -300,7 +330,8 @@ class Judge:
         return Judgement(
             doubt=doubt,
             verdict=verdict,
-            reasons=reasons,
+            reasons=tuple(reason.text for reason in reasons),
+            flags=tuple(reason.flag for reason in reasons),
             heat=heat_bytes(observation.maps) if verdict == "review" or reasons else None,
             looks=tuple(round(float(value), 4) for value in (*observation.looks, len(observation.maps.parts))),
         )

@@ -9,7 +9,7 @@ import numpy as np
 
 from garmentcut.dataset.manifest import VIEWS
 from garmentcut.prediction.names import garment_of, subject_of
-from garmentcut.prediction.results import FolderError, Journal, Row
+from garmentcut.prediction.results import VIEW_FLAGS, FolderError, Journal, Row
 from garmentcut.prediction.sources import Source
 from garmentcut.prediction.verdict import Judge, move_outputs, sorted_outputs, unsorted_output
 
@@ -22,15 +22,14 @@ LENGTH_LIMIT = 0.22
 RAISE = 0.5
 """Of an odd view's certainty, what its oddness takes."""
 
-_COLOR, _LENGTH, _NUM_PARTS = "colour unlike its", "length unlike its", "other number of parts than its"
-
 _Y, _CB, _CR, _HEIGHT, _PARTS = 0, 1, 2, 7, 10  # places in a judgement's `looks`
 
 
 @dataclass(frozen=True)
 class Odd:
-    """Why a view is odd, in words, strongest first."""
+    """Why a view is odd: codes and words, strongest first."""
 
+    flags: tuple[str, ...]
     reasons: tuple[str, ...]
 
 
@@ -49,23 +48,16 @@ def find_odd_views(looks: Mapping[str, tuple[float, ...]]) -> dict[str, Odd]:
     known = {view: values for view, values in looks.items() if len(values) > _PARTS}
     if len(known) < 2:
         return {}
-    found: dict[str, list[str]] = {}
-    for differs, words in (
-        (_color_differs, _COLOR),
-        (_length_differs, _LENGTH),
-        (_parts_differ, _NUM_PARTS),
+    found: dict[str, dict[str, str]] = {}
+    for differs, (flag, words) in zip(
+        (_color_differs, _length_differs, _parts_differ), VIEW_FLAGS.items(), strict=True
     ):
         pairs = {(a, b) for a in known for b in known if a != b and differs(known[a], known[b])}
         for view in known:
             others = [other for other in known if other != view and (view, other) in pairs]
             if others and (len(others) == len(known) - 1):
-                found.setdefault(view, []).append(f"{words} {' and '.join(sorted(others))}")
-    return {view: Odd(tuple(reasons)) for view, reasons in found.items()}
-
-
-def is_of_views(reason: str) -> bool:
-    """True for a reason that was found by comparing views."""
-    return reason.startswith((_COLOR, _LENGTH, _NUM_PARTS))
+                found.setdefault(view, {})[flag] = f"{words} {' and '.join(sorted(others))}"
+    return {view: Odd(tuple(remarks), tuple(remarks.values())) for view, remarks in found.items()}
 
 
 def raised(doubt: float) -> float:
@@ -142,19 +134,20 @@ class ViewComparison:
         odd = find_odd_views({view: row.looks for view, row in views.items()})
         changed = {}
         for view, row in views.items():
-            new = self._judged(row, odd[view].reasons if view in odd else ())
+            new = self._judged(row, odd.get(view, Odd((), ())))
             if new != row:
                 self.journal.append(new)
                 changed[row.input] = new
         yield from (changed.get(row.input, row) for row in mine)
 
-    def _judged(self, row: Row, reasons: tuple[str, ...]) -> Row:
+    def _judged(self, row: Row, odd: Odd) -> Row:
         if row.own_doubt is None:
             return row
-        doubt = raised(row.own_doubt) if reasons else row.own_doubt
+        doubt = raised(row.own_doubt) if odd.flags else row.own_doubt
         verdict = self.judge.verdict_of(doubt)
-        own = tuple(reason for reason in row.reasons if not is_of_views(reason))
-        new = replace(row, doubt=doubt, verdict=verdict, reasons=(*reasons, *own))
+        num_odd = sum(flag in VIEW_FLAGS for flag in row.flags)  # what an earlier comparison found stands in front
+        flags, reasons = (*odd.flags, *row.flags[num_odd:]), (*odd.reasons, *row.reasons[num_odd:])
+        new = replace(row, doubt=doubt, verdict=verdict, reasons=reasons, flags=flags)
         return self._moved(row, new) if self.by_verdict and verdict != row.verdict else new
 
     def _moved(self, row: Row, new: Row) -> Row:

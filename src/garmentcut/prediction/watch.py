@@ -195,7 +195,7 @@ class Watch:
             return
         for source in due:
             if arrival := self._intake.arrivals.find(str(source.path)):
-                row = Row(str(source.path), str(source.place), status="failed", reason=str(error))
+                row = Row(str(source.path), str(source.place), status="failed", code="name_taken", reason=str(error))
                 model = self._folder.cutter.card.label
                 yield self._finish(replace(row, options=self._folder.options, model=model), arrival)
 
@@ -204,7 +204,7 @@ class Watch:
         rows = self._folder.journal.rows
         for path in {str(source.path) for source in due}:
             if self._intake.arrivals.find(path) and path in rows and rows[path].status == "failed":
-                rows[path] = replace(rows[path], status="pending", reason="")
+                rows[path] = replace(rows[path], status="pending", code="", reason="")
 
     def _wait_for_output(self, error: BaseException) -> None:
         """Wait until the results can be written again; what was not finished is still due."""

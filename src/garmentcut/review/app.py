@@ -18,6 +18,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from garmentcut import __version__
+from garmentcut.errors import UsageError
 from garmentcut.model.card import ModelError
 from garmentcut.prediction.batch import read_batch
 from garmentcut.review import pages
@@ -227,7 +228,7 @@ class Connection(asyncio.Protocol):
             self._head_timer = None
 
 
-class ServerError(ValueError):
+class ServerError(UsageError):
     """A server that cannot be started; the message says why."""
 
 

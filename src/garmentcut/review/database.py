@@ -30,6 +30,8 @@ from sqlalchemy import (
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
+from garmentcut.errors import UsageError
+
 SCHEMA_VERSION = 1
 STATES = ("open", "accepted", "corrected", "rejected", "failed")
 NO_DOUBT, FAILED_DOUBT = -1.0, -2.0
@@ -130,7 +132,7 @@ class ActionRow(Table):
     edge_share: Mapped[float | None] = mapped_column(Float)
 
 
-class DatabaseError(ValueError):
+class DatabaseError(UsageError):
     """A database that cannot be used; the message says what to do."""
 
 

@@ -2,8 +2,10 @@
 
 from typing import Any
 
+from garmentcut.errors import UsageError
 
-class ReviewError(ValueError):
+
+class ReviewError(UsageError):
     """A request that cannot be met.
 
     Attributes:

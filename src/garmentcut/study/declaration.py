@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_vali
 from pydantic.dataclasses import dataclass
 
 from garmentcut.config import known_keys
+from garmentcut.errors import UsageError
 from garmentcut.recipe import Recipe
 
 _STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
@@ -21,7 +22,7 @@ SECTIONS = tuple(section.name for section in fields(Recipe))
 """Of a recipe."""
 
 
-class StudyError(ValueError):
+class StudyError(UsageError):
     """A study that cannot be run as it is declared; the message names the file, the key and the mend."""
 
 

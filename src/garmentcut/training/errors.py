@@ -6,16 +6,19 @@ from pathlib import Path
 
 import torch
 
+from garmentcut.errors import UsageError
 from garmentcut.model.checkpoint import CheckpointError
 from garmentcut.recipe import Recipe
 
 
-class TrainingError(ValueError):
+class TrainingError(UsageError):
     """A training that cannot start or go on; the message says why and what to change."""
 
 
 class TrainingStopped(TrainingError):  # noqa: N818 not a mistake of the caller's: it says what came in the way
     """A training that broke off, and can go on once the mend is made."""
+
+    exit_code = 1
 
 
 class LossError(TrainingStopped):

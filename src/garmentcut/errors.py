@@ -1,0 +1,157 @@
+"""All errors: one small tree, and the codes that rows, retries, metrics and exit codes go by.
+
+A message is for people and may be reworded at any time. A code is for programs and never changes its meaning.
+
+>>> PhotoError("truncated PNG; copy or export it again", code="truncated").code
+'truncated'
+"""
+
+from typing import NamedTuple
+
+
+class Failure(NamedTuple):
+    """What a failure's code means.
+
+    Attributes:
+        meaning: in words, for the documentation.
+        is_permanent: the same photo fails again with the same options, so it is not tried again until one changes.
+    """
+
+    meaning: str
+    is_permanent: bool = False
+
+
+FAILURES = {
+    "missing": Failure("there is no such file any more"),
+    "unreadable": Failure("no permission, no regular file, an error of the disk or share"),
+    "empty": Failure("a file of no bytes"),
+    "truncated": Failure("the end of the file is missing", is_permanent=True),
+    "damaged": Failure("does not decode", is_permanent=True),
+    "unsupported": Failure("another kind of file, page, depth or colour than is read", is_permanent=True),
+    "color_profile": Failure("its colours cannot be converted by its colour profile", is_permanent=True),
+    "too_large": Failure("over a limit of `read`", is_permanent=True),
+    "too_small": Failure("too small or too narrow for a studio photo", is_permanent=True),
+    "bad_name": Failure("its name cannot be used", is_permanent=True),
+    "no_memory": Failure("not enough memory"),
+    "no_garment": Failure("nothing found on it", is_permanent=True),
+    "nothing_visible": Failure("the cutout has no visible pixel to trim to or to place", is_permanent=True),
+    "does_not_fit": Failure("the garment does not fit its canvas", is_permanent=True),
+    "format_limit": Failure("the format cannot hold it", is_permanent=True),
+    "no_path": Failure("no clipping path can be drawn around it", is_permanent=True),
+    "changed": Failure("replaced while its garment was cut"),
+    "late_view": Failure("its garment's other views were cut without it, at a scale of their own"),
+    "bad_correction": Failure("its correction is damaged or of another size"),
+    "output_exists": Failure("a file that garmentcut did not write is in the way"),
+    "output_is_photo": Failure("its output would replace a photo"),
+    "name_taken": Failure("the specification gives two photos one name"),
+    "not_written": Failure("no permission, or an error of the disk or share that the output lies on"),
+    "worker_killed": Failure("the process that cut it was killed each time"),
+    "internal": Failure("anything else: a fault of garmentcut's"),
+}
+"""Code of each failure that a row of results.jsonl can tell of, in the order of the work."""
+
+FLAGS = {
+    "soft_edge": "the edge is soft or sheer",
+    "sheer": "the inside is sheer or unsure",
+    "traces": "faint traces beside the garment",
+    "low_contrast": "the garment looks like the background",
+    "long_outline": "the outline is ragged or very long",
+    "components": "the garment lies in several pieces",
+    "holes": "the garment has holes",
+    "touches_frame": "the garment touches the frame",
+    "pattern": "a strong pattern",
+    "stages_disagree": "the two looks at it disagree",
+    "unlike_training": "unlike the photos that the model was trained on",
+    "color_unlike_views": "another colour than the garment's other views",
+    "length_unlike_views": "another length than the garment's other views",
+    "components_unlike_views": "another number of pieces than the garment's other views",
+}
+"""Code of each remark about a photo that was cut."""
+
+
+class GarmentcutError(Exception):
+    """Any error that garmentcut raises on purpose; the message says what to do about it.
+
+    Attributes:
+        code: stable name of the kind of error; of a photo's, one of `FAILURES`.
+        exit_code: what the command line ends with.
+    """
+
+    code = "internal"
+    exit_code = 1
+
+    def __init__(self, message: str = "", *, code: str = "") -> None:
+        super().__init__(message)
+        if code:
+            self.code = code
+
+
+class UsageError(GarmentcutError, ValueError):
+    """Something that was given cannot be used: an option, a file, a folder, a model."""
+
+    code = "usage"
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """A configuration that cannot be used; the message names the key and the fix."""
+
+    code = "config"
+
+
+class SourceError(UsageError):
+    """Photos, or an output folder, that cannot be used."""
+
+    code = "source"
+
+
+class ModelError(UsageError):
+    """A model file, a run or a checkpoint that cannot be used."""
+
+    code = "model"
+
+
+class DatasetError(UsageError):
+    """A dataset that cannot be used."""
+
+    code = "dataset"
+
+
+class EvaluationError(UsageError):
+    """What was asked cannot be measured on these photos."""
+
+    code = "evaluation"
+
+
+class PhotoError(GarmentcutError, ValueError):
+    """A photo or cutout file that cannot be used; the message says why and what would fix it."""
+
+    code = "unsupported"
+
+
+class OutputError(GarmentcutError, ValueError):
+    """A cutout that cannot be written as it was asked for."""
+
+    code = "format_limit"
+
+
+class RunError(GarmentcutError, RuntimeError):
+    """A run that cannot go on; what was finished stays finished. The message says what to fix."""
+
+    code = "run"
+
+
+def code_of(error: BaseException, *, os_error: str = "unreadable") -> str:
+    """The code, one of `FAILURES`, of whatever went wrong with a photo.
+
+    Args:
+        error: any exception.
+        os_error: what an error of the file system means where this one came from.
+    """
+    if isinstance(error, GarmentcutError):
+        return error.code if error.code in FAILURES else "internal"
+    if isinstance(error, MemoryError):
+        return "no_memory"
+    if isinstance(error, OSError):
+        return "missing" if isinstance(error, FileNotFoundError) and os_error == "unreadable" else os_error
+    return "internal"
