@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from garmentcut.photo.reading import read_photo
 from PIL import Image
 
 from garmentcut import errors
 from garmentcut.config import ReadConfig
 from garmentcut.errors import FAILURES, FLAGS, GarmentcutError, OutputError, PhotoError, code_of
+from garmentcut.photo.read import read_photo
 from garmentcut.prediction.results import VIEW_FLAGS
 from garmentcut.prediction.verdict import _FLAGS
 

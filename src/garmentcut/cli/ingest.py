@@ -99,9 +99,9 @@ def _ingest(
 ) -> None:
     # Imported here: `--help` must not wait for decoders.
     from garmentcut.config import ConfigError, load_config, parse_override
-    from garmentcut.dataset.checks import WriteError
     from garmentcut.dataset.corrections import ReviewSource
     from garmentcut.dataset.ingest import Ingest, IngestOptions, IngestSummary
+    from garmentcut.dataset.ledger import WriteError
     from garmentcut.dataset.manifest import DatasetError
     from garmentcut.dataset.split import Scheme
     from garmentcut.terminal import progress_bar

@@ -174,7 +174,7 @@ def _decoded(data: bytes) -> Photo:
         format_of(data)
         return decode_photo(data, limits=_LIMITS)
     except PhotoError as error:
-        if "read.max_" in str(error):  # the limits' own words, which name what a caller here cannot change
+        if error.code == "too_large":  # its words name options, which a caller here cannot change
             most = f"{_LIMITS.max_megapixels:g} megapixels and {_LIMITS.max_side_px} pixels a side"
             raise TooLargeError(f"too large a photo: at most {most} are accepted here") from error
         raise NotAPhotoError(f"not a photo that can be read here: {error}") from error
