@@ -1,6 +1,7 @@
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -407,3 +408,43 @@ def test_killed_half_way_and_started_again(draw, tmp_path):
         assert np.flatnonzero(alpha_of(tmp_path / f"out/{number:02}.png").any(axis=0))[0] == 20 + number % 8
     assert not list((tmp_path / "out").glob("*.part"))
     assert Journal(tmp_path / "out").owners().keys() == {f"{number:02}.png" for number in range(30)}
+
+
+@pytest.mark.parametrize("makes_it_anew", [False, True])
+def test_an_output_folder_that_vanishes_stops_the_run(red_cutter, draw, tmp_path, makes_it_anew):
+    paths = [draw(tmp_path / f"in/{number}.png") for number in range(12)]
+    out = tmp_path / "out"
+    with FolderCutter(red_cutter, out) as folder:
+        rows = folder.cut(folder.plan(find_sources([tmp_path / "in"], out)))
+        next(rows)
+        out.rename(tmp_path / "away")
+        if makes_it_anew:
+            out.mkdir()
+        with pytest.raises(FolderError, match="this is not the folder that the run began in"):
+            assert len(list(rows)) < len(paths)
+    assert not out.exists() or not list(out.iterdir())
+
+
+def test_an_output_folder_that_vanishes_after_the_last_photo(red_cutter, draw, tmp_path):
+    draw(tmp_path / "in/a.png")
+    with FolderCutter(red_cutter, tmp_path / "out") as folder:
+        rows = folder.cut(folder.plan(find_sources([tmp_path / "in"], tmp_path / "out")))
+        next(rows)
+        shutil.rmtree(tmp_path / "out")
+        with pytest.raises(FolderError, match="removed or unmounted"):
+            next(rows)
+
+
+def test_on_a_share_without_locks_the_marker_stays(red_cutter, draw, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOTSUP, "Operation not supported")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    draw(tmp_path / "in/a.png")
+    out = tmp_path / "in/out"
+    with FolderCutter(red_cutter, out) as folder:
+        assert "has no locks" in folder.note
+        with pytest.raises(SourceError, match="another run is at work there"):
+            FolderCutter(red_cutter, out).__enter__()
+        assert [row.ok for row in folder.cut(folder.plan(find_sources([tmp_path / "in"], out)))] == [True]
+    assert [source.path.name for source in find_sources([tmp_path / "in"], tmp_path / "other")] == ["a.png"]

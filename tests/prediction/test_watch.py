@@ -282,3 +282,33 @@ def test_queue_and_looks_are_told(watch_for, script, draw, tmp_path):
     assert 'garmentcut_queue_photos{state="retrying"} 1.0' in pages[0]
     assert "garmentcut_found_photos 1.0" in pages[0]
     assert 'garmentcut_stage_seconds_count{stage="read"} 1.0' in pages[0]
+
+
+def test_an_output_folder_that_is_taken_away_is_waited_for(watch_for, script, draw, tmp_path):
+    out, away, seen, monitor = tmp_path / "out", tmp_path / "away", [], Monitor()
+    draw(tmp_path / "in/before.png")
+    script.at(40, lambda: out.rename(away))  # as a share is unmounted ...
+    script.at(41, lambda: seen.append(monitor.health.troubles()))
+    script.at(42, out.mkdir)  # ... and leaves its mount point
+    script.at(45, lambda: draw(tmp_path / "in/later.png"))
+    script.at(200, lambda: seen.extend([monitor.health.troubles(), sorted(out.rglob("*"))]))
+    script.at(210, lambda: (out.rmdir(), away.rename(out)))
+    rows = watch_for(10 * MINUTE, monitor=monitor)
+    assert [row.ok for row in rows] == [True, True]
+    assert "output folder" in seen[0]  # noticed when it is asked for, before the next look
+    assert "it was removed or unmounted" in seen[1]["output"]
+    assert seen[2] == []  # nothing was written below the mount point
+    assert sorted(journal_of(out)) == ["before.png", "later.png"]
+    assert monitor.health.is_ready()
+
+
+def test_an_output_folder_that_another_run_has_begun_anew_is_left_to_it(watch_for, script, draw, red_cutter, tmp_path):
+    out, monitor, seen = tmp_path / "out", Monitor(), []
+    draw(tmp_path / "in/before.png")
+    script.at(40, lambda: shutil.rmtree(out))
+    script.at(41, FolderCutter(red_cutter, out).__enter__)
+    script.at(42, lambda: draw(tmp_path / "in/later.png"))
+    script.at(200, lambda: seen.append(monitor.health.troubles()))
+    assert len(watch_for(5 * MINUTE, monitor=monitor)) == 1
+    assert "another run is at work there" in seen[0]["output"]
+    assert not list(out.glob("*.png"))

@@ -5,8 +5,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from garmentcut.cluster.columns import Kept
 from garmentcut.cluster.errors import ClusterError
 from garmentcut.cluster.lease import Lease
@@ -18,6 +16,7 @@ from garmentcut.cluster.stages import Assignment, failed_row
 from garmentcut.cluster.storage import LocalStorage, open_storage
 from garmentcut.config import Config, ConfigError
 from garmentcut.photo.files import LOCK_NAME
+from garmentcut.photo.lock import FolderLock, LockTakenError
 from garmentcut.photo.specification import Specification
 from garmentcut.prediction.batch import Order, record_order
 from garmentcut.prediction.cutter import Cutter
@@ -180,11 +179,11 @@ class ClusterCutter:
 def _locked(folder: Path) -> Iterator[None]:
     """Keep folder runs out, and mark the folder as one of cutouts."""
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / LOCK_NAME, timeout=0)
+    lock = FolderLock(folder / LOCK_NAME)
     try:
         lock.acquire()
-    except Timeout as error:
-        raise SourceError(f"{folder}: another run is at work there; wait or choose another --out") from error
+    except LockTakenError as error:
+        raise SourceError(f"{error}; wait or choose another --out") from error
     try:
         yield
     finally:

@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
 from pydantic import TypeAdapter, ValidationError
 
 from garmentcut.config import CutConfig, OutputConfig, ReadConfig
@@ -18,6 +17,7 @@ from garmentcut.errors import RunError, UsageError
 from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.files import read_photo_bytes, write_atomic
 from garmentcut.photo.length import Length
+from garmentcut.photo.lock import FolderLock
 from garmentcut.photo.photo import Photo, PhotoError, to_alpha
 from garmentcut.photo.read import damage_named, read_png
 from garmentcut.photo.specification import Output, Specification
@@ -223,7 +223,7 @@ def held_for_review(out_dir: Path, row: Row, decision: Decision | None) -> Itera
     if not (out_dir / DECISIONS_FOLDER).is_dir():
         yield
         return
-    with FileLock(out_dir / LOCK_NAME):
+    with FolderLock(out_dir / LOCK_NAME):
         if decision_for(out_dir, row) != decision:
             raise DecidedMeanwhileError
         yield

@@ -12,8 +12,6 @@ from dataclasses import asdict, dataclass, field, replace
 from itertools import groupby
 from pathlib import Path, PurePosixPath
 
-from filelock import FileLock, Timeout
-
 from garmentcut.config import Config, CutConfig
 from garmentcut.dataset.bounded import map_in_order
 from garmentcut.errors import code_of
@@ -22,6 +20,7 @@ from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.delivery import Delivery, Sighting, deliver, shared_scales, sight_garment
 from garmentcut.photo.encoding import encode_prepared, output_suffix
 from garmentcut.photo.files import LOCK_NAME, StagedFile, read_photo_bytes, remove_staged
+from garmentcut.photo.lock import FolderLock, LockLostError, LockTakenError
 from garmentcut.photo.photo import OutputError, Photo, PhotoError
 from garmentcut.photo.preparation import Preparation
 from garmentcut.photo.read import decode_photo
@@ -196,6 +195,8 @@ class Steps:
         except Exception as error:
             for file in staged:
                 file.discard()
+            if isinstance(error, FolderError):
+                raise
             if decision_for(self.out_dir, row) != decision:  # a person was at it meanwhile
                 return self.finish(replace(work, seconds=work.seconds + time.perf_counter() - start))
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -244,6 +245,7 @@ class Steps:
         written = {}
         for name in work.outputs:
             path, hashes = self.out_dir / name, work.row.written.get(name, ())
+            self.journal.check()
             if folded_path(path) in self.originals:
                 raise OutputError(f"{path} is itself one of the photos; choose another --out", code="output_is_photo")
             if not self.overwrite and not may_replace(path, hashes):
@@ -310,7 +312,7 @@ class FolderCutter:
         named = str(model.resolve()) if model else ""
         self._order = Order(named, self.config.read, self.config.output, specification, cutter.config)
         self._owner = fingerprint(str(self.out_dir))
-        self._lock = FileLock(self.out_dir / LOCK_NAME, timeout=0)
+        self._lock = FolderLock(self.out_dir / LOCK_NAME)
         self._tidied: set[Path] = set()
         self._folded: dict[str, str] = {}  # following links is slow, and a watch plans every few seconds
 
@@ -323,10 +325,10 @@ class FolderCutter:
         try:
             self.out_dir.mkdir(parents=True, exist_ok=True)
             self._lock.acquire()
-            self.journal = Journal(self.out_dir)
+            self.journal = Journal(self.out_dir, check=self.check)
             self.journal.compact()
-        except Timeout as error:
-            raise SourceError(f"{self.out_dir}: another run is at work there; wait or choose another --out") from error
+        except LockTakenError as error:
+            raise SourceError(f"{error}; wait or choose another --out") from error
         except (OSError, ResultsError) as error:
             self._lock.release()
             reason = error.strerror if isinstance(error, OSError) else error
@@ -336,10 +338,46 @@ class FolderCutter:
     def __exit__(self, *_: object) -> None:
         """Leave one row a photo and give the lock back."""
         try:
-            with suppress(OSError):  # a full disk: the rows are all there, only not tidied
+            # A full disk, or a lost folder: the rows are as they were, only not tidied.
+            with suppress(OSError, FolderError):
                 self.journal.compact()
         finally:
             self._lock.release()
+
+    @property
+    def note(self) -> str:
+        """What people should know of how the folder is held, in one sentence; empty: nothing."""
+        return self._lock.note
+
+    def check(self) -> None:
+        """Make sure that the output folder is still the one that was entered.
+
+        Raises:
+            FolderError: it was removed, replaced or unmounted, or another run has taken it.
+        """
+        try:
+            self._lock.check()
+        except LockLostError as error:
+            raise FolderError(f"{self.out_dir}: {error}; put it back and run again") from error
+
+    def reopen(self) -> None:
+        """Take the output folder again if it was lost and is back, and read its results anew.
+
+        Raises:
+            FolderError: it is not back, or another run is at work there.
+            OSError: it cannot be read or written.
+        """
+        with suppress(LockLostError):
+            self._lock.check()
+            return
+        if not self._lock.path.is_file():  # a mount point, perhaps: only the marker tells that it is the folder
+            self.check()
+        self._lock.release()
+        try:
+            self._lock.acquire()
+        except LockTakenError as error:
+            raise FolderError(str(error)) from error
+        self.journal.read()
 
     def plan(self, sources: Iterable[Source]) -> Plan:
         """Name the outputs and tell photos done before from those to do.
@@ -350,6 +388,7 @@ class FolderCutter:
         Raises:
             garmentcut.config.ConfigError: the specification would give two files the same name.
         """
+        self.check()
         sources = list(sources)
         self._adopt_moved(sources)
         owners = self.journal.owners()
@@ -421,7 +460,7 @@ class FolderCutter:
             hold_back: asked for each row that says `failed`; true: it is yielded, but not recorded.
 
         Raises:
-            garmentcut.prediction.results.FolderError: the disk is full.
+            garmentcut.prediction.results.FolderError: the disk is full, or the output folder was taken away.
         """
         monitor = monitor or Monitor()
         folder = self.config.folder
@@ -457,6 +496,7 @@ class FolderCutter:
             finish = monitor.timed("write", steps.finish)
             rows = map_in_order(writers, finish, predicted, num_ahead=folder.writers + folder.in_flight - 1)
             yield from views.follow(rows, ((path, named.place) for path, named in plan.todo.items()))
+        self.check()
 
     def record_order(self) -> None:
         """Write down what this run is asked for, so that a review knows the batch before its first photo is cut.
@@ -464,10 +504,11 @@ class FolderCutter:
         Raises:
             garmentcut.prediction.results.FolderError: it cannot be written.
         """
+        self.check()
         try:
             record_order(self.out_dir, self.options, self._order)
         except OSError as error:
-            raise FolderError(f"{self.out_dir} cannot be written: {error.strerror}; mend it and run again") from error
+            raise FolderError(f"{self.out_dir} cannot be written: {error.strerror}; fix that and run again") from error
 
     def _scaled(
         self, works: Iterable[Work], garments: dict[str, str], *, steps: Steps, writers: ThreadPoolExecutor

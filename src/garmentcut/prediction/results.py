@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Literal
@@ -94,15 +94,27 @@ class Journal:
         ResultsError: the folder's `results.jsonl` was not written by garmentcut.
     """
 
-    def __init__(self, out_dir: Path) -> None:
-        self.path = out_dir / RESULTS_NAME
-        self.rows: dict[str, Row] = {row.input: row for row in _read_rows(self.path)}
+    def __init__(self, out_dir: Path, *, check: Callable[[], None] = lambda: None) -> None:
+        """Read the rows.
+
+        Args:
+            out_dir: the output folder.
+            check: called before anything is written; raises, if the folder is not the one that was read any more.
+        """
+        self.path, self.check = out_dir / RESULTS_NAME, check
         self._lock = threading.Lock()
+        self.rows: dict[str, Row] = {}
+        self.read()
+
+    def read(self) -> None:
+        """Read the rows anew."""
+        self.rows = {row.input: row for row in _read_rows(self.path)}
 
     def append(self, row: Row) -> None:
         """Record a row at once; a whole line in one write."""
         line = _line(row)
         with self._lock:
+            self.check()
             self.rows[row.input] = row
             with self.path.open("ab") as file:
                 file.write(line)
@@ -113,6 +125,7 @@ class Journal:
     def compact(self) -> None:
         """Rewrite the file with one row a photo, sorted by input, atomically; without a row there is no file."""
         with self._lock:
+            self.check()
             if not self.rows:
                 self.path.unlink(missing_ok=True)
                 return

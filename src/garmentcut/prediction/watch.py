@@ -15,7 +15,7 @@ from garmentcut.photo.read import decode_photo
 from garmentcut.prediction.arrivals import Arrival, Folder, GarmentViews, Intake
 from garmentcut.prediction.folder import FolderCutter
 from garmentcut.prediction.names import garment_of
-from garmentcut.prediction.results import FolderError, Row
+from garmentcut.prediction.results import FolderError, ResultsError, Row
 from garmentcut.prediction.sources import Source
 
 _MOST_AT_ONCE = 32  # photos between two looks: what came meanwhile is not kept waiting long
@@ -75,16 +75,23 @@ class Watch:
 
     def rows(self) -> Iterator[Row]:
         """Rows of photos as they are finished; ends when `stop` is set."""
-        while not self._stop.is_set():
-            if self._clock() >= self._intake.next_look:
-                self._intake.look()
-            yield from self._try_again()
-            due = self._due()
-            yield from self._cut(due)
-            self._tell_queue(0)
-            if not due and not self._stop.is_set():
-                self._tidy()
-                self._stop.wait(max(0.0, self._intake.next_look - self._clock()))
+        self._monitor.health.add_check("output folder", self._lost_output)
+        try:
+            while not self._stop.is_set():
+                if lost := self._lost_output():
+                    self._wait_for_output(lost)
+                    self._monitor.trouble("output")
+                if self._clock() >= self._intake.next_look:
+                    self._intake.look()
+                yield from self._try_again()
+                due = self._due()
+                yield from self._cut(due)
+                self._tell_queue(0)
+                if not due and not self._stop.is_set():
+                    self._tidy()
+                    self._stop.wait(max(0.0, self._intake.next_look - self._clock()))
+        finally:
+            self._monitor.health.add_check("output folder", str)  # it is not held any more
 
     def _due(self) -> list[Source]:
         """Photos that can be cut now, those that came first at the front, whole garments, not too many at once."""
@@ -113,7 +120,7 @@ class Watch:
             yield from self._refuse(due, error)
         except (FolderError, OSError) as error:
             self._take_back(due)
-            self._wait_for_output(error.__cause__ or error)
+            self._wait_for_output(_reason_of(error))
 
     def _cut_planned(self, due: list[Source]) -> Iterator[Row]:
         now, arrivals = self._clock(), self._intake.arrivals
@@ -206,26 +213,34 @@ class Watch:
             if self._intake.arrivals.find(path) and path in rows and rows[path].status == "failed":
                 rows[path] = replace(rows[path], status="pending", code="", reason="")
 
-    def _wait_for_output(self, error: BaseException) -> None:
+    def _lost_output(self) -> str:
+        """What became of the output folder, in words; empty: it is still the one that the watch began in."""
+        try:
+            self._folder.check()
+        except FolderError as error:
+            return _reason_of(error)
+        return ""
+
+    def _wait_for_output(self, reason: str) -> None:
         """Wait until the results can be written again; what was not finished is still due."""
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        self._monitor.trouble("output", f"{self._folder.out_dir}: {reason}; waiting until it can be written")
         while not self._stop.is_set():
+            self._monitor.trouble("output", f"{self._folder.out_dir}: {reason}; waiting until it can be written")
             self._pause_s = min(max(self._timing.poll_s, 2 * self._pause_s), _LONGEST_PAUSE_S)
             self._stop.wait(self._pause_s)
             self._monitor.health.beat()
             try:
-                self._folder.journal.compact()  # also mends a line that was cut off
+                self._folder.reopen()
+                self._folder.journal.compact()  # also completes a line that was cut off
                 return
-            except OSError:
-                continue
+            except (OSError, FolderError, ResultsError) as error:
+                reason = _reason_of(error)
 
     def _append(self, row: Row) -> None:
         self._num_appended += 1
         try:
             self._folder.journal.append(row)
-        except OSError as error:
-            self._wait_for_output(error)  # which writes this row too
+        except (OSError, FolderError) as error:
+            self._wait_for_output(_reason_of(error))  # which writes this row too
 
     def _tidy(self) -> None:
         """One row a photo again, before the results outgrow their disk."""
@@ -235,8 +250,8 @@ class Watch:
         self._num_appended = 0
         try:
             journal.compact()
-        except OSError as error:
-            self._wait_for_output(error)
+        except (OSError, FolderError) as error:
+            self._wait_for_output(_reason_of(error))
 
     def _tell_queue(self, num_cutting: int) -> None:
         arrivals = self._intake.arrivals
@@ -245,3 +260,8 @@ class Watch:
         self._monitor.queue(
             settling=len(arrivals) - settled, ready=settled - put_off, retrying=put_off, cutting=num_cutting
         )
+
+
+def _reason_of(error: BaseException) -> str:
+    error = error.__cause__ or error
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
