@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 from types import TracebackType
 
+from garmentcut.errors import RunError
+
 _NO_LOCKS = {errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.ENOSYS}
 """What a file system answers that has no locks: SMB, NFS without its lock daemon, many in user space."""
 _TAKEN_FOR_DEAD_S = 120.0
@@ -19,11 +21,11 @@ _RENEWED_EVERY_S = 15.0
 _ASKED_EVERY_S = 0.05
 
 
-class LockTakenError(RuntimeError):
+class LockTakenError(RunError):
     """Another process holds the lock."""
 
 
-class LockLostError(RuntimeError):
+class LockLostError(RunError):
     """The folder, or the lock's file in it, is no longer the one that was taken; the message says what happened."""
 
 
