@@ -3,6 +3,8 @@
 import hashlib
 import itertools
 import json
+import os
+import shutil
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -136,6 +138,18 @@ def many_garments(tmp_path):
         pairs.append(_write_pair(folder, f"g{number}_Front", rgb=rgb, alpha=alpha, split=f"fold{number % 3}"))
     write_manifest(Manifest(folder, tuple(pairs), "folds 3"))
     return folder
+
+
+@pytest.fixture(scope="session")
+def without_rights():
+    """The start of a command that runs without root's rights over files."""
+    if not hasattr(os, "geteuid"):
+        pytest.skip("this system has no modes of files")
+    if os.geteuid():
+        return []
+    if shutil.which("setpriv") is None:
+        pytest.skip("root may read everything, and there is no setpriv to give that up")
+    return ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all"]
 
 
 @pytest.fixture

@@ -113,6 +113,65 @@ def test_a_full_disk_exits_1(studio_dir, monkeypatch):
     assert "free some space and run again: it goes on where it stopped" in result.stderr
 
 
+def test_folders_that_cannot_be_read_are_failures_of_their_own(studio_dir, without_rights):
+    deep = studio_dir / "in"
+    descriptor = os.open(deep, os.O_RDONLY)
+    for _ in range(18):  # longer than a path may be
+        os.mkdir("x" * 250, dir_fd=descriptor)
+        below = os.open("x" * 250, os.O_RDONLY, dir_fd=descriptor)
+        os.close(descriptor)
+        descriptor = below
+    os.close(descriptor)
+    for folder, mode in (("in/locked", 0), ("cut/lost+found", 0), ("in/closed", 0o400)):
+        (studio_dir / folder / "sub").mkdir(parents=True)
+        (studio_dir / folder).chmod(mode)
+    command = [*without_rights, sys.executable, "-m", "garmentcut", "ingest", "in", "cut", "--out", "set"]
+    try:
+        done = subprocess.run([*command, "--folds", "3", "--json"], cwd=studio_dir, capture_output=True, text=True)
+    finally:
+        for folder in ("in/locked", "cut/lost+found", "in/closed"):
+            (studio_dir / folder).chmod(0o700)
+        shutil.rmtree(studio_dir / "in")
+    assert (done.returncode, done.stderr) == (1, "")
+    summary = json.loads(done.stdout)
+    assert (summary["usable"], summary["refused"]) == (9, {"unreadable": 4})
+    texts = "\n".join(fault["text"] for fault in summary["faults"])
+    assert "the photos' folder locked: Permission denied; make it readable" in texts
+    assert "the cutouts' folder lost+found: Permission denied" in texts
+    assert "the photos' folder closed/sub: Permission denied" in texts
+    assert "xxx...: File name too long" in texts
+
+
+def test_a_photo_folder_that_cannot_be_read(studio_dir, without_rights):
+    (studio_dir / "in").chmod(0)
+    command = [*without_rights, sys.executable, "-m", "garmentcut", "ingest", "in", "cut", "--out", "set"]
+    done = subprocess.run(command, cwd=studio_dir, capture_output=True, text=True)
+    below = subprocess.run([*command[:-4], "in/sub", *command[-3:]], cwd=studio_dir, capture_output=True, text=True)
+    (studio_dir / "in").chmod(0o700)
+    assert (done.returncode, below.returncode) == (2, 2)
+    assert "'in' is not readable" in done.stderr
+    assert "in/sub: Permission denied; make it readable" in below.stderr
+    assert not (studio_dir / "set").exists()
+
+
+def test_what_operating_systems_leave_is_passed_over_and_counted(studio_dir):
+    (studio_dir / "in/@eaDir").mkdir()
+    name = next((studio_dir / "in").glob("*.jpg")).name
+    for junk in (f"@eaDir/{name}", "Thumbs.db", f"._{name}"):
+        (studio_dir / "in" / junk).write_bytes(b"junk")
+    result = run(studio_dir / "in", studio_dir / "cut", "--out", studio_dir / "set", "--folds", 3)
+    assert result.exit_code == 0, result.output
+    assert "9 pairs: 9 usable, 0 refused" in result.stdout
+    assert "3 left by operating systems (Thumbs.db, ._x.jpg and the like): passed over" in result.stdout
+
+
+def test_folders_in_the_wrong_order_are_noticed_before_anything_is_read(studio_dir):
+    result = run(studio_dir / "cut", studio_dir / "in", "--out", studio_dir / "set", "--folds", 3)
+    assert result.exit_code == 2
+    assert f"{studio_dir / 'cut'} holds cutouts and {studio_dir / 'in'} their photos: name" in result.stderr
+    assert not (studio_dir / "set").exists()  # a run that could not start leaves nothing
+
+
 def test_help_loads_nothing_heavy():
     code = "import sys\nfrom garmentcut.cli import app\nsys.argv = ['garmentcut', 'ingest', '--help']\n"
     code += "try:\n    app()\nexcept SystemExit:\n    pass\n"

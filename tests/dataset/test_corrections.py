@@ -13,7 +13,7 @@ from garmentcut.dataset.ingest import Ingest, IngestOptions
 from garmentcut.dataset.ledger import sha256_of
 from garmentcut.dataset.manifest import read_pair
 from garmentcut.dataset.pairing import NamePattern, PairingError
-from garmentcut.dataset.split import Scheme
+from garmentcut.dataset.split import Scheme, SplitError
 from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.outline import trace_outline
 from garmentcut.photo.png import png_bytes
@@ -86,6 +86,12 @@ def test_a_sheer_garment_is_taken_though_its_alpha_is_no_mask(decide, tmp_path):
     for number in range(5):
         decide(f"g{number}_Front", soft=True)
     assert len(ingest(tmp_path)[1].usable) == 5
+
+
+def test_one_correction_alone_cannot_be_split_and_the_way_out_is_named(decide, tmp_path):
+    decide("g1_Front")
+    with pytest.raises(SplitError, match=r"1 garment .* cannot fill 5 splits .* --out DATASET --add"):
+        ingest(tmp_path)
 
 
 def test_a_photo_that_changed_or_is_gone_is_refused(decide, tmp_path):

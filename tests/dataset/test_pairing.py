@@ -1,4 +1,3 @@
-import os
 from pathlib import PurePosixPath
 
 import pytest
@@ -198,11 +197,3 @@ def test_folders_that_cannot_be_worked_with(pair, tmp_path):
         sides_of(tmp_path, tmp_path / "originals/..", (DEFAULT_PATTERN, DEFAULT_PATTERN))
     with pytest.raises(PairingError, match="one has <view> and the other has not"):
         sides_of(tmp_path / "originals", tmp_path / "cutouts", (DEFAULT_PATTERN, "<garment>"))
-
-
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
-def test_a_folder_that_cannot_be_read_stops_the_pairing(pair, tmp_path):
-    (tmp_path / "originals/locked").mkdir(parents=True)
-    (tmp_path / "originals/locked").chmod(0)
-    with pytest.raises(PairingError, match="locked: Permission denied"):
-        pair(["a_Front.jpg"], ["a_Front.png"])

@@ -4,7 +4,7 @@ import stat
 
 import pytest
 
-from garmentcut.photo.files import StagedFile, remove_staged, write_atomic
+from garmentcut.photo.files import LOCK_NAME, StagedFile, is_junk, remove_staged, walk_files, write_atomic
 
 
 def test_written_whole_with_the_users_rights(tmp_path):
@@ -73,3 +73,22 @@ def test_what_killed_runs_left_is_removed_and_nothing_else(tmp_path):
     assert len(list(tmp_path.glob("deep/*"))) == 2
     remove_staged(tmp_path / "deep")
     assert list(tmp_path.glob("deep/*")) == [tmp_path / "deep" / "mine.part"]
+
+
+def test_what_operating_systems_leave_is_no_photo():
+    junk = ("$RECYCLE.BIN", "@Recycle", "@eaDir", ".Spotlight-V100", "__MACOSX", "Thumbs.db", "._x.jpg", "desktop.ini")
+    assert all(map(is_junk, junk))
+    assert not any(map(is_junk, ("x.jpg", "_x.jpg", ".x.jpg", "recycle", "x._y.jpg")))
+
+
+def test_folders_are_walked_by_name_and_junk_is_told(tmp_path):
+    names = "b/2.jpg a.jpg b/1.JPG b/._1.jpg @eaDir/a.jpg .x/c.jpg b/c.txt out/d.jpg no/e.jpg"
+    for name in names.split():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "out" / LOCK_NAME).touch()
+    junk, errors = [], []
+    found = walk_files(tmp_path, (".jpg",), passed=[tmp_path / "no"], on_error=errors.append, on_junk=junk.append)
+    assert list(found) == [str(tmp_path / name) for name in ("a.jpg", "b/1.JPG", "b/2.jpg")]
+    assert sorted(junk) == [str(tmp_path / name) for name in ("@eaDir", "b/._1.jpg")]
+    assert not errors

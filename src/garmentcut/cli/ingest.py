@@ -113,7 +113,7 @@ def _ingest(
         options = IngestOptions(**choices, scheme=scheme, read=read, review=ReviewSource(*review))
         with Ingest(originals, cutouts, out, options) as work:
             plan = work.plan()
-            summary = IngestSummary(work.folder, num_read=len(plan.todo))
+            summary = IngestSummary(work.folder, num_read=len(plan.todo), num_junk=len(plan.junk))
             with progress_bar(len(plan.todo), "pairs") as advance:
                 for entry in work.examine(plan):
                     advance(entry.pair.name, next((f.text for f in entry.pair.faults if entry.pair.refused), ""))

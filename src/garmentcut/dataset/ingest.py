@@ -18,10 +18,13 @@ from garmentcut.dataset.corrections import ReviewSource, find_reviewed, joined
 from garmentcut.dataset.ledger import Entry, Store, has_own_files, write_error
 from garmentcut.dataset.manifest import MANIFEST_NAME, REFUSING, SUSPECT, Fault, Manifest, Pair, with_verdicts
 from garmentcut.dataset.pairing import DEFAULT_PATTERN, Candidate, NamePattern, PairingError, find_candidates, sides_of
-from garmentcut.dataset.split import Scheme, assign_splits, choose_scheme, mark_duplicates, prove_split
+from garmentcut.dataset.split import Scheme, SplitError, assign_splits, choose_scheme, mark_duplicates, prove_split
+from garmentcut.photo.truth import CutoutError, read_cutout
 
 _VERSION = 1  # of the checks: another one reads every pair again
 _MAX_WORKERS = 16
+_TRIED = 3  # pairs whose photo and cutout may have changed places, before that is said
+_WHOLE = 0.99  # of the frame is cut out: no cutout
 _SHOWN = 20
 
 
@@ -63,10 +66,12 @@ class Plan:
     Attributes:
         candidates: all, sorted by name.
         todo: those that must be read.
+        junk: paths of what operating systems left in the folders; passed over.
     """
 
     candidates: tuple[Candidate, ...]
     todo: tuple[Candidate, ...]
+    junk: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -151,9 +156,10 @@ class Ingest:
         """Find the files, and tell pairs that were read before from those to read.
 
         Raises:
-            PairingError: a folder cannot be read, or has no file to read in it.
+            PairingError: one of the two folders cannot be read, or has no file to read in it.
         """
-        found = find_candidates(*self._sides, out_dir=self.folder) if self._sides else ()
+        junk: list[str] = []
+        found = find_candidates(*self._sides, out_dir=self.folder, on_junk=junk.append) if self._sides else ()
         candidates = joined(found, find_reviewed(self.options.review, NamePattern(self.options.pattern)))
         # A share that was not mounted may be back.
         retry = {"unreadable", "size" if self.options.mend else "resampled"}
@@ -167,7 +173,23 @@ class Ingest:
                 todo.append(candidate)
             else:
                 self._store.ledger.entries[candidate.name] = entry
-        return Plan(tuple(candidates), tuple(todo))
+        if todo and not self._store.earlier.pairs and all(map(self._is_swapped, todo[:_TRIED])):
+            first, second = (side.root for side in self._sides)
+            raise PairingError(f"{first} holds cutouts and {second} their photos: name the photos' folder first")
+        return Plan(tuple(candidates), tuple(todo), tuple(junk))
+
+    def _is_swapped(self, candidate: Candidate) -> bool:
+        """True if the photo is a cutout, and the cutout is none."""
+        if candidate.photo is None or candidate.cutout is None or candidate.is_alpha:
+            return False
+        try:
+            read_cutout(candidate.cutout, self.options.read)
+        except CutoutError:
+            try:
+                return 0 < float(read_cutout(candidate.photo, self.options.read).alpha.mean()) < _WHOLE
+            except CutoutError:
+                return False
+        return False
 
     def examine(self, plan: Plan) -> Iterator[Entry]:
         """Read and check what the plan holds; yields each pair's entry once it is recorded.
@@ -239,7 +261,13 @@ class Ingest:
         rows = tuple(rows)
         usable = [row for row in rows if not row.refused]
         kept = {} if self.options.resplit else {pair.garment: pair.split for pair in self._store.earlier.usable}
-        splits = assign_splits(usable, self.scheme, seed=self.seed, kept=kept) if usable else {}
+        try:
+            splits = assign_splits(usable, self.scheme, seed=self.seed, kept=kept) if usable else {}
+        except SplitError as error:
+            if not self.options.review.batches or self.options.add:
+                raise
+            way_out = "or add the corrections to the data set that you have: --out DATASET --add"
+            raise SplitError(f"{error}; {way_out}") from error
         pairs = tuple(row if row.refused else replace(row, split=splits[row.group]) for row in rows)
         prove_split(pairs)
         pairs = with_verdicts(pairs, self._store.earlier.pairs)
@@ -263,12 +291,14 @@ class IngestSummary:
     Attributes:
         folder: the data set's.
         num_read: pairs that were read; the others were known.
+        num_junk: files and folders that operating systems left; passed over.
         rows: all pairs, once they are examined.
         outcome: None until the manifest is written.
     """
 
     folder: Path
     num_read: int
+    num_junk: int = 0
     rows: tuple[Pair, ...] = ()
     outcome: Outcome | None = None
     started: float = field(default_factory=time.perf_counter)
@@ -292,6 +322,7 @@ class IngestSummary:
             "refused": _counts(self.refused),
             "suspect": _counts(self.suspect),
             "read": self.num_read,
+            "junk": self.num_junk,
             "seconds": round(time.perf_counter() - self.started, 3),
             "scheme": outcome.manifest.scheme if outcome else "",
             "seed": outcome.manifest.seed if outcome else 0,
@@ -309,6 +340,8 @@ class IngestSummary:
         where = f"rows in {counts['manifest']}" if self.outcome else "no manifest written"
         lines = [f"{counts['pairs']} pairs: {counts['usable']} usable, {len(self.refused)} refused; "]
         lines[0] += f"{self.num_read} read in {counts['seconds']:.1f} s; {where}"
+        if self.num_junk:
+            lines.append(f"{self.num_junk} left by operating systems (Thumbs.db, ._x.jpg and the like): passed over")
         lines += [f"refused {number}: {REFUSING[code]}" for code, number in counts["refused"].items()]
         lines += [f"suspect {number}: {SUSPECT[code]}" for code, number in counts["suspect"].items()]
         lines += [f"{split}: {_line(views)}" for split, views in counts["splits"].items()]

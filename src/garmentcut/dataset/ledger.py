@@ -153,6 +153,7 @@ class Store:
         self.folder = folder
         self.earlier = Manifest(folder, ())
         self._lock = FileLock(folder / LOCK_NAME, timeout=0)
+        self._is_new = False
 
     def open(self) -> None:
         """Take the lock, read what is there and clear what a killed run left half written.
@@ -162,6 +163,7 @@ class Store:
                 written.
         """
         try:
+            self._is_new = not os.path.lexists(self.folder)
             (self.folder / ALPHA_FOLDER).mkdir(parents=True, exist_ok=True)
             self._lock.acquire()
         except Timeout as error:
@@ -175,7 +177,13 @@ class Store:
             raise
 
     def close(self) -> None:
-        """Give the lock back."""
+        """Give the lock back; a folder that was made for nothing goes again."""
+        if self._is_new and self._lock.is_locked:
+            with suppress(OSError):
+                (self.folder / ALPHA_FOLDER).rmdir()  # or there are targets
+                if [path.name for path in self.folder.iterdir()] == [LOCK_NAME]:
+                    (self.folder / LOCK_NAME).unlink()
+                    self.folder.rmdir()
         self._lock.release()
 
     def save(self, manifest: Manifest) -> None:

@@ -26,7 +26,7 @@ REFUSING = {
     "ambiguous": "several photos, or several cutouts, of one garment and view",
     "no_cutout": "a photo without a cutout",
     "no_photo": "a cutout without a photo",
-    "unreadable": "photo or cutout cannot be read",
+    "unreadable": "photo, cutout or their folder cannot be read",
     "size": "the cutout has another size than the photo",
     "empty": "nothing is cut out",
     "full": "nothing is cut away",

@@ -4,16 +4,16 @@ A layered document may hold its photo itself, or lie beside it: one folder then 
 """
 
 import hashlib
-import os
 import re
+import stat
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from garmentcut.dataset.manifest import VIEWS, DatasetError, Fault, fault_of
-from garmentcut.photo.files import LOCK_NAME
+from garmentcut.photo.files import walk_files
 from garmentcut.photo.read import PHOTO_SUFFIXES
 from garmentcut.photo.truth import CUTOUT_SUFFIXES, LAYERED_SUFFIXES
 
@@ -26,6 +26,7 @@ _KNOWN_VIEW = "|".join(_GAP.join(_WORDS[view]) for view in sorted(VIEWS, key=len
 _ANY_VIEW = r"[^\W\d_][^\W_]*"  # begins with a letter: IMG_0001 names no view
 _UNSAFE = re.compile(r"[^\w.() +-]|^\.|[. ]$")
 _MAX_NAME_BYTES = 120
+_MAX_SHOWN = 200  # characters of a path in a message
 _Folded = tuple[str, str]
 
 
@@ -163,6 +164,7 @@ class _Files:
     side: Side
     keyed: dict[_Folded, list[tuple[Key, Path]]]
     misfits: list[Path]
+    unreadable: list[OSError]
 
 
 def sides_of(originals: Path, cutouts: Path | None, patterns: tuple[str, str]) -> tuple[Side, Side]:
@@ -177,7 +179,14 @@ def sides_of(originals: Path, cutouts: Path | None, patterns: tuple[str, str]) -
         PairingError: one is no folder, both are the same, or a pattern is wrong.
     """
     for given in (originals, cutouts or originals):
-        if not given.is_dir():
+        try:
+            is_folder = stat.S_ISDIR(given.stat().st_mode)
+        except FileNotFoundError:
+            is_folder = False
+        except (OSError, ValueError) as error:  # ValueError: a path with a zero byte
+            reason = getattr(error, "strerror", None) or error
+            raise PairingError(f"{given}: {reason}; make it readable, or name another folder") from error
+        if not is_folder:
             raise PairingError(f"{given}: not a folder; name the folder that holds the files")
     if cutouts is not None and originals.resolve() == cutouts.resolve():
         mend = "give the cutouts a folder of their own, or, if they are PSDs, name the folder once"
@@ -196,8 +205,10 @@ def sides_of(originals: Path, cutouts: Path | None, patterns: tuple[str, str]) -
     )
 
 
-def find_candidates(photos: Side, cutouts: Side, *, out_dir: Path) -> list[Candidate]:
-    """Every photo and every cutout in exactly one candidate, sorted by name.
+def find_candidates(
+    photos: Side, cutouts: Side, *, out_dir: Path, on_junk: Callable[[str], None] | None = None
+) -> list[Candidate]:
+    """Every photo, every cutout and every folder that cannot be read in exactly one candidate, sorted by name.
 
     With both sides in one folder every layered document is in one, and pictures count only where they lie beside it:
     cutouts in other formats may be there too.
@@ -206,13 +217,17 @@ def find_candidates(photos: Side, cutouts: Side, *, out_dir: Path) -> list[Candi
         photos: the originals.
         cutouts: the retouchers' files.
         out_dir: not searched; nor is one side where it lies inside the other, nor hidden files and folders.
+        on_junk: told the path of what operating systems left there.
 
     Raises:
-        PairingError: a folder cannot be read, or has no file to read in it.
+        PairingError: one of the two folders cannot be read, or has no file to read in it.
     """
     passed = {out_dir.resolve(), photos.root, cutouts.root}
     is_one_folder = photos.root == cutouts.root
-    both = _read_names(photos, passed, may_be_empty=is_one_folder), _read_names(cutouts, passed)
+    both = (
+        _read_names(photos, passed, None if is_one_folder else on_junk, may_be_empty=is_one_folder),
+        _read_names(cutouts, passed, on_junk),
+    )
     spelt: dict[str, str] = {}  # a garment is spelt as its first photo spells it
     for files in both:
         for (garment, _), entries in sorted(files.keyed.items()):
@@ -221,35 +236,30 @@ def find_candidates(photos: Side, cutouts: Side, *, out_dir: Path) -> list[Candi
     folded = {key for files in listed for key in files.keyed}
     candidates = [_candidate(key, spelt[key[0]], both) for key in folded]
     candidates += [_misfit(files.side, path) for files in listed for path in files.misfits]
+    candidates += [_unreadable(files.side, error) for files in listed for error in files.unreadable]
     return sorted(candidates, key=lambda candidate: candidate.name)
 
 
-def _read_names(side: Side, passed: set[Path], *, may_be_empty: bool = False) -> _Files:
-    files = _Files(side, defaultdict(list), [])
+def _read_names(
+    side: Side, passed: set[Path], on_junk: Callable[[str], None] | None, *, may_be_empty: bool = False
+) -> _Files:
+    files = _Files(side, defaultdict(list), [], [])
+    suffixes = tuple(sorted(side.suffixes))
     found = False
-    for path in _files_below(side, passed):
+    walk = walk_files(side.root, suffixes, passed=passed, on_error=files.unreadable.append, on_junk=on_junk)
+    for path in map(Path, walk):
         found = True
         key = side.pattern.read(PurePosixPath(path.relative_to(side.root).as_posix()))
         if key is None or not _is_text(path):
             files.misfits.append(path)
         else:
             files.keyed[key.folded].append((key, path))
+    if not found and files.unreadable and not may_be_empty:
+        error = files.unreadable[0]
+        raise PairingError(f"{side.root}: no {side.kind}s there; {error.filename}: {error.strerror}; make it readable")
     if not found and not may_be_empty:
-        raise PairingError(f"{side.root}: no {side.kind}s there; looked for {' '.join(sorted(side.suffixes))}")
+        raise PairingError(f"{side.root}: no {side.kind}s there; looked for {' '.join(suffixes)}")
     return files
-
-
-def _files_below(side: Side, passed: set[Path]) -> Iterator[Path]:
-    def refuse(error: OSError) -> None:
-        raise PairingError(f"{error.filename}: {error.strerror}; every folder must be readable") from error
-
-    for folder, subfolders, names in os.walk(side.root, onerror=refuse):
-        here = Path(folder)
-        kept = sorted(name for name in subfolders if not name.startswith(".") and here / name not in passed)
-        subfolders[:] = [name for name in kept if not (here / name / LOCK_NAME).exists()]
-        for name in sorted(names):
-            if Path(name).suffix.lower() in side.suffixes and not name.startswith("."):
-                yield here / name
 
 
 def _candidate(folded: _Folded, garment: str, both: tuple[_Files, _Files]) -> Candidate:
@@ -290,12 +300,28 @@ def _partner_faults(name: str, found: list[tuple[Key, Path]], files: _Files) -> 
 
 def _misfit(side: Side, path: Path) -> Candidate:
     option = "--pattern" if side.kind == "photo" else "--cutout-pattern"
-    shown = path.relative_to(side.root).as_posix().encode(errors="backslashreplace").decode()
+    shown = _shown(side, path)
     reason = f"{side.kind} {shown} is not named {side.pattern.text}; rename it, or give {option}"
     if not _is_text(path):
         reason = f"{side.kind} {shown}: its name is not valid Unicode; rename it"
+    return _nameless(side, path, fault_of("name", reason))
+
+
+def _unreadable(side: Side, error: OSError) -> Candidate:
+    path = Path(error.filename)
+    shown = _shown(side, path)
+    short = shown if len(shown) <= _MAX_SHOWN else f"{shown[:_MAX_SHOWN]}..."
+    text = f"the {side.kind}s' folder {short}: {error.strerror}; make it readable, or move it elsewhere"
+    return _nameless(side, path, fault_of("unreadable", text))
+
+
+def _nameless(side: Side, path: Path, fault: Fault) -> Candidate:
     photo, cutout = (path, None) if side.kind == "photo" else (None, path)
-    return Candidate(safe_name(f"{side.kind}s/{shown}"), "", "unknown", photo, cutout, (fault_of("name", reason),))
+    return Candidate(safe_name(f"{side.kind}s/{_shown(side, path)}"), "", "unknown", photo, cutout, (fault,))
+
+
+def _shown(side: Side, path: Path) -> str:
+    return path.relative_to(side.root).as_posix().encode(errors="backslashreplace").decode()
 
 
 def _is_text(path: Path) -> bool:

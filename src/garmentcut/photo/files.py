@@ -3,6 +3,7 @@
 import os
 import secrets
 import stat
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from garmentcut.config import ReadConfig
@@ -12,6 +13,13 @@ LOCK_NAME = ".garmentcut.lock"
 """Lies in every folder that garmentcut writes: holds other runs off, and tells that its pictures are no photos. Such a
 folder is not searched, unless it is named itself."""
 
+_JUNK = frozenset(
+    {
+        *("$recycle.bin", "system volume information", "thumbs.db", "ehthumbs.db", "desktop.ini"),  # Windows
+        *(".spotlight-v100", ".trashes", ".fseventsd", ".temporaryitems", ".ds_store", "__macosx"),  # macOS
+        *("@recycle", "@eadir", "#recycle", "#snapshot"),  # network drives
+    }
+)
 _STAGED = ".garmentcut-{owner}-{token}.part"
 
 
@@ -47,6 +55,49 @@ def _open_without_waiting(path: str, flags: int) -> int:
         os.close(descriptor)
         raise PhotoError("not a regular file; name a photo file", code="unreadable")
     return descriptor
+
+
+def is_junk(name: str) -> bool:
+    """True for a file or folder that an operating system or a network drive left: no photo of a studio is in it."""
+    return name.startswith("._") or name.casefold() in _JUNK  # ._x.jpg: what macOS keeps about x.jpg (AppleDouble)
+
+
+def walk_files(
+    root: Path,
+    suffixes: tuple[str, ...],
+    *,
+    passed: Collection[Path] = (),
+    on_error: Callable[[OSError], None],
+    on_junk: Callable[[str], None] | None = None,
+) -> Iterator[str]:
+    """Paths of the files in a folder and all below it, by name.
+
+    Passed over are hidden files and folders, links to folders, output folders of garmentcut, and junk.
+
+    Args:
+        root: absolute path of the folder.
+        suffixes: of the files wanted, lower case.
+        passed: absolute paths of folders that are not searched.
+        on_error: told of each folder that cannot be read; its path is the error's `filename`. The others go on.
+        on_junk: told the path of each file or folder of which `is_junk` is true.
+    """
+    for folder, subfolders, names in os.walk(root, onerror=on_error):
+        here = Path(folder)
+        if on_junk is not None:
+            for name in filter(is_junk, (*subfolders, *names)):
+                on_junk(str(here / name))
+        subfolders[:] = sorted(
+            name
+            for name in subfolders
+            if not name.startswith(".")
+            and not is_junk(name)
+            and here / name not in passed
+            # Not Path.exists: it raises where a folder may not be entered, which the walk then tells of.
+            and not os.path.exists(here / name / LOCK_NAME)  # noqa: PTH110
+        )
+        for name in sorted(names):
+            if name.lower().endswith(suffixes) and not name.startswith(".") and not is_junk(name):
+                yield os.path.join(folder, name)  # noqa: PTH118 - a Path for each of 100,000 would take half the time
 
 
 def check_size(width_px: int, height_px: int, limits: ReadConfig) -> None:
