@@ -83,10 +83,10 @@ def _print_group(group: str, rows: list[tuple[str, tuple[float, float], tuple[fl
 
 
 def _draw_page(rows: list[tuple[str, tuple[float, float], tuple[float, float]]], *folders: Path) -> None:
-    from garmentcut.training.sheets import Exhibit, sheet_bytes
+    from garmentcut.training.validation import SheetRow, sheet_bytes
 
     targets, cascade, page, photos = folders
-    exhibits = []
+    rows_shown = []
     for name, _, (reached, _) in [*rows[:_WORST], *rows[::-1][:_WORST]]:
         [photo] = [path for path in photos.iterdir() if path.stem == name]
         with Image.open(photo) as image:
@@ -94,8 +94,8 @@ def _draw_page(rows: list[tuple[str, tuple[float, float], tuple[float, float]]],
         target, ours = (
             np.divide(alpha_of(folder / f"{name}.png"), 255, dtype=np.float32) for folder in (targets, cascade)
         )
-        exhibits.append(Exhibit(name, rgb, target, ours, reached))
-    page.write_bytes(sheet_bytes(exhibits, "ten largest losses, then ten largest gains: cascade against one look"))
+        rows_shown.append(SheetRow(name, rgb, target, ours, reached))
+    page.write_bytes(sheet_bytes(rows_shown, "ten largest losses, then ten largest gains: cascade against one look"))
 
 
 def speed(photos: Path, model: Path | None = None) -> None:

@@ -1,13 +1,12 @@
 """Does training on two processes give what training on one gives? Losses step by step, evaluations, and after a resume.
 
     python benchmarks/two_processes.py                      the small network of the proposal, float32: minutes on a CPU
-    python benchmarks/two_processes.py --network cutnet     ours, with batch norm in every layer
     python benchmarks/two_processes.py --augment            with everything random in it
 
 Draws a data set (`garmentcut studio`, `ingest`), runs the command `garmentcut train` on the CPU with `--devices 1`,
 with `--devices 2`, and with `--devices 2` stopped after a step and begun again, and compares what they wrote for
-TensorBoard, which is float32 as it was computed (journal.jsonl keeps six digits). The method is the same to 1e-8 in
-float64, as tests/training/test_distributed.py shows; in float32 every step enlarges rounding, and large steps most.
+TensorBoard, which is float32 as it was computed (journal.jsonl keeps six digits). In float32 every step
+enlarges rounding, and large steps most. Networks with batch norm differ: processes on a CPU do not join its statistics.
 """
 
 import argparse

@@ -8,8 +8,7 @@ import torch
 
 from garmentcut.model.networks import build_network
 from garmentcut.recipe import Recipe, load_recipe, recipe_toml
-from garmentcut.training.optimizers import build_optimizer
-from garmentcut.training.schedules import build_schedule
+from garmentcut.training.optim import Schedule, build_optimizer
 
 RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.toml"))
 NAMES = {
@@ -66,7 +65,7 @@ def test_its_network_takes_its_size_and_can_be_trained(path):
 def test_optimizer_and_schedule_can_be_built(path):
     recipe = load_recipe(path)
     optimizer = build_optimizer(torch.nn.Linear(2, 2), recipe.optimizer)
-    assert build_schedule(optimizer, recipe.schedule, recipe.training.steps).lr <= recipe.optimizer.lr
+    assert Schedule(optimizer, recipe.schedule, recipe.training.steps).lr <= recipe.optimizer.lr
 
 
 def test_the_default_recipe_is_the_default():

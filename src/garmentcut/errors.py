@@ -123,6 +123,18 @@ class EvaluationError(UsageError):
     code = "evaluation"
 
 
+class TrainingError(UsageError):
+    """A training that cannot start or go on; the message says why and what to change."""
+
+    code = "training"
+
+
+class TrainingStopped(TrainingError):  # noqa: N818 not a mistake of the caller's: it says what came in the way
+    """A training that broke off, and can go on once the problem is fixed."""
+
+    exit_code = 1
+
+
 class PhotoError(GarmentcutError, ValueError):
     """A photo or cutout file that cannot be used; the message says why and what would fix it."""
 

@@ -168,6 +168,8 @@ class OptimizerConfig:
     """Not applied to biases and norms. `adamw`, `lion`, `muon` shrink the weights; the others add to the gradient."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     """SGD's, RMSProp's and Muon's; first beta of Adam's family and of Lion."""
+    encoder_factor: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """The encoder learns at this share of the rate; below 1 where its weights are trained already."""
     clip_norm: _NotNegative = 1.0
     """Gradients longer than this are shortened to it; 0: never."""
 

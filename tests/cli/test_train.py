@@ -210,14 +210,13 @@ def test_ctrl_c_saves_and_a_bar_shows_the_way(dataset, recipe, tmp_path):
     pty = pytest.importorskip("pty", reason="no pseudo-terminals on this system")
     code = """
 import os, signal, sys
-import garmentcut.training.session as session
-from garmentcut.cli import main, train
-evaluate = session.evaluate
 import garmentcut.training.loop as loop
+from garmentcut.cli import main, train
+evaluate = loop._evaluate
 def interrupted(*args):
     os.kill(os.getpid(), signal.SIGINT)
     return evaluate(*args)
-loop.evaluate = interrupted
+loop._evaluate = interrupted
 main()
 """
     ours, theirs = pty.openpty()

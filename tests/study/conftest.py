@@ -14,7 +14,7 @@ from garmentcut.evaluation.scores import PhotoScore, write_scores
 from garmentcut.study.plan import open_study
 from garmentcut.study.results import Look, Results, RunResult
 from garmentcut.synthetic import draw_studio_photo
-from garmentcut.training.events import Ended, Evaluated
+from garmentcut.training.logging import Ended, Evaluated
 
 SIZE_HW = (96, 64)
 BASE = """

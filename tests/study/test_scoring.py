@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from garmentcut.dataset.manifest import read_manifest
+from garmentcut.errors import TrainingError
 from garmentcut.evaluation.scores import read_scores
 from garmentcut.model.card import read_model
 from garmentcut.model.checkpoint import load_network
 from garmentcut.study.plan import open_study
 from garmentcut.study.scoring import export_run, kept_scores, last_look, last_network, score_run
 from garmentcut.training.devices import Devices
-from garmentcut.training.errors import TrainingError
-from garmentcut.training.launch import train_runs
+from garmentcut.training.loop import train_runs
 
 
 @pytest.fixture(scope="module")

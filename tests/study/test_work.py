@@ -2,12 +2,13 @@
 
 import pytest
 
+from garmentcut.errors import TrainingError
 from garmentcut.study.jobs import Began, Finished, Looked
 from garmentcut.study.ledger import Ledger
 from garmentcut.study.results import gather
 from garmentcut.study.work import RUNS, Sitting, Waiting
 from garmentcut.training.devices import Devices
-from garmentcut.training.errors import LossError, TrainingError
+from garmentcut.training.logging import LossError
 
 CPU = Devices("cpu")
 TUNED = """

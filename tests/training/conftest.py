@@ -12,9 +12,9 @@ from torch import nn
 from garmentcut.dataset.manifest import Manifest, Pair, read_manifest, write_manifest
 from garmentcut.recipe import load_recipe
 from garmentcut.synthetic import draw_studio_photo
-from garmentcut.training.division import divide
+from garmentcut.training.devices import StopRequest
+from garmentcut.training.divisions import divide
 from garmentcut.training.run import Run
-from garmentcut.training.stopping import StopRequest
 
 SIZE_HW = (96, 64)
 SMALL = {
@@ -114,4 +114,4 @@ def never():
 @pytest.fixture
 def dropped_network(monkeypatch):
     """Runs train a network with batch norm and dropout."""
-    monkeypatch.setattr("garmentcut.training.parts.build_network", lambda _name, **_options: Dropped())
+    monkeypatch.setattr("garmentcut.training.loop.build_network", lambda _name, **_options: Dropped())

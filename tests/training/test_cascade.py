@@ -6,16 +6,16 @@ import torch
 from PIL import Image
 
 from garmentcut.dataset.samples import WINDOWS, map_path
+from garmentcut.errors import TrainingError
 from garmentcut.export.run_folder import export_folder
 from garmentcut.model.card import card_of, first_network_of
 from garmentcut.model.checkpoint import load_network
 from garmentcut.recipe import first_recipe, load_recipe
 from garmentcut.training.cascade import first_runs, train_all
 from garmentcut.training.devices import Devices
-from garmentcut.training.division import Division, divide
-from garmentcut.training.errors import TrainingError
-from garmentcut.training.events import Ended
-from garmentcut.training.feed import open_samples
+from garmentcut.training.divisions import Division, divide
+from garmentcut.training.logging import Ended
+from garmentcut.training.loop import open_samples
 from garmentcut.training.run import Run
 
 RECIPE = load_recipe(

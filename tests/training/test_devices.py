@@ -1,11 +1,22 @@
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
 import torch
 
+from garmentcut.errors import TrainingError
 from garmentcut.recipe import TrainingConfig
-from garmentcut.training.devices import Devices, compiles, is_first_process, machine_in_words, open_fabric, reduced
-from garmentcut.training.errors import TrainingError
+from garmentcut.training.devices import (
+    Devices,
+    StopRequest,
+    compiles,
+    is_first_process,
+    machine_in_words,
+    open_fabric,
+    reduced,
+)
 
 ON_GPU, ON_CPU = (SimpleNamespace(device=torch.device(kind)) for kind in ("cuda", "cpu"))
 
@@ -81,3 +92,45 @@ def test_the_devices_means_leave_their_own_as_it_was():
     own = torch.tensor([1.0])
     assert reduced(SimpleNamespace(world_size=2, all_reduce=all_reduce), own, "mean") == 2
     assert own == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_only_leaves_a_note(number):
+    with StopRequest() as stop:
+        assert stop.reason == ""
+        os.kill(os.getpid(), number)
+        assert stop.reason == "interrupted"
+
+
+def test_a_second_one_breaks_off():
+    with StopRequest(), pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_what_was_done_on_a_signal_before_is_done_again_after():
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    with StopRequest():
+        assert signal.getsignal(signal.SIGINT) != before[0]
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_the_time_is_up():
+    assert StopRequest(0).reason == "time is up"
+    assert StopRequest(60).reason == ""
+
+
+def test_in_another_thread_no_signal_is_asked_for():
+    def reason():
+        with StopRequest(0) as stop:
+            return stop.reason
+
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(reason).result() == "time is up"
+
+
+def test_all_devices_stop_together(fabric, monkeypatch):
+    assert StopRequest(0).agreed(fabric) == "time is up"
+    # Another process was interrupted: the highest number of all is what they agree on.
+    monkeypatch.setattr("garmentcut.training.devices.reduced", lambda _fabric, own, _operation: own.clamp(min=2))
+    assert StopRequest().agreed(fabric) == "interrupted"

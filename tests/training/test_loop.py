@@ -7,19 +7,22 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
 from PIL import Image
 
+from garmentcut.dataset.augment import augment
+from garmentcut.dataset.samples import shared_generator, step_generator
+from garmentcut.errors import TrainingError, TrainingStopped
 from garmentcut.model.checkpoint import load_network
 from garmentcut.photo.photo import PhotoError
-from garmentcut.training.errors import LossError, TrainingStopped
-from garmentcut.training.events import Ended, Evaluated, StepDone
-from garmentcut.training.journal import read_journal
-from garmentcut.training.loop import train
+from garmentcut.recipe import load_recipe
+from garmentcut.training.logging import Ended, Evaluated, LossError, StepDone, read_journal
+from garmentcut.training.loop import augmented, build_parts, open_feed, open_samples, shorten_gradient, train
 from garmentcut.training.losses import Loss, total_loss
-from garmentcut.training.state import load_state
+from garmentcut.training.run import load_state
 
 VARIED = {
     "augment.zoom": {"p": 1.0, "amount": 0.3},
@@ -104,9 +107,8 @@ def test_what_is_kept_is_the_average(small_run, fabric, never):
     ended = list(train(run, fabric, never))[-1]
     kept = load_network(run.best_path)[0].state_dict()
     states = torch.load(run.state_path, weights_only=True)["parts"]
-    assert states["average"]["updates"] == 6
     if ended.best_step == 6:
-        assert all(torch.equal(kept[name], tensor) for name, tensor in states["average"]["network"].items())
+        assert all(torch.equal(tensor, states["ema_model"][f"module.{name}"]) for name, tensor in kept.items())
     assert any(not torch.equal(states["network"][name], kept[name]) for name in kept)
 
 
@@ -115,7 +117,7 @@ def test_without_an_average_the_network_itself_is_kept(small_run, fabric, never)
     list(train(run, fabric, never))
     kept = load_network(run.best_path)[0].state_dict()
     states = torch.load(run.state_path, weights_only=True)["parts"]
-    assert "average" not in states
+    assert "ema_model" not in states
     assert all(torch.equal(kept[name], tensor) for name, tensor in states["network"].items())
 
 
@@ -164,7 +166,7 @@ import os, pickle, signal, sys
 import torch
 from lightning.fabric import Fabric
 from garmentcut.training.loop import train
-from garmentcut.training.stopping import StopRequest
+from garmentcut.training.devices import StopRequest
 torch.set_num_threads(1)
 run = pickle.load(open(sys.argv[1], "rb"))
 fabric = Fabric(accelerator="cpu", devices=1)
@@ -216,7 +218,7 @@ def test_it_stops_early_without_gain(small_run, fabric, never, monkeypatch):
 def test_the_best_weights_are_kept_not_the_last(small_run, fabric, never, monkeypatch):
     found = iter([0.5, 0.5, 0.9, 0.9, 0.2, 0.2])  # two photos in each of three evaluations
     monkeypatch.setattr("garmentcut.training.validation.dice_of", lambda *_: torch.tensor(next(found)))
-    monkeypatch.setattr("garmentcut.training.session._sheet", lambda *_: b"")
+    monkeypatch.setattr("garmentcut.training.loop.draw_sheet", lambda *_, **__: b"")
     run = small_run(knobs={"training.evaluate_every": 2})
     events = [event for event in train(run, fabric, never) if isinstance(event, Evaluated)]
     assert [event.is_best for event in events] == [True, True, False]
@@ -294,7 +296,7 @@ def fill_the_disk(monkeypatch, name):
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(data)
 
-    for module in ("garmentcut.training.state", "garmentcut.model.checkpoint", "garmentcut.training.session"):
+    for module in ("garmentcut.training.run", "garmentcut.model.checkpoint", "garmentcut.training.loop"):
         monkeypatch.setattr(f"{module}.write_atomic", full)
 
 
@@ -306,7 +308,7 @@ def test_a_full_disk_keeps_the_last_state(small_run, fabric, never, monkeypatch,
     while next(training).step < 4:
         pass
     fill_the_disk(monkeypatch, name)
-    monkeypatch.setattr("garmentcut.training.state.Progress.note", lambda *_, **__: True)
+    monkeypatch.setattr("garmentcut.training.run.Progress.note", lambda *_, **__: True)
     with pytest.raises(TrainingStopped, match=rf"{name}.*No space left on device.*make room.*last\.ckpt keeps"):
         list(training)
     assert load_state(run.state_path, {}).step == 3
@@ -345,3 +347,170 @@ def test_one_photo_is_learned_by_heart(small_run, fabric, never):
     one = run.division.train[:1]
     run = replace(run, division=replace(run.division, train=one, validation=one))
     assert list(train(run, fabric, never))[-1].best_dice > 0.99
+
+
+SIMPLE = {"network.name": "simple", "network.options": {"channels": [4, 8]}, "network.start": "scratch"}
+
+
+def parts_of(fabric, **knobs):
+    return build_parts(load_recipe(None, {**SIMPLE, "data.size_hw": [32, 32], **knobs}), fabric)
+
+
+def weights(parts):
+    return torch.cat([parameter.detach().flatten() for parameter in parts.network.parameters()])
+
+
+def test_the_seed_decides_on_the_weights(fabric):
+    one, same, other = (parts_of(fabric, **{"training.seed": seed}) for seed in (1, 1, 2))
+    assert torch.equal(weights(one), weights(same))
+    assert not torch.equal(weights(one), weights(other))
+
+
+def test_a_training_starts_from_a_file(fabric, tmp_path):
+    from garmentcut.model.checkpoint import NetworkSpec, save_network
+
+    first = parts_of(fabric, **{"training.seed": 1})
+    path = tmp_path / "start.safetensors"
+    save_network(path, first.network, NetworkSpec("simple", {"channels": [4, 8]}, (32, 32), "alpha"))
+    assert torch.equal(weights(first), weights(parts_of(fabric, **{"network.start": str(path)})))
+
+
+def test_the_wrapped_parts_are_the_plain_ones(fabric):
+    parts = parts_of(fabric)
+    photos = torch.rand(1, 3, 32, 32)
+    assert torch.equal(parts.module(photos), parts.network(photos))
+    before = weights(parts)
+    fabric.backward(parts.module(photos).sum())
+    parts.wrapped_optimizer.step()
+    assert not torch.equal(before, weights(parts))
+    assert parts.optimizer.state_dict()["state"]
+    assert parts.network.training
+
+
+def test_a_compiled_network_has_the_same_weights_under_the_same_names(fabric, monkeypatch):
+    plain = parts_of(fabric)
+    monkeypatch.setattr("garmentcut.training.loop.compiles", lambda *_: True)
+    monkeypatch.setattr("garmentcut.training.loop.torch.compile", partial(torch.compile, backend="eager"))
+    compiled, photos = parts_of(fabric), torch.rand(1, 3, 32, 32)
+    assert torch.equal(compiled.module(photos), plain.module(photos))
+    assert list(compiled.states["network"].state_dict()) == list(plain.network.state_dict())
+    fabric.backward(compiled.module(photos).sum())
+    assert all(parameter.grad is not None for parameter in compiled.network.parameters())
+
+
+def test_the_convolutions_are_channels_last(fabric):
+    first = next(parts_of(fabric).network.parameters())
+    assert first.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_what_is_kept_is_the_average_if_there_is_one(fabric):
+    with_average, without = parts_of(fabric, **{"training.ema": 0.9}), parts_of(fabric, **{"training.ema": 0.0})
+    assert with_average.evaluated is with_average.ema_model.module
+    assert without.evaluated is without.network
+    assert set(with_average.states) - set(without.states) == {"ema_model"}
+
+
+def test_a_long_gradient_is_shortened_and_its_length_told(fabric):
+    parts = parts_of(fabric)
+    fabric.backward(1e3 * parts.module(torch.rand(1, 3, 32, 32)).sum())
+    before = torch.cat([parameter.grad.flatten() for parameter in parts.network.parameters()]).norm()
+    assert shorten_gradient(parts, 0.0) is None
+    assert float(shorten_gradient(parts, 0.5)) == pytest.approx(float(before), rel=1e-5)
+    after = torch.cat([parameter.grad.flatten() for parameter in parts.network.parameters()]).norm()
+    assert float(after) == pytest.approx(0.5, rel=1e-4)
+
+
+def test_a_size_that_does_not_fit_names_one_that_does(fabric):
+    with pytest.raises(TrainingError, match=r"\[33, 20\]: simple needs multiples of 2; near is \[3[24], 20\]"):
+        parts_of(fabric, **{"data.size_hw": [33, 20]})
+
+
+class Other:
+    """Another device's view of the devices."""
+
+    device, world_size = torch.device("cpu"), 2
+
+    def __init__(self, rank):
+        self.global_rank = rank
+
+
+def first_batch(run, fabric, *, step=0):
+    return next(open_feed(open_samples(run)[0], run.recipe, range(step, step + 1), fabric=fabric))[1]
+
+
+def test_a_steps_photos_follow_from_its_number_alone(small_run, fabric):
+    run = small_run(knobs=VARIED)
+    whole = dict(open_feed(open_samples(run)[0], run.recipe, range(5), fabric=fabric))
+    later = first_batch(run, fabric, step=3)
+    assert whole[3].names == later.names
+    one, two = (augmented(batch, run.recipe, 3, fabric=fabric) for batch in (whole[3], later))
+    assert torch.equal(one[0], two[0])
+    assert torch.equal(one[1], two[1])
+
+
+def test_steps_devices_and_seeds_differ(small_run, fabric):
+    run, batch = small_run(knobs=VARIED), first_batch(small_run(), fabric)
+    seen = [
+        augmented(batch, run.recipe, 0, fabric=fabric),
+        augmented(batch, run.recipe, 1, fabric=fabric),
+        augmented(batch, run.recipe, 0, fabric=Other(1)),
+        augmented(batch, small_run(knobs={**VARIED, "training.seed": 1}).recipe, 0, fabric=fabric),
+    ]
+    for index, (photos, _) in enumerate(seen):
+        assert not any(torch.equal(photos, other) for other, _ in seen[:index])
+
+
+def test_what_the_network_draws_is_seeded_too(small_run, fabric):
+    run, batch = small_run(), first_batch(small_run(), fabric)
+    drawn = []
+    for step, rank in ((0, 0), (0, 0), (1, 0), (0, 1)):
+        augmented(batch, run.recipe, step, fabric=Other(rank))
+        drawn.append(torch.rand(()).item())
+    assert drawn[0] == drawn[1]
+    assert len(set(drawn)) == 3
+
+
+def test_the_devices_share_a_batch(small_run, fabric):
+    run = small_run(knobs={"training.batch": 4})
+    whole = first_batch(run, fabric).names
+    assert first_batch(run, Other(0)).names + first_batch(run, Other(1)).names == whole
+
+
+def test_channels_last_and_in_range(small_run, fabric):
+    photos, targets = augmented(first_batch(small_run(), fabric), small_run().recipe, 0, fabric=fabric)
+    assert photos.is_contiguous(memory_format=torch.channels_last)
+    assert (photos.shape, targets.shape) == ((2, 3, 96, 64), (2, 1, 96, 64))
+    assert 0 <= float(photos.min()) < float(photos.max()) <= 1
+
+
+def test_both_sides_share_the_memory(small_run):
+    run = small_run(knobs={"data.cache_gb": 6 * 4 * 96 * 64 / 1e9})  # room for six photos: four and two
+    learn_from, measure_on = open_samples(run)
+    assert learn_from.data.cache_gb + measure_on.data.cache_gb == pytest.approx(run.recipe.data.cache_gb)
+    assert learn_from.data.cache_gb == pytest.approx(2 * measure_on.data.cache_gb)
+
+
+def test_drawn_photos_are_learned_from_beside_the_others_and_not_measured_on(small_run, fabric):
+    run = small_run(knobs={"data.synthetic": 2, "training.batch": 6})
+    learn_from, measure_on = open_samples(run)
+    assert len(learn_from) == len(run.division.train) + 2
+    assert len(measure_on) == len(run.division.validation)
+    names = first_batch(run, fabric).names
+    assert sum(name.startswith("synthetic-") for name in names) == 2
+    assert len(names) == len(learn_from) == 6
+
+
+def test_photos_are_varied_alike_on_one_device_and_on_several():
+    knobs = ("zoom", "flip", "brightness", "noise", "jpeg", "recolor", "pattern", "background", "light", "blur")
+    recipe = load_recipe(None, {f"augment.{knob}": {"p": 0.6, "amount": 0.3} for knob in knobs})
+    photos, alphas = torch.rand(4, 3, 48, 32), (torch.rand(4, 1, 48, 32) > 0.5).float()
+    views = ("Front", "Back", "FrontRight", "Front")
+
+    def vary(part, generator):
+        return augment(photos[part], alphas[part], views=views[part], config=recipe.augment, generator=generator)
+
+    whole = vary(slice(0, 4), step_generator(7, 11))
+    for rank in range(2):
+        part = slice(2 * rank, 2 * rank + 2)
+        own = vary(part, shared_generator(7, 11, rank=rank, world_size=2))
+        assert all(torch.equal(mine, all_of_it[part]) for mine, all_of_it in zip(own, whole, strict=True))

@@ -4,9 +4,17 @@ import pytest
 import torch
 
 from garmentcut.recipe import LossConfig
-from garmentcut.training.laplacian import laplacian_loss
-from garmentcut.training.losses import bce_loss, dice_loss, focal_loss, l1_loss, total_loss
-from garmentcut.training.lovasz import lovasz_hinge
+from garmentcut.training.losses import (
+    bce_loss,
+    dice_loss,
+    focal_loss,
+    l1_loss,
+    laplacian_loss,
+    lovasz_hinge,
+    near_edge,
+    rim_weights,
+    total_loss,
+)
 
 ALL = LossConfig(bce=1, dice=1, focal=1, lovasz=1, l1=1, laplacian=1, rim_weight=4, rim_px=2)
 SOFT_TERMS = [bce_loss, dice_loss, lambda x, t: focal_loss(x, t, gamma=2), l1_loss, laplacian_loss]
@@ -216,3 +224,158 @@ def test_a_whole_photo_at_native_size():
     loss.total.backward()
     assert loss.total.isfinite()
     assert logits.grad.isfinite().all()
+
+
+def iou_loss(wrong, garment):
+    """1 - IoU of the mask that is wrong in the pixels of `wrong`."""
+    predicted = garment ^ wrong
+    union = garment | predicted
+    return 1 - len(garment & predicted) / len(union) if union else 0.0
+
+
+def oracle(logits, mask):
+    """The Lovasz extension by its definition: sets of pixels, one added at a time, the largest error first."""
+    garment = {i for i, inside in enumerate(mask) if inside}
+    errors = [max(0.0, 1 - x * (1 if i in garment else -1)) for i, x in enumerate(logits)]
+    total, wrong = 0.0, set()
+    for pixel in sorted(range(len(errors)), key=lambda i: -errors[i]):
+        before = iou_loss(wrong, garment)
+        wrong = wrong | {pixel}
+        total += errors[pixel] * (iou_loss(wrong, garment) - before)
+    return total
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_equals_its_definition(seed):
+    generator = torch.Generator().manual_seed(seed)
+    logits = 2 * torch.randn(3, 1, 4, 5, dtype=torch.float64, generator=generator)
+    mask = torch.rand(3, 1, 4, 5, generator=generator) < torch.tensor([0.0, 0.3, 0.9])[:, None, None, None]
+    expected = [oracle(x.flatten().tolist(), m.flatten().tolist()) for x, m in zip(logits, mask, strict=True)]
+    assert lovasz_hinge(logits, mask.double()).item() == pytest.approx(sum(expected) / 3)
+
+
+def test_by_hand():
+    # garment: the first two of four; errors 2, 0, 2, 0: one missed, one too much, IoU 1/3
+    logits = torch.tensor([-1.0, 1.0, 1.0, -1.0]).view(1, 1, 2, 2)
+    mask = torch.tensor([1.0, 1.0, 0.0, 0.0]).view(1, 1, 2, 2)
+    assert lovasz_hinge(logits, mask).item() == pytest.approx(2 * (1 - 1 / 3))
+
+
+def test_a_photo_without_garment_costs_its_largest_error():
+    logits = torch.tensor([-3.0, 0.5, -0.5, -2.0]).view(1, 1, 2, 2)
+    assert lovasz_hinge(logits, torch.zeros(1, 1, 2, 2)).item() == pytest.approx(1.5)
+
+
+def test_soft_targets_are_cut_at_one_half():
+    logits = torch.randn(1, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    soft = torch.rand(1, 1, 4, 4, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(lovasz_hinge(logits, soft), lovasz_hinge(logits, (soft >= 0.5).float()))
+
+
+def test_two_million_pixels_keep_their_digits():
+    """All wrong by the same: the loss is that error, whatever the number of pixels."""
+    target = torch.zeros(1, 1, 1728, 1152)
+    target[..., 400:1200, 300:800] = 1
+    logits = ((1 - target * 2) * 0.5).requires_grad_()
+    loss = lovasz_hinge(logits, target)
+    assert loss.item() == pytest.approx(1.5, rel=1e-5)
+    loss.backward()
+    garment = target.bool()
+    # The sum of all slopes is 1, and pixels of one kind that were sorted next to each other cost nearly the same.
+    assert logits.grad.abs().sum().item() == pytest.approx(1, rel=1e-5)
+    assert logits.grad[garment].max() < 0 <= logits.grad[~garment].min()
+
+
+def loss_of(first, second):
+    return laplacian_loss(torch.logit(first, eps=1e-12), second).item()
+
+
+def test_a_constant_difference_shows_in_the_last_level_only():
+    alpha = torch.full((1, 1, 48, 32), 0.25, dtype=torch.float64)
+    assert loss_of(alpha, alpha + 0.5) == pytest.approx(16 * 0.5)
+
+
+def test_one_pixel_by_hand():
+    """All five levels of a picture of one row, its blur worked out with pencil and paper."""
+    alpha = torch.zeros(1, 1, 1, 2, dtype=torch.float64)
+    other = torch.tensor([[[[1.0, 0.0]]]], dtype=torch.float64)
+    # blurred: 6 / (6 + 4) and 4 / (4 + 6); taken away: 0.4 and -0.4; then the single pixel 0.6, which no blur changes
+    assert loss_of(other, alpha) == pytest.approx(0.4 + 16 * 0.6)
+
+
+@pytest.mark.parametrize("size_hw", [(1, 1), (2, 3), (17, 31), (64, 48), (33, 1)])
+def test_any_size(size_hw):
+    generator = torch.Generator().manual_seed(0)
+    first, second = torch.rand(2, 1, 1, *size_hw, dtype=torch.float64, generator=generator)
+    assert loss_of(first, first) == pytest.approx(0, abs=1e-9)
+    assert loss_of(first, second) == pytest.approx(loss_of(second, first)) != 0
+
+
+def test_the_same_area_costs_more_in_one_piece_than_as_noise():
+    flat = torch.full((1, 1, 64, 64), 0.5, dtype=torch.float64)
+    piece, noise = flat.clone(), flat.clone()
+    piece[..., 16:48, 16:48] = 1
+    noise[..., ::2, ::2] = 1
+    assert loss_of(piece, flat) > loss_of(noise, flat) > 0
+
+
+def test_at_the_frame_it_is_as_inside():
+    flat = torch.zeros(1, 1, 64, 64, dtype=torch.float64)
+    filled = flat.clone()
+    filled[..., 32:, :] = 1
+    turned = flat.clone()
+    turned[..., :, 32:] = 1
+    assert loss_of(filled, flat) == pytest.approx(loss_of(turned, flat))
+
+
+def square(size=16, start=5, stop=11):
+    target = torch.zeros(1, 1, size, size)
+    target[..., start:stop, start:stop] = 1
+    return target
+
+
+def test_the_band_reaches_as_far_inside_as_outside():
+    near = near_edge(square(), 2)
+    row = near[0, 0, 8].int().tolist()
+    #      0  1  2  3  4 |5  6  7  8  9  10| 11 ...
+    assert row == [0, 0, 0, 1, 1, 1, 1, 0, 0, 1, 1, 1, 1, 0, 0, 0]
+    assert torch.equal(near, near.mT)
+
+
+def test_one_pixel_is_one_pixel():
+    assert near_edge(square(), 1).sum() == 8 * 8 - 4 * 4
+
+
+def test_soft_pixels_are_near_by_themselves():
+    target = torch.zeros(1, 1, 9, 9)
+    target[..., 4, 4] = 0.3
+    assert near_edge(target, 3).nonzero().tolist() == [[0, 0, 4, 4]]
+
+
+def test_the_frame_is_no_edge():
+    target = torch.zeros(2, 1, 12, 12)
+    target[0] = 1
+    target[1, :, :6] = 1
+    near = near_edge(target, 2)
+    assert not near[0].any()
+    assert near[1, 0].all(dim=1).int().tolist() == [0, 0, 0, 0, 1, 1, 1, 1, 0, 0, 0, 0]
+
+
+def test_a_band_wider_than_the_photo():
+    assert near_edge(square(), 40).all()
+    assert not near_edge(torch.ones(1, 1, 3, 50), 40).any()
+
+
+def test_wide_bands_stay_exact():
+    target = torch.zeros(1, 1, 1, 600)
+    target[..., 300:] = 1
+    assert near_edge(target, 100).sum() == 200
+
+
+def test_weights():
+    target = square()
+    weights = rim_weights(target, weight=4, rim_px=2)
+    near = near_edge(target, 2)
+    assert (weights[near] == 4).all()
+    assert (weights[~near] == 1).all()
+    assert weights.dtype == target.dtype

@@ -1,14 +1,19 @@
+import errno
 import json
+import os
 from dataclasses import replace
 
 import pytest
+import torch
+from torch import nn
 
 from garmentcut.dataset.manifest import Manifest
+from garmentcut.errors import TrainingError
 from garmentcut.recipe import load_recipe
-from garmentcut.training.division import divide
-from garmentcut.training.errors import TrainingError
-from garmentcut.training.events import Ended
-from garmentcut.training.run import Run
+from garmentcut.training.divisions import divide
+from garmentcut.training.logging import Ended
+from garmentcut.training.optim import open_ema_model
+from garmentcut.training.run import Progress, Run, load_state, save_state
 
 
 def begun(run):
@@ -140,3 +145,92 @@ def test_a_summary_for_machines(small_run):
     assert (told["step"], told["steps"], told["ended"], told["seconds"]) == (4, 6, "no gain", 12.3)
     assert told["weights"].endswith("best.safetensors")
     assert run.summary(Ended("interrupted", 1, -1.0, 0, 1.0))["best"] is None
+
+
+def parts_of(seed):
+    torch.manual_seed(seed)
+    network = nn.Linear(3, 2)
+    optimizer = torch.optim.AdamW(network.parameters())
+    network(torch.ones(1, 3)).sum().backward()
+    optimizer.step()
+    return {"network": network, "optimizer": optimizer}
+
+
+def test_everything_comes_back(tmp_path):
+    path, saved, other = tmp_path / "last.ckpt", parts_of(1), parts_of(2)
+    progress = Progress(step=7, seconds=1.5, best_dice=0.9, best_step=5, num_without_gain=2)
+    save_state(path, progress, saved)
+    assert load_state(path, other) == progress
+    assert torch.equal(saved["network"].weight, other["network"].weight)
+    before, after = (parts["optimizer"].state_dict()["state"][0] for parts in (saved, other))
+    assert all(torch.equal(before[key], after[key]) for key in before)
+
+
+def test_only_the_numbers(tmp_path):
+    save_state(tmp_path / "last.ckpt", Progress(step=7), parts_of(1))
+    assert load_state(tmp_path / "last.ckpt", {}).step == 7
+
+
+def test_no_file_is_a_beginning(tmp_path):
+    parts = parts_of(1)
+    weight = parts["network"].weight.clone()
+    assert load_state(tmp_path / "none.ckpt", parts) == Progress()
+    assert torch.equal(parts["network"].weight, weight)
+
+
+def test_an_interrupted_save_leaves_the_last_one(tmp_path, monkeypatch):
+    path = tmp_path / "last.ckpt"
+    save_state(path, Progress(step=1), parts_of(1))
+
+    def full(_descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("garmentcut.photo.files.os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        save_state(path, Progress(step=2), parts_of(1))
+    assert load_state(path, {}).step == 1
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[: len(data) // 2], lambda _: b"", lambda _: b"no checkpoint"])
+def test_a_damaged_state_says_what_to_do(tmp_path, damage):
+    path = tmp_path / "last.ckpt"
+    save_state(path, Progress(step=1), parts_of(1))
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(TrainingError, match=r"last\.ckpt is damaged, .*; delete it to begin again") as caught:
+        load_state(path, parts_of(1))
+    assert "weights_only" not in str(caught.value)  # torch advises to switch its safety off
+
+
+def test_a_state_with_the_average_in_its_old_form(tmp_path):
+    old, new = (open_ema_model(nn.Linear(4, 4), 0.9) for _ in range(2))
+    content = {"progress": {}, "parts": {"average": {"network": old.module.state_dict(), "updates": 3}}}
+    torch.save(content, tmp_path / "last.ckpt")
+    load_state(tmp_path / "last.ckpt", {"ema_model": new})
+    assert torch.equal(old.module.weight, new.module.weight)
+
+
+def test_the_state_of_another_network(tmp_path):
+    save_state(tmp_path / "last.ckpt", Progress(step=1), parts_of(1))
+    with pytest.raises(TrainingError, match="cannot be resumed from"):
+        load_state(tmp_path / "last.ckpt", {"network": nn.Linear(4, 4)})
+
+
+def test_the_best_is_the_highest():
+    progress = Progress(step=1)
+    assert progress.note(0.5)
+    progress.step = 2
+    assert not progress.note(0.5)  # no better
+    assert not progress.note(0.4)
+    assert (progress.best_dice, progress.best_step, progress.num_without_gain) == (0.5, 1, 2)
+    progress.step = 3
+    assert progress.note(0.6)
+    assert (progress.best_dice, progress.best_step, progress.num_without_gain) == (0.6, 3, 0)
+
+
+def test_the_last_is_the_best_where_nothing_is_held_out():
+    progress = Progress(step=1)
+    progress.note(0.9)
+    progress.step = 2
+    assert progress.note(0.1, always_best=True)
+    assert (progress.best_dice, progress.best_step) == (0.1, 2)

@@ -47,9 +47,9 @@ def study(
 def _study(path: Path, folders: tuple[Path, Path], choice: Any, *, work: Any, as_json: bool) -> None:
     # Imported here: `--help` must not wait for torch.
     try:
+        from garmentcut.errors import TrainingError
         from garmentcut.study import report as _report  # noqa: F401 with all that it needs, before anything is begun
         from garmentcut.study.declaration import StudyError
-        from garmentcut.training.errors import TrainingError
     except ModuleNotFoundError as error:
         fail(f"{error.name} is not installed; run: pip install 'garmentcut[train]'", MISUSE)
     from garmentcut.config import ConfigError

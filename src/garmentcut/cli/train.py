@@ -62,8 +62,8 @@ def train(
 def _train(recipe: Any, data: Any, out: Path, *, devices: Any, minutes: Any, instead: Any, as_json: bool) -> None:
     # Imported here: `--help` must not wait for torch.
     try:
+        from garmentcut.errors import TrainingError, TrainingStopped
         from garmentcut.training.devices import Devices
-        from garmentcut.training.errors import TrainingError, TrainingStopped
     except ModuleNotFoundError as error:
         fail(f"{error.name} is not installed; run: pip install 'garmentcut[train]'", MISUSE)
     from garmentcut.config import ConfigError
@@ -94,7 +94,7 @@ def _plan(recipe: Any, data: Any, out: Path) -> "list[Run]":
     from garmentcut.config import parse_override
     from garmentcut.dataset.manifest import read_manifest
     from garmentcut.recipe import load_recipe
-    from garmentcut.training.division import divide_all, without_wrong
+    from garmentcut.training.divisions import divide_all, without_wrong
     from garmentcut.training.run import Run
 
     (path, overrides), (folder, fold, validation) = recipe, data
@@ -110,7 +110,7 @@ def _plan(recipe: Any, data: Any, out: Path) -> "list[Run]":
 def _train_runs(runs: "list[Run]", devices: "Devices", *, minutes: float | None, as_json: bool) -> None:
     from garmentcut.cli.training_progress import summary_text, training_progress
     from garmentcut.training.cascade import train_all
-    from garmentcut.training.events import Ended
+    from garmentcut.training.logging import Ended
 
     ends: dict[Path, Ended] = {}
     with training_progress(len(runs)) as show:
@@ -126,12 +126,11 @@ def _train_runs(runs: "list[Run]", devices: "Devices", *, minutes: float | None,
 
 
 def _try_rates(run: "Run", devices: "Devices", *, as_json: bool) -> None:
-    from garmentcut.training.devices import Devices
-    from garmentcut.training.launch import launched
+    from garmentcut.training.devices import Devices, launched
     from garmentcut.training.run import RANGE_CURVE_NAME
     from garmentcut.training.trial import try_rates
 
-    with run.held(), launched(Devices(devices.accelerator), run) as fabric:
+    with run.held(), launched(Devices(devices.accelerator), run.recipe.training) as fabric:
         suggested = try_rates(run, fabric)
     curve = str(run.folder / RANGE_CURVE_NAME)
     if as_json:

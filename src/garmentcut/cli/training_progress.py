@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
-    from garmentcut.training.events import Evaluated, Event
+    from garmentcut.training.logging import Evaluated, Event
     from garmentcut.training.run import Run
 
 Show = Callable[["Run", "Event"], None]
@@ -66,7 +66,7 @@ _ENDS = {
 
 
 def _lines(num_runs: int) -> Show:
-    from garmentcut.training.events import Evaluated, StepDone
+    from garmentcut.training.logging import Evaluated, StepDone
 
     last: dict[str, StepDone] = {}
 
@@ -82,7 +82,7 @@ def _lines(num_runs: int) -> Show:
 
 
 def _bar(progress: Any, num_runs: int) -> Show:
-    from garmentcut.training.events import Evaluated, StepDone
+    from garmentcut.training.logging import Evaluated, StepDone
 
     best: dict[str, float] = {}
     tasks: dict[str, Any] = {}

@@ -10,12 +10,12 @@ import torch
 from pydantic import TypeAdapter
 
 from garmentcut.config import ConfigError
+from garmentcut.errors import TrainingError
 from garmentcut.model.networks import NetworkError, build_network
 from garmentcut.recipe import Recipe, load_recipe
 from garmentcut.study.declaration import ArmTable, FirstPass, StudyError, StudyFile
 from garmentcut.study.knobs import Setting, combinations, corners, is_range, words_of
-from garmentcut.training.errors import TrainingError
-from garmentcut.training.parts import check_size
+from garmentcut.training.loop import check_size
 
 RATE = "optimizer.lr"
 

@@ -8,16 +8,16 @@ from typing import Any
 
 import torch
 
+from garmentcut.errors import TrainingError
 from garmentcut.study.arms import RATE
 from garmentcut.study.ledger import Claim
 from garmentcut.study.passes import stages
 from garmentcut.study.plan import Cell, Study
 from garmentcut.study.scoring import last_look, score_run
 from garmentcut.study.tuning import Attempt, tuning_runs
-from garmentcut.training.devices import Devices
-from garmentcut.training.errors import TrainingError
-from garmentcut.training.events import Ended, Evaluated
-from garmentcut.training.launch import launched, train_runs
+from garmentcut.training.devices import Devices, launched
+from garmentcut.training.logging import Ended, Evaluated
+from garmentcut.training.loop import train_runs
 from garmentcut.training.run import Run
 from garmentcut.training.trial import try_rates
 
@@ -87,7 +87,7 @@ class Trainer:
 
         Raises:
             Interrupted: it was asked to stop before.
-            TrainingError: and so on; see `garmentcut.training.launch.train_runs`.
+            TrainingError: and so on; see `garmentcut.training.loop.train_runs`.
         """
         with closing(train_runs([run], self.devices, minutes=self.minutes_left())) as events:
             for _, event in events:
@@ -105,7 +105,7 @@ class Trainer:
         Raises:
             TrainingError: the loss falls at none, and so on.
         """
-        with run.held(), launched(self.devices, run) as fabric:
+        with run.held(), launched(self.devices, run.recipe.training) as fabric:
             rate = try_rates(run, fabric)
         if rate is None:
             raise TrainingError("the loss never falls, at no learning rate")

@@ -15,7 +15,7 @@ from garmentcut.evaluation.trials import MODEL_NAME
 from garmentcut.study.masked import Source, write_masked
 from garmentcut.study.plan import Cell, Study
 from garmentcut.study.scoring import export_run
-from garmentcut.training.division import Division
+from garmentcut.training.divisions import Division
 from garmentcut.training.run import Run
 
 

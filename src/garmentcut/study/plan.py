@@ -10,10 +10,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from garmentcut.dataset.manifest import Manifest
+from garmentcut.errors import TrainingError
 from garmentcut.study.arms import Arm, arms_of
 from garmentcut.study.declaration import StudyError, StudyFile, read_study_file
-from garmentcut.training.division import Division, divide
-from garmentcut.training.errors import TrainingError
+from garmentcut.training.divisions import Division, divide
 from garmentcut.training.run import Run
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from garmentcut.errors import TrainingError
 from garmentcut.evaluation.scores import PhotoScore
 from garmentcut.study.arms import Arm
 from garmentcut.study.ledger import Entry, Ledger
@@ -13,8 +14,7 @@ from garmentcut.study.plan import Cell, Study
 from garmentcut.study.scoring import kept_scores
 from garmentcut.study.tuning import Chosen
 from garmentcut.study.work import RUNS
-from garmentcut.training.errors import TrainingError
-from garmentcut.training.journal import JOURNAL_NAME, read_journal
+from garmentcut.training.logging import JOURNAL_NAME, read_journal
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 from torch import nn
 
 from garmentcut.dataset.manifest import Pair
+from garmentcut.errors import TrainingError
 from garmentcut.evaluation.evaluate import evaluate
 from garmentcut.evaluation.scores import PhotoScore, ScoresError, read_scores, write_scores
 from garmentcut.evaluation.trials import MODEL_NAME, Trial
@@ -14,13 +16,9 @@ from garmentcut.export.onnx import export_network
 from garmentcut.model.card import read_model
 from garmentcut.model.networks import build_network
 from garmentcut.photo.files import write_atomic
-from garmentcut.training.average import average_weights
-from garmentcut.training.errors import TrainingError
-from garmentcut.training.events import Evaluated
-from garmentcut.training.journal import JOURNAL_NAME, read_journal
-from garmentcut.training.run import Run
-from garmentcut.training.session import spec_of
-from garmentcut.training.state import load_state
+from garmentcut.training.logging import JOURNAL_NAME, Evaluated, read_journal
+from garmentcut.training.optim import open_ema_model
+from garmentcut.training.run import Run, load_state
 
 SCORES_NAME = "scores.jsonl"
 
@@ -35,12 +33,12 @@ def last_network(run: Run) -> nn.Module:
         TrainingError: the state cannot be read.
     """
     network = build_network(run.recipe.network.name, **run.recipe.network.options)
-    average = average_weights(network, run.recipe.training)
-    if average is None:
+    ema_model = open_ema_model(network, run.recipe.training.ema)
+    if ema_model is None:
         load_state(run.state_path, {"network": network})
         return network
-    load_state(run.state_path, {"average": average})
-    return average.network
+    load_state(run.state_path, {"ema_model": ema_model})
+    return cast(nn.Module, ema_model.module)
 
 
 def export_run(run: Run) -> Path:
@@ -54,7 +52,7 @@ def export_run(run: Run) -> Path:
     path = run.folder / MODEL_NAME
     if not path.exists():
         network = last_network(run)
-        card = card_of_network(network, spec_of(run, last_look(run)))
+        card = card_of_network(network, run.spec(last_look(run)))
         write_atomic(path, export_network(network, card))
     return path
 

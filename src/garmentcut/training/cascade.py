@@ -17,6 +17,7 @@ from torch import nn
 
 from garmentcut.dataset.manifest import Pair, read_pair
 from garmentcut.dataset.samples import map_path
+from garmentcut.errors import TrainingError
 from garmentcut.export.card import card_of_network
 from garmentcut.model.checkpoint import load_network
 from garmentcut.photo.files import write_atomic
@@ -24,10 +25,9 @@ from garmentcut.photo.png import png_bytes
 from garmentcut.prediction.frame import frame_photo
 from garmentcut.recipe import first_recipe
 from garmentcut.training.devices import Devices
-from garmentcut.training.division import Division
-from garmentcut.training.errors import TrainingError
-from garmentcut.training.events import Ended, Event
-from garmentcut.training.launch import train_runs
+from garmentcut.training.divisions import Division
+from garmentcut.training.logging import Ended, Event
+from garmentcut.training.loop import train_runs
 from garmentcut.training.run import FIRST_NAME, Run
 
 WHOLE_NAME = "whole"

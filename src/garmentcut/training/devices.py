@@ -1,20 +1,27 @@
-"""Where a training runs: one processor, one GPU, or several GPUs and machines, by Lightning Fabric."""
+"""Where a training runs, by Lightning Fabric: a processor, a GPU, several GPUs and machines; and how it is stopped."""
 
 import logging
 import os
 import platform
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast
+from types import FrameType, TracebackType
+from typing import Any, Literal, cast
 
 import torch
 from lightning.fabric import Fabric
 from torch import Tensor
 
+from garmentcut.errors import TrainingError
 from garmentcut.recipe import TrainingConfig
-from garmentcut.training.errors import TrainingError
 
 _COMPILE_FROM_STEPS = 1500
+_REASONS = ("", "time is up", "interrupted")
 
 
 @dataclass(frozen=True)
@@ -56,6 +63,26 @@ def open_fabric(devices: Devices, config: TrainingConfig) -> Fabric:
         strategy="ddp" if world_size > 1 else "auto",
         precision="bf16-mixed" if cuda and _takes_bfloat16(config) else "32-true",
     )
+
+
+@contextmanager
+def launched(devices: Devices, config: TrainingConfig) -> Iterator[Fabric]:
+    """The devices with their processes started, and let go of at the end.
+
+    Raises:
+        TrainingError: as `open_fabric`.
+    """
+    fabric = open_fabric(devices, config)
+    fabric.launch()
+    try:
+        yield fabric
+    except BaseException:
+        # The other processes would wait for this one for ever.
+        for process in getattr(fabric.strategy.launcher, "procs", ()):
+            process.kill()
+        raise
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def compiles(fabric: Fabric, config: TrainingConfig) -> bool:
@@ -117,3 +144,44 @@ def _refuse_gpu_options(config: TrainingConfig) -> None:
         raise TrainingError("training.precision = 'bfloat16' is unusably slow on a CPU; 'auto' takes it on GPUs only")
     if config.compile == "on":
         raise TrainingError("training.compile = 'on' gains nothing on a CPU; 'auto' compiles on GPUs only")
+
+
+class StopRequest:
+    """A context in which Ctrl-C and SIGTERM only leave a note; a second one breaks off at once.
+
+    Args:
+        minutes: after these, `reason` is given too; None: never.
+    """
+
+    def __init__(self, minutes: float | None = None) -> None:
+        self._deadline = None if minutes is None else time.monotonic() + 60 * minutes
+        self._interrupted = False
+        self._before: dict[int, Any] = {}
+
+    @property
+    def reason(self) -> str:
+        """Why to stop now, `interrupted` or `time is up`; empty: go on."""
+        if self._interrupted:
+            return "interrupted"
+        return "time is up" if self._deadline is not None and time.monotonic() >= self._deadline else ""
+
+    def agreed(self, fabric: Fabric) -> str:
+        """`reason`, or that of another device's process: all stop after the same step."""
+        own = torch.tensor(_REASONS.index(self.reason), device=fabric.device)
+        return _REASONS[int(reduced(fabric, own, "max"))]
+
+    def __enter__(self) -> "StopRequest":
+        if threading.current_thread() is threading.main_thread():  # Python lets no other thread ask for signals
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before.clear()
+
+    def _note(self, number: int, _: FrameType | None) -> None:
+        if self._interrupted:
+            raise KeyboardInterrupt(f"signal {number}, twice")
+        self._interrupted = True

@@ -1,22 +1,84 @@
 """The training loop, from the first step to the last, in one place."""
 
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager, nullcontext
+import time
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import cast
 
+import torch
 from lightning.fabric import Fabric
+from timm.layers.norm_act import convert_sync_batchnorm
+from timm.utils.model_ema import ModelEmaV3
+from torch import Tensor, nn
 
-from garmentcut.training.devices import machine_in_words
-from garmentcut.training.errors import failures_explained
-from garmentcut.training.events import Event
-from garmentcut.training.feed import augmented, open_feed, open_samples
-from garmentcut.training.journal import Journal
+from garmentcut.dataset.augment import augment, augment_crops
+from garmentcut.dataset.samples import Batch, Samples, batches, open_crops, seeded_generator, shared_generator
+from garmentcut.dataset.split import prove_split
+from garmentcut.errors import TrainingError, TrainingStopped
+from garmentcut.model.checkpoint import CheckpointError, save_network
+from garmentcut.model.networks import build_network
+from garmentcut.model.start import start_network
+from garmentcut.photo.files import write_atomic
+from garmentcut.recipe import Recipe, TrainingConfig
+from garmentcut.training.devices import (
+    Devices,
+    StopRequest,
+    compiles,
+    is_first_process,
+    launched,
+    machine_in_words,
+)
+from garmentcut.training.logging import Ended, Evaluated, Event, Journal, LossError, LossWatch, StepDone, read_journal
 from garmentcut.training.losses import total_loss
-from garmentcut.training.parts import build_parts, shorten_gradient
-from garmentcut.training.run import Run
-from garmentcut.training.session import Session, begin, end, ended, evaluate, save, write_steps
-from garmentcut.training.state import load_state
-from garmentcut.training.stopping import StopRequest
-from garmentcut.training.watch import LossWatch
+from garmentcut.training.optim import Schedule, build_optimizer, follow, open_ema_model
+from garmentcut.training.run import Progress, Run, Stateful, load_state, save_state
+from garmentcut.training.validation import draw_sheet, validate
+
+_DEVICE_STEPS_BETWEEN_LOOKS = 10
+
+
+def train_runs(
+    runs: Sequence[Run], devices: Devices, *, minutes: float | None = None
+) -> Generator[tuple[Run, Event], None, None]:
+    """Train runs of one recipe, each from where it stands; all is checked before the first step of the first.
+
+    With several devices this starts the same command again for each of the others; there, nothing is yielded.
+
+    Args:
+        runs: one at least, all of one recipe.
+        devices: what to train on.
+        minutes: after these, the run under way saves its state and ends; the others are not begun.
+
+    Yields:
+        A run and what it tells.
+
+    Raises:
+        TrainingError: a folder holds something else or is in use, a device is not there, a run broke off.
+        DatasetError: the split leaks.
+    """
+    with ExitStack() as stack:
+        if is_first_process():  # before the others are started: what is wrong is said once
+            _check(runs, stack)
+        fabric = stack.enter_context(launched(devices, runs[0].recipe.training))
+        stop = stack.enter_context(StopRequest(minutes))
+        for run in runs:
+            for event in train(run, fabric, stop):
+                if fabric.is_global_zero:
+                    yield run, event
+            if isinstance(event, Ended) and not event.finished:
+                break
+
+
+def _check(runs: Sequence[Run], stack: ExitStack) -> None:
+    prove_split(runs[0].manifest.pairs)
+    for run in runs:
+        run.check_resumable()
+        stack.enter_context(run.held())
 
 
 def train(run: Run, fabric: Fabric, stop: StopRequest) -> Generator[Event, None, None]:
@@ -39,7 +101,7 @@ def train(run: Run, fabric: Fabric, stop: StopRequest) -> Generator[Event, None,
     """
     recipe, training = run.recipe, run.recipe.training
     if (told := load_state(run.state_path, {})).ended:
-        yield ended(told, told.ended, was_finished=True)
+        yield _ended(told, told.ended, was_finished=True)
         return
     with _opened(run, fabric) as session:
         parts, progress, reason = session.parts, session.progress, ""
@@ -52,39 +114,342 @@ def train(run: Run, fabric: Fabric, stop: StopRequest) -> Generator[Event, None,
             loss = total_loss(parts.module(photos), targets, recipe.loss)
             fabric.backward(loss.total)
             norm = shorten_gradient(parts, recipe.optimizer.clip_norm)
-            parts.optimizer.step()
-            parts.optimizer.zero_grad()
+            parts.wrapped_optimizer.step()
+            parts.wrapped_optimizer.zero_grad()
             parts.schedule.step()
-            parts.follow()
             progress.step = step + 1
+            if parts.ema_model is not None:
+                follow(parts.ema_model, parts.network, progress.step)
             # ----------------------------------------------------------------------------------
             watch.add(progress.step, loss, norm=norm, lr=lr, names=batch.names)
             is_due = progress.step % training.evaluate_every == 0 or progress.step == training.steps
 
             # Every few steps: look at the losses, and whether to stop.
             if is_due or progress.step % session.look_every == 0:
-                yield from write_steps(session, watch.read())
+                yield from _write_steps(session, watch.read())
                 reason = stop.agreed(fabric)
 
             # Every `evaluate_every` steps, and after the last: look at the validation photos, and save.
             if is_due:
-                yield evaluate(session)
+                yield _evaluate(session)
                 watch.skip_time()
             if progress.ended or reason:
                 break
             if is_due:
-                save(session)
-        yield end(session, progress.ended or reason)
+                _save(session)
+        yield _end(session, progress.ended or reason)
 
 
 @contextmanager
-def _opened(run: Run, fabric: Fabric) -> Iterator[Session]:
+def _opened(run: Run, fabric: Fabric) -> "Iterator[Session]":
     """Build all parts, give them the state of the last session if there was one, and open the journal."""
-    with failures_explained(run.recipe, run.state_path, machine_in_words(fabric)):
+    with explain_failures(run, fabric):
         parts = build_parts(run.recipe, fabric, with_start=not run.state_path.exists())
         progress = load_state(run.state_path, parts.states)
         samples = open_samples(run)
         with Journal(run.folder, last_step=progress.step) if fabric.is_global_zero else nullcontext() as journal:
             session = Session(run, fabric, parts, progress, *samples, journal, progress.seconds)
-            begin(session)
+            if journal is not None:
+                num, started = fabric.world_size, run.read().get("started", _now())
+                where = {"machine": machine_in_words(fabric), "device": fabric.device.type, "num_devices": num}
+                run.write({"started": started, "finished": None, **where})
             yield session
+
+
+@contextmanager
+def explain_failures(run: Run, fabric: Fabric) -> Iterator[None]:
+    """Turn what can go wrong while training into a `TrainingStopped` that says what to change, and what is kept.
+
+    Raises:
+        TrainingStopped: the GPU's memory or the disk is full, the network cannot be compiled, the loss is not finite.
+    """
+    recipe, state_path = run.recipe, run.state_path
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        height, width = recipe.data.size_hw
+        raise TrainingStopped(
+            f"out of memory on {machine_in_words(fabric)} with training.batch = {recipe.training.batch} and"
+            f" data.size_hw = [{height}, {width}]; set training.batch = {max(recipe.training.batch // 2, 1)}, a smaller"
+            f" data.size_hw, or give more --devices, which share the batch. {_kept(state_path)}"
+        ) from error
+    except RuntimeError as error:
+        if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            raise
+        reason = str(error).strip().partition("\n")[0]
+        raise TrainingStopped(f"torch.compile failed ({reason}); set training.compile = 'off'") from error
+    except CheckpointError as error:  # names the file and what to do itself
+        raise TrainingStopped(f"{error}. {_kept(state_path)}") from error
+    except LossError as error:
+        raise LossError(
+            f"{error}. A lower optimizer.lr ({recipe.optimizer.lr / 3:.2g}), a longer schedule.warmup or"
+            f" optimizer.clip_norm = 1.0 usually fixes it, in a new --out; look at these photos too."
+            f" {_kept(state_path)}"
+        ) from error
+    except OSError as error:
+        raise TrainingStopped(
+            f"{error.filename or state_path.parent}: {error.strerror or error}; make room or fix that, and run the"
+            f" same command again. {_kept(state_path)}"
+        ) from error
+
+
+def _kept(state_path: Path) -> str:
+    if not state_path.exists():
+        return "Nothing was saved yet"
+    return f"{state_path} keeps the training as it was last saved"
+
+
+@dataclass(frozen=True, eq=False)
+class Session:
+    """A training from its start, or from where it was resumed.
+
+    Attributes:
+        run: what is trained on what.
+        fabric: the devices.
+        parts: network, optimizer and so on.
+        progress: how far it is.
+        learn_from: the training photos.
+        measure_on: the validation photos.
+        journal: of the first process; None in the others, which write nothing.
+        seconds_before: of earlier sessions.
+        began: on `time.perf_counter`.
+    """
+
+    run: Run
+    fabric: Fabric
+    parts: "Parts"
+    progress: Progress
+    learn_from: Samples
+    measure_on: Samples
+    journal: Journal | None
+    seconds_before: float
+    began: float = field(default_factory=time.perf_counter)
+
+    @property
+    def look_every(self) -> int:
+        """Steps between looks at the losses: each makes the processor wait for the device."""
+        return 1 if self.fabric.device.type == "cpu" else _DEVICE_STEPS_BETWEEN_LOOKS
+
+    @property
+    def seconds(self) -> float:
+        """Of all sessions so far."""
+        return self.seconds_before + time.perf_counter() - self.began
+
+
+def _write_steps(session: Session, steps: Iterable[StepDone]) -> Iterator[StepDone]:
+    """Put steps into the journal, and pass them on."""
+    for done in steps:
+        if session.journal is not None:
+            pace = {"lr": done.lr, "photos_s": done.photos_s, "seconds": session.seconds}
+            session.journal.append("step", done.step, {"loss": done.loss, **done.parts, **pace})
+        yield done
+
+
+def _evaluate(session: Session) -> Evaluated:
+    """Measure the weights on the validation photos, keep them if they are the best, draw the sample sheet."""
+    run, parts, progress = session.run, session.parts, session.progress
+    network = parts.evaluated
+    with _evaluating(network):
+        seen = validate(network, session.measure_on, run.recipe.loss, fabric=session.fabric)
+        # Photos that it learned from cannot say which weights are better: then the last ones are kept.
+        is_best = progress.note(seen.mean_dice, always_best=not run.division.held_out)
+        parts.schedule.evaluated(seen.mean_dice)
+        progress.ended = _verdict(progress, run.recipe.training)
+        event = Evaluated(progress.step, seen.mean_dice, seen.median_dice, seen.loss, is_best)
+        if session.journal is not None:
+            if is_best:
+                save_network(run.best_path, network, run.spec(event))
+            sheet = draw_sheet(network, session.measure_on, progress.step, seen, fabric=session.fabric)
+            write_atomic(run.sheet_path(progress.step), sheet)
+            values = {"mean_dice": seen.mean_dice, "median_dice": seen.median_dice, "loss": seen.loss}
+            session.journal.append("evaluation", progress.step, {**values, "seconds": session.seconds})
+    return event
+
+
+def _save(session: Session) -> None:
+    """Save all that a resume needs."""
+    if session.journal is not None:
+        session.progress.seconds = session.seconds
+        save_state(session.run.state_path, session.progress, session.parts.states)
+
+
+def _end(session: Session, reason: str) -> Ended:
+    """Write into `run.json` how it went, and save the state."""
+    progress = session.progress
+    if session.journal is not None:
+        best = {"mean_dice": progress.best_dice, "step": progress.best_step} if progress.best_step else None
+        finished = {"finished": _now() if progress.ended else None, "seconds": round(session.seconds, 1)}
+        rows = read_journal(session.journal.path)
+        pace = round(median(row["photos_s"] for row in rows if row["kind"] == "step"), 2)
+        session.run.write({**finished, "photos_s": pace, "ended": reason, "step": progress.step, "best": best})
+    _save(session)  # last: were it killed before, the next session would only do the end again
+    return _ended(progress, reason)
+
+
+def _ended(progress: Progress, reason: str, *, was_finished: bool = False) -> Ended:
+    """The last event of a training."""
+    numbers = asdict(progress)
+    shown = {key: numbers[key] for key in ("step", "best_dice", "best_step", "seconds")}
+    return Ended(reason, **shown, was_finished=was_finished)
+
+
+def _verdict(progress: Progress, config: TrainingConfig) -> str:
+    if progress.step >= config.steps:
+        return "all steps"
+    return "no gain" if 0 < config.patience <= progress.num_without_gain else ""
+
+
+@contextmanager
+def _evaluating(network: nn.Module) -> Iterator[None]:
+    """The network in evaluation mode, and back after."""
+    was_training = network.training
+    network.eval()
+    try:
+        yield
+    finally:
+        network.train(was_training)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """What a training step works with.
+
+    Attributes:
+        network: plain, on the device; its weights are those of `module`.
+        module: the network as the step calls it: compiled, at the training's precision, joined over the devices.
+        optimizer: plain.
+        wrapped_optimizer: the same, wrapped by Fabric.
+        schedule: of its learning rate.
+        ema_model: the average of the network's weights; None if the recipe wants none.
+    """
+
+    network: nn.Module
+    module: nn.Module
+    optimizer: torch.optim.Optimizer
+    wrapped_optimizer: torch.optim.Optimizer
+    schedule: Schedule
+    ema_model: ModelEmaV3 | None
+
+    @property
+    def evaluated(self) -> nn.Module:
+        """The network that is evaluated and kept: the averaged one, if there is an average."""
+        return self.network if self.ema_model is None else cast(nn.Module, self.ema_model.module)
+
+    @property
+    def states(self) -> dict[str, Stateful]:
+        """What changes from step to step, in the order in which it is given back."""
+        found: dict[str, Stateful] = {"network": self.network, "optimizer": self.optimizer, "schedule": self.schedule}
+        return found if self.ema_model is None else {**found, "ema_model": self.ema_model}
+
+
+def build_parts(recipe: Recipe, fabric: Fabric, *, with_start: bool = True) -> Parts:
+    """Build all of a recipe's parts; the seed decides on weights that are drawn.
+
+    Args:
+        recipe: all options.
+        fabric: launched.
+        with_start: load the weights the recipe starts from; False where others will take their place.
+
+    Raises:
+        TrainingError: the size does not fit the network.
+        NetworkError, CheckpointError: the network cannot be built or started.
+    """
+    torch.manual_seed(recipe.training.seed)
+    network = build_network(recipe.network.name, **recipe.network.options)
+    check_size(recipe, network)
+    if with_start:
+        start_network(network, recipe.network.name, recipe.network.start)
+    if fabric.world_size > 1 and fabric.device.type == "cuda":  # PyTorch joins batch norms on GPUs only
+        network = convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
+    network = network.to(fabric.device).to(memory_format=torch.channels_last).train()
+    compiled = cast(nn.Module, torch.compile(network)) if compiles(fabric, recipe.training) else network
+    module = cast(nn.Module, fabric.setup(compiled))
+    optimizer = build_optimizer(network, recipe.optimizer)
+    schedule = Schedule(optimizer, recipe.schedule, recipe.training.steps)
+    ema_model = open_ema_model(network, recipe.training.ema)
+    wrapped = cast(torch.optim.Optimizer, fabric.setup_optimizers(optimizer))
+    return Parts(network, module, optimizer, wrapped, schedule, ema_model)
+
+
+def shorten_gradient(parts: Parts, clip_norm: float) -> Tensor | None:
+    """Scale the gradients so that their norm is `clip_norm` at most.
+
+    Returns:
+        The norm before, on the device; None if nothing is to be shortened.
+    """
+    if clip_norm == 0:
+        return None
+    # Not `error_if_nonfinite`: asking the GPU makes the processor wait; the watch asks later.
+    return nn.utils.clip_grad_norm_(parts.network.parameters(), clip_norm)
+
+
+def check_size(recipe: Recipe, network: nn.Module) -> None:
+    """Refuse photos that the network cannot take.
+
+    Raises:
+        TrainingError: names the nearest size that fits.
+    """
+    multiple = int(getattr(network, "multiple_of", 1))
+    height, width = recipe.data.size_hw
+    if height % multiple or width % multiple:
+        near = [max(round(side / multiple), 1) * multiple for side in (height, width)]
+        raise TrainingError(
+            f"data.size_hw = [{height}, {width}]: {recipe.network.name} needs multiples of {multiple}; near is {near}"
+        )
+
+
+def open_samples(run: Run) -> tuple[Samples, Samples]:
+    """Samples to learn from and to measure on; they share the memory that the recipe allows."""
+    sides, data = ((*run.division.train, *run.drawn), run.division.validation), run.recipe.data
+    if run.recipe.crops.first:
+        return open_crops(run.manifest, sides, run.recipe, maps=run.maps_path)
+    share = data.cache_gb / sum(map(len, sides))
+    learn_from, measure_on = (Samples(run.manifest, side, replace(data, cache_gb=share * len(side))) for side in sides)
+    return learn_from, measure_on
+
+
+def open_feed(samples: Samples, recipe: Recipe, steps: range, *, fabric: Fabric) -> Iterator[tuple[int, Batch]]:
+    """Some steps, counted from 0, each with this device's share of its batch.
+
+    Raises:
+        DatasetError: the batch cannot be shared evenly by the devices.
+        PhotoError: a photo cannot be read; names the file.
+    """
+    feed = batches(
+        samples,
+        steps,
+        batch=recipe.training.batch,
+        seed=recipe.training.seed,
+        rank=fabric.global_rank,
+        world_size=fabric.world_size,
+        workers=recipe.data.workers,
+    )
+    with closing(feed):
+        yield from zip(steps, feed, strict=True)
+
+
+def augmented(batch: Batch, recipe: Recipe, step: int, *, fabric: Fabric) -> tuple[Tensor, Tensor]:
+    """A step's photos and targets on the device, varied as the recipe says.
+
+    All that is random in a step is drawn from generators that are seeded here, by seed and step, the network's dropout
+    by device too: nothing depends on the steps before, so a resume needs no state of them; and photos are varied alike
+    on one device and on several, but for those that another photo's garment is pasted on.
+
+    Returns:
+        Photos `(N, 3, H, W)`, channels last, and targets `(N, 1, H, W)`, float32 in [0, 1].
+    """
+    seed, rank = recipe.training.seed, fabric.global_rank
+    torch.manual_seed(seeded_generator("network", seed, step, rank).initial_seed())
+    vary = partial(augment_crops, crops=recipe.crops) if recipe.crops.first else augment
+    photos, targets = vary(
+        *batch.on(fabric.device),
+        views=batch.views,
+        config=recipe.augment,
+        generator=shared_generator(seed, step, rank=rank, world_size=fabric.world_size),
+        hard=recipe.data.target != "alpha",
+    )
+    return photos.contiguous(memory_format=torch.channels_last), targets

@@ -12,10 +12,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from garmentcut.recipe import LossConfig
-from garmentcut.training.laplacian import laplacian_loss
-from garmentcut.training.lovasz import lovasz_hinge
-from garmentcut.training.rim import rim_weights
 
+LAPLACIAN_LEVELS = 5
 _SMOOTH_PX = 1.0
 _LEAST_ERROR = 1e-6
 
@@ -106,6 +104,127 @@ def focal_loss(logits: Tensor, target: Tensor, *, gamma: float, weight: Tensor |
 def l1_loss(logits: Tensor, target: Tensor, *, weight: Tensor | None = None) -> Tensor:
     """Mean absolute difference of the alphas, |p - t|, in [0, 1]; the matting papers' alpha loss (Xu et al. 2017)."""
     return _mean((torch.sigmoid(logits) - target).abs(), weight)
+
+
+def lovasz_hinge(logits: Tensor, target: Tensor) -> Tensor:
+    """The Lovasz extension of the Jaccard loss at the hinge errors; per photo, then the mean.
+
+    errors = max(0, 1 - logit * sign), sign = +1 where target >= 0.5, else -1; sorted, the largest first, each counts
+    as much as it would cost in 1 - IoU if it and all larger ones were wrong (Berman, Rannen Triki, Blaschko, "The
+    Lovasz-Softmax loss", CVPR 2018, algorithm 1). Defined for masks only: a soft target is cut at
+    0.5. A photo without garment costs its largest error.
+
+    Args:
+        logits: `(N, 1, H, W)` float.
+        target: `(N, 1, H, W)` float in [0, 1].
+
+    Returns:
+        Scalar at least 0; 0 once each pixel is right by a margin of 1.
+    """
+    photos = zip(logits.flatten(1), target.flatten(1) >= 0.5, strict=True)
+    # Photo after photo, since the sort's temporaries for two million pixels are 100 MB.
+    return torch.stack([_photo_hinge(photo, garment) for photo, garment in photos]).mean()
+
+
+def _photo_hinge(logits: Tensor, garment: Tensor) -> Tensor:
+    errors = torch.where(garment, 1 - logits, 1 + logits)
+    # Stable, so that equal errors keep their order and a resumed training its bits.
+    errors, order = errors.sort(descending=True, stable=True)
+    return errors.relu() @ _jaccard_steps(garment[order]).to(errors.dtype)
+
+
+@torch.no_grad()
+def _jaccard_steps(garment: Tensor) -> Tensor:
+    """How much 1 - IoU grows with each further wrong pixel: `(P,)`, positive, with sum 1.
+
+    Written as fractions of whole numbers: the differences of neighbouring 1 - IoU, equal on paper, lose all but a digit
+    in float32 on two million pixels.
+    """
+    seen = garment.cumsum(0, dtype=torch.int64)
+    missed = seen[-1] - seen  # intersection left
+    union = seen[-1] + torch.arange(1, len(garment) + 1, device=garment.device) - seen
+    # A garment pixel shrinks the intersection by one; any other grows the union by one, from nothing at first if empty.
+    outside = torch.where(union > 1, missed / (union * (union - 1)).clamp(min=1), 1)
+    return torch.where(garment, 1 / union, outside)
+
+
+def laplacian_loss(logits: Tensor, target: Tensor) -> Tensor:
+    """Sum over five levels i of 2^(i - 1) times the mean absolute difference of the alphas' Laplacian pyramids.
+
+    Hou and Liu, "Context-aware image matting", ICCV 2019, with means instead of sums over a level's pixels, so that the
+    size of the photo does not matter. Each level is what a 5x5 binomial blur (Burt and Adelson 1983) takes away; the
+    blurred rest is thinned by two. The fifth level is the rest itself: without it, alphas that differ by a constant
+    would count as equal. Sides need not be divisible by anything.
+
+    Args:
+        logits: `(N, 1, H, W)` float.
+        target: `(N, 1, H, W)` float in [0, 1].
+
+    Returns:
+        Scalar at least 0, 0 where the alphas are equal; 16 where they differ by 1 everywhere.
+    """
+    # The pyramid is linear: one of the difference, not the difference of two. Exact, and half the work.
+    rest = torch.sigmoid(logits) - target
+    loss = rest.new_zeros(())
+    for level in range(LAPLACIAN_LEVELS - 1):
+        blurred = _blur(rest)
+        loss = loss + 2.0**level * (rest - blurred).abs().mean()
+        rest = blurred[..., ::2, ::2]
+    return loss + 2.0 ** (LAPLACIAN_LEVELS - 1) * rest.abs().mean()
+
+
+def _blur(image: Tensor) -> Tensor:
+    """Binomial blur, 5x5; at the frame, the mean of what is inside."""
+    for axis in (2, 3):
+        ones = image.new_ones([size if place == axis else 1 for place, size in enumerate(image.shape)])
+        image = _weigh_neighbours(image, axis) / _weigh_neighbours(ones, axis)
+    return image
+
+
+def _weigh_neighbours(image: Tensor, axis: int) -> Tensor:
+    # Sums of shifted copies: on a CPU several times as fast as a convolution of one channel, and exact in float32.
+    padded = functional.pad(image, (0, 0, 2, 2) if axis == 2 else (2, 2, 0, 0))
+    far_before, before, here, after, far_after = (padded.narrow(axis, start, image.shape[axis]) for start in range(5))
+    total: Tensor = 6 * here + 4 * (before + after) + far_before + far_after
+    return total
+
+
+def near_edge(target: Tensor, rim_px: int) -> Tensor:
+    """Pixels within `rim_px` of the target's edge, and all that are soft themselves.
+
+    A pixel is near when the square of `2 * rim_px + 1` pixels around it holds pixels on both sides of 0.5. Beyond the
+    frame there is nothing: a garment cut by the frame has no edge there.
+
+    Args:
+        target: `(N, 1, H, W)` float in [0, 1].
+        rim_px: at least 1; the band is twice as wide, half inside and half outside.
+
+    Returns:
+        `(N, 1, H, W)` bool.
+    """
+    share = (target >= 0.5).to(target.dtype)
+    # The mean over the square is 0 or 1 exactly where all its pixels lie on one side.
+    for kernel, pad in (((2 * rim_px + 1, 1), (rim_px, 0)), ((1, 2 * rim_px + 1), (0, rim_px))):
+        share = functional.avg_pool2d(share, kernel, stride=1, padding=pad, count_include_pad=False)
+    return ((share > 0) & (share < 1)) | ((target > 0) & (target < 1))
+
+
+@torch.no_grad()
+def rim_weights(target: Tensor, *, weight: float, rim_px: int) -> Tensor:
+    """How much each pixel counts: `weight` near the edge, 1 elsewhere.
+
+    The band of the Carvana winner (asanakoy, 2017), with its width in pixels. The losses divide by the photo's sum of
+    weights, so that neither `weight` nor the length of a garment's edge changes their scale.
+
+    Args:
+        target: `(N, 1, H, W)` float in [0, 1].
+        weight: of pixels near the edge.
+        rim_px: see `near_edge`.
+
+    Returns:
+        `(N, 1, H, W)` of the target's dtype.
+    """
+    return 1 + (weight - 1) * near_edge(target, rim_px).to(target.dtype)
 
 
 def _mean(values: Tensor, weight: Tensor | None) -> Tensor:

@@ -1,6 +1,7 @@
-"""A run: one training of one recipe on one division of a data set, and the folder that holds all that comes of it."""
+"""A run: one training of one recipe on one division of a data set, the folder that holds it, and its saved state."""
 
 import hashlib
+import io
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -8,19 +9,21 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+import torch
 from filelock import FileLock, Timeout
 
 from garmentcut import __version__
 from garmentcut.config import ConfigError
 from garmentcut.dataset.composite import draw_pairs
 from garmentcut.dataset.manifest import Manifest, Pair
+from garmentcut.errors import TrainingError
+from garmentcut.model.checkpoint import NetworkSpec
 from garmentcut.photo.files import write_atomic
 from garmentcut.recipe import Recipe, load_recipe, recipe_toml
-from garmentcut.training.division import Division
-from garmentcut.training.errors import TrainingError
-from garmentcut.training.events import Ended
+from garmentcut.training.divisions import Division
+from garmentcut.training.logging import Ended, Evaluated
 
 RECIPE_NAME, RUN_NAME, BEST_NAME, STATE_NAME = "recipe.toml", "run.json", "best.safetensors", "last.ckpt"
 FIRST_NAME, MAPS_NAME, DRAWN_NAME = "first", "maps", "synthetic"
@@ -28,6 +31,7 @@ LOCK_NAME, RANGE_CURVE_NAME, RANGE_POINTS_NAME = ".garmentcut.lock", "range_test
 _BEFORE_IT = {LOCK_NAME, RANGE_CURVE_NAME, RANGE_POINTS_NAME, FIRST_NAME, MAPS_NAME, DRAWN_NAME}
 _PACKAGES = ("torch", "torchvision", "timm", "lightning", "numpy")
 _DIGITS_OF_A_PHOTO = 12
+_NO_RESUME = "and cannot be resumed from; delete it to begin again, or choose another --out"
 
 
 @dataclass(frozen=True)
@@ -192,6 +196,25 @@ class Run:
             "weights": str(self.best_path) if best else None,
         }
 
+    def spec(self, event: Evaluated) -> NetworkSpec:
+        """What is known of weights that are kept after an evaluation."""
+        recipe = self.recipe
+        seen_before = "" if self.division.held_out else ", photos it was trained on"
+        scores = {
+            "data": f"{self.manifest.folder.resolve().name}, {self.division.name}{seen_before}",
+            "size_hw": list(recipe.data.size_hw),
+            "num_photos": len(self.division.validation),
+            "mean_dice": event.mean_dice,
+            "median_dice": event.median_dice,
+        }
+        return NetworkSpec(
+            name=recipe.network.name,
+            options=recipe.network.options,
+            size_hw=recipe.data.size_hw,
+            target=recipe.data.target,
+            facts={**self.facts, "step": event.step, "dice": scores},
+        )
+
     def _other_recipe(self) -> list[str]:
         path = self.folder / RECIPE_NAME
         try:
@@ -227,3 +250,93 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+@dataclass
+class Progress:
+    """How far a training is.
+
+    Attributes:
+        step: the last finished step, counted from 1.
+        seconds: of all sessions.
+        best_dice: best mean Dice of an evaluation so far; below 0: none yet.
+        best_step: the step of that evaluation.
+        num_without_gain: evaluations since then.
+        ended: empty while there is more to do, else why there is not: `all steps` or `no gain`.
+    """
+
+    step: int = 0
+    seconds: float = 0.0
+    best_dice: float = -1.0
+    best_step: int = 0
+    num_without_gain: int = 0
+    ended: str = ""
+
+    def note(self, mean_dice: float, *, always_best: bool = False) -> bool:
+        """Take note of an evaluation after this step; True if it is the best so far.
+
+        Args:
+            mean_dice: of the evaluation.
+            always_best: the last one counts: there is nothing held out that could tell which is better.
+        """
+        is_best = always_best or mean_dice > self.best_dice
+        if is_best:
+            self.best_dice, self.best_step = mean_dice, self.step
+        self.num_without_gain = 0 if is_best else self.num_without_gain + 1
+        return is_best
+
+
+class Stateful(Protocol):
+    """Anything that torch would save: a module, an optimizer, an average of weights."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors and plain values by name."""
+
+    def load_state_dict(self, state: Any, /) -> Any:
+        """Take a state back."""
+
+
+def save_state(path: Path, progress: Progress, parts: Mapping[str, Stateful]) -> None:
+    """Write the state of a training so that an interrupted write leaves the last one as it was.
+
+    Raises:
+        OSError: a full disk, and the like; the file there is untouched.
+    """
+    content = io.BytesIO()
+    states = {name: part.state_dict() for name, part in parts.items()}
+    torch.save({"progress": asdict(progress), "parts": states}, content)
+    write_atomic(path, content.getvalue())
+
+
+def load_state(path: Path, parts: Mapping[str, Stateful]) -> Progress:
+    """Give the parts their saved states back, on the devices they are on; a file that is not there changes nothing.
+
+    Args:
+        path: of the state.
+        parts: what takes them, in this order; none: only the numbers are wanted.
+
+    Raises:
+        TrainingError: the file is damaged, or of other parts than these, which are then half filled.
+    """
+    if not path.exists():
+        return Progress()
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        saved, progress = _renamed(content["parts"]), Progress(**content["progress"])
+    except OSError as error:
+        raise TrainingError(f"{path} cannot be read: {error.strerror or error}") from error
+    except Exception as error:  # torch raises many kinds, and advises to switch its safety off
+        raise TrainingError(f"{path} is damaged, {_NO_RESUME}") from error
+    try:
+        for name, part in parts.items():
+            part.load_state_dict(saved[name])
+    except (KeyError, ValueError, RuntimeError, TypeError, AttributeError) as error:
+        raise TrainingError(f"{path} is of another network or optimizer, {_NO_RESUME}") from error
+    return progress
+
+
+def _renamed(saved: dict[str, Any]) -> dict[str, Any]:
+    """The saved parts by today's names: until November 2026 the average of the weights was written in another form."""
+    if (average := saved.pop("average", None)) is not None:
+        saved["ema_model"] = {f"module.{name}": tensor for name, tensor in average["network"].items()}
+    return saved

@@ -1,28 +1,43 @@
-"""Before a training: which learning rates a recipe can bear, and what its augmentation does to photos."""
+"""Before a training: which learning rates a recipe can bear, and what its augmentation does to photos.
 
+The range test is a short training whose rate climbs: Smith, "Cyclical learning rates for training neural networks",
+WACV 2017 (arXiv 2015), section 3.3.
+"""
+
+import copy
 import io
 import json
-from dataclasses import asdict
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from lightning.fabric import Fabric
+from numpy.typing import NDArray
 from PIL import Image
+from torch import nn
+from torch.optim import Optimizer
 
 from garmentcut.dataset.augment import augmentation_page
+from garmentcut.errors import TrainingError
 from garmentcut.photo.files import write_atomic
-from garmentcut.training.devices import machine_in_words
-from garmentcut.training.errors import TrainingError, failures_explained
-from garmentcut.training.feed import augmented, open_feed, open_samples
+from garmentcut.training.loop import augmented, build_parts, explain_failures, open_feed, open_samples, shorten_gradient
 from garmentcut.training.losses import total_loss
-from garmentcut.training.parts import build_parts, shorten_gradient
-from garmentcut.training.range_curve import curve_svg
-from garmentcut.training.range_test import range_test, suggested_lr
 from garmentcut.training.run import RANGE_CURVE_NAME, RANGE_POINTS_NAME, Run
 
 _NUM_STEPS = 100
 _NUM_EXAMPLES = 6
 _JPEG_QUALITY = 92
+_DIVERGED = 4.0  # times the lowest loss so far
+_MEMORY = 0.8  # of the running mean that this is judged by: one bad batch is not enough
+_LEAST_POINTS = 5
+_WIDTH, _HEIGHT = 720, 420
+_LEFT, _RIGHT, _TOP, _BOTTOM = 70, 700, 24, 360  # of the plot, in pixels
+_HEADROOM = 1.15  # times the loss at the start; what diverges is cut off
+_FONT = 'font-family="sans-serif" font-size="13" fill="#333"'
 
 
 def try_rates(run: Run, fabric: Fabric) -> float | None:
@@ -39,7 +54,7 @@ def try_rates(run: Run, fabric: Fabric) -> float | None:
         TrainingError: fewer than two steps before the loss diverged, memory is full, and so on.
     """
     recipe = run.recipe
-    with failures_explained(recipe, run.state_path, machine_in_words(fabric)):
+    with explain_failures(run, fabric):
         parts = build_parts(recipe, fabric)
         feed = open_feed(open_samples(run)[0], recipe, range(_NUM_STEPS), fabric=fabric)
 
@@ -49,11 +64,11 @@ def try_rates(run: Run, fabric: Fabric) -> float | None:
             loss = total_loss(parts.module(photos), targets, recipe.loss)
             fabric.backward(loss.total)
             shorten_gradient(parts, recipe.optimizer.clip_norm)
-            parts.optimizer.step()
+            parts.wrapped_optimizer.step()
             parts.optimizer.zero_grad()
             return float(loss.total.detach())
 
-        points = range_test(step, parts.network, parts.plain_optimizer, num_steps=_NUM_STEPS)
+        points = range_test(step, parts.network, parts.optimizer, num_steps=_NUM_STEPS)
         if len(points) < 2:
             raise TrainingError(
                 "the loss is no number from the first steps on; look at the recipe's [loss] and [network]"
@@ -92,3 +107,181 @@ def _encoded(page: np.ndarray, suffix: str) -> bytes:
     content = io.BytesIO()
     Image.fromarray(page).save(content, kind, quality=_JPEG_QUALITY)
     return content.getvalue()
+
+
+@dataclass(frozen=True)
+class RangePoint:
+    """One step: the learning rate it was taken with, and the loss before it."""
+
+    lr: float
+    loss: float
+
+
+def range_test(
+    step: Callable[[], float],
+    network: nn.Module,
+    optimizer: Optimizer,
+    *,
+    low: float = 1e-6,
+    high: float = 1.0,
+    num_steps: int = 100,
+) -> list[RangePoint]:
+    """Train for a few steps, the rate climbing evenly on a log scale, until the loss diverges; then undo it all.
+
+    Smith, "Cyclical learning rates for training neural networks", WACV 2017 (arXiv 2015), section 3.3. It stops when
+    the loss is no number, or its running mean is four times the lowest one.
+
+    Args:
+        step: takes one optimizer step on the next batch and returns its loss; leaves the learning rate alone.
+        network: what `step` trains; its weights and buffers are put back.
+        optimizer: what `step` calls; its state and rates are put back, gradients are dropped.
+        low: rate of the first step.
+        high: rate of the last step.
+        num_steps: at least 2.
+
+    Returns:
+        A point a step, fewer than `num_steps` where it diverged; all finite.
+
+    Raises:
+        ValueError: not 0 < low < high, or fewer than 2 steps.
+    """
+    if not 0 < low < high or num_steps < 2:
+        raise ValueError(f"rates from {low} to {high} in {num_steps} steps: the rate must climb, in 2 steps at least")
+    points: list[RangePoint] = []
+    with _undone(network, optimizer):
+        lowest = mean = math.inf
+        for lr in np.geomspace(low, high, num_steps).tolist():
+            for group in optimizer.param_groups:
+                group["lr"] = lr * group.get("lr_scale", 1.0)
+            loss = step()
+            if not math.isfinite(loss):
+                break
+            points.append(RangePoint(lr, loss))
+            mean = loss if math.isinf(mean) else _MEMORY * mean + (1 - _MEMORY) * loss
+            lowest = min(lowest, mean)
+            if mean > _DIVERGED * lowest:
+                break
+    return points
+
+
+def suggested_lr(points: Sequence[RangePoint]) -> float | None:
+    """The rate at which the loss falls fastest per decade, left of where it is lowest: a good `optimizer.lr`.
+
+    On the smoothed curve, see `smoothed_losses`. For a cyclical schedule it is a good peak, and a tenth of it a foot.
+
+    Returns:
+        None where the loss never falls, or there are fewer than 5 points.
+    """
+    if len(points) < _LEAST_POINTS:
+        return None
+    losses = smoothed_losses(points)
+    slopes = np.gradient(losses, np.log10([point.lr for point in points]))
+    falling = slopes[: int(losses.argmin()) + 1]
+    steepest = int(falling.argmin())
+    return points[steepest].lr if falling[steepest] < 0 else None
+
+
+def smoothed_losses(points: Sequence[RangePoint]) -> NDArray[np.float64]:
+    """The losses, each averaged with its neighbours on both sides, a twentieth of the points far: `(N,)`.
+
+    To both sides, since a running mean would lag behind and suggest a rate that is too high.
+    """
+    losses = np.array([point.loss for point in points])
+    reach = math.ceil(len(points) / 20)
+    # The further, the less, as in a triangle; at the ends, what there is of it.
+    window = 1 - np.abs(np.arange(-reach, reach + 1)) / (reach + 1)
+    full = np.convolve(losses, window)[reach : reach + len(points)]
+    return np.asarray(full / np.convolve(np.ones(len(points)), window)[reach : reach + len(points)], np.float64)
+
+
+@contextmanager
+def _undone(network: nn.Module, optimizer: Optimizer) -> Iterator[None]:
+    """Put weights, buffers, optimizer and random numbers back to where they were."""
+    weights, state = copy.deepcopy((network.state_dict(), optimizer.state_dict()))
+    devices = {parameter.device for parameter in network.parameters() if parameter.device.type == "cuda"}
+    with torch.random.fork_rng(devices):
+        try:
+            yield
+        finally:
+            network.load_state_dict(weights)
+            optimizer.load_state_dict(state)
+            optimizer.zero_grad()
+
+
+def curve_svg(points: Sequence[RangePoint], suggested: float | None) -> str:
+    """Draw loss over learning rate, the rate on a log axis: each step in grey, smoothed in blue.
+
+    Args:
+        points: of `range_test`, at least 2; losses of at least 0.
+        suggested: `suggested_lr` of them, marked by a dashed line; None: no mark.
+
+    Returns:
+        A whole SVG document, 720 by 420 pixels on white.
+    """
+    smooth = smoothed_losses(points)
+    first, last = math.log10(points[0].lr), math.log10(points[-1].lr)
+    ticks = _ticks(float(smooth[: int(smooth.argmin()) + 1].max()) * _HEADROOM)
+
+    def place_x(lr: float) -> float:
+        return _LEFT + (math.log10(lr) - first) / (last - first) * (_RIGHT - _LEFT)
+
+    def place_y(loss: float) -> float:
+        # Clipped by the plot's frame; bounded, since some viewers stumble over huge numbers.
+        return _BOTTOM - min(loss / ticks[-1], 3) * (_BOTTOM - _TOP)
+
+    def path(losses: Iterable[float], style: str) -> str:
+        places = " ".join(
+            f"{place_x(point.lr):.1f},{place_y(loss):.1f}" for point, loss in zip(points, losses, strict=True)
+        )
+        return f'<polyline points="{places}" fill="none" {style} clip-path="url(#plot)"/>'
+
+    decades = [10.0**exponent for exponent in range(math.ceil(first - 1e-9), math.floor(last + 1e-9) + 1)]
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{_HEIGHT}" '
+        f'viewBox="0 0 {_WIDTH} {_HEIGHT}">',
+        "<title>Learning-rate range test</title>",
+        f'<clipPath id="plot"><rect x="{_LEFT}" y="{_TOP}" width="{_RIGHT - _LEFT}" height="{_BOTTOM - _TOP}"/>'
+        "</clipPath>",
+        f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="#fff"/>',
+        *(_vertical(place_x(lr), f"{lr:.0e}".replace("e-0", "e-").replace("e+00", "")) for lr in decades),
+        *(_horizontal(place_y(tick), f"{tick:g}") for tick in ticks),
+        path((point.loss for point in points), 'stroke="#999" stroke-width="1"'),
+        path(smooth, 'stroke="#1f6fb4" stroke-width="2.5"'),
+        *([] if suggested is None else [_mark(place_x(suggested), suggested)]),
+        f'<text x="{(_LEFT + _RIGHT) / 2}" y="{_HEIGHT - 14}" text-anchor="middle" {_FONT}>'
+        "learning rate (log scale)</text>",
+        f'<text transform="translate(20 {(_TOP + _BOTTOM) / 2}) rotate(-90)" text-anchor="middle" {_FONT}>loss</text>',
+        "</svg>",
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def _ticks(high: float) -> list[float]:
+    """Round numbers from 0 to at least `high`, four to eight of them."""
+    high = high or 1.0
+    unit = 10.0 ** math.floor(math.log10(high))
+    step = next(step for step in (unit / 5, unit / 2, unit, unit * 2) if high / step <= 6)
+    return [count * step for count in range(math.ceil(high / step) + 1)]
+
+
+def _vertical(x: float, label: str) -> str:
+    return (
+        f'<path d="M{x:.1f} {_TOP}V{_BOTTOM + 5}" stroke="#e4e4e4"/>'
+        f'<text x="{x:.1f}" y="{_BOTTOM + 21}" text-anchor="middle" {_FONT}>{label}</text>'
+    )
+
+
+def _horizontal(y: float, label: str) -> str:
+    return (
+        f'<path d="M{_LEFT - 5} {y:.1f}H{_RIGHT}" stroke="#e4e4e4"/>'
+        f'<text x="{_LEFT - 9}" y="{y + 4.5:.1f}" text-anchor="end" {_FONT}>{label}</text>'
+    )
+
+
+def _mark(x: float, lr: float) -> str:
+    left = x > (_LEFT + _RIGHT) / 2
+    return (
+        f'<path d="M{x:.1f} {_TOP}V{_BOTTOM}" stroke="#c0392b" stroke-width="1.5" stroke-dasharray="5 4"/>'
+        f'<text x="{x + (-8 if left else 8):.1f}" y="{_TOP + 16}" text-anchor="{"end" if left else "start"}" {_FONT}>'
+        f"suggested {lr:.2g}</text>"
+    )

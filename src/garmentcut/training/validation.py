@@ -1,11 +1,16 @@
-"""A look at the held-out photos while training: Dice and loss at the training's size, shared among the devices."""
+"""A look at the held-out photos while training: Dice and loss at the training size, and a sheet for a person to see."""
 
+import io
 import os
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from lightning.fabric import Fabric
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor, nn
 
 from garmentcut.dataset.bounded import map_in_order
@@ -15,6 +20,11 @@ from garmentcut.training.devices import reduced
 from garmentcut.training.losses import total_loss
 
 _MAX_THREADS = 16
+_PHOTOS_ON_A_SHEET = 6
+_CELL_HEIGHT, _LABEL_PX, _GAP_PX = 300, 20, 4
+_COLUMNS = ("photo", "target", "prediction", "difference")
+_INK, _PAPER = (30, 30, 30), (255, 255, 255)
+_JPEG_QUALITY = 88
 
 
 @dataclass(frozen=True)
@@ -81,3 +91,98 @@ def dice_of(logits: Tensor, target: Tensor) -> Tensor:
     predicted, wanted = logits >= 0, target >= 0.5
     both, sum_of_sizes = (predicted & wanted).sum(), predicted.sum() + wanted.sum()
     return torch.where(sum_of_sizes > 0, 2 * both / sum_of_sizes.clamp(min=1), 1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class SheetRow:
+    """One photo of a validation sheet.
+
+    Attributes:
+        name: of the pair.
+        photo: uint8 `(H, W, 3)` sRGB.
+        target: float32 `(H, W)` in [0, 1].
+        alpha: the prediction, likewise.
+        dice: of the two, at 0.5.
+    """
+
+    name: str
+    photo: NDArray[np.uint8]
+    target: NDArray[np.float32]
+    alpha: NDArray[np.float32]
+    dice: float
+
+
+def sheet_bytes(rows: Sequence[SheetRow], title: str) -> bytes:
+    """Draw photo, target, prediction and difference, a row for each photo; a JPEG file.
+
+    In the difference, red is missing garment, blue is too much, on a faint photo.
+    """
+    drawn = [_row(row) for row in rows]
+    width = max(row.width for row in drawn)
+    sheet = Image.new("RGB", (width, _LABEL_PX + sum(row.height for row in drawn)), _PAPER)
+    ImageDraw.Draw(sheet).text((_GAP_PX, 0), title, _INK, ImageFont.load_default(_LABEL_PX - _GAP_PX))
+    top = _LABEL_PX
+    for row in drawn:
+        sheet.paste(row, (0, top))
+        top += row.height
+    content = io.BytesIO()
+    sheet.save(content, "JPEG", quality=_JPEG_QUALITY)
+    return content.getvalue()
+
+
+@torch.no_grad()
+def draw_sheet(network: nn.Module, samples: Samples, step: int, seen: Validation, *, fabric: Fabric) -> bytes:
+    """The sheet of a look: a few validation photos, evenly chosen; a JPEG file.
+
+    Args:
+        network: as in `validate`.
+        samples: the validation photos.
+        step: after which.
+        seen: what the look has shown.
+        fabric: the devices; only this one's process draws.
+    """
+    num, rows = len(samples), []
+    for index in range(0, num, -(-num // _PHOTOS_ON_A_SHEET)):
+        sample = samples[index]
+        logits, target = predict(network, sample, fabric=fabric)
+        wanted, alpha = (plane[0, 0].cpu().numpy() for plane in (target, logits.sigmoid()))
+        photo = sample.photo[:3].permute(1, 2, 0).numpy()
+        rows.append(SheetRow(sample.name, photo, wanted, alpha, float(dice_of(logits, target))))
+    return sheet_bytes(
+        rows, f"step {step}: mean Dice {seen.mean_dice:.4f}, median {seen.median_dice:.4f} of {num} photos"
+    )
+
+
+def _row(sample: SheetRow) -> Image.Image:
+    pictures = (sample.photo, _gray(sample.target), _gray(sample.alpha), _difference(sample))
+    cells = [_cell(picture) for picture in pictures]
+    row = Image.new("RGB", (sum(cell.width + _GAP_PX for cell in cells), _CELL_HEIGHT + _LABEL_PX), _PAPER)
+    draw, left = ImageDraw.Draw(row), 0
+    for cell, label in zip(cells, _labels(sample), strict=True):
+        row.paste(cell, (left, _LABEL_PX))
+        draw.text((left + _GAP_PX, 2), label, _INK, ImageFont.load_default(_LABEL_PX - 2 * _GAP_PX))
+        left += cell.width + _GAP_PX
+    return row
+
+
+def _labels(sample: SheetRow) -> Iterable[str]:
+    garment, _, view = sample.name.rpartition("_")
+    return (f"{garment[:8]} {view}", *_COLUMNS[1:3], f"Dice {sample.dice:.4f}")
+
+
+def _cell(picture: NDArray[np.uint8]) -> Image.Image:
+    width = max(1, round(picture.shape[1] * _CELL_HEIGHT / picture.shape[0]))
+    return Image.fromarray(picture).resize((width, _CELL_HEIGHT), Image.Resampling.BOX)
+
+
+def _gray(alpha: NDArray[np.float32]) -> NDArray[np.uint8]:
+    return np.repeat(np.rint(alpha * 255).astype(np.uint8)[..., None], 3, axis=2)
+
+
+def _difference(sample: SheetRow) -> NDArray[np.uint8]:
+    faint = 255 - (255 - sample.photo.astype(np.float32)) * 0.35
+    error = (sample.alpha - sample.target)[..., None]
+    too_much = np.clip(error, 0, 1) * (np.array([30, 60, 255], np.float32) - faint)
+    missing = np.clip(-error, 0, 1) * (np.array([255, 30, 30], np.float32) - faint)
+    shown: NDArray[np.uint8] = np.rint(np.clip(faint + too_much + missing, 0, 255)).astype(np.uint8)
+    return shown

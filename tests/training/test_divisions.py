@@ -3,8 +3,8 @@ from dataclasses import replace
 import pytest
 
 from garmentcut.dataset.manifest import Manifest, fault_of
-from garmentcut.training.division import divide, divide_all, fold_names, without_wrong
-from garmentcut.training.errors import TrainingError
+from garmentcut.errors import TrainingError
+from garmentcut.training.divisions import divide, divide_all, fold_names, without_wrong
 
 
 def names_of(pairs):

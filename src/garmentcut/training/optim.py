@@ -1,15 +1,87 @@
-"""Schedules: the learning rate over the steps, as a factor of the recipe's."""
+"""How a gradient becomes a step: the optimizer, its learning rate over the steps, and the average of the weights."""
 
 import math
 from collections.abc import Mapping
+from operator import itemgetter
 from typing import Any
 
+from timm.optim import create_optimizer_v2  # type: ignore[attr-defined]
+from timm.utils.model_ema import ModelEmaV3
+from torch import nn
 from torch.optim import Optimizer
 
-from garmentcut.recipe import ScheduleConfig
+from garmentcut.recipe import OptimizerConfig, ScheduleConfig
+
+# timm's name of each optimizer, and what differs from timm's own defaults.
+_OPTIMIZERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "adam": ("adam", {"fused": True}),
+    "adamw": ("adamw", {"fused": True}),
+    "rmsprop": ("rmsprop", {"alpha": 0.9, "eps": 1e-7}),  # Keras' constants: the proposal's figures are of them
+    "adadelta": ("adadelta", {"rho": 0.95}),
+    "sgd": ("sgd", {"nesterov": False, "fused": True}),
+    "nesterov": ("sgd", {"nesterov": True, "fused": True}),
+    "lion": ("lion", {}),
+    "muon": ("muon", {}),
+}
+_SECOND_BETA = {"lion": 0.99}  # 0.999 of the others
 
 _CYCLE_CLIMB = 0.3  # one_cycle: share of the steps up to its peak
 _CYCLE_START, _CYCLE_END = 1 / 25, 1e-4  # factors
+
+
+def build_optimizer(network: nn.Module, config: OptimizerConfig) -> Optimizer:
+    """Build the optimizer of a recipe over all parameters that can be trained.
+
+    | name | step | source |
+    | --- | --- | --- |
+    | adam | lr m / sqrt(v), m and v running means of g and g^2 | Kingma and Ba 2015 |
+    | adamw | the same, weights shrunk apart from it | Loshchilov and Hutter 2019 |
+    | rmsprop | g / sqrt(v), v over 10 steps, then momentum | Hinton 2012, as in Keras |
+    | adadelta | g times the ratio of running steps to running gradients; lr about 1 | Zeiler 2012 |
+    | sgd | momentum m = momentum m + g | Robbins and Monro 1951, Polyak 1964 |
+    | nesterov | the gradient looked up one step ahead | Nesterov 1983, Sutskever et al. 2013 |
+    | lion | the sign of a running mean; a third to a tenth of AdamW's lr | Chen et al. 2023 |
+    | muon | running mean of a matrix, made orthogonal; scaled so that AdamW's lr fits | Jordan 2024, Liu et al. 2025 |
+
+    Muon takes each convolution as a matrix of outputs by (inputs x height x width); biases, norms, depthwise
+    convolutions and matrices with a side below 4 go to AdamW. It multiplies in bfloat16: made for GPUs.
+
+    Weight decay shrinks the weights themselves in adamw, lion and muon, and is added to the gradient in the others;
+    biases and norms have none anywhere. The parameters of `network.encoder` learn at `encoder_factor` of the rate; each
+    group keeps its share as `lr_scale`.
+
+    Args:
+        network: on the device it is trained on.
+        config: the recipe's section.
+
+    Returns:
+        A PyTorch optimizer; after `load_state_dict` it goes on bit for bit.
+
+    Raises:
+        ValueError: there is nothing to train, or no encoder that could learn at another rate.
+    """
+    groups = _groups(network, config)
+    if not groups:
+        raise ValueError("the network has no parameters to train")
+    name, options = _OPTIMIZERS[config.name]
+    betas = (config.momentum, _SECOND_BETA.get(name, 0.999))
+    return create_optimizer_v2(groups, name, config.lr, momentum=config.momentum, betas=betas, **options)
+
+
+def _groups(network: nn.Module, config: OptimizerConfig) -> list[dict[str, Any]]:
+    """Weights, then biases and norms, which have one dimension; the encoder's apart if it learns at another rate."""
+    if config.encoder_factor != 1 and not hasattr(network, "encoder"):
+        raise ValueError("optimizer.encoder_factor: the network has no encoder that could learn at another rate")
+    found: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            is_slow = config.encoder_factor != 1 and name.startswith("encoder.")
+            found.setdefault((is_slow, parameter.ndim <= 1 or name.endswith("bias")), []).append(parameter)
+    groups = []
+    for (is_slow, is_spared), parameters in sorted(found.items(), key=itemgetter(0)):
+        scale, decay = config.encoder_factor if is_slow else 1.0, 0.0 if is_spared else config.weight_decay
+        groups.append({"params": parameters, "weight_decay": decay, "lr": config.lr * scale, "lr_scale": scale})
+    return groups
 
 
 def factor_at(step: int, config: ScheduleConfig, steps: int) -> float:
@@ -134,6 +206,27 @@ class Schedule:
             group["lr"] = group["initial_lr"] * factor
 
 
-def build_schedule(optimizer: Optimizer, config: ScheduleConfig, steps: int) -> Schedule:
-    """The schedule of a recipe, its first rate already set."""
-    return Schedule(optimizer, config, steps)
+def open_ema_model(network: nn.Module, decay: float) -> ModelEmaV3 | None:
+    """A copy of the network that follows it slowly, and is what is evaluated and kept; None where `decay` is 0.
+
+    After step t, from 0: average = d average + (1 - d) weights, with d = min(decay, (1 + t) / (10 + t)): the first
+    steps, far from good, are soon forgotten (as in TensorFlow's ExponentialMovingAverage).
+
+    Buffers of floats, BatchNorm's means and variances, are averaged like weights: they then belong to the same stretch
+    of training as the averaged weights, and are smoother than the last few batches of six photos. Whole numbers are
+    copied.
+
+    Args:
+        network: what is trained, on its device; not compiled, not wrapped.
+        decay: in [0, 1).
+    """
+    if decay == 0:
+        return None
+    # timm's warm-up, 1 - (1 + s / gamma)^-power, is (1 + t) / (10 + t) with gamma 9, power 1, s = t + 1.
+    ema_model = ModelEmaV3(network, decay=decay, use_warmup=True, warmup_gamma=9.0, warmup_power=1.0)
+    return ema_model.requires_grad_(requires_grad=False)
+
+
+def follow(ema_model: ModelEmaV3, network: nn.Module, step: int) -> None:
+    """Let the average take in the weights after an optimizer step, counted from 1."""
+    ema_model.update(network, step=step + 1)  # timm takes 1 from it, and s above is this step's number

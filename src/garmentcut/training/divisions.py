@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, replace
 
 from garmentcut.dataset.manifest import Manifest, Pair
-from garmentcut.training.errors import TrainingError
+from garmentcut.errors import TrainingError
 
 _NUM_SHOWN_TO_IT = 12
 

@@ -1,0 +1,253 @@
+"""What a training tells: events for its caller, a journal on disk, and the losses of the steps that both come from."""
+
+import json
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import torch
+from lightning.fabric import Fabric
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+
+from garmentcut.errors import TrainingError, TrainingStopped
+from garmentcut.photo.files import write_atomic
+from garmentcut.training.devices import reduced
+from garmentcut.training.losses import Loss
+
+JOURNAL_NAME = "journal.jsonl"
+
+
+@dataclass(frozen=True)
+class StepDone:
+    """One optimizer step, of all devices together.
+
+    Attributes:
+        step: counted from 1.
+        steps: in all.
+        loss: weighted sum of the parts.
+        parts: the loss's terms, unweighted.
+        lr: learning rate of this step.
+        photos_s: photos a second, lately.
+    """
+
+    step: int
+    steps: int
+    loss: float
+    parts: dict[str, float]
+    lr: float
+    photos_s: float
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """One look at the validation photos.
+
+    Attributes:
+        step: after this step.
+        mean_dice, median_dice: at the training's size, alpha >= 0.5.
+        loss: as in training.
+        is_best: these weights are now `best.safetensors`.
+    """
+
+    step: int
+    mean_dice: float
+    median_dice: float
+    loss: float
+    is_best: bool
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The last event.
+
+    Attributes:
+        reason: `all steps`, `no gain` (early stopping); or, with more to do, `time is up` or `interrupted`.
+        step: the last one taken.
+        best_dice: best mean Dice; below 0: never evaluated.
+        best_step: the step it was reached at.
+        seconds: of all sessions.
+        was_finished: nothing was done: it had ended before.
+    """
+
+    reason: str
+    step: int
+    best_dice: float
+    best_step: int
+    seconds: float
+    was_finished: bool = False
+
+    @property
+    def finished(self) -> bool:
+        """There is nothing more to do."""
+        return self.reason in ("all steps", "no gain")
+
+
+Event = StepDone | Evaluated | Ended
+
+
+class Journal:
+    """Appends rows to `journal.jsonl` and `tensorboard/`; a context that closes both.
+
+    Args:
+        run_dir: the run's folder.
+        last_step: rows of later steps, which a killed run wrote after its last checkpoint, are dropped.
+
+    Raises:
+        TrainingError: the file there is no journal.
+    """
+
+    def __init__(self, run_dir: Path, *, last_step: int) -> None:
+        self.path = run_dir / JOURNAL_NAME
+        kept = [row for row in read_journal(self.path) if row["step"] <= last_step]
+        write_atomic(self.path, "".join(map(_line, kept)).encode())
+        self._file = self.path.open("a", encoding="utf-8", newline="\n")
+        self._board = SummaryWriter(str(run_dir / "tensorboard"), purge_step=last_step + 1)
+
+    def __enter__(self) -> "Journal":
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self._file.close()
+        self._board.close()
+
+    def append(self, kind: str, step: int, values: Mapping[str, float]) -> None:
+        """Write one row, at once.
+
+        Args:
+            kind: `step` or `evaluation`.
+            step: counted from 1.
+            values: numbers by name.
+        """
+        self._file.write(_line({"kind": kind, "step": step, **values}))
+        self._file.flush()
+        for name, value in values.items():
+            self._board.add_scalar(f"{kind}/{name}", value, step)
+
+
+def read_journal(path: Path) -> list[dict[str, Any]]:
+    """Rows of a journal in order; the torn last line of a killed run is passed over.
+
+    Raises:
+        TrainingError: a line is no row.
+    """
+    if not path.exists():
+        return []
+    *lines, _ = path.read_bytes().split(b"\n")
+    return [_row(line, f"{path}, line {number}") for number, line in enumerate(lines, 1)]
+
+
+def _row(line: bytes, where: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+        if isinstance(row, dict) and isinstance(row["step"], int):
+            return row
+    except (ValueError, KeyError, RecursionError):
+        pass
+    raise TrainingError(f"{where}, is no row of a training's journal; move the file or choose another --out")
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    return json.dumps({key: _shown(value) for key, value in row.items()}, allow_nan=False) + "\n"
+
+
+def _shown(value: Any) -> Any:
+    """Six digits are enough; JSON has no word for what is no finite number."""
+    if not isinstance(value, float):
+        return value
+    return float(f"{value:.6g}") if math.isfinite(value) else None
+
+
+class LossError(TrainingStopped):
+    """A loss or gradient that is not a finite number."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Step:
+    """One optimizer step of this device.
+
+    Attributes:
+        number: counted from 1.
+        lr: learning rate.
+        names: of the photos in this device's share of the batch.
+        parts: names of the loss's terms.
+        values: the loss, its terms, and the gradient's norm if it was asked for; float64, still on the device.
+    """
+
+    number: int
+    lr: float
+    names: tuple[str, ...]
+    parts: tuple[str, ...]
+    values: Tensor
+
+
+class LossWatch:
+    """Collects steps; `read` means them over the devices and stops a training whose loss is no number any more.
+
+    Args:
+        fabric: the devices.
+        steps: of the whole training.
+        batch: photos a step, all devices together.
+    """
+
+    def __init__(self, fabric: Fabric, steps: int, batch: int) -> None:
+        self._fabric, self._steps, self._batch = fabric, steps, batch
+        self._waiting: list[_Step] = []
+        self._since = time.perf_counter()
+
+    def add(self, number: int, loss: Loss, *, norm: Tensor | None, lr: float, names: tuple[str, ...]) -> None:
+        """Keep a step's loss for the next `read`.
+
+        Args:
+            number: of the step, counted from 1.
+            loss: of this device's share of the batch.
+            norm: of the gradient before clipping, of all devices; None where nothing is clipped.
+            lr: learning rate.
+            names: of the photos in this device's share.
+        """
+        scalars = [loss.total.detach(), *loss.parts.values(), *([] if norm is None else [norm])]
+        values = torch.stack([scalar.double() for scalar in scalars])
+        self._waiting.append(_Step(number, lr, names, tuple(loss.parts), values))
+
+    def read(self) -> list[StepDone]:
+        """Everything since the last time.
+
+        Raises:
+            LossError: a loss or gradient is not finite; on all devices alike.
+        """
+        steps, self._waiting = self._waiting, []
+        own = torch.stack([step.values for step in steps])  # (steps, values)
+        mean = reduced(self._fabric, own, "mean").cpu()
+        if not mean.isfinite().all():
+            self._raise(steps, own.cpu(), mean)
+        now = time.perf_counter()
+        photos_s = len(steps) * self._batch / (now - self._since)
+        self._since = now
+        return [self._done(step, row, photos_s) for step, row in zip(steps, mean.tolist(), strict=True)]
+
+    def skip_time(self) -> None:
+        """What happened since the last `read` was no training: leave it out of the photos a second."""
+        self._since = time.perf_counter()
+
+    def _done(self, step: _Step, row: list[float], photos_s: float) -> StepDone:
+        total, *parts = row
+        named = dict(zip(step.parts, parts, strict=False))  # the gradient's norm may follow
+        return StepDone(step.number, self._steps, total, named, step.lr, photos_s)
+
+    def _raise(self, steps: list[_Step], own: Tensor, mean: Tensor) -> None:
+        index = int((~mean.isfinite().all(1)).nonzero()[0, 0])
+        step = steps[index]
+        # Only the device whose loss it was knows the photos.
+        rank = -1 if own[index].isfinite().all() else self._fabric.global_rank
+        guilty = int(reduced(self._fabric, torch.tensor(rank, device=self._fabric.device), "max"))
+        names = self._fabric.broadcast(step.names, src=guilty)
+        values = zip(("loss", *step.parts), mean[index].tolist(), strict=False)
+        parts = ", ".join(f"{name} {value:.4g}" for name, value in values)
+        gradient = "; its gradient is not finite" if mean[index, 0].isfinite() else ""
+        raise LossError(
+            f"step {step.number}, learning rate {step.lr:.3g}: {parts}{gradient}, on photos {', '.join(names)}"
+        )
