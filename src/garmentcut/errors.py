@@ -68,6 +68,17 @@ FLAGS = {
 }
 """Code of each remark about a photo that was cut."""
 
+SKIPPED = {
+    "camera_raw": "a camera raw file: export it as TIFF or JPEG",
+    "other_format": "a format that is not read: save it as PNG, JPEG, TIFF or WebP",
+    "no_picture": "no picture by its suffix",
+    "link": "a link to a folder: name the folder itself",
+    "hidden": "its name begins with a dot",
+    "junk": "left by an operating system or a network drive",
+    "cutouts": "the output folder of a run: name it, if its pictures are meant",
+}
+"""Code of each reason why a file or folder among the photos was not looked at, and what to do about it."""
+
 
 class GarmentcutError(Exception):
     """Any error that garmentcut raises on purpose; the message says what to do about it.

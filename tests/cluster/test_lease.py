@@ -10,7 +10,7 @@ import pytest
 from garmentcut.cluster.errors import TakenOverError
 from garmentcut.cluster.lease import RUNS, Lease, this_host
 from garmentcut.cluster.storage import open_storage
-from garmentcut.prediction.sources import SourceError
+from garmentcut.errors import SourceError
 
 
 @pytest.fixture(params=["folder", "s3"])

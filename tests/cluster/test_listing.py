@@ -4,7 +4,8 @@ import pytest
 
 from garmentcut.cluster.listing import list_photos
 from garmentcut.cluster.storage import open_storage
-from garmentcut.prediction.sources import SourceError, find_sources
+from garmentcut.errors import SourceError
+from garmentcut.prediction.sources import find_sources
 
 
 @pytest.fixture

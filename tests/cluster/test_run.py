@@ -12,10 +12,11 @@ from garmentcut.cluster.pipeline import Crew
 from garmentcut.cluster.stages import CutBatch
 from garmentcut.cluster.storage import open_storage
 from garmentcut.config import ConfigError
+from garmentcut.errors import SourceError
 from garmentcut.photo.specification import read_specification
 from garmentcut.prediction.cutter import Cutter
 from garmentcut.prediction.folder import FolderCutter
-from garmentcut.prediction.sources import SourceError, find_sources
+from garmentcut.prediction.sources import find_sources
 
 CREW = Crew(1, 1, on_gpu=False, batch=2)
 

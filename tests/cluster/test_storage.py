@@ -5,7 +5,7 @@ import pytest
 
 from garmentcut.cluster import storage as module
 from garmentcut.cluster.storage import RemoteStorage, is_url, local_path, open_storage
-from garmentcut.prediction.sources import SourceError
+from garmentcut.errors import SourceError
 
 
 @pytest.fixture(params=["folder", "s3"])

@@ -87,8 +87,18 @@ def test_folders_are_walked_by_name_and_junk_is_told(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "out" / LOCK_NAME).touch()
-    junk, errors = [], []
-    found = walk_files(tmp_path, (".jpg",), passed=[tmp_path / "no"], on_error=errors.append, on_junk=junk.append)
+    skipped, errors = {}, []
+    (tmp_path / "linked").symlink_to(tmp_path / "b")
+    passed = [tmp_path / "no"]
+    found = walk_files(tmp_path, (".jpg",), passed=passed, on_error=errors.append, on_skip=skipped.__setitem__)
     assert list(found) == [str(tmp_path / name) for name in ("a.jpg", "b/1.JPG", "b/2.jpg")]
-    assert sorted(junk) == [str(tmp_path / name) for name in ("@eaDir", "b/._1.jpg")]
+    codes = {
+        "@eaDir": "junk",
+        "b/._1.jpg": "junk",
+        ".x": "hidden",
+        "b/c.txt": "suffix",
+        "out": "cutouts",
+        "linked": "link",
+    }
+    assert skipped == {str(tmp_path / name): code for name, code in codes.items()}
     assert not errors

@@ -18,6 +18,7 @@ from PIL import Image
 from psd_tools import PSDImage
 
 from garmentcut.config import load_config
+from garmentcut.errors import SourceError
 from garmentcut.model.card import FirstLook
 from garmentcut.photo import files
 from garmentcut.photo.truth import read_cutout
@@ -25,7 +26,7 @@ from garmentcut.prediction import folder as folder_module
 from garmentcut.prediction.cutter import Cutter
 from garmentcut.prediction.folder import FolderCutter
 from garmentcut.prediction.results import FolderError, Journal
-from garmentcut.prediction.sources import SourceError, find_sources
+from garmentcut.prediction.sources import find_sources
 
 
 def cut(cutter, inputs, out, *, overwrite=False, **output):

@@ -1,10 +1,12 @@
 import errno
+import json
 import os
 from pathlib import Path
 
 import pytest
 
-from garmentcut.prediction.sources import SourceError, find_sources
+from garmentcut.errors import SourceError
+from garmentcut.prediction.sources import SKIPPED_NAME, NotLookedAt, find_sources, write_skipped
 
 
 def touch(root: Path, *names: str) -> None:
@@ -45,6 +47,8 @@ def test_a_folder_that_cannot_be_read_is_found_itself(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "scandir", refusing)
     assert [source.path for source in find_sources([tmp_path], tmp_path / "out")][1:] == [tmp_path / "secret"]
+    assert places(find_sources([tmp_path], tmp_path / "out")) == ["a", "secret (folder)"]
+    assert places(find_sources([tmp_path / "secret"], tmp_path / "out")) == ["secret (folder)"]
 
 
 def test_a_link_gives_its_own_name(tmp_path):
@@ -84,3 +88,59 @@ def test_misuse_is_named(tmp_path, inputs, out, says):
     touch(tmp_path, "in/a.png", "empty/readme.txt")
     with pytest.raises(SourceError, match=says):
         find_sources([tmp_path / name for name in inputs], tmp_path / out)
+
+
+def test_what_is_passed_over_is_told_with_a_code(tmp_path):
+    names = "a.jpg a.CR3 b.heic c.txt d.psd e Thumbs.db ._a.jpg .hidden.jpg $RECYCLE.BIN/x.jpg old/.garmentcut.lock"
+    touch(tmp_path / "in", *names.split(), "old/x.png")
+    (tmp_path / "in/other").symlink_to(tmp_path / "in")
+    skipped = []
+    assert places(find_sources([tmp_path / "in"], tmp_path / "out", skipped=skipped)) == ["a"]
+    root = f"{tmp_path / 'in'}/"
+    assert {one.path.removeprefix(root): one.code for one in skipped} == {
+        "a.CR3": "camera_raw",
+        "b.heic": "other_format",
+        "d.psd": "other_format",
+        "c.txt": "no_picture",
+        "e": "no_picture",
+        "Thumbs.db": "junk",
+        "._a.jpg": "junk",
+        "$RECYCLE.BIN": "junk",
+        ".hidden.jpg": "hidden",
+        "old": "cutouts",
+        "other": "link",
+    }
+    counted = NotLookedAt(skipped)
+    assert counted.as_text() == (
+        "6 files were not looked at: .cr3 1, .heic 1, .psd 1, .txt 1, links to folders 1, without suffix 1"
+    )
+    assert counted.num_junk == 4
+    write_skipped(tmp_path / "out", skipped)
+    lines = [json.loads(line) for line in (tmp_path / "out" / SKIPPED_NAME).read_text().splitlines()]
+    assert {line["path"]: line["code"] for line in lines} == dict(skipped)
+    assert "export it as TIFF or JPEG" in next(line["reason"] for line in lines if line["code"] == "camera_raw")
+    write_skipped(tmp_path / "out", [])
+    assert not (tmp_path / "out" / SKIPPED_NAME).exists()
+
+
+def test_a_folder_of_raw_files_alone_says_so(tmp_path):
+    touch(tmp_path / "in", "a.nef", "b.nef")
+    with pytest.raises(SourceError, match=r"no photos in .*; 2 files were not looked at: \.nef 2$"):
+        find_sources([tmp_path / "in"], tmp_path / "out")
+    (tmp_path / "in/b.nef").unlink()
+    with pytest.raises(SourceError, match=r"; 1 file was not looked at: \.nef 1$"):
+        find_sources([tmp_path / "in"], tmp_path / "out")
+
+
+def test_a_path_that_is_too_long_stops_nobody(tmp_path):
+    touch(tmp_path / "in", "a.jpg")
+    here = os.open(tmp_path / "in", os.O_RDONLY)
+    for _ in range(20):
+        os.mkdir("x" * 250, dir_fd=here)
+        below = os.open("x" * 250, os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(here)
+    first, folder = find_sources([tmp_path / "in"], tmp_path / "out")
+    assert first.path.name == "a.jpg"
+    assert str(folder.place).endswith("x (folder)")

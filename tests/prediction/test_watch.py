@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from garmentcut.errors import SourceError
 from garmentcut.observe.metrics import Metrics
 from garmentcut.observe.monitor import Monitor
 from garmentcut.photo import files
@@ -16,7 +17,6 @@ from garmentcut.prediction.arrivals import watched_folders
 from garmentcut.prediction.cutter import Cutter
 from garmentcut.prediction.folder import FolderCutter
 from garmentcut.prediction.results import Journal
-from garmentcut.prediction.sources import SourceError
 
 MINUTE = 60
 

@@ -130,13 +130,14 @@ def _cut(
 ) -> None:
     # Imported here: `--help` must not wait for a network runtime.
     from garmentcut.config import ConfigError
+    from garmentcut.errors import SourceError
     from garmentcut.model.card import ModelError
     from garmentcut.prediction.arrivals import watched_folders
     from garmentcut.prediction.cutter import Cutter
     from garmentcut.prediction.folder import FolderCutter
     from garmentcut.prediction.results import FolderError
     from garmentcut.prediction.runtime import runtime_for
-    from garmentcut.prediction.sources import SourceError, find_sources
+    from garmentcut.prediction.sources import find_sources
 
     config, specification, overwrite = order
     try:

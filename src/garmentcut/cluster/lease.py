@@ -12,8 +12,8 @@ from types import TracebackType
 
 from garmentcut.cluster.errors import TakenOverError
 from garmentcut.cluster.storage import Storage
+from garmentcut.errors import SourceError
 from garmentcut.prediction.batch import OWN_FOLDER
-from garmentcut.prediction.sources import SourceError
 
 RUNS = f"{OWN_FOLDER}/runs"
 _TAKEN_FOR_DEAD_S = 120.0

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from garmentcut.cluster.storage import Found, LocalStorage, RemoteStorage, Storage, is_url, local_path, open_storage
+from garmentcut.errors import SourceError
 from garmentcut.photo.files import LOCK_NAME
 from garmentcut.photo.read import PHOTO_SUFFIXES
 from garmentcut.prediction.batch import OWN_FOLDER
-from garmentcut.prediction.sources import SourceError, find_sources
+from garmentcut.prediction.sources import find_sources
 
 
 @dataclass(frozen=True)

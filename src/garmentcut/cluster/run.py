@@ -15,6 +15,7 @@ from garmentcut.cluster.plan import Job, Plan, Wish, plan_run
 from garmentcut.cluster.stages import Assignment, failed_row
 from garmentcut.cluster.storage import LocalStorage, open_storage
 from garmentcut.config import Config, ConfigError
+from garmentcut.errors import SourceError
 from garmentcut.photo.files import LOCK_NAME
 from garmentcut.photo.lock import FolderLock, LockTakenError
 from garmentcut.photo.specification import Specification
@@ -22,7 +23,6 @@ from garmentcut.prediction.batch import Order, record_order
 from garmentcut.prediction.cutter import Cutter
 from garmentcut.prediction.folder import FolderCutter
 from garmentcut.prediction.results import ResultsError, Row
-from garmentcut.prediction.sources import SourceError
 
 _KILLED = "the process that cut it was killed each time; is the photo too large for a worker's memory?"
 

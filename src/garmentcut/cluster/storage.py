@@ -10,8 +10,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
 
+from garmentcut.errors import SourceError
 from garmentcut.photo.files import write_atomic
-from garmentcut.prediction.sources import SourceError
 
 _T = TypeVar("_T")
 

@@ -246,7 +246,12 @@ def _read_names(
     files = _Files(side, defaultdict(list), [], [])
     suffixes = tuple(sorted(side.suffixes))
     found = False
-    walk = walk_files(side.root, suffixes, passed=passed, on_error=files.unreadable.append, on_junk=on_junk)
+
+    def skip(path: str, code: str) -> None:
+        if on_junk is not None and code == "junk":
+            on_junk(path)
+
+    walk = walk_files(side.root, suffixes, passed=passed, on_error=files.unreadable.append, on_skip=skip)
     for path in map(Path, walk):
         found = True
         key = side.pattern.read(PurePosixPath(path.relative_to(side.root).as_posix()))

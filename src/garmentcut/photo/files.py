@@ -68,7 +68,7 @@ def walk_files(
     *,
     passed: Collection[Path] = (),
     on_error: Callable[[OSError], None],
-    on_junk: Callable[[str], None] | None = None,
+    on_skip: Callable[[str, str], None] = lambda _path, _code: None,
 ) -> Iterator[str]:
     """Paths of the files in a folder and all below it, by name.
 
@@ -79,25 +79,35 @@ def walk_files(
         suffixes: of the files wanted, lower case.
         passed: absolute paths of folders that are not searched.
         on_error: told of each folder that cannot be read; its path is the error's `filename`. The others go on.
-        on_junk: told the path of each file or folder of which `is_junk` is true.
+        on_skip: told the path of each file and folder that is passed over, and why: `junk`, `hidden`, `link` to a
+            folder, output folder (`cutouts`), or another `suffix`; what is in such a folder is not told of.
     """
     for folder, subfolders, names in os.walk(root, onerror=on_error):
-        here = Path(folder)
-        if on_junk is not None:
-            for name in filter(is_junk, (*subfolders, *names)):
-                on_junk(str(here / name))
-        subfolders[:] = sorted(
-            name
-            for name in subfolders
-            if not name.startswith(".")
-            and not is_junk(name)
-            and here / name not in passed
-            # Not Path.exists: it raises where a folder may not be entered, which the walk then tells of.
-            and not os.path.exists(here / name / LOCK_NAME)  # noqa: PTH110
-        )
+        # Not the methods of Path here: they raise where a folder may not be entered, which the walk then tells of.
+        here, searched = Path(folder), list[str]()
+        for name in sorted(subfolders):
+            path = here / name
+            if path in passed:
+                continue
+            if code := _skip_code(name) or ("link" if os.path.islink(path) else "") or _cutouts_code(path):  # noqa: PTH114
+                on_skip(str(path), code)
+            else:
+                searched.append(name)
+        subfolders[:] = searched
         for name in sorted(names):
-            if name.lower().endswith(suffixes) and not name.startswith(".") and not is_junk(name):
-                yield os.path.join(folder, name)  # noqa: PTH118 - a Path for each of 100,000 would take half the time
+            path_text = os.path.join(folder, name)  # noqa: PTH118 - a Path for each of 100,000 would take half the time
+            if code := _skip_code(name) or ("" if name.lower().endswith(suffixes) else "suffix"):
+                on_skip(path_text, code)
+            else:
+                yield path_text
+
+
+def _skip_code(name: str) -> str:
+    return "junk" if is_junk(name) else "hidden" if name.startswith(".") else ""
+
+
+def _cutouts_code(folder: Path) -> str:
+    return "cutouts" if os.path.exists(folder / LOCK_NAME) else ""  # noqa: PTH110
 
 
 def check_size(width_px: int, height_px: int, limits: ReadConfig) -> None:

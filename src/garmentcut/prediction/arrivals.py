@@ -10,12 +10,20 @@ from typing import NamedTuple
 
 from garmentcut.config import WatchConfig
 from garmentcut.dataset.manifest import VIEWS
+from garmentcut.errors import SourceError
 from garmentcut.observe.log import log_event
 from garmentcut.observe.monitor import Monitor
 from garmentcut.prediction.folder import FolderCutter
 from garmentcut.prediction.names import garment_of, subject_of
 from garmentcut.prediction.results import Row
-from garmentcut.prediction.sources import Source, SourceError, place_below, walk_photos
+from garmentcut.prediction.sources import (
+    NotLookedAt,
+    Skipped,
+    Source,
+    folder_below,
+    place_below,
+    walk_photos,
+)
 
 
 class Seen(NamedTuple):
@@ -148,25 +156,32 @@ def watched_folders(inputs: Iterable[Path], out_dir: Path) -> list[Folder]:
     """
     roots = list(dict.fromkeys(path.resolve() for path in inputs))
     for root in roots:
-        if not root.is_dir():
+        if not os.path.isdir(root):  # noqa: PTH112 - never raises
             raise SourceError(f"{root}: --watch needs a folder that is there; make it, or mount it")
         if root == out_dir.resolve():
             raise SourceError(f"{root}: the output folder must not be the photos' folder; choose another --out")
     return [Folder(root, PurePosixPath(root.name) if len(roots) > 1 else PurePosixPath()) for root in roots]
 
 
-def look_into(folders: Iterable[Folder], out_dir: Path, *, unreadable: list[OSError]) -> Iterator[Found]:
+def look_into(
+    folders: Iterable[Folder],
+    out_dir: Path,
+    *,
+    unreadable: list[OSError],
+    on_skip: Callable[[Skipped], None] = lambda _skipped: None,
+) -> Iterator[Found]:
     """Every photo in the folders, each once.
 
     Args:
         folders: as `watched_folders` gives them.
         out_dir: absolute path; not searched.
         unreadable: gets what went wrong with folders that cannot be read now.
+        on_skip: told of what is passed over.
     """
     folders = list(folders)
     roots = {folder.root for folder in folders}
     for folder in folders:
-        for path in walk_photos(folder.root, out_dir, on_error=unreadable.append):
+        for path in walk_photos(folder.root, out_dir, on_error=unreadable.append, on_skip=on_skip):
             if len(roots) > 1 and _nearest(path, roots) != folder.root:
                 continue  # a folder inside another one: its photos are its own
             try:
@@ -209,7 +224,7 @@ class GarmentViews:
                 continue
             sources = {str(view.seen.source.path): view.seen.source for view in views}
             for path, place in self._finished.get(garment, {}).items():
-                if path not in sources and Path(path).exists():
+                if path not in sources and os.path.exists(path):  # noqa: PTH110 - never raises
                     sources[path] = _source_of(path, place)
             last = max(view.since for view in views)
             stands_alone = garment in sources
@@ -236,6 +251,7 @@ class Intake:
     Attributes:
         arrivals: photos that came or changed and are not finished.
         next_look: when the next look is due, in seconds of the clock.
+        failed_folders: rows of folders that cannot be read, as they are found.
     """
 
     def __init__(
@@ -256,17 +272,20 @@ class Intake:
         # What could not even be read may be readable now: tried once more when a watch begins.
         self._unread = {row.input for row in rows if row.status == "failed" and not row.input_sha256}
         self._passed_over: set[str] = set()
-        self._unreadable: set[str] = set()
+        self._unreadable = {path for path in self._unread if os.path.isdir(path)}  # noqa: PTH112 - never raises
+        self._skipped: set[Skipped] = set()
+        self.failed_folders: list[Row] = []
 
     def look(self) -> None:
         """Find what came, changed or went."""
-        began, unreadable = self._clock(), list[OSError]()
-        found = list(self._new_photos(unreadable))
+        began, unreadable, skipped = self._clock(), list[OSError](), set[Skipped]()
+        found = list(self._new_photos(unreadable, skipped))
         ended = self._clock()
         self.arrivals.look(found, began=began, ended=ended)
         pause = min(_LOOKS_SHARE * (ended - began), _LONGEST_PAUSE_S)
         self.next_look = ended + max(self._folder.config.watch.poll_s, pause)
         self._tell_unreadable({str(error.filename): error.strerror or str(error) for error in unreadable})
+        self._tell_skipped(skipped)
 
     def finish(self, path: str) -> None:
         """A photo needs no more work."""
@@ -278,9 +297,10 @@ class Intake:
         self._passed_over.add(path)
         self.finish(path)
 
-    def _new_photos(self, unreadable: list[OSError]) -> Iterator[Seen]:
+    def _new_photos(self, unreadable: list[OSError], skipped: set[Skipped]) -> Iterator[Seen]:
         began, number = self._clock(), 0
-        for number, found in enumerate(look_into(self._folders, self._folder.out_dir, unreadable=unreadable), 1):
+        looking = look_into(self._folders, self._folder.out_dir, unreadable=unreadable, on_skip=skipped.add)
+        for number, found in enumerate(looking, 1):
             if number % _FOUND_PER_BEAT == 0:
                 self._monitor.health.beat()
             if not self._is_new(found):
@@ -303,6 +323,18 @@ class Intake:
         roots = {str(folder.root) for folder in self._folders}
         lost = [f"{path}: {reason}" for path, reason in unreadable.items() if path in roots]
         self._monitor.trouble("input", "; ".join(lost))
-        for path in unreadable.keys() - roots - self._unreadable:  # told once: it may be meant to be so
-            log_event("folder not readable", level=logging.WARNING, folder=path, reason=unreadable[path])
+        for path in sorted(unreadable.keys() - roots - self._unreadable):  # told once: it may be meant to be so
+            reason = f"cannot be read: {unreadable[path]}"
+            where = next(folder for folder in self._folders if Path(path).is_relative_to(folder.root))
+            place = str(folder_below(where.root, path, where.prefix).place)
+            self.failed_folders.append(Row(path, place, status="failed", code="unreadable", reason=reason))
+        self._folder.journal.forget(self._unreadable - unreadable.keys())
         self._unreadable = set(unreadable)
+
+    def _tell_skipped(self, skipped: set[Skipped]) -> None:
+        if skipped == self._skipped:
+            return
+        self._skipped = skipped
+        self._folder.record_skipped(skipped)
+        if kinds := NotLookedAt(skipped).kinds:
+            log_event("not looked at", level=logging.WARNING, **{"files": sum(kinds.values()), "kinds": kinds})

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from garmentcut.config import Config, CutConfig
 from garmentcut.dataset.bounded import map_in_order
-from garmentcut.errors import code_of
+from garmentcut.errors import SourceError, code_of
 from garmentcut.observe.monitor import Monitor
 from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.delivery import Delivery, Sighting, deliver, shared_scales, sight_garment
@@ -48,7 +48,7 @@ from garmentcut.prediction.results import (
     may_replace,
     sha256_of,
 )
-from garmentcut.prediction.sources import Source, SourceError
+from garmentcut.prediction.sources import Skipped, Source, write_skipped
 from garmentcut.prediction.verdict import Judge, keep_heat, remove_misplaced, sorted_outputs, unsorted_output
 from garmentcut.prediction.views import ViewComparison
 
@@ -390,6 +390,7 @@ class FolderCutter:
         """
         self.check()
         sources = list(sources)
+        self.journal.forget(_readable_folders(self.journal.rows.values()))
         self._adopt_moved(sources)
         owners = self.journal.owners()
         sources = [source for source in sources if self._name_below(source.path) not in owners]
@@ -406,7 +407,8 @@ class FolderCutter:
         for folder in {
             (self.out_dir / name).parent for named in todo.values() for name in named.outputs
         } - self._tidied:
-            remove_staged(folder, self._owner)
+            with suppress(OSError):  # writing to it will say what is wrong with it
+                remove_staged(folder, self._owner)
             self._tidied.add(folder)
         originals = {str(path) for path in names} | self.journal.rows.keys()
         self._folded |= {path: folded_path(Path(path)) for path in originals - self._folded.keys()}
@@ -426,7 +428,7 @@ class FolderCutter:
         """A photo at the place of one that is gone, with the same content, is that photo, moved or renamed."""
         wanted = {str(source.place) for source in sources if str(source.path) not in self.journal.rows}
         at_place = [row for row in self.journal.rows.values() if row.place in wanted]
-        gone = {row.place: row for row in at_place if not Path(row.input).exists()}
+        gone = {row.place: row for row in at_place if not os.path.exists(row.input)}  # noqa: PTH110 - never raises
         for source in sources:
             row = gone.get(str(source.place))
             if row is None or str(source.path) in self.journal.rows:
@@ -510,6 +512,18 @@ class FolderCutter:
         except OSError as error:
             raise FolderError(f"{self.out_dir} cannot be written: {error.strerror}; fix that and run again") from error
 
+    def record_skipped(self, skipped: Iterable[Skipped]) -> None:
+        """Write down what `find_sources` passed over.
+
+        Raises:
+            FolderError: it cannot be written.
+        """
+        self.check()
+        try:
+            write_skipped(self.out_dir, skipped)
+        except OSError as error:
+            raise FolderError(f"{self.out_dir} cannot be written: {error.strerror}; fix that and run again") from error
+
     def _scaled(
         self, works: Iterable[Work], garments: dict[str, str], *, steps: Steps, writers: ThreadPoolExecutor
     ) -> Generator[Work, None, None]:
@@ -553,6 +567,13 @@ def _jobs_of(plan: Plan, options: str, is_stopping: Callable[[], bool]) -> Itera
             return
         last = garment
         yield path, named, options
+
+
+def _readable_folders(rows: Iterable[Row]) -> list[str]:
+    """Folders that an earlier run could not read, and that can be read now."""
+    unread = [row.input for row in rows if row.code == "unreadable"]
+    # Not Path.is_dir: it raises where a folder may not be entered.
+    return [path for path in unread if os.path.isdir(path) and os.access(path, os.R_OK | os.X_OK)]  # noqa: PTH112
 
 
 def folded_path(path: Path) -> str:

@@ -137,6 +137,12 @@ class Journal:
         with self._lock:
             self.rows[new_input] = replace(self.rows.pop(old_input), input=new_input)
 
+    def forget(self, inputs: Iterable[str]) -> None:
+        """Drop rows, of what is no photo after all; the file follows when it is compacted."""
+        with self._lock:
+            for input in inputs:
+                self.rows.pop(input, None)
+
     def owners(self) -> dict[str, str]:
         """Output name to input path, of every output ever written here."""
         return {name: row.input for row in self.rows.values() for name in row.written}
@@ -158,7 +164,8 @@ def is_done(row: Row | None, path: Path, out_dir: Path, *, options: str, outputs
     """
     if row is None or not row.ok or row.options != options or tuple(outputs) != row.outputs:
         return False
-    return all((out_dir / name).is_file() for name in row.outputs) and _is_unchanged(row, path)
+    # Not Path.is_file: it raises where a folder may not be entered.
+    return all(os.path.isfile(out_dir / name) for name in row.outputs) and _is_unchanged(row, path)  # noqa: PTH113
 
 
 def fails_again(row: Row | None, path: Path, *, options: str) -> bool:

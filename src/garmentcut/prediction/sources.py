@@ -1,12 +1,34 @@
-"""Which photos a run is about, and what each one's outputs are called."""
+"""Which photos a run is about, and what lies among them that is passed over."""
 
+import json
+import os
+import stat
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
+from typing import NamedTuple
 
-from garmentcut.errors import SourceError as SourceError
-from garmentcut.photo.files import walk_files
+from garmentcut.errors import SKIPPED, SourceError
+from garmentcut.photo.files import walk_files, write_atomic
 from garmentcut.photo.read import PHOTO_SUFFIXES
+
+SKIPPED_NAME = ".garmentcut/skipped.jsonl"
+"""Below the output folder: what the last run passed over, a line each."""
+
+
+def _suffixes(text: str) -> frozenset[str]:
+    return frozenset(f".{suffix}" for suffix in text.split())
+
+
+_RAW_SUFFIXES = _suffixes(
+    "3fr ari arw bay cap cr2 cr3 crw dcr dng eip erf fff gpr iiq k25 kdc mdc mef mos mrw nef nrw orf pef ptx r3d raf"
+    " raw rw2 rwl sr2 srf srw x3f"
+)
+_OTHER_SUFFIXES = _suffixes(
+    "ai avi avif bmp cin dcm eps exr gif hdr heic heif hif ico j2k jfif jp2 jpf jxl jxr m4v mkv mov mp4 mts pcx pdf pic"
+    " pict psb psd svg tga wdp webm wmv xcf"
+)
 
 
 @dataclass(frozen=True)
@@ -22,51 +44,107 @@ class Source:
     place: PurePosixPath
 
 
-def find_sources(inputs: Iterable[Path], out_dir: Path) -> list[Source]:
+class Skipped(NamedTuple):
+    """A file or folder that was not looked at; `code` is a key of `garmentcut.errors.SKIPPED`."""
+
+    path: str
+    code: str
+
+    @classmethod
+    def of_walk(cls, path: str, code: str) -> "Skipped":
+        """What `walk_files` tells; of another suffix, which kind of file it is."""
+        if code != "suffix":
+            return cls(path, code)
+        suffix = PurePath(path).suffix.lower()
+        return cls(
+            path,
+            "camera_raw" if suffix in _RAW_SUFFIXES else "other_format" if suffix in _OTHER_SUFFIXES else "no_picture",
+        )
+
+
+class NotLookedAt:
+    """Counts what was passed over, for a summary.
+
+    Attributes:
+        num_files: files that may hold something and were not looked at; junk, hidden files and cutouts are none.
+        kinds: their number by suffix, `links to folders` being one kind.
+        num_junk: files and folders that operating systems left or hid.
+    """
+
+    def __init__(self, skipped: Iterable[Skipped] = ()) -> None:
+        skipped = list(skipped)
+        told = [one for one in skipped if one.code not in ("junk", "hidden", "cutouts")]
+        self.num_files = len(told)
+        self.kinds = dict(sorted(Counter(map(_kind_of, told)).items()))
+        self.num_junk = sum(one.code in ("junk", "hidden") for one in skipped)
+
+    def as_text(self) -> str:
+        """One line; empty: nothing was passed over that may matter."""
+        if not self.num_files:
+            return ""
+        number = "1 file was" if self.num_files == 1 else f"{self.num_files} files were"
+        return f"{number} not looked at: {', '.join(f'{kind} {count}' for kind, count in self.kinds.items())}"
+
+
+def find_sources(inputs: Iterable[Path], out_dir: Path, *, skipped: list[Skipped] | None = None) -> list[Source]:
     """Photos named, and photos in folders named, each once, in a stable order.
 
     Args:
-        inputs: photos and folders. Folders are searched with all below them; hidden files and folders, links to
+        inputs: photos and folders. Folders are searched with all below them; hidden files and folders, junk, links to
             folders and the output folders of other runs are passed over; a folder that cannot be read is found itself,
             so that reading it fails with a reason. With several folders each one's own name comes first in the tree.
         out_dir: not searched, if it lies inside an input.
+        skipped: gets what is passed over.
 
     Raises:
-        SourceError: an input does not exist, cannot be read or is the output folder itself, or there is no photo.
+        SourceError: an input does not exist or is the output folder itself, or there is no photo.
     """
     inputs, out_dir = [Path(path) for path in inputs], out_dir.resolve()
-    folders = [path for path in inputs if path.is_dir()]
+    passed_over: list[Skipped] = [] if skipped is None else skipped
+    are_folders = {given: _is_folder(given) for given in inputs}
     found: dict[Path, Source] = {}
     for given in inputs:
-        try:
-            given.stat()
-        except OSError as error:
-            raise SourceError(f"{given}: {(error.strerror or 'cannot be read').lower()}") from error
-        root = given.resolve()
+        root = Path(os.path.realpath(given))
         if root == out_dir:
             raise SourceError(f"{given}: the output folder must not be the photos' folder; choose another --out")
-        prefix = PurePosixPath(root.name) if len(folders) > 1 else PurePosixPath()
-        if given.is_dir():
-            sources = list(_photos_below(root, out_dir, prefix))
+        if are_folders[given]:
+            prefix = PurePosixPath(root.name) if sum(are_folders.values()) > 1 else PurePosixPath()
+            sources = list(_photos_below(root, out_dir, prefix, passed_over))
         else:
             sources = [Source(root, PurePosixPath(given.stem))]  # a link's own name, not its target's
         for source in sources:
             found.setdefault(source.path, source)
     if not found:
         where = ", ".join(str(path) for path in inputs) or "nothing"
-        raise SourceError(f"no photos in {where}; looked for {' '.join(PHOTO_SUFFIXES)}")
+        others = NotLookedAt(passed_over).as_text()
+        raise SourceError(
+            f"no photos in {where}; looked for {' '.join(PHOTO_SUFFIXES)}{f'; {others}' if others else ''}"
+        )
     return list(found.values())
 
 
-def walk_photos(root: Path, out_dir: Path, *, on_error: Callable[[OSError], None]) -> Iterator[str]:
+def walk_photos(
+    root: Path,
+    out_dir: Path,
+    *,
+    on_error: Callable[[OSError], None],
+    on_skip: Callable[[Skipped], None] = lambda _skipped: None,
+) -> Iterator[str]:
     """Paths of the photos in a folder and all below it, by name; see `find_sources` for what is passed over.
 
     Args:
         root: absolute path of the folder.
         out_dir: absolute path; not searched.
         on_error: told of each folder that cannot be read.
+        on_skip: told of what is passed over.
     """
-    return walk_files(root, PHOTO_SUFFIXES, passed=(out_dir,), on_error=on_error)
+    return walk_files(
+        root,
+        PHOTO_SUFFIXES,
+        passed=(out_dir,),
+        on_error=on_error,
+        on_skip=lambda path, code: on_skip(Skipped.of_walk(path, code)),
+    )
 
 
 def place_below(root: Path, path: str, prefix: PurePosixPath) -> Source:
@@ -81,9 +159,45 @@ def place_below(root: Path, path: str, prefix: PurePosixPath) -> Source:
     return Source(found, prefix / found.relative_to(root).with_suffix("").as_posix())
 
 
-def _photos_below(root: Path, out_dir: Path, prefix: PurePosixPath) -> Iterator[Source]:
+def folder_below(root: Path, path: str, prefix: PurePosixPath) -> Source:
+    """A folder that cannot be read, as if it were a photo; its place is no photo's."""
+    found = Path(path)
+    return Source(found, prefix / found.relative_to(root).parent / f"{found.name} (folder)")
+
+
+def write_skipped(out_dir: Path, skipped: Iterable[Skipped]) -> None:
+    """Write what a run passed over, or remove what an earlier one did.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    lines = [
+        json.dumps({"path": one.path, "code": one.code, "reason": SKIPPED[one.code]}) + "\n" for one in sorted(skipped)
+    ]
+    if lines:
+        write_atomic(out_dir / SKIPPED_NAME, "".join(lines).encode())
+    else:
+        (out_dir / SKIPPED_NAME).unlink(missing_ok=True)
+
+
+def _photos_below(root: Path, out_dir: Path, prefix: PurePosixPath, skipped: list[Skipped]) -> Iterator[Source]:
     unreadable: list[OSError] = []
-    for path in walk_photos(root, out_dir, on_error=unreadable.append):
+    for path in walk_photos(root, out_dir, on_error=unreadable.append, on_skip=skipped.append):
         yield place_below(root, path, prefix)
     for error in unreadable:
-        yield place_below(root, error.filename, prefix)
+        yield folder_below(root, error.filename, prefix)
+
+
+def _is_folder(given: Path) -> bool:
+    try:
+        return stat.S_ISDIR(given.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:  # ValueError: a path with a zero byte
+        raise SourceError(f"{given}: {(getattr(error, 'strerror', None) or str(error)).lower()}") from error
+    except OSError:  # reading it will say why
+        return False
+
+
+def _kind_of(skipped: Skipped) -> str:
+    if skipped.code == "link":
+        return "links to folders"
+    return PurePath(skipped.path).suffix.lower() or "without suffix"

@@ -83,6 +83,7 @@ class Watch:
                     self._monitor.trouble("output")
                 if self._clock() >= self._intake.next_look:
                     self._intake.look()
+                    yield from self._failed_folders()
                 yield from self._try_again()
                 due = self._due()
                 yield from self._cut(due)
@@ -92,6 +93,14 @@ class Watch:
                     self._stop.wait(max(0.0, self._intake.next_look - self._clock()))
         finally:
             self._monitor.health.add_check("output folder", str)  # it is not held any more
+
+    def _failed_folders(self) -> Iterator[Row]:
+        """Rows of folders that turned out unreadable: told once, like photos."""
+        rows, self._intake.failed_folders = self._intake.failed_folders, []
+        for row in rows:
+            row = replace(row, options=self._folder.options, model=self._folder.cutter.card.label)
+            self._append(row)
+            yield row
 
     def _due(self) -> list[Source]:
         """Photos that can be cut now, those that came first at the front, whole garments, not too many at once."""
