@@ -141,6 +141,9 @@ def alpha_with(slices, value=1.0, ground=0.0, size_hw=(100, 100)):
         (alpha_with(np.s_[:, :]), ["full"]),
         (alpha_with(np.s_[50, 50], 0.0, 1.0), ["full"]),
         (alpha_with(np.s_[20:80, 30:70], 0.0, 1.0), ["inverted"]),
+        (alpha_with(np.s_[20:80, 30:70], 1.0, 0.498), ["background"]),  # a layer mask of half density
+        (alpha_with(np.s_[20:80, 30:70], 1.0, 0.1), ["background"]),
+        (alpha_with(np.s_[20:80, 30:70], 1.0, 1 / 255), []),
         (alpha_with(np.s_[50:53, 50:53]), ["small"]),  # 9 of 10,000
         (alpha_with(np.s_[50:52, 50:55]), []),  # 10 of 10,000
         (alpha_with(np.s_[40:100, 40:60]), []),  # a skirt cut at the hem: 20 of 160

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from psd_tools import PSDImage
+from psd_tools.psd.layer_and_mask import MaskParameters
 
 from garmentcut.dataset.corrections import Decision, ReviewSource, decision_stem, find_reviewed, write_decision
 from garmentcut.dataset.ingest import Ingest, IngestOptions
@@ -290,6 +291,19 @@ def test_what_nobody_corrected_is_no_target_unless_it_is_accepted(studio_of):
     assert not (studio_of.out / "photos/c_Front.png").exists()
     studio_of.add_original(*NAMES)
     assert codes(studio_of.ingest(with_originals=True))["c_Front"] == ["uncorrected"]
+
+
+def test_density_and_feather_of_a_mask_are_corrections(studio_of):
+    studio_of.add(*NAMES)
+    for name, parameters in (("a_Front", {"user_mask_feather": 1.5}), ("a_Back", {"user_mask_density": 128})):
+        path = studio_of.psds / f"{name}.psd"
+        path.write_bytes(layered_psd(studio_of.draw(name)))
+        document = PSDImage.open(path)
+        data = next(layer for layer in document if layer.has_mask())._record.mask_data
+        data.flags.parameters_applied, data.parameters = True, MaskParameters(**parameters)
+        document._updated = False
+        document.save(path)
+    assert codes(studio_of.ingest()) == {name: ["background"] if name == "a_Back" else [] for name in NAMES}
 
 
 def test_a_trimmed_document_holds_no_photo_and_says_why(studio_of):

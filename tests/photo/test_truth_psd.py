@@ -190,9 +190,36 @@ def test_a_feathered_mask_is_taken_as_photoshop_drew_it(read):
     document = layered(SIZE)
     layer = add_layer(document, colors(), mask=disc())
     data = with_parameters(layer, user_mask_feather=3.0)
-    assert read(document).notes == ("the feather of a layer mask left out",)
+    assert read(document).alpha[20, 15] == pytest.approx(blurred(disc(), 3)[20, 15], abs=0.01)
     data.flags.user_mask_from_render = True
-    assert read(document).notes == ()
+    np.testing.assert_array_equal(read(document).alpha, np.float32(disc() / np.float32(255)))
+
+
+def blurred(mask, sigma):
+    """By the sum of a Gaussian's weights, one axis after the other; the border repeats."""
+    reach = 4 * sigma
+    weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
+    alpha = np.pad(mask / 255, reach, mode="edge")
+    for axis in (0, 1):
+        alpha = np.apply_along_axis(np.convolve, axis, alpha, weights / weights.sum(), mode="valid")
+    return alpha
+
+
+@pytest.mark.parametrize("sigma", [1, 3])
+def test_a_feather_that_photoshop_keeps_beside_the_mask_is_applied(read, sigma):
+    document = layered(SIZE)
+    with_parameters(add_layer(document, colors(), mask=disc()), user_mask_feather=float(sigma))
+    np.testing.assert_allclose(read(document).alpha, blurred(disc(), sigma), atol=0.01)
+
+
+def test_a_wide_feather_is_a_gaussian_too(read):
+    size_hw = 300, 200
+    document = layered(size_hw)
+    square = np.zeros(size_hw, np.uint8)
+    square[100:200, 60:140] = 255
+    layer = add_layer(document, np.zeros((*size_hw, 3), np.uint8), mask=square)
+    with_parameters(layer, user_mask_feather=20.0)
+    np.testing.assert_allclose(read(document).alpha, blurred(square, 20), atol=0.03)
 
 
 def add_vector_mask(layer, subpaths, *, flags=0, **options):

@@ -52,6 +52,9 @@ _WINDOW_PX = 1536  # long side of what is compared at full size: enough to tell 
 _SAME_ASPECT = 0.005  # relative
 _FULL_SHARE = 0.995  # of the frame
 _BORDER_SHARE = 0.9  # of the frame's border, if the background is what is cut out
+_TRANSPARENT = 2 / 255  # what rounding leaves of nothing
+_BACKGROUND_SHARE = 0.5  # of the way round
+_INSET = 0.02  # of the longer side
 _SMALL_SHARE = 0.001  # of the frame; the real garments of a studio fill 0.03 to 0.19
 _CUT_OFF_SHARE = 0.3  # of the outline of the garment's box
 _OPAQUE = 0.99  # rim pixels may have been cleaned of background
@@ -248,6 +251,9 @@ def check_alpha(alpha: _Floats) -> tuple[Fault, ...]:
     border = np.concatenate([mask[0], mask[-1], mask[1:-1, 0], mask[1:-1, -1]])
     if border.mean() >= _BORDER_SHARE:
         return (fault_of("inverted", f"{border.mean():.0%} of the border is opaque; invert the mask"),)
+    if (partial := _background_share(alpha)) > _BACKGROUND_SHARE:
+        text = f"the background is not transparent: alpha is {partial:.0%} of the way round neither 0 nor garment"
+        return (fault_of("background", f"{text}; give the mask its full density and save it again"),)
     faults = []
     if share < _SMALL_SHARE:
         faults.append(fault_of("small", f"only {share:.3%} of the photo is cut out"))
@@ -291,6 +297,23 @@ def box_of(alpha: _Floats) -> tuple[int, int, int, int]:
     mask = alpha >= 0.5
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def _background_share(alpha: _Floats) -> float:
+    """How much of the way round what is not transparent is half transparent, a little inside of its soft edge.
+
+    A garment touches the box around it at a few places, and there only with its edge; a background fills it.
+    """
+    box = bounding_box(alpha > _TRANSPARENT)
+    if box is None:
+        return 0.0
+    left, top, right, bottom = box
+    inset_px = max(round(_INSET * max(right - left, bottom - top)), 1)
+    part = alpha[top + inset_px : bottom - inset_px, left + inset_px : right - inset_px]
+    if not part.size:
+        return 0.0
+    border = np.concatenate([part[0], part[-1], part[1:-1, 0], part[1:-1, -1]])
+    return float(((border > _TRANSPARENT) & (border < 0.5)).mean())
 
 
 def _inside(alpha: _Floats) -> NDArray[np.bool_]:

@@ -30,6 +30,7 @@ REFUSING = {
     "size": "the cutout has another size than the photo",
     "empty": "nothing is cut out",
     "full": "nothing is cut away",
+    "background": "the background is not transparent",
     "inverted": "the background is cut out instead of the garment",
     "shifted": "the cutout's colours lie elsewhere in the photo",
     "other_photo": "the cutout's colours are not those of the photo",

@@ -21,6 +21,7 @@ Alpha = NDArray[np.float32]
 _MASK, _PAINTED_MASK = -2, -3
 _VECTOR_MASKS = (b"vmsk", b"vsms")
 _INVERTED, _DISABLED = 1, 4  # flags of a vector mask
+_MOST_FEATHER_PX, _WIDE_PX = 1000, 16  # Photoshop has no more; of these on, running means are quicker
 _SWITCHED_OFF = "a switched-off layer mask left out"
 
 
@@ -40,7 +41,8 @@ def place(plane: NDArray[Sample], box: Box, size_hw: tuple[int, int], outside: i
 def draw_mask(document: Document, layer: Layer, frame: Box | None = None) -> tuple[Alpha | None, tuple[str, ...]]:
     """A layer's masks together, None where no mask is switched on; and notes.
 
-    Density counts. A feathered mask is as Photoshop drew it where the file holds that, else taken without its feather.
+    Density and feather count, which Photoshop keeps beside the mask. A feathered mask is as Photoshop drew it where the
+    file holds that; else it is blurred here, by a Gaussian whose standard deviation is the feather.
 
     Args:
         document: the layer's.
@@ -60,12 +62,11 @@ def draw_mask(document: Document, layer: Layer, frame: Box | None = None) -> tup
     painted, painted_notes = _draw_painted(document, layer, frame)
     vector, vector_notes = _draw_vector(document, layer, frame)
     if parameters and painted is not None:
-        _weaken(painted, parameters.user_mask_density)
+        painted = _softened(painted, parameters.user_mask_feather, parameters.user_mask_density)
     if parameters and vector is not None:
-        _weaken(vector, parameters.vector_mask_density)
+        vector = _softened(vector, parameters.vector_mask_feather, parameters.vector_mask_density)
     mask = painted if vector is None else vector if painted is None else painted * vector
-    feather_notes = ("the feather of a layer mask left out",) if is_feathered and mask is not None else ()
-    return mask, (*painted_notes, *vector_notes, *feather_notes)
+    return mask, (*painted_notes, *vector_notes)
 
 
 def _draw_painted(document: Document, layer: Layer, frame: Box) -> tuple[Alpha | None, tuple[str, ...]]:
@@ -118,10 +119,25 @@ def _vector_mask_of(layer: Layer) -> bytes | None:
     return None
 
 
-def _weaken(mask: Alpha, density: int | None) -> None:
-    """Lower a mask's density, 0 to 255, in place."""
-    if density is not None and density < 255:
-        np.subtract(1, (1 - mask) * np.float32(density / 255), out=mask)
+def _softened(mask: Alpha, feather_px: float | None, density: int | None) -> Alpha:
+    """A mask blurred by its feather, then lowered to its density of 0 to 255."""
+    if feather_px and 0 < feather_px <= _MOST_FEATHER_PX:
+        mask = _blurred(mask, feather_px)
+    if density is None or density == 255:
+        return mask
+    return np.asarray(1 - (1 - mask) * np.float32(density / 255), np.float32)
+
+
+def _blurred(mask: Alpha, sigma_px: float) -> Alpha:
+    """By a Gaussian; a wide one by three running means, whose time does not grow with it. The border repeats."""
+    import cv2
+
+    if sigma_px <= _WIDE_PX:
+        return np.asarray(cv2.GaussianBlur(mask, (0, 0), sigma_px, borderType=cv2.BORDER_REPLICATE), np.float32)
+    side = int(np.sqrt(4 * sigma_px**2 + 1)) | 1  # three of this width have the Gaussian's variance
+    for _ in range(3):
+        mask = np.asarray(cv2.blur(mask, (side, side), borderType=cv2.BORDER_REPLICATE), np.float32)
+    return mask
 
 
 NO_PIXELS = (b"SoCo", b"GdFl", b"PtFl", b"TySh", b"tySh")
