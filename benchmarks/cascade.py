@@ -28,8 +28,8 @@ from PIL import Image
 from garmentcut.config import CutConfig, OutputConfig, RuntimeConfig
 from garmentcut.evaluation.overlap import dice
 from garmentcut.evaluation.surface import outline_distances, surface_dice
-from garmentcut.photo.encoding import encode_cutout
 from garmentcut.photo.read import decode_photo
+from garmentcut.photo.write import encode_cutout
 from garmentcut.prediction.cutter import Cutter
 from processes import own_peak_bytes
 
@@ -110,7 +110,7 @@ def speed(photos: Path, model: Path | None = None) -> None:
         for turn in range(3):
             for content in contents:
                 start = time.perf_counter(), time.process_time()
-                encode_cutout(cutter(decode_photo(content)), "png", OutputConfig())
+                encode_cutout(cutter(decode_photo(content)).picture, "png", OutputConfig())
                 if turn:
                     spent[name].append((time.perf_counter() - start[0], time.process_time() - start[1]))
     for name, values in spent.items():
@@ -146,9 +146,9 @@ def camera(photo: Path, model: Path | None = None) -> None:
 def _one(photo: Path, model: Path | None = None) -> None:
     cutter = Cutter.load(model, config=RuntimeConfig())
     content = photo.read_bytes()
-    encode_cutout(cutter(decode_photo(content)), "png", OutputConfig())
+    encode_cutout(cutter(decode_photo(content)).picture, "png", OutputConfig())
     start = time.perf_counter(), time.process_time()
-    encode_cutout(cutter(decode_photo(content)), "png", OutputConfig())
+    encode_cutout(cutter(decode_photo(content)).picture, "png", OutputConfig())
     wall, processor = time.perf_counter() - start[0], time.process_time() - start[1]
     peak_mb = own_peak_bytes() / 2**20
     print(f"warm {wall:.2f} s, {processor:.2f} s of processor time, peak {peak_mb:.0f} MB")

@@ -10,7 +10,7 @@ from typer.main import get_command
 
 from garmentcut.cli import app
 from garmentcut.config import Config, known_keys
-from garmentcut.photo.specification_sections import Sections
+from garmentcut.photo.spec import Sections
 from garmentcut.recipe import Recipe, Strength
 
 _DOCS = Path(__file__).parents[1] / "docs"

@@ -41,7 +41,7 @@ def test_the_mark_of_windows_editors_is_no_error(tmp_path):
         ({"read.max_megapixels": "-1"}, "read.max_megapixels: .*greater than 0, not -1"),
         ({"output.formats": "png"}, r"output.formats: should be a list such as \['png'\], not 'png'"),
         ({"output.formats": []}, "output.formats: "),
-        ({"output.formats": ["jpg"]}, "'png', 'mask', 'webp', 'tiff', 'psd' or 'jpeg', not 'jpg'"),
+        ({"output.formats": ["jpg"]}, "'jpg' is not a format; use one of png, mask, webp, tiff, psd, jpeg"),
         ({"output.formats": ["png", "png"]}, "formats: each format once"),
         ({"output.margin_px": "5"}, "set trim too"),
         ({"output.background": "#fff"}, "'#fff' is not a colour such as '#ffffff'"),

@@ -7,18 +7,26 @@ from dataclasses import field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
 from garmentcut.errors import ConfigError as ConfigError
+from garmentcut.formats import FORMATS, NAMES, known_format, listed
 
 _STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 _Count = Annotated[int, Field(strict=True)]  # strict: `true` is no number and "yes" no truth value
 _Switch = Annotated[bool, Field(strict=True)]
-Format = Literal["png", "mask", "webp", "tiff", "psd", "jpeg"]
-_PATH_FORMATS = {"psd", "tiff", "jpeg"}
-_LAYERED_FORMATS = {"psd", "mask"}  # a background is a layer of its own there, or none: it hides nothing
+
+
+def _at_least_one(names: tuple[str, ...]) -> tuple[str, ...]:
+    if not names:
+        raise ValueError(f"no format; use one or more of {NAMES}")
+    return names
+
+
+Format = Annotated[str, AfterValidator(known_format)]
+Formats = Annotated[tuple[Format, ...], AfterValidator(_at_least_one), Field(description=f"One or more of {NAMES}.")]
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -64,8 +72,7 @@ class CutConfig:
 class OutputConfig:
     """The files written for a photo."""
 
-    formats: Annotated[tuple[Format, ...], Field(min_length=1)] = ("png",)
-    """One or more of png, mask, webp, tiff, psd, jpeg."""
+    formats: Formats = ("png",)
     background: str | None = None
     """`#rrggbb` in sRGB: lay the garment on this colour and write no alpha (psd: a layer of it below the photo, a mask
     stays a mask). None: transparent; jpeg and the preview of psd, which know no transparency, are white."""
@@ -92,13 +99,16 @@ class OutputConfig:
             raise ValueError("margin_px works on a trimmed cutout: set trim too")
         if self.background is not None and not re.fullmatch(r"#[0-9a-fA-F]{6}", self.background):
             raise ValueError(f"background: {self.background!r} is not a colour such as '#ffffff'")
-        if self.background is not None and self.hidden == "keep" and set(self.formats) - _LAYERED_FORMATS:
+        rows = [FORMATS[name] for name in self.formats]
+        if self.background is not None and self.hidden == "keep" and not all(row.has_layers for row in rows):
             raise ValueError("background covers the hidden pixels: hidden = 'keep' contradicts it")
         has_path = self.path in ("editable", "exact")
-        if has_path and not _PATH_FORMATS & set(self.formats):
-            raise ValueError(f"path: there is none in {' or '.join(self.formats)}; write psd, tiff or jpeg too")
-        if self.hidden == "keep" and "jpeg" in self.formats and not has_path:
-            raise ValueError("jpeg holds no alpha: hidden = 'keep' needs a path, or the cutout would be lost")
+        if has_path and not any(row.has_path for row in rows):
+            with_path = listed(name for name, row in FORMATS.items() if row.has_path)
+            raise ValueError(f"path: there is none in {listed(self.formats)}; write {with_path} too")
+        opaque = [name for name, row in zip(self.formats, rows, strict=True) if not row.has_alpha]
+        if self.hidden == "keep" and opaque and not has_path:
+            raise ValueError(f"{opaque[0]} holds no alpha: hidden = 'keep' needs a path, or the cutout would be lost")
         return self
 
 

@@ -38,7 +38,7 @@ def test_version_and_help():
         (["PHOTOS", "--out", "OUT", "--format", "gif"], "output.formats"),
         (["PHOTOS", "--out", "OUT", "--background", "green"], "'green' is not a colour"),
         (["PHOTOS", "--out", "OUT", "--margin", "5"], "set trim too"),
-        (["PHOTOS", "--out", "OUT", "--path", "exact"], "path: there is none in png; write psd, tiff or jpeg too"),
+        (["PHOTOS", "--out", "OUT", "--path", "exact"], "path: there is none in png; write tiff, psd or jpeg too"),
         (["PHOTOS", "--out", "OUT", "--format", "psd", "--path", "fine"], "'editable' or 'exact', not 'fine'"),
         (["PHOTOS", "--out", "OUT", "--format", "jpeg", "--quality", "0"], "greater than or equal to 1"),
         (["PHOTOS", "--out", "OUT", "--set", "output.trimm=true"], "did you mean output.trim?"),

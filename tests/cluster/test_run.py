@@ -13,7 +13,7 @@ from garmentcut.cluster.stages import CutBatch
 from garmentcut.cluster.storage import open_storage
 from garmentcut.config import ConfigError
 from garmentcut.errors import SourceError
-from garmentcut.photo.specification import read_specification
+from garmentcut.photo.spec import read_specification
 from garmentcut.prediction.cutter import Cutter
 from garmentcut.prediction.folder import FolderCutter
 from garmentcut.prediction.sources import find_sources

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from garmentcut.evaluation.edge_fit import Edge, EdgeFitError, edge_sample, fit_edge
-from garmentcut.photo.choke import choke_alpha
+from garmentcut.photo.compose import choke_alpha
 
 
 def distance(seed, size=160):

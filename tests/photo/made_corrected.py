@@ -22,7 +22,7 @@ class Written:
         self.cutout = cutout
         self.mask = cutout.rounded_alpha()
         self.path = trace_outline(cutout.alpha)
-        self.data = layered_psd(cutout, **{"path": self.path, "name": "IMG_1", **options})
+        self.data = layered_psd(cutout.picture, **{"path": self.path, "name": "IMG_1", **options})
         start, end = resource_span(self.data)
         self.resources = split_resources(self.data[start + 4 : end])
 

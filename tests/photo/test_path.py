@@ -10,7 +10,6 @@ from PIL import Image, ImageChops, ImageDraw
 
 from garmentcut.config import OutputConfig, ReadConfig
 from garmentcut.photo.cutout import Cutout
-from garmentcut.photo.encoding import encode_cutout
 from garmentcut.photo.outline import trace_outline
 from garmentcut.photo.path import (
     PenPath,
@@ -30,6 +29,7 @@ from garmentcut.photo.photo import PhotoError
 from garmentcut.photo.psd_read import read_document
 from garmentcut.photo.tiff import read_tiff
 from garmentcut.photo.truth import read_cutout
+from garmentcut.photo.write import encode_cutout
 
 from .made import encoded, pixels
 from .made_cutout import (
@@ -323,7 +323,7 @@ def cutout():
 
 
 def encode(cutout, format, **output):
-    return encode_cutout(cutout, format, OutputConfig(formats=(format,), **output))
+    return encode_cutout(cutout.picture, format, OutputConfig(formats=(format,), **output))
 
 
 def resources_of(data, format):

@@ -1,7 +1,7 @@
 import pytest
 
 from garmentcut.config import Config, CutConfig, OutputConfig, ReadConfig
-from garmentcut.photo.specification import read_specification
+from garmentcut.photo.spec import read_specification
 from garmentcut.prediction.batch import BATCH_NAME, BatchError, Order, read_batch, record_order
 from garmentcut.prediction.folder import FolderCutter
 from garmentcut.prediction.sources import find_sources

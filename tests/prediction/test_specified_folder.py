@@ -9,7 +9,7 @@ from PIL import Image
 
 from garmentcut.config import ConfigError
 from garmentcut.photo.photo import PhotoError
-from garmentcut.photo.specification import read_specification
+from garmentcut.photo.spec import read_specification
 from garmentcut.prediction import folder as folder_module
 from garmentcut.prediction.folder import FolderCutter
 from garmentcut.prediction.sources import find_sources

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from garmentcut.photo.specification import read_specification
+from garmentcut.photo.spec import read_specification
 
 PAGE = "[canvas]\nwidth_px = 80\nheight_px = 100\nbackground = '#ffffff'\n[garment]\nheight = '40 %'\n[file]\n"
 NAMED = PAGE + "name = '{garment}/{view}'\n"

@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 
 from garmentcut.config import Config, load_config
 from garmentcut.model.card import ModelCard
-from garmentcut.photo.specification import read_specification
+from garmentcut.photo.spec import read_specification
 from garmentcut.prediction.cutter import Cutter
 from garmentcut.prediction.folder import FolderCutter
 from garmentcut.prediction.sources import find_sources

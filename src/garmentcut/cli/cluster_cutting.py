@@ -13,7 +13,7 @@ from garmentcut.cli.observation import Wanted, observed
 
 if TYPE_CHECKING:
     from garmentcut.config import Config
-    from garmentcut.photo.specification import Specification
+    from garmentcut.photo.spec import Specification
 
 _ADDRESS = re.compile(r"auto|local|ray://\S+|[\w.-]+:\d+|\[[0-9a-fA-F:]+\]:\d+")
 

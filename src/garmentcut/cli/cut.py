@@ -34,7 +34,7 @@ from garmentcut.cli.observation import LogFormatOption, MetricsPortOption, Wante
 
 if TYPE_CHECKING:
     from garmentcut.config import Config
-    from garmentcut.photo.specification import Specification
+    from garmentcut.photo.spec import Specification
 
 _MANY = 1000  # photos that a watch prepares for
 
@@ -104,7 +104,7 @@ def _asked_for(
 ) -> "tuple[Config, Specification | None]":
     """All settings, and the customer's specification where there is one."""
     from garmentcut.config import ConfigError, OutputConfig, load_config, parse_override
-    from garmentcut.photo.specification import read_specification
+    from garmentcut.photo.spec import read_specification
 
     given = {key: value for key, value in options.items() if value is not None}
     try:

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from garmentcut.formats import NAMES
+
 PhotosArgument = Annotated[
     list[str],
     typer.Argument(help="Photos, or folders of photos (searched with all below); with --ray also URLs."),
@@ -13,7 +15,7 @@ OutOption = Annotated[
     str, typer.Option(help="Folder for the cutouts, with --ray also a URL; the photos' tree is mirrored in it.")
 ]
 FormatOption = Annotated[
-    list[str] | None, typer.Option(help="png (default), mask, webp, tiff, psd or jpeg; may be given several times.")
+    list[str] | None, typer.Option(help=f"One of {NAMES}; may be given several times. Default: png.")
 ]
 BackgroundOption = Annotated[
     str | None, typer.Option(help="Lay the garment on this colour, for example '#ffffff'; psd: as a layer below.")

@@ -10,8 +10,8 @@ from garmentcut.cluster.ledger import Ledger
 from garmentcut.cluster.listing import Photo
 from garmentcut.cluster.storage import Storage
 from garmentcut.config import Config
-from garmentcut.photo.encoding import output_suffix
-from garmentcut.photo.specification import Specification
+from garmentcut.formats import FORMATS
+from garmentcut.photo.spec import Specification
 from garmentcut.prediction.names import Named, by_garment, garment_of, name_deliveries, name_outputs
 from garmentcut.prediction.results import Row, sha256_of
 from garmentcut.prediction.sources import Source
@@ -136,7 +136,7 @@ def _names_of(sources: list[Source], ledger: Ledger, wish: Wish) -> dict[Path, N
     owners = {name: str(Path(kept.row.input)) for kept in ledger.kept.values() for name in kept.row.written}
     if wish.specification is not None:
         return name_deliveries(sources, wish.specification, owners=owners)
-    suffixes = [output_suffix(format) for format in wish.config.output.formats]
+    suffixes = [FORMATS[format].suffix for format in wish.config.output.formats]
     places = {str(Path(kept.row.input)): kept.row.place for kept in ledger.kept.values()}
     return name_outputs(sources, suffixes, places=places, owners=owners)
 

@@ -18,7 +18,7 @@ from garmentcut.config import Config, ConfigError
 from garmentcut.errors import SourceError
 from garmentcut.photo.files import LOCK_NAME
 from garmentcut.photo.lock import FolderLock, LockTakenError
-from garmentcut.photo.specification import Specification
+from garmentcut.photo.spec import Specification
 from garmentcut.prediction.batch import Order, record_order
 from garmentcut.prediction.cutter import Cutter
 from garmentcut.prediction.folder import FolderCutter

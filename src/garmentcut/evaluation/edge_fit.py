@@ -18,7 +18,7 @@ from garmentcut.evaluation.matting import Alpha
 from garmentcut.evaluation.overlap import dice
 from garmentcut.evaluation.trials import Trial
 from garmentcut.model.card import ModelCard
-from garmentcut.photo.choke import choke_alpha
+from garmentcut.photo.compose import choke_alpha
 from garmentcut.photo.mask import bounding_box, slices_of
 from garmentcut.photo.photo import PhotoError
 from garmentcut.photo.resize import resize_alpha

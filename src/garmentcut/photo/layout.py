@@ -1,24 +1,177 @@
-"""Where a garment goes on a customer's canvas, and how large: arithmetic on boxes, no pixels."""
+"""A garment's size and place on a customer's canvas: what can be asked for, and the arithmetic on boxes; no pixels."""
 
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+from pydantic.dataclasses import dataclass as section
 
 from garmentcut.config import ConfigError
-from garmentcut.photo.length import Length
+from garmentcut.photo.mask import Box
 from garmentcut.photo.photo import OutputError
-from garmentcut.photo.specification_sections import MAX_CANVAS_PIXELS, MAX_SIDE_PX, CanvasSection, GarmentSection
 
+Side = Literal["top", "bottom", "left", "right"]
+MAX_SIDE_PX, MAX_CANVAS_PIXELS = 30_000, 100_000_000
+"""Of a canvas: what PSD and TIFF hold, and what the memory bears."""
+
+STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+_PER_CENT = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?%")
+_PIXELS = re.compile(r"([0-9]+)(?: ?px)?")
 _MOST_SHARE = 95  # per cent that margins may take of a canvas that grows with them
 _SHARES = {"left": 0.0, "top": 0.0, "center": 0.5, "right": 1.0, "bottom": 1.0, "baseline": 1.0}
+
+
+class Length(NamedTuple):
+    """Pixels, or with `is_share` per cent of the canvas.
+
+    >>> Length(85, is_share=True).px(2000)
+    1700
+    """
+
+    amount: float
+    is_share: bool = False
+
+    def px(self, side_px: int) -> int:
+        """Whole pixels on a canvas whose side has `side_px`."""
+        return round(self.amount * side_px / 100) if self.is_share else round(self.amount)
+
+    def __str__(self) -> str:
+        """As it is written in a specification."""
+        return f"{self.amount:g} %" if self.is_share else f"{self.amount:g} px"
+
+
+def parse_length(value: Any) -> Length | None:
+    """A length as it stands in a TOML file: `1700`, `"1700 px"`, `"85 %"`.
+
+    Raises:
+        ValueError: anything else, or out of range.
+    """
+    if value is None or isinstance(value, Length):
+        return value
+    text = str(value) if isinstance(value, int | str) and not isinstance(value, bool) else ""
+    if found := _PER_CENT.fullmatch(text):
+        length = Length(float(found[1]), is_share=True)
+    elif found := _PIXELS.fullmatch(text):
+        length = Length(int(found[1]))
+    else:
+        raise ValueError(f"{value!r} is neither pixels such as 1700 nor per cent such as '85 %'")
+    if length.amount > (100 if length.is_share else MAX_SIDE_PX):
+        raise ValueError(f"{length} is too much; at most 100 % or {MAX_SIDE_PX} px")
+    return length
+
+
+OptionalLength = Annotated[Length | None, BeforeValidator(parse_length)]
+"""Of a field of a specification; None: not said."""
+_Pixels = Annotated[int, Field(strict=True, ge=1, le=MAX_SIDE_PX)]
+
+
+@section(frozen=True, config=STRICT)
+class CanvasSection:
+    """The picture that the garment is laid on."""
+
+    width_px: _Pixels | None = None
+    """Width in pixels; none: follows from `aspect`, else from the garment and its margins."""
+    height_px: _Pixels | None = None
+    """Height in pixels; none: likewise."""
+    aspect: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,3}:[1-9][0-9]{0,3}$")] | None = None
+    """Width to height, such as "3:4". With neither `width_px` nor `height_px` the canvas grows to it."""
+    background: Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")] | None = None
+    """`#rrggbb` in sRGB; none: transparent (jpeg: white)."""
+    shadow: Literal["off"] = "off"
+    """No shadow is drawn: the only value."""
+
+    @property
+    def size_hw(self) -> tuple[int | None, int | None]:
+        """Height and width in pixels; None: follows from the garment."""
+        height, width, (across, down) = self.height_px, self.width_px, self.proportions or (0, 0)
+        if across and height is None and width is not None:
+            height = max(round(width * down / across), 1)
+        elif across and width is None and height is not None:
+            width = max(round(height * across / down), 1)
+        return height, width
+
+    @property
+    def proportions(self) -> tuple[int, int] | None:
+        """Width to height, as whole numbers; None: as it comes."""
+        if self.aspect is None:
+            return None
+        across, _, down = self.aspect.partition(":")
+        return int(across), int(down)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "CanvasSection":
+        if self.aspect and self.width_px and self.height_px:
+            raise ValueError("aspect follows from width_px and height_px; leave one of the three out")
+        height, width = self.size_hw
+        if max(height or 0, width or 0) > MAX_SIDE_PX or (height or 1) * (width or 1) > MAX_CANVAS_PIXELS:
+            raise ValueError(
+                f"{width}x{height} pixels; at most {MAX_SIDE_PX} a side and {MAX_CANVAS_PIXELS // 10**6} megapixels"
+            )
+        return self
+
+
+@section(frozen=True, config=STRICT)
+class GarmentSection:
+    """Size and place of the garment; lengths are pixels (`1700`) or per cent of the canvas ("85 %")."""
+
+    height: OptionalLength = None
+    """Height of the garment's tallest view; less where its width would not fit. None: as the margins allow."""
+    width: OptionalLength = None
+    """Width of the widest view, likewise; with `height` too, the garment fits into both."""
+    margin: OptionalLength = None
+    """Least distance to every side of the canvas. Neither canvas nor size nor margins: the photo's own frame."""
+    margin_top: OptionalLength = None
+    """On this side, instead of `margin`."""
+    margin_bottom: OptionalLength = None
+    """Likewise."""
+    margin_left: OptionalLength = None
+    """Likewise."""
+    margin_right: OptionalLength = None
+    """Likewise."""
+    horizontal: Literal["left", "center", "right"] = "center"
+    """Place between the left and the right margin."""
+    vertical: Literal["top", "center", "bottom", "baseline"] = "center"
+    """Place between the upper and the lower margin; `baseline`: the hem stands on a line."""
+    baseline: OptionalLength = None
+    """Height of this line above the canvas' lower edge; takes the place of the lower margin there."""
+    resize: Annotated[bool, Field(strict=True)] = True
+    """`false`: pixels stay as photographed; a garment larger than its room is refused."""
+    max_enlargement: Annotated[float, Field(ge=0.01, le=8, strict=True)] = 1.0
+    """Most that a photo is enlarged, a factor; a garment that would need more stays smaller, with a note."""
+
+    @property
+    def says_nothing(self) -> bool:
+        """Neither size nor margin is asked for."""
+        margins = (self.margin, self.margin_top, self.margin_bottom, self.margin_left, self.margin_right)
+        return all(length is None for length in (self.height, self.width, self.baseline, *margins))
+
+    def margin_of(self, side: Side) -> Length:
+        """The margin that counts on a side."""
+        if side == "bottom" and self.vertical == "baseline" and self.baseline is not None:
+            return self.baseline
+        own: Length | None = getattr(self, f"margin_{side}")
+        return own if own is not None else self.margin if self.margin is not None else Length(0)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "GarmentSection":
+        if self.vertical == "baseline" and self.baseline is None:
+            raise ValueError("vertical = 'baseline' needs the key baseline too, such as '8 %'")
+        if not self.resize and (self.height is not None or self.width is not None):
+            raise ValueError("resize = false keeps the size as photographed; leave height and width out")
+        for name in ("height", "width"):
+            if (length := getattr(self, name)) is not None and length.amount == 0:
+                raise ValueError(f"{name} must be more than 0")
+        return self
 
 
 class Placement(NamedTuple):
     """A canvas and the box on it that the garment's box fills."""
 
     canvas_hw: tuple[int, int]
-    box_xyxy: tuple[int, int, int, int]
+    box_xyxy: Box
 
 
 @dataclass(frozen=True)

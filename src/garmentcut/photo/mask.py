@@ -4,19 +4,20 @@ OpenCV is loaded with the first call that needs it. A box is `(left, top, right,
 exclusive.
 """
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from garmentcut.photo.photo import Sample
+HALF_LEVEL = np.float32(0.5 / 255)
+"""Alpha that rounds to nothing at 8 bits."""
 
 Box = tuple[int, int, int, int]
 Mask = NDArray[np.bool_]
+Sample = TypeVar("Sample", bound=np.generic)
 Neighbours = Literal[4, 8]
 Outside = Literal["ignored", "background"]
 
-_HALF_LEVEL = np.float32(0.5 / 255)
 _LEAST_SHARE = 0.001  # of all that is covered: 13 by 13 pixels of a studio garment's 160,000
 _MOST_BLOCKS = 256  # along the longer side; parts that are nearer than a block or two are one
 
@@ -49,7 +50,7 @@ def garment_box(alpha: NDArray[np.float32]) -> Box | None:
     Args:
         alpha: `(H, W)` float32 in [0, 1].
     """
-    shown = alpha > _HALF_LEVEL
+    shown = alpha > HALF_LEVEL
     whole = bounding_box(shown)
     if whole is None:
         return None

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from garmentcut.photo.mask import Sample
 from garmentcut.photo.path import draw_path, parse_path
-from garmentcut.photo.photo import Sample, to_alpha
+from garmentcut.photo.photo import to_alpha
 from garmentcut.photo.psd_read import Box, Document, Layer
 
 Alpha = NDArray[np.float32]

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from garmentcut.photo.color import color_in_profile
-from garmentcut.photo.cutout import Cutout
+from garmentcut.photo.compose import Preparation, lay_over
 from garmentcut.photo.mask import bounding_box
 from garmentcut.photo.path import PenPath, Resource, join_resources, path_resources
-from garmentcut.photo.photo import OutputError, Pixels
+from garmentcut.photo.photo import Metadata, OutputError, Picture, Pixels
 from garmentcut.photo.png import fast_deflate
 from garmentcut.photo.psd_roundtrip import mark_of, write_mark
 
@@ -206,8 +206,15 @@ _CHANNEL, _BACKGROUND = "Garment", "Background"
 _MOST_NAME_CHARS = 200
 
 
+def encode_psd(prepared: Preparation) -> bytes:
+    """A layered document of a picture that is on its way to its files."""
+    picture, output = prepared.wanted("psd"), prepared.output
+    path = prepared.path("editable")
+    return layered_psd(picture, path=path, background=output.background, name=prepared.name, marked=prepared.marked)
+
+
 def layered_psd(
-    cutout: Cutout,
+    picture: Picture,
     *,
     path: PenPath | None = None,
     background: str | None = None,
@@ -221,7 +228,7 @@ def layered_psd(
     later what a retoucher has changed.
 
     Args:
-        cutout: what to write; its hidden pixels go into the layer as they are.
+        picture: what to write; its hidden pixels go into the layer as they are.
         path: the clipping path; None, or one without outlines: none.
         background: `#rrggbb` in sRGB: a layer of this colour below the photo.
         name: of the photo's layer.
@@ -230,24 +237,24 @@ def layered_psd(
     Raises:
         OutputError: over what a PSD holds.
     """
-    alpha = cutout.rounded_alpha()
-    merged = cutout.over(background)
-    layers = [PsdLayer(_plain(name) or _CHANNEL, cutout.rgb, alpha)]
+    alpha, metadata = picture.rounded_alpha(), picture.metadata
+    merged = lay_over(picture, background)
+    layers = [PsdLayer(_plain(name) or _CHANNEL, picture.rgb, alpha)]
     if background:
-        layers.insert(0, PsdLayer(_BACKGROUND, _sheet(background, cutout)))
+        layers.insert(0, PsdLayer(_BACKGROUND, _sheet(background, picture)))
     planes = [*(merged[..., number] for number in range(3)), alpha]
     path = path if path and path.subpaths else None
     if marked:
-        mark = mark_of(cutout.rgb, alpha, path, is_whole=cutout.is_whole and not cutout.is_clean)
-        cutout = replace(cutout, xmp=write_mark(cutout.xmp, mark))
-    return psd_bytes(layers, planes, _resources(cutout, path, num_layers=len(layers)))
+        mark = mark_of(picture.rgb, alpha, path, is_whole=picture.is_whole and not picture.is_clean)
+        metadata = replace(metadata, xmp=write_mark(metadata.xmp, mark))
+    return psd_bytes(layers, planes, _resources(metadata, path, num_layers=len(layers)))
 
 
-def _sheet(color: str, cutout: Cutout) -> Pixels:
+def _sheet(color: str, picture: Picture) -> Pixels:
     """The colour in every pixel, at the memory of one."""
-    scale = int(np.iinfo(cutout.rgb.dtype).max) // 255
-    pixel = np.array(color_in_profile(color, cutout.profile)) * scale
-    return np.broadcast_to(pixel.astype(cutout.rgb.dtype), cutout.rgb.shape)
+    scale = int(np.iinfo(picture.rgb.dtype).max) // 255
+    pixel = np.array(color_in_profile(color, picture.metadata.profile)) * scale
+    return np.broadcast_to(pixel.astype(picture.rgb.dtype), picture.rgb.shape)
 
 
 def _plain(name: str) -> str:
@@ -255,7 +262,7 @@ def _plain(name: str) -> str:
     return "".join(character for character in name if character.isprintable())[:_MOST_NAME_CHARS]
 
 
-def _resources(cutout: Cutout, path: PenPath | None, *, num_layers: int) -> list[Resource]:
+def _resources(metadata: Metadata, path: PenPath | None, *, num_layers: int) -> list[Resource]:
     found = {
         _ACTIVE_LAYER: struct.pack(">H", num_layers - 1),
         _CHANNEL_NAMES: pascal_text(_CHANNEL),
@@ -263,12 +270,12 @@ def _resources(cutout: Cutout, path: PenPath | None, *, num_layers: int) -> list
         _CHANNEL_NUMBERS: struct.pack(">I", 1),
         # The merged picture is a true one; then who wrote it and who can read it.
         _VERSION: struct.pack(">IB", 1, 1) + 2 * unicode_text("garmentcut") + struct.pack(">I", 1),
-        _PROFILE: cutout.profile,
-        _EXIF: cutout.exif,
-        _XMP: cutout.xmp,
+        _PROFILE: metadata.profile,
+        _EXIF: metadata.exif,
+        _XMP: metadata.xmp,
     }
-    if cutout.dpi:
-        across, down = (round(value * 65_536) for value in cutout.dpi)
+    if metadata.dpi:
+        across, down = (round(value * 65_536) for value in metadata.dpi)
         found[_RESOLUTION] = struct.pack(">IHHIHH", across, _PER_INCH, _IN_INCHES, down, _PER_INCH, _IN_INCHES)
     resources = [Resource(number, "", data) for number, data in sorted(found.items()) if data]
     return resources + (path_resources(path) if path else [])

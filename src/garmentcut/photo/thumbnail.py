@@ -7,9 +7,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from garmentcut.photo.color import srgb_of
-from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.mask import bounding_box, slices_of
-from garmentcut.photo.photo import to_8_bit
+from garmentcut.photo.photo import Picture, to_8_bit
 
 Rgb = NDArray[np.uint8]
 """`(H, W, 3)` sRGB."""
@@ -23,23 +22,23 @@ LIGHT, DARK = 255, 204
 _SEEN = 0.05  # of alpha: on any ground, less is seen by nobody
 
 
-def shrink_cutout(cutout: Cutout, size_hw: tuple[int, int], *, trim: bool = True) -> Thumbnail:
+def shrink_cutout(picture: Picture, size_hw: tuple[int, int], *, trim: bool = True) -> Thumbnail:
     """Fit a cutout into a size; a small one is not enlarged.
 
     Every pixel counts by its alpha, so that hidden colours do not bleed into the rim; the filter does not overshoot,
     so that the rim gets no halo that the file does not have.
 
     Args:
-        cutout: any size.
+        picture: any size.
         size_hw: height and width to fit into.
         trim: show only the box of what an eye sees, stray specks too; where there is nothing, the whole frame.
 
     Raises:
         PhotoError: its colour profile cannot be applied.
     """
-    part = slices_of((bounding_box(cutout.alpha > _SEEN) if trim else None) or (0, 0, *cutout.alpha.shape[::-1]))
-    alpha: NDArray[np.uint8] = np.rint(cutout.alpha[part] * np.float32(255)).astype(np.uint8)
-    rgb = srgb_of(to_8_bit(cutout.rgb[part]), cutout.profile)
+    part = slices_of((bounding_box(picture.alpha > _SEEN) if trim else None) or (0, 0, *picture.alpha.shape[::-1]))
+    alpha: NDArray[np.uint8] = np.rint(picture.alpha[part] * np.float32(255)).astype(np.uint8)
+    rgb = srgb_of(to_8_bit(picture.rgb[part]), picture.metadata.profile)
     image = Image.fromarray(np.dstack([rgb, alpha])).convert("RGBa")
     scale = min(size_hw[0] / image.height, size_hw[1] / image.width, 1)
     size = max(round(image.width * scale), 1), max(round(image.height * scale), 1)

@@ -16,12 +16,11 @@ from garmentcut.dataset.corrections import DECISIONS_FOLDER, LOCK_NAME, Decision
 from garmentcut.errors import RunError, UsageError
 from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.files import read_photo_bytes, write_atomic
-from garmentcut.photo.length import Length
+from garmentcut.photo.layout import GarmentSection, Length
 from garmentcut.photo.lock import FolderLock
 from garmentcut.photo.photo import Photo, PhotoError, to_alpha
 from garmentcut.photo.read import damage_named, read_png
-from garmentcut.photo.specification import Output, Specification
-from garmentcut.photo.specification_sections import GarmentSection, Sections
+from garmentcut.photo.spec import Output, Sections, Specification
 from garmentcut.prediction.results import Row, sha256_of
 
 OWN_FOLDER = ".garmentcut"

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from garmentcut.config import CutConfig, RuntimeConfig
 from garmentcut.model.card import ModelCard, ModelError, first_network_of, read_model
-from garmentcut.photo.choke import choke_alpha
+from garmentcut.photo.compose import choke_alpha
 from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.photo import Photo
 from garmentcut.prediction.cleaning import clean

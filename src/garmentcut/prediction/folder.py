@@ -15,16 +15,16 @@ from pathlib import Path, PurePosixPath
 from garmentcut.config import Config, CutConfig
 from garmentcut.dataset.bounded import map_in_order
 from garmentcut.errors import SourceError, code_of
+from garmentcut.formats import FORMATS
 from garmentcut.observe.monitor import Monitor
+from garmentcut.photo.compose import Preparation
 from garmentcut.photo.cutout import Cutout
-from garmentcut.photo.delivery import Delivery, Sighting, deliver, shared_scales, sight_garment
-from garmentcut.photo.encoding import encode_prepared, output_suffix
 from garmentcut.photo.files import LOCK_NAME, StagedFile, read_photo_bytes, remove_staged
 from garmentcut.photo.lock import FolderLock, LockLostError, LockTakenError
 from garmentcut.photo.photo import OutputError, Photo, PhotoError
-from garmentcut.photo.preparation import Preparation
 from garmentcut.photo.read import decode_photo
-from garmentcut.photo.specification import Specification
+from garmentcut.photo.spec import Delivery, Sighting, Specification, deliver, shared_scales, sight_garment
+from garmentcut.photo.write import encode_prepared
 from garmentcut.prediction.batch import (
     Order,
     corrected_cutout,
@@ -157,7 +157,7 @@ class Steps:
             decision = decision_for(self.out_dir, work.row)
             cutout = corrected_cutout(self.out_dir, work.row, work.photo, decision, limits=self.config.read)
             cutout = cutout or self.cutter.finish(work.photo, work.frame, work.looks)
-            sighting = sight_garment(cutout, subject_of(PurePosixPath(work.row.place)).view)
+            sighting = sight_garment(cutout.picture, subject_of(PurePosixPath(work.row.place)).view)
         except Exception as error:  # noqa: BLE001 - no garment on this one; the garment's other photos go on
             return Work(failed_row(work.row, error), work.outputs, seconds=work.seconds)
         seconds = work.seconds + time.perf_counter() - start
@@ -233,9 +233,9 @@ class Steps:
         """The files' contents, in the order of the work's outputs; each made when it is its turn."""
         if self.specification is not None:
             subject = subject_of(PurePosixPath(work.row.place))
-            yield from deliver(cutout, self.specification, subject=subject, scales=work.scales)
+            yield from deliver(cutout.picture, self.specification, subject=subject, scales=work.scales)
             return
-        prepared = Preparation(cutout, self.config.output, name=Path(work.row.input).stem)
+        prepared = Preparation(cutout.picture, self.config.output, name=Path(work.row.input).stem)
         for format in self.config.output.formats:
             yield Delivery(format, encode_prepared(prepared, format))
 
@@ -421,7 +421,7 @@ class FolderCutter:
     def _names_of(self, sources: list[Source], owners: dict[str, str]) -> dict[Path, Named]:
         if self.specification is not None:
             return name_deliveries(by_garment(sources), self.specification, owners=owners)
-        suffixes = [output_suffix(format) for format in self.config.output.formats]
+        suffixes = [FORMATS[format].suffix for format in self.config.output.formats]
         return name_outputs(sources, suffixes, places=self.journal.places(), owners=owners)
 
     def _adopt_moved(self, sources: Iterable[Source]) -> None:

@@ -11,9 +11,8 @@ from garmentcut.config import ConfigError
 from garmentcut.dataset.manifest import VIEWS
 from garmentcut.dataset.pairing import DEFAULT_PATTERN
 from garmentcut.dataset.pairing import NamePattern as StudioPattern
-from garmentcut.photo.encoding import output_suffix
-from garmentcut.photo.naming import FilledPattern, Subject, fill_pattern
-from garmentcut.photo.specification import Output, Specification
+from garmentcut.formats import FORMATS
+from garmentcut.photo.spec import FilledPattern, Output, Specification, Subject, fill_pattern
 from garmentcut.prediction.sources import Source
 
 _STUDIO_PATTERN = StudioPattern(DEFAULT_PATTERN)
@@ -120,7 +119,7 @@ def name_deliveries(
 
 def _names_of(output: Output, sources: list[Source], owners: Mapping[str, str]) -> list[tuple[str, ...]]:
     """One output's names for each photo."""
-    suffixes = [output_suffix(format) for format in output.sections.file.formats]
+    suffixes = [FORMATS[format].suffix for format in output.sections.file.formats]
     patterns = []
     for source in sources:
         filled = fill_pattern(output.sections.file.name, subject_of(source.place))

@@ -191,7 +191,7 @@ def read_cell(entry: Entry, size_hw: tuple[int, int], *, trim: bool = True, limi
         return cell
     try:
         look = _look_at(entry, entry.file, limits or ReadConfig())
-        thumbnail = shrink_cutout(look.cutout, size_hw, trim=trim)
+        thumbnail = shrink_cutout(look.cutout.picture, size_hw, trim=trim)
     except Exception as error:  # noqa: BLE001 - whatever is wrong with one file must not stop the others
         mark: Mark = "failed"
         return replace(cell, facts=entry.file.name, mark=mark, reason=_reason_of(error, entry.file))

@@ -99,7 +99,7 @@ class Media:
 
     def _small_cutout(self, subject: Subject) -> Rgb:
         cutout = Cutout(self._srgb(subject), to_alpha(self._alphas.current(subject)))
-        small = shrink_cutout(cutout, (_THUMBNAIL_HW[0] - 2 * _MARGIN_PX, _THUMBNAIL_HW[1] - 2 * _MARGIN_PX))
+        small = shrink_cutout(cutout.picture, (_THUMBNAIL_HW[0] - 2 * _MARGIN_PX, _THUMBNAIL_HW[1] - 2 * _MARGIN_PX))
         ground_hw = small.shape[0] + 2 * _MARGIN_PX, small.shape[1] + 2 * _MARGIN_PX
         return lay_on_ground(small, draw_ground(_GROUND, ground_hw))
 

@@ -5,7 +5,7 @@ import binascii
 import time
 from collections.abc import Callable
 from pathlib import PurePath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 from urllib.parse import quote, unquote
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request
@@ -18,7 +18,7 @@ from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 
-from garmentcut.photo.encoding import output_suffix
+from garmentcut.formats import FORMATS
 from garmentcut.photo.png import png_bytes
 from garmentcut.review.alphas import Subject, read_gray
 from garmentcut.review.database import PhotoRow
@@ -46,7 +46,7 @@ _PNG_BODY = {
     "requestBody": {"required": True, "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}}
 }
 cutting = APIRouter(tags=["cut"], default_response_class=Response)
-_MEDIA_TYPES: dict[str, str] = {"png": "image/png", "mask": "image/png", "psd": "image/vnd.adobe.photoshop"}
+_MEDIA_TYPES = {name: FORMATS[name].media_type for name in get_args(Wanted)}
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _FORM = {"schema": {"type": "object", "properties": {"photo": {"type": "string", "format": "binary"}}}}
 _MEANINGS = {
@@ -334,7 +334,7 @@ async def cut(
         data, name = await _read_upload(request)
         content = await service.cut_queue.cut(data, format, name)
     stem = quote(PurePath(name).stem or "cutout")
-    disposition = f"attachment; filename*=UTF-8''{stem}{output_suffix(format)}"
+    disposition = f"attachment; filename*=UTF-8''{stem}{FORMATS[format].suffix}"
     return Response(content, media_type=_MEDIA_TYPES[format], headers={"content-disposition": disposition})
 
 

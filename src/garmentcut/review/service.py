@@ -14,9 +14,9 @@ from starlette.concurrency import run_in_threadpool
 from garmentcut.config import CutConfig, OutputConfig, ReadConfig, RuntimeConfig
 from garmentcut.model.card import ModelError, read_model
 from garmentcut.photo.cutout import Cutout
-from garmentcut.photo.encoding import encode_cutout
 from garmentcut.photo.photo import OutputError, Photo, PhotoError
 from garmentcut.photo.read import decode_photo, format_of
+from garmentcut.photo.write import encode_cutout
 from garmentcut.prediction.batch import Order, read_batch
 from garmentcut.prediction.cutter import Cutter, default_model
 from garmentcut.prediction.results import RESULTS_NAME
@@ -164,7 +164,7 @@ class CutQueue:
     def _cut(self, data: bytes, wanted: Wanted, name: str) -> bytes:
         photo = _decoded(data)
         try:
-            return encode_cutout(self._model.cut(photo), wanted, OutputConfig(formats=(wanted,)), name=name)
+            return encode_cutout(self._model.cut(photo).picture, wanted, OutputConfig(formats=(wanted,)), name=name)
         except (PhotoError, OutputError) as error:
             raise UnfitError(str(error)) from error
 

@@ -15,14 +15,13 @@ from sqlalchemy.orm import Session
 
 from garmentcut.dataset.corrections import DECISIONS_FOLDER, LOCK_NAME, Decision, read_decision, write_decision
 from garmentcut.dataset.manifest import VIEWS
+from garmentcut.photo.compose import Preparation
 from garmentcut.photo.cutout import Cutout
-from garmentcut.photo.delivery import Sighting, deliver, shared_scales, sight_garment
-from garmentcut.photo.encoding import encode_prepared
 from garmentcut.photo.files import StagedFile
 from garmentcut.photo.photo import OutputError, PhotoError, to_alpha
 from garmentcut.photo.png import png_bytes
-from garmentcut.photo.preparation import Preparation
-from garmentcut.photo.specification import Specification
+from garmentcut.photo.spec import Sighting, Specification, deliver, shared_scales, sight_garment
+from garmentcut.photo.write import encode_prepared
 from garmentcut.prediction.names import garment_of, subject_of
 from garmentcut.prediction.results import may_replace, sha256_of
 from garmentcut.prediction.sources import Source
@@ -130,7 +129,7 @@ class Delivery:
     def _sight(self, subject: Subject) -> Sighting:
         alpha = self._alphas.current(subject)
         shown = Cutout(np.zeros((*alpha.shape, 3), np.uint8), to_alpha(alpha))
-        return sight_garment(shown, subject_of(PurePosixPath(subject.row.place)).view)
+        return sight_garment(shown.picture, subject_of(PurePosixPath(subject.row.place)).view)
 
     def _exchange(self, photo: PhotoRow, subject: Subject, scales: tuple[float, ...] | None) -> None:
         """Put new outputs in the place of the old ones."""
@@ -160,10 +159,10 @@ class Delivery:
         cutout = Cutout.of(self._alphas.read_photo(row), alpha)
         if order.specification is not None:
             named = subject_of(PurePosixPath(row.place))
-            for delivery in deliver(cutout, order.specification, subject=named, scales=scales):
+            for delivery in deliver(cutout.picture, order.specification, subject=named, scales=scales):
                 yield delivery.content
             return
-        prepared = Preparation(cutout, order.output, name=Path(row.input).stem)
+        prepared = Preparation(cutout.picture, order.output, name=Path(row.input).stem)
         for format in order.output.formats:
             yield encode_prepared(prepared, format)
 

@@ -7,14 +7,14 @@ import tifffile
 from PIL import Image
 
 from garmentcut.config import OutputConfig, ReadConfig
+from garmentcut.formats import FORMATS
 from garmentcut.photo.cutout import Cutout
-from garmentcut.photo.encoding import FORMATS, encode_cutout, output_suffix
-from garmentcut.photo.jpeg_writer import jpeg_bytes
-from garmentcut.photo.photo import Photo, to_8_bit
+from garmentcut.photo.path import Resource, jpeg_resources, split_resources
+from garmentcut.photo.photo import Metadata, OutputError, Photo, to_8_bit
 from garmentcut.photo.psd_read import read_document
 from garmentcut.photo.read import decode_photo
-from garmentcut.photo.tiff_writer import tiff_bytes
 from garmentcut.photo.truth import read_cutout
+from garmentcut.photo.write import encode_cutout, jpeg_bytes, tiff_bytes
 
 from .made import exif_bytes, pixels, rgb_profile, xmp_packet
 
@@ -28,7 +28,7 @@ def cutout(studio, request):
 
 
 def encode(cutout, format, **output):
-    return encode_cutout(cutout, format, OutputConfig(**output))
+    return encode_cutout(cutout.picture, format, OutputConfig(**output))
 
 
 def opened(data):
@@ -45,7 +45,7 @@ def array_of(data, format):
 
 
 def test_suffixes_differ():
-    assert {output_suffix(format) for format in FORMATS} == {".png", "_mask.png", ".webp", ".tif", ".psd", ".jpg"}
+    assert {row.suffix for row in FORMATS.values()} == {".png", "_mask.png", ".webp", ".tif", ".psd", ".jpg"}
 
 
 @pytest.mark.parametrize("format", ["png", "tiff", "webp"])
@@ -187,7 +187,7 @@ def test_edge_colour_is_cleaned_from_the_whole_photo_before_trimming(cutout):
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_tiff_tags(channels, dtype):
     array = pixels(70, 50, channels=channels, dtype=dtype)
-    data = tiff_bytes(array, profile=rgb_profile(), dpi=(300, 240), exif=exif_bytes())
+    data = tiff_bytes(array, Metadata(rgb_profile(), (300, 240), exif_bytes()))
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         page = file.pages.first
         np.testing.assert_array_equal(page.asarray(), array)
@@ -205,13 +205,14 @@ def test_tiff_tags(channels, dtype):
 
 def test_tiff_of_a_sliced_picture():
     array = pixels(70, 50)[::2, ::-1]
-    data = tiff_bytes(array, profile=None, dpi=None, exif=None)
+    data = tiff_bytes(array)
     np.testing.assert_array_equal(decode_photo(data).rgb, array)
 
 
 def test_a_quality_makes_webp_lossy_but_for_its_alpha(cutout):
     exact, small = (
-        encode_cutout(cutout, "webp", OutputConfig(formats=("webp",), quality=quality)) for quality in (None, 80)
+        encode_cutout(cutout.picture, "webp", OutputConfig(formats=("webp",), quality=quality))
+        for quality in (None, 80)
     )
     assert len(small) < len(exact) / 2
     first, second = (np.asarray(Image.open(io.BytesIO(data)).convert("RGBA")).astype(float) for data in (exact, small))
@@ -225,6 +226,61 @@ def test_a_quality_makes_webp_lossy_but_for_its_alpha(cutout):
 
 def test_a_lossy_webp_keeps_hidden_pixels_where_they_are_wanted(cutout):
     output = OutputConfig(formats=("webp",), quality=90, hidden="keep")
-    pixels = np.asarray(Image.open(io.BytesIO(encode_cutout(cutout, "webp", output))).convert("RGBA"))
+    pixels = np.asarray(Image.open(io.BytesIO(encode_cutout(cutout.picture, "webp", output))).convert("RGBA"))
     hidden = pixels[..., 3] == 0
     assert np.abs(pixels[..., :3].astype(float) - to_8_bit(cutout.rgb))[hidden].mean() < 4
+
+
+def test_everything_is_found_again():
+    rgb = pixels(60, 40)
+    data = jpeg_bytes(
+        rgb,
+        Metadata(rgb_profile(), (300.2, 239.9), exif_bytes(), xmp_packet()),
+        [Resource(2000, "Path 1", b"records"), Resource(2999, "", b"\x06Path 1")],
+        quality=95,
+    )
+    photo = decode_photo(data)
+    assert np.abs(photo.rgb.astype(int) - rgb).max() <= 4
+    assert (photo.profile, photo.dpi, photo.xmp, photo.notes) == (rgb_profile(), (300, 240), xmp_packet(), ())
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.getexif()[315].encode("latin-1").decode() == "Åse Ødegård"
+        assert image.layer == [("R", 1, 1, 0)] or {layer[1:3] for layer in image.layer} == {(1, 1)}, "4:4:4"
+    assert [resource.name for resource in split_resources(jpeg_resources(data))] == ["Path 1", ""]
+
+
+def test_nothing_is_made_up():
+    photo = decode_photo(jpeg_bytes(pixels(), quality=90))
+    assert (photo.profile, photo.dpi, photo.exif, photo.xmp) == (None, None, None, None)
+    assert jpeg_resources(jpeg_bytes(pixels(), quality=90)) == b""
+
+
+def test_quality_counts():
+    rgb = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    low, high = (jpeg_bytes(rgb, quality=quality) for quality in (40, 100))
+    assert len(low) < len(high) / 2
+    assert np.abs(decode_photo(high).rgb.astype(int) - rgb).max() <= 5
+
+
+def test_16_bits_are_rounded():
+    rgb = np.full((8, 8, 3), 40 * 257 + 128, np.uint16)
+    assert (decode_photo(jpeg_bytes(rgb, quality=100)).rgb == 40).all()
+
+
+def test_a_path_longer_than_a_segment():
+    data = np.random.default_rng(0).bytes(150_000)
+    resources = [Resource(2000, "Path 1", data), Resource(2999, "", b"\x06Path 1")]
+    written = jpeg_bytes(pixels(), resources=resources, quality=90)
+    assert split_resources(jpeg_resources(written)) == resources
+    assert decode_photo(written).notes == ()
+
+
+def test_metadata_longer_than_a_segment_stays_out():
+    fits = b"x" * (65_533 - 29)
+    assert fits in jpeg_bytes(pixels(), Metadata(xmp=fits), quality=90)
+    written = jpeg_bytes(pixels(), Metadata(xmp=fits + b"x", exif=exif_bytes() + bytes(70_000)), quality=90)
+    assert decode_photo(written).exif is None
+
+
+def test_over_65500_pixels_tiff_is_named():
+    with pytest.raises(OutputError, match="JPEG ends at 65500 pixels a side, this has 65501; use tiff"):
+        jpeg_bytes(np.zeros((1, 65_501, 3), np.uint8), quality=90)

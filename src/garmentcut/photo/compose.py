@@ -1,0 +1,416 @@
+"""From a cut photo to the picture that goes into a file: edge moved, rim colours cleaned, trimmed, laid on a canvas.
+
+Rim colours are estimated by blur-fusion, twice (M. Forte, "Approximate Fast Foreground Colour Estimation", ICIP 2021).
+Only rim pixels change, so only they are computed: a wide first estimate on a thinned grid, a narrow second one on the
+pixels around each.
+"""
+
+import math
+from dataclasses import replace
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from garmentcut.config import OutputConfig
+from garmentcut.formats import keeps_hidden
+from garmentcut.photo.color import color_in_profile
+from garmentcut.photo.layout import Placement
+from garmentcut.photo.mask import HALF_LEVEL, Box, bounding_box, box_sums, dilate, erode, slices_of
+from garmentcut.photo.path import MOST_KNOTS, PenPath, Resource, path_resources
+from garmentcut.photo.photo import Metadata, OutputError, Picture, Pixels
+from garmentcut.photo.resize import resize_alpha
+
+Alpha = NDArray[np.float32]
+
+_WIDE_PX, _NARROW_PX = 90, 6  # windows measured at a photo height of 1728 px
+_REFERENCE_HEIGHT_PX = 1728
+_GRID_CELLS = 12  # grid cells in the wide window: its mean needs no more samples
+_CHUNK = 65_536  # rim pixels at a time: a sheer garment has a million of them
+_EPSILON = 1e-5
+_SHARP, _EVEN = Image.Resampling.LANCZOS, Image.Resampling.HAMMING
+_SOLID = np.float32(0.5)  # alpha from which the sharp filter's weights are no small difference of large numbers
+_LEAST_WEIGHT = np.float32(1e-4)
+_ROUNDING = 1e-6  # of quotients
+_MAX_TRIMMED_PIXELS = 100_000_000  # a margin may enlarge a photo, not eat the memory
+
+
+class Preparation:
+    """One picture on its way to files of one or several formats; what they share is worked out once.
+
+    Args:
+        picture: full size, as the cutter made it.
+        output: background, trim, margin, path and what happens to hidden pixels.
+        name: the photo's, for layers named after it.
+        marked: False where a customer wants no metadata, not even garmentcut's own.
+    """
+
+    def __init__(self, picture: Picture, output: OutputConfig, *, name: str = "", marked: bool = True) -> None:
+        self.output, self.name, self.marked = output, name, marked
+        self._whole = picture
+        self._paths: dict[str, PenPath] = {}
+
+    @property
+    def metadata(self) -> Metadata:
+        """What travels with the pixels."""
+        return self._whole.metadata
+
+    @cached_property
+    def untouched(self) -> Picture:
+        """The photo and its alpha; trimmed, if that is wanted."""
+        return self._trimmed(self._whole)
+
+    @cached_property
+    def cleaned(self) -> Picture:
+        """The same with clean rim colours, taken from the whole photo, and hidden pixels black."""
+        return self._trimmed(clean(self._whole))
+
+    def wanted(self, format: str) -> Picture:
+        """The picture with its hidden pixels as they are wanted in a format."""
+        output = self.output
+        keeps = keeps_hidden(format, hidden=output.hidden, path=output.path, background=output.background)
+        return self.untouched if keeps else self.cleaned
+
+    def flat(self, format: str) -> Pixels:
+        """`(H, W, 4)` straight alpha, or on a background `(H, W, 3)`."""
+        if self.output.background is None:
+            return self.wanted(format).rgba()
+        return lay_over(self.cleaned, self.output.background)
+
+    def path(self, auto: str = "none") -> PenPath | None:
+        """The clipping path; None: none is wanted, or only `auto` asked for one and there is none to be had.
+
+        Args:
+            auto: what the format has where the output says `auto`: `none` or `editable`.
+
+        Raises:
+            OutputError: a path was asked for by name, and there is no outline, or it is too ragged.
+        """
+        kind = auto if self.output.path == "auto" else self.output.path
+        if kind == "none":
+            return None
+        if kind not in self._paths:
+            from garmentcut.photo.outline import path_tolerance_px, trace_outline  # loads contourpy
+
+            tolerance_px = path_tolerance_px(kind, self._whole.alpha.shape[0])
+            self._paths[kind] = trace_outline(self.untouched.alpha, tolerance_px=tolerance_px)
+        num_knots = sum(len(outline.knots) for outline in self._paths[kind].subpaths)
+        if 0 < num_knots <= MOST_KNOTS:
+            return self._paths[kind]
+        if self.output.path == "auto":
+            return None
+        fault = f"its outline is too ragged for a path ({num_knots} knots)"
+        fault = fault if num_knots else "no outline for a path: nothing is half opaque"
+        raise OutputError(f"{fault}; use path = 'none'", code="no_path")
+
+    def resources(self) -> list[Resource]:
+        """The clipping path as Photoshop's image resources; none where none was asked for."""
+        path = self.path()
+        return path_resources(path) if path else []
+
+    def _trimmed(self, picture: Picture) -> Picture:
+        if not self.output.trim:
+            return picture
+        margin_px = self.output.margin_px
+        left, top, right, bottom = picture.garment_box_xyxy or (0, 0, 0, 0)
+        num_pixels = (right - left + 2 * margin_px) * (bottom - top + 2 * margin_px)
+        if num_pixels > max(_MAX_TRIMMED_PIXELS, picture.alpha.size):
+            raise OutputError(
+                f"a margin of {margin_px} pixels makes {num_pixels / 1e6:.0f} megapixels; use a smaller one",
+                code="does_not_fit",
+            )
+        try:
+            return trim(picture, margin_px)
+        except ValueError as error:
+            raise OutputError(str(error), code="nothing_visible") from error
+
+
+def clean(picture: Picture) -> Picture:
+    """A picture with the background's colour taken out of rim pixels and hidden pixels black.
+
+    What counts as rim and as hidden is the alpha as it will be written: a pixel that rounds to opaque keeps the photo's
+    colour, one that rounds to nothing gives none away.
+    """
+    if picture.is_clean:
+        return picture
+    written = picture.rounded_alpha()
+    rgb = np.zeros_like(picture.rgb)
+    if box := bounding_box(written > 0):
+        # The garment and the background it is compared with: a third of a studio photo.
+        area = slices_of(box, round(_window_px(len(written))) + 1)
+        near = written[area]
+        alpha: Alpha = np.divide(near, np.iinfo(near.dtype).max, dtype=np.float32)
+        garment = clean_edge_color(picture.rgb[area], alpha, full_height_px=len(written))
+        for channel in range(3):
+            np.multiply(garment[..., channel], near > 0, out=rgb[area][..., channel])
+    return replace(picture, rgb=rgb, is_clean=True)
+
+
+def trim(picture: Picture, margin_px: int = 0) -> Picture:
+    """Crop to the garment, with a margin; where the margin leaves the photo it is transparent black.
+
+    Stray specks do not count: faint ones that nobody sees would leave most of a picture empty.
+
+    Raises:
+        ValueError: everything is transparent, or `margin_px` is negative.
+    """
+    if picture.garment_box_xyxy is None or margin_px < 0:
+        raise ValueError("nothing to trim to" if margin_px >= 0 else f"margin_px is {margin_px}")
+    height, width = picture.alpha.shape
+    left, top, right, bottom = np.add(picture.garment_box_xyxy, (-margin_px, -margin_px, margin_px, margin_px))
+    inside = slice(max(top, 0), min(bottom, height)), slice(max(left, 0), min(right, width))
+    pad = (max(-top, 0), max(bottom - height, 0)), (max(-left, 0), max(right - width, 0))
+    rgb, alpha = np.pad(picture.rgb[inside], (*pad, (0, 0))), np.pad(picture.alpha[inside], pad)
+    return replace(picture, rgb=rgb, alpha=alpha, is_whole=False)
+
+
+def lay_over(picture: Picture, color: str | None) -> Pixels:
+    """A picture on a plain background.
+
+    Args:
+        picture: mostly a clean one.
+        color: `#rrggbb` in sRGB, converted to the photo's profile; None: the white of that profile.
+
+    Returns:
+        `(H, W, 3)` of the photo's depth.
+
+    Raises:
+        PhotoError: the profile cannot tell which numbers the colour has.
+    """
+    scale = int(np.iinfo(picture.rgb.dtype).max) // 255
+    background = np.array(color_in_profile(color, picture.metadata.profile) if color else (255, 255, 255)) * scale
+    flat = np.empty_like(picture.rgb)
+    for channel in range(3):  # numpy is slow on axes of three
+        flat[..., channel] = background[channel]
+    inside = slices_of(bounding_box(picture.alpha > 0) or (0, 0, 0, 0))
+    alpha, garment, ground = picture.alpha[inside], picture.rgb[inside], flat[inside]
+    for channel in range(3):
+        np.copyto(ground[..., channel], garment[..., channel], where=alpha > 0)
+    rim = np.nonzero((alpha > 0) & (alpha < 1))
+    share = alpha[rim][:, None]
+    ground[rim] = np.rint(share * garment[rim] + (1 - share) * background.astype(np.float32))
+    return flat
+
+
+def choke_alpha(alpha: Alpha, choke_px: float) -> Alpha:
+    """Move the edge.
+
+    A step of one pixel gives each pixel the lowest alpha around it (the highest, outwards): of four and of eight
+    neighbours, half and half, so that slanting edges move as far as straight ones, to a twentieth. A fraction of a step
+    is mixed from before and after it, which moves a covered area's edge by just that fraction.
+
+    Args:
+        alpha: `(H, W)` float32 in [0, 1].
+        choke_px: inwards; below zero outwards.
+
+    Returns:
+        The same size; `alpha` itself where nothing is to be moved. What the frame cuts off stays at the frame.
+    """
+    box = bounding_box(alpha > 0)
+    if choke_px == 0 or box is None:
+        return alpha
+    area = slices_of(box, int(abs(choke_px)) + 2)  # room to grow
+    moved: Alpha = alpha[area]
+    step_once = erode if choke_px > 0 else dilate
+    whole, part = divmod(abs(choke_px), 1)
+    for step in range(int(whole)):
+        # Half and half would soften the edge a little more with each step; in turn, they do not.
+        moved = step_once(moved, neighbours=8 if step % 2 else 4)
+    if part:
+        beyond = (step_once(moved, neighbours=4) + step_once(moved, neighbours=8)) / np.float32(2)
+        moved = (moved + np.float32(part) * (beyond - moved)).astype(np.float32, copy=False)
+    choked = alpha.copy()
+    choked[area] = moved
+    return choked
+
+
+def clean_edge_color(rgb: Pixels, alpha: NDArray[np.float32], *, full_height_px: int | None = None) -> Pixels:
+    """Estimate the garment's own colour where background shows through.
+
+    Args:
+        rgb: `(H, W, 3)` uint8 or uint16, the photo.
+        alpha: `(H, W)` float32 in [0, 1].
+        full_height_px: height of the whole photo, which sets the windows, where `rgb` is a part of it.
+
+    Returns:
+        Like `rgb`, other only where `0 < alpha < 1`. Compositing it with `alpha` over a new background leaves no trace
+        of the old one.
+    """
+    # np.nonzero of two dimensions would take longer than all that follows.
+    rim_y, rim_x = np.divmod(np.flatnonzero((alpha > 0) & (alpha < 1)), alpha.shape[1])
+    cleaned = rgb.copy()
+    if not rim_y.size:
+        return cleaned
+    top = float(np.iinfo(rgb.dtype).max)
+    observed = (rgb[rim_y, rim_x] / top).astype(np.float32)
+    rim_alpha = alpha[rim_y, rim_x, None]
+    height_px = full_height_px or rgb.shape[0]
+    garment, behind = _wide_means(rgb, alpha, rim_y, rim_x, window_px=_window_px(height_px))
+    first = _fuse(observed, rim_alpha, garment, behind)
+    # The narrow window sees opaque pixels as photographed and rim pixels as first estimated.
+    cleaned[rim_y, rim_x] = np.rint(first * top)
+    spacing = max(round(height_px / _REFERENCE_HEIGHT_PX), 1)
+    second = np.empty_like(first)
+    for start in range(0, rim_y.size, _CHUNK):
+        part = slice(start, start + _CHUNK)
+        garment = _narrow_mean(cleaned, alpha, rim_y[part], rim_x[part], spacing_px=spacing)
+        garment /= top
+        second[part] = _fuse(observed[part], rim_alpha[part], garment, behind[part])
+    cleaned[rim_y, rim_x] = np.rint(second * top)
+    return cleaned
+
+
+def _window_px(height_px: int) -> float:
+    return max(_WIDE_PX * height_px / _REFERENCE_HEIGHT_PX, _GRID_CELLS)
+
+
+def _fuse(
+    observed: NDArray[np.float32],
+    alpha: NDArray[np.float32],
+    garment: NDArray[np.float32],
+    behind: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """Forte 2021, equation 4: shift the mean garment colour by what it leaves unexplained of the photo."""
+    unexplained = observed - alpha * garment - (1 - alpha) * behind
+    fused: NDArray[np.float32] = np.clip(garment + alpha * unexplained, 0, 1)
+    return fused
+
+
+def _wide_means(
+    rgb: Pixels, alpha: NDArray[np.float32], rim_y: NDArray[np.intp], rim_x: NDArray[np.intp], *, window_px: float
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean garment colour and mean background colour `(N, 3)` around rim pixels, from every n-th pixel."""
+    step = max(round(window_px / _GRID_CELLS), 1)
+    margin = round(window_px)
+    top, left = max(rim_y.min() - margin, 0), max(rim_x.min() - margin, 0)
+    area = slice(top, rim_y.max() + margin + 1, step), slice(left, rim_x.max() + margin + 1, step)
+    weight = alpha[area][..., None].astype(np.float64)
+    color = rgb[area] / float(np.iinfo(rgb.dtype).max)
+    row, column = (rim_y - top) // step, (rim_x - left) // step
+    reach = _GRID_CELLS // 2
+    means = []
+    for part in (weight, 1 - weight):
+        sums = box_sums(np.concatenate([color * part, part], axis=2), reach)[row, column]
+        means.append((sums[:, :3] / (sums[:, 3:] + _EPSILON)).astype(np.float32))
+    return means[0], means[1]
+
+
+def _narrow_mean(
+    color: Pixels, alpha: NDArray[np.float32], y: NDArray[np.intp], x: NDArray[np.intp], *, spacing_px: int
+) -> NDArray[np.float32]:
+    """Mean of `color` weighted by `alpha` over a square of samples around each of N places, `(N, 3)`, not scaled."""
+    height, width = alpha.shape
+    total = np.zeros((y.size, 3), np.float32)
+    weight = np.full((y.size, 1), _EPSILON, np.float32)
+    flat_alpha, flat_color = alpha.reshape(-1, 1), color.reshape(-1, 3)
+    offsets = spacing_px * np.arange(-_NARROW_PX // 2, _NARROW_PX // 2)
+    columns = [np.clip(x + dx, 0, width - 1) for dx in offsets]
+    for dy in offsets:
+        row = np.clip(y + dy, 0, height - 1) * width
+        for column in columns:
+            place = row + column
+            share = flat_alpha.take(place, axis=0)
+            total += share * flat_color.take(place, axis=0)
+            weight += share
+    return total / weight
+
+
+def lay_on_canvas(picture: Picture, placement: Placement) -> Picture:
+    """Resize a picture so that its garment's box fills the wanted box of a new canvas, both to the pixel.
+
+    What is visible outside that box, stray specks, is left out.
+
+    Made smaller, colours are resampled by Lanczos' filter, weighted by alpha, so that no background reaches the rim;
+    alpha by Hamming's, which does not overshoot: Lanczos' would put a faint ghost line around the garment. At its own
+    size every pixel is kept as it is.
+
+    Args:
+        picture: something of it must be visible. A clean one's hidden pixels are black on the canvas; of another, for
+            formats in which a retoucher goes on, the photo is resampled as it is, hidden pixels too.
+        placement: the canvas.
+
+    Returns:
+        The canvas, transparent around the garment.
+    """
+    left, top, right, bottom = placement.box_xyxy
+    box = picture.garment_box_xyxy
+    if box is None:
+        raise ValueError("nothing is visible")
+    alpha = np.zeros(placement.canvas_hw, np.float32)
+    alpha[top:bottom, left:right] = _resample_alpha(picture.alpha, box, (bottom - top, right - left))
+    # Where the photo does not reach: white as paper, if the photo is to be seen; else as all that is hidden.
+    paper = 0 if picture.is_clean else np.iinfo(picture.rgb.dtype).max
+    rgb = np.full((*placement.canvas_hw, 3), paper, picture.rgb.dtype)
+    if picture.is_clean:
+        visible = alpha[top:bottom, left:right] > HALF_LEVEL
+        rgb[top:bottom, left:right] = _resample_colors(picture, box, visible)
+    else:
+        _lay_photo(picture.rgb, box, placement, rgb)
+    return replace(picture, rgb=rgb, alpha=alpha, is_whole=False)
+
+
+def _resample_alpha(alpha: Alpha, box: Box, size_hw: tuple[int, int]) -> Alpha:
+    part = alpha[box[1] : box[3], box[0] : box[2]]
+    if size_hw > part.shape:
+        return resize_alpha(part, size_hw)
+    return _resized(alpha, box, size_hw, _EVEN).clip(0, 1)
+
+
+def _resample_colors(picture: Picture, box: Box, visible: NDArray[np.bool_]) -> Pixels:
+    """The colours of a box at another size, black where nothing is visible."""
+    size_hw = visible.shape[0], visible.shape[1]
+    part = picture.rgb[box[1] : box[3], box[0] : box[2]]
+    if part.shape[:2] == size_hw:
+        return part
+    sharp = _resized(picture.alpha, box, size_hw, _SHARP)
+    even = np.maximum(_resized(picture.alpha, box, size_hw, _EVEN), _LEAST_WEIGHT)
+    solid, top = sharp >= _SOLID, np.float32(np.iinfo(part.dtype).max)
+    rgb = np.empty((*size_hw, 3), part.dtype)
+    for channel in range(3):
+        weighted = picture.rgb[..., channel] * picture.alpha
+        color = _resized(weighted, box, size_hw, _EVEN) / even
+        np.divide(_resized(weighted, box, size_hw, _SHARP), sharp, out=color, where=solid)
+        rgb[..., channel] = np.rint(color.clip(0, top)) * visible
+    return rgb
+
+
+def _lay_photo(rgb: Pixels, box: Box, placement: Placement, canvas: Pixels) -> None:
+    """Fill as much of the canvas as the photo covers, its `box` on the placement's."""
+    rows = _overlap((box[1], box[3]), (placement.box_xyxy[1], placement.box_xyxy[3]), len(rgb), len(canvas))
+    columns = _overlap((box[0], box[2]), (placement.box_xyxy[0], placement.box_xyxy[2]), rgb.shape[1], canvas.shape[1])
+    area = canvas[rows.start : rows.end, columns.start : columns.end]
+    source: tuple[float, float, float, float] = (columns.source[0], rows.source[0], columns.source[1], rows.source[1])
+    top = np.float32(np.iinfo(rgb.dtype).max)
+    for channel in range(3):
+        plane = np.ascontiguousarray(rgb[..., channel], np.float32)
+        area[..., channel] = np.rint(_resized(plane, source, (area.shape[0], area.shape[1]), _SHARP).clip(0, top))
+
+
+class _Overlap(NamedTuple):
+    """Whole pixels `start` to `end` of the canvas, and the stretch of the photo that fills them."""
+
+    start: int
+    end: int
+    source: tuple[float, float]
+
+
+def _overlap(box: tuple[int, int], wanted: tuple[int, int], photo_px: int, canvas_px: int) -> _Overlap:
+    scale = (wanted[1] - wanted[0]) / (box[1] - box[0])
+    origin = wanted[0] - box[0] * scale
+    start = max(math.ceil(origin - _ROUNDING), 0)
+    end = min(math.floor(origin + photo_px * scale + _ROUNDING), canvas_px)
+    first, last = (start - origin) / scale, (end - origin) / scale
+    return _Overlap(start, end, (max(first, 0.0), min(last, float(photo_px))))
+
+
+def _resized(
+    plane: Alpha, box: tuple[float, float, float, float], size_hw: tuple[int, int], resampling: Image.Resampling
+) -> Alpha:
+    """What lies outside the box, but within the filter's reach, counts too."""
+    if (box[3] - box[1], box[2] - box[0]) == size_hw and all(side == round(side) for side in box):
+        left, top, right, bottom = map(int, box)
+        return plane[top:bottom, left:right]
+    image = Image.fromarray(plane)
+    return np.asarray(image.resize(size_hw[::-1], resampling, box=box), np.float32)

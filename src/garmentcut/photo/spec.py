@@ -1,0 +1,407 @@
+"""A customer's specification: one TOML page, checked before the first photo, and the files that it asks for."""
+
+import difflib
+import functools
+import hashlib
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from string import Formatter
+from typing import Annotated, Any, Literal, NamedTuple
+
+import numpy as np
+from pydantic import Field
+from pydantic.dataclasses import dataclass as section
+
+from garmentcut.config import Config, ConfigError, Formats, OutputConfig, check_sections, read_tree
+from garmentcut.formats import FORMATS, keeps_hidden, listed
+from garmentcut.photo.color import convert_colors, read_target
+from garmentcut.photo.compose import Preparation, clean, lay_on_canvas
+from garmentcut.photo.layout import (
+    STRICT,
+    CanvasSection,
+    GarmentSection,
+    check_room,
+    fitting_scale,
+    is_whole_frame,
+    place_garment,
+    shared_scale,
+)
+from garmentcut.photo.metadata import copyright_of, rights_of
+from garmentcut.photo.photo import Metadata, OutputError, Picture, to_8_bit
+from garmentcut.photo.write import encode_prepared
+
+VIEWED = ("Front", "FrontRight", "Back")
+"""Views that may have a section of their own."""
+FIELDS = ("garment", "view", "stem", "counter")
+"""Of a name's pattern."""
+
+_TABLES = ("canvas", "garment", "color", "file", "view", "output")
+_WIDTH = re.compile(r"0[1-9]")  # zeros to fill, and digits
+_UNSAFE = re.compile(r'[\\:*?"<>|\x00-\x1f\x7f]')
+_PLACE = "\0"  # stands for the counter; no name holds it
+
+
+@section(frozen=True, config=STRICT)
+class ColorSection:
+    """Colour space and depth."""
+
+    profile: Annotated[str, Field(min_length=1)] = "keep"
+    """`keep`: the photo's; `sRGB`; or a file that holds an RGB profile, seen from the specification's folder. The last
+    two are embedded."""
+    depth: Literal["keep", 8, 16] = "keep"
+    """Bits a channel; jpeg, webp and masks have 8 in any case."""
+
+
+@section(frozen=True, config=STRICT)
+class FileSection:
+    """Name, format, and what is written beside the pixels."""
+
+    name: str = "{stem}"
+    """Without suffix, below the photo's own folder in OUT; "/" makes more folders. Fields: {garment} and {view} of
+    `<garment>_<view>`, {stem}, and {counter}, which numbers photos that would else share a name, from 1; {counter:03}
+    has at least three digits."""
+    formats: Formats = ("png",)
+    quality: Annotated[int, Field(ge=1, le=100, strict=True)] | None = None
+    """Of jpeg, 95 where not said, and of webp, which is lossless where not said."""
+    dpi: Annotated[float, Field(ge=1, le=10_000)] | None = None
+    """Pixels an inch that the file states; none: the photo's."""
+    metadata: Literal["keep", "none", "copyright"] = "keep"
+    """EXIF and XMP: all of it, none, or only who made the photo and who owns it (EXIF's artist and copyright, XMP's
+    creator and rights). A psd has the mark by which `garmentcut ingest` knows what was corrected with `keep` only."""
+    hidden: Literal["auto", "clear", "keep"] = "auto"
+    """The photo's pixels under the alpha, as `output.hidden`."""
+    path: Literal["auto", "none", "editable", "exact"] = "auto"
+    """Clipping path in psd, tiff and jpeg, as `output.path`."""
+
+
+@section(frozen=True, config=STRICT)
+class Sections:
+    """All sections."""
+
+    canvas: CanvasSection = field(default_factory=CanvasSection)
+    garment: GarmentSection = field(default_factory=GarmentSection)
+    color: ColorSection = field(default_factory=ColorSection)
+    file: FileSection = field(default_factory=FileSection)
+
+
+@dataclass(frozen=True)
+class Output:
+    """One picture of each photo, in one or more formats.
+
+    Attributes:
+        sections: what was asked for.
+        by_view: the garment's section where a view has its own.
+        profile: ICC profile to convert to; None: the photo's is kept.
+        encoding: the same as the encoders know it.
+    """
+
+    sections: Sections = field(default_factory=Sections)
+    by_view: dict[str, GarmentSection] = field(default_factory=dict)
+    profile: bytes | None = None
+    encoding: OutputConfig = field(default_factory=OutputConfig)
+
+    def garment_of(self, view: str) -> GarmentSection:
+        """Size and place of the garment on a view."""
+        return self.by_view.get(view, self.sections.garment)
+
+
+@dataclass(frozen=True)
+class Specification:
+    """What a customer wants of each photo."""
+
+    outputs: tuple[Output, ...]
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of everything that decides the files."""
+        return hashlib.sha256(repr(self.outputs).encode()).hexdigest()[:16]
+
+
+def read_specification(path: Path) -> Specification:
+    """Read and check a specification.
+
+    Its sections are `[canvas]`, `[garment]`, `[color]` and `[file]`; `[view.Front]`, `[view.FrontRight]` and
+    `[view.Back]` hold keys of `[garment]` for one view. Several `[[output]]` tables, each with any of these sections,
+    make several pictures of one photo; what stands outside of them holds for all.
+
+    Raises:
+        ConfigError: the file cannot be read, a key or value is not known, keys contradict each other, or margins leave
+            no room; names the file, the output and the key.
+    """
+    shared = read_tree(path)
+    own = shared.pop("output", [{}])
+    if not isinstance(own, list) or not own or not all(isinstance(tree, dict) for tree in own):
+        raise ConfigError(f"{path}: output: write [[output]] above the tables of each")
+    places = [f"{path}, output {number}" if len(own) > 1 else str(path) for number in range(1, len(own) + 1)]
+    return Specification(
+        tuple(_output_of(_overlaid(shared, tree), path.parent, place) for tree, place in zip(own, places, strict=True))
+    )
+
+
+def _overlaid(under: Any, over: Any) -> Any:
+    """Tables key by key, anything else whole."""
+    if not isinstance(under, dict) or not isinstance(over, dict):
+        return over
+    return under | {key: _overlaid(under[key], value) if key in under else value for key, value in over.items()}
+
+
+def _output_of(tree: dict[str, Any], folder: Path, source: str) -> Output:
+    _check_tables(tree, _TABLES, source)
+    views = tree.pop("view", {})
+    _check_tables(views, VIEWED, source, above="view.")
+    sections = check_sections(Sections, tree, source=source)
+    check_pattern(sections.file.name, source)
+    check_room(sections.canvas, sections.garment, source)
+    if sections.color.depth == 16 and all(FORMATS[name].bits == 8 for name in sections.file.formats):
+        formats = " and ".join(sections.file.formats)
+        deep = listed(name for name, row in FORMATS.items() if row.bits == 16)
+        raise ConfigError(f"{source}: color.depth = 16, but {formats} hold 8; write {deep} too")
+    by_view = {}
+    for view, own in views.items():
+        place = f"{source}, view.{view}"
+        merged = {"garment": {**tree.get("garment", {}), **own}}
+        by_view[view] = check_sections(Sections, merged, source=place).garment
+        check_room(sections.canvas, by_view[view], place)
+    profile = read_target(sections.color.profile, folder, source)
+    return Output(sections, by_view, profile, _encoding_of(sections, source))
+
+
+def _check_tables(tree: dict[str, Any], known: tuple[str, ...], source: str, *, above: str = "") -> None:
+    for key, table in tree.items():
+        if key not in known:
+            nearest = difflib.get_close_matches(key, known, n=1, cutoff=0)[0]
+            raise ConfigError(f"{source}: {above}{key}: unknown key; did you mean {above}{nearest}?")
+        if not isinstance(table, dict):
+            raise ConfigError(f"{source}: {above}{key}: write [{above}{key}] above its keys")
+
+
+def _encoding_of(sections: Sections, source: str) -> OutputConfig:
+    file = sections.file
+    wanted = {key: getattr(file, key) for key in ("formats", "quality", "hidden", "path")}
+    tree = {"output": {**wanted, "background": sections.canvas.background}}
+    return check_sections(Config, tree, source=source).output
+
+
+class Subject(NamedTuple):
+    """What the name of a photo tells.
+
+    Attributes:
+        garment: the garment's id; the stem, where the name has no view.
+        view: of the garment; empty: the name has none.
+        stem: the photo's name without suffix.
+    """
+
+    garment: str
+    view: str
+    stem: str
+
+
+class FilledPattern(NamedTuple):
+    """A name before its counter is known: what stands before and behind it, and its least digits (0: it has none)."""
+
+    before: str
+    behind: str = ""
+    num_digits: int = 0
+
+    def numbered(self, counter: int) -> str:
+        """The whole name."""
+        return f"{self.before}{counter:0{self.num_digits}}{self.behind}" if self.num_digits else self.before
+
+    def counter_of(self, name: str) -> int | None:
+        """The number in a name of this form; None: it has another form."""
+        digits = name[len(self.before) : len(name) - len(self.behind)]
+        fits = name.startswith(self.before) and name.endswith(self.behind) and re.fullmatch(r"[0-9]{1,9}", digits)
+        return int(digits) if fits and self.numbered(int(digits)) == name else None
+
+
+def fill_pattern(pattern: str, subject: Subject) -> FilledPattern:
+    """A pattern with all but its counter filled in.
+
+    Args:
+        pattern: one that `check_pattern` passes.
+        subject: the photo; where it has no view, {view} becomes `unknown`.
+    """
+    text, num_digits = "", 0
+    for literal, name, spec, _ in Formatter().parse(pattern):
+        text += literal
+        if name == "counter":
+            text, num_digits = text + _PLACE, int(spec) if spec else 1
+        elif name is not None:
+            text += getattr(subject, name) or "unknown"
+    before, _, behind = text.partition(_PLACE)
+    return FilledPattern(before, behind, num_digits)
+
+
+def check_pattern(pattern: str, source: str) -> None:
+    """Refuse a pattern that cannot name files.
+
+    Raises:
+        ConfigError: an unknown field, a format that is none, or a character that file systems refuse; names `source`.
+    """
+    problem = _problem_of(pattern)
+    if problem:
+        raise ConfigError(f"{source}: file.name = {pattern!r}: {problem}")
+
+
+def _problem_of(pattern: str) -> str:
+    known = ", ".join(f"{{{field}}}" for field in FIELDS)
+    try:
+        parts = list(Formatter().parse(pattern))
+    except ValueError as error:
+        return f"{error}; fields are {known}"
+    for _, name, spec, conversion in parts:
+        if name is not None and name not in FIELDS:
+            return f"unknown field {{{name}}}; fields are {known}"
+        if conversion or (spec and (name != "counter" or not _WIDTH.fullmatch(spec))):
+            return "only {counter} has a width, such as {counter:03}"
+    if [field for _, field, _, _ in parts].count("counter") > 1:
+        return "{counter} at most once"
+    if _UNSAFE.search("".join(literal for literal, _, _, _ in parts)):
+        return "a character that file systems refuse"
+    example = fill_pattern(pattern, Subject("a", "a", "a")).numbered(1)
+    if any(not part.strip(". ") or part != part.strip() or part.endswith(".") for part in example.split("/")):
+        return "no empty part, none that begins or ends with a blank or ends with a dot"
+    return ""
+
+
+class Sighting(NamedTuple):
+    """What of a garment one photo shows.
+
+    Attributes:
+        view: of the garment; empty: not known.
+        box_hw: height and width of its box on the photo.
+    """
+
+    view: str
+    box_hw: tuple[int, int]
+
+
+class Delivery(NamedTuple):
+    """A file's content, and what had to be done otherwise than specified, in words."""
+
+    format: str
+    content: bytes
+    notes: tuple[str, ...] = ()
+
+
+def sight_garment(picture: Picture, view: str = "") -> Sighting:
+    """What must be known of a picture to find its garment's scale.
+
+    Raises:
+        OutputError: nothing is visible.
+    """
+    if picture.garment_box_xyxy is None:
+        raise OutputError("nothing is visible of the garment", code="nothing_visible")
+    left, top, right, bottom = picture.garment_box_xyxy
+    return Sighting(view, (bottom - top, right - left))
+
+
+def shared_scales(specification: Specification, sightings: Iterable[Sighting]) -> tuple[float, ...]:
+    """For each output the one scale at which the views of a garment are delivered.
+
+    Args:
+        specification: what the customer wants.
+        sightings: the garment on all photos of it, at least one.
+    """
+    sightings = tuple(sightings)
+    return tuple(
+        shared_scale(output.sections.canvas, [(output.garment_of(seen.view), seen.box_hw) for seen in sightings])
+        for output in specification.outputs
+    )
+
+
+def deliver(
+    picture: Picture, specification: Specification, *, subject: Subject, scales: tuple[float, ...] | None = None
+) -> list[Delivery]:
+    """The files that a customer specified, for one photo.
+
+    Args:
+        picture: full size, as the cutter made it.
+        specification: what the customer wants.
+        subject: what the photo's name tells.
+        scales: what `shared_scales` says for all photos of the garment; None: this is the only one.
+
+    Returns:
+        For each output, in order, a file in each of its formats.
+
+    Raises:
+        OutputError: the garment does not fit its canvas, or the format cannot hold it.
+        PhotoError: its colours cannot be turned into the wanted profile.
+    """
+    if scales is None:
+        scales = shared_scales(specification, [sight_garment(picture, subject.view)])
+    cleaned = functools.cache(lambda: clean(picture))
+    return [
+        delivery
+        for output, scale in zip(specification.outputs, scales, strict=True)
+        for delivery in _deliver_output(picture, cleaned, output, subject=subject, scale=scale)
+    ]
+
+
+def _deliver_output(
+    picture: Picture, cleaned: Callable[[], Picture], output: Output, *, subject: Subject, scale: float
+) -> list[Delivery]:
+    file = output.sections.file
+    notes = _notes_on(picture, output, subject=subject, scale=scale)
+    prepared: dict[bool, Preparation] = {}
+    deliveries = []
+    for format in file.formats:
+        wanted = output.encoding
+        keeps = keeps_hidden(format, hidden=wanted.hidden, path=wanted.path, background=wanted.background)
+        if keeps not in prepared:
+            finished = _finished(picture if keeps else cleaned(), output, subject.view, scale)
+            marked = file.metadata == "keep"
+            prepared[keeps] = Preparation(finished, wanted, name=subject.stem, marked=marked)
+        deliveries.append(Delivery(format, encode_prepared(prepared[keeps], format), notes))
+    return deliveries
+
+
+def _notes_on(picture: Picture, output: Output, *, subject: Subject, scale: float) -> tuple[str, ...]:
+    canvas, garment, notes = output.sections.canvas, output.garment_of(subject.view), []
+    if "{view}" in output.sections.file.name and not subject.view:
+        notes.append("no view in the photo's name: {view} became unknown")
+    wanted = 0.0 if is_whole_frame(canvas, garment) else fitting_scale(canvas, garment, sight_garment(picture).box_hw)
+    if picture.garment_box_xyxy != picture.box_xyxy and not is_whole_frame(canvas, garment):
+        notes.append("specks outside the garment left out")
+    if wanted > garment.max_enlargement <= scale:
+        notes.append(f"garment smaller than specified: {wanted:.2f} times enlarged is over garment.max_enlargement")
+    return tuple(notes)
+
+
+def _finished(picture: Picture, output: Output, view: str, scale: float) -> Picture:
+    """The picture as it goes into the file, but for format and background."""
+    sections = output.sections
+    if sections.color.depth == 16 and picture.rgb.dtype == np.uint8:
+        # Before it is resampled: that gains true levels.
+        picture = replace(picture, rgb=picture.rgb.astype(np.uint16) * 257)
+    garment = output.garment_of(view)
+    if not is_whole_frame(sections.canvas, garment):
+        placement = place_garment(sections.canvas, garment, sight_garment(picture).box_hw, scale=scale)
+        picture = lay_on_canvas(picture, placement)
+    if output.profile is not None:
+        picture = _recolored(picture, output.profile)
+    if sections.color.depth == 8:
+        picture = replace(picture, rgb=to_8_bit(picture.rgb))
+    return replace(picture, metadata=_described(picture.metadata, sections.file))
+
+
+def _recolored(picture: Picture, profile: bytes) -> Picture:
+    rgb, own = picture.rgb, picture.metadata.profile
+    if picture.is_clean:
+        rgb, shown = np.zeros_like(picture.rgb), picture.alpha > 0  # black stays black, and costs no time
+        rgb[shown] = convert_colors(picture.rgb[shown], own, profile)
+    else:
+        rgb = convert_colors(rgb, own, profile)
+    return replace(picture, rgb=rgb, metadata=replace(picture.metadata, profile=profile))
+
+
+def _described(metadata: Metadata, file: FileSection) -> Metadata:
+    if file.dpi is not None:
+        metadata = replace(metadata, dpi=(file.dpi, file.dpi))
+    if file.metadata == "keep":
+        return metadata
+    if file.metadata == "none":
+        return replace(metadata, exif=None, xmp=None, iptc=None)
+    return replace(metadata, exif=copyright_of(metadata.exif), xmp=rights_of(metadata.xmp), iptc=None)

@@ -1,0 +1,243 @@
+"""Write a prepared picture: PNG, mask, WebP, TIFF and JPEG; Photoshop documents: `psd_write`.
+
+Each `encode_` function is named by its format's row in `garmentcut.formats`.
+"""
+
+import io
+import struct
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from PIL import Image
+
+from garmentcut.config import ConfigError, OutputConfig
+from garmentcut.formats import FORMATS, NAMES
+from garmentcut.photo.compose import Preparation, lay_over
+from garmentcut.photo.metadata import EXIF_DIRECTORIES, directory_of, parse_exif, with_dpi
+from garmentcut.photo.path import Resource, join_resources
+from garmentcut.photo.photo import NO_METADATA, Metadata, OutputError, Picture, Pixels, to_8_bit
+from garmentcut.photo.png import png_bytes
+
+_WEBP_MAX_SIDE_PX = 16_383
+_JPEG_QUALITY = 95
+_MOST_JPEG_SIDE_PX = 65_500  # libjpeg's
+_MOST_SEGMENT_BYTES = 65_533
+_APP13, _EXIF_MARK, _XMP_MARK = b"\xff\xed", b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
+_RESOURCE_MARK = b"Photoshop 3.0\0"
+_XMP, _IMAGE_RESOURCES = 700, 34377  # TIFF tags
+_TEXT_TAGS = (270, 271, 272, 306, 315, 33432)  # description, make, model, date, artist, copyright
+
+
+def encode_cutout(picture: Picture, format: str, output: OutputConfig, *, name: str = "") -> bytes:
+    """A file's content.
+
+    Args:
+        picture: full size, as the cutter made it.
+        format: a key of `FORMATS`.
+        output: background, trim, margin, path, quality and what happens to hidden pixels.
+        name: the photo's, for the layer of a psd.
+
+    Raises:
+        OutputError: the format cannot hold it (a WebP side over 16383 px), or there is nothing to trim to or to trace.
+    """
+    return encode_prepared(Preparation(picture, output, name=name), format)
+
+
+def encode_prepared(prepared: Preparation, format: str) -> bytes:
+    """A file's content; formats share what they need of the same preparation.
+
+    Raises:
+        OutputError: as `encode_cutout`.
+    """
+    module, _, function = FORMATS[format].encoder.partition(":")
+    content: bytes = getattr(import_module(module), function)(prepared)
+    return content
+
+
+def format_for(path: Path, format: str | None) -> str:
+    """The format to write a file in: the one named, or the one its suffix asks for.
+
+    Raises:
+        ConfigError: neither is known, or the suffix belongs to another format.
+    """
+    by_suffix = {suffix: name for name, row in FORMATS.items() if name != "mask" for suffix in row.suffixes}
+    asked = by_suffix.get(path.suffix.lower())
+    chosen = format or asked
+    if chosen is None:
+        raise ConfigError(f"{path}: no format has the suffix {path.suffix!r}; use one of {', '.join(by_suffix)}")
+    if chosen not in FORMATS:
+        raise ConfigError(f"{chosen!r} is not a format; use one of {NAMES}")
+    if asked and asked != ("png" if chosen == "mask" else chosen):
+        raise ConfigError(f"{path}: the suffix says {asked}, the format {chosen}; change one of them")
+    return chosen
+
+
+def encode_png(prepared: Preparation) -> bytes:
+    """PNG of the photo's depth, with alpha or on a background."""
+    metadata = prepared.metadata
+    return png_bytes(
+        prepared.flat("png"),
+        profile=metadata.profile,
+        srgb=metadata.profile is None,
+        dpi=metadata.dpi,
+        exif=metadata.exif,
+        xmp=metadata.xmp,
+    )
+
+
+def encode_mask(prepared: Preparation) -> bytes:
+    """The alpha alone as a gray PNG of 8 bits."""
+    mask: Pixels = np.rint(prepared.untouched.alpha * np.float32(255)).astype(np.uint8)
+    # No profile: an RGB profile in a gray file is an error, and coverage is not a colour.
+    return png_bytes(mask, dpi=prepared.metadata.dpi)
+
+
+def encode_webp(prepared: Preparation) -> bytes:
+    """WebP of 8 bits, lossless where no quality is asked for."""
+    pixels, metadata = prepared.flat("webp"), prepared.metadata
+    if max(pixels.shape[:2]) > _WEBP_MAX_SIDE_PX:
+        raise OutputError(f"WebP ends at {_WEBP_MAX_SIDE_PX} pixels a side, this has {max(pixels.shape[:2])}; use png")
+    file, quality = io.BytesIO(), prepared.output.quality
+    # `exact` keeps hidden pixels. Lossy, black ones would darken the rim: the encoder may choose their colours.
+    packing: dict[str, Any] = {"lossless": True, "quality": 0, "method": 0, "exact": True}
+    if quality is not None:
+        packing = {"quality": quality, "alpha_quality": 100, "exact": prepared.output.hidden == "keep"}
+    # WebP has no field for DPI of its own: it stands in the EXIF.
+    Image.fromarray(to_8_bit(pixels)).save(
+        file,
+        "WEBP",
+        **packing,
+        icc_profile=metadata.profile or b"",
+        exif=with_dpi(metadata.exif, metadata.dpi) or b"",
+        xmp=metadata.xmp or b"",
+    )
+    return file.getvalue()
+
+
+def encode_tiff(prepared: Preparation) -> bytes:
+    """TIFF of the photo's depth."""
+    return tiff_bytes(prepared.flat("tiff"), prepared.metadata, prepared.resources())
+
+
+def encode_jpeg(prepared: Preparation) -> bytes:
+    """JPEG: on a background, or the whole photo with the path that clips it."""
+    output, resources = prepared.output, prepared.resources()
+    is_whole_photo = bool(resources) and output.background is None and output.hidden != "clear"
+    pixels = prepared.untouched.rgb if is_whole_photo else lay_over(prepared.cleaned, output.background)
+    return jpeg_bytes(pixels, prepared.metadata, resources, quality=output.quality or _JPEG_QUALITY)
+
+
+def tiff_bytes(pixels: Pixels, metadata: Metadata = NO_METADATA, resources: Sequence[Resource] = ()) -> bytes:
+    """Encode RGB or RGBA as a deflate-compressed TIFF that Photoshop opens.
+
+    Args:
+        pixels: `(H, W, 3)` or `(H, W, 4)`, uint8 or uint16, alpha straight ("unassociated").
+        metadata: what travels with the pixels.
+        resources: Photoshop's image resources, such as a clipping path.
+    """
+    import tifffile
+
+    tags = parse_exif(metadata.exif)
+    directories = {number: entries for number in EXIF_DIRECTORIES if (entries := tags.get_ifd(number))}
+    order: Literal["<", ">"] = ">" if tags.endian == ">" else "<"  # makers' notes depend on it
+    # As bytes: tifffile refuses text that is not ASCII, and photographers have names.
+    texts = {tag: tags[tag].encode("latin-1", "replace") for tag in _TEXT_TAGS if isinstance(tags.get(tag), str)}
+    extratags: list[Any] = [(tag, "s", 0, text, True) for tag, text in texts.items()]
+    extratags += [(number - 1, "I", 1, 0, True) for number in directories]
+    blocks = {_XMP: metadata.xmp, _IMAGE_RESOURCES: join_resources(resources)}
+    extratags += [(tag, "B", len(block), block, True) for tag, block in blocks.items() if block]
+    file = io.BytesIO()
+    tifffile.imwrite(
+        file,
+        np.ascontiguousarray(pixels),
+        byteorder=order,
+        bigtiff=False,
+        photometric="rgb",
+        extrasamples=["unassalpha"] if pixels.shape[2] == 4 else None,
+        compression="zlib",
+        compressionargs={"level": 1},
+        predictor=True,
+        resolution=metadata.dpi,
+        resolutionunit="INCH" if metadata.dpi else None,
+        iccprofile=metadata.profile,
+        software="garmentcut",
+        metadata=None,
+        extratags=extratags,
+    )
+    return _append_directories(bytearray(file.getbuffer()), directories, order)
+
+
+def _append_directories(data: bytearray, directories: dict[int, dict[int, Any]], order: str) -> bytes:
+    """Put the EXIF and GPS directories behind the picture, and tags that point at them into its own directory.
+
+    tifffile does not write such tags; so each was written as its lower neighbour, and gets its number here.
+    """
+    for number, entries in directories.items():
+        data += b"\0" * (len(data) % 2)  # TIFF 6.0: a directory begins on a word boundary
+        entry = _entry_place(data, number - 1, order)
+        struct.pack_into(f"{order}H", data, entry, number)
+        struct.pack_into(f"{order}I", data, entry + 8, len(data))
+        data += directory_of(entries, order, number).tobytes(len(data))
+    return bytes(data)
+
+
+def _entry_place(data: bytearray, number: int, order: str) -> int:
+    """Where the first directory of a classic TIFF describes a tag."""
+    (start,) = struct.unpack_from(f"{order}I", data, 4)
+    (num_entries,) = struct.unpack_from(f"{order}H", data, start)
+    entries = range(start + 2, start + 2 + 12 * num_entries, 12)
+    return next(entry for entry in entries if struct.unpack_from(f"{order}H", data, entry) == (number,))
+
+
+def jpeg_bytes(
+    pixels: Pixels,
+    metadata: Metadata = NO_METADATA,
+    resources: Sequence[Resource] = (),
+    *,
+    quality: int,
+) -> bytes:
+    """Encode RGB as a baseline JPEG with full-size colours (4:4:4).
+
+    EXIF or XMP over 64 kB does not fit in a JPEG and is left out.
+
+    Args:
+        pixels: `(H, W, 3)`, uint8, or uint16, which is rounded to 8 bits.
+        metadata: what travels with the pixels; of the DPI, whole numbers are written.
+        resources: Photoshop's image resources, such as a clipping path.
+        quality: 1 to 100.
+
+    Raises:
+        OutputError: a side over 65500 pixels.
+    """
+    if max(pixels.shape[:2]) > _MOST_JPEG_SIDE_PX:
+        raise OutputError(
+            f"JPEG ends at {_MOST_JPEG_SIDE_PX} pixels a side, this has {max(pixels.shape[:2])}; use tiff"
+        )
+    dpi, exif, xmp = metadata.dpi, metadata.exif, metadata.xmp
+    options = {
+        "icc_profile": metadata.profile,
+        "dpi": tuple(map(round, dpi)) if dpi else None,
+        "exif": _EXIF_MARK + exif if exif and _fits(_EXIF_MARK, exif) else None,
+        "xmp": xmp if xmp and _fits(_XMP_MARK, xmp) else None,
+        "extra": _resource_segments(join_resources(resources)),
+    }
+    file = io.BytesIO()
+    given = {key: value for key, value in options.items() if value}
+    Image.fromarray(to_8_bit(pixels)).save(file, "JPEG", quality=quality, subsampling=0, **given)
+    return file.getvalue()
+
+
+def _fits(mark: bytes, data: bytes) -> bool:
+    return len(mark) + len(data) <= _MOST_SEGMENT_BYTES
+
+
+def _resource_segments(data: bytes) -> bytes:
+    """Image resources in as many segments as they need; readers join them."""
+    room = _MOST_SEGMENT_BYTES - len(_RESOURCE_MARK)
+    parts = (data[start : start + room] for start in range(0, len(data), room))
+    return b"".join(
+        _APP13 + (2 + len(_RESOURCE_MARK) + len(part)).to_bytes(2) + _RESOURCE_MARK + part for part in parts
+    )
