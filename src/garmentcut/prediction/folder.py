@@ -45,7 +45,6 @@ from garmentcut.prediction.results import (
     fails_again,
     fingerprint,
     is_done,
-    may_replace,
     sha256_of,
 )
 from garmentcut.prediction.sources import Skipped, Source, write_skipped
@@ -248,7 +247,7 @@ class Steps:
             self.journal.check()
             if folded_path(path) in self.originals:
                 raise OutputError(f"{path} is itself one of the photos; choose another --out", code="output_is_photo")
-            if not self.overwrite and not may_replace(path, hashes):
+            if not self.overwrite and not self.journal.is_ours(path, hashes):
                 raise OutputError(
                     f"{path} is there already and not as garmentcut wrote it; move it or use --overwrite",
                     code="output_exists",

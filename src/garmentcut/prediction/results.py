@@ -2,18 +2,24 @@
 
 import hashlib
 import json
+import math
 import os
+import re
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from garmentcut.errors import FAILURES, RunError, SourceError
 from garmentcut.observe.monitor import Monitor
 from garmentcut.photo.files import write_atomic
 
+_T = TypeVar("_T")
+
 RESULTS_NAME = "results.jsonl"
+DAMAGED_NAME = ".garmentcut/damaged.jsonl"
+"""Below the output folder: lines of results.jsonl that were no rows."""
 VIEW_FLAGS = {
     "color_unlike_views": "colour unlike its",
     "length_unlike_views": "length unlike its",
@@ -47,6 +53,8 @@ class Row:
         model: name and hash of the model.
         options: fingerprint of model and output options: the same means the same result.
         input_bytes, input_mtime_ns, input_sha256: the photo as it was read.
+        taken: when it was taken, as its EXIF says, fractions of a second behind a dot; empty: not known.
+        camera: serial number of the camera, likewise.
         written: every file ever written for this photo, with its last two SHA-256: what may be replaced.
         doubt: 1 - expected surface Dice at 2 px, in [0, 1]; None: the model cannot tell.
         verdict: `accept`: the model vouches for it; `review`: a person should look; empty: no threshold was set.
@@ -70,6 +78,8 @@ class Row:
     input_bytes: int = 0
     input_mtime_ns: int = 0
     input_sha256: str = ""
+    taken: str = ""
+    camera: str = ""
     written: dict[str, tuple[str, ...]] = field(default_factory=dict)
     doubt: float | None = None
     verdict: Literal["", "accept", "review"] = ""
@@ -102,13 +112,37 @@ class Journal:
             check: called before anything is written; raises, if the folder is not the one that was read any more.
         """
         self.path, self.check = out_dir / RESULTS_NAME, check
+        self._aside = out_dir / DAMAGED_NAME
         self._lock = threading.Lock()
         self.rows: dict[str, Row] = {}
+        self._damaged: list[bytes] = []
         self.read()
 
     def read(self) -> None:
         """Read the rows anew."""
-        self.rows = {row.input: row for row in _read_rows(self.path)}
+        self.rows, self._damaged = {}, []
+        data = self.path.read_bytes() if self.path.exists() else b""
+        *lines, torn = data.split(b"\n")  # a killed run may leave half a line behind the last whole one
+        for line in lines:
+            if (row := read_row(line)) is not None:
+                self.rows[row.input] = row
+            else:
+                self._damaged.append(line)
+        if (row := read_row(torn)) is not None:
+            self.rows[row.input] = row
+        if self._damaged and not self.rows and not self._aside.parent.is_dir():
+            raise ResultsError(f"{self.path}, line 1, is not a row of garmentcut's; move it or choose another --out")
+
+    @property
+    def num_damaged(self) -> int:
+        """Lines of the file that are no rows and not set aside yet."""
+        return len(self._damaged)
+
+    def is_ours(self, path: Path, hashes: Iterable[str]) -> bool:
+        """True if a file may be replaced: there is none, or it is as `hashes` or a damaged line say it was written."""
+        if may_replace(path, hashes):
+            return True
+        return self._aside.exists() and sha256_of(path) in re.findall(r"[0-9a-f]{64}", self._aside.read_text("latin-1"))
 
     def append(self, row: Row) -> None:
         """Record a row at once; a whole line in one write."""
@@ -123,9 +157,16 @@ class Journal:
                     os.fsync(file.fileno())  # the files it tells of are about to get their names
 
     def compact(self) -> None:
-        """Rewrite the file with one row a photo, sorted by input, atomically; without a row there is no file."""
+        """Rewrite the file with one row a photo, sorted by input, atomically; without a row there is no file.
+
+        Lines that are no rows go into `DAMAGED_NAME` first.
+        """
         with self._lock:
             self.check()
+            if self._damaged:
+                earlier = self._aside.read_bytes() if self._aside.exists() else b""
+                write_atomic(self._aside, earlier + b"".join(line + b"\n" for line in self._damaged))
+                self._damaged = []
             if not self.rows:
                 self.path.unlink(missing_ok=True)
                 return
@@ -208,34 +249,100 @@ def _line(row: Row) -> bytes:
     return (json.dumps(asdict(row), ensure_ascii=True) + "\n").encode()
 
 
-def _read_rows(path: Path) -> Iterator[Row]:
-    if not path.exists():
-        return
-    *lines, torn = path.read_bytes().split(b"\n")  # a killed run may leave half a line behind the last whole one
-    for number, line in enumerate(lines, 1):
-        row = read_row(line)
-        if row is None:
-            raise ResultsError(f"{path}, line {number}, is not a row of garmentcut's; move it or choose another --out")
-        yield row
-    if (row := read_row(torn)) is not None:
-        yield row
-
-
 def read_row(line: bytes) -> Row | None:
     """The row on a line of results.jsonl; None if it is not one. Keys of other versions are passed over."""
     try:
         content = json.loads(line)
-        known = {key.name: content[key.name] for key in fields(Row) if key.name in content}
-        lists = {key: tuple(value) for key, value in known.items() if isinstance(value, list)}
-        written = {name: tuple(hashes) for name, hashes in known.get("written", {}).items()}
-        flags = lists.get("flags", tuple(filter(None, map(_flag_of_view, lists.get("reasons", ())))))
-        row = Row(**{**known, **lists, "flags": flags, "written": written, **_judgement_of(known)})
-    except (ValueError, TypeError, AttributeError, RecursionError):
-        return None
-    texts = (row.input, row.place, row.status, row.code, row.options, *row.flags, *row.outputs, *row.written)
-    if not all(isinstance(text, str) for text in texts) or row.status not in ("ok", "failed", "pending"):
+        known = {name: check(content[name]) for name, check in _CHECKS.items() if name in content}
+        if "flags" not in known:
+            known["flags"] = tuple(filter(None, map(_flag_of_view, known.get("reasons", ()))))
+        row = Row(**known)
+    except (ValueError, TypeError, RecursionError):
         return None
     return row if all(_stays_below(name) for name in (row.place, *row.outputs, *row.written)) else None
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _status(value: Any) -> Any:
+    if value not in ("ok", "failed", "pending"):
+        raise ValueError
+    return value
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise TypeError
+    return value
+
+
+def _count(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError
+    return value
+
+
+def _list_of(check: Callable[[Any], _T]) -> Callable[[Any], tuple[_T, ...]]:
+    def checked(value: Any) -> tuple[_T, ...]:
+        if not isinstance(value, list):
+            raise TypeError
+        return tuple(map(check, value))
+
+    return checked
+
+
+def _size(value: Any) -> tuple[int, int] | None:
+    if value is None:
+        return None
+    height, width = _list_of(_count)(value)
+    return height, width
+
+
+def _written(value: Any) -> dict[str, tuple[str, ...]]:
+    if not isinstance(value, dict):
+        raise TypeError
+    return {name: _list_of(_text)(hashes) for name, hashes in value.items()}
+
+
+def _doubt(value: Any) -> float | None:
+    """What cannot be a doubt is as good as none."""
+    is_doubt = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+    return value if is_doubt else None
+
+
+def _verdict(value: Any) -> str:
+    return value if value in ("accept", "review") else ""
+
+
+_CHECKS: dict[str, Callable[[Any], Any]] = {
+    "input": _text,
+    "place": _text,
+    "outputs": _list_of(_text),
+    "status": _status,
+    "code": _text,
+    "reason": _text,
+    "notes": _list_of(_text),
+    "seconds": _number,
+    "size_hw": _size,
+    "model": _text,
+    "options": _text,
+    "input_bytes": _count,
+    "input_mtime_ns": _count,
+    "input_sha256": _text,
+    "taken": _text,
+    "camera": _text,
+    "written": _written,
+    "doubt": _doubt,
+    "verdict": _verdict,
+    "reasons": _list_of(_text),
+    "flags": _list_of(_text),
+    "own_doubt": _doubt,
+    "looks": _list_of(_number),
+}
 
 
 def _flag_of_view(reason: str) -> str:
@@ -243,19 +350,11 @@ def _flag_of_view(reason: str) -> str:
     return next((flag for flag, words in VIEW_FLAGS.items() if reason.startswith(words)), "")
 
 
-def _judgement_of(content: dict[str, Any]) -> dict[str, Any]:
-    """Doubt and verdict; what cannot be one is as good as none."""
-    doubts = {key: content.get(key) for key in ("doubt", "own_doubt")}
-    is_verdict = content.get("verdict") in ("accept", "review")
-    known = {
-        key: doubt if isinstance(doubt, int | float) and 0 <= doubt <= 1 else None for key, doubt in doubts.items()
-    }
-    return {**known, "verdict": content["verdict"] if is_verdict else ""}
-
-
 def _stays_below(name: str) -> bool:
-    """True if a name leads nowhere but into the output folder, on any system."""
-    return not any(kind(name).anchor or ".." in kind(name).parts for kind in (PurePosixPath, PureWindowsPath))
+    """True if a name leads nowhere but into the output folder."""
+    # On other systems `S:M` is a folder's name like any other.
+    kinds = (PurePosixPath, PureWindowsPath) if os.name == "nt" else (PurePosixPath,)
+    return not any(kind(name).anchor or ".." in kind(name).parts for kind in kinds)
 
 
 def report_row(monitor: Monitor, row: Row) -> None:
