@@ -70,7 +70,7 @@ def test_what_a_page_asks_for_is_there_and_kept_for_ever(review):
     page = review.get("/photos/1").text
     assert "{{" not in page
     addresses = re.findall(r'(?:href|src)="(/static/[^"]+)"', page)
-    assert len(addresses) > 40
+    assert len(addresses) > 20
     for address in addresses:
         answer = review.get(address)
         assert (answer.status_code, address.startswith(ADDRESS)) == (200, True), address

@@ -30,13 +30,18 @@ def reached_from(entry):
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: str(script.relative_to(STATIC)))
-def test_scripts_are_small_documented_and_named_after_what_is_inside(script):
+def test_scripts_are_documented_and_named_after_what_is_inside(script):
     lines = script.read_text().splitlines()
-    assert len(lines) <= 300
+    assert len(lines) <= 500
     assert not BANNED.search(script.stem)
     for number, line in enumerate(lines):
         if line.startswith(("export function", "export class", "export async function")):
             assert lines[number - 1].endswith("*/"), line
+
+
+def test_there_are_few_scripts():
+    assert len(SCRIPTS) <= 20
+    assert sum(len(script.read_text().splitlines()) for script in SCRIPTS) <= 3900
 
 
 def test_every_script_is_loaded_by_some_page():
@@ -89,6 +94,6 @@ def test_text_can_be_read(ink, ground):
 
 def test_the_manual_names_every_key_of_the_page():
     manual = (ROOT.parents[2] / "docs/review.md").read_text()
-    for table in ("editor", "queue"):
-        for key in re.findall(r'keys: \["([a-z0-9.,\[\]])"', (STATIC / table / "shortcuts.js").read_text()):
+    for table in ("editor/commands.js", "queue/queue.js"):
+        for key in re.findall(r'keys: \["([a-z0-9.,\[\]])"', (STATIC / table).read_text()):
             assert re.search(rf"(^|[|, ]){re.escape(key.upper())}[ ,|]", manual, re.MULTILINE), key

@@ -1,40 +1,92 @@
-import { byId } from "../page/elements.js";
-import { toggleHelp } from "../page/help.js";
-import { announce } from "../page/messages.js";
-import { describe } from "./edges.js";
+import { announce, byId, showHelp } from "../page/page.js";
 import { LOOKS } from "./looks.js";
 
 const CHOKE_PX = 0.25;
 const PAN_SHARE = 0.15; // of the canvas
 
 /**
- * What keys and buttons do, by the names of `shortcuts.js`.
+ * Every key of the editor: the keyboard obeys this table, and the help shows it.
+ *
+ * @type {import("../page/page.js").Shortcut[]}
+ */
+export const SHORTCUTS = [
+  { group: "Decide", keys: ["a"], command: "accept", label: "Accept, with your correction if there is one" },
+  { group: "Decide", keys: ["r"], command: "reject", label: "Reject" },
+  { group: "Decide", keys: ["u"], command: "reopen", label: "Take the decision back" },
+  { group: "Decide", keys: ["Shift+r"], command: "revert", label: "Back to the first prediction" },
+  { group: "Decide", keys: ["n"], command: "note", label: "Write a note; Esc returns to the photo" },
+  { group: "Decide", keys: ["ArrowRight"], command: "next", label: "Next photo" },
+  { group: "Decide", keys: ["ArrowLeft"], command: "previous", label: "Previous photo" },
+  { group: "Decide", keys: ["q"], command: "queue", label: "Back to the queue" },
+  { group: "Paint", keys: ["b"], command: "tool-brush", label: "Brush: garment" },
+  { group: "Paint", keys: ["e"], command: "tool-eraser", label: "Eraser: background" },
+  { group: "Paint", keys: ["s"], command: "tool-smart", label: "Smart brush: the model redraws the edge" },
+  { group: "Paint", keys: ["l"], command: "tool-lasso", label: "Lasso: draw around garment" },
+  { group: "Paint", keys: ["p"], command: "tool-polygon", label: "Polygon: click around garment" },
+  { group: "Paint", keys: ["f"], command: "tool-fill", label: "Fill hole: click into it" },
+  { group: "Paint", keys: ["k"], command: "tool-keep", label: "Keep this part: click it, others go" },
+  { group: "Paint", keys: ["["], command: "smaller", label: "Smaller brush" },
+  { group: "Paint", keys: ["]"], command: "larger", label: "Larger brush" },
+  { group: "Paint", keys: ["Shift+["], command: "softer", label: "Softer brush" },
+  { group: "Paint", keys: ["Shift+]"], command: "harder", label: "Harder brush" },
+  { group: "Paint", keys: ["Enter"], command: "close", label: "Close the polygon" },
+  { group: "Paint", keys: ["Escape"], command: "cancel", label: "Give up the stroke or line" },
+  { group: "Edge", keys: [","], command: "choke", label: "Whole edge a quarter pixel in" },
+  { group: "Edge", keys: ["."], command: "spread", label: "Whole edge a quarter pixel out" },
+  { group: "Edge", keys: ["m"], command: "smooth", label: "Smooth the edge" },
+  { group: "Edge", keys: ["z", "Ctrl+z"], command: "undo", label: "Undo" },
+  { group: "Edge", keys: ["Shift+z", "Ctrl+Shift+z", "Ctrl+y"], command: "redo", label: "Redo" },
+  { group: "Look", keys: ["v"], command: "next-look", label: "Next ground" },
+  { group: "Look", keys: ["Shift+v"], command: "previous-look", label: "Previous ground" },
+  { group: "Look", keys: ["c"], command: "look-checks", label: "Cutout on checkerboard" },
+  { group: "Look", keys: ["o"], command: "look-outline", label: "Outline" },
+  { group: "Look", keys: ["w"], command: "look-mask", label: "Mask, black and white" },
+  { group: "Look", keys: ["x"], command: "split", label: "Before/after: photo, prediction, off" },
+  { group: "Look", keys: ["h"], command: "heat", label: "Where the model doubts" },
+  { group: "Look", keys: ["g"], command: "zoom-garment", label: "The garment, as large as it fits" },
+  { group: "Look", keys: ["0"], command: "zoom-fit", label: "Whole photo" },
+  { group: "Look", keys: ["1"], command: "zoom-100", label: "100 %: one pixel is one pixel" },
+  { group: "Look", keys: ["2"], command: "zoom-200", label: "200 %" },
+  { group: "Look", keys: ["+", "="], command: "zoom-in", label: "Zoom in" },
+  { group: "Look", keys: ["-"], command: "zoom-out", label: "Zoom out" },
+  { group: "Look", keys: ["Shift+ArrowLeft", "Shift+ArrowRight", "Shift+ArrowUp", "Shift+ArrowDown"], command: "pan", shown: ["Shift", "←→↑↓"], label: "Move the photo" },
+  { group: "Look", keys: ["?"], command: "help", label: "This help" },
+  { group: "Hand", keys: [], command: "", shown: ["Space", "drag"], label: "Move the photo" },
+  { group: "Hand", keys: [], command: "", shown: ["Wheel"], label: "Zoom where the pointer is" },
+  { group: "Hand", keys: [], command: "", shown: ["Alt", "stroke"], label: "The opposite: take away (Ctrl too)" },
+  { group: "Hand", keys: [], command: "", shown: ["Shift", "click"], label: "Straight from where the last stroke ended" },
+  { group: "Hand", keys: [], command: "", shown: ["Pen"], label: "Pressure sets the size; turned over it erases" },
+];
+
+/**
+ * What keys and buttons do, by the names of the table.
  *
  * @param {object} parts
  * @param {import("./desk.js").Desk} parts.desk
- * @param {import("./easel.js").Easel} parts.easel
- * @param {import("./edges.js").Edges} parts.edges
- * @param {import("./toolbox.js").Toolbox} parts.toolbox
- * @param {import("./brush-panel.js").BrushPanel} parts.brush
- * @param {import("./view-bar.js").ViewBar} parts.views
+ * @param {import("./photo.js").Easel} parts.easel
+ * @param {import("./tools.js").Toolbox} parts.toolbox
+ * @param {import("./controls.js").BrushPanel} parts.brush
+ * @param {import("./controls.js").ViewBar} parts.views
  * @returns {Record<string, (event: KeyboardEvent | MouseEvent) => void>}
  */
-export function commandsOf({ desk, easel, edges, toolbox, brush, views }) {
-  const { viewport } = easel.stage;
+export function commandsOf({ desk, easel, toolbox, brush, views }) {
+  const { stage } = easel;
   const once = (/** @type {() => void} */ work) => (/** @type {Event} */ event) => {
     if (!(event instanceof KeyboardEvent && event.repeat)) work(); // a key held down decides on one photo, not on ten
   };
   const free = (/** @type {() => void} */ work) => () => {
     if (easel.photo && !toolbox.tool.isBusy) work();
   };
+  const tell = (/** @type {string} */ done, /** @type {string | null} */ label) =>
+    announce(label ? `${done}: ${label}` : done === "Undone" ? "There is nothing to undo." : "There is nothing to do again.");
   return {
     accept: once(() => desk.decide("accept")),
     reject: once(() => desk.decide("reject")),
     reopen: once(() => desk.reopen()),
     revert: free(() => revert(easel)),
     note: () => byId("note").focus(),
-    next: () => step(desk, "next"),
-    previous: () => step(desk, "previous"),
+    next: () => desk.step("next"),
+    previous: () => desk.step("previous"),
     queue: () => desk.leaveFor(`/${desk.query}`),
     ...Object.fromEntries(Object.keys(toolbox.tools).map((name) => [`tool-${name}`, () => toolbox.choose(name)])),
     ...Object.fromEntries(LOOKS.map((look) => [`look-${look.name}`, () => views.setLook(look)])),
@@ -44,61 +96,38 @@ export function commandsOf({ desk, easel, edges, toolbox, brush, views }) {
     harder: () => brush.harden(1),
     close: () => toolbox.tool.close(),
     cancel: () => toolbox.tool.cancel(),
-    choke: free(() => move(edges, CHOKE_PX)),
-    spread: free(() => move(edges, -CHOKE_PX)),
-    smooth: free(() => edges.smooth() || announce("The edge is smooth already.")),
-    undo: () => undo(easel, toolbox),
-    redo: free(() => tell("Again", easel.redo(), "There is nothing to do again.")),
+    choke: free(() => announce(easel.moveEdge(CHOKE_PX))),
+    spread: free(() => announce(easel.moveEdge(-CHOKE_PX))),
+    smooth: free(() => easel.smoothEdge() || announce("The edge is smooth already.")),
+    undo: () => {
+      const { tool } = toolbox;
+      if (tool.isBusy) tool.stepBack() || tool.cancel();
+      else if (easel.photo) tell("Undone", easel.undo());
+    },
+    redo: free(() => tell("Again", easel.redo())),
     "next-look": () => views.turnLook(1),
     "previous-look": () => views.turnLook(-1),
-    split: () => views.turnSplit(),
+    split: () => views.split.turn(),
     heat: () => views.turnHeat(),
     "zoom-garment": () => views.zoom("garment"),
     "zoom-fit": () => views.zoom("photo"),
     "zoom-100": () => views.zoom(1),
     "zoom-200": () => views.zoom(2),
-    "zoom-in": () => views.zoom(viewport.scale * Math.SQRT2),
-    "zoom-out": () => views.zoom(viewport.scale / Math.SQRT2),
-    pan: (event) => pan(easel.stage, /** @type {KeyboardEvent} */ (event).key),
-    help: toggleHelp,
+    "zoom-in": () => views.zoom(stage.viewport.scale * Math.SQRT2),
+    "zoom-out": () => views.zoom(stage.viewport.scale / Math.SQRT2),
+    pan: (event) => {
+      const [dx, dy] = { ArrowLeft: [1, 0], ArrowRight: [-1, 0], ArrowUp: [0, 1] }[/** @type {KeyboardEvent} */ (event).key] ?? [0, -1];
+      stage.viewport.pan(dx * stage.canvas.width * PAN_SHARE, dy * stage.canvas.height * PAN_SHARE);
+      stage.viewChanged();
+    },
+    help: showHelp,
   };
 }
 
-/** @param {import("./desk.js").Desk} desk @param {"next" | "previous"} direction */
-function step(desk, direction) {
-  const id = desk.item?.[direction];
-  if (id) desk.open(id);
-  else announce(direction === "next" ? "This is the last photo of this queue." : "This is the first photo of this queue.");
-}
-
-/** @param {import("./edges.js").Edges} edges @param {number} distance */
-function move(edges, distance) {
-  announce(`Edge ${describe(edges.move(distance))}`);
-}
-
-/** @param {import("./easel.js").Easel} easel @param {import("./toolbox.js").Toolbox} toolbox */
-function undo(easel, toolbox) {
-  if (toolbox.tool.isBusy) return void (toolbox.tool.stepBack() || toolbox.tool.cancel());
-  if (easel.photo) tell("Undone", easel.undo(), "There is nothing to undo.");
-}
-
-/** @param {string} done @param {string | null} label @param {string} nothing */
-function tell(done, label, nothing) {
-  announce(label ? `${done}: ${label}` : nothing);
-}
-
-/** @param {import("./easel.js").Easel} easel */
+/** @param {import("./photo.js").Easel} easel */
 async function revert(easel) {
   const { photo } = easel;
   const predicted = await photo?.predicted();
   if (!predicted || easel.photo !== photo) return;
   announce(easel.replace("Back to the prediction", predicted) ? "This is the first prediction again." : "This is the first prediction.");
-}
-
-/** @param {import("./stage.js").Stage} stage @param {string} key */
-function pan(stage, key) {
-  const { width, height } = stage.canvas;
-  const [dx, dy] = { ArrowLeft: [1, 0], ArrowRight: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[key] ?? [0, 0];
-  stage.viewport.pan(dx * width * PAN_SHARE, dy * height * PAN_SHARE);
-  stage.redraw();
 }

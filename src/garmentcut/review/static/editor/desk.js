@@ -1,86 +1,88 @@
-import { insist } from "../page/connection.js";
-import { announce } from "../page/messages.js";
-import { copyPlane, samePlane } from "../painting/plane.js";
-import { encodeGray } from "../painting/png.js";
-import { chooseVersion } from "./conflict.js";
-import { dropDraft, dropSentDraft, findDraft, keepDraft, withDraft } from "./draft.js";
-import { fetchAlpha, fetchItem } from "./photo.js";
+import { announce, byId } from "../page/page.js";
+import { dropDraft, dropSentDraft, findDraft, keepDraft, withDraft } from "../page/store.js";
+import { copyPlane, encodeGray, samePlane } from "../painting/plane.js";
+import { fetchAlpha, fetchItem, Shelf } from "./photo.js";
 
 /**
  * @typedef {import("../page/server.js").PlacedItem} PlacedItem
- * @typedef {import("../page/outbox.js").Letter} Letter
- * @typedef {{letter: Letter, item: import("../page/server.js").Item | null, message: string}} News
+ * @typedef {import("../page/store.js").Letter} Letter
+ * @typedef {import("../page/store.js").News} News
+ * @typedef {import("./photo.js").Entry} Entry
+ * @typedef {import("./photo.js").OpenPhoto} OpenPhoto
  */
 
 const ENCODE_AFTER_MS = 60;
+const IDLE_S = 15;
 
 /**
  * One photo after the other: opened, decided on, left. What is painted goes into the browser's own store at once and to the
  * server through the outbox. Tells its listeners `open` and `update` (the item is another).
  */
 export class Desk extends EventTarget {
-  /**
-   * @param {object} parts
-   * @param {import("./easel.js").Easel} parts.easel
-   * @param {import("../page/outbox.js").Outbox} parts.outbox
-   * @param {import("./shelf.js").Shelf} parts.shelf
-   * @param {import("./clock.js").Clock} parts.clock
-   * @param {string} parts.query the queue's filters, `?…` or empty
-   */
-  constructor({ easel, outbox, shelf, clock, query }) {
+  /** @type {PlacedItem | null} */
+  item = null;
+  clock = new Clock();
+  #shelf = new Shelf();
+  #isOpening = false;
+  #opened = 0;
+  /** Hands-on seconds of photos that were looked at and left as they were. @type {Map<number, number>} */
+  #spent = new Map();
+
+  /** @param {import("./photo.js").Easel} easel @param {import("../page/store.js").Outbox} outbox @param {string} query the queue's filters, `?…` or empty */
+  constructor(easel, outbox, query) {
     super();
     this.easel = easel;
     this.outbox = outbox;
-    this.shelf = shelf;
-    this.clock = clock;
     this.query = query;
-    /** @type {PlacedItem | null} */
-    this.item = null;
-    this.isOpening = false;
-    this.opened = 0;
-    /** Hands-on seconds of photos that were looked at and left as they were. @type {Map<number, number>} */
-    this.spent = new Map();
     easel.addEventListener("change", () => this.#keep());
-    outbox.addEventListener("sent", (event) => this.#sent(/** @type {CustomEvent<News>} */ (event).detail));
-    outbox.addEventListener("stale", (event) => this.#stale(/** @type {CustomEvent<News>} */ (event).detail));
-    outbox.addEventListener("refused", (event) => this.#refused(/** @type {CustomEvent<News>} */ (event).detail));
+    outbox.on("sent", (news) => this.#sent(news));
+    outbox.on("stale", (news) => this.#stale(news));
+    outbox.on("refused", (news) => this.#tellRefused(news));
   }
 
   get photo() {
     return this.easel.photo;
   }
 
-  /** Open a photo. @param {number} id @param {Promise<import("./photo.js").Entry>} [known] if it is being loaded already */
+  /** Open a photo. @param {number} id @param {Promise<Entry>} [known] if it is being loaded already */
   async open(id, known) {
-    const turn = ++this.opened;
-    this.isOpening = true;
+    const turn = ++this.#opened;
+    this.#isOpening = true;
     this.#leave();
     const isWaiting = this.outbox.has(id);
     if (isWaiting) await this.outbox.settled(id);
-    const taken = known && !isWaiting ? { entry: known, isFresh: true } : this.shelf.take(id, this.query);
+    const taken = known && !isWaiting ? { entry: known, isFresh: true } : this.#shelf.take(id, this.query);
     try {
       const entry = await taken.entry;
-      if (turn === this.opened) await this.#show(entry, taken.isFresh);
+      if (turn === this.#opened) await this.#show(entry, taken.isFresh);
     } catch (error) {
       announce(`The photo could not be opened. ${/** @type {Error} */ (error).message}`, { urgent: true });
     } finally {
-      if (turn === this.opened) this.isOpening = false;
+      if (turn === this.#opened) this.#isOpening = false;
     }
   }
 
-  /** @param {import("./photo.js").Entry} entry @param {boolean} isFresh */
+  /** @param {"next" | "previous"} direction */
+  step(direction) {
+    const id = this.item?.[direction];
+    if (id) this.open(id);
+    else announce(`This is the ${direction === "next" ? "last" : "first"} photo of this queue.`);
+  }
+
+  /** @param {Entry} entry @param {boolean} isFresh */
   async #show({ item, photo }, isFresh) {
     this.item = item;
-    this.clock.start(this.spent.get(item.id));
-    if (photo) this.easel.open(photo);
-    else this.easel.close();
+    this.clock.start(this.#spent.get(item.id));
+    this.easel.open(photo);
     this.dispatchEvent(new Event("open"));
     if (photo) await this.#restore(photo);
-    whenIdle(() => this.item?.id === item.id && this.shelf.preload(item.next, this.query));
+    const preload = () => this.item?.id === item.id && this.#shelf.preload(item.next, this.query);
+    if ("requestIdleCallback" in globalThis) requestIdleCallback(preload, { timeout: 500 });
+    else setTimeout(preload, 100); // Safari has no idle callback
     if (!isFresh) this.#refresh();
   }
 
-  /** Bring back strokes that no server has. @param {import("./photo.js").OpenPhoto} photo */
+  /** Bring back strokes that no server has. @param {OpenPhoto} photo */
   async #restore(photo) {
     const draft = await findDraft(photo);
     if (!draft || this.photo !== photo) return;
@@ -104,7 +106,7 @@ export class Desk extends EventTarget {
     if (!now || this.item?.id !== now.id) return;
     const isOther = now.version !== item.version;
     if (isOther && this.photo && now.urls.alpha && !this.photo.isChanged) {
-      const alpha = await insist(() => fetchAlpha(/** @type {string} */ (now.urls.alpha)));
+      const alpha = await fetchAlpha(now.urls.alpha);
       if (this.item?.id !== now.id || this.photo.isChanged) return;
       this.photo.replaceAlpha(alpha);
       this.easel.open(this.photo);
@@ -116,7 +118,7 @@ export class Desk extends EventTarget {
   /** Accept or reject, and go on. @param {"accept" | "reject"} action */
   decide(action) {
     const { photo, item } = this;
-    if (this.isOpening || !item) return;
+    if (this.#isOpening || !item) return;
     if (!photo) return announce("This photo was not cut: there is nothing to decide.");
     const png = photo.isChanged ? encodeLater(photo.alpha) : undefined;
     if (png && action === "reject") this.#post({ action: "draft" }, png); // rejected strokes are kept all the same
@@ -129,7 +131,7 @@ export class Desk extends EventTarget {
 
   /** Take a decision back. */
   reopen() {
-    if (!this.item || this.isOpening) return;
+    if (!this.item || this.#isOpening) return;
     if (this.item.state === "open") return announce("Nobody has decided on this photo.");
     this.#post({ action: "reopen" });
     announce("Open again.");
@@ -146,7 +148,7 @@ export class Desk extends EventTarget {
   #leave() {
     const { photo, item } = this;
     if (!photo || !item || photo.isHandedOver) return Promise.resolve();
-    if (!photo.isChanged) return void this.spent.set(item.id, this.clock.seconds);
+    if (!photo.isChanged) return void this.#spent.set(item.id, this.clock.seconds);
     photo.isHandedOver = true;
     return this.#post({ action: "draft" }, encodeLater(photo.alpha));
   }
@@ -160,9 +162,12 @@ export class Desk extends EventTarget {
   /** @param {{action: Letter["action"], note?: string}} content @param {Promise<Blob>} [png] */
   #post(content, png) {
     const item = /** @type {PlacedItem} */ (this.item);
-    const seconds = content.action === "note" ? 0 : this.clock.seconds;
-    if (content.action !== "note") this.clock.start();
-    if (content.action !== "note") this.spent.delete(item.id);
+    const isNote = content.action === "note";
+    const seconds = isNote ? 0 : this.clock.seconds;
+    if (!isNote) {
+      this.clock.start();
+      this.#spent.delete(item.id);
+    }
     if (png && this.photo) this.photo.sent = copyPlane(this.photo.alpha);
     return this.outbox.post({ id: item.id, version: item.version, seconds, ...content }, png);
   }
@@ -175,7 +180,7 @@ export class Desk extends EventTarget {
     this.dispatchEvent(new Event("update"));
   }
 
-  /** @param {import("./photo.js").OpenPhoto} photo */
+  /** @param {OpenPhoto} photo */
   #keepQuietly(photo) {
     const tell = () => announce("This browser keeps no drafts: accept before you leave the page.", { urgent: true });
     return keepDraft(photo, this.clock.seconds).catch(tell);
@@ -192,16 +197,13 @@ export class Desk extends EventTarget {
     this.#keepQuietly(this.photo);
   }
 
-  /** @param {News} news */
+  /** Somebody else has stored another version. @param {News} news */
   async #stale({ letter, item, message }) {
-    if (this.item?.id !== letter.id || !this.photo || !item) {
-      const href = `/photos/${letter.id}${this.query}`;
-      return announce(`${item?.name ?? "A photo"} was not stored. ${message}`, { urgent: true, link: { text: "Open it", href } });
-    }
-    const photo = this.photo;
+    const { photo } = this;
+    if (this.item?.id !== letter.id || !photo || !item) return this.#tellRefused({ letter, item, message });
     const draft = await findDraft(photo);
     const choice = draft ? await chooseVersion(message) : "theirs";
-    const theirs = await insist(() => fetchAlpha(/** @type {string} */ (item.urls.alpha)));
+    const theirs = await fetchAlpha(/** @type {string} */ (item.urls.alpha));
     if (this.photo !== photo) return;
     photo.replaceAlpha(theirs);
     this.#update({ ...this.item, ...item });
@@ -214,9 +216,9 @@ export class Desk extends EventTarget {
   }
 
   /** @param {News} news */
-  #refused({ letter, item, message }) {
-    const href = `/photos/${letter.id}${this.query}`;
-    announce(`${item?.name ?? "A photo"} was not stored. ${message}`, { urgent: true, link: { text: "Open it", href } });
+  #tellRefused({ letter, item, message }) {
+    const link = { text: "Open it", href: `/photos/${letter.id}${this.query}` };
+    announce(`${item?.name ?? "A photo"} was not stored. ${message}`, { urgent: true, link });
   }
 
   /** @param {PlacedItem} item */
@@ -227,19 +229,72 @@ export class Desk extends EventTarget {
   }
 }
 
-/**
- * Encode once the next photo is on the screen: the eye does not wait for a file.
- *
- * @param {import("../painting/plane.js").Plane} alpha
- */
+/** Encode once the next photo is on the screen: the eye does not wait for a file. @param {import("../painting/plane.js").Plane} alpha */
 async function encodeLater(alpha) {
   const painted = copyPlane(alpha);
   await new Promise((resolve) => setTimeout(resolve, ENCODE_AFTER_MS));
   return encodeGray(painted);
 }
 
-/** Safari has no idle callback. @param {() => void} work */
-function whenIdle(work) {
-  if ("requestIdleCallback" in globalThis) requestIdleCallback(work, { timeout: 500 });
-  else setTimeout(work, 100);
+/** Let the person choose between two versions. Nothing is stored either way. @param {string} message @returns {Promise<"theirs" | "mine">} */
+function chooseVersion(message) {
+  const dialog = /** @type {HTMLDialogElement} */ (byId("conflict"));
+  byId("conflict-message").textContent = message;
+  if (!dialog.open) dialog.showModal();
+  dialog.oncancel = (event) => event.preventDefault(); // Escape is no answer
+  return new Promise((resolve) => {
+    for (const choice of /** @type {const} */ (["theirs", "mine"])) byId(`conflict-${choice}`).onclick = () => (dialog.close(), resolve(choice));
+  });
+}
+
+/**
+ * Hands-on seconds: the time between one sign of life and the next, while the page is seen. A pause counts for fifteen
+ * seconds, the time it takes to look a photo over, and no more.
+ */
+export class Clock {
+  #counted = 0;
+  #isSeen = true;
+
+  /** @param {() => number} [now_ms] */
+  constructor(now_ms = () => performance.now()) {
+    this.now_ms = now_ms;
+    this.last_ms = now_ms();
+  }
+
+  /** Begin with another photo. @param {number} [seconds] spent on it before, and not yet stored */
+  start(seconds = 0) {
+    this.#counted = seconds;
+    this.show();
+  }
+
+  /** Something was done: a key, a stroke, a move. */
+  tick() {
+    this.#counted = this.seconds;
+    this.show();
+  }
+
+  /** The page is no longer seen. */
+  hide() {
+    this.tick();
+    this.#isSeen = false;
+  }
+
+  /** The page is seen again. */
+  show() {
+    this.last_ms = this.now_ms();
+    this.#isSeen = true;
+  }
+
+  /** Seconds up to now. */
+  get seconds() {
+    return this.#counted + (this.#isSeen ? Math.min(IDLE_S, (this.now_ms() - this.last_ms) / 1000) : 0);
+  }
+
+  /** See what is done on this page. */
+  watch() {
+    for (const kind of ["pointermove", "pointerdown", "keydown", "wheel"]) {
+      addEventListener(kind, () => this.tick(), { passive: true, capture: true });
+    }
+    document.addEventListener("visibilitychange", () => (document.hidden ? this.hide() : this.show()));
+  }
 }

@@ -1,42 +1,37 @@
-import { byId, dataOf } from "../page/elements.js";
-import { watchConnection } from "../page/connection.js";
-import { fillHelp, toggleHelp, watchHelp } from "../page/help.js";
-import { listen } from "../page/keyboard.js";
-import { Outbox } from "../page/outbox.js";
-import { BrushPanel } from "./brush-panel.js";
-import { Clock, watchActivity } from "./clock.js";
-import { commandsOf } from "./commands.js";
-import { Cursor } from "./cursor.js";
+import { byId, dataOf, element, listen, percentOf, STATES, VERDICTS, viewName } from "../page/page.js";
+import { Outbox } from "../page/store.js";
+import { isOn } from "../painting/plane.js";
+import { commandsOf, SHORTCUTS } from "./commands.js";
+import { BrushPanel, loadSettings, SplitView, ViewBar } from "./controls.js";
 import { Desk } from "./desk.js";
-import { Easel } from "./easel.js";
-import { entry } from "./early.js";
-import { Edges } from "./edges.js";
-import { showFacts, showSiblings } from "./facts.js";
-import { Pointer } from "./pointer.js";
-import { loadSettings } from "./settings.js";
-import { Shelf } from "./shelf.js";
-import { SHORTCUTS } from "./shortcuts.js";
-import { SplitView } from "./split.js";
+import { Easel, loadPhoto } from "./photo.js";
+import { Cursor, Pointer } from "./pointer.js";
 import { Stage } from "./stage.js";
-import { Toolbox } from "./toolbox.js";
-import { ViewBar } from "./view-bar.js";
-import { Viewport } from "./viewport.js";
+import { Toolbox } from "./tools.js";
 
-/** @typedef {import("../page/server.js").PlacedItem} PlacedItem */
+/**
+ * The editor's page: its parts put together, and what is known about the photo written beside it.
+ *
+ * @typedef {import("../page/server.js").Item} Item
+ * @typedef {import("../page/server.js").PlacedItem} PlacedItem
+ */
 
+const first = dataOf("photo-data");
+const entry = loadPhoto(first);
+entry.catch(() => undefined); // whoever waits for it hears of it
 const settings = loadSettings();
-const stage = new Stage(/** @type {HTMLCanvasElement} */ (byId("canvas")), new Viewport());
+const stage = new Stage(byId("canvas"));
 const easel = new Easel(stage, settings);
 const toolbox = new Toolbox(easel);
 const outbox = new Outbox();
-const clock = new Clock();
-const desk = new Desk({ easel, outbox, shelf: new Shelf(), clock, query: location.search });
+const desk = new Desk(easel, outbox, location.search);
 const cursor = new Cursor(stage);
-const showBrush = () => cursor.show({ isRound: toolbox.tool.isRound, size: settings.size });
+const showBrush = () => cursor.show(toolbox.tool.isRound, settings.size);
 const brush = new BrushPanel(settings, showBrush);
-const views = new ViewBar(easel, new SplitView(stage), () => showView());
+const views = new ViewBar(easel, new SplitView(stage));
 const pointer = new Pointer(stage, () => toolbox.tool);
-const commands = commandsOf({ desk, easel, edges: new Edges(easel), toolbox, brush, views });
+const commands = commandsOf({ desk, easel, toolbox, brush, views });
+const note = /** @type {HTMLTextAreaElement} */ (byId("note"));
 
 /** The photo was zoomed or moved. */
 function showView() {
@@ -46,20 +41,12 @@ function showView() {
 
 /** Another tool is in the hand. */
 function showTool() {
-  for (const button of document.querySelectorAll("[data-command^=tool-]")) {
-    button.setAttribute("aria-pressed", String(/** @type {HTMLElement} */ (button).dataset.command === `tool-${toolbox.name}`));
+  for (const button of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-command^=tool-]"))) {
+    button.ariaPressed = String(button.dataset.command === `tool-${toolbox.name}`);
   }
-  byId("hint").textContent = toolbox.hint;
+  byId("hint").textContent = toolbox.tool.hint;
   byId("brush-section").classList.toggle("unused", !toolbox.tool.isRound);
   showBrush();
-}
-
-/** What is known about the photo is another. */
-function showItem() {
-  if (!desk.item) return;
-  showFacts(desk.item, desk.photo?.isChanged ?? false);
-  const note = /** @type {HTMLTextAreaElement} */ (byId("note"));
-  if (document.activeElement !== note) note.value = desk.item.note;
 }
 
 /** Another photo is on the easel. */
@@ -68,82 +55,82 @@ function showOpened() {
   const address = `/photos/${item.id}${desk.query}`;
   if (location.pathname + location.search !== address) history.pushState(null, "", address);
   showItem();
-  showSiblings(item, desk.query);
+  showSiblings(item);
   views.follow();
   showView();
 }
 
-/** @param {Event} event of a click on a button with a command */
-function obey(event) {
-  const button = /** @type {HTMLElement} */ (event.target).closest("[data-command]");
-  if (button instanceof HTMLElement) commands[button.dataset.command ?? ""]?.(/** @type {MouseEvent} */ (event));
+/** What is known about the photo is another. */
+function showItem() {
+  const { item } = desk;
+  if (!item) return;
+  document.title = `${item.name} · garmentcut`;
+  byId("photo-name").textContent = item.name;
+  byId("photo-name").title = item.place;
+  byId("photo-view").textContent = viewName(item.view);
+  const isChanged = desk.photo?.isChanged ?? false;
+  const state = item.state === "open" && item.has_draft ? "Open, with draft" : STATES[item.state];
+  byId("photo-state").className = `state ${isChanged ? "changed" : item.state}`;
+  byId("photo-state").textContent = isChanged ? "Changed, not stored" : state;
+  byId("photo-doubt").textContent = [VERDICTS[item.verdict], item.doubt !== null && `doubt ${percentOf(item.doubt)}`].filter(Boolean).join(" · ");
+  byId("doubt-bar").hidden = item.doubt === null;
+  /** @type {HTMLMeterElement} */ (byId("doubt-bar")).value = item.doubt ?? 0;
+  byId("photo-reasons").replaceChildren(...item.reasons.map((reason) => element("li", {}, reason)));
+  byId("position").textContent = `${item.position} of ${item.total}`;
+  const heat = /** @type {HTMLButtonElement} */ (byId("heat-button"));
+  heat.disabled = item.urls.heat === null;
+  heat.title = heat.disabled ? "The model drew no map of its doubt" : "Where the model doubts (H)";
+  byId("failure").hidden = item.urls.alpha !== null;
+  byId("failure").textContent = `This photo could not be cut. ${item.reason}`;
+  if (document.activeElement !== note) note.value = item.note;
 }
 
-/** @param {MouseEvent} event a click on a link that need not load a page */
-function follow(event) {
-  const link = /** @type {HTMLElement} */ (event.target).closest("a");
+/** The garment's other views beside it. @param {PlacedItem} item */
+function showSiblings({ id, siblings }) {
+  const links = siblings.map((sibling) => {
+    const [view, state] = [viewName(sibling.view), STATES[sibling.state]];
+    const picture = sibling.urls.alpha === null ? element("div.missing") : element("img", { src: sibling.urls.thumbnail, alt: "", decoding: "async" });
+    const dot = element(`span.dot.${sibling.state}`, { title: state });
+    const address = { href: `/photos/${sibling.id}${desk.query}`, "data-id": sibling.id, "aria-label": `${view}, ${state}` };
+    const link = element("a", address, picture, element("span", {}, dot, view));
+    if (sibling.id === id) link.ariaCurrent = "true";
+    return element("li", {}, link);
+  });
+  byId("siblings-section").hidden = siblings.length < 2;
+  byId("siblings").replaceChildren(...links);
+}
+
+/** Where the pointer is, and the alpha there. */
+function showPlace() {
+  const alpha = desk.photo?.alpha;
+  const [x, y] = [Math.floor(pointer.place.x), Math.floor(pointer.place.y)];
+  byId("place").textContent = alpha && isOn(alpha, { x, y }) ? `${x}, ${y} · alpha ${alpha.data[y * alpha.width + x]}` : "";
+}
+
+/** @param {MouseEvent} event a click on a button with a command, or on a link that need not load a page */
+function clicked(event) {
+  const target = /** @type {HTMLElement} */ (event.target);
+  const button = /** @type {HTMLElement | null} */ (target.closest("[data-command]"));
+  commands[button?.dataset.command ?? ""]?.(event);
+  const link = /** @type {HTMLAnchorElement | null} */ (target.closest("#siblings a, #to-queue"));
   if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
   if (link.dataset.id) desk.open(Number(link.dataset.id));
   else desk.leaveFor(link.href);
 }
 
-/** Listen to everything but the tools. */
-function listenToPage() {
-  listen(SHORTCUTS, commands);
-  document.addEventListener("click", obey);
-  byId("siblings").addEventListener("click", follow);
-  byId("to-queue").addEventListener("click", follow);
-  byId("note").addEventListener("change", (event) => desk.writeNote(/** @type {HTMLTextAreaElement} */ (event.target).value));
-  byId("note").addEventListener("keydown", (event) => event.key === "Escape" && stage.canvas.focus());
-  addEventListener("popstate", () => desk.open(Number(location.pathname.split("/").at(-1))));
-  toolbox.addEventListener("choose", showTool);
-  desk.addEventListener("open", showOpened);
-  desk.addEventListener("update", showItem);
-  outbox.addEventListener("waiting", () => (byId("saving").hidden = outbox.waiting.length === 0));
-  pointer.onview = showView;
-  pointer.onplace = showPlace;
-  watchConnection();
-  watchActivity(clock);
-  watchHelp();
-}
-
-/** Where the pointer is, and the alpha there. @param {{x: number, y: number}} place */
-function showPlace({ x, y }) {
-  const alpha = desk.photo?.alpha;
-  const isOn = alpha && x >= 0 && y >= 0 && x < alpha.width && y < alpha.height;
-  const value = isOn ? alpha.data[Math.floor(y) * alpha.width + Math.floor(x)] : 0;
-  byId("place").textContent = isOn ? `${Math.floor(x)}, ${Math.floor(y)} · alpha ${value}` : "";
-}
-
-/** Give the canvas as many pixels as the screen has there. */
-function followSize() {
-  new ResizeObserver(([entry]) => {
-    const size = entry.devicePixelContentBoxSize?.[0];
-    stage.canvas.width = size?.inlineSize ?? Math.round(entry.contentRect.width * devicePixelRatio);
-    stage.canvas.height = size?.blockSize ?? Math.round(entry.contentRect.height * devicePixelRatio);
-    stage.viewport.resize(stage.canvas);
-    stage.redraw();
-    showView();
-  }).observe(stage.canvas);
-}
-
-/** Tell the page, and its tests, which photo is seen. */
-function tellWhatIsSeen() {
-  stage.onpaint = () => {
-    const id = stage.picture && desk.item ? String(desk.item.id) : "";
-    if ((stage.canvas.dataset.photo ?? "") === id) return;
-    stage.canvas.dataset.photo = id;
-    if (id) performance.mark("photo-seen", { detail: id });
-  };
-}
-
-fillHelp(SHORTCUTS);
-byId("help-close").addEventListener("click", toggleHelp);
-followSize();
-tellWhatIsSeen();
-listenToPage();
+listen(SHORTCUTS, commands);
+document.addEventListener("click", clicked);
+note.addEventListener("change", () => desk.writeNote(note.value));
+note.addEventListener("keydown", (event) => event.key === "Escape" && stage.canvas.focus());
+addEventListener("popstate", () => desk.open(Number(location.pathname.split("/").at(-1))));
+toolbox.addEventListener("choose", showTool);
+desk.addEventListener("open", showOpened);
+desk.addEventListener("update", showItem);
+outbox.addEventListener("waiting", () => (byId("saving").hidden = outbox.waiting.length === 0));
+pointer.addEventListener("place", showPlace);
+stage.onview = showView;
+desk.clock.watch();
 showTool();
-const first = dataOf("photo-data");
 await outbox.resume().catch(() => undefined);
 await desk.open(first.id, entry);

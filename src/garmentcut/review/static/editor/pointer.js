@@ -1,6 +1,8 @@
+import { byId } from "../page/page.js";
+
 /**
- * @typedef {import("./tools/tool.js").Tool} Tool
- * @typedef {import("./tools/tool.js").Touch} Touch
+ * @typedef {import("./tools.js").Touch} Touch
+ * @typedef {import("./stage.js").Stage} Stage
  */
 
 const WHEEL_ZOOM = 0.0015; // a notch of 120 zooms by a fifth
@@ -8,22 +10,22 @@ const PEN_ERASER = 32; // PointerEvent.buttons of a pen turned over
 
 /**
  * Mouse, pen and fingers on the canvas: what the tool gets to know, and what moves the photo. Space or the middle button
- * pans, the wheel zooms where the pointer is, two fingers do both.
+ * pans, the wheel zooms where the pointer is, two fingers do both. Tells its listeners `place` of where the pointer is.
  */
-export class Pointer {
-  /** @param {import("./stage.js").Stage} stage @param {() => Tool} currentTool */
+export class Pointer extends EventTarget {
+  #isSpaceDown = false;
+  /** @type {"" | "paint" | "pan" | "pinch"} */
+  #doing = "";
+  /** Pointers that are down, on the canvas. @type {Map<number, {x: number, y: number}>} */
+  #down = new Map();
+  /** Where the pointer is, in pixels of the photo. @type {{x: number, y: number}} */
+  place = { x: -1, y: -1 };
+
+  /** @param {Stage} stage @param {() => import("./tools.js").Tool} currentTool */
   constructor(stage, currentTool) {
+    super();
     this.stage = stage;
     this.currentTool = currentTool;
-    this.isSpaceDown = false;
-    /** @type {"" | "paint" | "pan" | "pinch"} */
-    this.doing = "";
-    /** Pointers that are down, on the canvas. @type {Map<number, {x: number, y: number}>} */
-    this.down = new Map();
-    /** Called with each place of the pointer, in pixels of the photo. @type {(touch: Touch) => void} */
-    this.onplace = () => undefined;
-    /** Called when the photo was moved or zoomed. @type {() => void} */
-    this.onview = () => undefined;
     const { canvas } = stage;
     canvas.addEventListener("pointerdown", (event) => this.#press(event));
     canvas.addEventListener("pointermove", (event) => this.#move(event));
@@ -32,10 +34,6 @@ export class Pointer {
     }
     canvas.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
     canvas.addEventListener("contextmenu", (event) => event.preventDefault());
-    this.#watchSpace();
-  }
-
-  #watchSpace() {
     addEventListener("keydown", (event) => {
       const isFree = !(event.target instanceof HTMLElement) || !event.target.matches("input, textarea, select, button, summary");
       if (event.key !== " " || !isFree || document.querySelector("dialog[open]")) return;
@@ -45,27 +43,27 @@ export class Pointer {
     addEventListener("keyup", (event) => event.key === " " && this.#setSpace(false));
     addEventListener("blur", () => this.#setSpace(false));
     // Alt alone would open the browser's menu and take the next key.
-    for (const kind of ["keydown", "keyup"]) addEventListener(kind, (event) => /** @type {KeyboardEvent} */ (event).key === "Alt" && event.preventDefault());
+    for (const kind of /** @type {const} */ (["keydown", "keyup"])) addEventListener(kind, (event) => event.key === "Alt" && event.preventDefault());
   }
 
   /** @param {boolean} isDown */
   #setSpace(isDown) {
-    this.isSpaceDown = isDown;
+    this.#isSpaceDown = isDown;
     this.stage.canvas.classList.toggle("pans", isDown);
   }
 
   /** @param {PointerEvent} event */
   #press(event) {
-    const { canvas } = this.stage;
+    const { canvas, photo } = this.stage;
     canvas.focus({ preventScroll: true });
     canvas.setPointerCapture(event.pointerId);
-    this.down.set(event.pointerId, this.#place(event));
-    if (this.down.size === 2 && event.pointerType === "touch") {
-      if (this.doing === "paint") this.currentTool().cancel();
-      this.doing = "pinch";
-    } else if (event.button === 1 || this.isSpaceDown) this.doing = "pan";
-    else if ((event.button === 0 || event.buttons & PEN_ERASER) && !this.doing) {
-      this.doing = "paint";
+    this.#down.set(event.pointerId, this.#place(event));
+    if (this.#down.size === 2 && event.pointerType === "touch") {
+      if (this.#doing === "paint") this.currentTool().cancel();
+      this.#doing = "pinch";
+    } else if (event.button === 1 || this.#isSpaceDown) this.#doing = "pan";
+    else if (photo && (event.button === 0 || event.buttons & PEN_ERASER) && !this.#doing) {
+      this.#doing = "paint";
       this.currentTool().begin(this.#touchOf(event));
     }
   }
@@ -73,38 +71,38 @@ export class Pointer {
   /** @param {PointerEvent} event */
   #move(event) {
     const touch = this.#touchOf(event);
-    this.onplace(touch);
-    if (this.doing === "paint") {
+    this.place = touch;
+    this.dispatchEvent(new Event("place"));
+    if (this.#doing === "paint") {
       const passed = event.getCoalescedEvents?.() ?? [];
       this.currentTool().move((passed.length ? passed : [event]).map((part) => this.#touchOf(part)));
-    } else if (this.doing) this.#moveView(event);
+    } else if (this.#doing) this.#moveView(event);
     else this.currentTool().hover(touch);
-    if (this.down.has(event.pointerId)) this.down.set(event.pointerId, this.#place(event));
+    if (this.#down.has(event.pointerId)) this.#down.set(event.pointerId, this.#place(event));
   }
 
   /** @param {PointerEvent} event */
   #moveView(event) {
-    const before = this.down.get(event.pointerId);
+    const before = this.#down.get(event.pointerId);
     if (!before) return;
     const now = this.#place(event);
-    const other = [...this.down].find(([id]) => id !== event.pointerId)?.[1];
+    const other = this.#doing === "pinch" ? [...this.#down].find(([id]) => id !== event.pointerId)?.[1] : null;
     const { viewport } = this.stage;
-    const share = this.doing === "pinch" && other ? 0.5 : 1;
+    const share = other ? 0.5 : 1;
     viewport.pan((now.x - before.x) * share, (now.y - before.y) * share);
-    if (share < 1 && other) {
+    if (other) {
       const grown = Math.hypot(now.x - other.x, now.y - other.y) / Math.max(1, Math.hypot(before.x - other.x, before.y - other.y));
       viewport.zoomTo(viewport.scale * grown, { x: (now.x + other.x) / 2, y: (now.y + other.y) / 2 });
     }
-    this.#viewChanged();
+    this.stage.viewChanged();
   }
 
   /** @param {PointerEvent} event */
   #release(event) {
-    if (!this.down.delete(event.pointerId)) return;
-    const was = this.doing;
-    if (this.down.size === 0) this.doing = "";
+    if (!this.#down.delete(event.pointerId)) return;
+    const was = this.#doing;
+    if (this.#down.size === 0 || was === "paint") this.#doing = "";
     if (was !== "paint") return;
-    this.doing = "";
     if (event.type === "pointercancel") this.currentTool().cancel();
     else this.currentTool().end();
   }
@@ -116,12 +114,7 @@ export class Pointer {
     const lines = event.deltaMode === WheelEvent.DOM_DELTA_LINE ? 40 : 1;
     if (event.shiftKey) viewport.pan(-(event.deltaX + event.deltaY) * lines, 0);
     else viewport.zoomTo(viewport.scale * Math.exp(-event.deltaY * lines * WHEEL_ZOOM * (event.ctrlKey ? 5 : 1)), this.#place(event));
-    this.#viewChanged();
-  }
-
-  #viewChanged() {
-    this.stage.redraw();
-    this.onview();
+    this.stage.viewChanged();
   }
 
   /** In pixels of the canvas. @param {MouseEvent} event */
@@ -136,5 +129,38 @@ export class Pointer {
     const { x, y } = this.stage.viewport.toPhoto(this.#place(event));
     const pressure = event.pointerType === "pen" ? event.pressure : 1;
     return { x, y, pressure, shift: event.shiftKey, alt: event.altKey || event.ctrlKey || (event.buttons & PEN_ERASER) > 0 };
+  }
+}
+
+/** The brush's circle at the pointer, as large as what it paints. */
+export class Cursor {
+  #circle = byId("cursor");
+  #place = { x: -1, y: -1 };
+  #isRound = false;
+
+  /** @param {Stage} stage */
+  constructor(stage) {
+    this.stage = stage;
+    stage.canvas.addEventListener("pointermove", (event) => {
+      const frame = stage.canvas.getBoundingClientRect();
+      this.#place = { x: event.clientX - frame.left, y: event.clientY - frame.top };
+      this.#draw();
+    });
+    stage.canvas.addEventListener("pointerleave", () => (this.#circle.hidden = true));
+  }
+
+  /** @param {boolean} isRound @param {number} size pixels of the photo */
+  show(isRound, size) {
+    this.#isRound = isRound;
+    const diameter = Math.max(3, (size * this.stage.viewport.scale) / devicePixelRatio);
+    this.#circle.style.width = this.#circle.style.height = `${diameter}px`;
+    this.stage.canvas.classList.toggle("round", isRound && diameter > 8);
+    this.#draw();
+  }
+
+  #draw() {
+    const { x, y } = this.#place;
+    this.#circle.hidden = !this.#isRound || x < 0;
+    this.#circle.style.transform = `translate(${x}px, ${y}px) translate(-50%, -50%)`;
   }
 }

@@ -1,68 +1,203 @@
-import { garmentIn } from "../painting/plane.js";
-import { unite, wholeOf, within } from "../painting/rectangle.js";
-import { LOOKS, PHOTO_LOOK, shade } from "./looks.js";
-import { Outline } from "./outline.js";
-import { Pyramid } from "./pyramid.js";
-import { RIM_REACH_PX } from "./rim-color.js";
+import { garmentIn, unite, wholeOf, within } from "../painting/plane.js";
+import { EDGE_REACH_PX, LOOKS, Outline, PHOTO_LOOK, shade } from "./looks.js";
 
 /**
+ * The canvas: where the photo stands on it, and what is painted once a frame.
+ *
  * @typedef {import("../painting/plane.js").Plane} Plane
- * @typedef {import("../painting/rectangle.js").Rectangle} Rectangle
- * @typedef {import("./viewport.js").Viewport} Viewport
- * @typedef {{pixels: Uint8ClampedArray, alpha: Plane}} Picture
+ * @typedef {import("../painting/plane.js").Rectangle} Rectangle
+ * @typedef {import("../painting/plane.js").Point} Point
+ * @typedef {import("../painting/plane.js").Size} Size
+ * @typedef {import("./photo.js").OpenPhoto} OpenPhoto
  * @typedef {{share: number, before: Plane | null}} Split `share` of the canvas's width; before: an alpha, or null: the photo
  */
 
+const LARGEST = 32;
+const SMALLEST = 0.02;
+const MARGIN = 24; // pixels around a photo that fits
+const LEVELS = 4; // the photo, a half, a quarter, an eighth
 const SURROUND = "#262626";
 
-/**
- * The canvas: paints what changed, once a frame.
- */
-export class Stage {
-  /** @param {HTMLCanvasElement} canvas @param {Viewport} viewport */
-  constructor(canvas, viewport) {
-    this.canvas = canvas;
-    this.viewport = viewport;
-    this.drawing = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", { alpha: false }));
-    this.now = new Pyramid();
-    this.earlier = new Pyramid();
-    /** @type {Picture | null} */
-    this.picture = null;
-    this.look = LOOKS[0];
-    /** @type {Split | null} */
-    this.split = null;
-    /** @type {OffscreenCanvas | null} */
-    this.heat = null;
-    /** Drawn last, over everything: a tool's own lines. @type {((drawing: CanvasRenderingContext2D) => void) | null} */
-    this.overlay = null;
-    /** @type {Rectangle | null} pixels of the photo whose alpha changed */
-    this.changed = null;
-    /** @type {Rectangle | null} pixels of the canvas to paint */
-    this.stale = null;
-    this.frame = 0;
-    /** Called after each frame that was painted. @type {() => void} */
-    this.onpaint = () => undefined;
+/** Where the photo stands on the canvas. All in device pixels: at scale 1 a pixel of the photo is a pixel of the screen. */
+export class Viewport {
+  scale = 1;
+  left = 0;
+  top = 0;
+  /** Of the canvas. @type {Size} */
+  screen = { width: 1, height: 1 };
+  /** @type {Size} */
+  photo = { width: 1, height: 1 };
+  /** Where the garment is, if there is one. @type {Rectangle | null} */
+  garment = null;
+  /** What follows the size of the window, until somebody zooms or moves. @type {"garment" | "photo" | ""} */
+  fits = "garment";
+  /** What is fitted when the next photo is opened. @type {"garment" | "photo"} */
+  habit = "garment";
+
+  /** @param {Size} screen */
+  resize(screen) {
+    const middle = this.toPhoto(middleOf(this.screen));
+    this.screen = screen;
+    if (this.fits) this.fit(this.fits);
+    else this.#place(this.scale, middle, middleOf(screen));
   }
 
-  /** Show a picture, or nothing. One that is shown already, but has another alpha, stays where it is. @param {Picture | null} picture */
-  show(picture) {
-    const isOther = picture !== this.picture;
-    this.picture = picture;
-    this.changed = null;
+  /** The whole photo, or the garment; never enlarged by a fraction, which would make its pixels uneven. @param {"garment" | "photo"} what */
+  fit(what) {
+    const { screen, photo, garment } = this;
+    const box = (what === "garment" && garment) || wholeOf(photo);
+    const scale = Math.min((screen.width - 2 * MARGIN) / (box.x1 - box.x0), (screen.height - 2 * MARGIN) / (box.y1 - box.y0));
+    const whole = scale >= 1 ? Math.min(LARGEST, Math.floor(scale)) : Math.max(scale, SMALLEST);
+    this.#place(whole, { x: (box.x0 + box.x1) / 2, y: (box.y0 + box.y1) / 2 }, middleOf(screen));
+    this.fits = this.habit = what;
+  }
+
+  /** @param {number} scale @param {Point} [anchor] on the canvas; stays where it is */
+  zoomTo(scale, anchor = middleOf(this.screen)) {
+    this.#place(Math.min(LARGEST, Math.max(SMALLEST, scale)), this.toPhoto(anchor), anchor);
+    this.fits = "";
+  }
+
+  /** @param {number} dx @param {number} dy */
+  pan(dx, dy) {
+    this.left = this.#inReach(this.left + dx, this.photo.width, this.screen.width);
+    this.top = this.#inReach(this.top + dy, this.photo.height, this.screen.height);
+    this.fits = "";
+  }
+
+  /** @param {Point} point on the canvas @returns {Point} */
+  toPhoto({ x, y }) {
+    return { x: (x - this.left) / this.scale, y: (y - this.top) / this.scale };
+  }
+
+  /** @param {Point} point in the photo @returns {Point} */
+  toScreen({ x, y }) {
+    return { x: x * this.scale + this.left, y: y * this.scale + this.top };
+  }
+
+  /** @param {number} scale @param {Point} point in the photo @param {Point} anchor on the canvas, where it shall be */
+  #place(scale, point, anchor) {
+    this.scale = scale;
+    this.left = this.#inReach(anchor.x - point.x * scale, this.photo.width, this.screen.width);
+    this.top = this.#inReach(anchor.y - point.y * scale, this.photo.height, this.screen.height);
+  }
+
+  /** Whole pixels, and a part of the photo always in sight. @param {number} start @param {number} length @param {number} room */
+  #inReach(start, length, room) {
+    const least = Math.min(room, length * this.scale) / 4;
+    return Math.round(Math.min(room - least, Math.max(least - length * this.scale, start)));
+  }
+}
+
+/** @param {Size} size @returns {Point} */
+function middleOf({ width, height }) {
+  return { x: width / 2, y: height / 2 };
+}
+
+/**
+ * A picture with smaller copies of itself, kept up where it changes: small views are smooth, and a stroke seen from
+ * afar costs no more than one seen at 100 %.
+ */
+export class Pyramid {
+  pixels = new ImageData(1, 1);
+  levels = Array.from({ length: LEVELS }, () => new OffscreenCanvas(1, 1));
+  drawings = this.levels.map((level) => /** @type {OffscreenCanvasRenderingContext2D} */ (level.getContext("2d", { alpha: false })));
+
+  /** Let it hold a picture of this size. @param {Size} size */
+  resize({ width, height }) {
+    if (this.pixels.width === width && this.pixels.height === height) return;
+    this.pixels = new ImageData(width, height);
+    this.levels.forEach((level, k) => {
+      level.width = Math.ceil(width / 2 ** k);
+      level.height = Math.ceil(height / 2 ** k);
+      this.drawings[k].imageSmoothingEnabled = true;
+    });
+  }
+
+  /** Bring `pixels` into the canvases. @param {Rectangle} [box] what changed in them; all, if none is given */
+  update(box = wholeOf(this.pixels)) {
+    this.drawings[0].putImageData(this.pixels, 0, 0, box.x0, box.y0, box.x1 - box.x0, box.y1 - box.y0);
+    let { x0, y0, x1, y1 } = box;
+    for (let k = 1; k < LEVELS; k++) {
+      const [from, to] = [this.levels[k - 1], this.levels[k]];
+      // Whole pixels of the smaller copy, which are pairs of the larger one.
+      [x0, y0] = [Math.floor(x0 / 2), Math.floor(y0 / 2)];
+      [x1, y1] = [Math.min(to.width, Math.ceil(x1 / 2)), Math.min(to.height, Math.ceil(y1 / 2))];
+      const width = Math.min(2 * x1, from.width) - 2 * x0;
+      const height = Math.min(2 * y1, from.height) - 2 * y0;
+      this.drawings[k].drawImage(from, 2 * x0, 2 * y0, width, height, x0, y0, width / 2, height / 2);
+    }
+  }
+
+  /** @param {CanvasRenderingContext2D} drawing clipped to what is to be drawn @param {{scale: number, left: number, top: number}} view */
+  draw(drawing, { scale, left, top }) {
+    const k = Math.min(LEVELS - 1, Math.max(0, Math.floor(Math.log2(1 / scale) + 0.01)));
+    drawing.imageSmoothingEnabled = scale < 1;
+    drawing.setTransform(scale * 2 ** k, 0, 0, scale * 2 ** k, left, top);
+    drawing.drawImage(this.levels[k], 0, 0);
+    drawing.resetTransform();
+  }
+}
+
+/** Paints what changed, once a frame. */
+export class Stage {
+  viewport = new Viewport();
+  now = new Pyramid();
+  earlier = new Pyramid();
+  /** @type {OpenPhoto | null} */
+  photo = null;
+  look = LOOKS[0];
+  /** @type {Split | null} */
+  split = null;
+  /** @type {OffscreenCanvas | null} */
+  heat = null;
+  /** Drawn last, over everything: a tool's own lines. @type {(drawing: CanvasRenderingContext2D) => void} */
+  overlay = () => undefined;
+  /** Called when the photo was moved or zoomed, or the canvas is another. @type {() => void} */
+  onview = () => undefined;
+  /** Pixels of the photo whose alpha changed. @type {Rectangle | null} */
+  #changed = null;
+  /** Pixels of the canvas to paint. @type {Rectangle | null} */
+  #stale = null;
+  #frame = 0;
+  /** @type {Outline | null} */
+  #outline = null;
+
+  /** @param {HTMLCanvasElement} canvas */
+  constructor(canvas) {
+    this.canvas = canvas;
+    this.drawing = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", { alpha: false }));
+    new ResizeObserver(([entry]) => this.#resize(entry)).observe(canvas);
+  }
+
+  /** Give the canvas as many pixels as the screen has there. @param {ResizeObserverEntry} entry */
+  #resize({ devicePixelContentBoxSize: sizes, contentRect }) {
+    this.canvas.width = sizes?.[0]?.inlineSize ?? Math.round(contentRect.width * devicePixelRatio);
+    this.canvas.height = sizes?.[0]?.blockSize ?? Math.round(contentRect.height * devicePixelRatio);
+    this.viewport.resize(this.canvas);
+    this.viewChanged();
+  }
+
+  /** Show a photo, or nothing. One that is shown already, but has another alpha, stays where it is. @param {OpenPhoto | null} photo */
+  show(photo) {
+    const isOther = photo !== this.photo;
+    this.photo = photo;
+    this.#changed = null;
     if (isOther) this.split = this.heat = null;
-    if (!picture) return this.redraw();
-    this.outline = new Outline(picture.alpha);
-    this.now.resize(picture.alpha.width, picture.alpha.height);
-    this.viewport.photo = { width: picture.alpha.width, height: picture.alpha.height };
-    this.viewport.garment = garmentIn(picture.alpha);
+    if (!photo) return this.redraw();
+    const { width, height } = photo.alpha;
+    this.#outline = new Outline(photo.alpha);
+    this.now.resize({ width, height });
+    this.viewport.photo = { width, height };
+    this.viewport.garment = garmentIn(photo.alpha);
     if (isOther) this.viewport.fit(this.viewport.habit);
-    this.touchAll();
+    this.#touchAll();
   }
 
   /** @param {import("./looks.js").Look} look */
   setLook(look) {
     this.look = look;
-    this.touchAll();
+    this.#touchAll();
     this.#shadeEarlier();
   }
 
@@ -74,91 +209,97 @@ export class Stage {
     this.redraw();
   }
 
-  /** The alpha changed here. @param {Rectangle} box */
+  /** The alpha changed here. @param {Rectangle | null} box */
   touch(box) {
-    const seen = this.picture && within(box, this.picture.alpha, RIM_REACH_PX);
+    const seen = box && this.photo && within(box, this.photo.alpha, EDGE_REACH_PX);
     if (!seen) return;
-    this.changed = unite(this.changed, seen);
-    this.outline?.forget(seen);
-    this.redraw(this.viewport.boxOnScreen(seen), 3);
+    this.#changed = unite(this.#changed, seen);
+    this.#outline?.forget(seen);
+    const start = this.viewport.toScreen({ x: seen.x0, y: seen.y0 });
+    const end = this.viewport.toScreen({ x: seen.x1, y: seen.y1 });
+    this.redraw(within({ x0: start.x, y0: start.y, x1: end.x, y1: end.y }, this.canvas, 3));
   }
 
-  /** Everything about the picture changed. */
-  touchAll() {
-    if (this.picture) this.touch(wholeOf(this.picture.alpha));
+  #touchAll() {
+    if (this.photo) this.touch(wholeOf(this.photo.alpha));
     this.redraw();
   }
 
-  /** Paint again what the canvas shows. @param {Rectangle} [box] pixels of the canvas @param {number} [margin] */
-  redraw(box, margin = 0) {
-    const part = within(box ?? wholeOf(this.canvas), this.canvas, margin);
-    this.stale = unite(this.stale, part);
-    if (!this.frame) this.frame = requestAnimationFrame(() => this.#paint());
+  /** The photo was moved or zoomed. */
+  viewChanged() {
+    this.redraw();
+    this.onview();
+  }
+
+  /** Paint again what the canvas shows. @param {Rectangle | null} [box] pixels of the canvas; all, if none are named */
+  redraw(box = wholeOf(this.canvas)) {
+    this.#stale = unite(this.#stale, box);
+    this.#frame ||= requestAnimationFrame(() => this.#paint());
   }
 
   #paint() {
-    this.frame = 0;
-    const { drawing, stale, picture } = this;
-    if (picture && this.changed) {
-      shade(this.look, picture.pixels, picture.alpha, { data: this.now.pixels.data, box: this.changed });
-      this.now.update(this.changed);
-      this.changed = null;
+    this.#frame = 0;
+    const { drawing, photo } = this;
+    if (photo && this.#changed) {
+      shade(this.look, photo.pixels, photo.alpha, { data: this.now.pixels.data, box: this.#changed });
+      this.now.update(this.#changed);
     }
-    this.stale = null;
+    const stale = this.#stale;
+    this.#changed = this.#stale = null;
     if (!stale) return;
     drawing.save();
-    clipTo(drawing, stale);
-    drawing.fillStyle = SURROUND;
-    drawing.fillRect(stale.x0, stale.y0, stale.x1 - stale.x0, stale.y1 - stale.y0);
-    if (picture) this.#drawPicture(stale);
-    this.overlay?.(drawing);
+    clear(drawing, stale);
+    if (photo) this.#drawPhoto(photo, stale);
+    this.overlay(drawing);
     drawing.restore();
-    this.onpaint();
+    this.#tellWhatIsSeen();
   }
 
-  /** @param {Rectangle} stale */
-  #drawPicture(stale) {
-    const { drawing, viewport } = this;
+  /** @param {OpenPhoto} photo @param {Rectangle} stale */
+  #drawPhoto(photo, stale) {
+    const { canvas, drawing, viewport } = this;
     this.now.draw(drawing, viewport);
-    if (this.look.outline) this.#drawOutline(stale);
-    if (this.heat) this.#drawHeat(this.heat);
+    if (this.look.outline) {
+      const start = viewport.toPhoto({ x: stale.x0, y: stale.y0 });
+      const end = viewport.toPhoto({ x: stale.x1, y: stale.y1 });
+      const seen = within({ x0: start.x, y0: start.y, x1: end.x, y1: end.y }, photo.alpha, 2);
+      if (seen) this.#outline?.draw(drawing, viewport, seen);
+    }
+    if (this.heat) {
+      drawing.imageSmoothingEnabled = true;
+      const { scale } = viewport;
+      drawing.drawImage(this.heat, viewport.left, viewport.top, viewport.photo.width * scale, viewport.photo.height * scale);
+    }
     if (!this.split) return;
     drawing.save();
-    clipTo(drawing, { ...wholeOf(this.canvas), x1: Math.round(this.split.share * this.canvas.width) });
-    drawing.fillStyle = SURROUND;
-    drawing.fillRect(0, 0, this.canvas.width, this.canvas.height);
+    clear(drawing, { ...wholeOf(canvas), x1: Math.round(this.split.share * canvas.width) });
     this.earlier.draw(drawing, viewport);
     drawing.restore();
   }
 
-  /** @param {Rectangle} stale */
-  #drawOutline(stale) {
-    const start = this.viewport.toPhoto({ x: stale.x0, y: stale.y0 });
-    const end = this.viewport.toPhoto({ x: stale.x1, y: stale.y1 });
-    const seen = this.picture && within({ x0: start.x, y0: start.y, x1: end.x, y1: end.y }, this.picture.alpha, 2);
-    if (seen) this.outline?.draw(this.drawing, this.viewport, seen);
-  }
-
-  /** @param {OffscreenCanvas} heat */
-  #drawHeat(heat) {
-    const { drawing, viewport } = this;
-    drawing.imageSmoothingEnabled = true;
-    drawing.drawImage(heat, viewport.left, viewport.top, viewport.photo.width * viewport.scale, viewport.photo.height * viewport.scale);
+  /** Tell the page, its tests and benchmarks which photo is on the screen. */
+  #tellWhatIsSeen() {
+    const id = String(this.photo?.item.id ?? "");
+    if (this.canvas.dataset.photo === id) return;
+    this.canvas.dataset.photo = id;
+    if (id) performance.mark("photo-seen", { detail: id });
   }
 
   #shadeEarlier() {
-    if (!this.split || !this.picture) return;
-    const { pixels, alpha } = this.picture;
+    if (!this.split || !this.photo) return;
+    const { pixels, alpha } = this.photo;
     const look = this.split.before ? this.look : PHOTO_LOOK;
-    this.earlier.resize(alpha.width, alpha.height);
+    this.earlier.resize(alpha);
     shade(look, pixels, this.split.before ?? alpha, { data: this.earlier.pixels.data, box: wholeOf(alpha) });
-    this.earlier.updateAll();
+    this.earlier.update();
   }
 }
 
-/** @param {CanvasRenderingContext2D} drawing @param {Rectangle} box */
-function clipTo(drawing, box) {
+/** Draw in a rectangle only, from now on, and on the surround's gray. @param {CanvasRenderingContext2D} drawing @param {Rectangle} box */
+function clear(drawing, box) {
   drawing.beginPath();
   drawing.rect(box.x0, box.y0, box.x1 - box.x0, box.y1 - box.y0);
   drawing.clip();
+  drawing.fillStyle = SURROUND;
+  drawing.fill();
 }

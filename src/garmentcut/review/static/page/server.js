@@ -1,12 +1,8 @@
-/**
- * The server refused, and says why in words that can be shown.
- */
+/** Requests to the server, asked again until it answers. */
+
+/** The server refused, and says why in words that can be shown. */
 export class Refusal extends Error {
-  /**
-   * @param {number} status of HTTP
-   * @param {string} message
-   * @param {Item | null} item the photo as it now is, where another version was in the way
-   */
+  /** @param {number} status of HTTP @param {string} message @param {Item | null} item the photo as it now is, where another version was in the way */
   constructor(status, message, item) {
     super(message);
     this.status = status;
@@ -15,7 +11,7 @@ export class Refusal extends Error {
 }
 
 /** The server did not answer; the same request may succeed later. */
-export class Unreachable extends Error {}
+class Unreachable extends Error {}
 
 /**
  * One photo of the batch; docs/review-api.md says what each means.
@@ -46,8 +42,15 @@ export class Unreachable extends Error {}
 
 /** @typedef {Item & {siblings: Item[], previous: number | null, next: number | null, position: number, total: number}} PlacedItem */
 
+/** @typedef {{method?: string, json?: unknown, png?: Blob}} Content of a request */
+
 const TIMEOUT_MS = 60_000;
+const WAITS_MS = [500, 1000, 2000, 3000, 5000];
 const PERSON_KEY = "garmentcut-person";
+
+let waiting = 0; // requests that have had no answer yet
+/** @type {(() => void)[]} */
+let impatient = [];
 
 /** Who works here; empty if nobody said so. */
 export function person() {
@@ -59,66 +62,84 @@ export function setPerson(name) {
   localStorage.setItem(PERSON_KEY, name.trim().slice(0, 80));
 }
 
+/** @param {string} path @param {Content} [content] @returns {Promise<any>} @throws {Refusal} */
+export function askJson(path, content) {
+  return insist(() => ask(path, (answer) => answer.json(), content));
+}
+
+/** @param {string} path @returns {Promise<Blob>} @throws {Refusal} */
+export function askBlob(path) {
+  return insist(() => ask(path, (answer) => answer.blob()));
+}
+
 /**
  * Ask the server once.
  *
+ * @template T
  * @param {string} path
- * @param {{method?: string, json?: unknown, png?: Blob}} [request]
- * @returns {Promise<Response>} an answer that is no error
+ * @param {(answer: Response) => Promise<T>} read
+ * @param {Content} [content]
  * @throws {Refusal | Unreachable}
  */
-export async function ask(path, { method = "GET", json, png } = {}) {
+async function ask(path, read, { method = "GET", json, png } = {}) {
   /** @type {Record<string, string>} */
   const headers = {};
-  if (method !== "GET") headers["X-Garmentcut-Token"] = metaContent("garmentcut-token");
+  if (method !== "GET") headers["X-Garmentcut-Token"] = document.querySelector("meta[name=garmentcut-token]")?.getAttribute("content") ?? "";
   if (method !== "GET" && person()) headers["X-Garmentcut-Person"] = encodeURIComponent(person());
   if (json !== undefined) headers["Content-Type"] = "application/json";
   if (png) headers["Content-Type"] = "image/png";
-  const body = png ?? (json === undefined ? undefined : JSON.stringify(json));
-  /** @type {Response} */
-  let answer;
-  try {
-    answer = await fetch(path, { method, headers, body, signal: AbortSignal.timeout(TIMEOUT_MS) });
-  } catch {
+  const request = { method, headers, body: png ?? JSON.stringify(json), signal: AbortSignal.timeout(TIMEOUT_MS) };
+  const answer = await fetch(path, request).catch(() => {
     throw new Unreachable("The server does not answer.");
+  });
+  if ([502, 503, 504].includes(answer.status)) throw new Unreachable("The server is busy.");
+  if (!answer.ok) {
+    const { error, item } = await answer.json().catch(() => ({}));
+    throw new Refusal(answer.status, error ?? `The server answered ${answer.status}.`, item ?? null);
   }
-  if (answer.ok) return answer;
-  throw await errorOf(answer);
-}
-
-/** @param {string} path @param {{method?: string, json?: unknown, png?: Blob}} [request] @returns {Promise<any>} */
-export async function askJson(path, request) {
-  return whole(await ask(path, request), (answer) => answer.json());
-}
-
-/** @param {string} path @returns {Promise<Blob>} */
-export async function askBlob(path) {
-  return whole(await ask(path), (answer) => answer.blob());
-}
-
-/**
- * All of an answer: one that breaks off is none, and may be asked for again.
- *
- * @template T
- * @param {Response} answer
- * @param {(answer: Response) => Promise<T>} read
- */
-async function whole(answer, read) {
-  try {
-    return await read(answer);
-  } catch {
+  return read(answer).catch(() => {
     throw new Unreachable("The server's answer broke off.");
+  });
+}
+
+/** Ask until the server answers; a banner says so meanwhile. @template T @param {() => Promise<T>} request */
+async function insist(request) {
+  let failures = 0;
+  try {
+    for (;;) {
+      try {
+        return await request();
+      } catch (error) {
+        if (!(error instanceof Unreachable)) throw error;
+        if (failures === 0) tellWaiting(1);
+        await pause(WAITS_MS[Math.min(failures++, WAITS_MS.length - 1)]);
+      }
+    }
+  } finally {
+    if (failures) tellWaiting(-1);
   }
 }
 
-/** @param {Response} answer */
-async function errorOf(answer) {
-  if ([502, 503, 504].includes(answer.status)) return new Unreachable("The server is busy.");
-  const content = await answer.json().catch(() => ({}));
-  return new Refusal(answer.status, content.error ?? `The server answered ${answer.status}.`, content.item ?? null);
+/** @param {1 | -1} more requests that wait for the server to come back */
+function tellWaiting(more) {
+  waiting += more;
+  const banner = document.getElementById("connection");
+  if (banner) banner.hidden = waiting === 0;
 }
 
-/** @param {string} name */
-function metaContent(name) {
-  return document.querySelector(`meta[name="${name}"]`)?.getAttribute("content") ?? "";
+/** Wait, or until the browser says it is online again, or somebody presses "try now". @param {number} time_ms */
+function pause(time_ms) {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, time_ms);
+    impatient.push(() => (clearTimeout(timer), resolve(undefined)));
+  });
 }
+
+/** Try all that wait at once. */
+function tryNow() {
+  for (const wake of impatient) wake();
+  impatient = [];
+}
+
+addEventListener("online", tryNow);
+document.addEventListener("click", ({ target }) => target instanceof Element && target.id === "connection-retry" && tryNow());

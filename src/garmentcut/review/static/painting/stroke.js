@@ -1,8 +1,10 @@
-import { unite, within } from "./rectangle.js";
+import { unite, within } from "./plane.js";
 
 /**
+ * What strokes and closed lines do to the alpha.
+ *
  * @typedef {import("./plane.js").Plane} Plane
- * @typedef {import("./rectangle.js").Rectangle} Rectangle
+ * @typedef {import("./plane.js").Rectangle} Rectangle
  * @typedef {{x: number, y: number, radius: number}} Dab centre and radius in pixels of the photo
  * @typedef {{hardness: number, strength: number, erase: boolean}} Brush hardness and strength in [0, 1]
  */
@@ -12,10 +14,7 @@ import { unite, within } from "./rectangle.js";
  * one's own stroke, or moving slowly, builds nothing up: what it does to the alpha is decided by brush and place alone.
  */
 export class Stroke {
-  /**
-   * @param {Plane} coverage all zero; cleared again by `finish`
-   * @param {Brush} brush
-   */
+  /** @param {Plane} coverage all zero; cleared again by `finish` @param {Brush} brush */
   constructor(coverage, brush) {
     this.coverage = coverage;
     this.brush = brush;
@@ -25,12 +24,7 @@ export class Stroke {
     this.last = null;
   }
 
-  /**
-   * Go on to a point.
-   *
-   * @param {Dab} dab
-   * @returns {Rectangle | null} around the pixels whose coverage changed: of a wide brush, its leading edge
-   */
+  /** Go on to a point. @param {Dab} dab @returns {Rectangle | null} around the pixels whose coverage changed: of a wide brush, its leading edge */
   extend(dab) {
     const box = coverSegment(this.coverage, this.last ?? dab, dab, this.brush.hardness);
     this.last = dab;
@@ -38,13 +32,7 @@ export class Stroke {
     return box;
   }
 
-  /**
-   * Lay the stroke over the alpha.
-   *
-   * @param {Plane} settled the alpha before the stroke
-   * @param {Plane} plane the alpha to write
-   * @param {Rectangle} box where
-   */
+  /** Lay the stroke over the alpha. @param {Plane} settled the alpha before the stroke @param {Plane} plane the alpha to write @param {Rectangle} box where */
   blend(settled, plane, box) {
     const target = this.brush.erase ? 0 : 255;
     const weight = this.brush.strength / 255;
@@ -109,18 +97,53 @@ export function coverSegment(coverage, from, to, hardness) {
   return raised.x1 > raised.x0 ? raised : null;
 }
 
-/**
- * Coverage at a distance from the path: half at the radius of a hard brush.
- *
- * @param {number} distance pixels
- * @param {number} radius pixels
- * @param {number} hardness
- * @returns {number} in [0, 1]
- */
+/** Coverage, in [0, 1], at a distance from the path: half at the radius of a hard brush. @param {number} distance @param {number} radius both in pixels @param {number} hardness */
 export function falloff(distance, radius, hardness) {
   const soft = Math.max(1, radius * (1 - hardness));
   const share = (radius + 0.5 - distance) / soft;
   if (share >= 1) return 1;
   if (share <= 0) return 0;
   return soft === 1 ? share : share * share * (3 - 2 * share);
+}
+
+/**
+ * Add a closed line's inside to the alpha, or take it away, its edge antialiased by the browser's own rasteriser.
+ *
+ * @param {Plane} settled the alpha before
+ * @param {Plane} plane the alpha to write
+ * @param {{x: number, y: number}[]} points of the line, three or more
+ * @param {boolean} subtract
+ * @returns {Rectangle | null} where it may have changed
+ */
+export function fillArea(settled, plane, points, subtract) {
+  const box = within(around(points), plane, 1);
+  if (!box) return null;
+  const pixels = rasterise(points, box);
+  const target = subtract ? 0 : 255;
+  const width = box.x1 - box.x0;
+  for (let y = box.y0; y < box.y1; y++) {
+    for (let x = box.x0; x < box.x1; x++) {
+      const i = y * plane.width + x;
+      const coverage = pixels[((y - box.y0) * width + x - box.x0) * 4 + 3] / 255;
+      plane.data[i] = settled.data[i] + (target - settled.data[i]) * coverage + 0.5;
+    }
+  }
+  return box;
+}
+
+/** RGBA of the filled line; the fourth is its coverage. @param {{x: number, y: number}[]} points @param {Rectangle} box */
+function rasterise(points, box) {
+  const canvas = new OffscreenCanvas(box.x1 - box.x0, box.y1 - box.y0);
+  const drawing = /** @type {OffscreenCanvasRenderingContext2D} */ (canvas.getContext("2d", { willReadFrequently: true }));
+  drawing.beginPath();
+  for (const point of points) drawing.lineTo(point.x - box.x0, point.y - box.y0);
+  drawing.closePath();
+  drawing.fill("evenodd");
+  return drawing.getImageData(0, 0, canvas.width, canvas.height).data;
+}
+
+/** @param {{x: number, y: number}[]} points @returns {Rectangle} */
+function around(points) {
+  const [xs, ys] = [points.map((point) => point.x), points.map((point) => point.y)];
+  return { x0: Math.min(...xs), y0: Math.min(...ys), x1: Math.max(...xs), y1: Math.max(...ys) };
 }

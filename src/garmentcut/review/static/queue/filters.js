@@ -1,97 +1,148 @@
-import { byId, element } from "../page/elements.js";
-import { stateName, verdictName, viewName } from "../page/words.js";
-
-const STATES = /** @type {const} */ (["open", "accepted", "corrected", "rejected", "failed"]);
-const TYPING_MS = 250;
+import { byId, element, STATES, VERDICTS, viewName } from "../page/page.js";
 
 /**
- * The row of filters: what it shows follows the query, what is chosen in it changes the query.
+ * @typedef {import("../page/server.js").Item} Item
+ * @typedef {Record<Item["state"], number>} Counts of the whole batch
+ * @typedef {{view: Record<string, number>, verdict: Record<string, number>, doubt: {known: number, none: number}}} Facets
  */
+
+const KEYS = ["state", "view", "verdict", "garment", "text", "sort"];
+const TYPING_MS = 250;
+
+/** Filters and order, as they stand in the page's address. */
+export class Query {
+  /** @param {string} search `?…` or empty */
+  constructor(search) {
+    const given = new URLSearchParams(search);
+    this.values = new URLSearchParams([...given].filter(([key, value]) => KEYS.includes(key) && value));
+  }
+
+  /** @param {string} key */
+  get(key) {
+    return this.values.get(key) ?? "";
+  }
+
+  /** @param {string} key @param {string} value empty: no filter */
+  set(key, value) {
+    if (value) this.values.set(key, value);
+    else this.values.delete(key);
+  }
+
+  /** As it is written into addresses: `?…`, or empty. @param {Record<string, string>} [more] */
+  search(more = {}) {
+    const text = new URLSearchParams([...this.values, ...Object.entries(more)]).toString();
+    return text ? `?${text}` : "";
+  }
+
+  get isByGarment() {
+    return this.get("sort") === "name";
+  }
+
+  /** True if a photo belongs into the list: what the server does, for photos that come in later. @param {Item} item */
+  takes(item) {
+    const text = this.get("text").toLowerCase();
+    if (!item.place.toLowerCase().includes(text) && !item.note.toLowerCase().includes(text)) return false;
+    const { state, view, garment } = item;
+    return Object.entries({ state, view, garment, verdict: item.verdict || "none" }).every(([key, value]) => {
+      const wanted = this.values.getAll(key);
+      return !wanted.length || wanted.includes(value);
+    });
+  }
+
+  /** Negative if `one` stands before `other`. @param {Item} one @param {Item} other */
+  compare(one, other) {
+    const byPlace = one.place < other.place ? -1 : Number(one.place > other.place);
+    return this.isByGarment ? byPlace : rankOf(other) - rankOf(one) || byPlace;
+  }
+}
+
+/** The most doubtful highest, those without a doubt below, failed ones lowest. @param {Item} item */
+function rankOf(item) {
+  return item.state === "failed" ? -2 : (item.doubt ?? -1);
+}
+
+/** The row of filters: what it shows follows the query, what is chosen in it changes the query. */
 export class Filters {
-  /** @param {import("./query.js").Query} query @param {() => void} changed */
+  /** @param {Query} query @param {() => void} changed */
   constructor(query, changed) {
     this.query = query;
     this.changed = changed;
     this.form = /** @type {HTMLFormElement} */ (byId("filters"));
-    this.garment = byId("garment-filter");
     this.form.addEventListener("submit", (event) => event.preventDefault());
-    this.form.addEventListener("change", (event) => this.#take(event.target));
-    this.form.addEventListener("input", (event) => this.#typed(event.target));
-    byId("states").addEventListener("click", (event) => this.#chooseState(event.target));
-    this.garment.addEventListener("click", () => this.choose("garment", ""));
-    byId("show-all").addEventListener("click", () => this.#clear());
+    this.form.addEventListener("change", (event) => this.#take(event));
+    this.form.addEventListener("input", (event) => this.#typed(event));
+    byId("states").addEventListener("click", ({ target }) => {
+      const button = target instanceof Element && target.closest("button");
+      if (button) this.choose({ state: button.dataset.state ?? "" });
+    });
+    byId("garment-filter").addEventListener("click", () => this.choose({ garment: "" }));
+    byId("show-all").addEventListener("click", () => this.choose({ state: "", view: "", verdict: "", garment: "", text: "" }));
+    this.#show();
   }
 
-  /** @param {string} key @param {string} value */
-  choose(key, value) {
-    if (this.query.get(key) === value) return;
-    this.query.set(key, value);
-    this.show();
+  /** @param {Record<string, string>} values by the query's keys */
+  choose(values) {
+    const others = Object.entries(values).filter(([key, value]) => this.query.get(key) !== value);
+    if (!others.length) return;
+    for (const [key, value] of others) this.query.set(key, value);
+    this.#show();
     this.changed();
   }
 
   /** Write the query into the controls. */
-  show() {
+  #show() {
     for (const name of ["view", "verdict", "sort", "text"]) {
-      const control = /** @type {HTMLInputElement} */ (this.form.elements.namedItem(name));
+      const control = this.#control(name);
       if (document.activeElement !== control) control.value = this.query.get(name) || (name === "sort" ? "doubt" : "");
     }
     const garment = this.query.get("garment");
-    this.garment.hidden = !garment;
-    this.garment.textContent = `Garment ${garment} ×`;
+    byId("garment-filter").hidden = !garment;
+    byId("garment-filter").textContent = `Garment ${garment} ×`;
   }
 
-  /** @param {import("./pages.js").Counts} counts */
+  /** @param {Counts} counts */
   showCounts(counts) {
-    const all = Object.values(counts).reduce((sum, count) => sum + count, 0);
     const chosen = this.query.get("state");
-    const buttons = [["", "All", all], ...STATES.filter((state) => counts[state] || chosen === state).map((state) => [state, stateName(state), counts[state]])];
-    byId("states").replaceChildren(...buttons.map(([state, text, count]) => stateButton(String(state), String(text), Number(count), chosen === state)));
+    const all = Object.values(counts).reduce((sum, count) => sum + count, 0);
+    const states = Object.entries(STATES).map(([state, text]) => ({ state, text, count: counts[/** @type {Item["state"]} */ (state)] }));
+    const shown = [{ state: "", text: "All", count: all }, ...states.filter(({ state, count }) => count || chosen === state)];
+    const buttons = shown.map(({ state, text, count }) => {
+      const pressed = { type: "button", "aria-pressed": chosen === state, "data-state": state };
+      return element("button", pressed, text, element("small", {}, String(count)));
+    });
+    byId("states").replaceChildren(...buttons);
   }
 
-  /** @param {import("./pages.js").Facets} facets */
-  showFacets(facets) {
-    this.#fill("view", Object.keys(facets.view).map((view) => [view, viewName(view)]));
-    this.#fill("verdict", ["review", "accept", "none"].filter((verdict) => verdict in facets.verdict).map((verdict) => [verdict, verdictName(/** @type {any} */ (verdict)) ?? "none"]));
+  /** @param {Facets} facets */
+  showFacets({ view, verdict }) {
+    this.#fill("view", Object.keys(view).map((name) => [name, viewName(name)]));
+    const names = { ...VERDICTS, none: "none" };
+    this.#fill("verdict", Object.entries(names).filter(([name]) => name in verdict));
   }
 
   /** @param {string} name @param {string[][]} choices */
   #fill(name, choices) {
-    const select = /** @type {HTMLSelectElement} */ (this.form.elements.namedItem(name));
+    const select = /** @type {HTMLSelectElement} */ (/** @type {unknown} */ (this.#control(name)));
     if (select.options.length === choices.length + 1) return;
     select.replaceChildren(element("option", { value: "" }, "all"), ...choices.map(([value, text]) => element("option", { value }, text)));
     select.value = this.query.get(name);
   }
 
-  /** @param {EventTarget | null} target */
-  #chooseState(target) {
-    const button = target instanceof Element && target.closest("button");
-    if (button) this.choose("state", /** @type {HTMLElement} */ (button).dataset.state ?? "");
+  /** @param {string} name */
+  #control(name) {
+    return /** @type {HTMLInputElement} */ (this.form.elements.namedItem(name));
   }
 
-  /** @param {EventTarget | null} target */
-  #take(target) {
-    const control = /** @type {HTMLInputElement} */ (target);
-    this.choose(control.name, control.name === "sort" && control.value === "doubt" ? "" : control.value);
+  /** @param {Event} event */
+  #take({ target }) {
+    const { name, value } = /** @type {HTMLInputElement} */ (target);
+    this.choose({ [name]: name === "sort" && value === "doubt" ? "" : value });
   }
 
-  /** @param {EventTarget | null} target */
-  #typed(target) {
-    if (/** @type {HTMLInputElement} */ (target).name !== "text") return;
+  /** @param {Event} event */
+  #typed(event) {
+    if (event.target !== this.#control("text")) return;
     clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.#take(target), TYPING_MS);
+    this.timer = setTimeout(() => this.#take(event), TYPING_MS);
   }
-
-  #clear() {
-    for (const key of ["state", "view", "verdict", "garment", "text"]) this.query.set(key, "");
-    this.show();
-    this.changed();
-  }
-}
-
-/** @param {string} state @param {string} text @param {number} count @param {boolean} isChosen */
-function stateButton(state, text, count, isChosen) {
-  const button = element("button", { type: "button", "aria-pressed": String(isChosen) }, text, element("small", {}, String(count)));
-  button.dataset.state = state;
-  return button;
 }

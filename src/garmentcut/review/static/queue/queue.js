@@ -1,28 +1,37 @@
-import { byId, dataOf } from "../page/elements.js";
-import { insist, watchConnection } from "../page/connection.js";
-import { fillHelp, toggleHelp, watchHelp } from "../page/help.js";
-import { listen } from "../page/keyboard.js";
-import { announce } from "../page/messages.js";
-import { Outbox } from "../page/outbox.js";
-import { askJson, person, setPerson } from "../page/server.js";
-import { watchChanges } from "./changes.js";
-import { Filters } from "./filters.js";
+import { announce, byId, dataOf, element, listen, showHelp, STATES } from "../page/page.js";
+import { askJson, person, Refusal, setPerson } from "../page/server.js";
+import { Outbox } from "../page/store.js";
+import { Filters, Query } from "./filters.js";
 import { Listing } from "./listing.js";
-import { Pages } from "./pages.js";
-import { showProgress } from "./progress.js";
-import { Query } from "./query.js";
-import { SHORTCUTS } from "./shortcuts.js";
-import { focusedCard, walk } from "./walk.js";
+
+/** @typedef {import("./filters.js").Counts} Counts */
+
+const POLL_MS = 2000;
+
+/**
+ * Every key of the queue: the keyboard obeys this table, and the help shows it.
+ *
+ * @type {import("../page/page.js").Shortcut[]}
+ */
+const SHORTCUTS = [
+  { group: "Choose", keys: ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"], command: "walk", shown: ["←", "→", "↑", "↓"], label: "Go to another photo" },
+  { group: "Choose", keys: ["Enter"], command: "open", label: "Open the photo, or the most doubtful" },
+  { group: "Decide", keys: ["a"], command: "accept", label: "Accept the chosen photo" },
+  { group: "Decide", keys: ["r"], command: "reject", label: "Reject the chosen photo" },
+  { group: "Decide", keys: ["u"], command: "reopen", label: "Take the decision back" },
+  { group: "List", keys: ["g"], command: "group", label: "Sort by garment, its views together; by doubt" },
+  { group: "List", keys: ["/"], command: "search", label: "Search" },
+  { group: "List", keys: ["?"], command: "help", label: "This help" },
+];
 
 const query = new Query(location.search);
-const listing = new Listing(byId("queue"), query);
-const pages = new Pages(listing, byId("more"), showAnswer);
+const listing = new Listing(byId("queue"), byId("more"), query, showAnswer);
 const filters = new Filters(query, restart);
 const outbox = new Outbox();
 /** The model has said of some photo how sure it is. */
 let knowsDoubt = false;
 
-/** @param {import("./pages.js").Answer} answer */
+/** @param {import("./listing.js").Answer} answer */
 function showAnswer(answer) {
   knowsDoubt = answer.facets.doubt.known > 0;
   byId("no-doubt").hidden = knowsDoubt || answer.facets.doubt.none === 0;
@@ -32,22 +41,36 @@ function showAnswer(answer) {
   byId("nothing").hidden = answer.total > 0;
 }
 
-/** @param {{counts: import("./pages.js").Counts, running: boolean}} news */
+/** How far the batch is. @param {{counts: Counts, running: boolean}} news */
 function showBatch({ counts, running }) {
-  showProgress(counts, knowsDoubt);
   filters.showCounts(counts);
   byId("running").hidden = !running;
+  const { open, ...done } = counts;
+  const decided = done.accepted + done.corrected + done.rejected;
+  const named = Object.entries(done).filter(([, count]) => count);
+  const text = [`${decided} of ${decided + open} decided`, ...named.map(([state, count]) => `${count} ${STATES[state].toLowerCase()}`)];
+  byId("progress-text").textContent = text.join(" · ");
+  byId("progress-bar").ariaLabel = text.join(", ");
+  byId("progress-bar").replaceChildren(
+    ...[...named, ["open", open]].map(([state, count]) => {
+      const part = element(`span.${state}`);
+      part.style.flex = `${count} 1 0`;
+      return part;
+    }),
+  );
+  byId("start").hidden = open === 0;
+  byId("start").textContent = decided ? `Go on with ${open} open` : `Start with the ${knowsDoubt ? "most doubtful" : "first"} of ${open}`;
 }
 
 /** The filters are others. */
 function restart() {
-  history.replaceState(null, "", `/${query.search}`);
-  pages.restart();
+  history.replaceState(null, "", `/${query.search()}`);
+  listing.restart();
 }
 
-/** Decide on the chosen photo without opening it. @param {"accept" | "reject" | "reopen"} action @param {HTMLElement | null} card */
+/** Decide on a photo without opening it. @param {"accept" | "reject" | "reopen"} action @param {HTMLElement | null} card */
 function decide(action, card) {
-  const item = card && listing.itemOf(Number(card.dataset.id));
+  const item = listing.items.find(({ id }) => id === Number(card?.dataset.id));
   if (!item) return announce("Choose a photo first: arrow keys, or a click.");
   if (item.state === "failed") return announce("This photo was not cut: there is nothing to decide.");
   outbox.post({ id: item.id, version: item.version, action });
@@ -56,7 +79,7 @@ function decide(action, card) {
 
 /** The most doubtful open photo. */
 async function start() {
-  const { items } = await insist(() => askJson("/api/photos?state=open&limit=1"));
+  const { items } = await askJson("/api/photos?state=open&limit=1");
   if (items[0]) location.assign(`/photos/${items[0].id}?state=open`);
 }
 
@@ -67,59 +90,84 @@ function open() {
   else start();
 }
 
-/** @param {Event} event */
-function clicked(event) {
-  const button = event.target instanceof Element && event.target.closest("button");
-  if (!(button instanceof HTMLElement)) return;
-  if (button.dataset.garment) filters.choose("garment", button.dataset.garment);
-  if (button.dataset.action) decide(/** @type {"accept" | "reject"} */ (button.dataset.action), button.closest(".card"));
-  if (button.dataset.command === "help") toggleHelp();
+/** The card that has the focus, or null. @returns {HTMLElement | null} */
+function focusedCard() {
+  return document.activeElement?.closest(".card") ?? null;
 }
 
-/** What was stored, here or elsewhere. */
-function listenToOutbox() {
-  outbox.addEventListener("sent", (event) => listing.update(/** @type {CustomEvent} */ (event).detail.item, pages.cursor !== null));
-  for (const kind of ["stale", "refused"]) {
-    outbox.addEventListener(kind, (event) => {
-      const { item, message } = /** @type {CustomEvent} */ (event).detail;
-      if (item) listing.update(item, pages.cursor !== null);
-      announce(`${item?.name ?? "A photo"} was not stored. ${message}`, { urgent: true });
-    });
+/** Go to another card; without a focus, to the first. @param {string} key an arrow */
+function walk(key) {
+  const cards = /** @type {HTMLElement[]} */ ([...document.querySelectorAll(".card")]);
+  const here = focusedCard();
+  const step = { ArrowLeft: -1, ArrowRight: 1 }[key];
+  const next = !here ? cards[0] : step ? cards[cards.indexOf(here) + step] : inNextRow(cards, here, key === "ArrowDown" ? 1 : -1);
+  next?.querySelector("a")?.focus({ preventScroll: true });
+  next?.scrollIntoView({ block: "nearest" });
+}
+
+/** The card nearest below or above. @param {HTMLElement[]} cards @param {HTMLElement} here @param {1 | -1} direction */
+function inNextRow(cards, here, direction) {
+  const from = here.getBoundingClientRect();
+  const places = cards.map((card) => {
+    const box = card.getBoundingClientRect();
+    return { card, down: direction * (box.top - from.top), aside: Math.abs(box.left - from.left) };
+  });
+  const beyond = places.filter(({ down }) => down > 4);
+  const nearest = Math.min(...beyond.map(({ down }) => down));
+  return beyond.filter(({ down }) => down < nearest + 4).sort((one, other) => one.aside - other.aside)[0]?.card;
+}
+
+/** @param {Event} event */
+function clicked({ target }) {
+  const button = target instanceof Element && target.closest("button");
+  if (!button) return;
+  const { garment, action, command } = button.dataset;
+  if (garment) filters.choose({ garment });
+  if (action) decide(/** @type {"accept" | "reject"} */ (action), button.closest(".card"));
+  if (command === "help") showHelp();
+}
+
+/** Ask every two seconds what changed, while the page is seen: what `cut` writes, what others decide. @param {number} revision up to which the page knows everything */
+async function watchChanges(revision) {
+  for (;;) {
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    if (document.hidden) continue;
+    try {
+      const change = await askJson(`/api/changes?since=${revision}`);
+      revision = change.revision;
+      for (const item of change.items) listing.update(item);
+      byId("nothing").hidden = listing.items.length > 0;
+      showBatch(change);
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error; // a refusal once, say 500, may not come again
+    }
   }
 }
-
-/** @param {Parameters<Parameters<typeof watchChanges>[1]>[0]} change */
-function showChange(change) {
-  for (const item of change.items) listing.update(item, pages.cursor !== null);
-  byId("nothing").hidden = listing.items.length > 0;
-  showBatch(change);
-}
-
-const commands = {
-  walk: (/** @type {KeyboardEvent} */ event) => walk(/** @type {any} */ (event.key)),
-  open,
-  accept: () => decide("accept", focusedCard()),
-  reject: () => decide("reject", focusedCard()),
-  reopen: () => decide("reopen", focusedCard()),
-  group: () => filters.choose("sort", query.isByGarment ? "" : "name"),
-  search: () => /** @type {HTMLElement} */ (document.querySelector("input[type=search]")).focus(),
-  help: toggleHelp,
-};
 
 const name = /** @type {HTMLInputElement} */ (byId("person"));
 name.value = person();
 name.addEventListener("change", () => setPerson(name.value));
 byId("start").addEventListener("click", (event) => (event.preventDefault(), start()));
 document.addEventListener("click", clicked);
-addEventListener("pageshow", (event) => event.persisted && pages.restart()); // back from a photo: what is shown is old
-fillHelp(SHORTCUTS);
-watchHelp();
-byId("help-close").addEventListener("click", toggleHelp);
-watchConnection();
-listen(SHORTCUTS, commands);
-listenToOutbox();
-filters.show();
+addEventListener("pageshow", (event) => event.persisted && listing.restart()); // back from a photo: what is shown is old
+outbox.on("sent", ({ item }) => item && listing.update(item));
+for (const kind of /** @type {const} */ (["stale", "refused"])) {
+  outbox.on(kind, ({ item, message }) => {
+    if (item) listing.update(item);
+    announce(`${item?.name ?? "A photo"} was not stored. ${message}`, { urgent: true });
+  });
+}
+listen(SHORTCUTS, {
+  walk: (event) => walk(event.key),
+  open,
+  accept: () => decide("accept", focusedCard()),
+  reject: () => decide("reject", focusedCard()),
+  reopen: () => decide("reopen", focusedCard()),
+  group: () => filters.choose({ sort: query.isByGarment ? "" : "name" }),
+  search: () => byId("search").focus(),
+  help: showHelp,
+});
 const first = dataOf("queue-data");
-pages.begin(first);
+listing.begin(first);
 outbox.resume();
-watchChanges(first.revision, showChange);
+watchChanges(first.revision);

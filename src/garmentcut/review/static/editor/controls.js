@@ -1,0 +1,212 @@
+import { announce, byId, element } from "../page/page.js";
+import { askBlob } from "../page/server.js";
+import { drawHeat, LOOKS } from "./looks.js";
+
+/**
+ * What stands around the canvas: sliders of the brush, grounds, before/after, doubt, zoom; and settings that this browser keeps.
+ *
+ * @typedef {object} Settings of the brushes and of the view; the same for all photos
+ * @property {number} size diameter of the brush in pixels of the photo
+ * @property {number} hardness in [0, 1]
+ * @property {number} strength in [0, 1]: how much of the way to garment or background a stroke goes
+ * @property {string} look
+ *
+ * @typedef {import("./looks.js").Look} Look
+ * @typedef {import("./photo.js").Easel} Easel
+ */
+
+const KEY = "garmentcut-editor";
+const FIRST = { size: 24, hardness: 0.8, strength: 1, look: "checks" };
+const LARGEST = 600;
+
+/** Settings as they were left, in this browser. @returns {Settings} */
+export function loadSettings() {
+  try {
+    return { ...FIRST, ...JSON.parse(localStorage.getItem(KEY) ?? "{}") };
+  } catch {
+    return { ...FIRST };
+  }
+}
+
+/** @param {Settings} settings */
+function keepSettings(settings) {
+  localStorage.setItem(KEY, JSON.stringify(settings));
+}
+
+/** @param {number} value @param {number} low @param {number} high */
+function bounded(value, low, high) {
+  return Math.min(high, Math.max(low, value));
+}
+
+/** Sliders of size, hardness and strength, and the keys that move them. */
+export class BrushPanel {
+  /** @param {Settings} settings @param {() => void} changed */
+  constructor(settings, changed) {
+    this.settings = settings;
+    this.changed = changed;
+    // The slider of the size goes by the root, so that small brushes, which need care, have most of the way.
+    this.#slider("size").oninput = ({ target }) => this.set({ size: Math.max(1, Math.round((valueOf(target) / 100) ** 2 * LARGEST)) });
+    this.#slider("hardness").oninput = ({ target }) => this.set({ hardness: valueOf(target) / 100 });
+    this.#slider("strength").oninput = ({ target }) => this.set({ strength: valueOf(target) / 100 });
+    this.set({});
+  }
+
+  /** @param {Partial<Settings>} change */
+  set(change) {
+    Object.assign(this.settings, change);
+    const { size, hardness, strength } = this.settings;
+    this.#write("size", Math.sqrt(size / LARGEST) * 100, `${size} px`);
+    this.#write("hardness", hardness * 100, `${Math.round(hardness * 100)} %`);
+    this.#write("strength", strength * 100, `${Math.round(strength * 100)} %`);
+    keepSettings(this.settings);
+    this.changed();
+  }
+
+  /** The next larger or smaller brush: by a pixel while it is small, then by an eighth. @param {1 | -1} direction */
+  resize(direction) {
+    const { size } = this.settings;
+    this.set({ size: bounded(size + direction * Math.max(1, Math.round(size / 8)), 1, LARGEST) });
+  }
+
+  /** @param {1 | -1} direction */
+  harden(direction) {
+    this.set({ hardness: bounded(Math.round(this.settings.hardness * 10 + direction) / 10, 0, 1) });
+  }
+
+  /** @param {string} name @returns {HTMLInputElement} */
+  #slider(name) {
+    return byId(`brush-${name}`);
+  }
+
+  /** @param {string} name @param {number} value @param {string} text */
+  #write(name, value, text) {
+    this.#slider(name).value = String(value);
+    this.#slider(name).setAttribute("aria-valuetext", text);
+    byId(`brush-${name}-value`).textContent = text;
+  }
+}
+
+/** @param {EventTarget | null} slider */
+function valueOf(slider) {
+  return Number(/** @type {HTMLInputElement} */ (slider).value);
+}
+
+/** Grounds, doubt and zoom. */
+export class ViewBar {
+  #showsHeat = false;
+
+  /** @param {Easel} easel @param {SplitView} split */
+  constructor(easel, split) {
+    this.easel = easel;
+    this.stage = easel.stage;
+    this.split = split;
+    const buttons = LOOKS.map(({ name, label }) =>
+      element(`button.look.look-${name}`, { type: "button", title: label, "aria-label": label, "data-command": `look-${name}` }),
+    );
+    byId("looks").replaceChildren(...buttons);
+    this.setLook(LOOKS.find((look) => look.name === easel.settings.look) ?? LOOKS[0]);
+  }
+
+  /** @param {Look} look */
+  setLook(look) {
+    this.stage.setLook(look);
+    this.easel.settings.look = look.name;
+    keepSettings(this.easel.settings);
+    for (const button of byId("looks").children) button.ariaPressed = String(button.matches(`.look-${look.name}`));
+  }
+
+  /** @param {1 | -1} direction */
+  turnLook(direction) {
+    this.setLook(LOOKS[(LOOKS.indexOf(this.stage.look) + direction + LOOKS.length) % LOOKS.length]);
+    announce(this.stage.look.label);
+  }
+
+  /** A photo was opened: what was switched on stays on. */
+  async follow() {
+    await this.split.apply();
+    if (this.#showsHeat && this.easel.photo) await this.#loadHeat();
+  }
+
+  async turnHeat() {
+    this.#showsHeat = !this.#showsHeat;
+    byId("heat-button").ariaPressed = String(this.#showsHeat);
+    this.stage.heat = null;
+    this.stage.redraw();
+    if (this.#showsHeat) await this.#loadHeat();
+  }
+
+  async #loadHeat() {
+    const { photo } = this.easel;
+    const address = photo?.item.urls.heat;
+    const heat = address ? await askBlob(address).then(drawHeat).catch(() => null) : null;
+    if (!heat) return announce("The model gave no map of its doubt for this photo.");
+    if (this.easel.photo !== photo || !this.#showsHeat) return;
+    this.stage.heat = heat;
+    this.stage.redraw();
+  }
+
+  /** @param {number | "garment" | "photo"} zoom a scale, or what shall fit */
+  zoom(zoom) {
+    if (typeof zoom === "string") this.stage.viewport.fit(zoom);
+    else this.stage.viewport.zoomTo(zoom);
+    this.stage.viewChanged();
+  }
+
+  showZoom() {
+    const percent = this.stage.viewport.scale * 100;
+    byId("zoom").textContent = this.stage.photo ? `${percent < 10 ? percent.toFixed(1) : Math.round(percent)} %` : "";
+  }
+}
+
+/** The before/after slider: left of its line the photo, or the prediction as it was; right of it the work. */
+export class SplitView {
+  #handle = byId("split-handle");
+  #share = 0.5;
+  /** @type {"off" | "photo" | "prediction"} */
+  #shows = "off";
+
+  /** @param {import("./stage.js").Stage} stage */
+  constructor(stage) {
+    this.stage = stage;
+    const handle = this.#handle;
+    handle.addEventListener("pointerdown", (event) => handle.setPointerCapture(event.pointerId));
+    handle.addEventListener("pointermove", ({ pointerId, clientX }) => {
+      const frame = stage.canvas.getBoundingClientRect();
+      if (handle.hasPointerCapture(pointerId)) this.#setShare((clientX - frame.left) / frame.width);
+    });
+    handle.addEventListener("keydown", (event) => {
+      const step = { ArrowLeft: -0.02, ArrowRight: 0.02 }[event.key];
+      if (!step) return;
+      event.preventDefault(); // the arrows would go to another photo
+      this.#setShare(this.#share + step);
+    });
+  }
+
+  /** Off, photo, prediction, off. */
+  async turn() {
+    if (!this.stage.photo) return;
+    this.#shows = this.#shows === "off" ? "photo" : this.#shows === "photo" ? "prediction" : "off";
+    await this.apply();
+    byId("split-button").ariaPressed = String(this.#shows !== "off");
+    announce({ off: "Before and after: off", photo: "Left: the photo", prediction: "Left: the first prediction" }[this.#shows]);
+  }
+
+  /** Show what is chosen for the photo that is open. */
+  async apply() {
+    const { photo } = this.stage;
+    const before = this.#shows === "prediction" && photo ? await photo.predicted() : null;
+    if (!photo || this.stage.photo !== photo) return;
+    this.stage.setSplit(this.#shows === "off" ? null : { share: this.#share, before });
+    this.#handle.hidden = this.#shows === "off";
+    byId("split-label").textContent = this.#shows === "photo" ? "Photo" : "Prediction";
+    this.#setShare(this.#share);
+  }
+
+  /** @param {number} share */
+  #setShare(share) {
+    this.#share = bounded(share, 0, 1);
+    if (this.stage.split) this.stage.setSplit({ ...this.stage.split, share: this.#share });
+    this.#handle.style.left = `${this.#share * 100}%`;
+    this.#handle.setAttribute("aria-valuenow", String(Math.round(this.#share * 100)));
+  }
+}

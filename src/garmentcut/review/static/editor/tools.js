@@ -1,0 +1,422 @@
+import { announce } from "../page/page.js";
+import { askJson } from "../page/server.js";
+import { fillHole, keepComponent } from "../painting/edits.js";
+import { cropPlane, decodeGray, encodeGray, isOn, unite } from "../painting/plane.js";
+import { fillArea, Stroke } from "../painting/stroke.js";
+import { strokeTwice } from "./looks.js";
+
+/**
+ * The tools, one of which is in the hand.
+ *
+ * @typedef {import("./photo.js").Easel} Easel
+ * @typedef {import("../painting/plane.js").Plane} Plane
+ * @typedef {import("../painting/plane.js").Point} Point
+ * @typedef {import("../painting/plane.js").Rectangle} Rectangle
+ * @typedef {{photo: import("./photo.js").OpenPhoto, box: Rectangle, path: Touch[], hint: string}} Job a stroke that the server works on
+ *
+ * @typedef {object} Touch a point of a pointer's path, in pixels of the photo
+ * @property {number} x
+ * @property {number} y
+ * @property {number} pressure in [0, 1]; 1 for devices that have none
+ * @property {boolean} shift
+ * @property {boolean} alt the opposite: erase instead of paint; a pen turned over does the same
+ */
+
+const CLOSE_PX = 9; // on the screen: a click this near to the first corner closes a polygon
+const LONGEST_PX = 2048; // the server's limit for a side of a smart stroke
+const SMART_HARDNESS = 0.5;
+
+/** What every tool can be asked. A tool that does not care leaves it as it is here. */
+export class Tool {
+  /** True if the cursor is the brush's circle. */
+  isRound = false;
+  /** True while a stroke or a line is not finished. */
+  isBusy = false;
+
+  /** @param {Easel} easel @param {string} hint shown while the tool is in the hand */
+  constructor(easel, hint) {
+    this.easel = easel;
+    this.hint = hint;
+  }
+
+  /** The pointer came down. @param {Touch} _touch */
+  begin(_touch) {}
+
+  /** It moved, down. @param {Touch[]} _touches since the last call */
+  move(_touches) {}
+
+  /** It moved, up. @param {Touch} _touch */
+  hover(_touch) {}
+
+  /** It went up. */
+  end() {}
+
+  /** Give up what is not finished. */
+  cancel() {}
+
+  /** Finish a line by key. */
+  close() {}
+
+  /** Take the last point back. @returns {boolean} false if there is none */
+  stepBack() {
+    return false;
+  }
+
+  /** Draw what is not finished. @param {CanvasRenderingContext2D} _drawing in pixels of the canvas */
+  draw(_drawing) {}
+}
+
+/** Paints garment, or takes it away. Pen pressure sets the size, Shift draws a straight line from where the last stroke ended. */
+class BrushTool extends Tool {
+  isRound = true;
+  /** @type {Stroke | null} */
+  stroke = null;
+  /** Where the last stroke ended. @type {import("../painting/stroke.js").Dab | null} */
+  last = null;
+
+  /** @param {Easel} easel @param {string} hint @param {boolean} erases */
+  constructor(easel, hint, erases) {
+    super(easel, hint);
+    this.erases = erases;
+  }
+
+  /** @param {Touch} touch */
+  begin(touch) {
+    const { hardness, strength } = this.easel.settings;
+    this.isBusy = true;
+    this.easel.setPainting(true);
+    this.stroke = new Stroke(this.easel.coverage, { hardness, strength, erase: this.erases !== touch.alt });
+    if (touch.shift && this.last) this.stroke.extend(this.last);
+    this.move([touch]);
+  }
+
+  /** @param {Touch[]} touches */
+  move(touches) {
+    const { stroke } = this;
+    const { size } = this.easel.settings;
+    if (!stroke) return;
+    const box = thinned(touches, size)
+      .map(({ x, y, pressure }) => stroke.extend({ x, y, radius: Math.max(0.5, (size / 2) * pressure) }))
+      .reduce(unite, null);
+    if (!box) return;
+    const { alpha, settled } = this.easel.planes;
+    stroke.blend(settled, alpha, box);
+    this.easel.stage.touch(box);
+  }
+
+  end() {
+    if (!this.stroke) return;
+    this.last = this.stroke.last;
+    this.easel.commit(this.stroke.brush.erase ? "Eraser" : "Brush", this.stroke.box);
+    this.#rest();
+  }
+
+  cancel() {
+    const box = this.stroke?.box ?? null;
+    if (box) this.easel.photo?.history.revert(box);
+    this.easel.stage.touch(box);
+    this.#rest();
+  }
+
+  #rest() {
+    this.stroke?.finish();
+    this.stroke = null;
+    this.isBusy = false;
+    this.easel.setPainting(false);
+  }
+}
+
+/** Without the points that a brush of this size would not show: a pen tells of hundreds a second. @param {Touch[]} touches @param {number} size pixels */
+function thinned(touches, size) {
+  const kept = [touches[0]];
+  for (const touch of touches.slice(1, -1)) {
+    const last = kept[kept.length - 1];
+    if (Math.hypot(touch.x - last.x, touch.y - last.y) >= Math.max(0.5, size / 40)) kept.push(touch);
+  }
+  return touches.length > 1 ? [...kept, touches[touches.length - 1]] : kept;
+}
+
+/** A stroke over an edge, inside which the model draws the edge anew. Shift: what it covers is garment; Alt: it is not. */
+class SmartTool extends Tool {
+  isRound = true;
+  /** @type {Stroke | null} */
+  stroke = null;
+  /** @type {Touch[]} */
+  path = [];
+  /** @type {Job[]} */
+  jobs = [];
+
+  /** @param {Touch} touch */
+  begin(touch) {
+    this.isBusy = true;
+    this.stroke = new Stroke(this.easel.coverage, { hardness: SMART_HARDNESS, strength: 1, erase: false });
+    this.move([touch]);
+  }
+
+  /** @param {Touch[]} touches */
+  move(touches) {
+    for (const { x, y } of touches) this.stroke?.extend({ x, y, radius: this.easel.settings.size / 2 });
+    this.path.push(...touches);
+    this.easel.stage.redraw();
+  }
+
+  end() {
+    const { stroke, path } = this;
+    const box = stroke?.box;
+    const coverage = box && cropPlane(this.easel.coverage, box);
+    this.cancel();
+    if (!box || !coverage || !this.easel.photo) return;
+    if (Math.max(coverage.width, coverage.height) > LONGEST_PX) return announce("That stroke is too long. Go along the edge in pieces.");
+    const hint = path[0].alt ? "subtract" : path[0].shift ? "add" : "auto";
+    this.#redraw({ photo: this.easel.photo, box, path, hint }, coverage);
+  }
+
+  cancel() {
+    this.stroke?.finish();
+    this.stroke = null;
+    this.path = [];
+    this.isBusy = false;
+    this.easel.stage.redraw();
+  }
+
+  /** @param {Job} job @param {Plane} coverage */
+  async #redraw(job, coverage) {
+    this.jobs.push(job);
+    document.body.classList.add("redrawing");
+    try {
+      const sent = cropPlane(job.photo.alpha, job.box);
+      const answer = await askForEdge(job, coverage, sent);
+      await this.easel.rest();
+      if (this.easel.photo === job.photo) this.#lay(job.box, coverage, sent, answer);
+    } catch (error) {
+      announce(`The edge was not redrawn. ${/** @type {Error} */ (error).message}`, { urgent: true });
+    } finally {
+      this.jobs = this.jobs.filter((other) => other !== job);
+      document.body.classList.toggle("redrawing", this.jobs.length > 0);
+      this.easel.stage.redraw();
+    }
+  }
+
+  /** Pixels that were painted over meanwhile stay as they were painted. @param {Rectangle} box @param {Plane} coverage @param {Plane} sent @param {Plane} answer */
+  #lay(box, coverage, sent, answer) {
+    const { alpha } = this.easel.planes;
+    for (let y = box.y0, k = 0; y < box.y1; y++) {
+      for (let x = box.x0; x < box.x1; x++, k++) {
+        const i = y * alpha.width + x;
+        if (coverage.data[k] && alpha.data[i] === sent.data[k]) alpha.data[i] = answer.data[k];
+      }
+    }
+    this.easel.stage.touch(box);
+    if (!this.easel.commit("Smart brush", box)) announce("The model sees this edge as it is.");
+  }
+
+  /** @param {CanvasRenderingContext2D} drawing */
+  draw(drawing) {
+    const { viewport } = this.easel.stage;
+    drawing.lineJoin = drawing.lineCap = "round";
+    drawing.lineWidth = this.easel.settings.size * viewport.scale;
+    for (const path of [this.path, ...this.jobs.filter((job) => job.photo === this.easel.photo).map((job) => job.path)]) {
+      const points = path.map((touch) => viewport.toScreen(touch));
+      drawing.strokeStyle = path === this.path ? "rgb(80 170 255 / 40%)" : "rgb(80 170 255 / 22%)";
+      drawing.stroke(lineThrough(points.length === 1 ? [...points, ...points] : points));
+    }
+  }
+}
+
+/** @param {Job} job @param {Plane} coverage @param {Plane} sent */
+async function askForEdge({ photo, box, hint }, coverage, sent) {
+  const [stroke, alpha] = await Promise.all([coverage, sent].map(async (plane) => base64Of(await encodeGray(plane))));
+  const json = { box_xyxy: [box.x0, box.y0, box.x1, box.y1], stroke, alpha, hint };
+  const answer = await askJson(`/api/photos/${photo.item.id}/redraw`, { method: "POST", json });
+  const bytes = Uint8Array.from(atob(answer.alpha), (letter) => letter.charCodeAt(0));
+  return decodeGray(new Blob([bytes], { type: "image/png" }));
+}
+
+/** @param {Blob} blob @returns {Promise<string>} */
+function base64Of(blob) {
+  return new Promise((resolve, reject) => {
+    const reader = new FileReader();
+    reader.onload = () => resolve(String(reader.result).split(",")[1]);
+    reader.onerror = () => reject(reader.error);
+    reader.readAsDataURL(blob);
+  });
+}
+
+/** A line drawn by hand; its inside becomes garment, with Alt background. */
+class LassoTool extends Tool {
+  /** @type {Touch[]} */
+  points = [];
+  subtract = false;
+
+  /** @param {Touch} touch */
+  begin(touch) {
+    this.isBusy = true;
+    this.subtract = touch.alt;
+    this.points = [touch];
+  }
+
+  /** @param {Touch[]} touches */
+  move(touches) {
+    this.points.push(...touches);
+    this.easel.stage.redraw();
+  }
+
+  end() {
+    this.fill("Lasso");
+  }
+
+  /** Fill the closed line, as a step. @param {string} label */
+  fill(label) {
+    const { points, subtract } = this;
+    this.cancel();
+    if (points.length < 3) return;
+    const { alpha, settled } = this.easel.planes;
+    const box = fillArea(settled, alpha, points, subtract);
+    this.easel.stage.touch(box);
+    this.easel.commit(subtract ? `${label}, taken away` : label, box);
+  }
+
+  cancel() {
+    this.isBusy = false;
+    this.points = [];
+    this.easel.stage.redraw();
+  }
+
+  /** @param {CanvasRenderingContext2D} drawing @param {Touch[]} points */
+  draw(drawing, points = this.points) {
+    if (!points.length) return;
+    const { viewport } = this.easel.stage;
+    const corners = points.map((point) => viewport.toScreen(point));
+    strokeTwice(drawing, lineThrough(corners));
+    drawing.setLineDash([4 * devicePixelRatio, 4 * devicePixelRatio]); // what is only planned
+    strokeTwice(drawing, lineThrough([corners[corners.length - 1], corners[0]]));
+    drawing.setLineDash([]);
+  }
+}
+
+/** @param {Point[]} points in pixels of the canvas */
+function lineThrough(points) {
+  const path = new Path2D();
+  for (const { x, y } of points) path.lineTo(x, y);
+  return path;
+}
+
+/** Straight lines from click to click. Enter, or a click on the first corner, closes; Alt held at the first click takes away. */
+class PolygonTool extends LassoTool {
+  /** @type {Touch | null} */
+  next = null;
+
+  /** @param {Touch} touch */
+  begin(touch) {
+    const { points } = this;
+    if (!points.length) this.subtract = touch.alt;
+    // The second press of a double click closes too: it comes where the last corner is.
+    if (points.length > 2 && [points[0], points[points.length - 1]].some((corner) => this.#isNear(touch, corner))) return this.close();
+    this.isBusy = true;
+    points.push(touch);
+    this.easel.stage.redraw();
+  }
+
+  move() {}
+
+  end() {}
+
+  /** @param {Touch} touch */
+  hover(touch) {
+    if (!this.points.length) return;
+    this.next = touch;
+    this.easel.stage.redraw();
+  }
+
+  close() {
+    this.fill("Polygon");
+  }
+
+  stepBack() {
+    if (!this.points.pop()) return false;
+    this.isBusy = this.points.length > 0;
+    this.easel.stage.redraw();
+    return true;
+  }
+
+  cancel() {
+    this.next = null;
+    super.cancel();
+  }
+
+  /** @param {CanvasRenderingContext2D} drawing */
+  draw(drawing) {
+    super.draw(drawing, this.next && this.points.length ? [...this.points, this.next] : this.points);
+    const half = 3.5 * devicePixelRatio;
+    drawing.fillStyle = "#fff";
+    drawing.strokeStyle = "#000";
+    drawing.lineWidth = devicePixelRatio;
+    for (const corner of this.points) {
+      const { x, y } = this.easel.stage.viewport.toScreen(corner);
+      drawing.fillRect(x - half, y - half, 2 * half, 2 * half);
+      drawing.strokeRect(x - half, y - half, 2 * half, 2 * half);
+    }
+  }
+
+  /** @param {Touch} one @param {Touch} other */
+  #isNear(one, other) {
+    const limit = (CLOSE_PX * devicePixelRatio) / this.easel.stage.viewport.scale;
+    return Math.hypot(one.x - other.x, one.y - other.y) <= limit;
+  }
+}
+
+/** A click on a pixel changes the whole alpha. */
+class ClickTool extends Tool {
+  /**
+   * @param {Easel} easel
+   * @param {string} hint
+   * @param {string} label of the step
+   * @param {(plane: Plane, x: number, y: number) => Plane | string} edit a new alpha, or a sentence that says why there is none
+   */
+  constructor(easel, hint, label, edit) {
+    super(easel, hint);
+    this.label = label;
+    this.edit = edit;
+  }
+
+  /** @param {Touch} touch */
+  begin(touch) {
+    const { settled } = this.easel.planes;
+    if (!isOn(settled, touch)) return;
+    const result = this.edit(settled, Math.floor(touch.x), Math.floor(touch.y));
+    if (typeof result === "string") announce(result);
+    else if (!this.easel.replace(this.label, result)) announce("Nothing changes: there is only this component.");
+  }
+}
+
+/** All tools. Tells its listeners `choose` when another is taken into the hand. */
+export class Toolbox extends EventTarget {
+  name = "brush";
+
+  /** @param {Easel} easel */
+  constructor(easel) {
+    super();
+    /** @type {Record<string, Tool>} */
+    this.tools = {
+      brush: new BrushTool(easel, "Alt erases · Shift+click: straight · [ ] size", false),
+      eraser: new BrushTool(easel, "Alt paints garment · Shift+click: straight · [ ] size", true),
+      smart: new SmartTool(easel, "Paint over an edge · Shift: garment · Alt: background"),
+      lasso: new LassoTool(easel, "Draw around garment · Alt: around background"),
+      polygon: new PolygonTool(easel, "Click around garment, Enter closes · Alt: background"),
+      fill: new ClickTool(easel, "Click into a hole to fill it.", "Fill hole", fillHole),
+      keep: new ClickTool(easel, "Click the part that stays; all others go.", "Keep this part", keepComponent),
+    };
+    easel.stage.overlay = (drawing) => Object.values(this.tools).forEach((tool) => tool.draw(drawing));
+  }
+
+  get tool() {
+    return this.tools[this.name];
+  }
+
+  /** @param {string} name */
+  choose(name) {
+    if (name !== this.name) this.tool.cancel();
+    this.name = name;
+    this.dispatchEvent(new Event("choose"));
+  }
+}

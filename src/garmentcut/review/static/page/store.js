@@ -1,0 +1,272 @@
+import { copyPlane, decodeGray, samePlane } from "../painting/plane.js";
+import { putTile, tilesOfDifference } from "../painting/history.js";
+import { askBlob, askJson, Refusal } from "./server.js";
+
+/**
+ * What this browser keeps so that nothing is lost, in two stores of IndexedDB: `drafts` (strokes that no server has) and
+ * `outbox` (decisions that have not arrived). Keys begin with the batch: one address may serve another batch tomorrow.
+ *
+ * @typedef {import("./server.js").Item} Item
+ * @typedef {import("../painting/plane.js").Plane} Plane
+ * @typedef {"drafts" | "outbox"} StoreName
+ */
+
+const DATABASE = "garmentcut-review";
+const STORES = /** @type {const} */ (["drafts", "outbox"]);
+const TAB_KEY = "garmentcut-tab";
+
+/** @type {Promise<IDBDatabase> | null} */
+let opening = null;
+/** @type {Promise<string> | null} */
+let naming = null;
+
+/**
+ * @template T
+ * @param {StoreName} name
+ * @param {IDBTransactionMode} mode
+ * @param {(store: IDBObjectStore) => IDBRequest<T>} work
+ * @returns {Promise<T>}
+ */
+async function run(name, mode, work) {
+  opening ??= new Promise((resolve, reject) => {
+    const request = indexedDB.open(DATABASE, 1);
+    request.onupgradeneeded = () => STORES.forEach((store) => request.result.createObjectStore(store));
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error);
+  });
+  const database = await opening;
+  return new Promise((resolve, reject) => {
+    const transaction = database.transaction(name, mode, { durability: "strict" });
+    const request = work(transaction.objectStore(name));
+    transaction.oncomplete = () => resolve(request.result);
+    transaction.onabort = () => reject(transaction.error);
+  });
+}
+
+/** The key of something in this batch. @param {...(string | number)} parts */
+function keyOf(...parts) {
+  return [document.body.dataset.batch ?? "", ...parts].join("\n");
+}
+
+/** @param {StoreName} store @param {string} key @param {unknown} value */
+function put(store, key, value) {
+  return run(store, "readwrite", (opened) => opened.put(value, key));
+}
+
+/** @param {StoreName} store @param {string} key */
+function remove(store, key) {
+  return run(store, "readwrite", (opened) => opened.delete(key));
+}
+
+/** Everything of this batch in a store, by key. @param {StoreName} store @param {...number} parts with which the keys begin @returns {Promise<any[]>} */
+function getAll(store, ...parts) {
+  return run(store, "readonly", (opened) => opened.getAll(IDBKeyRange.bound(keyOf(...parts, ""), keyOf(...parts, "\uffff"))));
+}
+
+/** This tab's own name: the same after a reload, another in a copy of the tab. */
+function tabName() {
+  naming ??= claim(sessionStorage.getItem(TAB_KEY));
+  return naming;
+}
+
+/** Hold a name until the tab is closed; if another tab holds it, a new one. @param {string | null} name @returns {Promise<string>} */
+function claim(name) {
+  name ??= `${Date.now().toString(36)}-${Math.random().toString(36).slice(2, 8)}`;
+  sessionStorage.setItem(TAB_KEY, name);
+  if (!navigator.locks) return Promise.resolve(name);
+  return new Promise((resolve) => {
+    navigator.locks.request(lockOf(name), { ifAvailable: true }, (lock) => {
+      resolve(lock ? name : claim(null));
+      return lock ? new Promise(() => undefined) : undefined;
+    });
+  });
+}
+
+/** True if a tab of that name is open. Where the browser cannot tell (plain http from another machine): false. @param {string} name */
+async function isAlive(name) {
+  return navigator.locks ? navigator.locks.request(lockOf(name), { ifAvailable: true }, async (lock) => lock === null) : false;
+}
+
+/** @param {string} name */
+function lockOf(name) {
+  return `garmentcut-tab-${name}`;
+}
+
+/**
+ * Strokes that no server has yet, kept after each of them: a reload or a crash loses none. Each tab has its own; those
+ * of a tab that is gone are taken over by the next that opens the photo.
+ *
+ * @typedef {object} Draft
+ * @property {number} id of the photo
+ * @property {string} tab
+ * @property {number} version of the photo on which it was painted
+ * @property {number} width
+ * @property {number} height
+ * @property {import("../painting/history.js").Tile[]} tiles
+ * @property {number} seconds hands-on time not yet stored
+ * @property {number} kept_ms when, by this machine's clock
+ */
+
+/** Keep what is painted; forget the draft if all of it is saved. @param {import("../editor/photo.js").OpenPhoto} photo @param {number} seconds */
+export async function keepDraft({ item: { id, version }, alpha, saved }, seconds) {
+  const tiles = tilesOfDifference(alpha, saved);
+  if (!tiles.length) return dropDraft(id);
+  const tab = await tabName();
+  const { width, height } = alpha;
+  return put("drafts", keyOf(id, tab), { id, tab, version, width, height, tiles, seconds, kept_ms: Date.now() });
+}
+
+/** @param {number} id @param {string} [tab] this one, if none is named */
+export async function dropDraft(id, tab) {
+  return remove("drafts", keyOf(id, tab ?? (await tabName())));
+}
+
+/** Forget this tab's draft of a photo that was left, if it is no younger than what the server has got. @param {number} id @param {number} posted_ms */
+export async function dropSentDraft(id, posted_ms) {
+  const own = await tabName();
+  for (const draft of await getAll("drafts", id)) if (draft.tab === own && draft.kept_ms <= posted_ms) await dropDraft(id);
+}
+
+/** The draft of a photo, this tab's own or one whose tab is gone. @param {import("../editor/photo.js").OpenPhoto} photo @returns {Promise<Draft | null>} */
+export async function findDraft({ item, alpha }) {
+  const own = await tabName();
+  /** @type {Draft[]} */
+  const all = await getAll("drafts", item.id).catch(() => []);
+  const fitting = all.filter((draft) => draft.width === alpha.width && draft.height === alpha.height);
+  for (const draft of fitting) if (draft.tab === own) return draft;
+  for (const draft of fitting) if (!(await isAlive(draft.tab))) return draft;
+  return null;
+}
+
+/** An alpha with a draft's tiles laid over it. @param {Plane} alpha @param {Draft} draft @returns {Plane} */
+export function withDraft(alpha, draft) {
+  const plane = copyPlane(alpha);
+  for (const tile of draft.tiles) putTile(plane, tile);
+  return plane;
+}
+
+/**
+ * What is to be stored about a photo.
+ *
+ * @typedef {object} Letter
+ * @property {number} id of the photo
+ * @property {number} version it is based on
+ * @property {"accept" | "reject" | "reopen" | "draft" | "note"} action
+ * @property {Blob} [png] the alpha, for `draft`, and for `accept` where it was corrected
+ * @property {string} [note]
+ * @property {number} [seconds] hands-on time
+ * @property {number} [posted_ms] when, by this machine's clock
+ * @property {string} [key] in the store
+ *
+ * @typedef {{letter: Letter, item: Item | null, message: string}} News
+ */
+
+/**
+ * Decisions on their way to the server: kept in the browser until the server has them, sent one after the other, through
+ * lost connections, reloads and crashes. Tells its listeners `sent`, `stale` and `refused` (detail: News).
+ */
+export class Outbox extends EventTarget {
+  /** @type {Letter[]} */
+  waiting = [];
+  #work = Promise.resolve();
+  #number = 0;
+
+  /** Send what an earlier page could not. */
+  async resume() {
+    for (const letter of await getAll("outbox")) this.#enqueue(letter);
+  }
+
+  /**
+   * Keep and send.
+   *
+   * @param {Letter} content
+   * @param {Promise<Blob>} [png] the alpha, while it is still being encoded
+   * @returns {Promise<void>} the browser has it: the page may be left
+   */
+  post(content, png) {
+    const posted_ms = Date.now();
+    const letter = { ...content, posted_ms, key: keyOf(content.id, posted_ms, String(this.#number++).padStart(6, "0")) };
+    const kept = Promise.resolve(png).then((blob) => {
+      letter.png = blob;
+      return put("outbox", letter.key, letter);
+    });
+    this.#enqueue(letter, kept);
+    return kept.then(() => undefined, () => undefined);
+  }
+
+  /** True if something about a photo is on its way. @param {number} id */
+  has(id) {
+    return this.waiting.some((letter) => letter.id === id);
+  }
+
+  /** Wait until nothing is on its way about a photo. @param {number} id */
+  async settled(id) {
+    if (this.has(id)) await this.#work;
+  }
+
+  /** Listen to what became of letters. @param {"sent" | "stale" | "refused"} kind @param {(news: News) => void} hear */
+  on(kind, hear) {
+    this.addEventListener(kind, (event) => hear(/** @type {CustomEvent<News>} */ (event).detail));
+  }
+
+  /** @param {Letter} letter @param {Promise<unknown>} [kept] */
+  #enqueue(letter, kept = Promise.resolve()) {
+    this.waiting.push(letter);
+    this.#tell("waiting", { letter });
+    this.#work = this.#work.then(async () => {
+      const isKept = await kept.then(() => true, () => false);
+      const deliver = () => this.#deliver(letter, isKept);
+      await (navigator.locks ? navigator.locks.request("garmentcut-outbox", deliver) : deliver()); // one tab sends at a time
+      this.waiting = this.waiting.filter((other) => other !== letter);
+      this.#tell("waiting", { letter });
+    });
+  }
+
+  /** @param {Letter} letter @param {boolean} isKept in the store; a browser that keeps nothing still sends */
+  async #deliver(letter, isKept) {
+    const key = /** @type {string} */ (letter.key);
+    if (isKept && !(await run("outbox", "readonly", (store) => store.get(key)))) return; // another tab has sent it
+    const { kind, ...news } = await send(letter);
+    if (kind === "sent") for (const later of this.waiting) if (later.id === letter.id) later.version = news.item.version; // it is my own change
+    await remove("outbox", key).catch(() => undefined);
+    this.#tell(kind, { letter, ...news });
+  }
+
+  /** @param {string} kind @param {object} detail */
+  #tell(kind, detail) {
+    this.dispatchEvent(new CustomEvent(kind, { detail }));
+  }
+}
+
+/** @param {Letter} letter @returns {Promise<{kind: string, item: any, message: string}>} */
+async function send(letter) {
+  try {
+    return { kind: "sent", item: await askJson(...requestOf(letter)), message: "" };
+  } catch (error) {
+    const { message } = /** @type {Error} */ (error);
+    const item = error instanceof Refusal && error.status === 409 ? error.item : null;
+    const hasIt = item && (await hasArrived(letter, item).catch(() => false));
+    return { kind: hasIt ? "sent" : item ? "stale" : "refused", item, message };
+  }
+}
+
+/** @param {Letter} letter @returns {[string, object]} */
+function requestOf({ id, version, action, png, note, seconds = 0 }) {
+  const address = `/api/photos/${id}`;
+  if (png) {
+    const accept = action === "accept" ? 1 : 0;
+    return [`${address}/alpha?version=${version}&seconds=${seconds.toFixed(1)}&accept=${accept}`, { method: "PUT", png }];
+  }
+  if (action === "note") return [`${address}/note`, { method: "POST", json: { version, note } }];
+  return [`${address}/decision`, { method: "POST", json: { version, action, note, seconds } }];
+}
+
+/** True if the version in the way is this very letter: it was stored, only the answer got lost. @param {Letter} letter @param {Item} item as it now is */
+async function hasArrived(letter, item) {
+  if (item.version !== letter.version + 1) return false;
+  if (letter.action === "note") return item.note === letter.note;
+  const states = { accept: ["accepted", "corrected"], reject: ["rejected"], reopen: ["open"], draft: ["open"] };
+  if (!states[letter.action].includes(item.state)) return false;
+  if (!letter.png || !item.urls.alpha) return letter.action === "reject" || letter.action === "accept";
+  return samePlane(await decodeGray(letter.png), await decodeGray(await askBlob(item.urls.alpha)));
+}
