@@ -9,33 +9,18 @@ do. A cutting worker takes 4.4 s a batch of four photos. Needs the extra `cluste
 import os
 import sys
 import time
-from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from rich.console import Console
 
-from garmentcut.cluster import pipeline
-from garmentcut.cluster.pipeline import Crew, connected, work_off
+from garmentcut.cluster import run
+from garmentcut.cluster.run import Workers, connected, run_batches
 from garmentcut.cluster.stages import Assignment
-from garmentcut.config import Config
+from garmentcut.config import Config, load_config
 from processes import Family
 
 _CONSOLE = Console(width=110)
 _BATCH, _BATCH_S, _TRANSFER_S = 4, 4.4, 0.02
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What is looked at of an assignment's."""
-
-    config: Config
-
-
-@dataclass(frozen=True)
-class Told:
-    """What stands for an `Assignment`."""
-
-    wish: Wish
 
 
 def transfer(batch: Any, **_assignment: Any) -> Any:
@@ -47,7 +32,7 @@ def transfer(batch: Any, **_assignment: Any) -> Any:
 class Cut:
     """Cut."""
 
-    def __init__(self, **_told: Any) -> None:
+    def __init__(self, **_arguments: Any) -> None:
         pass
 
     def __call__(self, batch: Any) -> Any:
@@ -59,13 +44,14 @@ class Cut:
 def main(workers: int, seconds: float) -> None:
     """Run, and print who has used how much."""
     for name, stage in (("read_batch", transfer), ("CutBatch", Cut), ("write_batch", transfer)):
-        setattr(pipeline, name, stage)
+        setattr(run, name, stage)
     num_batches = round(seconds / _BATCH_S * workers) + 2 * workers
     groups: Any = [(f"{number}",) for number in range(num_batches * _BATCH)]
-    family, told = Family(os.getpid()), cast(Assignment, Told(Wish(Config())))
+    family, assignment = Family(os.getpid()), Assignment("/nowhere", 1, "none", "", Config())
     begin: dict[int, float] = {}
-    with connected("local", workers=workers):
-        for number, _ in enumerate(work_off(groups, None, told, Crew(workers, 1, on_gpu=False, batch=_BATCH)), 1):
+    team = Workers(workers, 1, on_gpu=False, batch=_BATCH)
+    with connected("local", load_config(overrides={"cluster.workers": workers})):
+        for number, _ in enumerate(run_batches(groups, None, assignment, team), 1):
             if number == _BATCH * workers:  # all have begun
                 family.look(0.0)
                 begin, began = dict(family.seconds), time.perf_counter()

@@ -332,11 +332,10 @@ def show_driver(num: int = 100_000) -> None:
     """Seconds and memory of the driver for names, rows and Parquet; all it does grows with the number of photos."""
     from pathlib import PurePosixPath
 
-    from garmentcut.cluster.columns import Kept, parquet_bytes, read_parquet
-    from garmentcut.cluster.ledger import Ledger
-    from garmentcut.cluster.listing import Photo
-    from garmentcut.cluster.plan import Wish, plan_run
-    from garmentcut.cluster.storage import open_storage
+    from garmentcut.cluster.ledger import Kept, Ledger, parquet_bytes, read_parquet
+    from garmentcut.cluster.run import plan_run
+    from garmentcut.cluster.stages import Assignment
+    from garmentcut.cluster.storage import Photo, open_storage
     from garmentcut.config import Config
     from garmentcut.prediction.results import Row
     from garmentcut.prediction.verdict import Judge
@@ -353,7 +352,8 @@ def show_driver(num: int = 100_000) -> None:
     photos = [Photo(f"s3://bucket/photos/{place}.jpg", place, 500_000, 10**18, drawn(32)) for place in places]
     told(f"{num:,} photos as listed", began)
     ledger = Ledger(open_storage("/nowhere/at/all"))
-    plan = plan_run(photos, ledger, Wish(Config(), None, "0" * 16, Judge(None)))  # type: ignore[arg-type]
+    assignment = Assignment("/nowhere/at/all", 1, "none", "0" * 16, Config())
+    plan = plan_run(photos, ledger, assignment, Judge(None))  # type: ignore[arg-type]
     told(f"planned, {plan.num_todo:,} to do", began)
     rows = [
         Row(photo.input, str(photo.place), (name,), input_sha256=drawn(64), written={name: (drawn(64),)})

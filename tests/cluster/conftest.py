@@ -11,8 +11,7 @@ import pytest
 from PIL import Image
 
 from garmentcut.cluster import run as run_module
-from garmentcut.cluster.plan import batches_of
-from garmentcut.cluster.run import ClusterCutter, Model
+from garmentcut.cluster.run import ClusterCutter, Model, Workers, batches_of
 from garmentcut.cluster.stages import CutBatch, packed, read_batch, unpacked, write_batch
 from garmentcut.config import load_config
 from garmentcut.model.card import ModelCard, with_card
@@ -102,19 +101,19 @@ def bucket(s3_server, monkeypatch):
     return f"s3://{name}"
 
 
-def work_off_here(groups, model, assignment, crew):
-    """What `garmentcut.cluster.pipeline.work_off` does, in this process."""
-    told = replace(assignment.wish.config, runtime=replace(assignment.wish.config.runtime, threads=1, streams=1))
-    assignment = replace(assignment, wish=replace(assignment.wish, config=told))
+def run_batches_here(groups, model, assignment, workers):
+    """What `garmentcut.cluster.run.run_batches` does, in this process."""
+    config = replace(assignment.config, runtime=replace(assignment.config.runtime, threads=1, streams=1))
+    assignment = replace(assignment, config=config)
     cut = CutBatch(model, assignment)
-    for batch in batches_of(groups, crew.batch):
+    for batch in batches_of(groups, workers.batch):
         yield from unpacked(write_batch(cut(read_batch(packed(list(batch)), assignment)), assignment))
 
 
 @pytest.fixture
 def new_run(red_model, monkeypatch):
     """new_run(out, **settings): a run whose stages are done in this process."""
-    monkeypatch.setattr(run_module, "work_off", work_off_here)
+    monkeypatch.setattr(run_module, "run_batches", run_batches_here)
     cutter = Cutter.load(red_model)
 
     def make(out, *, settings=None, **options):
@@ -128,11 +127,10 @@ def new_run(red_model, monkeypatch):
 @pytest.fixture
 def cut_here(new_run):
     """cut_here(photos, out, **settings): rows of a whole run, by the photos' names."""
-    from garmentcut.cluster.pipeline import Crew
 
     def cut(photos, out, **options):
         with new_run(out, **options) as run:
-            rows = list(run.cut(run.plan([str(photos)]), Crew(1, 1, on_gpu=False, batch=2)))
+            rows = list(run.cut(run.plan([str(photos)]), Workers(1, 1, on_gpu=False, batch=2)))
         assert len({row.input for row in rows}) == len(rows)
         return {row.input.rpartition("/")[2]: row for row in rows}
 

@@ -1,12 +1,33 @@
+import io
 import json
-from dataclasses import asdict, replace
+import os
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
-from garmentcut.cluster.columns import Kept
-from garmentcut.cluster.ledger import PENDING, RESULTS, Entry, Ledger
+from garmentcut.cluster.ledger import (
+    ETAG,
+    PENDING,
+    RESULTS,
+    RUNS,
+    Kept,
+    Lease,
+    Ledger,
+    TakenOverError,
+    announce,
+    finish,
+    parquet_bytes,
+    read_parquet,
+    this_host,
+)
 from garmentcut.cluster.storage import open_storage
+from garmentcut.errors import SourceError
 from garmentcut.prediction.results import Journal, ResultsError, Row
 
 
@@ -23,10 +44,9 @@ def kept(name, digest="1", *, options="o", status="ok"):
 
 
 def write(target, run, *rows, finished=True):
-    entry = Entry(target, run, tuple(each.row.input for each in rows))
-    announced = entry.announce(rows)
+    announced = announce(target, run, rows)
     if finished:
-        entry.finish(rows, announced)
+        finish(target, run, rows, announced)
 
 
 def names(target, folder):
@@ -59,9 +79,8 @@ def test_what_was_only_announced_is_done_again_but_its_hashes_are_known(target):
 
 
 def test_an_announcement_that_outlived_its_end_changes_nothing(target):
-    entry = Entry(target, 1, ("a",))
-    entry.announce([kept("a")])
-    entry.finish([kept("a")], "")  # killed before it was removed
+    announce(target, 1, [kept("a")])
+    finish(target, 1, [kept("a")])  # killed before it was removed
     assert Ledger.read(target).kept["a"] == kept("a")
 
 
@@ -125,3 +144,133 @@ def test_a_folder_has_results_jsonl_too_and_what_folder_runs_did_since_counts(tm
     Journal(Path(tmp_path)).append(replace(kept("a", "2", options="later").row))
     row = Ledger.read(target).kept["a"].row
     assert (row.options, row.written) == ("later", {"a.png": ("1", "2")})
+
+
+def claim(target, number, **changes):
+    content = {"token": "other", "host": this_host(), "pid": os.getpid(), "renewed": time.time(), "ended": False}
+    target.put(f"{RUNS}/{number:06d}.json", json.dumps({**content, **changes}).encode())
+
+
+def dead_process():
+    done = subprocess.Popen([sys.executable, "-c", ""])
+    done.wait()
+    return done.pid
+
+
+def test_runs_are_numbered(target):
+    numbers = []
+    for _ in range(3):
+        with Lease(target) as lease:
+            numbers.append(lease.number)
+    assert numbers == [1, 2, 3]
+
+
+def test_a_live_run_keeps_others_out(target):
+    with Lease(target), pytest.raises(SourceError, match="another run is at work there"):
+        Lease(target).__enter__()
+
+
+@pytest.mark.parametrize(
+    ("changes", "may_begin"),
+    [
+        ({}, False),
+        ({"ended": True}, True),
+        ({"renewed": 0.0}, True),  # two minutes without a sign
+        ({"host": "elsewhere/1"}, False),
+        ({"host": "elsewhere/1", "renewed": 0.0}, True),
+    ],
+)
+def test_who_is_taken_for_dead(target, changes, may_begin):
+    claim(target, 4, **changes)
+    if may_begin:
+        with Lease(target) as lease:
+            assert lease.number == 5
+    else:
+        with pytest.raises(SourceError, match="another run is at work there"):
+            Lease(target).__enter__()
+
+
+def test_a_process_of_this_machine_that_is_gone_is_dead_at_once(target):
+    claim(target, 1, pid=dead_process())
+    with Lease(target) as lease:
+        assert lease.number == 2
+
+
+def test_of_two_that_begin_at_once_one_does(target, monkeypatch):
+    first, second = Lease(target), Lease(target)
+    monkeypatch.setattr(second, "_next_number", lambda: 1)  # it looked before the first had begun
+    with first, pytest.raises(SourceError, match="has begun there just now"):
+        second.__enter__()
+
+
+def test_a_create_whose_answer_was_lost_is_known_again(target, monkeypatch):
+    lease = Lease(target)
+    create = type(target).create
+    monkeypatch.setattr(type(target), "create", lambda *args: create(*args) and False)
+    with lease:
+        assert lease.number == 1
+
+
+def test_a_run_that_was_taken_over_stops(target):
+    lease = Lease(target, renewed_every_s=0.001)
+    with lease:
+        lease.check()
+        claim(target, 2)
+        lease._heart.join(20)
+        with pytest.raises(TakenOverError, match="another run has taken it over"):
+            lease.check()
+    with pytest.raises(SourceError):  # and it does not let go of what is the other's
+        Lease(target).__enter__()
+
+
+def test_it_is_renewed(target, monkeypatch):
+    renewed, put = threading.Event(), type(target).put
+
+    def watched_put(*args):
+        put(*args)
+        renewed.set()
+
+    monkeypatch.setattr(type(target), "put", watched_put)
+    with Lease(target, renewed_every_s=0.001):
+        assert renewed.wait(20)
+
+
+FULL = Row(
+    "s3://bucket/photos/a.jpg",
+    "photos/a",
+    ("a.png", "a_mask.png"),
+    notes=("gray",),
+    seconds=0.5,
+    size_hw=(1728, 1152),
+    model="default 1",
+    options="0123",
+    input_bytes=5_000_000_000,
+    input_mtime_ns=1_795_412_864_000_000_000,
+    input_sha256="ab" * 32,
+    written={"a.png": ("1", "2"), "a_mask.png": ("3",)},
+    doubt=0.25,
+    verdict="review",
+    reasons=("faint straps",),
+)
+
+
+@pytest.mark.parametrize("row", [FULL, Row("/photos/b.jpg"), Row("/c.jpg", status="failed", reason="damaged")])
+def test_a_row_comes_back_as_it_was(row):
+    assert list(read_parquet(parquet_bytes([Kept(row, "mark")]))) == [Kept(row, "mark")]
+
+
+def test_the_columns_are_those_of_results_jsonl_and_the_mark():
+    table = pq.read_table(io.BytesIO(parquet_bytes([Kept(FULL)])))
+    assert table.column_names == [*(field.name for field in fields(Row)), ETAG]
+    plain = json.loads(json.dumps(asdict(FULL)))
+    assert {**table.to_pylist(maps_as_pydicts="strict")[0], ETAG: None} == {**plain, ETAG: None}
+
+
+def test_none_is_a_file_too():
+    assert list(read_parquet(parquet_bytes([]))) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"no parquet", b"PAR1 and so on PAR1"])
+def test_what_is_no_part(content):
+    with pytest.raises(ValueError, match=r"."):
+        list(read_parquet(content))

@@ -8,7 +8,7 @@ from PIL import Image
 
 from garmentcut.cluster import run as run_module
 from garmentcut.cluster.ledger import RESULTS, Ledger
-from garmentcut.cluster.pipeline import Crew
+from garmentcut.cluster.run import Workers
 from garmentcut.cluster.stages import CutBatch
 from garmentcut.cluster.storage import open_storage
 from garmentcut.config import ConfigError
@@ -18,7 +18,7 @@ from garmentcut.prediction.cutter import Cutter
 from garmentcut.prediction.folder import FolderCutter
 from garmentcut.prediction.sources import find_sources
 
-CREW = Crew(1, 1, on_gpu=False, batch=2)
+WORKERS = Workers(1, 1, on_gpu=False, batch=2)
 
 
 @pytest.fixture(params=["folder", "s3"])
@@ -112,13 +112,13 @@ def test_a_cutout_that_somebody_has_worked_on_is_left_alone(cut_here, places):
 def test_a_driver_that_is_killed_loses_nothing_and_doubles_nothing(new_run, places):
     finished = []
     with pytest.raises(ZeroDivisionError), new_run(places[1]) as run:
-        for row in run.cut(run.plan([places[0]]), CREW):
+        for row in run.cut(run.plan([places[0]]), WORKERS):
             finished.append(row.input)
             if len(finished) == 3:
                 raise ZeroDivisionError
     with new_run(places[1]) as run:
         plan = run.plan([places[0]])
-        rest = [row.input for row in run.cut(plan, CREW)]
+        rest = [row.input for row in run.cut(plan, WORKERS)]
     ok = {each.row.input for each in Ledger.read(open_storage(places[1])).kept.values() if each.row.ok}
     assert len(ok) == 5
     assert not {name for name in finished if "broken" not in name} & set(rest)
@@ -132,7 +132,7 @@ def test_a_worker_that_is_killed_between_files_and_rows(cut_here, places, monkey
         def kill(*_args):
             raise KeyboardInterrupt
 
-        patched.setattr("garmentcut.cluster.ledger.Entry.finish", kill)
+        patched.setattr("garmentcut.cluster.stages.finish", kill)
         cut_here(*places)
     target = open_storage(places[1])
     left = [found.name for found in target.walk() if found.name.endswith(".png")]
@@ -143,24 +143,24 @@ def test_a_worker_that_is_killed_between_files_and_rows(cut_here, places, monkey
 
 
 def test_a_photo_whose_worker_always_dies_is_a_row_with_a_reason(new_run, places, monkeypatch):
-    monkeypatch.setattr(run_module, "work_off", lambda *_args: iter(()))
+    monkeypatch.setattr(run_module, "run_batches", lambda *_args: iter(()))
     with new_run(places[1]) as run:
-        rows = list(run.cut(run.plan([places[0]]), CREW))
+        rows = list(run.cut(run.plan([places[0]]), WORKERS))
     assert [row.status for row in rows] == ["failed"] * 6
     assert rows[0].reason.startswith("the process that cut it was killed each time")
     assert len(Ledger.read(open_storage(places[1])).kept) == 6
 
 
 def test_what_did_not_come_back_is_tried_again_alone(new_run, places, monkeypatch):
-    sizes, once = [], run_module.work_off
+    sizes, once = [], run_module.run_batches
 
-    def work_off(groups, model, assignment, crew):
-        sizes.append((len(groups), crew.batch))
-        return once(groups if len(sizes) > 1 else groups[:2], model, assignment, crew)
+    def run_batches(groups, model, assignment, workers):
+        sizes.append((len(groups), workers.batch))
+        return once(groups if len(sizes) > 1 else groups[:2], model, assignment, workers)
 
-    monkeypatch.setattr(run_module, "work_off", work_off)
+    monkeypatch.setattr(run_module, "run_batches", run_batches)
     with new_run(places[1]) as run:
-        rows = list(run.cut(run.plan([places[0]]), CREW))
+        rows = list(run.cut(run.plan([places[0]]), WORKERS))
     assert len(rows) == 6
     assert sizes[0][1] == 2
     assert sizes[1] == (sizes[0][0] - 2, 1)
@@ -177,7 +177,7 @@ def test_a_store_that_takes_no_file_for_one_photo(new_run, places, monkeypatch):
 
     monkeypatch.setattr(kind, "put", refusing)
     with new_run(places[1]) as run:
-        rows = {row.input.rpartition("/")[2]: row for row in run.cut(run.plan([places[0]]), CREW)}
+        rows = {row.input.rpartition("/")[2]: row for row in run.cut(run.plan([places[0]]), WORKERS)}
     assert rows["c.png"].reason == "cannot be written: quota"
     assert sum(row.ok for row in rows.values()) == 4
 
@@ -229,7 +229,7 @@ def test_under_a_specification_photos_of_a_garment_are_cut_together(new_run, pho
     with new_run(tmp_path / "out", specification=specification) as run:
         plan = run.plan([str(photos)])
         grouped = [[Path(job.photo.input).stem for job in group] for group in plan.groups]
-        rows = {Path(row.input).name: row for row in run.cut(plan, Crew(1, 1, on_gpu=False, batch=1))}
+        rows = {Path(row.input).name: row for row in run.cut(plan, Workers(1, 1, on_gpu=False, batch=1))}
     assert ["a_Front", "a_Back"] in grouped
     expected = folder_rows(red_model, photos, tmp_path / "plain", specification=specification)
     assert {name: comparable(row) for name, row in rows.items()} == {

@@ -62,7 +62,7 @@ def cut_on_cluster(
         as_json: print the summary as JSON.
     """
     _check_installed()
-    from garmentcut.cluster.errors import ClusterError
+    from garmentcut.cluster.ledger import ClusterError
     from garmentcut.cluster.run import ClusterCutter, Model
     from garmentcut.prediction.cutter import Cutter
     from garmentcut.prediction.results import report_row
@@ -77,8 +77,8 @@ def cut_on_cluster(
             plan = run.plan(photos)
             monitor.trouble("start")
             summary.num_skipped = len(plan.done)
-            with run.ready_for(plan, address) as crew, progress_of(plan.num_todo) as advance:
-                for number, row in enumerate(run.cut(plan, crew), 1):
+            with run.ready_for(plan, address) as workers, progress_of(plan.num_todo) as advance:
+                for number, row in enumerate(run.cut(plan, workers), 1):
                     report_row(monitor, row)
                     monitor.queue(cutting=plan.num_todo - number)
                     summary.add(row)

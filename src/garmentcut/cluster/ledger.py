@@ -1,4 +1,4 @@
-"""What is known of a target: Parquet parts, written as the run goes, joined when it is over.
+"""What is known of a target, and who may write to it: Parquet parts, written as the run goes, joined when it is over.
 
 `results/part-<run>-<photos>.parquet` holds rows whose files are all there. Before files get their names, the same rows
 are written as `pending` below `.garmentcut/pending/`: no file stands in the target whose hash is not known. A part's
@@ -7,25 +7,59 @@ the later run counts. `results/all-<run>-<drawn>-<number>.parquet` are parts joi
 """
 
 import hashlib
+import io
+import json
+import os
 import re
 import secrets
-from collections.abc import Iterable
+import socket
+import threading
+import time
+import types
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
-from garmentcut.cluster.columns import Kept, parquet_bytes, read_parquet
-from garmentcut.cluster.storage import LocalStorage, Storage
+from garmentcut.cluster.storage import Storage
+from garmentcut.errors import RunError, SourceError
 from garmentcut.prediction.batch import OWN_FOLDER
-from garmentcut.prediction.results import Journal, ResultsError, Row
+from garmentcut.prediction.results import Journal, ResultsError, Row, read_row
 
-RESULTS = "results"
-PENDING = f"{OWN_FOLDER}/pending"
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+RESULTS, PENDING, RUNS = "results", f"{OWN_FOLDER}/pending", f"{OWN_FOLDER}/runs"
+ETAG = "input_etag"
 _PART = re.compile(rf"{RESULTS}/part-\d{{6,}}-[0-9a-f]{{16}}\.parquet")
 _JOINED = re.compile(rf"{RESULTS}/all-\d{{6,}}-[0-9a-f]{{8}}-\d{{5}}\.parquet")
 _ROWS_A_PART = 100_000
 _REQUESTS_AT_A_TIME = 32
 _HASHES_KEPT = 4
+_TAKEN_FOR_DEAD_S, _RENEWED_EVERY_S = 120.0, 15.0
+_RUNS_KEPT = 5  # claims of the runs before
+
+
+class ClusterError(RunError):
+    """A run that cannot go on; what was finished stays finished. The message says what to do."""
+
+
+class TakenOverError(ClusterError):
+    """Another run has taken the target; this one writes nothing more."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A row, and what the object store says of its photo.
+
+    Attributes:
+        row: as in results.jsonl; `input` may be a URL.
+        etag: the store's mark of the photo's content as it was read; empty: it has none.
+    """
+
+    row: Row
+    etag: str = ""
 
 
 @dataclass
@@ -53,8 +87,8 @@ class Ledger:
         ledger, names = cls(target), sorted(found.name for found in target.walk(RESULTS))
         # Names begin with the run's number: later runs come last.
         ledger._take_files([name for name in names if _JOINED.fullmatch(name)])
-        if isinstance(target, LocalStorage):  # knows all that was joined, and what folder runs have done since
-            ledger._take(Kept(row) for row in Journal(Path(target.url)).rows.values())
+        if target.folder is not None:  # knows all that was joined, and what folder runs have done since
+            ledger._take(Kept(row) for row in Journal(target.folder).rows.values())
         ledger._take_files([name for name in names if _PART.fullmatch(name)])
         ledger._take_files(sorted(found.name for found in target.walk(PENDING)))
         return ledger
@@ -66,8 +100,8 @@ class Ledger:
         for first in range(0, len(rows), _ROWS_A_PART):
             joined.append(f"{RESULTS}/all-{run:06d}-{drawn}-{first // _ROWS_A_PART:05d}.parquet")
             self.target.put(joined[-1], parquet_bytes(rows[first : first + _ROWS_A_PART]))
-        if isinstance(self.target, LocalStorage):  # for `review`, `sheet` and folder runs
-            journal = Journal(Path(self.target.url))
+        if self.target.folder is not None:  # for `review`, `sheet` and folder runs
+            journal = Journal(self.target.folder)
             journal.rows.update({name: kept.row for name, kept in self.kept.items()})
             journal.compact()
         with ThreadPoolExecutor(_REQUESTS_AT_A_TIME) as pool:
@@ -98,6 +132,72 @@ class Ledger:
             self.kept[new.row.input] = new if old is None else _latest(old, new)
 
 
+def announce(target: Storage, run: int, kept: Iterable[Kept]) -> str:
+    """Before files get their names: say what will be written. Returns what `finish` wants."""
+    name = f"{PENDING}/{run:06d}-{secrets.token_hex(8)}.parquet"
+    target.put(name, parquet_bytes(replace(each, row=replace(each.row, status="pending")) for each in kept))
+    return name
+
+
+def finish(target: Storage, run: int, kept: Iterable[Kept], announced: str = "") -> None:
+    """After all files have their names; the part's name is the same whoever does the work, and however often."""
+    kept = list(kept)
+    digest = hashlib.sha256("\n".join(sorted(each.row.input for each in kept)).encode()).hexdigest()[:16]
+    target.put(f"{RESULTS}/part-{run:06d}-{digest}.parquet", parquet_bytes(kept))
+    target.delete([announced] if announced else [])
+
+
+def parquet_bytes(kept: Iterable[Kept]) -> bytes:
+    """Rows as one Parquet file: the columns of results.jsonl, and one more, the store's mark of the photo's content."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    def plain(value: Any) -> Any:
+        return list(value.items()) if isinstance(value, dict) else value  # Arrow takes maps as lists of pairs
+
+    content = [{key: plain(value) for key, value in asdict(each.row).items()} | {ETAG: each.etag} for each in kept]
+    hints = get_type_hints(Row)
+    columns = [(column.name, _arrow_type(hints[column.name])) for column in fields(Row)]
+    buffer = io.BytesIO()
+    schema = pa.schema([*columns, (ETAG, pa.string())])
+    pq.write_table(pa.Table.from_pylist(content, schema=schema), buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def read_parquet(data: bytes) -> Iterator[Kept]:
+    """The rows of a Parquet file that `parquet_bytes` made; columns of other versions are passed over.
+
+    Raises:
+        ValueError: it is none of ours.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(io.BytesIO(data))
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(str(error)) from error
+    for content in table.to_pylist(maps_as_pydicts="strict"):
+        row = read_row(json.dumps(content).encode())
+        if row is None:
+            raise ValueError("a row that is not garmentcut's")
+        yield Kept(row, str(content.get(ETAG) or ""))
+
+
+def _arrow_type(hint: Any) -> "pa.DataType":
+    import pyarrow as pa
+
+    origin, inner = get_origin(hint), [each for each in get_args(hint) if each not in (type(None), Ellipsis)]
+    if origin is types.UnionType:
+        return _arrow_type(inner[0])
+    if origin is tuple:
+        return pa.list_(_arrow_type(inner[0]))
+    if origin is dict:
+        return pa.map_(_arrow_type(inner[0]), _arrow_type(inner[1]))
+    primitives = {int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
+    return pa.string() if origin is Literal else primitives.get(hint, pa.string())
+
+
 def _latest(old: Kept, new: Kept) -> Kept:
     """The later row; one that is only pending leaves nothing behind but the hashes of files that may be there."""
     row, etag = new.row, new.etag or (old.etag if new.row.input_sha256 == old.row.input_sha256 else "")
@@ -118,32 +218,139 @@ def _joined(old: tuple[str, ...], new: tuple[str, ...]) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class Entry:
-    """The rows of photos that are finished together, on their way into the ledger.
+class Claim:
+    """What a run's object says.
 
     Attributes:
-        target: whose ledger.
-        run: number of the run.
-        inputs: of all the photos.
+        token: drawn by its driver.
+        host: name of the driver's machine, and which of its boots.
+        pid: the driver's process there.
+        renewed: seconds since 1970, by the driver's clock.
+        ended: it has let go.
     """
 
-    target: Storage
-    run: int
-    inputs: tuple[str, ...]
+    token: str
+    host: str
+    pid: int
+    renewed: float
+    ended: bool = False
 
     @property
-    def name(self) -> str:
-        """The same whoever does the work, and however often."""
-        digest = hashlib.sha256("\n".join(sorted(self.inputs)).encode()).hexdigest()[:16]
-        return f"{RESULTS}/part-{self.run:06d}-{digest}.parquet"
+    def is_live(self) -> bool:
+        """Its driver may still be at work."""
+        if self.ended or time.time() - self.renewed > _TAKEN_FOR_DEAD_S:
+            return False
+        return self.host != this_host() or _is_running(self.pid)
 
-    def announce(self, kept: Iterable[Kept]) -> str:
-        """Before files get their names: say what will be written. Returns what `finish` wants."""
-        name = f"{PENDING}/{self.run:06d}-{secrets.token_hex(8)}.parquet"
-        self.target.put(name, parquet_bytes(replace(each, row=replace(each.row, status="pending")) for each in kept))
-        return name
 
-    def finish(self, kept: Iterable[Kept], announced: str) -> None:
-        """After all files have their names."""
-        self.target.put(self.name, parquet_bytes(kept))
-        self.target.delete([announced] if announced else [])
+class Lease:
+    """A run's right to write to a target; used as a context.
+
+    Run `n` is the one that made `.garmentcut/runs/00000n.json`, which a store lets one process do. It renews it; a run
+    that has not for two minutes, or whose process on this machine is gone, is dead, and run `n + 1` may begin. A run
+    that was only asleep finds object `n + 1`, and stops. Clocks of the machines may differ by a minute.
+
+    Attributes:
+        number: of this run, from 1.
+    """
+
+    def __init__(self, target: Storage, *, renewed_every_s: float = _RENEWED_EVERY_S) -> None:
+        self._target, self._every_s = target, renewed_every_s
+        self._claim = Claim(secrets.token_hex(8), this_host(), os.getpid(), time.time())
+        self._over = threading.Event()
+        self._lost = ""
+        self._heart = threading.Thread(target=self._renew_for_ever, daemon=True)
+        self.number = 0
+
+    def __enter__(self) -> "Lease":
+        """Become the target's run.
+
+        Raises:
+            SourceError: another run is at work there.
+            OSError: the target cannot be written.
+        """
+        self.number = self._next_number()
+        if not self._target.create(_claim_name(self.number), json.dumps(asdict(self._claim)).encode()):
+            holder = self._read_claim(self.number)
+            if holder is None or holder.token != self._claim.token:  # else only the answer was lost
+                raise SourceError(f"{self._target.url}: another run has begun there just now; wait for it")
+        oldest = max(self.number - 2 * _RUNS_KEPT, 1)
+        self._target.delete(_claim_name(number) for number in range(oldest, self.number - _RUNS_KEPT))
+        self._heart.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let go."""
+        self._over.set()
+        self._heart.join()
+        if not self._lost:
+            try:
+                self._renew(ended=True)
+            except OSError:  # it will be taken for dead in two minutes
+                return
+
+    def check(self) -> None:
+        """Raises TakenOverError if another run has taken the target."""
+        if self._lost:
+            raise TakenOverError(self._lost)
+
+    def _next_number(self) -> int:
+        numbers = [int(Path(found.name).stem) for found in self._target.walk(RUNS) if found.name.endswith(".json")]
+        last = max(numbers, default=0)
+        if last and (claim := self._read_claim(last)) is not None and claim.is_live:
+            machine = "this machine" if claim.host == this_host() else claim.host.partition("/")[0]
+            raise SourceError(
+                f"{self._target.url}: another run is at work there (process {claim.pid} on {machine}); wait, or choose"
+                f" another --out. If it was killed, it is taken for dead after {_TAKEN_FOR_DEAD_S:.0f} s"
+            )
+        return last + 1
+
+    def _read_claim(self, number: int) -> Claim | None:
+        try:
+            return Claim(**json.loads(self._target.read(_claim_name(number))))
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError):  # being written at this moment
+            return Claim("", "a machine unknown", 0, time.time())
+
+    def _renew(self, *, ended: bool = False) -> None:
+        self._claim = replace(self._claim, renewed=time.time(), ended=ended)
+        self._target.put(_claim_name(self.number), json.dumps(asdict(self._claim)).encode())
+
+    def _renew_for_ever(self) -> None:
+        failing_since = None
+        while not self._over.wait(self._every_s):
+            try:
+                if self._read_claim(self.number + 1) is not None:
+                    self._lost = f"{self._target.url}: another run has taken it over; let it finish"
+                    return
+                self._renew()
+                failing_since = None
+            except Exception as error:  # noqa: BLE001 - the store may be back before anyone takes this run for dead
+                failing_since = failing_since or time.monotonic()
+                if time.monotonic() - failing_since > _TAKEN_FOR_DEAD_S:
+                    self._lost = f"{self._target.url} cannot be reached any more: {error}; run again to go on"
+                    return
+
+
+def this_host() -> str:
+    """Name of the machine and which of its boots: after another boot no process of the last one runs."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        boot = ""
+    return f"{socket.gethostname()}/{boot}"
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's
+        return True
+    return True
+
+
+def _claim_name(number: int) -> str:
+    return f"{RUNS}/{number:06d}.json"

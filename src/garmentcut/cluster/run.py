@@ -1,19 +1,31 @@
-"""A run on a cluster, from the lease to the joined results."""
+"""A run on a cluster: the stages as a Ray data set, from the lease on the target to the joined results.
 
-from collections.abc import Iterator, Sequence
+Ray places the stages, repeats what was killed, and holds the fast ones back.
+"""
+
+import logging
+import math
+import os
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
+from typing import Any
 
-from garmentcut.cluster.columns import Kept
-from garmentcut.cluster.errors import ClusterError
-from garmentcut.cluster.lease import Lease
-from garmentcut.cluster.ledger import RESULTS, Entry, Ledger
-from garmentcut.cluster.listing import list_photos
-from garmentcut.cluster.pipeline import Crew, connected, muster, work_off
-from garmentcut.cluster.plan import Job, Plan, Wish, plan_run
-from garmentcut.cluster.stages import Assignment, failed_row
-from garmentcut.cluster.storage import LocalStorage, open_storage
+from garmentcut.cluster.ledger import RESULTS, ClusterError, Kept, Lease, Ledger, finish
+from garmentcut.cluster.stages import (
+    Assignment,
+    CutBatch,
+    Job,
+    failed_row,
+    packed,
+    read_batch,
+    unpacked,
+    write_batch,
+)
+from garmentcut.cluster.storage import Photo, is_url, list_photos, open_storage
 from garmentcut.config import Config, ConfigError
 from garmentcut.errors import SourceError
 from garmentcut.photo.files import LOCK_NAME
@@ -22,9 +34,25 @@ from garmentcut.photo.spec import Specification
 from garmentcut.prediction.batch import Order, record_order
 from garmentcut.prediction.cutter import Cutter
 from garmentcut.prediction.folder import FolderCutter
-from garmentcut.prediction.results import ResultsError, Row
+from garmentcut.prediction.names import Named, by_garment, garment_of, name_files
+from garmentcut.prediction.results import ResultsError, Row, sha256_of
+from garmentcut.prediction.sources import Source
+from garmentcut.prediction.verdict import Judge
+
+LOCAL = "local"
+"""Address of a cluster of this machine alone, started for the run."""
 
 _KILLED = "the process that cut it was killed each time; is the photo too large for a worker's memory?"
+_OBJECT_STORE_BYTES = 512_000_000  # of a cluster of this machine: some hundred photos' files
+_CHUNK = 2_000  # batches handed to Ray at a time: what it keeps of each in the driver's memory stays bounded
+_IDLE_MS = 600_000
+_TRIES = 8  # of a batch whose worker is killed
+_TOLERATED = 0.02  # of a chunk's batches may fail wholly: their photos are tried again, one garment at a time
+_CPU_OF_CUTTING, _CPU_OF_WAITING = 0.8, 0.05  # of a core: reading and writing wait more than they work
+_WORKERS_A_READER = 4  # on CPUs; a GPU is as fast as one of them and one that writes (benchmarks/scale_plan.py)
+
+Group = tuple[Job, ...]
+"""Photos of one garment."""
 
 
 @dataclass(frozen=True)
@@ -45,13 +73,48 @@ class Model:
         return None if self.path is None else self.path.read_bytes()
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What a run will do.
+
+    Attributes:
+        groups: photos to cut, those of one garment together.
+        done: inputs of photos cut before with the same model and options.
+    """
+
+    groups: tuple[Group, ...]
+    done: tuple[str, ...]
+
+    @property
+    def num_todo(self) -> int:
+        """Photos to cut."""
+        return sum(map(len, self.groups))
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Who does the work.
+
+    Attributes:
+        num: processes that hold the model.
+        threads: of each, on a CPU.
+        on_gpu: each has a GPU.
+        batch: photos given to one at a time: what is done again if it is killed.
+    """
+
+    num: int
+    threads: int
+    on_gpu: bool
+    batch: int
+
+
 class ClusterCutter:
     """Cuts photos of a folder or an object store into another, on a Ray cluster; a context that holds the target.
 
     >>> with ClusterCutter(model, "s3://bucket/cut", config=config) as run:  # doctest: +SKIP
     ...     plan = run.plan(["s3://bucket/photos"])
-    ...     with run.ready_for(plan, "auto") as crew:
-    ...         for row in run.cut(plan, crew):
+    ...     with run.ready_for(plan, "auto") as workers:
+    ...         for row in run.cut(plan, workers):
     ...             print(row.input, row.ok, row.reason)
     """
 
@@ -81,7 +144,10 @@ class ClusterCutter:
         self._model, self.target = model, open_storage(out)
         # The folder run's own fingerprint: what it has done is not done again, and the other way round.
         folder = FolderCutter(model.cutter, Path(), config=config, specification=specification)
-        self._wish = Wish(config, specification, folder.options, folder.judge, overwrite)
+        self._judge = folder.judge
+        self._assignment = Assignment(
+            self.target.url, 0, model.cutter.card.label, folder.options, config, specification, overwrite
+        )
         self._stack = ExitStack()
 
     @property
@@ -97,9 +163,10 @@ class ClusterCutter:
         """
         with ExitStack() as stack:
             try:
-                if isinstance(self.target, LocalStorage):
-                    stack.enter_context(_locked(Path(self.target.url)))
+                if self.target.folder is not None:
+                    stack.enter_context(_locked(self.target.folder))
                 self._lease = stack.enter_context(Lease(self.target))
+                self._assignment = replace(self._assignment, run=self._lease.number)
                 self._ledger = Ledger.read(self.target)
             except (OSError, ResultsError) as error:
                 reason = getattr(error, "strerror", None) or error
@@ -118,53 +185,44 @@ class ClusterCutter:
             SourceError: an input does not exist, or there is no photo.
             ConfigError: the specification would give two files the same name.
         """
-        return plan_run(list_photos(inputs, self.target), self._ledger, self._wish)
+        return plan_run(list_photos(inputs, self.target), self._ledger, self._assignment, self._judge)
 
     @contextmanager
-    def ready_for(self, plan: Plan, address: str) -> Iterator[Crew]:
+    def ready_for(self, plan: Plan, address: str) -> Iterator[Workers]:
         """The cluster, and who works there; nothing is connected or started where nothing is to do.
 
         Raises:
             ClusterError: it cannot be reached, or has no room.
         """
         if not plan.num_todo:
-            yield Crew(0, 0, on_gpu=False, batch=1)
+            yield Workers(0, 0, on_gpu=False, batch=1)
             return
-        with connected(address, workers=self._wish.config.cluster.workers):
-            yield muster(self._wish.config)
+        with connected(address, self._assignment.config) as workers:
+            yield workers
 
-    def cut(self, plan: Plan, crew: Crew) -> Iterator[Row]:
+    def cut(self, plan: Plan, workers: Workers) -> Iterator[Row]:
         """Cut what the plan holds; yields each photo's row once its files and the row are written.
 
         Raises:
             ClusterError: nothing works any more, or another run has taken the target.
         """
-        if isinstance(self.target, LocalStorage):
-            named = str(self._model.path.resolve()) if self._model.path else ""
-            config = self._wish.config
-            order = Order(named, config.read, config.output, self._wish.specification, self._model.cutter.config)
-            record_order(Path(self.target.url), self._wish.options, order)
+        assignment = self._assignment
+        if self.target.folder is not None:
+            named, config = str(self._model.path.resolve()) if self._model.path else "", assignment.config
+            order = Order(named, config.read, config.output, assignment.specification, self._model.cutter.config)
+            record_order(self.target.folder, assignment.options, order)
         left = {job.photo.input: job for group in plan.groups for job in group}
         # Those whose workers died: once more, each garment for itself.
-        for crew_now in (crew, Crew(**{**asdict(crew), "batch": 1})):
+        for team in (workers, replace(workers, batch=1)):
             groups = [group for group in plan.groups if any(job.photo.input in left for job in group)]
-            for row in work_off(groups, self._model.content, self._assignment, crew_now) if groups else ():
+            for row in run_batches(groups, self._model.content, assignment, team) if groups else ():
                 self._lease.check()
                 if left.pop(row.input, None) is not None:
                     yield row
-        yield from self._give_up(list(left.values()))
-        self._join()
-
-    @property
-    def _assignment(self) -> Assignment:
-        return Assignment(self.target.url, self._lease.number, self._model.cutter.card.label, self._wish)
-
-    def _give_up(self, jobs: list[Job]) -> Iterator[Row]:
-        if jobs:
-            rows = [failed_row(job, self._assignment, "worker_killed", _KILLED) for job in jobs]
-            entry = Entry(self.target, self._lease.number, tuple(row.input for row in rows))
-            entry.finish([Kept(row) for row in rows], "")
+        if rows := [failed_row(job, assignment, "worker_killed", _KILLED) for job in left.values()]:
+            finish(self.target, assignment.run, map(Kept, rows))
             yield from rows
+        self._join()
 
     def _join(self) -> None:
         self._lease.check()
@@ -173,6 +231,210 @@ class ClusterCutter:
             self._ledger.join(self._lease.number)
         except (OSError, ResultsError) as error:
             raise ClusterError(f"the rows are written, but could not be joined: {error}; run again") from error
+
+
+def plan_run(photos: Sequence[Photo], ledger: Ledger, assignment: Assignment, judge: Judge) -> Plan:
+    """Name the outputs and tell photos done before from those to do.
+
+    Args:
+        photos: what `list_photos` found.
+        ledger: what is known of the target.
+        assignment: what files are wanted.
+        judge: gives verdicts: a photo whose verdict would be another now is not done.
+
+    Raises:
+        ConfigError: the specification would give two files the same name.
+        OSError: the target cannot be listed.
+    """
+    target = ledger.target
+    present = {found.name for found in target.walk()}
+    owned = {target.url_of(name) for kept in ledger.kept.values() for name in kept.row.written}
+    inputs = {photo.input.casefold() for photo in photos}
+    by_path = {Path(photo.input): photo for photo in photos if not photo.refused and photo.input not in owned}
+    sources = by_garment(Source(path, photo.place) for path, photo in by_path.items())
+    # Inputs go by their path here, in which the `//` of a URL is one `/`.
+    names = name_files(
+        sources,
+        assignment.config.output.formats,
+        assignment.specification,
+        places={str(Path(kept.row.input)): kept.row.place for kept in ledger.kept.values()},
+        owners={name: str(Path(kept.row.input)) for kept in ledger.kept.values() for name in kept.row.written},
+    )
+    jobs = []
+    for source in sources:
+        photo, named = by_path[source.path], names[source.path]
+        kept = ledger.kept.get(photo.input)
+        taken = tuple(name for name in named.outputs if name in present)
+        overwritten = next((url for url in map(target.url_of, named.outputs) if url.casefold() in inputs), "")
+        refused = f"{overwritten} is itself one of the photos; choose another --out" if overwritten else ""
+        jobs.append(Job(photo, garment_of(source), named, kept.row.written if kept else {}, taken, refused))
+    jobs += [Job(photo, photo.input, Named("", ()), {}, refused=photo.refused) for photo in photos if photo.refused]
+    groups, done = list[Group](), list[str]()
+    for _, group in groupby(jobs, key=lambda job: job.garment):
+        of_garment = tuple(group)
+        to_do = tuple(
+            job for job in of_garment if not _is_done(job, ledger.kept.get(job.photo.input), assignment, judge)
+        )
+        if to_do and assignment.specification is not None:
+            to_do = of_garment  # photos of a garment have one scale: one of them new, and all are cut
+        done += [job.photo.input for job in of_garment if job not in to_do]
+        groups += [to_do] if to_do else []
+    return Plan(tuple(groups), tuple(done))
+
+
+def _is_done(job: Job, kept: Kept | None, assignment: Assignment, judge: Judge) -> bool:
+    """True if a photo was cut with these options, has not changed since, and its outputs are there."""
+    if kept is None or not kept.row.ok or kept.row.options != assignment.options:
+        return False
+    photo, row = job.photo, kept.row
+    if row.verdict != judge.verdict_of(row.doubt) or row.outputs != job.named.outputs or row.outputs != job.taken:
+        return False
+    if photo.num_bytes != row.input_bytes:
+        return False
+    if photo.etag and kept.etag:
+        return photo.etag == kept.etag
+    if photo.mtime_ns == row.input_mtime_ns:
+        return True
+    try:  # copying a folder changes times, not contents: only then is the content compared
+        return not is_url(photo.input) and sha256_of(Path(photo.input)) == row.input_sha256
+    except OSError:
+        return False
+
+
+def batches_of(groups: Iterable[Group], num_photos: int) -> Iterator[tuple[Group, ...]]:
+    """Groups joined to batches of so many photos, or a few more: a garment is never torn apart."""
+    batch: list[Group] = []
+    for group in groups:
+        batch.append(group)
+        if sum(map(len, batch)) >= num_photos:
+            yield tuple(batch)
+            batch = []
+    if batch:
+        yield tuple(batch)
+
+
+@contextmanager
+def connected(address: str, config: Config) -> Iterator[Workers]:
+    """A cluster to work on, until the end of the context, and who can work there.
+
+    Args:
+        address: `local`, `auto`, `host:port` or `ray://host:port`.
+        config: workers, for which a cluster of this machine gets room, threads of each, backend.
+
+    Raises:
+        ClusterError: it cannot be reached or started, or has no room for the workers.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anyone
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_worker_niceness", "0")  # as a folder run's; Ray's own 15 starves beside other work
+    # Ray ends a process that is idle for a second where there are more of them than cores, and those that cut hold them
+    # all: a new one to read, and one to write, for every batch took as long as cutting it.
+    os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", str(_IDLE_MS))
+    import ray
+
+    options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+    if address == LOCAL:
+        own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        cores = max(own, config.cluster.workers)
+        options |= {"num_cpus": cores, "include_dashboard": False, "object_store_memory": _OBJECT_STORE_BYTES}
+    else:
+        options |= {"address": address}
+    try:
+        ray.init(**options)
+    except Exception as error:
+        raise ClusterError(f"--ray {address}: {str(error).partition(chr(10))[0]}") from error
+    try:
+        yield _workers_of(ray.cluster_resources(), config)  # type: ignore[no-untyped-call]
+    finally:
+        ray.shutdown()
+
+
+def _workers_of(resources: dict[str, float], config: Config) -> Workers:
+    runtime, workers, batch = config.runtime, config.cluster.workers, config.cluster.batch
+    gpus = int(resources.get("GPU", 0)) if runtime.backend != "openvino" else 0
+    if gpus:
+        return Workers(workers or gpus, runtime.threads, on_gpu=True, batch=batch or 16)
+    threads, cores = runtime.threads or 1, resources.get("CPU", 0)
+    room = int(cores // threads)
+    if workers > room or not room:
+        raise ClusterError(f"the cluster has {cores:g} cores: no room for {workers or 1} x {threads} threads")
+    return Workers(workers or room, threads, on_gpu=False, batch=batch or 4)
+
+
+def run_batches(
+    groups: Sequence[Group], model: bytes | None, assignment: Assignment, workers: Workers
+) -> Iterator[Row]:
+    """Cut groups of photos on the cluster; yields each photo's row once it is written.
+
+    A photo whose worker dies every time has no row in the end; it is not yielded.
+
+    Raises:
+        ClusterError: nothing works, or no more than by chance.
+    """
+    runtime = assignment.config.runtime
+    runtime = replace(runtime, threads=workers.threads, streams=runtime.streams or (2 if workers.on_gpu else 1))
+    assignment = replace(assignment, config=replace(assignment.config, runtime=runtime))
+    batches = list(batches_of(groups, workers.batch))
+    for first in range(0, len(batches), _CHUNK):
+        yield from _run_chunk(batches[first : first + _CHUNK], model, assignment, workers)
+
+
+def _run_chunk(
+    batches: list[tuple[Group, ...]], model: bytes | None, assignment: Assignment, workers: Workers
+) -> Iterator[Row]:
+    import ray
+
+    data: Any = ray.data.from_arrow([packed(list(batch)) for batch in batches])
+    context = data.context
+    context.enable_progress_bars = context.enable_auto_log_stats = context.print_on_execution_start = False
+    context.execution_options.verbose_progress = context.execution_options.preserve_order = False
+    context.max_errored_blocks = max(4, math.ceil(_TOLERATED * len(batches)))
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # a killed worker is no news: its photos are done again
+    whole: dict[str, Any] = {"batch_format": "pyarrow", "batch_size": None}
+    waiting: dict[str, Any] = {
+        **whole,
+        "fn_kwargs": {"assignment": assignment},
+        "compute": ray.data.TaskPoolStrategy(
+            size=math.ceil(workers.num / (1 if workers.on_gpu else _WORKERS_A_READER))
+        ),
+        "num_cpus": _CPU_OF_WAITING,
+        "max_retries": _TRIES,
+    }
+    # On a GPU two batches at a time: while one is read and written, the other keeps the GPU at work.
+    twice: dict[str, Any] = {"max_concurrent_calls_per_actor": 2, "enable_true_multi_threading": True}
+    pool = ray.data.ActorPoolStrategy(
+        size=workers.num,
+        max_tasks_in_flight_per_actor=4 if workers.on_gpu else 2,
+        **(twice if workers.on_gpu else {}),
+    )
+    with warnings.catch_warnings():
+        # How often a killed task is tried again is asked for in a way that Ray will drop in 2.64: hence the pin.
+        warnings.simplefilter("ignore", ray.util.annotations.RayDeprecationWarning)
+        data = data.map_batches(read_batch, **waiting)
+        data = data.map_batches(
+            CutBatch,
+            **whole,
+            fn_constructor_kwargs={"model": model, "assignment": assignment},
+            compute=pool,
+            num_cpus=_CPU_OF_CUTTING * max(workers.threads, 1),
+            num_gpus=1 if workers.on_gpu else None,
+            max_restarts=-1,
+            max_task_retries=_TRIES,
+        )
+        data = data.map_batches(write_batch, **waiting)
+    try:
+        for batch in data.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+            yield from unpacked(batch)
+    except ray.exceptions.RayError as error:
+        raise ClusterError(f"{_cause_of(error)}; run again to go on") from error
+
+
+def _cause_of(error: BaseException) -> str:
+    """The innermost reason, on one line: Ray wraps what a worker said in many others."""
+    while (inner := getattr(error, "cause", None) or error.__cause__) is not None and inner is not error:
+        error = inner
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
 
 
 @contextmanager

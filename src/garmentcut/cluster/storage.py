@@ -3,15 +3,18 @@
 import functools
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from garmentcut.errors import SourceError
-from garmentcut.photo.files import write_atomic
+from garmentcut.photo.files import LOCK_NAME, write_atomic
+from garmentcut.photo.read import PHOTO_SUFFIXES
+from garmentcut.prediction.batch import OWN_FOLDER
+from garmentcut.prediction.sources import find_sources
 
 _T = TypeVar("_T")
 
@@ -43,21 +46,49 @@ class Found:
     etag: str = ""
 
 
-class Storage(Protocol):
-    """A place for files, known by its URL; may be sent to other processes."""
+@dataclass(frozen=True)
+class Storage:
+    """A folder that all machines see under the same path, or a prefix on a file system that fsspec knows.
+
+    Requests to a store that fail for a reason that may pass are repeated.
+
+    Attributes:
+        url: an absolute path, or a URL; without a slash at its end.
+    """
+
+    url: str
 
     @property
-    def url(self) -> str:
-        """An absolute path, or a URL; without a slash at its end."""
-        ...
+    def folder(self) -> Path | None:
+        """Its path, if it is a folder; None: it is a prefix in a store."""
+        return None if is_url(self.url) else Path(self.url)
 
     def url_of(self, name: str) -> str:
         """Where a file below it is."""
-        ...
+        return f"{self.url}/{name}" if name else self.url
 
     def walk(self, below: str = "") -> Iterator[Found]:
         """All files below it, or below one of its folders, hidden ones too; none if there is no such place."""
-        ...
+        if self.folder is not None:
+            yield from _walk_folder(self.folder, below)
+            return
+        fs, root = _file_system(self.url)
+        try:
+            found = _persistently(lambda: fs.find(self._path(below), detail=True, withdirs=False))
+        except FileNotFoundError:
+            return
+        for path, info in sorted(found.items()):
+            if info.get("type") == "file" and not path.endswith("/"):  # a slash: a folder that a browser made
+                yield _found(path[len(root) + 1 :], info)
+
+    def info(self) -> Found | None:
+        """The object that the URL itself names; None if it names none."""
+        fs, root = _file_system(self.url)
+        try:
+            info = _persistently(lambda: fs.info(root))
+        except FileNotFoundError:
+            return None
+        return _found("", info) if info.get("type") == "file" else None
 
     def read(self, name: str) -> bytes:
         """Content of a file.
@@ -66,7 +97,10 @@ class Storage(Protocol):
             FileNotFoundError: there is none.
             OSError: it cannot be read, after several tries.
         """
-        ...
+        if self.folder is not None:
+            return (self.folder / name).read_bytes()
+        fs, _ = _file_system(self.url)
+        return bytes(_persistently(lambda: fs.cat_file(self._path(name))))
 
     def put(self, name: str, data: bytes) -> None:
         """Write a file so that nobody ever sees half of it; what is there is replaced.
@@ -74,18 +108,84 @@ class Storage(Protocol):
         Raises:
             OSError: it cannot be written, after several tries.
         """
-        ...
+        if self.folder is not None:
+            write_atomic(self.folder / name, data)
+            return
+        (fs, _), path = _file_system(self.url), self._path(name)
+        if urlsplit(self.url).scheme in _PUT_AT_ONCE:
+            _persistently(lambda: fs.pipe_file(path, data))
+            return
+        folder, _, last = path.rpartition("/")
+        part = f"{folder}/.{last}-{os.getpid()}.part"
+
+        def put_beside() -> None:
+            fs.makedirs(folder, exist_ok=True)
+            fs.pipe_file(part, data)
+            fs.mv(part, path)
+
+        _persistently(put_beside)
 
     def create(self, name: str, data: bytes) -> bool:
         """Write a file that nobody else has: True for one of all who try at the same time.
 
         False may also mean that it was written, and the answer lost: read it and see whose it is.
         """
-        ...
+        if self.folder is not None:
+            path = self.folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                with path.open("xb") as file:
+                    file.write(data)
+            except FileExistsError:
+                return False
+            return True
+        fs, _ = _file_system(self.url)
+
+        def create() -> bool:
+            try:
+                fs.pipe_file(self._path(name), data, mode="create")
+            except OSError as error:
+                if isinstance(error, FileExistsError) or _is_refusal(error):
+                    return False
+                raise
+            return True
+
+        return _persistently(create)
 
     def delete(self, names: Iterable[str]) -> None:
         """Remove files; those that are gone already are no error."""
-        ...
+        for name in names:
+            if self.folder is not None:
+                (self.folder / name).unlink(missing_ok=True)
+                continue
+            fs, _ = _file_system(self.url)
+            try:
+                _persistently(functools.partial(fs.rm_file, self._path(name)))
+            except FileNotFoundError:
+                continue
+
+    def _path(self, name: str) -> str:
+        root = _file_system(self.url)[1]
+        return f"{root}/{name}" if name else root
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photo that was found.
+
+    Attributes:
+        input: absolute path, or URL.
+        place: where it belongs below the target, without suffix: the tree is mirrored.
+        num_bytes, mtime_ns, etag: see `Found`.
+        refused: why it cannot be worked on; empty: nothing is against it.
+    """
+
+    input: str
+    place: PurePosixPath
+    num_bytes: int = 0
+    mtime_ns: int = 0
+    etag: str = ""
+    refused: str = ""
 
 
 def is_url(text: str) -> bool:
@@ -101,150 +201,98 @@ def local_path(text: str) -> Path | None:
     return Path(unquote(parts.path)) if parts.scheme == "file" else None
 
 
-@functools.lru_cache(maxsize=32)
 def open_storage(url: str) -> Storage:
-    """The place that a path or URL names; nothing is read or made yet.
+    """The place that a path or URL names; nothing is read or made yet."""
+    path = local_path(url)
+    return Storage(url.rstrip("/") if path is None else str(path.resolve()))
+
+
+def list_photos(inputs: Sequence[str], target: Storage) -> list[Photo]:
+    """Photos named, and photos below folders and prefixes named, each once, in a stable order.
+
+    Args:
+        inputs: paths, or URLs; not both. Found is what `garmentcut.prediction.sources.find_sources` finds: hidden names
+            and the targets of other runs are passed over; with several folders each one's own name comes first.
+        target: not searched, if it lies inside an input.
 
     Raises:
-        SourceError: no such kind of URL, or its package is not installed.
+        SourceError: an input does not exist or is the target itself, or there is no photo.
     """
-    if (path := local_path(url)) is not None:
-        return LocalStorage(str(path.resolve()))
-    return RemoteStorage(url.rstrip("/"))
+    paths = [path for text in inputs if (path := local_path(text)) is not None]
+    if paths and len(paths) < len(inputs):
+        raise SourceError("give either paths or URLs: copy the photos into one place, or run once for each")
+    if paths:
+        sources = find_sources(paths, target.folder or Path("/nowhere"))
+        return [_local_photo(source.path, source.place) for source in sources]
+    photos: dict[str, Photo] = {}
+    for photo in _remote_photos(inputs, target):
+        photos.setdefault(photo.input, photo)
+    if not photos:
+        raise SourceError(f"no photos in {', '.join(inputs)}; looked for {' '.join(PHOTO_SUFFIXES)}")
+    return list(photos.values())
 
 
-@dataclass(frozen=True)
-class LocalStorage:
-    """A folder, on this machine or on a share that all machines see under the same path."""
-
-    url: str
-
-    def url_of(self, name: str) -> str:
-        """See `Storage`."""
-        return str(Path(self.url, name))
-
-    def walk(self, below: str = "") -> Iterator[Found]:
-        """See `Storage`."""
-        root = Path(self.url)
-        for folder, _, files in os.walk(root / below):
-            for file in files:
-                path = Path(folder, file)
-                if path.is_file():  # no broken link
-                    status = path.stat()
-                    yield Found(path.relative_to(root).as_posix(), status.st_size, status.st_mtime_ns)
-
-    def read(self, name: str) -> bytes:
-        """See `Storage`."""
-        return Path(self.url, name).read_bytes()
-
-    def put(self, name: str, data: bytes) -> None:
-        """See `Storage`."""
-        write_atomic(Path(self.url, name), data)
-
-    def create(self, name: str, data: bytes) -> bool:
-        """See `Storage`."""
-        path = Path(self.url, name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with path.open("xb") as file:
-                file.write(data)
-        except FileExistsError:
-            return False
-        return True
-
-    def delete(self, names: Iterable[str]) -> None:
-        """See `Storage`."""
-        for name in names:
-            Path(self.url, name).unlink(missing_ok=True)
+def _local_photo(path: Path, place: PurePosixPath) -> Photo:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:  # a row in a Parquet file could not name it
+        readable, shown = (str(name).encode(errors="backslashreplace").decode() for name in (path, place))
+        return Photo(readable, PurePosixPath(shown), refused="its name is no valid Unicode; rename it")
+    try:
+        status = path.stat()
+    except OSError:  # gone meanwhile: reading it will say so
+        return Photo(str(path), place)
+    return Photo(str(path), place, status.st_size, status.st_mtime_ns)
 
 
-@dataclass(frozen=True)
-class RemoteStorage:
-    """A prefix in an object store, or a folder on any other file system that fsspec knows."""
+def _remote_photos(inputs: Sequence[str], target: Storage) -> Iterator[Photo]:
+    for given in inputs:
+        storage = open_storage(given)
+        if storage.url == target.url:
+            raise SourceError(f"{given}: the output folder must not be the photos' folder; choose another --out")
+        own_name = PurePosixPath(PurePosixPath(storage.url).name)
+        if (found := storage.info()) is not None:
+            yield _remote_photo(storage, own_name, found)
+            continue
+        listed = list(storage.walk())
+        if not listed:
+            raise SourceError(f"{given}: no such file or folder, or nothing in it")
+        skipped = _targets_among(listed, storage, target)
+        for found in listed:
+            is_hidden = any(part.startswith(".") for part in found.name.split("/"))
+            if found.name.lower().endswith(PHOTO_SUFFIXES) and not is_hidden and not found.name.startswith(skipped):
+                yield _remote_photo(storage, (own_name if len(inputs) > 1 else PurePosixPath()) / found.name, found)
 
-    url: str
 
-    def url_of(self, name: str) -> str:
-        """See `Storage`."""
-        return f"{self.url}/{name}" if name else self.url
+def _remote_photo(storage: Storage, name: PurePosixPath, found: Found) -> Photo:
+    # Paths join `a//b` and `a/b`, which are two names in an object store.
+    odd = "" in found.name.split("/") and found.name != ""
+    refused = "its name holds `//`, which no path can; rename it" if odd else ""
+    place = PurePosixPath("refused") if odd else name.with_suffix("")
+    return Photo(storage.url_of(found.name), place, found.num_bytes, found.mtime_ns, found.etag, refused)
 
-    def walk(self, below: str = "") -> Iterator[Found]:
-        """See `Storage`."""
-        fs, root = self._opened()
-        try:
-            found = _persistently(lambda: fs.find(self._path(below), detail=True, withdirs=False))
-        except FileNotFoundError:
-            return
-        for path, info in sorted(found.items()):
-            name = path[len(root) :].lstrip("/")
-            if info.get("type") == "file" and not path.endswith("/"):  # a slash: a folder that a browser made
-                yield _found(name, info)
 
-    def info(self) -> Found | None:
-        """The file that the URL itself names; None if it names none."""
-        fs, root = self._opened()
-        try:
-            info = _persistently(lambda: fs.info(root))
-        except FileNotFoundError:
-            return None
-        return _found("", info) if info.get("type") == "file" else None
+def _targets_among(listed: Sequence[Found], storage: Storage, target: Storage) -> tuple[str, ...]:
+    """Prefixes below a source that hold cutouts, not photos; the source itself is searched though it were one."""
+    marks = (f"/{OWN_FOLDER}/", f"/{LOCK_NAME}")
+    skipped = {found.name.partition(mark)[0] + "/" for found in listed for mark in marks if mark in found.name}
+    if target.url.startswith(f"{storage.url}/"):
+        skipped.add(target.url[len(storage.url) + 1 :] + "/")
+    return tuple(skipped)
 
-    def read(self, name: str) -> bytes:
-        """See `Storage`."""
-        fs, _ = self._opened()
-        return bytes(_persistently(lambda: fs.cat_file(self._path(name))))
 
-    def put(self, name: str, data: bytes) -> None:
-        """See `Storage`."""
-        fs, _ = self._opened()
-        path = self._path(name)
-        if urlsplit(self.url).scheme in _PUT_AT_ONCE:
-            _persistently(lambda: fs.pipe_file(path, data))
-            return
-        part = str(PurePosixPath(path).with_name(f".{PurePosixPath(path).name}-{os.getpid()}.part"))
-
-        def put_beside() -> None:
-            fs.makedirs(str(PurePosixPath(path).parent), exist_ok=True)
-            fs.pipe_file(part, data)
-            fs.mv(part, path)
-
-        _persistently(put_beside)
-
-    def create(self, name: str, data: bytes) -> bool:
-        """See `Storage`."""
-        fs, _ = self._opened()
-
-        def create() -> bool:
-            try:
-                fs.pipe_file(self._path(name), data, mode="create")
-            except FileExistsError:
-                return False
-            except OSError as error:
-                if _is_refusal(error):
-                    return False
-                raise
-            return True
-
-        return _persistently(create)
-
-    def delete(self, names: Iterable[str]) -> None:
-        """See `Storage`."""
-        fs, _ = self._opened()
-        for name in names:
-            try:
-                _persistently(functools.partial(fs.rm_file, self._path(name)))
-            except FileNotFoundError:
-                continue
-
-    def _opened(self) -> tuple[Any, str]:
-        return _file_system(self.url)
-
-    def _path(self, name: str) -> str:
-        return f"{self._opened()[1]}/{name}" if name else self._opened()[1]
+def _walk_folder(root: Path, below: str) -> Iterator[Found]:
+    for folder, _, files in os.walk(root / below):
+        for file in files:
+            path = Path(folder, file)
+            if path.is_file():  # no broken link
+                status = path.stat()
+                yield Found(path.relative_to(root).as_posix(), status.st_size, status.st_mtime_ns)
 
 
 @functools.lru_cache(maxsize=32)
 def _file_system(url: str) -> tuple[Any, str]:
+    """Fsspec's file system for a URL, and the URL's path there."""
     import fsspec
 
     scheme = urlsplit(url).scheme
@@ -260,15 +308,10 @@ def _found(name: str, info: dict[str, Any]) -> Found:
     changed = next(
         (info[key] for key in ("LastModified", "mtime", "updated", "last_modified", "created") if key in info), 0
     )
-    etag = str(info.get("ETag") or info.get("etag") or "").strip('"')
-    return Found(name, int(info.get("size") or 0), _nanoseconds(changed), etag)
-
-
-def _nanoseconds(moment: Any) -> int:
-    if isinstance(moment, str):
-        moment = datetime.fromisoformat(moment)
+    moment = datetime.fromisoformat(changed) if isinstance(changed, str) else changed
     seconds = moment.timestamp() if isinstance(moment, datetime) else float(moment or 0)
-    return round(seconds * 1000) * 1_000_000
+    etag = str(info.get("ETag") or info.get("etag") or "").strip('"')
+    return Found(name, int(info.get("size") or 0), round(seconds * 1000) * 1_000_000, etag)
 
 
 def _is_refusal(error: OSError) -> bool:
@@ -282,16 +325,13 @@ def _is_refusal(error: OSError) -> bool:
 
 def _persistently(request: Callable[[], _T]) -> _T:
     """Repeat a request that fails for a reason that may pass; requests here may be done twice without harm."""
-    for wait_s in _WAITS_S:
+    for wait_s in (*_WAITS_S, None):
         try:
             return request()
         except _FINAL:
             raise
-        except Exception:  # noqa: BLE001 - every client library raises its own kinds when the network stumbles
+        except Exception as error:
+            if wait_s is None:
+                raise OSError(f"{str(error) or type(error).__name__} (tried {len(_WAITS_S) + 1} times)") from error
             time.sleep(wait_s)
-    try:
-        return request()
-    except _FINAL:
-        raise
-    except Exception as error:
-        raise OSError(f"{str(error) or type(error).__name__} (tried {len(_WAITS_S) + 1} times)") from error
+    raise AssertionError("unreachable")

@@ -15,7 +15,6 @@ from pathlib import Path, PurePosixPath
 from garmentcut.config import Config, CutConfig
 from garmentcut.dataset.bounded import map_in_order
 from garmentcut.errors import SourceError, code_of
-from garmentcut.formats import FORMATS
 from garmentcut.observe.monitor import Monitor
 from garmentcut.photo.compose import Preparation
 from garmentcut.photo.cutout import Cutout
@@ -36,7 +35,7 @@ from garmentcut.prediction.batch import (
 from garmentcut.prediction.cutter import Cutter
 from garmentcut.prediction.frame import Frame
 from garmentcut.prediction.looks import Looks
-from garmentcut.prediction.names import Named, by_garment, garment_of, name_deliveries, name_outputs, subject_of
+from garmentcut.prediction.names import Named, garment_of, name_files, subject_of
 from garmentcut.prediction.results import (
     FolderError,
     Journal,
@@ -393,7 +392,13 @@ class FolderCutter:
         self._adopt_moved(sources)
         owners = self.journal.owners()
         sources = [source for source in sources if self._name_below(source.path) not in owners]
-        names = self._names_of(sources, {unsorted_output(name): path for name, path in owners.items()})
+        names = name_files(
+            sources,
+            self.config.output.formats,
+            self.specification,
+            places=self.journal.places(),
+            owners={unsorted_output(name): path for name, path in owners.items()},
+        )
         done = {path: row for path in names if (row := self._done_row(path, names[path].outputs))}
         garments = {str(source.path): garment_of(source) for source in sources} if self.specification else {}
         # Photos of a garment have one scale: one of them new, and all are cut; but not for one that only fails again.
@@ -416,12 +421,6 @@ class FolderCutter:
     def _name_below(self, path: Path) -> str | None:
         """A path as outputs are named; None if it does not lie in the output folder."""
         return path.relative_to(self.out_dir).as_posix() if path.is_relative_to(self.out_dir) else None
-
-    def _names_of(self, sources: list[Source], owners: dict[str, str]) -> dict[Path, Named]:
-        if self.specification is not None:
-            return name_deliveries(by_garment(sources), self.specification, owners=owners)
-        suffixes = [FORMATS[format].suffix for format in self.config.output.formats]
-        return name_outputs(sources, suffixes, places=self.journal.places(), owners=owners)
 
     def _adopt_moved(self, sources: Iterable[Source]) -> None:
         """A photo at the place of one that is gone, with the same content, is that photo, moved or renamed."""

@@ -7,7 +7,7 @@ from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from garmentcut.config import ConfigError
+from garmentcut.config import ConfigError, Format
 from garmentcut.dataset.manifest import VIEWS
 from garmentcut.dataset.pairing import DEFAULT_PATTERN
 from garmentcut.dataset.pairing import NamePattern as StudioPattern
@@ -85,6 +85,24 @@ def name_outputs(
         takers.update((_folded(name), mine) for name in outputs)
         names[source.path] = Named(place, outputs)
     return names
+
+
+def name_files(
+    sources: Iterable[Source],
+    formats: Iterable[Format],
+    specification: Specification | None,
+    *,
+    places: Mapping[str, str] | None = None,
+    owners: Mapping[str, str] | None = None,
+) -> dict[Path, Named]:
+    """Names of each photo's files, by a customer's specification or, without one, an output of each format.
+
+    Raises:
+        ConfigError: the specification would give two files the same name.
+    """
+    if specification is not None:
+        return name_deliveries(by_garment(sources), specification, owners=owners)
+    return name_outputs(sources, [FORMATS[format].suffix for format in formats], places=places, owners=owners)
 
 
 def name_deliveries(

@@ -9,11 +9,10 @@ import time
 
 import pytest
 
-from garmentcut.cluster.errors import ClusterError
-from garmentcut.cluster.ledger import Ledger
-from garmentcut.cluster.pipeline import connected, muster
+from garmentcut.cluster.ledger import ClusterError, Ledger
+from garmentcut.cluster.run import connected
 from garmentcut.cluster.storage import open_storage
-from garmentcut.config import load_config
+from garmentcut.config import Config, load_config
 
 ray = pytest.importorskip("ray")
 
@@ -83,9 +82,10 @@ def test_a_driver_that_is_killed_and_started_again(photos, draw, tmp_path, red_m
 
 
 def test_a_cluster_without_room_and_one_that_is_not_there():
-    with connected("local", workers=1), pytest.raises(ClusterError, match=r"no room for 1000 x 1 threads"):
-        muster(load_config(overrides={"cluster.workers": 1000}))
-    with pytest.raises(ClusterError, match=r"--ray 127\.0\.0\.1:9: "), connected("127.0.0.1:9"):
+    refused = pytest.raises(ClusterError, match=r"no room for 1 x 1000 threads")
+    with refused, connected("local", load_config(overrides={"runtime.threads": 1000})):
+        pass
+    with pytest.raises(ClusterError, match=r"--ray 127\.0\.0\.1:9: "), connected("127.0.0.1:9", Config()):
         pass
 
 
@@ -95,7 +95,7 @@ def test_processes_that_wait_are_not_ended_between_batches():
         time.sleep(2)  # all at once, each in a process of its own
         return os.getpid()
 
-    with connected("local", workers=1):
+    with connected("local", load_config(overrides={"cluster.workers": 1})):
         at_first = set(ray.get([where.remote() for _ in range(6)]))
         time.sleep(4)
         again = set(ray.get([where.remote() for _ in range(6)]))
