@@ -19,11 +19,10 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
 from garmentcut.dataset.manifest import read_manifest, read_target
-from garmentcut.evaluation.audit_evidence import Evidence, gather_evidence
-from garmentcut.evaluation.audit_rank import rank_suspects
-from garmentcut.evaluation.doubt_fit import Experience, cross_fitted, experience_of
-from garmentcut.evaluation.out_of_fold import Prediction, look_at
-from garmentcut.evaluation.trials import plan_trials
+from garmentcut.evaluation.audit import rank_suspects
+from garmentcut.evaluation.evidence import Evidence, gather_evidence
+from garmentcut.evaluation.predict import CutPair, plan_trials, predict
+from garmentcut.evaluation.uncertainty import Experience, cross_fitted, experience_of
 from garmentcut.photo.color import srgb_of
 from garmentcut.photo.photo import to_8_bit
 
@@ -69,7 +68,7 @@ class Look(NamedTuple):
     experience: Experience
 
 
-def look(rgb: NDArray[np.uint8], prediction: Prediction) -> Look:
+def look(rgb: NDArray[np.uint8], prediction: CutPair) -> Look:
     """As the audit looks at a photo."""
     return Look(gather_evidence(rgb, prediction.target, prediction.alpha), experience_of(prediction))
 
@@ -80,7 +79,7 @@ class Stage:
     def __init__(self, plans: list[dict[str, str]], others: dict[str, Alpha]) -> None:
         self.plans, self.others = plans, others
 
-    def __call__(self, prediction: Prediction) -> tuple[Look, list[Look | None]]:
+    def __call__(self, prediction: CutPair) -> tuple[Look, list[Look | None]]:
         """What is seen with the real cutout, and with each seed's planted one."""
         photo, name = prediction.photo, prediction.pair.name
         rgb = srgb_of(to_8_bit(photo.rgb), photo.profile)
@@ -118,7 +117,7 @@ def main() -> None:
                 if kind == "other"
                 else np.zeros((1, 1), np.float32)
             )
-    looked = [outcome for outcome in look_at(trials, manifest, Stage(plans, others)) if outcome.found is not None]
+    looked = [outcome for outcome in predict(trials, manifest, Stage(plans, others)) if outcome.found is not None]
     report(looked, plans)
 
 

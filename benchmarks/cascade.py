@@ -26,8 +26,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from garmentcut.config import CutConfig, OutputConfig, RuntimeConfig
-from garmentcut.evaluation.overlap import dice
-from garmentcut.evaluation.surface import outline_distances, surface_dice
+from garmentcut.evaluation.metrics import compare_outlines, dice, surface_dice
 from garmentcut.photo.read import decode_photo
 from garmentcut.photo.write import encode_cutout
 from garmentcut.prediction.cutter import Cutter
@@ -47,7 +46,7 @@ def alpha_of(path: Path) -> NDArray[np.uint8]:
 def score(alpha: NDArray[np.uint8], target: NDArray[np.uint8]) -> tuple[float, float]:
     """Dice and surface Dice at 2 px, `alpha >= 128`."""
     ours, theirs = alpha >= 128, target >= 128
-    return dice(ours, theirs), surface_dice(outline_distances(ours, theirs), 2)
+    return dice(ours, theirs), surface_dice(compare_outlines(ours, theirs), 2)
 
 
 def compare(targets: Path, single: Path, cascade: Path, page: Path | None = None, photos: Path | None = None) -> None:

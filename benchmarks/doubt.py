@@ -12,10 +12,12 @@ the time that doubt takes beside the embedded model's.
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import spearmanr
 from sklearn.ensemble import GradientBoostingRegressor
 from sklearn.model_selection import GroupKFold, cross_val_predict
@@ -23,11 +25,16 @@ from sklearn.model_selection import GroupKFold, cross_val_predict
 from garmentcut import Cutter, read_photo
 from garmentcut.config import RuntimeConfig
 from garmentcut.dataset.manifest import read_manifest
-from garmentcut.evaluation.doubt_fit import Experience, cross_fitted, experience_of, fit_doubt, rank_correlation
 from garmentcut.evaluation.intervals import Bootstrap
-from garmentcut.evaluation.out_of_fold import look_at
-from garmentcut.evaluation.risk import check_on_splits, find_threshold
-from garmentcut.evaluation.trials import plan_trials
+from garmentcut.evaluation.predict import plan_trials, predict
+from garmentcut.evaluation.uncertainty import (
+    Experience,
+    cross_fitted,
+    experience_of,
+    find_threshold,
+    fit_doubt,
+    rank_correlation,
+)
 from garmentcut.prediction.doubt import SIGNS, doubt_of, observe_looks
 from garmentcut.prediction.verdict import heat_bytes, reasons_of
 
@@ -38,7 +45,7 @@ RISKS, CONFIDENCE = (0.05, 0.1, 0.2), 0.9
 def gather(runs: Path, dataset: Path, tolerance_px: float) -> list[Experience]:
     """Cut every photo and look at it."""
     manifest = read_manifest(dataset)
-    outcomes = look_at(
+    outcomes = predict(
         plan_trials(runs, manifest), manifest, lambda prediction: experience_of(prediction, tolerance_px)
     )
     return [outcome.found for outcome in outcomes if outcome.found is not None]
@@ -87,6 +94,57 @@ def promises(known: list[Experience], doubts: np.ndarray, risk: float) -> None:
                 f"quality {quality:.2f}: {100 * is_short.mean():3.0f} % short; accept doubt <= {found.max_doubt:.3f}:"
                 f" {share:.0f} % [{low:.0f}, {high:.0f}], {found.num_short} of {found.num_accepted} short; {halves}"
             )
+
+
+@dataclass(frozen=True)
+class SplitCheck:
+    """How a promise did on random halves of the garments: found on one half, tried on the other.
+
+    Attributes:
+        num_splits: tried.
+        num_promised: of which the first half could promise something; in the others nothing is accepted.
+        num_held: of which, in the second half, no more than the promised share of accepted garments fell short; all
+            those where nothing is accepted count as held.
+        mean_accepted: share of the second half's garments that was accepted, mean over the splits that promised.
+    """
+
+    num_splits: int
+    num_promised: int
+    num_held: int
+    mean_accepted: float
+
+
+def check_on_splits(
+    garments: Sequence[str],
+    doubts: NDArray[np.float64],
+    is_short: NDArray[np.bool_],
+    *,
+    risk: float = 0.05,
+    confidence: float = 0.9,
+    num_splits: int = 200,
+) -> SplitCheck:
+    """Find the threshold on a random half of the garments and try it on the other, many times (seed 0).
+
+    The second half is itself a sample: its share scatters around the true one, so some of the splits that do not hold
+    are its bad luck and no broken promise.
+    """
+    rng, names = np.random.default_rng(0), np.unique(np.asarray(garments))
+    num_promised = num_held = 0
+    accepted = []
+    for _ in range(num_splits):
+        first = np.isin(garments, rng.permutation(names)[: len(names) // 2])
+        chosen = [garment for garment, is_first in zip(garments, first, strict=True) if is_first]
+        found = find_threshold(chosen, doubts[first], is_short[first], risk=risk, confidence=confidence)
+        if found.max_doubt is None:
+            num_held += 1
+            continue
+        num_promised += 1
+        others = np.asarray(garments)[~first]
+        taken = doubts[~first] <= found.max_doubt
+        num_taken, num_short = len(set(others[taken])), len(set(others[taken & is_short[~first]]))
+        num_held += num_short <= risk * num_taken
+        accepted.append(num_taken / len(set(others)))
+    return SplitCheck(num_splits, num_promised, num_held, float(np.mean(accepted)) if accepted else 0.0)
 
 
 def cost(photo_path: Path, known: list[Experience]) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from garmentcut.evaluation.overlap import dice
+from garmentcut.evaluation.metrics import dice
 from garmentcut.photo.photo import PhotoError
 from garmentcut.prediction.cutter import Cutter
 from garmentcut.synthetic import VIEWS, draw_studio_photo, studio_traits

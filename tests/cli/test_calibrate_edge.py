@@ -6,8 +6,9 @@ from typer.testing import CliRunner
 
 from garmentcut.cli import app
 from garmentcut.cli import calibrate as _registered  # noqa: F401
-from garmentcut.evaluation import edge_fit, trials
-from garmentcut.evaluation.edge_fit import Edge, edge_sample
+from garmentcut.evaluation import predict
+from garmentcut.evaluation.edge import Edge, edge_sample
+from garmentcut.evaluation.predict import Outcome
 from garmentcut.model.card import read_model
 from garmentcut.prediction.cutter import default_model
 
@@ -32,9 +33,10 @@ def seen(monkeypatch, tmp_path):
         pairs = [Pair()] * 5
 
     Trial.card = card
-    monkeypatch.setattr(trials, "plan_trials", lambda *_, **__: (Trial(),))
+    monkeypatch.setattr(predict, "plan_trials", lambda *_, **__: (Trial(),))
     monkeypatch.setattr("garmentcut.dataset.manifest.read_manifest", lambda _: None)
-    monkeypatch.setattr(edge_fit, "look_at_edges", lambda *_: [(Pair(), one) for one in [*found, "too dark"]])
+    outcomes = [*(Outcome(Pair(), card, one) for one in found), Outcome(Pair(), card, None, "too dark")]
+    monkeypatch.setattr(predict, "predict", lambda *_: outcomes)
     return tmp_path
 
 

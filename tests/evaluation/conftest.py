@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from garmentcut.evaluation.doubt_fit import Experience
-from garmentcut.evaluation.measures import Measures
-from garmentcut.evaluation.scores import PhotoScore
-from garmentcut.evaluation.thresholds import THRESHOLDS
+from garmentcut.evaluation.metrics import Measures
+from garmentcut.evaluation.scores import THRESHOLDS, PhotoScore
+from garmentcut.evaluation.uncertainty import Experience
 
 
 @pytest.fixture(scope="session")
@@ -57,10 +56,19 @@ def make_score():
             assd_px=50 * (1 - dice),
             boundary_iou_2px=0.7,
             boundary_iou_5px=0.9,
-            rim_sad=1.5,
-            rim_mse=0.02,
-            rim_gradient=3.0,
-            rim_connectivity=1.4,
+            edge_sad=1.5,
+            edge_mse=0.02,
+            edge_gradient=3.0,
+            edge_connectivity=1.4,
+            effort_px=2000 * (1 - dice),
+            effort_places=3,
+            thin_px=100,
+            thin_kept_px=80,
+            thin_drawn_px=90,
+            thin_right_px=81,
+            holes=2,
+            holes_found=1,
+            holes_invented=1,
         )
         sweep = tuple(dice - 0.01 * abs(threshold - 0.6) for threshold in THRESHOLDS)
         row = PhotoScore(name, garment, view or "Front", "fold0", "net@01234567", False, measures=measures)

@@ -1,9 +1,144 @@
 import json
+import re
+from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
+from filelock import FileLock
 
-from garmentcut.evaluation.audit import AuditError, audit, draw_suspects, write_suspects
-from garmentcut.evaluation.trials import plan_trials
+from garmentcut.dataset.manifest import DatasetError, read_manifest
+from garmentcut.evaluation import audit as audits
+from garmentcut.evaluation.audit import (
+    AuditError,
+    VerdictError,
+    audit,
+    draw_suspects,
+    keep_verdicts,
+    parse_mark,
+    rank_suspects,
+    read_verdicts,
+    render_page,
+    write_page,
+    write_suspects,
+)
+from garmentcut.evaluation.evidence import Evidence, Region
+from garmentcut.evaluation.predict import plan_trials
+
+
+def test_marks_are_parsed():
+    assert parse_mark("a=b_Front=wrong") == ("a=b_Front", "wrong")
+    assert parse_mark("g1_Front=") == ("g1_Front", "")
+    with pytest.raises(VerdictError, match="not of the form NAME=wrong"):
+        parse_mark("g1_Front")
+    with pytest.raises(VerdictError, match="'bad' is none of wrong, right, unsure"):
+        parse_mark("g1_Front=bad")
+
+
+def test_what_the_page_saves_is_read(tmp_path):
+    path = tmp_path / "verdicts.json"
+    path.write_text(json.dumps({"verdicts": {"g1_Front": "wrong", "g2_Back": "unsure"}}))
+    assert read_verdicts(path) == {"g1_Front": "wrong", "g2_Back": "unsure"}
+    path.write_text(json.dumps({"verdicts": {"g1_Front": "maybe"}}))
+    with pytest.raises(VerdictError, match=r"verdicts\.json: g1_Front: 'maybe'"):
+        read_verdicts(path)
+    path.write_text("[]")
+    with pytest.raises(VerdictError, match="not a file of verdicts"):
+        read_verdicts(path)
+    with pytest.raises(VerdictError, match="No such file"):
+        read_verdicts(tmp_path / "none.json")
+
+
+def test_verdicts_are_kept_in_the_manifest(red_dataset):
+    keep_verdicts(red_dataset.folder, {"g5_Back": "wrong", "g0_Front": "right"})
+    keep_verdicts(red_dataset.folder, {"g0_Front": ""})
+    read = read_manifest(red_dataset.folder)
+    assert {pair.name: pair.verdict for pair in read.pairs if pair.verdict} == {"g5_Back": "wrong"}
+    assert read.sha256 == red_dataset.sha256  # runs still know the dataset
+
+
+def test_all_or_none(red_dataset):
+    for name in ("g7_Front", "g9_Front"):  # unknown, refused
+        with pytest.raises(VerdictError, match=f"no usable pair named {name}"):
+            keep_verdicts(red_dataset.folder, {"g5_Back": "wrong", name: "wrong"})
+    assert not any(pair.verdict for pair in read_manifest(red_dataset.folder).pairs)
+
+
+def test_another_process_at_work_is_waited_for_and_then_told(red_dataset, monkeypatch):
+    monkeypatch.setattr(audits, "_PATIENCE_S", 0.01)
+    with FileLock(red_dataset.folder / ".garmentcut.lock"), pytest.raises(DatasetError, match="at work there"):
+        keep_verdicts(red_dataset.folder, {"g5_Back": "wrong"})
+
+
+RNG = np.random.default_rng(2)
+
+
+def region(area, *, missing=True, support=0.8):
+    return Region((10, 10, 60, 40), missing, area, 15.0, 0.95, support, support)
+
+
+def ordinary(scale=1.0):
+    shift = 0.4 * RNG.standard_normal(2)
+    area = int(scale * RNG.integers(50, 400))
+    return Evidence(0.99, 0.3, (region(area, support=0.2),), tuple(shift), tuple(shift), 0.0, 1.0)
+
+
+def ranked(evidence, doubts=None):
+    names = [f"p{number}" for number in range(len(evidence))]
+    return rank_suspects(names, evidence, doubts, heights_px=[1728] * len(names), places=["hem"] * len(names))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (Evidence(0.97, 0.0, (region(9000),), (0.0, 0.0), (0.0, 0.0), 0.0, 1.0), "lacks 9000 px at the hem"),
+        (Evidence(0.97, 0.0, (region(9000, missing=False),), (0.0, 0.0), (0.0, 0.0), 0.0, 1.0), "has too much 9000 px"),
+        (Evidence(0.98, 0.1, (), (3.0, 0.1), (2.8, 0.0), 0.0, 1.0), "shifted as a whole: "),
+        (
+            Evidence(0.31, 0.0, (), (9.0, 0.0), (0.0, 0.0), 0.0, 9.0),
+            "perhaps of another photo: cutout and prediction share 31 %",
+        ),
+    ],
+)
+def test_what_is_wrong_comes_first_and_is_said(wrong, words):
+    evidence = [ordinary() for _ in range(40)]
+    evidence[17] = wrong
+    found = ranked(evidence)
+    assert found[0].name == "p17"
+    assert found[0].clues[0].text.startswith(words)
+    assert found[0].score > found[1].score + 1
+
+
+def test_a_shift_that_photo_and_model_do_not_agree_on_is_none():
+    evidence = [ordinary() for _ in range(40)]
+    evidence[17] = Evidence(0.99, 0.3, (), (3.0, 0.0), (-3.0, 0.0), 0.0, 1.0)
+    assert ranked(evidence)[0].name != "p17"
+
+
+def test_where_the_prediction_scatters_disagreement_is_expected():
+    evidence = [ordinary() for _ in range(60)]
+    plain = Evidence(0.98, 0.1, (region(3500, support=0.2),), (0.0, 0.0), (0.0, 0.0), 0.0, 1.0)
+    evidence[3], evidence[57] = plain, replace(plain, spread_px=2.4)
+    score = {one.name: one.score for one in ranked(evidence)}
+    assert score["p3"] > score["p57"] + 1
+
+
+def test_the_label_quality_score_counts_too():
+    evidence = [ordinary() for _ in range(60)]
+    plain = Evidence(0.98, 0.3, (region(3500, support=0.2),), (0.0, 0.0), (0.0, 0.0), 0.0, 1.0)
+    evidence[3], evidence[57] = plain, replace(plain, softmin_confidence=0.01)
+    score = {one.name: one.score for one in ranked(evidence)}
+    assert score["p57"] > score["p3"] + 1
+
+
+def test_doubt_is_told_beside():
+    found = ranked([ordinary() for _ in range(3)], np.array([0.1, 0.2, 0.3]))
+    assert {one.name: one.doubt for one in found} == {"p0": 0.1, "p1": 0.2, "p2": 0.3}
+
+
+def test_the_models_own_shift_is_no_fault_of_the_cutouts():
+    evidence = [Evidence(0.99, 0.3, (), (2.0, 0.0), (2.0, 0.0), 0.0, 1.0) for _ in range(30)]
+    assert max(suspect.score for suspect in ranked(evidence)) == pytest.approx(0)
 
 
 @pytest.fixture
@@ -46,3 +181,45 @@ def test_suspects_are_drawn_and_written(trials, red_dataset, tmp_path):
     rows = [json.loads(line) for line in (tmp_path / "page/suspects.jsonl").read_text().splitlines()]
     assert [row["name"] for row in rows] == [suspect.name for suspect in found.suspects]
     assert rows[0]["clues"][0]["text"]
+
+
+@pytest.fixture
+def audited(tmp_path, red_model, red_dataset):
+    trials = plan_trials(red_model(tmp_path / "red.onnx"), red_dataset)
+    found = audit(trials, red_dataset)
+    return found, draw_suspects(trials, red_dataset, found.suspects[:3])
+
+
+def test_the_page_shows_suspects_worst_first(audited, tmp_path):
+    found, pictures = audited
+    page = write_page(tmp_path / "page", found, pictures, dataset=Path("/data/ours"), models="red@1").read_text()
+    names = re.findall(r'<article id="s\d+" data-name="([^"]+)"', page)
+    assert names == [suspect.name for suspect in found.suspects[:3]]
+    assert page.count("data:image/jpeg;base64,") == 15
+    assert "garmentcut audit /data/ours --verdicts verdicts.json" in page
+    assert "Too few garments" in page
+    assert "http://" not in page and "https://" not in page  # works offline
+
+
+def test_verdicts_that_are_kept_are_shown(audited):
+    found, pictures = audited
+    first = found.suspects[0].name
+    marked = replace(found, pairs={**found.pairs, first: replace(found.pairs[first], verdict="wrong")})
+    page = render_page(marked, pictures, dataset=Path("d"), models="red")
+    given = re.search(r'<script type="application/json" id="given">(.*?)</script>', page)
+    assert json.loads(given.group(1)) == {first: "wrong"}
+    assert len(re.findall(r'value="wrong" checked', page)) == 1
+
+
+def test_names_cannot_break_out(audited):
+    found, pictures = audited
+    first, evil = found.suspects[0].name, "</script><b>x"
+    suspects = (replace(found.suspects[0], name=evil), *found.suspects[1:])
+    pairs = {**found.pairs, evil: replace(found.pairs[first], verdict="right")}
+    page = render_page(
+        replace(found, suspects=suspects, pairs=pairs),
+        {**pictures, evil: pictures[first]},
+        dataset=Path("d"),
+        models="m",
+    )
+    assert "<b>x" not in page

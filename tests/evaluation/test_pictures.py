@@ -1,10 +1,12 @@
 import io
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from garmentcut.evaluation.pictures import EXTRA_RGB, MISSING_RGB, draw_pictures
+from garmentcut.evaluation.pictures import EXTRA_RGB, MISSING_RGB, Gallery, draw_choice, draw_choices, draw_pictures
+from garmentcut.evaluation.predict import plan_trials
 from garmentcut.photo.photo import Photo
 
 
@@ -95,3 +97,65 @@ def test_a_box_is_outlined_and_enlarged(studio):
     drawn = pixels(outlined[3])
     assert (drawn < 90).all(axis=-1).sum() > 40  # a black line on a pale picture
     assert (pixels(plain[3]) < 90).all(axis=-1).sum() == 0
+
+
+@pytest.fixture
+def shown(make_score, failed_score):
+    """shown(gallery, dices): photos of that Dice, from several threads."""
+    photo = Photo(np.zeros((40, 30, 3), np.uint8))
+    alpha = np.zeros((40, 30), np.float32)
+    alpha[10:20, 10:20] = 1
+
+    def show(gallery, dices):
+        scores = [make_score(f"g{number:03d}_Front", dice) for number, dice in enumerate(dices)]
+        with ThreadPoolExecutor(3) as pool:
+            list(pool.map(lambda score: gallery(score, photo, alpha, alpha), scores))
+        gallery(failed_score, photo, alpha, alpha)
+        return [(exhibit.score.name, exhibit.score.measures.dice) for exhibit in gallery.exhibits]
+
+    return show
+
+
+def test_the_worst_are_kept_worst_first(shown):
+    dices = [float(dice) for dice in np.random.default_rng(0).permutation(30) / 30]
+    kept = shown(Gallery(5), dices)
+    assert [dice for _, dice in kept] == sorted(dices)[:5]
+
+
+def test_the_same_dice_goes_by_name(shown):
+    assert shown(Gallery(9), [0.5, 0.4, 0.5]) == [("g001_Front", 0.4), ("g000_Front", 0.5), ("g002_Front", 0.5)]
+
+
+def test_none_wanted_none_drawn(shown, monkeypatch):
+    monkeypatch.setattr("garmentcut.evaluation.pictures.draw_pictures", None)
+    assert shown(Gallery(0), [0.1, 0.2]) == []
+
+
+def test_good_photos_cost_nothing(shown, monkeypatch):
+    gallery = Gallery(1)
+    shown(gallery, [0.1])
+    monkeypatch.setattr("garmentcut.evaluation.pictures.draw_pictures", None)
+    assert shown(gallery, [0.2, 0.3]) == [("g000_Front", 0.1)]
+
+
+def test_cutouts_to_choose_among(studio):
+    shown = studio(288, 192)
+    drawn = draw_choice(Photo(shown.photo), shown.alpha, {"before": shown.alpha * 0, "now": shown.alpha})
+    assert [picture.caption for picture in drawn] == ["photo", "ground truth", "before", "now"]
+    photo, truth, before, now = (pixels(picture) for picture in drawn)
+    middle = photo.shape[0] // 2, photo.shape[1] // 2
+    assert np.abs(now[middle] - photo[middle]).max() < 12
+    assert np.abs(before[middle] - photo[middle]).max() > 20
+    assert np.abs(truth - now).max() < 30
+
+
+def test_photos_are_cut_again_by_both_models(tmp_path, red_model, red_dataset):
+    ours, theirs = (
+        plan_trials(red_model(tmp_path / f"{name}.onnx", name=name), red_dataset) for name in ("new", "old")
+    )
+    drawn = draw_choices(ours, theirs, red_dataset, ["g1_Back", "g0_Front", "no such"])
+    assert set(drawn) == {"g1_Back", "g0_Front"}
+    captions = [picture.caption for picture in drawn["g0_Front"]]
+    assert captions[:2] == ["photo", "ground truth"]
+    assert captions[2].startswith("before: old@")
+    assert captions[3].startswith("now: new@")

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from garmentcut.evaluation.surface import outline_distances, surface_dice
+from garmentcut.evaluation.metrics import compare_outlines, surface_dice
 from garmentcut.review.alphas import measure_change
 
 
@@ -20,7 +20,7 @@ def test_nothing_changed(alpha):
 def test_the_share_is_what_evaluate_calls_surface_dice(alpha, shift):
     moved = alpha.copy()
     moved[30:50] = np.roll(alpha, shift, axis=1)[30:50]
-    distances = outline_distances(alpha >= 128, moved >= 128)
+    distances = compare_outlines(alpha >= 128, moved >= 128)
     change = measure_change(alpha, moved)
     assert change.edge_share == pytest.approx(1 - surface_dice(distances, 2.0), abs=1e-12)
     assert change.pixels == int((alpha != moved).sum())
@@ -38,5 +38,5 @@ def test_pieces_that_come_and_go(alpha, kind):
             after[2:6, 2:9] = 255
         case "at the frame":
             after[60:, :] = 255
-    distances = outline_distances(alpha >= 128, after >= 128)
+    distances = compare_outlines(alpha >= 128, after >= 128)
     assert measure_change(alpha, after).edge_share == pytest.approx(1 - surface_dice(distances, 2.0))

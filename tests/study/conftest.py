@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from garmentcut.dataset.manifest import Manifest, Pair, read_manifest, write_manifest
-from garmentcut.evaluation.measures import Measures
+from garmentcut.evaluation.metrics import Measures
 from garmentcut.evaluation.scores import PhotoScore, write_scores
 from garmentcut.study.plan import open_study
 from garmentcut.study.results import Look, Results, RunResult
@@ -126,10 +126,10 @@ def measures(dice):
         assd_px=50 * (1 - dice),
         boundary_iou_2px=0.7,
         boundary_iou_5px=0.9,
-        rim_sad=1.5,
-        rim_mse=0.02,
-        rim_gradient=3.0,
-        rim_connectivity=1.4,
+        edge_sad=1.5,
+        edge_mse=0.02,
+        edge_gradient=3.0,
+        edge_connectivity=1.4,
     )
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from garmentcut.study.paired import Block, Draws, difference_of
+from garmentcut.evaluation.intervals import Block, Draws, difference_of
 
 
 def block(values, garments=None):

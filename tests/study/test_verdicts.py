@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from garmentcut.evaluation.intervals import Difference
 from garmentcut.study.comparison import ArmResult, Paired
-from garmentcut.study.paired import Difference
 from garmentcut.study.verdicts import conclusions, headline, interval_text, reach_of, signed
 
 WIDE = Difference(0.0007, -0.0004, 0.0018, 0.3, "garments and seeds")

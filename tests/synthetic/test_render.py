@@ -78,7 +78,7 @@ def test_every_kind_stands_whole_inside_the_frame_in_every_view(draw, kind, view
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_only_the_rim_of_opaque_cloth_is_soft(draw, seed):
+def test_only_the_edge_band_opaque_cloth_is_soft(draw, seed):
     photo = draw(seed, print_name="plain")
     if "sheer" in photo.traits:
         return

@@ -59,7 +59,7 @@ def audit(
 
 def _keep(dataset: Path, marks: list[str], path: Path | None, *, as_json: bool) -> None:
     from garmentcut.dataset.manifest import DatasetError
-    from garmentcut.evaluation.audit_verdicts import VerdictError, keep_verdicts, parse_mark, read_verdicts
+    from garmentcut.evaluation.audit import VerdictError, keep_verdicts, parse_mark, read_verdicts
 
     try:
         told = {**(read_verdicts(path) if path else {}), **dict(map(parse_mark, marks))}
@@ -75,10 +75,10 @@ def _keep(dataset: Path, marks: list[str], path: Path | None, *, as_json: bool) 
 def _audit(where: tuple[Path, Path, list[str]], out: Path | None, worst: int, *, use_seen: bool) -> "Audit":
     # Imported here: `--help` must not wait for a network runtime.
     try:
-        from garmentcut.evaluation.audit import AuditError, write_suspects
+        from garmentcut.errors import EvaluationError
         from garmentcut.evaluation.audit import audit as audit_pairs
-        from garmentcut.evaluation.doubt_fit import DoubtError
-        from garmentcut.evaluation.trials import EvaluationError, plan_trials
+        from garmentcut.evaluation.audit import write_suspects
+        from garmentcut.evaluation.predict import plan_trials
     except ImportError as error:
         fail(f"{error.name} is not installed; run: pip install 'garmentcut[train]'", MISUSE)
     from garmentcut.dataset.manifest import DatasetError, read_manifest
@@ -94,7 +94,7 @@ def _audit(where: tuple[Path, Path, list[str]], out: Path | None, worst: int, *,
         if out is not None:
             write_suspects(found, out)
             _write_page(found, (trials, manifest), out, worst=worst)
-    except (DatasetError, EvaluationError, ModelError, AuditError, DoubtError) as error:
+    except (DatasetError, EvaluationError, ModelError) as error:
         fail(str(error), MISUSE)
     except OSError as error:
         fail(f"{error.filename or out}: {error.strerror or error}", SOME_FAILED)
@@ -104,8 +104,7 @@ def _audit(where: tuple[Path, Path, list[str]], out: Path | None, worst: int, *,
 
 
 def _write_page(found: "Audit", work: "tuple[Any, Manifest]", out: Path, *, worst: int) -> None:
-    from garmentcut.evaluation.audit import draw_suspects
-    from garmentcut.evaluation.audit_page import write_page
+    from garmentcut.evaluation.audit import draw_suspects, write_page
 
     trials, manifest = work
     pictures = draw_suspects(trials, manifest, found.suspects[:worst])

@@ -13,7 +13,7 @@ from garmentcut.cli.experiences import gather, telling_failures
 
 if TYPE_CHECKING:
     from garmentcut.dataset.manifest import Manifest
-    from garmentcut.evaluation.calibration import Calibration
+    from garmentcut.evaluation.uncertainty import Calibration
 
 
 @app.command()
@@ -86,7 +86,7 @@ def _check_out(out: Path, receiver: Path | None, tried: Path) -> None:
 
 
 def _single(tried: Path) -> Path | None:
-    from garmentcut.evaluation.trials import MODEL_NAME
+    from garmentcut.evaluation.predict import MODEL_NAME
 
     if not tried.is_dir():
         return tried
@@ -104,8 +104,8 @@ def _calibrate(
     with telling_failures():
         # Imported here: `--help` must not wait for a network runtime.
         from garmentcut.dataset.manifest import read_manifest
-        from garmentcut.evaluation.calibration import Promise
-        from garmentcut.evaluation.calibration import calibrate as calibrate_on
+        from garmentcut.evaluation.uncertainty import Promise
+        from garmentcut.evaluation.uncertainty import calibrate as calibrate_on
 
         manifest = read_manifest(dataset)
         if receiver is not None and receiver != model:
@@ -122,8 +122,8 @@ def _calibrate(
 
 def _check_kind(model: Path, manifest: "Manifest", receiver: Path) -> None:
     """Errors of one network promise nothing of another's."""
-    from garmentcut.evaluation.calibration import is_same_kind
-    from garmentcut.evaluation.trials import plan_trials
+    from garmentcut.evaluation.predict import plan_trials
+    from garmentcut.evaluation.uncertainty import is_same_kind
     from garmentcut.model.card import read_model
 
     card = read_model(receiver)[1]

@@ -10,7 +10,7 @@ import typer
 from garmentcut.cli.app import INTERRUPTED, MISUSE, OK, SOME_FAILED, fail
 
 if TYPE_CHECKING:
-    from garmentcut.evaluation.edge_fit import EdgeFit
+    from garmentcut.evaluation.edge import EdgeFit
 
 
 def calibrate_edge(
@@ -48,8 +48,9 @@ def write_changed_card(model: Path, out: Path, changes: dict[str, Any]) -> None:
 def _fit(where: tuple[Path, Path, list[str]]) -> "EdgeFit":
     # Imported here: `--help` must not wait for a network runtime.
     try:
-        from garmentcut.evaluation.edge_fit import Edge, EdgeFitError, EdgeSample, fit_edge, look_at_edges
-        from garmentcut.evaluation.trials import EvaluationError, plan_trials
+        from garmentcut.errors import EvaluationError
+        from garmentcut.evaluation.edge import Edge, fit_edge, sample_of
+        from garmentcut.evaluation.predict import plan_trials, predict
     except ImportError as error:
         fail(f"{error.name} is not installed; run: pip install 'garmentcut[train]'", MISUSE)
     from garmentcut.dataset.manifest import DatasetError, read_manifest
@@ -62,12 +63,12 @@ def _fit(where: tuple[Path, Path, list[str]]) -> "EdgeFit":
         manifest = read_manifest(dataset)
         trials = plan_trials(model, manifest, splits=splits)
         with progress_bar(sum(len(trial.pairs) for trial in trials), "photos") as advance:
-            for pair, found in look_at_edges(trials, manifest):
-                advance(pair.name, "" if isinstance(found, EdgeSample) else found)
-                if isinstance(found, EdgeSample):
-                    samples.append(found)
+            for outcome in predict(trials, manifest, sample_of):
+                advance(outcome.pair.name, outcome.reason)
+                if outcome.found is not None:
+                    samples.append(outcome.found)
         return fit_edge(samples, Edge.of(trials[0].card))
-    except (DatasetError, EvaluationError, ModelError, EdgeFitError) as error:
+    except (DatasetError, EvaluationError, ModelError) as error:
         fail(str(error), MISUSE)
     except KeyboardInterrupt:
         fail("stopped; nothing was written", INTERRUPTED)

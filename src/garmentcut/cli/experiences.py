@@ -11,7 +11,7 @@ from garmentcut.cli.app import INTERRUPTED, MISUSE, fail
 
 if TYPE_CHECKING:
     from garmentcut.dataset.manifest import Manifest
-    from garmentcut.evaluation.doubt_fit import Experience
+    from garmentcut.evaluation.uncertainty import Experience
 
 
 @contextmanager
@@ -19,9 +19,7 @@ def telling_failures() -> Iterator[None]:
     """Whatever a calibration cannot go on with is told as misuse."""
     try:
         from garmentcut.dataset.manifest import DatasetError
-        from garmentcut.evaluation.calibration import CalibrationError
-        from garmentcut.evaluation.doubt_fit import DoubtError
-        from garmentcut.evaluation.trials import EvaluationError
+        from garmentcut.errors import EvaluationError
         from garmentcut.model.card import ModelError
     except ImportError as error:
         fail(f"{error.name} is not installed; run: pip install 'garmentcut[train]'", MISUSE)
@@ -29,7 +27,7 @@ def telling_failures() -> Iterator[None]:
         yield
     except ImportError as error:
         fail(f"{error.name} is not installed; run: pip install 'garmentcut[train]'", MISUSE)
-    except (DatasetError, EvaluationError, ModelError, CalibrationError, DoubtError) as error:
+    except (DatasetError, EvaluationError, ModelError) as error:
         fail(str(error), MISUSE)
     except KeyboardInterrupt:
         fail("stopped; nothing was written", INTERRUPTED)
@@ -39,18 +37,17 @@ def gather(model: Path, manifest: "Manifest", splits: list[str]) -> "list[Experi
     """What a model file, a run or a folder of fold runs makes of a dataset's photos.
 
     Raises:
-        garmentcut.evaluation.trials.EvaluationError: no model there, or nothing to cut.
+        garmentcut.errors.EvaluationError: no model there, or nothing to cut.
         garmentcut.model.card.ModelError: a model that cannot be used.
     """
-    from garmentcut.evaluation.doubt_fit import experience_of
-    from garmentcut.evaluation.out_of_fold import look_at
-    from garmentcut.evaluation.trials import plan_trials
+    from garmentcut.evaluation.predict import plan_trials, predict
+    from garmentcut.evaluation.uncertainty import experience_of
     from garmentcut.terminal import progress_bar
 
     trials = plan_trials(model, manifest, splits=splits)
     found = []
     with progress_bar(sum(len(trial.pairs) for trial in trials), "photos") as advance:
-        for outcome in look_at(trials, manifest, experience_of):
+        for outcome in predict(trials, manifest, experience_of):
             advance(outcome.pair.name, outcome.reason)
             if outcome.found is not None:
                 found.append(outcome.found)

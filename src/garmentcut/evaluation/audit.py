@@ -1,32 +1,88 @@
-"""Audit a dataset: which of its cutouts are wrong, by models that never saw them."""
+"""Audit a dataset: which of its cutouts are wrong, by models that never saw them, and what people say of them.
+
+`audit` compares every cutout with a prediction and ranks the suspects; `write_page` shows the most suspect with their
+pictures; `keep_verdicts` writes what a person decides into the manifest.
+"""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
 
 from garmentcut.config import RuntimeConfig
-from garmentcut.dataset.manifest import Manifest, Pair
+from garmentcut.dataset.manifest import DatasetError, Manifest, Pair, read_manifest, write_manifest
 from garmentcut.errors import EvaluationError
-from garmentcut.evaluation.audit_evidence import Evidence, gather_evidence
-from garmentcut.evaluation.audit_rank import Suspect, rank_suspects
-from garmentcut.evaluation.doubt_fit import LEAST_GARMENTS, Experience, cross_fitted, experience_of
-from garmentcut.evaluation.out_of_fold import Outcome, Prediction, look_at
+from garmentcut.evaluation.evidence import REFERENCE_HEIGHT_PX, Evidence, Region, gather_evidence
 from garmentcut.evaluation.pictures import Picture, draw_pictures
-from garmentcut.evaluation.trials import Trial
+from garmentcut.evaluation.predict import CutPair, Trial, is_seen, predict
+from garmentcut.evaluation.report import page_environment
+from garmentcut.evaluation.uncertainty import LEAST_GARMENTS, Experience, cross_fitted, experience_of
 from garmentcut.photo.color import srgb_of
-from garmentcut.photo.files import write_atomic
+from garmentcut.photo.files import LOCK_NAME, write_atomic
 from garmentcut.photo.photo import to_8_bit
 from garmentcut.prediction.doubt import Maps
 from garmentcut.prediction.verdict import place_of
+
+CutoutVerdict = Literal["", "wrong", "right", "unsure"]
+"""Empty: nobody has looked, or a verdict is taken back."""
+
+VERDICTS = tuple(word for word in get_args(CutoutVerdict) if word)
 
 SUSPECTS_NAME, PAGE_NAME = "suspects.jsonl", "index.html"
 """What an audit writes into its folder."""
 
 _CAPTIONS = {"ground truth": "cutout", "cutout": "prediction", "where it differs most": "the region, enlarged"}
+_PATIENCE_S = 5.0  # for another command at work in the dataset
+_LEAST_SPREAD = 0.15  # of a logarithm: spreads below it are chance
+_USUAL_SHIFT_PX, _LEAST_SHIFT_PX = 0.8, 0.3  # nobody corrects so little; and the least spread of what is beyond
+_SPREADS_PX = (0.7, 2.5)  # no prediction is better than that; beyond, it is the cutout that differs
+_QUALITY_COUNTS = 0.5  # of a region's own strength: what the label quality score adds to it
+_LEAST_QUALITY = 1e-3  # added before its logarithm
+_USUAL_PX = 100.0  # disputed pixels that every cutout has: below, more or fewer say nothing
+_MOST = 40.0
+_OTHER_DICE = 0.6  # below, and the model is sure of itself: it is another photo's cutout
+_TURNED = 0.5  # cosine: two shifts that point elsewhere do not confirm each other
+
+
+@dataclass(frozen=True)
+class Clue:
+    """One thing that speaks against a cutout.
+
+    Attributes:
+        kind: `region`, `shift`, `whole`.
+        strength: in robust standard deviations of the dataset's own cutouts.
+        text: in words.
+        region: the disputed one, for `region`.
+    """
+
+    kind: str
+    strength: float
+    text: str
+    region: Region | None = None
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A cutout and what speaks against it.
+
+    Attributes:
+        name: of the pair.
+        score: the strongest clue's strength; higher is more suspect.
+        clues: strongest first.
+        doubt: cross-fitted, in the prediction; None: not known.
+        evidence: what the clues were made of.
+    """
+
+    name: str
+    score: float
+    clues: tuple[Clue, ...]
+    doubt: float | None
+    evidence: Evidence
 
 
 class AuditError(EvaluationError):
@@ -69,7 +125,7 @@ def audit(
     """Compare every cutout with a prediction of a model that never saw it, and rank.
 
     Args:
-        trials: what `garmentcut.evaluation.trials.plan_trials` gave; best of a folder of fold runs.
+        trials: what `garmentcut.evaluation.predict.plan_trials` gave; best of a folder of fold runs.
         manifest: the dataset.
         config: backend and threads.
         use_seen: go on although a model was trained on photos that it is asked about.
@@ -83,7 +139,7 @@ def audit(
         _check_unseen(trials)
     looked: list[tuple[Pair, _Looked]] = []
     failures = {}
-    for outcome in look_at(trials, manifest, _look, config=config):
+    for outcome in predict(trials, manifest, _looked_at, config=config):
         told(outcome.pair.name, outcome.reason)
         if outcome.found is None:
             failures[outcome.pair.name] = outcome.reason
@@ -112,15 +168,13 @@ def draw_suspects(
     wanted = {suspect.name: suspect for suspect in suspects}
     few = [replace(trial, pairs=tuple(pair for pair in trial.pairs if pair.name in wanted)) for trial in trials]
 
-    def draw(prediction: Prediction) -> tuple[Picture, ...]:
-        clue = next(iter(wanted[prediction.pair.name].clues), None)
+    def draw(cut: CutPair) -> tuple[Picture, ...]:
+        clue = next(iter(wanted[cut.pair.name].clues), None)
         box = clue.region.box_xyxy if clue is not None and clue.region is not None else None
-        drawn = draw_pictures(prediction.photo, prediction.target, prediction.alpha, outlined_xyxy=box)
+        drawn = draw_pictures(cut.photo, cut.target, cut.alpha, outlined_xyxy=box)
         return tuple(replace(picture, caption=_CAPTIONS.get(picture.caption, picture.caption)) for picture in drawn)
 
-    found: Iterable[Outcome[tuple[Picture, ...]]] = look_at(
-        [trial for trial in few if trial.pairs], manifest, draw, config=config
-    )
+    found = predict([trial for trial in few if trial.pairs], manifest, draw, config=config)
     return {outcome.pair.name: outcome.found for outcome in found if outcome.found is not None}
 
 
@@ -148,9 +202,213 @@ def row_of(suspect: Suspect, pair: Pair) -> dict[str, Any]:
     }
 
 
+def rank_suspects(
+    names: Sequence[str],
+    evidence: Sequence[Evidence],
+    doubts: NDArray[np.float64] | None,
+    *,
+    heights_px: Sequence[int],
+    places: Sequence[str],
+) -> list[Suspect]:
+    """All cutouts, most suspect first.
+
+    Each measure of disagreement is compared with those of the dataset's other cutouts, after what the prediction itself
+    explains is taken out: disputed pixels are divided by the root of how far its border scatters about the rest of the
+    cutout's, and the shift that all cutouts have in common is the model's. A region's strength is that of its weight
+    and half of that of the label quality score.
+
+    Args:
+        names: of the pairs.
+        evidence: of each.
+        doubts: `(N,)` of each, by a model learned from other garments, to be told beside; None: not known.
+        heights_px: of each photo.
+        places: where in the garment each one's heaviest region lies, in words; empty: not known.
+    """
+    units = np.array(heights_px) / REFERENCE_HEIGHT_PX
+    weights = np.array([sum(region.weight**2 for region in one.regions) ** 0.5 for one in evidence]) / units**2
+    spreads = (np.array([one.spread_px for one in evidence]) / units).clip(*_SPREADS_PX)
+    qualities = np.array([one.softmin_confidence for one in evidence])
+    shifts = np.array([_shift_of(one) for one in evidence]) / units[:, None]
+    shifts = shifts - np.median(shifts, axis=0)  # the model's own
+    lengths = np.maximum(np.hypot(*shifts.T) - _USUAL_SHIFT_PX, 0)
+    regions = _beyond(np.log(weights / np.sqrt(spreads) + _USUAL_PX))
+    strengths = {
+        "region": regions + _QUALITY_COUNTS * _beyond(-np.log(qualities + _LEAST_QUALITY)),
+        "shift": _beyond(lengths, least=_LEAST_SHIFT_PX) * (1 + _QUALITY_COUNTS),
+        "whole": _beyond(np.log(1.0005 - np.array([one.dice for one in evidence]))),
+    }
+    found = []
+    for index, (name, one) in enumerate(zip(names, evidence, strict=True)):
+        values = {kind: float(np.clip(strength[index], 0, _MOST)) for kind, strength in strengths.items()}
+        if one.dice >= _OTHER_DICE:
+            values["whole"] = 0.0
+        clues = tuple(
+            sorted(_clues(one, values, shift_xy=shifts[index], place=places[index]), key=lambda c: -c.strength)
+        )
+        doubt = None if doubts is None else float(doubts[index])
+        found.append(Suspect(name, max(values.values()), clues, doubt, one))
+    return sorted(found, key=lambda suspect: (-suspect.score, suspect.name))
+
+
+class VerdictError(EvaluationError):
+    """Verdicts that cannot be understood, or name no pair; the message says which."""
+
+
+def parse_mark(text: str) -> tuple[str, CutoutVerdict]:
+    """`NAME=wrong`, or `NAME=` to take a verdict back.
+
+    Raises:
+        VerdictError: it is neither.
+    """
+    name, equals, verdict = text.rpartition("=")
+    if not equals or not name:
+        raise VerdictError(f"{text!r} is not of the form NAME=wrong")
+    return name, _checked(verdict, name)
+
+
+def read_verdicts(path: Path) -> dict[str, CutoutVerdict]:
+    """A file that the audit's page saves: `{"verdicts": {name: verdict}}`.
+
+    Raises:
+        VerdictError: it cannot be read, or is not one.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))["verdicts"]
+        return {str(name): _checked(verdict, str(name)) for name, verdict in content.items()}
+    except VerdictError as error:
+        raise VerdictError(f"{path}: {error}") from error
+    except OSError as error:
+        raise VerdictError(f"{path}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise VerdictError(f"{path} is not a file of verdicts that the audit's page saved") from error
+
+
+def keep_verdicts(folder: Path, verdicts: Mapping[str, CutoutVerdict]) -> Manifest:
+    """Write verdicts into a dataset's manifest, all or none.
+
+    Args:
+        folder: the dataset's.
+        verdicts: by the pairs' names.
+
+    Returns:
+        The manifest as written.
+
+    Raises:
+        VerdictError: there is no such pair, or it is refused.
+        DatasetError: the manifest cannot be read or written, or `ingest` is at work there.
+    """
+    try:
+        with FileLock(folder / LOCK_NAME, timeout=_PATIENCE_S):
+            manifest = read_manifest(folder)
+            usable = {pair.name for pair in manifest.usable}
+            if unknown := sorted(set(verdicts) - usable):
+                raise VerdictError(f"{folder} has no usable pair named {unknown[0]}")
+            pairs = tuple(replace(pair, verdict=verdicts.get(pair.name, pair.verdict)) for pair in manifest.pairs)
+            marked = replace(manifest, pairs=pairs)
+            write_manifest(marked)
+            return marked
+    except Timeout as error:
+        raise DatasetError(f"{folder}: another garmentcut is at work there; wait for it") from error
+    except OSError as error:
+        raise DatasetError(f"{folder}: {error.strerror or error}") from error
+
+
+def _checked(verdict: object, name: str) -> CutoutVerdict:
+    if verdict not in get_args(CutoutVerdict):
+        raise VerdictError(f"{name}: {verdict!r} is none of {', '.join(VERDICTS)}")
+    return verdict  # type: ignore[return-value]
+
+
+def write_page(
+    folder: Path, audited: Audit, pictures: Mapping[str, tuple[Picture, ...]], *, dataset: Path, models: str
+) -> Path:
+    """Write `index.html`, whole or not at all.
+
+    Args:
+        folder: for the page.
+        audited: what was found.
+        pictures: of the suspects that are shown, by name.
+        dataset: the dataset's folder, for the command that keeps verdicts.
+        models: what predicted, in words.
+
+    Returns:
+        The page.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    page = render_page(audited, pictures, dataset=dataset, models=models)
+    write_atomic(folder / PAGE_NAME, page.encode("utf-8", "backslashreplace"))
+    return folder / PAGE_NAME
+
+
+def render_page(audited: Audit, pictures: Mapping[str, tuple[Picture, ...]], *, dataset: Path, models: str) -> str:
+    """The page as text; see `write_page`."""
+    return (
+        page_environment()
+        .get_template("audit.html.j2")
+        .render(
+            audited=audited,
+            shown=[suspect for suspect in audited.suspects if suspect.name in pictures],
+            pictures=pictures,
+            dataset=dataset,
+            models=models,
+            verdicts=VERDICTS,
+            given={name: pair.verdict for name, pair in audited.pairs.items() if pair.verdict},
+        )
+    )
+
+
+def _shift_of(evidence: Evidence) -> tuple[float, float]:
+    """What the prediction and the photo agree on; nothing where they contradict each other."""
+    model, photo = np.array(evidence.model_shift_xy), np.array(evidence.photo_shift_xy)
+    long = float(np.hypot(*model)), float(np.hypot(*photo))
+    if min(long) == 0 or float(model @ photo) < _TURNED * long[0] * long[1]:
+        return 0.0, 0.0
+    x, y = model * min(1.0, long[1] / long[0])
+    return float(x), float(y)
+
+
+def _beyond(values: NDArray[np.float64], *, least: float = _LEAST_SPREAD) -> NDArray[np.float64]:
+    """By how many robust standard deviations each value lies above the middle one."""
+    away = values - np.median(values)
+    beyond: NDArray[np.float64] = away / max(1.4826 * float(np.median(np.abs(away))), least)
+    return beyond
+
+
+def _clues(evidence: Evidence, strengths: dict[str, float], *, shift_xy: NDArray[np.float64], place: str) -> list[Clue]:
+    clues = []
+    if evidence.regions and strengths["region"] > 0:
+        region = evidence.regions[0]
+        clues.append(Clue("region", strengths["region"], _region_text(region, place), region))
+    if strengths["shift"] > 0:
+        clues.append(Clue("shift", strengths["shift"], _shift_text(shift_xy)))
+    if strengths["whole"] > 0:
+        shared = f"cutout and prediction share {100 * evidence.dice:.0f} %"
+        clues.append(Clue("whole", strengths["whole"], f"perhaps of another photo: {shared}"))
+    return clues
+
+
+def _region_text(region: Region, place: str) -> str:
+    left, top, right, bottom = region.box_xyxy
+    what = "lacks" if region.is_missing else "has too much"
+    where = f" at the {place}" if place else ""
+    support = region.edge_support + region.color_support
+    photo = "; the photo agrees" if support > 0.15 else "; the photo speaks for the cutout" if support < -0.15 else ""
+    size = f"{right - left} x {bottom - top}, up to {region.depth_px:.0f} px deep"
+    return f"{what} {region.area_px} px{where}, {size}{photo}"
+
+
+def _shift_text(shift_xy: NDArray[np.float64]) -> str:
+    x, y = shift_xy
+    parts = [f"{abs(x):.1f} px to the {'right' if x > 0 else 'left'}"] if abs(x) >= 0.5 else []
+    parts += [f"{abs(y):.1f} px {'down' if y > 0 else 'up'}"] if abs(y) >= 0.5 else []
+    return f"shifted as a whole: {' and '.join(parts) or 'less than a pixel'}"
+
+
 def _check_unseen(trials: Sequence[Trial]) -> None:
     for trial in trials:
-        seen = sum(pair.photo_sha256[:12] in trial.card.trained_on for pair in trial.pairs)
+        seen = sum(bool(is_seen(trial.card, pair)) for pair in trial.pairs)
         if seen:
             raise AuditError(
                 f"{trial.model} was trained on {seen} of these {len(trial.pairs)} cutouts and has learned their"
@@ -158,13 +416,13 @@ def _check_unseen(trials: Sequence[Trial]) -> None:
             )
 
 
-def _look(prediction: Prediction) -> _Looked:
-    photo = prediction.photo
+def _looked_at(cut: CutPair) -> _Looked:
+    photo = cut.photo
     rgb = srgb_of(to_8_bit(photo.rgb), photo.profile)
-    evidence = gather_evidence(rgb, prediction.target, prediction.alpha)
-    maps = prediction.observation.maps if prediction.observation is not None else None
+    evidence = gather_evidence(rgb, cut.target, cut.alpha)
+    maps = cut.observation.maps if cut.observation is not None else None
     place = _place_of(evidence, maps, photo.size_hw[0]) if maps is not None and evidence.regions else ""
-    return _Looked(evidence, experience_of(prediction), photo.size_hw[0], place)
+    return _Looked(evidence, experience_of(cut), photo.size_hw[0], place)
 
 
 def _place_of(evidence: Evidence, maps: Maps, height_px: int) -> str:

@@ -1,16 +1,25 @@
-"""Pictures of one result beside its ground truth, cropped to the garment, small enough for a page of many."""
+"""Pictures of a result beside its ground truth, cropped to the garment, small enough for a page of many."""
 
+import heapq
 import io
-from dataclasses import dataclass
+import itertools
+import threading
+import zlib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.ndimage import binary_erosion, uniform_filter
 
-from garmentcut.evaluation.masks import Area, Mask, area_of, mask_of
-from garmentcut.evaluation.matting import Alpha
+from garmentcut.config import RuntimeConfig
+from garmentcut.dataset.manifest import Manifest
+from garmentcut.evaluation.metrics import Alpha, Area, area_of, mask_of
+from garmentcut.evaluation.predict import CutPair, Trial, predict
+from garmentcut.evaluation.scores import PhotoScore
 from garmentcut.photo.color import srgb_of
+from garmentcut.photo.mask import Mask, erode
 from garmentcut.photo.photo import Photo, to_8_bit
 from garmentcut.photo.resize import resize_rgb
 
@@ -48,8 +57,7 @@ def draw_pictures(
         outlined_xyxy: a box to draw on all but the photo, and to enlarge; None: the place of most wrong pixels is.
     """
     theirs, ours = mask_of(target), mask_of(prediction)
-    everything = slice(0, target.shape[0]), slice(0, target.shape[1])
-    area = area_of(theirs, ours, margin_px=round(_MARGIN * target.shape[0])) or everything
+    area = _area_around(theirs, ours, size_hw=photo.size_hw)
     rgb = srgb_of(to_8_bit(photo.rgb[area]), photo.profile)
     small = _shrunk(rgb)
     soft = [_shrunk_share(alpha[area], small.shape[:2]) for alpha in (target, prediction)]
@@ -64,6 +72,63 @@ def draw_pictures(
     detail = _detail(photo, theirs, ours, outlined_xyxy)
     pictures = [_picture(caption, pixels) for caption, pixels in drawn.items()]
     return (_picture("photo", small), *pictures, _picture("where it differs most", detail))
+
+
+def draw_choice(photo: Photo, target: Alpha, cutouts: Mapping[str, Alpha]) -> tuple[Picture, ...]:
+    """The photo, the retoucher's cutout and several others, to choose among.
+
+    Args:
+        photo: the photo.
+        target: `(H, W)` float32 in [0, 1], the retoucher's alpha.
+        cutouts: by caption, alphas of the same size.
+    """
+    shown = {"ground truth": target, **cutouts}
+    area = _area_around(*map(mask_of, shown.values()), size_hw=photo.size_hw)
+    small = _shrunk(srgb_of(to_8_bit(photo.rgb[area]), photo.profile))
+    drawn = {
+        caption: _tinted_outside(small, _shrunk_share(alpha[area], small.shape[:2])) for caption, alpha in shown.items()
+    }
+    return (_picture("photo", small), *(_picture(caption, rgb) for caption, rgb in drawn.items()))
+
+
+def draw_choices(
+    trials: Sequence[Trial],
+    others: Sequence[Trial],
+    manifest: Manifest,
+    names: Collection[str],
+    *,
+    config: RuntimeConfig | None = None,
+) -> dict[str, tuple[Picture, ...]]:
+    """Cut some photos again with a model and another one, and draw both cutouts; see `draw_choice`.
+
+    Returns:
+        Pictures by name, the other model's cutout before the model's; of pairs that cannot be read any more, none.
+    """
+
+    def few(some: Sequence[Trial]) -> list[Trial]:
+        chosen = [replace(one, pairs=tuple(pair for pair in one.pairs if pair.name in names)) for one in some]
+        return [one for one in chosen if one.pairs]
+
+    def packed(cut: CutPair) -> bytes:  # some photos of 50 megapixels would not fit into memory
+        return zlib.compress(np.rint(cut.alpha * 255).astype(np.uint8).tobytes(), 1)
+
+    theirs = {outcome.pair.name: outcome.found for outcome in predict(few(others), manifest, packed, config=config)}
+
+    def draw(cut: CutPair) -> tuple[Picture, ...]:
+        levels = np.frombuffer(zlib.decompress(theirs[cut.pair.name] or b""), np.uint8).reshape(cut.target.shape)
+        before = np.divide(levels, 255, dtype=np.float32)
+        captions = {f"before: {other_label}": before, f"now: {cut.card.label}": cut.alpha}
+        return draw_choice(cut.photo, cut.target, captions)
+
+    other_label = ", ".join(dict.fromkeys(trial.card.label for trial in others))
+    drawn = predict(few(trials), manifest, draw, config=config)
+    return {outcome.pair.name: outcome.found for outcome in drawn if outcome.found is not None}
+
+
+def _area_around(*masks: Mask, size_hw: tuple[int, int]) -> Area:
+    """The masks and a margin; the whole photo if they are empty."""
+    everything = slice(0, size_hw[0]), slice(0, size_hw[1])
+    return area_of(*masks, margin_px=round(_MARGIN * size_hw[0])) or everything
 
 
 def _outline_box(rgb: _Rgb, box_xyxy: tuple[int, int, int, int], area: Area) -> None:
@@ -132,14 +197,13 @@ def _detail(photo: Photo, theirs: Mask, ours: Mask, outlined_xyxy: tuple[int, in
 
 def _outline(mask: Mask) -> Mask:
     """A line of two pixels inside the mask, but not where the window's own edge cuts it."""
-    wide = np.pad(mask, 2, mode="edge")
-    line: Mask = (wide & ~binary_erosion(wide, iterations=2))[2:-2, 2:-2]
+    line: Mask = mask & ~erode(mask, 2, neighbours=4)
     return line
 
 
 def _worst_window(wrong: Mask, side_px: int) -> Area:
     height, width = (min(side_px, side) for side in wrong.shape)
-    density = uniform_filter(wrong.astype(np.float32), (height, width), mode="constant")
+    density = cv2.boxFilter(wrong.astype(np.float32), -1, (width, height), borderType=cv2.BORDER_CONSTANT)
     center = np.unravel_index(int(np.argmax(density)), wrong.shape)
     top, left = (
         int(np.clip(middle - side // 2, 0, whole - side))
@@ -157,3 +221,44 @@ def _mixed(under: NDArray[np.number], over: NDArray[np.number], alpha: Alpha) ->
     mixed = under + (over - under) * alpha[..., None].astype(np.float64)
     rgb: _Rgb = np.rint(mixed).clip(0, 255).astype(np.uint8)
     return rgb
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """One photo's row and its pictures."""
+
+    score: PhotoScore
+    pictures: tuple[Picture, ...]
+
+
+class Gallery:
+    """The `num_worst` photos of lowest Dice (`alpha >= 128`) seen so far; fit to be the `look` of an evaluation.
+
+    May be called from several threads at once.
+    """
+
+    def __init__(self, num_worst: int) -> None:
+        self.num_worst = num_worst
+        self._lock = threading.Lock()
+        self._heap: list[tuple[float, int, Exhibit]] = []  # the best of the worst first
+        self._turns = itertools.count()
+
+    def __call__(self, score: PhotoScore, photo: Photo, target: Alpha, prediction: Alpha) -> None:
+        """Draw the photo's pictures if it is one of the worst so far."""
+        if score.measures is None or not self._is_wanted(score.measures.dice):
+            return
+        exhibit = Exhibit(score, draw_pictures(photo, target, prediction))
+        with self._lock:
+            heapq.heappush(self._heap, (-score.measures.dice, next(self._turns), exhibit))
+            if len(self._heap) > self.num_worst:
+                heapq.heappop(self._heap)
+
+    def _is_wanted(self, dice: float) -> bool:
+        with self._lock:
+            return self.num_worst > 0 and (len(self._heap) < self.num_worst or -dice > self._heap[0][0])
+
+    @property
+    def exhibits(self) -> tuple[Exhibit, ...]:
+        """Worst first; by name where Dice is the same."""
+        kept = sorted(self._heap, key=lambda entry: (-entry[0], entry[2].score.name))
+        return tuple(exhibit for _, _, exhibit in kept)

@@ -1,31 +1,364 @@
-"""One HTML page of an evaluation: totals, distributions, thresholds, the worst photos, every photo. Works offline."""
+"""What an evaluation found, as text for a terminal and as one HTML page that works offline; charts by matplotlib."""
 
 import base64
-from collections.abc import Sequence
+import io
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from xml.etree import ElementTree
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+import matplotlib
+import numpy as np
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
 
-from garmentcut.evaluation import charts
-from garmentcut.evaluation.gallery import Exhibit
-from garmentcut.evaluation.measures import METRICS
-from garmentcut.evaluation.pictures import EXTRA_RGB, MISSING_RGB
-from garmentcut.evaluation.scores import PhotoScore
-from garmentcut.evaluation.table import interval, number, percents, sweep_sentence, wrong_sentence
-from garmentcut.evaluation.thresholds import THRESHOLDS
-from garmentcut.evaluation.totals import Totals, seen_sentence, view_order
+from garmentcut.evaluation.intervals import Estimate
+from garmentcut.evaluation.metrics import METRICS, POOLED_METRICS, Metric
+from garmentcut.evaluation.pictures import EXTRA_RGB, MISSING_RGB, Exhibit, Picture
+from garmentcut.evaluation.scores import (
+    GOOD_DICE,
+    THRESHOLDS,
+    VERY_GOOD_DICE,
+    Comparison,
+    PhotoScore,
+    Sweep,
+    Total,
+    Totals,
+    gain_of,
+    seen_sentence,
+    view_order,
+)
 from garmentcut.photo.files import write_atomic
 
-_SHOWN = ("dice", "surface_dice_2px", "boundary_iou_2px", "hd95_px", "assd_px", "rim_sad")
+NUM_CHANGES = 10
+"""Largest gains that are shown of a comparison, and as many losses."""
+
+SERIES = ("#4f86c6", "#e0902f", "#4a9d6e", "#8a63b8")
+"""Colours of charts, legible on white and on black."""
+
+_INK = "#7d8794"
+_STYLE: Any = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "garmentcut",
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "axes.edgecolor": _INK,
+    "axes.labelcolor": _INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "grid.color": _INK,
+    "grid.alpha": 0.25,
+    "text.color": _INK,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+}
+_SVG, _LINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}href"
+_SHOWN = ("dice", "surface_dice_2px", "boundary_iou_2px", "hd95_px", "edge_sad", "effort_px")
 """Metrics whose distributions are drawn."""
 
+_BINS = 24
 _CURVE_DEPTH = 0.02  # Dice
 _LISTED = 200  # failed and refused photos; all of them are in the table and in scores.jsonl
+_SHOWN_FAILURES = 20
+
+Table = Sequence[Sequence[str]]
+
+
+def totals_text(totals: Totals, scores: Sequence[PhotoScore] = ()) -> str:
+    """Totals by view, all metrics, thresholds, then the photos that were refused or could not be measured.
+
+    Args:
+        totals: of the evaluation.
+        scores: its rows, for the names of photos that failed or were refused.
+    """
+    sections = [[_counts(totals), seen_sentence(totals)] if totals.num_measured else [_counts(totals)]]
+    if totals.by_view:
+        columns = totals.by_view + ((totals.without_wrong,) if totals.without_wrong else ())
+        sections.append(["Dice, alpha >= 128, with 95 % intervals by garment", *aligned(_dice_rows(columns))])
+        sections.append(["All metrics, mean over photos", *aligned(_metric_rows(columns))])
+        if totals.by_view[0].counts:
+            sections.append(["Thin parts and holes, summed over photos", *aligned(pooled_rows(columns))])
+        if totals.num_wrong:
+            sections.append([wrong_sentence(totals)])
+    curves = (("alpha >= 128", totals.sweep), ("alpha > 0", totals.sweep_any))
+    sections.append([sweep_sentence(convention, sweep) for convention, sweep in curves if sweep is not None])
+    for status in ("refused", "failed"):
+        rows = [f"{status}: {_one_line(row.name)}: {row.reason}" for row in scores if row.status == status]
+        more = [f"... and {len(rows) - _SHOWN_FAILURES} more"] if len(rows) > _SHOWN_FAILURES else []
+        sections.append(rows[:_SHOWN_FAILURES] + more)
+    return "\n\n".join("\n".join(section) for section in sections if section)
+
+
+def wrong_sentence(totals: Totals) -> str:
+    """Says plainly how many of the cutouts are marked wrong."""
+    return (
+        f"{totals.num_wrong} of {totals.num_measured} cutouts are marked wrong; they are in all figures but the last."
+    )
+
+
+def sweep_sentence(convention: str, sweep: Sweep) -> str:
+    """Where the best threshold lies and how flat the curve is around it."""
+    low, high = sweep.flat
+    return (
+        f"Threshold, {convention}: best {sweep.best:.2f} with mean Dice {max(sweep.mean_dice):.4f},"
+        f" within 0.0005 of it from {low:.2f} to {high:.2f}"
+    )
+
+
+def number(value: float, metric: Metric) -> str:
+    """A metric's value with as many decimals as it deserves."""
+    return f"{value:.{metric.decimals}f}"
+
+
+def interval(estimate: Estimate, decimals: int) -> str:
+    """`[low, high]`, or nothing where there is none."""
+    if estimate.low is None or estimate.high is None:
+        return ""
+    return f"[{estimate.low:.{decimals}f}, {estimate.high:.{decimals}f}]"
+
+
+def percents(estimate: Estimate) -> str:
+    """The interval of a share: `[60, 74]`, in percent, or nothing where there is none."""
+    if estimate.low is None or estimate.high is None:
+        return ""
+    return f"[{100 * estimate.low:.0f}, {100 * estimate.high:.0f}]"
+
+
+def aligned(rows: Table) -> list[str]:
+    """Rows of cells as lines: the first column to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for first, *others in rows:
+        cells = (cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))
+        lines.append("  ".join([first.ljust(widths[0]), *cells]).rstrip())
+    return lines
+
+
+def _counts(totals: Totals) -> str:
+    parts = [f"{totals.num_measured} measured"]
+    parts += [f"{totals.num_refused} of them refused by the model"] if totals.num_refused else []
+    parts += [f"{totals.num_failed} failed"] if totals.num_failed else []
+    rate = f", {totals.seconds:.2f} s each in the model" if totals.num_measured else ""
+    return f"{totals.num_photos} photos: {', '.join(parts)}{rate}; model {', '.join(totals.models)}"
+
+
+def _dice_rows(totals: Sequence[Total]) -> Table:
+    rows = [["view", "photos", "garments", "mean", "", "median", "", "worst 5 %", "", ">= 0.990", "", ">= 0.995", ""]]
+    for total in totals:
+        dice = total.figures["dice"]
+        figures = [dice[key] for key in ("mean", "median", "worst")]
+        cells = [cell for figure in figures for cell in (f"{figure.value:.4f}", interval(figure, 4))]
+        found = [dice[f"share_{limit:g}"] for limit in (GOOD_DICE, VERY_GOOD_DICE)]
+        shares = [cell for share in found for cell in (f"{100 * share.value:.0f} %", percents(share))]
+        rows.append([total.view, str(total.num_photos), str(total.num_garments), *cells, *shares])
+    return rows
+
+
+def _metric_rows(totals: Sequence[Total]) -> Table:
+    rows = [["", *(total.view for total in totals), "95 % interval, all"]]
+    for metric in told_metrics(totals[0]):
+        unit = f" ({metric.unit})" if metric.unit else ""
+        means = [total.figures[metric.key]["mean"] for total in totals]
+        cells = [number(mean.value, metric) for mean in means]
+        rows.append([metric.title + unit, *cells, interval(means[0], metric.decimals)])
+    return rows
+
+
+def comparison_text(found: Comparison) -> str:
+    """The differences from another model, for a terminal."""
+    heading = (
+        f"Against {found.other}: {found.num_photos} photos of {found.num_garments} garments, difference of the means"
+    )
+    text = "\n".join([heading, *aligned(difference_rows(found))])
+    gained, lost = (sum(sign * gain_of(*pair) > 0 for pair in found.photos) for sign in (1, -1))
+    return f"{text}\nDice rose in {gained} photos and fell in {lost}; luck in training is not in the intervals"
+
+
+def difference_rows(found: Comparison) -> Table:
+    """Each main score's difference with its interval and what it says."""
+    rows = [["", "difference", "95 % interval", ""]]
+    known = {metric.key: (metric.title, metric.decimals, metric.higher_is_better) for metric in METRICS}
+    known |= {metric.key: (metric.title, 3, True) for metric in POOLED_METRICS}
+    for key, difference in found.differences.items():
+        title, decimals, higher_is_better = known[key]
+        low, high = difference.low, difference.high
+        sign = 0 if low is None or high is None else (low > 0) - (high < 0)
+        verdict = "no difference shown" if not sign else "better" if (sign > 0) == higher_is_better else "worse"
+        estimate = Estimate(difference.value, low, high)
+        rows.append([title, f"{difference.value:+.{decimals}f}", interval(estimate, decimals), verdict])
+    return rows
+
+
+def told_metrics(total: Total) -> list[Metric]:
+    """The metrics that all photos have: rows older than a metric lack it."""
+    return [metric for metric in METRICS if metric.key in total.figures]
+
+
+def pooled_rows(totals: Sequence[Total]) -> Table:
+    """Thin parts and holes of each view, with a heading."""
+    rows = [["", *(total.view for total in totals), "95 % interval, all"]]
+    for metric in POOLED_METRICS:
+        shares = [total.pooled.get(metric.key) for total in totals]
+        cells = ["none" if share is None else f"{share.value:.3f}" for share in shares]
+        rows.append([metric.title, *cells, interval(shares[0], 3) if shares[0] else ""])
+    counts = [total.counts for total in totals]
+    for title, numbers in (
+        ("thin parts, px", [one["thin_px"] for one in counts]),
+        ("holes", [one["holes"] for one in counts]),
+        ("holes missed", [one["holes"] - one["holes_found"] for one in counts]),
+        ("holes invented", [one["holes_invented"] for one in counts]),
+    ):
+        rows.append([title, *(f"{number:,}" for number in numbers), ""])
+    return rows
+
+
+def _one_line(text: str) -> str:
+    return text.replace("\n", "\\n").replace("\r", "\\r")
+
+
+class Against(NamedTuple):
+    """A comparison with another model, and pictures of the photos that gained or lost most, by name."""
+
+    comparison: Comparison
+    pictures: Mapping[str, tuple[Picture, ...]]
+
+    @property
+    def parts(self) -> list[tuple[str, tuple[tuple[PhotoScore, PhotoScore], ...]]]:
+        """Headings, and the photos shown below each."""
+        return [
+            ("Largest gains", self.comparison.gains(NUM_CHANGES)),
+            ("Largest losses", self.comparison.losses(NUM_CHANGES)),
+        ]
+
+
+class Chart(NamedTuple):
+    """A chart and the numbers that it shows.
+
+    Attributes:
+        title: what is shown.
+        svg: an `svg` element; each mark has its value as its title.
+        columns: headings of the numbers' table.
+        rows: its rows.
+    """
+
+    title: str
+    svg: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def new_axes(width: float = 3.7, height: float = 2.1) -> Axes:
+    """Empty axes in a figure of its own, in inches, in the pages' style."""
+    with matplotlib.rc_context(_STYLE):
+        figure: Any = Figure(figsize=(width, height), layout="constrained")
+        axes: Axes = figure.add_subplot()
+        axes.grid(visible=True, axis="y")
+        axes.set_axisbelow(True)
+    return axes
+
+
+def titled(text: str) -> str:
+    """The `gid` of an artist that is to show `text` when it is pointed at; see `svg_of`."""
+    return f"title:{text}"
+
+
+def svg_of(axes: Axes) -> str:
+    """A figure as an `svg` element to stand in a page: no names of its own, no addresses, titles of its marks."""
+    figure, file = axes.get_figure(root=True), io.StringIO()
+    assert figure is not None  # `new_axes` made it
+    with matplotlib.rc_context(_STYLE):
+        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    root = ElementTree.fromstring(file.getvalue())  # our own text
+    for parent in list(root.iter()):
+        for child in list(parent):
+            if child.tag in (f"{_SVG}metadata", f"{_SVG}style"):
+                parent.remove(child)
+    for element in root.iter():
+        name = element.attrib.get("id", "")
+        if name.startswith("title:"):
+            title = ElementTree.Element("title")
+            title.text = name.removeprefix("title:")
+            element.insert(0, title)
+        if element.tag == f"{_SVG}g":
+            element.attrib.pop("id", None)
+        if _LINK in element.attrib:
+            element.attrib["href"] = element.attrib.pop(_LINK)
+        if element.tag == f"{_SVG}text":
+            style = element.attrib.get("style", "").split(";")
+            element.attrib["style"] = ";".join(part for part in style if "font-family" not in part)
+        element.tag = element.tag.removeprefix(_SVG)
+    root.attrib.pop("version", None)
+    root.attrib.pop("width", None)
+    root.attrib.pop("height", None)
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def histogram(title: str, values: Mapping[str, Sequence[float]], *, higher_is_better: bool, decimals: int) -> Chart:
+    """How many photos have which value, stacked by view.
+
+    The bad tail, the last fortieth of the photos, is gathered in the outermost column, so that a few disasters do not
+    squeeze the others into one; that column's title says so.
+
+    Args:
+        title: of the chart.
+        values: by view; one value at least in all.
+        higher_is_better: where the bad tail is.
+        decimals: of titles.
+    """
+    every = np.concatenate([np.asarray(part, np.float64) for part in values.values()])
+    edges = _bin_edges(every, higher_is_better=higher_is_better)
+    counts = [np.histogram(np.clip(part, edges[0], edges[-1]), edges)[0] for part in values.values()]
+    axes, below, rows = new_axes(), np.zeros(_BINS, np.int64), []
+    labels = [_range_label(edges, every, column, decimals) for column in range(_BINS)]
+    for number, (view, heights) in enumerate(zip(values, counts, strict=True)):
+        color = SERIES[number % len(SERIES)]
+        bars = axes.bar(edges[:-1], heights, np.diff(edges) * 0.9, bottom=below, align="edge", color=color)
+        for bar, label, num in zip(bars, labels, heights, strict=True):
+            if num:
+                bar.set_gid(titled(f"{label}: {num} {view}"))
+        below = below + heights
+    axes.set_xlim(edges[0], edges[-1])
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    for column, label in enumerate(labels):
+        if below[column]:
+            rows.append((label, *(str(part[column]) for part in counts)))
+    return Chart(title, svg_of(axes), ("range", *values), tuple(rows))
+
+
+def threshold_chart(sweeps: Mapping[str, Sequence[float]], *, depth: float = _CURVE_DEPTH) -> Chart:
+    """Mean Dice over the threshold on alpha; what lies `depth` below the highest point or deeper is cut off.
+
+    Args:
+        sweeps: by convention, one value a threshold of `garmentcut.evaluation.scores.THRESHOLDS`.
+        depth: in Dice.
+    """
+    axes = new_axes()
+    for number, (convention, values) in enumerate(sweeps.items()):
+        axes.plot(THRESHOLDS, values, color=SERIES[number], linewidth=1.5)
+        for at, value in zip(THRESHOLDS, values, strict=True):
+            gid = titled(f"{convention}, threshold {at:.2f}: {value:.4f}")
+            axes.plot([at], [value], "o", color=SERIES[number], markersize=3.5, gid=gid)
+    top, lowest = max(map(max, sweeps.values())), min(map(min, sweeps.values()))
+    floor = max(lowest, top - depth)
+    room = 0.06 * max(top - floor, 1e-4)
+    axes.set(xlim=(0, 1), ylim=(floor - room, top + room))
+    rows = tuple(
+        (f"{at:.2f}", *(f"{values[place]:.4f}" for values in sweeps.values())) for place, at in enumerate(THRESHOLDS)
+    )
+    return Chart("Mean Dice by threshold", svg_of(axes), ("threshold", *sweeps), rows)
 
 
 def write_report(
-    path: Path, totals: Totals, scores: Sequence[PhotoScore], exhibits: Sequence[Exhibit], *, dataset: str
+    path: Path,
+    totals: Totals,
+    scores: Sequence[PhotoScore],
+    exhibits: Sequence[Exhibit],
+    *,
+    dataset: str,
+    against: "Against | None" = None,
 ) -> None:
     """Write the page, whole or not at all.
 
@@ -35,54 +368,93 @@ def write_report(
         scores: a row a photo.
         exhibits: the worst photos, worst first.
         dataset: what it was measured on, in words.
+        against: a comparison with another model; None: there is none.
 
     Raises:
         OSError: the file cannot be written.
     """
-    write_atomic(path, render_report(totals, scores, exhibits, dataset=dataset).encode("utf-8", "backslashreplace"))
+    page = render_report(totals, scores, exhibits, dataset=dataset, against=against)
+    write_atomic(path, page.encode("utf-8", "backslashreplace"))
 
 
-def render_report(totals: Totals, scores: Sequence[PhotoScore], exhibits: Sequence[Exhibit], *, dataset: str) -> str:
+def render_report(
+    totals: Totals,
+    scores: Sequence[PhotoScore],
+    exhibits: Sequence[Exhibit],
+    *,
+    dataset: str,
+    against: "Against | None" = None,
+) -> str:
     """The page as text; see `write_report`."""
+    measured = [score for score in scores if score.measures is not None]
+    columns = [*totals.by_view[:1], *([totals.without_wrong] if totals.without_wrong else []), *totals.by_view[1:]]
+    return (
+        page_environment()
+        .get_template("report.html.j2")
+        .render(
+            totals=totals,
+            columns=columns,
+            dataset=dataset,
+            seen=seen_sentence(totals) if measured else "",
+            wrong=wrong_sentence(totals).replace("the last", "the row below all") if totals.num_wrong else "",
+            metrics=METRICS,
+            told=told_metrics(totals.by_view[0]) if measured else [],
+            pooled=pooled_rows(totals.by_view) if measured and totals.by_view[0].counts else [],
+            views=[total.view for total in totals.by_view[1:]],
+            histograms=_histograms(measured),
+            sweeps=_sweeps(totals),
+            thresholds=_threshold_chart(totals),
+            exhibits=exhibits,
+            against=against,
+            differences=difference_rows(against.comparison) if against else [],
+            gain_of=gain_of,
+            troubled=[score for score in scores if score.status != "ok"][:_LISTED],
+            num_troubled=sum(score.status != "ok" for score in scores),
+            rows=[_row_of(score) for score in scores],
+        )
+    )
+
+
+def page_environment(*packages: str, escape: bool = True) -> Environment:
+    """Templates of pages in the evaluation's style.
+
+    Args:
+        packages: whose templates are looked for first.
+        escape: the pages are HTML.
+    """
     environment = Environment(
-        loader=PackageLoader("garmentcut.evaluation"),
-        autoescape=True,
+        loader=ChoiceLoader([PackageLoader(package) for package in (*packages, "garmentcut.evaluation")]),
+        autoescape=escape,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"base64": _base64, "interval": interval, "percents": percents, "number": number}
-    measured = [score for score in scores if score.measures is not None]
-    return environment.get_template("report.html.j2").render(
-        totals=totals,
-        dataset=dataset,
-        seen=seen_sentence(totals) if measured else "",
-        wrong=wrong_sentence(totals).replace("the last", "the row below all") if totals.num_wrong else "",
-        metrics=METRICS,
-        views=[total.view for total in totals.by_view[1:]],
-        histograms=_histograms(measured),
-        sweeps=_sweeps(totals),
-        curves=_curves(totals),
-        exhibits=exhibits,
-        missing=_css(MISSING_RGB),
-        extra=_css(EXTRA_RGB),
-        troubled=[score for score in scores if score.status != "ok"][:_LISTED],
-        num_troubled=sum(score.status != "ok" for score in scores),
-        rows=[_row_of(score) for score in scores],
-        frame=charts.FRAME,
-    )
+    environment.filters |= {
+        "base64": lambda data: base64.b64encode(data).decode("ascii"),
+        "interval": interval,
+        "percents": percents,
+        "number": number,
+    }
+    colors = {f"s{place}": color for place, color in enumerate(SERIES)}
+    environment.globals["colors"] = {**colors, "missing": _css(MISSING_RGB), "extra": _css(EXTRA_RGB)}
+    return environment
 
 
-def _histograms(measured: Sequence[PhotoScore]) -> list[tuple[str, charts.Histogram]]:
-    """Title and chart of each shown metric, stacked by view in the order of the totals."""
+def _histograms(measured: Sequence[PhotoScore]) -> list[Chart]:
+    """A chart of each shown metric, stacked by view in the order of the totals."""
     drawn = []
     for metric in METRICS:
-        if metric.key in _SHOWN and measured:
-            by_view: dict[str, list[float]] = {}
-            for score in sorted(measured, key=lambda score: view_order(score.view)):
-                by_view.setdefault(score.view, []).append(getattr(score.measures, metric.key))
-            chart = charts.histogram(by_view, higher_is_better=metric.higher_is_better, decimals=metric.decimals)
-            drawn.append((metric.title + (f", {metric.unit}" if metric.unit else ""), chart))
+        if metric.key not in _SHOWN or not measured:
+            continue
+        by_view: dict[str, list[float]] = {}
+        for score in sorted(measured, key=lambda score: view_order(score.view)):
+            value = getattr(score.measures, metric.key)
+            if value is not None:
+                by_view.setdefault(score.view, []).append(value)
+        if by_view:
+            title = metric.title + (f", {metric.unit}" if metric.unit else "")
+            decimals, better = metric.decimals, metric.higher_is_better
+            drawn.append(histogram(title, by_view, higher_is_better=better, decimals=decimals))
     return drawn
 
 
@@ -91,22 +463,36 @@ def _sweeps(totals: Totals) -> list[tuple[str, str]]:
     return [(convention, sweep_sentence(convention, sweep)) for convention, sweep in pairs if sweep is not None]
 
 
-def _curves(totals: Totals) -> charts.Curves | None:
-    sweeps = [sweep.mean_dice for sweep in (totals.sweep, totals.sweep_any) if sweep is not None]
-    return charts.curves(THRESHOLDS, sweeps, depth=_CURVE_DEPTH) if sweeps else None
+def _threshold_chart(totals: Totals) -> Chart | None:
+    sweeps = (("alpha >= 128", totals.sweep), ("alpha > 0", totals.sweep_any))
+    shown = {convention: sweep.mean_dice for convention, sweep in sweeps if sweep is not None}
+    return threshold_chart(shown) if shown else None
+
+
+def _bin_edges(values: NDArray[np.float64], *, higher_is_better: bool) -> NDArray[np.float64]:
+    low, high = float(values.min()), float(values.max())
+    if higher_is_better:
+        low = min(float(np.percentile(values, 2.5)), high)
+    else:
+        high = max(float(np.percentile(values, 97.5)), low)
+    if high - low < 1e-6:
+        low, high = low - 0.5e-3, high + 0.5e-3
+    return np.linspace(low, high, _BINS + 1)
+
+
+def _range_label(edges: NDArray[np.float64], values: NDArray[np.float64], column: int, decimals: int) -> str:
+    low = min(float(values.min()), edges[0]) if column == 0 else edges[column]
+    high = max(float(values.max()), edges[-1]) if column == len(edges) - 2 else edges[column + 1]
+    return f"{low:.{decimals}f} to {high:.{decimals}f}"
 
 
 def _row_of(score: PhotoScore) -> list[Any]:
     """Cells of the page's table of photos, rounded: the page of 10,000 photos stays light."""
-    values = [
-        None if score.measures is None else round(getattr(score.measures, metric.key), metric.decimals)
-        for metric in METRICS
+    values = [getattr(score.measures, metric.key, None) for metric in METRICS]
+    rounded = [
+        None if value is None else round(value, metric.decimals) for metric, value in zip(METRICS, values, strict=True)
     ]
-    return [score.name, score.view, score.split, score.status, score.seen, *values, score.seconds]
-
-
-def _base64(data: bytes) -> str:
-    return base64.b64encode(data).decode("ascii")
+    return [score.name, score.view, score.split, score.status, score.seen, *rounded, score.seconds]
 
 
 def _css(rgb: tuple[int, int, int]) -> str:

@@ -1,16 +1,65 @@
-"""One row a photo: what was measured, kept as JSON Lines and as a table for spreadsheets."""
+"""A row of scores for each photo, kept as JSON Lines and as a table for spreadsheets, and the totals over them."""
 
 import csv
 import io
 import json
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
+from garmentcut.config import RuntimeConfig
+from garmentcut.dataset.manifest import Manifest, Pair
 from garmentcut.errors import EvaluationError
-from garmentcut.evaluation.measures import METRICS, Measures
+from garmentcut.evaluation.intervals import (
+    Block,
+    Bootstrap,
+    Difference,
+    Estimate,
+    Figure,
+    difference_of,
+    mean,
+    median,
+    share_from,
+    worst,
+)
+from garmentcut.evaluation.metrics import (
+    COUNTS,
+    METRICS,
+    POOLED_METRICS,
+    Alpha,
+    Measures,
+    Metric,
+    check_masks,
+    mask_of,
+    measure,
+)
+from garmentcut.evaluation.predict import CutPair, Trial, is_seen, predict
+from garmentcut.model.card import ModelCard
 from garmentcut.photo.files import write_atomic
+from garmentcut.photo.mask import Mask
+from garmentcut.photo.photo import Photo
+
+THRESHOLDS = tuple(step / 20 for step in range(1, 20))
+"""0.05, 0.10 ... 0.95."""
+
+ALL = "all"
+"""Name of the total over all views."""
+
+WITHOUT_WRONG = "without wrong"
+"""Name of the total over all views that leaves out cutouts marked wrong."""
+
+MAIN_METRICS = ("dice", "surface_dice_2px", "boundary_iou_2px", "hd95_px", "edge_sad", "effort_px", "effort_places")
+"""Metrics by which two models are compared."""
+
+WORST_SHARE = 0.05
+GOOD_DICE, VERY_GOOD_DICE = 0.99, 0.995
+
+_VIEWS = ("Front", "FrontRight", "Back")  # in the order of tables; others behind
+_CLOSE = 0.0005  # Dice; a twelfth of a pixel along the whole outline
+_OLD_KEYS = {f"rim_{key}": f"edge_{key}" for key in ("sad", "mse", "gradient", "connectivity")}
 
 
 class ScoresError(EvaluationError):
@@ -33,9 +82,10 @@ class PhotoScore:
         reason: why it was refused or failed; else empty.
         faults: what `ingest` found suspect in the pair: a bad score may be a bad ground truth.
         measures: all metrics; None: failed.
-        sweep: Dice at each of `garmentcut.evaluation.thresholds.THRESHOLDS`, convention `alpha >= 128`.
+        sweep: Dice at each of `garmentcut.evaluation.scores.THRESHOLDS`, convention `alpha >= 128`.
         sweep_any: the same, convention `alpha > 0`.
         verdict: what a person says of the cutout it was compared with: `wrong`, `right`, `unsure`, or nothing.
+        group: id that garments which look the same share; empty in old rows.
         seconds: of cutting: framing, network and finishing; reading and measuring not counted.
     """
 
@@ -53,6 +103,66 @@ class PhotoScore:
     sweep_any: tuple[float, ...] = field(default=())
     seconds: float = 0.0
     verdict: str = ""
+    group: str = ""
+
+    @property
+    def cluster(self) -> str:
+        """What the photo errs together with: garments that look the same count as one."""
+        return self.group or self.garment
+
+
+Look = Callable[[PhotoScore, Photo, Alpha, Alpha], None]
+"""Is shown each measured photo: its row, the photo, the target's alpha, the predicted alpha; from several threads."""
+
+
+def evaluate(
+    trials: Sequence[Trial], manifest: Manifest, *, config: RuntimeConfig | None = None, look: Look | None = None
+) -> Iterator[PhotoScore]:
+    """Cut each trial's photos and measure the results.
+
+    Args:
+        trials: what `garmentcut.evaluation.predict.plan_trials` gave.
+        manifest: the dataset.
+        config: backend and threads.
+        look: is shown each measured photo, for pictures.
+
+    Yields:
+        A row for each pair, in the order of the trials. A photo that the model refuses is measured as an empty cutout.
+
+    Raises:
+        garmentcut.model.card.ModelError: a model cannot be loaded.
+    """
+
+    def keep(cut: CutPair) -> PhotoScore:
+        score = _measured(cut)
+        if look is not None:
+            look(score, cut.photo, cut.target, cut.alpha)
+        return score
+
+    for outcome in predict(trials, manifest, keep, config=config):
+        if outcome.found is not None:
+            yield outcome.found
+        else:
+            yield replace(_row(outcome.card, outcome.pair), status="failed", reason=outcome.reason)
+
+
+def _row(card: ModelCard, pair: Pair) -> PhotoScore:
+    """A row of a pair that is yet to be measured."""
+    faults = tuple(fault.text for fault in pair.faults)
+    row = PhotoScore(pair.name, pair.garment, pair.view, pair.split, card.label, is_seen(card, pair))
+    return replace(row, faults=faults, verdict=pair.verdict, group=pair.group)
+
+
+def _measured(cut: CutPair) -> PhotoScore:
+    return replace(
+        _row(cut.card, cut.pair),
+        status="refused" if cut.reason else "ok",
+        reason=cut.reason,
+        measures=measure(cut.alpha, cut.target),
+        sweep=dice_at_thresholds(cut.alpha, mask_of(cut.target)),
+        sweep_any=dice_at_thresholds(cut.alpha, cut.target > 0),
+        seconds=round(cut.seconds, 3),
+    )
 
 
 def write_scores(scores: Iterable[PhotoScore], folder: Path) -> None:
@@ -93,7 +203,7 @@ def _score_of(row: dict[str, Any]) -> PhotoScore:
         **{
             **row,
             "faults": tuple(row["faults"]),
-            "measures": measures and Measures(**measures),
+            "measures": measures and Measures(**{_OLD_KEYS.get(key, key): value for key, value in measures.items()}),
             "sweep": tuple(row["sweep"]),
             "sweep_any": tuple(row["sweep_any"]),
         }
@@ -105,9 +215,10 @@ def _csv_of(scores: Iterable[PhotoScore]) -> str:
     columns = [key.name for key in fields(PhotoScore) if key.name not in left_out]
     file = io.StringIO(newline="")
     table = csv.writer(file, lineterminator="\n")
-    table.writerow([*columns, *(metric.key for metric in METRICS)])
+    keys = [key.name for key in fields(Measures)]
+    table.writerow([*columns, *keys])
     for score in scores:
-        measured = [getattr(score.measures, metric.key, "") for metric in METRICS]
+        measured = [getattr(score.measures, key, "") for key in keys]
         cells = [getattr(score, column) for column in columns]
         table.writerow([_cell(value) for value in [*cells, *measured]])
     return file.getvalue()
@@ -117,3 +228,277 @@ def _cell(value: Any) -> Any:
     if isinstance(value, tuple):
         return "; ".join(value)
     return "" if value is None else value
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Mean Dice over photos at each threshold.
+
+    Attributes:
+        mean_dice: one a threshold of `THRESHOLDS`.
+        best: the threshold with the highest mean; the one nearest 0.5 of several.
+        flat: lowest and highest threshold of the stretch around `best` whose mean is within 0.0005 of the highest.
+    """
+
+    mean_dice: tuple[float, ...]
+    best: float
+    flat: tuple[float, float]
+
+
+def dice_at_thresholds(prediction: Alpha, garment: Mask) -> tuple[float, ...]:
+    """Dice of `prediction >= t` for each threshold, against one mask; one pass over the pixels.
+
+    Args:
+        prediction: `(H, W)` float32 in [0, 1].
+        garment: the target's mask, by either convention, the same size.
+
+    Returns:
+        One a threshold; as `garmentcut.evaluation.metrics.dice`.
+
+    Raises:
+        ValueError: sizes differ.
+    """
+    check_masks(mask_of(prediction), garment)
+    edges = np.asarray(THRESHOLDS, np.float32)
+    shown = prediction >= edges[0]  # most of the frame is not, and need not be sorted
+    num_reached = np.searchsorted(edges, prediction[shown], side="right")  # thresholds that a pixel passes
+    inside = num_reached[garment[shown]]
+    num_bins = len(edges) + 1
+    # Pixels that pass threshold i: those that reach more than i of them.
+    predicted, common = (
+        np.bincount(reached, minlength=num_bins)[::-1].cumsum()[::-1][1:] for reached in (num_reached, inside)
+    )
+    total = predicted + np.count_nonzero(garment)
+    return tuple(float(2 * both / whole) if whole else 1.0 for both, whole in zip(common, total, strict=True))
+
+
+def sweep_of(rows: Iterable[tuple[float, ...]]) -> Sweep:
+    """Mean over photos of what `dice_at_thresholds` gave, and its best place.
+
+    Raises:
+        ValueError: no photos.
+    """
+    table = np.array(list(rows), np.float64)
+    if not table.size:
+        raise ValueError("no photos to sweep over")
+    means = table.mean(axis=0)
+    best = max(range(len(means)), key=lambda i: (round(float(means[i]), 9), -abs(THRESHOLDS[i] - 0.5)))
+    low = high = best
+    while low and means[low - 1] >= means[best] - _CLOSE:
+        low -= 1
+    while high + 1 < len(means) and means[high + 1] >= means[best] - _CLOSE:
+        high += 1
+    return Sweep(tuple(float(mean) for mean in means), THRESHOLDS[best], (THRESHOLDS[low], THRESHOLDS[high]))
+
+
+@dataclass(frozen=True)
+class Total:
+    """Figures over the measured photos of one view, or of all.
+
+    Attributes:
+        view: a view, or `ALL`.
+        num_photos: measured.
+        num_garments: distinct garments among them.
+        figures: metric key to figure name to estimate. Figures: `mean`, `median`, `worst` (mean over the worst 5 %),
+            and for the two Dices `share_0.99` and `share_0.995`. A metric that a row lacks is left out.
+        pooled: pooled metric's key to estimate: a share of counts that are summed over the photos.
+        counts: sums over the photos of `garmentcut.evaluation.metrics.COUNTS`.
+    """
+
+    view: str
+    num_photos: int
+    num_garments: int
+    figures: dict[str, dict[str, Estimate]]
+    pooled: dict[str, Estimate] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What an evaluation found, over all its photos.
+
+    Attributes:
+        num_photos: rows, measured or not.
+        num_measured: of which measured; refused ones are, as empty cutouts.
+        num_refused: photos in which the model found no garment, or which it would not take.
+        num_failed: pairs that could not be read.
+        num_seen: measured photos that were in the training data; None: a model's card does not say.
+        models: names and hashes.
+        seconds: mean of cutting a photo.
+        by_view: of all first, then of each view.
+        sweep: mean Dice over thresholds, convention `alpha >= 128`; None: nothing was measured.
+        sweep_any: the same, convention `alpha > 0`.
+        num_wrong: measured photos whose cutout a person marked wrong; they are in all figures but the last.
+        without_wrong: of all views, those photos left out; None: there are none, or no others.
+    """
+
+    num_photos: int
+    num_measured: int
+    num_refused: int
+    num_failed: int
+    num_seen: int | None
+    models: tuple[str, ...]
+    seconds: float
+    by_view: tuple[Total, ...]
+    sweep: Sweep | None
+    sweep_any: Sweep | None
+    num_wrong: int = 0
+    without_wrong: Total | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """For machines: plain lists, numbers and texts."""
+        return asdict(self)
+
+
+def total_scores(scores: Sequence[PhotoScore], *, seed: int = 0) -> Totals:
+    """Sum up an evaluation.
+
+    Args:
+        scores: rows; failed ones are counted and left out of every figure.
+        seed: of the bootstrap.
+    """
+    measured = [score for score in scores if score.measures is not None]
+    views = sorted({score.view for score in measured}, key=view_order)
+    parts = {ALL: measured, **{view: [score for score in measured if score.view == view] for view in views}}
+    unknown = any(score.seen is None for score in measured)
+    good = [score for score in measured if score.verdict != "wrong"]
+    return Totals(
+        num_photos=len(scores),
+        num_measured=len(measured),
+        num_refused=sum(score.status == "refused" for score in scores),
+        num_failed=len(scores) - len(measured),
+        num_seen=None if unknown else sum(bool(score.seen) for score in measured),
+        models=tuple(sorted({score.model for score in scores})),
+        seconds=sum(score.seconds for score in measured) / max(len(measured), 1),
+        by_view=tuple(_total_of(view, part, seed) for view, part in parts.items() if part),
+        sweep=sweep_of(score.sweep for score in measured) if measured else None,
+        sweep_any=sweep_of(score.sweep_any for score in measured) if measured else None,
+        num_wrong=len(measured) - len(good),
+        without_wrong=_total_of(WITHOUT_WRONG, good, seed) if 0 < len(good) < len(measured) else None,
+    )
+
+
+def seen_sentence(totals: Totals) -> str:
+    """Says plainly how many photos the model had been trained on."""
+    if totals.num_seen is None:
+        return "The model's card does not list its training photos: some of these may have been among them."
+    return f"{totals.num_seen} of {totals.num_measured} photos were in the training data."
+
+
+def view_order(view: str) -> tuple[int, str]:
+    """Sorts views as tables show them."""
+    return (_VIEWS.index(view) if view in _VIEWS else len(_VIEWS)), view
+
+
+def _total_of(view: str, scores: Sequence[PhotoScore], seed: int) -> Total:
+    bootstrap = Bootstrap.of([score.cluster for score in scores], seed=seed)
+    columns = {key.name: [getattr(score.measures, key.name) for score in scores] for key in fields(Measures)}
+    known = {key: values for key, values in columns.items() if None not in values}
+    figures = {
+        metric.key: bootstrap.estimate(known[metric.key], _figures_of(metric))
+        for metric in METRICS
+        if metric.key in known
+    }
+    shares = {
+        metric.key: bootstrap.ratio(known[metric.hits], known[metric.out_of])
+        for metric in POOLED_METRICS
+        if metric.hits in known and metric.out_of in known
+    }
+    pooled = {key: share for key, share in shares.items() if share is not None}
+    counts = {key: sum(known[key]) for key in COUNTS if key in known}
+    return Total(view, len(scores), len({score.garment for score in scores}), figures, pooled, counts)
+
+
+def _figures_of(metric: Metric) -> dict[str, Figure]:
+    figures: dict[str, Figure] = {
+        "mean": mean,
+        "median": median,
+        "worst": worst(WORST_SHARE, higher_is_better=metric.higher_is_better),
+    }
+    if metric.key in ("dice", "dice_any"):
+        figures |= {f"share_{limit:g}": share_from(limit) for limit in (GOOD_DICE, VERY_GOOD_DICE)}
+    return figures
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A model against another one, photo by photo.
+
+    Attributes:
+        model: name and hash.
+        other: likewise.
+        num_photos: measured by both.
+        num_garments: distinct garments among them.
+        differences: metric's key to the difference, the model's less the other's; of pooled metrics too.
+        photos: of each photo both rows, the other's second; the largest gain in Dice first.
+    """
+
+    model: str
+    other: str
+    num_photos: int
+    num_garments: int
+    differences: dict[str, Difference]
+    photos: tuple[tuple[PhotoScore, PhotoScore], ...]
+
+    def gains(self, num: int) -> tuple[tuple[PhotoScore, PhotoScore], ...]:
+        """The `num` photos at most that gained most."""
+        return tuple(pair for pair in self.photos[:num] if gain_of(*pair) > 0)
+
+    def losses(self, num: int) -> tuple[tuple[PhotoScore, PhotoScore], ...]:
+        """The `num` photos at most that lost most, the largest loss first."""
+        return tuple(pair for pair in self.photos[: -num - 1 : -1] if gain_of(*pair) < 0)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For machines: plain lists, numbers and texts."""
+        return {
+            "model": self.model,
+            "other": self.other,
+            "num_photos": self.num_photos,
+            "num_garments": self.num_garments,
+            "differences": {key: asdict(found) for key, found in self.differences.items()},
+            "photos": {ours.name: gain_of(ours, theirs) for ours, theirs in self.photos},
+        }
+
+
+def gain_of(ours: PhotoScore, theirs: PhotoScore) -> float:
+    """Difference of a photo's Dice, `alpha >= 128`."""
+    assert ours.measures is not None and theirs.measures is not None
+    return ours.measures.dice - theirs.measures.dice
+
+
+def compare_scores(scores: Sequence[PhotoScore], others: Sequence[PhotoScore]) -> Comparison:
+    """Compare two evaluations over the photos that both measured.
+
+    Raises:
+        ScoresError: there is no such photo.
+    """
+    theirs = {score.name: score for score in others if score.measures is not None}
+    pairs = [(score, theirs[score.name]) for score in scores if score.measures is not None and score.name in theirs]
+    if not pairs:
+        raise ScoresError("the two models measured no photo in common")
+    clusters = [ours.cluster for ours, _ in pairs]
+    differences = {}
+    for key in MAIN_METRICS:
+        values = [[getattr(row.measures, key) for row in pair] for pair in pairs]
+        if not any(None in both for both in values):
+            table = np.array(values, np.float64)
+            differences[key] = difference_of([Block((table[:, 0] - table[:, 1])[:, None], clusters)])
+    bootstrap = Bootstrap.of(clusters)
+    for metric in POOLED_METRICS:
+        columns = [
+            [getattr(row.measures, field) for row in side]
+            for side in zip(*pairs, strict=True)
+            for field in (metric.hits, metric.out_of)
+        ]
+        if not any(None in column for column in columns):
+            found = bootstrap.ratio_difference(*columns)
+            if found is not None:
+                differences[metric.key] = found
+    return Comparison(
+        model=", ".join(sorted({score.model for score, _ in pairs})),
+        other=", ".join(sorted({score.model for _, score in pairs})),
+        num_photos=len(pairs),
+        num_garments=len({ours.garment for ours, _ in pairs}),
+        differences=differences,
+        photos=tuple(sorted(pairs, key=lambda pair: (-gain_of(*pair), pair[0].name))),
+    )

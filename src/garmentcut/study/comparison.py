@@ -7,10 +7,10 @@ from typing import Literal
 
 import numpy as np
 
-from garmentcut.evaluation.measures import Measures
+from garmentcut.evaluation.intervals import Block, Difference, difference_of
+from garmentcut.evaluation.metrics import Measures
 from garmentcut.evaluation.scores import PhotoScore
 from garmentcut.study.arms import Arm
-from garmentcut.study.paired import Block, Difference, difference_of
 from garmentcut.study.results import Results, RunResult
 
 DICE, SURFACE = "dice", "surface_dice_2px"

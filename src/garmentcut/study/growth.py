@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from garmentcut.evaluation.intervals import Block, Draws
 from garmentcut.study.comparison import DICE
-from garmentcut.study.paired import Block, Draws
 from garmentcut.study.results import Results, RunResult
 
 LEAST_SIZES = 4
@@ -64,7 +64,8 @@ class Growth:
 def fit_growth(results: Results, at: Sequence[int]) -> Growth | None:
     """Fit the curve to all arms whose runs are done; None: there are too few of them.
 
-    The intervals come from draws of garments and trainings as in `garmentcut.study.paired`, the curve fitted anew to
+    The intervals come from draws of garments and trainings as in `garmentcut.evaluation.intervals`, the curve fitted
+    anew to
     each: they cover what was drawn, and not that the curve may bend where nothing was measured.
     """
     arms = [results.of(arm) for arm in results.study.arms]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from garmentcut.dataset.manifest import MANIFEST_NAME, Pair, read_manifest
-from garmentcut.evaluation.trials import MODEL_NAME
+from garmentcut.evaluation.predict import MODEL_NAME
 from garmentcut.study.masked import Source, write_masked
 from garmentcut.study.plan import Cell, Study
 from garmentcut.study.scoring import export_run

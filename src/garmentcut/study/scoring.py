@@ -8,9 +8,8 @@ from torch import nn
 
 from garmentcut.dataset.manifest import Pair
 from garmentcut.errors import TrainingError
-from garmentcut.evaluation.evaluate import evaluate
-from garmentcut.evaluation.scores import PhotoScore, ScoresError, read_scores, write_scores
-from garmentcut.evaluation.trials import MODEL_NAME, Trial
+from garmentcut.evaluation.predict import MODEL_NAME, Trial
+from garmentcut.evaluation.scores import PhotoScore, ScoresError, evaluate, read_scores, write_scores
 from garmentcut.export.card import card_of_network
 from garmentcut.export.onnx import export_network
 from garmentcut.model.card import read_model

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from garmentcut.evaluation.intervals import Difference
 from garmentcut.study.comparison import SIGNIFICANCE, ArmResult, Paired
-from garmentcut.study.paired import Difference
 
 _DRAWN = {
     "garments and seeds": "other garments of this kind and other seeds",

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from garmentcut.evaluation.edge_fit import Edge, EdgeFitError, edge_sample, fit_edge
+from garmentcut.evaluation.edge import Edge, EdgeFitError, edge_sample, fit_edge
 from garmentcut.photo.compose import choke_alpha
 
 

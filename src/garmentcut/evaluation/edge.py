@@ -1,34 +1,28 @@
-"""Where a studio puts the edge: the logit that is the edge, how steep the rim is, how far it is moved in or out.
+"""Where a studio puts the edge: the logit that is the edge, how steep it is, how far it is moved in or out.
 
 Retouchers of one house cut a little inside, those of another a little outside, and a network trained on several cuts
 between them. The three numbers are few enough to be fitted on a dozen photos; that they hold on others is measured on
 photos that had no part in the fit.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from garmentcut.config import RuntimeConfig
-from garmentcut.dataset.manifest import Manifest, Pair, read_pair
 from garmentcut.errors import EvaluationError
-from garmentcut.evaluation.matting import Alpha
-from garmentcut.evaluation.overlap import dice
-from garmentcut.evaluation.trials import Trial
+from garmentcut.evaluation.metrics import Alpha, area_of, dice
+from garmentcut.evaluation.predict import CutPair
 from garmentcut.model.card import ModelCard
 from garmentcut.photo.compose import choke_alpha
-from garmentcut.photo.mask import bounding_box, slices_of
-from garmentcut.photo.photo import PhotoError
 from garmentcut.photo.resize import resize_alpha
-from garmentcut.prediction.cutter import Cutter
 
 _BIASES = tuple(np.arange(-1.0, 3.01, 0.1).round(2).tolist())
 _GAINS = (0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0)
 _CHOKES_PX = tuple(np.arange(-2.0, 2.01, 0.125).tolist())
 _ROUNDS = 2
-_REACH_PX = 8  # around the garment's box: a choke of two pixels, and a soft rim
+_REACH_PX = 8  # around the garment's box: a choke of two pixels, and a soft edge
 _LARGEST_LOGIT = 12.0  # beyond, no edge changes anything
 _WORTH_IT = 0.005  # of the error: moving the edge by a choke costs time in every cut
 
@@ -103,28 +97,18 @@ class EdgeFit:
     num_garments: int
 
 
-def look_at_edges(
-    trials: Sequence[Trial], manifest: Manifest, *, config: RuntimeConfig | None = None
-) -> Iterator[tuple[Pair, "EdgeSample | str"]]:
-    """Let each trial's model cut its photos, and keep what a fit needs of them.
-
-    Yields:
-        Each pair with its sample, or with the reason why there is none.
+def sample_of(cut: CutPair) -> EdgeSample:
+    """What a fit needs of one photo; fit to be the `keep` of `garmentcut.evaluation.predict.predict`.
 
     Raises:
-        garmentcut.model.card.ModelError: a model cannot be loaded.
+        EdgeFitError: the model refused the photo, or it and the retoucher have no edge in common.
     """
-    for trial in trials:
-        cutter = Cutter.load(trial.model, config=config)
-        for pair in trial.pairs:
-            try:
-                photo, target = read_pair(manifest, pair)
-                looks = cutter.look(photo, cutter.frame(photo))
-                sample = edge_sample(pair.garment, looks.alpha, target, Edge.of(cutter.card))
-            except PhotoError as error:
-                yield pair, str(error)
-                continue
-            yield pair, sample or "the model and the retoucher have no edge in common"
+    if cut.looks is None:
+        raise EdgeFitError(cut.reason)
+    sample = edge_sample(cut.pair.garment, cut.looks.alpha, cut.target, Edge.of(cut.card))
+    if sample is None:
+        raise EdgeFitError("the model and the retoucher have no edge in common")
+    return sample
 
 
 def edge_sample(garment: str, alpha: Alpha, target: Alpha, edge: Edge) -> "EdgeSample | None":
@@ -137,10 +121,9 @@ def edge_sample(garment: str, alpha: Alpha, target: Alpha, edge: Edge) -> "EdgeS
         edge: on the network's card.
     """
     target = resize_alpha(target, (alpha.shape[0], alpha.shape[1]))
-    box = bounding_box(target > 0)
-    if box is None or not (alpha >= 0.5).any():
+    area = area_of(target > 0, margin_px=_REACH_PX)
+    if area is None or not (alpha >= 0.5).any():
         return None
-    area = slices_of(box, _REACH_PX)
     settled = alpha[area].astype(np.float64).clip(1e-6, 1 - 1e-6)
     logits = np.log(settled / (1 - settled)) / edge.edge_gain + edge.edge_bias
     kept = logits.clip(-_LARGEST_LOGIT, _LARGEST_LOGIT).astype(np.float16)
@@ -150,7 +133,7 @@ def edge_sample(garment: str, alpha: Alpha, target: Alpha, edge: Edge) -> "EdgeS
 def fit_edge(samples: Iterable[EdgeSample], start: Edge) -> EdgeFit:
     """Fit an edge on photos that the model has not seen.
 
-    The rim's error is brought down by threshold and steepness together, then by the choke, and so once more.
+    The edge's error is brought down by threshold and steepness together, then by the choke, and so once more.
 
     Args:
         samples: of two garments at least.
@@ -187,10 +170,10 @@ def _with_levels(samples: Sequence[EdgeSample], edge: Edge) -> Edge:
     tried = [(bias, gain) for bias in _BIASES for gain in _GAINS]
     errors = np.zeros(len(tried))
     for sample in samples:
-        rim = _rim_of(sample)
+        near = _near_edge(sample)
         # What a choke takes off an even edge it takes off everywhere: the target, moved back, is what it must hit.
-        target = choke_alpha(_target_of(sample), -edge.choke_px)[rim]
-        logits = sample.logits[rim].astype(np.float32)
+        target = choke_alpha(_target_of(sample), -edge.choke_px)[near]
+        logits = sample.logits[near].astype(np.float32)
         errors += [np.abs(_sigmoid(logits, bias, gain) - target).sum() / _outline_px(sample) for bias, gain in tried]
     bias, gain = tried[int(errors.argmin())]
     return replace(edge, edge_bias=bias, edge_gain=gain)
@@ -210,7 +193,7 @@ def _coarse_chokes() -> tuple[float, ...]:
 
 
 def _scores(samples: Sequence[EdgeSample], edge: Edge) -> NDArray[np.float64]:
-    """`(n, 2)`: rim error in pixels and Dice of each photo."""
+    """`(n, 2)`: edge error in pixels and Dice of each photo."""
     rows = []
     for sample in samples:
         alpha = _sigmoid(sample.logits.astype(np.float32), edge.edge_bias, edge.edge_gain)
@@ -229,9 +212,9 @@ def _target_of(sample: EdgeSample) -> Alpha:
     return np.divide(sample.target, 255, dtype=np.float32)
 
 
-def _rim_of(sample: EdgeSample) -> NDArray[np.bool_]:
-    rim: NDArray[np.bool_] = (np.abs(sample.logits) < 8) | ((sample.target > 0) & (sample.target < 255))
-    return rim
+def _near_edge(sample: EdgeSample) -> NDArray[np.bool_]:
+    near: NDArray[np.bool_] = (np.abs(sample.logits) < 8) | ((sample.target > 0) & (sample.target < 255))
+    return near
 
 
 def _outline_px(sample: EdgeSample) -> float:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from garmentcut.evaluation.audit_evidence import gather_evidence, softmin_confidence
+from garmentcut.evaluation.evidence import gather_evidence, softmin_confidence
 
 HEIGHT, WIDTH = 432, 288  # a quarter of the reference: lengths scale with it
 

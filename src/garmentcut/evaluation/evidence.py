@@ -1,0 +1,368 @@
+"""What speaks against a cutout: where it and an out-of-fold prediction disagree, and whose border the photo follows.
+
+Confident learning finds wrong labels where a model that has not seen them is sure of something else (Northcutt et
+al., "Confident learning", JAIR 2021; for masks: Lad and Mueller, "Estimating label quality and errors in semantic
+segmentation data via any model", arXiv 2307.05080, whose score is `softmin_confidence` below). A model errs too,
+though, and is sure of it: so each disputed region is also judged by the photo alone - which of the two borders lies
+on an edge, and whether the region's colours are the garment's or the background's - and a cutout that is shifted as a
+whole is found by how its border lies to the prediction's and to the photo's edges.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt, find_objects, gaussian_gradient_magnitude, label, maximum_filter
+
+from garmentcut.evaluation.metrics import Alpha, Area, area_of, border_of, dice, mask_of
+from garmentcut.photo.mask import Mask
+
+REFERENCE_HEIGHT_PX = 1728.0
+"""Lengths below are for photos this high, and scaled to others."""
+
+_NEAR_PX = 3.0  # of a region: its own stretch of a border
+_FAR_PX = 12.0  # from the border: what no shift of a few pixels explains
+_SEARCH_PX = 6  # a shift by more would have been refused by ingest
+_TRACED_PX = 1.5  # a border so near to an edge follows it
+_POINTS = 4000  # of a border, at most: enough for hundredths of a pixel
+_LEAST_POINTS = 36  # or nothing is fitted
+_LEAST_STRETCH = 12  # points of a stretch, or nothing is said of it
+_MARGIN_PX = 40
+_DEPTH_PX = 5.0  # a region that nowhere lies deeper than that beyond the prediction's border is its usual error
+_AROUND_PX = 24  # of a region: where its colours are compared
+_LEAST_SIDE_PX = 12  # pixels of each side, or no colour is known
+_UNTRACED, _TRACED = 1.25, 0.4  # how much a region counts whose cutout's border follows no edge; and wholly follows one
+_TEMPERATURE = 0.1  # cleanlab's
+
+
+class Region(NamedTuple):
+    """A part of the photo that only one of cutout and prediction takes for garment.
+
+    Attributes:
+        box_xyxy: in pixels of the photo, right and bottom exclusive.
+        is_missing: the cutout lacks it; else it has it too much.
+        area_px: pixels.
+        depth_px: largest distance of it from the prediction's border.
+        confidence: mean of |2 alpha - 1| of the prediction in it, in [0, 1].
+        edge_support: in [-1, 1]: above zero, the photo has its edge at the prediction's border, not at the cutout's.
+        color_support: in [-1, 1]: above zero, its colours speak for the prediction.
+        traced: in [0, 1]: how much of the cutout's border here follows an edge of the photo, against the rest of it.
+    """
+
+    box_xyxy: tuple[int, int, int, int]
+    is_missing: bool
+    area_px: int
+    depth_px: float
+    confidence: float
+    edge_support: float
+    color_support: float
+    traced: float = 1.0
+
+    @property
+    def weight(self) -> float:
+        """Disputed pixels, by how sure the model is of them and how well the photo bears it out.
+
+        A border that follows an edge may follow the wrong one, so it still counts for something.
+        """
+        support = float(np.clip(0.5 + 0.5 * (self.edge_support + self.color_support), 0.05, 1.5))
+        return self.area_px * self.confidence**2 * support * (_UNTRACED - (_UNTRACED - _TRACED) * self.traced)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What speaks against one cutout.
+
+    Attributes:
+        dice: of cutout and prediction, `alpha >= 0.5`.
+        softmin_confidence: Lad and Mueller's label quality, in [0, 1], low is suspect.
+        regions: disputed regions, heaviest first.
+        model_shift_xy: by how many pixels the cutout lies right of and below the prediction, as a whole.
+        photo_shift_xy: and of the photo's edges.
+        growth_px: by how much its border lies outside the prediction's, all around.
+        spread_px: how far the rest of the border scatters about that.
+    """
+
+    dice: float
+    softmin_confidence: float
+    regions: tuple[Region, ...]
+    model_shift_xy: tuple[float, float]
+    photo_shift_xy: tuple[float, float]
+    growth_px: float
+    spread_px: float
+
+
+def gather_evidence(rgb: NDArray[np.uint8], target: Alpha, alpha: Alpha) -> Evidence:
+    """Compare a cutout with a prediction and with the photo.
+
+    Args:
+        rgb: `(H, W, 3)` uint8, the photo.
+        target: `(H, W)` float32 in [0, 1], the cutout's alpha.
+        alpha: likewise, the prediction's.
+    """
+    theirs, ours = mask_of(target), mask_of(alpha)
+    unit = target.shape[0] / REFERENCE_HEIGHT_PX
+    area = area_of(theirs, ours, margin_px=round(_MARGIN_PX * unit))
+    if area is None or not ours.any() or not theirs.any():
+        whole = () if area is None else (_all_of(theirs, ours, alpha),)
+        return Evidence(dice(ours, theirs), 0.0, whole, (0.0, 0.0), (0.0, 0.0), 0.0, 0.0)
+    scene = Scene.of(rgb, theirs, ours, alpha, area=area, unit=unit)
+    met = edges_met(scene)
+    regions = sorted(_regions(scene, met), key=lambda found: -found[0].weight)
+    shift, growth, spread = displacement(scene, apart_from=regions[0][1] if regions else None)
+    return Evidence(
+        dice=dice(ours, theirs),
+        softmin_confidence=softmin_confidence(alpha[area], theirs[area]),
+        regions=tuple(region for region, _ in regions),
+        model_shift_xy=shift,
+        photo_shift_xy=met.shift_xy,
+        growth_px=growth,
+        spread_px=spread,
+    )
+
+
+def softmin_confidence(alpha: Alpha, theirs: Mask) -> float:
+    """Label quality of a mask: softmin over pixels of the probability that the model gives the label it has.
+
+    Source: Lad and Mueller 2023, as in cleanlab's `segmentation.rank` with its temperature of 0.1.
+    """
+    own = np.where(theirs, alpha, 1 - alpha).astype(np.float64).ravel()
+    weights = np.exp((1 - own) / _TEMPERATURE)
+    return float((own * weights).sum() / weights.sum())
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """Everything around the garment, cut out of the photo.
+
+    Attributes:
+        colors: `(h, w, 3)` float32, the photo.
+        edges: `(h, w)` float32: how steep the photo is, in lightness or in warmth.
+        theirs: the cutout's mask; ours: the prediction's.
+        alpha: the prediction's.
+        their_inside, our_inside: signed distances from the two borders.
+        corner_yx: where in the photo it begins.
+        unit: pixels of the photo that one of a photo 1728 high stands for.
+    """
+
+    colors: NDArray[np.float32]
+    edges: NDArray[np.float32]
+    theirs: Mask
+    ours: Mask
+    alpha: Alpha
+    their_inside: NDArray[np.float32]
+    our_inside: NDArray[np.float32]
+    corner_yx: tuple[int, int]
+    unit: float
+
+    @classmethod
+    def of(cls, rgb: NDArray[np.uint8], theirs: Mask, ours: Mask, alpha: Alpha, *, area: Area, unit: float) -> "Scene":
+        """Of `area` of the photo, two masks and the prediction's alpha."""
+        colors = rgb[area].astype(np.float32)
+        light, warmth = colors.mean(axis=2), (colors[..., 0] - colors[..., 2]) / 2
+        steepest = [gaussian_gradient_magnitude(plane, 1.0) for plane in (light, warmth)]
+        return cls(
+            colors=colors,
+            edges=np.maximum.reduce(steepest),
+            theirs=theirs[area],
+            ours=ours[area],
+            alpha=alpha[area],
+            their_inside=inside_of(theirs[area]),
+            our_inside=inside_of(ours[area]),
+            corner_yx=(area[0].start, area[1].start),
+            unit=unit,
+        )
+
+
+def inside_of(mask: Mask) -> NDArray[np.float32]:
+    """Signed distance from a mask's border in pixels, above zero inside; its border pixels lie half a pixel inside."""
+    distance = distance_transform_edt(~border_of(mask))  # the border's own pixels belong to the mask
+    signed: NDArray[np.float32] = np.where(mask, distance + 0.5, 0.5 - distance).astype(np.float32)
+    return signed
+
+
+@dataclass(frozen=True, eq=False)
+class EdgesMet:
+    """Points of the cutout's border, and where along its normal each meets the photo's steepest edge.
+
+    Attributes:
+        rows, columns: `(N,)`, of the points.
+        normals: `(N, 2)` outward unit normals x, y.
+        offsets_px: `(N,)`: how far outside of the border the steepest edge lies, 6 px to either side being searched.
+        is_clear: `(N,)` bool: there is one; where all is flat, its steepest place is chance.
+        unit: as the scene's.
+    """
+
+    rows: NDArray[np.intp]
+    columns: NDArray[np.intp]
+    normals: NDArray[np.float64]
+    offsets_px: NDArray[np.float64]
+    is_clear: NDArray[np.bool_]
+    unit: float
+
+    @property
+    def shift_xy(self) -> tuple[float, float]:
+        """Shift of the cutout as a whole against the photo's edges."""
+        if np.count_nonzero(self.is_clear) < _LEAST_POINTS:
+            return 0.0, 0.0
+        design = np.column_stack([self.normals[self.is_clear], np.ones(np.count_nonzero(self.is_clear))])
+        fit, _ = _huber(design, self.offsets_px[self.is_clear])
+        return -float(fit[0]), -float(fit[1])
+
+    def traced_in(self, near: Mask) -> float:
+        """How much of the border within `near` follows an edge, as a share of how much of all of it does; at most 1.
+
+        Who cuts a garment out follows its edges, well or badly; a border through plain cloth was not meant.
+        """
+        follows = self.is_clear & (np.abs(self.offsets_px) <= max(_TRACED_PX * self.unit, 0.75))
+        here = near[self.rows, self.columns]
+        if np.count_nonzero(here) < _LEAST_STRETCH or not follows.any():
+            return 1.0
+        return min(float(follows[here].mean() / follows.mean()), 1.0)
+
+
+def edges_met(scene: Scene) -> EdgesMet:
+    """Search the photo's edges along the normals of the cutout's border."""
+    rows, columns = np.nonzero(border_of(scene.theirs))
+    step = max(len(rows) // _POINTS, 1)
+    rows, columns = rows[::step], columns[::step]
+    normals = _normals(scene.their_inside, rows, columns)
+    known = np.isfinite(normals).all(axis=1)
+    rows, columns, normals = rows[known], columns[known], normals[known]
+    reach = max(_SEARCH_PX * scene.unit, 2.0)
+    offsets = np.linspace(-reach, reach, 4 * round(reach) + 1)
+    height, width = scene.edges.shape
+    y = np.rint(rows[:, None] + offsets * normals[:, 1:]).astype(np.intp).clip(0, height - 1)
+    x = np.rint(columns[:, None] + offsets * normals[:, :1]).astype(np.intp).clip(0, width - 1)
+    profiles = scene.edges[y, x]
+    is_clear = profiles.max(axis=1) > 2 * np.median(profiles, axis=1)
+    return EdgesMet(rows, columns, normals, offsets[np.argmax(profiles, axis=1)], is_clear, scene.unit)
+
+
+def displacement(scene: Scene, *, apart_from: Mask | None) -> tuple[tuple[float, float], float, float]:
+    """Shift and growth of the cutout against the prediction: Huber's regression of border distances on the normals.
+
+    Where the cutout is shifted by d, its border lies d·n outside the prediction's, n being the outward normal.
+
+    Args:
+        scene: what is looked at.
+        apart_from: a region whose border is left out of the spread, if more than half is left: a side that is cut away
+            would else look as if the prediction's border were rough.
+
+    Returns:
+        Shift x, y; growth: how far outside it lies all around; spread: how far the rest of it scatters about that.
+    """
+    rows, columns = np.nonzero(border_of(scene.theirs))
+    outside = 0.5 - scene.our_inside[rows, columns].astype(np.float64)  # it lies half a pixel inside its own mask
+    normals = _normals(scene.their_inside, rows, columns)
+    usable = (np.abs(outside) < _FAR_PX * scene.unit) & np.isfinite(normals).all(axis=1)
+    if np.count_nonzero(usable) < _LEAST_POINTS:
+        return (0.0, 0.0), 0.0, float(np.abs(outside).mean())
+    design = np.column_stack([normals, np.ones(len(normals))])
+    fit, residuals = _huber(design[usable], outside[usable])
+    if apart_from is not None:
+        rest = usable & ~grown(apart_from, _NEAR_PX * max(scene.unit, 0.5))[rows, columns]
+        if 2 * np.count_nonzero(rest) > len(rows):
+            _, residuals = _huber(design[rest], outside[rest])
+    return (float(fit[0]), float(fit[1])), float(fit[2]), float(1.4826 * np.median(np.abs(residuals)))
+
+
+def grown(where: Mask, reach_px: float) -> Mask:
+    """A region and what lies within reach of it."""
+    window = tuple(
+        slice(max(side.start - math.ceil(reach_px), 0), side.stop + math.ceil(reach_px))
+        for side in find_objects(where.astype(np.uint8))[0]
+    )
+    grown = np.zeros_like(where)
+    grown[window] = distance_transform_edt(~where[window]) <= reach_px
+    return grown
+
+
+def _normals(inside: NDArray[np.float32], rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Outward unit normals x, y of a border."""
+    down, right = np.gradient(inside, axis=0), np.gradient(inside, axis=1)
+    normals = -np.column_stack([right[rows, columns], down[rows, columns]]).astype(np.float64)
+    lengths = np.linalg.norm(normals, axis=1, keepdims=True)
+    unit: NDArray[np.float64] = normals / np.where(lengths > 0, lengths, np.nan)
+    return unit
+
+
+def _huber(design: NDArray[np.float64], values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Least squares, far values weighted down again and again (Huber 1964)."""
+    weights = np.ones(len(values))
+    fit, residuals = np.zeros(design.shape[1]), values
+    for _ in range(8):
+        root = np.sqrt(weights)
+        fit = np.asarray(np.linalg.lstsq(design * root[:, None], values * root, rcond=None)[0], np.float64)
+        residuals = values - design @ fit
+        scale = max(1.345 * 1.4826 * float(np.median(np.abs(residuals))), 1e-3)
+        weights = np.minimum(1, scale / np.maximum(np.abs(residuals), 1e-9))
+    return fit, residuals
+
+
+def _all_of(theirs: Mask, ours: Mask, alpha: Alpha) -> Region:
+    """One of the two is empty: the other one is the region."""
+    area = area_of(theirs, ours)
+    assert area is not None
+    box = (area[1].start, area[0].start, area[1].stop, area[0].stop)
+    sure = float(np.abs(2 * alpha[area] - 1).mean())
+    whole = theirs if theirs.any() else ours
+    return Region(box, not theirs.any(), int(whole.sum()), float(distance_transform_edt(whole).max()), sure, 0.0, 0.0)
+
+
+def _regions(scene: Scene, met: EdgesMet) -> list[tuple[Region, Mask]]:
+    """Each with its pixels."""
+    found = []
+    for is_missing, wrong in ((True, scene.ours & ~scene.theirs), (False, scene.theirs & ~scene.ours)):
+        numbered, num = label(wrong)
+        if not num:
+            continue
+        deep = np.bincount(numbered[np.abs(scene.our_inside) >= _DEPTH_PX * scene.unit], minlength=num + 1) > 0
+        boxes = find_objects(numbered)
+        for number in np.flatnonzero(deep[1:]) + 1:
+            where = numbered == number
+            found.append((_region(scene, met, where, boxes[number - 1], is_missing=is_missing), where))
+    return found
+
+
+def _region(scene: Scene, met: EdgesMet, where: Mask, box: Area, *, is_missing: bool) -> Region:
+    around = round(_AROUND_PX * scene.unit) + 2
+    window = tuple(slice(max(side.start - around, 0), side.stop + around) for side in box)
+    near = distance_transform_edt(~where[window]) <= _NEAR_PX * max(scene.unit, 0.5)
+    edges = maximum_filter(scene.edges[window], 3)
+    strengths = []
+    for mask in (scene.ours[window], scene.theirs[window]):
+        own = border_of(mask) & near
+        strengths.append(float(edges[own].mean()) if own.any() else 0.0)
+    (top, left), depth = scene.corner_yx, float(np.abs(scene.our_inside[window][where[window]]).max())
+    return Region(
+        box_xyxy=(left + box[1].start, top + box[0].start, left + box[1].stop, top + box[0].stop),
+        is_missing=is_missing,
+        area_px=int(where[window].sum()),
+        depth_px=depth,
+        confidence=float(np.abs(2 * scene.alpha[window][where[window]] - 1).mean()),
+        edge_support=_contrast(strengths[0], strengths[1]),
+        color_support=_color_support(scene, where, window, is_missing=is_missing),  # type: ignore[arg-type]
+        traced=met.traced_in(grown(where, _NEAR_PX * max(scene.unit, 0.5))),
+    )
+
+
+def _color_support(scene: Scene, where: Mask, window: Area, *, is_missing: bool) -> float:
+    """Whether the region looks like the garment or like the background beside it."""
+    here = where[window]
+    reach = distance_transform_edt(~here) <= _AROUND_PX * scene.unit
+    sides = []
+    for side in (scene.ours & scene.theirs, ~scene.ours & ~scene.theirs):
+        beside = side[window] & reach & (np.abs(scene.their_inside[window]) > 2)
+        if np.count_nonzero(beside) < _LEAST_SIDE_PX:
+            return 0.0
+        sides.append(scene.colors[window][beside].mean(axis=0))
+    colors = scene.colors[window][here]
+    to_garment, to_background = (float(np.linalg.norm(colors - side, axis=1).mean()) for side in sides)
+    likeness = _contrast(to_background, to_garment)
+    return likeness if is_missing else -likeness
+
+
+def _contrast(one: float, other: float) -> float:
+    return (one - other) / (one + other) if one + other > 0 else 0.0

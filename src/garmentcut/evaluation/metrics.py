@@ -1,0 +1,616 @@
+"""How good a cutout is: the metrics of one photo, as pure functions of two masks or two alphas.
+
+`measure` computes all of them. A mask is `(H, W)` bool, True is garment; an alpha is `(H, W)` float32 in [0, 1]; both
+of a pair have one size. Every function gives a number for empty masks too. All beyond the frame counts as background,
+so a garment that leaves the frame has an outline there.
+
+Distances are Euclidean, between the centres of border pixels, exact; a border pixel is one that an erosion by a cross
+removes. These are MONAI's conventions, but for empty masks, of which MONAI makes nan or infinity. The errors of soft
+alpha are taken on the edge band, the pixels where the *target* is soft or its edge is near, so that all models are
+measured on the same pixels, as on the unknown part of a matting benchmark's trimap.
+"""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import correlate1d
+from scipy.spatial import KDTree
+
+from garmentcut.photo.mask import Mask, bounding_box, components, dilate, erode, slices_of
+
+EDGE_BAND_PX = 5
+"""How near to the target's edge a pixel of the edge band lies, at most: the errors of a good model lie within."""
+
+THIN_PX = 17
+"""Parts into which no square of so many pixels fits are thin: straps, ties, fringe."""
+
+LEAST_HOLE_PX = 25
+"""Smaller holes are specks, and not counted."""
+
+TOUCH_PX = 2.0
+"""An outline within so many pixels of the target's is left as it is."""
+
+PLACE_PX = 17
+"""Faults nearer to each other than so many pixels are mended in one go."""
+
+_SIGMA_PX = 1.4
+_FILTER_ERROR = 1e-2  # of the Gaussian, where it is cut off
+_LEVELS = tuple(level / 10 for level in range(1, 11))
+_LEAST_GAP = 0.15 - 1e-6  # a gap of 0.15 counts, however float32 rounds it
+_RING_PX = 3  # around a hole
+
+Alpha = NDArray[np.float32]
+"""`(H, W)` float32 in [0, 1]."""
+
+Area = tuple[slice, slice]
+"""Rows and columns of a part of the frame."""
+
+
+@dataclass(frozen=True)
+class Measures:
+    """All metrics of one photo; formulas, units and sources stand with their functions and in `docs/evaluation.md`.
+
+    The prediction's mask is `alpha >= 0.5`, 128 or more in an 8-bit file; so is the target's, but for `dice_any`. What
+    is None was not measured: the row is older than the metric.
+    """
+
+    dice: float
+    """Convention `alpha >= 128`."""
+    dice_any: float
+    """Convention `alpha > 0`: the same predicted mask against every pixel that the retoucher left visible."""
+    iou: float
+    pixel_accuracy: float
+    surface_dice_1px: float
+    surface_dice_2px: float
+    surface_dice_3px: float
+    hd95_px: float
+    assd_px: float
+    boundary_iou_2px: float
+    boundary_iou_5px: float
+    edge_sad: float
+    edge_mse: float
+    edge_gradient: float
+    edge_connectivity: float
+    effort_px: float | None = None
+    effort_places: int | None = None
+    thin_px: int | None = None
+    thin_kept_px: int | None = None
+    thin_drawn_px: int | None = None
+    thin_right_px: int | None = None
+    holes: int | None = None
+    holes_found: int | None = None
+    holes_invented: int | None = None
+
+    def as_dict(self) -> dict[str, float | None]:
+        """The metrics by key."""
+        return asdict(self)
+
+
+class Metric(NamedTuple):
+    """What a table says of a metric."""
+
+    key: str
+    """Field of `Measures`."""
+    title: str
+    unit: str
+    higher_is_better: bool
+    decimals: int
+
+
+class PooledMetric(NamedTuple):
+    """A share whose two counts are summed over photos before they are divided; higher is better."""
+
+    key: str
+    title: str
+    hits: str
+    """Field of `Measures`."""
+    out_of: str
+    """Field of `Measures`."""
+    unit: str
+    """Of what is counted."""
+
+
+METRICS = (
+    Metric("dice", "Dice, alpha >= 128", "", True, 4),
+    Metric("dice_any", "Dice, alpha > 0", "", True, 4),
+    Metric("iou", "IoU", "", True, 4),
+    Metric("pixel_accuracy", "pixel accuracy", "", True, 4),
+    Metric("surface_dice_1px", "surface Dice, 1 px", "", True, 4),
+    Metric("surface_dice_2px", "surface Dice, 2 px", "", True, 4),
+    Metric("surface_dice_3px", "surface Dice, 3 px", "", True, 4),
+    Metric("hd95_px", "HD95", "px", False, 2),
+    Metric("assd_px", "ASSD", "px", False, 2),
+    Metric("boundary_iou_2px", "boundary IoU, 2 px", "", True, 4),
+    Metric("boundary_iou_5px", "boundary IoU, 5 px", "", True, 4),
+    Metric("edge_sad", "edge SAD", "1000 px", False, 3),
+    Metric("edge_mse", "edge MSE", "", False, 4),
+    Metric("edge_gradient", "edge gradient error", "1000", False, 3),
+    Metric("edge_connectivity", "edge connectivity error", "1000 px", False, 3),
+    Metric("effort_px", "outline to retouch", "px", False, 0),
+    Metric("effort_places", "places to retouch", "", False, 1),
+)
+"""Metrics whose mean over photos is told, in the order of tables."""
+
+POOLED_METRICS = (
+    PooledMetric("thin_recall", "thin parts kept", "thin_kept_px", "thin_px", "px"),
+    PooledMetric("thin_precision", "thin parts right", "thin_right_px", "thin_drawn_px", "px"),
+    PooledMetric("hole_recall", "holes found", "holes_found", "holes", "holes"),
+)
+"""In the order of tables."""
+
+COUNTS = ("thin_px", "thin_kept_px", "thin_drawn_px", "thin_right_px", "holes", "holes_found", "holes_invented")
+"""Fields of `Measures` that are summed over photos."""
+
+
+def measure(prediction: Alpha, target: Alpha) -> Measures:
+    """Compare a predicted alpha with the retoucher's.
+
+    Args:
+        prediction: `(H, W)` float32 in [0, 1].
+        target: the same size.
+
+    Raises:
+        ValueError: sizes differ.
+    """
+    ours, theirs = mask_of(prediction), mask_of(target)
+    check_masks(ours, theirs)
+    outlines, band = compare_outlines(ours, theirs), edge_band(target)
+    effort, thin, holes = retouching_effort(outlines), thin_parts(ours, theirs), count_holes(ours, theirs)
+    return Measures(
+        dice=dice(ours, theirs),
+        dice_any=dice(ours, target > 0),
+        iou=iou(ours, theirs),
+        pixel_accuracy=pixel_accuracy(ours, theirs),
+        surface_dice_1px=surface_dice(outlines, 1),
+        surface_dice_2px=surface_dice(outlines, 2),
+        surface_dice_3px=surface_dice(outlines, 3),
+        hd95_px=hd95(outlines),
+        assd_px=assd(outlines),
+        boundary_iou_2px=boundary_iou(ours, theirs, 2),
+        boundary_iou_5px=boundary_iou(ours, theirs, 5),
+        edge_sad=sad(prediction, target, band),
+        edge_mse=mse(prediction, target, band),
+        edge_gradient=gradient_error(prediction, target, band),
+        edge_connectivity=connectivity_error(prediction, target, band),
+        effort_px=effort.length_px,
+        effort_places=effort.num_places,
+        thin_px=thin.target_px,
+        thin_kept_px=thin.kept_px,
+        thin_drawn_px=thin.prediction_px,
+        thin_right_px=thin.right_px,
+        holes=holes.num,
+        holes_found=holes.num_found,
+        holes_invented=holes.num_invented,
+    )
+
+
+def mask_of(alpha: Alpha) -> Mask:
+    """`alpha >= 0.5`: what an 8-bit file holds as 128 or more. `alpha` is `(H, W)` in [0, 1]."""
+    mask: Mask = alpha >= np.float32(0.5)
+    return mask
+
+
+def check_masks(prediction: Mask, target: Mask) -> None:
+    """Check shape and dtype.
+
+    Raises:
+        ValueError: not two bool `(H, W)` of one size.
+    """
+    if prediction.shape != target.shape or target.ndim != 2 or not target.size:
+        raise ValueError(f"masks must be (H, W) of one size, not {prediction.shape} and {target.shape}")
+    if prediction.dtype != np.bool_ or target.dtype != np.bool_:
+        raise ValueError(f"masks must be bool, not {prediction.dtype} and {target.dtype}")
+
+
+def area_of(*masks: Mask, margin_px: int = 0) -> Area | None:
+    """The smallest rectangle that holds all of several masks, `margin_px` wider where the frame allows; None: empty."""
+    boxes = [box for box in map(bounding_box, masks) if box is not None]
+    if not boxes:
+        return None
+    left, top, right, bottom = zip(*boxes, strict=True)
+    return slices_of((min(left), min(top), max(right), max(bottom)), margin_px)
+
+
+def dice(prediction: Mask, target: Mask) -> float:
+    """Dice coefficient, 2 |P and G| / (|P| + |G|); in [0, 1], higher is better.
+
+    Args:
+        prediction: `(H, W)` bool.
+        target: the same size.
+
+    Returns:
+        1 if both are empty, 0 if only one is.
+
+    Raises:
+        ValueError: not two bool masks of one size; so do all functions here that take two.
+
+    Source: Dice, "Measures of the amount of ecologic association between species", 1945.
+    """
+    check_masks(prediction, target)
+    total = np.count_nonzero(prediction) + np.count_nonzero(target)
+    return float(2 * np.count_nonzero(prediction & target) / total) if total else 1.0
+
+
+def iou(prediction: Mask, target: Mask) -> float:
+    """Intersection over union (Jaccard), |P and G| / |P or G|; in [0, 1], higher is better.
+
+    It says the same as Dice on another scale: IoU = Dice / (2 - Dice).
+
+    Returns:
+        1 if both are empty, 0 if only one is.
+
+    Source: Jaccard, "The distribution of the flora in the alpine zone", 1912.
+    """
+    check_masks(prediction, target)
+    union = np.count_nonzero(prediction | target)
+    return float(np.count_nonzero(prediction & target) / union) if union else 1.0
+
+
+def pixel_accuracy(prediction: Mask, target: Mask) -> float:
+    """Share of the frame's pixels on which both agree, background included; in [0, 1], higher is better.
+
+    A garment fills 8 % of a studio photo: an empty mask already has 0.92.
+    """
+    check_masks(prediction, target)
+    return float(1 - np.count_nonzero(prediction ^ target) / target.size)
+
+
+@dataclass(frozen=True, eq=False)
+class Outlines:
+    """Two outlines, and how far each lies from the other; what the metrics below are made of.
+
+    Attributes:
+        prediction_px: `(n,)` float64: distance of each border pixel of the prediction to the target's nearest one.
+        target_px: `(m,)` float64: the other way.
+        prediction_yx: `(n, 2)`: row and column of each border pixel of the prediction.
+        target_yx: `(m, 2)`.
+    """
+
+    prediction_px: NDArray[np.float64]
+    target_px: NDArray[np.float64]
+    prediction_yx: NDArray[np.intp]
+    target_yx: NDArray[np.intp]
+
+    @property
+    def both_px(self) -> NDArray[np.float64]:
+        """The distances of both outlines, `(n + m,)`."""
+        return np.concatenate([self.prediction_px, self.target_px])
+
+
+def border_of(mask: Mask) -> Mask:
+    """Pixels of a `(H, W)` mask with a direct neighbour outside it, or at the frame."""
+    border: Mask = mask & ~erode(mask, neighbours=4, outside="background")
+    return border
+
+
+def compare_outlines(prediction: Mask, target: Mask) -> Outlines:
+    """Distances between the outlines of two `(H, W)` bool masks.
+
+    Only the rectangle that holds both masks is looked at, which changes no distance. A tree over the few border pixels
+    is ten times as fast as a distance transform, and as exact.
+
+    Returns:
+        No distances at all if both are empty. If one is empty, the frame's diagonal for each border pixel of the other.
+    """
+    check_masks(prediction, target)
+    area = area_of(prediction, target)
+    if area is None:
+        nothing = np.zeros((0, 2), np.intp)
+        return Outlines(np.zeros(0), np.zeros(0), nothing, nothing)
+    corner = (area[0].start, area[1].start)
+    first, second = (np.argwhere(border_of(mask[area])) for mask in (prediction, target))
+    if not len(first) or not len(second):
+        far = math.hypot(*target.shape)
+        return Outlines(np.full(len(first), far), np.full(len(second), far), first + corner, second + corner)
+    ahead, back = KDTree(second).query(first)[0], KDTree(first).query(second)[0]
+    return Outlines(ahead, back, first + corner, second + corner)
+
+
+def surface_dice(outlines: Outlines, tolerance_px: float) -> float:
+    """Surface Dice (NSD): share of both outlines within `tolerance_px` of the other; in [0, 1], higher is better.
+
+    (|{x in border P: d(x, border G) <= t}| + |{x in border G: d(x, border P) <= t}|) / (|border P| + |border G|): how
+    much of the outline a retoucher would leave as it is.
+
+    Returns:
+        1 if both masks are empty, 0 if only one is.
+
+    Source: Nikolov et al., "Deep learning to achieve clinically applicable segmentation", arXiv 1809.04430, with border
+    pixels counted as in MONAI.
+    """
+    both = outlines.both_px
+    return float(np.mean(both <= tolerance_px)) if both.size else 1.0
+
+
+def hd95(outlines: Outlines) -> float:
+    """95th percentile Hausdorff distance in pixels: the larger of the two directed ones; 0 or more, lower is better.
+
+    max(P95 of d(x, border G) over border P, P95 of d(x, border P) over border G), linearly interpolated.
+
+    Returns:
+        0 if both masks are empty, the frame's diagonal if only one is.
+
+    Source: Huttenlocher 1993; percentile and maximum as in MONAI's `HausdorffDistanceMetric(percentile=95)`.
+    """
+    directed = (outlines.prediction_px, outlines.target_px)
+    return max((float(np.percentile(one, 95)) for one in directed if one.size), default=0.0)
+
+
+def assd(outlines: Outlines) -> float:
+    """Average symmetric surface distance in pixels; 0 or more, lower is better.
+
+    (sum over border P of d(x, border G) + sum over border G of d(x, border P)) / (|border P| + |border G|).
+
+    Returns:
+        0 if both masks are empty, the frame's diagonal if only one is.
+
+    Source: Heimann et al. 2009; as in MONAI's `SurfaceDistanceMetric(symmetric=True)`.
+    """
+    both = outlines.both_px
+    return float(both.mean()) if both.size else 0.0
+
+
+def boundary_iou(prediction: Mask, target: Mask, width_px: int) -> float:
+    """Boundary IoU: IoU of the masks' inner bands of `width_px` pixels; in [0, 1], higher is better.
+
+    The band is a mask minus the mask eroded `width_px` times by a 3x3 square.
+
+    Args:
+        prediction: `(H, W)` bool.
+        target: the same size.
+        width_px: 1 or more. The paper's 2 % of the diagonal would be 42 pixels at 1152x1728, too wide to tell edges.
+
+    Returns:
+        1 if both masks are empty, 0 if only one is.
+
+    Raises:
+        ValueError: no width.
+
+    Source: Cheng et al., "Boundary IoU", CVPR 2021, arXiv 2103.16562.
+    """
+    check_masks(prediction, target)
+    if width_px < 1:
+        raise ValueError(f"width_px is {width_px}; it must be 1 or more")
+    area = area_of(prediction, target)
+    if area is None:
+        return 1.0
+    return iou(*(mask[area] & ~erode(mask[area], width_px, outside="background") for mask in (prediction, target)))
+
+
+class Effort(NamedTuple):
+    """What a retoucher has to do to a cutout; see `retouching_effort`."""
+
+    length_px: float
+    num_places: int
+
+
+def retouching_effort(outlines: Outlines, tolerance_px: float = TOUCH_PX) -> Effort:
+    """Length of outline that must be redrawn, in pixels, and the number of separate places; lower is better.
+
+    With F(P) the border pixels of the prediction more than `tolerance_px` from the target's border, and F(G) the other
+    way round: length = (|F(P)| + |F(G)|) / 2, so that an edge which lies elsewhere counts once, and a lost strap by
+    its own length. Places: the 8-connected components of F(P) and F(G) together, after each pixel has become a square
+    of `PLACE_PX`.
+
+    Returns:
+        0, 0 if both masks are empty; if one is, half the other's outline.
+
+    Source: our own; surface Dice at 2 px is the same outline as a share.
+    """
+    far = np.concatenate(
+        [
+            outlines.prediction_yx[outlines.prediction_px > tolerance_px],
+            outlines.target_yx[outlines.target_px > tolerance_px],
+        ]
+    )
+    if not len(far):
+        return Effort(0.0, 0)
+    inside = far - far.min(axis=0) + PLACE_PX // 2
+    canvas = np.zeros(inside.max(axis=0) + PLACE_PX // 2 + 1, bool)
+    canvas[inside[:, 0], inside[:, 1]] = True
+    return Effort(len(far) / 2, len(components(dilate(canvas, PLACE_PX // 2)).areas))
+
+
+class ThinParts(NamedTuple):
+    """Pixels of thin parts; see `thin_parts`."""
+
+    target_px: int
+    kept_px: int
+    prediction_px: int
+    right_px: int
+
+
+def thin_parts(prediction: Mask, target: Mask) -> ThinParts:
+    """How much of the target's thin parts a mask keeps, and how much of its own are right, in pixels.
+
+    Thin(M) = M minus the opening of M by a square of `THIN_PX`, dilated by a 5x5 square, so that corners of the body do
+    not count. Recall = |Thin(G) and P| / |Thin(G)|; precision = |Thin(P) and G dilated by 5x5| / |Thin(P)|; both in
+    [0, 1], higher is better. Sum hits and totals over photos before dividing: most photos have few thin parts.
+
+    Returns:
+        Thin pixels of the target, those of them that the prediction has, thin pixels of the prediction, those of them
+        that are within 2 pixels of the target.
+
+    Source: our own; as the white top-hat of Serra 1982.
+    """
+    check_masks(prediction, target)
+    area = area_of(prediction, target, margin_px=THIN_PX)
+    if area is None:
+        return ThinParts(0, 0, 0, 0)
+    ours, theirs = prediction[area], target[area]
+    thin, drawn, near = _thin(theirs), _thin(ours), dilate(theirs, 2)
+    counts = (int(np.count_nonzero(mask)) for mask in (thin, thin & ours, drawn, drawn & near))
+    return ThinParts(*counts)
+
+
+class Holes(NamedTuple):
+    """Holes of a garment through which the background shows; see `count_holes`."""
+
+    num: int
+    num_found: int
+    num_invented: int
+
+
+def count_holes(prediction: Mask, target: Mask) -> Holes:
+    """Count the holes of the target, those that a mask has too, and those that only the mask has.
+
+    A hole is a 4-connected component of `LEAST_HOLE_PX` or more background pixels that does not touch the frame. It is
+    found, if half of its pixels at least are background in the other mask, and half of the ring of 3 pixels around it
+    is garment there (the squares around its pixels): where the garment itself is lost, no hole was found. A hole of
+    the prediction is invented, if half of its pixels at least are garment in the target. More found and fewer invented
+    are better; missed are those that are not found.
+
+    Source: our own.
+    """
+    check_masks(prediction, target)
+    area = area_of(prediction, target, margin_px=1)
+    if area is None:
+        return Holes(0, 0, 0)
+    ours, theirs = prediction[area], target[area]
+    holes, found = _holes_of(theirs), 0
+    for hole, window in holes:
+        around = dilate(hole, _RING_PX) & ~hole
+        shown, ring = ~ours[window][hole], ours[window][around]
+        found += bool(2 * np.count_nonzero(shown) >= shown.size and 2 * np.count_nonzero(ring) >= ring.size)
+    invented = [theirs[window][hole] for hole, window in _holes_of(ours)]
+    return Holes(len(holes), found, sum(bool(2 * np.count_nonzero(lost) >= lost.size) for lost in invented))
+
+
+def edge_band(target: Alpha) -> Mask:
+    """The edge band of a target: `0 < alpha < 1`, or at most `EDGE_BAND_PX` from its border.
+
+    Returns:
+        `(H, W)` bool; empty if the target is.
+    """
+    soft: Mask = (target > 0) & (target < 1)
+    garment = mask_of(target)
+    area = area_of(garment, margin_px=EDGE_BAND_PX)
+    if area is not None:
+        apart = (~border_of(garment[area])).astype(np.uint8)
+        soft[area] |= cv2.distanceTransform(apart, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) <= EDGE_BAND_PX
+    return soft
+
+
+def sad(prediction: Alpha, target: Alpha, band: Mask) -> float:
+    """Sum of absolute differences on the edge band, in thousands of pixels; 0 or more, lower is better.
+
+    sum |a - a*| / 1000. It grows with the length of the outline.
+
+    Args:
+        prediction: `(H, W)` float32 in [0, 1].
+        target: the same size.
+        band: the same size; an empty one gives 0, here and below.
+
+    Source: Rhemann et al., "A perceptually motivated online benchmark for image matting", CVPR 2009.
+    """
+    return float(np.abs(prediction[band] - target[band]).sum(dtype=np.float64)) / 1000
+
+
+def mse(prediction: Alpha, target: Alpha, band: Mask) -> float:
+    """Mean squared difference on the edge band, in [0, 1]; lower is better. Papers often print it times 1000.
+
+    mean (a - a*)^2. Arguments and source as for `sad`.
+    """
+    if not band.any():
+        return 0.0
+    return float(np.square(prediction[band] - target[band]).mean(dtype=np.float64))
+
+
+def gradient_error(prediction: Alpha, target: Alpha, band: Mask) -> float:
+    """Difference of the steepness of both alphas on the edge band, in thousands; 0 or more, lower is better.
+
+    sum (|grad a| - |grad a*|)^2 / 1000, with first derivatives of a Gaussian of sigma 1.4 pixels, each filter of unit
+    energy. Unlike the benchmark's own code this does not first stretch both alphas to [0, 1]: a prediction that is too
+    faint must not be forgiven. Arguments and source as for `sad`.
+    """
+    area = area_of(band, margin_px=_filter_reach())
+    if area is None:
+        return 0.0
+    difference = _steepness(prediction[area]) - _steepness(target[area])
+    return float(np.square(difference[band[area]]).sum(dtype=np.float64)) / 1000
+
+
+def connectivity_error(prediction: Alpha, target: Alpha, band: Mask) -> float:
+    """Pixels of the edge band that are connected with the garment in one alpha only, in thousands; lower is better.
+
+    For each level t = 0.1 ... 1 let O be the largest 4-connected component of {a >= t and a* >= t}; l(x) is the last
+    level at which x still belongs to it, and 1 if it never leaves it. With phi(a) = 1 - d [d >= 0.15] and d = a - l,
+    the error is sum |phi(a) - phi(a*)| / 1000. Arguments and source as for `sad`.
+    """
+    area = area_of(target > 0)
+    if area is None or not band.any():
+        return _gap(prediction, target, np.zeros_like(target), band)
+    leaves = np.zeros_like(target)
+    leaves[area] = _last_levels(np.minimum(prediction[area], target[area]))
+    return _gap(prediction, target, leaves, band)
+
+
+def _thin(mask: Mask) -> Mask:
+    opened = dilate(erode(mask, THIN_PX // 2, outside="background"), THIN_PX // 2)
+    thin: Mask = mask & ~dilate(opened, 2)
+    return thin
+
+
+def _holes_of(mask: Mask) -> list[tuple[Mask, Area]]:
+    """Each hole's pixels in a window around it, and the window."""
+    height, width = mask.shape
+    labels, areas, boxes = components(~mask, neighbours=4)
+    found = []
+    for number in np.flatnonzero(areas >= LEAST_HOLE_PX):
+        left, top, right, bottom = boxes[number].tolist()
+        if left and top and right < width and bottom < height:
+            window = slices_of((left, top, right, bottom), _RING_PX)
+            found.append((labels[window] == number + 1, window))
+    return found
+
+
+def _gap(prediction: Alpha, target: Alpha, leaves: Alpha, band: Mask) -> float:
+    both = []
+    for alpha in (prediction, target):
+        above = alpha[band] - leaves[band]
+        both.append(np.where(above >= np.float32(_LEAST_GAP), above, 0))
+    return float(np.abs(both[0] - both[1]).sum(dtype=np.float64)) / 1000
+
+
+def _last_levels(lower: Alpha) -> Alpha:
+    """For each pixel the last level at which it belongs to the largest component, of the lower of both alphas."""
+    last = np.ones_like(lower)
+    inside = np.ones(lower.shape, bool)
+    previous = 0.0
+    for level in _LEVELS:
+        largest = _largest_component(lower >= np.float32(level))
+        last[inside & ~largest] = previous
+        inside &= largest
+        previous = level
+    return last
+
+
+def _largest_component(mask: Mask) -> Mask:
+    """The largest 4-connected component; the background, however large, is none."""
+    labels, areas, _ = components(mask, neighbours=4)
+    if not len(areas):
+        return mask
+    largest: Mask = labels == 1 + int(np.argmax(areas))
+    return largest
+
+
+def _filter_reach() -> int:
+    return math.ceil(_SIGMA_PX * math.sqrt(-2 * math.log(math.sqrt(2 * math.pi) * _SIGMA_PX * _FILTER_ERROR)))
+
+
+def _steepness(alpha: Alpha) -> NDArray[np.float64]:
+    """Length of the gradient, by separable derivatives of a Gaussian; the alpha goes on unchanged beyond the frame."""
+    offsets = np.arange(-_filter_reach(), _filter_reach() + 1)
+    bell = np.exp(-(offsets**2) / (2 * _SIGMA_PX**2))
+    slope = offsets * bell
+    bell, slope = bell / np.linalg.norm(bell), slope / np.linalg.norm(slope)
+    values = alpha.astype(np.float64)
+    across, down = (
+        correlate1d(correlate1d(values, slope, axis, mode="nearest"), bell, 1 - axis, mode="nearest") for axis in (1, 0)
+    )
+    steepness: NDArray[np.float64] = np.hypot(across, down)
+    return steepness

@@ -1,0 +1,248 @@
+"""Cut a dataset's photos with models and look at each result: the one loop of evaluate, audit, calibrate and the edge.
+
+Which model is tried on which photos: one model on all of them, or each fold's model on the photos that it has not seen.
+A file that cannot be read becomes an outcome with its reason; the others go on.
+"""
+
+import json
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from garmentcut.config import RuntimeConfig
+from garmentcut.dataset.bounded import map_in_order
+from garmentcut.dataset.manifest import Manifest, Pair, read_pair
+from garmentcut.errors import EvaluationError
+from garmentcut.evaluation.metrics import Alpha
+from garmentcut.model.card import ModelCard, read_model
+from garmentcut.photo.photo import Photo, PhotoError
+from garmentcut.prediction.cutter import Cutter
+from garmentcut.prediction.doubt import Observation, observe_looks
+from garmentcut.prediction.looks import Looks
+from garmentcut.prediction.runtime import runtime_for
+
+_Found = TypeVar("_Found")
+
+MODEL_NAME, RUN_NAME = "model.onnx", "run.json"
+"""What a run folder holds: the exported model, and what it was trained on."""
+
+
+_Member = tuple[Path, tuple[str, ...] | None]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One model and the photos it is tried on.
+
+    Attributes:
+        model: an ONNX file.
+        card: its card.
+        pairs: usable pairs of the dataset, one at least.
+    """
+
+    model: Path
+    card: ModelCard
+    pairs: tuple[Pair, ...]
+
+
+def plan_trials(model: Path, manifest: Manifest, *, splits: Sequence[str] | None = None) -> tuple[Trial, ...]:
+    """Find the models, and the photos for each.
+
+    Args:
+        model: an ONNX file: tried on all usable pairs; a run folder with `model.onnx`: tried on the splits that its
+            `run.json` says were held out; a folder of such run folders `fold0`, `fold1` ...: each on its own held-out
+            splits, so that every photo is judged by a model that never saw it.
+        manifest: the dataset.
+        splits: only these. For a file or a single run they replace what is said above; of folds, they choose.
+
+    Raises:
+        EvaluationError: no model there, an unknown split, a photo in two folds, or nothing to evaluate.
+        garmentcut.model.card.ModelError: a model file that cannot be used.
+    """
+    known = manifest.splits
+    for split in splits or ():
+        if split not in known:
+            raise EvaluationError(f"{manifest.folder} has no split {split!r}; it has {', '.join(known) or 'none'}")
+    members = _members(model, manifest, splits)
+    repeated = [split for split, times in Counter(s for _, held in members for s in held or ()).items() if times > 1]
+    if repeated:
+        raise EvaluationError(f"{model}: {repeated[0]} was held out by two models, so its photos would count twice")
+    trials = []
+    for path, held in members:
+        pairs = manifest.usable if held is None else manifest.of(*held)
+        if pairs:
+            trials.append(Trial(path, read_model(path)[1], pairs))
+    if not trials:
+        raise EvaluationError(f"{manifest.folder} has no usable pair to evaluate{_among(members)}")
+    return tuple(trials)
+
+
+@dataclass(frozen=True, eq=False)
+class CutPair:
+    """One photo, its target and what a model made of it.
+
+    Attributes:
+        pair: the row of the manifest.
+        card: of the model.
+        photo: the photo.
+        target: `(H, W)` float32 in [0, 1], the retoucher's alpha.
+        alpha: likewise, the model's; nothing where it refused the photo.
+        looks: what the network saw; None: it refused the photo.
+        reason: why it refused; empty: it did not.
+        seconds: of cutting: framing, network and finishing, without waiting for other photos.
+    """
+
+    pair: Pair
+    card: ModelCard
+    photo: Photo
+    target: Alpha
+    alpha: Alpha
+    looks: Looks | None
+    reason: str
+    seconds: float
+
+    @property
+    def seen(self) -> bool | None:
+        """Whether the photo was in the model's training data; None: its card lists none."""
+        return is_seen(self.card, self.pair)
+
+    @cached_property
+    def observation(self) -> Observation | None:
+        """What the cutout shows of its own quality; None: nothing was cut out."""
+        return observe_looks(self.looks) if self.looks is not None else None
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[_Found]):
+    """What came of one pair: `found`, or why it failed.
+
+    Attributes:
+        pair: the row of the manifest.
+        card: of the model.
+        found: what the caller kept; None: the pair could not be read, or looking at it failed.
+        reason: why; empty: nothing failed.
+    """
+
+    pair: Pair
+    card: ModelCard
+    found: _Found | None
+    reason: str = ""
+
+
+def predict(
+    trials: Sequence[Trial],
+    manifest: Manifest,
+    keep: Callable[[CutPair], _Found],
+    *,
+    config: RuntimeConfig | None = None,
+) -> Iterator[Outcome[_Found]]:
+    """Cut each trial's photos, at their own size, and let `keep` make of each what is needed of it.
+
+    While the network works on some photos, another one is read or looked at, so that all cores are used; no more than a
+    handful of photos is in memory at a time.
+
+    Args:
+        trials: what `plan_trials` gave.
+        manifest: the dataset.
+        keep: called from several threads.
+        config: backend and threads.
+
+    Yields:
+        An outcome for each pair, in the order of the trials.
+
+    Raises:
+        garmentcut.model.card.ModelError: a model cannot be loaded.
+    """
+    for trial in trials:
+        cutter = Cutter.load(trial.model, config=runtime_for(config or RuntimeConfig(), len(trial.pairs)))
+        streams = cutter.runtime.streams
+        turns = threading.Semaphore(streams)  # so many threads may be in the network at a time
+
+        def outcome_of(pair: Pair, cutter: Cutter = cutter, turns: threading.Semaphore = turns) -> Outcome[_Found]:
+            try:
+                photo, target = read_pair(manifest, pair)
+                return Outcome(pair, cutter.card, keep(_cut(cutter, pair, photo, target, turns)))
+            except Exception as error:  # noqa: BLE001 - whatever is wrong with one pair must not stop the others
+                reason = "not enough memory" if isinstance(error, MemoryError) else str(error) or type(error).__name__
+                return Outcome(pair, cutter.card, None, reason)
+
+        workers = min(streams + 1, max(os.cpu_count() or 1, 2))
+        with ThreadPoolExecutor(workers) as pool:
+            yield from map_in_order(pool, outcome_of, trial.pairs, num_ahead=workers)
+
+
+def is_seen(card: ModelCard, pair: Pair) -> bool | None:
+    """Whether a photo was in the model's training data; None: its card lists none."""
+    trained_on = (*card.trained_on, *(card.first_look.trained_on if card.first_look else ()))
+    return pair.photo_sha256[:12] in trained_on if trained_on else None
+
+
+def _cut(cutter: Cutter, pair: Pair, photo: Photo, target: Alpha, turns: threading.Semaphore) -> CutPair:
+    start, waited = time.perf_counter(), 0.0
+    looks, reason, alpha = None, "", np.zeros(photo.size_hw, np.float32)
+    try:
+        frame = cutter.frame(photo)
+        asked = time.perf_counter()
+        with turns:
+            waited = time.perf_counter() - asked
+            seen = cutter.look(photo, frame)
+        alpha, looks = cutter.finish(photo, frame, seen).alpha, seen
+    except PhotoError as error:  # refused: an empty cutout
+        reason = str(error)
+    return CutPair(pair, cutter.card, photo, target, alpha, looks, reason, time.perf_counter() - start - waited)
+
+
+def _members(model: Path, manifest: Manifest, splits: Sequence[str] | None) -> list[_Member]:
+    """Model files, each with its splits; None: all pairs."""
+    chosen = tuple(dict.fromkeys(splits)) if splits else None
+    if not model.is_dir():
+        return [(model, chosen)]
+    if (model / MODEL_NAME).is_file():
+        return [(model / MODEL_NAME, chosen or _held_out(model, manifest))]
+    runs = sorted(folder for folder in model.glob("fold*") if folder.is_dir())
+    if not runs:
+        raise EvaluationError(f"{model} holds no {MODEL_NAME}; {_export(model)}")
+    members: list[_Member] = []
+    for run in runs:
+        if not (run / MODEL_NAME).is_file():
+            raise EvaluationError(f"{run} holds no {MODEL_NAME}; {_export(run)}")
+        held = _held_out(run, manifest)
+        members.append((run / MODEL_NAME, tuple(split for split in held if chosen is None or split in chosen)))
+    return members
+
+
+def _held_out(run: Path, manifest: Manifest) -> tuple[str, ...]:
+    """The splits that a run's training held out of this very dataset."""
+    path, mend = run / RUN_NAME, f"name the photos by --split, or give {run / MODEL_NAME} itself"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        held, data = tuple(content["held_out"]), content.get("data_sha256", manifest.sha256)
+    except OSError as error:
+        raise EvaluationError(
+            f"{path}: {error.strerror}, so nobody knows which photos were held out; {mend}"
+        ) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise EvaluationError(f"{path} does not say which splits were held out; {mend}") from error
+    if not held:
+        raise EvaluationError(f"{path}: nothing was held out of this training; {mend}")
+    if data != manifest.sha256:
+        raise EvaluationError(f"{path}: trained on other pairs than {manifest.folder} holds now; {mend}")
+    return held
+
+
+def _export(run: Path) -> str:
+    return f"export it: garmentcut export {run} --out {run / MODEL_NAME}"
+
+
+def _among(members: list[_Member]) -> str:
+    names = sorted({split for _, held in members for split in held or ()})
+    return f" in {', '.join(names)}" if names else ""

@@ -1,0 +1,426 @@
+"""How far a model's cutouts can be trusted: doubt learned from photos whose quality is known, and a risk guarantee.
+
+`fit_doubt` learns a logistic regression on a share, cross-validated by garment; `find_threshold` finds up to which
+doubt photos can be accepted; `calibrate` does both on a studio's own photos, for a model's card.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binom, binomtest, nbinom, spearmanr
+
+from garmentcut.errors import EvaluationError
+from garmentcut.evaluation.metrics import compare_outlines, mask_of, surface_dice
+from garmentcut.evaluation.predict import CutPair
+from garmentcut.model.card import ModelCard
+from garmentcut.model.doubt_model import Acceptance, DoubtModel, Threshold
+from garmentcut.prediction.doubt import ALL_SIGNS, all_signs, doubts_of, standardized
+
+LEAST_GARMENTS = 20
+"""With fewer nothing is learned."""
+
+TOLERANCE_PX = 2.0
+"""Of the surface Dice that doubt foretells."""
+
+RISKS = (0.01, 0.02, 0.05, 0.1, 0.2)
+"""Besides the one asked for, thresholds are found for these: `garmentcut cut --accept-risk` chooses among them."""
+
+_NUM_FOLDS = 5
+_STRENGTHS = (0.003, 0.01, 0.03, 0.1, 0.3)  # inverse of the L2 penalty, for each photo
+_REASON_SHARE = 90.0  # per cent: beyond, a sign is a reason
+_LEAST_SCALE = 1e-6
+_NEVER = 1e9
+
+
+@dataclass(frozen=True, eq=False)
+class Experience:
+    """What is learned from one photo.
+
+    Attributes:
+        name: of the pair.
+        garment: garments that look the same count as one.
+        quality: surface Dice at 2 px, at the photo's own size.
+        seen: whether the model was trained on the photo; None: its card does not say.
+        signs: `(12,)`; None: nothing was cut out, which needs no doubt.
+        looks: `(10,)`.
+    """
+
+    name: str
+    garment: str
+    quality: float
+    seen: bool | None
+    signs: NDArray[np.float64] | None
+    looks: NDArray[np.float64] | None
+
+
+class DoubtError(EvaluationError):
+    """Photos that doubt cannot be learned from; the message says why."""
+
+
+def experience_of(cut: CutPair, tolerance_px: float = TOLERANCE_PX) -> Experience:
+    """What one photo teaches; fit to be the `keep` of `garmentcut.evaluation.predict.predict`."""
+    quality = surface_dice(compare_outlines(mask_of(cut.alpha), mask_of(cut.target)), tolerance_px)
+    observed, seen, pair = cut.observation, cut.seen, cut.pair
+    signs, looks = (observed.signs, observed.looks) if observed is not None else (None, None)
+    return Experience(pair.name, pair.group, quality, seen, signs, looks)
+
+
+def fit_doubt(experiences: Sequence[Experience], *, data: str = "") -> DoubtModel:
+    """Learn doubt from all of them; the penalty is chosen by cross-validation over garments.
+
+    The model is a logistic regression on the share 1 - quality, fitted by scikit-learn with each photo counted as so
+    much of either class (fractional logit: Papke and Wooldridge 1996): its expectation is the doubt itself.
+
+    Args:
+        experiences: photos by models that had not seen them.
+        data: what they are, in words.
+
+    Raises:
+        DoubtError: too few garments.
+    """
+    known = _known(experiences)
+    return replace(_learned(known), data=data, num_photos=len(known), num_garments=len({one.garment for one in known}))
+
+
+def cross_fitted(experiences: Sequence[Experience]) -> NDArray[np.float64]:
+    """Doubt of each photo by a model learned from other garments, `(N,)`; 1 where nothing was cut out.
+
+    Raises:
+        DoubtError: too few garments.
+    """
+    doubts = np.ones(len(experiences))
+    known = _known(experiences)
+    places = np.array([index for index, one in enumerate(experiences) if one.signs is not None])
+    for train, held in _folds(known):
+        model = _learned([known[index] for index in train])
+        doubts[places[held]] = doubts_of(model, _signs_of([known[index] for index in held], model))
+    return doubts
+
+
+def rank_correlation(doubts: NDArray[np.float64], experiences: Sequence[Experience]) -> float:
+    """Spearman's rank correlation of doubt with 1 - quality."""
+    return float(spearmanr(doubts, [1 - one.quality for one in experiences]).statistic)
+
+
+def _known(experiences: Sequence[Experience]) -> list[Experience]:
+    """Those that teach something."""
+    known = [one for one in experiences if one.signs is not None]
+    num_garments = len({one.garment for one in known})
+    if num_garments < LEAST_GARMENTS:
+        raise DoubtError(f"{num_garments} garments: doubt cannot be learned from fewer than {LEAST_GARMENTS}")
+    return known
+
+
+def _learned(known: Sequence[Experience]) -> DoubtModel:
+    return _weighted(_blank(known), known, _best_strength(known))
+
+
+def _best_strength(known: Sequence[Experience]) -> float:
+    """The penalty of least cross-entropy on garments left out; a weaker one must be better, not as good."""
+    losses = np.zeros(len(_STRENGTHS))
+    for train, held in _folds(known):
+        learned, left_out = [known[index] for index in train], [known[index] for index in held]
+        blank = _blank(learned)
+        signs, truth = _signs_of(left_out, blank), np.array([1 - one.quality for one in left_out])
+        for place, strength in enumerate(_STRENGTHS):
+            doubt = doubts_of(_weighted(blank, learned, strength), signs).clip(1e-6, 1 - 1e-6)
+            losses[place] -= float((truth * np.log(doubt) + (1 - truth) * np.log(1 - doubt)).sum())
+    return _STRENGTHS[int(np.argmin(losses))]
+
+
+def _folds(known: Sequence[Experience]) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    from sklearn.model_selection import GroupKFold
+
+    garments = [one.garment for one in known]
+    num = min(_NUM_FOLDS, len(set(garments)))
+    if num < 2:
+        raise DoubtError("doubt cannot be learned from a single garment")
+    return list(GroupKFold(num, shuffle=True, random_state=0).split(known, groups=garments))
+
+
+def _blank(known: Sequence[Experience]) -> DoubtModel:
+    """All but the weights."""
+    looks = np.array([one.looks for one in known])
+    mean, precision = looks.mean(axis=0), _precision_of(looks)
+    signs = all_signs(np.array([one.signs for one in known]), looks, mean=mean, precision=precision)
+    return DoubtModel(
+        signs=ALL_SIGNS,
+        center=_plain(np.median(signs, axis=0)),
+        scale=_plain(np.maximum(signs.std(axis=0), _LEAST_SCALE)),
+        weights=(0.0,) * len(ALL_SIGNS),
+        bias=0.0,
+        looks_mean=_plain(mean),
+        looks_precision=tuple(_plain(row) for row in precision),
+        limits=_limits_of(signs),
+    )
+
+
+def _limits_of(signs: NDArray[np.float64]) -> tuple[float, ...]:
+    """Of each of `(N, 13)` signs: beyond which it is a reason; `two_looks` never, where there were none."""
+    limits = np.percentile(signs, _REASON_SHARE, axis=0)
+    looks = ALL_SIGNS.index("two_looks")
+    if np.ptp(signs[:, looks]) == 0:
+        limits[looks] = _NEVER
+    return _plain(limits)
+
+
+def _weighted(blank: DoubtModel, known: Sequence[Experience], strength: float) -> DoubtModel:
+    from sklearn.linear_model import LogisticRegression
+
+    values, truth = standardized(blank, _signs_of(known, blank)), np.array([1 - one.quality for one in known])
+    regression = LogisticRegression(C=strength, max_iter=1000)
+    regression.fit(
+        np.concatenate([values, values]),
+        np.repeat([1, 0], len(values)),
+        sample_weight=np.concatenate([truth, 1 - truth]),
+    )
+    return replace(blank, weights=_plain(regression.coef_[0]), bias=float(regression.intercept_[0]))
+
+
+def _precision_of(looks: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Inverse covariance, shrunk as few photos ask for (Ledoit and Wolf 2004), each look by its own scale."""
+    from sklearn.covariance import LedoitWolf
+
+    scale = np.maximum(looks.std(axis=0), _LEAST_SCALE)
+    precision: NDArray[np.float64] = LedoitWolf().fit(looks / scale).precision_ / np.outer(scale, scale)
+    return precision
+
+
+def _signs_of(experiences: Sequence[Experience], model: DoubtModel) -> NDArray[np.float64]:
+    """`(N, 13)`: all signs of photos of which something was cut out; `unlike` as the model measures it."""
+    return all_signs(
+        np.array([one.signs for one in experiences]),
+        np.array([one.looks for one in experiences]),
+        mean=model.looks_mean,
+        precision=model.looks_precision,
+    )
+
+
+def _plain(values: NDArray[np.float64]) -> tuple[float, ...]:
+    """Numbers as a card holds them."""
+    return tuple(float(value) for value in values)
+
+
+def least_garments(risk: float, confidence: float) -> int:
+    """Accepted garments, none of which falls short, that it takes to promise a risk: (1 - risk)^n <= 1 - confidence.
+
+    Raises:
+        ValueError: risk or confidence is not between 0 and 1.
+    """
+    if not (0 < risk < 1 and 0 < confidence < 1):
+        raise ValueError(f"risk {risk:g} and confidence {confidence:g} must lie between 0 and 1")
+    return math.ceil(math.log(1 - confidence) / math.log(1 - risk) - 1e-9)
+
+
+def find_threshold(
+    garments: Sequence[str],
+    doubts: NDArray[np.float64],
+    is_short: NDArray[np.bool_],
+    *,
+    risk: float = 0.05,
+    confidence: float = 0.9,
+) -> Threshold:
+    """The most lenient doubt at which the risk can be promised: Learn then Test, over garments.
+
+    Photos of one garment err together, so garments are drawn and counted: one is accepted if one of its photos is, and
+    falls short if one of its accepted photos does. Let R(t) be the share of accepted garments that fall short at doubt
+    t. `R(t) > risk` is tested by the exact binomial tail: of n accepted garments k fell short, p = P(Bin(n, risk) <= k)
+    must not be over 1 - confidence. Several t are tried in a fixed sequence, from strict to lenient, up to the first
+    that fails; so R(t) > risk has a probability of at most 1 - confidence for the t that is taken, over draws of the
+    garments and whatever the doubts are worth. Which t are tried depends on the doubts and not on how the photos turned
+    out: those that accept just enough garments for one more to fall short.
+
+    Args:
+        garments: of each photo.
+        doubts: `(N,)`, of each photo, by a model that was not fitted to it.
+        is_short: `(N,)` bool: its surface Dice is under the quality that is promised.
+        risk: share of accepted garments that may fall short.
+        confidence: of the promise.
+
+    Returns:
+        With `max_doubt` None and a reason, where these photos cannot promise it.
+
+    Raises:
+        ValueError: see `least_garments`; or no photos.
+
+    Sources: Angelopoulos, Bates, Candès, Jordan, Lei, "Learn then test", arXiv 2110.01052 (risk control as multiple
+    testing); Bates et al., "Distribution-free, risk-controlling prediction sets", JACM 2021; Angelopoulos et al.,
+    "Conformal risk control", arXiv 2208.02814, whose promise is on average over calibrations; this one has its
+    confidence.
+    """
+    least = least_garments(risk, confidence)
+    names, place = np.unique(np.asarray(garments), return_inverse=True)
+    if not len(names):
+        raise ValueError("no photos")
+    if len(names) < least:
+        return Threshold(risk, None, f"cannot: {len(names)} garments, needs at least {least}")
+    lowest, lowest_short = (np.full(len(names), np.inf) for _ in range(2))
+    np.minimum.at(lowest, place, doubts)
+    np.minimum.at(lowest_short, place[is_short], doubts[is_short])
+    order = np.sort(lowest)
+    found: Threshold | None = None
+    for num in _counts(len(names), risk=risk, confidence=confidence):
+        limit = float(order[num - 1])
+        num_accepted, num_short = int((lowest <= limit).sum()), int((lowest_short <= limit).sum())
+        if binom.cdf(num_short, num_accepted, risk) > 1 - confidence:
+            break
+        found = Threshold(risk, limit, "", num_accepted, num_short, share_interval(num_accepted, len(names)))
+    return found or Threshold(risk, None, _why_not(order, lowest_short, risk=risk, confidence=confidence))
+
+
+def share_interval(num: int, out_of: int) -> tuple[float, float, float]:
+    """A share and its exact 95 % interval (Clopper and Pearson 1934)."""
+    interval = binomtest(num, out_of).proportion_ci(0.95, "exact")
+    return num / out_of, float(interval.low), float(interval.high)
+
+
+def _counts(num_garments: int, *, risk: float, confidence: float) -> list[int]:
+    """Numbers of accepted garments to try: the least that allow 0, 1, 2 ... to fall short."""
+    short = np.arange(num_garments)
+    # P(Bin(m, risk) <= k) = P(the (k + 1)-th shortfall comes after the m-th garment).
+    counts = short + 1 + nbinom.ppf(confidence, short + 1, risk)
+    return [int(num) for num in counts[counts <= num_garments]]
+
+
+def _why_not(order: NDArray[np.float64], lowest_short: NDArray[np.float64], *, risk: float, confidence: float) -> str:
+    """What the garments of least doubt looked like, in words."""
+    least = least_garments(risk, confidence)
+    num_short = int((lowest_short <= order[least - 1]).sum())
+    fell = f"{num_short} fall short" if num_short > 1 else "one falls short"
+    return (
+        f"cannot: of the {least} garments of least doubt (among {len(order)}) {fell}, and none may, to promise"
+        f" {100 * risk:g} % at confidence {confidence:g}"
+    )
+
+
+@dataclass(frozen=True)
+class Promise:
+    """What is to be promised.
+
+    Attributes:
+        risk: share of the accepted garments that may fall short.
+        quality: surface Dice at 2 px under which a photo falls short.
+        confidence: probability that the promise holds.
+    """
+
+    risk: float = 0.05
+    quality: float = 0.95
+    confidence: float = 0.9
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """What a calibration found.
+
+    Attributes:
+        doubt: learned from all photos; for the card.
+        acceptance: thresholds; for the card.
+        experiences: what it was learned from.
+        doubts: of each, by a model learned from other garments: what the thresholds were found with.
+        num_left_out: photos that were not used because the model was trained on them.
+        label: what to say beside the promise where it promises nothing for new photos; empty: it does.
+    """
+
+    doubt: DoubtModel
+    acceptance: Acceptance
+    experiences: tuple[Experience, ...]
+    doubts: NDArray[np.float64]
+    num_left_out: int = 0
+    label: str = ""
+
+    @property
+    def threshold(self) -> Threshold:
+        """For the risk that was asked for."""
+        return next(one for one in self.acceptance.thresholds if one.risk == self.acceptance.risk)
+
+
+class CalibrationError(EvaluationError):
+    """Photos that a model cannot be calibrated on; the message says what to change."""
+
+
+def calibrate(
+    experiences: Sequence[Experience],
+    promise: Promise,
+    *,
+    data: str,
+    held_out: bool = False,
+    use_seen: bool = False,
+) -> Calibration:
+    """Learn doubt and find the thresholds.
+
+    Args:
+        experiences: of a model file, a run or a folder of fold runs, on a dataset.
+        promise: what to promise.
+        data: the photos in words.
+        held_out: the run itself says that they were held out, so a card that lists no training photos is no obstacle.
+        use_seen: use photos that the model was trained on too, and say so on the card.
+
+    Raises:
+        CalibrationError: too few photos that the model has not seen.
+        garmentcut.evaluation.uncertainty.DoubtError: too few garments to learn doubt.
+        ValueError: a risk or confidence that is not between 0 and 1.
+    """
+    met = {one.garment for one in experiences if one.seen or (one.seen is None and not held_out)}
+    unseen = [one for one in experiences if one.garment not in met]  # another view of it would be half a view of it
+    label = ""
+    if use_seen and len(unseen) < len(experiences):
+        label = "photos the model was trained on, or may have been: promises nothing for new ones"
+        unseen = list(experiences)
+    if not unseen:
+        raise CalibrationError(_refusal(experiences))
+    num_left_out = len(experiences) - len(unseen)
+    doubts = cross_fitted(unseen)
+    words = f"{len(unseen)} photos of {data}" + (f"; {label}" if label else ", none of them in its training")
+    model = replace(fit_doubt(unseen, data=words), rank_correlation=_rounded(rank_correlation(doubts, unseen)))
+    acceptance = Acceptance(
+        quality=promise.quality,
+        confidence=promise.confidence,
+        data=words,
+        num_photos=len(unseen),
+        num_garments=len({one.garment for one in unseen}),
+        risk=promise.risk,
+        thresholds=_thresholds_of(unseen, doubts, promise),
+    )
+    return Calibration(model, acceptance, tuple(unseen), doubts, num_left_out, label)
+
+
+def _thresholds_of(
+    experiences: Sequence[Experience], doubts: NDArray[np.float64], promise: Promise
+) -> tuple[Threshold, ...]:
+    """A threshold for the risk that is asked for and for each of `RISKS`, strict first."""
+    garments = [one.garment for one in experiences]
+    is_short = np.array([one.quality < promise.quality for one in experiences])
+    risks = sorted({promise.risk, *RISKS})
+    return tuple(find_threshold(garments, doubts, is_short, risk=risk, confidence=promise.confidence) for risk in risks)
+
+
+def is_same_kind(one: ModelCard, other: ModelCard) -> bool:
+    """Whether two cards are of trainings of one network: the errors of one say something of the other's."""
+    return _kind_of(one) == _kind_of(other)
+
+
+def _kind_of(card: ModelCard) -> tuple[object, ...]:
+    first = card.first_look
+    return (card.network, card.working_size_hw, card.sees_map, first and (first.network, first.size_hw))
+
+
+def _refusal(experiences: Sequence[Experience]) -> str:
+    if not experiences:
+        return "no photo could be measured"
+    known = all(one.seen for one in experiences)
+    seen = (
+        f"the model was trained on all {len(experiences)} photos"
+        if known
+        else "the model's card does not list its training photos, so these may have been among them"
+    )
+    return (
+        f"{seen}: what it makes of them says nothing of new ones. Calibrate on other photos, or on a folder of fold"
+        " runs (garmentcut train --fold all) with --into MODEL; --seen does it all the same and says so on the card"
+    )
+
+
+def _rounded(value: float) -> float | None:
+    return round(value, 4) if np.isfinite(value) else None
