@@ -27,13 +27,12 @@ from PIL import Image
 
 from garmentcut import Cutter, Photo, read_photo
 from garmentcut.config import Format, OutputConfig
-from garmentcut.photo.contour import trace_contours
 from garmentcut.photo.cutout import Cutout
-from garmentcut.photo.outline import path_tolerance_px, trace_outline
 from garmentcut.photo.path import PenPath, draw_coverage, draw_path
 from garmentcut.photo.psd_read import resource_span
 from garmentcut.photo.psd_write import PsdLayer, psd_bytes
 from garmentcut.photo.read import PHOTO_SUFFIXES
+from garmentcut.photo.trace import path_tolerance_px, trace_contours, trace_outline
 from garmentcut.photo.truth import CutoutFile, read_cutout
 from garmentcut.photo.write import encode_cutout
 from processes import own_peak_bytes

@@ -16,9 +16,9 @@ from garmentcut.dataset.manifest import read_pair
 from garmentcut.dataset.pairing import NamePattern, PairingError
 from garmentcut.dataset.split import Scheme, SplitError
 from garmentcut.photo.cutout import Cutout
-from garmentcut.photo.outline import trace_outline
 from garmentcut.photo.png import png_bytes
 from garmentcut.photo.psd_write import layered_psd
+from garmentcut.photo.trace import trace_outline
 from garmentcut.photo.truth import read_cutout
 
 PATTERN = NamePattern("<garment>_<view>")

@@ -7,10 +7,10 @@ import numpy as np
 from PIL import Image
 from psd_tools import PSDImage
 
-from garmentcut.photo.outline import trace_outline
 from garmentcut.photo.path import path_resources, split_resources
 from garmentcut.photo.psd_read import resource_span
 from garmentcut.photo.psd_write import PsdLayer, layered_psd, psd_bytes
+from garmentcut.photo.trace import trace_outline
 
 _PATHS = (2000, 2999)
 

@@ -10,7 +10,6 @@ from PIL import Image, ImageChops, ImageDraw
 
 from garmentcut.config import OutputConfig, ReadConfig
 from garmentcut.photo.cutout import Cutout
-from garmentcut.photo.outline import trace_outline
 from garmentcut.photo.path import (
     PenPath,
     Resource,
@@ -28,6 +27,7 @@ from garmentcut.photo.path import (
 from garmentcut.photo.photo import PhotoError
 from garmentcut.photo.psd_read import read_document
 from garmentcut.photo.tiff import read_tiff
+from garmentcut.photo.trace import trace_outline
 from garmentcut.photo.truth import read_cutout
 from garmentcut.photo.write import encode_cutout
 

@@ -16,11 +16,11 @@ from psd_tools.psd.vector import VectorMaskSetting
 from garmentcut.photo.compose import lay_on_canvas
 from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.layout import Placement
-from garmentcut.photo.outline import trace_outline
 from garmentcut.photo.path import draw_path
 from garmentcut.photo.photo import PhotoError
 from garmentcut.photo.psd_roundtrip import checksum_of, mark_of, read_mark, write_mark
 from garmentcut.photo.psd_write import PsdLayer, layered_psd
+from garmentcut.photo.trace import trace_outline
 from garmentcut.photo.truth import read_cutout
 
 from .made import pixels, rgb_profile, xmp_packet

@@ -7,10 +7,8 @@ import pytest
 from filelock import FileLock
 from PIL import Image
 
-from garmentcut.photo.contact_sheet import FRAMES
 from garmentcut.photo.files import LOCK_NAME
-from garmentcut.photo.sheet_file import encode_sheet, is_contact_sheet
-from garmentcut.photo.sheet_style import SheetStyle
+from garmentcut.photo.sheet import FRAMES, SheetStyle, encode_sheet, is_contact_sheet
 from garmentcut.prediction import sheet as sheet_room
 from garmentcut.prediction.results import Row
 from garmentcut.prediction.sheet import ContactSheet, Entry, SheetError, SheetOptions, find_entries, read_cell

@@ -57,7 +57,7 @@ def _sheet(
 ) -> None:
     # Imported here: `--help` must not wait for decoders.
     from garmentcut.config import ConfigError, load_config, parse_override
-    from garmentcut.photo.sheet_style import SheetStyle, named_grounds
+    from garmentcut.photo.sheet import SheetStyle, named_grounds
     from garmentcut.prediction.sheet import ContactSheet, SheetError, SheetOptions
 
     shown: list[Any] = []

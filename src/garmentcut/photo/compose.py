@@ -92,7 +92,7 @@ class Preparation:
         if kind == "none":
             return None
         if kind not in self._paths:
-            from garmentcut.photo.outline import path_tolerance_px, trace_outline  # loads contourpy
+            from garmentcut.photo.trace import path_tolerance_px, trace_outline  # loads contourpy
 
             tolerance_px = path_tolerance_px(kind, self._whole.alpha.shape[0])
             self._paths[kind] = trace_outline(self.untouched.alpha, tolerance_px=tolerance_px)

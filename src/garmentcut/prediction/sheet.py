@@ -15,14 +15,21 @@ from garmentcut.config import ReadConfig
 from garmentcut.dataset.manifest import VIEWS
 from garmentcut.dataset.pairing import DEFAULT_PATTERN, NamePattern
 from garmentcut.errors import SourceError
-from garmentcut.photo.contact_sheet import Cell, Mark, break_lines, draw_page
 from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.files import write_atomic
 from garmentcut.photo.photo import PhotoError
 from garmentcut.photo.read import read_photo, read_profile
-from garmentcut.photo.sheet_file import SHEET_SUFFIXES, encode_sheet, is_contact_sheet
-from garmentcut.photo.sheet_style import SheetStyle
-from garmentcut.photo.thumbnail import shrink_cutout
+from garmentcut.photo.sheet import (
+    SHEET_SUFFIXES,
+    Cell,
+    Mark,
+    SheetStyle,
+    break_lines,
+    draw_page,
+    encode_sheet,
+    is_contact_sheet,
+    shrink_cutout,
+)
 from garmentcut.photo.truth import CUTOUT_SUFFIXES, CutoutError, CutoutFile, read_cutout
 from garmentcut.prediction.results import RESULTS_NAME, Journal, ResultsError, Row
 

@@ -1,0 +1,357 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from garmentcut.photo.path import draw_coverage, draw_path, flatten_curves
+from garmentcut.photo.trace import (
+    EDITABLE_PX,
+    EXACT_PX,
+    Limits,
+    Runs,
+    area_of,
+    fit_lines,
+    fit_runs,
+    path_tolerance_px,
+    shape_of,
+    trace_contours,
+    trace_outline,
+)
+
+
+def covered(polygon, size_hw=(80, 60)):
+    """The alpha of a polygon, exactly."""
+    return draw_coverage([np.array(polygon, float)], size_hw)
+
+
+def test_the_border_is_found_where_it_is_and_not_where_pixels_suggest():
+    # Straight interpolation between 1 and 0.3 would find 0.714 of the way, 0.086 pixels off.
+    alpha = covered([(10.3, 20.25), (40.7, 20.25), (40.7, 60.6), (10.3, 60.6)])
+    (line,) = trace_contours(alpha)
+    middle = line[(line[:, 0] > 14) & (line[:, 0] < 36)]
+    assert set(np.round(middle[:, 1], 3)) == {20.25, 60.6}
+    beside = line[(line[:, 1] > 24) & (line[:, 1] < 56)]
+    assert set(np.round(beside[:, 0], 3)) == {10.3, 40.7}
+
+
+@pytest.mark.parametrize("slope", [0.02, 0.3, 0.7, 1.0, 1.7, 6.0])
+def test_a_slanted_border_is_straight(slope):
+    alpha = covered([(0, 10), (60, 10 + 60 * slope), (60, 500), (0, 500)], (480, 60))
+    (line,) = trace_contours(alpha)
+    line = line[(line[:, 0] > 6) & (line[:, 0] < 54) & (line[:, 1] < 470)]
+    off = (line[:, 1] - 10 - slope * line[:, 0]) / np.hypot(1, slope)
+    assert np.abs(off).max() < 0.01
+    assert len(line) > 45
+
+
+def test_a_soft_border_is_found_too():
+    x = np.arange(60) + 0.5
+    alpha = np.repeat([((x - 20.4) / 2.4 + 0.5).clip(0, 1)], 80, axis=0).astype(np.float32)  # a ramp of 2.4 pixels
+    (line,) = trace_contours(alpha)
+    beside = line[(line[:, 0] < 40) & (line[:, 1] > 5) & (line[:, 1] < 75)]
+    np.testing.assert_allclose(beside[:, 0], 20.4, atol=0.05)
+
+
+def test_a_thin_strap_keeps_both_borders():
+    alpha = covered([(20, 5), (21.6, 5), (21.6, 75), (20, 75)])
+    (line,) = trace_contours(alpha)
+    middle = line[(line[:, 1] > 10) & (line[:, 1] < 70)]
+    assert middle[:, 0].min() == pytest.approx(20, abs=0.1)
+    assert middle[:, 0].max() == pytest.approx(21.6, abs=0.2)
+
+
+def test_holes_have_the_other_sign_and_dust_is_left_out():
+    alpha = covered([(5, 5), (55, 5), (55, 75), (5, 75)])
+    alpha[30:40, 20:40] = 0
+    alpha[60:63, 30:35] = 0  # 15 pixels
+    areas = sorted(area_of(line) for line in trace_contours(alpha))
+    assert len(areas) == 2
+    assert areas[0] * areas[1] < 0
+    assert sorted(map(abs, areas)) == pytest.approx([200, 3500], rel=0.01)
+
+
+def test_the_frame_is_a_border():
+    lines = trace_contours(np.ones((50, 40), np.float32))
+    assert [line.min(axis=0).tolist() for line in lines] == [[0, 0]]
+    assert lines[0].max(axis=0).tolist() == [40, 50]
+
+
+@pytest.mark.parametrize("alpha", [np.zeros((9, 9)), np.full((9, 9), 0.49), np.eye(1)])
+def test_nothing_to_trace(alpha):
+    assert trace_contours(alpha.astype(np.float32)) == []
+
+
+def rectangle(width=40, height=30):
+    """A rectangle's border from (0, 0), as traced: points half a pixel beside its corners, none on them."""
+    right, down = np.arange(0.5, width), np.arange(0.5, height)
+    sides = [(right, 0 * right), (width + 0 * down, down), (right[::-1], height + 0 * right), (0 * down, down[::-1])]
+    return np.concatenate([np.stack(side, axis=1) for side in sides])
+
+
+def test_corners_are_put_where_the_sides_meet():
+    shape = shape_of(rectangle())
+    corners = {tuple(np.round(shape.points[corner], 6)) for corner in shape.corners}
+    assert corners == {(0, 0), (40, 0), (40, 30), (0, 30)}
+    at = next(corner for corner in shape.corners if np.allclose(shape.points[corner], (40, 0)))
+    np.testing.assert_allclose(shape.arriving[at], (1, 0), atol=1e-9)
+    np.testing.assert_allclose(shape.leaving[at], (0, 1), atol=1e-9)
+
+
+def test_directions_do_not_look_across_a_corner():
+    shape = shape_of(rectangle())
+    others = np.setdiff1d(np.arange(len(shape.points)), shape.corners)
+    np.testing.assert_array_equal(shape.leaving[others], shape.arriving[others])
+    straight = np.abs(shape.leaving[others]).max(axis=1)
+    assert (straight > 0.9).all()
+
+
+def test_a_circle_has_no_corners_and_runs_along_itself():
+    angle = np.linspace(0, 2 * np.pi, 200, endpoint=False)
+    shape = shape_of(np.stack([50 + 40 * np.cos(angle), 50 + 40 * np.sin(angle)], axis=1))
+    assert not len(shape.corners)
+    np.testing.assert_allclose(shape.leaving, np.stack([-np.sin(angle), np.cos(angle)], axis=1), atol=1e-9)
+
+
+def test_a_spike_is_one_corner_at_its_tip():
+    down = np.arange(0, 31.0)
+    left, right = np.stack([down * 0.2, down], axis=1), np.stack([12 - down * 0.2, down], axis=1)[::-1]
+    shape = shape_of(np.concatenate([left, right[1:], np.stack([np.arange(11.0, 0, -1), 0 * np.arange(11)], axis=1)]))
+    tips = shape.points[shape.corners]
+    assert np.hypot(*(tips - (6, 30)).T).min() < 0.5
+
+
+def test_a_short_line_has_no_corners():
+    square = np.array([(0.0, 0), (1, 0), (2, 0), (2, 1), (2, 2), (1, 2), (0, 2), (0, 1)])
+    assert not len(shape_of(square).corners)
+
+
+CURVE = np.array([(0.0, 0), (20, 30), (60, 35), (80, 5)])
+
+
+def points_on(curve, num=60):
+    t = np.linspace(0, 1, num)[:, None]
+    start, leaving, arriving, end = curve
+    return (1 - t) ** 3 * start + 3 * t * (1 - t) ** 2 * leaving + 3 * t**2 * (1 - t) * arriving + t**3 * end
+
+
+def unit(vector):
+    return vector / np.hypot(*vector)
+
+
+def runs_of(*rows):
+    """Rows `(first, steps, leaving, arriving)`."""
+    first, steps, leaving, arriving = zip(*rows, strict=True)
+    return Runs(np.array(first), np.array(steps), np.array(leaving, float), np.array(arriving, float))
+
+
+def whole(points):
+    return 0, len(points) - 1, unit(CURVE[1] - CURVE[0]), unit(CURVE[3] - CURVE[2])
+
+
+def test_a_curve_is_found_again_from_its_points():
+    points = points_on(CURVE)
+    fits = fit_runs(points, runs_of(whole(points)), Limits(0.1, 0.1))
+    assert fits.errors[0] <= 1
+    np.testing.assert_allclose(fits.curves[0], CURVE, atol=3)
+    gaps = points_on(fits.curves[0], 1000)[None] - points[:, None]
+    assert np.hypot(*gaps.T).min(axis=0).max() < 0.1
+
+
+def test_rows_are_fitted_as_if_alone():
+    points = points_on(CURVE)
+    tangent = unit(points[31] - points[29])
+    left, right = (0, 30, whole(points)[2], tangent), (30, 29, tangent, whole(points)[3])
+    limits = Limits(0.01, 0.01)
+    together = fit_runs(points, runs_of(left, whole(points), right), limits)
+    for number, row in enumerate((left, whole(points), right)):
+        alone = fit_runs(points, runs_of(row), limits)
+        np.testing.assert_allclose(together.curves[number], alone.curves[0], atol=1e-9)
+        assert together.errors[number] == pytest.approx(alone.errors[0])
+        assert together.worst[number] == alone.worst[0]
+
+
+def test_the_worst_point_is_the_one_that_is_off():
+    points = points_on(CURVE)
+    points[17] += (-3, 4)  # 5 pixels
+    fits = fit_runs(points, runs_of(whole(points)), Limits(1, 1))
+    assert fits.worst[0] == 17
+    assert 4 < fits.errors[0] < 5.5
+    by_mean = fit_runs(points, runs_of(whole(points)), Limits(100, 0.01))
+    assert by_mean.errors[0] > 5, "a twentieth of a pixel off on average and more"
+
+
+def test_two_points_are_joined_by_a_straight_curve():
+    points = np.array([(0.0, 0), (3, 4)])
+    fits = fit_runs(points, runs_of((0, 1, (0.6, 0.8), (0.6, 0.8))), Limits(0.1, 0.1))
+    np.testing.assert_allclose(fits.curves[0], [(0, 0), (1, 4 / 3), (2, 8 / 3), (3, 4)])
+    assert fits.errors[0] <= 1
+
+
+def test_handles_never_point_backward():
+    zigzag = np.array([(0.0, 0), (1, 5), (2, -5), (3, 5), (4, 0)])
+    fits = fit_runs(zigzag, runs_of((0, 4, (0, -1), (0, -1))), Limits(0.1, 0.1))
+    start, leaving, arriving, end = fits.curves[0]
+    assert leaving[1] < start[1]
+    assert arriving[1] > end[1]
+
+
+def ring(radius, wobble=0.0, num=None):
+    angle = np.linspace(0, 2 * np.pi, num or int(6 * radius), endpoint=False)
+    away = radius + wobble * np.sin(7 * angle)
+    return np.stack([200 + away * np.cos(angle), 150 + away * np.sin(angle)], axis=1)
+
+
+def joints(curves):
+    """Directions before and after each joint."""
+    before, after = np.roll(curves[:, 3] - curves[:, 2], 1, axis=0), curves[:, 1] - curves[:, 0]
+    return before / np.hypot(*before.T)[:, None], after / np.hypot(*after.T)[:, None]
+
+
+@pytest.mark.parametrize("wobble", [0, 3, 15])
+def test_curves_join_smoothly_and_keep_to_the_points(wobble):
+    line = ring(100, wobble)
+    (curves,) = fit_lines([shape_of(line)], Limits(0.5, 0.2))
+    np.testing.assert_array_equal(curves[:, 3], np.roll(curves[:, 0], -1, axis=0))
+    before, after = joints(curves)
+    np.testing.assert_allclose(before, after, atol=1e-9)
+    drawn = flatten_curves(curves)
+    farthest = max(np.hypot(*(drawn - point).T).min() for point in line)
+    assert farthest < 0.52
+
+
+def test_a_circle_needs_few_curves_wherever_it_begins():
+    for begin in range(0, 600, 97):
+        (curves,) = fit_lines([shape_of(np.roll(ring(100), begin, axis=0))], Limits(0.25, 0.1))
+        assert 2 <= len(curves) <= 6
+
+
+def test_lines_are_fitted_as_if_alone():
+    rng = np.random.default_rng(0)  # no two curves equally good
+    lines = [line + rng.normal(0, 0.1, line.shape) for line in (ring(100, 15), ring(30), ring(60, 5))]
+    limits = Limits(0.4, 0.2)
+    together = fit_lines([shape_of(line) for line in lines], limits)
+    for found, line in zip(together, lines, strict=True):
+        np.testing.assert_allclose(found, fit_lines([shape_of(line)], limits)[0], atol=1e-9)
+
+
+def test_tiny_lines_keep_two_curves():
+    (curves,) = fit_lines([shape_of(ring(3, num=8))], Limits(100, 100))
+    assert len(curves) == 2
+
+
+def test_noise_ends():
+    line = ring(40) + np.random.default_rng(0).normal(0, 2, (240, 2))
+    (curves,) = fit_lines([shape_of(line)], Limits(0.01, 0.01))
+    assert len(curves) <= 240
+
+
+REAL = Path(__file__).parents[3] / "shared/garments/cutout"
+
+
+def disc(size_hw, center_xy, radius):
+    y, x = np.indices(size_hw) + 0.5
+    return (radius - np.hypot(x - center_xy[0], y - center_xy[1]) + 0.5).clip(0, 1).astype(np.float32)
+
+
+def iou(a, b):
+    return np.minimum(a, b).sum() / np.maximum(a, b).sum()
+
+
+def num_knots(path):
+    return sum(len(subpath.knots) for subpath in path.subpaths)
+
+
+def test_a_disc_needs_few_knots_and_loses_nothing():
+    alpha = disc((300, 400), (210.3, 140.7), 90)
+    path = trace_outline(alpha)
+    assert iou(draw_path(path, alpha.shape), alpha) > 0.998
+    assert num_knots(path) <= 16
+
+
+def test_exact_is_nearer_than_editable_and_has_more_knots():
+    y, x = np.indices((400, 400)) + 0.5
+    angle, radius = np.arctan2(y - 200, x - 200), np.hypot(x - 200, y - 200)
+    alpha = (120 + 25 * np.sin(7 * angle) - radius + 0.5).clip(0, 1).astype(np.float32)
+    editable, exact = (trace_outline(alpha, tolerance_px=tolerance) for tolerance in (EDITABLE_PX, EXACT_PX))
+    assert num_knots(exact) > num_knots(editable)
+    assert iou(draw_path(exact, alpha.shape), alpha) > iou(draw_path(editable, alpha.shape), alpha) > 0.995
+
+
+def test_a_hole_stays_open_and_an_island_apart():
+    alpha = disc((200, 300), (100, 100), 80) - disc((200, 300), (100, 100), 30) + disc((200, 300), (250, 100), 30)
+    path = trace_outline(alpha)
+    assert len(path.subpaths) == 3
+    drawn = draw_path(path, alpha.shape)
+    assert (drawn[100, 100], drawn[100, 50], drawn[100, 250]) == (0, 1, 1)
+    assert iou(drawn, alpha) > 0.997
+
+
+def test_corners_stay_sharp():
+    alpha = np.zeros((120, 160), np.float32)
+    alpha[30:90, 40:120] = 1
+    path = trace_outline(alpha)
+    assert num_knots(path) <= 8
+    assert iou(draw_path(path, alpha.shape), alpha) > 0.999
+
+
+def test_a_garment_cut_off_by_the_frame_ends_at_the_frame():
+    alpha = np.zeros((100, 80), np.float32)
+    alpha[40:, 10:] = 1
+    path = trace_outline(alpha)
+    anchors = np.concatenate([subpath.knots[:, 1] for subpath in path.subpaths])
+    assert anchors.min() >= 0
+    assert anchors.max() <= 1
+    assert iou(draw_path(path, alpha.shape), alpha) > 0.99
+
+
+def test_a_full_picture_and_an_empty_one():
+    assert draw_path(trace_outline(np.ones((50, 40), np.float32)), (50, 40)).mean() > 0.998
+    assert trace_outline(np.zeros((50, 40), np.float32)).subpaths == ()
+    assert trace_outline(np.full((50, 40), 0.49, np.float32)).subpaths == ()
+
+
+def test_dust_is_left_out():
+    alpha = disc((200, 200), (100, 100), 60)
+    alpha[5:8, 5:8] = 1
+    assert len(trace_outline(alpha).subpaths) == 1
+
+
+def test_noise_is_traced_too():
+    noise = np.random.default_rng(0).random((64, 64)).astype(np.float32)
+    drawn = draw_path(trace_outline(noise), noise.shape)
+    assert drawn.shape == noise.shape
+
+
+def test_larger_photos_give_an_editable_path_more_room():
+    heights = (600, 1728, 3456)
+    assert [path_tolerance_px("editable", height) for height in heights] == [EDITABLE_PX, EDITABLE_PX, 2 * EDITABLE_PX]
+    assert [path_tolerance_px("exact", height) for height in heights] == [EXACT_PX] * 3
+
+
+def test_a_long_outline_around_little_is_kept_more_exactly():
+    strap = disc((300, 300), (150.3, 149.6), 104) - disc((300, 300), (150.3, 149.6), 100)
+    overlap = iou(draw_path(trace_outline(strap), strap.shape), strap)
+    assert overlap > 0.99, "within 0.2 pixels on average a tenth of it could be lost"
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="the real cutouts are not beside this checkout")
+@pytest.mark.parametrize(("tolerance_px", "most_knots"), [(EDITABLE_PX, 110), (EXACT_PX, 200)])
+def test_real_cutouts_keep_their_outline(tolerance_px, most_knots):
+    for path in sorted(REAL.glob("*.png"))[::24]:
+        with Image.open(path) as image:
+            alpha = np.asarray(image.getchannel("A"), np.float32) / 255
+        traced = trace_outline(alpha, tolerance_px=tolerance_px)
+        assert iou(draw_path(traced, alpha.shape), alpha) > 0.998
+        assert num_knots(traced) <= most_knots
+
+
+def test_much_outline_around_little_area_is_followed_more_closely():
+    """Fur, or fringes: the limits that serve a dress would leave an overlap of 0.9978."""
+    y, x = (np.indices((2400, 2400)) + 0.5) / 4
+    angle, radius = np.arctan2(y - 300, x - 300), np.hypot(x - 300, y - 300)
+    inside = radius < 200 + 12 * np.sin(60 * angle) + 3 * np.sin(23 * angle)
+    alpha = inside.reshape(600, 4, 600, 4).mean((1, 3), dtype=np.float32)
+    path = trace_outline(alpha)
+    assert iou(draw_path(path, alpha.shape), alpha) > 0.998
+    assert num_knots(path) < 500
