@@ -21,6 +21,9 @@ _SAME_LEVELS = 2  # of 255: profiles of sRGB itself differ by that much in their
 _MODES = {b"RGB ": "RGB", b"GRAY": "L", b"CMYK": "CMYK"}
 _IS_PROFILE = slice(36, 40)
 _BROKEN = ("broken colour profile dropped: read as sRGB",)
+_DATE = slice(24, 36)  # of making, in an ICC profile's header: the same profile every day
+_FIXED_DATE = bytes.fromhex("07ea0001000100000000 0000")
+_MAX_PROFILE_BYTES = 16_000_000
 
 
 class ToRgb(NamedTuple):
@@ -145,11 +148,6 @@ def _is_srgb(profile: bytes) -> bool:
 
 def _open_profile(profile: bytes) -> ImageCms.ImageCmsProfile:
     return ImageCms.getOpenProfile(io.BytesIO(profile))
-
-
-_DATE = slice(24, 36)  # of making, in an ICC profile's header: the same profile every day
-_FIXED_DATE = bytes.fromhex("07ea0001000100000000 0000")
-_MAX_PROFILE_BYTES = 16_000_000
 
 
 @functools.cache

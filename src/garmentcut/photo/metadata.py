@@ -29,6 +29,24 @@ _HEADS = {"<": b"II*\0\x08\0\0\0", ">": b"MM\0*\0\0\0\x08"}
 _MAX_DPI = 100_000
 _FAULTS = (ArithmeticError, AssertionError, AttributeError, LookupError, OSError, struct.error, SyntaxError, TypeError)
 _PILLOW_WARNINGS = threading.Lock()
+_MOST_XMP_BYTES = 8_000_000  # some documents drag megabytes of history along; far more is an attack
+# No longer true of upright, perhaps trimmed pixels. Prefixes other than these are allowed, and nobody writes them.
+_XMP_ORIENTATION = re.compile(rb"(tiff:Orientation\s*(?:=\s*[\"']|>)\s*)[1-8]")
+_SIZES = rb"tiff:ImageWidth|tiff:ImageLength|exif:PixelXDimension|exif:PixelYDimension"
+_NAMESPACES = {
+    "x": "adobe:ns:meta/",
+    "rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
+    "dc": "http://purl.org/dc/elements/1.1/",
+    "xmpRights": "http://ns.adobe.com/xap/1.0/rights/",
+}
+_DESCRIPTION, _ABOUT = f"{{{_NAMESPACES['rdf']}}}Description", f"{{{_NAMESPACES['rdf']}}}about"
+_RIGHTS = f"{{{_NAMESPACES['dc']}}}creator", f"{{{_NAMESPACES['dc']}}}rights"
+_PACKET_START, _PACKET_END = (
+    b'<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>',
+    b'<?xpacket end="w"?>',
+)
+_SIZE_ATTRIBUTES = re.compile(rb"\s(?:" + _SIZES + rb")\s*=\s*(?:\"[^\"<]*\"|'[^'<]*')")
+_SIZE_ELEMENTS = re.compile(rb"<(" + _SIZES + rb")>[^<]*</\1>")
 
 
 class Exif(NamedTuple):
@@ -175,26 +193,6 @@ def _bytes_of(contents: dict[int, Any], order: str | None) -> bytes:
         tail += directory_of(entries, order, number).tobytes(place + len(tail))
         tail += bytes(len(tail) % 2)  # TIFF 6.0: a directory begins on a word boundary
     return _HEADS[order] + main.tobytes(start) + tail
-
-
-_MOST_XMP_BYTES = 8_000_000  # some documents drag megabytes of history along; far more is an attack
-# No longer true of upright, perhaps trimmed pixels. Prefixes other than these are allowed, and nobody writes them.
-_XMP_ORIENTATION = re.compile(rb"(tiff:Orientation\s*(?:=\s*[\"']|>)\s*)[1-8]")
-_SIZES = rb"tiff:ImageWidth|tiff:ImageLength|exif:PixelXDimension|exif:PixelYDimension"
-_NAMESPACES = {
-    "x": "adobe:ns:meta/",
-    "rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
-    "dc": "http://purl.org/dc/elements/1.1/",
-    "xmpRights": "http://ns.adobe.com/xap/1.0/rights/",
-}
-_DESCRIPTION, _ABOUT = f"{{{_NAMESPACES['rdf']}}}Description", f"{{{_NAMESPACES['rdf']}}}about"
-_RIGHTS = f"{{{_NAMESPACES['dc']}}}creator", f"{{{_NAMESPACES['dc']}}}rights"
-_PACKET_START, _PACKET_END = (
-    b'<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>',
-    b'<?xpacket end="w"?>',
-)
-_SIZE_ATTRIBUTES = re.compile(rb"\s(?:" + _SIZES + rb")\s*=\s*(?:\"[^\"<]*\"|'[^'<]*')")
-_SIZE_ELEMENTS = re.compile(rb"<(" + _SIZES + rb")>[^<]*</\1>")
 
 
 def read_xmp(found: Any) -> tuple[bytes | None, tuple[str, ...]]:

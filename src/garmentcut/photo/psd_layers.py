@@ -25,6 +25,14 @@ _INVERTED, _DISABLED = 1, 4  # flags of a vector mask
 _MOST_FEATHER_PX, _WIDE_PX = 1000, 16  # Photoshop has no more; of these on, running means are quicker
 _SWITCHED_OFF = "a switched-off layer mask left out"
 
+NO_PIXELS = (b"SoCo", b"GdFl", b"PtFl", b"TySh", b"tySh")
+"""Blocks of layers without pixels of their own: fills, shapes and text."""
+
+_TRANSPARENCY = -1  # channel number
+_NORMAL = (b"norm", b"pass", b"diss")  # blend modes that cover, not tint
+_BACKDROP_SHARE = 0.99  # no garment covers the whole frame
+_DAB_SHARE = 0.01  # over a backdrop, an unmasked layer that covers less is a retouched spot
+
 
 def place(plane: NDArray[Sample], box: Box, size_hw: tuple[int, int], outside: int = 0) -> NDArray[Sample]:
     """A plane `(h, w)` or `(h, w, C)` in its place in the picture, cut off at its borders; `outside` is the rest."""
@@ -139,15 +147,6 @@ def _blurred(mask: Alpha, sigma_px: float) -> Alpha:
     for _ in range(3):
         mask = np.asarray(cv2.blur(mask, (side, side), borderType=cv2.BORDER_REPLICATE), np.float32)
     return mask
-
-
-NO_PIXELS = (b"SoCo", b"GdFl", b"PtFl", b"TySh", b"tySh")
-"""Blocks of layers without pixels of their own: fills, shapes and text."""
-
-_TRANSPARENCY = -1  # channel number
-_NORMAL = (b"norm", b"pass", b"diss")  # blend modes that cover, not tint
-_BACKDROP_SHARE = 0.99  # no garment covers the whole frame
-_DAB_SHARE = 0.01  # over a backdrop, an unmasked layer that covers less is a retouched spot
 
 
 @dataclass(frozen=True, eq=False)

@@ -29,6 +29,13 @@ DAMAGED = "damaged Photoshop document: {}; save it again"
 _RLE_GAIN = 64  # PackBits makes at most 128 bytes of 2
 # What all planes of a file may come to: layers that are plain packs of zeros could otherwise ask for terabytes.
 _SPARE_BYTES, _GAIN = 1 << 29, 100
+_HEADER = struct.Struct(">4sH6xHIIHH")
+_PSD, _BIG = 1, 2  # versions
+_COLORS_OF_MODE = {0: 1, 1: 1, 2: 1, 3: 3, 4: 4, 8: 1, 9: 3}
+_MULTICHANNEL = 7  # every plane is an ink
+_MOST_NESTED = 64  # Photoshop allows 10 groups within each other
+_UNICODE_NAME, _FILL_OPACITY, _LAYERS_OF_16_BITS, _DIVIDERS = b"luni", b"iOpa", b"Lr16", (b"lsct", b"lsdk")
+_GROUP, _GROUP_END = (1, 2), 3  # a group's own record, open or closed; what stands below its lowest layer
 
 
 class PlaneDecoder:
@@ -97,14 +104,6 @@ def _inflate(packed: bytes, num_bytes: int) -> bytes:
         raise PhotoError(DAMAGED.format("a layer is cut off"), code="damaged")
     return unpacked
 
-
-_HEADER = struct.Struct(">4sH6xHIIHH")
-_PSD, _BIG = 1, 2  # versions
-_COLORS_OF_MODE = {0: 1, 1: 1, 2: 1, 3: 3, 4: 4, 8: 1, 9: 3}
-_MULTICHANNEL = 7  # every plane is an ink
-_MOST_NESTED = 64  # Photoshop allows 10 groups within each other
-_UNICODE_NAME, _FILL_OPACITY, _LAYERS_OF_16_BITS, _DIVIDERS = b"luni", b"iOpa", b"Lr16", (b"lsct", b"lsdk")
-_GROUP, _GROUP_END = (1, 2), 3  # a group's own record, open or closed; what stands below its lowest layer
 
 # psd-tools reports odd parts by logging, which Python prints on stderr where the application has not set logging up.
 logging.getLogger("psd_tools").addHandler(logging.NullHandler())

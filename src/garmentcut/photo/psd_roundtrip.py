@@ -35,6 +35,12 @@ _PACKET = (
 )
 _END = b"</rdf:RDF>"
 _OWN = re.compile(rb'<rdf:Description[^>]*xmlns:garmentcut="[^>]*/>')
+_RGB, _PROFILE, _TRANSPARENCY = 3, 1039, -1
+_SAME_PX = 1 / 64  # knots; Photoshop's own numbers are finer
+_SAME_LEVELS = {8: 1.1 / 255, 16: 4.1 / 65_535}  # by a document's depth; Photoshop rounds 16 bits to 15
+_SAME_COVERAGE = np.float32(1 / 255)
+_SEAM_PX = 2  # around what a path has changed, where the mask still shows the edge of before
+_ALIKE_IOU = 0.99
 
 
 @dataclass(frozen=True)
@@ -123,9 +129,6 @@ def _path_of(text: str | None) -> PenPath | None:
     if text is None:
         return None
     return parse_path(zlib.decompressobj().decompress(base64.b64decode(text, validate=True), _MOST_PATH_BYTES))
-
-
-_RGB, _PROFILE, _TRANSPARENCY = 3, 1039, -1
 
 
 class MaskedPhoto(NamedTuple):
@@ -245,13 +248,6 @@ def _reason_for_none(document: Document, mark: Mark | None) -> str:
 def _photo_of(document: Document, rgb: Pixels, notes: tuple[str, ...]) -> Photo:
     profile, profile_notes = usable_profile(document.resource(_PROFILE))
     return Photo(np.ascontiguousarray(rgb), profile, notes=(*notes, *profile_notes))
-
-
-_SAME_PX = 1 / 64  # knots; Photoshop's own numbers are finer
-_SAME_LEVELS = {8: 1.1 / 255, 16: 4.1 / 65_535}  # by a document's depth; Photoshop rounds 16 bits to 15
-_SAME_COVERAGE = np.float32(1 / 255)
-_SEAM_PX = 2  # around what a path has changed, where the mask still shows the edge of before
-_ALIKE_IOU = 0.99
 
 
 class Correction(NamedTuple):

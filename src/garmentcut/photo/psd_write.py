@@ -23,6 +23,17 @@ from garmentcut.photo.png import fast_deflate
 from garmentcut.photo.psd_roundtrip import mark_of, write_mark
 
 _FASTEST = 1
+_MOST_SIDE_PX, _MOST_BYTES = 30_000, 2**31 - 1  # more needs a PSB, another kind of file
+_RGB, _RLE, _ZIP_PREDICTED = 3, 1, 3
+_TRANSPARENCY, _MASK = -1, -2  # numbers of planes that are no colours
+_FLAGS = 8  # visible; written by Photoshop 5 or later
+_LAYERS_OF_16_BITS = b"Lr16"
+_ACTIVE_LAYER, _RESOLUTION, _CHANNEL_NAMES, _UNICODE_CHANNEL_NAMES = 1024, 1005, 1006, 1045
+_CHANNEL_NUMBERS = 1053  # with one, a channel is a saved one for certain, not the merged picture's transparency
+_PROFILE, _VERSION, _EXIF, _XMP = 1039, 1057, 1058, 1060
+_PER_INCH, _IN_INCHES = 1, 1
+_CHANNEL, _BACKGROUND = "Garment", "Background"
+_MOST_NAME_CHARS = 200
 
 
 class PackedRows(NamedTuple):
@@ -69,13 +80,6 @@ def _pack(row: NDArray[np.uint8]) -> bytes:
 def _bytes_of(samples: Pixels) -> NDArray[np.uint8]:
     """The same with each sample of 16 bits as two bytes, the high one first."""
     return np.ascontiguousarray(samples, samples.dtype.newbyteorder(">")).view(np.uint8)
-
-
-_MOST_SIDE_PX, _MOST_BYTES = 30_000, 2**31 - 1  # more needs a PSB, another kind of file
-_RGB, _RLE, _ZIP_PREDICTED = 3, 1, 3
-_TRANSPARENCY, _MASK = -1, -2  # numbers of planes that are no colours
-_FLAGS = 8  # visible; written by Photoshop 5 or later
-_LAYERS_OF_16_BITS = b"Lr16"
 
 
 class PsdLayer(NamedTuple):
@@ -196,14 +200,6 @@ def _sized(data: bytes) -> bytes:
 
 def _filled(data: bytes, multiple: int) -> bytes:
     return data + bytes(-len(data) % multiple)
-
-
-_ACTIVE_LAYER, _RESOLUTION, _CHANNEL_NAMES, _UNICODE_CHANNEL_NAMES = 1024, 1005, 1006, 1045
-_CHANNEL_NUMBERS = 1053  # with one, a channel is a saved one for certain, not the merged picture's transparency
-_PROFILE, _VERSION, _EXIF, _XMP = 1039, 1057, 1058, 1060
-_PER_INCH, _IN_INCHES = 1, 1
-_CHANNEL, _BACKGROUND = "Garment", "Background"
-_MOST_NAME_CHARS = 200
 
 
 def encode_psd(prepared: Preparation) -> bytes:

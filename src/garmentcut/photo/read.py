@@ -49,6 +49,15 @@ _FTYP_NAMES = {
     b"crx ": "a camera raw file",
 }
 _MAX_DETAIL_CHARS = 120
+_PIXEL_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
+_WEBP_ANIMATION = 0x02  # flag in the VP8X chunk
+_PSD_SIGNATURE, _PSD_HEADER_BYTES, _PSD_PROFILE = b"8BPS", 26, 1039
+_TIFF_PROFILE = 34675
+_OPENERS: dict[str, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
+    "png": PngImagePlugin.PngImageFile,
+    "jpeg": JpegImagePlugin.JpegImageFile,
+    "webp": WebPImagePlugin.WebPImageFile,
+}
 
 
 def read_photo(path: str | os.PathLike[str], *, limits: ReadConfig | None = None) -> Photo:
@@ -133,10 +142,6 @@ def _name_of(data: bytes) -> str:
     if data[4:8] == b"ftyp":
         return f"{_FTYP_NAMES.get(data[8:12], 'a video')}; {_MEND}"
     return "not a PNG, JPEG, TIFF or WebP file; export it again"
-
-
-_PIXEL_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
-_WEBP_ANIMATION = 0x02  # flag in the VP8X chunk
 
 
 class Raster(NamedTuple):
@@ -280,15 +285,6 @@ def _photo(raster: Raster) -> Photo:
         dpi = dpi[::-1]
     xmp, xmp_notes = read_xmp(raster.image.info.get("xmp"))
     return Photo(rgb, converted.profile, dpi, exif.kept, (*converted.notes, *exif.notes, *xmp_notes), xmp)
-
-
-_PSD_SIGNATURE, _PSD_HEADER_BYTES, _PSD_PROFILE = b"8BPS", 26, 1039
-_TIFF_PROFILE = 34675
-_OPENERS: dict[str, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
-    "png": PngImagePlugin.PngImageFile,
-    "jpeg": JpegImagePlugin.JpegImageFile,
-    "webp": WebPImagePlugin.WebPImageFile,
-}
 
 
 def read_profile(path: str | os.PathLike[str], limits: ReadConfig | None = None) -> bytes | None:

@@ -30,6 +30,34 @@ LIGHT, DARK = 255, 204
 
 _SEEN = 0.05  # of alpha: on any ground, less is seen by nobody
 
+STRONG = "#ff00aa"
+"""A colour that no studio and few garments have: rims and holes show on it."""
+
+MOST_WORDS = 2
+"""Lines of reasons and notes below a picture."""
+
+FRAMES: dict[Mark, Color] = {"doubtful": (245, 146, 0), "failed": (200, 30, 40), "not finished": (130, 138, 148)}
+"""Colours of the frames; the caption says the same in words, for the colour-blind and for black-and-white prints."""
+
+_ELLIPSIS = "…"
+_NOT_IN_ANY_FONT = "\uffff"  # a noncharacter: drawn as the box that stands for a missing glyph
+_SUBSTITUTE = "?"
+ALL_GROUNDS = (CHECKERBOARD, "#ffffff", STRONG)
+_ASPECT = 3 / 4  # width of a picture by its height: dressed mannequins are tall, tops are wide
+_FILLED = 0.95  # of the picture's sides: the rest is air
+_SQUARES = 40  # of the checkerboard, down a picture
+_USUAL_CELL_PX, _USUAL_PAGE_PX = 320, 2400
+_VIEWS = 3
+Mark = Literal["", "doubtful", "failed", "not finished"]
+Color = tuple[int, int, int]
+_PAGE, _CARD, _BORDER, _INK, _MUTED = (234, 236, 238), (248, 249, 250), (214, 218, 222), (28, 30, 33), (100, 106, 114)
+_TEXT: dict[Mark, Color] = {"": _MUTED, "doubtful": (160, 84, 0), "failed": (176, 20, 30), "not finished": _MUTED}
+_EMPTY: dict[Mark, Color] = {"failed": (253, 236, 236), "not finished": (242, 243, 245)}
+SHEET_SUFFIXES = (".jpg", ".jpeg", ".png")
+_MARK = b"garmentcut contact sheet"
+_HEAD_BYTES = 512  # the mark stands before the pixels
+_QUALITY = 92
+
 
 def shrink_cutout(picture: Picture, size_hw: tuple[int, int], *, trim: bool = True) -> Thumbnail:
     """Fit a cutout into a size; a small one is not enlarged.
@@ -78,11 +106,6 @@ def lay_on_ground(thumbnail: Thumbnail, ground: Rgb) -> Rgb:
     shown_through = (place * (255 - thumbnail[..., 3:].astype(np.uint16)) + 127) // 255
     place[:] = np.minimum(shown_through + thumbnail[..., :3], 255)
     return laid
-
-
-_ELLIPSIS = "…"
-_NOT_IN_ANY_FONT = "\uffff"  # a noncharacter: drawn as the box that stands for a missing glyph
-_SUBSTITUTE = "?"
 
 
 def legible(text: str) -> str:
@@ -155,21 +178,6 @@ def _legible_character(character: str) -> str:
 def _glyph(character: str) -> tuple[tuple[int, int], bytes]:
     mask = font_of(16).getmask(character)
     return mask.size, bytes(mask)
-
-
-STRONG = "#ff00aa"
-"""A colour that no studio and few garments have: rims and holes show on it."""
-
-ALL_GROUNDS = (CHECKERBOARD, "#ffffff", STRONG)
-
-_ASPECT = 3 / 4  # width of a picture by its height: dressed mannequins are tall, tops are wide
-_FILLED = 0.95  # of the picture's sides: the rest is air
-_SQUARES = 40  # of the checkerboard, down a picture
-_USUAL_CELL_PX, _USUAL_PAGE_PX = 320, 2400
-_VIEWS = 3
-
-MOST_WORDS = 2
-"""Lines of reasons and notes below a picture."""
 
 
 @dataclass(frozen=True)
@@ -268,17 +276,6 @@ class Measures(NamedTuple):
     def page_width(self, columns: int) -> int:
         """Of so many cards; wide enough for the legend."""
         return max(columns * (self.card_width + self.gap) + 3 * self.gap, 48 * self.text)
-
-
-Mark = Literal["", "doubtful", "failed", "not finished"]
-Color = tuple[int, int, int]
-
-FRAMES: dict[Mark, Color] = {"doubtful": (245, 146, 0), "failed": (200, 30, 40), "not finished": (130, 138, 148)}
-"""Colours of the frames; the caption says the same in words, for the colour-blind and for black-and-white prints."""
-
-_PAGE, _CARD, _BORDER, _INK, _MUTED = (234, 236, 238), (248, 249, 250), (214, 218, 222), (28, 30, 33), (100, 106, 114)
-_TEXT: dict[Mark, Color] = {"": _MUTED, "doubtful": (160, 84, 0), "failed": (176, 20, 30), "not finished": _MUTED}
-_EMPTY: dict[Mark, Color] = {"failed": (253, 236, 236), "not finished": (242, 243, 245)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -420,13 +417,6 @@ def _card_height(line: Iterable[Cell], style: SheetStyle) -> int:
     size = style.measures
     num_lines = 1 + max(len(_words_below(cell, style)) for cell in line)
     return style.cell_px + 2 * size.inset + size.title_line + num_lines * size.text_line
-
-
-SHEET_SUFFIXES = (".jpg", ".jpeg", ".png")
-
-_MARK = b"garmentcut contact sheet"
-_HEAD_BYTES = 512  # the mark stands before the pixels
-_QUALITY = 92
 
 
 def encode_sheet(page: Rgb, suffix: str) -> bytes:
