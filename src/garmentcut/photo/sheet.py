@@ -36,6 +36,9 @@ STRONG = "#ff00aa"
 MOST_WORDS = 2
 """Lines of reasons and notes below a picture."""
 
+Mark = Literal["", "doubtful", "failed", "not finished"]
+Color = tuple[int, int, int]
+
 FRAMES: dict[Mark, Color] = {"doubtful": (245, 146, 0), "failed": (200, 30, 40), "not finished": (130, 138, 148)}
 """Colours of the frames; the caption says the same in words, for the colour-blind and for black-and-white prints."""
 
@@ -48,8 +51,6 @@ _FILLED = 0.95  # of the picture's sides: the rest is air
 _SQUARES = 40  # of the checkerboard, down a picture
 _USUAL_CELL_PX, _USUAL_PAGE_PX = 320, 2400
 _VIEWS = 3
-Mark = Literal["", "doubtful", "failed", "not finished"]
-Color = tuple[int, int, int]
 _PAGE, _CARD, _BORDER, _INK, _MUTED = (234, 236, 238), (248, 249, 250), (214, 218, 222), (28, 30, 33), (100, 106, 114)
 _TEXT: dict[Mark, Color] = {"": _MUTED, "doubtful": (160, 84, 0), "failed": (176, 20, 30), "not finished": _MUTED}
 _EMPTY: dict[Mark, Color] = {"failed": (253, 236, 236), "not finished": (242, 243, 245)}
