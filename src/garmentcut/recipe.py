@@ -28,6 +28,8 @@ class NetworkConfig:
     start: str = "imagenet"
     """`imagenet`: encoder weights from the hub; `scratch`; `default`: the embedded model's; or a .safetensors file, of
     an encoder or of a whole network."""
+    frozen_stages: Annotated[int, Field(ge=0, strict=True)] = 0
+    """So many of the encoder's first stages learn nothing; 0: none."""
 
 
 @dataclass(frozen=True, config=_STRICT)

@@ -7,6 +7,7 @@ import torch
 from timm.layers.conv2d_same import Conv2dSame
 
 from garmentcut.model.encoder import Encoder, EvenConv2d
+from garmentcut.model.networks import NetworkError
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "weights"
 
@@ -107,3 +108,19 @@ def test_the_imagenet_file():
         "classifier.weight, conv_head.weight"
     )
     assert torch.equal(encoder.trunk.blocks[6][0].conv_pwl.weight, weights["blocks.6.0.conv_pwl.weight"].float())
+
+
+def test_frozen_stages_learn_nothing():
+    encoder = Encoder("resnet10t")
+    encoder.freeze(2)
+    encoder.train()
+    before = {key: tensor.clone() for key, tensor in encoder.state_dict().items()}
+    optimizer = torch.optim.SGD([p for p in encoder.parameters() if p.requires_grad], 0.1)
+    encoder(torch.rand(2, 3, 64, 64))[-1].sum().backward()
+    optimizer.step()
+    changed = {
+        key.split(".")[1] for key, tensor in encoder.state_dict().items() if not torch.equal(tensor, before[key])
+    }
+    assert changed == {"layer2", "layer3", "layer4"}  # the stem is stride 2, layer1 stride 4
+    with pytest.raises(NetworkError, match="resnet10t has 5 that can be frozen"):
+        encoder.freeze(6)

@@ -10,10 +10,10 @@ from torchvision.models import get_weight
 from garmentcut.config import RuntimeConfig
 from garmentcut.export.card import card_of_network
 from garmentcut.export.onnx import export_network
-from garmentcut.model import deeplab_plus, pspnet, vgg
 from garmentcut.model.card import card_of
 from garmentcut.model.checkpoint import NetworkSpec
 from garmentcut.model.networks import NetworkError, build_network
+from garmentcut.model.papers import backbone, deeplab_plus, linknet34, pspnet
 from garmentcut.photo.photo import Photo
 from garmentcut.prediction.frame import frame_photo
 from garmentcut.prediction.runtime import alpha_of_logits, load_runtime
@@ -252,7 +252,7 @@ def test_without_weights_it_asks_the_hub(name, options, wanted, monkeypatch):
         asked.append(key)
         raise OSError("no network")
 
-    for module in (vgg, pspnet, deeplab_plus, __import__("garmentcut.model.linknet34", fromlist=["x"])):
+    for module in (backbone, pspnet, deeplab_plus, linknet34):
         for source in ("torchvision_weights", "timm_weights"):
             monkeypatch.setattr(module, source, offline, raising=False)
     with torch.device("meta"):

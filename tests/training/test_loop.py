@@ -17,6 +17,7 @@ from garmentcut.dataset.augment import augment
 from garmentcut.dataset.samples import shared_generator, step_generator
 from garmentcut.errors import TrainingError, TrainingStopped
 from garmentcut.model.checkpoint import load_network
+from garmentcut.model.networks import NetworkError
 from garmentcut.photo.photo import PhotoError
 from garmentcut.recipe import load_recipe
 from garmentcut.training.logging import Ended, Evaluated, LossError, StepDone, read_journal
@@ -358,6 +359,11 @@ def parts_of(fabric, **knobs):
 
 def weights(parts):
     return torch.cat([parameter.detach().flatten() for parameter in parts.network.parameters()])
+
+
+def test_frozen_stages_need_an_encoder(fabric):
+    with pytest.raises(NetworkError, match="simple has no encoder that can be frozen"):
+        parts_of(fabric, **{"network.frozen_stages": 1})
 
 
 def test_the_seed_decides_on_the_weights(fabric):

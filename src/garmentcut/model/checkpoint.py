@@ -1,30 +1,31 @@
 """Networks on disk: safetensors, with what builds the network again and what is known of it in the metadata."""
 
 import json
-from dataclasses import field
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pydantic.dataclasses
 import safetensors
 import safetensors.torch
 from pydantic import ConfigDict, TypeAdapter, ValidationError
-from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from garmentcut.errors import ModelError
-from garmentcut.model.matching import Mismatch
 from garmentcut.model.networks import NetworkError, build_network
 from garmentcut.photo.files import write_atomic
 
 _KEY = "garmentcut.network"
+_NAMED_KEYS = 3  # of each kind; a wrong file misses hundreds
 _STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 
 class CheckpointError(ModelError):
-    """A weights file that cannot be written or used; the message names the file and the mend."""
+    """A weights file that cannot be written or used; the message names the file and what to do."""
 
 
-@dataclass(frozen=True, config=_STRICT)
+@pydantic.dataclasses.dataclass(frozen=True, config=_STRICT)
 class NetworkSpec:
     """What builds a network again, how it was trained, and what else is known of it."""
 
@@ -109,3 +110,42 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], NetworkSpec | None]:
     except ValidationError as error:
         key = ".".join(str(part) for part in error.errors()[0]["loc"])
         raise CheckpointError(f"{path} was saved by another version of garmentcut ({key}); update one") from error
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """Where two sets of weights differ; false if nowhere, a sentence as text.
+
+    Attributes:
+        missing: keys of the network that the weights lack.
+        unexpected: keys of the weights that the network lacks.
+        misshapen: keys of both, with both shapes.
+    """
+
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    misshapen: tuple[str, ...]
+
+    @classmethod
+    def between(cls, own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> "Mismatch":
+        """Compare a network's own state with weights that are given for it."""
+        # Older files lack a batch norm's counter, which only one without momentum reads.
+        missing = tuple(key for key in own if key not in given and not key.endswith("num_batches_tracked"))
+        misshapen = tuple(
+            f"{key} {tuple(given[key].shape)} for {tuple(tensor.shape)}"
+            for key, tensor in own.items()
+            if key in given and given[key].shape != tensor.shape
+        )
+        return cls(missing, tuple(key for key in given if key not in own), misshapen)
+
+    def __bool__(self) -> bool:
+        return bool(self.missing or self.unexpected or self.misshapen)
+
+    def __str__(self) -> str:
+        kinds = {"missing": self.missing, "unknown": self.unexpected, "of another shape": self.misshapen}
+        return "; ".join(f"{kind}: {_some(keys)}" for kind, keys in kinds.items() if keys)
+
+
+def _some(keys: tuple[str, ...]) -> str:
+    more = f" and {len(keys) - _NAMED_KEYS} more" if len(keys) > _NAMED_KEYS else ""
+    return ", ".join(keys[:_NAMED_KEYS]) + more

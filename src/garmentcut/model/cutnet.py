@@ -6,11 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from garmentcut.model.decoder import Decoder, conv_norm_relu
 from garmentcut.model.encoder import Encoder
-from garmentcut.model.inputs import check_input
+from garmentcut.model.layers import Decoder, PhotoNetwork, check_input, conv_norm_relu
 from garmentcut.model.networks import NetworkError
-from garmentcut.model.photo_network import PhotoNetwork
 
 STARTER = {"encoder": "tf_efficientnet_lite0", "context": False, "detail": False}
 """Options of the network that the first embedded model was trained as."""

@@ -9,7 +9,7 @@ from timm.models import adapt_input_conv
 from torch import Tensor, nn
 from torch.nn import functional
 
-from garmentcut.model.matching import Mismatch
+from garmentcut.model.checkpoint import Mismatch
 from garmentcut.model.networks import NetworkError, nearest
 
 
@@ -41,6 +41,7 @@ class Encoder(nn.Module):
         self.channels: list[int] = self.trunk.feature_info.channels()[self._first :]
         _check_pyramid(name, self.strides, getattr(self.trunk, "output_fmt", None))
         _fix_padding(self.trunk)
+        self._frozen: list[nn.Module] = []
         self.mean, self.std = (_spread(self.trunk.pretrained_cfg[key], in_channels) for key in ("mean", "std"))
 
     def forward(self, x: Tensor) -> list[Tensor]:
@@ -53,6 +54,32 @@ class Encoder(nn.Module):
             One `(N, channels[i], H / strides[i], W / strides[i])` for each stride, fine to coarse.
         """
         return cast(list[Tensor], self.trunk(x)[self._first :])
+
+    def freeze(self, num_stages: int) -> None:
+        """Let the first stages learn nothing more: neither their weights nor the statistics of their batch norms.
+
+        Args:
+            num_stages: how many of the strides, fine to coarse; what comes before the first is frozen with it.
+
+        Raises:
+            NetworkError: there are not so many, or timm does not say where they end.
+        """
+        ends = list(getattr(self.trunk, "return_layers", ()))[self._first :]
+        if not 0 <= num_stages <= len(ends):
+            raise NetworkError(f"network.frozen_stages: {self.name} has {len(ends)} that can be frozen")
+        if num_stages:
+            names = [name for name, _ in self.trunk.named_children()]
+            last = names.index(ends[num_stages - 1])
+            self._frozen = [self.trunk.get_submodule(name) for name in names[: last + 1]]
+        for module in self._frozen:
+            module.requires_grad_(requires_grad=False).eval()
+
+    def train(self, mode: bool = True) -> "Encoder":
+        """As any module, but that frozen stages stay in evaluation mode."""
+        super().train(mode)
+        for module in self._frozen:
+            module.eval()
+        return self
 
     def load(self, weights: Mapping[str, Tensor] | None = None) -> str:
         """Take over trained weights.

@@ -12,10 +12,8 @@ from garmentcut.errors import ModelError
 if TYPE_CHECKING:
     from torch import nn
 
-_FILES = (
-    "cutnet",
-    "simple",
-    "unet",
+_OURS = ("cutnet", "simple", "unet", "prepared")
+_PAPERS = (
     "deeplab_largefov",
     "fcn",
     "segnet",
@@ -25,10 +23,12 @@ _FILES = (
     "tiramisu",
     "pspnet",
     "deeplab_plus",
-    "prepared",
 )
 
-NETWORKS: Mapping[str, str] = MappingProxyType({name: f"garmentcut.model.{name}:build" for name in _FILES})
+NETWORKS: Mapping[str, str] = MappingProxyType(
+    {name: f"garmentcut.model.{name}:build" for name in _OURS}
+    | {name: f"garmentcut.model.papers.{name}:build" for name in _PAPERS}
+)
 """Name -> `module:builder`.
 
 A builder takes keyword arguments and returns a module that maps float32 `(N, 3, H, W)` sRGB in [0, 1] to float32 logits

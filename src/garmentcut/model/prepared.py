@@ -11,9 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from garmentcut.model.inputs import check_input
+from garmentcut.model.layers import PhotoNetwork, check_input, check_option
 from garmentcut.model.networks import NetworkError, build_network
-from garmentcut.model.photo_network import PhotoNetwork, check_option
 
 Color = Literal["rgb", "gray"]
 Levels = Literal["fixed", "unit", "standard", "stretched", "equalized"]

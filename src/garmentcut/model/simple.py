@@ -4,9 +4,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from garmentcut.model.decoder import Block, conv_norm_relu
+from garmentcut.model.layers import Block, PhotoNetwork, conv_norm_relu
 from garmentcut.model.networks import NetworkError
-from garmentcut.model.photo_network import PhotoNetwork
 
 
 class Simple(PhotoNetwork):

@@ -1,16 +1,15 @@
 """What a training starts from: ImageNet, nothing, the embedded model, or a file."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import resources
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
 from garmentcut.errors import ModelError
-from garmentcut.model.checkpoint import CheckpointError, NetworkSpec, read_weights
-from garmentcut.model.matching import Mismatch
-from garmentcut.model.widening import widened
+from garmentcut.model.checkpoint import CheckpointError, Mismatch, NetworkSpec, read_weights
 
 _LOGGER = logging.getLogger("garmentcut")
 
@@ -103,3 +102,28 @@ def _load_whole(
     notes = (f"{name}: all weights from {start}",)
     parts = sorted({key.partition(".")[0] for key in fresh})
     return (*notes, f"new and neutral until they learn: {', '.join(parts)}") if parts else notes
+
+
+def widened(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Fill up convolutions whose input has more channels than the weights know.
+
+    New channels stand behind the old ones, and their weights are 0: the network gives what it gave, whatever is in
+    them, until it learns better.
+
+    Args:
+        weights: of a network.
+        own: the state of the wider one.
+
+    Returns:
+        All weights, those that are too narrow filled up.
+    """
+    fitted = dict(weights)
+    for key, tensor in weights.items():
+        wide = own.get(key)
+        if wide is None or tensor.ndim != 4 or wide.shape == tensor.shape:
+            continue
+        out, channels, *kernel = tensor.shape
+        if wide.shape[0] == out and list(wide.shape[2:]) == kernel and wide.shape[1] > channels:
+            missing = torch.zeros(out, wide.shape[1] - channels, *kernel, dtype=tensor.dtype)
+            fitted[key] = torch.cat([tensor, missing], dim=1)
+    return fitted

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from garmentcut.model.layers import PhotoNetwork
 from garmentcut.model.networks import NetworkError
-from garmentcut.model.photo_network import PhotoNetwork
 
 _CENTRE = 1024
 _WIDTHS = {

@@ -21,7 +21,8 @@ from garmentcut.dataset.samples import Batch, Samples, batches, open_crops, seed
 from garmentcut.dataset.split import prove_split
 from garmentcut.errors import TrainingError, TrainingStopped
 from garmentcut.model.checkpoint import CheckpointError, save_network
-from garmentcut.model.networks import build_network
+from garmentcut.model.encoder import Encoder
+from garmentcut.model.networks import NetworkError, build_network
 from garmentcut.model.start import start_network
 from garmentcut.photo.files import write_atomic
 from garmentcut.recipe import Recipe, TrainingConfig
@@ -363,6 +364,10 @@ def build_parts(recipe: Recipe, fabric: Fabric, *, with_start: bool = True) -> P
     check_size(recipe, network)
     if with_start:
         start_network(network, recipe.network.name, recipe.network.start)
+    if recipe.network.frozen_stages:
+        if not isinstance(encoder := getattr(network, "encoder", None), Encoder):
+            raise NetworkError(f"network.frozen_stages: {recipe.network.name} has no encoder that can be frozen")
+        encoder.freeze(recipe.network.frozen_stages)
     if fabric.world_size > 1 and fabric.device.type == "cuda":  # PyTorch joins batch norms on GPUs only
         network = convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
     network = network.to(fabric.device).to(memory_format=torch.channels_last).train()

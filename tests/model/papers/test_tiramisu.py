@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from garmentcut.model.tiramisu import Tiramisu
+from garmentcut.model.papers.tiramisu import Tiramisu
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from garmentcut.model.imagenet import Weights
-from garmentcut.model.layers import conv_relu
-from garmentcut.model.photo_network import PhotoNetwork, check_option
-from garmentcut.model.vgg import WIDTHS, load_vgg, vgg_blocks, vgg_weights
+from garmentcut.model.layers import PhotoNetwork, check_option
+from garmentcut.model.papers.backbone import WIDTHS, Weights, conv_relu, load_vgg, vgg_blocks, vgg_weights
 
 Depth = Literal[11, 16]
 Upsampling = Literal["deconv", "bilinear"]

@@ -6,9 +6,8 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from garmentcut.model.imagenet import Weights, load_weights, timm_weights
-from garmentcut.model.layers import conv_norm_relu, enlarge, extend
-from garmentcut.model.photo_network import PhotoNetwork, check_option
+from garmentcut.model.layers import PhotoNetwork, check_option, conv_norm_relu
+from garmentcut.model.papers.backbone import Weights, enlarge, extend, load_weights, timm_weights
 
 Depth = Literal[50, 101]
 

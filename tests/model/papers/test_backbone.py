@@ -3,8 +3,8 @@ import torch
 import torchvision
 from torch import nn
 
-from garmentcut.model import imagenet
-from garmentcut.model.vgg import dense_layers, load_dense, load_vgg, vgg_blocks
+from garmentcut.model.papers import backbone
+from garmentcut.model.papers.backbone import dense_layers, enlarge, extend, he_normal, load_dense, load_vgg, vgg_blocks
 
 
 def torchvision_features(name):
@@ -76,6 +76,23 @@ def test_weights_come_by_their_name(monkeypatch):
         def get_state_dict(self, **options):
             return {"features.0.weight": torch.zeros(1)} if options["check_hash"] else {}
 
-    monkeypatch.setattr(imagenet, "get_weight", lambda name: asked.setdefault(name, Enum()))
-    assert list(imagenet.torchvision_weights("VGG16_Weights.IMAGENET1K_V1")) == ["features.0.weight"]
+    monkeypatch.setattr(backbone, "get_weight", lambda name: asked.setdefault(name, Enum()))
+    assert list(backbone.torchvision_weights("VGG16_Weights.IMAGENET1K_V1")) == ["features.0.weight"]
     assert list(asked) == ["VGG16_Weights.IMAGENET1K_V1"]
+
+
+def test_on_extended_sides_bilinear_enlargement_is_exact():
+    pixels = torch.arange(24.0).expand(1, 1, 16, 24)
+    extended = extend(pixels)
+    assert extended.shape == (1, 1, 17, 25)
+    assert extended[0, 0, 3, -2:].tolist() == [23, 23]
+    on_every_eighth = torch.arange(25.0).expand(1, 1, 17, 25)[:, :, ::8, ::8]
+    torch.testing.assert_close(enlarge(on_every_eighth, extended)[:, :, :-1, :-1], pixels)
+
+
+def test_he_normal_draws_by_fan_in():
+    layer = nn.Conv2d(64, 32, 3)
+    torch.manual_seed(0)
+    he_normal(nn.Sequential(layer))
+    assert abs(float(layer.weight.detach().std()) - (2 / (64 * 9)) ** 0.5) < 0.001
+    assert not layer.bias.any()

@@ -5,10 +5,17 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional
 
-from garmentcut.model.imagenet import Weights
-from garmentcut.model.layers import enlarge, extend
-from garmentcut.model.photo_network import PhotoNetwork, check_option
-from garmentcut.model.vgg import dense_layers, load_dense, load_vgg, vgg_blocks, vgg_weights
+from garmentcut.model.layers import PhotoNetwork, check_option
+from garmentcut.model.papers.backbone import (
+    Weights,
+    dense_layers,
+    enlarge,
+    extend,
+    load_dense,
+    load_vgg,
+    vgg_blocks,
+    vgg_weights,
+)
 
 Head = Literal["upsample", "plain"]
 

@@ -5,9 +5,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from garmentcut.model.imagenet import Weights
-from garmentcut.model.photo_network import PhotoNetwork, check_option
-from garmentcut.model.vgg import dense_layers, load_dense, load_vgg, vgg_blocks, vgg_weights
+from garmentcut.model.layers import PhotoNetwork, check_option
+from garmentcut.model.papers.backbone import Weights, dense_layers, load_dense, load_vgg, vgg_blocks, vgg_weights
 
 Variant = Literal["32s", "16s", "8s"]
 

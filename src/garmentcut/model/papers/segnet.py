@@ -6,10 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from garmentcut.model.imagenet import Weights
-from garmentcut.model.layers import conv_relu, he_normal
-from garmentcut.model.photo_network import PhotoNetwork
-from garmentcut.model.vgg import load_vgg, vgg_blocks, vgg_weights
+from garmentcut.model.layers import PhotoNetwork
+from garmentcut.model.papers.backbone import Weights, conv_relu, he_normal, load_vgg, vgg_blocks, vgg_weights
 
 # Widths into, within and out of each block of the decoder, coarse to fine.
 _DECODER = ((512, 512, 512, 512), (512, 512, 512, 256), (256, 256, 256, 128), (128, 128, 64), (64, 64))

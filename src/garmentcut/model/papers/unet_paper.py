@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from garmentcut.model.layers import he_normal
-from garmentcut.model.photo_network import PhotoNetwork
+from garmentcut.model.layers import PhotoNetwork
+from garmentcut.model.papers.backbone import he_normal
 
 _WIDTHS = (64, 128, 256, 512, 1024)
 _BORDER = 94  # 16 k + 2 * 94 pixels in leave 16 k + 4 pixels of logits

@@ -5,8 +5,8 @@ from itertools import pairwise
 import torchvision
 from torch import Tensor, nn
 
-from garmentcut.model.imagenet import Weights, load_weights, torchvision_weights
-from garmentcut.model.photo_network import PhotoNetwork
+from garmentcut.model.layers import PhotoNetwork
+from garmentcut.model.papers.backbone import Weights, load_weights, torchvision_weights
 
 _WIDTHS = (512, 256, 128, 64, 64)
 

@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from garmentcut.model import fcn
-from garmentcut.model.fcn import Fcn, bilinear_kernel
+from garmentcut.model.papers import fcn
+from garmentcut.model.papers.fcn import Fcn, bilinear_kernel
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,64 @@
-"""VGG's convolutions without its pools and its classifier: the encoder of five of the networks here.
+"""What the networks of papers share: VGG's convolutions, weights from ImageNet, maps on a grid of pixels.
 
-Simonyan & Zisserman 2014, arXiv 1409.1556.
+VGG is Simonyan & Zisserman 2014, arXiv 1409.1556, without its pools and its classifier.
 """
 
+from collections.abc import Mapping
+
+import timm
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional
+from torchvision.models import get_weight
 
-from garmentcut.model.imagenet import Weights, load_weights, torchvision_weights
-from garmentcut.model.layers import conv_relu, he_normal
-
+Weights = Mapping[str, Tensor]
 WIDTHS = (64, 128, 256, 512, 512)
 _CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 16: (2, 2, 3, 3, 3)}
+
+
+def torchvision_weights(name: str) -> Weights:
+    """Weights by their name in torchvision, for example `VGG16_Weights.IMAGENET1K_V1`; fetched once, then cached.
+
+    Raises:
+        OSError: they are not on this machine and the hub cannot be reached.
+    """
+    weights: Weights = get_weight(name).get_state_dict(progress=False, check_hash=True)
+    return weights
+
+
+def timm_weights(name: str) -> Weights:
+    """Weights by their name in timm, for example `resnet50s.gluon_in1k`; fetched once, then cached.
+
+    Raises:
+        OSError: they are not on this machine and the hub cannot be reached.
+    """
+    return timm.create_model(name, pretrained=True).state_dict()
+
+
+def load_weights(module: nn.Module, weights: Weights, *, of: str, names: Mapping[str, str] | None = None) -> None:
+    """Copy weights into a module: all of its own, and nothing if one of them does not fit.
+
+    Args:
+        module: What they go into.
+        weights: State dict; what the module lacks in it (a classifier, say) is left.
+        of: The architecture, for the error.
+        names: The module's own key to the key in `weights`; equal by default.
+
+    Raises:
+        ValueError: a tensor is missing or has another shape.
+    """
+    chosen = {}
+    for key, own in module.state_dict().items():
+        if key.endswith("num_batches_tracked"):
+            continue  # older files lack it, and only a batch norm without momentum reads it
+        theirs = names[key] if names else key
+        if theirs not in weights:
+            raise ValueError(f"these are not the weights of {of}: {theirs} is missing")
+        if weights[theirs].shape != own.shape:
+            shapes = f"{tuple(weights[theirs].shape)}, not {tuple(own.shape)}"
+            raise ValueError(f"these are not the weights of {of}: {theirs} is {shapes}")
+        chosen[key] = weights[theirs]
+    module.load_state_dict(chosen, strict=False)
 
 
 def vgg_blocks(
@@ -92,3 +140,35 @@ def load_dense(layers: nn.Sequential, weights: Weights) -> str:
 
 def _with_dropout(layer: nn.Module) -> tuple[nn.Module, nn.Module, nn.Module]:
     return layer, nn.ReLU(inplace=True), nn.Dropout()
+
+
+def conv_relu(
+    channels: int, width: int, *, padding: int = 1, dilation: int = 1, batch_norm: bool = False
+) -> list[nn.Module]:
+    """A 3x3 convolution, a batch norm if wanted, and a ReLU."""
+    convolution = nn.Conv2d(channels, width, 3, padding=padding, dilation=dilation)
+    norm = [nn.BatchNorm2d(width)] if batch_norm else []
+    return [convolution, *norm, nn.ReLU(inplace=True)]
+
+
+def he_normal(module: nn.Module) -> None:
+    """Initialise convolutions for ReLUs: N(0, 2 / fan in), biases 0 (He 2015, arXiv 1502.01852, "MSRA" in Caffe)."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+
+def extend(photos: Tensor) -> Tensor:
+    """One row and one column more, the last ones again: (N, C, H, W) to (N, C, H + 1, W + 1).
+
+    On sides of s k + 1 pixels the k + 1 values of a map at stride s lie on pixels 0, s, ... s k, the first and the last
+    on the photo's corners. Then bilinear enlargement with aligned corners is exact, as the DeepLabs and PSPNet want it.
+    """
+    return functional.pad(photos, (0, 1, 0, 1), mode="replicate")
+
+
+def enlarge(x: Tensor, like: Tensor) -> Tensor:
+    """Bilinear to the height and width of `like`, corners aligned; see `extend`."""
+    return functional.interpolate(x, like.shape[2:], mode="bilinear", align_corners=True)

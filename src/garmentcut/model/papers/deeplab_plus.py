@@ -8,9 +8,8 @@ import torchvision
 from torch import Tensor, nn
 from torchvision.models.segmentation.deeplabv3 import ASPP
 
-from garmentcut.model.imagenet import Weights, load_weights, timm_weights, torchvision_weights
-from garmentcut.model.layers import conv_norm_relu, enlarge, extend
-from garmentcut.model.photo_network import IMAGENET_MEAN, IMAGENET_STD, PhotoNetwork, check_option
+from garmentcut.model.layers import IMAGENET_MEAN, IMAGENET_STD, PhotoNetwork, check_option, conv_norm_relu
+from garmentcut.model.papers.backbone import Weights, enlarge, extend, load_weights, timm_weights, torchvision_weights
 
 EncoderName = Literal["resnet50", "resnet101", "xception65"]
 OutputStride = Literal[8, 16]

@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from garmentcut.model.photo_network import PhotoNetwork, check_option
+from garmentcut.model.layers import PhotoNetwork, check_option
 
 Depth = Literal[56, 67, 103]
 
