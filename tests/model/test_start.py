@@ -7,7 +7,7 @@ import torchvision
 from garmentcut.model.checkpoint import CheckpointError, NetworkSpec, save_network
 from garmentcut.model.cutnet import STARTER
 from garmentcut.model.networks import build_network
-from garmentcut.model.start import StartError, default_weights, start_network, widened
+from garmentcut.model.start import UNKNOWN, StartError, default_weights, origin_of, start_network, widened
 
 SMALL = {"encoder": "resnet10t", "channels": [8, 8, 8, 8]}
 
@@ -42,6 +42,23 @@ def test_a_network_without_the_new_parts(tmp_path):
     photos = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
         assert torch.equal(full.eval()(photos), plain.eval()(photos))
+
+
+def test_what_a_start_has_learned_from(tmp_path):
+    assert origin_of("scratch") == ("random weights", (), "")
+    assert origin_of("imagenet").trained_on == ()
+    words, trained_on, _ = origin_of("default")
+    assert words.startswith("the embedded model ") and len(trained_on) > 100
+    parent = tmp_path / "parent.safetensors"
+    facts = {"trained_on": ["0123456789ab"], "trained_prints": "cHJpbnQ="}
+    save_network(parent, cutnet(), NetworkSpec("cutnet", SMALL, (64, 64), "alpha", facts))
+    assert origin_of(str(parent)) == ("parent.safetensors of a cutnet", ("0123456789ab",), "cHJpbnQ=")
+    save_network(parent, cutnet(), NetworkSpec("cutnet", SMALL, (64, 64), "alpha"))
+    assert origin_of(str(parent)).trained_on == (UNKNOWN,)  # nobody recorded them
+    safetensors.torch.save_file(cutnet().encoder.trunk.state_dict(), tmp_path / "encoder")
+    assert origin_of(str(tmp_path / "encoder")) == ("encoder, weights of the encoder", (), "")
+    with pytest.raises(StartError, match="no file"):
+        origin_of("nowhere.safetensors")
 
 
 @pytest.fixture(autouse=True)
@@ -91,7 +108,7 @@ every_encoder = pytest.mark.parametrize(
 
 
 @pytest.mark.parametrize(("name", "options"), [case[:2] for case in ENCODERS], ids=[case[2] for case in ENCODERS])
-def test_without_the_hub_it_says_that_it_starts_from_scratch(name, options, monkeypatch, caplog):
+def test_without_the_hub_it_stops_and_offers_other_starts(name, options, monkeypatch):
     def unreachable(*_, **__):
         raise ConnectionError("no route\nto the hub")
 
@@ -101,14 +118,10 @@ def test_without_the_hub_it_says_that_it_starts_from_scratch(name, options, monk
     monkeypatch.setattr("timm.create_model", unreachable)
     monkeypatch.setattr("torch.hub.load_state_dict_from_url", unreachable)
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", unreachable)
-    (note,) = start_network(network, name, "imagenet")
-    assert (
-        note == f"{name}: all weights drawn at random, for ImageNet's cannot be had from the hub (no route to the hub)"
-    )
-    (record,) = caplog.records
-    assert record.levelname == "WARNING"
-    assert f"{name} starts from scratch: " in record.message
-    assert "Set network.start to a .safetensors file" in record.message
+    with pytest.raises(
+        StartError, match=r"the hub \(no route to the hub\); set network.start to default .* scratch, or"
+    ):
+        start_network(network, name, "imagenet")
     assert {key: id(tensor) for key, tensor in network.state_dict(keep_vars=True).items()} == before
 
 

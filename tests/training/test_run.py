@@ -8,10 +8,13 @@ import torch
 from torch import nn
 
 from garmentcut.dataset.manifest import Manifest
-from garmentcut.errors import TrainingError
+from garmentcut.errors import ModelError, TrainingError
+from garmentcut.model.checkpoint import save_network
+from garmentcut.model.networks import build_network
+from garmentcut.model.start import UNKNOWN
 from garmentcut.recipe import load_recipe
 from garmentcut.training.divisions import divide
-from garmentcut.training.logging import Ended
+from garmentcut.training.logging import Ended, Evaluated
 from garmentcut.training.optim import open_ema_model
 from garmentcut.training.run import Progress, Run, load_state, save_state
 
@@ -41,6 +44,31 @@ def test_a_model_knows_the_photos_it_was_trained_on(small_run):
     run = small_run()
     assert run.facts["trained_on"] == [pair.photo_sha256[:12] for pair in run.division.train]
     json.dumps(run.facts)
+
+
+def test_a_model_knows_the_photos_of_its_start_too(small_run):
+    parent = small_run()
+    network = build_network(parent.recipe.network.name, **parent.recipe.network.options)
+    save_network(parent.best_path, network, parent.spec(Evaluated(1, 0.5, 0.5, 0.1, is_best=True)))
+    child = small_run("child", {"network.start": str(parent.best_path)}, fold="1")
+    photos = {pair.photo_sha256[:12] for pair in (*parent.division.train, *child.division.train)}
+    assert set(child.facts["trained_on"]) == photos
+    assert child.facts["started_from"] == f"best.safetensors of a {parent.recipe.network.name}"
+    assert len(small_run("other", {"network.start": "default"}).facts["trained_on"]) > 100  # the embedded model's
+    child.state_path.parent.mkdir()
+    child.state_path.write_bytes(b"a state")
+    parent.best_path.unlink()  # once it has begun, a training needs its start no more
+    assert UNKNOWN in Run(child.folder, child.recipe, child.manifest, child.division).facts["trained_on"]
+
+
+def test_a_run_that_cannot_start_leaves_no_folder(small_run):
+    run = small_run()
+    with pytest.raises(ModelError), run.held():
+        raise ModelError("no hub")
+    assert not run.folder.exists()
+    with run.held():
+        run.write({})
+    assert run.folder.exists()
 
 
 def test_the_same_run_goes_on(small_run):

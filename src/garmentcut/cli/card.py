@@ -34,6 +34,7 @@ def card(
     content["trained_on"] = (
         f"{len(hashes)} photos, their hashes in --json" if hashes else "photos that it does not list"
     )
+    del content["trained_prints"]
     content["parity"] = "not measured" if content["parity"] is None else content["parity"]
     content["doubt"] = _doubt_text(content["doubt"])
     content["acceptance"] = _acceptance_text(content["acceptance"])

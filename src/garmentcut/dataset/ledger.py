@@ -220,6 +220,16 @@ class Store:
                     (self.folder / text).unlink()
 
 
+def read_prints(folder: Path) -> dict[str, bytes]:
+    """Print of each photo in a data set's ledger by its SHA-256; none where it is missing or cannot be read."""
+    try:
+        lines = (folder / LEDGER_NAME).read_bytes().splitlines(keepends=True)
+    except OSError:
+        return {}
+    entries = filter(None, map(_entry_of, lines))
+    return {entry.pair.photo_sha256: bytes.fromhex(entry.fingerprint) for entry in entries if entry.fingerprint}
+
+
 def has_own_files(entry: Entry, folder: Path) -> bool:
     """Whether the files that were written for an entry are there, as long as they were.
 

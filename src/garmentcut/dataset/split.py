@@ -15,6 +15,7 @@ stratification (Sechidis, Tsoumakas and Vlahavas 2011, section 3): the rarest vi
 lacks most of it.
 """
 
+import base64
 import hashlib
 import re
 from collections import Counter, defaultdict
@@ -86,6 +87,20 @@ def find_near(prints: NDArray[np.int8], near: float = NEAR) -> Iterator[tuple[in
         for i, j in zip(*np.nonzero(distances < near**2), strict=True):
             if i < j:
                 yield start + int(i), start + int(j), float(np.sqrt(max(distances[i, j], 0)))
+
+
+def packed_prints(prints: Iterable[bytes]) -> str:
+    """Prints, each once, as one base64 text for a model's card."""
+    return base64.b64encode(b"".join(dict.fromkeys(prints))).decode()
+
+
+def unpacked_prints(text: str) -> tuple[bytes, ...]:
+    """The prints in what `packed_prints` made; none of a text that it did not make."""
+    try:
+        data = base64.b64decode(text, validate=True)
+    except ValueError:
+        return ()
+    return tuple(data[start : start + PRINT_BYTES] for start in range(0, len(data) - PRINT_BYTES + 1, PRINT_BYTES))
 
 
 def find_repeated(hashes: Iterable[tuple[str, str]]) -> dict[str, str]:

@@ -12,7 +12,17 @@ from garmentcut.model.checkpoint import NetworkSpec
 INPUT, OUTPUT = "x", "y"
 """Names of a network's input and output in an exported file."""
 
-_FACTS = ("name", "training_data", "licence", "edge_bias", "edge_gain", "scores", "trained_on")
+_FACTS = (
+    "name",
+    "training_data",
+    "licence",
+    "edge_bias",
+    "edge_gain",
+    "scores",
+    "trained_on",
+    "trained_prints",
+    "started_from",
+)
 
 
 class ExportError(ModelError):
@@ -27,8 +37,8 @@ def card_of_network(network: nn.Module, spec: NetworkSpec, **words: Any) -> Mode
     Args:
         network: as trained.
         spec: its `facts` fill the card's fields of the same name: name, training_data, licence, edge_bias, edge_gain,
-            scores, trained_on. A training's own facts do where these are missing: `data` and `num_trained_on` say what
-            it was trained on, `dice` is its score.
+            scores, trained_on, trained_prints, started_from. A training's own facts do where these are missing: `data`
+            and `num_trained_on` say what it was trained on, `dice` is its score.
         words: further fields of the card; they win.
 
     Raises:

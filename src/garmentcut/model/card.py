@@ -99,7 +99,12 @@ class ModelCard:
     """The network's input has a fourth channel, the first look's alpha, 8 bits like the others."""
     scores: tuple[Score, ...] = field(default=())
     trained_on: tuple[str, ...] = ()
-    """First 12 hex digits of the SHA-256 of each photo it was trained on."""
+    """First 12 hex digits of the SHA-256 of each photo it was trained on, those before its start too; `unknown` among
+    them: others as well, which nobody recorded."""
+    trained_prints: str = ""
+    """Prints of garments it was trained on (`garmentcut.dataset.split`), as far as they are known; base64."""
+    started_from: str = "not stated"
+    """What its training started from, in words."""
     parity: float | None = None
     """Largest difference of its alpha from torch's that the export found."""
     doubt: DoubtModel | None = None

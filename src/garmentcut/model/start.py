@@ -1,17 +1,33 @@
 """What a training starts from: ImageNet, nothing, the embedded model, or a file."""
 
-import logging
 from collections.abc import Callable, Mapping
 from importlib import resources
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from garmentcut.errors import ModelError
+from garmentcut.model.card import read_model
 from garmentcut.model.checkpoint import CheckpointError, Mismatch, NetworkSpec, read_weights
 
-_LOGGER = logging.getLogger("garmentcut")
+UNKNOWN = "unknown"
+"""Among the photos that a network was trained on: others too, which nobody recorded."""
+
+
+class Origin(NamedTuple):
+    """Where the weights of a start come from.
+
+    Attributes:
+        words: for the card.
+        trained_on: as the card's: what the network has learned from already.
+        trained_prints: likewise.
+    """
+
+    words: str
+    trained_on: tuple[str, ...] = ()
+    trained_prints: str = ""
 
 
 class StartError(ModelError):
@@ -31,27 +47,54 @@ def start_network(network: nn.Module, name: str, start: str) -> tuple[str, ...]:
         name: of its builder, for messages.
         start: `imagenet`, `scratch`, `default`, or the path of a .safetensors file: of a whole network that
             `save_network` wrote, or else of the encoder, in the keys that its source (timm, torchvision) gives them.
-            If ImageNet's weights are neither here nor to be had from the hub, the network starts from scratch, and a
-            warning in the log `garmentcut` says so: on stderr, where no log is set up.
 
     Returns:
         What was loaded and what was not, a sentence each.
 
     Raises:
-        StartError: the weights do not fit, the network has no encoder, and so on.
+        StartError: the weights do not fit or cannot be had from the hub, the network has no encoder, and so on.
         CheckpointError: the file cannot be used.
     """
     if start == "scratch":
         return (f"{name}: all weights drawn at random",)
     if start == "imagenet":
         return _from_imagenet(network, name)
-    path = default_weights() if start == "default" else Path(start)
-    if not path.is_file():
-        raise StartError(f"network.start: {start!r} is no file; give one, or imagenet, scratch or default")
-    weights, spec = read_weights(path)
+    weights, spec = read_weights(_path_of(start))
     if spec is None:
         return _from_encoder_file(network, name, weights, start)
     return _load_whole(network, name, weights, spec, start)
+
+
+def origin_of(start: str) -> Origin:
+    """What a network knows before its training begins.
+
+    Args:
+        start: as of `start_network`.
+
+    Raises:
+        StartError: the file is not there.
+        CheckpointError, ModelError: it cannot be used.
+    """
+    if start == "scratch":
+        return Origin("random weights")
+    if start == "imagenet":
+        return Origin("ImageNet's weights of the encoder, from the hub")
+    path = _path_of(start)
+    _, spec = read_weights(path)
+    if start == "default":
+        card = read_model(path.with_suffix(".onnx"))[1]
+        return Origin(f"the embedded model {card.label}", card.trained_on, card.trained_prints)
+    if spec is None:
+        return Origin(f"{path.name}, weights of the encoder")
+    trained_on = spec.facts.get("trained_on") or (UNKNOWN,)
+    return Origin(f"{path.name} of a {spec.name}", tuple(trained_on), spec.facts.get("trained_prints", ""))
+
+
+def _path_of(start: str) -> Path:
+    path = default_weights() if start == "default" else Path(start)
+    if not path.is_file():
+        raise StartError(f"network.start: {start!r} is no file; give one, or imagenet, scratch or default")
+    return path
 
 
 def _from_imagenet(network: nn.Module, name: str) -> tuple[str, ...]:
@@ -60,13 +103,10 @@ def _from_imagenet(network: nn.Module, name: str) -> tuple[str, ...]:
         return (f"{name}: encoder is {load(None)}, the rest drawn at random",)
     except Exception as error:  # noqa: BLE001 the hub's clients raise all kinds
         reason = " ".join(str(error).split()) or type(error).__name__
-    _LOGGER.warning(
-        "%s starts from scratch: ImageNet weights cannot be had from the hub (%s); it will need more steps. "
-        "Set network.start to a .safetensors file of the encoder's weights, or to scratch to hear no more of this",
-        name,
-        reason,
+    raise StartError(
+        f"{name}: ImageNet's weights are neither here nor to be had from the hub ({reason}); set network.start to"
+        " default (the embedded model's), to scratch, or to a .safetensors file of the encoder's weights"
     )
-    return (f"{name}: all weights drawn at random, for ImageNet's cannot be had from the hub ({reason})",)
 
 
 def _from_encoder_file(network: nn.Module, name: str, weights: dict[str, Tensor], start: str) -> tuple[str, ...]:

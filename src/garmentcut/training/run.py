@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
@@ -17,9 +17,12 @@ from filelock import FileLock, Timeout
 from garmentcut import __version__
 from garmentcut.config import ConfigError
 from garmentcut.dataset.composite import draw_pairs
+from garmentcut.dataset.ledger import read_prints
 from garmentcut.dataset.manifest import Manifest, Pair
-from garmentcut.errors import TrainingError
-from garmentcut.model.checkpoint import NetworkSpec
+from garmentcut.dataset.split import packed_prints, unpacked_prints
+from garmentcut.errors import ModelError, TrainingError
+from garmentcut.model.checkpoint import NetworkSpec, read_weights
+from garmentcut.model.start import UNKNOWN, Origin, origin_of
 from garmentcut.photo.files import write_atomic
 from garmentcut.recipe import Recipe, load_recipe, recipe_toml
 from garmentcut.training.divisions import Division
@@ -31,6 +34,7 @@ LOCK_NAME, RANGE_CURVE_NAME, RANGE_POINTS_NAME = ".garmentcut.lock", "range_test
 _BEFORE_IT = {LOCK_NAME, RANGE_CURVE_NAME, RANGE_POINTS_NAME, FIRST_NAME, MAPS_NAME, DRAWN_NAME}
 _PACKAGES = ("torch", "torchvision", "timm", "lightning", "numpy")
 _DIGITS_OF_A_PHOTO = 12
+_OF_WEIGHTS = ("recipe", "trained_on", "trained_prints", "boxes_xyxy")  # facts that run.json needs not
 _NO_RESUME = "and cannot be resumed from; delete it to begin again, or choose another --out"
 
 
@@ -101,10 +105,36 @@ class Run:
             **self.identity,
             "num_trained_on": len(self.division.train),
             "num_validated_on": len(self.division.validation),
-            "trained_on": [pair.photo_sha256[:_DIGITS_OF_A_PHOTO] for pair in self.division.train],
+            **self._learned_from,
             "versions": versions(),
             **self._crops,
         }
+
+    @property
+    def _learned_from(self) -> dict[str, Any]:
+        """What the weights have learned from: what they had before the start counts too."""
+        origin = self._origin
+        prints = read_prints(self.manifest.folder)
+        own = [prints[pair.photo_sha256] for pair in self.division.train if pair.photo_sha256 in prints]
+        photos = (pair.photo_sha256[:_DIGITS_OF_A_PHOTO] for pair in self.division.train)
+        return {
+            "started_from": origin.words,
+            "trained_on": list(dict.fromkeys((*origin.trained_on, *photos))),
+            "trained_prints": packed_prints((*unpacked_prints(origin.trained_prints), *own)),
+        }
+
+    @property
+    def _origin(self) -> Origin:
+        """Where the weights came from; of a training that is resumed, the file may be gone since."""
+        try:
+            return origin_of(self.recipe.network.start)
+        except ModelError:
+            if not self.state_path.exists():
+                raise
+        spec = read_weights(self.best_path)[1] if self.best_path.exists() else None
+        facts = spec.facts if spec else {}
+        words = facts.get("started_from", f"{self.recipe.network.start}, which is gone")
+        return Origin(words, tuple(facts.get("trained_on", (UNKNOWN,))), facts.get("trained_prints", ""))
 
     @property
     def _crops(self) -> dict[str, Any]:
@@ -126,6 +156,7 @@ class Run:
         Raises:
             TrainingError: another training is at work there, or it cannot be written.
         """
+        is_new = not self.folder.exists()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             lock = FileLock(self.folder / LOCK_NAME, timeout=0)
@@ -137,7 +168,13 @@ class Run:
         except OSError as error:
             raise TrainingError(f"{self.folder}: {error.strerror or error}; choose another --out") from error
         with lock:
-            yield
+            try:
+                yield
+            finally:
+                if is_new and [path.name for path in self.folder.iterdir()] == [LOCK_NAME]:
+                    with suppress(OSError):  # a run that could not start leaves no folder
+                        (self.folder / LOCK_NAME).unlink()
+                        self.folder.rmdir()
 
     def check_resumable(self) -> None:
         """Refuse a folder that holds something else than this run, or its beginning.
@@ -175,7 +212,7 @@ class Run:
         Raises:
             OSError: a full disk, and the like; what was there is untouched.
         """
-        known = {key: value for key, value in self.facts.items() if key not in ("recipe", "trained_on", "boxes_xyxy")}
+        known = {key: value for key, value in self.facts.items() if key not in _OF_WEIGHTS}
         content = {**known, **self.read(), **known, **changes}
         write_atomic(self.folder / RECIPE_NAME, recipe_toml(self.recipe).encode())
         write_atomic(self.folder / RUN_NAME, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
