@@ -67,8 +67,9 @@ def test_misuse_is_said_in_a_line(batch, options, reason):
 def test_a_folder_that_is_no_batch(tmp_path):
     result = run(tmp_path, "--port", 0, "--no-open")
     assert result.exit_code == 2
-    assert "run the same `garmentcut cut` again: it writes it, and cuts nothing twice" in result.stderr
-    assert run(tmp_path / "none", "--port", 0, "--no-open").exit_code == 2
+    assert f"nothing was cut into this folder; run `garmentcut cut PHOTOS --out {tmp_path}` first" in result.stderr
+    result = run(tmp_path / "none", "--port", 0, "--no-open")
+    assert result.exit_code == 2 and "none: no such folder" in result.stderr
     assert not list(tmp_path.iterdir())
 
 

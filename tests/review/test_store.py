@@ -3,13 +3,14 @@
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from garmentcut.dataset.corrections import decision_on, read_decisions
-from garmentcut.prediction.batch import DecidedMeanwhileError, decision_for, held_for_review
+from garmentcut.prediction.batch import BATCH_NAME, DecidedMeanwhileError, decision_for, held_for_review
 from garmentcut.prediction.folder import Steps
 from garmentcut.prediction.results import Journal
 
@@ -170,6 +171,49 @@ def test_decisions_stand_in_files_too(review, gray, png):
     assert (folder / decision.alpha).is_file() and (folder / decision.prediction).is_file()
     assert decision_on(folder, "a_Front", decision.input, "0" * 64) == decision  # what was written for it is ours
     assert decision_on(folder, "a_Front", "/another/a_Front.png", "0" * 64) is None
+
+
+@pytest.mark.parametrize("lost", ["database", "batch"])
+def test_decisions_outlive_the_database_and_the_batchs_id(review, cut_batch, open_review, gray, png, lost):
+    alpha = correct(review, gray, png)
+    for name, action in (("a_Back", "accept"), ("b_Front", "reject")):
+        body = {"version": 1, "action": action, "note": f"{action}, Ärmel", "seconds": 2.5}
+        headers = {"x-garmentcut-person": "Ida"}
+        assert review.post(f"/api/photos/{item_of(review, name)['id']}/decision", json=body, headers=headers).is_success
+    told = ("name", "state", "version", "note", "seconds", "edge_share", "changed_by", "changed_at", "has_alpha")
+    before = {item["name"]: [item[key] for key in told] for item in review.get("/api/photos").json()["items"]}
+    figures = review.get("/api/statistics").json()
+    folder = review.service.folder
+    review.service.close()
+    if lost == "database":
+        for path in folder.glob("review.sqlite*"):
+            path.unlink()
+    else:
+        (folder / BATCH_NAME).unlink()
+        cut_batch()
+    client = open_review(folder)
+    assert {item["name"]: [item[key] for key in told] for item in client.get("/api/photos").json()["items"]} == before
+    assert client.get("/api/statistics").json()["seconds"] == figures["seconds"]
+    assert item_of(client)["undelivered"] == ""
+    np.testing.assert_array_equal(alpha_in(folder / "a_Front.png"), alpha)
+    item = item_of(client)
+    body = {"version": item["version"], "action": "revert"}
+    item = client.post(f"/api/photos/{item['id']}/decision", json=body).json()
+    client.post(f"/api/photos/{item['id']}/decision", json={"version": item["version"], "action": "accept"})
+    assert alpha_in(folder / "a_Front.png")[45, 15] == 0
+
+
+def test_a_lost_decision_on_another_models_cutout_is_open_again(review, open_review):
+    item = item_of(review)
+    review.post(f"/api/photos/{item['id']}/decision", json={"version": 1, "action": "accept"})
+    folder = review.service.folder
+    journal = Journal(folder)
+    for row in list(journal.rows.values()):
+        journal.append(replace(row, model="another"))
+    review.service.close()
+    for path in folder.glob("review.sqlite*"):
+        path.unlink()
+    assert item_of(open_review(folder))["state"] == "open"
 
 
 def test_a_full_disk_loses_no_decision(review, gray, png, monkeypatch):

@@ -129,9 +129,7 @@ def _cut(
     as_json: bool,
 ) -> None:
     # Imported here: `--help` must not wait for a network runtime.
-    from garmentcut.config import ConfigError
-    from garmentcut.errors import SourceError
-    from garmentcut.model.card import ModelError
+    from garmentcut.errors import UsageError
     from garmentcut.prediction.arrivals import watched_folders
     from garmentcut.prediction.cutter import Cutter
     from garmentcut.prediction.folder import FolderCutter
@@ -158,7 +156,7 @@ def _cut(
                     code = watch_folders(folder, folders, monitor=monitor, as_json=as_json)
                 else:
                     code = cut_sources(folder, sources, monitor=monitor, as_json=as_json)
-    except (ConfigError, ModelError, SourceError) as error:
+    except UsageError as error:
         fail(str(error), MISUSE)
     except FolderError as error:
         fail(str(error), SOME_FAILED)

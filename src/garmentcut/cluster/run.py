@@ -31,7 +31,7 @@ from garmentcut.errors import SourceError
 from garmentcut.photo.files import LOCK_NAME
 from garmentcut.photo.lock import FolderLock, LockTakenError
 from garmentcut.photo.spec import Specification
-from garmentcut.prediction.batch import Order, record_order
+from garmentcut.prediction.batch import Order, check_batch, record_order
 from garmentcut.prediction.cutter import Cutter
 from garmentcut.prediction.folder import FolderCutter
 from garmentcut.prediction.names import Named, by_garment, garment_of, name_files
@@ -165,6 +165,7 @@ class ClusterCutter:
             try:
                 if self.target.folder is not None:
                     stack.enter_context(_locked(self.target.folder))
+                    check_batch(self.target.folder)
                 self._lease = stack.enter_context(Lease(self.target))
                 self._assignment = replace(self._assignment, run=self._lease.number)
                 self._ledger = Ledger.read(self.target)

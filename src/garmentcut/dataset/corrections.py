@@ -46,6 +46,8 @@ class Decision:
         who: who decided.
         at: when, ISO 8601, UTC.
         version: of the photo in the review's database.
+        note: on the photo.
+        model: name and hash of the one whose cutout was judged; empty: an older garmentcut did not say.
     """
 
     input: str
@@ -61,6 +63,8 @@ class Decision:
     who: str = ""
     at: str = ""
     version: int = 0
+    note: str = ""
+    model: str = ""
 
 
 def decision_stem(place: str, input: str, *, is_second: bool = False) -> str:

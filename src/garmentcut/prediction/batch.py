@@ -4,7 +4,7 @@ import base64
 import json
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from garmentcut.photo.lock import FolderLock
 from garmentcut.photo.photo import Photo, PhotoError, to_alpha
 from garmentcut.photo.read import damage_named, read_png
 from garmentcut.photo.spec import Output, Sections, Specification
-from garmentcut.prediction.results import Row, sha256_of
+from garmentcut.prediction.results import RESULTS_NAME, Row, sha256_of
 
 OWN_FOLDER = ".garmentcut"
 """Lies in every output folder: what belongs to the batch and not to its customer."""
@@ -31,6 +31,10 @@ _VERSION = 1
 
 class BatchError(UsageError):
     """A folder that is no batch, or whose `batch.json` cannot be used; the message says what to do."""
+
+
+class NoBatchError(BatchError):
+    """A folder without `batch.json`."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,8 @@ def read_batch(out_dir: Path) -> Batch:
     """What the runs in an output folder were asked for.
 
     Raises:
-        BatchError: there is no `batch.json`, or not one of ours.
+        NoBatchError: there is no `batch.json`.
+        BatchError: it is damaged, or not one of ours.
     """
     path = out_dir / BATCH_NAME
     try:
@@ -77,13 +82,31 @@ def read_batch(out_dir: Path) -> Batch:
         if content["version"] != _VERSION:
             raise BatchError(f"{path}: of another version of garmentcut; update it")
         return Batch(str(content["id"]), {key: _order_of(order) for key, order in content["orders"].items()})
-    except FileNotFoundError as error:
-        mend = "run the same `garmentcut cut` again: it writes it, and cuts nothing twice"
-        raise BatchError(f"{path}: no such file; {mend}") from error
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if not out_dir.is_dir():
+            raise NoBatchError(f"{out_dir}: no such folder") from error
+        if (out_dir / RESULTS_NAME).is_file():
+            fix = "run the same `garmentcut cut` again: it writes it, and cuts nothing twice"
+            raise NoBatchError(f"{path}: no such file; {fix}") from error
+        fix = f"run `garmentcut cut PHOTOS --out {out_dir}` first, or name the folder that it wrote"
+        raise NoBatchError(f"{out_dir}: nothing was cut into this folder; {fix}") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         if isinstance(error, BatchError):
             raise
-        raise BatchError(f"{path}: cannot be used ({type(error).__name__}); move it and run cut again") from error
+        fix = (
+            "put back a copy, or move it away and run cut again: what people decided is in files of its own and is kept"
+        )
+        raise BatchError(f"{path}: damaged ({type(error).__name__}); {fix}") from error
+
+
+def check_batch(out_dir: Path) -> None:
+    """See that a run could write down its order; see `record_order`.
+
+    Raises:
+        BatchError: there is a `batch.json` that cannot be used.
+    """
+    with suppress(NoBatchError):
+        read_batch(out_dir)
 
 
 def record_order(out_dir: Path, options: str, order: Order) -> None:
@@ -95,11 +118,12 @@ def record_order(out_dir: Path, options: str, order: Order) -> None:
         order: what is asked for.
 
     Raises:
+        BatchError: what is there cannot be used: it is left as it is, for by its id a review knows the batch.
         OSError: it cannot be written.
     """
     try:
         batch = read_batch(out_dir)
-    except BatchError:  # none yet, or damaged: what earlier runs were asked for is written when they are run again
+    except NoBatchError:
         batch = Batch(secrets.token_hex(16), {})
     others = {key: known for key, known in batch.orders.items() if key != options}
     if list(batch.orders.items()) == [*others.items(), (options, order)]:

@@ -25,7 +25,9 @@ from garmentcut.photo.read import decode_photo
 from garmentcut.photo.spec import Delivery, Sighting, Specification, deliver, shared_scales, sight_garment
 from garmentcut.photo.write import encode_prepared
 from garmentcut.prediction.batch import (
+    BatchError,
     Order,
+    check_batch,
     corrected_cutout,
     decision_for,
     held_for_review,
@@ -319,14 +321,19 @@ class FolderCutter:
 
         Raises:
             SourceError: another run is at work there, its results are not ours, or it cannot be written.
+            garmentcut.prediction.batch.BatchError: its `batch.json` cannot be used.
         """
         try:
             self.out_dir.mkdir(parents=True, exist_ok=True)
             self._lock.acquire()
             self.journal = Journal(self.out_dir, check=self.check)
             self.journal.compact()
+            check_batch(self.out_dir)
         except LockTakenError as error:
             raise SourceError(f"{error}; wait or choose another --out") from error
+        except BatchError:
+            self._lock.release()
+            raise
         except (OSError, ResultsError) as error:
             self._lock.release()
             reason = error.strerror if isinstance(error, OSError) else error

@@ -154,6 +154,8 @@ class Database:
         except SQLAlchemyError as error:
             self.close()
             reason = " ".join(str(getattr(error, "orig", None) or error).split())[:200]
+            if "not a database" in reason or "malformed" in reason:
+                reason += "; move it away and start again: what people decided is in files, too, and is taken over"
             raise DatabaseError(f"{self.name}: {reason}") from error
         except DatabaseError:
             self.close()

@@ -11,11 +11,11 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from garmentcut.dataset.corrections import decision_stem
+from garmentcut.dataset.corrections import decision_stem, read_decision
 from garmentcut.dataset.manifest import VIEWS
 from garmentcut.prediction.batch import OWN_FOLDER
 from garmentcut.prediction.names import subject_of
-from garmentcut.prediction.results import RESULTS_NAME, Row, fingerprint, read_row
+from garmentcut.prediction.results import RESULTS_NAME, Row, fingerprint, read_row, sha256_of
 from garmentcut.review.alphas import Subject
 from garmentcut.review.database import FAILED_DOUBT, NO_DOUBT, ActionRow, BatchRow, PhotoRow
 
@@ -33,16 +33,19 @@ _WORDS = {
 }
 
 
-def take_rows(session: Session, batch: BatchRow, rows: Iterable[Row]) -> None:
+def take_rows(session: Session, batch: BatchRow, rows: Iterable[Row], folder: Path) -> None:
     """Bring the photos of a batch up to date.
 
-    A photo cut again from other pixels or by another model is open again, whatever was decided: another cutout was
-    judged. A correction outlives another model, for `cut` delivers it, but not other pixels.
+    On a photo that the database does not know yet, what the decision's file says holds: the database may have been
+    lost, or the batch's id. A photo cut again from other pixels or by another model is open again, whatever was
+    decided: another cutout was judged. A correction outlives another model, for `cut` delivers it, but not other
+    pixels.
 
     Args:
         session: of a write; the batch's row is locked.
         batch: the photos'.
         rows: finished ones, each photo once.
+        folder: of the batch.
     """
     rows = list(rows)
     known = _known_photos(session, batch, rows)
@@ -52,6 +55,7 @@ def take_rows(session: Session, batch: BatchRow, rows: Iterable[Row]) -> None:
         if photo is None:
             known[key] = _new_photo(batch, key, row)
             session.add(known[key])
+            _restore(session, known[key], folder)
         elif photo.row != (text := text_of(row)):
             _take_again(session, photo, row, text)
         else:
@@ -119,6 +123,52 @@ def _new_photo(batch: BatchRow, key: str, row: Row) -> PhotoRow:
     return photo
 
 
+def _restore(session: Session, photo: PhotoRow, folder: Path) -> None:
+    """Take over what the decision's file says of a new photo; without one, it stays open."""
+    row, stem = row_of(photo), subject_of_photo(photo).stem
+    decision = read_decision(folder, stem)
+    if decision is None or not row.ok or decision.input_sha256 != row.input_sha256:
+        return
+    try:
+        at = datetime.fromisoformat(decision.at)
+    except (TypeError, ValueError):
+        return  # nobody has decided yet, or it is damaged
+    has_alpha = bool(decision.alpha_sha256) and (folder / decision.alpha).is_file()
+    is_judged = decision.model in ("", row.model)  # else another cutout was
+    if (decision.state == "corrected" and has_alpha) or (decision.state in ("accepted", "rejected") and is_judged):
+        photo.state = decision.state
+    photo.alpha_sha256 = decision.alpha_sha256 if has_alpha else ""
+    if has_alpha and photo.state != "accepted" and decision.written:
+        is_done = all(_holds(folder / name, hashes) for name, hashes in decision.written.items() if name in row.outputs)
+        is_repeatable = photo.state == "corrected" and (folder / decision.prediction).is_file()
+        photo.delivered_sha256 = photo.alpha_sha256 if is_done or not is_repeatable else ""
+    photo.version, photo.note = max(decision.version, 1), decision.note
+    photo.seconds, photo.edge_share = decision.seconds, decision.edge_share if has_alpha else None
+    photo.changed_by, photo.changed_at = decision.who, at
+    photo.revision = 0
+    session.flush()  # it gets its number
+    kinds = {"corrected": "correct", "accepted": "accept", "rejected": "reject"}
+    session.add(
+        ActionRow(
+            photo_id=photo.id,
+            version=photo.version,
+            at=at,
+            who=photo.changed_by,
+            kind=kinds.get(photo.state, "save" if has_alpha else "reopen"),
+            state=photo.state,
+            seconds=photo.seconds,
+            note=photo.note,
+            alpha_sha256=photo.alpha_sha256,
+            edge_share=photo.edge_share,
+        )
+    )
+
+
+def _holds(path: Path, hashes: tuple[str, ...]) -> bool:
+    """A file is as it was written last."""
+    return path.is_file() and sha256_of(path) in hashes[-1:]
+
+
 def _describe(photo: PhotoRow, row: Row) -> None:
     place = PurePosixPath(row.place or Path(row.input).stem)
     subject = subject_of(place)
@@ -138,7 +188,8 @@ def _take_again(session: Session, photo: PhotoRow, row: Row, text: str) -> None:
     photo.row = text
     if not same_pixels:
         photo.alpha_sha256, photo.edge_share = "", None
-    if row.ok and row.seconds != earlier.seconds:  # cut again: with the correction, where there is one
+    is_cut_again = (row.seconds, row.options, row.written) != (earlier.seconds, earlier.options, earlier.written)
+    if row.ok and is_cut_again:  # with the correction, where there is one
         photo.delivered_sha256 = photo.alpha_sha256 if photo.state == "corrected" else ""
     if not row.ok:
         photo.state = "failed"

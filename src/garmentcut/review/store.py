@@ -184,6 +184,8 @@ class Delivery:
             who=photo.changed_by,
             at=utc_of(photo.changed_at).isoformat() if photo.changed_at else "",
             version=photo.version,
+            note=photo.note,
+            model=subject.row.model,
         )
         if decision != known:
             write_decision(self._folder, subject.stem, decision)
@@ -248,7 +250,7 @@ class Store:
         """Take in what `cut` has written since the last call."""
         if rows := self._feed.rows():
             with self.database.write() as session:
-                take_rows(session, self._locked_batch(session), rows)
+                take_rows(session, self._locked_batch(session), rows, self.folder)
 
     def recover(self) -> None:
         """Finish what an earlier server was killed in."""
