@@ -45,6 +45,7 @@ FAILURES = {
     "output_is_photo": Failure("its output would replace a photo"),
     "name_taken": Failure("the specification gives two photos one name"),
     "not_written": Failure("no permission, or an error of the disk or share that the output lies on"),
+    "kills_run": Failure("it was being read when two runs died", is_permanent=True),
     "worker_killed": Failure("the process that cut it was killed each time"),
     "internal": Failure("anything else: a fault of garmentcut's"),
 }
@@ -65,6 +66,8 @@ FLAGS = {
     "color_unlike_views": "another colour than the garment's other views",
     "length_unlike_views": "another length than the garment's other views",
     "components_unlike_views": "another number of pieces than the garment's other views",
+    "another_photo": "another photo of the same name was cut before, so this one has a name of its own",
+    "replaced": "it took the place of a photo of the same name that was cut before",
 }
 """Code of each remark about a photo that was cut."""
 

@@ -3,6 +3,7 @@
 Numbers of tags from TIFF 6.0 and Exif 2.32; XMP after Adobe's XMP Specification, parts 1 and 3.
 """
 
+import io
 import re
 import struct
 import threading
@@ -17,9 +18,11 @@ from PIL import Image, TiffImagePlugin, TiffTags
 # output file. Numbers from TIFF 6.0 and Exif 2.32.
 _ORIENTATION, _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 274, 282, 283, 296
 _ARTIST, _COPYRIGHT = 315, 33432
+_TAKEN, _FRACTION, _SERIAL_NUMBER = 0x9003, 0x9291, 0xA431  # DateTimeOriginal, SubSecTimeOriginal, BodySerialNumber
 _INCH, _CENTIMETRE = 2, 3
 _KEPT = {270, 271, 272, 305, 306, 315, 33432, 40091, 40092, 40093, 40094, 40095}
-EXIF_DIRECTORIES = (0x8769, 0x8825)
+_EXIF_DIRECTORY = 0x8769
+EXIF_DIRECTORIES = (_EXIF_DIRECTORY, 0x8825)
 """Tags that point to the directories of EXIF and of GPS."""
 # The size in pixels is no longer true after trimming, the way of compression in no case; the interoperability directory
 # is a position in the old file.
@@ -124,6 +127,38 @@ def parse_exif(exif: bytes | None) -> Image.Exif:
     if exif:
         tags.load(exif)
     return tags
+
+
+def capture_of(exif: bytes | None) -> tuple[str, str]:
+    """When a photo was taken, with fractions of a second, and the camera's serial number; empty: not said.
+
+    Args:
+        exif: TIFF-structured bytes or None.
+    """
+    try:
+        with silent_pillow():
+            return _capture(parse_exif(exif))
+    except (*_FAULTS, ValueError):
+        return "", ""
+
+
+def capture_of_file(data: bytes) -> tuple[str, str]:
+    """The same of a picture's file, its pixels left alone."""
+    try:
+        with silent_pillow(), Image.open(io.BytesIO(data)) as image:
+            return _capture(image.getexif())
+    except (*_FAULTS, ValueError, Image.DecompressionBombError):
+        return "", ""
+
+
+def _capture(tags: Image.Exif) -> tuple[str, str]:
+    directory = tags.get_ifd(_EXIF_DIRECTORY)
+    moment, fraction, serial = (
+        "".join(filter(str.isprintable, str(directory.get(tag, "")))).strip()
+        for tag in (_TAKEN, _FRACTION, _SERIAL_NUMBER)
+    )
+    moment, serial = (text if text.strip("0: ") else "" for text in (moment, serial))
+    return f"{moment}.{fraction}" if moment and fraction else moment, serial
 
 
 def directory_of(

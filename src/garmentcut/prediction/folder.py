@@ -4,12 +4,12 @@ import errno
 import hashlib
 import os
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
-from itertools import groupby
+from itertools import count, groupby
 from pathlib import Path, PurePosixPath
 
 from garmentcut.config import Config, CutConfig
@@ -20,10 +20,12 @@ from garmentcut.photo.compose import Preparation
 from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.files import LOCK_NAME, StagedFile, read_photo_bytes, remove_staged
 from garmentcut.photo.lock import FolderLock, LockLostError, LockTakenError
+from garmentcut.photo.metadata import capture_of, capture_of_file
 from garmentcut.photo.photo import OutputError, Photo, PhotoError
 from garmentcut.photo.read import decode_photo
 from garmentcut.photo.spec import Delivery, Sighting, Specification, deliver, shared_scales, sight_garment
 from garmentcut.photo.write import encode_prepared
+from garmentcut.prediction.attempts import Attempts
 from garmentcut.prediction.batch import (
     BatchError,
     Order,
@@ -37,7 +39,7 @@ from garmentcut.prediction.batch import (
 from garmentcut.prediction.cutter import Cutter
 from garmentcut.prediction.frame import Frame
 from garmentcut.prediction.looks import Looks
-from garmentcut.prediction.names import Named, garment_of, name_files, subject_of
+from garmentcut.prediction.names import Named, folded, garment_of, name_files, subject_of
 from garmentcut.prediction.results import (
     FolderError,
     Journal,
@@ -45,7 +47,9 @@ from garmentcut.prediction.results import (
     Row,
     fails_again,
     fingerprint,
+    is_another_photo,
     is_done,
+    is_unchanged,
     sha256_of,
 )
 from garmentcut.prediction.sources import Skipped, Source, write_skipped
@@ -53,6 +57,10 @@ from garmentcut.prediction.verdict import Judge, keep_heat, remove_misplaced, so
 from garmentcut.prediction.views import ViewComparison
 
 _OF_OUTPUT = frozenset({"color_profile", "nothing_visible", "does_not_fit", "format_limit", "no_path"})
+_GUILTY = (
+    "two runs died while it was being read, so it is passed over; make it smaller or give the run more memory, then try"
+    " it again with --overwrite"
+)
 _LATE = "its garment's other photos were cut without it, at their own scale; run again to have all cut at one"
 
 
@@ -65,12 +73,14 @@ class Plan:
         done: rows of photos cut before with the same model and options.
         originals: `folded_path` of every photo of this and earlier runs.
         garments: under a specification, of each photo what all photos of its garment share; they follow each other.
+        renamed: photos that have a name of their own, because another photo of their name was cut before.
     """
 
     todo: dict[Path, Named]
     done: tuple[Row, ...]
     originals: frozenset[str]
     garments: dict[str, str] = field(default_factory=dict)
+    renamed: frozenset[Path] = frozenset()
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +108,7 @@ class Steps:
     Attributes:
         cutter: the model, ready to run.
         journal: where rows are recorded.
+        attempts: told what is under way.
         out_dir: absolute path of the output folder.
         config: limits and output options.
         overwrite: replace files that garmentcut did not write, or that were changed since.
@@ -106,10 +117,12 @@ class Steps:
         specification: a customer's, which then decides the files instead of `config.output`.
         hold_back: asked for each row that says `failed`; true: it is not recorded.
         judge: says what each cutout is worth; None: nobody does.
+        renamed: see `Plan`.
     """
 
     cutter: Cutter
     journal: Journal
+    attempts: Attempts
     out_dir: Path
     config: Config
     overwrite: bool = False
@@ -118,6 +131,7 @@ class Steps:
     specification: Specification | None = None
     hold_back: Callable[[Row], bool] = lambda _row: False
     judge: Judge | None = None
+    renamed: frozenset[Path] = frozenset()
 
     def load(self, path: Path, named: Named, options: str) -> Work:
         """Read and decode a photo and frame it for the network."""
@@ -127,15 +141,33 @@ class Steps:
         row = replace(row, written=earlier.written if earlier else {})
         try:
             changed_ns = path.stat().st_mtime_ns  # before reading: a photo exchanged meanwhile counts as changed
+            if self.attempts.find(path).is_guilty and not self.overwrite:
+                raise PhotoError(_GUILTY, code="kills_run")
+            self.attempts.begin(path)
             data = read_photo_bytes(path, self.config.read)
             digest = hashlib.sha256(data).hexdigest()
             row = replace(row, input_bytes=len(data), input_mtime_ns=changed_ns, input_sha256=digest)
             photo = decode_photo(data, limits=self.config.read)
-            row = replace(row, size_hw=photo.size_hw, notes=photo.notes)
+            row = self._compared(replace(row, size_hw=photo.size_hw, notes=photo.notes), photo, earlier)
             work = Work(row, named.outputs, photo, self.cutter.frame(photo))
+            self.attempts.go_on(path)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with one photo must not stop the others
             work = Work(failed_row(row, error), named.outputs)
         return replace(work, seconds=time.perf_counter() - start)
+
+    def _compared(self, row: Row, photo: Photo, earlier: Row | None) -> Row:
+        """The row, with what EXIF tells of the photo, and with what became of the one that had its name before."""
+        taken, camera = capture_of(photo.exif)
+        row = replace(row, taken=taken, camera=camera)
+        if Path(row.input) in self.renamed:
+            note = f"another photo of this name was cut before: this one is named {PurePosixPath(row.place).name}"
+            return replace(row, flags=("another_photo",), notes=(*row.notes, note))
+        if earlier is None or not earlier.written or earlier.input_sha256 in ("", row.input_sha256):
+            return row
+        is_other = is_another_photo(earlier, taken, camera)
+        if is_other:
+            raise PhotoError("another photo took its place while it was cut; run again", code="changed")
+        return row if is_other is False else replace(row, flags=("replaced",))
 
     def predict(self, work: Work) -> Work:
         """Run the network."""
@@ -160,6 +192,7 @@ class Steps:
             sighting = sight_garment(cutout.picture, subject_of(PurePosixPath(work.row.place)).view)
         except Exception as error:  # noqa: BLE001 - no garment on this one; the garment's other photos go on
             return Work(failed_row(work.row, error), work.outputs, seconds=work.seconds)
+        self.attempts.let_go(Path(work.row.input))
         seconds = work.seconds + time.perf_counter() - start
         return replace(work, photo=None, sighting=sighting, seconds=seconds)
 
@@ -169,6 +202,12 @@ class Steps:
         Raises:
             FolderError: the disk is full: every further photo would fail too.
         """
+        row = self._finished(work)
+        if row.code != "kills_run":
+            self.attempts.end(Path(row.input))
+        return row
+
+    def _finished(self, work: Work) -> Row:
         start = time.perf_counter()
         row, staged, heat = work.row, list[StagedFile](), None
         decision = decision_for(self.out_dir, row)
@@ -198,7 +237,7 @@ class Steps:
             if isinstance(error, FolderError):
                 raise
             if decision_for(self.out_dir, row) != decision:  # a person was at it meanwhile
-                return self.finish(replace(work, seconds=work.seconds + time.perf_counter() - start))
+                return self._finished(replace(work, seconds=work.seconds + time.perf_counter() - start))
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
                 mend = "free some space and run again: it goes on where it stopped"
                 raise FolderError(f"{error.filename or self.out_dir}: {error.strerror}; {mend}") from error
@@ -218,16 +257,19 @@ class Steps:
             own_doubt=found.doubt,
             verdict=found.verdict,
             reasons=found.reasons,
-            flags=found.flags,
+            flags=(*found.flags, *row.flags),
             looks=found.looks,
         )
         return replace(work, outputs=outputs), row, found.heat
 
     def _read_again(self, row: Row) -> Photo:
+        self.attempts.begin(Path(row.input))
         data = read_photo_bytes(Path(row.input), self.config.read)
         if hashlib.sha256(data).hexdigest() != row.input_sha256:
             raise PhotoError("changed while its garment's photos were cut; run again", code="changed")
-        return decode_photo(data, limits=self.config.read)
+        photo = decode_photo(data, limits=self.config.read)
+        self.attempts.go_on(Path(row.input))
+        return photo
 
     def _files_of(self, cutout: Cutout, work: Work) -> Iterator[Delivery]:
         """The files' contents, in the order of the work's outputs; each made when it is its turn."""
@@ -329,6 +371,7 @@ class FolderCutter:
             self.journal = Journal(self.out_dir, check=self.check)
             self.journal.compact()
             check_batch(self.out_dir)
+            self.attempts = Attempts(self.out_dir, check=self.check)
         except LockTakenError as error:
             raise SourceError(f"{error}; wait or choose another --out") from error
         except BatchError:
@@ -346,6 +389,7 @@ class FolderCutter:
             # A full disk, or a lost folder: the rows are as they were, only not tidied.
             with suppress(OSError, FolderError):
                 self.journal.compact()
+            self.attempts.close()
         finally:
             self._lock.release()
 
@@ -397,6 +441,7 @@ class FolderCutter:
         sources = list(sources)
         self.journal.forget(_readable_folders(self.journal.rows.values()))
         self._adopt_moved(sources)
+        sources, renamed = self._told_apart(sources)
         owners = self.journal.owners()
         sources = [source for source in sources if self._name_below(source.path) not in owners]
         names = name_files(
@@ -423,24 +468,66 @@ class FolderCutter:
             self._tidied.add(folder)
         originals = {str(path) for path in names} | self.journal.rows.keys()
         self._folded |= {path: folded_path(Path(path)) for path in originals - self._folded.keys()}
-        return Plan(todo, tuple(done.values()), frozenset(self._folded.values()), garments)
+        return Plan(todo, tuple(done.values()), frozenset(self._folded.values()), garments, renamed)
 
     def _name_below(self, path: Path) -> str | None:
         """A path as outputs are named; None if it does not lie in the output folder."""
         return path.relative_to(self.out_dir).as_posix() if path.is_relative_to(self.out_dir) else None
 
     def _adopt_moved(self, sources: Iterable[Source]) -> None:
-        """A photo at the place of one that is gone, with the same content, is that photo, moved or renamed."""
-        wanted = {str(source.place) for source in sources if str(source.path) not in self.journal.rows}
-        at_place = [row for row in self.journal.rows.values() if row.place in wanted]
-        gone = {row.place: row for row in at_place if not os.path.exists(row.input)}  # noqa: PTH110 - never raises
+        """A photo at the place of one that is gone, with the same content, is that photo, moved or renamed.
+
+        Places are compared as macOS and Windows do: a name may have changed in case or Unicode normalisation only.
+        """
+        sources = [source for source in sources if str(source.path) not in self.journal.rows]
+        wanted = {folded(str(source.place)) for source in sources}
+        gone: dict[str, list[Row]] = defaultdict(list)
+        for row in self.journal.rows.values() if wanted else ():
+            if (place := folded(row.place)) in wanted and not _stands(row.input):
+                gone[place].append(row)
         for source in sources:
-            row = gone.get(str(source.place))
-            if row is None or str(source.path) in self.journal.rows:
-                continue
             with suppress(OSError):
-                if source.path.stat().st_size == row.input_bytes and sha256_of(source.path) == row.input_sha256:
-                    self.journal.adopt(row.input, str(source.path))
+                size = source.path.stat().st_size if (rows := gone.get(folded(str(source.place)))) else -1
+                for row in rows or ():
+                    if size == row.input_bytes and sha256_of(source.path) == row.input_sha256:
+                        self.journal.adopt(row.input, str(source.path))
+                        gone[folded(str(source.place))].remove(row)
+                        break
+
+    def _told_apart(self, sources: list[Source]) -> tuple[list[Source], frozenset[Path]]:
+        """The sources, those in the place of another photo of the same name with a place of their own; and which.
+
+        Two cameras, or one whose counter was reset, give two photos one name: EXIF tells them apart.
+        """
+        rows, parted = self.journal.rows, self.journal.parted()
+        taken = {folded(str(source.place)) for source in sources} | {folded(row.place) for row in rows.values()}
+        renamed: set[Path] = set()
+        found = []
+        for source in sources:
+            row = rows.get(str(source.path))
+            if row is not None and self._is_another(row, source.path):
+                self.journal.part(row)
+                row, parted = None, parted | {str(source.path)}
+            if row is not None and "another_photo" in row.flags:
+                source = replace(source, place=PurePosixPath(row.place))
+                renamed.add(source.path)
+            elif row is None and str(source.path) in parted:
+                places = (source.place.with_name(f"{source.place.name}_{number}") for number in count(2))
+                source = replace(source, place=next(place for place in places if folded(str(place)) not in taken))
+                taken.add(folded(str(source.place)))
+                renamed.add(source.path)
+            found.append(source)
+        return found, frozenset(renamed)
+
+    def _is_another(self, row: Row, path: Path) -> bool:
+        """True if EXIF says that a path now holds another photo than the one its row is about."""
+        if not (row.taken or row.camera) or not row.written or is_unchanged(row, path):
+            return False
+        try:
+            taken, camera = capture_of_file(read_photo_bytes(path, self.config.read))
+        except PhotoError:  # reading it will say why
+            return False
+        return bool(is_another_photo(row, taken, camera))
 
     def _done_row(self, path: Path, outputs: tuple[str, ...]) -> Row | None:
         row = self.journal.rows.get(str(path))
@@ -469,14 +556,11 @@ class FolderCutter:
         Raises:
             garmentcut.prediction.results.FolderError: the disk is full, or the output folder was taken away.
         """
-        monitor = monitor or Monitor()
-        folder = self.config.folder
-        # Between its looks a photo is located, cropped and cleaned: meanwhile the network takes the next one.
-        lookers = self.cutter.runtime.streams + (self.cutter.first is not None)
         self.record_order()
         steps = Steps(
             self.cutter,
             self.journal,
+            self.attempts,
             self.out_dir,
             self.config,
             self.overwrite,
@@ -485,25 +569,50 @@ class FolderCutter:
             self.specification,
             hold_back,
             self.judge,
+            plan.renamed,
         )
         views = ViewComparison(self.judge, self.journal, self.config.folder.by_verdict)
+        parts = (
+            self._cut_part(part, steps, monitor or Monitor(), is_stopping, is_alone=is_alone)
+            for part, is_alone in self._parts_of(plan)
+        )
+        rows = (row for part in parts for row in part)
+        yield from views.follow(rows, ((path, named.place) for path, named in plan.todo.items()))
+        self.check()
+
+    def _parts_of(self, plan: Plan) -> Iterator[tuple[Plan, bool]]:
+        """First all photos that no run has died with; then the others, one garment at a time."""
+        keys = {path: plan.garments.get(str(path), str(path)) for path in plan.todo}
+        suspected = dict.fromkeys(keys[path] for path in plan.todo if self.attempts.find(path).is_suspect)
+        for chosen, is_alone in ((keys.keys(), False), *((key, True) for key in suspected)):
+            todo = {
+                path: named
+                for path, named in plan.todo.items()
+                if (keys[path] == chosen if is_alone else keys[path] not in suspected)
+            }
+            yield replace(plan, todo=todo), is_alone
+
+    def _cut_part(
+        self, plan: Plan, steps: Steps, monitor: Monitor, is_stopping: Callable[[], bool], *, is_alone: bool
+    ) -> Iterator[Row]:
+        """Rows of the photos of a plan, many under way or, `is_alone`, one at a time."""
+        folder = self.config.folder
+        # Between its looks a photo is located, cropped and cleaned: meanwhile the network takes the next one.
+        lookers = self.cutter.runtime.streams + (self.cutter.first is not None)
+        ahead = (0, 0, 0) if is_alone else (folder.readers, lookers, folder.writers)
         jobs = _jobs_of(plan, self.options, is_stopping)
         with (
             ThreadPoolExecutor(folder.readers) as readers,
             ThreadPoolExecutor(lookers) as network,
             ThreadPoolExecutor(folder.writers) as writers,
         ):
-            load = monitor.timed("read", steps.load)
-            loaded = map_in_order(
-                readers, lambda job: load(*job), jobs, num_ahead=folder.readers + folder.in_flight - 1
-            )
-            predicted = map_in_order(network, monitor.timed("network", steps.predict), loaded, num_ahead=lookers)
+            load, in_flight = monitor.timed("read", steps.load), 0 if is_alone else folder.in_flight - 1
+            loaded = map_in_order(readers, lambda job: load(*job), jobs, num_ahead=ahead[0] + in_flight)
+            predicted = map_in_order(network, monitor.timed("network", steps.predict), loaded, num_ahead=ahead[1])
             if self.specification is not None:
-                predicted = self._scaled(predicted, plan.garments, steps=steps, writers=writers)
+                predicted = self._scaled(predicted, plan.garments, steps, writers, num_ahead=ahead[2])
             finish = monitor.timed("write", steps.finish)
-            rows = map_in_order(writers, finish, predicted, num_ahead=folder.writers + folder.in_flight - 1)
-            yield from views.follow(rows, ((path, named.place) for path, named in plan.todo.items()))
-        self.check()
+            yield from map_in_order(writers, finish, predicted, num_ahead=ahead[2] + in_flight)
 
     def record_order(self) -> None:
         """Write down what this run is asked for, so that a review knows the batch before its first photo is cut.
@@ -530,7 +639,13 @@ class FolderCutter:
             raise FolderError(f"{self.out_dir} cannot be written: {error.strerror}; fix that and run again") from error
 
     def _scaled(
-        self, works: Iterable[Work], garments: dict[str, str], *, steps: Steps, writers: ThreadPoolExecutor
+        self,
+        works: Iterable[Work],
+        garments: dict[str, str],
+        steps: Steps,
+        writers: ThreadPoolExecutor,
+        *,
+        num_ahead: int,
     ) -> Generator[Work, None, None]:
         """The same works, those of a garment held back until its common scale is known."""
         assert self.specification is not None
@@ -539,7 +654,7 @@ class FolderCutter:
             writers,
             lambda work: work if num_photos[garments[work.row.input]] == 1 else steps.sight(work),
             works,
-            num_ahead=self.config.folder.writers,
+            num_ahead=num_ahead,
         )
         for _, group in groupby(sighted, key=lambda work: garments[work.row.input]):
             waiting = list(group)
@@ -572,6 +687,16 @@ def _jobs_of(plan: Plan, options: str, is_stopping: Callable[[], bool]) -> Itera
             return
         last = garment
         yield path, named, options
+
+
+def _stands(path: str) -> bool:
+    """True if a file stands there under this very name, not only under one that its file system takes for the same."""
+    if not os.path.exists(path):  # noqa: PTH110 - never raises
+        return False
+    try:
+        return Path(path).name in os.listdir(Path(path).parent)  # noqa: PTH208 - names are enough
+    except OSError:
+        return True
 
 
 def _readable_folders(rows: Iterable[Row]) -> list[str]:

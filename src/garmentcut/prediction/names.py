@@ -39,7 +39,7 @@ def subject_of(place: PurePosixPath) -> Subject:
 def garment_of(source: Source) -> str:
     """What all views of one garment share; a photo without a known view stands alone."""
     subject = subject_of(source.place)
-    return _folded(subject.garment) if subject.view in VIEWS else str(source.path)
+    return folded(subject.garment) if subject.view in VIEWS else str(source.path)
 
 
 def by_garment(sources: Iterable[Source]) -> list[Source]:
@@ -72,17 +72,17 @@ def name_outputs(
         For each photo's path, its place and its outputs in the order of `suffixes`.
     """
     sources, suffixes, places = list(sources), tuple(suffixes), places or {}
-    takers = {_folded(name): path for name, path in (owners or {}).items()}
-    alike = Counter(_folded(str(source.place)) for source in sources)
+    takers = {folded(name): path for name, path in (owners or {}).items()}
+    alike = Counter(folded(str(source.place)) for source in sources)
     names: dict[Path, Named] = {}
     for source in sources:
         mine = str(source.path)
-        alone = alike[_folded(str(source.place))] == 1
+        alone = alike[folded(str(source.place))] == 1
         for place in _candidates(source, alone=alone, earlier=places.get(mine)):
             outputs = tuple(f"{place}{suffix}" for suffix in suffixes)
-            if all(takers.get(_folded(name), mine) == mine for name in outputs):
+            if all(takers.get(folded(name), mine) == mine for name in outputs):
                 break
-        takers.update((_folded(name), mine) for name in outputs)
+        takers.update((folded(name), mine) for name in outputs)
         names[source.path] = Named(place, outputs)
     return names
 
@@ -128,7 +128,7 @@ def name_deliveries(
     for row, source in enumerate(sources):
         outputs = [(number, name) for number, column in enumerate(columns, 1) for name in column[row]]
         for number, name in outputs:
-            other, first = takers.setdefault(_folded(name), (source.path, number))
+            other, first = takers.setdefault(folded(name), (source.path, number))
             if (other, first) != (source.path, number):
                 raise ConfigError(_clash(name, (other, first), (source.path, number)))
         names[source.path] = Named(str(source.place), tuple(name for _, name in outputs))
@@ -159,7 +159,7 @@ def _counters_of(
     owned: dict[str, list[str]] = defaultdict(list)
     for name, owner in owners.items():
         owned[owner].append(name.removesuffix(suffix))
-    takers = {_folded(name): owner for name, owner in owners.items()}
+    takers = {folded(name): owner for name, owner in owners.items()}
     used: dict[FilledPattern, set[int]] = defaultdict(set)
     counters = [0] * len(sources)
     for row, (pattern, source) in enumerate(zip(patterns, sources, strict=True)):
@@ -170,14 +170,14 @@ def _counters_of(
     for row, (pattern, source) in enumerate(zip(patterns, sources, strict=True)):
         while not counters[row]:
             number = next(following[_alike(pattern)])
-            owner = takers.get(_folded(pattern.numbered(number) + suffix), str(source.path))
+            owner = takers.get(folded(pattern.numbered(number) + suffix), str(source.path))
             if number not in used[_alike(pattern)] and owner == str(source.path):
                 counters[row] = number
     return counters
 
 
 def _alike(pattern: FilledPattern) -> FilledPattern:
-    return pattern._replace(before=_folded(pattern.before), behind=_folded(pattern.behind))
+    return pattern._replace(before=folded(pattern.before), behind=folded(pattern.behind))
 
 
 def _clash(name: str, first: tuple[Path, int], second: tuple[Path, int]) -> str:
@@ -205,5 +205,6 @@ def _candidates(source: Source, *, alone: bool, earlier: str | None) -> Iterable
         counter += 1
 
 
-def _folded(name: str) -> str:
+def folded(name: str) -> str:
+    """A name as macOS and Windows compare it: without case, composed (NFC)."""
     return unicodedata.normalize("NFC", name).casefold()

@@ -184,6 +184,17 @@ class Journal:
             for input in inputs:
                 self.rows.pop(input, None)
 
+    def part(self, row: Row) -> None:
+        """Keep the row of a photo in whose place another one stands: under its path and the start of its hash."""
+        note = "another photo stands in its place now"
+        self.append(replace(row, input=f"{row.input}#{row.input_sha256[:8]}", notes=(*row.notes, note)))
+        self.forget([row.input])
+
+    def parted(self) -> set[str]:
+        """Paths where a photo stood once that has kept its row."""
+        found = (re.fullmatch(r"(.+)#[0-9a-f]{8}", input, re.DOTALL) for input in self.rows)
+        return {match[1] for match in found if match}
+
     def owners(self) -> dict[str, str]:
         """Output name to input path, of every output ever written here."""
         return {name: row.input for row in self.rows.values() for name in row.written}
@@ -206,17 +217,17 @@ def is_done(row: Row | None, path: Path, out_dir: Path, *, options: str, outputs
     if row is None or not row.ok or row.options != options or tuple(outputs) != row.outputs:
         return False
     # Not Path.is_file: it raises where a folder may not be entered.
-    return all(os.path.isfile(out_dir / name) for name in row.outputs) and _is_unchanged(row, path)  # noqa: PTH113
+    return all(os.path.isfile(out_dir / name) for name in row.outputs) and is_unchanged(row, path)  # noqa: PTH113
 
 
 def fails_again(row: Row | None, path: Path, *, options: str) -> bool:
     """True if a photo was refused for what is in it, with these options, and has not changed since."""
     if row is None or row.status != "failed" or row.options != options:
         return False
-    return row.code in FAILURES and FAILURES[row.code].is_permanent and _is_unchanged(row, path)
+    return row.code in FAILURES and FAILURES[row.code].is_permanent and is_unchanged(row, path)
 
 
-def _is_unchanged(row: Row, path: Path) -> bool:
+def is_unchanged(row: Row, path: Path) -> bool:
     """True if a photo is the one that its row is about."""
     try:
         status = path.stat()
@@ -226,6 +237,12 @@ def _is_unchanged(row: Row, path: Path) -> bool:
         return status.st_mtime_ns == row.input_mtime_ns or sha256_of(path) == row.input_sha256
     except OSError:
         return False
+
+
+def is_another_photo(row: Row, taken: str, camera: str) -> bool | None:
+    """Whether EXIF says that a photo is not the one of a row; None: it does not tell."""
+    known = [(one, other) for one, other in ((row.taken, taken), (row.camera, camera)) if one and other]
+    return any(one != other for one, other in known) if known else None
 
 
 def may_replace(path: Path, hashes: Iterable[str]) -> bool:

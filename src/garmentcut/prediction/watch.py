@@ -137,7 +137,7 @@ class Watch:
         may_grow = {path for path, arrival in came.items() if arrival and arrivals.may_grow(arrival, now)}
 
         def is_held(row: Row) -> bool:  # it could not be read, and may still be on its way
-            return not row.ok and row.size_hw is None and row.input in may_grow
+            return not row.ok and row.size_hw is None and row.code != "kills_run" and row.input in may_grow
 
         plan = self._folder.plan(due)
         self._pass_over(due, {row.input: row for row in plan.done}, {str(path) for path in plan.todo})
