@@ -10,7 +10,7 @@ from PIL import Image
 
 from garmentcut import errors
 from garmentcut.config import ReadConfig
-from garmentcut.errors import FAILURES, FLAGS, GarmentcutError, OutputError, PhotoError, code_of
+from garmentcut.errors import FAILURES, FLAGS, SKIPPED, GarmentcutError, OutputError, PhotoError, code_of
 from garmentcut.photo.read import read_photo
 from garmentcut.prediction.results import VIEW_FLAGS
 from garmentcut.prediction.verdict import _FLAGS
@@ -44,6 +44,11 @@ def test_the_docs_list_every_code_and_flag():
     failures = [(code, meaning, "yes" if permanent else "no") for code, (meaning, permanent) in FAILURES.items()]
     listed = [row for row in rows if row[0] not in ("code", "flags")]  # the tables' heads
     assert listed == failures + [(flag, meaning, "") for flag, meaning in FLAGS.items()]
+
+
+def test_the_docs_list_every_code_of_what_is_passed_over():
+    text = (ROOT / "docs/data.md").read_text().partition("### What was not looked at")[2].partition("### Codes")[0]
+    assert dict(re.findall(r"^\| `(\w+)` \| (.+?) \|$", text, flags=re.MULTILINE)[1:]) == SKIPPED
 
 
 def test_an_error_keeps_its_code_on_its_way_between_processes():
