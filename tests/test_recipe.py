@@ -1,4 +1,4 @@
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -49,6 +49,55 @@ def test_errors_name_the_file(tmp_path):
     path.write_text("[trainin]\nsteps = 3\n")
     with pytest.raises(ConfigError, match=r"mine\.toml: trainin: unknown key; did you mean training\?"):
         load_recipe(path)
+
+
+def written(path, text):
+    path.write_text(text)
+    return path
+
+
+def test_a_recipe_says_only_what_differs_from_its_base(tmp_path):
+    (tmp_path / "below").mkdir()
+    written(tmp_path / "below/ground.toml", "[network]\nname = 'unet'\noptions = { size = 128 }\n[loss]\nl1 = 0.5\n")
+    middle = "base = 'below/ground.toml'\n[network]\nname = 'cutnet'\noptions = {}\n[training]\nsteps = 7\n"
+    written(tmp_path / "middle.toml", middle)
+    top = written(tmp_path / "top.toml", "base = 'middle.toml'\n[training]\nbatch = 5\n")
+    recipe = load_recipe(top, {"training.seed": "3"})
+    assert (recipe.network.name, recipe.network.options, recipe.loss.l1) == ("cutnet", {}, 0.5)
+    assert (recipe.training.steps, recipe.training.batch, recipe.training.seed) == (7, 5, 3)
+
+
+def test_a_built_in_recipe_goes_by_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    whole = load_recipe(Path(__file__).parents[1] / "recipes/cutnet.toml")
+    assert load_recipe(Path("cutnet")) == whole
+    mine = written(tmp_path / "mine.toml", "base = 'cutnet'\n[training]\nsteps = 3\n")
+    assert load_recipe(mine) == replace(whole, training=replace(whole.training, steps=3))
+    written(tmp_path / "cutnet", "[training]\nsteps = 9\n")  # a file of one's own goes first
+    assert load_recipe(Path("cutnet")).training.steps == 9
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("base = 'top.toml'\n", "top.toml builds on this recipe itself"),
+        ("base = 'cutnett'\n", "cutnett: there is no such file; built in are "),
+        ("base = 3\n", "base should be the file or the name of a recipe, not 3"),
+        ("base = 'cutnet'\ntraining = 3\n", "training"),
+        ("[training]\nbase = 'cutnet'\n", "training.base: unknown key"),
+    ],
+)
+def test_what_a_recipe_cannot_build_on(tmp_path, text, says):
+    with pytest.raises(ConfigError, match=says):
+        load_recipe(written(tmp_path / "top.toml", text))
+
+
+def test_old_names_of_keys_are_read_and_their_new_ones_told(tmp_path, caplog):
+    old = written(tmp_path / "old.toml", "[loss]\nrim_weight = 2.0\n")
+    recipe = load_recipe(old, {"loss.rim_px": "9"})
+    assert (recipe.loss.edge_weight, recipe.loss.edge_px) == (2.0, 9)
+    assert "loss.rim_weight is called loss.edge_weight now" in caplog.text
+    assert "loss.rim_px is called loss.edge_px now" in caplog.text
 
 
 def test_every_shipped_recipe_loads():

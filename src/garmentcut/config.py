@@ -3,6 +3,7 @@
 import difflib
 import re
 import tomllib
+from collections.abc import Callable
 from dataclasses import field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -181,7 +182,13 @@ def load_config(path: Path | None = None, overrides: dict[str, Any] | None = Non
     return load_sections(Config, path, overrides)
 
 
-def load_sections(kind: type[Sections], path: Path | None = None, overrides: dict[str, Any] | None = None) -> Sections:
+def load_sections(
+    kind: type[Sections],
+    path: Path | None = None,
+    overrides: dict[str, Any] | None = None,
+    *,
+    read: Callable[[Path], dict[str, Any]] | None = None,
+) -> Sections:
     """Read a TOML file and lay overrides over it.
 
     Args:
@@ -189,11 +196,12 @@ def load_sections(kind: type[Sections], path: Path | None = None, overrides: dic
         path: a TOML file with any of the sections and keys of `kind`; None: the defaults.
         overrides: `{"section.key": value}`; wins over the file. A value given as text is read as TOML if it can be
             (`true`, `12`, `["png", "mask"]`), else taken as it stands.
+        read: reads the file; `read_tree` by default.
 
     Raises:
         ConfigError: the file cannot be read, or a key or value is not known; names the nearest known key.
     """
-    tree = read_tree(path) if path else {}
+    tree = (read or read_tree)(path) if path else {}
     for dotted, value in (overrides or {}).items():
         section, _, key = dotted.partition(".")
         if not key:

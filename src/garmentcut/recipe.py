@@ -1,6 +1,10 @@
-"""Every knob of a training on one page: a recipe is a TOML file of these sections; a new experiment is a new file."""
+"""Every option of a training on one page: a recipe is a TOML file of these sections, a new experiment a new file.
+
+A recipe may build on another one, `base = "cutnet"`: it then says only what differs.
+"""
 
 import json
+import logging
 from dataclasses import asdict, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -8,7 +12,12 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from garmentcut.config import check_sections, load_sections
+from garmentcut.config import ConfigError, check_sections, load_sections, read_tree
+
+_LOGGER = logging.getLogger("garmentcut")
+_BUILT_IN = (Path(__file__).parent / "recipes", Path(__file__).parents[2] / "recipes")  # in a wheel; in a clone
+_OLD_KEYS = {"loss.rim_weight": "loss.edge_weight", "loss.rim_px": "loss.edge_px"}
+"""Names of keys until November 2026, and what they are called now."""
 
 _STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 _Share = Annotated[float, Field(ge=0, le=1)]
@@ -146,9 +155,9 @@ class LossConfig:
     """Mean absolute difference of the alphas."""
     laplacian: _NotNegative = 0.0
     """L1 between Laplacian pyramids of the alphas (Hou 2019)."""
-    rim_weight: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 4.0
+    edge_weight: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 4.0
     """Pixels near the target's edge count so many times in cross-entropy, focal and L1; 1: like all others."""
-    rim_px: _Count = 7
+    edge_px: _Count = 7
     """How near: half the width of that band, in pixels; soft pixels belong to it too."""
 
     @model_validator(mode="after")
@@ -248,17 +257,75 @@ def first_recipe(recipe: Recipe) -> Recipe:
     sections: dict[str, Any] = {**asdict(recipe), "crops": {}}
     sections["data"] = {**sections["data"], "synthetic": 0}
     for section, keys in recipe.crops.first.items():
-        sections[section] = {**sections.get(section, {}), **keys}
+        own = {section: dict(keys)}
+        _rename(own)
+        sections[section] = {**sections.get(section, {}), **own[section]}
     return check_sections(Recipe, sections, source="crops.first")
 
 
 def load_recipe(path: Path | None = None, overrides: dict[str, Any] | None = None) -> Recipe:
-    """Read a recipe; see `garmentcut.config.load_sections`.
+    """Read a recipe, and the ones that it builds on.
+
+    A file may have one key above its sections, `base`: another recipe's file, from this one's folder, or the name of a
+    built-in recipe. What the file does not say is as there; a key that is a table, such as `network.options`, is
+    replaced as a whole.
+
+    Args:
+        path: a TOML file, or the name of a built-in recipe such as `cutnet`; None: the defaults.
+        overrides: see `garmentcut.config.load_sections`.
 
     Raises:
-        ConfigError: the file cannot be read, or a key or value is not known; names the nearest known key.
+        ConfigError: there is no such file or recipe, recipes build on each other in a circle, or a key or value is not
+            known; names the nearest known key.
     """
-    return load_sections(Recipe, path, overrides)
+    renamed = {_OLD_KEYS.get(key, key): value for key, value in (overrides or {}).items()}
+    for key in _OLD_KEYS.keys() & (overrides or {}).keys():
+        _LOGGER.warning("%s is called %s now", key, _OLD_KEYS[key])
+    return load_sections(Recipe, path, renamed, read=_read_recipe)
+
+
+def _read_recipe(name: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The sections of a recipe, laid over those that it builds on; `above`: the recipes that build on it."""
+    path = _found(name, folder=above[-1].parent if above else Path())
+    if path in above:
+        raise ConfigError(f"{above[-1]}: base: {path.name} builds on this recipe itself")
+    tree = read_tree(path)
+    base = tree.pop("base", None)
+    for key in _rename(tree):
+        _LOGGER.warning("%s: %s is called %s now", path, key, _OLD_KEYS[key])
+    if base is None:
+        return tree
+    if not isinstance(base, str):
+        raise ConfigError(f"{path}: base should be the file or the name of a recipe, not {base!r}")
+    merged = _read_recipe(Path(base), (*above, path))
+    for section, keys in tree.items():
+        below = merged.get(section)
+        merged[section] = {**below, **keys} if isinstance(below, dict) and isinstance(keys, dict) else keys
+    return merged
+
+
+def _found(name: Path, *, folder: Path) -> Path:
+    """A recipe's file, seen from a folder, or else the built-in one of that name."""
+    if (folder / name).is_file():
+        return (folder / name).resolve()
+    built_in = next((place for place in _BUILT_IN if place.is_dir()), None)
+    known = {Path(path.stem): path for path in sorted(built_in.glob("*.toml"))} if built_in else {}
+    if name in known:
+        return known[name].resolve()
+    there_are = f"; built in are {', '.join(map(str, known))}" if known else ""
+    raise ConfigError(f"{folder / name}: there is no such file{there_are}")
+
+
+def _rename(tree: dict[str, Any]) -> list[str]:
+    """Give old keys their present names, in place; the old ones that were there."""
+    found = []
+    for old, new in _OLD_KEYS.items():
+        section, _, key = old.partition(".")
+        keys = tree.get(section)
+        if isinstance(keys, dict) and key in keys:
+            keys.setdefault(new.partition(".")[2], keys.pop(key))
+            found.append(old)
+    return found
 
 
 def recipe_toml(recipe: Recipe) -> str:

@@ -7,16 +7,16 @@ from garmentcut.recipe import LossConfig
 from garmentcut.training.losses import (
     bce_loss,
     dice_loss,
+    edge_weights,
     focal_loss,
     l1_loss,
     laplacian_loss,
     lovasz_hinge,
     near_edge,
-    rim_weights,
     total_loss,
 )
 
-ALL = LossConfig(bce=1, dice=1, focal=1, lovasz=1, l1=1, laplacian=1, rim_weight=4, rim_px=2)
+ALL = LossConfig(bce=1, dice=1, focal=1, lovasz=1, l1=1, laplacian=1, edge_weight=4, edge_px=2)
 SOFT_TERMS = [bce_loss, dice_loss, lambda x, t: focal_loss(x, t, gamma=2), l1_loss, laplacian_loss]
 TERMS = [*SOFT_TERMS, lovasz_hinge]
 NAMES = ["bce", "dice", "focal", "l1", "laplacian", "lovasz"]
@@ -155,7 +155,7 @@ def test_the_total_is_the_weighted_sum_of_its_parts():
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(2, 1, 8, 8, generator=generator, requires_grad=True)
     target = torch.rand(2, 1, 8, 8, generator=generator)
-    loss = total_loss(logits, target, LossConfig(bce=2, dice=0.5, laplacian=3, rim_weight=1))
+    loss = total_loss(logits, target, LossConfig(bce=2, dice=0.5, laplacian=3, edge_weight=1))
     assert list(loss.parts) == ["bce", "dice", "laplacian"]
     expected = 2 * bce_loss(logits, target) + 0.5 * dice_loss(logits, target) + 3 * laplacian_loss(logits, target)
     torch.testing.assert_close(loss.total, expected)
@@ -174,7 +174,7 @@ def test_the_rim_counts_more_but_the_scale_stays():
     at_the_edge[..., 18, 30] = 9
 
     def cost(logits, weight):
-        return total_loss(logits, target, LossConfig(dice=0, rim_weight=weight, rim_px=3)).total.item()
+        return total_loss(logits, target, LossConfig(dice=0, edge_weight=weight, edge_px=3)).total.item()
 
     assert cost(flat, 4) == pytest.approx(cost(flat, 1))
     assert cost(outside, 1) == pytest.approx(cost(at_the_edge, 1))
@@ -374,7 +374,7 @@ def test_wide_bands_stay_exact():
 
 def test_weights():
     target = square()
-    weights = rim_weights(target, weight=4, rim_px=2)
+    weights = edge_weights(target, weight=4, edge_px=2)
     near = near_edge(target, 2)
     assert (weights[near] == 4).all()
     assert (weights[~near] == 1).all()

@@ -286,3 +286,11 @@ def test_any_losses_can_be_drawn(losses):
     _, texts, lines = drawn(points_of(losses), 1e-3)
     assert all(math.isfinite(value) and abs(value) < 2000 for line in lines for place in line for value in place)
     assert 8 <= len(texts) <= 20
+
+
+def test_a_recipe_of_two_networks_is_refused(small_run, fabric, tmp_path):
+    run = small_run(knobs={"crops.first": {"data": {"size_hw": [96, 64]}}})
+    with pytest.raises(TrainingError, match=r"--range-test is for recipes that train one network"):
+        try_rates(run, fabric)
+    with pytest.raises(TrainingError, match=r"--augmentations is for recipes that train one network"):
+        draw_augmentations(run, tmp_path / "page.jpg")

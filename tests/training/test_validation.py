@@ -47,7 +47,7 @@ def test_every_photo_is_measured(small_run, fabric):
     seen = validate(Constant(9.0), samples, LossConfig(), fabric=fabric)
     masks = [samples[index].alpha >= 128 for index in range(2)]
     assert seen.dice == pytest.approx([2 * float(mask.sum()) / (float(mask.sum()) + mask.numel()) for mask in masks])
-    assert validate(Constant(0.0), samples, LossConfig(dice=0.0, rim_weight=1.0), fabric=fabric).loss == pytest.approx(
+    assert validate(Constant(0.0), samples, LossConfig(dice=0.0, edge_weight=1.0), fabric=fabric).loss == pytest.approx(
         0.693147, rel=1e-5
     )
 

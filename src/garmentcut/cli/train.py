@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
 @app.command()
 def train(
-    recipe: Annotated[Path, typer.Argument(help="TOML file with any of the knobs in docs/recipe.md.")],
+    recipe: Annotated[
+        Path,
+        typer.Argument(
+            help="TOML file with any of the keys in docs/recipe.md, or the name of a built-in recipe: cutnet."
+        ),
+    ],
     data: Annotated[Path, typer.Option(help="Folder that `garmentcut ingest` made.")],
     out: Annotated[
         str | None, typer.Option(help="Folder for the run: weights, journal, samples. The same one resumes it.")

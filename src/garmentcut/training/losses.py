@@ -47,8 +47,8 @@ def total_loss(logits: Tensor, target: Tensor, config: LossConfig) -> Loss:
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         target = target.to(logits.dtype)
         weight = None
-        if config.rim_weight > 1:
-            weight = rim_weights(target, weight=config.rim_weight, rim_px=config.rim_px)
+        if config.edge_weight > 1:
+            weight = edge_weights(target, weight=config.edge_weight, edge_px=config.edge_px)
         terms: dict[str, Callable[[], Tensor]] = {
             "bce": lambda: bce_loss(logits, target, weight=weight),
             "dice": lambda: dice_loss(logits, target),
@@ -189,28 +189,28 @@ def _weigh_neighbours(image: Tensor, axis: int) -> Tensor:
     return total
 
 
-def near_edge(target: Tensor, rim_px: int) -> Tensor:
-    """Pixels within `rim_px` of the target's edge, and all that are soft themselves.
+def near_edge(target: Tensor, edge_px: int) -> Tensor:
+    """Pixels within `edge_px` of the target's edge, and all that are soft themselves.
 
-    A pixel is near when the square of `2 * rim_px + 1` pixels around it holds pixels on both sides of 0.5. Beyond the
+    A pixel is near when the square of `2 * edge_px + 1` pixels around it holds pixels on both sides of 0.5. Beyond the
     frame there is nothing: a garment cut by the frame has no edge there.
 
     Args:
         target: `(N, 1, H, W)` float in [0, 1].
-        rim_px: at least 1; the band is twice as wide, half inside and half outside.
+        edge_px: at least 1; the band is twice as wide, half inside and half outside.
 
     Returns:
         `(N, 1, H, W)` bool.
     """
     share = (target >= 0.5).to(target.dtype)
     # The mean over the square is 0 or 1 exactly where all its pixels lie on one side.
-    for kernel, pad in (((2 * rim_px + 1, 1), (rim_px, 0)), ((1, 2 * rim_px + 1), (0, rim_px))):
+    for kernel, pad in (((2 * edge_px + 1, 1), (edge_px, 0)), ((1, 2 * edge_px + 1), (0, edge_px))):
         share = functional.avg_pool2d(share, kernel, stride=1, padding=pad, count_include_pad=False)
     return ((share > 0) & (share < 1)) | ((target > 0) & (target < 1))
 
 
 @torch.no_grad()
-def rim_weights(target: Tensor, *, weight: float, rim_px: int) -> Tensor:
+def edge_weights(target: Tensor, *, weight: float, edge_px: int) -> Tensor:
     """How much each pixel counts: `weight` near the edge, 1 elsewhere.
 
     The band of the Carvana winner (asanakoy, 2017), with its width in pixels. The losses divide by the photo's sum of
@@ -219,12 +219,12 @@ def rim_weights(target: Tensor, *, weight: float, rim_px: int) -> Tensor:
     Args:
         target: `(N, 1, H, W)` float in [0, 1].
         weight: of pixels near the edge.
-        rim_px: see `near_edge`.
+        edge_px: see `near_edge`.
 
     Returns:
         `(N, 1, H, W)` of the target's dtype.
     """
-    return 1 + (weight - 1) * near_edge(target, rim_px).to(target.dtype)
+    return 1 + (weight - 1) * near_edge(target, edge_px).to(target.dtype)
 
 
 def _mean(values: Tensor, weight: Tensor | None) -> Tensor:

@@ -54,6 +54,7 @@ def try_rates(run: Run, fabric: Fabric) -> float | None:
         TrainingError: fewer than two steps before the loss diverged, memory is full, and so on.
     """
     recipe = run.recipe
+    _check_single(run, "--range-test")
     with explain_failures(run, fabric):
         parts = build_parts(recipe, fabric)
         feed = open_feed(open_samples(run)[0], recipe, range(_NUM_STEPS), fabric=fabric)
@@ -91,6 +92,7 @@ def draw_augmentations(run: Run, path: Path) -> None:
         TrainingError: the page cannot be written.
         PhotoError: a photo cannot be read; names the file.
     """
+    _check_single(run, "--augmentations")
     samples = open_samples(run)[0]
     chosen = [samples[index] for index in range(0, len(samples), -(-len(samples) // _NUM_EXAMPLES))]
     page = augmentation_page(chosen, run.recipe.augment, run.recipe.training.seed)
@@ -98,6 +100,14 @@ def draw_augmentations(run: Run, path: Path) -> None:
         write_atomic(path, _encoded(page, path.suffix))
     except (OSError, ValueError) as error:
         raise TrainingError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _check_single(run: Run, option: str) -> None:
+    if run.recipe.crops.first:
+        raise TrainingError(
+            f"{option} is for recipes that train one network; this one's second network learns from the results of its"
+            " first: take the base that it builds on"
+        )
 
 
 def _encoded(page: np.ndarray, suffix: str) -> bytes:
