@@ -73,20 +73,21 @@ def cli_page() -> str:
 
 
 def _command_part(name: str, command: Any) -> str:
-    about, _, example = inspect.cleandoc(command.help).partition("Example: ")
+    about, *examples = inspect.cleandoc(command.help).split("Example: ")
     arguments = [parameter for parameter in command.params if parameter.param_type_name == "argument"]
     usage = " ".join(["garmentcut", name, *map(_shown, arguments)])
-    lines = [f"\n## garmentcut {name}\n", about.strip(), f"\n```sh\n{example.strip()}\n```\n"]
+    lines = [f"\n## garmentcut {name}\n", about.strip(), "\n```sh", *map(str.strip, examples), "```\n"]
     lines += [f"Usage: `{usage} [OPTIONS]`\n", "| argument or option | meaning |", "| --- | --- |"]
     for parameter in command.params:
-        named = parameter.name.upper() if parameter in arguments else ", ".join(parameter.opts)
-        needed = " Required." if parameter.required else ""
+        named = _shown(parameter) if parameter in arguments else ", ".join(sorted(parameter.opts, key=len))
+        default = "" if parameter.default in (None, False, "", ()) or parameter.is_flag else parameter.default
+        needed = " Required." if parameter.required else f" Default: {default}." if default != "" else ""
         lines.append(f"| `{named}` | {parameter.help}{needed} |")
     return "\n".join(lines) + "\n"
 
 
 def _shown(argument: Any) -> str:
-    name = argument.name.upper() + ("..." if argument.nargs == -1 else "")
+    name = (argument.metavar or argument.name.upper()) + ("..." if argument.nargs == -1 else "")
     return name if argument.required else f"[{name}]"
 
 

@@ -10,7 +10,7 @@ import pytest
 from typer.main import get_command
 
 from garmentcut.cli import app
-from garmentcut.observe.metrics import STAGES, Metrics
+from garmentcut.observe.monitor import STAGES, Metrics
 
 ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"

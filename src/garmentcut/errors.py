@@ -146,6 +146,7 @@ class TrainingError(UsageError):
 class TrainingStopped(TrainingError):  # noqa: N818 not a mistake of the caller's: it says what came in the way
     """A training that broke off, and can go on once the problem is fixed."""
 
+    code = "training_stopped"
     exit_code = 1
 
 

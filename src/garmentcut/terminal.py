@@ -71,7 +71,7 @@ class Summary:
             "seconds": round(time.perf_counter() - self.started, 3),
             "out": str(self.out_dir),
             "results": str(self.results),
-            "failures": [{"input": row.input, "reason": row.reason} for row in self.failures],
+            "failures": [{"input": row.input, "code": row.code, "reason": row.reason} for row in self.failures],
             "notes": [{"input": row.input, "notes": list(row.notes)} for row in self.noted],
         }
 
@@ -85,15 +85,21 @@ class Summary:
         if self.num_accepted or self.num_to_review:
             parts.append(f"{self.num_accepted} accepted, {self.num_to_review} to review")
         rate = f", {counts['seconds'] / self.num_cut:.2f} s a photo" if self.num_cut and self.has_pace else ""
-        lines = [f"{counts['photos']} photos: {', '.join(parts)}{rate}; rows in {self.results}"]
-        lines += [f"failed: {_one_line(row.input)}: {row.reason}" for row in self.failures[:_SHOWN_FAILURES]]
+        lines = [f"{counted(counts['photos'], 'photo')}: {', '.join(parts)}{rate}; rows in {self.results}"]
+        lines += [f"failed: {one_line(row.input)}: {row.reason}" for row in self.failures[:_SHOWN_FAILURES]]
         if self.num_failed > _SHOWN_FAILURES:
             lines.append(f"... and {self.num_failed - _SHOWN_FAILURES} more, listed in {self.results}")
-        lines += [f"note: {_one_line(row.input)}: {'; '.join(row.notes)}" for row in self.noted[:_SHOWN_FAILURES]]
+        lines += [f"note: {one_line(row.input)}: {'; '.join(row.notes)}" for row in self.noted[:_SHOWN_FAILURES]]
         return "\n".join(lines)
 
 
-def _one_line(path: str) -> str:
+def counted(number: int, unit: str) -> str:
+    """A number with its unit, as in `1 photo` and `2 photos`."""
+    return f"{number} {unit}{'' if number == 1 else 's'}"
+
+
+def one_line(path: str) -> str:
+    """A path as it is shown: its line breaks written out."""
     return path.replace("\n", "\\n").replace("\r", "\\r")
 
 
@@ -137,6 +143,6 @@ def progress_bar(total: int, unit: str) -> Iterator[Callable[[str, str], None]]:
             rate = progress.tasks[0].completed / (time.perf_counter() - started)
             progress.update(task, rate=f"{rate:.2f} {unit}/s", name=Path(name).name[-40:])
             if failure:
-                progress.console.print(f"failed: {_one_line(name)}: {failure}", markup=False, highlight=False)
+                progress.console.print(f"failed: {one_line(name)}: {failure}", markup=False, highlight=False)
 
         yield advance

@@ -1,7 +1,12 @@
+import io
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
+import urllib.request
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,22 +14,26 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-import garmentcut
 from garmentcut.cli import app
+from garmentcut.cli import cut as cut_module
+from garmentcut.cli.app import INTERRUPTED, OK
+from garmentcut.cli.cut import stop_on_signals
+from garmentcut.config import CutConfig
+from garmentcut.model.card import FirstLook, read_model
+from garmentcut.observe.log import LOGGER
+from garmentcut.photo.color import srgb_profile
+from garmentcut.photo.files import write_atomic
+from garmentcut.prediction.cutter import Cutter, default_model
+from garmentcut.prediction.folder import FolderCutter
 from garmentcut.synthetic import draw_studio_photo
 
 ROOT = Path(__file__).parents[2]
+
 EXAMPLES = ROOT / "examples/photos"
 
 
 def run(*args):
     return CliRunner().invoke(app, [str(arg) for arg in args])
-
-
-def test_version_and_help():
-    assert run("--version").stdout.strip() == garmentcut.__version__
-    assert "cut" in run("--help").stdout
-    assert run().exit_code == 2
 
 
 @pytest.mark.parametrize(
@@ -100,15 +109,287 @@ def test_the_main_job(tmp_path):
     assert "broken.jpg" in again.stdout
 
 
-def test_card_shows_what_the_model_is():
-    result = run("card", "--json")
-    assert json.loads(result.stdout)["name"]
-    assert "training_data" in run("card").stdout
-    assert run("card", ROOT / "pyproject.toml").exit_code == 2
-
-
 def test_a_risk_needs_a_calibrated_model(tmp_path):
     done = run("cut", ROOT / "examples/photos", "--out", tmp_path / "out", "--accept-risk", "0.05")
     assert done.exit_code == 2
     assert "vouches for no photo: run `garmentcut calibrate`" in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+class Red:
+    """alpha = (red - green) / 255."""
+
+    name, streams = "red", 1
+
+    def __call__(self, rgb):
+        return ((rgb[..., 0].astype(np.float32) - rgb[..., 1]) / 255).clip(0, 1)
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """The cutters that were loaded."""
+    cutters = []
+    look = FirstLook("red", (96, 64), 32, margin_px=16)
+    card = replace(read_model(default_model())[1], working_size_hw=(384, 256), first_look=look, doubt=None)
+
+    def load(*_, cut=None, **__):
+        cutters.append(Cutter(card, Red(), cut or CutConfig(), Red()))
+        return cutters[-1]
+
+    monkeypatch.setattr(Cutter, "load", load)
+    return cutters
+
+
+@pytest.fixture
+def photos(tmp_path):
+    pixels = np.full((384, 256, 3), 200, np.uint8)
+    pixels[100:300, 60:180] = 255, 0, 0
+    (tmp_path / "photos").mkdir()
+    Image.fromarray(pixels).save(tmp_path / "photos/a.png")
+    return tmp_path
+
+
+def cut(folder, *options):
+    done = CliRunner().invoke(app, ["cut", str(folder / "photos"), "--out", str(folder / "out"), *options])
+    assert done.exit_code == 0, done.output
+    with Image.open(folder / "out/a.png") as image:
+        return np.asarray(image.getchannel("A")) / 255
+
+
+def test_effort_and_choke_reach_the_cutter_and_the_file(made, photos):
+    alpha = cut(photos, "--effort", "best", "--choke", "1.5")
+    assert made[0].config == CutConfig("best", 1.5)
+    assert alpha[200].sum() == pytest.approx(120 - 2 * 1.5, abs=0.1)
+
+
+def test_other_effort_or_choke_cuts_again(made, photos):
+    assert cut(photos)[200].sum() == pytest.approx(120, abs=0.1)
+    assert cut(photos, "--choke", "-2")[200].sum() == pytest.approx(124, abs=0.1)
+    options = {
+        FolderCutter(Cutter(made[0].card, Red(), config, Red()), photos / "x").options
+        for config in (CutConfig(), CutConfig("fast"), CutConfig(choke_px=1.0), CutConfig(choke_px=-1.0))
+    }
+    assert len(options) == 4
+
+
+@pytest.mark.parametrize(("option", "value"), [("--effort", "most"), ("--choke", "50")])
+def test_what_is_not_known_is_misuse(photos, option, value):
+    done = CliRunner().invoke(app, ["cut", str(photos / "photos"), "--out", str(photos / "out"), option, value])
+    assert done.exit_code == 2
+    assert "cut." in done.output
+
+
+"""`garmentcut cut --spec`."""
+
+PHOTOS, SPECS = ROOT / "examples/photos", ROOT / "examples/specs"
+
+
+def run_spec(*args):
+    return CliRunner().invoke(app, ["cut", *(str(arg) for arg in args)])
+
+
+def test_the_market_places_files(tmp_path):
+    photos = sorted(PHOTOS.glob("15d4*.jpg"))
+    result = run_spec(*photos, "--out", tmp_path, "--spec", SPECS / "marketplace.toml")
+    assert result.exit_code == 0, result.stderr
+    found = sorted(path.name for path in tmp_path.glob("*.jpg"))
+    assert found == [f"15d4c04f-e650-59a6-8218-e85a82fe1bfa_0{number}.jpg" for number in (1, 2, 3)]
+    heights = []
+    for name in found:
+        image = Image.open(io.BytesIO((tmp_path / name).read_bytes()))
+        assert (image.size, image.info["dpi"]) == ((2000, 2000), (72, 72))
+        assert image.info["icc_profile"] == srgb_profile()
+        assert not image.getexif()
+        shown = np.flatnonzero((np.asarray(image) < 200).any(axis=(1, 2)))
+        heights.append(shown[-1] + 1 - shown[0])
+    assert max(heights) == pytest.approx(1700, abs=12), "soft hem and JPEG aside, the tallest is 85 % high"
+    assert min(heights) < 1640, "the others at the same scale are less"
+
+
+@pytest.mark.parametrize(
+    ("page", "options", "says"),
+    [
+        ("[canvas]\nwidht_px = 5", [], "customer.toml: canvas.widht_px: unknown key; did you mean canvas.width_px?"),
+        ("file.name = '{garment}'", [], "to both"),
+        ("", ["--format", "png"], "--spec decides the files: leave --format"),
+        ("", ["--set", "output.trim=true"], "--spec decides the files: leave --format"),
+        ("color.profile = 'none.icc'", [], "color.profile = 'none.icc': No such file"),
+    ],
+)
+def test_misuse_exits_2_before_the_first_photo(tmp_path, page, options, says):
+    (tmp_path / "customer.toml").write_text(page)
+    result = run_spec(PHOTOS, "--out", tmp_path / "out", "--spec", tmp_path / "customer.toml", *options)
+    assert result.exit_code == 2
+    assert says in result.stderr
+    assert result.stdout == ""
+    assert not list((tmp_path / "out").rglob("*.png"))
+
+
+def test_a_missing_specification(tmp_path):
+    result = run_spec(PHOTOS, "--out", tmp_path, "--spec", tmp_path / "none.toml")
+    assert result.exit_code == 2
+    assert "none.toml: No such file" in result.stderr
+
+
+EXAMPLE = next((Path(__file__).parents[2] / "examples/photos").glob("*_Front.jpg"))
+
+AT_ONCE = ("--set", "watch.settle_s=0", "--set", "watch.poll_s=0.1", "--set", "watch.patience_s=0")
+
+
+@pytest.fixture(autouse=True)
+def _quiet_log():
+    before = LOGGER.handlers[:], LOGGER.level, LOGGER.propagate
+    yield
+    LOGGER.handlers[:], LOGGER.level, LOGGER.propagate = before
+    LOGGER._cache.clear()
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (["nowhere", "--watch"], "nowhere: --watch needs a folder that is there"),
+        ([EXAMPLE, "--watch"], "--watch needs a folder"),
+        (["OUT", "--watch"], "must not be the photos' folder"),
+        ([EXAMPLE, "--log-format", "xml"], "'xml' is neither text nor json"),
+        ([EXAMPLE, "--metrics-port", "http"], "'http' is no port such as 9464"),
+        ([EXAMPLE, "--metrics-port", "70000"], "'70000' is no port"),
+        ([EXAMPLE, "--metrics-port", "192.0.2.1:9464"], "choose another"),
+        ([EXAMPLE, "--set", "watch.poll_s=0"], "watch.poll_s"),
+    ],
+)
+def test_misuse_of_a_watch_exits_2(tmp_path, args, says):
+    (tmp_path / "out").mkdir()
+    named = [str(tmp_path / "out") if arg == "OUT" else arg for arg in args]
+    result = run("cut", *named, "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert says in result.stderr
+
+
+def test_a_port_that_is_taken(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        result = run("cut", EXAMPLE, "--out", tmp_path / "out", "--metrics-port", taken.getsockname()[1])
+    assert (result.exit_code, "choose another" in result.stderr) == (2, True)
+
+
+def test_a_missing_extra_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "prometheus_client", None)
+    result = run("cut", EXAMPLE, "--out", tmp_path / "out", "--metrics-port", "9464")
+    assert result.exit_code == 2
+    assert "pip install 'garmentcut[observe]'" in result.stderr
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, OK), (signal.SIGINT, INTERRUPTED)])
+def test_signals_are_wishes_the_first_time(number, code):
+    before = signal.getsignal(number)
+    with stop_on_signals() as stop:
+        assert not stop.wait(0)
+        os.kill(os.getpid(), number)
+        assert stop.wait(30)  # returns at once
+        assert stop.is_set()
+        assert stop.exit_code == code
+        assert signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler)  # the second is obeyed at once
+    assert signal.getsignal(number) == before
+
+
+def test_a_folder_run_can_be_logged_too(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/broken.jpg").write_bytes(b"junk")
+    result = run("cut", tmp_path / "in", "--out", tmp_path / "out", "--log-format", "json", "--json")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["failed"] == 1
+    (line,) = map(json.loads, result.stderr.splitlines())
+    assert (line["event"], line["status"], line["input"]) == ("photo", "failed", str(tmp_path / "in/broken.jpg"))
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+def asked(port, page):
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{page}", timeout=30) as answer:
+        return answer.read().decode()
+
+
+def test_a_watch_from_start_to_sigterm(tmp_path):
+    (tmp_path / "in").mkdir()
+    port, out = free_port(), tmp_path / "out"
+    command = [sys.executable, "-m", "garmentcut", "cut", "--watch", str(tmp_path / "in"), "--out", str(out)]
+    command += ["--log-format", "json", "--metrics-port", str(port), "--json", *AT_ONCE]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            events = map(json.loads, process.stderr)
+            assert next(events)["event"] == "watching"
+            Image.fromarray(draw_studio_photo(1, size_hw=(288, 192)).rgb).save(tmp_path / "a.png")
+            write_atomic(tmp_path / "in/a_Front.png", (tmp_path / "a.png").read_bytes())
+            write_atomic(tmp_path / "in/b.png", b"junk")
+            told = {event["input"].rpartition("/")[2]: event for event in (next(events), next(events))}
+            assert (told["a_Front.png"]["status"], told["b.png"]["status"]) == ("ok", "failed")
+            assert json.loads(asked(port, "/readyz"))["ready"]
+            page = asked(port, "/metrics")
+            assert 'garmentcut_photos_total{status="ok"} 1.0' in page
+            assert 'garmentcut_failures_total{code="unsupported"} 1.0' in page
+            process.terminate()
+            rest, _ = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert process.returncode == 0
+    summary = json.loads(rest)
+    assert (summary["cut"], summary["failed"]) == (1, 1)
+    assert (out / "a_Front.png").is_file()
+    assert len((out / "results.jsonl").read_text().splitlines()) == 2
+
+
+def run_cluster(*args):
+    return CliRunner().invoke(app, ["cut", *map(str, args)])
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (["s3://bucket/photos", "--out", "out"], "s3://bucket/photos: URLs are read and written with --ray only"),
+        (["photos", "--out", "s3://bucket/cut"], "s3://bucket/cut: URLs are read and written with --ray only"),
+        (["photos", "--out", "out", "--ray", "--watch"], "--watch and --ray do not go together"),
+    ],
+)
+def test_misuse(args, says):
+    result = run_cluster(*args)
+    assert result.exit_code == 2
+    assert says in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "address"),
+    [
+        (["photos", "--out", "out"], None),
+        (["photos", "--out", "out", "--ray"], "local"),
+        (["photos", "--ray", "--out", "out"], "local"),
+        (["--ray", "photos", "--out", "out"], "local"),
+        (["photos", "--out", "out", "--ray", "auto"], "auto"),
+        (["photos", "--out", "out", "--ray", "head-node:6379"], "head-node:6379"),
+        (["photos", "--out", "out", "--ray=ray://10.0.0.1:10001"], "ray://10.0.0.1:10001"),
+    ],
+)
+def test_ray_may_stand_alone(monkeypatch, tmp_path, args, address):
+    asked = []
+
+    def cut_on_cluster(photos, out, _order, *, address):
+        asked.append((photos, out, address))
+        return 0
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cut_module, "_cut_on_cluster", cut_on_cluster)
+    result = run_cluster(*args)
+    if address is None:
+        assert not asked
+    else:
+        assert result.exit_code == 0
+        assert asked == [(["photos"], "out", address)]
+
+
+def test_without_the_extra_it_says_what_to_install(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.setitem(sys.modules, "ray.data", None)
+    result = run_cluster(tmp_path, "--out", tmp_path / "out", "--ray")
+    assert result.exit_code == 2
+    assert "is not installed; run: pip install 'garmentcut[cluster]'" in result.stderr

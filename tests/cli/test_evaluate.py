@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 from typer.testing import CliRunner
 
 from garmentcut.cli import app
-from garmentcut.dataset.manifest import Manifest, Pair, write_manifest
+from garmentcut.dataset.manifest import Manifest, Pair, read_manifest, write_manifest
 from garmentcut.evaluation.scores import read_scores
 from garmentcut.model.card import ModelCard, with_card
 from garmentcut.photo.files import write_atomic
@@ -88,7 +88,7 @@ def test_the_main_job(tmp_path, model, dataset):
     out, page = tmp_path / "scores", tmp_path / "page.html"
     done = run("evaluate", model, dataset, "--out", out, "--report", page, "--worst", 3)
     assert done.exit_code == 0
-    assert done.stderr == ""  # no progress bar where nobody looks
+    assert done.stderr == f"next: open {page}\n"  # no progress bar where nobody looks
     assert done.stdout.startswith("4 photos: 4 measured")
     assert "surface Dice, 2 px" in done.stdout
     scores = read_scores(out)
@@ -167,7 +167,7 @@ def test_without_the_extra_it_says_what_to_install(model, dataset):
     code += "from garmentcut.cli import main\nmain()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 2
-    assert "install garmentcut[train]" in done.stderr
+    assert "pip install 'garmentcut[train]'" in done.stderr
 
 
 def test_evaluating_never_loads_torch(model, dataset):
@@ -176,3 +176,62 @@ def test_evaluating_never_loads_torch(model, dataset):
     code += f"sys.argv = ['garmentcut', 'evaluate', {str(model)!r}, {str(dataset)!r}, '--split', 'fold0']\n"
     code += "from garmentcut.cli import main\nmain()"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def run_audit(*args):
+    return CliRunner().invoke(app, ["audit", *map(str, args)])
+
+
+@pytest.fixture
+def dataset_audit(red_dataset):
+    return red_dataset.folder
+
+
+def test_a_page_of_suspects(red_runs, dataset_audit, tmp_path):
+    done = run_audit(dataset_audit, "--model", red_runs, "--out", tmp_path / "page", "--worst", 3)
+    assert done.exit_code == 0, done.output
+    assert done.stdout.splitlines()[1].split()[2].startswith("g5_Back")
+    assert (tmp_path / "page/index.html").read_text().count("<article") == 3
+    assert len((tmp_path / "page/suspects.jsonl").read_text().splitlines()) == 12
+
+
+def test_json_for_machines(red_runs, dataset_audit):
+    done = run_audit(dataset_audit, "--model", red_runs, "--json")
+    assert next(row["name"] for row in json.loads(done.stdout)["suspects"]) == "g5_Back"
+
+
+def test_verdicts_are_kept_by_hand_and_from_the_page(dataset_audit, tmp_path):
+    done = run_audit(dataset_audit, "--mark", "g5_Back=wrong", "--mark", "g0_Front=right")
+    assert (done.exit_code, done.stdout.strip()) == (0, f"{dataset_audit}: 1 right, 1 wrong, of 12 cutouts")
+    (tmp_path / "v.json").write_text(json.dumps({"verdicts": {"g0_Front": "", "g1_Back": "unsure"}}))
+    assert json.loads(run_audit(dataset_audit, "--verdicts", tmp_path / "v.json", "--json").stdout) == {
+        "wrong": 1,
+        "unsure": 1,
+    }
+    assert {pair.name: pair.verdict for pair in read_manifest(dataset_audit).pairs if pair.verdict} == {
+        "g5_Back": "wrong",
+        "g1_Back": "unsure",
+    }
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ((), "nothing to do: --model RUNS to audit"),
+        (("--mark", "g5_Back"), "not of the form NAME=wrong"),
+        (("--mark", "g7=wrong"), "no usable pair named g7"),
+        (("--mark", "g5_Back=wrong", "--model", "x.onnx"), "keep verdicts first"),
+        (("--model", "none.onnx"), "none.onnx: No such file"),
+    ],
+)
+def test_misuse(dataset_audit, args, message):
+    done = run_audit(dataset_audit, *args)
+    assert done.exit_code == 2
+    assert message in done.stderr
+
+
+def test_a_pair_that_cannot_be_read_is_told(red_runs, dataset_audit, red_dataset):
+    red_dataset.path_of(red_dataset.usable[0].photo).unlink()
+    done = run_audit(dataset_audit, "--model", red_runs)
+    assert done.exit_code == 1
+    assert "failed: g0_Front: " in done.stdout

@@ -1,11 +1,13 @@
 import io
 import json
 import logging
+import os
+import socket
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from garmentcut.observe.log import LOGGER, log_event, start_logging
+from garmentcut.observe.log import LOGGER, log_event, notify_service, start_logging
 
 
 @pytest.fixture
@@ -72,3 +74,22 @@ def test_debug_is_left_out_and_a_second_start_replaces_the_first(logged):
 def test_nothing_is_said_unless_it_was_started(capfd):
     log_event("photo", level=logging.WARNING)
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="systemd is on Linux")
+def test_systemd_is_told(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # a socket's path is short
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        try:
+            listening.bind(address := os.path.realpath("s"))
+        except OSError as error:
+            pytest.skip(f"no socket of that name here: {error}")
+        monkeypatch.setenv("NOTIFY_SOCKET", address)
+        notify_service("READY=1")
+        assert listening.recv(100) == b"READY=1"
+
+
+@pytest.mark.parametrize("address", ["", "nonsense", "/nowhere/at/all", "@nobody-listens"])
+def test_silence_where_nobody_listens(monkeypatch, address):
+    monkeypatch.setenv("NOTIFY_SOCKET", address)
+    notify_service("READY=1")

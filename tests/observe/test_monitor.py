@@ -1,10 +1,13 @@
+import doctest
 import json
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
+from garmentcut.errors import FAILURES
+from garmentcut.observe import monitor as module
 from garmentcut.observe.log import LOGGER, start_logging
-from garmentcut.observe.metrics import Metrics
-from garmentcut.observe.monitor import Monitor
+from garmentcut.observe.monitor import Health, Metrics, Monitor
 
 
 @pytest.fixture
@@ -64,3 +67,110 @@ def test_nobody_listens_and_nothing_is_in_the_way():
     assert Monitor().timed("read", step) is step
     Monitor().queue(ready=1)
     Monitor().look(1, 2)
+
+
+def test_the_example_in_its_docstring():
+    assert doctest.testmod(module).failed == 0
+
+
+def test_without_a_beat_it_counts_as_stuck():
+    now = [0.0]
+    health = Health(stale_s=10, clock=lambda: now[0])
+    now[0] = 10
+    assert health.is_alive()
+    now[0] = 11
+    assert not health.is_alive()
+    assert health.troubles() == {"stuck": "no sign of life for 11 s"}
+    health.beat()
+    assert health.is_ready()
+
+
+def test_troubles_are_news_once():
+    health = Health()
+    assert [health.trouble("output", text) for text in ("full", "full", "gone", "", "")] == [
+        True,
+        False,
+        True,
+        True,
+        False,
+    ]
+
+
+def test_checks_are_asked_each_time_and_may_fail():
+    answers = iter(["", "asleep"])
+    health = Health()
+    health.add_check("database", lambda: next(answers))
+    assert health.troubles() == {}
+    assert health.troubles() == {"database": "asleep"}
+    assert health.troubles() == {"database": "StopIteration"}
+
+
+def test_each_beat_is_passed_on():
+    beats = []
+    health = Health(on_beat=lambda: beats.append(1))
+    health.beat()
+    assert beats == [1]
+
+
+@pytest.fixture
+def samples():
+    """samples(metrics): value by name and labels."""
+
+    def read(metrics):
+        content_type, page = metrics.page()
+        assert content_type.startswith("text/plain")
+        found = {}
+        for family in text_string_to_metric_families(page.decode()):
+            for sample in family.samples:
+                found[(sample.name, *sample.labels.values())] = sample.value
+        return found
+
+    return read
+
+
+def test_photos_failures_and_doubt(samples):
+    metrics = Metrics()
+    metrics.count_photo(doubt=0.04)
+    metrics.count_photo()
+    metrics.count_photo(code="truncated")
+    found = samples(metrics)
+    assert found["garmentcut_photos_total", "ok"] == 2
+    assert found["garmentcut_photos_total", "failed"] == 1
+    assert found["garmentcut_failures_total", "truncated"] == 1
+    assert found["garmentcut_doubt_count",] == 1
+    assert (found["garmentcut_doubt_bucket", "0.03"], found["garmentcut_doubt_bucket", "0.05"]) == (0, 1)
+    assert found["garmentcut_last_success_timestamp_seconds",] > 1.7e9
+
+
+def test_every_series_is_there_from_the_start_and_reasons_add_none(samples):
+    metrics = Metrics()
+    before = set(samples(metrics))
+    assert {name for family, *name in before if family == "garmentcut_failures_total" for name in name} == set(FAILURES)
+    for code in FAILURES:
+        metrics.count_photo(code=code)
+    assert set(samples(metrics)) == before
+
+
+def test_stages_queue_and_looks(samples):
+    metrics = Metrics()
+    metrics.time_stage("network", 0.7)
+    metrics.set_queue(ready=3, retrying=1)
+    metrics.set_queue(ready=2)
+    metrics.set_look(0.5, 1234)
+    found = samples(metrics)
+    assert found["garmentcut_stage_seconds_sum", "network"] == 0.7
+    assert found["garmentcut_stage_seconds_count", "read"] == 0
+    assert (found["garmentcut_queue_photos", "ready"], found["garmentcut_queue_photos", "retrying"]) == (2, 1)
+    assert (found["garmentcut_look_seconds",], found["garmentcut_found_photos",]) == (0.5, 1234)
+
+
+def test_two_runs_in_one_process_do_not_meet(samples):
+    one, other = Metrics(), Metrics()
+    one.count_photo()
+    assert samples(other)["garmentcut_photos_total", "ok"] == 0
+
+
+def test_open_metrics_on_request():
+    content_type, page = Metrics().page("application/openmetrics-text; version=1.0.0")
+    assert content_type.startswith("application/openmetrics-text")
+    assert page.endswith(b"# EOF\n")

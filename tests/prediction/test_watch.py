@@ -8,8 +8,7 @@ import pytest
 from PIL import Image
 
 from garmentcut.errors import SourceError
-from garmentcut.observe.metrics import Metrics
-from garmentcut.observe.monitor import Monitor
+from garmentcut.observe.monitor import Metrics, Monitor
 from garmentcut.photo import files
 from garmentcut.prediction import arrivals
 from garmentcut.prediction import watch as watch_module

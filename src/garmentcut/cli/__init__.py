@@ -1,30 +1,15 @@
 """The command line: each command parses, calls one function and prints; the only place that prints or exits."""
 
-import io
-import sys
-
-from garmentcut.cli import (  # noqa: F401 each registers its command
-    audit,
+from garmentcut.cli import (  # noqa: F401 each registers its commands
     calibrate,
-    card,
     cut,
+    data,
     evaluate,
-    export,
-    ingest,
+    model,
     review,
-    sheet,
-    studio,
     study,
     train,
 )
-from garmentcut.cli.app import app
+from garmentcut.cli.app import app, main
 
 __all__ = ["app", "main"]
-
-
-def main() -> None:
-    """Entry point of the `garmentcut` command."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a file name may hold what the terminal cannot show
-    app()

@@ -1,36 +1,250 @@
-"""The Typer application, and what every command does alike: exit codes and the last words of a failure."""
+"""The Typer application, and what every command does alike: options, help, exit codes, the last words of a failure."""
 
-from typing import Annotated, NoReturn
+import io
+import json
+import os
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from garmentcut import __version__
+from garmentcut.errors import GarmentcutError
+
+if TYPE_CHECKING:
+    from garmentcut.config import Config
+
+OK, SOME_FAILED, MISUSE, INTERRUPTED = 0, 1, 2, 130
+SETTINGS_NAME = "garmentcut.toml"
+CUT, TRAIN, JUDGE = "Cut and review", "Data and training", "Measure and compare"  # groups of commands
+FILES, RUNNING = "Files to write", "Running"  # groups of options
+
+ModelOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Model file. The default is the embedded model.")
+]
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help=f"TOML file with any of the settings in docs/cli.md. The default is {SETTINGS_NAME} in the working "
+        "directory, if there is one.",
+        rich_help_panel=RUNNING,
+    ),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="KEY=VALUE",
+        help="One setting, for example runtime.threads=2. May be given several times.",
+        rich_help_panel=RUNNING,
+    ),
+]
+SplitOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help="Use only this part of the dataset, for example fold0. May be given several times.",
+    ),
+]
+MinutesOption = Annotated[
+    float | None,
+    typer.Option(min=0, help="Stop after this many minutes; the same command continues.", rich_help_panel=RUNNING),
+]
+AcceleratorOption = Annotated[
+    str, typer.Option(metavar="NAME", help="auto (a GPU if there is one), cpu or cuda.", rich_help_panel=RUNNING)
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.", rich_help_panel=RUNNING)]
+DatasetArgument = Annotated[Path, typer.Argument(metavar="DATASET", help="Folder that `garmentcut ingest` made.")]
+DataOption = Annotated[Path, typer.Option(metavar="DATASET", help="Folder that `garmentcut ingest` made.")]
+
+_EXTRAS = {
+    **dict.fromkeys(("ray", "fsspec", "pyarrow", "s3fs"), "cluster"),
+    **dict.fromkeys(("fastapi", "multipart", "pg8000", "sqlalchemy", "starlette", "uvicorn"), "web"),
+    "prometheus_client": "observe",
+}
+"""Extra that brings a module; one that is not named here comes with `train`."""
+
+
+class Command(TyperCommand):
+    """A command whose help shows its options in groups, without loading rich."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write arguments first, then each group of options in the order of the command's parameters."""
+        groups: dict[str, list[Any]] = {"Arguments": [], "Options": []}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                title = "Arguments" if parameter.param_type_name == "argument" else "Options"
+                groups.setdefault(getattr(parameter, "rich_help_panel", None) or title, []).append(record)
+        for title, records in groups.items():
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)
+
+
+class _Root(TyperGroup):
+    """The program, whose help shows the commands in groups."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write each group of commands with the first sentence of each."""
+        groups: dict[str, list[tuple[str, str]]] = {CUT: [], TRAIN: [], JUDGE: []}
+        for name in self.list_commands(ctx):
+            panel = getattr(self.commands[name], "rich_help_panel", None)
+            groups.setdefault(str(panel), []).append((name, (self.commands[name].help or "").partition("\n\n")[0]))
+        for title, records in groups.items():
+            with formatter.section(title):
+                formatter.write_dl(records)
+
 
 app = typer.Typer(
     name="garmentcut",
+    cls=_Root,
     help="Cut garments out of studio photos of dressed mannequins.",
+    epilog="garmentcut COMMAND --help explains a command. Start with: garmentcut cut photos/ -o cutouts/",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-OK, SOME_FAILED, MISUSE, INTERRUPTED = 0, 1, 2, 130
 
 
 @app.callback(invoke_without_command=True)
 def _root(
     context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+    version: Annotated[bool, typer.Option("--version", "-V", help="Print the version and stop.")] = False,
 ) -> None:
     if version:
-        typer.echo(__version__)
+        say(__version__)
         raise typer.Exit(OK)
     if context.invoked_subcommand is None:
         raise typer.Exit(MISUSE)
 
 
+def command(
+    panel: str, *, stopped: str = "stopped; run the same command again to continue", cls: type[Command] = Command
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Register a command. Whatever goes wrong in it becomes one line on stderr and an exit code.
+
+    Args:
+        panel: group of the help in which the command stands.
+        stopped: what Ctrl-C is answered with.
+        cls: how the command is parsed.
+    """
+
+    def register(run: Callable[..., None]) -> Callable[..., None]:
+        @wraps(run)
+        def told(*args: Any, **kwargs: Any) -> None:
+            with _failures_told(stopped):
+                run(*args, **kwargs)
+
+        return app.command(cls=cls, rich_help_panel=panel)(told)
+
+    return register
+
+
+@contextmanager
+def _failures_told(stopped: str) -> Iterator[None]:
+    try:
+        yield
+    except GarmentcutError as error:
+        fail(str(error), error.exit_code)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("garmentcut"):
+            raise
+        package = error.name.partition(".")[0]
+        extra = _EXTRAS.get(package, "train")
+        fail(f"{package} is not installed; run: pip install 'garmentcut[{extra}]'", MISUSE)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        fail(f"{where}{error.strerror or error}", SOME_FAILED)
+    except KeyboardInterrupt:
+        fail(stopped, INTERRUPTED)
+
+
 def fail(message: str, code: int) -> NoReturn:
     """Say why on stderr and leave with the code."""
-    typer.echo(f"garmentcut: {message}", err=True)
+    say(f"garmentcut: {message}", err=True)
     raise typer.Exit(code)
+
+
+def say(text: object, *, err: bool = False) -> None:
+    """Print a line, even if nobody can read it: a pipe that is closed or a disk that is full undoes no work."""
+    with suppress(OSError):
+        typer.echo(text, err=err)
+
+
+def show(content: Any, text: Callable[[], str], *, as_json: bool, next_step: str = "") -> None:
+    """Print a command's result.
+
+    Args:
+        content: for machines.
+        text: for people.
+        as_json: which of them.
+        next_step: for people: what is usually done next; on stderr, for it is no result.
+    """
+    if as_json:
+        say(json.dumps(content))
+        return
+    say(text())
+    if next_step:
+        say(f"next: {next_step}", err=True)
+
+
+def shown(*words: object) -> str:
+    """Words of a command line as a shell takes them."""
+    return shlex.join(map(str, words))
+
+
+def load_settings(path: Path | None, settings: list[str] | None, options: dict[str, Any] | None = None) -> "Config":
+    """All settings: of the file, then of `--set`, then of the command's own options, the later ones winning.
+
+    Without a file, `garmentcut.toml` in the working directory is read and named on stderr. No other folder is searched:
+    a folder of photos may come from anybody.
+
+    Raises:
+        garmentcut.errors.ConfigError: a file, key or value that cannot be used.
+    """
+    from garmentcut.config import load_config, parse_override
+
+    if path is None and Path(SETTINGS_NAME).is_file():
+        path = Path(SETTINGS_NAME)
+        say(f"garmentcut: settings of {path.resolve()}", err=True)
+    given = {key: value for key, value in (options or {}).items() if value is not None}
+    return load_config(path, {**dict(map(parse_override, settings or [])), **given})
+
+
+def main() -> None:
+    """Entry point of the `garmentcut` command."""
+    _open_streams()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file name may hold what the terminal cannot show
+    try:
+        app()
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            _flush(stream)
+
+
+def _open_streams() -> None:
+    """Where whoever started this process closed standard output or error, nothing is said; no file takes the place."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        continue
+    os.close(number)
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 as long as the process
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+
+
+def _flush(stream: Any) -> None:
+    """Write what is left; what cannot be written is let go, or Python's exit would change the exit code."""
+    try:
+        stream.flush()
+    except OSError:
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -1,47 +1,76 @@
 """`garmentcut calibrate`: teach a model how far its own cutouts can be trusted, on a studio's own photos."""
 
-import json
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from garmentcut.cli.app import MISUSE, OK, SOME_FAILED, app, fail
-from garmentcut.cli.calibrate_edge import calibrate_edge, write_changed_card
-from garmentcut.cli.experiences import gather, telling_failures
+from garmentcut.cli.app import (
+    FILES,
+    JUDGE,
+    MISUSE,
+    OK,
+    SOME_FAILED,
+    DatasetArgument,
+    JsonOption,
+    SplitOption,
+    command,
+    fail,
+    say,
+    show,
+    shown,
+)
+from garmentcut.cli.evaluate import model_path
 
 if TYPE_CHECKING:
     from garmentcut.dataset.manifest import Manifest
-    from garmentcut.evaluation.uncertainty import Calibration
+    from garmentcut.evaluation.edge import EdgeFit
+    from garmentcut.evaluation.predict import Trial
+    from garmentcut.evaluation.uncertainty import Calibration, Experience, Promise
 
 
-@app.command()
+@command(JUDGE, stopped="stopped; nothing was written")
 def calibrate(
     model: Annotated[
-        str, typer.Argument(help="Model file, run folder, or folder of runs fold0, fold1 ...; 'default': the embedded.")
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="Model file, run folder, or folder of runs fold0, fold1 ...; 'default' is the embedded model.",
+        ),
     ],
-    dataset: Annotated[Path, typer.Argument(help="Folder that `garmentcut ingest` made.")],
+    dataset: DatasetArgument,
     risk: Annotated[float, typer.Option(help="Share of the accepted garments that may fall short.")] = 0.05,
     quality: Annotated[float, typer.Option(help="Surface Dice at 2 px under which a photo falls short.")] = 0.95,
     confidence: Annotated[float, typer.Option(help="Probability that the promise holds.")] = 0.9,
-    split: Annotated[
-        list[str] | None, typer.Option(help="Only this part of the dataset; may be given several times.")
-    ] = None,
-    into: Annotated[
-        Path | None,
-        typer.Option(help="Model file that the result is for ('default': the embedded); else MODEL, if it is one."),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Model file to write; the same as MODEL changes it. Without it, none.")
-    ] = None,
+    split: SplitOption = None,
     seen: Annotated[
-        bool, typer.Option("--seen", help="Use photos the model was trained on too; the card then says so.")
+        bool, typer.Option("--seen", help="Use photos the model was trained on, too; the card then says so.")
     ] = False,
     edge: Annotated[
-        bool, typer.Option("--edge", help="Fit nothing but the edge: threshold, steepness and choke of these cutouts.")
+        bool, typer.Option("--edge", help="Fit only the edge: threshold, steepness and choke of these cutouts.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False,
+    into: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Model file that the result is for; 'default' is the embedded model. The default is MODEL, if it is "
+            "one model.",
+            rich_help_panel=FILES,
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FILE",
+            help="Model file to write; the same as MODEL changes it. By default none is written.",
+            rich_help_panel=FILES,
+        ),
+    ] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Learn how much to doubt a model's cutouts, and which of them need no second look.
 
@@ -51,29 +80,44 @@ def calibrate(
 
     With --edge it learns where this studio's retouchers put the edge: do that before all else.
 
-    Example: garmentcut calibrate runs/folds dataset/ --into final.onnx --out ours.onnx
+    Example: garmentcut calibrate runs/folds dataset/ --into final.onnx -o ours.onnx
     """
-    from garmentcut.prediction.cutter import default_model
+    # Imported here: `--help` must not wait for a network runtime.
+    from garmentcut.dataset.manifest import read_manifest
+    from garmentcut.evaluation.uncertainty import Promise
 
-    tried = default_model() if model == "default" else Path(model)
-    into = default_model() if into is not None and str(into) == "default" else into
-    receiver = into or (_single(tried) if out else None)
-    if out is not None:
-        _check_out(out, receiver, tried)
-    where = tried, dataset, split or []
-    if edge:
-        calibrate_edge(where, receiver, out=out, as_json=as_json)
-    found = _calibrate(where, _promised(risk, quality, confidence), receiver, use_seen=seen)
-    if out is not None and receiver is not None:
-        write_changed_card(receiver, out, {"doubt": found.doubt, "acceptance": found.acceptance})
-    typer.echo(json.dumps(_as_dict(found)) if as_json else _as_text(found, out))
-    raise typer.Exit(OK if found.threshold.max_doubt is not None else SOME_FAILED)
-
-
-def _promised(risk: float, quality: float, confidence: float) -> tuple[float, float, float]:
     if not (0 < risk < 1 and 0 < confidence < 1 and 0 < quality <= 1):
         fail("--risk and --confidence lie between 0 and 1, --quality above 0 and up to 1", MISUSE)
-    return risk, quality, confidence
+    tried = model_path(model)
+    receiver = model_path(into) if into is not None else (_single(tried) if out else None)
+    if out is not None:
+        _check_out(out, receiver, tried)
+    manifest, splits = read_manifest(dataset), split or []
+    code, content, text = OK, dict[str, Any](), ""
+    if edge:
+        fit = _fit_edge(tried, manifest, splits)
+        content, text, changes = asdict(fit), _edge_text(fit), asdict(fit.edge)
+    else:
+        _check_kind(tried, manifest, receiver)
+        found = _calibrate((tried, manifest, splits), Promise(risk, quality, confidence), use_seen=seen)
+        code = OK if found.threshold.max_doubt is not None else SOME_FAILED
+        content, text = _as_dict(found), _as_text(found)
+        changes = {"doubt": found.doubt, "acceptance": found.acceptance}
+    if out is not None and receiver is not None:
+        _write_changed_card(receiver, out, changes)
+    cut = shown("garmentcut", "cut", "photos", "--out", "cutouts", "--model", out)
+    next_step = f"{cut} to cut with it" if out else "run the same command with --out FILE to write it to a model file"
+    written = f"written: {out}" if out else "nothing was written: name a file by --out"
+    show(content, lambda: f"{text}\n{written}", as_json=as_json, next_step=next_step)
+    raise typer.Exit(code)
+
+
+def _single(tried: Path) -> Path | None:
+    from garmentcut.evaluation.predict import MODEL_NAME
+
+    if not tried.is_dir():
+        return tried
+    return tried / MODEL_NAME if (tried / MODEL_NAME).is_file() else None
 
 
 def _check_out(out: Path, receiver: Path | None, tried: Path) -> None:
@@ -85,53 +129,56 @@ def _check_out(out: Path, receiver: Path | None, tried: Path) -> None:
         fail("the embedded model is not changed; choose another --out", MISUSE)
 
 
-def _single(tried: Path) -> Path | None:
-    from garmentcut.evaluation.predict import MODEL_NAME
-
-    if not tried.is_dir():
-        return tried
-    return tried / MODEL_NAME if (tried / MODEL_NAME).is_file() else None
-
-
-def _calibrate(
-    where: tuple[Path, Path, list[str]],
-    wanted: tuple[float, float, float],
-    receiver: Path | None,
-    *,
-    use_seen: bool,
-) -> "Calibration":
-    model, dataset, splits = where
-    with telling_failures():
-        # Imported here: `--help` must not wait for a network runtime.
-        from garmentcut.dataset.manifest import read_manifest
-        from garmentcut.evaluation.uncertainty import Promise
-        from garmentcut.evaluation.uncertainty import calibrate as calibrate_on
-
-        manifest = read_manifest(dataset)
-        if receiver is not None and receiver != model:
-            _check_kind(model, manifest, receiver)
-        risk, quality, confidence = wanted
-        return calibrate_on(
-            gather(model, manifest, splits),
-            Promise(risk, quality, confidence),
-            data=", ".join([dataset.resolve().name, *splits]),
-            held_out=model.is_dir() and not splits,
-            use_seen=use_seen,
-        )
-
-
-def _check_kind(model: Path, manifest: "Manifest", receiver: Path) -> None:
+def _check_kind(model: Path, manifest: "Manifest", receiver: Path | None) -> None:
     """Errors of one network promise nothing of another's."""
     from garmentcut.evaluation.predict import plan_trials
     from garmentcut.evaluation.uncertainty import is_same_kind
     from garmentcut.model.card import read_model
 
+    if receiver is None or receiver == model:
+        return
     card = read_model(receiver)[1]
     if not all(is_same_kind(trial.card, card) for trial in plan_trials(model, manifest)):
-        fail(
-            f"{card.label} is another network than those of {model}: their errors promise nothing for it",
-            MISUSE,
-        )
+        fail(f"{card.label} is another network than those of {model}: their errors promise nothing for it", MISUSE)
+
+
+def _write_changed_card(model: Path, out: Path, changes: dict[str, Any]) -> None:
+    from garmentcut.model.card import read_model, with_card
+    from garmentcut.photo.files import write_atomic
+
+    content, card = read_model(model)
+    write_atomic(out, with_card(content, replace(card, **changes)))
+
+
+def _calibrate(where: "tuple[Path, Manifest, list[str]]", promise: "Promise", *, use_seen: bool) -> "Calibration":
+    from garmentcut.evaluation.predict import plan_trials
+    from garmentcut.evaluation.uncertainty import calibrate as calibrate_on
+
+    model, manifest, splits = where
+    return calibrate_on(
+        _experiences(plan_trials(model, manifest, splits=splits), manifest),
+        promise,
+        data=", ".join([manifest.folder.resolve().name, *splits]),
+        held_out=model.is_dir() and not splits,
+        use_seen=use_seen,
+    )
+
+
+def _experiences(trials: "Sequence[Trial]", manifest: "Manifest") -> "list[Experience]":
+    """What the models make of the photos; those that cannot be read are named and left out."""
+    from garmentcut.evaluation.predict import predict
+    from garmentcut.evaluation.uncertainty import experience_of
+    from garmentcut.terminal import progress_bar
+
+    found = []
+    with progress_bar(sum(len(trial.pairs) for trial in trials), "photos") as advance:
+        for outcome in predict(trials, manifest, experience_of):
+            advance(outcome.pair.name, outcome.reason)
+            if outcome.found is not None:
+                found.append(outcome.found)
+            else:
+                say(f"garmentcut: left out: {outcome.pair.name}: {outcome.reason}", err=True)
+    return found
 
 
 def _as_dict(found: "Calibration") -> dict[str, Any]:
@@ -139,7 +186,7 @@ def _as_dict(found: "Calibration") -> dict[str, Any]:
     return {**asdict(found.acceptance), "rank_correlation": correlation, "left_out": found.num_left_out}
 
 
-def _as_text(found: "Calibration", out: Path | None) -> str:
+def _as_text(found: "Calibration") -> str:
     acceptance, lines = found.acceptance, [f"measured on {found.acceptance.data}"]
     if found.num_left_out:
         lines.append(f"{found.num_left_out} more left out: the model was, or may have been, trained on them")
@@ -149,7 +196,6 @@ def _as_text(found: "Calibration", out: Path | None) -> str:
     for one in acceptance.thresholds:
         mark = "*" if one.risk == acceptance.risk else " "
         lines.append(f"{mark} risk {one.risk:g}: {_threshold_text(one)}")
-    lines.append(f"written: {out}" if out else "nothing was written: name a file by --out")
     return "\n".join(lines)
 
 
@@ -160,4 +206,31 @@ def _threshold_text(one: Any) -> str:
     return (
         f"accept doubt up to {one.max_doubt:.3f}: {share:.0f} % [{low:.0f}, {high:.0f}] of the garments,"
         f" {one.num_short} of {one.num_accepted} of them fell short"
+    )
+
+
+def _fit_edge(model: Path, manifest: "Manifest", splits: list[str]) -> "EdgeFit":
+    from garmentcut.evaluation.edge import Edge, fit_edge, sample_of
+    from garmentcut.evaluation.predict import plan_trials, predict
+    from garmentcut.terminal import progress_bar
+
+    samples, trials = [], plan_trials(model, manifest, splits=splits)
+    with progress_bar(sum(len(trial.pairs) for trial in trials), "photos") as advance:
+        for outcome in predict(trials, manifest, sample_of):
+            advance(outcome.pair.name, outcome.reason)
+            if outcome.found is not None:
+                samples.append(outcome.found)
+    return fit_edge(samples, Edge.of(trials[0].card))
+
+
+def _edge_text(fit: "EdgeFit") -> str:
+    edge, before, after = fit.edge, fit.before, fit.after
+    return "\n".join(
+        [
+            f"fitted on {fit.num_photos} photos of {fit.num_garments} garments",
+            f"edge: threshold {edge.edge_bias:g}, steepness {edge.edge_gain:g}, choke {edge.choke_px:g} px",
+            f"off by, in pixels: {before.rim_error_px:.3f} before, {after.rim_error_px:.3f} after",
+            f"mean Dice, alpha >= 128: {before.dice:.4f} before, {after.dice:.4f} after",
+            "after: each half of the garments with the edge of the other half",
+        ]
     )

@@ -1,68 +1,221 @@
-"""`garmentcut cut`: photos in, cutouts out."""
+"""`garmentcut cut`: photos in, cutouts out; once, for ever as photos come, or on a cluster."""
 
+import re
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, cast
 
 import typer
 
-from garmentcut.cli.app import INTERRUPTED, MISUSE, SOME_FAILED, app, fail
-from garmentcut.cli.cluster_cutting import CutCommand, check_places, cut_on_cluster
-from garmentcut.cli.cut_options import (
-    AcceptRiskOption,
-    AsJsonOption,
-    BackgroundOption,
-    ChokeOption,
+from garmentcut.cli.app import (
+    CUT,
+    FILES,
+    INTERRUPTED,
+    MISUSE,
+    OK,
+    RUNNING,
+    SOME_FAILED,
+    Command,
     ConfigOption,
-    EffortOption,
-    FormatOption,
-    HiddenOption,
-    MarginOption,
+    JsonOption,
     ModelOption,
-    OutOption,
-    OverwriteOption,
-    PathOption,
-    PhotosArgument,
-    QualityOption,
-    RayOption,
     SetOption,
-    SpecOption,
-    TrimOption,
-    WatchOption,
+    command,
+    fail,
+    load_settings,
+    show,
+    shown,
 )
-from garmentcut.cli.cutting import cut_sources, watch_folders
-from garmentcut.cli.observation import LogFormatOption, MetricsPortOption, Wanted, observed
+from garmentcut.formats import NAMES
 
 if TYPE_CHECKING:
     from garmentcut.config import Config
+    from garmentcut.observe.monitor import Monitor
     from garmentcut.photo.spec import Specification
+    from garmentcut.prediction.folder import FolderCutter
+    from garmentcut.terminal import Summary
 
 _MANY = 1000  # photos that a watch prepares for
+_MOST_NAMED = 100  # failures that a watch of months remembers by name
+_HOST = "127.0.0.1"
+_SLICE_S = 0.25
+_ADDRESS = re.compile(r"auto|local|ray://\S+|[\w.-]+:\d+|\[[0-9a-fA-F:]+\]:\d+")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
-@app.command(cls=CutCommand)
+class _CutCommand(Command):
+    """A command whose `--ray` may stand alone: this machine's cores are the cluster then."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Give a `--ray` that no address follows the address `local`."""
+        followers = [*args[1:], ""]
+        filled = [
+            "--ray=local" if arg == "--ray" and not _ADDRESS.fullmatch(after) else arg
+            for arg, after in zip(args, followers, strict=False)  # one longer where there are no arguments
+        ]
+        return super().parse_args(ctx, filled)
+
+
+class _Order(NamedTuple):
+    """What was asked for.
+
+    Attributes:
+        config: all settings.
+        specification: a customer's.
+        overwrite: replace files that garmentcut did not write.
+        model: file; None: the embedded one.
+        log_format: `text`, `json`, or empty: no log.
+        metrics_port: a port, or `HOST:PORT`; empty: none.
+        as_json: print the summary as JSON.
+    """
+
+    config: "Config"
+    specification: "Specification | None"
+    overwrite: bool
+    model: Path | None
+    log_format: str
+    metrics_port: str
+    as_json: bool
+
+
+@command(CUT, cls=_CutCommand)
 def cut(
-    photos: PhotosArgument,
-    out: OutOption,
-    format: FormatOption = None,
-    background: BackgroundOption = None,
-    trim: TrimOption = None,
-    margin: MarginOption = None,
-    hidden: HiddenOption = None,
-    path: PathOption = None,
-    quality: QualityOption = None,
-    effort: EffortOption = None,
-    choke: ChokeOption = None,
-    spec: SpecOption = None,
-    accept_risk: AcceptRiskOption = None,
+    photos: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PHOTOS",
+            help="Photos, or folders of photos, which are searched with all folders below; with --ray also URLs.",
+        ),
+    ],
+    out: Annotated[
+        str,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FOLDER",
+            help="Folder for the cutouts, in which the photos' folders are mirrored; with --ray also a URL.",
+        ),
+    ],
     model: ModelOption = None,
+    format: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help=f"One of {NAMES}. May be given several times. The default is png.",
+            rich_help_panel=FILES,
+        ),
+    ] = None,
+    background: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLOR",
+            help="Lay the garment on this colour, for example '#ffffff' or white; in psd it is a layer below.",
+            rich_help_panel=FILES,
+        ),
+    ] = None,
+    trim: Annotated[
+        bool | None,
+        typer.Option("--trim", help="Crop to the garment; stray specks are ignored.", rich_help_panel=FILES),
+    ] = None,
+    margin: Annotated[
+        int | None,
+        typer.Option(
+            metavar="PIXELS", help="Keep this many pixels around the garment, with --trim.", rich_help_panel=FILES
+        ),
+    ] = None,
+    hidden: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="What hidden pixels hold: clear, keep (the photo, untouched), or auto (keep in psd and tiff). "
+            "The default is auto.",
+            rich_help_panel=FILES,
+        ),
+    ] = None,
+    path: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Clipping path in psd, tiff and jpeg: none, editable or exact. By default, psd has an editable one.",
+            rich_help_panel=FILES,
+        ),
+    ] = None,
+    quality: Annotated[
+        int | None,
+        typer.Option(
+            metavar="NUMBER",
+            help="Quality of jpeg, 1 to 100; it makes webp lossy. The default is 95, and lossless for webp.",
+            rich_help_panel=FILES,
+        ),
+    ] = None,
+    spec: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="A customer's specification (TOML), which decides the files.", rich_help_panel=FILES
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="Replace files that garmentcut did not write.", rich_help_panel=FILES),
+    ] = False,
+    effort: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="fast (one small look), normal, or best (also mirrored, in twice the time). The default is normal.",
+        ),
+    ] = None,
+    choke: Annotated[
+        float | None,
+        typer.Option(
+            metavar="PIXELS", help="Move the edge inwards by this many pixels, or fractions; below 0, outwards."
+        ),
+    ] = None,
+    accept_risk: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="Share of the accepted garments that may fall short. The default is the model's own.",
+        ),
+    ] = None,
+    watch: Annotated[
+        bool,
+        typer.Option(
+            "--watch", help="Run for ever: cut photos as they come into the folders.", rich_help_panel=RUNNING
+        ),
+    ] = False,
+    ray: Annotated[
+        str,
+        typer.Option(
+            metavar="[ADDRESS]",
+            help="Cut on a Ray cluster: auto, HOST:PORT, or nothing for this machine's cores. See docs/cluster.md.",
+            rich_help_panel=RUNNING,
+        ),
+    ] = "",
+    metrics_port: Annotated[
+        str,
+        typer.Option(
+            metavar="[HOST:]PORT",
+            help="Serve /metrics, /healthz and /readyz here; without HOST, on this machine only.",
+            rich_help_panel=RUNNING,
+        ),
+    ] = "",
+    log_format: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Log a line for each photo to stderr: text (the default of --watch) or json.",
+            rich_help_panel=RUNNING,
+        ),
+    ] = "",
     config: ConfigOption = None,
     set: SetOption = None,
-    overwrite: OverwriteOption = False,
-    watch: WatchOption = False,
-    ray: RayOption = "",
-    metrics_port: MetricsPortOption = "",
-    log_format: LogFormatOption = "",
-    as_json: AsJsonOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Cut the garment out of each photo.
 
@@ -70,8 +223,11 @@ def cut(
     same command. OUT/results.jsonl has a row for each photo. Exit code 0: all fine, or a watch was stopped by SIGTERM,
     1: some photos failed, 2: misuse.
 
-    Example: garmentcut cut photos/ --out cutouts/
+    Example: garmentcut cut photos/ -o cutouts/
     """
+    if not all([out, *photos]):
+        fail("an empty path, perhaps a variable that is not set; '.' means this folder", MISUSE)
+    _check_places([*photos, out], ray=bool(ray), watch=watch)
     options = {
         "output.formats": tuple(format) if format else None,
         "output.background": background,
@@ -84,82 +240,216 @@ def cut(
         "cut.choke_px": choke,
         "folder.accept_risk": accept_risk,
     }
-    if not all([out, *photos]):
-        fail("an empty path, perhaps a variable that is not set; '.' means this folder", MISUSE)
-    check_places([*photos, out], ray=bool(ray), watch=watch)
-    _cut(
-        photos,
-        out,
-        model=model,
-        order=(*_asked_for(config, set or [], options, spec), overwrite),
-        ray=ray,
-        watch=watch,
-        wanted=Wanted(log_format or ("text" if watch else ""), metrics_port),
-        as_json=as_json,
-    )
+    settings = load_settings(config, set, options)
+    specification = _specification(spec, settings, options)
+    log_format = log_format or ("text" if watch else "")
+    order = _Order(settings, specification, overwrite, model, log_format, metrics_port, as_json)
+    if ray:
+        raise typer.Exit(_cut_on_cluster(photos, out, order, address=ray))
+    raise typer.Exit(_cut_folder([Path(photo) for photo in photos], Path(out), order, watch=watch))
 
 
-def _asked_for(
-    config_path: Path | None, overrides: list[str], options: dict[str, Any], spec: Path | None
-) -> "tuple[Config, Specification | None]":
-    """All settings, and the customer's specification where there is one."""
-    from garmentcut.config import ConfigError, OutputConfig, load_config, parse_override
+def _check_places(places: list[str], *, ray: bool, watch: bool) -> None:
+    urls = [place for place in places if _URL.match(place)]
+    if urls and not ray:
+        fail(f"{urls[0]}: URLs are read and written with --ray only; add it", MISUSE)
+    if ray and watch:
+        fail("--watch and --ray do not go together: run the same --ray command again when photos have come", MISUSE)
+
+
+def _specification(path: Path | None, config: "Config", options: dict[str, Any]) -> "Specification | None":
+    if path is None:
+        return None
+    from garmentcut.config import OutputConfig
     from garmentcut.photo.spec import read_specification
 
-    given = {key: value for key, value in options.items() if value is not None}
-    try:
-        config = load_config(config_path, {**dict(map(parse_override, overrides)), **given})
-        specification = read_specification(spec) if spec else None
-    except ConfigError as error:
-        fail(str(error), MISUSE)
-    if specification and (any(key.startswith("output.") for key in given) or config.output != OutputConfig()):
+    specification = read_specification(path)
+    is_given = any(key.startswith("output.") and value is not None for key, value in options.items())
+    if is_given or config.output != OutputConfig():
         fail("--spec decides the files: leave --format, --background and the other output options out", MISUSE)
-    return config, specification
+    return specification
 
 
-def _cut(
-    photos: list[str],
-    out: str,
-    *,
-    model: Path | None,
-    order: "tuple[Config, Specification | None, bool]",
-    ray: str,
-    watch: bool,
-    wanted: Wanted,
-    as_json: bool,
-) -> None:
+def _cut_folder(photos: list[Path], out: Path, order: _Order, *, watch: bool) -> int:
     # Imported here: `--help` must not wait for a network runtime.
-    from garmentcut.errors import UsageError
     from garmentcut.prediction.arrivals import watched_folders
     from garmentcut.prediction.cutter import Cutter
     from garmentcut.prediction.folder import FolderCutter
-    from garmentcut.prediction.results import FolderError
     from garmentcut.prediction.runtime import runtime_for
     from garmentcut.prediction.sources import find_sources
 
-    config, specification, overwrite = order
+    config = order.config
+    sources = [] if watch else find_sources(photos, out)
+    folders = watched_folders(photos, out) if watch else []
+    with _observed(order) as monitor:
+        runtime = runtime_for(config.runtime, _MANY if watch else len(sources))
+        cutter = Cutter.load(order.model, config=runtime, cut=config.cut)
+        ordered: dict[str, Any] = {"config": config, "overwrite": order.overwrite, "model": order.model}
+        with FolderCutter(cutter, out, specification=order.specification, **ordered) as folder:
+            if watch:
+                return _watch(folder, folders, monitor, as_json=order.as_json)
+            return _cut_once(folder, sources, monitor, as_json=order.as_json)
+
+
+def _cut_once(folder: "FolderCutter", sources: list[Any], monitor: "Monitor", *, as_json: bool) -> int:
+    """Cut what is not done yet, with a progress bar; returns the exit code."""
+    from garmentcut.prediction.results import report_row
+    from garmentcut.terminal import Summary, progress_of
+
+    plan = folder.plan(sources)
+    monitor.health.trouble("start")
+    summary = Summary(folder.out_dir, folder.journal.path, num_skipped=len(plan.done))
     try:
-        if ray:
-            raise typer.Exit(
-                cut_on_cluster(photos, out, model=model, order=order, address=ray, wanted=wanted, as_json=as_json)
-            )
-        paths, out_dir = [Path(photo) for photo in photos], Path(out)
-        sources = [] if watch else find_sources(paths, out_dir)
-        folders = watched_folders(paths, out_dir) if watch else []
-        with observed(wanted) as monitor:
-            cutter = Cutter.load(
-                model, config=runtime_for(config.runtime, _MANY if watch else len(sources)), cut=config.cut
-            )
-            ordered: dict[str, Any] = {"config": config, "overwrite": overwrite, "specification": specification}
-            with FolderCutter(cutter, out_dir, **ordered, model=model) as folder:
-                if watch:
-                    code = watch_folders(folder, folders, monitor=monitor, as_json=as_json)
-                else:
-                    code = cut_sources(folder, sources, monitor=monitor, as_json=as_json)
-    except UsageError as error:
-        fail(str(error), MISUSE)
-    except FolderError as error:
-        fail(str(error), SOME_FAILED)
-    except KeyboardInterrupt:
-        fail("stopped; run the same command again to go on", INTERRUPTED)
-    raise typer.Exit(code)
+        with progress_of(len(plan.todo)) as advance:
+            for number, row in enumerate(folder.cut(plan, monitor=monitor), 1):
+                report_row(monitor, row)
+                monitor.queue(cutting=len(plan.todo) - number)
+                summary.add(row)
+                advance(row)
+    finally:  # also of a run that a full disk or Ctrl-C has stopped
+        _show(summary, as_json=as_json)
+    return SOME_FAILED if summary.num_failed else OK
+
+
+def _watch(folder: "FolderCutter", folders: list[Any], monitor: "Monitor", *, as_json: bool) -> int:
+    """Cut what comes into the folders until SIGTERM or Ctrl-C; returns the exit code."""
+    from garmentcut.observe.log import log_event, notify_service
+    from garmentcut.prediction.results import report_row
+    from garmentcut.prediction.watch import Watch
+    from garmentcut.terminal import Summary
+
+    summary = Summary(folder.out_dir, folder.journal.path, most_kept=_MOST_NAMED, has_pace=False)
+    with stop_on_signals() as stop:
+        folder.record_order()
+        watch = Watch(folder, folders, stop=stop, monitor=monitor)
+        monitor.health.trouble("start")
+        notify_service("READY=1")
+        log_event("watching", folders=[str(watched.root) for watched in folders], out=str(folder.out_dir))
+        for row in watch.rows():
+            report_row(monitor, row)
+            summary.add(row)
+        notify_service("STOPPING=1")
+        log_event("stopped", cut=summary.num_cut, failed=summary.num_failed)
+    _show(summary, as_json=as_json)
+    return stop.exit_code
+
+
+def _cut_on_cluster(photos: list[str], out: str, order: _Order, *, address: str) -> int:
+    """Cut what is not done yet on a Ray cluster, with a progress bar; returns the exit code."""
+    import fsspec as _fsspec  # noqa: F401 the extra's packages, before anything is begun
+    import pyarrow as _pyarrow  # noqa: F401
+    import ray.data as _ray  # noqa: F401
+
+    from garmentcut.cluster.run import ClusterCutter, Model
+    from garmentcut.prediction.cutter import Cutter
+    from garmentcut.prediction.results import report_row
+    from garmentcut.terminal import Summary, progress_of
+
+    config = order.config
+    loaded = Model(order.model, Cutter.load(order.model, config=config.runtime, cut=config.cut))
+    ordered: dict[str, Any] = {"overwrite": order.overwrite, "specification": order.specification}
+    run = ClusterCutter(loaded, out, config=config, **ordered)
+    summary = Summary(run.target.url, run.results)
+    try:
+        with _observed(order) as monitor, run:
+            plan = run.plan(photos)
+            monitor.trouble("start")
+            summary.num_skipped = len(plan.done)
+            with run.ready_for(plan, address) as workers, progress_of(plan.num_todo) as advance:
+                for number, row in enumerate(run.cut(plan, workers), 1):
+                    report_row(monitor, row)
+                    monitor.queue(cutting=plan.num_todo - number)
+                    summary.add(row)
+                    advance(row)
+    finally:  # also of a run that was stopped
+        if summary.num_photos:
+            _show(summary, as_json=order.as_json)
+    return SOME_FAILED if summary.num_failed else OK
+
+
+def _show(summary: "Summary", *, as_json: bool) -> None:
+    out = summary.out_dir
+    if summary.num_to_review:
+        next_step = f"{shown('garmentcut', 'review', out)} to look at the doubtful cutouts"
+    elif summary.num_failed:
+        next_step = "fix what is named above and run the same command again"
+    else:
+        next_step = f"{shown('garmentcut', 'sheet', out)} to see all cutouts on one page"
+    show(summary.as_dict(), summary.as_text, as_json=as_json, next_step=next_step)
+
+
+@contextmanager
+def _observed(order: _Order) -> Iterator["Monitor"]:
+    """A monitor for a run: its log goes to stderr, its metrics and health can be asked for while the context lasts."""
+    # Imported here: `--help` must not wait for a web server.
+    from garmentcut.observe.log import notify_service, start_logging
+    from garmentcut.observe.monitor import Health, Metrics, Monitor
+
+    if order.log_format not in ("", "text", "json"):
+        fail(f"--log-format: {order.log_format!r} is neither text nor json", MISUSE)
+    if order.log_format:
+        start_logging(cast(Literal["text", "json"], order.log_format), sys.stderr)
+    health = Health(on_beat=lambda: notify_service("WATCHDOG=1"))
+    with ExitStack() as stack:
+        if not order.metrics_port:
+            yield Monitor(health=health)
+            return
+        host, port = _address_of(order.metrics_port)
+        from garmentcut.observe.server import StatusServer
+
+        monitor = Monitor(Metrics(), health)
+        monitor.health.trouble("start", "the model is being loaded")
+        try:
+            stack.enter_context(StatusServer(monitor, host=host, port=port))
+        except OSError as error:
+            fail(f"--metrics-port {order.metrics_port}: {error.strerror or error}; choose another", MISUSE)
+        yield monitor
+
+
+def _address_of(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        fail(f"--metrics-port: {text!r} is no port such as 9464, nor an address such as 0.0.0.0:9464", MISUSE)
+    return host.strip("[]") or _HOST, int(port)
+
+
+class StopSignal:
+    """Set by SIGTERM or Ctrl-C; a second one ends the program at once.
+
+    Not a `threading.Event`: set by a signal in the very thread that is about to wait for it, that can lock up.
+
+    Attributes:
+        exit_code: of the process: a service that is stopped has done well, a person who stops it has interrupted it.
+    """
+
+    exit_code = OK
+    _is_set = False
+
+    def is_set(self) -> bool:
+        """True once a signal came."""
+        return self._is_set
+
+    def wait(self, timeout: float) -> bool:
+        """Wait for so many seconds, or until a signal comes."""
+        until = time.monotonic() + timeout
+        while not self._is_set and (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, _SLICE_S))
+        return self._is_set
+
+    def heed(self, number: int, _frame: FrameType | None) -> None:
+        """Take a signal: finish what is under way."""
+        self.exit_code = INTERRUPTED if number == signal.SIGINT else OK
+        self._is_set = True
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[StopSignal]:
+    """A stop that SIGTERM and Ctrl-C set while the context lasts."""
+    stop = StopSignal()
+    earlier = {number: signal.signal(number, stop.heed) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stop
+    finally:
+        for number, action in earlier.items():
+            signal.signal(number, action)

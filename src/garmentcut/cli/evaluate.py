@@ -1,46 +1,84 @@
-"""`garmentcut evaluate`: how good a model is on photos whose cutouts are known."""
+"""`garmentcut evaluate` and `garmentcut audit`: a model compared with known cutouts, and these with a model."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from garmentcut.cli.app import INTERRUPTED, MISUSE, OK, SOME_FAILED, app, fail
+from garmentcut.cli.app import (
+    FILES,
+    JUDGE,
+    MISUSE,
+    OK,
+    SOME_FAILED,
+    DatasetArgument,
+    JsonOption,
+    SplitOption,
+    command,
+    fail,
+    show,
+    shown,
+)
 
 if TYPE_CHECKING:
     from garmentcut.dataset.manifest import Manifest
+    from garmentcut.evaluation.audit import Audit
     from garmentcut.evaluation.pictures import Gallery, Picture
     from garmentcut.evaluation.predict import Trial
-    from garmentcut.evaluation.scores import Comparison, PhotoScore, Totals
+    from garmentcut.evaluation.scores import Comparison, PhotoScore
+
+_LISTED = 20
+_STOPPED = "stopped; nothing was written"
 
 
-@app.command()
+def model_path(text: str | Path) -> Path:
+    """The path of a model that was named on the command line; `default` is the embedded model."""
+    from garmentcut.prediction.cutter import default_model
+
+    return default_model() if str(text) == "default" else Path(text)
+
+
+@command(JUDGE, stopped=_STOPPED)
 def evaluate(
     model: Annotated[
         str,
         typer.Argument(
-            help="Model file, run folder, or folder of runs fold0, fold1 ...; 'default' is the embedded model."
+            metavar="MODEL",
+            help="Model file, run folder, or folder of runs fold0, fold1 ...; 'default' is the embedded model.",
         ),
     ],
-    dataset: Annotated[Path, typer.Argument(help="Folder that `garmentcut ingest` made.")],
-    split: Annotated[
-        list[str] | None,
-        typer.Option(help="Only this part of the dataset, for example fold0; may be given several times."),
-    ] = None,
+    dataset: DatasetArgument,
+    split: SplitOption = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for scores.jsonl, scores.csv and totals.json; without it, none.")
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FOLDER",
+            help="Folder for scores.jsonl, scores.csv and totals.json. By default none is written.",
+            rich_help_panel=FILES,
+        ),
     ] = None,
-    report: Annotated[Path | None, typer.Option(help="HTML page to write: charts, worst photos, every photo.")] = None,
-    worst: Annotated[int, typer.Option(min=0, max=1000, help="How many of the worst photos the page shows.")] = 40,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="HTML page to write: charts, worst photos, every photo.", rich_help_panel=FILES
+        ),
+    ] = None,
+    worst: Annotated[
+        int, typer.Option(min=0, max=1000, help="How many of the worst photos the page shows.", rich_help_panel=FILES)
+    ] = 40,
     against: Annotated[
         str | None,
         typer.Option(
-            help="Another model, run or folder of folds: what MODEL gains and loses against it, photo by photo."
+            metavar="MODEL",
+            help="Another model, run or folder of folds: what MODEL gains and loses against it, photo by photo.",
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the totals as JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Cut a dataset's photos and compare them with the retouchers' cutouts.
 
@@ -51,78 +89,35 @@ def evaluate(
 
     Example: garmentcut evaluate default dataset/ --report page.html
     """
-    files = Files(out, report, worst)
-    found = _evaluate((model, against), dataset, split or [], files)
-    from garmentcut.evaluation.report import comparison_text, totals_text
-
-    if as_json:
-        compared = {"against": found.comparison.as_dict()} if found.comparison else {}
-        typer.echo(json.dumps(found.totals.as_dict() | compared))
-    else:
-        typer.echo(totals_text(found.totals, found.scores))
-        if found.comparison is not None:
-            typer.echo(f"\n{comparison_text(found.comparison)}")
-    raise typer.Exit(SOME_FAILED if found.totals.num_failed else OK)
-
-
-class Files(NamedTuple):
-    """What is written, if anything."""
-
-    scores: Path | None
-    page: Path | None
-    num_worst: int
-
-
-class Found(NamedTuple):
-    """What came of an evaluation."""
-
-    totals: "Totals"
-    scores: "list[PhotoScore]"
-    comparison: "Comparison | None"
-
-
-def _evaluate(models: tuple[str, str | None], dataset: Path, splits: list[str], files: Files) -> Found:
     # Imported here: `--help` must not wait for a network runtime.
-    try:
-        from garmentcut.evaluation.pictures import Gallery
-        from garmentcut.evaluation.report import Against, write_report
-    except ImportError as error:
-        fail(f"{error.name} is not installed; install garmentcut[train]", MISUSE)
-    from garmentcut.dataset.manifest import DatasetError, read_manifest
-    from garmentcut.errors import EvaluationError
+    from garmentcut.dataset.manifest import read_manifest
+    from garmentcut.evaluation.pictures import Gallery
     from garmentcut.evaluation.predict import plan_trials
-    from garmentcut.evaluation.scores import compare_scores, total_scores
-    from garmentcut.model.card import ModelError
-    from garmentcut.prediction.cutter import default_model
+    from garmentcut.evaluation.report import Against, comparison_text, totals_text, write_report
+    from garmentcut.evaluation.scores import compare_scores, total_scores, write_scores
+    from garmentcut.photo.files import write_atomic
 
-    gallery, comparison = Gallery(files.num_worst if files.page else 0), None
-    try:
-        manifest = read_manifest(dataset)
-        ours, theirs = (
-            plan_trials(default_model() if model == "default" else Path(model), manifest, splits=splits)
-            if model is not None
-            else ()
-            for model in models
-        )
-        scores = _score(ours, manifest, gallery)
-        totals = total_scores(scores)
-        if theirs:
-            comparison = compare_scores(scores, _score(theirs, manifest, Gallery(0)))
-        if files.scores is not None:
-            _write(scores, totals, files.scores)
-        if files.page is not None:
-            words = ", ".join([dataset.resolve().name, *splits])
-            against = None
-            if comparison is not None:
-                against = Against(comparison, _changes(comparison, (ours, theirs), manifest))
-            write_report(files.page, totals, scores, gallery.exhibits, dataset=words, against=against)
-    except (DatasetError, EvaluationError, ModelError) as error:
-        fail(str(error), MISUSE)
-    except OSError as error:
-        fail(f"{error.filename or files.page or files.scores}: {error.strerror or error}", SOME_FAILED)
-    except KeyboardInterrupt:
-        fail("stopped; nothing was written", INTERRUPTED)
-    return Found(totals, scores, comparison)
+    gallery, splits, manifest = Gallery(worst if report else 0), split or [], read_manifest(dataset)
+    ours = plan_trials(model_path(model), manifest, splits=splits)
+    theirs = () if against is None else plan_trials(model_path(against), manifest, splits=splits)
+    scores = _score(ours, manifest, gallery)
+    totals = total_scores(scores)
+    comparison = compare_scores(scores, _score(theirs, manifest, Gallery(0))) if theirs else None
+    if out is not None:
+        write_scores(scores, out)
+        write_atomic(out / "totals.json", (json.dumps(totals.as_dict(), indent=1) + "\n").encode())
+    if report is not None:
+        words = ", ".join([dataset.resolve().name, *splits])
+        compared = Against(comparison, _changes(comparison, (ours, theirs), manifest)) if comparison else None
+        write_report(report, totals, scores, gallery.exhibits, dataset=words, against=compared)
+    again = shown("garmentcut", "evaluate", model, dataset, "--report", "page.html")
+    show(
+        totals.as_dict() | ({"against": comparison.as_dict()} if comparison else {}),
+        lambda: totals_text(totals, scores) + (f"\n\n{comparison_text(comparison)}" if comparison else ""),
+        as_json=as_json,
+        next_step=f"open {report}" if report else f"{again} to see the worst photos",
+    )
+    raise typer.Exit(SOME_FAILED if totals.num_failed else OK)
 
 
 def _changes(
@@ -132,16 +127,8 @@ def _changes(
     from garmentcut.evaluation.pictures import draw_choices
     from garmentcut.evaluation.report import NUM_CHANGES
 
-    shown = [*comparison.gains(NUM_CHANGES), *comparison.losses(NUM_CHANGES)]
-    return draw_choices(*trials, manifest, {ours.name for ours, _ in shown})
-
-
-def _write(scores: "list[PhotoScore]", totals: "Totals", folder: Path) -> None:
-    from garmentcut.evaluation.scores import write_scores
-    from garmentcut.photo.files import write_atomic
-
-    write_scores(scores, folder)
-    write_atomic(folder / "totals.json", (json.dumps(totals.as_dict(), indent=1) + "\n").encode())
+    changed = [*comparison.gains(NUM_CHANGES), *comparison.losses(NUM_CHANGES)]
+    return draw_choices(*trials, manifest, {ours.name for ours, _ in changed})
 
 
 def _score(trials: "Sequence[Trial]", manifest: "Manifest", gallery: "Gallery") -> "list[PhotoScore]":
@@ -154,3 +141,115 @@ def _score(trials: "Sequence[Trial]", manifest: "Manifest", gallery: "Gallery") 
             scores.append(score)
             advance(score.name, score.reason if score.status == "failed" else "")
     return scores
+
+
+@command(JUDGE, stopped=_STOPPED)
+def audit(
+    dataset: DatasetArgument,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUNS",
+            help="Folder of runs fold0, fold1 ..., or a run folder, whose held-out photos are looked at.",
+        ),
+    ] = None,
+    split: SplitOption = None,
+    seen: Annotated[
+        bool, typer.Option("--seen", help="Continue although the model was trained on these cutouts.")
+    ] = False,
+    mark: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VERDICT",
+            help="Keep a verdict: wrong, right, unsure, or nothing to take it back. May be given several times.",
+        ),
+    ] = None,
+    verdicts: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Keep the verdicts of a file that the page saved.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", metavar="FOLDER", help="Folder for index.html and suspects.jsonl.", rich_help_panel=FILES
+        ),
+    ] = None,
+    worst: Annotated[
+        int, typer.Option(min=1, max=1000, help="How many suspects the page shows.", rich_help_panel=FILES)
+    ] = 40,
+    as_json: JsonOption = False,
+) -> None:
+    """Find cutouts that are wrong: too thin at a side, without their hem, shifted, of another photo.
+
+    Each cutout is compared with what a model that has never seen it makes of the photo, and with the photo's own edges
+    and colours; where the model doubts itself, less is made of it. OUT/index.html shows the most suspect first; a
+    person decides. Verdicts are kept in the dataset's manifest: `train` leaves out what is wrong (data.wrong_weight),
+    `evaluate` reports with and without it. Exit code 0: all looked at, 1: some pairs could not be read, 2: misuse.
+
+    Example: garmentcut audit dataset/ --model runs/folds -o page/
+    """
+    if mark or verdicts is not None:
+        if model is not None:
+            fail("keep verdicts first, then audit: --mark and --verdicts stand without --model", MISUSE)
+        _keep(dataset, mark or [], verdicts, as_json=as_json)
+        raise typer.Exit(OK)
+    if model is None:
+        fail("nothing to do: --model RUNS to audit, --mark or --verdicts to keep verdicts", MISUSE)
+    found = _audit(model_path(model), dataset, split or [], (out, worst), use_seen=seen)
+    if out is None:
+        again = shown("garmentcut", "audit", dataset, "--model", model, "--out", "page")
+        next_step = f"{again} to see them"
+    else:
+        next_step = f"open {out / 'index.html'}; {shown('garmentcut', 'audit', dataset)} --verdicts FILE keeps verdicts"
+    show(_suspects(found), lambda: _as_text(found, out), as_json=as_json, next_step=next_step)
+    raise typer.Exit(SOME_FAILED if found.failures else OK)
+
+
+def _keep(dataset: Path, marks: list[str], path: Path | None, *, as_json: bool) -> None:
+    from garmentcut.evaluation.audit import keep_verdicts, parse_mark, read_verdicts
+
+    told = {**(read_verdicts(path) if path else {}), **dict(map(parse_mark, marks))}
+    manifest = keep_verdicts(dataset, told)
+    counts = Counter(pair.verdict for pair in manifest.usable if pair.verdict)
+    words = ", ".join(f"{num} {verdict}" for verdict, num in sorted(counts.items())) or "no verdicts"
+    text = f"{dataset}: {words}, of {len(manifest.usable)} cutouts"
+    train = shown("garmentcut", "train", "cutnet", "--data", dataset, "--out", "runs/first")
+    show(dict(counts), lambda: text, as_json=as_json, next_step=f"{train} to train without the wrong ones")
+
+
+def _audit(model: Path, dataset: Path, splits: list[str], page: tuple[Path | None, int], *, use_seen: bool) -> "Audit":
+    from garmentcut.dataset.manifest import read_manifest
+    from garmentcut.evaluation.audit import audit as audit_pairs
+    from garmentcut.evaluation.audit import draw_suspects, write_page, write_suspects
+    from garmentcut.evaluation.predict import plan_trials
+    from garmentcut.terminal import progress_bar
+
+    (out, worst), manifest = page, read_manifest(dataset)
+    trials = plan_trials(model, manifest, splits=splits)
+    with progress_bar(sum(len(trial.pairs) for trial in trials), "photos") as advance:
+        found = audit_pairs(trials, manifest, use_seen=use_seen, told=advance)
+    if out is not None:
+        write_suspects(found, out)
+        pictures = draw_suspects(trials, manifest, found.suspects[:worst])
+        words = ", ".join(dict.fromkeys(trial.card.label for trial in trials))
+        write_page(out, found, pictures, dataset=manifest.folder, models=words)
+    return found
+
+
+def _suspects(found: "Audit") -> dict[str, Any]:
+    from garmentcut.evaluation.audit import row_of
+
+    suspects = [row_of(suspect, found.pairs[suspect.name]) for suspect in found.suspects]
+    return {"suspects": suspects, "failed": found.failures, "uses_doubt": found.uses_doubt}
+
+
+def _as_text(found: "Audit", out: Path | None) -> str:
+    from garmentcut.terminal import counted
+
+    lines = [f"{counted(len(found.suspects), 'cutout')}, most suspect first"]
+    for place, suspect in enumerate(found.suspects[:_LISTED], 1):
+        verdict = found.pairs[suspect.name].verdict
+        clue = suspect.clues[0].text if suspect.clues else "nothing"
+        lines.append(f"{place:3} {suspect.score:5.1f} {suspect.name}: {clue}{f' [{verdict}]' if verdict else ''}")
+    lines += [f"failed: {name}: {reason}" for name, reason in found.failures.items()]
+    lines.append(f"page: {out / 'index.html'}" if out else "no page: name a folder by --out")
+    return "\n".join(lines)

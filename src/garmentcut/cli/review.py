@@ -1,35 +1,62 @@
-"""`garmentcut review`: the review page of a batch, in the browser."""
+"""`garmentcut review` and `garmentcut sheet`: cutouts that people look at."""
 
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from garmentcut.cli.app import MISUSE, OK, app, fail
+from garmentcut.cli.app import (
+    CUT,
+    FILES,
+    MISUSE,
+    OK,
+    SOME_FAILED,
+    ConfigOption,
+    JsonOption,
+    SetOption,
+    command,
+    fail,
+    load_settings,
+    say,
+    show,
+    shown,
+)
+
+if TYPE_CHECKING:
+    from garmentcut.prediction.sheet import ContactSheet, Shown
 
 _LEAST_TOKEN_CHARS = 12
+_MOST_LISTED = 20
 
 
-@app.command()
+@command(CUT)
 def review(
-    cutouts: Annotated[Path, typer.Argument(help="Folder that `garmentcut cut` writes, or has written.")],
+    cutouts: Annotated[
+        Path, typer.Argument(metavar="CUTOUTS", help="Folder that `garmentcut cut` writes, or has written.")
+    ],
     host: Annotated[
-        str, typer.Option(help="Address to listen on; other than this machine's own, a token is demanded.")
+        str, typer.Option(help="Address to listen on. On any but this machine's own, a token is demanded.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: a free one.")] = 8321,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 is any that is free.")] = 8321,
     database: Annotated[
-        str | None, typer.Option(help="postgresql://user:password@host/name; without it, CUTOUTS/review.sqlite.")
+        str | None,
+        typer.Option(metavar="URL", help="postgresql://user:password@host/name. The default is CUTOUTS/review.sqlite."),
     ] = None,
     token: Annotated[
-        str | None, typer.Option(help="What readers must bring; without it, one is drawn where it is needed.")
+        str | None,
+        typer.Option(metavar="TEXT", help="Token that readers must bring. By default one is drawn if it is needed."),
     ] = None,
     open: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in the browser.")] = True,
     model: Annotated[
-        Path | None, typer.Option(help="Model file; without it, the one that the batch was cut with.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Model file. The default is the one that the folder was cut with."),
     ] = None,
-    set: Annotated[list[str] | None, typer.Option(help="One setting, for example runtime.threads=2.")] = None,
+    config: ConfigOption = None,
+    set: SetOption = None,
 ) -> None:
-    """Clear the doubtful photos of a batch in the browser: look, correct, accept.
+    """Look through the doubtful cutouts of a folder in the browser: correct them, accept them.
 
     Every action is stored at once; corrected cutouts take the place of the first ones in CUTOUTS, which `garmentcut
     cut` may still be writing. `garmentcut ingest --from-review CUTOUTS` makes training pairs of the corrections. Ctrl-C
@@ -38,26 +65,122 @@ def review(
     Example: garmentcut review cutouts/
     """
     # Imported here: `--help` must not wait for a web framework.
-    try:
-        from garmentcut.review.app import ServerError, bind, serve
-        from garmentcut.review.service import Settings
-    except ModuleNotFoundError as error:
-        fail(f"{error.name} is not installed; run: pip install 'garmentcut[web]'", MISUSE)
-    from garmentcut.config import ConfigError, load_config, parse_override
-    from garmentcut.prediction.batch import BatchError
-    from garmentcut.review.database import DatabaseError
+    from garmentcut.review.app import bind, serve
+    from garmentcut.review.service import Settings
 
     if token is not None and len(token) < _LEAST_TOKEN_CHARS:
         fail(f"--token: at least {_LEAST_TOKEN_CHARS} characters, or it is guessed", MISUSE)
+    settings = Settings(cutouts, database, model, load_settings(config, set).runtime)
     try:
-        runtime = load_config(None, dict(map(parse_override, set or []))).runtime
-        settings = Settings(cutouts, database, model, runtime)
         with bind(host, port) as listening:
-            serve(settings, listening, token=token, say=typer.echo, open_browser=open)
-    except (BatchError, ConfigError, DatabaseError, ServerError) as error:
-        fail(str(error), MISUSE)
+            serve(settings, listening, token=token, say=say, open_browser=open)
     except OSError as error:
         fail(f"{error.filename or cutouts}: {error.strerror or error}", MISUSE)
     except KeyboardInterrupt:  # handed on once the server has ended
         pass
+    ingest = shown("garmentcut", "ingest", "--from-review", cutouts, "--out", "dataset", "--add")
+    say(f"next: {ingest} to make training pairs of the corrections", err=True)
     raise typer.Exit(OK)
+
+
+@command(CUT, stopped="stopped; the pages before are whole")
+def sheet(
+    cutouts: Annotated[
+        Path,
+        typer.Argument(metavar="CUTOUTS", help="Folder that `garmentcut cut` writes, or any folder of cutouts."),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FILE",
+            help="JPEG or PNG file to write; several pages are numbered _001, _002 ... behind its name.",
+        ),
+    ] = Path("sheet.jpg"),
+    ground: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="checkerboard, white, a colour such as '#00ff00', or all (checkerboard, white and #ff00aa). The "
+            "default is all. May be given several times: each cutout is shown on all of them, side by side.",
+            rich_help_panel=FILES,
+        ),
+    ] = None,
+    columns: Annotated[
+        int, typer.Option(min=0, max=100, help="Cutouts in a line; 0 is as many as fit.", rich_help_panel=FILES)
+    ] = 0,
+    rows_per_page: Annotated[int, typer.Option(min=1, max=200, help="Lines on a page.", rich_help_panel=FILES)] = 6,
+    cell: Annotated[
+        int, typer.Option(min=64, max=4000, help="Height of a picture in pixels.", rich_help_panel=FILES)
+    ] = 320,
+    whole: Annotated[
+        bool, typer.Option("--whole", help="Show the whole frame, not only the garment.", rich_help_panel=FILES)
+    ] = False,
+    doubt_over: Annotated[
+        float, typer.Option(min=0, max=1, help="Mark cutouts without a verdict above this doubt.")
+    ] = 0.1,
+    config: ConfigOption = None,
+    set: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Draw a contact sheet of cutouts, with the doubtful marked.
+
+    Views of a garment stand side by side. Orange frames are doubtful cutouts, red ones failed, each with its reason in
+    words; a file that cannot be read takes its place with the reason and stops no other. A folder that is still being
+    cut shows what is there. Exit code 0: all fine, 1: some failed, 2: misuse.
+
+    Example: garmentcut sheet cutouts/ -o sheet.jpg
+    """
+    # Imported here: `--help` must not wait for decoders.
+    from garmentcut.photo.sheet import SheetStyle, named_grounds
+    from garmentcut.prediction.sheet import ContactSheet, SheetOptions
+    from garmentcut.terminal import progress_bar
+
+    style = SheetStyle(grounds=named_grounds(ground or ["all"]), columns=columns, cell_px=cell)
+    read = load_settings(config, set).read
+    options = SheetOptions(style, read=read, lines_per_page=rows_per_page, trim=not whole, doubt_over=doubt_over)
+    drawing, drawn = ContactSheet(cutouts, out, options), []
+    with progress_bar(len(drawing.entries), "cutouts") as advance:
+        for cutout in drawing.draw():
+            drawn.append(cutout)
+            advance(cutout.name, cutout.reason if cutout.mark == "failed" else "")
+    summary = _summary(drawing, drawn)
+    next_step = f"{shown('garmentcut', 'review', cutouts)} to correct the doubtful ones" if summary["doubtful"] else ""
+    show(summary, lambda: _as_text(summary), as_json=as_json, next_step=next_step)
+    raise typer.Exit(SOME_FAILED if summary["failed"] else OK)
+
+
+def _summary(drawing: "ContactSheet", drawn: "Sequence[Shown]") -> dict[str, Any]:
+    """For machines: counts, pages, and every marked cutout."""
+    counts = Counter(cutout.mark for cutout in drawn)
+    return {
+        "cutouts": len(drawn),
+        "doubtful": counts["doubtful"],
+        "failed": counts["failed"],
+        "not_finished": counts["not finished"],
+        "pages": [str(page.path) for page in drawing.pages],
+        "marked": [
+            {"name": cutout.name, "page": str(cutout.page), "mark": cutout.mark, "reason": cutout.reason}
+            for cutout in drawn
+            if cutout.mark
+        ],
+    }
+
+
+def _as_text(summary: dict[str, Any]) -> str:
+    """For people: one line, then a line for each marked cutout."""
+    from garmentcut.terminal import counted, one_line
+
+    pages, marked = summary["pages"], summary["marked"]
+    parts = [
+        f"{summary[key]} {key.replace('_', ' ')}" for key in ("doubtful", "failed", "not_finished") if summary[key]
+    ]
+    where = f"{len(pages)} pages, {pages[0]} to {pages[-1]}" if len(pages) > 1 else pages[0]
+    lines = [f"{', '.join([counted(summary['cutouts'], 'cutout'), *parts])}: {where}"]
+    for cutout in marked[:_MOST_LISTED]:
+        place = f" ({Path(cutout['page']).name})" if len(pages) > 1 else ""
+        lines.append(": ".join(filter(None, (cutout["mark"], one_line(cutout["name"]) + place, cutout["reason"]))))
+    if len(marked) > _MOST_LISTED:
+        lines.append(f"... and {len(marked) - _MOST_LISTED} more, listed with --json")
+    return "\n".join(lines)

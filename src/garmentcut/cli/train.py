@@ -1,132 +1,156 @@
-"""`garmentcut train`: a recipe and a data set in, a network out."""
+"""`garmentcut train`: a recipe and a dataset in, a network out."""
 
-import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from garmentcut.cli.app import INTERRUPTED, MISUSE, OK, SOME_FAILED, app, fail
+from garmentcut.cli.app import (
+    INTERRUPTED,
+    MISUSE,
+    OK,
+    RUNNING,
+    TRAIN,
+    AcceleratorOption,
+    DataOption,
+    JsonOption,
+    MinutesOption,
+    command,
+    fail,
+    say,
+    show,
+    shown,
+)
 
 if TYPE_CHECKING:
     from garmentcut.training.devices import Devices
+    from garmentcut.training.logging import Evaluated, Event
     from garmentcut.training.run import Run
 
+Show = Callable[["Run", "Event"], None]
 
-@app.command()
+
+@command(TRAIN, stopped="broken off at once; the same command goes on from what was last saved")
 def train(
     recipe: Annotated[
-        Path,
+        str,
         typer.Argument(
-            help="TOML file with any of the keys in docs/recipe.md, or the name of a built-in recipe: cutnet."
+            metavar="RECIPE",
+            help="TOML file with any of the keys in docs/recipe.md, or the name of a built-in recipe: cutnet.",
         ),
     ],
-    data: Annotated[Path, typer.Option(help="Folder that `garmentcut ingest` made.")],
+    data: DataOption,
     out: Annotated[
-        str | None, typer.Option(help="Folder for the run: weights, journal, samples. The same one resumes it.")
+        str | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FOLDER",
+            help="Folder for the run: weights, journal, samples. The same folder continues it.",
+        ),
     ] = None,
-    set: Annotated[list[str] | None, typer.Option(help="One knob, for example training.steps=2000.")] = None,
+    set: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="One option of the recipe, for example training.steps=2000. May be given several times.",
+        ),
+    ] = None,
     fold: Annotated[
         str | None,
-        typer.Option(help="Fold to hold out, 0 where not said; all: one after another; none: learn from everything."),
+        typer.Option(
+            metavar="NUMBER",
+            help="Fold to hold out; all is one after another, none is to learn from everything. The default is 0.",
+        ),
     ] = None,
-    validation: Annotated[str | None, typer.Option(help="Split to hold out, instead of a fold.")] = None,
-    minutes: Annotated[float | None, typer.Option(min=0, help="Stop after these; the same command goes on.")] = None,
-    accelerator: Annotated[str, typer.Option(help="auto (a GPU where there is one), cpu or cuda.")] = "auto",
-    devices: Annotated[int, typer.Option(min=1, help="GPUs (or processes on a CPU) of each machine.")] = 1,
-    nodes: Annotated[int, typer.Option(min=1, help="Machines; started by torchrun or SLURM.")] = 1,
+    validation: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Split to hold out, instead of a fold.")
+    ] = None,
     range_test: Annotated[
         bool, typer.Option("--range-test", help="Train nothing: find a learning rate, OUT/range_test.svg.")
     ] = False,
     augmentations: Annotated[
-        Path | None, typer.Option(help="Train nothing: draw what the augmentation does on this .jpg or .png.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Train nothing: draw what the augmentation does on this .jpg or .png."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+    minutes: MinutesOption = None,
+    accelerator: AcceleratorOption = "auto",
+    devices: Annotated[
+        int, typer.Option(min=1, help="GPUs (or processes on a CPU) of each machine.", rich_help_panel=RUNNING)
+    ] = 1,
+    nodes: Annotated[
+        int, typer.Option(min=1, help="Machines, started by torchrun or SLURM.", rich_help_panel=RUNNING)
+    ] = 1,
+    as_json: JsonOption = False,
 ) -> None:
-    """Train a network on a data set.
+    """Train a network on a dataset.
 
     OUT/best.safetensors are the best weights, OUT/journal.jsonl and OUT/tensorboard have every step, OUT/samples shows
     photos as they are learned. Ctrl-C saves; the same command goes on where a run was stopped or killed. Exit code 0:
     done, or the minutes are over, 1: it broke off, 2: misuse, 130: interrupted.
 
-    Example: garmentcut train recipes/cutnet.toml --data dataset/ --out runs/first
+    Example: garmentcut train cutnet --data dataset/ -o runs/first
     """
     if out == "" or (out is None and augmentations is None):
         fail("--out is missing or empty: the folder for the run", MISUSE)
-    _train(
-        (recipe, set or []),
-        (data, fold, validation),
-        Path(out or "."),
-        devices=(accelerator, devices, nodes),
-        minutes=minutes,
-        instead=(range_test, augmentations),
-        as_json=as_json,
-    )
-
-
-def _train(recipe: Any, data: Any, out: Path, *, devices: Any, minutes: Any, instead: Any, as_json: bool) -> None:
     # Imported here: `--help` must not wait for torch.
-    try:
-        from garmentcut.errors import TrainingError, TrainingStopped
-        from garmentcut.training.devices import Devices
-    except ModuleNotFoundError as error:
-        fail(f"{error.name} is not installed; run: pip install 'garmentcut[train]'", MISUSE)
-    from garmentcut.config import ConfigError
-    from garmentcut.dataset.manifest import DatasetError
-    from garmentcut.model.checkpoint import CheckpointError
-    from garmentcut.model.networks import NetworkError
-    from garmentcut.model.start import StartError
-    from garmentcut.photo.photo import PhotoError
+    from garmentcut.training.devices import Devices
 
-    range_test, page = instead
-    try:
-        runs = _plan(recipe, data, out)
-        if page is not None:
-            _draw(runs[0], page)
-        elif range_test:
-            _try_rates(runs[0], Devices(*devices), as_json=as_json)
-        else:
-            _train_runs(runs, Devices(*devices), minutes=minutes, as_json=as_json)
-    except (TrainingStopped, PhotoError) as error:
-        fail(str(error), SOME_FAILED)
-    except (ConfigError, DatasetError, TrainingError, NetworkError, StartError, CheckpointError) as error:
-        fail(str(error), MISUSE)
-    except KeyboardInterrupt:
-        fail("broken off at once; the same command goes on from what was last saved", INTERRUPTED)
+    runs = _plan((recipe, set or []), (data, fold, validation), Path(out or "."))
+    if augmentations is not None:
+        from garmentcut.training.trial import draw_augmentations
+
+        draw_augmentations(runs[0], augmentations)
+        say(augmentations)
+    elif range_test:
+        _try_rates(runs[0], Devices(accelerator, devices, nodes), as_json=as_json)
+    else:
+        _train(runs, Devices(accelerator, devices, nodes), data, minutes=minutes, as_json=as_json)
 
 
-def _plan(recipe: Any, data: Any, out: Path) -> "list[Run]":
+def _plan(recipe: tuple[str, list[str]], data: tuple[Path, str | None, str | None], out: Path) -> "list[Run]":
     from garmentcut.config import parse_override
     from garmentcut.dataset.manifest import read_manifest
     from garmentcut.recipe import load_recipe
     from garmentcut.training.divisions import divide_all, without_wrong
     from garmentcut.training.run import Run
 
-    (path, overrides), (folder, fold, validation) = recipe, data
-    knobs, manifest = load_recipe(path, dict(map(parse_override, overrides))), read_manifest(folder)
+    (name, overrides), (folder, fold, validation) = recipe, data
+    options, manifest = load_recipe(Path(name), dict(map(parse_override, overrides))), read_manifest(folder)
     divisions = divide_all(manifest, fold, validation=validation)
-    if knobs.data.wrong_weight == 0:
+    if options.data.wrong_weight == 0:
         divisions = tuple(map(without_wrong, divisions))
     if fold != "all":
-        return [Run(out, knobs, manifest, divisions[0])]
-    return [Run(out / division.name, knobs, manifest, division) for division in divisions]
+        return [Run(out, options, manifest, divisions[0])]
+    return [Run(out / division.name, options, manifest, division) for division in divisions]
 
 
-def _train_runs(runs: "list[Run]", devices: "Devices", *, minutes: float | None, as_json: bool) -> None:
-    from garmentcut.cli.training_progress import summary_text, training_progress
+def _train(runs: "list[Run]", devices: "Devices", data: Path, *, minutes: float | None, as_json: bool) -> None:
     from garmentcut.training.cascade import train_all
     from garmentcut.training.logging import Ended
 
     ends: dict[Path, Ended] = {}
-    with training_progress(len(runs)) as show:
+    with training_progress(len(runs)) as show_event:
         for run, event in train_all(runs, devices, minutes=minutes):
-            show(run, event)
+            show_event(run, event)
             if isinstance(event, Ended):
                 ends[run.folder] = event
     if not ends:
         return  # a process of another device: the first one speaks
     rows = [run.summary(ends[run.folder]) for run in runs if run.folder in ends]
-    typer.echo(json.dumps({"runs": rows}) if as_json else summary_text(rows))
+    folder = runs[0].folder
+    if not all(row["ended"] in _FINISHED for row in rows):
+        next_step = "run the same command again to continue"
+    elif len(runs) > 1:
+        next_step = (
+            f"{shown('garmentcut', 'evaluate', folder.parent, data)} to measure them on photos they had not seen"
+        )
+    else:
+        next_step = f"{shown('garmentcut', 'export', folder, '--out', 'model.onnx')} to make a model file"
+    show({"runs": rows}, lambda: summary_text(rows), as_json=as_json, next_step=next_step)
     raise typer.Exit(INTERRUPTED if any(end.reason == "interrupted" for end in ends.values()) else OK)
 
 
@@ -138,16 +162,111 @@ def _try_rates(run: "Run", devices: "Devices", *, as_json: bool) -> None:
     with run.held(), launched(Devices(devices.accelerator), run.recipe.training) as fabric:
         suggested = try_rates(run, fabric)
     curve = str(run.folder / RANGE_CURVE_NAME)
-    if as_json:
-        typer.echo(json.dumps({"suggested_lr": suggested, "curve": curve}))
-    elif suggested is None:
-        typer.echo(f"the loss never falls, at no learning rate; see {curve}")
+    if suggested is None:
+        text, next_step = (
+            f"the loss never falls, at no learning rate; see {curve}",
+            "look at the recipe's loss and data",
+        )
     else:
-        typer.echo(f"the loss falls fastest at optimizer.lr = {suggested:.2g}; see {curve}")
+        text = f"the loss falls fastest at optimizer.lr = {suggested:.2g}; see {curve}"
+        next_step = f"train with --set optimizer.lr={suggested:.2g}"
+    show({"suggested_lr": suggested, "curve": curve}, lambda: text, as_json=as_json, next_step=next_step)
 
 
-def _draw(run: "Run", page: Path) -> None:
-    from garmentcut.training.trial import draw_augmentations
+@contextmanager
+def training_progress(num_runs: int) -> Iterator[Show]:
+    """A function to be told each event, which it shows on stderr.
 
-    draw_augmentations(run, page)
-    typer.echo(page)
+    Args:
+        num_runs: more than one: each line names its run.
+    """
+    if not sys.stderr.isatty():
+        yield _lines(num_runs)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[numbers]}"),
+    )
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
+        yield _bar(progress, num_runs)
+
+
+def summary_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """For people: a line a run, and the mean over the folds if there are several."""
+    lines = [_summary_line(row) for row in rows]
+    scores = [row["best"]["mean_dice"] for row in rows if row["best"]]
+    if len(rows) > 1 and scores:
+        lines.append(f"mean of the best of {len(scores)} runs: Dice {sum(scores) / len(scores):.4f}")
+    return "\n".join(lines)
+
+
+def _summary_line(row: Mapping[str, Any]) -> str:
+    how = "was finished before" if row["was_finished"] else _ENDS[row["ended"]]
+    line = f"{row['run']}: {how} at step {row['step']} of {row['steps']}, {row['seconds']:.0f} s in all"
+    if row["best"]:
+        seen = "" if row["held_out"] else ", of photos it was trained on"
+        line += f"; best mean Dice {row['best']['mean_dice']:.4f} at step {row['best']['step']}{seen}: {row['weights']}"
+    return line if row["ended"] in _FINISHED else f"{line}; the same command goes on"
+
+
+_FINISHED = ("all steps", "no gain")
+_ENDS = {
+    "all steps": "finished",
+    "no gain": "finished early, no gain any more,",
+    "time is up": "stopped, the time is up,",
+    "interrupted": "interrupted",
+}
+
+
+def _lines(num_runs: int) -> Show:
+    from garmentcut.training.logging import Evaluated, StepDone
+
+    last: dict[str, StepDone] = {}
+
+    def show(run: "Run", event: "Event") -> None:
+        if isinstance(event, StepDone):
+            last["step"] = event
+        elif isinstance(event, Evaluated):
+            done = last["step"]
+            numbers = f"loss {done.loss:.4f}, lr {done.lr:.2g}, {done.photos_s:.3g} photos/s"
+            say(f"{_name(run, num_runs)}step {done.step}/{done.steps}: {numbers}; {_found(event)}", err=True)
+
+    return show
+
+
+def _bar(progress: Any, num_runs: int) -> Show:
+    from garmentcut.training.logging import Evaluated, StepDone
+
+    best: dict[str, float] = {}
+    tasks: dict[str, Any] = {}
+
+    def show(run: "Run", event: "Event") -> None:
+        name = run.division.name
+        if isinstance(event, StepDone):
+            if name not in tasks:
+                tasks[name] = progress.add_task(name if num_runs > 1 else "", total=event.steps, numbers="")
+                progress.reset(tasks[name], completed=event.step - 1)  # the rate is this session's
+            shown = f"best Dice {best[name]:.4f}, " if name in best else ""
+            numbers = f"{shown}loss {event.loss:.4f}, lr {event.lr:.2g}, {event.photos_s:.3g} photos/s"
+            progress.update(tasks[name], completed=event.step, numbers=numbers)
+        elif isinstance(event, Evaluated):
+            best[name] = max(event.mean_dice, best.get(name, 0.0))
+            text = f"{_name(run, num_runs)}step {event.step}: {_found(event)}"
+            progress.console.print(text, markup=False, highlight=False)
+
+    return show
+
+
+def _name(run: "Run", num_runs: int) -> str:
+    return f"{run.division.name}, " if num_runs > 1 else ""
+
+
+def _found(event: "Evaluated") -> str:
+    best = ", the best" if event.is_best else ""
+    return f"validation Dice {event.mean_dice:.4f} (median {event.median_dice:.4f}), loss {event.loss:.4f}{best}"

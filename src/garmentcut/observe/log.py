@@ -1,8 +1,11 @@
-"""The log: one line an event, for people or as JSON, through the standard library's `logging`."""
+"""The log: one line an event, for people or as JSON, by the standard library's `logging`; and what systemd is told."""
 
 import json
 import logging
+import os
 import re
+import socket
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
@@ -72,3 +75,17 @@ def _quoted(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value, default=str)
     text = text.encode("utf-8", "backslashreplace").decode()
     return text if re.fullmatch(r"[^\s\"=]+", text) else json.dumps(text, ensure_ascii=False)
+
+
+def notify_service(message: str) -> None:
+    """Tell systemd, if it started this process with `Type=notify` (sd_notify(3)); silent elsewhere.
+
+    Args:
+        message: `READY=1`, `WATCHDOG=1`, `STOPPING=1` or `STATUS=` and a line for `systemctl status`.
+    """
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if address[:1] not in ("/", "@") or not hasattr(socket, "AF_UNIX"):
+        return
+    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as outlet:
+        outlet.setblocking(False)  # a full queue is no reason to stop cutting
+        outlet.sendto(message.encode(), "\0" + address[1:] if address.startswith("@") else address)

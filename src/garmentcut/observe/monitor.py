@@ -1,19 +1,192 @@
-"""Monitor: what the steps of a run report to, whether anybody listens or not."""
+"""Monitor: what the steps of a run report to, whether anybody listens or not; its health and its metrics."""
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from importlib.metadata import version
+from typing import Any, ParamSpec, TypeVar
 
-from garmentcut.observe.health import Health
+from garmentcut.errors import FAILURES
 from garmentcut.observe.log import log_event
-
-if TYPE_CHECKING:
-    from garmentcut.observe.metrics import Metrics
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
+
+_STALE_S = 300.0
+STAGES = ("read", "network", "write")
+_STAGE_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_DOUBT_BUCKETS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1)
+
+
+class Health:
+    """Signs of life, and what stands in the way of work.
+
+    Alive: the last `beat` is not long ago. Ready: alive, and nothing stands in the way. May be used from any thread.
+
+    >>> health = Health()
+    >>> health.trouble("output", "No space left on device")
+    True
+    >>> health.is_ready(), health.troubles()
+    (False, {'output': 'No space left on device'})
+    >>> health.trouble("output"), health.is_ready()
+    (True, True)
+    """
+
+    def __init__(
+        self,
+        *,
+        stale_s: float = _STALE_S,
+        clock: Callable[[], float] = time.monotonic,
+        on_beat: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Begin alive and ready.
+
+        Args:
+            stale_s: seconds without a beat after which it counts as stuck.
+            clock: seconds, of any origin.
+            on_beat: called at each beat, several times a second.
+        """
+        self._stale_s, self._clock, self._on_beat = stale_s, clock, on_beat
+        self._lock = threading.Lock()
+        self._troubles: dict[str, str] = {}
+        self._checks: dict[str, Callable[[], str]] = {}
+        self._beaten = clock()
+
+    def beat(self) -> None:
+        """Work goes on."""
+        self._beaten = self._clock()
+        self._on_beat()
+
+    def trouble(self, name: str, text: str = "") -> bool:
+        """Say what stands in the way, in words; without words: nothing any more.
+
+        Returns:
+            True if this is news.
+        """
+        with self._lock:
+            is_news = self._troubles.get(name, "") != text
+            if text:
+                self._troubles[name] = text
+            else:
+                self._troubles.pop(name, None)
+        return is_news
+
+    def add_check(self, name: str, check: Callable[[], str]) -> None:
+        """Ask `check` whenever somebody wants to know; it answers with the trouble in words, or nothing."""
+        self._checks[name] = check
+
+    def troubles(self) -> dict[str, str]:
+        """All that stands in the way now, by name."""
+        with self._lock:
+            found = dict(self._troubles)
+        found |= {name: text for name, check in self._checks.items() if (text := _asked(check))}
+        if not self.is_alive():
+            found["stuck"] = f"no sign of life for {self._clock() - self._beaten:.0f} s"
+        return found
+
+    def is_alive(self) -> bool:
+        """The last beat is not long ago."""
+        return self._clock() - self._beaten <= self._stale_s
+
+    def is_ready(self) -> bool:
+        """Alive, and nothing stands in the way."""
+        return not self.troubles()
+
+
+def _asked(check: Callable[[], str]) -> str:
+    try:
+        return check()
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with what is asked: that is the answer
+        return str(error) or type(error).__name__
+
+
+class Metrics:
+    """Prometheus counts and times, in a registry of their own; docs/operation.md explains each.
+
+    Needs `prometheus-client` (extra `observe`). May be used from any thread.
+
+    Attributes:
+        registry: for further metrics, such as a server's own.
+    """
+
+    def __init__(self) -> None:
+        from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
+
+        self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        Info("garmentcut_build", "The program.", registry=registry).info({"version": version("garmentcut")})
+        self._photos = Counter("garmentcut_photos", "Photos worked on, by outcome.", ["status"], registry=registry)
+        self._failures = Counter("garmentcut_failures", "Photos that failed, by code.", ["code"], registry=registry)
+        self._seconds = Histogram(
+            "garmentcut_stage_seconds",
+            "Seconds a photo spends in a stage, waiting not counted.",
+            ["stage"],
+            buckets=_STAGE_BUCKETS_S,
+            registry=registry,
+        )
+        self._doubt = Histogram(
+            "garmentcut_doubt",
+            "1 - expected surface Dice at 2 px, of each cutout whose model can tell.",
+            buckets=_DOUBT_BUCKETS,
+            registry=registry,
+        )
+        self._queue = Gauge("garmentcut_queue_photos", "Photos that wait, by what for.", ["state"], registry=registry)
+        self._success = Gauge(
+            "garmentcut_last_success_timestamp_seconds", "When the last photo was cut; Unix time.", registry=registry
+        )
+        self._scan = Gauge("garmentcut_look_seconds", "What the last look at the folders took.", registry=registry)
+        self._found = Gauge("garmentcut_found_photos", "Photos the last look found, done ones too.", registry=registry)
+        for child in ("ok", "failed"):  # a series that is not there yet cannot be told from one that is broken
+            self._photos.labels(child)
+        for child in FAILURES:
+            self._failures.labels(child)
+        for child in STAGES:
+            self._seconds.labels(child)
+
+    def count_photo(self, *, code: str = "", doubt: float | None = None) -> None:
+        """Count a photo that is finished.
+
+        Args:
+            code: why it failed, a key of `garmentcut.errors.FAILURES`; empty: it was cut.
+            doubt: in [0, 1]; None: the model cannot tell.
+        """
+        self._photos.labels("failed" if code else "ok").inc()
+        if code:
+            self._failures.labels(code).inc()
+            return
+        self._success.set_to_current_time()
+        if doubt is not None:
+            self._doubt.observe(doubt)
+
+    def time_stage(self, stage: str, seconds: float) -> None:
+        """Record what a photo took in one of `STAGES`."""
+        self._seconds.labels(stage).observe(seconds)
+
+    def set_queue(self, **waiting: int) -> None:
+        """How many photos wait, by state."""
+        for state, number in waiting.items():
+            self._queue.labels(state).set(number)
+
+    def set_look(self, seconds: float, num_photos: int) -> None:
+        """What the last look at the watched folders took and found."""
+        self._scan.set(seconds)
+        self._found.set(num_photos)
+
+    def page(self, accept: str = "") -> tuple[str, bytes]:
+        """All metrics as Prometheus reads them.
+
+        Args:
+            accept: the request's header of that name.
+
+        Returns:
+            The content type, and the content.
+        """
+        from prometheus_client.exposition import choose_encoder
+
+        encode, content_type = choose_encoder(accept)
+        return content_type, encode(self.registry)
 
 
 @dataclass(frozen=True)
@@ -31,11 +204,11 @@ class Monitor:
         health: what `/healthz` and `/readyz` answer by.
     """
 
-    metrics: "Metrics | None" = None
+    metrics: Metrics | None = None
     health: Health = field(default_factory=Health)
 
     def timed(self, stage: str, step: Callable[_P, _T]) -> Callable[_P, _T]:
-        """The same step; what a call takes counts for a stage of `garmentcut.observe.metrics.STAGES`."""
+        """The same step; what a call takes counts for a stage of `STAGES`."""
         metrics = self.metrics
         if metrics is None:
             return step

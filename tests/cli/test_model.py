@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -52,7 +53,7 @@ def test_from_a_run_to_a_cutout(trained, studio, tmp_path):
     assert 2 * (mask & (drawn.alpha >= 0.5)).sum() / (mask.sum() + (drawn.alpha >= 0.5).sum()) > 0.97
 
     shown = run("card", tmp_path / "models" / "mine.onnx").stdout
-    assert "trained_on: 2 photos, their hashes in --json" in shown
+    assert "photos remembered: 2 photos, whose hashes --json lists" in shown
     assert "licence: ours" in shown
     told = json.loads(run("card", tmp_path / "models" / "mine.onnx", "--json").stdout)
     assert told["trained_on"] == ["0" * 12, "f" * 12]
@@ -63,8 +64,8 @@ def test_an_old_card_is_still_shown(tmp_path):
     model, card = read_model(default_model())
     (tmp_path / "old.onnx").write_bytes(with_card(model, replace(card, trained_on=())))
     shown = run("card", tmp_path / "old.onnx").stdout
-    assert "trained_on: photos that it does not list" in shown
-    assert "parity: not measured" in shown
+    assert "photos remembered: none" in shown
+    assert "parity: not measured" in run("card", tmp_path / "old.onnx", "--all").stdout
 
 
 def test_misuse_is_named(tmp_path):
@@ -94,4 +95,15 @@ def test_an_output_that_cannot_be_written(trained, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     result = run("export", trained / "best.safetensors", "--out", tmp_path / "file" / "model.onnx", "--json")
     assert result.exit_code == 1
-    assert "make room or write elsewhere" in result.stderr
+    assert f"{tmp_path / 'file'}: " in result.stderr
+
+
+def test_card_shows_what_the_model_is():
+    card = json.loads(run("card", "--json").stdout)
+    assert card["name"]
+    done = run("card")
+    assert len(done.stdout.splitlines()) <= 10
+    assert done.stderr == "next: garmentcut card --all shows every field\n"
+    everything = run("card", "--all").stdout
+    assert all(f"{key}: " in everything for key in card if key not in ("scores", "trained_prints"))
+    assert run("card", Path(__file__)).exit_code == 2

@@ -5,9 +5,8 @@ import urllib.request
 
 import pytest
 
-from garmentcut.observe.metrics import Metrics
-from garmentcut.observe.monitor import Monitor
-from garmentcut.observe.status_server import StatusServer, answer_status
+from garmentcut.observe.monitor import Metrics, Monitor
+from garmentcut.observe.server import StatusServer, answer_status
 
 
 @pytest.fixture

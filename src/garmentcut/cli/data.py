@@ -1,0 +1,192 @@
+"""`garmentcut ingest` and `garmentcut studio`: where a dataset comes from."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from garmentcut.cli.app import (
+    FILES,
+    MISUSE,
+    OK,
+    RUNNING,
+    SOME_FAILED,
+    TRAIN,
+    ConfigOption,
+    JsonOption,
+    SetOption,
+    command,
+    fail,
+    load_settings,
+    say,
+    show,
+    shown,
+)
+
+
+@command(TRAIN)
+def ingest(
+    out: Annotated[str, typer.Option("--out", "-o", metavar="FOLDER", help="The dataset's folder.")],
+    originals: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="PHOTOS",
+            help="Folder of the photos, searched with all folders below; not needed with --from-review.",
+        ),
+    ] = None,
+    cutouts: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="CUTOUTS",
+            help="Folder of the retouchers' cutouts. The default are the PSD files in the first folder.",
+        ),
+    ] = None,
+    from_review: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Take the corrections made in this folder with garmentcut review. May be given several times.",
+        ),
+    ] = None,
+    with_accepted: Annotated[
+        bool, typer.Option("--with-accepted", help="With --from-review: take cutouts that were accepted, too.")
+    ] = False,
+    pattern: Annotated[
+        str,
+        typer.Option(metavar="PATTERN", help="How files are named; * stands for anything, / for a folder."),
+    ] = "<garment>_<view>",
+    cutout_pattern: Annotated[
+        str, typer.Option(metavar="PATTERN", help="How cutouts are named, if it is another way than the photos.")
+    ] = "",
+    mend: Annotated[
+        bool, typer.Option("--mend", help="Resample cutouts that have the photo's proportions, but not its size.")
+    ] = False,
+    accept_unchanged: Annotated[
+        bool, typer.Option("--accept-unchanged", help="Use PSD files that garmentcut wrote and nobody changed.")
+    ] = False,
+    add: Annotated[
+        bool,
+        typer.Option(
+            "--add", help="Keep the pairs of earlier runs that are not in these folders.", rich_help_panel=FILES
+        ),
+    ] = False,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            metavar="NUMBER", help="Split the garments into this many folds. The default is 5.", rich_help_panel=FILES
+        ),
+    ] = None,
+    parts: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A/B/C",
+            help="Split the garments into train, validation and test instead, for example 70/15/15.",
+            rich_help_panel=FILES,
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Seed of the split. The default is 0.", rich_help_panel=FILES)
+    ] = None,
+    resplit: Annotated[
+        bool,
+        typer.Option("--resplit", help="Split again, though garments change sides.", rich_help_panel=FILES),
+    ] = False,
+    workers: Annotated[
+        int, typer.Option(min=0, max=256, help="Threads; 0 is one for each core.", rich_help_panel=RUNNING)
+    ] = 0,
+    config: ConfigOption = None,
+    set: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a dataset of photos and cutouts: paired by name, checked, split by garment.
+
+    A cutout is a PNG, WebP or TIFF with alpha, a PSD, a file with a clipping path, or a mask, white on black. A PSD
+    without a photo is searched for one; so one folder is enough for PSDs that garmentcut wrote and a retoucher
+    corrected, or that lie beside their photos. Pairs read before that have not changed are not read again, so a run
+    that was stopped is started again with the same command; garments keep their split when others are added.
+    OUT/manifest.jsonl has a row for each pair, refused ones too. Exit code 0: all fine, 1: some pairs were refused, 2:
+    misuse.
+
+    Example: garmentcut ingest photos/ cutouts/ -o dataset/
+
+    Example: garmentcut ingest corrected/ -o dataset/ --add
+
+    Example: garmentcut ingest --from-review cutouts/ -o dataset/ --add
+    """
+    if not out:
+        fail("an empty --out, perhaps a variable that is not set; '.' means this folder", MISUSE)
+    if originals is None and not from_review:
+        fail("no photos: name their folder, or a folder of cutouts with --from-review", MISUSE)
+    if folds is not None and parts is not None:
+        fail("--folds and --parts: give one of them", MISUSE)
+    # Imported here: `--help` must not wait for decoders.
+    from garmentcut.dataset.corrections import ReviewSource
+    from garmentcut.dataset.ingest import IngestOptions
+    from garmentcut.dataset.split import Scheme
+
+    options = IngestOptions(
+        pattern=pattern,
+        cutout_pattern=cutout_pattern,
+        seed=seed,
+        resplit=resplit,
+        mend=mend,
+        accept_unchanged=accept_unchanged,
+        add=add,
+        workers=workers,
+        scheme=Scheme.of_parts(parts) if parts else Scheme.of_folds(folds) if folds is not None else None,
+        read=load_settings(config, set).read,
+        review=ReviewSource(tuple(from_review or ()), with_accepted),
+    )
+    raise typer.Exit(_ingest(originals, cutouts, Path(out), options, as_json=as_json))
+
+
+def _ingest(originals: Path | None, cutouts: Path | None, out: Path, options: Any, *, as_json: bool) -> int:
+    from garmentcut.dataset.ingest import Ingest, IngestSummary
+    from garmentcut.terminal import progress_bar
+
+    with Ingest(originals, cutouts, out, options) as work:
+        plan = work.plan()
+        summary = IngestSummary(work.folder, num_read=len(plan.todo), num_junk=len(plan.junk))
+        with progress_bar(len(plan.todo), "pairs") as advance:
+            for entry in work.examine(plan):
+                advance(entry.pair.name, next((f.text for f in entry.pair.faults if entry.pair.refused), ""))
+        summary.rows = work.rows(plan)
+        try:
+            summary.outcome = work.finish(summary.rows)
+        finally:  # also where there are too few garments: perhaps because most pairs were refused
+            train = shown("garmentcut", "train", "cutnet", "--data", out, "--out", "runs/first")
+            next_step = f"{train} to train a network" if summary.outcome else ""
+            show(summary.as_dict(), summary.as_text, as_json=as_json, next_step=next_step)
+    return SOME_FAILED if summary.refused else OK
+
+
+@command(TRAIN, stopped="stopped; the photos before are whole")
+def studio(
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Folder for the photos.")],
+    cutouts: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Folder for their exact cutouts. By default none are written.")
+    ] = None,
+    seed: Annotated[
+        list[int] | None,
+        typer.Option(min=0, help="Draw the garment of this seed. May be given several times."),
+    ] = None,
+    garments: Annotated[int, typer.Option(min=1, help="Without --seed: how many to draw, of seeds 0, 1, 2 ...")] = 1,
+    height: Annotated[
+        int, typer.Option(min=96, max=12000, help="Height in pixels; the width is two thirds of it.")
+    ] = 1728,
+) -> None:
+    """Draw synthetic studio photos, three views of each garment, whose alpha is known exactly.
+
+    For demonstrations, tests and pre-training. The same seed draws the same photo.
+
+    Example: garmentcut studio -o photos --cutouts cutouts --garments 10
+    """
+    from garmentcut.synthetic import write_studio_photos
+
+    seeds = seed or list(range(garments))
+    for path in write_studio_photos(out, seeds, size_hw=(height, height * 2 // 3), cutouts_dir=cutouts):
+        say(path)
+    if cutouts is None:
+        say(f"next: {shown('garmentcut', 'cut', out, '--out', 'cut')} to cut them", err=True)
+    else:
+        say(f"next: {shown('garmentcut', 'ingest', out, cutouts, '--out', 'dataset')} to make a dataset", err=True)

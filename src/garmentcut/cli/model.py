@@ -1,0 +1,142 @@
+"""`garmentcut card` and `garmentcut export`: model files."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from garmentcut.cli.app import TRAIN, JsonOption, command, show, shown
+
+if TYPE_CHECKING:
+    from garmentcut.model.card import ModelCard
+
+
+@command(TRAIN)
+def card(
+    model: Annotated[
+        Path | None, typer.Argument(metavar="MODEL", help="Model file. The default is the embedded model.")
+    ] = None,
+    all: Annotated[bool, typer.Option("--all", help="Show every field, not only what most people ask for.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show a model's card: what it is, what it learned from, how good it is.
+
+    Example: garmentcut card
+    """
+    from garmentcut.model.card import read_model
+    from garmentcut.prediction.cutter import default_model
+
+    found = read_model(model or default_model())[1]
+    words = shown("garmentcut", "card", *([model] if model else []), "--all")
+    show(
+        asdict(found),
+        lambda: "\n".join(_all_lines(found) if all else _ten_lines(found)),
+        as_json=as_json,
+        next_step="" if all else f"{words} shows every field",
+    )
+
+
+def _ten_lines(card: "ModelCard") -> list[str]:
+    """What most people ask of a model."""
+    height, width = card.working_size_hw
+    lines = [
+        f"model: {card.label}",
+        f"licence: {card.licence}",
+        f"trained on: {card.training_data}",
+        f"photos remembered: {_trained_on(card)}",
+        f"works at: {width}x{height} pixels",
+    ]
+    if card.first_look is not None:
+        height, width = card.first_look.size_hw
+        lines.append(f"looks first at: {width}x{height} pixels")
+    lines.append(f"edge: threshold {card.edge_bias:g}, steepness {card.edge_gain:g}, choke {card.choke_px:g} px")
+    lines += [f"score: {_plain(asdict(score))}" for score in card.scores][:1]
+    return [*lines, f"doubt: {_doubt_text(card)}", f"acceptance: {_acceptance_text(card)}"]
+
+
+def _all_lines(card: "ModelCard") -> list[str]:
+    content = asdict(card)
+    content["trained_on"] = _trained_on(card)
+    del content["trained_prints"]
+    content["parity"] = "not measured" if card.parity is None else card.parity
+    content["doubt"], content["acceptance"] = _doubt_text(card), _acceptance_text(card)
+    scores = content.pop("scores")
+    lines = [f"{key}: {_plain(value)}" for key, value in content.items()]
+    return [*lines, *(f"score: {_plain(score)}" for score in scores)]
+
+
+def _plain(value: Any) -> str:
+    return ", ".join(f"{key} {one}" for key, one in value.items()) if isinstance(value, dict) else str(value)
+
+
+def _trained_on(card: "ModelCard") -> str:
+    return f"{len(card.trained_on)} photos, whose hashes --json lists" if card.trained_on else "none"
+
+
+def _doubt_text(card: "ModelCard") -> str:
+    if card.doubt is None:
+        return "none; garmentcut calibrate teaches it"
+    rank = card.doubt.rank_correlation
+    return f"learned from {card.doubt.data}; rank correlation {'not known' if rank is None else rank}"
+
+
+def _acceptance_text(card: "ModelCard") -> str:
+    acceptance = card.acceptance
+    if acceptance is None:
+        return "none"
+    found = next(one for one in acceptance.thresholds if one.risk == acceptance.risk)
+    promise = f"risk {acceptance.risk:g} of falling under {acceptance.quality:g}"
+    if found.max_doubt is None:
+        return f"{promise}: {found.reason}"
+    return f"{promise}, confidence {acceptance.confidence:g}: doubt up to {found.max_doubt:.3f}"
+
+
+@command(TRAIN, stopped="stopped; nothing was written")
+def export(
+    run: Annotated[
+        Path,
+        typer.Argument(metavar="RUN", help="Folder of a training (its best.safetensors), or a .safetensors file."),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="FILE", help="Model file to write, for example model.onnx.")
+    ],
+    name: Annotated[str | None, typer.Option(help="Name on the card. The default is the training's.")] = None,
+    training_data: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="On the card: what it was trained on, in words.")
+    ] = None,
+    licence: Annotated[str | None, typer.Option(metavar="TEXT", help="On the card: licence of the weights.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Turn a trained network into a model file that `garmentcut cut --model` takes.
+
+    The file takes photos of any size and carries its card. Its alphas are compared with the trained network's; nothing
+    is written if they differ by more than 0.001. Of a cascade, both looks go into the one file.
+
+    Example: garmentcut export runs/mine -o mine.onnx
+    """
+    from garmentcut.export.run_folder import export_folder
+    from garmentcut.model.card import card_of
+    from garmentcut.photo.files import write_atomic
+
+    words = {"name": name, "training_data": training_data, "licence": licence}
+    content = export_folder(run, {key: value for key, value in words.items() if value is not None})
+    write_atomic(out, content)
+    found = card_of(content)
+    cut = shown("garmentcut", "cut", "photos", "--out", "cutouts", "--model", out)
+    show(
+        asdict(found),
+        lambda: "\n".join(_written_lines(found, out, len(content))),
+        as_json=as_json,
+        next_step=f"{cut} to cut with it",
+    )
+
+
+def _written_lines(card: "ModelCard", out: Path, num_bytes: int) -> list[str]:
+    height, width = card.working_size_hw
+    lines = [f"{out}: {card.label}, {num_bytes / 1e6:.1f} MB, for photos of about {width}x{height} pixels"]
+    if card.first_look is not None:
+        height, width = card.first_look.size_hw
+        size = f"first look at {width}x{height} pixels"
+        lines.append(f"{size}; weights are packed: the second's 16 bits each, the first's 8")
+    return [*lines, f"alpha differs from the trained network's by {card.parity} at most"]

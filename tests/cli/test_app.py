@@ -1,0 +1,107 @@
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+import garmentcut
+from garmentcut.cli import app
+from garmentcut.cli.app import load_settings
+
+ROOT = Path(__file__).parents[2]
+COMMANDS = {
+    "Cut and review": ["cut", "review", "sheet"],
+    "Data and training": ["ingest", "studio", "card", "export", "train"],
+    "Measure and compare": ["evaluate", "audit", "calibrate", "study"],
+}
+
+
+def run(*args):
+    return CliRunner().invoke(app, [str(arg) for arg in args])
+
+
+def test_version():
+    assert run("--version").stdout.strip() == run("-V").stdout.strip() == garmentcut.__version__
+
+
+def test_help_lists_every_command_in_its_group():
+    text = run("-h").stdout
+    assert text == run("--help").stdout
+    assert run().exit_code == 2
+    parts = text.split("\n\n")
+    for title, names in COMMANDS.items():
+        (part,) = [part for part in parts if part.startswith(f"{title}:")]
+        assert [line.split()[0] for line in part.splitlines()[1:] if line[2] != " "] == names
+
+
+@pytest.mark.parametrize("name", [name for names in COMMANDS.values() for name in names])
+def test_each_command_has_short_options_and_a_summary_that_is_a_sentence(name):
+    text = run(name, "-h").stdout
+    summary = " ".join(text.partition("\n\n")[2].partition("\n\n")[0].split())
+    assert summary.endswith(".") and summary[0].isupper()
+    assert "-h, --help" in text
+    assert ("-o, --out" in text) == ("--out" in text)
+
+
+def test_help_shows_options_in_groups_and_defaults():
+    text = run("cut", "--help").stdout
+    places = [text.index(f"\n{title}:") for title in ("Arguments", "Options", "Files to write", "Running")]
+    assert places == sorted(places)
+    assert "[default: 8321;" in " ".join(run("review", "--help").stdout.split())
+
+
+def test_help_is_quick():
+    seconds = []
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, "-m", "garmentcut", "--help"], check=True, capture_output=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(seconds) < 0.6  # of the processor; 0.1 on an idle machine
+
+
+def test_the_shell_completes_commands_and_options():
+    asked = {"_GARMENTCUT_COMPLETE": "complete_bash", "COMP_CWORD": "1", "COMP_WORDS": "garmentcut ca"}
+    code = "from garmentcut.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.argv = ['garmentcut']\n{code}"],
+        env={**os.environ, **asked},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert sorted(done.stdout.split()) == ["calibrate", "card"]
+
+
+def test_settings_of_the_working_directory_are_used_and_named(tmp_path, monkeypatch, capsys):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos/garmentcut.toml").write_text("cut.choke_px = 9.0\n")
+    (tmp_path / "garmentcut.toml").write_text("cut.choke_px = 1.0\nread.max_mb = 7\n")
+    (tmp_path / "other.toml").write_text("cut.choke_px = 2.0\n")
+    monkeypatch.chdir(tmp_path / "photos")
+    assert load_settings(None, None).cut.choke_px == 9.0, "the working directory only, whatever it is"
+    monkeypatch.chdir(tmp_path)
+    capsys.readouterr()
+    found = load_settings(None, ["read.max_mb=8"])
+    assert (found.cut.choke_px, found.read.max_mb) == (1.0, 8)
+    assert str(tmp_path / "garmentcut.toml") in capsys.readouterr().err
+    assert load_settings(Path("other.toml"), None).cut.choke_px == 2.0
+    assert load_settings(None, None, {"cut.choke_px": 3.0}).cut.choke_px == 3.0
+    assert "garmentcut.toml" not in run("card", "--json").stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux' /dev/full")
+def test_work_is_done_even_if_nobody_can_be_told(tmp_path):
+    Image.new("L", (60, 90)).save(tmp_path / "black.png")
+    command = [sys.executable, "-m", "garmentcut", "sheet", str(tmp_path), "--out"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([*command, str(tmp_path / "full.jpg")], stdout=full, stderr=full, check=False)
+    shell = f'"$@" {tmp_path}/closed.jpg >&- 2>&-'
+    closed = subprocess.run(["/bin/sh", "-c", shell, "sh", *command], check=False)
+    told = subprocess.run([*command, str(tmp_path / "told.jpg")], capture_output=True, check=False)
+    assert (done.returncode, closed.returncode, told.returncode) == (0, 0, 0)
+    assert all((tmp_path / f"{name}.jpg").is_file() for name in ("full", "closed", "told"))
