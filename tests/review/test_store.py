@@ -1,13 +1,16 @@
 """`garmentcut cut` at work in a folder that is reviewed, and run again after a correction."""
 
+import os
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
+from sqlalchemy.exc import OperationalError
 
 from garmentcut.dataset.corrections import decision_on, read_decisions
 from garmentcut.prediction.batch import BATCH_NAME, DecidedMeanwhileError, decision_for, held_for_review
@@ -173,6 +176,29 @@ def test_decisions_stand_in_files_too(review, gray, png):
     assert decision_on(folder, "a_Front", "/another/a_Front.png", "0" * 64) is None
 
 
+def test_what_killed_servers_left_is_cleared_by_the_next(review, open_review):
+    folder = review.service.folder
+    name = ".garmentcut--0123456789abcdef.part"
+    staged = [folder / place / name for place in (".", ".garmentcut/review", ".garmentcut/thumbnails")]
+    stale, fresh = (folder / f".garmentcut/thumbnails/{name}-garment.jpg" for name in ("stale", "fresh"))
+    for path in (*staged, stale, fresh):
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"")
+        if path != fresh:
+            os.utime(path, (0, 0))
+    young = folder / ".garmentcut--fedcba9876543210.part"  # somebody may be writing it
+    others = folder / ".garmentcut-owner-0123456789abcdef.part"
+    for path in (young, others):
+        path.write_bytes(b"")
+    review.service.close()
+    open_review(folder)
+    deadline = time.monotonic() + 20
+    while stale.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert [path.exists() for path in (*staged, stale)] == [False] * 4
+    assert young.exists() and others.exists() and fresh.exists()
+
+
 @pytest.mark.parametrize("lost", ["database", "batch"])
 def test_decisions_outlive_the_database_and_the_batchs_id(review, cut_batch, open_review, gray, png, lost):
     alpha = correct(review, gray, png)
@@ -236,6 +262,36 @@ def test_a_full_disk_loses_no_decision(review, gray, png, monkeypatch):
     review.service.store.recover()
     assert item_of(review)["undelivered"] == ""
     np.testing.assert_array_equal(alpha_in(review.service.folder / "a_Front.png"), alpha)
+
+
+@pytest.mark.parametrize("fails", ["the lock", "the database"])
+def test_what_is_stored_is_never_told_not_to_be(review, monkeypatch, fails):
+    full = OSError(28, "No space left on device")
+
+    def refuse(*_args, **_kwargs):
+        raise full if fails == "the lock" else OperationalError("UPDATE", {}, full)
+
+    where = {"the lock": "FileLock", "the database": "Delivery.settle"}[fails]
+    monkeypatch.setattr(f"garmentcut.review.store.{where}", refuse)
+    item = item_of(review)
+    answer = review.post(f"/api/photos/{item['id']}/decision", json={"version": 1, "action": "accept"})
+    if fails == "the lock":
+        assert answer.status_code == 200 and "No space left" in answer.json()["undelivered"]
+    else:
+        assert answer.status_code == 507 and answer.json()["error"].startswith("it is stored, but")
+    assert (item_of(review)["state"], item_of(review)["version"]) == ("accepted", 2)
+
+
+def test_where_it_is_not_known_what_is_stored_nothing_is_claimed(review, monkeypatch):
+    def refuse(*_args, **_kwargs):
+        raise OperationalError("COMMIT", {}, OSError(28, "No space left on device"))
+
+    item = item_of(review)
+    monkeypatch.setattr("sqlalchemy.orm.Session.commit", refuse)
+    monkeypatch.setattr("sqlalchemy.orm.SessionTransaction.commit", refuse)
+    answer = review.post(f"/api/photos/{item['id']}/decision", json={"version": 1, "action": "accept"})
+    assert answer.status_code == 503 and "nothing was stored" not in answer.json()["error"]
+    assert "load the page again to see what is stored" in answer.json()["error"]
 
 
 def test_a_lock_that_is_held_too_long_is_told(review, monkeypatch):

@@ -3,7 +3,9 @@
 import os
 import secrets
 import stat
+import time
 from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from garmentcut.config import ReadConfig
@@ -173,7 +175,15 @@ def write_atomic(path: Path, data: bytes) -> None:
     StagedFile(path, data).commit()
 
 
-def remove_staged(folder: Path, owner: str = "") -> None:
-    """Remove what a killed run of this owner left staged in a folder; nobody else's, and not in folders below."""
+def remove_staged(folder: Path, owner: str = "", *, older_than_s: float | None = None) -> None:
+    """Remove what a killed run of this owner left staged in a folder; nobody else's, and not in folders below.
+
+    Args:
+        folder: where the files would have got their names.
+        owner: as of `StagedFile`.
+        older_than_s: leave younger ones, which others of this owner may be writing; None: there are no others.
+    """
     for part in folder.glob(_STAGED.format(owner=owner, token="*")):
-        part.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            if older_than_s is None or time.time() - part.stat().st_mtime > older_than_s:
+                part.unlink()

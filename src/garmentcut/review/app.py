@@ -34,6 +34,7 @@ HEAD_TIMEOUT_S = 10.0
 """Within which a request's head must have arrived."""
 MAX_CONNECTIONS = 400
 """At a time; a browser opens six. The oldest that waits for a request makes room for a new one."""
+_LOOK = "load the page again to see what is stored, then try again"
 _BACKLOG = 256
 _KEEP_ALIVE_S = 15
 _FINISH_S = 60
@@ -98,7 +99,7 @@ def _answer_errors(app: FastAPI) -> None:
 
     @app.exception_handler(DBAPIError)
     def answer_database(request: Request, error: DBAPIError) -> Response:
-        return _fault(request, 503, f"the database does not answer ({error.orig}); nothing was stored, try again")
+        return _fault(request, 503, f"the database does not answer ({error.orig}); {_LOOK}")
 
     @app.exception_handler(Exception)  # and it is written to the log, with where it came from
     def answer_mistake(request: Request, error: Exception) -> Response:
@@ -106,7 +107,7 @@ def _answer_errors(app: FastAPI) -> None:
 
     @app.exception_handler(OSError)
     def answer_disk(request: Request, error: OSError) -> Response:
-        return _fault(request, 507, f"cannot be written: {error.strerror or error}; nothing was stored")
+        return _fault(request, 507, f"a file cannot be read or written: {error.strerror or error}; {_LOOK}")
 
 
 def _fault(

@@ -51,6 +51,18 @@ class UnfitError(ReviewError):
     status = 422
 
 
+class NotStoredError(ReviewError):
+    """It could not be written, and nothing has changed."""
+
+    status = 507
+
+
+class StoredError(ReviewError):
+    """It is stored, but what has become of it could not be read, or its files not be settled."""
+
+    status = 507
+
+
 class QueueFullError(ReviewError):
     """As many photos wait to be cut as there is room for."""
 

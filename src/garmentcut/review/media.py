@@ -22,6 +22,7 @@ from garmentcut.review.alphas import AlphaFiles, Subject
 from garmentcut.review.errors import NotFoundError
 from garmentcut.review.photos import heat_path
 
+THUMBNAILS = f"{OWN_FOLDER}/thumbnails"
 _QUALITY, _THUMBNAIL_QUALITY = 95, 85
 _THUMBNAIL_HW = 320, 480
 _MARGIN_PX = 10
@@ -65,7 +66,7 @@ class Media:
     def thumbnail(self, subject: Subject, key: str, *, of_photo: bool = False) -> bytes:
         """A small JPEG of what is visible of the cutout, on gray, or of the photo; raises as `photo`."""
         kind = "photo" if of_photo or not subject.row.ok else "garment"
-        path = self._folder / OWN_FOLDER / "thumbnails" / f"{key}-{kind}.jpg"
+        path = self._folder / THUMBNAILS / f"{key}-{kind}.jpg"
         with suppress(OSError):
             return path.read_bytes()
         make = self._small_photo if kind == "photo" else self._small_cutout

@@ -1,6 +1,7 @@
 """All that the routes share: the batch, its store, its pictures, its model; opened and closed with the server."""
 
 import asyncio
+import os
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -14,6 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from garmentcut.config import CutConfig, OutputConfig, ReadConfig, RuntimeConfig
 from garmentcut.model.card import ModelError, read_model
 from garmentcut.photo.cutout import Cutout
+from garmentcut.photo.files import remove_staged
 from garmentcut.photo.photo import OutputError, Photo, PhotoError
 from garmentcut.photo.read import decode_photo, format_of
 from garmentcut.photo.write import encode_cutout
@@ -25,7 +27,7 @@ from garmentcut.review.alphas import Alpha8, AlphaFiles, Subject
 from garmentcut.review.database import Database, PhotoRow
 from garmentcut.review.errors import NotAPhotoError, QueueFullError, TooLargeError, UnfitError
 from garmentcut.review.guard import Access
-from garmentcut.review.media import Media
+from garmentcut.review.media import THUMBNAILS, Media
 from garmentcut.review.photos import Item, item_of
 from garmentcut.review.queries import (
     NO_VERDICT,
@@ -47,6 +49,8 @@ _LIMITS = ReadConfig(max_mb=MAX_PHOTO_BYTES // 1_000_000, max_megapixels=80.0)
 Wanted = Literal["png", "mask", "psd"]
 DATABASE_NAME = "review.sqlite"
 _MOST_CHANGES = 500
+_STAGED_FOR_S = 3600  # a file that is being written is younger
+_THUMBNAILS_FOR_S = 60 * 86_400  # older ones are made again when somebody asks
 _AT_WORK_S = 30  # one photo after another: a row every few seconds
 
 
@@ -222,14 +226,21 @@ class Service:
 
     def open(self) -> None:
         """Take in what is there, finish what an earlier server was killed in, and load the model meanwhile."""
-        threading.Thread(target=self._load_model, name="load the model", daemon=True).start()
+        threading.Thread(target=self._prepare, name="prepare", daemon=True).start()
         self.store.refresh()
         self.store.recover()
 
-    def _load_model(self) -> None:
+    def _prepare(self) -> None:
+        """Load the model, and clear what killed servers left staged and thumbnails that have not been made lately."""
         with suppress(ModelError):  # whoever needs it is told
             self.model.cutter()
             self.model.tiles()
+        with suppress(OSError):
+            for folder, _, _ in os.walk(self.folder):
+                remove_staged(Path(folder), older_than_s=_STAGED_FOR_S)
+            for thumbnail in (self.folder / THUMBNAILS).glob("*.jpg"):
+                if time.time() - thumbnail.stat().st_mtime > _THUMBNAILS_FOR_S:
+                    thumbnail.unlink()
 
     def why_not_ready(self) -> str:
         """In words; empty: it is."""

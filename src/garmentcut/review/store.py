@@ -3,6 +3,7 @@
 import hashlib
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -11,6 +12,7 @@ from typing import Literal
 import numpy as np
 from filelock import FileLock, Timeout
 from sqlalchemy import select, update
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from garmentcut.dataset.corrections import DECISIONS_FOLDER, LOCK_NAME, Decision, read_decision, write_decision
@@ -27,7 +29,7 @@ from garmentcut.prediction.results import may_replace, sha256_of
 from garmentcut.prediction.sources import Source
 from garmentcut.review.alphas import AlphaFiles, EdgeChange, Subject, measure_change, read_gray
 from garmentcut.review.database import ActionRow, BatchRow, Database, PhotoRow
-from garmentcut.review.errors import ConflictError, NotFoundError, ReviewError, UnfitError
+from garmentcut.review.errors import ConflictError, NotFoundError, NotStoredError, ReviewError, StoredError, UnfitError
 from garmentcut.review.photos import Feed, Item, item_of, last_action, subject_of_photo, take_rows, utc_of
 
 _LOCK_TIMEOUT_S = 120
@@ -61,6 +63,9 @@ class Delivery:
         except Timeout:
             photo = self._read(photo_id)
             self._mark(photo, photo.delivered_sha256, "another program is at work on the files; accept it again later")
+        except OSError as error:  # the lock's own file cannot be made
+            photo = self._read(photo_id)
+            self._mark(photo, photo.delivered_sha256, f"{self._folder}: {error.strerror or error}")
 
     def _read(self, photo_id: int) -> PhotoRow:
         with self._database.read() as session:
@@ -340,18 +345,21 @@ class Store:
         Raises:
             NotFoundError, ConflictError: as `decide`; or there is no prediction to compare it with.
             UnfitError: not such a PNG.
-            OSError: it cannot be written; nothing has changed.
+            NotStoredError: it cannot be written; nothing has changed.
         """
         photo = self._early_check(basis)
         subject = subject_of_photo(photo)
         if subject.row.size_hw is None or photo.state == "failed":
             raise UnfitError("it was not cut, so there is nothing to correct")
         alpha = read_gray(png, subject.size_hw, what="alpha")
-        predicted = self.alphas.keep_prediction(subject)
-        content = b"" if np.array_equal(alpha, predicted) else png_bytes(alpha)
-        subject = replace(subject, alpha_sha256=hashlib.sha256(content).hexdigest() if content else "")
-        if content:
-            self.alphas.write_correction(subject, content)
+        try:
+            predicted = self.alphas.keep_prediction(subject)
+            content = b"" if np.array_equal(alpha, predicted) else png_bytes(alpha)
+            subject = replace(subject, alpha_sha256=hashlib.sha256(content).hexdigest() if content else "")
+            if content:
+                self.alphas.write_correction(subject, content)
+        except OSError as error:
+            raise NotStoredError(f"cannot be written: {error.strerror or error}; nothing was stored") from error
         change = measure_change(predicted, alpha) if content else None
         self._commit_alpha(basis, subject, change, accept=accept)
         return self._settled(basis.photo_id)
@@ -366,11 +374,19 @@ class Store:
             kind = "save" if not accept else "correct" if change else "accept"
             self._log(session, photo, basis, kind=kind, pixels=change.pixels if change else None)
         in_use = frozenset({photo.alpha_sha256, photo.delivered_sha256} - {""})
-        self.alphas.drop_corrections(subject, keep=in_use)
+        with suppress(OSError):  # what is left over is dropped with the next one
+            self.alphas.drop_corrections(subject, keep=in_use)
 
     def _settled(self, photo_id: int) -> Item:
-        self._delivery.settle(photo_id)
-        return self.item(photo_id)
+        """A photo after a write: it is stored, whatever happens from here on."""
+        try:
+            self._delivery.settle(photo_id)
+            return self.item(photo_id)
+        except (OSError, DBAPIError) as error:
+            reason = error.orig if isinstance(error, DBAPIError) else error.strerror
+            raise StoredError(
+                f"it is stored, but what followed failed ({reason or error}); load the page again"
+            ) from error
 
     def _early_check(self, basis: Basis) -> PhotoRow:
         """Refuse a stale write before any work is put into it."""
