@@ -183,6 +183,20 @@ def test_the_queue_has_an_end(cut_batch, run):
         assert set(statuses) <= {200, 429} and statuses.count(200) >= 4
 
 
+def test_bodies_that_trickle_in_keep_nobody_out(cut_batch, run):
+    folder = cut_batch(["a_Front"])
+    server = run(folder)
+    photo = (folder.parent / "photos" / "a_Front.png").read_bytes()
+    head = f"POST /cut HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nContent-Length: 100000\r\n\r\n".encode()
+    with contextlib.ExitStack() as stack:
+        for _ in range(20):
+            slow = stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+            slow.sendall(head + b"\x89")
+        for _ in range(3):
+            status, content = server.ask("POST", "/cut", photo)
+            assert status == 200 and content.startswith(b"\x89PNG")
+
+
 def test_an_address_that_is_taken_is_said_so():
     with bind("127.0.0.1", 0) as taken:
         taken.listen()

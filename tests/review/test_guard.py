@@ -1,3 +1,4 @@
+import asyncio
 import json
 import struct
 import zlib
@@ -5,6 +6,7 @@ import zlib
 import numpy as np
 import pytest
 
+from garmentcut.review import guard
 from garmentcut.review.guard import POLICY
 
 OTHER = "http://127.0.0.1:9999"
@@ -216,3 +218,33 @@ def test_the_secret_is_the_users_own_and_outlives_the_server(cut_batch, open_rev
     assert secret.stat().st_mode & 0o777 == 0o600
     assert open_review(folder).service.access.page_token == first.page_token
     assert first.page_token not in secret.read_text()
+
+
+@pytest.mark.parametrize(("num_parts", "wait_s", "status"), [(3, 0.0, 200), (3, 0.3, 408)])
+def test_a_body_must_not_stall(monkeypatch, num_parts, wait_s, status):
+    monkeypatch.setattr(guard, "_STALL_S", 0.1)
+    answered = []
+
+    async def app(_scope, receive, send):
+        while (await receive()).get("more_body"):
+            pass
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    async def send(message):
+        answered.append(message.get("status"))
+
+    async def ask():
+        parts = iter(range(num_parts))
+
+        async def receive():
+            number = next(parts)
+            await asyncio.sleep(wait_s if number else 0)
+            return {"type": "http.request", "body": b"x", "more_body": number < num_parts - 1}
+
+        access = guard.Access("secret", "127.0.0.1", 1)
+        headers = [(b"host", b"127.0.0.1:1")]
+        scope = {"type": "http", "method": "POST", "path": "/cut", "headers": headers, "query_string": b""}
+        await guard.Guard(app, access, lambda *_: 100, lambda *_: b"")(scope, receive, send)
+
+    asyncio.run(ask())
+    assert answered[0] == status

@@ -45,6 +45,7 @@ _HEADERS = {
 }
 _OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 _BODY_TIMEOUT_S = 120
+_STALL_S, _STALL_BYTES = 15.0, 128_000  # within which so much of a body must come, or the rest of it
 
 
 class AccessError(ReviewError):
@@ -280,7 +281,9 @@ class _Body:
 
     def __init__(self, receive: Receive, answer: _Answer, *, limit: int) -> None:
         self._receive, self._answer, self._limit = receive, answer, limit
-        self._num_bytes, self._is_whole, self._deadline = 0, False, 0.0
+        self._num_bytes, self._is_whole = 0, False
+        self._began_at = self._moved_at = 0.0  # the body, and its last _STALL_BYTES
+        self._num_since = 0
 
     def check_declared(self, scope: Scope) -> None:
         """Refuse a body by the length that its header declares."""
@@ -292,13 +295,17 @@ class _Body:
         if self._is_whole:
             return await self._receive()
         loop = asyncio.get_running_loop()
-        self._deadline = self._deadline or loop.time() + _BODY_TIMEOUT_S
+        if not self._began_at:
+            self._began_at = self._moved_at = loop.time()
         try:
-            async with asyncio.timeout_at(self._deadline):
+            async with asyncio.timeout_at(min(self._began_at + _BODY_TIMEOUT_S, self._moved_at + _STALL_S)):
                 message = await self._receive()
         except TimeoutError as error:
             raise self._refused(408, "the body did not arrive in time") from error
-        self._num_bytes += len(message.get("body", b""))
+        num_bytes = len(message.get("body", b""))
+        self._num_bytes, self._num_since = self._num_bytes + num_bytes, self._num_since + num_bytes
+        if self._num_since >= _STALL_BYTES:
+            self._moved_at, self._num_since = loop.time(), 0
         self._is_whole = message["type"] != "http.request" or not message.get("more_body", False)
         if self._num_bytes > self._limit:
             raise self._refused(413, self._too_large)

@@ -14,9 +14,9 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
-from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
+from starlette.types import Message
 
 from garmentcut.formats import FORMATS
 from garmentcut.photo.png import png_bytes
@@ -330,9 +330,12 @@ async def cut(
     format: Annotated[Wanted, Query(description="Of the answer; `mask`: the alpha alone, gray.")] = "png",
 ) -> Response:
     """Cut one photo: the body is the photo, or a form with one file."""
-    async with service.cut_queue.place():
-        data, name = await _read_upload(request)
-        content = await service.cut_queue.cut(data, format, name)
+    try:
+        async with service.cut_queue.upload(request.stream()) as body:
+            data, name = await _photo_in(request, body)
+            content = await service.cut_queue.cut(data, format, name)
+    except ClientDisconnect as error:
+        raise UnfitError("the photo did not arrive whole") from error
     stem = quote(PurePath(name).stem or "cutout")
     disposition = f"attachment; filename*=UTF-8''{stem}{FORMATS[format].suffix}"
     return Response(content, media_type=_MEDIA_TYPES[format], headers={"content-disposition": disposition})
@@ -357,15 +360,16 @@ def tell_readiness(service: Serving) -> Response:
     return JSONResponse({"status": reason or "ready"}, 503 if reason else 200)
 
 
-async def _read_upload(request: Request) -> tuple[bytes, str]:
-    """The photo's bytes and its name; no more of them than the guard lets through."""
+async def _photo_in(request: Request, body: bytes) -> tuple[bytes, str]:
+    """The photo's bytes and its name, in a body that is the photo or a form."""
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
-        return await request.body(), "photo"
-    try:
-        async with request.form(max_files=1, max_fields=8) as form:
-            files = [value for value in form.values() if isinstance(value, UploadFile)]
-            if not files:
-                raise NotAPhotoError("the form has no file in it")
-            return await files[0].read(), (files[0].filename or "photo")[:_MAX_NAME_CHARS]
-    except (MultiPartException, ClientDisconnect) as error:
-        raise UnfitError(f"the form cannot be read: {error}") from error
+        return body, "photo"
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body}
+
+    async with Request(request.scope, receive).form(max_files=1, max_fields=8) as form:
+        files = [value for value in form.values() if isinstance(value, UploadFile)]
+        if not files:
+            raise NotAPhotoError("the form has no file in it")
+        return await files[0].read(), (files[0].filename or "photo")[:_MAX_NAME_CHARS]

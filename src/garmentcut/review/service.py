@@ -43,8 +43,12 @@ from garmentcut.review.redraw import Canvas, Stroke, Tiles, redraw
 from garmentcut.review.store import Store
 
 MAX_PHOTO_BYTES = 100_000_000
-MAX_WAITING = 8
-"""Photos that wait or are under way; each may take as much memory as its body."""
+MAX_WAITING, MAX_UPLOADS = 8, 64
+"""Photos that wait or are cut, and bodies that are on their way."""
+MAX_BYTES = 800_000_000
+"""Of all bodies together, on their way or waiting."""
+_UNJUDGED_S = 1.0  # a body that has just begun is not slow yet
+_FULL = "too many photos wait to be cut; send it again later"
 _LIMITS = ReadConfig(max_mb=MAX_PHOTO_BYTES // 1_000_000, max_megapixels=80.0)
 Wanted = Literal["png", "mask", "psd"]
 DATABASE_NAME = "review.sqlite"
@@ -123,7 +127,7 @@ def load_tiles(path: Path | None, config: RuntimeConfig | None) -> Tiles:
 
 
 class CutQueue:
-    """Cuts photos in the order in which they come.
+    """Cuts photos in the order in which their bodies are complete: one that trickles in keeps no other waiting.
 
     Args:
         model: cuts them.
@@ -131,23 +135,40 @@ class CutQueue:
 
     def __init__(self, model: Model) -> None:
         self._model = model
+        self._uploads: dict[asyncio.Timeout, tuple[float, bytearray]] = {}  # when each began, and what has come of it
         self._num_waiting = 0
+        self._num_bytes = 0
         self._turn = asyncio.Lock()
 
     @asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
-        """A place in the queue; taken before the photo's bytes are, so that those who find none cost no memory.
+    async def upload(self, parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """A body, once it is complete; its memory counts until the end of the context.
+
+        Args:
+            parts: of the body, as they come.
 
         Raises:
-            QueueFullError: there is none.
+            QueueFullError: too many wait, or come at a time and this one is the slowest of them.
         """
-        if self._num_waiting >= MAX_WAITING:
-            raise QueueFullError("too many photos wait to be cut; send it again later")
-        self._num_waiting += 1
+        self._check_room()
+        content = bytearray()
         try:
-            yield
+            async with asyncio.timeout(None) as patience:
+                self._uploads[patience] = asyncio.get_running_loop().time(), content
+                self._give_up_slowest()
+                async for part in parts:
+                    content += part
+                    self._num_bytes += len(part)
+                    if self._num_bytes > MAX_BYTES:
+                        raise QueueFullError(_FULL)
+        except TimeoutError as error:
+            raise QueueFullError("too many photos come at a time, and this one is slow; send it again later") from error
+        else:
+            self._uploads.pop(patience, None)
+            yield bytes(content)
         finally:
-            self._num_waiting -= 1
+            self._uploads.pop(patience, None)
+            self._num_bytes -= len(content)
 
     async def cut(self, data: bytes, wanted: Wanted, name: str) -> bytes:
         """Cut one photo.
@@ -158,12 +179,35 @@ class CutQueue:
             name: of the photo, for the layer of a psd.
 
         Raises:
+            QueueFullError: too many wait.
             NotAPhotoError: it cannot be read.
             TooLargeError: it has too many pixels.
             UnfitError: there is no garment in it.
         """
-        async with self._turn:
-            return await run_in_threadpool(self._cut, data, wanted, name)
+        self._check_room()
+        self._num_waiting += 1
+        try:
+            async with self._turn:
+                return await run_in_threadpool(self._cut, data, wanted, name)
+        finally:
+            self._num_waiting -= 1
+
+    def _check_room(self) -> None:
+        if self._num_waiting >= MAX_WAITING:
+            raise QueueFullError(_FULL)
+
+    def _give_up_slowest(self) -> None:
+        if len(self._uploads) <= MAX_UPLOADS:
+            return
+        now = asyncio.get_running_loop().time()
+        rates = {
+            patience: len(content) / (now - began)
+            for patience, (began, content) in self._uploads.items()
+            if now - began > _UNJUDGED_S
+        }
+        slowest = min(rates, key=rates.__getitem__, default=list(self._uploads)[-1])
+        slowest.reschedule(now)
+        del self._uploads[slowest]
 
     def _cut(self, data: bytes, wanted: Wanted, name: str) -> bytes:
         photo = _decoded(data)
