@@ -106,6 +106,21 @@ def test_the_main_job(tmp_path, model, dataset):
     assert re.findall(r"</span> (\w+)</h3>", text) == ["b_Back", "b_Front", "a_Back"]
 
 
+def test_photos_that_the_model_knows_are_refused_or_told_in_red(tmp_path, model, dataset):
+    marks = tuple(pair.photo_sha256[:12] for pair in read_manifest(dataset).usable if pair.name == "a_Front")
+    learned = tmp_path / "learned.onnx"
+    learned.write_bytes(with_card(model.read_bytes(), replace(CARD, trained_on=marks)))
+    refused = run("evaluate", learned, dataset)
+    assert refused.exit_code == 2
+    assert "learned.onnx was trained on 2 of these 4 photos, or on others of the same garments" in refused.stderr
+    assert "--seen" in refused.stderr and refused.stdout == ""
+    assert run("evaluate", model, dataset, "--against", learned).exit_code == 2
+    told = CliRunner().invoke(app, ["evaluate", str(learned), str(dataset), "--seen"], color=True)
+    assert told.exit_code == 0
+    assert "\x1b[31m" in told.stderr and "2 of 4 photos were in the training data" in told.stderr
+    assert run("evaluate", learned, dataset, "--split", "fold1").exit_code == 0
+
+
 def test_json_is_for_machines(model, dataset):
     done = run("evaluate", model, dataset, "--split", "fold1", "--json")
     totals = json.loads(done.stdout)

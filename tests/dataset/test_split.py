@@ -1,3 +1,4 @@
+import hashlib
 import io
 import random
 from collections import Counter
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from garmentcut.dataset.ledger import read_prints
 from garmentcut.dataset.manifest import VIEWS, Pair, fault_of
 from garmentcut.dataset.split import (
     NEAR,
@@ -14,13 +16,16 @@ from garmentcut.dataset.split import (
     SplitError,
     assign_splits,
     choose_scheme,
+    find_met,
     find_near,
     find_repeated,
     group_garments,
     mark_duplicates,
     near_faults,
+    packed_prints,
     print_of,
     prove_split,
+    unpacked_prints,
 )
 from garmentcut.photo.resize import resize_alpha, resize_rgb
 
@@ -324,3 +329,20 @@ def test_a_data_set_keeps_its_scheme_unless_told():
         with pytest.raises(SplitError, match="split as parts 8/2, seed 3; use --resplit"):
             choose_scheme(asked, seed, own=own)
     assert choose_scheme(five, None, own=own, resplit=True) == (five, 3)
+
+
+def test_photos_that_somebody_has_met_before(shop, tmp_path, draw_pair):
+    first, second = shop, type(shop)(tmp_path / "second", draw_pair)
+    first.add("a_Front", "a_Back", "b_Front", "c_Front")
+    trained = first.ingest().manifest
+    mark = next(pair.photo_sha256[:12] for pair in trained.usable if pair.name == "a_Front")
+    assert find_met(trained, {mark}) == {"a_Front", "a_Back"}  # another view of the garment
+    assert find_met(trained, set()) == set()
+    second.add("z_Front", seed=int.from_bytes(hashlib.sha256(b"a_Front").digest()[:4]), suffix=".jpg")  # re-saved
+    second.add("x_Front", "y_Front")
+    other = second.ingest().manifest
+    prints = unpacked_prints(packed_prints(read_prints(trained.folder).values()))
+    assert len(prints) == 4
+    assert find_met(other, {mark}) == set()
+    assert find_met(other, {mark}, prints) == {"z_Front"}
+    assert unpacked_prints("no base64!") == ()

@@ -8,9 +8,9 @@ import pytest
 from filelock import FileLock
 
 from garmentcut.dataset.manifest import DatasetError, read_manifest
+from garmentcut.errors import EvaluationError
 from garmentcut.evaluation import audit as audits
 from garmentcut.evaluation.audit import (
-    AuditError,
     VerdictError,
     audit,
     draw_suspects,
@@ -159,7 +159,7 @@ def test_the_cutout_that_lies_off_is_the_first_suspect(trials, red_dataset):
 def test_cutouts_that_the_model_has_learned_are_not_audited(tmp_path, red_model, red_dataset):
     learned = tuple({pair.photo_sha256[:12] for pair in red_dataset.usable[:2]})  # the two views are one file
     trials = plan_trials(red_model(tmp_path / "red.onnx", trained_on=learned), red_dataset)
-    with pytest.raises(AuditError, match="was trained on 2 of these 12 cutouts"):
+    with pytest.raises(EvaluationError, match="was trained on 2 of these 12 photos"):
         audit(trials, red_dataset)
     assert audit(trials, red_dataset, use_seen=True).suspects
 

@@ -7,10 +7,10 @@ import pytest
 from garmentcut.config import RuntimeConfig
 from garmentcut.dataset.manifest import Manifest, fault_of
 from garmentcut.evaluation.metrics import measure
-from garmentcut.evaluation.predict import EvaluationError, plan_trials, predict
+from garmentcut.evaluation.predict import EvaluationError, find_seen, plan_trials, predict
 from garmentcut.evaluation.scores import evaluate
 from garmentcut.evaluation.uncertainty import experience_of
-from garmentcut.model.card import ModelError
+from garmentcut.model.card import ModelError, read_model
 from garmentcut.photo.files import write_atomic
 from garmentcut.photo.png import png_bytes
 
@@ -169,6 +169,15 @@ def test_photos_the_model_was_trained_on_are_known(tmp_path, red_model, red_data
     scores = scores_of(red_model(tmp_path / "told.onnx", trained_on=(first,)), red_dataset)
     assert [score.seen for score in scores] == [True, True] + [False] * 10
     assert {score.seen for score in scores_of(red_model(tmp_path / "silent.onnx"), red_dataset)} == {None}
+
+
+def test_look_alikes_of_training_photos_are_known_too(tmp_path, red_model, red_dataset):
+    first = red_dataset.usable[0]
+    pairs = tuple(replace(pair, group="g0") if pair.garment == "g3" else pair for pair in red_dataset.pairs)
+    card = read_model(red_model(tmp_path / "red.onnx", trained_on=(first.photo_sha256[:12],)))[1]
+    seen = find_seen(card, replace(red_dataset, pairs=pairs))
+    assert {name.partition("_")[0] for name, known in seen.items() if known} == {"g0", "g3"}
+    assert set(find_seen(replace(card, trained_on=(*card.trained_on, "unknown")), red_dataset).values()) == {True, None}
 
 
 def test_what_is_suspect_in_a_pair_stands_in_its_row(model, red_dataset):

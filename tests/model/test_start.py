@@ -4,10 +4,11 @@ import timm
 import torch
 import torchvision
 
+from garmentcut.model.card import UNKNOWN
 from garmentcut.model.checkpoint import CheckpointError, NetworkSpec, save_network
 from garmentcut.model.cutnet import STARTER
 from garmentcut.model.networks import build_network
-from garmentcut.model.start import UNKNOWN, StartError, default_weights, origin_of, start_network, widened
+from garmentcut.model.start import StartError, default_weights, origin_of, start_network, widened
 
 SMALL = {"encoder": "resnet10t", "channels": [8, 8, 8, 8]}
 

@@ -9,9 +9,9 @@ from torch import nn
 
 from garmentcut.dataset.manifest import Manifest
 from garmentcut.errors import ModelError, TrainingError
+from garmentcut.model.card import UNKNOWN
 from garmentcut.model.checkpoint import save_network
 from garmentcut.model.networks import build_network
-from garmentcut.model.start import UNKNOWN
 from garmentcut.recipe import load_recipe
 from garmentcut.training.divisions import divide
 from garmentcut.training.logging import Ended, Evaluated

@@ -26,7 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from garmentcut.dataset.manifest import DatasetError, Fault, Pair, fault_of
+from garmentcut.dataset.ledger import read_prints
+from garmentcut.dataset.manifest import DatasetError, Fault, Manifest, Pair, fault_of
 
 Print = NDArray[np.int8]
 """`(192,)`: 96 cells of brightness, 96 of shape."""
@@ -101,6 +102,34 @@ def unpacked_prints(text: str) -> tuple[bytes, ...]:
     except ValueError:
         return ()
     return tuple(data[start : start + PRINT_BYTES] for start in range(0, len(data) - PRINT_BYTES + 1, PRINT_BYTES))
+
+
+def find_met(manifest: Manifest, photos: Collection[str], prints: Sequence[bytes] = ()) -> frozenset[str]:
+    """Names of the pairs that somebody who knows these photos has met before.
+
+    A pair is met if its photo is one of them, or another of its group is (a near-duplicate, another view of its
+    garment); or if it looks like one of another data set, by its print.
+
+    Args:
+        manifest: the data set.
+        photos: first digits of photos' SHA-256, all of one length.
+        prints: of photos.
+    """
+    lengths = {len(photo) for photo in photos}
+    known = set(photos)
+    met = {
+        pair.group or pair.garment
+        for pair in manifest.usable
+        if any(pair.photo_sha256[:length] in known for length in lengths)
+    }
+    own = read_prints(manifest.folder) if prints else {}
+    rows = [pair for pair in manifest.usable if pair.photo_sha256 in own]
+    if rows:
+        theirs = [own[pair.photo_sha256] for pair in rows]
+        both = np.frombuffer(b"".join((*prints, *theirs)), np.int8).reshape(-1, PRINT_BYTES)
+        near = {j - len(prints) for i, j, _ in find_near(both) if i < len(prints) <= j}
+        met |= {rows[place].group or rows[place].garment for place in near}
+    return frozenset(pair.name for pair in manifest.usable if (pair.group or pair.garment) in met)
 
 
 def find_repeated(hashes: Iterable[tuple[str, str]]) -> dict[str, str]:

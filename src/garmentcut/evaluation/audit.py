@@ -19,7 +19,7 @@ from garmentcut.dataset.manifest import DatasetError, Manifest, Pair, read_manif
 from garmentcut.errors import EvaluationError
 from garmentcut.evaluation.evidence import REFERENCE_HEIGHT_PX, Evidence, Region, gather_evidence
 from garmentcut.evaluation.pictures import Picture, draw_pictures
-from garmentcut.evaluation.predict import CutPair, Trial, is_seen, predict
+from garmentcut.evaluation.predict import CutPair, Trial, predict, refuse_seen
 from garmentcut.evaluation.report import page_environment
 from garmentcut.evaluation.uncertainty import LEAST_GARMENTS, Experience, cross_fitted, experience_of
 from garmentcut.photo.color import srgb_of
@@ -132,11 +132,11 @@ def audit(
         told: after each photo, its name and why it failed; empty: it did not.
 
     Raises:
-        AuditError: a model has learned these very cutouts, mistakes and all.
+        EvaluationError: a model has learned these very cutouts, mistakes and all.
         garmentcut.model.card.ModelError: a model cannot be loaded.
     """
     if not use_seen:
-        _check_unseen(trials)
+        refuse_seen(trials, manifest, because="and has learned the mistakes in their cutouts")
     looked: list[tuple[Pair, _Looked]] = []
     failures = {}
     for outcome in predict(trials, manifest, _looked_at, config=config):
@@ -404,16 +404,6 @@ def _shift_text(shift_xy: NDArray[np.float64]) -> str:
     parts = [f"{abs(x):.1f} px to the {'right' if x > 0 else 'left'}"] if abs(x) >= 0.5 else []
     parts += [f"{abs(y):.1f} px {'down' if y > 0 else 'up'}"] if abs(y) >= 0.5 else []
     return f"shifted as a whole: {' and '.join(parts) or 'less than a pixel'}"
-
-
-def _check_unseen(trials: Sequence[Trial]) -> None:
-    for trial in trials:
-        seen = sum(bool(is_seen(trial.card, pair)) for pair in trial.pairs)
-        if seen:
-            raise AuditError(
-                f"{trial.model} was trained on {seen} of these {len(trial.pairs)} cutouts and has learned their"
-                " mistakes; give a folder of fold runs (garmentcut train --fold all), or --seen to go on all the same"
-            )
 
 
 def _looked_at(cut: CutPair) -> _Looked:

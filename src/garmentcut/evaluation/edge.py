@@ -105,7 +105,7 @@ def sample_of(cut: CutPair) -> EdgeSample:
     """
     if cut.looks is None:
         raise EdgeFitError(cut.reason)
-    sample = edge_sample(cut.pair.garment, cut.looks.alpha, cut.target, Edge.of(cut.card))
+    sample = edge_sample(cut.pair.group or cut.pair.garment, cut.looks.alpha, cut.target, Edge.of(cut.card))
     if sample is None:
         raise EdgeFitError("the model and the retoucher have no edge in common")
     return sample
@@ -115,7 +115,7 @@ def edge_sample(garment: str, alpha: Alpha, target: Alpha, edge: Edge) -> "EdgeS
     """Keep what a fit needs of one photo; None where the two have no edge in common.
 
     Args:
-        garment: id that all views of one garment share.
+        garment: id that all views of a garment share, and of those that look the same.
         alpha: `(H, W)` float32 in [0, 1], as a network with `edge` gives it, before any choke.
         target: the retoucher's, of any size.
         edge: on the network's card.

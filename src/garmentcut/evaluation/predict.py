@@ -9,9 +9,9 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -21,9 +21,10 @@ import numpy as np
 from garmentcut.config import RuntimeConfig
 from garmentcut.dataset.bounded import map_in_order
 from garmentcut.dataset.manifest import Manifest, Pair, read_pair
+from garmentcut.dataset.split import find_met, unpacked_prints
 from garmentcut.errors import EvaluationError
 from garmentcut.evaluation.metrics import Alpha
-from garmentcut.model.card import ModelCard, read_model
+from garmentcut.model.card import UNKNOWN, ModelCard, read_model
 from garmentcut.photo.photo import Photo, PhotoError
 from garmentcut.prediction.cutter import Cutter
 from garmentcut.prediction.doubt import Observation, observe_looks
@@ -98,6 +99,7 @@ class CutPair:
         alpha: likewise, the model's; nothing where it refused the photo.
         looks: what the network saw; None: it refused the photo.
         reason: why it refused; empty: it did not.
+        seen: whether the model has learned from the photo or one like it; None: its card does not say.
         seconds: of cutting: framing, network and finishing, without waiting for other photos.
     """
 
@@ -108,12 +110,8 @@ class CutPair:
     alpha: Alpha
     looks: Looks | None
     reason: str
+    seen: bool | None
     seconds: float
-
-    @property
-    def seen(self) -> bool | None:
-        """Whether the photo was in the model's training data; None: its card lists none."""
-        return is_seen(self.card, self.pair)
 
     @cached_property
     def observation(self) -> Observation | None:
@@ -130,12 +128,14 @@ class Outcome(Generic[_Found]):
         card: of the model.
         found: what the caller kept; None: the pair could not be read, or looking at it failed.
         reason: why; empty: nothing failed.
+        seen: as of `CutPair`.
     """
 
     pair: Pair
     card: ModelCard
     found: _Found | None
     reason: str = ""
+    seen: bool | None = None
 
 
 def predict(
@@ -166,24 +166,60 @@ def predict(
         cutter = Cutter.load(trial.model, config=runtime_for(config or RuntimeConfig(), len(trial.pairs)))
         streams = cutter.runtime.streams
         turns = threading.Semaphore(streams)  # so many threads may be in the network at a time
+        known = find_seen(trial.card, manifest)
 
-        def outcome_of(pair: Pair, cutter: Cutter = cutter, turns: threading.Semaphore = turns) -> Outcome[_Found]:
+        def outcome_of(
+            pair: Pair,
+            cutter: Cutter = cutter,
+            turns: threading.Semaphore = turns,
+            known: Mapping[str, bool | None] = known,
+        ) -> Outcome[_Found]:
+            seen = known.get(pair.name)
             try:
                 photo, target = read_pair(manifest, pair)
-                return Outcome(pair, cutter.card, keep(_cut(cutter, pair, photo, target, turns)))
+                cut = replace(_cut(cutter, pair, photo, target, turns), seen=seen)
+                return Outcome(pair, cutter.card, keep(cut), seen=seen)
             except Exception as error:  # noqa: BLE001 - whatever is wrong with one pair must not stop the others
                 reason = "not enough memory" if isinstance(error, MemoryError) else str(error) or type(error).__name__
-                return Outcome(pair, cutter.card, None, reason)
+                return Outcome(pair, cutter.card, None, reason, seen)
 
         workers = min(streams + 1, max(os.cpu_count() or 1, 2))
         with ThreadPoolExecutor(workers) as pool:
             yield from map_in_order(pool, outcome_of, trial.pairs, num_ahead=workers)
 
 
-def is_seen(card: ModelCard, pair: Pair) -> bool | None:
-    """Whether a photo was in the model's training data; None: its card lists none."""
-    trained_on = (*card.trained_on, *(card.first_look.trained_on if card.first_look else ()))
-    return pair.photo_sha256[:12] in trained_on if trained_on else None
+def find_seen(card: ModelCard, manifest: Manifest) -> dict[str, bool | None]:
+    """Which photos a model has learned from, by name of the usable pair.
+
+    Returns:
+        True: from the photo itself, another view of its garment, or a near-duplicate, before its training's start too;
+        None: the card does not say.
+    """
+    trained_on = {*card.trained_on, *(card.first_look.trained_on if card.first_look else ())}
+    met = find_met(manifest, trained_on - {UNKNOWN}, unpacked_prints(card.trained_prints))
+    rest = None if not trained_on or UNKNOWN in trained_on else False
+    return {pair.name: True if pair.name in met else rest for pair in manifest.usable}
+
+
+def refuse_seen(trials: Sequence[Trial], manifest: Manifest, *, because: str) -> None:
+    """Refuse to try models on photos that they know.
+
+    Args:
+        trials: what `plan_trials` gave.
+        manifest: the dataset.
+        because: what would come of it, for the message.
+
+    Raises:
+        EvaluationError: a model has learned from such a photo; says how many, and what else there is.
+    """
+    for trial in trials:
+        known = find_seen(trial.card, manifest)
+        if num_seen := sum(known[pair.name] is True for pair in trial.pairs):
+            raise EvaluationError(
+                f"{trial.model} was trained on {num_seen} of these {len(trial.pairs)} photos, or on others of the same"
+                f" garments, {because}; name photos that it has not seen by --split, give a folder of fold runs"
+                " (garmentcut train --fold all), or --seen to go on all the same"
+            )
 
 
 def _cut(cutter: Cutter, pair: Pair, photo: Photo, target: Alpha, turns: threading.Semaphore) -> CutPair:
@@ -198,7 +234,8 @@ def _cut(cutter: Cutter, pair: Pair, photo: Photo, target: Alpha, turns: threadi
         alpha, looks = cutter.finish(photo, frame, seen).alpha, seen
     except PhotoError as error:  # refused: an empty cutout
         reason = str(error)
-    return CutPair(pair, cutter.card, photo, target, alpha, looks, reason, time.perf_counter() - start - waited)
+    seconds = time.perf_counter() - start - waited
+    return CutPair(pair, cutter.card, photo, target, alpha, looks, reason, None, seconds)
 
 
 def _members(model: Path, manifest: Manifest, splits: Sequence[str] | None) -> list[_Member]:

@@ -36,7 +36,7 @@ from garmentcut.evaluation.metrics import (
     mask_of,
     measure,
 )
-from garmentcut.evaluation.predict import CutPair, Trial, is_seen, predict
+from garmentcut.evaluation.predict import CutPair, Trial, predict
 from garmentcut.model.card import ModelCard
 from garmentcut.photo.files import write_atomic
 from garmentcut.photo.mask import Mask
@@ -76,7 +76,7 @@ class PhotoScore:
         view: `Front`, `FrontRight`, `Back` or `unknown`.
         split: its part of the dataset, for example `fold0`.
         model: name and hash of the model.
-        seen: whether the photo was in the model's training data; None: the model's card does not say.
+        seen: whether the photo, or one like it, was in the model's training data; None: its card does not say.
         status: `ok`: cut and measured; `refused`: the model refused the photo, measured as an empty cutout; `failed`:
             not measured, because the pair could not be read.
         reason: why it was refused or failed; else empty.
@@ -143,19 +143,19 @@ def evaluate(
         if outcome.found is not None:
             yield outcome.found
         else:
-            yield replace(_row(outcome.card, outcome.pair), status="failed", reason=outcome.reason)
+            yield replace(_row(outcome.card, outcome.pair, outcome.seen), status="failed", reason=outcome.reason)
 
 
-def _row(card: ModelCard, pair: Pair) -> PhotoScore:
+def _row(card: ModelCard, pair: Pair, seen: bool | None) -> PhotoScore:
     """A row of a pair that is yet to be measured."""
     faults = tuple(fault.text for fault in pair.faults)
-    row = PhotoScore(pair.name, pair.garment, pair.view, pair.split, card.label, is_seen(card, pair))
+    row = PhotoScore(pair.name, pair.garment, pair.view, pair.split, card.label, seen)
     return replace(row, faults=faults, verdict=pair.verdict, group=pair.group)
 
 
 def _measured(cut: CutPair) -> PhotoScore:
     return replace(
-        _row(cut.card, cut.pair),
+        _row(cut.card, cut.pair, cut.seen),
         status="refused" if cut.reason else "ok",
         reason=cut.reason,
         measures=measure(cut.alpha, cut.target),

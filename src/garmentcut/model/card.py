@@ -13,6 +13,9 @@ from garmentcut.errors import ModelError as ModelError
 from garmentcut.model.doubt_model import Acceptance, DoubtModel
 from garmentcut.model.metadata import OnnxError, attachment_of, metadata_of, with_metadata, without_metadata
 
+UNKNOWN = "unknown"
+"""Among the photos that a network was trained on: others too, which nobody recorded."""
+
 CARD_KEY = "garmentcut.card"
 """Of the text in an ONNX file that holds the card."""
 _STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)

@@ -9,11 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from garmentcut.errors import ModelError
-from garmentcut.model.card import read_model
+from garmentcut.model.card import UNKNOWN, read_model
 from garmentcut.model.checkpoint import CheckpointError, Mismatch, NetworkSpec, read_weights
-
-UNKNOWN = "unknown"
-"""Among the photos that a network was trained on: others too, which nobody recorded."""
 
 
 class Origin(NamedTuple):

@@ -123,7 +123,7 @@ def _non_negative(ones: Floats, powers: Floats) -> tuple[Floats, Floats]:
 
 def _errors_of(runs: Sequence[RunResult]) -> list[Block]:
     """1 - Dice, one block a fold."""
-    groups = {score.name: score.garment for run in runs for score in run.scores}
+    groups = {score.name: score.cluster for run in runs for score in run.scores}
     blocks = []
     for fold in sorted({run.cell.fold for run in runs}):
         tables = [

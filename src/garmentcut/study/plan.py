@@ -109,7 +109,7 @@ class Study:
         whole = self.divisions[fold]
         if arm.garments is None:
             return whole
-        garments = sorted({pair.garment for pair in whole.train})
+        garments = sorted({pair.group or pair.garment for pair in whole.train})
         if len(garments) < arm.garments:
             raise StudyError(
                 f"arm {arm.name!r} learns from {arm.garments} garments, fold {fold} leaves {len(garments)}; lower it,"
@@ -118,7 +118,7 @@ class Study:
         # One shuffled row for all sizes: what 20 garments teach, 40 teach too.
         random.Random(f"{seed} {fold}").shuffle(garments)
         drawn = set(garments[: arm.garments])
-        return replace(whole, train=tuple(pair for pair in whole.train if pair.garment in drawn))
+        return replace(whole, train=tuple(pair for pair in whole.train if (pair.group or pair.garment) in drawn))
 
     def run_folder(self, cell: Cell) -> Path:
         """Where a cell's training, model and scores are kept."""

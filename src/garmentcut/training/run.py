@@ -21,8 +21,9 @@ from garmentcut.dataset.ledger import read_prints
 from garmentcut.dataset.manifest import Manifest, Pair
 from garmentcut.dataset.split import packed_prints, unpacked_prints
 from garmentcut.errors import ModelError, TrainingError
+from garmentcut.model.card import UNKNOWN
 from garmentcut.model.checkpoint import NetworkSpec, read_weights
-from garmentcut.model.start import UNKNOWN, Origin, origin_of
+from garmentcut.model.start import Origin, origin_of
 from garmentcut.photo.files import write_atomic
 from garmentcut.recipe import Recipe, load_recipe, recipe_toml
 from garmentcut.training.divisions import Division
