@@ -119,7 +119,7 @@ def seen(monkeypatch, tmp_path):
 
 
 def calibrate_edge(*args):
-    return CliRunner().invoke(app, ["calibrate", "default", "dataset", "--edge", *map(str, args)])
+    return CliRunner().invoke(app, ["calibrate", "default", "dataset", "--edge", "--seen", *map(str, args)])
 
 
 def test_the_edge_is_written_into_the_card(seen):

@@ -95,7 +95,7 @@ def calibrate(
     manifest, splits = read_manifest(dataset), split or []
     code, content, text = OK, dict[str, Any](), ""
     if edge:
-        fit = _fit_edge(tried, manifest, splits)
+        fit = _fit_edge(tried, manifest, splits, use_seen=seen)
         content, text, changes = asdict(fit), _edge_text(fit), asdict(fit.edge)
     else:
         _check_kind(tried, manifest, receiver)
@@ -209,12 +209,14 @@ def _threshold_text(one: Any) -> str:
     )
 
 
-def _fit_edge(model: Path, manifest: "Manifest", splits: list[str]) -> "EdgeFit":
+def _fit_edge(model: Path, manifest: "Manifest", splits: list[str], *, use_seen: bool) -> "EdgeFit":
     from garmentcut.evaluation.edge import Edge, fit_edge, sample_of
-    from garmentcut.evaluation.predict import plan_trials, predict
+    from garmentcut.evaluation.predict import plan_trials, predict, refuse_seen
     from garmentcut.terminal import progress_bar
 
     samples, trials = [], plan_trials(model, manifest, splits=splits)
+    if not use_seen:
+        refuse_seen(trials, manifest, because="where it puts the edge as their retouchers did")
     with progress_bar(sum(len(trial.pairs) for trial in trials), "photos") as advance:
         for outcome in predict(trials, manifest, sample_of):
             advance(outcome.pair.name, outcome.reason)

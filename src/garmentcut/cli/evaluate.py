@@ -78,28 +78,34 @@ def evaluate(
             help="Another model, run or folder of folds: what MODEL gains and loses against it, photo by photo.",
         ),
     ] = None,
+    seen: Annotated[
+        bool, typer.Option("--seen", help="Go on although the model was trained on these photos; says so in red.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Cut a dataset's photos and compare them with the retouchers' cutouts.
 
     A model file is tried on all usable pairs; a run folder on the photos its training held out; a folder of folds on
-    all photos, each by the model that had not seen it. With --against, the difference from another model is told with
-    its interval, and the page shows the largest gains and losses. Every metric is explained in docs/evaluation.md.
-    Exit code 0: all fine, 1: some pairs could not be read, 2: misuse.
+    all photos, each by the model that had not seen it. A model that was trained on one of the photos, or on others of
+    the same garment, is refused. With --against, the difference from another model is told with its interval, and the
+    page shows the largest gains and losses. Every metric is explained in docs/evaluation.md. Exit code 0: all fine, 1:
+    some pairs could not be read, 2: misuse.
 
     Example: garmentcut evaluate default dataset/ --report page.html
     """
     # Imported here: `--help` must not wait for a network runtime.
     from garmentcut.dataset.manifest import read_manifest
     from garmentcut.evaluation.pictures import Gallery
-    from garmentcut.evaluation.predict import plan_trials
+    from garmentcut.evaluation.predict import plan_trials, refuse_seen
     from garmentcut.evaluation.report import Against, comparison_text, totals_text, write_report
-    from garmentcut.evaluation.scores import compare_scores, total_scores, write_scores
+    from garmentcut.evaluation.scores import compare_scores, seen_sentence, total_scores, write_scores
     from garmentcut.photo.files import write_atomic
 
     gallery, splits, manifest = Gallery(worst if report else 0), split or [], read_manifest(dataset)
     ours = plan_trials(model_path(model), manifest, splits=splits)
     theirs = () if against is None else plan_trials(model_path(against), manifest, splits=splits)
+    if not seen:
+        refuse_seen((*ours, *theirs), manifest, because="so that it would be measured too good")
     scores = _score(ours, manifest, gallery)
     totals = total_scores(scores)
     comparison = compare_scores(scores, _score(theirs, manifest, Gallery(0))) if theirs else None
@@ -117,6 +123,8 @@ def evaluate(
         as_json=as_json,
         next_step=f"open {report}" if report else f"{again} to see the worst photos",
     )
+    if totals.num_seen:
+        typer.secho(f"{seen_sentence(totals)} It says nothing of new ones.", fg="red", bold=True, err=True)
     raise typer.Exit(SOME_FAILED if totals.num_failed else OK)
 
 
