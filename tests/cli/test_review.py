@@ -67,6 +67,20 @@ def test_misuse_is_said_in_a_line(batch, options, reason):
     assert "secret" not in result.stderr
 
 
+def test_serve_needs_no_folder(monkeypatch):
+    calls = []
+
+    def serve_cuts(model, listening, *, token, say):
+        calls.append((model, listening.getsockname()[0], token))
+        say("http://127.0.0.1:1/cut")
+
+    monkeypatch.setattr(review_app, "serve_cuts", serve_cuts)
+    result = CliRunner().invoke(app, ["serve", "--port", "0", "--token", "long-enough-a-token"])
+    assert (result.exit_code, result.stdout) == (0, "http://127.0.0.1:1/cut\n")
+    assert calls[0][1:] == ("127.0.0.1", "long-enough-a-token")
+    assert CliRunner().invoke(app, ["serve", "--token", "short"]).exit_code == 2
+
+
 def test_a_folder_that_is_no_batch(tmp_path):
     result = run(tmp_path, "--port", 0, "--no-open")
     assert result.exit_code == 2

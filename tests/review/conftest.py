@@ -16,7 +16,7 @@ from garmentcut.photo.spec import read_specification
 from garmentcut.prediction.cutter import Cutter
 from garmentcut.prediction.folder import FolderCutter
 from garmentcut.prediction.sources import find_sources
-from garmentcut.review import service as review_service
+from garmentcut.review import cutting
 from garmentcut.review.app import make_app
 from garmentcut.review.guard import open_access
 from garmentcut.review.redraw import Tiles
@@ -56,7 +56,7 @@ def red_cutter(monkeypatch) -> Cutter:
     """The stand-in, which every server here loads instead of a model file."""
     cutter = Cutter(CARD, RedRuntime())
     monkeypatch.setattr(Cutter, "load", lambda *_args, **_kwargs: cutter)
-    monkeypatch.setattr(review_service, "load_tiles", lambda *_: Tiles(CARD, cutter.runtime))
+    monkeypatch.setattr(cutting, "load_tiles", lambda *_: Tiles(CARD, cutter.runtime))
     return cutter
 
 

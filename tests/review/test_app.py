@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 from garmentcut.model.card import ModelCard
 from garmentcut.prediction.cutter import Cutter
-from garmentcut.review import app, service, store
+from garmentcut.review import app, cutting, service, store
 from garmentcut.review.redraw import Tiles
 
 folder, moment, most = sys.argv[1:]
@@ -36,7 +36,7 @@ class Red:
 
 cutter = Cutter(card, Red())
 Cutter.load = lambda *_args, **_kwargs: cutter
-service.load_tiles = lambda *_args: Tiles(card, Red())
+cutting.load_tiles = lambda *_args: Tiles(card, Red())
 app.MAX_CONNECTIONS = int(most)
 
 class Dying(store.StagedFile):
@@ -48,7 +48,7 @@ match moment:
         store.StagedFile = Dying
     case "slow":
         import time
-        from garmentcut.review.service import CutQueue
+        from garmentcut.review.cutting import CutQueue
         cut, entered = CutQueue._cut, Path(folder) / "entered"
         def cut_slowly(*args):
             entered.touch()

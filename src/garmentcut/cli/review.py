@@ -1,4 +1,4 @@
-"""`garmentcut review` and `garmentcut sheet`: cutouts that people look at."""
+"""`garmentcut review`, `serve` and `sheet`: cutouts for people to look at, and for programs that send photos."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -15,6 +15,7 @@ from garmentcut.cli.app import (
     SOME_FAILED,
     ConfigOption,
     JsonOption,
+    ModelOption,
     SetOption,
     command,
     fail,
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
     from garmentcut.prediction.sheet import ContactSheet, Shown
 
 _LEAST_TOKEN_CHARS = 12
+
+HostOption = Annotated[
+    str, typer.Option(help="Address to listen on. On any but this machine's own, a token is demanded.")
+]
+PortOption = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 is any that is free.")]
 _MOST_LISTED = 20
 
 
@@ -36,10 +42,8 @@ def review(
     cutouts: Annotated[
         Path, typer.Argument(metavar="CUTOUTS", help="Folder that `garmentcut cut` writes, or has written.")
     ],
-    host: Annotated[
-        str, typer.Option(help="Address to listen on. On any but this machine's own, a token is demanded.")
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 is any that is free.")] = 8321,
+    host: HostOption = "127.0.0.1",
+    port: PortOption = 8321,
     database: Annotated[
         str | None,
         typer.Option(metavar="URL", help="postgresql://user:password@host/name. The default is CUTOUTS/review.sqlite."),
@@ -68,8 +72,7 @@ def review(
     from garmentcut.review.app import bind, serve
     from garmentcut.review.service import Settings
 
-    if token is not None and len(token) < _LEAST_TOKEN_CHARS:
-        fail(f"--token: at least {_LEAST_TOKEN_CHARS} characters, or it is guessed", MISUSE)
+    _check_token(token)
     settings = Settings(cutouts, database, model, load_settings(config, set).runtime)
     try:
         with bind(host, port) as listening:
@@ -81,6 +84,43 @@ def review(
     ingest = shown("garmentcut", "ingest", "--from-review", cutouts, "--out", "dataset", "--add")
     say(f"next: {ingest} to make training pairs of the corrections", err=True)
     raise typer.Exit(OK)
+
+
+@command(CUT)
+def serve(
+    host: HostOption = "127.0.0.1",
+    port: PortOption = 8321,
+    token: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", help="Token that callers must send. By default one is drawn if it is needed."),
+    ] = None,
+    model: ModelOption = None,
+    config: ConfigOption = None,
+    set: SetOption = None,
+) -> None:
+    """Cut the photos that other programs send over HTTP, in the forms of remove.bg and rembg too.
+
+    POST a photo to /cut, or let a client of remove.bg use /v1.0/removebg and one of rembg /api/remove: only its address
+    changes, and its key is the token. Ctrl-C ends it, once what runs is done. Exit code 0: ended, 2: misuse.
+
+    Example: garmentcut serve --port 8000
+    """
+    # Imported here: `--help` must not wait for a web framework.
+    from garmentcut.review.app import bind, serve_cuts
+    from garmentcut.review.cutting import Model
+
+    _check_token(token)
+    settings = load_settings(config, set)
+    try:
+        with bind(host, port) as listening:
+            serve_cuts(Model(model, settings.runtime, settings.cut), listening, token=token, say=say)
+    except KeyboardInterrupt:  # handed on once the server has ended
+        pass
+
+
+def _check_token(token: str | None) -> None:
+    if token is not None and len(token) < _LEAST_TOKEN_CHARS:
+        fail(f"--token: at least {_LEAST_TOKEN_CHARS} characters, or it is guessed", MISUSE)
 
 
 @command(CUT, stopped="stopped; the pages before are whole")

@@ -21,11 +21,12 @@ from garmentcut import __version__
 from garmentcut.errors import UsageError
 from garmentcut.model.card import ModelError
 from garmentcut.prediction.batch import read_batch
-from garmentcut.review import pages
+from garmentcut.review import cutting, pages
+from garmentcut.review.cutting import MAX_PHOTO_BYTES, CutService, Model
 from garmentcut.review.errors import ConflictError, ReviewError
-from garmentcut.review.guard import Guard, open_access
-from garmentcut.review.routes import api, cutting, media
-from garmentcut.review.service import MAX_PHOTO_BYTES, Service, Settings
+from garmentcut.review.guard import CUT_PATHS, Access, Guard, fault_of, open_access
+from garmentcut.review.routes import api, media
+from garmentcut.review.service import Service, Settings
 
 _SMALL_BODY, _ALPHA_BODY, _REDRAW_BODY = 64_000, 64_000_000, 24_000_000
 _ALPHA_PATH = re.compile(r"/api/photos/\d+/alpha")
@@ -40,8 +41,8 @@ _KEEP_ALIVE_S = 15
 _FINISH_S = 60
 
 
-def make_app(service: Service) -> ASGIApp:
-    """The whole application for one batch.
+def make_app(service: CutService) -> ASGIApp:
+    """The whole application: for one batch, or only to cut what is sent.
 
     Args:
         service: opened and closed with the application.
@@ -54,22 +55,23 @@ def make_app(service: Service) -> ASGIApp:
         await run_in_threadpool(service.close)
 
     app = FastAPI(
-        title="garmentcut review",
+        title="garmentcut",
         version=__version__,
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
-        description="What `garmentcut review` answers; see docs/review-api.md.",
+        description="What `garmentcut review` and `garmentcut serve` answer; see docs/review-api.md.",
     )
     app.state.service = service
-    for router in (pages.router, api, media, cutting):
+    of_batch = (pages.router, api, media) if isinstance(service, Service) else ()
+    for router in (cutting.router, pages.static, *of_batch):
         app.include_router(router)
     _answer_errors(app)
     return Guard(app, service.access, _limit_of, pages.error_page)
 
 
 def _limit_of(method: str, path: str) -> int:
-    if path == "/cut":
+    if path in CUT_PATHS:
         return MAX_PHOTO_BYTES
     if method == "PUT" and _ALPHA_PATH.fullmatch(path):
         return _ALPHA_BODY
@@ -113,9 +115,9 @@ def _answer_errors(app: FastAPI) -> None:
 def _fault(
     request: Request, status: int, message: str, *, headers: dict[str, str] | None = None, **more: Any
 ) -> Response:
-    path = request.url.path
-    if path.startswith(("/api", "/media", "/cut", "/static")):
-        return JSONResponse({"error": message, **more}, status, headers=headers)
+    status, content = fault_of(request.url.path, status, message, **more)
+    if content is not None:
+        return JSONResponse(content, status, headers=headers)
     return HTMLResponse(pages.error_page(status, message), status, headers=headers)
 
 
@@ -283,11 +285,51 @@ def serve(
     host, port = listening.getsockname()[:2]
     access = open_access(settings.folder.resolve(), host, port, token)
     service = Service(settings, access)
-    name = f"[{host}]" if ":" in host else host
-    if host in ("0.0.0.0", "::"):  # all addresses: a name that others can use
-        name = socket.gethostname()
-    link = f"http://{name}:{port}/" + (f"?token={access.token}" if access.token else "")
+    link = _address_of(access) + (f"?token={access.token}" if access.token else "")
 
+    def announce() -> None:
+        say(link)
+        if open_browser:
+            with suppress(webbrowser.Error, OSError):
+                webbrowser.open(link)
+
+    _run(service, listening, announce)
+
+
+def serve_cuts(model: Model, listening: socket.socket, *, token: str | None, say: Callable[[str], None]) -> None:
+    """Cut what is sent, without a batch, until somebody ends it; what runs then is finished.
+
+    Args:
+        model: cuts.
+        listening: of `bind`.
+        token: demanded of callers; None: drawn, where others than this machine can reach the server.
+        say: is given the addresses, and the token that was drawn, once they work.
+
+    Raises:
+        garmentcut.model.card.ModelError: it cannot be loaded.
+    """
+    model.cutter()
+    host, port = listening.getsockname()[:2]
+    access = open_access(None, host, port, token)
+    address = _address_of(access)
+
+    def announce() -> None:
+        for path, form in (("cut", "plain"), ("v1.0/removebg", "remove.bg's"), ("api/remove", "rembg's")):
+            say(f"{address}{path} ({form} form)")
+        if access.token and token is None:
+            say(f"X-Api-Key: {access.token}")
+
+    _run(CutService(model, access), listening, announce)
+
+
+def _address_of(access: Access) -> str:
+    name = f"[{access.host}]" if ":" in access.host else access.host
+    if access.host in ("0.0.0.0", "::"):  # all addresses: a name that others can use
+        name = socket.gethostname()
+    return f"http://{name}:{access.port}/"
+
+
+def _run(service: CutService, listening: socket.socket, announce: Callable[[], None]) -> None:
     config = uvicorn.Config(
         Connections(make_app(service)),
         http=Connection,
@@ -301,7 +343,7 @@ def serve(
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_FINISH_S,
     )
-    _Announcing(config, lambda: _announce(link, say, open_browser=open_browser)).run(sockets=[listening])
+    _Announcing(config, announce).run(sockets=[listening])
 
 
 class _Announcing(uvicorn.Server):
@@ -316,10 +358,3 @@ class _Announcing(uvicorn.Server):
         await super().startup(sockets)
         if self.started and not self.should_exit:
             self._announce()
-
-
-def _announce(link: str, say: Callable[[str], None], *, open_browser: bool) -> None:
-    say(link)
-    if open_browser:
-        with suppress(webbrowser.Error, OSError):
-            webbrowser.open(link)

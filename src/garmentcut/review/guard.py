@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -24,7 +25,7 @@ from garmentcut.prediction.batch import OWN_FOLDER
 from garmentcut.review.errors import ReviewError
 
 SECRET_NAME = f"{OWN_FOLDER}/review.secret"
-TOKEN_HEADER, PERSON_HEADER = "x-garmentcut-token", "x-garmentcut-person"
+TOKEN_HEADER, KEY_HEADER = "x-garmentcut-token", "x-api-key"
 _BEARER = "bearer "
 _SAFE_METHODS = frozenset({"GET", "HEAD"})
 _SAME_ORIGIN = frozenset({"same-origin", "none"})
@@ -43,7 +44,12 @@ _HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), microphone=(), geolocation=()",
 }
+CUT_PATHS = frozenset({"/cut", "/v1.0/removebg", "/api/remove"})
+"""Where photos are sent to be cut, by programs that know no page."""
 _OPEN_PATHS = frozenset({"/healthz", "/readyz"})
+# What remove.bg answers errors with: its clients look for these.
+_REMOVEBG_STATUS = {401: 403, 413: 400, 415: 400, 422: 400}
+_REMOVEBG_CODES = {400: "invalid_request", 403: "auth_failed", 429: "rate_limit_exceeded"}
 _BODY_TIMEOUT_S = 120
 _STALL_S, _STALL_BYTES = 15.0, 128_000  # within which so much of a body must come, or the rest of it
 
@@ -104,13 +110,17 @@ class Access:
         Raises:
             AccessError: 400 for another host, 401 without the token, 403 for another site.
         """
-        if not self._is_own_host(headers.get("host", "")):
-            raise AccessError(400, "this name is not the server's; open the address that garmentcut review printed")
         bearer = headers.get("authorization", "")
-        has_bearer = bearer.lower().startswith(_BEARER) and self.accepts_token(bearer[len(_BEARER) :].strip())
-        if self.token and not has_bearer and not _same(cookie, self.cookie):
-            raise AccessError(401, "open the link that garmentcut review printed: it brings the token")
-        if method not in _SAFE_METHODS and not has_bearer:
+        has_token = self.accepts_token(headers.get(KEY_HEADER, "").strip()) or (
+            bearer.lower().startswith(_BEARER) and self.accepts_token(bearer[len(_BEARER) :].strip())
+        )
+        if not (has_token and path in CUT_PATHS) and not self._is_own_host(headers.get("host", "")):
+            raise AccessError(400, "this name is not the server's; open the address that it printed")
+        if self.token and not has_token and not _same(cookie, self.cookie):
+            raise AccessError(
+                401, "open the link that the server printed: it brings the token; programs send it as X-Api-Key"
+            )
+        if method not in _SAFE_METHODS and not has_token:
             self._check_writer(path, headers)
 
     def _check_writer(self, path: str, headers: Mapping[str, str]) -> None:
@@ -120,7 +130,7 @@ class Access:
         if (origin is not None and origin not in own) or (site is not None and site not in _SAME_ORIGIN):
             raise AccessError(403, "from another site; use the page itself")
         is_browser = origin is not None or site is not None
-        if path == "/cut" and not is_browser and not self.token:
+        if path in CUT_PATHS and not is_browser and not self.token:
             return
         if not _same(headers.get(TOKEN_HEADER, ""), self.page_token):
             raise AccessError(403, "without the page's token; load the page again")
@@ -151,11 +161,11 @@ def is_loopback(host: str) -> bool:
     return host == "localhost"
 
 
-def open_access(folder: Path, host: str, port: int, token: str | None) -> Access:
+def open_access(folder: Path | None, host: str, port: int, token: str | None) -> Access:
     """The rules for a server; the batch's secret is drawn at the first one, and kept for its user alone.
 
     Args:
-        folder: of the batch.
+        folder: of the batch; None: there is none, and the secret is another at each start.
         host: to listen on.
         port: likewise.
         token: demanded of readers; None: one that follows from the secret where others can reach the server, else none.
@@ -163,7 +173,7 @@ def open_access(folder: Path, host: str, port: int, token: str | None) -> Access
     Raises:
         OSError: the secret can be neither read nor written.
     """
-    secret = _read_secret(folder / SECRET_NAME)
+    secret = secrets.token_hex(32) if folder is None else _read_secret(folder / SECRET_NAME)
     drawn = hmac.new(secret.encode(), b"link", hashlib.sha256).hexdigest()[:32]
     chosen = token if token is not None else "" if is_loopback(host) else drawn
     return Access(secret, host, port, chosen, _names=_names_of(host))
@@ -235,10 +245,11 @@ class Guard:
 
     async def _refuse(self, scope: Scope, answer: "_Answer", error: AccessError) -> None:
         answer.refusal = None
-        if scope["path"].startswith(("/api", "/media", "/cut", "/openapi.json")):
-            kind, body = b"application/json", json.dumps({"error": str(error)}).encode()
+        status, content = fault_of(scope["path"], error.status, str(error))
+        if content is not None:
+            kind, body = b"application/json", json.dumps(content).encode()
         else:
-            kind, body = b"text/html; charset=utf-8", self.refuse(error.status, str(error))
+            kind, body = b"text/html; charset=utf-8", self.refuse(status, str(error))
         headers = [
             (b"content-type", kind),
             (b"content-length", str(len(body)).encode()),
@@ -246,8 +257,18 @@ class Guard:
         ]
         if error.status in (408, 413):
             headers.append((b"connection", b"close"))  # the rest of the body is not waited for
-        await answer({"type": "http.response.start", "status": error.status, "headers": headers})
+        await answer({"type": "http.response.start", "status": status, "headers": headers})
         await answer({"type": "http.response.body", "body": body})
+
+
+def fault_of(path: str, status: int, message: str, **more: Any) -> tuple[int, dict[str, Any] | None]:
+    """Status and JSON body of an error for whoever asked at a path; without a body, a page says it."""
+    if path == "/v1.0/removebg":
+        status = _REMOVEBG_STATUS.get(status, status)
+        more["errors"] = [{"title": message, "code": _REMOVEBG_CODES.get(status, "error")}]
+    elif not path.startswith(("/api", "/media", "/cut", "/static", "/openapi.json")):
+        return status, None
+    return status, {"error": message, **more}
 
 
 class _Answer:

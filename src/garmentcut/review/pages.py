@@ -30,6 +30,7 @@ _TEMPLATES = Environment(loader=FileSystemLoader(Path(__file__).parent / "templa
 _TITLES = {400: "This request cannot be met", 401: "A token is needed", 403: "Not allowed", 404: "Not found"}
 _COOKIE_AGE_S = 30 * 86_400
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+static = APIRouter(include_in_schema=False, default_response_class=Response)
 Queue = Annotated[QueueQuery, Query()]
 _METHODS = ("get", "post", "put")
 
@@ -108,7 +109,7 @@ def show_icon() -> Response:
     return RedirectResponse(f"{ADDRESS}/icon.svg", 307)
 
 
-@router.api_route("/static/{path:path}", methods=["GET", "HEAD"])
+@static.api_route("/static/{path:path}", methods=["GET", "HEAD"])
 async def send_static(request: Request, path: str) -> Response:
     """A file: kept for ever under the right version, else asked for again each time."""
     version, _, name = path.partition("/")

@@ -1,32 +1,26 @@
-"""The JSON interface below /api, the pictures below /media, and POST /cut: a photo in, its cutout out."""
+"""The review's JSON interface below /api, and the pictures below /media."""
 
 import base64
 import binascii
 import time
 from collections.abc import Callable
-from pathlib import PurePath
-from typing import Annotated, Any, Literal, get_args
-from urllib.parse import quote, unquote
+from typing import Annotated, Any, Literal
+from urllib.parse import unquote
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import UploadFile
-from starlette.requests import ClientDisconnect
-from starlette.responses import JSONResponse, Response
-from starlette.types import Message
+from starlette.responses import Response
 
-from garmentcut.formats import FORMATS
 from garmentcut.photo.png import png_bytes
 from garmentcut.review.alphas import Subject, read_gray
+from garmentcut.review.cutting import Fault
 from garmentcut.review.database import PhotoRow
-from garmentcut.review.errors import NotAPhotoError, NotFoundError, UnfitError
+from garmentcut.review.errors import NotFoundError, UnfitError
 from garmentcut.review.photos import content_keys, heat_path, subject_of_photo, utc_of
 from garmentcut.review.queries import QueueQuery, statistics_of
 from garmentcut.review.redraw import Hint, Stroke
-from garmentcut.review.service import Service, Wanted
+from garmentcut.review.service import Service
 from garmentcut.review.store import ActionKind, Basis
 
 MAX_NOTE_CHARS = 2000
@@ -35,7 +29,7 @@ _Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
 _Version = Annotated[int, Field(ge=0, le=2**31 - 1)]
 _Note = Annotated[str, Field(max_length=MAX_NOTE_CHARS)]
 _Corner = Annotated[int, Field(ge=0, le=100_000)]
-_MAX_PERSON_CHARS, _MAX_NAME_CHARS = 80, 200
+_MAX_PERSON_CHARS = 80
 _FOREVER = "private, max-age=31536000, immutable"
 _ASK_AGAIN = "private, no-cache"
 api = APIRouter(prefix="/api", tags=["review"])
@@ -44,19 +38,6 @@ PhotoId = Annotated[int, Path(ge=1, le=2**31 - 1, description="Of the photo.")]
 Content = Annotated[str, Query(alias="v", description="As in `urls`; the answer may then be kept for ever.")]
 _PNG_BODY = {
     "requestBody": {"required": True, "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}}
-}
-cutting = APIRouter(tags=["cut"], default_response_class=Response)
-_MEDIA_TYPES = {name: FORMATS[name].media_type for name in get_args(Wanted)}
-_BINARY = {"schema": {"type": "string", "format": "binary"}}
-_FORM = {"schema": {"type": "object", "properties": {"photo": {"type": "string", "format": "binary"}}}}
-_MEANINGS = {
-    413: "Too large.",
-    415: "Not a photo.",
-    422: "No garment in it.",
-    429: "Too many wait; `Retry-After` says how long.",
-}
-_BODY: dict[str, Any] = {
-    "requestBody": {"required": True, "content": {"application/octet-stream": _BINARY, "multipart/form-data": _FORM}}
 }
 
 
@@ -104,19 +85,9 @@ class RedrawAnswer(BaseModel):
     seconds: float
 
 
-class Fault(BaseModel):
-    """Every error's body."""
-
-    error: str
-
-
 _FAULTS: dict[int | str, dict[str, Any]] = {
     404: {"model": Fault, "description": "No such photo in this batch."},
     409: {"model": Fault, "description": "Somebody was faster; `item` is the photo as it now is."},
-}
-_RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {"description": "The cutout.", "content": dict.fromkeys(sorted(set(_MEDIA_TYPES.values())), _BINARY)},
-    **{status: {"model": Fault, "description": meaning} for status, meaning in _MEANINGS.items()},
 }
 
 
@@ -321,55 +292,3 @@ def _decoded(text: str, what: str) -> bytes:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
         raise UnfitError(f"{what}: not base64") from error
-
-
-@cutting.post("/cut", openapi_extra=_BODY, responses=_RESPONSES)
-async def cut(
-    request: Request,
-    service: Serving,
-    format: Annotated[Wanted, Query(description="Of the answer; `mask`: the alpha alone, gray.")] = "png",
-) -> Response:
-    """Cut one photo: the body is the photo, or a form with one file."""
-    try:
-        async with service.cut_queue.upload(request.stream()) as body:
-            data, name = await _photo_in(request, body)
-            content = await service.cut_queue.cut(data, format, name)
-    except ClientDisconnect as error:
-        raise UnfitError("the photo did not arrive whole") from error
-    stem = quote(PurePath(name).stem or "cutout")
-    disposition = f"attachment; filename*=UTF-8''{stem}{FORMATS[format].suffix}"
-    return Response(content, media_type=_MEDIA_TYPES[format], headers={"content-disposition": disposition})
-
-
-@cutting.get("/healthz", tags=["health"])
-def tell_health() -> Response:
-    """Whether the process lives."""
-    return JSONResponse({"status": "ok"})
-
-
-@cutting.get("/readyz", tags=["health"], responses={503: {"description": "Not yet, or no longer."}})
-def tell_readiness(service: Serving) -> Response:
-    """Whether the model is loaded and the database answers."""
-    reason = service.why_not_ready()
-    if not reason:
-        try:
-            with service.database.read() as session:
-                session.execute(text("SELECT 1"))
-        except SQLAlchemyError:
-            reason = "the database does not answer"
-    return JSONResponse({"status": reason or "ready"}, 503 if reason else 200)
-
-
-async def _photo_in(request: Request, body: bytes) -> tuple[bytes, str]:
-    """The photo's bytes and its name, in a body that is the photo or a form."""
-    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
-        return body, "photo"
-
-    async def receive() -> Message:
-        return {"type": "http.request", "body": body}
-
-    async with Request(request.scope, receive).form(max_files=1, max_fields=8) as form:
-        files = [value for value in form.values() if isinstance(value, UploadFile)]
-        if not files:
-            raise NotAPhotoError("the form has no file in it")
-        return await files[0].read(), (files[0].filename or "photo")[:_MAX_NAME_CHARS]

@@ -1,31 +1,24 @@
-"""All that the routes share: the batch, its store, its pictures, its model; opened and closed with the server."""
+"""A batch under review: all that its routes share, opened and closed with the server."""
 
-import asyncio
 import os
-import threading
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from starlette.concurrency import run_in_threadpool
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
 
-from garmentcut.config import CutConfig, OutputConfig, ReadConfig, RuntimeConfig
-from garmentcut.model.card import ModelError, read_model
-from garmentcut.photo.cutout import Cutout
+from garmentcut.config import RuntimeConfig
+from garmentcut.model.card import ModelError
 from garmentcut.photo.files import remove_staged
-from garmentcut.photo.photo import OutputError, Photo, PhotoError
-from garmentcut.photo.read import decode_photo, format_of
-from garmentcut.photo.write import encode_cutout
+from garmentcut.photo.photo import Photo
 from garmentcut.prediction.batch import Order, read_batch
-from garmentcut.prediction.cutter import Cutter, default_model
 from garmentcut.prediction.results import RESULTS_NAME
-from garmentcut.prediction.runtime import load_runtime
 from garmentcut.review.alphas import Alpha8, AlphaFiles, Subject
+from garmentcut.review.cutting import CutService, Model
 from garmentcut.review.database import Database, PhotoRow
-from garmentcut.review.errors import NotAPhotoError, QueueFullError, TooLargeError, UnfitError
 from garmentcut.review.guard import Access
 from garmentcut.review.media import THUMBNAILS, Media
 from garmentcut.review.photos import Item, item_of
@@ -39,193 +32,14 @@ from garmentcut.review.queries import (
     find_neighbours,
     find_page,
 )
-from garmentcut.review.redraw import Canvas, Stroke, Tiles, redraw
+from garmentcut.review.redraw import Canvas, Stroke, redraw
 from garmentcut.review.store import Store
 
-MAX_PHOTO_BYTES = 100_000_000
-MAX_WAITING, MAX_UPLOADS = 8, 64
-"""Photos that wait or are cut, and bodies that are on their way."""
-MAX_BYTES = 800_000_000
-"""Of all bodies together, on their way or waiting."""
-_UNJUDGED_S = 1.0  # a body that has just begun is not slow yet
-_FULL = "too many photos wait to be cut; send it again later"
-_LIMITS = ReadConfig(max_mb=MAX_PHOTO_BYTES // 1_000_000, max_megapixels=80.0)
-Wanted = Literal["png", "mask", "psd"]
 DATABASE_NAME = "review.sqlite"
 _MOST_CHANGES = 500
 _STAGED_FOR_S = 3600  # a file that is being written is younger
 _THUMBNAILS_FOR_S = 60 * 86_400  # older ones are made again when somebody asks
 _AT_WORK_S = 30  # one photo after another: a row every few seconds
-
-
-class Model:
-    """Loads a model file on first use.
-
-    Args:
-        path: an ONNX file with a card; None: the embedded one.
-        config: backend and threads.
-        cut: effort and choke.
-    """
-
-    def __init__(
-        self, path: Path | None = None, config: RuntimeConfig | None = None, cut: CutConfig | None = None
-    ) -> None:
-        self._path, self._config, self._cut = path, config, cut
-        self._cutter: Cutter | None = None
-        self._tiles: Tiles | None = None
-        self._loading = threading.Lock()
-        self._running = threading.Lock()
-
-    def tiles(self) -> Tiles:
-        """The model for the smart brush.
-
-        Raises:
-            garmentcut.model.card.ModelError: it cannot be loaded.
-        """
-        with self._loading:
-            if self._tiles is None:
-                self._tiles = load_tiles(self._path, self._config)
-            return self._tiles
-
-    @property
-    def is_loaded(self) -> bool:
-        """It need not be waited for."""
-        return self._cutter is not None and self._tiles is not None
-
-    def cutter(self) -> Cutter:
-        """The loaded model.
-
-        Raises:
-            garmentcut.model.card.ModelError: it cannot be loaded.
-        """
-        with self._loading:
-            if self._cutter is None:
-                self._cutter = Cutter.load(self._path, config=self._config, cut=self._cut)
-            return self._cutter
-
-    def cut(self, photo: Photo) -> Cutout:
-        """Cut one photo; calls wait for each other, so that the memory of one is enough.
-
-        Raises:
-            garmentcut.photo.photo.PhotoError: no garment was found.
-        """
-        cutter = self.cutter()
-        with self._running:
-            return cutter(photo)
-
-
-def load_tiles(path: Path | None, config: RuntimeConfig | None) -> Tiles:
-    """A model file's network for tiles.
-
-    Raises:
-        garmentcut.model.card.ModelError: it cannot be used.
-    """
-    content, card = read_model(path if path is not None else default_model())
-    tiles = Tiles(card, load_runtime(content, card, config))
-    tiles.warm_up()
-    return tiles
-
-
-class CutQueue:
-    """Cuts photos in the order in which their bodies are complete: one that trickles in keeps no other waiting.
-
-    Args:
-        model: cuts them.
-    """
-
-    def __init__(self, model: Model) -> None:
-        self._model = model
-        self._uploads: dict[asyncio.Timeout, tuple[float, bytearray]] = {}  # when each began, and what has come of it
-        self._num_waiting = 0
-        self._num_bytes = 0
-        self._turn = asyncio.Lock()
-
-    @asynccontextmanager
-    async def upload(self, parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """A body, once it is complete; its memory counts until the end of the context.
-
-        Args:
-            parts: of the body, as they come.
-
-        Raises:
-            QueueFullError: too many wait, or come at a time and this one is the slowest of them.
-        """
-        self._check_room()
-        content = bytearray()
-        try:
-            async with asyncio.timeout(None) as patience:
-                self._uploads[patience] = asyncio.get_running_loop().time(), content
-                self._give_up_slowest()
-                async for part in parts:
-                    content += part
-                    self._num_bytes += len(part)
-                    if self._num_bytes > MAX_BYTES:
-                        raise QueueFullError(_FULL)
-        except TimeoutError as error:
-            raise QueueFullError("too many photos come at a time, and this one is slow; send it again later") from error
-        else:
-            self._uploads.pop(patience, None)
-            yield bytes(content)
-        finally:
-            self._uploads.pop(patience, None)
-            self._num_bytes -= len(content)
-
-    async def cut(self, data: bytes, wanted: Wanted, name: str) -> bytes:
-        """Cut one photo.
-
-        Args:
-            data: a photo file's content.
-            wanted: format of the answer.
-            name: of the photo, for the layer of a psd.
-
-        Raises:
-            QueueFullError: too many wait.
-            NotAPhotoError: it cannot be read.
-            TooLargeError: it has too many pixels.
-            UnfitError: there is no garment in it.
-        """
-        self._check_room()
-        self._num_waiting += 1
-        try:
-            async with self._turn:
-                return await run_in_threadpool(self._cut, data, wanted, name)
-        finally:
-            self._num_waiting -= 1
-
-    def _check_room(self) -> None:
-        if self._num_waiting >= MAX_WAITING:
-            raise QueueFullError(_FULL)
-
-    def _give_up_slowest(self) -> None:
-        if len(self._uploads) <= MAX_UPLOADS:
-            return
-        now = asyncio.get_running_loop().time()
-        rates = {
-            patience: len(content) / (now - began)
-            for patience, (began, content) in self._uploads.items()
-            if now - began > _UNJUDGED_S
-        }
-        slowest = min(rates, key=rates.__getitem__, default=list(self._uploads)[-1])
-        slowest.reschedule(now)
-        del self._uploads[slowest]
-
-    def _cut(self, data: bytes, wanted: Wanted, name: str) -> bytes:
-        photo = _decoded(data)
-        try:
-            return encode_cutout(self._model.cut(photo).picture, wanted, OutputConfig(formats=(wanted,)), name=name)
-        except (PhotoError, OutputError) as error:
-            raise UnfitError(str(error)) from error
-
-
-def _decoded(data: bytes) -> Photo:
-    try:
-        format_of(data)
-        return decode_photo(data, limits=_LIMITS)
-    except PhotoError as error:
-        if error.code == "too_large":  # its words name options, which a caller here cannot change
-            most = f"{_LIMITS.max_megapixels:g} megapixels and {_LIMITS.max_side_px} pixels a side"
-            raise TooLargeError(f"too large a photo: at most {most} are accepted here") from error
-        raise NotAPhotoError(f"not a photo that can be read here: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -245,7 +59,7 @@ class Settings:
     runtime: RuntimeConfig | None = None
 
 
-class Service:
+class Service(CutService):
     """One batch under review.
 
     Raises:
@@ -255,29 +69,27 @@ class Service:
     """
 
     def __init__(self, settings: Settings, access: Access) -> None:
-        self.folder, self.access = settings.folder.resolve(), access
+        self.folder = settings.folder.resolve()
         batch = read_batch(self.folder)
         newest = list(batch.orders.values())[-1] if batch.orders else Order()
         named = settings.model or (Path(newest.model) if newest.model else None)
-        self.model = Model(named, settings.runtime, newest.cut)
+        super().__init__(Model(named, settings.runtime, newest.cut), access)
         self.database = Database(settings.database or self.folder / DATABASE_NAME)
         self.alphas = AlphaFiles(self.folder, batch, self.model.cut)
         self.store = Store(self.folder, batch.id, self.database, self.alphas)
         self.media = Media(self.folder, self.alphas)
-        self.cut_queue = CutQueue(self.model)
-        self._is_closing = threading.Event()
         self._last_photo: tuple[str, Photo] | None = None
 
     def open(self) -> None:
         """Take in what is there, finish what an earlier server was killed in, and load the model meanwhile."""
-        threading.Thread(target=self._prepare, name="prepare", daemon=True).start()
+        super().open()
         self.store.refresh()
         self.store.recover()
 
     def _prepare(self) -> None:
         """Load the model, and clear what killed servers left staged and thumbnails that have not been made lately."""
-        with suppress(ModelError):  # whoever needs it is told
-            self.model.cutter()
+        super()._prepare()
+        with suppress(ModelError):
             self.model.tiles()
         with suppress(OSError):
             for folder, _, _ in os.walk(self.folder):
@@ -288,13 +100,18 @@ class Service:
 
     def why_not_ready(self) -> str:
         """In words; empty: it is."""
-        if self._is_closing.is_set():
-            return "closing"
-        return "" if self.model.is_loaded else "the model is being loaded, or cannot be"
+        if reason := super().why_not_ready() or ("" if self.model.has_tiles else "the model is being loaded"):
+            return reason
+        try:
+            with self.database.read() as session:
+                session.execute(text("SELECT 1"))
+        except SQLAlchemyError:
+            return "the database does not answer"
+        return ""
 
     def close(self) -> None:
         """Let the database go."""
-        self._is_closing.set()
+        super().close()
         self.database.close()
 
     @property

@@ -1,0 +1,512 @@
+"""Photos cut for whoever sends one: POST /cut, and the forms in which clients of remove.bg and of rembg send theirs."""
+
+import asyncio
+import base64
+import binascii
+import json
+import re
+import threading
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePath
+from typing import Annotated, Any, Literal, get_args
+from urllib.parse import quote
+
+import numpy as np
+from fastapi import APIRouter, Depends, Query, Request
+from PIL import ImageColor
+from pydantic import BaseModel
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import UploadFile
+from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse, Response
+from starlette.types import Message
+
+from garmentcut.config import CutConfig, OutputConfig, ReadConfig, RuntimeConfig
+from garmentcut.formats import FORMATS
+from garmentcut.model.card import ModelError, read_model
+from garmentcut.photo.cutout import Cutout
+from garmentcut.photo.photo import OutputError, Photo, PhotoError, Picture
+from garmentcut.photo.read import decode_photo, format_of
+from garmentcut.photo.write import encode_cutout
+from garmentcut.prediction.cutter import Cutter, default_model
+from garmentcut.prediction.runtime import load_runtime
+from garmentcut.review.errors import NotAPhotoError, QueueFullError, ReviewError, TooLargeError, UnfitError
+from garmentcut.review.guard import Access
+from garmentcut.review.redraw import Tiles
+
+MAX_PHOTO_BYTES = 100_000_000
+MAX_WAITING, MAX_UPLOADS = 8, 64
+"""Photos that wait or are cut, and bodies that are on their way."""
+MAX_BYTES = 800_000_000
+"""Of all bodies together, on their way or waiting."""
+_UNJUDGED_S = 1.0  # a body that has just begun is not slow yet
+_FULL = "too many photos wait to be cut; send it again later"
+_LIMITS = ReadConfig(max_mb=MAX_PHOTO_BYTES // 1_000_000, max_megapixels=80.0)
+_MAX_NAME_CHARS = 200
+Wanted = Literal["png", "mask", "psd"]
+
+# remove.bg's words, https://www.remove.bg/api, version 1.0
+_SIZES_MP = {"preview": 0.25, "small": 0.25, "regular": 0.25, "medium": 1.5, "hd": 4.0, "4k": 10.0, "50mp": 50.0}
+_FORMATS = {"auto": "png", "png": "png", "jpg": "jpeg", "jpeg": "jpeg", "webp": "webp"}
+_PLAIN = ("", "0", "false", "none", "original")
+_NOT_DONE = ("image_url", "bg_image_url", "bg_image_file", "roi", "scale", "position", "add_shadow", "shadow_type")
+
+
+class Model:
+    """Loads a model file on first use; it is shared by all that run it.
+
+    Args:
+        path: an ONNX file with a card; None: the embedded one.
+        config: backend and threads.
+        cut: effort and choke.
+    """
+
+    def __init__(
+        self, path: Path | None = None, config: RuntimeConfig | None = None, cut: CutConfig | None = None
+    ) -> None:
+        self._path, self._config, self._cut = path, config, cut
+        self._cutter: Cutter | None = None
+        self._tiles: Tiles | None = None
+        self._loading = threading.Lock()
+        self._running = threading.Lock()
+
+    @property
+    def has_cutter(self) -> bool:
+        """It need not be waited for, to cut."""
+        return self._cutter is not None
+
+    @property
+    def has_tiles(self) -> bool:
+        """It need not be waited for, to redraw."""
+        return self._tiles is not None
+
+    def tiles(self) -> Tiles:
+        """The model for the smart brush.
+
+        Raises:
+            garmentcut.model.card.ModelError: it cannot be loaded.
+        """
+        with self._loading:
+            if self._tiles is None:
+                self._tiles = load_tiles(self._path, self._config)
+            return self._tiles
+
+    def cutter(self) -> Cutter:
+        """The loaded model.
+
+        Raises:
+            garmentcut.model.card.ModelError: it cannot be loaded.
+        """
+        with self._loading:
+            if self._cutter is None:
+                self._cutter = Cutter.load(self._path, config=self._config, cut=self._cut)
+            return self._cutter
+
+    def cut(self, photo: Photo) -> Cutout:
+        """Cut one photo; calls wait for each other, so that the memory of one is enough.
+
+        Raises:
+            garmentcut.photo.photo.PhotoError: no garment was found.
+        """
+        cutter = self.cutter()
+        with self._running:
+            return cutter(photo)
+
+
+def load_tiles(path: Path | None, config: RuntimeConfig | None) -> Tiles:
+    """A model file's network for tiles.
+
+    Raises:
+        garmentcut.model.card.ModelError: it cannot be used.
+    """
+    content, card = read_model(path if path is not None else default_model())
+    tiles = Tiles(card, load_runtime(content, card, config))
+    tiles.warm_up()
+    return tiles
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be made of a photo.
+
+    Attributes:
+        format: a key of `FORMATS`.
+        output: background, trim and margin.
+        name: the photo's, for the layer of a psd.
+        max_megapixels: a larger cutout is shrunk; None: it is not.
+    """
+
+    format: str = "png"
+    output: OutputConfig = field(default_factory=OutputConfig)
+    name: str = "photo"
+    max_megapixels: float | None = None
+
+
+class CutQueue:
+    """Cuts photos in the order in which their bodies are complete: one that trickles in keeps no other waiting.
+
+    Args:
+        model: cuts them.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._uploads: dict[asyncio.Timeout, tuple[float, bytearray]] = {}  # when each began, and what has come of it
+        self._num_waiting = 0
+        self._num_bytes = 0
+        self._turn = asyncio.Lock()
+
+    @asynccontextmanager
+    async def upload(self, parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """A body, once it is complete; its memory counts until the end of the context.
+
+        Args:
+            parts: of the body, as they come.
+
+        Raises:
+            QueueFullError: too many wait, or come at a time and this one is the slowest of them.
+            UnfitError: it breaks off.
+        """
+        self._check_room()
+        content = bytearray()
+        try:
+            async with asyncio.timeout(None) as patience:
+                self._uploads[patience] = asyncio.get_running_loop().time(), content
+                self._give_up_slowest()
+                async for part in parts:
+                    content += part
+                    self._num_bytes += len(part)
+                    if self._num_bytes > MAX_BYTES:
+                        raise QueueFullError(_FULL)
+        except TimeoutError as error:
+            raise QueueFullError("too many photos come at a time, and this one is slow; send it again later") from error
+        except ClientDisconnect as error:
+            raise UnfitError("the photo did not arrive whole") from error
+        else:
+            self._uploads.pop(patience, None)
+            yield bytes(content)
+        finally:
+            self._uploads.pop(patience, None)
+            self._num_bytes -= len(content)
+
+    async def cut(self, data: bytes, order: Order) -> bytes:
+        """Cut one photo, of a photo file's content.
+
+        Raises:
+            QueueFullError: too many wait.
+            NotAPhotoError: it cannot be read.
+            TooLargeError: it has too many pixels, or would take too much memory.
+            UnfitError: there is no garment in it.
+        """
+        self._check_room()
+        self._num_waiting += 1
+        try:
+            async with self._turn:
+                return await run_in_threadpool(self._cut, data, order)
+        finally:
+            self._num_waiting -= 1
+
+    def _check_room(self) -> None:
+        if self._num_waiting >= MAX_WAITING:
+            raise QueueFullError(_FULL)
+
+    def _give_up_slowest(self) -> None:
+        if len(self._uploads) <= MAX_UPLOADS:
+            return
+        now = asyncio.get_running_loop().time()
+        rates = {
+            patience: len(content) / (now - began)
+            for patience, (began, content) in self._uploads.items()
+            if now - began > _UNJUDGED_S
+        }
+        slowest = min(rates, key=rates.__getitem__, default=list(self._uploads)[-1])
+        slowest.reschedule(now)
+        del self._uploads[slowest]
+
+    def _cut(self, data: bytes, order: Order) -> bytes:
+        photo = _decoded(data)
+        try:
+            picture = _shrunk(self._model.cut(photo).picture, order.max_megapixels)
+            return encode_cutout(picture, order.format, order.output, name=order.name)
+        except (PhotoError, OutputError) as error:
+            raise UnfitError(str(error)) from error
+
+
+class CutService:
+    """What the routes here share; opened and closed with the server.
+
+    Args:
+        model: cuts.
+        access: who may ask.
+    """
+
+    def __init__(self, model: Model, access: Access) -> None:
+        self.model, self.access = model, access
+        self.cut_queue = CutQueue(model)
+        self._is_closing = threading.Event()
+
+    def open(self) -> None:
+        """Load the model meanwhile."""
+        threading.Thread(target=self._prepare, name="prepare", daemon=True).start()
+
+    def close(self) -> None:
+        """Be ready no longer."""
+        self._is_closing.set()
+
+    def why_not_ready(self) -> str:
+        """In words; empty: it is."""
+        if self._is_closing.is_set():
+            return "closing"
+        return "" if self.model.has_cutter else "the model is being loaded, or cannot be"
+
+    def _prepare(self) -> None:
+        with suppress(ModelError):  # whoever needs it is told
+            self.model.cutter()
+
+
+class Fault(BaseModel):
+    """Every error's body."""
+
+    error: str
+
+
+def _service_of(request: Request) -> CutService:
+    service: CutService = request.app.state.service
+    return service
+
+
+Serving = Annotated[CutService, Depends(_service_of)]
+router = APIRouter(tags=["cut"], default_response_class=Response)
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+_MEANINGS = {
+    408: "The body came too slowly.",
+    413: "Too large.",
+    415: "Not a photo.",
+    422: "No garment in it.",
+    429: "Too many wait; `Retry-After` says how long.",
+}
+
+
+def _form_of(**fields: str) -> dict[str, Any]:
+    """The schema of a form: its fields, and what each means; the first is the file."""
+    schemas: dict[str, Any] = {name: {"type": "string", "description": meaning} for name, meaning in fields.items()}
+    schemas[next(iter(fields))]["format"] = "binary"
+    return {"multipart/form-data": {"schema": {"type": "object", "properties": schemas}}}
+
+
+def _body_of(content: dict[str, Any]) -> dict[str, Any]:
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def _answers(*media_types: str) -> dict[int | str, dict[str, Any]]:
+    return {
+        200: {"description": "The cutout.", "content": dict.fromkeys(sorted(set(media_types)), _BINARY)},
+        **{status: {"model": Fault, "description": meaning} for status, meaning in _MEANINGS.items()},
+    }
+
+
+@router.post(
+    "/cut",
+    openapi_extra=_body_of({"application/octet-stream": _BINARY, **_form_of(photo="The photo.")}),
+    responses=_answers(*(FORMATS[name].media_type for name in get_args(Wanted))),
+)
+async def cut(
+    request: Request,
+    service: Serving,
+    format: Annotated[Wanted, Query(description="Of the answer; `mask`: the alpha alone, gray.")] = "png",
+) -> Response:
+    """Cut one photo: the body is the photo, or a form with one file."""
+    async with service.cut_queue.upload(request.stream()) as body:
+        is_form = request.headers.get("content-type", "").lower().startswith("multipart/form-data")
+        form = await _read_form(request, body) if is_form else _Form(body)
+        if form.photo is None:
+            raise NotAPhotoError("the form has no file in it")
+        order = Order(format, OutputConfig(formats=(format,)), form.name)
+        content = await service.cut_queue.cut(form.photo, order)
+    return _cutout_of(content, order)
+
+
+@router.post(
+    "/v1.0/removebg",
+    openapi_extra=_body_of(
+        _form_of(
+            image_file="The photo.",
+            size=f"Most pixels of the answer: {', '.join(_SIZES_MP)}; auto or full: as many as the photo has.",
+            format="auto or png, jpg, webp.",
+            channels="rgba, or alpha: the alpha alone, gray.",
+            bg_color="Colour to lay the garment on: fff, 81d4fa or a name.",
+            crop="true: trim to the garment.",
+            crop_margin="Pixels kept around a trimmed garment.",
+        )
+    ),
+    responses=_answers("image/png", "image/jpeg", "image/webp"),
+)
+async def cut_as_removebg(request: Request, service: Serving) -> Response:
+    """Cut one photo as remove.bg's interface does, for its clients: they need another address and no more."""
+    async with service.cut_queue.upload(request.stream()) as body:
+        form = await _read_form(request, body)
+        fields = form.fields
+        photo = form.photo if form.photo is not None else _from_base64(fields.get("image_file_b64", ""))
+        order = _order_of_removebg(fields, form.name)
+        content = await service.cut_queue.cut(photo, order)
+    if "application/json" in request.headers.get("accept", ""):
+        return JSONResponse({"data": {"result_b64": base64.b64encode(content).decode()}})
+    return _cutout_of(content, order, {"x-type": "product", "x-credits-charged": "0"})
+
+
+@router.post(
+    "/api/remove",
+    openapi_extra=_body_of(
+        _form_of(
+            file="The photo.",
+            om="true: the mask alone.",
+            bgc="Colour to lay the garment on: red,green,blue,alpha from 0 to 255; the alpha is 255 or 0.",
+        )
+    ),
+    responses=_answers("image/png"),
+)
+async def cut_as_rembg(request: Request, service: Serving) -> Response:
+    """Cut one photo as rembg's server does, for its clients; the choice of its models and of matting is ignored."""
+    async with service.cut_queue.upload(request.stream()) as body:
+        form = await _read_form(request, body)
+        if form.photo is None:
+            raise NotAPhotoError("the form has no file in it; send it as `file`")
+        fields = {**request.query_params, **form.fields}
+        format = "mask" if fields.get("om", "").lower() in ("true", "1", "on", "yes") else "png"
+        background = _background_of_rembg(fields.get("bgc", ""))
+        order = Order(format, OutputConfig(formats=(format,), background=background), form.name)
+        content = await service.cut_queue.cut(form.photo, order)
+    return _cutout_of(content, order)
+
+
+@router.get("/healthz", tags=["health"])
+def tell_health() -> Response:
+    """Whether the process lives."""
+    return JSONResponse({"status": "ok"})
+
+
+@router.get("/readyz", tags=["health"], responses={503: {"description": "Not yet, or no longer."}})
+def tell_readiness(service: Serving) -> Response:
+    """Whether the model is loaded and the database answers."""
+    reason = service.why_not_ready()
+    return JSONResponse({"status": reason or "ready"}, 503 if reason else 200)
+
+
+@dataclass(frozen=True)
+class _Form:
+    """A body taken apart: the first file and its name, and the other fields."""
+
+    photo: bytes | None = None
+    name: str = "photo"
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+
+async def _read_form(request: Request, body: bytes) -> _Form:
+    if request.headers.get("content-type", "").lower().startswith("application/json"):
+        try:
+            return _Form(fields={key: str(value) for key, value in json.loads(body).items()})
+        except (ValueError, AttributeError, RecursionError) as error:
+            raise ReviewError("the body is no JSON object") from error
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body}
+
+    form = Request(request.scope, receive).form(max_files=1, max_fields=40, max_part_size=2 * MAX_PHOTO_BYTES)
+    async with form as values:
+        files = [value for value in values.values() if isinstance(value, UploadFile)]
+        fields = {key: value for key, value in values.items() if isinstance(value, str)}
+        if not files:
+            return _Form(fields=fields)
+        return _Form(await files[0].read(), (files[0].filename or "photo")[:_MAX_NAME_CHARS], fields)
+
+
+def _order_of_removebg(fields: Mapping[str, str], name: str) -> Order:
+    if asked := next((key for key in _NOT_DONE if fields.get(key, "").lower() not in _PLAIN), ""):
+        raise ReviewError(f"{asked} is not done here")
+    size, format = fields.get("size", "auto").lower(), fields.get("format", "auto").lower()
+    if size not in ("auto", "full", *_SIZES_MP) or format not in _FORMATS:
+        wrong = f"format {format!r}" if format not in _FORMATS else f"size {size!r}"
+        raise ReviewError(f"{wrong} is not known here")
+    format = "mask" if fields.get("channels") == "alpha" else _FORMATS[format]
+    margin = re.fullmatch(r"(\d{1,4})(px)?", fields.get("crop_margin", "0"))
+    if margin is None:
+        raise ReviewError("crop_margin: a number of pixels, such as 30px")
+    trim = fields.get("crop", "").lower() in ("true", "1")
+    output = OutputConfig(
+        formats=(format,),
+        background=_color_of_removebg(fields.get("bg_color", "")),
+        trim=trim,
+        margin_px=int(margin[1]) if trim else 0,
+    )
+    return Order(format, output, name, _SIZES_MP.get(size))
+
+
+def _color_of_removebg(text: str) -> str | None:
+    """`#rrggbb` of hexadecimal digits, with or without a `#`, or a colour's name; None: none is asked for."""
+    if not text:
+        return None
+    digits = text.removeprefix("#")
+    try:
+        is_hexadecimal = re.fullmatch(r"[0-9a-fA-F]{3,8}", digits) is not None
+        red, green, blue, alpha = (*ImageColor.getrgb(f"#{digits}" if is_hexadecimal else digits), 255)[:4]
+    except ValueError as error:
+        raise ReviewError(f"bg_color: {text[:40]!r} is no colour") from error
+    return _opaque("bg_color", (red, green, blue, alpha))
+
+
+def _background_of_rembg(text: str) -> str | None:
+    parts = text.split(",") if text else ["0"] * 4
+    if len(parts) != 4 or not all(part.strip().isdecimal() and int(part) <= 255 for part in parts):
+        raise ReviewError("bgc: four numbers from 0 to 255, such as 255,255,255,255")
+    return _opaque("bgc", tuple(map(int, parts)))
+
+
+def _opaque(what: str, color: tuple[int, ...]) -> str | None:
+    if color[3] not in (0, 255):
+        raise ReviewError(f"{what}: a half-transparent background is not done here")
+    return "#{:02x}{:02x}{:02x}".format(*color[:3]) if color[3] else None
+
+
+def _from_base64(text: str) -> bytes:
+    if not text:
+        raise NotAPhotoError("the form has no file in it; send it as `image_file`")
+    try:
+        return base64.b64decode(text.partition(",")[2] if text.startswith("data:") else text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise ReviewError("image_file_b64: not base64") from error
+
+
+def _decoded(data: bytes) -> Photo:
+    try:
+        format_of(data)
+        return decode_photo(data, limits=_LIMITS)
+    except PhotoError as error:
+        if error.code == "too_large":  # its words name options, which a caller here cannot change
+            most = f"{_LIMITS.max_megapixels:g} megapixels and {_LIMITS.max_side_px} pixels a side"
+            raise TooLargeError(f"too large a photo: at most {most} are accepted here") from error
+        if error.code == "no_memory":
+            raise TooLargeError("too large a photo: it takes more memory than there is for one") from error
+        raise NotAPhotoError(f"not a photo that can be read here: {error}") from error
+
+
+def _shrunk(picture: Picture, max_megapixels: float | None) -> Picture:
+    """A picture of so many pixels at most; its rim colours are cleaned afterwards, as those of a smaller photo."""
+    height, width = picture.alpha.shape
+    if max_megapixels is None or height * width <= max_megapixels * 1e6:
+        return picture
+    import cv2  # it takes a while to load, and few ask for less
+
+    scale = (max_megapixels * 1e6 / (height * width)) ** 0.5
+    size = max(int(width * scale), 1), max(int(height * scale), 1)
+    planes: tuple[Any, Any] = (picture.rgb, picture.alpha)
+    rgb, alpha = (cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in planes)
+    return replace(picture, rgb=np.asarray(rgb, picture.rgb.dtype), alpha=np.asarray(alpha, np.float32).clip(0, 1))
+
+
+def _cutout_of(content: bytes, order: Order, headers: Mapping[str, str] | None = None) -> Response:
+    stem = quote(PurePath(order.name).stem or "cutout")
+    disposition = f"attachment; filename*=UTF-8''{stem}{FORMATS[order.format].suffix}"
+    headers = {**(headers or {}), "content-disposition": disposition}
+    return Response(content, media_type=FORMATS[order.format].media_type, headers=headers)
