@@ -7,15 +7,13 @@ import pytest
 import torch
 
 from garmentcut.model.networks import build_network
-from garmentcut.recipe import Recipe, load_recipe, recipe_toml
+from garmentcut.recipe import STAGES, Recipe, load_recipe, recipe_toml, stage_recipe
 from garmentcut.training.optim import Schedule, build_optimizer
 
 RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.toml"))
 NAMES = {
-    "cascade",
-    "cascade-small",
     "cutnet",
-    "cutnet-small",
+    "default",
     "simple",
     "unet-128",
     "unet-256",
@@ -54,17 +52,26 @@ def test_its_network_takes_its_size_and_can_be_trained(path):
     with torch.device("meta"):
         network = build_network(recipe.network.name, **recipe.network.options)
     assert all(side % network.multiple_of == 0 for side in recipe.data.size_hw)
-    is_cascade = "crops" in tomllib.loads(path.read_text())
-    whole_hw = recipe.crops.frame_hw if is_cascade else recipe.data.size_hw
-    assert whole_hw[0] * 2 == whole_hw[1] * 3
-    if is_cascade:  # lower windows than the tallest crops taught less
-        assert 0.85 * whole_hw[0] < recipe.data.size_hw[0] < whole_hw[0]
-        assert recipe.data.size_hw[1] < whole_hw[1]
+    if recipe.data.window == "photo" and not recipe.stages.refine:
+        assert recipe.data.size_hw[0] * 2 == recipe.data.size_hw[1] * 3
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("name", ["default"])
+def test_each_stage_can_be_trained(name, stage):
+    recipe = stage_recipe(load_recipe(Path(__file__).parents[1] / f"recipes/{name}.toml"), stage)
+    with torch.device("meta"):
+        network = build_network(recipe.network.name, **recipe.network.options)
+    assert all(side % network.multiple_of == 0 for side in recipe.data.size_hw)
+    assert recipe.data.window == {"locate": "photo", "segment": "garment", "refine": "edge"}[stage]
+    assert not recipe.stages.refine
 
 
 def test_optimizer_and_schedule_can_be_built(path):
     recipe = load_recipe(path)
-    optimizer = build_optimizer(torch.nn.Linear(2, 2), recipe.optimizer)
+    network = torch.nn.ModuleDict({"encoder": torch.nn.Linear(2, 2), "head": torch.nn.Linear(2, 2)})
+    network.encoder = network["encoder"]
+    optimizer = build_optimizer(network, recipe.optimizer)
     assert Schedule(optimizer, recipe.schedule, recipe.training.steps).lr <= recipe.optimizer.lr
 
 

@@ -46,11 +46,23 @@ class DataConfig:
     """What the network sees, and what it is asked for."""
 
     size_hw: tuple[_Count, _Count] = (1728, 1152)
-    """Height and width in pixels of the training photos; the height sets the scale, the width is padded or cut."""
+    """Height and width in pixels of what the network sees: of whole photos the height sets the scale, and the width is
+    padded or cut; of windows, of the windows."""
+    window: Literal["photo", "garment", "edge"] = "photo"
+    """`photo`: the whole of it; `garment`: a window about the middle of the garment; `edge`: a window on its edge, with
+    the segment stage's alpha as fourth channel."""
+    frame_height: _Count = 1728
+    """Of windows: height in pixels that whole photos are brought to, before windows are taken from them."""
     target: Literal["alpha", "alpha >= 128", "alpha > 0"] = "alpha"
     """Soft alpha, or a hard mask made from it."""
     wrong_weight: _Share = 0.0
     """How often a cutout that was marked wrong (`garmentcut audit`) is learned from, beside the others; 0: never."""
+    rare_views: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 1.0
+    """How many times as often photos of rare views (Back, FrontRight, say) are drawn as those of the most common one,
+    at most; 1: all alike."""
+    hard_photos: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 1.0
+    """How many times as often photos with a high loss are drawn, at most; those with a low one down to half as often.
+    1: all alike."""
     synthetic: Annotated[int, Field(ge=0, strict=True)] = 0
     """Drawn photos of sheer cloth and lace, whose alpha is exact, that are learned from beside the others; so many."""
     cache_gb: _NotNegative = 4.0
@@ -118,23 +130,41 @@ class AugmentConfig:
     """Only the garment: stripes, checks or dots laid on, their contrast up to `amount`."""
     background: Strength = _off()
     """All but the garment: colour and brightness changed, up to `amount`."""
+    map_corruption: Strength = _off()
+    """Only the map of an `edge` window: eroded, dilated, blurred, thin parts lost, holes and false positives; `amount`
+    is the largest kernel in pixels."""
     paste: Strength = _off()
     """Another photo's garment laid over this one's: it takes its place; `amount` counts for nothing. Needs two photos a
     device."""
 
 
 @dataclass(frozen=True, config=_STRICT)
-class CropsConfig:
-    """The second of two looks: trained inside the garment's box, on what the first look found there."""
+class StagesConfig:
+    """Three networks in turn (`garmentcut.prediction.stages`), each with the recipe's sections where it says no other.
 
-    first: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """The first look's recipe, where it differs from this one: `[crops.first.data]`, `[crops.first.training]` ...
-    Empty: one look at the whole photo, and nothing else here counts."""
-    frame_hw: tuple[_Count, _Count] = (1728, 1152)
-    """Height and width in pixels of whole photos, from which windows of `data.size_hw` are taken."""
-    damage: Strength = _off()
-    """The first look's map made worse: grown or shrunk by up to `amount` pixels, a piece of it lost, another one
-    invented, so that the second look learns to mend it and not to copy it."""
+    `[stages.segment.data]`, `[stages.refine.training]` ... All three are given, or none: then one network is trained.
+    """
+
+    locate: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Of the network that finds the garment in a small copy of the photo."""
+    segment: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Of the network that says what is garment, at a part of the native size."""
+    refine: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Of the network that draws the soft edge, at native size."""
+    folds: Annotated[int, Field(ge=2, le=10, strict=True)] = 2
+    """Refine learns from maps of photos that the other stages have not seen: so many more networks of these are
+    trained, each on all photos but its share."""
+    fold_steps: Annotated[float, Field(gt=0, le=1)] = 0.6
+    """Steps of those networks, as a share of the steps of the networks that are kept."""
+    fold_start: str = "imagenet"
+    """What those networks start from where `network.start` has seen photos that they judge: `imagenet`, `scratch`, or a
+    .safetensors file of an encoder."""
+
+    @model_validator(mode="after")
+    def _all_or_none(self) -> "StagesConfig":
+        if len({bool(stage) for stage in (self.locate, self.segment, self.refine)}) > 1:
+            raise ValueError("give all of locate, segment and refine, or none of them")
+        return self
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -155,6 +185,8 @@ class LossConfig:
     """Mean absolute difference of the alphas."""
     laplacian: _NotNegative = 0.0
     """L1 between Laplacian pyramids of the alphas (Hou 2019)."""
+    gradient: _NotNegative = 0.0
+    """L1 between the differences of neighbouring pixels of the alphas."""
     edge_weight: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 4.0
     """Pixels near the target's edge count so many times in cross-entropy, focal and L1; 1: like all others."""
     edge_px: _Count = 7
@@ -162,8 +194,8 @@ class LossConfig:
 
     @model_validator(mode="after")
     def _not_all_zero(self) -> "LossConfig":
-        if not any((self.bce, self.dice, self.focal, self.lovasz, self.l1, self.laplacian)):
-            raise ValueError("at least one of bce, dice, focal, lovasz, l1, laplacian must be above 0")
+        if not any((self.bce, self.dice, self.focal, self.lovasz, self.l1, self.laplacian, self.gradient)):
+            raise ValueError("at least one of bce, dice, focal, lovasz, l1, laplacian, gradient must be above 0")
         return self
 
 
@@ -225,6 +257,8 @@ class TrainingConfig:
     """Decay of the averaged weights, which are what is evaluated and kept; 0: no average."""
     evaluate_every: _Count = 250
     """Steps between looks at the validation photos."""
+    save_every: _Count = 100
+    """Steps between savings of the state; it is saved after each look at the validation photos, too."""
     patience: Annotated[int, Field(ge=0, strict=True)] = 0
     """Evaluations without gain before it stops; 0: never."""
     seed: Annotated[int, Field(ge=0, strict=True)] = 0
@@ -238,29 +272,33 @@ class Recipe:
     network: NetworkConfig = field(default_factory=NetworkConfig)
     data: DataConfig = field(default_factory=DataConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
-    crops: CropsConfig = field(default_factory=CropsConfig)
+    stages: StagesConfig = field(default_factory=StagesConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
 
-def first_recipe(recipe: Recipe) -> Recipe:
-    """The first look's recipe of a cascade's.
+STAGES = ("locate", "segment", "refine")
+"""In the order of their work."""
 
-    It learns from no drawn photos unless told so: their maps, which the second look learns from, come from a first look
-    that has not seen them, as those of all others do.
+
+def stage_recipe(recipe: Recipe, stage: str) -> Recipe:
+    """The recipe of one stage.
+
+    Args:
+        recipe: with stages.
+        stage: `locate`, `segment` or `refine`.
 
     Raises:
-        ConfigError: `crops.first` has an unknown section, key or value.
+        ConfigError: `stages` has an unknown section, key or value.
     """
-    sections: dict[str, Any] = {**asdict(recipe), "crops": {}}
-    sections["data"] = {**sections["data"], "synthetic": 0}
-    for section, keys in recipe.crops.first.items():
+    sections: dict[str, Any] = {**asdict(recipe), "stages": {}}
+    for section, keys in getattr(recipe.stages, stage).items():
         own = {section: dict(keys)}
         _rename(own)
         sections[section] = {**sections.get(section, {}), **own[section]}
-    return check_sections(Recipe, sections, source="crops.first")
+    return check_sections(Recipe, sections, source=f"stages.{stage}")
 
 
 def load_recipe(path: Path | None = None, overrides: dict[str, Any] | None = None) -> Recipe:

@@ -101,7 +101,7 @@ def test_all_folds(dataset, recipe, tmp_path):
     assert [row["division"] for row in told] == ["fold0", "fold1"]
     assert [row["held_out"] for row in told] == [["fold0"], ["fold1"]]
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["fold0", "fold1"]
-    assert "fold1, step 2/4" in done.stderr
+    assert "fold1: step 2/4" in done.stderr
     as_text = run("train", recipe, "--data", dataset, "--out", tmp_path / "run", "--fold", "all").stdout
     assert "mean of the best of 2 runs: Dice 0." in as_text
 

@@ -9,25 +9,20 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from garmentcut.dataset import samples as samples_module
 from garmentcut.dataset.manifest import DatasetError
 from garmentcut.dataset.samples import (
     THREAD_NAME,
-    WINDOWS,
-    CropSamples,
     Samples,
     batches,
     frame_pair,
-    map_path,
-    open_crops,
     seeded_generator,
     step_generator,
 )
 from garmentcut.photo.photo import Photo, PhotoError
 from garmentcut.prediction.frame import frame_photo
-from garmentcut.recipe import DataConfig, load_recipe
+from garmentcut.recipe import DataConfig
 
 
 def drawn(generator):
@@ -202,90 +197,6 @@ def test_there_are_no_more_than_there_are(small_dataset):
         opened(small_dataset)[3]
 
 
-FRAME_HW = (96, 64)
-RECIPE = load_recipe(
-    None,
-    {
-        "data.size_hw": [32, 32],
-        "crops.first": {"data": {"size_hw": [48, 32]}},
-        "crops.frame_hw": list(FRAME_HW),
-    },
-)
-
-
-@pytest.fixture
-def maps(small_dataset, studio, tmp_path):
-    """First looks' maps: the target itself, in small."""
-    folder = tmp_path / "maps"
-    folder.mkdir()
-    for pair in small_dataset.usable:
-        levels = Image.fromarray(np.rint(studio(96, 64).alpha * 255).astype(np.uint8))
-        levels.resize((32, 48), Image.Resampling.BOX).save(map_path(folder, pair.name))
-    return folder
-
-
-def opened_crops(manifest, maps, recipe=RECIPE):
-    return CropSamples(manifest, manifest.usable, recipe, maps=maps, num_windows=WINDOWS)
-
-
-def test_photo_map_and_target_are_of_one_place(small_dataset, maps, studio):
-    samples, drawn = opened_crops(small_dataset, maps), studio(96, 64)
-    whole = np.dstack([drawn.photo, np.rint(drawn.alpha * 255)]).transpose(2, 0, 1)
-    for index in (0, 5, WINDOWS + 3):
-        sample = samples[index]
-        assert sample.photo.shape == (4, 32, 32)
-        assert sample.alpha.shape == (1, 32, 32)
-        places = [
-            (top, left)
-            for top in range(65)
-            for left in range(33)
-            if np.array_equal(sample.photo[:3].numpy(), whole[:3, top : top + 32, left : left + 32])
-        ]
-        assert places
-        top, left = places[0]
-        target = whole[3, top : top + 32, left : left + 32]
-        assert np.abs(sample.alpha[0].numpy() - target).max() <= 1
-        assert np.abs(sample.photo[3].numpy() - target).mean() < 12  # in small, and back: soft
-
-
-def test_windows_of_a_photo_differ_and_stay_the_same(small_dataset, maps):
-    first, again = (opened_crops(small_dataset, maps) for _ in range(2))
-    assert len(first) == 3 * WINDOWS
-    different = {first[index].alpha.numpy().tobytes() for index in range(WINDOWS)}
-    assert len(different) > WINDOWS // 2
-    assert all(torch.equal(first[index].photo, again[index].photo) for index in range(0, 3 * WINDOWS, 7))
-    other = opened_crops(small_dataset, maps, replace(RECIPE, training=replace(RECIPE.training, seed=1)))
-    assert any(not torch.equal(first[index].photo, other[index].photo) for index in range(WINDOWS))
-
-
-def test_the_box_comes_from_the_map_not_from_the_target(small_dataset, maps):
-    for pair in small_dataset.usable:
-        wrong = np.zeros((48, 32), np.uint8)
-        wrong[2:8, 2:8] = 255  # upper left
-        Image.fromarray(wrong).save(map_path(maps, pair.name))
-    samples = opened_crops(small_dataset, maps)
-    assert all(samples[index].photo[3].max() == 255 for index in range(WINDOWS))
-
-
-def test_what_is_measured_on_is_the_middle_of_the_box(small_dataset, maps):
-    sides = small_dataset.usable[:2], small_dataset.usable[2:]
-    learn_from, measure_on = open_crops(small_dataset, sides, RECIPE, maps=maps)
-    assert (len(learn_from), len(measure_on)) == (2 * WINDOWS, 1)
-    assert measure_on[0].alpha[0, 16, 16] == 255
-
-
-def test_batches_carry_the_map(small_dataset, maps):
-    [batch] = batches(opened_crops(small_dataset, maps), range(1), batch=4, seed=0, workers=1)
-    assert batch.photos.shape == (4, 4, 32, 32)
-    assert set(batch.names) <= {pair.name for pair in small_dataset.usable}
-
-
-def test_a_map_that_is_missing_is_named(small_dataset, maps):
-    map_path(maps, small_dataset.usable[0].name).unlink()
-    with pytest.raises(PhotoError, match=small_dataset.usable[0].name):
-        opened_crops(small_dataset, maps)[0]
-
-
 @pytest.fixture
 def samples(small_dataset):
     return Samples(small_dataset, small_dataset.usable, DataConfig(size_hw=(48, 32)))
@@ -339,13 +250,13 @@ def test_a_batch_larger_than_the_data_set_is_several_epochs(samples):
 
 def test_devices_share_a_step(samples):
     whole = names_of(samples, range(9), batch=4)
-    shares = [names_of(samples, range(9), batch=4, rank=rank, world_size=2) for rank in (0, 1)]
+    shares = [names_of(samples, range(9), batch=4, shard=(rank, 2)) for rank in (0, 1)]
     assert [first + second for first, second in zip(*shares, strict=True)] == whole
 
 
 def test_a_batch_that_cannot_be_shared_is_refused_at_once(samples):
     with pytest.raises(DatasetError, match="batch of 6 cannot be shared evenly by 4 devices; use 4"):
-        batches(samples, range(1), batch=6, seed=0, world_size=4)
+        batches(samples, range(1), batch=6, seed=0, shard=(0, 4))
 
 
 def test_no_pairs_are_refused_at_once(small_dataset):
@@ -372,7 +283,7 @@ def test_threads_end_when_the_consumer_stops_early(samples):
 def test_only_so_much_is_prepared_ahead(samples, monkeypatch):
     asked = []
     planes = Samples.planes
-    monkeypatch.setattr(Samples, "planes", lambda self, index: asked.append(index) or planes(self, index))
+    monkeypatch.setattr(Samples, "planes", lambda self, index, _draw: asked.append(index) or planes(self, index))
     running = batches(samples, range(10**9), batch=2, seed=0, workers=2)
     next(running)
     running.close()

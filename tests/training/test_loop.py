@@ -319,7 +319,7 @@ def test_a_full_disk_keeps_the_last_state(small_run, fabric, never, monkeypatch,
 
 
 def test_a_photo_that_cannot_be_read_is_named(small_run, fabric, never, monkeypatch):
-    def gone(_self, _index):
+    def gone(_self, _index, _draw=0):
         raise PhotoError("dress.png: no such file")
 
     monkeypatch.setattr("garmentcut.dataset.samples.Samples.planes", gone)

@@ -27,7 +27,7 @@ from garmentcut.cli.app import (
 
 if TYPE_CHECKING:
     from garmentcut.training.devices import Devices
-    from garmentcut.training.logging import Evaluated, Event
+    from garmentcut.training.logging import Evaluated, Event, Planned, StepDone
     from garmentcut.training.run import Run
 
 Show = Callable[["Run", "Event"], None]
@@ -39,7 +39,7 @@ def train(
         str,
         typer.Argument(
             metavar="RECIPE",
-            help="TOML file with any of the keys in docs/recipe.md, or the name of a built-in recipe: cutnet.",
+            help="TOML file with any of the keys in docs/recipe.md, or the name of a built-in recipe: default.",
         ),
     ],
     data: DataOption,
@@ -69,6 +69,12 @@ def train(
     validation: Annotated[
         str | None, typer.Option(metavar="NAME", help="Split to hold out, instead of a fold.")
     ] = None,
+    hours: Annotated[
+        float | None,
+        typer.Option(
+            min=0.05, help="For a recipe with stages: fit the number of steps to this time, once, at the start."
+        ),
+    ] = None,
     range_test: Annotated[
         bool, typer.Option("--range-test", help="Train nothing: find a learning rate, OUT/range_test.svg.")
     ] = False,
@@ -92,7 +98,7 @@ def train(
     photos as they are learned. Ctrl-C saves; the same command goes on where a run was stopped or killed. Exit code 0:
     done, or the minutes are over, 1: it broke off, 2: misuse, 130: interrupted.
 
-    Example: garmentcut train cutnet --data dataset/ -o runs/first
+    Example: garmentcut train default --data dataset/ -o runs/ours --hours 8
     """
     if out == "" or (out is None and augmentations is None):
         fail("--out is missing or empty: the folder for the run", MISUSE)
@@ -108,7 +114,7 @@ def train(
     elif range_test:
         _try_rates(runs[0], Devices(accelerator, devices, nodes), as_json=as_json)
     else:
-        _train(runs, Devices(accelerator, devices, nodes), data, minutes=minutes, as_json=as_json)
+        _train(runs, Devices(accelerator, devices, nodes), data, limits=(minutes, hours), as_json=as_json)
 
 
 def _plan(recipe: tuple[str, list[str]], data: tuple[Path, str | None, str | None], out: Path) -> "list[Run]":
@@ -128,13 +134,20 @@ def _plan(recipe: tuple[str, list[str]], data: tuple[Path, str | None, str | Non
     return [Run(out / division.name, options, manifest, division) for division in divisions]
 
 
-def _train(runs: "list[Run]", devices: "Devices", data: Path, *, minutes: float | None, as_json: bool) -> None:
-    from garmentcut.training.cascade import train_all
+def _train(
+    runs: "list[Run]",
+    devices: "Devices",
+    data: Path,
+    *,
+    limits: tuple[float | None, float | None],
+    as_json: bool,
+) -> None:
     from garmentcut.training.logging import Ended
+    from garmentcut.training.stages import train_all
 
     ends: dict[Path, Ended] = {}
-    with training_progress(len(runs)) as show_event:
-        for run, event in train_all(runs, devices, minutes=minutes):
+    with training_progress([run.folder for run in runs]) as show_event:
+        for run, event in train_all(runs, devices, minutes=limits[0], hours=limits[1]):
             show_event(run, event)
             if isinstance(event, Ended):
                 ends[run.folder] = event
@@ -174,14 +187,14 @@ def _try_rates(run: "Run", devices: "Devices", *, as_json: bool) -> None:
 
 
 @contextmanager
-def training_progress(num_runs: int) -> Iterator[Show]:
+def training_progress(folders: Sequence[Path]) -> Iterator[Show]:
     """A function to be told each event, which it shows on stderr.
 
     Args:
-        num_runs: more than one: each line names its run.
+        folders: of the runs; where there are several, or a run has stages, each line names its run.
     """
     if not sys.stderr.isatty():
-        yield _lines(num_runs)
+        yield _lines(folders)
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -194,7 +207,7 @@ def training_progress(num_runs: int) -> Iterator[Show]:
         TextColumn("{task.fields[numbers]}"),
     )
     with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
-        yield _bar(progress, num_runs)
+        yield _bar(progress, folders)
 
 
 def summary_text(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -224,47 +237,69 @@ _ENDS = {
 }
 
 
-def _lines(num_runs: int) -> Show:
-    from garmentcut.training.logging import Evaluated, StepDone
+_LINES_A_RUN, _LONG_RUN_STEPS = 20, 200
+
+
+def _lines(folders: Sequence[Path]) -> Show:
+    from garmentcut.training.logging import Evaluated, Planned, StepDone
 
     last: dict[str, StepDone] = {}
 
     def show(run: "Run", event: "Event") -> None:
         if isinstance(event, StepDone):
             last["step"] = event
+            is_long = event.steps >= _LONG_RUN_STEPS
+            if is_long and event.step % (event.steps // _LINES_A_RUN) == 0 and event.step < event.steps:
+                say(f"{_name(run, folders)}{_numbers(event)}", err=True)
         elif isinstance(event, Evaluated):
-            done = last["step"]
-            numbers = f"loss {done.loss:.4f}, lr {done.lr:.2g}, {done.photos_s:.3g} photos/s"
-            say(f"{_name(run, num_runs)}step {done.step}/{done.steps}: {numbers}; {_found(event)}", err=True)
+            say(f"{_name(run, folders)}{_numbers(last['step'])}; {_found(event)}", err=True)
+        elif isinstance(event, Planned):
+            say(_planned(event), err=True)
 
     return show
 
 
-def _bar(progress: Any, num_runs: int) -> Show:
-    from garmentcut.training.logging import Evaluated, StepDone
+def _bar(progress: Any, folders: Sequence[Path]) -> Show:
+    from garmentcut.training.logging import Evaluated, Planned, StepDone
 
     best: dict[str, float] = {}
     tasks: dict[str, Any] = {}
 
     def show(run: "Run", event: "Event") -> None:
-        name = run.division.name
+        name = _name(run, folders)
         if isinstance(event, StepDone):
             if name not in tasks:
-                tasks[name] = progress.add_task(name if num_runs > 1 else "", total=event.steps, numbers="")
+                tasks[name] = progress.add_task(name, total=event.steps, numbers="")
                 progress.reset(tasks[name], completed=event.step - 1)  # the rate is this session's
             shown = f"best Dice {best[name]:.4f}, " if name in best else ""
             numbers = f"{shown}loss {event.loss:.4f}, lr {event.lr:.2g}, {event.photos_s:.3g} photos/s"
             progress.update(tasks[name], completed=event.step, numbers=numbers)
         elif isinstance(event, Evaluated):
             best[name] = max(event.mean_dice, best.get(name, 0.0))
-            text = f"{_name(run, num_runs)}step {event.step}: {_found(event)}"
-            progress.console.print(text, markup=False, highlight=False)
+            progress.console.print(f"{name}step {event.step}: {_found(event)}", markup=False, highlight=False)
+        elif isinstance(event, Planned):
+            progress.console.print(_planned(event), markup=False, highlight=False)
 
     return show
 
 
-def _name(run: "Run", num_runs: int) -> str:
-    return f"{run.division.name}, " if num_runs > 1 else ""
+def _name(run: "Run", folders: Sequence[Path]) -> str:
+    """Nothing for the only network of the only run."""
+    if run.folder in folders:
+        return f"{run.division.name}: " if len(folders) > 1 else ""
+    above = next((folder for folder in folders if folder in run.folder.parents), run.folder.parent)
+    before = f"{above.name}/" if len(folders) > 1 else ""
+    return f"{before}{run.folder.relative_to(above).as_posix()}: "
+
+
+def _planned(event: "Planned") -> str:
+    steps = ", ".join(f"{name} {num}" for name, num in event.steps.items())
+    hours, minutes = divmod(round(event.seconds / 60), 60)
+    return f"this will take about {hours} h {minutes} min on this machine; steps: {steps}"
+
+
+def _numbers(done: "StepDone") -> str:
+    return f"step {done.step}/{done.steps}: loss {done.loss:.4f}, lr {done.lr:.2g}, {done.photos_s:.3g} photos/s"
 
 
 def _found(event: "Evaluated") -> str:

@@ -9,35 +9,27 @@ import math
 import os
 import threading
 from collections import deque
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from garmentcut.dataset.manifest import DatasetError, Manifest, Pair, read_pair
 from garmentcut.photo.color import srgb_of
 from garmentcut.photo.photo import Photo, PhotoError, to_8_bit
 from garmentcut.photo.resize import resize_alpha, resize_rgb
-from garmentcut.recipe import DataConfig, Recipe
+from garmentcut.recipe import DataConfig
 
 _Levels = NDArray[np.uint8]
-MARGIN_PX = 96
-"""What a second look is shown around the first one's box at least, in pixels of a photo framed 1728 pixels high."""
-
-_MARGINS = 0.5, 3.0  # of that, in training: crops come in few shapes, so a garment that fills none has more around it
-_MARGIN_HEIGHT_PX = 1728
-WINDOWS = 32
-"""Of each photo, drawn once and for all: an epoch shows all of them."""
-
-_SURE = 128  # of 255
 THREAD_NAME = "garmentcut-batches"
+_LEAST_HARD, _LEAST_LOSS = 0.5, 1e-6
+DRAW_STEPS = 100
+"""Steps for which samples are drawn by the same weights."""
 _MAX_THREADS = 16
 
 
@@ -139,7 +131,8 @@ class Sample:
     """One pair as the network sees it; not to be written to, the cache shares it.
 
     Attributes:
-        photo: `(3, H, W)` uint8 sRGB; of a second look `(4, H, W)`, the fourth channel being the first look's alpha.
+        photo: `(3, H, W)` uint8 sRGB; of the refine stage `(4, H, W)`, the fourth channel being the segment stage's
+            alpha.
         alpha: `(1, H, W)` uint8, 255 for fully garment: the target.
         view: `Front`, `FrontRight`, `Back` or `unknown`.
         name: of the pair.
@@ -199,8 +192,13 @@ class Samples:
         """The pair that a sample is of."""
         return self.pairs[index]
 
-    def planes(self, index: int) -> Planes:
-        """The pixels of one sample, as `__getitem__` gives them."""
+    def planes(self, index: int, draw: int = 0) -> Planes:  # noqa: ARG002 - of whole photos all draws are alike
+        """The pixels of one sample.
+
+        Args:
+            index: of the sample.
+            draw: number of the draw: of samples that are windows, another draw is another window.
+        """
         return self._whole(index)
 
     def _whole(self, which: int) -> Planes:
@@ -227,124 +225,23 @@ class Samples:
         return Planes(np.ascontiguousarray(rgb.transpose(2, 0, 1)), np.ascontiguousarray(levels)[None])
 
 
-class CropSamples(Samples):
-    """Windows of `data.size_hw` from photos framed at `crops.frame_hw`; each photo is read once, as room allows.
-
-    The box is the first look's, as it will be in use, its margin drawn anew for each window: what is
-    beyond the window, the second look does not see. Only its target is the retoucher's.
-
-    Args:
-        manifest: the data set.
-        pairs: of it.
-        recipe: all knobs.
-        maps: folder with the first look's alphas, `map_path` for each pair.
-        num_windows: of each photo; 1: the middle of the box.
-    """
-
-    num_channels = 4
-
-    def __init__(
-        self, manifest: Manifest, pairs: Sequence[Pair], recipe: Recipe, *, maps: Path, num_windows: int
-    ) -> None:
-        super().__init__(manifest, pairs, recipe.data)
-        self.recipe, self.maps, self.num_windows = recipe, maps, num_windows
-        height, width = recipe.crops.frame_hw
-        self._room = int(recipe.data.cache_gb * 1e9) // (5 * height * width)
-
-    def __len__(self) -> int:
-        return len(self.pairs) * self.num_windows
-
-    def pair_of(self, index: int) -> Pair:
-        """See `Samples`."""
-        return self.pairs[index // self.num_windows]
-
-    def planes(self, index: int) -> Planes:
-        """See `Samples`."""
-        which, window = divmod(index, self.num_windows)
-        whole = self._whole(which)
-        area = self._window(whole.photo[3], which, window)
-        return Planes(whole.photo[:, *area], whole.alpha[:, *area])
-
-    def _read(self, pair: Pair) -> Planes:
-        photo, alpha = read_pair(self.manifest, pair)
-        data = replace(self.data, size_hw=self.recipe.crops.frame_hw)
-        rgb, levels = frame_pair(photo, alpha, box_xyxy=pair.box_xyxy, data=data)
-        seen = read_map(self.maps, pair.name, photo.size_hw)
-        _, map_levels = frame_pair(photo, seen, box_xyxy=pair.box_xyxy, data=replace(data, target="alpha"))
-        both = np.dstack([rgb, map_levels]).transpose(2, 0, 1)
-        return Planes(np.ascontiguousarray(both), np.ascontiguousarray(levels)[None])
-
-    def _window(self, levels: _Levels, which: int, window: int) -> tuple[slice, slice]:
-        draws = np.random.default_rng([self.recipe.training.seed, which, window])
-        sure = levels >= _SURE
-        spans = []
-        for axis, size in enumerate(self.data.size_hw):
-            side, found = levels.shape[axis], np.flatnonzero(sure.any(axis=1 - axis))
-            low, high = (int(found[0]), int(found[-1]) + 1) if found.size else (0, side)
-            start = self._start(draws, low, high, size)
-            start = min(max(start, 0), side - size)
-            spans.append(slice(start, start + size))
-        return spans[0], spans[1]
-
-    def _start(self, draws: np.random.Generator, low: int, high: int, size: int) -> int:
-        """Where a window begins, from box's side to box's side with a margin; anywhere that holds a smaller box."""
-        if self.num_windows == 1:
-            return (low + high - size) // 2
-        margins = draws.uniform(*_MARGINS, 2) * margin_px(self.recipe.crops.frame_hw)
-        first, last = low - margins[0], high + margins[1] - size
-        return round(float(draws.uniform(min(first, last), max(first, last))))
-
-
-def open_crops(
-    manifest: Manifest, sides: tuple[Sequence[Pair], Sequence[Pair]], recipe: Recipe, *, maps: Path
-) -> tuple[CropSamples, CropSamples]:
-    """Samples to learn from and to measure on; they share the memory that the recipe allows."""
-    share = recipe.data.cache_gb / sum(map(len, sides))
-    shared = [replace(recipe, data=replace(recipe.data, cache_gb=share * len(side))) for side in sides]
-    learn_from = CropSamples(manifest, sides[0], shared[0], maps=maps, num_windows=WINDOWS)
-    return learn_from, CropSamples(manifest, sides[1], shared[1], maps=maps, num_windows=1)
-
-
-def margin_px(frame_hw: tuple[int, int]) -> int:
-    """`MARGIN_PX` in pixels of photos framed at another height."""
-    return round(MARGIN_PX * frame_hw[0] / _MARGIN_HEIGHT_PX)
-
-
-def map_path(folder: Path, name: str) -> Path:
-    """Where the first look's alpha of a pair is kept."""
-    return folder / f"{name}.png"
-
-
-def read_map(folder: Path, name: str, size_hw: tuple[int, int]) -> NDArray[np.float32]:
-    """The first look's alpha of a pair, `size_hw` float32 in [0, 1], enlarged smoothly: it knows no edges.
-
-    Raises:
-        PhotoError: it is missing or damaged; names the file.
-    """
-    path = map_path(folder, name)
-    try:
-        with Image.open(path) as image:
-            large = image.convert("L").resize(size_hw[::-1], Image.Resampling.BILINEAR)
-    except (OSError, ValueError) as error:
-        raise PhotoError(f"{path}: {error}; delete the run's maps, and train again") from error
-    return np.asarray(large, np.float32) / np.float32(255)
-
-
 @dataclass(frozen=True, eq=False)
 class Batch:
     """Samples of one step.
 
     Attributes:
-        photos: `(N, 3, H, W)` uint8 sRGB (of a second look, 4 channels), in page-locked memory where there is CUDA.
+        photos: `(N, 3, H, W)` uint8 sRGB (of the refine stage, 4 channels), in page-locked memory where there is CUDA.
         alphas: `(N, 1, H, W)` uint8.
         views: of each.
         names: of each.
+        indices: of each among the samples.
     """
 
     photos: Tensor
     alphas: Tensor
     views: tuple[str, ...]
     names: tuple[str, ...]
+    indices: tuple[int, ...] = ()
 
     def on(self, device: torch.device | str) -> tuple[Tensor, Tensor]:
         """Photos and alphas on a device, float32 in [0, 1]; the copy does not wait for what is queued there."""
@@ -353,7 +250,14 @@ class Batch:
 
 
 def batches(
-    samples: Samples, steps: range, *, batch: int, seed: int, rank: int = 0, world_size: int = 1, workers: int = 0
+    samples: Samples,
+    steps: range,
+    *,
+    batch: int,
+    seed: int,
+    shard: tuple[int, int] = (0, 1),
+    workers: int = 0,
+    weights: Tensor | None = None,
 ) -> Generator[Batch, None, None]:
     """The batches of some steps, prepared ahead by threads.
 
@@ -366,9 +270,10 @@ def batches(
         steps: of the training, counted from 0.
         batch: samples a step, all devices together.
         seed: of the training.
-        rank: of this device; it gets its share of each step.
-        world_size: number of devices.
+        shard: rank of this device, which gets its share of each step, and number of devices.
         workers: threads; 0: as many as the processor has cores, at most 16.
+        weights: `(len(samples),)` float64: how often each sample is drawn, against the others; `steps` must then lie
+            between two multiples of `DRAW_STEPS`. None: all alike.
 
     Returns:
         A generator; closing it, or dropping it, ends its threads.
@@ -379,20 +284,105 @@ def batches(
     """
     if not len(samples):
         raise DatasetError(f"{samples.manifest.folder}: no pairs to train on")
+    rank, world_size = shard
     if batch % world_size:
         near = max(batch // world_size, 1) * world_size
         raise DatasetError(f"a batch of {batch} cannot be shared evenly by {world_size} devices; use {near}")
     share = batch // world_size
     places = (range(step * batch + rank * share, step * batch + (rank + 1) * share) for step in steps)
-    return _prepared(samples, places, seed, workers or min(os.cpu_count() or 1, _MAX_THREADS))
+    if weights is None:
+
+        def index_at(place: int) -> int:
+            return _index(place, samples, seed)
+
+    else:
+        chunk = steps.start // DRAW_STEPS
+        order = drawn_order(weights, DRAW_STEPS * batch, seed=seed, chunk=chunk)
+        first = chunk * DRAW_STEPS * batch
+
+        def index_at(place: int) -> int:
+            return order[place - first]
+
+    return _prepared(samples, places, index_at, workers or min(os.cpu_count() or 1, _MAX_THREADS))
 
 
-def _prepared(samples: Samples, places: Iterable[range], seed: int, workers: int) -> Generator[Batch, None, None]:
+class DrawWeights:
+    """How often each sample is drawn: photos of rare views and photos with a high loss more often than others.
+
+    The weights change every `DRAW_STEPS` steps only, so that samples can be prepared ahead; the state is exact.
+
+    Args:
+        samples: those to learn from.
+        data: by how much; see `rare_views`, `hard_photos` and `wrong_weight`.
+    """
+
+    def __init__(self, samples: Samples, data: DataConfig) -> None:
+        views = [samples.pair_of(index).view for index in range(len(samples))]
+        most = max(views.count(view) for view in set(views))
+        rarity = [min(most / views.count(view), data.rare_views) for view in views]
+        wrong = [data.wrong_weight if samples.is_wrong(index) else 1.0 for index in range(len(samples))]
+        self._fixed = torch.tensor(rarity, dtype=torch.float64) * torch.tensor(wrong, dtype=torch.float64)
+        self._most_hard = data.hard_photos
+        self._hardness = torch.ones(len(samples), dtype=torch.float64)
+        self._used = self._hardness.clone()
+        self._mean_loss = 0.0
+
+    def at(self, step: int) -> Tensor:
+        """`(N,)` float64: the weights to draw by at this step, counted from 0; call it in the order of the steps."""
+        if step % DRAW_STEPS == 0:
+            self._used = self._hardness.clone()
+        return self._fixed * self._used
+
+    def note(self, indices: Sequence[int], losses: Sequence[float]) -> None:
+        """Take note of what some samples have cost."""
+        mean = sum(losses) / len(losses)
+        self._mean_loss = 0.98 * self._mean_loss + 0.02 * mean if self._mean_loss else mean
+        for index, loss in zip(indices, losses, strict=True):
+            ratio = min(max(loss / max(self._mean_loss, _LEAST_LOSS), _LEAST_HARD), self._most_hard)
+            self._hardness[index] = 0.8 * self._hardness[index] + 0.2 * ratio
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that changes."""
+        return {"hardness": self._hardness, "used": self._used, "mean_loss": self._mean_loss}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where `state_dict` was taken."""
+        self._hardness, self._used = state["hardness"].clone(), state["used"].clone()
+        self._mean_loss = float(state["mean_loss"])
+
+
+def weights_drawn_by(data: DataConfig) -> bool:
+    """True if some samples are to be drawn more often than others."""
+    return data.rare_views > 1 or data.hard_photos > 1
+
+
+def drawn_order(weights: Tensor, num: int, *, seed: int, chunk: int) -> list[int]:
+    """Draw samples by weight: each as often as its weight says, up to one more or less, in random order.
+
+    Systematic resampling (Kitagawa 1996): much less is left to chance than by drawing each on its own.
+
+    Args:
+        weights: `(N,)` float64, none below 0, one at least above.
+        num: of draws.
+        seed: of the training.
+        chunk: number of this chunk of draws; another has another order.
+    """
+    generator = seeded_generator("drawn", seed, chunk)
+    ends = weights.double().cumsum(0) / weights.double().sum()
+    marks = (torch.arange(num, dtype=torch.float64) + torch.rand((), generator=generator, dtype=torch.float64)) / num
+    found = torch.searchsorted(ends, marks).clamp(max=len(weights) - 1)
+    order: list[int] = found[torch.randperm(num, generator=generator)].tolist()
+    return order
+
+
+def _prepared(
+    samples: Samples, places: Iterable[range], index_at: Callable[[int], int], workers: int
+) -> Generator[Batch, None, None]:
     pool = ThreadPoolExecutor(workers, thread_name_prefix=THREAD_NAME)
     under_way = deque[tuple[Batch, list[Future[None]]]]()
     try:
         for step_places in places:
-            under_way.append(_begin(samples, [_index(place, samples, seed) for place in step_places], pool))
+            under_way.append(_begin(samples, [(index_at(place), place) for place in step_places], pool))
             # One batch is ready, and every thread has a sample of a later one to do.
             if len(under_way) > 1 + math.ceil(workers / len(step_places)):
                 yield _finish(*under_way.popleft())
@@ -402,20 +392,23 @@ def _prepared(samples: Samples, places: Iterable[range], seed: int, workers: int
         pool.shutdown(cancel_futures=True)
 
 
-def _begin(samples: Samples, indices: Sequence[int], pool: ThreadPoolExecutor) -> tuple[Batch, list[Future[None]]]:
-    """A batch still empty, and the work of filling it."""
+def _begin(
+    samples: Samples, draws: Sequence[tuple[int, int]], pool: ThreadPoolExecutor
+) -> tuple[Batch, list[Future[None]]]:
+    """A batch still empty, and the work of filling it with samples, each given with the number of its draw."""
+    indices = tuple(index for index, _ in draws)
     (height, width), pairs = samples.data.size_hw, [samples.pair_of(index) for index in indices]
     photos, alphas = (
         torch.empty((len(indices), channels, height, width), dtype=torch.uint8, pin_memory=torch.cuda.is_available())
         for channels in (samples.num_channels, 1)
     )
-    batch = Batch(photos, alphas, tuple(pair.view for pair in pairs), tuple(pair.name for pair in pairs))
-    slots = zip(indices, photos.numpy(), alphas.numpy(), strict=True)
-    return batch, [pool.submit(_fill, samples, index, photo, alpha) for index, photo, alpha in slots]
+    batch = Batch(photos, alphas, tuple(pair.view for pair in pairs), tuple(pair.name for pair in pairs), indices)
+    slots = zip(draws, photos.numpy(), alphas.numpy(), strict=True)
+    return batch, [pool.submit(_fill, samples, draw, photo, alpha) for draw, photo, alpha in slots]
 
 
-def _fill(samples: Samples, index: int, photo: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> None:
-    planes = samples.planes(index)
+def _fill(samples: Samples, draw: tuple[int, int], photo: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> None:
+    planes = samples.planes(*draw)
     photo[:], alpha[:] = planes.photo, planes.alpha
 
 

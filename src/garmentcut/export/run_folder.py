@@ -1,18 +1,16 @@
-"""A run's folder as a model file: one network, or the two of a cascade."""
+"""A run's folder as a model file: of one network, or of three stages."""
 
 from pathlib import Path
+from typing import Any
 
-from garmentcut.dataset.samples import margin_px
 from garmentcut.export.card import card_of_network
-from garmentcut.export.cascade import export_cascade
 from garmentcut.export.onnx import export_network
+from garmentcut.export.stages import export_stages
 from garmentcut.model.checkpoint import NetworkSpec, load_network
+from garmentcut.recipe import STAGES
 
-WEIGHTS_NAME, FIRST_WEIGHTS = "best.safetensors", Path("first") / "whole" / "best.safetensors"
-"""Where a training leaves its weights; a cascade's first look too."""
-
-LEAST_AGREEMENT = 0.96
-"""Of two looks of which the second was trained without a map: measured by `benchmarks/cascade.py`."""
+WEIGHTS_NAME = "best.safetensors"
+"""Where a training leaves its weights; of a model of stages, in a folder for each."""
 
 
 def export_folder(run: Path, words: dict[str, str]) -> bytes:
@@ -29,30 +27,22 @@ def export_folder(run: Path, words: dict[str, str]) -> bytes:
         CheckpointError: the weights cannot be read.
         ExportError: a network cannot be exported, or its export answers differently.
     """
-    weights = run / WEIGHTS_NAME if run.is_dir() else run
-    second, spec = _exported(weights, words)
-    first_weights = run / FIRST_WEIGHTS
-    if not (run.is_dir() and first_weights.exists()):
-        return second
-    first, _ = _exported(first_weights, {})
-    frame_hw = _frame_of(spec)
-    return export_cascade(
-        first,
-        second,
+    if not (run / STAGES[-1] / WEIGHTS_NAME).exists():
+        return _exported(run / WEIGHTS_NAME if run.is_dir() else run, words)[0]
+    models = {name: _exported(run / name / WEIGHTS_NAME, words) for name in STAGES}
+    spec = models["refine"][1]
+    height = int(spec.facts["recipe"]["data"]["frame_height"])
+    return export_stages(
+        *(models[name][0] for name in STAGES),
+        frame_hw=(height, round(height / _ASPECT)),
         boxes_xyxy=[tuple(box) for box in spec.facts.get("boxes_xyxy", [])],
-        margin_px=margin_px(frame_hw),
-        frame_hw=frame_hw,
-        # A second look that sees the first's map was trained for crops, and needs nothing around them.
-        least_agreement=0.0 if spec.options.get("in_channels", 3) == 4 else LEAST_AGREEMENT,
+        tile_px=spec.size_hw[0],
     )
 
 
-def _exported(weights: Path, words: dict[str, str]) -> tuple[bytes, NetworkSpec]:
+_ASPECT = 1.5  # height to width of a studio photo; it bounds how large wide photos may become
+
+
+def _exported(weights: Path, words: dict[str, Any]) -> tuple[bytes, NetworkSpec]:
     network, spec = load_network(weights)
     return export_network(network, card_of_network(network, spec, **words)), spec
-
-
-def _frame_of(spec: NetworkSpec) -> tuple[int, int]:
-    """Size of the whole photos that a second look's crops are taken from."""
-    height, width = spec.facts.get("recipe", {}).get("crops", {}).get("frame_hw", spec.size_hw)
-    return int(height), int(width)

@@ -18,6 +18,8 @@ UNKNOWN = "unknown"
 
 CARD_KEY = "garmentcut.card"
 """Of the text in an ONNX file that holds the card."""
+_Side = Annotated[int, Field(ge=32, le=4096)]
+_Pixels = Annotated[float, Field(ge=0, le=65536)]
 _STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 
@@ -64,6 +66,30 @@ class FirstLook:
 
 
 @dataclass(frozen=True, config=_STRICT)
+class StageSizes:
+    """What the networks of a model of three stages see; see `garmentcut.prediction.stages`.
+
+    The file's own network is the segment stage's; the other two are attached to it.
+    """
+
+    locate_hw: tuple[_Side, _Side] = (384, 256)
+    """Height and width in pixels of the small copies that the locate stage learned from; the height sets the scale."""
+    segment_reduction: Annotated[int, Field(ge=1, le=8)] = 2
+    """How many of the frame's pixels, each way, are one of the segment stage's."""
+    margin_px: Annotated[int, Field(ge=0, le=4096)] = 96
+    """What the segment stage sees around the garment's box, in pixels of the frame."""
+    tile_px: Annotated[int, Field(ge=64, le=1024, multiple_of=8)] = 192
+    """Side of the refine stage's tiles, in pixels of the frame."""
+    garment_px: tuple[_Pixels, _Pixels] = (0.0, 0.0)
+    """Least and largest garment that was learned: root of its box's area, in pixels of the frame. A smaller or larger
+    one is scaled to that, as far as the photo's own pixels go. Zeros: not known, never scaled."""
+    locate: str = ""
+    """Architecture of the locate stage's network, in words."""
+    refine: str = ""
+    """Architecture of the refine stage's network, in words."""
+
+
+@dataclass(frozen=True, config=_STRICT)
 class ModelCard:
     """Everything a caller must know to run a model and to judge it.
 
@@ -96,6 +122,9 @@ class ModelCard:
     int8_ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
     """Least and largest input of the convolutions that may calculate in 8 bits, by name; found by `garmentcut
     calibrate --int8`. Empty: all calculate in float32."""
+    stages: StageSizes | None = None
+    """Of a model of three stages; `working_size_hw` is then the frame that photos are brought to. None: one network
+    sees the whole photo."""
     first_look: FirstLook | None = None
     """How the garment is found; None: the network sees the whole photo."""
     sees_map: bool = False
@@ -116,6 +145,12 @@ class ModelCard:
     """Which of them it vouches for; written by `garmentcut calibrate`."""
     sha256: str = ""
     """Of the network without the card; filled in by `with_card`."""
+
+    def stage_card(self, stage: str) -> "ModelCard":
+        """A card that runs one of the three stages by itself: `locate`, `segment` or `refine`."""
+        is_last = stage == "refine"
+        plain: dict[str, Any] = {} if is_last else {"edge_bias": 0.0, "edge_gain": 1.0}
+        return replace(self, name=f"{self.name}, {stage} stage", stages=None, sees_map=is_last, **plain)
 
     @property
     def first_card(self) -> "ModelCard | None":
@@ -183,6 +218,28 @@ def card_of(model: bytes) -> ModelCard:
     if hashlib.sha256(network).hexdigest() != card.sha256:
         raise ModelError("is damaged: its network does not match the hash on its card; copy it again")
     return card
+
+
+def stage_network_of(model: bytes, card: ModelCard, stage: str) -> bytes:
+    """The network of one stage inside the content of a file of three.
+
+    Args:
+        model: content of the file.
+        card: its card.
+        stage: `locate`, `segment` or `refine`.
+
+    Raises:
+        ModelError: it is not there.
+    """
+    if stage == "segment":
+        return model
+    try:
+        network = attachment_of(model, stage)
+    except OnnxError as error:
+        raise ModelError(str(error)) from error
+    if network is None:
+        raise ModelError(f"{card.label} should hold a {stage} stage, and does not; export it again")
+    return network
 
 
 def first_network_of(model: bytes, card: ModelCard) -> bytes | None:

@@ -64,15 +64,25 @@ class Encoder(nn.Module):
         Raises:
             NetworkError: there are not so many, or timm does not say where they end.
         """
-        ends = list(getattr(self.trunk, "return_layers", ()))[self._first :]
+        ends: list[str] = self.trunk.feature_info.module_name()[self._first :]
         if not 0 <= num_stages <= len(ends):
             raise NetworkError(f"network.frozen_stages: {self.name} has {len(ends)} that can be frozen")
-        if num_stages:
-            names = [name for name, _ in self.trunk.named_children()]
-            last = names.index(ends[num_stages - 1])
-            self._frozen = [self.trunk.get_submodule(name) for name in names[: last + 1]]
+        self._frozen = self._up_to(ends[num_stages - 1]) if num_stages else []
         for module in self._frozen:
             module.requires_grad_(requires_grad=False).eval()
+
+    def _up_to(self, path: str) -> list[nn.Module]:
+        """What the photo goes through up to a module: timm keeps it as a child, or as one of a sequence of blocks."""
+        children = dict(self.trunk.named_children())
+        name, _, place = path.partition(".")
+        if name not in children or not place.isdecimal():
+            name, place = path.replace(".", "_"), ""
+        names = list(children)
+        if name not in names:
+            raise NetworkError(f"network.frozen_stages: {self.name} does not say where its stages end; set it to 0")
+        before = [children[other] for other in names[: names.index(name)]]
+        blocks = list(children[name].children())[: int(place) + 1] if place else [children[name]]
+        return before + blocks
 
     def train(self, mode: bool = True) -> "Encoder":
         """As any module, but that frozen stages stay in evaluation mode."""

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from garmentcut.errors import ModelError
 
 _METADATA_PROPS = 14
-_ATTACHMENT = 1001  # no field of ONNX, whose numbers end below 30: every reader passes over it, and keeps it
+# No fields of ONNX, whose numbers end below 30: every reader passes over them, and keeps them.
+_ATTACHMENTS = {"locate": 1001, "refine": 1002}
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
 
 
@@ -47,23 +48,28 @@ def without_metadata(model: bytes, key: str) -> bytes:
     return b"".join([*kept, model[end:]])
 
 
-def attachment_of(model: bytes) -> bytes | None:
-    """The bytes that `with_attachment` added, the last ones where there are several; None if there are none.
+def attachment_of(model: bytes, name: str = "locate") -> bytes | None:
+    """The bytes that `with_attachment` added under a name, the last ones where there are several; None: there are none.
 
     Raises:
         OnnxError: not an ONNX file.
     """
-    found = [payload for number, payload, _, _ in _fields(model) if number == _ATTACHMENT]
+    found = [payload for number, payload, _, _ in _fields(model) if number == _ATTACHMENTS[name]]
     return found[-1] if found else None
 
 
-def with_attachment(model: bytes, content: bytes) -> bytes:
+def with_attachment(model: bytes, content: bytes, name: str = "locate") -> bytes:
     """The model with other bytes appended that are no part of its network, another network for example.
 
     They stand in a field that ONNX does not have. Protobuf's readers pass over such a field, so to every tool the file
     stays the network it was (docs/decisions/007-locate-then-cut.md).
+
+    Args:
+        model: content of an ONNX file.
+        content: to attach.
+        name: `locate` or `refine`.
     """
-    return model + _length_delimited(_ATTACHMENT, content)
+    return model + _length_delimited(_ATTACHMENTS[name], content)
 
 
 def _entries(model: bytes, key: str) -> Iterator[tuple[bytes, int, int]]:

@@ -12,7 +12,7 @@ from garmentcut.errors import ModelError
 if TYPE_CHECKING:
     from torch import nn
 
-_OURS = ("cutnet", "simple", "unet", "prepared")
+_OURS = ("cutnet", "segment", "refine", "simple", "unet", "prepared")
 _PAPERS = (
     "deeplab_largefov",
     "fcn",

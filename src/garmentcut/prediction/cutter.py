@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from garmentcut.prediction.frame import Frame, frame_photo
 from garmentcut.prediction.locate import Place, check_garment, locate
 from garmentcut.prediction.looks import Looks
 from garmentcut.prediction.runtime import Runtime, load_runtime
+from garmentcut.prediction.stages import Stages
 
 
 @dataclass(frozen=True)
@@ -31,12 +33,14 @@ class Cutter:
         runtime: its network, ready to run; of a cascade, the second look's.
         config: how much effort is made, and where the edge is put.
         first: the first look's network; None: there is no first look.
+        stages: the networks of a model of three stages, of which `runtime` is the segment stage's; None: it is none.
     """
 
     card: ModelCard
     runtime: Runtime
     config: CutConfig = field(default_factory=CutConfig)
     first: Runtime | None = None
+    stages: Stages | None = None
 
     @classmethod
     def load(
@@ -59,6 +63,9 @@ class Cutter:
         """
         content, card = read_model(Path(model) if model is not None else default_model())
         cut = cut or CutConfig()
+        if card.stages is not None:
+            stages = Stages.load(content, card, config)
+            return cls(card, cast(Runtime, stages.segment), cut, stages=stages)
         first_card, first_network = card.first_card, first_network_of(content, card)
         if first_card is None or first_network is None:
             if cut.effort == "fast":
@@ -100,6 +107,8 @@ class Cutter:
         Raises:
             NoGarmentError: the first look found no garment.
         """
+        if self.stages is not None:
+            return self.stages(photo, frame)
         if self.first is None or self.card.first_look is None:
             return Looks.of_frame(self._alpha_of(frame.rgb), frame)
         look = self.card.first_look

@@ -7,6 +7,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,6 +22,14 @@ _COMPILED_SHAPES = 2  # kept at a time: a studio's upright and its lying photos;
 _MANY_PHOTOS = 4  # fewer are done before a second stream has warmed up
 
 _BRIDGE_LOCK = threading.Lock()
+
+
+class Predict(Protocol):
+    """Anything that says of pixels what is garment: a `Runtime`, or a network in training."""
+
+    def __call__(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """`(H, W, 3)` or `(H, W, 4)` uint8 to alpha, `(H, W)` float32 in [0, 1]; see `Runtime`."""
+        ...
 
 
 class Runtime(Protocol):
@@ -44,13 +53,16 @@ class Runtime(Protocol):
         ...
 
 
-def load_runtime(model: bytes, card: ModelCard, config: RuntimeConfig | None = None) -> Runtime:
+def load_runtime(
+    model: bytes, card: ModelCard, config: RuntimeConfig | None = None, *, any_shape: bool = False
+) -> Runtime:
     """Load a model on the backend that the configuration asks for.
 
     Args:
         model: content of an ONNX file.
         card: its card.
         config: backend and threads.
+        any_shape: compile it once for pictures of any size, which suits small networks; otherwise for each size.
 
     Raises:
         ModelError: the backend is not installed, or cannot read the model.
@@ -62,7 +74,7 @@ def load_runtime(model: bytes, card: ModelCard, config: RuntimeConfig | None = N
             return on_gpu
         backend = "openvino"  # no GPU, or one that its driver does not let us use
     loaders: dict[str, Callable[[bytes, ModelCard, RuntimeConfig], Runtime]] = {
-        "openvino": OpenVinoRuntime,
+        "openvino": partial(OpenVinoRuntime, any_shape=any_shape),
         "onnxruntime": OnnxRuntime,
     }
     if importlib.util.find_spec(backend) is None:
@@ -83,9 +95,10 @@ def runtime_for(config: RuntimeConfig, num_photos: int) -> RuntimeConfig:
 class OpenVinoRuntime:
     """OpenVINO on the CPU, compiled for each shape it meets: a fixed shape starts four times as fast."""
 
-    def __init__(self, model: bytes, card: ModelCard, config: RuntimeConfig) -> None:
+    def __init__(self, model: bytes, card: ModelCard, config: RuntimeConfig, *, any_shape: bool = False) -> None:
         import openvino
 
+        self._any_shape = any_shape
         self._core = openvino.Core()
         self._card = card
         self.streams = config.streams or 1
@@ -112,7 +125,7 @@ class OpenVinoRuntime:
 
     def __call__(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
         """See `Runtime`."""
-        requests = self._requests_for(rgb.shape)
+        requests = self._requests_for((-1, -1, rgb.shape[2]) if self._any_shape else rgb.shape)
         request = requests.get()
         try:
             request.infer({0: np.ascontiguousarray(rgb)[None]})

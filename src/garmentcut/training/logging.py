@@ -87,7 +87,20 @@ class Ended:
         return self.reason in ("all steps", "no gain")
 
 
-Event = StepDone | Evaluated | Ended
+@dataclass(frozen=True)
+class Planned:
+    """The first event of a model of stages: how long it will take.
+
+    Attributes:
+        seconds: from its first step to its last, on this machine.
+        steps: of each stage's network that is kept.
+    """
+
+    seconds: float
+    steps: dict[str, int]
+
+
+Event = StepDone | Evaluated | Ended | Planned
 
 
 class Journal:

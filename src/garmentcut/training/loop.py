@@ -5,7 +5,6 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import cast
@@ -15,10 +14,22 @@ from lightning.fabric import Fabric
 from timm.layers.norm_act import convert_sync_batchnorm
 from timm.utils.model_ema import ModelEmaV3
 from torch import Tensor, nn
+from torch.nn import functional
 
-from garmentcut.dataset.augment import augment, augment_crops
-from garmentcut.dataset.samples import Batch, Samples, batches, open_crops, seeded_generator, shared_generator
+from garmentcut.dataset.augment import augment, augment_windows
+from garmentcut.dataset.manifest import Pair
+from garmentcut.dataset.samples import (
+    DRAW_STEPS,
+    Batch,
+    DrawWeights,
+    Samples,
+    batches,
+    seeded_generator,
+    shared_generator,
+    weights_drawn_by,
+)
 from garmentcut.dataset.split import prove_split
+from garmentcut.dataset.windows import WindowSamples
 from garmentcut.errors import TrainingError, TrainingStopped
 from garmentcut.model.checkpoint import CheckpointError, save_network
 from garmentcut.model.encoder import Encoder
@@ -108,11 +119,12 @@ def train(run: Run, fabric: Fabric, stop: StopRequest) -> Generator[Event, None,
         parts, progress, reason = session.parts, session.progress, ""
         steps_left = range(progress.step, training.steps)
         watch = LossWatch(fabric, training.steps, training.batch)
-        for step, batch in open_feed(session.learn_from, recipe, steps_left, fabric=fabric):
+        for step, batch in open_feed(session.learn_from, recipe, steps_left, fabric=fabric, weights=session.weights):
             # ------------------------------------ one step ------------------------------------
             photos, targets = augmented(batch, recipe, step, fabric=fabric)
             lr = parts.schedule.lr
-            loss = total_loss(parts.module(photos), targets, recipe.loss)
+            logits = parts.module(photos)
+            loss = total_loss(logits, targets, recipe.loss)
             fabric.backward(loss.total)
             norm = shorten_gradient(parts, recipe.optimizer.clip_norm)
             parts.wrapped_optimizer.step()
@@ -123,6 +135,8 @@ def train(run: Run, fabric: Fabric, stop: StopRequest) -> Generator[Event, None,
                 follow(parts.ema_model, parts.network, progress.step)
             # ----------------------------------------------------------------------------------
             watch.add(progress.step, loss, norm=norm, lr=lr, names=batch.names)
+            if session.weights is not None:
+                note_losses(session.weights, batch, logits, targets, fabric=fabric)
             is_due = progress.step % training.evaluate_every == 0 or progress.step == training.steps
 
             # Every few steps: look at the losses, and whether to stop.
@@ -136,7 +150,7 @@ def train(run: Run, fabric: Fabric, stop: StopRequest) -> Generator[Event, None,
                 watch.skip_time()
             if progress.ended or reason:
                 break
-            if is_due:
+            if is_due or progress.step % training.save_every == 0:
                 _save(session)
         yield _end(session, progress.ended or reason)
 
@@ -146,10 +160,12 @@ def _opened(run: Run, fabric: Fabric) -> "Iterator[Session]":
     """Build all parts, give them the state of the last session if there was one, and open the journal."""
     with explain_failures(run, fabric):
         parts = build_parts(run.recipe, fabric, with_start=not run.state_path.exists())
-        progress = load_state(run.state_path, parts.states)
         samples = open_samples(run)
+        weights = DrawWeights(samples[0], run.recipe.data) if weights_drawn_by(run.recipe.data) else None
+        states = parts.states if weights is None else {**parts.states, "weights": weights}
+        progress = load_state(run.state_path, states)
         with Journal(run.folder, last_step=progress.step) if fabric.is_global_zero else nullcontext() as journal:
-            session = Session(run, fabric, parts, progress, *samples, journal, progress.seconds)
+            session = Session(run, fabric, parts, progress, *samples, journal, progress.seconds, weights)
             if journal is not None:
                 num, started = fabric.world_size, run.read().get("started", _now())
                 where = {"machine": machine_in_words(fabric), "device": fabric.device.type, "num_devices": num}
@@ -213,6 +229,7 @@ class Session:
         measure_on: the validation photos.
         journal: of the first process; None in the others, which write nothing.
         seconds_before: of earlier sessions.
+        weights: how often each training photo is drawn; None: all alike.
         began: on `time.perf_counter`.
     """
 
@@ -224,6 +241,7 @@ class Session:
     measure_on: Samples
     journal: Journal | None
     seconds_before: float
+    weights: DrawWeights | None = None
     began: float = field(default_factory=time.perf_counter)
 
     @property
@@ -271,7 +289,10 @@ def _save(session: Session) -> None:
     """Save all that a resume needs."""
     if session.journal is not None:
         session.progress.seconds = session.seconds
-        save_state(session.run.state_path, session.progress, session.parts.states)
+        states = (
+            session.parts.states if session.weights is None else {**session.parts.states, "weights": session.weights}
+        )
+        save_state(session.run.state_path, session.progress, states)
 
 
 def _end(session: Session, reason: str) -> Ended:
@@ -410,31 +431,94 @@ def check_size(recipe: Recipe, network: nn.Module) -> None:
 def open_samples(run: Run) -> tuple[Samples, Samples]:
     """Samples to learn from and to measure on; they share the memory that the recipe allows."""
     sides, data = ((*run.division.train, *run.drawn), run.division.validation), run.recipe.data
-    if run.recipe.crops.first:
-        return open_crops(run.manifest, sides, run.recipe, maps=run.maps_path)
+    if data.window != "photo":
+        return _open_windows(run, sides)
     share = data.cache_gb / sum(map(len, sides))
     learn_from, measure_on = (Samples(run.manifest, side, replace(data, cache_gb=share * len(side))) for side in sides)
     return learn_from, measure_on
 
 
-def open_feed(samples: Samples, recipe: Recipe, steps: range, *, fabric: Fabric) -> Iterator[tuple[int, Batch]]:
+def _open_windows(run: Run, sides: tuple[Sequence[Pair], Sequence[Pair]]) -> tuple[Samples, Samples]:
+    maps, data = run.maps_path if run.recipe.data.window == "edge" else None, run.recipe.data
+    share = data.cache_gb / sum(map(len, sides))
+    recipes = (replace(run.recipe, data=replace(data, cache_gb=share * len(side))) for side in sides)
+    learn_from, measure_on = (
+        WindowSamples(run.manifest, side, recipe, maps=maps, vary=vary)
+        for side, recipe, vary in zip(sides, recipes, (True, False), strict=True)
+    )
+    return learn_from, measure_on
+
+
+def open_feed(
+    samples: Samples, recipe: Recipe, steps: range, *, fabric: Fabric, weights: DrawWeights | None = None
+) -> Iterator[tuple[int, Batch]]:
     """Some steps, counted from 0, each with this device's share of its batch.
+
+    Args:
+        samples: to learn from.
+        recipe: batch, seed and workers.
+        steps: which.
+        fabric: the devices.
+        weights: how often each sample is drawn; asked again every `DRAW_STEPS` steps. None: all alike.
 
     Raises:
         DatasetError: the batch cannot be shared evenly by the devices.
         PhotoError: a photo cannot be read; names the file.
     """
-    feed = batches(
-        samples,
-        steps,
-        batch=recipe.training.batch,
-        seed=recipe.training.seed,
-        rank=fabric.global_rank,
-        world_size=fabric.world_size,
-        workers=recipe.data.workers,
-    )
-    with closing(feed):
-        yield from zip(steps, feed, strict=True)
+    start = steps.start
+    while start < steps.stop:
+        stop = steps.stop if weights is None else min((start // DRAW_STEPS + 1) * DRAW_STEPS, steps.stop)
+        chunk = range(start, stop)
+        feed = batches(
+            samples,
+            chunk,
+            batch=recipe.training.batch,
+            seed=recipe.training.seed,
+            shard=(fabric.global_rank, fabric.world_size),
+            workers=recipe.data.workers,
+            weights=None if weights is None else weights.at(start),
+        )
+        with closing(feed):
+            yield from zip(chunk, feed, strict=True)
+        start = stop
+
+
+@torch.no_grad()
+def note_losses(weights: DrawWeights, batch: Batch, logits: Tensor, targets: Tensor, *, fabric: Fabric) -> None:
+    """Let the weights know what each photo of a step has cost, on all devices."""
+    losses = functional.binary_cross_entropy_with_logits(logits.float(), targets, reduction="none").mean((1, 2, 3))
+    indices = torch.tensor(batch.indices, device=losses.device)
+    if fabric.world_size > 1:
+        losses, indices = (fabric.all_gather(part).flatten() for part in (losses, indices))  # type: ignore[union-attr]
+    weights.note(indices.tolist(), losses.tolist())
+
+
+def seconds_a_step(recipe: Recipe, fabric: Fabric, num_steps: int = 5) -> float:
+    """How long a step of a recipe takes on a device, without reading photos; the median of all but the first.
+
+    Args:
+        recipe: of one network.
+        fabric: one device.
+        num_steps: to take.
+    """
+    parts = build_parts(recipe, fabric, with_start=False)
+    share, size_hw = recipe.training.batch // fabric.world_size, recipe.data.size_hw
+    channels = 4 if recipe.data.window == "edge" else 3
+    noise = torch.randint(0, 256, (share, channels, *size_hw), dtype=torch.uint8)
+    alphas = torch.zeros(share, 1, *size_hw, dtype=torch.uint8)
+    alphas[:, :, size_hw[0] // 4 : size_hw[0] * 3 // 4, size_hw[1] // 4 : size_hw[1] * 3 // 4] = 255
+    batch, times = Batch(noise, alphas, ("Front",) * share, ("",) * share), []
+    for step in range(num_steps):
+        began = time.perf_counter()
+        photos, targets = augmented(batch, recipe, step, fabric=fabric)
+        loss = total_loss(parts.module(photos), targets, recipe.loss)
+        fabric.backward(loss.total)
+        shorten_gradient(parts, recipe.optimizer.clip_norm)
+        parts.wrapped_optimizer.step()
+        parts.wrapped_optimizer.zero_grad()
+        float(loss.total.detach())  # waits for the device
+        times.append(time.perf_counter() - began)
+    return median(times[1:])
 
 
 def augmented(batch: Batch, recipe: Recipe, step: int, *, fabric: Fabric) -> tuple[Tensor, Tensor]:
@@ -449,7 +533,7 @@ def augmented(batch: Batch, recipe: Recipe, step: int, *, fabric: Fabric) -> tup
     """
     seed, rank = recipe.training.seed, fabric.global_rank
     torch.manual_seed(seeded_generator("network", seed, step, rank).initial_seed())
-    vary = partial(augment_crops, crops=recipe.crops) if recipe.crops.first else augment
+    vary = augment if recipe.data.window == "photo" else augment_windows
     photos, targets = vary(
         *batch.on(fabric.device),
         views=batch.views,

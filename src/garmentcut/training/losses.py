@@ -56,6 +56,7 @@ def total_loss(logits: Tensor, target: Tensor, config: LossConfig) -> Loss:
             "lovasz": lambda: lovasz_hinge(logits, target),
             "l1": lambda: l1_loss(logits, target, weight=weight),
             "laplacian": lambda: laplacian_loss(logits, target),
+            "gradient": lambda: gradient_loss(logits, target),
         }
         parts = {name: term() for name, term in terms.items() if getattr(config, name) > 0}
         total = torch.stack([getattr(config, name) * part for name, part in parts.items()]).sum()
@@ -238,3 +239,15 @@ def _check(logits: Tensor, target: Tensor) -> None:
         raise ValueError(f"logits {tuple(logits.shape)} and target {tuple(target.shape)}: both must be (N, 1, H, W)")
     if not target.is_floating_point():
         raise ValueError(f"the target must be float in [0, 1], not {target.dtype}; divide 8-bit alphas by 255")
+
+
+def gradient_loss(logits: Tensor, target: Tensor) -> Tensor:
+    """L1 between the differences of neighbouring alphas, across and down; 0 where both edges are equally soft.
+
+    Args:
+        logits: `(N, 1, H, W)` float.
+        target: `(N, 1, H, W)` float in [0, 1].
+    """
+    alpha = logits.sigmoid()
+    terms = [(alpha.diff(dim=dim) - target.diff(dim=dim)).abs().mean() for dim in (2, 3)]
+    return torch.stack(terms).sum()

@@ -25,16 +25,18 @@ from garmentcut.model.card import UNKNOWN
 from garmentcut.model.checkpoint import NetworkSpec, read_weights
 from garmentcut.model.start import Origin, origin_of
 from garmentcut.photo.files import write_atomic
-from garmentcut.recipe import Recipe, load_recipe, recipe_toml
+from garmentcut.recipe import STAGES, Recipe, load_recipe, recipe_toml
 from garmentcut.training.divisions import Division
 from garmentcut.training.logging import Ended, Evaluated
 
 RECIPE_NAME, RUN_NAME, BEST_NAME, STATE_NAME = "recipe.toml", "run.json", "best.safetensors", "last.ckpt"
-FIRST_NAME, MAPS_NAME, DRAWN_NAME = "first", "maps", "synthetic"
+FOLDS_NAME, MAPS_NAME, DRAWN_NAME, PLAN_NAME = "folds", "maps", "synthetic", "plan.json"
 LOCK_NAME, RANGE_CURVE_NAME, RANGE_POINTS_NAME = ".garmentcut.lock", "range_test.svg", "range_test.jsonl"
-_BEFORE_IT = {LOCK_NAME, RANGE_CURVE_NAME, RANGE_POINTS_NAME, FIRST_NAME, MAPS_NAME, DRAWN_NAME}
+_BEFORE_IT = {LOCK_NAME, RANGE_CURVE_NAME, RANGE_POINTS_NAME, FOLDS_NAME, MAPS_NAME, DRAWN_NAME, PLAN_NAME, *STAGES}
+STUDIO_HEIGHT = 1728
+"""Pixels of drawn photos: what studios of today shoot."""
 _PACKAGES = ("torch", "torchvision", "timm", "lightning", "numpy")
-_DIGITS_OF_A_PHOTO = 12
+DIGITS_OF_A_PHOTO = 12
 _OF_WEIGHTS = ("recipe", "trained_on", "trained_prints", "boxes_xyxy")  # facts that run.json needs not
 _NO_RESUME = "and cannot be resumed from; delete it to begin again, or choose another --out"
 
@@ -49,12 +51,16 @@ class Run:
         recipe: all knobs.
         manifest: the data set.
         division: what of it is learned from.
+        maps_folder: of a stage's run: where all stages' runs keep maps; None: in `folder`.
+        drawn_folder: likewise, of drawn photos.
     """
 
     folder: Path
     recipe: Recipe
     manifest: Manifest
     division: Division
+    maps_folder: Path | None = None
+    drawn_folder: Path | None = None
 
     @property
     def best_path(self) -> Path:
@@ -68,8 +74,8 @@ class Run:
 
     @property
     def maps_path(self) -> Path:
-        """Of a second look: folder with the first look's alphas."""
-        return self.folder / MAPS_NAME
+        """Folder with the segment stage's alphas, which the refine stage learns from."""
+        return self.maps_folder or self.folder / MAPS_NAME
 
     def sheet_path(self, step: int) -> Path:
         """The sample sheet of a step."""
@@ -82,9 +88,12 @@ class Run:
         Raises:
             OSError: they cannot be written.
         """
-        data, frame_hw = self.recipe.data, self.recipe.crops.frame_hw
-        height = frame_hw[0] if self.recipe.crops.first else data.size_hw[0]
-        return draw_pairs(self.folder / DRAWN_NAME, data.synthetic, height=height) if data.synthetic else ()
+        data = self.recipe.data
+        if not data.synthetic:
+            return ()
+        # Of a model of stages all draw the same photos, whatever size they look at.
+        height = STUDIO_HEIGHT if self.drawn_folder else data.size_hw[0]
+        return draw_pairs(self.drawn_folder or self.folder / DRAWN_NAME, data.synthetic, height=height)
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -108,7 +117,7 @@ class Run:
             "num_validated_on": len(self.division.validation),
             **self._learned_from,
             "versions": versions(),
-            **self._crops,
+            **self._boxes,
         }
 
     @property
@@ -117,7 +126,7 @@ class Run:
         origin = self._origin
         prints = read_prints(self.manifest.folder)
         own = [prints[pair.photo_sha256] for pair in self.division.train if pair.photo_sha256 in prints]
-        photos = (pair.photo_sha256[:_DIGITS_OF_A_PHOTO] for pair in self.division.train)
+        photos = (pair.photo_sha256[:DIGITS_OF_A_PHOTO] for pair in self.division.train)
         return {
             "started_from": origin.words,
             "trained_on": list(dict.fromkeys((*origin.trained_on, *photos))),
@@ -138,11 +147,11 @@ class Run:
         return Origin(words, tuple(facts.get("trained_on", (UNKNOWN,))), facts.get("trained_prints", ""))
 
     @property
-    def _crops(self) -> dict[str, Any]:
-        """Of a second look: the garments' boxes in pixels of the whole photos that it is cropped from."""
-        if not self.recipe.crops.first:
+    def _boxes(self) -> dict[str, Any]:
+        """Of windows: the garments' boxes in pixels of the framed photos."""
+        if self.recipe.data.window == "photo":
             return {}
-        height = self.recipe.crops.frame_hw[0]
+        height = self.recipe.data.frame_height
         scales = ((pair, height / pair.size_hw[0]) for pair in self.division.train)
         return {"boxes_xyxy": [[round(side * scale) for side in pair.box_xyxy] for pair, scale in scales]}
 

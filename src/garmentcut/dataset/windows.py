@@ -1,0 +1,282 @@
+"""Windows for the segment and refine stages: cut out of whole photos by one homography each, drawn anew every time.
+
+Shift, zoom, aspect, rotation, perspective and mirroring are one resampling of the framed photo, so a window shows what
+really surrounds it: nothing is repeated at its border but where the photo itself ends. Colour is varied later, on the
+device, by `garmentcut.dataset.augment`.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from garmentcut.dataset.manifest import Manifest, Pair, read_pair
+from garmentcut.dataset.samples import Planes, Samples
+from garmentcut.photo.color import srgb_of
+from garmentcut.photo.files import write_atomic
+from garmentcut.photo.photo import Photo, PhotoError, to_8_bit
+from garmentcut.photo.png import png_bytes
+from garmentcut.photo.resize import resize_alpha, resize_rgb
+from garmentcut.recipe import AugmentConfig, Recipe, Strength
+
+MAP_REDUCTION = 2
+"""Maps are kept at the segment stage's size: half of the frame that the refine stage works in."""
+
+_EDGE_KERNEL = np.ones((9, 9), np.uint8)
+_EDGE_STEP, _WRONG_STEP = 7, 3  # every so many of these pixels can be the middle of a window
+_CLEARLY_WRONG = 100  # levels of 255 by which a map may miss the target
+_SHARE_WRONG = 0.35  # of the windows, where there are wrong pixels
+_LEAST_WRONG = 20
+_OFF_CENTRE = 0.2  # of the window's sides
+
+_Levels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class _Whole:
+    """A framed photo, `(h, w, 3)` uint8, its target, `(h, w)` uint8, its maps at half the size, places on its edge."""
+
+    rgb: _Levels
+    target: _Levels
+    maps: tuple[_Levels, ...]
+    edge_xy: NDArray[np.int32]
+    wrong_xy: NDArray[np.int32]
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that it takes."""
+        parts = (self.rgb, self.target, self.edge_xy, self.wrong_xy, *self.maps)
+        return sum(part.nbytes for part in parts)
+
+
+class WindowSamples(Samples):
+    """Windows of `data.size_hw` from photos framed `data.frame_height` pixels high.
+
+    With `data.window = "garment"` a window stands about the middle of the garment's box. With `"edge"` it stands on
+    the garment's edge, or where a map is clearly wrong, and has a fourth channel: a map of that photo.
+
+    Args:
+        manifest: the data set.
+        pairs: of it.
+        recipe: of the stage.
+        maps: folder with the maps, see `map_paths`; None where `data.window` is `"garment"`.
+        vary: draw windows at random; otherwise each photo has one window, always the same.
+    """
+
+    def __init__(
+        self, manifest: Manifest, pairs: Sequence[Pair], recipe: Recipe, *, maps: Path | None, vary: bool
+    ) -> None:
+        super().__init__(manifest, pairs, recipe.data)
+        self.recipe, self.maps, self.vary = recipe, maps, vary
+        self.num_channels = 3 if maps is None else 4
+        self._wholes: dict[int, _Whole] = {}
+        self._bytes_left = int(recipe.data.cache_gb * 1e9)
+
+    def planes(self, index: int, draw: int = 0) -> Planes:
+        """The pixels of one window.
+
+        Args:
+            index: of the photo.
+            draw: number of the draw; another draw of a photo is another window.
+        """
+        whole = self._framed(index)
+        rng = np.random.default_rng([self.recipe.training.seed, index, draw, int(self.vary)])
+        config = self.recipe.augment if self.vary else AugmentConfig()
+        pair, size_hw = self.pairs[index], self.data.size_hw
+        centre = self._centre(whole, pair, rng)
+        warp = draw_homography(rng, centre, size_hw, config, mirrored_p=_mirrored(pair, config))
+        photo = _warped(whole.rgb, warp, size_hw, cv2.BORDER_REPLICATE).transpose(2, 0, 1)
+        target = _warped(whole.target, warp, size_hw, cv2.BORDER_REPLICATE)
+        if whole.maps:
+            levels = whole.maps[int(rng.integers(len(whole.maps))) if self.vary else 0]
+            seen = _warped(levels, warp @ _ENLARGED, size_hw, cv2.BORDER_REPLICATE)
+            photo = np.concatenate([photo, corrupted(seen, rng, config.map_corruption)[None]])
+        return Planes(np.ascontiguousarray(photo), np.ascontiguousarray(target)[None])
+
+    def _centre(self, whole: _Whole, pair: Pair, rng: np.random.Generator) -> tuple[float, float]:
+        if self.data.window == "garment" or not len(whole.edge_xy):
+            scale = self.data.frame_height / pair.size_hw[0]
+            left, top, right, bottom = (side * scale for side in pair.box_xyxy)
+            return (left + right) / 2, (top + bottom) / 2
+        has_wrong = len(whole.wrong_xy) >= _LEAST_WRONG
+        places = whole.wrong_xy if has_wrong and rng.random() < _SHARE_WRONG else whole.edge_xy
+        x, y = places[int(rng.integers(len(places)))]
+        height, width = self.data.size_hw
+        return x + rng.uniform(-_OFF_CENTRE, _OFF_CENTRE) * width, y + rng.uniform(-_OFF_CENTRE, _OFF_CENTRE) * height
+
+    def _framed(self, index: int) -> _Whole:
+        kept = self._wholes.get(index)
+        if kept is not None:
+            return kept
+        pair = self.pairs[index]
+        try:
+            whole = self._read_whole(pair)
+        except PhotoError:
+            raise
+        # A decoder out of memory, a profile that cannot be applied: without the photo's name nobody could fix it.
+        except Exception as error:
+            raise PhotoError(f"{self.manifest.path_of(pair.photo)}: {str(error) or type(error).__name__}") from error
+        with self._lock:
+            if whole.nbytes <= self._bytes_left and index not in self._wholes:
+                self._wholes[index] = whole
+                self._bytes_left -= whole.nbytes
+        return whole
+
+    def _read_whole(self, pair: Pair) -> _Whole:
+        photo, alpha = read_pair(self.manifest, pair)
+        rgb, target = framed(photo, alpha, self.data.frame_height)
+        if self.maps is None:
+            nowhere = np.zeros((0, 2), np.int32)
+            return _Whole(rgb, target, (), nowhere, nowhere)
+        height, width = target.shape
+        maps = tuple(read_map(path, (height, width)) for path in map_paths(self.maps, pair.name))
+        band = cv2.morphologyEx(target, cv2.MORPH_GRADIENT, _EDGE_KERNEL) > 20
+        large = cv2.resize(maps[0], (width, height), interpolation=cv2.INTER_LINEAR)
+        wrong = cv2.absdiff(large, target) > _CLEARLY_WRONG
+        return _Whole(rgb, target, maps, _some_of(band, _EDGE_STEP), _some_of(wrong, _WRONG_STEP))
+
+
+def framed(photo: Photo, alpha: NDArray[np.float32], height: int) -> tuple[_Levels, _Levels]:
+    """A photo and its target at one height, the whole width of it.
+
+    Args:
+        photo: of any size, depth and colour profile.
+        alpha: `(H, W)` float32 in [0, 1], at the photo's size.
+        height: to scale to, in pixels.
+
+    Returns:
+        `(height, w, 3)` uint8 sRGB and `(height, w)` uint8, 255 for fully garment.
+    """
+    size_hw = height, max(round(photo.size_hw[1] * height / photo.size_hw[0]), 1)
+    rgb = srgb_of(resize_rgb(to_8_bit(photo.rgb), size_hw), photo.profile)
+    return rgb, np.rint(resize_alpha(alpha, size_hw) * 255).astype(np.uint8)
+
+
+def draw_homography(
+    rng: np.random.Generator,
+    centre_xy: tuple[float, float],
+    size_hw: tuple[int, int],
+    config: AugmentConfig,
+    *,
+    mirrored_p: float,
+) -> NDArray[np.float64]:
+    """Where a framed photo's pixels go in a window.
+
+    Args:
+        rng: draws everything.
+        centre_xy: of the photo, in pixels: what comes to the window's middle if nothing is shifted.
+        size_hw: of the window.
+        config: strengths of shift, zoom, aspect, rotation and perspective.
+        mirrored_p: how often it is mirrored.
+
+    Returns:
+        `(3, 3)` float64, from photo to window, x before y, in pixels whose centres are whole numbers.
+    """
+
+    def signed(strength: Strength, num: int = 1) -> NDArray[np.float64]:
+        drawn: NDArray[np.float64] = rng.uniform(-1, 1, num) * (rng.random() < strength.p)
+        return drawn
+
+    height, width = size_hw
+    zoom = (1 + config.zoom.amount) ** signed(config.zoom)[0]
+    aspect = (1 + config.aspect.amount) ** signed(config.aspect)[0]
+    angle = math.radians(config.rotation.amount) * signed(config.rotation)[0]
+    shift = signed(config.shift, 2) * config.shift.amount * (width, height)
+    corners = signed(config.perspective, 8).reshape(4, 2) * config.perspective.amount * (width, height)
+    side = -1.0 if rng.random() < mirrored_p else 1.0
+    scaled = np.diag([side * zoom * aspect, zoom, 1.0])
+    turned = np.array([[math.cos(angle), -math.sin(angle), 0], [math.sin(angle), math.cos(angle), 0], [0, 0, 1]])
+    warp = _shift(*((width - 1) / 2 + shift[0], (height - 1) / 2 + shift[1])) @ turned @ scaled
+    warp = warp @ _shift(-centre_xy[0], -centre_xy[1])
+    if corners.any():
+        frame = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
+        warp = cv2.getPerspectiveTransform(frame, (frame + corners).astype(np.float32)) @ warp
+    return warp
+
+
+def corrupted(levels: _Levels, rng: np.random.Generator, strength: Strength) -> _Levels:
+    """A map made worse, as maps are worse on photos of another studio.
+
+    Of the maps that it happens to, half are eroded, dilated or only blurred, a third lose what is thin, and a quarter
+    have a hole or a false positive.
+
+    Args:
+        levels: `(H, W)` uint8.
+        rng: draws everything.
+        strength: how often, and the largest kernel in pixels.
+    """
+    if rng.random() >= strength.p or strength.amount < 3:
+        return levels
+    changed, most = levels, int(strength.amount) // 2
+    if rng.random() < 0.5:
+        kernel = np.ones((2 * int(rng.integers(1, max(most // 2, 1) + 1)) + 1,) * 2, np.uint8)
+        change = int(rng.integers(3))
+        if change < 2:
+            changed = (cv2.erode, cv2.dilate)[change](changed, kernel)
+        changed = cv2.GaussianBlur(changed, (0, 0), rng.uniform(1, 5))
+    if rng.random() < 1 / 3:
+        kernel = np.ones((2 * int(rng.integers(min(3, most), most + 1)) + 1,) * 2, np.uint8)
+        changed = cv2.GaussianBlur(cv2.morphologyEx(changed, cv2.MORPH_OPEN, kernel), (0, 0), 2)
+    if rng.random() < 0.25:
+        height, width = levels.shape
+        blob = np.zeros_like(levels)
+        centre = int(rng.integers(width)), int(rng.integers(height))
+        axes = int(rng.integers(3, most * 3 + 4)), int(rng.integers(3, most * 3 + 4))
+        cv2.ellipse(blob, centre, axes, rng.uniform(0, 180), 0, 360, 255, -1)
+        blob = cv2.GaussianBlur(blob, (0, 0), 3)
+        changed = np.maximum(changed, blob) if rng.random() < 0.5 else np.minimum(changed, 255 - blob)
+    return changed
+
+
+def map_paths(folder: Path, name: str) -> tuple[Path, Path]:
+    """Where the maps of a pair are kept: one as in use, one from another scale of the mirrored photo."""
+    return folder / f"{name}.png", folder / f"{name}.mirrored.png"
+
+
+def write_map(path: Path, alpha: NDArray[np.float32]) -> None:
+    """Keep a map: `(h, w)` float32 in [0, 1], of the whole photo."""
+    write_atomic(path, png_bytes(np.rint(alpha * 255).astype(np.uint8)))
+
+
+def read_map(path: Path, frame_hw: tuple[int, int]) -> _Levels:
+    """A map of a photo that is framed at some size; uint8, half that size.
+
+    Raises:
+        PhotoError: it is missing or damaged; names the file.
+    """
+    try:
+        levels = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_GRAYSCALE)
+    except (OSError, cv2.error) as error:
+        raise PhotoError(f"{path}: {error}; delete the run's maps, and train again") from error
+    if levels is None:
+        raise PhotoError(f"{path}: damaged; delete the run's maps, and train again")
+    half_hw = -(-frame_hw[0] // MAP_REDUCTION), -(-frame_hw[1] // MAP_REDUCTION)
+    return np.asarray(cv2.resize(levels, half_hw[::-1], interpolation=cv2.INTER_LINEAR), np.uint8)
+
+
+# From pixels of a map to pixels of the photo: centres of pixels are whole numbers in both.
+_CENTRE = (MAP_REDUCTION - 1) / 2
+_ENLARGED = np.array([[MAP_REDUCTION, 0, _CENTRE], [0, MAP_REDUCTION, _CENTRE], [0, 0, 1]])
+
+
+def _some_of(mask: NDArray[np.bool_], step: int) -> NDArray[np.int32]:
+    """Every so many of the places where a mask is true, `(N, 2)`, x before y."""
+    return np.argwhere(mask)[::step, ::-1].astype(np.int32)
+
+
+def _mirrored(pair: Pair, config: AugmentConfig) -> float:
+    return config.flip_front_right.p if pair.view == "FrontRight" else config.flip.p
+
+
+def _warped(levels: _Levels, warp: NDArray[np.float64], size_hw: tuple[int, int], border: int) -> _Levels:
+    enlarges = abs(np.linalg.det(warp[:2, :2])) > 1
+    flags = cv2.INTER_CUBIC if enlarges and levels.ndim == 3 else cv2.INTER_LINEAR
+    return np.asarray(cv2.warpPerspective(levels, warp, size_hw[::-1], flags=flags, borderMode=border), np.uint8)
+
+
+def _shift(x: float, y: float) -> NDArray[np.float64]:
+    return np.array([[1.0, 0, x], [0, 1, y], [0, 0, 1]])

@@ -1,0 +1,293 @@
+"""Train a model of three stages, each from where it stands: folds for honest maps, then what goes into the model file.
+
+Refine, had it learned from maps of photos that the segment stage was trained on, would trust maps more than it may: on
+new photos they are worse. So each training photo's maps come from locate and segment networks that have seen neither
+it nor another photo of its group. These fold networks start where nothing has seen the photos they judge.
+"""
+
+import json
+import time
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from garmentcut.dataset.manifest import Pair, read_pair
+from garmentcut.dataset.split import Scheme, assign_splits
+from garmentcut.dataset.windows import MAP_REDUCTION, framed, map_paths, write_map
+from garmentcut.errors import TrainingError
+from garmentcut.model.card import StageSizes
+from garmentcut.model.checkpoint import load_network
+from garmentcut.model.start import UNKNOWN, origin_of
+from garmentcut.photo.files import write_atomic
+from garmentcut.prediction.frame import Frame
+from garmentcut.prediction.locate import NoGarmentError
+from garmentcut.prediction.stages import crop_of, find_garment, segment_crop
+from garmentcut.recipe import STAGES, Recipe, stage_recipe
+from garmentcut.training.devices import Devices, is_first_process, launched
+from garmentcut.training.divisions import Division
+from garmentcut.training.logging import Ended, Event, Planned
+from garmentcut.training.loop import seconds_a_step, train_runs
+from garmentcut.training.run import DIGITS_OF_A_PHOTO, DRAWN_NAME, FOLDS_NAME, PLAN_NAME, Run
+
+_OTHER_SCALE = 0.84
+"""Of the second, mirrored map of each photo."""
+_LEAST_STEPS = 20
+_SPARE = 0.07  # of the hours: photos are drawn, maps written, networks evaluated
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long a training of stages will be, settled once.
+
+    Attributes:
+        steps: of each stage's network that is kept.
+        seconds_a_step: measured at the start, on this machine.
+        hours: asked for; None: the recipe's own steps.
+    """
+
+    steps: dict[str, int]
+    seconds_a_step: dict[str, float]
+    hours: float | None = None
+
+    def seconds(self, recipe: Recipe) -> float:
+        """How long all of it should take."""
+        folds = 1 + recipe.stages.folds * recipe.stages.fold_steps
+        times = {"locate": folds, "segment": folds, "refine": 1.0}
+        return sum(self.steps[name] * self.seconds_a_step[name] * times[name] for name in STAGES) * (1 + _SPARE)
+
+
+def train_all(
+    runs: Sequence[Run], devices: Devices, *, minutes: float | None = None, hours: float | None = None
+) -> Generator[tuple[Run, Event], None, None]:
+    """Train runs of one recipe, each from where it stands; of a model of stages, all its networks in turn.
+
+    Args:
+        runs: as `train_runs`; of a model of stages, its networks are trained below their folders.
+        devices: what to train on.
+        minutes: after these, the network under way saves its state, and the others are not begun.
+        hours: of a model of stages: fit the number of steps to these, once, when the run begins.
+
+    Raises:
+        TrainingError, DatasetError: as `train_runs`; or there are too few garments for folds, or `hours` were given for
+            a single network.
+        PhotoError: a photo cannot be read; names the file.
+    """
+    if not runs[0].recipe.stages.refine:
+        if hours is not None:
+            raise TrainingError("--hours is for recipes with stages; set training.steps, or stop with --minutes")
+        yield from train_runs(runs, devices, minutes=minutes)
+        return
+    until = None if minutes is None else time.monotonic() + minutes * 60
+    for run in runs:
+        with ExitStack() as stack:
+            if is_first_process():
+                run.check_resumable()
+                stack.enter_context(run.held())
+            plan = plan_of(run, devices, hours)
+            yield run, Planned(plan.seconds(run.recipe), dict(plan.steps))
+            for stage in _stages(run, plan):
+                left = None if until is None else max((until - time.monotonic()) / 60, 0.0)
+                for told in train_runs([stage], devices, minutes=left):
+                    yield told
+                    if isinstance(told[1], Ended) and not told[1].finished:
+                        yield run, told[1]
+                        return
+            if isinstance(told[1], Ended):
+                yield run, told[1]
+
+
+def plan_of(run: Run, devices: Devices, hours: float | None) -> Plan:
+    """The plan that the run's folder holds, or a new one, measured and kept there.
+
+    Raises:
+        TrainingError: the plan there cannot be read.
+    """
+    path = run.folder / PLAN_NAME
+    if path.exists():
+        try:
+            return Plan(**json.loads(path.read_bytes()))
+        except (OSError, ValueError, TypeError) as error:
+            raise TrainingError(f"{path} cannot be read ({error}); choose another --out") from error
+    recipes = {name: stage_recipe(run.recipe, name) for name in STAGES}
+    measured = {}
+    for name, recipe in recipes.items():
+        with launched(devices, recipe.training) as fabric:
+            measured[name] = round(seconds_a_step(recipe, fabric), 4)
+    plan = Plan({name: recipe.training.steps for name, recipe in recipes.items()}, measured, hours)
+    if hours is not None:
+        factor = hours * 3600 / plan.seconds(run.recipe)
+        plan = replace(plan, steps={name: max(round(num * factor), _LEAST_STEPS) for name, num in plan.steps.items()})
+    run.write({"planned_seconds": round(plan.seconds(run.recipe))})
+    write_atomic(path, (json.dumps(asdict(plan), indent=1) + "\n").encode())
+    return plan
+
+
+def stage_runs(run: Run, plan: Plan) -> dict[str, Run]:
+    """The runs of the three networks that go into the model file, by stage."""
+    return {name: _stage_run(run, plan, name, run.folder / name, run.division) for name in STAGES}
+
+
+def fold_runs(run: Run, plan: Plan) -> list[dict[str, Run]]:
+    """Locate and segment runs of each fold, which hold out the photos that they will make maps of.
+
+    Raises:
+        TrainingError: fewer groups of garments than folds.
+    """
+    found = []
+    for number, division in enumerate(fold_divisions(run.division, run.recipe.stages.folds, run.recipe.training.seed)):
+        folder = run.folder / FOLDS_NAME / str(number)
+        found.append({name: _stage_run(run, plan, name, folder / name, division) for name in STAGES[:2]})
+    return found
+
+
+def fold_divisions(division: Division, folds: int, seed: int) -> list[Division]:
+    """Share the photos to learn from out among folds, groups of look-alikes whole; each holds one share out.
+
+    Raises:
+        TrainingError: there are too few groups.
+    """
+    if len({pair.group for pair in division.train}) < folds:
+        raise TrainingError(
+            f"{len(division.train)} photos are too few for {folds} folds; add some, or set stages.folds"
+        )
+    shares = assign_splits(division.train, Scheme.of_folds(folds), seed=seed)
+    found = []
+    for number, name in enumerate(sorted(set(shares.values()))):
+        train = tuple(pair for pair in division.train if shares[pair.group] != name)
+        held = tuple(pair for pair in division.train if shares[pair.group] == name)
+        found.append(Division(f"{division.name}-part{number}", train, held, (*division.held_out, f"part{number}")))
+    return found
+
+
+def _stage_run(run: Run, plan: Plan, name: str, folder: Path, division: Division) -> Run:
+    recipe, is_fold = stage_recipe(run.recipe, name), division is not run.division
+    steps = plan.steps[name]
+    if is_fold:
+        steps = max(round(steps * run.recipe.stages.fold_steps), _LEAST_STEPS)
+        # Nothing drawn, so that drawn photos have honest maps too.
+        recipe = replace(recipe, data=replace(recipe.data, synthetic=0))
+        start = _honest_start(recipe.network.start, division, run.recipe.stages.fold_start)
+        recipe = replace(recipe, network=replace(recipe.network, start=start))
+    # One evaluation, the last: held-out photos that chose the weights would not be held out.
+    recipe = replace(recipe, training=replace(recipe.training, steps=steps, evaluate_every=steps))
+    return Run(folder, recipe, run.manifest, division, maps_folder=run.maps_path, drawn_folder=run.folder / DRAWN_NAME)
+
+
+def _honest_start(start: str, division: Division, otherwise: str) -> str:
+    """Where a fold's network may start: nowhere that has seen the photos it is to judge."""
+    seen = set(origin_of(start).trained_on)
+    held = {pair.photo_sha256[:DIGITS_OF_A_PHOTO] for pair in division.validation}
+    return otherwise if UNKNOWN in seen or seen & held else start
+
+
+def _stages(run: Run, plan: Plan) -> Iterator[Run]:
+    """Each training in turn; the caller trains it to its end before it asks for the next."""
+    folds = fold_runs(run, plan)
+    for fold in folds:
+        yield from fold.values()
+        write_maps(run, fold, fold["segment"].division.validation)
+    kept = stage_runs(run, plan)
+    yield kept["locate"]
+    yield kept["segment"]
+    write_maps(run, folds[0], kept["refine"].drawn)
+    others = [pair for pair in kept["refine"].division.validation if not _has_maps(run, pair)]
+    write_maps(run, kept, others)
+    yield kept["refine"]
+
+
+def write_maps(run: Run, networks: dict[str, Run], pairs: Sequence[Pair]) -> None:
+    """Write the maps of photos that a fold's networks have held out.
+
+    Args:
+        run: of the whole model.
+        networks: finished runs of `locate` and `segment`.
+        pairs: the photos; those that have maps are passed over.
+
+    Raises:
+        PhotoError: a photo cannot be read; names the file.
+    """
+    pairs = [pair for pair in pairs if not _has_maps(run, pair)]
+    if not pairs or not is_first_process():
+        return
+    locate, segment = (TorchPredict.load(networks[name].best_path) for name in STAGES[:2])
+    recipe = stage_recipe(run.recipe, "refine")
+    for pair in pairs:
+        rgb, _ = framed(*read_pair(run.manifest, pair), recipe.data.frame_height)
+        height, width = (-(-side // MAP_REDUCTION) for side in rgb.shape[:2])
+        small_wh = round(rgb.shape[1] * _OTHER_SCALE), round(rgb.shape[0] * _OTHER_SCALE)
+        small = cv2.resize(rgb[:, ::-1], small_wh, interpolation=cv2.INTER_AREA)
+        as_used, mirrored = map_paths(run.maps_path, pair.name)
+        other = map_of(locate, segment, np.asarray(small, np.uint8), pair, is_mirrored=True)
+        other = np.asarray(cv2.resize(other, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+        write_map(mirrored, np.ascontiguousarray(other[:, ::-1]))
+        write_map(as_used, map_of(locate, segment, rgb, pair))
+
+
+def map_of(
+    locate: "TorchPredict", segment: "TorchPredict", rgb: NDArray[np.uint8], pair: Pair, *, is_mirrored: bool = False
+) -> NDArray[np.float32]:
+    """What the first two stages say of a photo, as in use.
+
+    Args:
+        locate: the network.
+        segment: likewise.
+        rgb: `(H, W, 3)` uint8 sRGB, the framed photo.
+        pair: whose box is taken where locate finds nothing.
+        is_mirrored: the photo is.
+
+    Returns:
+        `(H / 2, W / 2)` float32 in [0, 1], rounded up.
+    """
+    size_hw = rgb.shape[0], rgb.shape[1]
+    frame, sizes = Frame(rgb, size_hw, size_hw), StageSizes(locate_hw=locate.size_hw)
+    try:
+        box = find_garment(locate, frame, sizes).box_xyxy
+    except NoGarmentError:
+        left, top, right, bottom = np.divide(pair.box_xyxy, pair.size_hw[::-1] * 2).tolist()
+        box = (1 - right, top, 1 - left, bottom) if is_mirrored else (left, top, right, bottom)
+    left_px, top_px, right_px, bottom_px = crop_of(box, frame, sizes).box_xyxy
+    # On whole pixels of the map.
+    left_px, top_px = left_px // MAP_REDUCTION * MAP_REDUCTION, top_px // MAP_REDUCTION * MAP_REDUCTION
+    alpha = segment_crop(segment, rgb[top_px:bottom_px, left_px:right_px], sizes)
+    whole = np.zeros([-(-side // MAP_REDUCTION) for side in size_hw], np.float32)
+    top, left = top_px // MAP_REDUCTION, left_px // MAP_REDUCTION
+    whole[top : top + alpha.shape[0], left : left + alpha.shape[1]] = alpha
+    return whole
+
+
+@dataclass(frozen=True, eq=False)
+class TorchPredict:
+    """A trained network that is called as a `garmentcut.prediction.runtime.Runtime` is; on the CPU."""
+
+    network: nn.Module
+    size_hw: tuple[int, int]
+
+    @classmethod
+    def load(cls, path: Path) -> "TorchPredict":
+        """Read what a training has kept.
+
+        Raises:
+            CheckpointError: it cannot be read.
+        """
+        network, spec = load_network(path)
+        return cls(network.eval().to(memory_format=torch.channels_last), spec.size_hw)
+
+    @torch.inference_mode()
+    def __call__(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """`(H, W, C)` uint8 to alpha, `(H, W)` float32 in [0, 1]."""
+        photos = torch.from_numpy(np.ascontiguousarray(rgb.transpose(2, 0, 1)))[None].float().div_(255)
+        alpha: NDArray[np.float32] = (
+            self.network(photos.contiguous(memory_format=torch.channels_last))[0, 0].sigmoid().numpy()
+        )
+        return alpha
+
+
+def _has_maps(run: Run, pair: Pair) -> bool:
+    return all(path.exists() for path in map_paths(run.maps_path, pair.name))

@@ -1,0 +1,148 @@
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from garmentcut.dataset.windows import (
+    WindowSamples,
+    corrupted,
+    draw_homography,
+    framed,
+    map_paths,
+    read_map,
+    write_map,
+)
+from garmentcut.errors import PhotoError
+from garmentcut.photo.photo import Photo
+from garmentcut.recipe import AugmentConfig, Strength, load_recipe
+
+SIZE_HW = (32, 24)
+ALWAYS = {"shift": 0.2, "zoom": 0.3, "aspect": 0.2, "rotation": 10.0, "perspective": 0.05, "flip": 1.0}
+
+
+def recipe_of(window="garment", **augment):
+    knobs = {"data.size_hw": list(SIZE_HW), "data.window": window, "data.frame_height": 96}
+    return load_recipe(None, {**knobs, **{f"augment.{key}": value for key, value in augment.items()}})
+
+
+def everything():
+    return {key: {"p": 1.0, "amount": amount} for key, amount in ALWAYS.items()}
+
+
+@pytest.fixture
+def maps(small_dataset, tmp_path, studio):
+    for pair in small_dataset.usable:
+        for path in map_paths(tmp_path / "maps", pair.name):
+            path.parent.mkdir(exist_ok=True)
+            write_map(path, studio(96, 64).alpha[::2, ::2])
+    return tmp_path / "maps"
+
+
+def test_without_variation_the_window_is_a_part_of_the_photo(small_dataset, studio):
+    samples, drawn = (
+        WindowSamples(small_dataset, small_dataset.usable, recipe_of(), maps=None, vary=False),
+        studio(96, 64),
+    )
+    left, top, right, bottom = small_dataset.usable[0].box_xyxy
+    y = math.floor((top + bottom) / 2 - (SIZE_HW[0] - 1) / 2)
+    x = math.floor((left + right) / 2 - (SIZE_HW[1] - 1) / 2)
+    planes = samples.planes(0)
+    wanted = np.rint(drawn.alpha * 255)[y : y + SIZE_HW[0], x : x + SIZE_HW[1]]
+    # The middle of the box falls between pixels: half a pixel of interpolation at most.
+    following = np.rint(drawn.alpha * 255)[y + 1 : y + 1 + SIZE_HW[0], x + 1 : x + 1 + SIZE_HW[1]]
+    assert (planes.alpha[0] <= np.maximum(wanted, following) + 1).mean() > 0.99
+    assert planes.photo.shape == (3, *SIZE_HW)
+
+
+def test_photo_target_and_map_are_moved_alike(small_dataset, maps):
+    """The target stands in for the photo: a channel of the photo that is the target must come out as the target."""
+    recipe = recipe_of("edge", **everything())
+    samples = WindowSamples(small_dataset, small_dataset.usable, recipe, maps=maps, vary=True)
+    whole = samples._framed(0)
+    samples._wholes[0] = replace(whole, rgb=np.repeat(whole.target[..., None], 3, axis=2))
+    for draw in range(12):
+        planes = samples.planes(0, draw)
+        # Enlarged photos are resampled by a sharper filter than targets, which must not overshoot.
+        assert np.abs(planes.photo[0].astype(int) - planes.alpha[0]).mean() < 3
+        assert np.abs(planes.photo[3].astype(int) - planes.alpha[0]).mean() < 12  # half the resolution
+
+
+def test_a_draw_is_repeated_exactly_and_another_is_another(small_dataset):
+    first, again = (
+        WindowSamples(small_dataset, small_dataset.usable, recipe_of(**everything()), maps=None, vary=True)
+        for _ in range(2)
+    )
+    assert np.array_equal(first.planes(1, 5).photo, again.planes(1, 5).photo)
+    assert not np.array_equal(first.planes(1, 5).photo, first.planes(1, 6).photo)
+
+
+def test_what_is_measured_on_is_always_the_same(small_dataset):
+    samples = WindowSamples(small_dataset, small_dataset.usable, recipe_of(**everything()), maps=None, vary=False)
+    assert np.array_equal(samples.planes(0, 1).photo, samples.planes(0, 2).photo)
+
+
+def test_edge_windows_stand_on_the_edge(small_dataset, maps):
+    samples = WindowSamples(small_dataset, small_dataset.usable, recipe_of("edge"), maps=maps, vary=True)
+    shares = [(samples.planes(0, draw).alpha >= 128).mean() for draw in range(20)]
+    assert all(0 < share < 1 for share in shares)
+
+
+def test_a_turn_about_the_centre_keeps_it_and_a_mirror_turns_sides():
+    rng = np.random.default_rng(0)
+    warp = draw_homography(rng, (10.0, 20.0), (33, 21), AugmentConfig(rotation=Strength(1.0, 30.0)), mirrored_p=1.0)
+    assert warp @ [10, 20, 1] == pytest.approx([10, 16, 1])
+    right = warp @ [11, 20, 1]
+    assert right[0] < 10
+    assert np.hypot(*(right[:2] - [10, 16])) == pytest.approx(1)
+
+
+def test_perspective_moves_lines_together():
+    config = AugmentConfig(perspective=Strength(1.0, 0.1))
+    warp = draw_homography(np.random.default_rng(1), (16.0, 16.0), (32, 32), config, mirrored_p=0.0)
+    assert abs(warp[2, 0]) + abs(warp[2, 1]) > 0
+
+
+def test_photos_of_any_size_are_framed_at_one_height(studio):
+    drawn = studio(96, 64)
+    rgb, target = framed(Photo(drawn.photo), drawn.alpha, 48)
+    assert rgb.shape == (48, 32, 3)
+    assert target.shape == (48, 32)
+    assert (target >= 128).mean() == pytest.approx((drawn.alpha >= 0.5).mean(), abs=0.02)
+
+
+def test_maps_read_back_at_half_of_the_frame(tmp_path):
+    alpha = np.linspace(0, 1, 48 * 32, dtype=np.float32).reshape(48, 32)
+    write_map(tmp_path / "a.png", alpha)
+    assert np.abs(read_map(tmp_path / "a.png", (96, 64)) - alpha * 255).max() <= 0.5
+    assert read_map(tmp_path / "a.png", (191, 127)).shape == (96, 64)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no picture"])
+def test_a_map_that_is_missing_or_damaged_is_named(tmp_path, content):
+    path = tmp_path / "a.png"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(PhotoError, match=r"a\.png"):
+        read_map(path, (96, 64))
+
+
+def test_a_map_is_corrupted_as_often_as_asked():
+    levels = np.zeros((64, 64), np.uint8)
+    levels[16:48, 16:48] = 255
+    levels[30:34, 48:60] = 255  # a strap
+    rng = np.random.default_rng(0)
+    changed = [not np.array_equal(corrupted(levels, rng, Strength(0.5, 17)), levels) for _ in range(400)]
+    assert 0.25 < np.mean(changed) < 0.5
+    assert corrupted(levels, rng, Strength(0.0, 17)) is levels
+
+
+def test_corruption_loses_thin_parts_and_makes_holes():
+    levels = np.zeros((64, 64), np.uint8)
+    levels[16:48, 16:48] = 255
+    levels[30:34, 48:60] = 255
+    rng = np.random.default_rng(3)
+    made = np.stack([corrupted(levels, rng, Strength(1.0, 17)) for _ in range(200)])
+    assert (made[:, 32, 56] < 64).mean() > 0.1
+    assert (made[:, 20:44, 20:44].min(axis=(1, 2)) < 64).mean() > 0.01
+    assert (made[:, :8, :8].max(axis=(1, 2)) > 192).mean() > 0.005

@@ -1,0 +1,123 @@
+import numpy as np
+import pytest
+
+from garmentcut.model.card import StageSizes
+from garmentcut.photo.photo import Photo
+from garmentcut.prediction.frame import Frame
+from garmentcut.prediction.locate import NoGarmentError
+from garmentcut.prediction.stages import Stages, crop_of, enlarged, find_garment, refine_edges, segment_crop, tiles
+
+SIZES = StageSizes(locate_hw=(96, 64), margin_px=20, tile_px=64)
+
+
+def frame_of(rgb):
+    return Frame(rgb, rgb.shape[:2], rgb.shape[:2])
+
+
+def red(rgb):
+    """A network that takes red pixels for garment."""
+    return (rgb[..., 0].astype(np.float32) / 255).clip(0, 1)
+
+
+def dressed(height=384, width=256, box=(80, 100, 180, 300)):
+    rgb = np.zeros((height, width, 3), np.uint8)
+    left, top, right, bottom = box
+    rgb[top:bottom, left:right, 0] = 255
+    return rgb
+
+
+def given(tile):
+    """A refine stage that has learned nothing."""
+    return tile[..., 3].astype(np.float32) / 255
+
+
+def test_the_garment_is_found_and_cut_at_the_photos_size():
+    rgb = dressed()
+    looks = Stages(red, red, given, SIZES)(Photo(rgb), frame_of(rgb))
+    alpha = looks.full_alpha()
+    wanted = rgb[..., 0] == 255
+    assert alpha.shape == wanted.shape
+    assert 2 * (alpha[wanted] >= 0.5).sum() / ((alpha >= 0.5).sum() + wanted.sum()) > 0.99
+    assert alpha[150:250, 100:160].min() == 1
+    assert alpha[:80].max() == 0
+
+
+def test_nothing_is_no_garment():
+    with pytest.raises(NoGarmentError):
+        find_garment(red, frame_of(np.zeros((96, 64, 3), np.uint8)), SIZES)
+
+
+def test_refine_sees_the_photos_own_pixels_along_the_edge_only():
+    rgb, seen = dressed(512, 512, (100, 100, 400, 400)), []
+
+    def refine(tile):
+        seen.append(tile)
+        return tile[..., 0].astype(np.float32) / 255
+
+    alpha = segment_crop(red, rgb, SIZES)
+    fine = refine_edges(refine, rgb, alpha, 64)
+    assert all(tile.shape == (64, 64, 4) for tile in seen)
+    assert 0 < len(seen) * 64 * 64 < 0.75 * 512 * 512
+    assert np.abs(fine - (rgb[..., 0] == 255)).max() < 1e-6
+
+
+def test_what_refine_finds_beyond_the_map_is_taken():
+    """A strap that segment has lost lies in a tile of the edge: it is drawn all the same."""
+    rgb = dressed(256, 256, (64, 100, 192, 200))
+    rgb[60:100, 100:104, 0] = 255
+    lost = dressed(256, 256, (64, 100, 192, 200))[..., 0][::2, ::2].astype(np.float32) / 255
+    fine = refine_edges(lambda tile: tile[..., 0].astype(np.float32) / 255, rgb, lost, 96)
+    assert fine[80:100, 101].min() == 1
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_tiles_show_everything_unsure_with_some_pixels_around(seed):
+    rng = np.random.default_rng(seed)
+    unsure = np.zeros((300, 260), np.bool_)
+    for _ in range(8):
+        y, x = rng.integers(300), rng.integers(260)
+        unsure[y : y + rng.integers(1, 60), x : x + rng.integers(1, 60)] = True
+    shown = np.zeros_like(unsure)
+    for top, left in tiles(unsure, 96):
+        assert 0 <= top <= 300 - 96
+        assert 0 <= left <= 260 - 96
+        inner = [
+            slice(start + (0 if start == 0 else 16), end if end == side else end - 16)
+            for start, end, side in ((top, top + 96, 300), (left, left + 96, 260))
+        ]
+        shown[tuple(inner)] = True
+    assert not (unsure & ~shown).any()
+
+
+def test_nothing_unsure_needs_no_tile():
+    assert tiles(np.zeros((200, 200), np.bool_), 96) == []
+
+
+def test_tiles_fade_into_each_other_without_a_seam():
+    rgb = np.zeros((256, 512, 3), np.uint8)
+    alpha = np.full((128, 256), 0.5, np.float32)
+    fine = refine_edges(lambda tile: np.full(tile.shape[:2], 0.7, np.float32), rgb, alpha, 96)
+    assert np.abs(fine[20:-20, 20:-20] - 0.7).max() < 1e-5
+
+
+def test_a_crop_smaller_than_a_tile_is_padded():
+    rgb = dressed(40, 30, (8, 8, 20, 30))
+    fine = refine_edges(given, rgb, segment_crop(red, rgb, SIZES), 64)
+    assert fine.shape == (40, 30)
+
+
+@pytest.mark.parametrize("garment_px", [(50.0, 100.0), (400.0, 800.0)])
+def test_garments_of_another_size_are_scaled_to_what_was_learned(garment_px):
+    frame = frame_of(np.zeros((384, 256, 3), np.uint8))
+    sizes = StageSizes(margin_px=0, garment_px=garment_px)
+    crop = crop_of((0.25, 0.25, 0.75, 0.75), frame, sizes)
+    learned = (crop.content_hw[0] * crop.content_hw[1]) ** 0.5
+    assert learned == pytest.approx(min(garment_px[1], 157), rel=0.02)  # never enlarged beyond the photo's own pixels
+
+
+def test_the_map_is_enlarged_in_place():
+    alpha = np.zeros((10, 10), np.float32)
+    alpha[5:] = 1
+    large = enlarged(alpha, (20, 20))
+    assert large[:9].max() == 0 or large[9].max() <= 128
+    assert large[11:].min() == 255

@@ -1,0 +1,195 @@
+"""Three stages, trained small: in order, resumed exactly, each photo's maps from networks that have not seen it."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from garmentcut.dataset.manifest import Manifest
+from garmentcut.dataset.windows import map_paths
+from garmentcut.errors import TrainingError
+from garmentcut.export.run_folder import export_folder
+from garmentcut.model.card import card_of, stage_network_of
+from garmentcut.recipe import load_recipe
+from garmentcut.training.devices import Devices
+from garmentcut.training.divisions import divide
+from garmentcut.training.logging import Ended, Planned
+from garmentcut.training.run import Run
+from garmentcut.training.stages import fold_divisions, fold_runs, plan_of, stage_runs, train_all
+
+CPU = Devices("cpu")
+RECIPE = load_recipe(
+    None,
+    {
+        "network.name": "segment",
+        "network.options": {"encoder": "resnet10t", "width": 4},
+        "network.start": "scratch",
+        "data.workers": 1,
+        "data.rare_views": 2.0,
+        "data.hard_photos": 2.0,
+        "augment.flip": {"p": 0.5, "amount": 1.0},
+        "augment.brightness": {"p": 0.5, "amount": 0.2},
+        "training.batch": 2,
+        "training.ema": 0.5,
+        "training.save_every": 1,
+        "stages.folds": 2,
+        "stages.fold_steps": 1.0,
+        "stages.locate": {"data": {"size_hw": [64, 64]}, "training": {"steps": 2}},
+        "stages.segment": {
+            "data": {"size_hw": [64, 32], "window": "garment", "frame_height": 96},
+            "training": {"steps": 3},
+        },
+        "stages.refine": {
+            "network": {"name": "refine", "options": {"widths": [4, 4, 4, 4]}, "start": "scratch"},
+            "data": {"size_hw": [64, 64], "window": "edge", "frame_height": 192},
+            "augment": {"map_corruption": {"p": 0.5, "amount": 7.0}},
+            "training": {"steps": 3},
+        },
+    },
+)
+
+
+@pytest.fixture(autouse=True)
+def _few_steps_are_enough(monkeypatch):
+    monkeypatch.setattr("garmentcut.training.stages._LEAST_STEPS", 2)
+
+
+def run_of(manifest: Manifest, folder, recipe=RECIPE):
+    return Run(folder, recipe, manifest, divide(manifest, "0"))
+
+
+def weights_of(run):
+    plan = plan_of(run, CPU, None)
+    return {name: stage.best_path.read_bytes() for name, stage in stage_runs(run, plan).items()}
+
+
+@pytest.fixture(scope="module")
+def trained(manifest, tmp_path_factory):
+    from garmentcut.training import stages
+
+    before, stages._LEAST_STEPS = stages._LEAST_STEPS, 2
+    run = run_of(manifest, tmp_path_factory.mktemp("stages"))
+    torch.set_num_threads(1)
+    events = list(train_all([run], CPU))
+    stages._LEAST_STEPS = before
+    return run, events
+
+
+def test_it_says_first_how_long_it_will_take(trained):
+    run, events = trained
+    told, planned = events[0]
+    assert told == run
+    assert isinstance(planned, Planned)
+    assert planned.steps == {"locate": 2, "segment": 3, "refine": 3}
+    assert planned.seconds > 0
+    assert json.loads((run.folder / "plan.json").read_bytes())["steps"] == planned.steps
+
+
+def test_folds_come_before_what_is_kept_and_the_run_ends_last(trained):
+    run, events = trained
+    ended = [told.folder.relative_to(run.folder).as_posix() for told, event in events if isinstance(event, Ended)]
+    folds = [f"folds/{number}/{name}" for number in (0, 1) for name in ("locate", "segment")]
+    assert ended == [*folds, "locate", "segment", "refine", "."]
+
+
+def test_every_photo_is_judged_by_networks_that_have_not_seen_it(trained):
+    run, _ = trained
+    seen: dict[str, int] = {}
+    for fold in fold_runs(run, plan_of(run, CPU, None)):
+        for stage in fold.values():
+            groups = {pair.group for pair in stage.division.train}
+            assert not groups & {pair.group for pair in stage.division.validation}
+            assert stage.recipe.training.evaluate_every == stage.recipe.training.steps  # held-out photos choose nothing
+        for pair in fold["segment"].division.validation:
+            seen[pair.name] = seen.get(pair.name, 0) + 1
+    assert seen == {pair.name: 1 for pair in run.division.train}
+    for pair in (*run.division.train, *run.division.validation):
+        assert all(path.exists() for path in map_paths(run.maps_path, pair.name))
+
+
+def test_it_becomes_one_model_file_of_three_networks(trained):
+    run, _ = trained
+    content = export_folder(run.folder, {"name": "small"})
+    card = card_of(content)
+    assert card.stages is not None
+    assert card.stages.locate_hw == (64, 64)
+    assert card.stages.tile_px == 64
+    assert card.working_size_hw[0] == 192
+    assert not card.sees_map
+    assert all(stage_network_of(content, card, stage) for stage in ("locate", "segment", "refine"))
+    assert set(card.trained_on) == {pair.photo_sha256[:12] for pair in run.division.train}
+    assert card.parity < 1e-4
+
+
+def test_the_same_command_again_does_nothing(trained):
+    run, _ = trained
+    ends = [event for _, event in train_all([run], CPU) if isinstance(event, Ended)]
+    assert all(event.was_finished for event in ends)
+
+
+def test_stopped_after_any_step_it_ends_with_the_same_weights(trained, manifest, tmp_path):
+    run, _ = trained
+    other, sessions, done = run_of(manifest, tmp_path / "other"), 0, False
+    while not done:
+        sessions += 1
+        events = train_all([other], CPU)
+        steps = 0
+        for _told, event in events:
+            steps += not isinstance(event, Planned | Ended)
+            if steps == 4:  # as a kill between steps: what was saved last counts
+                events.close()
+                break
+        else:
+            done = True
+    assert sessions > 2
+    assert weights_of(other) == weights_of(run)
+
+
+def test_hours_fit_the_steps_once(manifest, tmp_path, monkeypatch):
+    monkeypatch.setattr("garmentcut.training.stages.seconds_a_step", lambda *_: 2.0)
+    run = run_of(manifest, tmp_path / "run")
+    plan = plan_of(run, CPU, 0.1)
+    # (2 + 3) steps of locate and segment three times, 3 of refine, 2 s each: 36 s, and what is kept in reserve.
+    assert plan.steps == {"locate": round(2 * 360 / 36 / 1.07), "segment": round(3 * 360 / 36 / 1.07), "refine": 28}
+    assert plan.seconds(RECIPE) == pytest.approx(360, rel=0.05)
+    assert plan_of(run, CPU, 5.0) == plan
+
+
+def test_a_start_that_has_seen_the_photos_judges_no_fold(trained, manifest, tmp_path):
+    run, _ = trained
+    seen = {"network": {"start": str(run.folder / "segment" / "best.safetensors")}}
+    recipe = load_recipe(run.folder / "recipe.toml", {"stages.fold_start": "scratch"})
+    segment = {**recipe.stages.segment, **seen}
+    recipe = load_recipe(run.folder / "recipe.toml", {"stages.fold_start": "scratch", "stages.segment": segment})
+    tuned = run_of(manifest, tmp_path / "tuned", recipe)
+    plan = plan_of(run, CPU, None)
+    assert {fold["segment"].recipe.network.start for fold in fold_runs(tuned, plan)} == {"scratch"}
+    assert stage_runs(tuned, plan)["segment"].recipe.network.start == seen["network"]["start"]
+
+
+def test_too_few_garments_for_folds_are_refused(manifest):
+    with pytest.raises(TrainingError, match="too few for 10 folds"):
+        fold_divisions(divide(manifest, "0"), 10, 0)
+
+
+def test_hours_are_for_stages(manifest, tmp_path):
+    plain = load_recipe(None, {"network.name": "simple", "network.start": "scratch"})
+    with pytest.raises(TrainingError, match="--hours"):
+        next(train_all([run_of(manifest, tmp_path, plain)], CPU, hours=1.0))
+
+
+def test_a_damaged_plan_is_refused(manifest, tmp_path):
+    run = run_of(manifest, tmp_path)
+    (tmp_path / "plan.json").write_text("{")
+    with pytest.raises(TrainingError, match=r"plan\.json"):
+        plan_of(run, CPU, None)
+
+
+def test_maps_are_of_the_photos_place(trained):
+    run, _ = trained
+    from PIL import Image
+
+    pair = run.division.train[0]
+    with Image.open(map_paths(run.maps_path, pair.name)[0]) as image:
+        assert np.asarray(image).shape == (96, 64)
