@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from garmentcut.config import ConfigError, known_keys
-from garmentcut.recipe import Recipe, Strength, load_recipe, recipe_toml
+from garmentcut.recipe import STAGES, Recipe, Strength, load_recipe, recipe_toml, stage_recipe
 
 
 def test_it_fits_on_a_page():
@@ -105,3 +105,28 @@ def test_every_shipped_recipe_loads():
     assert {path.stem for path in recipes} >= {"default", "cutnet", "simple", "unet-256"}
     for path in recipes:
         assert load_recipe(path).training.steps > 0
+
+
+def test_a_recipe_builds_on_each_stage_of_another(tmp_path):
+    (tmp_path / "below.toml").write_text(
+        "[stages.locate.data]\nsize_hw = [96, 64]\n[stages.segment.data]\nsize_hw = [64, 64]\n"
+        "[stages.segment.training]\nsteps = 5\n[stages.refine.training]\nsteps = 7\n"
+    )
+    (tmp_path / "above.toml").write_text('base = "below.toml"\n[stages.segment.training]\nbatch = 3\n')
+    recipe = load_recipe(tmp_path / "above.toml")
+    segment = stage_recipe(recipe, "segment")
+    assert segment.data.size_hw == (64, 64)
+    assert (segment.training.steps, segment.training.batch) == (5, 3)
+    assert stage_recipe(recipe, "locate").data.size_hw == (96, 64)
+
+
+def test_a_stage_that_starts_from_the_embedded_model_starts_from_its_own_stage():
+    recipe = load_recipe(
+        None, {"network.start": "default", **{f"stages.{name}": {"training": {"steps": 1}} for name in STAGES}}
+    )
+    assert [stage_recipe(recipe, name).network.start for name in STAGES] == [f"default/{name}" for name in STAGES]
+
+
+def test_stages_are_all_or_none():
+    with pytest.raises(ConfigError, match="all of locate, segment and refine"):
+        load_recipe(None, {"stages.refine": {"training": {"steps": 1}}})

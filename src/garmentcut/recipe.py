@@ -35,8 +35,8 @@ class NetworkConfig:
     options: dict[str, Any] = field(default_factory=dict)
     """Arguments of the builder, for example `{ size = 256 }`."""
     start: str = "imagenet"
-    """`imagenet`: encoder weights from the hub; `scratch`; `default`: the embedded model's; or a .safetensors file, of
-    an encoder or of a whole network."""
+    """`imagenet`: encoder weights from the hub; `scratch`; `default`: the embedded model's, of the same stage; or a
+    .safetensors file, of an encoder or of a whole network."""
     frozen_stages: Annotated[int, Field(ge=0, strict=True)] = 0
     """So many of the encoder's first stages learn nothing; 0: none."""
 
@@ -298,6 +298,8 @@ def stage_recipe(recipe: Recipe, stage: str) -> Recipe:
         own = {section: dict(keys)}
         _rename(own)
         sections[section] = {**sections.get(section, {}), **own[section]}
+    if sections["network"].get("start") == "default":
+        sections["network"] = {**sections["network"], "start": f"default/{stage}"}
     return check_sections(Recipe, sections, source=f"stages.{stage}")
 
 
@@ -336,10 +338,26 @@ def _read_recipe(name: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     if not isinstance(base, str):
         raise ConfigError(f"{path}: base should be the file or the name of a recipe, not {base!r}")
     merged = _read_recipe(Path(base), (*above, path))
-    for section, keys in tree.items():
-        below = merged.get(section)
-        merged[section] = {**below, **keys} if isinstance(below, dict) and isinstance(keys, dict) else keys
+    stages = {name: _laid_over(merged.get("stages", {}).get(name), own) for name, own in _stages_of(tree).items()}
+    merged = _laid_over(merged, tree)
+    if stages:
+        merged["stages"] |= stages
     return merged
+
+
+def _laid_over(below: Any, tree: dict[str, Any]) -> dict[str, Any]:
+    """Sections over sections: of a section that both have, the upper one's keys win."""
+    merged = dict(below or {})
+    for section, keys in tree.items():
+        lower = merged.get(section)
+        merged[section] = {**lower, **keys} if isinstance(lower, dict) and isinstance(keys, dict) else keys
+    return merged
+
+
+def _stages_of(tree: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What a recipe's file says of each stage: sections of their own."""
+    stages = tree.get("stages")
+    return {name: own for name, own in stages.items() if isinstance(own, dict)} if isinstance(stages, dict) else {}
 
 
 def _found(name: Path, *, folder: Path) -> Path:

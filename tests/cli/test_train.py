@@ -75,7 +75,7 @@ def test_a_training_from_beginning_to_end(dataset, recipe, tmp_path):
     assert "best mean Dice 0." in done.stdout
     assert str(out / "best.safetensors") in done.stdout
     lines = done.stderr.splitlines()  # no terminal: a line an evaluation
-    assert [line.split(":")[0] for line in lines] == ["step 2/6", "step 4/6", "step 6/6"]
+    assert [line.split(":")[0] for line in lines] == ["step 2/6", "step 4/6", "step 6/6", "next"]
     assert "photos/s; validation Dice" in lines[0]
     assert "size_hw = [96, 64]" in (out / "recipe.toml").read_text()
     assert "steps = 6" in (out / "recipe.toml").read_text()

@@ -31,9 +31,10 @@ class StartError(ModelError):
     """A start that does not fit the network or is out of reach; the message names the mend."""
 
 
-def default_weights() -> Path:
-    """Path of the embedded model's weights."""
-    return Path(str(resources.files("garmentcut") / "weights" / "default.safetensors"))
+def default_weights(stage: str = "") -> Path:
+    """Path of the embedded model's weights, of one stage: `locate`, `segment` or `refine`."""
+    name = f"default-{stage}.safetensors" if stage else "default.safetensors"
+    return Path(str(resources.files("garmentcut") / "weights" / name))
 
 
 def start_network(network: nn.Module, name: str, start: str) -> tuple[str, ...]:
@@ -78,8 +79,8 @@ def origin_of(start: str) -> Origin:
         return Origin("ImageNet's weights of the encoder, from the hub")
     path = _path_of(start)
     _, spec = read_weights(path)
-    if start == "default":
-        card = read_model(path.with_suffix(".onnx"))[1]
+    if start.partition("/")[0] == "default":
+        card = read_model(path.with_name("default.onnx"))[1]
         return Origin(f"the embedded model {card.label}", card.trained_on, card.trained_prints)
     if spec is None:
         return Origin(f"{path.name}, weights of the encoder")
@@ -88,7 +89,8 @@ def origin_of(start: str) -> Origin:
 
 
 def _path_of(start: str) -> Path:
-    path = default_weights() if start == "default" else Path(start)
+    is_default = start.partition("/")[0] == "default"
+    path = default_weights(start.partition("/")[2]) if is_default else Path(start)
     if not path.is_file():
         raise StartError(f"network.start: {start!r} is no file; give one, or imagenet, scratch or default")
     return path
