@@ -254,9 +254,11 @@ def test_any_losses_can_be_drawn(losses):
     assert "loss" in texts_of(points_of(losses), 1e-3)
 
 
-def test_a_recipe_of_two_networks_is_refused(small_run, fabric, tmp_path):
-    run = small_run(knobs={"crops.first": {"data": {"size_hw": [96, 64]}}})
-    with pytest.raises(TrainingError, match=r"--range-test is for recipes that train one network"):
-        try_rates(run, fabric)
-    with pytest.raises(TrainingError, match=r"--augmentations is for recipes that train one network"):
-        draw_augmentations(run, tmp_path / "page.jpg")
+def test_of_a_model_of_stages_the_segment_stage_is_tried(small_run, fabric, tmp_path):
+    segment = {"data": {"size_hw": [32, 32], "window": "garment", "frame_height": 96}}
+    others = {"data": {"size_hw": [64, 64]}}
+    run = small_run(knobs={"stages.segment": segment, "stages.locate": others, "stages.refine": others})
+    try_rates(run, fabric)
+    assert (run.folder / "range_test.svg").exists()
+    draw_augmentations(run, tmp_path / "page.jpg")
+    assert (tmp_path / "page.jpg").exists()

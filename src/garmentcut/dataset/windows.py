@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -49,8 +50,8 @@ class _Whole:
     @property
     def nbytes(self) -> int:
         """Memory that it takes."""
-        parts = (self.rgb, self.target, self.edge_xy, self.wrong_xy, *self.maps)
-        return sum(part.nbytes for part in parts)
+        pixels = sum(part.nbytes for part in (self.rgb, self.target, *self.maps))
+        return pixels + self.edge_xy.nbytes + self.wrong_xy.nbytes
 
 
 class WindowSamples(Samples):
@@ -194,8 +195,9 @@ def draw_homography(
     warp = warp @ _shift(-centre_xy[0], -centre_xy[1])
     if corners.any():
         frame = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
-        warp = cv2.getPerspectiveTransform(frame, (frame + corners).astype(np.float32)) @ warp
-    return warp
+        warp = np.asarray(cv2.getPerspectiveTransform(frame, (frame + corners).astype(np.float32)), np.float64) @ warp
+    placed: NDArray[np.float64] = warp
+    return placed
 
 
 def corrupted(levels: _Levels, rng: np.random.Generator, strength: Strength) -> _Levels:
@@ -216,20 +218,24 @@ def corrupted(levels: _Levels, rng: np.random.Generator, strength: Strength) -> 
         kernel = np.ones((2 * int(rng.integers(1, max(most // 2, 1) + 1)) + 1,) * 2, np.uint8)
         change = int(rng.integers(3))
         if change < 2:
-            changed = (cv2.erode, cv2.dilate)[change](changed, kernel)
-        changed = cv2.GaussianBlur(changed, (0, 0), rng.uniform(1, 5))
+            changed = _levels((cv2.erode, cv2.dilate)[change](changed, kernel))
+        changed = _levels(cv2.GaussianBlur(changed, (0, 0), rng.uniform(1, 5)))
     if rng.random() < 1 / 3:
         kernel = np.ones((2 * int(rng.integers(min(3, most), most + 1)) + 1,) * 2, np.uint8)
-        changed = cv2.GaussianBlur(cv2.morphologyEx(changed, cv2.MORPH_OPEN, kernel), (0, 0), 2)
+        changed = _levels(cv2.GaussianBlur(cv2.morphologyEx(changed, cv2.MORPH_OPEN, kernel), (0, 0), 2))
     if rng.random() < 0.25:
         height, width = levels.shape
         blob = np.zeros_like(levels)
         centre = int(rng.integers(width)), int(rng.integers(height))
         axes = int(rng.integers(3, most * 3 + 4)), int(rng.integers(3, most * 3 + 4))
         cv2.ellipse(blob, centre, axes, rng.uniform(0, 180), 0, 360, 255, -1)
-        blob = cv2.GaussianBlur(blob, (0, 0), 3)
+        blob = _levels(cv2.GaussianBlur(blob, (0, 0), 3))
         changed = np.maximum(changed, blob) if rng.random() < 0.5 else np.minimum(changed, 255 - blob)
     return changed
+
+
+def _levels(picture: Any) -> _Levels:
+    return np.asarray(picture, np.uint8)
 
 
 def map_paths(folder: Path, name: str) -> tuple[Path, Path]:

@@ -95,7 +95,7 @@ def find_garment(network: Predict, frame: Frame, sizes: StageSizes) -> Place:
     scale = (sizes.locate_hw[0] * sizes.locate_hw[1] / (content.shape[0] * content.shape[1])) ** 0.5
     scale = min(sizes.locate_hw[0] / content.shape[0], scale * 2**0.5)  # a wide photo must not cost too much
     height, width = (max(round(side * scale), 1) for side in content.shape[:2])
-    small = cv2.resize(content, (width, height), interpolation=cv2.INTER_AREA)
+    small = np.asarray(cv2.resize(content, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
     return locate(network(_padded(small, _MULTIPLE_OF))[:height, :width])
 
 
@@ -211,11 +211,11 @@ def tiles(unsure: NDArray[np.bool_], tile_px: int) -> list[tuple[int, int]]:
     height, width = unsure.shape
     inner = tile_px - 2 * _OVERLAP_PX
     found: list[tuple[int, int]] = []
-    rows = unsure.any(axis=1)
+    rows: NDArray[np.bool_] = np.asarray(unsure.any(axis=1))
     top = 0
     while top < height and rows[top:].any():
         top += int(rows[top:].argmax())
-        columns = unsure[top : top + inner].any(axis=0)
+        columns: NDArray[np.bool_] = np.asarray(unsure[top : top + inner].any(axis=0))
         left = 0
         while left < width and columns[left:].any():
             left += int(columns[left:].argmax())

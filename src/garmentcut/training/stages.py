@@ -22,9 +22,9 @@ from garmentcut.dataset.manifest import Pair, read_pair
 from garmentcut.dataset.split import Scheme, assign_splits
 from garmentcut.dataset.windows import MAP_REDUCTION, framed, map_paths, write_map
 from garmentcut.errors import TrainingError
-from garmentcut.model.card import StageSizes
+from garmentcut.model.card import UNKNOWN, StageSizes
 from garmentcut.model.checkpoint import load_network
-from garmentcut.model.start import UNKNOWN, origin_of
+from garmentcut.model.start import origin_of
 from garmentcut.photo.files import write_atomic
 from garmentcut.prediction.frame import Frame
 from garmentcut.prediction.locate import NoGarmentError

@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,7 @@ from garmentcut.dataset.augment import augmentation_page
 from garmentcut.errors import TrainingError
 from garmentcut.evaluation.report import new_axes, svg_of
 from garmentcut.photo.files import write_atomic
+from garmentcut.recipe import stage_recipe
 from garmentcut.training.loop import augmented, build_parts, explain_failures, open_feed, open_samples, shorten_gradient
 from garmentcut.training.losses import total_loss
 from garmentcut.training.run import RANGE_CURVE_NAME, RANGE_POINTS_NAME, Run
@@ -52,7 +53,7 @@ def try_rates(run: Run, fabric: Fabric) -> float | None:
         TrainingError: fewer than two steps before the loss diverged, memory is full, and so on.
     """
     recipe = run.recipe
-    _check_single(run, "--range-test")
+    run = _single(run)
     with explain_failures(run, fabric):
         parts = build_parts(recipe, fabric)
         feed = open_feed(open_samples(run)[0], recipe, range(_NUM_STEPS), fabric=fabric)
@@ -90,7 +91,7 @@ def draw_augmentations(run: Run, path: Path) -> None:
         TrainingError: the page cannot be written.
         PhotoError: a photo cannot be read; names the file.
     """
-    _check_single(run, "--augmentations")
+    run = _single(run)
     samples = open_samples(run)[0]
     chosen = [samples[index] for index in range(0, len(samples), -(-len(samples) // _NUM_EXAMPLES))]
     page = augmentation_page(chosen, run.recipe.augment, run.recipe.training.seed)
@@ -100,12 +101,9 @@ def draw_augmentations(run: Run, path: Path) -> None:
         raise TrainingError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
 
 
-def _check_single(run: Run, option: str) -> None:
-    if run.recipe.crops.first:
-        raise TrainingError(
-            f"{option} is for recipes that train one network; this one's second network learns from the results of its"
-            " first: take the base that it builds on"
-        )
+def _single(run: Run) -> Run:
+    """The run itself, or of a model of stages that of the segment stage, which trains longest."""
+    return replace(run, recipe=stage_recipe(run.recipe, "segment")) if run.recipe.stages.refine else run
 
 
 def _encoded(page: np.ndarray, suffix: str) -> bytes:
