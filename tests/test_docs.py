@@ -6,9 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.main import get_command
 
+import garmentcut
 from garmentcut.cli import app
 
 ROOT = Path(__file__).parents[1]
@@ -72,3 +74,44 @@ def test_the_changelog_knows_this_version():
     import garmentcut
 
     assert f"## {garmentcut.__version__}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_the_tutorials_python_is_typed(tmp_path):
+    texts = [(ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/tutorial.md")]
+    files = [ROOT / "examples/fastapi_service.py"]
+    for number, block in enumerate(block for text in texts for block in blocks_of(text, "python")):
+        files.append(tmp_path / f"block_{number}.py")
+        files[-1].write_text(block)
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", ROOT / ".mypy_cache", *files],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_example_service_answers_with_a_cutout_or_a_code(monkeypatch):
+    from fastapi.testclient import TestClient
+
+    spec = importlib.util.spec_from_file_location("fastapi_service", ROOT / "examples/fastapi_service.py")
+    service = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(service)
+
+    def cut(data):
+        if data != b"a photo":
+            raise garmentcut.PhotoError("a GIF; save it as PNG")
+        return garmentcut.Cutout(np.zeros((4, 6, 3), np.uint8), np.ones((4, 6), np.float32), doubt=0.25)
+
+    monkeypatch.setattr(service, "cutter", lambda: cut)
+    client = TestClient(service.app)
+    answer = client.post("/cutout", files={"photo": b"a photo"})
+    assert (answer.status_code, answer.headers["content-type"], answer.headers["x-doubt"]) == (
+        200,
+        "image/png",
+        "0.2500",
+    )
+    assert answer.content[:4] == b"\x89PNG"
+    refused = client.post("/cutout", files={"photo": b"a GIF"})
+    assert (refused.status_code, refused.json()["detail"]["code"]) == (422, "unsupported")

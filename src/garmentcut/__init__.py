@@ -2,7 +2,8 @@
 
 >>> import garmentcut
 >>> cutter = garmentcut.Cutter.load()  # doctest: +SKIP
->>> cutter(garmentcut.read_photo("dress.jpg")).save("dress.png")  # doctest: +SKIP
+>>> cutter("dress.jpg").save("dress.png")  # doctest: +SKIP
+>>> png = garmentcut.remove("dress.jpg")  # doctest: +SKIP
 
 Names are loaded on first use, so importing the package costs next to nothing.
 """
@@ -11,20 +12,40 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from garmentcut.errors import ConfigError, GarmentcutError, ModelError, OutputError, PhotoError
     from garmentcut.photo.cutout import Cutout
-    from garmentcut.photo.photo import Photo, PhotoError
+    from garmentcut.photo.photo import Photo
     from garmentcut.photo.read import read_photo
     from garmentcut.prediction.cutter import Cutter
+    from garmentcut.prediction.folder import FolderCutter
+    from garmentcut.prediction.inputs import Result, remove
 
 __version__ = "0.1.0"
-__all__ = ["Cutout", "Cutter", "Photo", "PhotoError", "__version__", "read_photo"]
+__all__ = [
+    "ConfigError",
+    "Cutout",
+    "Cutter",
+    "FolderCutter",
+    "GarmentcutError",
+    "ModelError",
+    "OutputError",
+    "Photo",
+    "PhotoError",
+    "Result",
+    "__version__",
+    "read_photo",
+    "remove",
+]
 
 _HOMES = {
-    "PhotoError": "garmentcut.photo.photo",
+    **dict.fromkeys(("ConfigError", "GarmentcutError", "ModelError", "OutputError", "PhotoError"), "garmentcut.errors"),
     "Cutout": "garmentcut.photo.cutout",
     "Cutter": "garmentcut.prediction.cutter",
+    "FolderCutter": "garmentcut.prediction.folder",
     "Photo": "garmentcut.photo.photo",
+    "Result": "garmentcut.prediction.inputs",
     "read_photo": "garmentcut.photo.read",
+    "remove": "garmentcut.prediction.inputs",
 }
 
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -34,7 +36,31 @@ def test_rgba_by_hand(two_by_two, depth):
     cutout = Cutout(two_by_two.rgb.astype(depth), two_by_two.alpha)
     assert cutout.rgba().dtype == depth
     assert cutout.rgba()[..., 3].tolist() == [[top, round(top / 2)], [0, round(top / 4)]]
-    np.testing.assert_array_equal(cutout.rgba()[..., :3], cutout.rgb)
+    np.testing.assert_array_equal(cutout.rgba(clean=False)[..., :3], cutout.rgb)
+    assert cutout.rgba()[1, 0].tolist() == [0, 0, 0, 0], "hidden pixels are black, as in a file"
+
+
+def test_bytes_and_pil_are_what_a_file_holds(cutout, tmp_path):
+    cutout.save(tmp_path / "a.png")
+    with Image.open(tmp_path / "a.png") as saved:
+        pixels, profile = np.asarray(saved), saved.info["icc_profile"]
+    image = cutout.to_pil()
+    assert (image.mode, image.info["icc_profile"], image.info["dpi"]) == ("RGBA", profile, (300, 300))
+    np.testing.assert_array_equal(np.asarray(image), pixels)
+    np.testing.assert_array_equal(np.asarray(image), cutout.rgba())
+    assert cutout.to_bytes() == (tmp_path / "a.png").read_bytes()
+    assert cutout.to_bytes("jpeg", background="#ffffff", trim=True)[:2] == b"\xff\xd8"
+    with pytest.raises(ConfigError, match="formats"):
+        cutout.to_bytes("gif")
+
+
+def test_what_is_shown_of_a_cutout_is_short(cutout):
+    cutout = replace(cutout, doubt=0.1234)
+    left, top, right, bottom = cutout.garment_box_xyxy
+    height, width = cutout.alpha.shape
+    box = f"({left}, {top}, {right}, {bottom})"
+    assert repr(cutout) == f"<Cutout {width}x{height} uint8, garment at {box}, doubt 0.123>"
+    assert cutout.trimmed().doubt == cutout.cleaned.doubt == 0.1234
 
 
 def test_over_by_hand(two_by_two):

@@ -36,7 +36,7 @@ def test_no_garment_is_said_not_cut(red_cutter):
 
 
 @pytest.mark.parametrize(
-    "bad", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32), np.zeros((0, 4, 3), np.uint8)]
+    "bad", [np.zeros((4, 4), np.float32), np.zeros((4, 4, 3), np.float32), np.zeros((0, 4, 3), np.uint8)]
 )
 def test_other_arrays_are_refused(red_cutter, bad):
     with pytest.raises(ValueError, match="rgb must be"):

@@ -1,6 +1,7 @@
 """Cutter: photo in, cutout out."""
 
 import os
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
@@ -18,6 +19,7 @@ from garmentcut.prediction.cleaning import clean
 from garmentcut.prediction.coarse import coarse_alpha, coarse_in, fast_looks, with_map
 from garmentcut.prediction.crop import Crop, crop_around, crop_pixels, whole_crop
 from garmentcut.prediction.frame import Frame, frame_photo
+from garmentcut.prediction.inputs import PhotoLike, Result, cut_each, photo_of
 from garmentcut.prediction.locate import Place, check_garment, locate
 from garmentcut.prediction.looks import Looks
 from garmentcut.prediction.runtime import Runtime, load_runtime
@@ -76,22 +78,35 @@ class Cutter:
         config = replace(config or RuntimeConfig(), streams=1)
         return cls(card, load_runtime(content, card, config), cut, load_runtime(first_network, first_card, config))
 
-    def __call__(self, photo: Photo | NDArray[np.uint8] | NDArray[np.uint16]) -> Cutout:
+    def __call__(self, photo: PhotoLike) -> Cutout:
         """Cut the garment out of one photo.
 
         Args:
-            photo: what `read_photo` returns, or bare pixels: `(H, W, 3)`, uint8 or uint16 (full range), sRGB, upright.
+            photo: bytes, a path, an open file, a PIL image, an array or a `Photo`; see
+                `garmentcut.prediction.inputs.photo_of`.
 
         Returns:
-            The cutout, at the photo's own size and depth.
+            The cutout, at the photo's own size and depth, with the doubt in it.
 
         Raises:
-            PhotoError: no garment was found.
+            PhotoError: it cannot be read, or no garment was found.
             ValueError: an array of another shape or dtype.
         """
-        photo = photo if isinstance(photo, Photo) else Photo(photo)
+        from garmentcut.prediction.verdict import Judge  # reads rows, whose module needs this one
+
+        photo = photo_of(photo)
         frame = self.frame(photo)
-        return self.finish(photo, frame, self.look(photo, frame))
+        looks = self.look(photo, frame)
+        found = Judge.of(self.card, cut=self.config)(looks)
+        return replace(self.finish(photo, frame, looks), doubt=found.doubt, reasons=found.reasons)
+
+    def map(self, photos: Iterable[PhotoLike]) -> Iterator[Result]:
+        """Cut photos in order, each read while the one before is cut; one that fails is a result that says why.
+
+        >>> for result in cutter.map(sorted(Path("photos").glob("*.jpg"))):  # doctest: +SKIP
+        ...     print(result.source, result.reason or result.cutout.doubt)
+        """
+        return cut_each(self, photos)
 
     def frame(self, photo: Photo) -> Frame:
         """First step of a call: the photo at the size the network works at."""

@@ -1,0 +1,183 @@
+"""Photos in any form: what `Cutter` takes, `remove`, which gives back the same form, and many photos in a row."""
+
+import io
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from threading import Lock
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias, overload
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from garmentcut.dataset.bounded import map_in_order
+from garmentcut.errors import PhotoError, code_of
+from garmentcut.photo.color import ToRgb, rgb_of_cmyk, rgb_of_gray, rgb_of_rgba, usable_profile
+from garmentcut.photo.cutout import Cutout
+from garmentcut.photo.photo import Photo
+from garmentcut.photo.read import decode_photo, read_photo
+
+if TYPE_CHECKING:
+    from garmentcut.prediction.cutter import Cutter
+
+Array: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
+PhotoLike: TypeAlias = Photo | bytes | str | os.PathLike[str] | BinaryIO | Image.Image | Array
+"""A photo: as `read_photo` gives it, a file's content, its path, an open file, a PIL image, or an array of pixels."""
+
+_READ_AHEAD = 2
+_LOADING = Lock()
+
+
+def photo_of(source: PhotoLike) -> Photo:
+    """Read a photo in whatever form it comes.
+
+    Args:
+        source: files are read as `read_photo` reads them. A PIL image is turned upright and laid on white where it is
+            transparent. An array is `(H, W)`, `(H, W, 3)` or `(H, W, 4)`, uint8 or uint16 (full range), sRGB, upright.
+
+    Raises:
+        PhotoError: a file that cannot be read; says why.
+        TypeError: nothing of the kind.
+        ValueError: an array of another shape or dtype.
+    """
+    if isinstance(source, Photo):
+        return source
+    if isinstance(source, bytes | bytearray | memoryview):
+        return decode_photo(bytes(source))
+    if isinstance(source, str | os.PathLike):
+        return read_photo(source)
+    if isinstance(source, Image.Image):
+        return _photo_of_image(source)
+    if isinstance(source, np.ndarray):
+        return _photo_of_array(source)
+    if isinstance(source, io.IOBase) or hasattr(source, "read"):
+        return decode_photo(source.read())
+    raise TypeError(f"a photo is bytes, a path, an open file, a PIL image or an array, not {type(source).__name__}")
+
+
+def _photo_of_array(pixels: Array) -> Photo:
+    if pixels.dtype in (np.uint8, np.uint16) and pixels.ndim == 2:
+        return Photo(rgb_of_gray(pixels, None).rgb)
+    if pixels.dtype in (np.uint8, np.uint16) and pixels.ndim == 3 and pixels.shape[2] == 4:
+        converted = rgb_of_rgba(pixels, None)
+        return Photo(converted.rgb, notes=converted.notes)
+    return Photo(np.ascontiguousarray(pixels))
+
+
+def _photo_of_image(image: Image.Image) -> Photo:
+    """Upright, RGB, with the colour profile and resolution that the image carries."""
+    profile, dpi = image.info.get("icc_profile"), image.info.get("dpi")
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I;16") or image.mode in ("L", "1"):
+        image = image.convert("L") if image.mode == "1" else image
+        converted = rgb_of_gray(np.asarray(image), profile)
+    elif image.mode == "CMYK":
+        converted = rgb_of_cmyk(np.asarray(image), profile)
+    elif image.has_transparency_data:
+        converted = rgb_of_rgba(np.asarray(image.convert("RGBA")), profile)
+    else:
+        converted = ToRgb(np.asarray(image.convert("RGB")), *usable_profile(profile))
+    sizes = (float(dpi[0]), float(dpi[1])) if dpi else None
+    return Photo(np.ascontiguousarray(converted.rgb), converted.profile, sizes, notes=converted.notes)
+
+
+@overload
+def remove(source: bytes | str | os.PathLike[str] | BinaryIO, *, cutter: "Cutter | None" = None) -> bytes: ...
+@overload
+def remove(source: Image.Image, *, cutter: "Cutter | None" = None) -> Image.Image: ...
+@overload
+def remove(source: NDArray[np.uint8], *, cutter: "Cutter | None" = None) -> NDArray[np.uint8]: ...
+@overload
+def remove(source: NDArray[np.uint16], *, cutter: "Cutter | None" = None) -> NDArray[np.uint16]: ...
+def remove(source: PhotoLike, *, cutter: "Cutter | None" = None) -> "bytes | Image.Image | Array":
+    """Cut the garment out of a photo in one call.
+
+    >>> from pathlib import Path
+    >>> Path("dress.png").write_bytes(remove("dress.jpg"))  # doctest: +SKIP
+
+    Args:
+        source: the photo; see `photo_of`.
+        cutter: of another model than the embedded one, which is loaded at the first call and kept.
+
+    Returns:
+        Of bytes, a path or an open file: the bytes of a PNG file. Of a PIL image: a PIL image, RGBA. Of an array:
+        `(H, W, 4)` of the same depth, straight alpha. Colours of the edge are cleaned.
+
+    Raises:
+        PhotoError: it cannot be read, or no garment was found; `code` says which.
+    """
+    cutout = (cutter or default_cutter())(source)
+    if isinstance(source, Image.Image):
+        return cutout.to_pil()
+    if isinstance(source, np.ndarray):
+        return cutout.rgba()
+    return cutout.to_bytes()
+
+
+def default_cutter() -> "Cutter":
+    """The embedded model, loaded once in the process's life; any thread may call it."""
+    with _LOADING:
+        return _load_default()
+
+
+@lru_cache(maxsize=1)
+def _load_default() -> "Cutter":
+    from garmentcut.prediction.cutter import Cutter
+
+    return Cutter.load()
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What became of one of many photos.
+
+    Attributes:
+        source: the photo as it was given.
+        cutout: None if it failed.
+        code: why it failed, a key of `garmentcut.errors.FAILURES`; empty if it did not.
+        reason: the same in words.
+    """
+
+    source: PhotoLike
+    cutout: Cutout | None = None
+    code: str = ""
+    reason: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """The photo was cut."""
+        return self.cutout is not None
+
+
+def cut_each(cutter: "Cutter", sources: Iterable[PhotoLike]) -> Iterator[Result]:
+    """Cut photos in order; the next ones are read meanwhile. One that fails stops no other.
+
+    Args:
+        cutter: the model.
+        sources: drawn as needed, a few ahead.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        for source, photo in map_in_order(pool, _read, sources, num_ahead=_READ_AHEAD):
+            if isinstance(photo, Result):
+                yield photo
+                continue
+            try:
+                result = Result(source, cutter(photo))
+            except (PhotoError, MemoryError) as error:
+                result = _failed(source, error)
+            yield result
+
+
+def _read(source: PhotoLike) -> tuple[PhotoLike, "Photo | Result"]:
+    try:
+        return source, photo_of(source)
+    except (PhotoError, OSError, MemoryError) as error:
+        return source, _failed(source, error)
+
+
+def _failed(source: PhotoLike, error: Exception) -> Result:
+    reason = "not enough memory" if isinstance(error, MemoryError) else str(error)
+    return Result(source, code=code_of(error), reason=reason)

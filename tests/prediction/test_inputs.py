@@ -1,0 +1,129 @@
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from garmentcut import PhotoError, read_photo, remove
+from garmentcut.photo.color import srgb_profile
+from garmentcut.photo.photo import Photo
+from garmentcut.prediction import inputs
+from garmentcut.prediction.inputs import photo_of
+
+RED = np.full((96, 64, 3), 200, np.uint8)
+RED[20:70, 20:44] = 255, 0, 0
+
+
+@pytest.fixture
+def path(tmp_path):
+    Image.fromarray(RED).save(tmp_path / "dress.png", dpi=(300, 300))
+    return tmp_path / "dress.png"
+
+
+def test_the_same_photo_in_every_form(path):
+    forms = [path, str(path), path.read_bytes(), io.BytesIO(path.read_bytes()), Image.open(path), RED, Photo(RED)]
+    for form in forms:
+        np.testing.assert_array_equal(photo_of(form).rgb, RED)
+    with path.open("rb") as file:
+        np.testing.assert_array_equal(photo_of(file).rgb, RED)
+    with pytest.raises(TypeError, match="not list"):
+        photo_of([1, 2])
+
+
+def test_what_goes_in_is_what_comes_out(path, red_cutter):
+    expected = red_cutter(RED).rgba()
+    for form in (path, str(path), path.read_bytes(), io.BytesIO(path.read_bytes())):
+        png = remove(form, cutter=red_cutter)
+        assert isinstance(png, bytes)
+        with Image.open(io.BytesIO(png)) as image:
+            np.testing.assert_array_equal(np.asarray(image), expected)
+    image = remove(Image.open(path), cutter=red_cutter)
+    assert (image.mode, image.size) == ("RGBA", (64, 96))
+    assert image.info["dpi"] == pytest.approx((300, 300), abs=0.1)
+    np.testing.assert_array_equal(np.asarray(image), expected)
+    np.testing.assert_array_equal(remove(RED, cutter=red_cutter), expected)
+    deep = remove(RED.astype(np.uint16) * 257, cutter=red_cutter)
+    assert (deep.dtype, deep.shape) == (np.uint16, (96, 64, 4))
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "P", "RGBA", "LA", "CMYK", "I;16", "RGB"])
+def test_pil_images_are_read_as_their_files_are(mode, tmp_path):
+    image = Image.fromarray(RED).convert("L" if mode == "I;16" else mode)
+    if mode == "I;16":
+        image = Image.fromarray(np.asarray(image).astype(np.uint16) * 257)
+    if mode == "RGBA":
+        image.putalpha(Image.fromarray((RED[..., 0] > 200).astype(np.uint8) * 100))
+    if mode == "CMYK":
+        with pytest.raises(PhotoError, match="CMYK"):
+            photo_of(image)
+        return
+    image.save(tmp_path / "a.png")
+    np.testing.assert_array_equal(photo_of(image).rgb, read_photo(tmp_path / "a.png").rgb)
+
+
+def test_pil_images_are_turned_upright_and_keep_their_profile():
+    exif = Image.Exif()
+    exif[274] = 6
+    file = io.BytesIO()
+    Image.fromarray(RED).save(file, "JPEG", exif=exif, icc_profile=srgb_profile(), quality=95)
+    photo = photo_of(Image.open(file))
+    assert photo.size_hw == (64, 96)
+    assert photo.profile == srgb_profile()
+
+
+def test_arrays_of_one_and_four_channels():
+    gray = RED[..., 1]
+    np.testing.assert_array_equal(photo_of(gray).rgb, np.dstack([gray] * 3))
+    sheer = np.dstack([RED, np.zeros((96, 64), np.uint8)])
+    assert (photo_of(sheer).rgb == 255).all()
+    with pytest.raises(ValueError, match="rgb must be"):
+        photo_of(np.zeros((4, 4, 5), np.uint8))
+
+
+def test_many_photos_in_order_and_a_bad_one_stops_none(path, red_cutter, tmp_path):
+    (tmp_path / "junk.jpg").write_bytes(b"junk")
+    sources = [path, tmp_path / "junk.jpg", np.full_like(RED, 200), tmp_path / "gone.jpg", RED]
+    results = list(red_cutter.map(sources))
+    assert [result.source is source for result, source in zip(results, sources, strict=True)] == [True] * 5
+    assert [result.code for result in results] == ["", "unsupported", "no_garment", "missing", ""]
+    assert [result.ok for result in results] == [True, False, False, False, True]
+    assert all(bool(result.reason) != result.ok for result in results)
+
+
+def test_photos_are_drawn_as_they_are_needed(red_cutter):
+    drawn = []
+
+    def draw():
+        for number in range(100):
+            drawn.append(number)
+            yield RED
+
+    results = red_cutter.map(draw())
+    next(results)
+    assert len(drawn) < 10
+
+
+def test_a_cutout_knows_its_doubt(red_cutter, make_doubt, make_acceptance):
+    assert (red_cutter(RED).doubt, red_cutter(RED).reasons) == (None, ())
+    torn = RED.copy()
+    torn[40:50, 28:36] = 200
+    doubt, acceptance = make_doubt(bias=-2.0, holes=4.0), make_acceptance(r05=0.5)
+    doubting = replace(red_cutter, card=replace(red_cutter.card, doubt=doubt, acceptance=acceptance))
+    whole, holed = doubting(RED), doubting(torn)
+    assert 0 <= whole.doubt < holed.doubt <= 1
+    assert holed.reasons
+
+
+def test_the_embedded_model_is_loaded_once(monkeypatch):
+    loaded = []
+
+    def load():
+        loaded.append(1)
+        return lambda _photo: None
+
+    inputs._load_default.cache_clear()
+    monkeypatch.setattr("garmentcut.prediction.cutter.Cutter.load", load)
+    assert inputs.default_cutter() is inputs.default_cutter()
+    assert loaded == [1]
+    inputs._load_default.cache_clear()
