@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from garmentcut.cluster import run as run_module
-from garmentcut.cluster.run import ClusterCutter, Model, Workers, batches_of
+from garmentcut.cluster.run import ClusterCutter, Workers, batches_of
 from garmentcut.cluster.stages import CutBatch, packed, read_batch, unpacked, write_batch
 from garmentcut.config import load_config
 from garmentcut.model.card import ModelCard, with_card
@@ -117,9 +117,8 @@ def new_run(red_model, monkeypatch):
     cutter = Cutter.load(red_model)
 
     def make(out, *, settings=None, **options):
-        return ClusterCutter(
-            Model(red_model, cutter), str(out), config=load_config(overrides=settings or {}), **options
-        )
+        config = load_config(overrides=settings or {})
+        return ClusterCutter(cutter, str(out), config=config, model=red_model, **options)
 
     return make
 

@@ -24,10 +24,10 @@ from garmentcut.cluster.ledger import (
     finish,
     parquet_bytes,
     read_parquet,
-    this_host,
 )
 from garmentcut.cluster.storage import open_storage
 from garmentcut.errors import SourceError
+from garmentcut.photo.lock import this_host
 from garmentcut.prediction.results import Journal, ResultsError, Row
 
 

@@ -340,15 +340,15 @@ def _cut_on_cluster(photos: list[str], out: str, order: _Order, *, address: str)
     import pyarrow as _pyarrow  # noqa: F401
     import ray.data as _ray  # noqa: F401
 
-    from garmentcut.cluster.run import ClusterCutter, Model
+    from garmentcut.cluster.run import ClusterCutter
     from garmentcut.prediction.cutter import Cutter
     from garmentcut.prediction.results import report_row
     from garmentcut.terminal import Summary, progress_of
 
     config = order.config
-    loaded = Model(order.model, Cutter.load(order.model, config=config.runtime, cut=config.cut))
+    cutter = Cutter.load(order.model, config=config.runtime, cut=config.cut)
     ordered: dict[str, Any] = {"overwrite": order.overwrite, "specification": order.specification}
-    run = ClusterCutter(loaded, out, config=config, **ordered)
+    run = ClusterCutter(cutter, out, config=config, model=order.model, **ordered)
     summary = Summary(run.target.url, run.results)
     try:
         with _observed(order) as monitor, run:

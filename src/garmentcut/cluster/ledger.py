@@ -12,7 +12,6 @@ import json
 import os
 import re
 import secrets
-import socket
 import threading
 import time
 import types
@@ -24,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_h
 
 from garmentcut.cluster.storage import Storage
 from garmentcut.errors import RunError, SourceError
+from garmentcut.photo.lock import is_running, this_host
 from garmentcut.prediction.batch import OWN_FOLDER
 from garmentcut.prediction.results import Journal, ResultsError, Row, read_row
 
@@ -240,7 +240,7 @@ class Claim:
         """Its driver may still be at work."""
         if self.ended or time.time() - self.renewed > _TAKEN_FOR_DEAD_S:
             return False
-        return self.host != this_host() or _is_running(self.pid)
+        return self.host != this_host() or is_running(self.pid)
 
 
 class Lease:
@@ -331,25 +331,6 @@ class Lease:
                 if time.monotonic() - failing_since > _TAKEN_FOR_DEAD_S:
                     self._lost = f"{self._target.url} cannot be reached any more: {error}; run again to go on"
                     return
-
-
-def this_host() -> str:
-    """Name of the machine and which of its boots: after another boot no process of the last one runs."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
-        boot = ""
-    return f"{socket.gethostname()}/{boot}"
-
-
-def _is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # another user's
-        return True
-    return True
 
 
 def _claim_name(number: int) -> str:

@@ -56,24 +56,6 @@ Group = tuple[Job, ...]
 
 
 @dataclass(frozen=True)
-class Model:
-    """The model of a run.
-
-    Attributes:
-        path: its file; None: the embedded one, which every worker has.
-        cutter: loaded in this process, to see that it can be.
-    """
-
-    path: Path | None
-    cutter: Cutter
-
-    @property
-    def content(self) -> bytes | None:
-        """To be sent to the workers."""
-        return None if self.path is None else self.path.read_bytes()
-
-
-@dataclass(frozen=True)
 class Plan:
     """What a run will do.
 
@@ -111,7 +93,7 @@ class Workers:
 class ClusterCutter:
     """Cuts photos of a folder or an object store into another, on a Ray cluster; a context that holds the target.
 
-    >>> with ClusterCutter(model, "s3://bucket/cut", config=config) as run:  # doctest: +SKIP
+    >>> with ClusterCutter(cutter, "s3://bucket/cut", config=config) as run:  # doctest: +SKIP
     ...     plan = run.plan(["s3://bucket/photos"])
     ...     with run.ready_for(plan, "auto") as workers:
     ...         for row in run.cut(plan, workers):
@@ -120,21 +102,23 @@ class ClusterCutter:
 
     def __init__(
         self,
-        model: Model,
+        cutter: Cutter,
         out: str,
         *,
         config: Config,
         overwrite: bool = False,
         specification: Specification | None = None,
+        model: Path | None = None,
     ) -> None:
         """Prepare a run; nothing is written before the context is entered.
 
         Args:
-            model: the model.
+            cutter: a loaded model, to see that it can be.
             out: path or URL of the target.
             config: limits, output options, threads of a worker.
             overwrite: replace files that garmentcut did not write, or that were changed since.
             specification: a customer's, which then decides the files.
+            model: the cutter's file, which is sent to the workers; None: the embedded one, which each of them has.
 
         Raises:
             ConfigError: the options do not fit a cluster, or the model cannot promise what is asked.
@@ -142,11 +126,12 @@ class ClusterCutter:
         if config.folder.by_verdict:
             raise ConfigError("folder.by_verdict sorts folders; with --ray, go by the rows' verdict instead")
         self._model, self.target = model, open_storage(out)
+        self._cut = cutter.config
         # The folder run's own fingerprint: what it has done is not done again, and the other way round.
-        folder = FolderCutter(model.cutter, Path(), config=config, specification=specification)
+        folder = FolderCutter(cutter, Path(), config=config, specification=specification)
         self._judge = folder.judge
         self._assignment = Assignment(
-            self.target.url, 0, model.cutter.card.label, folder.options, config, specification, overwrite
+            self.target.url, 0, cutter.card.label, folder.options, config, specification, overwrite
         )
         self._stack = ExitStack()
 
@@ -209,14 +194,15 @@ class ClusterCutter:
         """
         assignment = self._assignment
         if self.target.folder is not None:
-            named, config = str(self._model.path.resolve()) if self._model.path else "", assignment.config
-            order = Order(named, config.read, config.output, assignment.specification, self._model.cutter.config)
+            named, config = str(self._model.resolve()) if self._model else "", assignment.config
+            order = Order(named, config.read, config.output, assignment.specification, self._cut)
             record_order(self.target.folder, assignment.options, order)
+        content = self._model.read_bytes() if self._model else None
         left = {job.photo.input: job for group in plan.groups for job in group}
         # Those whose workers died: once more, each garment for itself.
         for team in (workers, replace(workers, batch=1)):
             groups = [group for group in plan.groups if any(job.photo.input in left for job in group)]
-            for row in run_batches(groups, self._model.content, assignment, team) if groups else ():
+            for row in run_batches(groups, content, assignment, team) if groups else ():
                 self._lease.check()
                 if left.pop(row.input, None) is not None:
                     yield row

@@ -192,7 +192,7 @@ class FolderLock:
         except FileNotFoundError:
             return False
         holder = _read(claim)
-        return not holder or holder.get("host") != _this_host() or _is_running(holder.get("pid"))
+        return not holder or holder.get("host") != this_host() or is_running(holder.get("pid"))
 
     def _renew_for_ever(self, claim: Path, over: threading.Event) -> None:
         renewed, number = time.monotonic(), int(claim.name.rpartition(".")[2])
@@ -242,7 +242,7 @@ def _identity(status: os.stat_result) -> tuple[int, int]:
 
 
 def _signature(token: str) -> bytes:
-    return json.dumps({"token": token, "host": _this_host(), "pid": os.getpid()}).encode()
+    return json.dumps({"token": token, "host": this_host(), "pid": os.getpid()}).encode()
 
 
 def _read(path: Path) -> dict[str, object]:
@@ -254,7 +254,7 @@ def _read(path: Path) -> dict[str, object]:
     return content if isinstance(content, dict) else {}
 
 
-def _this_host() -> str:
+def this_host() -> str:
     """Name of the machine and which of its boots: after another boot no process of the last one runs."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
@@ -263,7 +263,8 @@ def _this_host() -> str:
     return f"{socket.gethostname()}/{boot}"
 
 
-def _is_running(pid: object) -> bool:
+def is_running(pid: object) -> bool:
+    """Whether a process of this machine is, as far as can be told."""
     if not isinstance(pid, int) or pid <= 0 or sys.platform == "win32":  # where signal 0 would end it
         return True
     try:
