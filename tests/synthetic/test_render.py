@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from garmentcut.synthetic import VIEWS, StudioPhoto, draw_studio_photo, write_studio_photos
+from garmentcut.synthetic import VIEWS, StudioPhoto, Variation, draw_studio_photo, draw_variation, write_studio_photos
 from garmentcut.synthetic.fabric import design_fabric
 from garmentcut.synthetic.garment import KINDS, design_garment, pick_kind
-from garmentcut.synthetic.mannequin import design_mannequin, paint_mannequin
-from garmentcut.synthetic.render import compose
+from garmentcut.synthetic.mannequin import MAKES, design_mannequin, paint_mannequin
+from garmentcut.synthetic.render import DETAILS, compose
 from garmentcut.synthetic.scene import design_light, design_scene, paint_scene, place_figure
 
 SEEDS = range(8)
@@ -161,6 +161,57 @@ def test_a_seed_draws_what_it_always_drew(draw):
 
 
 PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
+
+
+@pytest.mark.parametrize("make", MAKES)
+def test_whatever_wears_it_the_garment_is_whole_and_nothing_else_is_in_the_alpha(draw, make):
+    own, other = draw(4), draw_studio_photo(4, size_hw=(288, 192), variation=Variation(make=make))
+    assert make in other.traits
+    near = np.abs(own.alpha - other.alpha)
+    assert (near > 0.02).mean() < 0.03  # where the inside of the cloth shows beside other limbs
+    assert not np.array_equal(own.rgb, other.rgb)
+
+
+def test_no_variation_is_the_studio_itself(draw):
+    plain = draw_studio_photo(6, size_hw=(288, 192), variation=Variation())
+    np.testing.assert_array_equal(draw(6).rgb, plain.rgb)
+    assert draw(6).garment == plain.garment
+
+
+@pytest.mark.parametrize("detail", DETAILS)
+def test_thin_details_belong_to_the_garment_as_far_as_they_cover_a_pixel(draw, detail):
+    own = {"variation": Variation(details=(detail,)), "garment_kind": "dress", "print_name": "plain"}
+    dark, light = (draw_studio_photo(10, size_hw=(288, 192), fabric_rgb=(grey,) * 3, **own) for grey in (0.1, 0.9))
+    np.testing.assert_array_equal(dark.alpha, light.alpha)
+    without = draw(10, garment_kind="dress", print_name="plain", fabric_rgb=(0.1,) * 3)
+    added = dark.alpha - without.alpha
+    assert added.min() > -1e-6 and dark.garment != without.garment
+    change = (light.rgb.astype(float) - dark.rgb).mean(axis=-1)
+    assert np.abs(change[dark.alpha == 0]).max() == 0
+    thin = (added > 0.1) & (without.alpha == 0)
+    assert thin.any() or detail != "fringe"  # the others may lie on the dress alone
+    assert np.all(change[thin] > 60 * added[thin])
+
+
+def test_cloth_can_have_the_colour_of_the_skin_beside_it():
+    photo = draw_studio_photo(5, size_hw=(288, 192), print_name="plain", variation=Variation("grey", "white", (), True))
+    cloth = np.median(photo.rgb[photo.alpha > 0.99], axis=0)
+    assert {"grey", "white"} <= photo.traits
+    assert np.abs(cloth - design_mannequin(5, "grey").skin * 255).max() < 60
+
+
+def test_a_seed_draws_the_same_variation_and_they_differ():
+    drawn = [draw_variation(seed) for seed in range(40)]
+    assert drawn == [draw_variation(seed) for seed in range(40)]
+    assert len(set(drawn)) > 20
+
+
+@pytest.mark.parametrize("wrong", [{"make": "robot"}, {"ground": "moon"}, {"details": ("wings",)}])
+def test_unknown_variations_are_refused(wrong):
+    with pytest.raises(ValueError, match="is none of"):
+        draw_studio_photo(1, size_hw=(64, 48), variation=Variation(**wrong))
+
+
 EXAMPLE_SEEDS = (209, 615)
 
 

@@ -1,6 +1,23 @@
 """A studio that draws itself: photos of dressed mannequins whose alpha is known exactly."""
 
-from garmentcut.synthetic.render import StudioPhoto, draw_studio_photo, studio_traits, write_studio_photos
+from garmentcut.synthetic.grounds import composite
+from garmentcut.synthetic.render import (
+    StudioPhoto,
+    Variation,
+    draw_studio_photo,
+    draw_variation,
+    studio_traits,
+    write_studio_photos,
+)
 from garmentcut.synthetic.scene import VIEWS
 
-__all__ = ["VIEWS", "StudioPhoto", "draw_studio_photo", "studio_traits", "write_studio_photos"]
+__all__ = [
+    "VIEWS",
+    "StudioPhoto",
+    "Variation",
+    "composite",
+    "draw_studio_photo",
+    "draw_variation",
+    "studio_traits",
+    "write_studio_photos",
+]

@@ -5,7 +5,7 @@ viewer, all in the same unit, for a figure that faces the camera. Yaw turns it t
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from garmentcut.synthetic.canvas import (
     pick,
     polygon_coverage,
     soften,
+    spline,
     stroke,
 )
 from garmentcut.synthetic.scene import Light, Placement, shine
@@ -215,6 +216,50 @@ def outline(tube: Tube, yaw: float, rows: int = 160) -> Floats:
     return np.concatenate([right, left[::-1]])
 
 
+_HEAD = (  # body y, half width
+    (-0.140, 0.002), (-0.136, 0.016), (-0.125, 0.030), (-0.105, 0.041), (-0.080, 0.045), (-0.055, 0.041),
+    (-0.036, 0.034), (-0.018, 0.034), (-0.004, 0.0375), (0.008, 0.0375), (0.020, 0.034),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Make:
+    """Another figure than the studios' own.
+
+    Attributes:
+        skin: sRGB of its surface in full light.
+        gloss: Strength of its highlights.
+        grain: `wood`, `linen` or nothing.
+        build: `mannequin`; `form`, a dress form on a stand; `hanger`; `nothing`, as if nobody wore the garment.
+        has_head: Of a mannequin, else it ends at the neck.
+    """
+
+    skin: tuple[int, int, int] = (230, 226, 220)
+    gloss: float = 0.0
+    grain: str = ""
+    build: str = "mannequin"
+    has_head: bool = False
+
+
+MAKES = {
+    "matte white": Make((240, 238, 234)),
+    "glossy white": Make((238, 238, 240), 0.6, has_head=True),
+    "matte black": Make((40, 40, 42), 0.03),
+    "glossy black": Make((22, 22, 25), 0.75, has_head=True),
+    "grey": Make((120, 122, 126), 0.1, has_head=True),
+    "dark skin": Make((112, 74, 52), 0.18, has_head=True),
+    "light skin": Make((236, 200, 172), 0.1, has_head=True),
+    "gold": Make((190, 150, 80), 0.6),
+    "wooden": Make((196, 150, 100), 0.1, "wood"),
+    "linen form": Make((216, 204, 182), 0.0, "linen", "form"),
+    "black form": Make((42, 41, 43), 0.0, "linen", "form"),
+    "white form": Make((238, 236, 230), 0.0, "linen", "form"),
+    "hanger": Make((150, 110, 72), 0.1, build="hanger"),
+    "nothing": Make(build="nothing"),
+}
+"""Figures of other studios, shops and homes by name."""
+
+
 @dataclass(frozen=True)
 class MannequinDesign:
     """One mannequin.
@@ -228,6 +273,8 @@ class MannequinDesign:
         socket: (3,) colour of the disc where an arm would be joined.
         has_waist_seam: The torso lifts off the legs at a visible seam.
         cap: (3,) colour of the top of the neck.
+        make: What it is instead of a studio's own mannequin, or None.
+        head: Upon the neck, or None.
     """
 
     skin: Floats
@@ -238,10 +285,12 @@ class MannequinDesign:
     socket: Floats
     has_waist_seam: bool
     cap: Floats
+    make: Make | None = None
+    head: Tube | None = None
 
 
-def design_mannequin(seed: int) -> MannequinDesign:
-    """Return the mannequin of a seed."""
+def design_mannequin(seed: int, make: str = "") -> MannequinDesign:
+    """Return the mannequin of a seed; with the name of one of `MAKES`, one of that make and the seed's measures."""
     rng = named_stream(seed, "mannequin")
     skin = np.array(SKINS[pick(rng, {name: weight for name, (_, weight) in SKINS.items()})][0], np.float32) / 255
     skin = np.clip(skin + rng.normal(0, 0.012, 3).astype(np.float32), 0, 1)
@@ -252,7 +301,7 @@ def design_mannequin(seed: int) -> MannequinDesign:
     arm_length = between(rng, 0.016, 0.028) if happens(rng, 0.6) else 0.0
     grey = between(rng, 0.35, 0.75)
     cap = np.clip(skin * between(rng, 0.9, 1.08), 0, 1)
-    return MannequinDesign(
+    design = MannequinDesign(
         skin=skin,
         gloss=between(rng, 0.0, 0.14),
         torso=_torso(width),
@@ -261,6 +310,34 @@ def design_mannequin(seed: int) -> MannequinDesign:
         socket=np.full(3, grey, np.float32),
         has_waist_seam=happens(rng, 0.7),
         cap=np.asarray(cap, np.float32),
+    )
+    return _made_as(design, MAKES[make], named_stream(seed, "make", make)) if make else design
+
+
+def _made_as(design: MannequinDesign, make: Make, rng: np.random.Generator) -> MannequinDesign:
+    tint = np.array(make.skin) / 255 * between(rng, 0.85, 1.1) + rng.normal(0, 0.02, 3)
+    skin = np.asarray(np.clip(tint, 0.02, 0.99), np.float32)
+    arm_length = 0.0 if make.build == "form" else design.arm_length
+    return replace(
+        design,
+        skin=skin,
+        gloss=make.gloss * between(rng, 0.6, 1.1),
+        arm_length=arm_length,
+        cap=np.asarray(np.clip(skin * between(rng, 0.8, 1.1), 0, 1), np.float32),
+        make=make,
+        head=_head() if make.has_head else None,
+    )
+
+
+def _head() -> Tube:
+    y, half = np.array(_HEAD).T
+    return Tube(
+        top=float(y[0]),
+        bottom=float(y[-1]),
+        centre_x=profile([(0, 0), (1, 0)]),
+        centre_z=profile([(float(y[0]), 0.006), (0.02, -0.004)]),
+        half_width=profile(list(zip(y, half, strict=True)), 0.01),
+        half_depth=profile(list(zip(y, half * 1.2, strict=True)), 0.01),
     )
 
 
@@ -304,6 +381,13 @@ def bust_relief(theta: Floats, y: Floats, fullness: float = 1.0) -> Floats:
 def paint_mannequin(design: MannequinDesign, place: Placement, light: Light) -> Layer:
     """Return the bare mannequin as a layer of the frame, far limbs first."""
     layer = Layer.empty(place.size_hw)
+    build = design.make.build if design.make else "mannequin"
+    if build == "hanger":
+        _paint_hanger(layer, design, place)
+    if build == "form":
+        _paint_form(layer, design, place, light)
+    if build != "mannequin":
+        return layer
     turn = float(np.sin(place.yaw))
     for side in (-1, 1):
         if side * turn >= -0.2:
@@ -314,8 +398,33 @@ def paint_mannequin(design: MannequinDesign, place: Placement, light: Light) -> 
     for side in (-1, 1):
         if side * turn < -0.2:
             _paint_arm(layer, side, design, place)
-    _paint_neck_cap(layer, design, place)
+    if design.head is None:
+        _paint_neck_cap(layer, design, place)
+    else:
+        _paint_tube(layer, design.head, design, place, light)
     return layer
+
+
+def _paint_form(layer: Layer, design: MannequinDesign, place: Placement, light: Light) -> None:
+    """A torso on a pole with a round foot, a knob instead of the neck."""
+    dark = np.asarray(design.cap * 0.45, np.float32)
+    for shape in (ellipse((0.0, 0.985), (0.115, 0.026)), stroke(np.array([(0.0, 0.42), (0.0, 0.985)]), 0.013)):
+        layer.paint(polygon_coverage(place.to_px(shape), place.size_hw), dark)
+    _paint_tube(layer, design.torso, design, place, light)
+    _paint_neck_cap(layer, design, place)
+    layer.paint(polygon_coverage(place.to_px(ellipse((0.0, -0.014), (0.017, 0.015))), place.size_hw), dark)
+
+
+def _paint_hanger(layer: Layer, design: MannequinDesign, place: Placement) -> None:
+    """Two shoulders and a hook above them, seen as wide as they are turned."""
+    width = 0.1 * max(abs(float(np.cos(place.yaw))), 0.15)
+    bow = spline(
+        np.array([(-width, 0.088), (-width / 2, 0.062), (0.0, 0.045), (width / 2, 0.062), (width, 0.088)]), closed=False
+    )
+    hook = np.array([(0.0, 0.05), (0.0, -0.005), (0.012, -0.024), (0.0, -0.046), (-0.018, -0.036), (-0.02, -0.024)])
+    steel = np.full(3, 0.55, np.float32)
+    layer.paint(polygon_coverage(place.to_px(stroke(spline(hook, closed=False), 0.005)), place.size_hw), steel)
+    layer.paint(polygon_coverage(place.to_px(stroke(bow, 0.015)), place.size_hw), design.skin)
 
 
 def _depth(tube: Tube, yaw: float) -> float:
@@ -326,7 +435,7 @@ def _depth(tube: Tube, yaw: float) -> float:
 def _paint_tube(layer: Layer, tube: Tube, design: MannequinDesign, place: Placement, light: Light) -> None:
     patch = polygon_coverage(place.to_px(outline(tube, place.yaw)), place.size_hw)
     colour = _skin(tube, patch, design, place, light)
-    if tube is not design.torso:  # a leg grows out of the hips without an edge
+    if any(tube is leg for leg in design.legs):  # a leg grows out of the hips without an edge
         rows = np.arange(patch.window[0].start, patch.window[0].stop) + 0.5
         grown = np.clip((place.y_of(rows) - tube.top) / 0.055, 0, 1).astype(np.float32)
         patch = Patch(patch.top, patch.left, patch.coverage * grown[:, None])
@@ -348,9 +457,18 @@ def _skin(tube: Tube, patch: Patch, design: MannequinDesign, place: Placement, l
     colour = design.skin * shine(light, normals, 0.5)[..., None]
     toward_key = normals[..., 0] * light.key[0] + normals[..., 1] * light.key[1] + normals[..., 2] * light.key[2]
     colour = colour + design.gloss * np.maximum(toward_key, 0)[..., None] ** 24
-    if tube is design.torso:
+    if tube is design.torso and not (design.make and design.make.build == "form"):
         colour = colour * _joints(design, surface, level)[..., None]
+    if design.make and design.make.grain:
+        colour = colour * _grained(design.make.grain, surface, level)[..., None]
     return np.asarray(np.clip(colour, 0, 1), np.float32)
+
+
+def _grained(grain: str, surface: Surface, y: Floats) -> Floats:
+    """Brightness of wood along its rings, or of linen along its threads."""
+    if grain == "wood":
+        return np.asarray(1 + 0.06 * np.sin(170 * surface.x + 14 * y + 2.5 * np.sin(9 * y)), np.float32)
+    return np.asarray(1 + 0.05 * np.sin(2600 * y) * np.sin(2600 * surface.x), np.float32)
 
 
 def _joints(design: MannequinDesign, surface: Surface, y: Floats) -> Floats:

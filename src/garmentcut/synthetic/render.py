@@ -2,8 +2,8 @@
 
 import io
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +12,27 @@ from PIL import Image
 
 from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.files import write_atomic
-from garmentcut.synthetic.canvas import Floats, Layer, lattice, named_stream, soften
+from garmentcut.synthetic.canvas import (
+    Floats,
+    Layer,
+    between,
+    happens,
+    lattice,
+    named_stream,
+    pick,
+    polygon_coverage,
+    soften,
+    spline,
+    stroke,
+)
 from garmentcut.synthetic.cloth import ClothSide, Coverage, drape_side, find_window, measure_coverage
 from garmentcut.synthetic.fabric import PRINTS, design_fabric, paint_texture
-from garmentcut.synthetic.garment import KINDS, GarmentDesign, design_garment, pick_kind
-from garmentcut.synthetic.mannequin import MannequinDesign, design_mannequin, paint_mannequin
+from garmentcut.synthetic.garment import HEM_ANGLES, KINDS, GarmentDesign, design_garment, pick_kind
+from garmentcut.synthetic.grounds import GROUNDS, paint_ground
+from garmentcut.synthetic.mannequin import MAKES, MannequinDesign, design_mannequin, paint_mannequin
 from garmentcut.synthetic.scene import (
+    CAMERA_DISTANCE,
+    CAMERA_HEIGHT,
     VIEWS,
     Light,
     Placement,
@@ -137,6 +152,38 @@ class StudioPhoto:
     traits: frozenset[str]
 
 
+@dataclass(frozen=True)
+class Variation:
+    """What differs from the studios in a photo from elsewhere; nothing by default.
+
+    Attributes:
+        make: A key of `MAKES`: what wears the garment; empty: a studio's mannequin.
+        ground: A key of `GROUNDS`: where it is; empty: a studio.
+        details: Names of `DETAILS`: thin things that belong to the garment.
+        like_skin: The cloth has the colour of the bare figure beside it.
+    """
+
+    make: str = ""
+    ground: str = ""
+    details: tuple[str, ...] = ()
+    like_skin: bool = False
+
+
+DETAILS = ("straps", "ties", "cords", "fringe")
+"""Thin things on garments: straps around the neck, ties at the waist, a bow of cord, fringe along the hem."""
+
+
+def draw_variation(seed: int) -> Variation:
+    """Return a mixture of everything that differs elsewhere."""
+    rng = named_stream(seed, "variation")
+    return Variation(
+        make=pick(rng, {"": 2.0, **dict.fromkeys(MAKES, 1.0)}),
+        ground=pick(rng, {"": 2.0, **dict.fromkeys(GROUNDS, 1.0)}),
+        details=tuple(name for name in DETAILS if happens(rng, 0.2)),
+        like_skin=happens(rng, 0.12),
+    )
+
+
 def draw_studio_photo(
     seed: int,
     *,
@@ -145,6 +192,7 @@ def draw_studio_photo(
     garment_kind: str | None = None,
     print_name: str | None = None,
     fabric_rgb: Sequence[float] | None = None,
+    variation: Variation | None = None,
 ) -> StudioPhoto:
     """Draw a photo of a dressed mannequin; the same arguments give the same photo, bit for bit.
 
@@ -155,27 +203,118 @@ def draw_studio_photo(
         garment_kind: `dress`, `skirt`, `top` or `vest`; None lets the seed decide.
         print_name: A print, e.g. `plain`, `stripes`, `lace`; None lets the seed decide.
         fabric_rgb: Ground colour of the fabric, sRGB in [0, 1]; None lets the seed decide.
+        variation: What differs from the studios; None: nothing.
 
     Raises:
         ValueError: The view, kind or print is unknown, or the size is too small to hold a figure.
     """
-    for value, known in ((view, VIEWS), (garment_kind or "dress", KINDS), (print_name or "plain", PRINTS)):
+    own = variation or Variation()
+    words: list[tuple[str, Collection[str]]] = [(view, VIEWS), (garment_kind or "dress", KINDS)]
+    words += [(print_name or "plain", PRINTS), (own.make or "nothing", MAKES), (own.ground or "white", GROUNDS)]
+    words += [(name, DETAILS) for name in own.details]
+    for value, known in words:
         if value not in known:
             raise ValueError(f"{value!r} is none of {', '.join(known)}")
     if min(size_hw) < 32:
         raise ValueError(f"size_hw {size_hw} is too small; each side needs at least 32 pixels")
-    scene, mannequin, light = design_scene(seed), design_mannequin(seed), design_light(seed)
+    scene, mannequin, light = design_scene(seed), design_mannequin(seed, own.make), design_light(seed)
+    if own.like_skin and fabric_rgb is None:
+        fabric_rgb = np.clip(mannequin.skin + named_stream(seed, "likeness").normal(0, 0.015, 3), 0, 1).tolist()
+    if own.ground == "white":  # shops make it so
+        light = replace(light, tint=np.ones(3, np.float32))
     garment = _tailored(seed, scene, mannequin, garment_kind, print_name, fabric_rgb)
 
     place = place_figure(seed, view, size_hw)
-    studio = paint_scene(scene, place)
+    studio = paint_ground(seed, own.ground, size_hw) if own.ground else paint_scene(scene, place)
     figure = paint_mannequin(mannequin, place, light)
     picture = compose(garment, figure, studio, place, light, seed=seed)
+    for name in own.details:
+        picture = _with_detail(picture, name, garment, place, seed)
     rgb, alpha = expose(picture.rgb, picture.alpha, light, seed=seed, view=view)
 
     fabric = garment.fabric
     name = f"{seed}/{garment.kind}/{fabric.print_name}/{[round(float(part), 4) for part in fabric.rgb]}"
-    return StudioPhoto(rgb, alpha, str(uuid.uuid5(_NAMESPACE, name)), view, garment.traits | {scene.name})
+    name += "".join(f"/{detail}" for detail in own.details)
+    traits = garment.traits | {own.ground or scene.name, *own.details} | ({own.make} if own.make else set())
+    return StudioPhoto(rgb, alpha, str(uuid.uuid5(_NAMESPACE, name)), view, traits)
+
+
+def _with_detail(picture: Picture, name: str, garment: GarmentDesign, place: Placement, seed: int) -> Picture:
+    """Lay thin things of the garment's cloth over a picture; they belong to it as far as they cover a pixel."""
+    rng, layer = named_stream(seed, "detail", name), Layer.empty(place.size_hw)
+    for points, width in _DRAWN[name](rng, garment, place.yaw):
+        patch = polygon_coverage(place.to_px(stroke(points, width)), place.size_hw)
+        if patch.coverage.size:
+            layer.paint(patch, np.asarray(garment.fabric.rgb * between(rng, 0.65, 1.0), np.float32))
+    rest = 1 - layer.alpha
+    return replace(
+        picture,
+        rgb=layer.rgb + rest[..., None] * picture.rgb,
+        alpha=layer.alpha + rest * picture.alpha,
+        garment_rgb=layer.rgb + rest[..., None] * picture.garment_rgb,
+    )
+
+
+_Lines = Iterator[tuple[Floats, float]]  # points in body coordinates as seen, and the line's width
+
+
+def _straps(rng: np.random.Generator, garment: GarmentDesign, yaw: float) -> _Lines:
+    """Two thin straps from the upper edge up around the neck."""
+    width, x = between(rng, 0.0014, 0.004), between(rng, 0.03, 0.058)
+    if garment.kind == "skirt":
+        return
+    edge = max(float(garment.cut.neck_front(np.array([x]))[0]), 0.06)
+    for side in (-1, 1):
+        low, high = _seen(side * x, edge + 0.012, 0.05, yaw), _seen(side * 0.036, 0.03, 0.0, yaw)
+        yield np.linspace(np.array(low), np.array(high), 12), width
+
+
+def _ties(rng: np.random.Generator, garment: GarmentDesign, yaw: float) -> _Lines:
+    """Bands that hang down from the waist."""
+    start = garment.trims.belt_middle or 0.25
+    x, width = between(rng, -0.05, 0.05), between(rng, 0.002, 0.007)
+    for side in (-1, 1):
+        drop, sway = between(rng, 0.08, 0.3), side * between(rng, 0.01, 0.06)
+        points = [
+            _seen(x + sway * part**1.5, start + drop * part, 0.07 + 0.03 * part, yaw) for part in (0.0, 0.35, 0.7, 1.0)
+        ]
+        yield spline(np.array(points), closed=False), width
+
+
+def _cords(rng: np.random.Generator, garment: GarmentDesign, yaw: float) -> _Lines:
+    """A bow: two loops and two ends of a thin cord."""
+    y, size, width = (garment.trims.belt_middle or 0.25), between(rng, 0.02, 0.05), between(rng, 0.0012, 0.0028)
+    for side in (-1, 1):
+        loop = [(0, 0), (0.5, -0.35), (1.0, -0.1), (0.8, 0.3), (0.0, 0.02)]
+        end = [(0, 0), (0.25, 0.8), (0.15, 1.7), (0.4, between(rng, 2, 4))]
+        for shape in (loop, end):
+            points = [_seen(side * size * x, y + size * down, 0.075, yaw) for x, down in shape]
+            yield spline(np.array(points), closed=False), width
+
+
+def _fringe(rng: np.random.Generator, garment: GarmentDesign, yaw: float) -> _Lines:
+    """Threads along the hem, each with a will of its own."""
+    length = between(rng, 0.015, 0.07)
+    for theta in np.linspace(-np.pi, np.pi, int(rng.integers(150, 320)), endpoint=False).tolist():
+        y = float(np.interp(theta, HEM_ANGLES, garment.cut.hem))
+        at = np.array([y])
+        x = float(garment.tube.half_width(at)[0] * np.sin(theta))
+        z = float(garment.tube.half_depth(at)[0] * np.cos(theta))
+        if z * np.cos(yaw) - x * np.sin(yaw) < 0:
+            continue  # behind
+        down, sway = length * between(rng, 0.6, 1.1), float(rng.normal(0, 0.006))
+        points = [_seen(x + sway * part**2, y - 0.006 + (down + 0.006) * part, z, yaw) for part in (0.0, 0.5, 1.0)]
+        yield spline(np.array(points), closed=False), between(rng, 0.0008, 0.0018)
+
+
+_DRAWN = {"straps": _straps, "ties": _ties, "cords": _cords, "fringe": _fringe}
+
+
+def _seen(x: float, y: float, z: float, yaw: float) -> tuple[float, float]:
+    """Where a point of the body lies in the picture, in body units."""
+    depth = z * np.cos(yaw) - x * np.sin(yaw)
+    near = depth / CAMERA_DISTANCE
+    return float(x * np.cos(yaw) + z * np.sin(yaw)), float((y - CAMERA_HEIGHT * near) / (1 - near))
 
 
 def studio_traits(seed: int) -> frozenset[str]:
