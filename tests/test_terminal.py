@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from garmentcut.prediction.results import Row
+from garmentcut.prediction.sources import NotLookedAt, Skipped
 from garmentcut.terminal import Summary, progress_bar, progress_of
 
 OK, FAILED = Row("/in/a.jpg", "a", ("a.png",), notes=("CMYK converted to sRGB",)), Row("/in/b\n.jpg", "b")
@@ -14,21 +15,21 @@ OK, FAILED = Row("/in/a.jpg", "a", ("a.png",), notes=("CMYK converted to sRGB",)
 def summary():
     made = Summary(Path("out"), Path("out/results.jsonl"), num_skipped=2)
     made.add(OK)
-    made.add(Row(FAILED.input, "b", status="failed", reason="damaged"))
+    made.add(Row(FAILED.input, "b", status="failed", code="damaged", reason="not whole"))
     return made
 
 
 def test_counts_for_machines():
     counts = summary().as_dict()
     assert [counts[key] for key in ("photos", "cut", "skipped", "failed")] == [4, 1, 2, 1]
-    assert counts["failures"] == [{"input": "/in/b\n.jpg", "reason": "damaged"}]
+    assert counts["failures"] == [{"input": "/in/b\n.jpg", "code": "damaged", "reason": "not whole"}]
     assert counts["notes"] == [{"input": "/in/a.jpg", "notes": ["CMYK converted to sRGB"]}]
 
 
 def test_lines_for_people():
     first, *rest = summary().as_text().splitlines()
     assert first.startswith("4 photos: 1 cut, 2 done before, 1 failed, ")
-    assert rest == ["failed: /in/b\\n.jpg: damaged", "note: /in/a.jpg: CMYK converted to sRGB"]
+    assert rest == ["failed: /in/b\\n.jpg: not whole", "note: /in/a.jpg: CMYK converted to sRGB"]
 
 
 def test_a_flood_of_failures_is_cut_short():
@@ -84,3 +85,26 @@ def test_verdicts_are_counted():
     assert [made.as_dict()[key] for key in ("accepted", "review")] == [2, 2]
     assert "2 accepted, 2 to review" in made.as_text()
     assert "accepted" not in summary().as_text()
+
+
+def test_the_doubtful_are_named_and_what_happened_to_the_folders_is_said():
+    made = Summary(Path("out"), Path("out/results.jsonl"), num_damaged=1, num_gone=2)
+    made.not_looked_at = NotLookedAt([Skipped("/in/a.CR3", "camera_raw"), Skipped("/in/Thumbs.db", "junk")])
+    made.add(Row("/in/a.jpg", "a", doubt=0.25, reasons=("soft or sheer rim at the hem",), flags=("soft_edge",)))
+    made.add(Row("/in/b.jpg", "b", doubt=0.05, flags=("replaced",)))
+    made.add(Row("/in/c\x1b.jpg", "c", doubt=0.01, verdict="review"))
+    made.add(Row("/in/d.jpg", "d", doubt=0.5, verdict="accept"))
+    counts = made.as_dict()
+    assert [counts[key] for key in ("failed", "doubtful", "not_looked_at", "replaced", "junk")] == [0, 2, 1, 1, 1]
+    assert [doubt["input"] for doubt in counts["doubts"]] == ["/in/a.jpg", "/in/c\x1b.jpg"]
+    first, *rest = made.as_text().splitlines()
+    assert first.startswith("4 photos: 4 cut, 2 doubtful, 1 accepted, 1 to review, ")
+    assert rest == [
+        "doubtful: /in/a.jpg: soft or sheer rim at the hem; doubt 0.25",
+        "doubtful: /in/c\\x1b.jpg: doubt 0.01",
+        "2 photos of these went with the output folder: cut before, files gone",
+        "1 photo was replaced by a new one of the same name",
+        "1 file was not looked at: .cr3 1; listed in out/.garmentcut/skipped.jsonl",
+        "1 hidden or left by operating systems (Thumbs.db, ._x.jpg and the like): passed over",
+        "1 damaged line of results.jsonl was set aside in out/.garmentcut/damaged.jsonl",
+    ]

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from garmentcut.observe.log import printable
 from garmentcut.prediction.results import Row
+from garmentcut.prediction.sources import NotLookedAt
 
 _SHOWN_FAILURES = 20
 
@@ -22,6 +24,12 @@ class Summary:
         num_skipped, num_cut, num_failed: photos done before, cut and failed.
         most_kept: failures and notes named at most; None: all. The counts are of all.
         has_pace: seconds a photo mean something: the run did nothing else.
+        failures, noted, doubtful: rows to be named.
+        num_accepted, num_to_review, num_doubtful: verdicts, those of photos done before included.
+        num_replaced: photos that took the place of others of the same name.
+        num_gone: cutouts that were written and went with the output folder.
+        num_damaged: lines of the results that were set aside.
+        not_looked_at: what was passed over among the photos.
     """
 
     out_dir: Path | str
@@ -35,6 +43,12 @@ class Summary:
     noted: list[Row] = field(default_factory=list)
     num_accepted: int = 0
     num_to_review: int = 0
+    num_doubtful: int = 0
+    doubtful: list[Row] = field(default_factory=list)
+    num_replaced: int = 0
+    num_gone: int = 0
+    num_damaged: int = 0
+    not_looked_at: NotLookedAt = field(default_factory=NotLookedAt)
     started: float = field(default_factory=time.perf_counter)
 
     def add(self, row: Row) -> None:
@@ -47,12 +61,16 @@ class Summary:
             self.failures.append(row)
         if row.notes and (self.most_kept is None or len(self.noted) < self.most_kept):
             self.noted.append(row)
+        self.num_replaced += "replaced" in row.flags
         self.count_verdict(row)
 
     def count_verdict(self, row: Row) -> None:
         """Count the verdict of one photo; of those that were cut in an earlier run too."""
         self.num_accepted += row.ok and row.verdict == "accept"
         self.num_to_review += row.ok and row.verdict == "review"
+        self.num_doubtful += row.is_doubtful
+        if row.is_doubtful and (self.most_kept is None or len(self.doubtful) < self.most_kept):
+            self.doubtful.append(row)
 
     @property
     def num_photos(self) -> int:
@@ -66,6 +84,8 @@ class Summary:
             "cut": self.num_cut,
             "skipped": self.num_skipped,
             "failed": self.num_failed,
+            "doubtful": self.num_doubtful,
+            "not_looked_at": self.not_looked_at.num_files,
             "accepted": self.num_accepted,
             "review": self.num_to_review,
             "seconds": round(time.perf_counter() - self.started, 3),
@@ -73,6 +93,12 @@ class Summary:
             "results": str(self.results),
             "failures": [{"input": row.input, "code": row.code, "reason": row.reason} for row in self.failures],
             "notes": [{"input": row.input, "notes": list(row.notes)} for row in self.noted],
+            "doubts": [_doubt_of(row) for row in self.doubtful],
+            "not_looked_at_kinds": self.not_looked_at.kinds,
+            "junk": self.not_looked_at.num_junk,
+            "replaced": self.num_replaced,
+            "gone": self.num_gone,
+            "damaged_lines": self.num_damaged,
         }
 
     def as_text(self) -> str:
@@ -80,27 +106,52 @@ class Summary:
         counts = self.as_dict()
         parts = [f"{counts['cut']} cut"]
         parts += [
-            f"{counts[key]} {text}" for key, text in (("skipped", "done before"), ("failed", "failed")) if counts[key]
+            f"{counts[key]} {text}"
+            for key, text in (("skipped", "done before"), ("failed", "failed"), ("doubtful", "doubtful"))
+            if counts[key]
         ]
         if self.num_accepted or self.num_to_review:
             parts.append(f"{self.num_accepted} accepted, {self.num_to_review} to review")
         rate = f", {counts['seconds'] / self.num_cut:.2f} s a photo" if self.num_cut and self.has_pace else ""
         lines = [f"{counted(counts['photos'], 'photo')}: {', '.join(parts)}{rate}; rows in {self.results}"]
-        lines += [f"failed: {one_line(row.input)}: {row.reason}" for row in self.failures[:_SHOWN_FAILURES]]
-        if self.num_failed > _SHOWN_FAILURES:
-            lines.append(f"... and {self.num_failed - _SHOWN_FAILURES} more, listed in {self.results}")
-        lines += [f"note: {one_line(row.input)}: {'; '.join(row.notes)}" for row in self.noted[:_SHOWN_FAILURES]]
-        return "\n".join(lines)
+        lines += self._named("failed", [(row, row.reason) for row in self.failures], self.num_failed)
+        lines += self._named("doubtful", [(row, _why(row)) for row in self.doubtful], self.num_doubtful)
+        lines += [f"note: {row.input}: {'; '.join(row.notes)}" for row in self.noted[:_SHOWN_FAILURES]]
+        return "\n".join(map(printable, [*lines, *self._others()]))
+
+    def _named(self, what: str, rows: list[tuple[Row, str]], number: int) -> list[str]:
+        lines = [f"{what}: {row.input}: {why}" for row, why in rows[:_SHOWN_FAILURES]]
+        return lines + [f"... and {number - len(lines)} more, listed in {self.results}"] * (number > len(lines))
+
+    def _others(self) -> Iterator[str]:
+        """What happened to the folders rather than to a photo."""
+        own = f"{self.out_dir}/.garmentcut"
+        if self.num_gone:
+            yield f"{counted(self.num_gone, 'photo')} of these went with the output folder: cut before, files gone"
+        if self.num_replaced:
+            was = "photo was" if self.num_replaced == 1 else "photos were"
+            yield f"{self.num_replaced} {was} replaced by a new one of the same name"
+        if text := self.not_looked_at.as_text():
+            yield f"{text}; listed in {own}/skipped.jsonl"
+        if number := self.not_looked_at.num_junk:
+            yield f"{number} hidden or left by operating systems (Thumbs.db, ._x.jpg and the like): passed over"
+        if self.num_damaged:
+            was = "line of results.jsonl was" if self.num_damaged == 1 else "lines of results.jsonl were"
+            yield f"{self.num_damaged} damaged {was} set aside in {own}/damaged.jsonl"
+
+
+def _why(row: Row) -> str:
+    doubt = "" if row.doubt is None else f"doubt {row.doubt:.2f}"
+    return "; ".join(filter(None, (*row.reasons, doubt)))
+
+
+def _doubt_of(row: Row) -> dict[str, Any]:
+    return {"input": row.input, "doubt": row.doubt, "flags": list(row.flags), "reasons": list(row.reasons)}
 
 
 def counted(number: int, unit: str) -> str:
     """A number with its unit, as in `1 photo` and `2 photos`."""
     return f"{number} {unit}{'' if number == 1 else 's'}"
-
-
-def one_line(path: str) -> str:
-    """A path as it is shown: its line breaks written out."""
-    return path.replace("\n", "\\n").replace("\r", "\\r")
 
 
 @contextmanager
@@ -141,8 +192,8 @@ def progress_bar(total: int, unit: str) -> Iterator[Callable[[str, str], None]]:
         def advance(name: str, failure: str) -> None:
             progress.advance(task)
             rate = progress.tasks[0].completed / (time.perf_counter() - started)
-            progress.update(task, rate=f"{rate:.2f} {unit}/s", name=Path(name).name[-40:])
+            progress.update(task, rate=f"{rate:.2f} {unit}/s", name=printable(Path(name).name[-40:]))
             if failure:
-                progress.console.print(f"failed: {one_line(name)}: {failure}", markup=False, highlight=False)
+                progress.console.print(printable(f"failed: {name}: {failure}"), markup=False, highlight=False)
 
         yield advance

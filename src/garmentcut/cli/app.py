@@ -16,11 +16,12 @@ from typer.core import TyperCommand, TyperGroup
 
 from garmentcut import __version__
 from garmentcut.errors import GarmentcutError
+from garmentcut.observe.log import printable
 
 if TYPE_CHECKING:
     from garmentcut.config import Config
 
-OK, SOME_FAILED, MISUSE, INTERRUPTED = 0, 1, 2, 130
+OK, SOME_FAILED, MISUSE, TOLD_TO_FAIL, INTERRUPTED = 0, 1, 2, 3, 130
 SETTINGS_NAME = "garmentcut.toml"
 CUT, TRAIN, JUDGE = "Cut and review", "Data and training", "Measure and compare"  # groups of commands
 FILES, RUNNING = "Files to write", "Running"  # groups of options
@@ -169,7 +170,7 @@ def _failures_told(stopped: str) -> Iterator[None]:
 
 def fail(message: str, code: int) -> NoReturn:
     """Say why on stderr and leave with the code."""
-    say(f"garmentcut: {message}", err=True)
+    say("\n".join(map(printable, f"garmentcut: {message}".splitlines())), err=True)
     raise typer.Exit(code)
 
 
@@ -198,7 +199,7 @@ def show(content: Any, text: Callable[[], str], *, as_json: bool, next_step: str
 
 def shown(*words: object) -> str:
     """Words of a command line as a shell takes them."""
-    return shlex.join(map(str, words))
+    return printable(shlex.join(map(str, words)))
 
 
 def load_settings(path: Path | None, settings: list[str] | None, options: dict[str, Any] | None = None) -> "Config":

@@ -20,6 +20,7 @@ from garmentcut.cli.app import (
     OK,
     RUNNING,
     SOME_FAILED,
+    TOLD_TO_FAIL,
     Command,
     ConfigOption,
     JsonOption,
@@ -28,16 +29,19 @@ from garmentcut.cli.app import (
     command,
     fail,
     load_settings,
+    say,
     show,
     shown,
 )
 from garmentcut.formats import NAMES
+from garmentcut.observe.log import printable
 
 if TYPE_CHECKING:
     from garmentcut.config import Config
     from garmentcut.observe.monitor import Monitor
     from garmentcut.photo.spec import Specification
     from garmentcut.prediction.folder import FolderCutter
+    from garmentcut.prediction.sources import NotLookedAt
     from garmentcut.terminal import Summary
 
 _MANY = 1000  # photos that a watch prepares for
@@ -72,6 +76,7 @@ class _Order(NamedTuple):
         log_format: `text`, `json`, or empty: no log.
         metrics_port: a port, or `HOST:PORT`; empty: none.
         as_json: print the summary as JSON.
+        fail_on: `doubtful`, `skipped`: what else ends with exit code 3.
     """
 
     config: "Config"
@@ -81,6 +86,7 @@ class _Order(NamedTuple):
     log_format: str
     metrics_port: str
     as_json: bool
+    fail_on: tuple[str, ...] = ()
 
 
 @command(CUT, cls=_CutCommand)
@@ -213,6 +219,15 @@ def cut(
             rich_help_panel=RUNNING,
         ),
     ] = "",
+    fail_on: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="End with exit code 3 if there are doubtful cutouts (doubtful), or files that were not looked at "
+            "(skipped). May be given several times.",
+            rich_help_panel=RUNNING,
+        ),
+    ] = None,
     config: ConfigOption = None,
     set: SetOption = None,
     as_json: JsonOption = False,
@@ -221,13 +236,18 @@ def cut(
 
     Photos done before with the same model and options are skipped, so a run that was stopped is started again with the
     same command. OUT/results.jsonl has a row for each photo. Exit code 0: all fine, or a watch was stopped by SIGTERM,
-    1: some photos failed, 2: misuse.
+    1: some photos failed, 2: misuse, 3: none failed, but there is what --fail-on names.
 
     Example: garmentcut cut photos/ -o cutouts/
     """
     if not all([out, *photos]):
         fail("an empty path, perhaps a variable that is not set; '.' means this folder", MISUSE)
     _check_places([*photos, out], ray=bool(ray), watch=watch)
+    for name in fail_on or ():
+        if name not in ("doubtful", "skipped"):
+            fail(f"--fail-on: {name!r} is neither doubtful nor skipped", MISUSE)
+    if fail_on and watch:
+        fail("--fail-on is for runs that end: leave it or --watch out", MISUSE)
     options = {
         "output.formats": tuple(format) if format else None,
         "output.background": background,
@@ -243,7 +263,7 @@ def cut(
     settings = load_settings(config, set, options)
     specification = _specification(spec, settings, options)
     log_format = log_format or ("text" if watch else "")
-    order = _Order(settings, specification, overwrite, model, log_format, metrics_port, as_json)
+    order = _Order(settings, specification, overwrite, model, log_format, metrics_port, as_json, tuple(fail_on or ()))
     if ray:
         raise typer.Exit(_cut_on_cluster(photos, out, order, address=ray))
     raise typer.Exit(_cut_folder([Path(photo) for photo in photos], Path(out), order, watch=watch))
@@ -276,29 +296,38 @@ def _cut_folder(photos: list[Path], out: Path, order: _Order, *, watch: bool) ->
     from garmentcut.prediction.cutter import Cutter
     from garmentcut.prediction.folder import FolderCutter
     from garmentcut.prediction.runtime import runtime_for
-    from garmentcut.prediction.sources import find_sources
+    from garmentcut.prediction.sources import NotLookedAt, Skipped, find_sources
 
     config = order.config
-    sources = [] if watch else find_sources(photos, out)
+    skipped: list[Skipped] = []
+    sources = [] if watch else find_sources(photos, out, skipped=skipped)
     folders = watched_folders(photos, out) if watch else []
     with _observed(order) as monitor:
         runtime = runtime_for(config.runtime, _MANY if watch else len(sources))
         cutter = Cutter.load(order.model, config=runtime, cut=config.cut)
         ordered: dict[str, Any] = {"config": config, "overwrite": order.overwrite, "model": order.model}
         with FolderCutter(cutter, out, specification=order.specification, **ordered) as folder:
+            if folder.note:
+                say(printable(folder.note), err=True)
             if watch:
                 return _watch(folder, folders, monitor, as_json=order.as_json)
-            return _cut_once(folder, sources, monitor, as_json=order.as_json)
+            folder.record_skipped(skipped)
+            return _cut_once(folder, sources, monitor, order, NotLookedAt(skipped))
 
 
-def _cut_once(folder: "FolderCutter", sources: list[Any], monitor: "Monitor", *, as_json: bool) -> int:
+def _cut_once(
+    folder: "FolderCutter", sources: list[Any], monitor: "Monitor", order: _Order, not_looked_at: "NotLookedAt"
+) -> int:
     """Cut what is not done yet, with a progress bar; returns the exit code."""
-    from garmentcut.prediction.results import report_row
+    from garmentcut.prediction.results import FolderError, report_row
     from garmentcut.terminal import Summary, progress_of
 
     plan = folder.plan(sources)
     monitor.health.trouble("start")
-    summary = Summary(folder.out_dir, folder.journal.path, num_skipped=len(plan.done))
+    summary = Summary(folder.out_dir, folder.journal.path, num_skipped=len(plan.done), not_looked_at=not_looked_at)
+    summary.num_damaged = folder.num_damaged
+    for row in plan.done:
+        summary.count_verdict(row)
     try:
         with progress_of(len(plan.todo)) as advance:
             for number, row in enumerate(folder.cut(plan, monitor=monitor), 1):
@@ -306,9 +335,19 @@ def _cut_once(folder: "FolderCutter", sources: list[Any], monitor: "Monitor", *,
                 monitor.queue(cutting=len(plan.todo) - number)
                 summary.add(row)
                 advance(row)
+    except FolderError:
+        summary.num_gone = folder.num_gone()
+        raise
     finally:  # also of a run that a full disk or Ctrl-C has stopped
-        _show(summary, as_json=as_json)
-    return SOME_FAILED if summary.num_failed else OK
+        _show(summary, as_json=order.as_json)
+    return _code_of(summary, order)
+
+
+def _code_of(summary: "Summary", order: _Order) -> int:
+    if summary.num_failed:
+        return SOME_FAILED
+    found = {"doubtful": summary.num_doubtful, "skipped": summary.not_looked_at.num_files}
+    return TOLD_TO_FAIL if any(found[name] for name in order.fail_on) else OK
 
 
 def _watch(folder: "FolderCutter", folders: list[Any], monitor: "Monitor", *, as_json: bool) -> int:
@@ -364,12 +403,12 @@ def _cut_on_cluster(photos: list[str], out: str, order: _Order, *, address: str)
     finally:  # also of a run that was stopped
         if summary.num_photos:
             _show(summary, as_json=order.as_json)
-    return SOME_FAILED if summary.num_failed else OK
+    return _code_of(summary, order)
 
 
 def _show(summary: "Summary", *, as_json: bool) -> None:
     out = summary.out_dir
-    if summary.num_to_review:
+    if summary.num_to_review or summary.num_doubtful:
         next_step = f"{shown('garmentcut', 'review', out)} to look at the doubtful cutouts"
     elif summary.num_failed:
         next_step = "fix what is named above and run the same command again"

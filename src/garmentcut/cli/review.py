@@ -210,7 +210,8 @@ def _summary(drawing: "ContactSheet", drawn: "Sequence[Shown]") -> dict[str, Any
 
 def _as_text(summary: dict[str, Any]) -> str:
     """For people: one line, then a line for each marked cutout."""
-    from garmentcut.terminal import counted, one_line
+    from garmentcut.observe.log import printable
+    from garmentcut.terminal import counted
 
     pages, marked = summary["pages"], summary["marked"]
     parts = [
@@ -220,7 +221,7 @@ def _as_text(summary: dict[str, Any]) -> str:
     lines = [f"{', '.join([counted(summary['cutouts'], 'cutout'), *parts])}: {where}"]
     for cutout in marked[:_MOST_LISTED]:
         place = f" ({Path(cutout['page']).name})" if len(pages) > 1 else ""
-        lines.append(": ".join(filter(None, (cutout["mark"], one_line(cutout["name"]) + place, cutout["reason"]))))
+        lines.append(": ".join(filter(None, (cutout["mark"], printable(cutout["name"]) + place, cutout["reason"]))))
     if len(marked) > _MOST_LISTED:
         lines.append(f"... and {len(marked) - _MOST_LISTED} more, listed with --json")
     return "\n".join(lines)

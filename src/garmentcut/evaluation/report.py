@@ -31,6 +31,7 @@ from garmentcut.evaluation.scores import (
     seen_sentence,
     view_order,
 )
+from garmentcut.observe.log import printable
 from garmentcut.photo.files import write_atomic
 
 NUM_CHANGES = 10
@@ -86,7 +87,7 @@ def totals_text(totals: Totals, scores: Sequence[PhotoScore] = ()) -> str:
     curves = (("alpha >= 128", totals.sweep), ("alpha > 0", totals.sweep_any))
     sections.append([sweep_sentence(convention, sweep) for convention, sweep in curves if sweep is not None])
     for status in ("refused", "failed"):
-        rows = [f"{status}: {_one_line(row.name)}: {row.reason}" for row in scores if row.status == status]
+        rows = [f"{status}: {printable(row.name)}: {row.reason}" for row in scores if row.status == status]
         more = [f"... and {len(rows) - _SHOWN_FAILURES} more"] if len(rows) > _SHOWN_FAILURES else []
         sections.append(rows[:_SHOWN_FAILURES] + more)
     return "\n\n".join("\n".join(section) for section in sections if section)
@@ -213,10 +214,6 @@ def pooled_rows(totals: Sequence[Total]) -> Table:
     ):
         rows.append([title, *(f"{number:,}" for number in numbers), ""])
     return rows
-
-
-def _one_line(text: str) -> str:
-    return text.replace("\n", "\\n").replace("\r", "\\r")
 
 
 class Against(NamedTuple):

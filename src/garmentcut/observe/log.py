@@ -5,6 +5,7 @@ import logging
 import os
 import re
 import socket
+import unicodedata
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
@@ -23,6 +24,16 @@ def log_event(event: str, *, level: int = logging.INFO, **fields: Any) -> None:
         fields: what varies; whatever JSON can hold, else its `str`. None: left out.
     """
     LOGGER.log(level, event, extra={"fields": {key: value for key, value in fields.items() if value is not None}})
+
+
+def printable(text: str) -> str:
+    """A text on one line; what a terminal obeys is written out: control characters, line breaks, turned directions."""
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() or unicodedata.category(char) == "Zs" else char.encode("unicode_escape").decode()
+        for char in text
+    )
 
 
 def start_logging(form: LogFormat, stream: TextIO, *, level: int = logging.INFO) -> None:
@@ -74,7 +85,9 @@ def _time_of(record: logging.LogRecord) -> str:
 def _quoted(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value, default=str)
     text = text.encode("utf-8", "backslashreplace").decode()
-    return text if re.fullmatch(r"[^\s\"=]+", text) else json.dumps(text, ensure_ascii=False)
+    if re.fullmatch(r"[^\s\"=]+", text) and text.isprintable():
+        return text
+    return printable(json.dumps(text, ensure_ascii=False))
 
 
 def notify_service(message: str) -> None:

@@ -310,6 +310,9 @@ class FolderCutter:
     >>> with FolderCutter(cutter, out_dir) as folder:  # doctest: +SKIP
     ...     for row in folder.cut(folder.plan(sources)):
     ...         print(row.input, row.ok, row.reason, row.seconds)
+
+    Attributes:
+        num_damaged: lines of the results that were no rows when the folder was entered; they were set aside.
     """
 
     def __init__(
@@ -355,6 +358,7 @@ class FolderCutter:
         self._order = Order(named, self.config.read, self.config.output, specification, cutter.config)
         self._owner = fingerprint(str(self.out_dir))
         self._lock = FolderLock(self.out_dir / LOCK_NAME)
+        self.num_damaged = 0
         self._tidied: set[Path] = set()
         self._folded: dict[str, str] = {}  # following links is slow, and a watch plans every few seconds
 
@@ -369,6 +373,7 @@ class FolderCutter:
             self.out_dir.mkdir(parents=True, exist_ok=True)
             self._lock.acquire()
             self.journal = Journal(self.out_dir, check=self.check)
+            self.num_damaged = self.journal.num_damaged
             self.journal.compact()
             check_batch(self.out_dir)
             self.attempts = Attempts(self.out_dir, check=self.check)
@@ -397,6 +402,15 @@ class FolderCutter:
     def note(self) -> str:
         """What people should know of how the folder is held, in one sentence; empty: nothing."""
         return self._lock.note
+
+    def num_gone(self) -> int:
+        """Photos that were cut and whose files are not there any more, if the folder was taken away; else none."""
+        try:
+            self.check()
+        except FolderError:
+            outputs = [row.outputs for row in self.journal.rows.values() if row.ok]
+            return sum(not all(os.path.isfile(self.out_dir / name) for name in names) for names in outputs)  # noqa: PTH113
+        return 0
 
     def check(self) -> None:
         """Make sure that the output folder is still the one that was entered.

@@ -20,6 +20,8 @@ _T = TypeVar("_T")
 RESULTS_NAME = "results.jsonl"
 DAMAGED_NAME = ".garmentcut/damaged.jsonl"
 """Below the output folder: lines of results.jsonl that were no rows."""
+DOUBT_OVER = 0.1
+"""Above this doubt a cutout without a verdict is doubtful: less than 90 % of the outline is expected right."""
 VIEW_FLAGS = {
     "color_unlike_views": "colour unlike its",
     "length_unlike_views": "length unlike its",
@@ -92,6 +94,13 @@ class Row:
     def ok(self) -> bool:
         """The photo was cut."""
         return self.status == "ok"
+
+    @property
+    def is_doubtful(self) -> bool:
+        """It was cut, and a person should look: by its verdict or, without one, because its doubt is over 0.1."""
+        if not self.ok:
+            return False
+        return self.verdict == "review" if self.verdict else self.doubt is not None and self.doubt > DOUBT_OVER
 
 
 class Journal:

@@ -1,0 +1,185 @@
+"""What a studio's file system can do to `garmentcut cut`: each fault is told, and stops nobody else."""
+
+import json
+import subprocess
+import sys
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from garmentcut.cli import app
+
+
+@pytest.fixture
+def draw(tmp_path):
+    def write(name, shift=0):
+        pixels = np.full((96, 64, 3), 200, np.uint8)
+        pixels[20:70, 20 + shift : 44 + shift] = (255, 0, 0)
+        path = tmp_path / "in" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path)
+        return path
+
+    return write
+
+
+class Done(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def run(tmp_path, red_model, monkeypatch):
+    """run(*options): `garmentcut cut in -o out` in tmp_path; with `before` or `shell` in a process of its own."""
+    red_model(tmp_path / "red.onnx")
+    monkeypatch.chdir(tmp_path)
+
+    def cut(*options, before=(), shell=""):
+        arguments = ["cut", "in", "-o", "out", "--model", "red.onnx", *options]
+        if not before and not shell:
+            result = CliRunner().invoke(app, arguments)
+            return Done(result.exit_code, result.stdout, result.stderr)
+        command = [*before, sys.executable, "-m", "garmentcut", *arguments]
+        if shell:
+            command = ["sh", "-c", f'exec "$@" {shell}', "sh", *command]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    return cut
+
+
+def test_a_folder_that_cannot_be_read_is_a_failure_of_its_own(run, draw, without_rights, tmp_path):
+    draw("a.png")
+    draw("closed/b.png")
+    (tmp_path / "in/lost+found").mkdir()
+    for name, mode in (("closed", 0o000), ("lost+found", 0o000)):
+        (tmp_path / "in" / name).chmod(mode)
+    done = run("--json", before=without_rights)
+    (tmp_path / "in/closed").chmod(0o755)
+    (tmp_path / "in/lost+found").chmod(0o755)
+    assert (done.returncode, done.stderr) == (1, "")
+    summary = json.loads(done.stdout)
+    assert (summary["cut"], summary["failed"]) == (1, 2)
+    assert sorted((row["input"].rpartition("/")[2], row["code"]) for row in summary["failures"]) == [
+        ("closed", "unreadable"),
+        ("lost+found", "unreadable"),
+    ]
+    done = run("--json")  # readable now: its photos are cut, and the folder's own failure is over
+    assert (done.returncode, json.loads(done.stdout)["cut"]) == (0, 1)
+    assert len((tmp_path / "out/results.jsonl").read_text().splitlines()) == 2
+
+
+def test_the_photo_folder_itself(run, draw, without_rights, tmp_path):
+    draw("a.png")
+    (tmp_path / "in").chmod(0o000)
+    done = run(before=without_rights)
+    (tmp_path / "in").chmod(0o755)
+    assert done.returncode == 1
+    assert f"failed: {tmp_path / 'in'}: cannot be read: Permission denied" in done.stdout
+
+
+def test_a_subfolder_of_the_output(run, draw, without_rights, tmp_path):
+    draw("a.png")
+    draw("day/b.png")
+    assert run().returncode == 0
+    (tmp_path / "out/day").chmod(0o000)
+    done = run("--json", before=without_rights)
+    (tmp_path / "out/day").chmod(0o755)
+    assert (done.returncode, done.stderr) == (1, "")
+    summary = json.loads(done.stdout)
+    assert (summary["skipped"], summary["failed"]) == (1, 1)
+    assert summary["failures"][0]["code"] == "not_written"
+
+
+@pytest.mark.parametrize(
+    ("shell", "code"), [(">/dev/full", 0), (">&-", 1), ("2>/dev/full", 1), (">/dev/full 2>&1", 0), (">&- 2>&-", 0)]
+)
+def test_without_anybody_to_tell_the_work_is_done(run, draw, tmp_path, shell, code):
+    draw("a.png")
+    if code:
+        (tmp_path / "in/b.png").write_bytes(b"")
+    done = run(shell=shell)
+    assert (done.returncode, done.stderr) == (code, "" if "2>" in shell else done.stderr)
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / "out/a.png").is_file()
+    assert len((tmp_path / "out/results.jsonl").read_text().splitlines()) == 1 + code
+
+
+def test_what_is_not_looked_at_is_said(run, draw, tmp_path):
+    draw("a.png")
+    for name in ("b.cr3", "c.heic", "d.gif", "e.nef", "f.psd", "Thumbs.db", "._a.png"):
+        (tmp_path / "in" / name).touch()
+    done = run()
+    assert done.returncode == 0
+    line = "5 files were not looked at: .cr3 1, .gif 1, .heic 1, .nef 1, .psd 1; listed in "
+    assert line in done.stdout
+    assert "2 hidden or left by operating systems" in done.stdout
+    listed = [json.loads(line) for line in (tmp_path / "out/.garmentcut/skipped.jsonl").read_text().splitlines()]
+    assert len(listed) == 7
+    done = run("--json", "--fail-on", "skipped")
+    assert done.returncode == 3
+    summary = json.loads(done.stdout)
+    assert (summary["not_looked_at"], summary["skipped"], summary["failed"]) == (5, 1, 0)
+    assert summary["not_looked_at_kinds"][".cr3"] == 1
+    assert run("--fail-on", "doubtful").returncode == 0
+    (tmp_path / "in/bad.png").touch()
+    assert run("--fail-on", "skipped").returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--fail-on", "warnings"], "--fail-on: 'warnings' is neither doubtful nor skipped"),
+        (["--fail-on", "skipped", "--watch"], "leave it or --watch out"),
+    ],
+)
+def test_misuse_of_fail_on(run, draw, options, says):
+    draw("a.png")
+    done = run(*options)
+    assert done.returncode == 2
+    assert says in done.stderr
+
+
+def test_control_characters_reach_neither_terminal_nor_log(run, draw):
+    draw("a\x1b[31m\x9b2J\u202eb.png")
+    draw("empty\x07.png").write_bytes(b"")
+    done = run("--log-format", "text")
+    said = done.stdout + done.stderr
+    assert done.returncode == 1
+    assert not [char for char in said if not char.isprintable() and char != "\n"]
+    assert "a\\x1b[31m\\x9b2J\\u202eb.png" in said.replace("\\u001b", "\\x1b")
+    assert "empty\\x07.png" in said
+
+
+@pytest.mark.parametrize("name", ["S:M/a.png", "C:colon.png"])
+def test_names_of_other_systems_work_twice(run, draw, name):
+    draw(name)
+    assert run().returncode == 0
+    done = run("--json")
+    assert (done.returncode, json.loads(done.stdout)["skipped"]) == (0, 1)
+
+
+def test_a_damaged_line_of_the_results_is_told(run, draw, tmp_path):
+    draw("a.png")
+    draw("b.png", 3)
+    run()
+    results = tmp_path / "out/results.jsonl"
+    first, second = results.read_bytes().splitlines(keepends=True)
+    results.write_bytes(first.replace(b'"status": "ok"', b'"status": 5') + second)
+    done = run()
+    assert done.returncode == 0
+    assert "1 damaged line of results.jsonl was set aside in out" in done.stdout.replace(f"{tmp_path}/", "")
+    assert "1 cut, 1 done before" in done.stdout
+
+
+def test_a_photo_that_is_replaced_is_counted(run, draw):
+    draw("a.png")
+    run()
+    draw("a.png", 5)
+    done = run()
+    assert "1 photo was replaced by a new one of the same name" in done.stdout
+    assert json.loads(run("--json").stdout)["replaced"] == 0
