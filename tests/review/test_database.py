@@ -178,5 +178,7 @@ def test_a_database_that_cannot_be_used_is_named_without_its_password(url, reaso
 def test_a_file_that_is_no_database(tmp_path):
     path = Path(tmp_path / "review.sqlite")
     path.write_bytes(b"not a database, but long enough to be taken for one" * 100)
-    with pytest.raises(DatabaseError, match="not a database"):
+    with pytest.raises(
+        DatabaseError, match=r"not a database; move it away and start again: what people decided is in files"
+    ):
         Database(path)

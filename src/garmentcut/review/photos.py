@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from garmentcut.dataset.corrections import decision_stem, read_decision
+from garmentcut.dataset.corrections import DECISIONS_FOLDER, decision_stem, read_decision
 from garmentcut.dataset.manifest import VIEWS
 from garmentcut.prediction.batch import OWN_FOLDER
 from garmentcut.prediction.names import subject_of
@@ -49,19 +49,43 @@ def take_rows(session: Session, batch: BatchRow, rows: Iterable[Row], folder: Pa
     """
     rows = list(rows)
     known = _known_photos(session, batch, rows)
+    has_decisions = next((folder / DECISIONS_FOLDER).rglob("*.decision.json"), None) is not None
     for row in rows:
         key = _key_of(row, known)
         photo = known.get(key)
         if photo is None:
             known[key] = _new_photo(batch, key, row)
             session.add(known[key])
-            _restore(session, known[key], folder)
+            if has_decisions:
+                _restore(session, known[key], folder)
         elif photo.row != (text := text_of(row)):
             _take_again(session, photo, row, text)
         else:
             continue
         batch.revision += 1
         known[key].revision = batch.revision
+
+
+def log_action(
+    session: Session, photo: PhotoRow, kind: str, *, seconds: float = 0.0, pixels_changed: int | None = None
+) -> None:
+    """Add a line to the log of what was done: the photo as it is now, and who has changed it."""
+    by_cut = kind == "recut"
+    session.add(
+        ActionRow(
+            photo_id=photo.id,
+            version=photo.version,
+            at=datetime.now(UTC) if by_cut else photo.changed_at,
+            who="" if by_cut else photo.changed_by,
+            kind=kind,
+            state=photo.state,
+            seconds=seconds,
+            note=photo.note,
+            alpha_sha256=photo.alpha_sha256,
+            pixels_changed=pixels_changed,
+            edge_share=photo.edge_share,
+        )
+    )
 
 
 def text_of(row: Row) -> str:
@@ -148,20 +172,8 @@ def _restore(session: Session, photo: PhotoRow, folder: Path) -> None:
     photo.revision = 0
     session.flush()  # it gets its number
     kinds = {"corrected": "correct", "accepted": "accept", "rejected": "reject"}
-    session.add(
-        ActionRow(
-            photo_id=photo.id,
-            version=photo.version,
-            at=at,
-            who=photo.changed_by,
-            kind=kinds.get(photo.state, "save" if has_alpha else "reopen"),
-            state=photo.state,
-            seconds=photo.seconds,
-            note=photo.note,
-            alpha_sha256=photo.alpha_sha256,
-            edge_share=photo.edge_share,
-        )
-    )
+    kind = kinds.get(photo.state, "save" if has_alpha else "reopen")
+    log_action(session, photo, kind, seconds=photo.seconds)
 
 
 def _holds(path: Path, hashes: tuple[str, ...]) -> bool:
@@ -198,17 +210,7 @@ def _take_again(session: Session, photo: PhotoRow, row: Row, text: str) -> None:
     else:
         return
     photo.version += 1
-    session.add(
-        ActionRow(
-            photo_id=photo.id,
-            version=photo.version,
-            at=datetime.now(UTC),
-            who="",
-            kind="recut",
-            state=photo.state,
-            alpha_sha256=photo.alpha_sha256,
-        )
-    )
+    log_action(session, photo, "recut")
 
 
 def item_of(photo: PhotoRow, folder: Path) -> Item:

@@ -30,7 +30,7 @@ from garmentcut.prediction.sources import Source
 from garmentcut.review.alphas import AlphaFiles, EdgeChange, Subject, measure_change, read_gray
 from garmentcut.review.database import ActionRow, BatchRow, Database, PhotoRow
 from garmentcut.review.errors import ConflictError, NotFoundError, NotStoredError, ReviewError, StoredError, UnfitError
-from garmentcut.review.photos import Feed, Item, item_of, last_action, subject_of_photo, take_rows, utc_of
+from garmentcut.review.photos import Feed, Item, item_of, last_action, log_action, subject_of_photo, take_rows, utc_of
 
 _LOCK_TIMEOUT_S = 120
 ActionKind = Literal["accept", "reject", "reopen", "revert"]
@@ -323,7 +323,7 @@ class Store:
                 photo.alpha_sha256, photo.edge_share = "", None
             accepted = "corrected" if photo.alpha_sha256 else "accepted"
             photo.state = {"accept": accepted, "reject": "rejected"}.get(kind, "open")
-            self._log(session, photo, basis, kind=kind)
+            log_action(session, photo, kind, seconds=basis.seconds)
         return self._settled(basis.photo_id)
 
     def write_note(self, basis: Basis, note: str) -> Item:
@@ -331,7 +331,7 @@ class Store:
         with self.database.write() as session:
             photo = self._claimed(session, basis)
             photo.note = note
-            self._log(session, photo, basis, kind="note")
+            log_action(session, photo, "note", seconds=basis.seconds)
         return self._settled(basis.photo_id)
 
     def save_alpha(self, basis: Basis, png: bytes, *, accept: bool) -> Item:
@@ -372,7 +372,8 @@ class Store:
             accepted = "corrected" if change else "accepted"
             photo.state = accepted if accept else "open"
             kind = "save" if not accept else "correct" if change else "accept"
-            self._log(session, photo, basis, kind=kind, pixels=change.pixels if change else None)
+            pixels = change.pixels if change else None
+            log_action(session, photo, kind, seconds=basis.seconds, pixels_changed=pixels)
         in_use = frozenset({photo.alpha_sha256, photo.delivered_sha256} - {""})
         with suppress(OSError):  # what is left over is dropped with the next one
             self.alphas.drop_corrections(subject, keep=in_use)
@@ -415,20 +416,3 @@ class Store:
         # An update first: in PostgreSQL it waits for another writer, and what is read after it is the newest.
         session.execute(update(BatchRow).where(BatchRow.id == self.batch_id).values(revision=BatchRow.revision))
         return session.get_one(BatchRow, self.batch_id, populate_existing=True)
-
-    def _log(self, session: Session, photo: PhotoRow, basis: Basis, *, kind: str, pixels: int | None = None) -> None:
-        session.add(
-            ActionRow(
-                photo_id=photo.id,
-                version=photo.version,
-                at=photo.changed_at,
-                who=basis.who,
-                kind=kind,
-                state=photo.state,
-                seconds=basis.seconds,
-                note=photo.note,
-                alpha_sha256=photo.alpha_sha256,
-                pixels_changed=pixels,
-                edge_share=photo.edge_share,
-            )
-        )
