@@ -44,7 +44,7 @@ def test_the_mark_of_windows_editors_is_no_error(tmp_path):
         ({"output.formats": ["jpg"]}, "'jpg' is not a format; use one of png, mask, webp, tiff, psd, jpeg"),
         ({"output.formats": ["png", "png"]}, "formats: each format once"),
         ({"output.margin_px": "5"}, "set trim too"),
-        ({"output.background": "#fff"}, "'#fff' is not a colour such as '#ffffff'"),
+        ({"output.background": "#ff"}, "'#ff' is not a colour such as '#ffffff'"),
         ({"output.background": "#ffffff\n"}, "is not a colour"),
         ({"output.background": "#ffffff", "output.hidden": "keep"}, "contradicts"),
         ({"runtime.backend": "cuda"}, "'auto', 'openvino' or 'onnxruntime', not 'cuda'"),
@@ -104,3 +104,24 @@ def test_sections_are_frozen_and_every_key_is_known():
     assert keys[0] == "read.max_mb"
     assert "output.hidden" in keys
     assert len(keys) == len(set(keys)) <= 60
+
+
+def test_colors_may_have_names():
+    for name in ("white", "#FFF", "#ffffff", "rgb(255, 255, 255)"):
+        assert load_config(overrides={"output.background": name}).output.background.lower() == "#ffffff"
+    for name in ("grün", "#ffff", "#12345678", ""):
+        with pytest.raises(ConfigError, match="is not a colour such as '#ffffff' or white"):
+            load_config(overrides={"output.background": name})
+
+
+def test_foreign_files_and_numbers_end_in_a_sentence(tmp_path):
+    (tmp_path / "deep.toml").write_text("a = " + "[" * 100_000)
+    with pytest.raises(ConfigError, match="nested too deeply"):
+        load_config(tmp_path / "deep.toml")
+    (tmp_path / "long.toml").write_text(f"[read]\nmax_mb = {'9' * 5000}\n")
+    with pytest.raises(ConfigError, match=r"long\.toml"):
+        load_config(tmp_path / "long.toml")
+    for value in ("9" * 5000, "[" * 100_000, f"[{'9' * 5000}]"):
+        with pytest.raises(ConfigError, match=r"read\.max_mb") as refused:
+            load_config(overrides={"read.max_mb": value})
+        assert len(str(refused.value)) < 300

@@ -18,6 +18,7 @@ _STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 _Count = Annotated[int, Field(strict=True)]  # strict: `true` is no number and "yes" no truth value
 _Switch = Annotated[bool, Field(strict=True)]
+_MOST_SHOWN_CHARS = 80  # of a value that is refused
 
 
 def _at_least_one(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -26,6 +27,22 @@ def _at_least_one(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
+def _hexadecimal(color: str) -> str:
+    """`#rrggbb` of a colour as CSS writes it: `#fff`, `white`, `rgb(255, 255, 255)`."""
+    if re.fullmatch(r"#[0-9a-fA-F]{6}", color):
+        return color
+    from PIL import ImageColor
+
+    try:
+        channels = ImageColor.getrgb(color if color.isprintable() else "")
+    except ValueError:
+        channels = (0, 0, 0, 0)
+    if len(channels) > 3:  # one with an alpha, too
+        raise ValueError(f"{color!r} is not a colour such as '#ffffff' or white")
+    return "#" + bytes(channels).hex()
+
+
+Color = Annotated[str, AfterValidator(_hexadecimal)]
 Format = Annotated[str, AfterValidator(known_format)]
 Formats = Annotated[tuple[Format, ...], AfterValidator(_at_least_one), Field(description=f"One or more of {NAMES}.")]
 
@@ -74,9 +91,10 @@ class OutputConfig:
     """The files written for a photo."""
 
     formats: Formats = ("png",)
-    background: str | None = None
-    """`#rrggbb` in sRGB: lay the garment on this colour and write no alpha (psd: a layer of it below the photo, a mask
-    stays a mask). None: transparent; jpeg and the preview of psd, which know no transparency, are white."""
+    background: Color | None = None
+    """`#rrggbb` in sRGB, or a colour's name in CSS, such as `white`: lay the garment on this colour and write no alpha
+    (psd: a layer of it below the photo, a mask stays a mask). None: transparent; jpeg and the preview of psd, which
+    know no transparency, are white."""
     trim: _Switch = False
     """Crop to the garment; stray specks do not count."""
     margin_px: Annotated[_Count, Field(ge=0, le=20_000)] = 0
@@ -98,8 +116,6 @@ class OutputConfig:
             raise ValueError("formats: each format once")
         if self.margin_px and not self.trim:
             raise ValueError("margin_px works on a trimmed cutout: set trim too")
-        if self.background is not None and not re.fullmatch(r"#[0-9a-fA-F]{6}", self.background):
-            raise ValueError(f"background: {self.background!r} is not a colour such as '#ffffff'")
         rows = [FORMATS[name] for name in self.formats]
         if self.background is not None and self.hidden == "keep" and not all(row.has_layers for row in rows):
             raise ValueError("background covers the hidden pixels: hidden = 'keep' contradicts it")
@@ -261,14 +277,24 @@ def read_tree(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # sig: Windows' editor puts a mark in front
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{path}: nested too deeply to be any of garmentcut's files") from error
 
 
 def _parse_value(text: str) -> Any:
     try:
         tree = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # also a number of thousands of digits
         return text
     return tree["value"] if len(tree) == 1 else text
+
+
+def _short(value: Any) -> str:
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits
+        return "that"
+    return text if len(text) <= _MOST_SHOWN_CHARS else f"{text[:_MOST_SHOWN_CHARS]}..."
 
 
 def _explain(error: Any, keys: list[str]) -> str:
@@ -277,7 +303,7 @@ def _explain(error: Any, keys: list[str]) -> str:
         if error["type"] == "value_error":
             return f"{where}: {error['msg'].removeprefix('Value error, ')}"
         wanted = "should be a list such as ['png']" if error["type"] == "tuple_type" else error["msg"]
-        return f"{where}: {wanted}, not {error['input']!r}"
+        return f"{where}: {wanted}, not {_short(error['input'])}"
     candidates = {key.partition(".")[0]: key.partition(".")[0] for key in keys}
     candidates |= {key.partition(".")[2]: key for key in keys} | {key: key for key in keys}
     nearest = difflib.get_close_matches(where, candidates, n=1, cutoff=0.4)

@@ -368,6 +368,8 @@ def _found(name: Path, *, folder: Path) -> Path:
     known = {Path(path.stem): path for path in sorted(built_in.glob("*.toml"))} if built_in else {}
     if name in known:
         return known[name].resolve()
+    if (folder / name).is_dir():
+        raise ConfigError(f"{folder / name}: a folder, not a recipe; a dataset is named by --data")
     there_are = f"; built in are {', '.join(map(str, known))}" if known else ""
     raise ConfigError(f"{folder / name}: there is no such file{there_are}")
 

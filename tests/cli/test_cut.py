@@ -45,7 +45,14 @@ def run(*args):
         (["PHOTOS", "--out", ""], "an empty path"),
         (["PHOTOS", "--out", "FILE"], "cannot be the output folder"),
         (["PHOTOS", "--out", "OUT", "--format", "gif"], "output.formats"),
-        (["PHOTOS", "--out", "OUT", "--background", "green"], "'green' is not a colour"),
+        (["PHOTOS", "--out", "OUT", "--format", "gif"], "'gif' is not a format; use one of png, mask,"),
+        (["PHOTOS", "--out", "OUT", "--background", "grün"], "is not a colour such as '#ffffff' or white"),
+        (["PHOTOS", "--out", "x/dress.png"], "the name of a file; name a folder, here x, and the format by --format"),
+        (
+            ["PHOTOS", "--out", "OUT", "--config", "AGENCY"],
+            "a customer's specification, not settings; name it by --spec",
+        ),
+        (["PHOTOS", "--out", "OUT", "--config", "RECIPE"], "a recipe, not settings; it is for garmentcut train"),
         (["PHOTOS", "--out", "OUT", "--margin", "5"], "set trim too"),
         (["PHOTOS", "--out", "OUT", "--path", "exact"], "path: there is none in png; write tiff, psd or jpeg too"),
         (["PHOTOS", "--out", "OUT", "--format", "psd", "--path", "fine"], "'editable' or 'exact', not 'fine'"),
@@ -57,6 +64,7 @@ def run(*args):
 )
 def test_misuse_exits_2_and_says_what_to_change(tmp_path, args, says):
     named = {"PHOTOS": str(EXAMPLES), "OUT": str(tmp_path / "out"), "FILE": str(ROOT / "LICENSE")}
+    named |= {"AGENCY": str(ROOT / "examples/specs/agency.toml"), "RECIPE": str(ROOT / "recipes/cutnet.toml")}
     result = run("cut", *(named.get(arg, arg) for arg in args))
     assert result.exit_code == 2
     assert says in result.stderr

@@ -1,10 +1,11 @@
+import json
 from dataclasses import replace
 
 import onnxruntime
 import pytest
 
-from garmentcut.model.card import ModelCard, ModelError, card_of, read_model, with_card
-from garmentcut.model.metadata import with_metadata
+from garmentcut.model.card import CARD_KEY, ModelCard, ModelError, card_of, read_model, with_card
+from garmentcut.model.metadata import metadata_of, with_metadata
 from garmentcut.prediction.cutter import default_model
 from garmentcut.prediction.doubt import check_doubt
 
@@ -85,3 +86,25 @@ def test_the_embedded_model_doubts_and_vouches_for_nothing():
     weights = dict(zip(card.doubt.signs, card.doubt.weights, strict=True))
     assert weights["wide_rim"] > 0
     assert weights["two_looks"] == pytest.approx(0, abs=1e-6)  # the others have one look
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"working_size_hw": [1_000_000, 1_000_000]},
+        {"working_size_hw": [0, 64]},
+        {"multiple_of": 0},
+        {"multiple_of": 1_000_000},
+        {"choke_px": 1e9},
+        {"choke_px": float("nan")},
+        {"edge_bias": float("inf")},
+        {"input_scale": 0.0},
+        {"first_look": {"network": "n", "size_hw": [64, 10**9], "multiple_of": 32}},
+        {"first_look": {"network": "n", "size_hw": [96, 64], "multiple_of": 32, "shapes_hw": [[64, 64]] * 1000}},
+    ],
+)
+def test_values_that_make_no_sense_are_refused(changes):
+    content = json.loads(metadata_of(default_model().read_bytes(), CARD_KEY))
+    broken = with_metadata(default_model().read_bytes(), CARD_KEY, json.dumps({**content, **changes}))
+    with pytest.raises(ModelError, match=f"{next(iter(changes))}"):
+        card_of(broken)

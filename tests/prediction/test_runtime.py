@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from types import SimpleNamespace
@@ -9,7 +10,9 @@ import numpy as np
 import pytest
 
 from garmentcut.config import RuntimeConfig
+from garmentcut.errors import RunError
 from garmentcut.model.card import ModelError, read_model
+from garmentcut.prediction import runtime
 from garmentcut.prediction.cutter import default_model
 from garmentcut.prediction.runtime import alpha_of_logits, load_runtime, runtime_for
 from garmentcut.synthetic import draw_studio_photo
@@ -178,3 +181,15 @@ print(looks > 0, sorted(pinned))
     command = [sys.executable, "-c", code.replace("THREADS", str(threads))]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (0, "True []\n"), done.stderr
+
+
+def test_a_compile_that_hangs_is_given_up_and_named(monkeypatch):
+    monkeypatch.setattr(runtime, "_START_S", 0.2)
+    released = threading.Event()
+    with pytest.raises(RunError, match="not ready after 0"):
+        runtime._within_a_minute(released.wait)
+    assert runtime.hangs()
+    released.set()
+    assert runtime._within_a_minute(lambda: 5) == 5
+    with pytest.raises(ZeroDivisionError):
+        runtime._within_a_minute(lambda: 1 / 0)

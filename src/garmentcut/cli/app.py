@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from garmentcut import __version__
-from garmentcut.errors import GarmentcutError
+from garmentcut.errors import ConfigError, GarmentcutError
 from garmentcut.observe.log import printable
 
 if TYPE_CHECKING:
@@ -64,6 +64,8 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JS
 DatasetArgument = Annotated[Path, typer.Argument(metavar="DATASET", help="Folder that `garmentcut ingest` made.")]
 DataOption = Annotated[Path, typer.Option(metavar="DATASET", help="Folder that `garmentcut ingest` made.")]
 
+_OF_SPECIFICATIONS = {"canvas", "garment", "color", "file", "view"}  # sections
+_OF_RECIPES = {"network", "data", "augment", "loss", "optimizer", "schedule", "training"}
 _EXTRAS = {
     **dict.fromkeys(("ray", "fsspec", "pyarrow", "s3fs"), "cluster"),
     **dict.fromkeys(("fastapi", "multipart", "pg8000", "sqlalchemy", "starlette", "uvicorn"), "web"),
@@ -211,11 +213,17 @@ def load_settings(path: Path | None, settings: list[str] | None, options: dict[s
     Raises:
         garmentcut.errors.ConfigError: a file, key or value that cannot be used.
     """
-    from garmentcut.config import load_config, parse_override
+    from garmentcut.config import load_config, parse_override, read_tree
 
     if path is None and Path(SETTINGS_NAME).is_file():
         path = Path(SETTINGS_NAME)
         say(f"garmentcut: settings of {path.resolve()}", err=True)
+    if path is not None:
+        sections = read_tree(path)
+        if isinstance(sections.get("output"), list) or sections.keys() & _OF_SPECIFICATIONS:
+            raise ConfigError(f"{path}: a customer's specification, not settings; name it by --spec")
+        if sections.keys() & _OF_RECIPES:
+            raise ConfigError(f"{path}: a recipe, not settings; it is for garmentcut train")
     given = {key: value for key, value in (options or {}).items() if value is not None}
     return load_config(path, {**dict(map(parse_override, settings or [])), **given})
 
@@ -228,9 +236,13 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")  # a file name may hold what the terminal cannot show
     try:
         app()
-    finally:
+    except SystemExit as end:
         for stream in (sys.stdout, sys.stderr):
             _flush(stream)
+        runtime = sys.modules.get("garmentcut.prediction.runtime")
+        if runtime is not None and runtime.hangs():
+            os._exit(end.code if isinstance(end.code, int) else SOME_FAILED)
+        raise
 
 
 def _open_streams() -> None:

@@ -33,7 +33,7 @@ from garmentcut.cli.app import (
     show,
     shown,
 )
-from garmentcut.formats import NAMES
+from garmentcut.formats import FORMATS, NAMES
 from garmentcut.observe.log import printable
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ _MOST_NAMED = 100  # failures that a watch of months remembers by name
 _HOST = "127.0.0.1"
 _SLICE_S = 0.25
 _ADDRESS = re.compile(r"auto|local|ray://\S+|[\w.-]+:\d+|\[[0-9a-fA-F:]+\]:\d+")
+_FILE_SUFFIXES = {suffix for row in FORMATS.values() for suffix in row.suffixes}
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
@@ -273,6 +274,9 @@ def _check_places(places: list[str], *, ray: bool, watch: bool) -> None:
     urls = [place for place in places if _URL.match(place)]
     if urls and not ray:
         fail(f"{urls[0]}: URLs are read and written with --ray only; add it", MISUSE)
+    if Path(places[-1]).suffix.lower() in _FILE_SUFFIXES and not Path(places[-1]).is_dir():
+        name = shown(Path(places[-1]).parent)
+        fail(f"--out {places[-1]}: the name of a file; name a folder, here {name}, and the format by --format", MISUSE)
     if ray and watch:
         fail("--watch and --ray do not go together: run the same --ray command again when photos have come", MISUSE)
 

@@ -239,6 +239,8 @@ def read_manifest(folder: Path) -> Manifest:
         lines = path.read_bytes().splitlines()
     except FileNotFoundError as error:
         raise DatasetError(f"{folder}: no {MANIFEST_NAME} there; make one with `garmentcut ingest`") from error
+    except NotADirectoryError as error:
+        raise DatasetError(f"{folder}: a file, not the folder that `garmentcut ingest` made") from error
     except OSError as error:
         raise DatasetError(f"{path}: {error.strerror}") from error
     header = _read_header(path, lines)

@@ -18,9 +18,15 @@ UNKNOWN = "unknown"
 
 CARD_KEY = "garmentcut.card"
 """Of the text in an ONNX file that holds the card."""
+# What a card can say is bounded, or a file from anywhere could ask for all memory or hang.
 _Side = Annotated[int, Field(ge=32, le=4096)]
+_AnySide = Annotated[int, Field(ge=1, le=8192)]
+_Multiple = Annotated[int, Field(ge=1, le=512)]
+_Share = Annotated[float, Field(ge=0, le=1)]
+_Number = Annotated[float, Field(ge=-1000, le=1000, allow_inf_nan=False)]
 _Pixels = Annotated[float, Field(ge=0, le=65536)]
 _STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+_OUT_OF_BOUNDS = {"greater_than", "greater_than_equal", "less_than", "less_than_equal", "finite_number", "too_long"}
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -31,9 +37,9 @@ class Score:
     """The photos it was measured on, and whether the model had seen them."""
     convention: Literal["alpha >= 128", "alpha > 0"]
     """Which pixels of a retoucher's cutout count as garment."""
-    num_photos: int
-    mean_dice: float
-    median_dice: float
+    num_photos: Annotated[int, Field(ge=0)]
+    mean_dice: _Share
+    median_dice: _Share
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -45,16 +51,16 @@ class FirstLook:
 
     network: str
     """Architecture, in words."""
-    size_hw: tuple[int, int]
+    size_hw: tuple[_AnySide, _AnySide]
     """Height and width in pixels of the copies it was trained on; the height sets the scale."""
-    multiple_of: Annotated[int, Field(ge=1)]
+    multiple_of: _Multiple
     """Sides of its input must be a multiple of this."""
-    margin_px: Annotated[int, Field(ge=0)] = 96
+    margin_px: Annotated[int, Field(ge=0, le=8192)] = 96
     """What the second look is shown around the garment's box at least, in pixels of the working size."""
-    shapes_hw: tuple[tuple[int, int], ...] = ()
+    shapes_hw: Annotated[tuple[tuple[_AnySide, _AnySide], ...], Field(max_length=64)] = ()
     """Sizes of crops that the second look is compiled for, in pixels of the working size; the smallest that fits is
     taken. None fits: the next multiple of 64."""
-    garment_px: tuple[float, float] = (0.0, 0.0)
+    garment_px: tuple[_Pixels, _Pixels] = (0.0, 0.0)
     """Least and largest garment that the second look learned: root of the box's area, in pixels of the working size.
     A smaller or larger one is scaled to that, as far as the photo's own pixels go. Zeros: not known, never scaled."""
     least_agreement: Annotated[float, Field(ge=0, le=1)] = 0.0
@@ -100,23 +106,23 @@ class ModelCard:
     name: str
     network: str
     """Architecture, in words or as the name of a builder."""
-    working_size_hw: tuple[int, int]
+    working_size_hw: tuple[_AnySide, _AnySide]
     """Height and width in pixels of the photos it was trained at."""
-    multiple_of: Annotated[int, Field(ge=1)]
+    multiple_of: _Multiple
     """Sides of the input must be a multiple of this."""
     input_name: str
     output_name: str
-    input_scale: float
+    input_scale: Annotated[float, Field(gt=0, le=1000)]
     """8-bit RGB times this is the network's input."""
     convention: str
     """The target it was trained on: `alpha`, `alpha > 0` or `alpha >= 128`."""
     training_data: str
     licence: str
-    edge_bias: float = 0.0
+    edge_bias: _Number = 0.0
     """Logit at which alpha is 0.5: above zero moves the edge inwards."""
-    edge_gain: Annotated[float, Field(gt=0)] = 1.0
+    edge_gain: Annotated[float, Field(gt=0, le=1000)] = 1.0
     """alpha = sigmoid(edge_gain * (logit - edge_bias)): above one makes the rim narrower."""
-    choke_px: float = 0.0
+    choke_px: Annotated[float, Field(ge=-64, le=64)] = 0.0
     """Moves the finished edge inwards, in pixels of the photo; below zero outwards. A studio's own, found by
     `garmentcut calibrate`."""
     int8_ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
@@ -213,7 +219,10 @@ def card_of(model: bytes) -> ModelCard:
     try:
         card = TypeAdapter(ModelCard).validate_json(text)
     except ValidationError as error:
-        key = ".".join(str(part) for part in error.errors()[0]["loc"])
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        if first["type"] in _OUT_OF_BOUNDS:
+            raise ModelError(f"has a card whose {key} makes no sense: {first['msg'].lower()}") from error
         raise ModelError(f"has a card that this version of garmentcut does not know ({key}); update one") from error
     if hashlib.sha256(network).hexdigest() != card.sha256:
         raise ModelError("is damaged: its network does not match the hash on its card; copy it again")

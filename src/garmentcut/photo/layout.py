@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass as section
 
-from garmentcut.config import ConfigError
+from garmentcut.config import Color, ConfigError
 from garmentcut.photo.mask import Box
 from garmentcut.photo.photo import OutputError
 
@@ -78,7 +78,7 @@ class CanvasSection:
     """Height in pixels; none: likewise."""
     aspect: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,3}:[1-9][0-9]{0,3}$")] | None = None
     """Width to height, such as "3:4". With neither `width_px` nor `height_px` the canvas grows to it."""
-    background: Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")] | None = None
+    background: Color | None = None
     """`#rrggbb` in sRGB; none: transparent (jpeg: white)."""
     shadow: Literal["off"] = "off"
     """No shadow is drawn: the only value."""

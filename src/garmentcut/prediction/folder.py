@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from garmentcut.config import Config, CutConfig
 from garmentcut.dataset.bounded import map_in_order
-from garmentcut.errors import SourceError, code_of
+from garmentcut.errors import RunError, SourceError, code_of
 from garmentcut.observe.monitor import Monitor
 from garmentcut.photo.compose import Preparation
 from garmentcut.photo.cutout import Cutout
@@ -176,6 +176,8 @@ class Steps:
         start = time.perf_counter()
         try:
             looks = self.cutter.look(work.photo, work.frame)
+        except RunError:  # the network does not start: no other photo could be cut either
+            raise
         except Exception as error:  # noqa: BLE001 - out of memory on one huge photo must not stop the others
             return Work(failed_row(work.row, error), work.outputs, seconds=work.seconds)
         return replace(work, looks=looks, seconds=work.seconds + time.perf_counter() - start)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from garmentcut.config import RuntimeConfig
+from garmentcut.errors import RunError
 from garmentcut.model.card import ModelCard, ModelError
 from garmentcut.prediction.int8 import calculate_in_int8, store_in_float32
 
@@ -22,6 +23,8 @@ _COMPILED_SHAPES = 2  # kept at a time: a studio's upright and its lying photos;
 _MANY_PHOTOS = 4  # fewer are done before a second stream has warmed up
 
 _BRIDGE_LOCK = threading.Lock()
+_START_S = 60.0  # a compile takes a second or two
+_COMPILING = "garmentcut-compile"  # name of its thread
 
 
 class Predict(Protocol):
@@ -158,12 +161,44 @@ class OpenVinoRuntime:
                     self._let_one_go()
                 fixed = self._model.clone()
                 fixed.reshape([1, *shape])
-                compiled = self._core.compile_model(fixed, "CPU", self._settings)
+                compiled = _within_a_minute(lambda: self._core.compile_model(fixed, "CPU", self._settings))
                 self._requests[shape] = queue.SimpleQueue()
                 for _ in range(self.streams):
                     self._requests[shape].put(compiled.create_infer_request())
             self._requests.move_to_end(shape)
             return self._requests[shape]
+
+
+def hangs() -> bool:
+    """True if a compile that was given up is still there: the process cannot end in the usual way."""
+    return any(thread.name == _COMPILING for thread in threading.enumerate())
+
+
+def _within_a_minute(compile_network: Callable[[], Any]) -> Any:
+    """What it gives. With little address space OpenVINO's compiler can wait for itself for ever: that is told.
+
+    Raises:
+        RunError: nothing came in `_START_S` seconds.
+    """
+    found = queue.SimpleQueue[tuple[Any, BaseException | None]]()
+
+    def work() -> None:
+        try:
+            found.put((compile_network(), None))
+        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+            found.put((None, error))
+
+    threading.Thread(target=work, name=_COMPILING, daemon=True).start()
+    try:
+        compiled, error = found.get(timeout=_START_S)
+    except queue.Empty:
+        raise RunError(
+            f"the network was not ready after {_START_S:g} seconds: OpenVINO may hang where a process may use little "
+            "memory; allow more, or set runtime.streams=1 and runtime.threads=1"
+        ) from None
+    if error is not None:
+        raise error
+    return compiled
 
 
 def _area(shape: tuple[int, ...]) -> int:

@@ -1,7 +1,6 @@
 """What a study file declares: a question, a base recipe, arms that differ from it, seeds, folds and what to tune."""
 
 import difflib
-import tomllib
 from dataclasses import field, fields
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,8 +8,8 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
-from garmentcut.config import known_keys
-from garmentcut.errors import UsageError
+from garmentcut.config import known_keys, read_tree
+from garmentcut.errors import ConfigError, UsageError
 from garmentcut.recipe import Recipe
 
 _STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
@@ -186,9 +185,9 @@ def read_study_file(path: Path) -> StudyFile:
             fit together.
     """
     try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
-        raise StudyError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+        tree = read_tree(path)
+    except ConfigError as error:
+        raise StudyError(str(error)) from error
     try:
         return TypeAdapter(StudyFile).validate_python(tree)
     except ValidationError as error:
