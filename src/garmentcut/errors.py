@@ -168,6 +168,11 @@ class RunError(GarmentcutError, RuntimeError):
     code = "run"
 
 
+def counted(number: int, unit: str) -> str:
+    """A number with its unit, for messages: `1 photo`, `2 photos`."""
+    return f"{number} {unit}{'' if number == 1 else 's'}"
+
+
 def code_of(error: BaseException, *, os_error: str = "unreadable") -> str:
     """The code, one of `FAILURES`, of whatever went wrong with a photo.
 

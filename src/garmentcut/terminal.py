@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from garmentcut.errors import counted
 from garmentcut.observe.log import printable
 from garmentcut.prediction.results import Row
 from garmentcut.prediction.sources import NotLookedAt
@@ -147,11 +148,6 @@ def _why(row: Row) -> str:
 
 def _doubt_of(row: Row) -> dict[str, Any]:
     return {"input": row.input, "doubt": row.doubt, "flags": list(row.flags), "reasons": list(row.reasons)}
-
-
-def counted(number: int, unit: str) -> str:
-    """A number with its unit, as in `1 photo` and `2 photos`."""
-    return f"{number} {unit}{'' if number == 1 else 's'}"
 
 
 @contextmanager

@@ -38,7 +38,7 @@ def test_the_main_job(studio_dir):
     assert done.returncode == 0
     assert done.stderr == "next: garmentcut train cutnet --data set --out runs/first to train a network\n"
     assert done.stdout.startswith("9 pairs: 9 usable, 0 refused; 9 read in ")
-    assert done.stdout.count("3 pairs, 1 garments, 1 Back, 1 Front, 1 FrontRight") == 3
+    assert done.stdout.count("3 pairs, 1 garment, 1 Back, 1 Front, 1 FrontRight") == 3
     manifest = read_manifest(studio_dir / "set")
     pair = next(pair for pair in manifest.usable if pair.view == "Back")
     garments = [draw_studio_photo(seed, view="Back", size_hw=(144, 96)) for seed in range(3)]

@@ -342,9 +342,9 @@ def test_lines_for_people(small_dataset):
     assert lines[0].endswith("manifest.jsonl")
     assert lines[1:] == [
         "refused 1: nothing is cut out",
-        "fold0: 1 pairs, 1 garments, 1 Front",
-        "fold1: 1 pairs, 1 garments, 1 Back",
-        "fold2: 1 pairs, 1 garments, 1 FrontRight",
+        "fold0: 1 pair, 1 garment, 1 Front",
+        "fold1: 1 pair, 1 garment, 1 Back",
+        "fold2: 1 pair, 1 garment, 1 FrontRight",
         "refused: bad1: nothing is cut out",
         "note: no longer there: old_Front",
         "note: moved to another split: g0_Front",

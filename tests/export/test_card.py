@@ -10,7 +10,7 @@ def test_the_spec_fills_the_card(network, spec):
     assert card.network == "cutnet, encoder resnet10t, channels [8, 8, 8, 8]; 5.15 M parameters"
     assert (card.working_size_hw, card.multiple_of, card.convention) == ((96, 66), 32, "alpha")
     assert (card.trained_on, card.edge_bias) == (("0123456789ab",), 0.25)
-    assert card.training_data == "1 photos of studio"
+    assert card.training_data == "1 photo of studio"
     assert card.scores == ()
 
 

@@ -23,6 +23,7 @@ from garmentcut.cli.app import (
     shown,
 )
 from garmentcut.cli.evaluate import model_path
+from garmentcut.errors import counted
 
 if TYPE_CHECKING:
     from garmentcut.dataset.manifest import Manifest
@@ -229,7 +230,7 @@ def _edge_text(fit: "EdgeFit") -> str:
     edge, before, after = fit.edge, fit.before, fit.after
     return "\n".join(
         [
-            f"fitted on {fit.num_photos} photos of {fit.num_garments} garments",
+            f"fitted on {counted(fit.num_photos, 'photo')} of {counted(fit.num_garments, 'garment')}",
             f"edge: threshold {edge.edge_bias:g}, steepness {edge.edge_gain:g}, choke {edge.choke_px:g} px",
             f"off by, in pixels: {before.rim_error_px:.3f} before, {after.rim_error_px:.3f} after",
             f"mean Dice, alpha >= 128: {before.dice:.4f} before, {after.dice:.4f} after",

@@ -251,7 +251,7 @@ def _suspects(found: "Audit") -> dict[str, Any]:
 
 
 def _as_text(found: "Audit", out: Path | None) -> str:
-    from garmentcut.terminal import counted
+    from garmentcut.errors import counted
 
     lines = [f"{counted(len(found.suspects), 'cutout')}, most suspect first"]
     for place, suspect in enumerate(found.suspects[:_LISTED], 1):

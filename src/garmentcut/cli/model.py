@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from garmentcut.cli.app import TRAIN, JsonOption, command, show, shown
+from garmentcut.errors import counted
 
 if TYPE_CHECKING:
     from garmentcut.model.card import ModelCard
@@ -71,7 +72,7 @@ def _plain(value: Any) -> str:
 
 
 def _trained_on(card: "ModelCard") -> str:
-    return f"{len(card.trained_on)} photos, whose hashes --json lists" if card.trained_on else "none"
+    return f"{counted(len(card.trained_on), 'photo')}, whose hashes --json lists" if card.trained_on else "none"
 
 
 def _doubt_text(card: "ModelCard") -> str:

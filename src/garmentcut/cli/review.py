@@ -210,8 +210,8 @@ def _summary(drawing: "ContactSheet", drawn: "Sequence[Shown]") -> dict[str, Any
 
 def _as_text(summary: dict[str, Any]) -> str:
     """For people: one line, then a line for each marked cutout."""
+    from garmentcut.errors import counted
     from garmentcut.observe.log import printable
-    from garmentcut.terminal import counted
 
     pages, marked = summary["pages"], summary["marked"]
     parts = [

@@ -19,6 +19,7 @@ from garmentcut.dataset.ledger import Entry, Store, has_own_files, write_error
 from garmentcut.dataset.manifest import MANIFEST_NAME, REFUSING, SUSPECT, Fault, Manifest, Pair, with_verdicts
 from garmentcut.dataset.pairing import DEFAULT_PATTERN, Candidate, NamePattern, PairingError, find_candidates, sides_of
 from garmentcut.dataset.split import Scheme, SplitError, assign_splits, choose_scheme, mark_duplicates, prove_split
+from garmentcut.errors import counted
 from garmentcut.photo.truth import CutoutError, read_cutout
 
 _VERSION = 1  # of the checks: another one reads every pair again
@@ -338,7 +339,7 @@ class IngestSummary:
         """For people: counts, splits, then a line for each fault."""
         counts = self.as_dict()
         where = f"rows in {counts['manifest']}" if self.outcome else "no manifest written"
-        lines = [f"{counts['pairs']} pairs: {counts['usable']} usable, {len(self.refused)} refused; "]
+        lines = [f"{counted(counts['pairs'], 'pair')}: {counts['usable']} usable, {len(self.refused)} refused; "]
         lines[0] += f"{self.num_read} read in {counts['seconds']:.1f} s; {where}"
         if self.num_junk:
             lines.append(f"{self.num_junk} left by operating systems (Thumbs.db, ._x.jpg and the like): passed over")
@@ -369,7 +370,8 @@ def _splits(pairs: tuple[Pair, ...]) -> dict[str, dict[str, int]]:
 
 
 def _line(counts: dict[str, int]) -> str:
-    return ", ".join(f"{number} {what}" for what, number in counts.items())
+    nouns = {"pairs": "pair", "garments": "garment"}
+    return ", ".join(counted(n, nouns[what]) if what in nouns else f"{n} {what}" for what, n in counts.items())
 
 
 def _shown(found: list[tuple[Pair, Fault]], word: str) -> list[str]:

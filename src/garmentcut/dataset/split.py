@@ -28,6 +28,7 @@ from PIL import Image
 
 from garmentcut.dataset.ledger import read_prints
 from garmentcut.dataset.manifest import DatasetError, Fault, Manifest, Pair, fault_of
+from garmentcut.errors import counted
 
 Print = NDArray[np.int8]
 """`(192,)`: 96 cells of brightness, 96 of shape."""
@@ -396,7 +397,7 @@ def _views_by_group(pairs: Iterable[Pair]) -> dict[str, Counter[str]]:
 
 
 def _too_few(num_groups: int, scheme: Scheme) -> str:
-    groups = f"{num_groups} garment{'s' if num_groups != 1 else ''} (look-alikes counted once)"
+    groups = f"{counted(num_groups, 'garment')} (look-alikes counted once)"
     wanted = f"{len(scheme.shares)} splits ({scheme.text})"
     mend = f"use --folds {num_groups}, or add garments" if num_groups > 1 else "add garments"
     return f"{groups} cannot fill {wanted}; {mend}, or check that --pattern tells garments apart"

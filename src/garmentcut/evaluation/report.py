@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from garmentcut.errors import counted
 from garmentcut.evaluation.intervals import Estimate
 from garmentcut.evaluation.metrics import METRICS, POOLED_METRICS, Metric
 from garmentcut.evaluation.pictures import EXTRA_RGB, MISSING_RGB, Exhibit, Picture
@@ -143,7 +144,7 @@ def _counts(totals: Totals) -> str:
     parts += [f"{totals.num_refused} of them refused by the model"] if totals.num_refused else []
     parts += [f"{totals.num_failed} failed"] if totals.num_failed else []
     rate = f", {totals.seconds:.2f} s each in the model" if totals.num_measured else ""
-    return f"{totals.num_photos} photos: {', '.join(parts)}{rate}; model {', '.join(totals.models)}"
+    return f"{counted(totals.num_photos, 'photo')}: {', '.join(parts)}{rate}; model {', '.join(totals.models)}"
 
 
 def _dice_rows(totals: Sequence[Total]) -> Table:
@@ -170,12 +171,13 @@ def _metric_rows(totals: Sequence[Total]) -> Table:
 
 def comparison_text(found: Comparison) -> str:
     """The differences from another model, for a terminal."""
-    heading = (
-        f"Against {found.other}: {found.num_photos} photos of {found.num_garments} garments, difference of the means"
-    )
+    photos, garments = counted(found.num_photos, "photo"), counted(found.num_garments, "garment")
+    heading = f"Against {found.other}: {photos} of {garments}, difference of the means"
     text = "\n".join([heading, *aligned(difference_rows(found))])
     gained, lost = (sum(sign * gain_of(*pair) > 0 for pair in found.photos) for sign in (1, -1))
-    return f"{text}\nDice rose in {gained} photos and fell in {lost}; luck in training is not in the intervals"
+    return (
+        f"{text}\nDice rose in {counted(gained, 'photo')} and fell in {lost}; luck in training is not in the intervals"
+    )
 
 
 def difference_rows(found: Comparison) -> Table:

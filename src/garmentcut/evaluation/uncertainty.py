@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binom, binomtest, nbinom, spearmanr
 
-from garmentcut.errors import EvaluationError
+from garmentcut.errors import EvaluationError, counted
 from garmentcut.evaluation.metrics import compare_outlines, mask_of, surface_dice
 from garmentcut.evaluation.predict import CutPair
 from garmentcut.model.card import ModelCard
@@ -373,7 +373,7 @@ def calibrate(
         raise CalibrationError(_refusal(experiences))
     num_left_out = len(experiences) - len(unseen)
     doubts = cross_fitted(unseen)
-    words = f"{len(unseen)} photos of {data}" + (f"; {label}" if label else ", none of them in its training")
+    words = f"{counted(len(unseen), 'photo')} of {data}" + (f"; {label}" if label else ", none of them in its training")
     model = replace(fit_doubt(unseen, data=words), rank_correlation=_rounded(rank_correlation(doubts, unseen)))
     acceptance = Acceptance(
         quality=promise.quality,

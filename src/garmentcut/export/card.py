@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
-from garmentcut.errors import ModelError
+from garmentcut.errors import ModelError, counted
 from garmentcut.model.card import ModelCard
 from garmentcut.model.checkpoint import NetworkSpec
 
@@ -73,7 +73,7 @@ def _of_training(spec: NetworkSpec) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     facts, (height, width) = spec.facts, spec.size_hw
     if "data" in facts and "num_trained_on" in facts:
-        fields["training_data"] = f"{facts['num_trained_on']} photos of {facts['data']}"
+        fields["training_data"] = f"{counted(facts['num_trained_on'], 'photo')} of {facts['data']}"
     if isinstance(measured := facts.get("dice"), dict):
         told = {key: measured[key] for key in ("num_photos", "mean_dice", "median_dice") if key in measured}
         data = f"{measured.get('data', 'held-out photos')}, at {width}x{height} while it was trained"

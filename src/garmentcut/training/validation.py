@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from garmentcut.dataset.bounded import map_in_order
 from garmentcut.dataset.samples import Sample, Samples
+from garmentcut.errors import counted
 from garmentcut.recipe import LossConfig
 from garmentcut.training.devices import reduced
 from garmentcut.training.losses import total_loss
@@ -149,7 +150,7 @@ def draw_sheet(network: nn.Module, samples: Samples, step: int, seen: Validation
         photo = sample.photo[:3].permute(1, 2, 0).numpy()
         rows.append(SheetRow(sample.name, photo, wanted, alpha, float(dice_of(logits, target))))
     return sheet_bytes(
-        rows, f"step {step}: mean Dice {seen.mean_dice:.4f}, median {seen.median_dice:.4f} of {num} photos"
+        rows, f"step {step}: mean Dice {seen.mean_dice:.4f}, median {seen.median_dice:.4f} of {counted(num, 'photo')}"
     )
 
 
