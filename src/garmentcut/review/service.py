@@ -157,6 +157,7 @@ class Service(CutService):
                 "next": around.next,
                 "position": around.position,
                 "total": around.total,
+                "revision": self.store.revision(session),
             }
 
     def changes(self, since: int) -> dict[str, Any]:

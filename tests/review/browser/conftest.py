@@ -279,5 +279,5 @@ def editor(open_tab, site):
 
 @pytest.fixture
 def edit(open_tab):
-    """edit(site, photo_id, **tab): a photo opened in a tab of its own."""
-    return lambda site, photo_id, **tab: Editor(open_tab(**tab), site).open(photo_id)
+    """edit(site, photo_id, query, **tab): a photo opened in a tab of its own."""
+    return lambda site, photo_id, query="", **tab: Editor(open_tab(**tab), site).open(photo_id, query)

@@ -1,5 +1,7 @@
 import json
 
+from playwright.sync_api import expect
+
 HOLE, DRESS, WALL, SPECK = (185, 255), (190, 350), (60, 300), (335, 75)
 
 
@@ -215,6 +217,39 @@ def test_the_other_views_stand_beside_and_open(editor):
     views.nth(2).click()
     editor.wait(1)
     assert "dress_Back" in editor.tab.locator("#photo-name").inner_text()
+
+
+def test_the_other_views_show_what_was_decided_on_them(editor, edit, site):
+    dots = editor.tab.locator("#siblings .dot")
+    editor.keys.press("a")
+    editor.wait(3)
+    expect(dots.first).to_have_class("dot accepted")
+    assert editor.tab.locator("#siblings a").first.get_attribute("aria-label") == "Front, Accepted"
+    other = edit(site, 1)
+    other.keys.press("r")
+    other.stored()
+    expect(dots.nth(2)).to_have_class("dot rejected")  # by itself, though somebody else has decided
+    expect(editor.tab.locator("#position")).to_have_text("3 of 4")
+
+
+def test_the_counter_goes_on_by_one(edit, site):
+    editor = edit(site, 1, "?state=open")
+    for number, photo_id in enumerate((1, 2, 3, 4), 1):
+        editor.wait(photo_id)
+        editor.stored()
+        editor.tab.wait_for_timeout(300)  # what the server says of a photo loaded before comes a moment later
+        editor.shows("#position", f"{number} of 4")
+        editor.keys.press("a")
+
+
+def test_a_small_photo_fills_a_large_screen_and_stays_smooth(edit, site):
+    editor = edit(site, 4, viewport=(3840, 2160))
+    editor.keys.press("0")
+    zoom = editor.tab.locator("#zoom")
+    expect(zoom).not_to_have_text("100 %")
+    percent = int(zoom.inner_text().split()[0])
+    canvas = editor.tab.locator("#canvas").bounding_box()
+    assert percent % 100 and percent == round(100 * (canvas["height"] - 48) / 576)
 
 
 def test_a_note_is_stored_without_taking_letters_for_commands(editor):

@@ -132,3 +132,68 @@ def test_no_request_leaves_the_machine_and_statistics_are_drawn(queue, own_site)
     queue.goto(f"{own_site}/statistics")
     expect(queue.locator("main")).to_contain_text("decided")
     expect(queue.locator("svg.chart").first).to_be_visible()
+
+
+def test_enter_in_the_search_opens_the_first_match(queue):
+    queue.keyboard.press("/")
+    queue.keyboard.type("skirt")
+    queue.keyboard.press("Enter")  # sooner than the list has followed
+    queue.wait_for_url("**/photos/4?text=skirt")
+
+
+def test_enter_in_a_search_that_finds_nothing_stays(queue):
+    queue.keyboard.press("/")
+    queue.keyboard.type("no such garment")
+    queue.keyboard.press("Enter")
+    expect(queue.locator("#message")).to_have_text("No photo matches.")
+
+
+def test_start_begins_with_what_the_filters_show(queue):
+    expect(queue.locator("#start")).to_have_text("Start with the most doubtful of 4")
+    queue.locator("select[name=view]").select_option("Back")
+    expect(queue.locator("#start")).to_have_text("Start with what is shown")
+    queue.locator("#start").click()
+    queue.wait_for_url("**/photos/1?view=Back&state=open")
+
+
+def test_start_says_when_nothing_that_is_shown_is_open(queue):
+    queue.keyboard.press("/")
+    queue.keyboard.type("skirt")
+    expect(queue.locator(".card")).to_have_count(1)
+    queue.locator(".card").hover()
+    queue.locator(".quick button", has_text="Accept").click()
+    expect(queue.locator(".card.accepted")).to_have_count(1)
+    queue.locator("#start").click()
+    expect(queue.locator("#message")).to_have_text("No photo that the filters show is open.")
+
+
+def test_whatever_has_the_focus_shows_it(queue):
+    queue.keyboard.press("g")
+    expect(queue.locator(".group")).to_have_count(2)
+    assert len(focused_along(queue)) > 10
+    queue.goto(queue.url.split("?")[0] + "photos/2")
+    queue.wait_for_selector("#canvas[data-photo='2']")
+    assert len(focused_along(queue)) > 30
+
+
+def focused_along(tab):
+    """What Tab goes through; each shows a line of two pixels, which nothing around it cuts off."""
+    read = """() => { const e = document.activeElement, s = getComputedStyle(e), r = e.getBoundingClientRect();
+        const width = s.outlineStyle === 'none' ? 0 : parseFloat(s.outlineWidth);
+        const reach = width + parseFloat(s.outlineOffset);
+        let cut = false;
+        for (let p = e.parentElement; p && p !== document.body; p = p.parentElement) {
+            const c = p.getBoundingClientRect();
+            if (getComputedStyle(p).overflow === 'visible') continue;
+            cut ||= r.left - reach < c.left || r.top - reach < c.top || r.right + reach > c.right
+                || r.bottom + reach > c.bottom; }
+        return [e.id || e.ariaLabel || e.textContent.slice(0, 20), e.tagName, width, cut]; }"""
+    found = []
+    for _ in range(80):
+        tab.keyboard.press("Tab")
+        name, tag, width, is_cut = tab.evaluate(read)
+        if tag == "BODY" or (found and name == found[0]):
+            break
+        assert (width >= 2, is_cut) == (True, False), (name, tag, width)
+        found.append(name)
+    return found

@@ -4,6 +4,7 @@ import { copyPlane, encodeGray, samePlane } from "../painting/plane.js";
 import { fetchAlpha, fetchItem, Shelf } from "./photo.js";
 
 /**
+ * @typedef {import("../page/server.js").Item} Item
  * @typedef {import("../page/server.js").PlacedItem} PlacedItem
  * @typedef {import("../page/store.js").Letter} Letter
  * @typedef {import("../page/store.js").News} News
@@ -27,6 +28,8 @@ export class Desk extends EventTarget {
   #opened = 0;
   /** Hands-on seconds of photos that were looked at and left as they were. @type {Map<number, number>} */
   #spent = new Map();
+  /** Where photos stood when they were first seen: a decision does not move the counter. @type {Map<number, {position: number, total: number}>} */
+  #places = new Map();
 
   /** @param {import("./photo.js").Easel} easel @param {import("../page/store.js").Outbox} outbox @param {string} query the queue's filters, `?…` or empty */
   constructor(easel, outbox, query) {
@@ -71,7 +74,7 @@ export class Desk extends EventTarget {
 
   /** @param {Entry} entry @param {boolean} isFresh */
   async #show({ item, photo }, isFresh) {
-    this.item = item;
+    this.item = Object.assign(item, this.#placeOf(item));
     this.clock.start(this.#spent.get(item.id));
     this.easel.open(photo);
     this.dispatchEvent(new Event("open"));
@@ -80,6 +83,23 @@ export class Desk extends EventTarget {
     if ("requestIdleCallback" in globalThis) requestIdleCallback(preload, { timeout: 500 });
     else setTimeout(preload, 100); // Safari has no idle callback
     if (!isFresh) this.#refresh();
+  }
+
+  /** One more, or one less, than the photo before. @param {PlacedItem} item */
+  #placeOf({ id, position, total }) {
+    const before = this.item;
+    const step = Number(before?.next === id) - Number(before?.previous === id);
+    const counted = before && step ? { position: Math.max(1, before.position + step), total: before.total } : { position, total };
+    const place = this.#places.get(id) ?? { ...counted, total: Math.max(counted.position, counted.total) };
+    this.#places.set(id, place);
+    return place;
+  }
+
+  /** Photos that changed, here or elsewhere: views of this garment show it. @param {Item[]} items */
+  hear(items) {
+    if (!this.item) return;
+    const siblings = this.item.siblings.map((sibling) => items.find(({ id }) => id === sibling.id) ?? sibling);
+    this.#update({ ...this.item, siblings });
   }
 
   /** Bring back strokes that no server has. @param {OpenPhoto} photo */
@@ -112,7 +132,8 @@ export class Desk extends EventTarget {
       this.easel.open(this.photo);
     }
     // Somebody painted on meanwhile: the version stays the one that was painted on, and the server will say so.
-    this.#update(isOther && this.photo?.isChanged ? { ...now, version: item.version } : now);
+    const version = isOther && this.photo?.isChanged ? item.version : now.version;
+    this.#update({ ...now, version, ...this.#places.get(now.id) });
   }
 
   /** Accept or reject, and go on. @param {"accept" | "reject"} action */
@@ -189,6 +210,7 @@ export class Desk extends EventTarget {
   /** @param {News} news */
   #sent({ letter, item }) {
     if (!item) return;
+    this.hear([item]);
     if (item.undelivered) announce(`${item.name} is stored, but its files could not be made again: ${item.undelivered}`, { urgent: true });
     if (this.item?.id !== letter.id) return void (letter.png && dropSentDraft(letter.id, letter.posted_ms ?? 0));
     this.#update({ ...this.item, ...item });

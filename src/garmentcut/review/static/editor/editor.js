@@ -1,4 +1,5 @@
 import { byId, dataOf, element, listen, percentOf, STATES, VERDICTS, viewName } from "../page/page.js";
+import { watchChanges } from "../page/server.js";
 import { Outbox } from "../page/store.js";
 import { isOn } from "../painting/plane.js";
 import { commandsOf, SHORTCUTS } from "./commands.js";
@@ -55,7 +56,6 @@ function showOpened() {
   const address = `/photos/${item.id}${desk.query}`;
   if (location.pathname + location.search !== address) history.pushState(null, "", address);
   showItem();
-  showSiblings(item);
   views.follow();
   showView();
 }
@@ -83,10 +83,14 @@ function showItem() {
   byId("failure").hidden = item.urls.alpha !== null;
   byId("failure").textContent = `This photo could not be cut. ${item.reason}`;
   if (document.activeElement !== note) note.value = item.note;
+  showSiblings(item);
 }
 
 /** The garment's other views beside it. @param {PlacedItem} item */
 function showSiblings({ id, siblings }) {
+  const key = [id, ...siblings.map((sibling) => `${sibling.id} ${sibling.state} ${sibling.urls.thumbnail}`)].join();
+  if (byId("siblings").dataset.shown === key) return; // new pictures would flicker
+  byId("siblings").dataset.shown = key;
   const links = siblings.map((sibling) => {
     const [view, state] = [viewName(sibling.view), STATES[sibling.state]];
     const picture = sibling.urls.alpha === null ? element("div.missing") : element("img", { src: sibling.urls.thumbnail, alt: "", decoding: "async" });
@@ -134,3 +138,4 @@ desk.clock.watch();
 showTool();
 await outbox.resume().catch(() => undefined);
 await desk.open(first.id, entry);
+watchChanges(first.revision, ({ items }) => items.length && desk.hear(items));

@@ -15,6 +15,7 @@ import { EDGE_REACH_PX, LOOKS, Outline, PHOTO_LOOK, shade } from "./looks.js";
 const LARGEST = 32;
 const SMALLEST = 0.02;
 const MARGIN = 24; // pixels around a photo that fits
+const SQUARES = 4; // from this scale on pixels are squares, below it only at whole ones
 const LEVELS = 4; // the photo, a half, a quarter, an eighth
 const SURROUND = "#262626";
 
@@ -42,13 +43,12 @@ export class Viewport {
     else this.#place(this.scale, middle, middleOf(screen));
   }
 
-  /** The whole photo, or the garment; never enlarged by a fraction, which would make its pixels uneven. @param {"garment" | "photo"} what */
+  /** The whole photo, or the garment. @param {"garment" | "photo"} what */
   fit(what) {
     const { screen, photo, garment } = this;
     const box = (what === "garment" && garment) || wholeOf(photo);
     const scale = Math.min((screen.width - 2 * MARGIN) / (box.x1 - box.x0), (screen.height - 2 * MARGIN) / (box.y1 - box.y0));
-    const whole = scale >= 1 ? Math.min(LARGEST, Math.floor(scale)) : Math.max(scale, SMALLEST);
-    this.#place(whole, { x: (box.x0 + box.x1) / 2, y: (box.y0 + box.y1) / 2 }, middleOf(screen));
+    this.#place(Math.min(LARGEST, Math.max(SMALLEST, scale)), { x: (box.x0 + box.x1) / 2, y: (box.y0 + box.y1) / 2 }, middleOf(screen));
     this.fits = this.habit = what;
   }
 
@@ -132,7 +132,7 @@ export class Pyramid {
   /** @param {CanvasRenderingContext2D} drawing clipped to what is to be drawn @param {{scale: number, left: number, top: number}} view */
   draw(drawing, { scale, left, top }) {
     const k = Math.min(LEVELS - 1, Math.max(0, Math.floor(Math.log2(1 / scale) + 0.01)));
-    drawing.imageSmoothingEnabled = scale < 1;
+    drawing.imageSmoothingEnabled = scale < 1 || (scale < SQUARES && !Number.isInteger(scale)); // uneven pixels would look like steps of the edge
     drawing.setTransform(scale * 2 ** k, 0, 0, scale * 2 ** k, left, top);
     drawing.drawImage(this.levels[k], 0, 0);
     drawing.resetTransform();

@@ -40,11 +40,15 @@ class Unreachable extends Error {}
  * @property {{page: string, thumbnail: string, photo: string, alpha: string | null, predicted: string | null, heat: string | null}} urls
  */
 
-/** @typedef {Item & {siblings: Item[], previous: number | null, next: number | null, position: number, total: number}} PlacedItem */
+/**
+ * @typedef {Item & {siblings: Item[], previous: number | null, next: number | null, position: number, total: number, revision: number}} PlacedItem
+ * @typedef {{revision: number, items: Item[], counts: Record<Item["state"], number>, running: boolean, more: boolean}} Change
+ */
 
 /** @typedef {{method?: string, json?: unknown, png?: Blob}} Content of a request */
 
 const TIMEOUT_MS = 60_000;
+const POLL_MS = 2000;
 const WAITS_MS = [500, 1000, 2000, 3000, 5000];
 const PERSON_KEY = "garmentcut-person";
 
@@ -70,6 +74,18 @@ export function askJson(path, content) {
 /** @param {string} path @returns {Promise<Blob>} @throws {Refusal} */
 export function askBlob(path) {
   return insist(() => ask(path, (answer) => answer.blob()));
+}
+
+/** Ask every two seconds what changed, while the page is seen: what `cut` writes, what others decide. @param {number} revision up to which the page knows everything @param {(change: Change) => void} tell */
+export async function watchChanges(revision, tell) {
+  for (;;) {
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    if (document.hidden) continue;
+    const change = await askJson(`/api/changes?since=${revision}`).catch(() => null); // a refusal once, say 500, may not come again
+    if (!change) continue;
+    revision = change.revision;
+    tell(change);
+  }
 }
 
 /**

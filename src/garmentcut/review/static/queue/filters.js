@@ -34,6 +34,11 @@ export class Query {
     return text ? `?${text}` : "";
   }
 
+  /** True if it leaves out photos that are to be decided on. */
+  get isNarrow() {
+    return KEYS.some((key) => key !== "sort" && this.get(key) && !(key === "state" && this.get(key) === "open"));
+  }
+
   get isByGarment() {
     return this.get("sort") === "name";
   }
@@ -63,12 +68,17 @@ function rankOf(item) {
 
 /** The row of filters: what it shows follows the query, what is chosen in it changes the query. */
 export class Filters {
-  /** @param {Query} query @param {() => void} changed */
-  constructor(query, changed) {
+  /** @param {Query} query @param {() => void} changed @param {() => void} entered with Enter in the search */
+  constructor(query, changed, entered) {
     this.query = query;
     this.changed = changed;
     this.form = /** @type {HTMLFormElement} */ (byId("filters"));
-    this.form.addEventListener("submit", (event) => event.preventDefault());
+    this.form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      clearTimeout(this.timer);
+      this.choose({ text: this.#control("text").value });
+      entered();
+    });
     this.form.addEventListener("change", (event) => this.#take(event));
     this.form.addEventListener("input", (event) => this.#typed(event));
     byId("states").addEventListener("click", ({ target }) => {

@@ -33,6 +33,8 @@ export class Listing {
     /** Where the next page begins. @type {string | null} */
     this.cursor = null;
     this.turn = 0;
+    /** The first page, as it was last asked for. */
+    this.loaded = Promise.resolve();
     this.observer = new IntersectionObserver(([entry]) => entry.isIntersecting && this.#next(), { rootMargin: `${AHEAD_PX}px` });
   }
 
@@ -47,11 +49,12 @@ export class Listing {
   }
 
   /** Ask for the first page anew: the filters are others. */
-  async restart() {
+  restart() {
     const turn = ++this.turn;
     this.observer.disconnect();
-    const answer = await this.#ask({});
-    if (turn === this.turn) this.begin(answer);
+    this.loaded = this.#ask({}).then((answer) => {
+      if (turn === this.turn) this.begin(answer);
+    });
   }
 
   async #next() {

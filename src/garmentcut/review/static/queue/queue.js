@@ -1,12 +1,8 @@
 import { announce, byId, dataOf, element, listen, showHelp, STATES } from "../page/page.js";
-import { askJson, person, Refusal, setPerson } from "../page/server.js";
+import { askJson, person, setPerson, watchChanges } from "../page/server.js";
 import { Outbox } from "../page/store.js";
 import { Filters, Query } from "./filters.js";
 import { Listing } from "./listing.js";
-
-/** @typedef {import("./filters.js").Counts} Counts */
-
-const POLL_MS = 2000;
 
 /**
  * Every key of the queue: the keyboard obeys this table, and the help shows it.
@@ -15,7 +11,7 @@ const POLL_MS = 2000;
  */
 const SHORTCUTS = [
   { group: "Choose", keys: ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"], command: "walk", shown: ["←", "→", "↑", "↓"], label: "Go to another photo" },
-  { group: "Choose", keys: ["Enter"], command: "open", label: "Open the photo, or the most doubtful" },
+  { group: "Choose", keys: ["Enter"], command: "open", label: "Open the photo; with none chosen, or in the search, the first" },
   { group: "Decide", keys: ["a"], command: "accept", label: "Accept the chosen photo" },
   { group: "Decide", keys: ["r"], command: "reject", label: "Reject the chosen photo" },
   { group: "Decide", keys: ["u"], command: "reopen", label: "Take the decision back" },
@@ -26,7 +22,7 @@ const SHORTCUTS = [
 
 const query = new Query(location.search);
 const listing = new Listing(byId("queue"), byId("more"), query, showAnswer);
-const filters = new Filters(query, restart);
+const filters = new Filters(query, restart, openFirst);
 const outbox = new Outbox();
 /** The model has said of some photo how sure it is. */
 let knowsDoubt = false;
@@ -41,7 +37,7 @@ function showAnswer(answer) {
   byId("nothing").hidden = answer.total > 0;
 }
 
-/** How far the batch is. @param {{counts: Counts, running: boolean}} news */
+/** How far the batch is. @param {{counts: import("./filters.js").Counts, running: boolean}} news */
 function showBatch({ counts, running }) {
   filters.showCounts(counts);
   byId("running").hidden = !running;
@@ -58,14 +54,23 @@ function showBatch({ counts, running }) {
       return part;
     }),
   );
-  byId("start").hidden = open === 0;
-  byId("start").textContent = decided ? `Go on with ${open} open` : `Start with the ${knowsDoubt ? "most doubtful" : "first"} of ${open}`;
+  const begin = decided ? `Go on with ${open} open` : `Start with the ${knowsDoubt ? "most doubtful" : "first"} of ${open}`;
+  byId("start").hidden = open === 0 && !query.isNarrow;
+  byId("start").textContent = query.isNarrow ? "Start with what is shown" : begin;
 }
 
 /** The filters are others. */
 function restart() {
   history.replaceState(null, "", `/${query.search()}`);
   listing.restart();
+}
+
+/** Enter in the search: the first match. */
+async function openFirst() {
+  await listing.loaded;
+  const link = /** @type {HTMLElement | null} */ (document.querySelector(".card a"));
+  if (link) link.click();
+  else announce("No photo matches.");
 }
 
 /** Decide on a photo without opening it. @param {"accept" | "reject" | "reopen"} action @param {HTMLElement | null} card */
@@ -77,10 +82,13 @@ function decide(action, card) {
   if (action !== "reopen") walk("ArrowRight");
 }
 
-/** The most doubtful open photo. */
+/** The first of what the filters show: open ones, where they name no state. */
 async function start() {
-  const { items } = await askJson("/api/photos?state=open&limit=1");
-  if (items[0]) location.assign(`/photos/${items[0].id}?state=open`);
+  const wanted = new Query(query.search());
+  if (!wanted.get("state")) wanted.set("state", "open");
+  const { items } = await askJson(`/api/photos${wanted.search({ limit: "1" })}`);
+  if (items[0]) location.assign(`/photos/${items[0].id}${wanted.search()}`);
+  else announce("No photo that the filters show is open.");
 }
 
 /** Enter: what is chosen, or where to begin. */
@@ -127,23 +135,6 @@ function clicked({ target }) {
   if (command === "help") showHelp();
 }
 
-/** Ask every two seconds what changed, while the page is seen: what `cut` writes, what others decide. @param {number} revision up to which the page knows everything */
-async function watchChanges(revision) {
-  for (;;) {
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-    if (document.hidden) continue;
-    try {
-      const change = await askJson(`/api/changes?since=${revision}`);
-      revision = change.revision;
-      for (const item of change.items) listing.update(item);
-      byId("nothing").hidden = listing.items.length > 0;
-      showBatch(change);
-    } catch (error) {
-      if (!(error instanceof Refusal)) throw error; // a refusal once, say 500, may not come again
-    }
-  }
-}
-
 const name = /** @type {HTMLInputElement} */ (byId("person"));
 name.value = person();
 name.addEventListener("change", () => setPerson(name.value));
@@ -170,4 +161,8 @@ listen(SHORTCUTS, {
 const first = dataOf("queue-data");
 listing.begin(first);
 outbox.resume();
-watchChanges(first.revision);
+watchChanges(first.revision, (change) => {
+  for (const item of change.items) listing.update(item);
+  byId("nothing").hidden = listing.items.length > 0;
+  showBatch(change);
+});
