@@ -181,6 +181,45 @@ def test_every_look_paints_what_it_says(editor):
     assert editor.tab.evaluate(read, wall) == [200, 200, 200]
 
 
+def color_at(editor, x, y):
+    """Of the canvas."""
+    editor.tab.evaluate("() => new Promise(requestAnimationFrame)")
+    read = """([x, y]) => { const c = document.getElementById('canvas'), f = c.getBoundingClientRect();
+        return [...c.getContext('2d').getImageData(x - f.left, y - f.top, 1, 1).data].slice(0, 3); }"""
+    return editor.tab.evaluate(read, [editor.origin[0] + x, editor.origin[1] + y])
+
+
+def test_a_ground_of_ones_own_stays(editor):
+    editor.tab.locator(".look-own").evaluate(
+        "(e) => { e.value = '#123456'; e.dispatchEvent(new Event('input', { bubbles: true })); }"
+    )
+    assert color_at(editor, *WALL) == [0x12, 0x34, 0x56]
+    editor.keys.press("ArrowRight")
+    editor.wait(3)
+    assert color_at(editor, *WALL) == [0x12, 0x34, 0x56]
+    editor.tab.reload()
+    editor.wait(3)
+    assert color_at(editor, *WALL) == [0x12, 0x34, 0x56]
+    assert editor.tab.locator(".look-own").input_value() == "#123456"
+
+
+def test_a_ground_contrasts_with_the_garment_by_itself(editor):
+    editor.tab.locator(".look-contrast").click()
+    red, green, blue = color_at(editor, *WALL)
+    assert red < 100 and green + blue > 150  # the dress is red
+    assert color_at(editor, *DRESS) == [255, 0, 0]
+
+
+def test_light_and_dark_follow_the_system(edit, site):
+    editor = edit(site, 4, viewport=(1600, 800))
+    grounds = []
+    for scheme in ("dark", "light"):
+        editor.tab.emulate_media(color_scheme=scheme)
+        panel = editor.tab.locator(".panel").evaluate("(e) => getComputedStyle(e).backgroundColor")
+        grounds.append((panel, color_at(editor, -40, 20)))
+    assert grounds == [("rgb(48, 48, 48)", [0x26] * 3), ("rgb(240, 240, 240)", [0xDE] * 3)]
+
+
 def test_pixels_are_squares_when_enlarged(editor):
     editor.keys.press("w")
     editor.keys.press("2")

@@ -123,6 +123,18 @@ def test_fill_hole_takes_the_soft_rim_along(run):
     assert run("edits", code, rows=rows, x=5, y=5).startswith("This is no hole: it is open")
 
 
+def test_fill_hole_takes_its_soft_ends_along_and_no_sheer_cloth(run):
+    rows = [[255] * 60 for _ in range(21)]
+    for y in range(8, 13):
+        rows[y][8:13] = [0] * 5
+    rows[10][13:25] = [100, 140, 180, 200, 190, 170, 200, 220, 230, 240, 244, 248]  # a slit that only dims the cloth
+    for y in range(3, 18):
+        rows[y][40:55] = [180] * 15  # sheer
+    filled = run("edits", "return rows(m.fillHole(plane(v.rows), 10, 10))", rows=rows)
+    assert all(set(row[:40]) == {255} for row in filled)
+    assert [row[40:] for row in filled] == [row[40:] for row in rows]
+
+
 def test_keep_part_gives_each_part_its_own_rim(run):
     row = [0, 60, 255, 60, 30, 255, 255, 40, 0, 0, 20, 0]
     code = "const p = m.keepComponent(plane(v.rows), v.x, 1); return typeof p === 'string' ? p : rows(p)[1]"

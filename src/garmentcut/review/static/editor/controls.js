@@ -10,13 +10,14 @@ import { drawHeat, LOOKS } from "./looks.js";
  * @property {number} hardness in [0, 1]
  * @property {number} strength in [0, 1]: how much of the way to garment or background a stroke goes
  * @property {string} look
+ * @property {string} ground of its own, `#rrggbb`
  *
  * @typedef {import("./looks.js").Look} Look
  * @typedef {import("./photo.js").Easel} Easel
  */
 
 const KEY = "garmentcut-editor";
-const FIRST = { size: 24, hardness: 0.8, strength: 1, look: "checks" };
+const FIRST = { size: 24, hardness: 0.8, strength: 1, look: "checks", ground: "#808080" };
 const LARGEST = 600;
 
 /** Settings as they were left, in this browser. @returns {Settings} */
@@ -100,10 +101,13 @@ export class ViewBar {
     this.easel = easel;
     this.stage = easel.stage;
     this.split = split;
-    const buttons = LOOKS.map(({ name, label }) =>
-      element(`button.look.look-${name}`, { type: "button", title: label, "aria-label": label, "data-command": `look-${name}` }),
-    );
+    const buttons = LOOKS.map(({ name, label }) => {
+      const kind = name === "own" ? { type: "color", value: easel.settings.ground, oninput: () => this.#chooseGround() } : { type: "button" };
+      const named = { title: label, "aria-label": label, "data-command": `look-${name}` };
+      return element(`${name === "own" ? "input" : "button"}.look.look-${name}`, { ...kind, ...named });
+    });
     byId("looks").replaceChildren(...buttons);
+    this.#chooseGround(easel.settings.ground);
     this.setLook(LOOKS.find((look) => look.name === easel.settings.look) ?? LOOKS[0]);
   }
 
@@ -112,7 +116,18 @@ export class ViewBar {
     this.stage.setLook(look);
     this.easel.settings.look = look.name;
     keepSettings(this.easel.settings);
-    for (const button of byId("looks").children) button.ariaPressed = String(button.matches(`.look-${look.name}`));
+    for (const button of byId("looks").children) {
+      button.ariaPressed = String(button.classList.toggle("chosen", button.matches(`.look-${look.name}`)));
+    }
+  }
+
+  /** The colour of the person's own. @param {string} [color] `#rrggbb`; what was picked, if none is named */
+  #chooseGround(color) {
+    const own = /** @type {Look} */ (LOOKS.find(({ name }) => name === "own"));
+    const chosen = color ?? /** @type {HTMLInputElement} */ (document.querySelector(".look-own")).value;
+    own.ground = [1, 3, 5].map((start) => parseInt(chosen.slice(start, start + 2), 16));
+    this.easel.settings.ground = chosen;
+    if (!color) this.setLook(own);
   }
 
   /** @param {1 | -1} direction */

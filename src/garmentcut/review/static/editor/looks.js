@@ -9,13 +9,17 @@ import { decodeGray, within } from "../painting/plane.js";
  *
  * @typedef {import("../painting/plane.js").Plane} Plane
  * @typedef {import("../painting/plane.js").Rectangle} Rectangle
- * @typedef {{name: string, label: string, ground?: number[], other?: number[], strength?: number, outline?: boolean}} Look
+ * @typedef {{pixels: Uint8ClampedArray, alpha: Plane}} Picture RGBA
+ * @typedef {number[] | ((picture: Picture) => number[])} Ground R, G, B
+ * @typedef {{name: string, label: string, ground?: Ground, other?: number[], strength?: number, outline?: boolean}} Look
  */
 
 /** @type {Look[]} */
 export const LOOKS = [
   { name: "checks", label: "Checkerboard", ground: [204, 204, 204], other: [158, 158, 158] },
   { name: "color", label: "Strong colour", ground: [0, 177, 64] },
+  { name: "contrast", label: "Colour that contrasts with the garment", ground: contrastOf },
+  { name: "own", label: "Own colour", ground: [128, 128, 128] },
   { name: "white", label: "White", ground: [255, 255, 255] },
   { name: "black", label: "Black", ground: [0, 0, 0] },
   { name: "overlay", label: "Red overlay", ground: [230, 0, 0], strength: 0.6 },
@@ -26,6 +30,9 @@ export const LOOKS = [
 /** The photo as it was taken. @type {Look} */
 export const PHOTO_LOOK = { name: "photo", label: "Photo", ground: [0, 0, 0], strength: 0 };
 
+const CONTRASTS = [[255, 255, 255], [0, 0, 0], [0, 177, 64], [230, 0, 180], [0, 90, 255], [255, 140, 0], [0, 200, 220], [255, 225, 0]];
+const EVERY = 61; // pixels that are looked at for it
+
 /** How far around a pixel its colour depends on the alpha. */
 export const EDGE_REACH_PX = 3;
 
@@ -34,15 +41,32 @@ const SQUARE_BITS = 4; // squares of 16 pixels
 const HALF = 127.5;
 const own = new Float32Array(3); // the pixel's own colour
 
+/** The colour that is farthest from the garment's, and from the wall's: a fringe is a mixture of both. @param {Picture} picture */
+function contrastOf({ pixels, alpha }) {
+  const likeness = CONTRASTS.map(([red, green, blue]) => {
+    const [sums, counts] = [[0, 0], [1, 1]];
+    for (let i = 0; i < alpha.data.length; i += EVERY) {
+      const [r, g, b] = [pixels[i * 4] - red, pixels[i * 4 + 1] - green, pixels[i * 4 + 2] - blue];
+      const isGarment = alpha.data[i] >> 7;
+      sums[isGarment] += 1 / (2000 + 2 * r * r + 4 * g * g + 3 * b * b); // the eye's weights, about
+      counts[isGarment]++;
+    }
+    return sums[0] / counts[0] + sums[1] / counts[1];
+  });
+  return CONTRASTS[likeness.indexOf(Math.min(...likeness))];
+}
+
 /**
  * Compute the pixels of a look.
  *
- * @param {Look} look
+ * @param {Look} look its ground a colour
  * @param {Uint8ClampedArray} photo RGBA
  * @param {Plane} alpha
  * @param {{data: Uint8ClampedArray, box: Rectangle}} target RGBA of the whole photo, and the part to write
  */
-export function shade({ ground, other = ground, strength = 1 }, photo, alpha, { data, box }) {
+export function shade(look, photo, alpha, { data, box }) {
+  const ground = /** @type {number[] | undefined} */ (look.ground);
+  const { other = ground, strength = 1 } = look;
   // Nearly all pixels are wholly garment or wholly not: on a ground those are copied, four bytes at a time.
   const source = new Uint32Array(photo.buffer, photo.byteOffset, photo.length / 4);
   const target = new Uint32Array(data.buffer, data.byteOffset, data.length / 4);

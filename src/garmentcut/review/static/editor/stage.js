@@ -17,7 +17,6 @@ const SMALLEST = 0.02;
 const MARGIN = 24; // pixels around a photo that fits
 const SQUARES = 4; // from this scale on pixels are squares, below it only at whole ones
 const LEVELS = 4; // the photo, a half, a quarter, an eighth
-const SURROUND = "#262626";
 
 /** Where the photo stands on the canvas. All in device pixels: at scale 1 a pixel of the photo is a pixel of the screen. */
 export class Viewport {
@@ -160,6 +159,9 @@ export class Stage {
   /** Pixels of the canvas to paint. @type {Rectangle | null} */
   #stale = null;
   #frame = 0;
+  #surround = "";
+  /** The look, with this photo's ground. */
+  #shown = this.look;
   /** @type {Outline | null} */
   #outline = null;
 
@@ -168,6 +170,13 @@ export class Stage {
     this.canvas = canvas;
     this.drawing = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", { alpha: false }));
     new ResizeObserver(([entry]) => this.#resize(entry)).observe(canvas);
+    this.#followTheme();
+    matchMedia("(prefers-color-scheme: light)").addEventListener("change", () => this.#followTheme());
+  }
+
+  #followTheme() {
+    this.#surround = getComputedStyle(this.canvas).backgroundColor;
+    this.redraw();
   }
 
   /** Give the canvas as many pixels as the screen has there. @param {ResizeObserverEntry} entry */
@@ -221,6 +230,8 @@ export class Stage {
   }
 
   #touchAll() {
+    const { ground } = this.look;
+    this.#shown = typeof ground === "function" && this.photo ? { ...this.look, ground: ground(this.photo) } : this.look;
     if (this.photo) this.touch(wholeOf(this.photo.alpha));
     this.redraw();
   }
@@ -241,14 +252,14 @@ export class Stage {
     this.#frame = 0;
     const { drawing, photo } = this;
     if (photo && this.#changed) {
-      shade(this.look, photo.pixels, photo.alpha, { data: this.now.pixels.data, box: this.#changed });
+      shade(this.#shown, photo.pixels, photo.alpha, { data: this.now.pixels.data, box: this.#changed });
       this.now.update(this.#changed);
     }
     const stale = this.#stale;
     this.#changed = this.#stale = null;
     if (!stale) return;
     drawing.save();
-    clear(drawing, stale);
+    this.#clear(stale);
     if (photo) this.#drawPhoto(photo, stale);
     this.overlay(drawing);
     drawing.restore();
@@ -272,7 +283,7 @@ export class Stage {
     }
     if (!this.split) return;
     drawing.save();
-    clear(drawing, { ...wholeOf(canvas), x1: Math.round(this.split.share * canvas.width) });
+    this.#clear({ ...wholeOf(canvas), x1: Math.round(this.split.share * canvas.width) });
     this.earlier.draw(drawing, viewport);
     drawing.restore();
   }
@@ -288,18 +299,19 @@ export class Stage {
   #shadeEarlier() {
     if (!this.split || !this.photo) return;
     const { pixels, alpha } = this.photo;
-    const look = this.split.before ? this.look : PHOTO_LOOK;
+    const look = this.split.before ? this.#shown : PHOTO_LOOK;
     this.earlier.resize(alpha);
     shade(look, pixels, this.split.before ?? alpha, { data: this.earlier.pixels.data, box: wholeOf(alpha) });
     this.earlier.update();
   }
-}
 
-/** Draw in a rectangle only, from now on, and on the surround's gray. @param {CanvasRenderingContext2D} drawing @param {Rectangle} box */
-function clear(drawing, box) {
-  drawing.beginPath();
-  drawing.rect(box.x0, box.y0, box.x1 - box.x0, box.y1 - box.y0);
-  drawing.clip();
-  drawing.fillStyle = SURROUND;
-  drawing.fill();
+  /** Draw in a rectangle only, from now on, and on the surround's gray. @param {Rectangle} box */
+  #clear(box) {
+    const { drawing } = this;
+    drawing.beginPath();
+    drawing.rect(box.x0, box.y0, box.x1 - box.x0, box.y1 - box.y0);
+    drawing.clip();
+    drawing.fillStyle = this.#surround;
+    drawing.fill();
+  }
 }

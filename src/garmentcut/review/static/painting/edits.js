@@ -108,9 +108,12 @@ function edgeMean({ width, height, data }, x, y) {
 }
 
 const SOFT_EDGE_PX = 4;
+const GAP_PX = 4;
+const LONGEST_END_PX = 24;
+const OPAQUE = 250;
 
 /**
- * Fill the hole at a pixel, its soft edge too.
+ * Fill the hole at a pixel, its soft edge too, and its soft ends: a slit that grows so narrow that it only dims the cloth.
  *
  * @param {Plane} plane
  * @param {number} x
@@ -133,12 +136,13 @@ export function fillHole(plane, x, y) {
       inside.push(j);
     }
   }
-  // The edge climbs towards the garment; going uphill only, it does not leak along another edge.
-  for (let step = 0, front = inside; step < SOFT_EDGE_PX && front.length; step++) {
+  // The edge climbs towards the garment; going uphill only, it does not leak along another edge. Between opaque cloth it goes on.
+  for (let step = 0, front = inside; step < LONGEST_END_PX && front.length; step++) {
     const next = [];
     for (const i of front) {
       for (const j of [i - 1, i + 1, i - width, i + width]) {
-        if (filled[j] === 255 || !(data[j] >= data[i])) continue;
+        if (filled[j] === 255 || !(data[j] >= 128)) continue;
+        if (!(step < SOFT_EDGE_PX && data[j] >= data[i]) && !isGap(plane, j)) continue;
         filled[j] = 255;
         next.push(j);
       }
@@ -146,6 +150,15 @@ export function fillHole(plane, x, y) {
     front = next;
   }
   return result;
+}
+
+/** True if opaque cloth is near on two opposite sides of a pixel. @param {Plane} plane @param {number} i */
+function isGap({ width, data }, i) {
+  const isNear = (/** @type {number} */ step) => {
+    for (let k = 1; k <= GAP_PX; k++) if (data[i + k * step] >= OPAQUE) return true;
+    return false;
+  };
+  return [1, width, width + 1, width - 1].some((step) => isNear(step) && isNear(-step));
 }
 
 const OTHERS = 1;
