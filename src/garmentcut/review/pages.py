@@ -6,6 +6,7 @@ the rest of opening a photo.
 """
 
 import hashlib
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -15,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from garmentcut import __version__
+from garmentcut.review.photos import printable
 from garmentcut.review.queries import QueueQuery, statistics_of
 from garmentcut.review.routes import service_of
 from garmentcut.review.service import Service
@@ -84,11 +86,13 @@ def show_photo(request: Request, photo_id: int, query: Queue) -> Response:
 
 @router.get("/statistics")
 def show_statistics(request: Request) -> Response:
-    """Hands-on seconds a photo, drawn."""
+    """Hands-on seconds a photo, drawn; once every photo is decided, what was done and how it becomes training pairs."""
     service = service_of(request)
     service.store.refresh()
+    command = shlex.join(["garmentcut", "ingest", "--from-review", str(service.folder), "--out", "dataset/", "--add"])
     with service.database.read() as session:
-        return _page(service, "statistics", statistics=statistics_of(session, service.store.batch_id))
+        statistics = statistics_of(session, service.store.batch_id)
+        return _page(service, "statistics", statistics=statistics, command=printable(command))
 
 
 @router.get("/help")

@@ -1,14 +1,11 @@
-import { announce, byId, showHelp } from "../page/page.js";
-import { LOOKS } from "./looks.js";
+import { announce, byId, element, showHelp } from "../page/page.js";
+import { cutoutOf, LOOKS } from "./looks.js";
 
 const CHOKE_PX = 0.25;
+const KEEP_FILE_MS = 60_000; // until the browser has surely written it
 const PAN_SHARE = 0.15; // of the canvas
 
-/**
- * Every key of the editor: the keyboard obeys this table, and the help shows it.
- *
- * @type {import("../page/page.js").Shortcut[]}
- */
+/** Every key of the editor: the keyboard obeys this table, and the help shows it. @type {import("../page/page.js").Shortcut[]} */
 export const SHORTCUTS = [
   { group: "Decide", keys: ["a"], command: "accept", label: "Accept, with your correction if there is one" },
   { group: "Decide", keys: ["r"], command: "reject", label: "Reject" },
@@ -17,6 +14,7 @@ export const SHORTCUTS = [
   { group: "Decide", keys: ["n"], command: "note", label: "Write a note; Esc returns to the photo" },
   { group: "Decide", keys: ["ArrowRight"], command: "next", label: "Next photo" },
   { group: "Decide", keys: ["ArrowLeft"], command: "previous", label: "Previous photo" },
+  { group: "Decide", keys: ["d"], command: "download", label: "Download the cutout as it is now" },
   { group: "Decide", keys: ["q"], command: "queue", label: "Back to the queue" },
   { group: "Paint", keys: ["b"], command: "tool-brush", label: "Brush: garment" },
   { group: "Paint", keys: ["e"], command: "tool-eraser", label: "Eraser: background" },
@@ -43,6 +41,7 @@ export const SHORTCUTS = [
   { group: "Look", keys: ["w"], command: "look-mask", label: "Mask, black and white" },
   { group: "Look", keys: ["x"], command: "split", label: "Before/after: photo, prediction, off" },
   { group: "Look", keys: ["h"], command: "heat", label: "Where the model doubts" },
+  { group: "Look", keys: ["i"], command: "loupe", label: "Loupe at the pointer" },
   { group: "Look", keys: ["g"], command: "zoom-garment", label: "The garment, as large as it fits" },
   { group: "Look", keys: ["0"], command: "zoom-fit", label: "Whole photo" },
   { group: "Look", keys: ["1"], command: "zoom-100", label: "100 %: one pixel is one pixel" },
@@ -109,6 +108,8 @@ export function commandsOf({ desk, easel, toolbox, brush, views }) {
     "previous-look": () => views.turnLook(-1),
     split: () => views.split.turn(),
     heat: () => views.turnHeat(),
+    loupe: () => (byId("loupe-button").ariaPressed = String(stage.turnLoupe())),
+    download: () => easel.photo && download(easel.photo),
     "zoom-garment": () => views.zoom("garment"),
     "zoom-fit": () => views.zoom("photo"),
     "zoom-100": () => views.zoom(1),
@@ -122,6 +123,13 @@ export function commandsOf({ desk, easel, toolbox, brush, views }) {
     },
     help: showHelp,
   };
+}
+
+/** @param {import("./photo.js").OpenPhoto} photo */
+async function download(photo) {
+  const href = URL.createObjectURL(await cutoutOf(photo));
+  element("a", { href, download: `${photo.item.name}.png` }).click();
+  setTimeout(() => URL.revokeObjectURL(href), KEEP_FILE_MS);
 }
 
 /** @param {import("./photo.js").Easel} easel */

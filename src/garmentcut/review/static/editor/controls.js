@@ -12,8 +12,8 @@ import { drawHeat, LOOKS } from "./looks.js";
  * @property {string} look
  * @property {string} ground of its own, `#rrggbb`
  *
- * @typedef {import("./looks.js").Look} Look
- * @typedef {import("./photo.js").Easel} Easel
+ * @import { Look } from "./looks.js"
+ * @import { Easel } from "./photo.js"
  */
 
 const KEY = "garmentcut-editor";

@@ -1,15 +1,13 @@
 import { announce, byId } from "../page/page.js";
+import { askJson } from "../page/server.js";
 import { dropDraft, dropSentDraft, findDraft, keepDraft, withDraft } from "../page/store.js";
 import { copyPlane, encodeGray, samePlane } from "../painting/plane.js";
-import { fetchAlpha, fetchItem, Shelf } from "./photo.js";
+import { fetchAlpha, fetchItem, loadPhoto } from "./photo.js";
 
 /**
- * @typedef {import("../page/server.js").Item} Item
- * @typedef {import("../page/server.js").PlacedItem} PlacedItem
- * @typedef {import("../page/store.js").Letter} Letter
- * @typedef {import("../page/store.js").News} News
- * @typedef {import("./photo.js").Entry} Entry
- * @typedef {import("./photo.js").OpenPhoto} OpenPhoto
+ * @import { Item, PlacedItem } from "../page/server.js"
+ * @import { Letter, News } from "../page/store.js"
+ * @import { Entry, OpenPhoto } from "./photo.js"
  */
 
 const ENCODE_AFTER_MS = 60;
@@ -23,7 +21,8 @@ export class Desk extends EventTarget {
   /** @type {PlacedItem | null} */
   item = null;
   clock = new Clock();
-  #shelf = new Shelf();
+  /** The next photo, loaded while this one is worked on. One is kept: a photo of 1152x1728 takes 14 MB. @type {{id: number, entry: Promise<Entry>} | null} */
+  #shelf = null;
   #isOpening = false;
   #opened = 0;
   /** Hands-on seconds of photos that were looked at and left as they were. @type {Map<number, number>} */
@@ -52,12 +51,13 @@ export class Desk extends EventTarget {
     const turn = ++this.#opened;
     this.#isOpening = true;
     this.#leave();
+    const shelved = this.#shelf?.id === id ? this.#shelf.entry : null;
+    this.#shelf = null;
     const isWaiting = this.outbox.has(id);
     if (isWaiting) await this.outbox.settled(id);
-    const taken = known && !isWaiting ? { entry: known, isFresh: true } : this.#shelf.take(id, this.query);
     try {
-      const entry = await taken.entry;
-      if (turn === this.#opened) await this.#show(entry, taken.isFresh);
+      const entry = await ((isWaiting ? null : known) ?? shelved ?? this.#load(id));
+      if (turn === this.#opened) await this.#show(entry, shelved === null);
     } catch (error) {
       announce(`The photo could not be opened. ${/** @type {Error} */ (error).message}`, { urgent: true });
     } finally {
@@ -72,14 +72,27 @@ export class Desk extends EventTarget {
     else announce(`This is the ${direction === "next" ? "last" : "first"} photo of this queue.`);
   }
 
-  /** @param {Entry} entry @param {boolean} isFresh */
+  /** @param {number} id */
+  #load(id) {
+    return fetchItem(id, this.query).then(loadPhoto);
+  }
+
+  /** @param {number | null} id */
+  #preload(id) {
+    if (!id || this.#shelf?.id === id) return;
+    const shelf = { id, entry: this.#load(id) };
+    shelf.entry.catch(() => this.#shelf === shelf && (this.#shelf = null)); // it is loaded again, and its error told, when it is opened
+    this.#shelf = shelf;
+  }
+
+  /** @param {Entry} entry @param {boolean} isFresh asked of the server just now */
   async #show({ item, photo }, isFresh) {
     this.item = Object.assign(item, this.#placeOf(item));
     this.clock.start(this.#spent.get(item.id));
     this.easel.open(photo);
     this.dispatchEvent(new Event("open"));
     if (photo) await this.#restore(photo);
-    const preload = () => this.item?.id === item.id && this.#shelf.preload(item.next, this.query);
+    const preload = () => this.item?.id === item.id && this.#preload(item.next);
     if ("requestIdleCallback" in globalThis) requestIdleCallback(preload, { timeout: 500 });
     else setTimeout(preload, 100); // Safari has no idle callback
     if (!isFresh) this.#refresh();
@@ -147,7 +160,15 @@ export class Desk extends EventTarget {
     photo.isHandedOver = true;
     const done = action === "reject" ? "Rejected" : png ? "Corrected and accepted" : "Accepted";
     if (item.next) this.open(item.next);
+    else this.#finish(item.id);
     announce(item.next ? `${done}: ${item.name}` : `${done}. That was the last photo of this queue.`);
+  }
+
+  /** The last photo of a queue is decided: if it was the last of all, a page says what was done. @param {number} id */
+  async #finish(id) {
+    await this.outbox.settled(id);
+    const { total } = await askJson("/api/photos?state=open&limit=1");
+    if (total === 0 && this.item?.id === id) location.assign("/statistics");
   }
 
   /** Take a decision back. */

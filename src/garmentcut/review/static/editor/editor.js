@@ -13,8 +13,7 @@ import { Toolbox } from "./tools.js";
 /**
  * The editor's page: its parts put together, and what is known about the photo written beside it.
  *
- * @typedef {import("../page/server.js").Item} Item
- * @typedef {import("../page/server.js").PlacedItem} PlacedItem
+ * @import { PlacedItem } from "../page/server.js"
  */
 
 const first = dataOf("photo-data");

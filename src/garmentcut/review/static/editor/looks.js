@@ -7,8 +7,7 @@ import { decodeGray, within } from "../painting/plane.js";
  * `ground` is the colour behind it, `other` makes squares with it; `strength` is how much of what is cut away gets the
  * ground's colour. The mask has no ground: it shows the alpha itself.
  *
- * @typedef {import("../painting/plane.js").Plane} Plane
- * @typedef {import("../painting/plane.js").Rectangle} Rectangle
+ * @import { Plane, Rectangle } from "../painting/plane.js"
  * @typedef {{pixels: Uint8ClampedArray, alpha: Plane}} Picture RGBA
  * @typedef {number[] | ((picture: Picture) => number[])} Ground R, G, B
  * @typedef {{name: string, label: string, ground?: Ground, other?: number[], strength?: number, outline?: boolean}} Look
@@ -130,6 +129,20 @@ function add(sum, photo, p, weight) {
   sum[1] += photo[p + 1] * weight;
   sum[2] += photo[p + 2] * weight;
   sum[3] += weight;
+}
+
+/** The cutout as it now is, as a PNG file, with the garment's own colours. @param {Picture} picture @returns {Promise<Blob>} */
+export function cutoutOf({ pixels, alpha }) {
+  const canvas = new OffscreenCanvas(alpha.width, alpha.height);
+  const image = new ImageData(pixels.slice(), alpha.width);
+  alpha.data.forEach((value, i) => {
+    image.data[i * 4 + 3] = value;
+    if (value === 0 || value === 255) return;
+    edgeColor(pixels, alpha, i % alpha.width, Math.floor(i / alpha.width));
+    image.data.set(own, i * 4);
+  });
+  canvas.getContext("2d")?.putImageData(image, 0, 0);
+  return canvas.convertToBlob();
 }
 
 /** The line at which the garment covers one half of a pixel, between the pixels; kept by tiles, since strokes change few. */

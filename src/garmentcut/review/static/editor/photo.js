@@ -4,11 +4,10 @@ import { copyPlane, decodeGray, decodeImage, samePlane, wholeOf } from "../paint
 import { askBlob, askJson } from "../page/server.js";
 
 /**
- * The photo that is worked on: loaded, painted on in steps, and the next one loaded meanwhile.
+ * The photo that is worked on: loaded, and painted on in steps.
  *
- * @typedef {import("../painting/plane.js").Plane} Plane
- * @typedef {import("../painting/plane.js").Rectangle} Rectangle
- * @typedef {import("../page/server.js").PlacedItem} PlacedItem
+ * @import { Plane, Rectangle } from "../painting/plane.js"
+ * @import { PlacedItem } from "../page/server.js"
  * @typedef {{item: PlacedItem, photo: OpenPhoto | null}} Entry null: `cut` failed, there is nothing to paint on
  */
 
@@ -65,34 +64,6 @@ export function fetchItem(id, query) {
 /** @param {string} address */
 export async function fetchAlpha(address) {
   return decodeGray(await askBlob(address));
-}
-
-/** The next photo, loaded while this one is worked on. One is kept: a photo of 1152x1728 takes 14 MB. */
-export class Shelf {
-  /** Of the photo that waits. @type {number | null} */
-  #id = null;
-  /** @type {Promise<Entry> | null} */
-  #entry = null;
-
-  /** @param {number | null} id @param {string} query */
-  preload(id, query) {
-    if (!id || this.#id === id) return;
-    this.#id = id;
-    this.#entry = fetchItem(id, query).then(loadPhoto);
-    this.#entry.catch(() => this.#forget(id)); // it is loaded again, and its error told, when it is opened
-  }
-
-  /** @param {number} id @param {string} query @returns {{entry: Promise<Entry>, isFresh: boolean}} fresh: asked of the server just now */
-  take(id, query) {
-    const waiting = this.#id === id ? this.#entry : null;
-    this.#forget(this.#id);
-    return { entry: waiting ?? fetchItem(id, query).then(loadPhoto), isFresh: !waiting };
-  }
-
-  /** @param {number | null} id */
-  #forget(id) {
-    if (this.#id === id) this.#id = this.#entry = null;
-  }
 }
 
 /** What tools paint on: the open photo's alpha, shown on the stage, kept as steps. Tells its listeners `change` after every step. */

@@ -1,8 +1,8 @@
 import { byId } from "../page/page.js";
 
 /**
- * @typedef {import("./tools.js").Touch} Touch
- * @typedef {import("./stage.js").Stage} Stage
+ * @import { Touch } from "./tools.js"
+ * @import { Stage } from "./stage.js"
  */
 
 const WHEEL_ZOOM = 0.0015; // a notch of 120 zooms by a fifth
@@ -135,32 +135,27 @@ export class Pointer extends EventTarget {
 /** The brush's circle at the pointer, as large as what it paints. */
 export class Cursor {
   #circle = byId("cursor");
-  #place = { x: -1, y: -1 };
   #isRound = false;
 
   /** @param {Stage} stage */
   constructor(stage) {
     this.stage = stage;
-    stage.canvas.addEventListener("pointermove", (event) => {
-      const frame = stage.canvas.getBoundingClientRect();
-      this.#place = { x: event.clientX - frame.left, y: event.clientY - frame.top };
-      this.#draw();
-    });
-    stage.canvas.addEventListener("pointerleave", () => (this.#circle.hidden = true));
+    stage.canvas.addEventListener("pointermove", () => this.#draw());
+    stage.canvas.addEventListener("pointerleave", () => this.#draw());
   }
 
   /** @param {boolean} isRound @param {number} size pixels of the photo */
   show(isRound, size) {
     this.#isRound = isRound;
-    const diameter = Math.max(3, (size * this.stage.viewport.scale) / devicePixelRatio);
+    const diameter = Math.max(3, (size * this.stage.scaleAtPointer) / devicePixelRatio);
     this.#circle.style.width = this.#circle.style.height = `${diameter}px`;
     this.stage.canvas.classList.toggle("round", isRound && diameter > 8);
     this.#draw();
   }
 
   #draw() {
-    const { x, y } = this.#place;
-    this.#circle.hidden = !this.#isRound || x < 0;
-    this.#circle.style.transform = `translate(${x}px, ${y}px) translate(-50%, -50%)`;
+    const { spot } = this.stage;
+    this.#circle.hidden = !this.#isRound || !spot;
+    if (spot) this.#circle.style.transform = `translate(${spot.x / devicePixelRatio}px, ${spot.y / devicePixelRatio}px) translate(-50%, -50%)`;
   }
 }

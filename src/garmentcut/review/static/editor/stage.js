@@ -1,20 +1,19 @@
 import { garmentIn, unite, wholeOf, within } from "../painting/plane.js";
-import { EDGE_REACH_PX, LOOKS, Outline, PHOTO_LOOK, shade } from "./looks.js";
+import { EDGE_REACH_PX, LOOKS, Outline, PHOTO_LOOK, shade, strokeTwice } from "./looks.js";
 
 /**
  * The canvas: where the photo stands on it, and what is painted once a frame.
  *
- * @typedef {import("../painting/plane.js").Plane} Plane
- * @typedef {import("../painting/plane.js").Rectangle} Rectangle
- * @typedef {import("../painting/plane.js").Point} Point
- * @typedef {import("../painting/plane.js").Size} Size
- * @typedef {import("./photo.js").OpenPhoto} OpenPhoto
+ * @import { Plane, Point, Rectangle, Size } from "../painting/plane.js"
+ * @import { OpenPhoto } from "./photo.js"
+ * @typedef {{scale: number, left: number, top: number}} View where the photo's corner is on the canvas
  * @typedef {{share: number, before: Plane | null}} Split `share` of the canvas's width; before: an alpha, or null: the photo
  */
 
 const LARGEST = 32;
 const SMALLEST = 0.02;
 const MARGIN = 24; // pixels around a photo that fits
+const LOUPE = { radius: 110, scale: 4 }; // of the screen, as seen
 const SQUARES = 4; // from this scale on pixels are squares, below it only at whole ones
 const LEVELS = 4; // the photo, a half, a quarter, an eighth
 
@@ -128,7 +127,7 @@ export class Pyramid {
     }
   }
 
-  /** @param {CanvasRenderingContext2D} drawing clipped to what is to be drawn @param {{scale: number, left: number, top: number}} view */
+  /** @param {CanvasRenderingContext2D} drawing clipped to what is to be drawn @param {View} view */
   draw(drawing, { scale, left, top }) {
     const k = Math.min(LEVELS - 1, Math.max(0, Math.floor(Math.log2(1 / scale) + 0.01)));
     drawing.imageSmoothingEnabled = scale < 1 || (scale < SQUARES && !Number.isInteger(scale)); // uneven pixels would look like steps of the edge
@@ -159,6 +158,9 @@ export class Stage {
   /** Pixels of the canvas to paint. @type {Rectangle | null} */
   #stale = null;
   #frame = 0;
+  #hasLoupe = false;
+  /** Where the pointer is on the canvas. @type {Point | null} */
+  spot = null;
   #surround = "";
   /** The look, with this photo's ground. */
   #shown = this.look;
@@ -170,8 +172,34 @@ export class Stage {
     this.canvas = canvas;
     this.drawing = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", { alpha: false }));
     new ResizeObserver(([entry]) => this.#resize(entry)).observe(canvas);
+    canvas.addEventListener("pointermove", ({ offsetX, offsetY }) => this.#moveLoupe({ x: offsetX * devicePixelRatio, y: offsetY * devicePixelRatio }));
+    canvas.addEventListener("pointerleave", () => this.#moveLoupe(null));
     this.#followTheme();
     matchMedia("(prefers-color-scheme: light)").addEventListener("change", () => this.#followTheme());
+  }
+
+  /** Show a loupe at the pointer, or none. @returns {boolean} */
+  turnLoupe() {
+    this.#hasLoupe = !this.#hasLoupe;
+    this.viewChanged();
+    return this.#hasLoupe;
+  }
+
+  /** Pixels of the screen for one of the photo, where the pointer is. */
+  get scaleAtPointer() {
+    const { scale } = this.viewport;
+    return this.#hasLoupe ? Math.max(LOUPE.scale * devicePixelRatio, 2 * scale) : scale;
+  }
+
+  /** @param {Point | null} spot */
+  #moveLoupe(spot) {
+    for (const place of [this.spot, spot]) if (this.#hasLoupe && place) this.redraw(this.#loupeBox(place));
+    this.spot = spot;
+  }
+
+  /** @param {Point} spot @returns {Rectangle | null} pixels of the canvas */
+  #loupeBox({ x, y }) {
+    return within({ x0: x, y0: y, x1: x, y1: y }, this.canvas, (LOUPE.radius + 3) * devicePixelRatio);
   }
 
   #followTheme() {
@@ -255,36 +283,48 @@ export class Stage {
       shade(this.#shown, photo.pixels, photo.alpha, { data: this.now.pixels.data, box: this.#changed });
       this.now.update(this.#changed);
     }
-    const stale = this.#stale;
+    const spot = this.#hasLoupe && photo ? this.spot : null;
+    const stale = unite(this.#stale, spot && this.#stale && this.#loupeBox(spot));
     this.#changed = this.#stale = null;
     if (!stale) return;
     drawing.save();
     this.#clear(stale);
-    if (photo) this.#drawPhoto(photo, stale);
+    if (photo) this.#drawPhoto(photo, stale, this.viewport);
     this.overlay(drawing);
+    if (photo && spot) this.#drawLoupe(photo, spot);
     drawing.restore();
     this.#tellWhatIsSeen();
   }
 
-  /** @param {OpenPhoto} photo @param {Rectangle} stale */
-  #drawPhoto(photo, stale) {
-    const { canvas, drawing, viewport } = this;
-    this.now.draw(drawing, viewport);
-    if (this.look.outline) {
-      const start = viewport.toPhoto({ x: stale.x0, y: stale.y0 });
-      const end = viewport.toPhoto({ x: stale.x1, y: stale.y1 });
-      const seen = within({ x0: start.x, y0: start.y, x1: end.x, y1: end.y }, photo.alpha, 2);
-      if (seen) this.#outline?.draw(drawing, viewport, seen);
-    }
-    if (this.heat) {
-      drawing.imageSmoothingEnabled = true;
-      const { scale } = viewport;
-      drawing.drawImage(this.heat, viewport.left, viewport.top, viewport.photo.width * scale, viewport.photo.height * scale);
-    }
+  /** @param {OpenPhoto} photo @param {Point} spot */
+  #drawLoupe(photo, { x, y }) {
+    const { drawing, viewport, scaleAtPointer: scale } = this;
+    const place = viewport.toPhoto({ x, y });
+    const circle = new Path2D();
+    circle.arc(x, y, LOUPE.radius * devicePixelRatio, 0, 2 * Math.PI);
+    drawing.save();
+    drawing.clip(circle);
+    this.#clear(wholeOf(this.canvas));
+    this.#drawPhoto(photo, wholeOf(this.canvas), { scale, left: x - place.x * scale, top: y - place.y * scale });
+    drawing.restore();
+    strokeTwice(drawing, circle);
+  }
+
+  /** @param {OpenPhoto} photo @param {Rectangle} box of the canvas, in which it is to be drawn @param {View} view */
+  #drawPhoto(photo, box, view) {
+    const { canvas, drawing } = this;
+    const { scale, left, top } = view;
+    const { width, height } = photo.alpha;
+    this.now.draw(drawing, view);
+    const seen = { x0: (box.x0 - left) / scale, y0: (box.y0 - top) / scale, x1: (box.x1 - left) / scale, y1: (box.y1 - top) / scale };
+    const part = this.look.outline && within(seen, photo.alpha, 2);
+    if (part) this.#outline?.draw(drawing, view, part);
+    drawing.imageSmoothingEnabled = true;
+    if (this.heat) drawing.drawImage(this.heat, left, top, width * scale, height * scale);
     if (!this.split) return;
     drawing.save();
     this.#clear({ ...wholeOf(canvas), x1: Math.round(this.split.share * canvas.width) });
-    this.earlier.draw(drawing, viewport);
+    this.earlier.draw(drawing, view);
     drawing.restore();
   }
 

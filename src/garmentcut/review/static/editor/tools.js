@@ -8,10 +8,8 @@ import { strokeTwice } from "./looks.js";
 /**
  * The tools, one of which is in the hand.
  *
- * @typedef {import("./photo.js").Easel} Easel
- * @typedef {import("../painting/plane.js").Plane} Plane
- * @typedef {import("../painting/plane.js").Point} Point
- * @typedef {import("../painting/plane.js").Rectangle} Rectangle
+ * @import { Easel } from "./photo.js"
+ * @import { Plane, Point, Rectangle } from "../painting/plane.js"
  * @typedef {{photo: import("./photo.js").OpenPhoto, box: Rectangle, path: Touch[], hint: string}} Job a stroke that the server works on
  *
  * @typedef {object} Touch a point of a pointer's path, in pixels of the photo

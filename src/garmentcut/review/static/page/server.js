@@ -16,33 +16,13 @@ class Unreachable extends Error {}
 /**
  * One photo of the batch; docs/review-api.md says what each means.
  *
- * @typedef {object} Item
- * @property {number} id
- * @property {string} place
- * @property {string} name
- * @property {string} garment
- * @property {string} view
- * @property {number | null} doubt
- * @property {"" | "accept" | "review"} verdict
- * @property {string[]} reasons
- * @property {"open" | "accepted" | "corrected" | "rejected" | "failed"} state
- * @property {number} version
- * @property {string} note
- * @property {number | null} width
- * @property {number | null} height
- * @property {string} reason
- * @property {boolean} has_draft
- * @property {boolean} has_alpha
- * @property {string} undelivered
- * @property {number} seconds
- * @property {string} changed_by
- * @property {string | null} changed_at
- * @property {{page: string, thumbnail: string, photo: string, alpha: string | null, predicted: string | null, heat: string | null}} urls
- */
-
-/**
+ * @typedef {"open" | "accepted" | "corrected" | "rejected" | "failed"} State
+ * @typedef {{page: string, thumbnail: string, photo: string, alpha: string | null, predicted: string | null, heat: string | null}} Urls
+ * @typedef {{id: number, place: string, name: string, garment: string, view: string, width: number | null, height: number | null,
+ *   doubt: number | null, verdict: "" | "accept" | "review", reasons: string[], reason: string, state: State, version: number, note: string,
+ *   has_draft: boolean, has_alpha: boolean, undelivered: string, seconds: number, changed_by: string, changed_at: string | null, urls: Urls}} Item
  * @typedef {Item & {siblings: Item[], previous: number | null, next: number | null, position: number, total: number, revision: number}} PlacedItem
- * @typedef {{revision: number, items: Item[], counts: Record<Item["state"], number>, running: boolean, more: boolean}} Change
+ * @typedef {{revision: number, items: Item[], counts: Record<State, number>, running: boolean, more: boolean}} Change
  */
 
 /** @typedef {{method?: string, json?: unknown, png?: Blob}} Content of a request */

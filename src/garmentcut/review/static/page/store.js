@@ -6,8 +6,8 @@ import { askBlob, askJson, Refusal } from "./server.js";
  * What this browser keeps so that nothing is lost, in two stores of IndexedDB: `drafts` (strokes that no server has) and
  * `outbox` (decisions that have not arrived). Keys begin with the batch: one address may serve another batch tomorrow.
  *
- * @typedef {import("./server.js").Item} Item
- * @typedef {import("../painting/plane.js").Plane} Plane
+ * @import { Item } from "./server.js"
+ * @import { Plane } from "../painting/plane.js"
  * @typedef {"drafts" | "outbox"} StoreName
  */
 

@@ -3,7 +3,7 @@ import { copyPlane } from "./plane.js";
 /**
  * Changes of a whole alpha: its edge moved or smoothed, a hole filled, all components but one removed. None changes the plane it is given.
  *
- * @typedef {import("./plane.js").Plane} Plane
+ * @import { Plane } from "./plane.js"
  */
 
 // Sixteen directions: an edge at the worst angle between two of them moves 2 % less than asked.

@@ -4,8 +4,7 @@ import { copyBox, copyPlane, cropPlane, samePlane, unite, wholeOf } from "./plan
  * Undo and redo without limit, by tiles: squares of 64 pixels in which changes are kept. A packed tile of garment edge
  * takes about 600 bytes instead of 4096, one of nothing but garment or background takes 64.
  *
- * @typedef {import("./plane.js").Plane} Plane
- * @typedef {import("./plane.js").Rectangle} Rectangle
+ * @import { Plane, Rectangle } from "./plane.js"
  * @typedef {{index: number, packed: Uint8Array}} Tile
  * @typedef {{label: string, tiles: Tile[]}} Step what a change replaced
  */

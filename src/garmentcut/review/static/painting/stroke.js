@@ -3,8 +3,7 @@ import { unite, within } from "./plane.js";
 /**
  * What strokes and closed lines do to the alpha.
  *
- * @typedef {import("./plane.js").Plane} Plane
- * @typedef {import("./plane.js").Rectangle} Rectangle
+ * @import { Plane, Rectangle } from "./plane.js"
  * @typedef {{x: number, y: number, radius: number}} Dab centre and radius in pixels of the photo
  * @typedef {{hardness: number, strength: number, erase: boolean}} Brush hardness and strength in [0, 1]
  */

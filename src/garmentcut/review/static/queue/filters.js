@@ -1,7 +1,7 @@
 import { byId, element, STATES, VERDICTS, viewName } from "../page/page.js";
 
 /**
- * @typedef {import("../page/server.js").Item} Item
+ * @import { Item } from "../page/server.js"
  * @typedef {Record<Item["state"], number>} Counts of the whole batch
  * @typedef {{view: Record<string, number>, verdict: Record<string, number>, doubt: {known: number, none: number}}} Facets
  */

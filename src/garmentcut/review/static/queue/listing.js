@@ -2,8 +2,8 @@ import { element, percentOf, STATES, VERDICTS, viewName } from "../page/page.js"
 import { askJson } from "../page/server.js";
 
 /**
- * @typedef {import("../page/server.js").Item} Item
- * @typedef {import("./filters.js").Query} Query
+ * @import { Item } from "../page/server.js"
+ * @import { Query } from "./filters.js"
  * @typedef {{items: Item[], cursor: string | null, total: number, counts: import("./filters.js").Counts, revision: number, facets: import("./filters.js").Facets, running: boolean}} Answer
  */
 
@@ -15,12 +15,7 @@ const AHEAD_PX = 1500;
  * views stand in a frame of their own.
  */
 export class Listing {
-  /**
-   * @param {HTMLElement} place
-   * @param {Element} end stands behind the last card
-   * @param {Query} query
-   * @param {(answer: Answer) => void} arrived
-   */
+  /** @param {HTMLElement} place @param {Element} end stands behind the last card @param {Query} query @param {(answer: Answer) => void} arrived */
   constructor(place, end, query, arrived) {
     this.place = place;
     this.end = end;

@@ -4,11 +4,7 @@ import { Outbox } from "../page/store.js";
 import { Filters, Query } from "./filters.js";
 import { Listing } from "./listing.js";
 
-/**
- * Every key of the queue: the keyboard obeys this table, and the help shows it.
- *
- * @type {import("../page/page.js").Shortcut[]}
- */
+/** Every key of the queue: the keyboard obeys this table, and the help shows it. @type {import("../page/page.js").Shortcut[]} */
 const SHORTCUTS = [
   { group: "Choose", keys: ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"], command: "walk", shown: ["←", "→", "↑", "↓"], label: "Go to another photo" },
   { group: "Choose", keys: ["Enter"], command: "open", label: "Open the photo; with none chosen, or in the search, the first" },
@@ -55,8 +51,7 @@ function showBatch({ counts, running }) {
     }),
   );
   const begin = decided ? `Go on with ${open} open` : `Start with the ${knowsDoubt ? "most doubtful" : "first"} of ${open}`;
-  byId("start").hidden = open === 0 && !query.isNarrow;
-  byId("start").textContent = query.isNarrow ? "Start with what is shown" : begin;
+  byId("start").textContent = query.isNarrow ? "Start with what is shown" : open ? begin : "See what was done";
 }
 
 /** The filters are others. */
@@ -88,7 +83,8 @@ async function start() {
   if (!wanted.get("state")) wanted.set("state", "open");
   const { items } = await askJson(`/api/photos${wanted.search({ limit: "1" })}`);
   if (items[0]) location.assign(`/photos/${items[0].id}${wanted.search()}`);
-  else announce("No photo that the filters show is open.");
+  else if (query.isNarrow) announce("No photo that the filters show is open.");
+  else location.assign("/statistics");
 }
 
 /** Enter: what is chosen, or where to begin. */
