@@ -107,7 +107,7 @@ def main() -> None:
         batch = make_batch(Path(folder))
         with serving(batch) as address:
             browser = playwright.chromium.launch(executable_path=chromium, args=sandbox)
-            page = browser.new_page(viewport={"width": 1280, "height": 800})
+            page = browser.new_page(viewport={"width": 1280, "height": 800}, color_scheme="dark")
             work(page, address)
             page.goto(address)
             page.wait_for_timeout(2500)

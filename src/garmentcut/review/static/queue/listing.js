@@ -149,7 +149,7 @@ function linesOf(item) {
   const short = name.length > 16 ? `${name.slice(0, 8)}…${name.slice(-4)}` : name;
   const view = viewName(item.view);
   const words = item.note || item.reasons[0] || VERDICTS[item.verdict];
-  const state = element("span", {}, element(`span.dot.${item.state}`), item.has_draft ? "Draft" : STATES[item.state]);
+  const state = element("span", {}, element(`span.dot.${item.state}`), item.state === "open" && item.has_draft ? "Draft" : STATES[item.state]);
   const title = element("b", {}, element("span.name", {}, short), element("span.view", {}, view));
   const lines = [
     element("div", {}, title, element("span.figure", { title: "doubt" }, percentOf(item.doubt))),
