@@ -82,7 +82,7 @@ def test_a_long_stroke_covers_what_its_dabs_cover(run):
     for share in np.linspace(0, 1, 2001):
         distance = np.hypot(x - (10 + 40 * share), y - 15)
         oracle = np.maximum(oracle, np.clip(4 + 4 * share + 0.5 - distance, 0, 1))
-    # The nearest point of the path stands for the best one: where a pen's size changes by a tenth of the way, a rim
+    # The nearest point of the path stands for the best one: where a pen's size changes by a tenth of the way, an edge
     # pixel may differ by a few levels.
     assert np.abs(covered - np.rint(255 * oracle)).max() <= 12
 
