@@ -57,6 +57,9 @@ class ReadConfig:
     """Largest photo, in millions of pixels."""
     max_side_px: Annotated[_Count, Field(gt=0)] = 30_000
     """Longest side of a photo, in pixels."""
+    max_memory_mb: Annotated[_Count, Field(ge=0)] = 0
+    """Memory that one photo may take while it is read, cut and written, in megabytes, estimated from its header. 0:
+    seven tenths of what the machine has, or of what its container or service may use."""
 
 
 @dataclass(frozen=True, config=_STRICT)

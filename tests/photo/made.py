@@ -9,6 +9,8 @@ import tifffile
 from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
 
+from garmentcut.photo.metadata import Tag, directory_bytes
+
 XYZ_OF_WIDE_RGB = ((0.6097, 0.3111, 0.0195), (0.2053, 0.6257, 0.0609), (0.1492, 0.0632, 0.7446))  # Adobe RGB at D50
 
 
@@ -135,3 +137,14 @@ def _profile(kind, space, pcs, tags, name=b"test"):
     head = struct.pack(">I4sI4s4s4s", place + len(body), b"test", 0x02400000, kind, space, pcs) + bytes(12) + b"acsp"
     head = head.ljust(68, b"\0") + struct.pack(">3i", 63190, 65536, 54061)
     return head.ljust(128, b"\0") + struct.pack(">I", len(tags)) + table + body
+
+
+def interoperable(index):
+    """EXIF with an uncalibrated colour space and an interoperability index."""
+    main = {0x8769: Tag(4, bytes(4))}
+    start = 8 + len(directory_bytes(main, "<", 8))
+    inner = {0xA001: Tag(3, b"\xff\xff"), 0xA005: Tag(4, bytes(4))}
+    behind = start + len(directory_bytes(inner, "<", start))
+    main[0x8769], inner[0xA005] = (Tag(4, struct.pack("<I", place)) for place in (start, behind))
+    parts = (main, 8), (inner, start), ({1: Tag(2, index)}, behind)
+    return b"II*\0\x08\0\0\0" + b"".join(directory_bytes(entries, "<", place) for entries, place in parts)

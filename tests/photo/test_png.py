@@ -43,7 +43,7 @@ def test_large_pictures_are_cut_into_several_chunks(monkeypatch):
     monkeypatch.setattr("garmentcut.photo.png._MAX_IDAT_BYTES", 50)
     array = pixels(50, 50)
     data = png_bytes(array)
-    assert sum(kind == b"IDAT" for kind, _ in split_png(data)) > 3
+    assert sum(kind == b"IDAT" for kind, _ in split_png(data)[0]) > 3
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(data))), array)
 
 
@@ -61,11 +61,14 @@ def test_metadata():
 
 def test_split_names_what_is_damaged():
     data = png_bytes(pixels(), dpi=(300, 300))
-    assert [kind for kind, _ in split_png(data)] == [b"IHDR", b"pHYs", b"IDAT", b"IEND"]
-    assert b"".join(chunk for _, chunk in split_png(data + b"trailing")) == data[8:]
+    assert [kind for kind, _ in split_png(data)[0]] == [b"IHDR", b"pHYs", b"IDAT", b"IEND"]
+    assert b"".join(chunk for _, chunk in split_png(data + b"trailing")[0]) == data[8:]
     damaged = bytearray(data)
     damaged[data.index(b"pHYs") + 5] ^= 1
-    with pytest.raises(PhotoError, match="checksum of its 'pHYs' part is wrong"):
+    kept, notes = split_png(bytes(damaged))
+    assert ([kind for kind, _ in kept], notes) == ([b"IHDR", b"IDAT", b"IEND"], ("the damaged 'pHYs' part left out",))
+    damaged[data.index(b"IHDR") + 5] ^= 1
+    with pytest.raises(PhotoError, match="checksum of its 'IHDR' part is wrong"):
         split_png(bytes(damaged))
     for cut in (9, 30, len(data) - 1):
         with pytest.raises(PhotoError, match="truncated PNG"):

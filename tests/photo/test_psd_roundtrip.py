@@ -1,6 +1,7 @@
 import base64
 import io
 import struct
+import time
 import zlib
 from dataclasses import replace
 
@@ -16,9 +17,10 @@ from psd_tools.psd.vector import VectorMaskSetting
 from garmentcut.photo.compose import lay_on_canvas
 from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.layout import Placement
+from garmentcut.photo.metadata import read_xmp
 from garmentcut.photo.path import draw_path
 from garmentcut.photo.photo import PhotoError
-from garmentcut.photo.psd_roundtrip import checksum_of, mark_of, read_mark, write_mark
+from garmentcut.photo.psd_roundtrip import _NAMESPACE, checksum_of, mark_of, read_mark, write_mark
 from garmentcut.photo.psd_write import PsdLayer, layered_psd
 from garmentcut.photo.trace import trace_outline
 from garmentcut.photo.truth import read_cutout
@@ -74,9 +76,29 @@ def test_the_properties_may_become_elements_under_another_prefix(mark):
     assert read_mark(other.encode() + bytes(40)) == replace(mark, path=None)
 
 
-def test_a_packet_without_the_usual_end_stays_as_it_is(mark):
+def test_prefixes_may_be_any(mark):
     packet = xmp_packet().replace(b"rdf:", b"r:").replace(b"xmlns:rdf", b"xmlns:r")
+    written = write_mark(packet, mark)
+    assert read_mark(written) == mark
+    assert write_mark(written, mark) == written, "one mark is enough"
+
+
+@pytest.mark.parametrize("packet", [b"<x/>", b"no XML", b"<x:xmpmeta xmlns:x='adobe:ns:meta/'></x:xmpmeta>"])
+def test_a_packet_without_rdf_stays_as_it_is(mark, packet):
     assert write_mark(packet, mark) == packet
+
+
+@pytest.mark.parametrize(
+    "part", [b"<rdf:Description", b"tiff:ImageWidth='", b"<tiff:ImageWidth>", b"tiff:Orientation ="]
+)
+def test_hostile_packets_take_no_time(mark, part):
+    """What regular expressions with two stars would have read for minutes."""
+    for packet in (part * 60_000, xmp_packet().replace(b"<dc:creator>", b"<!--" + part * 60_000 + b"--><dc:creator>")):
+        start = time.process_time()
+        read_mark(packet + _NAMESPACE.encode())
+        write_mark(packet, mark)
+        read_xmp(packet)
+        assert time.process_time() - start < 2
 
 
 def bomb(size):

@@ -12,10 +12,12 @@ from PIL import Image
 from psd_tools import PSDImage
 from psd_tools.constants import BlendMode, Compression
 
+from garmentcut.config import ReadConfig
 from garmentcut.photo import psd_write
 from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.path import Resource
-from garmentcut.photo.photo import OutputError
+from garmentcut.photo.photo import Metadata, OutputError, Picture
+from garmentcut.photo.psd_read import PlaneDecoder, read_document
 from garmentcut.photo.psd_roundtrip import read_mark
 from garmentcut.photo.psd_write import (
     PsdLayer,
@@ -191,6 +193,34 @@ def test_over_2_gigabytes_psb_is_named(drawn, monkeypatch):
     monkeypatch.setattr(psd_write, "_MOST_BYTES", num_bytes - 1)
     with pytest.raises(OutputError, match=r"PSD ends at 2 GB, .* PSB is not written; use tiff"):
         psd_bytes(*drawn, [])
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_plane_with_a_single_odd_sample(dtype):
+    rgb = np.zeros((9, 217, 3), dtype)
+    rgb[3, 40, 1] = 1
+    plane = rgb[..., 1]  # strided, as the planes of a picture are
+    packed = pack_rows(plane)
+    np.testing.assert_array_equal(PlaneDecoder(8 * plane.itemsize, 10**6).unpack_rows(packed.rows, (9, 217)), plane)
+
+
+@pytest.mark.parametrize("dpi", [70_000, 99_999.5])
+def test_more_dots_an_inch_than_a_psd_can_say(studio, dpi):
+    drawn = studio()
+    document = opened(layered_psd(Picture(drawn.photo, drawn.alpha, Metadata(dpi=(dpi, 300)))))
+    resolution = document.image_resources.get_data(1005)
+    assert resolution.horizontal / 65_536 == pytest.approx(65_536, abs=0.001)
+    assert resolution.vertical / 65_536 == 300
+
+
+def test_iptc_goes_along(studio):
+    drawn = studio()
+    iptc = b"\x1c\x02\x50\0\x04Anna"
+    data = layered_psd(Picture(drawn.photo, drawn.alpha, Metadata(iptc=iptc)))
+    assert (
+        next(resource.data for resource in read_document(data, ReadConfig()).resources if resource.number == 1028)
+        == iptc
+    )
 
 
 WHOLE = {"profile": rgb_profile(), "dpi": (300, 240.5), "exif": exif_bytes(), "xmp": xmp_packet()}

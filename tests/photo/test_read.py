@@ -1,12 +1,18 @@
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from garmentcut.photo.photo import PhotoError
+from garmentcut.config import ReadConfig
+from garmentcut.photo.color import made_profile, srgb_of
+from garmentcut.photo.path import Resource, join_resources
+from garmentcut.photo.photo import NO_METADATA, Metadata, PhotoError
 from garmentcut.photo.png import png_bytes
-from garmentcut.photo.read import decode_photo, read_profile
+from garmentcut.photo.read import decode_photo, memory_of, read_profile
+from garmentcut.photo.write import jpeg_bytes
 
 from .made import (
     chunk,
@@ -15,11 +21,13 @@ from .made import (
     exif,
     exif_bytes,
     gray_profile,
+    interoperable,
     pixels,
     png_of_header,
     rgb_profile,
     tiff,
     with_chunks,
+    xmp_packet,
 )
 from .made_cutout import add_layer, layered, psd_bytes, put
 
@@ -132,7 +140,7 @@ def test_gray_jpeg():
     np.testing.assert_array_equal(photo.rgb[..., 1], np.asarray(Image.open(io.BytesIO(data))))
 
 
-def test_cmyk_jpeg_by_its_profile_or_not_at_all():
+def test_cmyk_jpeg_by_its_profile_or_as_viewers_do_it():
     red = Image.new("CMYK", (16, 16), (0, 255, 255, 0))
     photo = decode_photo(encoded(red, "JPEG", icc_profile=cmyk_profile()))
     assert photo.notes == ("CMYK converted to sRGB",)
@@ -141,8 +149,9 @@ def test_cmyk_jpeg_by_its_profile_or_not_at_all():
     assert red_level > 150
     assert max(green_level, blue_level) < 80
     for profile in (None, rgb_profile(), b"junk" * 50):
-        with pytest.raises(PhotoError, match=r"CMYK without a usable CMYK profile.*convert it to RGB"):
-            decode_photo(encoded(red, "JPEG", icc_profile=profile))
+        photo = decode_photo(encoded(red, "JPEG", icc_profile=profile))
+        assert np.abs(photo.rgb[8, 8].astype(int) - (255, 0, 0)).max() <= 2
+        assert photo.notes == ("CMYK without a usable profile: colours are approximate",)
 
 
 def test_mpo_gives_the_camera_photo_not_its_preview():
@@ -253,3 +262,194 @@ def test_damage_is_named(tmp_path):
     (tmp_path / "cutout.png").write_bytes(file.getvalue()[:20])
     with pytest.raises(PhotoError):
         read_profile(tmp_path / "cutout.png")
+
+
+def scan_of(data):
+    """Where the first scan's header ends."""
+    start = data.index(b"\xff\xda")
+    return start + 2 + int.from_bytes(data[start + 2 : start + 4])
+
+
+def jpeg_photo(**options):
+    return encoded(np.random.default_rng(0).integers(0, 256, (64, 96, 3)).astype(np.uint8), "JPEG", **options)
+
+
+@pytest.mark.parametrize("junk", [b"\0", b"\x12\x34\x56", bytes(3000), b"trailer of a camera " * 40])
+def test_stray_bytes_behind_a_jpegs_pixels_cost_nothing(junk):
+    data = jpeg_photo(quality=90)
+    photo = decode_photo(data[:-2] + junk + data[-2:])
+    np.testing.assert_array_equal(photo.rgb, decode_photo(data).rgb)
+    assert all("stray bytes behind the pixels passed over" in note for note in photo.notes)
+
+
+def test_a_wrong_scan_header_costs_nothing():
+    data = jpeg_photo(quality=90)
+    end = scan_of(data)
+    wrong = data[: end - 3] + bytes(3) + data[end:]
+    photo = decode_photo(wrong)
+    np.testing.assert_array_equal(photo.rgb, decode_photo(data).rgb)
+    assert photo.notes == ("a wrong scan header passed over",)
+    both = decode_photo(wrong[:-2] + bytes(9) + wrong[-2:])
+    assert len(both.notes) == 2
+
+
+def test_lost_pixels_are_damage_whatever_else_is_wrong():
+    data = jpeg_photo(quality=90)
+    end, middle = scan_of(data), len(data) // 2
+    for wrong in (
+        data[:middle] + data[-2:],
+        data[:middle] + np.random.default_rng(1).bytes(300).replace(b"\xff", b"x") + data[middle + 300 :],
+        data[: end - 3] + bytes(3) + data[end:middle] + data[-2:],
+    ):
+        with pytest.raises(PhotoError, match="damaged or unreadable"):
+            decode_photo(wrong)
+
+
+def test_a_jpeg_of_12_bits_is_named():
+    data = bytearray(jpeg_photo())
+    data[data.index(b"\xff\xc0") + 4] = 12
+    with pytest.raises(PhotoError, match=r"a JPEG of 12 bits; save it with 8 bits, or with 16 as PNG or TIFF"):
+        decode_photo(bytes(data))
+
+
+def test_a_wrong_checksum_in_a_text_costs_the_text():
+    wrong = bytearray(chunk(b"tEXt", b"Comment\0dress"))
+    wrong[-1] ^= 1
+    photo = decode_photo(with_chunks(png_bytes(pixels()), bytes(wrong)))
+    np.testing.assert_array_equal(photo.rgb, pixels())
+    assert photo.notes == ("the damaged 'tEXt' part left out",)
+
+
+def test_an_animation_of_one_frame_is_a_picture():
+    control = chunk(b"acTL", struct.pack(">II", 1, 0))
+    frame = chunk(b"fcTL", struct.pack(">IIIIIHHBB", 0, 20, 12, 0, 0, 1, 10, 0, 0))
+    photo = decode_photo(with_chunks(png_bytes(pixels()), control, frame))
+    np.testing.assert_array_equal(photo.rgb, pixels())
+    with pytest.raises(PhotoError, match="animated"):
+        decode_photo(with_chunks(png_bytes(pixels()), chunk(b"acTL", struct.pack(">II", 2, 0)), frame))
+
+
+PRIMARIES = {"srgb": (0.64, 0.33, 0.30, 0.60, 0.15, 0.06), "adobe": (0.64, 0.33, 0.21, 0.71, 0.15, 0.06)}
+
+
+def chromaticities(name):
+    return chunk(b"cHRM", struct.pack(">8I", *(round(1e5 * value) for value in (0.3127, 0.329, *PRIMARIES[name]))))
+
+
+def gamma_of(value):
+    return chunk(b"gAMA", struct.pack(">I", round(1e5 * value)))
+
+
+def shown(photo):
+    """As a screen of sRGB shows it."""
+    return srgb_of(photo.rgb, photo.profile).astype(int)
+
+
+def test_a_gamma_of_its_own_counts():
+    photo = decode_photo(with_chunks(png_bytes(pixels()), gamma_of(1.0)))
+    light = pixels() / 255
+    expected = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055) * 255
+    assert np.abs(shown(photo) - expected).max() <= 2
+    np.testing.assert_array_equal(photo.rgb, pixels())
+    assert png_bytes(photo.rgb, profile=photo.profile, srgb=photo.profile is None).count(b"iCCP") == 1
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        [],
+        [gamma_of(0.45455)],
+        [gamma_of(0.45455), chromaticities("srgb")],
+        [chromaticities("srgb")],
+        [chunk(b"sRGB", b"\0"), gamma_of(1.0), chromaticities("adobe")],
+        [chunk(b"cICP", bytes((1, 13, 0, 1))), gamma_of(1.0)],
+    ],
+)
+def test_what_says_srgb_is_srgb(chunks):
+    assert decode_photo(with_chunks(png_bytes(pixels()), *chunks)).profile is None
+
+
+@pytest.mark.parametrize("way", ["cHRM", "EXIF", "interoperability"])
+def test_adobe_rgb_however_it_is_said(way):
+    by_profile = decode_photo(png_bytes(pixels(), profile=made_profile((0.3127, 0.329), PRIMARIES["adobe"], 563 / 256)))
+    tags = exif()
+    tags[0x8769] = {0xA001: 2}
+    photo = {
+        "cHRM": lambda: decode_photo(with_chunks(png_bytes(pixels()), gamma_of(256 / 563), chromaticities("adobe"))),
+        "EXIF": lambda: decode_photo(png_bytes(pixels(), exif=tags.tobytes().removeprefix(b"Exif\0\0"))),
+        "interoperability": lambda: decode_photo(png_bytes(pixels(), exif=interoperable(b"R03\0"))),
+    }[way]()
+    assert np.abs(shown(photo) - pixels()).max() > 10
+    assert np.abs(shown(photo) - shown(by_profile)).max() <= 1
+
+
+def test_which_statement_counts_first():
+    cicp, p3 = (
+        chunk(b"cICP", bytes((12, 13, 0, 1))),
+        made_profile((0.3127, 0.329), (0.68, 0.32, 0.265, 0.69, 0.15, 0.06), "srgb"),
+    )
+    assert decode_photo(with_chunks(png_bytes(pixels()), cicp)).profile == p3
+    assert decode_photo(with_chunks(png_bytes(pixels()), cicp, gamma_of(1.0), chromaticities("adobe"))).profile == p3
+    assert decode_photo(with_chunks(png_bytes(pixels(), profile=rgb_profile()), cicp)).profile == rgb_profile()
+    with pytest.raises(PhotoError, match="HDR"):
+        decode_photo(with_chunks(png_bytes(pixels()), chunk(b"cICP", bytes((9, 16, 0, 1)))))
+
+
+def test_avif():
+    photo = decode_photo(encoded(pixels(64, 48), "AVIF", quality=100, subsampling="4:4:4", exif=exif(6)))
+    assert photo.rgb.shape == (48, 64, 3)
+    assert np.abs(photo.rgb.astype(int) - np.rot90(pixels(64, 48), -1)).max() <= 6
+    assert b"Camera Maker" in photo.exif
+    damaged = encoded(pixels(64, 48), "AVIF")[:300]
+    with pytest.raises(PhotoError):
+        decode_photo(damaged)
+
+
+def test_memory_is_told_before_decoding():
+    small, deep = png_bytes(pixels(100, 100)), png_bytes(pixels(100, 100, dtype=np.uint16))
+    assert 30e4 < memory_of(small) < memory_of(deep) < 80e4
+    assert memory_of(png_of_header(30_000, 30_000, depth=16, color_type=6)) > 50e9
+    many = tiff(np.zeros((100, 100, 20), np.uint8), extrasamples=[0] * 17, compression="zlib")
+    assert memory_of(many) > memory_of(small) + 15e4
+    with pytest.raises(PhotoError, match="not a PNG"):
+        memory_of(b"hello")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [png_of_header(900, 900, depth=16, color_type=6), tiff(np.zeros((200, 200, 20), np.uint8), extrasamples=[0] * 17)],
+)
+def test_more_memory_than_there_is(data):
+    with pytest.raises(PhotoError, match=r"GB of memory, and one photo may take .*read.max_memory_mb") as refusal:
+        decode_photo(data, limits=ReadConfig(max_memory_mb=1, max_megapixels=100))
+    assert refusal.value.code == "no_memory"
+
+
+def iptc_records(**records):
+    numbers = {"byline": 80, "copyright": 116, "keyword": 25}
+    return b"\x1c\x01\x5a\0\x03\x1b%G" + b"".join(
+        b"\x1c\x02" + bytes([numbers[name]]) + len(text).to_bytes(2) + text for name, text in records.items()
+    )
+
+
+def test_iptc_is_read_from_every_format():
+    iptc = iptc_records(byline=b"Anna", keyword=b"SKU 4711")
+    resources = join_resources([Resource(1028, "", iptc)])
+    hexadecimal = f"\niptc\n{len(resources):8}\n{resources.hex()}\n".encode()
+    for data in (
+        jpeg_bytes(pixels(), NO_METADATA, [Resource(1028, "", iptc)], quality=90),
+        tiff(pixels(), extratags=[(34377, "B", len(resources), resources, True)]),
+        tiff(pixels(), extratags=[(33723, "B", len(iptc), iptc, True)]),
+        with_chunks(png_bytes(pixels()), chunk(b"zTXt", b"Raw profile type iptc\0\0" + zlib.compress(hexadecimal))),
+    ):
+        assert decode_photo(data).iptc == iptc
+    damaged = decode_photo(jpeg_bytes(pixels(), NO_METADATA, [Resource(1028, "", iptc[:-3])], quality=90))
+    assert (damaged.iptc, damaged.notes) == (iptc_records(byline=b"Anna"), ("damaged IPTC left out",))
+
+
+def test_xmp_longer_than_a_jpegs_segment():
+    long = xmp_packet().replace(b"<dc:creator>", b"<dc:source>" + b"x" * 150_000 + b"</dc:source><dc:creator>")
+    photo = decode_photo(jpeg_bytes(pixels(), Metadata(xmp=long), quality=90))
+    assert b"x" * 150_000 in photo.xmp and "Åse Ødegård".encode() in photo.xmp
+    assert b"HasExtendedXMP" not in photo.xmp
+    assert photo.notes == ()

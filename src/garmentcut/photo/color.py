@@ -6,8 +6,9 @@ Little CMS at 8 and 16 bits, for Pillow's knows 8 bits only.
 
 import functools
 import io
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import imagecodecs
 import numpy as np
@@ -17,6 +18,25 @@ from PIL import Image, ImageCms
 from garmentcut.config import ConfigError
 from garmentcut.photo.photo import PhotoError, Pixels
 
+_D65 = (0.3127, 0.3290)
+_ADOBE_PRIMARIES, _ADOBE_GAMMA = (
+    (0.64, 0.33, 0.21, 0.71, 0.15, 0.06),
+    563 / 256,
+)  # Adobe RGB (1998) Color Image Encoding
+_PRIMARIES = {  # ITU-T H.273, table 2
+    1: (0.64, 0.33, 0.30, 0.60, 0.15, 0.06),
+    9: (0.708, 0.292, 0.170, 0.797, 0.131, 0.046),
+    12: (0.680, 0.320, 0.265, 0.690, 0.150, 0.060),
+}
+_TRANSFERS: dict[int, float | str] = {1: 2.4, 4: 2.2, 5: 2.8, 6: 2.4, 8: 1.0, 13: "srgb", 14: 2.4, 15: 2.4}
+_HDR = (16, 18)  # PQ, HLG
+_NEAR = 0.005  # of gammas and of primaries
+_D50 = np.array([0.9642, 1.0, 0.8249])
+# XYZ of D50 to linear sRGB, by Bradford's adaptation (B. Lindbloom).
+_SRGB_OF_D50 = np.array(
+    [[3.1338561, -1.6168667, -0.4906146], [-0.9787684, 1.9161415, 0.0334540], [0.0719453, -0.2289914, 1.4052427]]
+)
+_BAND_ROWS = 64
 _SAME_LEVELS = 2  # of 255: profiles of sRGB itself differ by that much in their rounding
 _MODES = {b"RGB ": "RGB", b"GRAY": "L", b"CMYK": "CMYK"}
 _IS_PROFILE = slice(36, 40)
@@ -55,13 +75,17 @@ def usable_profile(profile: bytes | None, space: bytes = b"RGB ") -> tuple[bytes
 
 
 def rgb_of_gray(gray: Pixels, profile: bytes | None) -> ToRgb:
-    """Gray `(H, W)` to three equal channels; a gray profile is applied at 8 bits (gray to sRGB)."""
+    """Gray `(H, W)` to three equal channels: by a gray profile to sRGB, in an RGB profile's colours as they are."""
     kept, notes = usable_profile(profile, b"GRAY")
     if kept and gray.dtype == np.uint8:
         return ToRgb(_to_srgb(gray, "L", kept))
     if kept:
-        notes = ("gray colour profile dropped: read as sRGB",)
-    return ToRgb(np.repeat(gray[..., None], 3, axis=2), None, notes)
+        # 65536 levels to turn, not all the pixels.
+        table = _transformed(np.arange(65_536, dtype=np.uint16)[:, None], kept, srgb_profile(), "gray")
+        return ToRgb(table[gray])
+    if profile and profile[16:20] == b"RGB ":
+        kept, notes = usable_profile(profile)
+    return ToRgb(np.repeat(gray[..., None], 3, axis=2), kept, notes)
 
 
 def rgb_of_rgba(rgba: Pixels, profile: bytes | None) -> ToRgb:
@@ -69,27 +93,136 @@ def rgb_of_rgba(rgba: Pixels, profile: bytes | None) -> ToRgb:
     kept, notes = usable_profile(profile)
     rgb = np.ascontiguousarray(rgba[..., :3])
     top = np.iinfo(rgba.dtype).max
-    sheer = rgba[..., 3] < top
-    if not sheer.any():
-        return ToRgb(rgb, kept, notes)
-    share = rgba[sheer, 3:].astype(np.uint32)  # 65535 * 65535 + 32767 still fits
-    rgb[sheer] = (rgb[sheer] * share + top * (top - share) + top // 2) // top
-    return ToRgb(rgb, kept, (*notes, "transparent parts laid on white"))
+    is_opaque = True
+    for start in range(0, len(rgba), _BAND_ROWS):  # in bands: products need 32 bits
+        band, alpha = rgb[start : start + _BAND_ROWS], rgba[start : start + _BAND_ROWS, :, 3:]
+        if (alpha < top).any():
+            share = alpha.astype(np.uint32)  # 65535 * 65535 + 32767 still fits
+            band[:] = (band * share + top * (top - share) + top // 2) // top
+            is_opaque = False
+    return ToRgb(rgb, kept, notes if is_opaque else (*notes, "transparent parts laid on white"))
 
 
 def rgb_of_cmyk(cmyk: NDArray[np.uint8], profile: bytes | None) -> ToRgb:
     """CMYK `(H, W, 4)` uint8 (255: full ink) to sRGB by its own profile.
 
-    Raises:
-        PhotoError: no usable CMYK profile, so the colours are not defined.
+    Without a usable profile as viewers do it: each colour is what its ink and the black leave of the light.
     """
     kept, _ = usable_profile(profile, b"CMYK")
-    if kept is None:
-        raise PhotoError(
-            "CMYK without a usable CMYK profile, so its colours are not defined; convert it to RGB",
-            code="color_profile",
+    if kept is not None:
+        return ToRgb(_to_srgb(cmyk, "CMYK", kept), None, ("CMYK converted to sRGB",))
+    image = Image.frombuffer("CMYK", (cmyk.shape[1], cmyk.shape[0]), np.ascontiguousarray(cmyk).tobytes())
+    return ToRgb(np.array(image.convert("RGB")), None, ("CMYK without a usable profile: colours are approximate",))
+
+
+def rgb_of_lab(lab: NDArray[np.float32]) -> Pixels:
+    """CIELAB of daylight D50, `(H, W, 3)` with L in [0, 100], to sRGB of 16 bits; in bands, to save memory."""
+    rgb = np.empty(lab.shape, np.uint16)
+    for top in range(0, len(lab), _BAND_ROWS):
+        light, green_red, blue_yellow = np.moveaxis(lab[top : top + _BAND_ROWS].astype(np.float64), 2, 0)
+        middle = (light + 16) / 116
+        cubed = np.stack([middle + green_red / 500, middle, middle - blue_yellow / 200], axis=-1)
+        xyz = np.where(cubed > 6 / 29, cubed**3, 3 * (6 / 29) ** 2 * (cubed - 4 / 29)) * _D50
+        linear = (xyz @ _SRGB_OF_D50.T).clip(0, 1)
+        levels = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+        rgb[top : top + _BAND_ROWS] = np.rint(levels * 65_535)
+    return rgb
+
+
+def stated_profile(
+    profile: bytes | None, png_color: "PngColor | None" = None, *, is_adobe_rgb: bool = False
+) -> bytes | None:
+    """The profile of a file's RGB, whichever way the file says it; None: sRGB.
+
+    Its own profile counts first, then PNG's cICP, then its gAMA and cHRM, then EXIF.
+
+    Args:
+        profile: as found in the file.
+        png_color: what a PNG's chunks say.
+        is_adobe_rgb: what EXIF says.
+
+    Raises:
+        PhotoError: HDR, which has no true profile of this kind.
+    """
+    if profile:
+        return profile
+    found = png_color.profile() if png_color else None
+    if found is None and is_adobe_rgb and not (png_color and png_color.is_srgb):
+        return made_profile(_D65, _ADOBE_PRIMARIES, _ADOBE_GAMMA)
+    return found
+
+
+class PngColor(NamedTuple):
+    """What the chunks of a PNG say about its colours (W3C, PNG Specification, third edition, section 11.3.2).
+
+    Attributes:
+        code_points: of cICP: primaries, transfer function, matrix, full range (ITU-T H.273).
+        gamma: of gAMA, of the file: 0.45455 in most.
+        primaries: of cHRM: x and y of white, red, green and blue.
+        is_srgb: there is an sRGB chunk, before which the last two do not count.
+    """
+
+    code_points: tuple[int, ...] = ()
+    gamma: float = 0.0
+    primaries: tuple[float, ...] = ()
+    is_srgb: bool = False
+
+    @classmethod
+    def of(cls, chunks: Mapping[bytes, bytes]) -> "PngColor":
+        """Of chunks' contents by their kind."""
+        code_points, gamma, primaries = (chunks.get(kind, b"") for kind in (b"cICP", b"gAMA", b"cHRM"))
+        return cls(
+            tuple(code_points) if len(code_points) == 4 else (),
+            int.from_bytes(gamma) / 100_000 if len(gamma) == 4 else 0.0,
+            tuple(np.frombuffer(primaries, ">u4") / 100_000) if len(primaries) == 32 else (),
+            b"sRGB" in chunks,
         )
-    return ToRgb(_to_srgb(cmyk, "CMYK", kept), None, ("CMYK converted to sRGB",))
+
+    def profile(self) -> bytes | None:
+        """A profile that says the same; None: sRGB, or nothing usable is said."""
+        if self.code_points:
+            primaries, transfer, matrix, _ = self.code_points
+            if transfer in _HDR:
+                raise PhotoError("an HDR picture (PQ or HLG); export it for standard screens, with sRGB or Display P3")
+            if primaries in _PRIMARIES and transfer in _TRANSFERS and matrix == 0:
+                return made_profile(_D65, _PRIMARIES[primaries], _TRANSFERS[transfer])
+        if self.is_srgb or not self.gamma:  # browsers pass over primaries without a gamma
+            return None
+        white, primaries_xy = self.primaries[:2] or _D65, self.primaries[2:] or _PRIMARIES[1]
+        if min(white[1], *primaries_xy[1::2]) <= 0 or max(*white, *primaries_xy) > 1:
+            return None
+        # 1 / 2.2 stands for sRGB's own curve, which no single number describes (section 13.13).
+        is_near = abs(self.gamma - 0.45455) < _NEAR and np.abs(np.subtract(primaries_xy, _PRIMARIES[1])).max() < _NEAR
+        try:
+            return made_profile(white, primaries_xy, "srgb" if is_near else 1 / self.gamma)
+        except PhotoError:
+            return None
+
+
+@functools.lru_cache(maxsize=16)
+def made_profile(white: tuple[float, ...], primaries: tuple[float, ...], transfer: float | str) -> bytes | None:
+    """An ICC profile of an RGB colour space, the same bytes on every call and day; None: it is sRGB.
+
+    Args:
+        white: x and y.
+        primaries: x and y of red, green and blue.
+        transfer: `srgb`, or the exponent that makes light of numbers.
+
+    Raises:
+        PhotoError: such colours do not exist.
+    """
+    points = [coordinate for xy in zip(primaries[::2], primaries[1::2], strict=True) for coordinate in (*xy, 1.0)]
+    curve: dict[str, Any] = {"gamma": transfer}
+    if transfer == "srgb":
+        levels = np.linspace(0, 1, 4096)
+        light = np.where(levels < 0.04045, levels / 12.92, ((levels + 0.055) / 1.055) ** 2.4)  # IEC 61966-2-1
+        curve = {"transferfunction": light.astype(np.float32)}
+    try:
+        profile = bytearray(imagecodecs.cms_profile("rgb", whitepoint=[*white, 1.0], primaries=points, **curve))
+    except (imagecodecs.CmsError, ValueError) as error:
+        raise PhotoError("its colours are described by numbers that make no sense", code="color_profile") from error
+    profile[_DATE] = _FIXED_DATE
+    return None if _is_srgb(bytes(profile)) else bytes(profile)
 
 
 def srgb_of(rgb: NDArray[np.uint8], profile: bytes | None) -> NDArray[np.uint8]:
@@ -207,23 +340,28 @@ def convert_colors(rgb: Pixels, profile: bytes | None, target: bytes) -> Pixels:
     profile = profile or srgb_profile()
     if profile == target or not rgb.size:
         return rgb
-    flags = int(imagecodecs.CMS.FLAGS.BLACKPOINTCOMPENSATION)
-    if rgb.dtype == np.uint16:
-        # Optimized, 16 bits go through a table of 33 steps a side, which is 19 of 255 levels off at the gamut's edge.
-        flags |= imagecodecs.CMS.FLAGS.NOOPTIMIZE
     try:
-        converted: Pixels = imagecodecs.cms_transform(
-            np.ascontiguousarray(rgb.reshape(1, -1, 3)),
-            profile,
-            target,
-            colorspace="rgb",
-            outcolorspace="rgb",
-            intent=imagecodecs.CMS.INTENT.RELATIVE_COLORIMETRIC,
-            flags=flags,
-        ).reshape(rgb.shape)
+        return _transformed(rgb.reshape(-1, 3), profile, target, "rgb").reshape(rgb.shape)
     except (imagecodecs.CmsError, ValueError) as error:
         raise PhotoError(
             f"its colours cannot be turned into the wanted profile ({error}); convert it yourself",
             code="color_profile",
         ) from error
-    return converted
+
+
+def _transformed(levels: Pixels, profile: bytes, target: bytes, space: str) -> Pixels:
+    """Levels `(N, 1 or 3)` of an RGB or gray profile as RGB `(N, 3)` of another one, of the same depth."""
+    flags = int(imagecodecs.CMS.FLAGS.BLACKPOINTCOMPENSATION)
+    if levels.dtype == np.uint16:
+        # Optimized, 16 bits go through a table of 33 steps a side, which is 19 of 255 levels off at the gamut's edge.
+        flags |= imagecodecs.CMS.FLAGS.NOOPTIMIZE
+    converted: Pixels = imagecodecs.cms_transform(
+        np.ascontiguousarray(levels[None]),
+        profile,
+        target,
+        colorspace=space,
+        outcolorspace="rgb",
+        intent=imagecodecs.CMS.INTENT.RELATIVE_COLORIMETRIC,
+        flags=flags,
+    )
+    return converted.reshape(-1, 3)

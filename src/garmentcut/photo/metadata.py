@@ -1,89 +1,208 @@
-"""What travels from a photo to its cutout beside the pixels: EXIF, XMP.
+"""What travels from a photo to its cutout beside the pixels: EXIF, XMP and IPTC, each read so that damage costs a note.
 
-Numbers of tags from TIFF 6.0 and Exif 2.32; XMP after Adobe's XMP Specification, parts 1 and 3.
+EXIF tags are copied as the bytes they are, one by one (TIFF 6.0, Exif 2.32). XMP is read by expat and changed in place,
+where a statement is no longer true (Adobe, XMP Specification, parts 1 and 3). Neither regular expressions nor entities
+ever see foreign bytes at length.
 """
 
+import hashlib
 import io
 import re
 import struct
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
+from xml.parsers import expat
 
-from PIL import Image, TiffImagePlugin, TiffTags
-
-# Descriptive tags only: tags about the layout of the pixels (sizes, strips, compression, thumbnails) would lie in the
-# output file. Numbers from TIFF 6.0 and Exif 2.32.
 _ORIENTATION, _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 274, 282, 283, 296
-_ARTIST, _COPYRIGHT = 315, 33432
-_TAKEN, _FRACTION, _SERIAL_NUMBER = 0x9003, 0x9291, 0xA431  # DateTimeOriginal, SubSecTimeOriginal, BodySerialNumber
+_ARTIST, _COPYRIGHT, _COLOR_SPACE, _INTEROPERABILITY = 315, 33432, 0xA001, 0xA005
 _INCH, _CENTIMETRE = 2, 3
-_KEPT = {270, 271, 272, 305, 306, 315, 33432, 40091, 40092, 40093, 40094, 40095}
+_ADOBE_RGB, _UNCALIBRATED = 2, 0xFFFF  # colour spaces; the first is no standard's, and what cameras write
+_TAKEN, _FRACTION, _SERIAL_NUMBER = 0x9003, 0x9291, 0xA431  # DateTimeOriginal, SubSecTimeOriginal, BodySerialNumber
 _EXIF_DIRECTORY = 0x8769
 EXIF_DIRECTORIES = (_EXIF_DIRECTORY, 0x8825)
 """Tags that point to the directories of EXIF and of GPS."""
-# The size in pixels is no longer true after trimming, the way of compression in no case; the interoperability directory
-# is a position in the old file.
-_DROPPED = {0xA002, 0xA003, 0x9101, 0x9102, 0xA005}
-_BYTE_TAGS = {0, 5, 40091, 40092, 40093, 40094, 40095}  # GPS version and altitude reference, Windows' comments
-_HEADS = {"<": b"II*\0\x08\0\0\0", ">": b"MM\0*\0\0\0\x08"}
+
+# Descriptive tags only: tags about the layout of the pixels (sizes, strips, compression, thumbnails) would lie in the
+# output file. Nor is the size in pixels true after trimming, and the interoperability directory is a position in the
+# old file.
+_KEPT = {270, 271, 272, 305, 306, 315, 33432, 40091, 40092, 40093, 40094, 40095}
+_READ = {*_KEPT, *EXIF_DIRECTORIES, _ORIENTATION, _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT}
+_DROPPED = {0xA002, 0xA003, 0x9101, 0x9102, _INTEROPERABILITY}
+_ITEM_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+_ASCII, _SHORT, _LONG, _RATIONAL, _LAST_CLASSIC = 2, 3, 4, 5, 13  # types of values
+_INTEGERS = {1: "B", _SHORT: "H", _LONG: "I", _LAST_CLASSIC: "I", 16: "Q", 18: "Q"}
+_MOST_TAGS, _MOST_TAG_BYTES, _MOST_EXIF_BYTES = 4096, 4_000_000, 16_000_000
 _MAX_DPI = 100_000
-_FAULTS = (ArithmeticError, AssertionError, AttributeError, LookupError, OSError, struct.error, SyntaxError, TypeError)
-_PILLOW_WARNINGS = threading.Lock()
+
 _MOST_XMP_BYTES = 8_000_000  # some documents drag megabytes of history along; far more is an attack
-# No longer true of upright, perhaps trimmed pixels. Prefixes other than these are allowed, and nobody writes them.
-_XMP_ORIENTATION = re.compile(rb"(tiff:Orientation\s*(?:=\s*[\"']|>)\s*)[1-8]")
-_SIZES = rb"tiff:ImageWidth|tiff:ImageLength|exif:PixelXDimension|exif:PixelYDimension"
+_MOST_ELEMENTS, _MOST_NESTED = 400_000, 100
+RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+_NOTE = "http://ns.adobe.com/xmp/note/"
+_XMP_ORIENTATION = "http://ns.adobe.com/tiff/1.0/ Orientation"
+# No longer true of upright, perhaps trimmed pixels in one packet.
+_UNTRUE = {
+    "http://ns.adobe.com/tiff/1.0/ ImageWidth",
+    "http://ns.adobe.com/tiff/1.0/ ImageLength",
+    "http://ns.adobe.com/exif/1.0/ PixelXDimension",
+    "http://ns.adobe.com/exif/1.0/ PixelYDimension",
+    f"{_NOTE} HasExtendedXMP",
+}
 _NAMESPACES = {
     "x": "adobe:ns:meta/",
-    "rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
+    "rdf": RDF,
     "dc": "http://purl.org/dc/elements/1.1/",
     "xmpRights": "http://ns.adobe.com/xap/1.0/rights/",
 }
-_DESCRIPTION, _ABOUT = f"{{{_NAMESPACES['rdf']}}}Description", f"{{{_NAMESPACES['rdf']}}}about"
+_DESCRIPTION, _ABOUT = f"{{{RDF}}}Description", f"{{{RDF}}}about"
 _RIGHTS = f"{{{_NAMESPACES['dc']}}}creator", f"{{{_NAMESPACES['dc']}}}rights"
-_PACKET_START, _PACKET_END = (
-    b'<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>',
-    b'<?xpacket end="w"?>',
-)
-_SIZE_ATTRIBUTES = re.compile(rb"\s(?:" + _SIZES + rb")\s*=\s*(?:\"[^\"<]*\"|'[^'<]*')")
-_SIZE_ELEMENTS = re.compile(rb"<(" + _SIZES + rb")>[^<]*</\1>")
+_PACKET_START, _PACKET_END = b'<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>', b'<?xpacket end="w"?>'
+_BLANKS = b"\0 \t\r\n"
+# Only ever matched where a parser has found an attribute.
+_ATTRIBUTE = re.compile(rb"\s+([^\s=]+)\s*=\s*(\"[^\"]*\"|'[^']*')")
+
+_SCAN, _NO_LENGTH = 0xDA, (0x01, *range(0xD0, 0xDA))  # JPEG markers: start of scan, markers without content
+_EXTENSION_MARK, _EXTENSION_HEAD = b"http://ns.adobe.com/xmp/extension/\0", struct.Struct(">32sII")
+_IPTC_MARK = 0x1C
+_IPTC_RIGHTS = {(1, 90), (2, 80), (2, 85), (2, 110), (2, 115), (2, 116)}  # alphabet, by-line, credit, source, copyright
+_PILLOW_WARNINGS = threading.Lock()
+# What Pillow raises on damaged files.
+_FAULTS = (ArithmeticError, AssertionError, AttributeError, LookupError, OSError, SyntaxError, TypeError, ValueError)
+
+
+class Tag(NamedTuple):
+    """A tag's value as stored: its type (TIFF 6.0, section 2), and its bytes in the order of its directory."""
+
+    kind: int
+    data: bytes
+
+    def numbers(self, order: str) -> tuple[float, ...]:
+        """Of integers and unsigned fractions; none of other types.
+
+        Args:
+            order: of bytes, `<` or `>`.
+        """
+        num = len(self.data) // _ITEM_BYTES.get(self.kind, 1)
+        if self.kind in _INTEGERS:
+            return struct.unpack(f"{order}{num}{_INTEGERS[self.kind]}", self.data)
+        if self.kind != _RATIONAL:
+            return ()
+        parts = struct.unpack(f"{order}{2 * num}I", self.data)
+        return tuple(above / below if below else 0.0 for above, below in zip(parts[::2], parts[1::2], strict=True))
+
+
+Directory = dict[int, Tag]
 
 
 class Exif(NamedTuple):
     """What a photo's EXIF says.
 
     Attributes:
-        orientation: 1 to 8 (TIFF 6.0, tag 274).
+        orientation: 1 to 8 (TIFF 6.0, tag 274); None: not said.
         dpi: horizontal and vertical pixels an inch, as stored, not yet turned; None: not said.
         kept: the tags that say who, when and with what: TIFF-structured bytes without the `Exif` marker, orientation 1.
+        is_adobe_rgb: its colours are Adobe RGB (1998), where no profile says otherwise.
         notes: what had to be left out, in words.
     """
 
-    orientation: int = 1
+    orientation: int | None = None
     dpi: tuple[float, float] | None = None
     kept: bytes | None = None
+    is_adobe_rgb: bool = False
     notes: tuple[str, ...] = ()
 
 
-def read_exif(load: Callable[[], Image.Exif]) -> Exif:
-    """Read what can be read; damaged EXIF costs a note, never the photo.
+def read_exif(block: bytes | None) -> Exif:
+    """EXIF as PNG, JPEG and WebP hold it.
 
     Args:
-        load: gives the tags as Pillow finds them; may raise what Pillow raises on damage.
+        block: TIFF-structured bytes, with or without the `Exif` marker; None or empty: there is none.
     """
-    found = Exif()
-    try:
-        with silent_pillow():
-            tags = load()
-            found = Exif(
-                _orientation_of(tags), dpi_of(*map(tags.get, (_X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT)))
-            )
-            return found._replace(kept=_descriptive(tags))
-    except (*_FAULTS, ValueError):
-        return found._replace(notes=("unreadable EXIF left out",))
+    block = (block or b"").removeprefix(b"Exif\0\0")
+    if not block:
+        return Exif()
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(block[:4])
+    if order is None or len(block) < 8:
+        return Exif(notes=("unreadable EXIF left out",))
+    return read_tiff_exif(block, int(struct.unpack_from(f"{order}I", block, 4)[0]), order)
+
+
+def read_tiff_exif(data: bytes, start: int, order: str, *, is_big: bool = False) -> Exif:
+    """EXIF out of a directory of a TIFF, whose tags are partly EXIF's own.
+
+    Args:
+        data: the whole file.
+        start: where the directory begins.
+        order: of bytes, `<` or `>`.
+        is_big: a BigTIFF.
+    """
+    main, num_lost = read_directory(data, start, order, is_big=is_big, wanted=_READ)
+    kept = {number: tag for number, tag in main.items() if number in _KEPT}
+    inner, is_adobe_rgb = {}, False
+    for number in EXIF_DIRECTORIES:
+        place = main[number].numbers(order)[:1] if number in main else ()
+        if not place:
+            continue
+        entries, num_inner_lost = read_directory(data, int(place[0]), order, is_big=is_big)
+        num_lost += num_inner_lost
+        is_adobe_rgb = is_adobe_rgb or _says_adobe_rgb(data, entries, order, is_big=is_big)
+        if _COLOR_SPACE in entries and entries[_COLOR_SPACE].numbers(order)[:1] == (_ADOBE_RGB,):
+            entries[_COLOR_SPACE] = Tag(_SHORT, struct.pack(f"{order}H", _UNCALIBRATED))
+        if told := {tag: value for tag, value in entries.items() if tag not in _DROPPED}:
+            inner[number] = told
+    if inner or kept:
+        kept[_ORIENTATION] = Tag(_SHORT, struct.pack(f"{order}H", 1))
+    return Exif(
+        orientation=_orientation_of(main, order),
+        dpi=dpi_of(*(_number_of(main, tag, order) for tag in (_X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT))),
+        kept=exif_bytes(kept, {number: entries for number, entries in inner.items() if entries}, order)
+        if kept
+        else None,
+        is_adobe_rgb=is_adobe_rgb,
+        notes=() if not num_lost else ("unreadable EXIF left out" if not main else "damaged EXIF tags left out",),
+    )
+
+
+def read_directory(
+    data: bytes, start: int, order: str, *, is_big: bool = False, wanted: Container[int] | None = None
+) -> tuple[Directory, int]:
+    """The tags of a directory; a damaged one loses itself and nothing else.
+
+    Args:
+        data: what it stands in.
+        start: where it begins.
+        order: of bytes, `<` or `>`.
+        is_big: a BigTIFF's.
+        wanted: the others are passed over; None: all.
+
+    Returns:
+        The readable tags, and how many are damaged; where the directory itself is out of reach, one.
+    """
+    head, entry, inline = ("Q", 20, 8) if is_big else ("H", 12, 4)
+    if not 0 < start <= len(data) - struct.calcsize(head):
+        return {}, 1
+    (num_tags,) = struct.unpack_from(order + head, data, start)
+    first = start + struct.calcsize(head)
+    found: Directory = {}
+    num_lost, num_bytes = 0, 0
+    for place in range(first, first + entry * min(num_tags, _MOST_TAGS), entry):
+        if place + entry > len(data):
+            return found, num_lost + 1
+        number, kind, count = struct.unpack_from(f"{order}HH{'Q' if is_big else 'I'}", data, place)
+        if wanted is not None and number not in wanted:
+            continue
+        size = _ITEM_BYTES.get(kind, 0) * count
+        at = place + entry - inline
+        if size > inline:
+            (at,) = struct.unpack_from(f"{order}{'Q' if is_big else 'I'}", data, at)
+        num_bytes += size
+        if not _ITEM_BYTES.get(kind) or at + size > len(data) or size > _MOST_TAG_BYTES or num_bytes > _MOST_EXIF_BYTES:
+            num_lost += 1
+            continue
+        found[number] = Tag(kind, data[at : at + size])
+    return found, num_lost
 
 
 def dpi_of(horizontal: Any, vertical: Any, unit: Any) -> tuple[float, float] | None:
@@ -95,6 +214,51 @@ def dpi_of(horizontal: Any, vertical: Any, unit: Any) -> tuple[float, float] | N
     return dpi if all(0 < value < _MAX_DPI for value in dpi) else None
 
 
+def exif_bytes(main: Directory, inner: Mapping[int, Directory], order: str) -> bytes:
+    """TIFF-structured bytes of a main directory and those that it points at.
+
+    The order of bytes stays the source's: comments and makers' notes depend on it.
+    """
+    head = struct.pack(f"{order}2sHI", b"II" if order == "<" else b"MM", 42, 8)
+    pointers = dict.fromkeys(inner, Tag(_LONG, bytes(4)))
+    place = len(head) + len(directory_bytes(main | pointers, order, len(head)))
+    tail = b""
+    for number, entries in inner.items():
+        pointers[number] = Tag(_LONG, struct.pack(f"{order}I", place + len(tail)))
+        tail += directory_bytes(entries, order, place + len(tail))
+    return head + directory_bytes(main | pointers, order, len(head)) + tail
+
+
+def directory_bytes(entries: Directory, order: str, start: int) -> bytes:
+    """A classic TIFF's directory and, behind it, the values that do not fit in; of an even length.
+
+    Args:
+        entries: the tags; types that only a BigTIFF has are left out.
+        order: of bytes, `<` or `>`.
+        start: where it will stand.
+    """
+    written = {number: tag for number, tag in sorted(entries.items()) if tag.kind <= _LAST_CLASSIC}
+    head, tail = struct.pack(f"{order}H", len(written)), b""
+    behind = start + 2 + 12 * len(written) + 4
+    for number, (kind, data) in written.items():
+        value = data.ljust(4, b"\0")
+        if len(data) > 4:
+            value = struct.pack(f"{order}I", behind + len(tail))
+            tail += data + bytes(len(data) % 2)  # TIFF 6.0: values begin on a word boundary
+        head += struct.pack(f"{order}HHI", number, kind, len(data) // _ITEM_BYTES[kind]) + value
+    return head + bytes(4) + tail
+
+
+def parse_exif(exif: bytes | None) -> tuple[str, Directory, dict[int, Directory]]:
+    """Order of bytes, main directory and inner directories of `Exif.kept`; nothing of None."""
+    if not exif:
+        return "<", {}, {}
+    order = "<" if exif[:2] == b"II" else ">"
+    main, _ = read_directory(exif, int(struct.unpack_from(f"{order}I", exif, 4)[0]), order)
+    pointers = {number: main.pop(number).numbers(order) for number in EXIF_DIRECTORIES if number in main}
+    return order, main, {number: read_directory(exif, int(at[0]), order)[0] for number, at in pointers.items() if at}
+
+
 def with_dpi(exif: bytes | None, dpi: tuple[float, float] | None) -> bytes | None:
     """EXIF that also states the resolution, for formats with no field of their own for it.
 
@@ -104,10 +268,11 @@ def with_dpi(exif: bytes | None, dpi: tuple[float, float] | None) -> bytes | Non
     """
     if dpi is None:
         return exif
-    tags = parse_exif(exif)
-    contents = {tag: tags.get_ifd(tag) if tag in EXIF_DIRECTORIES else tags[tag] for tag in tags}
-    resolution = {_X_RESOLUTION: dpi[0], _Y_RESOLUTION: dpi[1], _RESOLUTION_UNIT: _INCH}
-    return _bytes_of(contents | resolution, tags.endian)
+    order, main, inner = parse_exif(exif)
+    for number, value in zip((_X_RESOLUTION, _Y_RESOLUTION), dpi, strict=True):
+        main[number] = Tag(_RATIONAL, struct.pack(f"{order}2I", round(value * 10_000), 10_000))
+    main[_RESOLUTION_UNIT] = Tag(_SHORT, struct.pack(f"{order}H", _INCH))
+    return exif_bytes(main, inner, order)
 
 
 def copyright_of(exif: bytes | None) -> bytes | None:
@@ -116,17 +281,9 @@ def copyright_of(exif: bytes | None) -> bytes | None:
     Args:
         exif: TIFF-structured bytes or None.
     """
-    tags = parse_exif(exif)
-    kept = {tag: tags[tag] for tag in (_ARTIST, _COPYRIGHT) if tag in tags}
-    return _bytes_of(kept, tags.endian) if kept else None
-
-
-def parse_exif(exif: bytes | None) -> Image.Exif:
-    """Tags of TIFF-structured bytes; none for None."""
-    tags = Image.Exif()
-    if exif:
-        tags.load(exif)
-    return tags
+    order, main, _ = parse_exif(exif)
+    kept = {number: main[number] for number in (_ARTIST, _COPYRIGHT) if number in main}
+    return exif_bytes(kept, {}, order) if kept else None
 
 
 def capture_of(exif: bytes | None) -> tuple[str, str]:
@@ -135,125 +292,129 @@ def capture_of(exif: bytes | None) -> tuple[str, str]:
     Args:
         exif: TIFF-structured bytes or None.
     """
-    try:
-        with silent_pillow():
-            return _capture(parse_exif(exif))
-    except (*_FAULTS, ValueError):
-        return "", ""
+    return _capture(parse_exif(exif)[2].get(_EXIF_DIRECTORY, {}))
 
 
 def capture_of_file(data: bytes) -> tuple[str, str]:
     """The same of a picture's file, its pixels left alone."""
+    from PIL import Image
+
     try:
         with silent_pillow(), Image.open(io.BytesIO(data)) as image:
-            return _capture(image.getexif())
-    except (*_FAULTS, ValueError, Image.DecompressionBombError):
+            block = image.info.get("exif") or image.getexif().tobytes()
+        return capture_of(bytes(block).removeprefix(b"Exif\0\0"))
+    except (*_FAULTS, struct.error, Image.DecompressionBombError):
         return "", ""
 
 
-def _capture(tags: Image.Exif) -> tuple[str, str]:
-    directory = tags.get_ifd(_EXIF_DIRECTORY)
-    moment, fraction, serial = (
-        "".join(filter(str.isprintable, str(directory.get(tag, "")))).strip()
-        for tag in (_TAKEN, _FRACTION, _SERIAL_NUMBER)
-    )
+def _capture(directory: Directory) -> tuple[str, str]:
+    found = (directory[tag].data if tag in directory else b"" for tag in (_TAKEN, _FRACTION, _SERIAL_NUMBER))
+    texts = ("".join(filter(str.isprintable, data.decode("latin-1"))).strip() for data in found)
+    moment, fraction, serial = texts
     moment, serial = (text if text.strip("0: ") else "" for text in (moment, serial))
     return f"{moment}.{fraction}" if moment and fraction else moment, serial
 
 
-def directory_of(
-    entries: dict[int, Any], order: str, group: int | None = None
-) -> TiffImagePlugin.ImageFileDirectory_v2:
-    """Tags as a TIFF directory that knows how to lay itself out for a given offset.
+def _says_adobe_rgb(data: bytes, entries: Directory, order: str, *, is_big: bool) -> bool:
+    """As cameras say it: a colour space of 2, or uncalibrated and an interoperability index of R03 (DCF 2.0)."""
+    space = entries[_COLOR_SPACE].numbers(order)[:1] if _COLOR_SPACE in entries else ()
+    if space == (_ADOBE_RGB,):
+        return True
+    place = entries[_INTEROPERABILITY].numbers(order)[:1] if _INTEROPERABILITY in entries else ()
+    if space == (1,) or not place:
+        return False
+    index = read_directory(data, int(place[0]), order, is_big=is_big)[0].get(1)
+    return index is not None and index.data.startswith(b"R03")
 
-    Args:
-        entries: as Pillow reads them.
-        order: of bytes, `<` or `>`.
-        group: the tag that points at the directory; None: the main one.
+
+def _orientation_of(main: Directory, order: str) -> int | None:
+    """None also where it makes no sense."""
+    tag = main.get(_ORIENTATION)
+    value = tag.numbers(order)[:2] if tag and tag.kind in _INTEGERS else ()
+    return int(value[0]) if len(value) == 1 and 1 <= value[0] <= 8 else None
+
+
+def _number_of(main: Directory, number: int, order: str) -> float | None:
+    values = main[number].numbers(order) if number in main else ()
+    return values[0] if values else None
+
+
+class Xmp(NamedTuple):
+    """A photo's XMP: the packet with orientation 1 and no size in pixels, the orientation it had, and notes."""
+
+    packet: bytes | None = None
+    orientation: int | None = None
+    notes: tuple[str, ...] = ()
+
+
+class Property(NamedTuple):
+    """A property in a packet, as an attribute or an element without elements in it.
+
+    Attributes:
+        name: namespace, a blank, and the name in it.
+        value: its text.
+        outer: where all of it stands, an attribute with the blanks before it.
+        inner: where its value stands.
     """
-    directory = TiffImagePlugin.ImageFileDirectory_v2(_HEADS[order], group=group)
-    for tag, value in entries.items():
-        # Pillow guesses types, and guesses these wrong; it reads text as Latin-1 (often it is UTF-8), but writes ASCII.
-        if isinstance(value, str):
-            directory.tagtype[tag] = TiffTags.ASCII
-            directory[tag] = value.encode("latin-1", "replace")
-        else:
-            if isinstance(value, bytes):
-                directory.tagtype[tag] = TiffTags.BYTE if tag in _BYTE_TAGS else TiffTags.UNDEFINED
-            directory[tag] = value
-    return directory
+
+    name: str
+    value: str
+    outer: slice
+    inner: slice
 
 
-@contextmanager
-def silent_pillow() -> Iterator[None]:
-    """Keep Pillow's warnings about odd metadata off stderr.
+class Packet(NamedTuple):
+    """What `scan_xmp` finds: simple properties, bare Descriptions as `(namespaces, place)`, where RDF's content is."""
 
-    Filters of warnings belong to the whole process, so only one thread at a time may change them: never around the
-    decoding of pixels, which is slow.
-    """
-    with _PILLOW_WARNINGS, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+    properties: list[Property]
+    descriptions: list[tuple[set[str], slice]]
+    content: slice | None
 
 
-def _orientation_of(tags: Image.Exif) -> int:
-    value = tags.get(_ORIENTATION, 1)
-    return value if isinstance(value, int) and 1 <= value <= 8 else 1
-
-
-def _descriptive(tags: Image.Exif) -> bytes | None:
-    kept = {tag: tags[tag] for tag in tags if tag in _KEPT}
-    for number in EXIF_DIRECTORIES:
-        entries = {tag: value for tag, value in tags.get_ifd(number).items() if tag not in _DROPPED}
-        if entries:
-            kept[number] = entries
-    return _bytes_of({**kept, _ORIENTATION: 1}, tags.endian) if kept else None
-
-
-def _bytes_of(contents: dict[int, Any], order: str | None) -> bytes:
-    """TIFF-structured bytes of tags and, as dictionaries, of directories of tags.
-
-    The order of bytes stays the source's: comments and makers' notes depend on it.
-    """
-    order = order or "<"
-    main = directory_of({tag: value for tag, value in contents.items() if tag not in EXIF_DIRECTORIES}, order)
-    inner = {number: contents[number] for number in EXIF_DIRECTORIES if contents.get(number)}
-    for number in inner:
-        main.tagtype[number] = TiffTags.LONG
-        main[number] = 0
-    start, tail = len(_HEADS[order]), b""
-    place = start + len(main.tobytes(start))
-    for number, entries in inner.items():
-        main[number] = place + len(tail)
-        tail += directory_of(entries, order, number).tobytes(place + len(tail))
-        tail += bytes(len(tail) % 2)  # TIFF 6.0: a directory begins on a word boundary
-    return _HEADS[order] + main.tobytes(start) + tail
-
-
-def read_xmp(found: Any) -> tuple[bytes | None, tuple[str, ...]]:
-    """A photo's XMP packet, with orientation 1 and no size in pixels; damaged XMP costs a note, never the photo.
+def read_xmp(found: Any, extension: bytes | None = None) -> Xmp:
+    """A photo's XMP; damaged XMP costs a note, never the photo.
 
     Args:
         found: what the file holds: UTF-8 bytes, or nothing.
-
-    Returns:
-        The packet or None; what had to be left out, in words.
+        extension: what a JPEG holds beyond its first 64 kB.
     """
-    if not isinstance(found, bytes) or not (packet := found.strip(b"\0 \t\r\n")):
-        return None, ()
-    from xml.etree import ElementTree  # most photos have none
-
-    if len(packet) > _MOST_XMP_BYTES:
-        return None, (f"XMP of {len(packet) / 1e6:.0f} MB left out",)
+    if not isinstance(found, bytes) or not (packet := found.strip(_BLANKS)):
+        return Xmp()
+    if len(packet) + len(extension or b"") > _MOST_XMP_BYTES:
+        return Xmp(notes=(f"XMP of {(len(packet) + len(extension or b'')) / 1e6:.0f} MB left out",))
     try:
-        # Entities would let a small packet unpack to a huge one; XMP has none of its own.
-        if b"<!DOCTYPE" in packet:
-            raise ValueError
-        ElementTree.fromstring(packet.decode("utf-8"))
-    except (ValueError, ElementTree.ParseError):
-        return None, ("unreadable XMP left out",)
-    upright = _XMP_ORIENTATION.sub(rb"\g<1>1", packet)
-    return _SIZE_ELEMENTS.sub(b"", _SIZE_ATTRIBUTES.sub(b"", upright)), ()
+        scan, notes = scan_xmp(packet), tuple[str, ...]()
+        if extension:
+            packet, scan, notes = _joined(packet, scan, extension.strip(_BLANKS))
+    except ValueError:
+        return Xmp(notes=("unreadable XMP left out",))
+    turns = [one for one in scan.properties if one.name == _XMP_ORIENTATION and one.value.strip() in set("12345678")]
+    edits = [(one.outer, b"") for one in scan.properties if one.name in _UNTRUE]
+    edits += [(one.inner, b"1") for one in turns if one.value != "1"]
+    return Xmp(edited(packet, edits), int(turns[0].value) if turns else None, notes)
+
+
+def scan_xmp(packet: bytes) -> Packet:
+    """Find what stands where in a packet, in one pass.
+
+    Raises:
+        ValueError: no well-formed UTF-8 XML, one with a document type, which could unpack to a huge one, or absurd.
+    """
+    scan = _Scan(packet)
+    try:
+        scan.parser.Parse(packet, True)
+    except expat.ExpatError as error:
+        raise ValueError(str(error)) from error
+    return Packet(scan.properties, scan.descriptions, scan.content)
+
+
+def edited(packet: bytes, edits: Iterable[tuple[slice, bytes]]) -> bytes:
+    """A packet with the bytes at some places, none of which overlap, replaced by others."""
+    parts, done = [], 0
+    for place, new in sorted(edits, key=lambda edit: edit[0].start):
+        parts += [packet[done : place.start], new]
+        done = place.stop
+    return b"".join((*parts, packet[done:]))
 
 
 def rights_of(xmp: bytes | None) -> bytes | None:
@@ -272,6 +433,7 @@ def rights_of(xmp: bytes | None) -> bytes | None:
     for prefix, name in _NAMESPACES.items():
         ElementTree.register_namespace(prefix, name)
     try:
+        scan_xmp(xmp)
         root = ElementTree.fromstring(xmp.decode("utf-8"))
     except (ValueError, ElementTree.ParseError):  # not from `read_xmp`
         return None
@@ -282,10 +444,173 @@ def rights_of(xmp: bytes | None) -> bytes | None:
     if len(kept) + len(kept.attrib) == 1:
         return None
     packet = ElementTree.Element(f"{{{_NAMESPACES['x']}}}xmpmeta")
-    ElementTree.SubElement(packet, f"{{{_NAMESPACES['rdf']}}}RDF").append(kept)
+    ElementTree.SubElement(packet, f"{{{RDF}}}RDF").append(kept)
     content: bytes = ElementTree.tostring(packet, "utf-8")
     return _PACKET_START + content + _PACKET_END
 
 
 def _is_right(name: str) -> bool:
     return name in _RIGHTS or name.startswith(f"{{{_NAMESPACES['xmpRights']}}}")
+
+
+def _joined(packet: bytes, scan: Packet, extension: bytes) -> tuple[bytes, Packet, tuple[str, ...]]:
+    """A packet with what its extension adds."""
+    try:
+        more = scan_xmp(extension)
+        if scan.content is None or more.content is None:
+            raise ValueError("no RDF in one of them")
+        end = slice(scan.content.stop, scan.content.stop)
+        whole = edited(packet, [(end, extension[more.content])])
+        return whole, scan_xmp(whole), ()
+    except ValueError:
+        return packet, scan, ("unreadable extended XMP left out",)
+
+
+class _Scan:
+    """Handlers of expat, and what they have found."""
+
+    def __init__(self, packet: bytes) -> None:
+        self._packet = packet
+        self._open: list[tuple[str, int, int, bool]] = []  # name, start, end of the start tag, whether it is a leaf
+        self._text: list[str] = []
+        self._num_elements = 0
+        self.properties: list[Property] = []
+        self.descriptions: list[tuple[set[str], slice]] = []
+        self.content: slice | None = None
+        self.parser = parser = expat.ParserCreate("utf-8", " ")
+        parser.ordered_attributes = True
+        parser.buffer_text = True
+        parser.StartDoctypeDeclHandler = self._refuse
+        parser.StartElementHandler = self._start
+        parser.EndElementHandler = self._end
+        parser.CharacterDataHandler = self._text.append
+
+    def _refuse(self, *_: Any) -> None:
+        raise ValueError("a document type")
+
+    def _start(self, name: str, attributes: list[str]) -> None:
+        self._num_elements += 1
+        if len(self._open) >= _MOST_NESTED or self._num_elements > _MOST_ELEMENTS:
+            raise ValueError("too many elements")
+        if self._open:
+            self._open[-1] = (*self._open[-1][:3], False)
+        start = self.parser.CurrentByteIndex
+        end = self._attributes(name, attributes, start)
+        self._open.append((name, start, end, True))
+        self._text.clear()
+
+    def _attributes(self, name: str, attributes: list[str], start: int) -> int:
+        """Note the attributes of a start tag; returns where it ends."""
+        packet, place = self._packet, start + 1
+        while packet[place] not in b" \t\r\n/>":
+            place += 1
+        names, namespaces = iter(attributes[::2]), set[str]()
+        values = iter(attributes[1::2])
+        while match := _ATTRIBUTE.match(packet, place):
+            if not (match[1] == b"xmlns" or match[1].startswith(b"xmlns:")):
+                own = next(names)
+                namespaces.add(own.partition(" ")[0])
+                inner = slice(match.start(2) + 1, match.end(2) - 1)
+                self.properties.append(Property(own, next(values), slice(match.start(), match.end()), inner))
+            place = match.end()
+        end = packet.index(b">", place) + 1
+        if name == f"{RDF} Description" and packet[end - 2 : end] == b"/>":
+            self.descriptions.append((namespaces - {RDF}, slice(start, end)))
+        return end
+
+    def _end(self, name: str) -> None:
+        _, start, end, is_leaf = self._open.pop()
+        close = self.parser.CurrentByteIndex
+        if self._packet[end - 2 : end] == b"/>":
+            return
+        if name == f"{RDF} RDF":
+            self.content = slice(end, close)
+        if is_leaf:
+            stop = self._packet.index(b">", close) + 1
+            self.properties.append(Property(name, "".join(self._text), slice(start, stop), slice(end, close)))
+        self._text.clear()
+
+
+def extended_xmp(segments: Iterable[tuple[int, bytes]]) -> bytes | None:
+    """What of a JPEG's XMP did not fit into one segment; None: nothing, or some of it is missing."""
+    parts: dict[int, bytes] = {}
+    size = 0
+    for marker, content in segments:
+        if marker == 0xE1 and content.startswith(_EXTENSION_MARK):
+            head = content[len(_EXTENSION_MARK) :]
+            if len(head) < _EXTENSION_HEAD.size:
+                return None
+            _, size, offset = _EXTENSION_HEAD.unpack_from(head)
+            parts[offset] = head[_EXTENSION_HEAD.size :]
+    whole = b"".join(parts[offset] for offset in sorted(parts))
+    return whole if whole and len(whole) == size else None
+
+
+def extended_xmp_segments(xmp: bytes) -> tuple[bytes, list[bytes]]:
+    """A packet too long for a JPEG's segment: a short packet that says so, and the segments' contents."""
+    digest = hashlib.md5(xmp, usedforsecurity=False).hexdigest().upper()  # as the specification has it
+    head = (
+        f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{RDF}"><rdf:Description rdf:about=""'
+        f' xmlns:xmpNote="{_NOTE}" xmpNote:HasExtendedXMP="{digest}"/></rdf:RDF></x:xmpmeta>'
+    )
+    room = 65_000
+    parts = [
+        _EXTENSION_MARK + _EXTENSION_HEAD.pack(digest.encode(), len(xmp), start) + xmp[start : start + room]
+        for start in range(0, len(xmp), room)
+    ]
+    return _PACKET_START + head.encode() + _PACKET_END, parts
+
+
+def jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Marker and content of a JPEG's segments before its first scan."""
+    start = 2
+    while start + 4 <= len(data) and data[start] == 0xFF and data[start + 1] != _SCAN:
+        if data[start + 1] == 0xFF:  # fill byte
+            start += 1
+        elif data[start + 1] in _NO_LENGTH:
+            start += 2
+        else:
+            end = start + 2 + int.from_bytes(data[start + 2 : start + 4])
+            yield data[start + 1], data[start + 4 : end]
+            start = max(end, start + 4)
+
+
+def iptc_rights_of(iptc: bytes | None) -> bytes | None:
+    """IPTC of which only by-line, credit, source and copyright are left; None if it has none of them."""
+    kept = [(number, record) for number, record in _iptc_records(iptc or b"") if number in _IPTC_RIGHTS]
+    return b"".join(record for _, record in kept) if any(number != (1, 90) for number, _ in kept) else None
+
+
+def usable_iptc(iptc: bytes | None) -> tuple[bytes | None, tuple[str, ...]]:
+    """IPTC as far as it can be read, and a note where something had to be left out."""
+    if not iptc:
+        return None, ()
+    whole = b"".join(record for _, record in _iptc_records(iptc))
+    is_damaged = len(whole) < len(iptc.rstrip(b"\0"))
+    return whole or None, ("damaged IPTC left out",) if is_damaged else ()
+
+
+def _iptc_records(iptc: bytes) -> Iterator[tuple[tuple[int, int], bytes]]:
+    """Data sets (IPTC-IIM 4.2, section 1.5) by record and number, each as it stands."""
+    start = 0
+    while start + 5 <= len(iptc) and iptc[start] == _IPTC_MARK:
+        size, head = int.from_bytes(iptc[start + 3 : start + 5]), 5
+        if size & 0x8000:  # a length of that many bytes follows
+            head += size & 0x7FFF
+            size = int.from_bytes(iptc[start + 5 : start + head]) if head <= 9 else len(iptc)
+        if start + head + size > len(iptc):
+            return
+        yield (iptc[start + 1], iptc[start + 2]), iptc[start : start + head + size]
+        start += head + size
+
+
+@contextmanager
+def silent_pillow() -> Iterator[None]:
+    """Keep Pillow's warnings about odd metadata off stderr.
+
+    Filters of warnings belong to the whole process, so only one thread at a time may change them: never around the
+    decoding of pixels, which is slow.
+    """
+    with _PILLOW_WARNINGS, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

@@ -20,6 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from garmentcut.photo.metadata import jpeg_segments
 from garmentcut.photo.photo import PhotoError
 
 MOST_KNOTS = 50_000
@@ -36,7 +37,6 @@ _FLATNESS, _EVEN_ODD = 1 << 16, 1  # 16.16 device pixels, as Photoshop itself wr
 _SMOOTH_SINE = 0.02  # of the angle between the handles of a knot
 _MERGED, _EXCLUDE, _COMBINE, _SUBTRACT, _INTERSECT = -1, 0, 1, 2, 3
 _APP13, _PHOTOSHOP_MARK = 0xED, b"Photoshop 3.0\0"
-_SCAN, _NO_LENGTH = 0xDA, (0x01, *range(0xD0, 0xDA))  # JPEG markers: start of scan, markers without content
 
 Points = NDArray[np.float64]
 """`(..., 2)`: x and y in pixels from the picture's upper left corner."""
@@ -200,19 +200,13 @@ def split_resources(data: bytes) -> list[Resource]:
 
 def jpeg_resources(data: bytes) -> bytes:
     """Photoshop's image resources in a JPEG file, joined from its APP13 segments."""
-    parts, start = [], 2
-    while start + 4 <= len(data) and data[start] == 0xFF and data[start + 1] != _SCAN:
-        if data[start + 1] == 0xFF:  # fill byte
-            start += 1
-            continue
-        if data[start + 1] in _NO_LENGTH:
-            start += 2
-            continue
-        end = start + 2 + int.from_bytes(data[start + 2 : start + 4])
-        if data[start + 1] == _APP13 and data.startswith(_PHOTOSHOP_MARK, start + 4):
-            parts.append(data[start + 4 + len(_PHOTOSHOP_MARK) : end])
-        start = end
-    return b"".join(parts)
+    contents = (content for marker, content in jpeg_segments(data) if marker == _APP13)
+    return b"".join(content[len(_PHOTOSHOP_MARK) :] for content in contents if content.startswith(_PHOTOSHOP_MARK))
+
+
+def resource_of(resources: Iterable[Resource], number: int) -> bytes | None:
+    """The data of the first image resource of a number; None: there is none."""
+    return next((resource.data for resource in resources if resource.number == number), None)
 
 
 def find_clipping_path(resources: Iterable[Resource]) -> tuple[PenPath, tuple[str, ...]] | None:

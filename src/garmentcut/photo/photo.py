@@ -14,6 +14,8 @@ from garmentcut.photo.mask import HALF_LEVEL, Box, Sample, bounding_box, garment
 Pixels = NDArray[np.unsignedinteger[Any]]
 """uint8 or uint16, full range."""
 
+_BAND_ROWS = 64
+
 
 @dataclass(frozen=True)
 class Metadata:
@@ -112,7 +114,8 @@ class Picture:
 
     def rounded_alpha(self) -> Pixels:
         """Alpha as full-range integers of the photo's depth, `(H, W)`."""
-        rounded: Pixels = np.rint(self.alpha * np.float32(np.iinfo(self.rgb.dtype).max)).astype(self.rgb.dtype)
+        rounded: Pixels = np.empty(self.alpha.shape, self.rgb.dtype)
+        self._round_alpha(rounded)
         return rounded
 
     def rgba(self) -> Pixels:
@@ -120,8 +123,13 @@ class Picture:
         rgba = np.empty((*self.alpha.shape, 4), self.rgb.dtype)
         for channel in range(3):  # four times as fast as all at once: numpy is slow on axes of three
             rgba[..., channel] = self.rgb[..., channel]
-        rgba[..., 3] = self.rounded_alpha()
+        self._round_alpha(rgba[..., 3])
         return rgba
+
+    def _round_alpha(self, out: Pixels) -> None:
+        top = np.float32(np.iinfo(out.dtype).max)
+        for start in range(0, len(out), _BAND_ROWS):  # in bands: the float steps between are four times as large
+            out[start : start + _BAND_ROWS] = np.rint(self.alpha[start : start + _BAND_ROWS] * top)
 
 
 def _check_rgb(rgb: Pixels) -> None:
@@ -133,12 +141,16 @@ def to_8_bit(pixels: Pixels) -> NDArray[np.uint8]:
     """Round full-range uint16 to uint8; uint8 passes through uncopied. Any shape."""
     if pixels.dtype == np.uint8:
         return pixels.view(np.uint8)
-    # The nearest of 255 levels, round(v / 257), without a slow division; exact for all 65536 values.
-    wide = pixels.astype(np.uint32)
-    wide *= 255
-    wide += 32_895
-    wide >>= 16
-    return wide.astype(np.uint8)
+    # The nearest of 255 levels, round(v / 257), without a slow division; exact for all 65536 values. In bands: the sums
+    # need 32 bits.
+    levels = np.empty(pixels.shape, np.uint8)
+    for top in range(0, len(pixels), _BAND_ROWS):
+        wide = pixels[top : top + _BAND_ROWS].astype(np.uint32)
+        wide *= 255
+        wide += 32_895
+        wide >>= 16
+        levels[top : top + _BAND_ROWS] = wide
+    return levels
 
 
 def to_alpha(plane: Pixels) -> NDArray[np.float32]:

@@ -17,34 +17,40 @@ from garmentcut.photo.photo import PhotoError, Pixels
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _COLOR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}  # channels: gray, gray + alpha, RGB, RGBA
 _FILTER_UP = 2
+_BAND_ROWS = 256
 _FASTEST = 1  # on cutouts, higher levels cost several times as long and save a few per cent
 _MAX_IDAT_BYTES = 1 << 30  # a chunk's length is a 31-bit number
 _CHUNK_FRAME_BYTES = 12  # length, kind and checksum
 
 
-def split_png(data: bytes) -> list[tuple[bytes, memoryview]]:
-    """A PNG's chunks as `(kind, all of its bytes)`, in order, up to and including IEND.
+def split_png(data: bytes) -> tuple[list[tuple[bytes, memoryview]], tuple[str, ...]]:
+    """A PNG's chunks as `(kind, all of its bytes)`, in order, up to and including IEND; and what had to be left out.
 
-    Checksums are verified, but for IDAT's, the large ones, which the decoder verifies itself.
+    Checksums are verified, but for IDAT's, the large ones, which the decoder verifies itself. A wrong one costs the
+    chunk, unless the pixels need it.
 
     Raises:
         PhotoError: a chunk is cut off or damaged, or IEND is missing.
     """
     view, chunks, start = memoryview(data), [], len(SIGNATURE)
+    notes: dict[str, None] = {}
     while start + _CHUNK_FRAME_BYTES <= len(data):
         length, kind = struct.unpack_from(">I4s", data, start)
         chunk = view[start : start + _CHUNK_FRAME_BYTES + length]
         if len(chunk) < _CHUNK_FRAME_BYTES + length:
             break
+        start += len(chunk)
         if kind != b"IDAT" and zlib.crc32(chunk[4:-4]) != int.from_bytes(chunk[-4:]):
-            raise PhotoError(
-                f"damaged PNG: the checksum of its {kind.decode('latin-1')!a} part is wrong; export it again",
-                code="damaged",
-            )
+            name = f"{kind.decode('latin-1')!a}"
+            is_for_metadata = kind[0] & 0x20 and kind != b"tRNS"  # a small first letter
+            if not is_for_metadata:
+                message = f"damaged PNG: the checksum of its {name} part is wrong; export it again"
+                raise PhotoError(message, code="damaged")
+            notes[f"the damaged {name} part left out"] = None
+            continue
         chunks.append((kind, chunk))
         if kind == b"IEND":
-            return chunks
-        start += len(chunk)
+            return chunks, tuple(notes)
     raise PhotoError("truncated PNG; copy or export it again", code="truncated")
 
 
@@ -67,10 +73,9 @@ def png_bytes(
         dpi: horizontal and vertical pixels an inch.
         exif: TIFF-structured bytes without the `Exif` marker.
         xmp: UTF-8 packet.
-        deflate: a module with zlib's `compress(data, level)`; None: ISA-L, or the standard library where that is
+        deflate: a module with zlib's `compressobj(level)`; None: ISA-L, or the standard library where that is
             missing.
     """
-    pixels = np.ascontiguousarray(pixels)
     height, width = pixels.shape[:2]
     num_channels = 1 if pixels.ndim == 2 else pixels.shape[2]
     header = struct.pack(">IIBBBBB", width, height, 8 * pixels.itemsize, _COLOR_TYPES[num_channels], 0, 0, 0)
@@ -85,14 +90,16 @@ def png_bytes(
         chunks.append(_chunk(b"eXIf", exif))
     if xmp:
         chunks.append(_chunk(b"iTXt", b"XML:com.adobe.xmp" + bytes(5) + xmp))  # not packed, no language
-    packed = memoryview((deflate or fast_deflate()).compress(_filtered_rows(pixels).data, _FASTEST))
-    for start in range(0, len(packed), _MAX_IDAT_BYTES):
-        chunks.append(_chunk(b"IDAT", packed[start : start + _MAX_IDAT_BYTES]))
+    packer = (deflate or fast_deflate()).compressobj(_FASTEST)
+    packed = [packer.compress(_filtered_rows(pixels, top).data) for top in range(0, height, _BAND_ROWS)]
+    content = memoryview(b"".join((*packed, packer.flush())))
+    for start in range(0, len(content), _MAX_IDAT_BYTES):
+        chunks.append(_chunk(b"IDAT", content[start : start + _MAX_IDAT_BYTES]))
     return b"".join([*chunks, _chunk(b"IEND", b"")])
 
 
 def fast_deflate() -> ModuleType:
-    """A module with zlib's `compress(data, level)`: ISA-L, or the standard library where that is missing."""
+    """A module with zlib's functions: ISA-L, or the standard library where that is missing."""
     try:
         from isal import isal_zlib
     except ImportError:  # no wheel for this platform
@@ -100,14 +107,16 @@ def fast_deflate() -> ModuleType:
     return isal_zlib
 
 
-def _filtered_rows(pixels: Pixels) -> NDArray[np.uint8]:
-    height = pixels.shape[0]
-    big_endian = pixels.astype(">u2") if pixels.dtype == np.uint16 else pixels
-    rows = big_endian.reshape(height, -1).view(np.uint8)
-    filtered = np.empty((height, rows.shape[1] + 1), np.uint8)
+def _filtered_rows(pixels: Pixels, top: int) -> NDArray[np.uint8]:
+    """A band of rows, each behind its filter's number; only a band at a time is held twice."""
+    above = pixels[max(top - 1, 0) : top + _BAND_ROWS]
+    band = above.astype(">u2") if pixels.dtype == np.uint16 else above
+    rows = np.ascontiguousarray(band).reshape(len(band), -1).view(np.uint8)
+    filtered = np.empty((len(rows) - (top > 0), rows.shape[1] + 1), np.uint8)
     filtered[:, 0] = _FILTER_UP
-    filtered[0, 1:] = rows[0]
-    np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
+    if not top:
+        filtered[0, 1:] = rows[0]
+    np.subtract(rows[1:], rows[:-1], out=filtered[int(not top) :, 1:])
     return filtered
 
 

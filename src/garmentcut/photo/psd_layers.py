@@ -65,6 +65,9 @@ def draw_mask(document: Document, layer: Layer, frame: Box | None = None) -> tup
     data = layer.record.mask_data
     parameters = data.parameters if data else None
     is_feathered = bool(parameters and (parameters.user_mask_feather or parameters.vector_mask_feather))
+    if is_feathered and frame.within(document.frame) == frame != document.frame:  # what lies around it blurs into it
+        whole, notes = draw_mask(document, layer)
+        return None if whole is None else place(whole, document.frame.seen_from(frame), frame.size_hw), notes
     drawn_by_photoshop = data is not None and data.flags.user_mask_from_render and not data.flags.mask_disabled
     if is_feathered and drawn_by_photoshop and _MASK in layer.channels:
         return _draw_channel(document, layer, _MASK, frame), ()
@@ -154,17 +157,21 @@ class LayerAlpha:
     """The alpha of a layer, or of several laid over each other.
 
     Attributes:
-        alpha: `(H, W)` of the whole picture.
+        alpha: `(H, W)` of the whole picture; while it is drawn, of the box.
         leaves: the layers with pixels that it comes from.
+        box: outside of it nothing is covered.
         is_mask: those are whole, and masks cut them.
         is_guess: it lies over a backdrop and looks like retouching rather than like a cutout.
+        is_sum: the alpha was made here of several, and may be added to.
         notes: how it was chosen, in words.
     """
 
     alpha: Alpha
     leaves: tuple[Layer, ...]
+    box: Box
     is_mask: bool = False
     is_guess: bool = False
+    is_sum: bool = False
     notes: tuple[str, ...] = ()
 
 
@@ -178,14 +185,17 @@ def draw_layers(document: Document) -> tuple[LayerAlpha | None, tuple[str, ...]]
         PhotoError: a damaged layer.
     """
     notes: dict[str, None] = {}
-    siblings = _draw_siblings(document, document.layers, notes)
-    return siblings.cutout(), tuple(notes)
+    drawn = _draw_siblings(document, document.layers, notes).cutout()
+    if drawn is not None:
+        drawn = replace(drawn, alpha=place(drawn.alpha, drawn.box, document.size_hw), box=document.frame)
+    return drawn, tuple(notes)
 
 
 @dataclass(eq=False)
 class _Siblings:
     """The layers of one group, sorted while they are drawn from the top down: no more than four planes are held."""
 
+    frame: Box
     topmost: LayerAlpha | None = None
     cut: LayerAlpha | None = None
     tint: LayerAlpha | None = None
@@ -193,10 +203,12 @@ class _Siblings:
 
     def add(self, drawn: LayerAlpha, blend_mode: bytes) -> None:
         """Sort in the next lower layer; one without any alpha is forgotten."""
-        share = float(drawn.alpha.mean())
+        height, width = self.frame.size_hw
+        share = float(drawn.alpha.sum(dtype=np.float64)) / (height * width)
+        is_even = drawn.alpha.min() == drawn.alpha.max() if drawn.box == self.frame else not share
         if share >= _BACKDROP_SHARE:
             self.backdrop = _over(self.backdrop, drawn)
-        elif blend_mode not in _NORMAL or drawn.alpha.min() == drawn.alpha.max():
+        elif blend_mode not in _NORMAL or is_even:
             self.tint = _over(self.tint, drawn) if share else self.tint
         else:
             if self.topmost is None and (drawn.is_mask or share >= _DAB_SHARE):
@@ -231,7 +243,7 @@ class _Siblings:
 
 
 def _draw_siblings(document: Document, layers: Sequence[Layer], notes: dict[str, None]) -> _Siblings:
-    siblings = _Siblings()
+    siblings = _Siblings(document.frame)
     for layer in reversed(layers):
         drawn = _draw_layer(document, layer, notes)
         if drawn is not None:
@@ -249,45 +261,60 @@ def _draw_layer(document: Document, layer: Layer, notes: dict[str, None]) -> Lay
         return None
     if any(kind in layer.record.tagged_blocks for kind in NO_PIXELS):
         return None
-    mask, mask_notes = draw_mask(document, layer)
-    notes.update(dict.fromkeys(mask_notes))
-    if layer.children is None:
-        drawn = _draw_pixels(document, layer)
-    else:
+    if layer.children is not None:
         siblings = _draw_siblings(document, layer.children, notes)
-        drawn = siblings.seen() if mask is None else siblings.all()
-    if drawn is None:
-        return None
-    return _with_mask(drawn, mask, layer.opacity)
+        mask, mask_notes = draw_mask(document, layer)
+        notes.update(dict.fromkeys(mask_notes))
+        group = siblings.seen() if mask is None else siblings.all()
+        if group is None or mask is None:
+            return _with_mask(group, None, layer.opacity, document.frame) if group else None
+        return _with_mask(group, _part(mask, group.box, document.frame), layer.opacity, document.frame)
+    drawn = _draw_pixels(document, layer)
+    mask, mask_notes = draw_mask(document, layer, drawn.box) if drawn else (None, ())
+    notes.update(dict.fromkeys(mask_notes))
+    return _with_mask(drawn, mask, layer.opacity, document.frame) if drawn else None
 
 
-def _with_mask(drawn: LayerAlpha, mask: Alpha | None, opacity: float) -> LayerAlpha:
+def _with_mask(drawn: LayerAlpha, mask: Alpha | None, opacity: float, frame: Box) -> LayerAlpha:
     alpha, is_mask = drawn.alpha, drawn.is_mask
     if mask is not None:
-        is_mask = is_mask or bool(alpha.min() == 1)
-        alpha = mask if alpha.min() == 1 else alpha * mask
-    return replace(drawn, alpha=alpha if opacity == 1 else alpha * np.float32(opacity), is_mask=is_mask)
+        is_opaque = bool(alpha.min() == 1)
+        is_mask = is_mask or (is_opaque and drawn.box == frame)
+        alpha = mask if is_opaque else alpha * mask
+    if opacity != 1:
+        alpha = alpha * np.float32(opacity)
+    return replace(drawn, alpha=alpha, is_mask=is_mask, is_sum=drawn.is_sum and alpha is drawn.alpha)
 
 
 def _draw_pixels(document: Document, layer: Layer) -> LayerAlpha | None:
-    box = layer.box
-    if 0 in box.size_hw:
+    """What of a layer lies in the picture; None: nothing."""
+    box, inside = layer.box, layer.box.within(document.frame)
+    if 0 in inside.size_hw:
         return None
     plane = document.layer_plane(layer, _TRANSPARENCY, box)
     if plane is None:
-        plane = np.broadcast_to(np.uint8(255), box.size_hw)
-    return LayerAlpha(to_alpha(place(plane, box, document.size_hw)), (layer,))
+        return LayerAlpha(np.ones(inside.size_hw, np.float32), (layer,), inside)
+    return LayerAlpha(to_alpha(_part(plane, inside, box)), (layer,), inside)
+
+
+def _part(plane: NDArray[Sample], inside: Box, box: Box) -> NDArray[Sample]:
+    """The part of a plane, which fills a box, that a smaller box shows."""
+    top, left, bottom, right = inside.seen_from(box)
+    return plane[top:bottom, left:right]
 
 
 def _over(upper: LayerAlpha | None, lower: LayerAlpha) -> LayerAlpha:
     if upper is None:
         return lower
-    return LayerAlpha(
-        1 - (1 - upper.alpha) * (1 - lower.alpha),
-        upper.leaves + lower.leaves,
-        upper.is_mask and lower.is_mask,
-        notes=upper.notes + lower.notes,
-    )
+    box = Box(*map(min, upper.box[:2], lower.box[:2]), *map(max, upper.box[2:], lower.box[2:]))
+    alpha = upper.alpha
+    if box != upper.box or not upper.is_sum:
+        alpha = np.zeros(box.size_hw, np.float32)
+        _part(alpha, upper.box, box)[:] = upper.alpha
+    both = _part(alpha, lower.box, box)
+    both[:] = 1 - (1 - both) * (1 - lower.alpha)
+    leaves, is_mask = upper.leaves + lower.leaves, upper.is_mask and lower.is_mask
+    return LayerAlpha(alpha, leaves, box, is_mask, is_sum=True, notes=upper.notes + lower.notes)
 
 
 def _named(layers: Iterable[Layer]) -> str:

@@ -122,6 +122,11 @@ class Box(NamedTuple):
         """Height and width, 0 for an empty box."""
         return max(self.bottom - self.top, 0), max(self.right - self.left, 0)
 
+    def within(self, frame: "Box") -> "Box":
+        """What of it lies in another one; perhaps nothing."""
+        top, left = max(self.top, frame.top), max(self.left, frame.left)
+        return Box(top, left, max(min(self.bottom, frame.bottom), top), max(min(self.right, frame.right), left))
+
     def seen_from(self, frame: "Box") -> "Box":
         """The same rectangle, counted from the upper left corner of another one."""
         return Box(self.top - frame.top, self.left - frame.left, self.bottom - frame.top, self.right - frame.left)

@@ -9,17 +9,16 @@ changed counts; of both, the mask, which is the finer.
 """
 
 import base64
-import re
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
-from xml.etree import ElementTree
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from garmentcut.photo.color import usable_profile
 from garmentcut.photo.mask import dilate
+from garmentcut.photo.metadata import RDF, edited, scan_xmp
 from garmentcut.photo.path import PenPath, draw_path, find_clipping_path, parse_path, path_resources
 from garmentcut.photo.photo import Photo, PhotoError, Pixels, to_alpha
 from garmentcut.photo.png import fast_deflate
@@ -33,8 +32,6 @@ _PACKET = (
     b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
     b'</rdf:RDF></x:xmpmeta><?xpacket end="w"?>'
 )
-_END = b"</rdf:RDF>"
-_OWN = re.compile(rb'<rdf:Description[^>]*xmlns:garmentcut="[^>]*/>')
 _RGB, _PROFILE, _TRANSPARENCY = 3, 1039, -1
 _SAME_PX = 1 / 64  # knots; Photoshop's own numbers are finer
 _SAME_LEVELS = {8: 1.1 / 255, 16: 4.1 / 65_535}  # by a document's depth; Photoshop rounds 16 bits to 15
@@ -87,8 +84,8 @@ def write_mark(xmp: bytes | None, mark: Mark) -> bytes:
     """A packet with the mark in it instead of an earlier one.
 
     Args:
-        xmp: the photo's own packet; all of it stays. None: there is none. One that does not end as Adobe's programs
-            write it stays as it is, without a mark.
+        xmp: the photo's own packet; all of it stays. None: there is none. One in which there is no RDF stays as it is,
+            without a mark.
         mark: see there.
     """
     values = {"Size": f"{mark.size_hw[1]}x{mark.size_hw[0]}", "Frame": "whole" if mark.is_whole else "part"}
@@ -97,32 +94,34 @@ def write_mark(xmp: bytes | None, mark: Mark) -> bytes:
     if mark.path is not None:
         values["Path"] = base64.b64encode(zlib.compress(path_resources(mark.path)[0].data, 9)).decode()
     own = "".join(f' garmentcut:{key}="{value}"' for key, value in values.items())
-    description = f'<rdf:Description rdf:about="" xmlns:garmentcut="{_NAMESPACE}"{own}/>'.encode()
-    before, end, behind = _OWN.sub(b"", xmp or _PACKET).rpartition(_END)
-    return before + description + end + behind if end else behind
+    rdf = f'xmlns:rdf="{RDF}"'  # whatever prefix the packet has for it
+    description = f'<rdf:Description {rdf} rdf:about="" xmlns:garmentcut="{_NAMESPACE}"{own}/>'.encode()
+    packet = xmp or _PACKET
+    try:
+        scan = scan_xmp(packet)
+    except ValueError:
+        return packet
+    if scan.content is None:
+        return packet
+    earlier = [(place, b"") for namespaces, place in scan.descriptions if namespaces == {_NAMESPACE}]
+    return edited(packet, [*earlier, (slice(scan.content.stop, scan.content.stop), description)])
 
 
 def read_mark(xmp: bytes | None) -> Mark | None:
     """The mark in a packet, whichever program wrote the packet anew; None: there is none that can be read."""
-    if not xmp or len(xmp) > _MOST_BYTES or _NAMESPACE.encode() not in xmp or b"<!DOCTYPE" in xmp:
+    if not xmp or len(xmp) > _MOST_BYTES or _NAMESPACE.encode() not in xmp:
         return None
     try:
-        values = _own_values(ElementTree.fromstring(xmp.strip(b"\0 \t\r\n").decode("utf-8-sig")))
+        scan = scan_xmp(xmp.strip(b"\0 \t\r\n"))
+        start = f"{_NAMESPACE} "
+        own = (one for one in scan.properties if one.name.startswith(start))
+        values = {one.name.removeprefix(start): one.value.strip() for one in own}
         width, _, height = values["Size"].partition("x")
         photo_sum, mask_sum = (int(values[key], 16) if key in values else None for key in ("Photo", "Mask"))
         path = _path_of(values.get("Path"))
         return Mark((int(height), int(width)), values["Frame"] == "whole", photo_sum, mask_sum, path)
-    except (ElementTree.ParseError, KeyError, ValueError, zlib.error, PhotoError):
+    except (KeyError, ValueError, zlib.error, PhotoError):
         return None
-
-
-def _own_values(root: Any) -> dict[str, str]:
-    """Properties of our namespace, as attributes or as elements: XMP has both ways."""
-    start, values = f"{{{_NAMESPACE}}}", dict[str, str]()
-    for element in root.iter():
-        named = {**element.attrib, element.tag: element.text or ""}
-        values |= {key.removeprefix(start): text.strip() for key, text in named.items() if key.startswith(start)}
-    return values
 
 
 def _path_of(text: str | None) -> PenPath | None:

@@ -28,6 +28,8 @@ _RGB, _RLE, _ZIP_PREDICTED = 3, 1, 3
 _TRANSPARENCY, _MASK = -1, -2  # numbers of planes that are no colours
 _FLAGS = 8  # visible; written by Photoshop 5 or later
 _LAYERS_OF_16_BITS = b"Lr16"
+_IPTC = 1028
+_MOST_DPI = 0xFFFF_FFFF  # as 16.16 fixed point
 _ACTIVE_LAYER, _RESOLUTION, _CHANNEL_NAMES, _UNICODE_CHANNEL_NAMES = 1024, 1005, 1006, 1045
 _CHANNEL_NUMBERS = 1053  # with one, a channel is a saved one for certain, not the merged picture's transparency
 _PROFILE, _VERSION, _EXIF, _XMP = 1039, 1057, 1058, 1060
@@ -74,7 +76,7 @@ def _inside_border(plane: Pixels) -> tuple[int, int, int, int]:
 
 
 def _pack(row: NDArray[np.uint8]) -> bytes:
-    return bytes(imagecodecs.packbits_encode(row)) if row.size else b""
+    return bytes(imagecodecs.packbits_encode(row.tobytes())) if row.size else b""  # the strides of one byte may be any
 
 
 def _bytes_of(samples: Pixels) -> NDArray[np.uint8]:
@@ -269,9 +271,10 @@ def _resources(metadata: Metadata, path: PenPath | None, *, num_layers: int) -> 
         _PROFILE: metadata.profile,
         _EXIF: metadata.exif,
         _XMP: metadata.xmp,
+        _IPTC: metadata.iptc,
     }
     if metadata.dpi:
-        across, down = (round(value * 65_536) for value in metadata.dpi)
+        across, down = (min(round(value * 65_536), _MOST_DPI) for value in metadata.dpi)
         found[_RESOLUTION] = struct.pack(">IHHIHH", across, _PER_INCH, _IN_INCHES, down, _PER_INCH, _IN_INCHES)
     resources = [Resource(number, "", data) for number, data in sorted(found.items()) if data]
     return resources + (path_resources(path) if path else [])

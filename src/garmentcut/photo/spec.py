@@ -28,9 +28,9 @@ from garmentcut.photo.layout import (
     place_garment,
     shared_scale,
 )
-from garmentcut.photo.metadata import copyright_of, rights_of
+from garmentcut.photo.metadata import copyright_of, iptc_rights_of, rights_of
 from garmentcut.photo.photo import Metadata, OutputError, Picture, to_8_bit
-from garmentcut.photo.write import encode_prepared
+from garmentcut.photo.write import encode_prepared, lost_metadata
 
 VIEWED = ("Front", "FrontRight", "Back")
 """Views that may have a section of their own."""
@@ -354,7 +354,8 @@ def _deliver_output(
             finished = _finished(picture if keeps else cleaned(), output, subject.view, scale)
             marked = file.metadata == "keep"
             prepared[keeps] = Preparation(finished, wanted, name=subject.stem, marked=marked)
-        deliveries.append(Delivery(format, encode_prepared(prepared[keeps], format), notes))
+        lost = lost_metadata(prepared[keeps].metadata, format)
+        deliveries.append(Delivery(format, encode_prepared(prepared[keeps], format), (*notes, *lost)))
     return deliveries
 
 
@@ -404,4 +405,6 @@ def _described(metadata: Metadata, file: FileSection) -> Metadata:
         return metadata
     if file.metadata == "none":
         return replace(metadata, exif=None, xmp=None, iptc=None)
-    return replace(metadata, exif=copyright_of(metadata.exif), xmp=rights_of(metadata.xmp), iptc=None)
+    return replace(
+        metadata, exif=copyright_of(metadata.exif), xmp=rights_of(metadata.xmp), iptc=iptc_rights_of(metadata.iptc)
+    )

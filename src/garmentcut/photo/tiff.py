@@ -4,22 +4,39 @@ import io
 import itertools
 import logging
 import math
+import struct
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
-from PIL import Image
 
 from garmentcut.config import ReadConfig
-from garmentcut.photo.color import ToRgb, rgb_of_cmyk, rgb_of_gray, rgb_of_rgba, usable_profile
+from garmentcut.photo.color import (
+    ToRgb,
+    rgb_of_cmyk,
+    rgb_of_gray,
+    rgb_of_lab,
+    rgb_of_rgba,
+    stated_profile,
+    usable_profile,
+)
 from garmentcut.photo.files import check_size
-from garmentcut.photo.metadata import Exif, read_exif, read_xmp
-from garmentcut.photo.photo import Photo, PhotoError, Pixels, to_8_bit, turn_upright
+from garmentcut.photo.metadata import Exif, Xmp, read_tiff_exif, read_xmp
+from garmentcut.photo.path import resource_of, split_resources
+from garmentcut.photo.photo import Photo, PhotoError, Pixels, to_8_bit
+from garmentcut.photo.read import Size, upright_photo
 
 _ORIENTATION, _SUB_FILES, _INK_SET, _DNG_VERSION, _ICC = 274, 330, 332, 50706, 34675
-_XMP, _IMAGE_RESOURCES, _PHOTOSHOP_LAYERS = 700, 34377, 37724
+_XMP, _IMAGE_RESOURCES, _IPTC, _PHOTOSHOP_LAYERS = 700, 34377, 33723, 37724
+_IPTC_RESOURCE = 1028
 _NUM_COLORS = {"MINISWHITE": 1, "MINISBLACK": 1, "RGB": 3, "YCBCR": 3, "SEPARATED": 4, "PALETTE": 1}
+_NUM_COLORS |= {"CIELAB": 3, "ICCLAB": 3}
+_INTEGER, _FLOAT = 1, 3  # sample formats
+_MOST_LIGHT = 16.0  # of floats, where 1 is white
+_THUMBNAIL_SHARE = 0.25  # of the photo's area, that a page without a flag may have
+_BAND_ROWS = 64
 # None, LZW, JPEG, deflate (two numbers), PackBits, Zstandard. Others are rare, and each is a decoder to be attacked.
 _COMPRESSIONS = {1, 5, 7, 8, 32946, 32773, 50000}
 _UNCOMPRESSED, _JPEG = 1, 7
@@ -36,29 +53,40 @@ class TiffChannels(NamedTuple):
 
     Attributes:
         color: `(H, W, C)`: gray (255: white), RGB or CMYK (255: full ink); premultiplied alpha is divided out.
-        extra: `(H, W, K)`, the channels behind the colours.
-        alpha: which of these is the transparency; None: none.
+        extra: `(H, W, K)`, the channels behind the colours, as far as they were asked for.
+        num_extra: how many there are.
+        alpha: which of `extra` is the transparency; None: none.
         is_cmyk: the colours are inks.
-        profile: ICC profile as found in the file.
-        exif: what the tags say, and the orientation.
-        xmp: packet as found in the file.
+        profile: ICC profile as found in the file; of CIELAB, which is converted to sRGB, None.
+        exif: what the tags say.
+        xmp: what the packet says.
         resources: Photoshop's image resources.
+        iptc: as found in the file.
         has_layers: Photoshop's layers stand in it, which are not read.
+        notes: what had to be changed, in words.
     """
 
     color: Pixels
     extra: Pixels
+    num_extra: int
     alpha: int | None
     is_cmyk: bool
     profile: bytes | None
     exif: Exif
-    xmp: bytes | None
+    xmp: Xmp
     resources: bytes
+    iptc: bytes | None
     has_layers: bool
+    notes: tuple[str, ...]
+
+    @property
+    def orientation(self) -> int:
+        """1 to 8 (TIFF 6.0, tag 274); where the tag says nothing, XMP's."""
+        return self.exif.orientation or self.xmp.orientation or 1
 
 
 def decode_tiff(data: bytes, limits: ReadConfig) -> Photo:
-    """Decode a TIFF file: 8 or 16 bits; gray, palette, RGB, YCbCr or CMYK; straight or premultiplied alpha.
+    """Decode a TIFF file: 8 or 16 bits, or floats; gray, palette, RGB, YCbCr, CMYK or CIELAB; any kind of alpha.
 
     Args:
         data: the file's content.
@@ -67,21 +95,27 @@ def decode_tiff(data: bytes, limits: ReadConfig) -> Photo:
     Raises:
         PhotoError: too large, several pages, camera raw, a kind of pixels not read; any other exception means damage.
     """
-    tiff = read_tiff(data, limits)
-    converted, exif = _rgb_of_channels(tiff), tiff.exif
-    rgb = np.ascontiguousarray(turn_upright(converted.rgb, exif.orientation), converted.rgb.dtype.newbyteorder("="))
-    dpi = exif.dpi[::-1] if exif.dpi and exif.orientation >= 5 else exif.dpi
-    xmp, xmp_notes = read_xmp(tiff.xmp)
-    return Photo(rgb, converted.profile, dpi, exif.kept, (*converted.notes, *exif.notes, *xmp_notes), xmp)
+    tiff = read_tiff(data, limits, all_channels=False)
+    iptc = tiff.iptc or resource_of(split_resources(tiff.resources), _IPTC_RESOURCE)
+    return upright_photo(
+        _rgb_of_channels(tiff), tiff.exif, tiff.xmp, orientation=tiff.orientation, dpi=tiff.exif.dpi, iptc=iptc
+    )
 
 
-def read_tiff(data: bytes, limits: ReadConfig) -> TiffChannels:
-    """The channels of a TIFF file as stored; as `decode_tiff`."""
+def read_tiff(data: bytes, limits: ReadConfig, *, all_channels: bool = True) -> TiffChannels:
+    """The channels of a TIFF file as stored; as `decode_tiff`.
+
+    Args:
+        data: the file's content.
+        limits: checked against the tags, before pixels are decoded.
+        all_channels: also those that are neither colours nor transparency.
+    """
     if data[8:10] == b"CR":
         raise PhotoError("a camera raw file; develop it and save it as TIFF or JPEG")
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         page = _photo_page(file)
-        check_size(page.imagewidth, page.imagelength, limits)
+        width, height, channels, bits = _size_of(page)
+        check_size(width, height, limits, channels=channels, bits=bits, num_bytes=len(data))
         _refuse_kinds(page)
         _refuse_missing_pixels(page, len(data))
         if page.compression == _JPEG:
@@ -89,21 +123,52 @@ def read_tiff(data: bytes, limits: ReadConfig) -> TiffChannels:
         pixels = page.asarray()
         if page.planarconfig == 2 and pixels.ndim == 3:
             pixels = np.moveaxis(pixels, 0, -1)
-        return _channels_of_page(page, pixels, _exif_of(page, data))
+        return _channels_of_page(page, pixels, data, all_channels=all_channels)
+
+
+def tiff_size(data: bytes) -> Size:
+    """What a TIFF file's tags declare.
+
+    Raises:
+        PhotoError: as `decode_tiff`.
+    """
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        return _size_of(_photo_page(file))
+
+
+def _size_of(page: tifffile.TiffPage) -> Size:
+    bits = page.bitspersample if isinstance(page.bitspersample, int) else max(page.bitspersample)
+    return Size(page.imagewidth, page.imagelength, page.samplesperpixel, max(bits, 8))
 
 
 def _photo_page(file: tifffile.TiffFile) -> tifffile.TiffPage:
-    """The one full picture; the other pages may only be thumbnails (NewSubfileType bit 0)."""
+    """The one full picture; the others may only be thumbnails: flagged (NewSubfileType bit 0), or far smaller."""
     pages = [page for page in itertools.islice(file.pages, _MAX_PAGES + 1) if isinstance(page, tifffile.TiffPage)]
     if len(pages) > _MAX_PAGES:
         raise PhotoError(f"over {_MAX_PAGES} pages; save each page as a photo of its own", code="too_large")
     full = [page for page in pages if not page.is_reduced]
-    is_raw = any(_DNG_VERSION in page.tags or page.photometric in _RAW_PHOTOMETRICS for page in full or pages)
-    if is_raw or (not full and any(_SUB_FILES in page.tags for page in pages)):
+    inner = [] if full else [page for page in _sub_pages(pages) if not page.is_reduced]
+    if any(_DNG_VERSION in page.tags for page in pages) or any(
+        page.photometric in _RAW_PHOTOMETRICS for page in (*(full or pages), *inner)
+    ):
         raise PhotoError("a camera raw file; develop it and save it as TIFF or JPEG")
-    if len(full) != 1:
-        raise PhotoError(f"{len(full)} full-size pages; save the one you want as a photo of its own")
-    return full[0]
+    full = full or inner
+    if not full:
+        raise PhotoError("only a thumbnail; export it again" if pages else "no picture in it; export it again")
+    area = max(page.imagewidth * page.imagelength for page in full)
+    large = [page for page in full if page.imagewidth * page.imagelength > _THUMBNAIL_SHARE * area]
+    if len(large) != 1:
+        raise PhotoError(f"{len(large)} full-size pages; save the one you want as a photo of its own")
+    return large[0]
+
+
+def _sub_pages(pages: Sequence[tifffile.TiffPage]) -> Iterator[tifffile.TiffPage]:
+    """Pictures that stand behind others: there some programs put the photo, and its thumbnail in front."""
+    for page in pages:
+        if _SUB_FILES in page.tags and page.pages is not None:
+            yield from (
+                inner for inner in itertools.islice(page.pages, _MAX_PAGES) if isinstance(inner, tifffile.TiffPage)
+            )
 
 
 def _refuse_kinds(page: tifffile.TiffPage) -> None:
@@ -115,7 +180,10 @@ def _refuse_kinds(page: tifffile.TiffPage) -> None:
     if page.compression not in _COMPRESSIONS or (kind == "YCBCR" and page.compression != _JPEG):
         name = str(getattr(page.compression, "name", page.compression))
         raise PhotoError(f"a {kind} TIFF with compression {name} is not read; save it as RGB with LZW or ZIP")
-    if page.sampleformat != 1 or page.bitspersample not in (1, 8, 16):
+    is_float = page.sampleformat == _FLOAT and page.bitspersample in (16, 32, 64)
+    is_lab = kind in ("CIELAB", "ICCLAB")  # whose samples are partly signed
+    is_integer = (page.sampleformat == _INTEGER or is_lab) and page.bitspersample in ((8, 16) if is_lab else (1, 8, 16))
+    if not is_integer and not (is_float and kind in ("MINISWHITE", "MINISBLACK", "RGB")):
         numbers = {1: "integers", 2: "signed integers", 3: "floats"}.get(page.sampleformat, "other numbers")
         raise PhotoError(f"a TIFF of {page.bitspersample}-bit {numbers} is not read; save it with 8 or 16 bits")
     if page.imagedepth != 1:
@@ -147,48 +215,92 @@ def _refuse_jpeg_bombs(page: tifffile.TiffPage, data: bytes) -> None:
             raise PhotoError("damaged TIFF: a JPEG part is larger than its place; export it again", code="damaged")
 
 
-def _channels_of_page(page: tifffile.TiffPage, pixels: NDArray[Any], exif: Exif) -> TiffChannels:
+def _channels_of_page(
+    page: tifffile.TiffPage, pixels: NDArray[Any], data: bytes, *, all_channels: bool
+) -> TiffChannels:
     kind = _kind_of(page)
+    alpha = next((place for place, use in enumerate(page.extrasamples) if use in (_PREMULTIPLIED, _STRAIGHT)), None)
+    is_premultiplied = alpha is not None and page.extrasamples[alpha] == _PREMULTIPLIED
+    notes: tuple[str, ...] = ()
     if kind == "PALETTE":
         pixels = _color_of_palette(page, pixels)
     elif pixels.dtype == np.bool_:
         pixels = pixels.astype(np.uint8) * 255
+    elif pixels.dtype.kind == "f":
+        pixels, notes = _levels_of_floats(pixels)
     channels = pixels if pixels.ndim == 3 else pixels[..., None]
     color, extra = np.split(channels, [3 if kind == "PALETTE" else _NUM_COLORS[kind]], axis=2)
+    num_extra = extra.shape[2]
+    if not all_channels:  # copies, so that the others leave the memory
+        extra = extra[..., alpha : alpha + 1].copy() if alpha is not None else extra[..., :0].copy()
+        color, alpha = color if num_extra == 0 else color.copy(), None if alpha is None else 0
+        del channels, pixels
     if kind == "MINISWHITE":
         color = np.iinfo(color.dtype).max - color
-    alpha = next((place for place, use in enumerate(page.extrasamples) if use in (_PREMULTIPLIED, _STRAIGHT)), None)
-    if alpha is not None and page.extrasamples[alpha] == _PREMULTIPLIED:
-        color = _unpremultiply(color, extra[..., alpha : alpha + 1])
-    icc, resources, xmp = _tag(page, _ICC, None), _tag(page, _IMAGE_RESOURCES, b""), _tag(page, _XMP, None)
+    elif kind in ("CIELAB", "ICCLAB"):
+        color, notes = _rgb_of_lab(color, is_icc=kind == "ICCLAB"), (*notes, "CIELAB converted to sRGB")
+    if alpha is not None and is_premultiplied:
+        color = _unpremultiply(color, extra[..., alpha])
+    icc, resources, xmp, iptc = (_bytes_of(page, number) for number in (_ICC, _IMAGE_RESOURCES, _XMP, _IPTC))
     return TiffChannels(
         color,
         extra,
+        num_extra,
         alpha,
         kind == "SEPARATED",
-        icc if isinstance(icc, bytes) else None,
-        exif,
-        xmp if isinstance(xmp, bytes) else None,
-        resources if isinstance(resources, bytes) else b"",
+        None if kind in ("CIELAB", "ICCLAB") else icc,
+        read_tiff_exif(data, page.offset, page.parent.byteorder, is_big=page.parent.is_bigtiff),
+        read_xmp(xmp),
+        resources or b"",
+        iptc,
         _PHOTOSHOP_LAYERS in page.tags,
+        notes,
     )
 
 
 def _rgb_of_channels(tiff: TiffChannels) -> ToRgb:
     color, profile = tiff.color, tiff.profile
+    if not tiff.is_cmyk:
+        profile = stated_profile(profile, is_adobe_rgb=tiff.exif.is_adobe_rgb)
     alpha = None if tiff.alpha is None else tiff.extra[..., tiff.alpha]
-    notes: tuple[str, ...] = ("saved channels left out",) if tiff.extra.shape[2] > (alpha is not None) else ()
+    notes: tuple[str, ...] = ("saved channels left out",) if tiff.num_extra > (alpha is not None) else ()
+    notes += tiff.notes
     if tiff.is_cmyk:
         converted = rgb_of_cmyk(to_8_bit(color), profile)
-        color, profile, notes = converted.rgb, None, converted.notes + notes
         alpha = None if alpha is None else to_8_bit(alpha)
-    if alpha is not None:
-        converted = rgb_of_rgba(np.dstack([np.broadcast_to(color, (*color.shape[:2], 3)), alpha]), profile)
     elif color.shape[2] == 1:
         converted = rgb_of_gray(color[..., 0], profile)
     else:
         converted = ToRgb(color, *usable_profile(profile))
+    if alpha is not None:
+        laid = rgb_of_rgba(np.dstack([converted.rgb, alpha]), converted.profile)
+        converted = laid._replace(notes=converted.notes + laid.notes)
     return converted._replace(notes=converted.notes + notes)
+
+
+def _levels_of_floats(pixels: NDArray[Any]) -> tuple[Pixels, tuple[str, ...]]:
+    """Floats, 0 black and 1 white, as 16 bits."""
+    least, most = float(pixels.min()), float(pixels.max())
+    if not -_MOST_LIGHT <= least <= most <= _MOST_LIGHT:
+        raise PhotoError(f"floats from {least:g} to {most:g}, where 0 to 1 is black to white; save it with 16 bits")
+    levels = np.empty(pixels.shape, np.uint16)
+    for top in range(0, len(pixels), _BAND_ROWS):
+        band = pixels[top : top + _BAND_ROWS].astype(np.float32).clip(0, 1)
+        levels[top : top + _BAND_ROWS] = np.rint(band * 65_535)
+    is_cut = least < 0 or most > 1
+    return levels, ("values beyond black and white cut off",) if is_cut else ()
+
+
+def _rgb_of_lab(lab: NDArray[Any], *, is_icc: bool) -> Pixels:
+    """CIELAB samples (TIFF 6.0, section 23; ICC's: TIFF technical note 4) as sRGB of 16 bits."""
+    top = float(np.iinfo(np.dtype(f"u{lab.dtype.itemsize}")).max)
+    step = 1.0 if lab.dtype.itemsize == 1 else 256.0
+    light = lab[..., 0].view(f"{lab.dtype.str[0]}u{lab.dtype.itemsize}")
+    if is_icc and step > 1:
+        top = 65_280.0  # 0xFF00 is 100
+    kind = f"{lab.dtype.str[0]}{'u' if is_icc else 'i'}{lab.dtype.itemsize}"
+    ab = [lab[..., place].view(kind).astype(np.float32) / step - (128 if is_icc else 0) for place in (1, 2)]
+    return rgb_of_lab(np.stack([light.astype(np.float32) * np.float32(100 / top), *ab], axis=2))
 
 
 def _color_of_palette(page: tifffile.TiffPage, indices: NDArray[Any]) -> Pixels:
@@ -202,20 +314,12 @@ def _color_of_palette(page: tifffile.TiffPage, indices: NDArray[Any]) -> Pixels:
 
 def _unpremultiply(color: Pixels, alpha: Pixels) -> Pixels:
     top = np.iinfo(color.dtype).max
-    straight = color.astype(np.float64) * top / np.maximum(alpha, 1)
-    return np.rint(np.minimum(straight, top)).astype(color.dtype)
-
-
-def _exif_of(page: tifffile.TiffPage, data: bytes) -> Exif:
-    def load() -> Image.Exif:
-        tags = Image.Exif()
-        tags.endian, tags.bigtiff = page.parent.byteorder, page.parent.is_bigtiff
-        tags.load_from_fp(io.BytesIO(data), page.offset)
-        return tags
-
-    # Pillow fails on big-endian BigTIFF; the turn must not be lost with the rest.
-    orientation = _tag(page, _ORIENTATION, 1)
-    return read_exif(load)._replace(orientation=orientation if orientation in range(1, 9) else 1)
+    straight = np.empty(color.shape, color.dtype)
+    for start in range(0, len(color), _BAND_ROWS):
+        band = slice(start, start + _BAND_ROWS)
+        levels = color[band].astype(np.float64) * top / np.maximum(alpha[band, :, None], 1)
+        straight[band] = np.rint(np.minimum(levels, top))
+    return straight
 
 
 def _kind_of(page: tifffile.TiffPage) -> str:
@@ -224,3 +328,12 @@ def _kind_of(page: tifffile.TiffPage) -> str:
 
 def _tag(page: tifffile.TiffPage, number: int, default: Any) -> Any:
     return page.tags[number].value if number in page.tags else default
+
+
+def _bytes_of(page: tifffile.TiffPage, number: int) -> bytes | None:
+    value = _tag(page, number, None)
+    if isinstance(value, bytes):
+        return value
+    # IPTC is often declared as 32-bit numbers.
+    is_numbers = isinstance(value, tuple) and page.tags[number].dtype == 4
+    return struct.pack(f"{page.parent.byteorder}{len(value)}I", *value) if is_numbers else None

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from garmentcut.config import ReadConfig
-from garmentcut.photo.color import rgb_of_cmyk
+from garmentcut.photo.color import rgb_of_cmyk, usable_profile
 from garmentcut.photo.files import read_photo_bytes
 from garmentcut.photo.path import Resource, draw_path, find_clipping_path, jpeg_resources, split_resources
 from garmentcut.photo.photo import Photo, PhotoError, Pixels, to_8_bit, to_alpha, turn_upright
@@ -25,7 +25,7 @@ from garmentcut.photo.psd_roundtrip import (
     read_original,
     unchanged_places,
 )
-from garmentcut.photo.read import PHOTO_SUFFIXES, damage_named, format_of, read_jpeg, read_png, read_webp
+from garmentcut.photo.read import PHOTO_SUFFIXES, Kind, damage_named, format_of, read_raster
 
 LAYERED_SUFFIXES = frozenset({".psd", ".psb"})
 """Of documents that may hold their photo beside the cutout."""
@@ -195,7 +195,7 @@ class _Stored(NamedTuple):
     resources: bytes = b""
 
 
-def find_in_picture(data: bytes, limits: ReadConfig, form: Literal["tiff", "png", "jpeg", "webp"]) -> Findings:
+def find_in_picture(data: bytes, limits: ReadConfig, form: Kind) -> Findings:
     """Everything in a PNG, JPEG, TIFF or WebP file that says what is cut out.
 
     Args:
@@ -269,22 +269,21 @@ def straight_rgb(color: Pixels, profile: bytes | None, *, is_cmyk: bool = False)
     if not is_cmyk:
         rgb = np.repeat(color, 3, axis=2) if color.shape[2] == 1 else color
         return np.ascontiguousarray(rgb, rgb.dtype.newbyteorder("=")), ()
-    try:
-        converted = rgb_of_cmyk(to_8_bit(color), profile)
-    except PhotoError:
+    if usable_profile(profile, b"CMYK")[0] is None:  # approximate colours would look like another photo's
         return None, ("CMYK colours without a usable profile left out",)
+    converted = rgb_of_cmyk(to_8_bit(color), profile)
     return converted.rgb, converted.notes
 
 
-def _read_raster(data: bytes, limits: ReadConfig, form: Literal["png", "jpeg", "webp"]) -> _Stored:
-    raster = {"png": read_png, "jpeg": read_jpeg, "webp": read_webp}[form](data, limits)
+def _read_raster(data: bytes, limits: ReadConfig, form: Kind) -> _Stored:
+    raster = read_raster(data, limits)
     pixels = raster.pixels if raster.pixels.ndim == 3 else raster.pixels[..., None]
     has_alpha = pixels.shape[2] in (2, 4) and not raster.is_cmyk
     return _Stored(
         pixels[..., : pixels.shape[2] - has_alpha],
         [pixels[..., -1]] if has_alpha else [],
         int(has_alpha),
-        raster.read_exif().orientation,
+        raster.orientation,
         raster.is_cmyk,
         raster.profile,
         jpeg_resources(data) if form == "jpeg" else b"",
@@ -301,7 +300,7 @@ def _read_tiff(data: bytes, limits: ReadConfig) -> tuple[_Stored, tuple[str, ...
         tiff.color,
         planes,
         int(tiff.alpha is not None),
-        tiff.exif.orientation,
+        tiff.orientation,
         tiff.is_cmyk,
         tiff.profile,
         tiff.resources,

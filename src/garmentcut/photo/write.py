@@ -5,10 +5,10 @@ Each `encode_` function is named by its format's row in `garmentcut.formats`.
 
 import io
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -16,7 +16,13 @@ from PIL import Image
 from garmentcut.config import ConfigError, OutputConfig
 from garmentcut.formats import FORMATS, NAMES
 from garmentcut.photo.compose import Preparation, lay_over
-from garmentcut.photo.metadata import EXIF_DIRECTORIES, directory_of, parse_exif, with_dpi
+from garmentcut.photo.metadata import (
+    Directory,
+    directory_bytes,
+    extended_xmp_segments,
+    parse_exif,
+    with_dpi,
+)
 from garmentcut.photo.path import Resource, join_resources
 from garmentcut.photo.photo import NO_METADATA, Metadata, OutputError, Picture, Pixels, to_8_bit
 from garmentcut.photo.png import png_bytes
@@ -25,9 +31,11 @@ _WEBP_MAX_SIDE_PX = 16_383
 _JPEG_QUALITY = 95
 _MOST_JPEG_SIDE_PX = 65_500  # libjpeg's
 _MOST_SEGMENT_BYTES = 65_533
-_APP13, _EXIF_MARK, _XMP_MARK = b"\xff\xed", b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
+_APP1, _APP13, _EXIF_MARK, _XMP_MARK = b"\xff\xe1", b"\xff\xed", b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
 _RESOURCE_MARK = b"Photoshop 3.0\0"
-_XMP, _IMAGE_RESOURCES = 700, 34377  # TIFF tags
+_XMP, _IPTC, _IMAGE_RESOURCES = 700, 33723, 34377  # TIFF tags
+_ASCII = 2  # a type of TIFF's values
+_IPTC_RESOURCE = 1028
 _TEXT_TAGS = (270, 271, 272, 306, 315, 33432)  # description, make, model, date, artist, copyright
 
 
@@ -73,6 +81,23 @@ def format_for(path: Path, format: str | None) -> str:
     if asked and asked != ("png" if chosen == "mask" else chosen):
         raise ConfigError(f"{path}: the suffix says {asked}, the format {chosen}; change one of them")
     return chosen
+
+
+def lost_metadata(metadata: Metadata, format: str) -> tuple[str, ...]:
+    """Notes on what a format cannot hold of what travels with a photo; of a mask, which is no picture, none."""
+    row = FORMATS[format]
+    if "exif" not in row.carries:
+        return ()
+    kinds = [kind for kind in ("exif", "xmp", "iptc") if getattr(metadata, kind) and kind not in row.carries]
+    notes = tuple(f"{kind.upper()} left out: {format} holds none" for kind in kinds)
+    if format == "jpeg" and metadata.exif and not _fits(_EXIF_MARK, metadata.exif):
+        notes += (f"EXIF of {len(metadata.exif) / 1000:.0f} kB left out: jpeg holds 64 kB",)
+    return notes
+
+
+def iptc_resources(metadata: Metadata) -> list[Resource]:
+    """IPTC as Photoshop's image resource."""
+    return [Resource(_IPTC_RESOURCE, "", metadata.iptc)] if metadata.iptc else []
 
 
 def encode_png(prepared: Preparation) -> bytes:
@@ -140,20 +165,19 @@ def tiff_bytes(pixels: Pixels, metadata: Metadata = NO_METADATA, resources: Sequ
     """
     import tifffile
 
-    tags = parse_exif(metadata.exif)
-    directories = {number: entries for number in EXIF_DIRECTORIES if (entries := tags.get_ifd(number))}
-    order: Literal["<", ">"] = ">" if tags.endian == ">" else "<"  # makers' notes depend on it
+    order, main, directories = parse_exif(metadata.exif)  # makers' notes depend on the order
     # As bytes: tifffile refuses text that is not ASCII, and photographers have names.
-    texts = {tag: tags[tag].encode("latin-1", "replace") for tag in _TEXT_TAGS if isinstance(tags.get(tag), str)}
+    texts = {tag: main[tag].data.rstrip(b"\0") for tag in _TEXT_TAGS if tag in main and main[tag].kind == _ASCII}
     extratags: list[Any] = [(tag, "s", 0, text, True) for tag, text in texts.items()]
     extratags += [(number - 1, "I", 1, 0, True) for number in directories]
-    blocks = {_XMP: metadata.xmp, _IMAGE_RESOURCES: join_resources(resources)}
+    image_resources = [*resources, *iptc_resources(metadata)]
+    blocks = {_XMP: metadata.xmp, _IPTC: metadata.iptc, _IMAGE_RESOURCES: join_resources(image_resources)}
     extratags += [(tag, "B", len(block), block, True) for tag, block in blocks.items() if block]
     file = io.BytesIO()
     tifffile.imwrite(
         file,
         np.ascontiguousarray(pixels),
-        byteorder=order,
+        byteorder=">" if order == ">" else "<",
         bigtiff=False,
         photometric="rgb",
         extrasamples=["unassalpha"] if pixels.shape[2] == 4 else None,
@@ -170,7 +194,7 @@ def tiff_bytes(pixels: Pixels, metadata: Metadata = NO_METADATA, resources: Sequ
     return _append_directories(bytearray(file.getbuffer()), directories, order)
 
 
-def _append_directories(data: bytearray, directories: dict[int, dict[int, Any]], order: str) -> bytes:
+def _append_directories(data: bytearray, directories: Mapping[int, Directory], order: str) -> bytes:
     """Put the EXIF and GPS directories behind the picture, and tags that point at them into its own directory.
 
     tifffile does not write such tags; so each was written as its lower neighbour, and gets its number here.
@@ -180,7 +204,7 @@ def _append_directories(data: bytearray, directories: dict[int, dict[int, Any]],
         entry = _entry_place(data, number - 1, order)
         struct.pack_into(f"{order}H", data, entry, number)
         struct.pack_into(f"{order}I", data, entry + 8, len(data))
-        data += directory_of(entries, order, number).tobytes(len(data))
+        data += directory_bytes(entries, order, len(data))
     return bytes(data)
 
 
@@ -201,7 +225,7 @@ def jpeg_bytes(
 ) -> bytes:
     """Encode RGB as a baseline JPEG with full-size colours (4:4:4).
 
-    EXIF or XMP over 64 kB does not fit in a JPEG and is left out.
+    EXIF over 64 kB does not fit in a JPEG and is left out.
 
     Args:
         pixels: `(H, W, 3)`, uint8, or uint16, which is rounded to 8 bits.
@@ -217,12 +241,16 @@ def jpeg_bytes(
             f"JPEG ends at {_MOST_JPEG_SIDE_PX} pixels a side, this has {max(pixels.shape[:2])}; use tiff"
         )
     dpi, exif, xmp = metadata.dpi, metadata.exif, metadata.xmp
+    segments = _resource_segments(join_resources([*resources, *iptc_resources(metadata)]))
+    if xmp and not _fits(_XMP_MARK, xmp):
+        xmp, extension = extended_xmp_segments(xmp)
+        segments += b"".join(_APP1 + (2 + len(part)).to_bytes(2) + part for part in extension)
     options = {
         "icc_profile": metadata.profile,
         "dpi": tuple(map(round, dpi)) if dpi else None,
         "exif": _EXIF_MARK + exif if exif and _fits(_EXIF_MARK, exif) else None,
-        "xmp": xmp if xmp and _fits(_XMP_MARK, xmp) else None,
-        "extra": _resource_segments(join_resources(resources)),
+        "xmp": xmp,
+        "extra": segments,
     }
     file = io.BytesIO()
     given = {key: value for key, value in options.items() if value}

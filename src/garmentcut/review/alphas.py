@@ -48,7 +48,7 @@ def read_gray(data: bytes, size_hw: tuple[int, int], *, what: str) -> Alpha8:
     if not data.startswith(SIGNATURE):
         raise UnfitError(f"{what}: not a PNG")
     try:
-        chunks = split_png(data)
+        chunks, _ = split_png(data)
         kind, header = chunks[0]
         if kind != b"IHDR" or len(header) != 25:
             raise UnfitError(f"{what}: damaged PNG: no header")
