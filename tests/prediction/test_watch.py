@@ -311,3 +311,30 @@ def test_an_output_folder_that_another_run_has_begun_anew_is_left_to_it(watch_fo
     assert len(watch_for(5 * MINUTE, monitor=monitor)) == 1
     assert "another run is at work there" in seen[0]["output"]
     assert not list(out.glob("*.png"))
+
+
+def test_a_folder_that_cannot_be_read_fails_once_and_what_is_passed_over_is_listed(
+    watch_for, script, draw, tmp_path, monkeypatch
+):
+    scan, closed = os.scandir, tmp_path / "in/closed"
+    draw(closed / "b.png")
+    draw(tmp_path / "in/a.png")
+    (tmp_path / "in/c.cr3").touch()
+
+    def refusing(path):
+        if str(path) == str(closed) and 5 < script.now < 100:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scan(path)
+
+    closed.rename(tmp_path / "closed")
+    script.at(10, lambda: (tmp_path / "closed").rename(closed))
+    monkeypatch.setattr(os, "scandir", refusing)
+    rows = watch_for(5 * MINUTE)
+    assert [(row.input.rpartition("/")[2], row.code) for row in rows] == [
+        ("a.png", ""),
+        ("closed", "unreadable"),
+        ("b.png", ""),
+    ]
+    assert sorted(journal_of(tmp_path / "out")) == ["a.png", "b.png"]
+    (skipped,) = (tmp_path / "out/.garmentcut/skipped.jsonl").read_text().splitlines()
+    assert json.loads(skipped)["code"] == "camera_raw"

@@ -271,7 +271,7 @@ def test_what_is_stored_is_never_told_not_to_be(review, monkeypatch, fails):
     def refuse(*_args, **_kwargs):
         raise full if fails == "the lock" else OperationalError("UPDATE", {}, full)
 
-    where = {"the lock": "FileLock", "the database": "Delivery.settle"}[fails]
+    where = {"the lock": "FolderLock", "the database": "Delivery.settle"}[fails]
     monkeypatch.setattr(f"garmentcut.review.store.{where}", refuse)
     item = item_of(review)
     answer = review.post(f"/api/photos/{item['id']}/decision", json={"version": 1, "action": "accept"})

@@ -13,12 +13,12 @@ from json import dumps
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
-from filelock import FileLock, Timeout
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from garmentcut.dataset.manifest import MANIFEST_NAME, DatasetError, Manifest, Pair, read_manifest, write_manifest
 from garmentcut.dataset.pairing import Candidate
 from garmentcut.photo.files import LOCK_NAME, remove_staged, write_atomic
+from garmentcut.photo.lock import FolderLock, LockTakenError
 
 LEDGER_NAME = "ingest.jsonl"
 ALPHA_FOLDER, PHOTO_FOLDER = "alpha", "photos"
@@ -152,7 +152,7 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.earlier = Manifest(folder, ())
-        self._lock = FileLock(folder / LOCK_NAME, timeout=0)
+        self._lock = FolderLock(folder / LOCK_NAME)
         self._is_new = False
 
     def open(self) -> None:
@@ -166,7 +166,7 @@ class Store:
             self._is_new = not os.path.lexists(self.folder)
             (self.folder / ALPHA_FOLDER).mkdir(parents=True, exist_ok=True)
             self._lock.acquire()
-        except Timeout as error:
+        except LockTakenError as error:
             raise DatasetError(f"{self.folder}: another run is at work there; wait or choose another --out") from error
         except OSError as error:
             raise DatasetError(f"{self.folder} cannot be the data set's folder: {error.strerror}") from error
@@ -178,7 +178,7 @@ class Store:
 
     def close(self) -> None:
         """Give the lock back; a folder that was made for nothing goes again."""
-        if self._is_new and self._lock.is_locked:
+        if self._is_new and self._lock.is_held:
             with suppress(OSError):
                 (self.folder / ALPHA_FOLDER).rmdir()  # or there are targets
                 if [path.name for path in self.folder.iterdir()] == [LOCK_NAME]:

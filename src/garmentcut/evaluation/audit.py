@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from garmentcut.config import RuntimeConfig
@@ -24,6 +23,7 @@ from garmentcut.evaluation.report import page_environment
 from garmentcut.evaluation.uncertainty import LEAST_GARMENTS, Experience, cross_fitted, experience_of
 from garmentcut.photo.color import srgb_of
 from garmentcut.photo.files import LOCK_NAME, write_atomic
+from garmentcut.photo.lock import FolderLock, LockTakenError
 from garmentcut.photo.photo import to_8_bit
 from garmentcut.prediction.doubt import Maps
 from garmentcut.prediction.verdict import place_of
@@ -298,7 +298,7 @@ def keep_verdicts(folder: Path, verdicts: Mapping[str, CutoutVerdict]) -> Manife
         DatasetError: the manifest cannot be read or written, or `ingest` is at work there.
     """
     try:
-        with FileLock(folder / LOCK_NAME, timeout=_PATIENCE_S):
+        with FolderLock(folder / LOCK_NAME, timeout_s=_PATIENCE_S):
             manifest = read_manifest(folder)
             usable = {pair.name for pair in manifest.usable}
             if unknown := sorted(set(verdicts) - usable):
@@ -307,7 +307,7 @@ def keep_verdicts(folder: Path, verdicts: Mapping[str, CutoutVerdict]) -> Manife
             marked = replace(manifest, pairs=pairs)
             write_manifest(marked)
             return marked
-    except Timeout as error:
+    except LockTakenError as error:
         raise DatasetError(f"{folder}: another garmentcut is at work there; wait for it") from error
     except OSError as error:
         raise DatasetError(f"{folder}: {error.strerror or error}") from error

@@ -44,8 +44,18 @@ class FolderLock:
         note: one sentence for people, where the file system has no locks; else empty.
     """
 
-    def __init__(self, path: Path, *, renewed_every_s: float = _RENEWED_EVERY_S) -> None:
+    def __init__(
+        self, path: Path, *, timeout_s: float | None = None, renewed_every_s: float = _RENEWED_EVERY_S
+    ) -> None:
+        """Nothing is taken or written yet.
+
+        Args:
+            path: the lock's file.
+            timeout_s: how long the context waits for another holder; None: for ever.
+            renewed_every_s: where the file system has no locks.
+        """
         self.path, self.note = path, ""
+        self._timeout_s = timeout_s
         self._every_s = renewed_every_s
         self._token = ""
         self._descriptor = -1
@@ -56,7 +66,7 @@ class FolderLock:
 
     def __enter__(self) -> "FolderLock":
         """Wait for the lock and take it."""
-        self.acquire(timeout_s=None)
+        self.acquire(self._timeout_s)
         return self
 
     def __exit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
@@ -78,6 +88,11 @@ class FolderLock:
             if timeout_s is not None and time.monotonic() - began >= timeout_s:
                 raise LockTakenError(f"{self.path.parent}: another run is at work there{self._holder()}")
             time.sleep(_ASKED_EVERY_S)
+
+    @property
+    def is_held(self) -> bool:
+        """It was taken and not given back."""
+        return self._descriptor >= 0
 
     def release(self) -> None:
         """Give the lock back; without one, nothing happens."""

@@ -324,6 +324,7 @@ class Intake:
         lost = [f"{path}: {reason}" for path, reason in unreadable.items() if path in roots]
         self._monitor.trouble("input", "; ".join(lost))
         for path in sorted(unreadable.keys() - roots - self._unreadable):  # told once: it may be meant to be so
+            log_event("folder not readable", level=logging.WARNING, folder=path, reason=unreadable[path])
             reason = f"cannot be read: {unreadable[path]}"
             where = next(folder for folder in self._folders if Path(path).is_relative_to(folder.root))
             place = str(folder_below(where.root, path, where.prefix).place)

@@ -157,7 +157,10 @@ class ViewComparison:
         new = replace(new, written={**row.written, **hashes})
         # Killed now, the photo is cut again, and may replace the files under either name.
         self.journal.append(replace(new, status="pending"))
-        return replace(new, outputs=move_outputs(self.journal.path.parent, new))
+        try:
+            return replace(new, outputs=move_outputs(self.journal.path.parent, new))
+        except OSError as error:  # the files stand where they stood; the next run finds them misplaced and cuts again
+            return replace(new, notes=(*new.notes, f"not moved by its verdict: {error.strerror or error}"))
 
 
 def _garment(path: str, place: str) -> str:

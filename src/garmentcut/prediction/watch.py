@@ -193,11 +193,14 @@ class Watch:
 
     def _is_readable(self, path: Path) -> bool:
         self._monitor.health.beat()
-        limits = self._folder.config.read
+        limits, attempts = self._folder.config.read, self._folder.attempts
+        attempts.begin(path)
         try:
             decode_photo(read_photo_bytes(path, limits), limits=limits)
         except Exception:  # noqa: BLE001 - whatever it is, the first try's row has it in words
             return False
+        finally:
+            attempts.end(path)
         return True
 
     def _refuse(self, due: list[Source], error: ConfigError) -> Iterator[Row]:

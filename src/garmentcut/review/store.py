@@ -10,7 +10,6 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 import numpy as np
-from filelock import FileLock, Timeout
 from sqlalchemy import select, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
@@ -20,6 +19,7 @@ from garmentcut.dataset.manifest import VIEWS
 from garmentcut.photo.compose import Preparation
 from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.files import StagedFile
+from garmentcut.photo.lock import FolderLock, LockTakenError
 from garmentcut.photo.photo import OutputError, PhotoError, to_alpha
 from garmentcut.photo.png import png_bytes
 from garmentcut.photo.spec import Sighting, Specification, deliver, shared_scales, sight_garment
@@ -58,9 +58,9 @@ class Delivery:
         """Bring a photo's files into line with what was decided; why they could not be stands in `undelivered`."""
         try:
             # The file's lock is for other processes, which it lets ask only now and then; threads queue before it.
-            with self._turn, FileLock(self._folder / LOCK_NAME, timeout=_LOCK_TIMEOUT_S):
+            with self._turn, FolderLock(self._folder / LOCK_NAME, timeout_s=_LOCK_TIMEOUT_S):
                 self._settle(self._read(photo_id))
-        except Timeout:
+        except LockTakenError:
             photo = self._read(photo_id)
             self._mark(photo, photo.delivered_sha256, "another program is at work on the files; accept it again later")
         except OSError as error:  # the lock's own file cannot be made

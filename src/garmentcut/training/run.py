@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from filelock import FileLock, Timeout
 
 from garmentcut import __version__
 from garmentcut.config import ConfigError
@@ -25,6 +24,7 @@ from garmentcut.model.card import UNKNOWN
 from garmentcut.model.checkpoint import NetworkSpec, read_weights
 from garmentcut.model.start import Origin, origin_of
 from garmentcut.photo.files import write_atomic
+from garmentcut.photo.lock import FolderLock, LockTakenError
 from garmentcut.recipe import STAGES, Recipe, load_recipe, recipe_toml
 from garmentcut.training.divisions import Division
 from garmentcut.training.logging import Ended, Evaluated
@@ -169,22 +169,22 @@ class Run:
         is_new = not self.folder.exists()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.folder / LOCK_NAME, timeout=0)
+            lock = FolderLock(self.folder / LOCK_NAME)
             lock.acquire()
-        except Timeout as error:
+        except LockTakenError as error:
             raise TrainingError(
                 f"{self.folder}: another training is at work there; wait, or choose another --out"
             ) from error
         except OSError as error:
             raise TrainingError(f"{self.folder}: {error.strerror or error}; choose another --out") from error
-        with lock:
-            try:
-                yield
-            finally:
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # a run that could not start leaves no folder
                 if is_new and [path.name for path in self.folder.iterdir()] == [LOCK_NAME]:
-                    with suppress(OSError):  # a run that could not start leaves no folder
-                        (self.folder / LOCK_NAME).unlink()
-                        self.folder.rmdir()
+                    (self.folder / LOCK_NAME).unlink()
+                    self.folder.rmdir()
+            lock.release()
 
     def check_resumable(self) -> None:
         """Refuse a folder that holds something else than this run, or its beginning.
