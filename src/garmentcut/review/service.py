@@ -100,8 +100,10 @@ class Service(CutService):
 
     def why_not_ready(self) -> str:
         """In words; empty: it is."""
-        if reason := super().why_not_ready() or ("" if self.model.has_tiles else "the model is being loaded"):
+        if reason := super().why_not_ready():
             return reason
+        if not self.model.has_tiles:
+            return "the model is being loaded, or cannot be"
         try:
             with self.database.read() as session:
                 session.execute(text("SELECT 1"))
