@@ -170,13 +170,14 @@ class CutQueue:
             UnfitError: it breaks off.
         """
         self._check_room()
-        content = bytearray()
+        content, num_bytes = bytearray(), 0
         try:
             async with asyncio.timeout(None) as patience:
                 self._uploads[patience] = asyncio.get_running_loop().time(), content
                 self._give_up_slowest()
                 async for part in parts:
                     content += part
+                    num_bytes += len(part)
                     self._num_bytes += len(part)
                     if self._num_bytes > MAX_BYTES:
                         raise QueueFullError(_FULL)
@@ -186,10 +187,12 @@ class CutQueue:
             raise UnfitError("the photo did not arrive whole") from error
         else:
             self._uploads.pop(patience, None)
-            yield bytes(content)
+            body = bytes(content)
+            content.clear()
+            yield body
         finally:
             self._uploads.pop(patience, None)
-            self._num_bytes -= len(content)
+            self._num_bytes -= num_bytes
 
     async def cut(self, data: bytes, order: Order) -> bytes:
         """Cut one photo, of a photo file's content.

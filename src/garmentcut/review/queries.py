@@ -4,8 +4,7 @@ import base64
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -47,22 +46,11 @@ class QueueQuery(BaseModel):
     """Photos on a page."""
 
 
-@dataclass(frozen=True)
-class Page:
+class Page(NamedTuple):
     """A page of the queue."""
 
     photos: Sequence[PhotoRow]
     cursor: str | None
-    total: int
-
-
-@dataclass(frozen=True)
-class Neighbours:
-    """Where a photo stands in the queue."""
-
-    previous: int | None
-    next: int | None
-    position: int
     total: int
 
 
@@ -82,17 +70,17 @@ def find_page(session: Session, batch_id: str, query: QueueQuery) -> Page:
     return Page(photos, cursor, session.scalar(_count(matching)) or 0)
 
 
-def find_neighbours(session: Session, photo: PhotoRow, query: QueueQuery) -> Neighbours:
-    """The photos before and behind one, in a queue that it need not belong to itself."""
+def find_neighbours(session: Session, photo: PhotoRow, query: QueueQuery) -> dict[str, int | None]:
+    """Where a photo stands in a queue that it need not belong to itself: `previous`, `next`, `position`, `total`."""
     matching, place = _matching(photo.batch_id, query), (photo.order_doubt, photo.key)
-    ids = select(PhotoRow.id).where(*matching)
-    behind = ids.where(_beyond(query.sort, place)).order_by(*_order(query.sort)).limit(1)
-    before = (
-        ids.where(_beyond(query.sort, place, backwards=True)).order_by(*_order(query.sort, backwards=True)).limit(1)
-    )
-    num_before: int = session.scalar(_count([*matching, _beyond(query.sort, place, backwards=True)])) or 0
-    total: int = session.scalar(_count(matching)) or 0
-    return Neighbours(session.scalar(before), session.scalar(behind), num_before + 1, total)
+    before, behind = (_beyond(query.sort, place, backwards=backwards) for backwards in (True, False))
+    first = select(PhotoRow.id).where(*matching).limit(1)
+    return {
+        "previous": session.scalar(first.where(before).order_by(*_order(query.sort, backwards=True))),
+        "next": session.scalar(first.where(behind).order_by(*_order(query.sort))),
+        "position": (session.scalar(_count([*matching, before])) or 0) + 1,
+        "total": session.scalar(_count(matching)) or 0,
+    }
 
 
 def count_by(session: Session, batch_id: str, column: Any) -> dict[str, int]:

@@ -24,7 +24,6 @@ from garmentcut.review.media import THUMBNAILS, Media
 from garmentcut.review.photos import Item, item_of
 from garmentcut.review.queries import (
     NO_VERDICT,
-    Page,
     QueueQuery,
     count_by,
     count_doubted,
@@ -128,7 +127,7 @@ class Service(CutService):
         """A page of the queue, as `GET /api/photos` answers."""
         self.store.refresh()
         with self.database.read() as session:
-            page: Page = find_page(session, self.store.batch_id, query)
+            page = find_page(session, self.store.batch_id, query)
             views, verdicts = (
                 count_by(session, self.store.batch_id, column) for column in (PhotoRow.view, PhotoRow.verdict)
             )
@@ -152,15 +151,11 @@ class Service(CutService):
         self.store.refresh()
         with self.database.read() as session:
             photo = self.store.photo(session, photo_id)
-            around = find_neighbours(session, photo, query)
-            return item_of(photo, self.folder) | {
+            shown = {
                 "siblings": self._items(self.store.siblings(session, photo)),
-                "previous": around.previous,
-                "next": around.next,
-                "position": around.position,
-                "total": around.total,
                 "revision": self.store.revision(session),
             }
+            return item_of(photo, self.folder) | shown | find_neighbours(session, photo, query)
 
     def changes(self, since: int) -> dict[str, Any]:
         """What was written after a revision, as `GET /api/changes` answers."""
