@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from garmentcut.errors import PhotoError
 from garmentcut.evaluation.metrics import dice
-from garmentcut.photo.photo import PhotoError
 from garmentcut.prediction.cutter import Cutter
 from garmentcut.synthetic import VIEWS, draw_studio_photo, studio_traits
 

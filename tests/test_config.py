@@ -1,6 +1,7 @@
 import pytest
 
-from garmentcut.config import Config, ConfigError, OutputConfig, ReadConfig, known_keys, load_config, parse_override
+from garmentcut.config import Config, OutputConfig, ReadConfig, known_keys, load_config, parse_override
+from garmentcut.errors import ConfigError
 
 
 def test_defaults():

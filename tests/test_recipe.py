@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from garmentcut.config import ConfigError, known_keys
+from garmentcut.config import known_keys
+from garmentcut.errors import ConfigError
 from garmentcut.recipe import STAGES, Recipe, Strength, load_recipe, recipe_toml, stage_recipe
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
-from garmentcut.errors import ConfigError as ConfigError
+from garmentcut.errors import ConfigError
 from garmentcut.formats import FORMATS, NAMES, known_format, listed
 
 _STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)

@@ -12,7 +12,8 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from garmentcut.config import ConfigError, check_sections, load_sections, read_tree
+from garmentcut.config import check_sections, load_sections, read_tree
+from garmentcut.errors import ConfigError
 
 _LOGGER = logging.getLogger("garmentcut")
 _BUILT_IN = (Path(__file__).parent / "recipes", Path(__file__).parents[2] / "recipes")  # in a wheel; in a clone

@@ -11,8 +11,7 @@ from garmentcut.cluster.ledger import RESULTS, Ledger
 from garmentcut.cluster.run import Workers
 from garmentcut.cluster.stages import CutBatch
 from garmentcut.cluster.storage import open_storage
-from garmentcut.config import ConfigError
-from garmentcut.errors import SourceError
+from garmentcut.errors import ConfigError, SourceError
 from garmentcut.photo.spec import read_specification
 from garmentcut.prediction.cutter import Cutter
 from garmentcut.prediction.folder import FolderCutter

@@ -3,7 +3,7 @@ import pytest
 
 from garmentcut.dataset.composite import FIRST_SEED, draw_pairs
 from garmentcut.dataset.manifest import Manifest, read_pair
-from garmentcut.photo.photo import PhotoError
+from garmentcut.errors import PhotoError
 from garmentcut.synthetic import draw_studio_photo, studio_traits
 
 

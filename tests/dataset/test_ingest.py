@@ -16,9 +16,10 @@ from garmentcut.dataset import checks, ledger, manifest
 from garmentcut.dataset.checks import WriteError
 from garmentcut.dataset.ingest import Ingest, IngestOptions, IngestSummary, Outcome
 from garmentcut.dataset.ledger import Ledger
-from garmentcut.dataset.manifest import DatasetError, Manifest, fault_of, read_manifest, read_pair
+from garmentcut.dataset.manifest import Manifest, fault_of, read_manifest, read_pair
 from garmentcut.dataset.pairing import PairingError
 from garmentcut.dataset.split import Scheme, SplitError
+from garmentcut.errors import DatasetError
 
 NAMES = ["a_Front", "a_Back", "b_Front", "c_Front", "d_FrontRight"]
 

@@ -4,8 +4,9 @@ from dataclasses import replace
 import pytest
 
 from garmentcut.dataset.ledger import Entry, Ledger, path_text, sha256_of, stamp_of
-from garmentcut.dataset.manifest import DatasetError, fault_of
+from garmentcut.dataset.manifest import fault_of
 from garmentcut.dataset.pairing import Candidate
+from garmentcut.errors import DatasetError
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import pytest
 from garmentcut.dataset.manifest import (
     REFUSING,
     SUSPECT,
-    DatasetError,
     Manifest,
     fault_of,
     read_manifest,
@@ -17,7 +16,7 @@ from garmentcut.dataset.manifest import (
     with_verdicts,
     write_manifest,
 )
-from garmentcut.photo.photo import PhotoError
+from garmentcut.errors import DatasetError, PhotoError
 from garmentcut.photo.png import png_bytes
 
 

@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from garmentcut.dataset import samples as samples_module
-from garmentcut.dataset.manifest import DatasetError
 from garmentcut.dataset.samples import (
     THREAD_NAME,
     Samples,
@@ -20,7 +19,8 @@ from garmentcut.dataset.samples import (
     seeded_generator,
     step_generator,
 )
-from garmentcut.photo.photo import Photo, PhotoError
+from garmentcut.errors import DatasetError, PhotoError
+from garmentcut.photo.photo import Photo
 from garmentcut.prediction.frame import frame_photo
 from garmentcut.recipe import DataConfig
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-from garmentcut.dataset.manifest import DatasetError, read_manifest
-from garmentcut.errors import EvaluationError
+from garmentcut.dataset.manifest import read_manifest
+from garmentcut.errors import DatasetError, EvaluationError
 from garmentcut.evaluation import audit as audits
 from garmentcut.evaluation.audit import (
     VerdictError,

@@ -6,11 +6,12 @@ import pytest
 
 from garmentcut.config import RuntimeConfig
 from garmentcut.dataset.manifest import Manifest, fault_of
+from garmentcut.errors import ModelError
 from garmentcut.evaluation.metrics import measure
 from garmentcut.evaluation.predict import EvaluationError, find_seen, plan_trials, predict
 from garmentcut.evaluation.scores import evaluate
 from garmentcut.evaluation.uncertainty import experience_of
-from garmentcut.model.card import ModelError, read_model
+from garmentcut.model.card import read_model
 from garmentcut.photo.files import write_atomic
 from garmentcut.photo.png import png_bytes
 

@@ -4,7 +4,8 @@ from dataclasses import replace
 import onnxruntime
 import pytest
 
-from garmentcut.model.card import CARD_KEY, ModelCard, ModelError, card_of, read_model, with_card
+from garmentcut.errors import ModelError
+from garmentcut.model.card import CARD_KEY, ModelCard, card_of, read_model, with_card
 from garmentcut.model.metadata import metadata_of, with_metadata
 from garmentcut.prediction.cutter import default_model
 from garmentcut.prediction.doubt import check_doubt

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from garmentcut.config import ConfigError
+from garmentcut.errors import ConfigError, PhotoError
 from garmentcut.photo.color import (
     color_in_profile,
     convert_colors,
@@ -12,7 +12,7 @@ from garmentcut.photo.color import (
     srgb_profile,
     usable_profile,
 )
-from garmentcut.photo.photo import PhotoError, to_8_bit, turn_upright
+from garmentcut.photo.photo import to_8_bit, turn_upright
 
 from .made import cmyk_profile, gray_profile, pixels, rgb_profile
 

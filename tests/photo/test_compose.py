@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 
 from garmentcut.config import OutputConfig
+from garmentcut.errors import OutputError
 from garmentcut.photo import compose
 from garmentcut.photo.compose import Preparation, choke_alpha, clean, clean_edge_color, lay_on_canvas, lay_over
 from garmentcut.photo.layout import Placement
 from garmentcut.photo.path import draw_path
-from garmentcut.photo.photo import Metadata, OutputError, Picture
+from garmentcut.photo.photo import Metadata, Picture
 
 
 def square(size=40, margin=12):

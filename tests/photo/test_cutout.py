@@ -5,9 +5,9 @@ import pytest
 from PIL import Image
 from psd_tools import PSDImage
 
-from garmentcut.config import ConfigError
+from garmentcut.errors import ConfigError, OutputError, PhotoError
 from garmentcut.photo.cutout import Cutout
-from garmentcut.photo.photo import OutputError, Photo, PhotoError
+from garmentcut.photo.photo import Photo
 from garmentcut.photo.read import read_photo
 
 from .made import exif_bytes, pixels, rgb_profile

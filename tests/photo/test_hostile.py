@@ -17,7 +17,8 @@ import tifffile
 from PIL import Image
 
 from garmentcut.config import ReadConfig
-from garmentcut.photo.photo import Photo, PhotoError
+from garmentcut.errors import PhotoError
+from garmentcut.photo.photo import Photo
 from garmentcut.photo.png import png_bytes
 from garmentcut.photo.read import decode_photo, read_photo
 

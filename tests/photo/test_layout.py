@@ -3,7 +3,7 @@ import random
 
 import pytest
 
-from garmentcut.config import ConfigError
+from garmentcut.errors import ConfigError, OutputError
 from garmentcut.photo.layout import (
     CanvasSection,
     GarmentSection,
@@ -15,7 +15,6 @@ from garmentcut.photo.layout import (
     place_garment,
     shared_scale,
 )
-from garmentcut.photo.photo import OutputError
 
 SQUARE = CanvasSection(width_px=2000, height_px=2000)
 

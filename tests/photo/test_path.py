@@ -9,6 +9,7 @@ import pytest
 from PIL import Image, ImageChops, ImageDraw
 
 from garmentcut.config import OutputConfig, ReadConfig
+from garmentcut.errors import PhotoError
 from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.path import (
     PenPath,
@@ -24,7 +25,6 @@ from garmentcut.photo.path import (
     path_resources,
     split_resources,
 )
-from garmentcut.photo.photo import PhotoError
 from garmentcut.photo.psd_read import read_document
 from garmentcut.photo.tiff import read_tiff
 from garmentcut.photo.trace import trace_outline

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from garmentcut.photo.photo import PhotoError
+from garmentcut.errors import PhotoError
 from garmentcut.photo.png import png_bytes, split_png
 
 from .made import exif_bytes, pixels, rgb_profile

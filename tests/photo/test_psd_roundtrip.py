@@ -14,12 +14,12 @@ from psd_tools.psd.layer_and_mask import ChannelDataList
 from psd_tools.psd.tagged_blocks import TaggedBlock
 from psd_tools.psd.vector import VectorMaskSetting
 
+from garmentcut.errors import PhotoError
 from garmentcut.photo.compose import lay_on_canvas
 from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.layout import Placement
 from garmentcut.photo.metadata import read_xmp
 from garmentcut.photo.path import draw_path
-from garmentcut.photo.photo import PhotoError
 from garmentcut.photo.psd_roundtrip import _NAMESPACE, checksum_of, mark_of, read_mark, write_mark
 from garmentcut.photo.psd_write import PsdLayer, layered_psd
 from garmentcut.photo.trace import trace_outline

@@ -13,10 +13,11 @@ from psd_tools import PSDImage
 from psd_tools.constants import BlendMode, Compression
 
 from garmentcut.config import ReadConfig
+from garmentcut.errors import OutputError
 from garmentcut.photo import psd_write
 from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.path import Resource
-from garmentcut.photo.photo import Metadata, OutputError, Picture
+from garmentcut.photo.photo import Metadata, Picture
 from garmentcut.photo.psd_read import PlaneDecoder, read_document
 from garmentcut.photo.psd_roundtrip import read_mark
 from garmentcut.photo.psd_write import (

@@ -7,9 +7,10 @@ import pytest
 from PIL import Image, ImageOps
 
 from garmentcut.config import ReadConfig
+from garmentcut.errors import PhotoError
 from garmentcut.photo.color import made_profile, srgb_of
 from garmentcut.photo.path import Resource, join_resources
-from garmentcut.photo.photo import NO_METADATA, Metadata, PhotoError
+from garmentcut.photo.photo import NO_METADATA, Metadata
 from garmentcut.photo.png import png_bytes
 from garmentcut.photo.read import decode_photo, memory_of, read_profile
 from garmentcut.photo.write import jpeg_bytes

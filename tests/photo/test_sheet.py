@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from garmentcut.config import ConfigError
+from garmentcut.errors import ConfigError
 from garmentcut.photo.color import srgb_of
 from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.sheet import (

@@ -9,11 +9,12 @@ import pytest
 import tifffile
 from PIL import Image
 
-from garmentcut.config import ConfigError, OutputConfig, known_keys
+from garmentcut.config import OutputConfig, known_keys
+from garmentcut.errors import ConfigError, OutputError, PhotoError
 from garmentcut.photo.color import convert_colors, srgb_profile
 from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.layout import Length
-from garmentcut.photo.photo import OutputError, Photo, PhotoError
+from garmentcut.photo.photo import Photo
 from garmentcut.photo.read import decode_photo
 from garmentcut.photo.spec import (
     FilledPattern,

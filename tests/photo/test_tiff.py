@@ -7,7 +7,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from garmentcut.photo.photo import PhotoError, turn_upright
+from garmentcut.errors import PhotoError
+from garmentcut.photo.photo import turn_upright
 from garmentcut.photo.read import decode_photo
 
 from .made import cmyk_profile, encoded, exif, gray_profile, patched, pixels, rgb_profile, tiff, xmp_packet

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from garmentcut.config import ReadConfig
-from garmentcut.photo.photo import PhotoError
+from garmentcut.errors import PhotoError
 from garmentcut.photo.png import png_bytes
 from garmentcut.photo.truth import CUTOUT_SUFFIXES, CutoutError, read_cutout
 

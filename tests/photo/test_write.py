@@ -7,10 +7,11 @@ import tifffile
 from PIL import Image
 
 from garmentcut.config import OutputConfig, ReadConfig
+from garmentcut.errors import OutputError
 from garmentcut.formats import FORMATS
 from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.path import Resource, jpeg_resources, split_resources
-from garmentcut.photo.photo import Metadata, OutputError, Photo, to_8_bit
+from garmentcut.photo.photo import Metadata, Photo, to_8_bit
 from garmentcut.photo.psd_read import read_document
 from garmentcut.photo.read import decode_photo
 from garmentcut.photo.truth import read_cutout

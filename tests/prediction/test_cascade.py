@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from garmentcut.config import CutConfig
-from garmentcut.model.card import FirstLook, ModelError, first_network_of, read_model, with_card
-from garmentcut.photo.photo import Photo, PhotoError
+from garmentcut.errors import ModelError, PhotoError
+from garmentcut.model.card import FirstLook, first_network_of, read_model, with_card
+from garmentcut.photo.photo import Photo
 from garmentcut.prediction.cutter import Cutter, default_model
 from garmentcut.prediction.locate import NoGarmentError
 

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 import garmentcut
-from garmentcut.photo.photo import Photo, PhotoError
+from garmentcut.errors import PhotoError
+from garmentcut.photo.photo import Photo
 from garmentcut.synthetic import draw_studio_photo
 
 RED = np.full((96, 64, 3), 200, np.uint8)

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from garmentcut.model.card import ModelError
+from garmentcut.errors import ModelError
 from garmentcut.prediction.doubt import (
     ALL_SIGNS,
     MAP_HEIGHT_PX,

@@ -3,7 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from garmentcut.photo.photo import Photo, PhotoError
+from garmentcut.errors import PhotoError
+from garmentcut.photo.photo import Photo
 from garmentcut.prediction.frame import frame_photo, unframe_alpha
 
 

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from garmentcut.config import RuntimeConfig
-from garmentcut.model.card import ModelError, first_network_of, read_model
+from garmentcut.errors import ModelError
+from garmentcut.model.card import first_network_of, read_model
 from garmentcut.photo.photo import Photo
 from garmentcut.prediction.cutter import Cutter, default_model
 from garmentcut.prediction.int8 import calculate_in_int8, convolutions_of

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from garmentcut.config import ConfigError, CutConfig, load_config
+from garmentcut.config import CutConfig, load_config
+from garmentcut.errors import ConfigError
 from garmentcut.prediction.cutter import Cutter
 from garmentcut.prediction.folder import FolderCutter
 from garmentcut.prediction.sources import find_sources

@@ -2,7 +2,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from garmentcut.config import ConfigError
+from garmentcut.errors import ConfigError
 from garmentcut.photo.spec import Subject, read_specification
 from garmentcut.prediction.names import by_garment, garment_of, name_deliveries, name_outputs, subject_of
 from garmentcut.prediction.sources import Source

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from garmentcut.config import RuntimeConfig
-from garmentcut.errors import RunError
-from garmentcut.model.card import ModelError, read_model
+from garmentcut.errors import ModelError, RunError
+from garmentcut.model.card import read_model
 from garmentcut.prediction import runtime
 from garmentcut.prediction.cutter import default_model
 from garmentcut.prediction.runtime import alpha_of_logits, load_runtime, runtime_for

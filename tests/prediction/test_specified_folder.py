@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from garmentcut.config import ConfigError
-from garmentcut.photo.photo import PhotoError
+from garmentcut.errors import ConfigError, PhotoError
 from garmentcut.photo.spec import read_specification
 from garmentcut.prediction import folder as folder_module
 from garmentcut.prediction.folder import FolderCutter

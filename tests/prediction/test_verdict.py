@@ -5,7 +5,8 @@ import imagecodecs
 import numpy as np
 import pytest
 
-from garmentcut.config import ConfigError, CutConfig
+from garmentcut.config import CutConfig
+from garmentcut.errors import ConfigError
 from garmentcut.prediction.doubt import ALL_SIGNS, draw_maps, observe
 from garmentcut.prediction.frame import Frame
 from garmentcut.prediction.looks import Looks

@@ -5,7 +5,7 @@ import pytest
 
 from garmentcut.dataset.manifest import read_manifest, read_pair
 from garmentcut.dataset.split import prove_split
-from garmentcut.photo.photo import PhotoError
+from garmentcut.errors import PhotoError
 from garmentcut.study.masked import HIDDEN_LEVEL, widened
 from garmentcut.study.passes import stages
 

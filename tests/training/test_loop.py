@@ -15,10 +15,9 @@ from PIL import Image
 
 from garmentcut.dataset.augment import augment
 from garmentcut.dataset.samples import shared_generator, step_generator
-from garmentcut.errors import TrainingError, TrainingStopped
+from garmentcut.errors import PhotoError, TrainingError, TrainingStopped
 from garmentcut.model.checkpoint import load_network
 from garmentcut.model.networks import NetworkError
-from garmentcut.photo.photo import PhotoError
 from garmentcut.recipe import load_recipe
 from garmentcut.training.logging import Ended, Evaluated, LossError, StepDone, read_journal
 from garmentcut.training.loop import augmented, build_parts, open_feed, open_samples, shorten_gradient, train

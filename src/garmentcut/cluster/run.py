@@ -26,8 +26,8 @@ from garmentcut.cluster.stages import (
     write_batch,
 )
 from garmentcut.cluster.storage import Photo, is_url, list_photos, open_storage
-from garmentcut.config import Config, ConfigError
-from garmentcut.errors import SourceError
+from garmentcut.config import Config
+from garmentcut.errors import ConfigError, SourceError
 from garmentcut.photo.files import LOCK_NAME
 from garmentcut.photo.lock import FolderLock, LockTakenError
 from garmentcut.photo.spec import Specification

@@ -31,10 +31,11 @@ from garmentcut.dataset.ledger import (
 from garmentcut.dataset.manifest import Fault, Pair, fault_of, target_bytes
 from garmentcut.dataset.pairing import Candidate
 from garmentcut.dataset.split import print_of
+from garmentcut.errors import PhotoError
 from garmentcut.photo.color import srgb_of
 from garmentcut.photo.files import read_photo_bytes, write_atomic
 from garmentcut.photo.mask import bounding_box, slices_of
-from garmentcut.photo.photo import Photo, PhotoError, to_8_bit
+from garmentcut.photo.photo import Photo, to_8_bit
 from garmentcut.photo.png import png_bytes
 from garmentcut.photo.read import decode_photo
 from garmentcut.photo.resize import resize_alpha, resize_rgb

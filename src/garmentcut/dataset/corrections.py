@@ -15,8 +15,9 @@ from garmentcut.config import ReadConfig
 from garmentcut.dataset.ledger import sha256_of
 from garmentcut.dataset.manifest import VIEWS, Fault, fault_of
 from garmentcut.dataset.pairing import Candidate, NamePattern, PairingError, safe_name
+from garmentcut.errors import PhotoError
 from garmentcut.photo.files import read_photo_bytes, write_atomic
-from garmentcut.photo.photo import PhotoError, to_alpha
+from garmentcut.photo.photo import to_alpha
 from garmentcut.photo.read import damage_named, read_png
 from garmentcut.photo.truth import CutoutError, CutoutFile
 

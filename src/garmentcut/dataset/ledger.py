@@ -15,8 +15,9 @@ from typing import ClassVar, NamedTuple
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from garmentcut.dataset.manifest import MANIFEST_NAME, DatasetError, Manifest, Pair, read_manifest, write_manifest
+from garmentcut.dataset.manifest import MANIFEST_NAME, Manifest, Pair, read_manifest, write_manifest
 from garmentcut.dataset.pairing import Candidate
+from garmentcut.errors import DatasetError
 from garmentcut.photo.files import LOCK_NAME, remove_staged, write_atomic
 from garmentcut.photo.lock import FolderLock, LockTakenError
 

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from garmentcut.config import ReadConfig
-from garmentcut.errors import DatasetError as DatasetError
+from garmentcut.errors import DatasetError, PhotoError
 from garmentcut.photo.files import read_photo_bytes, write_atomic
-from garmentcut.photo.photo import Photo, PhotoError
+from garmentcut.photo.photo import Photo
 from garmentcut.photo.png import SIGNATURE, png_bytes
 from garmentcut.photo.read import read_photo
 

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from garmentcut.dataset.manifest import VIEWS, DatasetError, Fault, fault_of
+from garmentcut.dataset.manifest import VIEWS, Fault, fault_of
+from garmentcut.errors import DatasetError
 from garmentcut.photo.files import walk_files
 from garmentcut.photo.read import PHOTO_SUFFIXES
 from garmentcut.photo.truth import CUTOUT_SUFFIXES, LAYERED_SUFFIXES

@@ -19,9 +19,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from garmentcut.dataset.manifest import DatasetError, Manifest, Pair, read_pair
+from garmentcut.dataset.manifest import Manifest, Pair, read_pair
+from garmentcut.errors import DatasetError, PhotoError
 from garmentcut.photo.color import srgb_of
-from garmentcut.photo.photo import Photo, PhotoError, to_8_bit
+from garmentcut.photo.photo import Photo, to_8_bit
 from garmentcut.photo.resize import resize_alpha, resize_rgb
 from garmentcut.recipe import DataConfig
 

@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from garmentcut.dataset.ledger import read_prints
-from garmentcut.dataset.manifest import DatasetError, Fault, Manifest, Pair, fault_of
-from garmentcut.errors import counted
+from garmentcut.dataset.manifest import Fault, Manifest, Pair, fault_of
+from garmentcut.errors import DatasetError, counted
 
 Print = NDArray[np.int8]
 """`(192,)`: 96 cells of brightness, 96 of shape."""

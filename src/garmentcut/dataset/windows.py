@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from garmentcut.dataset.manifest import Manifest, Pair, read_pair
 from garmentcut.dataset.samples import Planes, Samples
+from garmentcut.errors import PhotoError
 from garmentcut.photo.color import srgb_of
 from garmentcut.photo.files import write_atomic
-from garmentcut.photo.photo import Photo, PhotoError, to_8_bit
+from garmentcut.photo.photo import Photo, to_8_bit
 from garmentcut.photo.png import png_bytes
 from garmentcut.photo.resize import resize_alpha, resize_rgb
 from garmentcut.recipe import AugmentConfig, Recipe, Strength

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from garmentcut.config import RuntimeConfig
-from garmentcut.dataset.manifest import DatasetError, Manifest, Pair, read_manifest, write_manifest
-from garmentcut.errors import EvaluationError
+from garmentcut.dataset.manifest import Manifest, Pair, read_manifest, write_manifest
+from garmentcut.errors import DatasetError, EvaluationError
 from garmentcut.evaluation.evidence import REFERENCE_HEIGHT_PX, Evidence, Region, gather_evidence
 from garmentcut.evaluation.pictures import Picture, draw_pictures
 from garmentcut.evaluation.predict import CutPair, Trial, predict, refuse_seen
@@ -133,7 +133,7 @@ def audit(
 
     Raises:
         EvaluationError: a model has learned these very cutouts, mistakes and all.
-        garmentcut.model.card.ModelError: a model cannot be loaded.
+        garmentcut.errors.ModelError: a model cannot be loaded.
     """
     if not use_seen:
         refuse_seen(trials, manifest, because="and has learned the mistakes in their cutouts")

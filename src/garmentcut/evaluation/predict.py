@@ -22,10 +22,10 @@ from garmentcut.config import RuntimeConfig
 from garmentcut.dataset.bounded import map_in_order
 from garmentcut.dataset.manifest import Manifest, Pair, read_pair
 from garmentcut.dataset.split import find_met, unpacked_prints
-from garmentcut.errors import EvaluationError
+from garmentcut.errors import EvaluationError, PhotoError
 from garmentcut.evaluation.metrics import Alpha
 from garmentcut.model.card import UNKNOWN, ModelCard, read_model
-from garmentcut.photo.photo import Photo, PhotoError
+from garmentcut.photo.photo import Photo
 from garmentcut.prediction.cutter import Cutter
 from garmentcut.prediction.doubt import Observation, observe_looks
 from garmentcut.prediction.looks import Looks
@@ -67,7 +67,7 @@ def plan_trials(model: Path, manifest: Manifest, *, splits: Sequence[str] | None
 
     Raises:
         EvaluationError: no model there, an unknown split, a photo in two folds, or nothing to evaluate.
-        garmentcut.model.card.ModelError: a model file that cannot be used.
+        garmentcut.errors.ModelError: a model file that cannot be used.
     """
     known = manifest.splits
     for split in splits or ():
@@ -160,7 +160,7 @@ def predict(
         An outcome for each pair, in the order of the trials.
 
     Raises:
-        garmentcut.model.card.ModelError: a model cannot be loaded.
+        garmentcut.errors.ModelError: a model cannot be loaded.
     """
     for trial in trials:
         cutter = Cutter.load(trial.model, config=runtime_for(config or RuntimeConfig(), len(trial.pairs)))

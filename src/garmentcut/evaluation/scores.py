@@ -130,7 +130,7 @@ def evaluate(
         A row for each pair, in the order of the trials. A photo that the model refuses is measured as an empty cutout.
 
     Raises:
-        garmentcut.model.card.ModelError: a model cannot be loaded.
+        garmentcut.errors.ModelError: a model cannot be loaded.
     """
 
     def keep(cut: CutPair) -> PhotoScore:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from garmentcut.errors import ModelError as ModelError
+from garmentcut.errors import ModelError
 from garmentcut.model.doubt_model import Acceptance, DoubtModel
 from garmentcut.model.metadata import OnnxError, attachment_of, metadata_of, with_metadata, without_metadata
 

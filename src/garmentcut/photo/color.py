@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from garmentcut.config import ConfigError
-from garmentcut.photo.photo import PhotoError, Pixels
+from garmentcut.errors import ConfigError, PhotoError
+from garmentcut.photo.photo import Pixels
 
 _D65 = (0.3127, 0.3290)
 _ADOBE_PRIMARIES, _ADOBE_GAMMA = (

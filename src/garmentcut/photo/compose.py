@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from garmentcut.config import OutputConfig
+from garmentcut.errors import OutputError
 from garmentcut.formats import keeps_hidden
 from garmentcut.photo.color import color_in_profile
 from garmentcut.photo.layout import Placement
 from garmentcut.photo.mask import HALF_LEVEL, Box, bounding_box, box_sums, dilate, erode, slices_of
 from garmentcut.photo.path import MOST_KNOTS, PenPath, Resource, path_resources
-from garmentcut.photo.photo import Metadata, OutputError, Picture, Pixels
+from garmentcut.photo.photo import Metadata, Picture, Pixels
 from garmentcut.photo.resize import resize_alpha
 
 Alpha = NDArray[np.float32]

@@ -139,7 +139,7 @@ class Cutout:
                 `path`, `quality`.
 
         Raises:
-            garmentcut.config.ConfigError: an unknown format or field, or ones that contradict each other or the suffix.
+            garmentcut.errors.ConfigError: an unknown format or field, or ones that contradict each other or the suffix.
             garmentcut.errors.OutputError: the format cannot hold it, or there is nothing to trim to.
             OSError: the file cannot be written; nothing is left half written.
         """
@@ -163,7 +163,8 @@ class Cutout:
         return self._encoded(format, output)
 
     def _encoded(self, format: str, output: dict[str, Any], *, name: str = "") -> bytes:
-        from garmentcut.config import ConfigError, load_config
+        from garmentcut.config import load_config
+        from garmentcut.errors import ConfigError
         from garmentcut.photo.write import encode_cutout
 
         if "formats" in output:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from garmentcut.config import ReadConfig
-from garmentcut.photo.photo import PhotoError
+from garmentcut.errors import PhotoError
 
 LOCK_NAME = ".garmentcut.lock"
 """Lies in every folder that garmentcut writes: holds other runs off, and tells that its pictures are no photos. Such a

@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass as section
 
-from garmentcut.config import Color, ConfigError
+from garmentcut.config import Color
+from garmentcut.errors import ConfigError, OutputError
 from garmentcut.photo.mask import Box
-from garmentcut.photo.photo import OutputError
 
 Side = Literal["top", "bottom", "left", "right"]
 MAX_SIDE_PX, MAX_CANVAS_PIXELS = 30_000, 100_000_000

@@ -20,8 +20,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from garmentcut.errors import PhotoError
 from garmentcut.photo.metadata import jpeg_segments
-from garmentcut.photo.photo import PhotoError
 
 MOST_KNOTS = 50_000
 """Of a path; Photoshop gets slow far below."""

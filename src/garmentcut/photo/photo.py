@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from garmentcut.errors import OutputError as OutputError
-from garmentcut.errors import PhotoError as PhotoError
 from garmentcut.photo.mask import HALF_LEVEL, Box, Sample, bounding_box, garment_box
 
 Pixels = NDArray[np.unsignedinteger[Any]]

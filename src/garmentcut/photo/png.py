@@ -12,7 +12,8 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import NDArray
 
-from garmentcut.photo.photo import PhotoError, Pixels
+from garmentcut.errors import PhotoError
+from garmentcut.photo.photo import Pixels
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _COLOR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}  # channels: gray, gray + alpha, RGB, RGBA

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from garmentcut.config import ReadConfig
+from garmentcut.errors import PhotoError
 from garmentcut.photo.files import check_size
 from garmentcut.photo.path import Resource, split_resources
-from garmentcut.photo.photo import PhotoError, Pixels
+from garmentcut.photo.photo import Pixels
 
 if TYPE_CHECKING:
     from psd_tools.psd import PSD

@@ -16,11 +16,12 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from garmentcut.errors import PhotoError
 from garmentcut.photo.color import usable_profile
 from garmentcut.photo.mask import dilate
 from garmentcut.photo.metadata import RDF, edited, scan_xmp
 from garmentcut.photo.path import PenPath, draw_path, find_clipping_path, parse_path, path_resources
-from garmentcut.photo.photo import Photo, PhotoError, Pixels, to_alpha
+from garmentcut.photo.photo import Photo, Pixels, to_alpha
 from garmentcut.photo.png import fast_deflate
 from garmentcut.photo.psd_layers import NO_PIXELS, Alpha, draw_mask, place
 from garmentcut.photo.psd_read import Box, Document, Layer

@@ -14,11 +14,12 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
+from garmentcut.errors import OutputError
 from garmentcut.photo.color import color_in_profile
 from garmentcut.photo.compose import Preparation, lay_over
 from garmentcut.photo.mask import bounding_box
 from garmentcut.photo.path import PenPath, Resource, join_resources, path_resources
-from garmentcut.photo.photo import Metadata, OutputError, Picture, Pixels
+from garmentcut.photo.photo import Metadata, Picture, Pixels
 from garmentcut.photo.png import fast_deflate
 from garmentcut.photo.psd_roundtrip import mark_of, write_mark
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
 from garmentcut.config import ReadConfig
+from garmentcut.errors import PhotoError
 from garmentcut.photo.color import (
     PngColor,
     ToRgb,
@@ -41,7 +42,7 @@ from garmentcut.photo.metadata import (
     usable_iptc,
 )
 from garmentcut.photo.path import jpeg_resources, resource_of, split_resources
-from garmentcut.photo.photo import Photo, PhotoError, Pixels, turn_upright
+from garmentcut.photo.photo import Photo, Pixels, turn_upright
 from garmentcut.photo.png import SIGNATURE, split_png
 
 Kind = Literal["tiff", "png", "jpeg", "webp", "avif", "heif"]

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
-from garmentcut.config import ConfigError
+from garmentcut.errors import ConfigError
 from garmentcut.photo.color import srgb_of
 from garmentcut.photo.mask import bounding_box, slices_of
 from garmentcut.photo.photo import Picture, to_8_bit

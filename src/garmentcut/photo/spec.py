@@ -14,7 +14,8 @@ import numpy as np
 from pydantic import Field
 from pydantic.dataclasses import dataclass as section
 
-from garmentcut.config import Config, ConfigError, Formats, OutputConfig, check_sections, read_tree
+from garmentcut.config import Config, Formats, OutputConfig, check_sections, read_tree
+from garmentcut.errors import ConfigError, OutputError
 from garmentcut.formats import FORMATS, keeps_hidden, listed
 from garmentcut.photo.color import convert_colors, read_target
 from garmentcut.photo.compose import Preparation, clean, lay_on_canvas
@@ -29,7 +30,7 @@ from garmentcut.photo.layout import (
     shared_scale,
 )
 from garmentcut.photo.metadata import copyright_of, iptc_rights_of, rights_of
-from garmentcut.photo.photo import Metadata, OutputError, Picture, to_8_bit
+from garmentcut.photo.photo import Metadata, Picture, to_8_bit
 from garmentcut.photo.write import encode_prepared, lost_metadata
 
 VIEWED = ("Front", "FrontRight", "Back")

@@ -13,6 +13,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from garmentcut.config import ReadConfig
+from garmentcut.errors import PhotoError
 from garmentcut.photo.color import (
     ToRgb,
     rgb_of_cmyk,
@@ -25,7 +26,7 @@ from garmentcut.photo.color import (
 from garmentcut.photo.files import check_size
 from garmentcut.photo.metadata import Exif, Xmp, read_tiff_exif, read_xmp
 from garmentcut.photo.path import resource_of, split_resources
-from garmentcut.photo.photo import Photo, PhotoError, Pixels, to_8_bit
+from garmentcut.photo.photo import Photo, Pixels, to_8_bit
 from garmentcut.photo.read import Size, upright_photo
 
 _ORIENTATION, _SUB_FILES, _INK_SET, _DNG_VERSION, _ICC = 274, 330, 332, 50706, 34675

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from garmentcut.config import ReadConfig
+from garmentcut.errors import PhotoError
 from garmentcut.photo.color import rgb_of_cmyk, usable_profile
 from garmentcut.photo.files import read_photo_bytes
 from garmentcut.photo.path import Resource, draw_path, find_clipping_path, jpeg_resources, split_resources
-from garmentcut.photo.photo import Photo, PhotoError, Pixels, to_8_bit, to_alpha, turn_upright
+from garmentcut.photo.photo import Photo, Pixels, to_8_bit, to_alpha, turn_upright
 from garmentcut.photo.psd_layers import Alpha, LayerAlpha, draw_layers
 from garmentcut.photo.psd_read import Box, Document, Layer, read_document
 from garmentcut.photo.psd_roundtrip import (

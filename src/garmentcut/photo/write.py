@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from garmentcut.config import ConfigError, OutputConfig
+from garmentcut.config import OutputConfig
+from garmentcut.errors import ConfigError, OutputError
 from garmentcut.formats import FORMATS, NAMES
 from garmentcut.photo.compose import Preparation, lay_over
 from garmentcut.photo.metadata import (
@@ -24,7 +25,7 @@ from garmentcut.photo.metadata import (
     with_dpi,
 )
 from garmentcut.photo.path import Resource, join_resources
-from garmentcut.photo.photo import NO_METADATA, Metadata, OutputError, Picture, Pixels, to_8_bit
+from garmentcut.photo.photo import NO_METADATA, Metadata, Picture, Pixels, to_8_bit
 from garmentcut.photo.png import png_bytes
 
 _WEBP_MAX_SIDE_PX = 16_383

@@ -13,12 +13,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from garmentcut.config import CutConfig, OutputConfig, ReadConfig
 from garmentcut.dataset.corrections import DECISIONS_FOLDER, LOCK_NAME, Decision, decision_on
-from garmentcut.errors import RunError, UsageError
+from garmentcut.errors import PhotoError, RunError, UsageError
 from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.files import read_photo_bytes, write_atomic
 from garmentcut.photo.layout import GarmentSection, Length
 from garmentcut.photo.lock import FolderLock
-from garmentcut.photo.photo import Photo, PhotoError, to_alpha
+from garmentcut.photo.photo import Photo, to_alpha
 from garmentcut.photo.read import damage_named, read_png
 from garmentcut.photo.spec import Output, Sections, Specification
 from garmentcut.prediction.results import RESULTS_NAME, Row, sha256_of

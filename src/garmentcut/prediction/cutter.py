@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from garmentcut.config import CutConfig, RuntimeConfig
-from garmentcut.model.card import ModelCard, ModelError, first_network_of, read_model
+from garmentcut.errors import ModelError
+from garmentcut.model.card import ModelCard, first_network_of, read_model
 from garmentcut.photo.compose import choke_alpha
 from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.photo import Photo
@@ -60,7 +61,7 @@ class Cutter:
             cut: effort and choke.
 
         Raises:
-            garmentcut.model.card.ModelError: the file or the backend cannot be used, or the model has no look as fast
+            garmentcut.errors.ModelError: the file or the backend cannot be used, or the model has no look as fast
                 as asked for; says why.
         """
         content, card = read_model(Path(model) if model is not None else default_model())

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from garmentcut.model.card import ModelCard, ModelError
+from garmentcut.errors import ModelError
+from garmentcut.model.card import ModelCard
 from garmentcut.model.doubt_model import DoubtModel
 from garmentcut.photo.mask import Components, bounding_box, box_sums, components, erode
 from garmentcut.prediction.looks import Looks

@@ -14,14 +14,14 @@ from pathlib import Path, PurePosixPath
 
 from garmentcut.config import Config, CutConfig
 from garmentcut.dataset.bounded import map_in_order
-from garmentcut.errors import RunError, SourceError, code_of
+from garmentcut.errors import OutputError, PhotoError, RunError, SourceError, code_of
 from garmentcut.observe.monitor import Monitor
 from garmentcut.photo.compose import Preparation
 from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.files import LOCK_NAME, StagedFile, read_photo_bytes, remove_staged
 from garmentcut.photo.lock import FolderLock, LockLostError, LockTakenError
 from garmentcut.photo.metadata import capture_of, capture_of_file
-from garmentcut.photo.photo import OutputError, Photo, PhotoError
+from garmentcut.photo.photo import Photo
 from garmentcut.photo.read import decode_photo
 from garmentcut.photo.spec import Delivery, Sighting, Specification, deliver, shared_scales, sight_garment
 from garmentcut.photo.write import encode_prepared
@@ -338,7 +338,7 @@ class FolderCutter:
             model: the cutter's file, for the record; None: the embedded one.
 
         Raises:
-            garmentcut.config.ConfigError: the model cannot promise `folder.accept_risk`; says why.
+            garmentcut.errors.ConfigError: the model cannot promise `folder.accept_risk`; says why.
         """
         self.cutter = cutter
         self.out_dir = out_dir.resolve()
@@ -451,7 +451,7 @@ class FolderCutter:
             sources: what `find_sources` found; files that this folder's runs wrote are passed over.
 
         Raises:
-            garmentcut.config.ConfigError: the specification would give two files the same name.
+            garmentcut.errors.ConfigError: the specification would give two files the same name.
         """
         self.check()
         sources = list(sources)

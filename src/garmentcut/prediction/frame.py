@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from garmentcut.errors import PhotoError
 from garmentcut.model.card import ModelCard
 from garmentcut.photo.color import srgb_of
-from garmentcut.photo.photo import Photo, PhotoError, to_8_bit
+from garmentcut.photo.photo import Photo, to_8_bit
 from garmentcut.photo.resize import resize_alpha, resize_rgb
 
 _MAX_WORKING_AREA = 2.0  # times the card's working area: bounds memory and time for wide photos

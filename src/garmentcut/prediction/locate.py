@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from garmentcut.photo.photo import PhotoError
+from garmentcut.errors import PhotoError
 from garmentcut.prediction.crop import Box
 from garmentcut.prediction.looks import Looks
 from garmentcut.prediction.parts import Parts, parts_of

@@ -7,10 +7,11 @@ from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from garmentcut.config import ConfigError, Format
+from garmentcut.config import Format
 from garmentcut.dataset.manifest import VIEWS
 from garmentcut.dataset.pairing import DEFAULT_PATTERN
 from garmentcut.dataset.pairing import NamePattern as StudioPattern
+from garmentcut.errors import ConfigError
 from garmentcut.formats import FORMATS
 from garmentcut.photo.spec import FilledPattern, Output, Specification, Subject, fill_pattern
 from garmentcut.prediction.sources import Source

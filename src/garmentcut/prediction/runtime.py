@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from garmentcut.config import RuntimeConfig
-from garmentcut.errors import RunError
-from garmentcut.model.card import ModelCard, ModelError
+from garmentcut.errors import ModelError, RunError
+from garmentcut.model.card import ModelCard
 from garmentcut.prediction.int8 import calculate_in_int8, store_in_float32
 
 _COMPILED_SHAPES = 2  # kept at a time: a studio's upright and its lying photos; each holds half a gigabyte

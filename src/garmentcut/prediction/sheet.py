@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 from garmentcut.config import ReadConfig
 from garmentcut.dataset.manifest import VIEWS
 from garmentcut.dataset.pairing import DEFAULT_PATTERN, NamePattern
-from garmentcut.errors import SourceError
+from garmentcut.errors import PhotoError, SourceError
 from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.files import write_atomic
-from garmentcut.photo.photo import PhotoError
 from garmentcut.photo.read import read_photo, read_profile
 from garmentcut.photo.sheet import (
     SHEET_SUFFIXES,

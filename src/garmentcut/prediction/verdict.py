@@ -9,7 +9,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from garmentcut.config import ConfigError, CutConfig
+from garmentcut.config import CutConfig
+from garmentcut.errors import ConfigError
 from garmentcut.model.card import ModelCard
 from garmentcut.model.doubt_model import DoubtModel
 from garmentcut.photo.files import write_atomic
@@ -286,7 +287,7 @@ class Judge:
 
         Raises:
             ConfigError: the card vouches for nothing, or not for so little risk; says why.
-            garmentcut.model.card.ModelError: the doubt on the card is of another version.
+            garmentcut.errors.ModelError: the doubt on the card is of another version.
         """
         check_doubt(card)
         if (cut or CutConfig()) != CutConfig():

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from garmentcut.config import ConfigError
+from garmentcut.errors import ConfigError
 from garmentcut.observe.log import log_event
 from garmentcut.observe.monitor import Monitor
 from garmentcut.photo.files import read_photo_bytes

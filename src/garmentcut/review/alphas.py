@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from garmentcut.config import ReadConfig
+from garmentcut.errors import PhotoError
 from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.files import read_photo_bytes, write_atomic
 from garmentcut.photo.mask import dilate, erode
-from garmentcut.photo.photo import Photo, PhotoError
+from garmentcut.photo.photo import Photo
 from garmentcut.photo.png import SIGNATURE, png_bytes, split_png
 from garmentcut.photo.read import decode_photo
 from garmentcut.photo.truth import read_cutout

@@ -18,8 +18,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from garmentcut import __version__
-from garmentcut.errors import UsageError
-from garmentcut.model.card import ModelError
+from garmentcut.errors import ModelError, UsageError
 from garmentcut.prediction.batch import read_batch
 from garmentcut.review import cutting, pages
 from garmentcut.review.cutting import MAX_PHOTO_BYTES, CutService, Model
@@ -306,7 +305,7 @@ def serve_cuts(model: Model, listening: socket.socket, *, token: str | None, say
         say: is given the addresses, and the token that was drawn, once they work.
 
     Raises:
-        garmentcut.model.card.ModelError: it cannot be loaded.
+        garmentcut.errors.ModelError: it cannot be loaded.
     """
     model.cutter()
     host, port = listening.getsockname()[:2]

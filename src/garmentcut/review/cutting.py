@@ -24,10 +24,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Message
 
 from garmentcut.config import CutConfig, OutputConfig, ReadConfig, RuntimeConfig
+from garmentcut.errors import ModelError, OutputError, PhotoError
 from garmentcut.formats import FORMATS
-from garmentcut.model.card import ModelError, read_model
+from garmentcut.model.card import read_model
 from garmentcut.photo.cutout import Cutout
-from garmentcut.photo.photo import OutputError, Photo, PhotoError, Picture
+from garmentcut.photo.photo import Photo, Picture
 from garmentcut.photo.read import decode_photo, format_of
 from garmentcut.photo.write import encode_cutout
 from garmentcut.prediction.cutter import Cutter, default_model
@@ -86,7 +87,7 @@ class Model:
         """The model for the smart brush.
 
         Raises:
-            garmentcut.model.card.ModelError: it cannot be loaded.
+            garmentcut.errors.ModelError: it cannot be loaded.
         """
         with self._loading:
             if self._tiles is None:
@@ -97,7 +98,7 @@ class Model:
         """The loaded model.
 
         Raises:
-            garmentcut.model.card.ModelError: it cannot be loaded.
+            garmentcut.errors.ModelError: it cannot be loaded.
         """
         with self._loading:
             if self._cutter is None:
@@ -108,7 +109,7 @@ class Model:
         """Cut one photo; calls wait for each other, so that the memory of one is enough.
 
         Raises:
-            garmentcut.photo.photo.PhotoError: no garment was found.
+            garmentcut.errors.PhotoError: no garment was found.
         """
         cutter = self.cutter()
         with self._running:
@@ -119,7 +120,7 @@ def load_tiles(path: Path | None, config: RuntimeConfig | None) -> Tiles:
     """A model file's network for tiles.
 
     Raises:
-        garmentcut.model.card.ModelError: it cannot be used.
+        garmentcut.errors.ModelError: it cannot be used.
     """
     content, card = read_model(path if path is not None else default_model())
     tiles = Tiles(card, load_runtime(content, card, config))

@@ -10,10 +10,11 @@ import numpy as np
 import simplejpeg
 
 from garmentcut.config import ReadConfig
+from garmentcut.errors import PhotoError
 from garmentcut.photo.color import srgb_of
 from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.files import read_photo_bytes, write_atomic
-from garmentcut.photo.photo import Photo, PhotoError, to_8_bit, to_alpha
+from garmentcut.photo.photo import Photo, to_8_bit, to_alpha
 from garmentcut.photo.png import png_bytes
 from garmentcut.photo.resize import resize_rgb
 from garmentcut.photo.sheet import Rgb, draw_ground, lay_on_ground, shrink_cutout

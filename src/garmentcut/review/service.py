@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from garmentcut.config import RuntimeConfig
-from garmentcut.model.card import ModelError
+from garmentcut.errors import ModelError
 from garmentcut.photo.files import remove_staged
 from garmentcut.photo.photo import Photo
 from garmentcut.prediction.batch import Order, read_batch

@@ -16,11 +16,12 @@ from sqlalchemy.orm import Session
 
 from garmentcut.dataset.corrections import DECISIONS_FOLDER, LOCK_NAME, Decision, read_decision, write_decision
 from garmentcut.dataset.manifest import VIEWS
+from garmentcut.errors import OutputError, PhotoError
 from garmentcut.photo.compose import Preparation
 from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.files import StagedFile
 from garmentcut.photo.lock import FolderLock, LockTakenError
-from garmentcut.photo.photo import OutputError, PhotoError, to_alpha
+from garmentcut.photo.photo import to_alpha
 from garmentcut.photo.png import png_bytes
 from garmentcut.photo.spec import Sighting, Specification, deliver, shared_scales, sight_garment
 from garmentcut.photo.write import encode_prepared

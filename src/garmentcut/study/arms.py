@@ -9,8 +9,7 @@ from typing import Any
 import torch
 from pydantic import TypeAdapter
 
-from garmentcut.config import ConfigError
-from garmentcut.errors import TrainingError
+from garmentcut.errors import ConfigError, TrainingError
 from garmentcut.model.networks import NetworkError, build_network
 from garmentcut.recipe import Recipe, load_recipe
 from garmentcut.study.declaration import ArmTable, FirstPass, StudyError, StudyFile

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from garmentcut.config import ConfigError
+from garmentcut.errors import ConfigError
 from garmentcut.photo.files import write_atomic
 from garmentcut.recipe import Recipe, load_recipe
 from garmentcut.study.declaration import StudyError

@@ -16,9 +16,10 @@ from scipy.ndimage import distance_transform_edt
 
 from garmentcut.config import RuntimeConfig
 from garmentcut.dataset.manifest import Manifest, Pair, read_pair, write_manifest
+from garmentcut.errors import PhotoError
 from garmentcut.photo.color import srgb_of
 from garmentcut.photo.files import write_atomic
-from garmentcut.photo.photo import Photo, PhotoError, to_8_bit
+from garmentcut.photo.photo import Photo, to_8_bit
 from garmentcut.photo.png import png_bytes
 from garmentcut.prediction.cutter import Cutter
 from garmentcut.prediction.runtime import runtime_for

@@ -14,12 +14,11 @@ from typing import Any, Protocol
 import torch
 
 from garmentcut import __version__
-from garmentcut.config import ConfigError
 from garmentcut.dataset.composite import draw_pairs
 from garmentcut.dataset.ledger import read_prints
 from garmentcut.dataset.manifest import Manifest, Pair
 from garmentcut.dataset.split import packed_prints, unpacked_prints
-from garmentcut.errors import ModelError, TrainingError
+from garmentcut.errors import ConfigError, ModelError, TrainingError
 from garmentcut.model.card import UNKNOWN
 from garmentcut.model.checkpoint import NetworkSpec, read_weights
 from garmentcut.model.start import Origin, origin_of
