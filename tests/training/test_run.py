@@ -55,6 +55,12 @@ def test_a_model_knows_the_photos_of_its_start_too(small_run):
     assert set(child.facts["trained_on"]) == photos
     assert child.facts["started_from"] == f"best.safetensors of a {parent.recipe.network.name}"
     assert len(small_run("other", {"network.start": "default"}).facts["trained_on"]) > 100  # the embedded model's
+    assert child.met_before == child.division.validation  # its start has learned from them: fold 1 is not fold 0's
+    assert parent.met_before == ()
+    assert (
+        "known to the weights that it started from"
+        in child.spec(Evaluated(1, 0.5, 0.5, 0.1, True)).facts["dice"]["data"]
+    )
     child.state_path.parent.mkdir()
     child.state_path.write_bytes(b"a state")
     parent.best_path.unlink()  # once it has begun, a training needs its start no more

@@ -24,6 +24,7 @@ from garmentcut.cli.app import (
     show,
     shown,
 )
+from garmentcut.errors import counted
 
 if TYPE_CHECKING:
     from garmentcut.training.devices import Devices
@@ -224,6 +225,7 @@ def _summary_line(row: Mapping[str, Any]) -> str:
     line = f"{row['run']}: {how} at step {row['step']} of {row['steps']}, {row['seconds']:.0f} s in all"
     if row["best"]:
         seen = "" if row["held_out"] else ", of photos it was trained on"
+        seen += f", {counted(row['met_before'], 'photo')} known to its start" if row.get("met_before") else ""
         line += f"; best mean Dice {row['best']['mean_dice']:.4f} at step {row['best']['step']}{seen}: {row['weights']}"
     return line if row["ended"] in _FINISHED else f"{line}; the same command goes on"
 

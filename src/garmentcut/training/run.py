@@ -17,14 +17,14 @@ from garmentcut import __version__
 from garmentcut.dataset.composite import draw_pairs
 from garmentcut.dataset.ledger import read_prints
 from garmentcut.dataset.manifest import Manifest, Pair
-from garmentcut.dataset.split import packed_prints, unpacked_prints
+from garmentcut.dataset.split import find_met, packed_prints, unpacked_prints
 from garmentcut.errors import ConfigError, ModelError, TrainingError
 from garmentcut.model.card import UNKNOWN
 from garmentcut.model.checkpoint import NetworkSpec, read_weights
 from garmentcut.model.start import Origin, origin_of
 from garmentcut.photo.files import write_atomic
 from garmentcut.photo.lock import FolderLock, LockTakenError
-from garmentcut.recipe import STAGES, Recipe, load_recipe, recipe_toml
+from garmentcut.recipe import STAGES, Recipe, load_recipe, recipe_toml, stage_recipe
 from garmentcut.training.divisions import Division
 from garmentcut.training.logging import Ended, Evaluated
 
@@ -35,7 +35,7 @@ _BEFORE_IT = {LOCK_NAME, RANGE_CURVE_NAME, RANGE_POINTS_NAME, FOLDS_NAME, MAPS_N
 STUDIO_HEIGHT = 1728
 """Pixels of drawn photos: what studios of today shoot."""
 _PACKAGES = ("torch", "torchvision", "timm", "lightning", "numpy")
-DIGITS_OF_A_PHOTO = 12
+_DIGITS_OF_A_PHOTO = 12
 _OF_WEIGHTS = ("recipe", "trained_on", "trained_prints", "boxes_xyxy")  # facts that run.json needs not
 _NO_RESUME = "and cannot be resumed from; delete it to begin again, or choose another --out"
 
@@ -125,7 +125,7 @@ class Run:
         origin = self._origin
         prints = read_prints(self.manifest.folder)
         own = [prints[pair.photo_sha256] for pair in self.division.train if pair.photo_sha256 in prints]
-        photos = (pair.photo_sha256[:DIGITS_OF_A_PHOTO] for pair in self.division.train)
+        photos = (pair.photo_sha256[:_DIGITS_OF_A_PHOTO] for pair in self.division.train)
         return {
             "started_from": origin.words,
             "trained_on": list(dict.fromkeys((*origin.trained_on, *photos))),
@@ -144,6 +144,16 @@ class Run:
         facts = spec.facts if spec else {}
         words = facts.get("started_from", f"{self.recipe.network.start}, which is gone")
         return Origin(words, tuple(facts.get("trained_on", (UNKNOWN,))), facts.get("trained_prints", ""))
+
+    @cached_property
+    def met_before(self) -> tuple[Pair, ...]:
+        """Held-out pairs that its start has learned from, or from others like them: what they show is too good."""
+        stages = [stage_recipe(self.recipe, name) for name in STAGES] if self.recipe.stages.refine else [self.recipe]
+        met: set[str] = set()
+        for start in dict.fromkeys(recipe.network.start for recipe in stages):
+            with suppress(ModelError):  # of a training that was begun, it may be gone
+                met |= {pair.name for pair in met_by(origin_of(start), self.manifest)}
+        return tuple(pair for pair in self.division.validation if pair.name in met)
 
     @property
     def _boxes(self) -> dict[str, Any]:
@@ -233,6 +243,7 @@ class Run:
             "run": str(self.folder),
             "division": self.division.name,
             "held_out": list(self.division.held_out),
+            "met_before": len(self.met_before),
             "ended": end.reason,
             "was_finished": end.was_finished,
             "step": end.step,
@@ -246,6 +257,8 @@ class Run:
         """What is known of weights that are kept after an evaluation."""
         recipe = self.recipe
         seen_before = "" if self.division.held_out else ", photos it was trained on"
+        if self.division.held_out and self.met_before:
+            seen_before = f", {len(self.met_before)} of them known to the weights that it started from"
         scores = {
             "data": f"{self.manifest.folder.resolve().name}, {self.division.name}{seen_before}",
             "size_hw": list(recipe.data.size_hw),
@@ -285,6 +298,12 @@ class Run:
                 f" measure on then, {num[0]} and {num[1]} now"
             ]
         return []
+
+
+def met_by(origin: Origin, manifest: Manifest) -> tuple[Pair, ...]:
+    """Pairs that the weights of a start have learned from, or from others like them."""
+    met = find_met(manifest, set(origin.trained_on) - {UNKNOWN}, unpacked_prints(origin.trained_prints))
+    return tuple(pair for pair in manifest.usable if pair.name in met)
 
 
 def versions() -> dict[str, str]:

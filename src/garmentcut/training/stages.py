@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from garmentcut.dataset.manifest import Pair, read_pair
+from garmentcut.dataset.manifest import Manifest, Pair, read_pair
 from garmentcut.dataset.split import Scheme, assign_splits
 from garmentcut.dataset.windows import MAP_REDUCTION, framed, map_paths, write_map
 from garmentcut.errors import TrainingError
@@ -34,7 +34,7 @@ from garmentcut.training.devices import Devices, is_first_process, launched
 from garmentcut.training.divisions import Division
 from garmentcut.training.logging import Ended, Event, Planned
 from garmentcut.training.loop import seconds_a_step, train_runs
-from garmentcut.training.run import DIGITS_OF_A_PHOTO, DRAWN_NAME, FOLDS_NAME, PLAN_NAME, Run
+from garmentcut.training.run import DRAWN_NAME, FOLDS_NAME, PLAN_NAME, Run, met_by
 
 _OTHER_SCALE = 0.84
 """Of the second, mirrored map of each photo."""
@@ -173,18 +173,18 @@ def _stage_run(run: Run, plan: Plan, name: str, folder: Path, division: Division
         steps = max(round(steps * run.recipe.stages.fold_steps), _LEAST_STEPS)
         # Nothing drawn, so that drawn photos have honest maps too.
         recipe = replace(recipe, data=replace(recipe.data, synthetic=0))
-        start = _honest_start(recipe.network.start, division, run.recipe.stages.fold_start)
+        start = _honest_start(recipe.network.start, run.manifest, division, run.recipe.stages.fold_start)
         recipe = replace(recipe, network=replace(recipe.network, start=start))
     # One evaluation, the last: held-out photos that chose the weights would not be held out.
     recipe = replace(recipe, training=replace(recipe.training, steps=steps, evaluate_every=steps))
     return Run(folder, recipe, run.manifest, division, maps_folder=run.maps_path, drawn_folder=run.folder / DRAWN_NAME)
 
 
-def _honest_start(start: str, division: Division, otherwise: str) -> str:
-    """Where a fold's network may start: nowhere that has seen the photos it is to judge."""
-    seen = set(origin_of(start).trained_on)
-    held = {pair.photo_sha256[:DIGITS_OF_A_PHOTO] for pair in division.validation}
-    return otherwise if UNKNOWN in seen or seen & held else start
+def _honest_start(start: str, manifest: Manifest, division: Division, otherwise: str) -> str:
+    """Where a fold's network may start: nowhere that has seen the photos it is to judge, or others like them."""
+    origin, held = origin_of(start), {pair.name for pair in division.validation}
+    is_known = UNKNOWN in origin.trained_on or any(pair.name in held for pair in met_by(origin, manifest))
+    return otherwise if is_known else start
 
 
 def _stages(run: Run, plan: Plan) -> Iterator[Run]:
