@@ -1,6 +1,8 @@
 import asyncio
 import base64
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -74,6 +76,17 @@ def test_too_many_bytes_and_too_many_pixels(review, photo):
     Image.new("1", (20_000, 20_000)).save(file, "PNG")
     answer = review.post("/cut", content=file.getvalue())
     assert answer.status_code == 413 and "80 megapixels" in answer.json()["error"]
+
+
+def test_a_photo_that_would_take_too_much_memory_is_refused_by_its_header(review, monkeypatch):
+    def chunk(kind, content):
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 8900, 8900, 8, 6, 0, 0, 0))
+    png = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+    monkeypatch.setattr("garmentcut.photo.files._process_memory", lambda: 3_000_000_000)
+    answer = review.post("/cut", content=png)
+    assert answer.status_code == 413 and "more memory" in answer.json()["error"]
 
 
 def test_no_room_in_the_queue(review, photo, monkeypatch):
