@@ -124,6 +124,19 @@ def test_a_run_that_was_killed_before_the_new_photo_was_cut(cut, shoot, red_cutt
     assert (row.outputs, row.flags) == (("IMG_0001_2.png",), ("another_photo",))
 
 
+def test_one_that_is_damaged_at_first_keeps_its_name(cut, shoot):
+    shoot("IMG_0001.jpg", 0, MONDAY)
+    cut()
+    path = shoot("IMG_0001.jpg", 7, TUESDAY)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    (row,) = cut()
+    assert (row.ok, row.flags) == (False, ("another_photo",))
+    path.write_bytes(whole)
+    (row,) = cut()
+    assert (row.outputs, row.flags) == (("IMG_0001_2.png",), ("another_photo",))
+
+
 def test_under_a_specification_too(cut, shoot, tmp_path):
     page = tmp_path / "page.toml"
     page.write_text("[canvas]\nwidth_px = 80\nheight_px = 100\n[garment]\nheight = '40 %'\n[file]\nname = '{stem}'\n")

@@ -296,7 +296,6 @@ def _specification(path: Path | None, config: "Config", options: dict[str, Any])
 
 def _cut_folder(photos: list[Path], out: Path, order: _Order, *, watch: bool) -> int:
     # Imported here: `--help` must not wait for a network runtime.
-    from garmentcut.prediction.arrivals import watched_folders
     from garmentcut.prediction.cutter import Cutter
     from garmentcut.prediction.folder import FolderCutter
     from garmentcut.prediction.runtime import runtime_for
@@ -305,7 +304,7 @@ def _cut_folder(photos: list[Path], out: Path, order: _Order, *, watch: bool) ->
     config = order.config
     skipped: list[Skipped] = []
     sources = [] if watch else find_sources(photos, out, skipped=skipped)
-    folders = watched_folders(photos, out) if watch else []
+    folders = _watched_folders(photos, out) if watch else []
     with _observed(order) as monitor:
         runtime = runtime_for(config.runtime, _MANY if watch else len(sources))
         cutter = Cutter.load(order.model, config=runtime, cut=config.cut)
@@ -319,6 +318,12 @@ def _cut_folder(photos: list[Path], out: Path, order: _Order, *, watch: bool) ->
             return _cut_once(folder, sources, monitor, order, NotLookedAt(skipped))
 
 
+def _watched_folders(photos: list[Path], out: Path) -> list[Any]:
+    from garmentcut.prediction.arrivals import watched_folders
+
+    return watched_folders(photos, out)
+
+
 def _cut_once(
     folder: "FolderCutter", sources: list[Any], monitor: "Monitor", order: _Order, not_looked_at: "NotLookedAt"
 ) -> int:
@@ -328,6 +333,7 @@ def _cut_once(
 
     plan = folder.plan(sources)
     monitor.health.trouble("start")
+    monitor.health.add_check("output folder", folder.trouble)
     summary = Summary(folder.out_dir, folder.journal.path, num_skipped=len(plan.done), not_looked_at=not_looked_at)
     summary.num_damaged = folder.num_damaged
     for row in plan.done:

@@ -4,12 +4,12 @@ import errno
 import hashlib
 import os
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
-from itertools import count, groupby
+from itertools import groupby
 from pathlib import Path, PurePosixPath
 
 from garmentcut.config import Config, CutConfig
@@ -20,7 +20,7 @@ from garmentcut.photo.compose import Preparation
 from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.files import LOCK_NAME, StagedFile, read_photo_bytes, remove_staged
 from garmentcut.photo.lock import FolderLock, LockLostError, LockTakenError
-from garmentcut.photo.metadata import capture_of, capture_of_file
+from garmentcut.photo.metadata import capture_of
 from garmentcut.photo.photo import Photo
 from garmentcut.photo.read import decode_photo
 from garmentcut.photo.spec import Delivery, Sighting, Specification, deliver, shared_scales, sight_garment
@@ -39,7 +39,7 @@ from garmentcut.prediction.batch import (
 from garmentcut.prediction.cutter import Cutter
 from garmentcut.prediction.frame import Frame
 from garmentcut.prediction.looks import Looks
-from garmentcut.prediction.names import Named, folded, garment_of, name_files, subject_of
+from garmentcut.prediction.names import Named, adopt_moved, garment_of, name_files, subject_of, tell_apart
 from garmentcut.prediction.results import (
     FolderError,
     Journal,
@@ -49,8 +49,6 @@ from garmentcut.prediction.results import (
     fingerprint,
     is_another_photo,
     is_done,
-    is_unchanged,
-    sha256_of,
 )
 from garmentcut.prediction.sources import Skipped, Source, write_skipped
 from garmentcut.prediction.verdict import Judge, keep_heat, remove_misplaced, sorted_outputs, unsorted_output
@@ -139,6 +137,8 @@ class Steps:
         earlier = self.journal.rows.get(str(path))
         row = Row(str(path), named.place, model=self.cutter.card.label, options=options)
         row = replace(row, written=earlier.written if earlier else {})
+        if path in self.renamed:
+            row = replace(row, flags=("another_photo",))
         try:
             changed_ns = path.stat().st_mtime_ns  # before reading: a photo exchanged meanwhile counts as changed
             if self.attempts.find(path).is_guilty and not self.overwrite:
@@ -161,7 +161,7 @@ class Steps:
         row = replace(row, taken=taken, camera=camera)
         if Path(row.input) in self.renamed:
             note = f"another photo of this name was cut before: this one is named {PurePosixPath(row.place).name}"
-            return replace(row, flags=("another_photo",), notes=(*row.notes, note))
+            return replace(row, notes=(*row.notes, note))
         if earlier is None or not earlier.written or earlier.input_sha256 in ("", row.input_sha256):
             return row
         is_other = is_another_photo(earlier, taken, camera)
@@ -407,12 +407,8 @@ class FolderCutter:
 
     def num_gone(self) -> int:
         """Photos that were cut and whose files are not there any more, if the folder was taken away; else none."""
-        try:
-            self.check()
-        except FolderError:
-            outputs = [row.outputs for row in self.journal.rows.values() if row.ok]
-            return sum(not all(os.path.isfile(self.out_dir / name) for name in names) for names in outputs)  # noqa: PTH113
-        return 0
+        outputs = [row.outputs for row in self.journal.rows.values() if row.ok] if self.trouble() else []
+        return sum(not all(os.path.isfile(self.out_dir / name) for name in names) for names in outputs)  # noqa: PTH113
 
     def check(self) -> None:
         """Make sure that the output folder is still the one that was entered.
@@ -424,6 +420,14 @@ class FolderCutter:
             self._lock.check()
         except LockLostError as error:
             raise FolderError(f"{self.out_dir}: {error}; put it back and run again") from error
+
+    def trouble(self) -> str:
+        """What became of the output folder, in words; empty: it is still the one that was entered."""
+        try:
+            self._lock.check()
+        except LockLostError as error:
+            return str(error)
+        return ""
 
     def reopen(self) -> None:
         """Take the output folder again if it was lost and is back, and read its results anew.
@@ -456,8 +460,8 @@ class FolderCutter:
         self.check()
         sources = list(sources)
         self.journal.forget(_readable_folders(self.journal.rows.values()))
-        self._adopt_moved(sources)
-        sources, renamed = self._told_apart(sources)
+        adopt_moved(sources, self.journal)
+        sources, renamed = tell_apart(sources, self.journal, self.config.read)
         owners = self.journal.owners()
         sources = [source for source in sources if self._name_below(source.path) not in owners]
         names = name_files(
@@ -489,61 +493,6 @@ class FolderCutter:
     def _name_below(self, path: Path) -> str | None:
         """A path as outputs are named; None if it does not lie in the output folder."""
         return path.relative_to(self.out_dir).as_posix() if path.is_relative_to(self.out_dir) else None
-
-    def _adopt_moved(self, sources: Iterable[Source]) -> None:
-        """A photo at the place of one that is gone, with the same content, is that photo, moved or renamed.
-
-        Places are compared as macOS and Windows do: a name may have changed in case or Unicode normalisation only.
-        """
-        sources = [source for source in sources if str(source.path) not in self.journal.rows]
-        wanted = {folded(str(source.place)) for source in sources}
-        gone: dict[str, list[Row]] = defaultdict(list)
-        for row in self.journal.rows.values() if wanted else ():
-            if (place := folded(row.place)) in wanted and not _stands(row.input):
-                gone[place].append(row)
-        for source in sources:
-            with suppress(OSError):
-                size = source.path.stat().st_size if (rows := gone.get(folded(str(source.place)))) else -1
-                for row in rows or ():
-                    if size == row.input_bytes and sha256_of(source.path) == row.input_sha256:
-                        self.journal.adopt(row.input, str(source.path))
-                        gone[folded(str(source.place))].remove(row)
-                        break
-
-    def _told_apart(self, sources: list[Source]) -> tuple[list[Source], frozenset[Path]]:
-        """The sources, those in the place of another photo of the same name with a place of their own; and which.
-
-        Two cameras, or one whose counter was reset, give two photos one name: EXIF tells them apart.
-        """
-        rows, parted = self.journal.rows, self.journal.parted()
-        taken = {folded(str(source.place)) for source in sources} | {folded(row.place) for row in rows.values()}
-        renamed: set[Path] = set()
-        found = []
-        for source in sources:
-            row = rows.get(str(source.path))
-            if row is not None and self._is_another(row, source.path):
-                self.journal.part(row)
-                row, parted = None, parted | {str(source.path)}
-            if row is not None and "another_photo" in row.flags:
-                source = replace(source, place=PurePosixPath(row.place))
-                renamed.add(source.path)
-            elif row is None and str(source.path) in parted:
-                places = (source.place.with_name(f"{source.place.name}_{number}") for number in count(2))
-                source = replace(source, place=next(place for place in places if folded(str(place)) not in taken))
-                taken.add(folded(str(source.place)))
-                renamed.add(source.path)
-            found.append(source)
-        return found, frozenset(renamed)
-
-    def _is_another(self, row: Row, path: Path) -> bool:
-        """True if EXIF says that a path now holds another photo than the one its row is about."""
-        if not (row.taken or row.camera) or not row.written or is_unchanged(row, path):
-            return False
-        try:
-            taken, camera = capture_of_file(read_photo_bytes(path, self.config.read))
-        except PhotoError:  # reading it will say why
-            return False
-        return bool(is_another_photo(row, taken, camera))
 
     def _done_row(self, path: Path, outputs: tuple[str, ...]) -> Row | None:
         row = self.journal.rows.get(str(path))
@@ -703,16 +652,6 @@ def _jobs_of(plan: Plan, options: str, is_stopping: Callable[[], bool]) -> Itera
             return
         last = garment
         yield path, named, options
-
-
-def _stands(path: str) -> bool:
-    """True if a file stands there under this very name, not only under one that its file system takes for the same."""
-    if not os.path.exists(path):  # noqa: PTH110 - never raises
-        return False
-    try:
-        return Path(path).name in os.listdir(Path(path).parent)  # noqa: PTH208 - names are enough
-    except OSError:
-        return True
 
 
 def _readable_folders(rows: Iterable[Row]) -> list[str]:

@@ -1,19 +1,25 @@
-"""Names: which garment and view a photo shows, and what its outputs are called."""
+"""Names: which garment and view a photo shows, what its outputs are called, and whether it is the photo it was."""
 
+import os
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
 from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from garmentcut.config import Format
+from garmentcut.config import Format, ReadConfig
 from garmentcut.dataset.manifest import VIEWS
 from garmentcut.dataset.pairing import DEFAULT_PATTERN
 from garmentcut.dataset.pairing import NamePattern as StudioPattern
-from garmentcut.errors import ConfigError
+from garmentcut.errors import ConfigError, PhotoError
 from garmentcut.formats import FORMATS
+from garmentcut.photo.files import read_photo_bytes
+from garmentcut.photo.metadata import capture_of_file
 from garmentcut.photo.spec import FilledPattern, Output, Specification, Subject, fill_pattern
+from garmentcut.prediction.results import Journal, Row, is_another_photo, is_unchanged, sha256_of
 from garmentcut.prediction.sources import Source
 
 _STUDIO_PATTERN = StudioPattern(DEFAULT_PATTERN)
@@ -136,6 +142,75 @@ def name_deliveries(
     return names
 
 
+def adopt_moved(sources: Iterable[Source], journal: Journal) -> None:
+    """A photo at the place of one that is gone, with the same content, is that photo, moved or renamed.
+
+    Places are compared as macOS and Windows do: a name may have changed in case or Unicode normalisation only.
+    """
+    sources = [source for source in sources if str(source.path) not in journal.rows]
+    wanted = {folded(str(source.place)) for source in sources}
+    gone: dict[str, list[Row]] = defaultdict(list)
+    for row in journal.rows.values() if wanted else ():
+        if (place := folded(row.place)) in wanted and not _stands(row.input):
+            gone[place].append(row)
+    for source in sources:
+        with suppress(OSError):
+            size = source.path.stat().st_size if (rows := gone.get(folded(str(source.place)))) else -1
+            for row in rows or ():
+                if size == row.input_bytes and sha256_of(source.path) == row.input_sha256:
+                    journal.adopt(row.input, str(source.path))
+                    gone[folded(str(source.place))].remove(row)
+                    break
+
+
+def tell_apart(sources: list[Source], journal: Journal, limits: ReadConfig) -> tuple[list[Source], frozenset[Path]]:
+    """The sources, those in the place of another photo of the same name with a place of their own; and which.
+
+    Two cameras, or one whose counter was reset, give two photos one name: EXIF tells them apart.
+    """
+    rows, parted = journal.rows, journal.parted()
+    renamed: set[Path] = set()
+    found: list[Source] = []
+    for source in sources:
+        row = rows.get(str(source.path))
+        if row is not None and _is_another(row, source.path, limits):
+            journal.part(row)
+            row, parted = None, parted | {str(source.path)}
+        if row is not None and "another_photo" in row.flags:
+            source = replace(source, place=PurePosixPath(row.place))
+            renamed.add(source.path)
+        elif row is None and str(source.path) in parted:
+            taken = {folded(str(one.place)) for one in (*sources, *found)} | {
+                folded(row.place) for row in rows.values()
+            }
+            places = (source.place.with_name(f"{source.place.name}_{number}") for number in count(2))
+            source = replace(source, place=next(place for place in places if folded(str(place)) not in taken))
+            renamed.add(source.path)
+        found.append(source)
+    return found, frozenset(renamed)
+
+
+def _is_another(row: Row, path: Path, limits: ReadConfig) -> bool:
+    """True if EXIF says that a path now holds another photo than the one its row is about."""
+    if not (row.taken or row.camera) or not row.written or is_unchanged(row, path):
+        return False
+    try:
+        taken, camera = capture_of_file(read_photo_bytes(path, limits))
+    except PhotoError:  # reading it will say why
+        return False
+    return bool(is_another_photo(row, taken, camera))
+
+
+def _stands(path: str) -> bool:
+    """True if a file stands there under this very name, not only under one that its file system takes for the same."""
+    if not os.path.exists(path):  # noqa: PTH110 - never raises
+        return False
+    try:
+        return Path(path).name in os.listdir(Path(path).parent)  # noqa: PTH208 - names are enough
+    except OSError:
+        return True
+
+
 def _names_of(output: Output, sources: list[Source], owners: Mapping[str, str]) -> list[tuple[str, ...]]:
     """One output's names for each photo."""
     suffixes = [FORMATS[format].suffix for format in output.sections.file.formats]
@@ -208,4 +283,4 @@ def _candidates(source: Source, *, alone: bool, earlier: str | None) -> Iterable
 
 def folded(name: str) -> str:
     """A name as macOS and Windows compare it: without case, composed (NFC)."""
-    return unicodedata.normalize("NFC", name).casefold()
+    return (name if name.isascii() else unicodedata.normalize("NFC", name)).casefold()

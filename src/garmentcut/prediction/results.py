@@ -201,7 +201,7 @@ class Journal:
 
     def parted(self) -> set[str]:
         """Paths where a photo stood once that has kept its row."""
-        found = (re.fullmatch(r"(.+)#[0-9a-f]{8}", input, re.DOTALL) for input in self.rows)
+        found = (re.fullmatch(r"(.+)#[0-9a-f]{8}", input, re.DOTALL) for input in self.rows if input[-9:-8] == "#")
         return {match[1] for match in found if match}
 
     def owners(self) -> dict[str, str]:

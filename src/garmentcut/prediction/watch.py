@@ -75,10 +75,10 @@ class Watch:
 
     def rows(self) -> Iterator[Row]:
         """Rows of photos as they are finished; ends when `stop` is set."""
-        self._monitor.health.add_check("output folder", self._lost_output)
+        self._monitor.health.add_check("output folder", self._folder.trouble)
         try:
             while not self._stop.is_set():
-                if lost := self._lost_output():
+                if lost := self._folder.trouble():
                     self._wait_for_output(lost)
                     self._monitor.trouble("output")
                 if self._clock() >= self._intake.next_look:
@@ -224,14 +224,6 @@ class Watch:
         for path in {str(source.path) for source in due}:
             if self._intake.arrivals.find(path) and path in rows and rows[path].status == "failed":
                 rows[path] = replace(rows[path], status="pending", code="", reason="")
-
-    def _lost_output(self) -> str:
-        """What became of the output folder, in words; empty: it is still the one that the watch began in."""
-        try:
-            self._folder.check()
-        except FolderError as error:
-            return _reason_of(error)
-        return ""
 
     def _wait_for_output(self, reason: str) -> None:
         """Wait until the results can be written again; what was not finished is still due."""
