@@ -14,7 +14,7 @@ from garmentcut.cli.app import load_settings
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = {
-    "Cut and review": ["cut", "review", "sheet"],
+    "Cut and review": ["cut", "review", "serve", "sheet"],
     "Data and training": ["ingest", "studio", "card", "export", "train"],
     "Measure and compare": ["evaluate", "audit", "calibrate", "study"],
 }

@@ -5,7 +5,8 @@ import os
 import queue
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
@@ -128,13 +129,14 @@ class OpenVinoRuntime:
 
     def __call__(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
         """See `Runtime`."""
-        requests = self._requests_for((-1, -1, rgb.shape[2]) if self._any_shape else rgb.shape)
-        request = requests.get()
-        try:
-            request.infer({0: np.ascontiguousarray(rgb)[None]})
-            alpha: NDArray[np.float32] = request.get_output_tensor(0).data[0, 0].copy()  # the tensor is used again
-        finally:
-            requests.put(request)
+        with _memory_named():
+            requests = self._requests_for((-1, -1, rgb.shape[2]) if self._any_shape else rgb.shape)
+            request = requests.get()
+            try:
+                request.infer({0: np.ascontiguousarray(rgb)[None]})
+                alpha: NDArray[np.float32] = request.get_output_tensor(0).data[0, 0].copy()  # the tensor is used again
+            finally:
+                requests.put(request)
         return alpha
 
     def _has_room_for(self, shape: tuple[int, ...]) -> bool:
@@ -167,6 +169,17 @@ class OpenVinoRuntime:
                     self._requests[shape].put(compiled.create_infer_request())
             self._requests.move_to_end(shape)
             return self._requests[shape]
+
+
+@contextmanager
+def _memory_named() -> Iterator[None]:
+    """OpenVINO tells a lack of memory as one of its many RuntimeErrors; here it is a MemoryError."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "bad_alloc" in str(error):
+            raise MemoryError("not enough memory for the network") from error
+        raise
 
 
 def hangs() -> bool:
