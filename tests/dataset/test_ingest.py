@@ -352,6 +352,15 @@ def test_lines_for_people(small_dataset):
     ]
 
 
+def test_what_a_terminal_obeys_is_written_out(small_dataset):
+    named = replace(
+        refused(small_dataset, 1), name="bad\x1b[2J", faults=(fault_of("name", "x\x07.png is not named so"),)
+    )
+    text = summary_of(small_dataset, named).as_text()
+    assert "refused: bad\\x1b[2J: x\\x07.png is not named so" in text
+    assert "\x1b" not in text and "\x07" not in text
+
+
 def test_a_flood_is_cut_short(small_dataset):
     flood = summary_of(small_dataset, *(refused(small_dataset, number) for number in range(100)))
     text = flood.as_text()

@@ -20,6 +20,7 @@ from garmentcut.dataset.manifest import MANIFEST_NAME, REFUSING, SUSPECT, Fault,
 from garmentcut.dataset.pairing import DEFAULT_PATTERN, Candidate, NamePattern, PairingError, find_candidates, sides_of
 from garmentcut.dataset.split import Scheme, SplitError, assign_splits, choose_scheme, mark_duplicates, prove_split
 from garmentcut.errors import counted
+from garmentcut.observe.log import printable
 from garmentcut.photo.truth import CutoutError, read_cutout
 
 _VERSION = 1  # of the checks: another one reads every pair again
@@ -348,7 +349,7 @@ class IngestSummary:
         lines += [f"{split}: {_line(views)}" for split, views in counts["splits"].items()]
         lines += _shown(self.refused, "refused") + _shown(self.suspect, "suspect")
         lines += _named(counts["gone"], "no longer there") + _named(counts["moved"], "moved to another split")
-        return "\n".join(lines)
+        return "\n".join(map(printable, lines))
 
 
 def _counts(found: list[tuple[Pair, Fault]]) -> dict[str, int]:
