@@ -26,6 +26,7 @@ from garmentcut.synthetic.mannequin import MAKES, design_mannequin, paint_manneq
 from garmentcut.synthetic.scene import Placement, design_light
 
 _SHARES, _MOST_SCALE = (0.35, 0.97), 1.5  # of the frame that the garment takes, high or wide; of the photo, enlarged
+_SHOULDER, _WAIST = 0.05, 0.24  # body y
 _SHADOW = 0.3  # of the light behind the garment
 
 
@@ -69,7 +70,11 @@ def composite(
     garment, moved = planes[..., :3], planes[..., 3]
     box = bounding_box(moved >= 0.5)
     if make and box is not None:
-        figure = paint_mannequin(design_mannequin(seed, make), _worn_at(moved, box), design_light(seed))
+        figure = paint_mannequin(
+            design_mannequin(seed, make),
+            _worn_at(moved, box, _WAIST if happens(rng, 0.3) else _SHOULDER),
+            design_light(seed),
+        )
         behind = figure.rgb + (1 - figure.alpha)[..., None] * behind
     reach = max(round(0.012 * size_hw[0]), 1)
     shade = 1 - _SHADOW * rng.random() * np.roll(soften(moved, reach), (reach // 2, reach // 3), axis=(0, 1))
@@ -101,14 +106,14 @@ def _moved(planes: Floats, share: float, spot: Floats) -> npt.NDArray[np.float32
     return framed
 
 
-def _worn_at(alpha: Floats, box: tuple[int, int, int, int]) -> Placement:
-    """Where a figure stands that wears the garment: its neck above the garment, its shoulders as wide as the top."""
+def _worn_at(alpha: Floats, box: tuple[int, int, int, int], begins: float) -> Placement:
+    """Where a figure stands whose garment begins at this body y, the figure as wide there as the garment's top."""
     left, top, right, bottom = box
     upper = alpha[top : top + max((bottom - top) // 6, 1)] >= 0.5
     widths = upper.sum(axis=1)
     middle = float((upper * (np.arange(alpha.shape[1]) + 0.5)).sum() / max(upper.sum(), 1))
     unit = max(float(np.median(widths)) / 0.17, (bottom - top) / 0.9, 1.0)
-    return Placement((alpha.shape[0], alpha.shape[1]), middle or (left + right) / 2, top - 0.05 * unit, unit, 0.0)
+    return Placement((alpha.shape[0], alpha.shape[1]), middle or (left + right) / 2, top - begins * unit, unit, 0.0)
 
 
 def _axes(size_hw: tuple[int, int]) -> tuple[Floats, Floats]:
