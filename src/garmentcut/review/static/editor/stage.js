@@ -161,7 +161,6 @@ export class Stage {
   #hasLoupe = false;
   /** Where the pointer is on the canvas. @type {Point | null} */
   spot = null;
-  #surround = "";
   /** The look, with this photo's ground. */
   #shown = this.look;
   /** @type {Outline | null} */
@@ -174,8 +173,7 @@ export class Stage {
     new ResizeObserver(([entry]) => this.#resize(entry)).observe(canvas);
     canvas.addEventListener("pointermove", ({ offsetX, offsetY }) => this.#moveLoupe({ x: offsetX * devicePixelRatio, y: offsetY * devicePixelRatio }));
     canvas.addEventListener("pointerleave", () => this.#moveLoupe(null));
-    this.#followTheme();
-    matchMedia("(prefers-color-scheme: light)").addEventListener("change", () => this.#followTheme());
+    matchMedia("(prefers-color-scheme: light)").addEventListener("change", () => this.redraw());
   }
 
   /** Show a loupe at the pointer, or none. @returns {boolean} */
@@ -200,11 +198,6 @@ export class Stage {
   /** @param {Point} spot @returns {Rectangle | null} pixels of the canvas */
   #loupeBox({ x, y }) {
     return within({ x0: x, y0: y, x1: x, y1: y }, this.canvas, (LOUPE.radius + 3) * devicePixelRatio);
-  }
-
-  #followTheme() {
-    this.#surround = getComputedStyle(this.canvas).backgroundColor;
-    this.redraw();
   }
 
   /** Give the canvas as many pixels as the screen has there. @param {ResizeObserverEntry} entry */
@@ -351,7 +344,7 @@ export class Stage {
     drawing.beginPath();
     drawing.rect(box.x0, box.y0, box.x1 - box.x0, box.y1 - box.y0);
     drawing.clip();
-    drawing.fillStyle = this.#surround;
+    drawing.fillStyle = getComputedStyle(this.canvas).backgroundColor;
     drawing.fill();
   }
 }

@@ -86,8 +86,8 @@ function nameOf({ code, key, shiftKey, ctrlKey, metaKey }) {
 function ownsKey({ key, target }) {
   if (!(target instanceof HTMLElement)) return false;
   if (target.matches("textarea, select, input:not([type=range], [type=checkbox], [type=button], [type=color])")) return true;
-  if (key === "Enter") return target.matches("a, button, summary, input");
-  if (key === " ") return target.matches("button, summary, input");
+  if (key === "Enter") return target.matches("a, button, summary, [type=color]");
+  if (key === " ") return target.matches("button, summary, [type=color], [type=checkbox]");
   return key.startsWith("Arrow") && target.matches("input");
 }
 
