@@ -1,5 +1,7 @@
 import json
 import math
+import sys
+from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
@@ -7,7 +9,19 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from garmentcut.errors import TrainingError
 from garmentcut.training.logging import Journal, LossError, LossWatch, read_journal
+from garmentcut.training.loop import train
 from garmentcut.training.losses import Loss
+
+
+class Asked:
+    """Asks to stop after some looks."""
+
+    def __init__(self, looks):
+        self.looks = looks
+
+    def agreed(self, _fabric):
+        self.looks -= 1
+        return "interrupted" if self.looks == 0 else ""
 
 
 def write(folder, steps, *, last_step):
@@ -46,6 +60,45 @@ def test_nor_in_tensorboard(tmp_path):
     write(tmp_path, range(5, 10), last_step=4)
     board = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     assert [event.step for event in board.Scalars("step/loss")] == list(range(1, 10))
+
+
+def test_mlflow_gets_the_same_numbers(small_run, fabric, never, tmp_path, monkeypatch):
+    tracking = pytest.importorskip("mlflow.tracking", reason="the extra mlflow is not installed")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", (tmp_path / "store").as_uri())
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    run = small_run()
+    list(train(run, fabric, Asked(4)))
+    list(train(run, fabric, never))  # resumed: the same run of MLflow
+    client = tracking.MlflowClient()
+    (told,) = client.search_runs([client.get_experiment_by_name("garmentcut").experiment_id])
+    assert (told.info.status, told.info.run_name) == ("FINISHED", "run")
+    assert (told.data.params["network.name"], told.data.params["training.steps"]) == ("simple", "6")
+    rows = [row for row in read_journal(run.folder / "journal.jsonl") if row["kind"] == "step"]
+    sent = {metric.step: metric.value for metric in client.get_metric_history(told.info.run_id, "step/loss")}
+    assert sent == pytest.approx({row["step"]: row["loss"] for row in rows}, rel=1e-5)
+
+
+def test_without_mlflow_it_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://localhost:1")
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    with pytest.raises(TrainingError, match=r"pip install 'garmentcut\[mlflow\]'"):
+        Journal(tmp_path, last_step=0)
+
+
+def test_a_server_that_fails_stops_no_training(tmp_path, monkeypatch, caplog):
+    class Client:
+        def get_experiment_by_name(self, _name):
+            raise ConnectionError("refused")
+
+    modules = {"mlflow": ModuleType("mlflow"), "mlflow.tracking": ModuleType("mlflow.tracking")}
+    modules["mlflow"].entities = SimpleNamespace(Metric=lambda *values: values)
+    modules["mlflow.tracking"].MlflowClient = Client
+    for name, module in modules.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://localhost:1")
+    write(tmp_path, [1, 2], last_step=0)
+    assert len(read_journal(tmp_path / "journal.jsonl")) == 2
+    assert caplog.text.count("MLflow: refused; this training is not sent to it any more") == 1
 
 
 def test_the_torn_last_line_of_a_killed_run_is_passed_over(tmp_path):

@@ -2,11 +2,14 @@
 
 import json
 import math
+import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from logging import getLogger
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any
 
 import torch
@@ -19,7 +22,9 @@ from garmentcut.photo.files import write_atomic
 from garmentcut.training.devices import reduced
 from garmentcut.training.losses import Loss
 
-JOURNAL_NAME = "journal.jsonl"
+JOURNAL_NAME, MLFLOW_NAME = "journal.jsonl", "mlflow_run"
+_MLFLOW_ROWS = 1000  # so many at a time at most
+_LOGGER = getLogger("garmentcut")
 
 
 @dataclass(frozen=True)
@@ -104,17 +109,20 @@ Event = StepDone | Evaluated | Ended | Planned
 
 
 class Journal:
-    """Appends rows to `journal.jsonl` and `tensorboard/`; a context that closes both.
+    """Appends rows to `journal.jsonl` and `tensorboard/`, and to MLflow if asked to; a context that closes them.
 
     Args:
         run_dir: the run's folder.
         last_step: rows of later steps, which a killed run wrote after its last checkpoint, are dropped.
+        options: the recipe's by name, for MLflow, which is used where the environment variable `MLFLOW_TRACKING_URI`
+            names a server or a store.
 
     Raises:
-        TrainingError: the file there is no journal.
+        TrainingError: the file there is no journal, or MLflow is asked for and not installed.
     """
 
-    def __init__(self, run_dir: Path, *, last_step: int) -> None:
+    def __init__(self, run_dir: Path, *, last_step: int, options: Mapping[str, Any] = MappingProxyType({})) -> None:
+        self._mlflow = _Mlflow(run_dir, options) if os.environ.get("MLFLOW_TRACKING_URI") else None
         self.path = run_dir / JOURNAL_NAME
         kept = [row for row in read_journal(self.path) if row["step"] <= last_step]
         write_atomic(self.path, "".join(map(_line, kept)).encode())
@@ -124,9 +132,11 @@ class Journal:
     def __enter__(self) -> "Journal":
         return self
 
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: BaseException | TracebackType | None) -> None:
         self._file.close()
         self._board.close()
+        if self._mlflow is not None:
+            self._mlflow.close("FAILED" if kind else "FINISHED")
 
     def append(self, kind: str, step: int, values: Mapping[str, float]) -> None:
         """Write one row, at once.
@@ -140,6 +150,73 @@ class Journal:
         self._file.flush()
         for name, value in values.items():
             self._board.add_scalar(f"{kind}/{name}", value, step)
+        if self._mlflow is not None:
+            self._mlflow.append(kind, step, values)
+
+
+class _Mlflow:
+    """A run of MLflow that gets what the journal gets; its id is kept in the run's folder, for a resume.
+
+    A server that fails never stops a training: a warning says so, and no more is sent to it. Rows go out together at
+    each evaluation. After a resume, steps since the last checkpoint stand there twice, with the same values.
+    """
+
+    def __init__(self, run_dir: Path, options: Mapping[str, Any]) -> None:
+        try:
+            from mlflow import entities
+            from mlflow.tracking import MlflowClient
+        except ModuleNotFoundError as error:
+            raise TrainingError(
+                f"MLFLOW_TRACKING_URI is set and {error.name} is not installed; run: pip install 'garmentcut[mlflow]',"
+                " or unset it"
+            ) from error
+        self._entities, self._waiting, self._run_id = entities, list[Any](), ""
+        self._path, self._client = run_dir / MLFLOW_NAME, None
+        with self._never_stopping():
+            self._client = MlflowClient()
+            self._open(run_dir.resolve().name, options)
+
+    def append(self, kind: str, step: int, values: Mapping[str, float]) -> None:
+        now = time.time_ns() // 1_000_000
+        finite = {name: value for name, value in values.items() if math.isfinite(value)}
+        self._waiting += [self._entities.Metric(f"{kind}/{name}", value, now, step) for name, value in finite.items()]
+        if kind == "evaluation" or len(self._waiting) > _MLFLOW_ROWS // 2:
+            self._send()
+
+    def close(self, status: str) -> None:
+        self._send()
+        with self._never_stopping():
+            if self._client is not None:
+                self._client.set_terminated(self._run_id, status)
+
+    def _open(self, name: str, options: Mapping[str, Any]) -> None:
+        assert self._client is not None
+        if self._path.exists():
+            self._run_id = self._path.read_text().strip()
+            self._client.update_run(self._run_id, status="RUNNING")
+            return
+        wanted = os.environ.get("MLFLOW_EXPERIMENT_NAME", "garmentcut")
+        found = self._client.get_experiment_by_name(wanted)
+        experiment = found.experiment_id if found else self._client.create_experiment(wanted)
+        self._run_id = self._client.create_run(experiment, run_name=name).info.run_id
+        params = [self._entities.Param(key, str(value)[:500]) for key, value in options.items()]
+        for start in range(0, len(params), 100):  # no more at a time
+            self._client.log_batch(self._run_id, params=params[start : start + 100])
+        write_atomic(self._path, self._run_id.encode())
+
+    def _send(self) -> None:
+        rows, self._waiting = self._waiting, []
+        with self._never_stopping():
+            if self._client is not None and rows:
+                self._client.log_batch(self._run_id, metrics=rows)
+
+    @contextmanager
+    def _never_stopping(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 whatever a server or its client does
+            _LOGGER.warning("MLflow: %s; this training is not sent to it any more", str(error).partition("\n")[0])
+            self._client = None
 
 
 def read_journal(path: Path) -> list[dict[str, Any]]:

@@ -164,7 +164,8 @@ def _opened(run: Run, fabric: Fabric) -> "Iterator[Session]":
         weights = DrawWeights(samples[0], run.recipe.data) if weights_drawn_by(run.recipe.data) else None
         states = parts.states if weights is None else {**parts.states, "weights": weights}
         progress = load_state(run.state_path, states)
-        with Journal(run.folder, last_step=progress.step) if fabric.is_global_zero else nullcontext() as journal:
+        journals = Journal(run.folder, last_step=progress.step, options=run.options) if fabric.is_global_zero else None
+        with journals or nullcontext() as journal:
             session = Session(run, fabric, parts, progress, *samples, journal, progress.seconds, weights)
             if journal is not None:
                 num, started = fabric.world_size, run.read().get("started", _now())

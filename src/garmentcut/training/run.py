@@ -67,6 +67,12 @@ class Run:
         return self.folder / BEST_NAME
 
     @property
+    def options(self) -> dict[str, Any]:
+        """The recipe's values by name, such as `optimizer.lr`."""
+        sections = asdict(self.recipe).items()
+        return {f"{section}.{key}": value for section, keys in sections for key, value in keys.items()}
+
+    @property
     def state_path(self) -> Path:
         """Everything a resume needs."""
         return self.folder / STATE_NAME
