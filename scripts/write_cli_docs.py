@@ -18,19 +18,19 @@ _HEAD = """# Command line
 
 Written by `python scripts/write_cli_docs.py` from the commands themselves; do not edit.
 
-`garmentcut -h` lists the commands, `garmentcut COMMAND -h` explains one, `-o` is short for `--out`, `-V` prints the version.
-`garmentcut --install-completion` teaches your shell to complete commands and options.
+`garmentcut -h` lists the commands, `garmentcut COMMAND -h` explains one, `-o` is short for `--out`, `-V` prints the
+version. `garmentcut --install-completion` teaches your shell to complete commands and options.
 
-Exit codes of all commands: 0 all fine, 1 some photos failed (counted, named, listed in `results.jsonl`), 2 misuse, 3 what
-`--fail-on` names, 130 stopped by Ctrl-C. Results go to stdout, with `--json` as JSON; progress, errors and the usual next
-step go to stderr. If nobody can read these (a closed pipe, a full disk), the work is done all the same.
+Exit codes of all commands: 0 all fine, 1 some photos failed (counted, named, listed in `results.jsonl`), 2 misuse, 3
+what `--fail-on` names, 130 stopped by Ctrl-C. Results go to stdout, with `--json` as JSON; progress, errors and the
+usual next step go to stderr. If nobody can read these (a closed pipe, a full disk), the work is done all the same.
 """
 _SETTINGS = """
 ## Settings
 
 For `--config FILE` (TOML, sections as tables) and `--set section.key=value`; an option of the command wins over both.
-Without `--config`, `garmentcut.toml` in the working directory is used, and named on stderr. It is looked for nowhere else:
-a folder of photos may come from anybody.
+Without `--config`, `garmentcut.toml` in the working directory is used, and named on stderr. It is looked for nowhere
+else: a folder of photos may come from anybody.
 
 | setting | default | meaning |
 | --- | --- | --- |
