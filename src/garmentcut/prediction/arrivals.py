@@ -154,7 +154,7 @@ def watched_folders(inputs: Iterable[Path], out_dir: Path) -> list[Folder]:
     Raises:
         SourceError: one does not exist, is no folder, or is the output folder.
     """
-    roots = list(dict.fromkeys(path.resolve() for path in inputs))
+    roots = list(dict.fromkeys(Path(os.path.realpath(path)) for path in inputs))
     for root in roots:
         if not os.path.isdir(root):  # noqa: PTH112 - never raises
             raise SourceError(f"{root}: --watch needs a folder that is there; make it, or mount it")

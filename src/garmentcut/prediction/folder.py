@@ -140,7 +140,7 @@ class Steps:
         if path in self.renamed:
             row = replace(row, flags=("another_photo",))
         try:
-            changed_ns = path.stat().st_mtime_ns  # before reading: a photo exchanged meanwhile counts as changed
+            changed_ns = _changed_ns(path)  # before reading: a photo exchanged meanwhile counts as changed
             if self.attempts.find(path).is_guilty and not self.overwrite:
                 raise PhotoError(_GUILTY, code="kills_run")
             self.attempts.begin(path)
@@ -652,6 +652,13 @@ def _jobs_of(plan: Plan, options: str, is_stopping: Callable[[], bool]) -> Itera
             return
         last = garment
         yield path, named, options
+
+
+def _changed_ns(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:  # reading it will say why
+        return 0
 
 
 def _readable_folders(rows: Iterable[Row]) -> list[str]:
