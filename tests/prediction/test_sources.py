@@ -91,7 +91,7 @@ def test_misuse_is_named(tmp_path, inputs, out, says):
 
 
 def test_what_is_passed_over_is_told_with_a_code(tmp_path):
-    names = "a.jpg a.CR3 b.heic c.txt d.psd e Thumbs.db ._a.jpg .hidden.jpg $RECYCLE.BIN/x.jpg old/.garmentcut.lock"
+    names = "a.jpg a.CR3 b.bmp c.txt d.psd e Thumbs.db ._a.jpg .hidden.jpg $RECYCLE.BIN/x.jpg old/.garmentcut.lock"
     touch(tmp_path / "in", *names.split(), "old/x.png")
     (tmp_path / "in/other").symlink_to(tmp_path / "in")
     skipped = []
@@ -99,7 +99,7 @@ def test_what_is_passed_over_is_told_with_a_code(tmp_path):
     root = f"{tmp_path / 'in'}/"
     assert {one.path.removeprefix(root): one.code for one in skipped} == {
         "a.CR3": "camera_raw",
-        "b.heic": "other_format",
+        "b.bmp": "other_format",
         "d.psd": "other_format",
         "c.txt": "no_picture",
         "e": "no_picture",
@@ -112,7 +112,7 @@ def test_what_is_passed_over_is_told_with_a_code(tmp_path):
     }
     counted = NotLookedAt(skipped)
     assert counted.as_text() == (
-        "6 files were not looked at: .cr3 1, .heic 1, .psd 1, .txt 1, links to folders 1, without suffix 1"
+        "6 files were not looked at: .bmp 1, .cr3 1, .psd 1, .txt 1, links to folders 1, without suffix 1"
     )
     assert counted.num_junk == 4
     write_skipped(tmp_path / "out", skipped)
