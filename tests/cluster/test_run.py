@@ -1,6 +1,6 @@
 import os
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pytest
@@ -9,12 +9,14 @@ from PIL import Image
 from garmentcut.cluster import run as run_module
 from garmentcut.cluster.ledger import RESULTS, Ledger
 from garmentcut.cluster.run import Workers
-from garmentcut.cluster.stages import CutBatch
-from garmentcut.cluster.storage import open_storage
+from garmentcut.cluster.stages import Assignment, CutBatch, Job, packed, read_batch, unpacked
+from garmentcut.cluster.storage import Photo, open_storage
+from garmentcut.config import Config
 from garmentcut.errors import ConfigError, SourceError
 from garmentcut.photo.spec import read_specification
 from garmentcut.prediction.cutter import Cutter
 from garmentcut.prediction.folder import FolderCutter
+from garmentcut.prediction.names import Named
 from garmentcut.prediction.sources import find_sources
 
 WORKERS = Workers(1, 1, on_gpu=False, batch=2)
@@ -55,7 +57,7 @@ def test_the_same_rows_and_files_as_a_folder_run(cut_here, places, photos, red_m
 def test_a_broken_photo_is_a_row_with_a_reason(cut_here, places):
     row = cut_here(*places)["broken.jpg"]
     assert (row.status, row.outputs) == ("failed", ())
-    assert row.reason.startswith("damaged or unreadable")
+    assert (row.code, row.reason) == ("damaged", "damaged JPEG; export it again")
 
 
 def test_afterwards_there_is_one_part_and_one_row_a_photo(cut_here, places):
@@ -210,6 +212,14 @@ def test_an_output_that_would_be_a_photo_is_refused(cut_here, places):
     root = places[0].rpartition("/")[0]
     row = cut_here(places[0], root, settings={"output.formats": ["png"]}, overwrite=True)
     assert all(each.ok or each.input.endswith("broken.jpg") for each in row.values())
+
+
+@pytest.mark.parametrize(("of_name", "code"), [("its name holds `//`", "bad_name"), ("", "output_is_photo")])
+def test_a_photo_that_is_not_even_begun_has_a_code(of_name, code):
+    photo = Photo("/photos/a.jpg", PurePosixPath("a"), refused=of_name)
+    job = Job(photo, "a", Named("a", ("a.png",)), {}, refused=of_name or "/photos/a.png is itself one of the photos")
+    ((loaded,),) = unpacked(read_batch(packed([(job,)]), Assignment("/out", 1, "red", "0", Config())))
+    assert (loaded.code, loaded.reason) == (code, job.refused)
 
 
 SPECIFICATION = """

@@ -185,7 +185,7 @@ def _load(job: Job, assignment: Assignment) -> Loaded:
     """A photo's file, or why it cannot be had."""
     limits, photo = assignment.config.read, job.photo
     if job.refused:
-        return Loaded(job, code="bad_name", reason=job.refused)
+        return Loaded(job, code="bad_name" if photo.refused else "output_is_photo", reason=job.refused)
     try:
         if not is_url(photo.input):
             return Loaded(job, read_photo_bytes(Path(photo.input), limits))
