@@ -137,6 +137,24 @@ def test_a_million_sheer_pixels_need_little_memory():
     assert cleaned.shape == photo.shape
 
 
+@pytest.mark.parametrize("moved_px", [-1, 1])
+@pytest.mark.parametrize(("garment", "background"), [(43, 210), (200, 40)])
+def test_an_alpha_that_is_a_pixel_off_leaves_no_line(moved_px, garment, background):
+    """A dark garment before a bright wall, and the other way round."""
+    draw = np.random.default_rng(0)
+    share = np.zeros((200, 300), np.float32)
+    share[:, 100:200] = 1
+    share[:, (99, 200)] = 0.5
+    cloth = garment + draw.integers(-4, 5, (200, 300, 1))
+    rgb = np.rint(share[..., None] * cloth + (1 - share[..., None]) * background).astype(np.uint8).repeat(3, axis=2)
+    alpha = np.roll(share, moved_px, axis=1)
+    cleaned = clean_edge_color(rgb, alpha, full_height_px=1728)
+    rim = (alpha > 0) & (alpha < 1)
+    inside = rim & (share == 1)
+    assert inside.sum() == 200
+    assert abs(float(cleaned[inside].mean()) - garment) < 4
+
+
 @pytest.fixture(params=[np.uint8, np.uint16])
 def picture(studio, request):
     drawn = studio()

@@ -1,5 +1,7 @@
+import base64
 import io
 import struct
+import sys
 import zlib
 
 import numpy as np
@@ -454,3 +456,35 @@ def test_xmp_longer_than_a_jpegs_segment():
     assert b"x" * 150_000 in photo.xmp and "Åse Ødegård".encode() in photo.xmp
     assert b"HasExtendedXMP" not in photo.xmp
     assert photo.notes == ()
+
+
+HEIC = base64.b64decode(
+    "AAAAHGZ0eXBoZWljAAAAAG1pZjFoZWljbWlhZgAAAchtZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAAAAAAAAAAAAAAADRpbG9j"
+    "AAAAAERAAAIAAQAAAAAB7AABAAAAAAAAAIcAAgAAAAACcwABAAAAAAAAADYAAAA4aWluZgAAAAAAAgAAABVpbmZlAgAAAAABAABodmMxAAAA"
+    "ABVpbmZlAgAAAQACAABFeGlmAAAAAA5waXRtAAAAAAABAAABB2lwcnAAAADmaXBjbwAAAHZodmNDAQNwAAAAkAAAAAAAHvAA/P34+AAADwNg"
+    "AAEAGEABDAH//wNwAAADAJAAAAMAAAMAHroCQGEAAQAqQgEBA3AAAAMAkAAAAwAAAwAeoCCBBZbq5Ka5uAhoMCAAAAMDIAAAAwAhYgABAAZE"
+    "AcFzwIkAAAATY29scm5jbHgAAQANAAaAAAAAFGlzcGUAAAAAAAAAQAAAAEAAAAAoY2xhcAAAAEAAAAABAAAAMAAAAAEAAAAAAAAAAv////AA"
+    "AAACAAAAEHBpeGkAAAAAAwgICAAAAAlpcm90AwAAABlpcG1hAAAAAAAAAAEAAQaBAgMFhIYAAAAaaXJlZgAAAAAAAAAOY2RzYwACAAEAAQAA"
+    "AMVtZGF0AAAAgygBrwng1qzUnQsghGz1c7G6gBFdqmZkoRMDoCp1+W9pXsnkWFbdUNYR+shBumJpkVIEKVZtxeeAthR3GXGHXtCWD7ApgMr5"
+    "0vm2Vo4nuL5zn0q2uF+FyNXDigDhzTckR8w2LaXawNzbHwY9VjFvjomgtMYldt72BHWNcIrdx6fex0QcAAAABkV4aWYAAE1NACoAAAAIAAIB"
+    "DwACAAAABgAAACYBEgADAAAAAQAGAAAAAAAAUGhvbmUA"
+)
+"""A ramp, 64x48 pixels, turned by 90 degrees."""
+
+
+def test_heic_by_its_extra():
+    pytest.importorskip("pi_heif")
+    photo = decode_photo(HEIC)
+    y, x = np.mgrid[:48, :64]
+    ramp = np.rot90(np.stack([40 + 2 * x, 30 + 3 * y, 120 + 0 * x], axis=-1), -1)
+    assert np.abs(photo.rgb.astype(int) - ramp).mean() < 3
+    assert b"Phone" in photo.exif
+    assert memory_of(HEIC) > 64 * 48 * 30
+    with pytest.raises(PhotoError):
+        decode_photo(HEIC[:300])
+
+
+def test_without_the_extra_heic_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pi_heif", None)
+    with pytest.raises(PhotoError, match=r"a HEIC file; install garmentcut\[heif\] to read it, or save it as PNG"):
+        decode_photo(HEIC)

@@ -10,12 +10,13 @@ from garmentcut.config import OutputConfig, ReadConfig
 from garmentcut.errors import OutputError
 from garmentcut.formats import FORMATS
 from garmentcut.photo.cutout import Cutout
+from garmentcut.photo.metadata import iptc_rights_of
 from garmentcut.photo.path import Resource, jpeg_resources, split_resources
-from garmentcut.photo.photo import Metadata, Photo, to_8_bit
+from garmentcut.photo.photo import Metadata, Photo, Picture, to_8_bit
 from garmentcut.photo.psd_read import read_document
 from garmentcut.photo.read import decode_photo
 from garmentcut.photo.truth import read_cutout
-from garmentcut.photo.write import encode_cutout, jpeg_bytes, tiff_bytes
+from garmentcut.photo.write import encode_cutout, jpeg_bytes, lost_metadata, tiff_bytes
 
 from .made import exif_bytes, pixels, rgb_profile, xmp_packet
 
@@ -285,3 +286,32 @@ def test_metadata_longer_than_a_segment_stays_out():
 def test_over_65500_pixels_tiff_is_named():
     with pytest.raises(OutputError, match="JPEG ends at 65500 pixels a side, this has 65501; use tiff"):
         jpeg_bytes(np.zeros((1, 65_501, 3), np.uint8), quality=90)
+
+
+IPTC = b"\x1c\x01\x5a\0\x03\x1b%G\x1c\x02\x50\0\x04Anna\x1c\x02\x19\0\x08SKU 4711\x1c\x02\x74\0\x06(c) Me"
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_iptc_travels_where_it_can_and_is_named_where_not(studio, format):
+    drawn = studio()
+    picture = Picture(drawn.photo, drawn.alpha, Metadata(iptc=IPTC))
+    data = encode_cutout(picture, format, OutputConfig(formats=(format,)))
+    notes = lost_metadata(picture.metadata, format)
+    if format in ("png", "webp"):
+        assert notes == (f"IPTC left out: {format} holds none",)
+    else:
+        assert notes == ()
+    if format in ("jpeg", "tiff"):
+        assert decode_photo(data).iptc == IPTC
+
+
+def test_exif_too_long_for_jpeg_is_named():
+    long = Metadata(exif=exif_bytes() + bytes(70_000))
+    assert lost_metadata(long, "jpeg") == ("EXIF of 70 kB left out: jpeg holds 64 kB",)
+    assert lost_metadata(long, "png") == ()
+
+
+def test_of_iptc_a_customer_may_get_the_rights_alone():
+    kept = iptc_rights_of(IPTC)
+    assert b"Anna" in kept and b"(c) Me" in kept and b"SKU" not in kept
+    assert iptc_rights_of(IPTC[:8]) is iptc_rights_of(None) is None

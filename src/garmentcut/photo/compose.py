@@ -256,9 +256,11 @@ def clean_edge_color(rgb: Pixels, alpha: NDArray[np.float32], *, full_height_px:
     second = np.empty_like(first)
     for start in range(0, rim_y.size, _CHUNK):
         part = slice(start, start + _CHUNK)
-        garment = _narrow_mean(cleaned, alpha, rim_y[part], rim_x[part], spacing_px=spacing)
-        garment /= top
-        second[part] = _fuse(observed[part], rim_alpha[part], garment, behind[part])
+        garment, least, most = _narrow_colors(cleaned, alpha, rim_y[part], rim_x[part], spacing_px=spacing)
+        fused = _fuse(observed[part], rim_alpha[part], garment / np.float32(top), behind[part])
+        # An alpha that is a pixel off explains an edge's colour by more background than there is, and would leave a
+        # line darker or lighter than anything near it.
+        second[part] = np.where(least <= most, fused.clip(least / top, most / top), fused)
     cleaned[rim_y, rim_x] = np.rint(second * top)
     return cleaned
 
@@ -298,13 +300,20 @@ def _wide_means(
     return means[0], means[1]
 
 
-def _narrow_mean(
+def _narrow_colors(
     color: Pixels, alpha: NDArray[np.float32], y: NDArray[np.intp], x: NDArray[np.intp], *, spacing_px: int
-) -> NDArray[np.float32]:
-    """Mean of `color` weighted by `alpha` over a square of samples around each of N places, `(N, 3)`, not scaled."""
+) -> tuple[NDArray[np.float32], Pixels, Pixels]:
+    """Colours over a square of samples around each of N places, `(N, 3)`, not scaled.
+
+    Returns:
+        Their mean weighted by `alpha`; the least and the most of each channel of those that are opaque, the least above
+        the most where none is.
+    """
     height, width = alpha.shape
     total = np.zeros((y.size, 3), np.float32)
     weight = np.full((y.size, 1), _EPSILON, np.float32)
+    most = np.zeros((y.size, 3), color.dtype)
+    least = np.full_like(most, np.iinfo(color.dtype).max)
     flat_alpha, flat_color = alpha.reshape(-1, 1), color.reshape(-1, 3)
     offsets = spacing_px * np.arange(-_NARROW_PX // 2, _NARROW_PX // 2)
     columns = [np.clip(x + dx, 0, width - 1) for dx in offsets]
@@ -312,10 +321,13 @@ def _narrow_mean(
         row = np.clip(y + dy, 0, height - 1) * width
         for column in columns:
             place = row + column
-            share = flat_alpha.take(place, axis=0)
-            total += share * flat_color.take(place, axis=0)
+            share, near = flat_alpha.take(place, axis=0), flat_color.take(place, axis=0)
+            total += share * near
             weight += share
-    return total / weight
+            is_opaque = share == 1
+            np.minimum(least, near, out=least, where=is_opaque)
+            np.maximum(most, near, out=most, where=is_opaque)
+    return total / weight, least, most
 
 
 def lay_on_canvas(picture: Picture, placement: Placement) -> Picture:

@@ -24,7 +24,7 @@ _JUNK = frozenset(
     }
 )
 # Measured by cutting photos of 16 megapixels: bytes of a pixel beside those that it is decoded to.
-_WORK_BYTES, _DEEP_WORK_BYTES = 30, 36
+_WORK_BYTES, _DEEP_WORK_BYTES = 34, 46
 _PHOTO_SHARE, _NO_LIMIT = 0.7, 1 << 62
 _STAGED = ".garmentcut-{owner}-{token}.part"
 

@@ -389,7 +389,7 @@ def _read_avif(data: bytes) -> Raster:
 
 def _read_heif(data: bytes) -> Raster:
     file = _open_heif(data)
-    pixels = np.asarray(file[0])
+    pixels = np.array(file[0])  # a copy: its memory goes with the file
     # libheif has turned the pixels.
     return _raster_of(pixels, file[0].info)._replace(is_upright=True)
 

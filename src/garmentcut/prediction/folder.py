@@ -24,7 +24,7 @@ from garmentcut.photo.metadata import capture_of
 from garmentcut.photo.photo import Photo
 from garmentcut.photo.read import decode_photo
 from garmentcut.photo.spec import Delivery, Sighting, Specification, deliver, shared_scales, sight_garment
-from garmentcut.photo.write import encode_prepared
+from garmentcut.photo.write import encode_prepared, lost_metadata
 from garmentcut.prediction.attempts import Attempts
 from garmentcut.prediction.batch import (
     BatchError,
@@ -281,7 +281,7 @@ class Steps:
             return
         prepared = Preparation(cutout.picture, self.config.output, name=Path(work.row.input).stem)
         for format in self.config.output.formats:
-            yield Delivery(format, encode_prepared(prepared, format))
+            yield Delivery(format, encode_prepared(prepared, format), lost_metadata(prepared.metadata, format))
 
     def _stage(
         self, files: Iterator[Delivery], work: Work, staged: list[StagedFile], notes: dict[str, None]
