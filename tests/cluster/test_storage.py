@@ -135,8 +135,18 @@ def test_in_folders_what_a_folder_run_finds(photos, target):
 
 def test_below_a_prefix(bucket, target):
     fill(f"{bucket}/in", "b.jpg", "a/b.PNG", "notes.txt", ".hidden.jpg", ".folder/c.jpg", "a/.d.jpg")
-    photos = list_photos([f"{bucket}/in/"], target)
+    fill(f"{bucket}/in", "c.CR3", "__MACOSX/b.jpg")
+    skipped = []
+    photos = list_photos([f"{bucket}/in/"], target, skipped=skipped)
     assert [photo.input for photo in photos] == [f"{bucket}/in/a/b.PNG", f"{bucket}/in/b.jpg"]
+    assert {one.path.removeprefix(f"{bucket}/in/"): one.code for one in skipped} == {
+        "notes.txt": "no_picture",
+        ".hidden.jpg": "hidden",
+        ".folder/c.jpg": "hidden",
+        "a/.d.jpg": "hidden",
+        "c.CR3": "camera_raw",
+        "__MACOSX/b.jpg": "junk",
+    }
     assert places(photos) == ["a/b", "b"]
     assert all(photo.etag and photo.mtime_ns and photo.num_bytes == 5 for photo in photos)
 

@@ -392,6 +392,7 @@ def _cut_on_cluster(photos: list[str], out: str, order: _Order, *, address: str)
     from garmentcut.cluster.run import ClusterCutter
     from garmentcut.prediction.cutter import Cutter
     from garmentcut.prediction.results import report_row
+    from garmentcut.prediction.sources import NotLookedAt
     from garmentcut.terminal import Summary, progress_of
 
     config = order.config
@@ -403,7 +404,7 @@ def _cut_on_cluster(photos: list[str], out: str, order: _Order, *, address: str)
         with _observed(order) as monitor, run:
             plan = run.plan(photos)
             monitor.trouble("start")
-            summary.num_skipped = len(plan.done)
+            summary.num_skipped, summary.not_looked_at = len(plan.done), NotLookedAt(run.skipped)
             with run.ready_for(plan, address) as workers, progress_of(plan.num_todo) as advance:
                 for number, row in enumerate(run.cut(plan, workers), 1):
                     report_row(monitor, row)

@@ -36,7 +36,7 @@ from garmentcut.prediction.cutter import Cutter
 from garmentcut.prediction.folder import FolderCutter
 from garmentcut.prediction.names import Named, by_garment, garment_of, name_files
 from garmentcut.prediction.results import ResultsError, Row, sha256_of
-from garmentcut.prediction.sources import Source
+from garmentcut.prediction.sources import SKIPPED_NAME, Skipped, Source, skipped_lines
 from garmentcut.prediction.verdict import Judge
 
 LOCAL = "local"
@@ -134,6 +134,7 @@ class ClusterCutter:
             self.target.url, 0, cutter.card.label, folder.options, config, specification, overwrite
         )
         self._stack = ExitStack()
+        self.skipped: list[Skipped] = []  # that `plan` passed over
 
     @property
     def results(self) -> str:
@@ -171,7 +172,12 @@ class ClusterCutter:
             SourceError: an input does not exist, or there is no photo.
             ConfigError: the specification would give two files the same name.
         """
-        return plan_run(list_photos(inputs, self.target), self._ledger, self._assignment, self._judge)
+        photos = list_photos(inputs, self.target, skipped=self.skipped)
+        if self.skipped:
+            self.target.put(SKIPPED_NAME, skipped_lines(self.skipped))
+        else:
+            self.target.delete([SKIPPED_NAME])
+        return plan_run(photos, self._ledger, self._assignment, self._judge)
 
     @contextmanager
     def ready_for(self, plan: Plan, address: str) -> Iterator[Workers]:

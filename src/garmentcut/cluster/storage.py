@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from garmentcut.errors import SourceError
-from garmentcut.photo.files import LOCK_NAME, write_atomic
+from garmentcut.photo.files import LOCK_NAME, is_junk, write_atomic
 from garmentcut.photo.read import PHOTO_SUFFIXES
 from garmentcut.prediction.batch import OWN_FOLDER
-from garmentcut.prediction.sources import find_sources
+from garmentcut.prediction.sources import NotLookedAt, Skipped, find_sources
 
 _T = TypeVar("_T")
 
@@ -207,28 +207,32 @@ def open_storage(url: str) -> Storage:
     return Storage(url.rstrip("/") if path is None else str(path.resolve()))
 
 
-def list_photos(inputs: Sequence[str], target: Storage) -> list[Photo]:
+def list_photos(inputs: Sequence[str], target: Storage, *, skipped: list[Skipped] | None = None) -> list[Photo]:
     """Photos named, and photos below folders and prefixes named, each once, in a stable order.
 
     Args:
         inputs: paths, or URLs; not both. Found is what `garmentcut.prediction.sources.find_sources` finds: hidden names
             and the targets of other runs are passed over; with several folders each one's own name comes first.
         target: not searched, if it lies inside an input.
+        skipped: gets what is passed over.
 
     Raises:
         SourceError: an input does not exist or is the target itself, or there is no photo.
     """
+    skipped = [] if skipped is None else skipped
     paths = [path for text in inputs if (path := local_path(text)) is not None]
     if paths and len(paths) < len(inputs):
         raise SourceError("give either paths or URLs: copy the photos into one place, or run once for each")
     if paths:
-        sources = find_sources(paths, target.folder or Path("/nowhere"))
+        sources = find_sources(paths, target.folder or Path("/nowhere"), skipped=skipped)
         return [_local_photo(source.path, source.place) for source in sources]
     photos: dict[str, Photo] = {}
-    for photo in _remote_photos(inputs, target):
+    for photo in _remote_photos(inputs, target, skipped):
         photos.setdefault(photo.input, photo)
     if not photos:
-        raise SourceError(f"no photos in {', '.join(inputs)}; looked for {' '.join(PHOTO_SUFFIXES)}")
+        others = NotLookedAt(skipped).as_text()
+        looked_for = f"looked for {' '.join(PHOTO_SUFFIXES)}"
+        raise SourceError(f"no photos in {', '.join(inputs)}; {looked_for}{others and f'; {others}'}")
     return list(photos.values())
 
 
@@ -245,7 +249,7 @@ def _local_photo(path: Path, place: PurePosixPath) -> Photo:
     return Photo(str(path), place, status.st_size, status.st_mtime_ns)
 
 
-def _remote_photos(inputs: Sequence[str], target: Storage) -> Iterator[Photo]:
+def _remote_photos(inputs: Sequence[str], target: Storage, skipped: list[Skipped]) -> Iterator[Photo]:
     for given in inputs:
         storage = open_storage(given)
         if storage.url == target.url:
@@ -257,11 +261,24 @@ def _remote_photos(inputs: Sequence[str], target: Storage) -> Iterator[Photo]:
         listed = list(storage.walk())
         if not listed:
             raise SourceError(f"{given}: no such file or folder, or nothing in it")
-        skipped = _targets_among(listed, storage, target)
+        targets = _targets_among(listed, storage, target)
         for found in listed:
-            is_hidden = any(part.startswith(".") for part in found.name.split("/"))
-            if found.name.lower().endswith(PHOTO_SUFFIXES) and not is_hidden and not found.name.startswith(skipped):
+            if found.name.startswith(targets):
+                continue
+            if code := _skip_code(found.name):
+                skipped.append(Skipped.of_walk(storage.url_of(found.name), code))
+            else:
                 yield _remote_photo(storage, (own_name if len(inputs) > 1 else PurePosixPath()) / found.name, found)
+
+
+def _skip_code(name: str) -> str:
+    """As `walk_files` tells, of a name with all of its folders; empty: it is looked at."""
+    parts = name.split("/")
+    if any(map(is_junk, parts)):
+        return "junk"
+    if any(part.startswith(".") for part in parts):
+        return "hidden"
+    return "" if name.lower().endswith(PHOTO_SUFFIXES) else "suffix"
 
 
 def _remote_photo(storage: Storage, name: PurePosixPath, found: Found) -> Photo:

@@ -171,13 +171,16 @@ def write_skipped(out_dir: Path, skipped: Iterable[Skipped]) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    lines = [
-        json.dumps({"path": one.path, "code": one.code, "reason": SKIPPED[one.code]}) + "\n" for one in sorted(skipped)
-    ]
-    if lines:
-        write_atomic(out_dir / SKIPPED_NAME, "".join(lines).encode())
+    if lines := skipped_lines(skipped):
+        write_atomic(out_dir / SKIPPED_NAME, lines)
     else:
         (out_dir / SKIPPED_NAME).unlink(missing_ok=True)
+
+
+def skipped_lines(skipped: Iterable[Skipped]) -> bytes:
+    """What was passed over, a line of JSON each."""
+    contents = ({"path": one.path, "code": one.code, "reason": SKIPPED[one.code]} for one in sorted(skipped))
+    return "".join(json.dumps(content) + "\n" for content in contents).encode()
 
 
 def _photos_below(root: Path, out_dir: Path, prefix: PurePosixPath, skipped: list[Skipped]) -> Iterator[Source]:
