@@ -16,7 +16,7 @@ from garmentcut.synthetic import write_studio_photos
 
 ROOT = Path(__file__).parents[2]
 SMOKE = ROOT / "studies/smoke.toml"
-RUNS = [f"{arm}/seed{seed}-fold{fold}" for arm in ("simple", "faster") for seed in (0, 1) for fold in (0, 1)]
+RUNS = [f"{variant}/seed{seed}-fold{fold}" for variant in ("simple", "faster") for seed in (0, 1) for fold in (0, 1)]
 
 
 def run(*args):
@@ -79,16 +79,16 @@ def test_the_report_has_the_means_of_the_scores(finished, dataset):
     done = run("study", SMOKE, "--data", dataset, "--out", out, "--report-only", "--json")
     assert done.exit_code == 0
     results = json.loads(done.stdout)
-    for arm in results["arms"]:
-        rows = [row for folder in (out / "runs" / arm["arm"]).iterdir() for row in read_scores(folder)]
-        assert arm["mean"] == pytest.approx(sum(row.measures.dice for row in rows) / len(rows))
-        assert (arm["num_done"], arm["num_photos"]) == (4, 12)
+    for variant in results["variants"]:
+        rows = [row for folder in (out / "runs" / variant["variant"]).iterdir() for row in read_scores(folder)]
+        assert variant["mean"] == pytest.approx(sum(row.measures.dice for row in rows) / len(rows))
+        assert (variant["num_done"], variant["num_photos"]) == (4, 12)
     tables = {
         name: {(p.name, row.name): row.measures.dice for p in (out / "runs" / name).iterdir() for row in read_scores(p)}
         for name in ("simple", "faster")
     }
     expected = sum(tables["faster"][key] - tables["simple"][key] for key in tables["simple"]) / 24
-    assert results["arms"][1]["paired"]["dice"]["value"] == pytest.approx(expected)
+    assert results["variants"][1]["paired"]["dice"]["value"] == pytest.approx(expected)
     assert "too few garments" not in results["headline"]
     assert (out / "report.html").exists()
 
@@ -104,9 +104,13 @@ def test_nothing_is_left_to_do(finished, dataset):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--set", "training.steps=9"], "other runs of arm 'simple': training.steps was 8, is 9. Choose another --out"),
-        (["--set", "optimizer.lr=1"], "it is what the arms differ in"),
-        (["--arm", "none"], "there is no arm 'none'; there is simple, faster"),
+        (
+            ["--set", "training.steps=9"],
+            "other runs of variant 'simple': training.steps was 8, is 9. Choose another --out",
+        ),
+        (["--set", "optimizer.lr=1"], "it is what the variants differ in"),
+        (["--arm", "none"], "there is no variant 'none'; there is simple, faster"),  # as it was called first
+        (["--variant", "none"], "there is no variant 'none'; there is simple, faster"),
         (["--fold", "7"], "has no split 'fold7'"),
         (["--set", "training.steps"], "not of the form section.key=value"),
     ],
@@ -138,7 +142,7 @@ def test_a_failed_run_exits_1_and_is_named(tmp_path, dataset):
     study.write_text(
         SMOKE.read_text()
         .replace("../recipes/simple.toml", "base.toml")
-        .replace("[arms.faster]\noptimizer.lr = 3e-3", '[arms.faster]\nnetwork.start = "none.safetensors"')
+        .replace("[variants.faster]\noptimizer.lr = 3e-3", '[variants.faster]\nnetwork.start = "none.safetensors"')
     )
     args = ["--data", dataset, "--out", tmp_path / "out", "--seed", 0, "--fold", 0]
     done = run("study", study, *args)

@@ -11,8 +11,8 @@ from PIL import Image
 from garmentcut.dataset.manifest import Manifest, Pair, read_manifest, write_manifest
 from garmentcut.evaluation.metrics import Measures
 from garmentcut.evaluation.scores import PhotoScore, write_scores
+from garmentcut.study.compare import Results, RunResult
 from garmentcut.study.plan import open_study
-from garmentcut.study.results import Look, Results, RunResult
 from garmentcut.synthetic import draw_studio_photo
 from garmentcut.training.logging import Ended, Evaluated
 
@@ -41,8 +41,8 @@ reference = "fast"
 seeds = [0, 1]
 folds = [0, 1]
 
-[arms.fast]
-[arms.slow]
+[variants.fast]
+[variants.slow]
 optimizer.lr = 1e-9
 """
 
@@ -135,25 +135,25 @@ def measures(dice):
 
 @pytest.fixture
 def results_of():
-    """A function that makes up a study's results: `results_of(study, dice)` with `dice(cell, name)`; None: failed."""
+    """A function that makes up a study's results: `results_of(study, dice)` with `dice(key, name)`; None: failed."""
 
-    def make(study, dice, *, chosen=None, hopeless=None, looks=(2, 4)):
+    def make(study, dice, *, chosen=None, permanent_failures=None, looks=(2, 4)):
         runs = []
-        for cell in study.cells:
-            division = study.division(cell.arm, cell.seed, cell.fold)
-            values = {pair.name: dice(cell, pair.name) for pair in division.validation}
+        for key in study.keys:
+            division = study.division(key.variant, key.seed, key.fold)
+            values = {pair.name: dice(key, pair.name) for pair in division.validation}
             if None in values.values():
-                runs.append(RunResult(cell, "failed", "the loss is no number"))
+                runs.append(RunResult(key, "failed", "the loss is no number"))
                 continue
             scores = tuple(
                 PhotoScore(pair.name, pair.garment, pair.view, pair.split, "net@0", False, measures=measures(value))
                 for pair, value in zip(division.validation, values.values(), strict=True)
             )
             mean = sum(values.values()) / len(values)
-            curve = tuple(Look(step, mean - 0.1 / step) for step in looks)
+            curve = tuple((step, mean - 0.1 / step) for step in looks)
             garments = len({pair.garment for pair in division.train})
-            runs.append(RunResult(cell, "done", "", scores, curve, 12.0, "1 core", len(division.train), garments))
-        return Results(study, tuple(runs), chosen or {}, hopeless or {})
+            runs.append(RunResult(key, "done", "", scores, curve, 12.0, "1 core", len(division.train), garments))
+        return Results(study, tuple(runs), chosen or {}, permanent_failures or {})
 
     return make
 
@@ -204,6 +204,6 @@ class FakeTraining:
 def fake_training(monkeypatch):
     """Nothing is trained: see `FakeTraining`."""
     fake = FakeTraining()
-    monkeypatch.setattr("garmentcut.study.jobs.train_runs", fake.train_runs)
-    monkeypatch.setattr("garmentcut.study.jobs.score_run", fake.score_run)
+    monkeypatch.setattr("garmentcut.study.run.train_runs", fake.train_runs)
+    monkeypatch.setattr("garmentcut.study.run.score_run", fake.score_run)
     return fake

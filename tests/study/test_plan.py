@@ -1,10 +1,14 @@
-"""A study on a data set."""
+import signal
+import subprocess
+import sys
+from dataclasses import replace
 
 import pytest
+from optuna.distributions import FloatDistribution
 
 from garmentcut.dataset.manifest import read_manifest
-from garmentcut.study.declaration import StudyError
-from garmentcut.study.plan import Choice, open_study
+from garmentcut.study.declare import StudyError
+from garmentcut.study.plan import DATABASE_NAME, Choice, Chosen, Registry, open_study
 
 SIZES = """
 title = "t"
@@ -13,19 +17,19 @@ recipe = "base.toml"
 reference = "all"
 seeds = [0, 1]
 folds = [0]
-[arms.all]
-[arms.two]
+[variants.all]
+[variants.two]
 garments = 2
-[arms.five]
+[variants.five]
 garments = 5
 """
 
 
 def test_names_and_folders(make_study, tmp_path):
     study = make_study()
-    cell = study.cells[1]
-    assert (cell.key, cell.words) == ("slow/seed0-fold0", "slow, seed 0, fold 0")
-    run = study.run_of(cell, {"loss.dice": 7.0})
+    key = study.keys[1]
+    assert (key.path, key.words) == ("slow/seed0-fold0", "slow, seed 0, fold 0")
+    run = study.run_of(key, {"loss.dice": 7.0})
     assert run.folder == tmp_path / "out/runs/slow/seed0-fold0"
     assert (run.recipe.loss.dice, run.recipe.training.seed, run.recipe.optimizer.lr) == (7.0, 0, 1e-9)
     assert run.division.held_out == ("fold0",)
@@ -34,16 +38,16 @@ def test_names_and_folders(make_study, tmp_path):
 
 def test_a_choice_of_parts(make_study):
     study = make_study(choice=Choice(seeds=(3,), folds=(2,), settings={"training.steps": "9"}))
-    assert [cell.key for cell in study.cells] == ["fast/seed3-fold2", "slow/seed3-fold2"]
-    assert study.run_of(study.cells[0], {}).recipe.training.steps == 9
+    assert [key.path for key in study.keys] == ["fast/seed3-fold2", "slow/seed3-fold2"]
+    assert study.run_of(study.keys[0], {}).recipe.training.steps == 9
 
 
 def test_smaller_numbers_of_garments_are_among_larger_ones(make_study):
     study = make_study(SIZES)
     drawn = {}
-    for cell in study.cells:
-        division = study.division(cell.arm, cell.seed, cell.fold)
-        drawn[cell.arm.name, cell.seed] = {pair.garment for pair in division.train}
+    for key in study.keys:
+        division = study.division(key.variant, key.seed, key.fold)
+        drawn[key.variant.name, key.seed] = {pair.garment for pair in division.train}
         assert division.validation == study.divisions[0].validation
     for seed in (0, 1):
         assert [len(drawn[name, seed]) for name in ("two", "five", "all")] == [2, 5, 6]
@@ -60,7 +64,7 @@ def test_more_garments_than_there_are(make_study):
     ("choice", "says"),
     [
         (Choice(folds=(9,)), "has no split 'fold9'"),
-        (Choice(arms=("none",)), "there is no arm 'none'"),
+        (Choice(variants=("none",)), "there is no variant 'none'"),
         (Choice(settings={"training.step": "1"}), "did you mean training.steps"),
     ],
 )
@@ -83,13 +87,196 @@ def test_a_second_pass_needs_its_first(study_file, dataset, tmp_path):
     reference = "plain"
     seeds = [0]
     folds = [0]
-    [arms.plain]
-    [arms.one]
+    [variants.plain]
+    [variants.one]
     loss.dice = 2
-    [arms.two]
-    first_pass = { arm = "one" }
+    [variants.two]
+    first_pass = { variant = "one" }
     """
     path, manifest = study_file(text), read_manifest(dataset)
-    assert open_study(path, manifest, tmp_path).cells[-1].arm.name == "two"
-    with pytest.raises(StudyError, match="arm 'two' needs arm 'one'"):
-        open_study(path, manifest, tmp_path, Choice(arms=("two",)))
+    assert open_study(path, manifest, tmp_path).keys[-1].variant.name == "two"
+    with pytest.raises(StudyError, match="variant 'two' needs variant 'one'"):
+        open_study(path, manifest, tmp_path, Choice(variants=("two",)))
+
+
+NOTHING = {name: Chosen({}, None, 0, 0) for name in ("fast", "slow")}
+
+
+def test_the_same_study_comes_back(make_study):
+    study = make_study()
+    study.claim_folder()
+    study.claim_folder()
+
+
+def test_something_else_is_there(make_study, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/photo.jpg").write_text("x")
+    with pytest.raises(StudyError, match="not empty, and not a study's"):
+        make_study().claim_folder()
+
+
+def test_other_pairs_or_splits(make_study):
+    study = make_study()
+    study.claim_folder()
+    manifest = study.manifest
+    fewer = replace(manifest, pairs=manifest.pairs[:-1])
+    first, *rest = manifest.pairs
+    elsewhere = "fold1" if first.split == "fold0" else "fold0"
+    moved = replace(manifest, pairs=(replace(first, split=elsewhere), *rest))
+    for other, says in ((fewer, "the pairs have changed"), (moved, "the splits have changed")):
+        with pytest.raises(StudyError, match=says):
+            replace(study, manifest=other).claim_folder()
+
+
+def test_a_folder_that_cannot_be_made(make_study, tmp_path):
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(StudyError, match="choose another --out"):
+        make_study().claim_folder()
+
+
+def test_runs_of_other_settings_are_not_passed_off_as_these(make_study):
+    study = make_study()
+    run = study.run_of(study.keys[0], {})
+    run.write({})
+    study.check_recipes(NOTHING)
+    changed = make_study(choice=Choice(settings={"training.steps": 9}))
+    with pytest.raises(StudyError, match=r"other runs of variant 'fast': training.steps was 4, is 9\. Choose another"):
+        changed.check_recipes(NOTHING)
+    changed.check_recipes({})  # nothing is known yet of what it is to be
+
+
+X = {"x": FloatDistribution(0.0, 1.0)}
+
+# Takes all of twenty jobs that it can get, and says which; a job is some database writes long.
+SHARING = """
+import sys
+from pathlib import Path
+from garmentcut.study.plan import Registry
+with Registry(Path(sys.argv[1])) as registry:
+    for number in range(20):
+        if claim := registry.take("runs", f"job{number}"):
+            for step in range(8):
+                claim.report(step, 0.5)
+            claim.close("done", 0.5)
+            print(claim.key, flush=True)
+"""
+# Takes a job, and waits to be killed.
+HOLDING = """
+import sys
+from pathlib import Path
+from garmentcut.study.plan import Registry
+with Registry(Path(sys.argv[1])) as registry:
+    claim = registry.take("runs", "job")
+    claim.report(3, 0.25)
+    print("holding", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def registry(tmp_path):
+    with Registry(tmp_path) as opened:
+        yield opened
+
+
+def test_a_job_is_taken_once(registry):
+    claim = registry.take("runs", "job")
+    assert registry.is_held("runs", "job")
+    assert registry.take("runs", "job") is None
+    assert registry.entries("runs")["job"].outcome == "running"
+    claim.close("done", 0.75)
+    entry = registry.entries("runs")["job"]
+    assert (entry.outcome, entry.value, entry.is_over) == ("done", 0.75, True)
+    assert not registry.is_held("runs", "job")
+    assert registry.take("runs", "job") is None
+
+
+def test_books_are_apart(registry):
+    registry.take("runs", "job").close("done", 0.5)
+    assert registry.take("tune a", "job") is not None
+
+
+def test_it_is_done_again_if_what_it_made_is_gone(registry):
+    registry.take("runs", "job").close("done", 0.75)
+    assert registry.take("runs", "job", is_kept=lambda: True) is None
+    assert registry.take("runs", "job", is_kept=lambda: False) is not None
+
+
+def test_a_failed_job_is_tried_again_by_the_next_command_only(tmp_path):
+    with Registry(tmp_path) as registry:
+        registry.take("runs", "job").close("failed", reason="no memory")
+        entry = registry.entries("runs")["job"]
+        assert (entry.outcome, entry.facts) == ("failed", {"reason": "no memory"})
+        assert registry.take("runs", "job") is None
+    with Registry(tmp_path) as registry:
+        registry.take("runs", "job").close("failed", reason="again")
+        assert registry.take("runs", "job") is None
+        assert registry.entries("runs")["job"].facts["reason"] == "again"
+
+
+def test_an_interrupted_job_goes_on(registry):
+    registry.take("runs", "job").close("interrupted", reason="time is up")
+    assert registry.entries("runs")["job"].outcome == "interrupted"
+    assert registry.take("runs", "job") is not None
+
+
+def test_two_processes_share_the_jobs(tmp_path):
+    command = [sys.executable, "-c", SHARING, str(tmp_path)]
+    workers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    outputs = [worker.communicate()[0].split() for worker in workers]
+    assert [worker.returncode for worker in workers] == [0, 0]
+    assert sorted(outputs[0] + outputs[1]) == sorted(f"job{number}" for number in range(20))
+    with Registry(tmp_path) as registry:
+        assert {entry.outcome for entry in registry.entries("runs").values()} == {"done"}
+
+
+def test_a_killed_processs_job_is_taken_over(tmp_path, registry):
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDING, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as worker:
+        assert worker.stdout.readline() == "holding\n"
+        assert registry.is_held("runs", "job")
+        assert registry.take("runs", "job") is None
+        worker.send_signal(signal.SIGKILL)
+    assert registry.entries("runs")["job"].outcome == "running"  # nobody could say otherwise
+    assert not registry.is_held("runs", "job")
+    registry.take("runs", "job").close("done", 0.5)
+    assert registry.entries("runs")["job"].value == 0.5
+
+
+def test_a_search_draws_so_many_and_goes_on_with_what_was_left(registry):
+    first = registry.draw("search", X, num_trials=3)
+    assert 0 <= first.params["x"] <= 1
+    second = registry.draw("search", X, num_trials=3)
+    assert second.params != first.params
+    first.close("done", 0.1)
+    second.close("interrupted", reason="time is up")
+    resumed = registry.draw("search", X, num_trials=3)
+    assert (resumed.key, resumed.params) == (second.key, second.params)
+    resumed.close("failed", reason="no number")  # counts, and is not tried again
+    third = registry.draw("search", X, num_trials=3)
+    assert third.key not in (first.key, second.key)
+    assert registry.draw("search", X, num_trials=3) is None
+    third.close("done", 0.2)
+    assert registry.draw("search", X, num_trials=3) is None
+    assert len(registry.entries("search")) == 3
+
+
+def test_a_search_gives_up_what_is_below_the_median(registry):
+    for number in range(6):
+        claim = registry.draw("search", X, num_trials=9, unpruned_steps=10)
+        assert not claim.report(10, 0.8 + number / 100)
+        assert not claim.report(20, 0.9)
+        claim.close("done", 0.9)
+    bad = registry.draw("search", X, num_trials=9, unpruned_steps=10)
+    assert not bad.report(5, 0.1)  # too early
+    assert bad.report(10, 0.1)
+    bad.close("pruned")
+    entry = registry.entries("search")[bad.key]
+    assert (entry.outcome, entry.is_over) == ("pruned", True)
+
+
+def test_a_file_that_is_no_database(tmp_path):
+    (tmp_path / DATABASE_NAME).write_text("something else, and long enough to be looked at " * 40)
+    with pytest.raises(StudyError, match=r"study\.db cannot be used .*choose another --out"):
+        Registry(tmp_path)

@@ -1,5 +1,3 @@
-"""The page: what it says, and that it says it safely."""
-
 import json
 import re
 import xml.etree.ElementTree as ElementTree
@@ -7,10 +5,8 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
-from garmentcut.study.plan import Choice
-from garmentcut.study.plots import curves_svg, differences_svg
-from garmentcut.study.report import chosen_words, make_report, write_report
-from garmentcut.study.tuning import Chosen
+from garmentcut.study.plan import Choice, Chosen
+from garmentcut.study.report import chosen_words, curves_chart, differences_chart, make_report, write_report
 
 TEXT = """
 title = "A <b>title</b>"
@@ -23,10 +19,10 @@ notes = ["Said | last."]
 [tune]
 seeds = [5]
 folds = [2]
-[arms.one]
-[arms."two | <i>"]
+[variants.one]
+[variants."two | <i>"]
 tune.loss.dice = [1.0, 2.0, 3.0]
-[arms.three]
+[variants.three]
 optimizer.lr = 0.5
 [[published]]
 who = "Others"
@@ -42,10 +38,10 @@ COMMAND = "garmentcut study a.toml --data d --out o"
 def report(make_study, results_of):
     study, rng = make_study(TEXT), np.random.default_rng(0)
 
-    def dice(cell, _):
-        if cell.arm.name == "three" and cell.seed == 1:
+    def dice(key, _):
+        if key.variant.name == "three" and key.seed == 1:
             return None
-        return 0.9 + 0.03 * (cell.arm.name != "one") + rng.normal(0, 0.001)
+        return 0.9 + 0.03 * (key.variant.name != "one") + rng.normal(0, 0.001)
 
     chosen = {"two | <i>": Chosen({"loss.dice": 3.0}, 0.95, 3, 1)}
     return make_report(results_of(study, dice, chosen=chosen), COMMAND)
@@ -57,9 +53,9 @@ def test_what_is_written(report):
     assert {path.name for path in folder.iterdir()} >= {"report.html", "report.md", "results.json", "plots"}
     results = json.loads((folder / "results.json").read_text())
     assert results["headline"] == "Better than one: two | <i>. No verdict, runs are missing: three."
-    assert [arm["arm"] for arm in results["arms"]] == ["one", "two | <i>", "three"]
-    assert results["arms"][1]["paired"]["dice"]["value"] == pytest.approx(0.03, abs=0.003)
-    assert results["arms"][1]["chosen"] == {"loss.dice": 3.0}
+    assert [variant["variant"] for variant in results["variants"]] == ["one", "two | <i>", "three"]
+    assert results["variants"][1]["paired"]["dice"]["value"] == pytest.approx(0.03, abs=0.003)
+    assert results["variants"][1]["chosen"] == {"loss.dice": 3.0}
     assert len(results["runs"]) == 12
     assert results["facts"]["command"] == COMMAND
 
@@ -94,9 +90,10 @@ def test_the_markdown_page_has_a_cell_for_each_column(report):
 
 
 def test_plots_are_well_formed(report):
-    for svg in (differences_svg(report.rows), curves_svg(report.results)):
-        root = ElementTree.fromstring(svg)
-        assert root.tag.endswith("svg")
+    for chart in (differences_chart(report.rows), curves_chart(report.results)):
+        root = ElementTree.fromstring(chart.svg)
+        assert root.tag == "svg"
+        assert len(list(root.iter("title"))) == len(chart.rows)
         assert not any("nan" in str(value) for node in root.iter() for value in node.attrib.values())
 
 
@@ -109,8 +106,8 @@ def test_nothing_has_run_yet(make_study, results_of, tmp_path):
 
 
 def test_a_choice_at_the_edge_is_said(report):
-    arm = report.results.study.arms[1]
-    assert chosen_words(arm, report.results) == (
+    variant = report.results.study.variants[1]
+    assert chosen_words(variant, report.results) == (
         "dice 3, of 3 tried, 1 of them failed; loss.dice is at the edge of what was tried: a better value may lie"
         " beyond"
     )
@@ -123,10 +120,10 @@ def test_sizes_that_differ_are_told_apart(make_study, results_of):
 
 
 def test_a_curve_is_drawn_where_there_is_one(make_study, results_of):
-    text = TEXT.partition("[tune]")[0] + "[curve]\nat = [1084]\n[arms.one]\n"
-    text += "".join(f"[arms.n{number}]\ngarments = {number}\n" for number in (1, 2, 4))
+    text = TEXT.partition("[tune]")[0] + "[curve]\nat = [1084]\n[variants.one]\n"
+    text += "".join(f"[variants.n{number}]\ngarments = {number}\n" for number in (1, 2, 4))
     study = make_study(text)
-    report = make_report(results_of(study, lambda cell, _: 1 - 0.3 * (cell.arm.garments or 6) ** -0.5), COMMAND)
+    report = make_report(results_of(study, lambda key, _: 1 - 0.3 * (key.variant.garments or 6) ** -0.5), COMMAND)
     page = write_report(report).read_text()
     assert "1,084 garments, Dice <b>" in page
     assert "garments learned from" in page

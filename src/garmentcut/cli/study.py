@@ -26,7 +26,7 @@ from garmentcut.cli.app import (
 if TYPE_CHECKING:
     from garmentcut.study.plan import Study
     from garmentcut.study.report import Report
-    from garmentcut.study.work import Sitting
+    from garmentcut.study.run import Session
 
 
 @command(JUDGE, stopped="broken off at once; the same command goes on from what was last saved")
@@ -49,9 +49,14 @@ def study(
             help="One option of every recipe, for example data.workers=4. May be given several times.",
         ),
     ] = None,
-    arm: Annotated[
+    variant: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Run only this variant and the reference. May be given several times."),
+        typer.Option(
+            "--variant",
+            "--arm",
+            metavar="NAME",
+            help="Run only this variant and the reference. May be given several times.",
+        ),
     ] = None,
     seed: Annotated[
         list[int] | None, typer.Option(min=0, help="Seed, instead of the file's. May be given several times.")
@@ -77,17 +82,14 @@ def study(
     # Imported here: `--help` must not wait for torch.
     from garmentcut.study import report as _report  # noqa: F401 with all that it needs, before anything is begun
 
-    choice = {"arms": tuple(arm or ()), "seeds": tuple(seed or ()), "folds": tuple(fold or ())}
+    choice = {"variants": tuple(variant or ()), "seeds": tuple(seed or ()), "folds": tuple(fold or ())}
     report, interrupted = _run(_opened(study, (data, out), (choice, set or [])), accelerator, minutes, report_only)
     page = report.results.study.folder / "report.html"
     next_step = "run the same command again to continue" if interrupted else f"open {page}"
     show(report.as_dict(), lambda: _as_text(report, page), as_json=as_json, next_step=next_step)
     if interrupted == "interrupted":
         raise typer.Exit(INTERRUPTED)
-    failed = [
-        run for run in report.results.runs if run.outcome == "failed" or (run.reason and run.outcome == "not run")
-    ]
-    raise typer.Exit(SOME_FAILED if failed else OK)
+    raise typer.Exit(SOME_FAILED if any(run.is_failed for run in report.results.runs) else OK)
 
 
 def _opened(path: Path, folders: tuple[Path, Path], choice: Any) -> "Study":
@@ -103,36 +105,36 @@ def _opened(path: Path, folders: tuple[Path, Path], choice: Any) -> "Study":
 
 
 def _run(study: "Study", accelerator: str, minutes: float | None, report_only: bool) -> "tuple[Report, str]":
-    from garmentcut.study.kept import check_recipes, claim_folder
-    from garmentcut.study.ledger import Ledger
+    from garmentcut.study.compare import gather
+    from garmentcut.study.plan import Registry
     from garmentcut.study.report import make_report, write_report
-    from garmentcut.study.results import gather
-    from garmentcut.study.work import Sitting
+    from garmentcut.study.run import Session
     from garmentcut.training.devices import Devices
 
-    claim_folder(study)
-    with Ledger(study.folder) as ledger:
-        sitting = Sitting(study, ledger, Devices(accelerator), minutes)
-        check_recipes(study, sitting.chosen)
+    study.claim_folder()
+    with Registry(study.folder) as registry:
+        session = Session(study, registry, Devices(accelerator), minutes)
+        study.check_recipes(session.chosen)
         if not report_only:
-            _work(sitting)
-        results = gather(study, ledger, chosen=sitting.chosen, hopeless=sitting.hopeless)
+            _work(session)
+        failures = session.permanent_failures
+        results = gather(study, registry, chosen=session.chosen, permanent_failures=failures)
     report = make_report(results, shown("garmentcut", *sys.argv[1:]))
     write_report(report)
-    return report, sitting.interrupted
+    return report, session.interrupted
 
 
-def _work(sitting: "Sitting") -> None:
-    from garmentcut.study.jobs import Began, Finished, Looked
+def _work(session: "Session") -> None:
+    from garmentcut.study.run import Began, Finished, Looked
 
-    for told in sitting.work():
-        if isinstance(told, Began):
-            say(f"{told.job}: begins", err=True)
-        elif isinstance(told, Looked):
-            say(f"{told.job}: step {told.step}/{told.steps}, Dice {told.mean_dice:.4f}", err=True)
-        elif isinstance(told, Finished):
-            dice = "" if told.mean_dice is None else f", Dice {told.mean_dice:.4f}"
-            say(f"{told.job}: {told.outcome}{dice}{': ' if told.reason else ''}{told.reason}", err=True)
+    for event in session.work():
+        if isinstance(event, Began):
+            say(f"{event.job}: begins", err=True)
+        elif isinstance(event, Looked):
+            say(f"{event.job}: step {event.step}/{event.steps}, Dice {event.mean_dice:.4f}", err=True)
+        elif isinstance(event, Finished):
+            dice = "" if event.mean_dice is None else f", Dice {event.mean_dice:.4f}"
+            say(f"{event.job}: {event.outcome}{dice}{': ' if event.reason else ''}{event.reason}", err=True)
         else:
             say("all that is left is under way in other processes; waiting for them", err=True)
 
@@ -142,5 +144,5 @@ def _as_text(report: "Report", page: Path) -> str:
     lines += [f"  {sentence}" for sentence in report.conclusions]
     for run in report.results.runs:
         if run.outcome != "done":
-            lines.append(f"{run.outcome}: {run.cell.words}{': ' if run.reason else ''}{run.reason}")
+            lines.append(f"{run.outcome}: {run.key.words}{': ' if run.reason else ''}{run.reason}")
     return "\n".join([*lines, f"page: {page}"])

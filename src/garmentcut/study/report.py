@@ -4,22 +4,31 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
-
+from garmentcut.evaluation.report import SERIES, Chart, new_axes, page_environment, svg_of, titled
 from garmentcut.photo.files import write_atomic
-from garmentcut.study.arms import Arm
-from garmentcut.study.comparison import ArmResult, compare
-from garmentcut.study.growth import Growth, fit_growth
-from garmentcut.study.knobs import at_edge, words_of
-from garmentcut.study.plots import curves_svg, differences_svg, growth_svg
-from garmentcut.study.results import Results
-from garmentcut.study.verdicts import conclusions, headline, interval_text, reach_of, signed
+from garmentcut.study.compare import (
+    Growth,
+    Results,
+    VariantResult,
+    compare,
+    conclusions,
+    fit_growth,
+    headline,
+    interval_text,
+    reach_of,
+    signed,
+)
+from garmentcut.study.declare import Variant, at_edge, words_of
 from garmentcut.training.run import versions
 
 CONVENTION = "alpha >= 128"
-_SIGNS_OF_DATA = 12
+_DIGITS_OF_DATA = 12
+_LONGEST_NAME = 34
+_ROW_KEYS = ("num_done", "num_runs", "num_photos", "mean", "median", "surface", "seconds")
+_BETTER, _WORSE, _OPEN = "#2b7a4b", "#b3402a", "#7d8794"
 
 
 @dataclass(frozen=True)
@@ -28,13 +37,13 @@ class Report:
 
     Attributes:
         results: of the study.
-        rows: a row an arm, the reference first.
-        growth: a fitted curve; None: not asked for, or too few arms.
+        rows: a row a variant, the reference first.
+        growth: a fitted curve; None: not asked for, or too few variants.
         command: that made it.
     """
 
     results: Results
-    rows: tuple[ArmResult, ...]
+    rows: tuple[VariantResult, ...]
     growth: Growth | None
     command: str
 
@@ -45,7 +54,7 @@ class Report:
 
     @property
     def conclusions(self) -> list[str]:
-        """What may be said of each arm."""
+        """What may be said of each variant."""
         return conclusions(self.rows)
 
     @property
@@ -75,13 +84,13 @@ class Report:
             "headline": self.headline,
             "conclusions": self.conclusions,
             "reference": study.reference.name,
-            "arms": [_arm_dict(row, self.results) for row in self.rows],
+            "variants": [_variant_dict(row, self.results) for row in self.rows],
             "runs": [
                 {
-                    "run": run.cell.key,
-                    "arm": run.cell.arm.name,
-                    "seed": run.cell.seed,
-                    "fold": run.cell.fold,
+                    "run": run.key.path,
+                    "variant": run.key.variant.name,
+                    "seed": run.key.seed,
+                    "fold": run.key.fold,
                     "outcome": run.outcome,
                     "reason": run.reason,
                     "mean_dice": run.mean_dice,
@@ -110,86 +119,141 @@ def write_report(report: Report) -> Path:
     Raises:
         OSError: the folder cannot be written.
     """
-    folder, plots = report.results.study.folder, plots_of(report)
-    for name, svg in plots.items():
-        write_atomic(folder / "plots" / f"{name}.svg", svg.encode())
-    values = {"report": report, "study": report.results.study, "plots": plots, **_page_values(report)}
+    folder, charts = report.results.study.folder, charts_of(report)
+    for name, chart in charts.items():
+        alone = chart.svg.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
+        write_atomic(folder / "plots" / f"{name}.svg", alone.encode())
+    results = report.results
+    values = {
+        "report": report,
+        "study": results.study,
+        "charts": charts,
+        "rows": report.rows,
+        "said": list(zip(report.rows[1:], report.conclusions, strict=True)),
+        "reach": reach_of(report.rows),
+        "tuned": [(one, chosen_words(one, results)) for one in results.study.variants if one.is_tuned],
+        "troubled": [run for run in results.runs if run.outcome != "done"],
+        "with_garments": any(variant.garments for variant in results.study.variants),
+        "growth_garments": {row.variant.name: _garments(row, results) for row in report.rows},
+    }
     write_atomic(folder / "results.json", (json.dumps(report.as_dict(), indent=1) + "\n").encode())
-    write_atomic(folder / "report.md", _environment(escape=False).get_template("report.md.j2").render(values).encode())
-    page = folder / "report.html"
-    write_atomic(page, _environment(escape=True).get_template("study.html.j2").render(values).encode())
-    return page
+    for name, template in (("report.md", "report.md.j2"), ("report.html", "study.html.j2")):
+        environment = page_environment("garmentcut.study", escape=name.endswith("html"))
+        environment.filters |= {
+            "difference": interval_text,
+            "signed": signed,
+            "words": words_of,
+            "cell": lambda text: " ".join(text.split()).replace("|", "\\|"),
+            "p": lambda p: "" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}",
+        }
+        write_atomic(folder / name, environment.get_template(template).render(values).encode())
+    return folder / "report.html"
 
 
-def plots_of(report: Report) -> dict[str, str]:
-    """SVG by name; those that have something to show."""
-    drawn = {"differences": differences_svg(report.rows), "curves": curves_svg(report.results)}
+def charts_of(report: Report) -> dict[str, Chart]:
+    """By name; those that have something to show."""
+    drawn = {"differences": differences_chart(report.rows), "curves": curves_chart(report.results)}
     if report.growth is not None:
-        drawn["growth"] = growth_svg(report.growth)
-    return {name: svg for name, svg in drawn.items() if svg}
+        drawn["growth"] = growth_chart(report.growth)
+    return {name: chart for name, chart in drawn.items() if chart is not None}
 
 
-def chosen_words(arm: Arm, results: Results) -> str:
-    """What tuning chose for an arm, and whether a better value may lie beyond what was tried."""
-    if (chosen := results.chosen.get(arm.name)) is None:
-        return results.hopeless.get(arm.name, "not chosen yet")
+def differences_chart(rows: Sequence[VariantResult]) -> Chart | None:
+    """Each variant's difference from the reference, with its interval; None: there is none yet."""
+    shown = [(row.variant.name, row.paired) for row in rows[1:] if row.paired]
+    if not shown:
+        return None
+    axes = new_axes(8.2, 0.9 + 0.3 * len(shown))
+    for place, (name, paired) in enumerate(shown):
+        color = {"better": _BETTER, "worse": _WORSE}.get(paired.verdict, _OPEN)
+        text = f"{signed(paired.dice.value)} {interval_text(paired.dice)}".strip()
+        if paired.dice.low is not None and paired.dice.high is not None:
+            axes.plot([paired.dice.low, paired.dice.high], [place, place], "|-", color=color, linewidth=2)
+        axes.plot([paired.dice.value], [place], "o", color=color, gid=titled(f"{name}: {text}"))
+    axes.axvline(0, color=_OPEN, linewidth=1)
+    axes.set_yticks(range(len(shown)), [_short(name) for name, _ in shown])
+    axes.set_ylim(len(shown) - 0.5, -0.5)
+    axes.grid(visible=False, axis="y")
+    axes.grid(visible=True, axis="x")
+    title = f"difference of mean Dice from {rows[0].variant.name}: to the right, better"
+    numbers = tuple((name, signed(paired.dice.value), interval_text(paired.dice)) for name, paired in shown)
+    return Chart(title, svg_of(axes), ("variant", "difference", "95 % interval"), numbers)
+
+
+def curves_chart(results: Results) -> Chart | None:
+    """Mean Dice of the held-out photos while training: a line a variant, thin ones for its runs; None: nothing ran.
+
+    The axis begins with the second half of the trainings: there the variants differ, before they all climb.
+    """
+    runs = {one.name: [run for run in results.of(one) if run.curve] for one in results.study.variants}
+    runs = {name: found for name, found in runs.items() if found}
+    if not runs:
+        return None
+    axes, numbers = new_axes(8.2, 3.4), []
+    for number, (name, found) in enumerate(runs.items()):
+        color, style = SERIES[number % len(SERIES)], ("-", "--", ":", "-.")[number // len(SERIES) % 4]
+        for run in found if len(found) > 1 else ():
+            axes.plot(*zip(*run.curve, strict=True), color=color, linewidth=0.7, alpha=0.4)
+        by_step: dict[int, list[float]] = {}
+        for step, dice in (look for run in found for look in run.curve):
+            by_step.setdefault(step, []).append(dice)
+        mean = [(step, fmean(values)) for step, values in sorted(by_step.items()) if len(values) == len(found)]
+        axes.plot([step for step, _ in mean], [dice for _, dice in mean], style, color=color, label=_short(name))
+        for step, dice in mean:
+            gid = titled(f"{name}, step {step}: {dice:.4f}")
+            axes.plot([step], [dice], "o", color=color, markersize=3.5, gid=gid)
+            numbers.append((name, str(step), f"{dice:.4f}"))
+    late = [
+        dice for found in runs.values() for run in found for step, dice in run.curve if 2 * step >= run.curve[-1][0]
+    ]
+    room = max(0.06 * (max(late) - min(late)), 1e-4)
+    axes.set(ylim=(min(late) - room, max(late) + room), xlabel="step")
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    return Chart("mean Dice while training", svg_of(axes), ("variant", "step", "mean Dice"), tuple(numbers))
+
+
+def growth_chart(growth: Growth) -> Chart:
+    """Errors over numbers of garments, measured and beyond."""
+    axes, points = new_axes(8.2, 3.4), (*growth.measured, *growth.beyond)
+    low, high = (edge(point.garments for point in points) for edge in (min, max))
+    sizes = [low / 1.3 * (1.69 * high / low) ** (k / 80) for k in range(81)]
+    axes.plot(sizes, [growth(size) for size in sizes], "--", color=SERIES[0], linewidth=1)
+    for point in points:
+        color = SERIES[0] if point in growth.measured else _OPEN
+        axes.plot([point.garments] * 2, [max(point.low, 1e-6), point.high], "_-", color=color)
+        text = f"{point.garments:,} garments: error {point.error:.4f} [{point.low:.4f}, {point.high:.4f}]"
+        axes.plot([point.garments], [point.error], "o", color=color, gid=titled(text))
+    axes.set(xscale="log", yscale="log", xlabel="garments learned from", ylabel="error = 1 - Dice")
+    numbers = tuple((f"{one.garments:,}", f"{one.error:.4f}", f"[{one.low:.4f}, {one.high:.4f}]") for one in points)
+    title = "error over garments learned from; blue: measured, gray: read off the curve"
+    return Chart(title, svg_of(axes), ("garments", "error", "95 % interval"), numbers)
+
+
+def chosen_words(variant: Variant, results: Results) -> str:
+    """What tuning chose for a variant, and whether a better value may lie beyond what was tried."""
+    if (chosen := results.chosen.get(variant.name)) is None:
+        return results.permanent_failures.get(variant.name, "not chosen yet")
     text = f"{words_of(chosen.setting)}, of {chosen.num_tried} tried" if chosen.dice else words_of(chosen.setting)
     text += f", {chosen.num_failed} of them failed" if chosen.num_failed else ""
-    if edge := at_edge(chosen.setting, arm.knobs):
+    if edge := at_edge(chosen.setting, variant.tuned):
         text += f"; {', '.join(edge)} is at the edge of what was tried: a better value may lie beyond"
     return text
 
 
-def _environment(*, escape: bool) -> Environment:
-    environment = Environment(
-        # The evaluation's style sheet serves here too.
-        loader=ChoiceLoader([PackageLoader("garmentcut.study"), PackageLoader("garmentcut.evaluation")]),
-        autoescape=escape,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "interval": interval_text,
-        "signed": signed,
-        "words": words_of,
-        "cell": _cell,
-        "p": _p_words,
-    }
-    return environment
-
-
-def _page_values(report: Report) -> dict[str, Any]:
-    results = report.results
-    return {
-        "rows": report.rows,
-        "said": list(zip(report.rows[1:], report.conclusions, strict=True)),
-        "reach": reach_of(report.rows),
-        "tuned": [(arm, chosen_words(arm, results)) for arm in results.study.arms if arm.is_tuned],
-        "troubled": [run for run in results.runs if run.outcome != "done"],
-        "with_garments": any(arm.garments for arm in results.study.arms),
-        "growth_garments": {row.arm.name: _garments(row, results) for row in report.rows},
-    }
-
-
-def _garments(row: ArmResult, results: Results) -> str:
-    numbers = sorted({run.num_garments for run in results.of(row.arm)})
+def _garments(row: VariantResult, results: Results) -> str:
+    numbers = sorted({run.num_garments for run in results.of(row.variant)})
     return str(numbers[0]) if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
 
 
-def _arm_dict(row: ArmResult, results: Results) -> dict[str, Any]:
-    content = {key: getattr(row, key) for key in _ROW_KEYS}
-    chosen = results.chosen.get(row.arm.name)
+def _variant_dict(row: VariantResult, results: Results) -> dict[str, Any]:
+    chosen = results.chosen.get(row.variant.name)
     return {
-        "arm": row.arm.name,
-        "settings": row.arm.own,
+        "variant": row.variant.name,
+        "settings": row.variant.own,
         "chosen": chosen.setting if chosen else None,
-        **content,
+        **{key: getattr(row, key) for key in _ROW_KEYS},
         "paired": row.paired and asdict(row.paired),
     }
-
-
-_ROW_KEYS = ("num_done", "num_runs", "num_photos", "mean", "median", "surface", "seconds")
 
 
 def _data_words(results: Results) -> str:
@@ -197,7 +261,7 @@ def _data_words(results: Results) -> str:
     garments = len({pair.garment for pair in manifest.usable})
     return (
         f"{manifest.folder.resolve().name}: {len(manifest.usable)} photos of {garments} garments, fingerprint"
-        f" {manifest.sha256[:_SIGNS_OF_DATA]}"
+        f" {manifest.sha256[:_DIGITS_OF_DATA]}"
     )
 
 
@@ -212,23 +276,16 @@ def _measured_words(results: Results) -> str:
 
 
 def _sizes(results: Results) -> Sequence[str]:
-    """Such as `768x512, 1000 steps of 12 photos`; several where the arms differ."""
+    """Such as `768x512, 1000 steps of 12 photos`; several where the variants differ."""
     found = dict[str, list[str]]()
-    for arm in results.study.arms:
-        chosen = results.chosen.get(arm.name)
-        recipe = arm.recipe(results.study.file.seeds[0], chosen.setting if chosen else None)
+    for variant in results.study.variants:
+        chosen = results.chosen.get(variant.name)
+        recipe = variant.recipe(results.study.file.seeds[0], chosen.setting if chosen else None)
         height, width = recipe.data.size_hw
         words = f"{width}x{height}, {recipe.training.steps} steps of {recipe.training.batch} photos"
-        found.setdefault(words, []).append(arm.name)
+        found.setdefault(words, []).append(variant.name)
     return [words if len(found) == 1 else f"{words} ({', '.join(names)})" for words, names in found.items()]
 
 
-def _p_words(p: float | None) -> str:
-    if p is None:
-        return ""
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def _cell(text: str) -> str:
-    """Text for a cell of a Markdown table."""
-    return " ".join(text.split()).replace("|", "\\|")
+def _short(name: str) -> str:
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
