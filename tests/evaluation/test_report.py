@@ -131,6 +131,13 @@ def test_an_svg_has_no_addresses_and_is_the_same_each_time():
     assert "a&lt;b" in first
 
 
+def test_names_that_are_no_formula_and_no_xml():
+    chart = histogram("x", {"$\\frac{": [0.5], "bad\udcff\x07": [0.7]}, higher_is_better=True, decimals=2)
+    titles = [title for title, _, _ in marks_of(chart.svg)]
+    assert titles[0].endswith("1 $\\frac{")
+    assert titles[1].endswith("1 bad\ufffd\ufffd")
+
+
 class Page(HTMLParser):
     """Checks that tags close as they opened, and gathers what the tests ask for."""
 

@@ -11,7 +11,7 @@ from garmentcut.evaluation.uncertainty import (
     CalibrationError,
     DoubtError,
     Experience,
-    Promise,
+    Guarantee,
     calibrate,
     cross_fitted,
     find_threshold,
@@ -174,7 +174,7 @@ def test_too_few_garments(make_experiences):
 
 
 def test_doubt_and_a_threshold_for_each_risk(make_experiences):
-    found = calibrate(make_experiences(300), Promise(0.08, 0.7, 0.9), data="tests")
+    found = calibrate(make_experiences(300), Guarantee(0.08, 0.7, 0.9), data="tests")
     assert [one.risk for one in found.acceptance.thresholds] == sorted({0.08, *RISKS})
     assert found.threshold.risk == 0.08
     limits = [one.max_doubt for one in found.acceptance.thresholds if one.max_doubt is not None]
@@ -187,7 +187,7 @@ def test_doubt_and_a_threshold_for_each_risk(make_experiences):
 def test_photos_of_the_training_are_left_out_with_their_garments(make_experiences):
     known = make_experiences(60)
     view = replace(known[0], name="other view", seen=True)  # the same garment from behind was in the training
-    found = calibrate([*known, view], Promise(0.2, 0.5), data="tests")
+    found = calibrate([*known, view], Guarantee(0.2, 0.5), data="tests")
     assert (found.num_left_out, found.acceptance.num_photos) == (2, 59)
 
 
@@ -195,15 +195,15 @@ def test_photos_of_the_training_are_left_out_with_their_garments(make_experience
 def test_a_model_is_not_calibrated_on_what_it_learned(make_experiences, seen, words):
     known = [replace(one, seen=seen) for one in make_experiences(30)]
     with pytest.raises(CalibrationError, match=words):
-        calibrate(known, Promise(), data="tests")
-    forced = calibrate(known, Promise(), data="tests", use_seen=True)
+        calibrate(known, Guarantee(), data="tests")
+    forced = calibrate(known, Guarantee(), data="tests", use_seen=True)
     assert "promises nothing for new ones" in forced.acceptance.data
     assert forced.doubt.data == forced.acceptance.data
 
 
 def test_what_a_run_held_out_needs_no_list(make_experiences):
     known = [replace(one, seen=None) for one in make_experiences(30)]
-    found = calibrate(known, Promise(), data="tests", held_out=True)
+    found = calibrate(known, Guarantee(), data="tests", held_out=True)
     assert "none of them in its training" in found.acceptance.data
     assert found.threshold.reason == "cannot: 30 garments, needs at least 45"
 

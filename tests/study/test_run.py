@@ -8,11 +8,10 @@ import torch
 
 from garmentcut.dataset.manifest import read_manifest, read_pair
 from garmentcut.dataset.split import prove_split
-from garmentcut.errors import TrainingError
+from garmentcut.errors import PhotoError, TrainingError
 from garmentcut.evaluation.scores import read_scores
 from garmentcut.model.card import ModelCard, read_model
 from garmentcut.model.checkpoint import load_network
-from garmentcut.photo.photo import PhotoError
 from garmentcut.study.compare import gather
 from garmentcut.study.plan import Registry, open_study
 from garmentcut.study.run import (
@@ -82,7 +81,7 @@ def test_what_is_done_is_not_done_again(make_study, registry, fake_training):
     assert work(study, registry)[1] == []
     (study.run_folder(study.keys[3]) / "scores.jsonl").unlink()
     work(study, registry)
-    assert names(fake_training)[8:] == [study.keys[3].key]
+    assert names(fake_training)[8:] == [study.keys[3].path]
 
 
 def test_a_run_that_fails_is_a_row_and_the_others_go_on(make_study, tmp_path, registry, fake_training):

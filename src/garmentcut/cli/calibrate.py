@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from garmentcut.dataset.manifest import Manifest
     from garmentcut.evaluation.edge import EdgeFit
     from garmentcut.evaluation.predict import Trial
-    from garmentcut.evaluation.uncertainty import Calibration, Experience, Promise
+    from garmentcut.evaluation.uncertainty import Calibration, Experience, Guarantee
 
 
 @command(JUDGE, stopped="stopped; nothing was written")
@@ -85,7 +85,7 @@ def calibrate(
     """
     # Imported here: `--help` must not wait for a network runtime.
     from garmentcut.dataset.manifest import read_manifest
-    from garmentcut.evaluation.uncertainty import Promise
+    from garmentcut.evaluation.uncertainty import Guarantee
 
     if not (0 < risk < 1 and 0 < confidence < 1 and 0 < quality <= 1):
         fail("--risk and --confidence lie between 0 and 1, --quality above 0 and up to 1", MISUSE)
@@ -100,7 +100,7 @@ def calibrate(
         content, text, changes = asdict(fit), _edge_text(fit), asdict(fit.edge)
     else:
         _check_kind(tried, manifest, receiver)
-        found = _calibrate((tried, manifest, splits), Promise(risk, quality, confidence), use_seen=seen)
+        found = _calibrate((tried, manifest, splits), Guarantee(risk, quality, confidence), use_seen=seen)
         code = OK if found.threshold.max_doubt is not None else SOME_FAILED
         content, text = _as_dict(found), _as_text(found)
         changes = {"doubt": found.doubt, "acceptance": found.acceptance}
@@ -151,7 +151,7 @@ def _write_changed_card(model: Path, out: Path, changes: dict[str, Any]) -> None
     write_atomic(out, with_card(content, replace(card, **changes)))
 
 
-def _calibrate(where: "tuple[Path, Manifest, list[str]]", promise: "Promise", *, use_seen: bool) -> "Calibration":
+def _calibrate(where: "tuple[Path, Manifest, list[str]]", promise: "Guarantee", *, use_seen: bool) -> "Calibration":
     from garmentcut.evaluation.predict import plan_trials
     from garmentcut.evaluation.uncertainty import calibrate as calibrate_on
 

@@ -85,10 +85,6 @@ class Suspect:
     evidence: Evidence
 
 
-class AuditError(EvaluationError):
-    """A dataset that cannot be audited by these models; the message says what to change."""
-
-
 @dataclass(frozen=True)
 class Audit:
     """What an audit found.

@@ -2,6 +2,8 @@
 
 import base64
 import io
+import re
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -48,16 +50,19 @@ _STYLE: Any = {
     "font.family": "sans-serif",
     "font.size": 9,
     "axes.edgecolor": _INK,
+    "axes.formatter.useoffset": False,
     "axes.labelcolor": _INK,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "grid.color": _INK,
     "grid.alpha": 0.25,
     "text.color": _INK,
+    "text.parse_math": False,  # a name with a dollar is no formula
     "xtick.color": _INK,
     "ytick.color": _INK,
 }
 _SVG, _LINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}href"
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _SHOWN = ("dice", "surface_dice_2px", "boundary_iou_2px", "hd95_px", "edge_sad", "effort_px")
 """Metrics whose distributions are drawn."""
 
@@ -268,9 +273,9 @@ def svg_of(axes: Axes) -> str:
     """A figure as an `svg` element to stand in a page: no names of its own, no addresses, titles of its marks."""
     figure, file = axes.get_figure(root=True), io.StringIO()
     assert figure is not None  # `new_axes` made it
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(_STYLE), warnings.catch_warnings(action="ignore", category=UserWarning):
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    root = ElementTree.fromstring(file.getvalue())  # our own text
+    root = ElementTree.fromstring(_NOT_XML.sub("\ufffd", file.getvalue()))
     for parent in list(root.iter()):
         for child in list(parent):
             if child.tag in (f"{_SVG}metadata", f"{_SVG}style"):

@@ -382,7 +382,8 @@ def seen_sentence(totals: Totals) -> str:
     """Says plainly how many photos the model had been trained on."""
     if totals.num_seen is None:
         return "The model's card does not list its training photos: some of these may have been among them."
-    return f"{totals.num_seen} of {totals.num_measured} photos were in the training data."
+    photos, were = ("photo", "was") if totals.num_measured == 1 else ("photos", "were")
+    return f"{totals.num_seen} of {totals.num_measured} {photos} {were} in the training data."
 
 
 def view_order(view: str) -> tuple[int, str]:

@@ -205,7 +205,7 @@ def _plain(values: NDArray[np.float64]) -> tuple[float, ...]:
 
 
 def least_garments(risk: float, confidence: float) -> int:
-    """Accepted garments, none of which falls short, that it takes to promise a risk: (1 - risk)^n <= 1 - confidence.
+    """Accepted garments, none of which falls short, that it takes to guarantee a risk: (1 - risk)^n <= 1 - confidence.
 
     Raises:
         ValueError: risk or confidence is not between 0 and 1.
@@ -223,7 +223,7 @@ def find_threshold(
     risk: float = 0.05,
     confidence: float = 0.9,
 ) -> Threshold:
-    """The most lenient doubt at which the risk can be promised: Learn then Test, over garments.
+    """The most lenient doubt at which the risk can be guaranteed: Learn then Test, over garments.
 
     Photos of one garment err together, so garments are drawn and counted: one is accepted if one of its photos is, and
     falls short if one of its accepted photos does. Let R(t) be the share of accepted garments that fall short at doubt
@@ -236,19 +236,19 @@ def find_threshold(
     Args:
         garments: of each photo.
         doubts: `(N,)`, of each photo, by a model that was not fitted to it.
-        is_short: `(N,)` bool: its surface Dice is under the quality that is promised.
+        is_short: `(N,)` bool: its surface Dice is under the quality that is guaranteed.
         risk: share of accepted garments that may fall short.
-        confidence: of the promise.
+        confidence: of the guarantee.
 
     Returns:
-        With `max_doubt` None and a reason, where these photos cannot promise it.
+        With `max_doubt` None and a reason, where these photos cannot guarantee it.
 
     Raises:
         ValueError: see `least_garments`; or no photos.
 
     Sources: Angelopoulos, Bates, Candès, Jordan, Lei, "Learn then test", arXiv 2110.01052 (risk control as multiple
     testing); Bates et al., "Distribution-free, risk-controlling prediction sets", JACM 2021; Angelopoulos et al.,
-    "Conformal risk control", arXiv 2208.02814, whose promise is on average over calibrations; this one has its
+    "Conformal risk control", arXiv 2208.02814, whose guarantee is on average over calibrations; this one has its
     confidence.
     """
     least = least_garments(risk, confidence)
@@ -291,19 +291,19 @@ def _why_not(order: NDArray[np.float64], lowest_short: NDArray[np.float64], *, r
     num_short = int((lowest_short <= order[least - 1]).sum())
     fell = f"{num_short} fall short" if num_short > 1 else "one falls short"
     return (
-        f"cannot: of the {least} garments of least doubt (among {len(order)}) {fell}, and none may, to promise"
+        f"cannot: of the {least} garments of least doubt (among {len(order)}) {fell}, and none may, to guarantee"
         f" {100 * risk:g} % at confidence {confidence:g}"
     )
 
 
 @dataclass(frozen=True)
-class Promise:
-    """What is to be promised.
+class Guarantee:
+    """What is to be guaranteed.
 
     Attributes:
         risk: share of the accepted garments that may fall short.
         quality: surface Dice at 2 px under which a photo falls short.
-        confidence: probability that the promise holds.
+        confidence: probability that the guarantee holds.
     """
 
     risk: float = 0.05
@@ -321,7 +321,7 @@ class Calibration:
         experiences: what it was learned from.
         doubts: of each, by a model learned from other garments: what the thresholds were found with.
         num_left_out: photos that were not used because the model was trained on them.
-        label: what to say beside the promise where it promises nothing for new photos; empty: it does.
+        label: what to say beside the guarantee where it holds for no new photos; empty: it does.
     """
 
     doubt: DoubtModel
@@ -343,7 +343,7 @@ class CalibrationError(EvaluationError):
 
 def calibrate(
     experiences: Sequence[Experience],
-    promise: Promise,
+    guarantee: Guarantee,
     *,
     data: str,
     held_out: bool = False,
@@ -353,7 +353,7 @@ def calibrate(
 
     Args:
         experiences: of a model file, a run or a folder of fold runs, on a dataset.
-        promise: what to promise.
+        guarantee: what to guarantee.
         data: the photos in words.
         held_out: the run itself says that they were held out, so a card that lists no training photos is no obstacle.
         use_seen: use photos that the model was trained on too, and say so on the card.
@@ -376,25 +376,27 @@ def calibrate(
     words = f"{counted(len(unseen), 'photo')} of {data}" + (f"; {label}" if label else ", none of them in its training")
     model = replace(fit_doubt(unseen, data=words), rank_correlation=_rounded(rank_correlation(doubts, unseen)))
     acceptance = Acceptance(
-        quality=promise.quality,
-        confidence=promise.confidence,
+        quality=guarantee.quality,
+        confidence=guarantee.confidence,
         data=words,
         num_photos=len(unseen),
         num_garments=len({one.garment for one in unseen}),
-        risk=promise.risk,
-        thresholds=_thresholds_of(unseen, doubts, promise),
+        risk=guarantee.risk,
+        thresholds=_thresholds_of(unseen, doubts, guarantee),
     )
     return Calibration(model, acceptance, tuple(unseen), doubts, num_left_out, label)
 
 
 def _thresholds_of(
-    experiences: Sequence[Experience], doubts: NDArray[np.float64], promise: Promise
+    experiences: Sequence[Experience], doubts: NDArray[np.float64], guarantee: Guarantee
 ) -> tuple[Threshold, ...]:
     """A threshold for the risk that is asked for and for each of `RISKS`, strict first."""
     garments = [one.garment for one in experiences]
-    is_short = np.array([one.quality < promise.quality for one in experiences])
-    risks = sorted({promise.risk, *RISKS})
-    return tuple(find_threshold(garments, doubts, is_short, risk=risk, confidence=promise.confidence) for risk in risks)
+    is_short = np.array([one.quality < guarantee.quality for one in experiences])
+    risks = sorted({guarantee.risk, *RISKS})
+    return tuple(
+        find_threshold(garments, doubts, is_short, risk=risk, confidence=guarantee.confidence) for risk in risks
+    )
 
 
 def is_same_kind(one: ModelCard, other: ModelCard) -> bool:

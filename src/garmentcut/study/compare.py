@@ -283,7 +283,8 @@ def fit_growth(results: Results, at: Sequence[int]) -> Growth | None:
     fitted, of_draws = fit_power_law(sizes, means), np.array([fit_power_law(sizes, row) for row in drawn.T]).T
     measured = [_point(int(n), float(m), row) for n, m, row in zip(sizes, means, drawn, strict=True)]
     beyond = [_point(n, float(_power_law(n, *fitted)), _power_law(n, *of_draws)) for n in at]
-    return Growth(*map(float, fitted), tuple(measured), tuple(beyond))
+    floor, factor, exponent = map(float, fitted)
+    return Growth(floor, factor, exponent, tuple(measured), tuple(beyond))
 
 
 def fit_power_law(sizes: Floats, errors: Floats) -> Floats:

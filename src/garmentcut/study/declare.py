@@ -4,7 +4,6 @@ import difflib
 import itertools
 import json
 import re
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, field, fields
 from dataclasses import dataclass as plain_dataclass
@@ -16,8 +15,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
-from garmentcut.config import ConfigError, known_keys
-from garmentcut.errors import EvaluationError, TrainingError
+from garmentcut.config import known_keys, read_tree
+from garmentcut.errors import ConfigError, EvaluationError, TrainingError
 from garmentcut.model.networks import NetworkError, build_network
 from garmentcut.recipe import Recipe, load_recipe
 from garmentcut.training.loop import check_size
@@ -258,9 +257,9 @@ def read_study_file(path: Path) -> StudyFile:
             fit together.
     """
     try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
-        raise StudyError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+        tree = read_tree(path)
+    except ConfigError as error:
+        raise StudyError(str(error)) from error
     try:
         return TypeAdapter(StudyFile).validate_python(_renamed(tree))
     except ValidationError as error:

@@ -26,9 +26,8 @@ from optuna.trial import FrozenTrial, TrialState
 from pydantic import ValidationError
 from sqlalchemy import URL
 
-from garmentcut.config import ConfigError
 from garmentcut.dataset.manifest import Manifest
-from garmentcut.errors import TrainingError
+from garmentcut.errors import ConfigError, TrainingError
 from garmentcut.photo.files import write_atomic
 from garmentcut.recipe import load_recipe
 from garmentcut.study.declare import (

@@ -198,7 +198,9 @@ def curves_chart(results: Results) -> Chart | None:
         for step, dice in (look for run in found for look in run.curve):
             by_step.setdefault(step, []).append(dice)
         mean = [(step, fmean(values)) for step, values in sorted(by_step.items()) if len(values) == len(found)]
-        axes.plot([step for step, _ in mean], [dice for _, dice in mean], style, color=color, label=_short(name))
+        axes.plot(
+            [step for step, _ in mean], [dice for _, dice in mean], style, color=color, label=_short(name).lstrip("_")
+        )
         for step, dice in mean:
             gid = titled(f"{name}, step {step}: {dice:.4f}")
             axes.plot([step], [dice], "o", color=color, markersize=3.5, gid=gid)
@@ -288,4 +290,5 @@ def _sizes(results: Results) -> Sequence[str]:
 
 
 def _short(name: str) -> str:
+    name = "".join(letter if letter.isprintable() else "\ufffd" for letter in name)
     return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
