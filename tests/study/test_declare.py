@@ -203,8 +203,9 @@ def test_only_some(variants):
         ),
         ('[variants.one]\nnetwork.name = "simpl"\nnetwork.options = {}\n', "did you mean simple"),
         ("[variants.one]\ntraining.patience = 2\n", "training.patience must be 0 in a study"),
+        ('[variants.one]\nrecipe = "stages.toml"\n', "compares single networks, and stages.toml trains three stages"),
         ("[variants.one]\n[variants.'!']\nloss.dice = 2\n", "a name needs letters or digits"),
-        ('[variants.one]\n[variants.two]\nrecipe = "none.toml"\n', "none.toml: No such file"),
+        ('[variants.one]\n[variants.two]\nrecipe = "none.toml"\n', "none.toml: "),
         ("[tune]\nseeds=[9]\nfolds=[9]\n[variants.one]\ntune.optimizer.lr = 3\n", "variant 'one', tune: 3 is neither"),
         ("[tune]\nseeds=[9]\nfolds=[9]\n[variants.one]\ntune.optimizer.lr = [1, 0]\n", "variant 'one': .*optimizer.lr"),
         (
@@ -217,7 +218,8 @@ def test_only_some(variants):
         ),
     ],
 )
-def test_what_cannot_be_run_is_said_beforehand(variants, text, says):
+def test_what_cannot_be_run_is_said_beforehand(variants, tmp_path, text, says):
+    (tmp_path / "stages.toml").write_text('base = "default"\n')
     with pytest.raises(StudyError, match=says):
         variants(text)
 

@@ -18,7 +18,7 @@ from pydantic.dataclasses import dataclass
 from garmentcut.config import known_keys, read_tree
 from garmentcut.errors import ConfigError, EvaluationError, TrainingError
 from garmentcut.model.networks import NetworkError, build_network
-from garmentcut.recipe import Recipe, load_recipe
+from garmentcut.recipe import STAGES, Recipe, load_recipe
 from garmentcut.training.loop import check_size
 
 SECTIONS = tuple(section.name for section in fields(Recipe))
@@ -51,7 +51,7 @@ class Settings:
     optimizer: _Options = field(default_factory=dict)
     schedule: _Options = field(default_factory=dict)
     training: _Options = field(default_factory=dict)
-    crops: _Options = field(default_factory=dict)
+    stages: _Options = field(default_factory=dict)
 
     @property
     def by_key(self) -> Setting:
@@ -427,6 +427,8 @@ def _check(variant: Variant, seed: int) -> None:
     for setting in settings:
         recipe = variant.recipe(seed, setting)
         variant.recipe(seed, setting, tuning=True)
+        if any(getattr(recipe.stages, stage) for stage in STAGES):
+            raise StudyError(f"{named}: a study compares single networks, and {variant.base.name} trains three stages")
         if recipe.training.patience:
             # Stopping early would choose the length of the training by the photos it is measured on.
             raise StudyError(f"{named}: training.patience must be 0 in a study; set it so in [settings]")
