@@ -24,7 +24,7 @@ from torch import Tensor
 
 from garmentcut.dataset.augment import augment
 from garmentcut.dataset.manifest import read_manifest
-from garmentcut.dataset.samples import Batch, Samples, batches, step_generator
+from garmentcut.dataset.samples import SampleBatch, Samples, batches, step_generator
 from garmentcut.recipe import Recipe, load_recipe
 
 _RECIPE = Path(__file__).parents[1] / "recipes" / "cutnet.toml"
@@ -54,7 +54,7 @@ def one_photo(samples: Samples, rounds: int = 12) -> float:
     return median(times)
 
 
-def varied(batch: Batch, recipe: Recipe, step: int) -> tuple[Tensor, Tensor]:
+def varied(batch: SampleBatch, recipe: Recipe, step: int) -> tuple[Tensor, Tensor]:
     """What a training step does before the network."""
     photos, alphas = batch.on(_DEVICE)
     generator = step_generator(0, step)
@@ -69,7 +69,7 @@ def report(folder: Path, recipe: Recipe, steps: int, rate: float) -> None:
     for index in range(len(kept)):
         kept.planes(index)
 
-    def fed(samples: Samples) -> Iterator[Batch]:
+    def fed(samples: Samples) -> Iterator[SampleBatch]:
         return batches(samples, range(_WARM_UP_STEPS + steps), batch=size, seed=0, workers=data.workers)
 
     from_disk, from_memory, through = fed(cold), fed(kept), fed(kept)

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from garmentcut.dataset.frame_augment import (
-    Draws,
+    RandomDraws,
     add_noise,
     at_quality,
     bend,
@@ -34,7 +34,7 @@ MANY = 20_000
 
 @pytest.fixture
 def draws(seeded):
-    return Draws(seeded(3), MANY)
+    return RandomDraws(seeded(3), MANY)
 
 
 def test_it_happens_as_often_as_asked(draws):
@@ -44,7 +44,7 @@ def test_it_happens_as_often_as_asked(draws):
 
 
 def test_each_sample_may_have_its_own_chance(seeded):
-    chosen = Draws(seeded(), 4).chosen([0.0, 1.0, 0.0, 1.0])
+    chosen = RandomDraws(seeded(), 4).chosen([0.0, 1.0, 0.0, 1.0])
     assert chosen.tolist() == [False, True, False, True]
 
 
@@ -66,7 +66,7 @@ def test_several_numbers_of_a_sample_happen_together(draws):
 
 
 def test_the_strongest_are_at_the_limits(seeded):
-    draws = Draws(seeded(), 200, strongest=True)
+    draws = RandomDraws(seeded(), 200, strongest=True)
     assert set(draws.signed(1).tolist()) == {-1, 1}
     assert set(draws.share(0.5).tolist()) == {0, 1}
 
@@ -74,7 +74,7 @@ def test_the_strongest_are_at_the_limits(seeded):
 def test_what_is_off_draws_as_much_as_what_is_on(seeded):
     after = []
     for p in (0.0, 1.0):
-        draws = Draws(seeded(), 3)
+        draws = RandomDraws(seeded(), 3)
         draws.signed(p, 4), draws.share(p), draws.chosen(p)
         after.append(draws.uniform())
     assert torch.equal(*after)
@@ -130,7 +130,7 @@ def flat(*rgb, num=4):
 
 
 def varied(photos, config, seed=0, *, strongest=True):
-    draws = Draws(torch.Generator().manual_seed(seed), len(photos), strongest)
+    draws = RandomDraws(torch.Generator().manual_seed(seed), len(photos), strongest)
     return vary_color(photos, draws, config)
 
 
@@ -203,7 +203,7 @@ def test_huge_amounts_stay_in_range(batch, only):
 
 
 def drawn(num, seed=0, *, strongest=True):
-    return Draws(torch.Generator().manual_seed(seed), num, strongest)
+    return RandomDraws(torch.Generator().manual_seed(seed), num, strongest)
 
 
 def test_light_falls_smoothly_and_up_to_its_amount():
@@ -294,14 +294,14 @@ def test_photo_and_target_never_part(batch, only, seeded, knobs, amount):
     alphas = batch[1]
     photos = torch.cat([alphas, 1 - alphas, 0.5 * alphas], dim=1)
     config = only(*knobs, amount=amount * (40 if knobs == ("rotation",) else 1))
-    warps = draw_warps(Draws(seeded(1), 5), config, ["Front"] * 5, (96, 64))
+    warps = draw_warps(RandomDraws(seeded(1), 5), config, ["Front"] * 5, (96, 64))
     moved, targets = bend(photos, alphas, warps)
     assert torch.equal(moved[:, :1], targets)
     assert not torch.equal(targets, alphas)
 
 
 def test_nothing_drawn_leaves_every_bit(batch, only, seeded):
-    warps = draw_warps(Draws(seeded(), 5), only(), ["Front"] * 5, (96, 64))
+    warps = draw_warps(RandomDraws(seeded(), 5), only(), ["Front"] * 5, (96, 64))
     assert torch.equal(warps, torch.eye(3, dtype=torch.float64).expand(5, 3, 3))
     assert all(after is before for after, before in zip(bend(*batch, warps), batch, strict=True))
 
@@ -334,7 +334,7 @@ def test_a_positive_rotation_turns_clockwise(only, seeded):
     photo, alpha = dotted(10, WIDTH // 2)  # above the middle
     config = only("rotation", amount=90)
     for seed in range(4):
-        warp = draw_warps(Draws(seeded(seed), 1, strongest=True), config, ["Front"], (HEIGHT, WIDTH))
+        warp = draw_warps(RandomDraws(seeded(seed), 1, strongest=True), config, ["Front"], (HEIGHT, WIDTH))
         angle = math.atan2(warp[0, 1, 0], warp[0, 0, 0])
         moved, target = bend(photo, alpha, warp)
         assert torch.equal(moved[:, :1], target)
@@ -351,7 +351,7 @@ def test_zoom_and_aspect_scale_as_much_as_they_say(only, seeded):
     photo = square.expand(-1, 3, -1, -1)
     for seed in range(4):
         for name, power in (("zoom", 2), ("aspect", 1)):
-            warp = draw_warps(Draws(seeded(seed), 1), only(name, amount=0.3), ["Back"], (101, 101))
+            warp = draw_warps(RandomDraws(seeded(seed), 1), only(name, amount=0.3), ["Back"], (101, 101))
             assert 1 / 1.3 <= warp[0, 0, 0] <= 1.3
             assert warp[0, 1, 1] == (warp[0, 0, 0] if name == "zoom" else 1)
             target = bend(photo, square, warp)[1]
@@ -359,7 +359,7 @@ def test_zoom_and_aspect_scale_as_much_as_they_say(only, seeded):
 
 
 def test_perspective_moves_the_corners_and_no_farther(only, seeded):
-    warps = draw_warps(Draws(seeded(), 50), only("perspective", amount=0.1), ["Front"] * 50, (HEIGHT, WIDTH))
+    warps = draw_warps(RandomDraws(seeded(), 50), only("perspective", amount=0.1), ["Front"] * 50, (HEIGHT, WIDTH))
     corners = torch.tensor([[-15, -20, 1], [15, -20, 1], [15, 20, 1], [-15, 20, 1]], dtype=torch.float64).mT
     placed = warps @ corners
     offsets = (placed[:, :2] / placed[:, 2:] - corners[:2]).abs().amax(dim=(0, 2))
@@ -368,12 +368,14 @@ def test_perspective_moves_the_corners_and_no_farther(only, seeded):
 
 
 def test_amounts_and_shares_are_kept(only, seeded):
-    warps = draw_warps(Draws(seeded(), 4000), only("shift", p=0.25, amount=0.1), ["Front"] * 4000, (HEIGHT, WIDTH))
+    warps = draw_warps(
+        RandomDraws(seeded(), 4000), only("shift", p=0.25, amount=0.1), ["Front"] * 4000, (HEIGHT, WIDTH)
+    )
     moved = (warps[:, :2, 2] != 0).all(dim=1)
     assert moved.double().mean() == pytest.approx(0.25, abs=0.025)
     assert warps[:, 0, 2].abs().max() == pytest.approx(3, abs=0.02)
     assert warps[:, 1, 2].abs().max() == pytest.approx(4, abs=0.02)
-    turned = draw_warps(Draws(seeded(), 4000), only("rotation", amount=7), ["Front"] * 4000, (HEIGHT, WIDTH))
+    turned = draw_warps(RandomDraws(seeded(), 4000), only("rotation", amount=7), ["Front"] * 4000, (HEIGHT, WIDTH))
     angles = torch.atan2(turned[:, 1, 0], turned[:, 0, 0]).rad2deg()
     assert angles.abs().max() == pytest.approx(7, abs=0.02)
     assert angles.mean() == pytest.approx(0, abs=0.2)
@@ -385,7 +387,7 @@ def test_amounts_and_shares_are_kept(only, seeded):
 )
 def test_views_are_flipped_by_their_own_knob(only, seeded, knob, mirrored):
     views = ["Front", "FrontRight", "Back", "unknown"]
-    warps = draw_warps(Draws(seeded(), 4), only(knob), views, (HEIGHT, WIDTH))
+    warps = draw_warps(RandomDraws(seeded(), 4), only(knob), views, (HEIGHT, WIDTH))
     assert (warps[:, 0, 0] == -1).tolist() == mirrored
 
 
@@ -416,7 +418,7 @@ def test_it_does_what_a_jpeg_encoder_does(studio, quality):
 
 def test_quality_falls_as_far_as_the_amount(batch):
     photos = batch[0][:1].expand(40, -1, -1, -1).contiguous()
-    draws = Draws(torch.Generator().manual_seed(0), 40)
+    draws = RandomDraws(torch.Generator().manual_seed(0), 40)
     lost = (compress_jpeg(photos, draws, Strength(1, 90)) - photos).abs().mean(dim=(1, 2, 3))
     best, worst = ((at_quality(photos[:1], torch.tensor([q])) - photos[:1]).abs().mean() for q in (100.0, 10.0))
     assert lost.min() >= best * 0.9

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from garmentcut.dataset.frame_augment import Draws, dilate
+from garmentcut.dataset.frame_augment import RandomDraws, dilate
 from garmentcut.dataset.garment_augment import (
     BAND_PX,
     find_edge,
@@ -104,7 +104,7 @@ CHANGES = [recolor_garment, pattern_garment]
 
 
 def changed(change, batch, seed=0, *, p=1.0, amount=1.0, strongest=True):
-    draws = Draws(torch.Generator().manual_seed(seed), len(batch[0]), strongest)
+    draws = RandomDraws(torch.Generator().manual_seed(seed), len(batch[0]), strongest)
     return change(*batch, draws, Strength(p, amount))
 
 
@@ -124,7 +124,7 @@ def test_only_the_garment_changes(change, batch):
 def test_with_a_tight_alpha_nothing_beyond_the_visible_edge_changes(change, batch):
     photos, alphas = batch
     tight = 1 - dilate(alphas < 1, 1)
-    after = change(photos, tight, Draws(torch.Generator().manual_seed(0), 5, True), Strength(1, 1))
+    after = change(photos, tight, RandomDraws(torch.Generator().manual_seed(0), 5, True), Strength(1, 1))
     beyond = (dilate(tight, BAND_PX) == 0).expand_as(photos)
     assert torch.equal(after[beyond], photos[beyond])
     between = ((alphas > 0.5) & (tight == 0)).expand_as(photos)
@@ -194,7 +194,7 @@ VIEWS = ("Front", "Back", "FrontRight", "Front", "Front")
 
 
 def drawn(num, seed=0, *, strongest=True):
-    return Draws(torch.Generator().manual_seed(seed), num, strongest)
+    return RandomDraws(torch.Generator().manual_seed(seed), num, strongest)
 
 
 def test_the_background_changes_and_the_garment_does_not(batch):

@@ -14,8 +14,8 @@ from PIL import Image
 from garmentcut.config import ReadConfig
 from garmentcut.dataset import checks, ledger, manifest
 from garmentcut.dataset.checks import WriteError
-from garmentcut.dataset.ingest import Ingest, IngestOptions, IngestSummary, Outcome
-from garmentcut.dataset.ledger import Ledger
+from garmentcut.dataset.ingest import Ingest, IngestOptions, IngestResult, IngestSummary
+from garmentcut.dataset.ledger import IngestLedger
 from garmentcut.dataset.manifest import Manifest, fault_of, read_manifest, read_pair
 from garmentcut.dataset.pairing import PairingError
 from garmentcut.dataset.split import Scheme, SplitError
@@ -191,7 +191,7 @@ def count_down(monkeypatch, steps):
 
     monkeypatch.setattr(checks, "write_atomic", dying(checks.write_atomic, half_a_file))
     monkeypatch.setattr("garmentcut.dataset.manifest.write_atomic", dying(manifest.write_atomic, half_a_file))
-    monkeypatch.setattr(Ledger, "append", dying(Ledger.append, half_a_line))
+    monkeypatch.setattr(IngestLedger, "append", dying(IngestLedger.append, half_a_line))
 
 
 def test_a_run_killed_at_any_step_goes_on_and_ends_the_same(shop, monkeypatch):
@@ -243,7 +243,7 @@ def test_a_full_disk_stops_the_run_with_a_clear_word(shop, monkeypatch, place):
         if place == "alpha/":
             patch.setattr(checks, "write_atomic", full)
         elif place == "ingest.jsonl":
-            patch.setattr(Ledger, "append", lambda ledger, _: full(ledger.path))
+            patch.setattr(IngestLedger, "append", lambda ledger, _: full(ledger.path))
         else:
             patch.setattr(ledger, "write_manifest", lambda manifest: full(manifest.folder))
         with pytest.raises(WriteError, match=f"{place}.*No space left on device; free some space and run again"):
@@ -317,7 +317,7 @@ def test_rows_hold_what_is_promised(shop):
 
 def summary_of(manifest, *extra):
     rows = (*manifest.pairs, *extra)
-    outcome = Outcome(Manifest(manifest.folder, rows, "folds 3", 7), gone=("old_Front",), moved=("g0_Front",))
+    outcome = IngestResult(Manifest(manifest.folder, rows, "folds 3", 7), gone=("old_Front",), moved=("g0_Front",))
     return IngestSummary(manifest.folder, num_read=2, rows=rows, outcome=outcome)
 
 

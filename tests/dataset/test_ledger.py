@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from garmentcut.dataset.ledger import Entry, Ledger, path_text, sha256_of, stamp_of
+from garmentcut.dataset.ledger import IngestLedger, LedgerEntry, path_text, sha256_of, stamp_of
 from garmentcut.dataset.manifest import fault_of
 from garmentcut.dataset.pairing import Candidate
 from garmentcut.errors import DatasetError
@@ -15,7 +15,7 @@ def known(small_dataset):
     pair, folder = small_dataset.pairs[0], small_dataset.folder.resolve()
     photo, cutout = folder / pair.photo, folder / pair.cutout
     candidate = Candidate(pair.name, pair.garment, pair.view, photo, cutout)
-    entry = Entry(
+    entry = LedgerEntry(
         replace(pair, split="", group=""), "options", stamp_of(photo), stamp_of(cutout), cutout.stat().st_size, "00"
     )
     return folder, candidate, entry
@@ -23,44 +23,47 @@ def known(small_dataset):
 
 def test_entries_are_read_back_and_the_last_one_counts(known):
     folder, _, entry = known
-    ledger = Ledger(folder)
+    ledger = IngestLedger(folder)
     ledger.append(replace(entry, options="before"))
     ledger.append(replace(entry, pair=replace(entry.pair, name="b")))
     ledger.append(entry)
-    assert Ledger(folder).entries == {entry.pair.name: entry, "b": replace(entry, pair=replace(entry.pair, name="b"))}
+    assert IngestLedger(folder).entries == {
+        entry.pair.name: entry,
+        "b": replace(entry, pair=replace(entry.pair, name="b")),
+    }
     ledger.keep([entry.pair.name, "never there"])
-    assert Ledger(folder).entries == {entry.pair.name: entry}
+    assert IngestLedger(folder).entries == {entry.pair.name: entry}
 
 
 @pytest.mark.parametrize("torn", [b'{"pair": {"na', b"\0\0\0\0\n", b"junk\n"])
 def test_a_torn_line_is_dropped_and_the_next_one_stays_whole(known, torn):
     folder, _, entry = known
-    Ledger(folder).append(entry)
+    IngestLedger(folder).append(entry)
     with (folder / "ingest.jsonl").open("ab") as file:
         file.write(torn)
-    ledger = Ledger(folder)
+    ledger = IngestLedger(folder)
     ledger.append(replace(entry, pair=replace(entry.pair, name="b")))
-    assert set(Ledger(folder).entries) == {entry.pair.name, "b"}
+    assert set(IngestLedger(folder).entries) == {entry.pair.name, "b"}
 
 
 @pytest.mark.parametrize("torn", [b'{"p', b'{"pair": {"na', bytes(40)])
 def test_a_first_line_that_is_torn_is_ours(known, torn):
     folder, _, entry = known
     (folder / "ingest.jsonl").write_bytes(torn)
-    Ledger(folder).append(entry)
-    assert set(Ledger(folder).entries) == {entry.pair.name}
+    IngestLedger(folder).append(entry)
+    assert set(IngestLedger(folder).entries) == {entry.pair.name}
 
 
 def test_a_file_that_is_not_ours(tmp_path):
     (tmp_path / "ingest.jsonl").write_text("my notes\n")
     with pytest.raises(DatasetError, match="not a file of garmentcut's; move it"):
-        Ledger(tmp_path)
+        IngestLedger(tmp_path)
     assert (tmp_path / "ingest.jsonl").read_text() == "my notes\n"
 
 
 def test_what_has_not_changed_is_current(known):
     folder, candidate, entry = known
-    ledger = Ledger(folder)
+    ledger = IngestLedger(folder)
     assert ledger.current(candidate, folder, "options") is None
     ledger.append(entry)
     assert ledger.current(candidate, folder, "options") == entry
@@ -69,7 +72,7 @@ def test_what_has_not_changed_is_current(known):
 
 def test_copied_and_moved_files_are_known_by_their_contents(known):
     folder, candidate, entry = known
-    ledger = Ledger(folder)
+    ledger = IngestLedger(folder)
     ledger.append(entry)
     os.utime(candidate.photo, ns=(1, 1))
     found = ledger.current(candidate, folder, "options")
@@ -98,7 +101,7 @@ def test_what_has_changed_is_read_again(known, what):
     folder, candidate, entry = known
     if what == "unreadable":
         entry = replace(entry, pair=replace(entry.pair, faults=(fault_of("unreadable", "not mounted"),)))
-    ledger = Ledger(folder)
+    ledger = IngestLedger(folder)
     ledger.append(entry)
     spoil(folder, candidate, what)
     options = "others" if what == "options" else "options"

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from garmentcut.synthetic.canvas import (
-    Layer,
+    PaintLayer,
     ellipse,
     happens,
     lattice,
@@ -104,7 +104,7 @@ def test_the_frame_cuts_a_polygon_off():
 
 
 def test_paint_over_paint_hides_by_its_coverage():
-    layer = Layer.empty((2, 2))
+    layer = PaintLayer.empty((2, 2))
     half = polygon_coverage(np.array([(0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0)]), (2, 2))
     layer.paint(half, np.array([1.0, 0.0, 0.0], np.float32))
     layer.paint(half, np.array([0.0, 1.0, 0.0], np.float32))

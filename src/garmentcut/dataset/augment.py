@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from garmentcut.dataset.frame_augment import (
-    Draws,
+    RandomDraws,
     add_noise,
     bend,
     blur_photos,
@@ -65,7 +65,7 @@ def augment(
         ValueError: inputs of other shapes or dtypes.
     """
     _check(photos, alphas, views)
-    draws = Draws(generator, len(photos), strongest)
+    draws = RandomDraws(generator, len(photos), strongest)
     # A mixed-precision step around this call must not round colours and places to bfloat16.
     with torch.no_grad(), torch.autocast(photos.device.type, enabled=False):
         photos, alphas, views = paste_garments(photos, alphas, views, draws, config.paste)
@@ -110,7 +110,7 @@ def augment_windows(
 
 
 def _varied(
-    photos: Tensor, planes: Tensor, views: Sequence[str], draws: Draws, config: AugmentConfig
+    photos: Tensor, planes: Tensor, views: Sequence[str], draws: RandomDraws, config: AugmentConfig
 ) -> tuple[Tensor, Tensor]:
     """What happens to the garment, then to the frame, then in the camera; the first of the planes is the target."""
     alphas = planes[:, :1]

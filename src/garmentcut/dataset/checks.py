@@ -20,7 +20,7 @@ from garmentcut.dataset.corrections import read_alpha
 from garmentcut.dataset.ledger import (
     ALPHA_FOLDER,
     PHOTO_FOLDER,
-    Entry,
+    LedgerEntry,
     Stamp,
     WriteError,
     path_text,
@@ -397,13 +397,13 @@ class Examination:
     accept_unchanged: bool = False
     read: ReadConfig = field(default_factory=ReadConfig)
 
-    def __call__(self, candidate: Candidate) -> Entry:
+    def __call__(self, candidate: Candidate) -> LedgerEntry:
         """Read a candidate's photo and cutout, check them, write the target.
 
         Raises:
             WriteError: the disk is full, or the folder cannot be written.
         """
-        entry = Entry(pair_of(candidate, self.folder), self.options, Stamp(0, 0), Stamp(0, 0))
+        entry = LedgerEntry(pair_of(candidate, self.folder), self.options, Stamp(0, 0), Stamp(0, 0))
         try:
             return self._examine(candidate, entry)
         except WriteError:
@@ -412,7 +412,7 @@ class Examination:
             reason = "not enough memory" if isinstance(error, MemoryError) else str(error) or type(error).__name__
             return _with_faults(entry, (fault_of("unreadable", reason),))
 
-    def _examine(self, candidate: Candidate, entry: Entry) -> Entry:
+    def _examine(self, candidate: Candidate, entry: LedgerEntry) -> LedgerEntry:
         assert candidate.cutout is not None
         # Before reading: a file exchanged meanwhile counts as changed.
         stamps = [stamp_of(path) for path in (candidate.photo or candidate.cutout, candidate.cutout)]
@@ -462,8 +462,8 @@ class Examination:
             raise PhotoError(f"{path}: {error}") from error
 
     def _check(
-        self, photo: Photo, cutout: CutoutFile, entry: Entry, photo_content: bytes | None, *, is_alpha: bool
-    ) -> Entry:
+        self, photo: Photo, cutout: CutoutFile, entry: LedgerEntry, photo_content: bytes | None, *, is_alpha: bool
+    ) -> LedgerEntry:
         """The checks; `photo_content`: the file that is written for a photo out of a document.
 
         An alpha alone (`is_alpha`) was painted on this very photo: that it has no colours to compare is no fault.
@@ -521,5 +521,5 @@ def write_in(path: Path, content: bytes) -> None:
         raise write_error(path, error) from error
 
 
-def _with_faults(entry: Entry, faults: tuple[Fault, ...]) -> Entry:
+def _with_faults(entry: LedgerEntry, faults: tuple[Fault, ...]) -> LedgerEntry:
     return replace(entry, pair=replace(entry.pair, faults=faults))

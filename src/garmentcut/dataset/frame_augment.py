@@ -42,7 +42,7 @@ _TO_YCC = torch.tensor(
 
 
 @dataclass(frozen=True)
-class Draws:
+class RandomDraws:
     """Random numbers, one set a sample, float64 on the CPU.
 
     Every call takes as many numbers as there are samples, whatever `p` is: switching one augmentation off leaves what
@@ -159,7 +159,7 @@ def smooth_field(heights: Tensor, size_hw: tuple[int, int]) -> Tensor:
     return F.interpolate(heights, size=size_hw, mode="bicubic", align_corners=True)
 
 
-def vary_color(photos: Tensor, draws: Draws, config: AugmentConfig) -> Tensor:
+def vary_color(photos: Tensor, draws: RandomDraws, config: AugmentConfig) -> Tensor:
     """Vary brightness, contrast, saturation, hue, white balance and gamma.
 
     Args:
@@ -216,7 +216,7 @@ def luma_of(photos: Tensor) -> Tensor:
     return red * photos[:, :1] + green * photos[:, 1:2] + blue * photos[:, 2:]
 
 
-def vary_light(photos: Tensor, draws: Draws, strength: Strength) -> Tensor:
+def vary_light(photos: Tensor, draws: RandomDraws, strength: Strength) -> Tensor:
     """Light falls unevenly: a smooth field times the photo, `(N, 3, H, W)` in [0, 1], up to 1 +- amount."""
     amount, lattice = draws.share(strength.p) * strength.amount, draws.uniform(1, *_LATTICE) * 2 - 1
     rows = rows_of(amount)
@@ -227,7 +227,7 @@ def vary_light(photos: Tensor, draws: Draws, strength: Strength) -> Tensor:
     return put(photos, rows, (take(photos, rows) * (1 + beside(amount[rows], photos) * field)).clamp(0, 1))
 
 
-def blur_photos(photos: Tensor, draws: Draws, strength: Strength) -> Tensor:
+def blur_photos(photos: Tensor, draws: RandomDraws, strength: Strength) -> Tensor:
     """Out of focus: a Gaussian of up to `amount` pixels over `(N, 3, H, W)`; the alpha stays sharp."""
     sigmas = draws.share(strength.p) * strength.amount
     rows = rows_of(sigmas)
@@ -236,7 +236,7 @@ def blur_photos(photos: Tensor, draws: Draws, strength: Strength) -> Tensor:
     return put(photos, rows, gaussian_blur(take(photos, rows), sigmas[rows]).clamp(0, 1))
 
 
-def add_noise(photos: Tensor, draws: Draws, strength: Strength) -> Tensor:
+def add_noise(photos: Tensor, draws: RandomDraws, strength: Strength) -> Tensor:
     """Sensor noise over `(N, 3, H, W)`: independent in each pixel and channel, standard deviation up to `amount`."""
     deviations, seeds = draws.share(strength.p) * strength.amount, draws.seed()
     rows = rows_of(deviations)
@@ -264,7 +264,7 @@ def _hash(words: Tensor) -> Tensor:
     return words ^ (words >> 16)
 
 
-def draw_warps(draws: Draws, config: AugmentConfig, views: Sequence[str], size_hw: tuple[int, int]) -> Tensor:
+def draw_warps(draws: RandomDraws, config: AugmentConfig, views: Sequence[str], size_hw: tuple[int, int]) -> Tensor:
     """One homography a sample, from the photo to where it goes.
 
     Args:
@@ -371,7 +371,7 @@ def _identity(num: int) -> Tensor:
     return torch.eye(3, dtype=torch.float64).repeat(num, 1, 1)
 
 
-def compress_jpeg(photos: Tensor, draws: Draws, strength: Strength) -> Tensor:
+def compress_jpeg(photos: Tensor, draws: RandomDraws, strength: Strength) -> Tensor:
     """Give photos the blocks and smears of JPEG, of qualities from 100 down to 100 - amount.
 
     Args:

@@ -14,7 +14,7 @@ import torch.nn.functional as F  # noqa: N812 - the name everyone knows it by
 from torch import Tensor
 
 from garmentcut.dataset.frame_augment import (
-    Draws,
+    RandomDraws,
     beside,
     box_mean,
     color_matrices,
@@ -46,7 +46,7 @@ _SEAM_PX = 3
 _GAINS = (0.6, 1.6)  # beyond, it is another lighting, not another exposure
 
 
-class Edge(NamedTuple):
+class EdgeMixture(NamedTuple):
     """What a photo's pixels are a mixture of.
 
     Attributes:
@@ -60,7 +60,7 @@ class Edge(NamedTuple):
     around: Tensor
 
 
-def find_edge(photos: Tensor, alphas: Tensor) -> Edge:
+def find_edge(photos: Tensor, alphas: Tensor) -> EdgeMixture:
     """Tell the two sides of the edge apart, by the colours of clean pixels near by.
 
     Args:
@@ -77,7 +77,7 @@ def find_edge(photos: Tensor, alphas: Tensor) -> Edge:
     strange = (photos - around - share * apart).square().sum(dim=1, keepdim=True)
     trust = contrast / (contrast + _CONTRAST) * (1 - strange / _CONTRAST).clamp(min=0)
     seen = ((share * trust - _NOISE) / (1 - _NOISE)).clamp(0, 1)
-    return Edge(torch.maximum(alphas, near * seen), garment, around)
+    return EdgeMixture(torch.maximum(alphas, near * seen), garment, around)
 
 
 def repaint(photos: Tensor, weights: Tensor, old: Tensor, new: Tensor) -> Tensor:
@@ -105,7 +105,7 @@ def _spread(photos: Tensor, clean: Tensor) -> Tensor:
     return torch.where((clean > 0.5) | (num < 1e-4), photos, sums[:, :3] / num.clamp(min=1e-6))
 
 
-def recolor_garment(photos: Tensor, alphas: Tensor, draws: Draws, strength: Strength) -> Tensor:
+def recolor_garment(photos: Tensor, alphas: Tensor, draws: RandomDraws, strength: Strength) -> Tensor:
     """Dye the garment: its mean colour becomes another, its folds, prints and trims stay (after Reinhard 2001).
 
     What deviates from the mean is turned in hue, and scaled with the brightness as shadows on dyed cloth are.
@@ -132,7 +132,7 @@ def recolor_garment(photos: Tensor, alphas: Tensor, draws: Draws, strength: Stre
     return put(photos, rows, repaint(picked, edge.share, old, new))
 
 
-def pattern_garment(photos: Tensor, alphas: Tensor, draws: Draws, strength: Strength) -> Tensor:
+def pattern_garment(photos: Tensor, alphas: Tensor, draws: RandomDraws, strength: Strength) -> Tensor:
     """Print stripes, checks or dots on the garment, at any angle and width, swaying with the cloth.
 
     Args:
@@ -163,7 +163,7 @@ def pattern_garment(photos: Tensor, alphas: Tensor, draws: Draws, strength: Stre
     return put(photos, rows, repaint(picked, edge.share, old, new))
 
 
-def _dyes(draws: Draws) -> Tensor:
+def _dyes(draws: RandomDraws) -> Tensor:
     """`(N, 3)`: colours of cloth: any hue, from gray to pure, from black to white (hue, saturation, value)."""
     hue, saturation, value = draws.uniform(), draws.uniform(), _between(draws.uniform(), (_DARKEST, 1.0))
     corners = torch.tensor([0.0, 2 / 3, 1 / 3], dtype=torch.float64)
@@ -197,7 +197,7 @@ def _between(share: Tensor, limits: tuple[float, float]) -> Tensor:
     return limits[0] + (limits[1] - limits[0]) * share
 
 
-def vary_background(photos: Tensor, alphas: Tensor, draws: Draws, strength: Strength) -> Tensor:
+def vary_background(photos: Tensor, alphas: Tensor, draws: RandomDraws, strength: Strength) -> Tensor:
     """Change brightness and tint of the backdrop, the mannequin and whatever stands around.
 
     Args:
@@ -218,7 +218,7 @@ def vary_background(photos: Tensor, alphas: Tensor, draws: Draws, strength: Stre
 
 
 def paste_garments(
-    photos: Tensor, alphas: Tensor, views: Sequence[str], draws: Draws, strength: Strength
+    photos: Tensor, alphas: Tensor, views: Sequence[str], draws: RandomDraws, strength: Strength
 ) -> tuple[Tensor, Tensor, tuple[str, ...]]:
     """Put another garment of the batch in the place of this one: its alpha becomes the target, its view the view.
 

@@ -15,7 +15,7 @@ from garmentcut.config import ReadConfig
 from garmentcut.dataset.bounded import map_in_order
 from garmentcut.dataset.checks import Examination, pair_of
 from garmentcut.dataset.corrections import ReviewSource, find_reviewed, joined
-from garmentcut.dataset.ledger import Entry, Store, has_own_files, write_error
+from garmentcut.dataset.ledger import DatasetFolder, LedgerEntry, has_own_files, write_error
 from garmentcut.dataset.manifest import MANIFEST_NAME, REFUSING, SUSPECT, Fault, Manifest, Pair, with_verdicts
 from garmentcut.dataset.pairing import DEFAULT_PATTERN, Candidate, NamePattern, PairingError, find_candidates, sides_of
 from garmentcut.dataset.split import Scheme, SplitError, assign_splits, choose_scheme, mark_duplicates, prove_split
@@ -62,7 +62,7 @@ class IngestOptions:
 
 
 @dataclass(frozen=True)
-class Plan:
+class IngestPlan:
     """What a run will do.
 
     Attributes:
@@ -77,7 +77,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class IngestResult:
     """What a run made.
 
     Attributes:
@@ -125,10 +125,10 @@ class Ingest:
             *(one.resolve() for one in self.options.review.batches),
         ):
             raise PairingError(f"{out_dir}: the data set needs a folder of its own; choose another --out")
-        self._store = Store(self.folder)
+        self._store = DatasetFolder(self.folder)
         parts = json.dumps([_VERSION, asdict(self.options.read)])
         fingerprint = hashlib.sha256(parts.encode()).hexdigest()[:16]
-        self._passed: dict[str, Entry] = {}
+        self._passed: dict[str, LedgerEntry] = {}
         self._examination = Examination(
             self.folder, fingerprint, self.options.mend, self.options.accept_unchanged, self.options.read
         )
@@ -154,7 +154,7 @@ class Ingest:
         """Give the lock back."""
         self._store.close()
 
-    def plan(self) -> Plan:
+    def plan(self) -> IngestPlan:
         """Find the files, and tell pairs that were read before from those to read.
 
         Raises:
@@ -178,7 +178,7 @@ class Ingest:
         if todo and not self._store.earlier.pairs and all(map(self._is_swapped, todo[:_TRIED])):
             first, second = (side.root for side in self._sides)
             raise PairingError(f"{first} holds cutouts and {second} their photos: name the photos' folder first")
-        return Plan(tuple(candidates), tuple(todo), tuple(junk))
+        return IngestPlan(tuple(candidates), tuple(todo), tuple(junk))
 
     def _is_swapped(self, candidate: Candidate) -> bool:
         """True if the photo is a cutout, and the cutout is none."""
@@ -193,7 +193,7 @@ class Ingest:
                 return False
         return False
 
-    def examine(self, plan: Plan) -> Iterator[Entry]:
+    def examine(self, plan: IngestPlan) -> Iterator[LedgerEntry]:
         """Read and check what the plan holds; yields each pair's entry once it is recorded.
 
         Raises:
@@ -213,7 +213,7 @@ class Ingest:
                     raise write_error(self._store.ledger.path, error) from error
                 yield entry
 
-    def rows(self, plan: Plan) -> tuple[Pair, ...]:
+    def rows(self, plan: IngestPlan) -> tuple[Pair, ...]:
         """A row for each candidate of an examined plan: duplicates found, look-alikes grouped, not split yet."""
         rows, prints = [], {}
         for candidate in plan.candidates:
@@ -253,7 +253,7 @@ class Ingest:
         named = tuple(fault for fault in earlier.faults if fault.code == "view")
         return replace(entry.pair, faults=named + entry.pair.faults) if is_there else None
 
-    def finish(self, rows: Iterable[Pair]) -> Outcome:
+    def finish(self, rows: Iterable[Pair]) -> IngestResult:
         """Split the rows, prove the split and write the manifest; then drop what belongs to no row any more.
 
         Raises:
@@ -278,12 +278,12 @@ class Ingest:
         return _outcome(self._store.earlier, manifest)
 
 
-def _outcome(earlier: Manifest, manifest: Manifest) -> Outcome:
+def _outcome(earlier: Manifest, manifest: Manifest) -> IngestResult:
     now = {pair.name: pair for pair in manifest.pairs}
     gone = (pair.name for pair in earlier.pairs if pair.name not in now)
     before = {pair.name: pair.split for pair in earlier.usable}
     moved = (name for name, split in before.items() if name in now and now[name].split not in (split, ""))
-    return Outcome(manifest, tuple(sorted(gone)), tuple(sorted(moved)))
+    return IngestResult(manifest, tuple(sorted(gone)), tuple(sorted(moved)))
 
 
 @dataclass
@@ -302,7 +302,7 @@ class IngestSummary:
     num_read: int
     num_junk: int = 0
     rows: tuple[Pair, ...] = ()
-    outcome: Outcome | None = None
+    outcome: IngestResult | None = None
     started: float = field(default_factory=time.perf_counter)
 
     @property

@@ -42,7 +42,7 @@ class Stamp(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Entry:
+class LedgerEntry:
     """What was found in a photo and its cutout.
 
     Attributes:
@@ -67,10 +67,10 @@ class Entry:
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
 
-_ENTRIES = TypeAdapter(Entry)
+_ENTRIES = TypeAdapter(LedgerEntry)
 
 
-class Ledger:
+class IngestLedger:
     """The entries of a data set's folder by name; the last one of a name counts.
 
     A killed run may leave half a line; a line that cannot be read is dropped, and its pair read again.
@@ -90,7 +90,7 @@ class Ledger:
         if len(entries) < len(lines):
             self.keep(self.entries)  # or the next line would be appended to half a one
 
-    def append(self, entry: Entry) -> None:
+    def append(self, entry: LedgerEntry) -> None:
         """Record an entry at once; a whole line in one write."""
         self.entries[entry.pair.name] = entry
         with self.path.open("ab") as file:
@@ -101,7 +101,9 @@ class Ledger:
         self.entries = {name: self.entries[name] for name in sorted(names) if name in self.entries}
         write_atomic(self.path, b"".join(map(_line, self.entries.values())))
 
-    def current(self, candidate: Candidate, folder: Path, options: str, *, retry: Collection[str] = ()) -> Entry | None:
+    def current(
+        self, candidate: Candidate, folder: Path, options: str, *, retry: Collection[str] = ()
+    ) -> LedgerEntry | None:
         """The entry of a candidate, if its files and the options are what they were; with the paths of today.
 
         Args:
@@ -141,7 +143,7 @@ class Ledger:
         return replace(entry, pair=pair, photo=stamps[0], cutout=stamps[1])
 
 
-class Store:
+class DatasetFolder:
     """The folder; open between `open` and `close`.
 
     Attributes:
@@ -205,7 +207,7 @@ class Store:
         if (self.folder / MANIFEST_NAME).exists():
             self.earlier = read_manifest(self.folder)
         try:
-            self.ledger = Ledger(self.folder)
+            self.ledger = IngestLedger(self.folder)
             for folder in (self.folder, self.folder / ALPHA_FOLDER, self.folder / PHOTO_FOLDER):
                 remove_staged(folder)
         except OSError as error:
@@ -231,7 +233,7 @@ def read_prints(folder: Path) -> dict[str, bytes]:
     return {entry.pair.photo_sha256: bytes.fromhex(entry.fingerprint) for entry in entries if entry.fingerprint}
 
 
-def has_own_files(entry: Entry, folder: Path) -> bool:
+def has_own_files(entry: LedgerEntry, folder: Path) -> bool:
     """Whether the files that were written for an entry are there, as long as they were.
 
     Raises:
@@ -285,7 +287,7 @@ def write_error(path: Path, error: OSError) -> WriteError:
     return WriteError(f"{path}: {error.strerror or error}; make the folder writable and run again")
 
 
-def _line(entry: Entry) -> bytes:
+def _line(entry: LedgerEntry) -> bytes:
     return (dumps(asdict(entry)) + "\n").encode()
 
 
@@ -294,7 +296,7 @@ def _is_torn(line: bytes) -> bool:
     return not line.strip(b"\0") or line.startswith(_LINE_START[: len(line)])
 
 
-def _entry_of(line: bytes) -> Entry | None:
+def _entry_of(line: bytes) -> LedgerEntry | None:
     try:
         return _ENTRIES.validate_json(line) if line.endswith(b"\n") else None
     except ValidationError:

@@ -227,7 +227,7 @@ class Samples:
 
 
 @dataclass(frozen=True, eq=False)
-class Batch:
+class SampleBatch:
     """Samples of one step.
 
     Attributes:
@@ -259,7 +259,7 @@ def batches(
     shard: tuple[int, int] = (0, 1),
     workers: int = 0,
     weights: Tensor | None = None,
-) -> Generator[Batch, None, None]:
+) -> Generator[SampleBatch, None, None]:
     """The batches of some steps, prepared ahead by threads.
 
     A step's samples follow from its number alone: samples are shuffled anew each epoch, the epochs are laid end to end,
@@ -378,9 +378,9 @@ def drawn_order(weights: Tensor, num: int, *, seed: int, chunk: int) -> list[int
 
 def _prepared(
     samples: Samples, places: Iterable[range], index_at: Callable[[int], int], workers: int
-) -> Generator[Batch, None, None]:
+) -> Generator[SampleBatch, None, None]:
     pool = ThreadPoolExecutor(workers, thread_name_prefix=THREAD_NAME)
-    under_way = deque[tuple[Batch, list[Future[None]]]]()
+    under_way = deque[tuple[SampleBatch, list[Future[None]]]]()
     try:
         for step_places in places:
             under_way.append(_begin(samples, [(index_at(place), place) for place in step_places], pool))
@@ -395,7 +395,7 @@ def _prepared(
 
 def _begin(
     samples: Samples, draws: Sequence[tuple[int, int]], pool: ThreadPoolExecutor
-) -> tuple[Batch, list[Future[None]]]:
+) -> tuple[SampleBatch, list[Future[None]]]:
     """A batch still empty, and the work of filling it with samples, each given with the number of its draw."""
     indices = tuple(index for index, _ in draws)
     (height, width), pairs = samples.data.size_hw, [samples.pair_of(index) for index in indices]
@@ -403,7 +403,7 @@ def _begin(
         torch.empty((len(indices), channels, height, width), dtype=torch.uint8, pin_memory=torch.cuda.is_available())
         for channels in (samples.num_channels, 1)
     )
-    batch = Batch(photos, alphas, tuple(pair.view for pair in pairs), tuple(pair.name for pair in pairs), indices)
+    batch = SampleBatch(photos, alphas, tuple(pair.view for pair in pairs), tuple(pair.name for pair in pairs), indices)
     slots = zip(draws, photos.numpy(), alphas.numpy(), strict=True)
     return batch, [pool.submit(_fill, samples, draw, photo, alpha) for draw, photo, alpha in slots]
 
@@ -413,7 +413,7 @@ def _fill(samples: Samples, draw: tuple[int, int], photo: NDArray[np.uint8], alp
     photo[:], alpha[:] = planes.photo, planes.alpha
 
 
-def _finish(batch: Batch, work: list[Future[None]]) -> Batch:
+def _finish(batch: SampleBatch, work: list[Future[None]]) -> SampleBatch:
     for future in work:
         future.result()
     return batch

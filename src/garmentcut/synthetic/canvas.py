@@ -94,16 +94,16 @@ class Patch:
 
 
 @dataclass(frozen=True)
-class Layer:
+class PaintLayer:
     """Paint on glass: colour times coverage, and coverage, both float32 in [0, 1], (H, W, 3) and (H, W)."""
 
     rgb: Floats
     alpha: Floats
 
     @staticmethod
-    def empty(size_hw: tuple[int, int]) -> "Layer":
+    def empty(size_hw: tuple[int, int]) -> "PaintLayer":
         """Return clean glass of this size."""
-        return Layer(np.zeros((*size_hw, 3), np.float32), np.zeros(size_hw, np.float32))
+        return PaintLayer(np.zeros((*size_hw, 3), np.float32), np.zeros(size_hw, np.float32))
 
     def paint(self, patch: Patch, rgb: Floats) -> None:
         """Lay a patch of colour, (3,) or (h, w, 3), over what is already there."""

@@ -8,7 +8,7 @@ from garmentcut.synthetic.canvas import SUPERSAMPLING, Floats, sample
 from garmentcut.synthetic.fabric import fold_relief, look_up
 from garmentcut.synthetic.garment import HEM_ANGLES, Cut, GarmentDesign, Trims, cloth_density, cloth_mask
 from garmentcut.synthetic.mannequin import Slices, bust_relief, cut_slices, facing, look_at, unit
-from garmentcut.synthetic.scene import Light, Placement, lower_by_perspective, shine
+from garmentcut.synthetic.scene import FigurePlacement, Light, lower_by_perspective, shine
 
 _STRIP_ROWS = 16  # of the photo at a time: their samples stay in the processor's cache
 _MARGIN = 0.03  # body units around the garment, for perspective and swings
@@ -47,7 +47,7 @@ class Coverage:
     both: Floats
 
 
-def find_window(garment: GarmentDesign, place: Placement) -> Window:
+def find_window(garment: GarmentDesign, place: FigurePlacement) -> Window:
     """Return the part of the frame that the garment may touch."""
     y = np.linspace(garment.cut.top, garment.cut.bottom + _MARGIN, 200)
     slices = slices_of(garment, y, place.yaw)
@@ -85,7 +85,7 @@ def slices_of(garment: GarmentDesign, y: Floats, yaw: float) -> Slices:
     )
 
 
-def measure_coverage(garment: GarmentDesign, place: Placement, window: Window) -> Coverage:
+def measure_coverage(garment: GarmentDesign, place: FigurePlacement, window: Window) -> Coverage:
     """Return the shares of each pixel of the window that the garment's layers cover, from 4 x 4 samples."""
     height, width = window.size_hw
     columns = window.columns.start + (np.arange(width * SUPERSAMPLING) + 0.5) / SUPERSAMPLING
@@ -102,7 +102,7 @@ def measure_coverage(garment: GarmentDesign, place: Placement, window: Window) -
     return Coverage(*shares)
 
 
-def _cloth_samples(garment: GarmentDesign, place: Placement, x: Floats, y: Floats) -> list[np.ndarray]:
+def _cloth_samples(garment: GarmentDesign, place: FigurePlacement, x: Floats, y: Floats) -> list[np.ndarray]:
     slices = slices_of(garment, y, place.yaw)
     level = y[:, None].astype(np.float32)
     sides = []
@@ -197,7 +197,7 @@ def drape_side(
     garment: GarmentDesign,
     texture: Floats,
     weave: Floats,
-    place: Placement,
+    place: FigurePlacement,
     window: Window,
     light: Light,
     *,
@@ -234,7 +234,7 @@ def drape_side(
     return ClothSide(_lit(garment, rgb, spots, light), np.asarray(opacity, np.float32))
 
 
-def _spots(garment: GarmentDesign, place: Placement, window: Window, *, near: bool) -> _Spots:
+def _spots(garment: GarmentDesign, place: FigurePlacement, window: Window, *, near: bool) -> _Spots:
     y = place.y_of(np.arange(window.rows.start, window.rows.stop) + 0.5)
     x = place.x_of(np.arange(window.columns.start, window.columns.stop) + 0.5)
     slices = slices_of(garment, y, place.yaw)

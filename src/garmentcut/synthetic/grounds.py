@@ -9,7 +9,7 @@ from garmentcut.photo.compose import clean_edge_color
 from garmentcut.photo.mask import bounding_box
 from garmentcut.synthetic.canvas import (
     Floats,
-    Layer,
+    PaintLayer,
     between,
     ellipse,
     happens,
@@ -23,7 +23,7 @@ from garmentcut.synthetic.canvas import (
     stroke,
 )
 from garmentcut.synthetic.mannequin import MAKES, design_mannequin, paint_mannequin
-from garmentcut.synthetic.scene import Placement, design_light
+from garmentcut.synthetic.scene import FigurePlacement, design_light
 
 _SHARES, _MOST_SCALE = (0.35, 0.97), 1.5  # of the frame that the garment takes, high or wide; of the photo, enlarged
 _SHOULDER, _WAIST = 0.05, 0.24  # body y
@@ -106,14 +106,16 @@ def _moved(planes: Floats, share: float, spot: Floats) -> npt.NDArray[np.float32
     return framed
 
 
-def _worn_at(alpha: Floats, box: tuple[int, int, int, int], begins: float) -> Placement:
+def _worn_at(alpha: Floats, box: tuple[int, int, int, int], begins: float) -> FigurePlacement:
     """Where a figure stands whose garment begins at this body y, the figure as wide there as the garment's top."""
     left, top, right, bottom = box
     upper = alpha[top : top + max((bottom - top) // 6, 1)] >= 0.5
     widths = upper.sum(axis=1)
     middle = float((upper * (np.arange(alpha.shape[1]) + 0.5)).sum() / max(upper.sum(), 1))
     unit = max(float(np.median(widths)) / 0.17, (bottom - top) / 0.9, 1.0)
-    return Placement((alpha.shape[0], alpha.shape[1]), middle or (left + right) / 2, top - begins * unit, unit, 0.0)
+    return FigurePlacement(
+        (alpha.shape[0], alpha.shape[1]), middle or (left + right) / 2, top - begins * unit, unit, 0.0
+    )
 
 
 def _axes(size_hw: tuple[int, int]) -> tuple[Floats, Floats]:
@@ -142,7 +144,7 @@ def _plain(rng: np.random.Generator, size_hw: tuple[int, int]) -> Floats:
 
 def _room(rng: np.random.Generator, size_hw: tuple[int, int]) -> Floats:
     """Wall and floor, with windows, doors, pictures, shelves and boxes, more or less out of focus."""
-    layer, horizon = Layer(_plain(rng, size_hw), np.ones(size_hw, np.float32)), between(rng, 0.62, 0.9)
+    layer, horizon = PaintLayer(_plain(rng, size_hw), np.ones(size_hw, np.float32)), between(rng, 0.62, 0.9)
     _lay(layer, [(0, 0), (1, 0), (1, horizon), (0, horizon)], _colour(rng, 0.3))
     _lay(layer, [(0, horizon), (1, horizon), (1, 1), (0, 1)], _colour(rng, 0.15, 0.8))
     _lay(layer, [(0, horizon - 0.02), (1, horizon - 0.02), (1, horizon), (0, horizon)], _colour(rng, 0.5))
@@ -171,7 +173,7 @@ def _lamps(rng: np.random.Generator, size_hw: tuple[int, int]) -> Floats:
     ratio = size_hw[0] / size_hw[1]
     for _ in range(int(rng.integers(2, 5))):
         x, y, size = between(rng, -0.05, 1.05), between(rng, 0, 0.6), between(rng, 0.02, 0.12)
-        layer = Layer(np.ascontiguousarray(rgb), np.ones(size_hw, np.float32))
+        layer = PaintLayer(np.ascontiguousarray(rgb), np.ones(size_hw, np.float32))
         _lay(layer, stroke(np.array([(x, y), (x + 0.01, 0.97)]), 0.008), np.array((0.08, 0.08, 0.09)))
         if happens(rng, 0.5):
             _lay(layer, _box(x - size, y - size / ratio, 2 * size, 2 * size / ratio), np.array((1.0, 1.0, 0.98)))
@@ -215,7 +217,7 @@ def _box(x: float, y: float, width: float, height: float) -> list[tuple[float, f
     return [(x, y), (x + width, y), (x + width, y + height), (x, y + height)]
 
 
-def _lay(layer: Layer, points: "list[tuple[float, float]] | Floats", colour: Floats) -> None:
+def _lay(layer: PaintLayer, points: "list[tuple[float, float]] | Floats", colour: Floats) -> None:
     """Paint a shape given in fractions of the frame."""
     height, width = layer.alpha.shape
     patch = polygon_coverage(np.array(points, np.float64) * (width, height), (height, width))

@@ -11,7 +11,7 @@ import numpy as np
 
 from garmentcut.synthetic.canvas import (
     Floats,
-    Layer,
+    PaintLayer,
     Patch,
     between,
     ellipse,
@@ -23,7 +23,7 @@ from garmentcut.synthetic.canvas import (
     spline,
     stroke,
 )
-from garmentcut.synthetic.scene import Light, Placement, shine
+from garmentcut.synthetic.scene import FigurePlacement, Light, shine
 
 _PROFILE_SAMPLES = 400
 SKINS = {  # sRGB of a surface in full light, and how often
@@ -378,9 +378,9 @@ def bust_relief(theta: Floats, y: Floats, fullness: float = 1.0) -> Floats:
     return np.asarray(0.019 * fullness * relief, np.float32)
 
 
-def paint_mannequin(design: MannequinDesign, place: Placement, light: Light) -> Layer:
+def paint_mannequin(design: MannequinDesign, place: FigurePlacement, light: Light) -> PaintLayer:
     """Return the bare mannequin as a layer of the frame, far limbs first."""
-    layer = Layer.empty(place.size_hw)
+    layer = PaintLayer.empty(place.size_hw)
     build = design.make.build if design.make else "mannequin"
     if build == "hanger":
         _paint_hanger(layer, design, place)
@@ -405,7 +405,7 @@ def paint_mannequin(design: MannequinDesign, place: Placement, light: Light) -> 
     return layer
 
 
-def _paint_form(layer: Layer, design: MannequinDesign, place: Placement, light: Light) -> None:
+def _paint_form(layer: PaintLayer, design: MannequinDesign, place: FigurePlacement, light: Light) -> None:
     """A torso on a pole with a round foot, a knob instead of the neck."""
     dark = np.asarray(design.cap * 0.45, np.float32)
     for shape in (ellipse((0.0, 0.985), (0.115, 0.026)), stroke(np.array([(0.0, 0.42), (0.0, 0.985)]), 0.013)):
@@ -415,7 +415,7 @@ def _paint_form(layer: Layer, design: MannequinDesign, place: Placement, light: 
     layer.paint(polygon_coverage(place.to_px(ellipse((0.0, -0.014), (0.017, 0.015))), place.size_hw), dark)
 
 
-def _paint_hanger(layer: Layer, design: MannequinDesign, place: Placement) -> None:
+def _paint_hanger(layer: PaintLayer, design: MannequinDesign, place: FigurePlacement) -> None:
     """Two shoulders and a hook above them, seen as wide as they are turned."""
     width = 0.1 * max(abs(float(np.cos(place.yaw))), 0.15)
     bow = spline(
@@ -432,7 +432,7 @@ def _depth(tube: Tube, yaw: float) -> float:
     return float((tube.centre_z(middle) * np.cos(yaw) - tube.centre_x(middle) * np.sin(yaw))[0])
 
 
-def _paint_tube(layer: Layer, tube: Tube, design: MannequinDesign, place: Placement, light: Light) -> None:
+def _paint_tube(layer: PaintLayer, tube: Tube, design: MannequinDesign, place: FigurePlacement, light: Light) -> None:
     patch = polygon_coverage(place.to_px(outline(tube, place.yaw)), place.size_hw)
     colour = _skin(tube, patch, design, place, light)
     if any(tube is leg for leg in design.legs):  # a leg grows out of the hips without an edge
@@ -442,7 +442,7 @@ def _paint_tube(layer: Layer, tube: Tube, design: MannequinDesign, place: Placem
     layer.paint(patch, colour)
 
 
-def _skin(tube: Tube, patch: Patch, design: MannequinDesign, place: Placement, light: Light) -> Floats:
+def _skin(tube: Tube, patch: Patch, design: MannequinDesign, place: FigurePlacement, light: Light) -> Floats:
     rows, columns = patch.window
     y = place.y_of(np.arange(rows.start, rows.stop) + 0.5)
     x = place.x_of(np.arange(columns.start, columns.stop) + 0.5)
@@ -479,7 +479,7 @@ def _joints(design: MannequinDesign, surface: Surface, y: Floats) -> Floats:
     return np.asarray((1 - 0.11 * shoulder) * (1 - 0.28 * waist), np.float32)
 
 
-def _paint_arm(layer: Layer, side: int, design: MannequinDesign, place: Placement) -> None:
+def _paint_arm(layer: PaintLayer, side: int, design: MannequinDesign, place: FigurePlacement) -> None:
     """Paint one upper-arm stump, or only the joint where it would be, with its end disc if that faces the camera."""
     cos, sin = float(np.cos(place.yaw)), float(np.sin(place.yaw))
     flat = max(abs(sin), 0.14)
@@ -498,12 +498,12 @@ def _paint_arm(layer: Layer, side: int, design: MannequinDesign, place: Placemen
 
 
 def _paint_stump(
-    layer: Layer,
+    layer: PaintLayer,
     inner: tuple[float, float],
     outer: tuple[float, float],
     flat: float,
     design: MannequinDesign,
-    place: Placement,
+    place: FigurePlacement,
 ) -> None:
     radius = 0.036
     rim = ellipse((0.0, 0.0), (radius * flat, radius))
@@ -520,7 +520,7 @@ def _paint_stump(
     layer.paint(soft, np.clip(design.skin * shade[..., None], 0, 1).astype(np.float32))
 
 
-def _paint_neck_cap(layer: Layer, design: MannequinDesign, place: Placement) -> None:
+def _paint_neck_cap(layer: PaintLayer, design: MannequinDesign, place: FigurePlacement) -> None:
     slices = cut_slices(design.torso, np.array([0.0]), place.yaw)
     middle = float((slices.left + slices.right)[0, 0] / 2)
     half = float((slices.right - slices.left)[0, 0] / 2)

@@ -14,7 +14,7 @@ from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.files import write_atomic
 from garmentcut.synthetic.canvas import (
     Floats,
-    Layer,
+    PaintLayer,
     between,
     happens,
     lattice,
@@ -34,8 +34,8 @@ from garmentcut.synthetic.scene import (
     CAMERA_DISTANCE,
     CAMERA_HEIGHT,
     VIEWS,
+    FigurePlacement,
     Light,
-    Placement,
     SceneDesign,
     design_light,
     design_scene,
@@ -50,7 +50,7 @@ _JPEG_QUALITY = 95
 
 
 @dataclass(frozen=True)
-class Picture:
+class Composition:
     """A picture before the camera.
 
     Attributes:
@@ -67,8 +67,8 @@ class Picture:
 
 
 def compose(
-    garment: GarmentDesign, figure: Layer, studio: Floats, place: Placement, light: Light, *, seed: int
-) -> Picture:
+    garment: GarmentDesign, figure: PaintLayer, studio: Floats, place: FigurePlacement, light: Light, *, seed: int
+) -> Composition:
     """Dress the figure and put it into the studio.
 
     Args:
@@ -90,14 +90,14 @@ def compose(
     alpha = np.zeros(place.size_hw, np.float32)
     garment_rgb, remains = np.zeros_like(bare), bare.copy()
     alpha[part], garment_rgb[part], remains[part] = _dress(
-        coverage, outside, inside, Layer(skin[part], figure.alpha[part]), studio[part]
+        coverage, outside, inside, PaintLayer(skin[part], figure.alpha[part]), studio[part]
     )
     behind = np.where(alpha[..., None] < 1, remains / np.maximum(1 - alpha, 1e-6)[..., None], bare)
-    return Picture(garment_rgb + remains, alpha, garment_rgb, np.clip(behind, 0, 1))
+    return Composition(garment_rgb + remains, alpha, garment_rgb, np.clip(behind, 0, 1))
 
 
 def _dress(
-    coverage: Coverage, outside: ClothSide, inside: ClothSide, figure: Layer, studio: Floats
+    coverage: Coverage, outside: ClothSide, inside: ClothSide, figure: PaintLayer, studio: Floats
 ) -> tuple[Floats, Floats, Floats]:
     """Return alpha, the garment's colour times alpha, and what remains of all else, times 1 - alpha.
 
@@ -114,7 +114,7 @@ def _dress(
     return alpha, garment_rgb, remains
 
 
-def _contact_shade(coverage: Coverage, part: tuple[slice, slice], place: Placement) -> Floats:
+def _contact_shade(coverage: Coverage, part: tuple[slice, slice], place: FigurePlacement) -> Floats:
     """Brightness (H, W) of the mannequin near the cloth: soft shadows beside its edges and below its hem."""
     covered = np.zeros(place.size_hw, np.float32)
     covered[part] = coverage.near
@@ -239,9 +239,11 @@ def draw_studio_photo(
     return StudioPhoto(rgb, alpha, str(uuid.uuid5(_NAMESPACE, name)), view, traits)
 
 
-def _with_detail(picture: Picture, name: str, garment: GarmentDesign, place: Placement, seed: int) -> Picture:
+def _with_detail(
+    picture: Composition, name: str, garment: GarmentDesign, place: FigurePlacement, seed: int
+) -> Composition:
     """Lay thin things of the garment's cloth over a picture; they belong to it as far as they cover a pixel."""
-    rng, layer = named_stream(seed, "detail", name), Layer.empty(place.size_hw)
+    rng, layer = named_stream(seed, "detail", name), PaintLayer.empty(place.size_hw)
     for points, width in _DRAWN[name](rng, garment, place.yaw):
         patch = polygon_coverage(place.to_px(stroke(points, width)), place.size_hw)
         if patch.coverage.size:

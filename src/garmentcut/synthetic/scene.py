@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from garmentcut.synthetic.canvas import (
     Floats,
-    Layer,
+    PaintLayer,
     Patch,
     between,
     ellipse,
@@ -219,7 +219,7 @@ STUDIOS = {
 
 
 @dataclass(frozen=True)
-class Placement:
+class FigurePlacement:
     """Maps body coordinates to pixels.
 
     Attributes:
@@ -249,7 +249,7 @@ class Placement:
         return np.asarray((rows_px - self.neck_px) / self.unit_px)
 
 
-def place_figure(seed: int, view: str, size_hw: tuple[int, int]) -> Placement:
+def place_figure(seed: int, view: str, size_hw: tuple[int, int]) -> FigurePlacement:
     """Return where the figure of this seed stands in a view; only the turntable moves between views."""
     rng = named_stream(seed, "placement")
     height, width = size_hw
@@ -257,7 +257,7 @@ def place_figure(seed: int, view: str, size_hw: tuple[int, int]) -> Placement:
     unit = min(unit, 0.93 - neck)
     wobble = {name: between(rng, -4, 4) for name in VIEWS}
     yaw = np.deg2rad(_TURN[view] + wobble[view])
-    return Placement(size_hw, axis * width, neck * height, unit * height, float(yaw))
+    return FigurePlacement(size_hw, axis * width, neck * height, unit * height, float(yaw))
 
 
 def lower_by_perspective(y: Floats, depth: Floats) -> Floats:
@@ -356,9 +356,9 @@ def design_scene(seed: int) -> SceneDesign:
     )
 
 
-def paint_scene(design: SceneDesign, place: Placement) -> Floats:
+def paint_scene(design: SceneDesign, place: FigurePlacement) -> Floats:
     """Return the empty studio with its turntable, float32 (H, W, 3) in [0, 1]."""
-    layer = Layer.empty(place.size_hw)
+    layer = PaintLayer.empty(place.size_hw)
     _paint_pieces(layer, design, place, in_front=False)
     _darken_floor(layer.rgb, place)
     _paint_turntable(layer, design, place)
@@ -366,7 +366,7 @@ def paint_scene(design: SceneDesign, place: Placement) -> Floats:
     return _lit(layer.rgb, design, place)
 
 
-def _paint_pieces(layer: Layer, design: SceneDesign, place: Placement, *, in_front: bool) -> None:
+def _paint_pieces(layer: PaintLayer, design: SceneDesign, place: FigurePlacement, *, in_front: bool) -> None:
     for piece, move in design.pieces:
         if piece.in_front == in_front:
             patch = polygon_coverage(_outline_px(piece, move, design.zoom, place.size_hw), place.size_hw)
@@ -398,7 +398,7 @@ def _piece_colour(piece: Piece, patch: Patch, design: SceneDesign, size_hw: tupl
     return np.asarray(np.clip(colour * (1 + 0.5 * piece.grain * fine[..., None]), 0, 1), np.float32)
 
 
-def _lit(rgb: Floats, design: SceneDesign, place: Placement) -> Floats:
+def _lit(rgb: Floats, design: SceneDesign, place: FigurePlacement) -> Floats:
     height, width = place.size_hw
     across = ((np.arange(width) + 0.5) / width)[None, :]
     down = ((np.arange(height) + 0.5) / height)[:, None]
@@ -408,7 +408,7 @@ def _lit(rgb: Floats, design: SceneDesign, place: Placement) -> Floats:
     return np.asarray(np.clip(rgb * light[..., None], 0, 1), np.float32)
 
 
-def _darken_floor(room: Floats, place: Placement) -> None:
+def _darken_floor(room: Floats, place: FigurePlacement) -> None:
     """Lay the soft shadow of the figure and its turntable on the floor."""
     pool = polygon_coverage(place.to_px(ellipse((0.02, 1.012), (0.27, 0.03))), place.size_hw)
     reach = round(0.05 * place.unit_px)
@@ -420,7 +420,7 @@ def _darken_floor(room: Floats, place: Placement) -> None:
     room[window] *= 1 - 0.3 * soften(shadow, reach / 3)[..., None]
 
 
-def _paint_turntable(layer: Layer, design: SceneDesign, place: Placement) -> None:
+def _paint_turntable(layer: PaintLayer, design: SceneDesign, place: FigurePlacement) -> None:
     def lay(points: Floats, grey: float) -> None:
         patch = polygon_coverage(place.to_px(points), place.size_hw)
         if patch.coverage.size:

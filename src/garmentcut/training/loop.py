@@ -20,8 +20,8 @@ from garmentcut.dataset.augment import augment, augment_windows
 from garmentcut.dataset.manifest import Pair
 from garmentcut.dataset.samples import (
     DRAW_STEPS,
-    Batch,
     DrawWeights,
+    SampleBatch,
     Samples,
     batches,
     seeded_generator,
@@ -452,7 +452,7 @@ def _open_windows(run: Run, sides: tuple[Sequence[Pair], Sequence[Pair]]) -> tup
 
 def open_feed(
     samples: Samples, recipe: Recipe, steps: range, *, fabric: Fabric, weights: DrawWeights | None = None
-) -> Iterator[tuple[int, Batch]]:
+) -> Iterator[tuple[int, SampleBatch]]:
     """Some steps, counted from 0, each with this device's share of its batch.
 
     Args:
@@ -485,7 +485,7 @@ def open_feed(
 
 
 @torch.no_grad()
-def note_losses(weights: DrawWeights, batch: Batch, logits: Tensor, targets: Tensor, *, fabric: Fabric) -> None:
+def note_losses(weights: DrawWeights, batch: SampleBatch, logits: Tensor, targets: Tensor, *, fabric: Fabric) -> None:
     """Let the weights know what each photo of a step has cost, on all devices."""
     losses = functional.binary_cross_entropy_with_logits(logits.float(), targets, reduction="none").mean((1, 2, 3))
     indices = torch.tensor(batch.indices, device=losses.device)
@@ -508,7 +508,7 @@ def seconds_a_step(recipe: Recipe, fabric: Fabric, num_steps: int = 5) -> float:
     noise = torch.randint(0, 256, (share, channels, *size_hw), dtype=torch.uint8)
     alphas = torch.zeros(share, 1, *size_hw, dtype=torch.uint8)
     alphas[:, :, size_hw[0] // 4 : size_hw[0] * 3 // 4, size_hw[1] // 4 : size_hw[1] * 3 // 4] = 255
-    batch, times = Batch(noise, alphas, ("Front",) * share, ("",) * share), []
+    batch, times = SampleBatch(noise, alphas, ("Front",) * share, ("",) * share), []
     for step in range(num_steps):
         began = time.perf_counter()
         photos, targets = augmented(batch, recipe, step, fabric=fabric)
@@ -522,7 +522,7 @@ def seconds_a_step(recipe: Recipe, fabric: Fabric, num_steps: int = 5) -> float:
     return median(times[1:])
 
 
-def augmented(batch: Batch, recipe: Recipe, step: int, *, fabric: Fabric) -> tuple[Tensor, Tensor]:
+def augmented(batch: SampleBatch, recipe: Recipe, step: int, *, fabric: Fabric) -> tuple[Tensor, Tensor]:
     """A step's photos and targets on the device, varied as the recipe says.
 
     All that is random in a step is drawn from generators that are seeded here, by seed and step, the network's dropout
