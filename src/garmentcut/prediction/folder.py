@@ -446,6 +446,8 @@ class FolderCutter:
             self._lock.acquire()
         except LockTakenError as error:
             raise FolderError(str(error)) from error
+        self.attempts.close()
+        self.attempts = Attempts(self.out_dir, check=self.check)
         self.journal.read()
 
     def plan(self, sources: Iterable[Source]) -> Plan:
