@@ -419,7 +419,9 @@ def _cut_on_cluster(photos: list[str], out: str, order: _Order, *, address: str)
 
 def _show(summary: "Summary", *, as_json: bool) -> None:
     out = summary.out_dir
-    if summary.num_to_review or summary.num_doubtful:
+    if summary.num_gone:
+        next_step = "put the output folder back, or make it anew, and run the same command again"
+    elif summary.num_to_review or summary.num_doubtful:
         next_step = f"{shown('garmentcut', 'review', out)} to look at the doubtful cutouts"
     elif summary.num_failed:
         next_step = "fix what is named above and run the same command again"
