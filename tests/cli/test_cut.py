@@ -80,7 +80,7 @@ def test_names_that_the_terminal_cannot_show(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONIOENCODING": "ascii"})
     assert done.returncode == 1
     assert "\\nname.jpg: not a PNG" in done.stdout  # on one line, and without a traceback
-    assert done.stderr == ""
+    assert done.stderr == "next: fix what is named above and run the same command again\n"
 
 
 def test_missing_arguments_exit_2():
