@@ -1,4 +1,4 @@
-import { announce, byId, element, showHelp } from "../page/page.js";
+import { announce, byId, element } from "../page/page.js";
 import { cutoutOf, LOOKS } from "./looks.js";
 
 const CHOKE_PX = 0.25;
@@ -121,7 +121,6 @@ export function commandsOf({ desk, easel, toolbox, brush, views }) {
       stage.viewport.pan(dx * stage.canvas.width * PAN_SHARE, dy * stage.canvas.height * PAN_SHARE);
       stage.viewChanged();
     },
-    help: showHelp,
   };
 }
 

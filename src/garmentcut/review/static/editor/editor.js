@@ -30,7 +30,6 @@ const showBrush = () => cursor.show(toolbox.tool.isRound, settings.size);
 const brush = new BrushPanel(settings, showBrush);
 const views = new ViewBar(easel, new SplitView(stage));
 const pointer = new Pointer(stage, () => toolbox.tool);
-const commands = commandsOf({ desk, easel, toolbox, brush, views });
 const note = /** @type {HTMLTextAreaElement} */ (byId("note"));
 
 /** The photo was zoomed or moved. */
@@ -110,19 +109,16 @@ function showPlace() {
   byId("place").textContent = alpha && isOn(alpha, { x, y }) ? `${x}, ${y} · alpha ${alpha.data[y * alpha.width + x]}` : "";
 }
 
-/** @param {MouseEvent} event a click on a button with a command, or on a link that need not load a page */
+/** @param {MouseEvent} event a click on a link that need not load a page */
 function clicked(event) {
-  const target = /** @type {HTMLElement} */ (event.target);
-  const button = /** @type {HTMLElement | null} */ (target.closest("[data-command]"));
-  commands[button?.dataset.command ?? ""]?.(event);
-  const link = /** @type {HTMLAnchorElement | null} */ (target.closest("#siblings a, #to-queue"));
+  const link = /** @type {HTMLAnchorElement | null} */ (/** @type {HTMLElement} */ (event.target).closest("#siblings a, #to-queue"));
   if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
   if (link.dataset.id) desk.open(Number(link.dataset.id));
   else desk.leaveFor(link.href);
 }
 
-listen(SHORTCUTS, commands);
+listen(SHORTCUTS, commandsOf({ desk, easel, toolbox, brush, views }));
 document.addEventListener("click", clicked);
 note.addEventListener("change", () => desk.writeNote(note.value));
 note.addEventListener("keydown", (event) => event.key === "Escape" && stage.canvas.focus());

@@ -77,16 +77,21 @@ export function shade(look, photo, alpha, { data, box }) {
       if (!ground || !other) target[i] = 0xff000000 | (value * 0x010101);
       else if (value === 255 || strength === 0) target[i] = source[i];
       else if (value === 0 && strength === 1) target[i] = isOther ? plainOther : plain;
+      else if (strength < 1) mix(data, i * 4, photo, i * 4, ground, (1 - value / 255) * strength);
       else {
-        if (strength === 1) edgeColor(photo, alpha, x, y);
-        else for (let k = 0; k < 3; k++) own[k] = photo[i * 4 + k];
-        const share = (1 - value / 255) * strength;
-        const color = isOther ? other : ground;
-        for (let k = 0; k < 3; k++) data[i * 4 + k] = own[k] + (color[k] - own[k]) * share;
-        data[i * 4 + 3] = 255;
+        edgeColor(photo, alpha, x, y);
+        mix(data, i * 4, own, 0, isOther ? other : ground, 1 - value / 255);
       }
     }
   }
+}
+
+/** Write a colour, found at `q`, with a share of another. @param {Uint8ClampedArray} data @param {number} p @param {ArrayLike<number>} from @param {number} q @param {number[]} to @param {number} share */
+function mix(data, p, from, q, to, share) {
+  data[p] = from[q] + (to[0] - from[q]) * share;
+  data[p + 1] = from[q + 1] + (to[1] - from[q + 1]) * share;
+  data[p + 2] = from[q + 2] + (to[2] - from[q + 2]) * share;
+  data[p + 3] = 255;
 }
 
 /**

@@ -92,12 +92,15 @@ function ownsKey({ key, target }) {
 }
 
 /**
- * Run commands by key, and write the same table of shortcuts into the help.
+ * Run commands by key and by buttons with `data-command`, and write the table of shortcuts into the help.
  *
  * @param {Shortcut[]} shortcuts
- * @param {Record<string, (event: KeyboardEvent) => void>} commands
+ * @param {Record<string, (event: KeyboardEvent | MouseEvent) => void>} own commands of the page; all pages have `help`
  */
-export function listen(shortcuts, commands) {
+export function listen(shortcuts, own) {
+  const dialog = /** @type {HTMLDialogElement} */ (byId("help"));
+  /** @type {typeof own} */
+  const commands = { ...own, help: () => dialog.showModal() };
   const byKey = new Map(shortcuts.flatMap(({ keys, command }) => keys.map((key) => [key, command])));
   addEventListener("keydown", (event) => {
     if (event.defaultPrevented || event.isComposing || ownsKey(event) || document.querySelector("dialog[open]")) return;
@@ -106,11 +109,14 @@ export function listen(shortcuts, commands) {
     event.preventDefault();
     command(event);
   });
+  document.addEventListener("click", (event) => {
+    const button = /** @type {HTMLElement} */ (event.target).closest("[data-command]");
+    if (button instanceof HTMLElement) commands[button.dataset.command ?? ""]?.(event);
+  });
   const groups = Map.groupBy(shortcuts, (shortcut) => shortcut.group);
   byId("help-keys").replaceChildren(
     ...[...groups].map(([group, members]) => element("section", {}, element("h3", {}, group), element("dl", {}, ...members.flatMap(helpOf)))),
   );
-  const dialog = /** @type {HTMLDialogElement} */ (byId("help"));
   byId("help-close").addEventListener("click", () => dialog.close());
   dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
   dialog.addEventListener("keydown", (event) => {
@@ -118,11 +124,6 @@ export function listen(shortcuts, commands) {
     event.preventDefault();
     dialog.close();
   });
-}
-
-/** Open the help. */
-export function showHelp() {
-  /** @type {HTMLDialogElement} */ (byId("help")).showModal();
 }
 
 /** A shortcut's line in the help; `Shift+[` becomes two key caps. @param {Shortcut} shortcut */

@@ -7,7 +7,7 @@ import { copyPlane } from "./plane.js";
  */
 
 // Sixteen directions: an edge at the worst angle between two of them moves 2 % less than asked.
-const DIRECTIONS = Array.from({ length: 16 }, (_, k) => [Math.cos((k * Math.PI) / 8), Math.sin((k * Math.PI) / 8)]);
+const DIRECTIONS = Array.from({ length: 16 }, (_, k) => ({ x: Math.cos((k * Math.PI) / 8), y: Math.sin((k * Math.PI) / 8) }));
 
 /**
  * Move the garment's edge inwards, or outwards, keeping how soft it is.
@@ -28,33 +28,38 @@ export function choke(plane, distance) {
 /** @param {Plane} plane @param {number} reach in (0, 1] @param {boolean} inwards @returns {Plane} */
 function chokeStep(plane, reach, inwards) {
   const result = copyPlane(plane);
-  for (let y = 0, i = 0; y < plane.height; y++) {
-    for (let x = 0; x < plane.width; x++, i++) {
-      if (isEven(plane, x, y, 1)) continue;
-      let extreme = plane.data[i];
-      for (const [dx, dy] of DIRECTIONS) {
-        const value = interpolate(plane, x + dx * reach, y + dy * reach);
-        if (inwards ? value < extreme : value > extreme) extreme = value;
-      }
-      result.data[i] = Math.round(extreme);
+  for (const i of unevenIn(plane, 1)) {
+    const x = i % plane.width;
+    const y = (i - x) / plane.width;
+    let extreme = plane.data[i];
+    for (const direction of DIRECTIONS) {
+      const value = interpolate(plane, x + direction.x * reach, y + direction.y * reach);
+      if (inwards ? value < extreme : value > extreme) extreme = value;
     }
+    result.data[i] = Math.round(extreme);
   }
   return result;
 }
 
-/** True if a pixel equals the corners and middles of the window around it: nearly all do. @param {Plane} plane @param {number} x @param {number} y @param {number} reach pixels */
-function isEven({ width, height, data }, x, y, reach) {
-  const i = y * width + x;
-  const value = data[i];
-  const left = Math.min(x, reach);
-  const right = Math.min(width - 1 - x, reach);
-  const up = Math.min(y, reach) * width;
-  const down = Math.min(height - 1 - y, reach) * width;
-  return (
-    data[i - left] === value && data[i + right] === value && data[i - up] === value && data[i + down] === value &&
-    data[i - up - left] === value && data[i - up + right] === value &&
-    data[i + down - left] === value && data[i + down + right] === value
-  );
+/** Pixels that differ from a corner or a middle of the window around them: few do. @param {Plane} plane @param {number} reach pixels */
+function unevenIn({ width, height, data }, reach) {
+  const found = new Uint32Array(data.length);
+  let count = 0;
+  for (let y = 0, i = 0; y < height; y++) {
+    const up = Math.min(y, reach) * width;
+    const down = Math.min(height - 1 - y, reach) * width;
+    for (let x = 0; x < width; x++, i++) {
+      const value = data[i];
+      const left = x < reach ? x : reach;
+      const right = x + reach < width ? reach : width - 1 - x;
+      const isEven =
+        data[i - left] === value && data[i + right] === value && data[i - up] === value && data[i + down] === value &&
+        data[i - up - left] === value && data[i - up + right] === value &&
+        data[i + down - left] === value && data[i + down + right] === value;
+      if (!isEven) found[count++] = i;
+    }
+  }
+  return found.subarray(0, count);
 }
 
 /** Alpha between four pixels; beyond the frame the border goes on. @param {Plane} plane @param {number} x @param {number} y */
@@ -83,11 +88,9 @@ const STEEPEN = 2; // makes a blurred edge about as sharp as it was
  */
 export function smooth(plane) {
   const result = copyPlane(plane);
-  for (let y = 0, i = 0; y < plane.height; y++) {
-    for (let x = 0; x < plane.width; x++, i++) {
-      const mean = isEven(plane, x, y, REACH) ? null : edgeMean(plane, x, y);
-      if (mean !== null) result.data[i] = Math.min(255, Math.max(0, Math.round(127.5 + (mean - 127.5) * STEEPEN)));
-    }
+  for (const i of unevenIn(plane, REACH)) {
+    const mean = edgeMean(plane, i % plane.width, Math.floor(i / plane.width));
+    if (mean !== null) result.data[i] = Math.min(255, Math.max(0, Math.round(127.5 + (mean - 127.5) * STEEPEN)));
   }
   return result;
 }
@@ -196,7 +199,7 @@ export function keepComponent(plane, x, y) {
   };
   own(start, KEPT);
   spread(128);
-  data.forEach((value, i) => value >= 128 && !owner[i] && own(i, OTHERS));
+  for (let i = 0; i < data.length; i++) if (data[i] >= 128 && !owner[i]) own(i, OTHERS);
   spread(1);
   return { width, height, data: data.map((value, i) => (owner[i] === KEPT ? value : 0)) };
 }

@@ -1,4 +1,4 @@
-import { announce, byId, dataOf, element, listen, showHelp, STATES } from "../page/page.js";
+import { announce, byId, dataOf, element, listen, STATES } from "../page/page.js";
 import { askJson, person, setPerson, watchChanges } from "../page/server.js";
 import { Outbox } from "../page/store.js";
 import { Filters, Query } from "./filters.js";
@@ -125,10 +125,9 @@ function inNextRow(cards, here, direction) {
 function clicked({ target }) {
   const button = target instanceof Element && target.closest("button");
   if (!button) return;
-  const { garment, action, command } = button.dataset;
+  const { garment, action } = button.dataset;
   if (garment) filters.choose({ garment });
   if (action) decide(/** @type {"accept" | "reject"} */ (action), button.closest(".card"));
-  if (command === "help") showHelp();
 }
 
 const name = /** @type {HTMLInputElement} */ (byId("person"));
@@ -145,14 +144,13 @@ for (const kind of /** @type {const} */ (["stale", "refused"])) {
   });
 }
 listen(SHORTCUTS, {
-  walk: (event) => walk(event.key),
+  walk: (event) => walk(/** @type {KeyboardEvent} */ (event).key),
   open,
   accept: () => decide("accept", focusedCard()),
   reject: () => decide("reject", focusedCard()),
   reopen: () => decide("reopen", focusedCard()),
   group: () => filters.choose({ sort: query.isByGarment ? "" : "name" }),
   search: () => byId("search").focus(),
-  help: showHelp,
 });
 const first = dataOf("queue-data");
 listing.begin(first);
