@@ -7,6 +7,8 @@ import pytest
 from optuna.distributions import FloatDistribution
 
 from garmentcut.dataset.manifest import read_manifest
+from garmentcut.model.checkpoint import NetworkSpec, save_network
+from garmentcut.model.networks import build_network
 from garmentcut.study.declare import StudyError
 from garmentcut.study.plan import DATABASE_NAME, Choice, Chosen, Registry, open_study
 
@@ -40,6 +42,20 @@ def test_a_choice_of_parts(make_study):
     study = make_study(choice=Choice(seeds=(3,), folds=(2,), settings={"training.steps": "9"}))
     assert [key.path for key in study.keys] == ["fast/seed3-fold2", "slow/seed3-fold2"]
     assert study.run_of(study.keys[0], {}).recipe.training.steps == 9
+
+
+def test_a_start_that_knows_the_photos_of_a_fold_is_refused(make_study, tmp_path):
+    first = make_study()
+    run = first.run_of(first.keys[0], {})
+    network = build_network(run.recipe.network.name, **run.recipe.network.options)
+    held = run.division.validation[0].photo_sha256[:12]
+    facts = {"trained_on": [held]}
+    save_network(tmp_path / "parent", network, NetworkSpec(run.recipe.network.name, {}, (64, 64), "alpha", facts))
+    settings = {"network.start": str(tmp_path / "parent")}
+    with pytest.raises(StudyError, match=r"have learned from 1 photo of fold 0, .* --seen to go on"):
+        make_study(choice=Choice(settings=settings))
+    assert make_study(choice=Choice(settings=settings, use_seen=True)).keys
+    assert make_study(choice=Choice(settings=settings, folds=(1,))).keys  # which it has not seen
 
 
 def test_smaller_numbers_of_garments_are_among_larger_ones(make_study):

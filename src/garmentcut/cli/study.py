@@ -64,6 +64,9 @@ def study(
     fold: Annotated[
         list[int] | None, typer.Option(min=0, help="Fold, instead of the file's. May be given several times.")
     ] = None,
+    seen: Annotated[
+        bool, typer.Option("--seen", help="Go on although a variant starts from weights that know held-out photos.")
+    ] = False,
     report_only: Annotated[bool, typer.Option("--report-only", help="Train nothing: write the report again.")] = False,
     minutes: MinutesOption = None,
     accelerator: AcceleratorOption = "auto",
@@ -82,7 +85,12 @@ def study(
     # Imported here: `--help` must not wait for torch.
     from garmentcut.study import report as _report  # noqa: F401 with all that it needs, before anything is begun
 
-    choice = {"variants": tuple(variant or ()), "seeds": tuple(seed or ()), "folds": tuple(fold or ())}
+    choice: dict[str, Any] = {
+        "use_seen": seen,
+        "variants": tuple(variant or ()),
+        "seeds": tuple(seed or ()),
+        "folds": tuple(fold or ()),
+    }
     report, interrupted = _run(_opened(study, (data, out), (choice, set or [])), accelerator, minutes, report_only)
     page = report.results.study.folder / "report.html"
     next_step = "run the same command again to continue" if interrupted else f"open {page}"

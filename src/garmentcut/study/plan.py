@@ -27,7 +27,7 @@ from pydantic import ValidationError
 from sqlalchemy import URL
 
 from garmentcut.dataset.manifest import Manifest
-from garmentcut.errors import ConfigError, TrainingError
+from garmentcut.errors import ConfigError, TrainingError, counted
 from garmentcut.photo.files import write_atomic
 from garmentcut.recipe import load_recipe
 from garmentcut.study.declare import (
@@ -72,12 +72,14 @@ class Choice:
         seeds: instead of the file's.
         folds: instead of the file's.
         settings: set over every recipe, by `section.key`.
+        use_seen: go on although a variant's start has learned from photos that it is measured on.
     """
 
     variants: tuple[str, ...] = ()
     seeds: tuple[int, ...] = ()
     folds: tuple[int, ...] = ()
     settings: Mapping[str, Any] | None = None
+    use_seen: bool = False
 
 
 @dataclass(frozen=True)
@@ -250,7 +252,22 @@ def open_study(path: Path, manifest: Manifest, folder: Path, choice: Choice | No
         if variant.first_pass and variant.first_pass.variant not in {other.name for other in variants}:
             needed = variant.first_pass.variant
             raise StudyError(f"{path}: variant {variant.name!r} needs variant {needed!r}; choose that too")
+    if not choice.use_seen:
+        _refuse_seen(study)
     return study
+
+
+def _refuse_seen(study: Study) -> None:
+    """Refuse variants whose weights knew, before they were trained, photos that they are measured on."""
+    for variant in study.variants:
+        for fold in study.file.folds:
+            met = study.run_of(RunKey(variant, study.file.seeds[0], fold), {}).met_before
+            if met:
+                raise StudyError(
+                    f"{study.path}: variant {variant.name!r} starts from weights that have learned from"
+                    f" {counted(len(met), 'photo')} of fold {fold}, or from others of the same garments, and would be"
+                    " measured too good; set network.start to imagenet or scratch, or give --seen to go on all the same"
+                )
 
 
 @dataclass(frozen=True)
