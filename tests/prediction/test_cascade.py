@@ -9,7 +9,9 @@ from garmentcut.config import CutConfig
 from garmentcut.errors import ModelError, PhotoError
 from garmentcut.model.card import FirstLook, first_network_of, read_model, with_card
 from garmentcut.photo.photo import Photo
+from garmentcut.prediction.cascade import Cascade, crop_around, settled_scale
 from garmentcut.prediction.cutter import Cutter, default_model
+from garmentcut.prediction.frame import crop_pixels, frame_photo
 from garmentcut.prediction.locate import NoGarmentError
 
 LOOK = FirstLook("red", (96, 64), 32, margin_px=32, shapes_hw=((256, 192),), least_agreement=0.9)
@@ -36,7 +38,8 @@ def load(card):
     def loaded(*, cut=None, second=None, **changes):
         look_changes = {key: changes.pop(key) for key in list(changes) if hasattr(LOOK, key)}
         card_ = replace(card, working_size_hw=(384, 256), first_look=replace(LOOK, **look_changes), **changes)
-        return Cutter(card_, second or Red(), cut or CutConfig(), Red())
+        second, cut_ = second or Red(), cut or CutConfig()
+        return Cutter(card_, second, cut_, Cascade(card_, Red(), second, cut_))
 
     return loaded
 
@@ -58,7 +61,7 @@ def test_the_second_look_sees_the_garment_at_its_own_size(load):
     cutter, rgb = load(), dressed()
     cutout = cutter(rgb)
     assert area(cutout.alpha) == (96, 120, 176, 240)
-    assert [pixels.shape for pixels in cutter.first.calls] == [(96, 64, 3)]
+    assert [pixels.shape for pixels in cutter.stages.first.calls] == [(96, 64, 3)]
     [crop] = cutter.runtime.calls
     assert crop.shape == (256, 192, 3)
     assert (crop == 255).sum() == 120 * 80  # all of the dress
@@ -126,10 +129,10 @@ def test_the_cutout_lies_where_the_garment_is_at_every_size(load, size_hw, effor
     assert alpha.sum() == pytest.approx(600 * step**2, rel=0.03)
 
 
-def test_fast_is_one_look_best_is_two_of_the_second(load):
+def test_fast_is_the_first_network_alone_best_is_the_second_twice(load):
     fast, best = load(cut=CutConfig(effort="fast")), load(cut=CutConfig(effort="best"))
     fast(dressed())
-    assert (len(fast.first.calls), len(fast.runtime.calls)) == (1, 0)
+    assert (len(fast.stages.first.calls), len(fast.runtime.calls)) == (1, 0)
     best(dressed((30, 34, 44, 50)))
     one, mirrored = best.runtime.calls
     assert np.array_equal(one, mirrored[:, ::-1])
@@ -145,14 +148,89 @@ def test_chokes_of_card_and_user_add_up(load):
     assert alpha[180].sum() == pytest.approx(80 - 2 * 1.5, abs=0.01)
 
 
-def test_a_model_of_one_look_has_no_fast(tmp_path):
+def test_a_model_of_one_network_has_no_fast(tmp_path):
     content, card = read_model(default_model())
     single = tmp_path / "single.onnx"
     single.write_bytes(with_card(content, replace(card, first_look=None)))
-    with pytest.raises(ModelError, match="no first look"):
+    with pytest.raises(ModelError, match="no stage that `fast` could leave out"):
         Cutter.load(single, cut=CutConfig(effort="fast"))
 
 
 def test_a_card_that_promises_a_first_look_is_held_to_it(card):
     with pytest.raises(ModelError, match="does not; export it again"):
         first_network_of(b"", replace(card, first_look=LOOK))
+
+
+PHOTO_HW = (1728, 1152)
+CROPS = FirstLook("none", (96, 64), 32, margin_px=96, shapes_hw=((640, 576), (896, 576), (1472, 704)))
+
+
+@pytest.fixture
+def cascade(card):
+    return replace(card, working_size_hw=PHOTO_HW, first_look=CROPS)
+
+
+def box_of(top, bottom, left, right, photo_hw=PHOTO_HW):
+    return left / photo_hw[1], top / photo_hw[0], right / photo_hw[1], bottom / photo_hw[0]
+
+
+@pytest.mark.parametrize(
+    ("garment", "shape_hw"),
+    [
+        ((600, 1000, 400, 700), (640, 576)),
+        ((600, 1100, 400, 700), (896, 576)),
+        ((300, 1500, 400, 700), (1472, 704)),
+        ((300, 1500, 200, 900), (1408, 896)),  # none holds it: the next multiples of 64
+        ((0, 1728, 0, 1152), (1728, 1152)),
+    ],
+)
+def test_the_smallest_shape_that_holds_box_and_margin(cascade, garment, shape_hw):
+    crop, found_hw = crop_around(box_of(*garment), PHOTO_HW, 1.0, cascade)
+    assert found_hw == shape_hw
+    assert crop.content_hw == shape_hw
+    top, bottom, left, right = garment
+    assert crop.box_xyxy[0] <= max(left - 96, 0)
+    assert crop.box_xyxy[1] <= max(top - 96, 0)
+    assert crop.box_xyxy[2] >= min(right + 96, 1152)
+    assert crop.box_xyxy[3] >= min(bottom + 96, 1728)
+
+
+def test_a_crop_stays_in_the_photo(cascade):
+    crop, _ = crop_around(box_of(0, 300, 900, 1152), PHOTO_HW, 1.0, cascade)
+    assert crop.box_xyxy == (1152 - 576, 0, 1152, 640)
+
+
+def test_a_camera_photo_is_cropped_at_the_working_scale(cascade):
+    photo = Photo(np.zeros((5184, 3456, 3), np.uint8))
+    photo.rgb[2400:3000, 1500:1800] = 255
+    frame = frame_photo(photo, cascade)
+    crop, shape_hw = crop_around(box_of(2400, 3000, 1500, 1800, photo.size_hw), photo.size_hw, 1 / 3, cascade)
+    assert shape_hw == (640, 576)
+    pixels = crop_pixels(photo, frame, crop)
+    assert pixels.shape == (640, 576, 3)
+    assert (pixels > 128).all(axis=2).sum() == pytest.approx(200 * 100, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("side", "scale", "expected"),
+    [
+        (900, 1 / 3, 1 / 3),  # of a size that was learned
+        (300, 1 / 3, 2 / 3),  # far away: seen larger
+        (60, 1 / 3, 1.0),  # as large as the photo's own pixels
+        (2700, 1 / 3, 2 / 9),  # near: seen smaller
+        (100, 2.0, 2.0),  # a thumbnail, enlarged already: no more of that
+    ],
+)
+def test_the_garment_sets_the_scale(side, scale, expected):
+    look = replace(CROPS, garment_px=(200, 600))
+    assert settled_scale((0, 0, side / 3456, side / 5184), (5184, 3456), scale, look) == pytest.approx(expected)
+
+
+def test_a_shape_wider_than_the_photo_is_padded_with_its_border(load):
+    rgb = np.random.default_rng(0).integers(0, 255, (384, 100, 3)).astype(np.uint8)
+    rgb[120:240, 30:70] = 255, 0, 0
+    cutter = load()
+    cutter(rgb)
+    [crop] = cutter.runtime.calls
+    assert crop.shape == (256, 192, 3)
+    assert np.array_equal(crop[:, 100:], np.repeat(crop[:, 99:100], 92, axis=1))

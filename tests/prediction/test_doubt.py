@@ -18,7 +18,7 @@ from garmentcut.prediction.doubt import (
     observe_looks,
 )
 from garmentcut.prediction.frame import Frame
-from garmentcut.prediction.looks import Looks
+from garmentcut.prediction.stages import Prediction
 
 
 def test_doubt_is_a_logistic_function_of_the_signs(make_doubt):
@@ -143,10 +143,10 @@ def test_signs_hardly_depend_on_the_size_the_network_works_at(studio):
 def test_padding_is_not_looked_at_and_two_looks_are_compared(studio):
     shown = studio(96, 64)
     padded = np.pad(shown.photo, ((0, 32), (0, 32), (0, 0)), mode="edge")
-    looks = Looks.of_frame(
+    looks = Prediction.of_frame(
         np.pad(shown.alpha, ((0, 32), (0, 32)), constant_values=1), Frame(padded, (96, 64), (96, 64))
     )
     seen, plain = observe_looks(looks), observe(shown.photo, shown.alpha)
     np.testing.assert_array_equal(seen.signs, plain.signs)
-    other = Looks(looks.frame, looks.crop, looks.fine, np.roll(looks.small_alpha((48, 32)), 6, axis=0))
+    other = Prediction(looks.frame, looks.crop, looks.fine, np.roll(looks.small_alpha((48, 32)), 6, axis=0))
     assert sign(observe_looks(other), "two_looks") > sign(seen, "two_looks") + 3

@@ -5,7 +5,8 @@ import pytest
 
 from garmentcut.errors import PhotoError
 from garmentcut.photo.photo import Photo
-from garmentcut.prediction.frame import frame_photo, unframe_alpha
+from garmentcut.prediction.frame import crop_pixels, frame_photo, whole_crop
+from garmentcut.prediction.stages import Prediction
 
 
 def photo_of(height, width, dtype=np.uint8):
@@ -57,7 +58,7 @@ def test_alpha_comes_back_in_place(card, photo_hw):
     rows = (np.arange(frame.rgb.shape[0]) + 0.5) / frame.content_hw[0]
     columns = (np.arange(frame.rgb.shape[1]) + 0.5) / frame.content_hw[1]
     inside = (abs(rows - 0.5) < 0.25)[:, None] & (abs(columns - 0.5) < 0.25)[None]
-    alpha = unframe_alpha(inside.astype(np.float32), frame)
+    alpha = Prediction.of_frame(inside.astype(np.float32), frame).full_alpha()
     assert alpha.shape == photo_hw
     centre = [(alpha.sum(axis=1 - axis) * (np.arange(photo_hw[axis]) + 0.5)).sum() / alpha.sum() for axis in (0, 1)]
     assert centre == pytest.approx([height / 2, width / 2], abs=max(0.5, 0.6 * height / 96))
@@ -73,3 +74,11 @@ def test_another_working_size_is_another_scale(card):
 def test_what_cannot_be_a_studio_photo_is_refused(card, photo_hw):
     with pytest.raises(PhotoError, match="too small or too narrow"):
         frame_photo(photo_of(*photo_hw), card)
+
+
+def test_the_whole_photo_is_a_crop_too(card):
+    photo = photo_of(95, 64)
+    frame = frame_photo(photo, card)
+    crop = whole_crop(frame)
+    assert crop.box_xyxy == (0, 0, 64, 95)
+    assert np.array_equal(crop_pixels(photo, frame, crop), frame.rgb[:96, :65])

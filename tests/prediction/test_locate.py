@@ -2,14 +2,14 @@ import numpy as np
 import pytest
 
 from garmentcut.prediction.frame import Frame
-from garmentcut.prediction.locate import NoGarmentError, check_garment, locate
-from garmentcut.prediction.looks import Looks
+from garmentcut.prediction.locate import NoGarmentError, count_garments, locate
+from garmentcut.prediction.stages import Prediction, check_garment
 
 HEIGHT, WIDTH = 192, 128
 
 
 def seen(*areas, level=1.0):
-    """A first look's alpha: (top, bottom, left, right[, level]) of each area."""
+    """A locate stage's alpha: (top, bottom, left, right[, level]) of each area."""
     alpha = np.zeros((HEIGHT, WIDTH), np.float32)
     for top, bottom, left, right, *own in areas:
         alpha[top:bottom, left:right] = own[0] if own else level
@@ -79,8 +79,29 @@ def test_what_the_frame_cuts_off_is_told(area, notes):
     assert locate(seen(area)).notes == notes
 
 
-def test_an_empty_second_look_is_refused():
+def test_an_empty_result_is_refused():
     frame = Frame(np.zeros((HEIGHT, WIDTH, 3), np.uint8), (HEIGHT, WIDTH), (HEIGHT, WIDTH))
-    check_garment(Looks.of_frame(seen((40, 120, 30, 90)), frame))
+    check_garment(Prediction.of_frame(seen((40, 120, 30, 90)), frame))
     with pytest.raises(NoGarmentError):
-        check_garment(Looks.of_frame(seen((40, 42, 30, 32)), frame))
+        check_garment(Prediction.of_frame(seen((40, 42, 30, 32)), frame))
+
+
+def test_a_garment_of_like_size_beside_it_is_another_garment_not_furniture():
+    both = seen((40, 120, 10, 50), (50, 120, 80, 110))
+    assert box_px(locate(both)) == (40, 120, 10, 110)
+    assert count_garments(both >= 0.5) == 2
+
+
+@pytest.mark.parametrize(
+    ("areas", "num"),
+    [
+        ((), 0),
+        (((40, 120, 30, 90),), 1),
+        (((40, 60, 40, 80), (110, 140, 38, 84)), 1),  # a two-piece
+        (((40, 120, 10, 50), (60, 80, 80, 90)), 1),  # and something small
+        (((40, 120, 4, 30), (40, 120, 50, 76), (40, 120, 96, 124)), 3),
+        (((20, 60, 4, 60), (20, 60, 70, 124), (80, 120, 30, 100)), 1),  # the third hangs below both
+    ],
+)
+def test_garments_are_counted(areas, num):
+    assert count_garments(seen(*areas) >= 0.5) == num

@@ -5,7 +5,16 @@ from garmentcut.model.card import StageSizes
 from garmentcut.photo.photo import Photo
 from garmentcut.prediction.frame import Frame
 from garmentcut.prediction.locate import NoGarmentError
-from garmentcut.prediction.stages import Stages, crop_of, enlarged, find_garment, refine_edges, segment_crop, tiles
+from garmentcut.prediction.stages import (
+    Stages,
+    clean,
+    crop_of,
+    enlarged,
+    find_garment,
+    refine_edges,
+    segment_crop,
+    tiles,
+)
 
 SIZES = StageSizes(locate_hw=(96, 64), margin_px=20, tile_px=64)
 
@@ -121,3 +130,101 @@ def test_the_map_is_enlarged_in_place():
     large = enlarged(alpha, (20, 20))
     assert large[:9].max() == 0 or large[9].max() <= 128
     assert large[11:].min() == 255
+
+
+def agreed():
+    """A dress that the first and the last stage agree on."""
+    fine = np.zeros((200, 160), np.float32)
+    fine[40:180, 40:120] = 1
+    return fine, fine * 0.97
+
+
+def test_what_agrees_is_not_touched():
+    fine, coarse = agreed()
+    assert clean(fine, coarse) is fine
+
+
+def test_a_brass_button_is_no_hole():
+    fine, coarse = agreed()
+    fine[100:105, 80:84] = 0.05
+    fine[99, 80:84] = 0.7  # its soft rim
+    assert (clean(fine, coarse)[41:179, 41:119] == 1).all()
+
+
+def test_a_gap_that_the_locate_stage_sees_stays_open():
+    fine, coarse = agreed()
+    fine[100:110, 80:84], coarse[98:112, 78:86] = 0, 0.4
+    assert clean(fine, coarse) is fine
+
+
+def test_a_large_hole_is_not_filled():
+    fine, coarse = agreed()
+    fine[80:120, 60:100] = 0
+    assert clean(fine, coarse) is fine
+
+
+def test_a_notch_at_the_edge_is_no_hole():
+    fine, coarse = agreed()
+    fine[100:104, 36:46] = 0
+    assert clean(fine, coarse) is fine
+
+
+def test_lace_stays_lace():
+    fine, coarse = agreed()
+    fine[60:100:4, 60:100:4], coarse[55:105, 55:105] = 0.1, 0.8
+    assert clean(fine, coarse) is fine
+
+
+def test_a_speck_is_taken_off_with_its_rim():
+    fine, coarse = agreed()
+    fine[10:14, 10:14] = 0.9
+    fine[9, 10:14] = 0.3
+    cleaned = clean(fine, coarse)
+    assert cleaned[:30].max() == 0
+    assert np.array_equal(cleaned[30:], fine[30:])
+
+
+def test_a_strap_too_thin_for_the_locate_stage_is_no_speck():
+    fine, coarse = agreed()
+    fine[4:36, 60:63] = 0.9  # it hangs by threads that neither saw
+    assert clean(fine, coarse) is fine
+
+
+def test_fringe_that_hangs_on_is_no_speck():
+    fine, coarse = agreed()
+    fine[180:195, 60:62] = 0.9  # longer than the first look saw
+    assert clean(fine, coarse) is fine
+
+
+def test_a_second_piece_that_the_locate_stage_missed_is_no_speck():
+    fine, coarse = agreed()
+    fine[2:36, 40:120] = 1
+    assert clean(fine, coarse)[20, 80] == 1
+
+
+def test_the_fast_effort_leaves_the_refine_stage_out():
+    rgb = dressed()
+
+    def refine(_tile):
+        raise AssertionError
+
+    alpha = Stages(red, red, refine, SIZES, fast=True)(Photo(rgb), frame_of(rgb)).full_alpha()
+    assert (alpha >= 0.5).sum() == pytest.approx(100 * 200, rel=0.02)
+
+
+def test_two_mannequins_side_by_side_are_both_cut_and_told():
+    rgb = dressed(384, 400, (40, 100, 140, 300))
+    rgb[110:290, 240:330, 0] = 255
+    prediction = Stages(red, red, given, SIZES)(Photo(rgb), frame_of(rgb))
+    alpha = prediction.full_alpha()
+    assert alpha[200, 90] == 1
+    assert alpha[200, 280] == 1
+    assert prediction.notes == ("2 garments are cut out together",)
+
+
+def test_what_locate_leaves_out_still_counts_as_disagreement():
+    rgb = dressed()
+    rgb[150:190, 215:245, 0] = 255  # furniture beside it
+    prediction = Stages(red, red, given, SIZES)(Photo(rgb), frame_of(rgb))
+    assert prediction.coarse[40:45, 55:60].max() > 0.5
+    assert prediction.agreement < 0.98

@@ -9,8 +9,8 @@ from garmentcut.config import CutConfig
 from garmentcut.errors import ConfigError
 from garmentcut.prediction.doubt import ALL_SIGNS, draw_maps, observe
 from garmentcut.prediction.frame import Frame
-from garmentcut.prediction.looks import Looks
 from garmentcut.prediction.results import Row
+from garmentcut.prediction.stages import Prediction
 from garmentcut.prediction.verdict import (
     Judge,
     Reason,
@@ -29,7 +29,7 @@ from garmentcut.prediction.verdict import (
 
 def looks_of(shown):
     size = shown.alpha.shape
-    return Looks.of_frame(shown.alpha, Frame(shown.photo, size, size))
+    return Prediction.of_frame(shown.alpha, Frame(shown.photo, size, size))
 
 
 def test_a_card_without_doubt_says_nothing(card, studio):
@@ -54,7 +54,7 @@ def test_without_a_threshold_there_is_doubt_and_no_verdict_and_only_the_unusual_
     assert Judge.of(replace(card, doubt=trusted))(looks_of(studio())).reasons == ()
 
 
-@pytest.mark.parametrize("cut", [CutConfig("fast"), CutConfig("best"), CutConfig(choke_px=1.0)])
+@pytest.mark.parametrize("cut", [CutConfig("fast"), CutConfig(choke_px=1.0)])
 def test_what_was_not_calibrated_is_promised_nothing(card, studio, make_doubt, make_acceptance, cut):
     told = replace(card, doubt=make_doubt(rim=1.0), acceptance=make_acceptance(r05=0.99))
     assert Judge.of(told, cut=CutConfig())(looks_of(studio())).verdict == "accept"
@@ -89,7 +89,7 @@ def test_a_risk_is_chosen_and_never_made_up(card, make_doubt, make_acceptance):
 def test_nothing_cut_out_is_not_judged(card, make_doubt):
     nothing = np.zeros((96, 64), np.float32)
     judge = Judge.of(replace(card, doubt=make_doubt()))
-    assert judge(Looks.of_frame(nothing, Frame(np.zeros((96, 64, 3), np.uint8), (96, 64), (96, 64)))).doubt is None
+    assert judge(Prediction.of_frame(nothing, Frame(np.zeros((96, 64, 3), np.uint8), (96, 64), (96, 64)))).doubt is None
 
 
 def test_heat_is_where_alpha_is_unsure_or_the_edge_has_no_contrast():

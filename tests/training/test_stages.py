@@ -9,7 +9,8 @@ import torch
 from garmentcut.dataset.manifest import Manifest
 from garmentcut.dataset.windows import map_paths
 from garmentcut.errors import TrainingError
-from garmentcut.export.run_folder import export_folder
+from garmentcut.evaluation.predict import plan_trials
+from garmentcut.export.run_folder import export_folder, export_folds
 from garmentcut.model.card import card_of, stage_network_of
 from garmentcut.recipe import load_recipe
 from garmentcut.training.devices import Devices
@@ -193,3 +194,15 @@ def test_maps_are_of_the_photos_place(trained):
     pair = run.division.train[0]
     with Image.open(map_paths(run.maps_path, pair.name)[0]) as image:
         assert np.asarray(image).shape == (96, 64)
+
+
+def test_a_runs_folds_judge_every_photo_once_by_networks_that_have_not_seen_it(trained, manifest):
+    run, _ = trained
+    for path, content in export_folds(run.folder).items():
+        path.write_bytes(content)
+    trials = plan_trials(run.folder, manifest)
+    assert len(trials) == 2
+    judged = [pair.name for trial in trials for pair in trial.pairs]
+    assert sorted(judged) == sorted(pair.name for pair in manifest.usable)  # those held out of the whole run, too
+    for trial in trials:
+        assert not {pair.photo_sha256[:12] for pair in trial.pairs} & set(trial.card.trained_on)

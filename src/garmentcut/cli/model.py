@@ -51,6 +51,9 @@ def _ten_lines(card: "ModelCard") -> list[str]:
     if card.first_look is not None:
         height, width = card.first_look.size_hw
         lines.append(f"looks first at: {width}x{height} pixels")
+    if card.stages is not None:
+        height, width = card.stages.locate_hw
+        lines.append(f"stages: locate at {width}x{height} pixels, segment at half size, refine along the edge")
     lines.append(f"edge: threshold {card.edge_bias:g}, steepness {card.edge_gain:g}, choke {card.choke_px:g} px")
     lines += [f"score: {_plain(asdict(score))}" for score in card.scores][:1]
     return [*lines, f"doubt: {_doubt_text(card)}", f"acceptance: {_acceptance_text(card)}"]
@@ -107,22 +110,28 @@ def export(
         str | None, typer.Option(metavar="TEXT", help="On the card: what it was trained on, in words.")
     ] = None,
     licence: Annotated[str | None, typer.Option(metavar="TEXT", help="On the card: licence of the weights.")] = None,
+    folds: Annotated[
+        bool, typer.Option("--folds", help="Also write RUN/folds/*/model.onnx, which `garmentcut calibrate RUN` tries.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Turn a trained network into a model file that `garmentcut cut --model` takes.
 
     The file takes photos of any size and carries its card. Its alphas are compared with the trained network's; nothing
-    is written if they differ by more than 0.001. Of a cascade, both looks go into the one file.
+    is written if they differ by more than 0.001. Of a model of stages, all three networks go into
+    the one file.
 
     Example: garmentcut export runs/mine -o mine.onnx
     """
-    from garmentcut.export.run_folder import export_folder
+    from garmentcut.export.run_folder import export_folder, export_folds
     from garmentcut.model.card import card_of
     from garmentcut.photo.files import write_atomic
 
     words = {"name": name, "training_data": training_data, "licence": licence}
     content = export_folder(run, {key: value for key, value in words.items() if value is not None})
     write_atomic(out, content)
+    for path, of_fold in (export_folds(run) if folds else {}).items():
+        write_atomic(path, of_fold)
     found = card_of(content)
     cut = shown("garmentcut", "cut", "photos", "--out", "cutouts", "--model", out)
     show(
@@ -140,4 +149,6 @@ def _written_lines(card: "ModelCard", out: Path, num_bytes: int) -> list[str]:
         height, width = card.first_look.size_hw
         size = f"first look at {width}x{height} pixels"
         lines.append(f"{size}; weights are packed: the second's 16 bits each, the first's 8")
+    if card.stages is not None:
+        lines.append("three stages in one file; weights are packed: locate's 8 bits each, the others' 16")
     return [*lines, f"alpha differs from the trained network's by {card.parity} at most"]

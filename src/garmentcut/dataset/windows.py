@@ -30,6 +30,8 @@ MAP_REDUCTION = 2
 
 _EDGE_KERNEL = np.ones((9, 9), np.uint8)
 _EDGE_STEP, _WRONG_STEP = 7, 3  # every so many of these pixels can be the middle of a window
+_UNSURE = 25  # levels of 255 from 0 and 255
+_AROUND_KERNEL = np.ones((25, 25), np.uint8)
 _CLEARLY_WRONG = 100  # levels of 255 by which a map may miss the target
 _SHARE_WRONG = 0.35  # of the windows, where there are wrong pixels
 _LEAST_WRONG = 20
@@ -138,7 +140,9 @@ class WindowSamples(Samples):
         maps = tuple(read_map(path, (height, width)) for path in map_paths(self.maps, pair.name))
         band = cv2.morphologyEx(target, cv2.MORPH_GRADIENT, _EDGE_KERNEL) > 20
         large = cv2.resize(maps[0], (width, height), interpolation=cv2.INTER_LINEAR)
-        wrong = cv2.absdiff(large, target) > _CLEARLY_WRONG
+        # Unsure far from any edge counts as wrong: a strong print, which refine must learn to leave whole.
+        unsure = (large > _UNSURE) & (large < 255 - _UNSURE) & (cv2.dilate(band.view(np.uint8), _AROUND_KERNEL) == 0)
+        wrong = (cv2.absdiff(large, target) > _CLEARLY_WRONG) | unsure
         return _Whole(rgb, target, maps, _some_of(band, _EDGE_STEP), _some_of(wrong, _WRONG_STEP))
 
 

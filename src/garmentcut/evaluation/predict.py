@@ -28,12 +28,12 @@ from garmentcut.model.card import UNKNOWN, ModelCard, read_model
 from garmentcut.photo.photo import Photo
 from garmentcut.prediction.cutter import Cutter
 from garmentcut.prediction.doubt import Observation, observe_looks
-from garmentcut.prediction.looks import Looks
 from garmentcut.prediction.runtime import runtime_for
+from garmentcut.prediction.stages import Prediction
 
 _Found = TypeVar("_Found")
 
-MODEL_NAME, RUN_NAME = "model.onnx", "run.json"
+FOLDS_NAME, MODEL_NAME, RUN_NAME = "folds", "model.onnx", "run.json"
 """What a run folder holds: the exported model, and what it was trained on."""
 
 
@@ -60,7 +60,8 @@ def plan_trials(model: Path, manifest: Manifest, *, splits: Sequence[str] | None
 
     Args:
         model: an ONNX file: tried on all usable pairs; a run folder with `model.onnx`: tried on the splits that its
-            `run.json` says were held out; a folder of such run folders `fold0`, `fold1` ...: each on its own held-out
+            `run.json` says were held out; a run of stages whose folds were exported: these, each on
+            the photos it has not seen; a folder of such run folders `fold0`, `fold1` ...: each on its own held-out
             splits, so that every photo is judged by a model that never saw it.
         manifest: the dataset.
         splits: only these. For a file or a single run they replace what is said above; of folds, they choose.
@@ -73,6 +74,8 @@ def plan_trials(model: Path, manifest: Manifest, *, splits: Sequence[str] | None
     for split in splits or ():
         if split not in known:
             raise EvaluationError(f"{manifest.folder} has no split {split!r}; it has {', '.join(known) or 'none'}")
+    if not splits and (of_folds := _stage_trials(model, manifest)):
+        return of_folds
     members = _members(model, manifest, splits)
     repeated = [split for split, times in Counter(s for _, held in members for s in held or ()).items() if times > 1]
     if repeated:
@@ -108,7 +111,7 @@ class CutPair:
     photo: Photo
     target: Alpha
     alpha: Alpha
-    looks: Looks | None
+    looks: Prediction | None
     reason: str
     seen: bool | None
     seconds: float
@@ -236,6 +239,19 @@ def _cut(cutter: Cutter, pair: Pair, photo: Photo, target: Alpha, turns: threadi
         reason = str(error)
     seconds = time.perf_counter() - start - waited
     return CutPair(pair, cutter.card, photo, target, alpha, looks, reason, None, seconds)
+
+
+def _stage_trials(model: Path, manifest: Manifest) -> tuple[Trial, ...]:
+    """Of a run of stages, the models of its folds, each with the photos that its networks have not seen."""
+    trials, tried = [], set[str]()
+    for path in sorted(model.glob(f"{FOLDS_NAME}/*/{MODEL_NAME}")):
+        card = read_model(path)[1]
+        seen = find_seen(card, manifest)
+        pairs = tuple(pair for pair in manifest.usable if seen[pair.name] is False and pair.name not in tried)
+        tried |= {pair.name for pair in pairs}
+        if pairs:
+            trials.append(Trial(path, card, pairs))
+    return tuple(trials)
 
 
 def _members(model: Path, manifest: Manifest, splits: Sequence[str] | None) -> list[_Member]:

@@ -9,6 +9,7 @@ from garmentcut.export.stages import export_stages
 from garmentcut.model.checkpoint import NetworkSpec, load_network
 from garmentcut.recipe import STAGES
 
+FOLDS_NAME, MODEL_NAME = "folds", "model.onnx"
 WEIGHTS_NAME = "best.safetensors"
 """Where a training leaves its weights; of a model of stages, in a folder for each."""
 
@@ -29,7 +30,35 @@ def export_folder(run: Path, words: dict[str, str]) -> bytes:
     """
     if not (run / STAGES[-1] / WEIGHTS_NAME).exists():
         return _exported(run / WEIGHTS_NAME if run.is_dir() else run, words)[0]
-    models = {name: _exported(run / name / WEIGHTS_NAME, words) for name in STAGES}
+    return _of_stages({name: run / name / WEIGHTS_NAME for name in STAGES}, words)
+
+
+def export_folds(run: Path) -> dict[Path, bytes]:
+    """Export what a training of stages has left of its folds: models to judge the photos that each has held out.
+
+    A fold has no refine stage of its own: it gets that of the whole, which has learned from all photos, but from maps
+    of networks that had not seen them. The cards list what the other two stages have learned from.
+
+    Args:
+        run: its folder.
+
+    Returns:
+        Path for each model file below the run's folder, and its content; empty: it has no folds.
+
+    Raises:
+        CheckpointError, ExportError: as `export_folder`.
+    """
+    found = {}
+    for folder in sorted((run / FOLDS_NAME).glob("*/segment")):
+        weights = {name: folder.parent / name / WEIGHTS_NAME for name in STAGES[:2]}
+        weights["refine"] = run / "refine" / WEIGHTS_NAME
+        name = f"{run.resolve().name}, fold {folder.parent.name}"
+        found[folder.parent / MODEL_NAME] = _of_stages(weights, {"name": name}, learned_by=STAGES[:2])
+    return found
+
+
+def _of_stages(weights: dict[str, Path], words: dict[str, str], learned_by: tuple[str, ...] = STAGES) -> bytes:
+    models = {name: _exported(path, words) for name, path in weights.items()}
     spec = models["refine"][1]
     height = int(spec.facts["recipe"]["data"]["frame_height"])
     return export_stages(
@@ -37,6 +66,7 @@ def export_folder(run: Path, words: dict[str, str]) -> bytes:
         frame_hw=(height, round(height / _ASPECT)),
         boxes_xyxy=[tuple(box) for box in spec.facts.get("boxes_xyxy", [])],
         tile_px=spec.size_hw[0],
+        learned_by=learned_by,
     )
 
 

@@ -7,6 +7,7 @@ from garmentcut.dataset.split import packed_prints, unpacked_prints
 from garmentcut.export.packing import packed
 from garmentcut.model.card import CARD_KEY, StageSizes, card_of, with_card
 from garmentcut.model.metadata import with_attachment, without_metadata
+from garmentcut.recipe import STAGES
 
 
 def export_stages(
@@ -17,6 +18,7 @@ def export_stages(
     frame_hw: tuple[int, int],
     boxes_xyxy: Iterable[tuple[int, int, int, int]] = (),
     tile_px: int,
+    learned_by: tuple[str, ...] = STAGES,
 ) -> bytes:
     """Join three exported networks.
 
@@ -27,6 +29,7 @@ def export_stages(
         frame_hw: size that photos are brought to.
         boxes_xyxy: of the garments that were learned, in pixels of the frame.
         tile_px: side of the refine stage's tiles.
+        learned_by: stages whose training photos the card lists.
 
     Returns:
         Content of a model file. The locate stage's weights are kept in 8 bits, for it only finds a box; the others' in
@@ -46,8 +49,9 @@ def export_stages(
     bare = [without_metadata(model, CARD_KEY) for model in (locate, segment, refine)]
     joined = with_attachment(packed(bare[1], 16), packed(bare[0], 8), "locate")
     joined = with_attachment(joined, packed(bare[2], 16), "refine")
-    trained_on = tuple(dict.fromkeys(mark for card in cards for mark in card.trained_on))
-    prints = packed_prints(tuple(print_ for card in cards for print_ in unpacked_prints(card.trained_prints)))
+    learned = [card for card, stage in zip(cards, STAGES, strict=True) if stage in learned_by]
+    trained_on = tuple(dict.fromkeys(mark for card in learned for mark in card.trained_on))
+    prints = packed_prints(tuple(print_ for card in learned for print_ in unpacked_prints(card.trained_prints)))
     card = replace(
         cards[2],
         network=cards[1].network,

@@ -246,7 +246,7 @@ _FOUND_PER_BEAT = 1000
 
 
 class Intake:
-    """Looks into the folders and keeps what is to be cut.
+    """Prediction into the folders and keeps what is to be cut.
 
     Attributes:
         arrivals: photos that came or changed and are not finished.

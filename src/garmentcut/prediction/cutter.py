@@ -16,15 +16,11 @@ from garmentcut.model.card import ModelCard, first_network_of, read_model
 from garmentcut.photo.compose import choke_alpha
 from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.photo import Photo
-from garmentcut.prediction.cleaning import clean
-from garmentcut.prediction.coarse import coarse_alpha, coarse_in, fast_looks, with_map
-from garmentcut.prediction.crop import Crop, crop_around, crop_pixels, whole_crop
+from garmentcut.prediction.cascade import Cascade
 from garmentcut.prediction.frame import Frame, frame_photo
 from garmentcut.prediction.inputs import PhotoLike, Result, cut_each, photo_of
-from garmentcut.prediction.locate import Place, check_garment, locate
-from garmentcut.prediction.looks import Looks
 from garmentcut.prediction.runtime import Runtime, load_runtime
-from garmentcut.prediction.stages import Stages
+from garmentcut.prediction.stages import Prediction, Stages, check_garment
 
 
 @dataclass(frozen=True)
@@ -33,17 +29,15 @@ class Cutter:
 
     Attributes:
         card: what the model is and how good.
-        runtime: its network, ready to run; of a cascade, the second look's.
+        runtime: its network, ready to run; of a model of stages, the segment stage's.
         config: how much effort is made, and where the edge is put.
-        first: the first look's network; None: there is no first look.
-        stages: the networks of a model of three stages, of which `runtime` is the segment stage's; None: it is none.
+        stages: the networks of a model of three stages, or of a model of two; None: one network sees the whole photo.
     """
 
     card: ModelCard
     runtime: Runtime
     config: CutConfig = field(default_factory=CutConfig)
-    first: Runtime | None = None
-    stages: Stages | None = None
+    stages: Stages | Cascade | None = None
 
     @classmethod
     def load(
@@ -61,23 +55,23 @@ class Cutter:
             cut: effort and choke.
 
         Raises:
-            garmentcut.errors.ModelError: the file or the backend cannot be used, or the model has no look as fast
-                as asked for; says why.
+            garmentcut.errors.ModelError: the file or the backend cannot be used, or the model has no
+                stages and `fast` was asked for.
         """
         content, card = read_model(Path(model) if model is not None else default_model())
         cut = cut or CutConfig()
         if card.stages is not None:
-            stages = Stages.load(content, card, config)
+            stages = Stages.load(content, card, config, fast=cut.effort == "fast")
             return cls(card, cast(Runtime, stages.segment), cut, stages=stages)
         first_card, first_network = card.first_card, first_network_of(content, card)
-        if first_card is None or first_network is None:
-            if cut.effort == "fast":
-                raise ModelError(f"{card.label} has no first look, so it has no `fast`; use normal or best")
-            return cls(card, load_runtime(content, card, config), cut)
-        # Crops are of several shapes, each compiled for each stream: two streams took 1.7 GB instead of 1.0, and 15 %
-        # more processor time.
-        config = replace(config or RuntimeConfig(), streams=1)
-        return cls(card, load_runtime(content, card, config), cut, load_runtime(first_network, first_card, config))
+        if first_card is not None and first_network is not None:
+            # Crops are of several shapes, each compiled for each stream: two streams took 1.7 GB instead of 1.0.
+            config = replace(config or RuntimeConfig(), streams=1)
+            second = load_runtime(content, card, config)
+            return cls(card, second, cut, Cascade(card, load_runtime(first_network, first_card, config), second, cut))
+        if cut.effort == "fast":
+            raise ModelError(f"{card.label} has no stage that `fast` could leave out; use normal or best")
+        return cls(card, load_runtime(content, card, config), cut)
 
     def __call__(self, photo: PhotoLike) -> Cutout:
         """Cut the garment out of one photo.
@@ -113,7 +107,7 @@ class Cutter:
         """First step of a call: the photo at the size the network works at."""
         return frame_photo(photo, self.card)
 
-    def look(self, photo: Photo, frame: Frame) -> Looks:
+    def look(self, photo: Photo, frame: Frame) -> Prediction:
         """Second step: where the garment is, then its alpha; all of a call's time but a little.
 
         Args:
@@ -121,52 +115,30 @@ class Cutter:
             frame: what `frame` made of it.
 
         Raises:
-            NoGarmentError: the first look found no garment.
+            NoGarmentError: no garment was found.
         """
         if self.stages is not None:
             return self.stages(photo, frame)
-        if self.first is None or self.card.first_look is None:
-            return Looks.of_frame(self._alpha_of(frame.rgb), frame)
-        look = self.card.first_look
-        place = locate(coarse_alpha(self.first, frame, look))
-        if self.config.effort == "fast":
-            return fast_looks(frame, place)
-        scale = frame.content_hw[0] / frame.photo_hw[0]
-        looks = self._look_at(crop_around(place.box_xyxy, frame.photo_hw, scale, self.card), place, photo, frame)
-        if looks.agreement >= look.least_agreement:
-            return looks
-        looks = self._look_at(whole_crop(frame), place, photo, frame)
-        return replace(looks, notes=(*looks.notes, "the looks disagreed, so the whole photo was looked at again"))
+        alpha = self.runtime(frame.rgb)
+        if self.config.effort == "best":
+            alpha = (alpha + self.runtime(np.ascontiguousarray(frame.rgb[:, ::-1]))[:, ::-1]) * np.float32(0.5)
+        return Prediction.of_frame(alpha, frame)
 
-    def _look_at(self, crop: Crop, place: Place, photo: Photo, frame: Frame) -> Looks:
-        seen_before = coarse_in(crop, place.garment, frame.photo_hw)
-        pixels = crop_pixels(photo, frame, crop)
-        alpha = self._alpha_of(with_map(pixels, seen_before) if self.card.sees_map else pixels)
-        height, width = crop.content_hw
-        fine = clean(alpha[:height, :width], seen_before[:height, :width])
-        return Looks(frame, crop, fine, place.garment, place.notes)
-
-    def finish(self, photo: Photo, frame: Frame, seen: "Looks | NDArray[np.float32]") -> Cutout:
+    def finish(self, photo: Photo, frame: Frame, seen: "Prediction | NDArray[np.float32]") -> Cutout:
         """Last step of a call: the alpha at the photo's size.
 
         Args:
             photo: the photo.
             frame: what `frame` made of it.
-            seen: what `look` saw; or what `runtime` made of `frame.rgb`, the whole of it in one look.
+            seen: what `look` saw; or what `runtime` made of `frame.rgb`, the whole of it.
 
         Raises:
             NoGarmentError: no garment was found.
         """
-        looks = seen if isinstance(seen, Looks) else Looks.of_frame(seen, frame)
-        check_garment(looks)
-        alpha = choke_alpha(looks.full_alpha(), self.card.choke_px + self.config.choke_px)
+        prediction = seen if isinstance(seen, Prediction) else Prediction.of_frame(seen, frame)
+        check_garment(prediction)
+        alpha = choke_alpha(prediction.full_alpha(), self.card.choke_px + self.config.choke_px)
         return Cutout.of(photo, alpha)
-
-    def _alpha_of(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        alpha = self.runtime(pixels)
-        if self.config.effort == "best":
-            alpha = (alpha + self.runtime(np.ascontiguousarray(pixels[:, ::-1]))[:, ::-1]) * np.float32(0.5)
-        return alpha
 
 
 def default_model() -> Path:

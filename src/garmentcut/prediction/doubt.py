@@ -11,7 +11,7 @@ from garmentcut.errors import ModelError
 from garmentcut.model.card import ModelCard
 from garmentcut.model.doubt_model import DoubtModel
 from garmentcut.photo.mask import Components, bounding_box, box_sums, components, erode
-from garmentcut.prediction.looks import Looks
+from garmentcut.prediction.stages import Prediction
 
 MAP_HEIGHT_PX = 432
 """Maps are about this high: a quarter of the size the embedded model works at."""
@@ -212,7 +212,7 @@ def observe(rgb: NDArray[np.uint8], alpha: Plane, *, apart: float = 0.0) -> Obse
     return Observation(maps, np.append(_signs_of(maps), np.log(apart + _SMALL)), _looks_of(maps))
 
 
-def observe_looks(looks: Looks) -> Observation | None:
+def observe_looks(looks: Prediction) -> Observation | None:
     """Look at what the network has seen of a photo; see `observe`."""
     frame, coarse = looks.frame, looks.coarse
     height, width = frame.content_hw

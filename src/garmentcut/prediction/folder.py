@@ -38,7 +38,6 @@ from garmentcut.prediction.batch import (
 )
 from garmentcut.prediction.cutter import Cutter
 from garmentcut.prediction.frame import Frame
-from garmentcut.prediction.looks import Looks
 from garmentcut.prediction.names import Named, adopt_moved, garment_of, name_files, subject_of, tell_apart
 from garmentcut.prediction.results import (
     FolderError,
@@ -51,6 +50,7 @@ from garmentcut.prediction.results import (
     is_done,
 )
 from garmentcut.prediction.sources import Skipped, Source, write_skipped
+from garmentcut.prediction.stages import Prediction
 from garmentcut.prediction.verdict import Judge, keep_heat, remove_misplaced, sorted_outputs, unsorted_output
 from garmentcut.prediction.views import ViewComparison
 
@@ -93,7 +93,7 @@ class Work:
     outputs: tuple[str, ...]
     photo: Photo | None = None
     frame: Frame | None = None
-    looks: Looks | None = None
+    looks: Prediction | None = None
     sighting: Sighting | None = None
     scales: tuple[float, ...] | None = None
     seconds: float = 0.0
@@ -564,8 +564,8 @@ class FolderCutter:
     ) -> Iterator[Row]:
         """Rows of the photos of a plan, many under way or, `is_alone`, one at a time."""
         folder = self.config.folder
-        # Between its looks a photo is located, cropped and cleaned: meanwhile the network takes the next one.
-        lookers = self.cutter.runtime.streams + (self.cutter.first is not None)
+        # Between its stages a photo is cropped, tiled and cleaned: meanwhile the networks take the next one.
+        lookers = self.cutter.runtime.streams + (self.cutter.stages is not None)
         ahead = (0, 0, 0) if is_alone else (folder.readers, lookers, folder.writers)
         jobs = _jobs_of(plan, self.options, is_stopping)
         with (

@@ -1,4 +1,4 @@
-"""Fit a photo of any size and aspect to a network that knows one: scaled evenly and padded, never stretched."""
+"""Fit a photo of any size and aspect to networks that know one: scaled evenly, padded or cropped, never stretched."""
 
 from dataclasses import dataclass
 
@@ -9,11 +9,15 @@ from garmentcut.errors import PhotoError
 from garmentcut.model.card import ModelCard
 from garmentcut.photo.color import srgb_of
 from garmentcut.photo.photo import Photo, to_8_bit
-from garmentcut.photo.resize import resize_alpha, resize_rgb
+from garmentcut.photo.resize import resize_rgb
 
 _MAX_WORKING_AREA = 2.0  # times the card's working area: bounds memory and time for wide photos
 
 _LEAST_SIDE_PX, _MOST_ASPECT = 16, 8  # below and above, no mannequin could be told
+
+
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +33,19 @@ class Frame:
     rgb: NDArray[np.uint8]
     content_hw: tuple[int, int]
     photo_hw: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A rectangle of the photo, and the size at which the network sees it.
+
+    Attributes:
+        box_xyxy: left, top, right, bottom in pixels of the photo, the latter two exclusive.
+        content_hw: size of the rectangle as the network sees it.
+    """
+
+    box_xyxy: tuple[int, int, int, int]
+    content_hw: tuple[int, int]
 
 
 def frame_photo(photo: Photo, card: ModelCard) -> Frame:
@@ -54,19 +71,6 @@ def frame_photo(photo: Photo, card: ModelCard) -> Frame:
     return Frame(rgb, content_hw, photo.size_hw)
 
 
-def unframe_alpha(alpha: NDArray[np.float32], frame: Frame) -> NDArray[np.float32]:
-    """Bring the network's alpha back to the photo.
-
-    Args:
-        alpha: `(h, w)` float32 in [0, 1], of `frame.rgb`.
-        frame: what the network saw.
-
-    Returns:
-        `frame.photo_hw` float32 in [0, 1].
-    """
-    return resize_alpha(alpha[: frame.content_hw[0], : frame.content_hw[1]], frame.photo_hw)
-
-
 def _content_size(photo_hw: tuple[int, int], card: ModelCard) -> tuple[int, int]:
     working_height, working_width = card.working_size_hw
     scale = working_height / photo_hw[0]
@@ -74,3 +78,24 @@ def _content_size(photo_hw: tuple[int, int], card: ModelCard) -> tuple[int, int]
     scale *= min(1.0, (_MAX_WORKING_AREA * working_height * working_width / area) ** 0.5)
     height, width = (max(round(side * scale), 1) for side in photo_hw)
     return height, width
+
+
+def whole_crop(frame: Frame) -> Crop:
+    """All of a photo, as it was framed."""
+    height, width = frame.photo_hw
+    return Crop((0, 0, width, height), frame.content_hw)
+
+
+def crop_pixels(photo: Photo, frame: Frame, crop: Crop) -> NDArray[np.uint8]:
+    """The crop as the network sees it: `(*crop.content_hw, 3)` uint8 sRGB.
+
+    Args:
+        photo: the photo.
+        frame: what `frame_photo` made of it; where it has the crop at the crop's scale, it is taken from there.
+        crop: what to take.
+    """
+    left, top, right, bottom = crop.box_xyxy
+    if frame.content_hw == frame.photo_hw and crop.content_hw == (bottom - top, right - left):
+        return frame.rgb[top:bottom, left:right]
+    part = to_8_bit(photo.rgb[top:bottom, left:right])
+    return srgb_of(resize_rgb(part, crop.content_hw), photo.profile)

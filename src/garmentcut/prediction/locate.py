@@ -1,4 +1,4 @@
-"""Locate: where in the photo the garment is, from the first look's small alpha."""
+"""Where in the photo the garment is, from the locate stage's small alpha."""
 
 from dataclasses import dataclass
 
@@ -6,16 +6,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from garmentcut.errors import PhotoError
-from garmentcut.prediction.crop import Box
-from garmentcut.prediction.looks import Looks
-from garmentcut.prediction.parts import Parts, parts_of
+from garmentcut.photo.mask import Components, components
+from garmentcut.prediction.frame import Box
+
+ANOTHER_GARMENT = 0.35
+"""Of the largest part's area: from there on, what lies beside it is a garment of its own."""
 
 LEAST_SHARE = 5e-4
 """Of the frame: the smallest garment, a tenth of a bikini; less is a stray speck."""
 
-_NONE = "no garment found; check that it is a studio photo of a dressed mannequin"
+NO_GARMENT = "no garment found; check that it is a studio photo of a dressed mannequin"
 _FAINT = 0.2  # sheer sleeves and fringe belong to the box too, where they hang on to what is surely garment
-_LIKE_THE_LARGEST = 0.15  # of its area: the other piece of a two-piece, wherever below or above
+_PIECE = 0.15  # of the largest's area: the other piece of a two-piece, wherever below or above
 _NOT_A_SPECK = 0.01  # of its area: a strap, a sleeve end, if it is near
 _NEAR = 0.04  # of the frame's height
 _ON_THE_FRAME = 0.01  # of the side's length
@@ -33,12 +35,14 @@ class Place:
 
     Attributes:
         box_xyxy: around it, in fractions of the photo's width and height.
-        garment: `(h, w)` float32 in [0, 1], the first look's alpha without strays.
+        garment: `(h, w)` float32 in [0, 1], the locate stage's alpha without false positives.
+        seen: the same with them.
         notes: what is worth telling of it: that the frame cuts it off.
     """
 
     box_xyxy: Box
     garment: NDArray[np.float32]
+    seen: NDArray[np.float32]
     notes: tuple[str, ...]
 
 
@@ -51,28 +55,31 @@ def locate(coarse: NDArray[np.float32]) -> Place:
     Raises:
         NoGarmentError: there is none.
     """
-    parts = parts_of(coarse >= 0.5)
-    if not len(parts) or parts.areas[0] < LEAST_SHARE * coarse.size:
-        raise NoGarmentError(_NONE)
+    parts = sorted_components(coarse >= 0.5)
+    if not len(parts.areas) or parts.areas[0] < LEAST_SHARE * coarse.size:
+        raise NoGarmentError(NO_GARMENT)
     belongs = _belongs(parts)
-    surely, faint = parts.mask_of(belongs), parts_of(coarse >= _FAINT)
-    hangs_on = faint.counts_of(surely) > 0
-    # What hangs on to both is in neither: it would join a stray to the garment.
-    hangs_on_stray = faint.counts_of(parts.mask_of(~belongs)) > 0
-    garment = surely | faint.mask_of(hangs_on & ~hangs_on_stray)
-    stray = parts.mask_of(~belongs) | faint.mask_of(~hangs_on)
-    return Place(_box_of(garment), np.where(stray, np.float32(0), coarse), _notes(surely))
+    surely, faint = parts.mask_of(belongs), components(coarse >= _FAINT)
+    hangs_on = counts_in(faint, surely) > 0
+    # What hangs on to both is in neither: it would join a false positive to the garment.
+    hangs_on_other = counts_in(faint, parts.mask_of(~belongs)) > 0
+    garment = surely | faint.mask_of(hangs_on & ~hangs_on_other)
+    other = parts.mask_of(~belongs) | faint.mask_of(~hangs_on)
+    return Place(_box_of(garment), np.where(other, np.float32(0), coarse), coarse, _notes(surely))
 
 
-def check_garment(looks: Looks) -> None:
-    """Refuse an empty result.
+def sorted_components(mask: NDArray[np.bool_]) -> Components:
+    """The components of a mask, numbered from 1 by falling area."""
+    found = components(mask)
+    order = np.argsort(-found.areas, kind="stable")
+    ranks = np.zeros(len(order) + 1, np.int32)
+    ranks[order + 1] = np.arange(1, len(order) + 1)
+    return Components(ranks[found.labels], found.areas[order], found.boxes_xyxy[order])
 
-    Raises:
-        NoGarmentError: what was cut out is less than any garment.
-    """
-    seen, share = np.count_nonzero(looks.fine >= 0.5), looks.share_of_photo
-    if seen * share < LEAST_SHARE * looks.fine.size:
-        raise NoGarmentError(_NONE)
+
+def counts_in(parts: Components, mask: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """`(N,)`: how many of each component's pixels are true in a mask of the same shape."""
+    return np.bincount(parts.labels[mask], minlength=len(parts.areas) + 1)[1:]
 
 
 def _box_of(garment: NDArray[np.bool_]) -> Box:
@@ -83,25 +90,27 @@ def _box_of(garment: NDArray[np.bool_]) -> Box:
     return left, float(rows[0] / height), right, float((rows[-1] + 1) / height)
 
 
-def _belongs(parts: Parts) -> NDArray[np.bool_]:
-    """Which parts are the garment's: the largest, what is as large and above or below it, what is near either.
+def _belongs(parts: Components) -> NDArray[np.bool_]:
+    """Which parts are garment: the largest, those of like size beside it, pieces above or below it, what is near.
 
-    The pieces of a two-piece hang on one mannequin, so they share columns; furniture beside it does not.
+    The pieces of a two-piece hang on one mannequin, so they share columns; a smaller thing beside it is furniture. A
+    part of like size beside it is another garment, on a mannequin of its own: never left out unseen.
     """
     boxes, areas = parts.boxes_xyxy, parts.areas
-    belongs = np.zeros(len(parts), np.bool_)
+    belongs = np.zeros(len(areas), np.bool_)
     belongs[0] = True
     left, right = boxes[0, 0], boxes[0, 2]
     shares_columns = (boxes[:, 0] < right) & (boxes[:, 2] > left)
-    belongs |= shares_columns & (areas >= _LIKE_THE_LARGEST * areas[0])
-    reach = _NEAR * parts.shape_hw[0]
+    belongs |= shares_columns & (areas >= _PIECE * areas[0])
+    belongs |= areas >= ANOTHER_GARMENT * areas[0]
+    reach = _NEAR * parts.labels.shape[0]
     for index in np.flatnonzero(~belongs & (areas >= _NOT_A_SPECK * areas[0])):
         gaps = _gaps(boxes[index], boxes[belongs])
         belongs[index] = bool((gaps <= reach).any())
     return belongs
 
 
-def _gaps(box: NDArray[np.intp], others: NDArray[np.intp]) -> NDArray[np.float64]:
+def _gaps(box: NDArray[np.int32], others: NDArray[np.int32]) -> NDArray[np.float64]:
     """How far a box is from each of some others; 0 where they overlap."""
     apart = np.maximum(np.maximum(others[:, :2] - box[2:], box[:2] - others[:, 2:]), 0)
     gaps: NDArray[np.float64] = np.hypot(apart[:, 0], apart[:, 1])
@@ -112,3 +121,16 @@ def _notes(garment: NDArray[np.bool_]) -> tuple[str, ...]:
     edges = {"left": garment[:, 0], "top": garment[0], "right": garment[:, -1], "bottom": garment[-1]}
     cut = [name for name, edge in edges.items() if np.count_nonzero(edge) >= max(_ON_THE_FRAME * len(edge), 2)]
     return (f"cut by the frame: {', '.join(cut)}",) if cut else ()
+
+
+def count_garments(mask: NDArray[np.bool_]) -> int:
+    """How many garments a mask shows: parts of like size beside each other; pieces below each other are one."""
+    parts = sorted_components(mask)
+    if not len(parts.areas):
+        return 0
+    spans: list[tuple[int, int]] = []
+    for left, _, right, _ in parts.boxes_xyxy[parts.areas >= ANOTHER_GARMENT * parts.areas[0]].tolist():
+        touching = [span for span in spans if span[0] < right and left < span[1]]
+        merged = min([left, *(span[0] for span in touching)]), max([right, *(span[1] for span in touching)])
+        spans = [*(span for span in spans if span not in touching), merged]
+    return len(spans)

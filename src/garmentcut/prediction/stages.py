@@ -6,6 +6,7 @@ left to find out.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -13,13 +14,19 @@ from numpy.typing import NDArray
 
 from garmentcut.config import RuntimeConfig
 from garmentcut.model.card import ModelCard, StageSizes, stage_network_of
-from garmentcut.photo.mask import components
+from garmentcut.photo.mask import components, dilate
 from garmentcut.photo.photo import Photo
-from garmentcut.prediction.cleaning import clean
-from garmentcut.prediction.crop import Box, Crop, crop_pixels
-from garmentcut.prediction.frame import Frame
-from garmentcut.prediction.locate import Place, locate
-from garmentcut.prediction.looks import Looks
+from garmentcut.photo.resize import resize_alpha
+from garmentcut.prediction.frame import Box, Crop, Frame, crop_pixels, whole_crop
+from garmentcut.prediction.locate import (
+    LEAST_SHARE,
+    NO_GARMENT,
+    NoGarmentError,
+    Place,
+    count_garments,
+    counts_in,
+    locate,
+)
 from garmentcut.prediction.runtime import Predict, Runtime, load_runtime
 
 _SURE = 0.03  # from 0 or 1: there the segment stage needs no second opinion
@@ -28,6 +35,84 @@ _ROUNDS = 4  # of tiles: each follows a strap by half a tile
 _DIFFERS, _LEAST_LEAD_PX = 0.3, 6  # what refine says against segment, where tiles end
 _MULTIPLE_OF = 32  # the encoder's coarsest stride
 _Alpha = NDArray[np.float32]
+_TAIL_ALPHA = 1 / 128  # below, the sigmoid's tail: invisible, but it would keep every pixel from being fully hidden
+_CLOTH = 0.9  # of the locate stage's alpha: lace and gaps in it stay below
+_NOTHING = 0.1
+_LARGEST_HOLE = 2.5e-3  # of the garment: a brass button, a buckle; a larger one is a gap until told otherwise
+_LARGEST_SPECK = 5e-3
+_LEAST_COMPACT = 0.25  # of the square around it: a strap, too thin for the locate stage, is long and fills none
+_RIM_LEVEL = 0.1  # the soft rim of a speck or hole goes with it
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """A photo's alpha, before it is brought to the photo's own size.
+
+    Attributes:
+        frame: the photo as it was framed.
+        crop: where the garment is.
+        fine: alpha of the crop, float32 in [0, 1], nothing of the garment being outside.
+        coarse: `(h, w)` float32 in [0, 1]: the locate stage's alpha of the whole photo, in small; None: the model has
+            no stages.
+        notes: what is worth telling: that the frame cuts the garment off, for one.
+    """
+
+    frame: Frame
+    crop: Crop
+    fine: NDArray[np.float32]
+    coarse: NDArray[np.float32] | None = None
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of_frame(cls, alpha: NDArray[np.float32], frame: Frame) -> "Prediction":
+        """Of a network that sees the whole frame: its alpha of `frame.rgb`."""
+        height, width = frame.content_hw
+        return cls(frame, whole_crop(frame), alpha[:height, :width])
+
+    @property
+    def share_of_photo(self) -> float:
+        """How much of the photo the crop is, 0 to 1."""
+        left, top, right, bottom = self.crop.box_xyxy
+        return (right - left) * (bottom - top) / (self.frame.photo_hw[0] * self.frame.photo_hw[1])
+
+    @cached_property
+    def agreement(self) -> float:
+        """Dice of the locate stage's and the last stage's masks, in small; 1 where there are no stages."""
+        if self.coarse is None:
+            return 1.0
+        first, last = self.coarse >= 0.5, self.small_alpha(_size_of(self.coarse)) >= 0.5
+        total = np.count_nonzero(first) + np.count_nonzero(last)
+        return float(2 * np.count_nonzero(first & last) / total) if total else 1.0
+
+    @cached_property
+    def alpha(self) -> NDArray[np.float32]:
+        """`frame.content_hw` float32 in [0, 1]: the alpha of `frame.rgb` without its padding."""
+        return self._laid_out(self.fine, self.frame.content_hw)
+
+    def small_alpha(self, size_hw: tuple[int, int]) -> NDArray[np.float32]:
+        """The alpha of the whole photo at a size of choice, that of `coarse` for one."""
+        return self._laid_out(self.fine, size_hw)
+
+    def full_alpha(self) -> NDArray[np.float32]:
+        """`frame.photo_hw` float32 in [0, 1]: the alpha at the photo's own size, hidden and opaque pixels wholly so."""
+        # Stretched a little beyond both ends and cut off there.
+        settled = (self.fine - _TAIL_ALPHA) * np.float32(1 / (1 - 2 * _TAIL_ALPHA))
+        return self._laid_out(settled.clip(0, 1), self.frame.photo_hw)
+
+    def _laid_out(self, fine: NDArray[np.float32], size_hw: tuple[int, int]) -> NDArray[np.float32]:
+        """The crop's alpha in its place in the whole photo, at some size."""
+        rows, columns = (self._span(axis, size_hw) for axis in (1, 0))
+        size = rows[1] - rows[0], columns[1] - columns[0]
+        if size == size_hw:
+            return resize_alpha(fine, size_hw)
+        whole = np.zeros(size_hw, np.float32)
+        if min(size) > 0:
+            whole[slice(*rows), slice(*columns)] = resize_alpha(fine, size)
+        return whole
+
+    def _span(self, axis: int, size_hw: tuple[int, int]) -> tuple[int, int]:
+        step = size_hw[1 - axis] / self.frame.photo_hw[1 - axis]
+        return round(self.crop.box_xyxy[axis] * step), round(self.crop.box_xyxy[axis + 2] * step)
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,21 +124,26 @@ class Stages:
         segment: sees a box.
         refine: sees tiles of four channels.
         sizes: what the card says of their inputs.
+        fast: leave the refine stage out.
     """
 
     locate: Predict
     segment: Predict
     refine: Predict
     sizes: StageSizes
+    fast: bool = False
 
     @classmethod
-    def load(cls, model: bytes, card: ModelCard, config: RuntimeConfig | None = None) -> "Stages":
+    def load(
+        cls, model: bytes, card: ModelCard, config: RuntimeConfig | None = None, *, fast: bool = False
+    ) -> "Stages":
         """Make the three networks of a model file ready.
 
         Args:
             model: content of the file.
             card: its card, which has `stages`.
             config: backend and threads.
+            fast: leave the refine stage out.
 
         Raises:
             ModelError: a network is missing or cannot be loaded.
@@ -64,9 +154,9 @@ class Stages:
             network = stage_network_of(model, card, stage)
             return load_runtime(network, card.stage_card(stage), config, any_shape=stage != "refine")
 
-        return cls(load("locate"), load("segment"), load("refine"), card.stages)
+        return cls(load("locate"), load("segment"), load("refine"), card.stages, fast)
 
-    def __call__(self, photo: Photo, frame: Frame) -> Looks:
+    def __call__(self, photo: Photo, frame: Frame) -> Prediction:
         """A photo's alpha inside the box where its garment is.
 
         Args:
@@ -80,9 +170,12 @@ class Stages:
         crop = crop_of(place.box_xyxy, frame, self.sizes)
         rgb = crop_pixels(photo, frame, crop)
         seen = segment_crop(self.segment, rgb, self.sizes)
-        fine = refine_edges(self.refine, rgb, seen, self.sizes.tile_px)
-        coarse = _coarse_in(crop, place.garment, frame.photo_hw)
-        return Looks(frame, crop, clean(fine, coarse), place.garment, place.notes)
+        tile_px = self.sizes.tile_px
+        fine = resize_alpha(seen, crop.content_hw) if self.fast else refine_edges(self.refine, rgb, seen, tile_px)
+        fine = clean(fine, _coarse_in(crop, place.garment, frame.photo_hw))
+        num = count_garments(fine >= 0.5)
+        notes = (*place.notes, f"{num} garments are cut out together") if num > 1 else place.notes
+        return Prediction(frame, crop, fine, place.seen, notes)
 
 
 def find_garment(network: Predict, frame: Frame, sizes: StageSizes) -> Place:
@@ -122,7 +215,7 @@ def crop_of(box_xyxy: Box, frame: Frame, sizes: StageSizes) -> Crop:
         min(int(np.ceil(bottom + margin)), photo_height),
     )
     content_hw = max(round((box[3] - box[1]) * scale), 1), max(round((box[2] - box[0]) * scale), 1)
-    return Crop(box, content_hw, content_hw)
+    return Crop(box, content_hw)
 
 
 def segment_crop(network: Predict, rgb: NDArray[np.uint8], sizes: StageSizes) -> _Alpha:
@@ -251,3 +344,64 @@ def _coarse_in(crop: Crop, coarse: _Alpha, photo_hw: tuple[int, int]) -> _Alpha:
     warp[:, 2] += (warp[[0, 1], [0, 1]] - 1) / 2  # pixels are squares: their centres, not their corners, are whole
     found = cv2.warpAffine(coarse, warp, crop.content_hw[::-1], flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(found, np.float32)
+
+
+def clean(fine: NDArray[np.float32], coarse: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Fill small holes in sure cloth; take small specks off where there is surely none.
+
+    Args:
+        fine: `(H, W)` float32 in [0, 1], the last stage's alpha.
+        coarse: the same size: the locate stage's alpha, enlarged.
+
+    Returns:
+        A cleaned copy, or `fine` itself if it was clean.
+    """
+    garment_px = float(np.count_nonzero(fine >= 0.5))
+    hole_px, speck_px = _LARGEST_HOLE * garment_px, _LARGEST_SPECK * garment_px
+    fill = _within(fine < 0.5, coarse >= _CLOTH, fine < 1 - _RIM_LEVEL, most_px=hole_px)
+    drop = _within(fine >= 0.5, coarse <= _NOTHING, fine > _RIM_LEVEL, most_px=speck_px, least_compact=_LEAST_COMPACT)
+    if fill is None and drop is None:
+        return fine
+    cleaned = fine.copy()
+    if fill is not None:
+        cleaned[fill] = 1
+    if drop is not None:
+        cleaned[drop] = 0
+    return cleaned
+
+
+def _within(
+    wrong: NDArray[np.bool_],
+    sure: NDArray[np.bool_],
+    reach: NDArray[np.bool_],
+    *,
+    most_px: float,
+    least_compact: float = 0.0,
+) -> NDArray[np.bool_] | None:
+    """Components of `wrong` within `sure` and not too large, with what of `reach` hangs on to them; None: none."""
+    candidates = wrong & sure
+    if not candidates.any():
+        return None
+    # What is wrong beside the sure area would cut a part in two: grown by a pixel, each shows whether it goes on there.
+    parts = components(reach & sure)
+    beyond = counts_in(parts, dilate(reach & ~sure)) > 0
+    boxes = parts.boxes_xyxy
+    compact = parts.areas >= least_compact * (boxes[:, 2:] - boxes[:, :2]).max(axis=1) ** 2
+    chosen = (counts_in(parts, candidates) > 0) & ~beyond & (parts.areas <= most_px) & compact
+    return parts.mask_of(chosen) if chosen.any() else None
+
+
+def _size_of(alpha: NDArray[np.float32]) -> tuple[int, int]:
+    height, width = alpha.shape
+    return height, width
+
+
+def check_garment(prediction: Prediction) -> None:
+    """Refuse an empty result.
+
+    Raises:
+        NoGarmentError: what was cut out is less than any garment.
+    """
+    seen, share = np.count_nonzero(prediction.fine >= 0.5), prediction.share_of_photo
+    if seen * share < LEAST_SHARE * prediction.fine.size:
+        raise NoGarmentError(NO_GARMENT)

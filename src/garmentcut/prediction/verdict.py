@@ -29,8 +29,8 @@ from garmentcut.prediction.doubt import (
     standardized,
     usual_doubt,
 )
-from garmentcut.prediction.looks import Looks
 from garmentcut.prediction.results import Row, may_replace
+from garmentcut.prediction.stages import Prediction
 
 _MOST = 3  # reasons: more are not read
 _AREA_PX = 12  # of the map, to either side: what counts as one place
@@ -316,7 +316,7 @@ class Judge:
             return ""
         return "accept" if doubt <= self.max_doubt else "review"
 
-    def __call__(self, looks: Looks) -> Judgement:
+    def __call__(self, looks: Prediction) -> Judgement:
         """Judge the cutout that was made of some looks at a photo."""
         if self.card.doubt is None:
             return Judgement()
