@@ -96,7 +96,7 @@ def test_the_report_has_the_means_of_the_scores(finished, dataset):
 def test_nothing_is_left_to_do(finished, dataset):
     done = run("study", SMOKE, "--data", dataset, "--out", finished[0])
     assert done.exit_code == 0
-    assert done.stderr == ""
+    assert done.stderr == f"next: open {finished[0] / 'report.html'}\n"  # and nothing of any run
     assert done.stdout.startswith("Smoke test: ")
     assert done.stdout.endswith(f"page: {finished[0] / 'report.html'}\n")
 

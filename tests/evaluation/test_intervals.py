@@ -227,3 +227,27 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say(num_folds, num_seed
         found = difference_of(blocks, resamples=400, seed=trial)
         hits += found.low <= truth <= found.high
     assert 0.9 <= hits / num <= 1.0
+
+
+def test_a_share_of_counts_that_are_summed_first():
+    rng = np.random.default_rng(6)
+    garments = [f"g{n // 2}" for n in range(40)]
+    totals, others = rng.integers(0, 50, 40), rng.integers(1, 50, 40)
+    hits, other_hits = rng.binomial(totals, 0.8), rng.binomial(others, 0.6)
+    bootstrap = Bootstrap.of(garments)
+    found = bootstrap.ratio(hits, totals)
+    assert found.value == hits.sum() / totals.sum()
+    drawn = []
+    for times in bootstrap.draws.T:  # a slow loop
+        weights = [times[bootstrap.clusters[n]] for n in range(40)]
+        both = [
+            sum(w * v for w, v in zip(weights, values, strict=True)) for values in (hits, totals, other_hits, others)
+        ]
+        drawn.append((both[0] / both[1], both[2] / both[3]))
+    ours, theirs = np.array(drawn).T
+    assert (found.low, found.high) == pytest.approx(np.quantile(ours, (0.025, 0.975)))
+    difference = bootstrap.ratio_difference(hits, totals, other_hits, others)
+    assert difference.value == pytest.approx(hits.sum() / totals.sum() - other_hits.sum() / others.sum())
+    assert (difference.low, difference.high) == pytest.approx(np.quantile(ours - theirs, (0.025, 0.975)))
+    assert bootstrap.ratio(hits, 0 * totals) is None
+    assert Bootstrap.of(garments[:4]).ratio(hits[:4], totals[:4]).low is None  # two garments

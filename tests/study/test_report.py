@@ -128,4 +128,7 @@ def test_a_curve_is_drawn_where_there_is_one(make_study, results_of):
     assert "1,084 garments, Dice <b>" in page
     assert "garments learned from" in page
     assert "* 1,084 garments: Dice 0.9" in (study.folder / "report.md").read_text()
-    ElementTree.fromstring((study.folder / "plots/growth.svg").read_text())
+    svg = (study.folder / "plots/growth.svg").read_text()
+    ElementTree.fromstring(svg)
+    assert "mathdefault" not in svg
+    assert ">1,000<" in svg

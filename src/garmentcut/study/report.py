@@ -7,6 +7,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from matplotlib.ticker import LogLocator, MaxNLocator
+
 from garmentcut.evaluation.report import SERIES, Chart, new_axes, page_environment, svg_of, titled
 from garmentcut.photo.files import write_atomic
 from garmentcut.study.compare import (
@@ -210,7 +212,8 @@ def curves_chart(results: Results) -> Chart | None:
     ]
     room = max(0.06 * (max(late) - min(late)), 1e-4)
     axes.set(ylim=(min(late) - room, max(late) + room), xlabel="step")
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, labelcolor=_OPEN)
     return Chart("mean Dice while training", svg_of(axes), ("variant", "step", "mean Dice"), tuple(numbers))
 
 
@@ -226,6 +229,10 @@ def growth_chart(growth: Growth) -> Chart:
         text = f"{point.garments:,} garments: error {point.error:.4f} [{point.low:.4f}, {point.high:.4f}]"
         axes.plot([point.garments], [point.error], "o", color=color, gid=titled(text))
     axes.set(xscale="log", yscale="log", xlabel="garments learned from", ylabel="error = 1 - Dice")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter("{x:,g}")
+        axis.set_minor_formatter("")
     numbers = tuple((f"{one.garments:,}", f"{one.error:.4f}", f"[{one.low:.4f}, {one.high:.4f}]") for one in points)
     title = "error over garments learned from; blue: measured, gray: read off the curve"
     return Chart(title, svg_of(axes), ("garments", "error", "95 % interval"), numbers)
