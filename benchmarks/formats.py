@@ -19,7 +19,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import TypeVar, cast, get_args
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ from PIL import Image
 
 from garmentcut import Cutter, Photo, read_photo
 from garmentcut.config import Format, OutputConfig
+from garmentcut.formats import FORMATS
 from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.path import PenPath, draw_coverage, draw_path
 from garmentcut.photo.psd_read import resource_span
@@ -62,7 +63,7 @@ def cost(step: Callable[[], _T], rounds: int = 5) -> tuple[_T, float]:
     return result, median(times)
 
 
-def report_formats(formats: tuple[Format, ...] = get_args(Format)) -> None:
+def report_formats(formats: tuple[Format, ...] = tuple(FORMATS)) -> None:
     """Time and size of formats, peak memory at 24 megapixels; time of paths."""
     example = Cutter.load()(read_photo(sorted(_EXAMPLE.glob("*.jpg"))[0]))
     for name, size_hw in _SIZES_HW.items():
@@ -183,12 +184,12 @@ def _report_own_peak(folder: str, format: Format) -> None:
 
 if __name__ == "__main__":
     match sys.argv[1:]:
-        case [folder, format] if format in get_args(Format):
-            _report_own_peak(folder, cast(Format, format))
+        case [folder, format] if format in FORMATS:
+            _report_own_peak(folder, format)
         case [originals, cutouts]:
             report_round_trips(Path(originals), Path(cutouts))
-        case [format] if format in get_args(Format):
-            report_formats((cast(Format, format),))
+        case [format] if format in FORMATS:
+            report_formats((format,))
         case [folder]:
             report_paths(Path(folder))
         case _:

@@ -23,6 +23,7 @@ from garmentcut.model.card import FirstLook
 from garmentcut.photo import files
 from garmentcut.photo.truth import read_cutout
 from garmentcut.prediction import folder as folder_module
+from garmentcut.prediction.cascade import Cascade
 from garmentcut.prediction.cutter import Cutter
 from garmentcut.prediction.folder import FolderCutter
 from garmentcut.prediction.results import FolderError, Journal
@@ -349,7 +350,9 @@ def test_a_photo_is_located_while_anothers_garment_is_looked_at(red_cutter, draw
             return super().__call__(rgb)
 
     look = FirstLook("red", (96, 64), 32, 8, ((64, 32), (96, 64)), least_agreement=0.0)
-    cascade = Cutter(replace(red_cutter.card, first_look=look), red_cutter.runtime, first=Meets())
+    card = replace(red_cutter.card, first_look=look)
+    stages = Cascade(card, Meets(), red_cutter.runtime, red_cutter.config)
+    cascade = Cutter(card, red_cutter.runtime, stages=stages)
     rows, _ = cut(cascade, tmp_path / "in", tmp_path / "out")
     assert [row.reason for row in rows] == [""] * 4
 
