@@ -114,7 +114,7 @@ def test_learning_from_everything_is_said(dataset, recipe, tmp_path):
 @pytest.mark.parametrize(
     ("args", "says"),
     [
-        (["none.toml", "--data", "DATA", "--out", "OUT"], "none.toml: No such file"),
+        (["none.toml", "--data", "DATA", "--out", "OUT"], "none.toml: there is no such file; built in are cutnet"),
         (["RECIPE", "--data", "nowhere", "--out", "OUT"], "make one with `garmentcut ingest`"),
         (["RECIPE", "--data", "DATA", "--out", ""], "--out is missing or empty"),
         (["RECIPE", "--data", "DATA"], "--out is missing or empty"),
