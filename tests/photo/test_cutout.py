@@ -206,7 +206,7 @@ def test_saved_with_each_option(cutout, tmp_path):
         ("dress.tif", {"format": "mask"}, "the suffix says tiff, the format mask"),
         ("dress.png", {"margin_px": 5}, "set trim too"),
         ("dress.png", {"margin_px": -5, "trim": True}, "greater than or equal to 0, not -5"),
-        ("dress.png", {"background": "white"}, "'white' is not a colour such as '#ffffff'"),
+        ("dress.png", {"background": "blanc"}, "'blanc' is not a colour such as '#ffffff'"),
         ("dress.png", {"background": "#ffffff", "hidden": "keep"}, "contradicts"),
         ("dress.png", {"margins": 5}, "unknown key; did you mean output.margin_px"),
         ("dress.png", {"formats": ["tiff"]}, "name it by format"),

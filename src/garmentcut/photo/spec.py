@@ -69,8 +69,9 @@ class FileSection:
     dpi: Annotated[float, Field(ge=1, le=10_000)] | None = None
     """Pixels an inch that the file states; none: the photo's."""
     metadata: Literal["keep", "none", "copyright"] = "keep"
-    """EXIF and XMP: all of it, none, or only who made the photo and who owns it (EXIF's artist and copyright, XMP's
-    creator and rights). A psd has the mark by which `garmentcut ingest` knows what was corrected with `keep` only."""
+    """EXIF, XMP and IPTC: all of it, none, or only who made the photo and who owns it (EXIF's artist and copyright,
+    XMP's creator and rights, IPTC's by-line, credit, source and copyright). A psd has the mark by which `garmentcut
+    ingest` knows what was corrected with `keep` only."""
     hidden: Literal["auto", "clear", "keep"] = "auto"
     """The photo's pixels under the alpha, as `output.hidden`."""
     path: Literal["auto", "none", "editable", "exact"] = "auto"

@@ -43,6 +43,7 @@ Colors = tuple[Pixels | None, tuple[str, ...]]
 _NEAR = 8 / 255  # what JPEG makes of a mask's black and white
 _MOST_SOFT = 0.5  # of the smaller of its black and its white part; a photo in shades of gray has far more
 _BORDER_PX = 2
+_MOST_CHANNELS = 4  # behind the colours that are looked at: each takes four bytes of a pixel
 _LEAST_BLACK, _BLACK_BORDER = 0.5, 0.99  # of the picture; of its upper and lower border
 _CMYK, _READABLE_MODES = 4, (0, 1, 3, 4)  # bitmap, gray, RGB, CMYK
 _ALPHA_NAMES, _ICC_PROFILE, _VERSION_INFO, _XMP = 1006, 1039, 1057, 1060
@@ -214,7 +215,9 @@ def find_in_picture(data: bytes, limits: ReadConfig, form: Kind) -> Findings:
         return (None if rgb is None else turn_upright(rgb, stored.orientation)), notes
 
     found = []
-    for place, plane in enumerate(stored.extra):
+    if len(stored.extra) > _MOST_CHANNELS:
+        hints = (*hints, f"{len(stored.extra) - _MOST_CHANNELS} further channels left out")
+    for place, plane in enumerate(stored.extra[:_MOST_CHANNELS]):
         source: Source = "transparency" if place < stored.num_transparency else "extra channel"
         found.append(Found(source, to_alpha(turn_upright(plane, stored.orientation)), read_rgb))
     found += find_in_path(split_resources(stored.resources), stored.color.shape[:2], read_rgb, stored.orientation)
