@@ -91,6 +91,11 @@ def origin_of(start: str) -> Origin:
 def _path_of(start: str) -> Path:
     is_default = start.partition("/")[0] == "default"
     path = default_weights(start.partition("/")[2]) if is_default else Path(start)
+    if is_default and not path.is_file():
+        raise StartError(
+            f"the embedded model has no weights for network.start = {start!r}; set it to a .safetensors file, to"
+            " imagenet or to scratch"
+        )
     if not path.is_file():
         raise StartError(f"network.start: {start!r} is no file; give one, or imagenet, scratch or default")
     return path
