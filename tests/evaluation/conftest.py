@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from garmentcut.evaluation.metrics import Measures
+from garmentcut.evaluation.metrics import PhotoMetrics
 from garmentcut.evaluation.scores import THRESHOLDS, PhotoScore
 from garmentcut.evaluation.uncertainty import Experience
 
@@ -44,7 +44,7 @@ def make_score():
 
     def make(name, dice=0.99, **changed):
         garment, _, view = name.partition("_")
-        measures = Measures(
+        measures = PhotoMetrics(
             dice=dice,
             dice_any=dice - 0.002,
             iou=dice / (2 - dice),

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from garmentcut.evaluation.intervals import Block, Bootstrap, Draws, difference_of, mean, median, share_from, worst
+from garmentcut.evaluation.intervals import Bootstrap, Draws, FoldBlock, difference_of, mean, median, share_from, worst
 
 FIGURES = {
     "mean": mean,
@@ -142,7 +142,7 @@ def test_misuse():
 
 def block(values, garments=None):
     values = np.asarray(values, np.float64)
-    return Block(values, garments or [f"g{number}" for number in range(len(values))])
+    return FoldBlock(values, garments or [f"g{number}" for number in range(len(values))])
 
 
 def test_each_photo_counts_the_same_as_the_mean_over_its_seeds():

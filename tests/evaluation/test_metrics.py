@@ -18,7 +18,7 @@ from garmentcut.evaluation.metrics import (
     PLACE_PX,
     POOLED_METRICS,
     THIN_PX,
-    Measures,
+    PhotoMetrics,
     area_of,
     assd,
     border_of,
@@ -549,7 +549,7 @@ def test_corners_do_not_connect():
 
 def test_every_metric_is_described_once_in_the_order_of_the_fields():
     pooled = {count for metric in POOLED_METRICS for count in (metric.hits, metric.out_of)}
-    keys = [key.name for key in fields(Measures)]
+    keys = [key.name for key in fields(PhotoMetrics)]
     assert keys[: len(METRICS)] == [metric.key for metric in METRICS]
     assert set(keys[len(METRICS) :]) == set(COUNTS) == {*pooled, "holes_invented"}
 

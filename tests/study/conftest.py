@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from garmentcut.dataset.manifest import Manifest, Pair, read_manifest, write_manifest
-from garmentcut.evaluation.metrics import Measures
+from garmentcut.evaluation.metrics import PhotoMetrics
 from garmentcut.evaluation.scores import PhotoScore, write_scores
 from garmentcut.study.compare import Results, RunResult
 from garmentcut.study.plan import open_study
@@ -114,7 +114,7 @@ def make_study(study_file, dataset, tmp_path):
 
 def measures(dice):
     """All metrics of a photo, made up from its Dice."""
-    return Measures(
+    return PhotoMetrics(
         dice=dice,
         dice_any=dice - 0.002,
         iou=dice / (2 - dice),

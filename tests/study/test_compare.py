@@ -22,7 +22,7 @@ from garmentcut.study.compare import (
     signed,
 )
 from garmentcut.study.plan import Choice, Registry
-from garmentcut.study.run import RUNS, Session
+from garmentcut.study.run import RUNS, StudySession
 from garmentcut.training.devices import Devices
 
 THREE = """
@@ -194,7 +194,7 @@ def registry(tmp_path):
 
 def test_everything_of_a_run(make_study, registry, fake_training):
     study = make_study()
-    list(Session(study, registry, Devices("cpu")).work())
+    list(StudySession(study, registry, Devices("cpu")).work())
     results = gather(study, registry, chosen={}, permanent_failures={})
     assert [run.key for run in results.runs] == list(study.keys)
     run = results.runs[0]

@@ -20,7 +20,7 @@ from garmentcut.study.run import (
     Began,
     Finished,
     Looked,
-    Session,
+    StudySession,
     Waiting,
     export_run,
     last_look,
@@ -57,7 +57,7 @@ def registry(tmp_path):
 
 
 def work(study, registry, **options):
-    session = Session(study, registry, CPU, **options)
+    session = StudySession(study, registry, CPU, **options)
     return session, list(session.work())
 
 
@@ -202,7 +202,7 @@ def test_a_search_gives_bad_settings_up(make_study, registry, fake_training):
 
 
 def test_a_range_tests_rate_is_taken(make_study, registry, fake_training, monkeypatch):
-    monkeypatch.setattr("garmentcut.study.run.Session._test_range", lambda _self, _run: 0.0625)
+    monkeypatch.setattr("garmentcut.study.run.StudySession._test_range", lambda _self, _run: 0.0625)
     text = TUNED.replace("tune.optimizer.lr = [0.1, 0.2, 0.3]", "range_test = true")
     session, _ = work(make_study(text), registry)
     assert session.chosen["tuned"].setting == {"optimizer.lr": 0.0625}

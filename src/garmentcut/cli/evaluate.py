@@ -26,7 +26,7 @@ from garmentcut.cli.app import (
 if TYPE_CHECKING:
     from garmentcut.dataset.manifest import Manifest
     from garmentcut.evaluation.audit import Audit
-    from garmentcut.evaluation.pictures import Gallery, Picture
+    from garmentcut.evaluation.pictures import Gallery, Tile
     from garmentcut.evaluation.predict import Trial
     from garmentcut.evaluation.scores import Comparison, PhotoScore
 
@@ -130,7 +130,7 @@ def evaluate(
 
 def _changes(
     comparison: "Comparison", trials: "tuple[Sequence[Trial], Sequence[Trial]]", manifest: "Manifest"
-) -> "dict[str, tuple[Picture, ...]]":
+) -> "dict[str, tuple[Tile, ...]]":
     """Pictures of the largest gains and losses."""
     from garmentcut.evaluation.pictures import draw_choices
     from garmentcut.evaluation.report import NUM_CHANGES

@@ -26,7 +26,7 @@ from garmentcut.cli.app import (
 if TYPE_CHECKING:
     from garmentcut.study.plan import Study
     from garmentcut.study.report import Report
-    from garmentcut.study.run import Session
+    from garmentcut.study.run import StudySession
 
 
 @command(JUDGE, stopped="broken off at once; the same command goes on from what was last saved")
@@ -116,12 +116,12 @@ def _run(study: "Study", accelerator: str, minutes: float | None, report_only: b
     from garmentcut.study.compare import gather
     from garmentcut.study.plan import Registry
     from garmentcut.study.report import make_report, write_report
-    from garmentcut.study.run import Session
+    from garmentcut.study.run import StudySession
     from garmentcut.training.devices import Devices
 
     study.claim_folder()
     with Registry(study.folder) as registry:
-        session = Session(study, registry, Devices(accelerator), minutes)
+        session = StudySession(study, registry, Devices(accelerator), minutes)
         study.check_recipes(session.chosen)
         if not report_only:
             _work(session)
@@ -132,7 +132,7 @@ def _run(study: "Study", accelerator: str, minutes: float | None, report_only: b
     return report, session.interrupted
 
 
-def _work(session: "Session") -> None:
+def _work(session: "StudySession") -> None:
     from garmentcut.study.run import Began, Finished, Looked
 
     for event in session.work():

@@ -17,7 +17,7 @@ from garmentcut.config import RuntimeConfig
 from garmentcut.dataset.manifest import Manifest, Pair, read_manifest, write_manifest
 from garmentcut.errors import DatasetError, EvaluationError
 from garmentcut.evaluation.evidence import REFERENCE_HEIGHT_PX, Evidence, Region, gather_evidence
-from garmentcut.evaluation.pictures import Picture, draw_pictures
+from garmentcut.evaluation.pictures import Tile, draw_pictures
 from garmentcut.evaluation.predict import CutPair, Trial, predict, refuse_seen
 from garmentcut.evaluation.report import page_environment
 from garmentcut.evaluation.uncertainty import LEAST_GARMENTS, Experience, cross_fitted, experience_of
@@ -155,7 +155,7 @@ def audit(
 
 def draw_suspects(
     trials: Sequence[Trial], manifest: Manifest, suspects: Iterable[Suspect], *, config: RuntimeConfig | None = None
-) -> dict[str, tuple[Picture, ...]]:
+) -> dict[str, tuple[Tile, ...]]:
     """Cut some suspects again and draw them: photo, cutout, prediction, difference, the region enlarged.
 
     Returns:
@@ -164,7 +164,7 @@ def draw_suspects(
     wanted = {suspect.name: suspect for suspect in suspects}
     few = [replace(trial, pairs=tuple(pair for pair in trial.pairs if pair.name in wanted)) for trial in trials]
 
-    def draw(cut: CutPair) -> tuple[Picture, ...]:
+    def draw(cut: CutPair) -> tuple[Tile, ...]:
         clue = next(iter(wanted[cut.pair.name].clues), None)
         box = clue.region.box_xyxy if clue is not None and clue.region is not None else None
         drawn = draw_pictures(cut.photo, cut.target, cut.alpha, outlined_xyxy=box)
@@ -316,7 +316,7 @@ def _checked(verdict: object, name: str) -> CutoutVerdict:
 
 
 def write_page(
-    folder: Path, audited: Audit, pictures: Mapping[str, tuple[Picture, ...]], *, dataset: Path, models: str
+    folder: Path, audited: Audit, pictures: Mapping[str, tuple[Tile, ...]], *, dataset: Path, models: str
 ) -> Path:
     """Write `index.html`, whole or not at all.
 
@@ -338,7 +338,7 @@ def write_page(
     return folder / PAGE_NAME
 
 
-def render_page(audited: Audit, pictures: Mapping[str, tuple[Picture, ...]], *, dataset: Path, models: str) -> str:
+def render_page(audited: Audit, pictures: Mapping[str, tuple[Tile, ...]], *, dataset: Path, models: str) -> str:
     """The page as text; see `write_page`."""
     return (
         page_environment()

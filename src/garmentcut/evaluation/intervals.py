@@ -198,7 +198,7 @@ class Bootstrap:
 
 
 @dataclass(frozen=True, eq=False)
-class Block:
+class FoldBlock:
     """The differences of one fold.
 
     Attributes:
@@ -228,7 +228,7 @@ class Difference:
     drawn: Drawn
 
 
-def difference_of(blocks: Sequence[Block], *, resamples: int = PAIRED_RESAMPLES, seed: int = 0) -> Difference:
+def difference_of(blocks: Sequence[FoldBlock], *, resamples: int = PAIRED_RESAMPLES, seed: int = 0) -> Difference:
     """The mean difference with its interval; the same seed gives the same interval.
 
     Args:
@@ -296,7 +296,7 @@ class Draws:
     drawn: Drawn
 
     @classmethod
-    def of(cls, blocks: Sequence[Block], *, resamples: int = PAIRED_RESAMPLES, seed: int = 0) -> "Draws | None":
+    def of(cls, blocks: Sequence[FoldBlock], *, resamples: int = PAIRED_RESAMPLES, seed: int = 0) -> "Draws | None":
         """Draw; None: no fold has two garments."""
         rng, drawn = np.random.default_rng(seed), _levels_drawn(blocks)
         photos, seeds, garments_freedom, runs_freedom = [], [], 0, 0
@@ -335,7 +335,7 @@ class Draws:
         return Spread(both, garments, trainings)
 
 
-def _levels_drawn(blocks: Sequence[Block]) -> Drawn:
+def _levels_drawn(blocks: Sequence[FoldBlock]) -> Drawn:
     if any(block.values.shape[1] > 1 for block in blocks):
         return "garments and seeds"
     return "folds" if len(blocks) > 1 else "garments"

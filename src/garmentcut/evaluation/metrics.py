@@ -51,7 +51,7 @@ Area = tuple[slice, slice]
 
 
 @dataclass(frozen=True)
-class Measures:
+class PhotoMetrics:
     """All metrics of one photo; formulas, units and sources stand with their functions and in `docs/evaluation.md`.
 
     The prediction's mask is `alpha >= 0.5`, 128 or more in an 8-bit file; so is the target's, but for `dice_any`. What
@@ -94,7 +94,7 @@ class Metric(NamedTuple):
     """What a table says of a metric."""
 
     key: str
-    """Field of `Measures`."""
+    """Field of `PhotoMetrics`."""
     title: str
     unit: str
     higher_is_better: bool
@@ -107,9 +107,9 @@ class PooledMetric(NamedTuple):
     key: str
     title: str
     hits: str
-    """Field of `Measures`."""
+    """Field of `PhotoMetrics`."""
     out_of: str
-    """Field of `Measures`."""
+    """Field of `PhotoMetrics`."""
     unit: str
     """Of what is counted."""
 
@@ -143,10 +143,10 @@ POOLED_METRICS = (
 """In the order of tables."""
 
 COUNTS = ("thin_px", "thin_kept_px", "thin_drawn_px", "thin_right_px", "holes", "holes_found", "holes_invented")
-"""Fields of `Measures` that are summed over photos."""
+"""Fields of `PhotoMetrics` that are summed over photos."""
 
 
-def measure(prediction: Alpha, target: Alpha) -> Measures:
+def measure(prediction: Alpha, target: Alpha) -> PhotoMetrics:
     """Compare a predicted alpha with the retoucher's.
 
     Args:
@@ -160,7 +160,7 @@ def measure(prediction: Alpha, target: Alpha) -> Measures:
     check_masks(ours, theirs)
     outlines, band = compare_outlines(ours, theirs), edge_band(target)
     effort, thin, holes = retouching_effort(outlines), thin_parts(ours, theirs), count_holes(ours, theirs)
-    return Measures(
+    return PhotoMetrics(
         dice=dice(ours, theirs),
         dice_any=dice(ours, target > 0),
         iou=iou(ours, theirs),
@@ -228,7 +228,7 @@ def dice(prediction: Mask, target: Mask) -> float:
     Raises:
         ValueError: not two bool masks of one size; so do all functions here that take two.
 
-    Source: Dice, "Measures of the amount of ecologic association between species", 1945.
+    Source: Dice, "PhotoMetrics of the amount of ecologic association between species", 1945.
     """
     check_masks(prediction, target)
     total = np.count_nonzero(prediction) + np.count_nonzero(target)

@@ -37,7 +37,7 @@ _Rgb = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Picture:
+class Tile:
     """A JPEG and what it shows."""
 
     caption: str
@@ -47,7 +47,7 @@ class Picture:
 
 def draw_pictures(
     photo: Photo, target: Alpha, prediction: Alpha, *, outlined_xyxy: tuple[int, int, int, int] | None = None
-) -> tuple[Picture, ...]:
+) -> tuple[Tile, ...]:
     """The photo, both cutouts, where they differ, and the place where they differ most, enlarged.
 
     Args:
@@ -74,7 +74,7 @@ def draw_pictures(
     return (_picture("photo", small), *pictures, _picture("where it differs most", detail))
 
 
-def draw_choice(photo: Photo, target: Alpha, cutouts: Mapping[str, Alpha]) -> tuple[Picture, ...]:
+def draw_choice(photo: Photo, target: Alpha, cutouts: Mapping[str, Alpha]) -> tuple[Tile, ...]:
     """The photo, the retoucher's cutout and several others, to choose among.
 
     Args:
@@ -98,7 +98,7 @@ def draw_choices(
     names: Collection[str],
     *,
     config: RuntimeConfig | None = None,
-) -> dict[str, tuple[Picture, ...]]:
+) -> dict[str, tuple[Tile, ...]]:
     """Cut some photos again with a model and another one, and draw both cutouts; see `draw_choice`.
 
     Returns:
@@ -114,7 +114,7 @@ def draw_choices(
 
     theirs = {outcome.pair.name: outcome.found for outcome in predict(few(others), manifest, packed, config=config)}
 
-    def draw(cut: CutPair) -> tuple[Picture, ...]:
+    def draw(cut: CutPair) -> tuple[Tile, ...]:
         levels = np.frombuffer(zlib.decompress(theirs[cut.pair.name] or b""), np.uint8).reshape(cut.target.shape)
         before = np.divide(levels, 255, dtype=np.float32)
         captions = {f"before: {other_label}": before, f"now: {cut.card.label}": cut.alpha}
@@ -145,11 +145,11 @@ def _outline_box(rgb: _Rgb, box_xyxy: tuple[int, int, int, int], area: Area) -> 
         rgb[lines] = _BOX_RGB
 
 
-def _picture(caption: str, rgb: _Rgb) -> Picture:
+def _picture(caption: str, rgb: _Rgb) -> Tile:
     file = io.BytesIO()
     # No colour subsampling: thin coloured lines would fade.
     Image.fromarray(rgb).save(file, "JPEG", quality=_QUALITY, subsampling=0, optimize=True)
-    return Picture(caption, file.getvalue(), (rgb.shape[0], rgb.shape[1]))
+    return Tile(caption, file.getvalue(), (rgb.shape[0], rgb.shape[1]))
 
 
 def _shrunk(rgb: _Rgb) -> _Rgb:
@@ -228,7 +228,7 @@ class Exhibit:
     """One photo's row and its pictures."""
 
     score: PhotoScore
-    pictures: tuple[Picture, ...]
+    pictures: tuple[Tile, ...]
 
 
 class Gallery:

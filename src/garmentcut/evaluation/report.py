@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from garmentcut.errors import counted
 from garmentcut.evaluation.intervals import Estimate
 from garmentcut.evaluation.metrics import METRICS, POOLED_METRICS, Metric
-from garmentcut.evaluation.pictures import EXTRA_RGB, MISSING_RGB, Exhibit, Picture
+from garmentcut.evaluation.pictures import EXTRA_RGB, MISSING_RGB, Exhibit, Tile
 from garmentcut.evaluation.scores import (
     GOOD_DICE,
     THRESHOLDS,
@@ -227,7 +227,7 @@ class Against(NamedTuple):
     """A comparison with another model, and pictures of the photos that gained or lost most, by name."""
 
     comparison: Comparison
-    pictures: Mapping[str, tuple[Picture, ...]]
+    pictures: Mapping[str, tuple[Tile, ...]]
 
     @property
     def parts(self) -> list[tuple[str, tuple[tuple[PhotoScore, PhotoScore], ...]]]:

@@ -14,11 +14,11 @@ from garmentcut.config import RuntimeConfig
 from garmentcut.dataset.manifest import Manifest, Pair
 from garmentcut.errors import EvaluationError
 from garmentcut.evaluation.intervals import (
-    Block,
     Bootstrap,
     Difference,
     Estimate,
     Figure,
+    FoldBlock,
     difference_of,
     mean,
     median,
@@ -30,8 +30,8 @@ from garmentcut.evaluation.metrics import (
     METRICS,
     POOLED_METRICS,
     Alpha,
-    Measures,
     Metric,
+    PhotoMetrics,
     check_masks,
     mask_of,
     measure,
@@ -98,7 +98,7 @@ class PhotoScore:
     status: Literal["ok", "refused", "failed"] = "ok"
     reason: str = ""
     faults: tuple[str, ...] = field(default=())
-    measures: Measures | None = None
+    measures: PhotoMetrics | None = None
     sweep: tuple[float, ...] = field(default=())
     sweep_any: tuple[float, ...] = field(default=())
     seconds: float = 0.0
@@ -203,7 +203,8 @@ def _score_of(row: dict[str, Any]) -> PhotoScore:
         **{
             **row,
             "faults": tuple(row["faults"]),
-            "measures": measures and Measures(**{_OLD_KEYS.get(key, key): value for key, value in measures.items()}),
+            "measures": measures
+            and PhotoMetrics(**{_OLD_KEYS.get(key, key): value for key, value in measures.items()}),
             "sweep": tuple(row["sweep"]),
             "sweep_any": tuple(row["sweep_any"]),
         }
@@ -215,7 +216,7 @@ def _csv_of(scores: Iterable[PhotoScore]) -> str:
     columns = [key.name for key in fields(PhotoScore) if key.name not in left_out]
     file = io.StringIO(newline="")
     table = csv.writer(file, lineterminator="\n")
-    keys = [key.name for key in fields(Measures)]
+    keys = [key.name for key in fields(PhotoMetrics)]
     table.writerow([*columns, *keys])
     for score in scores:
         measured = [getattr(score.measures, key, "") for key in keys]
@@ -393,7 +394,7 @@ def view_order(view: str) -> tuple[int, str]:
 
 def _total_of(view: str, scores: Sequence[PhotoScore], seed: int) -> Total:
     bootstrap = Bootstrap.of([score.cluster for score in scores], seed=seed)
-    columns = {key.name: [getattr(score.measures, key.name) for score in scores] for key in fields(Measures)}
+    columns = {key.name: [getattr(score.measures, key.name) for score in scores] for key in fields(PhotoMetrics)}
     known = {key: values for key, values in columns.items() if None not in values}
     figures = {
         metric.key: bootstrap.estimate(known[metric.key], _figures_of(metric))
@@ -483,7 +484,7 @@ def compare_scores(scores: Sequence[PhotoScore], others: Sequence[PhotoScore]) -
         values = [[getattr(row.measures, key) for row in pair] for pair in pairs]
         if not any(None in both for both in values):
             table = np.array(values, np.float64)
-            differences[key] = difference_of([Block((table[:, 0] - table[:, 1])[:, None], clusters)])
+            differences[key] = difference_of([FoldBlock((table[:, 0] - table[:, 1])[:, None], clusters)])
     bootstrap = Bootstrap.of(clusters)
     for metric in POOLED_METRICS:
         columns = [

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from scipy.optimize import curve_fit
 
 from garmentcut.errors import TrainingError
-from garmentcut.evaluation.intervals import Block, Difference, Draws, difference_of
-from garmentcut.evaluation.metrics import Measures
+from garmentcut.evaluation.intervals import Difference, Draws, FoldBlock, difference_of
+from garmentcut.evaluation.metrics import PhotoMetrics
 from garmentcut.evaluation.scores import PhotoScore, ScoresError, read_scores
 from garmentcut.study.declare import Variant
-from garmentcut.study.plan import RUNS, Chosen, Entry, Registry, RunKey, Study
+from garmentcut.study.plan import RUNS, Chosen, JobEntry, Registry, RunKey, Study
 from garmentcut.training.logging import JOURNAL_NAME, read_journal
 
 DICE, SURFACE = "dice", "surface_dice_2px"
@@ -72,7 +72,7 @@ class RunResult:
         return self.outcome == "failed" or (self.outcome == "not run" and bool(self.reason))
 
     @property
-    def measures(self) -> dict[str, Measures]:
+    def measures(self) -> dict[str, PhotoMetrics]:
         """Of each measured photo, by name."""
         return {score.name: score.measures for score in self.scores if score.measures}
 
@@ -186,7 +186,7 @@ def compare(results: Results) -> tuple[VariantResult, ...]:
 
 def pair_up(
     runs: Sequence[RunResult], reference: Sequence[RunResult], groups: Mapping[str, str]
-) -> dict[str, list[Block]]:
+) -> dict[str, list[FoldBlock]]:
     """Differences, variant less reference, of each photo and seed, by metric; empty: no fold and seed in common.
 
     Of a fold, the seeds count that both have, and the photos that were measured with all of these.
@@ -200,13 +200,13 @@ def pair_up(
         {(run.key.fold, run.key.seed): run.measures for run in side if run.outcome == "done"}
         for side in (runs, reference)
     )
-    blocks: dict[str, list[Block]] = {DICE: [], SURFACE: []}
+    blocks: dict[str, list[FoldBlock]] = {DICE: [], SURFACE: []}
     for fold in sorted({fold for fold, _ in ours}):
         pairs = [(ours[key], theirs[key]) for key in sorted(ours) if key[0] == fold and key in theirs]
         names = sorted(set.intersection(*(set(side) for pair in pairs for side in pair))) if pairs else []
         for metric, found in blocks.items() if names else ():
             values = [[getattr(own[n], metric) - getattr(other[n], metric) for own, other in pairs] for n in names]
-            found.append(Block(np.array(values, np.float64), [groups.get(name, name) for name in names]))
+            found.append(FoldBlock(np.array(values, np.float64), [groups.get(name, name) for name in names]))
     return blocks if blocks[DICE] else {}
 
 
@@ -358,7 +358,7 @@ def interval_text(difference: Difference) -> str:
     return f"[{signed(difference.low)}, {signed(difference.high)}]"
 
 
-def _state_of(entry: Entry, *, is_held: bool) -> tuple[str, str]:
+def _state_of(entry: JobEntry, *, is_held: bool) -> tuple[str, str]:
     """Outcome and reason."""
     if entry.outcome == "running" and is_held:
         return "running", ""
@@ -402,7 +402,7 @@ def _json_of(path: Path) -> dict[str, Any]:
         return {}
 
 
-def _paired(blocks: Mapping[str, Sequence[Block]], *, complete: bool) -> Paired:
+def _paired(blocks: Mapping[str, Sequence[FoldBlock]], *, complete: bool) -> Paired:
     dice, surface = (difference_of(blocks[metric]) for metric in (DICE, SURFACE))
     means = np.concatenate([block.values.mean(axis=1) for block in blocks[DICE]])
     better, worse = int((means > 0).sum()), int((means < 0).sum())
@@ -449,14 +449,14 @@ def _row(variant: Variant, runs: Sequence[RunResult], paired: Paired | None) -> 
     )
 
 
-def _errors_of(runs: Sequence[RunResult], groups: Mapping[str, str]) -> list[Block]:
+def _errors_of(runs: Sequence[RunResult], groups: Mapping[str, str]) -> list[FoldBlock]:
     """1 - Dice, one block a fold."""
     blocks = []
     for fold in sorted({run.key.fold for run in runs}):
         tables = [run.measures for run in sorted(runs, key=lambda run: run.key.seed) if run.key.fold == fold]
         names = sorted(set.intersection(*map(set, tables)))
         values = np.array([[1 - table[name].dice for table in tables] for name in names], np.float64)
-        blocks.append(Block(values, [groups.get(name, name) for name in names]))
+        blocks.append(FoldBlock(values, [groups.get(name, name) for name in names]))
     return blocks
 
 

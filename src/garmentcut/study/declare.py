@@ -41,7 +41,7 @@ class StudyError(EvaluationError):
 
 
 @dataclass(frozen=True, config=_STRICT)
-class Settings:
+class RecipeSettings:
     """Keys of a recipe by section, each laid over the recipe's as a whole."""
 
     network: _Options = field(default_factory=dict)
@@ -74,7 +74,7 @@ class FirstPass:
 
 
 @dataclass(frozen=True, config=_STRICT)
-class VariantTable(Settings):
+class VariantTable(RecipeSettings):
     """One of the things compared."""
 
     recipe: str | None = None
@@ -85,7 +85,7 @@ class VariantTable(Settings):
     """See `FirstPass`."""
     range_test: Annotated[bool, Field(strict=True)] = False
     """Set `optimizer.lr` to what a learning-rate range test on the tuning fold suggests."""
-    tune: Settings = field(default_factory=Settings)
+    tune: RecipeSettings = field(default_factory=RecipeSettings)
     """Options whose values are chosen on the seeds and folds of `[tune]`: a list of values, or a range
     `{ low = 1e-4, high = 1e-2, log = true }`."""
 
@@ -100,7 +100,7 @@ class TuneTable:
     """None of the study's own."""
     trials: _Count = 20
     """How many values a variant with a range tries; lists are tried whole."""
-    settings: Settings = field(default_factory=Settings)
+    settings: RecipeSettings = field(default_factory=RecipeSettings)
     """Laid over the recipe while it is tuned, for example fewer steps."""
 
 
@@ -144,11 +144,11 @@ class StudyFile:
     """Sections of the base recipes that are set back to the code's defaults, for example `["augment"]`: all off."""
     notes: tuple[str, ...] = ()
     """Said at the end of the page."""
-    settings: Settings = field(default_factory=Settings)
+    settings: RecipeSettings = field(default_factory=RecipeSettings)
     """Laid over the base recipe in every run."""
     variants: dict[str, VariantTable] = field(default_factory=dict)
     """By name; what is compared."""
-    grid: Settings = field(default_factory=Settings)
+    grid: RecipeSettings = field(default_factory=RecipeSettings)
     """Instead of variants: options with lists of values, every combination a variant."""
     tune: TuneTable | None = None
     curve: CurveTable | None = None
@@ -499,5 +499,5 @@ def _known_keys(place: tuple[Any, ...]) -> list[str]:
     if len(place) == 3 and place[0] in ("variants", "published"):
         table: Any = VariantTable if place[0] == "variants" else Published
     else:
-        table = tables.get(outer, Settings)
+        table = tables.get(outer, RecipeSettings)
     return [key.name for key in fields(table)] + known_keys(Recipe)

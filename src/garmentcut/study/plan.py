@@ -271,7 +271,7 @@ def _refuse_seen(study: Study) -> None:
 
 
 @dataclass(frozen=True)
-class Entry:
+class JobEntry:
     """The last attempt at a job.
 
     Attributes:
@@ -296,7 +296,7 @@ class Entry:
         return self.outcome in ("done", "pruned")
 
 
-class Claim:
+class JobClaim:
     """A job that this process has taken; `close` says how it ended.
 
     Attributes:
@@ -353,7 +353,7 @@ class Registry:
         self._storage.remove_session()
         self._storage.engine.dispose()
 
-    def entries(self, name: str) -> dict[str, Entry]:
+    def entries(self, name: str) -> dict[str, JobEntry]:
         """The last attempt at each job of a registry, in the order of first attempts."""
         trials = self._trials(name).get_trials(deepcopy=False)
         # Without a key, its process was killed before it could say what the trial was for.
@@ -368,7 +368,7 @@ class Registry:
             lock.release()
             return False
 
-    def take(self, name: str, key: str, *, is_kept: Callable[[], bool] = lambda: True) -> Claim | None:
+    def take(self, name: str, key: str, *, is_kept: Callable[[], bool] = lambda: True) -> JobClaim | None:
         """Take a job, if it is to be done and nobody is at it.
 
         A job that failed before this process began is tried again, once.
@@ -392,11 +392,11 @@ class Registry:
             self._abandon(name, entry)
             trial = self._trials(name).ask()
             trial.set_user_attr("key", key)
-            return Claim(self._trials(name), trial, key, lock)
+            return JobClaim(self._trials(name), trial, key, lock)
 
     def draw(
         self, name: str, distributions: Mapping[str, BaseDistribution], *, num_trials: int, unpruned_steps: int = 0
-    ) -> Claim | None:
+    ) -> JobClaim | None:
         """Take a trial of a search: one that was left behind, or else the next that Optuna draws.
 
         Args:
@@ -422,9 +422,11 @@ class Registry:
             trial.set_user_attr("key", key)
             lock = self._lock(name, key)
             lock.acquire()
-            return Claim(study, trial, key, lock)
+            return JobClaim(study, trial, key, lock)
 
-    def _resume(self, study: optuna.Study, entry: Entry, distributions: Mapping[str, BaseDistribution]) -> Claim | None:
+    def _resume(
+        self, study: optuna.Study, entry: JobEntry, distributions: Mapping[str, BaseDistribution]
+    ) -> JobClaim | None:
         """A trial that was left behind, taken up again with what was drawn for it."""
         lock = self._lock(study.study_name, entry.key)
         if not _acquired(lock):
@@ -434,7 +436,7 @@ class Registry:
             return None
         self._abandon(study.study_name, entry)
         study.enqueue_trial(entry.params, user_attrs={"key": entry.key})
-        return Claim(study, study.ask(dict(distributions)), entry.key, lock)
+        return JobClaim(study, study.ask(dict(distributions)), entry.key, lock)
 
     def _trials(self, name: str) -> optuna.Study:
         if name not in self._studies:
@@ -444,7 +446,7 @@ class Registry:
             self._studies[name], self._before[name] = study, len(study.get_trials(deepcopy=False))
         return self._studies[name]
 
-    def _abandon(self, name: str, entry: Entry | None) -> None:
+    def _abandon(self, name: str, entry: JobEntry | None) -> None:
         if entry and entry.outcome == "running":
             with suppress(ValueError):  # its process may have been killed just after it said how it ended
                 self._trials(name).tell(entry.number, state=TrialState.FAIL)
@@ -472,7 +474,7 @@ class Chosen:
 
 
 @dataclass(frozen=True)
-class Attempt:
+class TuningAttempt:
     """One setting of a variant, taken to be tried.
 
     Attributes:
@@ -483,7 +485,7 @@ class Attempt:
 
     variant: Variant
     setting: Setting
-    claim: Claim
+    claim: JobClaim
 
     @property
     def words(self) -> str:
@@ -496,7 +498,7 @@ def tuning_registry(variant: Variant) -> str:
     return f"tune {variant.folder}"
 
 
-def take_attempt(study: Study, registry: Registry, variant: Variant) -> Attempt | None:
+def take_attempt(study: Study, registry: Registry, variant: Variant) -> TuningAttempt | None:
     """The next setting of a variant to try, on seeds and folds that are not reported on; None: nobody has to.
 
     Lists are tried whole, ranges by Optuna's TPE.
@@ -504,20 +506,20 @@ def take_attempt(study: Study, registry: Registry, variant: Variant) -> Attempt 
     name = tuning_registry(variant)
     if variant.range_test:
         claim = registry.take(name, RANGE_TEST_KEY)
-        return Attempt(variant, {}, claim) if claim else None
+        return TuningAttempt(variant, {}, claim) if claim else None
     if variant.is_searched:
         table = _table(study)
         distributions = {key: distribution_of(value) for key, value in variant.tuned.items()}
         steps = round(_UNPRUNED_SHARE * variant.recipe(table.seeds[0], tuning=True).training.steps)
         claim = registry.draw(name, distributions, num_trials=table.trials, unpruned_steps=steps)
-        return Attempt(variant, drawn(claim.params, variant.tuned), claim) if claim else None
+        return TuningAttempt(variant, drawn(claim.params, variant.tuned), claim) if claim else None
     for setting in combinations(variant.tuned):
         if claim := registry.take(name, words_of(setting)):
-            return Attempt(variant, setting, claim)
+            return TuningAttempt(variant, setting, claim)
     return None
 
 
-def tuning_runs(study: Study, attempt: Attempt) -> Iterator[Run]:
+def tuning_runs(study: Study, attempt: TuningAttempt) -> Iterator[Run]:
     """The trainings by which a setting is judged."""
     table, variant = _table(study), attempt.variant
     for seed in table.seeds:
@@ -551,7 +553,7 @@ def settle(study: Study, registry: Registry, variant: Variant) -> Chosen | None:
     return chosen
 
 
-def _best(variant: Variant, entries: Sequence[Entry]) -> Chosen:
+def _best(variant: Variant, entries: Sequence[JobEntry]) -> Chosen:
     done = [entry for entry in entries if entry.outcome == "done"]
     if not done:
         reason = entries[0].facts.get("reason", "given up")
@@ -599,7 +601,7 @@ def _acquired(lock: FileLock) -> bool:
     return True
 
 
-def _entry_of(trial: FrozenTrial) -> Entry:
+def _entry_of(trial: FrozenTrial) -> JobEntry:
     facts = dict(trial.user_attrs)
     key, told = facts.pop("key"), facts.pop("outcome", None)
     if not trial.state.is_finished():
@@ -608,4 +610,4 @@ def _entry_of(trial: FrozenTrial) -> Entry:
         outcome = "done" if trial.state is TrialState.COMPLETE else "pruned"
     else:
         outcome = told if told in ("failed", "interrupted") else "abandoned"
-    return Entry(key, trial.number, cast(Outcome, outcome), trial.value, dict(trial.params), facts)
+    return JobEntry(key, trial.number, cast(Outcome, outcome), trial.value, dict(trial.params), facts)

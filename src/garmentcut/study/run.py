@@ -39,12 +39,12 @@ from garmentcut.photo.png import png_bytes
 from garmentcut.study.declare import RATE, FirstPass, StudyError, Variant
 from garmentcut.study.plan import (
     RUNS,
-    Attempt,
     Chosen,
-    Claim,
+    JobClaim,
     Registry,
     RunKey,
     Study,
+    TuningAttempt,
     settle,
     take_attempt,
     tuning_registry,
@@ -114,7 +114,7 @@ class Interrupted(Exception):  # noqa: N818 no error: the user, or the clock, as
 
 
 @dataclass
-class Session:
+class StudySession:
     """One process's work on a study.
 
     Attributes:
@@ -191,7 +191,7 @@ class Session:
                 return _guarded(key.words, claim, self._measure(key, chosen[key.variant.name].setting, claim))
         return None
 
-    def _measure(self, key: RunKey, setting: Mapping[str, Any], claim: Claim) -> Job:
+    def _measure(self, key: RunKey, setting: Mapping[str, Any], claim: JobClaim) -> Job:
         """Train and measure a run; it is never given up, or the survivors would look too good."""
         run = None
         for run in trainings_of(self.study, key, setting):
@@ -202,7 +202,7 @@ class Session:
         claim.close("done", mean)
         return Finished(key.words, "done", mean_dice=mean)
 
-    def _try(self, attempt: Attempt) -> Job:
+    def _try(self, attempt: TuningAttempt) -> Job:
         """Try a setting of a variant; it is judged by the mean over its runs, so far as they are."""
         words, claim, finals, steps = attempt.words, attempt.claim, list[float](), 0
         for run in tuning_runs(self.study, attempt):
@@ -424,7 +424,7 @@ def _write_hidden(
     )
 
 
-def _guarded(words: str, claim: Claim, job: Job) -> Iterator[Event]:
+def _guarded(words: str, claim: JobClaim, job: Job) -> Iterator[Event]:
     """A job whose claim is closed however it ends; what is wrong with one must not stop the others."""
     try:
         yield Began(words)
