@@ -66,6 +66,12 @@ class DataConfig:
     1: all alike."""
     synthetic: Annotated[int, Field(ge=0, strict=True)] = 0
     """Drawn photos of sheer cloth and lace, whose alpha is exact, that are learned from beside the others; so many."""
+    varied: Annotated[int, Field(ge=0, strict=True)] = 0
+    """Drawn photos of mannequins of other makes, other grounds, thin straps and cloth of the skin's colour, that are
+    learned from beside the others; so many."""
+    composites: Annotated[int, Field(ge=0, strict=True)] = 0
+    """Photos of the training photos' own garments on other grounds and mannequins, that are learned from beside the
+    others; so many."""
     cache_gb: _NotNegative = 4.0
     """Scaled photos and alphas kept in memory by each device's process, in gigabytes at most; the others are read from
     disk each time."""

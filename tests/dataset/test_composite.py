@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from garmentcut.dataset.composite import FIRST_SEED, draw_pairs
+from garmentcut.dataset.composite import FIRST_SEED, draw_pairs, extra_pairs
 from garmentcut.dataset.manifest import Manifest, read_pair
 from garmentcut.errors import PhotoError
+from garmentcut.recipe import DataConfig
 from garmentcut.synthetic import draw_studio_photo, studio_traits
 
 
@@ -63,3 +64,32 @@ def test_what_is_there_is_not_drawn_again_and_damage_is_told(drawn, monkeypatch)
 def test_none_are_none(tmp_path):
     assert draw_pairs(tmp_path / "synthetic", 0, height=96) == ()
     assert not (tmp_path / "synthetic").exists()
+
+
+def test_varied_photos_are_of_other_makes_and_are_made_once(tmp_path, monkeypatch):
+    pairs = draw_pairs(tmp_path, 3, height=96, is_varied=True)
+    assert [pair.view for pair in pairs] == ["Front", "FrontRight", "Back"]
+    assert all(pair.name.startswith("synthetic-varied-") for pair in pairs)
+    plain = draw_pairs(tmp_path / "plain", 3, height=96)
+    assert {pair.photo_sha256 for pair in pairs}.isdisjoint(pair.photo_sha256 for pair in plain)
+    monkeypatch.setattr("garmentcut.dataset.composite.draw_studio_photo", None)
+    assert draw_pairs(tmp_path, 3, height=96, is_varied=True) == pairs
+
+
+def test_composites_keep_garment_and_group_of_their_photo(small_dataset, tmp_path):
+    data = DataConfig(composites=5)
+    pairs = extra_pairs(tmp_path / "made", data, height=96, manifest=small_dataset, pairs=small_dataset.usable)
+    assert [pair.group for pair in pairs] == ["g0", "g0", "g1", "g1", "g2"]
+    assert {pair.split for pair in pairs} == {"synthetic"}
+    assert len({pair.photo_sha256 for pair in pairs}) == 5
+    photo, alpha = read_pair(small_dataset, pairs[0])
+    own, _ = read_pair(small_dataset, small_dataset.usable[0])
+    assert photo.size_hw == own.size_hw
+    assert 0.005 < (alpha >= 0.5).mean() < 0.9
+    assert not np.array_equal(photo.rgb, own.rgb)
+
+
+def test_nothing_is_made_where_nothing_is_asked_for(small_dataset, tmp_path):
+    made = extra_pairs(tmp_path / "made", DataConfig(), height=96, manifest=small_dataset, pairs=small_dataset.usable)
+    assert made == ()
+    assert not (tmp_path / "made").exists()

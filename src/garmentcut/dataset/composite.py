@@ -1,14 +1,22 @@
-"""Drawn studio photos as pairs to learn from: sheer cloth and bare lace, whose alpha no retoucher can give exactly."""
+"""Pairs to learn from that no camera took, with exact alpha: drawn photos, and real garments on other grounds."""
 
 import hashlib
+from collections.abc import Callable, Sequence
 from itertools import count, islice
 from pathlib import Path
+from typing import Any
 
-from garmentcut.dataset.manifest import VIEWS, Pair, read_target, target_bytes
+import numpy as np
+from numpy.typing import NDArray
+
+from garmentcut.dataset.manifest import VIEWS, Manifest, Pair, read_pair, read_target, target_bytes
+from garmentcut.photo.color import srgb_of
 from garmentcut.photo.files import write_atomic
 from garmentcut.photo.mask import bounding_box
+from garmentcut.photo.photo import to_8_bit
 from garmentcut.photo.png import png_bytes
-from garmentcut.synthetic import draw_studio_photo, studio_traits
+from garmentcut.recipe import DataConfig
+from garmentcut.synthetic import composite, draw_studio_photo, draw_variation, studio_traits
 
 SPLIT = "synthetic"
 """Of drawn pairs; none of a data set's is called so, and nothing is measured on it."""
@@ -20,8 +28,31 @@ _WANTED = "sheer"  # lace is that only where it has no lining
 _LEAST_SHARE = 0.01  # of the photo: a garment of bare lace motifs alone can be next to nothing
 
 
-def draw_pairs(folder: Path, num: int, *, height: int) -> tuple[Pair, ...]:
-    """Draw studio photos of garments of sheer cloth or bare lace, all of them or in part, in all views in turn.
+def extra_pairs(
+    folder: Path, data: DataConfig, *, height: int, manifest: Manifest, pairs: Sequence[Pair]
+) -> tuple[Pair, ...]:
+    """All the pairs that a recipe has made beside a data set's; those that are there are not made again.
+
+    Args:
+        folder: gets them.
+        data: how many of each kind: `synthetic`, `varied` and `composites`.
+        height: in pixels, of drawn ones; composites are as large as their photos.
+        manifest: the data set.
+        pairs: of it: those to learn from.
+
+    Raises:
+        OSError: they cannot be written.
+        PhotoError: a photo cannot be read; names the file.
+    """
+    drawn = draw_pairs(folder, data.synthetic, height=height) if data.synthetic else ()
+    varied = draw_pairs(folder, data.varied, height=height, is_varied=True) if data.varied else ()
+    chosen = [pairs[number * len(pairs) // data.composites] for number in range(data.composites)] if pairs else []
+    made = (_composite_pair(folder.resolve(), manifest, pair, seed) for seed, pair in enumerate(chosen, FIRST_SEED))
+    return (*drawn, *varied, *(pair for pair in made if pair is not None))
+
+
+def draw_pairs(folder: Path, num: int, *, height: int, is_varied: bool = False) -> tuple[Pair, ...]:
+    """Draw studio photos in all views in turn: garments of sheer cloth or bare lace, all of them or in part.
 
     Those that are there are not drawn again.
 
@@ -29,6 +60,8 @@ def draw_pairs(folder: Path, num: int, *, height: int) -> tuple[Pair, ...]:
         folder: gets `<name>.png` and `<name>_alpha.png`.
         num: of photos.
         height: in pixels; two thirds as wide.
+        is_varied: of any garments instead, with other mannequins, grounds and details; see
+            `garmentcut.synthetic.draw_variation`.
 
     Returns:
         Their pairs; `photo` and `alpha` are absolute paths, so they can be read beside any data set's.
@@ -37,25 +70,54 @@ def draw_pairs(folder: Path, num: int, *, height: int) -> tuple[Pair, ...]:
         OSError: they cannot be written.
         PhotoError: one that is there is damaged; names the file.
     """
-    seeds = (seed for seed in count(FIRST_SEED) if _WANTED in studio_traits(seed))
-    pairs = (_pair(folder.resolve(), seed, VIEWS[number % len(VIEWS)], height) for number, seed in enumerate(seeds))
+    seeds = (seed for seed in count(FIRST_SEED) if is_varied or _WANTED in studio_traits(seed))
+    kind = f"{SPLIT}-varied" if is_varied else SPLIT
+
+    def drawn(seed: int, view: str) -> Pair | None:
+        size_hw = height, height * 2 // 3
+        variation = draw_variation(seed) if is_varied else None
+
+        def draw() -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+            shot = draw_studio_photo(seed, view=view, size_hw=size_hw, variation=variation)
+            return shot.rgb, shot.alpha
+
+        name = f"{kind}-{seed}-{height}_{view}"
+        return _pair(folder.resolve() / name, draw, view=view, size_hw=size_hw, group=f"{kind}-{seed}")
+
+    pairs = (drawn(seed, VIEWS[number % len(VIEWS)]) for number, seed in enumerate(seeds))
     return tuple(islice((pair for pair in pairs if pair is not None), num))
 
 
-def _pair(folder: Path, seed: int, view: str, height: int) -> Pair | None:
-    name, size_hw = f"{SPLIT}-{seed}-{height}_{view}", (height, height * 2 // 3)
-    photo_path, alpha_path = folder / f"{name}.png", folder / f"{name}_alpha.png"
+def _composite_pair(folder: Path, manifest: Manifest, pair: Pair, seed: int) -> Pair | None:
+    def make() -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        photo, alpha = read_pair(manifest, pair)
+        return composite(srgb_of(to_8_bit(photo.rgb), photo.profile), alpha, seed)
+
+    path = folder / f"composite-{seed}-{pair.name}"
+    return _pair(path, make, view=pair.view, size_hw=pair.size_hw, group=pair.group)
+
+
+def _pair(
+    path: Path,
+    make: Callable[[], tuple[NDArray[np.uint8], NDArray[np.float32]]],
+    *,
+    view: Any,
+    size_hw: tuple[int, int],
+    group: str,
+) -> Pair | None:
+    """The pair of a made photo of some view, which is written if it is not there; None: there is next to no garment."""
+    photo_path, alpha_path = path.with_name(f"{path.name}.png"), path.with_name(f"{path.name}_alpha.png")
     if not alpha_path.exists():  # it is written last
-        shot = draw_studio_photo(seed, view=view, size_hw=size_hw)
-        write_atomic(photo_path, png_bytes(shot.rgb))
-        write_atomic(alpha_path, target_bytes(shot.alpha))
+        rgb, alpha = make()
+        write_atomic(photo_path, png_bytes(rgb))
+        write_atomic(alpha_path, target_bytes(alpha))
     mask = read_target(alpha_path, size_hw) >= 0.5
     box = bounding_box(mask)
     if box is None or mask.mean() < _LEAST_SHARE:
         return None
     return Pair(
-        name=name,
-        garment=f"{SPLIT}-{seed}",
+        name=path.name,
+        garment=group,
         view=view,
         photo=str(photo_path),
         cutout=str(alpha_path),
@@ -67,5 +129,5 @@ def _pair(folder: Path, seed: int, view: str, height: int) -> Pair | None:
         split=SPLIT,
         source="drawn",
         faults=(),
-        group=f"{SPLIT}-{seed}",
+        group=group,
     )

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import torch
 
 from garmentcut import __version__
-from garmentcut.dataset.composite import draw_pairs
+from garmentcut.dataset.composite import extra_pairs
 from garmentcut.dataset.ledger import read_prints
 from garmentcut.dataset.manifest import Manifest, Pair
 from garmentcut.dataset.split import find_met, packed_prints, unpacked_prints
@@ -88,17 +88,16 @@ class Run:
 
     @cached_property
     def drawn(self) -> tuple[Pair, ...]:
-        """Synthetic pairs that are learned from beside the others; drawn into the folder when first asked for.
+        """Drawn pairs and composites that are learned from beside the others; made when first asked for.
 
         Raises:
             OSError: they cannot be written.
         """
         data = self.recipe.data
-        if not data.synthetic:
-            return ()
-        # Of a model of stages all draw the same photos, whatever size they look at.
+        # Of a model of stages all learn from the same ones, whatever size they look at.
         height = STUDIO_HEIGHT if self.drawn_folder else data.size_hw[0]
-        return draw_pairs(self.drawn_folder or self.folder / DRAWN_NAME, data.synthetic, height=height)
+        folder = self.drawn_folder or self.folder / DRAWN_NAME
+        return extra_pairs(folder, data, height=height, manifest=self.manifest, pairs=self.division.train)
 
     @cached_property
     def identity(self) -> dict[str, Any]:

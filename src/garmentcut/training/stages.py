@@ -172,7 +172,7 @@ def _stage_run(run: Run, plan: Plan, name: str, folder: Path, division: Division
     if is_fold:
         steps = max(round(steps * run.recipe.stages.fold_steps), _LEAST_STEPS)
         # Nothing drawn, so that drawn photos have honest maps too.
-        recipe = replace(recipe, data=replace(recipe.data, synthetic=0))
+        recipe = replace(recipe, data=replace(recipe.data, synthetic=0, varied=0, composites=0))
         start = _honest_start(recipe.network.start, run.manifest, division, run.recipe.stages.fold_start)
         recipe = replace(recipe, network=replace(recipe.network, start=start))
     # One evaluation, the last: held-out photos that chose the weights would not be held out.
@@ -196,7 +196,11 @@ def _stages(run: Run, plan: Plan) -> Iterator[Run]:
     kept = stage_runs(run, plan)
     yield kept["locate"]
     yield kept["segment"]
-    write_maps(run, folds[0], kept["refine"].drawn)
+    made = kept["refine"].drawn
+    for fold in folds:  # composites by the fold that has not seen their garments
+        held = {pair.group for pair in fold["segment"].division.validation}
+        write_maps(run, fold, [pair for pair in made if pair.group in held])
+    write_maps(run, folds[0], made)
     others = [pair for pair in kept["refine"].division.validation if not _has_maps(run, pair)]
     write_maps(run, kept, others)
     yield kept["refine"]
