@@ -5,6 +5,7 @@ ARG EXTRAS=""
 WORKDIR /app
 COPY pyproject.toml README.md LICENSE ./
 COPY src ./src
+COPY recipes ./recipes
 RUN pip install --no-cache-dir ".${EXTRAS:+[$EXTRAS]}" && rm -rf /app
 WORKDIR /
 # Not root: cutouts belong to an ordinary user; choose another with `docker run --user`.

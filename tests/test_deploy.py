@@ -4,11 +4,13 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 from typer.main import get_command
 
+import garmentcut
 from garmentcut.cli import app
 from garmentcut.observe.monitor import STAGES, Metrics
 
@@ -61,14 +63,35 @@ def test_each_alert_is_given_when_it_should_and_not_else():
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_compose_file_is_of_the_compose_specification(tmp_path):
+@pytest.mark.parametrize(
+    ("path", "schema", "word"),
+    [
+        ("deploy/compose.yaml", "vendor.compose-spec", "stop_grace_period"),
+        (".github/workflows/ci.yml", "vendor.github-workflows", "runs-on"),
+        (".github/workflows/ci.yml", "custom.github-workflows-require-timeout", "timeout-minutes"),
+        ("CITATION.cff", "vendor.citation-file-format", "cff-version"),
+    ],
+)
+def test_files_for_other_programs_are_of_their_schema(path, schema, word, tmp_path):
     pytest.importorskip("check_jsonschema", reason="check-jsonschema is not installed")
-    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
-    text = (DEPLOY / "compose.yaml").read_text()
-    for name, content, code in (("good", text, 0), ("mistyped", text.replace("stop_grace_period", "stop_grace"), 1)):
+    command = [sys.executable, "-m", "check_jsonschema", "--default-filetype", "yaml", "--builtin-schema", schema]
+    text = (ROOT / path).read_text()
+    for name, content, code in (("good", text, 0), ("mistyped", text.replace(word, f"{word}s"), 1)):
         (tmp_path / f"{name}.yaml").write_text(content)
         done = subprocess.run([*command, str(tmp_path / f"{name}.yaml")], capture_output=True, text=True)
         assert done.returncode == code, done.stdout + done.stderr
+
+
+def test_the_citation_is_of_this_version():
+    assert f"\nversion: {garmentcut.__version__}\n" in (ROOT / "CITATION.cff").read_text()
+
+
+def test_the_image_is_built_from_all_that_the_wheel_holds():
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    dockerfile, let_in = (ROOT / "Dockerfile").read_text(), (ROOT / ".dockerignore").read_text().splitlines()
+    for folder in ("src", *wheel["force-include"]):
+        assert f"COPY {folder} ./{folder}\n" in dockerfile
+        assert f"!{folder}" in let_in
 
 
 def test_compose_runs_commands_that_exist(compose):

@@ -1,5 +1,4 @@
 import errno
-import fcntl
 import os
 import shutil
 import subprocess
@@ -9,6 +8,8 @@ import pytest
 
 from garmentcut.photo import lock as lock_module
 from garmentcut.photo.lock import FolderLock, LockLostError, LockTakenError
+
+fcntl = pytest.importorskip("fcntl", reason="locks by flock are POSIX's")
 
 
 @pytest.fixture
