@@ -15,7 +15,8 @@ from garmentcut.cli import app
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), ROOT / "CHANGELOG.md"])
+OF_ROOT = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")]
+PAGES = sorted([*OF_ROOT, *(ROOT / "docs").rglob("*.md")])
 COMMANDS = sorted(get_command(app).commands)
 
 
