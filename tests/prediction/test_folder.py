@@ -2,7 +2,6 @@ import errno
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import textwrap
@@ -399,7 +398,7 @@ def test_killed_half_way_and_started_again(draw, tmp_path):
         for count, line in enumerate(process.stdout, 1):
             finished.append(line.strip())
             if count == kill_after:
-                process.send_signal(signal.SIGKILL)
+                process.kill()
                 break
         process.stdout.close()
         process.wait()
