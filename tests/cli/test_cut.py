@@ -23,6 +23,7 @@ from garmentcut.model.card import FirstLook, read_model
 from garmentcut.observe.log import LOGGER
 from garmentcut.photo.color import srgb_profile
 from garmentcut.photo.files import write_atomic
+from garmentcut.prediction.cascade import Cascade
 from garmentcut.prediction.cutter import Cutter, default_model
 from garmentcut.prediction.folder import FolderCutter
 from garmentcut.synthetic import draw_studio_photo
@@ -133,6 +134,10 @@ class Red:
         return ((rgb[..., 0].astype(np.float32) - rgb[..., 1]) / 255).clip(0, 1)
 
 
+def cascade_of(card, cut):
+    return Cutter(card, Red(), cut, Cascade(card, Red(), Red(), cut))
+
+
 @pytest.fixture
 def made(monkeypatch):
     """The cutters that were loaded."""
@@ -141,7 +146,7 @@ def made(monkeypatch):
     card = replace(read_model(default_model())[1], working_size_hw=(384, 256), first_look=look, doubt=None)
 
     def load(*_, cut=None, **__):
-        cutters.append(Cutter(card, Red(), cut or CutConfig(), Red()))
+        cutters.append(cascade_of(card, cut or CutConfig()))
         return cutters[-1]
 
     monkeypatch.setattr(Cutter, "load", load)
@@ -174,7 +179,7 @@ def test_other_effort_or_choke_cuts_again(made, photos):
     assert cut(photos)[200].sum() == pytest.approx(120, abs=0.1)
     assert cut(photos, "--choke", "-2")[200].sum() == pytest.approx(124, abs=0.1)
     options = {
-        FolderCutter(Cutter(made[0].card, Red(), config, Red()), photos / "x").options
+        FolderCutter(cascade_of(made[0].card, config), photos / "x").options
         for config in (CutConfig(), CutConfig("fast"), CutConfig(choke_px=1.0), CutConfig(choke_px=-1.0))
     }
     assert len(options) == 4

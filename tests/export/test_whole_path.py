@@ -14,7 +14,7 @@ from garmentcut.model.networks import NETWORKS, build_network
 ROOT = Path(__file__).parents[2]
 ARMS = {
     name: arm["network"]
-    for name, arm in tomllib.loads((ROOT / "studies" / "networks.toml").read_text())["arms"].items()
+    for name, arm in tomllib.loads((ROOT / "studies" / "networks.toml").read_text())["variants"].items()
 }
 
 

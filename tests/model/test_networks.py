@@ -67,7 +67,7 @@ def test_the_state_makes_another_one_the_same(name, options):
     ("name", "options", "says"),
     [
         ("cutnett", {}, "no network 'cutnett'; did you mean cutnet?"),
-        ("xyz", {}, "there is cutnet, simple, unet"),
+        ("xyz", {}, "there is cutnet, segment, refine, simple, unet"),
         ("cutnet", {"chanels": [1]}, "no option 'chanels'; did you mean channels?"),
         ("cutnet", {"encoder": "resnet188"}, "no network 'resnet188'; did you mean resnet18?"),
         ("cutnet", {"encoder": "vit_tiny_patch16_224"}, r"strides \[16, 16, 16\]; 2 or 4 and then doubling"),
