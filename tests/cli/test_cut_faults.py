@@ -93,6 +93,7 @@ def test_a_subfolder_of_the_output(run, draw, without_rights, tmp_path):
     summary = json.loads(done.stdout)
     assert (summary["skipped"], summary["failed"]) == (1, 1)
     assert summary["failures"][0]["code"] == "not_written"
+    assert summary["failures"][0]["reason"] == f"{tmp_path / 'out/day/b.png'}: Permission denied"
 
 
 @pytest.mark.parametrize(

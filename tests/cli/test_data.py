@@ -62,6 +62,14 @@ def test_refused_pairs_are_counted_by_reason_and_exit_1(studio_dir):
     assert next(f["text"] for f in summary["faults"] if f["name"] == second.stem).endswith("export it again")
 
 
+def test_without_usable_pairs_no_training_is_advised(studio_dir):
+    (studio_dir / "other").mkdir()
+    shutil.copy(next((studio_dir / "in").iterdir()), studio_dir / "other/odd.jpg")
+    result = run(studio_dir / "other", studio_dir / "cut", "--out", studio_dir / "set")
+    assert " 0 usable, 10 refused; " in result.stdout
+    assert "to train a network" not in result.output
+
+
 def test_other_names(studio_dir):
     for path in (studio_dir / "cut").iterdir():
         path.rename(path.with_stem(f"{path.stem} final"))

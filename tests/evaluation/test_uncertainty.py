@@ -171,6 +171,8 @@ def test_a_sign_that_never_changes_weighs_nothing(make_experiences):
 def test_too_few_garments(make_experiences):
     with pytest.raises(DoubtError, match="19 garments: doubt cannot be learned from fewer than 20"):
         fit_doubt(make_experiences(19))
+    with pytest.raises(DoubtError, match=r"^1 garment: "):
+        fit_doubt(make_experiences(1))
 
 
 def test_doubt_and_a_threshold_for_each_risk(make_experiences):

@@ -306,6 +306,11 @@ class IngestSummary:
     started: float = field(default_factory=time.perf_counter)
 
     @property
+    def num_usable(self) -> int:
+        """Rows that a training can learn from."""
+        return len(self.rows) - len(self.refused)
+
+    @property
     def refused(self) -> list[tuple[Pair, Fault]]:
         """Refused rows, each with the fault that refuses it."""
         return [(row, next(f for f in row.faults if f.severity == "refuses")) for row in self.rows if row.refused]
@@ -320,7 +325,7 @@ class IngestSummary:
         outcome = self.outcome
         return {
             "pairs": len(self.rows),
-            "usable": len(self.rows) - len(self.refused),
+            "usable": self.num_usable,
             "refused": _counts(self.refused),
             "suspect": _counts(self.suspect),
             "read": self.num_read,

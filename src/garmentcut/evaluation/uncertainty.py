@@ -110,7 +110,9 @@ def _known(experiences: Sequence[Experience]) -> list[Experience]:
     known = [one for one in experiences if one.signs is not None]
     num_garments = len({one.garment for one in known})
     if num_garments < LEAST_GARMENTS:
-        raise DoubtError(f"{num_garments} garments: doubt cannot be learned from fewer than {LEAST_GARMENTS}")
+        raise DoubtError(
+            f"{counted(num_garments, 'garment')}: doubt cannot be learned from fewer than {LEAST_GARMENTS}"
+        )
     return known
 
 
@@ -256,7 +258,7 @@ def find_threshold(
     if not len(names):
         raise ValueError("no photos")
     if len(names) < least:
-        return Threshold(risk, None, f"cannot: {len(names)} garments, needs at least {least}")
+        return Threshold(risk, None, f"cannot: {counted(len(names), 'garment')}, needs at least {least}")
     lowest, lowest_short = (np.full(len(names), np.inf) for _ in range(2))
     np.minimum.at(lowest, place, doubts)
     np.minimum.at(lowest_short, place[is_short], doubts[is_short])

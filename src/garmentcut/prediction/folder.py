@@ -678,4 +678,6 @@ def folded_path(path: Path) -> str:
 def failed_row(row: Row, error: Exception, *, os_error: str = "unreadable") -> Row:
     """The row of a photo that something was wrong with; `os_error` as for `code_of`."""
     reason = "not enough memory" if isinstance(error, MemoryError) else str(error) or type(error).__name__
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        reason = f"{error.filename}: {error.strerror}"
     return replace(row, status="failed", code=code_of(error, os_error=os_error), reason=reason, outputs=())
