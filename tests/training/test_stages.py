@@ -1,6 +1,7 @@
 """Three stages, trained small: in order, resumed exactly, each photo's maps from networks that have not seen it."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from garmentcut.errors import TrainingError
 from garmentcut.evaluation.predict import plan_trials
 from garmentcut.export.run_folder import export_folder, export_folds
 from garmentcut.model.card import card_of, stage_network_of
+from garmentcut.model.start import StartError
 from garmentcut.recipe import load_recipe
 from garmentcut.training.devices import Devices
 from garmentcut.training.divisions import divide
@@ -206,3 +208,15 @@ def test_a_runs_folds_judge_every_photo_once_by_networks_that_have_not_seen_it(t
     assert sorted(judged) == sorted(pair.name for pair in manifest.usable)  # those held out of the whole run, too
     for trial in trials:
         assert not {pair.photo_sha256[:12] for pair in trial.pairs} & set(trial.card.trained_on)
+
+
+def test_a_start_that_is_out_of_reach_is_told_before_anything_is_trained(manifest, tmp_path, monkeypatch):
+    def no_hub(*_args, **_options):
+        raise OSError("no route to the hub")
+
+    monkeypatch.setattr("garmentcut.model.encoder.Encoder.load", no_hub)
+    recipe = replace(RECIPE, network=replace(RECIPE.network, start="imagenet"))
+    run = run_of(manifest, tmp_path / "run", recipe)
+    with pytest.raises(StartError, match="hub"):
+        next(train_all([run], CPU))
+    assert not (run.folder / "plan.json").exists()
