@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import json
+import logging
 import os
 import shutil
 from dataclasses import replace
@@ -169,3 +170,12 @@ def red_runs(request, tmp_path, red_model):
         facts = {"held_out": [f"fold{fold}"], "data_sha256": manifest.sha256}
         (folder / "run.json").write_text(json.dumps(facts))
     return tmp_path / "runs"
+
+
+@pytest.fixture(autouse=True)
+def _log_as_it_was():
+    """A command run in this process sends the log to its own stderr, which is closed after it."""
+    logger = logging.getLogger("garmentcut")
+    before = logger.handlers[:], logger.level, logger.propagate
+    yield
+    logger.handlers[:], logger.level, logger.propagate = before
