@@ -488,3 +488,16 @@ def test_without_the_extra_heic_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "pi_heif", None)
     with pytest.raises(PhotoError, match=r"a HEIC file; install garmentcut\[heif\] to read it, or save it as PNG"):
         decode_photo(HEIC)
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}])
+def test_a_jpeg_that_lacks_only_its_end_is_whole_and_one_that_lacks_pixels_is_not(options):
+    pixels = np.random.default_rng(0).integers(0, 256, (96, 64, 3), dtype=np.uint8)
+    data = encoded(pixels, "JPEG", quality=90, **options)
+    photo = decode_photo(data[:-2])
+    np.testing.assert_array_equal(photo.rgb, decode_photo(data).rgb)
+    assert photo.notes == ("the missing end of the file passed over",)
+    for lost in (3, 10, 200):
+        with pytest.raises(PhotoError) as error:
+            decode_photo(data[:-lost])
+        assert error.value.code == "damaged"

@@ -79,6 +79,7 @@ _PIXEL_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 _CHANNELS_OF_PNG = {0: 1, 2: 3, 3: 4, 4: 2, 6: 4}  # by colour type; a palette may hold transparency
 _WEBP_ANIMATION = 0x02  # flag in the VP8X chunk
 _FRAME_HEADERS = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # JPEG markers: what kind of frame, and its size
+_JPEG_END = b"\xff\xd9"
 _JUNK = re.compile(r"Corrupt JPEG data: ([0-9]+) extraneous bytes before marker 0xd9")
 _MOST_JUNK_BYTES = 32  # that a fault in the pixels would not leave behind
 _IPTC = 1028
@@ -360,8 +361,11 @@ def _mend_jpeg(data: bytes, fault: str) -> tuple[bytes | None, str]:
     if fault == "Invalid SOS parameters for sequential JPEG":  # written by some phones
         end = scan + 2 + int.from_bytes(data[scan + 2 : scan + 4])
         return data[: end - 3] + b"\0\x3f\0" + data[end:], "a wrong scan header passed over"
+    if fault == "Premature end of JPEG file" and not data.endswith(_JPEG_END):
+        # Where pixels are missing too, libjpeg says so once the end is there.
+        return data + _JPEG_END, "the missing end of the file passed over"
     if match := _JUNK.fullmatch(fault):
-        end, num = data.find(b"\xff\xd9", scan), int(match[1])
+        end, num = data.find(_JPEG_END, scan), int(match[1])
         junk = data[end - num : end]
         # What a fault in the pixels leaves over is packed, and cannot be packed further.
         if num <= _MOST_JUNK_BYTES or len(zlib.compress(junk, 9)) < 0.8 * num:
