@@ -12,6 +12,8 @@ from torch import nn
 
 from garmentcut.errors import TrainingError, TrainingStopped
 from garmentcut.recipe import OptimizerConfig
+from garmentcut.training import trial
+from garmentcut.training.loop import build_parts
 from garmentcut.training.losses import Loss
 from garmentcut.training.optim import build_optimizer
 from garmentcut.training.trial import (
@@ -46,7 +48,7 @@ def test_a_loss_that_is_no_number_from_the_start(small_run, fabric, monkeypatch)
     def bad(logits, _target, _config):
         return Loss(logits.sum() * math.nan, {"bce": torch.tensor(math.nan)})
 
-    monkeypatch.setattr("garmentcut.training.trial.total_loss", bad)
+    monkeypatch.setattr("garmentcut.training.loop.total_loss", bad)
     with pytest.raises(TrainingError, match="no number from the first steps on"):
         try_rates(small_run(), fabric)
 
@@ -55,7 +57,7 @@ def test_a_full_gpu_says_so_here_too(small_run, fabric, monkeypatch):
     def full(*_):
         raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr("garmentcut.training.trial.total_loss", full)
+    monkeypatch.setattr("garmentcut.training.loop.total_loss", full)
     with pytest.raises(TrainingStopped, match=r"training\.batch = 1"):
         try_rates(small_run(), fabric)
 
@@ -254,11 +256,14 @@ def test_any_losses_can_be_drawn(losses):
     assert "loss" in texts_of(points_of(losses), 1e-3)
 
 
-def test_of_a_model_of_stages_the_segment_stage_is_tried(small_run, fabric, tmp_path):
+def test_of_a_model_of_stages_the_segment_stage_is_tried(small_run, fabric, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(trial, "build_parts", lambda recipe, on: asked.append(recipe) or build_parts(recipe, on))
     segment = {"data": {"size_hw": [32, 32], "window": "garment", "frame_height": 96}}
     others = {"data": {"size_hw": [64, 64]}}
     run = small_run(knobs={"stages.segment": segment, "stages.locate": others, "stages.refine": others})
     try_rates(run, fabric)
+    assert [(recipe.data.window, recipe.data.size_hw) for recipe in asked] == [("garment", (32, 32))]
     assert (run.folder / "range_test.svg").exists()
     draw_augmentations(run, tmp_path / "page.jpg")
     assert (tmp_path / "page.jpg").exists()

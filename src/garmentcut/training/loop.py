@@ -46,7 +46,7 @@ from garmentcut.training.devices import (
     machine_in_words,
 )
 from garmentcut.training.logging import Ended, Evaluated, Event, Journal, LossError, LossWatch, StepDone, read_journal
-from garmentcut.training.losses import total_loss
+from garmentcut.training.losses import Loss, total_loss
 from garmentcut.training.optim import Schedule, build_optimizer, follow, open_ema_model
 from garmentcut.training.run import Progress, Run, Stateful, load_state, save_state
 from garmentcut.training.validation import draw_sheet, validate
@@ -123,12 +123,7 @@ def train(run: Run, fabric: Fabric, stop: StopRequest) -> Generator[Event, None,
             # ------------------------------------ one step ------------------------------------
             photos, targets = augmented(batch, recipe, step, fabric=fabric)
             lr = parts.schedule.lr
-            logits = parts.module(photos)
-            loss = total_loss(logits, targets, recipe.loss)
-            fabric.backward(loss.total)
-            norm = shorten_gradient(parts, recipe.optimizer.clip_norm)
-            parts.wrapped_optimizer.step()
-            parts.wrapped_optimizer.zero_grad()
+            logits, loss, norm = take_step(parts, photos, targets, recipe, fabric=fabric)
             parts.schedule.step()
             progress.step = step + 1
             if parts.ema_model is not None:
@@ -402,6 +397,23 @@ def build_parts(recipe: Recipe, fabric: Fabric, *, with_start: bool = True) -> P
     return Parts(network, module, optimizer, wrapped, schedule, ema_model)
 
 
+def take_step(
+    parts: Parts, photos: Tensor, targets: Tensor, recipe: Recipe, *, fabric: Fabric
+) -> tuple[Tensor, Loss, Tensor | None]:
+    """Predict, go down the loss's gradient, and forget it.
+
+    Returns:
+        Logits `(N, 1, H, W)`, the loss, and the gradient's norm before it was shortened.
+    """
+    logits: Tensor = parts.module(photos)
+    loss = total_loss(logits, targets, recipe.loss)
+    fabric.backward(loss.total)
+    norm = shorten_gradient(parts, recipe.optimizer.clip_norm)
+    parts.wrapped_optimizer.step()
+    parts.wrapped_optimizer.zero_grad()
+    return logits, loss, norm
+
+
 def shorten_gradient(parts: Parts, clip_norm: float) -> Tensor | None:
     """Scale the gradients so that their norm is `clip_norm` at most.
 
@@ -512,11 +524,7 @@ def seconds_a_step(recipe: Recipe, fabric: Fabric, num_steps: int = 5) -> float:
     for step in range(num_steps):
         began = time.perf_counter()
         photos, targets = augmented(batch, recipe, step, fabric=fabric)
-        loss = total_loss(parts.module(photos), targets, recipe.loss)
-        fabric.backward(loss.total)
-        shorten_gradient(parts, recipe.optimizer.clip_norm)
-        parts.wrapped_optimizer.step()
-        parts.wrapped_optimizer.zero_grad()
+        _, loss, _ = take_step(parts, photos, targets, recipe, fabric=fabric)
         float(loss.total.detach())  # waits for the device
         times.append(time.perf_counter() - began)
     return median(times[1:])

@@ -26,8 +26,7 @@ from garmentcut.errors import TrainingError
 from garmentcut.evaluation.report import new_axes, svg_of
 from garmentcut.photo.files import write_atomic
 from garmentcut.recipe import stage_recipe
-from garmentcut.training.loop import augmented, build_parts, explain_failures, open_feed, open_samples, shorten_gradient
-from garmentcut.training.losses import total_loss
+from garmentcut.training.loop import augmented, build_parts, explain_failures, open_feed, open_samples, take_step
 from garmentcut.training.run import RANGE_CURVE_NAME, RANGE_POINTS_NAME, Run
 
 _NUM_STEPS = 100
@@ -52,8 +51,8 @@ def try_rates(run: Run, fabric: Fabric) -> float | None:
     Raises:
         TrainingError: fewer than two steps before the loss diverged, memory is full, and so on.
     """
-    recipe = run.recipe
     run = _single(run)
+    recipe = run.recipe
     with explain_failures(run, fabric):
         parts = build_parts(recipe, fabric)
         feed = open_feed(open_samples(run)[0], recipe, range(_NUM_STEPS), fabric=fabric)
@@ -61,12 +60,7 @@ def try_rates(run: Run, fabric: Fabric) -> float | None:
         def step() -> float:
             number, batch = next(feed)
             photos, targets = augmented(batch, recipe, number, fabric=fabric)
-            loss = total_loss(parts.module(photos), targets, recipe.loss)
-            fabric.backward(loss.total)
-            shorten_gradient(parts, recipe.optimizer.clip_norm)
-            parts.wrapped_optimizer.step()
-            parts.optimizer.zero_grad()
-            return float(loss.total.detach())
+            return float(take_step(parts, photos, targets, recipe, fabric=fabric)[1].total.detach())
 
         points = range_test(step, parts.network, parts.optimizer, num_steps=_NUM_STEPS)
         if len(points) < 2:
