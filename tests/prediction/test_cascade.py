@@ -9,7 +9,7 @@ from garmentcut.config import CutConfig
 from garmentcut.errors import ModelError, PhotoError
 from garmentcut.model.card import FirstLook, first_network_of, read_model, with_card
 from garmentcut.photo.photo import Photo
-from garmentcut.prediction.cascade import Cascade, crop_around, settled_scale
+from garmentcut.prediction.cascade import Cascade, crop_around
 from garmentcut.prediction.cutter import Cutter, default_model
 from garmentcut.prediction.frame import crop_pixels, frame_photo
 from garmentcut.prediction.locate import NoGarmentError
@@ -209,21 +209,6 @@ def test_a_camera_photo_is_cropped_at_the_working_scale(cascade):
     pixels = crop_pixels(photo, frame, crop)
     assert pixels.shape == (640, 576, 3)
     assert (pixels > 128).all(axis=2).sum() == pytest.approx(200 * 100, rel=0.02)
-
-
-@pytest.mark.parametrize(
-    ("side", "scale", "expected"),
-    [
-        (900, 1 / 3, 1 / 3),  # of a size that was learned
-        (300, 1 / 3, 2 / 3),  # far away: seen larger
-        (60, 1 / 3, 1.0),  # as large as the photo's own pixels
-        (2700, 1 / 3, 2 / 9),  # near: seen smaller
-        (100, 2.0, 2.0),  # a thumbnail, enlarged already: no more of that
-    ],
-)
-def test_the_garment_sets_the_scale(side, scale, expected):
-    look = replace(CROPS, garment_px=(200, 600))
-    assert settled_scale((0, 0, side / 3456, side / 5184), (5184, 3456), scale, look) == pytest.approx(expected)
 
 
 def test_a_shape_wider_than_the_photo_is_padded_with_its_border(load):

@@ -13,6 +13,7 @@ from garmentcut.prediction.stages import (
     find_garment,
     refine_edges,
     segment_crop,
+    settled_scale,
     tiles,
 )
 
@@ -228,3 +229,17 @@ def test_what_locate_leaves_out_still_counts_as_disagreement():
     prediction = Stages(red, red, given, SIZES)(Photo(rgb), frame_of(rgb))
     assert prediction.coarse[40:45, 55:60].max() > 0.5
     assert prediction.agreement < 0.98
+
+
+@pytest.mark.parametrize(
+    ("side", "scale", "expected"),
+    [
+        (900, 1 / 3, 1 / 3),  # of a size that was learned
+        (300, 1 / 3, 2 / 3),  # far away: seen larger
+        (60, 1 / 3, 1.0),  # as large as the photo's own pixels
+        (2700, 1 / 3, 2 / 9),  # near: seen smaller
+        (100, 2.0, 2.0),  # a thumbnail, enlarged already: no more of that
+    ],
+)
+def test_the_garment_sets_the_scale(side, scale, expected):
+    assert settled_scale((0, 0, side / 3456, side / 5184), (5184, 3456), scale, (200, 600)) == pytest.approx(expected)

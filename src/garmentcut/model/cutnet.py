@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from garmentcut.model.encoder import Encoder
-from garmentcut.model.layers import Decoder, PhotoNetwork, check_input, conv_norm_relu
+from garmentcut.model.layers import Decoder, PhotoNetwork, conv_norm_relu
 from garmentcut.model.networks import NetworkError
 
 STARTER = {"encoder": "tf_efficientnet_lite0", "context": False, "detail": False}
@@ -44,15 +44,6 @@ class CutNet(PhotoNetwork):
         self.decoder = Decoder([deep, *channels], skips, light=light)
         self.head = nn.Conv2d(channels[-1], 4, 3, padding=1)
         self.detail = Detail(encoder.in_channels) if detail else None
-
-    def normalize(self, photos: Tensor) -> Tensor:
-        """Check photos, then bring them to the range that the encoder was trained in.
-
-        Raises:
-            ValueError: as `forward`.
-        """
-        check_input(photos, self.multiple_of, self.in_channels)
-        return (photos - self.mean) / self.std
 
     def logits(self, x: Tensor) -> Tensor:
         """Logits `(N, 1, H, W)` of normalised photos `(N, in_channels, H, W)`."""

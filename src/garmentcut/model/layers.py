@@ -36,6 +36,7 @@ class PhotoNetwork(nn.Module):
     """Photos in, logits of the same size out; a subclass writes `logits`.
 
     Attributes:
+        in_channels: Of a photo: 3, or more where maps travel with it.
         multiple_of: Both sides of a photo must be a multiple of this.
         min_side: Both sides must be at least this, in pixels.
         min_training_photos: Photos a training step needs: 2 where a batch norm sees but one value of each photo.
@@ -45,6 +46,7 @@ class PhotoNetwork(nn.Module):
         std: What the channels are then divided by.
     """
 
+    in_channels: int = 3
     multiple_of: int = 1
     min_side: int = 1
     min_training_photos: int = 1
@@ -60,7 +62,7 @@ class PhotoNetwork(nn.Module):
         """Logits of photos.
 
         Args:
-            photos: float32 (N, 3, H, W), sRGB in [0, 1].
+            photos: float32 (N, in_channels, H, W), sRGB in [0, 1].
 
         Returns:
             float32 (N, 1, H, W).
@@ -76,13 +78,13 @@ class PhotoNetwork(nn.Module):
         Raises:
             ValueError: as `forward`.
         """
-        check_input(photos, self.multiple_of)
+        check_input(photos, self.multiple_of, self.in_channels)
         if not torch.compiler.is_exporting():  # an exporter would freeze these sides
             self._check_least(len(photos), photos.shape[2:])
         return (photos - self.mean) / self.std
 
     def logits(self, x: Tensor) -> Tensor:
-        """Logits (N, 1, H, W) of normalised photos (N, 3, H, W)."""
+        """Logits (N, 1, H, W) of normalised photos (N, in_channels, H, W)."""
         raise NotImplementedError
 
     def _check_least(self, num_photos: int, size_hw: torch.Size) -> None:

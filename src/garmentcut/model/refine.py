@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from garmentcut.model.cutnet import neutral
-from garmentcut.model.layers import PhotoNetwork, check_input, conv_norm_relu, double
+from garmentcut.model.layers import PhotoNetwork, conv_norm_relu, double
 
 _LEAST_ALPHA = 0.01  # of the map, whose logit the answer starts from
 
@@ -36,15 +36,6 @@ class RefineNet(PhotoNetwork):
         self.narrow = nn.ModuleList(nn.Conv2d(deep, out, 1) for deep, out in pairs)
         self.up = nn.ModuleList(conv_norm_relu(out, out) for _, out in pairs)
         self.correct = neutral(nn.Conv2d(full, 1, 3, padding=1))
-
-    def normalize(self, photos: Tensor) -> Tensor:
-        """Check tiles, then bring their four channels to [-1, 1].
-
-        Raises:
-            ValueError: as `forward`.
-        """
-        check_input(photos, self.multiple_of, self.in_channels)
-        return (photos - self.mean) / self.std
 
     def logits(self, x: Tensor) -> Tensor:
         """Logits `(N, 1, H, W)` of normalised tiles `(N, 4, H, W)`: red, green, blue, and the map."""

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from garmentcut.model.encoder import Encoder
-from garmentcut.model.layers import PhotoNetwork, check_input, conv_norm_relu, double
+from garmentcut.model.layers import PhotoNetwork, conv_norm_relu, double
 from garmentcut.model.networks import NetworkError
 
 _CONTEXT_CHANNELS = 128
@@ -40,15 +40,6 @@ class SegmentNet(PhotoNetwork):
         for module in self.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.momentum = _NORM_MOMENTUM
-
-    def normalize(self, photos: Tensor) -> Tensor:
-        """Check photos, then bring them to the range that the encoder was trained in.
-
-        Raises:
-            ValueError: as `forward`.
-        """
-        check_input(photos, self.multiple_of)
-        return (photos - self.mean) / self.std
 
     def logits(self, x: Tensor) -> Tensor:
         """Logits `(N, 1, H, W)` of normalised photos `(N, 3, H, W)`."""

@@ -7,19 +7,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from garmentcut.config import CutConfig
-from garmentcut.model.card import FirstLook, ModelCard
+from garmentcut.model.card import ModelCard
 from garmentcut.photo.photo import Photo
-from garmentcut.photo.resize import resize_rgb
 from garmentcut.prediction.frame import Box, Crop, Frame, crop_pixels, whole_crop
-from garmentcut.prediction.locate import Place, count_garments, locate
+from garmentcut.prediction.locate import Place, locate
 from garmentcut.prediction.runtime import Runtime
-from garmentcut.prediction.stages import Prediction, clean
+from garmentcut.prediction.stages import Prediction, clean, coarse_in, notes_of, settled_scale, small_alpha
 
 _STEP_PX = 64  # of crops that none of the card's shapes holds: a multiple of every network's
-_REDUCING_GAP = 2.0  # a box is what is looked for: 1152x1728 pixels shrink in half the time
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +43,7 @@ class Cascade:
         """
         look = self.card.first_look
         assert look is not None
-        place = locate(coarse_alpha(self.first, frame, look))
+        place = locate(small_alpha(self.first, frame, look.size_hw, look.multiple_of))
         if self.config.effort == "fast":
             (height, width), coarse = frame.photo_hw, place.garment
             whole = Crop((0, 0, width, height), (coarse.shape[0], coarse.shape[1]))
@@ -69,48 +66,13 @@ class Cascade:
         alpha = self._alpha_of(with_map(pixels, known) if self.card.sees_map else pixels)
         height, width = crop.content_hw
         fine = clean(alpha[:height, :width], known[:height, :width])
-        num = count_garments(fine >= 0.5)
-        notes = (*place.notes, f"{num} garments are cut out together") if num > 1 else place.notes
-        return Prediction(frame, crop, fine, place.seen, notes)
+        return Prediction(frame, crop, fine, place.seen, notes_of(place, fine))
 
     def _alpha_of(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         alpha = self.second(pixels)
         if self.config.effort == "best":
             alpha = (alpha + self.second(np.ascontiguousarray(pixels[:, ::-1]))[:, ::-1]) * np.float32(0.5)
         return alpha
-
-
-def coarse_alpha(first: Runtime, frame: Frame, look: FirstLook) -> NDArray[np.float32]:
-    """The first look's alpha of the whole photo.
-
-    Args:
-        first: its network.
-        frame: the photo as framed.
-        look: what the card says of it.
-
-    Returns:
-        `(h, w)` float32 in [0, 1], of the photo without any padding, about `look.size_hw`.
-    """
-    content = frame.rgb[: frame.content_hw[0], : frame.content_hw[1]]
-    scale = (look.size_hw[0] * look.size_hw[1] / (content.shape[0] * content.shape[1])) ** 0.5
-    scale = min(look.size_hw[0] / content.shape[0], scale * 2**0.5)  # the frame's own rule, and its limit
-    height, width = (max(round(side * scale), 1) for side in content.shape[:2])
-    small = resize_rgb(content, (height, width), reducing_gap=_REDUCING_GAP)
-    pad = [(0, -side % look.multiple_of) for side in (height, width)]
-    alpha: NDArray[np.float32] = first(np.pad(small, (*pad, (0, 0)), mode="edge"))[:height, :width]
-    return alpha
-
-
-def coarse_in(crop: Crop, coarse: NDArray[np.float32], photo_hw: tuple[int, int]) -> NDArray[np.float32]:
-    """The first network's alpha in a crop: `crop.content_hw` float32 in [0, 1].
-
-    Smooth, for the first look knows no edges: those are the second's to find.
-    """
-    step = np.array(coarse.shape[::-1] * 2) / np.array(photo_hw[::-1] * 2)
-    box = np.minimum(np.array(crop.box_xyxy) * step, coarse.shape[::-1] * 2)  # a product may be rounded beyond
-    image = Image.fromarray(np.ascontiguousarray(coarse))
-    size = crop.content_hw[1], crop.content_hw[0]
-    return np.asarray(image.resize(size, Image.Resampling.BILINEAR, box=tuple(box)), np.float32).clip(0, 1)
 
 
 def with_map(rgb: NDArray[np.uint8], coarse: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -134,7 +96,7 @@ def crop_around(
     """
     look = card.first_look
     assert look is not None
-    scale = settled_scale(box_xyxy, photo_hw, scale, look)
+    scale = settled_scale(box_xyxy, photo_hw, scale, look.garment_px)
     (top, bottom), (left, right) = (
         (box_xyxy[axis] * side * scale - look.margin_px, box_xyxy[axis + 2] * side * scale + look.margin_px)
         for axis, side in ((1, photo_hw[0]), (0, photo_hw[1]))
@@ -148,21 +110,6 @@ def crop_around(
         min(round((end - start) * scale), size) for (start, end), size in zip((rows, columns), shape_hw, strict=True)
     )
     return Crop((columns[0], rows[0], columns[1], rows[1]), (content_hw[0], content_hw[1])), shape_hw
-
-
-def settled_scale(box_xyxy: Box, photo_hw: tuple[int, int], scale: float, look: FirstLook) -> float:
-    """The scale at which the garment is as large as the second look learned.
-
-    A mannequin far away in a wide photo, or one so near that it leaves the frame, is not of the size that the frame's
-    height promises. Nothing is enlarged beyond the photo's own pixels to mend that.
-    """
-    least, most = look.garment_px
-    if most <= 0:
-        return scale
-    width, height = box_xyxy[2] - box_xyxy[0], box_xyxy[3] - box_xyxy[1]
-    garment_px = float(width * photo_hw[1] * height * photo_hw[0]) ** 0.5 * scale
-    wanted = min(max(garment_px, least), most) / garment_px
-    return float(min(scale * wanted, max(scale, 1.0)))
 
 
 def _shape_for(

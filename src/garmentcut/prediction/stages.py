@@ -11,12 +11,13 @@ from functools import cached_property
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from garmentcut.config import RuntimeConfig
 from garmentcut.model.card import ModelCard, StageSizes, stage_network_of
 from garmentcut.photo.mask import components, dilate
 from garmentcut.photo.photo import Photo
-from garmentcut.photo.resize import resize_alpha
+from garmentcut.photo.resize import resize_alpha, resize_rgb
 from garmentcut.prediction.frame import Box, Crop, Frame, crop_pixels, whole_crop
 from garmentcut.prediction.locate import (
     LEAST_SHARE,
@@ -33,6 +34,7 @@ _SURE = 0.03  # from 0 or 1: there the segment stage needs no second opinion
 _OVERLAP_PX = 16  # of a tile, on each side: where it fades into its neighbours
 _ROUNDS = 4  # of tiles: each follows a strap by half a tile
 _DIFFERS, _LEAST_LEAD_PX = 0.3, 6  # what refine says against segment, where tiles end
+_REDUCING_GAP = 2.0  # a box is what is looked for: 1152x1728 pixels shrink in half the time
 _MULTIPLE_OF = 32  # the encoder's coarsest stride
 _Alpha = NDArray[np.float32]
 _TAIL_ALPHA = 1 / 128  # below, the sigmoid's tail: invisible, but it would keep every pixel from being fully hidden
@@ -172,10 +174,8 @@ class Stages:
         seen = segment_crop(self.segment, rgb, self.sizes)
         tile_px = self.sizes.tile_px
         fine = resize_alpha(seen, crop.content_hw) if self.fast else refine_edges(self.refine, rgb, seen, tile_px)
-        fine = clean(fine, _coarse_in(crop, place.garment, frame.photo_hw))
-        num = count_garments(fine >= 0.5)
-        notes = (*place.notes, f"{num} garments are cut out together") if num > 1 else place.notes
-        return Prediction(frame, crop, fine, place.seen, notes)
+        fine = clean(fine, coarse_in(crop, place.garment, frame.photo_hw))
+        return Prediction(frame, crop, fine, place.seen, notes_of(place, fine))
 
 
 def find_garment(network: Predict, frame: Frame, sizes: StageSizes) -> Place:
@@ -184,12 +184,48 @@ def find_garment(network: Predict, frame: Frame, sizes: StageSizes) -> Place:
     Raises:
         NoGarmentError: there is no garment.
     """
+    return locate(small_alpha(network, frame, sizes.locate_hw, _MULTIPLE_OF))
+
+
+def small_alpha(network: Predict, frame: Frame, size_hw: tuple[int, int], multiple_of: int) -> _Alpha:
+    """A network's alpha of the whole photo in small.
+
+    Args:
+        network: learned from copies of `size_hw`, whose height sets the scale.
+        frame: the photo.
+        size_hw: height and width in pixels.
+        multiple_of: what the sides of its input must be multiples of.
+
+    Returns:
+        `(h, w)` float32 in [0, 1], of the photo without any padding, about `size_hw`.
+    """
     content = frame.rgb[: frame.content_hw[0], : frame.content_hw[1]]
-    scale = (sizes.locate_hw[0] * sizes.locate_hw[1] / (content.shape[0] * content.shape[1])) ** 0.5
-    scale = min(sizes.locate_hw[0] / content.shape[0], scale * 2**0.5)  # a wide photo must not cost too much
+    scale = (size_hw[0] * size_hw[1] / (content.shape[0] * content.shape[1])) ** 0.5
+    scale = min(size_hw[0] / content.shape[0], scale * 2**0.5)  # a wide photo must not cost too much
     height, width = (max(round(side * scale), 1) for side in content.shape[:2])
-    small = np.asarray(cv2.resize(content, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
-    return locate(network(_padded(small, _MULTIPLE_OF))[:height, :width])
+    small = resize_rgb(content, (height, width), reducing_gap=_REDUCING_GAP)
+    return network(_padded(small, multiple_of))[:height, :width]
+
+
+def settled_scale(box_xyxy: Box, photo_hw: tuple[int, int], scale: float, garment_px: tuple[float, float]) -> float:
+    """The scale at which the garment is as large as those that were learned.
+
+    A mannequin far away in a wide photo, or one so near that it leaves the frame, is not of the size that the frame's
+    height promises. Nothing is enlarged beyond the photo's own pixels to change that.
+
+    Args:
+        box_xyxy: of the garment, in fractions of the photo's width and height.
+        photo_hw: size of the photo.
+        scale: of its frame: pixels the networks see for one of the photo.
+        garment_px: root of the area of the smallest and the largest garment's box that was learned; zeros: not known.
+    """
+    least, most = garment_px
+    if most <= 0:
+        return scale
+    width, height = box_xyxy[2] - box_xyxy[0], box_xyxy[3] - box_xyxy[1]
+    own_px = float(width * photo_hw[1] * height * photo_hw[0]) ** 0.5 * scale
+    wanted = min(max(own_px, least), most) / own_px
+    return float(min(scale * wanted, max(scale, 1.0)))
 
 
 def crop_of(box_xyxy: Box, frame: Frame, sizes: StageSizes) -> Crop:
@@ -202,11 +238,7 @@ def crop_of(box_xyxy: Box, frame: Frame, sizes: StageSizes) -> Crop:
     """
     (photo_height, photo_width), scale = frame.photo_hw, frame.content_hw[0] / frame.photo_hw[0]
     left, top, right, bottom = np.multiply(box_xyxy, (photo_width, photo_height) * 2)
-    least, most = sizes.garment_px
-    if most > 0:
-        garment_px = float((right - left) * (bottom - top)) ** 0.5 * scale
-        wanted = min(max(garment_px, least), most) / garment_px
-        scale = float(min(scale * wanted, max(scale, 1.0)))  # nothing is enlarged beyond the photo's own pixels
+    scale = settled_scale(box_xyxy, frame.photo_hw, scale, sizes.garment_px)
     margin = sizes.margin_px / scale
     box = (
         max(int(left - margin), 0),
@@ -331,19 +363,19 @@ def _padded(rgb: NDArray[np.uint8], multiple_of: int) -> NDArray[np.uint8]:
     return np.pad(rgb, (*missing, (0, 0)), mode="edge")
 
 
-def _coarse_in(crop: Crop, coarse: _Alpha, photo_hw: tuple[int, int]) -> _Alpha:
-    """The locate stage's alpha in a crop, `crop.content_hw`."""
-    step_y, step_x = (
-        crop_side / box_side
-        for crop_side, box_side in zip(
-            crop.content_hw, (crop.box_xyxy[3] - crop.box_xyxy[1], crop.box_xyxy[2] - crop.box_xyxy[0]), strict=True
-        )
-    )
-    scale_y, scale_x = photo_hw[0] / coarse.shape[0] * step_y, photo_hw[1] / coarse.shape[1] * step_x
-    warp = np.array([[scale_x, 0, -crop.box_xyxy[0] * step_x], [0, scale_y, -crop.box_xyxy[1] * step_y]])
-    warp[:, 2] += (warp[[0, 1], [0, 1]] - 1) / 2  # pixels are squares: their centres, not their corners, are whole
-    found = cv2.warpAffine(coarse, warp, crop.content_hw[::-1], flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(found, np.float32)
+def coarse_in(crop: Crop, coarse: _Alpha, photo_hw: tuple[int, int]) -> _Alpha:
+    """A small alpha of the whole photo in a crop: `crop.content_hw` float32 in [0, 1], smooth."""
+    step = np.array(coarse.shape[::-1] * 2) / np.array(photo_hw[::-1] * 2)
+    box = np.minimum(np.array(crop.box_xyxy) * step, coarse.shape[::-1] * 2)  # a product may be rounded beyond
+    image = Image.fromarray(np.ascontiguousarray(coarse))
+    size = crop.content_hw[1], crop.content_hw[0]
+    return np.asarray(image.resize(size, Image.Resampling.BILINEAR, box=tuple(box)), np.float32).clip(0, 1)
+
+
+def notes_of(place: Place, fine: _Alpha) -> tuple[str, ...]:
+    """What is worth telling of a place and the alpha that was cut there."""
+    num = count_garments(fine >= 0.5)
+    return (*place.notes, f"{num} garments are cut out together") if num > 1 else place.notes
 
 
 def clean(fine: NDArray[np.float32], coarse: NDArray[np.float32]) -> NDArray[np.float32]:
