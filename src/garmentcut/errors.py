@@ -61,7 +61,7 @@ FLAGS = {
     "holes": "the garment has holes",
     "touches_frame": "the garment touches the frame",
     "pattern": "a strong pattern",
-    "stages_disagree": "the two looks at it disagree",
+    "stages_disagree": "the stages of the model disagree",
     "unlike_training": "unlike the photos that the model was trained on",
     "color_unlike_views": "another colour than the garment's other views",
     "length_unlike_views": "another length than the garment's other views",

@@ -88,7 +88,7 @@ def test_looks_that_disagree_are_settled_by_a_look_at_the_whole_photo(load):
     cutter, photo = load(second=Red(misses=True)), Photo(dressed())
     looks = cutter.look(photo, cutter.frame(photo))
     assert [pixels.shape[:2] for pixels in cutter.runtime.calls] == [(256, 192), (384, 256)]
-    assert looks.notes == ("the looks disagreed, so the whole photo was looked at again",)
+    assert looks.notes == ("the stages disagreed, so the whole photo was used instead of the garment's box",)
     assert area(looks.alpha) == (96, 120, 176, 240)
 
 

@@ -27,6 +27,9 @@ class Origin(NamedTuple):
     trained_prints: str = ""
 
 
+_EMBEDDED = "cutnet"  # builder of the network whose weights the embedded model has
+
+
 class StartError(ModelError):
     """A start that does not fit the network or is out of reach; the message names the mend."""
 
@@ -107,9 +110,10 @@ def _from_imagenet(network: nn.Module, name: str) -> tuple[str, ...]:
         return (f"{name}: encoder is {load(None)}, the rest drawn at random",)
     except Exception as error:  # noqa: BLE001 the hub's clients raise all kinds
         reason = " ".join(str(error).split()) or type(error).__name__
+    embedded = " default (the embedded model's)," if name == _EMBEDDED else ""
     raise StartError(
         f"{name}: ImageNet's weights are neither here nor to be had from the hub ({reason}); set network.start to"
-        " default (the embedded model's), to scratch, or to a .safetensors file of the encoder's weights"
+        f"{embedded} scratch, or to a .safetensors file of the encoder's weights"
     )
 
 

@@ -54,7 +54,10 @@ class Cascade:
             return found
         shape_hw = frame.rgb.shape[0], frame.rgb.shape[1]
         found = self._cut((whole_crop(frame), shape_hw), place, photo, frame)
-        return replace(found, notes=(*found.notes, "the looks disagreed, so the whole photo was looked at again"))
+        return replace(
+            found,
+            notes=(*found.notes, "the stages disagreed, so the whole photo was used instead of the garment's box"),
+        )
 
     def _cut(self, where: tuple[Crop, tuple[int, int]], place: Place, photo: Photo, frame: Frame) -> Prediction:
         crop, shape_hw = where

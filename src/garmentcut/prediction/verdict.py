@@ -178,7 +178,7 @@ _WORDS: dict[str, Callable[[Maps], str]] = {
     "contact": _contact,
     "low_contrast": _low_contrast,
     "mixed_colors": lambda _: "strong pattern",
-    "two_looks": lambda _: "two looks at it disagree",
+    "two_looks": lambda _: "the stages of the model disagree",
     "unlike": lambda _: "unlike the training photos",
 }
 
