@@ -69,8 +69,8 @@ def stages(cutter: Cutter, photos: Path, work: Path, rounds: int = 5) -> dict[st
         data = timed("read file", read_photo_bytes, path, config.read)
         photo = timed("decode PNG", decode_photo, data)
         frame = timed("frame for the network", cutter.frame, photo)
-        looks = timed("network", cutter.look, photo, frame)
-        cutout = timed("alpha at full size", cutter.finish, photo, frame, looks)
+        prediction = timed("network", cutter.predict, photo, frame)
+        cutout = timed("alpha at full size", cutter.finish, photo, frame, prediction)
         content = timed("clean edge, encode RGBA PNG", encode_cutout, cutout.picture, "png", config.output)
         timed("write file", write_atomic, work / "out.png", content)
     # The first photos compile and fill caches.
@@ -91,7 +91,7 @@ def folder_against_network(work: Path, rounds: int = 5, num_photos: int = 12) ->
             assert all(row.ok for row in folder.cut(plan))
         middle = time.perf_counter()
         with ThreadPoolExecutor(cutter.runtime.streams) as pool:
-            list(pool.map(cutter.look, decoded, frames))
+            list(pool.map(cutter.predict, decoded, frames))
         times.append(((middle - start) / num_photos, (time.perf_counter() - middle) / num_photos))
     times = sorted(times[1:], key=lambda pair: pair[1] / pair[0])  # the first turn compiles
     return times[len(times) // 2]

@@ -4,7 +4,7 @@
 
 RUNS is what `garmentcut evaluate` takes: best a folder of fold runs, so that each photo is cut by a model that has not
 seen its garment. Prints the rank correlation of cross-fitted doubt with the true surface Dice at 2 px, beside those of
-single signs and of gradient boosting on the same signs; then, for some risks and qualities, the share accepted at
+single features and of gradient boosting on the same features; then, for some risks and qualities, the share accepted at
 confidence 90 % with its interval, and how the promise does on 200 random halves of the garments. `--tolerance`: of the
 surface Dice, in pixels of the photo; a model of a quarter of the photo's size, say, can be judged by 8. With `--cost`,
 the time that doubt takes beside the embedded model's.
@@ -35,7 +35,7 @@ from garmentcut.evaluation.uncertainty import (
     fit_doubt,
     rank_correlation,
 )
-from garmentcut.prediction.doubt import SIGNS, doubt_of, observe_looks
+from garmentcut.prediction.doubt import FEATURES, doubt_of, observe_prediction
 from garmentcut.prediction.verdict import heat_bytes, reasons_of
 
 QUALITIES = (0.95, 0.9, 0.8, 0.7, 0.6, 0.5)
@@ -66,15 +66,15 @@ def correlations(known: list[Experience], doubts: np.ndarray) -> None:
     print(f"{len(known)} photos, {len(set(garments))} garments; surface Dice, 5 25 50 75 95 %: {quantiles}")
     print(f"doubt, cross-fitted: rank correlation {rank_correlation(doubts, known):.3f} [{low:.2f}, {high:.2f}]")
     print(f"mean doubt {doubts.mean():.3f}, mean of 1 - surface Dice {truth.mean():.3f}")
-    seen = [index for index, one in enumerate(known) if one.signs is not None]
-    signs = np.array([known[index].signs for index in seen])
-    for place, name in enumerate(SIGNS):
-        if np.ptp(signs[:, place]) > 0:
-            print(f"  sign {name:14} {spearmanr(signs[:, place], truth[seen]).statistic:6.2f}")
+    seen = [index for index, one in enumerate(known) if one.features is not None]
+    features = np.array([known[index].features for index in seen])
+    for place, name in enumerate(FEATURES):
+        if np.ptp(features[:, place]) > 0:
+            print(f"  feature {name:14} {spearmanr(features[:, place], truth[seen]).statistic:6.2f}")
     boosting = GradientBoostingRegressor(n_estimators=60, max_depth=2, subsample=0.7, random_state=0)
     folds = GroupKFold(5, shuffle=True, random_state=0)
-    guessed = cross_val_predict(boosting, signs, truth[seen], groups=[garments[index] for index in seen], cv=folds)
-    print(f"gradient boosting on the same signs: {spearmanr(guessed, truth[seen]).statistic:.3f}")
+    guessed = cross_val_predict(boosting, features, truth[seen], groups=[garments[index] for index in seen], cv=folds)
+    print(f"gradient boosting on the same features: {spearmanr(guessed, truth[seen]).statistic:.3f}")
 
 
 def promises(known: list[Experience], doubts: np.ndarray, risk: float) -> None:
@@ -152,13 +152,13 @@ def cost(photo_path: Path, known: list[Experience]) -> None:
     cutter = Cutter.load(config=RuntimeConfig(threads=1, streams=1))
     photo, model = read_photo(photo_path), fit_doubt(known)
     frame = cutter.frame(photo)
-    looks = cutter.look(photo, frame)
-    observation = observe_looks(looks)
+    prediction = cutter.predict(photo, frame)
+    observation = observe_prediction(prediction)
     assert observation is not None
     steps: dict[str, Callable[[], object]] = {
-        "network": lambda: cutter.look(photo, frame),
-        "alpha at full size": lambda: cutter.finish(photo, frame, looks),
-        "signs": lambda: observe_looks(looks),
+        "network": lambda: cutter.predict(photo, frame),
+        "alpha at full size": lambda: cutter.finish(photo, frame, prediction),
+        "features": lambda: observe_prediction(prediction),
         "doubt": lambda: doubt_of(model, observation),
         "reasons": lambda: reasons_of(model, observation),
         "heat map": lambda: heat_bytes(observation.maps),

@@ -8,11 +8,9 @@ CARD.json is what `garmentcut card --json` prints; its `sha256` is computed anew
 import sys
 from pathlib import Path
 
-from pydantic import TypeAdapter
-
-from garmentcut.model.card import ModelCard, with_card
+from garmentcut.model.card import parse_card, with_card
 from garmentcut.photo.files import write_atomic
 
 if __name__ == "__main__":
     model, card, out = map(Path, sys.argv[1:4])
-    write_atomic(out, with_card(model.read_bytes(), TypeAdapter(ModelCard).validate_json(card.read_bytes())))
+    write_atomic(out, with_card(model.read_bytes(), parse_card(card.read_text())))

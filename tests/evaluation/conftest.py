@@ -86,15 +86,17 @@ def failed_score():
 
 @pytest.fixture
 def make_experiences():
-    """make_experiences(num, noise=0.3): photos of as many garments whose quality follows from the sign `rim`."""
+    """make_experiences(num, noise=0.3): photos of as many garments; their quality follows from `edge_softness`."""
 
     def make(num, *, noise=0.3):
         rng = np.random.default_rng(3)
-        signs, looks = rng.standard_normal((num, 12)), 50 * rng.standard_normal((num, 10))
-        score = 1.5 * signs[:, 0] - 1.5 + noise * rng.standard_normal(num)
+        features, appearance = rng.standard_normal((num, 12)), 50 * rng.standard_normal((num, 10))
+        score = 1.5 * features[:, 0] - 1.5 + noise * rng.standard_normal(num)
         qualities = 1 - 1 / (1 + np.exp(-score))
         return [
-            Experience(f"p{number}", f"g{number}", float(qualities[number]), False, signs[number], looks[number])
+            Experience(
+                f"p{number}", f"g{number}", float(qualities[number]), False, features[number], appearance[number]
+            )
             for number in range(num)
         ]
 

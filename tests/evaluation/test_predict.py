@@ -239,7 +239,7 @@ def test_what_is_learned_from_a_photo(tmp_path, red_model, red_dataset):
         2 * (50 - 2 * 3 + 1) / 148, abs=0.2
     )  # two of four sides lie 3 px off
     assert (known["g5_Back"].garment, known["g5_Back"].seen) == ("g5", None)
-    assert known["g5_Back"].signs.shape == (12,)
+    assert known["g5_Back"].features.shape == (12,)
 
 
 def test_one_bad_file_stops_nobody(tmp_path, red_model, red_dataset):
@@ -257,4 +257,4 @@ def test_a_refused_photo_is_an_empty_cutout(tmp_path, red_model, red_dataset):
     write_atomic(red_dataset.path_of(red_dataset.usable[0].photo), png_bytes(np.full((96, 64, 3), 200, np.uint8)))
     trials = plan_trials(red_model(tmp_path / "red.onnx"), red_dataset)
     first = next(iter(predict(trials, red_dataset, experience_of))).found
-    assert (first.quality, first.signs) == (0.0, None)
+    assert (first.quality, first.features) == (0.0, None)

@@ -22,7 +22,7 @@ from garmentcut.evaluation.uncertainty import (
     share_interval,
 )
 from garmentcut.model.card import FirstLook, ModelCard
-from garmentcut.prediction.doubt import ALL_SIGNS, all_signs, doubts_of, standardized
+from garmentcut.prediction.doubt import ALL_FEATURES, all_features, doubts_of, standardized
 
 
 def names(num):
@@ -104,15 +104,15 @@ def test_interval_of_a_share():
     assert share_interval(20, 20)[2] == 1.0
 
 
-def all_signs_of(model, known):
-    signs, looks = (np.array([getattr(one, key) for one in known]) for key in ("signs", "looks"))
-    return all_signs(signs, looks, mean=model.looks_mean, precision=model.looks_precision)
+def all_features_of(model, known):
+    features, appearance = (np.array([getattr(one, key) for one in known]) for key in ("features", "appearance"))
+    return all_features(features, appearance, mean=model.appearance_mean, precision=model.appearance_precision)
 
 
 def test_numpy_answers_as_scikit_learn_does(make_experiences):
     known = make_experiences(60)
     model = fit_doubt(known)
-    values = standardized(model, all_signs_of(model, known))
+    values = standardized(model, all_features_of(model, known))
     truth = np.array([1 - one.quality for one in known])
     best = None
     for strength in (0.003, 0.01, 0.03, 0.1, 0.3):
@@ -123,7 +123,7 @@ def test_numpy_answers_as_scikit_learn_does(make_experiences):
             best = regression
     assert best is not None
     np.testing.assert_allclose(
-        doubts_of(model, all_signs_of(model, known)), best.predict_proba(values)[:, 1], rtol=0, atol=1e-9
+        doubts_of(model, all_features_of(model, known)), best.predict_proba(values)[:, 1], rtol=0, atol=1e-9
     )
 
 
@@ -133,9 +133,9 @@ def test_doubt_is_learned_and_is_an_expectation(make_experiences):
     assert rank_correlation(doubts, known) > 0.8
     assert doubts.mean() == pytest.approx(np.mean([1 - one.quality for one in known]), abs=0.02)
     model = fit_doubt(known, data="tests")
-    assert ALL_SIGNS[int(np.argmax(np.abs(model.weights)))] == "rim"
+    assert ALL_FEATURES[int(np.argmax(np.abs(model.weights)))] == "edge_softness"
     assert (model.data, model.num_photos, model.num_garments) == ("tests", 150, 150)
-    limits = all_signs_of(model, known)
+    limits = all_features_of(model, known)
     assert (limits > np.array(model.limits)).mean(axis=0) == pytest.approx(0.1, abs=0.011)
 
 
@@ -144,8 +144,9 @@ def test_no_view_of_a_garment_helps_to_judge_another(make_experiences):
     rng = np.random.default_rng(5)
     known = []
     for one in make_experiences(60, noise=0):
-        quality, signs = rng.random(), rng.standard_normal(12)
-        known += [Experience(f"{one.name}{view}", one.garment, quality, False, signs, one.looks) for view in "abc"]
+        quality, features = rng.random(), rng.standard_normal(12)
+        seen = (one.garment, quality, False, features, one.appearance)
+        known += [Experience(f"{one.name}{view}", *seen) for view in "abc"]
     assert abs(rank_correlation(cross_fitted(known), known)) < 0.35
 
 
@@ -158,14 +159,14 @@ def test_nothing_cut_out_is_doubted_wholly_and_teaches_nothing(make_experiences)
 
 def test_a_sign_that_never_changes_weighs_nothing(make_experiences):
     known = [
-        Experience(one.name, one.garment, one.quality, one.seen, np.append(one.signs[:-1], 7.0), one.looks)
+        Experience(one.name, one.garment, one.quality, one.seen, np.append(one.features[:-1], 7.0), one.appearance)
         for one in make_experiences(40)
     ]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model = fit_doubt(known)
-    assert abs(model.weights[ALL_SIGNS.index("two_looks")]) < 1e-9
-    assert model.limits[ALL_SIGNS.index("two_looks")] > 1e6  # models of one look: two that differ are no reason
+    assert abs(model.weights[ALL_FEATURES.index("stage_disagreement")]) < 1e-9
+    assert model.limits[ALL_FEATURES.index("stage_disagreement")] > 1e6  # a single network: no reason
 
 
 def test_too_few_garments(make_experiences):

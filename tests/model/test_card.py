@@ -44,10 +44,21 @@ def test_a_changed_network_is_damage():
         card_of(model.replace(NETWORK, b"\x08\x07", 1))
 
 
+def test_old_names_in_a_card_are_read():
+    old = {"signs": ["rim", "wide_rim", "parts", "two_looks", "unlike"], "looks_mean": [0], "looks_precision": [[1]]}
+    old |= {key: [1.0] * 5 for key in ("center", "scale", "weights", "limits")} | {"bias": 0.0}
+    content = json.loads(metadata_of(with_card(NETWORK, CARD), CARD_KEY)) | {"doubt": old}
+    doubt = card_of(with_metadata(NETWORK, CARD_KEY, json.dumps(content))).doubt
+    assert doubt.features == ("edge_softness", "wide_edge", "components", "stage_disagreement", "unlike")
+    assert (doubt.appearance_mean, doubt.appearance_precision) == ((0.0,), ((1.0,),))
+
+
 @pytest.mark.parametrize(
     ("model", "says"),
     [
         (NETWORK, "no garmentcut card"),
+        (with_metadata(NETWORK, "garmentcut.card", "{"), "no JSON"),
+        (with_metadata(NETWORK, "garmentcut.card", "[]"), "does not know"),
         (with_metadata(NETWORK, "garmentcut.card", '{"name": "from the future", "flux": 1}'), "does not know"),
         (b"\xff\xd8\xff\xe0 a photo", "not an ONNX file"),
     ],
@@ -84,9 +95,9 @@ def test_the_embedded_model_doubts_and_vouches_for_nothing():
     check_doubt(card)
     assert "other networks" in card.doubt.data
     assert (card.acceptance, card.doubt.rank_correlation) == (None, None)  # it has seen all photos
-    weights = dict(zip(card.doubt.signs, card.doubt.weights, strict=True))
-    assert weights["wide_rim"] > 0
-    assert weights["two_looks"] == pytest.approx(0, abs=1e-6)  # the others have one look
+    weights = dict(zip(card.doubt.features, card.doubt.weights, strict=True))
+    assert weights["wide_edge"] > 0
+    assert weights["stage_disagreement"] == pytest.approx(0, abs=1e-6)  # the others have no stages
 
 
 @pytest.mark.parametrize(

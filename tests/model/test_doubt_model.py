@@ -7,13 +7,13 @@ from garmentcut.model.card import ModelCard, card_of, with_card
 from garmentcut.model.doubt_model import Acceptance, DoubtModel, Threshold
 
 MODEL = DoubtModel(
-    signs=("rim", "unlike"),
+    features=("edge_softness", "unlike"),
     center=(0.0, 1.0),
     scale=(1.0, 2.0),
     weights=(0.5, 0.25),
     bias=-1.0,
-    looks_mean=(1.0,),
-    looks_precision=((2.0,),),
+    appearance_mean=(1.0,),
+    appearance_precision=((2.0,),),
     limits=(1.0, 1.0),
 )
 ACCEPTANCE = Acceptance(
@@ -36,7 +36,7 @@ def test_the_numbers_must_fit_together():
     for changed in (
         {"weights": (1.0,)},
         {"scale": (1.0, 0.0)},
-        {"looks_precision": ((1.0, 2.0),)},
+        {"appearance_precision": ((1.0, 2.0),)},
         {"bias": float("nan")},
     ):
         with pytest.raises(ValidationError):

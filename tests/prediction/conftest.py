@@ -12,7 +12,7 @@ from garmentcut.model.card import ModelCard
 from garmentcut.model.doubt_model import Acceptance, DoubtModel, Threshold
 from garmentcut.prediction.arrivals import watched_folders
 from garmentcut.prediction.cutter import Cutter
-from garmentcut.prediction.doubt import ALL_SIGNS
+from garmentcut.prediction.doubt import ALL_FEATURES
 from garmentcut.prediction.folder import FolderCutter
 from garmentcut.prediction.watch import Watch
 
@@ -115,18 +115,18 @@ def watch_for(red_cutter, tmp_path, script):
 
 @pytest.fixture(scope="session")
 def make_doubt():
-    """make_doubt(bias=0, **weights): a doubt model with unit scales; signs not named weigh nothing."""
+    """make_doubt(bias=0, **weights): a doubt model with unit scales; features not named weigh nothing."""
 
     def make(*, bias=0.0, **weights):
-        num = len(ALL_SIGNS)
+        num = len(ALL_FEATURES)
         return DoubtModel(
-            signs=ALL_SIGNS,
+            features=ALL_FEATURES,
             center=(0.0,) * num,
             scale=(1.0,) * num,
-            weights=tuple(float(weights.get(sign, 0.0)) for sign in ALL_SIGNS),
+            weights=tuple(float(weights.get(feature, 0.0)) for feature in ALL_FEATURES),
             bias=bias,
-            looks_mean=(0.0,) * 10,
-            looks_precision=tuple(tuple(float(row == column) for column in range(10)) for row in range(10)),
+            appearance_mean=(0.0,) * 10,
+            appearance_precision=tuple(tuple(float(row == column) for column in range(10)) for row in range(10)),
             limits=(1000.0,) * num,
         )
 

@@ -76,20 +76,20 @@ def test_what_stands_beside_is_not_cut(load):
 
 def test_both_looks_are_told(load):
     cutter, photo = load(), Photo(dressed())
-    looks = cutter.look(photo, cutter.frame(photo))
-    assert looks.coarse.shape == (96, 64)
-    assert looks.alpha.shape == (384, 256)
-    assert looks.agreement > 0.97
-    assert looks.small_alpha((96, 64)) == pytest.approx(looks.coarse, abs=0.35)
-    assert looks.notes == ()
+    prediction = cutter.predict(photo, cutter.frame(photo))
+    assert prediction.coarse.shape == (96, 64)
+    assert prediction.alpha.shape == (384, 256)
+    assert prediction.agreement > 0.97
+    assert prediction.small_alpha((96, 64)) == pytest.approx(prediction.coarse, abs=0.35)
+    assert prediction.notes == ()
 
 
 def test_looks_that_disagree_are_settled_by_a_look_at_the_whole_photo(load):
     cutter, photo = load(second=Red(misses=True)), Photo(dressed())
-    looks = cutter.look(photo, cutter.frame(photo))
+    prediction = cutter.predict(photo, cutter.frame(photo))
     assert [pixels.shape[:2] for pixels in cutter.runtime.calls] == [(256, 192), (384, 256)]
-    assert looks.notes == ("the stages disagreed, so the whole photo was used instead of the garment's box",)
-    assert area(looks.alpha) == (96, 120, 176, 240)
+    assert prediction.notes == ("the stages disagreed, so the whole photo was used instead of the garment's box",)
+    assert area(prediction.alpha) == (96, 120, 176, 240)
 
 
 def test_a_cascade_that_never_looks_again_says_that_nothing_was_found(load):
@@ -106,7 +106,7 @@ def test_a_photo_without_a_garment_costs_no_second_look(load):
 
 def test_a_garment_cut_by_the_frame_is_told(load):
     cutter, photo = load(), Photo(dressed((55, 96, 24, 44)))
-    assert cutter.look(photo, cutter.frame(photo)).notes == ("cut by the frame: bottom",)
+    assert cutter.predict(photo, cutter.frame(photo)).notes == ("cut by the frame: bottom",)
 
 
 def test_a_second_look_may_see_the_first_ones_map(load):

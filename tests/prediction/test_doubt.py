@@ -5,45 +5,45 @@ import pytest
 
 from garmentcut.errors import ModelError
 from garmentcut.prediction.doubt import (
-    ALL_SIGNS,
+    ALL_FEATURES,
+    FEATURES,
     MAP_HEIGHT_PX,
-    SIGNS,
-    all_signs,
+    all_features,
     check_doubt,
     contact_of,
     doubt_of,
     doubts_of,
     draw_maps,
     observe,
-    observe_looks,
+    observe_prediction,
 )
 from garmentcut.prediction.frame import Frame
 from garmentcut.prediction.stages import Prediction
 
 
 def test_doubt_is_a_logistic_function_of_the_signs(make_doubt):
-    model = make_doubt(rim=2.0, bias=-1.0)
-    signs = np.zeros((3, len(ALL_SIGNS)))
-    signs[:, 0] = (0.0, 1.0, 100.0)
-    doubts = doubts_of(model, signs)
+    model = make_doubt(edge_softness=2.0, bias=-1.0)
+    features = np.zeros((3, len(ALL_FEATURES)))
+    features[:, 0] = (0.0, 1.0, 100.0)
+    doubts = doubts_of(model, features)
     np.testing.assert_allclose(doubts, 1 / (1 + np.exp([1.0, -1.0, -7.0])))  # beyond four scales nothing is added
 
 
 def test_unlike_is_the_mahalanobis_distance():
-    looks = np.full(10, 3.0)
-    found = all_signs(np.zeros(12), looks, mean=np.full(10, 1.0), precision=np.diag([1.0, 4.0, *[0.0] * 8]))
+    appearance = np.full(10, 3.0)
+    found = all_features(np.zeros(12), appearance, mean=np.full(10, 1.0), precision=np.diag([1.0, 4.0, *[0.0] * 8]))
     assert found[-1] == pytest.approx(np.log(np.sqrt(2**2 + 4 * 2**2) + 0.1))
 
 
 def test_a_softer_rim_is_doubted_more(make_doubt, studio):
-    model = make_doubt(rim=1.0, bias=-3.0)
+    model = make_doubt(edge_softness=1.0, bias=-3.0)
     sharp, soft = (doubt_of(model, observe(shown.photo, shown.alpha)) for shown in (studio(), studio(sigma=5)))
     assert 0 < sharp < soft < 1
 
 
 def test_a_doubt_learned_from_other_signs_is_refused(make_doubt, card):
     check_doubt(replace(card, doubt=make_doubt()))
-    other = replace(make_doubt(), signs=("first", *ALL_SIGNS[1:]))
+    other = replace(make_doubt(), features=("first", *ALL_FEATURES[1:]))
     with pytest.raises(ModelError, match="run `garmentcut calibrate` again"):
         check_doubt(replace(card, doubt=other))
 
@@ -85,40 +85,40 @@ def test_parts_and_holes_are_counted_and_dust_is_not():
     alpha[100, 100] = 1
     maps = draw_maps(np.zeros((120, 120, 3), np.uint8), alpha)
     left, top = maps.corner_xy
-    assert [(spot.x + left, spot.y + top, spot.area_px) for spot in maps.parts] == [(40, 40, 1500), (40, 80, 800)]
+    assert [(spot.x + left, spot.y + top, spot.area_px) for spot in maps.components] == [(40, 40, 1500), (40, 80, 800)]
     assert [(spot.x + left, spot.y + top, spot.area_px) for spot in maps.holes] == [(40, 40, 100)]
 
 
-def sign(observation, name):
-    return observation.signs[SIGNS.index(name)]
+def feature(observation, name):
+    return observation.features[FEATURES.index(name)]
 
 
 def test_each_sign_grows_with_what_it_stands_for(studio):
     plain = studio(288, 192)
     soft = studio(288, 192, sigma=4)
     base = observe(plain.photo, plain.alpha)
-    assert sign(observe(soft.photo, soft.alpha), "rim") > sign(base, "rim") + 0.5
-    assert sign(observe(soft.photo, soft.alpha), "wide_rim") > sign(base, "wide_rim")
+    assert feature(observe(soft.photo, soft.alpha), "edge_softness") > feature(base, "edge_softness") + 0.5
+    assert feature(observe(soft.photo, soft.alpha), "wide_edge") > feature(base, "wide_edge")
 
     sheer = plain.alpha.copy()
     sheer[120:170, 70:120] = 0.6
-    assert sign(observe(plain.photo, sheer), "sheer") > sign(base, "sheer") + 1
+    assert feature(observe(plain.photo, sheer), "sheer") > feature(base, "sheer") + 1
 
     hazy = plain.alpha.copy()
     hazy[5:25, 5:60] = 0.3
-    assert sign(observe(plain.photo, hazy), "haze") > sign(base, "haze") + 1
+    assert feature(observe(plain.photo, hazy), "haze") > feature(base, "haze") + 1
 
     torn = plain.alpha.copy()
     torn[100:104] = 0
     torn[130:150, 90:110] = 0
-    assert (sign(observe(plain.photo, torn), "parts"), sign(base, "parts")) == (np.log2(3), 1)
-    assert (sign(observe(plain.photo, torn), "holes"), sign(base, "holes")) == (1, 0)
-    assert sign(observe(plain.photo, torn), "outline") > sign(base, "outline")
+    assert (feature(observe(plain.photo, torn), "components"), feature(base, "components")) == (np.log2(3), 1)
+    assert (feature(observe(plain.photo, torn), "holes"), feature(base, "holes")) == (1, 0)
+    assert feature(observe(plain.photo, torn), "outline") > feature(base, "outline")
 
     gray = np.full_like(plain.photo, 200)
-    assert sign(observe(gray, plain.alpha), "low_contrast") == 1
-    assert sign(observe(gray, plain.alpha), "contrast") < sign(base, "contrast")
-    assert sign(observe(gray, plain.alpha), "mixed_colors") < sign(base, "mixed_colors")
+    assert feature(observe(gray, plain.alpha), "low_contrast") == 1
+    assert feature(observe(gray, plain.alpha), "contrast") < feature(base, "contrast")
+    assert feature(observe(gray, plain.alpha), "mixed_colors") < feature(base, "mixed_colors")
 
 
 def test_contact_is_with_the_frame_only():
@@ -126,27 +126,28 @@ def test_contact_is_with_the_frame_only():
     alpha[30:, 10:50] = 1
     observation = observe(np.zeros((80, 60, 3), np.uint8), alpha)
     assert contact_of(observation.maps) == 40
-    assert sign(observation, "contact") > 0.1
+    assert feature(observation, "contact") > 0.1
     alpha[79] = 0
-    assert sign(observe(np.zeros((80, 60, 3), np.uint8), alpha), "contact") == 0
+    assert feature(observe(np.zeros((80, 60, 3), np.uint8), alpha), "contact") == 0
 
 
 def test_signs_hardly_depend_on_the_size_the_network_works_at(studio):
     small, large = (
         observe(shown.photo, shown.alpha) for shown in (studio(432, 288, sigma=1), studio(1728, 1152, sigma=4))
     )
-    np.testing.assert_allclose(small.looks, large.looks, rtol=0.03)
-    for name in ("outline", "parts", "contact", "contrast", "mixed_colors"):
-        assert sign(small, name) == pytest.approx(sign(large, name), abs=0.15), name
+    np.testing.assert_allclose(small.appearance, large.appearance, rtol=0.03)
+    for name in ("outline", "components", "contact", "contrast", "mixed_colors"):
+        assert feature(small, name) == pytest.approx(feature(large, name), abs=0.15), name
 
 
-def test_padding_is_not_looked_at_and_two_looks_are_compared(studio):
+def test_padding_is_not_looked_at_and_two_stages_are_compared(studio):
     shown = studio(96, 64)
     padded = np.pad(shown.photo, ((0, 32), (0, 32), (0, 0)), mode="edge")
-    looks = Prediction.of_frame(
+    prediction = Prediction.of_frame(
         np.pad(shown.alpha, ((0, 32), (0, 32)), constant_values=1), Frame(padded, (96, 64), (96, 64))
     )
-    seen, plain = observe_looks(looks), observe(shown.photo, shown.alpha)
-    np.testing.assert_array_equal(seen.signs, plain.signs)
-    other = Prediction(looks.frame, looks.crop, looks.fine, np.roll(looks.small_alpha((48, 32)), 6, axis=0))
-    assert sign(observe_looks(other), "two_looks") > sign(seen, "two_looks") + 3
+    seen, plain = observe_prediction(prediction), observe(shown.photo, shown.alpha)
+    np.testing.assert_array_equal(seen.features, plain.features)
+    moved = np.roll(prediction.small_alpha((48, 32)), 6, axis=0)
+    other = Prediction(prediction.frame, prediction.crop, prediction.fine, moved)
+    assert feature(observe_prediction(other), "stage_disagreement") > feature(seen, "stage_disagreement") + 3

@@ -82,4 +82,4 @@ def test_a_garment_in_a_lying_frame_is_found():
     lying[:] = upright[2, 2]
     lying[:, 240:624] = upright
     cutter, photo = Cutter.load(config=ON_CPU), Photo(lying)
-    assert cutter.look(photo, cutter.frame(photo)).agreement > 0.95
+    assert cutter.predict(photo, cutter.frame(photo)).agreement > 0.95

@@ -1,6 +1,6 @@
 import json
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -12,6 +12,7 @@ from garmentcut.prediction.results import (
     fingerprint,
     is_done,
     may_replace,
+    read_row,
     sha256_of,
 )
 
@@ -135,6 +136,12 @@ def test_fingerprints_tell_options_apart():
     assert fingerprint("a", {"x": 1}) != fingerprint("a", {"x": 2})
 
 
+def test_old_names_of_keys_are_read():
+    content = asdict(replace(ROW, appearance=(1.0, 2.0)))
+    content["looks"] = content.pop("appearance")
+    assert read_row(json.dumps(content).encode()).appearance == (1.0, 2.0)
+
+
 @pytest.mark.parametrize("name", ["S:M/a", "C:colon", "a\\b", "\x1b[31m", "c\n", "q?*|", "..x", "a..b/c."])
 def test_any_name_that_the_file_system_gives_is_read_back(tmp_path, name):
     row = replace(ROW, input=f"/in/{name}.jpg", place=name, outputs=(f"{name}.png",), written={f"{name}.png": ("1",)})
@@ -156,7 +163,7 @@ def test_any_name_that_the_file_system_gives_is_read_back(tmp_path, name):
         ("input_mtime_ns", 1.5),
         ("written", {"a.png": "x"}),
         ("written", []),
-        ("looks", ["x"]),
+        ("appearance", ["x"]),
         ("reason", None),
         ("code", []),
     ],

@@ -43,8 +43,8 @@ def given(tile):
 
 def test_the_garment_is_found_and_cut_at_the_photos_size():
     rgb = dressed()
-    looks = Stages(red, red, given, SIZES)(Photo(rgb), frame_of(rgb))
-    alpha = looks.full_alpha()
+    prediction = Stages(red, red, given, SIZES)(Photo(rgb), frame_of(rgb))
+    alpha = prediction.full_alpha()
     wanted = rgb[..., 0] == 255
     assert alpha.shape == wanted.shape
     assert 2 * (alpha[wanted] >= 0.5).sum() / ((alpha >= 0.5).sum() + wanted.sum()) > 0.99

@@ -7,7 +7,7 @@ import pytest
 
 from garmentcut.config import CutConfig
 from garmentcut.errors import ConfigError
-from garmentcut.prediction.doubt import ALL_SIGNS, draw_maps, observe
+from garmentcut.prediction.doubt import ALL_FEATURES, draw_maps, observe
 from garmentcut.prediction.frame import Frame
 from garmentcut.prediction.results import Row
 from garmentcut.prediction.stages import Prediction
@@ -27,7 +27,7 @@ from garmentcut.prediction.verdict import (
 )
 
 
-def looks_of(shown):
+def prediction_of(shown):
     size = shown.alpha.shape
     return Prediction.of_frame(shown.alpha, Frame(shown.photo, size, size))
 
@@ -35,30 +35,30 @@ def looks_of(shown):
 def test_a_card_without_doubt_says_nothing(card, studio):
     judge = Judge.of(card)
     assert judge.verdict_of(0.5) == ""
-    assert judge(looks_of(studio())).doubt is None
+    assert judge(prediction_of(studio())).doubt is None
     with pytest.raises(ConfigError, match="run `garmentcut calibrate`"):
         Judge.of(card, 0.05)
 
 
 def test_without_a_threshold_there_is_doubt_and_no_verdict_and_only_the_unusual_is_told(card, studio, make_doubt):
-    model = make_doubt(rim=1.0)
-    found = Judge.of(replace(card, doubt=model))(looks_of(studio()))
+    model = make_doubt(edge_softness=1.0)
+    found = Judge.of(replace(card, doubt=model))(prediction_of(studio()))
     assert 0 < found.doubt < 1
     assert (found.verdict, found.reasons, found.heat) == ("", (), None)
     unusual = replace(model, limits=(-9.0, *model.limits[1:]), center=(-9.0, *model.center[1:]))
-    found = Judge.of(replace(card, doubt=unusual))(looks_of(studio()))
+    found = Judge.of(replace(card, doubt=unusual))(prediction_of(studio()))
     assert found.verdict == ""
-    assert [reason.partition(" at ")[0] for reason in found.reasons] == ["soft or sheer rim"]
+    assert [reason.partition(" at ")[0] for reason in found.reasons] == ["soft or sheer edge"]
     assert found.heat
     trusted = replace(unusual, center=(9.0, *model.center[1:]))  # unusual it is, but doubted less than most
-    assert Judge.of(replace(card, doubt=trusted))(looks_of(studio())).reasons == ()
+    assert Judge.of(replace(card, doubt=trusted))(prediction_of(studio())).reasons == ()
 
 
 @pytest.mark.parametrize("cut", [CutConfig("fast"), CutConfig(choke_px=1.0)])
 def test_what_was_not_calibrated_is_promised_nothing(card, studio, make_doubt, make_acceptance, cut):
-    told = replace(card, doubt=make_doubt(rim=1.0), acceptance=make_acceptance(r05=0.99))
-    assert Judge.of(told, cut=CutConfig())(looks_of(studio())).verdict == "accept"
-    found = Judge.of(told, cut=cut)(looks_of(studio()))
+    told = replace(card, doubt=make_doubt(edge_softness=1.0), acceptance=make_acceptance(r05=0.99))
+    assert Judge.of(told, cut=CutConfig())(prediction_of(studio())).verdict == "accept"
+    found = Judge.of(told, cut=cut)(prediction_of(studio()))
     assert found.verdict == ""
     assert (found.doubt is None) == (cut.effort == "fast")  # another network's cutout
     with pytest.raises(ConfigError, match="normal effort and its own edge only"):
@@ -66,12 +66,12 @@ def test_what_was_not_calibrated_is_promised_nothing(card, studio, make_doubt, m
 
 
 def test_the_threshold_divides(card, studio, make_doubt, make_acceptance):
-    told = replace(card, doubt=make_doubt(rim=2.0, bias=-6.0), acceptance=make_acceptance(r05=0.5))
+    told = replace(card, doubt=make_doubt(edge_softness=2.0, bias=-6.0), acceptance=make_acceptance(r05=0.5))
     judge = Judge.of(told)
-    sharp, soft = judge(looks_of(studio())), judge(looks_of(studio(sigma=9)))
+    sharp, soft = judge(prediction_of(studio())), judge(prediction_of(studio(sigma=9)))
     assert (sharp.verdict, sharp.reasons, sharp.heat) == ("accept", (), None)
     assert (soft.verdict, bool(soft.reasons), bool(soft.heat)) == ("review", True, True)
-    assert len(soft.looks) == 11
+    assert len(soft.appearance) == 11
 
 
 def test_a_risk_is_chosen_and_never_made_up(card, make_doubt, make_acceptance):
@@ -121,9 +121,9 @@ def dress(height=400, width=260):
     return rgb, alpha
 
 
-def with_limit(model, sign, limit):
+def with_limit(model, feature, limit):
     limits = list(model.limits)
-    limits[ALL_SIGNS.index(sign)] = limit
+    limits[ALL_FEATURES.index(feature)] = limit
     return replace(model, limits=tuple(limits))
 
 
@@ -174,8 +174,8 @@ def test_parts_holes_sheer_cloth_and_the_frame(make_doubt):
     alpha[250:280, 150:178] = 0.6
     alpha[330:400, 100:160] = 1
     model = make_doubt()
-    for sign, limit in (("parts", 1.0), ("holes", 0.0), ("sheer", -5.0)):
-        model = with_limit(model, sign, limit)
+    for feature, limit in (("components", 1.0), ("holes", 0.0), ("sheer", -5.0)):
+        model = with_limit(model, feature, limit)
     found = [reason.text for reason in reasons_of(model, observe(rgb, alpha))]
     assert len(found) == 3  # the strongest; more are not read
     assert found[0] == "sheer or unsure inside at the right side"
@@ -187,7 +187,7 @@ def test_where_nothing_is_unusual_what_counts_most_is_said(make_doubt):
     rgb, alpha = dress()
     rgb[alpha > 0] = 185
     assert reasons_of(make_doubt(contrast=-1.0), observe(rgb, alpha)) == ()  # much contrast pushes doubt down
-    model = replace(make_doubt(contrast=-1.0), center=(9.0,) * len(ALL_SIGNS))
+    model = replace(make_doubt(contrast=-1.0), center=(9.0,) * len(ALL_FEATURES))
     assert reasons_of(model, observe(rgb, alpha)) == (Reason("low_contrast", "little contrast along the edge"),)
     assert reasons_of(model, observe(rgb, alpha), at_least_one=False) == ()
 

@@ -14,29 +14,30 @@ PLAIN = (
     0.2,
     0.5,
     1.0,
-)  # Y, Cb, Cr ..., height, width, middle, parts
+)  # Y, Cb, Cr ..., height, width, middle, components
 
 
-def looks(**changed):
-    places = {"cr": 2, "height": 7, "parts": 10}
+def appearance(**changed):
+    places = {"cr": 2, "height": 7, "components": 10}
     return tuple(
         changed.get(next((k for k, p in places.items() if p == index), ""), value) for index, value in enumerate(PLAIN)
     )
 
 
 def test_views_that_fit_are_not_odd():
-    assert find_odd_views({"Front": looks(), "FrontRight": looks(height=0.45), "Back": looks(cr=140.0)}) == {}
-    assert find_odd_views({"Front": looks()}) == {}
-    assert find_odd_views({"Front": looks(), "Back": ()}) == {}
+    front_right, back = appearance(height=0.45), appearance(cr=140.0)
+    assert find_odd_views({"Front": appearance(), "FrontRight": front_right, "Back": back}) == {}
+    assert find_odd_views({"Front": appearance()}) == {}
+    assert find_odd_views({"Front": appearance(), "Back": ()}) == {}
 
 
 def test_of_three_the_one_that_differs_from_both_others_is_odd():
-    odd = find_odd_views({"Front": looks(), "FrontRight": looks(height=0.3), "Back": looks()})
+    odd = find_odd_views({"Front": appearance(), "FrontRight": appearance(height=0.3), "Back": appearance()})
     assert {view: found.reasons for view, found in odd.items()} == {"FrontRight": ("length unlike its Back and Front",)}
 
 
 def test_of_two_nobody_knows_which_is_wrong():
-    odd = find_odd_views({"Front": looks(parts=2.0), "Back": looks(cr=180.0)})
+    odd = find_odd_views({"Front": appearance(components=2.0), "Back": appearance(cr=180.0)})
     assert odd["Front"].reasons == ("colour unlike its Back", "other number of parts than its Back")
     assert odd["Back"].reasons == ("colour unlike its Front", "other number of parts than its Front")
     assert odd["Front"].flags == ("color_unlike_views", "components_unlike_views")

@@ -142,7 +142,7 @@ def audit(
         else:
             looked.append((outcome.pair, outcome.found))
     experiences = [one.experience for _, one in looked]
-    uses_doubt = len({one.garment for one in experiences if one.signs is not None}) >= 2 * LEAST_GARMENTS
+    uses_doubt = len({one.garment for one in experiences if one.features is not None}) >= 2 * LEAST_GARMENTS
     suspects = rank_suspects(
         [pair.name for pair, _ in looked],
         [one.evidence for _, one in looked],

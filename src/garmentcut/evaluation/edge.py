@@ -103,9 +103,9 @@ def sample_of(cut: CutPair) -> EdgeSample:
     Raises:
         EdgeFitError: the model refused the photo, or it and the retoucher have no edge in common.
     """
-    if cut.looks is None:
+    if cut.prediction is None:
         raise EdgeFitError(cut.reason)
-    sample = edge_sample(cut.pair.group or cut.pair.garment, cut.looks.alpha, cut.target, Edge.of(cut.card))
+    sample = edge_sample(cut.pair.group or cut.pair.garment, cut.prediction.alpha, cut.target, Edge.of(cut.card))
     if sample is None:
         raise EdgeFitError("the model and the retoucher have no edge in common")
     return sample

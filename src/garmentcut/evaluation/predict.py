@@ -27,7 +27,7 @@ from garmentcut.evaluation.metrics import Alpha
 from garmentcut.model.card import UNKNOWN, ModelCard, read_model
 from garmentcut.photo.photo import Photo
 from garmentcut.prediction.cutter import Cutter
-from garmentcut.prediction.doubt import Observation, observe_looks
+from garmentcut.prediction.doubt import Observation, observe_prediction
 from garmentcut.prediction.runtime import runtime_for
 from garmentcut.prediction.stages import Prediction
 
@@ -100,7 +100,7 @@ class CutPair:
         photo: the photo.
         target: `(H, W)` float32 in [0, 1], the retoucher's alpha.
         alpha: likewise, the model's; nothing where it refused the photo.
-        looks: what the network saw; None: it refused the photo.
+        prediction: what the network saw; None: it refused the photo.
         reason: why it refused; empty: it did not.
         seen: whether the model has learned from the photo or one like it; None: its card does not say.
         seconds: of cutting: framing, network and finishing, without waiting for other photos.
@@ -111,7 +111,7 @@ class CutPair:
     photo: Photo
     target: Alpha
     alpha: Alpha
-    looks: Prediction | None
+    prediction: Prediction | None
     reason: str
     seen: bool | None
     seconds: float
@@ -119,7 +119,7 @@ class CutPair:
     @cached_property
     def observation(self) -> Observation | None:
         """What the cutout shows of its own quality; None: nothing was cut out."""
-        return observe_looks(self.looks) if self.looks is not None else None
+        return observe_prediction(self.prediction) if self.prediction is not None else None
 
 
 @dataclass(frozen=True)
@@ -227,18 +227,18 @@ def refuse_seen(trials: Sequence[Trial], manifest: Manifest, *, because: str) ->
 
 def _cut(cutter: Cutter, pair: Pair, photo: Photo, target: Alpha, turns: threading.Semaphore) -> CutPair:
     start, waited = time.perf_counter(), 0.0
-    looks, reason, alpha = None, "", np.zeros(photo.size_hw, np.float32)
+    prediction, reason, alpha = None, "", np.zeros(photo.size_hw, np.float32)
     try:
         frame = cutter.frame(photo)
         asked = time.perf_counter()
         with turns:
             waited = time.perf_counter() - asked
-            seen = cutter.look(photo, frame)
-        alpha, looks = cutter.finish(photo, frame, seen).alpha, seen
+            seen = cutter.predict(photo, frame)
+        alpha, prediction = cutter.finish(photo, frame, seen).alpha, seen
     except PhotoError as error:  # refused: an empty cutout
         reason = str(error)
     seconds = time.perf_counter() - start - waited
-    return CutPair(pair, cutter.card, photo, target, alpha, looks, reason, None, seconds)
+    return CutPair(pair, cutter.card, photo, target, alpha, prediction, reason, None, seconds)
 
 
 def _stage_trials(model: Path, manifest: Manifest) -> tuple[Trial, ...]:

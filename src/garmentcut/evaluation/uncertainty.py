@@ -17,7 +17,7 @@ from garmentcut.evaluation.metrics import compare_outlines, mask_of, surface_dic
 from garmentcut.evaluation.predict import CutPair
 from garmentcut.model.card import ModelCard
 from garmentcut.model.doubt_model import Acceptance, DoubtModel, Threshold
-from garmentcut.prediction.doubt import ALL_SIGNS, all_signs, doubts_of, standardized
+from garmentcut.prediction.doubt import ALL_FEATURES, all_features, doubts_of, standardized
 
 LEAST_GARMENTS = 20
 """With fewer nothing is learned."""
@@ -30,7 +30,7 @@ RISKS = (0.01, 0.02, 0.05, 0.1, 0.2)
 
 _NUM_FOLDS = 5
 _STRENGTHS = (0.003, 0.01, 0.03, 0.1, 0.3)  # inverse of the L2 penalty, for each photo
-_REASON_SHARE = 90.0  # per cent: beyond, a sign is a reason
+_REASON_SHARE = 90.0  # per cent: beyond, a feature is a reason
 _LEAST_SCALE = 1e-6
 _NEVER = 1e9
 
@@ -44,16 +44,16 @@ class Experience:
         garment: garments that look the same count as one.
         quality: surface Dice at 2 px, at the photo's own size.
         seen: whether the model was trained on the photo; None: its card does not say.
-        signs: `(12,)`; None: nothing was cut out, which needs no doubt.
-        looks: `(10,)`.
+        features: `(12,)`; None: nothing was cut out, which needs no doubt.
+        appearance: `(10,)`.
     """
 
     name: str
     garment: str
     quality: float
     seen: bool | None
-    signs: NDArray[np.float64] | None
-    looks: NDArray[np.float64] | None
+    features: NDArray[np.float64] | None
+    appearance: NDArray[np.float64] | None
 
 
 class DoubtError(EvaluationError):
@@ -64,8 +64,8 @@ def experience_of(cut: CutPair, tolerance_px: float = TOLERANCE_PX) -> Experienc
     """What one photo teaches; fit to be the `keep` of `garmentcut.evaluation.predict.predict`."""
     quality = surface_dice(compare_outlines(mask_of(cut.alpha), mask_of(cut.target)), tolerance_px)
     observed, seen, pair = cut.observation, cut.seen, cut.pair
-    signs, looks = (observed.signs, observed.looks) if observed is not None else (None, None)
-    return Experience(pair.name, pair.group, quality, seen, signs, looks)
+    features, appearance = (observed.features, observed.appearance) if observed is not None else (None, None)
+    return Experience(pair.name, pair.group, quality, seen, features, appearance)
 
 
 def fit_doubt(experiences: Sequence[Experience], *, data: str = "") -> DoubtModel:
@@ -93,10 +93,10 @@ def cross_fitted(experiences: Sequence[Experience]) -> NDArray[np.float64]:
     """
     doubts = np.ones(len(experiences))
     known = _known(experiences)
-    places = np.array([index for index, one in enumerate(experiences) if one.signs is not None])
+    places = np.array([index for index, one in enumerate(experiences) if one.features is not None])
     for train, held in _folds(known):
         model = _learned([known[index] for index in train])
-        doubts[places[held]] = doubts_of(model, _signs_of([known[index] for index in held], model))
+        doubts[places[held]] = doubts_of(model, _features_of([known[index] for index in held], model))
     return doubts
 
 
@@ -107,7 +107,7 @@ def rank_correlation(doubts: NDArray[np.float64], experiences: Sequence[Experien
 
 def _known(experiences: Sequence[Experience]) -> list[Experience]:
     """Those that teach something."""
-    known = [one for one in experiences if one.signs is not None]
+    known = [one for one in experiences if one.features is not None]
     num_garments = len({one.garment for one in known})
     if num_garments < LEAST_GARMENTS:
         raise DoubtError(
@@ -126,9 +126,9 @@ def _best_strength(known: Sequence[Experience]) -> float:
     for train, held in _folds(known):
         learned, left_out = [known[index] for index in train], [known[index] for index in held]
         blank = _blank(learned)
-        signs, truth = _signs_of(left_out, blank), np.array([1 - one.quality for one in left_out])
+        features, truth = _features_of(left_out, blank), np.array([1 - one.quality for one in left_out])
         for place, strength in enumerate(_STRENGTHS):
-            doubt = doubts_of(_weighted(blank, learned, strength), signs).clip(1e-6, 1 - 1e-6)
+            doubt = doubts_of(_weighted(blank, learned, strength), features).clip(1e-6, 1 - 1e-6)
             losses[place] -= float((truth * np.log(doubt) + (1 - truth) * np.log(1 - doubt)).sum())
     return _STRENGTHS[int(np.argmin(losses))]
 
@@ -145,34 +145,34 @@ def _folds(known: Sequence[Experience]) -> list[tuple[NDArray[np.intp], NDArray[
 
 def _blank(known: Sequence[Experience]) -> DoubtModel:
     """All but the weights."""
-    looks = np.array([one.looks for one in known])
-    mean, precision = looks.mean(axis=0), _precision_of(looks)
-    signs = all_signs(np.array([one.signs for one in known]), looks, mean=mean, precision=precision)
+    appearance = np.array([one.appearance for one in known])
+    mean, precision = appearance.mean(axis=0), _precision_of(appearance)
+    features = all_features(np.array([one.features for one in known]), appearance, mean=mean, precision=precision)
     return DoubtModel(
-        signs=ALL_SIGNS,
-        center=_plain(np.median(signs, axis=0)),
-        scale=_plain(np.maximum(signs.std(axis=0), _LEAST_SCALE)),
-        weights=(0.0,) * len(ALL_SIGNS),
+        features=ALL_FEATURES,
+        center=_plain(np.median(features, axis=0)),
+        scale=_plain(np.maximum(features.std(axis=0), _LEAST_SCALE)),
+        weights=(0.0,) * len(ALL_FEATURES),
         bias=0.0,
-        looks_mean=_plain(mean),
-        looks_precision=tuple(_plain(row) for row in precision),
-        limits=_limits_of(signs),
+        appearance_mean=_plain(mean),
+        appearance_precision=tuple(_plain(row) for row in precision),
+        limits=_limits_of(features),
     )
 
 
-def _limits_of(signs: NDArray[np.float64]) -> tuple[float, ...]:
-    """Of each of `(N, 13)` signs: beyond which it is a reason; `two_looks` never, where there were none."""
-    limits = np.percentile(signs, _REASON_SHARE, axis=0)
-    looks = ALL_SIGNS.index("two_looks")
-    if np.ptp(signs[:, looks]) == 0:
-        limits[looks] = _NEVER
+def _limits_of(features: NDArray[np.float64]) -> tuple[float, ...]:
+    """Of each of `(N, 13)` features: beyond which it is a reason; never `stage_disagreement` of a single network."""
+    limits = np.percentile(features, _REASON_SHARE, axis=0)
+    place = ALL_FEATURES.index("stage_disagreement")
+    if np.ptp(features[:, place]) == 0:
+        limits[place] = _NEVER
     return _plain(limits)
 
 
 def _weighted(blank: DoubtModel, known: Sequence[Experience], strength: float) -> DoubtModel:
     from sklearn.linear_model import LogisticRegression
 
-    values, truth = standardized(blank, _signs_of(known, blank)), np.array([1 - one.quality for one in known])
+    values, truth = standardized(blank, _features_of(known, blank)), np.array([1 - one.quality for one in known])
     regression = LogisticRegression(C=strength, max_iter=1000)
     regression.fit(
         np.concatenate([values, values]),
@@ -182,22 +182,22 @@ def _weighted(blank: DoubtModel, known: Sequence[Experience], strength: float) -
     return replace(blank, weights=_plain(regression.coef_[0]), bias=float(regression.intercept_[0]))
 
 
-def _precision_of(looks: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Inverse covariance, shrunk as few photos ask for (Ledoit and Wolf 2004), each look by its own scale."""
+def _precision_of(appearance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Inverse covariance, shrunk as few photos ask for (Ledoit and Wolf 2004), each feature by its own scale."""
     from sklearn.covariance import LedoitWolf
 
-    scale = np.maximum(looks.std(axis=0), _LEAST_SCALE)
-    precision: NDArray[np.float64] = LedoitWolf().fit(looks / scale).precision_ / np.outer(scale, scale)
+    scale = np.maximum(appearance.std(axis=0), _LEAST_SCALE)
+    precision: NDArray[np.float64] = LedoitWolf().fit(appearance / scale).precision_ / np.outer(scale, scale)
     return precision
 
 
-def _signs_of(experiences: Sequence[Experience], model: DoubtModel) -> NDArray[np.float64]:
-    """`(N, 13)`: all signs of photos of which something was cut out; `unlike` as the model measures it."""
-    return all_signs(
-        np.array([one.signs for one in experiences]),
-        np.array([one.looks for one in experiences]),
-        mean=model.looks_mean,
-        precision=model.looks_precision,
+def _features_of(experiences: Sequence[Experience], model: DoubtModel) -> NDArray[np.float64]:
+    """`(N, 13)`: all features of photos of which something was cut out; `unlike` as the model measures it."""
+    return all_features(
+        np.array([one.features for one in experiences]),
+        np.array([one.appearance for one in experiences]),
+        mean=model.appearance_mean,
+        precision=model.appearance_precision,
     )
 
 

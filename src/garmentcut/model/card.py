@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
+from pydantic_core import from_json
 
 from garmentcut.errors import ModelError
 from garmentcut.model.doubt_model import Acceptance, DoubtModel
@@ -26,6 +27,14 @@ _Share = Annotated[float, Field(ge=0, le=1)]
 _Number = Annotated[float, Field(ge=-1000, le=1000, allow_inf_nan=False)]
 _Pixels = Annotated[float, Field(ge=0, le=65536)]
 _STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+_OLD_DOUBT_KEYS = {"signs": "features", "looks_mean": "appearance_mean", "looks_precision": "appearance_precision"}
+_OLD_FEATURES = {
+    "rim": "edge_softness",
+    "wide_rim": "wide_edge",
+    "parts": "components",
+    "two_looks": "stage_disagreement",
+}
+"""Names in cards that were written until November 2026, and what they are called now."""
 _OUT_OF_BOUNDS = {"greater_than", "greater_than_equal", "less_than", "less_than_equal", "finite_number", "too_long"}
 
 
@@ -216,17 +225,39 @@ def card_of(model: bytes) -> ModelCard:
         raise ModelError(str(error)) from error
     if text is None:
         raise ModelError("has no garmentcut card, so nobody knows how to feed it; use a file that garmentcut made")
+    card = parse_card(text)
+    if hashlib.sha256(network).hexdigest() != card.sha256:
+        raise ModelError("is damaged: its network does not match the hash on its card; copy it again")
+    return card
+
+
+def parse_card(text: str) -> ModelCard:
+    """A card from its JSON text; names of older versions are translated.
+
+    Raises:
+        ModelError: not JSON, or a card this version does not know; names the key.
+    """
     try:
-        card = TypeAdapter(ModelCard).validate_json(text)
+        return TypeAdapter(ModelCard).validate_python(_with_new_names(from_json(text)))
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
         if first["type"] in _OUT_OF_BOUNDS:
             raise ModelError(f"has a card whose {key} makes no sense: {first['msg'].lower()}") from error
         raise ModelError(f"has a card that this version of garmentcut does not know ({key}); update one") from error
-    if hashlib.sha256(network).hexdigest() != card.sha256:
-        raise ModelError("is damaged: its network does not match the hash on its card; copy it again")
-    return card
+    except ValueError as error:
+        raise ModelError("has a card that is no JSON; update garmentcut, or copy the file again") from error
+
+
+def _with_new_names(content: Any) -> Any:
+    """A card's content with the names that are written today."""
+    doubt = content.get("doubt") if isinstance(content, dict) else None
+    if not isinstance(doubt, dict):
+        return content
+    doubt = {_OLD_DOUBT_KEYS.get(key, key): value for key, value in doubt.items()}
+    if isinstance(names := doubt.get("features"), list):
+        doubt["features"] = [_OLD_FEATURES.get(name, name) if isinstance(name, str) else name for name in names]
+    return {**content, "doubt": doubt}
 
 
 def stage_network_of(model: bytes, card: ModelCard, stage: str) -> bytes:

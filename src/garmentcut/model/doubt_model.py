@@ -14,22 +14,22 @@ _Numbers = tuple[_Number, ...]
 
 @dataclass(frozen=True, config=_STRICT)
 class DoubtModel:
-    """doubt = sigmoid(bias + weights · (signs - center) / scale): a logistic regression on a share.
+    """doubt = sigmoid(bias + weights · (features - center) / scale): a logistic regression on a share.
 
-    The last of the signs is not read off the cutout: `unlike`, how far its looks lie from the training photos', is the
-    log of their Mahalanobis distance, sqrt((looks - mean)ᵀ precision (looks - mean)).
+    The last feature compares the cutout with the training photos: `unlike` is the log of the Mahalanobis distance of
+    its appearance (colours, size, place) from theirs, sqrt((appearance - mean)ᵀ precision (appearance - mean)).
     """
 
-    signs: tuple[str, ...]
-    """Names, in the order of the numbers below; `garmentcut.prediction.doubt.SIGNS`, then `unlike`."""
+    features: tuple[str, ...]
+    """Names, in the order of the numbers below; `garmentcut.prediction.doubt.FEATURES`, then `unlike`."""
     center: _Numbers
     scale: Annotated[_Numbers, Field(min_length=1)]
     weights: _Numbers
     bias: _Number
-    looks_mean: _Numbers
-    looks_precision: tuple[_Numbers, ...]
+    appearance_mean: _Numbers
+    appearance_precision: tuple[_Numbers, ...]
     limits: _Numbers
-    """Of each sign: where the tenth of the photos begins that shows most of it; beyond, it is a reason."""
+    """Of each feature: where the tenth of the photos begins that shows most of it; beyond, it is a reason."""
     data: str = ""
     """What it was learned from, in words."""
     num_photos: int = 0
@@ -39,8 +39,8 @@ class DoubtModel:
 
     @model_validator(mode="after")
     def _fits_together(self) -> "DoubtModel":
-        lengths = {len(numbers) for numbers in (self.signs, self.center, self.scale, self.weights, self.limits)}
-        sides = {len(self.looks_mean), len(self.looks_precision), *map(len, self.looks_precision)}
+        lengths = {len(numbers) for numbers in (self.features, self.center, self.scale, self.weights, self.limits)}
+        sides = {len(self.appearance_mean), len(self.appearance_precision), *map(len, self.appearance_precision)}
         if len(lengths) > 1 or len(sides) > 1 or min(self.scale) <= 0:
             raise ValueError("its numbers do not fit together")
         return self

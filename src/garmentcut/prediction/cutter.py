@@ -91,9 +91,9 @@ class Cutter:
 
         photo = photo_of(photo)
         frame = self.frame(photo)
-        looks = self.look(photo, frame)
-        found = Judge.of(self.card, cut=self.config)(looks)
-        return replace(self.finish(photo, frame, looks), doubt=found.doubt, reasons=found.reasons)
+        prediction = self.predict(photo, frame)
+        found = Judge.of(self.card, cut=self.config)(prediction)
+        return replace(self.finish(photo, frame, prediction), doubt=found.doubt, reasons=found.reasons)
 
     def map(self, photos: Iterable[PhotoLike]) -> Iterator[Result]:
         """Cut photos in order, each read while the one before is cut; one that fails is a result that says why.
@@ -107,7 +107,7 @@ class Cutter:
         """First step of a call: the photo at the size the network works at."""
         return frame_photo(photo, self.card)
 
-    def look(self, photo: Photo, frame: Frame) -> Prediction:
+    def predict(self, photo: Photo, frame: Frame) -> Prediction:
         """Second step: where the garment is, then its alpha; all of a call's time but a little.
 
         Args:
@@ -130,7 +130,7 @@ class Cutter:
         Args:
             photo: the photo.
             frame: what `frame` made of it.
-            seen: what `look` saw; or what `runtime` made of `frame.rgb`, the whole of it.
+            seen: what `predict` returned; or what `runtime` made of `frame.rgb`, the whole of it.
 
         Raises:
             NoGarmentError: no garment was found.

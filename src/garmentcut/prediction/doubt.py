@@ -19,14 +19,14 @@ MAP_HEIGHT_PX = 432
 _MARGIN_PX = 12  # around the garment, in pixels of the map
 _FAINT = np.float32(0.1)  # traces beside the garment belong to what is looked at
 _RING_PX = 4  # to either side of the edge, where colours are compared
-_LEAST_PART = 2e-3  # of the garment: smaller islands and holes are dust
+_LEAST_COMPONENT = 2e-3  # of the garment: smaller islands and holes are dust
 
 Plane = NDArray[np.float32]
 """`(h, w)` float32."""
 
 
 class Spot(NamedTuple):
-    """The middle of a part's box, in pixels of the map, and its area."""
+    """The middle of a component's box, in pixels of the map, and its area."""
 
     x: float
     y: float
@@ -47,7 +47,7 @@ class Maps:
         edge: `(h, w)` bool: pixels of the mask with a direct neighbour outside it, but for the frame's own border.
         contrast: `(h, w)` float32: on the edge, how far the colours on its two sides lie apart, in levels of 255;
             elsewhere 0.
-        parts: the islands of garment, largest first.
+        components: the islands of garment, largest first.
         holes: the holes in it, likewise.
     """
 
@@ -59,7 +59,7 @@ class Maps:
     colors: NDArray[np.float32]
     edge: NDArray[np.bool_]
     contrast: Plane
-    parts: tuple[Spot, ...]
+    components: tuple[Spot, ...]
     holes: tuple[Spot, ...]
 
     @property
@@ -92,7 +92,7 @@ def draw_maps(rgb: NDArray[np.uint8], alpha: Plane) -> Maps | None:
     colors = np.asarray(image.reduce(step) if step > 1 else image, np.float32)[: small.shape[0], : small.shape[1]]
     mask = small >= np.float32(0.5)
     edge = mask & ~erode(mask, neighbours=4)
-    parts, holes = _parts_of(mask)
+    islands, holes = _components_of(mask)
     return Maps(
         step=step,
         frame_hw=(-(-alpha.shape[0] // step), -(-alpha.shape[1] // step)),
@@ -102,7 +102,7 @@ def draw_maps(rgb: NDArray[np.uint8], alpha: Plane) -> Maps | None:
         colors=colors,
         edge=edge,
         contrast=_contrast_of(colors, mask, edge),
-        parts=parts,
+        components=islands,
         holes=holes,
     )
 
@@ -128,10 +128,10 @@ def _contrast_of(colors: NDArray[np.float32], mask: NDArray[np.bool_], edge: NDA
     return contrast
 
 
-def _parts_of(mask: NDArray[np.bool_]) -> tuple[tuple[Spot, ...], tuple[Spot, ...]]:
+def _components_of(mask: NDArray[np.bool_]) -> tuple[tuple[Spot, ...], tuple[Spot, ...]]:
     """Islands and holes that are more than dust, largest first."""
     islands = components(mask)
-    least = _LEAST_PART * int(islands.areas.max())
+    least = _LEAST_COMPONENT * int(islands.areas.max())
     outside = components(np.pad(~mask, 1, constant_values=True))  # one piece, all around
     holes = [spot._replace(x=spot.x - 1, y=spot.y - 1) for spot in _spots(outside, least, but=outside.labels[0, 0])]
     return tuple(_spots(islands, least)), tuple(holes)
@@ -148,26 +148,26 @@ def _spots(found: Components, least: float, *, but: int = 0) -> list[Spot]:
     return sorted(spots, key=lambda spot: -spot.area_px)
 
 
-SIGNS = (
-    "rim",
-    "wide_rim",
+FEATURES = (
+    "edge_softness",
+    "wide_edge",
     "sheer",
     "haze",
     "outline",
-    "parts",
+    "components",
     "holes",
     "contact",
     "low_contrast",
     "contrast",
     "mixed_colors",
-    "two_looks",
+    "stage_disagreement",
 )
-"""Names of the signs, in the order of `Observation.signs`."""
+"""Names of the features, in the order of `Observation.features`."""
 
 LOW_CONTRAST = 14.0
 """Levels of 255: an edge whose two sides lie nearer together cannot be told from folds and shadows."""
 
-_INSIDE_PX = 3  # of the map: farther in than any rim
+_INSIDE_PX = 3  # of the map: farther in than any soft edge
 _HAZE = 0.02
 _SMALL = 1e-3  # added before a logarithm
 
@@ -178,21 +178,21 @@ class Observation:
 
     Attributes:
         maps: where things are.
-        signs: `(12,)` float64, named by `SIGNS`. rim: log of the soft area over the garment's size; wide_rim: log of
-            the share of the outline where that is wider than a pixel of the map; sheer: log of the share of the inside
-            that is soft; haze: log of the alpha far outside, over the garment; outline: log of its length over the
-            garment's size; parts, holes: log2 of 1 + their number; contact: share of the outline that is the frame;
-            low_contrast: share of the outline without contrast; contrast: log of its median; mixed_colors: log of how
-            much the garment's colours vary; two_looks: log of how far the first look's alpha and the last's lie apart,
-            over the garment's size, where there are two.
-        looks: `(10,)` float64: the garment's and the background's mean colours (Y, Cb, Cr), the garment's share of the
-            frame, its height and width over the frame's height, and its middle's height. To tell what the model has
-            not met.
+        features: `(12,)` float64, named by `FEATURES`. edge_softness: log of the soft area over the garment's size;
+            wide_edge: log of the share of the outline where that is wider than a pixel of the map; sheer: log of the
+            share of the inside that is soft; haze: log of the alpha far outside, over the garment; outline: log of its
+            length over the garment's size; components, holes: log2 of 1 + their number; contact: share of the outline
+            that is the frame; low_contrast: share of the outline without contrast; contrast: log of its median;
+            mixed_colors: log of how much the garment's colours vary; stage_disagreement: log of how far the locate
+            stage's alpha lies from the last stage's, over the garment's size, where there are stages.
+        appearance: `(10,)` float64: the garment's and the background's mean colours (Y, Cb, Cr), the garment's share of
+            the frame, its height and width over the frame's height, and the height of its middle. They tell what the
+            model has not met.
     """
 
     maps: Maps
-    signs: NDArray[np.float64]
-    looks: NDArray[np.float64]
+    features: NDArray[np.float64]
+    appearance: NDArray[np.float64]
 
 
 def observe(rgb: NDArray[np.uint8], alpha: Plane, *, apart: float = 0.0) -> Observation | None:
@@ -201,7 +201,7 @@ def observe(rgb: NDArray[np.uint8], alpha: Plane, *, apart: float = 0.0) -> Obse
     Args:
         rgb: `(H, W, 3)` uint8 sRGB, as the network saw it, padding cut off.
         alpha: `(H, W)` float32 in [0, 1], as the network gave it.
-        apart: sum of the differences of two looks at it, over the root of the garment's area.
+        apart: sum of the differences of two stages' alphas, over the root of the garment's area.
 
     Returns:
         None: no pixel is garment.
@@ -209,18 +209,18 @@ def observe(rgb: NDArray[np.uint8], alpha: Plane, *, apart: float = 0.0) -> Obse
     maps = draw_maps(rgb, alpha)
     if maps is None:
         return None
-    return Observation(maps, np.append(_signs_of(maps), np.log(apart + _SMALL)), _looks_of(maps))
+    return Observation(maps, np.append(_features_of(maps), np.log(apart + _SMALL)), _appearance_of(maps))
 
 
-def observe_looks(looks: Prediction) -> Observation | None:
+def observe_prediction(prediction: Prediction) -> Observation | None:
     """Look at what the network has seen of a photo; see `observe`."""
-    frame, coarse = looks.frame, looks.coarse
+    frame, coarse = prediction.frame, prediction.coarse
     height, width = frame.content_hw
     apart = 0.0
     if coarse is not None:
-        again = looks.small_alpha((coarse.shape[0], coarse.shape[1]))
+        again = prediction.small_alpha((coarse.shape[0], coarse.shape[1]))
         apart = float(np.abs(coarse - again).sum() / np.sqrt(max(again.sum(), 1.0)))
-    return observe(frame.rgb[:height, :width], looks.alpha, apart=apart)
+    return observe(frame.rgb[:height, :width], prediction.alpha, apart=apart)
 
 
 def contact_of(maps: Maps) -> int:
@@ -231,7 +231,7 @@ def contact_of(maps: Maps) -> int:
     return sum(int(np.count_nonzero(line)) for touches, line in borders if touches)
 
 
-def _signs_of(maps: Maps) -> NDArray[np.float64]:
+def _features_of(maps: Maps) -> NDArray[np.float64]:
     mask, size = maps.mask, float(np.sqrt(maps.alpha.sum()))
     inside, outside = erode(mask, _INSIDE_PX, neighbours=4), erode(~mask, _INSIDE_PX, neighbours=4)
     length = max(float(maps.edge.sum()), 1.0)
@@ -245,7 +245,7 @@ def _signs_of(maps: Maps) -> NDArray[np.float64]:
             np.log(maps.softness[inside].sum() / max(inside.sum(), 1) + _SMALL),
             np.log(maps.alpha[outside & (maps.alpha > _HAZE)].sum() / maps.alpha.sum() + _SMALL),
             np.log(length / size),
-            np.log2(1 + len(maps.parts)),
+            np.log2(1 + len(maps.components)),
             np.log2(1 + len(maps.holes)),
             contact_of(maps) / (contact_of(maps) + length),
             float(np.mean(contrasts < LOW_CONTRAST)),
@@ -256,7 +256,7 @@ def _signs_of(maps: Maps) -> NDArray[np.float64]:
     )
 
 
-def _looks_of(maps: Maps) -> NDArray[np.float64]:
+def _appearance_of(maps: Maps) -> NDArray[np.float64]:
     mask = maps.mask
     frame_height, frame_width = maps.frame_hw
     garment = maps.colors[mask].mean(axis=0)
@@ -269,61 +269,63 @@ def _looks_of(maps: Maps) -> NDArray[np.float64]:
     return np.array([*garment, *background, *shares, middle / frame_height], np.float64)
 
 
-ALL_SIGNS = (*SIGNS, "unlike")
+ALL_FEATURES = (*FEATURES, "unlike")
 """What a doubt model reads."""
 
 _LEAST_DISTANCE = 0.1
 
 
 def check_doubt(card: ModelCard) -> None:
-    """Check that this version knows the signs of a card's doubt model.
+    """Check that this version knows the features of a card's doubt model.
 
     Raises:
         ModelError: it does not.
     """
-    if card.doubt is not None and card.doubt.signs != ALL_SIGNS:
-        raise ModelError(f"{card.label}: its doubt was learned from other signs; run `garmentcut calibrate` again")
+    if card.doubt is not None and card.doubt.features != ALL_FEATURES:
+        raise ModelError(f"{card.label}: its doubt was learned from other features; run `garmentcut calibrate` again")
 
 
 def doubt_of(model: DoubtModel, observation: Observation) -> float:
     """Doubt in one cutout, in [0, 1]: 1 - its expected surface Dice at 2 px."""
-    signs = all_signs(observation.signs, observation.looks, mean=model.looks_mean, precision=model.looks_precision)
-    return float(doubts_of(model, signs[None])[0])
+    features = all_features(
+        observation.features, observation.appearance, mean=model.appearance_mean, precision=model.appearance_precision
+    )
+    return float(doubts_of(model, features[None])[0])
 
 
-def doubts_of(model: DoubtModel, signs: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Doubts of many: `(N, 13)` signs to `(N,)`."""
-    score = standardized(model, signs) @ np.array(model.weights) + model.bias
+def doubts_of(model: DoubtModel, features: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Doubts of many: `(N, 13)` features to `(N,)`."""
+    score = standardized(model, features) @ np.array(model.weights) + model.bias
     doubts: NDArray[np.float64] = 1 / (1 + np.exp(-np.clip(score, -40, 40)))
     return doubts
 
 
 def usual_doubt(model: DoubtModel) -> float:
-    """Doubt in a cutout that shows as much of each sign as the middle one of those doubt was learned from."""
+    """Doubt in a cutout that shows as much of each feature as the middle one of those doubt was learned from."""
     return float(doubts_of(model, np.array([model.center]))[0])
 
 
-def standardized(model: DoubtModel, signs: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Signs by their centre and scale; beyond four scales nothing was learned, so they end there."""
-    values: NDArray[np.float64] = ((signs - np.array(model.center)) / np.array(model.scale)).clip(-4, 4)
+def standardized(model: DoubtModel, features: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Features by their centre and scale; beyond four scales nothing was learned, so they end there."""
+    values: NDArray[np.float64] = ((features - np.array(model.center)) / np.array(model.scale)).clip(-4, 4)
     return values
 
 
-def all_signs(
-    signs: NDArray[np.float64],
-    looks: NDArray[np.float64],
+def all_features(
+    features: NDArray[np.float64],
+    appearance: NDArray[np.float64],
     *,
     mean: "NDArray[np.float64] | tuple[float, ...]",
     precision: "NDArray[np.float64] | tuple[tuple[float, ...], ...]",
 ) -> NDArray[np.float64]:
-    """Signs with `unlike` behind them.
+    """Features with `unlike` behind them.
 
     Args:
-        signs: `(..., 12)`.
-        looks: `(..., 10)`.
-        mean: of the training photos' looks.
+        features: `(..., 12)`.
+        appearance: `(..., 10)`.
+        mean: of the training photos' appearance.
         precision: the inverse of their covariance.
     """
-    away = looks - np.asarray(mean)
+    away = appearance - np.asarray(mean)
     distance = np.sqrt(np.maximum(np.einsum("...i,ij,...j", away, np.asarray(precision), away), 0))
-    return np.concatenate([signs, np.log(distance + _LEAST_DISTANCE)[..., None]], axis=-1)
+    return np.concatenate([features, np.log(distance + _LEAST_DISTANCE)[..., None]], axis=-1)

@@ -93,7 +93,7 @@ class Work:
     outputs: tuple[str, ...]
     photo: Photo | None = None
     frame: Frame | None = None
-    looks: Prediction | None = None
+    prediction: Prediction | None = None
     sighting: Sighting | None = None
     scales: tuple[float, ...] | None = None
     seconds: float = 0.0
@@ -175,22 +175,22 @@ class Steps:
             return work
         start = time.perf_counter()
         try:
-            looks = self.cutter.look(work.photo, work.frame)
+            prediction = self.cutter.predict(work.photo, work.frame)
         except RunError:  # the network does not start: no other photo could be cut either
             raise
         except Exception as error:  # noqa: BLE001 - out of memory on one huge photo must not stop the others
             return Work(failed_row(work.row, error), work.outputs, seconds=work.seconds)
-        return replace(work, looks=looks, seconds=work.seconds + time.perf_counter() - start)
+        return replace(work, prediction=prediction, seconds=work.seconds + time.perf_counter() - start)
 
     def sight(self, work: Work) -> Work:
         """Find the garment's box and let the photo go: a garment of many photos would else fill the memory."""
-        if work.photo is None or work.frame is None or work.looks is None:
+        if work.photo is None or work.frame is None or work.prediction is None:
             return work
         start = time.perf_counter()
         try:
             decision = decision_for(self.out_dir, work.row)
             cutout = corrected_cutout(self.out_dir, work.row, work.photo, decision, limits=self.config.read)
-            cutout = cutout or self.cutter.finish(work.photo, work.frame, work.looks)
+            cutout = cutout or self.cutter.finish(work.photo, work.frame, work.prediction)
             sighting = sight_garment(cutout.picture, subject_of(PurePosixPath(work.row.place)).view)
         except Exception as error:  # noqa: BLE001 - no garment on this one; the garment's other photos go on
             return Work(failed_row(work.row, error), work.outputs, seconds=work.seconds)
@@ -214,13 +214,13 @@ class Steps:
         row, staged, heat = work.row, list[StagedFile](), None
         decision = decision_for(self.out_dir, row)
         try:
-            if (frame := work.frame) is not None and (looks := work.looks) is not None:
+            if (frame := work.frame) is not None and (prediction := work.prediction) is not None:
                 row = with_written(self.out_dir, row, decision)
                 work, row, heat = self._judged(replace(work, row=row), row)
                 photo = work.photo or self._read_again(row)
                 cutout = corrected_cutout(self.out_dir, row, photo, decision, limits=self.config.read)
-                cutout = cutout or self.cutter.finish(photo, frame, looks)
-                notes = dict.fromkeys((*row.notes, *looks.notes))
+                cutout = cutout or self.cutter.finish(photo, frame, prediction)
+                notes = dict.fromkeys((*row.notes, *prediction.notes))
                 written = self._stage(self._files_of(cutout, work), work, staged, notes)
                 row = replace(row, outputs=work.outputs, notes=tuple(notes), written={**row.written, **written})
             row = replace(row, seconds=round(work.seconds + time.perf_counter() - start, 3))
@@ -249,9 +249,9 @@ class Steps:
 
     def _judged(self, work: Work, row: Row) -> tuple[Work, Row, bytes | None]:
         """The same with doubt, verdict and reasons, and outputs in the verdict's folder; and the heat map, if any."""
-        if self.judge is None or work.looks is None:
+        if self.judge is None or work.prediction is None:
             return work, row, None
-        found = self.judge(work.looks)
+        found = self.judge(work.prediction)
         outputs = sorted_outputs(work.outputs, found.verdict) if self.config.folder.by_verdict else work.outputs
         row = replace(
             row,
@@ -260,7 +260,7 @@ class Steps:
             verdict=found.verdict,
             reasons=found.reasons,
             flags=(*found.flags, *row.flags),
-            looks=found.looks,
+            appearance=found.appearance,
         )
         return replace(work, outputs=outputs), row, found.heat
 

@@ -30,6 +30,10 @@ VIEW_FLAGS = {
 """Flags of what is found by comparing the views of a garment, and how the words begin."""
 
 
+_OLD_KEYS = {"looks": "appearance"}
+"""Names of keys until November 2026, and what they are called now."""
+
+
 class ResultsError(SourceError):
     """A results file that is not ours; the message says what to do with it."""
 
@@ -63,7 +67,8 @@ class Row:
         reasons: why it is doubtful, in words.
         flags: codes of the reasons, keys of `garmentcut.errors.FLAGS`.
         own_doubt: the doubt before the garment's other views were looked at.
-        looks: colours, size and parts, which the garment's other views are compared by; see `Judgement.looks`.
+        appearance: colours, size and number of components, which the garment's other views are compared by; see
+            `Judgement.appearance`.
     """
 
     input: str
@@ -88,7 +93,7 @@ class Row:
     reasons: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()
     own_doubt: float | None = None
-    looks: tuple[float, ...] = ()
+    appearance: tuple[float, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -279,11 +284,12 @@ def read_row(line: bytes) -> Row | None:
     """The row on a line of results.jsonl; None if it is not one. Keys of other versions are passed over."""
     try:
         content = json.loads(line)
+        content = {_OLD_KEYS.get(key, key): value for key, value in content.items()}
         known = {name: check(content[name]) for name, check in _CHECKS.items() if name in content}
         if "flags" not in known:
             known["flags"] = tuple(filter(None, map(_flag_of_view, known.get("reasons", ()))))
         row = Row(**known)
-    except (ValueError, TypeError, RecursionError):
+    except (AttributeError, ValueError, TypeError, RecursionError):  # no row: a list, a number, other types
         return None
     return row if all(_stays_below(name) for name in (row.place, *row.outputs, *row.written)) else None
 
@@ -367,7 +373,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "reasons": _list_of(_text),
     "flags": _list_of(_text),
     "own_doubt": _doubt,
-    "looks": _list_of(_number),
+    "appearance": _list_of(_number),
 }
 
 

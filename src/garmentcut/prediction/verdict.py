@@ -18,14 +18,14 @@ from garmentcut.photo.mask import bounding_box, box_sums, erode
 from garmentcut.photo.png import png_bytes
 from garmentcut.prediction.batch import OWN_FOLDER
 from garmentcut.prediction.doubt import (
-    ALL_SIGNS,
+    ALL_FEATURES,
     LOW_CONTRAST,
     Maps,
     Observation,
-    all_signs,
+    all_features,
     check_doubt,
     doubt_of,
-    observe_looks,
+    observe_prediction,
     standardized,
     usual_doubt,
 )
@@ -76,22 +76,24 @@ def reasons_of(model: DoubtModel, observation: Observation, *, at_least_one: boo
     """Why one cutout is doubted, strongest first, three at most; left and right are the picture's.
 
     Args:
-        model: says which amount of each sign is much.
+        model: says which amount of each feature is much.
         observation: of the cutout.
         at_least_one: it is known to be doubtful: where nothing is unusual by itself, say what counts most.
     """
-    signs = all_signs(observation.signs, observation.looks, mean=model.looks_mean, precision=model.looks_precision)
-    beyond = (signs - np.array(model.limits)) / np.array(model.scale)
-    pushes = standardized(model, signs) * np.array(model.weights)
-    strongest = [ALL_SIGNS[index] for index in np.argsort(-beyond) if beyond[index] > 1e-9]
-    if observation.signs[ALL_SIGNS.index("contact")] > 0:
+    features = all_features(
+        observation.features, observation.appearance, mean=model.appearance_mean, precision=model.appearance_precision
+    )
+    beyond = (features - np.array(model.limits)) / np.array(model.scale)
+    pushes = standardized(model, features) * np.array(model.weights)
+    strongest = [ALL_FEATURES[index] for index in np.argsort(-beyond) if beyond[index] > 1e-9]
+    if observation.features[ALL_FEATURES.index("contact")] > 0:
         strongest = list(dict.fromkeys([*strongest[:1], "contact", *strongest[1:]]))
-    words = [(sign, _WORDS[sign](observation.maps)) for sign in strongest if sign in _WORDS]
+    words = [(feature, _WORDS[feature](observation.maps)) for feature in strongest if feature in _WORDS]
     if at_least_one and not any(text for _, text in words):
-        likely = [ALL_SIGNS[index] for index in np.argsort(-pushes) if pushes[index] > 0]
-        telling = ((sign, {**_WORDS, **_IF_LITTLE}.get(sign, _nothing)(observation.maps)) for sign in likely)
+        likely = [ALL_FEATURES[index] for index in np.argsort(-pushes) if pushes[index] > 0]
+        telling = ((feature, {**_WORDS, **_IF_LITTLE}.get(feature, _nothing)(observation.maps)) for feature in likely)
         words = list(islice((one for one in telling if one[1]), 1))
-    return tuple(dict.fromkeys(Reason(_FLAGS[sign], text) for sign, text in words if text))[:_MOST]
+    return tuple(dict.fromkeys(Reason(_FLAGS[feature], text) for feature, text in words if text))[:_MOST]
 
 
 def place_of(maps: Maps, x: float, y: float) -> str:
@@ -121,8 +123,8 @@ def _at(maps: Maps, plane: NDArray[np.float32], words: str) -> str:
     return f"{words} at the {place_of(maps, *spot)}" if spot else words
 
 
-def _rim(maps: Maps) -> str:
-    return _at(maps, maps.softness, "soft or sheer rim")
+def _soft_edge(maps: Maps) -> str:
+    return _at(maps, maps.softness, "soft or sheer edge")
 
 
 def _sheer(maps: Maps) -> str:
@@ -138,8 +140,8 @@ def _low_contrast(maps: Maps) -> str:
     return _at(maps, faint.astype(np.float32), "garment like background")
 
 
-def _parts(maps: Maps) -> str:
-    num = len(maps.parts)
+def _components(maps: Maps) -> str:
+    num = len(maps.components)
     return f"{_NUMBERS.get(num, str(num))} parts" if num > 1 else ""
 
 
@@ -168,42 +170,42 @@ def _nothing(_: Maps) -> str:
 
 
 _WORDS: dict[str, Callable[[Maps], str]] = {
-    "rim": _rim,
-    "wide_rim": _rim,
+    "edge_softness": _soft_edge,
+    "wide_edge": _soft_edge,
     "sheer": _sheer,
     "haze": _haze,
     "outline": lambda _: "ragged or very long outline",
-    "parts": _parts,
+    "components": _components,
     "holes": _holes,
     "contact": _contact,
     "low_contrast": _low_contrast,
     "mixed_colors": lambda _: "strong pattern",
-    "two_looks": lambda _: "the stages of the model disagree",
+    "stage_disagreement": lambda _: "the stages of the model disagree",
     "unlike": lambda _: "unlike the training photos",
 }
 
 _IF_LITTLE: dict[str, Callable[[Maps], str]] = {"contrast": lambda _: "little contrast along the edge"}
-"""Signs of which much is nothing to doubt."""
+"""Features of which much is nothing to doubt."""
 
 _FLAGS = {
-    "rim": "soft_edge",
-    "wide_rim": "soft_edge",
+    "edge_softness": "soft_edge",
+    "wide_edge": "soft_edge",
     "sheer": "sheer",
     "haze": "traces",
     "outline": "long_outline",
-    "parts": "components",
+    "components": "components",
     "holes": "holes",
     "contact": "touches_frame",
     "low_contrast": "low_contrast",
     "contrast": "low_contrast",
     "mixed_colors": "pattern",
-    "two_looks": "stages_disagree",
+    "stage_disagreement": "stages_disagree",
     "unlike": "unlike_training",
 }
 
 
 _REACH_PX = 3  # of the map: errors at an edge are shown as wide as a finger can point at
-_FULL_SOFTNESS = 0.45  # mean softness of a square that is white: a rim of a few pixels all unsure
+_FULL_SOFTNESS = 0.45  # mean softness of a square that is white: an edge of a few pixels all unsure
 _FAINT_EDGE = 0.7  # how bright an edge without any contrast is
 _FAINT_SHARE = 0.14  # of a square: a straight edge through it
 
@@ -250,7 +252,7 @@ class Judgement:
             that are doubted more than most.
         flags: a code for each of the reasons.
         heat: an 8-bit gray PNG of where, for photos to review, or with reasons and no verdict; else None.
-        looks: what the garment's other views are compared with.
+        appearance: what the garment's other views are compared with.
     """
 
     doubt: float | None = None
@@ -258,7 +260,7 @@ class Judgement:
     reasons: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()
     heat: bytes | None = None
-    looks: tuple[float, ...] = ()
+    appearance: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -316,11 +318,11 @@ class Judge:
             return ""
         return "accept" if doubt <= self.max_doubt else "review"
 
-    def __call__(self, looks: Prediction) -> Judgement:
-        """Judge the cutout that was made of some looks at a photo."""
+    def __call__(self, prediction: Prediction) -> Judgement:
+        """Judge the cutout that was made from a prediction."""
         if self.card.doubt is None:
             return Judgement()
-        observation = observe_looks(looks)
+        observation = observe_prediction(prediction)
         if observation is None:
             return Judgement()
         # Rounded before it is compared: the row then says exactly what was decided on.
@@ -334,8 +336,12 @@ class Judge:
             reasons=tuple(reason.text for reason in reasons),
             flags=tuple(reason.flag for reason in reasons),
             heat=heat_bytes(observation.maps) if verdict == "review" or reasons else None,
-            looks=tuple(round(float(value), 4) for value in (*observation.looks, len(observation.maps.parts))),
+            appearance=_plain(*observation.appearance, len(observation.maps.components)),
         )
+
+
+def _plain(*values: float) -> tuple[float, ...]:
+    return tuple(round(float(value), 4) for value in values)
 
 
 def _least(card: ModelCard) -> float:

@@ -1,4 +1,4 @@
-"""The views of a garment compared: one whose colour, length or parts fit none of the others is doubted more."""
+"""Compares the views of a garment: one whose colour, length or number of parts fits no other is doubted more."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,7 +22,7 @@ LENGTH_LIMIT = 0.22
 RAISE = 0.5
 """Of an odd view's certainty, what its oddness takes."""
 
-_Y, _CB, _CR, _HEIGHT, _PARTS = 0, 1, 2, 7, 10  # places in a judgement's `looks`
+_Y, _CB, _CR, _HEIGHT, _COMPONENTS = 0, 1, 2, 7, 10  # places in a judgement's `appearance`
 
 
 @dataclass(frozen=True)
@@ -33,24 +33,24 @@ class Odd:
     reasons: tuple[str, ...]
 
 
-def find_odd_views(looks: Mapping[str, tuple[float, ...]]) -> dict[str, Odd]:
+def find_odd_views(appearance: Mapping[str, tuple[float, ...]]) -> dict[str, Odd]:
     """The views of one garment that do not fit the others.
 
     With three views or more, one that differs from all others, while these agree among themselves, is odd. With two, or
     where all differ, nobody can tell which one is wrong: all that differ are.
 
     Args:
-        looks: of each view, what `Judgement.looks` holds.
+        appearance: of each view, what `Judgement.appearance` holds.
 
     Returns:
         View to what is odd about it; views that fit are not in it.
     """
-    known = {view: values for view, values in looks.items() if len(values) > _PARTS}
+    known = {view: values for view, values in appearance.items() if len(values) > _COMPONENTS}
     if len(known) < 2:
         return {}
     found: dict[str, dict[str, str]] = {}
     for differs, (flag, words) in zip(
-        (_color_differs, _length_differs, _parts_differ), VIEW_FLAGS.items(), strict=True
+        (_color_differs, _length_differs, _components_differ), VIEW_FLAGS.items(), strict=True
     ):
         pairs = {(a, b) for a in known for b in known if a != b and differs(known[a], known[b])}
         for view in known:
@@ -74,8 +74,8 @@ def _length_differs(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
     return abs(one[_HEIGHT] - other[_HEIGHT]) > LENGTH_LIMIT * max(one[_HEIGHT], other[_HEIGHT])
 
 
-def _parts_differ(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
-    return one[_PARTS] != other[_PARTS]
+def _components_differ(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    return one[_COMPONENTS] != other[_COMPONENTS]
 
 
 @dataclass
@@ -125,13 +125,13 @@ class ViewComparison:
 
     def _note(self, row: Row) -> None:
         view = subject_of(PurePosixPath(row.place)).view
-        if view in VIEWS and row.ok and row.looks:
+        if view in VIEWS and row.ok and row.appearance:
             self._views[_garment(row.input, row.place)][view] = row
 
     def _compared(self, garment: str, mine: list[Row]) -> Iterator[Row]:
         """Rows of this run as they are now; those of earlier runs are recorded where they change."""
         views = self._views.pop(garment, {})
-        odd = find_odd_views({view: row.looks for view, row in views.items()})
+        odd = find_odd_views({view: row.appearance for view, row in views.items()})
         changed = {}
         for view, row in views.items():
             new = self._judged(row, odd.get(view, Odd((), ())))
