@@ -1,4 +1,4 @@
-"""Every knob on one page: frozen, validated sections, loaded from a TOML file and `section.key=value` overrides."""
+"""All settings on one page: frozen, validated sections, read from a TOML file and `section.key=value` overrides."""
 
 import difflib
 import re

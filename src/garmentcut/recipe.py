@@ -108,9 +108,9 @@ class AugmentConfig:
     perspective: Strength = _off()
     """Corners moved by up to `amount` of the sides."""
     flip: Strength = _off()
-    """All views but FrontRight mirrored; `amount` counts for nothing."""
+    """All views but FrontRight mirrored; `amount` is ignored."""
     flip_front_right: Strength = _off()
-    """FrontRight mirrored: it then shows a mannequin turned to the left; `amount` counts for nothing."""
+    """FrontRight mirrored: it then shows a mannequin turned to the left; `amount` is ignored."""
     brightness: Strength = _off()
     """Times a factor between 1 - amount and 1 + amount."""
     contrast: Strength = _off()
@@ -141,7 +141,7 @@ class AugmentConfig:
     """Only the map of an `edge` window: eroded, dilated, blurred, thin parts lost, holes and false positives; `amount`
     is the largest kernel in pixels."""
     paste: Strength = _off()
-    """Another photo's garment laid over this one's: it takes its place; `amount` counts for nothing. Needs two photos a
+    """Another photo's garment laid over this one's: it takes its place; `amount` is ignored. Needs two photos a
     device."""
 
 

@@ -293,7 +293,7 @@ def test_a_missing_extra_is_named(tmp_path, monkeypatch):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="to Windows, a signal to a process is its end")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, OK), (signal.SIGINT, INTERRUPTED)])
-def test_signals_are_wishes_the_first_time(number, code):
+def test_first_signal_asks_to_stop(number, code):
     before = signal.getsignal(number)
     with stop_on_signals() as stop:
         assert not stop.wait(0)

@@ -128,7 +128,7 @@ def batch(studio):
 
 @pytest.fixture
 def only():
-    """A config with some knobs on: `only("shift", "zoom", p=1)`."""
+    """A config with some settings on: `only("shift", "zoom", p=1)`."""
 
     def call(*names, p=1.0, amount=None):
         strengths = {name: Strength(p, AMOUNTS.get(name, 0.3) if amount is None else amount) for name in names}

@@ -9,7 +9,7 @@ from garmentcut.dataset.samples import Sample, step_generator
 from garmentcut.recipe import AugmentConfig, Strength
 
 VIEWS = ("Front", "FrontRight", "Back", "unknown", "Front")
-KNOBS = [field.name for field in fields(AugmentConfig) if field.name != "map_corruption"]
+OPTIONS = [field.name for field in fields(AugmentConfig) if field.name != "map_corruption"]
 GEOMETRY = ("shift", "zoom", "aspect", "rotation", "perspective", "flip", "flip_front_right")
 MOVES = (*GEOMETRY, "paste")
 
@@ -18,27 +18,27 @@ def varied(batch, config, seed=0, **options):
     return augment(*batch, views=VIEWS, config=config, generator=torch.Generator().manual_seed(seed), **options)
 
 
-@pytest.mark.parametrize("knob", KNOBS)
-def test_off_is_off_and_on_is_on(batch, only, knob):
-    photos, alphas = varied(batch, only(knob, p=0))
+@pytest.mark.parametrize("option", OPTIONS)
+def test_off_is_off_and_on_is_on(batch, only, option):
+    photos, alphas = varied(batch, only(option, p=0))
     assert torch.equal(photos, batch[0])
     assert torch.equal(alphas, batch[1])
-    photos, alphas = varied(batch, only(knob, p=1))
+    photos, alphas = varied(batch, only(option, p=1))
     for row, view in enumerate(VIEWS):
-        hit = not knob.startswith("flip") or (knob == "flip_front_right") == (view == "FrontRight")
+        hit = not option.startswith("flip") or (option == "flip_front_right") == (view == "FrontRight")
         assert torch.equal(photos[row], batch[0][row]) != hit
-    assert torch.equal(alphas, batch[1]) == (knob not in MOVES)
+    assert torch.equal(alphas, batch[1]) == (option not in MOVES)
 
 
-@pytest.mark.parametrize("knob", KNOBS)
-def test_it_happens_to_the_share_it_says(batch, only, knob):
+@pytest.mark.parametrize("option", OPTIONS)
+def test_it_happens_to_the_share_it_says(batch, only, option):
     photos, alphas = (part[:1].expand(200, -1, -1, -1)[..., 24:72, :] for part in batch)
-    view = "FrontRight" if knob == "flip_front_right" else "Front"
-    if knob == "paste":  # all the same photos: another garment must differ
+    view = "FrontRight" if option == "flip_front_right" else "Front"
+    if option == "paste":  # all the same photos: another garment must differ
         photos, alphas = photos.clone(), alphas.clone()
         alphas[:, :, :, 30:] *= torch.linspace(0.5, 1, 200).view(-1, 1, 1, 1)
     after, targets = augment(
-        photos, alphas, views=[view] * 200, config=only(knob, p=0.4), generator=torch.Generator().manual_seed(5)
+        photos, alphas, views=[view] * 200, config=only(option, p=0.4), generator=torch.Generator().manual_seed(5)
     )
     hit = ((after != photos) | (targets != alphas)).flatten(1).any(dim=1)
     assert hit.double().mean() == pytest.approx(0.4, abs=0.12)
@@ -46,7 +46,7 @@ def test_it_happens_to_the_share_it_says(batch, only, knob):
 
 def test_whatever_is_on_stays_in_range_and_leaves_its_inputs_alone(batch, only):
     before = [part.clone() for part in batch]
-    photos, alphas = varied(batch, only(*KNOBS), strongest=True)
+    photos, alphas = varied(batch, only(*OPTIONS), strongest=True)
     for part, old, given in zip((photos, alphas), before, batch, strict=True):
         assert part.shape == old.shape
         assert part.dtype == torch.float32
@@ -57,7 +57,7 @@ def test_whatever_is_on_stays_in_range_and_leaves_its_inputs_alone(batch, only):
 
 
 def test_the_same_generator_gives_the_same_pictures(batch, only):
-    config = only(*KNOBS, p=0.5)
+    config = only(*OPTIONS, p=0.5)
     first, again, other = varied(batch, config, 1), varied(batch, config, 1), varied(batch, config, 2)
     assert all(torch.equal(*pair) for pair in zip(first, again, strict=True))
     assert not torch.equal(first[0], other[0])
@@ -70,7 +70,7 @@ def test_what_else_is_drawn_does_not_depend_on_what_is_on(batch, only):
 
 def test_each_sample_draws_its_own(batch, only):
     photos = batch[0][:1].expand(5, -1, -1, -1)
-    after = varied((photos, batch[1][:1].expand(5, -1, -1, -1)), only(*KNOBS))[0]
+    after = varied((photos, batch[1][:1].expand(5, -1, -1, -1)), only(*OPTIONS))[0]
     assert all(not torch.equal(after[row], after[row - 1]) for row in range(5))
 
 
@@ -84,7 +84,7 @@ def test_hard_targets_stay_hard(batch, only):
 
 
 def test_a_mixed_precision_step_around_it_changes_nothing(batch, only):
-    config = only(*KNOBS)
+    config = only(*OPTIONS)
     plain = varied(batch, config)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         mixed = varied(batch, config)
@@ -119,7 +119,9 @@ def test_other_inputs_are_refused(photos, alphas, views):
 
 @pytest.mark.gpu
 def test_a_gpu_draws_the_same_pictures(batch, only):
-    config = only(*(knob for knob in KNOBS if knob != "jpeg"), p=0.5)  # JPEG rounds: a hair's difference is a step's
+    config = only(
+        *(option for option in OPTIONS if option != "jpeg"), p=0.5
+    )  # JPEG rounds: a hair's difference is a step's
     there = [part.cuda() for part in batch]
     for on_gpu, on_cpu in zip(varied(there, config), varied(batch, config), strict=True):
         assert torch.allclose(on_gpu.cpu(), on_cpu, atol=2e-3)
@@ -159,7 +161,7 @@ def shown(batch):
     return [Sample(photos[row], alphas[row], "Front", f"{row}") for row in range(3)]
 
 
-def test_a_row_for_each_knob_that_is_on(shown, only):
+def test_a_row_for_each_option_that_is_on(shown, only):
     bare = augmentation_page(shown, AugmentConfig())
     page = augmentation_page(shown, only("shift", "noise", "recolor", p=0.5))
     assert page.dtype == np.uint8
@@ -173,7 +175,7 @@ def test_the_edge_of_the_target_is_drawn(shown, only):
     assert all(row.sum() > 300 for row in rows)
 
 
-def test_labels_name_the_knobs(shown, only):
+def test_labels_name_the_options(shown, only):
     label_rows = augmentation_page(shown, only("shift"))[:22], augmentation_page(shown, only("zoom"))[:22]
     assert np.array_equal(*label_rows)
     shift, zoom = (augmentation_page(shown, only(name)) for name in ("shift", "zoom"))

@@ -267,7 +267,7 @@ def test_each_sample_is_blurred_by_its_own_sigma():
     assert len(peaks.unique()) > 10
 
 
-KNOBS = ("shift", "zoom", "aspect", "rotation", "perspective", "flip")
+OPTIONS = ("shift", "zoom", "aspect", "rotation", "perspective", "flip")
 HEIGHT, WIDTH = 40, 30
 TOLERANCE = 2e-4  # places are float32: a ten-thousandth of a pixel off
 
@@ -288,12 +288,12 @@ def centre(alpha):
     return [float((alpha[0, 0] * places).sum() / alpha.sum()) for places in (rows, columns)]
 
 
-@pytest.mark.parametrize("knobs", [*[(knob,) for knob in KNOBS], KNOBS], ids="+".join)
+@pytest.mark.parametrize("settings", [*[(option,) for option in OPTIONS], OPTIONS], ids="+".join)
 @pytest.mark.parametrize("amount", [0.2, 0.9])
-def test_photo_and_target_never_part(batch, only, seeded, knobs, amount):
+def test_photo_and_target_never_part(batch, only, seeded, settings, amount):
     alphas = batch[1]
     photos = torch.cat([alphas, 1 - alphas, 0.5 * alphas], dim=1)
-    config = only(*knobs, amount=amount * (40 if knobs == ("rotation",) else 1))
+    config = only(*settings, amount=amount * (40 if settings == ("rotation",) else 1))
     warps = draw_warps(RandomDraws(seeded(1), 5), config, ["Front"] * 5, (96, 64))
     moved, targets = bend(photos, alphas, warps)
     assert torch.equal(moved[:, :1], targets)
@@ -382,12 +382,12 @@ def test_amounts_and_shares_are_kept(only, seeded):
 
 
 @pytest.mark.parametrize(
-    ("knob", "mirrored"),
+    ("option", "mirrored"),
     [("flip", [True, False, True, True]), ("flip_front_right", [False, True, False, False])],
 )
-def test_views_are_flipped_by_their_own_knob(only, seeded, knob, mirrored):
+def test_views_are_flipped_by_their_own_option(only, seeded, option, mirrored):
     views = ["Front", "FrontRight", "Back", "unknown"]
-    warps = draw_warps(RandomDraws(seeded(), 4), only(knob), views, (HEIGHT, WIDTH))
+    warps = draw_warps(RandomDraws(seeded(), 4), only(option), views, (HEIGHT, WIDTH))
     assert (warps[:, 0, 0] == -1).tolist() == mirrored
 
 

@@ -22,8 +22,8 @@ ALWAYS = {"shift": 0.2, "zoom": 0.3, "aspect": 0.2, "rotation": 10.0, "perspecti
 
 
 def recipe_of(window="garment", size_hw=SIZE_HW, **augment):
-    knobs = {"data.size_hw": list(size_hw), "data.window": window, "data.frame_height": 96}
-    return load_recipe(None, {**knobs, **{f"augment.{key}": value for key, value in augment.items()}})
+    settings = {"data.size_hw": list(size_hw), "data.window": window, "data.frame_height": 96}
+    return load_recipe(None, {**settings, **{f"augment.{key}": value for key, value in augment.items()}})
 
 
 def everything():

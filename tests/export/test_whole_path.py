@@ -56,7 +56,7 @@ def test_it_is_trained_and_cuts(arm, dataset, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     name, options = ARMS[arm]["name"], ARMS[arm].get("options", {})
     side = side_of(name, options)
-    knobs = [
+    settings = [
         f"network.name={name}",
         f"network.options={toml(options)}",
         "network.start=scratch",
@@ -65,7 +65,7 @@ def test_it_is_trained_and_cuts(arm, dataset, tmp_path, monkeypatch):
         "training.batch=2",
         "training.evaluate_every=2",
     ]
-    sets = [word for knob in knobs for word in ("--set", knob)]
+    sets = [word for option in settings for word in ("--set", option)]
     data = dataset / "dataset"
     told = json.loads(run("train", ROOT / "recipes" / "cutnet.toml", "--data", data, "--out", "run", "--json", *sets))
     assert told["runs"][0]["ended"] == "all steps"

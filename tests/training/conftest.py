@@ -98,8 +98,8 @@ def fabric():
 def small_run(manifest, tmp_path):
     """A function that makes a run of a small recipe: `small_run("name", {"training.steps": 20}, fold="none")`."""
 
-    def make(name="run", knobs=None, *, fold="0"):
-        recipe = load_recipe(None, {**SMALL, **(knobs or {})})
+    def make(name="run", settings=None, *, fold="0"):
+        recipe = load_recipe(None, {**SMALL, **(settings or {})})
         return Run(tmp_path / name, recipe, manifest, divide(manifest, fold))
 
     return make

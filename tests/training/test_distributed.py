@@ -66,10 +66,10 @@ def start(run, folder, *, devices, **environment):
 
 @pytest.mark.slow
 def test_two_processes_train_as_one_does(small_run, tmp_path):
-    knobs = {"training.steps": 12, "training.batch": 4, "training.evaluate_every": 6}
+    settings = {"training.steps": 12, "training.batch": 4, "training.evaluate_every": 6}
     events = []
     for devices in (1, 2):
-        done = start(small_run(f"on{devices}", knobs), tmp_path, devices=devices)
+        done = start(small_run(f"on{devices}", settings), tmp_path, devices=devices)
         assert done.returncode == 0, done.stderr
         assert done.stderr == ""
         events.append([json.loads(line) for line in done.stdout.splitlines() if line.startswith("[")])
@@ -86,12 +86,12 @@ def test_two_processes_train_as_one_does(small_run, tmp_path):
 
 @pytest.mark.slow
 def test_two_processes_resume_to_the_last_bit(small_run, tmp_path):
-    knobs = {
+    settings = {
         "training.batch": 4,
         "augment.zoom": {"p": 0.7, "amount": 0.3},
         "augment.noise": {"p": 0.5, "amount": 0.05},
     }
-    whole, halves = small_run("whole", knobs), small_run("halves", knobs)
+    whole, halves = small_run("whole", settings), small_run("halves", settings)
     assert start(whole, tmp_path, devices=2).returncode == 0
     assert '["Ended", 1, null]' in start(halves, tmp_path, devices=2, STOPPED="1").stdout
     assert start(halves, tmp_path, devices=2).returncode == 0
@@ -101,7 +101,7 @@ def test_two_processes_resume_to_the_last_bit(small_run, tmp_path):
 
 @pytest.mark.slow
 def test_the_photos_of_the_device_whose_loss_is_no_number(small_run, tmp_path):
-    run = small_run(knobs={"training.batch": 2})
+    run = small_run(settings={"training.batch": 2})
     done = start(run, tmp_path, devices=2, POISONED_RANK="1")
     assert done.returncode != 0
     message = next(line for line in done.stderr.splitlines() if line.startswith("LossError: step 2"))
@@ -113,7 +113,7 @@ def test_the_photos_of_the_device_whose_loss_is_no_number(small_run, tmp_path):
 
 
 def test_folds_are_trained_one_after_another(manifest, small_run, tmp_path):
-    recipe = small_run(knobs={"training.steps": 2}).recipe
+    recipe = small_run(settings={"training.steps": 2}).recipe
     runs = [Run(tmp_path / f"all/fold{k}", recipe, manifest, divide(manifest, str(k))) for k in range(3)]
     ends = [run for run, event in train_runs(runs, CPU) if isinstance(event, Ended)]
     assert ends == runs

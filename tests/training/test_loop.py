@@ -103,7 +103,7 @@ def test_it_leaves_everything_in_its_folder(small_run, fabric, never):
 
 
 def test_what_is_kept_is_the_average(small_run, fabric, never):
-    run = small_run(knobs={"training.ema": 0.9})
+    run = small_run(settings={"training.ema": 0.9})
     ended = list(train(run, fabric, never))[-1]
     kept = load_network(run.best_path)[0].state_dict()
     states = torch.load(run.state_path, weights_only=True)["parts"]
@@ -113,7 +113,7 @@ def test_what_is_kept_is_the_average(small_run, fabric, never):
 
 
 def test_without_an_average_the_network_itself_is_kept(small_run, fabric, never):
-    run = small_run(knobs={"training.ema": 0.0, "training.steps": 2, "training.evaluate_every": 2})
+    run = small_run(settings={"training.ema": 0.0, "training.steps": 2, "training.evaluate_every": 2})
     list(train(run, fabric, never))
     kept = load_network(run.best_path)[0].state_dict()
     states = torch.load(run.state_path, weights_only=True)["parts"]
@@ -136,8 +136,8 @@ def test_an_evaluation_changes_nothing_of_the_training(small_run, fabric, never)
     [("adamw", 1), ("adamw", 3), ("adamw", 4), ("sgd", 4), ("lion", 4), ("muon", 4), ("rmsprop", 4), ("adadelta", 4)],
 )
 def test_a_resumed_training_ends_the_same(small_run, fabric, never, optimizer, stopped_after):
-    knobs = {**VARIED, "optimizer.name": optimizer}
-    whole, halves = small_run("whole", knobs), small_run("halves", knobs)
+    settings = {**VARIED, "optimizer.name": optimizer}
+    whole, halves = small_run("whole", settings), small_run("halves", settings)
     list(train(whole, fabric, never))
     first = list(train(halves, fabric, Asked(stopped_after)))
     assert (first[-1].reason, first[-1].step, first[-1].finished) == ("interrupted", stopped_after, False)
@@ -153,8 +153,13 @@ def test_a_resumed_training_ends_the_same(small_run, fabric, never, optimizer, s
 
 def test_a_fallen_rate_is_still_down_after_a_resume(small_run, fabric, never, monkeypatch):
     monkeypatch.setattr("garmentcut.training.validation.dice_of", lambda *_: torch.tensor(0.5))
-    knobs = {"schedule.name": "plateau", "schedule.patience": 1, "schedule.warmup": 0.0, "training.evaluate_every": 1}
-    whole, halves = small_run("whole", knobs), small_run("halves", knobs)
+    settings = {
+        "schedule.name": "plateau",
+        "schedule.patience": 1,
+        "schedule.warmup": 0.0,
+        "training.evaluate_every": 1,
+    }
+    whole, halves = small_run("whole", settings), small_run("halves", settings)
     rates = [event.lr for event in train(whole, fabric, never) if isinstance(event, StepDone)]
     assert rates[:4] == pytest.approx([2e-3, 2e-3, 2e-4, 2e-5])
     list(train(halves, fabric, Asked(4)))
@@ -210,7 +215,7 @@ def test_the_time_is_up(small_run, fabric):
 
 def test_it_stops_early_without_gain(small_run, fabric, never, monkeypatch):
     monkeypatch.setattr("garmentcut.training.validation.dice_of", lambda *_: torch.tensor(0.5))
-    run = small_run(knobs={"training.steps": 50, "training.evaluate_every": 2, "training.patience": 3})
+    run = small_run(settings={"training.steps": 50, "training.evaluate_every": 2, "training.patience": 3})
     last = list(train(run, fabric, never))[-1]
     assert (last.reason, last.step, last.best_step, last.finished) == ("no gain", 8, 2, True)
 
@@ -219,7 +224,7 @@ def test_the_best_weights_are_kept_not_the_last(small_run, fabric, never, monkey
     found = iter([0.5, 0.5, 0.9, 0.9, 0.2, 0.2])  # two photos in each of three evaluations
     monkeypatch.setattr("garmentcut.training.validation.dice_of", lambda *_: torch.tensor(next(found)))
     monkeypatch.setattr("garmentcut.training.loop.draw_sheet", lambda *_, **__: b"")
-    run = small_run(knobs={"training.evaluate_every": 2})
+    run = small_run(settings={"training.evaluate_every": 2})
     events = [event for event in train(run, fabric, never) if isinstance(event, Evaluated)]
     assert [event.is_best for event in events] == [True, True, False]
     assert load_network(run.best_path)[1].facts["step"] == 4
@@ -279,7 +284,7 @@ def test_a_full_gpu_names_batch_and_size(small_run, fabric, never, monkeypatch):
         raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
 
     monkeypatch.setattr("garmentcut.training.loop.total_loss", full)
-    run = small_run(knobs={"training.batch": 4})
+    run = small_run(settings={"training.batch": 4})
     with pytest.raises(TrainingStopped) as caught:
         list(train(run, fabric, never))
     says = str(caught.value)
@@ -327,15 +332,15 @@ def test_a_photo_that_cannot_be_read_is_named(small_run, fabric, never, monkeypa
 
 
 def test_twenty_steps_on_six_photos_and_the_loss_falls(small_run, fabric, never):
-    knobs = {"network.options": {"channels": [8, 16, 32]}, "optimizer.lr": 1e-2, "training.steps": 20}
-    events = list(train(small_run(knobs=knobs, fold="none"), fabric, never))
+    settings = {"network.options": {"channels": [8, 16, 32]}, "optimizer.lr": 1e-2, "training.steps": 20}
+    events = list(train(small_run(settings=settings, fold="none"), fabric, never))
     losses = [event.loss for event in events if isinstance(event, StepDone)]
     assert len(losses) == 20
     assert sum(losses[-3:]) < 0.8 * sum(losses[:3])
 
 
 def test_one_photo_is_learned_by_heart(small_run, fabric, never):
-    knobs = {
+    settings = {
         "network.options": {"channels": [8, 16, 32, 64]},
         "optimizer.lr": 1e-2,
         "training.steps": 200,
@@ -343,7 +348,7 @@ def test_one_photo_is_learned_by_heart(small_run, fabric, never):
         "training.ema": 0.9,
         "training.evaluate_every": 50,
     }
-    run = small_run(knobs=knobs, fold="none")
+    run = small_run(settings=settings, fold="none")
     one = run.division.train[:1]
     run = replace(run, division=replace(run.division, train=one, validation=one))
     assert list(train(run, fabric, never))[-1].best_dice > 0.99
@@ -352,8 +357,8 @@ def test_one_photo_is_learned_by_heart(small_run, fabric, never):
 SIMPLE = {"network.name": "simple", "network.options": {"channels": [4, 8]}, "network.start": "scratch"}
 
 
-def parts_of(fabric, **knobs):
-    return build_parts(load_recipe(None, {**SIMPLE, "data.size_hw": [32, 32], **knobs}), fabric)
+def parts_of(fabric, **settings):
+    return build_parts(load_recipe(None, {**SIMPLE, "data.size_hw": [32, 32], **settings}), fabric)
 
 
 def weights(parts):
@@ -444,7 +449,7 @@ def first_batch(run, fabric, *, step=0):
 
 
 def test_a_steps_photos_follow_from_its_number_alone(small_run, fabric):
-    run = small_run(knobs=VARIED)
+    run = small_run(settings=VARIED)
     whole = dict(open_feed(open_samples(run)[0], run.recipe, range(5), fabric=fabric))
     later = first_batch(run, fabric, step=3)
     assert whole[3].names == later.names
@@ -454,12 +459,12 @@ def test_a_steps_photos_follow_from_its_number_alone(small_run, fabric):
 
 
 def test_steps_devices_and_seeds_differ(small_run, fabric):
-    run, batch = small_run(knobs=VARIED), first_batch(small_run(), fabric)
+    run, batch = small_run(settings=VARIED), first_batch(small_run(), fabric)
     seen = [
         augmented(batch, run.recipe, 0, fabric=fabric),
         augmented(batch, run.recipe, 1, fabric=fabric),
         augmented(batch, run.recipe, 0, fabric=Other(1)),
-        augmented(batch, small_run(knobs={**VARIED, "training.seed": 1}).recipe, 0, fabric=fabric),
+        augmented(batch, small_run(settings={**VARIED, "training.seed": 1}).recipe, 0, fabric=fabric),
     ]
     for index, (photos, _) in enumerate(seen):
         assert not any(torch.equal(photos, other) for other, _ in seen[:index])
@@ -476,7 +481,7 @@ def test_what_the_network_draws_is_seeded_too(small_run, fabric):
 
 
 def test_the_devices_share_a_batch(small_run, fabric):
-    run = small_run(knobs={"training.batch": 4})
+    run = small_run(settings={"training.batch": 4})
     whole = first_batch(run, fabric).names
     assert first_batch(run, Other(0)).names + first_batch(run, Other(1)).names == whole
 
@@ -489,14 +494,14 @@ def test_channels_last_and_in_range(small_run, fabric):
 
 
 def test_both_sides_share_the_memory(small_run):
-    run = small_run(knobs={"data.cache_gb": 6 * 4 * 96 * 64 / 1e9})  # room for six photos: four and two
+    run = small_run(settings={"data.cache_gb": 6 * 4 * 96 * 64 / 1e9})  # room for six photos: four and two
     learn_from, measure_on = open_samples(run)
     assert learn_from.data.cache_gb + measure_on.data.cache_gb == pytest.approx(run.recipe.data.cache_gb)
     assert learn_from.data.cache_gb == pytest.approx(2 * measure_on.data.cache_gb)
 
 
 def test_drawn_photos_are_learned_from_beside_the_others_and_not_measured_on(small_run, fabric):
-    run = small_run(knobs={"data.synthetic": 2, "training.batch": 6})
+    run = small_run(settings={"data.synthetic": 2, "training.batch": 6})
     learn_from, measure_on = open_samples(run)
     assert len(learn_from) == len(run.division.train) + 2
     assert len(measure_on) == len(run.division.validation)
@@ -506,8 +511,8 @@ def test_drawn_photos_are_learned_from_beside_the_others_and_not_measured_on(sma
 
 
 def test_photos_are_varied_alike_on_one_device_and_on_several():
-    knobs = ("zoom", "flip", "brightness", "noise", "jpeg", "recolor", "pattern", "background", "light", "blur")
-    recipe = load_recipe(None, {f"augment.{knob}": {"p": 0.6, "amount": 0.3} for knob in knobs})
+    settings = ("zoom", "flip", "brightness", "noise", "jpeg", "recolor", "pattern", "background", "light", "blur")
+    recipe = load_recipe(None, {f"augment.{option}": {"p": 0.6, "amount": 0.3} for option in settings})
     photos, alphas = torch.rand(4, 3, 48, 32), (torch.rand(4, 1, 48, 32) > 0.5).float()
     views = ("Front", "Back", "FrontRight", "Front")
 

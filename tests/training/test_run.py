@@ -84,17 +84,17 @@ def test_the_same_run_goes_on(small_run):
 
 
 @pytest.mark.parametrize(
-    ("knobs", "says"),
+    ("settings", "says"),
     [
         ({"training.steps": 7}, "training.steps was 6, is 7"),
         ({"loss.bce": 2.0, "data.size_hw": [48, 32]}, r"data.size_hw was \(96, 64\), is \(48, 32\); loss.bce was 1.0"),
         ({"augment.flip": {"p": 0.5, "amount": 1.0}}, "augment.flip was"),
     ],
 )
-def test_another_recipe_is_refused(small_run, knobs, says):
+def test_another_recipe_is_refused(small_run, settings, says):
     begun(small_run())
     with pytest.raises(TrainingError, match=says) as caught:
-        small_run(knobs=knobs).check_resumable()
+        small_run(settings=settings).check_resumable()
     assert "choose another --out" in str(caught.value)
 
 
@@ -126,7 +126,7 @@ def test_pairs_that_changed_sides_are_refused(small_run):
 
 def test_before_the_first_checkpoint_nothing_is_lost(small_run):
     small_run().write({})  # it ran out of memory at once
-    small_run(knobs={"training.batch": 1}).check_resumable()
+    small_run(settings={"training.batch": 1}).check_resumable()
 
 
 def test_a_folder_of_somebody_elses_is_refused(small_run):

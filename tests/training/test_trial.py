@@ -64,7 +64,7 @@ def test_a_full_gpu_says_so_here_too(small_run, fabric, monkeypatch):
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".PNG"])
 def test_a_page_of_augmentations(small_run, tmp_path, suffix):
-    run = small_run(knobs={"augment.zoom": {"p": 1.0, "amount": 0.3}})
+    run = small_run(settings={"augment.zoom": {"p": 1.0, "amount": 0.3}})
     draw_augmentations(run, tmp_path / f"page{suffix}")
     with Image.open(tmp_path / f"page{suffix}") as page:
         assert page.width >= 4 * 200  # four training photos
@@ -261,7 +261,7 @@ def test_of_a_model_of_stages_the_segment_stage_is_tried(small_run, fabric, tmp_
     monkeypatch.setattr(trial, "build_parts", lambda recipe, on: asked.append(recipe) or build_parts(recipe, on))
     segment = {"data": {"size_hw": [32, 32], "window": "garment", "frame_height": 96}}
     others = {"data": {"size_hw": [64, 64]}}
-    run = small_run(knobs={"stages.segment": segment, "stages.locate": others, "stages.refine": others})
+    run = small_run(settings={"stages.segment": segment, "stages.locate": others, "stages.refine": others})
     try_rates(run, fabric)
     assert [(recipe.data.window, recipe.data.size_hw) for recipe in asked] == [("garment", (32, 32))]
     assert (run.folder / "range_test.svg").exists()

@@ -127,14 +127,14 @@ def _varied(
 
 
 def augmentation_page(samples: Sequence[Sample], config: AugmentConfig, seed: int = 0) -> NDArray[np.uint8]:
-    """Draw a row of the photos as they are, one for every knob that is on, and some of all together.
+    """Draw a row of the photos as they are, one for every augmentation that is on, and some of all together.
 
     The alpha's edge is drawn as a thin line: were photo and target to part, it would show. Noise, blur and JPEG are
     shown at full size, on the garment's upper edge.
 
     Args:
         samples: some photos of one size, each a column; with one alone nothing can be pasted.
-        config: the knobs; each is shown at its full amount, signs and kinds drawn at random.
+        config: the augmentations; each is shown at its full amount, signs and kinds drawn at random.
         seed: another one draws other examples.
 
     Returns:
@@ -157,8 +157,8 @@ def augmentation_page(samples: Sequence[Sample], config: AugmentConfig, seed: in
 
 
 def _switched_on(config: AugmentConfig) -> list[tuple[str, Strength]]:
-    knobs = [(field.name, getattr(config, field.name)) for field in fields(config)]
-    return [(name, strength) for name, strength in knobs if strength.p > 0]
+    strengths = [(field.name, getattr(config, field.name)) for field in fields(config)]
+    return [(name, strength) for name, strength in strengths if strength.p > 0]
 
 
 def _row(label: str, photos: Tensor, alphas: Tensor, *, close: bool = False) -> NDArray[np.uint8]:

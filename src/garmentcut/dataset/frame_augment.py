@@ -165,7 +165,7 @@ def vary_color(photos: Tensor, draws: RandomDraws, config: AugmentConfig) -> Ten
     Args:
         photos: `(N, 3, H, W)` float32 in [0, 1].
         draws: one a photo.
-        config: the knobs of these names.
+        config: the strengths of these names.
     """
     gains = 1 + config.white_balance.amount * draws.signed(config.white_balance.p, 3)
     gains[:, 1] = 1

@@ -180,7 +180,7 @@ class DatasetFolder:
             raise
 
     def close(self) -> None:
-        """Give the lock back; a folder that was made for nothing goes again."""
+        """Give the lock back; a folder that stayed empty is removed."""
         if self._is_new and self._lock.is_held:
             with suppress(OSError):
                 (self.folder / ALPHA_FOLDER).rmdir()  # or there are targets

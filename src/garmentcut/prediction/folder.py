@@ -477,9 +477,9 @@ class FolderCutter:
         garments = {str(source.path): garment_of(source) for source in sources} if self.specification else {}
         # Photos of a garment have one scale: one of them new, and all are cut; but not for one that only fails again.
         rows = self.journal.rows
-        hopeless = {path for path in names if fails_again(rows.get(str(path)), path, options=self.options)}
-        hopeless = set() if self.overwrite else hopeless
-        to_cut = {garments.get(str(path)) for path in names if path not in done and path not in hopeless}
+        failed_for_good = {path for path in names if fails_again(rows.get(str(path)), path, options=self.options)}
+        failed_for_good = set() if self.overwrite else failed_for_good
+        to_cut = {garments.get(str(path)) for path in names if path not in done and path not in failed_for_good}
         done = {path: row for path, row in done.items() if not garments or garments[str(path)] not in to_cut}
         todo = {path: named for path, named in names.items() if path not in done}
         for folder in {
@@ -646,7 +646,7 @@ class FolderCutter:
 
 
 def _jobs_of(plan: Plan, options: str, is_stopping: Callable[[], bool]) -> Iterator[tuple[Path, Named, str]]:
-    """What the first step needs of each photo; none any more once a stop is wished for and a garment is complete."""
+    """What the first step needs of each photo; none any more once a stop is asked for and a garment is complete."""
     last = None
     for path, named in plan.todo.items():
         garment = plan.garments.get(str(path))

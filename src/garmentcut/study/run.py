@@ -210,10 +210,10 @@ class StudySession:
                 claim.close("done", 0.0, **{RATE: self._test_range(run)})
                 return Finished(words, "done")
 
-            def is_hopeless(step: int, dice: float, steps: int = steps) -> bool:
+            def is_pruned(step: int, dice: float, steps: int = steps) -> bool:
                 return claim.report(steps + step, (sum(finals) + dice) / (len(finals) + 1))
 
-            last = yield from self._train(run, words, is_hopeless)
+            last = yield from self._train(run, words, is_pruned)
             if last is None:
                 claim.close("pruned")
                 return Finished(words, "pruned")

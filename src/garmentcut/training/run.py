@@ -47,7 +47,7 @@ class Run:
     Attributes:
         folder: gets `recipe.toml`, `run.json`, `journal.jsonl`, `tensorboard/`, `samples/`, `best.safetensors`, and
             `last.ckpt`, from which it is resumed.
-        recipe: all knobs.
+        recipe: all options.
         manifest: the data set.
         division: what of it is learned from.
         maps_folder: of a stage's run: where all stages' runs keep maps; None: in `folder`.
