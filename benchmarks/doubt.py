@@ -5,9 +5,9 @@
 RUNS is what `garmentcut evaluate` takes: best a folder of fold runs, so that each photo is cut by a model that has not
 seen its garment. Prints the rank correlation of cross-fitted doubt with the true surface Dice at 2 px, beside those of
 single features and of gradient boosting on the same features; then, for some risks and qualities, the share accepted at
-confidence 90 % with its interval, and how the promise does on 200 random halves of the garments. `--tolerance`: of the
-surface Dice, in pixels of the photo; a model of a quarter of the photo's size, say, can be judged by 8. With `--cost`,
-the time that doubt takes beside the embedded model's.
+confidence 90 % with its interval, and how the guarantee does on 200 random halves of the garments. `--tolerance`: of
+the surface Dice, in pixels of the photo; a model of a quarter of the photo's size, say, can be judged by 8. With
+`--cost`, the time that doubt takes beside the embedded model's.
 """
 
 import argparse
@@ -77,15 +77,15 @@ def correlations(known: list[Experience], doubts: np.ndarray) -> None:
     print(f"gradient boosting on the same features: {spearmanr(guessed, truth[seen]).statistic:.3f}")
 
 
-def promises(known: list[Experience], doubts: np.ndarray, risk: float) -> None:
-    """What can be promised at each quality, and how it does on random halves."""
+def guarantees(known: list[Experience], doubts: np.ndarray, risk: float) -> None:
+    """What can be guaranteed at each quality, and how it does on random halves."""
     garments = [one.garment for one in known]
     print(f"\nrisk {risk:g}, confidence {CONFIDENCE:g}; halves: found on one half of the garments, tried on the other")
     for quality in QUALITIES:
         is_short = np.array([one.quality < quality for one in known])
         found = find_threshold(garments, doubts, is_short, risk=risk, confidence=CONFIDENCE)
         check = check_on_splits(garments, doubts, is_short, risk=risk, confidence=CONFIDENCE)
-        halves = f"{check.num_promised} of {check.num_splits} halves could promise, {check.num_held} held"
+        halves = f"{check.num_guaranteed} of {check.num_splits} halves could guarantee, {check.num_held} held"
         if found.share_accepted is None:
             print(f"quality {quality:.2f}: {100 * is_short.mean():3.0f} % short; {found.reason}; {halves}")
         else:
@@ -98,18 +98,19 @@ def promises(known: list[Experience], doubts: np.ndarray, risk: float) -> None:
 
 @dataclass(frozen=True)
 class SplitCheck:
-    """How a promise did on random halves of the garments: found on one half, tried on the other.
+    """How a guarantee did on random halves of the garments: found on one half, tried on the other.
 
     Attributes:
         num_splits: tried.
-        num_promised: of which the first half could promise something; in the others nothing is accepted.
-        num_held: of which, in the second half, no more than the promised share of accepted garments fell short; all
+        num_guaranteed: of which the first half could guarantee something; in the others nothing is accepted.
+        num_held: of which, in the second half, no more than the guaranteed share of accepted garments fell short; all
             those where nothing is accepted count as held.
-        mean_accepted: share of the second half's garments that was accepted, mean over the splits that promised.
+        mean_accepted: share of the second half's garments that was accepted, mean over the splits that guaranteed
+            something.
     """
 
     num_splits: int
-    num_promised: int
+    num_guaranteed: int
     num_held: int
     mean_accepted: float
 
@@ -126,10 +127,10 @@ def check_on_splits(
     """Find the threshold on a random half of the garments and try it on the other, many times (seed 0).
 
     The second half is itself a sample: its share scatters around the true one, so some of the splits that do not hold
-    are its bad luck and no broken promise.
+    are bad luck and do not break the guarantee.
     """
     rng, names = np.random.default_rng(0), np.unique(np.asarray(garments))
-    num_promised = num_held = 0
+    num_guaranteed = num_held = 0
     accepted = []
     for _ in range(num_splits):
         first = np.isin(garments, rng.permutation(names)[: len(names) // 2])
@@ -138,13 +139,13 @@ def check_on_splits(
         if found.max_doubt is None:
             num_held += 1
             continue
-        num_promised += 1
+        num_guaranteed += 1
         others = np.asarray(garments)[~first]
         taken = doubts[~first] <= found.max_doubt
         num_taken, num_short = len(set(others[taken])), len(set(others[taken & is_short[~first]]))
         num_held += num_short <= risk * num_taken
         accepted.append(num_taken / len(set(others)))
-    return SplitCheck(num_splits, num_promised, num_held, float(np.mean(accepted)) if accepted else 0.0)
+    return SplitCheck(num_splits, num_guaranteed, num_held, float(np.mean(accepted)) if accepted else 0.0)
 
 
 def cost(photo_path: Path, known: list[Experience]) -> None:
@@ -185,7 +186,7 @@ def main() -> None:
     doubts = cross_fitted(known)
     correlations(known, doubts)
     for risk in RISKS:
-        promises(known, doubts, risk)
+        guarantees(known, doubts, risk)
     if arguments.cost is not None:
         cost(arguments.cost, known)
 

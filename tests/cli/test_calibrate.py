@@ -29,7 +29,7 @@ def test_doubt_and_thresholds_go_onto_the_card(red_runs, many_garments, red_mode
     assert card.sha256 == read_model(final)[1].sha256  # the network is the same
 
 
-def test_too_few_photos_are_told_and_nothing_is_promised(red_runs, many_garments, red_model, tmp_path):
+def test_too_few_photos_are_told_and_nothing_is_guaranteed(red_runs, many_garments, red_model, tmp_path):
     final, out = red_model(tmp_path / "final.onnx"), tmp_path / "ours.onnx"
     done = run(red_runs, many_garments, "--into", final, "--out", out, "--json")
     assert done.exit_code == 1
@@ -37,7 +37,7 @@ def test_too_few_photos_are_told_and_nothing_is_promised(red_runs, many_garments
     asked = next(one for one in found["thresholds"] if one["risk"] == 0.05)
     assert (asked["max_doubt"], asked["reason"]) == (None, "cannot: 24 garments, needs at least 45")
     card = read_model(out)[1]
-    assert card.doubt is not None  # it can doubt, though it promises nothing
+    assert card.doubt is not None  # it can doubt, though it guarantees nothing
     assert card.acceptance.threshold_of(0.05).max_doubt is None
 
 
@@ -48,10 +48,10 @@ def test_a_model_is_not_calibrated_on_its_own_training(red_model, many_garments,
     assert done.exit_code == 2
     assert "was trained on all 24 photos" in done.stderr
     forced = run(model, many_garments, "--seen", "--risk", 0.2)
-    assert "promises nothing for new ones" in forced.stdout
+    assert "guarantees nothing for new ones" in forced.stdout
 
 
-def test_another_networks_errors_promise_nothing(red_runs, many_garments, red_model, tmp_path):
+def test_another_networks_errors_guarantee_nothing(red_runs, many_garments, red_model, tmp_path):
     final, out = red_model(tmp_path / "final.onnx", name="final", network="another"), tmp_path / "ours.onnx"
     refused = run(red_runs, many_garments, "--into", final, "--out", out)
     assert refused.exit_code == 2

@@ -121,7 +121,7 @@ def test_the_main_job(tmp_path):
 def test_a_risk_needs_a_calibrated_model(tmp_path):
     done = run("cut", ROOT / "examples/photos", "--out", tmp_path / "out", "--accept-risk", "0.05")
     assert done.exit_code == 2
-    assert "vouches for no photo: run `garmentcut calibrate`" in done.stderr
+    assert "guarantees nothing: run `garmentcut calibrate`" in done.stderr
     assert not (tmp_path / "out").exists()
 
 

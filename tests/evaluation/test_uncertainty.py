@@ -37,7 +37,7 @@ def test_how_many_garments_it_takes():
         least_garments(0, 0.9)
 
 
-def test_too_few_garments_promise_nothing():
+def test_too_few_garments_guarantee_nothing():
     found = find_threshold(names(44), np.zeros(44), np.zeros(44, bool))
     assert (found.max_doubt, found.reason) == (None, "cannot: 44 garments, needs at least 45")
 
@@ -83,19 +83,19 @@ def test_equal_doubts_are_accepted_together():
     assert (found.max_doubt, found.num_accepted) == (0.3, 100)
 
 
-def test_the_promise_holds_at_its_confidence():
-    """Garments whose true risk is known: the share of calibrations that promise too much is at most 10 %."""
-    rng, num, broken, promised = np.random.default_rng(1), 300, 0, 0
+def test_the_guarantee_holds_at_its_confidence():
+    """Garments whose true risk is known: the share of calibrations that guarantee too much is at most 10 %."""
+    rng, num, broken, guaranteed = np.random.default_rng(1), 300, 0, 0
     for _ in range(300):
         doubts = rng.random(num)
         is_short = rng.random(num) < 0.15 * doubts
         found = find_threshold(names(num), doubts, is_short, risk=0.05, confidence=0.9)
         if found.max_doubt is not None:
-            promised += 1
+            guaranteed += 1
             broken += 0.15 * found.max_doubt / 2 > 0.05  # the mean of 0.15 d up to the threshold
-    assert promised > 150
+    assert guaranteed > 150
     assert broken <= 0.1 * 300 + 3 * np.sqrt(300 * 0.1 * 0.9)
-    assert broken > 0  # else it would promise less than it could
+    assert broken > 0  # else it would guarantee less than it could
 
 
 def test_interval_of_a_share():
@@ -200,7 +200,7 @@ def test_a_model_is_not_calibrated_on_what_it_learned(make_experiences, seen, wo
     with pytest.raises(CalibrationError, match=words):
         calibrate(known, Guarantee(), data="tests")
     forced = calibrate(known, Guarantee(), data="tests", use_seen=True)
-    assert "promises nothing for new ones" in forced.acceptance.data
+    assert "guarantees nothing for new ones" in forced.acceptance.data
     assert forced.doubt.data == forced.acceptance.data
 
 

@@ -89,7 +89,7 @@ def test_other_tools_read_the_card():
     assert "garmentcut.card" in session.get_modelmeta().custom_metadata_map
 
 
-def test_the_embedded_model_doubts_and_vouches_for_nothing():
+def test_the_embedded_model_doubts_and_guarantees_nothing():
     card = read_model(default_model())[1]
     assert card.doubt is not None
     check_doubt(card)

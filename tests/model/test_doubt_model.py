@@ -52,10 +52,10 @@ def test_it_travels_in_the_model_file():
 
 
 @pytest.mark.parametrize(
-    ("risk", "promised"), [(0.05, 0.05), (0.07, 0.05), (0.1, 0.05), (0.2, 0.2), (0.9, 0.2), (0.01, 0.01)]
+    ("risk", "guaranteed"), [(0.05, 0.05), (0.07, 0.05), (0.1, 0.05), (0.2, 0.2), (0.9, 0.2), (0.01, 0.01)]
 )
-def test_what_promises_less_risk_promises_more_too(risk, promised):
-    assert ACCEPTANCE.threshold_of(risk).risk == promised
+def test_what_guarantees_less_risk_guarantees_more_too(risk, guaranteed):
+    assert ACCEPTANCE.threshold_of(risk).risk == guaranteed
 
 
 def test_no_threshold_for_so_small_a_risk():

@@ -135,7 +135,7 @@ def make_doubt():
 
 @pytest.fixture(scope="session")
 def make_acceptance():
-    """make_acceptance(**max_doubts): r05=0.3 is a threshold of 0.3 for a risk of 0.05; None: it cannot be promised."""
+    """make_acceptance(**max_doubts): r05=0.3 is a threshold of 0.3 for a risk of 0.05; None: not guaranteed."""
 
     def make(**max_doubts):
         thresholds = tuple(

@@ -67,15 +67,15 @@ def test_a_model_that_cannot_tell_has_no_doubt(red_cutter, tmp_path):
     assert (rows["a"].doubt, rows["a"].verdict, rows["a"].reasons) == (None, "", ())
 
 
-def test_a_choked_cutout_is_not_accepted_under_a_promise_for_others(doubting, tmp_path):
+def test_a_choked_cutout_is_not_accepted_under_a_guarantee_for_others(doubting, tmp_path):
     draw_photo(tmp_path / "in/a.png")
     cutter = doubting()
     rows, _ = cut(replace(cutter, config=CutConfig(choke_px=4.0)), tmp_path / "in", tmp_path / "out")
     assert (rows["a"].doubt is not None, rows["a"].verdict) == (True, "")
 
 
-def test_a_risk_that_cannot_be_promised_stops_before_anything_is_cut(doubting, tmp_path):
-    with pytest.raises(ConfigError, match=r"cannot promise a risk of 0\.05"):
+def test_a_risk_that_cannot_be_guaranteed_stops_before_anything_is_cut(doubting, tmp_path):
+    with pytest.raises(ConfigError, match=r"cannot guarantee a risk of 0\.05"):
         FolderCutter(doubting(None), tmp_path / "out", config=load_config(overrides={"folder.accept_risk": 0.05}))
 
 

@@ -55,7 +55,7 @@ def test_without_a_threshold_there_is_doubt_and_no_verdict_and_only_the_unusual_
 
 
 @pytest.mark.parametrize("cut", [CutConfig("fast"), CutConfig(choke_px=1.0)])
-def test_what_was_not_calibrated_is_promised_nothing(card, studio, make_doubt, make_acceptance, cut):
+def test_what_was_not_calibrated_has_no_guarantee(card, studio, make_doubt, make_acceptance, cut):
     told = replace(card, doubt=make_doubt(edge_softness=1.0), acceptance=make_acceptance(r05=0.99))
     assert Judge.of(told, cut=CutConfig())(prediction_of(studio())).verdict == "accept"
     found = Judge.of(told, cut=cut)(prediction_of(studio()))
@@ -78,8 +78,8 @@ def test_a_risk_is_chosen_and_never_made_up(card, make_doubt, make_acceptance):
     told = replace(card, doubt=make_doubt(), acceptance=make_acceptance(r05=0.2, r10=0.4, r01=None))
     assert Judge.of(told).max_doubt == 0.2
     assert Judge.of(told, 0.1).max_doubt == 0.4
-    assert Judge.of(told, 0.07).max_doubt == 0.2  # promised for less risk, so for this too
-    with pytest.raises(ConfigError, match=r"cannot promise a risk of 0.01: cannot: too few garments"):
+    assert Judge.of(told, 0.07).max_doubt == 0.2  # guaranteed for less risk, so for this too
+    with pytest.raises(ConfigError, match=r"cannot guarantee a risk of 0.01: cannot: too few garments"):
         Judge.of(told, 0.01)
     with pytest.raises(ConfigError, match=r"the least risk it was calibrated for is 0.01"):
         Judge.of(told, 0.001)

@@ -44,7 +44,7 @@ def calibrate(
     dataset: DatasetArgument,
     risk: Annotated[float, typer.Option(help="Share of the accepted garments that may fall short.")] = 0.05,
     quality: Annotated[float, typer.Option(help="Surface Dice at 2 px under which a photo falls short.")] = 0.95,
-    confidence: Annotated[float, typer.Option(help="Probability that the promise holds.")] = 0.9,
+    confidence: Annotated[float, typer.Option(help="Probability that the guarantee holds.")] = 0.9,
     split: SplitOption = None,
     seen: Annotated[
         bool, typer.Option("--seen", help="Use photos the model was trained on, too; the card then says so.")
@@ -77,7 +77,7 @@ def calibrate(
 
     The model cuts photos whose cutouts are known and which it has not seen: best a folder of fold runs, with --into the
     model that was trained on everything. Doubt is learned, and a threshold found such that, with CONFIDENCE, at most
-    RISK of the accepted garments fall under QUALITY; or it says why not. Exit code 1: nothing promised.
+    RISK of the accepted garments fall under QUALITY; or it says why not. Exit code 1: nothing can be guaranteed.
 
     With --edge it learns where this studio's retouchers put the edge: do that before all else.
 
@@ -131,7 +131,7 @@ def _check_out(out: Path, receiver: Path | None, tried: Path) -> None:
 
 
 def _check_kind(model: Path, manifest: "Manifest", receiver: Path | None) -> None:
-    """Errors of one network promise nothing of another's."""
+    """Refuse to write thresholds found with one network into another: they guarantee nothing there."""
     from garmentcut.evaluation.predict import plan_trials
     from garmentcut.evaluation.uncertainty import is_same_kind
     from garmentcut.model.card import read_model
@@ -140,7 +140,7 @@ def _check_kind(model: Path, manifest: "Manifest", receiver: Path | None) -> Non
         return
     card = read_model(receiver)[1]
     if not all(is_same_kind(trial.card, card) for trial in plan_trials(model, manifest)):
-        fail(f"{card.label} is another network than those of {model}: their errors promise nothing for it", MISUSE)
+        fail(f"{card.label} is another network than those of {model}: their errors guarantee nothing for it", MISUSE)
 
 
 def _write_changed_card(model: Path, out: Path, changes: dict[str, Any]) -> None:
@@ -151,14 +151,14 @@ def _write_changed_card(model: Path, out: Path, changes: dict[str, Any]) -> None
     write_atomic(out, with_card(content, replace(card, **changes)))
 
 
-def _calibrate(where: "tuple[Path, Manifest, list[str]]", promise: "Guarantee", *, use_seen: bool) -> "Calibration":
+def _calibrate(where: "tuple[Path, Manifest, list[str]]", guarantee: "Guarantee", *, use_seen: bool) -> "Calibration":
     from garmentcut.evaluation.predict import plan_trials
     from garmentcut.evaluation.uncertainty import calibrate as calibrate_on
 
     model, manifest, splits = where
     return calibrate_on(
         _experiences(plan_trials(model, manifest, splits=splits), manifest),
-        promise,
+        guarantee,
         data=", ".join([manifest.folder.resolve().name, *splits]),
         held_out=model.is_dir() and not splits,
         use_seen=use_seen,
@@ -193,7 +193,7 @@ def _as_text(found: "Calibration") -> str:
         lines.append(f"{found.num_left_out} more left out: the model was, or may have been, trained on them")
     rank = found.doubt.rank_correlation
     lines.append(f"doubt: rank correlation {'not defined' if rank is None else f'{rank:.2f}'} with what it should be")
-    lines.append(f"promise: surface Dice at 2 px of {acceptance.quality:g}, confidence {acceptance.confidence:g}")
+    lines.append(f"guarantee: surface Dice at 2 px of {acceptance.quality:g}, confidence {acceptance.confidence:g}")
     for one in acceptance.thresholds:
         mark = "*" if one.risk == acceptance.risk else " "
         lines.append(f"{mark} risk {one.risk:g}: {_threshold_text(one)}")

@@ -90,10 +90,10 @@ def _acceptance_text(card: "ModelCard") -> str:
     if acceptance is None:
         return "none"
     found = next(one for one in acceptance.thresholds if one.risk == acceptance.risk)
-    promise = f"risk {acceptance.risk:g} of falling under {acceptance.quality:g}"
+    guarantee = f"risk {acceptance.risk:g} of falling under {acceptance.quality:g}"
     if found.max_doubt is None:
-        return f"{promise}: {found.reason}"
-    return f"{promise}, confidence {acceptance.confidence:g}: doubt up to {found.max_doubt:.3f}"
+        return f"{guarantee}: {found.reason}"
+    return f"{guarantee}, confidence {acceptance.confidence:g}: doubt up to {found.max_doubt:.3f}"
 
 
 @command(TRAIN, stopped="stopped; nothing was written")

@@ -121,7 +121,7 @@ class ClusterCutter:
             model: the cutter's file, which is sent to the workers; None: the embedded one, which each of them has.
 
         Raises:
-            ConfigError: the options do not fit a cluster, or the model cannot promise what is asked.
+            ConfigError: the options do not fit a cluster, or the model cannot guarantee what is asked.
         """
         if config.folder.by_verdict:
             raise ConfigError("folder.by_verdict sorts folders; with --ray, go by the rows' verdict instead")

@@ -369,7 +369,7 @@ def calibrate(
     unseen = [one for one in experiences if one.garment not in met]  # another view of it would be half a view of it
     label = ""
     if use_seen and len(unseen) < len(experiences):
-        label = "photos the model was trained on, or may have been: promises nothing for new ones"
+        label = "photos the model was trained on, or may have been: guarantees nothing for new ones"
         unseen = list(experiences)
     if not unseen:
         raise CalibrationError(_refusal(experiences))

@@ -157,7 +157,7 @@ class ModelCard:
     doubt: DoubtModel | None = None
     """How it tells what its cutouts are worth; None: it cannot."""
     acceptance: Acceptance | None = None
-    """Which of them it vouches for; written by `garmentcut calibrate`."""
+    """Which of them are accepted; written by `garmentcut calibrate`."""
     sha256: str = ""
     """Of the network without the card; filled in by `with_card`."""
 

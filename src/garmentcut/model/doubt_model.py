@@ -1,4 +1,4 @@
-"""What a card says of doubt: the model that estimates it, and the thresholds that a studio's photos vouch for."""
+"""What a card says of doubt: the model that estimates it, and thresholds guaranteed on a studio's photos."""
 
 from dataclasses import field
 from typing import Annotated
@@ -48,12 +48,12 @@ class DoubtModel:
 
 @dataclass(frozen=True, config=_STRICT)
 class Threshold:
-    """Up to which doubt photos are accepted, for one promised risk."""
+    """Up to which doubt photos are accepted, for one guaranteed risk."""
 
     risk: _Share
     """Of the accepted garments, at most this share has a photo that falls short."""
     max_doubt: _Share | None = None
-    """None: these photos cannot promise it."""
+    """None: these photos cannot guarantee it."""
     reason: str = ""
     """Why not."""
     num_accepted: int = 0
@@ -66,12 +66,12 @@ class Threshold:
 
 @dataclass(frozen=True, config=_STRICT)
 class Acceptance:
-    """What a studio's own photos vouch for."""
+    """What was guaranteed on a studio's own photos."""
 
     quality: _Share
     """Surface Dice at 2 px under which an accepted photo falls short."""
     confidence: _Share
-    """Probability that the promise holds, over draws of the calibration's garments."""
+    """Probability that the guarantee holds, over draws of the calibration's garments."""
     data: str
     """The photos, and whether the model had seen them."""
     num_photos: int
@@ -81,10 +81,10 @@ class Acceptance:
     thresholds: tuple[Threshold, ...] = field(default=())
 
     def threshold_of(self, risk: float) -> Threshold | None:
-        """The one of the largest risk that is not above `risk` and can be promised; else why not; None: none so small.
+        """The threshold of the largest guaranteed risk up to `risk`; else one that says why there is none.
 
-        A threshold that promises less risk promises this one too.
+        A threshold that guarantees less risk guarantees this one too. None: no threshold was sought for so little risk.
         """
         fitting = sorted((one for one in self.thresholds if one.risk <= risk + 1e-9), key=lambda one: -one.risk)
-        promised = [one for one in fitting if one.max_doubt is not None]
-        return next(iter(promised or fitting), None)
+        guaranteed = [one for one in fitting if one.max_doubt is not None]
+        return next(iter(guaranteed or fitting), None)

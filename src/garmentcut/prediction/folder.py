@@ -338,7 +338,7 @@ class FolderCutter:
             model: the cutter's file, for the record; None: the embedded one.
 
         Raises:
-            garmentcut.errors.ConfigError: the model cannot promise `folder.accept_risk`; says why.
+            garmentcut.errors.ConfigError: the model cannot guarantee `folder.accept_risk`; says why.
         """
         self.cutter = cutter
         self.out_dir = out_dir.resolve()

@@ -63,7 +63,8 @@ class Row:
         camera: serial number of the camera, likewise.
         written: every file ever written for this photo, with its last two SHA-256: what may be replaced.
         doubt: 1 - expected surface Dice at 2 px, in [0, 1]; None: the model cannot tell.
-        verdict: `accept`: the model vouches for it; `review`: a person should look; empty: no threshold was set.
+        verdict: `accept`: its doubt is within the guaranteed threshold; `review`: a person should look; empty: no
+            threshold was set.
         reasons: why it is doubtful, in words.
         flags: codes of the reasons, keys of `garmentcut.errors.FLAGS`.
         own_doubt: the doubt before the garment's other views were looked at.

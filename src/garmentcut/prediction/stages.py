@@ -211,7 +211,7 @@ def settled_scale(box_xyxy: Box, photo_hw: tuple[int, int], scale: float, garmen
     """The scale at which the garment is as large as those that were learned.
 
     A mannequin far away in a wide photo, or one so near that it leaves the frame, is not of the size that the frame's
-    height promises. Nothing is enlarged beyond the photo's own pixels to change that.
+    height alone would give. Nothing is enlarged beyond the photo's own pixels to change that.
 
     Args:
         box_xyxy: of the garment, in fractions of the photo's width and height.

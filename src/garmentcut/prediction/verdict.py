@@ -279,7 +279,7 @@ class Judge:
     def of(cls, card: ModelCard, accept_risk: float | None = None, *, cut: CutConfig | None = None) -> "Judge":
         """The judge of a model.
 
-        Cutouts were calibrated as the card makes them: others are promised nothing, and of `fast` ones, which are
+        Cutouts were calibrated as the card makes them: nothing is guaranteed for others, and of `fast` ones, which are
         another network's, no doubt is known either.
 
         Args:
@@ -288,28 +288,26 @@ class Judge:
             cut: effort and choke.
 
         Raises:
-            ConfigError: the card vouches for nothing, or not for so little risk; says why.
+            ConfigError: the card guarantees nothing, or not so little risk; says why.
             garmentcut.errors.ModelError: the doubt on the card is of another version.
         """
         check_doubt(card)
         if (cut or CutConfig()) != CutConfig():
             if accept_risk is not None:
                 raise ConfigError(
-                    f"{card.label} vouches for normal effort and its own edge only: leave effort and choke out"
+                    f"{card.label} guarantees normal effort and its own edge only: leave effort and choke out"
                 )
             known = card.doubt if cut is not None and cut.effort != "fast" else None
             card = replace(card, doubt=known, acceptance=None)
         acceptance = card.acceptance if card.doubt is not None else None
         if acceptance is None:
             if accept_risk is not None:
-                raise ConfigError(
-                    f"{card.label} vouches for no photo: run `garmentcut calibrate` on photos of your own"
-                )
+                raise ConfigError(f"{card.label} guarantees nothing: run `garmentcut calibrate` on photos of your own")
             return cls(card)
         threshold = acceptance.threshold_of(acceptance.risk if accept_risk is None else accept_risk)
         if accept_risk is not None and (threshold is None or threshold.max_doubt is None):
             why = threshold.reason if threshold else f"the least risk it was calibrated for is {_least(card):g}"
-            raise ConfigError(f"{card.label} cannot promise a risk of {accept_risk:g}: {why}")
+            raise ConfigError(f"{card.label} cannot guarantee a risk of {accept_risk:g}: {why}")
         return cls(card, threshold.max_doubt if threshold else None)
 
     def verdict_of(self, doubt: float | None) -> Verdict:
