@@ -74,6 +74,7 @@ FLAGS = {
 SKIPPED = {
     "camera_raw": "a camera raw file: export it as TIFF or JPEG",
     "other_format": "a format that is not read: save it as PNG, JPEG, TIFF or WebP",
+    "sidecar": "what Lightroom or Capture One keeps beside a photo: it travels with the photo",
     "no_picture": "no picture by its suffix",
     "link": "a link to a folder: name the folder itself",
     "hidden": "its name begins with a dot",

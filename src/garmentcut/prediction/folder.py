@@ -15,12 +15,13 @@ from pathlib import Path, PurePosixPath
 from garmentcut.config import Config, CutConfig
 from garmentcut.dataset.bounded import map_in_order
 from garmentcut.errors import OutputError, PhotoError, RunError, SourceError, code_of
+from garmentcut.formats import FORMATS
 from garmentcut.observe.monitor import Monitor
 from garmentcut.photo.compose import Preparation
 from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.files import LOCK_NAME, StagedFile, read_photo_bytes, remove_staged
 from garmentcut.photo.lock import FolderLock, LockLostError, LockTakenError
-from garmentcut.photo.metadata import capture_of
+from garmentcut.photo.metadata import capture_of, read_xmp
 from garmentcut.photo.photo import Photo
 from garmentcut.photo.read import decode_photo
 from garmentcut.photo.spec import Delivery, Sighting, Specification, deliver, shared_scales, sight_garment
@@ -49,11 +50,12 @@ from garmentcut.prediction.results import (
     is_another_photo,
     is_done,
 )
-from garmentcut.prediction.sources import Skipped, Source, write_skipped
+from garmentcut.prediction.sources import Skipped, Source, capture_one_folders, find_sidecars, write_skipped
 from garmentcut.prediction.stages import Prediction
 from garmentcut.prediction.verdict import Judge, keep_heat, remove_misplaced, sorted_outputs, unsorted_output
 from garmentcut.prediction.views import ViewComparison
 
+_MASK_SUFFIX = FORMATS["mask"].suffix
 _OF_OUTPUT = frozenset({"color_profile", "nothing_visible", "does_not_fit", "format_limit", "no_path"})
 _GUILTY = (
     "two runs died while it was being read, so it is passed over; make it smaller or give the run more memory, then try"
@@ -222,7 +224,9 @@ class Steps:
                 cutout = cutout or self.cutter.finish(photo, frame, prediction)
                 notes = dict.fromkeys((*row.notes, *prediction.notes))
                 written = self._stage(self._files_of(cutout, work), work, staged, notes)
-                row = replace(row, outputs=work.outputs, notes=tuple(notes), written={**row.written, **written})
+                copied = self._stage_sidecars(work, staged, notes)
+                row = replace(row, outputs=work.outputs, sidecars=tuple(copied), notes=tuple(notes))
+                row = replace(row, written={**row.written, **written, **copied})
             row = replace(row, seconds=round(work.seconds + time.perf_counter() - start, 3))
             if staged:
                 self.journal.append(replace(row, status="pending"))
@@ -303,6 +307,35 @@ class Steps:
             # Until the new file has its name the old one stands there, and is ours too.
             written[name] = (*hashes[-1:], hashlib.sha256(content).hexdigest())
         return written
+
+    def _stage_sidecars(
+        self, work: Work, staged: list[StagedFile], notes: dict[str, None]
+    ) -> dict[str, tuple[str, ...]]:
+        """Copies of the photo's sidecar files under its outputs' names; whatever is wrong with one costs a note."""
+        copied: dict[str, tuple[str, ...]] = {}
+        output = self.config.output
+        keeps_frame = self.specification is None and not output.trim
+        pictures = [name for name in work.outputs if not name.endswith(_MASK_SUFFIX)] or work.outputs
+        for sidecar in find_sidecars(Path(work.row.input)):
+            if sidecar.is_adjustments and not keeps_frame:
+                notes[f"{sidecar.path.name} was left behind: it fits the whole frame only"] = None
+                continue
+            for name in dict.fromkeys(map(sidecar.name_beside, pictures)):
+                path, hashes = self.out_dir / name, work.row.written.get(name, ())
+                if not self.journal.is_ours(path, hashes):
+                    if not path.samefile(sidecar.path):
+                        notes[f"{name} is there already, not as garmentcut wrote it, and was left as it is"] = None
+                    continue
+                try:
+                    content = read_photo_bytes(sidecar.path, self.config.read)
+                    # The cutout is upright, whatever the camera's orientation was.
+                    content = (sidecar.suffix == ".xmp" and read_xmp(content).packet) or content
+                    staged.append(StagedFile(path, content, owner=self.owner))
+                except PhotoError as error:
+                    notes[f"{sidecar.path.name} was left behind: {error}"] = None
+                    continue
+                copied[name] = (*hashes[-1:], hashlib.sha256(content).hexdigest())
+        return copied
 
 
 class FolderCutter:
@@ -486,7 +519,8 @@ class FolderCutter:
             (self.out_dir / name).parent for named in todo.values() for name in named.outputs
         } - self._tidied:
             with suppress(OSError):  # writing to it will say what is wrong with it
-                remove_staged(folder, self._owner)
+                for one in (folder, *capture_one_folders(folder)):
+                    remove_staged(one, self._owner)
             self._tidied.add(folder)
         originals = {str(path) for path in names} | self.journal.rows.keys()
         self._folded |= {path: folded_path(Path(path)) for path in originals - self._folded.keys()}
@@ -680,4 +714,4 @@ def failed_row(row: Row, error: Exception, *, os_error: str = "unreadable") -> R
     reason = "not enough memory" if isinstance(error, MemoryError) else str(error) or type(error).__name__
     if isinstance(error, OSError) and error.filename and error.strerror:
         reason = f"{error.filename}: {error.strerror}"
-    return replace(row, status="failed", code=code_of(error, os_error=os_error), reason=reason, outputs=())
+    return replace(row, status="failed", code=code_of(error, os_error=os_error), reason=reason, outputs=(), sidecars=())

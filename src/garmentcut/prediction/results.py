@@ -68,6 +68,7 @@ class Row:
         reasons: why it is doubtful, in words.
         flags: codes of the reasons, keys of `garmentcut.errors.FLAGS`.
         own_doubt: the doubt before the garment's other views were looked at.
+        sidecars: copies of the photo's sidecar files beside its outputs, relative to the output folder.
         appearance: colours, size and number of components, which the garment's other views are compared by; see
             `Judgement.appearance`.
     """
@@ -95,6 +96,7 @@ class Row:
     flags: tuple[str, ...] = ()
     own_doubt: float | None = None
     appearance: tuple[float, ...] = ()
+    sidecars: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -292,7 +294,7 @@ def read_row(line: bytes) -> Row | None:
         row = Row(**known)
     except (AttributeError, ValueError, TypeError, RecursionError):  # no row: a list, a number, other types
         return None
-    return row if all(_stays_below(name) for name in (row.place, *row.outputs, *row.written)) else None
+    return row if all(_stays_below(name) for name in (row.place, *row.outputs, *row.sidecars, *row.written)) else None
 
 
 def _text(value: Any) -> str:
@@ -375,6 +377,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "flags": _list_of(_text),
     "own_doubt": _doubt,
     "appearance": _list_of(_number),
+    "sidecars": _list_of(_text),
 }
 
 

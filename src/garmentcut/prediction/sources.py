@@ -5,6 +5,7 @@ import os
 import stat
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
 from typing import NamedTuple
@@ -25,6 +26,7 @@ _RAW_SUFFIXES = _suffixes(
     "3fr ari arw bay cap cr2 cr3 crw dcr dng eip erf fff gpr iiq k25 kdc mdc mef mos mrw nef nrw orf pef ptx r3d raf"
     " raw rw2 rwl sr2 srf srw x3f"
 )
+_SIDECAR_SUFFIXES = _suffixes("xmp cos comask cot cop cof")
 _OTHER_SUFFIXES = _suffixes(
     "ai avi avif bmp cin dcm eps exr gif hdr heic heif hif ico j2k jfif jp2 jpf jxl jxr m4v mkv mov mp4 mts pcx pdf pic"
     " pict psb psd svg tga wdp webm wmv xcf"
@@ -56,24 +58,23 @@ class Skipped(NamedTuple):
         if code != "suffix":
             return cls(path, code)
         suffix = PurePath(path).suffix.lower()
-        return cls(
-            path,
-            "camera_raw" if suffix in _RAW_SUFFIXES else "other_format" if suffix in _OTHER_SUFFIXES else "no_picture",
-        )
+        kinds = {"camera_raw": _RAW_SUFFIXES, "sidecar": _SIDECAR_SUFFIXES, "other_format": _OTHER_SUFFIXES}
+        return cls(path, next((code for code, suffixes in kinds.items() if suffix in suffixes), "no_picture"))
 
 
 class NotLookedAt:
     """Counts what was passed over, for a summary.
 
     Attributes:
-        num_files: files that may hold something and were not looked at; junk, hidden files and cutouts are none.
+        num_files: files that may hold something and were not looked at; junk, hidden files, sidecar files and cutouts
+            are none.
         kinds: their number by suffix, `links to folders` being one kind.
         num_junk: files and folders that operating systems left or hid.
     """
 
     def __init__(self, skipped: Iterable[Skipped] = ()) -> None:
         skipped = list(skipped)
-        told = [one for one in skipped if one.code not in ("junk", "hidden", "cutouts")]
+        told = [one for one in skipped if one.code not in ("junk", "hidden", "cutouts", "sidecar")]
         self.num_files = len(told)
         self.kinds = dict(sorted(Counter(map(_kind_of, told)).items()))
         self.num_junk = sum(one.code in ("junk", "hidden") for one in skipped)
@@ -163,6 +164,69 @@ def folder_below(root: Path, path: str, prefix: PurePosixPath) -> Source:
     """A folder that cannot be read, as if it were a photo; its place is no photo's."""
     found = Path(path)
     return Source(found, prefix / found.relative_to(root).parent / f"{found.name} (folder)")
+
+
+class Sidecar(NamedTuple):
+    """A file in which Lightroom or Capture One keeps what was done to a photo.
+
+    Attributes:
+        path: absolute path.
+        suffix: what its name has behind the photo's: `.xmp`, `.cos`.
+        folder: it lies in, below the photo's; empty: beside the photo.
+        is_named_in_full: its name begins with the photo's whole name, `IMG_1.jpg.cos`, not with `IMG_1` alone.
+    """
+
+    path: Path
+    suffix: str
+    folder: str = ""
+    is_named_in_full: bool = True
+
+    def name_beside(self, output: str) -> str:
+        """What it is called beside a photo's output, relative to the output folder."""
+        place = PurePosixPath(output)
+        return str(place.parent / self.folder / f"{place.name if self.is_named_in_full else place.stem}{self.suffix}")
+
+    @property
+    def is_adjustments(self) -> bool:
+        """It holds crops and masks in the photo's frame, so it fits no cutout of another frame."""
+        return bool(self.folder)
+
+
+def find_sidecars(photo: Path) -> list[Sidecar]:
+    """A photo's sidecar files: `NAME.xmp` and `NAME.jpg.xmp` beside it, `CaptureOne/Settings*/NAME.jpg.*`.
+
+    Links are none, for they may lead anywhere.
+
+    Args:
+        photo: absolute path; of a folder that cannot be read, there are none.
+    """
+    parent, found = photo.parent, list[Sidecar]()
+    for start in (photo.stem, photo.name):
+        for suffix in (".xmp", ".XMP"):
+            path = parent / f"{start}{suffix}"
+            if _is_plain(path) and not any(path.samefile(one.path) for one in found):
+                found.append(Sidecar(path, ".xmp", is_named_in_full=start == photo.name))
+    for folder in capture_one_folders(parent):
+        with suppress(OSError):
+            names = sorted(name for name in os.listdir(folder) if name.startswith(f"{photo.name}."))  # noqa: PTH208
+            within = folder.relative_to(parent).as_posix()
+            found += [
+                Sidecar(folder / name, name[len(photo.name) :], within) for name in names if _is_plain(folder / name)
+            ]
+    return found
+
+
+def capture_one_folders(folder: Path) -> list[Path]:
+    """Where Capture One keeps the adjustments of a folder's photos, one for each of its versions that was used."""
+    above = folder / "CaptureOne"
+    with suppress(OSError):
+        return sorted(path for path in above.glob("Settings*") if not (above.is_symlink() or path.is_symlink()))
+    return []
+
+
+def _is_plain(path: Path) -> bool:
+    # Not the methods of Path: they raise where a folder may not be entered.
+    return os.path.isfile(path) and not os.path.islink(path)  # noqa: PTH113, PTH114
 
 
 def write_skipped(out_dir: Path, skipped: Iterable[Skipped]) -> None:

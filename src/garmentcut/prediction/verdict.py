@@ -383,31 +383,33 @@ def keep_heat(out_dir: Path, place: str, heat: bytes | None) -> None:
 
 def remove_misplaced(out_dir: Path, row: Row) -> None:
     """Remove what an earlier run wrote for this photo under another verdict, unless somebody has worked on it."""
-    names = {unsorted_output(name) for name in row.outputs}
+    wanted = (*row.outputs, *row.sidecars)
+    names = {unsorted_output(name) for name in wanted}
     for name, hashes in row.written.items():
-        if name in row.outputs or unsorted_output(name) not in names:
+        if name in wanted or unsorted_output(name) not in names:
             continue
         path = out_dir / name
         if path.is_file() and may_replace(path, hashes):
             path.unlink(missing_ok=True)
 
 
-def move_outputs(out_dir: Path, row: Row) -> tuple[str, ...]:
-    """Move a photo's outputs to its verdict's folder; where somebody has worked on one, or stands in the way, none.
+def move_outputs(out_dir: Path, row: Row) -> Row:
+    """Move a photo's outputs, and the sidecar files beside them, to its verdict's folder.
+
+    Where somebody has worked on one, or another file stands in the way, none is moved.
 
     Returns:
-        Their names now.
+        The row with their names now.
 
     Raises:
         OSError: a file cannot be moved.
     """
-    wanted = sorted_outputs(map(unsorted_output, row.outputs), row.verdict)
-    for old, new in zip(row.outputs, wanted, strict=True):
-        if not may_replace(out_dir / old, row.written.get(old, ())):
-            return row.outputs
-        if not may_replace(out_dir / new, row.written.get(new, ())):
-            return row.outputs
-    for old, new in zip(row.outputs, wanted, strict=True):
+    names = (*row.outputs, *row.sidecars)
+    wanted = sorted_outputs(map(unsorted_output, names), row.verdict)
+    for name in (*names, *wanted):
+        if not may_replace(out_dir / name, row.written.get(name, ())):
+            return row
+    for old, new in zip(names, wanted, strict=True):
         (out_dir / new).parent.mkdir(parents=True, exist_ok=True)
         (out_dir / old).replace(out_dir / new)
-    return wanted
+    return replace(row, outputs=wanted[: len(row.outputs)], sidecars=wanted[len(row.outputs) :])

@@ -152,13 +152,14 @@ class ViewComparison:
 
     def _moved(self, row: Row, new: Row) -> Row:
         """The new row, its outputs in the folder of its verdict."""
-        names = sorted_outputs(map(unsorted_output, row.outputs), new.verdict)
-        hashes = {name: row.written.get(old, ()) for old, name in zip(row.outputs, names, strict=True)}
+        earlier = (*row.outputs, *row.sidecars)
+        names = sorted_outputs(map(unsorted_output, earlier), new.verdict)
+        hashes = {name: row.written.get(old, ()) for old, name in zip(earlier, names, strict=True)}
         new = replace(new, written={**row.written, **hashes})
         # Killed now, the photo is cut again, and may replace the files under either name.
         self.journal.append(replace(new, status="pending"))
         try:
-            return replace(new, outputs=move_outputs(self.journal.path.parent, new))
+            return move_outputs(self.journal.path.parent, new)
         except OSError as error:  # the files stand where they stood; the next run finds them misplaced and cuts again
             return replace(new, notes=(*new.notes, f"not moved by its verdict: {error.strerror or error}"))
 
