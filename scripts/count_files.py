@@ -2,7 +2,8 @@
 
     python scripts/count_files.py
 
-Lines are lines of the file, blank ones included. JavaScript that is not ours lies in folders named `vendor`. A file is
+Lines are lines of the file, blank ones included. JavaScript is that of the web pages and of Photoshop (`.jsx`); what is
+not ours lies in folders named `vendor`. A file is
 entered by a cut if one of its functions is called; what an import runs does not count.
 """
 
@@ -80,7 +81,7 @@ class Counts(NamedTuple):
 def count_source() -> Counts:
     """Count what lies under src/."""
     python = sorted(_SOURCE.rglob("*.py"))
-    scripts = [path for path in _SOURCE.rglob("*.js") if "vendor" not in path.parts]
+    scripts = [path for path in _SOURCE.rglob("*.js*") if path.suffix in (".js", ".jsx") and "vendor" not in path.parts]
     return Counts(_lines_of(python), len(python), _lines_of(scripts), len(scripts), doubled_classes(python))
 
 

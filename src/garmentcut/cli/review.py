@@ -57,6 +57,13 @@ def review(
         Path | None,
         typer.Option(metavar="FILE", help="Model file. The default is the one that the folder was cut with."),
     ] = None,
+    photoshop: Annotated[
+        bool,
+        typer.Option(
+            "--photoshop",
+            help="Start no server: write CUTOUTS/photoshop.jsx, which opens the doubtful PSDs in Photoshop.",
+        ),
+    ] = False,
     config: ConfigOption = None,
     set: SetOption = None,
 ) -> None:
@@ -67,7 +74,12 @@ def review(
     ends it; nothing is lost. Exit code 0: ended, 2: misuse.
 
     Example: garmentcut review cutouts/
+
+    Example: garmentcut review cutouts/ --photoshop
     """
+    if photoshop:
+        _write_photoshop_script(cutouts)
+        raise typer.Exit(OK)
     # Imported here: `--help` must not wait for a web framework.
     from garmentcut.review.app import bind, serve
     from garmentcut.review.service import Settings
@@ -84,6 +96,17 @@ def review(
     ingest = shown("garmentcut", "ingest", "--from-review", cutouts, "--out", "dataset", "--add")
     say(f"next: {ingest} to make training pairs of the corrections", err=True)
     raise typer.Exit(OK)
+
+
+def _write_photoshop_script(cutouts: Path) -> None:
+    from garmentcut.errors import counted
+    from garmentcut.review.photoshop import CORRECTED_FOLDER, write_photoshop_script
+
+    ingest = shown("garmentcut", "ingest", cutouts / CORRECTED_FOLDER, "--out", "dataset", "--add")
+    path, num_psds = write_photoshop_script(cutouts, ingest)
+    say(f"{shown(path)}: opens {counted(num_psds, 'doubtful PSD')}")
+    say("next: in Photoshop, File > Scripts > Browse, and again for each next one", err=True)
+    say(f"then: {ingest} to make training pairs of the corrections", err=True)
 
 
 @command(CUT)

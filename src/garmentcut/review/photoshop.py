@@ -1,0 +1,46 @@
+"""The doubtful cutouts of a batch in Photoshop: a script that opens one PSD after the other and keeps what was done."""
+
+import json
+from importlib.resources import files
+from pathlib import Path
+
+from garmentcut.errors import SourceError
+from garmentcut.photo.files import write_atomic
+from garmentcut.prediction.batch import decision_for
+from garmentcut.prediction.results import RESULTS_NAME, Journal, Row
+
+SCRIPT_NAME = "photoshop.jsx"
+CORRECTED_FOLDER = "corrected"
+"""Beside the script: where it saves, under the names that the PSDs have in the batch."""
+
+
+def write_photoshop_script(out_dir: Path, next_step: str) -> tuple[Path, int]:
+    """Write the script into a batch's folder; paths in it are relative, so the folder may be a share.
+
+    Args:
+        out_dir: folder that `garmentcut cut` has written.
+        next_step: command that the script shows at the end.
+
+    Returns:
+        The script's path, and the number of PSDs that it opens.
+
+    Raises:
+        SourceError: no such batch, or no doubtful PSD in it.
+    """
+    if not (out_dir / RESULTS_NAME).is_file():
+        raise SourceError(f"{out_dir}: no {RESULTS_NAME} there; name a folder that `garmentcut cut` has written")
+    doubtful = [row for row in Journal(out_dir).rows.values() if row.is_doubtful and not _is_decided(out_dir, row)]
+    doubtful.sort(key=lambda row: (-(row.doubt or 0), row.place))
+    psds = [name for row in doubtful for name in row.outputs if name.lower().endswith(".psd")]
+    if not psds:
+        why = "its doubtful cutouts are no PSDs; cut with --format psd" if doubtful else "no cutout in it is doubtful"
+        raise SourceError(f"{out_dir}: {why}")
+    text = files("garmentcut.review").joinpath(SCRIPT_NAME).read_text(encoding="utf-8")
+    path = out_dir / SCRIPT_NAME
+    write_atomic(path, text.replace("(BATCH)", f"({json.dumps({'psds': psds, 'next': next_step})})").encode())
+    return path, len(psds)
+
+
+def _is_decided(out_dir: Path, row: Row) -> bool:
+    decision = decision_for(out_dir, row)
+    return decision is not None and decision.state != "open"
