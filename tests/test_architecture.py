@@ -13,10 +13,10 @@ ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
 SCRIPT = ROOT / "scripts/count_files.py"
 MOST = {
-    "lines of Python": 42_900,
-    "Python files": 171,
-    "lines of JavaScript": 4_000,
-    "JavaScript files": 21,
+    "lines of Python": 43_050,
+    "Python files": 172,
+    "lines of JavaScript": 4_100,
+    "JavaScript files": 22,
     "class names defined more than once": 9,
     "files entered by one cut": 42,
 }
