@@ -9,12 +9,12 @@ from garmentcut.photo.trace import (
     EDITABLE_PX,
     EXACT_PX,
     Limits,
-    Runs,
+    Sides,
     area_of,
+    fit_curves,
     fit_lines,
-    fit_runs,
     path_tolerance_px,
-    shape_of,
+    sides_of,
     trace_contours,
     trace_outline,
 )
@@ -90,110 +90,97 @@ def rectangle(width=40, height=30):
 
 
 def test_corners_are_put_where_the_sides_meet():
-    shape = shape_of(rectangle())
-    corners = {tuple(np.round(shape.points[corner], 6)) for corner in shape.corners}
-    assert corners == {(0, 0), (40, 0), (40, 30), (0, 30)}
-    at = next(corner for corner in shape.corners if np.allclose(shape.points[corner], (40, 0)))
-    np.testing.assert_allclose(shape.arriving[at], (1, 0), atol=1e-9)
-    np.testing.assert_allclose(shape.leaving[at], (0, 1), atol=1e-9)
+    sides = sides_of([rectangle()])
+    first = np.unique(sides.side, return_index=True)[1]
+    assert set(np.round(sides.points[first], 6)) == {0, 40, 40 + 30j, 30j}
+    at = next(place for place in first if np.isclose(sides.points[place], 40))
+    np.testing.assert_allclose(sides.directions[at], 1j, atol=1e-9)
+    np.testing.assert_allclose(sides.points[at - 1], 40, atol=1e-6)
+    np.testing.assert_allclose(sides.directions[at - 1], 1, atol=1e-9)
 
 
 def test_directions_do_not_look_across_a_corner():
-    shape = shape_of(rectangle())
-    others = np.setdiff1d(np.arange(len(shape.points)), shape.corners)
-    np.testing.assert_array_equal(shape.leaving[others], shape.arriving[others])
-    straight = np.abs(shape.leaving[others]).max(axis=1)
-    assert (straight > 0.9).all()
+    directions = sides_of([rectangle()]).directions
+    assert np.maximum(np.abs(directions.real), np.abs(directions.imag)).min() > 0.999
 
 
 def test_a_circle_has_no_corners_and_runs_along_itself():
     angle = np.linspace(0, 2 * np.pi, 200, endpoint=False)
-    shape = shape_of(np.stack([50 + 40 * np.cos(angle), 50 + 40 * np.sin(angle)], axis=1))
-    assert not len(shape.corners)
-    np.testing.assert_allclose(shape.leaving, np.stack([-np.sin(angle), np.cos(angle)], axis=1), atol=1e-9)
+    sides = sides_of([np.stack([50 + 40 * np.cos(angle), 50 + 40 * np.sin(angle)], axis=1)])
+    np.testing.assert_array_equal(sides.side, np.repeat([0, 1], 101))  # halves; their joints stand in both
+    np.testing.assert_allclose(sides.directions, 1j * (sides.points - (50 + 50j)) / 40, atol=1e-9)
 
 
 def test_a_spike_is_one_corner_at_its_tip():
     down = np.arange(0, 31.0)
     left, right = np.stack([down * 0.2, down], axis=1), np.stack([12 - down * 0.2, down], axis=1)[::-1]
-    shape = shape_of(np.concatenate([left, right[1:], np.stack([np.arange(11.0, 0, -1), 0 * np.arange(11)], axis=1)]))
-    tips = shape.points[shape.corners]
-    assert np.hypot(*(tips - (6, 30)).T).min() < 0.5
+    sides = sides_of([np.concatenate([left, right[1:], np.stack([np.arange(11.0, 0, -1), 0 * np.arange(11)], axis=1)])])
+    tips = sides.points[np.unique(sides.side, return_index=True)[1]]
+    assert np.abs(tips - (6 + 30j)).min() < 0.5
 
 
 def test_a_short_line_has_no_corners():
     square = np.array([(0.0, 0), (1, 0), (2, 0), (2, 1), (2, 2), (1, 2), (0, 2), (0, 1)])
-    assert not len(shape_of(square).corners)
+    sides = sides_of([square])
+    np.testing.assert_array_equal(sides.points, [0, 1, 2, 2 + 1j, 2 + 2j, 2 + 2j, 1 + 2j, 2j, 1j, 0])
 
 
-CURVE = np.array([(0.0, 0), (20, 30), (60, 35), (80, 5)])
+CURVE = np.array([0, 20 + 30j, 60 + 35j, 80 + 5j])
 
 
 def points_on(curve, num=60):
-    t = np.linspace(0, 1, num)[:, None]
+    t = np.linspace(0, 1, num)
     start, leaving, arriving, end = curve
     return (1 - t) ** 3 * start + 3 * t * (1 - t) ** 2 * leaving + 3 * t**2 * (1 - t) * arriving + t**3 * end
 
 
-def unit(vector):
-    return vector / np.hypot(*vector)
-
-
-def runs_of(*rows):
-    """Rows `(first, steps, leaving, arriving)`."""
-    first, steps, leaving, arriving = zip(*rows, strict=True)
-    return Runs(np.array(first), np.array(steps), np.array(leaving, float), np.array(arriving, float))
-
-
-def whole(points):
-    return 0, len(points) - 1, unit(CURVE[1] - CURVE[0]), unit(CURVE[3] - CURVE[2])
+def fit(points, *rows, limits):
+    """Curves and errors of rows `(first, last)` of points that run along `CURVE`."""
+    directions = np.gradient(points)
+    directions[[0, -1]] = CURVE[1] - CURVE[0], CURVE[3] - CURVE[2]
+    none = np.zeros(len(points), int)
+    sides = Sides(points, directions / np.abs(directions), none, none)
+    return fit_curves(sides, *np.transpose(rows), limits)
 
 
 def test_a_curve_is_found_again_from_its_points():
     points = points_on(CURVE)
-    fits = fit_runs(points, runs_of(whole(points)), Limits(0.1, 0.1))
-    assert fits.errors[0] <= 1
-    np.testing.assert_allclose(fits.curves[0], CURVE, atol=3)
-    gaps = points_on(fits.curves[0], 1000)[None] - points[:, None]
-    assert np.hypot(*gaps.T).min(axis=0).max() < 0.1
+    (curve,), (error,) = fit(points, (0, 59), limits=Limits(0.15, 0.15))
+    assert error <= 1
+    np.testing.assert_allclose(curve, CURVE, atol=3)
+    assert np.abs(points_on(curve, 1000)[None] - points[:, None]).min(axis=1).max() < 0.15
 
 
 def test_rows_are_fitted_as_if_alone():
-    points = points_on(CURVE)
-    tangent = unit(points[31] - points[29])
-    left, right = (0, 30, whole(points)[2], tangent), (30, 29, tangent, whole(points)[3])
-    limits = Limits(0.01, 0.01)
-    together = fit_runs(points, runs_of(left, whole(points), right), limits)
-    for number, row in enumerate((left, whole(points), right)):
-        alone = fit_runs(points, runs_of(row), limits)
-        np.testing.assert_allclose(together.curves[number], alone.curves[0], atol=1e-9)
-        assert together.errors[number] == pytest.approx(alone.errors[0])
-        assert together.worst[number] == alone.worst[0]
+    points, limits, rows = points_on(CURVE), Limits(0.01, 0.01), [(0, 30), (0, 59), (30, 59)]
+    curves, errors = fit(points, *rows, limits=limits)
+    for number, row in enumerate(rows):
+        (curve,), (error,) = fit(points, row, limits=limits)
+        assert min(errors[number], error) <= 1 or errors[number] == pytest.approx(error)
+        assert np.abs(points_on(curve, 200) - points_on(curves[number], 200)).max() < 0.05
 
 
-def test_the_worst_point_is_the_one_that_is_off():
+def test_one_point_off_breaks_either_limit():
     points = points_on(CURVE)
-    points[17] += (-3, 4)  # 5 pixels
-    fits = fit_runs(points, runs_of(whole(points)), Limits(1, 1))
-    assert fits.worst[0] == 17
-    assert 4 < fits.errors[0] < 5.5
-    by_mean = fit_runs(points, runs_of(whole(points)), Limits(100, 0.01))
-    assert by_mean.errors[0] > 5, "a twentieth of a pixel off on average and more"
+    points[17] += -3 + 4j  # 5 pixels
+    assert 4 < fit(points, (0, 59), limits=Limits(1, 1))[1][0] < 5.5
+    assert fit(points, (0, 59), limits=Limits(100, 0.01))[1][0] > 5, "a twentieth of a pixel off on average and more"
 
 
 def test_two_points_are_joined_by_a_straight_curve():
-    points = np.array([(0.0, 0), (3, 4)])
-    fits = fit_runs(points, runs_of((0, 1, (0.6, 0.8), (0.6, 0.8))), Limits(0.1, 0.1))
-    np.testing.assert_allclose(fits.curves[0], [(0, 0), (1, 4 / 3), (2, 8 / 3), (3, 4)])
-    assert fits.errors[0] <= 1
+    straight = np.full(2, 0.6 + 0.8j)
+    sides = Sides(np.array([0, 3 + 4j]), straight, np.zeros(2, int), np.zeros(2, int))
+    (curve,), (error,) = fit_curves(sides, np.array([0]), np.array([1]), Limits(0.1, 0.1))
+    np.testing.assert_allclose(curve, [0, 1 + 4j / 3, 2 + 8j / 3, 3 + 4j])
+    assert error <= 1
 
 
 def test_handles_never_point_backward():
-    zigzag = np.array([(0.0, 0), (1, 5), (2, -5), (3, 5), (4, 0)])
-    fits = fit_runs(zigzag, runs_of((0, 4, (0, -1), (0, -1))), Limits(0.1, 0.1))
-    start, leaving, arriving, end = fits.curves[0]
-    assert leaving[1] < start[1]
-    assert arriving[1] > end[1]
+    zigzag = np.array([0, 1 + 5j, 2 - 5j, 3 + 5j, 4])
+    sides = Sides(zigzag, np.full(5, -1j), np.zeros(5, int), np.zeros(5, int))
+    (curve,), _ = fit_curves(sides, np.array([0]), np.array([4]), Limits(0.1, 0.1))
+    assert curve[1].imag < curve[0].imag
+    assert curve[2].imag > curve[3].imag
 
 
 def ring(radius, wobble=0.0, num=None):
@@ -211,7 +198,7 @@ def joints(curves):
 @pytest.mark.parametrize("wobble", [0, 3, 15])
 def test_curves_join_smoothly_and_keep_to_the_points(wobble):
     line = ring(100, wobble)
-    (curves,) = fit_lines([shape_of(line)], Limits(0.5, 0.2))
+    (curves,) = fit_lines([line], Limits(0.5, 0.2))
     np.testing.assert_array_equal(curves[:, 3], np.roll(curves[:, 0], -1, axis=0))
     before, after = joints(curves)
     np.testing.assert_allclose(before, after, atol=1e-9)
@@ -222,27 +209,26 @@ def test_curves_join_smoothly_and_keep_to_the_points(wobble):
 
 def test_a_circle_needs_few_curves_wherever_it_begins():
     for begin in range(0, 600, 97):
-        (curves,) = fit_lines([shape_of(np.roll(ring(100), begin, axis=0))], Limits(0.25, 0.1))
+        (curves,) = fit_lines([np.roll(ring(100), begin, axis=0)], Limits(0.25, 0.1))
         assert 2 <= len(curves) <= 6
 
 
-def test_lines_are_fitted_as_if_alone():
-    rng = np.random.default_rng(0)  # no two curves equally good
-    lines = [line + rng.normal(0, 0.1, line.shape) for line in (ring(100, 15), ring(30), ring(60, 5))]
-    limits = Limits(0.4, 0.2)
-    together = fit_lines([shape_of(line) for line in lines], limits)
-    for found, line in zip(together, lines, strict=True):
-        np.testing.assert_allclose(found, fit_lines([shape_of(line)], limits)[0], atol=1e-9)
+def test_each_line_gets_its_own_curves():
+    lines = [ring(100, 15), ring(30), ring(60, 5)]
+    for curves, line in zip(fit_lines(lines, Limits(0.4, 0.2)), lines, strict=True):
+        np.testing.assert_array_equal(curves[:, 3], np.roll(curves[:, 0], -1, axis=0))
+        drawn = flatten_curves(curves)
+        assert max(np.hypot(*(drawn - point).T).min() for point in line) < 0.42
 
 
 def test_tiny_lines_keep_two_curves():
-    (curves,) = fit_lines([shape_of(ring(3, num=8))], Limits(100, 100))
+    (curves,) = fit_lines([ring(3, num=8)], Limits(100, 100))
     assert len(curves) == 2
 
 
 def test_noise_ends():
     line = ring(40) + np.random.default_rng(0).normal(0, 2, (240, 2))
-    (curves,) = fit_lines([shape_of(line)], Limits(0.01, 0.01))
+    (curves,) = fit_lines([line], Limits(0.01, 0.01))
     assert len(curves) <= 240
 
 
