@@ -2,6 +2,7 @@ import ast
 import io
 import pickle
 import re
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from PIL import Image
 
 from garmentcut import errors
 from garmentcut.config import ReadConfig
-from garmentcut.errors import FAILURES, FLAGS, SKIPPED, GarmentcutError, OutputError, PhotoError, code_of
+from garmentcut.errors import FAILURES, FLAGS, SKIPPED, GarmentcutError, Note, OutputError, PhotoError, code_of
 from garmentcut.photo.read import read_photo
 from garmentcut.prediction.results import VIEW_FLAGS
 from garmentcut.prediction.verdict import _FLAGS
@@ -34,8 +35,22 @@ def test_every_code_that_a_photo_can_fail_with_is_listed():
     assert {PhotoError.code, OutputError.code} <= set(FAILURES)
 
 
+def flags_in(path):
+    """The flag of every `Note(text, flag)` in a file."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "Note":
+            yield node.args[1].value
+
+
 def test_every_flag_is_listed():
-    assert {*_FLAGS.values(), *VIEW_FLAGS, "another_photo", "replaced"} == set(FLAGS)
+    noted = {flag for path in (ROOT / "src").rglob("*.py") for flag in flags_in(path)}
+    assert {*_FLAGS.values(), *VIEW_FLAGS, *noted, "moved", "replaced"} == set(FLAGS)
+
+
+def test_a_note_keeps_its_flag_on_its_way_between_processes():
+    note = Note("laid on white", "laid_on_white")
+    for copy in (pickle.loads(pickle.dumps(note)), deepcopy(note)):
+        assert (copy, copy.flag) == ("laid on white", "laid_on_white")
 
 
 def test_the_docs_list_every_code_and_flag():

@@ -6,7 +6,7 @@ A message is for people and may be reworded at any time. A code is for programs 
 'truncated'
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 
 class Failure(NamedTuple):
@@ -67,7 +67,22 @@ FLAGS = {
     "length_unlike_views": "another length than the garment's other views",
     "components_unlike_views": "another number of pieces than the garment's other views",
     "another_photo": "another photo of the same name was cut before, so this one has a name of its own",
+    "moved": "it was moved or renamed since it was cut; its files keep their names",
     "replaced": "it took the place of a photo of the same name that was cut before",
+    "displaced": "another photo stands in its place now; this one was cut before",
+    "profile_dropped": "its colour profile was unusable: read as sRGB",
+    "color_converted": "its colours were converted to sRGB",
+    "color_approximate": "inks without a usable profile: its colours are approximate",
+    "color_clipped": "values beyond black and white were cut off",
+    "laid_on_white": "its transparent parts were laid on white",
+    "channels_left_out": "saved channels were left out",
+    "metadata_left_out": "EXIF, XMP or IPTC was unreadable, or is more than the format holds",
+    "repaired": "a fault of its file that costs no pixel was passed over",
+    "several_garments": "several garments were cut out together",
+    "specks_left_out": "specks outside the garment were left out",
+    "too_small_for_canvas": "smaller than specified: it would be enlarged too much",
+    "no_view": "the specification names the view, and the photo's name tells none",
+    "not_moved": "its files could not be moved to the folder of its verdict",
 }
 """Code of each remark about a photo that was cut."""
 
@@ -82,6 +97,22 @@ SKIPPED = {
     "cutouts": "the output folder of a run: name it, if its pictures are meant",
 }
 """Code of each reason why a file or folder among the photos was not looked at, and what to do about it."""
+
+
+class Note(str):
+    """A remark about a photo, in words, with its code.
+
+    Attributes:
+        flag: a key of `FLAGS`.
+    """
+
+    def __new__(cls, text: str, flag: str = "") -> Self:  # a default: copies are made of the text alone
+        """The text, to which the code is tied."""
+        note = super().__new__(cls, text)
+        note.flag = flag
+        return note
+
+    flag: str
 
 
 class GarmentcutError(Exception):

@@ -28,6 +28,7 @@ class Summary:
         failures, noted, doubtful: rows to be named.
         num_accepted, num_to_review, num_doubtful: verdicts, those of photos done before included.
         num_replaced: photos that took the place of others of the same name.
+        num_moved: photos done before that have another name now than their files.
         num_gone: cutouts that were written and went with the output folder.
         num_damaged: lines of the results that were set aside.
         not_looked_at: what was passed over among the photos.
@@ -47,6 +48,7 @@ class Summary:
     num_doubtful: int = 0
     doubtful: list[Row] = field(default_factory=list)
     num_replaced: int = 0
+    num_moved: int = 0
     num_gone: int = 0
     num_damaged: int = 0
     not_looked_at: NotLookedAt = field(default_factory=NotLookedAt)
@@ -98,6 +100,7 @@ class Summary:
             "not_looked_at_kinds": self.not_looked_at.kinds,
             "junk": self.not_looked_at.num_junk,
             "replaced": self.num_replaced,
+            "moved": self.num_moved,
             "gone": self.num_gone,
             "damaged_lines": self.num_damaged,
         }
@@ -132,6 +135,9 @@ class Summary:
         if self.num_replaced:
             was = "photo was" if self.num_replaced == 1 else "photos were"
             yield f"{self.num_replaced} {was} replaced by a new one of the same name"
+        if self.num_moved:
+            was = "photo was moved since it was" if self.num_moved == 1 else "photos were moved since they were"
+            yield f"{self.num_moved} {was} cut; the files keep their names, unless you remove them and run again"
         if text := self.not_looked_at.as_text():
             yield f"{text}; listed in {own}/skipped.jsonl"
         if number := self.not_looked_at.num_junk:

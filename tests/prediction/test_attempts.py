@@ -13,6 +13,11 @@ from garmentcut.prediction.folder import FolderCutter
 from garmentcut.prediction.sources import find_sources
 
 
+@pytest.fixture(autouse=True)
+def out(tmp_path):
+    (tmp_path / "out").mkdir()
+
+
 @pytest.fixture
 def start(tmp_path):
     """start(when): a run over tmp_path/in that is killed when a photo named `killer` is read, or worked on."""

@@ -20,6 +20,7 @@ from garmentcut.config import load_config
 from garmentcut.errors import SourceError
 from garmentcut.model.card import FirstLook
 from garmentcut.photo import files
+from garmentcut.photo.files import StagedFile
 from garmentcut.photo.truth import read_cutout
 from garmentcut.prediction import folder as folder_module
 from garmentcut.prediction.cascade import Cascade
@@ -451,3 +452,69 @@ def test_on_a_share_without_locks_the_marker_stays(red_cutter, draw, tmp_path, m
             FolderCutter(red_cutter, out).__enter__()
         assert [row.ok for row in folder.cut(folder.plan(find_sources([tmp_path / "in"], out)))] == [True]
     assert [source.path.name for source in find_sources([tmp_path / "in"], tmp_path / "other")] == ["a.png"]
+
+
+@pytest.mark.parametrize("step", ["opened", "staged"])
+def test_nothing_is_written_into_what_stands_in_a_vanished_folders_place(red_cutter, draw, tmp_path, monkeypatch, step):
+    out, away = tmp_path / "out", tmp_path / "away"
+    draw(tmp_path / "in/day/a.png")
+    stage, check = StagedFile.__init__, FolderCutter.check
+
+    def exchange():
+        if not away.exists():
+            out.rename(away)
+            out.mkdir()
+
+    def stage_elsewhere(self, path, *args, **kwargs):
+        if path.suffix == ".png" and step == "staged":
+            exchange()
+        stage(self, path, *args, **kwargs)
+
+    def check_before():
+        check(folder)
+        if step == "opened" and list(out.glob("day/*.part")):
+            exchange()
+
+    with FolderCutter(red_cutter, out) as folder:
+        plan = folder.plan(find_sources([tmp_path / "in"], out))
+        monkeypatch.setattr(StagedFile, "__init__", stage_elsewhere)
+        folder.journal.check = check_before
+        with pytest.raises(FolderError, match="this is not the folder that the run began in"):
+            list(folder.cut(plan))
+    assert [path for path in out.rglob("*") if path.is_file()] == []
+
+
+def test_a_folder_that_is_gone_is_not_made_anew(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        StagedFile(tmp_path / "out/day/a.png", b"", root=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_was_staged_and_is_gone_is_made_again(red_cutter, draw, tmp_path, monkeypatch):
+    draw(tmp_path / "in/a.png")
+    commit, lost = StagedFile.commit, []
+
+    def lose_first(self):
+        if self.path.suffix == ".png" and not lost:
+            lost.append(self.path)
+            self.discard()
+        commit(self)
+
+    monkeypatch.setattr(StagedFile, "commit", lose_first)
+    rows, _ = cut(red_cutter, tmp_path / "in", tmp_path / "out")
+    assert [row.ok for row in rows] == [True]
+    assert lost and (tmp_path / "out/a.png").is_file()
+
+
+def test_what_is_noted_on_a_photo_stands_in_its_row_as_codes(red_cutter, draw, tmp_path):
+    """A half-transparent PNG with a damaged text chunk, and a CMYK JPEG without a profile."""
+    rgba = np.dstack([np.asarray(Image.open(draw(tmp_path / "x.png"))), np.full((96, 64), 128, np.uint8)])
+    (tmp_path / "in").mkdir()
+    Image.fromarray(rgba).save(tmp_path / "in/a.png")
+    data = (tmp_path / "in/a.png").read_bytes()
+    (tmp_path / "in/a.png").write_bytes(data[:33] + b"\0\0\0\4tEXta\0bc" + bytes(4) + data[33:])
+    Image.open(tmp_path / "x.png").convert("CMYK").save(tmp_path / "in/b.jpg", quality=95)
+    rows, _ = cut(red_cutter, tmp_path / "in", tmp_path / "out")
+    assert [row.ok for row in rows] == [True, True]
+    written = {Path(row["input"]).name: row["flags"] for row in rows_of(tmp_path / "out")}
+    assert written == {"a.png": ["repaired", "laid_on_white"], "b.jpg": ["color_approximate"]}

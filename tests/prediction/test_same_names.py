@@ -1,5 +1,6 @@
 """Photos that come under a name that another photo had before; photos whose own name was changed."""
 
+import shutil
 import unicodedata
 
 import numpy as np
@@ -172,6 +173,78 @@ def test_a_photo_renamed_in_case_or_normalisation_keeps_its_row(cut, shoot, tmp_
     assert cut() == []
     (kept,) = Journal(tmp_path / "out").rows.values()
     assert (kept.input, kept.outputs) == (str(tmp_path / "in" / after), row.outputs)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "flags"),
+    [
+        ("IMG_0001.jpg", "SKU1_Front.jpg", ("moved",)),
+        ("IMG_0001.jpg", "day/IMG_0001.jpg", ("moved",)),
+        ("a/IMG_0001.jpg", "b/IMG_0001.JPG", ("moved",)),
+    ],
+)
+def test_a_photo_that_was_renamed_or_moved_keeps_its_row(cut, shoot, tmp_path, before, after, flags):
+    path, moved = shoot(before, 0), tmp_path / "in" / after
+    (row,) = cut()
+    moved.parent.mkdir(exist_ok=True)
+    path.rename(moved)
+    assert cut() == []
+    (kept,) = Journal(tmp_path / "out").rows.values()
+    assert (kept.input, kept.place, kept.outputs, kept.flags) == (str(moved), row.place, row.outputs, flags)
+    (again,) = cut(config=load_config(overrides={"output.trim": True}))  # other options: the names stay
+    assert (again.outputs, again.flags) == (row.outputs, flags)
+    moved.rename(path)
+    assert cut(config=load_config(overrides={"output.trim": True})) == []
+    (back,) = Journal(tmp_path / "out").rows.values()
+    assert (back.input, back.flags) == (str(path), ())
+
+
+def test_a_renamed_photo_gets_its_new_name_once_its_old_files_are_removed(cut, shoot, tmp_path):
+    path = shoot("IMG_0001.jpg", 0)
+    (row,) = cut()
+    path.rename(tmp_path / "in/SKU1_Front.jpg")
+    assert cut() == []
+    (tmp_path / "out" / row.outputs[0]).unlink()
+    (row,) = cut()
+    assert (row.outputs, row.flags) == (("SKU1_Front.png",), ())
+
+
+def test_a_new_photo_under_a_renamed_ones_old_name(cut, shoot, tmp_path):
+    shoot("a.jpg", 0)
+    cut()
+    (tmp_path / "in/a.jpg").rename(tmp_path / "in/b.jpg")
+    assert cut() == []
+    shoot("a.jpg", 7)
+    (row,) = cut()
+    assert row.outputs == ("a_jpg.png",)
+    assert [left_of(tmp_path / f"out/a{end}.png") for end in ("", "_jpg")] == [10, 17]
+
+
+def test_a_copy_beside_the_photo_is_a_photo_of_its_own(cut, shoot, tmp_path):
+    shutil.copy(shoot("a.jpg", 0), tmp_path / "kept.jpg")
+    cut()
+    shutil.copy(tmp_path / "kept.jpg", tmp_path / "in/b.jpg")
+    assert [row.outputs for row in cut()] == [("b.png",)]
+
+
+def test_under_a_specification_a_renamed_photo_keeps_its_row_too(cut, shoot, tmp_path):
+    (tmp_path / "shop.toml").write_text("[canvas]\nwidth_px = 80\nheight_px = 100\n[file]\nname = '{stem}'\n")
+    wanted = read_specification(tmp_path / "shop.toml")
+    path = shoot("a.jpg", 0)
+    (row,) = cut(specification=wanted)
+    path.rename(tmp_path / "in/b.jpg")
+    assert cut(specification=wanted) == []
+    (kept,) = Journal(tmp_path / "out").rows.values()
+    assert kept.outputs == row.outputs
+
+
+def test_a_watch_knows_a_renamed_photo_again(watch_for, script, shoot, tmp_path):
+    path = shoot("a.jpg", 0)
+    assert [row.place for row in watch_for(60)] == ["a"]
+    script.at(script.now + 20, lambda: path.rename(tmp_path / "in/b.jpg"))
+    assert watch_for(300) == []
+    (kept,) = Journal(tmp_path / "out").rows.values()
+    assert (kept.input, kept.place) == (str(tmp_path / "in/b.jpg"), "a")
 
 
 @pytest.mark.parametrize(

@@ -338,6 +338,7 @@ def _cut_once(
     summary.num_damaged = folder.num_damaged
     for row in plan.done:
         summary.count_verdict(row)
+        summary.num_moved += "moved" in row.flags
     try:
         with progress_of(len(plan.todo)) as advance:
             for number, row in enumerate(folder.cut(plan, monitor=monitor), 1):

@@ -91,7 +91,7 @@ def write_decision(out_dir: Path, stem: str, decision: Decision) -> None:
     Raises:
         OSError: it cannot be written; the last one stands.
     """
-    write_atomic(out_dir / f"{stem}{_SUFFIX}", json.dumps(asdict(decision)).encode())
+    write_atomic(out_dir / f"{stem}{_SUFFIX}", json.dumps(asdict(decision)).encode(), root=out_dir)
 
 
 def read_decision(out_dir: Path, stem: str) -> Decision | None:

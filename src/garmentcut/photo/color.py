@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from garmentcut.errors import ConfigError, PhotoError
+from garmentcut.errors import ConfigError, Note, PhotoError
 from garmentcut.photo.photo import Pixels
 
 _D65 = (0.3127, 0.3290)
@@ -40,7 +40,7 @@ _BAND_ROWS = 64
 _SAME_LEVELS = 2  # of 255: profiles of sRGB itself differ by that much in their rounding
 _MODES = {b"RGB ": "RGB", b"GRAY": "L", b"CMYK": "CMYK"}
 _IS_PROFILE = slice(36, 40)
-_BROKEN = ("broken colour profile dropped: read as sRGB",)
+_BROKEN = (Note("broken colour profile dropped: read as sRGB", "profile_dropped"),)
 _DATE = slice(24, 36)  # of making, in an ICC profile's header: the same profile every day
 _FIXED_DATE = bytes.fromhex("07ea0001000100000000 0000")
 _MAX_PROFILE_BYTES = 16_000_000
@@ -66,7 +66,7 @@ def usable_profile(profile: bytes | None, space: bytes = b"RGB ") -> tuple[bytes
     if profile[_IS_PROFILE] != b"acsp":  # the signature that every profile has there (ICC.1)
         return None, _BROKEN
     if profile[16:20] != space:
-        return None, ("colour profile of another colour space dropped: read as sRGB",)
+        return None, (Note("colour profile of another colour space dropped: read as sRGB", "profile_dropped"),)
     try:
         _to_srgb_transform(profile, _MODES[space])
     except (ImageCms.PyCMSError, OSError):
@@ -100,7 +100,7 @@ def rgb_of_rgba(rgba: Pixels, profile: bytes | None) -> ToRgb:
             share = alpha.astype(np.uint32)  # 65535 * 65535 + 32767 still fits
             band[:] = (band * share + top * (top - share) + top // 2) // top
             is_opaque = False
-    return ToRgb(rgb, kept, notes if is_opaque else (*notes, "transparent parts laid on white"))
+    return ToRgb(rgb, kept, notes if is_opaque else (*notes, Note("transparent parts laid on white", "laid_on_white")))
 
 
 def rgb_of_cmyk(cmyk: NDArray[np.uint8], profile: bytes | None) -> ToRgb:
@@ -110,9 +110,10 @@ def rgb_of_cmyk(cmyk: NDArray[np.uint8], profile: bytes | None) -> ToRgb:
     """
     kept, _ = usable_profile(profile, b"CMYK")
     if kept is not None:
-        return ToRgb(_to_srgb(cmyk, "CMYK", kept), None, ("CMYK converted to sRGB",))
+        return ToRgb(_to_srgb(cmyk, "CMYK", kept), None, (Note("CMYK converted to sRGB", "color_converted"),))
     image = Image.frombuffer("CMYK", (cmyk.shape[1], cmyk.shape[0]), np.ascontiguousarray(cmyk).tobytes())
-    return ToRgb(np.array(image.convert("RGB")), None, ("CMYK without a usable profile: colours are approximate",))
+    note = Note("CMYK without a usable profile: colours are approximate", "color_approximate")
+    return ToRgb(np.array(image.convert("RGB")), None, (note,))
 
 
 def rgb_of_lab(lab: NDArray[np.float32]) -> Pixels:

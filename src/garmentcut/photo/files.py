@@ -208,9 +208,21 @@ class StagedFile:
         OSError: the disk is full, the folder cannot be written, and so on; nothing is left behind.
     """
 
-    def __init__(self, path: Path, data: bytes, *, owner: str = "") -> None:
+    def __init__(self, path: Path, data: bytes, *, owner: str = "", root: Path | None = None) -> None:
+        """Write the bytes.
+
+        Args:
+            path: the file's own name; folders are made as needed.
+            data: its content.
+            owner: marks the staged file, see `remove_staged`.
+            root: is not made itself: where it is gone, it may be a mount point.
+        """
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if root is None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        else:
+            for folder in reversed(path.relative_to(root).parents[:-1]):
+                (root / folder).mkdir(exist_ok=True)
         self._part = path.with_name(_STAGED.format(owner=owner, token=secrets.token_hex(8)))
         # Not tempfile: its files are private to the user (mode 0600), a cutout follows the user's umask.
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
@@ -236,13 +248,13 @@ class StagedFile:
         self._part.unlink(missing_ok=True)
 
 
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file so that nobody ever sees half of it; folders are made as needed.
+def write_atomic(path: Path, data: bytes, *, root: Path | None = None) -> None:
+    """Write a file so that nobody ever sees half of it; folders are made as needed, but not `root` itself.
 
     Raises:
         OSError: nothing was changed.
     """
-    StagedFile(path, data).commit()
+    StagedFile(path, data, root=root).commit()
 
 
 def remove_staged(folder: Path, owner: str = "", *, older_than_s: float | None = None) -> None:

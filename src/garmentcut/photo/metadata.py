@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 from xml.parsers import expat
 
+from garmentcut.errors import Note
+
 _ORIENTATION, _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 274, 282, 283, 296
 _ARTIST, _COPYRIGHT, _COLOR_SPACE, _INTEROPERABILITY = 315, 33432, 0xA001, 0xA005
 _INCH, _CENTIMETRE = 2, 3
@@ -125,7 +127,7 @@ def read_exif(block: bytes | None) -> Exif:
         return Exif()
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(block[:4])
     if order is None or len(block) < 8:
-        return Exif(notes=("unreadable EXIF left out",))
+        return Exif(notes=(Note("unreadable EXIF left out", "metadata_left_out"),))
     return read_tiff_exif(block, int(struct.unpack_from(f"{order}I", block, 4)[0]), order)
 
 
@@ -161,7 +163,9 @@ def read_tiff_exif(data: bytes, start: int, order: str, *, is_big: bool = False)
         if kept
         else None,
         is_adobe_rgb=is_adobe_rgb,
-        notes=() if not num_lost else ("unreadable EXIF left out" if not main else "damaged EXIF tags left out",),
+        notes=(Note("damaged EXIF tags left out" if main else "unreadable EXIF left out", "metadata_left_out"),)
+        if num_lost
+        else (),
     )
 
 
@@ -381,13 +385,14 @@ def read_xmp(found: Any, extension: bytes | None = None) -> Xmp:
     if not isinstance(found, bytes) or not (packet := found.strip(_BLANKS)):
         return Xmp()
     if len(packet) + len(extension or b"") > _MOST_XMP_BYTES:
-        return Xmp(notes=(f"XMP of {(len(packet) + len(extension or b'')) / 1e6:.0f} MB left out",))
+        note = f"XMP of {(len(packet) + len(extension or b'')) / 1e6:.0f} MB left out"
+        return Xmp(notes=(Note(note, "metadata_left_out"),))
     try:
         scan, notes = scan_xmp(packet), tuple[str, ...]()
         if extension:
             packet, scan, notes = _joined(packet, scan, extension.strip(_BLANKS))
     except ValueError:
-        return Xmp(notes=("unreadable XMP left out",))
+        return Xmp(notes=(Note("unreadable XMP left out", "metadata_left_out"),))
     turns = [one for one in scan.properties if one.name == _XMP_ORIENTATION and one.value.strip() in set("12345678")]
     edits = [(one.outer, b"") for one in scan.properties if one.name in _UNTRUE]
     edits += [(one.inner, b"1") for one in turns if one.value != "1"]
@@ -463,7 +468,7 @@ def _joined(packet: bytes, scan: Packet, extension: bytes) -> tuple[bytes, Packe
         whole = edited(packet, [(end, extension[more.content])])
         return whole, scan_xmp(whole), ()
     except ValueError:
-        return packet, scan, ("unreadable extended XMP left out",)
+        return packet, scan, (Note("unreadable extended XMP left out", "metadata_left_out"),)
 
 
 class _Scan:
@@ -587,7 +592,7 @@ def usable_iptc(iptc: bytes | None) -> tuple[bytes | None, tuple[str, ...]]:
         return None, ()
     whole = b"".join(record for _, record in _iptc_records(iptc))
     is_damaged = len(whole) < len(iptc.rstrip(b"\0"))
-    return whole or None, ("damaged IPTC left out",) if is_damaged else ()
+    return whole or None, (Note("damaged IPTC left out", "metadata_left_out"),) if is_damaged else ()
 
 
 def _iptc_records(iptc: bytes) -> Iterator[tuple[tuple[int, int], bytes]]:

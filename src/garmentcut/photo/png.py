@@ -12,7 +12,7 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import NDArray
 
-from garmentcut.errors import PhotoError
+from garmentcut.errors import Note, PhotoError
 from garmentcut.photo.photo import Pixels
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -47,7 +47,7 @@ def split_png(data: bytes) -> tuple[list[tuple[bytes, memoryview]], tuple[str, .
             if not is_for_metadata:
                 message = f"damaged PNG: the checksum of its {name} part is wrong; export it again"
                 raise PhotoError(message, code="damaged")
-            notes[f"the damaged {name} part left out"] = None
+            notes[Note(f"the damaged {name} part left out", "repaired")] = None
             continue
         chunks.append((kind, chunk))
         if kind == b"IEND":

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
 from garmentcut.config import ReadConfig
-from garmentcut.errors import PhotoError
+from garmentcut.errors import Note, PhotoError
 from garmentcut.photo.color import (
     PngColor,
     ToRgb,
@@ -360,16 +360,16 @@ def _mend_jpeg(data: bytes, fault: str) -> tuple[bytes | None, str]:
     scan = data.find(b"\xff\xda")
     if fault == "Invalid SOS parameters for sequential JPEG":  # written by some phones
         end = scan + 2 + int.from_bytes(data[scan + 2 : scan + 4])
-        return data[: end - 3] + b"\0\x3f\0" + data[end:], "a wrong scan header passed over"
+        return data[: end - 3] + b"\0\x3f\0" + data[end:], Note("a wrong scan header passed over", "repaired")
     if fault == "Premature end of JPEG file" and not data.endswith(_JPEG_END):
         # Where pixels are missing too, libjpeg says so once the end is there.
-        return data + _JPEG_END, "the missing end of the file passed over"
+        return data + _JPEG_END, Note("the missing end of the file passed over", "repaired")
     if match := _JUNK.fullmatch(fault):
         end, num = data.find(_JPEG_END, scan), int(match[1])
         junk = data[end - num : end]
         # What a fault in the pixels leaves over is packed, and cannot be packed further.
         if num <= _MOST_JUNK_BYTES or len(zlib.compress(junk, 9)) < 0.8 * num:
-            return data[: end - num] + data[end:], f"{num} stray bytes behind the pixels passed over"
+            return data[: end - num] + data[end:], Note(f"{num} stray bytes behind the pixels passed over", "repaired")
     return None, ""
 
 

@@ -15,7 +15,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass as section
 
 from garmentcut.config import Config, Formats, OutputConfig, check_sections, read_tree
-from garmentcut.errors import ConfigError, OutputError
+from garmentcut.errors import ConfigError, Note, OutputError
 from garmentcut.formats import FORMATS, keeps_hidden, listed
 from garmentcut.photo.color import convert_colors, read_target
 from garmentcut.photo.compose import Preparation, clean, lay_on_canvas
@@ -364,12 +364,13 @@ def _deliver_output(
 def _notes_on(picture: Picture, output: Output, *, subject: Subject, scale: float) -> tuple[str, ...]:
     canvas, garment, notes = output.sections.canvas, output.garment_of(subject.view), []
     if "{view}" in output.sections.file.name and not subject.view:
-        notes.append("no view in the photo's name: {view} became unknown")
+        notes.append(Note("no view in the photo's name: {view} became unknown", "no_view"))
     wanted = 0.0 if is_whole_frame(canvas, garment) else fitting_scale(canvas, garment, sight_garment(picture).box_hw)
     if picture.garment_box_xyxy != picture.box_xyxy and not is_whole_frame(canvas, garment):
-        notes.append("specks outside the garment left out")
+        notes.append(Note("specks outside the garment left out", "specks_left_out"))
     if wanted > garment.max_enlargement <= scale:
-        notes.append(f"garment smaller than specified: {wanted:.2f} times enlarged is over garment.max_enlargement")
+        note = f"garment smaller than specified: {wanted:.2f} times enlarged is over garment.max_enlargement"
+        notes.append(Note(note, "too_small_for_canvas"))
     return tuple(notes)
 
 

@@ -13,7 +13,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from garmentcut.config import ReadConfig
-from garmentcut.errors import PhotoError
+from garmentcut.errors import Note, PhotoError
 from garmentcut.photo.color import (
     ToRgb,
     rgb_of_cmyk,
@@ -239,7 +239,10 @@ def _channels_of_page(
     if kind == "MINISWHITE":
         color = np.iinfo(color.dtype).max - color
     elif kind in ("CIELAB", "ICCLAB"):
-        color, notes = _rgb_of_lab(color, is_icc=kind == "ICCLAB"), (*notes, "CIELAB converted to sRGB")
+        color, notes = (
+            _rgb_of_lab(color, is_icc=kind == "ICCLAB"),
+            (*notes, Note("CIELAB converted to sRGB", "color_converted")),
+        )
     if alpha is not None and is_premultiplied:
         color = _unpremultiply(color, extra[..., alpha])
     icc, resources, xmp, iptc = (_bytes_of(page, number) for number in (_ICC, _IMAGE_RESOURCES, _XMP, _IPTC))
@@ -264,8 +267,8 @@ def _rgb_of_channels(tiff: TiffChannels) -> ToRgb:
     if not tiff.is_cmyk:
         profile = stated_profile(profile, is_adobe_rgb=tiff.exif.is_adobe_rgb)
     alpha = None if tiff.alpha is None else tiff.extra[..., tiff.alpha]
-    notes: tuple[str, ...] = ("saved channels left out",) if tiff.num_extra > (alpha is not None) else ()
-    notes += tiff.notes
+    lost = Note("saved channels left out", "channels_left_out")
+    notes = (lost, *tiff.notes) if tiff.num_extra > (alpha is not None) else tiff.notes
     if tiff.is_cmyk:
         converted = rgb_of_cmyk(to_8_bit(color), profile)
         alpha = None if alpha is None else to_8_bit(alpha)
@@ -289,7 +292,7 @@ def _levels_of_floats(pixels: NDArray[Any]) -> tuple[Pixels, tuple[str, ...]]:
         band = pixels[top : top + _BAND_ROWS].astype(np.float32).clip(0, 1)
         levels[top : top + _BAND_ROWS] = np.rint(band * 65_535)
     is_cut = least < 0 or most > 1
-    return levels, ("values beyond black and white cut off",) if is_cut else ()
+    return levels, (Note("values beyond black and white cut off", "color_clipped"),) if is_cut else ()
 
 
 def _rgb_of_lab(lab: NDArray[Any], *, is_icc: bool) -> Pixels:

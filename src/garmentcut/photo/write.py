@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from garmentcut.config import OutputConfig
-from garmentcut.errors import ConfigError, OutputError
+from garmentcut.errors import ConfigError, Note, OutputError
 from garmentcut.formats import FORMATS, NAMES
 from garmentcut.photo.compose import Preparation, lay_over
 from garmentcut.photo.metadata import (
@@ -90,9 +90,9 @@ def lost_metadata(metadata: Metadata, format: str) -> tuple[str, ...]:
     if "exif" not in row.carries:
         return ()
     kinds = [kind for kind in ("exif", "xmp", "iptc") if getattr(metadata, kind) and kind not in row.carries]
-    notes = tuple(f"{kind.upper()} left out: {format} holds none" for kind in kinds)
+    notes = tuple(Note(f"{kind.upper()} left out: {format} holds none", "metadata_left_out") for kind in kinds)
     if format == "jpeg" and metadata.exif and not _fits(_EXIF_MARK, metadata.exif):
-        notes += (f"EXIF of {len(metadata.exif) / 1000:.0f} kB left out: jpeg holds 64 kB",)
+        notes += (Note(f"EXIF of {len(metadata.exif) / 1000:.0f} kB left out: jpeg holds 64 kB", "metadata_left_out"),)
     return notes
 
 

@@ -64,7 +64,7 @@ class Attempts:
             out_dir: the output folder.
             check: called before the file is written anew; raises, if the folder is not the one that was read any more.
         """
-        self._path, self._check = out_dir / ATTEMPTS_NAME, check
+        self._out_dir, self._path, self._check = out_dir, out_dir / ATTEMPTS_NAME, check
         self._lock = threading.Lock()
         self._known: dict[str, Attempt] = {}
         self._descriptor = -1
@@ -146,7 +146,7 @@ class Attempts:
         with suppress(OSError, RunError):
             self._check()
             if self._known:
-                write_atomic(self._path, b"".join(map(_line, self._known.values())))
+                write_atomic(self._path, b"".join(map(_line, self._known.values())), root=self._out_dir)
             else:
                 self._path.unlink(missing_ok=True)
 

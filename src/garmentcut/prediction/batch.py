@@ -130,7 +130,7 @@ def record_order(out_dir: Path, options: str, order: Order) -> None:
         return
     orders = {key: _plain(asdict(known)) for key, known in {**others, options: order}.items()}
     content = {"version": _VERSION, "id": batch.id, "orders": orders}
-    write_atomic(out_dir / BATCH_NAME, json.dumps(content, indent=1).encode())
+    write_atomic(out_dir / BATCH_NAME, json.dumps(content, indent=1).encode(), root=out_dir)
 
 
 def _plain(value: Any) -> Any:

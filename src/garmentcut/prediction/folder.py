@@ -14,7 +14,8 @@ from pathlib import Path, PurePosixPath
 
 from garmentcut.config import Config, CutConfig
 from garmentcut.dataset.bounded import map_in_order
-from garmentcut.errors import OutputError, PhotoError, RunError, SourceError, code_of
+from garmentcut.dataset.corrections import Decision
+from garmentcut.errors import Note, OutputError, PhotoError, RunError, SourceError, code_of
 from garmentcut.formats import FORMATS
 from garmentcut.observe.monitor import Monitor
 from garmentcut.photo.compose import Preparation
@@ -141,6 +142,8 @@ class Steps:
         row = replace(row, written=earlier.written if earlier else {})
         if path in self.renamed:
             row = replace(row, flags=("another_photo",))
+        elif earlier and "moved" in earlier.flags:
+            row = replace(row, flags=("moved",))
         try:
             changed_ns = _changed_ns(path)  # before reading: a photo exchanged meanwhile counts as changed
             if self.attempts.find(path).is_guilty and not self.overwrite:
@@ -150,7 +153,7 @@ class Steps:
             digest = hashlib.sha256(data).hexdigest()
             row = replace(row, input_bytes=len(data), input_mtime_ns=changed_ns, input_sha256=digest)
             photo = decode_photo(data, limits=self.config.read)
-            row = self._compared(replace(row, size_hw=photo.size_hw, notes=photo.notes), photo, earlier)
+            row = self._compared(replace(row, size_hw=photo.size_hw).noted(photo.notes), photo, earlier)
             work = Work(row, named.outputs, photo, self.cutter.frame(photo))
             self.attempts.go_on(path)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with one photo must not stop the others
@@ -163,13 +166,13 @@ class Steps:
         row = replace(row, taken=taken, camera=camera)
         if Path(row.input) in self.renamed:
             note = f"another photo of this name was cut before: this one is named {PurePosixPath(row.place).name}"
-            return replace(row, notes=(*row.notes, note))
+            return row.noted([Note(note, "another_photo")])
         if earlier is None or not earlier.written or earlier.input_sha256 in ("", row.input_sha256):
             return row
         is_other = is_another_photo(earlier, taken, camera)
         if is_other:
             raise PhotoError("another photo took its place while it was cut; run again", code="changed")
-        return row if is_other is False else replace(row, flags=("replaced",))
+        return row if is_other is False else replace(row, flags=(*row.flags, "replaced"))
 
     def predict(self, work: Work) -> Work:
         """Run the network."""
@@ -211,7 +214,7 @@ class Steps:
             self.attempts.end(Path(row.input))
         return row
 
-    def _finished(self, work: Work) -> Row:
+    def _finished(self, work: Work, *, is_again: bool = False) -> Row:
         start = time.perf_counter()
         row, staged, heat = work.row, list[StagedFile](), None
         decision = decision_for(self.out_dir, row)
@@ -222,10 +225,10 @@ class Steps:
                 photo = work.photo or self._read_again(row)
                 cutout = corrected_cutout(self.out_dir, row, photo, decision, limits=self.config.read)
                 cutout = cutout or self.cutter.finish(photo, frame, prediction)
-                notes = dict.fromkeys((*row.notes, *prediction.notes))
+                notes = dict.fromkeys(prediction.notes)
                 written = self._stage(self._files_of(cutout, work), work, staged, notes)
                 copied = self._stage_sidecars(work, staged, notes)
-                row = replace(row, outputs=work.outputs, sidecars=tuple(copied), notes=tuple(notes))
+                row = replace(row, outputs=work.outputs, sidecars=tuple(copied)).noted(notes)
                 row = replace(row, written={**row.written, **written, **copied})
             row = replace(row, seconds=round(work.seconds + time.perf_counter() - start, 3))
             if staged:
@@ -237,19 +240,33 @@ class Steps:
                 remove_misplaced(self.out_dir, row)
             if row.ok or not self.hold_back(row):
                 self.journal.append(row)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with one photo must not stop the others
             for file in staged:
                 file.discard()
-            if isinstance(error, FolderError):
-                raise
-            if decision_for(self.out_dir, row) != decision:  # a person was at it meanwhile
-                return self._finished(replace(work, seconds=work.seconds + time.perf_counter() - start))
-            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-                mend = "free some space and run again: it goes on where it stopped"
-                raise FolderError(f"{error.filename or self.out_dir}: {error.strerror}; {mend}") from error
+            if self._is_due_again(error, row, decision, is_again=is_again):
+                again = replace(work, seconds=work.seconds + time.perf_counter() - start)
+                return self._finished(again, is_again=isinstance(error, FileNotFoundError))
             row = failed_row(row, error, os_error="not_written")
             self.journal.append(row)
         return row
+
+    def _is_due_again(self, error: Exception, row: Row, decision: Decision | None, *, is_again: bool) -> bool:
+        """True if a person decided on the photo meanwhile, or what was staged went with its folder, which is back.
+
+        Raises:
+            FolderError: every further photo would fail too.
+        """
+        if isinstance(error, FolderError):
+            raise error
+        if decision_for(self.out_dir, row) != decision:
+            return True
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            mend = "free some space and run again: it goes on where it stopped"
+            raise FolderError(f"{error.filename or self.out_dir}: {error.strerror}; {mend}") from error
+        if isinstance(error, FileNotFoundError) and not is_again:
+            self.journal.check()
+            return True
+        return False
 
     def _judged(self, work: Work, row: Row) -> tuple[Work, Row, bytes | None]:
         """The same with doubt, verdict and reasons, and outputs in the verdict's folder; and the heat map, if any."""
@@ -303,7 +320,7 @@ class Steps:
                 )
             _, content, new_notes = next(files)
             notes.update(dict.fromkeys(new_notes))
-            staged.append(StagedFile(path, content, owner=self.owner))
+            staged.append(StagedFile(path, content, owner=self.owner, root=self.out_dir))
             # Until the new file has its name the old one stands there, and is ours too.
             written[name] = (*hashes[-1:], hashlib.sha256(content).hexdigest())
         return written

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from garmentcut.errors import PhotoError
+from garmentcut.errors import Note, PhotoError
 from garmentcut.photo.mask import Components, components
 from garmentcut.prediction.frame import Box
 
@@ -120,7 +120,7 @@ def _gaps(box: NDArray[np.int32], others: NDArray[np.int32]) -> NDArray[np.float
 def _notes(garment: NDArray[np.bool_]) -> tuple[str, ...]:
     edges = {"left": garment[:, 0], "top": garment[0], "right": garment[:, -1], "bottom": garment[-1]}
     cut = [name for name, edge in edges.items() if np.count_nonzero(edge) >= max(_ON_THE_FRAME * len(edge), 2)]
-    return (f"cut by the frame: {', '.join(cut)}",) if cut else ()
+    return (Note(f"cut by the frame: {', '.join(cut)}", "touches_frame"),) if cut else ()
 
 
 def count_garments(mask: NDArray[np.bool_]) -> int:

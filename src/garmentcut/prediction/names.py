@@ -143,24 +143,36 @@ def name_deliveries(
 
 
 def adopt_moved(sources: Iterable[Source], journal: Journal) -> None:
-    """A photo at the place of one that is gone, with the same content, is that photo, moved or renamed.
+    """A photo without a row whose content is that of one that is gone is that photo, moved or renamed: it has its row.
 
-    Places are compared as macOS and Windows do: a name may have changed in case or Unicode normalisation only.
+    A photo whose name changed in more than case or Unicode normalisation is flagged `moved`: its files keep their
+    names, and with them what a person decided on it. Once these files are removed, it is a new photo.
     """
-    sources = [source for source in sources if str(source.path) not in journal.rows]
-    wanted = {folded(str(source.place)) for source in sources}
-    gone: dict[str, list[Row]] = defaultdict(list)
-    for row in journal.rows.values() if wanted else ():
-        if (place := folded(row.place)) in wanted and not _stands(row.input):
-            gone[place].append(row)
+    rows = journal.rows
+    journal.forget([input for input, row in rows.items() if "moved" in row.flags and not journal.has_outputs(row)])
+    sizes: dict[int, list[Source]] = defaultdict(list)
     for source in sources:
+        if str(source.path) not in rows:
+            with suppress(OSError):
+                sizes[source.path.stat().st_size].append(source)
+    names = dict[Path, frozenset[str]]()
+    gone: dict[str, list[Row]] = defaultdict(list)
+    for row in rows.values() if sizes else ():
+        if row.input_bytes in sizes and not _stands(row.input, names):
+            gone[row.input_sha256].append(row)
+    for source in (source for group in sizes.values() for source in group) if gone else ():
         with suppress(OSError):
-            size = source.path.stat().st_size if (rows := gone.get(folded(str(source.place)))) else -1
-            for row in rows or ():
-                if size == row.input_bytes and sha256_of(source.path) == row.input_sha256:
-                    journal.adopt(row.input, str(source.path))
-                    gone[folded(str(source.place))].remove(row)
-                    break
+            place = folded(str(source.place))
+            same = gone.get(sha256_of(source.path), [])
+            if same:
+                same.sort(key=lambda row: _is_placed(row, place))
+                journal.adopt(row := same.pop(), str(source.path), is_renamed=not _is_placed(row, place))
+
+
+def _is_placed(row: Row, place: str) -> bool:
+    """True if a photo of this place, folded, has the place of the row, or would if no other had its name."""
+    own = PurePosixPath(row.place).with_name(Path(row.input).stem)
+    return place == folded(row.place) or ("moved" not in row.flags and place == folded(str(own)))
 
 
 def tell_apart(sources: list[Source], journal: Journal, limits: ReadConfig) -> tuple[list[Source], frozenset[Path]]:
@@ -176,9 +188,9 @@ def tell_apart(sources: list[Source], journal: Journal, limits: ReadConfig) -> t
         if row is not None and _is_another(row, source.path, limits):
             journal.part(row)
             row, parted = None, parted | {str(source.path)}
-        if row is not None and "another_photo" in row.flags:
+        if row is not None and not {"another_photo", "moved"}.isdisjoint(row.flags):
             source = replace(source, place=PurePosixPath(row.place))
-            renamed.add(source.path)
+            renamed |= {source.path} if "another_photo" in row.flags else set()
         elif row is None and str(source.path) in parted:
             taken = {folded(str(one.place)) for one in (*sources, *found)} | {
                 folded(row.place) for row in rows.values()
@@ -201,14 +213,22 @@ def _is_another(row: Row, path: Path, limits: ReadConfig) -> bool:
     return bool(is_another_photo(row, taken, camera))
 
 
-def _stands(path: str) -> bool:
-    """True if a file stands there under this very name, not only under one that its file system takes for the same."""
+def _stands(path: str, names: dict[Path, frozenset[str]]) -> bool:
+    """True if a file stands there under this very name, not only under one that its file system takes for the same.
+
+    Args:
+        path: of the file.
+        names: of the files in folders asked for before; is added to.
+    """
+    folder, name = Path(path).parent, Path(path).name
     if not os.path.exists(path):  # noqa: PTH110 - never raises
         return False
-    try:
-        return Path(path).name in os.listdir(Path(path).parent)  # noqa: PTH208 - names are enough
-    except OSError:
-        return True
+    if folder not in names:
+        try:
+            names[folder] = frozenset(os.listdir(folder))  # noqa: PTH208 - names are enough
+        except OSError:
+            return True
+    return name in names[folder]
 
 
 def _names_of(output: Output, sources: list[Source], owners: Mapping[str, str]) -> list[tuple[str, ...]]:

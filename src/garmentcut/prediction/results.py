@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Literal, TypeVar
 
-from garmentcut.errors import FAILURES, RunError, SourceError
+from garmentcut.errors import FAILURES, Note, RunError, SourceError
 from garmentcut.observe.monitor import Monitor
 from garmentcut.photo.files import write_atomic
 
@@ -53,7 +53,7 @@ class Row:
         status: `ok`, `failed`, or `pending`: its files were being put in place when the run was killed.
         code: why it failed, a key of `garmentcut.errors.FAILURES`; empty if it did not, and in old rows.
         reason: the same in words.
-        notes: what had to be changed on the way in.
+        notes: what had to be changed or left out, and what is worth knowing, in words.
         seconds: the work on this photo itself, waiting excluded.
         size_hw: height and width of the photo in pixels; None if it could not be read.
         model: name and hash of the model.
@@ -66,7 +66,7 @@ class Row:
         verdict: `accept`: its doubt is within the guaranteed threshold; `review`: a person should look; empty: no
             threshold was set.
         reasons: why it is doubtful, in words.
-        flags: codes of the reasons, keys of `garmentcut.errors.FLAGS`.
+        flags: codes of reasons and notes, keys of `garmentcut.errors.FLAGS`.
         own_doubt: the doubt before the garment's other views were looked at.
         sidecars: copies of the photo's sidecar files beside its outputs, relative to the output folder.
         appearance: colours, size and number of components, which the garment's other views are compared by; see
@@ -109,6 +109,12 @@ class Row:
         if not self.ok:
             return False
         return self.verdict == "review" if self.verdict else self.doubt is not None and self.doubt > DOUBT_OVER
+
+    def noted(self, notes: Iterable[str]) -> "Row":
+        """The row with further notes, and the flags of those that have one."""
+        notes = tuple(dict.fromkeys((*self.notes, *notes)))
+        flags = (note.flag for note in notes if isinstance(note, Note))
+        return replace(self, notes=notes, flags=tuple(dict.fromkeys((*self.flags, *flags))))
 
 
 class Journal:
@@ -168,6 +174,12 @@ class Journal:
             self.check()
             self.rows[row.input] = row
             with self.path.open("ab") as file:
+                try:
+                    self.check()  # again: the folder may have been exchanged before the file was opened
+                except RunError:
+                    if not file.tell():
+                        self.path.unlink(missing_ok=True)
+                    raise
                 file.write(line)
                 if row.status == "pending":
                     file.flush()
@@ -182,18 +194,27 @@ class Journal:
             self.check()
             if self._damaged:
                 earlier = self._aside.read_bytes() if self._aside.exists() else b""
-                write_atomic(self._aside, earlier + b"".join(line + b"\n" for line in self._damaged))
+                write_atomic(
+                    self._aside, earlier + b"".join(line + b"\n" for line in self._damaged), root=self.path.parent
+                )
                 self._damaged = []
             if not self.rows:
                 self.path.unlink(missing_ok=True)
                 return
             rows = sorted(self.rows.values(), key=lambda row: row.input)
-            write_atomic(self.path, b"".join(_line(row) for row in rows))
+            write_atomic(self.path, b"".join(_line(row) for row in rows), root=self.path.parent)
 
-    def adopt(self, old_input: str, new_input: str) -> None:
+    def adopt(self, row: Row, new_input: str, *, is_renamed: bool) -> None:
         """Let a photo that was moved or renamed keep its row."""
+        flags = (*(flag for flag in row.flags if flag != "moved"), *["moved"] * is_renamed)
         with self._lock:
-            self.rows[new_input] = replace(self.rows.pop(old_input), input=new_input)
+            self.rows.pop(row.input)
+            self.rows[new_input] = replace(row, input=new_input, flags=flags)
+
+    def has_outputs(self, row: Row) -> bool:
+        """True if one of a row's files is there, or it has none."""
+        # Not Path.exists: it raises where a folder may not be entered.
+        return not row.outputs or any(os.path.exists(self.path.parent / name) for name in row.outputs)  # noqa: PTH110
 
     def forget(self, inputs: Iterable[str]) -> None:
         """Drop rows, of what is no photo after all; the file follows when it is compacted."""
@@ -203,8 +224,8 @@ class Journal:
 
     def part(self, row: Row) -> None:
         """Keep the row of a photo in whose place another one stands: under its path and the start of its hash."""
-        note = "another photo stands in its place now"
-        self.append(replace(row, input=f"{row.input}#{row.input_sha256[:8]}", notes=(*row.notes, note)))
+        note = Note("another photo stands in its place now", "displaced")
+        self.append(replace(row, input=f"{row.input}#{row.input_sha256[:8]}").noted([note]))
         self.forget([row.input])
 
     def parted(self) -> set[str]:

@@ -236,7 +236,7 @@ def write_skipped(out_dir: Path, skipped: Iterable[Skipped]) -> None:
         OSError: it cannot be written.
     """
     if lines := skipped_lines(skipped):
-        write_atomic(out_dir / SKIPPED_NAME, lines)
+        write_atomic(out_dir / SKIPPED_NAME, lines, root=out_dir)
     else:
         (out_dir / SKIPPED_NAME).unlink(missing_ok=True)
 

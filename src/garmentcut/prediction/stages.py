@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from garmentcut.config import RuntimeConfig
+from garmentcut.errors import Note
 from garmentcut.model.card import ModelCard, StageSizes, stage_network_of
 from garmentcut.photo.mask import components, dilate
 from garmentcut.photo.photo import Photo
@@ -375,7 +376,7 @@ def coarse_in(crop: Crop, coarse: _Alpha, photo_hw: tuple[int, int]) -> _Alpha:
 def notes_of(place: Place, fine: _Alpha) -> tuple[str, ...]:
     """What is worth telling of a place and the alpha that was cut there."""
     num = count_garments(fine >= 0.5)
-    return (*place.notes, f"{num} garments are cut out together") if num > 1 else place.notes
+    return (*place.notes, Note(f"{num} garments are cut out together", "several_garments")) if num > 1 else place.notes
 
 
 def clean(fine: NDArray[np.float32], coarse: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -376,7 +376,7 @@ def keep_heat(out_dir: Path, place: str, heat: bytes | None) -> None:
     """
     path = heat_path(out_dir, place)
     if heat is not None:
-        write_atomic(path, heat)
+        write_atomic(path, heat, root=out_dir)
     else:
         path.unlink(missing_ok=True)
 

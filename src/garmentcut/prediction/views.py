@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from garmentcut.dataset.manifest import VIEWS
+from garmentcut.errors import Note
 from garmentcut.prediction.names import garment_of, subject_of
 from garmentcut.prediction.results import VIEW_FLAGS, FolderError, Journal, Row
 from garmentcut.prediction.sources import Source
@@ -161,7 +162,7 @@ class ViewComparison:
         try:
             return move_outputs(self.journal.path.parent, new)
         except OSError as error:  # the files stand where they stood; the next run finds them misplaced and cuts again
-            return replace(new, notes=(*new.notes, f"not moved by its verdict: {error.strerror or error}"))
+            return new.noted([Note(f"not moved by its verdict: {error.strerror or error}", "not_moved")])
 
 
 def _garment(path: str, place: str) -> str:
