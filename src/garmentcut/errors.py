@@ -6,7 +6,7 @@ A message is for people and may be reworded at any time. A code is for programs 
 'truncated'
 """
 
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 
 class Failure(NamedTuple):
@@ -77,6 +77,7 @@ FLAGS = {
     "laid_on_white": "its transparent parts were laid on white",
     "channels_left_out": "saved channels were left out",
     "metadata_left_out": "EXIF, XMP or IPTC was unreadable, or is more than the format holds",
+    "sidecar_left": "a sidecar file was not copied",
     "repaired": "a fault of its file that costs no pixel was passed over",
     "several_garments": "several garments were cut out together",
     "specks_left_out": "specks outside the garment were left out",
@@ -97,6 +98,31 @@ SKIPPED = {
     "cutouts": "the output folder of a run: name it, if its pictures are meant",
 }
 """Code of each reason why a file or folder among the photos was not looked at, and what to do about it."""
+
+
+class Refusal(NamedTuple):
+    """What a request is answered with: HTTP's status, and when the same request may do better; 0: never."""
+
+    status: int
+    retry_after_s: int = 0
+
+
+REFUSALS = {
+    "bad_request": Refusal(400),
+    "no_token": Refusal(401),
+    "forbidden": Refusal(403),  # from another site, or without the page's token
+    "not_found": Refusal(404),
+    "too_slow": Refusal(408),
+    "conflict": Refusal(409),  # somebody else was faster
+    "too_large": Refusal(413),
+    "not_a_photo": Refusal(415),
+    "unfit": Refusal(422),  # the body is not what it should be
+    "queue_full": Refusal(429, 10),
+    "busy": Refusal(503, 2),
+    "not_stored": Refusal(507),
+    "not_settled": Refusal(507),  # stored, but what has become of it could not be read, or its files not be written
+}
+"""Code of each refusal of the review's server."""
 
 
 class Note(str):
@@ -151,6 +177,12 @@ class SourceError(UsageError):
     code = "source"
 
 
+class NoBatchError(SourceError):
+    """A folder into which nothing was cut."""
+
+    code = "no_batch"
+
+
 class ModelError(UsageError):
     """A model file, a run or a checkpoint that cannot be used."""
 
@@ -188,6 +220,12 @@ class PhotoError(GarmentcutError, ValueError):
     code = "unsupported"
 
 
+class NoGarmentError(PhotoError):
+    """A photo that shows no garment."""
+
+    code = "no_garment"
+
+
 class OutputError(GarmentcutError, ValueError):
     """A cutout that cannot be written as it was asked for."""
 
@@ -198,6 +236,40 @@ class RunError(GarmentcutError, RuntimeError):
     """A run that cannot go on; what was finished stays finished. The message says what to fix."""
 
     code = "run"
+
+
+class FolderError(RunError):
+    """The output folder can no longer be written: no further photo could be."""
+
+    code = "output_folder"
+
+
+class LockTakenError(RunError):
+    """Another process holds the lock."""
+
+    code = "lock_taken"
+
+
+class LockLostError(RunError):
+    """The folder, or the lock's file in it, is no longer the one that was taken; the message says what happened."""
+
+    code = "lock_lost"
+
+
+class ReviewError(UsageError):
+    """A request to the review's server that cannot be met.
+
+    Attributes:
+        code: a key of `REFUSALS`.
+        item: of a conflict, the photo as it now is, for the page.
+    """
+
+    code = "bad_request"
+
+    def __init__(self, message: str, *, code: str = "", item: dict[str, Any] | None = None) -> None:
+        super().__init__(message, code=code)
+        self.status, self.retry_after_s = REFUSALS[self.code]
+        self.item = item
 
 
 def counted(number: int, unit: str) -> str:

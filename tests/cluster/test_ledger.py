@@ -19,16 +19,15 @@ from garmentcut.cluster.ledger import (
     Kept,
     Lease,
     Ledger,
-    TakenOverError,
     announce,
     finish,
     parquet_bytes,
     read_parquet,
 )
 from garmentcut.cluster.storage import open_storage
-from garmentcut.errors import SourceError
+from garmentcut.errors import RunError, SourceError
 from garmentcut.photo.lock import this_host
-from garmentcut.prediction.results import Journal, ResultsError, Row
+from garmentcut.prediction.results import Journal, Row
 
 
 @pytest.fixture(params=["folder", "s3"])
@@ -124,7 +123,7 @@ def test_many_rows_become_several_parts(target, monkeypatch):
 @pytest.mark.parametrize("name", [f"{RESULTS}/part-000001-0123456789abcdef.parquet", f"{PENDING}/x.parquet"])
 def test_a_file_that_is_not_ours_is_refused(target, name):
     target.put(name, b"not ours")
-    with pytest.raises(ResultsError, match=r"is no part of garmentcut's .*; move it or use another --out"):
+    with pytest.raises(SourceError, match=r"is no part of garmentcut's .*; move it or use another --out"):
         Ledger.read(target)
 
 
@@ -217,7 +216,7 @@ def test_a_run_that_was_taken_over_stops(target):
         lease.check()
         claim(target, 2)
         lease._heart.join(20)
-        with pytest.raises(TakenOverError, match="another run has taken it over"):
+        with pytest.raises(RunError, match="another run has taken it over"):
             lease.check()
     with pytest.raises(SourceError):  # and it does not let go of what is the other's
         Lease(target).__enter__()

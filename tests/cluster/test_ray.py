@@ -9,10 +9,11 @@ import time
 
 import pytest
 
-from garmentcut.cluster.ledger import ClusterError, Ledger
+from garmentcut.cluster.ledger import Ledger
 from garmentcut.cluster.run import connected
 from garmentcut.cluster.storage import open_storage
 from garmentcut.config import Config, load_config
+from garmentcut.errors import RunError
 
 ray = pytest.importorskip("ray")
 
@@ -82,10 +83,10 @@ def test_a_driver_that_is_killed_and_started_again(photos, draw, tmp_path, red_m
 
 
 def test_a_cluster_without_room_and_one_that_is_not_there():
-    refused = pytest.raises(ClusterError, match=r"no room for 1 x 1000 threads")
+    refused = pytest.raises(RunError, match=r"no room for 1 x 1000 threads")
     with refused, connected("local", load_config(overrides={"runtime.threads": 1000})):
         pass
-    with pytest.raises(ClusterError, match=r"--ray 127\.0\.0\.1:9: "), connected("127.0.0.1:9", Config()):
+    with pytest.raises(RunError, match=r"--ray 127\.0\.0\.1:9: "), connected("127.0.0.1:9", Config()):
         pass
 
 

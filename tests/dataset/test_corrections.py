@@ -13,8 +13,9 @@ from garmentcut.dataset.corrections import Decision, ReviewSource, decision_stem
 from garmentcut.dataset.ingest import Ingest, IngestOptions
 from garmentcut.dataset.ledger import sha256_of
 from garmentcut.dataset.manifest import read_pair
-from garmentcut.dataset.pairing import NamePattern, PairingError
-from garmentcut.dataset.split import Scheme, SplitError
+from garmentcut.dataset.pairing import NamePattern
+from garmentcut.dataset.split import Scheme
+from garmentcut.errors import DatasetError
 from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.png import png_bytes
 from garmentcut.photo.psd_write import layered_psd
@@ -91,7 +92,7 @@ def test_a_sheer_garment_is_taken_though_its_alpha_is_no_mask(decide, tmp_path):
 
 def test_one_correction_alone_cannot_be_split_and_the_way_out_is_named(decide, tmp_path):
     decide("g1_Front")
-    with pytest.raises(SplitError, match=r"1 garment .* cannot fill 5 splits .* --out DATASET --add"):
+    with pytest.raises(DatasetError, match=r"1 garment .* cannot fill 5 splits .* --out DATASET --add"):
         ingest(tmp_path)
 
 
@@ -115,7 +116,7 @@ def test_of_two_batches_the_newest_decision_counts(decide, tmp_path):
 
 
 def test_a_folder_that_nobody_reviewed(tmp_path):
-    with pytest.raises(PairingError, match="nobody has reviewed it"):
+    with pytest.raises(DatasetError, match="nobody has reviewed it"):
         find_reviewed(ReviewSource((tmp_path,)), PATTERN)
 
 
@@ -361,10 +362,10 @@ def test_rows_whose_photos_are_gone_are_not_kept(studio_of):
 
 
 def test_folders_that_cannot_be_worked_with(studio_of):
-    with pytest.raises(PairingError, match=r"no cutouts there; looked for \.psb \.psd"):
+    with pytest.raises(DatasetError, match=r"no cutouts there; looked for \.psb \.psd"):
         studio_of.ingest()
     studio_of.add("a_Front")
-    with pytest.raises(PairingError, match="if they are PSDs, name the folder once"):
+    with pytest.raises(DatasetError, match="if they are PSDs, name the folder once"):
         Ingest(studio_of.psds, studio_of.psds, studio_of.out)
 
 

@@ -13,13 +13,11 @@ from PIL import Image
 
 from garmentcut.config import ReadConfig
 from garmentcut.dataset import checks, ledger, manifest
-from garmentcut.dataset.checks import WriteError
 from garmentcut.dataset.ingest import Ingest, IngestOptions, IngestResult, IngestSummary
 from garmentcut.dataset.ledger import IngestLedger
 from garmentcut.dataset.manifest import Manifest, fault_of, read_manifest, read_pair
-from garmentcut.dataset.pairing import PairingError
-from garmentcut.dataset.split import Scheme, SplitError
-from garmentcut.errors import DatasetError
+from garmentcut.dataset.split import Scheme
+from garmentcut.errors import DatasetError, RunError
 
 NAMES = ["a_Front", "a_Back", "b_Front", "c_Front", "d_FrontRight"]
 
@@ -128,7 +126,7 @@ def test_garments_keep_their_split_when_others_come(shop):
     after = {pair.name: pair.split for pair in outcome.manifest.pairs}
     assert {name: after[name] for name in before} == before
     assert outcome.moved == ()
-    with pytest.raises(SplitError, match="split as folds 2, seed 0; use --resplit"):
+    with pytest.raises(DatasetError, match="split as folds 2, seed 0; use --resplit"):
         shop.ingest(scheme=Scheme.of_folds(3))
     outcome = shop.ingest(scheme=Scheme.of_folds(3), resplit=True)
     assert outcome.manifest.splits == ("fold0", "fold1", "fold2")
@@ -137,7 +135,7 @@ def test_garments_keep_their_split_when_others_come(shop):
 
 def test_too_few_garments_leave_the_data_set_as_it_was(shop):
     shop.add("a_Front", "a_Back")
-    with pytest.raises(SplitError, match=r"1 garment .* cannot fill 2 splits"):
+    with pytest.raises(DatasetError, match=r"1 garment .* cannot fill 2 splits"):
         shop.ingest()
     assert not (shop.out / "manifest.jsonl").exists()
     shop.add("b_Front")
@@ -246,7 +244,7 @@ def test_a_full_disk_stops_the_run_with_a_clear_word(shop, monkeypatch, place):
             patch.setattr(IngestLedger, "append", lambda ledger, _: full(ledger.path))
         else:
             patch.setattr(ledger, "write_manifest", lambda manifest: full(manifest.folder))
-        with pytest.raises(WriteError, match=f"{place}.*No space left on device; free some space and run again"):
+        with pytest.raises(RunError, match=f"{place}.*No space left on device; free some space and run again"):
             shop.ingest()
     assert not (shop.out / "manifest.jsonl").exists()
     assert len(shop.ingest().manifest.usable) == 5
@@ -265,7 +263,7 @@ def test_two_runs_never_write_to_one_folder(shop):
 def test_folders_that_cannot_be_the_data_sets(shop, tmp_path):
     shop.add(*NAMES)
     for folder in (shop.originals, shop.cutouts):
-        with pytest.raises(PairingError, match="a folder of its own"):
+        with pytest.raises(DatasetError, match="a folder of its own"):
             Ingest(shop.originals, shop.cutouts, folder)
     (tmp_path / "file").touch()
     shop.out = tmp_path / "file"

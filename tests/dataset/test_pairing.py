@@ -3,15 +3,8 @@ from pathlib import PurePosixPath
 import pytest
 
 from garmentcut.dataset.manifest import VIEWS
-from garmentcut.dataset.pairing import (
-    DEFAULT_PATTERN,
-    Key,
-    NamePattern,
-    PairingError,
-    find_candidates,
-    safe_name,
-    sides_of,
-)
+from garmentcut.dataset.pairing import DEFAULT_PATTERN, Key, NamePattern, find_candidates, safe_name, sides_of
+from garmentcut.errors import DatasetError
 from garmentcut.synthetic import VIEWS as STUDIO_VIEWS
 
 
@@ -46,7 +39,7 @@ def test_what_names_tell(pattern, path, key):
 
 @pytest.mark.parametrize("pattern", ["", "<view>", "<garment><garment>", "<garment>_<view>_<view>", "<garmet>", "<>"])
 def test_patterns_that_make_no_sense(pattern):
-    with pytest.raises(PairingError, match="needs <garment> once"):
+    with pytest.raises(DatasetError, match="needs <garment> once"):
         NamePattern(pattern)
 
 
@@ -189,11 +182,11 @@ def test_names_that_are_no_text(pair, tmp_path):
 
 
 def test_folders_that_cannot_be_worked_with(pair, tmp_path):
-    with pytest.raises(PairingError, match=r"cutouts: no cutouts there; looked for .*psd"):
+    with pytest.raises(DatasetError, match=r"cutouts: no cutouts there; looked for .*psd"):
         pair(["a_Front.jpg"], [])
-    with pytest.raises(PairingError, match="nowhere: not a folder"):
+    with pytest.raises(DatasetError, match="nowhere: not a folder"):
         sides_of(tmp_path / "nowhere", tmp_path, (DEFAULT_PATTERN, DEFAULT_PATTERN))
-    with pytest.raises(PairingError, match="photos and cutouts in one folder"):
+    with pytest.raises(DatasetError, match="photos and cutouts in one folder"):
         sides_of(tmp_path, tmp_path / "originals/..", (DEFAULT_PATTERN, DEFAULT_PATTERN))
-    with pytest.raises(PairingError, match="one has <view> and the other has not"):
+    with pytest.raises(DatasetError, match="one has <view> and the other has not"):
         sides_of(tmp_path / "originals", tmp_path / "cutouts", (DEFAULT_PATTERN, "<garment>"))

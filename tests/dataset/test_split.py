@@ -13,7 +13,6 @@ from garmentcut.dataset.manifest import VIEWS, Pair, fault_of
 from garmentcut.dataset.split import (
     NEAR,
     Scheme,
-    SplitError,
     assign_splits,
     choose_scheme,
     find_met,
@@ -27,6 +26,7 @@ from garmentcut.dataset.split import (
     prove_split,
     unpacked_prints,
 )
+from garmentcut.errors import DatasetError
 from garmentcut.photo.resize import resize_alpha, resize_rgb
 
 SIZE_HW = (288, 192)
@@ -273,9 +273,9 @@ def test_no_split_stays_empty():
 
 def test_too_few_garments():
     pairs = [pair_of("a"), pair_of("a", "Back"), pair_of("b"), pair_of("c", group="b")]
-    with pytest.raises(SplitError, match=r"2 garments \(look-alikes counted once\) .* 3 splits .*; use --folds 2"):
+    with pytest.raises(DatasetError, match=r"2 garments \(look-alikes counted once\) .* 3 splits .*; use --folds 2"):
         assign_splits(pairs, Scheme.of_folds(3), seed=0)
-    with pytest.raises(SplitError, match=r"1 garment .*; add garments, or check that --pattern"):
+    with pytest.raises(DatasetError, match=r"1 garment .*; add garments, or check that --pattern"):
         assign_splits(pairs[:2], Scheme.of_folds(3), seed=0)
 
 
@@ -291,7 +291,7 @@ def test_too_few_garments():
 def test_the_proof_finds_every_leak(one, other, says):
     pairs = [replace(one, split="fold0"), replace(other, split="fold1")]
     with pytest.raises(
-        SplitError, match=rf"leaks: {says} stands in fold0 \({one.name}\) and in fold1 \({other.name}\)"
+        DatasetError, match=rf"leaks: {says} stands in fold0 \({one.name}\) and in fold1 \({other.name}\)"
     ):
         prove_split(pairs)
     prove_split([replace(pair, split="fold0") for pair in pairs])
@@ -309,13 +309,13 @@ def test_schemes():
 
 @pytest.mark.parametrize("text", ["70", "70/15/15/5", "70/0/30", "a/b", "70/-1", "0.7/0.3", "", "folds 2", "parts 1/1"])
 def test_parts_that_make_no_sense(text):
-    with pytest.raises(SplitError, match="such as 70/15/15"):
+    with pytest.raises(DatasetError, match="such as 70/15/15"):
         Scheme.of_parts(text)
 
 
 @pytest.mark.parametrize("text", ["folds 1", "folds 101", "folds x", "halves 2", ""])
 def test_schemes_that_make_no_sense(text):
-    with pytest.raises(SplitError):
+    with pytest.raises(DatasetError):
         Scheme.parse(text)
 
 
@@ -326,7 +326,7 @@ def test_a_data_set_keeps_its_scheme_unless_told():
     assert choose_scheme(None, None, own=own) == own
     assert choose_scheme(own[0], 3, own=own) == own
     for asked, seed in ((five, None), (None, 4)):
-        with pytest.raises(SplitError, match="split as parts 8/2, seed 3; use --resplit"):
+        with pytest.raises(DatasetError, match="split as parts 8/2, seed 3; use --resplit"):
             choose_scheme(asked, seed, own=own)
     assert choose_scheme(five, None, own=own, resplit=True) == (five, 3)
 

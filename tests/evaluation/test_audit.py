@@ -11,7 +11,6 @@ from garmentcut.dataset.manifest import read_manifest
 from garmentcut.errors import DatasetError, EvaluationError
 from garmentcut.evaluation import audit as audits
 from garmentcut.evaluation.audit import (
-    VerdictError,
     audit,
     draw_suspects,
     keep_verdicts,
@@ -29,9 +28,9 @@ from garmentcut.evaluation.predict import plan_trials
 def test_marks_are_parsed():
     assert parse_mark("a=b_Front=wrong") == ("a=b_Front", "wrong")
     assert parse_mark("g1_Front=") == ("g1_Front", "")
-    with pytest.raises(VerdictError, match="not of the form NAME=wrong"):
+    with pytest.raises(EvaluationError, match="not of the form NAME=wrong"):
         parse_mark("g1_Front")
-    with pytest.raises(VerdictError, match="'bad' is none of wrong, right, unsure"):
+    with pytest.raises(EvaluationError, match="'bad' is none of wrong, right, unsure"):
         parse_mark("g1_Front=bad")
 
 
@@ -40,12 +39,12 @@ def test_what_the_page_saves_is_read(tmp_path):
     path.write_text(json.dumps({"verdicts": {"g1_Front": "wrong", "g2_Back": "unsure"}}))
     assert read_verdicts(path) == {"g1_Front": "wrong", "g2_Back": "unsure"}
     path.write_text(json.dumps({"verdicts": {"g1_Front": "maybe"}}))
-    with pytest.raises(VerdictError, match=r"verdicts\.json: g1_Front: 'maybe'"):
+    with pytest.raises(EvaluationError, match=r"verdicts\.json: g1_Front: 'maybe'"):
         read_verdicts(path)
     path.write_text("[]")
-    with pytest.raises(VerdictError, match="not a file of verdicts"):
+    with pytest.raises(EvaluationError, match="not a file of verdicts"):
         read_verdicts(path)
-    with pytest.raises(VerdictError, match="No such file"):
+    with pytest.raises(EvaluationError, match="No such file"):
         read_verdicts(tmp_path / "none.json")
 
 
@@ -59,7 +58,7 @@ def test_verdicts_are_kept_in_the_manifest(red_dataset):
 
 def test_all_or_none(red_dataset):
     for name in ("g7_Front", "g9_Front"):  # unknown, refused
-        with pytest.raises(VerdictError, match=f"no usable pair named {name}"):
+        with pytest.raises(EvaluationError, match=f"no usable pair named {name}"):
             keep_verdicts(red_dataset.folder, {"g5_Back": "wrong", name: "wrong"})
     assert not any(pair.verdict for pair in read_manifest(red_dataset.folder).pairs)
 

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from garmentcut.evaluation.edge import Edge, EdgeFitError, edge_sample, fit_edge
+from garmentcut.errors import EvaluationError
+from garmentcut.evaluation.edge import Edge, edge_sample, fit_edge
 from garmentcut.photo.compose import choke_alpha
 
 
@@ -64,7 +65,7 @@ def test_the_result_is_measured_on_garments_that_had_no_part_in_it():
 
 def test_too_few_garments_are_refused():
     [one] = samples_of(network_edge=Edge(), target_of=crisp, num=1)
-    with pytest.raises(EdgeFitError, match="two garments"):
+    with pytest.raises(EvaluationError, match="two garments"):
         fit_edge([one], Edge())
 
 

@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from garmentcut.errors import EvaluationError
 from garmentcut.evaluation.metrics import METRICS, dice
 from garmentcut.evaluation.scores import (
     ALL,
     THRESHOLDS,
-    ScoresError,
     compare_scores,
     dice_at_thresholds,
     gain_of,
@@ -49,12 +49,12 @@ def test_the_table_for_spreadsheets(tmp_path, make_score, failed_score):
 @pytest.mark.parametrize("text", ["{}", "no json", '{"name": 1}', "[]", "3"])
 def test_other_files_are_refused(tmp_path, text):
     (tmp_path / "scores.jsonl").write_text(text)
-    with pytest.raises(ScoresError, match=r"scores\.jsonl, line 1, is not a row"):
+    with pytest.raises(EvaluationError, match=r"scores\.jsonl, line 1, is not a row"):
         read_scores(tmp_path)
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(ScoresError, match=r"scores\.jsonl: No such file"):
+    with pytest.raises(EvaluationError, match=r"scores\.jsonl: No such file"):
         read_scores(tmp_path)
 
 
@@ -234,5 +234,5 @@ def test_two_models_are_compared_photo_by_photo(make_score, failed_score):
     gains = [gain_of(*pair) for pair in found.gains(10)]
     assert gains == sorted(gains, reverse=True)
     json.dumps(found.as_dict())
-    with pytest.raises(ScoresError, match="no photo in common"):
+    with pytest.raises(EvaluationError, match="no photo in common"):
         compare_scores(ours, [failed_score])

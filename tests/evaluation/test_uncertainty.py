@@ -6,10 +6,9 @@ import pytest
 from scipy.stats import binom
 from sklearn.linear_model import LogisticRegression
 
+from garmentcut.errors import EvaluationError
 from garmentcut.evaluation.uncertainty import (
     RISKS,
-    CalibrationError,
-    DoubtError,
     Experience,
     Guarantee,
     calibrate,
@@ -170,9 +169,9 @@ def test_a_sign_that_never_changes_weighs_nothing(make_experiences):
 
 
 def test_too_few_garments(make_experiences):
-    with pytest.raises(DoubtError, match="19 garments: doubt cannot be learned from fewer than 20"):
+    with pytest.raises(EvaluationError, match="19 garments: doubt cannot be learned from fewer than 20"):
         fit_doubt(make_experiences(19))
-    with pytest.raises(DoubtError, match=r"^1 garment: "):
+    with pytest.raises(EvaluationError, match=r"^1 garment: "):
         fit_doubt(make_experiences(1))
 
 
@@ -197,7 +196,7 @@ def test_photos_of_the_training_are_left_out_with_their_garments(make_experience
 @pytest.mark.parametrize(("seen", "words"), [(True, "was trained on all 30 photos"), (None, "does not list")])
 def test_a_model_is_not_calibrated_on_what_it_learned(make_experiences, seen, words):
     known = [replace(one, seen=seen) for one in make_experiences(30)]
-    with pytest.raises(CalibrationError, match=words):
+    with pytest.raises(EvaluationError, match=words):
         calibrate(known, Guarantee(), data="tests")
     forced = calibrate(known, Guarantee(), data="tests", use_seen=True)
     assert "guarantees nothing for new ones" in forced.acceptance.data

@@ -2,7 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from garmentcut.export.card import ExportError, card_of_network
+from garmentcut.errors import RunError
+from garmentcut.export.card import card_of_network
 
 
 def test_the_spec_fills_the_card(network, spec):
@@ -31,5 +32,5 @@ def test_a_trainings_own_score(network, spec, target, convention):
 
 
 def test_a_fact_of_another_kind_is_named(network, spec):
-    with pytest.raises(ExportError, match=r"card.edge_gain: .*greater than 0, not -1"):
+    with pytest.raises(RunError, match=r"card.edge_gain: .*greater than 0, not -1"):
         card_of_network(network, replace(spec, facts={"edge_gain": -1}))

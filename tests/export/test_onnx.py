@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from garmentcut.config import RuntimeConfig
+from garmentcut.errors import RunError
 from garmentcut.export import onnx as export
-from garmentcut.export.card import ExportError, card_of_network
+from garmentcut.export.card import card_of_network
 from garmentcut.export.onnx import export_network
 from garmentcut.model.card import card_of, read_model
 from garmentcut.model.checkpoint import NetworkSpec, load_network
@@ -64,7 +65,7 @@ def test_the_product_runs_it(network, exported):
 def test_without_parity_there_is_no_file(network, spec, exported, monkeypatch, largest):
     monkeypatch.setattr(export, "_onnx_of", lambda *_: exported)
     monkeypatch.setattr(export, "measure_parity", lambda *_: {"openvino": 1e-7, "onnxruntime": largest})
-    with pytest.raises(ExportError, match=r"differ from torch's, openvino by 1e-07, onnxruntime by .*; at most 0.001"):
+    with pytest.raises(RunError, match=r"differ from torch's, openvino by 1e-07, onnxruntime by .*; at most 0.001"):
         export_network(network, card_of_network(network, spec))
 
 
@@ -75,7 +76,7 @@ def test_a_network_for_one_size_only_is_refused(spec, capfd):
         def forward(self, x):
             return x[:, :1] + torch.ones(1, 1, 96, 97)
 
-    with pytest.raises(ExportError, match="cutnet: torch cannot export it for photos of any size: "):
+    with pytest.raises(RunError, match="cutnet: torch cannot export it for photos of any size: "):
         export_network(Fixed(), card_of_network(Fixed(), spec))
     assert capfd.readouterr() == ("", "")
 

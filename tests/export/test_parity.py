@@ -3,8 +3,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from garmentcut.errors import RunError
 from garmentcut.export.card import card_of_network
-from garmentcut.export.parity import ParityError, measure_parity
+from garmentcut.export.parity import measure_parity
 from garmentcut.model.card import card_of
 from garmentcut.model.networks import build_network
 
@@ -49,7 +50,7 @@ def test_nan_is_never_parity(network, exported):
 
 
 def test_a_file_that_cannot_run_is_named(network, spec):
-    with pytest.raises(ParityError, match="openvino cannot load the export"):
+    with pytest.raises(RunError, match="openvino cannot load the export"):
         measure_parity(network, b"no network", card_of_network(network, spec))
 
 
@@ -58,5 +59,5 @@ def test_a_network_that_cannot_take_the_size_is_named(exported):
         def forward(self, x):
             return x[:, :1].reshape(2, 1, 64, 96)
 
-    with pytest.raises(ParityError, match=r"the network itself cannot take \(1, 3, 96, 96\)"):
+    with pytest.raises(RunError, match=r"the network itself cannot take \(1, 3, 96, 96\)"):
         measure_parity(Picky(), exported, card_of(exported))

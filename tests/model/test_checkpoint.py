@@ -6,7 +6,8 @@ import pytest
 import safetensors.torch
 import torch
 
-from garmentcut.model.checkpoint import CheckpointError, Mismatch, NetworkSpec, load_network, read_weights, save_network
+from garmentcut.errors import ModelError
+from garmentcut.model.checkpoint import Mismatch, NetworkSpec, load_network, read_weights, save_network
 from garmentcut.model.networks import build_network
 
 SPEC = NetworkSpec(
@@ -56,7 +57,7 @@ def test_an_interrupted_save_leaves_the_old_file(tmp_path, network, monkeypatch)
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full_disk)
-    with pytest.raises(CheckpointError, match=r"a.safetensors cannot be written: No space left on device; make room"):
+    with pytest.raises(ModelError, match=r"a.safetensors cannot be written: No space left on device; make room"):
         save_network(path, build_network("simple"), SPEC)
     assert path.read_bytes() == before
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.safetensors"]
@@ -67,14 +68,14 @@ def test_a_truncated_file_is_named(tmp_path, network, keep):
     path = tmp_path / "a.safetensors"
     save_network(path, network, SPEC)
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(CheckpointError, match=r"a\.safetensors is damaged .* copy or save it again"):
+    with pytest.raises(ModelError, match=r"a\.safetensors is damaged .* copy or save it again"):
         load_network(path)
 
 
 def test_other_files_are_named(tmp_path):
     (tmp_path / "photo.jpg").write_bytes(b"\xff\xd8\xff\xe0" + bytes(1000))
     for name in ("photo.jpg", "nowhere", "."):
-        with pytest.raises(CheckpointError, match=r"cannot be read|damaged or no safetensors file"):
+        with pytest.raises(ModelError, match=r"cannot be read|damaged or no safetensors file"):
             load_network(tmp_path / name)
 
 
@@ -97,7 +98,7 @@ def with_spec(path, spec, weights=None):
     ],
 )
 def test_a_spec_that_cannot_be_followed(tmp_path, spec, says):
-    with pytest.raises(CheckpointError, match=says) as error:
+    with pytest.raises(ModelError, match=says) as error:
         load_network(with_spec(tmp_path / "a.safetensors", spec))
     assert "a.safetensors" in str(error.value)
 

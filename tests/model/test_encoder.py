@@ -6,8 +6,8 @@ import timm
 import torch
 from timm.layers.conv2d_same import Conv2dSame
 
+from garmentcut.errors import ModelError
 from garmentcut.model.encoder import Encoder, EvenConv2d
-from garmentcut.model.networks import NetworkError
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "weights"
 
@@ -122,5 +122,5 @@ def test_frozen_stages_learn_nothing():
         key.split(".")[1] for key, tensor in encoder.state_dict().items() if not torch.equal(tensor, before[key])
     }
     assert changed == {"layer2", "layer3", "layer4"}  # the stem is stride 2, layer1 stride 4
-    with pytest.raises(NetworkError, match="resnet10t has 5 that can be frozen"):
+    with pytest.raises(ModelError, match="resnet10t has 5 that can be frozen"):
         encoder.freeze(6)

@@ -8,11 +8,12 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from torchvision.models import get_weight
 
 from garmentcut.config import RuntimeConfig
+from garmentcut.errors import ModelError
 from garmentcut.export.card import card_of_network
 from garmentcut.export.onnx import export_network
 from garmentcut.model.card import card_of
 from garmentcut.model.checkpoint import NetworkSpec
-from garmentcut.model.networks import NetworkError, build_network
+from garmentcut.model.networks import build_network
 from garmentcut.model.papers import backbone, deeplab_plus, linknet34, pspnet
 from garmentcut.photo.photo import Photo
 from garmentcut.prediction.frame import frame_photo
@@ -149,7 +150,7 @@ def test_no_two_weights_are_one(name, options):
     ],
 )
 def test_options_it_does_not_know_are_named(name, options, message):
-    with pytest.raises(NetworkError, match=message):
+    with pytest.raises(ModelError, match=message):
         build_network(name, **options)
 
 

@@ -2,14 +2,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from garmentcut.model.metadata import (
-    OnnxError,
-    attachment_of,
-    metadata_of,
-    with_attachment,
-    with_metadata,
-    without_metadata,
-)
+from garmentcut.errors import ModelError
+from garmentcut.model.metadata import attachment_of, metadata_of, with_attachment, with_metadata, without_metadata
 
 
 @pytest.fixture
@@ -45,14 +39,14 @@ def test_the_last_of_several_counts_and_all_are_removed(model):
 def test_other_files_are_no_models(content):
     try:
         found = metadata_of(content, "card")
-    except OnnxError as error:
+    except ModelError as error:
         assert "not an ONNX file" in str(error)
     else:
         assert found is None
 
 
 def test_a_model_cut_short_is_told(model):
-    with pytest.raises(OnnxError, match="cut short"):
+    with pytest.raises(ModelError, match="cut short"):
         metadata_of(with_metadata(model, "card", "text")[:-2], "card")
 
 

@@ -4,7 +4,8 @@ import sys
 import pytest
 import torch
 
-from garmentcut.model.networks import NETWORKS, NetworkError, build_network
+from garmentcut.errors import ModelError
+from garmentcut.model.networks import NETWORKS, build_network
 
 OURS = [
     ("simple", {"channels": [4, 8]}),
@@ -79,14 +80,14 @@ def test_the_state_makes_another_one_the_same(name, options):
     ],
 )
 def test_what_does_not_fit_is_named(name, options, says):
-    with pytest.raises(NetworkError, match=says), torch.device("meta"):
+    with pytest.raises(ModelError, match=says), torch.device("meta"):
         build_network(name, **options)
 
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch):
     monkeypatch.delitem(sys.modules, "garmentcut.model.simple", raising=False)
     monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(NetworkError, match=r"simple needs torch, which is not installed; install garmentcut\[train\]"):
+    with pytest.raises(ModelError, match=r"simple needs torch, which is not installed; install garmentcut\[train\]"):
         build_network("simple")
 
 

@@ -6,7 +6,7 @@ import openvino
 import pytest
 import torch
 
-from garmentcut.model.networks import NetworkError
+from garmentcut.errors import ModelError
 from garmentcut.model.prepared import build, enlarged, equalized, shrunk, standardised, stretched
 
 SMALL = {"network": "simple", "options": {"channels": [4, 8]}}
@@ -108,7 +108,7 @@ def test_logits_come_back_at_the_photos_size(photos, up):
     ],
 )
 def test_options_that_do_not_fit(options, says):
-    with pytest.raises(NetworkError, match=says):
+    with pytest.raises(ModelError, match=says):
         build(**{**SMALL, **options})
 
 
@@ -130,7 +130,7 @@ def test_words_that_are_not_known(option, value):
 def test_an_encoder_is_loaded_through_it():
     network = build(network="cutnet", options={"channels": [8, 8, 8, 8]})
     assert all(part.startswith("network.") for part in network.neutral_parts)
-    with pytest.raises(NetworkError, match="no encoder"):
+    with pytest.raises(ModelError, match="no encoder"):
         build(**SMALL).load_encoder({})
 
 

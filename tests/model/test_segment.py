@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from garmentcut.model.networks import NetworkError, build_network
+from garmentcut.errors import ModelError
+from garmentcut.model.networks import build_network
 
 
 @pytest.fixture(scope="module")
@@ -38,10 +39,10 @@ def test_no_grid_on_a_flat_photo(network):
 
 @pytest.mark.parametrize("width", [0, 1, 7])
 def test_other_widths_are_refused(width):
-    with pytest.raises(NetworkError, match="width"):
+    with pytest.raises(ModelError, match="width"):
         build_network("segment", width=width)
 
 
 def test_an_encoder_without_features_at_half_size_is_refused():
-    with pytest.raises(NetworkError, match="no features at half the size"):
+    with pytest.raises(ModelError, match="no features at half the size"):
         build_network("segment", encoder="convnext_atto")

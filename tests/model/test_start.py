@@ -4,11 +4,12 @@ import timm
 import torch
 import torchvision
 
+from garmentcut.errors import ModelError
 from garmentcut.model.card import UNKNOWN
-from garmentcut.model.checkpoint import CheckpointError, NetworkSpec, save_network
+from garmentcut.model.checkpoint import NetworkSpec, save_network
 from garmentcut.model.cutnet import STARTER
 from garmentcut.model.networks import build_network
-from garmentcut.model.start import StartError, default_weights, origin_of, start_network, widened
+from garmentcut.model.start import default_weights, origin_of, start_network, widened
 
 SMALL = {"encoder": "resnet10t", "channels": [8, 8, 8, 8]}
 
@@ -58,7 +59,7 @@ def test_what_a_start_has_learned_from(tmp_path):
     assert origin_of(str(parent)).trained_on == (UNKNOWN,)  # nobody recorded them
     safetensors.torch.save_file(cutnet().encoder.trunk.state_dict(), tmp_path / "encoder")
     assert origin_of(str(tmp_path / "encoder")) == ("encoder, weights of the encoder", (), "")
-    with pytest.raises(StartError, match="no file"):
+    with pytest.raises(ModelError, match="no file"):
         origin_of("nowhere.safetensors")
 
 
@@ -120,7 +121,7 @@ def test_without_the_hub_it_stops_and_offers_other_starts(name, options, monkeyp
     monkeypatch.setattr("torch.hub.load_state_dict_from_url", unreachable)
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", unreachable)
     with pytest.raises(
-        StartError, match=r"the hub \(no route to the hub\); set network.start to .*scratch, or"
+        ModelError, match=r"the hub \(no route to the hub\); set network.start to .*scratch, or"
     ) as told:
         start_network(network, name, "imagenet")
     assert ("default" in str(told.value)) == (name == "cutnet")  # no other's weights are embedded
@@ -161,7 +162,7 @@ def test_a_network_without_an_encoder(tmp_path, start):
     safetensors.torch.save_file({"a": torch.ones(1)}, tmp_path / "a.safetensors")
     start = str(tmp_path / "a.safetensors") if start == "encoder file" else start
     with pytest.raises(
-        StartError, match=r"simple has no encoder that could start from .*; set network.start to scratch"
+        ModelError, match=r"simple has no encoder that could start from .*; set network.start to scratch"
     ):
         start_network(build_network("simple"), "simple", start)
 
@@ -169,17 +170,15 @@ def test_a_network_without_an_encoder(tmp_path, start):
 def test_what_does_not_fit(tmp_path):
     path = saved(tmp_path / "a.safetensors", cutnet())
     before = (network := cutnet(detail=False)).head.weight.clone()
-    with pytest.raises(
-        CheckpointError, match=r"does not fit these options: unknown: detail.correct.bias, .* and 1 more"
-    ):
+    with pytest.raises(ModelError, match=r"does not fit these options: unknown: detail.correct.bias, .* and 1 more"):
         start_network(network, "cutnet", path)
     assert torch.equal(network.head.weight, before)
-    with pytest.raises(CheckpointError, match=r"is a cutnet, not a simple; set network.name .* to cutnet, \{'encoder'"):
+    with pytest.raises(ModelError, match=r"is a cutnet, not a simple; set network.name .* to cutnet, \{'encoder'"):
         start_network(build_network("simple"), "simple", path)
-    with pytest.raises(StartError, match="'imagnet' is no file; give one, or imagenet, scratch or default"):
+    with pytest.raises(ModelError, match="'imagnet' is no file; give one, or imagenet, scratch or default"):
         start_network(cutnet(), "cutnet", "imagnet")
     safetensors.torch.save_file({"a": torch.ones(1)}, tmp_path / "foreign.safetensors")
-    with pytest.raises(StartError, match=r"foreign.safetensors: not the weights of resnet10t: missing: "):
+    with pytest.raises(ModelError, match=r"foreign.safetensors: not the weights of resnet10t: missing: "):
         start_network(cutnet(), "cutnet", str(tmp_path / "foreign.safetensors"))
 
 

@@ -1,4 +1,4 @@
-"""Broken and hostile cutout files: refused by name, with nothing but CutoutError, and in little memory."""
+"""Broken and hostile cutout files: refused by name, with nothing but PhotoError, and in little memory."""
 
 import random
 import struct
@@ -15,8 +15,9 @@ from psd_tools.psd.layer_and_mask import MaskParameters
 from psd_tools.psd.tagged_blocks import TaggedBlock
 
 from garmentcut.config import ReadConfig
+from garmentcut.errors import PhotoError
 from garmentcut.photo.png import png_bytes
-from garmentcut.photo.truth import CutoutError, read_cutout
+from garmentcut.photo.truth import read_cutout
 
 from .made import encoded, pixels, png_of_header, tiff
 from .made_cutout import (
@@ -88,7 +89,7 @@ def attempt(tmp_path):
         path.write_bytes(data)
         try:
             cutout = read_cutout(path, ReadConfig(**limits))
-        except CutoutError as error:
+        except PhotoError as error:
             assert str(error).startswith(f"{path}: ")
             assert any(mend in str(error) for mend in MENDS), error
             return None
@@ -150,7 +151,7 @@ def peak_mb(call):
 def refused(tmp_path, data, match, **limits):
     path = tmp_path / "cutout.psd"
     path.write_bytes(data)
-    with pytest.raises(CutoutError, match=match):
+    with pytest.raises(PhotoError, match=match):
         read_cutout(path, ReadConfig(**limits))
 
 

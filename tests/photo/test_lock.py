@@ -6,8 +6,9 @@ import sys
 
 import pytest
 
+from garmentcut.errors import LockLostError, LockTakenError
 from garmentcut.photo import lock as lock_module
-from garmentcut.photo.lock import FolderLock, LockLostError, LockTakenError
+from garmentcut.photo.lock import FolderLock
 
 fcntl = pytest.importorskip("fcntl", reason="locks by flock are POSIX's")
 

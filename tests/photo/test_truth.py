@@ -12,7 +12,7 @@ from PIL import Image
 from garmentcut.config import ReadConfig
 from garmentcut.errors import PhotoError
 from garmentcut.photo.png import png_bytes
-from garmentcut.photo.truth import CUTOUT_SUFFIXES, CutoutError, read_cutout
+from garmentcut.photo.truth import CUTOUT_SUFFIXES, read_cutout
 
 from .made import chunk, cmyk_profile, encoded, exif, exif_bytes, gray_profile, pixels, tiff, with_chunks
 from .made_cutout import box, circle, path_records, path_resources, soft_disc, with_app13
@@ -114,7 +114,7 @@ def test_alpha_that_is_the_same_everywhere_is_given_back(read, level):
 
 def test_a_plain_photo_is_refused_with_a_mend(read):
     for data in (png_bytes(colors()), tiff(colors()), encoded(colors(), "JPEG"), encoded(colors(), "WEBP")):
-        with pytest.raises(CutoutError, match=r"cutout\.bin: has no transparency, .* save the cutout as PNG or PSD"):
+        with pytest.raises(PhotoError, match=r"cutout\.bin: has no transparency, .* save the cutout as PNG or PSD"):
             read(data)
 
 
@@ -228,7 +228,7 @@ def test_a_clipping_path_counts_where_the_transparency_is_opaque(read):
 
 
 def test_layers_in_a_tiff_are_named_when_nothing_else_is_there(read):
-    with pytest.raises(CutoutError, match=r"clipping path \(its Photoshop layers are not read from TIFF\); save"):
+    with pytest.raises(PhotoError, match=r"clipping path \(its Photoshop layers are not read from TIFF\); save"):
         read(tiff(colors(), extratags=[(37724, 7, 12, b"Adobe Photos", True)]))
 
 
@@ -260,7 +260,7 @@ def test_masks_of_sheer_garments(read):
     dark = gray // 3
     dark[2:-2] = sheer[2:-2]
     for photo in (gray, dark):
-        with pytest.raises(CutoutError, match="no transparency"):
+        with pytest.raises(PhotoError, match="no transparency"):
             read(png_bytes(photo))
 
 
@@ -292,26 +292,26 @@ def test_an_inverted_mask_is_suspected(read):
 
 
 def test_a_gray_photo_is_no_mask(read):
-    with pytest.raises(CutoutError, match="no transparency"):
+    with pytest.raises(PhotoError, match="no transparency"):
         read(png_bytes(colors(1)))
     packshot = np.where(soft_disc(*SIZE) > 0, colors(1), 255).astype(np.uint8)  # on white, with some black
     packshot[20, 12:16] = 0
-    with pytest.raises(CutoutError, match="no transparency"):
+    with pytest.raises(PhotoError, match="no transparency"):
         read(png_bytes(packshot))
 
 
 def test_limits_are_those_of_photos(read):
-    with pytest.raises(CutoutError, match="max_megapixels"):
+    with pytest.raises(PhotoError, match="max_megapixels"):
         read(png_bytes(cut()), config=ReadConfig(max_megapixels=0.001))
-    with pytest.raises(CutoutError, match="max_side_px"):
+    with pytest.raises(PhotoError, match="max_side_px"):
         read(tiff(cut(), extrasamples=[2]), config=ReadConfig(max_side_px=39))
 
 
 def test_what_cannot_be_opened_is_named(tmp_path, read):
-    assert issubclass(CutoutError, PhotoError)
-    with pytest.raises(CutoutError, match=r"nowhere\.psd: no such file"):
+    assert issubclass(PhotoError, PhotoError)
+    with pytest.raises(PhotoError, match=r"nowhere\.psd: no such file"):
         read_cutout(tmp_path / "nowhere.psd")
-    with pytest.raises(CutoutError, match="a GIF"):
+    with pytest.raises(PhotoError, match="a GIF"):
         read(encoded(Image.new("L", (4, 4)), "GIF"))
 
 
@@ -343,5 +343,5 @@ def test_of_many_channels_only_the_first_are_looked_at(read):
     data = tiff(stored, extrasamples=[0] * 17)
     check(read(data), stored[..., :4], "extra channel", tuple(["the extra channel is the same everywhere"] * 3))
     large = tiff(np.zeros((200, 200, 20), np.uint8), extrasamples=[0] * 17)
-    with pytest.raises(CutoutError, match="GB of memory"):
+    with pytest.raises(PhotoError, match="GB of memory"):
         read(large, config=ReadConfig(max_memory_mb=1))

@@ -13,7 +13,8 @@ from psd_tools.psd.layer_and_mask import ChannelData, ChannelDataList, ChannelIn
 from psd_tools.psd.tagged_blocks import TaggedBlock
 from psd_tools.psd.vector import VectorMaskSetting
 
-from garmentcut.photo.truth import CutoutError, read_cutout
+from garmentcut.errors import PhotoError
+from garmentcut.photo.truth import read_cutout
 
 from .made import cmyk_profile, pixels
 from .made_cutout import (
@@ -119,7 +120,7 @@ def test_a_layer_that_reaches_outside_the_document(read, at):
         cutout = read(document)
         np.testing.assert_array_equal(np.rint(cutout.alpha * 255), expected[HEIGHT:-HEIGHT, WIDTH:-WIDTH])
     else:
-        with pytest.raises(CutoutError, match="no transparency"):
+        with pytest.raises(PhotoError, match="no transparency"):
             read(document)
 
 
@@ -146,7 +147,7 @@ def test_a_mask_without_a_box_is_its_colour_everywhere(read):
     layer._channels[-1] = ChannelData()
     check(read(document), disc(), "transparency", (BELOW,))
     data.background_color = 0
-    with pytest.raises(CutoutError, match="no transparency"):
+    with pytest.raises(PhotoError, match="no transparency"):
         read(document)
 
 
@@ -164,7 +165,7 @@ def test_a_switched_off_mask_does_not_count(read):
     check(read(document), disc(), "transparency", ("a switched-off layer mask left out",))
     document = over_photo()
     add_layer(document, colors(), mask=disc()).mask.disabled = True
-    with pytest.raises(CutoutError, match=r"clipping path \(a switched-off layer mask left out\); save"):
+    with pytest.raises(PhotoError, match=r"clipping path \(a switched-off layer mask left out\); save"):
         read(document)
 
 
@@ -305,7 +306,7 @@ def test_groups_are_units_with_masks_and_opacity(read):
     np.testing.assert_allclose(cutout.alpha, 0.2 * (1 - (1 - parts[0] / 255) * (1 - parts[1] / 255)), atol=1e-6)
     assert cutout.notes[:2] == ("the alpha of 2 layers laid over each other", BELOW)
     group.visible = False
-    with pytest.raises(CutoutError, match="hidden layers left out"):
+    with pytest.raises(PhotoError, match="hidden layers left out"):
         read(document)
 
 
@@ -458,7 +459,7 @@ def test_a_document_that_is_a_mask(read):
         assert cutout.source == "mask image"
         assert np.abs(cutout.alpha - disc() / 255).max() <= (0.5 if image.mode == "1" else 1e-6)
         assert cutout.rgb is None
-    with pytest.raises(CutoutError, match="no transparency"):
+    with pytest.raises(PhotoError, match="no transparency"):
         read(PSDImage.frompil(Image.new("RGB", (30, 40), "white")))
 
 
@@ -482,7 +483,7 @@ def test_names_come_from_the_layers_panel(read):
 def test_a_clipping_record_that_clips_nothing_is_left_out(read):
     document = layered(SIZE)
     add_layer(document, cut())._record.clipping = Clipping.NON_BASE
-    with pytest.raises(CutoutError, match="layers clipped to others left out"):
+    with pytest.raises(PhotoError, match="layers clipped to others left out"):
         read(document)
 
 

@@ -1,8 +1,9 @@
 import pytest
 
 from garmentcut.config import Config, CutConfig, OutputConfig, ReadConfig
+from garmentcut.errors import SourceError
 from garmentcut.photo.spec import read_specification
-from garmentcut.prediction.batch import BATCH_NAME, BatchError, Order, read_batch, record_order
+from garmentcut.prediction.batch import BATCH_NAME, Order, read_batch, record_order
 from garmentcut.prediction.folder import FolderCutter
 from garmentcut.prediction.sources import find_sources
 
@@ -67,24 +68,24 @@ def test_the_same_run_again_writes_nothing(tmp_path):
 def test_a_damaged_or_newer_file_is_named_and_left_as_it_is(tmp_path, red_cutter, content):
     (tmp_path / BATCH_NAME).parent.mkdir()
     (tmp_path / BATCH_NAME).write_bytes(content)
-    with pytest.raises(BatchError, match=r"batch\.json"):
+    with pytest.raises(SourceError, match=r"batch\.json"):
         read_batch(tmp_path)
-    with pytest.raises(BatchError, match=r"batch\.json"):
+    with pytest.raises(SourceError, match=r"batch\.json"):
         record_order(tmp_path, "options", Order())
     folder = FolderCutter(red_cutter, tmp_path)
     for _ in range(2):  # and the folder's lock is given back
-        with pytest.raises(BatchError, match=r"batch\.json"):
+        with pytest.raises(SourceError, match=r"batch\.json"):
             folder.__enter__()
     assert (tmp_path / BATCH_NAME).read_bytes() == content
 
 
 def test_a_folder_without_one_is_told_how_to_get_it(tmp_path):
-    with pytest.raises(BatchError, match="nothing was cut into this folder; run `garmentcut cut PHOTOS --out"):
+    with pytest.raises(SourceError, match="nothing was cut into this folder; run `garmentcut cut PHOTOS --out"):
         read_batch(tmp_path)
-    with pytest.raises(BatchError, match="none: no such folder"):
+    with pytest.raises(SourceError, match="none: no such folder"):
         read_batch(tmp_path / "none")
     (tmp_path / "results.jsonl").touch()
-    with pytest.raises(BatchError, match="run the same `garmentcut cut` again"):
+    with pytest.raises(SourceError, match="run the same `garmentcut cut` again"):
         read_batch(tmp_path)
 
 

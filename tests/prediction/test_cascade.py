@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 
 from garmentcut.config import CutConfig
-from garmentcut.errors import ModelError, PhotoError
+from garmentcut.errors import ModelError, NoGarmentError, PhotoError
 from garmentcut.model.card import FirstLook, first_network_of, read_model, with_card
 from garmentcut.photo.photo import Photo
 from garmentcut.prediction.cascade import Cascade, crop_around
 from garmentcut.prediction.cutter import Cutter, default_model
 from garmentcut.prediction.frame import crop_pixels, frame_photo
-from garmentcut.prediction.locate import NoGarmentError
 
 LOOK = FirstLook("red", (96, 64), 32, margin_px=32, shapes_hw=((256, 192),), least_agreement=0.9)
 

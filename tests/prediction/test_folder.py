@@ -17,7 +17,7 @@ from PIL import Image
 from psd_tools import PSDImage
 
 from garmentcut.config import load_config
-from garmentcut.errors import SourceError
+from garmentcut.errors import FolderError, SourceError
 from garmentcut.model.card import FirstLook
 from garmentcut.photo import files
 from garmentcut.photo.files import StagedFile
@@ -26,7 +26,7 @@ from garmentcut.prediction import folder as folder_module
 from garmentcut.prediction.cascade import Cascade
 from garmentcut.prediction.cutter import Cutter
 from garmentcut.prediction.folder import FolderCutter
-from garmentcut.prediction.results import FolderError, Journal
+from garmentcut.prediction.results import Journal
 from garmentcut.prediction.sources import find_sources
 
 

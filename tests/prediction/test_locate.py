@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
+from garmentcut.errors import NoGarmentError
 from garmentcut.prediction.frame import Frame
-from garmentcut.prediction.locate import NoGarmentError, count_garments, locate
+from garmentcut.prediction.locate import count_garments, locate
 from garmentcut.prediction.stages import Prediction, check_garment
 
 HEIGHT, WIDTH = 192, 128

@@ -4,10 +4,10 @@ from dataclasses import asdict, replace
 
 import pytest
 
+from garmentcut.errors import SourceError
 from garmentcut.prediction.results import (
     DAMAGED_NAME,
     Journal,
-    ResultsError,
     Row,
     fingerprint,
     is_done,
@@ -62,7 +62,7 @@ def test_a_torn_last_line_is_passed_over(tmp_path):
 def test_somebody_elses_results_are_refused_and_kept(tmp_path, line):
     content = line + b"\n"
     (tmp_path / "results.jsonl").write_bytes(content)
-    with pytest.raises(ResultsError, match=r"results\.jsonl, line 1, is not a row"):
+    with pytest.raises(SourceError, match=r"results\.jsonl, line 1, is not a row"):
         Journal(tmp_path)
     assert (tmp_path / "results.jsonl").read_bytes() == content
 

@@ -7,11 +7,12 @@ import pytest
 from filelock import FileLock
 from PIL import Image
 
+from garmentcut.errors import SourceError
 from garmentcut.photo.files import LOCK_NAME
 from garmentcut.photo.sheet import FRAMES, SheetStyle, encode_sheet, is_contact_sheet
 from garmentcut.prediction import sheet as sheet_room
 from garmentcut.prediction.results import Row
-from garmentcut.prediction.sheet import ContactSheet, Entry, SheetError, SheetOptions, find_entries, read_cell
+from garmentcut.prediction.sheet import ContactSheet, Entry, SheetOptions, find_entries, read_cell
 
 
 def touch(folder, *names):
@@ -131,16 +132,16 @@ def test_doubt_and_verdict(tmp_path, judgement, mark, reason):
 
 def test_where_there_is_nothing_to_show(tmp_path):
     for folder, says in ((tmp_path / "none", "no such folder"), (tmp_path, "no cutouts;")):
-        with pytest.raises(SheetError, match=says):
+        with pytest.raises(SourceError, match=says):
             find(folder)
     touch(tmp_path, "a.png")
-    with pytest.raises(SheetError, match="not a folder"):
+    with pytest.raises(SourceError, match="not a folder"):
         find(tmp_path / "a.png")
     (tmp_path / "results.jsonl").write_text("")
-    with pytest.raises(SheetError, match="no cutouts yet"):
+    with pytest.raises(SourceError, match="no cutouts yet"):
         find(tmp_path)
     (tmp_path / "results.jsonl").write_text('{"other": 1}\n')
-    with pytest.raises(SheetError, match="not a row of garmentcut's"):
+    with pytest.raises(SourceError, match="not a row of garmentcut's"):
         find(tmp_path)
 
 
@@ -315,7 +316,7 @@ def test_pages_of_an_earlier_longer_sheet_go(tmp_path):
 def test_a_sheet_never_replaces_anything_else(tmp_path):
     folder = write_cutouts(tmp_path / "in", 2)
     before = (folder / "garment-1.png").read_bytes()
-    with pytest.raises(SheetError, match=r"garment-1\.png is there already and no contact sheet"):
+    with pytest.raises(SourceError, match=r"garment-1\.png is there already and no contact sheet"):
         ContactSheet(folder, folder / "garment-1.png", SMALL)
     assert (folder / "garment-1.png").read_bytes() == before
     for _ in range(2):  # but itself; and it is no cutout, though it lies among them
@@ -325,9 +326,9 @@ def test_a_sheet_never_replaces_anything_else(tmp_path):
 
 def test_misuse(tmp_path):
     folder = write_cutouts(tmp_path / "in", 4)
-    with pytest.raises(SheetError, match=r"written as \.jpg or \.jpeg or \.png"):
+    with pytest.raises(SourceError, match=r"written as \.jpg or \.jpeg or \.png"):
         ContactSheet(folder, tmp_path / "sheet.tif", SMALL)
-    with pytest.raises(SheetError, match="smaller --cell"):
+    with pytest.raises(SourceError, match="smaller --cell"):
         ContactSheet(folder, tmp_path / "sheet.jpg", SheetOptions(SheetStyle(columns=9, cell_px=4000)))
 
 

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
+from garmentcut.errors import NoGarmentError
 from garmentcut.model.card import StageSizes
 from garmentcut.photo.photo import Photo
 from garmentcut.prediction.frame import Frame
-from garmentcut.prediction.locate import NoGarmentError
 from garmentcut.prediction.stages import (
     Stages,
     clean,

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from garmentcut.review.app import ServerError, bind
+from garmentcut.errors import UsageError
+from garmentcut.review.app import bind
 from garmentcut.review.guard import open_access
 
 # The stand-in network of conftest.py, and a moment to die at.
@@ -201,5 +202,5 @@ def test_an_address_that_is_taken_is_said_so():
     with bind("127.0.0.1", 0) as taken:
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(ServerError, match=f"cannot listen on 127.0.0.1:{port}"):
+        with pytest.raises(UsageError, match=f"cannot listen on 127.0.0.1:{port}"):
             bind("127.0.0.1", port)

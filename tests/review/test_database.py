@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
-from garmentcut.review.database import Database, DatabaseError
+from garmentcut.errors import UsageError
+from garmentcut.review.database import Database
 
 _READY = "database system is ready to accept connections"
 _DEBIAN = Path("/usr/lib/postgresql")  # not on PATH: Debian keeps several versions side by side
@@ -157,7 +158,7 @@ def test_tables_of_another_version_are_refused(tmp_path):
     with engine.begin() as connection:
         connection.execute(text("UPDATE garmentcut_review SET version = 99"))
     engine.dispose()
-    with pytest.raises(DatabaseError, match=r"another version of garmentcut \(99\)"):
+    with pytest.raises(UsageError, match=r"another version of garmentcut \(99\)"):
         Database(path)
 
 
@@ -170,7 +171,7 @@ def test_tables_of_another_version_are_refused(tmp_path):
     ],
 )
 def test_a_database_that_cannot_be_used_is_named_without_its_password(url, reason):
-    with pytest.raises(DatabaseError, match=reason) as caught:
+    with pytest.raises(UsageError, match=reason) as caught:
         Database(url)
     assert "secret" not in str(caught.value)
 
@@ -179,6 +180,6 @@ def test_a_file_that_is_no_database(tmp_path):
     path = Path(tmp_path / "review.sqlite")
     path.write_bytes(b"not a database, but long enough to be taken for one" * 100)
     with pytest.raises(
-        DatabaseError, match=r"not a database; move it away and start again: what people decided is in files"
+        UsageError, match=r"not a database; move it away and start again: what people decided is in files"
     ):
         Database(path)

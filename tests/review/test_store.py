@@ -13,7 +13,8 @@ from PIL import Image
 from sqlalchemy.exc import OperationalError
 
 from garmentcut.dataset.corrections import decision_on, read_decisions
-from garmentcut.prediction.batch import BATCH_NAME, DecidedMeanwhileError, decision_for, held_for_review
+from garmentcut.errors import RunError
+from garmentcut.prediction.batch import BATCH_NAME, decision_for, held_for_review
 from garmentcut.prediction.folder import Steps
 from garmentcut.prediction.results import Journal
 
@@ -127,7 +128,7 @@ def test_the_lock_tells_a_decision_that_came_between(review, gray, png):
     row = next(row for row in Journal(folder).rows.values() if row.place == "a_Front")
     before = decision_for(folder, row)
     correct(review, gray, png)
-    with pytest.raises(DecidedMeanwhileError), held_for_review(folder, row, before):
+    with pytest.raises(RunError), held_for_review(folder, row, before):
         pass
     with held_for_review(folder, row, decision_for(folder, row)):
         pass

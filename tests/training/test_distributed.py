@@ -11,8 +11,7 @@ import pytest
 import torch
 
 from garmentcut.dataset.manifest import Manifest
-from garmentcut.dataset.split import SplitError
-from garmentcut.errors import TrainingError
+from garmentcut.errors import DatasetError, TrainingError
 from garmentcut.training.devices import Devices
 from garmentcut.training.divisions import divide
 from garmentcut.training.logging import Ended, StepDone
@@ -134,7 +133,7 @@ def test_a_split_that_leaks_is_refused_before_the_first_step(manifest, small_run
     pairs = tuple(replace(pair, group=second.group) if pair is first else pair for pair in manifest.pairs)
     leaking = Manifest(manifest.folder, pairs)
     run = Run(tmp_path / "leaks", small_run().recipe, leaking, divide(leaking, "0"))
-    with pytest.raises(SplitError, match="the split leaks"):
+    with pytest.raises(DatasetError, match="the split leaks"):
         next(train_runs([run], CPU))
     assert not run.folder.exists()
 

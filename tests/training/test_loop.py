@@ -15,9 +15,8 @@ from PIL import Image
 
 from garmentcut.dataset.augment import augment
 from garmentcut.dataset.samples import shared_generator, step_generator
-from garmentcut.errors import PhotoError, TrainingError, TrainingStopped
+from garmentcut.errors import ModelError, PhotoError, TrainingError, TrainingStopped
 from garmentcut.model.checkpoint import load_network
-from garmentcut.model.networks import NetworkError
 from garmentcut.recipe import load_recipe
 from garmentcut.training.logging import Ended, Evaluated, LossError, StepDone, read_journal
 from garmentcut.training.loop import augmented, build_parts, open_feed, open_samples, shorten_gradient, train
@@ -366,7 +365,7 @@ def weights(parts):
 
 
 def test_frozen_stages_need_an_encoder(fabric):
-    with pytest.raises(NetworkError, match="simple has no encoder that can be frozen"):
+    with pytest.raises(ModelError, match="simple has no encoder that can be frozen"):
         parts_of(fabric, **{"network.frozen_stages": 1})
 
 

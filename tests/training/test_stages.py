@@ -9,11 +9,10 @@ import torch
 
 from garmentcut.dataset.manifest import Manifest
 from garmentcut.dataset.windows import map_paths
-from garmentcut.errors import TrainingError
+from garmentcut.errors import ModelError, TrainingError
 from garmentcut.evaluation.predict import plan_trials
 from garmentcut.export.run_folder import export_folder, export_folds
 from garmentcut.model.card import card_of, stage_network_of
-from garmentcut.model.start import StartError
 from garmentcut.recipe import load_recipe
 from garmentcut.training.devices import Devices
 from garmentcut.training.divisions import divide
@@ -217,6 +216,6 @@ def test_a_start_that_is_out_of_reach_is_told_before_anything_is_trained(manifes
     monkeypatch.setattr("garmentcut.model.encoder.Encoder.load", no_hub)
     recipe = replace(RECIPE, network=replace(RECIPE.network, start="imagenet"))
     run = run_of(manifest, tmp_path / "run", recipe)
-    with pytest.raises(StartError, match="hub"):
+    with pytest.raises(ModelError, match="hub"):
         next(train_all([run], CPU))
     assert not (run.folder / "plan.json").exists()

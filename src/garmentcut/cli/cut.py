@@ -328,7 +328,8 @@ def _cut_once(
     folder: "FolderCutter", sources: list[Any], monitor: "Monitor", order: _Order, not_looked_at: "NotLookedAt"
 ) -> int:
     """Cut what is not done yet, with a progress bar; returns the exit code."""
-    from garmentcut.prediction.results import FolderError, report_row
+    from garmentcut.errors import FolderError
+    from garmentcut.prediction.results import report_row
     from garmentcut.terminal import Summary, progress_of
 
     plan = folder.plan(sources)

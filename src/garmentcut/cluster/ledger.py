@@ -25,7 +25,7 @@ from garmentcut.cluster.storage import Storage
 from garmentcut.errors import RunError, SourceError
 from garmentcut.photo.lock import is_running, this_host
 from garmentcut.prediction.batch import OWN_FOLDER
-from garmentcut.prediction.results import Journal, ResultsError, Row, read_row
+from garmentcut.prediction.results import Journal, Row, read_row
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -39,14 +39,6 @@ _REQUESTS_AT_A_TIME = 32
 _HASHES_KEPT = 4
 _TAKEN_FOR_DEAD_S, _RENEWED_EVERY_S = 120.0, 15.0
 _RUNS_KEPT = 5  # claims of the runs before
-
-
-class ClusterError(RunError):
-    """A run that cannot go on; what was finished stays finished. The message says what to do."""
-
-
-class TakenOverError(ClusterError):
-    """Another run has taken the target; this one writes nothing more."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +73,7 @@ class Ledger:
         """All rows that runs on clusters have written there, and those of folder runs, if it is a folder.
 
         Raises:
-            ResultsError: a file in their place is not ours.
+            SourceError: a file in their place is not ours.
             OSError: the target cannot be read.
         """
         ledger, names = cls(target), sorted(found.name for found in target.walk(RESULTS))
@@ -115,7 +107,7 @@ class Ledger:
                     self._take(read_parquet(data))
                 except ValueError as error:
                     where = self.target.url_of(name)
-                    raise ResultsError(
+                    raise SourceError(
                         f"{where} is no part of garmentcut's ({error}); move it or use another --out"
                     ) from error
                 self.parts.append(name)
@@ -290,9 +282,9 @@ class Lease:
                 return
 
     def check(self) -> None:
-        """Raises TakenOverError if another run has taken the target."""
+        """Raises RunError if another run has taken the target."""
         if self._lost:
-            raise TakenOverError(self._lost)
+            raise RunError(self._lost)
 
     def _next_number(self) -> int:
         numbers = [int(Path(found.name).stem) for found in self._target.walk(RUNS) if found.name.endswith(".json")]

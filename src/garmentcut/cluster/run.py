@@ -14,7 +14,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from garmentcut.cluster.ledger import RESULTS, ClusterError, Kept, Lease, Ledger, finish
+from garmentcut.cluster.ledger import RESULTS, Kept, Lease, Ledger, finish
 from garmentcut.cluster.stages import (
     Assignment,
     CutBatch,
@@ -27,15 +27,15 @@ from garmentcut.cluster.stages import (
 )
 from garmentcut.cluster.storage import Photo, is_url, list_photos, open_storage
 from garmentcut.config import Config
-from garmentcut.errors import ConfigError, SourceError
+from garmentcut.errors import ConfigError, LockTakenError, RunError, SourceError
 from garmentcut.photo.files import LOCK_NAME
-from garmentcut.photo.lock import FolderLock, LockTakenError
+from garmentcut.photo.lock import FolderLock
 from garmentcut.photo.spec import Specification
 from garmentcut.prediction.batch import Order, check_batch, record_order
 from garmentcut.prediction.cutter import Cutter
 from garmentcut.prediction.folder import FolderCutter
 from garmentcut.prediction.names import Named, by_garment, garment_of, name_files
-from garmentcut.prediction.results import ResultsError, Row, sha256_of
+from garmentcut.prediction.results import Row, sha256_of
 from garmentcut.prediction.sources import SKIPPED_NAME, Skipped, Source, skipped_lines
 from garmentcut.prediction.verdict import Judge
 
@@ -155,7 +155,7 @@ class ClusterCutter:
                 self._lease = stack.enter_context(Lease(self.target))
                 self._assignment = replace(self._assignment, run=self._lease.number)
                 self._ledger = Ledger.read(self.target)
-            except (OSError, ResultsError) as error:
+            except (OSError, SourceError) as error:
                 reason = getattr(error, "strerror", None) or error
                 raise SourceError(f"{self.target.url} cannot be the output folder: {reason}") from error
             self._stack = stack.pop_all()
@@ -184,7 +184,7 @@ class ClusterCutter:
         """The cluster, and who works there; nothing is connected or started where nothing is to do.
 
         Raises:
-            ClusterError: it cannot be reached, or has no room.
+            RunError: it cannot be reached, or has no room.
         """
         if not plan.num_todo:
             yield Workers(0, 0, on_gpu=False, batch=1)
@@ -196,7 +196,7 @@ class ClusterCutter:
         """Cut what the plan holds; yields each photo's row once its files and the row are written.
 
         Raises:
-            ClusterError: nothing works any more, or another run has taken the target.
+            RunError: nothing works any more, or another run has taken the target.
         """
         assignment = self._assignment
         if self.target.folder is not None:
@@ -222,8 +222,8 @@ class ClusterCutter:
         try:
             self._ledger = Ledger.read(self.target)
             self._ledger.join(self._lease.number)
-        except (OSError, ResultsError) as error:
-            raise ClusterError(f"the rows are written, but could not be joined: {error}; run again") from error
+        except (OSError, SourceError) as error:
+            raise RunError(f"the rows are written, but could not be joined: {error}; run again") from error
 
 
 def plan_run(photos: Sequence[Photo], ledger: Ledger, assignment: Assignment, judge: Judge) -> Plan:
@@ -315,7 +315,7 @@ def connected(address: str, config: Config) -> Iterator[Workers]:
         config: workers, for which a cluster of this machine gets room, threads of each, backend.
 
     Raises:
-        ClusterError: it cannot be reached or started, or has no room for the workers.
+        RunError: it cannot be reached or started, or has no room for the workers.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anyone
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -335,7 +335,7 @@ def connected(address: str, config: Config) -> Iterator[Workers]:
     try:
         ray.init(**options)
     except Exception as error:
-        raise ClusterError(f"--ray {address}: {str(error).partition(chr(10))[0]}") from error
+        raise RunError(f"--ray {address}: {str(error).partition(chr(10))[0]}") from error
     try:
         yield _workers_of(ray.cluster_resources(), config)  # type: ignore[no-untyped-call]
     finally:
@@ -350,7 +350,7 @@ def _workers_of(resources: dict[str, float], config: Config) -> Workers:
     threads, cores = runtime.threads or 1, resources.get("CPU", 0)
     room = int(cores // threads)
     if workers > room or not room:
-        raise ClusterError(f"the cluster has {cores:g} cores: no room for {workers or 1} x {threads} threads")
+        raise RunError(f"the cluster has {cores:g} cores: no room for {workers or 1} x {threads} threads")
     return Workers(workers or room, threads, on_gpu=False, batch=batch or 4)
 
 
@@ -362,7 +362,7 @@ def run_batches(
     A photo whose worker dies every time has no row in the end; it is not yielded.
 
     Raises:
-        ClusterError: nothing works, or no more than by chance.
+        RunError: nothing works, or no more than by chance.
     """
     runtime = assignment.config.runtime
     runtime = replace(runtime, threads=workers.threads, streams=runtime.streams or (2 if workers.on_gpu else 1))
@@ -419,7 +419,7 @@ def _run_chunk(
         for batch in data.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
             yield from unpacked(batch)
     except ray.exceptions.RayError as error:
-        raise ClusterError(f"{_cause_of(error)}; run again to go on") from error
+        raise RunError(f"{_cause_of(error)}; run again to go on") from error
 
 
 def _cause_of(error: BaseException) -> str:

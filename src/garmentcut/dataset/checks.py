@@ -22,7 +22,6 @@ from garmentcut.dataset.ledger import (
     PHOTO_FOLDER,
     LedgerEntry,
     Stamp,
-    WriteError,
     path_text,
     sha256_of,
     stamp_of,
@@ -31,7 +30,7 @@ from garmentcut.dataset.ledger import (
 from garmentcut.dataset.manifest import Fault, Pair, fault_of, target_bytes
 from garmentcut.dataset.pairing import Candidate
 from garmentcut.dataset.split import print_of
-from garmentcut.errors import PhotoError
+from garmentcut.errors import PhotoError, RunError
 from garmentcut.photo.color import srgb_of
 from garmentcut.photo.files import read_photo_bytes, write_atomic
 from garmentcut.photo.mask import bounding_box, slices_of
@@ -401,12 +400,12 @@ class Examination:
         """Read a candidate's photo and cutout, check them, write the target.
 
         Raises:
-            WriteError: the disk is full, or the folder cannot be written.
+            RunError: the disk is full, or the folder cannot be written.
         """
         entry = LedgerEntry(pair_of(candidate, self.folder), self.options, Stamp(0, 0), Stamp(0, 0))
         try:
             return self._examine(candidate, entry)
-        except WriteError:
+        except RunError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever is wrong with one pair must not stop the others
             reason = "not enough memory" if isinstance(error, MemoryError) else str(error) or type(error).__name__
@@ -513,7 +512,7 @@ def write_in(path: Path, content: bytes) -> None:
     """Write a file of the data set, whole or not at all.
 
     Raises:
-        WriteError: it cannot be written.
+        RunError: it cannot be written.
     """
     try:
         write_atomic(path, content)

@@ -14,12 +14,12 @@ from typing import Any
 from garmentcut.config import ReadConfig
 from garmentcut.dataset.ledger import sha256_of
 from garmentcut.dataset.manifest import VIEWS, Fault, fault_of
-from garmentcut.dataset.pairing import Candidate, NamePattern, PairingError, safe_name
-from garmentcut.errors import PhotoError
+from garmentcut.dataset.pairing import Candidate, NamePattern, safe_name
+from garmentcut.errors import DatasetError, PhotoError
 from garmentcut.photo.files import read_photo_bytes, write_atomic
 from garmentcut.photo.photo import to_alpha
 from garmentcut.photo.read import damage_named, read_png
-from garmentcut.photo.truth import CutoutError, CutoutFile
+from garmentcut.photo.truth import CutoutFile
 
 DECISIONS_FOLDER = ".garmentcut/review"
 """Below the batch's folder; a tree like the photos'."""
@@ -149,7 +149,7 @@ def find_reviewed(source: ReviewSource, pattern: NamePattern) -> list[Candidate]
         pattern: how photos are named.
 
     Raises:
-        PairingError: a folder is no batch that was reviewed.
+        DatasetError: a folder is no batch that was reviewed.
     """
     newest: dict[str, tuple[str, Candidate]] = {}
     for batch in source.batches:
@@ -169,7 +169,7 @@ def joined(candidates: Iterable[Candidate], reviewed: Iterable[Candidate]) -> li
 
 def _decisions_of(batch: Path) -> Iterator[Decision]:
     if not (batch / DECISIONS_FOLDER).is_dir():
-        raise PairingError(f"{batch}: nobody has reviewed it; name a folder that garmentcut review was opened on")
+        raise DatasetError(f"{batch}: nobody has reviewed it; name a folder that garmentcut review was opened on")
     return read_decisions(batch)
 
 
@@ -206,7 +206,7 @@ def read_alpha(path: Path, config: ReadConfig | None = None) -> CutoutFile:
         config: bytes, pixels and sides accepted.
 
     Raises:
-        CutoutError: it cannot be read, or is not gray.
+        PhotoError: it cannot be read, or is not gray.
     """
     limits = config or ReadConfig()
     try:
@@ -219,4 +219,4 @@ def read_alpha(path: Path, config: ReadConfig | None = None) -> CutoutFile:
                 raise PhotoError("not a gray PNG; review the photo again")
             return CutoutFile(to_alpha(pixels), None, "mask image")
     except PhotoError as error:
-        raise CutoutError(f"{path}: {error}") from error
+        raise PhotoError(f"{path}: {error}") from error

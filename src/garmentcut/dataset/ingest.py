@@ -17,11 +17,11 @@ from garmentcut.dataset.checks import Examination, pair_of
 from garmentcut.dataset.corrections import ReviewSource, find_reviewed, joined
 from garmentcut.dataset.ledger import DatasetFolder, LedgerEntry, has_own_files, write_error
 from garmentcut.dataset.manifest import MANIFEST_NAME, REFUSING, SUSPECT, Fault, Manifest, Pair, with_verdicts
-from garmentcut.dataset.pairing import DEFAULT_PATTERN, Candidate, NamePattern, PairingError, find_candidates, sides_of
-from garmentcut.dataset.split import Scheme, SplitError, assign_splits, choose_scheme, mark_duplicates, prove_split
-from garmentcut.errors import counted
+from garmentcut.dataset.pairing import DEFAULT_PATTERN, Candidate, NamePattern, find_candidates, sides_of
+from garmentcut.dataset.split import Scheme, assign_splits, choose_scheme, mark_duplicates, prove_split
+from garmentcut.errors import DatasetError, PhotoError, counted
 from garmentcut.observe.log import printable
-from garmentcut.photo.truth import CutoutError, read_cutout
+from garmentcut.photo.truth import read_cutout
 
 _VERSION = 1  # of the checks: another one reads every pair again
 _MAX_WORKERS = 16
@@ -114,7 +114,7 @@ class Ingest:
             options: see there.
 
         Raises:
-            PairingError: a folder is missing, or is the data set's, or a pattern is wrong.
+            DatasetError: a folder is missing, or is the data set's, or a pattern is wrong.
         """
         self.options = options or IngestOptions()
         self.folder = out_dir.resolve()
@@ -124,7 +124,7 @@ class Ingest:
             *(side.root for side in self._sides),
             *(one.resolve() for one in self.options.review.batches),
         ):
-            raise PairingError(f"{out_dir}: the data set needs a folder of its own; choose another --out")
+            raise DatasetError(f"{out_dir}: the data set needs a folder of its own; choose another --out")
         self._store = DatasetFolder(self.folder)
         parts = json.dumps([_VERSION, asdict(self.options.read)])
         fingerprint = hashlib.sha256(parts.encode()).hexdigest()[:16]
@@ -138,7 +138,7 @@ class Ingest:
 
         Raises:
             DatasetError: see `garmentcut.dataset.ledger.Store.open`.
-            SplitError: the data set is split in another way, and `resplit` was not asked for.
+            DatasetError: the data set is split in another way, and `resplit` was not asked for.
         """
         self._store.open()
         try:
@@ -158,7 +158,7 @@ class Ingest:
         """Find the files, and tell pairs that were read before from those to read.
 
         Raises:
-            PairingError: one of the two folders cannot be read, or has no file to read in it.
+            DatasetError: one of the two folders cannot be read, or has no file to read in it.
         """
         junk: list[str] = []
         found = find_candidates(*self._sides, out_dir=self.folder, on_junk=junk.append) if self._sides else ()
@@ -177,7 +177,7 @@ class Ingest:
                 self._store.ledger.entries[candidate.name] = entry
         if todo and not self._store.earlier.pairs and all(map(self._is_swapped, todo[:_TRIED])):
             first, second = (side.root for side in self._sides)
-            raise PairingError(f"{first} holds cutouts and {second} their photos: name the photos' folder first")
+            raise DatasetError(f"{first} holds cutouts and {second} their photos: name the photos' folder first")
         return IngestPlan(tuple(candidates), tuple(todo), tuple(junk))
 
     def _is_swapped(self, candidate: Candidate) -> bool:
@@ -186,10 +186,10 @@ class Ingest:
             return False
         try:
             read_cutout(candidate.cutout, self.options.read)
-        except CutoutError:
+        except PhotoError:
             try:
                 return 0 < float(read_cutout(candidate.photo, self.options.read).alpha.mean()) < _WHOLE
-            except CutoutError:
+            except PhotoError:
                 return False
         return False
 
@@ -197,7 +197,7 @@ class Ingest:
         """Read and check what the plan holds; yields each pair's entry once it is recorded.
 
         Raises:
-            WriteError: the disk is full, or the folder cannot be written.
+            RunError: the disk is full, or the folder cannot be written.
         """
         workers = self.options.workers or min(os.cpu_count() or 1, _MAX_WORKERS)
         with ThreadPoolExecutor(workers) as pool:
@@ -257,19 +257,19 @@ class Ingest:
         """Split the rows, prove the split and write the manifest; then drop what belongs to no row any more.
 
         Raises:
-            SplitError: too few garments; the manifest stays as it was.
-            WriteError: the disk is full, or the folder cannot be written; likewise.
+            DatasetError: too few garments; the manifest stays as it was.
+            RunError: the disk is full, or the folder cannot be written; likewise.
         """
         rows = tuple(rows)
         usable = [row for row in rows if not row.refused]
         kept = {} if self.options.resplit else {pair.garment: pair.split for pair in self._store.earlier.usable}
         try:
             splits = assign_splits(usable, self.scheme, seed=self.seed, kept=kept) if usable else {}
-        except SplitError as error:
+        except DatasetError as error:
             if not self.options.review.batches or self.options.add:
                 raise
             way_out = "or add the corrections to the data set that you have: --out DATASET --add"
-            raise SplitError(f"{error}; {way_out}") from error
+            raise DatasetError(f"{error}; {way_out}") from error
         pairs = tuple(row if row.refused else replace(row, split=splits[row.group]) for row in rows)
         prove_split(pairs)
         pairs = with_verdicts(pairs, self._store.earlier.pairs)

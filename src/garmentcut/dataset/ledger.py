@@ -17,21 +17,15 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from garmentcut.dataset.manifest import MANIFEST_NAME, Manifest, Pair, read_manifest, write_manifest
 from garmentcut.dataset.pairing import Candidate
-from garmentcut.errors import DatasetError
+from garmentcut.errors import DatasetError, LockTakenError, RunError
 from garmentcut.photo.files import LOCK_NAME, remove_staged, write_atomic
-from garmentcut.photo.lock import FolderLock, LockTakenError
+from garmentcut.photo.lock import FolderLock
 
 LEDGER_NAME = "ingest.jsonl"
 ALPHA_FOLDER, PHOTO_FOLDER = "alpha", "photos"
 """Of targets, and of photos that were taken out of layered documents; in the data set's folder."""
 _FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 _LINE_START = b'{"pair": {'
-
-
-class WriteError(DatasetError):
-    """The data set's folder cannot be written; what was read is kept. The message says what to fix."""
-
-    exit_code = 1
 
 
 class Stamp(NamedTuple):
@@ -193,7 +187,7 @@ class DatasetFolder:
         """Write the manifest; then drop entries, targets and photos of pairs that are no longer there.
 
         Raises:
-            garmentcut.dataset.checks.WriteError: it cannot be written, and is as it was.
+            garmentcut.errors.RunError: it cannot be written, and is as it was.
         """
         names = [pair.name for pair in manifest.pairs if pair.photo_sha256]  # the others were not read
         try:
@@ -280,11 +274,11 @@ def path_text(path: Path | None, folder: Path) -> str:
     return text.encode(errors="backslashreplace").decode()  # of a file refused for its name
 
 
-def write_error(path: Path, error: OSError) -> WriteError:
+def write_error(path: Path, error: OSError) -> RunError:
     """What to tell about a file that cannot be written."""
     if error.errno in _FULL_DISK:
-        return WriteError(f"{path}: {error.strerror}; free some space and run again: it goes on where it stopped")
-    return WriteError(f"{path}: {error.strerror or error}; make the folder writable and run again")
+        return RunError(f"{path}: {error.strerror}; free some space and run again: it goes on where it stopped")
+    return RunError(f"{path}: {error.strerror or error}; make the folder writable and run again")
 
 
 def _line(entry: LedgerEntry) -> bytes:

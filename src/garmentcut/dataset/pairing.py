@@ -31,10 +31,6 @@ _MAX_SHOWN = 200  # characters of a path in a message
 _Folded = tuple[str, str]
 
 
-class PairingError(DatasetError):
-    """Folders or a pattern that cannot be worked with as a whole; the message says what to change."""
-
-
 @dataclass(frozen=True)
 class Key:
     """What a file's name says.
@@ -67,12 +63,12 @@ class NamePattern:
         """Compile a pattern.
 
         Raises:
-            PairingError: an unknown field, `<garment>` missing, or a field twice.
+            DatasetError: an unknown field, `<garment>` missing, or a field twice.
         """
         self.text = text
         names = [match[1] for match in _FIELD.finditer(text) if match[1] is not None]
         if names.count("garment") != 1 or names.count("view") > 1 or set(names) - {"garment", "view"}:
-            raise PairingError(f"pattern {text!r}: needs <garment> once, <view> at most once, and no other field")
+            raise DatasetError(f"pattern {text!r}: needs <garment> once, <view> at most once, and no other field")
         self.has_view = "view" in names
         self._num_parts = text.count("/") + 1
         # A known view anywhere wins: a_front_right is a's FrontRight, not a view "right" of a_front.
@@ -177,7 +173,7 @@ def sides_of(originals: Path, cutouts: Path | None, patterns: tuple[str, str]) -
         patterns: how the files of each are named.
 
     Raises:
-        PairingError: one is no folder, both are the same, or a pattern is wrong.
+        DatasetError: one is no folder, both are the same, or a pattern is wrong.
     """
     for given in (originals, cutouts or originals):
         try:
@@ -186,15 +182,15 @@ def sides_of(originals: Path, cutouts: Path | None, patterns: tuple[str, str]) -
             is_folder = False
         except (OSError, ValueError) as error:  # ValueError: a path with a zero byte
             reason = getattr(error, "strerror", None) or error
-            raise PairingError(f"{given}: {reason}; make it readable, or name another folder") from error
+            raise DatasetError(f"{given}: {reason}; make it readable, or name another folder") from error
         if not is_folder:
-            raise PairingError(f"{given}: not a folder; name the folder that holds the files")
+            raise DatasetError(f"{given}: not a folder; name the folder that holds the files")
     if cutouts is not None and originals.resolve() == cutouts.resolve():
         mend = "give the cutouts a folder of their own, or, if they are PSDs, name the folder once"
-        raise PairingError(f"{originals}: photos and cutouts in one folder; {mend}")
+        raise DatasetError(f"{originals}: photos and cutouts in one folder; {mend}")
     photo_pattern, cutout_pattern = map(NamePattern, patterns)
     if photo_pattern.has_view != cutout_pattern.has_view:
-        raise PairingError(f"patterns {patterns[0]!r} and {patterns[1]!r}: one has <view> and the other has not")
+        raise DatasetError(f"patterns {patterns[0]!r} and {patterns[1]!r}: one has <view> and the other has not")
     return (
         Side("photo", originals.resolve(), photo_pattern, frozenset(PHOTO_SUFFIXES)),
         Side(
@@ -221,7 +217,7 @@ def find_candidates(
         on_junk: told the path of what operating systems left there.
 
     Raises:
-        PairingError: one of the two folders cannot be read, or has no file to read in it.
+        DatasetError: one of the two folders cannot be read, or has no file to read in it.
     """
     passed = {out_dir.resolve(), photos.root, cutouts.root}
     is_one_folder = photos.root == cutouts.root
@@ -262,9 +258,9 @@ def _read_names(
             files.keyed[key.folded].append((key, path))
     if not found and files.unreadable and not may_be_empty:
         error = files.unreadable[0]
-        raise PairingError(f"{side.root}: no {side.kind}s there; {error.filename}: {error.strerror}; make it readable")
+        raise DatasetError(f"{side.root}: no {side.kind}s there; {error.filename}: {error.strerror}; make it readable")
     if not found and not may_be_empty:
-        raise PairingError(f"{side.root}: no {side.kind}s there; looked for {' '.join(suffixes)}")
+        raise DatasetError(f"{side.root}: no {side.kind}s there; looked for {' '.join(suffixes)}")
     return files
 
 

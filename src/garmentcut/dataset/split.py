@@ -251,10 +251,6 @@ def _near_links(usable: list[Pair], prints: Mapping[str, bytes]) -> list[tuple[i
     ]
 
 
-class SplitError(DatasetError):
-    """A split that cannot be made, or that leaks; the message says why and what would mend it."""
-
-
 @dataclass(frozen=True)
 class Scheme:
     """How a data set is divided.
@@ -272,10 +268,10 @@ class Scheme:
         """`fold0`, `fold1` ..., all alike.
 
         Raises:
-            SplitError: fewer than 2 or more than 100.
+            DatasetError: fewer than 2 or more than 100.
         """
         if not 2 <= number <= _MAX_FOLDS:
-            raise SplitError(f"{number} folds: give 2 to {_MAX_FOLDS}")
+            raise DatasetError(f"{number} folds: give 2 to {_MAX_FOLDS}")
         width = len(str(number - 1))  # so that they sort as they count
         return cls(f"folds {number}", tuple((f"fold{fold:0{width}}", 1 / number) for fold in range(number)))
 
@@ -284,11 +280,11 @@ class Scheme:
         """`train` and `validation`, and `test` if there is a third number.
 
         Raises:
-            SplitError: not two or three whole numbers above 0, such as 70/15/15.
+            DatasetError: not two or three whole numbers above 0, such as 70/15/15.
         """
         numbers = [int(part) for part in text.split("/")] if re.fullmatch(r"\d{1,6}(/\d{1,6}){1,2}", text) else []
         if not numbers or 0 in numbers:
-            raise SplitError(f"parts {text!r}: give two or three numbers above 0, such as 70/15/15")
+            raise DatasetError(f"parts {text!r}: give two or three numbers above 0, such as 70/15/15")
         return cls(f"parts {text}", tuple(zip(_PARTS, (n / sum(numbers) for n in numbers), strict=False)))
 
     @classmethod
@@ -296,14 +292,14 @@ class Scheme:
         """The scheme that a manifest names.
 
         Raises:
-            SplitError: it is none.
+            DatasetError: it is none.
         """
         kind, _, value = text.partition(" ")
         if kind == "folds" and value.isdecimal():
             return cls.of_folds(int(value))
         if kind == "parts":
             return cls.of_parts(value)
-        raise SplitError(f"split {text!r} is not known")
+        raise DatasetError(f"split {text!r} is not known")
 
 
 def assign_splits(
@@ -324,11 +320,11 @@ def assign_splits(
         The split of each group.
 
     Raises:
-        SplitError: fewer groups than splits.
+        DatasetError: fewer groups than splits.
     """
     views = _views_by_group(pairs)
     if len(views) < len(scheme.shares):
-        raise SplitError(_too_few(len(views), scheme))
+        raise DatasetError(_too_few(len(views), scheme))
     splits = _kept_splits(pairs, kept or {}, {name for name, _ in scheme.shares})
     totals = sum(views.values(), Counter[str]())
     lacking = {name: {view: share * totals[view] for view in totals} for name, share in scheme.shares}
@@ -359,12 +355,12 @@ def choose_scheme(
         resplit: others are wanted.
 
     Raises:
-        SplitError: others are asked for, but not wanted: garments would change sides unnoticed.
+        DatasetError: others are asked for, but not wanted: garments would change sides unnoticed.
     """
     before = own or (Scheme.of_folds(5), 0)
     chosen = asked or before[0], before[1] if seed is None else seed
     if own and chosen != own and not resplit:
-        raise SplitError(f"the data set is split as {own[0].text}, seed {own[1]}; use --resplit to split it anew")
+        raise DatasetError(f"the data set is split as {own[0].text}, seed {own[1]}; use --resplit to split it anew")
     return chosen
 
 
@@ -375,7 +371,7 @@ def prove_split(pairs: Iterable[Pair]) -> None:
         pairs: refused ones are passed over.
 
     Raises:
-        SplitError: one does; names it, and the pairs.
+        DatasetError: one does; names it, and the pairs.
     """
     seen: dict[tuple[str, str], Pair] = {}
     for pair in pairs:
@@ -386,7 +382,7 @@ def prove_split(pairs: Iterable[Pair]) -> None:
             other = seen.setdefault(mark, pair)
             if other.split != pair.split:
                 what = f"{mark[0]} {mark[1]} stands in {other.split} ({other.name}) and in {pair.split} ({pair.name})"
-                raise SplitError(f"the split leaks: {what}; run `garmentcut ingest` with --resplit")
+                raise DatasetError(f"the split leaks: {what}; run `garmentcut ingest` with --resplit")
 
 
 def _views_by_group(pairs: Iterable[Pair]) -> dict[str, Counter[str]]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from garmentcut.config import RuntimeConfig
 from garmentcut.dataset.manifest import Manifest, Pair, read_manifest, write_manifest
-from garmentcut.errors import DatasetError, EvaluationError
+from garmentcut.errors import DatasetError, EvaluationError, LockTakenError
 from garmentcut.evaluation.evidence import REFERENCE_HEIGHT_PX, Evidence, Region, gather_evidence
 from garmentcut.evaluation.pictures import Tile, draw_pictures
 from garmentcut.evaluation.predict import CutPair, Trial, predict, refuse_seen
@@ -23,7 +23,7 @@ from garmentcut.evaluation.report import page_environment
 from garmentcut.evaluation.uncertainty import LEAST_GARMENTS, Experience, cross_fitted, experience_of
 from garmentcut.photo.color import srgb_of
 from garmentcut.photo.files import LOCK_NAME, write_atomic
-from garmentcut.photo.lock import FolderLock, LockTakenError
+from garmentcut.photo.lock import FolderLock
 from garmentcut.photo.photo import to_8_bit
 from garmentcut.prediction.doubt import Maps
 from garmentcut.prediction.verdict import place_of
@@ -246,19 +246,15 @@ def rank_suspects(
     return sorted(found, key=lambda suspect: (-suspect.score, suspect.name))
 
 
-class VerdictError(EvaluationError):
-    """Verdicts that cannot be understood, or name no pair; the message says which."""
-
-
 def parse_mark(text: str) -> tuple[str, CutoutVerdict]:
     """`NAME=wrong`, or `NAME=` to take a verdict back.
 
     Raises:
-        VerdictError: it is neither.
+        EvaluationError: it is neither.
     """
     name, equals, verdict = text.rpartition("=")
     if not equals or not name:
-        raise VerdictError(f"{text!r} is not of the form NAME=wrong")
+        raise EvaluationError(f"{text!r} is not of the form NAME=wrong")
     return name, _checked(verdict, name)
 
 
@@ -266,17 +262,17 @@ def read_verdicts(path: Path) -> dict[str, CutoutVerdict]:
     """A file that the audit's page saves: `{"verdicts": {name: verdict}}`.
 
     Raises:
-        VerdictError: it cannot be read, or is not one.
+        EvaluationError: it cannot be read, or is not one.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))["verdicts"]
         return {str(name): _checked(verdict, str(name)) for name, verdict in content.items()}
-    except VerdictError as error:
-        raise VerdictError(f"{path}: {error}") from error
+    except EvaluationError as error:
+        raise EvaluationError(f"{path}: {error}") from error
     except OSError as error:
-        raise VerdictError(f"{path}: {error.strerror}") from error
+        raise EvaluationError(f"{path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise VerdictError(f"{path} is not a file of verdicts that the audit's page saved") from error
+        raise EvaluationError(f"{path} is not a file of verdicts that the audit's page saved") from error
 
 
 def keep_verdicts(folder: Path, verdicts: Mapping[str, CutoutVerdict]) -> Manifest:
@@ -290,7 +286,7 @@ def keep_verdicts(folder: Path, verdicts: Mapping[str, CutoutVerdict]) -> Manife
         The manifest as written.
 
     Raises:
-        VerdictError: there is no such pair, or it is refused.
+        EvaluationError: there is no such pair, or it is refused.
         DatasetError: the manifest cannot be read or written, or `ingest` is at work there.
     """
     try:
@@ -298,7 +294,7 @@ def keep_verdicts(folder: Path, verdicts: Mapping[str, CutoutVerdict]) -> Manife
             manifest = read_manifest(folder)
             usable = {pair.name for pair in manifest.usable}
             if unknown := sorted(set(verdicts) - usable):
-                raise VerdictError(f"{folder} has no usable pair named {unknown[0]}")
+                raise EvaluationError(f"{folder} has no usable pair named {unknown[0]}")
             pairs = tuple(replace(pair, verdict=verdicts.get(pair.name, pair.verdict)) for pair in manifest.pairs)
             marked = replace(manifest, pairs=pairs)
             write_manifest(marked)
@@ -311,7 +307,7 @@ def keep_verdicts(folder: Path, verdicts: Mapping[str, CutoutVerdict]) -> Manife
 
 def _checked(verdict: object, name: str) -> CutoutVerdict:
     if verdict not in get_args(CutoutVerdict):
-        raise VerdictError(f"{name}: {verdict!r} is none of {', '.join(VERDICTS)}")
+        raise EvaluationError(f"{name}: {verdict!r} is none of {', '.join(VERDICTS)}")
     return verdict  # type: ignore[return-value]
 
 

@@ -27,10 +27,6 @@ _LARGEST_LOGIT = 12.0  # beyond, no edge changes anything
 _WORTH_IT = 0.005  # of the error: moving the edge by a choke costs time in every cut
 
 
-class EdgeFitError(EvaluationError):
-    """Too little to fit an edge on; the message says what is missing."""
-
-
 @dataclass(frozen=True)
 class Edge:
     """Where the edge is put: fields of the model's card of the same names."""
@@ -101,13 +97,13 @@ def sample_of(cut: CutPair) -> EdgeSample:
     """What a fit needs of one photo; fit to be the `keep` of `garmentcut.evaluation.predict.predict`.
 
     Raises:
-        EdgeFitError: the model refused the photo, or it and the retoucher have no edge in common.
+        EvaluationError: the model refused the photo, or it and the retoucher have no edge in common.
     """
     if cut.prediction is None:
-        raise EdgeFitError(cut.reason)
+        raise EvaluationError(cut.reason)
     sample = edge_sample(cut.pair.group or cut.pair.garment, cut.prediction.alpha, cut.target, Edge.of(cut.card))
     if sample is None:
-        raise EdgeFitError("the model and the retoucher have no edge in common")
+        raise EvaluationError("the model and the retoucher have no edge in common")
     return sample
 
 
@@ -140,12 +136,12 @@ def fit_edge(samples: Iterable[EdgeSample], start: Edge) -> EdgeFit:
         start: the card's own edge.
 
     Raises:
-        EdgeFitError: fewer than two garments: nothing would show whether the fit holds on others.
+        EvaluationError: fewer than two garments: nothing would show whether the fit holds on others.
     """
     samples = list(samples)
     garments = sorted({sample.garment for sample in samples})
     if len(garments) < 2:
-        raise EdgeFitError(f"an edge is fitted on two garments at least, and there is {len(garments)}")
+        raise EvaluationError(f"an edge is fitted on two garments at least, and there is {len(garments)}")
     halves = [[s for s in samples if garments.index(s.garment) % 2 == side] for side in (0, 1)]
     crossed = [_scores(half, _fitted(other, start)) for half, other in (halves, halves[::-1])]
     return EdgeFit(

@@ -62,10 +62,6 @@ _CLOSE = 0.0005  # Dice; a twelfth of a pixel along the whole outline
 _OLD_KEYS = {f"rim_{key}": f"edge_{key}" for key in ("sad", "mse", "gradient", "connectivity")}
 
 
-class ScoresError(EvaluationError):
-    """A scores file that cannot be read; the message names the file and the line."""
-
-
 @dataclass(frozen=True)
 class PhotoScore:
     """What one photo's cutout is worth.
@@ -181,19 +177,19 @@ def read_scores(folder: Path) -> list[PhotoScore]:
     """The rows of a folder's `scores.jsonl`.
 
     Raises:
-        ScoresError: missing, or not rows of garmentcut's.
+        EvaluationError: missing, or not rows of garmentcut's.
     """
     path = folder / "scores.jsonl"
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError) as error:
-        raise ScoresError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+        raise EvaluationError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
     scores = []
     for number, line in enumerate(lines, 1):
         try:
             scores.append(_score_of(json.loads(line)))
         except (ValueError, TypeError, KeyError) as error:
-            raise ScoresError(f"{path}, line {number}, is not a row of garmentcut's; evaluate again") from error
+            raise EvaluationError(f"{path}, line {number}, is not a row of garmentcut's; evaluate again") from error
     return scores
 
 
@@ -472,12 +468,12 @@ def compare_scores(scores: Sequence[PhotoScore], others: Sequence[PhotoScore]) -
     """Compare two evaluations over the photos that both measured.
 
     Raises:
-        ScoresError: there is no such photo.
+        EvaluationError: there is no such photo.
     """
     theirs = {score.name: score for score in others if score.measures is not None}
     pairs = [(score, theirs[score.name]) for score in scores if score.measures is not None and score.name in theirs]
     if not pairs:
-        raise ScoresError("the two models measured no photo in common")
+        raise EvaluationError("the two models measured no photo in common")
     clusters = [ours.cluster for ours, _ in pairs]
     differences = {}
     for key in MAIN_METRICS:

@@ -56,10 +56,6 @@ class Experience:
     appearance: NDArray[np.float64] | None
 
 
-class DoubtError(EvaluationError):
-    """Photos that doubt cannot be learned from; the message says why."""
-
-
 def experience_of(cut: CutPair, tolerance_px: float = TOLERANCE_PX) -> Experience:
     """What one photo teaches; fit to be the `keep` of `garmentcut.evaluation.predict.predict`."""
     quality = surface_dice(compare_outlines(mask_of(cut.alpha), mask_of(cut.target)), tolerance_px)
@@ -79,7 +75,7 @@ def fit_doubt(experiences: Sequence[Experience], *, data: str = "") -> DoubtMode
         data: what they are, in words.
 
     Raises:
-        DoubtError: too few garments.
+        EvaluationError: too few garments.
     """
     known = _known(experiences)
     return replace(_learned(known), data=data, num_photos=len(known), num_garments=len({one.garment for one in known}))
@@ -89,7 +85,7 @@ def cross_fitted(experiences: Sequence[Experience]) -> NDArray[np.float64]:
     """Doubt of each photo by a model learned from other garments, `(N,)`; 1 where nothing was cut out.
 
     Raises:
-        DoubtError: too few garments.
+        EvaluationError: too few garments.
     """
     doubts = np.ones(len(experiences))
     known = _known(experiences)
@@ -110,7 +106,7 @@ def _known(experiences: Sequence[Experience]) -> list[Experience]:
     known = [one for one in experiences if one.features is not None]
     num_garments = len({one.garment for one in known})
     if num_garments < LEAST_GARMENTS:
-        raise DoubtError(
+        raise EvaluationError(
             f"{counted(num_garments, 'garment')}: doubt cannot be learned from fewer than {LEAST_GARMENTS}"
         )
     return known
@@ -139,7 +135,7 @@ def _folds(known: Sequence[Experience]) -> list[tuple[NDArray[np.intp], NDArray[
     garments = [one.garment for one in known]
     num = min(_NUM_FOLDS, len(set(garments)))
     if num < 2:
-        raise DoubtError("doubt cannot be learned from a single garment")
+        raise EvaluationError("doubt cannot be learned from a single garment")
     return list(GroupKFold(num, shuffle=True, random_state=0).split(known, groups=garments))
 
 
@@ -339,10 +335,6 @@ class Calibration:
         return next(one for one in self.acceptance.thresholds if one.risk == self.acceptance.risk)
 
 
-class CalibrationError(EvaluationError):
-    """Photos that a model cannot be calibrated on; the message says what to change."""
-
-
 def calibrate(
     experiences: Sequence[Experience],
     guarantee: Guarantee,
@@ -361,8 +353,8 @@ def calibrate(
         use_seen: use photos that the model was trained on too, and say so on the card.
 
     Raises:
-        CalibrationError: too few photos that the model has not seen.
-        garmentcut.evaluation.uncertainty.DoubtError: too few garments to learn doubt.
+        EvaluationError: too few photos that the model has not seen.
+        garmentcut.errors.EvaluationError: too few garments to learn doubt.
         ValueError: a risk or confidence that is not between 0 and 1.
     """
     met = {one.garment for one in experiences if one.seen or (one.seen is None and not held_out)}
@@ -372,7 +364,7 @@ def calibrate(
         label = "photos the model was trained on, or may have been: guarantees nothing for new ones"
         unseen = list(experiences)
     if not unseen:
-        raise CalibrationError(_refusal(experiences))
+        raise EvaluationError(_refusal(experiences))
     num_left_out = len(experiences) - len(unseen)
     doubts = cross_fitted(unseen)
     words = f"{counted(len(unseen), 'photo')} of {data}" + (f"; {label}" if label else ", none of them in its training")

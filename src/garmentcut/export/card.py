@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
-from garmentcut.errors import ModelError, counted
+from garmentcut.errors import RunError, counted
 from garmentcut.model.card import ModelCard
 from garmentcut.model.checkpoint import NetworkSpec
 
@@ -25,12 +25,6 @@ _FACTS = (
 )
 
 
-class ExportError(ModelError):
-    """A network that cannot be exported, or whose export answers differently; the message says which."""
-
-    exit_code = 1
-
-
 def card_of_network(network: nn.Module, spec: NetworkSpec, **words: Any) -> ModelCard:
     """The card that goes with a network.
 
@@ -42,7 +36,7 @@ def card_of_network(network: nn.Module, spec: NetworkSpec, **words: Any) -> Mode
         words: further fields of the card; they win.
 
     Raises:
-        ExportError: a fact is of another type than the card's field.
+        RunError: a fact is of another type than the card's field.
     """
     millions = sum(parameter.numel() for parameter in network.parameters()) / 1e6
     options = "".join(f", {key} {value}" for key, value in spec.options.items())
@@ -66,7 +60,7 @@ def card_of_network(network: nn.Module, spec: NetworkSpec, **words: Any) -> Mode
         return TypeAdapter(ModelCard).validate_python(fields)
     except ValidationError as error:
         first = error.errors()[0]
-        raise ExportError(f"card.{'.'.join(map(str, first['loc']))}: {first['msg']}, not {first['input']!r}") from error
+        raise RunError(f"card.{'.'.join(map(str, first['loc']))}: {first['msg']}, not {first['input']!r}") from error
 
 
 def _of_training(spec: NetworkSpec) -> dict[str, Any]:

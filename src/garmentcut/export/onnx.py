@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from garmentcut.export.card import INPUT, OUTPUT, ExportError
-from garmentcut.export.parity import ParityError, measure_parity
+from garmentcut.errors import RunError
+from garmentcut.export.card import INPUT, OUTPUT
+from garmentcut.export.parity import measure_parity
 from garmentcut.model.card import ModelCard, with_card
 
 PARITY_LIMIT = 1e-3
@@ -35,19 +36,19 @@ def export_network(network: nn.Module, card: ModelCard) -> bytes:
         h and w multiples of `card.multiple_of`.
 
     Raises:
-        ExportError: torch cannot export the network for photos of any size, or an alpha differs by more than
+        RunError: torch cannot export the network for photos of any size, or an alpha differs by more than
             `PARITY_LIMIT`.
     """
     network = copy.deepcopy(network).cpu().float().eval()
     model = _onnx_of(network, card)
     try:
         parity = measure_parity(network, model, card)
-    except ParityError as error:
-        raise ExportError(f"{card.name}: {error}") from error
+    except RunError as error:
+        raise RunError(f"{card.name}: {error}") from error
     largest = float(np.max(list(parity.values())))
     if not largest <= PARITY_LIMIT:  # nan is not
         listed = ", ".join(f"{runtime} by {difference:.2g}" for runtime, difference in parity.items())
-        raise ExportError(
+        raise RunError(
             f"{card.name}: the export's alphas differ from torch's, {listed}; at most {PARITY_LIMIT} is right"
         )
     return with_card(model, replace(card, parity=float(f"{largest:.2g}")))
@@ -71,7 +72,7 @@ def _onnx_of(network: nn.Module, card: ModelCard) -> bytes:
                 verbose=False,
             )
     except Exception as error:  # every stage of the exporter raises its own
-        raise ExportError(f"{card.name}: torch cannot export it for photos of any size: {_root_of(error)}") from error
+        raise RunError(f"{card.name}: torch cannot export it for photos of any size: {_root_of(error)}") from error
     return _bare(program.model_proto)
 
 

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from garmentcut.errors import ModelError
+from garmentcut.errors import RunError
 from garmentcut.model.card import ModelCard
 from garmentcut.synthetic import draw_studio_photo
 
@@ -16,10 +16,6 @@ _LEAST_PX = 64  # of the smaller of the two sizes
 
 Floats = NDArray[np.float32]
 Run = Callable[[Floats], Floats]
-
-
-class ParityError(ModelError):
-    """The network or a runtime cannot be run at all; the message says which."""
 
 
 def measure_parity(network: nn.Module, model: bytes, card: ModelCard) -> dict[str, float]:
@@ -37,7 +33,7 @@ def measure_parity(network: nn.Module, model: bytes, card: ModelCard) -> dict[st
         Runtime -> difference, nan if either has such alphas.
 
     Raises:
-        ParityError: a runtime cannot load or run the file, or the network not take a size; says which and why.
+        RunError: a runtime cannot load or run the file, or the network not take a size; says which and why.
     """
     runs = {
         name: _loaded(name, load, model, card) for name, load in _RUNTIMES.items() if importlib.util.find_spec(name)
@@ -49,7 +45,7 @@ def measure_parity(network: nn.Module, model: bytes, card: ModelCard) -> dict[st
             try:
                 difference = np.abs(_alpha_of(run(photos), card) - alpha).max()
             except Exception as error:  # each runtime raises its own
-                raise ParityError(f"{name} cannot run the export at {photos.shape}: {error}") from error
+                raise RunError(f"{name} cannot run the export at {photos.shape}: {error}") from error
             parity[name] = float(np.maximum(parity[name], difference))  # keeps nan, which `max` may lose
     return parity
 
@@ -59,7 +55,7 @@ def _torch(network: nn.Module, photos: Floats) -> Floats:
         with torch.no_grad():
             logits: Floats = network(torch.from_numpy(photos)).numpy()
     except Exception as error:  # whatever a network raises
-        raise ParityError(f"the network itself cannot take {photos.shape}: {error}") from error
+        raise RunError(f"the network itself cannot take {photos.shape}: {error}") from error
     return logits
 
 
@@ -87,7 +83,7 @@ def _loaded(name: str, load: Callable[[bytes, ModelCard], Run], model: bytes, ca
     try:
         return load(model, card)
     except Exception as error:  # each runtime raises its own
-        raise ParityError(f"{name} cannot load the export: {error}") from error
+        raise RunError(f"{name} cannot load the export: {error}") from error
 
 
 def _openvino(model: bytes, card: ModelCard) -> Run:

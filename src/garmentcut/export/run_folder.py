@@ -25,8 +25,8 @@ def export_folder(run: Path, words: dict[str, str]) -> bytes:
         Content of a model file.
 
     Raises:
-        CheckpointError: the weights cannot be read.
-        ExportError: a network cannot be exported, or its export answers differently.
+        ModelError: the weights cannot be read.
+        RunError: a network cannot be exported, or its export answers differently.
     """
     if not (run / STAGES[-1] / WEIGHTS_NAME).exists():
         return _exported(run / WEIGHTS_NAME if run.is_dir() else run, words)[0]
@@ -46,7 +46,7 @@ def export_folds(run: Path) -> dict[Path, bytes]:
         Path for each model file below the run's folder, and its content; empty: it has no folds.
 
     Raises:
-        CheckpointError, ExportError: as `export_folder`.
+        ModelError, RunError: as `export_folder`.
     """
     found = {}
     for folder in sorted((run / FOLDS_NAME).glob("*/segment")):

@@ -12,7 +12,7 @@ from pydantic_core import from_json
 
 from garmentcut.errors import ModelError
 from garmentcut.model.doubt_model import Acceptance, DoubtModel
-from garmentcut.model.metadata import OnnxError, attachment_of, metadata_of, with_metadata, without_metadata
+from garmentcut.model.metadata import attachment_of, metadata_of, with_metadata, without_metadata
 
 UNKNOWN = "unknown"
 """Among the photos that a network was trained on: others too, which nobody recorded."""
@@ -203,10 +203,7 @@ def with_card(model: bytes, card: ModelCard) -> bytes:
     Raises:
         ModelError: not an ONNX file.
     """
-    try:
-        network = without_metadata(model, CARD_KEY)
-    except OnnxError as error:
-        raise ModelError(str(error)) from error
+    network = without_metadata(model, CARD_KEY)
     content: dict[str, Any] = TypeAdapter(ModelCard).dump_python(card, mode="json")
     content["sha256"] = hashlib.sha256(network).hexdigest()
     return with_metadata(network, CARD_KEY, json.dumps(content, ensure_ascii=False))
@@ -219,10 +216,7 @@ def card_of(model: bytes) -> ModelCard:
         ModelError: not an ONNX file, no card, a card this version does not know, or a network that is not the one the
             card was written for (a damaged download, say).
     """
-    try:
-        text, network = metadata_of(model, CARD_KEY), without_metadata(model, CARD_KEY)
-    except OnnxError as error:
-        raise ModelError(str(error)) from error
+    text, network = metadata_of(model, CARD_KEY), without_metadata(model, CARD_KEY)
     if text is None:
         raise ModelError("has no garmentcut card, so nobody knows how to feed it; use a file that garmentcut made")
     card = parse_card(text)
@@ -273,10 +267,7 @@ def stage_network_of(model: bytes, card: ModelCard, stage: str) -> bytes:
     """
     if stage == "segment":
         return model
-    try:
-        network = attachment_of(model, stage)
-    except OnnxError as error:
-        raise ModelError(str(error)) from error
+    network = attachment_of(model, stage)
     if network is None:
         raise ModelError(f"{card.label} should hold a {stage} stage, and does not; export it again")
     return network
@@ -290,10 +281,7 @@ def first_network_of(model: bytes, card: ModelCard) -> bytes | None:
     """
     if card.first_look is None:
         return None
-    try:
-        network = attachment_of(model)
-    except OnnxError as error:
-        raise ModelError(str(error)) from error
+    network = attachment_of(model)
     if network is None:
         raise ModelError(f"{card.label} says that it holds a first look, and does not; export it again")
     return network

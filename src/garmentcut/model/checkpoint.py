@@ -13,16 +13,12 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from torch import Tensor, nn
 
 from garmentcut.errors import ModelError
-from garmentcut.model.networks import NetworkError, build_network
+from garmentcut.model.networks import build_network
 from garmentcut.photo.files import write_atomic
 
 _KEY = "garmentcut.network"
 _NAMED_KEYS = 3  # of each kind; a wrong file misses hundreds
 _STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
-
-
-class CheckpointError(ModelError):
-    """A weights file that cannot be written or used; the message names the file and what to do."""
 
 
 @pydantic.dataclasses.dataclass(frozen=True, config=_STRICT)
@@ -52,7 +48,7 @@ def save_network(path: Path, network: nn.Module, spec: NetworkSpec, *, half: boo
         half: store float16, half the size; the weights are rounded by a thousandth of themselves at most.
 
     Raises:
-        CheckpointError: the disk is full, the folder cannot be written, and so on.
+        ModelError: the disk is full, the folder cannot be written, and so on.
     """
     tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in network.state_dict().items()}
     if half:
@@ -61,9 +57,7 @@ def save_network(path: Path, network: nn.Module, spec: NetworkSpec, *, half: boo
     try:
         write_atomic(path, safetensors.torch.save(tensors, {_KEY: content}))
     except OSError as error:
-        raise CheckpointError(
-            f"{path} cannot be written: {error.strerror or error}; make room or save elsewhere"
-        ) from error
+        raise ModelError(f"{path} cannot be written: {error.strerror or error}; make room or save elsewhere") from error
 
 
 def load_network(path: Path) -> tuple[nn.Module, NetworkSpec]:
@@ -73,17 +67,17 @@ def load_network(path: Path) -> tuple[nn.Module, NetworkSpec]:
         The network in training mode, its weights float32 on the CPU, and its spec.
 
     Raises:
-        CheckpointError: missing, damaged, or not such a file.
+        ModelError: missing, damaged, or not such a file.
     """
     weights, spec = read_weights(path)
     if spec is None:
-        raise CheckpointError(f"{path} does not say what network it is of; use a file that garmentcut saved")
+        raise ModelError(f"{path} does not say what network it is of; use a file that garmentcut saved")
     try:
         network = build_network(spec.name, **spec.options)
-    except NetworkError as error:
-        raise CheckpointError(f"{path}: {error}; it was saved by another version of garmentcut") from error
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}; it was saved by another version of garmentcut") from error
     if mismatch := Mismatch.between(network.state_dict(), weights):
-        raise CheckpointError(f"{path} does not fit {spec.name} ({mismatch}); it was saved by another version")
+        raise ModelError(f"{path} does not fit {spec.name} ({mismatch}); it was saved by another version")
     network.load_state_dict(weights, strict=False)
     return network, spec
 
@@ -92,7 +86,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], NetworkSpec | None]:
     """Tensors of any safetensors file, and the spec if `save_network` wrote it.
 
     Raises:
-        CheckpointError: missing, damaged or another kind of file, or a spec of another version.
+        ModelError: missing, damaged or another kind of file, or a spec of another version.
     """
     try:
         path.open("rb").close()  # safetensors reports a folder or a locked file as damaged
@@ -100,16 +94,16 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], NetworkSpec | None]:
             weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 not a mapping
             content = (file.metadata() or {}).get(_KEY)
     except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from error
+        raise ModelError(f"{path} cannot be read: {error.strerror or error}") from error
     except safetensors.SafetensorError as error:
-        raise CheckpointError(f"{path} is damaged or no safetensors file ({error}); copy or save it again") from error
+        raise ModelError(f"{path} is damaged or no safetensors file ({error}); copy or save it again") from error
     if content is None:
         return weights, None
     try:
         return weights, TypeAdapter(NetworkSpec).validate_json(content)
     except ValidationError as error:
         key = ".".join(str(part) for part in error.errors()[0]["loc"])
-        raise CheckpointError(f"{path} was saved by another version of garmentcut ({key}); update one") from error
+        raise ModelError(f"{path} was saved by another version of garmentcut ({key}); update one") from error
 
 
 @dataclass(frozen=True)

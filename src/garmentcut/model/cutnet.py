@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from garmentcut.errors import ModelError
 from garmentcut.model.encoder import Encoder
 from garmentcut.model.layers import Decoder, PhotoNetwork, conv_norm_relu
-from garmentcut.model.networks import NetworkError
 
 STARTER = {"encoder": "tf_efficientnet_lite0", "context": False, "detail": False}
 """Options of the network that the first embedded model was trained as."""
@@ -38,7 +38,7 @@ class CutNet(PhotoNetwork):
         skips[-1] += 4 * encoder.in_channels
         if len(channels) != len(skips) or min(channels) < 1:
             wanted = f"{len(skips)} numbers above 0, one for each halving of {encoder.name} but the first"
-            raise NetworkError(f"channels: {wanted}, not {list(channels)}")
+            raise ModelError(f"channels: {wanted}, not {list(channels)}")
         self.encoder = encoder
         self.context = Context(deep) if context else nn.Identity()
         self.decoder = Decoder([deep, *channels], skips, light=light)
@@ -125,7 +125,7 @@ def build(
         in_channels: of the input; 3 for photos.
 
     Raises:
-        NetworkError: an option that does not fit.
+        ModelError: an option that does not fit.
     """
     return CutNet(Encoder(encoder, in_channels), channels, context=context, detail=detail, light=light)
 

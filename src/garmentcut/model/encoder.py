@@ -9,8 +9,9 @@ from timm.models import adapt_input_conv
 from torch import Tensor, nn
 from torch.nn import functional
 
+from garmentcut.errors import ModelError
 from garmentcut.model.checkpoint import Mismatch
-from garmentcut.model.networks import NetworkError, nearest
+from garmentcut.model.networks import nearest
 
 
 class Encoder(nn.Module):
@@ -28,7 +29,7 @@ class Encoder(nn.Module):
         in_channels: 3 for photos; timm adapts the first convolution to another number.
 
     Raises:
-        NetworkError: timm has no such network, or it is no such pyramid.
+        ModelError: timm has no such network, or it is no such pyramid.
     """
 
     def __init__(self, name: str, in_channels: int = 3) -> None:
@@ -62,11 +63,11 @@ class Encoder(nn.Module):
             num_stages: how many of the strides, fine to coarse; what comes before the first is frozen with it.
 
         Raises:
-            NetworkError: there are not so many, or timm does not say where they end.
+            ModelError: there are not so many, or timm does not say where they end.
         """
         ends: list[str] = self.trunk.feature_info.module_name()[self._first :]
         if not 0 <= num_stages <= len(ends):
-            raise NetworkError(f"network.frozen_stages: {self.name} has {len(ends)} that can be frozen")
+            raise ModelError(f"network.frozen_stages: {self.name} has {len(ends)} that can be frozen")
         self._frozen = self._up_to(ends[num_stages - 1]) if num_stages else []
         for module in self._frozen:
             module.requires_grad_(requires_grad=False).eval()
@@ -79,7 +80,7 @@ class Encoder(nn.Module):
             name, place = path.replace(".", "_"), ""
         names = list(children)
         if name not in names:
-            raise NetworkError(f"network.frozen_stages: {self.name} does not say where its stages end; set it to 0")
+            raise ModelError(f"network.frozen_stages: {self.name} does not say where its stages end; set it to 0")
         before = [children[other] for other in names[: names.index(name)]]
         blocks = list(children[name].children())[: int(place) + 1] if place else [children[name]]
         return before + blocks
@@ -162,20 +163,20 @@ class EvenConv2d(nn.Conv2d):
 def _trunk(name: str, in_channels: int, *, pretrained: bool) -> Any:
     known = timm.list_models()
     if name.partition(".")[0] not in known:
-        raise NetworkError(f"encoder: timm has no network {name!r}{nearest(name, known)}")
+        raise ModelError(f"encoder: timm has no network {name!r}{nearest(name, known)}")
     try:
         return timm.create_model(name, features_only=True, pretrained=pretrained, in_chans=in_channels)
     except (RuntimeError, AssertionError, AttributeError) as error:
         if pretrained:
             raise OSError(f"{name}: {error}") from error
-        raise NetworkError(f"encoder: timm's {name} has no features at several strides: {error}") from error
+        raise ModelError(f"encoder: timm's {name} has no features at several strides: {error}") from error
 
 
 def _check_pyramid(name: str, strides: list[int], layout: object) -> None:
     if strides != [strides[0] * 2**step for step in range(len(strides))] or strides[0] not in (2, 4):
-        raise NetworkError(f"encoder: {name} has features at strides {strides}; 2 or 4 and then doubling is needed")
+        raise ModelError(f"encoder: {name} has features at strides {strides}; 2 or 4 and then doubling is needed")
     if layout is not None and str(layout).rpartition(".")[2] != "NCHW":
-        raise NetworkError(f"encoder: {name} is a transformer for photos of one size; take a convolutional network")
+        raise ModelError(f"encoder: {name} is a transformer for photos of one size; take a convolutional network")
 
 
 def _fix_padding(trunk: nn.Module) -> None:

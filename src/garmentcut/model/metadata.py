@@ -15,15 +15,11 @@ _ATTACHMENTS = {"locate": 1001, "refine": 1002}
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
 
 
-class OnnxError(ModelError):
-    """Not an ONNX file, or one cut short."""
-
-
 def metadata_of(model: bytes, key: str) -> str | None:
     """The text stored under `key`, the last one where there are several; None if there is none.
 
     Raises:
-        OnnxError: not an ONNX file.
+        ModelError: not an ONNX file.
     """
     values = [value for value, _, _ in _entries(model, key)]
     return values[-1].decode() if values else None
@@ -39,7 +35,7 @@ def without_metadata(model: bytes, key: str) -> bytes:
     """The model without any text under `key`; all other bytes as they were.
 
     Raises:
-        OnnxError: not an ONNX file.
+        ModelError: not an ONNX file.
     """
     kept, end = [], 0
     for _, start, stop in _entries(model, key):
@@ -52,7 +48,7 @@ def attachment_of(model: bytes, name: str = "locate") -> bytes | None:
     """The bytes that `with_attachment` added under a name, the last ones where there are several; None: there are none.
 
     Raises:
-        OnnxError: not an ONNX file.
+        ModelError: not an ONNX file.
     """
     found = [payload for number, payload, _, _ in _fields(model) if number == _ATTACHMENTS[name]]
     return found[-1] if found else None
@@ -96,9 +92,9 @@ def _fields(message: bytes) -> Iterator[tuple[int, bytes, int, int]]:
         elif kind in (_FIXED64, _FIXED32):
             at += 8 if kind == _FIXED64 else 4
         else:
-            raise OnnxError("is not an ONNX file")
+            raise ModelError("is not an ONNX file")
         if at > len(message):
-            raise OnnxError("is not an ONNX file, or was cut short")
+            raise ModelError("is not an ONNX file, or was cut short")
         yield key >> 3, payload, start, at
 
 
@@ -110,7 +106,7 @@ def _varint(message: bytes, at: int) -> tuple[int, int]:
         at, shift = at + 1, shift + 7
         if byte < 128:
             return value, at
-    raise OnnxError("is not an ONNX file, or was cut short")
+    raise ModelError("is not an ONNX file, or was cut short")
 
 
 def _length_delimited(number: int, payload: bytes) -> bytes:

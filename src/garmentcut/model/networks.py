@@ -36,10 +36,6 @@ A builder takes keyword arguments and returns a module that maps float32 `(N, 3,
 `load_encoder(weights: Mapping | None)`: from tensors, or None: from the hub."""
 
 
-class NetworkError(ModelError):
-    """A network that cannot be built; the message names the nearest known name or option."""
-
-
 def build_network(name: str, **options: Any) -> "nn.Module":
     """Build a network with weights drawn at random.
 
@@ -48,19 +44,19 @@ def build_network(name: str, **options: Any) -> "nn.Module":
         options: arguments of its builder.
 
     Raises:
-        NetworkError: no such network, option or value, or the extra `train` is not installed.
+        ModelError: no such network, option or value, or the extra `train` is not installed.
     """
     builder = _builder(name)
     known = [key for key, kind in inspect.signature(builder).parameters.items() if kind.kind is not kind.VAR_KEYWORD]
     for option in options:
         if option not in known:
-            raise NetworkError(f"{name} has no option {option!r}{nearest(option, known)}")
+            raise ModelError(f"{name} has no option {option!r}{nearest(option, known)}")
     try:
         network: nn.Module = builder(**options)
-    except NetworkError:
+    except ModelError:
         raise
     except (TypeError, ValueError) as error:
-        raise NetworkError(f"{name} cannot be built with {options}: {error}") from error
+        raise ModelError(f"{name} cannot be built with {options}: {error}") from error
     return network
 
 
@@ -72,10 +68,10 @@ def nearest(word: str, known: list[str]) -> str:
 
 def _builder(name: str) -> Callable[..., Any]:
     if name not in NETWORKS:
-        raise NetworkError(f"there is no network {name!r}{nearest(name, list(NETWORKS))}")
+        raise ModelError(f"there is no network {name!r}{nearest(name, list(NETWORKS))}")
     module, _, function = NETWORKS[name].partition(":")
     try:
         found: Callable[..., Any] = getattr(importlib.import_module(module), function)
     except ModuleNotFoundError as error:
-        raise NetworkError(f"{name} needs {error.name}, which is not installed; install garmentcut[train]") from error
+        raise ModelError(f"{name} needs {error.name}, which is not installed; install garmentcut[train]") from error
     return found

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from garmentcut.errors import ModelError
 from garmentcut.model.layers import PhotoNetwork, check_input, check_option
-from garmentcut.model.networks import NetworkError, build_network
+from garmentcut.model.networks import build_network
 
 Color = Literal["rgb", "gray"]
 Levels = Literal["fixed", "unit", "standard", "stretched", "equalized"]
@@ -73,11 +74,11 @@ class Prepared(nn.Module):
         """Let the network's encoder start from trained weights.
 
         Raises:
-            NetworkError: it has none.
+            ModelError: it has none.
         """
         load = getattr(self.network, "load_encoder", None)
         if load is None:
-            raise NetworkError("the network has no encoder to load")
+            raise ModelError("the network has no encoder to load")
         return str(load(weights))
 
     def _levelled(self, x: Tensor) -> Tensor:
@@ -162,17 +163,17 @@ def build(
         resampling: how the photo is shrunk, and how the logits are enlarged; `area` cannot do that.
 
     Raises:
-        NetworkError: an option that is not known, or does not fit.
+        ModelError: an option that is not known, or does not fit.
     """
     if network == "prepared":
-        raise NetworkError("network: a prepared network cannot hold another one")
+        raise ModelError("network: a prepared network cannot hold another one")
     check_option("color", color, ("rgb", "gray"))
     check_option("levels", levels, ("fixed", "unit", "standard", "stretched", "equalized"))
     check_option("resampling", len(resampling), (2,))
     check_option("resampling down", resampling[0], ("area", *_MODES))
     check_option("resampling up", resampling[1], tuple(_MODES))
     if not 0 <= percent < 50 or shrink < 1:
-        raise NetworkError(f"percent: from 0 to below 50, and shrink: 1 or more, not {percent} and {shrink}")
+        raise ModelError(f"percent: from 0 to below 50, and shrink: 1 or more, not {percent} and {shrink}")
     inner = cast(PhotoNetwork, build_network(network, **(options or {})))
     return Prepared(inner, (color, levels, percent / 100), shrink, resampling)
 

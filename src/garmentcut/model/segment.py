@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 from torch.nn import functional
 
+from garmentcut.errors import ModelError
 from garmentcut.model.encoder import Encoder
 from garmentcut.model.layers import PhotoNetwork, conv_norm_relu, double
-from garmentcut.model.networks import NetworkError
 
 _CONTEXT_CHANNELS = 128
 _NORM_MOMENTUM = 0.03  # batches of 8 windows are noisy
@@ -27,7 +27,7 @@ class SegmentNet(PhotoNetwork):
     def __init__(self, encoder: Encoder, width: int) -> None:
         super().__init__(encoder.mean, encoder.std)
         if encoder.strides[0] != 2:
-            raise NetworkError(f"encoder: {encoder.name} has no features at half the size; take another")
+            raise ModelError(f"encoder: {encoder.name} has no features at half the size; take another")
         self.multiple_of = encoder.strides[-1]
         self.encoder = encoder
         fine, *coarse = encoder.channels
@@ -82,10 +82,10 @@ def build(encoder: str = "tf_efficientnet_lite0", width: int = 64) -> SegmentNet
         width: channels of the decoder.
 
     Raises:
-        NetworkError: an option that does not fit.
+        ModelError: an option that does not fit.
     """
     if width < 2 or width % 2:
-        raise NetworkError(f"width: an even number above 0, not {width}")
+        raise ModelError(f"width: an even number above 0, not {width}")
     return SegmentNet(Encoder(encoder), width)
 
 

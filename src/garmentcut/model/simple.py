@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from garmentcut.errors import ModelError
 from garmentcut.model.layers import Block, PhotoNetwork, conv_norm_relu
-from garmentcut.model.networks import NetworkError
 
 
 class Simple(PhotoNetwork):
@@ -44,8 +44,8 @@ def build(channels: Sequence[int] = (16, 32, 64)) -> Simple:
         channels: at each scale, full size first.
 
     Raises:
-        NetworkError: fewer than two scales, or a scale without channels.
+        ModelError: fewer than two scales, or a scale without channels.
     """
     if len(channels) < 2 or min(channels) < 1:
-        raise NetworkError(f"channels: at least two numbers above 0, not {list(channels)}")
+        raise ModelError(f"channels: at least two numbers above 0, not {list(channels)}")
     return Simple(channels)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from garmentcut.errors import ModelError
 from garmentcut.model.card import UNKNOWN, read_model
-from garmentcut.model.checkpoint import CheckpointError, Mismatch, NetworkSpec, read_weights
+from garmentcut.model.checkpoint import Mismatch, NetworkSpec, read_weights
 
 
 class Origin(NamedTuple):
@@ -28,10 +28,6 @@ class Origin(NamedTuple):
 
 
 _EMBEDDED = "cutnet"  # builder of the network whose weights the embedded model has
-
-
-class StartError(ModelError):
-    """A start that does not fit the network or is out of reach; the message names the mend."""
 
 
 def default_weights(stage: str = "") -> Path:
@@ -53,8 +49,8 @@ def start_network(network: nn.Module, name: str, start: str) -> tuple[str, ...]:
         What was loaded and what was not, a sentence each.
 
     Raises:
-        StartError: the weights do not fit or cannot be had from the hub, the network has no encoder, and so on.
-        CheckpointError: the file cannot be used.
+        ModelError: the weights do not fit or cannot be had from the hub, the network has no encoder, and so on.
+        ModelError: the file cannot be used.
     """
     if start == "scratch":
         return (f"{name}: all weights drawn at random",)
@@ -73,8 +69,8 @@ def origin_of(start: str) -> Origin:
         start: as of `start_network`.
 
     Raises:
-        StartError: the file is not there.
-        CheckpointError, ModelError: it cannot be used.
+        ModelError: the file is not there.
+        ModelError, ModelError: it cannot be used.
     """
     if start == "scratch":
         return Origin("random weights")
@@ -95,12 +91,12 @@ def _path_of(start: str) -> Path:
     is_default = start.partition("/")[0] == "default"
     path = default_weights(start.partition("/")[2]) if is_default else Path(start)
     if is_default and not path.is_file():
-        raise StartError(
+        raise ModelError(
             f"the embedded model has no weights for network.start = {start!r}; set it to a .safetensors file, to"
             " imagenet or to scratch"
         )
     if not path.is_file():
-        raise StartError(f"network.start: {start!r} is no file; give one, or imagenet, scratch or default")
+        raise ModelError(f"network.start: {start!r} is no file; give one, or imagenet, scratch or default")
     return path
 
 
@@ -111,7 +107,7 @@ def _from_imagenet(network: nn.Module, name: str) -> tuple[str, ...]:
     except Exception as error:  # noqa: BLE001 the hub's clients raise all kinds
         reason = " ".join(str(error).split()) or type(error).__name__
     embedded = " default (the embedded model's)," if name == _EMBEDDED else ""
-    raise StartError(
+    raise ModelError(
         f"{name}: ImageNet's weights are neither here nor to be had from the hub ({reason}); set network.start to"
         f"{embedded} scratch, or to a .safetensors file of the encoder's weights"
     )
@@ -122,13 +118,13 @@ def _from_encoder_file(network: nn.Module, name: str, weights: dict[str, Tensor]
     try:
         return (f"{name}: encoder is {load(weights)}, the rest drawn at random",)
     except ValueError as error:
-        raise StartError(f"{start}: {error}") from error
+        raise ModelError(f"{start}: {error}") from error
 
 
 def _encoder_loader(network: nn.Module, name: str, start: str) -> Callable[[dict[str, Tensor] | None], str]:
     load: Callable[[dict[str, Tensor] | None], str] | None = getattr(network, "load_encoder", None)
     if load is None:
-        raise StartError(f"{name} has no encoder that could start from {start}; set network.start to scratch")
+        raise ModelError(f"{name} has no encoder that could start from {start}; set network.start to scratch")
     return load
 
 
@@ -145,7 +141,7 @@ def _load_whole(
     if spec.name != name or missing or mismatch.unexpected or mismatch.misshapen:
         differs = Mismatch(missing, mismatch.unexpected, mismatch.misshapen)
         reason = f"is a {spec.name}, not a {name}" if spec.name != name else f"does not fit these options: {differs}"
-        raise CheckpointError(f"{start} {reason}; set network.name and network.options to {spec.name}, {spec.options}")
+        raise ModelError(f"{start} {reason}; set network.name and network.options to {spec.name}, {spec.options}")
     network.load_state_dict(weights, strict=False)
     notes = (f"{name}: all weights from {start}",)
     parts = sorted({key.partition(".")[0] for key in fresh})

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from garmentcut.errors import ModelError
 from garmentcut.model.layers import PhotoNetwork
-from garmentcut.model.networks import NetworkError
 
 _CENTRE = 1024
 _WIDTHS = {
@@ -60,10 +60,10 @@ def build(size: Literal[128, 256, 512, 1024] = 256) -> UNet:
         size: side of the squares it was designed for; the larger, the more scales, and the fewer channels at full size.
 
     Raises:
-        NetworkError: another size.
+        ModelError: another size.
     """
     if size not in _WIDTHS:
-        raise NetworkError(f"size: one of {', '.join(map(str, _WIDTHS))}, not {size!r}")
+        raise ModelError(f"size: one of {', '.join(map(str, _WIDTHS))}, not {size!r}")
     return UNet(size)
 
 

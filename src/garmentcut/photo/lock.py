@@ -12,21 +12,13 @@ import time
 from pathlib import Path
 from types import TracebackType
 
-from garmentcut.errors import RunError
+from garmentcut.errors import LockLostError, LockTakenError
 
 _NO_LOCKS = {errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.ENOSYS}
 """What a file system answers that has no locks: SMB, NFS without its lock daemon, many in user space."""
 _TAKEN_FOR_DEAD_S = 120.0
 _RENEWED_EVERY_S = 15.0
 _ASKED_EVERY_S = 0.05
-
-
-class LockTakenError(RunError):
-    """Another process holds the lock."""
-
-
-class LockLostError(RunError):
-    """The folder, or the lock's file in it, is no longer the one that was taken; the message says what happened."""
 
 
 class FolderLock:

@@ -49,10 +49,6 @@ _CMYK, _READABLE_MODES = 4, (0, 1, 3, 4)  # bitmap, gray, RGB, CMYK
 _ALPHA_NAMES, _ICC_PROFILE, _VERSION_INFO, _XMP = 1006, 1039, 1057, 1060
 
 
-class CutoutError(PhotoError):
-    """A cutout file without a usable alpha; the message names the file, says why and what would mend it."""
-
-
 @dataclass(frozen=True, eq=False)
 class CutoutFile:
     """What a cutout file holds.
@@ -134,7 +130,7 @@ def read_cutout(path: str | os.PathLike[str], config: ReadConfig | None = None) 
         config: bytes, pixels and sides accepted; checked before decoding.
 
     Raises:
-        CutoutError: as `read_photo` raises PhotoError; also, nothing in the file says what is cut out.
+        PhotoError: as `read_photo` raises PhotoError; also, nothing in the file says what is cut out.
     """
     limits = config or ReadConfig()
     try:
@@ -142,7 +138,7 @@ def read_cutout(path: str | os.PathLike[str], config: ReadConfig | None = None) 
         with damage_named():
             return _choose(_find(data, limits))
     except PhotoError as error:
-        raise CutoutError(f"{path}: {error}", code=error.code) from error
+        raise PhotoError(f"{path}: {error}", code=error.code) from error
 
 
 def _find(data: bytes, limits: ReadConfig) -> Findings:

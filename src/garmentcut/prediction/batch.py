@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from garmentcut.config import CutConfig, OutputConfig, ReadConfig
 from garmentcut.dataset.corrections import DECISIONS_FOLDER, LOCK_NAME, Decision, decision_on
-from garmentcut.errors import PhotoError, RunError, UsageError
+from garmentcut.errors import NoBatchError, PhotoError, RunError, SourceError
 from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.files import read_photo_bytes, write_atomic
 from garmentcut.photo.layout import GarmentSection, Length
@@ -27,14 +27,6 @@ OWN_FOLDER = ".garmentcut"
 """Lies in every output folder: what belongs to the batch and not to its customer."""
 BATCH_NAME = f"{OWN_FOLDER}/batch.json"
 _VERSION = 1
-
-
-class BatchError(UsageError):
-    """A folder that is no batch, or whose `batch.json` cannot be used; the message says what to do."""
-
-
-class NoBatchError(BatchError):
-    """A folder without `batch.json`."""
 
 
 @dataclass(frozen=True)
@@ -74,13 +66,13 @@ def read_batch(out_dir: Path) -> Batch:
 
     Raises:
         NoBatchError: there is no `batch.json`.
-        BatchError: it is damaged, or not one of ours.
+        SourceError: it is damaged, or not one of ours.
     """
     path = out_dir / BATCH_NAME
     try:
         content = json.loads(path.read_bytes())
         if content["version"] != _VERSION:
-            raise BatchError(f"{path}: of another version of garmentcut; update it")
+            raise SourceError(f"{path}: of another version of garmentcut; update it")
         return Batch(str(content["id"]), {key: _order_of(order) for key, order in content["orders"].items()})
     except (FileNotFoundError, NotADirectoryError) as error:
         if not out_dir.is_dir():
@@ -91,19 +83,19 @@ def read_batch(out_dir: Path) -> Batch:
         fix = f"run `garmentcut cut PHOTOS --out {out_dir}` first, or name the folder that it wrote"
         raise NoBatchError(f"{out_dir}: nothing was cut into this folder; {fix}") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        if isinstance(error, BatchError):
+        if isinstance(error, SourceError):
             raise
         fix = (
             "put back a copy, or move it away and run cut again: what people decided is in files of its own and is kept"
         )
-        raise BatchError(f"{path}: damaged ({type(error).__name__}); {fix}") from error
+        raise SourceError(f"{path}: damaged ({type(error).__name__}); {fix}") from error
 
 
 def check_batch(out_dir: Path) -> None:
     """See that a run could write down its order; see `record_order`.
 
     Raises:
-        BatchError: there is a `batch.json` that cannot be used.
+        SourceError: there is a `batch.json` that cannot be used.
     """
     with suppress(NoBatchError):
         read_batch(out_dir)
@@ -118,7 +110,7 @@ def record_order(out_dir: Path, options: str, order: Order) -> None:
         order: what is asked for.
 
     Raises:
-        BatchError: what is there cannot be used: it is left as it is, for by its id a review knows the batch.
+        SourceError: what is there cannot be used: it is left as it is, for by its id a review knows the batch.
         OSError: it cannot be written.
     """
     try:
@@ -169,14 +161,10 @@ def _parsed(kind: type[Any], content: Any) -> Any:
     try:
         return TypeAdapter(kind).validate_json(json.dumps(content))  # JSON: a list there is a tuple here
     except ValidationError as error:
-        raise BatchError(f"{kind.__name__}: {error.errors()[0]['msg']}") from error
+        raise SourceError(f"{kind.__name__}: {error.errors()[0]['msg']}") from error
 
 
 CORRECTED = "corrected"
-
-
-class DecidedMeanwhileError(RunError):
-    """A person decided on a photo while it was cut: it must be finished again."""
 
 
 def decision_for(out_dir: Path, row: Row) -> Decision | None:
@@ -241,12 +229,12 @@ def held_for_review(out_dir: Path, row: Row, decision: Decision | None) -> Itera
     """Keep the review from exchanging a photo's files meanwhile.
 
     Raises:
-        DecidedMeanwhileError: what a person decided is no longer what the files were made of.
+        RunError: what a person decided is no longer what the files were made of.
     """
     if not (out_dir / DECISIONS_FOLDER).is_dir():
         yield
         return
     with FolderLock(out_dir / LOCK_NAME):
         if decision_for(out_dir, row) != decision:
-            raise DecidedMeanwhileError
+            raise RunError
         yield

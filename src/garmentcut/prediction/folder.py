@@ -15,13 +15,23 @@ from pathlib import Path, PurePosixPath
 from garmentcut.config import Config, CutConfig
 from garmentcut.dataset.bounded import map_in_order
 from garmentcut.dataset.corrections import Decision
-from garmentcut.errors import Note, OutputError, PhotoError, RunError, SourceError, code_of
+from garmentcut.errors import (
+    FolderError,
+    LockLostError,
+    LockTakenError,
+    Note,
+    OutputError,
+    PhotoError,
+    RunError,
+    SourceError,
+    code_of,
+)
 from garmentcut.formats import FORMATS
 from garmentcut.observe.monitor import Monitor
 from garmentcut.photo.compose import Preparation
 from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.files import LOCK_NAME, StagedFile, read_photo_bytes, remove_staged
-from garmentcut.photo.lock import FolderLock, LockLostError, LockTakenError
+from garmentcut.photo.lock import FolderLock
 from garmentcut.photo.metadata import capture_of, read_xmp
 from garmentcut.photo.photo import Photo
 from garmentcut.photo.read import decode_photo
@@ -29,7 +39,6 @@ from garmentcut.photo.spec import Delivery, Sighting, Specification, deliver, sh
 from garmentcut.photo.write import encode_prepared, lost_metadata
 from garmentcut.prediction.attempts import Attempts
 from garmentcut.prediction.batch import (
-    BatchError,
     Order,
     check_batch,
     corrected_cutout,
@@ -41,16 +50,7 @@ from garmentcut.prediction.batch import (
 from garmentcut.prediction.cutter import Cutter
 from garmentcut.prediction.frame import Frame
 from garmentcut.prediction.names import Named, adopt_moved, garment_of, name_files, subject_of, tell_apart
-from garmentcut.prediction.results import (
-    FolderError,
-    Journal,
-    ResultsError,
-    Row,
-    fails_again,
-    fingerprint,
-    is_another_photo,
-    is_done,
-)
+from garmentcut.prediction.results import Journal, Row, fails_again, fingerprint, is_another_photo, is_done
 from garmentcut.prediction.sources import Skipped, Source, capture_one_folders, find_sidecars, write_skipped
 from garmentcut.prediction.stages import Prediction
 from garmentcut.prediction.verdict import Judge, keep_heat, remove_misplaced, sorted_outputs, unsorted_output
@@ -335,21 +335,22 @@ class Steps:
         pictures = [name for name in work.outputs if not name.endswith(_MASK_SUFFIX)] or work.outputs
         for sidecar in find_sidecars(Path(work.row.input)):
             if sidecar.is_adjustments and not keeps_frame:
-                notes[f"{sidecar.path.name} was left behind: it fits the whole frame only"] = None
+                notes[Note(f"{sidecar.path.name} was left behind: it fits the whole frame only", "sidecar_left")] = None
                 continue
             for name in dict.fromkeys(map(sidecar.name_beside, pictures)):
                 path, hashes = self.out_dir / name, work.row.written.get(name, ())
                 if not self.journal.is_ours(path, hashes):
                     if not path.samefile(sidecar.path):
-                        notes[f"{name} is there already, not as garmentcut wrote it, and was left as it is"] = None
+                        note = f"{name} is there already, not as garmentcut wrote it, and was left as it is"
+                        notes[Note(note, "sidecar_left")] = None
                     continue
                 try:
                     content = read_photo_bytes(sidecar.path, self.config.read)
                     # The cutout is upright, whatever the camera's orientation was.
                     content = (sidecar.suffix == ".xmp" and read_xmp(content).packet) or content
-                    staged.append(StagedFile(path, content, owner=self.owner))
+                    staged.append(StagedFile(path, content, owner=self.owner, root=self.out_dir))
                 except PhotoError as error:
-                    notes[f"{sidecar.path.name} was left behind: {error}"] = None
+                    notes[Note(f"{sidecar.path.name} was left behind: {error}", "sidecar_left")] = None
                     continue
                 copied[name] = (*hashes[-1:], hashlib.sha256(content).hexdigest())
         return copied
@@ -419,7 +420,7 @@ class FolderCutter:
 
         Raises:
             SourceError: another run is at work there, its results are not ours, or it cannot be written.
-            garmentcut.prediction.batch.BatchError: its `batch.json` cannot be used.
+            garmentcut.errors.SourceError: its `batch.json` cannot be used.
         """
         try:
             self.out_dir.mkdir(parents=True, exist_ok=True)
@@ -431,13 +432,11 @@ class FolderCutter:
             self.attempts = Attempts(self.out_dir, check=self.check)
         except LockTakenError as error:
             raise SourceError(f"{error}; wait or choose another --out") from error
-        except BatchError:
+        except (OSError, SourceError) as error:
             self._lock.release()
-            raise
-        except (OSError, ResultsError) as error:
-            self._lock.release()
-            reason = error.strerror if isinstance(error, OSError) else error
-            raise SourceError(f"{self.out_dir} cannot be the output folder: {reason}") from error
+            if isinstance(error, SourceError):
+                raise
+            raise SourceError(f"{self.out_dir} cannot be the output folder: {error.strerror}") from error
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -572,7 +571,7 @@ class FolderCutter:
             hold_back: asked for each row that says `failed`; true: it is yielded, but not recorded.
 
         Raises:
-            garmentcut.prediction.results.FolderError: the disk is full, or the output folder was taken away.
+            garmentcut.errors.FolderError: the disk is full, or the output folder was taken away.
         """
         self.record_order()
         steps = Steps(
@@ -636,7 +635,7 @@ class FolderCutter:
         """Write down what this run is asked for, so that a review knows the batch before its first photo is cut.
 
         Raises:
-            garmentcut.prediction.results.FolderError: it cannot be written.
+            garmentcut.errors.FolderError: it cannot be written.
         """
         self.check()
         try:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from garmentcut.errors import Note, PhotoError
+from garmentcut.errors import NoGarmentError, Note
 from garmentcut.photo.mask import Components, components
 from garmentcut.prediction.frame import Box
 
@@ -21,12 +21,6 @@ _PIECE = 0.15  # of the largest's area: the other piece of a two-piece, wherever
 _NOT_A_SPECK = 0.01  # of its area: a strap, a sleeve end, if it is near
 _NEAR = 0.04  # of the frame's height
 _ON_THE_FRAME = 0.01  # of the side's length
-
-
-class NoGarmentError(PhotoError):
-    """The photo shows no garment, as far as the network can tell."""
-
-    code = "no_garment"
 
 
 @dataclass(frozen=True, eq=False)

@@ -34,14 +34,6 @@ _OLD_KEYS = {"looks": "appearance"}
 """Names of keys until November 2026, and what they are called now."""
 
 
-class ResultsError(SourceError):
-    """A results file that is not ours; the message says what to do with it."""
-
-
-class FolderError(RunError):
-    """A run that cannot go on; what was finished stays finished. The message says what to fix."""
-
-
 @dataclass(frozen=True)
 class Row:
     """What became of one photo.
@@ -124,7 +116,7 @@ class Journal:
     photos without `ok`, which are done again, and no file whose hash is not known. `compact` leaves one row a photo.
 
     Raises:
-        ResultsError: the folder's `results.jsonl` was not written by garmentcut.
+        SourceError: the folder's `results.jsonl` was not written by garmentcut.
     """
 
     def __init__(self, out_dir: Path, *, check: Callable[[], None] = lambda: None) -> None:
@@ -154,7 +146,7 @@ class Journal:
         if (row := read_row(torn)) is not None:
             self.rows[row.input] = row
         if self._damaged and not self.rows and not self._aside.parent.is_dir():
-            raise ResultsError(f"{self.path}, line 1, is not a row of garmentcut's; move it or choose another --out")
+            raise SourceError(f"{self.path}, line 1, is not a row of garmentcut's; move it or choose another --out")
 
     @property
     def num_damaged(self) -> int:

@@ -29,16 +29,12 @@ from garmentcut.photo.sheet import (
     is_contact_sheet,
     shrink_cutout,
 )
-from garmentcut.photo.truth import CUTOUT_SUFFIXES, CutoutError, CutoutFile, read_cutout
-from garmentcut.prediction.results import RESULTS_NAME, Journal, ResultsError, Row
+from garmentcut.photo.truth import CUTOUT_SUFFIXES, CutoutFile, read_cutout
+from garmentcut.prediction.results import RESULTS_NAME, Journal, Row
 
 _BEST_FIRST = (".png", ".tif", ".tiff", ".webp", ".psd", ".psb")  # of several outputs, one is shown
 _MASK_END, _JPEG_SUFFIXES = "_mask", (".jpg", ".jpeg", ".jpe", ".mpo")
 _PATTERN = NamePattern(DEFAULT_PATTERN)
-
-
-class SheetError(SourceError):
-    """A contact sheet that cannot be drawn at all; the message says what to change."""
 
 
 @dataclass(frozen=True)
@@ -96,18 +92,18 @@ def find_entries(folder: Path, *, doubt_over: float) -> list[Entry]:
         doubt_over: above this doubt a cutout is doubtful, where no verdict stands beside it.
 
     Raises:
-        SheetError: no such folder, nothing in it, or its `results.jsonl` is not ours.
+        SourceError: no such folder, nothing in it, or its `results.jsonl` is not ours.
     """
     if not folder.is_dir():
-        raise SheetError(f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}")
+        raise SourceError(f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}")
     results = folder / RESULTS_NAME
     try:
         found = _of_results(folder, doubt_over) if results.exists() else _of_files(folder)
         entries = sorted(found, key=lambda entry: entry.order)
-    except (OSError, ResultsError) as error:
-        raise SheetError(str(error)) from error
+    except (OSError, SourceError) as error:
+        raise SourceError(str(error)) from error
     if not entries:
-        raise SheetError(f"{folder}: no cutouts{' yet' if results.exists() else ''}; name a folder that holds some")
+        raise SourceError(f"{folder}: no cutouts{' yet' if results.exists() else ''}; name a folder that holds some")
     return entries
 
 
@@ -214,7 +210,7 @@ def read_cell(entry: Entry, size_hw: tuple[int, int], *, trim: bool = True, limi
 def _look_at(entry: Entry, file: Path, limits: ReadConfig) -> _Look:
     try:
         found = read_cutout(file, limits)
-    except CutoutError as error:
+    except PhotoError as error:
         return _flat_picture(entry, file, limits, error)
     suspicion = _suspicion_of(found.alpha)
     if found.rgb is not None:
@@ -223,7 +219,7 @@ def _look_at(entry: Entry, file: Path, limits: ReadConfig) -> _Look:
     return _Look(cutout, (*found.notes, note), suspicion)
 
 
-def _flat_picture(entry: Entry, file: Path, limits: ReadConfig, error: CutoutError) -> _Look:
+def _flat_picture(entry: Entry, file: Path, limits: ReadConfig, error: PhotoError) -> _Look:
     """A picture without transparency as it is: `garmentcut cut --background` writes such ones, others lost it."""
     try:
         photo = read_photo(file, limits=limits)
@@ -326,11 +322,11 @@ class ContactSheet:
             options: what to show.
 
         Raises:
-            SheetError: nothing to show, pages too large, or `out` would replace something else.
+            SourceError: nothing to show, pages too large, or `out` would replace something else.
         """
         self.folder, self.out, self.options = folder, out, options or SheetOptions()
         if out.suffix.lower() not in SHEET_SUFFIXES:
-            raise SheetError(f"{out}: a sheet is written as {' or '.join(SHEET_SUFFIXES)}; change the suffix")
+            raise SourceError(f"{out}: a sheet is written as {' or '.join(SHEET_SUFFIXES)}; change the suffix")
         self.entries = find_entries(folder, doubt_over=self.options.doubt_over)
         lines = break_lines([entry.garment for entry in self.entries], self.options.style.columns)
         # Few cutouts make a narrow page.
@@ -339,7 +335,7 @@ class ContactSheet:
         self.pages = self._plan_pages([[self.entries[place] for place in line] for line in lines])
         foreign = [page.path for page in self.pages if page.path.exists() and not is_contact_sheet(page.path)]
         if foreign:
-            raise SheetError(f"{foreign[0]} is there already and no contact sheet; choose another --out")
+            raise SourceError(f"{foreign[0]} is there already and no contact sheet; choose another --out")
 
     def draw(self) -> Iterator[Shown]:
         """Read all cutouts and write the pages; yields each cutout once it is read.
@@ -396,6 +392,6 @@ class ContactSheet:
 def _refuse_huge(style: SheetStyle, num_lines: int) -> None:
     height, width = style.page_hw(num_lines)
     if max(height, width) > _MOST_SIDE_PX or height * width > _MOST_PIXELS:
-        raise SheetError(
+        raise SourceError(
             f"a page would have {width}x{height} pixels; use fewer --columns or --rows-per-page, or a smaller --cell"
         )

@@ -14,21 +14,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from garmentcut.config import RuntimeConfig
-from garmentcut.errors import Note
+from garmentcut.errors import NoGarmentError, Note
 from garmentcut.model.card import ModelCard, StageSizes, stage_network_of
 from garmentcut.photo.mask import components, dilate
 from garmentcut.photo.photo import Photo
 from garmentcut.photo.resize import resize_alpha, resize_rgb
 from garmentcut.prediction.frame import Box, Crop, Frame, crop_pixels, whole_crop
-from garmentcut.prediction.locate import (
-    LEAST_SHARE,
-    NO_GARMENT,
-    NoGarmentError,
-    Place,
-    count_garments,
-    counts_in,
-    locate,
-)
+from garmentcut.prediction.locate import LEAST_SHARE, NO_GARMENT, Place, count_garments, counts_in, locate
 from garmentcut.prediction.runtime import Predict, Runtime, load_runtime
 
 _SURE = 0.03  # from 0 or 1: there the segment stage needs no second opinion

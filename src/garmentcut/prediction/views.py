@@ -8,9 +8,9 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from garmentcut.dataset.manifest import VIEWS
-from garmentcut.errors import Note
+from garmentcut.errors import FolderError, Note
 from garmentcut.prediction.names import garment_of, subject_of
-from garmentcut.prediction.results import VIEW_FLAGS, FolderError, Journal, Row
+from garmentcut.prediction.results import VIEW_FLAGS, Journal, Row
 from garmentcut.prediction.sources import Source
 from garmentcut.prediction.verdict import Judge, move_outputs, sorted_outputs, unsorted_output
 
@@ -102,7 +102,7 @@ class ViewComparison:
             todo: path and place of each photo of the run.
 
         Raises:
-            garmentcut.prediction.results.FolderError: as `rows`.
+            garmentcut.errors.FolderError: as `rows`.
         """
         if self.judge.card.doubt is None:
             yield from rows

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from garmentcut.errors import ConfigError
+from garmentcut.errors import ConfigError, FolderError, SourceError
 from garmentcut.observe.log import log_event
 from garmentcut.observe.monitor import Monitor
 from garmentcut.photo.files import read_photo_bytes
@@ -15,7 +15,7 @@ from garmentcut.photo.read import decode_photo
 from garmentcut.prediction.arrivals import Arrival, Folder, GarmentViews, Intake
 from garmentcut.prediction.folder import FolderCutter
 from garmentcut.prediction.names import garment_of
-from garmentcut.prediction.results import FolderError, ResultsError, Row
+from garmentcut.prediction.results import Row
 from garmentcut.prediction.sources import Source
 
 _MOST_AT_ONCE = 32  # photos between two looks: what came meanwhile is not kept waiting long
@@ -236,7 +236,7 @@ class Watch:
                 self._folder.reopen()
                 self._folder.journal.compact()  # also completes a line that was cut off
                 return
-            except (OSError, FolderError, ResultsError) as error:
+            except (OSError, FolderError, SourceError) as error:
                 reason = _reason_of(error)
 
     def _append(self, row: Row) -> None:

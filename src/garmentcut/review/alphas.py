@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from garmentcut.config import ReadConfig
-from garmentcut.errors import PhotoError
+from garmentcut.errors import PhotoError, ReviewError, SourceError
 from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.files import read_photo_bytes, write_atomic
 from garmentcut.photo.mask import dilate, erode
@@ -23,9 +23,8 @@ from garmentcut.photo.photo import Photo
 from garmentcut.photo.png import SIGNATURE, png_bytes, split_png
 from garmentcut.photo.read import decode_photo
 from garmentcut.photo.truth import read_cutout
-from garmentcut.prediction.batch import Batch, BatchError, Order, read_batch
+from garmentcut.prediction.batch import Batch, Order, read_batch
 from garmentcut.prediction.results import Row, fingerprint, sha256_of
-from garmentcut.review.errors import NotFoundError, UnfitError
 
 _KINDS = {0: "gray", 2: "RGB", 3: "palette", 4: "gray with alpha", 6: "RGBA"}
 Alpha8 = NDArray[np.uint8]
@@ -44,30 +43,31 @@ def read_gray(data: bytes, size_hw: tuple[int, int], *, what: str) -> Alpha8:
         what: what it is called in the message.
 
     Raises:
-        UnfitError: not such a PNG; says what it is.
+        ReviewError: not such a PNG; says what it is.
     """
     if not data.startswith(SIGNATURE):
-        raise UnfitError(f"{what}: not a PNG")
+        raise ReviewError(f"{what}: not a PNG", code="unfit")
     try:
         chunks, _ = split_png(data)
         kind, header = chunks[0]
         if kind != b"IHDR" or len(header) != 25:
-            raise UnfitError(f"{what}: damaged PNG: no header")
+            raise ReviewError(f"{what}: damaged PNG: no header", code="unfit")
         width, height, depth, color, _, _, interlace = struct.unpack(">IIBBBBB", header[8:21])
         if (depth, color, interlace) != (8, 0, 0):
-            raise UnfitError(
-                f"{what}: {depth}-bit {_KINDS.get(color, 'unknown')} PNG; must be 8-bit gray, not interlaced"
+            raise ReviewError(
+                f"{what}: {depth}-bit {_KINDS.get(color, 'unknown')} PNG; must be 8-bit gray, not interlaced",
+                code="unfit",
             )
         if (height, width) != size_hw:
-            raise UnfitError(f"{what}: {width}x{height} pixels; must be {size_hw[1]}x{size_hw[0]}")
+            raise ReviewError(f"{what}: {width}x{height} pixels; must be {size_hw[1]}x{size_hw[0]}", code="unfit")
         parts = (bytes(part) for name, part in chunks if name in (b"IHDR", b"IDAT", b"IEND"))
         pixels: Alpha8 = imagecodecs.png_decode(SIGNATURE + b"".join(parts))
     except (PhotoError, imagecodecs.PngError, ValueError, RuntimeError) as error:
-        if isinstance(error, UnfitError):
+        if isinstance(error, ReviewError):
             raise
-        raise UnfitError(f"{what}: {error}") from error
+        raise ReviewError(f"{what}: {error}", code="unfit") from error
     if pixels.shape != size_hw or pixels.dtype != np.uint8:
-        raise UnfitError(f"{what}: damaged PNG")
+        raise ReviewError(f"{what}: damaged PNG", code="unfit")
     return pixels
 
 
@@ -124,10 +124,10 @@ class Subject:
         """Of the photo.
 
         Raises:
-            NotFoundError: it could not be read.
+            ReviewError: it could not be read.
         """
         if self.row.size_hw is None or not self.row.ok:
-            raise NotFoundError(f"there is no alpha: {self.row.reason or 'not cut'}")
+            raise ReviewError(f"there is no alpha: {self.row.reason or 'not cut'}", code="not_found")
         return self.row.size_hw[0], self.row.size_hw[1]
 
 
@@ -148,10 +148,10 @@ class AlphaFiles:
         """What the row's run was asked for.
 
         Raises:
-            NotFoundError: nobody wrote it down.
+            ReviewError: nobody wrote it down.
         """
         if (order := self._order_of(row)) is None:
-            raise NotFoundError("cut by an older garmentcut; run the same garmentcut cut again")
+            raise ReviewError("cut by an older garmentcut; run the same garmentcut cut again", code="not_found")
         return order
 
     def limits_of(self, row: Row) -> ReadConfig:
@@ -163,36 +163,36 @@ class AlphaFiles:
         """The photo as it was cut.
 
         Raises:
-            NotFoundError: gone, changed since, or no longer readable.
+            ReviewError: gone, changed since, or no longer readable.
         """
         limits = self.limits_of(row)
         try:
             data = read_photo_bytes(Path(row.input), limits)
             if row.input_sha256 and hashlib.sha256(data).hexdigest() != row.input_sha256:
-                raise NotFoundError("the photo has changed since it was cut; run garmentcut cut again")
+                raise ReviewError("the photo has changed since it was cut; run garmentcut cut again", code="not_found")
             return decode_photo(data, limits=limits)
         except PhotoError as error:
-            raise NotFoundError(f"the photo: {error}") from error
+            raise ReviewError(f"the photo: {error}", code="not_found") from error
 
     def current(self, subject: Subject) -> Alpha8:
         """The corrected alpha, or where there is none the prediction.
 
         Raises:
-            NotFoundError: there is none, or it is gone.
+            ReviewError: there is none, or it is gone.
         """
         if not subject.alpha_sha256:
             return self.predicted(subject)
         try:
             data = (self._folder / subject.alpha_name).read_bytes()
         except OSError as error:
-            raise NotFoundError(f"{subject.alpha_name}: {error.strerror}") from error
+            raise ReviewError(f"{subject.alpha_name}: {error.strerror}", code="not_found") from error
         return read_gray(data, subject.size_hw, what="corrected alpha")
 
     def predicted(self, subject: Subject) -> Alpha8:
         """The model's alpha: as kept, out of an output that nobody has touched, or made again.
 
         Raises:
-            NotFoundError: the photo was not cut, or is gone.
+            ReviewError: the photo was not cut, or is gone.
         """
         size_hw = subject.size_hw
         with suppress(OSError, ValueError):
@@ -208,7 +208,7 @@ class AlphaFiles:
         """The model's alpha, and see that it outlives the outputs.
 
         Raises:
-            NotFoundError: as `predicted`.
+            ReviewError: as `predicted`.
             OSError: it cannot be written.
         """
         alpha, path = self.predicted(subject), self._folder / subject.prediction_name
@@ -244,7 +244,7 @@ class AlphaFiles:
 
     def _order_of(self, row: Row) -> Order | None:
         if row.options not in self._batch.orders:  # another run of cut has come since
-            with suppress(BatchError):
+            with suppress(SourceError):
                 self._batch = read_batch(self._folder)
         return self._batch.orders.get(row.options)
 
@@ -272,7 +272,7 @@ class AlphaFiles:
         try:
             alpha = self._cut(photo).alpha
         except PhotoError as error:
-            raise NotFoundError(str(error)) from error
+            raise ReviewError(str(error), code="not_found") from error
         return _to_levels(alpha)
 
 

@@ -18,11 +18,10 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from garmentcut import __version__
-from garmentcut.errors import ModelError, UsageError
+from garmentcut.errors import ModelError, ReviewError, UsageError
 from garmentcut.prediction.batch import read_batch
 from garmentcut.review import cutting, pages
 from garmentcut.review.cutting import MAX_PHOTO_BYTES, CutService, Model
-from garmentcut.review.errors import ConflictError, ReviewError
 from garmentcut.review.guard import CUT_PATHS, Access, Guard, fault_of, open_access
 from garmentcut.review.routes import api, media
 from garmentcut.review.service import Service, Settings
@@ -80,9 +79,9 @@ def _limit_of(method: str, path: str) -> int:
 def _answer_errors(app: FastAPI) -> None:
     @app.exception_handler(ReviewError)
     def answer_refusal(request: Request, error: ReviewError) -> Response:
-        item = {"item": error.item} if isinstance(error, ConflictError) and error.item else {}
+        more = {"item": error.item} if error.item else {}
         headers = {"retry-after": str(error.retry_after_s)} if error.retry_after_s else {}
-        return _fault(request, error.status, str(error), headers=headers, **item)
+        return _fault(request, error.status, str(error), headers=headers, code=error.code, **more)
 
     @app.exception_handler(RequestValidationError)
     def answer_misfit(request: Request, error: RequestValidationError) -> Response:
@@ -230,10 +229,6 @@ class Connection(asyncio.Protocol):
             self._head_timer = None
 
 
-class ServerError(UsageError):
-    """A server that cannot be started; the message says why."""
-
-
 def bind(host: str, port: int) -> socket.socket:
     """A socket that listens for nobody yet.
 
@@ -242,7 +237,7 @@ def bind(host: str, port: int) -> socket.socket:
         port: 0: a free one.
 
     Raises:
-        ServerError: taken, or not this machine's.
+        UsageError: taken, or not this machine's.
     """
     try:
         family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -254,7 +249,7 @@ def bind(host: str, port: int) -> socket.socket:
             listening.close()
             raise
     except OSError as error:
-        raise ServerError(f"cannot listen on {host}:{port}: {error.strerror}; choose another --port") from error
+        raise UsageError(f"cannot listen on {host}:{port}: {error.strerror}; choose another --port") from error
     return listening
 
 
@@ -276,8 +271,8 @@ def serve(
         open_browser: open it, too.
 
     Raises:
-        garmentcut.prediction.batch.BatchError: the folder is no batch.
-        garmentcut.review.database.DatabaseError: the database cannot be used.
+        garmentcut.errors.SourceError: the folder is no batch.
+        garmentcut.errors.UsageError: the database cannot be used.
         OSError: the folder cannot be written.
     """
     read_batch(settings.folder)  # before anything is written into a folder named by mistake

@@ -24,7 +24,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Message
 
 from garmentcut.config import CutConfig, OutputConfig, ReadConfig, RuntimeConfig
-from garmentcut.errors import ModelError, OutputError, PhotoError
+from garmentcut.errors import ModelError, OutputError, PhotoError, ReviewError
 from garmentcut.formats import FORMATS
 from garmentcut.model.card import read_model
 from garmentcut.photo.cutout import Cutout
@@ -33,7 +33,6 @@ from garmentcut.photo.read import decode_photo, format_of
 from garmentcut.photo.write import encode_cutout
 from garmentcut.prediction.cutter import Cutter, default_model
 from garmentcut.prediction.runtime import load_runtime
-from garmentcut.review.errors import NotAPhotoError, QueueFullError, ReviewError, TooLargeError, UnfitError
 from garmentcut.review.guard import Access
 from garmentcut.review.redraw import Tiles
 
@@ -167,8 +166,8 @@ class CutQueue:
             parts: of the body, as they come.
 
         Raises:
-            QueueFullError: too many wait, or come at a time and this one is the slowest of them.
-            UnfitError: it breaks off.
+            ReviewError: too many wait, or come at a time and this one is the slowest of them.
+            ReviewError: it breaks off.
         """
         self._check_room()
         content, num_bytes = bytearray(), 0
@@ -181,11 +180,13 @@ class CutQueue:
                     num_bytes += len(part)
                     self._num_bytes += len(part)
                     if self._num_bytes > MAX_BYTES:
-                        raise QueueFullError(_FULL)
+                        raise ReviewError(_FULL, code="queue_full")
         except TimeoutError as error:
-            raise QueueFullError("too many photos come at a time, and this one is slow; send it again later") from error
+            raise ReviewError(
+                "too many photos come at a time, and this one is slow; send it again later", code="queue_full"
+            ) from error
         except ClientDisconnect as error:
-            raise UnfitError("the photo did not arrive whole") from error
+            raise ReviewError("the photo did not arrive whole", code="unfit") from error
         else:
             self._uploads.pop(patience, None)
             body = bytes(content)
@@ -199,10 +200,10 @@ class CutQueue:
         """Cut one photo, of a photo file's content.
 
         Raises:
-            QueueFullError: too many wait.
-            NotAPhotoError: it cannot be read.
-            TooLargeError: it has too many pixels, or would take too much memory.
-            UnfitError: there is no garment in it.
+            ReviewError: too many wait.
+            ReviewError: it cannot be read.
+            ReviewError: it has too many pixels, or would take too much memory.
+            ReviewError: there is no garment in it.
         """
         self._check_room()
         self._num_waiting += 1
@@ -214,7 +215,7 @@ class CutQueue:
 
     def _check_room(self) -> None:
         if self._num_waiting >= MAX_WAITING:
-            raise QueueFullError(_FULL)
+            raise ReviewError(_FULL, code="queue_full")
 
     def _give_up_slowest(self) -> None:
         if len(self._uploads) <= MAX_UPLOADS:
@@ -235,7 +236,7 @@ class CutQueue:
             picture = _shrunk(self._model.cut(photo).picture, order.max_megapixels)
             return encode_cutout(picture, order.format, order.output, name=order.name)
         except (PhotoError, OutputError) as error:
-            raise UnfitError(str(error)) from error
+            raise ReviewError(str(error), code="unfit") from error
 
 
 class CutService:
@@ -326,7 +327,7 @@ async def cut(
         is_form = request.headers.get("content-type", "").lower().startswith("multipart/form-data")
         form = await _read_form(request, body) if is_form else _Form(body)
         if form.photo is None:
-            raise NotAPhotoError("the form has no file in it")
+            raise ReviewError("the form has no file in it", code="not_a_photo")
         order = Order(format, OutputConfig(formats=(format,)), form.name)
         content = await service.cut_queue.cut(form.photo, order)
     return _cutout_of(content, order)
@@ -376,7 +377,7 @@ async def cut_as_rembg(request: Request, service: Serving) -> Response:
     async with service.cut_queue.upload(request.stream()) as body:
         form = await _read_form(request, body)
         if form.photo is None:
-            raise NotAPhotoError("the form has no file in it; send it as `file`")
+            raise ReviewError("the form has no file in it; send it as `file`", code="not_a_photo")
         fields = {**request.query_params, **form.fields}
         format = "mask" if fields.get("om", "").lower() in ("true", "1", "on", "yes") else "png"
         background = _background_of_rembg(fields.get("bgc", ""))
@@ -475,7 +476,7 @@ def _opaque(what: str, color: tuple[int, ...]) -> str | None:
 
 def _from_base64(text: str) -> bytes:
     if not text:
-        raise NotAPhotoError("the form has no file in it; send it as `image_file`")
+        raise ReviewError("the form has no file in it; send it as `image_file`", code="not_a_photo")
     try:
         return base64.b64decode(text.partition(",")[2] if text.startswith("data:") else text, validate=True)
     except (binascii.Error, ValueError) as error:
@@ -489,10 +490,12 @@ def _decoded(data: bytes) -> Photo:
     except PhotoError as error:
         if error.code == "too_large":  # its words name options, which a caller here cannot change
             most = f"{_LIMITS.max_megapixels:g} megapixels and {_LIMITS.max_side_px} pixels a side"
-            raise TooLargeError(f"too large a photo: at most {most} are accepted here") from error
+            raise ReviewError(f"too large a photo: at most {most} are accepted here", code="too_large") from error
         if error.code == "no_memory":
-            raise TooLargeError("too large a photo: it takes more memory than there is for one") from error
-        raise NotAPhotoError(f"not a photo that can be read here: {error}") from error
+            raise ReviewError(
+                "too large a photo: it takes more memory than there is for one", code="too_large"
+            ) from error
+        raise ReviewError(f"not a photo that can be read here: {error}", code="not_a_photo") from error
 
 
 def _shrunk(picture: Picture, max_megapixels: float | None) -> Picture:

@@ -4,6 +4,7 @@ Every write bumps the batch's revision and the photo's version, in one transacti
 """
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -27,7 +28,7 @@ from sqlalchemy import (
     make_url,
     select,
 )
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from garmentcut.errors import UsageError
@@ -37,6 +38,8 @@ STATES = ("open", "accepted", "corrected", "rejected", "failed")
 NO_DOUBT, FAILED_DOUBT = -1.0, -2.0
 """What stands for a doubt where none is known, and for that of a photo that failed: to sort by."""
 _BUSY_S = 30
+_NO_DATABASE = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
+_BETWEEN_TRIES_S = 0.2
 _POSTGRES_DRIVER = "postgresql+pg8000"
 
 
@@ -132,10 +135,6 @@ class ActionRow(Table):
     edge_share: Mapped[float | None] = mapped_column(Float)
 
 
-class DatabaseError(UsageError):
-    """A database that cannot be used; the message says what to do."""
-
-
 class Database:
     """Transactions; one object serves all threads.
 
@@ -143,7 +142,7 @@ class Database:
         url: `postgresql://...`, `sqlite:///...`, or the path of a SQLite file.
 
     Raises:
-        DatabaseError: it cannot be reached, or another version of garmentcut made its tables.
+        UsageError: it cannot be reached, or another version of garmentcut made its tables.
     """
 
     def __init__(self, url: str | Path) -> None:
@@ -154,12 +153,9 @@ class Database:
         except SQLAlchemyError as error:
             self.close()
             reason = " ".join(str(getattr(error, "orig", None) or error).split())[:200]
-            if "not a database" in reason or "malformed" in reason:
+            if getattr(getattr(error, "orig", None), "sqlite_errorcode", 0) in _NO_DATABASE:
                 reason += "; move it away and start again: what people decided is in files, too, and is taken over"
-            raise DatabaseError(f"{self.name}: {reason}") from error
-        except DatabaseError:
-            self.close()
-            raise
+            raise UsageError(f"{self.name}: {reason}") from error
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -179,20 +175,22 @@ class Database:
         self._engine.dispose()
 
     def _make_tables(self) -> None:
-        try:
-            Table.metadata.create_all(self._engine)
-            with self.write() as session:
-                if session.scalar(select(SchemaVersion.version)) is None:
-                    session.execute(insert(SchemaVersion).values(version=SCHEMA_VERSION))
-        except (
-            DBAPIError
-        ) as error:  # two servers make the tables of one database at a time: one of them finds them made
-            if not isinstance(error, IntegrityError) and "exists" not in str(error.orig):
-                raise
+        for is_last in (False, False, True):
+            try:
+                Table.metadata.create_all(self._engine)
+                with self.write() as session:
+                    if session.scalar(select(SchemaVersion.version)) is None:
+                        session.execute(insert(SchemaVersion).values(version=SCHEMA_VERSION))
+                break
+            except DBAPIError:  # another server makes the tables of the same database, perhaps
+                if is_last:
+                    raise
+                time.sleep(_BETWEEN_TRIES_S)
         with self.read() as session:
             version = session.scalar(select(SchemaVersion.version))
         if version != SCHEMA_VERSION:
-            raise DatabaseError(f"{self.name}: made by another version of garmentcut ({version}); update garmentcut")
+            self.close()
+            raise UsageError(f"{self.name}: made by another version of garmentcut ({version}); update garmentcut")
 
 
 def _url_of(url: str | Path) -> URL:
@@ -201,11 +199,11 @@ def _url_of(url: str | Path) -> URL:
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError) as error:
-        raise DatabaseError(f"{url.partition('://')[0]}://...: not the address of a database") from error
+        raise UsageError(f"{url.partition('://')[0]}://...: not the address of a database") from error
     if parsed.drivername in ("postgres", "postgresql"):
         return parsed.set(drivername=_POSTGRES_DRIVER)
     if parsed.drivername not in ("sqlite", _POSTGRES_DRIVER):
-        raise DatabaseError(f"{parsed.drivername}: not a database known here; use postgresql:// or sqlite:///")
+        raise UsageError(f"{parsed.drivername}: not a database known here; use postgresql:// or sqlite:///")
     return parsed
 
 
@@ -214,7 +212,7 @@ def _engine_of(url: URL) -> Engine:
         try:
             return create_engine(url, pool_pre_ping=True, pool_size=8, max_overflow=8, pool_timeout=_BUSY_S)
         except (NoSuchModuleError, ModuleNotFoundError) as error:
-            raise DatabaseError("pg8000 is not installed; run: pip install 'garmentcut[web]'") from error
+            raise UsageError("pg8000 is not installed; run: pip install 'garmentcut[web]'") from error
     engine = create_engine(url, connect_args={"timeout": _BUSY_S}, pool_size=8, max_overflow=8, pool_timeout=_BUSY_S)
     event.listen(engine, "connect", _set_up_sqlite)
     event.listen(engine, "begin", _begin_sqlite)

@@ -21,8 +21,8 @@ from urllib.parse import parse_qs
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from garmentcut.errors import ReviewError
 from garmentcut.prediction.batch import OWN_FOLDER
-from garmentcut.review.errors import ReviewError
 
 SECRET_NAME = f"{OWN_FOLDER}/review.secret"
 TOKEN_HEADER, KEY_HEADER = "x-garmentcut-token", "x-api-key"
@@ -52,14 +52,6 @@ _REMOVEBG_STATUS = {401: 403, 413: 400, 415: 400, 422: 400}
 _REMOVEBG_CODES = {400: "invalid_request", 403: "auth_failed", 429: "rate_limit_exceeded"}
 _BODY_TIMEOUT_S = 120
 _STALL_S, _STALL_BYTES = 15.0, 128_000  # within which so much of a body must come, or the rest of it
-
-
-class AccessError(ReviewError):
-    """A request that is refused before any route sees it."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 @dataclass(frozen=True)
@@ -108,17 +100,18 @@ class Access:
             cookie: value of the server's own; empty: none came.
 
         Raises:
-            AccessError: 400 for another host, 401 without the token, 403 for another site.
+            ReviewError: 400 for another host, 401 without the token, 403 for another site.
         """
         bearer = headers.get("authorization", "")
         has_token = self.accepts_token(headers.get(KEY_HEADER, "").strip()) or (
             bearer.lower().startswith(_BEARER) and self.accepts_token(bearer[len(_BEARER) :].strip())
         )
         if not (has_token and path in CUT_PATHS) and not self._is_own_host(headers.get("host", "")):
-            raise AccessError(400, "this name is not the server's; open the address that it printed")
+            raise ReviewError("this name is not the server's; open the address that it printed", code="bad_request")
         if self.token and not has_token and not _same(cookie, self.cookie):
-            raise AccessError(
-                401, "open the link that the server printed: it brings the token; programs send it as X-Api-Key"
+            raise ReviewError(
+                "open the link that the server printed: it brings the token; programs send it as X-Api-Key",
+                code="no_token",
             )
         if method not in _SAFE_METHODS and not has_token:
             self._check_writer(path, headers)
@@ -128,12 +121,12 @@ class Access:
         origin, site = headers.get("origin"), headers.get("sec-fetch-site")
         own = {f"http://{headers.get('host', '')}", f"https://{headers.get('host', '')}"}
         if (origin is not None and origin not in own) or (site is not None and site not in _SAME_ORIGIN):
-            raise AccessError(403, "from another site; use the page itself")
+            raise ReviewError("from another site; use the page itself", code="forbidden")
         is_browser = origin is not None or site is not None
         if path in CUT_PATHS and not is_browser and not self.token:
             return
         if not _same(headers.get(TOKEN_HEADER, ""), self.page_token):
-            raise AccessError(403, "without the page's token; load the page again")
+            raise ReviewError("without the page's token; load the page again", code="forbidden")
 
     def _is_own_host(self, host: str) -> bool:
         """A name that nobody else can let point here: a page that rebinds its name to this machine has another."""
@@ -226,7 +219,7 @@ class Guard:
             body = _Body(receive, answer, limit=self.limit_of(scope["method"], scope["path"]))
             body.check_declared(scope)
             await self.app(scope, body, answer)
-        except AccessError as error:
+        except ReviewError as error:
             answer.refusal = error
         except Exception:
             if answer.refusal is None:
@@ -243,7 +236,7 @@ class Guard:
             cookie = self.access.cookie  # which the answer sets
         self.access.check(scope["method"], scope["path"], headers, cookie)
 
-    async def _refuse(self, scope: Scope, answer: "_Answer", error: AccessError) -> None:
+    async def _refuse(self, scope: Scope, answer: "_Answer", error: ReviewError) -> None:
         answer.refusal = None
         status, content = fault_of(scope["path"], error.status, str(error))
         if content is not None:
@@ -281,7 +274,7 @@ class _Answer:
 
     def __init__(self, send: Send) -> None:
         self._send = send
-        self.refusal: AccessError | None = None
+        self.refusal: ReviewError | None = None
         self.has_begun = False
 
     async def __call__(self, message: Message) -> None:
@@ -310,7 +303,7 @@ class _Body:
         """Refuse a body by the length that its header declares."""
         for name, value in scope["headers"]:
             if name.lower() == b"content-length" and int(value[:20]) > self._limit:  # a number: h11 has looked at it
-                raise AccessError(413, self._too_large)
+                raise ReviewError(self._too_large, code="too_large")
 
     async def __call__(self) -> Message:
         if self._is_whole:
@@ -322,22 +315,22 @@ class _Body:
             async with asyncio.timeout_at(min(self._began_at + _BODY_TIMEOUT_S, self._moved_at + _STALL_S)):
                 message = await self._receive()
         except TimeoutError as error:
-            raise self._refused(408, "the body did not arrive in time") from error
+            raise self._refused("too_slow", "the body did not arrive in time") from error
         num_bytes = len(message.get("body", b""))
         self._num_bytes, self._num_since = self._num_bytes + num_bytes, self._num_since + num_bytes
         if self._num_since >= _STALL_BYTES:
             self._moved_at, self._num_since = loop.time(), 0
         self._is_whole = message["type"] != "http.request" or not message.get("more_body", False)
         if self._num_bytes > self._limit:
-            raise self._refused(413, self._too_large)
+            raise self._refused("too_large", self._too_large)
         return message
 
     @property
     def _too_large(self) -> str:
         return f"too large: at most {self._limit / 1e6:.3g} MB are accepted here"
 
-    def _refused(self, status: int, message: str) -> AccessError:
-        self._answer.refusal = AccessError(status, message)
+    def _refused(self, code: str, message: str) -> ReviewError:
+        self._answer.refusal = ReviewError(message, code=code)
         return self._answer.refusal
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import simplejpeg
 
 from garmentcut.config import ReadConfig
-from garmentcut.errors import PhotoError
+from garmentcut.errors import PhotoError, ReviewError
 from garmentcut.photo.color import srgb_of
 from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.files import read_photo_bytes, write_atomic
@@ -20,7 +20,6 @@ from garmentcut.photo.resize import resize_rgb
 from garmentcut.photo.sheet import Rgb, draw_ground, lay_on_ground, shrink_cutout
 from garmentcut.prediction.batch import OWN_FOLDER
 from garmentcut.review.alphas import AlphaFiles, Subject
-from garmentcut.review.errors import NotFoundError
 from garmentcut.review.photos import heat_path
 
 THUMBNAILS = f"{OWN_FOLDER}/thumbnails"
@@ -52,7 +51,7 @@ class Media:
             key: what its content depends on.
 
         Raises:
-            NotFoundError: gone, changed, or unreadable.
+            ReviewError: gone, changed, or unreadable.
         """
         return self._recent.get(f"photo {key}", lambda: self._jpeg(self._srgb(subject), _QUALITY))
 
@@ -80,19 +79,19 @@ class Media:
         """The doubt of each pixel as gray PNG.
 
         Raises:
-            NotFoundError: `cut` left none.
+            ReviewError: `cut` left none.
         """
         try:
             return read_photo_bytes(heat_path(self._folder, place), ReadConfig(max_mb=64))
         except PhotoError as error:
-            raise NotFoundError("there is no doubt map of this photo") from error
+            raise ReviewError("there is no doubt map of this photo", code="not_found") from error
 
     def _srgb(self, subject: Subject) -> Rgb:
         photo: Photo = self._alphas.read_photo(subject.row)
         try:
             return srgb_of(to_8_bit(photo.rgb), photo.profile)
         except PhotoError as error:
-            raise NotFoundError(f"the photo: {error}") from error
+            raise ReviewError(f"the photo: {error}", code="not_found") from error
 
     def _small_photo(self, subject: Subject) -> Rgb:
         rgb = self._srgb(subject)

@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from sqlalchemy.orm import Session
 
+from garmentcut.errors import ReviewError
 from garmentcut.review.database import STATES, ActionRow, PhotoRow
-from garmentcut.review.errors import ReviewError
 from garmentcut.review.photos import utc_of
 
 State = Literal["open", "accepted", "corrected", "rejected", "failed"]

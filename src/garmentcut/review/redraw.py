@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
+from garmentcut.errors import ReviewError
 from garmentcut.model.card import ModelCard
 from garmentcut.photo.color import srgb_of
 from garmentcut.photo.photo import Photo, to_8_bit, to_alpha
 from garmentcut.photo.resize import resize_rgb
 from garmentcut.prediction.runtime import Runtime
 from garmentcut.review.alphas import Alpha8
-from garmentcut.review.errors import BusyError
 
 _SIDES_PX = (320, 512)  # whole steps of every network; a runtime keeps two compiled
 _CONTEXT_PX = 32  # on each side of the stroke's box, at least
@@ -67,7 +67,7 @@ class Tiles:
             `(h, w)` float32 in [0, 1] of the box.
 
         Raises:
-            BusyError: too many wait.
+            ReviewError: too many wait.
         """
         left, top, right, bottom = box_xyxy
         longest = max(right - left, bottom - top) + 2 * _CONTEXT_PX
@@ -89,7 +89,7 @@ class Tiles:
 
     def _run(self, tile: NDArray[np.uint8]) -> NDArray[np.float32]:
         if not self._room.acquire(blocking=False):
-            raise BusyError("the smart brush has too much to do; try again in a moment")
+            raise ReviewError("the smart brush has too much to do; try again in a moment", code="busy")
         try:
             with self._turn:
                 mirrored = self._runtime(np.ascontiguousarray(tile[:, ::-1]))[:, ::-1]

@@ -12,11 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
+from garmentcut.errors import ReviewError
 from garmentcut.photo.png import png_bytes
 from garmentcut.review.alphas import Subject, read_gray
 from garmentcut.review.cutting import Fault
 from garmentcut.review.database import PhotoRow
-from garmentcut.review.errors import NotFoundError, UnfitError
 from garmentcut.review.photos import content_keys, heat_path, subject_of_photo, utc_of
 from garmentcut.review.queries import QueueQuery, statistics_of
 from garmentcut.review.redraw import Hint, Stroke
@@ -205,7 +205,7 @@ def send_heat(request: Request, service: Serving, photo_id: PhotoId, v: Content 
     place = subject_of_photo(service.store.find(photo_id)).row.place
     path = heat_path(service.folder, place)
     if not path.is_file():
-        raise NotFoundError("there is no doubt map of this photo")
+        raise ReviewError("there is no doubt map of this photo", code="not_found")
     key = f"{path.stat().st_mtime_ns:x}"
     return _picture(request, key, lambda: service.media.heat(place), is_asked_for=v == key)
 
@@ -281,9 +281,9 @@ def redraw(service: Serving, photo_id: PhotoId, body: RedrawBody) -> RedrawAnswe
 def _box_size(box_xyxy: tuple[int, int, int, int], photo_hw: tuple[int, int]) -> tuple[int, int]:
     left, top, right, bottom = box_xyxy
     if not (left < right <= photo_hw[1] and top < bottom <= photo_hw[0]):
-        raise UnfitError(f"box_xyxy: not within the photo, which has {photo_hw[1]}x{photo_hw[0]} pixels")
+        raise ReviewError(f"box_xyxy: not within the photo, which has {photo_hw[1]}x{photo_hw[0]} pixels", code="unfit")
     if max(right - left, bottom - top) > MAX_BOX_PX:
-        raise UnfitError(f"box_xyxy: a side is over {MAX_BOX_PX} pixels; make a shorter stroke")
+        raise ReviewError(f"box_xyxy: a side is over {MAX_BOX_PX} pixels; make a shorter stroke", code="unfit")
     return bottom - top, right - left
 
 
@@ -291,4 +291,4 @@ def _decoded(text: str, what: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise UnfitError(f"{what}: not base64") from error
+        raise ReviewError(f"{what}: not base64", code="unfit") from error

@@ -62,8 +62,8 @@ class Service(CutService):
     """One batch under review.
 
     Raises:
-        garmentcut.prediction.batch.BatchError: the folder is no batch.
-        garmentcut.review.database.DatabaseError: the database cannot be used.
+        garmentcut.errors.SourceError: the folder is no batch.
+        garmentcut.errors.UsageError: the database cannot be used.
         OSError: the folder cannot be written.
     """
 
@@ -176,8 +176,8 @@ class Service(CutService):
         """Let the model draw the box of a stroke again.
 
         Raises:
-            NotFoundError: the photo or its prediction is gone.
-            BusyError: too many strokes wait.
+            ReviewError: the photo or its prediction is gone.
+            ReviewError: too many strokes wait.
         """
         canvas = Canvas(self._photo_of(subject), self.alphas.predicted(subject), self.alphas.current(subject))
         return redraw(canvas, stroke, self.model.tiles())

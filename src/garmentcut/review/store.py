@@ -16,11 +16,11 @@ from sqlalchemy.orm import Session
 
 from garmentcut.dataset.corrections import DECISIONS_FOLDER, LOCK_NAME, Decision, read_decision, write_decision
 from garmentcut.dataset.manifest import VIEWS
-from garmentcut.errors import OutputError, PhotoError
+from garmentcut.errors import LockTakenError, OutputError, PhotoError, ReviewError
 from garmentcut.photo.compose import Preparation
 from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.files import StagedFile
-from garmentcut.photo.lock import FolderLock, LockTakenError
+from garmentcut.photo.lock import FolderLock
 from garmentcut.photo.photo import to_alpha
 from garmentcut.photo.png import png_bytes
 from garmentcut.photo.spec import Sighting, Specification, deliver, shared_scales, sight_garment
@@ -30,7 +30,6 @@ from garmentcut.prediction.results import may_replace, sha256_of
 from garmentcut.prediction.sources import Source
 from garmentcut.review.alphas import AlphaFiles, EdgeChange, Subject, measure_change, read_gray
 from garmentcut.review.database import ActionRow, BatchRow, Database, PhotoRow
-from garmentcut.review.errors import ConflictError, NotFoundError, NotStoredError, ReviewError, StoredError, UnfitError
 from garmentcut.review.photos import Feed, Item, item_of, last_action, log_action, subject_of_photo, take_rows, utc_of
 
 _LOCK_TIMEOUT_S = 120
@@ -266,18 +265,18 @@ class Store:
         """A photo of this batch.
 
         Raises:
-            NotFoundError: there is none of this number.
+            ReviewError: there is none of this number.
         """
         photo = session.get(PhotoRow, photo_id) if 0 < photo_id < 2**31 else None
         if photo is None or photo.batch_id != self.batch_id:
-            raise NotFoundError("no such photo in this batch")
+            raise ReviewError("no such photo in this batch", code="not_found")
         return photo
 
     def find(self, photo_id: int) -> PhotoRow:
         """A photo of this batch, to be read only.
 
         Raises:
-            NotFoundError: there is none of this number.
+            ReviewError: there is none of this number.
         """
         with self.database.read() as session:
             return self.photo(session, photo_id)
@@ -312,13 +311,15 @@ class Store:
         """Accept, reject, open again, or give a correction up.
 
         Raises:
-            NotFoundError: there is no such photo.
-            ConflictError: somebody was faster, or the photo was never cut.
+            ReviewError: there is no such photo.
+            ReviewError: somebody was faster, or the photo was never cut.
         """
         with self.database.write() as session:
             photo = self._claimed(session, basis)
             if photo.state == "failed":
-                raise ConflictError("It was not cut, so there is nothing to decide", item_of(photo, self.folder))
+                raise ReviewError(
+                    "It was not cut, so there is nothing to decide", code="conflict", item=item_of(photo, self.folder)
+                )
             photo.note = photo.note if note is None else note
             if kind == "revert":
                 photo.alpha_sha256, photo.edge_share = "", None
@@ -344,14 +345,14 @@ class Store:
             accept: it is final.
 
         Raises:
-            NotFoundError, ConflictError: as `decide`; or there is no prediction to compare it with.
-            UnfitError: not such a PNG.
-            NotStoredError: it cannot be written; nothing has changed.
+            ReviewError: as `decide`; or there is no prediction to compare it with.
+            ReviewError: not such a PNG.
+            ReviewError: it cannot be written; nothing has changed.
         """
         photo = self._early_check(basis)
         subject = subject_of_photo(photo)
         if subject.row.size_hw is None or photo.state == "failed":
-            raise UnfitError("it was not cut, so there is nothing to correct")
+            raise ReviewError("it was not cut, so there is nothing to correct", code="unfit")
         alpha = read_gray(png, subject.size_hw, what="alpha")
         try:
             predicted = self.alphas.keep_prediction(subject)
@@ -360,7 +361,9 @@ class Store:
             if content:
                 self.alphas.write_correction(subject, content)
         except OSError as error:
-            raise NotStoredError(f"cannot be written: {error.strerror or error}; nothing was stored") from error
+            raise ReviewError(
+                f"cannot be written: {error.strerror or error}; nothing was stored", code="not_stored"
+            ) from error
         change = measure_change(predicted, alpha) if content else None
         self._commit_alpha(basis, subject, change, accept=accept)
         return self._settled(basis.photo_id)
@@ -386,8 +389,8 @@ class Store:
             return self.item(photo_id)
         except (OSError, DBAPIError) as error:
             reason = error.orig if isinstance(error, DBAPIError) else error.strerror
-            raise StoredError(
-                f"it is stored, but what followed failed ({reason or error}); load the page again"
+            raise ReviewError(
+                f"it is stored, but what followed failed ({reason or error}); load the page again", code="not_settled"
             ) from error
 
     def _early_check(self, basis: Basis) -> PhotoRow:
@@ -411,7 +414,7 @@ class Store:
     def _check_version(self, session: Session, photo: PhotoRow, basis: Basis) -> None:
         if photo.version != basis.version:
             message = f"{last_action(session, photo)}; look at it as it is now, then decide again"
-            raise ConflictError(message, item_of(photo, self.folder))
+            raise ReviewError(message, code="conflict", item=item_of(photo, self.folder))
 
     def _locked_batch(self, session: Session) -> BatchRow:
         # An update first: in PostgreSQL it waits for another writer, and what is read after it is the newest.

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import curve_fit
 
-from garmentcut.errors import TrainingError
+from garmentcut.errors import EvaluationError, TrainingError
 from garmentcut.evaluation.intervals import Difference, Draws, FoldBlock, difference_of
 from garmentcut.evaluation.metrics import PhotoMetrics
-from garmentcut.evaluation.scores import PhotoScore, ScoresError, read_scores
+from garmentcut.evaluation.scores import PhotoScore, read_scores
 from garmentcut.study.declare import Variant
 from garmentcut.study.plan import RUNS, Chosen, JobEntry, Registry, RunKey, Study
 from garmentcut.training.logging import JOURNAL_NAME, read_journal
@@ -372,7 +372,7 @@ def _read(study: Study, key: RunKey, outcome: str, reason: str) -> RunResult:
     if outcome == "done":
         try:
             scores = read_scores(folder)
-        except ScoresError:
+        except EvaluationError:
             outcome, reason = "not run", f"{folder} holds no scores that can be read"
     try:
         rows = read_journal(folder / JOURNAL_NAME)

@@ -16,8 +16,8 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_vali
 from pydantic.dataclasses import dataclass
 
 from garmentcut.config import known_keys, read_tree
-from garmentcut.errors import ConfigError, EvaluationError, TrainingError
-from garmentcut.model.networks import NetworkError, build_network
+from garmentcut.errors import ConfigError, EvaluationError, ModelError, TrainingError
+from garmentcut.model.networks import build_network
 from garmentcut.recipe import STAGES, Recipe, load_recipe
 from garmentcut.training.loop import check_size
 
@@ -435,7 +435,7 @@ def _check(variant: Variant, seed: int) -> None:
         try:
             with torch.device("meta"):
                 check_size(recipe, build_network(recipe.network.name, **recipe.network.options))
-        except (NetworkError, TrainingError) as error:
+        except (ModelError, TrainingError) as error:
             raise StudyError(f"{named}: {error}") from error
 
 

@@ -356,7 +356,7 @@ def export_run(run: Run) -> Path:
     score there is too good, the more so the more often a variant's Dice jumps: a study does not look at them.
 
     Raises:
-        ExportError: the file would give other alphas than the network.
+        RunError: the file would give other alphas than the network.
         TrainingError: the run is not finished, or its state cannot be read.
         OSError: a full disk, and the like.
     """
@@ -382,7 +382,7 @@ def score_run(run: Run, pairs: Sequence[Pair] | None = None) -> list[PhotoScore]
 
     Raises:
         TrainingError: not one of the photos could be read.
-        ModelError, ExportError, OSError: as `export_run`.
+        ModelError, RunError, OSError: as `export_run`.
     """
     trial = _trial(export_run(run), tuple(pairs or run.division.validation))
     scores = list(evaluate([trial], run.manifest))

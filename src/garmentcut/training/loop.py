@@ -30,10 +30,10 @@ from garmentcut.dataset.samples import (
 )
 from garmentcut.dataset.split import prove_split
 from garmentcut.dataset.windows import WindowSamples
-from garmentcut.errors import TrainingError, TrainingStopped
-from garmentcut.model.checkpoint import CheckpointError, save_network
+from garmentcut.errors import ModelError, TrainingError, TrainingStopped
+from garmentcut.model.checkpoint import save_network
 from garmentcut.model.encoder import Encoder
-from garmentcut.model.networks import NetworkError, build_network
+from garmentcut.model.networks import build_network
 from garmentcut.model.start import start_network
 from garmentcut.photo.files import write_atomic
 from garmentcut.recipe import Recipe, TrainingConfig
@@ -191,7 +191,7 @@ def explain_failures(run: Run, fabric: Fabric) -> Iterator[None]:
             raise
         reason = str(error).strip().partition("\n")[0]
         raise TrainingStopped(f"torch.compile failed ({reason}); set training.compile = 'off'") from error
-    except CheckpointError as error:  # names the file and what to do itself
+    except ModelError as error:  # names the file and what to do itself
         raise TrainingStopped(f"{error}. {_kept(state_path)}") from error
     except LossError as error:
         raise LossError(
@@ -374,7 +374,7 @@ def build_parts(recipe: Recipe, fabric: Fabric, *, with_start: bool = True) -> P
 
     Raises:
         TrainingError: the size does not fit the network.
-        NetworkError, CheckpointError: the network cannot be built or started.
+        ModelError, ModelError: the network cannot be built or started.
     """
     torch.manual_seed(recipe.training.seed)
     network = build_network(recipe.network.name, **recipe.network.options)
@@ -383,7 +383,7 @@ def build_parts(recipe: Recipe, fabric: Fabric, *, with_start: bool = True) -> P
         start_network(network, recipe.network.name, recipe.network.start)
     if recipe.network.frozen_stages:
         if not isinstance(encoder := getattr(network, "encoder", None), Encoder):
-            raise NetworkError(f"network.frozen_stages: {recipe.network.name} has no encoder that can be frozen")
+            raise ModelError(f"network.frozen_stages: {recipe.network.name} has no encoder that can be frozen")
         encoder.freeze(recipe.network.frozen_stages)
     if fabric.world_size > 1 and fabric.device.type == "cuda":  # PyTorch joins batch norms on GPUs only
         network = convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]

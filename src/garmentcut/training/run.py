@@ -18,12 +18,12 @@ from garmentcut.dataset.composite import extra_pairs
 from garmentcut.dataset.ledger import read_prints
 from garmentcut.dataset.manifest import Manifest, Pair
 from garmentcut.dataset.split import find_met, packed_prints, unpacked_prints
-from garmentcut.errors import ConfigError, ModelError, TrainingError
+from garmentcut.errors import ConfigError, LockTakenError, ModelError, TrainingError
 from garmentcut.model.card import UNKNOWN
 from garmentcut.model.checkpoint import NetworkSpec, read_weights
 from garmentcut.model.start import Origin, origin_of
 from garmentcut.photo.files import write_atomic
-from garmentcut.photo.lock import FolderLock, LockTakenError
+from garmentcut.photo.lock import FolderLock
 from garmentcut.recipe import STAGES, Recipe, load_recipe, recipe_toml, stage_recipe
 from garmentcut.training.divisions import Division
 from garmentcut.training.logging import Ended, Evaluated

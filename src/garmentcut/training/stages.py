@@ -21,13 +21,12 @@ from torch import nn
 from garmentcut.dataset.manifest import Manifest, Pair, read_pair
 from garmentcut.dataset.split import Scheme, assign_splits
 from garmentcut.dataset.windows import MAP_REDUCTION, framed, map_paths, write_map
-from garmentcut.errors import TrainingError
+from garmentcut.errors import NoGarmentError, TrainingError
 from garmentcut.model.card import UNKNOWN, StageSizes
 from garmentcut.model.checkpoint import load_network
 from garmentcut.model.start import origin_of
 from garmentcut.photo.files import write_atomic
 from garmentcut.prediction.frame import Frame
-from garmentcut.prediction.locate import NoGarmentError
 from garmentcut.prediction.stages import crop_of, find_garment, segment_crop
 from garmentcut.recipe import STAGES, Recipe, stage_recipe
 from garmentcut.training.devices import Devices, is_first_process, launched
@@ -278,7 +277,7 @@ class TorchPredict:
         """Read what a training has kept.
 
         Raises:
-            CheckpointError: it cannot be read.
+            ModelError: it cannot be read.
         """
         network, spec = load_network(path)
         return cls(network.eval().to(memory_format=torch.channels_last), spec.size_hw)
