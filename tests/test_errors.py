@@ -11,7 +11,17 @@ from PIL import Image
 
 from garmentcut import errors
 from garmentcut.config import ReadConfig
-from garmentcut.errors import FAILURES, FLAGS, SKIPPED, GarmentcutError, Note, OutputError, PhotoError, code_of
+from garmentcut.errors import (
+    FAILURES,
+    FLAGS,
+    REFUSALS,
+    SKIPPED,
+    GarmentcutError,
+    Note,
+    OutputError,
+    PhotoError,
+    code_of,
+)
 from garmentcut.photo.read import read_photo
 from garmentcut.prediction.results import VIEW_FLAGS
 from garmentcut.prediction.verdict import _FLAGS
@@ -31,7 +41,7 @@ def test_every_code_that_a_photo_can_fail_with_is_listed():
     folders = [ROOT / "src/garmentcut" / name for name in ("photo", "prediction", "cluster", "review")]
     used = {code for folder in folders for path in folder.rglob("*.py") for code in codes_in(path)}
     assert len(used - {""}) > 15
-    assert used - {""} <= set(FAILURES)
+    assert used - {""} <= {*FAILURES, *REFUSALS}
     assert {PhotoError.code, OutputError.code} <= set(FAILURES)
 
 
@@ -124,3 +134,22 @@ def test_the_readers_codes(code_for, tmp_path):
     with pytest.raises(PhotoError) as refused:
         read_photo(tmp_path / "nowhere.png")
     assert refused.value.code == "missing"
+
+
+def test_errors_live_in_the_tree_and_each_has_a_code_of_its_own():
+    outside = {
+        (path.name, node.name)
+        for path in (ROOT / "src/garmentcut").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef)
+        and any(ast.unparse(base).endswith(("Error", "Exception")) for base in node.bases)
+        if path.name != "errors.py"
+    }
+    # Of a study: its own errors are told from those of what it calls, and a stop on request is none.
+    assert outside == {("declare.py", "StudyError"), ("run.py", "Interrupted")}
+
+
+def test_nothing_is_decided_by_the_words_of_an_error():
+    words = re.compile(r"""(["'] (not )?in|\bre\.\w+\([^)]*,) str\(error""")
+    found = {path.name for path in (ROOT / "src/garmentcut").rglob("*.py") if words.search(path.read_text())}
+    assert found <= {"runtime.py"}  # OpenVINO tells a lack of memory by words alone

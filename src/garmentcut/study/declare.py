@@ -39,6 +39,8 @@ _OLD_KEYS = {"arms": "variants", "arm": "variant"}  # of study files: as they we
 class StudyError(EvaluationError):
     """A study that cannot be run as it is declared; the message names the file, the key and the fix."""
 
+    code = "study"
+
 
 @dataclass(frozen=True, config=_STRICT)
 class RecipeSettings:
