@@ -4,7 +4,7 @@
     python benchmarks/review.py brush DATASET MODEL [--split fold0] [--photos 34]
 
 `server` starts `garmentcut review` on an output folder of `garmentcut cut` and asks it as a browser and as an attacker
-would. `brush` lets the smart brush mend alphas of photos that the model was not trained on: the three largest pieces of
+would. `brush` let the smart brush fix alphas of photos that the model was not trained on: the three largest pieces of
 each where its alpha and the retoucher's differ by more than a half, and two discs at the rim where its alpha was spoilt
 by hand. The stroke is the piece, 18 pixels wider all around, its rim soft. DATASET is a folder that `garmentcut ingest`
 made, MODEL a file that held the split out.

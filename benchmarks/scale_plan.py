@@ -69,8 +69,8 @@ class Assumptions:
         node_gbit_s: network of a machine of 16 vCPUs, sustained.
         gflop: of the network for a photo of 1152x1728 (docs/model.md).
         gpu_share: of its float32 peak that a GPU reaches with this network. A guess: nothing here was run on one.
-        look_s, mend_s: seconds a retoucher takes to look at a doubtful cutout, and to mend one.
-        mended: share of the doubtful that have to be mended.
+        look_s, fix_s: seconds a retoucher takes to look at a doubtful cutout, and to fix one.
+        fixed: share of the doubtful that have to be fixed.
         day_h: hours a retoucher works a day.
     """
 
@@ -85,8 +85,8 @@ class Assumptions:
     gflop: float = 118
     gpu_share: float = 0.35
     look_s: float = 8
-    mend_s: float = 120
-    mended: float = 0.5
+    fix_s: float = 120
+    fixed: float = 0.5
     day_h: float = 7
 
 
@@ -275,7 +275,7 @@ def show_bottlenecks(sizes: Sizes, assumed: Assumptions) -> None:
 
 def show_review(assumed: Assumptions) -> None:
     """Retouchers for a night's photos, by the share that is doubtful."""
-    doubtful_s = assumed.look_s + assumed.mended * assumed.mend_s
+    doubtful_s = assumed.look_s + assumed.fixed * assumed.fix_s
     table = Table(title="review", title_justify="left")
     for name in (
         "doubtful",
@@ -300,8 +300,8 @@ def wait_for_review(share: float, retouchers: int, assumed: Assumptions, *, seed
     """Working hours until the last doubtful photo of a night is looked at; what takes long and short is drawn."""
     draw, free = random.Random(seed), [0.0] * retouchers
     for _ in range(round(30_000 * share)):
-        mending = draw.expovariate(1 / assumed.mend_s) if draw.random() < assumed.mended else 0.0
-        heapq.heappush(free, heapq.heappop(free) + draw.expovariate(1 / assumed.look_s) + mending)
+        fixing = draw.expovariate(1 / assumed.fix_s) if draw.random() < assumed.fixed else 0.0
+        heapq.heappush(free, heapq.heappop(free) + draw.expovariate(1 / assumed.look_s) + fixing)
     return max(free) / 3600
 
 

@@ -108,10 +108,10 @@ def test_the_box_of_a_hand_drawn_alpha():
 
 
 @pytest.mark.parametrize(
-    ("photo_hw", "cutout_hw", "mend", "code", "says"),
+    ("photo_hw", "cutout_hw", "resample", "code", "says"),
     [
         ((300, 200), (300, 200), False, None, ""),
-        ((300, 200), (150, 100), False, "size", "100x150 pixels, the photo 200x300: .* use --mend"),
+        ((300, 200), (150, 100), False, "size", "100x150 pixels, the photo 200x300: .* use --resample"),
         ((300, 200), (150, 100), True, "resampled", "resampled to that size"),
         ((1000, 667), (300, 200), True, "resampled", ""),  # 0.05 % narrower, by rounding
         ((300, 200), (602, 400), True, "resampled", ""),  # 0.3 %
@@ -119,8 +119,8 @@ def test_the_box_of_a_hand_drawn_alpha():
         ((300, 200), (200, 300), True, "size", "perhaps turned by 90 degrees"),
     ],
 )
-def test_sizes(photo_hw, cutout_hw, mend, code, says):
-    faults = check_size(photo_hw, cutout_hw, mend=mend)
+def test_sizes(photo_hw, cutout_hw, resample, code, says):
+    faults = check_size(photo_hw, cutout_hw, resample=resample)
     assert [fault.code for fault in faults] == ([code] if code else [])
     if code:
         assert re.search(says, faults[0].text)
@@ -224,7 +224,7 @@ def test_a_cutout_of_another_size_is_mended_on_demand(drawn):
     rgb, alpha = drawn
     small = cutout_of(resize_rgb(rgb, (144, 96)), resize_alpha(alpha, (144, 96)))
     assert codes(check_pair(Photo(rgb), small)) == ["size"]
-    checked = check_pair(Photo(rgb), small, mend=True)
+    checked = check_pair(Photo(rgb), small, resample=True)
     assert codes(checked) == ["resampled"]
     assert checked.alpha.shape == SIZE_HW
     assert np.abs(checked.alpha - alpha).mean() < 0.005
@@ -232,4 +232,4 @@ def test_a_cutout_of_another_size_is_mended_on_demand(drawn):
 
 def test_a_mended_cutout_of_another_photo_is_refused(drawn, draw_pair):
     rgb, alpha = draw_pair(6, 144, 96)
-    assert codes(check_pair(Photo(drawn[0]), cutout_of(rgb, alpha), mend=True)) == ["resampled", "other_photo"]
+    assert codes(check_pair(Photo(drawn[0]), cutout_of(rgb, alpha), resample=True)) == ["resampled", "other_photo"]

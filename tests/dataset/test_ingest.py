@@ -154,7 +154,7 @@ def test_sizes_are_mended_on_demand(shop):
     with Image.open(shop.originals / "a_Front.png") as photo:
         photo.resize((128, 192)).save(shop.originals / "a_Front.png")
     assert shop.codes()["a_Front"] == ["size"]
-    made = shop.ingest(mend=True).manifest
+    made = shop.ingest(resample=True).manifest
     assert shop.read == ["a_Front"]
     assert [fault.code for fault in made.pairs[0].faults] == ["resampled"]
     assert read_pair(made, made.pairs[0])[1].shape == (192, 128)

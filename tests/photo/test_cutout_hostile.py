@@ -34,7 +34,7 @@ from .made_cutout import (
 )
 
 SIZE = HEIGHT, WIDTH = 24, 18
-MENDS = ("again", "save it", "save the", "raise it", "simplify", "flatten", "convert it", "develop")
+ADVICE = ("again", "save it", "save the", "raise it", "simplify", "flatten", "convert it", "develop")
 
 
 def colors():
@@ -82,7 +82,7 @@ FILES = {
 
 @pytest.fixture
 def attempt(tmp_path):
-    """Read bytes; None: refused, with a mend."""
+    """Read bytes; None: refused, with advice."""
 
     def attempt_bytes(data, **limits):
         path = tmp_path / "cutout.bin"
@@ -91,7 +91,7 @@ def attempt(tmp_path):
             cutout = read_cutout(path, ReadConfig(**limits))
         except PhotoError as error:
             assert str(error).startswith(f"{path}: ")
-            assert any(mend in str(error) for mend in MENDS), error
+            assert any(words in str(error) for words in ADVICE), error
             return None
         assert cutout.alpha.dtype == np.float32
         assert np.isfinite(cutout.alpha).all()

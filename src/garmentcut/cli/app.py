@@ -66,6 +66,8 @@ DataOption = Annotated[Path, typer.Option(metavar="DATASET", help="Folder that `
 
 _OF_SPECIFICATIONS = {"canvas", "garment", "color", "file", "view"}  # sections
 _OF_RECIPES = {"network", "data", "augment", "loss", "optimizer", "schedule", "training"}
+_OLD_OPTIONS = {"--mend": "--resample", "--arm": "--variant"}
+"""Names of options until November 2026, and what they are called now."""
 _EXTRAS = {
     **dict.fromkeys(("ray", "fsspec", "pyarrow", "s3fs"), "cluster"),
     **dict.fromkeys(("fastapi", "multipart", "pg8000", "sqlalchemy", "starlette", "uvicorn"), "web"),
@@ -75,7 +77,20 @@ _EXTRAS = {
 
 
 class Command(TyperCommand):
-    """A command whose help shows its options in groups, without loading rich."""
+    """A command whose help shows its options in groups, without loading rich, and that still takes old option names."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Translate old names of this command's options, with a line of advice on each, then parse."""
+        own = {name for parameter in self.params for name in parameter.opts}
+        translated = []
+        for place, arg in enumerate(args):
+            name, equals, value = arg.partition("=")
+            new = _OLD_OPTIONS.get(name, "") if "--" not in args[:place] else ""
+            if new in own:
+                say(f"garmentcut: {name} is called {new} now", err=True)
+                arg = f"{new}{equals}{value}"
+            translated.append(arg)
+        return super().parse_args(ctx, translated)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write arguments first, then each group of options in the order of the command's parameters."""

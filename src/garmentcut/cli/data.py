@@ -58,8 +58,8 @@ def ingest(
     cutout_pattern: Annotated[
         str, typer.Option(metavar="PATTERN", help="How cutouts are named, if it is another way than the photos.")
     ] = "",
-    mend: Annotated[
-        bool, typer.Option("--mend", help="Resample cutouts that have the photo's proportions, but not its size.")
+    resample: Annotated[
+        bool, typer.Option("--resample", help="Resample cutouts that have the photo's proportions, but not its size.")
     ] = False,
     accept_unchanged: Annotated[
         bool, typer.Option("--accept-unchanged", help="Use PSD files that garmentcut wrote and nobody changed.")
@@ -129,7 +129,7 @@ def ingest(
         cutout_pattern=cutout_pattern,
         seed=seed,
         resplit=resplit,
-        mend=mend,
+        resample=resample,
         accept_unchanged=accept_unchanged,
         add=add,
         workers=workers,

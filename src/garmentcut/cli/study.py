@@ -53,7 +53,6 @@ def study(
         list[str] | None,
         typer.Option(
             "--variant",
-            "--arm",
             metavar="NAME",
             help="Run only this variant and the reference. May be given several times.",
         ),

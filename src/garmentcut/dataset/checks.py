@@ -208,15 +208,15 @@ class Checked:
     box_xyxy: tuple[int, int, int, int] = (0, 0, 0, 0)
 
 
-def check_pair(photo: Photo, cutout: CutoutFile, *, mend: bool = False) -> Checked:
+def check_pair(photo: Photo, cutout: CutoutFile, *, resample: bool = False) -> Checked:
     """Find what is wrong with a photo and its cutout.
 
     Args:
         photo: the original.
         cutout: the retoucher's file.
-        mend: resample a cutout of another size, if its proportions are the photo's.
+        resample: resample a cutout of another size, if its proportions are the photo's.
     """
-    faults = check_size(photo.size_hw, _size_of(cutout), mend=mend)
+    faults = check_size(photo.size_hw, _size_of(cutout), resample=resample)
     if not _refuses(faults):
         alpha = resize_alpha(cutout.alpha, photo.size_hw)
         faults += check_alpha(alpha)
@@ -225,7 +225,7 @@ def check_pair(photo: Photo, cutout: CutoutFile, *, mend: bool = False) -> Check
     return Checked(faults) if _refuses(faults) else Checked(faults, alpha, box_of(alpha))
 
 
-def check_size(photo_hw: tuple[int, int], cutout_hw: tuple[int, int], *, mend: bool) -> tuple[Fault, ...]:
+def check_size(photo_hw: tuple[int, int], cutout_hw: tuple[int, int], *, resample: bool) -> tuple[Fault, ...]:
     """Whether the cutout has the photo's size, or at least its proportions (to 0.5 %)."""
     if photo_hw == cutout_hw:
         return ()
@@ -234,8 +234,8 @@ def check_size(photo_hw: tuple[int, int], cutout_hw: tuple[int, int], *, mend: b
     if abs(aspects - 1) > _SAME_ASPECT:
         turned = ", perhaps turned by 90 degrees" if photo_hw == cutout_hw[::-1] else ""
         return (fault_of("size", f"the cutout has {sizes}, of other proportions{turned}; export it uncropped"),)
-    if not mend:
-        text = f"the cutout has {sizes}: export it at that size, or use --mend to have it resampled"
+    if not resample:
+        text = f"the cutout has {sizes}: export it at that size, or use --resample to have it resampled"
         return (fault_of("size", text),)
     return (fault_of("resampled", f"the cutout has {sizes}: resampled to that size"),)
 
@@ -385,14 +385,14 @@ class Examination:
     Attributes:
         folder: absolute path of the data set.
         options: fingerprint of the rest, recorded in each entry.
-        mend: see `check_pair`.
+        resample: see `check_pair`.
         accept_unchanged: take documents that garmentcut wrote and nobody changed for right.
         read: bytes, pixels and sides accepted.
     """
 
     folder: Path
     options: str
-    mend: bool = False
+    resample: bool = False
     accept_unchanged: bool = False
     read: ReadConfig = field(default_factory=ReadConfig)
 
@@ -470,7 +470,7 @@ class Examination:
         if cutout.is_unchanged and not self.accept_unchanged:
             text = f"{_UNCORRECTED}: correct it, or use --accept-unchanged if all such documents are right"
             return _with_faults(entry, (fault_of("uncorrected", text),))
-        checked: Checked = check_pair(photo, cutout, mend=self.mend)
+        checked: Checked = check_pair(photo, cutout, resample=self.resample)
         accepted = (fault_of("accepted", _UNCORRECTED),) if cutout.is_unchanged else ()
         faults = tuple(fault for fault in checked.faults if not (is_alpha and fault.code == "unchecked"))
         entry = _with_faults(entry, faults + accepted)

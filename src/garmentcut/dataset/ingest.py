@@ -40,7 +40,7 @@ class IngestOptions:
         scheme: how to split; None: as the data set is, or five folds.
         seed: of the split; None: the data set's, or 0.
         resplit: split anew, though garments change sides.
-        mend: resample cutouts of another size.
+        resample: resample cutouts of another size.
         accept_unchanged: take layered documents that garmentcut wrote and nobody changed for right.
         add: keep the pairs of earlier runs that these folders do not hold.
         review: batches whose reviewed photos are taken too.
@@ -53,7 +53,7 @@ class IngestOptions:
     scheme: Scheme | None = None
     seed: int | None = None
     resplit: bool = False
-    mend: bool = False
+    resample: bool = False
     accept_unchanged: bool = False
     add: bool = False
     review: ReviewSource = field(default_factory=ReviewSource)
@@ -130,7 +130,7 @@ class Ingest:
         fingerprint = hashlib.sha256(parts.encode()).hexdigest()[:16]
         self._passed: dict[str, LedgerEntry] = {}
         self._examination = Examination(
-            self.folder, fingerprint, self.options.mend, self.options.accept_unchanged, self.options.read
+            self.folder, fingerprint, self.options.resample, self.options.accept_unchanged, self.options.read
         )
 
     def __enter__(self) -> "Ingest":
@@ -164,7 +164,7 @@ class Ingest:
         found = find_candidates(*self._sides, out_dir=self.folder, on_junk=junk.append) if self._sides else ()
         candidates = joined(found, find_reviewed(self.options.review, NamePattern(self.options.pattern)))
         # A share that was not mounted may be back.
-        retry = {"unreadable", "size" if self.options.mend else "resampled"}
+        retry = {"unreadable", "size" if self.options.resample else "resampled"}
         retry.add("uncorrected" if self.options.accept_unchanged else "accepted")
         todo = []
         for candidate in candidates:

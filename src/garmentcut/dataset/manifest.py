@@ -56,7 +56,7 @@ VIEWS = ("Front", "FrontRight", "Back")
 _EXACT = np.float32(1e-6)  # a float32 of k / 255 is nearer to it than that
 MANIFEST_NAME = "manifest.jsonl"
 _FORMAT = {"garmentcut": "manifest", "version": 1}
-_MEND = "restore the file, or delete it and run `garmentcut ingest` again"
+_FIX = "restore the file, or delete it and run `garmentcut ingest` again"
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Fault:
 
     Attributes:
         code: a key of `REFUSING` or `SUSPECT`.
-        text: what is wrong with this pair and, where it is refused, what would mend it.
+        text: what is wrong with this pair and, where it is refused, how to fix it.
         severity: `refuses`: the pair is not used; `suspect`: it is, but look at it.
     """
 
@@ -246,7 +246,7 @@ def read_manifest(folder: Path) -> Manifest:
     header = _read_header(path, lines)
     pairs = tuple(_read_row(path, number, line) for number, line in enumerate(lines[1:], 2))
     if len(pairs) != header.rows:
-        raise DatasetError(f"{path}: {len(pairs)} rows where its first line says {header.rows}; {_MEND}")
+        raise DatasetError(f"{path}: {len(pairs)} rows where its first line says {header.rows}; {_FIX}")
     _check_names(path, pairs)
     return Manifest(Path(folder), pairs, header.scheme, header.seed)
 
@@ -302,7 +302,7 @@ def _read_header(path: Path, lines: list[bytes]) -> _Header:
     except DatasetError:
         raise
     except (IndexError, KeyError, TypeError, ValueError, RecursionError) as error:
-        raise DatasetError(f"{path}, line 1, does not say that it is a manifest of garmentcut's; {_MEND}") from error
+        raise DatasetError(f"{path}, line 1, does not say that it is a manifest of garmentcut's; {_FIX}") from error
     return header
 
 
@@ -314,9 +314,9 @@ def _read_row(path: Path, number: int, line: bytes) -> Pair:
         first: Any = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         what = f"{where}: {first['msg']}" if where else "not a whole row"
-        raise DatasetError(f"{path}, line {number}: {what}; {_MEND}") from error
+        raise DatasetError(f"{path}, line {number}: {what}; {_FIX}") from error
     except ValueError as error:
-        raise DatasetError(f"{path}, line {number}: {error}; {_MEND}") from error
+        raise DatasetError(f"{path}, line {number}: {error}; {_FIX}") from error
     return pair
 
 
@@ -338,5 +338,5 @@ def _check_names(path: Path, pairs: Iterable[Pair]) -> None:
     lines: dict[str, int] = {}
     for number, pair in enumerate(pairs, 2):
         if pair.name in lines:
-            raise DatasetError(f"{path}, lines {lines[pair.name]} and {number}: both are {pair.name}; {_MEND}")
+            raise DatasetError(f"{path}, lines {lines[pair.name]} and {number}: both are {pair.name}; {_FIX}")
         lines[pair.name] = number

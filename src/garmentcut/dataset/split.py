@@ -395,8 +395,8 @@ def _views_by_group(pairs: Iterable[Pair]) -> dict[str, Counter[str]]:
 def _too_few(num_groups: int, scheme: Scheme) -> str:
     groups = f"{counted(num_groups, 'garment')} (look-alikes counted once)"
     wanted = f"{len(scheme.shares)} splits ({scheme.text})"
-    mend = f"use --folds {num_groups}, or add garments" if num_groups > 1 else "add garments"
-    return f"{groups} cannot fill {wanted}; {mend}, or check that --pattern tells garments apart"
+    fix = f"use --folds {num_groups}, or add garments" if num_groups > 1 else "add garments"
+    return f"{groups} cannot fill {wanted}; {fix}, or check that --pattern tells garments apart"
 
 
 def _kept_splits(pairs: Iterable[Pair], kept: Mapping[str, str], known: set[str]) -> dict[str, str]:

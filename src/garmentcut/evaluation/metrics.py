@@ -35,7 +35,7 @@ TOUCH_PX = 2.0
 """An outline within so many pixels of the target's is left as it is."""
 
 PLACE_PX = 17
-"""Faults nearer to each other than so many pixels are mended in one go."""
+"""Faults nearer to each other than so many pixels are fixed in one go."""
 
 _SIGMA_PX = 1.4
 _FILTER_ERROR = 1e-2  # of the Gaussian, where it is cut off

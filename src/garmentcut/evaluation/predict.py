@@ -275,20 +275,18 @@ def _members(model: Path, manifest: Manifest, splits: Sequence[str] | None) -> l
 
 def _held_out(run: Path, manifest: Manifest) -> tuple[str, ...]:
     """The splits that a run's training held out of this very dataset."""
-    path, mend = run / RUN_NAME, f"name the photos by --split, or give {run / MODEL_NAME} itself"
+    path, fix = run / RUN_NAME, f"name the photos by --split, or give {run / MODEL_NAME} itself"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         held, data = tuple(content["held_out"]), content.get("data_sha256", manifest.sha256)
     except OSError as error:
-        raise EvaluationError(
-            f"{path}: {error.strerror}, so nobody knows which photos were held out; {mend}"
-        ) from error
+        raise EvaluationError(f"{path}: {error.strerror}, so nobody knows which photos were held out; {fix}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise EvaluationError(f"{path} does not say which splits were held out; {mend}") from error
+        raise EvaluationError(f"{path} does not say which splits were held out; {fix}") from error
     if not held:
-        raise EvaluationError(f"{path}: nothing was held out of this training; {mend}")
+        raise EvaluationError(f"{path}: nothing was held out of this training; {fix}")
     if data != manifest.sha256:
-        raise EvaluationError(f"{path}: trained on other pairs than {manifest.folder} holds now; {mend}")
+        raise EvaluationError(f"{path}: trained on other pairs than {manifest.folder} holds now; {fix}")
     return held
 
 

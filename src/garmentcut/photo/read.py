@@ -54,21 +54,21 @@ PHOTO_SUFFIXES = (
 )
 """Suffixes looked for in folders; a file's content, not its name, decides how it is read."""
 
-_MEND = "save it as PNG, JPEG, TIFF or WebP"
+_FIX = "save it as PNG, JPEG, TIFF or WebP"
 # First bytes of files that are pictures, but not photos that can be read here.
 _REFUSED_BY_NAME = (
-    (b"8BPS", f"a Photoshop document; {_MEND}"),
-    (b"GIF8", f"a GIF; {_MEND}"),
-    (b"BM", f"a Windows bitmap; {_MEND}"),
-    (b"%!PS", f"an EPS or PostScript file; {_MEND}"),
-    (b"%PDF", f"a PDF; {_MEND}"),
-    (b"<svg", f"an SVG drawing; {_MEND}"),
-    (b"<?xml", f"an XML or SVG file; {_MEND}"),
-    (b"\xff\x0a", f"a JPEG XL file; {_MEND}"),
-    (b"\0\0\0\x0cJXL ", f"a JPEG XL file; {_MEND}"),
-    (b"\0\0\0\x0cjP  ", f"a JPEG 2000 file; {_MEND}"),
-    (b"\xc5\xd0\xd3\xc6", f"an EPS file; {_MEND}"),
-    (b"FUJIFILMCCD-RAW", f"a camera raw file; develop it and {_MEND}"),
+    (b"8BPS", f"a Photoshop document; {_FIX}"),
+    (b"GIF8", f"a GIF; {_FIX}"),
+    (b"BM", f"a Windows bitmap; {_FIX}"),
+    (b"%!PS", f"an EPS or PostScript file; {_FIX}"),
+    (b"%PDF", f"a PDF; {_FIX}"),
+    (b"<svg", f"an SVG drawing; {_FIX}"),
+    (b"<?xml", f"an XML or SVG file; {_FIX}"),
+    (b"\xff\x0a", f"a JPEG XL file; {_FIX}"),
+    (b"\0\0\0\x0cJXL ", f"a JPEG XL file; {_FIX}"),
+    (b"\0\0\0\x0cjP  ", f"a JPEG 2000 file; {_FIX}"),
+    (b"\xc5\xd0\xd3\xc6", f"an EPS file; {_FIX}"),
+    (b"FUJIFILMCCD-RAW", f"a camera raw file; develop it and {_FIX}"),
 )
 # Brands of ISO media files (ISO 23008-12 and AV1 Image File Format); Canon's raw files are one, and so are videos.
 _AVIF_BRANDS = {b"avif", b"avis"}
@@ -102,7 +102,7 @@ def read_photo(path: str | os.PathLike[str], *, limits: ReadConfig | None = None
 
     Raises:
         PhotoError: missing, not a regular file, over a limit, damaged, animated, several pages, or a kind of picture
-            that is not read here. The message names the file and the mend.
+            that is not read here. The message names the file and says how to fix it.
     """
     limits = limits or ReadConfig()
     try:
@@ -200,7 +200,7 @@ class Raster(NamedTuple):
         dpi: the format's own field for the resolution, if it has one; else EXIF's counts.
         is_cmyk: the four channels are inks (255: full ink).
         iptc: as found in the file.
-        notes: what had to be mended or left out, in words.
+        notes: what had to be fixed or left out, in words.
         is_upright: the decoder has applied the orientation.
     """
 
@@ -345,17 +345,17 @@ def _decode_jpeg(data: bytes) -> tuple[NDArray[np.uint8], bool, tuple[str, ...]]
             pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, wanted, strict=True)
             break
         except ValueError as error:
-            mended, note = _mend_jpeg(data, str(error))
-            if mended is None or note in notes:
+            fixed, note = _fix_jpeg(data, str(error))
+            if fixed is None or note in notes:
                 raise
-            data = mended
+            data = fixed
             notes.append(note)
     if is_cmyk:
         np.subtract(255, pixels, out=pixels)  # JPEG holds CMYK inverted, as Adobe began it
     return pixels, is_cmyk, tuple(notes)
 
 
-def _mend_jpeg(data: bytes, fault: str) -> tuple[bytes | None, str]:
+def _fix_jpeg(data: bytes, fault: str) -> tuple[bytes | None, str]:
     """A JPEG without a fault that libjpeg warns of, if that fault touches no pixel."""
     scan = data.find(b"\xff\xda")
     if fault == "Invalid SOS parameters for sequential JPEG":  # written by some phones
@@ -412,14 +412,14 @@ def _open_avif(data: bytes) -> ImageFile.ImageFile:
     except (ImportError, SyntaxError) as error:
         if isinstance(error, SyntaxError) and AvifImagePlugin.SUPPORTED:
             raise
-        raise PhotoError(f"an AVIF file, which Pillow cannot read here; {_MEND}") from error
+        raise PhotoError(f"an AVIF file, which Pillow cannot read here; {_FIX}") from error
 
 
 def _open_heif(data: bytes) -> Any:
     try:
         import pi_heif
     except ImportError as error:
-        raise PhotoError(f"a HEIC file; install garmentcut[heif] to read it, or {_MEND}") from error
+        raise PhotoError(f"a HEIC file; install garmentcut[heif] to read it, or {_FIX}") from error
     return pi_heif.open_heif(data, convert_hdr_to_8bit=False)
 
 
@@ -494,7 +494,7 @@ def _name_of(data: bytes) -> str:
         if start.startswith(magic):
             return name
     if data[4:8] == b"ftyp":
-        return f"{'a camera raw file' if data[8:12] == b'crx ' else 'a video'}; {_MEND}"
+        return f"{'a camera raw file' if data[8:12] == b'crx ' else 'a video'}; {_FIX}"
     return "not a PNG, JPEG, TIFF, WebP or AVIF file; export it again"
 
 

@@ -240,7 +240,7 @@ class Point:
 class Growth:
     """How much more photos would help: error(n) = floor + factor n^-exponent for n garments.
 
-    A power law over an error that no number of photos mends (Hestness 2017, arXiv 1712.00409; Rosenfeld 2020, arXiv
+    A power law over an error that no number of photos removes (Hestness 2017, arXiv 1712.00409; Rosenfeld 2020, arXiv
     1909.12673).
 
     Attributes:
