@@ -335,7 +335,7 @@ def show_driver(num: int = 100_000) -> None:
     from garmentcut.cluster.ledger import Kept, Ledger, parquet_bytes, read_parquet
     from garmentcut.cluster.run import plan_run
     from garmentcut.cluster.stages import Assignment
-    from garmentcut.cluster.storage import Photo, open_storage
+    from garmentcut.cluster.storage import StoredPhoto, open_storage
     from garmentcut.config import Config
     from garmentcut.prediction.results import Row
     from garmentcut.prediction.verdict import Judge
@@ -349,7 +349,7 @@ def show_driver(num: int = 100_000) -> None:
 
     began = time.process_time()
     places = [PurePosixPath(f"{number // 1000}/{number}_Front") for number in range(num)]
-    photos = [Photo(f"s3://bucket/photos/{place}.jpg", place, 500_000, 10**18, drawn(32)) for place in places]
+    photos = [StoredPhoto(f"s3://bucket/photos/{place}.jpg", place, 500_000, 10**18, drawn(32)) for place in places]
     told(f"{num:,} photos as listed", began)
     ledger = Ledger(open_storage("/nowhere/at/all"))
     assignment = Assignment("/nowhere/at/all", 1, "none", "0" * 16, Config())

@@ -10,7 +10,7 @@ from garmentcut.cluster import run as run_module
 from garmentcut.cluster.ledger import RESULTS, Ledger
 from garmentcut.cluster.run import Workers
 from garmentcut.cluster.stages import Assignment, CutBatch, Job, packed, read_batch, unpacked
-from garmentcut.cluster.storage import Photo, open_storage
+from garmentcut.cluster.storage import StoredPhoto, open_storage
 from garmentcut.config import Config
 from garmentcut.errors import ConfigError, SourceError
 from garmentcut.photo.spec import read_specification
@@ -216,7 +216,7 @@ def test_an_output_that_would_be_a_photo_is_refused(cut_here, places):
 
 @pytest.mark.parametrize(("of_name", "code"), [("its name holds `//`", "bad_name"), ("", "output_is_photo")])
 def test_a_photo_that_is_not_even_begun_has_a_code(of_name, code):
-    photo = Photo("/photos/a.jpg", PurePosixPath("a"), refused=of_name)
+    photo = StoredPhoto("/photos/a.jpg", PurePosixPath("a"), refused=of_name)
     job = Job(photo, "a", Named("a", ("a.png",)), {}, refused=of_name or "/photos/a.png is itself one of the photos")
     ((loaded,),) = unpacked(read_batch(packed([(job,)]), Assignment("/out", 1, "red", "0", Config())))
     assert (loaded.code, loaded.reason) == (code, job.refused)

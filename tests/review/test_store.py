@@ -272,7 +272,7 @@ def test_what_is_stored_is_never_told_not_to_be(review, monkeypatch, fails):
     def refuse(*_args, **_kwargs):
         raise full if fails == "the lock" else OperationalError("UPDATE", {}, full)
 
-    where = {"the lock": "FolderLock", "the database": "Delivery.settle"}[fails]
+    where = {"the lock": "FolderLock", "the database": "DecisionWriter.settle"}[fails]
     monkeypatch.setattr(f"garmentcut.review.store.{where}", refuse)
     item = item_of(review)
     answer = review.post(f"/api/photos/{item['id']}/decision", json={"version": 1, "action": "accept"})
@@ -326,11 +326,11 @@ class DyingOnce(store.StagedFile):
 MOMENTS = {
     "before the alpha is written": lambda: setattr(store.AlphaFiles, "write_correction", die),
     "before it is stored": lambda: setattr(store.Store, "_commit_alpha", die),
-    "once it is stored": lambda: setattr(store.Delivery, "settle", die),
+    "once it is stored": lambda: setattr(store.DecisionWriter, "settle", die),
     "before the decision's file": lambda: setattr(store, "write_decision", die),
     "before the outputs": lambda: setattr(store, "StagedFile", Dying),
     "between two outputs": lambda: setattr(store, "StagedFile", DyingOnce),
-    "before the outputs are marked": lambda: setattr(store.Delivery, "_mark", die),
+    "before the outputs are marked": lambda: setattr(store.DecisionWriter, "_mark", die),
 }
 batches = Path(sys.argv[1])
 png = (batches / "alpha.png").read_bytes()

@@ -8,7 +8,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from garmentcut.errors import TrainingError
-from garmentcut.training.logging import Journal, LossError, LossWatch, read_journal
+from garmentcut.training.logging import LossError, LossWatch, TrainingJournal, read_journal
 from garmentcut.training.loop import train
 from garmentcut.training.losses import Loss
 
@@ -25,7 +25,7 @@ class Asked:
 
 
 def write(folder, steps, *, last_step):
-    with Journal(folder, last_step=last_step) as journal:
+    with TrainingJournal(folder, last_step=last_step) as journal:
         for step in steps:
             journal.append("step", step, {"loss": 1 / step, "lr": 1e-3})
 
@@ -38,13 +38,13 @@ def test_rows_come_back(tmp_path):
 
 
 def test_what_is_no_finite_number_is_null(tmp_path):
-    with Journal(tmp_path, last_step=0) as journal:
+    with TrainingJournal(tmp_path, last_step=0) as journal:
         journal.append("evaluation", 1, {"loss": float("nan"), "mean_dice": 0.5})
     assert '"loss": null, "mean_dice": 0.5' in (tmp_path / "journal.jsonl").read_text()
 
 
 def test_a_row_stands_on_disk_at_once(tmp_path):
-    with Journal(tmp_path, last_step=0) as journal:
+    with TrainingJournal(tmp_path, last_step=0) as journal:
         journal.append("evaluation", 1, {"mean_dice": 0.5})
         assert json.loads((tmp_path / "journal.jsonl").read_text())["mean_dice"] == 0.5
 
@@ -82,7 +82,7 @@ def test_without_mlflow_it_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://localhost:1")
     monkeypatch.setitem(sys.modules, "mlflow", None)
     with pytest.raises(TrainingError, match=r"pip install 'garmentcut\[mlflow\]'"):
-        Journal(tmp_path, last_step=0)
+        TrainingJournal(tmp_path, last_step=0)
 
 
 def test_a_server_that_fails_stops_no_training(tmp_path, monkeypatch, caplog):
@@ -115,7 +115,7 @@ def test_a_file_of_somebody_elses_is_left_alone(tmp_path, line):
     path = tmp_path / "journal.jsonl"
     path.write_text(line + "\n")
     with pytest.raises(TrainingError, match=r"journal\.jsonl, line 1, is no row"):
-        Journal(tmp_path, last_step=0)
+        TrainingJournal(tmp_path, last_step=0)
     assert path.read_text() == line + "\n"
 
 

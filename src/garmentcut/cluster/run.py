@@ -25,7 +25,7 @@ from garmentcut.cluster.stages import (
     unpacked,
     write_batch,
 )
-from garmentcut.cluster.storage import Photo, is_url, list_photos, open_storage
+from garmentcut.cluster.storage import StoredPhoto, is_url, list_photos, open_storage
 from garmentcut.config import Config
 from garmentcut.errors import ConfigError, LockTakenError, RunError, SourceError
 from garmentcut.photo.files import LOCK_NAME
@@ -56,7 +56,7 @@ Group = tuple[Job, ...]
 
 
 @dataclass(frozen=True)
-class Plan:
+class ClusterPlan:
     """What a run will do.
 
     Attributes:
@@ -165,7 +165,7 @@ class ClusterCutter:
         """Let go."""
         self._stack.close()
 
-    def plan(self, inputs: Sequence[str]) -> Plan:
+    def plan(self, inputs: Sequence[str]) -> ClusterPlan:
         """List the photos, name their outputs, tell those done before from those to do.
 
         Raises:
@@ -180,7 +180,7 @@ class ClusterCutter:
         return plan_run(photos, self._ledger, self._assignment, self._judge)
 
     @contextmanager
-    def ready_for(self, plan: Plan, address: str) -> Iterator[Workers]:
+    def ready_for(self, plan: ClusterPlan, address: str) -> Iterator[Workers]:
         """The cluster, and who works there; nothing is connected or started where nothing is to do.
 
         Raises:
@@ -192,7 +192,7 @@ class ClusterCutter:
         with connected(address, self._assignment.config) as workers:
             yield workers
 
-    def cut(self, plan: Plan, workers: Workers) -> Iterator[Row]:
+    def cut(self, plan: ClusterPlan, workers: Workers) -> Iterator[Row]:
         """Cut what the plan holds; yields each photo's row once its files and the row are written.
 
         Raises:
@@ -226,7 +226,7 @@ class ClusterCutter:
             raise RunError(f"the rows are written, but could not be joined: {error}; run again") from error
 
 
-def plan_run(photos: Sequence[Photo], ledger: Ledger, assignment: Assignment, judge: Judge) -> Plan:
+def plan_run(photos: Sequence[StoredPhoto], ledger: Ledger, assignment: Assignment, judge: Judge) -> ClusterPlan:
     """Name the outputs and tell photos done before from those to do.
 
     Args:
@@ -272,7 +272,7 @@ def plan_run(photos: Sequence[Photo], ledger: Ledger, assignment: Assignment, ju
             to_do = of_garment  # photos of a garment have one scale: one of them new, and all are cut
         done += [job.photo.input for job in of_garment if job not in to_do]
         groups += [to_do] if to_do else []
-    return Plan(tuple(groups), tuple(done))
+    return ClusterPlan(tuple(groups), tuple(done))
 
 
 def _is_done(job: Job, kept: Kept | None, assignment: Assignment, judge: Judge) -> bool:

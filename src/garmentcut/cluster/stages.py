@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from garmentcut.cluster.ledger import Kept, announce, finish
-from garmentcut.cluster.storage import Photo, Storage, is_url, open_storage
+from garmentcut.cluster.storage import Storage, StoredPhoto, is_url, open_storage
 from garmentcut.config import Config
 from garmentcut.errors import OutputError, PhotoError, code_of
 from garmentcut.photo.files import read_photo_bytes
@@ -50,7 +50,7 @@ class Job:
         refused: why it is not even begun; empty: nothing is against it.
     """
 
-    photo: Photo
+    photo: StoredPhoto
     garment: str
     named: Named
     written: Mapping[str, tuple[str, ...]]

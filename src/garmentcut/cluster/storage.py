@@ -30,7 +30,7 @@ _CLIENT_OPTIONS: dict[str, dict[str, Any]] = {
 
 
 @dataclass(frozen=True)
-class Found:
+class StoredFile:
     """A file as a listing shows it.
 
     Attributes:
@@ -67,7 +67,7 @@ class Storage:
         """Where a file below it is."""
         return f"{self.url}/{name}" if name else self.url
 
-    def walk(self, below: str = "") -> Iterator[Found]:
+    def walk(self, below: str = "") -> Iterator[StoredFile]:
         """All files below it, or below one of its folders, hidden ones too; none if there is no such place."""
         if self.folder is not None:
             yield from _walk_folder(self.folder, below)
@@ -81,7 +81,7 @@ class Storage:
             if info.get("type") == "file" and not path.endswith("/"):  # a slash: a folder that a browser made
                 yield _found(path[len(root) + 1 :], info)
 
-    def info(self) -> Found | None:
+    def info(self) -> StoredFile | None:
         """The object that the URL itself names; None if it names none."""
         fs, root = _file_system(self.url)
         try:
@@ -170,13 +170,13 @@ class Storage:
 
 
 @dataclass(frozen=True)
-class Photo:
+class StoredPhoto:
     """A photo that was found.
 
     Attributes:
         input: absolute path, or URL.
         place: where it belongs below the target, without suffix: the tree is mirrored.
-        num_bytes, mtime_ns, etag: see `Found`.
+        num_bytes, mtime_ns, etag: see `StoredFile`.
         refused: why it cannot be worked on; empty: nothing is against it.
     """
 
@@ -207,7 +207,7 @@ def open_storage(url: str) -> Storage:
     return Storage(url.rstrip("/") if path is None else str(path.resolve()))
 
 
-def list_photos(inputs: Sequence[str], target: Storage, *, skipped: list[Skipped] | None = None) -> list[Photo]:
+def list_photos(inputs: Sequence[str], target: Storage, *, skipped: list[Skipped] | None = None) -> list[StoredPhoto]:
     """Photos named, and photos below folders and prefixes named, each once, in a stable order.
 
     Args:
@@ -226,7 +226,7 @@ def list_photos(inputs: Sequence[str], target: Storage, *, skipped: list[Skipped
     if paths:
         sources = find_sources(paths, target.folder or Path("/nowhere"), skipped=skipped)
         return [_local_photo(source.path, source.place) for source in sources]
-    photos: dict[str, Photo] = {}
+    photos: dict[str, StoredPhoto] = {}
     for photo in _remote_photos(inputs, target, skipped):
         photos.setdefault(photo.input, photo)
     if not photos:
@@ -236,20 +236,20 @@ def list_photos(inputs: Sequence[str], target: Storage, *, skipped: list[Skipped
     return list(photos.values())
 
 
-def _local_photo(path: Path, place: PurePosixPath) -> Photo:
+def _local_photo(path: Path, place: PurePosixPath) -> StoredPhoto:
     try:
         str(path).encode()
     except UnicodeEncodeError:  # a row in a Parquet file could not name it
         readable, shown = (str(name).encode(errors="backslashreplace").decode() for name in (path, place))
-        return Photo(readable, PurePosixPath(shown), refused="its name is no valid Unicode; rename it")
+        return StoredPhoto(readable, PurePosixPath(shown), refused="its name is no valid Unicode; rename it")
     try:
         status = path.stat()
     except OSError:  # gone meanwhile: reading it will say so
-        return Photo(str(path), place)
-    return Photo(str(path), place, status.st_size, status.st_mtime_ns)
+        return StoredPhoto(str(path), place)
+    return StoredPhoto(str(path), place, status.st_size, status.st_mtime_ns)
 
 
-def _remote_photos(inputs: Sequence[str], target: Storage, skipped: list[Skipped]) -> Iterator[Photo]:
+def _remote_photos(inputs: Sequence[str], target: Storage, skipped: list[Skipped]) -> Iterator[StoredPhoto]:
     for given in inputs:
         storage = open_storage(given)
         if storage.url == target.url:
@@ -281,15 +281,15 @@ def _skip_code(name: str) -> str:
     return "" if name.lower().endswith(PHOTO_SUFFIXES) else "suffix"
 
 
-def _remote_photo(storage: Storage, name: PurePosixPath, found: Found) -> Photo:
+def _remote_photo(storage: Storage, name: PurePosixPath, found: StoredFile) -> StoredPhoto:
     # Paths join `a//b` and `a/b`, which are two names in an object store.
     odd = "" in found.name.split("/") and found.name != ""
     refused = "its name holds `//`, which no path can; rename it" if odd else ""
     place = PurePosixPath("refused") if odd else name.with_suffix("")
-    return Photo(storage.url_of(found.name), place, found.num_bytes, found.mtime_ns, found.etag, refused)
+    return StoredPhoto(storage.url_of(found.name), place, found.num_bytes, found.mtime_ns, found.etag, refused)
 
 
-def _targets_among(listed: Sequence[Found], storage: Storage, target: Storage) -> tuple[str, ...]:
+def _targets_among(listed: Sequence[StoredFile], storage: Storage, target: Storage) -> tuple[str, ...]:
     """Prefixes below a source that hold cutouts, not photos; the source itself is searched though it were one."""
     marks = (f"/{OWN_FOLDER}/", f"/{LOCK_NAME}")
     skipped = {found.name.partition(mark)[0] + "/" for found in listed for mark in marks if mark in found.name}
@@ -298,13 +298,13 @@ def _targets_among(listed: Sequence[Found], storage: Storage, target: Storage) -
     return tuple(skipped)
 
 
-def _walk_folder(root: Path, below: str) -> Iterator[Found]:
+def _walk_folder(root: Path, below: str) -> Iterator[StoredFile]:
     for folder, _, files in os.walk(root / below):
         for file in files:
             path = Path(folder, file)
             if path.is_file():  # no broken link
                 status = path.stat()
-                yield Found(path.relative_to(root).as_posix(), status.st_size, status.st_mtime_ns)
+                yield StoredFile(path.relative_to(root).as_posix(), status.st_size, status.st_mtime_ns)
 
 
 @functools.lru_cache(maxsize=32)
@@ -321,14 +321,14 @@ def _file_system(url: str) -> tuple[Any, str]:
     return fs, str(root).rstrip("/")
 
 
-def _found(name: str, info: dict[str, Any]) -> Found:
+def _found(name: str, info: dict[str, Any]) -> StoredFile:
     changed = next(
         (info[key] for key in ("LastModified", "mtime", "updated", "last_modified", "created") if key in info), 0
     )
     moment = datetime.fromisoformat(changed) if isinstance(changed, str) else changed
     seconds = moment.timestamp() if isinstance(moment, datetime) else float(moment or 0)
     etag = str(info.get("ETag") or info.get("etag") or "").strip('"')
-    return Found(name, int(info.get("size") or 0), round(seconds * 1000) * 1_000_000, etag)
+    return StoredFile(name, int(info.get("size") or 0), round(seconds * 1000) * 1_000_000, etag)
 
 
 def _is_refusal(error: OSError) -> bool:

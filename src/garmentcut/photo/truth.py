@@ -72,7 +72,7 @@ class CutoutFile:
     read_original: Callable[[], Photo] | None = None
 
 
-class Found(NamedTuple):
+class AlphaSource(NamedTuple):
     """One place that says what is cut out.
 
     Attributes:
@@ -111,7 +111,7 @@ class Findings(NamedTuple):
             hold one.
     """
 
-    found: list[Found]
+    found: list[AlphaSource]
     hints: tuple[str, ...] = ()
     is_unchanged: bool = False
     read_original: Callable[[], Photo] | None = None
@@ -168,7 +168,7 @@ def _choose(findings: Findings) -> CutoutFile:
     )
 
 
-def _differences(used: Found, others: list[Found]) -> tuple[str, ...]:
+def _differences(used: AlphaSource, others: list[AlphaSource]) -> tuple[str, ...]:
     """Notes on places that mean another cutout."""
     notes = []
     mask = used.alpha >= 0.5
@@ -215,7 +215,7 @@ def find_in_picture(data: bytes, limits: ReadConfig, form: Kind) -> Findings:
         hints = (*hints, f"{len(stored.extra) - _MOST_CHANNELS} further channels left out")
     for place, plane in enumerate(stored.extra[:_MOST_CHANNELS]):
         source: Source = "transparency" if place < stored.num_transparency else "extra channel"
-        found.append(Found(source, to_alpha(turn_upright(plane, stored.orientation)), read_rgb))
+        found.append(AlphaSource(source, to_alpha(turn_upright(plane, stored.orientation)), read_rgb))
     found += find_in_path(split_resources(stored.resources), stored.color.shape[:2], read_rgb, stored.orientation)
     if not stored.is_cmyk and not any(place.is_telling for place in found):
         found += find_mask_image(turn_upright(stored.color, stored.orientation))
@@ -224,13 +224,13 @@ def find_in_picture(data: bytes, limits: ReadConfig, form: Kind) -> Findings:
 
 def find_in_path(
     resources: Sequence[Resource], size_hw: tuple[int, ...], read_rgb: Callable[[], Colors], orientation: int = 1
-) -> list[Found]:
+) -> list[AlphaSource]:
     """The clipping path among a file's image resources, if there is one.
 
     Args:
         resources: as `split_resources` gives them.
         size_hw: of the picture as stored.
-        read_rgb: see `Found`.
+        read_rgb: see `AlphaSource`.
         orientation: of the picture (TIFF 6.0, tag 274).
 
     Raises:
@@ -241,10 +241,10 @@ def find_in_path(
         return []
     path, notes = chosen
     alpha = turn_upright(draw_path(path, (size_hw[0], size_hw[1])), orientation)
-    return [Found("clipping path", alpha, read_rgb, notes, f"the clipping path {path.name!r}")]
+    return [AlphaSource("clipping path", alpha, read_rgb, notes, f"the clipping path {path.name!r}")]
 
 
-def find_mask_image(color: NDArray[Any]) -> list[Found]:
+def find_mask_image(color: NDArray[Any]) -> list[AlphaSource]:
     """The picture itself, if it is a mask: gray, and nearly all of it black or white.
 
     Args:
@@ -261,7 +261,7 @@ def find_mask_image(color: NDArray[Any]) -> list[Found]:
     if 1 - black - white > _MOST_SOFT * min(black, white) and not is_sheer:
         return []
     notes = ("the mask's border is white: it may be inverted",) if border.mean() > 0.5 and black else ()
-    return [Found("mask image", alpha, lambda: (None, ()), notes)]
+    return [AlphaSource("mask image", alpha, lambda: (None, ()), notes)]
 
 
 def straight_rgb(color: Pixels, profile: bytes | None, *, is_cmyk: bool = False) -> Colors:
@@ -335,7 +335,7 @@ def _find_by_mark(document: Document, mark: Mark) -> Findings:
     if masked is not None:
         layer = masked.layer
         source, alpha, notes, is_unchanged = find_correction(document, mark, masked)
-        found = Found(source, alpha, lambda: _layer_rgb(document, layer, layer.box), notes)
+        found = AlphaSource(source, alpha, lambda: _layer_rgb(document, layer, layer.box), notes)
         return Findings([found], is_unchanged=is_unchanged)
     # The mask is gone: what is left counts, but saved channel and clipping path as garmentcut wrote them do not.
     findings, unchanged = _find_in_document(document), unchanged_places(document, mark)
@@ -360,7 +360,7 @@ def _find_in_document(document: Document) -> Findings:
     return Findings(found, hints)
 
 
-def _of_layers(document: Document, drawn: LayerAlpha, hints: tuple[str, ...]) -> Found:
+def _of_layers(document: Document, drawn: LayerAlpha, hints: tuple[str, ...]) -> AlphaSource:
     source: Source = "layer mask" if drawn.is_mask else "transparency"
 
     def read_rgb() -> Colors:
@@ -372,10 +372,10 @@ def _of_layers(document: Document, drawn: LayerAlpha, hints: tuple[str, ...]) ->
     guess = (
         ("only small or tinting layers over an opaque one: perhaps retouching, no cutout",) if drawn.is_guess else ()
     )
-    return Found(source, drawn.alpha, read_rgb, (*hints, *drawn.notes, *guess), f"the {source} of its layers")
+    return AlphaSource(source, drawn.alpha, read_rgb, (*hints, *drawn.notes, *guess), f"the {source} of its layers")
 
 
-def _saved_channels(document: Document) -> list[Found]:
+def _saved_channels(document: Document) -> list[AlphaSource]:
     """The first saved channel that is not the same everywhere, else the first."""
     first = document.num_colors + document.has_merged_alpha
     numbers = range(first, document.num_channels)
@@ -384,7 +384,7 @@ def _saved_channels(document: Document) -> list[Found]:
         plane = document.merged_plane(number)
         label = f"the saved channel {_channel_name(document, number - document.num_colors)!r}"
         notes = (f"{label} is one of {len(numbers)}",) if len(numbers) > 1 else ()
-        found = Found("saved channel", to_alpha(plane), lambda: _merged_rgb(document), notes, label)
+        found = AlphaSource("saved channel", to_alpha(plane), lambda: _merged_rgb(document), notes, label)
         if plane.min() < plane.max():
             return [found]
         plain.append(found)

@@ -139,7 +139,7 @@ class Folder(NamedTuple):
     prefix: PurePosixPath
 
 
-class Found(NamedTuple):
+class FoundFile(NamedTuple):
     """A photo that is there; its path as text, for there may be 100,000."""
 
     folder: Folder
@@ -169,7 +169,7 @@ def look_into(
     *,
     unreadable: list[OSError],
     on_skip: Callable[[Skipped], None] = lambda _skipped: None,
-) -> Iterator[Found]:
+) -> Iterator[FoundFile]:
     """Every photo in the folders, each once.
 
     Args:
@@ -188,7 +188,7 @@ def look_into(
                 status = os.stat(path)  # noqa: PTH116 - a Path for each of 100,000 would take half the time
             except OSError:
                 continue  # gone again, or a broken link
-            yield Found(folder, path, status.st_size, status.st_mtime_ns)
+            yield FoundFile(folder, path, status.st_size, status.st_mtime_ns)
 
 
 def _nearest(path: str, roots: set[Path]) -> Path | None:
@@ -311,7 +311,7 @@ class Intake:
             yield Seen(source, found.num_bytes, found.mtime_ns)
         self._monitor.look(self._clock() - began, number)
 
-    def _is_new(self, found: Found) -> bool:
+    def _is_new(self, found: FoundFile) -> bool:
         row = self._folder.journal.rows.get(found.path)
         if row is None or row.status == "pending" or row.options != self._folder.options:
             return found.path not in self._passed_over

@@ -51,23 +51,23 @@ class Reason(NamedTuple):
     text: str
 
 
-class _Rows(NamedTuple):
-    """Words for stretches of the garment's height: where each ends, then for its left, middle and right."""
+class _Stretch(NamedTuple):
+    """A stretch of the garment's height: where it ends, as a share, and words for its left, middle and right."""
 
     end: float
     words: tuple[str, str, str]
 
 
 _ABOVE = (
-    _Rows(0.16, ("left shoulder", "neckline", "right shoulder")),
-    _Rows(0.5, ("left sleeve", "chest", "right sleeve")),
-    _Rows(0.86, ("left side", "middle", "right side")),
-    _Rows(np.inf, ("hem on the left", "hem", "hem on the right")),
+    _Stretch(0.16, ("left shoulder", "neckline", "right shoulder")),
+    _Stretch(0.5, ("left sleeve", "chest", "right sleeve")),
+    _Stretch(0.86, ("left side", "middle", "right side")),
+    _Stretch(np.inf, ("hem on the left", "hem", "hem on the right")),
 )
 _BELOW = (
-    _Rows(0.12, ("waist on the left", "waist", "waist on the right")),
-    _Rows(0.88, ("left side", "middle", "right side")),
-    _Rows(np.inf, ("hem on the left", "hem", "hem on the right")),
+    _Stretch(0.12, ("waist on the left", "waist", "waist on the right")),
+    _Stretch(0.88, ("left side", "middle", "right side")),
+    _Stretch(np.inf, ("hem on the left", "hem", "hem on the right")),
 )
 _MIDDLE = (0.3, 0.7)  # of the garment's width
 

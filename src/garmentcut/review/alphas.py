@@ -94,7 +94,7 @@ def measure_change(before: Alpha8, after: Alpha8) -> EdgeChange:
 
 
 @dataclass(frozen=True)
-class Subject:
+class ReviewPhoto:
     """A photo of the batch, and where what belongs to it lies.
 
     Attributes:
@@ -174,7 +174,7 @@ class AlphaFiles:
         except PhotoError as error:
             raise ReviewError(f"the photo: {error}", code="not_found") from error
 
-    def current(self, subject: Subject) -> Alpha8:
+    def current(self, subject: ReviewPhoto) -> Alpha8:
         """The corrected alpha, or where there is none the prediction.
 
         Raises:
@@ -188,7 +188,7 @@ class AlphaFiles:
             raise ReviewError(f"{subject.alpha_name}: {error.strerror}", code="not_found") from error
         return read_gray(data, subject.size_hw, what="corrected alpha")
 
-    def predicted(self, subject: Subject) -> Alpha8:
+    def predicted(self, subject: ReviewPhoto) -> Alpha8:
         """The model's alpha: as kept, out of an output that nobody has touched, or made again.
 
         Raises:
@@ -204,7 +204,7 @@ class AlphaFiles:
             write_atomic(self._folder / subject.prediction_name, png_bytes(alpha))
         return alpha
 
-    def keep_prediction(self, subject: Subject) -> Alpha8:
+    def keep_prediction(self, subject: ReviewPhoto) -> Alpha8:
         """The model's alpha, and see that it outlives the outputs.
 
         Raises:
@@ -216,7 +216,7 @@ class AlphaFiles:
             write_atomic(path, png_bytes(alpha))
         return alpha
 
-    def write_correction(self, subject: Subject, content: bytes) -> None:
+    def write_correction(self, subject: ReviewPhoto, content: bytes) -> None:
         """Put a corrected alpha beside the first; nobody refers to it yet.
 
         Raises:
@@ -226,7 +226,7 @@ class AlphaFiles:
         if not path.exists():
             write_atomic(path, content)
 
-    def drop_corrections(self, subject: Subject, *, keep: frozenset[str]) -> None:
+    def drop_corrections(self, subject: ReviewPhoto, *, keep: frozenset[str]) -> None:
         """Remove corrected alphas of a photo that nothing refers to any more, but for the youngest.
 
         Args:
@@ -248,7 +248,7 @@ class AlphaFiles:
                 self._batch = read_batch(self._folder)
         return self._batch.orders.get(row.options)
 
-    def _out_of_output(self, subject: Subject) -> Alpha8 | None:
+    def _out_of_output(self, subject: ReviewPhoto) -> Alpha8 | None:
         row, order = subject.row, self._order_of(subject.row)
         if order is None or order.specification is not None or order.output.trim:
             return None

@@ -128,8 +128,8 @@ def load_tiles(path: Path | None, config: RuntimeConfig | None) -> Tiles:
 
 
 @dataclass(frozen=True)
-class Order:
-    """What is to be made of a photo.
+class CutRequest:
+    """What a client asks to be made of a photo.
 
     Attributes:
         format: a key of `FORMATS`.
@@ -196,7 +196,7 @@ class CutQueue:
             self._uploads.pop(patience, None)
             self._num_bytes -= num_bytes
 
-    async def cut(self, data: bytes, order: Order) -> bytes:
+    async def cut(self, data: bytes, order: CutRequest) -> bytes:
         """Cut one photo, of a photo file's content.
 
         Raises:
@@ -230,7 +230,7 @@ class CutQueue:
         slowest.reschedule(now)
         del self._uploads[slowest]
 
-    def _cut(self, data: bytes, order: Order) -> bytes:
+    def _cut(self, data: bytes, order: CutRequest) -> bytes:
         photo = _decoded(data)
         try:
             picture = _shrunk(self._model.cut(photo).picture, order.max_megapixels)
@@ -271,8 +271,8 @@ class CutService:
             self.model.cutter()
 
 
-class Fault(BaseModel):
-    """Every error's body."""
+class ErrorBody(BaseModel):
+    """The body of every answer that is an error."""
 
     error: str
 
@@ -308,7 +308,7 @@ def _body_of(content: dict[str, Any]) -> dict[str, Any]:
 def _answers(*media_types: str) -> dict[int | str, dict[str, Any]]:
     return {
         200: {"description": "The cutout.", "content": dict.fromkeys(sorted(set(media_types)), _BINARY)},
-        **{status: {"model": Fault, "description": meaning} for status, meaning in _MEANINGS.items()},
+        **{status: {"model": ErrorBody, "description": meaning} for status, meaning in _MEANINGS.items()},
     }
 
 
@@ -381,7 +381,7 @@ async def cut_as_rembg(request: Request, service: Serving) -> Response:
         fields = {**request.query_params, **form.fields}
         format = "mask" if fields.get("om", "").lower() in ("true", "1", "on", "yes") else "png"
         background = _background_of_rembg(fields.get("bgc", ""))
-        order = Order(format, OutputConfig(formats=(format,), background=background), form.name)
+        order = CutRequest(format, OutputConfig(formats=(format,), background=background), form.name)
         content = await service.cut_queue.cut(form.photo, order)
     return _cutout_of(content, order)
 
@@ -427,7 +427,7 @@ async def _read_form(request: Request, body: bytes) -> _Form:
         return _Form(await files[0].read(), (files[0].filename or "photo")[:_MAX_NAME_CHARS], fields)
 
 
-def _order_of_removebg(fields: Mapping[str, str], name: str) -> Order:
+def _order_of_removebg(fields: Mapping[str, str], name: str) -> CutRequest:
     if asked := next((key for key in _NOT_DONE if fields.get(key, "").lower() not in _PLAIN), ""):
         raise ReviewError(f"{asked} is not done here")
     size, format = fields.get("size", "auto").lower(), fields.get("format", "auto").lower()
@@ -445,7 +445,7 @@ def _order_of_removebg(fields: Mapping[str, str], name: str) -> Order:
         trim=trim,
         margin_px=int(margin[1]) if trim else 0,
     )
-    return Order(format, output, name, _SIZES_MP.get(size))
+    return CutRequest(format, output, name, _SIZES_MP.get(size))
 
 
 def _color_of_removebg(text: str) -> str | None:
@@ -512,7 +512,7 @@ def _shrunk(picture: Picture, max_megapixels: float | None) -> Picture:
     return replace(picture, rgb=np.asarray(rgb, picture.rgb.dtype), alpha=np.asarray(alpha, np.float32).clip(0, 1))
 
 
-def _cutout_of(content: bytes, order: Order, headers: Mapping[str, str] | None = None) -> Response:
+def _cutout_of(content: bytes, order: CutRequest, headers: Mapping[str, str] | None = None) -> Response:
     stem = quote(PurePath(order.name).stem or "cutout")
     disposition = f"attachment; filename*=UTF-8''{stem}{FORMATS[order.format].suffix}"
     headers = {**(headers or {}), "content-disposition": disposition}

@@ -43,7 +43,7 @@ class Media:
         self._folder, self._alphas = folder, alphas
         self._recent = Recent(_MEMORY_BYTES)
 
-    def photo(self, subject: Subject, key: str) -> bytes:
+    def photo(self, subject: ReviewPhoto, key: str) -> bytes:
         """The photo as JPEG: full size, upright, sRGB, colours not halved.
 
         Args:
@@ -55,15 +55,15 @@ class Media:
         """
         return self._recent.get(f"photo {key}", lambda: self._jpeg(self._srgb(subject), _QUALITY))
 
-    def alpha(self, subject: Subject, key: str) -> bytes:
+    def alpha(self, subject: ReviewPhoto, key: str) -> bytes:
         """The current alpha as PNG; raises as `photo`."""
         return self._recent.get(f"alpha {subject.stem} {key}", lambda: png_bytes(self._alphas.current(subject)))
 
-    def predicted(self, subject: Subject, key: str) -> bytes:
+    def predicted(self, subject: ReviewPhoto, key: str) -> bytes:
         """The model's alpha as PNG; raises as `photo`."""
         return self._recent.get(f"first {subject.stem} {key}", lambda: png_bytes(self._alphas.predicted(subject)))
 
-    def thumbnail(self, subject: Subject, key: str, *, of_photo: bool = False) -> bytes:
+    def thumbnail(self, subject: ReviewPhoto, key: str, *, of_photo: bool = False) -> bytes:
         """A small JPEG of what is visible of the cutout, on gray, or of the photo; raises as `photo`."""
         kind = "photo" if of_photo or not subject.row.ok else "garment"
         path = self._folder / THUMBNAILS / f"{key}-{kind}.jpg"
@@ -86,19 +86,19 @@ class Media:
         except PhotoError as error:
             raise ReviewError("there is no doubt map of this photo", code="not_found") from error
 
-    def _srgb(self, subject: Subject) -> Rgb:
+    def _srgb(self, subject: ReviewPhoto) -> Rgb:
         photo: Photo = self._alphas.read_photo(subject.row)
         try:
             return srgb_of(to_8_bit(photo.rgb), photo.profile)
         except PhotoError as error:
             raise ReviewError(f"the photo: {error}", code="not_found") from error
 
-    def _small_photo(self, subject: Subject) -> Rgb:
+    def _small_photo(self, subject: ReviewPhoto) -> Rgb:
         rgb = self._srgb(subject)
         scale = min(_THUMBNAIL_HW[0] / rgb.shape[0], _THUMBNAIL_HW[1] / rgb.shape[1], 1)
         return resize_rgb(rgb, (max(round(rgb.shape[0] * scale), 1), max(round(rgb.shape[1] * scale), 1)))
 
-    def _small_cutout(self, subject: Subject) -> Rgb:
+    def _small_cutout(self, subject: ReviewPhoto) -> Rgb:
         cutout = Cutout(self._srgb(subject), to_alpha(self._alphas.current(subject)))
         small = shrink_cutout(cutout.picture, (_THUMBNAIL_HW[0] - 2 * _MARGIN_PX, _THUMBNAIL_HW[1] - 2 * _MARGIN_PX))
         ground_hw = small.shape[0] + 2 * _MARGIN_PX, small.shape[1] + 2 * _MARGIN_PX

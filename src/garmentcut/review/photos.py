@@ -16,7 +16,7 @@ from garmentcut.dataset.manifest import VIEWS
 from garmentcut.prediction.batch import OWN_FOLDER
 from garmentcut.prediction.names import subject_of
 from garmentcut.prediction.results import RESULTS_NAME, Row, fingerprint, read_row, sha256_of
-from garmentcut.review.alphas import Subject
+from garmentcut.review.alphas import ReviewPhoto
 from garmentcut.review.database import FAILED_DOUBT, NO_DOUBT, ActionRow, BatchRow, PhotoRow
 
 UNKNOWN_VIEW = "unknown"
@@ -248,12 +248,12 @@ def item_of(photo: PhotoRow, folder: Path) -> Item:
     }
 
 
-def subject_of_photo(photo: PhotoRow) -> Subject:
+def subject_of_photo(photo: PhotoRow) -> ReviewPhoto:
     """Where what belongs to a photo lies."""
     row = row_of(photo)
     place = row.place or Path(row.input).stem
     stem = decision_stem(place, row.input, is_second=photo.key != photo.place)
-    return Subject(row, stem, photo.alpha_sha256, holds_prediction=not photo.delivered_sha256)
+    return ReviewPhoto(row, stem, photo.alpha_sha256, holds_prediction=not photo.delivered_sha256)
 
 
 def heat_path(folder: Path, place: str) -> Path:

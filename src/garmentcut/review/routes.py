@@ -14,8 +14,8 @@ from starlette.responses import Response
 
 from garmentcut.errors import ReviewError
 from garmentcut.photo.png import png_bytes
-from garmentcut.review.alphas import Subject, read_gray
-from garmentcut.review.cutting import Fault
+from garmentcut.review.alphas import ReviewPhoto, read_gray
+from garmentcut.review.cutting import ErrorBody
 from garmentcut.review.database import PhotoRow
 from garmentcut.review.photos import content_keys, heat_path, subject_of_photo, utc_of
 from garmentcut.review.queries import QueueQuery, statistics_of
@@ -86,8 +86,8 @@ class RedrawAnswer(BaseModel):
 
 
 _FAULTS: dict[int | str, dict[str, Any]] = {
-    404: {"model": Fault, "description": "No such photo in this batch."},
-    409: {"model": Fault, "description": "Somebody was faster; `item` is the photo as it now is."},
+    404: {"model": ErrorBody, "description": "No such photo in this batch."},
+    409: {"model": ErrorBody, "description": "Somebody was faster; `item` is the photo as it now is."},
 }
 
 
@@ -109,7 +109,7 @@ def person_of(x_garmentcut_person: Annotated[str, Header(description="Who acts, 
 Person = Annotated[str, Depends(person_of)]
 
 
-@api.get("/photos", responses={400: {"model": Fault, "description": "`after` is no page's cursor."}})
+@api.get("/photos", responses={400: {"model": ErrorBody, "description": "`after` is no page's cursor."}})
 def list_photos(service: Serving, query: Annotated[QueueQuery, Query()]) -> dict[str, Any]:
     """A page of the queue."""
     return service.queue(query)
@@ -215,7 +215,7 @@ def _full_size(
     photo: PhotoRow,
     version: str,
     what: str,
-    make: Callable[[Subject, str], bytes],
+    make: Callable[[ReviewPhoto, str], bytes],
     kind: str = "image/png",
 ) -> Response:
     key = content_keys(photo)[what]
@@ -236,8 +236,8 @@ def _picture(
     "/photos/{photo_id}/alpha",
     openapi_extra=_PNG_BODY,
     responses={
-        409: {"model": Fault, "description": "Somebody was faster."},
-        422: {"model": Fault, "description": "Not an 8-bit gray PNG of the photo's size."},
+        409: {"model": ErrorBody, "description": "Somebody was faster."},
+        422: {"model": ErrorBody, "description": "Not an 8-bit gray PNG of the photo's size."},
     },
 )
 async def save_alpha(
@@ -258,8 +258,8 @@ async def save_alpha(
 @api.post(
     "/photos/{photo_id}/redraw",
     responses={
-        422: {"model": Fault, "description": "The box or a picture does not fit."},
-        503: {"model": Fault, "description": "Too many wait; `Retry-After` says how long."},
+        422: {"model": ErrorBody, "description": "The box or a picture does not fit."},
+        503: {"model": ErrorBody, "description": "Too many wait; `Retry-After` says how long."},
     },
 )
 def redraw(service: Serving, photo_id: PhotoId, body: RedrawBody) -> RedrawAnswer:

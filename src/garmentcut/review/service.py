@@ -16,7 +16,7 @@ from garmentcut.photo.files import remove_staged
 from garmentcut.photo.photo import Photo
 from garmentcut.prediction.batch import Order, read_batch
 from garmentcut.prediction.results import RESULTS_NAME
-from garmentcut.review.alphas import Alpha8, AlphaFiles, Subject
+from garmentcut.review.alphas import Alpha8, AlphaFiles, ReviewPhoto
 from garmentcut.review.cutting import CutService, Model
 from garmentcut.review.database import Database, PhotoRow
 from garmentcut.review.guard import Access
@@ -172,7 +172,7 @@ class Service(CutService):
                 "more": has_more,
             }
 
-    def redraw(self, subject: Subject, stroke: Stroke) -> Alpha8:
+    def redraw(self, subject: ReviewPhoto, stroke: Stroke) -> Alpha8:
         """Let the model draw the box of a stroke again.
 
         Raises:
@@ -182,7 +182,7 @@ class Service(CutService):
         canvas = Canvas(self._photo_of(subject), self.alphas.predicted(subject), self.alphas.current(subject))
         return redraw(canvas, stroke, self.model.tiles())
 
-    def _photo_of(self, subject: Subject) -> Photo:
+    def _photo_of(self, subject: ReviewPhoto) -> Photo:
         """The photo; one stroke follows another on the same one, so that the last is kept."""
         digest, photo = self._last_photo or ("", None)
         if photo is None or digest != subject.row.input_sha256:

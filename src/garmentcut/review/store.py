@@ -28,7 +28,7 @@ from garmentcut.photo.write import encode_prepared
 from garmentcut.prediction.names import garment_of, subject_of
 from garmentcut.prediction.results import may_replace, sha256_of
 from garmentcut.prediction.sources import Source
-from garmentcut.review.alphas import AlphaFiles, EdgeChange, Subject, measure_change, read_gray
+from garmentcut.review.alphas import AlphaFiles, EdgeChange, ReviewPhoto, measure_change, read_gray
 from garmentcut.review.database import ActionRow, BatchRow, Database, PhotoRow
 from garmentcut.review.photos import Feed, Item, item_of, last_action, log_action, subject_of_photo, take_rows, utc_of
 
@@ -36,7 +36,7 @@ _LOCK_TIMEOUT_S = 120
 ActionKind = Literal["accept", "reject", "reopen", "revert"]
 
 
-class Delivery:
+class DecisionWriter:
     """Writes decisions and makes outputs again; what a killed server left undone is done by the next.
 
     A decision's file is written before outputs are exchanged, and names their hashes: should the server be killed in
@@ -108,7 +108,7 @@ class Delivery:
         self._exchange(photo, subject, scales)
 
     def _scales(
-        self, photo: PhotoRow, subject: Subject, specification: Specification
+        self, photo: PhotoRow, subject: ReviewPhoto, specification: Specification
     ) -> tuple[tuple[float, ...], list[PhotoRow]]:
         """The garment's scale with the alpha that is wanted, and its other photos, if they have another now."""
         others = self._siblings(photo, subject)
@@ -117,7 +117,7 @@ class Delivery:
         after = shared_scales(specification, [*seen, self._sight(subject)])
         return after, [] if before == after else others
 
-    def _siblings(self, photo: PhotoRow, subject: Subject) -> list[PhotoRow]:
+    def _siblings(self, photo: PhotoRow, subject: ReviewPhoto) -> list[PhotoRow]:
         key = garment_of(Source(Path(subject.row.input), PurePosixPath(subject.row.place)))
         with self._database.read() as session:
             found = session.scalars(
@@ -131,12 +131,12 @@ class Delivery:
             and garment_of(Source(Path(row.input), PurePosixPath(row.place))) == key
         ]
 
-    def _sight(self, subject: Subject) -> Sighting:
+    def _sight(self, subject: ReviewPhoto) -> Sighting:
         alpha = self._alphas.current(subject)
         shown = Cutout(np.zeros((*alpha.shape, 3), np.uint8), to_alpha(alpha))
         return sight_garment(shown.picture, subject_of(PurePosixPath(subject.row.place)).view)
 
-    def _exchange(self, photo: PhotoRow, subject: Subject, scales: tuple[float, ...] | None) -> None:
+    def _exchange(self, photo: PhotoRow, subject: ReviewPhoto, scales: tuple[float, ...] | None) -> None:
         """Put new outputs in the place of the old ones."""
         known = read_decision(self._folder, subject.stem)
         # All that was ever written for this photo, under whichever name: `cut` moves outputs to their verdict's folder.
@@ -158,7 +158,7 @@ class Delivery:
                 file.discard()
             raise
 
-    def _contents(self, subject: Subject, scales: tuple[float, ...] | None) -> Iterator[bytes]:
+    def _contents(self, subject: ReviewPhoto, scales: tuple[float, ...] | None) -> Iterator[bytes]:
         row, order = subject.row, self._alphas.order_of(subject.row)
         alpha = to_alpha(self._alphas.current(subject))
         cutout = Cutout.of(self._alphas.read_photo(row), alpha)
@@ -212,7 +212,7 @@ def wanted_alpha(photo: PhotoRow) -> str:
     return photo.delivered_sha256
 
 
-def _delivered_subject(photo: PhotoRow) -> Subject:
+def _delivered_subject(photo: PhotoRow) -> ReviewPhoto:
     return replace(subject_of_photo(photo), alpha_sha256=photo.delivered_sha256)
 
 
@@ -245,7 +245,7 @@ class Store:
 
     def __init__(self, folder: Path, batch_id: str, database: Database, alphas: AlphaFiles) -> None:
         self.folder, self.batch_id, self.database, self.alphas = folder, batch_id, database, alphas
-        self._delivery = Delivery(folder, batch_id, database, alphas)
+        self._delivery = DecisionWriter(folder, batch_id, database, alphas)
         self._feed = Feed(folder)
         with database.write() as session:
             if session.get(BatchRow, batch_id) is None:
@@ -368,7 +368,7 @@ class Store:
         self._commit_alpha(basis, subject, change, accept=accept)
         return self._settled(basis.photo_id)
 
-    def _commit_alpha(self, basis: Basis, subject: Subject, change: EdgeChange | None, *, accept: bool) -> None:
+    def _commit_alpha(self, basis: Basis, subject: ReviewPhoto, change: EdgeChange | None, *, accept: bool) -> None:
         with self.database.write() as session:
             photo = self._claimed(session, basis)
             photo.alpha_sha256 = subject.alpha_sha256

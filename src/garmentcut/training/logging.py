@@ -108,7 +108,7 @@ class Planned:
 Event = StepDone | Evaluated | Ended | Planned
 
 
-class Journal:
+class TrainingJournal:
     """Appends rows to `journal.jsonl` and `tensorboard/`, and to MLflow if asked to; a context that closes them.
 
     Args:
@@ -129,7 +129,7 @@ class Journal:
         self._file = self.path.open("a", encoding="utf-8", newline="\n")
         self._board = SummaryWriter(str(run_dir / "tensorboard"), purge_step=last_step + 1)
 
-    def __enter__(self) -> "Journal":
+    def __enter__(self) -> "TrainingJournal":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: BaseException | TracebackType | None) -> None:

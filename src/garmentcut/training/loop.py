@@ -45,7 +45,16 @@ from garmentcut.training.devices import (
     launched,
     machine_in_words,
 )
-from garmentcut.training.logging import Ended, Evaluated, Event, Journal, LossError, LossWatch, StepDone, read_journal
+from garmentcut.training.logging import (
+    Ended,
+    Evaluated,
+    Event,
+    LossError,
+    LossWatch,
+    StepDone,
+    TrainingJournal,
+    read_journal,
+)
 from garmentcut.training.losses import Loss, total_loss
 from garmentcut.training.optim import Schedule, build_optimizer, follow, open_ema_model
 from garmentcut.training.run import Progress, Run, Stateful, load_state, save_state
@@ -159,7 +168,9 @@ def _opened(run: Run, fabric: Fabric) -> "Iterator[Session]":
         weights = DrawWeights(samples[0], run.recipe.data) if weights_drawn_by(run.recipe.data) else None
         states = parts.states if weights is None else {**parts.states, "weights": weights}
         progress = load_state(run.state_path, states)
-        journals = Journal(run.folder, last_step=progress.step, options=run.options) if fabric.is_global_zero else None
+        journals = (
+            TrainingJournal(run.folder, last_step=progress.step, options=run.options) if fabric.is_global_zero else None
+        )
         with journals or nullcontext() as journal:
             session = Session(run, fabric, parts, progress, *samples, journal, progress.seconds, weights)
             if journal is not None:
@@ -235,7 +246,7 @@ class Session:
     progress: Progress
     learn_from: Samples
     measure_on: Samples
-    journal: Journal | None
+    journal: TrainingJournal | None
     seconds_before: float
     weights: DrawWeights | None = None
     began: float = field(default_factory=time.perf_counter)

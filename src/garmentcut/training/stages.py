@@ -42,7 +42,7 @@ _SPARE = 0.07  # of the hours: photos are drawn, maps written, networks evaluate
 
 
 @dataclass(frozen=True)
-class Plan:
+class StagePlan:
     """How long a training of stages will be, settled once.
 
     Attributes:
@@ -102,7 +102,7 @@ def train_all(
                 yield run, told[1]
 
 
-def plan_of(run: Run, devices: Devices, hours: float | None) -> Plan:
+def plan_of(run: Run, devices: Devices, hours: float | None) -> StagePlan:
     """The plan that the run's folder holds, or a new one, measured and kept there.
 
     Raises:
@@ -111,7 +111,7 @@ def plan_of(run: Run, devices: Devices, hours: float | None) -> Plan:
     path = run.folder / PLAN_NAME
     if path.exists():
         try:
-            return Plan(**json.loads(path.read_bytes()))
+            return StagePlan(**json.loads(path.read_bytes()))
         except (OSError, ValueError, TypeError) as error:
             raise TrainingError(f"{path} cannot be read ({error}); choose another --out") from error
     recipes = {name: stage_recipe(run.recipe, name) for name in STAGES}
@@ -119,7 +119,7 @@ def plan_of(run: Run, devices: Devices, hours: float | None) -> Plan:
     for name, recipe in recipes.items():
         with launched(devices, recipe.training) as fabric:
             measured[name] = round(seconds_a_step(recipe, fabric), 4)
-    plan = Plan({name: recipe.training.steps for name, recipe in recipes.items()}, measured, hours)
+    plan = StagePlan({name: recipe.training.steps for name, recipe in recipes.items()}, measured, hours)
     if hours is not None:
         factor = hours * 3600 / plan.seconds(run.recipe)
         plan = replace(plan, steps={name: max(round(num * factor), _LEAST_STEPS) for name, num in plan.steps.items()})
@@ -128,12 +128,12 @@ def plan_of(run: Run, devices: Devices, hours: float | None) -> Plan:
     return plan
 
 
-def stage_runs(run: Run, plan: Plan) -> dict[str, Run]:
+def stage_runs(run: Run, plan: StagePlan) -> dict[str, Run]:
     """The runs of the three networks that go into the model file, by stage."""
     return {name: _stage_run(run, plan, name, run.folder / name, run.division) for name in STAGES}
 
 
-def fold_runs(run: Run, plan: Plan) -> list[dict[str, Run]]:
+def fold_runs(run: Run, plan: StagePlan) -> list[dict[str, Run]]:
     """Locate and segment runs of each fold, which hold out the photos that they will make maps of.
 
     Raises:
@@ -165,7 +165,7 @@ def fold_divisions(division: Division, folds: int, seed: int) -> list[Division]:
     return found
 
 
-def _stage_run(run: Run, plan: Plan, name: str, folder: Path, division: Division) -> Run:
+def _stage_run(run: Run, plan: StagePlan, name: str, folder: Path, division: Division) -> Run:
     recipe, is_fold = stage_recipe(run.recipe, name), division is not run.division
     steps = plan.steps[name]
     if is_fold:
@@ -186,7 +186,7 @@ def _honest_start(start: str, manifest: Manifest, division: Division, otherwise:
     return otherwise if is_known else start
 
 
-def _stages(run: Run, plan: Plan) -> Iterator[Run]:
+def _stages(run: Run, plan: StagePlan) -> Iterator[Run]:
     """Each training in turn; the caller trains it to its end before it asks for the next."""
     folds = fold_runs(run, plan)
     for fold in folds:
