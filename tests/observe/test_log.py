@@ -28,7 +28,7 @@ def logged():
 def test_json_lines(logged):
     lines = logged("json")
     log_event("photo", input="/in/ü\n\udcff.jpg", seconds=1.5, reason=None, size_hw=(3, 2))
-    log_event("trouble", level=logging.ERROR, name="output", time="not this one")
+    log_event("problem", level=logging.ERROR, name="output", time="not this one")
     first, second = map(json.loads, lines())
     time = datetime.fromisoformat(first.pop("time"))
     assert timedelta() <= datetime.now(UTC) - time < timedelta(minutes=1)

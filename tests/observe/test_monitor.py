@@ -37,11 +37,11 @@ def test_a_photo_is_one_line(events):
     assert "doubt" not in bad
 
 
-def test_trouble_is_told_when_it_begins_and_ends(events):
+def test_a_problem_is_logged_when_it_begins_and_ends(events):
     monitor = Monitor()
     for text in ("full", "full", "", ""):
-        monitor.trouble("output", text)
-    assert [event["event"] for event in events()] == ["trouble", "trouble over"]
+        monitor.problem("output", text)
+    assert [event["event"] for event in events()] == ["problem", "problem over"]
     assert monitor.health.is_ready()
 
 
@@ -80,14 +80,14 @@ def test_without_a_beat_it_counts_as_stuck():
     assert health.is_alive()
     now[0] = 11
     assert not health.is_alive()
-    assert health.troubles() == {"stuck": "no sign of life for 11 s"}
+    assert health.problems() == {"stuck": "no sign of life for 11 s"}
     health.beat()
     assert health.is_ready()
 
 
-def test_troubles_are_news_once():
+def test_problems_are_news_once():
     health = Health()
-    assert [health.trouble("output", text) for text in ("full", "full", "gone", "", "")] == [
+    assert [health.problem("output", text) for text in ("full", "full", "gone", "", "")] == [
         True,
         False,
         True,
@@ -100,9 +100,9 @@ def test_checks_are_asked_each_time_and_may_fail():
     answers = iter(["", "asleep"])
     health = Health()
     health.add_check("database", lambda: next(answers))
-    assert health.troubles() == {}
-    assert health.troubles() == {"database": "asleep"}
-    assert health.troubles() == {"database": "StopIteration"}
+    assert health.problems() == {}
+    assert health.problems() == {"database": "asleep"}
+    assert health.problems() == {"database": "StopIteration"}
 
 
 def test_each_beat_is_passed_on():

@@ -32,10 +32,10 @@ def test_metrics_health_and_readiness_over_http(asked):
         assert content_type.startswith("text/plain; version=")
         assert b"garmentcut_photos_total" in content
         assert asked(server, "/healthz?from=compose")[0] == 200
-        assert asked(server, "/readyz")[::2] == (200, b'{"ready": true, "troubles": {}}\n')
-        monitor.trouble("output", "No space left on device")
+        assert asked(server, "/readyz")[::2] == (200, b'{"ready": true, "problems": {}}\n')
+        monitor.problem("output", "No space left on device")
         status, _, content = asked(server, "/readyz")
-        assert (status, json.loads(content)["troubles"]) == (503, {"output": "No space left on device"})
+        assert (status, json.loads(content)["problems"]) == (503, {"output": "No space left on device"})
         assert asked(server, "/healthz")[0] == 200  # starting again would not help
         assert asked(server, "/")[0] == 404
     with pytest.raises(urllib.error.URLError):

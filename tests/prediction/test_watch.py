@@ -210,7 +210,7 @@ def test_a_full_disk_is_waited_for(watch_for, script, draw, tmp_path, monkeypatc
         staged(self, path, data, owner=owner)
 
     script.at(1, lambda: monkeypatch.setattr(files.StagedFile, "__init__", full))  # after the results are there
-    script.at(50, lambda: seen.append(monitor.health.troubles()))
+    script.at(50, lambda: seen.append(monitor.health.problems()))
     rows = watch_for(10 * MINUTE, monitor=monitor)
     assert sorted(names_of(rows)) == ["0.png", "1.png", "2.png"]
     assert all(row.ok for row in rows)
@@ -241,7 +241,7 @@ def test_a_share_that_goes_and_comes_back(watch_for, script, draw, tmp_path):
     draw(tmp_path / "in/a.png")
     monitor, seen = Monitor(), []
     script.at(20, lambda: (tmp_path / "in").rename(tmp_path / "away"))
-    script.at(40, lambda: seen.append(monitor.health.troubles()))
+    script.at(40, lambda: seen.append(monitor.health.problems()))
     script.at(50, lambda: (tmp_path / "away").rename(tmp_path / "in"))
     script.at(51, lambda: draw(tmp_path / "in/b.png"))
     assert names_of(watch_for(2 * MINUTE, monitor=monitor)) == ["a.png", "b.png"]
@@ -287,10 +287,10 @@ def test_an_output_folder_that_is_taken_away_is_waited_for(watch_for, script, dr
     out, away, seen, monitor = tmp_path / "out", tmp_path / "away", [], Monitor()
     draw(tmp_path / "in/before.png")
     script.at(40, lambda: out.rename(away))  # as a share is unmounted ...
-    script.at(41, lambda: seen.append(monitor.health.troubles()))
+    script.at(41, lambda: seen.append(monitor.health.problems()))
     script.at(42, out.mkdir)  # ... and leaves its mount point
     script.at(45, lambda: draw(tmp_path / "in/later.png"))
-    script.at(200, lambda: seen.extend([monitor.health.troubles(), sorted(out.rglob("*"))]))
+    script.at(200, lambda: seen.extend([monitor.health.problems(), sorted(out.rglob("*"))]))
     script.at(210, lambda: (out.rmdir(), away.rename(out)))
     rows = watch_for(10 * MINUTE, monitor=monitor)
     assert [row.ok for row in rows] == [True, True]
@@ -307,7 +307,7 @@ def test_an_output_folder_that_another_run_has_begun_anew_is_left_to_it(watch_fo
     script.at(40, lambda: shutil.rmtree(out))
     script.at(41, FolderCutter(red_cutter, out).__enter__)
     script.at(42, lambda: draw(tmp_path / "in/later.png"))
-    script.at(200, lambda: seen.append(monitor.health.troubles()))
+    script.at(200, lambda: seen.append(monitor.health.problems()))
     assert len(watch_for(5 * MINUTE, monitor=monitor)) == 1
     assert "another run is at work there" in seen[0]["output"]
     assert not list(out.glob("*.png"))

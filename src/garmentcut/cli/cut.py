@@ -333,8 +333,8 @@ def _cut_once(
     from garmentcut.terminal import Summary, progress_of
 
     plan = folder.plan(sources)
-    monitor.health.trouble("start")
-    monitor.health.add_check("output folder", folder.trouble)
+    monitor.health.problem("start")
+    monitor.health.add_check("output folder", folder.problem)
     summary = Summary(folder.out_dir, folder.journal.path, num_skipped=len(plan.done), not_looked_at=not_looked_at)
     summary.num_damaged = folder.num_damaged
     for row in plan.done:
@@ -373,7 +373,7 @@ def _watch(folder: "FolderCutter", folders: list[Any], monitor: "Monitor", *, as
     with stop_on_signals() as stop:
         folder.record_order()
         watch = Watch(folder, folders, stop=stop, monitor=monitor)
-        monitor.health.trouble("start")
+        monitor.health.problem("start")
         notify_service("READY=1")
         log_event("watching", folders=[str(watched.root) for watched in folders], out=str(folder.out_dir))
         for row in watch.rows():
@@ -405,7 +405,7 @@ def _cut_on_cluster(photos: list[str], out: str, order: _Order, *, address: str)
     try:
         with _observed(order) as monitor, run:
             plan = run.plan(photos)
-            monitor.trouble("start")
+            monitor.problem("start")
             summary.num_skipped, summary.not_looked_at = len(plan.done), NotLookedAt(run.skipped)
             with run.ready_for(plan, address) as workers, progress_of(plan.num_todo) as advance:
                 for number, row in enumerate(run.cut(plan, workers), 1):
@@ -452,7 +452,7 @@ def _observed(order: _Order) -> Iterator["Monitor"]:
         from garmentcut.observe.server import StatusServer
 
         monitor = Monitor(Metrics(), health)
-        monitor.health.trouble("start", "the model is being loaded")
+        monitor.health.problem("start", "the model is being loaded")
         try:
             stack.enter_context(StatusServer(monitor, host=host, port=port))
         except OSError as error:

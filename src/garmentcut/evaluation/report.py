@@ -412,8 +412,8 @@ def render_report(
             against=against,
             differences=difference_rows(against.comparison) if against else [],
             gain_of=gain_of,
-            troubled=[score for score in scores if score.status != "ok"][:_LISTED],
-            num_troubled=sum(score.status != "ok" for score in scores),
+            without_score=[score for score in scores if score.status != "ok"][:_LISTED],
+            num_without_score=sum(score.status != "ok" for score in scores),
             rows=[_row_of(score) for score in scores],
         )
     )

@@ -26,11 +26,11 @@ class Health:
     Alive: the last `beat` is not long ago. Ready: alive, and nothing stands in the way. May be used from any thread.
 
     >>> health = Health()
-    >>> health.trouble("output", "No space left on device")
+    >>> health.problem("output", "No space left on device")
     True
-    >>> health.is_ready(), health.troubles()
+    >>> health.is_ready(), health.problems()
     (False, {'output': 'No space left on device'})
-    >>> health.trouble("output"), health.is_ready()
+    >>> health.problem("output"), health.is_ready()
     (True, True)
     """
 
@@ -50,7 +50,7 @@ class Health:
         """
         self._stale_s, self._clock, self._on_beat = stale_s, clock, on_beat
         self._lock = threading.Lock()
-        self._troubles: dict[str, str] = {}
+        self._problems: dict[str, str] = {}
         self._checks: dict[str, Callable[[], str]] = {}
         self._beaten = clock()
 
@@ -59,28 +59,28 @@ class Health:
         self._beaten = self._clock()
         self._on_beat()
 
-    def trouble(self, name: str, text: str = "") -> bool:
+    def problem(self, name: str, text: str = "") -> bool:
         """Say what stands in the way, in words; without words: nothing any more.
 
         Returns:
             True if this is news.
         """
         with self._lock:
-            is_news = self._troubles.get(name, "") != text
+            is_news = self._problems.get(name, "") != text
             if text:
-                self._troubles[name] = text
+                self._problems[name] = text
             else:
-                self._troubles.pop(name, None)
+                self._problems.pop(name, None)
         return is_news
 
     def add_check(self, name: str, check: Callable[[], str]) -> None:
-        """Ask `check` whenever somebody wants to know; it answers with the trouble in words, or nothing."""
+        """Ask `check` whenever somebody wants to know; it answers with the problem in words, or nothing."""
         self._checks[name] = check
 
-    def troubles(self) -> dict[str, str]:
+    def problems(self) -> dict[str, str]:
         """All that stands in the way now, by name."""
         with self._lock:
-            found = dict(self._troubles)
+            found = dict(self._problems)
         found |= {name: text for name, check in self._checks.items() if (text := _asked(check))}
         if not self.is_alive():
             found["stuck"] = f"no sign of life for {self._clock() - self._beaten:.0f} s"
@@ -92,7 +92,7 @@ class Health:
 
     def is_ready(self) -> bool:
         """Alive, and nothing stands in the way."""
-        return not self.troubles()
+        return not self.problems()
 
 
 def _asked(check: Callable[[], str]) -> str:
@@ -195,7 +195,7 @@ class Monitor:
 
     >>> monitor = Monitor()
     >>> monitor.photo("/in/a.jpg", seconds=1.2)
-    >>> monitor.trouble("output", "No space left on device")
+    >>> monitor.problem("output", "No space left on device")
     >>> monitor.health.is_ready()
     False
 
@@ -248,10 +248,10 @@ class Monitor:
         if self.metrics:
             self.metrics.set_look(seconds, num_photos)
 
-    def trouble(self, name: str, text: str = "") -> None:
+    def problem(self, name: str, text: str = "") -> None:
         """Something stands in the way, in words; without words: no more. Logged when it begins, changes and ends."""
-        if self.health.trouble(name, text):
+        if self.health.problem(name, text):
             if text:
-                log_event("trouble", level=logging.ERROR, name=name, text=text)
+                log_event("problem", level=logging.ERROR, name=name, text=text)
             else:
-                log_event("trouble over", name=name)
+                log_event("problem over", name=name)

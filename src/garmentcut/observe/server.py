@@ -37,8 +37,8 @@ def answer_status(monitor: Monitor, path: str, *, accept: str = "") -> Answer | 
         alive = monitor.health.is_alive()
         return _json(200 if alive else 503, {"alive": alive})
     if path == "/readyz":
-        troubles = monitor.health.troubles()
-        return _json(503 if troubles else 200, {"ready": not troubles, "troubles": troubles})
+        problems = monitor.health.problems()
+        return _json(503 if problems else 200, {"ready": not problems, "problems": problems})
     return None
 
 

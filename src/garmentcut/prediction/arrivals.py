@@ -322,7 +322,7 @@ class Intake:
     def _tell_unreadable(self, unreadable: dict[str, str]) -> None:
         roots = {str(folder.root) for folder in self._folders}
         lost = [f"{path}: {reason}" for path, reason in unreadable.items() if path in roots]
-        self._monitor.trouble("input", "; ".join(lost))
+        self._monitor.problem("input", "; ".join(lost))
         for path in sorted(unreadable.keys() - roots - self._unreadable):  # told once: it may be meant to be so
             log_event("folder not readable", level=logging.WARNING, folder=path, reason=unreadable[path])
             reason = f"cannot be read: {unreadable[path]}"

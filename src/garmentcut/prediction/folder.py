@@ -456,7 +456,7 @@ class FolderCutter:
 
     def num_gone(self) -> int:
         """Photos that were cut and whose files are not there any more, if the folder was taken away; else none."""
-        outputs = [row.outputs for row in self.journal.rows.values() if row.ok] if self.trouble() else []
+        outputs = [row.outputs for row in self.journal.rows.values() if row.ok] if self.problem() else []
         return sum(not all(os.path.isfile(self.out_dir / name) for name in names) for names in outputs)  # noqa: PTH113
 
     def check(self) -> None:
@@ -470,7 +470,7 @@ class FolderCutter:
         except LockLostError as error:
             raise FolderError(f"{self.out_dir}: {error}; put it back and run again") from error
 
-    def trouble(self) -> str:
+    def problem(self) -> str:
         """What became of the output folder, in words; empty: it is still the one that was entered."""
         try:
             self._lock.check()

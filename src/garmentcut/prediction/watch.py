@@ -75,12 +75,12 @@ class Watch:
 
     def rows(self) -> Iterator[Row]:
         """Rows of photos as they are finished; ends when `stop` is set."""
-        self._monitor.health.add_check("output folder", self._folder.trouble)
+        self._monitor.health.add_check("output folder", self._folder.problem)
         try:
             while not self._stop.is_set():
-                if lost := self._folder.trouble():
+                if lost := self._folder.problem():
                     self._wait_for_output(lost)
-                    self._monitor.trouble("output")
+                    self._monitor.problem("output")
                 if self._clock() >= self._intake.next_look:
                     self._intake.look()
                     yield from self._failed_folders()
@@ -124,7 +124,7 @@ class Watch:
         try:
             yield from self._cut_planned(due)
             self._pause_s = 0.0
-            self._monitor.trouble("output")
+            self._monitor.problem("output")
         except ConfigError as error:
             yield from self._refuse(due, error)
         except (FolderError, OSError) as error:
@@ -228,7 +228,7 @@ class Watch:
     def _wait_for_output(self, reason: str) -> None:
         """Wait until the results can be written again; what was not finished is still due."""
         while not self._stop.is_set():
-            self._monitor.trouble("output", f"{self._folder.out_dir}: {reason}; waiting until it can be written")
+            self._monitor.problem("output", f"{self._folder.out_dir}: {reason}; waiting until it can be written")
             self._pause_s = min(max(self._timing.poll_s, 2 * self._pause_s), _LONGEST_PAUSE_S)
             self._stop.wait(self._pause_s)
             self._monitor.health.beat()

@@ -134,7 +134,7 @@ def write_report(report: Report) -> Path:
         "said": list(zip(report.rows[1:], report.conclusions, strict=True)),
         "reach": reach_of(report.rows),
         "tuned": [(one, chosen_words(one, results)) for one in results.study.variants if one.is_tuned],
-        "troubled": [run for run in results.runs if run.outcome != "done"],
+        "without_score": [run for run in results.runs if run.outcome != "done"],
         "with_garments": any(variant.garments for variant in results.study.variants),
         "growth_garments": {row.variant.name: _garments(row, results) for row in report.rows},
     }
