@@ -36,7 +36,7 @@ from rich.console import Console
 from rich.table import Table
 
 from garmentcut.model.card import ModelCard, with_card
-from garmentcut.prediction.arrivals import look_into, watched_folders
+from garmentcut.prediction.arrivals import scan_folders, watched_folders
 from garmentcut.prediction.results import Journal, Row, sha256_of
 from garmentcut.synthetic import draw_studio_photo
 
@@ -44,8 +44,8 @@ _CONSOLE = Console(width=100)
 _SIZE_HW = (288, 192)
 RED = (0.75, 0.04, 0.05)
 _PORT = 9497
-_TIMING = ("watch.poll_s=0.5", "watch.settle_s=1.0", "watch.patience_s=10")
-_LONG_PAUSE_S = 2.5  # longer than settle_s, shorter than patience_s
+_TIMING = ("watch.poll_s=0.5", "watch.debounce_s=1.0", "watch.patience_s=10")
+_LONG_PAUSE_S = 2.5  # longer than debounce_s, shorter than patience_s
 _NUM_DRAWN = 40
 
 
@@ -286,14 +286,14 @@ def look(work: Path, num_photos: int = 100_000) -> dict[str, Any]:
     (work / "out").mkdir()
     folders, journal = watched_folders([work / "in"], work / "out"), Journal(work / "out")
     before = _memory_mb()
-    for found in look_into(folders, work / "out", unreadable=[]):
+    for found in scan_folders(folders, work / "out", unreadable=[]):
         stem = Path(found.path).stem
         row = Row(found.path, stem, (f"{stem}.png",), model="starter", options="0" * 16, size_hw=(1728, 1152))
         journal.rows[found.path] = row
     seconds = []
     for _ in range(5):
         start = time.process_time()
-        num = sum(1 for found in look_into(folders, work / "out", unreadable=[]) if journal.rows.get(found.path))
+        num = sum(1 for found in scan_folders(folders, work / "out", unreadable=[]) if journal.rows.get(found.path))
         seconds.append(time.process_time() - start)
     assert num == num_photos
     start = time.process_time()

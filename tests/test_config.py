@@ -19,6 +19,17 @@ def test_file_then_overrides(tmp_path):
     assert config.output.trim
 
 
+def test_old_names_of_settings_are_taken_with_a_line_of_advice(tmp_path, caplog):
+    path = tmp_path / "old.toml"
+    path.write_text("[watch]\nsettle_s = 1.5\n")
+    assert load_config(path).watch.debounce_s == 1.5
+    assert load_config(path, {"watch.settle_s": "2"}).watch.debounce_s == 2
+    path.write_text("[watch]\nsettle_s = 1.5\ndebounce_s = 0.5\n")
+    assert load_config(path).watch.debounce_s == 0.5
+    advice = "watch.settle_s is called watch.debounce_s now"
+    assert caplog.messages == [f"{path}: {advice}", f"{path}: {advice}", advice, f"{path}: {advice}"]
+
+
 def test_the_mark_of_windows_editors_is_no_error(tmp_path):
     path = tmp_path / "studio.toml"
     path.write_bytes(b"\xef\xbb\xbf[output]\r\ntrim = true\r\n")
@@ -52,7 +63,7 @@ def test_the_mark_of_windows_editors_is_no_error(tmp_path):
         ({"output.trin": 1, "read.max_mbb": 1}, "did you mean read.max_mb.*; .*did you mean output.trim"),
     ],
 )
-def test_errors_name_the_key_and_the_mend(overrides, message):
+def test_errors_name_the_key_and_say_how_to_fix_it(overrides, message):
     with pytest.raises(ConfigError, match=message):
         load_config(overrides=overrides)
 

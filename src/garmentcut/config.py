@@ -1,11 +1,13 @@
 """All settings on one page: frozen, validated sections, read from a TOML file and `section.key=value` overrides."""
 
 import difflib
+import logging
 import re
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import field, fields
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
@@ -14,6 +16,7 @@ from pydantic.dataclasses import dataclass
 from garmentcut.errors import ConfigError
 from garmentcut.formats import FORMATS, NAMES, known_format, listed
 
+_LOGGER = logging.getLogger("garmentcut")
 _STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 _Count = Annotated[int, Field(strict=True)]  # strict: `true` is no number and "yes" no truth value
@@ -157,8 +160,8 @@ class WatchConfig:
     """How `cut --watch` tells that a photo is there, whole."""
 
     poll_s: Annotated[_Seconds, Field(ge=0.1)] = 2.0
-    """Seconds between two looks at the folders; at least ten times what a look takes."""
-    settle_s: _Seconds = 3.0
+    """Seconds between two scans of the folders; at least ten times what a scan takes."""
+    debounce_s: _Seconds = 3.0
     """A photo is taken when its size and time have stayed the same for so many seconds."""
     patience_s: _Seconds = 60.0
     """A photo that cannot be read may still be on its way: it is tried again, ever more rarely, for so many seconds
@@ -192,13 +195,16 @@ class Config:
     cluster: ClusterConfig = field(default_factory=ClusterConfig)
 
 
+OLD_KEYS = {"watch.settle_s": "watch.debounce_s"}
+"""Names of settings until November 2026, and what they are called now."""
+
 Sections = TypeVar("Sections")
 """A frozen dataclass whose fields are sections: `Config`, or a `Recipe`."""
 
 
 def load_config(path: Path | None = None, overrides: dict[str, Any] | None = None) -> Config:
-    """`load_sections` for `Config`."""
-    return load_sections(Config, path, overrides)
+    """`load_sections` for `Config`; old names of settings are translated."""
+    return load_sections(Config, path, overrides, old_keys=OLD_KEYS)
 
 
 def load_sections(
@@ -207,6 +213,7 @@ def load_sections(
     overrides: dict[str, Any] | None = None,
     *,
     read: Callable[[Path], dict[str, Any]] | None = None,
+    old_keys: Mapping[str, str] = MappingProxyType({}),
 ) -> Sections:
     """Read a TOML file and lay overrides over it.
 
@@ -216,12 +223,17 @@ def load_sections(
         overrides: `{"section.key": value}`; wins over the file. A value given as text is read as TOML if it can be
             (`true`, `12`, `["png", "mask"]`), else taken as it stands.
         read: reads the file; `read_tree` by default.
+        old_keys: keys that were renamed, `{"section.old": "section.new"}`; each that is used is logged as a warning.
 
     Raises:
         ConfigError: the file cannot be read, or a key or value is not known; names the nearest known key.
     """
     tree = (read or read_tree)(path) if path else {}
+    rename_keys(tree, old_keys, where=f"{path}: ")
     for dotted, value in (overrides or {}).items():
+        if dotted in old_keys:
+            _LOGGER.warning("%s is called %s now", dotted, old_keys[dotted])
+            dotted = old_keys[dotted]
         section, _, key = dotted.partition(".")
         if not key:
             raise ConfigError(f"{dotted!r} is not of the form section.key, for example {known_keys(kind)[0]}")
@@ -232,6 +244,23 @@ def load_sections(
             raise ConfigError(f"{path}: {section} is a value there, not a section; write [{section}] above its keys")
         place[parts[-1]] = _parse_value(value) if isinstance(value, str) else value
     return check_sections(kind, tree, source=str(path) if path else "")
+
+
+def rename_keys(tree: dict[str, Any], old_keys: Mapping[str, str], *, where: str | None = None) -> None:
+    """Give old keys their present names, in place; one that is given under both names keeps the present one's value.
+
+    Args:
+        tree: `{section: {key: value}}`.
+        old_keys: `{"section.old": "section.new"}`.
+        where: what a logged line of advice begins with; None: none is logged.
+    """
+    for old, new in old_keys.items():
+        section, _, key = old.partition(".")
+        keys = tree.get(section)
+        if isinstance(keys, dict) and key in keys:
+            keys.setdefault(new.partition(".")[2], keys.pop(key))
+            if where is not None:
+                _LOGGER.warning("%s%s is called %s now", where, old, new)
 
 
 def check_sections(kind: type[Sections], tree: dict[str, Any], *, source: str = "") -> Sections:

@@ -4,7 +4,6 @@ A recipe may build on another one, `base = "cutnet"`: it then says only what dif
 """
 
 import json
-import logging
 from dataclasses import asdict, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,10 +11,9 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from garmentcut.config import check_sections, load_sections, read_tree
+from garmentcut.config import check_sections, load_sections, read_tree, rename_keys
 from garmentcut.errors import ConfigError
 
-_LOGGER = logging.getLogger("garmentcut")
 _BUILT_IN = (Path(__file__).parent / "recipes", Path(__file__).parents[2] / "recipes")  # in a wheel; in a clone
 _OLD_KEYS = {"loss.rim_weight": "loss.edge_weight", "loss.rim_px": "loss.edge_px"}
 """Names of keys until November 2026, and what they are called now."""
@@ -263,9 +261,9 @@ class TrainingConfig:
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.998
     """Decay of the averaged weights, which are what is evaluated and kept; 0: no average."""
     evaluate_every: _Count = 250
-    """Steps between looks at the validation photos."""
+    """Steps between evaluations on the validation photos."""
     save_every: _Count = 100
-    """Steps between savings of the state; it is saved after each look at the validation photos, too."""
+    """Steps between savings of the state; it is saved after each evaluation, too."""
     patience: Annotated[int, Field(ge=0, strict=True)] = 0
     """Evaluations without gain before it stops; 0: never."""
     seed: Annotated[int, Field(ge=0, strict=True)] = 0
@@ -303,7 +301,7 @@ def stage_recipe(recipe: Recipe, stage: str) -> Recipe:
     sections: dict[str, Any] = {**asdict(recipe), "stages": {}}
     for section, keys in getattr(recipe.stages, stage).items():
         own = {section: dict(keys)}
-        _rename(own)
+        rename_keys(own, _OLD_KEYS)
         sections[section] = {**sections.get(section, {}), **own[section]}
     if sections["network"].get("start") == "default":
         sections["network"] = {**sections["network"], "start": f"default/{stage}"}
@@ -325,10 +323,7 @@ def load_recipe(path: Path | None = None, overrides: dict[str, Any] | None = Non
         ConfigError: there is no such file or recipe, recipes build on each other in a circle, or a key or value is not
             known; names the nearest known key.
     """
-    renamed = {_OLD_KEYS.get(key, key): value for key, value in (overrides or {}).items()}
-    for key in _OLD_KEYS.keys() & (overrides or {}).keys():
-        _LOGGER.warning("%s is called %s now", key, _OLD_KEYS[key])
-    return load_sections(Recipe, path, renamed, read=_read_recipe)
+    return load_sections(Recipe, path, overrides, read=_read_recipe, old_keys=_OLD_KEYS)
 
 
 def _read_recipe(name: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
@@ -338,8 +333,7 @@ def _read_recipe(name: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
         raise ConfigError(f"{above[-1]}: base: {path.name} builds on this recipe itself")
     tree = read_tree(path)
     base = tree.pop("base", None)
-    for key in _rename(tree):
-        _LOGGER.warning("%s: %s is called %s now", path, key, _OLD_KEYS[key])
+    rename_keys(tree, _OLD_KEYS, where=f"{path}: ")
     if base is None:
         return tree
     if not isinstance(base, str):
@@ -379,18 +373,6 @@ def _found(name: Path, *, folder: Path) -> Path:
         raise ConfigError(f"{folder / name}: a folder, not a recipe; a dataset is named by --data")
     there_are = f"; built in are {', '.join(map(str, known))}" if known else ""
     raise ConfigError(f"{folder / name}: there is no such file{there_are}")
-
-
-def _rename(tree: dict[str, Any]) -> list[str]:
-    """Give old keys their present names, in place; the old ones that were there."""
-    found = []
-    for old, new in _OLD_KEYS.items():
-        section, _, key = old.partition(".")
-        keys = tree.get(section)
-        if isinstance(keys, dict) and key in keys:
-            keys.setdefault(new.partition(".")[2], keys.pop(key))
-            found.append(old)
-    return found
 
 
 def recipe_toml(recipe: Recipe) -> str:

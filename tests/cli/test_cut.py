@@ -246,7 +246,7 @@ def test_a_missing_specification(tmp_path):
 
 EXAMPLE = next((Path(__file__).parents[2] / "examples/photos").glob("*_Front.jpg"))
 
-AT_ONCE = ("--set", "watch.settle_s=0", "--set", "watch.poll_s=0.1", "--set", "watch.patience_s=0")
+AT_ONCE = ("--set", "watch.debounce_s=0", "--set", "watch.poll_s=0.1", "--set", "watch.patience_s=0")
 
 
 @pytest.fixture(autouse=True)

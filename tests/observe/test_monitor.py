@@ -66,7 +66,7 @@ def test_nobody_listens_and_nothing_is_in_the_way():
 
     assert Monitor().timed("read", step) is step
     Monitor().queue(ready=1)
-    Monitor().look(1, 2)
+    Monitor().scan(1, 2)
 
 
 def test_the_example_in_its_docstring():
@@ -151,17 +151,17 @@ def test_every_series_is_there_from_the_start_and_reasons_add_none(samples):
     assert set(samples(metrics)) == before
 
 
-def test_stages_queue_and_looks(samples):
+def test_stages_queue_and_scans(samples):
     metrics = Metrics()
     metrics.time_stage("network", 0.7)
     metrics.set_queue(ready=3, retrying=1)
     metrics.set_queue(ready=2)
-    metrics.set_look(0.5, 1234)
+    metrics.set_scan(0.5, 1234)
     found = samples(metrics)
     assert found["garmentcut_stage_seconds_sum", "network"] == 0.7
     assert found["garmentcut_stage_seconds_count", "read"] == 0
     assert (found["garmentcut_queue_photos", "ready"], found["garmentcut_queue_photos", "retrying"]) == (2, 1)
-    assert (found["garmentcut_look_seconds",], found["garmentcut_found_photos",]) == (0.5, 1234)
+    assert (found["garmentcut_scan_seconds",], found["garmentcut_found_photos",]) == (0.5, 1234)
 
 
 def test_two_runs_in_one_process_do_not_meet(samples):

@@ -249,15 +249,15 @@ def test_a_share_that_goes_and_comes_back(watch_for, script, draw, tmp_path):
     assert monitor.health.is_ready()
 
 
-def test_looks_become_rarer_on_a_slow_share(watch_for, script, draw, tmp_path, monkeypatch):
+def test_scans_become_rarer_on_a_slow_share(watch_for, script, draw, tmp_path, monkeypatch):
     draw(tmp_path / "in/a.png")
 
-    def slow_look(*args, **kwargs):
+    def slow_scan(*args, **kwargs):
         script.now += 3
-        return look_into(*args, **kwargs)
+        return scan_folders(*args, **kwargs)
 
-    look_into = arrivals.look_into
-    monkeypatch.setattr(arrivals, "look_into", slow_look)
+    scan_folders = arrivals.scan_folders
+    monkeypatch.setattr(arrivals, "scan_folders", slow_scan)
     assert len(watch_for(10 * MINUTE)) == 1
     assert 15 <= script.num_waits <= 25  # 33 s for a look and its pause
 
@@ -272,7 +272,7 @@ def test_results_are_tidied_while_nothing_is_to_do(watch_for, script, draw, tmp_
     assert seen[0] <= 4  # of 20
 
 
-def test_queue_and_looks_are_told(watch_for, script, draw, tmp_path):
+def test_queue_and_scans_are_reported(watch_for, script, draw, tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "in/half.png").write_bytes(content_of(draw, tmp_path)[:50])
     monitor, pages = Monitor(Metrics()), []

@@ -19,7 +19,7 @@ def log_event(event: str, *, level: int = logging.INFO, **fields: Any) -> None:
     """Log an event.
 
     Args:
-        event: what happened, in one or two words that do not vary: "photo", "look", "problem".
+        event: what happened, in one or two words that do not vary: "photo", "watching", "problem".
         level: of `logging`.
         fields: what varies; whatever JSON can hold, else its `str`. None: left out.
     """

@@ -136,8 +136,8 @@ class Metrics:
         self._success = Gauge(
             "garmentcut_last_success_timestamp_seconds", "When the last photo was cut; Unix time.", registry=registry
         )
-        self._scan = Gauge("garmentcut_look_seconds", "What the last look at the folders took.", registry=registry)
-        self._found = Gauge("garmentcut_found_photos", "Photos the last look found, done ones too.", registry=registry)
+        self._scan = Gauge("garmentcut_scan_seconds", "What the last scan of the folders took.", registry=registry)
+        self._found = Gauge("garmentcut_found_photos", "Photos the last scan found, done ones too.", registry=registry)
         for child in ("ok", "failed"):  # a series that is not there yet cannot be told from one that is broken
             self._photos.labels(child)
         for child in FAILURES:
@@ -169,8 +169,8 @@ class Metrics:
         for state, number in waiting.items():
             self._queue.labels(state).set(number)
 
-    def set_look(self, seconds: float, num_photos: int) -> None:
-        """What the last look at the watched folders took and found."""
+    def set_scan(self, seconds: float, num_photos: int) -> None:
+        """What the last scan of the watched folders took and found."""
         self._scan.set(seconds)
         self._found.set(num_photos)
 
@@ -242,11 +242,11 @@ class Monitor:
         if self.metrics:
             self.metrics.set_queue(**waiting)
 
-    def look(self, seconds: float, num_photos: int) -> None:
-        """A look at the watched folders took so long and found so many photos."""
+    def scan(self, seconds: float, num_photos: int) -> None:
+        """A scan of the watched folders took so long and found so many photos."""
         self.health.beat()
         if self.metrics:
-            self.metrics.set_look(seconds, num_photos)
+            self.metrics.set_scan(seconds, num_photos)
 
     def problem(self, name: str, text: str = "") -> None:
         """Something stands in the way, in words; without words: no more. Logged when it begins, changes and ends."""

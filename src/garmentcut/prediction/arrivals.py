@@ -1,4 +1,4 @@
-"""Photos that come into watched folders: found, remembered until they are whole, and told from what is finished."""
+"""Scans watched folders for photos that came or changed, and holds each until its file is whole."""
 
 import logging
 import os
@@ -27,7 +27,7 @@ from garmentcut.prediction.sources import (
 
 
 class Seen(NamedTuple):
-    """A photo as a look at the folders finds it.
+    """A photo as a scan of the folders finds it.
 
     Attributes:
         source: path and place.
@@ -45,7 +45,7 @@ class Arrival:
     """A photo that came or changed and is not finished.
 
     Attributes:
-        seen: as the last look found it.
+        seen: as the last scan found it.
         since: when it was first seen so, in seconds of the watch's clock.
         confirmed: when it was last seen so.
         tries: how often it could not be read.
@@ -64,9 +64,9 @@ class Arrival:
 class Arrivals:
     """Photos on their way to be cut; holds those only, so a folder of 100,000 finished photos costs it nothing.
 
-    A photo is settled when two looks, `settle_s` or more apart, find the same size and time, and none between them
-    another. One that then cannot be read may still be on its way - a copy that pauses, a share that shows the size
-    before the content - and is put off again and again, each time twice as long, until `patience_s` are over.
+    A photo is stable when two scans, `debounce_s` or more apart, find the same size and time, and no scan between them
+    finds others. One that is stable but cannot be read may still be on its way - a copy that pauses, a share that shows
+    the size before the content. It is tried again, each time after twice as long, until `patience_s` are over.
     """
 
     def __init__(self, timing: WatchConfig) -> None:
@@ -85,12 +85,12 @@ class Arrivals:
         """The photo of this path, if it is on its way."""
         return self._by_path.get(path)
 
-    def look(self, found: Iterable[Seen], *, began: float, ended: float) -> None:
-        """Take in what a look at the folders found.
+    def update(self, found: Iterable[Seen], *, began: float, ended: float) -> None:
+        """Take in what a scan of the folders found.
 
         Args:
             found: all photos that are there and not finished; others are forgotten.
-            began: when the look began, in seconds of the watch's clock.
+            began: when the scan began, in seconds of the watch's clock.
             ended: when it ended: between the two, nobody knows when each photo was seen.
         """
         earlier, self._by_path = self._by_path, {}
@@ -103,13 +103,13 @@ class Arrivals:
                 arrival.confirmed = max(arrival.confirmed, began)
             self._by_path[path] = arrival
 
-    def is_settled(self, arrival: Arrival) -> bool:
-        """It has stayed the same for long enough."""
-        return arrival.confirmed - arrival.since >= self.timing.settle_s
+    def is_stable(self, arrival: Arrival) -> bool:
+        """Its size and time have stayed the same for `debounce_s`."""
+        return arrival.confirmed - arrival.since >= self.timing.debounce_s
 
     def is_due(self, arrival: Arrival, now: float) -> bool:
-        """It is settled, and not put off."""
-        return self.is_settled(arrival) and now >= arrival.next_try
+        """It is stable, and not put off."""
+        return self.is_stable(arrival) and now >= arrival.next_try
 
     def may_grow(self, arrival: Arrival, now: float) -> bool:
         """If it cannot be read now, it may still be on its way."""
@@ -117,7 +117,7 @@ class Arrivals:
 
     def put_off(self, arrival: Arrival, failed: Row, now: float) -> None:
         """It could not be read: try again later, but once more at the end of the patience."""
-        pause = max(self.timing.settle_s, self.timing.poll_s) * 2**arrival.tries
+        pause = max(self.timing.debounce_s, self.timing.poll_s) * 2**arrival.tries
         arrival.tries += 1
         arrival.next_try = min(now + pause, max(now, arrival.since + self.timing.patience_s))
         arrival.failed = failed
@@ -163,7 +163,7 @@ def watched_folders(inputs: Iterable[Path], out_dir: Path) -> list[Folder]:
     return [Folder(root, PurePosixPath(root.name) if len(roots) > 1 else PurePosixPath()) for root in roots]
 
 
-def look_into(
+def scan_folders(
     folders: Iterable[Folder],
     out_dir: Path,
     *,
@@ -176,7 +176,7 @@ def look_into(
         folders: as `watched_folders` gives them.
         out_dir: absolute path; not searched.
         unreadable: gets what went wrong with folders that cannot be read now.
-        on_skip: told of what is passed over.
+        on_skip: called with each file or folder that is passed over.
     """
     folders = list(folders)
     roots = {folder.root for folder in folders}
@@ -240,17 +240,17 @@ def _source_of(path: str, place: str) -> Source:
     return Source(Path(path), PurePosixPath(place))
 
 
-_LOOKS_SHARE = 10  # a look takes at most a tenth of the time, however slow the share
+_SCAN_SHARE = 10  # a scan takes at most a tenth of the time, however slow the share
 _LONGEST_PAUSE_S = 60.0
 _FOUND_PER_BEAT = 1000
 
 
 class Intake:
-    """Prediction into the folders and keeps what is to be cut.
+    """Scans the watched folders and keeps what is to be cut.
 
     Attributes:
         arrivals: photos that came or changed and are not finished.
-        next_look: when the next look is due, in seconds of the clock.
+        next_scan: when the next scan is due, in seconds of the clock.
         failed_folders: rows of folders that cannot be read, as they are found.
     """
 
@@ -261,13 +261,13 @@ class Intake:
 
         Args:
             folder: entered; its journal says what is finished.
-            folders: what to look into.
-            monitor: told how long a look takes, and of folders that cannot be read.
+            folders: what to scan.
+            monitor: gets how long a scan takes, and which folders cannot be read.
             clock: seconds, of any origin.
         """
         self._folder, self._folders, self._monitor, self._clock = folder, folders, monitor, clock
         self.arrivals = Arrivals(folder.config.watch)
-        self.next_look = clock()
+        self.next_scan = clock()
         rows = folder.journal.rows.values()
         # What could not even be read may be readable now: tried once more when a watch begins.
         self._unread = {row.input for row in rows if row.status == "failed" and not row.input_sha256}
@@ -276,14 +276,14 @@ class Intake:
         self._skipped: set[Skipped] = set()
         self.failed_folders: list[Row] = []
 
-    def look(self) -> None:
+    def scan(self) -> None:
         """Find what came, changed or went."""
         began, unreadable, skipped = self._clock(), list[OSError](), set[Skipped]()
         found = list(self._new_photos(unreadable, skipped))
         ended = self._clock()
-        self.arrivals.look(found, began=began, ended=ended)
-        pause = min(_LOOKS_SHARE * (ended - began), _LONGEST_PAUSE_S)
-        self.next_look = ended + max(self._folder.config.watch.poll_s, pause)
+        self.arrivals.update(found, began=began, ended=ended)
+        pause = min(_SCAN_SHARE * (ended - began), _LONGEST_PAUSE_S)
+        self.next_scan = ended + max(self._folder.config.watch.poll_s, pause)
         self._tell_unreadable({str(error.filename): error.strerror or str(error) for error in unreadable})
         self._tell_skipped(skipped)
 
@@ -293,14 +293,14 @@ class Intake:
         self.arrivals.remove(path)
 
     def pass_over(self, path: str) -> None:
-        """A file that is no photo of ours to cut: never look at it again."""
+        """Leave a file alone from now on: it is no photo to cut."""
         self._passed_over.add(path)
         self.finish(path)
 
     def _new_photos(self, unreadable: list[OSError], skipped: set[Skipped]) -> Iterator[Seen]:
         began, number = self._clock(), 0
-        looking = look_into(self._folders, self._folder.out_dir, unreadable=unreadable, on_skip=skipped.add)
-        for number, found in enumerate(looking, 1):
+        scanned = scan_folders(self._folders, self._folder.out_dir, unreadable=unreadable, on_skip=skipped.add)
+        for number, found in enumerate(scanned, 1):
             if number % _FOUND_PER_BEAT == 0:
                 self._monitor.health.beat()
             if not self._is_new(found):
@@ -309,7 +309,7 @@ class Intake:
             where = found.folder
             source = earlier.seen.source if earlier else place_below(where.root, found.path, where.prefix)
             yield Seen(source, found.num_bytes, found.mtime_ns)
-        self._monitor.look(self._clock() - began, number)
+        self._monitor.scan(self._clock() - began, number)
 
     def _is_new(self, found: FoundFile) -> bool:
         row = self._folder.journal.rows.get(found.path)
@@ -323,7 +323,7 @@ class Intake:
         roots = {str(folder.root) for folder in self._folders}
         lost = [f"{path}: {reason}" for path, reason in unreadable.items() if path in roots]
         self._monitor.problem("input", "; ".join(lost))
-        for path in sorted(unreadable.keys() - roots - self._unreadable):  # told once: it may be meant to be so
+        for path in sorted(unreadable.keys() - roots - self._unreadable):  # logged once: it may be meant to be so
             log_event("folder not readable", level=logging.WARNING, folder=path, reason=unreadable[path])
             reason = f"cannot be read: {unreadable[path]}"
             where = next(folder for folder in self._folders if Path(path).is_relative_to(folder.root))

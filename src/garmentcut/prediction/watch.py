@@ -18,7 +18,7 @@ from garmentcut.prediction.names import garment_of
 from garmentcut.prediction.results import Row
 from garmentcut.prediction.sources import Source
 
-_MOST_AT_ONCE = 32  # photos between two looks: what came meanwhile is not kept waiting long
+_MOST_AT_ONCE = 32  # photos between two scans: what came meanwhile is not kept waiting long
 _LONGEST_PAUSE_S = 60.0
 _FEWEST_ROWS = 1000  # appended before the results are tidied
 
@@ -38,7 +38,7 @@ class Stop(Protocol):
 class Watch:
     """Cuts what comes into folders; all it must know is in results.jsonl, so it may be killed at any time.
 
-    A photo is cut when it is settled (see `Arrivals`) and its row is not of this very file: the same size, time and
+    A photo is cut when it is stable (see `Arrivals`) and its row is not of this very file: the same size, time and
     options. A file that was replaced is cut again. Outputs that were taken away are not made again; rows and outputs of
     photos that were taken away stay.
 
@@ -63,7 +63,7 @@ class Watch:
             folder: entered, so that its lock is held.
             folders: what to watch.
             stop: ends it; photos under way are finished.
-            monitor: told of everything but finished photos, which are the caller's.
+            monitor: gets everything but finished photos, which the caller reports.
             clock: seconds, of any origin.
         """
         self._folder, self._stop, self._clock = folder, stop, clock
@@ -81,8 +81,8 @@ class Watch:
                 if lost := self._folder.problem():
                     self._wait_for_output(lost)
                     self._monitor.problem("output")
-                if self._clock() >= self._intake.next_look:
-                    self._intake.look()
+                if self._clock() >= self._intake.next_scan:
+                    self._intake.scan()
                     yield from self._failed_folders()
                 yield from self._try_again()
                 due = self._due()
@@ -90,12 +90,12 @@ class Watch:
                 self._tell_queue(0)
                 if not due and not self._stop.is_set():
                     self._tidy()
-                    self._stop.wait(max(0.0, self._intake.next_look - self._clock()))
+                    self._stop.wait(max(0.0, self._intake.next_scan - self._clock()))
         finally:
             self._monitor.health.add_check("output folder", str)  # it is not held any more
 
     def _failed_folders(self) -> Iterator[Row]:
-        """Rows of folders that turned out unreadable: told once, like photos."""
+        """Rows of folders that turned out unreadable: each once, like photos."""
         rows, self._intake.failed_folders = self._intake.failed_folders, []
         for row in rows:
             row = replace(row, options=self._folder.options, model=self._folder.cutter.card.label)
@@ -259,10 +259,10 @@ class Watch:
 
     def _tell_queue(self, num_cutting: int) -> None:
         arrivals = self._intake.arrivals
-        settled = sum(map(arrivals.is_settled, arrivals))
+        stable = sum(map(arrivals.is_stable, arrivals))
         put_off = sum(arrival.failed is not None for arrival in arrivals)
         self._monitor.queue(
-            settling=len(arrivals) - settled, ready=settled - put_off, retrying=put_off, cutting=num_cutting
+            debouncing=len(arrivals) - stable, ready=stable - put_off, retrying=put_off, cutting=num_cutting
         )
 
 
