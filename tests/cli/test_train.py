@@ -98,7 +98,7 @@ def test_minutes_that_are_over_and_the_same_command_again(dataset, recipe, tmp_p
 def test_all_folds(dataset, recipe, tmp_path):
     done = run("train", recipe, "--data", dataset, "--out", tmp_path / "run", "--fold", "all", "--json")
     told = json.loads(done.stdout)["runs"]
-    assert [row["division"] for row in told] == ["fold0", "fold1"]
+    assert [row["split"] for row in told] == ["fold0", "fold1"]
     assert [row["held_out"] for row in told] == [["fold0"], ["fold1"]]
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["fold0", "fold1"]
     assert "fold1: step 2/4" in done.stderr

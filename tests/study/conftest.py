@@ -140,19 +140,19 @@ def results_of():
     def make(study, dice, *, chosen=None, permanent_failures=None, looks=(2, 4)):
         runs = []
         for key in study.keys:
-            division = study.division(key.variant, key.seed, key.fold)
-            values = {pair.name: dice(key, pair.name) for pair in division.validation}
+            split = study.split_of(key.variant, key.seed, key.fold)
+            values = {pair.name: dice(key, pair.name) for pair in split.validation}
             if None in values.values():
                 runs.append(RunResult(key, "failed", "the loss is no number"))
                 continue
             scores = tuple(
                 PhotoScore(pair.name, pair.garment, pair.view, pair.split, "net@0", False, measures=measures(value))
-                for pair, value in zip(division.validation, values.values(), strict=True)
+                for pair, value in zip(split.validation, values.values(), strict=True)
             )
             mean = sum(values.values()) / len(values)
             curve = tuple((step, mean - 0.1 / step) for step in looks)
-            garments = len({pair.garment for pair in division.train})
-            runs.append(RunResult(key, "done", "", scores, curve, 12.0, "1 core", len(division.train), garments))
+            garments = len({pair.garment for pair in split.train})
+            runs.append(RunResult(key, "done", "", scores, curve, 12.0, "1 core", len(split.train), garments))
         return Results(study, tuple(runs), chosen or {}, permanent_failures or {})
 
     return make
@@ -194,7 +194,7 @@ class FakeTraining:
             PhotoScore(
                 pair.name, pair.garment, pair.view, pair.split, "net@0", False, measures=measures(self.dice(run))
             )
-            for pair in run.division.validation
+            for pair in run.split.validation
         ]
         write_scores(scores, run.folder)
         return scores

@@ -34,8 +34,8 @@ def test_names_and_folders(make_study, tmp_path):
     run = study.run_of(key, {"loss.dice": 7.0})
     assert run.folder == tmp_path / "out/runs/slow/seed0-fold0"
     assert (run.recipe.loss.dice, run.recipe.training.seed, run.recipe.optimizer.lr) == (7.0, 0, 1e-9)
-    assert run.division.held_out == ("fold0",)
-    assert {pair.split for pair in run.division.train} == {"fold1", "fold2"}
+    assert run.split.held_out == ("fold0",)
+    assert {pair.split for pair in run.split.train} == {"fold1", "fold2"}
 
 
 def test_a_choice_of_parts(make_study):
@@ -48,7 +48,7 @@ def test_a_start_that_knows_the_photos_of_a_fold_is_refused(make_study, tmp_path
     first = make_study()
     run = first.run_of(first.keys[0], {})
     network = build_network(run.recipe.network.name, **run.recipe.network.options)
-    held = run.division.validation[0].photo_sha256[:12]
+    held = run.split.validation[0].photo_sha256[:12]
     facts = {"trained_on": [held]}
     save_network(tmp_path / "parent", network, NetworkSpec(run.recipe.network.name, {}, (64, 64), "alpha", facts))
     settings = {"network.start": str(tmp_path / "parent")}
@@ -62,9 +62,9 @@ def test_smaller_numbers_of_garments_are_among_larger_ones(make_study):
     study = make_study(SIZES)
     drawn = {}
     for key in study.keys:
-        division = study.division(key.variant, key.seed, key.fold)
-        drawn[key.variant.name, key.seed] = {pair.garment for pair in division.train}
-        assert division.validation == study.divisions[0].validation
+        split = study.split_of(key.variant, key.seed, key.fold)
+        drawn[key.variant.name, key.seed] = {pair.garment for pair in split.train}
+        assert split.validation == study.splits[0].validation
     for seed in (0, 1):
         assert [len(drawn[name, seed]) for name in ("two", "five", "all")] == [2, 5, 6]
         assert drawn["two", seed] < drawn["five", seed] < drawn["all", seed]

@@ -283,26 +283,26 @@ def test_each_first_mask_comes_from_a_network_that_never_saw_the_photo(make_stud
     study = make_study(TWO)
     one, two = study.keys
     *first, second = trainings_of(study, two, {})
-    assert [run.division.name for run in first] == ["fold1", "fold2"]
+    assert [run.split.name for run in first] == ["fold1", "fold2"]
     for run in first:
-        assert {pair.split for pair in run.division.train} == {"fold1", "fold2"} - {run.division.name}
-        assert {pair.split for pair in run.division.validation} == {run.division.name}
-        assert run.division.held_out == (run.division.name, "fold0")
+        assert {pair.split for pair in run.split.train} == {"fold1", "fold2"} - {run.split.name}
+        assert {pair.split for pair in run.split.validation} == {run.split.name}
+        assert run.split.held_out == (run.split.name, "fold0")
         assert run.recipe == one.variant.recipe(4)
     assert boxes == [*(run.folder / "model.onnx" for run in first), study.run_folder(one) / "model.onnx"]
     assert second.recipe == two.variant.recipe(4)
-    assert second.division.held_out == ("fold0",)
-    assert sorted(pair.name for pair in second.division.validation) == sorted(
-        pair.name for pair in study.divisions[0].validation
+    assert second.split.held_out == ("fold0",)
+    assert sorted(pair.name for pair in second.split.validation) == sorted(
+        pair.name for pair in study.splits[0].validation
     )
-    assert len(second.division.train) == 3 * len(study.divisions[0].train)
+    assert len(second.split.train) == 3 * len(study.splits[0].train)
     prove_split(second.manifest.pairs)
 
 
 def test_what_the_second_network_sees(make_study, boxes):  # noqa: ARG001
     study = make_study(TWO)
     *_, second = trainings_of(study, study.keys[1], {})
-    pair = second.division.validation[0]
+    pair = second.split.validation[0]
     seen, target = read_pair(second.manifest, pair)
     whole = next(other for other in study.manifest.usable if other.name == pair.name)
     photo, wanted = read_pair(study.manifest, whole)
@@ -312,10 +312,10 @@ def test_what_the_second_network_sees(make_study, boxes):  # noqa: ARG001
     assert np.array_equal(seen.rgb[shown], photo.rgb[shown])
     assert (seen.rgb[~shown] == HIDDEN_LEVEL).all()
     assert np.array_equal(target, wanted)
-    name = second.division.train[0].name.rpartition("-")[0]
+    name = second.split.train[0].name.rpartition("-")[0]
     shown = [
         (read_pair(second.manifest, copy)[0].rgb != HIDDEN_LEVEL).any(axis=2).sum()
-        for copy in second.division.train
+        for copy in second.split.train
         if copy.name.startswith(f"{name}-")
     ]
     assert widened(mask, 2).sum() <= min(shown) <= max(shown) <= widened(mask, 6).sum()
@@ -335,7 +335,7 @@ def test_where_nothing_is_found_the_photo_is_shown_whole(make_study, boxes, monk
     study = make_study(TWO)
     monkeypatch.setattr(Box, "empty", [study.run_folder(study.keys[0]) / "model.onnx"])
     *_, second = trainings_of(study, study.keys[1], {})
-    pair = second.division.validation[0]
+    pair = second.split.validation[0]
     whole = next(other for other in study.manifest.usable if other.name == pair.name)
     assert np.array_equal(read_pair(second.manifest, pair)[0].rgb, read_pair(study.manifest, whole)[0].rgb)
 
@@ -390,7 +390,7 @@ def test_it_is_the_last_weights_that_count(trained, monkeypatch, tmp_path):
 
 def test_scores_of_the_held_out_photos_at_their_own_size(trained):
     scores = score_run(trained)
-    assert [score.name for score in scores] == [pair.name for pair in trained.division.validation]
+    assert [score.name for score in scores] == [pair.name for pair in trained.split.validation]
     assert {score.split for score in scores} == {"fold0"}
     assert not any(score.seen for score in scores)  # the card lists what it learned from
     assert read_scores(trained.folder) == scores

@@ -13,8 +13,8 @@ from garmentcut.dataset.manifest import Manifest, Pair, read_manifest, write_man
 from garmentcut.recipe import load_recipe
 from garmentcut.synthetic import draw_studio_photo
 from garmentcut.training.devices import StopRequest
-from garmentcut.training.divisions import divide
 from garmentcut.training.run import Run
+from garmentcut.training.splits import training_split
 
 SIZE_HW = (96, 64)
 SMALL = {
@@ -100,7 +100,7 @@ def small_run(manifest, tmp_path):
 
     def make(name="run", settings=None, *, fold="0"):
         recipe = load_recipe(None, {**SMALL, **(settings or {})})
-        return Run(tmp_path / name, recipe, manifest, divide(manifest, fold))
+        return Run(tmp_path / name, recipe, manifest, training_split(manifest, fold))
 
     return make
 

@@ -13,10 +13,10 @@ import torch
 from garmentcut.dataset.manifest import Manifest
 from garmentcut.errors import DatasetError, TrainingError
 from garmentcut.training.devices import Devices
-from garmentcut.training.divisions import divide
 from garmentcut.training.logging import Ended, StepDone
 from garmentcut.training.loop import train_runs
 from garmentcut.training.run import Run
+from garmentcut.training.splits import training_split
 
 CPU = Devices("cpu")
 
@@ -106,14 +106,14 @@ def test_the_photos_of_the_device_whose_loss_is_no_number(small_run, tmp_path):
     message = next(line for line in done.stderr.splitlines() if line.startswith("LossError: step 2"))
     second = start(small_run("alone", {"training.batch": 2}), tmp_path, devices=1, LOCAL_RANK="0", POISONED_RANK="0")
     of_both = next(line for line in second.stderr.splitlines() if line.startswith("LossError: step 2"))
-    named = [[pair.name for pair in run.division.train if pair.name in text] for text in (message, of_both)]
+    named = [[pair.name for pair in run.split.train if pair.name in text] for text in (message, of_both)]
     assert (len(named[0]), len(named[1])) == (1, 2)
     assert of_both.index(named[0][0]) == max(of_both.index(name) for name in named[1])  # its share is the latter half
 
 
 def test_folds_are_trained_one_after_another(manifest, small_run, tmp_path):
     recipe = small_run(settings={"training.steps": 2}).recipe
-    runs = [Run(tmp_path / f"all/fold{k}", recipe, manifest, divide(manifest, str(k))) for k in range(3)]
+    runs = [Run(tmp_path / f"all/fold{k}", recipe, manifest, training_split(manifest, str(k))) for k in range(3)]
     ends = [run for run, event in train_runs(runs, CPU) if isinstance(event, Ended)]
     assert ends == runs
     assert [run.read()["held_out"] for run in runs] == [["fold0"], ["fold1"], ["fold2"]]
@@ -121,7 +121,7 @@ def test_folds_are_trained_one_after_another(manifest, small_run, tmp_path):
 
 def test_when_the_time_is_up_the_next_fold_is_not_begun(manifest, small_run, tmp_path):
     recipe = small_run().recipe
-    runs = [Run(tmp_path / f"all/fold{k}", recipe, manifest, divide(manifest, str(k))) for k in range(2)]
+    runs = [Run(tmp_path / f"all/fold{k}", recipe, manifest, training_split(manifest, str(k))) for k in range(2)]
     events = [event for _, event in train_runs(runs, CPU, minutes=0)]
     assert [type(event) for event in events] == [StepDone, Ended]
     assert events[-1].reason == "time is up"

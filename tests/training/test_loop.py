@@ -83,7 +83,7 @@ def test_it_leaves_everything_in_its_folder(small_run, fabric, never):
     assert spec.facts["dice"]["mean_dice"] == ended.best_dice
     assert spec.facts["step"] == ended.best_step
     assert spec.facts["held_out"] == ["fold0"]
-    assert spec.facts["trained_on"] == [pair.photo_sha256[:12] for pair in run.division.train]
+    assert spec.facts["trained_on"] == [pair.photo_sha256[:12] for pair in run.split.train]
     assert (spec.name, spec.options, spec.size_hw) == ("simple", {"channels": [4, 8]}, (96, 64))
     told = json.loads((run.folder / "run.json").read_text())
     assert (told["ended"], told["best"]["mean_dice"]) == ("all steps", ended.best_dice)
@@ -268,7 +268,7 @@ def test_a_loss_that_is_no_number_stops_it(small_run, fabric, never, monkeypatch
         list(train(run, fabric, never))
     says = str(caught.value)
     assert says.startswith("step 5, learning rate ")
-    assert sum(pair.name in says for pair in run.division.train) == 2
+    assert sum(pair.name in says for pair in run.split.train) == 2
     assert "lower optimizer.lr (0.00067)" in says
     assert says.endswith("last.ckpt keeps the training as it was last saved")
     assert load_state(run.state_path, {}).step == 3
@@ -348,8 +348,8 @@ def test_one_photo_is_learned_by_heart(small_run, fabric, never):
         "training.evaluate_every": 50,
     }
     run = small_run(settings=settings, fold="none")
-    one = run.division.train[:1]
-    run = replace(run, division=replace(run.division, train=one, validation=one))
+    one = run.split.train[:1]
+    run = replace(run, split=replace(run.split, train=one, validation=one))
     assert list(train(run, fabric, never))[-1].best_dice > 0.99
 
 
@@ -502,8 +502,8 @@ def test_both_sides_share_the_memory(small_run):
 def test_drawn_photos_are_learned_from_beside_the_others_and_not_measured_on(small_run, fabric):
     run = small_run(settings={"data.synthetic": 2, "training.batch": 6})
     learn_from, measure_on = open_samples(run)
-    assert len(learn_from) == len(run.division.train) + 2
-    assert len(measure_on) == len(run.division.validation)
+    assert len(learn_from) == len(run.split.train) + 2
+    assert len(measure_on) == len(run.split.validation)
     names = first_batch(run, fabric).names
     assert sum(name.startswith("synthetic-") for name in names) == 2
     assert len(names) == len(learn_from) == 6

@@ -13,10 +13,10 @@ from garmentcut.model.card import UNKNOWN
 from garmentcut.model.checkpoint import save_network
 from garmentcut.model.networks import build_network
 from garmentcut.recipe import load_recipe
-from garmentcut.training.divisions import divide
 from garmentcut.training.logging import Ended, Evaluated
 from garmentcut.training.optim import open_ema_model
 from garmentcut.training.run import Progress, Run, load_state, save_state
+from garmentcut.training.splits import training_split
 
 
 def begun(run):
@@ -42,7 +42,7 @@ def test_the_folder_says_what_was_trained_on_what(small_run):
 
 def test_a_model_knows_the_photos_it_was_trained_on(small_run):
     run = small_run()
-    assert run.facts["trained_on"] == [pair.photo_sha256[:12] for pair in run.division.train]
+    assert run.facts["trained_on"] == [pair.photo_sha256[:12] for pair in run.split.train]
     json.dumps(run.facts)
 
 
@@ -51,11 +51,11 @@ def test_a_model_knows_the_photos_of_its_start_too(small_run):
     network = build_network(parent.recipe.network.name, **parent.recipe.network.options)
     save_network(parent.best_path, network, parent.spec(Evaluated(1, 0.5, 0.5, 0.1, is_best=True)))
     child = small_run("child", {"network.start": str(parent.best_path)}, fold="1")
-    photos = {pair.photo_sha256[:12] for pair in (*parent.division.train, *child.division.train)}
+    photos = {pair.photo_sha256[:12] for pair in (*parent.split.train, *child.split.train)}
     assert set(child.facts["trained_on"]) == photos
     assert child.facts["started_from"] == f"best.safetensors of a {parent.recipe.network.name}"
     assert len(small_run("other", {"network.start": "default"}).facts["trained_on"]) > 100  # the embedded model's
-    assert child.met_before == child.division.validation  # its start has learned from them: fold 1 is not fold 0's
+    assert child.met_before == child.split.validation  # its start has learned from them: fold 1 is not fold 0's
     assert parent.met_before == ()
     assert (
         "known to the weights that it started from"
@@ -64,7 +64,7 @@ def test_a_model_knows_the_photos_of_its_start_too(small_run):
     child.state_path.parent.mkdir()
     child.state_path.write_bytes(b"a state")
     parent.best_path.unlink()  # once it has begun, a training needs its start no more
-    assert UNKNOWN in Run(child.folder, child.recipe, child.manifest, child.division).facts["trained_on"]
+    assert UNKNOWN in Run(child.folder, child.recipe, child.manifest, child.split).facts["trained_on"]
 
 
 def test_a_run_that_cannot_start_leaves_no_folder(small_run):
@@ -80,7 +80,17 @@ def test_a_run_that_cannot_start_leaves_no_folder(small_run):
 def test_the_same_run_goes_on(small_run):
     run = begun(small_run())
     run.check_resumable()
-    Run(run.folder, run.recipe, run.manifest, run.division).check_resumable()
+    Run(run.folder, run.recipe, run.manifest, run.split).check_resumable()
+
+
+def test_a_run_with_old_names_goes_on(small_run):
+    run = begun(small_run())
+    path = run.folder / "run.json"
+    content = json.loads(path.read_text())
+    content["division"], content["division_sha256"] = content.pop("split"), content.pop("split_sha256")
+    path.write_text(json.dumps(content))
+    run.check_resumable()
+    assert run.read()["split"] == "fold0"
 
 
 @pytest.mark.parametrize(
@@ -108,7 +118,7 @@ def test_other_photos_are_refused(small_run):
     run = begun(small_run())
     fewer = Manifest(run.manifest.folder, run.manifest.pairs[:-1])
     with pytest.raises(TrainingError, match="4 to learn from and 2 to measure on then, "):
-        Run(run.folder, run.recipe, fewer, divide(fewer, "0")).check_resumable()
+        Run(run.folder, run.recipe, fewer, training_split(fewer, "0")).check_resumable()
 
 
 def test_pairs_that_changed_sides_are_refused(small_run):
@@ -121,7 +131,7 @@ def test_pairs_that_changed_sides_are_refused(small_run):
         ),
     )
     with pytest.raises(TrainingError, match="the pairs differ"):
-        Run(run.folder, run.recipe, turned, divide(turned, "0")).check_resumable()
+        Run(run.folder, run.recipe, turned, training_split(turned, "0")).check_resumable()
 
 
 def test_before_the_first_checkpoint_nothing_is_lost(small_run):

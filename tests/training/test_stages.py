@@ -15,10 +15,10 @@ from garmentcut.export.run_folder import export_folder, export_folds
 from garmentcut.model.card import card_of, stage_network_of
 from garmentcut.recipe import load_recipe
 from garmentcut.training.devices import Devices
-from garmentcut.training.divisions import divide
 from garmentcut.training.logging import Ended, Planned
 from garmentcut.training.run import Run
-from garmentcut.training.stages import fold_divisions, fold_runs, plan_of, stage_runs, train_all
+from garmentcut.training.splits import training_split
+from garmentcut.training.stages import fold_runs, fold_splits, plan_of, stage_runs, train_all
 
 CPU = Devices("cpu")
 RECIPE = load_recipe(
@@ -58,7 +58,7 @@ def _few_steps_are_enough(monkeypatch):
 
 
 def run_of(manifest: Manifest, folder, recipe=RECIPE):
-    return Run(folder, recipe, manifest, divide(manifest, "0"))
+    return Run(folder, recipe, manifest, training_split(manifest, "0"))
 
 
 def weights_of(run):
@@ -100,13 +100,13 @@ def test_every_photo_is_judged_by_networks_that_have_not_seen_it(trained):
     seen: dict[str, int] = {}
     for fold in fold_runs(run, plan_of(run, CPU, None)):
         for stage in fold.values():
-            groups = {pair.group for pair in stage.division.train}
-            assert not groups & {pair.group for pair in stage.division.validation}
+            groups = {pair.group for pair in stage.split.train}
+            assert not groups & {pair.group for pair in stage.split.validation}
             assert stage.recipe.training.evaluate_every == stage.recipe.training.steps  # held-out photos choose nothing
-        for pair in fold["segment"].division.validation:
+        for pair in fold["segment"].split.validation:
             seen[pair.name] = seen.get(pair.name, 0) + 1
-    assert seen == {pair.name: 1 for pair in run.division.train}
-    for pair in (*run.division.train, *run.division.validation):
+    assert seen == {pair.name: 1 for pair in run.split.train}
+    for pair in (*run.split.train, *run.split.validation):
         assert all(path.exists() for path in map_paths(run.maps_path, pair.name))
 
 
@@ -120,7 +120,7 @@ def test_it_becomes_one_model_file_of_three_networks(trained):
     assert card.working_size_hw[0] == 192
     assert not card.sees_map
     assert all(stage_network_of(content, card, stage) for stage in ("locate", "segment", "refine"))
-    assert set(card.trained_on) == {pair.photo_sha256[:12] for pair in run.division.train}
+    assert set(card.trained_on) == {pair.photo_sha256[:12] for pair in run.split.train}
     assert card.parity < 1e-4
 
 
@@ -172,7 +172,7 @@ def test_a_start_that_has_seen_the_photos_judges_no_fold(trained, manifest, tmp_
 
 def test_too_few_garments_for_folds_are_refused(manifest):
     with pytest.raises(TrainingError, match="too few for 10 folds"):
-        fold_divisions(divide(manifest, "0"), 10, 0)
+        fold_splits(training_split(manifest, "0"), 10, 0)
 
 
 def test_hours_are_for_stages(manifest, tmp_path):
@@ -192,7 +192,7 @@ def test_maps_are_of_the_photos_place(trained):
     run, _ = trained
     from PIL import Image
 
-    pair = run.division.train[0]
+    pair = run.split.train[0]
     with Image.open(map_paths(run.maps_path, pair.name)[0]) as image:
         assert np.asarray(image).shape == (96, 64)
 

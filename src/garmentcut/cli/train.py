@@ -122,17 +122,17 @@ def _plan(recipe: tuple[str, list[str]], data: tuple[Path, str | None, str | Non
     from garmentcut.config import parse_override
     from garmentcut.dataset.manifest import read_manifest
     from garmentcut.recipe import load_recipe
-    from garmentcut.training.divisions import divide_all, without_wrong
     from garmentcut.training.run import Run
+    from garmentcut.training.splits import training_splits, without_wrong
 
     (name, overrides), (folder, fold, validation) = recipe, data
     options, manifest = load_recipe(Path(name), dict(map(parse_override, overrides))), read_manifest(folder)
-    divisions = divide_all(manifest, fold, validation=validation)
+    splits = training_splits(manifest, fold, validation=validation)
     if options.data.wrong_weight == 0:
-        divisions = tuple(map(without_wrong, divisions))
+        splits = tuple(map(without_wrong, splits))
     if fold != "all":
-        return [Run(out, options, manifest, divisions[0])]
-    return [Run(out / division.name, options, manifest, division) for division in divisions]
+        return [Run(out, options, manifest, splits[0])]
+    return [Run(out / split.name, options, manifest, split) for split in splits]
 
 
 def _train(
@@ -288,7 +288,7 @@ def _bar(progress: Any, folders: Sequence[Path]) -> Show:
 def _name(run: "Run", folders: Sequence[Path]) -> str:
     """Nothing for the only network of the only run."""
     if run.folder in folders:
-        return f"{run.division.name}: " if len(folders) > 1 else ""
+        return f"{run.split.name}: " if len(folders) > 1 else ""
     above = next((folder for folder in folders if folder in run.folder.parents), run.folder.parent)
     before = f"{above.name}/" if len(folders) > 1 else ""
     return f"{before}{run.folder.relative_to(above).as_posix()}: "

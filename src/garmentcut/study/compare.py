@@ -380,7 +380,7 @@ def _read(study: Study, key: RunKey, outcome: str, reason: str) -> RunResult:
     except (TrainingError, OSError, KeyError):
         curve = ()
     told = _json_of(folder / "run.json")
-    division = study.division(key.variant, key.seed, key.fold)
+    split = study.split_of(key.variant, key.seed, key.fold)
     return RunResult(
         key,
         outcome,
@@ -390,7 +390,7 @@ def _read(study: Study, key: RunKey, outcome: str, reason: str) -> RunResult:
         seconds=told.get("seconds"),
         machine=str(told.get("machine", "")),
         num_trained_on=told.get("num_trained_on"),
-        num_garments=len({pair.garment for pair in division.train}),
+        num_garments=len({pair.garment for pair in split.train}),
     )
 
 

@@ -45,8 +45,8 @@ from garmentcut.study.declare import (
     variants_of,
     words_of,
 )
-from garmentcut.training.divisions import Division, divide
 from garmentcut.training.run import RECIPE_NAME, Run
+from garmentcut.training.splits import Split, training_split
 
 DATABASE_NAME, FACTS_NAME = "study.db", "study.json"
 RUNS = "runs"
@@ -139,18 +139,18 @@ class Study:
         return tuple(RunKey(one, seed, fold) for seed in self.file.seeds for fold in self.file.folds for one in ordered)
 
     @cached_property
-    def divisions(self) -> dict[int, Division]:
+    def splits(self) -> dict[int, Split]:
         """By fold."""
         tuned = self.file.tune.folds if self.file.tune and any(one.is_tuned for one in self.variants) else ()
-        return {fold: divide(self.manifest, str(fold)) for fold in (*self.file.folds, *tuned)}
+        return {fold: training_split(self.manifest, str(fold)) for fold in (*self.file.folds, *tuned)}
 
-    def division(self, variant: Variant, seed: int, fold: int) -> Division:
+    def split_of(self, variant: Variant, seed: int, fold: int) -> Split:
         """What a run of a variant learns from and is measured on.
 
         Raises:
             StudyError: there are fewer garments than the variant wants.
         """
-        whole = self.divisions[fold]
+        whole = self.splits[fold]
         if variant.garments is None:
             return whole
         garments = sorted({pair.group or pair.garment for pair in whole.train})
@@ -171,7 +171,7 @@ class Study:
     def run_of(self, key: RunKey, chosen: Mapping[str, Any]) -> Run:
         """A run's training, with the values that were chosen for what is tuned."""
         recipe = key.variant.recipe(key.seed, chosen)
-        return Run(self.run_folder(key), recipe, self.manifest, self.division(key.variant, key.seed, key.fold))
+        return Run(self.run_folder(key), recipe, self.manifest, self.split_of(key.variant, key.seed, key.fold))
 
     def claim_folder(self) -> None:
         """Make the folder, or make sure that it holds a study of this dataset and of no other.
@@ -245,7 +245,7 @@ def open_study(path: Path, manifest: Manifest, folder: Path, choice: Choice | No
     study = Study(file, path, variants, manifest, folder)
     try:
         for key in study.keys:
-            study.division(key.variant, key.seed, key.fold)
+            study.split_of(key.variant, key.seed, key.fold)
     except TrainingError as error:
         raise StudyError(f"{path}: {error}") from error
     for variant in variants:
@@ -526,7 +526,7 @@ def tuning_runs(study: Study, attempt: TuningAttempt) -> Iterator[Run]:
         for fold in table.folds:
             recipe = variant.recipe(seed, attempt.setting, tuning=True)
             folder = _tuning_folder(study, variant) / folder_name(attempt.claim.key) / f"seed{seed}-fold{fold}"
-            yield Run(folder, recipe, study.manifest, study.division(variant, seed, fold))
+            yield Run(folder, recipe, study.manifest, study.split_of(variant, seed, fold))
 
 
 def settle(study: Study, registry: Registry, variant: Variant) -> Chosen | None:

@@ -51,11 +51,11 @@ from garmentcut.study.plan import (
     tuning_runs,
 )
 from garmentcut.training.devices import Devices, launched
-from garmentcut.training.divisions import Division
 from garmentcut.training.logging import JOURNAL_NAME, Ended, Evaluated, read_journal
 from garmentcut.training.loop import train_runs
 from garmentcut.training.optim import open_ema_model
 from garmentcut.training.run import Run, load_state
+from garmentcut.training.splits import Split
 from garmentcut.training.trial import try_rates
 
 SCORES_NAME = "scores.jsonl"
@@ -272,22 +272,22 @@ def trainings_of(study: Study, key: RunKey, chosen: Mapping[str, Any]) -> Iterat
         yield study.run_of(key, chosen)
         return
     one_pass = replace(key, variant=study.variant(first.variant))
-    folder, whole = study.folder / "first" / key.path, study.divisions[key.fold]
+    folder, whole = study.folder / "first" / key.path, study.splits[key.fold]
     if not (folder / "photos" / MANIFEST_NAME).exists():
         recipe, trials = one_pass.variant.recipe(key.seed), []
         # One training for each other fold, which it holds out, beside the fold that the whole run holds out.
-        for split in sorted({pair.split for pair in whole.train}):
-            seen, unseen = ([p for p in whole.train if (p.split == split) is held] for held in (False, True))
-            division = Division(split, tuple(seen), tuple(unseen), (split, *whole.held_out))
-            run = Run(folder / split, recipe, study.manifest, division)
+        for name in sorted({pair.split for pair in whole.train}):
+            seen, unseen = ([p for p in whole.train if (p.split == name) is held] for held in (False, True))
+            split = Split(name, tuple(seen), tuple(unseen), (name, *whole.held_out))
+            run = Run(folder / name, recipe, study.manifest, split)
             yield run
-            trials.append(_trial(export_run(run), division.validation))
+            trials.append(_trial(export_run(run), split.validation))
         held_out = _trial(study.run_folder(one_pass) / MODEL_NAME, whole.validation)
         write_masked(folder / "photos", study.manifest, trials, held_out, config=first, seed=key.seed)
     manifest = read_manifest(folder / "photos")
     train = tuple(pair for pair in manifest.usable if pair.split not in whole.held_out)
-    division = Division(whole.name, train, manifest.of(whole.name), whole.held_out)
-    yield Run(study.run_folder(key), key.variant.recipe(key.seed), manifest, division)
+    split = Split(whole.name, train, manifest.of(whole.name), whole.held_out)
+    yield Run(study.run_folder(key), key.variant.recipe(key.seed), manifest, split)
 
 
 def write_masked(
@@ -384,7 +384,7 @@ def score_run(run: Run, pairs: Sequence[Pair] | None = None) -> list[PhotoScore]
         TrainingError: not one of the photos could be read.
         ModelError, RunError, OSError: as `export_run`.
     """
-    trial = _trial(export_run(run), tuple(pairs or run.division.validation))
+    trial = _trial(export_run(run), tuple(pairs or run.split.validation))
     scores = list(evaluate([trial], run.manifest))
     if all(score.measures is None for score in scores):
         raise TrainingError(f"{scores[0].name}: {scores[0].reason}; nor could any other held-out photo be measured")

@@ -278,7 +278,7 @@ def _evaluate(session: Session) -> Evaluated:
     with _evaluating(network):
         seen = validate(network, session.measure_on, run.recipe.loss, fabric=session.fabric)
         # Photos that it learned from cannot say which weights are better: then the last ones are kept.
-        is_best = progress.note(seen.mean_dice, always_best=not run.division.held_out)
+        is_best = progress.note(seen.mean_dice, always_best=not run.split.held_out)
         parts.schedule.evaluated(seen.mean_dice)
         progress.ended = _verdict(progress, run.recipe.training)
         event = Evaluated(progress.step, seen.mean_dice, seen.median_dice, seen.loss, is_best)
@@ -454,7 +454,7 @@ def check_size(recipe: Recipe, network: nn.Module) -> None:
 
 def open_samples(run: Run) -> tuple[Samples, Samples]:
     """Samples to learn from and to measure on; they share the memory that the recipe allows."""
-    sides, data = ((*run.division.train, *run.drawn), run.division.validation), run.recipe.data
+    sides, data = ((*run.split.train, *run.drawn), run.split.validation), run.recipe.data
     if data.window != "photo":
         return _open_windows(run, sides)
     share = data.cache_gb / sum(map(len, sides))

@@ -1,4 +1,4 @@
-"""A run: one training of one recipe on one division of a data set, the folder that holds it, and its saved state."""
+"""A run: one training of one recipe on one split of a data set, the folder that holds it, and its saved state."""
 
 import hashlib
 import io
@@ -25,8 +25,8 @@ from garmentcut.model.start import Origin, origin_of
 from garmentcut.photo.files import write_atomic
 from garmentcut.photo.lock import FolderLock
 from garmentcut.recipe import STAGES, Recipe, load_recipe, recipe_toml, stage_recipe
-from garmentcut.training.divisions import Division
 from garmentcut.training.logging import Ended, Evaluated
+from garmentcut.training.splits import Split
 
 RECIPE_NAME, RUN_NAME, BEST_NAME, STATE_NAME = "recipe.toml", "run.json", "best.safetensors", "last.ckpt"
 FOLDS_NAME, MAPS_NAME, DRAWN_NAME, PLAN_NAME = "folds", "maps", "synthetic", "plan.json"
@@ -36,6 +36,8 @@ STUDIO_HEIGHT = 1728
 """Pixels of drawn photos: what studios of today shoot."""
 _PACKAGES = ("torch", "torchvision", "timm", "lightning", "numpy")
 _DIGITS_OF_A_PHOTO = 12
+_OLD_KEYS = {"division": "split", "division_sha256": "split_sha256"}
+"""Names of keys in `run.json` until November 2026, and what they are called now."""
 _OF_WEIGHTS = ("recipe", "trained_on", "trained_prints", "boxes_xyxy")  # facts that run.json needs not
 _NO_RESUME = "and cannot be resumed from; delete it to begin again, or choose another --out"
 
@@ -49,7 +51,7 @@ class Run:
             `last.ckpt`, from which it is resumed.
         recipe: all options.
         manifest: the data set.
-        division: what of it is learned from.
+        split: what of it is learned from.
         maps_folder: of a stage's run: where all stages' runs keep maps; None: in `folder`.
         drawn_folder: likewise, of drawn photos.
     """
@@ -57,7 +59,7 @@ class Run:
     folder: Path
     recipe: Recipe
     manifest: Manifest
-    division: Division
+    split: Split
     maps_folder: Path | None = None
     drawn_folder: Path | None = None
 
@@ -97,7 +99,7 @@ class Run:
         # Of a model of stages all learn from the same ones, whatever size they look at.
         height = STUDIO_HEIGHT if self.drawn_folder else data.size_hw[0]
         folder = self.drawn_folder or self.folder / DRAWN_NAME
-        return extra_pairs(folder, data, height=height, manifest=self.manifest, pairs=self.division.train)
+        return extra_pairs(folder, data, height=height, manifest=self.manifest, pairs=self.split.train)
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -105,9 +107,9 @@ class Run:
         sides = [sorted((p.name, p.photo_sha256, p.cutout_sha256) for p in side) for side in self._sides]
         return {
             "data_sha256": self.manifest.sha256,
-            "division": self.division.name,
-            "held_out": list(self.division.held_out),
-            "division_sha256": hashlib.sha256(json.dumps(sides).encode()).hexdigest(),
+            "split": self.split.name,
+            "held_out": list(self.split.held_out),
+            "split_sha256": hashlib.sha256(json.dumps(sides).encode()).hexdigest(),
         }
 
     @cached_property
@@ -117,8 +119,8 @@ class Run:
             "recipe": asdict(self.recipe),
             "data": self.manifest.folder.resolve().name,
             **self.identity,
-            "num_trained_on": len(self.division.train),
-            "num_validated_on": len(self.division.validation),
+            "num_trained_on": len(self.split.train),
+            "num_validated_on": len(self.split.validation),
             **self._learned_from,
             "versions": versions(),
             **self._boxes,
@@ -129,8 +131,8 @@ class Run:
         """What the weights have learned from: what they had before the start counts too."""
         origin = self._origin
         prints = read_prints(self.manifest.folder)
-        own = [prints[pair.photo_sha256] for pair in self.division.train if pair.photo_sha256 in prints]
-        photos = (pair.photo_sha256[:_DIGITS_OF_A_PHOTO] for pair in self.division.train)
+        own = [prints[pair.photo_sha256] for pair in self.split.train if pair.photo_sha256 in prints]
+        photos = (pair.photo_sha256[:_DIGITS_OF_A_PHOTO] for pair in self.split.train)
         return {
             "started_from": origin.words,
             "trained_on": list(dict.fromkeys((*origin.trained_on, *photos))),
@@ -158,7 +160,7 @@ class Run:
         for start in dict.fromkeys(recipe.network.start for recipe in stages):
             with suppress(ModelError):  # of a training that was begun, it may be gone
                 met |= {pair.name for pair in met_by(origin_of(start), self.manifest)}
-        return tuple(pair for pair in self.division.validation if pair.name in met)
+        return tuple(pair for pair in self.split.validation if pair.name in met)
 
     @property
     def _boxes(self) -> dict[str, Any]:
@@ -166,12 +168,12 @@ class Run:
         if self.recipe.data.window == "photo":
             return {}
         height = self.recipe.data.frame_height
-        scales = ((pair, height / pair.size_hw[0]) for pair in self.division.train)
+        scales = ((pair, height / pair.size_hw[0]) for pair in self.split.train)
         return {"boxes_xyxy": [[round(side * scale) for side in pair.box_xyxy] for pair, scale in scales]}
 
     @property
     def _sides(self) -> tuple[Any, Any]:
-        return self.division.train, self.division.validation
+        return self.split.train, self.split.validation
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -226,7 +228,8 @@ class Run:
         """
         path = self.folder / RUN_NAME
         try:
-            return {**json.loads(path.read_bytes())} if path.exists() else {}
+            content = {**json.loads(path.read_bytes())} if path.exists() else {}
+            return {_OLD_KEYS.get(key, key): value for key, value in content.items()}
         except (OSError, ValueError, TypeError) as error:
             raise TrainingError(f"{path} cannot be read ({error}); choose another --out") from error
 
@@ -246,8 +249,8 @@ class Run:
         best = {"mean_dice": end.best_dice, "step": end.best_step} if end.best_step else None
         return {
             "run": str(self.folder),
-            "division": self.division.name,
-            "held_out": list(self.division.held_out),
+            "split": self.split.name,
+            "held_out": list(self.split.held_out),
             "met_before": len(self.met_before),
             "ended": end.reason,
             "was_finished": end.was_finished,
@@ -261,13 +264,13 @@ class Run:
     def spec(self, event: Evaluated) -> NetworkSpec:
         """What is known of weights that are kept after an evaluation."""
         recipe = self.recipe
-        seen_before = "" if self.division.held_out else ", photos it was trained on"
-        if self.division.held_out and self.met_before:
+        seen_before = "" if self.split.held_out else ", photos it was trained on"
+        if self.split.held_out and self.met_before:
             seen_before = f", {len(self.met_before)} of them known to the weights that it started from"
         scores = {
-            "data": f"{self.manifest.folder.resolve().name}, {self.division.name}{seen_before}",
+            "data": f"{self.manifest.folder.resolve().name}, {self.split.name}{seen_before}",
             "size_hw": list(recipe.data.size_hw),
-            "num_photos": len(self.division.validation),
+            "num_photos": len(self.split.validation),
             "mean_dice": event.mean_dice,
             "median_dice": event.median_dice,
         }
@@ -294,10 +297,10 @@ class Run:
 
     def _other_data(self, told: dict[str, Any]) -> list[str]:
         before = {key: told.get(key) for key in self.identity}
-        if before["division"] != self.identity["division"]:
-            return [f"it holds out {before['division']}, this {self.identity['division']}"]
+        if before["split"] != self.identity["split"]:
+            return [f"it holds out {before['split']}, this {self.identity['split']}"]
         if before != self.identity:
-            num = len(self.division.train), len(self.division.validation)
+            num = len(self.split.train), len(self.split.validation)
             return [
                 f"the pairs differ: {told.get('num_trained_on')} to learn from and {told.get('num_validated_on')} to"
                 f" measure on then, {num[0]} and {num[1]} now"

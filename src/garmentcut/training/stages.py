@@ -30,10 +30,10 @@ from garmentcut.prediction.frame import Frame
 from garmentcut.prediction.stages import crop_of, find_garment, segment_crop
 from garmentcut.recipe import STAGES, Recipe, stage_recipe
 from garmentcut.training.devices import Devices, is_first_process, launched
-from garmentcut.training.divisions import Division
 from garmentcut.training.logging import Ended, Event, Planned
 from garmentcut.training.loop import seconds_a_step, train_runs
 from garmentcut.training.run import DRAWN_NAME, FOLDS_NAME, PLAN_NAME, Run, met_by
+from garmentcut.training.splits import Split
 
 _OTHER_SCALE = 0.84
 """Of the second, mirrored map of each photo."""
@@ -130,7 +130,7 @@ def plan_of(run: Run, devices: Devices, hours: float | None) -> StagePlan:
 
 def stage_runs(run: Run, plan: StagePlan) -> dict[str, Run]:
     """The runs of the three networks that go into the model file, by stage."""
-    return {name: _stage_run(run, plan, name, run.folder / name, run.division) for name in STAGES}
+    return {name: _stage_run(run, plan, name, run.folder / name, run.split) for name in STAGES}
 
 
 def fold_runs(run: Run, plan: StagePlan) -> list[dict[str, Run]]:
@@ -140,48 +140,46 @@ def fold_runs(run: Run, plan: StagePlan) -> list[dict[str, Run]]:
         TrainingError: fewer groups of garments than folds.
     """
     found = []
-    for number, division in enumerate(fold_divisions(run.division, run.recipe.stages.folds, run.recipe.training.seed)):
+    for number, split in enumerate(fold_splits(run.split, run.recipe.stages.folds, run.recipe.training.seed)):
         folder = run.folder / FOLDS_NAME / str(number)
-        found.append({name: _stage_run(run, plan, name, folder / name, division) for name in STAGES[:2]})
+        found.append({name: _stage_run(run, plan, name, folder / name, split) for name in STAGES[:2]})
     return found
 
 
-def fold_divisions(division: Division, folds: int, seed: int) -> list[Division]:
+def fold_splits(split: Split, folds: int, seed: int) -> list[Split]:
     """Share the photos to learn from out among folds, groups of look-alikes whole; each holds one share out.
 
     Raises:
         TrainingError: there are too few groups.
     """
-    if len({pair.group for pair in division.train}) < folds:
-        raise TrainingError(
-            f"{len(division.train)} photos are too few for {folds} folds; add some, or set stages.folds"
-        )
-    shares = assign_splits(division.train, Scheme.of_folds(folds), seed=seed)
+    if len({pair.group for pair in split.train}) < folds:
+        raise TrainingError(f"{len(split.train)} photos are too few for {folds} folds; add some, or set stages.folds")
+    shares = assign_splits(split.train, Scheme.of_folds(folds), seed=seed)
     found = []
     for number, name in enumerate(sorted(set(shares.values()))):
-        train = tuple(pair for pair in division.train if shares[pair.group] != name)
-        held = tuple(pair for pair in division.train if shares[pair.group] == name)
-        found.append(Division(f"{division.name}-part{number}", train, held, (*division.held_out, f"part{number}")))
+        train = tuple(pair for pair in split.train if shares[pair.group] != name)
+        held = tuple(pair for pair in split.train if shares[pair.group] == name)
+        found.append(Split(f"{split.name}-part{number}", train, held, (*split.held_out, f"part{number}")))
     return found
 
 
-def _stage_run(run: Run, plan: StagePlan, name: str, folder: Path, division: Division) -> Run:
-    recipe, is_fold = stage_recipe(run.recipe, name), division is not run.division
+def _stage_run(run: Run, plan: StagePlan, name: str, folder: Path, split: Split) -> Run:
+    recipe, is_fold = stage_recipe(run.recipe, name), split is not run.split
     steps = plan.steps[name]
     if is_fold:
         steps = max(round(steps * run.recipe.stages.fold_steps), _LEAST_STEPS)
         # Nothing drawn, so that drawn photos have honest maps too.
         recipe = replace(recipe, data=replace(recipe.data, synthetic=0, varied=0, composites=0))
-        start = _honest_start(recipe.network.start, run.manifest, division, run.recipe.stages.fold_start)
+        start = _honest_start(recipe.network.start, run.manifest, split, run.recipe.stages.fold_start)
         recipe = replace(recipe, network=replace(recipe.network, start=start))
     # One evaluation, the last: held-out photos that chose the weights would not be held out.
     recipe = replace(recipe, training=replace(recipe.training, steps=steps, evaluate_every=steps))
-    return Run(folder, recipe, run.manifest, division, maps_folder=run.maps_path, drawn_folder=run.folder / DRAWN_NAME)
+    return Run(folder, recipe, run.manifest, split, maps_folder=run.maps_path, drawn_folder=run.folder / DRAWN_NAME)
 
 
-def _honest_start(start: str, manifest: Manifest, division: Division, otherwise: str) -> str:
+def _honest_start(start: str, manifest: Manifest, split: Split, otherwise: str) -> str:
     """Where a fold's network may start: nowhere that has seen the photos it is to judge, or others like them."""
-    origin, held = origin_of(start), {pair.name for pair in division.validation}
+    origin, held = origin_of(start), {pair.name for pair in split.validation}
     is_known = UNKNOWN in origin.trained_on or any(pair.name in held for pair in met_by(origin, manifest))
     return otherwise if is_known else start
 
@@ -191,16 +189,16 @@ def _stages(run: Run, plan: StagePlan) -> Iterator[Run]:
     folds = fold_runs(run, plan)
     for fold in folds:
         yield from fold.values()
-        write_maps(run, fold, fold["segment"].division.validation)
+        write_maps(run, fold, fold["segment"].split.validation)
     kept = stage_runs(run, plan)
     yield kept["locate"]
     yield kept["segment"]
     made = kept["refine"].drawn
     for fold in folds:  # composites by the fold that has not seen their garments
-        held = {pair.group for pair in fold["segment"].division.validation}
+        held = {pair.group for pair in fold["segment"].split.validation}
         write_maps(run, fold, [pair for pair in made if pair.group in held])
     write_maps(run, folds[0], made)
-    others = [pair for pair in kept["refine"].division.validation if not _has_maps(run, pair)]
+    others = [pair for pair in kept["refine"].split.validation if not _has_maps(run, pair)]
     write_maps(run, kept, others)
     yield kept["refine"]
 

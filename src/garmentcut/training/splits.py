@@ -10,13 +10,13 @@ _NUM_SHOWN_TO_IT = 12
 
 
 @dataclass(frozen=True)
-class Division:
-    """The two sides of a training.
+class Split:
+    """The two sides of a training: what it learns from, and what it is measured on.
 
     Attributes:
         name: `fold0`, `validation`, or `none`.
         train: pairs to learn from.
-        validation: pairs that are looked at while it trains.
+        validation: pairs that it is measured on while it trains.
         held_out: splits that nothing is learned from; empty: everything is, `validation` too, whose Dice then says
             nothing of new photos.
     """
@@ -34,35 +34,35 @@ def fold_names(manifest: Manifest) -> tuple[str, ...]:
     return tuple(sorted(manifest.splits, key=lambda split: int(split[4:])))
 
 
-def without_wrong(division: Division) -> Division:
+def without_wrong(split: Split) -> Split:
     """The same, but nothing is learned from cutouts that were marked wrong; they are measured all the same.
 
     Raises:
         TrainingError: all of them were.
     """
-    train = tuple(pair for pair in division.train if pair.verdict != "wrong")
+    train = tuple(pair for pair in split.train if pair.verdict != "wrong")
     if not train:
         raise TrainingError("every cutout to learn from is marked wrong; set data.wrong_weight above 0, or unmark some")
-    return replace(division, train=train)
+    return replace(split, train=train)
 
 
-def divide_all(manifest: Manifest, fold: str | None = None, *, validation: str | None = None) -> tuple[Division, ...]:
-    """As `divide`; `all` for `fold` gives every fold its turn.
+def training_splits(manifest: Manifest, fold: str | None = None, *, validation: str | None = None) -> tuple[Split, ...]:
+    """As `training_split`; `all` for `fold` gives every fold its turn.
 
     Raises:
-        TrainingError: as `divide`.
+        TrainingError: as `training_split`.
     """
     if fold != "all":
-        return (divide(manifest, fold, validation=validation),)
+        return (training_split(manifest, fold, validation=validation),)
     if validation is not None:
         raise TrainingError("--fold and --validation say two things; give one of them")
     if not (folds := fold_names(manifest)):
         raise TrainingError(f"{manifest.folder} has no folds; its splits are {_shown(manifest)}: use --validation")
-    return tuple(divide(manifest, name.removeprefix("fold")) for name in folds)
+    return tuple(training_split(manifest, name.removeprefix("fold")) for name in folds)
 
 
-def divide(manifest: Manifest, fold: str | None = None, *, validation: str | None = None) -> Division:
-    """Divide the usable pairs; refused ones are left out.
+def training_split(manifest: Manifest, fold: str | None = None, *, validation: str | None = None) -> Split:
+    """The usable pairs of a data set, split for a training; refused ones are left out.
 
     Args:
         manifest: with folds, or with splits train, validation and test.
@@ -77,21 +77,21 @@ def divide(manifest: Manifest, fold: str | None = None, *, validation: str | Non
     if fold == "none":
         return _all_of(manifest)
     held_out = _held_out(manifest, fold, validation)
-    train = manifest.of(*(split for split in manifest.splits if split not in held_out))
-    division = Division(held_out[0], train, manifest.of(held_out[0]), held_out)
-    for side, pairs in (("to learn from", division.train), ("to measure on", division.validation)):
+    train = manifest.of(*(name for name in manifest.splits if name not in held_out))
+    split = Split(held_out[0], train, manifest.of(held_out[0]), held_out)
+    for side, pairs in (("to learn from", split.train), ("to measure on", split.validation)):
         if not pairs:
             raise TrainingError(f"{manifest.folder} has no pair {side}; its splits are {_shown(manifest)}")
-    return division
+    return split
 
 
-def _all_of(manifest: Manifest) -> Division:
+def _all_of(manifest: Manifest) -> Split:
     pairs = manifest.usable
     if not pairs:
         raise TrainingError(f"{manifest.folder} has no usable pair; `garmentcut ingest` says why each was refused")
     by_view = sorted(pairs, key=lambda pair: (pair.view, pair.name))
     few = by_view[:: -(-len(pairs) // _NUM_SHOWN_TO_IT)]  # evenly, so that every view is among them
-    return Division("none", pairs, tuple(few), ())
+    return Split("none", pairs, tuple(few), ())
 
 
 def _held_out(manifest: Manifest, fold: str | None, validation: str | None) -> tuple[str, ...]:
