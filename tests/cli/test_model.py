@@ -105,5 +105,5 @@ def test_card_shows_what_the_model_is():
     assert len(done.stdout.splitlines()) <= 10
     assert done.stderr == "next: garmentcut card --all shows every field\n"
     everything = run("card", "--all").stdout
-    assert all(f"{key}: " in everything for key in card if key not in ("scores", "trained_prints"))
+    assert all(f"{key}: " in everything for key in card if key not in ("scores", "trained_hashes"))
     assert run("card", Path(__file__)).exit_code == 2

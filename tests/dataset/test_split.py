@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from garmentcut.dataset.ledger import read_prints
+from garmentcut.dataset.ledger import read_hashes
 from garmentcut.dataset.manifest import VIEWS, Pair, fault_of
 from garmentcut.dataset.split import (
     NEAR,
@@ -21,10 +21,10 @@ from garmentcut.dataset.split import (
     group_garments,
     mark_duplicates,
     near_faults,
-    packed_prints,
-    print_of,
+    packed_hashes,
+    perceptual_hash,
     prove_split,
-    unpacked_prints,
+    unpacked_hashes,
 )
 from garmentcut.errors import DatasetError
 from garmentcut.photo.resize import resize_alpha, resize_rgb
@@ -67,12 +67,12 @@ def wider(alpha):
 def test_the_same_photo_is_near(draw_pair, change):
     for seed in range(5):
         rgb, alpha = draw_pair(seed, *SIZE_HW)
-        assert distance(print_of(rgb, alpha), print_of(*change(rgb, alpha))) < NEAR
+        assert distance(perceptual_hash(rgb, alpha), perceptual_hash(*change(rgb, alpha))) < NEAR
 
 
 def test_other_photos_are_not(draw_pair):
-    prints = np.stack([print_of(*draw_pair(seed, *SIZE_HW)) for seed in range(40)])
-    assert list(find_near(prints)) == []
+    hashes = np.stack([perceptual_hash(*draw_pair(seed, *SIZE_HW)) for seed in range(40)])
+    assert list(find_near(hashes)) == []
 
 
 def test_the_same_cloth_in_another_cut_is_not(draw_pair):
@@ -80,7 +80,7 @@ def test_the_same_cloth_in_another_cut_is_not(draw_pair):
     skirt, dress = np.zeros(SIZE_HW, np.float32), np.zeros(SIZE_HW, np.float32)
     skirt[100:180, 60:120] = 1
     dress[100:180, 60:120] = dress[40:100, 75:105] = 1
-    assert distance(print_of(rgb, skirt), print_of(rgb, dress)) > NEAR
+    assert distance(perceptual_hash(rgb, skirt), perceptual_hash(rgb, dress)) > NEAR
 
 
 def test_garments_at_the_frame_and_of_one_pixel():
@@ -88,18 +88,18 @@ def test_garments_at_the_frame_and_of_one_pixel():
     whole, dot = np.ones((60, 40), np.float32), np.zeros((60, 40), np.float32)
     dot[59, 39] = 1
     for alpha in (whole, dot):
-        made = print_of(rgb, alpha)
+        made = perceptual_hash(rgb, alpha)
         assert made.shape == (192,) and made.dtype == np.int8
 
 
 def test_all_pairs_are_compared_across_chunks():
     random = np.random.default_rng(0)
-    prints = random.integers(-120, 120, (300, 192), np.int8)
-    prints[299] = prints[0]
-    prints[130] = prints[129] + (random.random(192) < 0.1)
-    found = {(i, j): d for i, j, d in find_near(prints)}
+    hashes = random.integers(-120, 120, (300, 192), np.int8)
+    hashes[299] = hashes[0]
+    hashes[130] = hashes[129] + (random.random(192) < 0.1)
+    found = {(i, j): d for i, j, d in find_near(hashes)}
     assert set(found) == {(0, 299), (129, 130)}
-    changed = (prints[130].astype(float) - prints[129]) / 31
+    changed = (hashes[130].astype(float) - hashes[129]) / 31
     assert found[129, 130] == pytest.approx(np.sqrt((changed**2).sum() / 96), abs=1e-3)
 
 
@@ -127,14 +127,14 @@ def marked(small_dataset, draw_pair):
     """Marks rows given as `(garment, view, photo hash, seed of its looks)`."""
 
     def call(*given, known=()):
-        rows, prints = [], {}
+        rows, hashes = [], {}
         for garment, view, digest, seed in given:
             name = f"{garment}_{view}"
             pair = replace(small_dataset.pairs[0], name=name, garment=garment, view=view, photo_sha256=digest)
             rows.append(replace(pair, split="", group=""))
             rgb, alpha = draw_pair(seed)
-            prints[name] = print_of(np.asarray(rgb), alpha).tobytes()
-        return {row.name: row for row in mark_duplicates(rows, prints, known=known)}
+            hashes[name] = perceptual_hash(np.asarray(rgb), alpha).tobytes()
+        return {row.name: row for row in mark_duplicates(rows, hashes, known=known)}
 
     return call
 
@@ -341,8 +341,8 @@ def test_photos_that_somebody_has_met_before(shop, tmp_path, draw_pair):
     second.add("z_Front", seed=int.from_bytes(hashlib.sha256(b"a_Front").digest()[:4]), suffix=".jpg")  # re-saved
     second.add("x_Front", "y_Front")
     other = second.ingest().manifest
-    prints = unpacked_prints(packed_prints(read_prints(trained.folder).values()))
-    assert len(prints) == 4
+    hashes = unpacked_hashes(packed_hashes(read_hashes(trained.folder).values()))
+    assert len(hashes) == 4
     assert find_met(other, {mark}) == set()
-    assert find_met(other, {mark}, prints) == {"z_Front"}
-    assert unpacked_prints("no base64!") == ()
+    assert find_met(other, {mark}, hashes) == {"z_Front"}
+    assert unpacked_hashes("no base64!") == ()

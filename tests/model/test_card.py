@@ -48,7 +48,10 @@ def test_old_names_in_a_card_are_read():
     old = {"signs": ["rim", "wide_rim", "parts", "two_looks", "unlike"], "looks_mean": [0], "looks_precision": [[1]]}
     old |= {key: [1.0] * 5 for key in ("center", "scale", "weights", "limits")} | {"bias": 0.0}
     content = json.loads(metadata_of(with_card(NETWORK, CARD), CARD_KEY)) | {"doubt": old}
-    doubt = card_of(with_metadata(NETWORK, CARD_KEY, json.dumps(content))).doubt
+    del content["trained_hashes"]
+    card = card_of(with_metadata(NETWORK, CARD_KEY, json.dumps(content | {"trained_prints": "cHJpbnQ="})))
+    assert card.trained_hashes == "cHJpbnQ="
+    doubt = card.doubt
     assert doubt.features == ("edge_softness", "wide_edge", "components", "stage_disagreement", "unlike")
     assert (doubt.appearance_mean, doubt.appearance_precision) == ((0.0,), ((1.0,),))
 

@@ -52,9 +52,12 @@ def test_what_a_start_has_learned_from(tmp_path):
     words, trained_on, _ = origin_of("default")
     assert words.startswith("the embedded model ") and len(trained_on) > 100
     parent = tmp_path / "parent.safetensors"
-    facts = {"trained_on": ["0123456789ab"], "trained_prints": "cHJpbnQ="}
+    facts = {"trained_on": ["0123456789ab"], "trained_hashes": "cHJpbnQ="}
     save_network(parent, cutnet(), NetworkSpec("cutnet", SMALL, (64, 64), "alpha", facts))
     assert origin_of(str(parent)) == ("parent.safetensors of a cutnet", ("0123456789ab",), "cHJpbnQ=")
+    facts["trained_prints"] = facts.pop("trained_hashes")  # as older files call them
+    save_network(parent, cutnet(), NetworkSpec("cutnet", SMALL, (64, 64), "alpha", facts))
+    assert origin_of(str(parent)).trained_hashes == "cHJpbnQ="
     save_network(parent, cutnet(), NetworkSpec("cutnet", SMALL, (64, 64), "alpha"))
     assert origin_of(str(parent)).trained_on == (UNKNOWN,)  # nobody recorded them
     safetensors.torch.save_file(cutnet().encoder.trunk.state_dict(), tmp_path / "encoder")

@@ -62,7 +62,7 @@ def _ten_lines(card: "ModelCard") -> list[str]:
 def _all_lines(card: "ModelCard") -> list[str]:
     content = asdict(card)
     content["trained_on"] = _trained_on(card)
-    del content["trained_prints"]
+    del content["trained_hashes"]
     content["parity"] = "not measured" if card.parity is None else card.parity
     content["doubt"], content["acceptance"] = _doubt_text(card), _acceptance_text(card)
     scores = content.pop("scores")

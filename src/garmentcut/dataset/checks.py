@@ -482,7 +482,7 @@ class Examination:
             entry = replace(entry, pair=replace(entry.pair, photo=text), photo_bytes=len(photo_content))
         content = target_bytes(checked.alpha)
         text = f"{ALPHA_FOLDER}/{entry.pair.name}.png"
-        fingerprint = print_of(srgb_of(to_8_bit(photo.rgb), photo.profile), checked.alpha).tobytes().hex()
+        fingerprint = perceptual_hash(srgb_of(to_8_bit(photo.rgb), photo.profile), checked.alpha).tobytes().hex()
         write_in(self.folder / text, content)
         pair = replace(entry.pair, alpha=text, box_xyxy=checked.box_xyxy)
         return replace(entry, pair=pair, alpha_bytes=len(content), fingerprint=fingerprint)

@@ -215,19 +215,19 @@ class Ingest:
 
     def rows(self, plan: IngestPlan) -> tuple[Pair, ...]:
         """A row for each candidate of an examined plan: duplicates found, look-alikes grouped, not split yet."""
-        rows, prints = [], {}
+        rows, hashes = [], {}
         for candidate in plan.candidates:
             row = pair_of(candidate, self.folder)
             if not row.refused:
                 entry = self._passed.get(candidate.name) or self._store.ledger.entries[candidate.name]
                 row = replace(entry.pair, faults=candidate.faults + entry.pair.faults)
-                prints[row.name] = bytes.fromhex(entry.fingerprint)
+                hashes[row.name] = bytes.fromhex(entry.fingerprint)
             rows.append(row)
         if self.options.add:
-            rows = self._joined_by_earlier(rows, prints)
-        return mark_duplicates(rows, prints, known={pair.name for pair in self._store.earlier.usable})
+            rows = self._joined_by_earlier(rows, hashes)
+        return mark_duplicates(rows, hashes, known={pair.name for pair in self._store.earlier.usable})
 
-    def _joined_by_earlier(self, rows: list[Pair], prints: dict[str, bytes]) -> list[Pair]:
+    def _joined_by_earlier(self, rows: list[Pair], hashes: dict[str, bytes]) -> list[Pair]:
         """With the rows of earlier runs; of the same name the new one counts, unless only the older one is usable."""
         joined = {row.name: row for row in rows}
         for earlier in self._store.earlier.pairs:
@@ -238,7 +238,7 @@ class Ingest:
                 kept = replace(kept, notes=(*kept.notes, f"a newer cutout was refused: {new.faults[0].text}"))
             joined[kept.name] = kept
             if not kept.refused:
-                prints[kept.name] = bytes.fromhex(self._store.ledger.entries[kept.name].fingerprint)
+                hashes[kept.name] = bytes.fromhex(self._store.ledger.entries[kept.name].fingerprint)
         return list(joined.values())
 
     def _kept(self, earlier: Pair) -> Pair | None:

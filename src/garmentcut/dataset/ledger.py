@@ -44,7 +44,7 @@ class LedgerEntry:
         options: fingerprint of what else decides it: the same means the same result.
         photo, cutout: stamps of the files before they were read.
         alpha_bytes: length of the target's file; 0: refused.
-        fingerprint: its print (`garmentcut.dataset.split`), hexadecimal; empty: refused.
+        fingerprint: its perceptual hash (`garmentcut.dataset.split`), hexadecimal; empty: refused.
         inside: the photo was taken out of the cutout, whose stamp then is the photo's too.
         photo_bytes: length of the photo's file then; 0: refused.
     """
@@ -217,8 +217,8 @@ class DatasetFolder:
                     (self.folder / text).unlink()
 
 
-def read_prints(folder: Path) -> dict[str, bytes]:
-    """Print of each photo in a data set's ledger by its SHA-256; none where it is missing or cannot be read."""
+def read_hashes(folder: Path) -> dict[str, bytes]:
+    """Perceptual hash of each photo in a data set's ledger by its SHA-256; none where it is missing or cannot be read."""
     try:
         lines = (folder / LEDGER_NAME).read_bytes().splitlines(keepends=True)
     except OSError:

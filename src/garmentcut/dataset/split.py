@@ -1,7 +1,7 @@
 """Which photos show the same, and which pairs a network learns from and which judge it.
 
-A garment's print is 12 x 8 cells of its brightness and 12 x 8 of its shape, in 192 bytes. The grid spans two standard
-deviations of the alpha about its centre, so that neither scale nor place count, nor a hem cut a little lower;
+A garment's perceptual hash is 12 x 8 cells of its brightness and 12 x 8 of its shape, in 192 bytes. The grid spans two
+standard deviations of the alpha about its centre, so that neither scale nor place count, nor a hem cut a little lower;
 brightness is the square root of the luminance, less its mean over the garment, divided by its standard deviation, so
 that neither exposure nor contrast count; cells on the garment's edge count little for brightness.
 
@@ -26,19 +26,19 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from garmentcut.dataset.ledger import read_prints
+from garmentcut.dataset.ledger import read_hashes
 from garmentcut.dataset.manifest import Fault, Manifest, Pair, fault_of
 from garmentcut.errors import DatasetError, counted
 
-Print = NDArray[np.int8]
+PerceptualHash = NDArray[np.int8]
 """`(192,)`: 96 cells of brightness, 96 of shape."""
 
 NEAR = 0.18
-"""Prints nearer to each other than this are of the same photo."""
+"""Hashes nearer to each other than this are of the same photo."""
 
 _GRID_HW = 12, 8
 _CELLS = _GRID_HW[0] * _GRID_HW[1]
-PRINT_BYTES = 2 * _CELLS
+HASH_BYTES = 2 * _CELLS
 _SPAN = 2.0  # standard deviations on each side; an even rectangle ends at 1.7
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _CONTRAST_FLOOR = 4.0  # levels: plain cloth has no pattern to compare
@@ -50,8 +50,8 @@ _PARTS = ("train", "validation", "test")
 _MAX_FOLDS = 100
 
 
-def print_of(rgb: NDArray[np.uint8], alpha: NDArray[np.float32]) -> Print:
-    """The print of a garment.
+def perceptual_hash(rgb: NDArray[np.uint8], alpha: NDArray[np.float32]) -> PerceptualHash:
+    """The perceptual hash of a garment.
 
     Args:
         rgb: `(H, W, 3)`.
@@ -70,18 +70,18 @@ def print_of(rgb: NDArray[np.uint8], alpha: NDArray[np.float32]) -> Print:
     centered = light - (light * weights).sum() / total
     contrast = np.sqrt((weights * centered**2).sum() / total) + _CONTRAST_FLOOR
     values = np.concatenate([(centered * weights / contrast).ravel(), shape.ravel() * np.float32(_SHAPE_WEIGHT)])
-    rounded: Print = np.rint(values * _INT8_SCALE).clip(-127, 127).astype(np.int8)
+    rounded: PerceptualHash = np.rint(values * _INT8_SCALE).clip(-127, 127).astype(np.int8)
     return rounded
 
 
-def find_near(prints: NDArray[np.int8], near: float = NEAR) -> Iterator[tuple[int, int, float]]:
+def find_near(hashes: NDArray[np.int8], near: float = NEAR) -> Iterator[tuple[int, int, float]]:
     """Rows that are near each other, and how near: `(i, j, distance)` with i < j.
 
     Args:
-        prints: `(N, 192)`.
+        hashes: `(N, 192)`.
         near: largest distance.
     """
-    scaled = prints.astype(np.float32) / np.float32(_INT8_SCALE * np.sqrt(_CELLS))
+    scaled = hashes.astype(np.float32) / np.float32(_INT8_SCALE * np.sqrt(_CELLS))
     squares = (scaled**2).sum(axis=1)
     for start in range(0, len(scaled), _CHUNK):
         chunk = slice(start, start + _CHUNK)
@@ -91,30 +91,30 @@ def find_near(prints: NDArray[np.int8], near: float = NEAR) -> Iterator[tuple[in
                 yield start + int(i), start + int(j), float(np.sqrt(max(distances[i, j], 0)))
 
 
-def packed_prints(prints: Iterable[bytes]) -> str:
-    """Prints, each once, as one base64 text for a model's card."""
-    return base64.b64encode(b"".join(dict.fromkeys(prints))).decode()
+def packed_hashes(hashes: Iterable[bytes]) -> str:
+    """Hashes, each once, as one base64 text for a model's card."""
+    return base64.b64encode(b"".join(dict.fromkeys(hashes))).decode()
 
 
-def unpacked_prints(text: str) -> tuple[bytes, ...]:
-    """The prints in what `packed_prints` made; none of a text that it did not make."""
+def unpacked_hashes(text: str) -> tuple[bytes, ...]:
+    """The hashes in what `packed_hashes` made; none of a text that it did not make."""
     try:
         data = base64.b64decode(text, validate=True)
     except ValueError:
         return ()
-    return tuple(data[start : start + PRINT_BYTES] for start in range(0, len(data) - PRINT_BYTES + 1, PRINT_BYTES))
+    return tuple(data[start : start + HASH_BYTES] for start in range(0, len(data) - HASH_BYTES + 1, HASH_BYTES))
 
 
-def find_met(manifest: Manifest, photos: Collection[str], prints: Sequence[bytes] = ()) -> frozenset[str]:
+def find_met(manifest: Manifest, photos: Collection[str], hashes: Sequence[bytes] = ()) -> frozenset[str]:
     """Names of the pairs that somebody who knows these photos has met before.
 
     A pair is met if its photo is one of them, or another of its group is (a near-duplicate, another view of its
-    garment); or if it looks like one of another data set, by its print.
+    garment); or if it looks like one of another data set, by its perceptual hash.
 
     Args:
         manifest: the data set.
         photos: first digits of photos' SHA-256, all of one length.
-        prints: of photos.
+        hashes: of photos.
     """
     lengths = {len(photo) for photo in photos}
     known = set(photos)
@@ -123,12 +123,12 @@ def find_met(manifest: Manifest, photos: Collection[str], prints: Sequence[bytes
         for pair in manifest.usable
         if any(pair.photo_sha256[:length] in known for length in lengths)
     }
-    own = read_prints(manifest.folder) if prints else {}
+    own = read_hashes(manifest.folder) if hashes else {}
     rows = [pair for pair in manifest.usable if pair.photo_sha256 in own]
     if rows:
         theirs = [own[pair.photo_sha256] for pair in rows]
-        both = np.frombuffer(b"".join((*prints, *theirs)), np.int8).reshape(-1, PRINT_BYTES)
-        near = {j - len(prints) for i, j, _ in find_near(both) if i < len(prints) <= j}
+        both = np.frombuffer(b"".join((*hashes, *theirs)), np.int8).reshape(-1, HASH_BYTES)
+        near = {j - len(hashes) for i, j, _ in find_near(both) if i < len(hashes) <= j}
         met |= {rows[place].group or rows[place].garment for place in near}
     return frozenset(pair.name for pair in manifest.usable if (pair.group or pair.garment) in met)
 
@@ -197,13 +197,13 @@ def _cells(values: NDArray[np.float32], box: tuple[float, float, float, float]) 
 
 
 def mark_duplicates(
-    rows: Iterable[Pair], prints: Mapping[str, bytes], *, known: Collection[str] = ()
+    rows: Iterable[Pair], hashes: Mapping[str, bytes], *, known: Collection[str] = ()
 ) -> tuple[Pair, ...]:
     """Refuse copies of a photo file, mark look-alikes, and name every usable row's group.
 
     Args:
         rows: of all pairs.
-        prints: name to the print of a pair (`garmentcut.dataset.split`).
+        hashes: name to the perceptual hash of a pair (`garmentcut.dataset.split`).
         known: names already in the data set: of two copies, these stay.
 
     Returns:
@@ -211,7 +211,7 @@ def mark_duplicates(
     """
     rows = _refuse_copies(tuple(rows), known)
     usable = [row for row in rows if not row.refused]
-    links = _near_links(usable, prints)
+    links = _near_links(usable, hashes)
     groups = group_garments(
         (row.garment for row in usable), ((usable[i].garment, usable[j].garment) for i, j, _ in links)
     )
@@ -239,11 +239,11 @@ def _refuse_copies(rows: tuple[Pair, ...], known: Collection[str]) -> tuple[Pair
     return tuple(refused(row) if row.name in copies else row for row in rows)
 
 
-def _near_links(usable: list[Pair], prints: Mapping[str, bytes]) -> list[tuple[int, int, float]]:
+def _near_links(usable: list[Pair], hashes: Mapping[str, bytes]) -> list[tuple[int, int, float]]:
     if not usable:
         return []
-    packed = b"".join(prints[row.name] for row in usable)
-    near = find_near(np.frombuffer(packed, np.int8).reshape(len(usable), PRINT_BYTES))
+    packed = b"".join(hashes[row.name] for row in usable)
+    near = find_near(np.frombuffer(packed, np.int8).reshape(len(usable), HASH_BYTES))
     return [
         (i, j, distance)
         for i, j, distance in near

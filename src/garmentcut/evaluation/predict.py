@@ -21,7 +21,7 @@ import numpy as np
 from garmentcut.config import RuntimeConfig
 from garmentcut.dataset.bounded import map_in_order
 from garmentcut.dataset.manifest import Manifest, Pair, read_pair
-from garmentcut.dataset.split import find_met, unpacked_prints
+from garmentcut.dataset.split import find_met, unpacked_hashes
 from garmentcut.errors import EvaluationError, PhotoError
 from garmentcut.evaluation.metrics import Alpha
 from garmentcut.model.card import UNKNOWN, ModelCard, read_model
@@ -199,7 +199,7 @@ def find_seen(card: ModelCard, manifest: Manifest) -> dict[str, bool | None]:
         None: the card does not say.
     """
     trained_on = {*card.trained_on, *(card.first_look.trained_on if card.first_look else ())}
-    met = find_met(manifest, trained_on - {UNKNOWN}, unpacked_prints(card.trained_prints))
+    met = find_met(manifest, trained_on - {UNKNOWN}, unpacked_hashes(card.trained_hashes))
     rest = None if not trained_on or UNKNOWN in trained_on else False
     return {pair.name: True if pair.name in met else rest for pair in manifest.usable}
 

@@ -20,7 +20,7 @@ _FACTS = (
     "edge_gain",
     "scores",
     "trained_on",
-    "trained_prints",
+    "trained_hashes",
     "started_from",
 )
 
@@ -31,7 +31,7 @@ def card_of_network(network: nn.Module, spec: NetworkSpec, **words: Any) -> Mode
     Args:
         network: as trained.
         spec: its `facts` fill the card's fields of the same name: name, training_data, licence, edge_bias, edge_gain,
-            scores, trained_on, trained_prints, started_from. A training's own facts do where these are missing: `data`
+            scores, trained_on, trained_hashes, started_from. A training's own facts do where these are missing: `data`
             and `num_trained_on` say what it was trained on, `dice` is its score.
         words: further fields of the card; they win.
 

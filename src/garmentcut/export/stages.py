@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from garmentcut.dataset.split import packed_prints, unpacked_prints
+from garmentcut.dataset.split import packed_hashes, unpacked_hashes
 from garmentcut.export.packing import packed
 from garmentcut.model.card import CARD_KEY, StageSizes, card_of, with_card
 from garmentcut.model.metadata import with_attachment, without_metadata
@@ -51,7 +51,7 @@ def export_stages(
     joined = with_attachment(joined, packed(bare[2], 16), "refine")
     learned = [card for card, stage in zip(cards, STAGES, strict=True) if stage in learned_by]
     trained_on = tuple(dict.fromkeys(mark for card in learned for mark in card.trained_on))
-    prints = packed_prints(tuple(print_ for card in learned for print_ in unpacked_prints(card.trained_prints)))
+    hashes = packed_hashes(tuple(one for card in learned for one in unpacked_hashes(card.trained_hashes)))
     card = replace(
         cards[2],
         network=cards[1].network,
@@ -60,7 +60,7 @@ def export_stages(
         sees_map=False,
         stages=sizes,
         trained_on=trained_on,
-        trained_prints=prints,
+        trained_hashes=hashes,
         parity=max((card.parity or 0.0) for card in cards),
     )
     return with_card(joined, card)

@@ -27,6 +27,7 @@ _Share = Annotated[float, Field(ge=0, le=1)]
 _Number = Annotated[float, Field(ge=-1000, le=1000, allow_inf_nan=False)]
 _Pixels = Annotated[float, Field(ge=0, le=65536)]
 _STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+_OLD_KEYS = {"trained_prints": "trained_hashes"}
 _OLD_DOUBT_KEYS = {"signs": "features", "looks_mean": "appearance_mean", "looks_precision": "appearance_precision"}
 _OLD_FEATURES = {
     "rim": "edge_softness",
@@ -148,8 +149,8 @@ class ModelCard:
     trained_on: tuple[str, ...] = ()
     """First 12 hex digits of the SHA-256 of each photo it was trained on, those before its start too; `unknown` among
     them: others as well, which nobody recorded."""
-    trained_prints: str = ""
-    """Prints of garments it was trained on (`garmentcut.dataset.split`), as far as they are known; base64."""
+    trained_hashes: str = ""
+    """Perceptual hashes of garments it was trained on (`garmentcut.dataset.split`), as far as they are known; base64."""
     started_from: str = "not stated"
     """What its training started from, in words."""
     parity: float | None = None
@@ -245,7 +246,10 @@ def parse_card(text: str) -> ModelCard:
 
 def _with_new_names(content: Any) -> Any:
     """A card's content with the names that are written today."""
-    doubt = content.get("doubt") if isinstance(content, dict) else None
+    if not isinstance(content, dict):
+        return content
+    content = {_OLD_KEYS.get(key, key): value for key, value in content.items()}
+    doubt = content.get("doubt")
     if not isinstance(doubt, dict):
         return content
     doubt = {_OLD_DOUBT_KEYS.get(key, key): value for key, value in doubt.items()}

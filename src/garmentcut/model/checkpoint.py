@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from garmentcut.model.networks import build_network
 from garmentcut.photo.files import write_atomic
 
 _KEY = "garmentcut.network"
+_OLD_FACTS = {"trained_prints": "trained_hashes"}  # names until November 2026, and what they are called now
 _NAMED_KEYS = 3  # of each kind; a wrong file misses hundreds
 _STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
@@ -100,7 +101,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], NetworkSpec | None]:
     if content is None:
         return weights, None
     try:
-        return weights, TypeAdapter(NetworkSpec).validate_json(content)
+        spec = TypeAdapter(NetworkSpec).validate_json(content)
     except ValidationError as error:
         key = ".".join(str(part) for part in error.errors()[0]["loc"])
         raise ModelError(f"{path} was saved by another version of garmentcut ({key}); update one") from error

@@ -19,12 +19,12 @@ class Origin(NamedTuple):
     Attributes:
         words: for the card.
         trained_on: as the card's: what the network has learned from already.
-        trained_prints: likewise.
+        trained_hashes: likewise.
     """
 
     words: str
     trained_on: tuple[str, ...] = ()
-    trained_prints: str = ""
+    trained_hashes: str = ""
 
 
 _EMBEDDED = "cutnet"  # builder of the network whose weights the embedded model has
@@ -80,11 +80,11 @@ def origin_of(start: str) -> Origin:
     _, spec = read_weights(path)
     if start.partition("/")[0] == "default":
         card = read_model(path.with_name("default.onnx"))[1]
-        return Origin(f"the embedded model {card.label}", card.trained_on, card.trained_prints)
+        return Origin(f"the embedded model {card.label}", card.trained_on, card.trained_hashes)
     if spec is None:
         return Origin(f"{path.name}, weights of the encoder")
     trained_on = spec.facts.get("trained_on") or (UNKNOWN,)
-    return Origin(f"{path.name} of a {spec.name}", tuple(trained_on), spec.facts.get("trained_prints", ""))
+    return Origin(f"{path.name} of a {spec.name}", tuple(trained_on), spec.facts.get("trained_hashes", ""))
 
 
 def _path_of(start: str) -> Path:

@@ -15,7 +15,7 @@ import torch
 
 from garmentcut import __version__
 from garmentcut.dataset.composite import extra_pairs
-from garmentcut.dataset.ledger import read_prints
+from garmentcut.dataset.ledger import read_hashes
 from garmentcut.dataset.manifest import Manifest, Pair
 from garmentcut.dataset.split import find_met, packed_prints, unpacked_prints
 from garmentcut.errors import ConfigError, LockTakenError, ModelError, TrainingError
@@ -38,7 +38,7 @@ _PACKAGES = ("torch", "torchvision", "timm", "lightning", "numpy")
 _DIGITS_OF_A_PHOTO = 12
 _OLD_KEYS = {"division": "split", "division_sha256": "split_sha256"}
 """Names of keys in `run.json` until November 2026, and what they are called now."""
-_OF_WEIGHTS = ("recipe", "trained_on", "trained_prints", "boxes_xyxy")  # facts that run.json needs not
+_OF_WEIGHTS = ("recipe", "trained_on", "trained_hashes", "boxes_xyxy")  # facts that run.json needs not
 _NO_RESUME = "and cannot be resumed from; delete it to begin again, or choose another --out"
 
 
@@ -130,13 +130,13 @@ class Run:
     def _learned_from(self) -> dict[str, Any]:
         """What the weights have learned from: what they had before the start counts too."""
         origin = self._origin
-        prints = read_prints(self.manifest.folder)
-        own = [prints[pair.photo_sha256] for pair in self.split.train if pair.photo_sha256 in prints]
+        hashes = read_hashes(self.manifest.folder)
+        own = [hashes[pair.photo_sha256] for pair in self.split.train if pair.photo_sha256 in hashes]
         photos = (pair.photo_sha256[:_DIGITS_OF_A_PHOTO] for pair in self.split.train)
         return {
             "started_from": origin.words,
             "trained_on": list(dict.fromkeys((*origin.trained_on, *photos))),
-            "trained_prints": packed_prints((*unpacked_prints(origin.trained_prints), *own)),
+            "trained_hashes": packed_hashes((*unpacked_hashes(origin.trained_hashes), *own)),
         }
 
     @property
@@ -150,7 +150,7 @@ class Run:
         spec = read_weights(self.best_path)[1] if self.best_path.exists() else None
         facts = spec.facts if spec else {}
         words = facts.get("started_from", f"{self.recipe.network.start}, which is gone")
-        return Origin(words, tuple(facts.get("trained_on", (UNKNOWN,))), facts.get("trained_prints", ""))
+        return Origin(words, tuple(facts.get("trained_on", (UNKNOWN,))), facts.get("trained_hashes", ""))
 
     @cached_property
     def met_before(self) -> tuple[Pair, ...]:
@@ -310,7 +310,7 @@ class Run:
 
 def met_by(origin: Origin, manifest: Manifest) -> tuple[Pair, ...]:
     """Pairs that the weights of a start have learned from, or from others like them."""
-    met = find_met(manifest, set(origin.trained_on) - {UNKNOWN}, unpacked_prints(origin.trained_prints))
+    met = find_met(manifest, set(origin.trained_on) - {UNKNOWN}, unpacked_hashes(origin.trained_hashes))
     return tuple(pair for pair in manifest.usable if pair.name in met)
 
 
