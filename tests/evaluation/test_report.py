@@ -175,17 +175,17 @@ def scores(make_score, failed_score):
 
 
 @pytest.fixture
-def exhibits(scores):
+def worst_photos(scores):
     gallery = Gallery(2)
     alpha = np.zeros((40, 30), np.float32)
     alpha[10:20, 10:20] = 1
     for score in scores[-2:-6:-1]:
         gallery(replace(score, faults=("cut off & small",)), Photo(np.zeros((40, 30, 3), np.uint8)), alpha, alpha)
-    return gallery.exhibits
+    return gallery.worst_photos
 
 
-def test_the_page_is_whole_and_stands_alone(scores, exhibits):
-    text = render_report(total_scores(scores), scores, exhibits, dataset="spring")
+def test_the_page_is_whole_and_stands_alone(scores, worst_photos):
+    text = render_report(total_scores(scores), scores, worst_photos, dataset="spring")
     page = Page(text)
     assert page.tags.count("img") == 2 * 5
     addresses = [value for name, value in page.attributes if name in ("src", "href", "srcset", "action")]
@@ -196,9 +196,9 @@ def test_the_page_is_whole_and_stands_alone(scores, exhibits):
     assert page.tags.count("svg") == 7  # six distributions and the thresholds
 
 
-def test_what_it_says(scores, exhibits):
+def test_what_it_says(scores, worst_photos):
     totals = total_scores(scores)
-    said = " ".join(Page(render_report(totals, scores, exhibits, dataset="spring")).text)
+    said = " ".join(Page(render_report(totals, scores, worst_photos, dataset="spring")).text)
     assert "net@01234567" in said
     assert "spring" in said
     assert "0 of 13 photos were in the training data." in said
@@ -218,7 +218,7 @@ def test_names_from_outside_cannot_become_markup(make_score, failed_score):
     gallery = Gallery(2)
     for score in scores[:2]:
         gallery(score, Photo(np.zeros((9, 9, 3), np.uint8)), *np.zeros((2, 9, 9), np.float32))
-    text = render_report(total_scores(scores), scores, gallery.exhibits, dataset=evil)
+    text = render_report(total_scores(scores), scores, gallery.worst_photos, dataset=evil)
     assert "alert(1)</script>" not in text
     assert Page(text).tags.count("script") == 2
     assert rows_of(text)[1][0] == evil
@@ -257,7 +257,7 @@ def test_a_name_that_is_no_unicode(tmp_path, make_score):
     assert "bad" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
-def test_a_comparison_is_told_with_its_pictures(make_score, exhibits):
+def test_a_comparison_is_told_with_its_pictures(make_score, worst_photos):
     theirs = [make_score(f"g{n:02d}_Front", 0.95, model="old@1") for n in range(12)]
     ours = [make_score(one.name, 0.95 + n / 1000 - 0.002) for n, one in enumerate(theirs)]
     found = compare_scores(ours, theirs)
@@ -266,9 +266,9 @@ def test_a_comparison_is_told_with_its_pictures(make_score, exhibits):
     assert re.search(r"Dice, alpha >= 128 +\+0.0035 +\[0.00.*better", text)
     assert re.search(r"outline to retouch +-7 .*better", text)
     assert "rose in 9 photos and fell in 2" in text
-    pictures = {ours[11].name: exhibits[0].pictures}
+    pictures = {ours[11].name: worst_photos[0].pictures}
     page = render_report(total_scores(ours), ours, (), dataset="x", against=Against(found, pictures))
     said = " ".join(Page(page).text)
     assert said.index("Against old@1") < said.index("Largest gains") < said.index("Largest losses")
-    assert page.count("<img") == len(exhibits[0].pictures)
+    assert page.count("<img") == len(worst_photos[0].pictures)
     assert said.index("g11_Front", said.index("Largest gains")) < said.index("g10_Front", said.index("Largest gains"))

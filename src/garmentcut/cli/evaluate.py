@@ -115,7 +115,7 @@ def evaluate(
     if report is not None:
         words = ", ".join([dataset.resolve().name, *splits])
         compared = Against(comparison, _changes(comparison, (ours, theirs), manifest)) if comparison else None
-        write_report(report, totals, scores, gallery.exhibits, dataset=words, against=compared)
+        write_report(report, totals, scores, gallery.worst_photos, dataset=words, against=compared)
     again = shown("garmentcut", "evaluate", model, dataset, "--report", "page.html")
     show(
         totals.as_dict() | ({"against": comparison.as_dict()} if comparison else {}),

@@ -218,7 +218,7 @@ class DatasetFolder:
 
 
 def read_hashes(folder: Path) -> dict[str, bytes]:
-    """Perceptual hash of each photo in a data set's ledger by its SHA-256; none where it is missing or cannot be read."""
+    """Perceptual hashes in a data set's ledger, by the photo's SHA-256; empty if it is missing or cannot be read."""
     try:
         lines = (folder / LEDGER_NAME).read_bytes().splitlines(keepends=True)
     except OSError:

@@ -224,7 +224,7 @@ def _mixed(under: NDArray[np.number], over: NDArray[np.number], alpha: Alpha) ->
 
 
 @dataclass(frozen=True)
-class Exhibit:
+class WorstPhoto:
     """One photo's row and its pictures."""
 
     score: PhotoScore
@@ -240,16 +240,16 @@ class Gallery:
     def __init__(self, num_worst: int) -> None:
         self.num_worst = num_worst
         self._lock = threading.Lock()
-        self._heap: list[tuple[float, int, Exhibit]] = []  # the best of the worst first
+        self._heap: list[tuple[float, int, WorstPhoto]] = []  # the best of the worst first
         self._turns = itertools.count()
 
     def __call__(self, score: PhotoScore, photo: Photo, target: Alpha, prediction: Alpha) -> None:
         """Draw the photo's pictures if it is one of the worst so far."""
         if score.measures is None or not self._is_wanted(score.measures.dice):
             return
-        exhibit = Exhibit(score, draw_pictures(photo, target, prediction))
+        worst = WorstPhoto(score, draw_pictures(photo, target, prediction))
         with self._lock:
-            heapq.heappush(self._heap, (-score.measures.dice, next(self._turns), exhibit))
+            heapq.heappush(self._heap, (-score.measures.dice, next(self._turns), worst))
             if len(self._heap) > self.num_worst:
                 heapq.heappop(self._heap)
 
@@ -258,7 +258,7 @@ class Gallery:
             return self.num_worst > 0 and (len(self._heap) < self.num_worst or -dice > self._heap[0][0])
 
     @property
-    def exhibits(self) -> tuple[Exhibit, ...]:
+    def worst_photos(self) -> tuple[WorstPhoto, ...]:
         """Worst first; by name where Dice is the same."""
-        kept = sorted(self._heap, key=lambda entry: (-entry[0], entry[2].score.name))
-        return tuple(exhibit for _, _, exhibit in kept)
+        photos = sorted(self._heap, key=lambda entry: (-entry[0], entry[2].score.name))
+        return tuple(photo for _, _, photo in photos)

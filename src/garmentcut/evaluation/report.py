@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from garmentcut.errors import counted
 from garmentcut.evaluation.intervals import Estimate
 from garmentcut.evaluation.metrics import METRICS, POOLED_METRICS, Metric
-from garmentcut.evaluation.pictures import EXTRA_RGB, MISSING_RGB, Exhibit, Tile
+from garmentcut.evaluation.pictures import EXTRA_RGB, MISSING_RGB, Tile, WorstPhoto
 from garmentcut.evaluation.scores import (
     GOOD_DICE,
     THRESHOLDS,
@@ -359,7 +359,7 @@ def write_report(
     path: Path,
     totals: Totals,
     scores: Sequence[PhotoScore],
-    exhibits: Sequence[Exhibit],
+    worst_photos: Sequence[WorstPhoto],
     *,
     dataset: str,
     against: "Against | None" = None,
@@ -370,21 +370,21 @@ def write_report(
         path: an HTML file.
         totals: of `scores`.
         scores: a row a photo.
-        exhibits: the worst photos, worst first.
+        worst_photos: the worst photos, worst first.
         dataset: what it was measured on, in words.
         against: a comparison with another model; None: there is none.
 
     Raises:
         OSError: the file cannot be written.
     """
-    page = render_report(totals, scores, exhibits, dataset=dataset, against=against)
+    page = render_report(totals, scores, worst_photos, dataset=dataset, against=against)
     write_atomic(path, page.encode("utf-8", "backslashreplace"))
 
 
 def render_report(
     totals: Totals,
     scores: Sequence[PhotoScore],
-    exhibits: Sequence[Exhibit],
+    worst_photos: Sequence[WorstPhoto],
     *,
     dataset: str,
     against: "Against | None" = None,
@@ -408,7 +408,7 @@ def render_report(
             histograms=_histograms(measured),
             sweeps=_sweeps(totals),
             thresholds=_threshold_chart(totals),
-            exhibits=exhibits,
+            worst_photos=worst_photos,
             against=against,
             differences=difference_rows(against.comparison) if against else [],
             gain_of=gain_of,

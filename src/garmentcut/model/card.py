@@ -150,7 +150,7 @@ class ModelCard:
     """First 12 hex digits of the SHA-256 of each photo it was trained on, those before its start too; `unknown` among
     them: others as well, which nobody recorded."""
     trained_hashes: str = ""
-    """Perceptual hashes of garments it was trained on (`garmentcut.dataset.split`), as far as they are known; base64."""
+    """Perceptual hashes of garments it was trained on (`garmentcut.dataset.split`), as far as known; base64."""
     started_from: str = "not stated"
     """What its training started from, in words."""
     parity: float | None = None

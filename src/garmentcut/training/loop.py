@@ -272,7 +272,7 @@ def _write_steps(session: Session, steps: Iterable[StepDone]) -> Iterator[StepDo
 
 
 def _evaluate(session: Session) -> Evaluated:
-    """Measure the weights on the validation photos, keep them if they are the best, draw the sample sheet."""
+    """Measure the weights on the validation photos, keep them if they are the best, draw the validation sheet."""
     run, parts, progress = session.run, session.parts, session.progress
     network = parts.evaluated
     with _evaluating(network):

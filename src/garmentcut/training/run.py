@@ -85,7 +85,7 @@ class Run:
         return self.maps_folder or self.folder / MAPS_NAME
 
     def sheet_path(self, step: int) -> Path:
-        """The sample sheet of a step."""
+        """The validation sheet of a step."""
         return self.folder / "samples" / f"step_{step:06d}.jpg"
 
     @cached_property

@@ -1,4 +1,4 @@
-"""A look at the held-out photos while training: Dice and loss at the training size, and a sheet for a person to see."""
+"""Measures a network on the validation photos while it trains: Dice and loss at the training size, and a sheet."""
 
 import io
 import os
@@ -133,7 +133,7 @@ def sheet_bytes(rows: Sequence[SheetRow], title: str) -> bytes:
 
 @torch.no_grad()
 def draw_sheet(network: nn.Module, samples: Samples, step: int, seen: Validation, *, fabric: Fabric) -> bytes:
-    """The sheet of a look: a few validation photos, evenly chosen; a JPEG file.
+    """The validation sheet: a few validation photos, evenly chosen; a JPEG file.
 
     Args:
         network: as in `validate`.
