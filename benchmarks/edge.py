@@ -1,9 +1,9 @@
-"""The edge on a model's card: the logit that is the edge, and how steep the rim is.
+"""The edge on a model's card: the logit that is the edge, and how steep the edge is.
 
     python benchmarks/edge.py ORIGINALS CUTOUTS [MODEL]
 
 Tries biases and gains on every photo; prints mean and median Dice (`alpha >= 128`) of each bias, and the mean absolute
-difference of alpha in the rim, summed over its pixels, of each bias and gain.
+difference of alpha in the edge band, summed over its pixels, of each bias and gain.
 """
 
 import sys
@@ -26,7 +26,7 @@ if __name__ == "__main__":
     content, card = read_model(Path(sys.argv[3]) if len(sys.argv) > 3 else default_model())
     plain = load_runtime(content, replace(card, edge_bias=0.0, edge_gain=1.0))
     dice: dict[float, list[float]] = defaultdict(list)
-    rim_error: dict[tuple[float, float], list[float]] = defaultdict(list)
+    edge_error: dict[tuple[float, float], list[float]] = defaultdict(list)
     for path in sorted(Path(sys.argv[1]).iterdir()):
         frame = frame_photo(read_photo(path), card)
         assert frame.content_hw == frame.photo_hw == frame.rgb.shape[:2], f"{path}: not of the working size"
@@ -34,13 +34,13 @@ if __name__ == "__main__":
         logits = np.log(probability / (1 - probability)).astype(np.float32)
         with Image.open(Path(sys.argv[2]) / f"{path.stem}.png") as cutout:
             target = np.asarray(cutout.getchannel("A"))
-        rim = (abs(logits) < 7) | ((target > 0) & (target < 255))
+        band = (abs(logits) < 7) | ((target > 0) & (target < 255))
         for bias in _BIASES:
             mask, wanted = logits > bias, target >= 128
             dice[bias].append(2 * float((mask & wanted).sum()) / float(mask.sum() + wanted.sum()))
             for gain in _GAINS:
-                alpha = alpha_of_logits(logits[rim], replace(card, edge_bias=bias, edge_gain=gain))
-                rim_error[bias, gain].append(float(abs(alpha - target[rim] / 255).sum()))
+                alpha = alpha_of_logits(logits[band], replace(card, edge_bias=bias, edge_gain=gain))
+                edge_error[bias, gain].append(float(abs(alpha - target[band] / 255).sum()))
     for bias, values in dice.items():
-        errors = "  ".join(f"gain {gain}: {np.mean(rim_error[bias, gain]):.0f}" for gain in _GAINS)
-        print(f"bias {bias:4}  Dice {np.mean(values):.5f} {np.median(values):.5f}  rim {errors}")
+        errors = "  ".join(f"gain {gain}: {np.mean(edge_error[bias, gain]):.0f}" for gain in _GAINS)
+        print(f"bias {bias:4}  Dice {np.mean(values):.5f} {np.median(values):.5f}  edge band {errors}")

@@ -6,7 +6,7 @@
     python benchmarks/formats.py ORIGINALS CUTOUTS  (PSDs of them, corrected and read back, 8 and 16 bits)
 
 Milliseconds are processor time, medians, for the photo and its alpha in memory; peak memory is that of a whole process
-that holds them and writes one file. Overlap (IoU) is that of the alpha and of the path drawn again. Rims are soft and
+that holds them and writes one file. Overlap (IoU) is that of the alpha and of the path drawn again. Edges are soft and
 paths are not, so some of it is lost to any path: what is lost to the line at alpha 0.5 itself stands beside it.
 """
 
@@ -78,7 +78,7 @@ def report_formats(formats: tuple[Format, ...] = tuple(FORMATS)) -> None:
 
 
 def encode_afresh(cutout: Cutout, format: Format) -> bytes:
-    """A file's content, without the path, which is measured apart; a cutout would clean its rim only once."""
+    """A file's content, without the path, which is measured apart; a cutout would clean its edge only once."""
     return encode_cutout(replace(cutout).picture, format, OutputConfig(formats=(format,), path="none"))
 
 

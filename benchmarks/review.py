@@ -5,9 +5,9 @@
 
 `server` starts `garmentcut review` on an output folder of `garmentcut cut` and asks it as a browser and as an attacker
 would. `brush` let the smart brush fix alphas of photos that the model was not trained on: the three largest pieces of
-each where its alpha and the retoucher's differ by more than a half, and two discs at the rim where its alpha was spoilt
-by hand. The stroke is the piece, 18 pixels wider all around, its rim soft. DATASET is a folder that `garmentcut ingest`
-made, MODEL a file that held the split out.
+each where its alpha and the retoucher's differ by more than a half, and two discs at the edge where its alpha was
+spoilt by hand. The stroke is the piece, 18 pixels wider all around, its edge soft. DATASET is a folder that `garmentcut
+ingest` made, MODEL a file that held the split out.
 """
 
 import argparse
@@ -228,12 +228,12 @@ def _pieces(predicted: NDArray[np.uint8], target: NDArray[np.uint8]) -> Iterator
 def _damages(
     predicted: NDArray[np.uint8], target: NDArray[np.uint8], rng: np.random.Generator
 ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.bool_]]]:
-    """The model's alpha with a disc of 40 pixels taken out at its rim, and with one put on; and the disc."""
+    """The model's alpha with a disc of 40 pixels taken out at its edge, and with one put on; and the disc."""
     mask = target >= 128
-    rim = np.argwhere(mask[1:-1, 1:-1] & ~(mask[:-2, 1:-1] & mask[2:, 1:-1] & mask[1:-1, :-2] & mask[1:-1, 2:])) + 1
+    edge = np.argwhere(mask[1:-1, 1:-1] & ~(mask[:-2, 1:-1] & mask[2:, 1:-1] & mask[1:-1, :-2] & mask[1:-1, 2:])) + 1
     rows, columns = np.mgrid[: mask.shape[0], : mask.shape[1]]
     for level in (0, 255):
-        row, column = rim[rng.integers(len(rim))]
+        row, column = edge[rng.integers(len(edge))]
         disc = np.hypot(rows - row, columns - column) < 40
         yield np.where(disc, np.uint8(level), predicted), disc
 

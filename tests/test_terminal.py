@@ -90,7 +90,7 @@ def test_verdicts_are_counted():
 def test_the_doubtful_are_named_and_what_happened_to_the_folders_is_said():
     made = Summary(Path("out"), Path("out/results.jsonl"), num_damaged=1, num_gone=2)
     made.not_looked_at = NotLookedAt([Skipped("/in/a.CR3", "camera_raw"), Skipped("/in/Thumbs.db", "junk")])
-    made.add(Row("/in/a.jpg", "a", doubt=0.25, reasons=("soft or sheer rim at the hem",), flags=("soft_edge",)))
+    made.add(Row("/in/a.jpg", "a", doubt=0.25, reasons=("soft or sheer edge at the hem",), flags=("soft_edge",)))
     made.add(Row("/in/b.jpg", "b", doubt=0.05, flags=("replaced",)))
     made.add(Row("/in/c\x1b.jpg", "c", doubt=0.01, verdict="review"))
     made.add(Row("/in/d.jpg", "d", doubt=0.5, verdict="accept"))
@@ -100,7 +100,7 @@ def test_the_doubtful_are_named_and_what_happened_to_the_folders_is_said():
     first, *rest = made.as_text().splitlines()
     assert first.startswith("4 photos: 4 cut, 2 doubtful, 1 accepted, 1 to review, ")
     assert rest == [
-        "doubtful: /in/a.jpg: soft or sheer rim at the hem; doubt 0.25",
+        "doubtful: /in/a.jpg: soft or sheer edge at the hem; doubt 0.25",
         "doubtful: /in/c\\x1b.jpg: doubt 0.01",
         "2 photos of these went with the output folder: cut before, files gone",
         "1 photo was replaced by a new one of the same name",

@@ -106,7 +106,7 @@ class OutputConfig:
     margin_px: Annotated[_Count, Field(ge=0, le=20_000)] = 0
     """Pixels kept (or added) around the trimmed garment."""
     hidden: Literal["auto", "clear", "keep"] = "auto"
-    """`clear`: rim colours cleaned, hidden pixels black. `keep`: the photo's pixels, untouched, under the alpha.
+    """`clear`: edge colours cleaned, hidden pixels black. `keep`: the photo's pixels, untouched, under the alpha.
     `auto`: keep for tiff and psd (working files) and for a jpeg with a path and no background, which is then the whole
     photo and its path; clear for png, webp and other jpeg (final files)."""
     path: Literal["auto", "none", "editable", "exact"] = "auto"

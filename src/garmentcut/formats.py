@@ -96,7 +96,7 @@ def listed(names: Iterable[str]) -> str:
 
 
 def keeps_hidden(format: str, *, hidden: str, path: str, background: str | None) -> bool:
-    """Whether a file holds the photo's pixels under the alpha, or clean rim colours and black.
+    """Whether a file holds the photo's pixels under the alpha, or clean edge colours and black.
 
     Args:
         format: a key of `FORMATS`.

@@ -130,7 +130,7 @@ def test_the_edge_is_written_into_the_card(seen):
     assert told["edge"] == {"edge_bias": card.edge_bias, "edge_gain": card.edge_gain, "choke_px": card.choke_px}
     assert card.edge_bias / 2 + card.choke_px == pytest.approx(1, abs=0.2)
     assert card.sha256 == before.sha256
-    assert told["after"]["rim_error_px"] < told["before"]["rim_error_px"]
+    assert told["after"]["edge_error_px"] < told["before"]["edge_error_px"]
 
 
 @pytest.mark.usefixtures("seen")

@@ -196,7 +196,7 @@ def test_a_graded_photo_is_suspect(drawn):
 
 def test_colours_outside_the_garment_count_for_nothing(drawn):
     rgb, alpha = drawn
-    elsewhere = np.where(alpha[..., None] == 1, rgb, 77).astype(np.uint8)  # rim pixels cleaned, ground replaced
+    elsewhere = np.where(alpha[..., None] == 1, rgb, 77).astype(np.uint8)  # edge pixels cleaned, ground replaced
     assert codes(check_pair(Photo(rgb), CutoutFile(alpha, elsewhere, "layer mask"))) == []
 
 

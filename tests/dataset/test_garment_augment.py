@@ -217,16 +217,16 @@ def test_the_background_darkens_and_brightens_by_its_amount():
     assert tint.min() < 0.77
 
 
-def test_rims_keep_the_garments_part(batch):
-    """A blackened backdrop: the rim becomes that share of the cloth."""
+def test_edges_keep_the_garments_part(batch):
+    """A blackened backdrop: the edge becomes that share of the cloth."""
     photos, alphas = batch
     after = vary_background(photos, alphas, drawn(5, seed=2), Strength(1, 1))
-    rim = (alphas > 0.4) & (alphas < 0.6)
+    edge = (alphas > 0.4) & (alphas < 0.6)
     dark = after.mean(dim=(1, 2, 3)) < photos.mean(dim=(1, 2, 3))
     assert dark.any()
     shrunk = after[dark] / photos[dark]
-    assert shrunk[rim[dark].expand_as(shrunk)].mean() < 0.8
-    assert shrunk[rim[dark].expand_as(shrunk)].mean() > 0.2
+    assert shrunk[edge[dark].expand_as(shrunk)].mean() < 0.8
+    assert shrunk[edge[dark].expand_as(shrunk)].mean() > 0.2
 
 
 def scenes():

@@ -35,9 +35,9 @@ def test_the_studios_edge_is_found(inwards_px, network_edge):
     found = fit_edge(samples_of(network_edge=network_edge, target_of=lambda d: crisp(d, inwards_px)), network_edge)
     moved_px = found.edge.edge_bias / 1.5 + found.edge.choke_px
     assert moved_px == pytest.approx(inwards_px, abs=0.12)
-    assert found.edge.edge_gain > 1.5  # a rim of one pixel is steeper than this network's
-    assert found.after.rim_error_px < 0.12
-    assert found.after.rim_error_px <= found.before.rim_error_px + 0.01
+    assert found.edge.edge_gain > 1.5  # an edge of one pixel is steeper than this network's
+    assert found.after.edge_error_px < 0.12
+    assert found.after.edge_error_px <= found.before.edge_error_px + 0.01
     assert (found.num_photos, found.num_garments) == (6, 6)
 
 
@@ -51,7 +51,7 @@ def test_an_edge_that_no_threshold_reaches_is_choked():
     found = fit_edge([sample(seed) for seed in range(4)], Edge())
     assert found.edge.choke_px == pytest.approx(1.5, abs=0.3)
     assert found.after.dice > found.before.dice
-    assert found.after.rim_error_px < 0.5 * found.before.rim_error_px
+    assert found.after.edge_error_px < 0.5 * found.before.edge_error_px
 
 
 def test_the_result_is_measured_on_garments_that_had_no_part_in_it():
@@ -60,7 +60,7 @@ def test_the_result_is_measured_on_garments_that_had_no_part_in_it():
     outside = samples_of(network_edge=Edge(), target_of=lambda d: crisp(d, -1.2), num=3)
     halves = [s for pair in zip(inside, outside, strict=True) for s in pair]
     named = [type(s)(f"g{number}", s.logits, s.target) for number, s in enumerate(halves)]
-    assert fit_edge(named, Edge()).after.rim_error_px > 2
+    assert fit_edge(named, Edge()).after.edge_error_px > 2
 
 
 def test_too_few_garments_are_refused():

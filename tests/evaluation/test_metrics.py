@@ -249,15 +249,15 @@ def test_monai_agrees(mask_pairs):
 
 def test_boundary_iou_by_hand():
     target, prediction = square(10, 10), square(10, 11)
-    # Rims one pixel wide have 36 pixels each; 18 of the top and bottom rows are common: 2 * 9.
+    # Edges one pixel wide have 36 pixels each; 18 of the top and bottom rows are common: 2 * 9.
     assert boundary_iou(prediction, target, 1) == 18 / (36 + 36 - 18)
     assert boundary_iou(target, target, 2) == 1
-    # A width beyond half the garment makes the rim the whole of it: plain IoU.
+    # A width beyond half the garment makes the band the whole of it: plain IoU.
     assert boundary_iou(prediction, target, 9) == 90 / 110
 
 
 def test_boundary_iou_by_loops(mask_pairs):
-    def rim(mask, width):
+    def band(mask, width):
         height, breadth = mask.shape
         eroded = np.zeros_like(mask)
         for y, x in itertools.product(range(width, height - width), range(width, breadth - width)):
@@ -265,7 +265,7 @@ def test_boundary_iou_by_loops(mask_pairs):
         return mask & ~eroded
 
     for (prediction, target), width in itertools.product(mask_pairs[:6], (1, 2, 5)):
-        ours, theirs = rim(prediction, width), rim(target, width)
+        ours, theirs = band(prediction, width), band(target, width)
         assert boundary_iou(prediction, target, width) == pytest.approx((ours & theirs).sum() / (ours | theirs).sum())
 
 
@@ -279,19 +279,19 @@ SQUARE = np.zeros((40, 40), np.float32)
 SQUARE[10:30, 10:30] = 1
 
 
-def test_the_rim_is_near_the_targets_edge_or_soft():
-    rim = edge_band(SQUARE)
-    assert rim[20].tolist() == [abs(x - 10) <= EDGE_BAND_PX or abs(x - 29) <= EDGE_BAND_PX for x in range(40)]
-    assert rim[7, 7]  # 3 * sqrt(2) from the corner
-    assert not rim[6, 6]  # 4 * sqrt(2)
+def test_the_edge_band_is_near_the_targets_edge_or_soft():
+    band = edge_band(SQUARE)
+    assert band[20].tolist() == [abs(x - 10) <= EDGE_BAND_PX or abs(x - 29) <= EDGE_BAND_PX for x in range(40)]
+    assert band[7, 7]  # 3 * sqrt(2) from the corner
+    assert not band[6, 6]  # 4 * sqrt(2)
     sheer = SQUARE.copy()
     sheer[20, 20] = 0.9
     assert edge_band(sheer)[20, 20]
-    assert edge_band(sheer).sum() == rim.sum() + 1
+    assert edge_band(sheer).sum() == band.sum() + 1
     assert not edge_band(np.zeros((9, 9), np.float32)).any()
 
 
-def test_the_rim_does_not_care_where_the_frame_ends():
+def test_the_edge_band_does_not_care_where_the_frame_ends():
     for shift in (-10, 10):
         moved = np.roll(SQUARE, shift, axis=1)
         assert np.array_equal(edge_band(moved)[:, 15:25], np.roll(edge_band(SQUARE), shift, axis=1)[:, 15:25])
@@ -308,7 +308,7 @@ def test_sad_and_mse_by_hand():
 
 
 @pytest.mark.parametrize("metric", [sad, mse, gradient_error, connectivity_error])
-def test_the_same_is_perfect_and_no_rim_is_zero(metric):
+def test_the_same_is_perfect_and_no_edge_is_zero(metric):
     assert metric(SQUARE, SQUARE, edge_band(SQUARE)) == 0
     assert metric(SQUARE, 1 - SQUARE, np.zeros_like(SQUARE, bool)) == 0
     assert metric(np.zeros_like(SQUARE), SQUARE, edge_band(SQUARE)) > 0
@@ -331,12 +331,12 @@ def naive_steepness(alpha, sigma=1.4):
 
 def test_gradient_by_loops(alpha_pairs):
     for prediction, target in alpha_pairs[:3]:
-        rim = edge_band(target)
-        naive = ((naive_steepness(prediction) - naive_steepness(target))[rim] ** 2).sum() / 1000
-        assert gradient_error(prediction, target, rim) == pytest.approx(naive, rel=1e-6)
+        band = edge_band(target)
+        naive = ((naive_steepness(prediction) - naive_steepness(target))[band] ** 2).sum() / 1000
+        assert gradient_error(prediction, target, band) == pytest.approx(naive, rel=1e-6)
 
 
-def naive_connectivity(prediction, target, rim):
+def naive_connectivity(prediction, target, band):
     """The benchmark's definition, a pixel at a time."""
     levels = [step / 10 for step in range(11)]
     last = -np.ones(target.shape)
@@ -350,7 +350,7 @@ def naive_connectivity(prediction, target, rim):
                 last[y, x] = levels[i - 1]
     last[last == -1] = 1
     error = 0.0
-    for y, x in zip(*np.nonzero(rim), strict=True):
+    for y, x in zip(*np.nonzero(band), strict=True):
         gaps = [float(alpha[y, x]) - last[y, x] for alpha in (prediction, target)]
         phi = [1 - gap * (gap >= 0.15 - 1e-6) for gap in gaps]
         error += abs(phi[0] - phi[1])
@@ -359,10 +359,10 @@ def naive_connectivity(prediction, target, rim):
 
 def test_connectivity_by_loops(alpha_pairs):
     for prediction, target in alpha_pairs:
-        rim = edge_band(target)
-        naive = naive_connectivity(prediction, target, rim)
+        band = edge_band(target)
+        naive = naive_connectivity(prediction, target, band)
         assert naive > 0
-        assert connectivity_error(prediction, target, rim) == pytest.approx(naive, rel=1e-4)
+        assert connectivity_error(prediction, target, band) == pytest.approx(naive, rel=1e-4)
 
 
 def test_connectivity_by_hand():
@@ -380,11 +380,11 @@ def test_connectivity_never_takes_the_background_for_the_garment():
     """The garment is far smaller than the background; a copy of the metric in wide use then compares with that."""
     target, prediction = np.zeros((2, 40, 40), np.float32)
     target[18:22, 18:22] = prediction[18:22, 18:22] = 1
-    prediction[17, 18:22] = 0.1  # a faint rim: below the 0.15 that counts
-    rim = edge_band(target)
-    assert connectivity_error(prediction, target, rim) == 0
+    prediction[17, 18:22] = 0.1  # a faint edge: below the 0.15 that counts
+    band = edge_band(target)
+    assert connectivity_error(prediction, target, band) == 0
     prediction[17, 18:22] = 0.5  # now it counts, and only it
-    assert connectivity_error(prediction, target, rim) == pytest.approx(4 * 0.5 / 1000)
+    assert connectivity_error(prediction, target, band) == pytest.approx(4 * 0.5 / 1000)
 
 
 def test_the_effort_is_the_outline_that_lies_elsewhere():

@@ -63,9 +63,9 @@ def test_what_the_frame_cuts_off_stays_at_the_frame():
 
 
 def error(rgb, studio):
-    """Mean absolute colour error times alpha in the rim, 0 to 255: what shows on a new background."""
-    rim = (studio.alpha > 0) & (studio.alpha < 1)
-    return (np.abs(rgb.astype(np.float64) - studio.garment).mean(axis=-1) * studio.alpha)[rim].mean()
+    """Mean absolute colour error times alpha in the edge band, 0 to 255: what shows on a new background."""
+    edge = (studio.alpha > 0) & (studio.alpha < 1)
+    return (np.abs(rgb.astype(np.float64) - studio.garment).mean(axis=-1) * studio.alpha)[edge].mean()
 
 
 @pytest.mark.parametrize(("sigma", "times"), [(0.8, 5), (1.5, 5), (3, 2.5)])
@@ -86,25 +86,25 @@ def test_at_any_size(studio, height):
     assert error(clean_edge_color(drawn.photo, drawn.alpha), drawn) < error(drawn.photo, drawn) / 4
 
 
-def test_only_the_rim_changes_and_the_input_never(studio):
+def test_only_the_edge_band_changes_and_the_input_never(studio):
     drawn = studio()
     before = drawn.photo.copy()
     cleaned = clean_edge_color(drawn.photo, drawn.alpha)
-    rim = (drawn.alpha > 0) & (drawn.alpha < 1)
-    np.testing.assert_array_equal(cleaned[~rim], drawn.photo[~rim])
+    edge = (drawn.alpha > 0) & (drawn.alpha < 1)
+    np.testing.assert_array_equal(cleaned[~edge], drawn.photo[~edge])
     np.testing.assert_array_equal(drawn.photo, before)
     assert (cleaned != drawn.photo).any()
 
 
 @pytest.mark.parametrize("level", [0, 1])
-def test_no_rim_no_change(studio, level):
+def test_no_soft_edge_no_change(studio, level):
     photo = studio().photo
     cleaned = clean_edge_color(photo, np.full(photo.shape[:2], level, np.float32))
     np.testing.assert_array_equal(cleaned, photo)
     assert cleaned is not photo
 
 
-def test_rims_at_the_frame_and_tiny_pictures(studio):
+def test_edges_at_the_frame_and_tiny_pictures(studio):
     drawn = studio()
     parts = [
         np.s_[100:180, 60:130],
@@ -119,7 +119,7 @@ def test_rims_at_the_frame_and_tiny_pictures(studio):
         assert cleaned.shape == drawn.photo[part].shape
 
 
-def test_rim_cut_by_the_frame_is_cleaned_as_well(studio):
+def test_edge_cut_by_the_frame_is_cleaned_as_well(studio):
     drawn = studio(432, 288)
     part = np.s_[:200, 30:144]
     crop = drawn._replace(**{name: getattr(drawn, name)[part] for name in drawn._fields})
@@ -149,8 +149,8 @@ def test_an_alpha_that_is_a_pixel_off_leaves_no_line(moved_px, garment, backgrou
     rgb = np.rint(share[..., None] * cloth + (1 - share[..., None]) * background).astype(np.uint8).repeat(3, axis=2)
     alpha = np.roll(share, moved_px, axis=1)
     cleaned = clean_edge_color(rgb, alpha, full_height_px=1728)
-    rim = (alpha > 0) & (alpha < 1)
-    inside = rim & (share == 1)
+    edge = (alpha > 0) & (alpha < 1)
+    inside = edge & (share == 1)
     assert inside.sum() == 200
     assert abs(float(cleaned[inside].mean()) - garment) < 4
 
@@ -212,14 +212,14 @@ def test_no_ghosts_around_and_no_thin_spots_inside(factor):
     assert (laid.rgb[laid.alpha == 0] == 0).all()
 
 
-def test_hidden_pixels_do_not_bleed_into_the_rim(studio):
+def test_hidden_pixels_do_not_bleed_into_the_edge(studio):
     drawn = studio(sigma=2)
     rgb = np.where(drawn.alpha[..., None] > 0, np.uint8((180, 20, 60)), np.uint8(0))
     for factor in (0.3, 0.5, 1.4):
         laid, _ = placed(Picture(rgb, drawn.alpha, is_clean=True), factor)
-        rim = (laid.alpha > 0.02) & (laid.alpha < 1)
-        assert rim.sum() > 100
-        assert np.abs(laid.rgb[rim].astype(int) - (180, 20, 60)).max() <= 1
+        edge = (laid.alpha > 0.02) & (laid.alpha < 1)
+        assert edge.sum() > 100
+        assert np.abs(laid.rgb[edge].astype(int) - (180, 20, 60)).max() <= 1
 
 
 def test_texture_stays_sharp():
@@ -323,7 +323,7 @@ def test_hidden_pixels_as_asked_or_as_the_format_does(cutout, hidden, format, is
     np.testing.assert_array_equal(wanted.rgb, cutout.rgb if is_kept else clean(cutout).rgb)
 
 
-def test_a_background_takes_clean_rims_and_no_alpha(cutout):
+def test_a_background_takes_clean_edges_and_no_alpha(cutout):
     flat = prepare(cutout, background="#102030").flat("tiff")
     np.testing.assert_array_equal(flat, lay_over(clean(cutout), "#102030"))
 

@@ -25,7 +25,7 @@ def test_parts_count():
     assert garment_box(canvas(DRESS, (20, 20, 30, 30))) == (20, 20, 300, 550), "a loose end of a strap"
 
 
-def test_a_soft_rim_counts_to_its_last_level():
+def test_a_soft_edge_counts_to_its_last_level():
     alpha = canvas(DRESS, (5, 5, 8, 8))
     alpha[149, 100:300], alpha[148, 100:300] = np.float32(1 / 255), np.float32(0.4 / 255)
     assert garment_box(alpha) == (100, 149, 300, 550)

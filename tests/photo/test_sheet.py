@@ -47,13 +47,13 @@ def test_colours_stay_exact_and_hidden_ones_stay_hidden(dtype):
     assert small.shape == (44, 33, 4)  # 33 of 120 is the narrower limit
     assert tuple(small[22, 16]) == (*THUMBNAIL_TEAL, 255)
     assert tuple(small[0, 0]) == (0, 0, 0, 0)
-    rim = small[(small[..., 3] > 0) & (small[..., 3] < 255)].astype(int)
-    assert rim.size
+    edge = small[(small[..., 3] > 0) & (small[..., 3] < 255)].astype(int)
+    assert edge.size
     # Premultiplied: the garment's colour times alpha; red from behind would show in the first channel.
-    assert np.abs(rim[:, :3] - rim[:, 3:] * np.array(THUMBNAIL_TEAL) / 255).max() <= 2
+    assert np.abs(edge[:, :3] - edge[:, 3:] * np.array(THUMBNAIL_TEAL) / 255).max() <= 2
 
 
-def test_the_rim_gets_no_halo():
+def test_the_edge_band_gets_no_halo():
     small = shrink_cutout(square(color=(255, 255, 255), hidden=(255, 255, 255)).picture, (53, 40), trim=False)
     laid = lay_on_ground(small, draw_ground("#808080", (53, 40)))
     assert laid.min() == 0x80  # an overshooting filter would darken the ground around the garment
@@ -143,10 +143,10 @@ def test_a_long_name_keeps_its_beginning_and_its_end():
 
 
 def test_words_are_wrapped_and_the_rest_is_hinted_at():
-    text = "sheer rim;  garment like\nbackground at the left sleeve"
+    text = "sheer edge;  garment like\nbackground at the left sleeve"
     lines = wrap_lines(text, 150, 13, max_lines=9)
     assert len(lines) > 1
-    assert " ".join(lines) == "sheer rim; garment like background at the left sleeve"
+    assert " ".join(lines) == "sheer edge; garment like background at the left sleeve"
     assert all(width_of(line, 13) <= 150 for line in lines)
     short = wrap_lines(text, 150, 13, max_lines=2)
     assert short[0] == lines[0]
@@ -207,7 +207,7 @@ def test_each_cutout_on_every_ground_side_by_side():
 def test_the_doubtful_and_the_failed_are_framed_and_say_why():
     cells = [
         Cell("fine", "fine", ring()),
-        Cell("doubt", "doubt", ring(), mark="doubtful", reason="sheer rim"),
+        Cell("doubt", "doubt", ring(), mark="doubtful", reason="sheer edge"),
         Cell("broken", "broken", mark="failed", reason="truncated PNG; copy or export it again"),
     ]
     page = draw_page([cells], ONE, title="Autumn")

@@ -221,8 +221,8 @@ def test_a_quality_makes_webp_lossy_but_for_its_alpha(cutout):
     np.testing.assert_array_equal(first[..., 3], second[..., 3])
     share = first[..., 3:] / 255
     pages = [pixels[..., :3] * share + 255 * (1 - share) for pixels in (first, second)]
-    rim = (share[..., 0] > 0) & (share[..., 0] < 1)
-    assert np.abs(pages[0] - pages[1])[rim].mean() < 4, "no dark line around the garment"
+    edge = (share[..., 0] > 0) & (share[..., 0] < 1)
+    assert np.abs(pages[0] - pages[1])[edge].mean() < 4, "no dark line around the garment"
     assert np.abs(pages[0] - pages[1]).mean() < 1.5
 
 

@@ -35,7 +35,7 @@ def test_unlike_is_the_mahalanobis_distance():
     assert found[-1] == pytest.approx(np.log(np.sqrt(2**2 + 4 * 2**2) + 0.1))
 
 
-def test_a_softer_rim_is_doubted_more(make_doubt, studio):
+def test_a_softer_edge_is_doubted_more(make_doubt, studio):
     model = make_doubt(edge_softness=1.0, bias=-3.0)
     sharp, soft = (doubt_of(model, observe(shown.photo, shown.alpha)) for shown in (studio(), studio(sigma=5)))
     assert 0 < sharp < soft < 1

@@ -54,7 +54,7 @@ def test_a_sheer_sleeve_that_hangs_on_belongs_to_it_and_one_far_away_does_not():
     assert place.garment[60, 100] == pytest.approx(0.3)
 
 
-def test_a_soft_rim_is_kept():
+def test_a_soft_edge_is_kept():
     alpha = seen((40, 120, 30, 90))
     alpha[39, 30:90] = 0.1
     alpha[120, 30:90] = 0.3

@@ -148,7 +148,7 @@ def test_what_agrees_is_not_touched():
 def test_a_brass_button_is_no_hole():
     fine, coarse = agreed()
     fine[100:105, 80:84] = 0.05
-    fine[99, 80:84] = 0.7  # its soft rim
+    fine[99, 80:84] = 0.7  # its soft edge
     assert (clean(fine, coarse)[41:179, 41:119] == 1).all()
 
 
@@ -176,7 +176,7 @@ def test_lace_stays_lace():
     assert clean(fine, coarse) is fine
 
 
-def test_a_speck_is_taken_off_with_its_rim():
+def test_a_speck_is_taken_off_with_its_edge():
     fine, coarse = agreed()
     fine[10:14, 10:14] = 0.9
     fine[9, 10:14] = 0.3

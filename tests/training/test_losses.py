@@ -164,7 +164,7 @@ def test_the_total_is_the_weighted_sum_of_its_parts():
     assert not any(part.requires_grad for part in loss.parts.values())
 
 
-def test_the_rim_counts_more_but_the_scale_stays():
+def test_the_edge_band_counts_more_but_the_scale_stays():
     target = torch.zeros(1, 1, 64, 64)
     target[..., 20:44, 20:44] = 1
     flat = torch.zeros(1, 1, 64, 64)

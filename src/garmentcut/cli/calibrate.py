@@ -232,7 +232,7 @@ def _edge_text(fit: "EdgeFit") -> str:
         [
             f"fitted on {counted(fit.num_photos, 'photo')} of {counted(fit.num_garments, 'garment')}",
             f"edge: threshold {edge.edge_bias:g}, steepness {edge.edge_gain:g}, choke {edge.choke_px:g} px",
-            f"off by, in pixels: {before.rim_error_px:.3f} before, {after.rim_error_px:.3f} after",
+            f"off by, in pixels: {before.edge_error_px:.3f} before, {after.edge_error_px:.3f} after",
             f"mean Dice, alpha >= 128: {before.dice:.4f} before, {after.dice:.4f} after",
             "after: each half of the garments with the edge of the other half",
         ]

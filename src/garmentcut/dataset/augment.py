@@ -30,7 +30,7 @@ _CELL_WIDTH = 240
 _MIXED_ROWS = 3
 _LABEL_PX, _GAP_PX = 22, 4
 _PAPER, _INK = 255, (30, 30, 30)
-_RIM = (255, 0, 255)  # no cloth has it, and it stands out on light and dark
+_OUTLINE = (255, 0, 255)  # no cloth has it, and it stands out on light and dark
 _IN_PIXELS = frozenset({"noise", "blur", "jpeg"})  # too fine to be seen in a small picture: shown at full size
 
 
@@ -179,9 +179,9 @@ def _cell(photo: Tensor, alpha: Tensor, cell_hw: tuple[int, int], *, close: bool
         both = _close_up(both, cell_hw)
     both = F.interpolate(both, size=cell_hw, mode="bilinear", antialias=True, align_corners=False)
     mask = both[:, 3:] >= 0.5
-    rim = (dilate(mask, 1).bool() & ~mask)[0, 0].numpy()
+    outline = (dilate(mask, 1).bool() & ~mask)[0, 0].numpy()
     pixels = (both[0, :3] * 255).round().to(torch.uint8).permute(1, 2, 0).numpy().copy()
-    pixels[rim] = _RIM
+    pixels[outline] = _OUTLINE
     return pixels
 
 

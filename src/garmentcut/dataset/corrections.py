@@ -43,7 +43,7 @@ class Decision:
         prediction: file of the alpha as the model gave it, likewise; empty: not kept, the outputs have it.
         written: every output made again for it, with its last two SHA-256: what may be replaced.
         seconds: hands-on.
-        edge_share: share of the rim that the correction moved.
+        edge_share: share of the outline that the correction moved.
         who: who decided.
         at: when, ISO 8601, UTC.
         version: of the photo in the review's database.

@@ -65,12 +65,12 @@ class EdgeScore:
     """How well an edge fits, means over photos.
 
     Attributes:
-        rim_error_px: difference of the alphas, summed and divided by the outline's length: how far, on the whole, the
+        edge_error_px: difference of the alphas, summed and divided by the outline's length: how far, on the whole, the
             edge is off, in pixels.
         dice: convention `alpha >= 128`.
     """
 
-    rim_error_px: float
+    edge_error_px: float
     dice: float
 
 
@@ -200,8 +200,8 @@ def _scores(samples: Sequence[EdgeSample], edge: Edge) -> NDArray[np.float64]:
 
 
 def _mean(scores: NDArray[np.float64]) -> EdgeScore:
-    rim_error_px, mean_dice = scores.mean(axis=0).tolist()
-    return EdgeScore(rim_error_px, mean_dice)
+    edge_error_px, mean_dice = scores.mean(axis=0).tolist()
+    return EdgeScore(edge_error_px, mean_dice)
 
 
 def _target_of(sample: EdgeSample) -> Alpha:

@@ -131,7 +131,7 @@ class ModelCard:
     edge_bias: _Number = 0.0
     """Logit at which alpha is 0.5: above zero moves the edge inwards."""
     edge_gain: Annotated[float, Field(gt=0, le=1000)] = 1.0
-    """alpha = sigmoid(edge_gain * (logit - edge_bias)): above one makes the rim narrower."""
+    """alpha = sigmoid(edge_gain * (logit - edge_bias)): above one makes the soft edge narrower."""
     choke_px: Annotated[float, Field(ge=-64, le=64)] = 0.0
     """Moves the finished edge inwards, in pixels of the photo; below zero outwards. A studio's own, found by
     `garmentcut calibrate`."""

@@ -1,7 +1,7 @@
-"""From a cut photo to the picture that goes into a file: edge moved, rim colours cleaned, trimmed, laid on a canvas.
+"""From a cut photo to the picture that goes into a file: edge moved, edge colours cleaned, trimmed, laid on a canvas.
 
-Rim colours are estimated by blur-fusion, twice (M. Forte, "Approximate Fast Foreground Colour Estimation", ICIP 2021).
-Only rim pixels change, so only they are computed: a wide first estimate on a thinned grid, a narrow second one on the
+Edge colours are estimated by blur-fusion, twice (M. Forte, "Approximate Fast Foreground Colour Estimation", ICIP 2021).
+Only edge pixels change, so only they are computed: a wide first estimate on a thinned grid, a narrow second one on the
 pixels around each.
 """
 
@@ -29,7 +29,7 @@ Alpha = NDArray[np.float32]
 _WIDE_PX, _NARROW_PX = 90, 6  # windows measured at a photo height of 1728 px
 _REFERENCE_HEIGHT_PX = 1728
 _GRID_CELLS = 12  # grid cells in the wide window: its mean needs no more samples
-_CHUNK = 65_536  # rim pixels at a time: a sheer garment has a million of them
+_CHUNK = 65_536  # edge pixels at a time: a sheer garment has a million of them
 _EPSILON = 1e-5
 _SHARP, _EVEN = Image.Resampling.LANCZOS, Image.Resampling.HAMMING
 _SOLID = np.float32(0.5)  # alpha from which the sharp filter's weights are no small difference of large numbers
@@ -65,7 +65,7 @@ class Preparation:
 
     @cached_property
     def cleaned(self) -> Picture:
-        """The same with clean rim colours, taken from the whole photo, and hidden pixels black."""
+        """The same with clean edge colours, taken from the whole photo, and hidden pixels black."""
         return self._trimmed(clean(self._whole))
 
     def wanted(self, format: str) -> Picture:
@@ -129,10 +129,10 @@ class Preparation:
 
 
 def clean(picture: Picture) -> Picture:
-    """A picture with the background's colour taken out of rim pixels and hidden pixels black.
+    """A picture with the background's colour taken out of edge pixels and hidden pixels black.
 
-    What counts as rim and as hidden is the alpha as it will be written: a pixel that rounds to opaque keeps the photo's
-    colour, one that rounds to nothing gives none away.
+    What counts as edge and as hidden is the alpha as it will be written: a pixel that rounds to opaque keeps the
+    photo's colour, one that rounds to nothing gives none away.
     """
     if picture.is_clean:
         return picture
@@ -189,9 +189,9 @@ def lay_over(picture: Picture, color: str | None) -> Pixels:
     alpha, garment, ground = picture.alpha[inside], picture.rgb[inside], flat[inside]
     for channel in range(3):
         np.copyto(ground[..., channel], garment[..., channel], where=alpha > 0)
-    rim = np.nonzero((alpha > 0) & (alpha < 1))
-    share = alpha[rim][:, None]
-    ground[rim] = np.rint(share * garment[rim] + (1 - share) * background.astype(np.float32))
+    edge = np.nonzero((alpha > 0) & (alpha < 1))
+    share = alpha[edge][:, None]
+    ground[edge] = np.rint(share * garment[edge] + (1 - share) * background.astype(np.float32))
     return flat
 
 
@@ -240,28 +240,28 @@ def clean_edge_color(rgb: Pixels, alpha: NDArray[np.float32], *, full_height_px:
         of the old one.
     """
     # np.nonzero of two dimensions would take longer than all that follows.
-    rim_y, rim_x = np.divmod(np.flatnonzero((alpha > 0) & (alpha < 1)), alpha.shape[1])
+    edge_y, edge_x = np.divmod(np.flatnonzero((alpha > 0) & (alpha < 1)), alpha.shape[1])
     cleaned = rgb.copy()
-    if not rim_y.size:
+    if not edge_y.size:
         return cleaned
     top = float(np.iinfo(rgb.dtype).max)
-    observed = (rgb[rim_y, rim_x] / top).astype(np.float32)
-    rim_alpha = alpha[rim_y, rim_x, None]
+    observed = (rgb[edge_y, edge_x] / top).astype(np.float32)
+    edge_alpha = alpha[edge_y, edge_x, None]
     height_px = full_height_px or rgb.shape[0]
-    garment, behind = _wide_means(rgb, alpha, rim_y, rim_x, window_px=_window_px(height_px))
-    first = _fuse(observed, rim_alpha, garment, behind)
-    # The narrow window sees opaque pixels as photographed and rim pixels as first estimated.
-    cleaned[rim_y, rim_x] = np.rint(first * top)
+    garment, behind = _wide_means(rgb, alpha, edge_y, edge_x, window_px=_window_px(height_px))
+    first = _fuse(observed, edge_alpha, garment, behind)
+    # The narrow window sees opaque pixels as photographed and edge pixels as first estimated.
+    cleaned[edge_y, edge_x] = np.rint(first * top)
     spacing = max(round(height_px / _REFERENCE_HEIGHT_PX), 1)
     second = np.empty_like(first)
-    for start in range(0, rim_y.size, _CHUNK):
+    for start in range(0, edge_y.size, _CHUNK):
         part = slice(start, start + _CHUNK)
-        garment, least, most = _narrow_colors(cleaned, alpha, rim_y[part], rim_x[part], spacing_px=spacing)
-        fused = _fuse(observed[part], rim_alpha[part], garment / np.float32(top), behind[part])
+        garment, least, most = _narrow_colors(cleaned, alpha, edge_y[part], edge_x[part], spacing_px=spacing)
+        fused = _fuse(observed[part], edge_alpha[part], garment / np.float32(top), behind[part])
         # An alpha that is a pixel off explains an edge's colour by more background than there is, and would leave a
         # line darker or lighter than anything near it.
         second[part] = np.where(least <= most, fused.clip(least / top, most / top), fused)
-    cleaned[rim_y, rim_x] = np.rint(second * top)
+    cleaned[edge_y, edge_x] = np.rint(second * top)
     return cleaned
 
 
@@ -282,16 +282,16 @@ def _fuse(
 
 
 def _wide_means(
-    rgb: Pixels, alpha: NDArray[np.float32], rim_y: NDArray[np.intp], rim_x: NDArray[np.intp], *, window_px: float
+    rgb: Pixels, alpha: NDArray[np.float32], edge_y: NDArray[np.intp], edge_x: NDArray[np.intp], *, window_px: float
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Mean garment colour and mean background colour `(N, 3)` around rim pixels, from every n-th pixel."""
+    """Mean garment colour and mean background colour `(N, 3)` around edge pixels, from every n-th pixel."""
     step = max(round(window_px / _GRID_CELLS), 1)
     margin = round(window_px)
-    top, left = max(rim_y.min() - margin, 0), max(rim_x.min() - margin, 0)
-    area = slice(top, rim_y.max() + margin + 1, step), slice(left, rim_x.max() + margin + 1, step)
+    top, left = max(edge_y.min() - margin, 0), max(edge_x.min() - margin, 0)
+    area = slice(top, edge_y.max() + margin + 1, step), slice(left, edge_x.max() + margin + 1, step)
     weight = alpha[area][..., None].astype(np.float64)
     color = rgb[area] / float(np.iinfo(rgb.dtype).max)
-    row, column = (rim_y - top) // step, (rim_x - left) // step
+    row, column = (edge_y - top) // step, (edge_x - left) // step
     reach = _GRID_CELLS // 2
     means = []
     for part in (weight, 1 - weight):
@@ -335,7 +335,7 @@ def lay_on_canvas(picture: Picture, placement: Placement) -> Picture:
 
     What is visible outside that box, stray specks, is left out.
 
-    Made smaller, colours are resampled by Lanczos' filter, weighted by alpha, so that no background reaches the rim;
+    Made smaller, colours are resampled by Lanczos' filter, weighted by alpha, so that no background reaches the edge;
     alpha by Hamming's, which does not overshoot: Lanczos' would put a faint ghost line around the garment. At its own
     size every pixel is kept as it is.
 

@@ -28,7 +28,7 @@ class Cutout:
         dpi: horizontal and vertical pixels an inch; None: not known.
         exif: TIFF-structured bytes, orientation 1; None: no EXIF.
         xmp: a UTF-8 packet of XMP, orientation 1; None: no XMP.
-        is_clean: rim colours are the garment's own and hidden pixels black: cleaning again would only do harm.
+        is_clean: edge colours are the garment's own and hidden pixels black: cleaning again would only do harm.
         is_whole: it has the photo's own frame: neither trimmed nor laid on another canvas.
         iptc: records of IPTC's Information Interchange Model; None: no IPTC.
         doubt: 1 - expected surface Dice at 2 px, in [0, 1]; None: nobody has judged it, or the model cannot tell.
@@ -106,7 +106,7 @@ class Cutout:
 
     @cached_property
     def cleaned(self) -> "Cutout":
-        """The same, worked out once, with the background's colour taken out of rim pixels and hidden pixels black."""
+        """The same, worked out once, with the background's colour taken out of edge pixels and hidden pixels black."""
         return self if self.is_clean else self._with(compose.clean(self.picture))
 
     def trimmed(self, margin_px: int = 0) -> "Cutout":

@@ -82,7 +82,7 @@ class Picture:
         rgb: `(H, W, 3)` uint8 or uint16, upright.
         alpha: `(H, W)` float32 in [0, 1], the garment's coverage of each pixel.
         metadata: what travels with it; `metadata.profile` is the colour space of `rgb`.
-        is_clean: rim colours are the garment's own and hidden pixels black: cleaning again would only do harm.
+        is_clean: edge colours are the garment's own and hidden pixels black: cleaning again would only do harm.
         is_whole: it has the photo's own frame: neither trimmed nor laid on another canvas.
     """
 

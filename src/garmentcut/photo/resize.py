@@ -32,7 +32,7 @@ def resize_rgb(rgb: NDArray[np.uint8], size_hw: tuple[int, int], *, reducing_gap
 def resize_alpha(alpha: NDArray[np.float32], size_hw: tuple[int, int]) -> NDArray[np.float32]:
     """Bring an alpha to another size; enlarged, hard edges stay one pixel wide, soft and sheer parts as they are.
 
-    A cubic filter alone leaves a rim as many pixels wide as the enlargement. It is steepened by that factor about the
+    A cubic filter alone leaves an edge as many pixels wide as the enlargement. It is steepened by that factor about the
     middle of the levels on both sides of the edge, and kept between them: a sheer garment gets a crisp edge too, and
     its plateau of 0.4 stays 0.4. Ramps that the small alpha already spreads over several pixels are not steepened.
 

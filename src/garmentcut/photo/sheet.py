@@ -31,7 +31,7 @@ LIGHT, DARK = 255, 204
 _SEEN = 0.05  # of alpha: on any ground, less is seen by nobody
 
 STRONG = "#ff00aa"
-"""A colour that no studio and few garments have: rims and holes show on it."""
+"""A colour that no studio and few garments have: soft edges and holes show on it."""
 
 MOST_WORDS = 2
 """Lines of reasons and notes below a picture."""
@@ -63,8 +63,8 @@ _QUALITY = 92
 def shrink_cutout(picture: Picture, size_hw: tuple[int, int], *, trim: bool = True) -> Thumbnail:
     """Fit a cutout into a size; a small one is not enlarged.
 
-    Every pixel counts by its alpha, so that hidden colours do not bleed into the rim; the filter does not overshoot,
-    so that the rim gets no halo that the file does not have.
+    Every pixel counts by its alpha, so that hidden colours do not bleed into the edge; the filter does not overshoot,
+    so that the edge gets no halo that the file does not have.
 
     Args:
         picture: any size.
@@ -433,7 +433,7 @@ def encode_sheet(page: Rgb, suffix: str) -> bytes:
         text.add_text("Software", _MARK.decode())
         image.save(file, "PNG", pnginfo=text, compress_level=6)
     else:
-        # No colour subsampling: the strong ground would bleed into the rims that it is there to show.
+        # No colour subsampling: the strong ground would bleed into the soft edges that it is there to show.
         image.save(file, "JPEG", quality=_QUALITY, subsampling=0, comment=_MARK)
     return file.getvalue()
 

@@ -127,7 +127,7 @@ def encode_webp(prepared: Preparation) -> bytes:
     if max(pixels.shape[:2]) > _WEBP_MAX_SIDE_PX:
         raise OutputError(f"WebP ends at {_WEBP_MAX_SIDE_PX} pixels a side, this has {max(pixels.shape[:2])}; use png")
     file, quality = io.BytesIO(), prepared.output.quality
-    # `exact` keeps hidden pixels. Lossy, black ones would darken the rim: the encoder may choose their colours.
+    # `exact` keeps hidden pixels. Lossy, black ones would darken the edge: the encoder may choose their colours.
     packing: dict[str, Any] = {"lossless": True, "quality": 0, "method": 0, "exact": True}
     if quality is not None:
         packing = {"quality": quality, "alpha_quality": 100, "exact": prepared.output.hidden == "keep"}

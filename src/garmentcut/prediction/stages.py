@@ -36,7 +36,7 @@ _NOTHING = 0.1
 _LARGEST_HOLE = 2.5e-3  # of the garment: a brass button, a buckle; a larger one is a gap until told otherwise
 _LARGEST_SPECK = 5e-3
 _LEAST_COMPACT = 0.25  # of the square around it: a strap, too thin for the locate stage, is long and fills none
-_RIM_LEVEL = 0.1  # the soft rim of a speck or hole goes with it
+_SOFT_LEVEL = 0.1  # the soft edge of a speck or hole goes with it
 
 
 @dataclass(frozen=True, eq=False)
@@ -383,8 +383,8 @@ def clean(fine: NDArray[np.float32], coarse: NDArray[np.float32]) -> NDArray[np.
     """
     garment_px = float(np.count_nonzero(fine >= 0.5))
     hole_px, speck_px = _LARGEST_HOLE * garment_px, _LARGEST_SPECK * garment_px
-    fill = _within(fine < 0.5, coarse >= _CLOTH, fine < 1 - _RIM_LEVEL, most_px=hole_px)
-    drop = _within(fine >= 0.5, coarse <= _NOTHING, fine > _RIM_LEVEL, most_px=speck_px, least_compact=_LEAST_COMPACT)
+    fill = _within(fine < 0.5, coarse >= _CLOTH, fine < 1 - _SOFT_LEVEL, most_px=hole_px)
+    drop = _within(fine >= 0.5, coarse <= _NOTHING, fine > _SOFT_LEVEL, most_px=speck_px, least_compact=_LEAST_COMPACT)
     if fill is None and drop is None:
         return fine
     cleaned = fine.copy()

@@ -499,7 +499,7 @@ def _decoded(data: bytes) -> Photo:
 
 
 def _shrunk(picture: Picture, max_megapixels: float | None) -> Picture:
-    """A picture of so many pixels at most; its rim colours are cleaned afterwards, as those of a smaller photo."""
+    """A picture of so many pixels at most; its edge colours are cleaned afterwards, as those of a smaller photo."""
     height, width = picture.alpha.shape
     if max_megapixels is None or height * width <= max_megapixels * 1e6:
         return picture

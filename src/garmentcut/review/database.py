@@ -75,7 +75,7 @@ class PhotoRow(Table):
         delivered_sha256: of the alpha that its outputs hold; empty: the prediction.
         undelivered: why the outputs could not be made again; empty: they could, or need not.
         seconds: hands-on, so far.
-        edge_share: share of the rim that the corrected alpha moved.
+        edge_share: share of the outline that the corrected alpha moved.
     """
 
     __tablename__ = "photos"

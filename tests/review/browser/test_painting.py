@@ -111,7 +111,7 @@ def test_smooth_takes_steps_out_and_keeps_straight_edges_and_sheer_cloth(run):
     assert np.ptp(sums) < 0.5 < np.ptp(np.array(jagged).sum(axis=1)[3:-3] / 255)
 
 
-def test_fill_hole_takes_the_soft_rim_along(run):
+def test_fill_hole_takes_the_soft_edge_along(run):
     rows = [[255] * 11 for _ in range(11)]
     for y in range(3, 8):
         for x in range(3, 8):
@@ -135,7 +135,7 @@ def test_fill_hole_takes_its_soft_ends_along_and_no_sheer_cloth(run):
     assert [row[40:] for row in filled] == [row[40:] for row in rows]
 
 
-def test_keep_part_gives_each_part_its_own_rim(run):
+def test_keep_part_gives_each_part_its_own_edge(run):
     row = [0, 60, 255, 60, 30, 255, 255, 40, 0, 0, 20, 0]
     code = "const p = m.keepComponent(plane(v.rows), v.x, 1); return typeof p === 'string' ? p : rows(p)[1]"
     rows = [row] * 3
