@@ -332,7 +332,7 @@ def show_driver(num: int = 100_000) -> None:
     """Seconds and memory of the driver for names, rows and Parquet; all it does grows with the number of photos."""
     from pathlib import PurePosixPath
 
-    from garmentcut.cluster.ledger import Kept, Ledger, parquet_bytes, read_parquet
+    from garmentcut.cluster.ledger import Ledger, LedgerRow, parquet_bytes, read_parquet
     from garmentcut.cluster.run import plan_run
     from garmentcut.cluster.stages import Assignment
     from garmentcut.cluster.storage import StoredPhoto, open_storage
@@ -360,7 +360,7 @@ def show_driver(num: int = 100_000) -> None:
         for photo in photos
         for name in [f"{photo.place}.png"]
     ]
-    content = parquet_bytes(Kept(row, photo.etag) for row, photo in zip(rows, photos, strict=True))
+    content = parquet_bytes(LedgerRow(row, photo.etag) for row, photo in zip(rows, photos, strict=True))
     told(f"rows as {len(content) / 1e6:.1f} MB of Parquet", began)
     again = len(list(read_parquet(content)))
     told(f"{again:,} rows read back", began)

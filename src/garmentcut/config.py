@@ -102,7 +102,7 @@ class OutputConfig:
     (psd: a layer of it below the photo, a mask stays a mask). None: transparent; jpeg and the preview of psd, which
     know no transparency, are white."""
     trim: _Switch = False
-    """Crop to the garment; stray specks do not count."""
+    """Crop to the garment; specks are ignored."""
     margin_px: Annotated[_Count, Field(ge=0, le=20_000)] = 0
     """Pixels kept (or added) around the trimmed garment."""
     hidden: Literal["auto", "clear", "keep"] = "auto"

@@ -23,7 +23,7 @@ class Summary:
     Attributes:
         out_dir, results: where cutouts and rows are; paths or URLs.
         num_skipped, num_cut, num_failed: photos done before, cut and failed.
-        most_kept: failures and notes named at most; None: all. The counts are of all.
+        most_named: failures and notes named at most; None: all. The counts are of all.
         has_pace: seconds a photo mean something: the run did nothing else.
         failures, noted, doubtful: rows to be named.
         num_accepted, num_to_review, num_doubtful: verdicts, those of photos done before included.
@@ -39,7 +39,7 @@ class Summary:
     num_skipped: int = 0
     num_cut: int = 0
     num_failed: int = 0
-    most_kept: int | None = None
+    most_named: int | None = None
     has_pace: bool = True
     failures: list[Row] = field(default_factory=list)
     noted: list[Row] = field(default_factory=list)
@@ -60,9 +60,9 @@ class Summary:
             self.num_cut += 1
         else:
             self.num_failed += 1
-        if not row.ok and (self.most_kept is None or len(self.failures) < self.most_kept):
+        if not row.ok and (self.most_named is None or len(self.failures) < self.most_named):
             self.failures.append(row)
-        if row.notes and (self.most_kept is None or len(self.noted) < self.most_kept):
+        if row.notes and (self.most_named is None or len(self.noted) < self.most_named):
             self.noted.append(row)
         self.num_replaced += "replaced" in row.flags
         self.count_verdict(row)
@@ -72,7 +72,7 @@ class Summary:
         self.num_accepted += row.ok and row.verdict == "accept"
         self.num_to_review += row.ok and row.verdict == "review"
         self.num_doubtful += row.is_doubtful
-        if row.is_doubtful and (self.most_kept is None or len(self.doubtful) < self.most_kept):
+        if row.is_doubtful and (self.most_named is None or len(self.doubtful) < self.most_named):
             self.doubtful.append(row)
 
     @property

@@ -16,7 +16,6 @@ from garmentcut.cluster.ledger import (
     PENDING,
     RESULTS,
     RUNS,
-    Kept,
     Lease,
     Ledger,
     announce,
@@ -37,9 +36,9 @@ def target(request, tmp_path):
     return open_storage(request.getfixturevalue("bucket") + "/target")
 
 
-def kept(name, digest="1", *, options="o", status="ok"):
+def entry_of(name, digest="1", *, options="o", status="ok"):
     row = Row(name, name, (f"{name}.png",), status, options=options, written={f"{name}.png": (digest,)})
-    return Kept(row, "etag" if status == "ok" else "")
+    return LedgerRow(row, "etag" if status == "ok" else "")
 
 
 def write(target, run, *rows, finished=True):
@@ -53,55 +52,55 @@ def names(target, folder):
 
 
 def test_rows_of_parts_and_none_twice(target):
-    write(target, 1, kept("a"), kept("b"))
-    write(target, 1, kept("c"))
-    write(target, 1, kept("b"), kept("a"))  # the same work once more, after its worker was killed
+    write(target, 1, entry_of("a"), entry_of("b"))
+    write(target, 1, entry_of("c"))
+    write(target, 1, entry_of("b"), entry_of("a"))  # the same work once more, after its worker was killed
     assert len(names(target, RESULTS)) == 2
     assert names(target, PENDING) == []
-    assert sorted(Ledger.read(target).kept) == ["a", "b", "c"]
+    assert sorted(Ledger.read(target).rows) == ["a", "b", "c"]
 
 
 def test_the_later_run_counts_and_all_hashes_are_kept(target):
-    write(target, 1, kept("a", "old", options="before"))
-    write(target, 2, kept("a", "new", options="now"))
-    row = Ledger.read(target).kept["a"].row
+    write(target, 1, entry_of("a", "old", options="before"))
+    write(target, 2, entry_of("a", "new", options="now"))
+    row = Ledger.read(target).rows["a"].row
     assert (row.options, row.written) == ("now", {"a.png": ("old", "new")})
 
 
 def test_what_was_only_announced_is_done_again_but_its_hashes_are_known(target):
-    write(target, 1, kept("a", "old"))
-    write(target, 2, kept("a", "new"), kept("b"), finished=False)
-    known = Ledger.read(target).kept
+    write(target, 1, entry_of("a", "old"))
+    write(target, 2, entry_of("a", "new"), entry_of("b"), finished=False)
+    known = Ledger.read(target).rows
     assert {name: each.row.status for name, each in known.items()} == {"a": "pending", "b": "pending"}
     assert known["a"].row.written == {"a.png": ("old", "new")}
     assert known["b"].row.written == {"b.png": ("1",)}
 
 
 def test_an_announcement_that_outlived_its_end_changes_nothing(target):
-    announce(target, 1, [kept("a")])
-    finish(target, 1, [kept("a")])  # killed before it was removed
-    assert Ledger.read(target).kept["a"] == kept("a")
+    announce(target, 1, [entry_of("a")])
+    finish(target, 1, [entry_of("a")])  # killed before it was removed
+    assert Ledger.read(target).rows["a"] == entry_of("a")
 
 
 def test_joining_leaves_one_row_a_photo_and_is_done_as_often_as_one_likes(target):
-    write(target, 1, kept("b"))
-    write(target, 2, kept("a", "old"))
-    write(target, 3, kept("a", "new"), finished=False)
+    write(target, 1, entry_of("b"))
+    write(target, 2, entry_of("a", "old"))
+    write(target, 3, entry_of("a", "new"), finished=False)
     before = Ledger.read(target)
     for run in (3, 4):
         Ledger.read(target).join(run)
         after = Ledger.read(target)
-        assert after.kept == before.kept
+        assert after.rows == before.rows
         assert len(after.parts) == 1
         assert names(target, PENDING) == []
-    assert list(after.kept) == ["a", "b"]
+    assert list(after.rows) == ["a", "b"]
 
 
 def test_a_join_that_is_killed_halfway_loses_nothing(target, monkeypatch):
-    write(target, 1, kept("a"), kept("b"))
-    write(target, 2, kept("b", "new"))
+    write(target, 1, entry_of("a"), entry_of("b"))
+    write(target, 2, entry_of("b", "new"))
     ledger = Ledger.read(target)
-    before = dict(ledger.kept)
+    before = dict(ledger.rows)
 
     def kill(*_args):
         raise KeyboardInterrupt
@@ -109,15 +108,15 @@ def test_a_join_that_is_killed_halfway_loses_nothing(target, monkeypatch):
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(type(target), "delete", kill)
         ledger.join(2)
-    assert Ledger.read(target).kept == before
+    assert Ledger.read(target).rows == before
 
 
 def test_many_rows_become_several_parts(target, monkeypatch):
     monkeypatch.setattr("garmentcut.cluster.ledger._ROWS_A_PART", 2)
-    write(target, 1, *[kept(letter) for letter in "edcba"])
+    write(target, 1, *[entry_of(letter) for letter in "edcba"])
     Ledger.read(target).join(1)
     assert len(names(target, RESULTS)) == 3
-    assert list(Ledger.read(target).kept) == list("abcde")
+    assert list(Ledger.read(target).rows) == list("abcde")
 
 
 @pytest.mark.parametrize("name", [f"{RESULTS}/part-000001-0123456789abcdef.parquet", f"{PENDING}/x.parquet"])
@@ -129,19 +128,19 @@ def test_a_file_that_is_not_ours_is_refused(target, name):
 
 def test_other_files_beside_the_parts_are_passed_over(target):
     target.put(f"{RESULTS}/skirt.png", b"a cutout of photos/results/skirt.jpg")
-    assert Ledger.read(target).kept == {}
+    assert Ledger.read(target).rows == {}
 
 
 def test_a_folder_has_results_jsonl_too_and_what_folder_runs_did_since_counts(tmp_path):
     target = open_storage(str(tmp_path))
-    write(target, 1, kept("a"), kept("b"))
+    write(target, 1, entry_of("a"), entry_of("b"))
     Ledger.read(target).join(1)
     lines = (tmp_path / "results.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == [
-        json.loads(json.dumps(asdict(each.row))) for each in (kept("a"), kept("b"))
+        json.loads(json.dumps(asdict(each.row))) for each in (entry_of("a"), entry_of("b"))
     ]
-    Journal(Path(tmp_path)).append(replace(kept("a", "2", options="later").row))
-    row = Ledger.read(target).kept["a"].row
+    Journal(Path(tmp_path)).append(replace(entry_of("a", "2", options="later").row))
+    row = Ledger.read(target).rows["a"].row
     assert (row.options, row.written) == ("later", {"a.png": ("1", "2")})
 
 
@@ -255,11 +254,11 @@ FULL = Row(
 
 @pytest.mark.parametrize("row", [FULL, Row("/photos/b.jpg"), Row("/c.jpg", status="failed", reason="damaged")])
 def test_a_row_comes_back_as_it_was(row):
-    assert list(read_parquet(parquet_bytes([Kept(row, "mark")]))) == [Kept(row, "mark")]
+    assert list(read_parquet(parquet_bytes([LedgerRow(row, "mark")]))) == [LedgerRow(row, "mark")]
 
 
 def test_the_columns_are_those_of_results_jsonl_and_the_mark():
-    table = pq.read_table(io.BytesIO(parquet_bytes([Kept(FULL)])))
+    table = pq.read_table(io.BytesIO(parquet_bytes([LedgerRow(FULL)])))
     assert table.column_names == [*(field.name for field in fields(Row)), ETAG]
     plain = json.loads(json.dumps(asdict(FULL)))
     assert {**table.to_pylist(maps_as_pydicts="strict")[0], ETAG: None} == {**plain, ETAG: None}

@@ -41,7 +41,7 @@ def test_the_command_on_s3_twice(photos, bucket, red_model):
     assert (code, summary["cut"], summary["failed"]) == (1, 5, 1)
     assert (summary["out"], summary["results"]) == (f"{bucket}/cut", f"{bucket}/cut/results")
     assert summary["failures"][0]["input"] == f"{bucket}/photos/broken.jpg"
-    rows = Ledger.read(open_storage(f"{bucket}/cut")).kept
+    rows = Ledger.read(open_storage(f"{bucket}/cut")).rows
     assert sum(kept.row.ok for kept in rows.values()) == 5
     names = {found.name for found in open_storage(f"{bucket}/cut").walk() if found.name.endswith(".png")}
     assert names == {"a_Back.png", "a_Front.png", "b_Front.png", "c.png", "deep/b_Back.png"}

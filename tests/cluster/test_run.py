@@ -64,7 +64,7 @@ def test_afterwards_there_is_one_part_and_one_row_a_photo(cut_here, places):
     rows = cut_here(*places)
     target = open_storage(places[1])
     assert len(list(target.walk(RESULTS))) == 1
-    assert {each.row.input.rpartition("/")[2]: each.row for each in Ledger.read(target).kept.values()} == rows
+    assert {each.row.input.rpartition("/")[2]: each.row for each in Ledger.read(target).rows.values()} == rows
 
 
 def test_a_second_run_does_only_what_is_not_done(cut_here, places):
@@ -120,7 +120,7 @@ def test_a_driver_that_is_killed_loses_nothing_and_doubles_nothing(new_run, plac
     with new_run(places[1]) as run:
         plan = run.plan([places[0]])
         rest = [row.input for row in run.cut(plan, WORKERS)]
-    ok = {each.row.input for each in Ledger.read(open_storage(places[1])).kept.values() if each.row.ok}
+    ok = {each.row.input for each in Ledger.read(open_storage(places[1])).rows.values() if each.row.ok}
     assert len(ok) == 5
     assert not {name for name in finished if "broken" not in name} & set(rest)
     assert set(finished) | set(rest) | set(plan.done) >= ok
@@ -149,7 +149,7 @@ def test_a_photo_whose_worker_always_dies_is_a_row_with_a_reason(new_run, places
         rows = list(run.cut(run.plan([places[0]]), WORKERS))
     assert [row.status for row in rows] == ["failed"] * 6
     assert rows[0].reason.startswith("the process that cut it was killed each time")
-    assert len(Ledger.read(open_storage(places[1])).kept) == 6
+    assert len(Ledger.read(open_storage(places[1])).rows) == 6
 
 
 def test_what_did_not_come_back_is_tried_again_alone(new_run, places, monkeypatch):

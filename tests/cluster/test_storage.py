@@ -63,13 +63,13 @@ class Stumbling:
     """A file system whose first requests fail."""
 
     def __init__(self, failures, error=None):
-        self.left, self.error, self.kept = failures, error or ConnectionError("reset"), {}
+        self.left, self.error, self.rows = failures, error or ConnectionError("reset"), {}
 
     def pipe_file(self, path, data):
         self.left -= 1
         if self.left >= 0:
             raise self.error
-        self.kept[path] = data
+        self.rows[path] = data
 
 
 def test_a_request_that_fails_by_chance_is_repeated(monkeypatch):

@@ -147,7 +147,7 @@ def trials(tmp_path, red_model, red_dataset):
 
 def test_the_cutout_that_lies_off_is_the_first_suspect(trials, red_dataset):
     told = []
-    found = audit(trials, red_dataset, told=lambda name, failure: told.append((name, failure)))
+    found = audit(trials, red_dataset, on_photo=lambda name, failure: told.append((name, failure)))
     assert found.suspects[0].name == "g5_Back"
     assert found.suspects[0].score > 3 * max(found.suspects[1].score, 0.1)
     assert {suspect.name for suspect in found.suspects} == {pair.name for pair in red_dataset.usable}

@@ -11,9 +11,9 @@ from garmentcut.prediction.stages import (
     crop_of,
     enlarged,
     find_garment,
+    learned_scale,
     refine_edges,
     segment_crop,
-    settled_scale,
     tiles,
 )
 
@@ -242,4 +242,4 @@ def test_what_locate_leaves_out_still_counts_as_disagreement():
     ],
 )
 def test_the_garment_sets_the_scale(side, scale, expected):
-    assert settled_scale((0, 0, side / 3456, side / 5184), (5184, 3456), scale, (200, 600)) == pytest.approx(expected)
+    assert learned_scale((0, 0, side / 3456, side / 5184), (5184, 3456), scale, (200, 600)) == pytest.approx(expected)

@@ -21,7 +21,7 @@ from garmentcut.observe.log import printable
 if TYPE_CHECKING:
     from garmentcut.config import Config
 
-OK, SOME_FAILED, MISUSE, TOLD_TO_FAIL, INTERRUPTED = 0, 1, 2, 3, 130
+OK, SOME_FAILED, MISUSE, FAIL_ON, INTERRUPTED = 0, 1, 2, 3, 130
 SETTINGS_NAME = "garmentcut.toml"
 CUT, TRAIN, JUDGE = "Cut and review", "Data and training", "Measure and compare"  # groups of commands
 FILES, RUNNING = "Files to write", "Running"  # groups of options
@@ -157,17 +157,17 @@ def command(
 
     def register(run: Callable[..., None]) -> Callable[..., None]:
         @wraps(run)
-        def told(*args: Any, **kwargs: Any) -> None:
-            with _failures_told(stopped):
+        def reported(*args: Any, **kwargs: Any) -> None:
+            with _failures_reported(stopped):
                 run(*args, **kwargs)
 
-        return app.command(cls=cls, rich_help_panel=panel)(told)
+        return app.command(cls=cls, rich_help_panel=panel)(reported)
 
     return register
 
 
 @contextmanager
-def _failures_told(stopped: str) -> Iterator[None]:
+def _failures_reported(stopped: str) -> Iterator[None]:
     try:
         yield
     except GarmentcutError as error:

@@ -14,13 +14,13 @@ import typer
 
 from garmentcut.cli.app import (
     CUT,
+    FAIL_ON,
     FILES,
     INTERRUPTED,
     MISUSE,
     OK,
     RUNNING,
     SOME_FAILED,
-    TOLD_TO_FAIL,
     Command,
     ConfigOption,
     JsonOption,
@@ -127,7 +127,7 @@ def cut(
     ] = None,
     trim: Annotated[
         bool | None,
-        typer.Option("--trim", help="Crop to the garment; stray specks are ignored.", rich_help_panel=FILES),
+        typer.Option("--trim", help="Crop to the garment; specks are ignored.", rich_help_panel=FILES),
     ] = None,
     margin: Annotated[
         int | None,
@@ -359,7 +359,7 @@ def _code_of(summary: "Summary", order: _Order) -> int:
     if summary.num_failed:
         return SOME_FAILED
     found = {"doubtful": summary.num_doubtful, "skipped": summary.not_looked_at.num_files}
-    return TOLD_TO_FAIL if any(found[name] for name in order.fail_on) else OK
+    return FAIL_ON if any(found[name] for name in order.fail_on) else OK
 
 
 def _watch(folder: "FolderCutter", folders: list[Any], monitor: "Monitor", *, as_json: bool) -> int:
@@ -369,7 +369,7 @@ def _watch(folder: "FolderCutter", folders: list[Any], monitor: "Monitor", *, as
     from garmentcut.prediction.watch import Watch
     from garmentcut.terminal import Summary
 
-    summary = Summary(folder.out_dir, folder.journal.path, most_kept=_MOST_NAMED, has_pace=False)
+    summary = Summary(folder.out_dir, folder.journal.path, most_named=_MOST_NAMED, has_pace=False)
     with stop_on_signals() as stop:
         folder.record_order()
         watch = Watch(folder, folders, stop=stop, monitor=monitor)

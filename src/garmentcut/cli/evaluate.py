@@ -87,7 +87,7 @@ def evaluate(
 
     A model file is tried on all usable pairs; a run folder on the photos its training held out; a folder of folds on
     all photos, each by the model that had not seen it. A model that was trained on one of the photos, or on others of
-    the same garment, is refused. With --against, the difference from another model is told with its interval, and the
+    the same garment, is refused. With --against, the difference from another model is given with its interval, and the
     page shows the largest gains and losses. Every metric is explained in docs/evaluation.md. Exit code 0: all fine, 1:
     some pairs could not be read, 2: misuse.
 
@@ -215,8 +215,8 @@ def audit(
 def _keep(dataset: Path, marks: list[str], path: Path | None, *, as_json: bool) -> None:
     from garmentcut.evaluation.audit import keep_verdicts, parse_mark, read_verdicts
 
-    told = {**(read_verdicts(path) if path else {}), **dict(map(parse_mark, marks))}
-    manifest = keep_verdicts(dataset, told)
+    verdicts = {**(read_verdicts(path) if path else {}), **dict(map(parse_mark, marks))}
+    manifest = keep_verdicts(dataset, verdicts)
     counts = Counter(pair.verdict for pair in manifest.usable if pair.verdict)
     words = ", ".join(f"{num} {verdict}" for verdict, num in sorted(counts.items())) or "no verdicts"
     text = f"{dataset}: {words}, of {len(manifest.usable)} cutouts"
@@ -234,7 +234,7 @@ def _audit(model: Path, dataset: Path, splits: list[str], page: tuple[Path | Non
     (out, worst), manifest = page, read_manifest(dataset)
     trials = plan_trials(model, manifest, splits=splits)
     with progress_bar(sum(len(trial.pairs) for trial in trials), "photos") as advance:
-        found = audit_pairs(trials, manifest, use_seen=use_seen, told=advance)
+        found = audit_pairs(trials, manifest, use_seen=use_seen, on_photo=advance)
     if out is not None:
         write_suspects(found, out)
         pictures = draw_suspects(trials, manifest, found.suspects[:worst])

@@ -189,7 +189,7 @@ def _try_rates(run: "Run", devices: "Devices", *, as_json: bool) -> None:
 
 @contextmanager
 def training_progress(folders: Sequence[Path]) -> Iterator[Show]:
-    """A function to be told each event, which it shows on stderr.
+    """A function that shows each event it is called with on stderr.
 
     Args:
         folders: of the runs; where there are several, or a run has stages, each line names its run.

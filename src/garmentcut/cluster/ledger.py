@@ -36,13 +36,13 @@ _PART = re.compile(rf"{RESULTS}/part-\d{{6,}}-[0-9a-f]{{16}}\.parquet")
 _JOINED = re.compile(rf"{RESULTS}/all-\d{{6,}}-[0-9a-f]{{8}}-\d{{5}}\.parquet")
 _ROWS_A_PART = 100_000
 _REQUESTS_AT_A_TIME = 32
-_HASHES_KEPT = 4
+_MOST_HASHES = 4
 _TAKEN_FOR_DEAD_S, _RENEWED_EVERY_S = 120.0, 15.0
-_RUNS_KEPT = 5  # claims of the runs before
+_RUNS_BACK = 5  # claims of the runs before
 
 
 @dataclass(frozen=True)
-class Kept:
+class LedgerRow:
     """A row, and what the object store says of its photo.
 
     Attributes:
@@ -60,12 +60,12 @@ class Ledger:
 
     Attributes:
         target: where it is.
-        kept: by input.
+        rows: by input.
         parts: names of the files they were read from, that `join` replaces by fewer.
     """
 
     target: Storage
-    kept: dict[str, Kept] = field(default_factory=dict)
+    rows: dict[str, LedgerRow] = field(default_factory=dict)
     parts: list[str] = field(default_factory=list)
 
     @classmethod
@@ -80,21 +80,21 @@ class Ledger:
         # Names begin with the run's number: later runs come last.
         ledger._take_files([name for name in names if _JOINED.fullmatch(name)])
         if target.folder is not None:  # knows all that was joined, and what folder runs have done since
-            ledger._take(Kept(row) for row in Journal(target.folder).rows.values())
+            ledger._take(LedgerRow(row) for row in Journal(target.folder).rows.values())
         ledger._take_files([name for name in names if _PART.fullmatch(name)])
         ledger._take_files(sorted(found.name for found in target.walk(PENDING)))
         return ledger
 
     def join(self, run: int) -> None:
         """Write all rows into few parts, sorted by input, and remove those they came from; nothing is ever missing."""
-        rows, drawn = [self.kept[name] for name in sorted(self.kept)], secrets.token_hex(4)
+        rows, drawn = [self.rows[name] for name in sorted(self.rows)], secrets.token_hex(4)
         joined = []
         for first in range(0, len(rows), _ROWS_A_PART):
             joined.append(f"{RESULTS}/all-{run:06d}-{drawn}-{first // _ROWS_A_PART:05d}.parquet")
             self.target.put(joined[-1], parquet_bytes(rows[first : first + _ROWS_A_PART]))
         if self.target.folder is not None:  # for `review`, `sheet` and folder runs
             journal = Journal(self.target.folder)
-            journal.rows.update({name: kept.row for name, kept in self.kept.items()})
+            journal.rows.update({name: entry.row for name, entry in self.rows.items()})
             journal.compact()
         with ThreadPoolExecutor(_REQUESTS_AT_A_TIME) as pool:
             list(pool.map(lambda name: self.target.delete([name]), self.parts))
@@ -118,28 +118,28 @@ class Ledger:
         except FileNotFoundError:  # joined by another run in this moment: that it is there is checked by the lease
             return parquet_bytes([])
 
-    def _take(self, rows: Iterable[Kept]) -> None:
+    def _take(self, rows: Iterable[LedgerRow]) -> None:
         for new in rows:
-            old = self.kept.get(new.row.input)
-            self.kept[new.row.input] = new if old is None else _latest(old, new)
+            old = self.rows.get(new.row.input)
+            self.rows[new.row.input] = new if old is None else _latest(old, new)
 
 
-def announce(target: Storage, run: int, kept: Iterable[Kept]) -> str:
+def announce(target: Storage, run: int, rows: Iterable[LedgerRow]) -> str:
     """Before files get their names: say what will be written. Returns what `finish` wants."""
     name = f"{PENDING}/{run:06d}-{secrets.token_hex(8)}.parquet"
-    target.put(name, parquet_bytes(replace(each, row=replace(each.row, status="pending")) for each in kept))
+    target.put(name, parquet_bytes(replace(each, row=replace(each.row, status="pending")) for each in rows))
     return name
 
 
-def finish(target: Storage, run: int, kept: Iterable[Kept], announced: str = "") -> None:
+def finish(target: Storage, run: int, rows: Iterable[LedgerRow], announced: str = "") -> None:
     """After all files have their names; the part's name is the same whoever does the work, and however often."""
-    kept = list(kept)
-    digest = hashlib.sha256("\n".join(sorted(each.row.input for each in kept)).encode()).hexdigest()[:16]
-    target.put(f"{RESULTS}/part-{run:06d}-{digest}.parquet", parquet_bytes(kept))
+    rows = list(rows)
+    digest = hashlib.sha256("\n".join(sorted(each.row.input for each in rows)).encode()).hexdigest()[:16]
+    target.put(f"{RESULTS}/part-{run:06d}-{digest}.parquet", parquet_bytes(rows))
     target.delete([announced] if announced else [])
 
 
-def parquet_bytes(kept: Iterable[Kept]) -> bytes:
+def parquet_bytes(rows: Iterable[LedgerRow]) -> bytes:
     """Rows as one Parquet file: the columns of results.jsonl, and one more, the store's mark of the photo's content."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -147,7 +147,7 @@ def parquet_bytes(kept: Iterable[Kept]) -> bytes:
     def plain(value: Any) -> Any:
         return list(value.items()) if isinstance(value, dict) else value  # Arrow takes maps as lists of pairs
 
-    content = [{key: plain(value) for key, value in asdict(each.row).items()} | {ETAG: each.etag} for each in kept]
+    content = [{key: plain(value) for key, value in asdict(each.row).items()} | {ETAG: each.etag} for each in rows]
     hints = get_type_hints(Row)
     columns = [(column.name, _arrow_type(hints[column.name])) for column in fields(Row)]
     buffer = io.BytesIO()
@@ -156,7 +156,7 @@ def parquet_bytes(kept: Iterable[Kept]) -> bytes:
     return buffer.getvalue()
 
 
-def read_parquet(data: bytes) -> Iterator[Kept]:
+def read_parquet(data: bytes) -> Iterator[LedgerRow]:
     """The rows of a Parquet file that `parquet_bytes` made; columns of other versions are passed over.
 
     Raises:
@@ -173,7 +173,7 @@ def read_parquet(data: bytes) -> Iterator[Kept]:
         row = read_row(json.dumps(content).encode())
         if row is None:
             raise ValueError("a row that is not garmentcut's")
-        yield Kept(row, str(content.get(ETAG) or ""))
+        yield LedgerRow(row, str(content.get(ETAG) or ""))
 
 
 def _arrow_type(hint: Any) -> "pa.DataType":
@@ -190,14 +190,14 @@ def _arrow_type(hint: Any) -> "pa.DataType":
     return pa.string() if origin is Literal else primitives.get(hint, pa.string())
 
 
-def _latest(old: Kept, new: Kept) -> Kept:
+def _latest(old: LedgerRow, new: LedgerRow) -> LedgerRow:
     """The later row; one that is only pending leaves nothing behind but the hashes of files that may be there."""
     row, etag = new.row, new.etag or (old.etag if new.row.input_sha256 == old.row.input_sha256 else "")
     if row.status == "pending" and old.row.status != "pending":
         row, etag = (old.row, old.etag) if _all_known(new.row, old.row) else (replace(old.row, status="pending"), "")
     names = dict.fromkeys([*old.row.written, *new.row.written])
     written = {name: _joined(old.row.written.get(name, ()), new.row.written.get(name, ())) for name in names}
-    return Kept(replace(row, written=written), etag)
+    return LedgerRow(replace(row, written=written), etag)
 
 
 def _all_known(pending: Row, finished: Row) -> bool:
@@ -206,7 +206,7 @@ def _all_known(pending: Row, finished: Row) -> bool:
 
 
 def _joined(old: tuple[str, ...], new: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys([*(each for each in old if each not in new), *new]))[-_HASHES_KEPT:]
+    return tuple(dict.fromkeys([*(each for each in old if each not in new), *new]))[-_MOST_HASHES:]
 
 
 @dataclass(frozen=True)
@@ -266,8 +266,8 @@ class Lease:
             holder = self._read_claim(self.number)
             if holder is None or holder.token != self._claim.token:  # else only the answer was lost
                 raise SourceError(f"{self._target.url}: another run has begun there just now; wait for it")
-        oldest = max(self.number - 2 * _RUNS_KEPT, 1)
-        self._target.delete(_claim_name(number) for number in range(oldest, self.number - _RUNS_KEPT))
+        oldest = max(self.number - 2 * _RUNS_BACK, 1)
+        self._target.delete(_claim_name(number) for number in range(oldest, self.number - _RUNS_BACK))
         self._heart.start()
         return self
 

@@ -213,7 +213,7 @@ class ClusterCutter:
                 if left.pop(row.input, None) is not None:
                     yield row
         if rows := [failed_row(job, assignment, "worker_killed", _KILLED) for job in left.values()]:
-            finish(self.target, assignment.run, map(Kept, rows))
+            finish(self.target, assignment.run, map(LedgerRow, rows))
             yield from rows
         self._join()
 
@@ -241,7 +241,7 @@ def plan_run(photos: Sequence[StoredPhoto], ledger: Ledger, assignment: Assignme
     """
     target = ledger.target
     present = {found.name for found in target.walk()}
-    owned = {target.url_of(name) for kept in ledger.kept.values() for name in kept.row.written}
+    owned = {target.url_of(name) for entry in ledger.rows.values() for name in entry.row.written}
     inputs = {photo.input.casefold() for photo in photos}
     by_path = {Path(photo.input): photo for photo in photos if not photo.refused and photo.input not in owned}
     sources = by_garment(Source(path, photo.place) for path, photo in by_path.items())
@@ -250,23 +250,23 @@ def plan_run(photos: Sequence[StoredPhoto], ledger: Ledger, assignment: Assignme
         sources,
         assignment.config.output.formats,
         assignment.specification,
-        places={str(Path(kept.row.input)): kept.row.place for kept in ledger.kept.values()},
-        owners={name: str(Path(kept.row.input)) for kept in ledger.kept.values() for name in kept.row.written},
+        places={str(Path(entry.row.input)): entry.row.place for entry in ledger.rows.values()},
+        owners={name: str(Path(entry.row.input)) for entry in ledger.rows.values() for name in entry.row.written},
     )
     jobs = []
     for source in sources:
         photo, named = by_path[source.path], names[source.path]
-        kept = ledger.kept.get(photo.input)
+        entry = ledger.rows.get(photo.input)
         taken = tuple(name for name in named.outputs if name in present)
         overwritten = next((url for url in map(target.url_of, named.outputs) if url.casefold() in inputs), "")
         refused = f"{overwritten} is itself one of the photos; choose another --out" if overwritten else ""
-        jobs.append(Job(photo, garment_of(source), named, kept.row.written if kept else {}, taken, refused))
+        jobs.append(Job(photo, garment_of(source), named, entry.row.written if entry else {}, taken, refused))
     jobs += [Job(photo, photo.input, Named("", ()), {}, refused=photo.refused) for photo in photos if photo.refused]
     groups, done = list[Group](), list[str]()
     for _, group in groupby(jobs, key=lambda job: job.garment):
         of_garment = tuple(group)
         to_do = tuple(
-            job for job in of_garment if not _is_done(job, ledger.kept.get(job.photo.input), assignment, judge)
+            job for job in of_garment if not _is_done(job, ledger.rows.get(job.photo.input), assignment, judge)
         )
         if to_do and assignment.specification is not None:
             to_do = of_garment  # photos of a garment have one scale: one of them new, and all are cut
@@ -275,17 +275,17 @@ def plan_run(photos: Sequence[StoredPhoto], ledger: Ledger, assignment: Assignme
     return ClusterPlan(tuple(groups), tuple(done))
 
 
-def _is_done(job: Job, kept: Kept | None, assignment: Assignment, judge: Judge) -> bool:
+def _is_done(job: Job, entry: LedgerRow | None, assignment: Assignment, judge: Judge) -> bool:
     """True if a photo was cut with these options, has not changed since, and its outputs are there."""
-    if kept is None or not kept.row.ok or kept.row.options != assignment.options:
+    if entry is None or not entry.row.ok or entry.row.options != assignment.options:
         return False
-    photo, row = job.photo, kept.row
+    photo, row = job.photo, entry.row
     if row.verdict != judge.verdict_of(row.doubt) or row.outputs != job.named.outputs or row.outputs != job.taken:
         return False
     if photo.num_bytes != row.input_bytes:
         return False
-    if photo.etag and kept.etag:
-        return photo.etag == kept.etag
+    if photo.etag and entry.etag:
+        return photo.etag == entry.etag
     if photo.mtime_ns == row.input_mtime_ns:
         return True
     try:  # copying a folder changes times, not contents: only then is the content compared
@@ -317,7 +317,7 @@ def connected(address: str, config: Config) -> Iterator[Workers]:
     Raises:
         RunError: it cannot be reached or started, or has no room for the workers.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anyone
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no usage statistics are sent
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_worker_niceness", "0")  # as a folder run's; Ray's own 15 starves beside other work
     # Ray ends a process that is idle for a second where there are more of them than cores, and those that cut hold them

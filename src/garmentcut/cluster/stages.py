@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from garmentcut.cluster.ledger import Kept, announce, finish
+from garmentcut.cluster.ledger import LedgerRow, announce, finish
 from garmentcut.cluster.storage import Storage, StoredPhoto, is_url, open_storage
 from garmentcut.config import Config
 from garmentcut.errors import OutputError, PhotoError, code_of
@@ -79,7 +79,7 @@ class Made:
 
 @dataclass(frozen=True)
 class Assignment:
-    """What every worker of a run is told.
+    """What every worker of a run must know.
 
     Attributes:
         target: URL of the output folder.
@@ -156,12 +156,12 @@ def write_batch(batch: "pa.Table", assignment: Assignment) -> "pa.Table":
     """
     target = open_storage(assignment.target)
     made = [_checked(each, target, assignment) for group in unpacked(batch) for each in group]
-    coming = [Kept(each.row, each.job.photo.etag) for each in made if each.files]
+    coming = [LedgerRow(each.row, each.job.photo.etag) for each in made if each.files]
     announced = announce(target, assignment.run, coming) if coming else ""
     with ThreadPoolExecutor(_REQUESTS_AT_A_TIME) as pool:
         rows = list(pool.map(lambda each: _put_files(each, target, assignment), made))
-    kept = [Kept(row, each.job.photo.etag) for row, each in zip(rows, made, strict=True)]
-    finish(target, assignment.run, kept, announced)
+    entries = [LedgerRow(row, each.job.photo.etag) for row, each in zip(rows, made, strict=True)]
+    finish(target, assignment.run, entries, announced)
     return packed(rows)
 
 
@@ -226,7 +226,7 @@ def _cut_photos(photos: list[Loaded], cutter: Cutter, assignment: Assignment, fo
 
 
 def _made_of(row: Row, job: Job, out_dir: Path) -> Made:
-    """The folder run's files and row, told of the photo where it really is."""
+    """The folder run's files and row, with the photo's real place in them."""
     files = {name: (out_dir / name).read_bytes() for name in row.outputs}
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     # Until the new file has its name the old one stands there, and is ours too.

@@ -1,9 +1,9 @@
 """One pair of files: read, checked, its target written; whatever goes wrong becomes a fault of its row.
 
-Whether the cutout's colours are the photo's, and where, is told by the likeness of both at every shift: the structural
-similarity (SSIM; Wang, Bovik, Sheikh and Simoncelli 2004) of the garment as one window: 1 for the same pixels, near 1
-for the same photo re-saved or graded, about 0 for another one. Fourier transforms work it out for all shifts at once,
-with the garment's mask as weights (after Padfield 2012).
+Whether the cutout's colours are the photo's, and where, follows from the likeness of both at every shift: the
+structural similarity (SSIM; Wang, Bovik, Sheikh and Simoncelli 2004) of the garment as one window: 1 for the same
+pixels, near 1 for the same photo re-saved or graded, about 0 for another one. Fourier transforms work it out for all
+shifts at once, with the garment's mask as weights (after Padfield 2012).
 """
 
 import hashlib

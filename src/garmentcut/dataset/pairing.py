@@ -214,7 +214,7 @@ def find_candidates(
         photos: the originals.
         cutouts: the retouchers' files.
         out_dir: not searched; nor is one side where it lies inside the other, nor hidden files and folders.
-        on_junk: told the path of what operating systems left there.
+        on_junk: called with the path of what operating systems left there.
 
     Raises:
         DatasetError: one of the two folders cannot be read, or has no file to read in it.

@@ -93,7 +93,7 @@ class Audit:
         suspects: all cutouts that could be looked at, most suspect first.
         pairs: of each, by name.
         failures: the others: name to reason.
-        uses_doubt: the models' doubt in their predictions is told; else there were too few garments to learn it.
+        uses_doubt: the models' doubt in their predictions is known; else there were too few garments to learn it.
     """
 
     suspects: tuple[Suspect, ...]
@@ -116,7 +116,7 @@ def audit(
     *,
     config: RuntimeConfig | None = None,
     use_seen: bool = False,
-    told: Callable[[str, str], None] = lambda _name, _failure: None,
+    on_photo: Callable[[str, str], None] = lambda _name, _failure: None,
 ) -> Audit:
     """Compare every cutout with a prediction of a model that never saw it, and rank.
 
@@ -125,7 +125,7 @@ def audit(
         manifest: the dataset.
         config: backend and threads.
         use_seen: go on although a model was trained on photos that it is asked about.
-        told: after each photo, its name and why it failed; empty: it did not.
+        on_photo: called after each photo with its name and why it failed; empty: it did not.
 
     Raises:
         EvaluationError: a model has learned these very cutouts, mistakes and all.
@@ -136,7 +136,7 @@ def audit(
     looked: list[tuple[Pair, _Looked]] = []
     failures = {}
     for outcome in predict(trials, manifest, _looked_at, config=config):
-        told(outcome.pair.name, outcome.reason)
+        on_photo(outcome.pair.name, outcome.reason)
         if outcome.found is None:
             failures[outcome.pair.name] = outcome.reason
         else:
@@ -216,7 +216,7 @@ def rank_suspects(
     Args:
         names: of the pairs.
         evidence: of each.
-        doubts: `(N,)` of each, by a model learned from other garments, to be told beside; None: not known.
+        doubts: `(N,)` of each, by a model learned from other garments, to be shown beside; None: not known.
         heights_px: of each photo.
         places: where in the garment each one's heaviest region lies, in words; empty: not known.
     """

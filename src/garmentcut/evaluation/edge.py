@@ -120,10 +120,10 @@ def edge_sample(garment: str, alpha: Alpha, target: Alpha, edge: Edge) -> "EdgeS
     area = area_of(target > 0, margin_px=_REACH_PX)
     if area is None or not (alpha >= 0.5).any():
         return None
-    settled = alpha[area].astype(np.float64).clip(1e-6, 1 - 1e-6)
-    logits = np.log(settled / (1 - settled)) / edge.edge_gain + edge.edge_bias
-    kept = logits.clip(-_LARGEST_LOGIT, _LARGEST_LOGIT).astype(np.float16)
-    return EdgeSample(garment, kept, np.rint(target[area] * 255).astype(np.uint8))
+    inner = alpha[area].astype(np.float64).clip(1e-6, 1 - 1e-6)
+    logits = np.log(inner / (1 - inner)) / edge.edge_gain + edge.edge_bias
+    stored = logits.clip(-_LARGEST_LOGIT, _LARGEST_LOGIT).astype(np.float16)
+    return EdgeSample(garment, stored, np.rint(target[area] * 255).astype(np.uint8))
 
 
 def fit_edge(samples: Iterable[EdgeSample], start: Edge) -> EdgeFit:

@@ -17,7 +17,7 @@ from one is multiplied by sqrt(n / (n - 1)) (Rao and Wu 1988). And a spread know
 the percentile interval is stretched about the difference by Student's t over the normal distribution's quantile, with
 degrees of freedom after Satterthwaite (1946). Tests simulate that such intervals hold the truth about as often as they
 say. With one seed and several folds, folds are drawn instead of seeds and garments, since each is a training of its
-own. With one training of each, luck cannot be told from merit, and garments are all that is drawn.
+own. With one training of each, luck cannot be distinguished from merit, and garments are all that is drawn.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

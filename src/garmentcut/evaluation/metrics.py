@@ -133,7 +133,7 @@ METRICS = (
     Metric("effort_px", "outline to retouch", "px", False, 0),
     Metric("effort_places", "places to retouch", "", False, 1),
 )
-"""Metrics whose mean over photos is told, in the order of tables."""
+"""Metrics whose mean over photos is reported, in the order of tables."""
 
 POOLED_METRICS = (
     PooledMetric("thin_recall", "thin parts kept", "thin_kept_px", "thin_px", "px"),

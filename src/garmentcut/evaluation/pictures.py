@@ -24,7 +24,7 @@ from garmentcut.photo.photo import Photo, to_8_bit
 from garmentcut.photo.resize import resize_rgb
 
 MISSING_RGB, EXTRA_RGB = (230, 97, 1), (33, 113, 213)
-"""Orange: garment that the cutout lacks. Blue: what it has too much. Told apart by the colour-blind too."""
+"""Orange: garment that the cutout lacks. Blue: what it has too much. The colour-blind can tell them apart too."""
 
 _BOX_RGB = (0, 0, 0)
 _OUTSIDE_RGB = (214, 33, 126)

@@ -166,7 +166,7 @@ def _dice_rows(totals: Sequence[Total]) -> Table:
 
 def _metric_rows(totals: Sequence[Total]) -> Table:
     rows = [["", *(total.view for total in totals), "95 % interval, all"]]
-    for metric in told_metrics(totals[0]):
+    for metric in reported_metrics(totals[0]):
         unit = f" ({metric.unit})" if metric.unit else ""
         means = [total.figures[metric.key]["mean"] for total in totals]
         cells = [number(mean.value, metric) for mean in means]
@@ -200,7 +200,7 @@ def difference_rows(found: Comparison) -> Table:
     return rows
 
 
-def told_metrics(total: Total) -> list[Metric]:
+def reported_metrics(total: Total) -> list[Metric]:
     """The metrics that all photos have: rows older than a metric lack it."""
     return [metric for metric in METRICS if metric.key in total.figures]
 
@@ -402,7 +402,7 @@ def render_report(
             seen=seen_sentence(totals) if measured else "",
             wrong=wrong_sentence(totals).replace("the last", "the row below all") if totals.num_wrong else "",
             metrics=METRICS,
-            told=told_metrics(totals.by_view[0]) if measured else [],
+            reported=reported_metrics(totals.by_view[0]) if measured else [],
             pooled=pooled_rows(totals.by_view) if measured and totals.by_view[0].counts else [],
             views=[total.view for total in totals.by_view[1:]],
             histograms=_histograms(measured),

@@ -69,8 +69,8 @@ def _of_training(spec: NetworkSpec) -> dict[str, Any]:
     if "data" in facts and "num_trained_on" in facts:
         fields["training_data"] = f"{counted(facts['num_trained_on'], 'photo')} of {facts['data']}"
     if isinstance(measured := facts.get("dice"), dict):
-        told = {key: measured[key] for key in ("num_photos", "mean_dice", "median_dice") if key in measured}
+        score = {key: measured[key] for key in ("num_photos", "mean_dice", "median_dice") if key in measured}
         data = f"{measured.get('data', 'held-out photos')}, at {width}x{height} while it was trained"
         convention = "alpha > 0" if spec.target == "alpha > 0" else "alpha >= 128"
-        fields["scores"] = [{"data": data, "convention": convention, **told}]
+        fields["scores"] = [{"data": data, "convention": convention, **score}]
     return fields

@@ -74,8 +74,8 @@ def _photos(card: ModelCard, least_px: int) -> Iterator[Floats]:
 
 
 def _alpha_of(logits: Floats, card: ModelCard) -> NDArray[np.float64]:
-    settled = np.clip(card.edge_gain * (logits.astype(np.float64) - card.edge_bias), -60, 60)
-    alpha: NDArray[np.float64] = 1 / (1 + np.exp(-settled))
+    edge = np.clip(card.edge_gain * (logits.astype(np.float64) - card.edge_bias), -60, 60)
+    alpha: NDArray[np.float64] = 1 / (1 + np.exp(-edge))
     return alpha
 
 

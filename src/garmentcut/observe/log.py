@@ -1,4 +1,4 @@
-"""The log: one line an event, for people or as JSON, by the standard library's `logging`; and what systemd is told."""
+"""The log: one line for each event, for people or as JSON, by the standard `logging`; and the messages to systemd."""
 
 import json
 import logging

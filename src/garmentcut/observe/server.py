@@ -56,13 +56,14 @@ class StatusServer:
         """Take the address; nothing is answered before the context is entered.
 
         Args:
-            monitor: what is told about.
+            monitor: what is reported.
             host: name or address of this machine; by itself nobody outside it can ask.
             port: 0: any that is free.
         """
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         server_class = type("_Server", (ThreadingHTTPServer,), {"address_family": family, "daemon_threads": True})
-        self._server: ThreadingHTTPServer = server_class((host, port), type("_Request", (_Request,), {"told": monitor}))
+        request_class = type("_Request", (_Request,), {"monitor": monitor})
+        self._server: ThreadingHTTPServer = server_class((host, port), request_class)
         self.port: int = self._server.server_address[1]
         # Not kept waiting: it ends with the process, and holds nothing that must be finished.
         self._thread = threading.Thread(target=self._server.serve_forever, name="status", daemon=True)
@@ -80,11 +81,11 @@ class StatusServer:
 
 
 class _Request(BaseHTTPRequestHandler):
-    told: Monitor
+    monitor: Monitor
     timeout = 10  # seconds: whoever asks and says nothing holds no thread for ever
 
     def _respond(self) -> None:
-        found = answer_status(self.told, urlsplit(self.path).path, accept=self.headers.get("Accept", ""))
+        found = answer_status(self.monitor, urlsplit(self.path).path, accept=self.headers.get("Accept", ""))
         found = found or _json(404, {"error": "no such page; there are /metrics, /healthz and /readyz"})
         self.send_response(found.status)
         self.send_header("Content-Type", found.content_type)

@@ -152,7 +152,7 @@ def clean(picture: Picture) -> Picture:
 def trim(picture: Picture, margin_px: int = 0) -> Picture:
     """Crop to the garment, with a margin; where the margin leaves the photo it is transparent black.
 
-    Stray specks do not count: faint ones that nobody sees would leave most of a picture empty.
+    Specks are ignored: faint ones that nobody sees would leave most of a picture empty.
 
     Raises:
         ValueError: everything is transparent, or `margin_px` is negative.
@@ -333,7 +333,7 @@ def _narrow_colors(
 def lay_on_canvas(picture: Picture, placement: Placement) -> Picture:
     """Resize a picture so that its garment's box fills the wanted box of a new canvas, both to the pixel.
 
-    What is visible outside that box, stray specks, is left out.
+    What is visible outside that box, specks, is left out.
 
     Made smaller, colours are resampled by Lanczos' filter, weighted by alpha, so that no background reaches the edge;
     alpha by Hamming's, which does not overshoot: Lanczos' would put a faint ghost line around the garment. At its own

@@ -79,7 +79,7 @@ class Cutout:
 
     @property
     def garment_box_xyxy(self) -> Box | None:
-        """The same without stray specks: the box by which a garment is sized, placed and trimmed."""
+        """The same without specks: the box by which a garment is sized, placed and trimmed."""
         return self.picture.garment_box_xyxy
 
     def rounded_alpha(self) -> Pixels:

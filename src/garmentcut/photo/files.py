@@ -84,9 +84,9 @@ def walk_files(
         root: absolute path of the folder.
         suffixes: of the files wanted, lower case.
         passed: absolute paths of folders that are not searched.
-        on_error: told of each folder that cannot be read; its path is the error's `filename`. The others go on.
-        on_skip: told the path of each file and folder that is passed over, and why: `junk`, `hidden`, `link` to a
-            folder, output folder (`cutouts`), or another `suffix`; what is in such a folder is not told of.
+        on_error: called for each folder that cannot be read; its path is the error's `filename`. The others go on.
+        on_skip: called with the path of each file and folder that is passed over, and why: `junk`, `hidden`, `link` to
+            a folder, output folder (`cutouts`), or another `suffix`; what is in such a folder is not reported.
     """
     for folder, subfolders, names in os.walk(root, onerror=on_error):
         # Not the methods of Path here: they raise where a folder may not be entered, which the walk then tells of.

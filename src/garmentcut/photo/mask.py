@@ -42,10 +42,10 @@ def slices_of(box: Box, margin_px: int = 0) -> tuple[slice, slice]:
 
 
 def garment_box(alpha: NDArray[np.float32]) -> Box | None:
-    """The box of what an 8-bit alpha shows of a garment, without stray specks; None: nothing is shown.
+    """The box of what an 8-bit alpha shows of a garment, without specks; None: nothing is shown.
 
-    A part counts from a thousandth of the covered area on: both halves of a bikini do, dust does not, which must not
-    move a garment on a customer's canvas.
+    A component counts from a thousandth of the covered area on: both halves of a bikini do, dust does not, which must
+    not move a garment on a customer's canvas.
 
     Args:
         alpha: `(H, W)` float32 in [0, 1].

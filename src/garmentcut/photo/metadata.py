@@ -152,8 +152,8 @@ def read_tiff_exif(data: bytes, start: int, order: str, *, is_big: bool = False)
         is_adobe_rgb = is_adobe_rgb or _says_adobe_rgb(data, entries, order, is_big=is_big)
         if _COLOR_SPACE in entries and entries[_COLOR_SPACE].numbers(order)[:1] == (_ADOBE_RGB,):
             entries[_COLOR_SPACE] = Tag(_SHORT, struct.pack(f"{order}H", _UNCALIBRATED))
-        if told := {tag: value for tag, value in entries.items() if tag not in _DROPPED}:
-            inner[number] = told
+        if entries_left := {tag: value for tag, value in entries.items() if tag not in _DROPPED}:
+            inner[number] = entries_left
     if inner or kept:
         kept[_ORIENTATION] = Tag(_SHORT, struct.pack(f"{order}H", 1))
     return Exif(

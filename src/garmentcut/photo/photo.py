@@ -107,7 +107,7 @@ class Picture:
 
     @cached_property
     def garment_box_xyxy(self) -> Box | None:
-        """The same without stray specks: the box by which a garment is sized, placed and trimmed."""
+        """The same without specks: the box by which a garment is sized, placed and trimmed."""
         return garment_box(self.alpha)
 
     def rounded_alpha(self) -> Pixels:

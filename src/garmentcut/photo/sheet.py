@@ -69,7 +69,7 @@ def shrink_cutout(picture: Picture, size_hw: tuple[int, int], *, trim: bool = Tr
     Args:
         picture: any size.
         size_hw: height and width to fit into.
-        trim: show only the box of what an eye sees, stray specks too; where there is nothing, the whole frame.
+        trim: show only the box of what an eye sees, specks too; where there is nothing, the whole frame.
 
     Raises:
         PhotoError: its colour profile cannot be applied.

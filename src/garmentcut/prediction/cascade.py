@@ -14,7 +14,7 @@ from garmentcut.photo.photo import Photo
 from garmentcut.prediction.frame import Box, Crop, Frame, crop_pixels, whole_crop
 from garmentcut.prediction.locate import Place, locate
 from garmentcut.prediction.runtime import Runtime
-from garmentcut.prediction.stages import Prediction, clean, coarse_in, notes_of, settled_scale, small_alpha
+from garmentcut.prediction.stages import Prediction, clean, coarse_in, learned_scale, notes_of, small_alpha
 
 _STEP_PX = 64  # of crops that none of the card's shapes holds: a multiple of every network's
 
@@ -99,7 +99,7 @@ def crop_around(
     """
     look = card.first_look
     assert look is not None
-    scale = settled_scale(box_xyxy, photo_hw, scale, look.garment_px)
+    scale = learned_scale(box_xyxy, photo_hw, scale, look.garment_px)
     (top, bottom), (left, right) = (
         (box_xyxy[axis] * side * scale - look.margin_px, box_xyxy[axis + 2] * side * scale + look.margin_px)
         for axis, side in ((1, photo_hw[0]), (0, photo_hw[1]))

@@ -109,7 +109,7 @@ class Steps:
     Attributes:
         cutter: the model, ready to run.
         journal: where rows are recorded.
-        attempts: told what is under way.
+        attempts: records what is under way.
         out_dir: absolute path of the output folder.
         config: limits and output options.
         overwrite: replace files that garmentcut did not write, or that were changed since.
@@ -566,7 +566,7 @@ class FolderCutter:
 
         Args:
             plan: what to do.
-            monitor: told how long each step takes.
+            monitor: gets how long each step takes.
             is_stopping: once it is true no further photo is begun; those under way are finished.
             hold_back: asked for each row that says `failed`; true: it is yielded, but not recorded.
 

@@ -10,10 +10,10 @@ from garmentcut.photo.mask import Components, components
 from garmentcut.prediction.frame import Box
 
 ANOTHER_GARMENT = 0.35
-"""Of the largest part's area: from there on, what lies beside it is a garment of its own."""
+"""Of the largest component's area: from there on, what lies beside it is a garment of its own."""
 
 LEAST_SHARE = 5e-4
-"""Of the frame: the smallest garment, a tenth of a bikini; less is a stray speck."""
+"""Of the frame: the smallest garment, a tenth of a bikini; less is a false positive."""
 
 NO_GARMENT = "no garment found; check that it is a studio photo of a dressed mannequin"
 _FAINT = 0.2  # sheer sleeves and fringe belong to the box too, where they hang on to what is surely garment
@@ -31,7 +31,7 @@ class Place:
         box_xyxy: around it, in fractions of the photo's width and height.
         garment: `(h, w)` float32 in [0, 1], the locate stage's alpha without false positives.
         seen: the same with them.
-        notes: what is worth telling of it: that the frame cuts it off.
+        notes: that the frame cuts it off, for one.
     """
 
     box_xyxy: Box
@@ -41,7 +41,7 @@ class Place:
 
 
 def locate(coarse: NDArray[np.float32]) -> Place:
-    """Find the garment, all its parts together, strays left out.
+    """Find the garment, all its components together, false positives left out.
 
     Args:
         coarse: `(h, w)` float32 in [0, 1], the whole photo's alpha in small.
@@ -49,16 +49,16 @@ def locate(coarse: NDArray[np.float32]) -> Place:
     Raises:
         NoGarmentError: there is none.
     """
-    parts = sorted_components(coarse >= 0.5)
-    if not len(parts.areas) or parts.areas[0] < LEAST_SHARE * coarse.size:
+    found = sorted_components(coarse >= 0.5)
+    if not len(found.areas) or found.areas[0] < LEAST_SHARE * coarse.size:
         raise NoGarmentError(NO_GARMENT)
-    belongs = _belongs(parts)
-    surely, faint = parts.mask_of(belongs), components(coarse >= _FAINT)
+    belongs = _belongs(found)
+    surely, faint = found.mask_of(belongs), components(coarse >= _FAINT)
     hangs_on = counts_in(faint, surely) > 0
     # What hangs on to both is in neither: it would join a false positive to the garment.
-    hangs_on_other = counts_in(faint, parts.mask_of(~belongs)) > 0
+    hangs_on_other = counts_in(faint, found.mask_of(~belongs)) > 0
     garment = surely | faint.mask_of(hangs_on & ~hangs_on_other)
-    other = parts.mask_of(~belongs) | faint.mask_of(~hangs_on)
+    other = found.mask_of(~belongs) | faint.mask_of(~hangs_on)
     return Place(_box_of(garment), np.where(other, np.float32(0), coarse), coarse, _notes(surely))
 
 
@@ -71,9 +71,9 @@ def sorted_components(mask: NDArray[np.bool_]) -> Components:
     return Components(ranks[found.labels], found.areas[order], found.boxes_xyxy[order])
 
 
-def counts_in(parts: Components, mask: NDArray[np.bool_]) -> NDArray[np.intp]:
+def counts_in(found: Components, mask: NDArray[np.bool_]) -> NDArray[np.intp]:
     """`(N,)`: how many of each component's pixels are true in a mask of the same shape."""
-    return np.bincount(parts.labels[mask], minlength=len(parts.areas) + 1)[1:]
+    return np.bincount(found.labels[mask], minlength=len(found.areas) + 1)[1:]
 
 
 def _box_of(garment: NDArray[np.bool_]) -> Box:
@@ -84,20 +84,20 @@ def _box_of(garment: NDArray[np.bool_]) -> Box:
     return left, float(rows[0] / height), right, float((rows[-1] + 1) / height)
 
 
-def _belongs(parts: Components) -> NDArray[np.bool_]:
-    """Which parts are garment: the largest, those of like size beside it, pieces above or below it, what is near.
+def _belongs(found: Components) -> NDArray[np.bool_]:
+    """Which components are garment: the largest, those of like size beside it, pieces above or below it, what is near.
 
     The pieces of a two-piece hang on one mannequin, so they share columns; a smaller thing beside it is furniture. A
-    part of like size beside it is another garment, on a mannequin of its own: never left out unseen.
+    component of like size beside it is another garment, on a mannequin of its own: never left out unseen.
     """
-    boxes, areas = parts.boxes_xyxy, parts.areas
+    boxes, areas = found.boxes_xyxy, found.areas
     belongs = np.zeros(len(areas), np.bool_)
     belongs[0] = True
     left, right = boxes[0, 0], boxes[0, 2]
     shares_columns = (boxes[:, 0] < right) & (boxes[:, 2] > left)
     belongs |= shares_columns & (areas >= _PIECE * areas[0])
     belongs |= areas >= ANOTHER_GARMENT * areas[0]
-    reach = _NEAR * parts.labels.shape[0]
+    reach = _NEAR * found.labels.shape[0]
     for index in np.flatnonzero(~belongs & (areas >= _NOT_A_SPECK * areas[0])):
         gaps = _gaps(boxes[index], boxes[belongs])
         belongs[index] = bool((gaps <= reach).any())
@@ -118,12 +118,12 @@ def _notes(garment: NDArray[np.bool_]) -> tuple[str, ...]:
 
 
 def count_garments(mask: NDArray[np.bool_]) -> int:
-    """How many garments a mask shows: parts of like size beside each other; pieces below each other are one."""
-    parts = sorted_components(mask)
-    if not len(parts.areas):
+    """How many garments a mask shows: components of like size beside each other; pieces below each other are one."""
+    found = sorted_components(mask)
+    if not len(found.areas):
         return 0
     spans: list[tuple[int, int]] = []
-    for left, _, right, _ in parts.boxes_xyxy[parts.areas >= ANOTHER_GARMENT * parts.areas[0]].tolist():
+    for left, _, right, _ in found.boxes_xyxy[found.areas >= ANOTHER_GARMENT * found.areas[0]].tolist():
         touching = [span for span in spans if span[0] < right and left < span[1]]
         merged = min([left, *(span[0] for span in touching)]), max([right, *(span[1] for span in touching)])
         spans = [*(span for span in spans if span not in touching), merged]

@@ -188,7 +188,7 @@ def hangs() -> bool:
 
 
 def _within_a_minute(compile_network: Callable[[], Any]) -> Any:
-    """What it gives. With little address space OpenVINO's compiler can wait for itself for ever: that is told.
+    """What it gives. With little address space OpenVINO's compiler can wait for itself for ever: that is an error here.
 
     Raises:
         RunError: nothing came in `_START_S` seconds.

@@ -74,9 +74,9 @@ class NotLookedAt:
 
     def __init__(self, skipped: Iterable[Skipped] = ()) -> None:
         skipped = list(skipped)
-        told = [one for one in skipped if one.code not in ("junk", "hidden", "cutouts", "sidecar")]
-        self.num_files = len(told)
-        self.kinds = dict(sorted(Counter(map(_kind_of, told)).items()))
+        listed = [one for one in skipped if one.code not in ("junk", "hidden", "cutouts", "sidecar")]
+        self.num_files = len(listed)
+        self.kinds = dict(sorted(Counter(map(_kind_of, listed)).items()))
         self.num_junk = sum(one.code in ("junk", "hidden") for one in skipped)
 
     def as_text(self) -> str:
@@ -136,8 +136,8 @@ def walk_photos(
     Args:
         root: absolute path of the folder.
         out_dir: absolute path; not searched.
-        on_error: told of each folder that cannot be read.
-        on_skip: told of what is passed over.
+        on_error: called for each folder that cannot be read.
+        on_skip: called for what is passed over.
     """
     return walk_files(
         root,

@@ -91,8 +91,8 @@ class Prediction:
     def full_alpha(self) -> NDArray[np.float32]:
         """`frame.photo_hw` float32 in [0, 1]: the alpha at the photo's own size, hidden and opaque pixels wholly so."""
         # Stretched a little beyond both ends and cut off there.
-        settled = (self.fine - _TAIL_ALPHA) * np.float32(1 / (1 - 2 * _TAIL_ALPHA))
-        return self._laid_out(settled.clip(0, 1), self.frame.photo_hw)
+        stretched = (self.fine - _TAIL_ALPHA) * np.float32(1 / (1 - 2 * _TAIL_ALPHA))
+        return self._laid_out(stretched.clip(0, 1), self.frame.photo_hw)
 
     def _laid_out(self, fine: NDArray[np.float32], size_hw: tuple[int, int]) -> NDArray[np.float32]:
         """The crop's alpha in its place in the whole photo, at some size."""
@@ -200,7 +200,7 @@ def small_alpha(network: Predict, frame: Frame, size_hw: tuple[int, int], multip
     return network(_padded(small, multiple_of))[:height, :width]
 
 
-def settled_scale(box_xyxy: Box, photo_hw: tuple[int, int], scale: float, garment_px: tuple[float, float]) -> float:
+def learned_scale(box_xyxy: Box, photo_hw: tuple[int, int], scale: float, garment_px: tuple[float, float]) -> float:
     """The scale at which the garment is as large as those that were learned.
 
     A mannequin far away in a wide photo, or one so near that it leaves the frame, is not of the size that the frame's
@@ -231,7 +231,7 @@ def crop_of(box_xyxy: Box, frame: Frame, sizes: StageSizes) -> Crop:
     """
     (photo_height, photo_width), scale = frame.photo_hw, frame.content_hw[0] / frame.photo_hw[0]
     left, top, right, bottom = np.multiply(box_xyxy, (photo_width, photo_height) * 2)
-    scale = settled_scale(box_xyxy, frame.photo_hw, scale, sizes.garment_px)
+    scale = learned_scale(box_xyxy, frame.photo_hw, scale, sizes.garment_px)
     margin = sizes.margin_px / scale
     box = (
         max(int(left - margin), 0),
@@ -303,8 +303,8 @@ def _leads(differing: NDArray[np.bool_], tile_px: int) -> list[tuple[int, int]]:
         return []
     height, width = differing.shape
     found: list[tuple[int, int]] = []
-    parts = components(differing)
-    for left, top, right, bottom in parts.boxes_xyxy[parts.areas >= _LEAST_LEAD_PX]:
+    found = components(differing)
+    for left, top, right, bottom in found.boxes_xyxy[found.areas >= _LEAST_LEAD_PX]:
         centre = (int(top + bottom) // 2, int(left + right) // 2)
         place = [
             min(max(at - tile_px // 2, 0), side - tile_px) for at, side in zip(centre, (height, width), strict=True)
@@ -407,13 +407,13 @@ def _within(
     candidates = wrong & sure
     if not candidates.any():
         return None
-    # What is wrong beside the sure area would cut a part in two: grown by a pixel, each shows whether it goes on there.
-    parts = components(reach & sure)
-    beyond = counts_in(parts, dilate(reach & ~sure)) > 0
-    boxes = parts.boxes_xyxy
-    compact = parts.areas >= least_compact * (boxes[:, 2:] - boxes[:, :2]).max(axis=1) ** 2
-    chosen = (counts_in(parts, candidates) > 0) & ~beyond & (parts.areas <= most_px) & compact
-    return parts.mask_of(chosen) if chosen.any() else None
+    # What is wrong beside the sure area would cut a component in two: grown by a pixel, each shows whether it goes on.
+    found = components(reach & sure)
+    beyond = counts_in(found, dilate(reach & ~sure)) > 0
+    boxes = found.boxes_xyxy
+    compact = found.areas >= least_compact * (boxes[:, 2:] - boxes[:, :2]).max(axis=1) ** 2
+    chosen = (counts_in(found, candidates) > 0) & ~beyond & (found.areas <= most_px) & compact
+    return found.mask_of(chosen) if chosen.any() else None
 
 
 def _size_of(alpha: NDArray[np.float32]) -> tuple[int, int]:

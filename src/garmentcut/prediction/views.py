@@ -119,7 +119,7 @@ class ViewComparison:
                 left[garment] -= 1
                 if left[garment] <= 0:
                     yield from self._compared(garment, waiting.pop(garment))
-        except FolderError:  # what was finished is told before
+        except FolderError:  # what was finished is reported first
             yield from (row for group in waiting.values() for row in group)
             raise
         yield from (row for group in waiting.values() for row in group)

@@ -267,7 +267,7 @@ class CutService:
         return "" if self.model.has_cutter else "the model is being loaded, or cannot be"
 
     def _prepare(self) -> None:
-        with suppress(ModelError):  # whoever needs it is told
+        with suppress(ModelError):  # a request that needs it gets the error
             self.model.cutter()
 
 

@@ -379,7 +379,7 @@ def _read(study: Study, key: RunKey, outcome: str, reason: str) -> RunResult:
         curve = tuple((row["step"], row["mean_dice"]) for row in rows if row["kind"] == "evaluation")
     except (TrainingError, OSError, KeyError):
         curve = ()
-    told = _json_of(folder / "run.json")
+    facts = _json_of(folder / "run.json")
     split = study.split_of(key.variant, key.seed, key.fold)
     return RunResult(
         key,
@@ -387,9 +387,9 @@ def _read(study: Study, key: RunKey, outcome: str, reason: str) -> RunResult:
         reason,
         scores=tuple(scores),
         curve=curve,
-        seconds=told.get("seconds"),
-        machine=str(told.get("machine", "")),
-        num_trained_on=told.get("num_trained_on"),
+        seconds=facts.get("seconds"),
+        machine=str(facts.get("machine", "")),
+        num_trained_on=facts.get("num_trained_on"),
         num_garments=len({pair.garment for pair in split.train}),
     )
 

@@ -185,8 +185,8 @@ class Study:
         facts = {"data_sha256": self.manifest.sha256, "splits_sha256": splits_sha256}
         try:
             if path.exists():
-                if (told := json.loads(path.read_bytes())) != facts:
-                    changed = "the pairs" if told.get("data_sha256") != facts["data_sha256"] else "the splits"
+                if (before := json.loads(path.read_bytes())) != facts:
+                    changed = "the pairs" if before.get("data_sha256") != facts["data_sha256"] else "the splits"
                     raise StudyError(
                         f"{self.folder} holds a study of this dataset as it was: {changed} have changed;"
                         " choose another --out"
@@ -603,11 +603,11 @@ def _acquired(lock: FileLock) -> bool:
 
 def _entry_of(trial: FrozenTrial) -> JobEntry:
     facts = dict(trial.user_attrs)
-    key, told = facts.pop("key"), facts.pop("outcome", None)
+    key, outcome = facts.pop("key"), facts.pop("outcome", None)
     if not trial.state.is_finished():
         outcome = "running"
     elif trial.state in (TrialState.COMPLETE, TrialState.PRUNED):
         outcome = "done" if trial.state is TrialState.COMPLETE else "pruned"
     else:
-        outcome = told if told in ("failed", "interrupted") else "abandoned"
+        outcome = outcome if outcome in ("failed", "interrupted") else "abandoned"
     return JobEntry(key, trial.number, cast(Outcome, outcome), trial.value, dict(trial.params), facts)

@@ -1,4 +1,4 @@
-"""What a training tells: events for its caller, a journal on disk, and the losses of the steps that both come from."""
+"""What a training reports: events for its caller, a journal on disk, and the losses of the steps behind both."""
 
 import json
 import math

@@ -121,8 +121,8 @@ def train(run: Run, fabric: Fabric, stop: StopRequest) -> Generator[Event, None,
         PhotoError: a photo cannot be read; names the file.
     """
     recipe, training = run.recipe, run.recipe.training
-    if (told := load_state(run.state_path, {})).ended:
-        yield _ended(told, told.ended, was_finished=True)
+    if (progress := load_state(run.state_path, {})).ended:
+        yield _ended(progress, progress.ended, was_finished=True)
         return
     with _opened(run, fabric) as session:
         parts, progress, reason = session.parts, session.progress, ""
@@ -525,7 +525,7 @@ def seconds_a_step(recipe: Recipe, fabric: Fabric, num_steps: int = 5) -> float:
         fabric: one device.
         num_steps: to take.
     """
-    parts = build_parts(recipe, fabric)  # a start that is out of reach is told before anything is trained
+    parts = build_parts(recipe, fabric)  # a start that is out of reach is found before anything is trained
     share, size_hw = recipe.training.batch // fabric.world_size, recipe.data.size_hw
     channels = 4 if recipe.data.window == "edge" else 3
     noise = torch.randint(0, 256, (share, channels, *size_hw), dtype=torch.uint8)

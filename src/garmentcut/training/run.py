@@ -208,12 +208,12 @@ class Run:
         Raises:
             TrainingError: says what differs.
         """
-        told = self.read()
-        if not told:
+        before = self.read()
+        if not before:
             if self.folder.is_dir() and any(path.name not in _BEFORE_IT for path in self.folder.iterdir()):
                 raise TrainingError(f"{self.folder} is not empty, and not a training's; choose another --out")
             return
-        if self.state_path.exists() and (differences := [*self._other_recipe(), *self._other_data(told)]):
+        if self.state_path.exists() and (differences := [*self._other_recipe(), *self._other_data(before)]):
             raise TrainingError(
                 f"{self.folder} holds another training: {'; '.join(differences)}. To go on with it, repeat its"
                 f" command; to begin this one, choose another --out, or start from its weights there: network.start ="
@@ -295,15 +295,15 @@ class Run:
             if value != now[section][key]
         ]
 
-    def _other_data(self, told: dict[str, Any]) -> list[str]:
-        before = {key: told.get(key) for key in self.identity}
+    def _other_data(self, content: dict[str, Any]) -> list[str]:
+        before = {key: content.get(key) for key in self.identity}
         if before["split"] != self.identity["split"]:
             return [f"it holds out {before['split']}, this {self.identity['split']}"]
         if before != self.identity:
             num = len(self.split.train), len(self.split.validation)
             return [
-                f"the pairs differ: {told.get('num_trained_on')} to learn from and {told.get('num_validated_on')} to"
-                f" measure on then, {num[0]} and {num[1]} now"
+                f"the pairs differ: {content.get('num_trained_on')} to learn from and"
+                f" {content.get('num_validated_on')} to measure on then, {num[0]} and {num[1]} now"
             ]
         return []
 

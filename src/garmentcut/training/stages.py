@@ -93,13 +93,13 @@ def train_all(
             yield run, Planned(plan.seconds(run.recipe), dict(plan.steps))
             for stage in _stages(run, plan):
                 left = None if until is None else max((until - time.monotonic()) / 60, 0.0)
-                for told in train_runs([stage], devices, minutes=left):
-                    yield told
-                    if isinstance(told[1], Ended) and not told[1].finished:
-                        yield run, told[1]
+                for event in train_runs([stage], devices, minutes=left):
+                    yield event
+                    if isinstance(event[1], Ended) and not event[1].finished:
+                        yield run, event[1]
                         return
-            if isinstance(told[1], Ended):
-                yield run, told[1]
+            if isinstance(event[1], Ended):
+                yield run, event[1]
 
 
 def plan_of(run: Run, devices: Devices, hours: float | None) -> StagePlan:
@@ -190,17 +190,17 @@ def _stages(run: Run, plan: StagePlan) -> Iterator[Run]:
     for fold in folds:
         yield from fold.values()
         write_maps(run, fold, fold["segment"].split.validation)
-    kept = stage_runs(run, plan)
-    yield kept["locate"]
-    yield kept["segment"]
-    made = kept["refine"].drawn
+    final = stage_runs(run, plan)
+    yield final["locate"]
+    yield final["segment"]
+    made = final["refine"].drawn
     for fold in folds:  # composites by the fold that has not seen their garments
         held = {pair.group for pair in fold["segment"].split.validation}
         write_maps(run, fold, [pair for pair in made if pair.group in held])
     write_maps(run, folds[0], made)
-    others = [pair for pair in kept["refine"].split.validation if not _has_maps(run, pair)]
-    write_maps(run, kept, others)
-    yield kept["refine"]
+    others = [pair for pair in final["refine"].split.validation if not _has_maps(run, pair)]
+    write_maps(run, final, others)
+    yield final["refine"]
 
 
 def write_maps(run: Run, networks: dict[str, Run], pairs: Sequence[Pair]) -> None:
