@@ -2,7 +2,7 @@
 
     python benchmarks/watch.py                       1000 photos, 20 broken, 5 kills: some minutes
     python benchmarks/watch.py --photos 100 --broken 5 --kills 2
-    python benchmarks/watch.py look                  what a look at 100,000 finished photos costs
+    python benchmarks/watch.py scan                  what a scan of 100,000 finished photos costs
 
 Photos: `garmentcut studio`'s, 192x288, in red cloth; the network is a stand-in, one convolution that finds red, so that
 watching is measured and not the network. Each is copied by one of eight copiers: at once, in pieces with pauses, under
@@ -277,8 +277,8 @@ def judge(work: Path, files: dict[str, bytes], masks: dict[str, Any], broken: se
     }
 
 
-def look(work: Path, num_photos: int = 100_000) -> dict[str, Any]:
-    """What a look costs in a folder of finished photos, a thousand in each of its folders; and the results' memory."""
+def scan(work: Path, num_photos: int = 100_000) -> dict[str, Any]:
+    """What a scan costs in a folder of finished photos, a thousand in each of its folders; and the results' memory."""
     for number in range(num_photos):
         path = work / "in" / f"{number // 1000:03}" / f"{number:06}_Front.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -300,7 +300,7 @@ def look(work: Path, num_photos: int = 100_000) -> dict[str, Any]:
     journal.compact()
     return {
         "photos": num_photos,
-        "processor seconds for a look": round(min(seconds), 2),
+        "processor seconds for a scan": round(min(seconds), 2),
         "rows in memory, MB": round(_memory_mb() - before),
         "results.jsonl tidied, processor seconds": round(time.process_time() - start, 1),
     }
@@ -322,15 +322,15 @@ def show(title: str, figures: dict[str, Any]) -> None:
 def main() -> None:
     """Run what was asked for."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("what", nargs="?", choices=("watch", "look"), default="watch")
+    parser.add_argument("what", nargs="?", choices=("watch", "scan"), default="watch")
     parser.add_argument("--photos", type=int, default=1000)
     parser.add_argument("--broken", type=int, default=20)
     parser.add_argument("--kills", type=int, default=5)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="garmentcut-watch-") as folder:
         work = Path(folder).resolve()
-        if given.what == "look":
-            show("A look at finished photos", look(work))
+        if given.what == "scan":
+            show("A scan of finished photos", scan(work))
             return
         figures = run(work, num_photos=given.photos, num_broken=given.broken, num_kills=given.kills)
         show("A watched folder", figures)

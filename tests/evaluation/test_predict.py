@@ -159,7 +159,7 @@ def test_out_of_memory_is_a_row_too(model, red_dataset):
         if score.name == "g1_Front":
             raise MemoryError
 
-    scores = {score.name: score for score in scores_of(model, red_dataset, look=look)}
+    scores = {score.name: score for score in scores_of(model, red_dataset, on_photo=look)}
     assert (scores["g1_Front"].status, scores["g1_Front"].reason) == ("failed", "not enough memory")
     assert scores["g2_Front"].status == "ok"
 
@@ -195,7 +195,7 @@ def test_look_is_shown_every_measured_photo(model, red_dataset):
     def look(score, photo, target, prediction):
         seen[score.name] = photo.size_hw, target.shape, prediction.shape, float(prediction.max())
 
-    scores_of(model, red_dataset, look=look)
+    scores_of(model, red_dataset, on_photo=look)
     assert set(seen) == {pair.name for pair in red_dataset.usable}
     assert set(seen.values()) == {((96, 64), (96, 64), (96, 64), 1.0)}
 

@@ -11,7 +11,7 @@ from garmentcut.review.redraw import Canvas, Stroke, redraw
 class BlindTiles:
     """A model that sees nothing but gray."""
 
-    def look(self, _photo, _predicted, box_xyxy):
+    def predict(self, _photo, _predicted, box_xyxy):
         left, top, right, bottom = box_xyxy
         return np.full((bottom - top, right - left), 0.5, np.float32)
 
@@ -19,8 +19,8 @@ class BlindTiles:
 class WrongTiles(BlindTiles):
     """A model that takes everything for background."""
 
-    def look(self, *args):
-        return super().look(*args) * 0.0
+    def predict(self, *args):
+        return super().predict(*args) * 0.0
 
 
 BOX = (60, 40, 140, 120)
@@ -100,7 +100,7 @@ def test_the_model_is_heard_where_colours_do_not_tell(scene):
     plain = Photo(np.full((*truth.shape, 3), 128, np.uint8))
 
     class TrueTiles:
-        def look(self, *_):
+        def predict(self, *_):
             return truth[40:120, 60:140] / np.float32(255)
 
     damaged = truth.copy()

@@ -137,7 +137,7 @@ def measures(dice):
 def results_of():
     """A function that makes up a study's results: `results_of(study, dice)` with `dice(key, name)`; None: failed."""
 
-    def make(study, dice, *, chosen=None, permanent_failures=None, looks=(2, 4)):
+    def make(study, dice, *, chosen=None, permanent_failures=None, steps=(2, 4)):
         runs = []
         for key in study.keys:
             split = study.split_of(key.variant, key.seed, key.fold)
@@ -150,7 +150,7 @@ def results_of():
                 for pair, value in zip(split.validation, values.values(), strict=True)
             )
             mean = sum(values.values()) / len(values)
-            curve = tuple((step, mean - 0.1 / step) for step in looks)
+            curve = tuple((step, mean - 0.1 / step) for step in steps)
             garments = len({pair.garment for pair in split.train})
             runs.append(RunResult(key, "done", "", scores, curve, 12.0, "1 core", len(split.train), garments))
         return Results(study, tuple(runs), chosen or {}, permanent_failures or {})

@@ -19,11 +19,11 @@ from garmentcut.study.run import (
     RUNS,
     Began,
     Finished,
-    Looked,
     StudySession,
+    Validated,
     Waiting,
     export_run,
-    last_look,
+    last_evaluation,
     score_run,
     trainings_of,
     widened,
@@ -69,7 +69,7 @@ def test_seed_by_seed_and_fold_by_fold_so_that_a_part_can_be_compared(make_study
     session, told = work(make_study(), registry)
     keys = [f"{variant}/seed{seed}-fold{fold}" for seed in (0, 1) for fold in (0, 1) for variant in ("fast", "slow")]
     assert names(fake_training) == keys
-    assert [type(event) for event in told[:4]] == [Began, Looked, Looked, Finished]
+    assert [type(event) for event in told[:4]] == [Began, Validated, Validated, Finished]
     assert told[3] == Finished("fast, seed 0, fold 0", "done", mean_dice=pytest.approx(0.9))
     assert session.interrupted == ""
     assert [entry.value for entry in registry.entries(RUNS).values()] == pytest.approx([0.9] * 8)
@@ -237,7 +237,7 @@ class Box:
     def frame(self, photo):
         return photo
 
-    def look(self, _, frame):
+    def predict(self, _, frame):
         return frame
 
     def finish(self, photo, *_):
@@ -382,7 +382,7 @@ def test_it_is_the_last_weights_that_count(trained, monkeypatch, tmp_path):
     network = exported[0].state_dict()
     assert all(torch.equal(network[key], value) for key, value in state.items())
     told = json.loads((trained.folder / "run.json").read_text())
-    assert last_look(trained).step == 12
+    assert last_evaluation(trained).step == 12
     if told["best"]["step"] != 12:  # then the kept weights are others
         best = load_network(trained.best_path)[0].state_dict()
         assert not all(torch.equal(network[key], value) for key, value in best.items())
@@ -395,10 +395,10 @@ def test_scores_of_the_held_out_photos_at_their_own_size(trained):
     assert not any(score.seen for score in scores)  # the card lists what it learned from
     assert read_scores(trained.folder) == scores
     mean = sum(score.measures.dice for score in scores) / len(scores)
-    # The photos are as large as the training's, so both looks see the same, but that cutting refuses empty masks.
-    assert mean == pytest.approx(last_look(trained).mean_dice, abs=0.02)
+    # The photos are as large as the training's, so both evaluations see the same, but that cutting refuses empty masks.
+    assert mean == pytest.approx(last_evaluation(trained).mean_dice, abs=0.02)
     _, card = read_model(trained.folder / "model.onnx")
-    assert card.scores[0].mean_dice == pytest.approx(last_look(trained).mean_dice)
+    assert card.scores[0].mean_dice == pytest.approx(last_evaluation(trained).mean_dice)
 
 
 def test_a_model_is_exported_once(trained):
@@ -415,4 +415,4 @@ def test_no_photo_that_can_be_read_is_an_error(trained, monkeypatch):
 
 def test_a_run_without_a_look_is_no_finished_one(tmp_path, trained):
     with pytest.raises(TrainingError, match="holds no finished training"):
-        last_look(replace(trained, folder=tmp_path))
+        last_evaluation(replace(trained, folder=tmp_path))

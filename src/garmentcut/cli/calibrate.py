@@ -73,7 +73,7 @@ def calibrate(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Learn how much to doubt a model's cutouts, and which of them need no second look.
+    """Learn how much to doubt a model's cutouts, and which of them nobody needs to check.
 
     The model cuts photos whose cutouts are known and which it has not seen: best a folder of fold runs, with --into the
     model that was trained on everything. Doubt is learned, and a threshold found such that, with CONFIDENCE, at most

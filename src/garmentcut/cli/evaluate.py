@@ -145,7 +145,7 @@ def _score(trials: "Sequence[Trial]", manifest: "Manifest", gallery: "Gallery") 
 
     scores = []
     with progress_bar(sum(len(trial.pairs) for trial in trials), "photos") as advance:
-        for score in evaluate_trials(trials, manifest, look=gallery):
+        for score in evaluate_trials(trials, manifest, on_photo=gallery):
             scores.append(score)
             advance(score.name, score.reason if score.status == "failed" else "")
     return scores

@@ -132,12 +132,12 @@ def _run(study: "Study", accelerator: str, minutes: float | None, report_only: b
 
 
 def _work(session: "StudySession") -> None:
-    from garmentcut.study.run import Began, Finished, Looked
+    from garmentcut.study.run import Began, Finished, Validated
 
     for event in session.work():
         if isinstance(event, Began):
             say(f"{event.job}: begins", err=True)
-        elif isinstance(event, Looked):
+        elif isinstance(event, Validated):
             say(f"{event.job}: step {event.step}/{event.steps}, Dice {event.mean_dice:.4f}", err=True)
         elif isinstance(event, Finished):
             dice = "" if event.mean_dice is None else f", Dice {event.mean_dice:.4f}"

@@ -90,7 +90,7 @@ class Audit:
     """What an audit found.
 
     Attributes:
-        suspects: all cutouts that could be looked at, most suspect first.
+        suspects: all cutouts that could be examined, most suspect first.
         pairs: of each, by name.
         failures: the others: name to reason.
         uses_doubt: the models' doubt in their predictions is known; else there were too few garments to learn it.
@@ -103,7 +103,7 @@ class Audit:
 
 
 @dataclass(frozen=True, eq=False)
-class _Looked:
+class _Examined:
     evidence: Evidence
     experience: Experience
     height_px: int
@@ -133,24 +133,24 @@ def audit(
     """
     if not use_seen:
         refuse_seen(trials, manifest, because="and has learned the mistakes in their cutouts")
-    looked: list[tuple[Pair, _Looked]] = []
+    examined: list[tuple[Pair, _Examined]] = []
     failures = {}
-    for outcome in predict(trials, manifest, _looked_at, config=config):
+    for outcome in predict(trials, manifest, _examine, config=config):
         on_photo(outcome.pair.name, outcome.reason)
         if outcome.found is None:
             failures[outcome.pair.name] = outcome.reason
         else:
-            looked.append((outcome.pair, outcome.found))
-    experiences = [one.experience for _, one in looked]
+            examined.append((outcome.pair, outcome.found))
+    experiences = [one.experience for _, one in examined]
     uses_doubt = len({one.garment for one in experiences if one.features is not None}) >= 2 * LEAST_GARMENTS
     suspects = rank_suspects(
-        [pair.name for pair, _ in looked],
-        [one.evidence for _, one in looked],
+        [pair.name for pair, _ in examined],
+        [one.evidence for _, one in examined],
         cross_fitted(experiences) if uses_doubt else None,
-        heights_px=[one.height_px for _, one in looked],
-        places=[one.place for _, one in looked],
+        heights_px=[one.height_px for _, one in examined],
+        places=[one.place for _, one in examined],
     )
-    return Audit(tuple(suspects), {pair.name: pair for pair, _ in looked}, failures, uses_doubt)
+    return Audit(tuple(suspects), {pair.name: pair for pair, _ in examined}, failures, uses_doubt)
 
 
 def draw_suspects(
@@ -398,13 +398,13 @@ def _shift_text(shift_xy: NDArray[np.float64]) -> str:
     return f"shifted as a whole: {' and '.join(parts) or 'less than a pixel'}"
 
 
-def _looked_at(cut: CutPair) -> _Looked:
+def _examine(cut: CutPair) -> _Examined:
     photo = cut.photo
     rgb = srgb_of(to_8_bit(photo.rgb), photo.profile)
     evidence = gather_evidence(rgb, cut.target, cut.alpha)
     maps = cut.observation.maps if cut.observation is not None else None
     place = _place_of(evidence, maps, photo.size_hw[0]) if maps is not None and evidence.regions else ""
-    return _Looked(evidence, experience_of(cut), photo.size_hw[0], place)
+    return _Examined(evidence, experience_of(cut), photo.size_hw[0], place)
 
 
 def _place_of(evidence: Evidence, maps: Maps, height_px: int) -> str:

@@ -232,7 +232,7 @@ class WorstPhoto:
 
 
 class Gallery:
-    """The `num_worst` photos of lowest Dice (`alpha >= 128`) seen so far; fit to be the `look` of an evaluation.
+    """The `num_worst` photos of lowest Dice (`alpha >= 128`) so far; fit to be the `on_photo` of `evaluate_trials`.
 
     May be called from several threads at once.
     """

@@ -107,12 +107,12 @@ class PhotoScore:
         return self.group or self.garment
 
 
-Look = Callable[[PhotoScore, Photo, Alpha, Alpha], None]
+OnPhoto = Callable[[PhotoScore, Photo, Alpha, Alpha], None]
 """Is shown each measured photo: its row, the photo, the target's alpha, the predicted alpha; from several threads."""
 
 
 def evaluate(
-    trials: Sequence[Trial], manifest: Manifest, *, config: RuntimeConfig | None = None, look: Look | None = None
+    trials: Sequence[Trial], manifest: Manifest, *, config: RuntimeConfig | None = None, on_photo: OnPhoto | None = None
 ) -> Iterator[PhotoScore]:
     """Cut each trial's photos and measure the results.
 
@@ -120,7 +120,7 @@ def evaluate(
         trials: what `garmentcut.evaluation.predict.plan_trials` gave.
         manifest: the dataset.
         config: backend and threads.
-        look: is shown each measured photo, for pictures.
+        on_photo: called with each measured photo, for pictures.
 
     Yields:
         A row for each pair, in the order of the trials. A photo that the model refuses is measured as an empty cutout.
@@ -131,8 +131,8 @@ def evaluate(
 
     def keep(cut: CutPair) -> PhotoScore:
         score = _measured(cut)
-        if look is not None:
-            look(score, cut.photo, cut.target, cut.alpha)
+        if on_photo is not None:
+            on_photo(score, cut.photo, cut.target, cut.alpha)
         return score
 
     for outcome in predict(trials, manifest, keep, config=config):

@@ -174,7 +174,7 @@ _SMALL = 1e-3  # added before a logarithm
 
 @dataclass(frozen=True, eq=False)
 class Observation:
-    """A cutout, looked at.
+    """What was measured of a cutout.
 
     Attributes:
         maps: where things are.
@@ -196,7 +196,7 @@ class Observation:
 
 
 def observe(rgb: NDArray[np.uint8], alpha: Plane, *, apart: float = 0.0) -> Observation | None:
-    """Look at a cutout.
+    """Measure a cutout's features.
 
     Args:
         rgb: `(H, W, 3)` uint8 sRGB, as the network saw it, padding cut off.
@@ -213,7 +213,7 @@ def observe(rgb: NDArray[np.uint8], alpha: Plane, *, apart: float = 0.0) -> Obse
 
 
 def observe_prediction(prediction: Prediction) -> Observation | None:
-    """Look at what the network has seen of a photo; see `observe`."""
+    """`observe` a prediction."""
     frame, coarse = prediction.frame, prediction.coarse
     height, width = frame.content_hw
     apart = 0.0

@@ -1,8 +1,8 @@
 """The smart brush: the model draws the edge again inside a stroke, helped by what the person has left standing.
 
-Looking again alone does not help: where a model has erred, it errs again nearer by (benchmarks/review.py has the
+A second prediction alone does not help: where a model has erred, it errs again nearer by (benchmarks/review.py has the
 figures). What it did not know the first time is what the person lets stand around the stroke: which colours are garment
-there, and which are not. So three voices are added up as logits: the first prediction, the model's second look at the
+there, and which are not. So three voices are added up as logits: the first prediction, the model's prediction at the
 photo's own scale, and how much more a pixel's colour belongs to the garment beside the stroke than to what is around.
 """
 
@@ -37,7 +37,7 @@ _LEAST_ALPHA = 1e-3
 
 
 class Tiles:
-    """The model's look at parts of a photo at the photo's own scale: squares of two sizes, compiled beforehand.
+    """The model for parts of a photo, at the photo's own scale: squares of two sizes, compiled beforehand.
 
     Args:
         card: of the model.
@@ -55,12 +55,12 @@ class Tiles:
             with self._turn:
                 self._runtime(np.zeros((side, side, 4 if self._card.sees_map else 3), np.uint8))
 
-    def look(self, photo: Photo, predicted: Alpha8, box_xyxy: tuple[int, int, int, int]) -> NDArray[np.float32]:
+    def predict(self, photo: Photo, predicted: Alpha8, box_xyxy: tuple[int, int, int, int]) -> NDArray[np.float32]:
         """The model's alpha of a box: the mean of the tile and its mirror image.
 
         Args:
             photo: the photo.
-            predicted: `(H, W)`, for a network that sees the first look's map.
+            predicted: `(H, W)`, for a network that sees an alpha as its fourth channel.
             box_xyxy: right and bottom exclusive; one larger than a tile is shrunk.
 
         Returns:
@@ -143,7 +143,7 @@ def redraw(canvas: Canvas, stroke: Stroke, tiles: Tiles) -> Alpha8:
     Args:
         canvas: the photo and its alphas.
         stroke: where, and what the alpha is there now.
-        tiles: the model, for a look at the stroke.
+        tiles: the model, for a prediction around the stroke.
 
     Returns:
         `(h, w)` uint8 of the stroke's box; where the stroke is 0, what it was.
@@ -152,7 +152,7 @@ def redraw(canvas: Canvas, stroke: Stroke, tiles: Tiles) -> Alpha8:
         return stroke.alpha
     left, top, right, bottom = stroke.box_xyxy
     evidence = _color_evidence(canvas, stroke)
-    second = tiles.look(canvas.photo, canvas.predicted, stroke.box_xyxy)
+    second = tiles.predict(canvas.photo, canvas.predicted, stroke.box_xyxy)
     first = to_alpha(canvas.predicted[top:bottom, left:right])
     share = to_alpha(stroke.stroke)
     votes = _FIRST_WEIGHT * _logit(first) + _SECOND_WEIGHT * _logit(second) + _COLOR_WEIGHT * evidence

@@ -24,7 +24,7 @@ from garmentcut.study.plan import RUNS, Chosen, JobEntry, Registry, RunKey, Stud
 from garmentcut.training.logging import JOURNAL_NAME, read_journal
 
 DICE, SURFACE = "dice", "surface_dice_2px"
-"""The metric that verdicts rest on, and the second look."""
+"""The metric that verdicts rest on, and the one beside it."""
 
 SIGNIFICANCE = 0.05
 
@@ -49,7 +49,7 @@ class RunResult:
         outcome: `done`, `failed`, `interrupted`, `not run`, or `running`: in another process.
         reason: why it failed or was not run.
         scores: a row a photo; none if it is not done.
-        curve: step and mean Dice of each look while it trained.
+        curve: step and mean Dice of each evaluation while it trained.
         seconds: of training.
         machine: in words.
         num_trained_on: photos that it learned from.

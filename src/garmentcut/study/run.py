@@ -74,8 +74,8 @@ class Began:
 
 
 @dataclass(frozen=True)
-class Looked:
-    """A training looked at its held-out photos, at its own size."""
+class Validated:
+    """A training measured itself on its held-out photos, at its own size."""
 
     job: str
     step: int
@@ -105,7 +105,7 @@ class Waiting:
     """All that is left is in other processes' hands."""
 
 
-Event = Began | Looked | Finished | Waiting
+Event = Began | Validated | Finished | Waiting
 Job = Generator[Event, None, Finished]
 
 
@@ -230,12 +230,12 @@ class StudySession:
         with closing(train_runs([run], self.devices, minutes=self._minutes_left())) as events:
             for _, event in events:
                 if isinstance(event, Evaluated):
-                    yield Looked(words, event.step, run.recipe.training.steps, event.mean_dice)
+                    yield Validated(words, event.step, run.recipe.training.steps, event.mean_dice)
                     if is_given_up(event.step, event.mean_dice):
                         return None
                 if isinstance(event, Ended) and not event.finished:
                     raise Interrupted(event.reason)
-        return last_look(run).mean_dice
+        return last_evaluation(run).mean_dice
 
     def _test_range(self, run: Run) -> float:
         with run.held(), launched(self.devices, run.recipe.training) as fabric:
@@ -368,7 +368,7 @@ def export_run(run: Run) -> Path:
             network = cast(nn.Module, ema_model.module)
         else:
             load_state(run.state_path, {"network": network})
-        card = card_of_network(network, run.spec(last_look(run)))
+        card = card_of_network(network, run.spec(last_evaluation(run)))
         write_atomic(path, export_network(network, card))
     return path
 
@@ -378,7 +378,7 @@ def score_run(run: Run, pairs: Sequence[Pair] | None = None) -> list[PhotoScore]
 
     Args:
         run: finished.
-        pairs: other photos than those it was looked at with.
+        pairs: other photos than those it was measured on.
 
     Raises:
         TrainingError: not one of the photos could be read.
@@ -392,8 +392,8 @@ def score_run(run: Run, pairs: Sequence[Pair] | None = None) -> list[PhotoScore]
     return scores
 
 
-def last_look(run: Run) -> Evaluated:
-    """What a run's last look at its held-out photos showed, at the training's size.
+def last_evaluation(run: Run) -> Evaluated:
+    """A run's last evaluation of its held-out photos, at the training's size.
 
     Raises:
         TrainingError: there was none.

@@ -50,7 +50,7 @@ class StepDone:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """One look at the validation photos.
+    """One evaluation on the validation photos.
 
     Attributes:
         step: after this step.

@@ -143,12 +143,12 @@ def train(run: Run, fabric: Fabric, stop: StopRequest) -> Generator[Event, None,
                 note_losses(session.weights, batch, logits, targets, fabric=fabric)
             is_due = progress.step % training.evaluate_every == 0 or progress.step == training.steps
 
-            # Every few steps: look at the losses, and whether to stop.
+            # Every few steps: check the losses, and whether to stop.
             if is_due or progress.step % session.look_every == 0:
                 yield from _write_steps(session, watch.read())
                 reason = stop.agreed(fabric)
 
-            # Every `evaluate_every` steps, and after the last: look at the validation photos, and save.
+            # Every `evaluate_every` steps, and after the last: evaluate on the validation photos, and save.
             if is_due:
                 yield _evaluate(session)
                 watch.skip_time()
@@ -253,7 +253,7 @@ class Session:
 
     @property
     def look_every(self) -> int:
-        """Steps between looks at the losses: each makes the processor wait for the device."""
+        """Steps between checks of the losses: each makes the processor wait for the device."""
         return 1 if self.fabric.device.type == "cpu" else _DEVICE_STEPS_BETWEEN_LOOKS
 
     @property

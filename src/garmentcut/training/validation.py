@@ -30,7 +30,7 @@ _JPEG_QUALITY = 88
 
 @dataclass(frozen=True)
 class Validation:
-    """What a look has shown.
+    """The result of an evaluation on the validation photos.
 
     Attributes:
         dice: of each validation photo, in their order.
@@ -139,7 +139,7 @@ def draw_sheet(network: nn.Module, samples: Samples, step: int, seen: Validation
         network: as in `validate`.
         samples: the validation photos.
         step: after which.
-        seen: what the look has shown.
+        seen: the evaluation's result.
         fabric: the devices; only this one's process draws.
     """
     num, rows = len(samples), []
