@@ -1,4 +1,4 @@
-"""All settings on one page: frozen, validated sections, read from a TOML file and `section.key=value` overrides."""
+"""The settings of `garmentcut cut` and its relatives: validated sections, from a TOML file and `section.key=value`."""
 
 import difflib
 import logging

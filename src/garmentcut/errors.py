@@ -1,4 +1,4 @@
-"""All errors: one small tree, and the codes that rows, retries, metrics and exit codes go by.
+"""All errors, as one small tree, and the stable codes that rows, retries, metrics and exit codes go by.
 
 A message is for people and may be reworded at any time. A code is for programs and never changes its meaning.
 

@@ -1,4 +1,4 @@
-"""The formats that cutouts are written in: one row each, and all that has to be known of a format stands in its row.
+"""The table of output formats, one row each, which options, settings, writers and specifications go by.
 
 A new format is a new row and the function that it names.
 """

@@ -1,6 +1,6 @@
-"""Every option of a training on one page: a recipe is a TOML file of these sections, a new experiment a new file.
+"""Recipes: all options of `garmentcut train` on one page, validated, read from TOML files.
 
-A recipe may build on another one, `base = "cutnet"`: it then says only what differs.
+A new experiment is a new file. A recipe may build on another one, `base = "cutnet"`, and then says only what differs.
 """
 
 import json

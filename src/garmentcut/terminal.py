@@ -1,4 +1,4 @@
-"""What a person sees of a run over many photos: a progress bar while it goes, a summary when it is over."""
+"""What a person sees of a run over many photos: a progress bar while it runs, a summary at its end."""
 
 import sys
 import time

@@ -1,4 +1,4 @@
-"""The Typer application, and what every command does alike: options, help, exit codes, the last words of a failure."""
+"""What all commands share: registration, options, grouped help, and one line with an exit code for each error."""
 
 import io
 import json

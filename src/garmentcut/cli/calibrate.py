@@ -1,4 +1,4 @@
-"""`garmentcut calibrate`: teach a model how far its own cutouts can be trusted, on a studio's own photos."""
+"""`garmentcut calibrate`: learns on a studio's own photos how far a model's cutouts can be trusted, for its card."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace

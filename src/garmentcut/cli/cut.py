@@ -1,4 +1,4 @@
-"""`garmentcut cut`: photos in, cutouts out; once, for ever as photos come, or on a cluster."""
+"""`garmentcut cut`: photos in, cutouts out; once over a folder, continuously with --watch, or on a Ray cluster."""
 
 import re
 import signal

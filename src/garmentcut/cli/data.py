@@ -1,4 +1,4 @@
-"""`garmentcut ingest` and `garmentcut studio`: where a dataset comes from."""
+"""`garmentcut ingest` makes a dataset of photos and cutouts; `garmentcut studio` draws photos with exact cutouts."""
 
 from pathlib import Path
 from typing import Annotated, Any

@@ -1,4 +1,4 @@
-"""`garmentcut evaluate` and `garmentcut audit`: a model compared with known cutouts, and these with a model."""
+"""`garmentcut evaluate` scores a model against known cutouts; `garmentcut audit` finds wrong cutouts with models."""
 
 import json
 from collections import Counter

@@ -1,4 +1,4 @@
-"""`garmentcut card` and `garmentcut export`: model files."""
+"""`garmentcut card` shows a model file's card; `garmentcut export` makes a model file of a trained run."""
 
 from dataclasses import asdict
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`garmentcut review`, `serve` and `sheet`: cutouts for people to look at, and for programs that send photos."""
+"""`garmentcut review` opens the review page, `serve` cuts photos sent over HTTP, `sheet` draws contact sheets."""
 
 from collections import Counter
 from collections.abc import Sequence

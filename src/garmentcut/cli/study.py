@@ -1,4 +1,4 @@
-"""`garmentcut study`: variants compared over seeds and folds, and no more concluded than the intervals allow."""
+"""`garmentcut study`: runs a study's trainings over seeds and folds, and writes the report that compares them."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`garmentcut train`: a recipe and a dataset in, a network out."""
+"""`garmentcut train`: trains a recipe's network on a dataset, shows progress, and continues a stopped run."""
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What is known of a target, and who may write to it: Parquet parts, written as the run goes, joined when it is over.
+"""The rows of a cluster run's target as Parquet files, and the lease that lets one run at a time write to it.
 
 `results/part-<run>-<photos>.parquet` holds rows whose files are all there. Before files get their names, the same rows
 are written as `pending` below `.garmentcut/pending/`: no file stands in the target whose hash is not known. A part's

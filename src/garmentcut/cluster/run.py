@@ -1,4 +1,4 @@
-"""A run on a cluster: the stages as a Ray data set, from the lease on the target to the joined results.
+"""`garmentcut cut --ray`: plans a run, sends it through the stages as a Ray data set, and joins the results.
 
 Ray places the stages, repeats what was killed, and holds the fast ones back.
 """

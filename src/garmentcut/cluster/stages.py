@@ -1,4 +1,4 @@
-"""The stages of a run on a cluster, each a function of a batch: read, cut, write.
+"""The three stages of a cluster run, each a function of a batch that Ray calls on its workers: read, cut, write.
 
 A row of the data set is one garment's photos, pickled: between stages travel the photos' and cutouts' files as they
 are, not their pixels, which are ten times as many bytes. Cutting is a folder run in a folder of the worker's own, so it

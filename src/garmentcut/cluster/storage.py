@@ -1,4 +1,4 @@
-"""Where photos lie and cutouts go: a folder, or a prefix in an object store; whole files only, read and written."""
+"""Reads and writes whole files in a folder or an object store (fsspec): a cluster run's photos and its target."""
 
 import functools
 import os

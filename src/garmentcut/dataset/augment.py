@@ -1,4 +1,4 @@
-"""Photo and alpha varied together, on the device they are on; and a page that shows what a recipe does to them."""
+"""Augments batches for the training loop, photo and alpha alike; draws the page that shows a recipe's augmentations."""
 
 from collections.abc import Sequence
 from dataclasses import fields, replace

@@ -1,4 +1,4 @@
-"""Many jobs, a few under way."""
+"""`map_in_order`: a thread pool's results in order with few jobs under way, wherever photos are read ahead."""
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable

@@ -1,4 +1,4 @@
-"""One pair of files: read, checked, its target written; whatever goes wrong becomes a fault of its row.
+"""`garmentcut ingest`, one pair: reads photo and cutout, checks them, writes the target; problems become faults.
 
 Whether the cutout's colours are the photo's, and where, follows from the likeness of both at every shift: the
 structural similarity (SSIM; Wang, Bovik, Sheikh and Simoncelli 2004) of the garment as one window: 1 for the same

@@ -1,4 +1,4 @@
-"""Pairs to learn from that no camera took, with exact alpha: drawn photos, and real garments on other grounds."""
+"""Extra training pairs with exact alpha, made for a run: drawn photos, and real garments on other backgrounds."""
 
 import hashlib
 from collections.abc import Callable, Sequence

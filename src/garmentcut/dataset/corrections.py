@@ -1,7 +1,7 @@
-"""What a person decided on a photo of a batch, as a file in the batch's folder, and the pairs that this makes.
+"""Decisions of the review page, as files in the batch's folder, and the training pairs that come of them.
 
-Read by `cut`, which delivers a corrected alpha, and by `ingest --from-review`, which makes a pair of it; no database is
-needed for that.
+`cut` reads them to deliver a corrected alpha, and `ingest --from-review` to make a pair of it; neither needs the
+review's database.
 """
 
 import hashlib

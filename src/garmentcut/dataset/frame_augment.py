@@ -1,4 +1,4 @@
-"""What happens to the whole photo: colour, light, lens, sensor, geometry, JPEG; and how all augmentation draws.
+"""Augmentations of the whole photo: colour, light, lens, sensor, geometry, JPEG; and the random draws of all.
 
 Every random number is drawn on the CPU in an order that never changes.
 """

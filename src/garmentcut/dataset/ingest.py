@@ -1,4 +1,4 @@
-"""Folders of originals and cutouts become a data set: paired, checked, split; safe to kill, cheap to start again."""
+"""`garmentcut ingest`: turns folders of photos and cutouts into a dataset: paired, checked, split; resumable."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""A data set's folder while it is written to: its lock, and `ingest.jsonl`, what was found in each pair of files.
+"""`ingest.jsonl`, what `garmentcut ingest` has found in each pair so far, and the lock on the dataset's folder.
 
 Entries are written as they are found, so that nothing is read twice.
 """

@@ -1,4 +1,4 @@
-"""manifest.jsonl: one row a pair of photo and cutout, refused ones too; everything training and evaluation read."""
+"""manifest.jsonl, the list of a dataset's pairs: written by `ingest`, read by training and evaluation."""
 
 import hashlib
 import json

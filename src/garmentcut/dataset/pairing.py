@@ -1,4 +1,4 @@
-"""Which photo belongs to which cutout: file names taken apart, and every file of two folders in exactly one candidate.
+"""Pairs photos with cutouts by their file names, for `ingest`: each file ends up in exactly one candidate.
 
 A layered document may hold its photo itself, or lie beside it: one folder then is enough.
 """

@@ -1,4 +1,4 @@
-"""Pairs as a network in training sees them: scaled to one size or cut to windows, kept in memory, batched by threads.
+"""Feeds the training loop: pairs scaled to one size or cut to windows, cached in memory, batched by threads.
 
 Which samples a step gets, and what its augmentation draws from, follows from its number alone: resuming needs no state.
 """

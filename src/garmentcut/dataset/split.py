@@ -1,4 +1,4 @@
-"""Which photos show the same, and which pairs a network learns from and which judge it.
+"""Finds photos of the same garment by perceptual hashes, and splits a dataset so that no garment is on two sides.
 
 A garment's perceptual hash is 12 x 8 cells of its brightness and 12 x 8 of its shape, in 192 bytes. The grid spans two
 standard deviations of the alpha about its centre, so that neither scale nor place count, nor a hem cut a little lower;

@@ -1,4 +1,4 @@
-"""Windows for the segment and refine stages: cut out of whole photos by one homography each, drawn anew every time.
+"""Training windows for the segment and refine stages: cut out of whole photos by one random homography each.
 
 Shift, zoom, aspect, rotation, perspective and mirroring are one resampling of the framed photo, so a window shows what
 really surrounds it: nothing is repeated at its border but where the photo itself ends. Colour is varied later, on the

@@ -1,4 +1,4 @@
-"""Audit a dataset: which of its cutouts are wrong, by models that never saw them, and what people say of them.
+"""`garmentcut audit`: ranks a dataset's cutouts by how wrong they look to models that never saw them.
 
 `audit` compares every cutout with a prediction and ranks the suspects; `write_page` shows the most suspect with their
 pictures; `keep_verdicts` writes what a person decides into the manifest.

@@ -1,4 +1,4 @@
-"""Where a studio puts the edge: the logit that is the edge, how steep it is, how far it is moved in or out.
+"""`garmentcut calibrate --edge`: fits where a studio puts the edge: threshold, steepness and choke of the alpha.
 
 Retouchers of one house cut a little inside, those of another a little outside, and a network trained on several cuts
 between them. The three numbers are few enough to be fitted on a dozen photos; that they hold on others is measured on

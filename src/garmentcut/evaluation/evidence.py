@@ -1,4 +1,4 @@
-"""What speaks against a cutout: where it and an out-of-fold prediction disagree, and whose border the photo follows.
+"""For the audit: where a cutout and an out-of-fold prediction disagree, and whose border the photo's edges follow.
 
 Confident learning finds wrong labels where a model that has not seen them is sure of something else (Northcutt et
 al., "Confident learning", JAIR 2021; for masks: Lad and Mueller, "Estimating label quality and errors in semantic

@@ -1,4 +1,4 @@
-"""Pictures of a result beside its ground truth, cropped to the garment, small enough for a page of many."""
+"""Draws the pictures of the reports: photo, target, prediction and errors, cropped to the garment, as small tiles."""
 
 import heapq
 import io

@@ -1,4 +1,4 @@
-"""Cut a dataset's photos with models and look at each result: the one loop of evaluate, audit, calibrate and the edge.
+"""Runs models over a dataset's pairs: the one read-predict loop of evaluate, audit, calibrate and studies.
 
 Which model is tried on which photos: one model on all of them, or each fold's model on the photos that it has not seen.
 A file that cannot be read becomes an outcome with its reason; the others go on.

@@ -1,4 +1,4 @@
-"""What an evaluation found, as text for a terminal and as one HTML page that works offline; charts by matplotlib."""
+"""Writes what `garmentcut evaluate` found: text for the terminal, and one HTML page with matplotlib's charts."""
 
 import base64
 import io

@@ -1,4 +1,4 @@
-"""A row of scores for each photo, kept as JSON Lines and as a table for spreadsheets, and the totals over them."""
+"""`garmentcut evaluate`: a row of scores for each photo, stored as JSON Lines and CSV, and the totals over them."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""How far a model's cutouts can be trusted: doubt learned from photos whose quality is known, and a risk guarantee.
+"""`garmentcut calibrate`: learns doubt from photos whose quality is known, and thresholds with a risk guarantee.
 
 `fit_doubt` learns a logistic regression on a share, cross-validated by garment; `find_threshold` finds up to which
 doubt photos can be accepted; `calibrate` does both on a studio's own photos, for a model's card.

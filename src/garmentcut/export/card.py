@@ -1,4 +1,4 @@
-"""The card of a trained network, from what its checkpoint knows."""
+"""Makes the card of an exported model from what its checkpoint knows of the network and its training."""
 
 from typing import Any
 

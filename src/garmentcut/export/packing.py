@@ -1,4 +1,4 @@
-"""Store a network's weights in a half or a quarter of the bytes; it calculates in float32 as before."""
+"""Stores the weights of an ONNX file in 16 or 8 bits, to make it small; it still calculates in float32."""
 
 from collections.abc import Iterator
 from typing import Any, Literal

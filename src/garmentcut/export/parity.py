@@ -1,4 +1,4 @@
-"""Does an exported file give the alphas that torch gives? Measured on noise and on a studio photo, at two sizes."""
+"""Checks an export: does the ONNX file give torch's alphas, on noise and on a studio photo, at two sizes?"""
 
 import importlib.util
 from collections.abc import Callable, Iterator

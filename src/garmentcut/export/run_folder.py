@@ -1,4 +1,4 @@
-"""A run's folder as a model file: of one network, or of three stages."""
+"""`garmentcut export`: makes the model file of a run's folder, whether of one network or of three stages."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""A model of three stages as one file: the segment stage is its network, locate and refine are attached to it."""
+"""Joins the three networks of a run of stages into one model file: locate and refine are attached to segment's."""
 
 from collections.abc import Iterable
 from dataclasses import replace

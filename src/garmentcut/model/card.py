@@ -1,4 +1,4 @@
-"""The card of a model: what it is, how to feed it, how good it is; carried inside the ONNX file."""
+"""The card inside each model file: what the model is, how to feed it, how good it is; read before any cut."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Networks on disk: safetensors, with what builds the network again and what is known of it in the metadata."""
+"""Saves and loads trained networks as safetensors, with the spec that rebuilds the network in the metadata."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Ours: a trained encoder, a U-shaped decoder, and raw pixels wherever the edge is drawn."""
+"""CutNet, the network for whole photos: a pretrained encoder, a U-shaped decoder, and raw pixels at the edge."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""What a card says of doubt: the model that estimates it, and thresholds guaranteed on a studio's photos."""
+"""The part of a card about doubt: the regression that estimates it, and the thresholds that were guaranteed."""
 
 from dataclasses import field
 from typing import Annotated

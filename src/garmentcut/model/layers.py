@@ -1,4 +1,4 @@
-"""What networks are made of: a checked, normalised photo at one end, float32 logits at the other, U-shaped decoders."""
+"""Building blocks of all networks: `PhotoNetwork`, which checks and normalises its input, and U-shaped decoders."""
 
 from collections.abc import Sequence
 

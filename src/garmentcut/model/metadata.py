@@ -1,4 +1,4 @@
-"""Free text inside an ONNX file, read and written without the onnx package.
+"""Reads and writes text inside an ONNX file, such as the card, without the onnx package.
 
 An ONNX file is one protobuf message (onnx.proto3, `ModelProto`); its field 14, `metadata_props`, holds pairs of text.
 Two protobuf messages written one after the other are one merged message, so a pair is appended without touching or even

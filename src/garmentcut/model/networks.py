@@ -1,4 +1,4 @@
-"""All networks by name; each is a file of its own, loaded when it is asked for."""
+"""The registry of networks: from a recipe's `network.name` to the file and the function that build it."""
 
 import difflib
 import importlib

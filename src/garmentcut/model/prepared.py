@@ -1,4 +1,4 @@
-"""Any network behind a preprocessing of the photo: gray, contrast, histogram, size. For studies of what it is worth.
+"""Wraps any network in a preprocessing of the photo (gray, contrast, histogram, size), for studies of its worth.
 
 It all happens inside the network, so training, evaluation, export and cutting treat every photo alike and need not know
 of it.

@@ -1,4 +1,4 @@
-"""The refine stage: the garment's soft edge from the photo's own pixels and the segment stage's alpha."""
+"""The refine stage's network: the soft edge, from the photo's own pixels and the segment stage's alpha."""
 
 import torch
 from torch import Tensor, nn

@@ -1,4 +1,4 @@
-"""The locate and segment stages: a trained encoder and a light decoder that says what is garment, not where exactly."""
+"""The locate and segment stages' network: a pretrained encoder and a light decoder that says what is garment."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""The proposal's first network, deliberately small: what everything else has to beat."""
+"""The proposal's first network, deliberately small: the baseline that everything else has to beat."""
 
 from collections.abc import Sequence
 

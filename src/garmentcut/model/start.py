@@ -1,4 +1,4 @@
-"""What a training starts from: ImageNet, nothing, the embedded model, or a file."""
+"""Loads what a training starts from: ImageNet's weights, none, the embedded model's, or those of a file."""
 
 from collections.abc import Callable, Mapping
 from importlib import resources

@@ -1,4 +1,4 @@
-"""The log: one line for each event, for people or as JSON, by the standard `logging`; and the messages to systemd."""
+"""The log: one line for each event, as text or JSON, by the standard `logging`; and the messages to systemd."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""Monitor: what the steps of a run report to, whether anybody listens or not; its health and its metrics."""
+"""Monitor, to which folder runs and watches report: Prometheus metrics, and the health behind /healthz and /readyz."""
 
 import logging
 import threading

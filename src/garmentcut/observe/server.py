@@ -1,4 +1,4 @@
-"""`/metrics`, `/healthz` and `/readyz` over HTTP, for runs that are no web server themselves."""
+"""A small HTTP server beside a cut or a watch (`--metrics-port`): `/metrics`, `/healthz` and `/readyz`."""
 
 import json
 import socket

@@ -1,4 +1,4 @@
-"""Cutout, what the cutter hands over: a photo, the garment's alpha, and the way to a file."""
+"""`Cutout`, the public result of cutting one photo: photo and alpha, with methods to save and convert it."""
 
 import os
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""Bytes from and to disk: checked before they are read, never half written."""
+"""Files on disk: walks a folder's photos, refuses unfit ones before they are read, and writes atomically."""
 
 import functools
 import os

@@ -1,4 +1,4 @@
-"""A garment's size and place on a customer's canvas: what can be asked for, and the arithmetic on boxes; no pixels."""
+"""Places a garment on a customer's canvas: size, alignment and margins, as arithmetic on boxes; no pixels."""
 
 import math
 import re

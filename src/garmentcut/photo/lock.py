@@ -1,4 +1,4 @@
-"""A lock on a folder that notices when the folder is taken away, and works on shares that have no file locks."""
+"""A lock that one run holds on a folder; it notices when the folder goes away, and works on shares without locks."""
 
 import errno
 import json

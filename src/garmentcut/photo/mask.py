@@ -1,4 +1,4 @@
-"""Masks and alphas as areas: bounding boxes, connected components, morphology, sums over squares; by OpenCV.
+"""Operations on masks and alphas, by OpenCV: bounding boxes, components, morphology, sums over squares.
 
 OpenCV is loaded with the first call that needs it. A box is `(left, top, right, bottom)` in pixels, right and bottom
 exclusive.

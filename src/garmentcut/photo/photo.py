@@ -1,4 +1,4 @@
-"""The two currencies: a Photo, which a reader hands over, and a Picture, a photo with its alpha, for the writers."""
+"""`Photo`, which the readers return, and `Picture`, a photo with its alpha, which the writers take."""
 
 from dataclasses import dataclass, field
 from functools import cached_property

@@ -1,4 +1,4 @@
-"""Photoshop documents: layers, masks and channels, of which only what is asked for is unpacked.
+"""Reads Photoshop documents for `truth`: layers, masks and channels, unpacking only what is asked for.
 
 psd-tools reads the structure (Adobe, Photoshop File Formats Specification); planes are unpacked here, strictly, where
 psd-tools would replace damaged ones by black.

@@ -1,4 +1,4 @@
-"""What garmentcut finds again in a document of its own: its mark, the photo, and what a retoucher has changed.
+"""Recognizes Photoshop documents that garmentcut wrote: its mark, the photo, and what a retoucher has changed.
 
 The mark stands in the XMP packet, as properties of a namespace of its own: Adobe's programs keep properties that they
 do not know (Adobe, XMP Specification, part 1). Photoshop counts 16-bit levels from 0 to 32768 and rounds what it opens

@@ -1,4 +1,4 @@
-"""A cutout as a retoucher wants to find it in Photoshop: the untouched photo under an editable layer mask.
+"""Writes a cutout as PSD: the untouched photo under an editable layer mask, with saved alpha and clipping path.
 
 Written here, after Adobe's Photoshop File Formats Specification, and not by psd-tools: it paints the merged picture
 anew (seconds and gigabytes at 24 megapixels), keeps masks at 8 bits, and takes half a second to load. Planes are packed

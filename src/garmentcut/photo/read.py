@@ -1,6 +1,6 @@
-"""Read one photo safely: everything that can be refused is refused before pixels are decoded.
+"""Reads one photo file of any kind into a `Photo`; everything unfit is refused before pixels are decoded.
 
-Pillow finds the metadata of PNG, JPEG, WebP and AVIF, a strict and exact decoder of each format the pixels.
+Pillow finds the metadata of PNG, JPEG, WebP and AVIF; a strict and exact decoder of each format gives the pixels.
 """
 
 import importlib.util

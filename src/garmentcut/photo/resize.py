@@ -1,4 +1,4 @@
-"""Resize photos down and alpha up; Pillow's area-aware filters, in float for alpha."""
+"""Resizes photos down and alphas up, with Pillow's area-aware filters; alphas in float."""
 
 import itertools
 

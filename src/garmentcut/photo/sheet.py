@@ -1,4 +1,4 @@
-"""Contact sheets: cutouts in lines on a page, each on one or several grounds, the doubtful framed. Pixels only."""
+"""Draws contact sheets: cutouts in lines on a page, on one or several backgrounds, the doubtful ones framed."""
 
 import functools
 import io

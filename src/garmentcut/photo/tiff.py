@@ -1,4 +1,4 @@
-"""Decode TIFF by tifffile: the one reader that tells straight from premultiplied alpha and alters no pixel."""
+"""Decodes TIFF with tifffile, the one reader that distinguishes straight from premultiplied alpha."""
 
 import io
 import itertools

@@ -1,4 +1,4 @@
-"""Read what a retoucher delivers: the alpha of a cutout file, however the file holds it."""
+"""Reads a retoucher's file, for `ingest`: its alpha from transparency, layers, masks, channels or a clipping path."""
 
 import os
 from collections.abc import Callable, Sequence

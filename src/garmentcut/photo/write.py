@@ -1,4 +1,4 @@
-"""Write a prepared picture: PNG, mask, WebP, TIFF and JPEG; Photoshop documents: `psd_write`.
+"""Encodes a prepared picture as PNG, mask, WebP, TIFF or JPEG; Photoshop documents are in `psd_write`.
 
 Each `encode_` function is named by its format's row in `garmentcut.formats`.
 """

@@ -1,4 +1,4 @@
-"""Which photos are under way, on disk: a run that was killed leaves the names of those that may have killed it."""
+"""Records which photos a run is working on, so that the next run knows which ones may have killed it."""
 
 import json
 import os

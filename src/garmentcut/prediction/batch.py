@@ -1,4 +1,4 @@
-"""What a batch knows of itself: batch.json, which says what `garmentcut cut` was asked for, and what people decided."""
+"""batch.json of an output folder, what `garmentcut cut` was asked for, and the corrections that people made there."""
 
 import base64
 import json

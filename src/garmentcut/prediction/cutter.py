@@ -1,4 +1,4 @@
-"""Cutter: photo in, cutout out."""
+"""`Cutter`: loads a model once, then turns each photo into a cutout in three steps: frame, predict, finish."""
 
 import os
 from collections.abc import Iterable, Iterator

@@ -1,4 +1,4 @@
-"""Doubt: 1 - expected surface Dice at 2 px, from what a cutout shows. numpy alone: scikit-learn only fits."""
+"""Estimates doubt, 1 - expected surface Dice at 2 px, from the features of a cutout; with numpy alone."""
 
 from dataclasses import dataclass
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""Cut many photos: decode, network and encode overlap; safe to kill, cheap to start again."""
+"""`garmentcut cut` on a folder: reading, network and writing of many photos overlap; a stopped run continues."""
 
 import errno
 import hashlib

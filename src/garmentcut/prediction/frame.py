@@ -1,4 +1,4 @@
-"""Fit a photo of any size and aspect to networks that know one: scaled evenly, padded or cropped, never stretched."""
+"""Fits a photo of any size and aspect to the size that networks know: scaled evenly, then padded or cropped."""
 
 from dataclasses import dataclass
 

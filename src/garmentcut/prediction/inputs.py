@@ -1,4 +1,4 @@
-"""Photos in any form: what `Cutter` takes, `remove`, which gives back the same form, and many photos in a row."""
+"""Photos in any form (bytes, path, PIL, array), for `Cutter` and `garmentcut.remove`, and many in a row."""
 
 import io
 import os

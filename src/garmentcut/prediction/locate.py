@@ -1,4 +1,4 @@
-"""Where in the photo the garment is, from the locate stage's small alpha."""
+"""Finds the garment in the locate stage's small alpha: which components belong to it, and its box."""
 
 from dataclasses import dataclass
 

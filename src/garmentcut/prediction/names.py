@@ -1,4 +1,4 @@
-"""Names: which garment and view a photo shows, what its outputs are called, and whether it is the photo it was."""
+"""Names in a run: the garment and view that a file name says, output names, and photos moved or replaced."""
 
 import os
 import unicodedata

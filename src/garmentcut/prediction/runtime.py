@@ -1,4 +1,4 @@
-"""Run a network: OpenVINO on a CPU, ONNX Runtime on an NVIDIA GPU; the same call, the same answer."""
+"""Runs a network's ONNX file with OpenVINO on a CPU or ONNX Runtime on an NVIDIA GPU, behind one call."""
 
 import importlib.util
 import os

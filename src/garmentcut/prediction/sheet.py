@@ -1,4 +1,4 @@
-"""A contact sheet of a folder: planned whole, drawn page by page, so that thousands of cutouts need no more memory."""
+"""`garmentcut sheet`: plans the contact sheet of a folder as pages, and draws them one by one in flat memory."""
 
 import os
 import re

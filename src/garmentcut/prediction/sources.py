@@ -1,4 +1,4 @@
-"""Which photos a run is about, and what lies among them that is passed over."""
+"""Finds the photos that a run is to cut, and lists what lies among them but is skipped, with the reason."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Three networks in turn: locate finds the garment, segment says what is garment, refine draws its soft edge.
+"""Runs a model of three stages: locate finds the garment, segment says what is garment, refine draws its edge.
 
 Locate sees the whole photo in small. Segment sees the garment's box and a margin at half of the frame's size. Refine
 sees the frame's own pixels, but only in tiles along the edge and where segment is unsure: inside and outside nothing is

@@ -1,4 +1,4 @@
-"""Accept or review: what a model's card guarantees photo by photo, why a cutout is doubted, and where."""
+"""Judges a cutout for its row: verdict by the card's threshold, reasons in words, a heat map of where to look."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""Compares the views of a garment: one whose colour, length or number of parts fits no other is doubted more."""
+"""Compares the views of a garment after all are cut: one whose colour, length or parts fit no other is doubted."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping

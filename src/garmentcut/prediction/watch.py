@@ -1,4 +1,4 @@
-"""Watch folders: photos are cut as they come, until somebody says stop."""
+"""`garmentcut cut --watch`: cuts photos as they come into folders, until it is stopped."""
 
 import logging
 import time

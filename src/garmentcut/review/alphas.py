@@ -1,4 +1,4 @@
-"""A photo's alphas as files of the batch: the model's, kept for ever, and the corrected one."""
+"""The alpha files of a batch under review: the model's, stored for ever, and the corrected one."""
 
 import hashlib
 import struct

@@ -1,4 +1,4 @@
-"""The application with its guard, and the server that it runs in."""
+"""Builds the review's FastAPI application behind its guard, and runs it in a server."""
 
 import asyncio
 import re

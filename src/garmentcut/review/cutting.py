@@ -1,4 +1,4 @@
-"""Photos cut for whoever sends one: POST /cut, and the forms in which clients of remove.bg and of rembg send theirs."""
+"""`garmentcut serve` and POST /cut: cuts the photos that clients send, also as clients of remove.bg and rembg do."""
 
 import asyncio
 import base64

@@ -1,4 +1,4 @@
-"""The database: SQLite in the batch's folder, or PostgreSQL by URL; its tables and its transactions.
+"""The review's database, SQLite in the batch's folder or PostgreSQL by URL: its tables and its transactions.
 
 Every write bumps the batch's revision and the photo's version, in one transaction.
 """

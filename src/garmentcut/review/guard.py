@@ -1,4 +1,4 @@
-"""What stands before every route: who may ask, how much may be sent, and what the answer's headers say.
+"""Middleware before every route of the review: who may ask, how much may be sent, which headers answers get.
 
 One secret a batch is all that is kept; the page's token and the cookie follow from it.
 """

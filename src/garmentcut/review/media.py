@@ -1,4 +1,4 @@
-"""The pictures that the page shows, made of photo and alpha when they are asked for; some are kept."""
+"""The pictures that the review page shows: photos, alphas and thumbnails, made on request, some cached."""
 
 import threading
 from collections import OrderedDict

@@ -1,4 +1,4 @@
-"""The pages, made on the server with their first data in them, and the scripts and styles that they load.
+"""The review's HTML pages, rendered with their first data in them, and the scripts and styles that they load.
 
 Scripts, styles and icons are held in memory, at addresses that change with their content, so that browsers keep them:
 a page asks for some twenty of them at once, and to read each file and ask whether it has changed took longer than all

@@ -1,4 +1,4 @@
-"""The photos of a batch: rows of results.jsonl taken into the database, and shown as the page and programs see them."""
+"""The photos of a batch: takes rows of results.jsonl into the database, and gives them as items of the API."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What is asked of the database: the queue, page by page, and the figures of a batch."""
+"""Queries on the review's database: the queue, page by page, and the statistics of a batch."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""The smart brush: the model draws the edge again inside a stroke, helped by what the person has left standing.
+"""The smart brush: draws the edge again inside a stroke, by the model and by the colours around the stroke.
 
 A second prediction alone does not help: where a model has erred, it errs again nearer by (benchmarks/review.py has the
 figures). What it did not know the first time is what the person lets stand around the stroke: which colours are garment

@@ -1,4 +1,4 @@
-"""A batch under review: all that its routes share, opened and closed with the server."""
+"""One batch under review: all that its routes share, opened and closed with the server."""
 
 import os
 import time

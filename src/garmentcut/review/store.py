@@ -1,4 +1,4 @@
-"""What people do, stored: each write names the version it is based on, and is logged; the batch's files follow."""
+"""Stores what people decide: each write names the version it is based on, and is logged; outputs follow."""
 
 import hashlib
 import threading

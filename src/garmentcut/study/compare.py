@@ -1,4 +1,4 @@
-"""What the runs of a study left behind, its variants against the reference photo by photo, and a curve of growth.
+"""Compares a study's variants with its reference, photo by photo, from the scores that its runs left behind.
 
 The same photo, held out of the same fold, trained with the same seed, is compared. A sentence says no more than the
 intervals of `garmentcut.evaluation.intervals` allow.

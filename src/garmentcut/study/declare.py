@@ -1,4 +1,4 @@
-"""What a study compares: its TOML file, checked, and the variants it declares, each a recipe but for the seed."""
+"""Reads a study's TOML file: the variants it compares, each a recipe, and over which seeds and folds."""
 
 import difflib
 import itertools

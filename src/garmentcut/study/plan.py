@@ -1,4 +1,4 @@
-"""A study on a dataset: its runs and its folder, and the registry of who does which of its jobs.
+"""Plans a study on a dataset: its runs, its folder, and the registry of which process does which job.
 
 Every training of a study is an Optuna trial in `study.db`, taken by one process at a time. A process that takes a job
 holds a lock on it, which the operating system lets go of when the process ends, however it ends. A trial that runs

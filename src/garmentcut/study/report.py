@@ -1,4 +1,4 @@
-"""The page of a study: its question, what may be concluded, table, plots, and all that is needed to repeat it."""
+"""Writes the page of a study: its question, what may be concluded, table, plots, and how to repeat it."""
 
 import json
 from collections.abc import Sequence

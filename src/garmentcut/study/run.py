@@ -1,4 +1,4 @@
-"""Doing a study: take a job, train, measure, take the next; as many processes as one likes share the jobs.
+"""Runs a study's jobs: takes one, trains, measures, takes the next; several processes may share them.
 
 What is measured is the network of a run's last step: its weights become a model file, which cuts the photos that were
 held out. A second pass's run has several trainings. Its photos are seen through first masks, and a second network that

@@ -1,4 +1,4 @@
-"""What everything is drawn with: named random streams, smooth noise, exact coverage of polygons, layers of paint."""
+"""Drawing tools of the synthetic studio: named random streams, smooth noise, polygons with exact coverage, layers."""
 
 import zlib
 from collections.abc import Mapping

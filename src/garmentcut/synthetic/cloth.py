@@ -1,4 +1,4 @@
-"""The garment seen in one view: how much of each pixel its layers cover, and the look of each side of its cloth."""
+"""Draws the garment in one view: how much of each pixel its layers cover, and both sides of its cloth."""
 
 from dataclasses import dataclass
 

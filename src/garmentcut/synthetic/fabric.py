@@ -1,4 +1,4 @@
-"""Fabrics drawn from tables: colours, finish and print, painted as unrolled cloth, and the relief of their folds."""
+"""Designs a garment's fabric: colours, finish and print, painted as unrolled cloth, and the relief of its folds."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

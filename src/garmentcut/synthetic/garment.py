@@ -1,4 +1,4 @@
-"""Garments: the tailor's tables in body units (see `mannequin`), the cut of the cloth, and the design of a seed."""
+"""Designs a garment from a seed: kind, lengths, cut and trims, in body units (see `mannequin`)."""
 
 from dataclasses import dataclass, replace
 

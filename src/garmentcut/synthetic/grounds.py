@@ -1,4 +1,4 @@
-"""Other places than the studios: packshots on white, walls, rooms, lamps, floors; and cutouts put onto them."""
+"""Other backgrounds than the studio's: packshots on white, walls, rooms, lamps, floors; cutouts laid on them."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""The mannequin: tubes with elliptic cross-sections seen from any side; the torso, the legs and the garment are tubes.
+"""Draws the mannequin: tubes with elliptic cross-sections seen from any side; the garment is a tube around them.
 
 Body coordinates: y runs from 0 at the top of the neck to 1 at the soles, x to the viewer's right and z towards the
 viewer, all in the same unit, for a figure that faces the camera. Yaw turns it to the viewer's right.

@@ -1,4 +1,4 @@
-"""Synthetic studio photos: design from the seed, paint the parts, compose them, take the photo, write it."""
+"""Renders a synthetic studio photo with its exact alpha: design from a seed, paint, compose, photograph, write."""
 
 import io
 import uuid

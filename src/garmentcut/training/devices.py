@@ -1,4 +1,4 @@
-"""Where a training runs, by Lightning Fabric: a processor, a GPU, several GPUs and machines; and how it is stopped."""
+"""Chooses where a training runs, with Lightning Fabric: CPU, GPUs, several machines; and when it stops."""
 
 import logging
 import os

@@ -1,4 +1,4 @@
-"""What a training reports: events for its caller, a journal on disk, and the losses of the steps behind both."""
+"""What a training reports: events for its caller, the journal on disk, TensorBoard and MLflow."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""The training loop, from the first step to the last, in one place."""
+"""The training loop of one network, from the first step to the last; for `garmentcut train` and for studies."""
 
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Losses: how far the logits are from the retoucher's alpha, as a weighted sum of terms.
+"""Losses between logits and the retoucher's alpha: a weighted sum of the terms that a recipe chooses.
 
 Each term is a pure function of logits and target, both `(N, 1, H, W)`, that returns a scalar: a mean over pixels (or
 one value) per photo, then the mean over the photos. So a photo counts the same in any batch and on any device.

@@ -1,4 +1,4 @@
-"""How a gradient becomes a step: the optimizer, its learning rate over the steps, and the average of the weights."""
+"""Builds what a recipe asks for: optimizer, learning-rate schedule, and the averaged weights (EMA)."""
 
 import math
 from collections.abc import Mapping

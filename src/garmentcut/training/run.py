@@ -1,4 +1,4 @@
-"""A run: one training of one recipe on one split of a data set, the folder that holds it, and its saved state."""
+"""A run: one training of one recipe on one split, its folder on disk, and the state that a resume needs."""
 
 import hashlib
 import io

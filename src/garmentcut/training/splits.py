@@ -1,4 +1,4 @@
-"""Which pairs a training learns from, and which it is measured on."""
+"""Chooses which pairs a training learns from and which it is measured on: a fold, or the validation split."""
 
 import re
 from dataclasses import dataclass, replace

@@ -1,7 +1,7 @@
-"""Train a model of three stages, each from where it stands: folds for honest maps, then what goes into the model file.
+"""Trains a model of three stages: fold networks first, for honest maps, then those of the model file.
 
-Refine, had it learned from maps of photos that the segment stage was trained on, would trust maps more than it may: on
-new photos they are worse. So each training photo's maps come from locate and segment networks that have seen neither
+If refine learned from maps of photos that the segment stage was trained on, it would trust maps too much: on new
+photos they are worse. So each training photo's maps come from locate and segment networks that have seen neither
 it nor another photo of its group. These fold networks start where nothing has seen the photos they judge.
 """
 

@@ -1,4 +1,4 @@
-"""Measures a network on the validation photos while it trains: Dice and loss at the training size, and a sheet."""
+"""Measures a network on the validation photos while it trains: Dice and loss, and a sheet of examples."""
 
 import io
 import os
