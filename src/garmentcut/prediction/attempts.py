@@ -20,13 +20,13 @@ _DEATHS_WHILE_READING, _DEATHS = 2, 3
 
 @dataclass
 class Attempt:
-    """What is known of one photo.
+    """What is known of the attempts at one photo.
 
     Attributes:
         input: path of the photo.
         num_bytes, mtime_ns: the photo as it was: another one is not suspected.
         stage: `read`, `work`, or empty: it is not under way.
-        died_reading, died_working: runs that ended without a word while it was being read, or worked on.
+        died_reading, died_working: runs that ended without a word while the photo was being read, or worked on.
     """
 
     input: str
@@ -38,21 +38,21 @@ class Attempt:
 
     @property
     def is_suspect(self) -> bool:
-        """A run died with it."""
+        """A run died while this photo was under way."""
         return self.died_reading + self.died_working > 0
 
     @property
     def is_guilty(self) -> bool:
-        """Enough runs died with it: it is not tried again."""
+        """So many runs died while it was under way that it is not tried again."""
         return self.died_reading >= _DEATHS_WHILE_READING or self.died_reading + self.died_working >= _DEATHS
 
 
 class Attempts:
-    """The photos that are under way in an output folder, and those that runs died with.
+    """The photos under way in an output folder, and those with which runs died.
 
-    A line is written before a photo is read, when it is decoded, and when it is finished. What an operating system
-    kills, for want of memory as a rule, cannot say why: the photos that the last lines leave under way are suspected,
-    and tried one at a time after all others. One that was being read when two runs died is passed over.
+    A line is written before a photo is read, when it is decoded, and when it is finished. A process that the operating
+    system kills, usually for want of memory, cannot say why. So the photos that the last lines leave under way are
+    suspected, and tried one at a time after all others. A photo that was being read when two runs died is passed over.
 
     A file that cannot be written is no reason to stop.
     """
@@ -80,7 +80,7 @@ class Attempts:
                 self._rewrite()
 
     def find(self, path: Path) -> Attempt:
-        """What is known of a photo as it is now; nothing, if it was changed since."""
+        """What is known of a photo as it is now; nothing if the file was changed since."""
         attempt = self._known.get(str(path))
         if attempt is None:
             return Attempt(str(path))
@@ -99,17 +99,17 @@ class Attempts:
         self._note(attempt, "read")
 
     def go_on(self, path: Path) -> None:
-        """It is read, and is worked on."""
+        """It has been read, and is worked on."""
         self._note(self._known.get(str(path)) or Attempt(str(path)), "work")
 
     def end(self, path: Path) -> None:
-        """It is finished: whatever died before, it was not because of this photo."""
+        """It is finished: no run died because of it."""
         with self._lock:
             if (attempt := self._known.pop(str(path), None)) is not None:
                 self._write(Attempt(attempt.input))
 
     def let_go(self, path: Path) -> None:
-        """It waits for others; nothing of it is in memory."""
+        """It waits for others, and nothing of it is in memory."""
         with self._lock:
             if (attempt := self._known.get(str(path))) is not None and attempt.stage:
                 attempt.stage = ""

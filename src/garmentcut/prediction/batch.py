@@ -92,7 +92,7 @@ def read_batch(out_dir: Path) -> Batch:
 
 
 def check_batch(out_dir: Path) -> None:
-    """See that a run could write down its order; see `record_order`.
+    """Check that a run could record its order; see `record_order`.
 
     Raises:
         SourceError: there is a `batch.json` that cannot be used.
@@ -102,7 +102,7 @@ def check_batch(out_dir: Path) -> None:
 
 
 def record_order(out_dir: Path, options: str, order: Order) -> None:
-    """Write what a run is asked for beside what earlier runs in the folder were, atomically.
+    """Record what a run is asked for beside what earlier runs in the folder were asked for, atomically.
 
     Args:
         out_dir: the output folder; its lock is held.
@@ -168,19 +168,19 @@ CORRECTED = "corrected"
 
 
 def decision_for(out_dir: Path, row: Row) -> Decision | None:
-    """What a person decided on a row's photo, or on the one that it has replaced; None: nobody has."""
+    """What a person decided on a row's photo, or on the photo that it replaced; None: nothing was decided."""
     if not (out_dir / DECISIONS_FOLDER).is_dir():
         return None
     return decision_on(out_dir, row.place, row.input, row.input_sha256)
 
 
 def is_of(decision: Decision, row: Row) -> bool:
-    """True unless the photo was exchanged since: then only the outputs made for the decision are ours still."""
+    """True unless the photo was exchanged after the decision: then only outputs made for the decision are ours."""
     return decision.input_sha256 == row.input_sha256
 
 
 def with_written(out_dir: Path, row: Row, decision: Decision | None) -> Row:
-    """The row, with what the review wrote for it, which may be replaced too; what lies there now comes last."""
+    """The row with the files that the review wrote for it, which may be replaced too; the newest come last."""
     if decision is None:
         return row
     written = dict(row.written)
@@ -226,7 +226,7 @@ def corrected_cutout(
 
 @contextmanager
 def held_for_review(out_dir: Path, row: Row, decision: Decision | None) -> Iterator[None]:
-    """Keep the review from exchanging a photo's files meanwhile.
+    """Keep the review from exchanging a photo's files while the context lasts.
 
     Raises:
         RunError: what a person decided is no longer what the files were made of.

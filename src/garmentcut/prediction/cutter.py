@@ -96,7 +96,7 @@ class Cutter:
         return replace(self.finish(photo, frame, prediction), doubt=found.doubt, reasons=found.reasons)
 
     def map(self, photos: Iterable[PhotoLike]) -> Iterator[Result]:
-        """Cut photos in order, each read while the one before is cut; one that fails is a result that says why.
+        """Cut photos in order, reading each while the one before is cut; a failure becomes a result that says why.
 
         >>> for result in cutter.map(sorted(Path("photos").glob("*.jpg"))):  # doctest: +SKIP
         ...     print(result.source, result.reason or result.cutout.doubt)
@@ -104,11 +104,11 @@ class Cutter:
         return cut_each(self, photos)
 
     def frame(self, photo: Photo) -> Frame:
-        """First step of a call: the photo at the size the network works at."""
+        """First step of a call: bring the photo to the size at which the network works."""
         return frame_photo(photo, self.card)
 
     def predict(self, photo: Photo, frame: Frame) -> Prediction:
-        """Second step: where the garment is, then its alpha; all of a call's time but a little.
+        """Second step: find the garment and its alpha; nearly all of a call's time.
 
         Args:
             photo: the photo.

@@ -67,14 +67,14 @@ _LATE = "its garment's other photos were cut without it, at their own scale; run
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run will do.
+    """What a run is to do.
 
     Attributes:
         todo: photos to cut, with their output names.
         done: rows of photos cut before with the same model and options.
         originals: `folded_path` of every photo of this and earlier runs.
-        garments: under a specification, of each photo what all photos of its garment share; they follow each other.
-        renamed: photos that have a name of their own, because another photo of their name was cut before.
+        garments: under a specification, what all photos of a garment share, for each photo; they follow each other.
+        renamed: photos that get a name of their own, because another photo of their name was cut before.
     """
 
     todo: dict[Path, Named]
@@ -86,10 +86,10 @@ class Plan:
 
 @dataclass(frozen=True, eq=False)
 class Work:
-    """A photo on its way; without `frame`, its row says why it goes no further.
+    """A photo on its way through the steps; without `frame`, its row says why it goes no further.
 
-    Under a specification, `sighting` is what it shows of its garment, `scales` what all of its photos have in
-    common; while these are gathered the photo itself is let go, and read again after.
+    Under a specification, `sighting` is what it shows of its garment, and `scales` is what all photos of the garment
+    have in common. While these are gathered the photo itself is dropped, and read again afterwards.
     """
 
     row: Row
@@ -104,7 +104,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Steps:
-    """The steps, with what they share; each may run in several threads at once.
+    """The steps of a photo: load, predict, finish. Each may run in several threads at once.
 
     Attributes:
         cutter: the model, ready to run.
@@ -116,8 +116,8 @@ class Steps:
         originals: `folded_path` of every photo of the run: never written to, not even with `overwrite`.
         owner: marks this folder's staged files.
         specification: a customer's, which then decides the files instead of `config.output`.
-        hold_back: asked for each row that says `failed`; true: it is not recorded.
-        judge: says what each cutout is worth; None: nobody does.
+        hold_back: called with each row that says `failed`; if it returns true, the row is not recorded.
+        judge: gives each cutout its doubt and verdict; None: neither is wanted.
         renamed: see `Plan`.
     """
 
@@ -161,7 +161,7 @@ class Steps:
         return replace(work, seconds=time.perf_counter() - start)
 
     def _compared(self, row: Row, photo: Photo, earlier: Row | None) -> Row:
-        """The row, with what EXIF tells of the photo, and with what became of the one that had its name before."""
+        """The row, with what EXIF says of the photo, and with what became of the one that had its name before."""
         taken, camera = capture_of(photo.exif)
         row = replace(row, taken=taken, camera=camera)
         if Path(row.input) in self.renamed:
@@ -188,7 +188,7 @@ class Steps:
         return replace(work, prediction=prediction, seconds=work.seconds + time.perf_counter() - start)
 
     def sight(self, work: Work) -> Work:
-        """Find the garment's box and let the photo go: a garment of many photos would else fill the memory."""
+        """Find the garment's box, then drop the photo: the photos of a large garment would fill the memory."""
         if work.photo is None or work.frame is None or work.prediction is None:
             return work
         start = time.perf_counter()
@@ -269,7 +269,7 @@ class Steps:
         return False
 
     def _judged(self, work: Work, row: Row) -> tuple[Work, Row, bytes | None]:
-        """The same with doubt, verdict and reasons, and outputs in the verdict's folder; and the heat map, if any."""
+        """The same with doubt, verdict and reasons, its outputs in the verdict's folder; and the heat map, if any."""
         if self.judge is None or work.prediction is None:
             return work, row, None
         found = self.judge(work.prediction)
@@ -295,7 +295,7 @@ class Steps:
         return photo
 
     def _files_of(self, cutout: Cutout, work: Work) -> Iterator[Delivery]:
-        """The files' contents, in the order of the work's outputs; each made when it is its turn."""
+        """The contents of the files, in the order of the work's outputs, each made when it is asked for."""
         if self.specification is not None:
             subject = subject_of(PurePosixPath(work.row.place))
             yield from deliver(cutout.picture, self.specification, subject=subject, scales=work.scales)
@@ -440,7 +440,7 @@ class FolderCutter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Leave one row a photo and give the lock back."""
+        """Leave one row for each photo in the results, and release the lock."""
         try:
             # A full disk, or a lost folder: the rows are as they were, only not tidied.
             with suppress(OSError, FolderError):
@@ -451,11 +451,11 @@ class FolderCutter:
 
     @property
     def note(self) -> str:
-        """What people should know of how the folder is held, in one sentence; empty: nothing."""
+        """One sentence on how the folder is locked, if people should know it; otherwise empty."""
         return self._lock.note
 
     def num_gone(self) -> int:
-        """Photos that were cut and whose files are not there any more, if the folder was taken away; else none."""
+        """Photos that were cut but whose files are gone, if the folder was taken away; otherwise 0."""
         outputs = [row.outputs for row in self.journal.rows.values() if row.ok] if self.problem() else []
         return sum(not all(os.path.isfile(self.out_dir / name) for name in names) for names in outputs)  # noqa: PTH113
 
@@ -500,7 +500,7 @@ class FolderCutter:
         self.journal.read()
 
     def plan(self, sources: Iterable[Source]) -> Plan:
-        """Name the outputs and tell photos done before from those to do.
+        """Name the outputs, and separate photos done before from those to do.
 
         Args:
             sources: what `find_sources` found; files that this folder's runs wrote are passed over.
@@ -562,13 +562,13 @@ class FolderCutter:
         is_stopping: Callable[[], bool] = lambda: False,
         hold_back: Callable[[Row], bool] = lambda _row: False,
     ) -> Iterator[Row]:
-        """Cut what the plan holds; yields each photo's row once its files are written.
+        """Cut the photos of a plan; yields each photo's row once its files are written.
 
         Args:
             plan: what to do.
             monitor: gets how long each step takes.
-            is_stopping: once it is true no further photo is begun; those under way are finished.
-            hold_back: asked for each row that says `failed`; true: it is yielded, but not recorded.
+            is_stopping: once it returns true, no further photo is begun; those under way are finished.
+            hold_back: called with each row that says `failed`; if it returns true, the row is yielded but not recorded.
 
         Raises:
             garmentcut.errors.FolderError: the disk is full, or the output folder was taken away.
@@ -598,7 +598,7 @@ class FolderCutter:
         self.check()
 
     def _parts_of(self, plan: Plan) -> Iterator[tuple[Plan, bool]]:
-        """First all photos that no run has died with; then the others, one garment at a time."""
+        """First all photos with which no run has died; then the others, one garment at a time."""
         keys = {path: plan.garments.get(str(path), str(path)) for path in plan.todo}
         suspected = dict.fromkeys(keys[path] for path in plan.todo if self.attempts.find(path).is_suspect)
         for chosen, is_alone in ((keys.keys(), False), *((key, True) for key in suspected)):
@@ -632,7 +632,7 @@ class FolderCutter:
             yield from map_in_order(writers, finish, predicted, num_ahead=ahead[2] + in_flight)
 
     def record_order(self) -> None:
-        """Write down what this run is asked for, so that a review knows the batch before its first photo is cut.
+        """Record what this run is asked for, so that a review knows the batch before its first photo is cut.
 
         Raises:
             garmentcut.errors.FolderError: it cannot be written.
@@ -644,7 +644,7 @@ class FolderCutter:
             raise FolderError(f"{self.out_dir} cannot be written: {error.strerror}; fix that and run again") from error
 
     def record_skipped(self, skipped: Iterable[Skipped]) -> None:
-        """Write down what `find_sources` passed over.
+        """Record what `find_sources` passed over.
 
         Raises:
             FolderError: it cannot be written.
@@ -664,7 +664,7 @@ class FolderCutter:
         *,
         num_ahead: int,
     ) -> Generator[Work, None, None]:
-        """The same works, those of a garment held back until its common scale is known."""
+        """The same works; those of a garment are held back until its common scale is known."""
         assert self.specification is not None
         num_photos = Counter(garments.values())
         sighted = map_in_order(
@@ -696,7 +696,7 @@ class FolderCutter:
 
 
 def _jobs_of(plan: Plan, options: str, is_stopping: Callable[[], bool]) -> Iterator[tuple[Path, Named, str]]:
-    """What the first step needs of each photo; none any more once a stop is asked for and a garment is complete."""
+    """The jobs of the first step, one for each photo; no more after a stop, once a garment is complete."""
     last = None
     for path, named in plan.todo.items():
         garment = plan.garments.get(str(path))
@@ -721,12 +721,12 @@ def _readable_folders(rows: Iterable[Row]) -> list[str]:
 
 
 def folded_path(path: Path) -> str:
-    """A path as file systems that ignore case compare it, links followed."""
+    """A path as file systems that ignore case compare it, with links followed."""
     return os.path.realpath(path).casefold()
 
 
 def failed_row(row: Row, error: Exception, *, os_error: str = "unreadable") -> Row:
-    """The row of a photo that something was wrong with; `os_error` as for `code_of`."""
+    """The row of a photo that could not be cut; `os_error` as for `code_of`."""
     reason = "not enough memory" if isinstance(error, MemoryError) else str(error) or type(error).__name__
     if isinstance(error, OSError) and error.filename and error.strerror:
         reason = f"{error.filename}: {error.strerror}"

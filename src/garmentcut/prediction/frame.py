@@ -49,7 +49,7 @@ class Crop:
 
 
 def frame_photo(photo: Photo, card: ModelCard) -> Frame:
-    """Scale a photo to the network's working height, turn its copy into sRGB, pad to whole cells.
+    """Scale a photo to the network's working height, convert the copy to sRGB, and pad it to a multiple.
 
     The mannequin stands upright and fills the height of a studio photo, so the height sets the scale: the network then
     meets garments of the size it learned, whatever the camera, whether the photo is upright or lying.

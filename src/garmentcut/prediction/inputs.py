@@ -153,7 +153,7 @@ class Result:
 
 
 def cut_each(cutter: "Cutter", sources: Iterable[PhotoLike]) -> Iterator[Result]:
-    """Cut photos in order; the next ones are read meanwhile. One that fails stops no other.
+    """Cut photos in order while the next ones are read; one that fails does not stop the others.
 
     Args:
         cutter: the model.

@@ -63,7 +63,7 @@ def locate(coarse: NDArray[np.float32]) -> Place:
 
 
 def sorted_components(mask: NDArray[np.bool_]) -> Components:
-    """The components of a mask, numbered from 1 by falling area."""
+    """The components of a mask, numbered from 1, the largest first."""
     found = components(mask)
     order = np.argsort(-found.areas, kind="stable")
     ranks = np.zeros(len(order) + 1, np.int32)

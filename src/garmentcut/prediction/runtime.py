@@ -29,7 +29,7 @@ _COMPILING = "garmentcut-compile"  # name of its thread
 
 
 class Predict(Protocol):
-    """Anything that says of pixels what is garment: a `Runtime`, or a network in training."""
+    """Anything that maps pixels to alpha: a `Runtime`, or a network in training."""
 
     def __call__(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
         """`(H, W, 3)` or `(H, W, 4)` uint8 to alpha, `(H, W)` float32 in [0, 1]; see `Runtime`."""
@@ -90,7 +90,7 @@ def load_runtime(
 
 
 def runtime_for(config: RuntimeConfig, num_photos: int) -> RuntimeConfig:
-    """The configuration with `streams` settled for a run over so many photos."""
+    """The configuration with a number of `streams` that suits a run over so many photos."""
     if config.streams:
         return config
     return replace(config, streams=2 if num_photos >= _MANY_PHOTOS and (os.cpu_count() or 1) >= 2 else 1)
@@ -173,7 +173,7 @@ class OpenVinoRuntime:
 
 @contextmanager
 def _memory_named() -> Iterator[None]:
-    """OpenVINO tells a lack of memory as one of its many RuntimeErrors; here it is a MemoryError."""
+    """Turn OpenVINO's error for a lack of memory, one of its many RuntimeErrors, into a MemoryError."""
     try:
         yield
     except RuntimeError as error:
@@ -183,12 +183,12 @@ def _memory_named() -> Iterator[None]:
 
 
 def hangs() -> bool:
-    """True if a compile that was given up is still there: the process cannot end in the usual way."""
+    """True if a compilation that was given up is still running: the process cannot end in the usual way."""
     return any(thread.name == _COMPILING for thread in threading.enumerate())
 
 
 def _within_a_minute(compile_network: Callable[[], Any]) -> Any:
-    """What it gives. With little address space OpenVINO's compiler can wait for itself for ever: that is an error here.
+    """Call a function that should be quick: with little address space OpenVINO's compiler can hang for ever.
 
     Raises:
         RunError: nothing came in `_START_S` seconds.
@@ -219,7 +219,7 @@ def _area(shape: tuple[int, ...]) -> int:
 
 
 def _with_edge(network: Any, card: ModelCard) -> Any:
-    """Let the network take 8-bit pixels as they lie in memory and give alpha: both inside the compiled graph."""
+    """Put the card's edge into the compiled graph, which then takes 8-bit pixels as they are and gives alpha."""
     from openvino import Layout, Type, opset13
     from openvino.preprocess import PrePostProcessor
 

@@ -39,13 +39,13 @@ _PATTERN = NamePattern(DEFAULT_PATTERN)
 
 @dataclass(frozen=True)
 class Entry:
-    """One cutout.
+    """One cutout on a sheet.
 
     Attributes:
         place: its name below the folder, with `/` and without suffix.
         file: the file to show; None: there is none.
         photo: what it was cut out of, where that is known.
-        mark: why it needs a person, as far as is known without looking.
+        mark: why it needs a person, as far as is known without opening it.
         reason: of the mark, in words.
         notes: further words.
         doubt: in [0, 1]; None: not known.
@@ -66,7 +66,7 @@ class Entry:
 
     @property
     def order(self) -> tuple[object, ...]:
-        """To sort by: garments by name, as a person counts (2 before 10), and the views as they are photographed."""
+        """A sort key: garments by name with numbers by value (2 before 10), views as they are photographed."""
         garment, view = self._key
         suffix = self.file.suffix.lower() if self.file else ""
         return _counted(garment), VIEWS.index(view) if view in VIEWS else len(VIEWS), _counted(self.place), suffix
@@ -163,7 +163,7 @@ def _pictures_below(folder: Path, unreadable: list[OSError]) -> Iterable[Path]:
 
 
 def _counted(name: str) -> list[tuple[int, str]]:
-    """Numbers by their value, letters without case; digits in front of letters are no number but part of an id."""
+    """A sort key: numbers by value, letters without case; digits in front of letters are part of an id."""
     parts = re.split(r"(\d+(?![^\W_]))", name)
     return [(int(part), part) if place % 2 else (0, part.casefold()) for place, part in enumerate(parts)]
 
@@ -180,7 +180,7 @@ class _Look(NamedTuple):
 
 
 def read_cell(entry: Entry, size_hw: tuple[int, int], *, trim: bool = True, limits: ReadConfig | None = None) -> Cell:
-    """Read an entry's file and shrink it; never raises for what a file holds.
+    """Read an entry's file and shrink it; whatever the file holds, it never raises.
 
     Args:
         entry: of `find_entries`.
@@ -381,7 +381,7 @@ class ContactSheet:
         return [PlannedPage(self.out.with_name(name), part) for name, part in zip(names, parts, strict=True)]
 
     def _remove_surplus(self) -> None:
-        """Pages of an earlier, longer sheet of the same name would be taken for pages of this one."""
+        """Remove pages of an earlier, longer sheet of the same name: they would be taken for pages of this one."""
         ours = {page.path.name for page in self.pages}
         name = re.compile(rf"{re.escape(self.out.stem)}(_\d{{3,}})?{re.escape(self.out.suffix)}")
         for path in list(self.out.parent.iterdir()):

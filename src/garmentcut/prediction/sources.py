@@ -54,7 +54,7 @@ class Skipped(NamedTuple):
 
     @classmethod
     def of_walk(cls, path: str, code: str) -> "Skipped":
-        """What `walk_files` tells; of another suffix, which kind of file it is."""
+        """The kind of a file or folder that `walk_files` passed over; of another suffix, which kind of file it is."""
         if code != "suffix":
             return cls(path, code)
         suffix = PurePath(path).suffix.lower()
@@ -63,7 +63,7 @@ class Skipped(NamedTuple):
 
 
 class NotLookedAt:
-    """Counts what was passed over, for a summary.
+    """Counts what was skipped, for a summary.
 
     Attributes:
         num_files: files that may hold something and were not looked at; junk, hidden files, sidecar files and cutouts
@@ -88,7 +88,7 @@ class NotLookedAt:
 
 
 def find_sources(inputs: Iterable[Path], out_dir: Path, *, skipped: list[Skipped] | None = None) -> list[Source]:
-    """Photos named, and photos in folders named, each once, in a stable order.
+    """The photos that were named, and those in folders that were named; each once, in a stable order.
 
     Args:
         inputs: photos and folders. Folders are searched with all below them; hidden files and folders, junk, links to
@@ -161,7 +161,7 @@ def place_below(root: Path, path: str, prefix: PurePosixPath) -> Source:
 
 
 def folder_below(root: Path, path: str, prefix: PurePosixPath) -> Source:
-    """A folder that cannot be read, as if it were a photo; its place is no photo's."""
+    """A folder that cannot be read, as if it were a photo, so that it gets a row; its place is no photo's."""
     found = Path(path)
     return Source(found, prefix / found.relative_to(root).parent / f"{found.name} (folder)")
 
@@ -242,7 +242,7 @@ def write_skipped(out_dir: Path, skipped: Iterable[Skipped]) -> None:
 
 
 def skipped_lines(skipped: Iterable[Skipped]) -> bytes:
-    """What was passed over, a line of JSON each."""
+    """What was skipped, as lines of JSON."""
     contents = ({"path": one.path, "code": one.code, "reason": SKIPPED[one.code]} for one in sorted(skipped))
     return "".join(json.dumps(content) + "\n" for content in contents).encode()
 

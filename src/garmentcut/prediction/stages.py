@@ -49,7 +49,7 @@ class Prediction:
         fine: alpha of the crop, float32 in [0, 1], nothing of the garment being outside.
         coarse: `(h, w)` float32 in [0, 1]: the locate stage's alpha of the whole photo, in small; None: the model has
             no stages.
-        notes: what is worth telling: that the frame cuts the garment off, for one.
+        notes: remarks for the row, for one that the frame cuts the garment off.
     """
 
     frame: Frame
@@ -85,7 +85,7 @@ class Prediction:
         return self._laid_out(self.fine, self.frame.content_hw)
 
     def small_alpha(self, size_hw: tuple[int, int]) -> NDArray[np.float32]:
-        """The alpha of the whole photo at a size of choice, that of `coarse` for one."""
+        """The alpha of the whole photo at a given size, such as that of `coarse`."""
         return self._laid_out(self.fine, size_hw)
 
     def full_alpha(self) -> NDArray[np.float32]:
@@ -152,7 +152,7 @@ class Stages:
         return cls(load("locate"), load("segment"), load("refine"), card.stages, fast)
 
     def __call__(self, photo: Photo, frame: Frame) -> Prediction:
-        """A photo's alpha inside the box where its garment is.
+        """Predict a photo's alpha inside the box of its garment.
 
         Args:
             photo: the photo.
