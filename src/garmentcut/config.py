@@ -82,7 +82,7 @@ class RuntimeConfig:
 
 @dataclass(frozen=True, config=_STRICT)
 class CutConfig:
-    """How the garment is cut."""
+    """How garments are cut."""
 
     effort: Literal["fast", "normal", "best"] = "normal"
     """`fast`: the first look alone, its edge made crisp. `best`: the mean of the photo and its mirror image; twice the
@@ -137,7 +137,7 @@ class OutputConfig:
 
 @dataclass(frozen=True, config=_STRICT)
 class FolderConfig:
-    """How a folder is worked through."""
+    """How a folder is processed."""
 
     readers: Annotated[_Count, Field(ge=1, le=64)] = 1
     """Threads that read and decode ahead of the network."""
@@ -157,7 +157,7 @@ _Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
 
 @dataclass(frozen=True, config=_STRICT)
 class WatchConfig:
-    """How `cut --watch` tells that a photo is there, whole."""
+    """How `cut --watch` decides that a photo is complete."""
 
     poll_s: Annotated[_Seconds, Field(ge=0.1)] = 2.0
     """Seconds between two scans of the folders; at least ten times what a scan takes."""

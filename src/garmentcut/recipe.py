@@ -42,7 +42,7 @@ class NetworkConfig:
 
 @dataclass(frozen=True, config=_STRICT)
 class DataConfig:
-    """What the network sees, and what it is asked for."""
+    """What the network sees, and what its target is."""
 
     size_hw: tuple[_Count, _Count] = (1728, 1152)
     """Height and width in pixels of what the network sees: of whole photos the height sets the scale, and the width is
@@ -93,7 +93,7 @@ def _off(amount: float = 0.0) -> Any:
 
 @dataclass(frozen=True, config=_STRICT)
 class AugmentConfig:
-    """What is varied, each sample its own way; all off by default. `{ p = 0.5, amount = 0.06 }`."""
+    """Augmentations, drawn for each sample; all off by default. `{ p = 0.5, amount = 0.06 }`."""
 
     shift: Strength = _off()
     """Moved by up to `amount` of the frame's sides."""
@@ -145,7 +145,7 @@ class AugmentConfig:
 
 @dataclass(frozen=True, config=_STRICT)
 class StagesConfig:
-    """Three networks in turn (`garmentcut.prediction.stages`), each with the recipe's sections where it says no other.
+    """Three networks in turn (`garmentcut.prediction.stages`); each has the recipe's sections unless it says otherwise.
 
     `[stages.segment.data]`, `[stages.refine.training]` ... All three are given, or none: then one network is trained.
     """
@@ -206,7 +206,7 @@ class LossConfig:
 
 @dataclass(frozen=True, config=_STRICT)
 class OptimizerConfig:
-    """How a gradient becomes a step."""
+    """The optimizer."""
 
     name: Literal["adam", "adamw", "rmsprop", "adadelta", "sgd", "nesterov", "lion", "muon"] = "adamw"
     """`nesterov`: SGD with Nesterov momentum. `muon`: matrices by Muon, the rest by AdamW."""
@@ -248,7 +248,7 @@ class ScheduleConfig:
 
 @dataclass(frozen=True, config=_STRICT)
 class TrainingConfig:
-    """The loop."""
+    """The training loop."""
 
     steps: _Count = 4000
     """Optimizer steps in all."""
@@ -347,7 +347,7 @@ def _read_recipe(name: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
 
 
 def _laid_over(below: Any, tree: dict[str, Any]) -> dict[str, Any]:
-    """Sections over sections: of a section that both have, the upper one's keys win."""
+    """Sections laid over others: in a section that both have, the upper one's keys win."""
     merged = dict(below or {})
     for section, keys in tree.items():
         lower = merged.get(section)

@@ -77,7 +77,7 @@ class Summary:
 
     @property
     def num_photos(self) -> int:
-        """All that were looked at."""
+        """All photos of the run."""
         return self.num_cut + self.num_skipped + self.num_failed
 
     def as_dict(self) -> dict[str, Any]:

@@ -147,11 +147,11 @@ def _root(
 def command(
     panel: str, *, stopped: str = "stopped; run the same command again to continue", cls: type[Command] = Command
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Register a command. Whatever goes wrong in it becomes one line on stderr and an exit code.
+    """Register a command; every error in it becomes one line on stderr and an exit code.
 
     Args:
         panel: group of the help in which the command stands.
-        stopped: what Ctrl-C is answered with.
+        stopped: what Ctrl-C prints.
         cls: how the command is parsed.
     """
 
@@ -186,25 +186,25 @@ def _failures_reported(stopped: str) -> Iterator[None]:
 
 
 def fail(message: str, code: int) -> NoReturn:
-    """Say why on stderr and leave with the code."""
+    """Print the reason on stderr and exit with the code."""
     say("\n".join(map(printable, f"garmentcut: {message}".splitlines())), err=True)
     raise typer.Exit(code)
 
 
 def say(text: object, *, err: bool = False) -> None:
-    """Print a line, even if nobody can read it: a pipe that is closed or a disk that is full undoes no work."""
+    """Print a line; if nobody can read it (a closed pipe, a full disk), go on."""
     with suppress(OSError):
         typer.echo(text, err=err)
 
 
 def show(content: Any, text: Callable[[], str], *, as_json: bool, next_step: str = "") -> None:
-    """Print a command's result.
+    """Print a command's result, as JSON or as text.
 
     Args:
         content: for machines.
         text: for people.
-        as_json: which of them.
-        next_step: for people: what is usually done next; on stderr, for it is no result.
+        as_json: which of them is printed.
+        next_step: for people: what is usually done next; printed on stderr, because it is no result.
     """
     if as_json:
         say(json.dumps(content))
@@ -215,12 +215,12 @@ def show(content: Any, text: Callable[[], str], *, as_json: bool, next_step: str
 
 
 def shown(*words: object) -> str:
-    """Words of a command line as a shell takes them."""
+    """Words as a command line that a shell can read."""
     return printable(shlex.join(map(str, words)))
 
 
 def load_settings(path: Path | None, settings: list[str] | None, options: dict[str, Any] | None = None) -> "Config":
-    """All settings: of the file, then of `--set`, then of the command's own options, the later ones winning.
+    """Load all settings: from the file, then from `--set`, then from the command's own options; later ones win.
 
     Without a file, `garmentcut.toml` in the working directory is read and named on stderr. No other folder is searched:
     a folder of photos may come from anybody.
@@ -261,7 +261,7 @@ def main() -> None:
 
 
 def _open_streams() -> None:
-    """Where whoever started this process closed standard output or error, nothing is said; no file takes the place."""
+    """Open standard output or error on the null device if it is closed, so that no file takes its number."""
     while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
         continue
     os.close(number)
@@ -270,7 +270,7 @@ def _open_streams() -> None:
 
 
 def _flush(stream: Any) -> None:
-    """Write what is left; what cannot be written is let go, or Python's exit would change the exit code."""
+    """Flush a stream, and drop what cannot be written: otherwise Python's exit would change the exit code."""
     try:
         stream.flush()
     except OSError:

@@ -54,10 +54,10 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
 class _CutCommand(Command):
-    """A command whose `--ray` may stand alone: this machine's cores are the cluster then."""
+    """A command whose `--ray` may stand alone, and then means a cluster of this machine's cores."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Give a `--ray` that no address follows the address `local`."""
+        """Give a `--ray` without an address the address `local`."""
         followers = [*args[1:], ""]
         filled = [
             "--ray=local" if arg == "--ray" and not _ADDRESS.fullmatch(after) else arg
@@ -67,7 +67,7 @@ class _CutCommand(Command):
 
 
 class _Order(NamedTuple):
-    """What was asked for.
+    """What the command line asked for.
 
     Attributes:
         config: all settings.
@@ -77,7 +77,7 @@ class _Order(NamedTuple):
         log_format: `text`, `json`, or empty: no log.
         metrics_port: a port, or `HOST:PORT`; empty: none.
         as_json: print the summary as JSON.
-        fail_on: `doubtful`, `skipped`: what else ends with exit code 3.
+        fail_on: what else ends with exit code 3: `doubtful`, `skipped`.
     """
 
     config: "Config"
@@ -363,7 +363,7 @@ def _code_of(summary: "Summary", order: _Order) -> int:
 
 
 def _watch(folder: "FolderCutter", folders: list[Any], monitor: "Monitor", *, as_json: bool) -> int:
-    """Cut what comes into the folders until SIGTERM or Ctrl-C; returns the exit code."""
+    """Cut what comes into the folders until SIGTERM or Ctrl-C; return the exit code."""
     from garmentcut.observe.log import log_event, notify_service
     from garmentcut.prediction.results import report_row
     from garmentcut.prediction.watch import Watch
@@ -386,7 +386,7 @@ def _watch(folder: "FolderCutter", folders: list[Any], monitor: "Monitor", *, as
 
 
 def _cut_on_cluster(photos: list[str], out: str, order: _Order, *, address: str) -> int:
-    """Cut what is not done yet on a Ray cluster, with a progress bar; returns the exit code."""
+    """Cut what is not done yet on a Ray cluster, with a progress bar; return the exit code."""
     import fsspec as _fsspec  # noqa: F401 the extra's packages, before anything is begun
     import pyarrow as _pyarrow  # noqa: F401
     import ray.data as _ray  # noqa: F401
@@ -434,7 +434,7 @@ def _show(summary: "Summary", *, as_json: bool) -> None:
 
 @contextmanager
 def _observed(order: _Order) -> Iterator["Monitor"]:
-    """A monitor for a run: its log goes to stderr, its metrics and health can be asked for while the context lasts."""
+    """A monitor for a run, whose log goes to stderr and whose metrics and health are served while the context lasts."""
     # Imported here: `--help` must not wait for a web server.
     from garmentcut.observe.log import notify_service, start_logging
     from garmentcut.observe.monitor import Health, Metrics, Monitor
@@ -470,10 +470,10 @@ def _address_of(text: str) -> tuple[str, int]:
 class StopSignal:
     """Set by SIGTERM or Ctrl-C; a second one ends the program at once.
 
-    Not a `threading.Event`: set by a signal in the very thread that is about to wait for it, that can lock up.
+    It is no `threading.Event`, which can lock up when a signal sets it in the thread that is about to wait for it.
 
     Attributes:
-        exit_code: of the process: a service that is stopped has done well, a person who stops it has interrupted it.
+        exit_code: of the process: 0 for a service that is stopped, 130 for a person's interruption.
     """
 
     exit_code = OK
@@ -499,7 +499,7 @@ class StopSignal:
 
 @contextmanager
 def stop_on_signals() -> Iterator[StopSignal]:
-    """A stop that SIGTERM and Ctrl-C set while the context lasts."""
+    """A stop signal that SIGTERM and Ctrl-C set while the context lasts."""
     stop = StopSignal()
     earlier = {number: signal.signal(number, stop.heed) for number in (signal.SIGTERM, signal.SIGINT)}
     try:

@@ -212,7 +212,7 @@ def training_progress(folders: Sequence[Path]) -> Iterator[Show]:
 
 
 def summary_text(rows: Sequence[Mapping[str, Any]]) -> str:
-    """For people: a line a run, and the mean over the folds if there are several."""
+    """The result for people: a line for each run, and the mean over the folds if there are several."""
     lines = [_summary_line(row) for row in rows]
     scores = [row["best"]["mean_dice"] for row in rows if row["best"]]
     if len(rows) > 1 and scores:

@@ -44,7 +44,7 @@ def augment(
     hard: bool = False,
     strongest: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """Vary every sample its own way, on the device it is on.
+    """Augment every sample in its own way, on the device it is on.
 
     All that is random is drawn on the CPU from `generator`, so that the same generator gives the same pictures on every
     device, to rounding. A sample that nothing happens to comes out bit-equal; the inputs are not changed.
@@ -91,7 +91,7 @@ def augment_windows(
     generator: torch.Generator,
     hard: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """As `augment`, but only colours change: a window was moved when it was taken (`garmentcut.dataset.windows`).
+    """As `augment`, but only colours change: windows were moved when they were taken.
 
     Args:
         photos: `(N, 3, H, W)` float32 in [0, 1]; or 4 channels, of which the last, a map, stays as it is.
@@ -112,7 +112,7 @@ def augment_windows(
 def _varied(
     photos: Tensor, planes: Tensor, views: Sequence[str], draws: RandomDraws, config: AugmentConfig
 ) -> tuple[Tensor, Tensor]:
-    """What happens to the garment, then to the frame, then in the camera; the first of the planes is the target."""
+    """Augment the garment, then the frame, then as the camera would; the first of the planes is the target."""
     alphas = planes[:, :1]
     photos = recolor_garment(photos, alphas, draws, config.recolor)
     photos = pattern_garment(photos, alphas, draws, config.pattern)
@@ -127,10 +127,10 @@ def _varied(
 
 
 def augmentation_page(samples: Sequence[Sample], config: AugmentConfig, seed: int = 0) -> NDArray[np.uint8]:
-    """Draw a row of the photos as they are, one for every augmentation that is on, and some of all together.
+    """Draw rows of example photos: as they are, with each augmentation that is on, and with some of all.
 
-    The alpha's edge is drawn as a thin line: were photo and target to part, it would show. Noise, blur and JPEG are
-    shown at full size, on the garment's upper edge.
+    The alpha's edge is drawn as a thin line: so that it shows if photo and target are moved apart. Noise, blur and JPEG
+    are shown at full size, on the garment's upper edge.
 
     Args:
         samples: some photos of one size, each a column; with one alone nothing can be pasted.

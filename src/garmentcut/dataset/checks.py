@@ -87,7 +87,7 @@ class Alignment:
 
 
 def align_near(photo: NDArray[np.uint8], cutout: NDArray[np.uint8], inside: NDArray[np.bool_]) -> Alignment:
-    """The best of the shifts by a few pixels, and of those that it leads to.
+    """The best shift among those by a few pixels and those that they lead to.
 
     Args:
         photo: `(H, W, 3)`.
@@ -177,7 +177,7 @@ def _coarse_factor(gray: _Floats) -> int:
 
 
 def _shrunk(values: _Floats, factor: int) -> _Floats:
-    """Means of squares of `factor` pixels; what is left at the right and below is dropped."""
+    """Means of squares of `factor` pixels; the rest at the right and at the bottom is dropped."""
     height, width = (length // factor for length in values.shape)
     squares = values[: height * factor, : width * factor].reshape(height, factor, width, factor)
     means: _Floats = squares.mean((1, 3), dtype=np.float32)
@@ -226,7 +226,7 @@ def check_pair(photo: Photo, cutout: CutoutFile, *, resample: bool = False) -> C
 
 
 def check_size(photo_hw: tuple[int, int], cutout_hw: tuple[int, int], *, resample: bool) -> tuple[Fault, ...]:
-    """Whether the cutout has the photo's size, or at least its proportions (to 0.5 %)."""
+    """Check that the cutout has the photo's size, or at least its proportions (to 0.5 %)."""
     if photo_hw == cutout_hw:
         return ()
     sizes = f"{_size(cutout_hw)} pixels, the photo {_size(photo_hw)}"
@@ -241,7 +241,7 @@ def check_size(photo_hw: tuple[int, int], cutout_hw: tuple[int, int], *, resampl
 
 
 def check_alpha(alpha: _Floats) -> tuple[Fault, ...]:
-    """Whether an alpha `(H, W)` in [0, 1] can be a garment's."""
+    """Check that an alpha `(H, W)` in [0, 1] can be a garment's."""
     mask = alpha >= 0.5
     share = float(mask.mean())
     if not share:
@@ -264,11 +264,11 @@ def check_alpha(alpha: _Floats) -> tuple[Fault, ...]:
 
 
 def check_colors(photo: Photo, cutout: CutoutFile, alpha: _Floats) -> tuple[Fault, ...]:
-    """Whether the cutout's colours are the photo's, and in the same place.
+    """Check that the cutout's colours are the photo's, and in the same place.
 
     Args:
         photo: the original.
-        cutout: its colours are looked at where the garment is opaque, nowhere else.
+        cutout: its colours are compared where the garment is opaque.
         alpha: the cutout's, at the photo's size.
     """
     if cutout.rgb is None:
@@ -300,7 +300,7 @@ def box_of(alpha: _Floats) -> tuple[int, int, int, int]:
 
 
 def _background_share(alpha: _Floats) -> float:
-    """How much of the way round what is not transparent is half transparent, a little inside of its soft edge.
+    """The share of the outline of what is visible that is half transparent a little inside of its soft edge.
 
     A garment touches the box around it at a few places, and there only with its edge; a background fills it.
     """
@@ -323,7 +323,7 @@ def _inside(alpha: _Floats) -> NDArray[np.bool_]:
 
 
 def _align(photo: NDArray[np.uint8], colors: NDArray[np.uint8], inside: NDArray[np.bool_]) -> Alignment:
-    """The place near by, unless one further off is far more like the cutout."""
+    """The shift near by, unless one further off is much more like the cutout."""
     near = align_near(photo, colors, inside)
     if near.likeness >= _LIKE_FAR:
         return near
@@ -380,7 +380,7 @@ class _FoundPhoto(NamedTuple):
 
 @dataclass(frozen=True)
 class Examination:
-    """How pairs are examined; called with one, in any thread.
+    """Examines pairs; an instance is called with one pair, in any thread.
 
     Attributes:
         folder: absolute path of the data set.
@@ -438,7 +438,7 @@ class Examination:
         return self._check(photo, cutout, entry, content, is_alpha=candidate.is_alpha)
 
     def _find_photo(self, candidate: Candidate, cutout: CutoutFile | None) -> _FoundPhoto | Fault:
-        """The photo in the document, where it is looked for there, else the file; or why there is none."""
+        """The photo inside the document, if it is looked for there, otherwise the file; or the fault."""
         reason = ""
         if cutout is not None and cutout.read_original is not None:
             try:
@@ -489,7 +489,7 @@ class Examination:
 
 
 def pair_of(candidate: Candidate, folder: Path) -> Pair:
-    """A candidate's row before anything is read, with the faults that its names tell."""
+    """A candidate's row before anything is read, with the faults that follow from its names."""
     return Pair(
         name=candidate.name,
         garment=candidate.garment,
@@ -509,7 +509,7 @@ def pair_of(candidate: Candidate, folder: Path) -> Pair:
 
 
 def write_in(path: Path, content: bytes) -> None:
-    """Write a file of the data set, whole or not at all.
+    """Write a file of the dataset atomically.
 
     Raises:
         RunError: it cannot be written.

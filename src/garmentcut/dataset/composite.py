@@ -31,7 +31,7 @@ _LEAST_SHARE = 0.01  # of the photo: a garment of bare lace motifs alone can be 
 def extra_pairs(
     folder: Path, data: DataConfig, *, height: int, manifest: Manifest, pairs: Sequence[Pair]
 ) -> tuple[Pair, ...]:
-    """All the pairs that a recipe has made beside a data set's; those that are there are not made again.
+    """All extra pairs that a recipe asks for; those that exist are not made again.
 
     Args:
         folder: gets them.
@@ -105,7 +105,7 @@ def _pair(
     size_hw: tuple[int, int],
     group: str,
 ) -> Pair | None:
-    """The pair of a made photo of some view, which is written if it is not there; None: there is next to no garment."""
+    """The pair of a made photo of some view, written if it does not exist; None: it shows almost no garment."""
     photo_path, alpha_path = path.with_name(f"{path.name}.png"), path.with_name(f"{path.name}_alpha.png")
     if not alpha_path.exists():  # it is written last
         rgb, alpha = make()

@@ -31,7 +31,7 @@ _MAX_STEM_BYTES = 160  # leaves room for what is put behind it, of the 255 that 
 
 @dataclass(frozen=True)
 class Decision:
-    """A photo as a person left it.
+    """What a person decided on a photo.
 
     Attributes:
         input: absolute path of the photo.
@@ -40,15 +40,15 @@ class Decision:
         state: open, accepted, corrected or rejected.
         alpha: file of the corrected alpha, 8-bit gray PNG, below the batch's folder; empty: there is none.
         alpha_sha256: of this file.
-        prediction: file of the alpha as the model gave it, likewise; empty: not kept, the outputs have it.
+        prediction: file of the alpha as the model gave it, likewise; empty: it is in the outputs.
         written: every output made again for it, with its last two SHA-256: what may be replaced.
         seconds: hands-on.
         edge_share: share of the outline that the correction moved.
         who: who decided.
-        at: when, ISO 8601, UTC.
+        at: when, as ISO 8601 in UTC.
         version: of the photo in the review's database.
         note: on the photo.
-        model: name and hash of the one whose cutout was judged; empty: an older garmentcut did not say.
+        model: name and hash of the model whose cutout was judged; empty: written by an older garmentcut.
     """
 
     input: str
@@ -100,7 +100,7 @@ def read_decision(out_dir: Path, stem: str) -> Decision | None:
 
 
 def decision_on(out_dir: Path, place: str, input: str, input_sha256: str) -> Decision | None:
-    """The decision on these pixels or, where nobody has decided on them, on what else this file held; None: neither."""
+    """The decision on these pixels or, without one, on what this file held before; None: neither exists."""
     stems = (decision_stem(place, input, is_second=is_second) for is_second in (False, True))
     found = [decision for stem in stems if (decision := read_decision(out_dir, stem)) is not None]
     same = [decision for decision in found if decision.input_sha256 == input_sha256]
@@ -129,12 +129,12 @@ def _read(path: Path) -> Decision | None:
 
 @dataclass(frozen=True)
 class ReviewSource:
-    """Batches that were reviewed.
+    """Reviewed batches to learn from.
 
     Attributes:
         batches: output folders of `garmentcut cut`.
-        with_accepted: take predictions that a person accepted as they were, too; by itself only corrections are taken,
-            for a network learns little from its own answers, and its small errors for good.
+        with_accepted: also take predictions that a person accepted as they were. By default only corrections are taken,
+            because a network learns little from its own answers, and learns its small errors for good.
     """
 
     batches: tuple[Path, ...] = ()
@@ -142,7 +142,7 @@ class ReviewSource:
 
 
 def find_reviewed(source: ReviewSource, pattern: NamePattern) -> list[Candidate]:
-    """A candidate for each photo whose alpha a person stands by; of one name, the newest decision counts.
+    """A candidate for each photo whose alpha a person approved; of the same name, the newest decision counts.
 
     Args:
         source: the batches.
@@ -162,7 +162,7 @@ def find_reviewed(source: ReviewSource, pattern: NamePattern) -> list[Candidate]
 
 
 def joined(candidates: Iterable[Candidate], reviewed: Iterable[Candidate]) -> list[Candidate]:
-    """All candidates, sorted by name; a photo that was reviewed counts as it was left there."""
+    """All candidates, sorted by name; for a photo that was reviewed, the review's candidate counts."""
     both = {candidate.name: candidate for candidate in (*candidates, *reviewed)}
     return [both[name] for name in sorted(both)]
 
@@ -199,7 +199,7 @@ def _faults_of(batch: Path, decision: Decision, photo: Path, name: str) -> Itera
 
 
 def read_alpha(path: Path, config: ReadConfig | None = None) -> CutoutFile:
-    """Read it; a mask of an unknown source would have to be nearly black and white to be taken for one.
+    """Read an alpha that is known to be one; of unknown files only nearly black-and-white ones count as masks.
 
     Args:
         path: a gray PNG.

@@ -43,7 +43,7 @@ _TO_YCC = torch.tensor(
 
 @dataclass(frozen=True)
 class RandomDraws:
-    """Random numbers, one set a sample, float64 on the CPU.
+    """Random numbers for augmentation, one set for each sample, float64 on the CPU.
 
     Every call takes as many numbers as there are samples, whatever `p` is: switching one augmentation off leaves what
     the others draw as it was, so that two recipes can be compared.
@@ -93,7 +93,7 @@ class RandomDraws:
 
     @property
     def _own(self) -> slice:
-        """The other devices' samples come before and behind."""
+        """This device's share of the numbers of all devices."""
         before = self.num * (self.generator.rank if isinstance(self.generator, SharedGenerator) else 0)
         return slice(before, before + self.num)
 
@@ -104,7 +104,7 @@ def rows_of(happens: Tensor) -> Tensor:
 
 
 def beside(values: Tensor, pictures: Tensor) -> Tensor:
-    """Drawn numbers, float64 `(N, ...)` on the CPU, as float32 beside `pictures`; `(N,)` becomes `(N, 1, 1, 1)`.
+    """Random numbers, float64 `(N, ...)` on the CPU, as float32 on the pictures' device; `(N,)` becomes `(N, 1, 1, 1)`.
 
     The copy does not wait for the device: what is queued there goes on.
     """
@@ -188,7 +188,7 @@ def vary_color(photos: Tensor, draws: RandomDraws, config: AugmentConfig) -> Ten
 
 
 def color_matrices(hue: Tensor, saturation: Tensor) -> Tensor:
-    """`(N, 3, 3)` float64 that turn the hue by a share of the circle, `(N,)`, and scale the saturation, `(N,)`.
+    """`(N, 3, 3)` float64 colour matrices that turn the hue by `(N,)` circles and scale the saturation by `(N,)`.
 
     Luma and grays stay; the identity, exactly, for 0 and 1.
     """
@@ -291,7 +291,7 @@ def draw_warps(draws: RandomDraws, config: AugmentConfig, views: Sequence[str], 
 
 
 def bend(photos: Tensor, alphas: Tensor, warps: Tensor) -> tuple[Tensor, Tensor]:
-    """Carry photo and alpha to their new place by one and the same resampling.
+    """Move photo and alpha to their new place in one and the same resampling.
 
     They travel as one picture of four channels, so nothing can move the one without the other.
 

@@ -75,7 +75,7 @@ class NamePattern:
         self._expressions = [self._compiled(view) for view in (_KNOWN_VIEW, _ANY_VIEW)]
 
     def read(self, path: PurePosixPath) -> Key | None:
-        """Garment and view that a path's name tells; None: it does not fit."""
+        """The garment and view in a path's name; None: the name does not fit."""
         parts = path.with_suffix("").parts[-self._num_parts :]
         stem = unicodedata.normalize("NFC", "/".join(parts))  # macOS hands names over decomposed
         for expression in self._expressions:
@@ -115,7 +115,7 @@ class Candidate:
         name: safe as a file name, unique among candidates.
         garment, view: as in `garmentcut.dataset.manifest.Pair`.
         photo, cutout: absolute paths; None: there is none.
-        faults: what the names alone tell.
+        faults: what is wrong with the names alone.
         inside: the photo is looked for in the cutout, a layered document, before `photo` is read.
         unless_inside: faults that count only if it is not there.
         is_alpha: the cutout's file is an alpha and nothing else, gray.
@@ -205,7 +205,7 @@ def sides_of(originals: Path, cutouts: Path | None, patterns: tuple[str, str]) -
 def find_candidates(
     photos: Side, cutouts: Side, *, out_dir: Path, on_junk: Callable[[str], None] | None = None
 ) -> list[Candidate]:
-    """Every photo, every cutout and every folder that cannot be read in exactly one candidate, sorted by name.
+    """Candidates in which every photo, every cutout and every unreadable folder is exactly once, by name.
 
     With both sides in one folder every layered document is in one, and pictures count only where they lie beside it:
     cutouts in other formats may be there too.

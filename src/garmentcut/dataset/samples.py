@@ -35,7 +35,7 @@ _MAX_THREADS = 16
 
 
 def seeded_generator(*names: str | int) -> torch.Generator:
-    """A generator on the CPU of its own for these names, such as `("order", seed, epoch)`.
+    """A generator on the CPU for these names, such as `("order", seed, epoch)`.
 
     The names are hashed: torch's generator looks at 32 bits of a seed only, and neighbouring seeds must not collide.
     """
@@ -44,7 +44,7 @@ def seeded_generator(*names: str | int) -> torch.Generator:
 
 
 def step_generator(seed: int, step: int, rank: int = 0) -> torch.Generator:
-    """What one step's augmentation on one device draws from: the same whether or not the training was resumed.
+    """The generator of one step's augmentation on one device: the same whether or not the training was resumed.
 
     Args:
         seed: of the training.
@@ -55,9 +55,9 @@ def step_generator(seed: int, step: int, rank: int = 0) -> torch.Generator:
 
 
 class SharedGenerator(torch.Generator):
-    """Numbers for a batch that several devices share: all draw those of the whole batch, and each takes its own.
+    """Random numbers for a batch shared by several devices: all draw the whole batch's, each takes its own.
 
-    So a sample's numbers do not tell how many devices there were.
+    So a sample's numbers do not depend on the number of devices.
 
     Attributes:
         rank: of this device.
@@ -129,7 +129,7 @@ def _of_width(levels: _Levels, left: int, width: int) -> _Levels:
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """One pair as the network sees it; not to be written to, the cache shares it.
+    """One pair as the network sees it; read-only, because the cache shares it.
 
     Attributes:
         photo: `(3, H, W)` uint8 sRGB; of the refine stage `(4, H, W)`, the fourth channel being the segment stage's
@@ -158,8 +158,8 @@ class Planes(NamedTuple):
 class Samples:
     """The samples of some pairs, read when asked for; any number of threads may ask.
 
-    The first ones asked for are kept, up to `data.cache_gb`; further ones are read from disk each time. Kept ones never
-    make room for others: in an epoch every sample is used once, so the least recently used is the next to come.
+    The first samples are cached, up to `data.cache_gb`; the others are read from disk each time. Nothing is evicted: in
+    an epoch every sample is used once, so the least recently used one is the next to come.
     """
 
     num_channels = 3
@@ -263,8 +263,8 @@ def batches(
     """The batches of some steps, prepared ahead by threads.
 
     A step's samples follow from its number alone: samples are shuffled anew each epoch, the epochs are laid end to end,
-    and step `s` takes the `batch` samples from place `s * batch` on. A resumed training goes on exactly, and a data set
-    smaller than a batch is just several epochs a step.
+    and step `s` takes the `batch` samples from place `s * batch` on. A resumed training goes on exactly, and with a
+    dataset smaller than a batch, a step takes several epochs.
 
     Args:
         samples: what there is.
@@ -335,7 +335,7 @@ class DrawWeights:
         return self._fixed * self._used
 
     def note(self, indices: Sequence[int], losses: Sequence[float]) -> None:
-        """Take note of what some samples have cost."""
+        """Record the losses of some samples."""
         mean = sum(losses) / len(losses)
         self._mean_loss = 0.98 * self._mean_loss + 0.02 * mean if self._mean_loss else mean
         for index, loss in zip(indices, losses, strict=True):
@@ -343,11 +343,11 @@ class DrawWeights:
             self._hardness[index] = 0.8 * self._hardness[index] + 0.2 * ratio
 
     def state_dict(self) -> dict[str, Any]:
-        """All that changes."""
+        """The state, for a resume."""
         return {"hardness": self._hardness, "used": self._used, "mean_loss": self._mean_loss}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on where `state_dict` was taken."""
+        """Restore what `state_dict` returned."""
         self._hardness, self._used = state["hardness"].clone(), state["used"].clone()
         self._mean_loss = float(state["mean_loss"])
 
@@ -420,7 +420,7 @@ def _finish(batch: SampleBatch, work: list[Future[None]]) -> SampleBatch:
 
 
 def _index(place: int, samples: Samples, seed: int) -> int:
-    """Which sample stands at a place of the endless row of shuffled epochs.
+    """Which sample stands at a place in the endless sequence of shuffled epochs.
 
     A cutout marked wrong keeps its place in a share of the epochs only; in the others the next good one stands there.
     """

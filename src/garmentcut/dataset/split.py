@@ -106,7 +106,7 @@ def unpacked_hashes(text: str) -> tuple[bytes, ...]:
 
 
 def find_met(manifest: Manifest, photos: Collection[str], hashes: Sequence[bytes] = ()) -> frozenset[str]:
-    """Names of the pairs that somebody who knows these photos has met before.
+    """Names of the pairs that a model trained on these photos has met before.
 
     A pair is met if its photo is one of them, or another of its group is (a near-duplicate, another view of its
     garment); or if it looks like one of another data set, by its perceptual hash.
@@ -144,7 +144,7 @@ def find_repeated(hashes: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 
 def group_garments(garments: Iterable[str], links: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Each garment's group: the alphabetically first of all garments that links lead to."""
+    """Each garment's group: the alphabetically first of all garments that are linked to it."""
     leaders = {garment: garment for garment in garments}
 
     def leader_of(garment: str) -> str:
@@ -305,7 +305,7 @@ class Scheme:
 def assign_splits(
     pairs: Iterable[Pair], scheme: Scheme, *, seed: int, kept: Mapping[str, str] | None = None
 ) -> dict[str, str]:
-    """Share groups of garments out.
+    """Assign groups of garments to splits.
 
     The same pairs give the same splits, in whatever order they come.
 
@@ -313,8 +313,8 @@ def assign_splits(
         pairs: usable ones, with their groups.
         scheme: the splits and their shares.
         seed: of the order in which groups that are alike are taken.
-        kept: garment to the split it already has: its group stays there. Where garments of several splits have become
-            one group, all go to the split that holds most of its pairs.
+        kept: garment to the split it already has, where its group stays. If garments of several splits have become one
+            group, all go to the split that holds most of its pairs.
 
     Returns:
         The split of each group.
@@ -346,7 +346,7 @@ def assign_splits(
 def choose_scheme(
     asked: Scheme | None, seed: int | None, *, own: tuple[Scheme, int] | None, resplit: bool = False
 ) -> tuple[Scheme, int]:
-    """The scheme and seed asked for; else the data set's own; else five folds and 0.
+    """The scheme and seed that were asked for; otherwise the dataset's own; otherwise five folds and 0.
 
     Args:
         asked: None: not asked for.
@@ -365,7 +365,7 @@ def choose_scheme(
 
 
 def prove_split(pairs: Iterable[Pair]) -> None:
-    """Prove that no garment, no group of look-alikes and no photo file stands in two splits.
+    """Check that no garment, no group of look-alikes and no photo file is in two splits.
 
     Args:
         pairs: refused ones are passed over.

@@ -147,7 +147,7 @@ class WindowSamples(Samples):
 
 
 def framed(photo: Photo, alpha: NDArray[np.float32], height: int) -> tuple[_Levels, _Levels]:
-    """A photo and its target at one height, the whole width of it.
+    """Scale a photo and its target to one height, keeping the whole width.
 
     Args:
         photo: of any size, depth and colour profile.
@@ -206,7 +206,7 @@ def draw_homography(
 
 
 def corrupted(levels: _Levels, rng: np.random.Generator, strength: Strength) -> _Levels:
-    """A map made worse, as maps are worse on photos of another studio.
+    """A map with the errors that maps have on photos of another studio.
 
     Of the maps that it happens to, half are eroded, dilated or only blurred, a third lose what is thin, and a quarter
     have a hole or a false positive.
@@ -249,7 +249,7 @@ def map_paths(folder: Path, name: str) -> tuple[Path, Path]:
 
 
 def write_map(path: Path, alpha: NDArray[np.float32]) -> None:
-    """Keep a map: `(h, w)` float32 in [0, 1], of the whole photo."""
+    """Store a map: `(h, w)` float32 in [0, 1], of the whole photo."""
     write_atomic(path, png_bytes(np.rint(alpha * 255).astype(np.uint8)))
 
 

@@ -21,9 +21,9 @@ _DOUBT_BUCKETS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5
 
 
 class Health:
-    """Signs of life, and what stands in the way of work.
+    """Whether a run is alive, and the problems that keep it from working.
 
-    Alive: the last `beat` is not long ago. Ready: alive, and nothing stands in the way. May be used from any thread.
+    Alive: the last `beat` is recent. Ready: alive, and without problems. May be used from any thread.
 
     >>> health = Health()
     >>> health.problem("output", "No space left on device")
@@ -55,12 +55,12 @@ class Health:
         self._beaten = clock()
 
     def beat(self) -> None:
-        """Work goes on."""
+        """Report that work goes on."""
         self._beaten = self._clock()
         self._on_beat()
 
     def problem(self, name: str, text: str = "") -> bool:
-        """Say what stands in the way, in words; without words: nothing any more.
+        """Report a problem in words, or its end with an empty text.
 
         Returns:
             True if this is news.
@@ -78,7 +78,7 @@ class Health:
         self._checks[name] = check
 
     def problems(self) -> dict[str, str]:
-        """All that stands in the way now, by name."""
+        """All current problems, by name."""
         with self._lock:
             found = dict(self._problems)
         found |= {name: text for name, check in self._checks.items() if (text := _asked(check))}
@@ -87,11 +87,11 @@ class Health:
         return found
 
     def is_alive(self) -> bool:
-        """The last beat is not long ago."""
+        """The last beat is recent."""
         return self._clock() - self._beaten <= self._stale_s
 
     def is_ready(self) -> bool:
-        """Alive, and nothing stands in the way."""
+        """Alive, and without problems."""
         return not self.problems()
 
 
@@ -146,7 +146,7 @@ class Metrics:
             self._seconds.labels(child)
 
     def count_photo(self, *, code: str = "", doubt: float | None = None) -> None:
-        """Count a photo that is finished.
+        """Count a finished photo.
 
         Args:
             code: why it failed, a key of `garmentcut.errors.FAILURES`; empty: it was cut.
@@ -161,7 +161,7 @@ class Metrics:
             self._doubt.observe(doubt)
 
     def time_stage(self, stage: str, seconds: float) -> None:
-        """Record what a photo took in one of `STAGES`."""
+        """Record the seconds of a photo in one of `STAGES`."""
         self._seconds.labels(stage).observe(seconds)
 
     def set_queue(self, **waiting: int) -> None:
@@ -191,7 +191,7 @@ class Metrics:
 
 @dataclass(frozen=True)
 class Monitor:
-    """Metrics, if they are wanted, health and log in one.
+    """Metrics (if wanted), health and log in one.
 
     >>> monitor = Monitor()
     >>> monitor.photo("/in/a.jpg", seconds=1.2)
@@ -200,7 +200,7 @@ class Monitor:
     False
 
     Attributes:
-        metrics: None: nobody counts, and `prometheus-client` need not be installed.
+        metrics: None: nothing is counted, and `prometheus-client` need not be installed.
         health: what `/healthz` and `/readyz` answer by.
     """
 
@@ -208,7 +208,7 @@ class Monitor:
     health: Health = field(default_factory=Health)
 
     def timed(self, stage: str, step: Callable[_P, _T]) -> Callable[_P, _T]:
-        """The same step; what a call takes counts for a stage of `STAGES`."""
+        """The same step; the time of each call counts for a stage of `STAGES`."""
         metrics = self.metrics
         if metrics is None:
             return step
@@ -223,7 +223,7 @@ class Monitor:
         return timed_step
 
     def photo(self, name: str, *, code: str = "", doubt: float | None = None, **fields: Any) -> None:
-        """A photo is finished: count it and log a line.
+        """Report that a photo is finished: count it and log a line.
 
         Args:
             name: its path or address.
@@ -238,18 +238,18 @@ class Monitor:
         log_event("photo", level=level, input=name, status=status, code=code or None, doubt=doubt, **fields)
 
     def queue(self, **waiting: int) -> None:
-        """How many photos wait, by state."""
+        """Report how many photos wait, by state."""
         if self.metrics:
             self.metrics.set_queue(**waiting)
 
     def scan(self, seconds: float, num_photos: int) -> None:
-        """A scan of the watched folders took so long and found so many photos."""
+        """Report how long a scan of the watched folders took, and how many photos it found."""
         self.health.beat()
         if self.metrics:
             self.metrics.set_scan(seconds, num_photos)
 
     def problem(self, name: str, text: str = "") -> None:
-        """Something stands in the way, in words; without words: no more. Logged when it begins, changes and ends."""
+        """Report a problem in words, or its end with an empty text; logged when it begins, changes and ends."""
         if self.health.problem(name, text):
             if text:
                 log_event("problem", level=logging.ERROR, name=name, text=text)

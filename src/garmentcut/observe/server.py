@@ -12,7 +12,7 @@ from garmentcut.observe.monitor import Monitor
 
 
 class Answer(NamedTuple):
-    """What a request is answered with."""
+    """The answer to a request."""
 
     status: int
     content_type: str
@@ -43,7 +43,7 @@ def answer_status(monitor: Monitor, path: str, *, accept: str = "") -> Answer | 
 
 
 class StatusServer:
-    """Answers in threads of its own while it is used as a context.
+    """Answers requests in its own threads while it is used as a context.
 
     >>> with StatusServer(Monitor(), port=0) as server:  # doctest: +SKIP
     ...     print(f"http://127.0.0.1:{server.port}/readyz")

@@ -32,7 +32,7 @@ class Seen(NamedTuple):
     Attributes:
         source: path and place.
         num_bytes: its size.
-        mtime_ns: its time, by the clock of the machine that keeps the file: compared with itself, never with ours.
+        mtime_ns: its time by the file server's clock: compared with itself, never with ours.
     """
 
     source: Source
@@ -112,7 +112,7 @@ class Arrivals:
         return self.is_stable(arrival) and now >= arrival.next_try
 
     def may_grow(self, arrival: Arrival, now: float) -> bool:
-        """If it cannot be read now, it may still be on its way."""
+        """If it cannot be read now, its file may still be incomplete."""
         return now - arrival.since < self.timing.patience_s
 
     def put_off(self, arrival: Arrival, failed: Row, now: float) -> None:
@@ -196,14 +196,14 @@ def _nearest(path: str, roots: set[Path]) -> Path | None:
 
 
 class GarmentViews:
-    """Knows which photos of each garment were finished, and when those that came make a garment.
+    """Knows which photos of each garment are finished, and when those that came make a garment complete.
 
-    A garment is cut when all its views are there, or when none came for `garment_s`; a view that comes later has the
-    garment's other photos cut again, so that all have one scale.
+    A garment is cut when all its views are there, or when none came for `garment_s`; when a view comes later, all
+    photos of the garment are cut again, so that all have one scale.
     """
 
     def __init__(self, rows: Iterable[Row]) -> None:
-        """Begin with what the results tell of."""
+        """Start from the rows in the results."""
         self._finished: dict[str, dict[str, str]] = defaultdict(dict)  # garment -> input -> place
         for row in rows:
             self.add(row)
@@ -215,7 +215,7 @@ class GarmentViews:
             self._finished[garment][row.input] = row.place
 
     def due(self, arrivals: Arrivals, now: float) -> Iterator[list[Source]]:
-        """Photos of each garment that can be cut now: those that came, and those finished before that still exist."""
+        """For each garment that can be cut now, its photos: those that came, and those finished before that exist."""
         came: dict[str, list[Arrival]] = defaultdict(list)
         for arrival in arrivals:
             came[garment_of(arrival.seen.source)].append(arrival)
@@ -257,7 +257,7 @@ class Intake:
     def __init__(
         self, folder: FolderCutter, folders: list[Folder], *, monitor: Monitor, clock: Callable[[], float]
     ) -> None:
-        """Begin with what the results tell of.
+        """Start from the rows in the results.
 
         Args:
             folder: entered; its journal says what is finished.

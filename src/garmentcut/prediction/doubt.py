@@ -69,7 +69,7 @@ class Maps:
 
 
 def draw_maps(rgb: NDArray[np.uint8], alpha: Plane) -> Maps | None:
-    """Reduce a photo and its alpha, and look at the edge.
+    """Reduce a photo and its alpha to maps, and measure the edge.
 
     Args:
         rgb: `(H, W, 3)` uint8 sRGB, as the network saw it, padding cut off.
@@ -301,12 +301,12 @@ def doubts_of(model: DoubtModel, features: NDArray[np.float64]) -> NDArray[np.fl
 
 
 def usual_doubt(model: DoubtModel) -> float:
-    """Doubt in a cutout that shows as much of each feature as the middle one of those doubt was learned from."""
+    """The doubt of a cutout whose features are all at the median of those that doubt was learned from."""
     return float(doubts_of(model, np.array([model.center]))[0])
 
 
 def standardized(model: DoubtModel, features: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Features by their centre and scale; beyond four scales nothing was learned, so they end there."""
+    """Features by their centre and scale, clipped at four scales, beyond which nothing was learned."""
     values: NDArray[np.float64] = ((features - np.array(model.center)) / np.array(model.scale)).clip(-4, 4)
     return values
 
@@ -318,7 +318,7 @@ def all_features(
     mean: "NDArray[np.float64] | tuple[float, ...]",
     precision: "NDArray[np.float64] | tuple[tuple[float, ...], ...]",
 ) -> NDArray[np.float64]:
-    """Features with `unlike` behind them.
+    """The features, with `unlike` appended.
 
     Args:
         features: `(..., 12)`.

@@ -33,7 +33,7 @@ class Named(NamedTuple):
 
 
 def subject_of(place: PurePosixPath) -> Subject:
-    """Garment and view that a photo's name tells, read as `garmentcut ingest` reads it.
+    """The garment and view that a photo's name says, read as `garmentcut ingest` reads it.
 
     Args:
         place: the photo's, without suffix.
@@ -44,13 +44,13 @@ def subject_of(place: PurePosixPath) -> Subject:
 
 
 def garment_of(source: Source) -> str:
-    """What all views of one garment share; a photo without a known view stands alone."""
+    """The key that all views of one garment share; a photo without a known view stands alone."""
     subject = subject_of(source.place)
     return folded(subject.garment) if subject.view in VIEWS else str(source.path)
 
 
 def by_garment(sources: Iterable[Source]) -> list[Source]:
-    """The photos of each garment one behind the other, Front first; garments in the order they were found in."""
+    """The photos, garment by garment, Front first; garments in the order in which they were found."""
     groups: dict[str, list[Source]] = defaultdict(list)
     for source in sources:
         groups[garment_of(source)].append(source)
@@ -64,10 +64,11 @@ def name_outputs(
     places: Mapping[str, str] | None = None,
     owners: Mapping[str, str] | None = None,
 ) -> dict[Path, Named]:
-    """Output names of each photo, relative to the output folder, no two alike on any file system.
+    """Output names of each photo, relative to the output folder; no two are the same on any file system.
 
     `a.jpg` becomes `a.png`; where `a.jpg` and `a.png` lie side by side they become `a_jpg.png` and `a_png.png`. A
-    counter settles what is still alike. Names are compared as macOS and Windows do: without case, composed (NFC).
+    counter separates names that are still the same. Names are compared as macOS and Windows do: without case, composed
+    (NFC).
 
     Args:
         sources: the photos.
@@ -176,9 +177,10 @@ def _is_placed(row: Row, place: str) -> bool:
 
 
 def tell_apart(sources: list[Source], journal: Journal, limits: ReadConfig) -> tuple[list[Source], frozenset[Path]]:
-    """The sources, those in the place of another photo of the same name with a place of their own; and which.
+    """Give sources that stand in the place of another photo of the same name a place of their own.
 
-    Two cameras, or one whose counter was reset, give two photos one name: EXIF tells them apart.
+    Two cameras, or one whose counter was reset, give two photos one name: EXIF shows which is which. Returns all
+    sources, and the paths of those renamed.
     """
     rows, parted = journal.rows, journal.parted()
     renamed: set[Path] = set()
@@ -251,7 +253,7 @@ def _names_of(output: Output, sources: list[Source], owners: Mapping[str, str]) 
 def _counters_of(
     patterns: list[FilledPattern], sources: list[Source], suffix: str, owners: Mapping[str, str]
 ) -> list[int]:
-    """Numbers that tell photos of else equal names apart; those of earlier runs are kept."""
+    """Numbers that separate photos whose names are the same otherwise; those of earlier runs stay."""
     owned: dict[str, list[str]] = defaultdict(list)
     for name, owner in owners.items():
         owned[owner].append(name.removesuffix(suffix))

@@ -97,7 +97,7 @@ class Row:
 
     @property
     def is_doubtful(self) -> bool:
-        """It was cut, and a person should look: by its verdict or, without one, because its doubt is over 0.1."""
+        """It was cut, and a person should check it: by its verdict or, without one, because its doubt is over 0.1."""
         if not self.ok:
             return False
         return self.verdict == "review" if self.verdict else self.doubt is not None and self.doubt > DOUBT_OVER
@@ -112,8 +112,8 @@ class Row:
 class Journal:
     """The rows of an output folder; the last row of a photo counts.
 
-    A photo's row is appended as `pending` before its outputs get their names, and as `ok` after: a killed run leaves
-    photos without `ok`, which are done again, and no file whose hash is not known. `compact` leaves one row a photo.
+    A photo's row is appended as `pending` before its outputs get their names, and as `ok` after: so a killed run leaves
+    photos without `ok`, which are cut again, and no file whose hash is unknown. `compact` leaves one row a photo.
 
     Raises:
         SourceError: the folder's `results.jsonl` was not written by garmentcut.
@@ -150,7 +150,7 @@ class Journal:
 
     @property
     def num_damaged(self) -> int:
-        """Lines of the file that are no rows and not set aside yet."""
+        """Lines of the file that are no rows and have not been set aside yet."""
         return len(self._damaged)
 
     def is_ours(self, path: Path, hashes: Iterable[str]) -> bool:
@@ -209,7 +209,7 @@ class Journal:
         return not row.outputs or any(os.path.exists(self.path.parent / name) for name in row.outputs)  # noqa: PTH110
 
     def forget(self, inputs: Iterable[str]) -> None:
-        """Drop rows, of what is no photo after all; the file follows when it is compacted."""
+        """Drop rows, such as those of files that are no photos; the file follows when it is compacted."""
         with self._lock:
             for input in inputs:
                 self.rows.pop(input, None)
@@ -221,7 +221,7 @@ class Journal:
         self.forget([row.input])
 
     def parted(self) -> set[str]:
-        """Paths where a photo stood once that has kept its row."""
+        """Paths at which a replaced photo stood whose row was kept."""
         found = (re.fullmatch(r"(.+)#[0-9a-f]{8}", input, re.DOTALL) for input in self.rows if input[-9:-8] == "#")
         return {match[1] for match in found if match}
 
@@ -258,7 +258,7 @@ def fails_again(row: Row | None, path: Path, *, options: str) -> bool:
 
 
 def is_unchanged(row: Row, path: Path) -> bool:
-    """True if a photo is the one that its row is about."""
+    """True if the file is still the photo that its row describes."""
     try:
         status = path.stat()
         if status.st_size != row.input_bytes:
@@ -270,7 +270,7 @@ def is_unchanged(row: Row, path: Path) -> bool:
 
 
 def is_another_photo(row: Row, taken: str, camera: str) -> bool | None:
-    """Whether EXIF says that a photo is not the one of a row; None: it does not tell."""
+    """Whether EXIF says that a photo is not the one of a row; None: EXIF does not say."""
     known = [(one, other) for one, other in ((row.taken, taken), (row.camera, camera)) if one and other]
     return any(one != other for one, other in known) if known else None
 
@@ -286,7 +286,7 @@ def fingerprint(*parts: Any) -> str:
 
 
 def sha256_of(path: Path) -> str:
-    """Of a file's content, in hexadecimal."""
+    """The SHA-256 of a file's content, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -357,7 +357,7 @@ def _written(value: Any) -> dict[str, tuple[str, ...]]:
 
 
 def _doubt(value: Any) -> float | None:
-    """What cannot be a doubt is as good as none."""
+    """The value, or None if it cannot be a doubt."""
     is_doubt = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
     return value if is_doubt else None
 
@@ -400,7 +400,7 @@ def _flag_of_view(reason: str) -> str:
 
 
 def _stays_below(name: str) -> bool:
-    """True if a name leads nowhere but into the output folder."""
+    """True if a name leads into the output folder and nowhere else."""
     # On other systems `S:M` is a folder's name like any other.
     kinds = (PurePosixPath, PureWindowsPath) if os.name == "nt" else (PurePosixPath,)
     return not any(kind(name).anchor or ".." in kind(name).parts for kind in kinds)

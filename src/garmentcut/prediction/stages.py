@@ -89,7 +89,7 @@ class Prediction:
         return self._laid_out(self.fine, size_hw)
 
     def full_alpha(self) -> NDArray[np.float32]:
-        """`frame.photo_hw` float32 in [0, 1]: the alpha at the photo's own size, hidden and opaque pixels wholly so."""
+        """`frame.photo_hw` float32 in [0, 1]: the alpha at the photo's size, stretched to end at exactly 0 and 1."""
         # Stretched a little beyond both ends and cut off there.
         stretched = (self.fine - _TAIL_ALPHA) * np.float32(1 / (1 - 2 * _TAIL_ALPHA))
         return self._laid_out(stretched.clip(0, 1), self.frame.photo_hw)
@@ -172,7 +172,7 @@ class Stages:
 
 
 def find_garment(network: Predict, frame: Frame, sizes: StageSizes) -> Place:
-    """The locate stage.
+    """Run the locate stage.
 
     Raises:
         NoGarmentError: there is no garment.
@@ -181,7 +181,7 @@ def find_garment(network: Predict, frame: Frame, sizes: StageSizes) -> Place:
 
 
 def small_alpha(network: Predict, frame: Frame, size_hw: tuple[int, int], multiple_of: int) -> _Alpha:
-    """A network's alpha of the whole photo in small.
+    """Run a network on a small copy of the whole photo.
 
     Args:
         network: learned from copies of `size_hw`, whose height sets the scale.
@@ -298,7 +298,7 @@ def refine_edges(network: Predict, rgb: NDArray[np.uint8], alpha: _Alpha, tile_p
 
 
 def _leads(differing: NDArray[np.bool_], tile_px: int) -> list[tuple[int, int]]:
-    """Tiles about what runs out of the tiles so far: a strap that segment has lost, say, and refine has found."""
+    """Tiles around what leaves the tiles so far: a strap that segment has lost and refine has found, say."""
     if not differing.any():
         return []
     height, width = differing.shape
@@ -314,7 +314,7 @@ def _leads(differing: NDArray[np.bool_], tile_px: int) -> list[tuple[int, int]]:
 
 
 def tiles(unsure: NDArray[np.bool_], tile_px: int) -> list[tuple[int, int]]:
-    """Tiles that show everything unsure, and some pixels around it; few, but not the fewest.
+    """Tiles that show everything unsure, and some pixels around it; few, if not the fewest possible.
 
     From the top down, each row of tiles begins at the first unsure pixel that none shows, each tile of it at the first
     from the left.
@@ -366,13 +366,13 @@ def coarse_in(crop: Crop, coarse: _Alpha, photo_hw: tuple[int, int]) -> _Alpha:
 
 
 def notes_of(place: Place, fine: _Alpha) -> tuple[str, ...]:
-    """What is worth telling of a place and the alpha that was cut there."""
+    """Remarks on a place and on the alpha that was cut there."""
     num = count_garments(fine >= 0.5)
     return (*place.notes, Note(f"{num} garments are cut out together", "several_garments")) if num > 1 else place.notes
 
 
 def clean(fine: NDArray[np.float32], coarse: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Fill small holes in sure cloth; take small specks off where there is surely none.
+    """Fill small holes in sure cloth, and remove small specks where there surely is no garment.
 
     Args:
         fine: `(H, W)` float32 in [0, 1], the last stage's alpha.
@@ -403,7 +403,7 @@ def _within(
     most_px: float,
     least_compact: float = 0.0,
 ) -> NDArray[np.bool_] | None:
-    """Components of `wrong` within `sure` and not too large, with what of `reach` hangs on to them; None: none."""
+    """Components of `wrong` that lie within `sure` and are small, with what of `reach` adjoins; None: none."""
     candidates = wrong & sure
     if not candidates.any():
         return None

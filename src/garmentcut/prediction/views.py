@@ -37,8 +37,8 @@ class Odd:
 def find_odd_views(appearance: Mapping[str, tuple[float, ...]]) -> dict[str, Odd]:
     """The views of one garment that do not fit the others.
 
-    With three views or more, one that differs from all others, while these agree among themselves, is odd. With two, or
-    where all differ, nobody can tell which one is wrong: all that differ are.
+    Among three views or more, one that differs from all others is odd. With two views, or where all differ, nobody can
+    know which one is wrong: all that differ are odd.
 
     Args:
         appearance: of each view, what `Judgement.appearance` holds.
@@ -62,7 +62,7 @@ def find_odd_views(appearance: Mapping[str, tuple[float, ...]]) -> dict[str, Odd
 
 
 def raised(doubt: float) -> float:
-    """The doubt in an odd view."""
+    """The doubt of an odd view."""
     return round(doubt + RAISE * (1 - doubt), 4)
 
 
@@ -95,7 +95,7 @@ class ViewComparison:
     _views: dict[str, dict[str, Row]] = field(default_factory=lambda: defaultdict(dict))
 
     def follow(self, rows: Iterable[Row], todo: Iterable[tuple[Path, str]]) -> Iterator[Row]:
-        """The same rows, those of a garment held back until its last one.
+        """Pass the rows on; those of a garment are held back until its last one.
 
         Args:
             rows: of a run, as they are finished.

@@ -36,11 +36,11 @@ class Stop(Protocol):
 
 
 class Watch:
-    """Cuts what comes into folders; all it must know is in results.jsonl, so it may be killed at any time.
+    """Cuts what comes into folders; its whole state is in results.jsonl, so it may be killed at any time.
 
-    A photo is cut when it is stable (see `Arrivals`) and its row is not of this very file: the same size, time and
-    options. A file that was replaced is cut again. Outputs that were taken away are not made again; rows and outputs of
-    photos that were taken away stay.
+    A photo is cut when it is stable (see `Arrivals`) and has no row with the same size, time and options. A file that
+    was replaced is cut again. Outputs that somebody removed are not made again; rows and outputs of photos that
+    somebody removed stay.
 
     >>> with FolderCutter(cutter, out_dir) as folder:  # doctest: +SKIP
     ...     watch = Watch(folder, watched_folders([Path("tether")], out_dir), stop=threading.Event())
@@ -103,7 +103,7 @@ class Watch:
             yield row
 
     def _due(self) -> list[Source]:
-        """Photos that can be cut now, those that came first at the front, whole garments, not too many at once."""
+        """Photos that can be cut now, the first to come first, garments whole, not too many at once."""
         now, due, arrivals = self._clock(), list[Source](), self._intake.arrivals
         groups: Iterable[list[Source]]
         if self._garments:
@@ -118,7 +118,7 @@ class Watch:
         return due
 
     def _cut(self, due: list[Source]) -> Iterator[Row]:
-        """Cut them; a disk that is full, or a share that is gone, is waited for."""
+        """Cut photos; if the disk is full or the share is gone, wait."""
         if not due:
             return
         try:
@@ -153,7 +153,7 @@ class Watch:
             self._tell_queue(len(plan.todo) - number)
 
     def _pass_over(self, due: list[Source], done: dict[str, Row], todo: set[str]) -> None:
-        """Photos that need not be cut: touched, but the same; or files that garmentcut wrote itself."""
+        """Finish photos that need no cut: touched but unchanged, or files that garmentcut itself wrote."""
         for path in {str(source.path) for source in due} - todo:
             if (arrival := self._intake.arrivals.find(path)) and path in done:
                 self._append(replace(done[path], input_mtime_ns=arrival.seen.mtime_ns))
@@ -179,7 +179,7 @@ class Watch:
         log_event("not whole yet", level=logging.DEBUG, input=row.input, reason=row.reason, again_in_s=wait_s)
 
     def _try_again(self) -> Iterator[Row]:
-        """Photos that could not be read: those that can be now are due, those whose time is over have failed."""
+        """Try photos again that could not be read; yields the rows of those whose patience is over."""
         now, arrivals = self._clock(), self._intake.arrivals
         for arrival in arrivals:
             if arrival.failed is None or now < arrival.next_try or self._stop.is_set():
@@ -219,14 +219,14 @@ class Watch:
                 yield self._finish(replace(row, options=self._folder.options, model=model), arrival)
 
     def _take_back(self, due: list[Source]) -> None:
-        """Photos that failed only because nothing could be written are done again."""
+        """Mark photos that failed only because nothing could be written, so that they are cut again."""
         rows = self._folder.journal.rows
         for path in {str(source.path) for source in due}:
             if self._intake.arrivals.find(path) and path in rows and rows[path].status == "failed":
                 rows[path] = replace(rows[path], status="pending", code="", reason="")
 
     def _wait_for_output(self, reason: str) -> None:
-        """Wait until the results can be written again; what was not finished is still due."""
+        """Wait until the results can be written again; what was not finished stays due."""
         while not self._stop.is_set():
             self._monitor.problem("output", f"{self._folder.out_dir}: {reason}; waiting until it can be written")
             self._pause_s = min(max(self._timing.poll_s, 2 * self._pause_s), _LONGEST_PAUSE_S)

@@ -40,7 +40,7 @@ class Devices:
 
 
 def open_fabric(devices: Devices, config: TrainingConfig) -> Fabric:
-    """Make ready the devices; `launch` on the result then starts the other processes, where there are to be several.
+    """Set up the devices; `launch` on the result then starts the other processes, if there are several devices.
 
     Raises:
         TrainingError: no such GPU, a batch that the devices cannot share evenly, or the recipe asks a CPU for what only
@@ -67,7 +67,7 @@ def open_fabric(devices: Devices, config: TrainingConfig) -> Fabric:
 
 @contextmanager
 def launched(devices: Devices, config: TrainingConfig) -> Iterator[Fabric]:
-    """The devices with their processes started, and let go of at the end.
+    """The devices with their processes started, released when the context ends.
 
     Raises:
         TrainingError: as `open_fabric`.
@@ -93,7 +93,7 @@ def compiles(fabric: Fabric, config: TrainingConfig) -> bool:
 
 
 def reduced(fabric: Fabric, own: Tensor, operation: Literal["mean", "sum", "max"]) -> Tensor:
-    """Each device's tensor made one, the same on all; `own` stays as it was."""
+    """A tensor reduced over all devices, the same on each; `own` stays as it was."""
     if fabric.world_size == 1:
         return own
     return cast(Tensor, fabric.all_reduce(own.clone(), reduce_op=operation))
@@ -147,7 +147,7 @@ def _refuse_gpu_options(config: TrainingConfig) -> None:
 
 
 class StopRequest:
-    """A context in which Ctrl-C and SIGTERM only leave a note; a second one breaks off at once.
+    """A context in which Ctrl-C and SIGTERM only request a stop; a second one interrupts at once.
 
     Args:
         minutes: after these, `reason` is given too; None: never.

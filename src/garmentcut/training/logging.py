@@ -53,7 +53,7 @@ class Evaluated:
     """One evaluation on the validation photos.
 
     Attributes:
-        step: after this step.
+        step: the evaluation was after this step.
         mean_dice, median_dice: at the training's size, alpha >= 0.5.
         loss: as in training.
         is_best: these weights are now `best.safetensors`.
@@ -68,15 +68,15 @@ class Evaluated:
 
 @dataclass(frozen=True)
 class Ended:
-    """The last event.
+    """The last event of a training.
 
     Attributes:
         reason: `all steps`, `no gain` (early stopping); or, with more to do, `time is up` or `interrupted`.
-        step: the last one taken.
+        step: the last step that was taken.
         best_dice: best mean Dice; below 0: never evaluated.
         best_step: the step it was reached at.
         seconds: of all sessions.
-        was_finished: nothing was done: it had ended before.
+        was_finished: there was nothing to do: it had ended before.
     """
 
     reason: str
@@ -94,11 +94,11 @@ class Ended:
 
 @dataclass(frozen=True)
 class Planned:
-    """The first event of a model of stages: how long it will take.
+    """The first event of a model of stages: how long its training will take.
 
     Attributes:
         seconds: from its first step to its last, on this machine.
-        steps: of each stage's network that is kept.
+        steps: of each stage's final network.
     """
 
     seconds: float
@@ -246,7 +246,7 @@ def _line(row: Mapping[str, Any]) -> str:
 
 
 def _shown(value: Any) -> Any:
-    """Six digits are enough; JSON has no word for what is no finite number."""
+    """The number with six digits; None if it is not finite, for which JSON has no word."""
     if not isinstance(value, float):
         return value
     return float(f"{value:.6g}") if math.isfinite(value) else None
@@ -276,7 +276,7 @@ class _Step:
 
 
 class LossWatch:
-    """Collects steps; `read` means them over the devices and stops a training whose loss is no number any more.
+    """Collects steps; `read` averages them over the devices and stops a training whose loss is not finite.
 
     Args:
         fabric: the devices.
@@ -304,7 +304,7 @@ class LossWatch:
         self._waiting.append(_Step(number, lr, names, tuple(loss.parts), values))
 
     def read(self) -> list[StepDone]:
-        """Everything since the last time.
+        """The steps since the last call.
 
         Raises:
             LossError: a loss or gradient is not finite; on all devices alike.
@@ -320,7 +320,7 @@ class LossWatch:
         return [self._done(step, row, photos_s) for step, row in zip(steps, mean.tolist(), strict=True)]
 
     def skip_time(self) -> None:
-        """What happened since the last `read` was no training: leave it out of the photos a second."""
+        """Leave the time since the last `read` out of the photos per second: it was no training."""
         self._since = time.perf_counter()
 
     def _done(self, step: _Step, row: list[float], photos_s: float) -> StepDone:

@@ -66,7 +66,7 @@ _DEVICE_STEPS_BETWEEN_LOOKS = 10
 def train_runs(
     runs: Sequence[Run], devices: Devices, *, minutes: float | None = None
 ) -> Generator[tuple[Run, Event], None, None]:
-    """Train runs of one recipe, each from where it stands; all is checked before the first step of the first.
+    """Train runs of one recipe, each from where it is; everything is checked before the first step.
 
     With several devices this starts the same command again for each of the others; there, nothing is yielded.
 
@@ -103,7 +103,7 @@ def _check(runs: Sequence[Run], stack: ExitStack) -> None:
 
 
 def train(run: Run, fabric: Fabric, stop: StopRequest) -> Generator[Event, None, None]:
-    """Train from the first step, or from where the run stands, to the end, or until it is asked to stop.
+    """Train from the first step, or from where the run is, until the end or a stop.
 
     All that is random follows from the seed and the number of the step, nothing from what came before: a training that
     was killed and resumed ends with the same weights, bit for bit on a CPU.
@@ -111,7 +111,7 @@ def train(run: Run, fabric: Fabric, stop: StopRequest) -> Generator[Event, None,
     Args:
         run: what to train on what; `run.check_resumable()` has passed.
         fabric: launched.
-        stop: asked between steps.
+        stop: checked between steps.
 
     Yields:
         Each step, each evaluation, and the end.
@@ -161,7 +161,7 @@ def train(run: Run, fabric: Fabric, stop: StopRequest) -> Generator[Event, None,
 
 @contextmanager
 def _opened(run: Run, fabric: Fabric) -> "Iterator[Session]":
-    """Build all parts, give them the state of the last session if there was one, and open the journal."""
+    """Build everything, restore the state of an earlier session if there was one, and open the journal."""
     with explain_failures(run, fabric):
         parts = build_parts(run.recipe, fabric, with_start=not run.state_path.exists())
         samples = open_samples(run)
@@ -182,7 +182,7 @@ def _opened(run: Run, fabric: Fabric) -> "Iterator[Session]":
 
 @contextmanager
 def explain_failures(run: Run, fabric: Fabric) -> Iterator[None]:
-    """Turn what can go wrong while training into a `TrainingStopped` that says what to change, and what is kept.
+    """Turn failures of a training into `TrainingStopped`, which says what to change, and what was saved.
 
     Raises:
         TrainingStopped: the GPU's memory or the disk is full, the network cannot be compiled, the loss is not finite.
@@ -225,15 +225,15 @@ def _kept(state_path: Path) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Session:
-    """A training from its start, or from where it was resumed.
+    """One session of a training, from its start or from where it was resumed.
 
     Attributes:
         run: what is trained on what.
         fabric: the devices.
         parts: network, optimizer and so on.
         progress: how far it is.
-        learn_from: the training photos.
-        measure_on: the validation photos.
+        learn_from: samples of the training photos.
+        measure_on: samples of the validation photos.
         journal: of the first process; None in the others, which write nothing.
         seconds_before: of earlier sessions.
         weights: how often each training photo is drawn; None: all alike.
@@ -272,7 +272,7 @@ def _write_steps(session: Session, steps: Iterable[StepDone]) -> Iterator[StepDo
 
 
 def _evaluate(session: Session) -> Evaluated:
-    """Measure the weights on the validation photos, keep them if they are the best, draw the validation sheet."""
+    """Measure the weights on the validation photos, save them if they are the best, draw the validation sheet."""
     run, parts, progress = session.run, session.parts, session.progress
     network = parts.evaluated
     with _evaluating(network):
@@ -303,7 +303,7 @@ def _save(session: Session) -> None:
 
 
 def _end(session: Session, reason: str) -> Ended:
-    """Write into `run.json` how it went, and save the state."""
+    """Write the outcome into `run.json`, and save the state."""
     progress = session.progress
     if session.journal is not None:
         best = {"mean_dice": progress.best_dice, "step": progress.best_step} if progress.best_step else None
@@ -365,23 +365,23 @@ class Parts:
 
     @property
     def evaluated(self) -> nn.Module:
-        """The network that is evaluated and kept: the averaged one, if there is an average."""
+        """The network that is evaluated and saved: the averaged one, if there is an average."""
         return self.network if self.ema_model is None else cast(nn.Module, self.ema_model.module)
 
     @property
     def states(self) -> dict[str, Stateful]:
-        """What changes from step to step, in the order in which it is given back."""
+        """Everything that changes from step to step, in the order in which it is restored."""
         found: dict[str, Stateful] = {"network": self.network, "optimizer": self.optimizer, "schedule": self.schedule}
         return found if self.ema_model is None else {**found, "ema_model": self.ema_model}
 
 
 def build_parts(recipe: Recipe, fabric: Fabric, *, with_start: bool = True) -> Parts:
-    """Build all of a recipe's parts; the seed decides on weights that are drawn.
+    """Build all that a recipe's training needs; random weights follow from the seed.
 
     Args:
         recipe: all options.
         fabric: launched.
-        with_start: load the weights the recipe starts from; False where others will take their place.
+        with_start: load the weights that the recipe starts from; False if a saved state will replace them.
 
     Raises:
         TrainingError: the size does not fit the network.
@@ -411,7 +411,7 @@ def build_parts(recipe: Recipe, fabric: Fabric, *, with_start: bool = True) -> P
 def take_step(
     parts: Parts, photos: Tensor, targets: Tensor, recipe: Recipe, *, fabric: Fabric
 ) -> tuple[Tensor, Loss, Tensor | None]:
-    """Predict, go down the loss's gradient, and forget it.
+    """Take one step: predict, compute the loss and its gradient, update the weights.
 
     Returns:
         Logits `(N, 1, H, W)`, the loss, and the gradient's norm before it was shortened.
@@ -438,7 +438,7 @@ def shorten_gradient(parts: Parts, clip_norm: float) -> Tensor | None:
 
 
 def check_size(recipe: Recipe, network: nn.Module) -> None:
-    """Refuse photos that the network cannot take.
+    """Refuse a size of photos that the network cannot take.
 
     Raises:
         TrainingError: names the nearest size that fits.
@@ -476,7 +476,7 @@ def _open_windows(run: Run, sides: tuple[Sequence[Pair], Sequence[Pair]]) -> tup
 def open_feed(
     samples: Samples, recipe: Recipe, steps: range, *, fabric: Fabric, weights: DrawWeights | None = None
 ) -> Iterator[tuple[int, SampleBatch]]:
-    """Some steps, counted from 0, each with this device's share of its batch.
+    """Batches of some steps, counted from 0, each with this device's share.
 
     Args:
         samples: to learn from.
@@ -509,7 +509,7 @@ def open_feed(
 
 @torch.no_grad()
 def note_losses(weights: DrawWeights, batch: SampleBatch, logits: Tensor, targets: Tensor, *, fabric: Fabric) -> None:
-    """Let the weights know what each photo of a step has cost, on all devices."""
+    """Pass the loss of each photo of a step, from all devices, to the weights."""
     losses = functional.binary_cross_entropy_with_logits(logits.float(), targets, reduction="none").mean((1, 2, 3))
     indices = torch.tensor(batch.indices, device=losses.device)
     if fabric.world_size > 1:
