@@ -21,7 +21,7 @@ from garmentcut.prediction.frame import Frame
 from garmentcut.prediction.stages import Prediction
 
 
-def test_doubt_is_a_logistic_function_of_the_signs(make_doubt):
+def test_doubt_is_a_logistic_function_of_the_features(make_doubt):
     model = make_doubt(edge_softness=2.0, bias=-1.0)
     features = np.zeros((3, len(ALL_FEATURES)))
     features[:, 0] = (0.0, 1.0, 100.0)

@@ -46,7 +46,7 @@ def test_photos_are_cut_as_they_come_each_once(watch_for, script, draw, tmp_path
     assert sorted(journal_of(tmp_path / "out")) == ["before.png", "later.png"]
 
 
-def test_a_growing_photo_is_left_alone_until_it_is_settled(watch_for, script, draw, tmp_path):
+def test_a_growing_photo_is_left_alone_until_it_is_stable(watch_for, script, draw, tmp_path):
     content = content_of(draw, tmp_path)
     (tmp_path / "in").mkdir()
     for second in range(30):
