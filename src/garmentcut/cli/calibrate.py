@@ -88,7 +88,7 @@ def calibrate(
     from garmentcut.evaluation.uncertainty import Guarantee
 
     if not (0 < risk < 1 and 0 < confidence < 1 and 0 < quality <= 1):
-        fail("--risk and --confidence lie between 0 and 1, --quality above 0 and up to 1", MISUSE)
+        fail("--risk and --confidence must lie between 0 and 1, --quality above 0 and at most 1", MISUSE)
     tried = model_path(model)
     receiver = model_path(into) if into is not None else (_single(tried) if out else None)
     if out is not None:
@@ -192,7 +192,7 @@ def _as_text(found: "Calibration") -> str:
     if found.num_left_out:
         lines.append(f"{found.num_left_out} more left out: the model was, or may have been, trained on them")
     rank = found.doubt.rank_correlation
-    lines.append(f"doubt: rank correlation {'not defined' if rank is None else f'{rank:.2f}'} with what it should be")
+    lines.append(f"doubt: rank correlation {'not defined' if rank is None else f'{rank:.2f}'} with the true error")
     lines.append(f"guarantee: surface Dice at 2 px of {acceptance.quality:g}, confidence {acceptance.confidence:g}")
     for one in acceptance.thresholds:
         mark = "*" if one.risk == acceptance.risk else " "

@@ -158,7 +158,7 @@ def audit(
         Path | None,
         typer.Option(
             metavar="RUNS",
-            help="Folder of runs fold0, fold1 ..., or a run folder, whose held-out photos are looked at.",
+            help="Folder of runs fold0, fold1 ..., or a run folder, whose held-out photos are audited.",
         ),
     ] = None,
     split: SplitOption = None,
@@ -169,11 +169,11 @@ def audit(
         list[str] | None,
         typer.Option(
             metavar="NAME=VERDICT",
-            help="Keep a verdict: wrong, right, unsure, or nothing to take it back. May be given several times.",
+            help="Store a verdict: wrong, right, unsure, or nothing to take it back. May be given several times.",
         ),
     ] = None,
     verdicts: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Keep the verdicts of a file that the page saved.")
+        Path | None, typer.Option(metavar="FILE", help="Store the verdicts of a file that the page saved.")
     ] = None,
     out: Annotated[
         Path | None,
@@ -197,11 +197,11 @@ def audit(
     """
     if mark or verdicts is not None:
         if model is not None:
-            fail("keep verdicts first, then audit: --mark and --verdicts stand without --model", MISUSE)
+            fail("store verdicts first, then audit: give --mark and --verdicts without --model", MISUSE)
         _keep(dataset, mark or [], verdicts, as_json=as_json)
         raise typer.Exit(OK)
     if model is None:
-        fail("nothing to do: --model RUNS to audit, --mark or --verdicts to keep verdicts", MISUSE)
+        fail("nothing to do: give --model RUNS to audit, --mark or --verdicts to store verdicts", MISUSE)
     found = _audit(model_path(model), dataset, split or [], (out, worst), use_seen=seen)
     if out is None:
         again = shown("garmentcut", "audit", dataset, "--model", model, "--out", "page")

@@ -30,9 +30,7 @@ if TYPE_CHECKING:
 
 _LEAST_TOKEN_CHARS = 12
 
-HostOption = Annotated[
-    str, typer.Option(help="Address to listen on. On any but this machine's own, a token is demanded.")
-]
+HostOption = Annotated[str, typer.Option(help="Address to listen on. Any other than this machine's own needs a token.")]
 PortOption = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 is any that is free.")]
 _MOST_LISTED = 20
 

@@ -296,7 +296,7 @@ def _partner_faults(name: str, found: list[tuple[Key, Path]], files: _Files) -> 
     if found:
         return ()
     option = "--pattern" if side.kind == "photo" else "--cutout-pattern"
-    fix = f"add it, or tell with {option} how {side.kind}s are named"
+    fix = f"add it, or say with {option} how {side.kind}s are named"
     return (fault_of(f"no_{side.kind}", f"no {side.kind} of {name} in {side.root}; {fix}"),)
 
 

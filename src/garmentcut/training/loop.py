@@ -117,7 +117,7 @@ def train(run: Run, fabric: Fabric, stop: StopRequest) -> Generator[Event, None,
         Each step, each evaluation, and the end.
 
     Raises:
-        TrainingError: the loss is no number, memory or disk is full, and so on; the state last saved is kept.
+        TrainingError: the loss is not finite, memory or disk is full, and so on; the state last saved is kept.
         PhotoError: a photo cannot be read; names the file.
     """
     recipe, training = run.recipe, run.recipe.training
@@ -207,7 +207,7 @@ def explain_failures(run: Run, fabric: Fabric) -> Iterator[None]:
     except LossError as error:
         raise LossError(
             f"{error}. A lower optimizer.lr ({recipe.optimizer.lr / 3:.2g}), a longer schedule.warmup or"
-            f" optimizer.clip_norm = 1.0 usually fixes it, in a new --out; look at these photos too."
+            f" optimizer.clip_norm = 1.0 usually fixes it, in a new --out; check these photos too."
             f" {_kept(state_path)}"
         ) from error
     except OSError as error:

@@ -55,7 +55,7 @@ def training_splits(manifest: Manifest, fold: str | None = None, *, validation: 
     if fold != "all":
         return (training_split(manifest, fold, validation=validation),)
     if validation is not None:
-        raise TrainingError("--fold and --validation say two things; give one of them")
+        raise TrainingError("--fold and --validation contradict each other; give one of them")
     if not (folds := fold_names(manifest)):
         raise TrainingError(f"{manifest.folder} has no folds; its splits are {_shown(manifest)}: use --validation")
     return tuple(training_split(manifest, name.removeprefix("fold")) for name in folds)
@@ -73,7 +73,7 @@ def training_split(manifest: Manifest, fold: str | None = None, *, validation: s
         TrainingError: no such fold or split, both are asked for, or one side has no pair; names those there are.
     """
     if fold is not None and validation is not None:
-        raise TrainingError("--fold and --validation say two things; give one of them")
+        raise TrainingError("--fold and --validation contradict each other; give one of them")
     if fold == "none":
         return _all_of(manifest)
     held_out = _held_out(manifest, fold, validation)

@@ -65,7 +65,7 @@ def try_rates(run: Run, fabric: Fabric) -> float | None:
         points = range_test(step, parts.network, parts.optimizer, num_steps=_NUM_STEPS)
         if len(points) < 2:
             raise TrainingError(
-                "the loss is no number from the first steps on; look at the recipe's [loss] and [network]"
+                "the loss is not finite from the first steps on; check the recipe's [loss] and [network]"
             )
         suggested = suggested_lr(points)
         write_atomic(run.folder / RANGE_CURVE_NAME, curve_svg(points, suggested).encode())
