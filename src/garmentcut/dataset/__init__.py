@@ -1,1 +1,1 @@
-"""Photos and their cutouts to learn from: real ones and drawn ones."""
+"""From photos and retouchers' cutouts to pairs that a network learns from: `garmentcut ingest`, and the loader."""

@@ -1,4 +1,4 @@
-"""Extra training pairs with exact alpha, made for a run: drawn photos, and real garments on other backgrounds."""
+"""Extra training pairs with exact alpha, made for a training run: drawn photos, and garments on other backgrounds."""
 
 import hashlib
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""Augmentations of the whole photo: colour, light, lens, sensor, geometry, JPEG; and the random draws of all.
+"""Augmentations of the whole photo, for `augment`: colour, light, lens, sensor, geometry, JPEG; and random draws.
 
 Every random number is drawn on the CPU in an order that never changes.
 """

@@ -1,4 +1,4 @@
-"""Augmentations of the garment alone, or of all but the garment, that keep the mixed pixels at its edge.
+"""Augmentations of the garment alone, or of all but it, for `augment`; they keep the mixed pixels at its edge.
 
 Retouchers cut inside the visible edge, so that no backdrop is left: on studio photos of 1728 rows the garment still
 covers 0.8 of the first pixel outside their alpha and 0.3 of the second (medians over 24 garments). Recolouring by the

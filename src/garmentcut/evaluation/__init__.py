@@ -1,1 +1,1 @@
-"""How good a model is: metrics, scores with intervals, the report."""
+"""How good a model is: `garmentcut evaluate`, `audit` and `calibrate`."""

@@ -1,4 +1,4 @@
-"""95 % intervals of figures measured on a few photos, and of differences between models, by the bootstrap.
+"""95 % intervals of evaluations and studies: of figures on few photos, and of differences, by the bootstrap.
 
 Photos of one garment err together, so garments are drawn, not photos: each draw takes as many garments as there are,
 with replacement, and all photos of each (Efron and Tibshirani 1993, chapter 13; clusters as in Davison and Hinkley

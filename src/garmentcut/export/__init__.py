@@ -1,1 +1,1 @@
-"""From a run to a model file that proves to be the same."""
+"""From a training's run folder to a model file that gives the same alphas: `garmentcut export`."""

@@ -1,4 +1,4 @@
-"""Makes the card of an exported model from what its checkpoint knows of the network and its training."""
+"""Makes the card of a model for `garmentcut export`, from what its checkpoint knows of network and training."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Stores the weights of an ONNX file in 16 or 8 bits, to make it small; it still calculates in float32."""
+"""Stores the weights of an exported ONNX file in 16 or 8 bits, to make it small; it calculates in float32."""
 
 from collections.abc import Iterator
 from typing import Any, Literal

@@ -1,4 +1,4 @@
-"""Joins the three networks of a run of stages into one model file: locate and refine are attached to segment's."""
+"""Joins three trained networks into one model file, for `run_folder`: locate and refine are attached to segment's."""
 
 from collections.abc import Iterable
 from dataclasses import replace

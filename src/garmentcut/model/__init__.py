@@ -1,1 +1,1 @@
-"""Networks and the card that travels with each."""
+"""Networks, what they start from, and the card that travels in each model file."""

@@ -1,4 +1,4 @@
-"""The U-Nets of the Carvana challenge, the proposal's "final model" (Heng CherKeng's, as ported by petrosgk)."""
+"""The U-Nets of the Carvana challenge (Heng CherKeng's, as ported by petrosgk), built by name from a recipe."""
 
 from typing import Literal
 

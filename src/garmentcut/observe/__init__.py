@@ -1,1 +1,1 @@
-"""What a run that goes on for long tells about itself: metrics, health, log."""
+"""What a long run reports about itself: metrics, health, log."""

@@ -1,4 +1,4 @@
-"""Prepares a cut photo for writing: moves the edge, cleans edge colours, trims, lays it on a background or canvas.
+"""Prepares a cut photo for the writers: moves the edge, cleans edge colours, trims, lays it on a background or canvas.
 
 Edge colours are estimated by blur-fusion, twice (M. Forte, "Approximate Fast Foreground Colour Estimation", ICIP 2021).
 Only edge pixels change, so only they are computed: a wide first estimate on a thinned grid, a narrow second one on the

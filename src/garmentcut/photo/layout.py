@@ -1,4 +1,4 @@
-"""Places a garment on a customer's canvas: size, alignment and margins, as arithmetic on boxes; no pixels."""
+"""Places a garment on a customer's canvas, for `spec`: size, alignment and margins, as arithmetic on boxes."""
 
 import math
 import re

@@ -1,4 +1,4 @@
-"""A lock that one run holds on a folder; it notices when the folder goes away, and works on shares without locks."""
+"""The lock that a run holds on its folder; it notices when the folder goes away, and works on shares without locks."""
 
 import errno
 import json

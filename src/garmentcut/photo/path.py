@@ -1,4 +1,4 @@
-"""Photoshop's clipping paths: finds them in a file, draws them as an alpha, writes them.
+"""Photoshop's clipping paths: finds them for the readers, draws them as an alpha, writes them for the writers.
 
 After Adobe's Photoshop File Formats Specification: image resources 2000 to 2998 are the saved paths, 2999 names the one
 that clips the picture. The same bytes stand in PSD, TIFF (tag 34377) and JPEG (APP13). How subpaths are laid over each

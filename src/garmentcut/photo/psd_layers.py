@@ -1,4 +1,4 @@
-"""Finds what is cut out in a retoucher's Photoshop document: the alpha of its layers and of their masks.
+"""Finds what is cut out in a retoucher's PSD, for `truth`: the alpha of its layers and of their masks.
 
 A document of cut layers alone is simply transparent: its layers' alpha, laid over each other. Mostly, though, the
 retoucher keeps the photo, or a white fill, at the bottom. Then the document is opaque as a whole, and the cutout is the

@@ -1,4 +1,4 @@
-"""Recognizes Photoshop documents that garmentcut wrote: its mark, the photo, and what a retoucher has changed.
+"""Recognizes PSDs that garmentcut wrote, for `truth`: their mark, the photo, and what a retoucher has changed.
 
 The mark stands in the XMP packet, as properties of a namespace of its own: Adobe's programs keep properties that they
 do not know (Adobe, XMP Specification, part 1). Photoshop counts 16-bit levels from 0 to 32768 and rounds what it opens

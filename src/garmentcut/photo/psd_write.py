@@ -1,4 +1,4 @@
-"""Writes a cutout as PSD: the untouched photo under an editable layer mask, with saved alpha and clipping path.
+"""Writes a cutout as PSD, called by `write`: the photo under an editable layer mask, saved alpha, clipping path.
 
 Written here, after Adobe's Photoshop File Formats Specification, and not by psd-tools: it paints the merged picture
 anew (seconds and gigabytes at 24 megapixels), keeps masks at 8 bits, and takes half a second to load. Planes are packed

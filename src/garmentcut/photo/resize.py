@@ -1,4 +1,4 @@
-"""Resizes photos down and alphas up, with Pillow's area-aware filters; alphas in float."""
+"""Resizes photos down for the networks and alphas up for the files, with Pillow's area-aware filters."""
 
 import itertools
 

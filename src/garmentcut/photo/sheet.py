@@ -1,4 +1,4 @@
-"""Draws contact sheets: cutouts in lines on a page, on one or several backgrounds, the doubtful ones framed."""
+"""Draws the pages of `garmentcut sheet`: cutouts in lines, on one or several backgrounds, doubtful ones framed."""
 
 import functools
 import io

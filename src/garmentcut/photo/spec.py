@@ -1,4 +1,4 @@
-"""A customer's specification: reads and checks its TOML page, and makes the files that it asks for."""
+"""A customer's specification (`cut --spec`): reads and checks its TOML page, and makes the files that it asks for."""
 
 import difflib
 import functools

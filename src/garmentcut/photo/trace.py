@@ -1,4 +1,4 @@
-"""Traces an alpha as a clipping path: the line of half coverage, in as few smooth Bezier curves as will do.
+"""Traces an alpha as a clipping path, for `compose`: the line of half coverage, in as few smooth curves as will do.
 
 Every point of the line is a knot at first. Those that are not needed go, the least needed first: one curve then takes
 the place of two, and may lie no farther from the points than the tolerance. A curve has the line's directions at its

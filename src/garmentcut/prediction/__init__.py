@@ -1,1 +1,1 @@
-"""From a photo, or a folder of them, to cutouts."""
+"""From a photo, or a folder of them, to cutouts: `garmentcut cut`."""

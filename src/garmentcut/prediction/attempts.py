@@ -1,4 +1,4 @@
-"""Records which photos a run is working on, so that the next run knows which ones may have killed it."""
+"""Records which photos a folder run is working on, so that the next run knows which may have killed it."""
 
 import json
 import os

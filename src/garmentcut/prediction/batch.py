@@ -1,4 +1,4 @@
-"""batch.json of an output folder, what `garmentcut cut` was asked for, and the corrections that people made there."""
+"""batch.json of an output folder, in which `folder` records what `cut` was asked for, and people's decisions there."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""Estimates doubt, 1 - expected surface Dice at 2 px, from the features of a cutout; with numpy alone."""
+"""Estimates doubt, 1 - expected surface Dice at 2 px, from a cutout's features; for `verdict` and calibration."""
 
 from dataclasses import dataclass
 from typing import NamedTuple

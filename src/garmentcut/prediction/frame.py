@@ -1,4 +1,4 @@
-"""Fits a photo of any size and aspect to the size that networks know: scaled evenly, then padded or cropped."""
+"""First step of `Cutter`: fits a photo of any size to what networks know: scaled evenly, then padded or cropped."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Finds the garment in the locate stage's small alpha: which components belong to it, and its box."""
+"""Finds the garment for `stages`, in the locate stage's small alpha: which components belong to it, and its box."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Names in a run: the garment and view that a file name says, output names, and photos moved or replaced."""
+"""Names in folder runs and review: a file's garment and view, output names, and photos moved or replaced."""
 
 import os
 import unicodedata

@@ -1,4 +1,4 @@
-"""results.jsonl of an output folder: a row for each photo, appended as the run goes, true after a power cut."""
+"""results.jsonl of an output folder: a row for each photo, appended by `folder` as it goes; safe in a power cut."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Runs a network's ONNX file with OpenVINO on a CPU or ONNX Runtime on an NVIDIA GPU, behind one call."""
+"""Runs a network's ONNX file for `Cutter`: with OpenVINO on a CPU or ONNX Runtime on an NVIDIA GPU."""
 
 import importlib.util
 import os

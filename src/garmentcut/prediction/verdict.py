@@ -1,4 +1,4 @@
-"""Judges a cutout for its row: verdict by the card's threshold, reasons in words, a heat map of where to look."""
+"""Judges the cutouts of `folder` and `cutter`: verdict by the card's threshold, reasons, a map of where to look."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""Compares the views of a garment after all are cut: one whose colour, length or parts fit no other is doubted."""
+"""Compares the views of a garment after a folder run cut them: one whose colour or length fits no other is odd."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping

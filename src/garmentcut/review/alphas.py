@@ -1,4 +1,4 @@
-"""The alpha files of a batch under review: the model's, stored for ever, and the corrected one."""
+"""The alpha files of a batch, for the review's service and store: the model's, and the corrected one."""
 
 import hashlib
 import struct

@@ -1,4 +1,4 @@
-"""Compares a study's variants with its reference, photo by photo, from the scores that its runs left behind.
+"""Compares a study's variants with its reference, photo by photo, for the report; from the scores of its runs.
 
 The same photo, held out of the same fold, trained with the same seed, is compared. A sentence says no more than the
 intervals of `garmentcut.evaluation.intervals` allow.

@@ -1,4 +1,4 @@
-"""A studio that draws itself: photos of dressed mannequins whose alpha is known exactly."""
+"""Draws photos of dressed mannequins whose alpha is known exactly: `garmentcut studio`, and training pairs."""
 
 from garmentcut.synthetic.grounds import composite
 from garmentcut.synthetic.render import (

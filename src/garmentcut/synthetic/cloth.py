@@ -1,4 +1,4 @@
-"""Draws the garment in one view: how much of each pixel its layers cover, and both sides of its cloth."""
+"""Draws the garment in one view, for `render`: how much of each pixel its layers cover, and both sides of its cloth."""
 
 from dataclasses import dataclass
 

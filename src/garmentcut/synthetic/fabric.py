@@ -1,4 +1,4 @@
-"""Designs a garment's fabric: colours, finish and print, painted as unrolled cloth, and the relief of its folds."""
+"""Designs a garment's fabric, for `render`: colours, finish and print, painted as unrolled cloth, and its folds."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

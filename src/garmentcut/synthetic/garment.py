@@ -1,4 +1,4 @@
-"""Designs a garment from a seed: kind, lengths, cut and trims, in body units (see `mannequin`)."""
+"""Designs a garment from a seed, for `render`: kind, lengths, cut and trims, in body units (see `mannequin`)."""
 
 from dataclasses import dataclass, replace
 

@@ -1,4 +1,4 @@
-"""Draws the studio around the figure: its furniture, its light, and the camera that takes the photo."""
+"""Draws the studio around the figure, for `render`: its furniture, its light, and the camera that takes the photo."""
 
 from dataclasses import dataclass
 

@@ -1,1 +1,1 @@
-"""Learn: losses, optimizers, schedules and the visible loop."""
+"""`garmentcut train`: losses, optimizers, schedules and the visible loop."""

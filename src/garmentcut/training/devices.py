@@ -1,4 +1,4 @@
-"""Chooses where a training runs, with Lightning Fabric: CPU, GPUs, several machines; and when it stops."""
+"""Chooses where a training runs, with Lightning Fabric: CPU, GPUs, several machines; and stops it on request."""
 
 import logging
 import os

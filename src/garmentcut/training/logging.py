@@ -1,4 +1,4 @@
-"""What a training reports: events for its caller, the journal on disk, TensorBoard and MLflow."""
+"""What the training loop reports: events for its caller, the journal on disk, TensorBoard and MLflow."""
 
 import json
 import math

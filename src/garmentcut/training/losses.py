@@ -1,4 +1,4 @@
-"""Losses between logits and the retoucher's alpha: a weighted sum of the terms that a recipe chooses.
+"""Losses of the training loop, between logits and the retoucher's alpha: a weighted sum of a recipe's terms.
 
 Each term is a pure function of logits and target, both `(N, 1, H, W)`, that returns a scalar: a mean over pixels (or
 one value) per photo, then the mean over the photos. So a photo counts the same in any batch and on any device.

@@ -1,4 +1,4 @@
-"""Builds what a recipe asks for: optimizer, learning-rate schedule, and the averaged weights (EMA)."""
+"""Builds what the training loop steps with: a recipe's optimizer, rate schedule and averaged weights (EMA)."""
 
 import math
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""A run: one training of one recipe on one split, its folder on disk, and the state that a resume needs."""
+"""A run of `garmentcut train` or of a study: one recipe on one split, its folder on disk, and what a resume needs."""
 
 import hashlib
 import io

@@ -1,4 +1,4 @@
-"""Measures a network on the validation photos while it trains: Dice and loss, and a sheet of examples."""
+"""Measures a network on the validation photos, for the training loop: Dice and loss, and a sheet of examples."""
 
 import io
 import os

@@ -1,4 +1,4 @@
-"""What the networks of papers share: VGG's convolutions, weights from ImageNet, maps on a grid of pixels.
+"""What the papers' networks share: VGG's convolutions, weights from ImageNet, maps on a grid of pixels.
 
 VGG is Simonyan & Zisserman 2014, arXiv 1409.1556, without its pools and its classifier.
 """
