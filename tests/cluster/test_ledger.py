@@ -18,6 +18,7 @@ from garmentcut.cluster.ledger import (
     RUNS,
     Lease,
     Ledger,
+    LedgerRow,
     announce,
     finish,
     parquet_bytes,

@@ -111,7 +111,7 @@ def shown(make_score, failed_score):
         with ThreadPoolExecutor(3) as pool:
             list(pool.map(lambda score: gallery(score, photo, alpha, alpha), scores))
         gallery(failed_score, photo, alpha, alpha)
-        return [(exhibit.score.name, exhibit.score.measures.dice) for exhibit in gallery.exhibits]
+        return [(photo.score.name, photo.score.measures.dice) for photo in gallery.worst_photos]
 
     return show
 

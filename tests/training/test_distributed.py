@@ -132,7 +132,7 @@ def test_a_split_that_leaks_is_refused_before_the_first_step(manifest, small_run
     first, second = manifest.of("fold0")[0], manifest.of("fold1")[0]
     pairs = tuple(replace(pair, group=second.group) if pair is first else pair for pair in manifest.pairs)
     leaking = Manifest(manifest.folder, pairs)
-    run = Run(tmp_path / "leaks", small_run().recipe, leaking, divide(leaking, "0"))
+    run = Run(tmp_path / "leaks", small_run().recipe, leaking, training_split(leaking, "0"))
     with pytest.raises(DatasetError, match="the split leaks"):
         next(train_runs([run], CPU))
     assert not run.folder.exists()

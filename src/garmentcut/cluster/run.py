@@ -14,7 +14,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from garmentcut.cluster.ledger import RESULTS, Kept, Lease, Ledger, finish
+from garmentcut.cluster.ledger import RESULTS, Lease, Ledger, LedgerRow, finish
 from garmentcut.cluster.stages import (
     Assignment,
     CutBatch,

@@ -29,7 +29,7 @@ from garmentcut.dataset.ledger import (
 )
 from garmentcut.dataset.manifest import Fault, Pair, fault_of, target_bytes
 from garmentcut.dataset.pairing import Candidate
-from garmentcut.dataset.split import print_of
+from garmentcut.dataset.split import perceptual_hash
 from garmentcut.errors import PhotoError, RunError
 from garmentcut.photo.color import srgb_of
 from garmentcut.photo.files import read_photo_bytes, write_atomic

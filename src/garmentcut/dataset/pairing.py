@@ -186,8 +186,8 @@ def sides_of(originals: Path, cutouts: Path | None, patterns: tuple[str, str]) -
         if not is_folder:
             raise DatasetError(f"{given}: not a folder; name the folder that holds the files")
     if cutouts is not None and originals.resolve() == cutouts.resolve():
-        mend = "give the cutouts a folder of their own, or, if they are PSDs, name the folder once"
-        raise DatasetError(f"{originals}: photos and cutouts in one folder; {mend}")
+        fix = "give the cutouts a folder of their own, or, if they are PSDs, name the folder once"
+        raise DatasetError(f"{originals}: photos and cutouts in one folder; {fix}")
     photo_pattern, cutout_pattern = map(NamePattern, patterns)
     if photo_pattern.has_view != cutout_pattern.has_view:
         raise DatasetError(f"patterns {patterns[0]!r} and {patterns[1]!r}: one has <view> and the other has not")

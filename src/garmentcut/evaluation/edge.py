@@ -141,7 +141,7 @@ def fit_edge(samples: Iterable[EdgeSample], start: Edge) -> EdgeFit:
     samples = list(samples)
     garments = sorted({sample.garment for sample in samples})
     if len(garments) < 2:
-        raise EvaluationError(f"an edge is fitted on two garments at least, and there is {len(garments)}")
+        raise EvaluationError(f"fitting an edge takes at least two garments, not {len(garments)}")
     halves = [[s for s in samples if garments.index(s.garment) % 2 == side] for side in (0, 1)]
     crossed = [_scores(half, _fitted(other, start)) for half, other in (halves, halves[::-1])]
     return EdgeFit(

@@ -105,6 +105,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], NetworkSpec | None]:
     except ValidationError as error:
         key = ".".join(str(part) for part in error.errors()[0]["loc"])
         raise ModelError(f"{path} was saved by another version of garmentcut ({key}); update one") from error
+    return weights, replace(spec, facts={_OLD_FACTS.get(key, key): value for key, value in spec.facts.items()})
 
 
 @dataclass(frozen=True)

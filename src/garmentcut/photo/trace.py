@@ -34,9 +34,9 @@ _MEAN = 0.4  # of the tolerance: how far a curve's points may lie from it on ave
 # Share of the garment's area that a path may lose and add: for each pixel of tolerance, and at most. It binds on small
 # garments with long outlines, bikinis above all: within 0.5 px alone their overlap (IoU) with the alpha would be 0.996.
 _LOST_SHARE, _MOST_LOST_SHARE, _LEAST_LOST_SHARE = 0.004, 0.002, 0.0005
-# Rim pixels are half covered, which no outline is: along a pixel of it, this much is lost even to a perfect one. Where
+# Edge pixels are half covered, which no outline is: along a pixel of it, this much is lost even to a perfect one. Where
 # there is much outline around little area, as around fur, the curves have to make up for it.
-_RIM_LOST_PX, _MOST_LOST_WITH_RIM = 0.029, 0.0022
+_EDGE_LOST_PX, _MOST_LOST_WITH_EDGE = 0.029, 0.0022
 
 _Numbers = NDArray[np.float64]
 _Places = NDArray[np.intp]
@@ -75,7 +75,7 @@ def trace_outline(alpha: NDArray[np.float32], *, tolerance_px: float = EDITABLE_
     if not lines:
         return PenPath(name, ())
     width_px = abs(sum(map(area_of, lines))) / sum(_steps_of(line).sum() for line in lines)
-    lost_share = min(_LOST_SHARE * tolerance_px, _MOST_LOST_SHARE, _MOST_LOST_WITH_RIM - _RIM_LOST_PX / width_px)
+    lost_share = min(_LOST_SHARE * tolerance_px, _MOST_LOST_SHARE, _MOST_LOST_WITH_EDGE - _EDGE_LOST_PX / width_px)
     mean_px = min(_MEAN * tolerance_px, max(lost_share, _LEAST_LOST_SHARE) * width_px)
     subpaths = []
     for curves in fit_lines(lines, Limits(tolerance_px, mean_px)):

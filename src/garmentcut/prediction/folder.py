@@ -261,8 +261,8 @@ class Steps:
         if decision_for(self.out_dir, row) != decision:
             return True
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            mend = "free some space and run again: it goes on where it stopped"
-            raise FolderError(f"{error.filename or self.out_dir}: {error.strerror}; {mend}") from error
+            fix = "free some space and run again: it goes on where it stopped"
+            raise FolderError(f"{error.filename or self.out_dir}: {error.strerror}; {fix}") from error
         if isinstance(error, FileNotFoundError) and not is_again:
             self.journal.check()
             return True

@@ -328,7 +328,7 @@ async def cut(
         form = await _read_form(request, body) if is_form else _Form(body)
         if form.photo is None:
             raise ReviewError("the form has no file in it", code="not_a_photo")
-        order = Order(format, OutputConfig(formats=(format,)), form.name)
+        order = CutRequest(format, OutputConfig(formats=(format,)), form.name)
         content = await service.cut_queue.cut(form.photo, order)
     return _cutout_of(content, order)
 

@@ -19,7 +19,7 @@ from garmentcut.photo.png import png_bytes
 from garmentcut.photo.resize import resize_rgb
 from garmentcut.photo.sheet import Rgb, draw_ground, lay_on_ground, shrink_cutout
 from garmentcut.prediction.batch import OWN_FOLDER
-from garmentcut.review.alphas import AlphaFiles, Subject
+from garmentcut.review.alphas import AlphaFiles, ReviewPhoto
 from garmentcut.review.photos import heat_path
 
 THUMBNAILS = f"{OWN_FOLDER}/thumbnails"

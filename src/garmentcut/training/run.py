@@ -17,7 +17,7 @@ from garmentcut import __version__
 from garmentcut.dataset.composite import extra_pairs
 from garmentcut.dataset.ledger import read_hashes
 from garmentcut.dataset.manifest import Manifest, Pair
-from garmentcut.dataset.split import find_met, packed_prints, unpacked_prints
+from garmentcut.dataset.split import find_met, packed_hashes, unpacked_hashes
 from garmentcut.errors import ConfigError, LockTakenError, ModelError, TrainingError
 from garmentcut.model.card import UNKNOWN
 from garmentcut.model.checkpoint import NetworkSpec, read_weights
