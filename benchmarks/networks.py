@@ -171,15 +171,20 @@ def row(name: str, options: dict[str, Any], facts: dict[str, Any]) -> str:
     cells = [title(name, options), f"{count:,}", f"{gflop(network):,.0f}{size}"]
     cells += [f"{facts[key]:.2f}" if key in facts else "-" for key in ("seconds", "processor_seconds")]
     cells.append(f"{facts['peak_mb'] / 1000:.1f}" if "peak_mb" in facts else "-")
-    cells.append(f"{facts['dice']:.4f} ({facts['num_photos']} photos)" if "dice" in facts else "-")
     return f"| {' | '.join(cells)} |"
 
 
 def table(chosen: list[tuple[str, dict[str, Any]]], kept: Facts) -> str:
-    """The table, in Markdown."""
-    titles = ["network", "parameters", "GFLOP", "seconds", "processor seconds", "peak GB", "mean Dice"]
+    """The table, in Markdown; with a column of Dice once a study of the networks was taken."""
+    titles = ["network", "parameters", "GFLOP", "seconds", "processor seconds", "peak GB"]
+    facts = [kept.get(title(name, options), {}) for name, options in chosen]
+    dices = [f" {one['dice']:.4f} ({one['num_photos']} photos) |" if "dice" in one else " - |" for one in facts]
+    titles += ["mean Dice"] if (has_dice := any("dice" in one for one in facts)) else []
     lines = [f"| {' | '.join(titles)} |", f"| --- |{' ---: |' * (len(titles) - 1)}"]
-    lines += [row(name, options, kept.get(title(name, options), {})) for name, options in chosen]
+    lines += [
+        row(name, options, one) + (dice if has_dice else "")
+        for (name, options), one, dice in zip(chosen, facts, dices, strict=True)
+    ]
     return "\n".join(lines) + "\n"
 
 

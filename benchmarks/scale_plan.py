@@ -1,6 +1,6 @@
 """What a million photos cost, where the bottleneck moves, and whether a simulation of it agrees with what was measured.
 
-    python benchmarks/scale_plan.py plan RESULTS [SECONDS OTHER]    the tables of docs/scale.md
+    python benchmarks/scale_plan.py plan RESULTS [SECONDS OTHER]    what docs/cluster.md, "What it costs", speaks of
     python benchmarks/scale_plan.py check FOLDER...                 simulated against measured
     python benchmarks/scale_plan.py driver                          what the driver needs for its lists
 

@@ -1,4 +1,4 @@
-"""Write docs/cli.md and docs/recipe.md from the commands' help and the settings' descriptions; a test compares."""
+"""Write docs/cli.md, recipe.md and specification.md from the commands' help and the settings; a test compares."""
 
 import inspect
 import sys
@@ -18,13 +18,17 @@ _HEAD = """# Command line
 
 Written by `python scripts/write_cli_docs.py` from the commands themselves; do not edit.
 
-`garmentcut -h` lists the commands, `garmentcut COMMAND -h` explains one, `-o` is short for `--out`, `-V` prints the
-version. `garmentcut --install-completion` teaches your shell to complete commands and options.
+`garmentcut -h` lists the commands, `garmentcut COMMAND -h` explains one, `-V` prints the version, and
+`garmentcut --install-completion` teaches your shell to complete commands and options. Many commands share these
+options, which are not repeated below:
 
-Exit codes of all commands: 0 all fine, 1 some photos failed (counted, named, listed in `results.jsonl`), 2 misuse, 3
-what `--fail-on` names, 130 stopped by Ctrl-C. Results go to stdout, with `--json` as JSON; progress, errors and the
-usual next step go to stderr. If nobody can read these (a closed pipe, a full disk), the work is done all the same.
+{common}
+
+Exit codes: 0 all fine, 1 some photos failed (counted, named, listed in `results.jsonl`), 2 misuse, 3 what `--fail-on`
+names, 130 stopped by Ctrl-C. Results go to stdout; progress, errors and the usual next step go to stderr. If nobody can
+read these (a closed pipe, a full disk), the work is done all the same.
 """
+_COMMON = ("--config", "--set", "--json")
 _SETTINGS = """
 ## Settings
 
@@ -32,64 +36,59 @@ For `--config FILE` (TOML, sections as tables) and `--set section.key=value`; an
 Without `--config`, `garmentcut.toml` in the working directory is used, and named on stderr. It is looked for nowhere
 else: a folder of photos may come from anybody.
 
-| setting | default | meaning |
-| --- | --- | --- |
 """
 _RECIPE_HEAD = """# Recipes
 
 Written by `python scripts/write_cli_docs.py` from the code; do not edit. How to use them: [training](training.md).
 
 A recipe is a TOML file with any of these keys; what it leaves out has the default. `--set section.key=value` wins over
-the file. The whole recipe as used is written to `RUN/recipe.toml`.
-
-| key | default | meaning |
-| --- | --- | --- |
+the file. The whole recipe as used is written to `RUN/recipe.toml`. An augmentation happens with probability `p`; by
+default all are off.
 """
 
 _SPECIFICATION_HEAD = """# A customer's specification
 
 Written by `python scripts/write_cli_docs.py` from the code; do not edit.
 
-`garmentcut cut PHOTOS --out OUT --spec customer.toml` writes what one customer wants, and nothing else. Three examples
-to start from: [a market place](../examples/specs/marketplace.toml), [a web shop](../examples/specs/web-shop.toml),
-[an agency that prints](../examples/specs/agency.toml). The page and the names it gives are checked before the first
-photo; a garment that does not fit is a failed row with its reason, and leaves no file.
+`garmentcut cut PHOTOS --out OUT --spec customer.toml` writes what one customer wants, and nothing else. The repository
+has three in `examples/specs/` to start from: a market place, a web shop, an agency that prints. The file and the names
+it gives are checked before the first photo; a garment that does not fit is a failed row, and leaves no file.
 
 - **Several files of a photo**: one `[[output]]` table each, with any of the sections below (`[output.canvas]`, or
   `canvas.width_px = 500` within it). What stands outside of them holds for all.
 - **One view**: `[view.Front]`, `[view.FrontRight]` and `[view.Back]` hold keys of `[garment]` for that view alone.
 - **Lengths** are pixels (`1700`) or per cent of the canvas's side (`"85 %"`).
-- **One scale a garment**: photos named `<garment>_<view>` are cut together, and the largest scale at which all of them
-  fit holds for all of them, so that the views match. They should be photos of one size and distance. One of them new
-  or changed, and all are cut again.
+- **One scale a garment**: photos named `<garment>_<view>` are cut together, at the largest scale at which all of them
+  fit, so that the views match. They should be photos of one size and distance. If one is new or changed, all are cut
+  again.
 - **Resampling**: Lanczos' filter for colours, weighted by alpha; nothing is sharpened. A photo that keeps its size
   keeps its pixels.
 - **Colours** are converted relative colorimetric with black point compensation, at the photo's own depth.
-
-| key | default | meaning |
-| --- | --- | --- |
 """
 
 
 def cli_page() -> str:
     """The whole page, laid out here: Typer's own layout of help texts changes between versions."""
     commands: dict[str, Any] = get_command(app).commands  # type: ignore[attr-defined]
-    parts = [_command_part(name, commands[name]) for name in sorted(commands)]
-    return "".join([_HEAD, *parts, _SETTINGS, *(f"{row}\n" for row in _setting_rows())])
+    common = [_option_line(option) for option in commands["cut"].params if option.opts[0] in _COMMON]
+    parts = [_command_part(name, commands[name], common) for name in sorted(commands)]
+    return "".join(
+        [_HEAD.format(common="\n".join(common)), *parts, _SETTINGS, *(f"{row}\n" for row in _setting_rows())]
+    )
 
 
-def _command_part(name: str, command: Any) -> str:
+def _command_part(name: str, command: Any, common: list[str]) -> str:
     about, *examples = inspect.cleandoc(command.help).split("Example: ")
-    arguments = [parameter for parameter in command.params if parameter.param_type_name == "argument"]
-    usage = " ".join(["garmentcut", name, *map(_shown, arguments)])
     lines = [f"\n## garmentcut {name}\n", about.strip(), "\n```sh", *map(str.strip, examples), "```\n"]
-    lines += [f"Usage: `{usage} [OPTIONS]`\n", "| argument or option | meaning |", "| --- | --- |"]
-    for parameter in command.params:
-        named = _shown(parameter) if parameter in arguments else ", ".join(sorted(parameter.opts, key=len))
-        default = "" if parameter.default in (None, False, "", ()) or parameter.is_flag else parameter.default
-        needed = " Required." if parameter.required else f" Default: {default}." if default != "" else ""
-        lines.append(f"| `{named}` | {parameter.help}{needed} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *(line for line in map(_option_line, command.params) if line not in common)]) + "\n"
+
+
+def _option_line(parameter: Any) -> str:
+    is_argument = parameter.param_type_name == "argument"
+    named = _shown(parameter) if is_argument else ", ".join(sorted(parameter.opts, key=len))
+    default = "" if parameter.default in (None, False, "", ()) or parameter.is_flag else parameter.default
+    needed = " Required." if parameter.required else f" Default: {default}." if default != "" else ""
+    return f"- `{named}`: {parameter.help}{needed}"
 
 
 def _shown(argument: Any) -> str:
@@ -114,10 +113,15 @@ def _setting_rows(kind: type[Any] = Config) -> list[str]:
         section, key = dotted.split(".")
         reference = schema["properties"][section].get("$ref") or schema["properties"][section]["allOf"][0]["$ref"]
         about = schema["$defs"][reference.rpartition("/")[2]]["properties"][key]["description"]
-        rows.append(
-            f"| `{dotted}` | `{_default(getattr(getattr(kind(), section), key))}` | {' '.join(about.split())} |"
-        )
-    return rows
+        default = _default(getattr(getattr(kind(), section), key))
+        shown = f" = `{default}`" if default is not None and default != _OFF else ""
+        if not rows or not rows[-1].startswith(f"- `{section}."):
+            rows.append("" if kind is Config else f"\n## {section}\n")
+        rows.append(f"- `{dotted}`{shown}: {' '.join(about.split())}")
+    return [row for row in rows if row]
+
+
+_OFF = "{ p = 0, amount = 0 }"
 
 
 def _default(value: Any) -> Any:

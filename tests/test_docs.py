@@ -2,16 +2,20 @@
 
 import importlib.util
 import re
+import shutil
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from typer.main import get_command
 
 import garmentcut
 from garmentcut.cli import app
+from garmentcut.prediction.results import Row
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -49,8 +53,54 @@ def test_the_readme_is_short_and_has_two_set_up_commands():
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
 def test_links_lead_somewhere(page):
+    """On GitHub and, where the page is one of the site, there too: the site holds nothing that is not in docs/."""
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
-        assert target.startswith("https://") or (page.parent / target).exists(), target
+        if target.startswith("https://"):
+            continue
+        found = (page.parent / target).resolve()
+        assert found.is_file() or (page in OF_ROOT and found.is_dir()), target
+        assert page in OF_ROOT or found.is_relative_to(ROOT / "docs"), f"{target} is not in docs/: name it as `code`"
+
+
+def pages_of(nav):
+    for entry in nav:
+        value = next(iter(entry.values())) if isinstance(entry, dict) else entry
+        yield from [value] if isinstance(value, str) else pages_of(value)
+
+
+def test_the_site_names_every_page_once():
+    listed = sorted(pages_of(yaml.safe_load((ROOT / "mkdocs.yml").read_text())["nav"]))
+    assert listed == sorted(path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md"))
+
+
+def test_the_site_is_built_without_a_warning_and_asks_no_other_host(tmp_path):
+    shutil.copytree(ROOT / "docs", tmp_path / "docs")
+    shutil.copy(ROOT / "mkdocs.yml", tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-m", "zensical", "build", "--strict"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    page = (tmp_path / "site/data.html").read_text(encoding="utf-8")
+    assert '<a href="studio.html#sidecar-files">' in page
+    assert not re.findall(r'(?:src|<link[^>]+href)="(?:https?:)?//', page)
+
+
+def test_a_broken_anchor_fails_the_site(tmp_path):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs/index.md").write_text("# Home\n\n[there](#nowhere)\n")
+    (tmp_path / "mkdocs.yml").write_text(re.sub(r"(?s)nav:.*", "", (ROOT / "mkdocs.yml").read_text()))
+    command = [sys.executable, "-m", "zensical", "build", "--strict"]
+    assert subprocess.run(command, cwd=tmp_path, capture_output=True, check=False).returncode != 0
+
+
+def test_the_docs_list_every_key_of_the_results():
+    text = (ROOT / "docs/data.md").read_text(encoding="utf-8").partition("## results.jsonl")[2].partition("###")[0]
+    cells = re.findall(r"^\| (`.+?`) \|", text, flags=re.MULTILINE)
+    assert sorted(re.findall(r"`(\w+)`", " ".join(cells))) == sorted(field.name for field in fields(Row))
 
 
 @pytest.mark.parametrize(
@@ -77,8 +127,8 @@ def test_the_changelog_knows_this_version():
     assert f"## {garmentcut.__version__}" in (ROOT / "CHANGELOG.md").read_text()
 
 
-def test_the_tutorials_python_is_typed(tmp_path):
-    texts = [(ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/tutorial.md")]
+def test_the_python_of_the_docs_is_typed(tmp_path):
+    texts = [(ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/python.md")]
     files = [ROOT / "examples/fastapi_service.py"]
     for number, block in enumerate(block for text in texts for block in blocks_of(text, "python")):
         files.append(tmp_path / f"block_{number}.py")

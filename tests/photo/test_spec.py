@@ -224,7 +224,7 @@ def test_the_page_in_the_docs_is_fresh():
     spec.loader.exec_module(script)
     page = script.specification_page()
     assert (ROOT / "docs/specification.md").read_text() == page, "run: python scripts/write_cli_docs.py"
-    assert all(f"| `{key}` |" in page for key in known_keys(Sections))
+    assert all(f"\n- `{key}`" in page for key in known_keys(Sections))
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)

@@ -144,7 +144,7 @@ class OpenVinoRuntime:
         if look is None:
             return len(self._requests) < _COMPILED_SHAPES
         # Of crops all that the card knows, and a whole photo. With room for less, a folder of mixed garments compiles
-        # the same shapes again and again and takes a quarter longer: docs/results.md, "A folder".
+        # the same shapes again and again and takes a quarter longer: docs/results.md, "Speed and memory".
         whole = _area(self._card.working_size_hw)
         room = max(sum(map(_area, look.shapes_hw)), whole) + whole
         return sum(map(_area, (*self._requests, shape))) <= room
