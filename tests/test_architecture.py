@@ -13,11 +13,11 @@ ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
 SCRIPT = ROOT / "scripts/count_files.py"
 MOST = {
-    "lines of Python": 42_800,
+    "lines of Python": 42_300,
     "Python files": 171,
     "lines of JavaScript": 4_100,
     "JavaScript files": 22,
-    "class names defined more than once": 8,
+    "class names defined more than once": 1,
     "files entered by one cut": 42,
 }
 """What there was to read in November 2026, with a few lines to spare. Lower a number whenever it can be."""

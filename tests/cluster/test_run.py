@@ -8,16 +8,16 @@ from PIL import Image
 
 from garmentcut.cluster import run as run_module
 from garmentcut.cluster.ledger import RESULTS, Ledger
-from garmentcut.cluster.run import Workers
-from garmentcut.cluster.stages import Assignment, CutBatch, Job, packed, read_batch, unpacked
+from garmentcut.cluster.run import Workers, plan_run
+from garmentcut.cluster.stages import Assignment, CutBatch, packed, read_batch, unpacked
 from garmentcut.cluster.storage import StoredPhoto, open_storage
 from garmentcut.config import Config
 from garmentcut.errors import ConfigError, SourceError
 from garmentcut.photo.spec import read_specification
 from garmentcut.prediction.cutter import Cutter
 from garmentcut.prediction.folder import FolderCutter
-from garmentcut.prediction.names import Named
 from garmentcut.prediction.sources import find_sources
+from garmentcut.prediction.verdict import Judge
 
 WORKERS = Workers(1, 1, on_gpu=False, batch=2)
 
@@ -216,10 +216,17 @@ def test_an_output_that_would_be_a_photo_is_refused(cut_here, places):
 
 @pytest.mark.parametrize(("of_name", "code"), [("its name holds `//`", "bad_name"), ("", "output_is_photo")])
 def test_a_photo_that_is_not_even_begun_has_a_code(of_name, code):
-    photo = StoredPhoto("/photos/a.jpg", PurePosixPath("a"), refused=of_name)
-    job = Job(photo, "a", Named("a", ("a.png",)), {}, refused=of_name or "/photos/a.png is itself one of the photos")
-    ((loaded,),) = unpacked(read_batch(packed([(job,)]), Assignment("/out", 1, "red", "0", Config())))
-    assert (loaded.code, loaded.reason) == (code, job.refused)
+    photos = [
+        StoredPhoto("/photos/deep/a.jpg", PurePosixPath("a"), refused=of_name),
+        StoredPhoto("/photos/a.png", PurePosixPath("b")),
+    ]
+    assignment = Assignment("/photos", 1, "red", "0", Config())
+    plan = plan_run(photos, Ledger(open_storage("/photos")), assignment, Judge(None))
+    (job,) = next(group for group in plan.groups if group[0].photo == photos[0])
+    reason = of_name or "/photos/a.png is itself one of the photos; choose another --out"
+    assert (job.code, job.refused) == (code, reason)
+    ((loaded,),) = unpacked(read_batch(packed([(job,)]), assignment))
+    assert loaded == job
 
 
 SPECIFICATION = """

@@ -152,7 +152,7 @@ def results_of():
             mean = sum(values.values()) / len(values)
             curve = tuple((step, mean - 0.1 / step) for step in steps)
             garments = len({pair.garment for pair in split.train})
-            runs.append(RunResult(key, "done", "", scores, curve, 12.0, "1 core", len(split.train), garments))
+            runs.append(RunResult(key, "done", "", scores, curve, 12.0, "1 core", garments))
         return Results(study, tuple(runs), chosen or {}, permanent_failures or {})
 
     return make

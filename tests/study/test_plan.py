@@ -10,7 +10,7 @@ from garmentcut.dataset.manifest import read_manifest
 from garmentcut.model.checkpoint import NetworkSpec, save_network
 from garmentcut.model.networks import build_network
 from garmentcut.study.declare import StudyError
-from garmentcut.study.plan import DATABASE_NAME, Choice, Chosen, Registry, open_study
+from garmentcut.study.plan import DATABASE_NAME, Choice, Chosen, Registry, open_study, outcome_of
 
 SIZES = """
 title = "t"
@@ -195,19 +195,28 @@ def registry(tmp_path):
         yield opened
 
 
+def last_outcome(registry, name="runs", key="job"):
+    return outcome_of(registry.attempts(name)[key])
+
+
+def draw(registry, *, num_trials, **options):
+    """The next of so many trials of a search that is to be done; None: none is."""
+    claims = (registry.take("search", f"trial{number}", tuned=X, **options) for number in range(num_trials))
+    return next((claim for claim in claims if claim), None)
+
+
 def test_a_job_is_taken_once(registry):
     claim = registry.take("runs", "job")
     assert registry.is_held("runs", "job")
     assert registry.take("runs", "job") is None
-    assert registry.entries("runs")["job"].outcome == "running"
+    assert last_outcome(registry) == "running"
     claim.close("done", 0.75)
-    entry = registry.entries("runs")["job"]
-    assert (entry.outcome, entry.value, entry.is_over) == ("done", 0.75, True)
+    assert (last_outcome(registry), registry.attempts("runs")["job"].value) == ("done", 0.75)
     assert not registry.is_held("runs", "job")
     assert registry.take("runs", "job") is None
 
 
-def test_books_are_apart(registry):
+def test_registries_are_apart(registry):
     registry.take("runs", "job").close("done", 0.5)
     assert registry.take("tune a", "job") is not None
 
@@ -221,18 +230,18 @@ def test_it_is_done_again_if_what_it_made_is_gone(registry):
 def test_a_failed_job_is_tried_again_by_the_next_command_only(tmp_path):
     with Registry(tmp_path) as registry:
         registry.take("runs", "job").close("failed", reason="no memory")
-        entry = registry.entries("runs")["job"]
-        assert (entry.outcome, entry.facts) == ("failed", {"reason": "no memory"})
+        assert last_outcome(registry) == "failed"
+        assert registry.attempts("runs")["job"].user_attrs["reason"] == "no memory"
         assert registry.take("runs", "job") is None
     with Registry(tmp_path) as registry:
         registry.take("runs", "job").close("failed", reason="again")
         assert registry.take("runs", "job") is None
-        assert registry.entries("runs")["job"].facts["reason"] == "again"
+        assert registry.attempts("runs")["job"].user_attrs["reason"] == "again"
 
 
 def test_an_interrupted_job_goes_on(registry):
     registry.take("runs", "job").close("interrupted", reason="time is up")
-    assert registry.entries("runs")["job"].outcome == "interrupted"
+    assert last_outcome(registry) == "interrupted"
     assert registry.take("runs", "job") is not None
 
 
@@ -243,7 +252,7 @@ def test_two_processes_share_the_jobs(tmp_path):
     assert [worker.returncode for worker in workers] == [0, 0]
     assert sorted(outputs[0] + outputs[1]) == sorted(f"job{number}" for number in range(20))
     with Registry(tmp_path) as registry:
-        assert {entry.outcome for entry in registry.entries("runs").values()} == {"done"}
+        assert {outcome_of(trial) for trial in registry.attempts("runs").values()} == {"done"}
 
 
 def test_a_killed_processs_job_is_taken_over(tmp_path, registry):
@@ -254,42 +263,42 @@ def test_a_killed_processs_job_is_taken_over(tmp_path, registry):
         assert registry.is_held("runs", "job")
         assert registry.take("runs", "job") is None
         worker.send_signal(signal.SIGKILL)
-    assert registry.entries("runs")["job"].outcome == "running"  # nobody could say otherwise
+    assert last_outcome(registry) == "running"  # nobody could say otherwise
     assert not registry.is_held("runs", "job")
     registry.take("runs", "job").close("done", 0.5)
-    assert registry.entries("runs")["job"].value == 0.5
+    assert registry.attempts("runs")["job"].value == 0.5
 
 
 def test_a_search_draws_so_many_and_goes_on_with_what_was_left(registry):
-    first = registry.draw("search", X, num_trials=3)
-    assert 0 <= first.params["x"] <= 1
-    second = registry.draw("search", X, num_trials=3)
-    assert second.params != first.params
+    first = draw(registry, num_trials=3)
+    assert 0 <= first.trial.params["x"] <= 1
+    second = draw(registry, num_trials=3)
+    assert second.trial.params != first.trial.params
     first.close("done", 0.1)
     second.close("interrupted", reason="time is up")
-    resumed = registry.draw("search", X, num_trials=3)
-    assert (resumed.key, resumed.params) == (second.key, second.params)
+    resumed = draw(registry, num_trials=3)
+    assert (resumed.key, resumed.trial.params) == (second.key, second.trial.params)
     resumed.close("failed", reason="no number")  # counts, and is not tried again
-    third = registry.draw("search", X, num_trials=3)
+    third = draw(registry, num_trials=3)
     assert third.key not in (first.key, second.key)
-    assert registry.draw("search", X, num_trials=3) is None
+    assert draw(registry, num_trials=3) is None
     third.close("done", 0.2)
-    assert registry.draw("search", X, num_trials=3) is None
-    assert len(registry.entries("search")) == 3
+    assert draw(registry, num_trials=3) is None
+    assert len(registry.attempts("search")) == 3
 
 
 def test_a_search_gives_up_what_is_below_the_median(registry):
     for number in range(6):
-        claim = registry.draw("search", X, num_trials=9, unpruned_steps=10)
+        claim = draw(registry, num_trials=9, unpruned_steps=10)
         assert not claim.report(10, 0.8 + number / 100)
         assert not claim.report(20, 0.9)
         claim.close("done", 0.9)
-    bad = registry.draw("search", X, num_trials=9, unpruned_steps=10)
+    bad = draw(registry, num_trials=9, unpruned_steps=10)
     assert not bad.report(5, 0.1)  # too early
     assert bad.report(10, 0.1)
     bad.close("pruned")
-    entry = registry.entries("search")[bad.key]
-    assert (entry.outcome, entry.is_over) == ("pruned", True)
+    assert last_outcome(registry, "search", bad.key) == "pruned"
+    assert registry.take("search", bad.key, tuned=X) is None
 
 
 def test_a_file_that_is_no_database(tmp_path):

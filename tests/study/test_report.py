@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from garmentcut.study.plan import Choice, Chosen
-from garmentcut.study.report import chosen_words, curves_chart, differences_chart, make_report, write_report
+from garmentcut.study.report import chosen_words, curves_chart, differences_chart, facts_of, write_report
 
 TEXT = """
 title = "A <b>title</b>"
@@ -35,7 +35,7 @@ COMMAND = "garmentcut study a.toml --data d --out o"
 
 
 @pytest.fixture
-def report(make_study, results_of):
+def results(make_study, results_of):
     study, rng = make_study(TEXT), np.random.default_rng(0)
 
     def dice(key, _):
@@ -44,24 +44,24 @@ def report(make_study, results_of):
         return 0.9 + 0.03 * (key.variant.name != "one") + rng.normal(0, 0.001)
 
     chosen = {"two | <i>": Chosen({"loss.dice": 3.0}, 0.95, 3, 1)}
-    return make_report(results_of(study, dice, chosen=chosen), COMMAND)
+    return results_of(study, dice, chosen=chosen)
 
 
-def test_what_is_written(report):
-    page = write_report(report)
+def test_what_is_written(results):
+    page = write_report(results, COMMAND)
     folder = page.parent
     assert {path.name for path in folder.iterdir()} >= {"report.html", "report.md", "results.json", "plots"}
-    results = json.loads((folder / "results.json").read_text())
-    assert results["headline"] == "Better than one: two | <i>. No verdict, runs are missing: three."
-    assert [variant["variant"] for variant in results["variants"]] == ["one", "two | <i>", "three"]
-    assert results["variants"][1]["paired"]["dice"]["value"] == pytest.approx(0.03, abs=0.003)
-    assert results["variants"][1]["chosen"] == {"loss.dice": 3.0}
-    assert len(results["runs"]) == 12
-    assert results["facts"]["command"] == COMMAND
+    told = json.loads((folder / "results.json").read_text())
+    assert told["headline"] == "Better than one: two | <i>. No verdict, runs are missing: three."
+    assert [variant["variant"] for variant in told["variants"]] == ["one", "two | <i>", "three"]
+    assert told["variants"][1]["paired"]["dice"]["value"] == pytest.approx(0.03, abs=0.003)
+    assert told["variants"][1]["chosen"] == {"loss.dice": 3.0}
+    assert len(told["runs"]) == 12
+    assert told["facts"]["command"] == COMMAND
 
 
-def test_the_html_page_has_it_all_and_escapes_names(report):
-    text = write_report(report).read_text()
+def test_the_html_page_has_it_all_and_escapes_names(results):
+    text = write_report(results, COMMAND).read_text()
     assert "A &lt;b&gt;title&lt;/b&gt;" in text
     assert "<i>" not in re.sub(r"<svg.*?</svg>", "", text, flags=re.DOTALL).replace("&lt;i&gt;", "")
     for shown in (
@@ -73,14 +73,14 @@ def test_the_html_page_has_it_all_and_escapes_names(report):
         "Said | last.",
     ):
         assert shown in text, shown
-    assert report.results.study.manifest.sha256[:12] in text
+    assert results.study.manifest.sha256[:12] in text
     assert text.count("<svg") == 2
     assert not re.findall(r'(?:src|href)="http', text)
 
 
-def test_the_markdown_page_has_a_cell_for_each_column(report):
-    write_report(report)
-    text = (report.results.study.folder / "report.md").read_text()
+def test_the_markdown_page_has_a_cell_for_each_column(results):
+    write_report(results, COMMAND)
+    text = (results.study.folder / "report.md").read_text()
     table = [line for line in text.splitlines() if line.startswith("| ")]
     columns = [len(re.findall(r"(?<!\\)\|", line)) for line in table[:5]]
     assert len(set(columns)) == 1
@@ -89,8 +89,8 @@ def test_the_markdown_page_has_a_cell_for_each_column(report):
     assert "optimizer" not in text.partition("| command |")[2]
 
 
-def test_plots_are_well_formed(report):
-    for chart in (differences_chart(report.rows), curves_chart(report.results)):
+def test_plots_are_well_formed(results):
+    for chart in (differences_chart(results.rows), curves_chart(results)):
         root = ElementTree.fromstring(chart.svg)
         assert root.tag == "svg"
         assert len(list(root.iter("title"))) == len(chart.rows)
@@ -98,16 +98,16 @@ def test_plots_are_well_formed(report):
 
 
 def test_nothing_has_run_yet(make_study, results_of, tmp_path):
-    report = make_report(results_of(make_study(TEXT), lambda *_: None), COMMAND)
-    text = write_report(report).read_text()
+    results = results_of(make_study(TEXT), lambda *_: None)
+    text = write_report(results, COMMAND).read_text()
     assert "No verdict, runs are missing: two | &lt;i&gt;, three." in text
     assert "<svg" not in text
     assert not (tmp_path / "out/plots").exists()
 
 
-def test_a_choice_at_the_edge_is_said(report):
-    variant = report.results.study.variants[1]
-    assert chosen_words(variant, report.results) == (
+def test_a_choice_at_the_edge_is_said(results):
+    variant = results.study.variants[1]
+    assert chosen_words(variant, results) == (
         "dice 3, of 3 tried, 1 of them failed; loss.dice is at the edge of what was tried: a better value may lie"
         " beyond"
     )
@@ -115,7 +115,7 @@ def test_a_choice_at_the_edge_is_said(report):
 
 def test_sizes_that_differ_are_told_apart(make_study, results_of):
     text = TEXT.replace("optimizer.lr = 0.5", "data.size_hw = [48, 32]")
-    facts = dict(make_report(results_of(make_study(text, Choice(folds=(0,))), lambda *_: 0.9), COMMAND).facts)
+    facts = facts_of(results_of(make_study(text, Choice(folds=(0,))), lambda *_: 0.9), COMMAND)
     assert facts["trained at"] == ("64x96, 4 steps of 2 photos (one, two | <i>); 32x48, 4 steps of 2 photos (three)")
 
 
@@ -123,8 +123,8 @@ def test_a_curve_is_drawn_where_there_is_one(make_study, results_of):
     text = TEXT.partition("[tune]")[0] + "[curve]\nat = [1084]\n[variants.one]\n"
     text += "".join(f"[variants.n{number}]\ngarments = {number}\n" for number in (1, 2, 4))
     study = make_study(text)
-    report = make_report(results_of(study, lambda key, _: 1 - 0.3 * (key.variant.garments or 6) ** -0.5), COMMAND)
-    page = write_report(report).read_text()
+    results = results_of(study, lambda key, _: 1 - 0.3 * (key.variant.table.garments or 6) ** -0.5)
+    page = write_report(results, COMMAND).read_text()
     assert "1,084 garments, Dice <b>" in page
     assert "garments learned from" in page
     assert "* 1,084 garments: Dice 0.9" in (study.folder / "report.md").read_text()

@@ -13,15 +13,11 @@ from garmentcut.evaluation.scores import read_scores
 from garmentcut.model.card import ModelCard, read_model
 from garmentcut.model.checkpoint import load_network
 from garmentcut.study.compare import gather
-from garmentcut.study.plan import Registry, open_study
+from garmentcut.study.plan import Registry, open_study, outcome_of
 from garmentcut.study.run import (
     HIDDEN_LEVEL,
     RUNS,
-    Began,
-    Finished,
     StudySession,
-    Validated,
-    Waiting,
     export_run,
     last_evaluation,
     score_run,
@@ -69,10 +65,14 @@ def test_seed_by_seed_and_fold_by_fold_so_that_a_part_can_be_compared(make_study
     session, told = work(make_study(), registry)
     keys = [f"{variant}/seed{seed}-fold{fold}" for seed in (0, 1) for fold in (0, 1) for variant in ("fast", "slow")]
     assert names(fake_training) == keys
-    assert [type(event) for event in told[:4]] == [Began, Validated, Validated, Finished]
-    assert told[3] == Finished("fast, seed 0, fold 0", "done", mean_dice=pytest.approx(0.9))
+    assert told[:4] == [
+        "fast, seed 0, fold 0: begins",
+        "fast, seed 0, fold 0: step 2/4, Dice 0.8980",
+        "fast, seed 0, fold 0: step 4/4, Dice 0.9000",
+        "fast, seed 0, fold 0: done, Dice 0.9000",
+    ]
     assert session.interrupted == ""
-    assert [entry.value for entry in registry.entries(RUNS).values()] == pytest.approx([0.9] * 8)
+    assert [trial.value for trial in registry.attempts(RUNS).values()] == pytest.approx([0.9] * 8)
 
 
 def test_what_is_done_is_not_done_again(make_study, registry, fake_training):
@@ -103,11 +103,12 @@ def test_a_run_that_fails_is_a_row_and_the_others_go_on(make_study, tmp_path, re
         "slow/seed0-fold1": "not enough memory",
         "fast/seed1-fold1": "KeyError: 'bug'",
     }
-    assert sum(isinstance(event, Finished) and event.outcome == "done" for event in told) == 5
+    assert sum(": done, Dice" in line for line in told) == 5
     fake_training.dice = lambda _: 0.9
     with Registry(tmp_path / "out") as later:  # the next command tries them again
         work(study, later)
-        assert gather(study, later, chosen={}, permanent_failures={}).num_unfinished == 0
+        runs = gather(study, later, chosen={}, permanent_failures={}).runs
+        assert all(run.outcome == "done" for run in runs)
 
 
 def test_asked_to_stop_it_stops_and_goes_on_later(make_study, registry, fake_training):
@@ -115,7 +116,7 @@ def test_asked_to_stop_it_stops_and_goes_on_later(make_study, registry, fake_tra
     fake_training.stop_at = 4
     session, told = work(study, registry)
     assert session.interrupted == "interrupted"
-    assert told[-1] == Finished("fast, seed 0, fold 0", "interrupted", "interrupted")
+    assert told[-1] == "fast, seed 0, fold 0: interrupted: interrupted"
     assert gather(study, registry, chosen={}, permanent_failures={}).runs[0].outcome == "interrupted"
     assert work(study, registry)[0].interrupted == ""
     assert len(fake_training.trained) == 8
@@ -128,9 +129,9 @@ def test_broken_off_at_once_it_lets_go(make_study, registry, fake_training):
     fake_training.dice = dice
     with pytest.raises(KeyboardInterrupt):
         work(make_study(), registry)
-    entry = registry.entries(RUNS)["fast/seed0-fold0"]
-    assert entry.outcome == "interrupted"
-    assert not registry.is_held(RUNS, entry.key)
+    trial = registry.attempts(RUNS)["fast/seed0-fold0"]
+    assert (outcome_of(trial), trial.user_attrs["reason"]) == ("interrupted", "broken off")
+    assert not registry.is_held(RUNS, "fast/seed0-fold0")
 
 
 def test_no_time_left(make_study, registry, fake_training):
@@ -151,17 +152,17 @@ def test_what_another_process_holds_is_waited_for(make_study, tmp_path, registry
 
         _, told = work(study, registry, wait=wait)
     assert waits == [7, 7]
-    assert sum(isinstance(event, Waiting) for event in told) == 1
+    assert sum("in other processes" in line for line in told) == 1
     assert names(fake_training)[-1] == "slow/seed1-fold1"  # left behind, so taken up
 
 
-def test_an_arm_is_tuned_before_it_is_run(make_study, registry, fake_training):
+def test_a_variant_is_tuned_before_it_is_run(make_study, registry, fake_training):
     fake_training.dice = lambda run: 0.9 - (run.recipe.optimizer.lr - 0.2) ** 2
     study = make_study(TUNED)
     session, told = work(study, registry)
     tuned = names(fake_training)[:6]
     assert tuned == [f"lr-{lr}/seed{seed}-fold2" for lr in (0.1, 0.2, 0.3) for seed in (5, 6)]
-    assert told[0] == Began("tuned, choosing: lr 0.1")
+    assert told[0] == "tuned, choosing: lr 0.1: begins"
     assert session.chosen["tuned"].setting == {"optimizer.lr": 0.2}
     assert session.chosen["tuned"].dice == pytest.approx(0.9)
     assert session.chosen["plain"].setting == {}
@@ -172,7 +173,7 @@ def test_an_arm_is_tuned_before_it_is_run(make_study, registry, fake_training):
     ]
 
 
-def test_an_arm_that_cannot_be_tuned_is_not_run(make_study, registry, fake_training):
+def test_a_variant_that_cannot_be_tuned_is_not_run(make_study, registry, fake_training):
     def dice(run):
         if "tune" in run.folder.parts:
             raise TrainingError("never falls")
@@ -198,7 +199,7 @@ def test_a_search_gives_bad_settings_up(make_study, registry, fake_training):
     chosen = session.chosen["tuned"]
     assert chosen.num_tried == 24
     assert abs(chosen.setting["optimizer.lr"] - 0.2) < 0.15
-    assert any(isinstance(event, Finished) and event.outcome == "pruned" for event in told)
+    assert any(line.endswith(": pruned") for line in told)
 
 
 def test_a_range_tests_rate_is_taken(make_study, registry, fake_training, monkeypatch):

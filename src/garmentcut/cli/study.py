@@ -24,9 +24,8 @@ from garmentcut.cli.app import (
 )
 
 if TYPE_CHECKING:
+    from garmentcut.study.compare import Results
     from garmentcut.study.plan import Study
-    from garmentcut.study.report import Report
-    from garmentcut.study.run import StudySession
 
 
 @command(JUDGE, stopped="broken off at once; the same command goes on from what was last saved")
@@ -82,7 +81,7 @@ def study(
     if not str(out).strip() or out == Path():
         fail("--out is missing or empty: the folder for the study", MISUSE)
     # Imported here: `--help` must not wait for torch.
-    from garmentcut.study import report as _report  # noqa: F401 with all that it needs, before anything is begun
+    from garmentcut.study import report  # with all that it needs, before anything is begun
 
     choice: dict[str, Any] = {
         "use_seen": seen,
@@ -90,13 +89,15 @@ def study(
         "seeds": tuple(seed or ()),
         "folds": tuple(fold or ()),
     }
-    report, interrupted = _run(_opened(study, (data, out), (choice, set or [])), accelerator, minutes, report_only)
-    page = report.results.study.folder / "report.html"
+    results, interrupted = _run(_opened(study, (data, out), (choice, set or [])), accelerator, minutes, report_only)
+    told = shown("garmentcut", *sys.argv[1:])
+    page = report.write_report(results, told)
     next_step = "run the same command again to continue" if interrupted else f"open {page}"
-    show(report.as_dict(), lambda: _as_text(report, page), as_json=as_json, next_step=next_step)
+    content = report.as_dict(results, told)
+    show(content, lambda: _as_text(content, results, page), as_json=as_json, next_step=next_step)
     if interrupted == "interrupted":
         raise typer.Exit(INTERRUPTED)
-    raise typer.Exit(SOME_FAILED if any(run.is_failed for run in report.results.runs) else OK)
+    raise typer.Exit(SOME_FAILED if any(run.is_failed for run in results.runs) else OK)
 
 
 def _opened(path: Path, folders: tuple[Path, Path], choice: Any) -> "Study":
@@ -111,10 +112,9 @@ def _opened(path: Path, folders: tuple[Path, Path], choice: Any) -> "Study":
     return open_study(path, manifest, out, Choice(**parts, settings=dict(map(parse_override, overrides))))
 
 
-def _run(study: "Study", accelerator: str, minutes: float | None, report_only: bool) -> "tuple[Report, str]":
+def _run(study: "Study", accelerator: str, minutes: float | None, report_only: bool) -> "tuple[Results, str]":
     from garmentcut.study.compare import gather
     from garmentcut.study.plan import Registry
-    from garmentcut.study.report import make_report, write_report
     from garmentcut.study.run import StudySession
     from garmentcut.training.devices import Devices
 
@@ -122,34 +122,16 @@ def _run(study: "Study", accelerator: str, minutes: float | None, report_only: b
     with Registry(study.folder) as registry:
         session = StudySession(study, registry, Devices(accelerator), minutes)
         study.check_recipes(session.chosen)
-        if not report_only:
-            _work(session)
+        for line in () if report_only else session.work():
+            say(line, err=True)
         failures = session.permanent_failures
         results = gather(study, registry, chosen=session.chosen, permanent_failures=failures)
-    report = make_report(results, shown("garmentcut", *sys.argv[1:]))
-    write_report(report)
-    return report, session.interrupted
+    return results, session.interrupted
 
 
-def _work(session: "StudySession") -> None:
-    from garmentcut.study.run import Began, Finished, Validated
-
-    for event in session.work():
-        if isinstance(event, Began):
-            say(f"{event.job}: begins", err=True)
-        elif isinstance(event, Validated):
-            say(f"{event.job}: step {event.step}/{event.steps}, Dice {event.mean_dice:.4f}", err=True)
-        elif isinstance(event, Finished):
-            dice = "" if event.mean_dice is None else f", Dice {event.mean_dice:.4f}"
-            say(f"{event.job}: {event.outcome}{dice}{': ' if event.reason else ''}{event.reason}", err=True)
-        else:
-            say("all that is left is under way in other processes; waiting for them", err=True)
-
-
-def _as_text(report: "Report", page: Path) -> str:
-    lines = [f"{report.results.study.file.title}: {report.headline}"]
-    lines += [f"  {sentence}" for sentence in report.conclusions]
-    for run in report.results.runs:
+def _as_text(content: dict[str, Any], results: "Results", page: Path) -> str:
+    lines = [f"{content['title']}: {content['headline']}", *(f"  {sentence}" for sentence in content["conclusions"])]
+    for run in results.runs:
         if run.outcome != "done":
             lines.append(f"{run.outcome}: {run.key.words}{': ' if run.reason else ''}{run.reason}")
     return "\n".join([*lines, f"page: {page}"])

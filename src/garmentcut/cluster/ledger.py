@@ -43,29 +43,19 @@ _RUNS_BACK = 5  # claims of the runs before
 
 @dataclass(frozen=True)
 class LedgerRow:
-    """A row, and what the object store says of its photo.
+    """A row, and what the object store says of its photo."""
 
-    Attributes:
-        row: as in results.jsonl; `input` may be a URL.
-        etag: the store's mark of the photo's content as it was read; empty: it has none.
-    """
-
-    row: Row
-    etag: str = ""
+    row: Row  # as in results.jsonl; `input` may be a URL
+    etag: str = ""  # the store's mark of the photo's content as it was read; empty: it has none
 
 
 @dataclass
 class Ledger:
-    """The rows of a target.
+    """The rows of a target."""
 
-    Attributes:
-        target: where it is.
-        rows: by input.
-        parts: names of the files they were read from, that `join` replaces by fewer.
-    """
-
-    target: Storage
-    rows: dict[str, LedgerRow] = field(default_factory=dict)
+    target: Storage  # where it is
+    rows: dict[str, LedgerRow] = field(default_factory=dict)  # by input
+    # names of the files they were read from, that `join` replaces by fewer
     parts: list[str] = field(default_factory=list)
 
     @classmethod
@@ -211,21 +201,13 @@ def _joined(old: tuple[str, ...], new: tuple[str, ...]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Claim:
-    """What a run's object says.
+    """What a run's object says."""
 
-    Attributes:
-        token: drawn by its driver.
-        host: name of the driver's machine, and which of its boots.
-        pid: the driver's process there.
-        renewed: seconds since 1970, by the driver's clock.
-        ended: it has let go.
-    """
-
-    token: str
-    host: str
-    pid: int
-    renewed: float
-    ended: bool = False
+    token: str  # drawn by its driver
+    host: str  # name of the driver's machine, and which of its boots
+    pid: int  # the driver's process there
+    renewed: float  # seconds since 1970, by the driver's clock
+    ended: bool = False  # it has let go
 
     @property
     def is_live(self) -> bool:

@@ -19,7 +19,6 @@ from garmentcut.cluster.stages import (
     Assignment,
     CutBatch,
     Job,
-    failed_row,
     packed,
     read_batch,
     unpacked,
@@ -35,7 +34,7 @@ from garmentcut.prediction.batch import Order, check_batch, record_order
 from garmentcut.prediction.cutter import Cutter
 from garmentcut.prediction.folder import FolderCutter
 from garmentcut.prediction.names import Named, by_garment, garment_of, name_files
-from garmentcut.prediction.results import Row, sha256_of
+from garmentcut.prediction.results import Row, is_unchanged
 from garmentcut.prediction.sources import SKIPPED_NAME, Skipped, Source, skipped_lines
 from garmentcut.prediction.verdict import Judge
 
@@ -57,15 +56,10 @@ Group = tuple[Job, ...]
 
 @dataclass(frozen=True)
 class ClusterPlan:
-    """What a run will do.
+    """What a run will do."""
 
-    Attributes:
-        groups: photos to cut, those of one garment together.
-        done: inputs of photos cut before with the same model and options.
-    """
-
-    groups: tuple[Group, ...]
-    done: tuple[str, ...]
+    groups: tuple[Group, ...]  # photos to cut, those of one garment together
+    done: tuple[str, ...]  # inputs of photos cut before with the same model and options
 
     @property
     def num_todo(self) -> int:
@@ -75,19 +69,12 @@ class ClusterPlan:
 
 @dataclass(frozen=True)
 class Workers:
-    """Who does the work.
+    """Who does the work."""
 
-    Attributes:
-        num: processes that hold the model.
-        threads: of each, on a CPU.
-        on_gpu: each has a GPU.
-        batch: photos given to one at a time: what is done again if it is killed.
-    """
-
-    num: int
-    threads: int
-    on_gpu: bool
-    batch: int
+    num: int  # processes that hold the model
+    threads: int  # of each, on a CPU
+    on_gpu: bool  # each has a GPU
+    batch: int  # photos given to one at a time: what is done again if it is killed
 
 
 class ClusterCutter:
@@ -212,12 +199,9 @@ class ClusterCutter:
                 self._lease.check()
                 if left.pop(row.input, None) is not None:
                     yield row
-        if rows := [failed_row(job, assignment, "worker_killed", _KILLED) for job in left.values()]:
+        if rows := [job.failed(assignment, "worker_killed", _KILLED) for job in left.values()]:
             finish(self.target, assignment.run, map(LedgerRow, rows))
             yield from rows
-        self._join()
-
-    def _join(self) -> None:
         self._lease.check()
         try:
             self._ledger = Ledger.read(self.target)
@@ -227,48 +211,38 @@ class ClusterCutter:
 
 
 def plan_run(photos: Sequence[StoredPhoto], ledger: Ledger, assignment: Assignment, judge: Judge) -> ClusterPlan:
-    """Name the outputs and tell photos done before from those to do.
-
-    Args:
-        photos: what `list_photos` found.
-        ledger: what is known of the target.
-        assignment: what files are wanted.
-        judge: gives verdicts: a photo whose verdict would be another now is not done.
+    """Name the outputs of what `list_photos` found, and tell photos done before from those to do.
 
     Raises:
         ConfigError: the specification would give two files the same name.
         OSError: the target cannot be listed.
     """
-    target = ledger.target
+    target, known = ledger.target, ledger.rows
     present = {found.name for found in target.walk()}
-    owned = {target.url_of(name) for entry in ledger.rows.values() for name in entry.row.written}
-    inputs = {photo.input.casefold() for photo in photos}
+    # Inputs go by their path here, in which the `//` of a URL is one `/`.
+    owners = {name: str(Path(entry.row.input)) for entry in known.values() for name in entry.row.written}
+    owned, inputs = set(map(target.url_of, owners)), {photo.input.casefold() for photo in photos}
     by_path = {Path(photo.input): photo for photo in photos if not photo.refused and photo.input not in owned}
     sources = by_garment(Source(path, photo.place) for path, photo in by_path.items())
-    # Inputs go by their path here, in which the `//` of a URL is one `/`.
-    names = name_files(
-        sources,
-        assignment.config.output.formats,
-        assignment.specification,
-        places={str(Path(entry.row.input)): entry.row.place for entry in ledger.rows.values()},
-        owners={name: str(Path(entry.row.input)) for entry in ledger.rows.values() for name in entry.row.written},
-    )
+    places = {str(Path(entry.row.input)): entry.row.place for entry in known.values()}
+    formats, specification = assignment.config.output.formats, assignment.specification
+    names = name_files(sources, formats, specification, places=places, owners=owners)
     jobs = []
     for source in sources:
         photo, named = by_path[source.path], names[source.path]
-        entry = ledger.rows.get(photo.input)
-        taken = tuple(name for name in named.outputs if name in present)
-        overwritten = next((url for url in map(target.url_of, named.outputs) if url.casefold() in inputs), "")
-        refused = f"{overwritten} is itself one of the photos; choose another --out" if overwritten else ""
-        jobs.append(Job(photo, garment_of(source), named, entry.row.written if entry else {}, taken, refused))
-    jobs += [Job(photo, photo.input, Named("", ()), {}, refused=photo.refused) for photo in photos if photo.refused]
+        written = known[photo.input].row.written if photo.input in known else {}
+        job = Job(photo, garment_of(source), named, written, tuple(name for name in named.outputs if name in present))
+        if itself := next((url for url in map(target.url_of, named.outputs) if url.casefold() in inputs), ""):
+            reason = f"{itself} is itself one of the photos; choose another --out"
+            job = replace(job, code="output_is_photo", refused=reason)
+        jobs.append(job)
+    refused = [photo for photo in photos if photo.refused]
+    jobs += [Job(each, each.input, Named("", ()), {}, code="bad_name", refused=each.refused) for each in refused]
     groups, done = list[Group](), list[str]()
     for _, group in groupby(jobs, key=lambda job: job.garment):
         of_garment = tuple(group)
-        to_do = tuple(
-            job for job in of_garment if not _is_done(job, ledger.rows.get(job.photo.input), assignment, judge)
-        )
-        if to_do and assignment.specification is not None:
+        to_do = tuple(job for job in of_garment if not _is_done(job, known.get(job.photo.input), assignment, judge))
+        if to_do and specification is not None:
             to_do = of_garment  # photos of a garment have one scale: one of them new, and all are cut
         done += [job.photo.input for job in of_garment if job not in to_do]
         groups += [to_do] if to_do else []
@@ -280,18 +254,13 @@ def _is_done(job: Job, entry: LedgerRow | None, assignment: Assignment, judge: J
     if entry is None or not entry.row.ok or entry.row.options != assignment.options:
         return False
     photo, row = job.photo, entry.row
-    if row.verdict != judge.verdict_of(row.doubt) or row.outputs != job.named.outputs or row.outputs != job.taken:
-        return False
-    if photo.num_bytes != row.input_bytes:
+    if row.verdict != judge.verdict_of(row.doubt) or not row.outputs == job.named.outputs == job.taken:
         return False
     if photo.etag and entry.etag:
-        return photo.etag == entry.etag
-    if photo.mtime_ns == row.input_mtime_ns:
+        return photo.num_bytes == row.input_bytes and photo.etag == entry.etag
+    if (photo.num_bytes, photo.mtime_ns) == (row.input_bytes, row.input_mtime_ns):
         return True
-    try:  # copying a folder changes times, not contents: only then is the content compared
-        return not is_url(photo.input) and sha256_of(Path(photo.input)) == row.input_sha256
-    except OSError:
-        return False
+    return not is_url(photo.input) and is_unchanged(row, Path(photo.input))
 
 
 def batches_of(groups: Iterable[Group], num_photos: int) -> Iterator[tuple[Group, ...]]:

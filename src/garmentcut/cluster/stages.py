@@ -13,7 +13,7 @@ import tempfile
 import weakref
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -39,65 +39,46 @@ _SCRATCH = "garmentcut-worker-"
 
 @dataclass(frozen=True)
 class Job:
-    """A photo to cut.
+    """A photo to cut, and what each stage has made of it."""
 
-    Attributes:
-        photo: where it is, and how its listing showed it.
-        garment: what all photos of its garment share.
-        named: its place and outputs below the target.
-        written: files ever written for it, with their hashes.
-        taken: its outputs that stand in the target already: looked at before they are replaced.
-        refused: why it is not even begun; empty: nothing is against it.
-    """
+    photo: StoredPhoto  # where it is, and how its listing showed it
+    garment: str  # what all photos of its garment share
+    named: Named  # its place and outputs below the target
+    written: Mapping[str, tuple[str, ...]]  # files ever written for it, with their hashes
+    taken: tuple[str, ...] = ()  # its outputs that stand in the target already: looked at before they are replaced
+    code: str = ""  # why it cannot be read, or is not even begun; a key of `garmentcut.errors.FAILURES`
+    refused: str = ""  # the same in words; empty: nothing is against it
+    content: bytes = b""  # the photo's file, once it is read
+    row: Row | None = None  # once it is cut: its row, should all files find their place
+    files: Mapping[str, bytes] = field(default_factory=dict)  # contents of its files, by name
 
-    photo: StoredPhoto
-    garment: str
-    named: Named
-    written: Mapping[str, tuple[str, ...]]
-    taken: tuple[str, ...] = ()
-    refused: str = ""
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """A photo's file in memory; without it, `code` and `reason` say why."""
-
-    job: Job
-    content: bytes = b""
-    code: str = ""
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class Made:
-    """What became of a photo: its row, should all files find their place, and the files' contents by name."""
-
-    job: Job
-    row: Row
-    files: Mapping[str, bytes]
+    def failed(self, assignment: "Assignment", code: str, reason: str) -> Row:
+        """The row that says that it could not be cut."""
+        return Row(
+            self.photo.input,
+            self.named.place,
+            status="failed",
+            code=code,
+            reason=reason,
+            model=assignment.label,
+            options=assignment.options,
+            input_bytes=self.photo.num_bytes,
+            input_mtime_ns=self.photo.mtime_ns,
+            written=dict(self.written),
+        )
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """What every worker of a run must know.
+    """What every worker of a run must know."""
 
-    Attributes:
-        target: URL of the output folder.
-        run: number of the run.
-        label: of the model.
-        options: fingerprint of model and output options.
-        config: output options and limits, and the worker's own threads.
-        specification: a customer's, which then decides the files.
-        overwrite: replace files that garmentcut did not write.
-    """
-
-    target: str
-    run: int
-    label: str
-    options: str
-    config: Config
-    specification: Specification | None = None
-    overwrite: bool = False
+    target: str  # URL of the output folder
+    run: int  # number of the run
+    label: str  # of the model
+    options: str  # fingerprint of model and output options
+    config: Config  # output options and limits, and the worker's own threads
+    specification: Specification | None = None  # a customer's, which then decides the files
+    overwrite: bool = False  # replace files that garmentcut did not write
 
 
 def packed(rows: list[Any]) -> "pa.Table":
@@ -113,7 +94,7 @@ def unpacked(batch: "pa.Table") -> list[Any]:
 
 
 def read_batch(batch: "pa.Table", assignment: Assignment) -> "pa.Table":
-    """Stage 1, a task: jobs to files in memory; several photos at a time, for it waits more than it works."""
+    """Stage 1, a task: jobs get their photos' files; several at a time, for it waits more than it works."""
     groups: list[tuple[Job, ...]] = unpacked(batch)
     with ThreadPoolExecutor(_REQUESTS_AT_A_TIME) as pool:
         loaded = pool.map(lambda job: _load(job, assignment), [job for group in groups for job in group])
@@ -124,12 +105,7 @@ class CutBatch:
     """Stage 2, an actor that holds the model: files of photos to files of cutouts."""
 
     def __init__(self, model: bytes | None, assignment: Assignment) -> None:
-        """Load the model, once in the worker's life.
-
-        Args:
-            model: content of its file; None: the embedded one.
-            assignment: see there.
-        """
+        """Load the model, once in the worker's life; None: the embedded one, else the content of its file."""
         self._assignment = assignment
         self._scratch = _scratch_folder()
         weakref.finalize(self, shutil.rmtree, self._scratch, ignore_errors=True)
@@ -141,11 +117,10 @@ class CutBatch:
 
     def __call__(self, batch: "pa.Table") -> "pa.Table":
         """Cut a batch of garments."""
-        groups: list[tuple[Loaded, ...]] = unpacked(batch)
+        groups: list[tuple[Job, ...]] = unpacked(batch)
         with tempfile.TemporaryDirectory(dir=self._scratch) as folder:
-            photos = [loaded for group in groups for loaded in group]
-            made = _cut_photos(photos, self._cutter, self._assignment, Path(folder))
-        return packed([tuple(made[loaded.job.photo.input] for loaded in group) for group in groups])
+            made = _cut_photos([job for group in groups for job in group], self._cutter, self._assignment, Path(folder))
+        return packed([tuple(made[job.photo.input] for job in group) for group in groups])
 
 
 def write_batch(batch: "pa.Table", assignment: Assignment) -> "pa.Table":
@@ -155,78 +130,62 @@ def write_batch(batch: "pa.Table", assignment: Assignment) -> "pa.Table":
         OSError: the rows cannot be written: the work is done again.
     """
     target = open_storage(assignment.target)
-    made = [_checked(each, target, assignment) for group in unpacked(batch) for each in group]
-    coming = [LedgerRow(each.row, each.job.photo.etag) for each in made if each.files]
+    made = [_checked(job, target, assignment) for group in unpacked(batch) for job in group]
+    coming = [LedgerRow(job.row, job.photo.etag) for job in made if job.files and job.row]
     announced = announce(target, assignment.run, coming) if coming else ""
     with ThreadPoolExecutor(_REQUESTS_AT_A_TIME) as pool:
-        rows = list(pool.map(lambda each: _put_files(each, target, assignment), made))
-    entries = [LedgerRow(row, each.job.photo.etag) for row, each in zip(rows, made, strict=True)]
+        rows = list(pool.map(lambda job: _put_files(job, target, assignment), made))
+    entries = [LedgerRow(row, job.photo.etag) for row, job in zip(rows, made, strict=True)]
     finish(target, assignment.run, entries, announced)
     return packed(rows)
 
 
-def failed_row(job: Job, assignment: Assignment, code: str, reason: str) -> Row:
-    """The row of a photo that could not be cut."""
-    return Row(
-        job.photo.input,
-        job.named.place,
-        status="failed",
-        code=code,
-        reason=reason,
-        model=assignment.label,
-        options=assignment.options,
-        input_bytes=job.photo.num_bytes,
-        input_mtime_ns=job.photo.mtime_ns,
-        written=dict(job.written),
-    )
-
-
-def _load(job: Job, assignment: Assignment) -> Loaded:
-    """A photo's file, or why it cannot be had."""
+def _load(job: Job, assignment: Assignment) -> Job:
+    """With the photo's file, or why it cannot be had."""
     limits, photo = assignment.config.read, job.photo
     if job.refused:
-        return Loaded(job, code="bad_name" if photo.refused else "output_is_photo", reason=job.refused)
+        return job
     try:
         if not is_url(photo.input):
-            return Loaded(job, read_photo_bytes(Path(photo.input), limits))
+            return replace(job, content=read_photo_bytes(Path(photo.input), limits))
         if photo.num_bytes > limits.max_mb * 1_000_000:
             reason = f"{photo.num_bytes / 1e6:.0f} MB: over read.max_mb = {limits.max_mb}; raise it if meant"
-            return Loaded(job, code="too_large", reason=reason)
-        content = open_storage(photo.input).read("")
-        return Loaded(job, content) if content else Loaded(job, code="empty", reason="empty file; copy it again")
+            return replace(job, code="too_large", refused=reason)
+        if content := open_storage(photo.input).read(""):
+            return replace(job, content=content)
+        return replace(job, code="empty", refused="empty file; copy it again")
     except Exception as error:  # noqa: BLE001 - whatever is wrong with one photo must not stop the others
         reason = "no such file; it is gone since it was listed" if isinstance(error, FileNotFoundError) else str(error)
-        return Loaded(job, code=code_of(error), reason=reason or type(error).__name__)
+        return replace(job, code=code_of(error), refused=reason or type(error).__name__)
 
 
-def _cut_photos(photos: list[Loaded], cutter: Cutter, assignment: Assignment, folder: Path) -> dict[str, Made]:
+def _cut_photos(jobs: list[Job], cutter: Cutter, assignment: Assignment, folder: Path) -> dict[str, Job]:
     """A folder run over photos that are in memory, those of a garment one behind the other; by input."""
-    made, jobs = dict[str, Made](), dict[Path, Job]()
-    for number, loaded in enumerate(photos):
+    made, by_path = dict[str, Job](), dict[Path, Job]()
+    for number, job in enumerate(jobs):
         try:
-            if loaded.reason:
-                raise PhotoError(loaded.reason, code=loaded.code)
+            if job.refused:
+                raise PhotoError(job.refused, code=job.code)
             # Under its own name, which goes into some formats.
-            path = folder / str(number) / PurePosixPath(loaded.job.photo.input).name
+            path = folder / str(number) / PurePosixPath(job.photo.input).name
             path.parent.mkdir()
-            path.write_bytes(loaded.content)
-            jobs[path] = loaded.job
+            path.write_bytes(job.content)
+            by_path[path] = job
         except (PhotoError, OSError) as error:
-            row = failed_row(loaded.job, assignment, code_of(error), str(error))
-            made[loaded.job.photo.input] = Made(loaded.job, row, {})
-    garments = {str(path): job.garment for path, job in jobs.items()} if assignment.specification is not None else {}
-    plan = Plan({path: job.named for path, job in jobs.items()}, (), frozenset(), garments)
-    out_dir, specification = folder / "out", assignment.specification
+            made[job.photo.input] = replace(job, content=b"", row=job.failed(assignment, code_of(error), str(error)))
+    specification, out_dir = assignment.specification, folder / "out"
+    garments = {str(path): job.garment for path, job in by_path.items()} if specification is not None else {}
+    plan = Plan({path: job.named for path, job in by_path.items()}, (), frozenset(), garments)
     with FolderCutter(cutter, out_dir, config=assignment.config, specification=specification) as run:
         for _ in run.cut(plan):
             pass
-        for path, job in jobs.items():  # a row may have changed when the garment's other views were seen
-            made[job.photo.input] = _made_of(run.journal.rows[str(path)], job, out_dir)
+        for path, job in by_path.items():  # a row may have changed when the garment's other views were seen
+            made[job.photo.input] = _cut(job, run.journal.rows[str(path)], out_dir)
     return made
 
 
-def _made_of(row: Row, job: Job, out_dir: Path) -> Made:
-    """The folder run's files and row, with the photo's real place in them."""
+def _cut(job: Job, row: Row, out_dir: Path) -> Job:
+    """The job with the folder run's files, and its row told of the photo where it really is."""
     files = {name: (out_dir / name).read_bytes() for name in row.outputs}
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     # Until the new file has its name the old one stands there, and is ours too.
@@ -234,34 +193,34 @@ def _made_of(row: Row, job: Job, out_dir: Path) -> Made:
     heat = heat_path(out_dir, row.place)
     if files and heat.exists():  # beside the batch's other notes: no output
         files[heat.relative_to(out_dir).as_posix()] = heat.read_bytes()
-    return Made(job, replace(row, input=job.photo.input, input_mtime_ns=job.photo.mtime_ns, written=written), files)
+    row = replace(row, input=job.photo.input, input_mtime_ns=job.photo.mtime_ns, written=written)
+    return replace(job, content=b"", row=row, files=files)
 
 
-def _checked(made: Made, target: Storage, assignment: Assignment) -> Made:
+def _checked(job: Job, target: Storage, assignment: Assignment) -> Job:
     """The same, or failed: a file that garmentcut did not write stands where one of its own should go."""
-    if assignment.overwrite:
-        return made
     try:
-        for name in (name for name in made.files if name in made.job.taken):
-            if hashlib.sha256(target.read(name)).hexdigest() not in made.job.written.get(name, ()):
+        for name in () if assignment.overwrite else (name for name in job.files if name in job.taken):
+            if hashlib.sha256(target.read(name)).hexdigest() not in job.written.get(name, ()):
                 where = f"{target.url_of(name)} is there already and not as garmentcut wrote it"
                 raise OutputError(f"{where}; move it or use --overwrite", code="output_exists")
     except FileNotFoundError:  # removed since it was listed
-        return made
+        return job
     except (OutputError, OSError) as error:
         code = code_of(error, os_error="not_written")
-        return Made(made.job, failed_row(made.job, assignment, code, str(error)), {})
-    return made
+        return replace(job, row=job.failed(assignment, code, str(error)), files={})
+    return job
 
 
-def _put_files(made: Made, target: Storage, assignment: Assignment) -> Row:
+def _put_files(job: Job, target: Storage, assignment: Assignment) -> Row:
+    assert job.row is not None  # every job has been through `CutBatch`
     try:
-        for name, content in made.files.items():
+        for name, content in job.files.items():
             target.put(name, content)
     except OSError as error:
-        failed = failed_row(made.job, assignment, "not_written", f"cannot be written: {error.strerror or error}")
-        return replace(failed, written=made.row.written)
-    return made.row
+        failed = job.failed(assignment, "not_written", f"cannot be written: {error.strerror or error}")
+        return replace(failed, written=job.row.written)
+    return job.row
 
 
 def _scratch_folder() -> Path:

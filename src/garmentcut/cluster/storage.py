@@ -4,6 +4,7 @@ import functools
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path, PurePosixPath
@@ -31,19 +32,12 @@ _CLIENT_OPTIONS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class StoredFile:
-    """A file as a listing shows it.
+    """A file as a listing shows it."""
 
-    Attributes:
-        name: below the listed place, with `/`.
-        num_bytes: its size.
-        mtime_ns: when it was written; 0: the store does not say.
-        etag: the store's mark of its content; empty: it has none.
-    """
-
-    name: str
-    num_bytes: int
-    mtime_ns: int
-    etag: str = ""
+    name: str  # below the listed place, with `/`
+    num_bytes: int  # its size
+    mtime_ns: int  # when it was written; 0: the store does not say
+    etag: str = ""  # the store's mark of its content; empty: it has none
 
 
 @dataclass(frozen=True)
@@ -51,12 +45,9 @@ class Storage:
     """A folder that all machines see under the same path, or a prefix on a file system that fsspec knows.
 
     Requests to a store that fail for a reason that may pass are repeated.
-
-    Attributes:
-        url: an absolute path, or a URL; without a slash at its end.
     """
 
-    url: str
+    url: str  # an absolute path, or a URL; without a slash at its end
 
     @property
     def folder(self) -> Path | None:
@@ -72,9 +63,9 @@ class Storage:
         if self.folder is not None:
             yield from _walk_folder(self.folder, below)
             return
-        fs, root = _file_system(self.url)
+        (fs, root), (_, path) = self._at(), self._at(below)
         try:
-            found = _persistently(lambda: fs.find(self._path(below), detail=True, withdirs=False))
+            found = _persistently(lambda: fs.find(path, detail=True, withdirs=False))
         except FileNotFoundError:
             return
         for path, info in sorted(found.items()):
@@ -83,7 +74,7 @@ class Storage:
 
     def info(self) -> StoredFile | None:
         """The object that the URL itself names; None if it names none."""
-        fs, root = _file_system(self.url)
+        fs, root = self._at()
         try:
             info = _persistently(lambda: fs.info(root))
         except FileNotFoundError:
@@ -99,8 +90,8 @@ class Storage:
         """
         if self.folder is not None:
             return (self.folder / name).read_bytes()
-        fs, _ = _file_system(self.url)
-        return bytes(_persistently(lambda: fs.cat_file(self._path(name))))
+        fs, path = self._at(name)
+        return bytes(_persistently(lambda: fs.cat_file(path)))
 
     def put(self, name: str, data: bytes) -> None:
         """Write a file so that nobody ever sees half of it; what is there is replaced.
@@ -111,7 +102,7 @@ class Storage:
         if self.folder is not None:
             write_atomic(self.folder / name, data)
             return
-        (fs, _), path = _file_system(self.url), self._path(name)
+        fs, path = self._at(name)
         if urlsplit(self.url).scheme in _PUT_AT_ONCE:
             _persistently(lambda: fs.pipe_file(path, data))
             return
@@ -139,11 +130,11 @@ class Storage:
             except FileExistsError:
                 return False
             return True
-        fs, _ = _file_system(self.url)
+        fs, there = self._at(name)
 
         def create() -> bool:
             try:
-                fs.pipe_file(self._path(name), data, mode="create")
+                fs.pipe_file(there, data, mode="create")
             except OSError as error:
                 if isinstance(error, FileExistsError) or _is_refusal(error):
                     return False
@@ -158,34 +149,26 @@ class Storage:
             if self.folder is not None:
                 (self.folder / name).unlink(missing_ok=True)
                 continue
-            fs, _ = _file_system(self.url)
-            try:
-                _persistently(functools.partial(fs.rm_file, self._path(name)))
-            except FileNotFoundError:
-                continue
+            fs, path = self._at(name)
+            with suppress(FileNotFoundError):
+                _persistently(functools.partial(fs.rm_file, path))
 
-    def _path(self, name: str) -> str:
-        root = _file_system(self.url)[1]
-        return f"{root}/{name}" if name else root
+    def _at(self, name: str = "") -> tuple[Any, str]:
+        """The store's file system, and a file's path there."""
+        fs, root = _file_system(self.url)
+        return fs, f"{root}/{name}" if name else root
 
 
 @dataclass(frozen=True)
 class StoredPhoto:
-    """A photo that was found.
+    """A photo that was found."""
 
-    Attributes:
-        input: absolute path, or URL.
-        place: where it belongs below the target, without suffix: the tree is mirrored.
-        num_bytes, mtime_ns, etag: see `StoredFile`.
-        refused: why it cannot be worked on; empty: nothing is against it.
-    """
-
-    input: str
-    place: PurePosixPath
-    num_bytes: int = 0
+    input: str  # absolute path, or URL
+    place: PurePosixPath  # where it belongs below the target, without suffix: the tree is mirrored
+    num_bytes: int = 0  # see `StoredFile`
     mtime_ns: int = 0
     etag: str = ""
-    refused: str = ""
+    refused: str = ""  # why it cannot be worked on; empty: nothing is against it
 
 
 def is_url(text: str) -> bool:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, field, fields
 from dataclasses import dataclass as plain_dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,19 +22,19 @@ from garmentcut.model.networks import build_network
 from garmentcut.recipe import STAGES, Recipe, load_recipe
 from garmentcut.training.loop import check_size
 
-SECTIONS = tuple(section.name for section in fields(Recipe))
-"""Of a recipe."""
-
 RATE = "optimizer.lr"
 
 Setting = dict[str, Any]
 """Values of recipe keys, by `section.key`."""
 
-_STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+Tuned = Mapping[str, BaseDistribution]
+"""What values of recipe keys are chosen from; a list's are JSON, since Optuna's storage holds plain values only."""
+
+_SECTIONS = tuple(section.name for section in fields(Recipe))
+_STRICT = ConfigDict(extra="forbid")
 _Count = Annotated[int, Field(ge=1, strict=True)]
 _Number = Annotated[int, Field(ge=0, strict=True)]
 _Options = dict[str, Any]
-_OLD_KEYS = {"arms": "variants", "arm": "variant"}  # of study files: as they were called first
 
 
 class StudyError(EvaluationError):
@@ -58,7 +59,7 @@ class RecipeSettings:
     @property
     def by_key(self) -> Setting:
         """`{"optimizer.lr": 0.001}`."""
-        return {f"{section}.{key}": value for section in SECTIONS for key, value in getattr(self, section).items()}
+        return {f"{section}.{key}": value for section in _SECTIONS for key, value in getattr(self, section).items()}
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -66,8 +67,7 @@ class FirstPass:
     """Makes a variant the second of two passes: it sees each photo through the widened mask of a first network."""
 
     variant: str
-    """The variant whose recipe the first networks are trained by, and whose networks find the mask in held-out
-    photos."""
+    """The variant that trains the first networks."""
     dilation_px: tuple[_Number, _Number] = (16, 64)
     """By how many pixels of the photo the first mask is widened: drawn between these for each training photo, their
     middle for held-out ones."""
@@ -84,7 +84,6 @@ class VariantTable(RecipeSettings):
     garments: _Count | None = None
     """Learn from so many garments only, drawn by the seed; a smaller number's are among a larger one's."""
     first_pass: FirstPass | None = None
-    """See `FirstPass`."""
     range_test: Annotated[bool, Field(strict=True)] = False
     """Set `optimizer.lr` to what a learning-rate range test on the tuning fold suggests."""
     tune: RecipeSettings = field(default_factory=RecipeSettings)
@@ -97,9 +96,7 @@ class TuneTable:
     """Where options are chosen: never on what is reported."""
 
     seeds: tuple[_Number, ...] = ()
-    """None of the study's own."""
     folds: tuple[_Number, ...] = ()
-    """None of the study's own."""
     trials: _Count = 20
     """How many values a variant with a range tries; lists are tried whole."""
     settings: RecipeSettings = field(default_factory=RecipeSettings)
@@ -129,30 +126,20 @@ class Published:
 
 @dataclass(frozen=True, config=_STRICT)
 class StudyFile:
-    """A whole study file."""
+    """A whole study file; the keys are explained in docs/studies.md."""
 
     title: str
     question: str
-    """What it is to answer, in a sentence."""
-    recipe: str
-    """The base recipe; a path from the study's file."""
-    reference: str
-    """The variant that all others are compared with."""
+    recipe: str  # a path from the study's file
+    reference: str  # the variant that all others are compared with
     seeds: Annotated[tuple[_Number, ...], Field(min_length=1)]
-    """Each variant is trained with each, on each fold."""
     folds: Annotated[tuple[_Number, ...], Field(min_length=1)]
-    """Each is held out of a training in its turn, and measured on."""
     defaults: tuple[str, ...] = ()
-    """Sections of the base recipes that are set back to the code's defaults, for example `["augment"]`: all off."""
     notes: tuple[str, ...] = ()
-    """Said at the end of the page."""
     settings: RecipeSettings = field(default_factory=RecipeSettings)
-    """Laid over the base recipe in every run."""
     variants: dict[str, VariantTable] = field(default_factory=dict)
-    """By name; what is compared."""
     grid: RecipeSettings = field(default_factory=RecipeSettings)
-    """Instead of variants: options with lists of values, every combination a variant."""
-    tune: TuneTable | None = None
+    tune: TuneTable = field(default_factory=TuneTable)
     curve: CurveTable | None = None
     published: tuple[Published, ...] = ()
 
@@ -164,18 +151,18 @@ class StudyFile:
             if len(set(getattr(self, key))) < len(getattr(self, key)):
                 raise ValueError(f"{key}: each once")
         for section in self.defaults:
-            if section not in SECTIONS:
-                raise ValueError(f"defaults: {section!r} is none of {', '.join(SECTIONS)}")
+            if section not in _SECTIONS:
+                raise ValueError(f"defaults: {section!r} is none of {', '.join(_SECTIONS)}")
         tuned = [name for name, variant in self.variants.items() if variant.tune.by_key or variant.range_test]
-        if tuned and (self.tune is None or not (self.tune.seeds and self.tune.folds)):
+        if tuned and not (self.tune.seeds and self.tune.folds):
             raise ValueError(f"variant {tuned[0]!r} is tuned: say on which seeds and folds in [tune]")
         for key in ("seeds", "folds") if tuned else ():
             if both := set(getattr(self, key)) & set(getattr(self.tune, key)):
                 raise ValueError(f"tune.{key}: {min(both)} is reported on, so nothing may be chosen on it")
-        self._check_passes()
         return self
 
-    def _check_passes(self) -> None:
+    @model_validator(mode="after")
+    def _has_first_passes(self) -> "StudyFile":
         for name, variant in self.variants.items():
             if (first := variant.first_pass) is None:
                 continue
@@ -187,66 +174,58 @@ class StudyFile:
                     raise ValueError(f"{where}: neither of the two variants can be tuned, or have `garments`")
             if first.dilation_px[0] > first.dilation_px[1]:
                 raise ValueError(f"{where}.dilation_px: the smaller number first")
+        return self
 
 
 @plain_dataclass(frozen=True)
 class Variant:
-    """One of the things compared: a recipe that is complete but for the seed and what is tuned.
+    """One of the things compared: a recipe that is complete but for the seed and what is tuned."""
 
-    Attributes:
-        name: as the study's file calls it.
-        base: the recipe file it starts from.
-        own: what it sets.
-        below: what the study sets under it.
-        above: what the command sets over everything.
-        tuned: what is tuned, with the values to try.
-        while_tuned: laid over the recipe while it is tuned.
-        range_test: the learning rate comes from a range test.
-        garments: how many to learn from; None: all there are.
-        first_pass: what its photos are seen through; None: nothing.
-    """
-
-    name: str
-    base: Path
-    own: Setting
-    below: Setting = field(default_factory=dict)
-    above: Setting = field(default_factory=dict)
-    tuned: Mapping[str, Any] = field(default_factory=dict)
-    while_tuned: Setting = field(default_factory=dict)
-    range_test: bool = False
-    garments: int | None = None
-    first_pass: FirstPass | None = None
+    name: str  # as the study's file calls it
+    base: Path  # the recipe file it starts from
+    table: VariantTable  # what the file says of it
+    below: Setting = field(default_factory=dict)  # what the study sets under it
+    above: Setting = field(default_factory=dict)  # what the command sets over everything
+    while_tuned: Setting = field(default_factory=dict)  # laid over the recipe while it is tuned
 
     @property
     def folder(self) -> str:
         """Its name as a folder's."""
         return folder_name(self.name)
 
+    @cached_property
+    def tuned(self) -> Tuned:
+        """What is chosen before it is run, on photos that are not reported on.
+
+        Raises:
+            StudyError: neither lists nor ranges are given.
+        """
+        return {key: distribution_of(value) for key, value in self.table.tune.by_key.items()}
+
     @property
     def is_tuned(self) -> bool:
         """Something of it is chosen before it is run."""
-        return bool(self.tuned) or self.range_test
+        return bool(self.tuned) or self.table.range_test
 
     @property
     def is_searched(self) -> bool:
         """An option has a range: its values are drawn one after another, not listed."""
-        return any(is_range(value) for value in self.tuned.values())
+        return not all(isinstance(tuned, CategoricalDistribution) for tuned in self.tuned.values())
+
+    @property
+    def listed(self) -> list[Setting]:
+        """Every combination of the listed values that are tuned, the last option changing first."""
+        return list(combinations({key: _ends(tuned) for key, tuned in self.tuned.items()}))
 
     def recipe(self, seed: int, chosen: Mapping[str, Any] | None = None, *, tuning: bool = False) -> Recipe:
-        """The recipe of a run.
-
-        Args:
-            seed: of the run.
-            chosen: values of what is tuned.
-            tuning: the run is one of those by which they are chosen.
+        """The recipe of a run, with values of what is tuned; `tuning`: it is one of those by which they are chosen.
 
         Raises:
             StudyError: a key or value is not known; names the variant.
         """
-        while_tuned = self.while_tuned if tuning else {}
-        merged = {**self.below, **self.own, **while_tuned, **self.above, **(chosen or {}), "training.seed": seed}
+        own = self.table.by_key | (self.while_tuned if tuning else {})
         try:
-            return load_recipe(self.base, merged)
+            return load_recipe(self.base, {**self.below, **own, **self.above, **(chosen or {}), "training.seed": seed})
         except ConfigError as error:
             raise StudyError(f"variant {self.name!r}: {error}") from error
 
@@ -259,11 +238,9 @@ def read_study_file(path: Path) -> StudyFile:
             fit together.
     """
     try:
-        tree = read_tree(path)
+        return TypeAdapter(StudyFile).validate_python(_renamed(read_tree(path)))
     except ConfigError as error:
         raise StudyError(str(error)) from error
-    try:
-        return TypeAdapter(StudyFile).validate_python(_renamed(tree))
     except ValidationError as error:
         raise StudyError(f"{path}: " + "; ".join(dict.fromkeys(map(_explain, error.errors())))) from error
 
@@ -275,33 +252,29 @@ def variants_of(
 
     Args:
         file: the study.
-        path: of it; recipes are looked for from there.
+        path: of the file; recipes are looked for from there.
         above: set over everything.
         only: names of those to take beside the reference; none: all.
 
     Raises:
         StudyError: a recipe does not load, the network cannot take the photos, two variants are the same, and so on.
     """
-    tables = file.variants or {words_of(setting): _table(setting) for setting in combinations(_listed(file))}
+    tables = file.variants or _tables_of(file.grid)
     for name in (file.reference, *only):
         if name not in tables:
             raise StudyError(f"{path}: there is no variant {name!r}; there is {', '.join(tables)}")
-    names = sorted(tables, key=lambda name: name != file.reference)
-    below = {f"{section}.{key}": value for section in file.defaults for key, value in _defaults(section).items()}
+    defaults = {section: asdict(getattr(Recipe(), section)) for section in file.defaults}
+    below = {f"{section}.{key}": value for section, values in defaults.items() for key, value in values.items()}
     variants = tuple(
         Variant(
             name=name,
             base=path.parent / (tables[name].recipe or file.recipe),
-            own=tables[name].by_key,
+            table=tables[name],
             below=below | file.settings.by_key,
             above=above or {},
-            tuned=tables[name].tune.by_key,
-            while_tuned=file.tune.settings.by_key if file.tune else {},
-            range_test=tables[name].range_test,
-            garments=tables[name].garments,
-            first_pass=tables[name].first_pass,
+            while_tuned=file.tune.settings.by_key,
         )
-        for name in names
+        for name in sorted(tables, key=lambda name: name != file.reference)
         if not only or name in (file.reference, *only)
     )
     try:
@@ -314,36 +287,26 @@ def variants_of(
     return variants
 
 
-def is_range(value: Any) -> bool:
-    """True for `{ low = ..., high = ... }`, false for a list of values.
+def distribution_of(value: Any) -> BaseDistribution:
+    """What Optuna draws from, for a list of values or `{ low = ..., high = ... }`.
 
     Raises:
         StudyError: it is neither.
     """
     if isinstance(value, list) and value:
-        return False
+        return CategoricalDistribution([json.dumps(choice) for choice in value])
     if not isinstance(value, dict) or not {"low", "high"} <= set(value) <= {"low", "high", "log"}:
         raise StudyError(f"{value!r} is neither a list of values nor a range such as {{ low = 1e-4, high = 1e-2 }}")
     low, high, log = value["low"], value["high"], value.get("log", False)
-    numbers = all(isinstance(limit, int | float) and not isinstance(limit, bool) for limit in (low, high))
-    if not numbers or not low < high or (log and low <= 0) or not isinstance(log, bool):
-        raise StudyError(f"{value!r}: low must be below high, and above 0 where log = true")
-    return True
+    if {type(low), type(high)} <= {int, float} and low < high and isinstance(log, bool) and (low > 0 or not log):
+        of_numbers = IntDistribution if {type(low), type(high)} == {int} else FloatDistribution
+        return of_numbers(low, high, log=log)
+    raise StudyError(f"{value!r}: low must be below high, and above 0 where log = true")
 
 
-def distribution_of(value: Any) -> BaseDistribution:
-    """What Optuna draws from; a list's values go in as JSON, since its storage holds plain values only."""
-    if not is_range(value):
-        return CategoricalDistribution([json.dumps(choice) for choice in value])
-    low, high, log = value["low"], value["high"], value.get("log", False)
-    if isinstance(low, int) and isinstance(high, int):
-        return IntDistribution(low, high, log=log)
-    return FloatDistribution(float(low), float(high), log=log)
-
-
-def drawn(params: Mapping[str, Any], tuned: Mapping[str, Any]) -> Setting:
+def drawn(params: Mapping[str, Any]) -> Setting:
     """A setting from what Optuna drew."""
-    return {key: params[key] if is_range(value) else json.loads(params[key]) for key, value in tuned.items()}
+    return {key: json.loads(value) if isinstance(value, str) else value for key, value in params.items()}
 
 
 def combinations(listed: Mapping[str, Sequence[Any]]) -> Iterator[Setting]:
@@ -352,13 +315,23 @@ def combinations(listed: Mapping[str, Sequence[Any]]) -> Iterator[Setting]:
         yield dict(zip(listed, values, strict=True))
 
 
+def corners(tuned: Tuned) -> Iterator[Setting]:
+    """Settings that between them hold every listed value and both ends of every range."""
+    ends = {key: _ends(distribution) for key, distribution in tuned.items()}
+    for number in range(max(map(len, ends.values()), default=0)):
+        yield {key: values[min(number, len(values) - 1)] for key, values in ends.items()}
+
+
+def at_edge(setting: Mapping[str, Any], tuned: Tuned) -> tuple[str, ...]:
+    """Options whose chosen value is the least or the greatest that was tried: a better one may lie beyond."""
+    return tuple(key for key, value in setting.items() if key in tuned and _is_edge(value, tuned[key]))
+
+
 def words_of(setting: Mapping[str, Any]) -> str:
     """Such as `lr 0.001, name adam`; the section where two options share a name."""
     short = [key.partition(".")[2] for key in setting]
-    return ", ".join(
-        f"{name if short.count(name) == 1 else key} {_word(setting[key])}"
-        for key, name in zip(setting, short, strict=True)
-    )
+    names = [name if short.count(name) == 1 else key for key, name in zip(setting, short, strict=True)]
+    return ", ".join(f"{name} {_word(value)}" for name, value in zip(names, setting.values(), strict=True))
 
 
 def folder_name(text: str) -> str:
@@ -366,67 +339,61 @@ def folder_name(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-.").lower()
 
 
-def at_edge(setting: Mapping[str, Any], tuned: Mapping[str, Any]) -> tuple[str, ...]:
-    """Options whose chosen value is the least or the greatest that was tried: a better one may lie beyond."""
-    return tuple(key for key, value in setting.items() if key in tuned and _is_edge(value, tuned[key]))
+def _ends(tuned: Any) -> list[Any]:
+    """All listed values, or the ends of a range."""
+    if isinstance(tuned, CategoricalDistribution):
+        return [json.loads(str(choice)) for choice in tuned.choices]
+    return [tuned.low, tuned.high]
 
 
-def _is_edge(chosen: Any, tried: Any) -> bool:
-    if is_range(tried):
-        low, high, log = tried["low"], tried["high"], tried.get("log", False)
-        near: float = (high / low) ** 0.05 if log else 0.05 * (high - low)
-        return bool(chosen <= low * near or chosen >= high / near if log else min(chosen - low, high - chosen) <= near)
-    numbers = [value for value in tried if isinstance(value, int | float) and not isinstance(value, bool)]
-    return len(numbers) == len(tried) > 1 and chosen in (min(numbers), max(numbers))
+def _is_edge(chosen: Any, tuned: Any) -> bool:
+    if isinstance(tuned, CategoricalDistribution):
+        tried = _ends(tuned)
+        are_numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in tried)
+        return are_numbers and len(tried) > 1 and chosen in (min(tried), max(tried))
+    if tuned.log:
+        near = (tuned.high / tuned.low) ** 0.05
+        return bool(chosen <= tuned.low * near or chosen >= tuned.high / near)
+    return bool(min(chosen - tuned.low, tuned.high - chosen) <= 0.05 * (tuned.high - tuned.low))
 
 
 def _word(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
-    if isinstance(value, str):
-        return value
     if isinstance(value, list | tuple):
         return ("x" if all(isinstance(entry, int) for entry in value) else "/").join(map(_word, value))
     if isinstance(value, dict):
         return " ".join(f"{key} {_word(entry)}" for key, entry in value.items())
-    return json.dumps(value)
+    return value if isinstance(value, str) else json.dumps(value)
 
 
-def _defaults(section: str) -> dict[str, Any]:
-    found: dict[str, Any] = asdict(getattr(Recipe(), section))
-    return found
-
-
-def _listed(file: StudyFile) -> Setting:
-    for key, values in file.grid.by_key.items():
+def _tables_of(grid: RecipeSettings) -> dict[str, VariantTable]:
+    """A variant for each combination of a grid's values, by its words."""
+    for key, values in grid.by_key.items():
         if not isinstance(values, list) or not values:
             raise StudyError(f"grid.{key}: should be a list of values, not {values!r}")
-    return file.grid.by_key
-
-
-def _table(setting: Setting) -> VariantTable:
-    sections: dict[str, dict[str, Any]] = {}
-    for key, value in setting.items():
-        section, _, name = key.partition(".")
-        sections.setdefault(section, {})[name] = value
-    return TypeAdapter(VariantTable).validate_python(sections)
+    tables = {}
+    for setting in combinations(grid.by_key):
+        sections: dict[str, Setting] = {}
+        for section, _, key in (name.partition(".") for name in setting):
+            sections.setdefault(section, {})[key] = setting[f"{section}.{key}"]
+        tables[words_of(setting)] = VariantTable(**sections)  # type: ignore[arg-type] # sections only
+    return tables
 
 
 def _check(variant: Variant, seed: int) -> None:
     named = f"variant {variant.name!r}"
     if not variant.folder:
         raise StudyError(f"{named}: a name needs letters or digits")
-    if variant.range_test and variant.tuned:
-        raise StudyError(f"{named}: range_test and tune do not go together; choose one")
     try:
-        settings = [{}, *corners(variant.tuned)]
-        if not variant.is_searched:
-            words = [words_of(setting) for setting in combinations(variant.tuned)]
-            if doubled := next((text for text in words if words.count(text) > 1), ""):
-                raise StudyError(f"two settings read {doubled!r} and cannot be told apart; choose other values")
+        if variant.table.range_test and variant.tuned:
+            raise StudyError(f"{named}: range_test and tune do not go together; choose one")
+        words = [] if variant.is_searched else list(map(words_of, variant.listed))
     except StudyError as error:
         raise StudyError(f"{named}, tune: {error}") from error
-    for setting in settings:
+    if doubled := next((text for text in words if words.count(text) > 1), ""):
+        raise StudyError(f"{named}, tune: two settings read {doubled!r} and cannot be told apart; choose other values")
+    for setting in ({}, *corners(variant.tuned)):
         recipe = variant.recipe(seed, setting)
         variant.recipe(seed, setting, tuning=True)
         if any(getattr(recipe.stages, stage) for stage in STAGES):
@@ -441,27 +408,21 @@ def _check(variant: Variant, seed: int) -> None:
             raise StudyError(f"{named}: {error}") from error
 
 
-def corners(tuned: Mapping[str, Any]) -> Iterator[Setting]:
-    """Settings that between them hold every listed value and both ends of every range."""
-    ends = {key: [value["low"], value["high"]] if is_range(value) else value for key, value in tuned.items()}
-    for number in range(max(map(len, ends.values()), default=0)):
-        yield {key: values[min(number, len(values) - 1)] for key, values in ends.items()}
-
-
 def _check_above(variants: Sequence[Variant], above: Setting) -> None:
     for variant, key in itertools.product(variants, above):
         if key == "training.seed":
             raise StudyError("training.seed cannot be set: a study says its seeds")
-        if key in variant.tuned or (key == RATE and variant.range_test):
+        if key in variant.table.tune.by_key or (key == RATE and variant.table.range_test):
             raise StudyError(f"{key} cannot be set: variant {variant.name!r} tunes it")
-        if len({repr(other.own.get(key)) for other in variants}) > 1:
+        if len({repr(other.table.by_key.get(key)) for other in variants}) > 1:
             raise StudyError(f"{key} cannot be set: it is what the variants differ in")
 
 
 def _check_differences(variants: Sequence[Variant], seed: int) -> None:
     seen: dict[str, str] = {}
     for variant in variants:
-        beyond = (variant.tuned, variant.range_test, variant.garments, variant.first_pass)
+        table = variant.table
+        beyond = (table.tune, table.range_test, table.garments, table.first_pass)
         marks = ((repr([variant.recipe(seed), beyond]), "are the same"), (variant.folder, "have names too alike"))
         for mark, problem in marks:
             if other := seen.get(mark):
@@ -469,37 +430,27 @@ def _check_differences(variants: Sequence[Variant], seed: int) -> None:
             seen[mark] = variant.name
 
 
-def _renamed(tree: Any) -> Any:
-    """A study file's tables under the names that keys have now; old ones stay readable."""
-    if not isinstance(tree, dict):
-        return tree
-    tree = {_OLD_KEYS.get(key, key) if key == "arms" else key: value for key, value in tree.items()}
+def _renamed(tree: dict[str, Any]) -> dict[str, Any]:
+    """A study file with the names that keys have now: variants were called arms until November 2026."""
+    if "arms" in tree:
+        tree["variants"] = tree.pop("arms")
     variants = tree.get("variants")
     for table in variants.values() if isinstance(variants, dict) else ():
-        if isinstance(table, dict) and isinstance(first := table.get("first_pass"), dict):
-            table["first_pass"] = {_OLD_KEYS.get(key, key): value for key, value in first.items()}
+        first = table.get("first_pass") if isinstance(table, dict) else None
+        if isinstance(first, dict) and "arm" in first:
+            first["variant"] = first.pop("arm")
     return tree
 
 
 def _explain(error: Any) -> str:
-    place = error["loc"]
-    where = ".".join(str(part) for part in place)
+    where = ".".join(map(str, error["loc"]))
     if error["type"] in {"unexpected_keyword_argument", "extra_forbidden"}:
-        close = difflib.get_close_matches(str(place[-1]), _known_keys(place), n=1, cutoff=0.4)
+        tables: tuple[Any, ...] = (StudyFile, VariantTable, FirstPass, TuneTable, CurveTable, Published)
+        known = [key.name for table in tables for key in fields(table)] + known_keys(Recipe)
+        close = difflib.get_close_matches(str(error["loc"][-1]), known, n=1, cutoff=0.4)
         return f"{where}: unknown key{f'; did you mean {close[0]}?' if close else ''}"
     if error["type"] == "value_error":
         return f"{where}: {error['msg'].removeprefix('Value error, ')}".removeprefix(": ")
     if error["type"] in {"missing", "missing_argument"}:
         return f"{where} is missing"
     return f"{where}: {error['msg']}, not {error['input']!r}"
-
-
-def _known_keys(place: tuple[Any, ...]) -> list[str]:
-    """Keys that could stand at the place of an unknown one."""
-    outer = str(place[-2]) if len(place) > 1 else ""
-    tables: dict[str, Any] = {"": StudyFile, "tune": TuneTable, "curve": CurveTable, "first_pass": FirstPass}
-    if len(place) == 3 and place[0] in ("variants", "published"):
-        table: Any = VariantTable if place[0] == "variants" else Published
-    else:
-        table = tables.get(outer, RecipeSettings)
-    return [key.name for key in fields(table)] + known_keys(Recipe)

@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import numpy as np
 from matplotlib.ticker import LogLocator, MaxNLocator
 
 from garmentcut.evaluation.report import SERIES, Chart, new_axes, page_environment, svg_of, titled
@@ -15,9 +16,7 @@ from garmentcut.study.compare import (
     Growth,
     Results,
     VariantResult,
-    compare,
     conclusions,
-    fit_growth,
     headline,
     interval_text,
     reach_of,
@@ -26,94 +25,19 @@ from garmentcut.study.compare import (
 from garmentcut.study.declare import Variant, at_edge, words_of
 from garmentcut.training.run import versions
 
-CONVENTION = "alpha >= 128"
 _DIGITS_OF_DATA = 12
 _LONGEST_NAME = 34
 _ROW_KEYS = ("num_done", "num_runs", "num_photos", "mean", "median", "surface", "seconds")
+_RUN_KEYS = ("outcome", "reason", "mean_dice", "seconds")
 _BETTER, _WORSE, _OPEN = "#2b7a4b", "#b3402a", "#7d8794"
 
 
-@dataclass(frozen=True)
-class Report:
-    """Everything that the page says.
-
-    Attributes:
-        results: of the study.
-        rows: a row a variant, the reference first.
-        growth: a fitted curve; None: not asked for, or too few variants.
-        command: that made it.
-    """
-
-    results: Results
-    rows: tuple[VariantResult, ...]
-    growth: Growth | None
-    command: str
-
-    @property
-    def headline(self) -> str:
-        """The answer in a sentence."""
-        return headline(self.rows)
-
-    @property
-    def conclusions(self) -> list[str]:
-        """What may be said of each variant."""
-        return conclusions(self.rows)
-
-    @property
-    def facts(self) -> list[tuple[str, str]]:
-        """What is needed to repeat it."""
-        study = self.results.study
-        machines = sorted({run.machine for run in self.results.runs if run.machine})
-        folds = f"{', '.join(map(str, study.file.folds))} ({study.manifest.scheme or 'splits of its own'})"
-        return [
-            ("command", self.command),
-            ("data", _data_words(self.results)),
-            ("photos measured", _measured_words(self.results)),
-            ("convention", f"Dice of {CONVENTION} on both sides, at the photos' own size, weights of the last step"),
-            ("seeds", ", ".join(map(str, study.file.seeds))),
-            ("folds held out", folds),
-            ("trained at", "; ".join(_sizes(self.results))),
-            ("machine", "; ".join(machines) or "none yet"),
-            ("versions", ", ".join(f"{name} {number}" for name, number in versions().items())),
-        ]
-
-    def as_dict(self) -> dict[str, Any]:
-        """For machines."""
-        study = self.results.study
-        return {
-            "title": study.file.title,
-            "question": study.file.question,
-            "headline": self.headline,
-            "conclusions": self.conclusions,
-            "reference": study.reference.name,
-            "variants": [_variant_dict(row, self.results) for row in self.rows],
-            "runs": [
-                {
-                    "run": run.key.path,
-                    "variant": run.key.variant.name,
-                    "seed": run.key.seed,
-                    "fold": run.key.fold,
-                    "outcome": run.outcome,
-                    "reason": run.reason,
-                    "mean_dice": run.mean_dice,
-                    "seconds": run.seconds,
-                }
-                for run in self.results.runs
-            ],
-            "growth": self.growth and asdict(self.growth),
-            "facts": dict(self.facts),
-            "data_sha256": study.manifest.sha256,
-        }
-
-
-def make_report(results: Results, command: str) -> Report:
-    """Compare, and fit the curve where the study's file asks for one."""
-    curve = results.study.file.curve
-    return Report(results, compare(results), fit_growth(results, curve.at) if curve else None, command)
-
-
-def write_report(report: Report) -> Path:
+def write_report(results: Results, command: str) -> Path:
     """Write `report.html`, `report.md`, `results.json` and `plots/` into the study's folder.
+
+    Args:
+        results: of the study.
+        command: that made them, in words.
 
     Returns:
         The HTML page.
@@ -121,24 +45,25 @@ def write_report(report: Report) -> Path:
     Raises:
         OSError: the folder cannot be written.
     """
-    folder, charts = report.results.study.folder, charts_of(report)
+    study, folder, charts = results.study, results.study.folder, charts_of(results)
     for name, chart in charts.items():
         alone = chart.svg.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
         write_atomic(folder / "plots" / f"{name}.svg", alone.encode())
-    results = report.results
+    numbers = {row.variant.name: {run.num_garments for run in results.of(row.variant)} for row in results.rows}
     values = {
-        "report": report,
-        "study": results.study,
+        "study": study,
+        "results": results,
         "charts": charts,
-        "rows": report.rows,
-        "said": list(zip(report.rows[1:], report.conclusions, strict=True)),
-        "reach": reach_of(report.rows),
-        "tuned": [(one, chosen_words(one, results)) for one in results.study.variants if one.is_tuned],
+        "facts": facts_of(results, command),
+        "headline": headline(results.rows),
+        "said": list(zip(results.rows[1:], conclusions(results.rows), strict=True)),
+        "reach": reach_of(results.rows),
+        "tuned": [(one, chosen_words(one, results)) for one in study.variants if one.is_tuned],
         "without_score": [run for run in results.runs if run.outcome != "done"],
-        "with_garments": any(variant.garments for variant in results.study.variants),
-        "growth_garments": {row.variant.name: _garments(row, results) for row in report.rows},
+        "with_garments": any(variant.table.garments for variant in study.variants),
+        "garments": {name: " to ".join(map(str, sorted({min(found), max(found)}))) for name, found in numbers.items()},
     }
-    write_atomic(folder / "results.json", (json.dumps(report.as_dict(), indent=1) + "\n").encode())
+    write_atomic(folder / "results.json", (json.dumps(as_dict(results, command), indent=1) + "\n").encode())
     for name, template in (("report.md", "report.md.j2"), ("report.html", "study.html.j2")):
         environment = page_environment("garmentcut.study", escape=name.endswith("html"))
         environment.filters |= {
@@ -152,11 +77,70 @@ def write_report(report: Report) -> Path:
     return folder / "report.html"
 
 
-def charts_of(report: Report) -> dict[str, Chart]:
+def as_dict(results: Results, command: str) -> dict[str, Any]:
+    """What the page says, for machines; JSON."""
+    study = results.study
+    return {
+        "title": study.file.title,
+        "question": study.file.question,
+        "headline": headline(results.rows),
+        "conclusions": conclusions(results.rows),
+        "reference": study.variants[0].name,
+        "variants": [
+            {
+                "variant": row.variant.name,
+                "settings": row.variant.table.by_key,
+                "chosen": results.chosen[row.variant.name].setting if row.variant.name in results.chosen else None,
+                **{key: getattr(row, key) for key in _ROW_KEYS},
+                "paired": row.paired and asdict(row.paired),
+            }
+            for row in results.rows
+        ],
+        "runs": [
+            {
+                "run": run.key.path,
+                "variant": run.key.variant.name,
+                "seed": run.key.seed,
+                "fold": run.key.fold,
+                **{key: getattr(run, key) for key in _RUN_KEYS},
+            }
+            for run in results.runs
+        ],
+        "growth": results.growth and asdict(results.growth),
+        "facts": facts_of(results, command),
+        "data_sha256": study.manifest.sha256,
+    }
+
+
+def facts_of(results: Results, command: str) -> dict[str, str]:
+    """What is needed to repeat a study, in words."""
+    study, manifest = results.study, results.study.manifest
+    scores = [score for run in results.runs for score in run.scores]
+    photos = {score.name: score.garment for score in scores if score.measures}
+    measured = f"{len(photos)} of {len(set(photos.values()))} garments"
+    if refused := sum(score.status == "refused" for score in scores):
+        measured += f"; {refused} times a network found no garment (counted as an empty cutout)"
+    if failed := sum(score.status == "failed" for score in scores):
+        measured += f"; {failed} times a photo could not be read (counted nowhere)"
+    return {
+        "command": command,
+        "data": f"{manifest.folder.resolve().name}: {len(manifest.usable)} photos of"
+        f" {len({pair.garment for pair in manifest.usable})} garments, fingerprint {manifest.sha256[:_DIGITS_OF_DATA]}",
+        "photos measured": measured,
+        "convention": "Dice of alpha >= 128 on both sides, at the photos' own size, weights of the last step",
+        "seeds": ", ".join(map(str, study.file.seeds)),
+        "folds held out": f"{', '.join(map(str, study.file.folds))} ({manifest.scheme or 'splits of its own'})",
+        "trained at": "; ".join(_sizes(results)),
+        "machine": "; ".join(sorted({run.machine for run in results.runs if run.machine})) or "none yet",
+        "versions": ", ".join(f"{name} {number}" for name, number in versions().items()),
+    }
+
+
+def charts_of(results: Results) -> dict[str, Chart]:
     """By name; those that have something to show."""
-    drawn = {"differences": differences_chart(report.rows), "curves": curves_chart(report.results)}
-    if report.growth is not None:
-        drawn["growth"] = growth_chart(report.growth)
+    drawn = {"differences": differences_chart(results.rows), "curves": curves_chart(results)}
+    if results.growth is not None:
+        drawn["growth"] = growth_chart(results.growth)
     return {name: chart for name, chart in drawn.items() if chart is not None}
 
 
@@ -187,29 +171,23 @@ def curves_chart(results: Results) -> Chart | None:
 
     The axis begins with the second half of the trainings: there the variants differ, before they all climb.
     """
-    runs = {one.name: [run for run in results.of(one) if run.curve] for one in results.study.variants}
-    runs = {name: found for name, found in runs.items() if found}
-    if not runs:
+    curves = {one.name: [run.curve for run in results.of(one) if run.curve] for one in results.study.variants}
+    curves = {name: found for name, found in curves.items() if found}
+    if not curves:
         return None
     axes, numbers = new_axes(8.2, 3.4), []
-    for number, (name, found) in enumerate(runs.items()):
+    for number, (name, found) in enumerate(curves.items()):
         color, style = SERIES[number % len(SERIES)], ("-", "--", ":", "-.")[number // len(SERIES) % 4]
-        for run in found if len(found) > 1 else ():
-            axes.plot(*zip(*run.curve, strict=True), color=color, linewidth=0.7, alpha=0.4)
-        by_step: dict[int, list[float]] = {}
-        for step, dice in (look for run in found for look in run.curve):
-            by_step.setdefault(step, []).append(dice)
-        mean = [(step, fmean(values)) for step, values in sorted(by_step.items()) if len(values) == len(found)]
-        axes.plot(
-            [step for step, _ in mean], [dice for _, dice in mean], style, color=color, label=_short(name).lstrip("_")
-        )
-        for step, dice in mean:
-            gid = titled(f"{name}, step {step}: {dice:.4f}")
-            axes.plot([step], [dice], "o", color=color, markersize=3.5, gid=gid)
+        for curve in found if len(found) > 1 else ():
+            axes.plot(*zip(*curve, strict=True), color=color, linewidth=0.7, alpha=0.4)
+        tables = [dict(curve) for curve in found]
+        steps = sorted(set.intersection(*map(set, tables)))
+        means = [fmean(table[step] for table in tables) for step in steps]
+        axes.plot(steps, means, style, color=color, label=_short(name).lstrip("_"))
+        for step, dice in zip(steps, means, strict=True):
+            axes.plot([step], [dice], "o", color=color, markersize=3.5, gid=titled(f"{name}, step {step}: {dice:.4f}"))
             numbers.append((name, str(step), f"{dice:.4f}"))
-    late = [
-        dice for found in runs.values() for run in found for step, dice in run.curve if 2 * step >= run.curve[-1][0]
-    ]
+    late = [dice for found in curves.values() for curve in found for step, dice in curve if 2 * step >= curve[-1][0]]
     room = max(0.06 * (max(late) - min(late)), 1e-4)
     axes.set(ylim=(min(late) - room, max(late) + room), xlabel="step")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -220,9 +198,9 @@ def curves_chart(results: Results) -> Chart | None:
 def growth_chart(growth: Growth) -> Chart:
     """Errors over numbers of garments, measured and beyond."""
     axes, points = new_axes(8.2, 3.4), (*growth.measured, *growth.beyond)
-    low, high = (edge(point.garments for point in points) for edge in (min, max))
-    sizes = [low / 1.3 * (1.69 * high / low) ** (k / 80) for k in range(81)]
-    axes.plot(sizes, [growth(size) for size in sizes], "--", color=SERIES[0], linewidth=1)
+    garments = [point.garments for point in points]
+    sizes = np.geomspace(min(garments) / 1.3, max(garments) * 1.3, 81)
+    axes.plot(sizes, growth(sizes), "--", color=SERIES[0], linewidth=1)
     for point in points:
         color = SERIES[0] if point in growth.measured else _OPEN
         axes.plot([point.garments] * 2, [max(point.low, 1e-6), point.high], "_-", color=color)
@@ -247,41 +225,6 @@ def chosen_words(variant: Variant, results: Results) -> str:
     if edge := at_edge(chosen.setting, variant.tuned):
         text += f"; {', '.join(edge)} is at the edge of what was tried: a better value may lie beyond"
     return text
-
-
-def _garments(row: VariantResult, results: Results) -> str:
-    numbers = sorted({run.num_garments for run in results.of(row.variant)})
-    return str(numbers[0]) if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
-
-
-def _variant_dict(row: VariantResult, results: Results) -> dict[str, Any]:
-    chosen = results.chosen.get(row.variant.name)
-    return {
-        "variant": row.variant.name,
-        "settings": row.variant.own,
-        "chosen": chosen.setting if chosen else None,
-        **{key: getattr(row, key) for key in _ROW_KEYS},
-        "paired": row.paired and asdict(row.paired),
-    }
-
-
-def _data_words(results: Results) -> str:
-    manifest = results.study.manifest
-    garments = len({pair.garment for pair in manifest.usable})
-    return (
-        f"{manifest.folder.resolve().name}: {len(manifest.usable)} photos of {garments} garments, fingerprint"
-        f" {manifest.sha256[:_DIGITS_OF_DATA]}"
-    )
-
-
-def _measured_words(results: Results) -> str:
-    scores = [score for run in results.runs for score in run.scores]
-    photos = {score.name: score for score in scores if score.measures}
-    text = f"{len(photos)} of {len({score.garment for score in photos.values()})} garments"
-    refused = sum(score.status == "refused" for score in scores)
-    failed = sum(score.status == "failed" for score in scores)
-    text += f"; {refused} times a network found no garment (counted as an empty cutout)" if refused else ""
-    return text + (f"; {failed} times a photo could not be read (counted nowhere)" if failed else "")
 
 
 def _sizes(results: Results) -> Sequence[str]:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any, cast
 
 import cv2
@@ -36,15 +37,16 @@ from garmentcut.photo.color import srgb_of
 from garmentcut.photo.files import write_atomic
 from garmentcut.photo.photo import to_8_bit
 from garmentcut.photo.png import png_bytes
-from garmentcut.study.declare import RATE, FirstPass, StudyError, Variant
+from garmentcut.study.declare import RATE, FirstPass, Setting, StudyError, Variant, words_of
 from garmentcut.study.plan import (
+    RANGE_TEST_KEY,
     RUNS,
     Chosen,
     JobClaim,
     Registry,
     RunKey,
     Study,
-    TuningAttempt,
+    outcome_of,
     settle,
     take_attempt,
     tuning_registry,
@@ -65,78 +67,35 @@ HIDDEN_LEVEL = 128
 
 _WAIT_S = 2.0
 
+Said = Generator[str, None, None]
+"""What happens, a line at a time, for a person who watches."""
 
-@dataclass(frozen=True)
-class Began:
-    """A job was taken; `job` says which, in words."""
-
-    job: str
-
-
-@dataclass(frozen=True)
-class Validated:
-    """A training measured itself on its held-out photos, at its own size."""
-
-    job: str
-    step: int
-    steps: int
-    mean_dice: float
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A job is over.
-
-    Attributes:
-        job: in words.
-        outcome: `done`, `pruned`, `failed`, or `interrupted`.
-        reason: why it failed or was interrupted.
-        mean_dice: of the held-out photos at their own size, or while tuning at the training's; None: not measured.
-    """
-
-    job: str
-    outcome: str
-    reason: str = ""
-    mean_dice: float | None = None
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """All that is left is in other processes' hands."""
-
-
-Event = Began | Validated | Finished | Waiting
-Job = Generator[Event, None, Finished]
+Job = Generator[str, None, float | None]
+"""Does its work and returns the Dice that it came to; None: there is none to say."""
 
 
 class Interrupted(Exception):  # noqa: N818 no error: the user, or the clock, asked for it
     """A training was asked to stop."""
 
 
+class Pruned(Exception):  # noqa: N818 no error
+    """A setting that is tried lies below the median of the others."""
+
+
 @dataclass
 class StudySession:
-    """One process's work on a study.
-
-    Attributes:
-        study: what is to be done.
-        registry: who does what.
-        devices: what to train on.
-        minutes: to stop after; None: never.
-        wait: called while others hold all that is left.
-        interrupted: why it stopped before all was done; empty: it did not.
-        permanent_failures: variants that cannot be run, and why.
-    """
+    """One process's work on a study."""
 
     study: Study
     registry: Registry
     devices: Devices
-    minutes: float | None = None
-    wait: Callable[[], None] = lambda: time.sleep(_WAIT_S)
-    interrupted: str = ""
-    permanent_failures: dict[str, str] = field(default_factory=dict)
+    minutes: float | None = None  # to stop after; None: never
+    wait: Callable[[], None] = lambda: time.sleep(_WAIT_S)  # called while others hold all that is left
+    interrupted: str = ""  # why it stopped before all was done; empty: it did not
+    permanent_failures: dict[str, str] = field(default_factory=dict)  # variants that cannot be run, and why
     _began: float = field(default_factory=time.monotonic)
 
-    def work(self) -> Iterator[Event]:
+    def work(self) -> Said:
         """Do all there is to do, or until the time is up; what fails is noted, and the rest goes on."""
         has_said_so = False
         while not self.interrupted:
@@ -146,96 +105,109 @@ class StudySession:
             is_shared = self._others_at_work()  # looked at first: what they leave behind meanwhile is found next
             if job := self._next_job():
                 has_said_so = False
-                for event in job:
-                    if isinstance(event, Finished) and event.outcome == "interrupted":
-                        self.interrupted = event.reason
-                    yield event
+                yield from job
             elif not is_shared:
                 return
             else:
                 if not has_said_so:
-                    yield Waiting()
+                    yield "all that is left is under way in other processes; waiting for them"
                 has_said_so = True
                 self.wait()
 
     @property
     def chosen(self) -> dict[str, Chosen]:
         """What tuning came to, of each variant for which it is over; nothing for those that are not tuned."""
-        found = {variant.name: self._settled(variant) for variant in self.study.variants}
-        return {name: chosen for name, chosen in found.items() if chosen is not None}
+        found = {}
+        for variant in self.study.variants:
+            try:
+                if variant.name not in self.permanent_failures and (
+                    chosen := settle(self.study, self.registry, variant)
+                ):
+                    found[variant.name] = chosen
+            except StudyError as error:
+                self.permanent_failures[variant.name] = str(error)
+        return found
 
-    def _settled(self, variant: Variant) -> Chosen | None:
-        if variant.name in self.permanent_failures:
-            return None
-        try:
-            return settle(self.study, self.registry, variant)
-        except StudyError as error:
-            self.permanent_failures[variant.name] = str(error)
-            return None
-
-    def _next_job(self) -> Iterator[Event] | None:
+    def _next_job(self) -> Said | None:
         chosen = self.chosen
         for variant in self.study.variants:
             is_open = variant.name not in chosen and variant.name not in self.permanent_failures
             if is_open and (attempt := take_attempt(self.study, self.registry, variant)):
-                return _guarded(attempt.words, attempt.claim, self._try(attempt))
-        done = {key for key, entry in self.registry.entries(RUNS).items() if entry.outcome == "done"}
+                setting, claim = attempt
+                words = f"{variant.name}, choosing: {words_of(setting) or RANGE_TEST_KEY}"
+                return self._do(words, claim, self._try(variant, setting, claim, words))
+        done = {key for key, trial in self.registry.attempts(RUNS).items() if outcome_of(trial) == "done"}
         for key in self.study.keys:
             scores = self.study.run_folder(key) / SCORES_NAME
             if key.variant.name not in chosen or (key.path in done and scores.is_file()):
                 continue
-            first = key.variant.first_pass  # its networks come from another variant's run
+            first = key.variant.table.first_pass  # its networks come from another variant's run
             if first and replace(key, variant=self.study.variant(first.variant)).path not in done:
                 continue
-            if claim := self.registry.take(RUNS, key.path, is_kept=scores.is_file):
-                return _guarded(key.words, claim, self._measure(key, chosen[key.variant.name].setting, claim))
+            if taken := self.registry.take(RUNS, key.path, is_kept=scores.is_file):
+                return self._do(key.words, taken, self._measure(key, chosen[key.variant.name].setting))
         return None
 
-    def _measure(self, key: RunKey, setting: Mapping[str, Any], claim: JobClaim) -> Job:
+    def _do(self, words: str, claim: JobClaim, job: Job) -> Said:
+        """Do a job and close its claim however it ends; what is wrong with one must not stop the others."""
+        outcome, reason, dice = "failed", "", None
+        yield f"{words}: begins"
+        try:
+            dice = yield from job
+            outcome = "done"
+        except Pruned:
+            outcome = "pruned"
+        except Interrupted as stop:
+            outcome = "interrupted"
+            reason = self.interrupted = str(stop)
+        except Exception as error:  # noqa: BLE001 a row with its reason
+            reason = _reason(error)
+        except BaseException:
+            outcome, reason = "interrupted", "broken off"
+            raise
+        finally:
+            claim.close(outcome, dice or 0.0, **({"reason": reason} if reason else {}))
+            # Let go of the last training's memory and compiled code: a study trains many networks in one process.
+            gc.collect()
+            torch.compiler.reset()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+        yield f"{words}: {outcome}{'' if dice is None else f', Dice {dice:.4f}'}{': ' if reason else ''}{reason}"
+
+    def _measure(self, key: RunKey, setting: Setting) -> Job:
         """Train and measure a run; it is never given up, or the survivors would look too good."""
         run = None
         for run in trainings_of(self.study, key, setting):
-            yield from self._train(run, key.words, lambda _step, _dice: False)
+            yield from self._train(run, key.words)
         assert run is not None  # every run has a training
-        scores = [score.measures.dice for score in score_run(run) if score.measures]
-        mean = sum(scores) / len(scores)
-        claim.close("done", mean)
-        return Finished(key.words, "done", mean_dice=mean)
+        return fmean(score.measures.dice for score in score_run(run) if score.measures)
 
-    def _try(self, attempt: TuningAttempt) -> Job:
+    def _try(self, variant: Variant, setting: Setting, claim: JobClaim, words: str) -> Job:
         """Try a setting of a variant; it is judged by the mean over its runs, so far as they are."""
-        words, claim, finals, steps = attempt.words, attempt.claim, list[float](), 0
-        for run in tuning_runs(self.study, attempt):
-            if attempt.variant.range_test:
-                claim.close("done", 0.0, **{RATE: self._test_range(run)})
-                return Finished(words, "done")
+        finals: list[float] = []
+        for run in tuning_runs(self.study, variant, setting, claim.key):
+            if variant.table.range_test:
+                claim.trial.set_user_attr(RATE, self._test_range(run))
+                return None
+            step_before = len(finals) * run.recipe.training.steps
 
-            def is_pruned(step: int, dice: float, steps: int = steps) -> bool:
-                return claim.report(steps + step, (sum(finals) + dice) / (len(finals) + 1))
+            def judge(step: int, dice: float, before: int = step_before) -> None:
+                if claim.report(before + step, fmean([*finals, dice])):
+                    raise Pruned
 
-            last = yield from self._train(run, words, is_pruned)
-            if last is None:
-                claim.close("pruned")
-                return Finished(words, "pruned")
-            finals.append(last)
-            steps += run.recipe.training.steps
-        mean = sum(finals) / len(finals)
-        claim.close("done", mean)
-        return Finished(words, "done", mean_dice=mean)
+            yield from self._train(run, words, judge)
+            finals.append(last_evaluation(run).mean_dice)
+        return fmean(finals)
 
-    def _train(
-        self, run: Run, words: str, is_given_up: Callable[[int, float], bool]
-    ) -> Generator[Event, None, float | None]:
-        """Train a run to its end, from where it stands; its last Dice, or None: given up on the way."""
+    def _train(self, run: Run, words: str, judge: Callable[[int, float], None] = lambda _step, _dice: None) -> Said:
+        """Train a run to its end, from where it stands; `judge` sees each evaluation of the held-out photos."""
         with closing(train_runs([run], self.devices, minutes=self._minutes_left())) as events:
             for _, event in events:
                 if isinstance(event, Evaluated):
-                    yield Validated(words, event.step, run.recipe.training.steps, event.mean_dice)
-                    if is_given_up(event.step, event.mean_dice):
-                        return None
+                    yield f"{words}: step {event.step}/{run.recipe.training.steps}, Dice {event.mean_dice:.4f}"
+                    judge(event.step, event.mean_dice)
                 if isinstance(event, Ended) and not event.finished:
                     raise Interrupted(event.reason)
-        return last_evaluation(run).mean_dice
 
     def _test_range(self, run: Run) -> float:
         with run.held(), launched(self.devices, run.recipe.training) as fabric:
@@ -250,24 +222,18 @@ class StudySession:
         return max(self.minutes - (time.monotonic() - self._began) / 60, 0.0)
 
     def _others_at_work(self) -> bool:
+        names = [RUNS, *(tuning_registry(variant) for variant in self.study.variants if variant.is_tuned)]
         ours = {key.path for key in self.study.keys}
-        jobs = [(RUNS, entry) for entry in self.registry.entries(RUNS).values() if entry.key in ours]
-        for name in (tuning_registry(variant) for variant in self.study.variants if variant.is_tuned):
-            jobs += [(name, entry) for entry in self.registry.entries(name).values()]
-        return any(entry.outcome == "running" and self.registry.is_held(name, entry.key) for name, entry in jobs)
+        return any(
+            outcome_of(trial) == "running" and (name != RUNS or key in ours) and self.registry.is_held(name, key)
+            for name in names
+            for key, trial in self.registry.attempts(name).items()
+        )
 
 
 def trainings_of(study: Study, key: RunKey, chosen: Mapping[str, Any]) -> Iterator[Run]:
-    """The trainings behind one measured run; the caller trains each to its end before it asks for the next.
-
-    The last one is measured.
-
-    Args:
-        study: the study.
-        key: of the run.
-        chosen: values of what is tuned.
-    """
-    first = key.variant.first_pass
+    """The trainings behind one run; the caller trains each to its end before it asks for the next; the last counts."""
+    first = key.variant.table.first_pass
     if first is None:
         yield study.run_of(key, chosen)
         return
@@ -292,7 +258,7 @@ def trainings_of(study: Study, key: RunKey, chosen: Mapping[str, Any]) -> Iterat
 
 def write_masked(
     folder: Path, manifest: Manifest, training: Sequence[Trial], held_out: Trial, *, config: FirstPass, seed: int
-) -> Manifest:
+) -> None:
     """Write the photos seen through first masks, all else a flat gray, as a dataset.
 
     Photos to learn from are there `config.copies` times, each with another widening, as `<name>-0`, `<name>-1` ...;
@@ -304,40 +270,37 @@ def write_masked(
         manifest: the dataset.
         training: first networks and the photos to learn from that they had never seen, each photo in one.
         held_out: likewise of photos to measure on.
-        config: of the widening.
-        seed: of the widenings.
+        config: of the widening, as is `seed`.
+        seed: 0 or more.
 
     Raises:
         TrainingError: a photo cannot be read; names it.
         ModelError: a first network cannot be loaded.
     """
     low, high = config.dilation_px
+    measured_on = {pair.name for pair in held_out.pairs}
 
-    def widths_of(pair: Pair, *, is_held_out: bool) -> Iterator[tuple[str, int]]:
-        if is_held_out:
-            yield pair.name, (low + high) // 2
-            return
-        draws = random.Random(f"{seed} {pair.name}")
-        for number in range(config.copies):
-            yield f"{pair.name}-{number}", draws.randint(low, high)
+    def hide(cut: CutPair) -> list[Pair]:
+        rgb, mask = srgb_of(to_8_bit(cut.photo.rgb), cut.photo.profile), mask_of(cut.alpha)
+        widths = {cut.pair.name: (low + high) // 2}
+        if cut.pair.name not in measured_on:
+            draws = random.Random(f"{seed} {cut.pair.name}")
+            widths = {f"{cut.pair.name}-{number}": draws.randint(low, high) for number in range(config.copies)}
+        rows = []
+        for name, width in widths.items():
+            content = png_bytes(np.where(widened(mask, width)[..., None], rgb, np.uint8(HIDDEN_LEVEL)))
+            write_atomic(folder / "photos" / f"{name}.png", content)
+            row = replace(cut.pair, name=name, photo=f"photos/{name}.png")
+            cutout, alpha = (manifest.path_of(file).resolve().as_posix() for file in (row.cutout, row.alpha))
+            rows.append(replace(row, photo_sha256=hashlib.sha256(content).hexdigest(), cutout=cutout, alpha=alpha))
+        return rows
 
     rows: list[Pair] = []
-    for trial in (*training, held_out):
-
-        def draw(cut: CutPair, *, is_held_out: bool = trial is held_out) -> list[Pair]:
-            rgb, mask = srgb_of(to_8_bit(cut.photo.rgb), cut.photo.profile), mask_of(cut.alpha)
-            widths = widths_of(cut.pair, is_held_out=is_held_out)
-            return [
-                _write_hidden(folder, manifest, cut.pair, name, rgb, widened(mask, width)) for name, width in widths
-            ]
-
-        for outcome in predict([trial], manifest, draw):
-            if outcome.found is None:
-                raise TrainingError(f"{outcome.pair.name}: {outcome.reason}")
-            rows += outcome.found
-    masked = Manifest(folder, tuple(rows), manifest.scheme, manifest.seed)
-    write_manifest(masked)
-    return masked
+    for outcome in predict([*training, held_out], manifest, hide):
+        if outcome.found is None:
+            raise TrainingError(f"{outcome.pair.name}: {outcome.reason}")
+        rows += outcome.found
+    write_manifest(Manifest(folder, tuple(rows), manifest.scheme, manifest.seed))
 
 
 def widened(mask: NDArray[np.bool_], width_px: int) -> NDArray[np.bool_]:
@@ -373,19 +336,14 @@ def export_run(run: Run) -> Path:
     return path
 
 
-def score_run(run: Run, pairs: Sequence[Pair] | None = None) -> list[PhotoScore]:
+def score_run(run: Run) -> list[PhotoScore]:
     """Cut and measure the photos that a finished run held out; the rows are kept in its folder.
-
-    Args:
-        run: finished.
-        pairs: other photos than those it was measured on.
 
     Raises:
         TrainingError: not one of the photos could be read.
         ModelError, RunError, OSError: as `export_run`.
     """
-    trial = _trial(export_run(run), tuple(pairs or run.split.validation))
-    scores = list(evaluate([trial], run.manifest))
+    scores = list(evaluate([_trial(export_run(run), run.split.validation)], run.manifest))
     if all(score.measures is None for score in scores):
         raise TrainingError(f"{scores[0].name}: {scores[0].reason}; nor could any other held-out photo be measured")
     write_scores(scores, run.folder)
@@ -406,46 +364,6 @@ def last_evaluation(run: Run) -> Evaluated:
 
 def _trial(model: Path, pairs: tuple[Pair, ...]) -> Trial:
     return Trial(model, read_model(model)[1], pairs)
-
-
-def _write_hidden(
-    folder: Path, manifest: Manifest, pair: Pair, name: str, rgb: NDArray[np.uint8], shown: NDArray[np.bool_]
-) -> Pair:
-    """Write a photo of which only a part is shown; its row."""
-    content = png_bytes(np.where(shown[..., None], rgb, np.uint8(HIDDEN_LEVEL)))
-    write_atomic(folder / "photos" / f"{name}.png", content)
-    return replace(
-        pair,
-        name=name,
-        photo=f"photos/{name}.png",
-        photo_sha256=hashlib.sha256(content).hexdigest(),
-        cutout=manifest.path_of(pair.cutout).resolve().as_posix(),
-        alpha=manifest.path_of(pair.alpha).resolve().as_posix(),
-    )
-
-
-def _guarded(words: str, claim: JobClaim, job: Job) -> Iterator[Event]:
-    """A job whose claim is closed however it ends; what is wrong with one must not stop the others."""
-    try:
-        yield Began(words)
-        finished = yield from job
-    except Interrupted as stop:
-        claim.close("interrupted", reason=str(stop))
-        finished = Finished(words, "interrupted", str(stop))
-    except Exception as error:  # noqa: BLE001 a row with its reason
-        reason = _reason(error)
-        claim.close("failed", reason=reason)
-        finished = Finished(words, "failed", reason)
-    except BaseException:
-        claim.close("interrupted", reason="broken off")
-        raise
-    finally:
-        # Let go of the last training's memory and compiled code: a study trains many networks in one process.
-        gc.collect()
-        torch.compiler.reset()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-    yield finished
 
 
 def _reason(error: Exception) -> str:

@@ -213,7 +213,7 @@ class Run:
             if self.folder.is_dir() and any(path.name not in _BEFORE_IT for path in self.folder.iterdir()):
                 raise TrainingError(f"{self.folder} is not empty, and not a training's; choose another --out")
             return
-        if self.state_path.exists() and (differences := [*self._other_recipe(), *self._other_data(before)]):
+        if self.state_path.exists() and (differences := [*self.recipe_differences(), *self._other_data(before)]):
             raise TrainingError(
                 f"{self.folder} holds another training: {'; '.join(differences)}. To go on with it, repeat its"
                 f" command; to begin this one, choose another --out, or start from its weights there: network.start ="
@@ -282,7 +282,8 @@ class Run:
             facts={**self.facts, "step": event.step, "dice": scores},
         )
 
-    def _other_recipe(self) -> list[str]:
+    def recipe_differences(self) -> list[str]:
+        """What the recipe in the folder says otherwise, in words: `training.steps was 8, is 9`."""
         path = self.folder / RECIPE_NAME
         try:
             before, now = asdict(load_recipe(path)), asdict(self.recipe)
