@@ -8,29 +8,19 @@ from typing import Literal, NamedTuple
 
 
 class FileFormat(NamedTuple):
-    """A format, how it is named on disk, and what it can hold.
+    """A format, how it is named on disk, and what it can hold."""
 
-    Attributes:
-        suffixes: the first is written, and no two formats write the same; a user may ask for the format by any.
-        encoder: `module:function` that gives a file's content of a `garmentcut.photo.compose.Preparation`.
-        media_type: for a browser.
-        bits: most it holds of a channel.
-        has_alpha: a reader finds the whole alpha in it.
-        has_path: it holds a clipping path.
-        has_layers: a background is a layer of its own, or there is none: it hides nothing.
-        keeps_hidden: a retoucher goes on in it, so where nothing else is asked for, the photo's pixels under the alpha
-            are kept.
-        carries: what it holds of a photo's metadata: the fields of `garmentcut.photo.photo.Metadata`.
-    """
-
+    # The first is written, and no two formats write the same; a user may ask for the format by any.
     suffixes: tuple[str, ...]
-    encoder: str
-    media_type: str
-    bits: Literal[8, 16] = 8
-    has_alpha: bool = True
-    has_path: bool = False
-    has_layers: bool = False
+    encoder: str  # `module:function` that gives a file's content of a `garmentcut.photo.compose.Preparation`
+    media_type: str  # for a browser
+    bits: Literal[8, 16] = 8  # most it holds of a channel
+    has_alpha: bool = True  # a reader finds the whole alpha in it
+    has_path: bool = False  # it holds a clipping path
+    has_layers: bool = False  # a background is a layer of its own, or there is none: it hides nothing
+    # A retoucher goes on in it, so where nothing else is asked for, the photo's pixels under the alpha are kept.
     keeps_hidden: bool = False
+    # What it holds of a photo's metadata: the fields of `garmentcut.photo.photo.Metadata`.
     carries: frozenset[str] = frozenset({"profile", "dpi", "exif", "xmp"})
 
     @property

@@ -73,17 +73,11 @@ _UNCORRECTED = "mask and path are as garmentcut wrote them"
 
 @dataclass(frozen=True)
 class Alignment:
-    """The shift at which a cutout is most like its photo.
+    """The shift at which a cutout is most like its photo."""
 
-    Attributes:
-        shift_xy: pixels that the cutout stands too far right and too far down.
-        likeness: at this shift, at most 1.
-        unshifted: where the cutout stands.
-    """
-
-    shift_xy: tuple[int, int]
-    likeness: float
-    unshifted: float
+    shift_xy: tuple[int, int]  # pixels that the cutout stands too far right and too far down
+    likeness: float  # at this shift, at most 1
+    unshifted: float  # where the cutout stands
 
 
 def align_near(photo: NDArray[np.uint8], cutout: NDArray[np.uint8], inside: NDArray[np.bool_]) -> Alignment:
@@ -195,16 +189,11 @@ def _middle(side: slice, longest: int) -> slice:
 
 @dataclass(frozen=True, eq=False)
 class Checked:
-    """What the checks found.
+    """What the checks found."""
 
-    Attributes:
-        faults: in the order in which they were found; the first that refuses is the last.
-        alpha: `(H, W)` at the photo's size; None: refused.
-        box_xyxy: of `alpha >= 0.5`, right and bottom exclusive; zeros if refused.
-    """
-
-    faults: tuple[Fault, ...] = ()
-    alpha: _Floats | None = None
+    faults: tuple[Fault, ...] = ()  # in the order in which they were found; the first that refuses is the last
+    alpha: _Floats | None = None  # `(H, W)` at the photo's size; None: refused
+    # Of `alpha >= 0.5`, right and bottom exclusive; zeros if refused.
     box_xyxy: tuple[int, int, int, int] = (0, 0, 0, 0)
 
 
@@ -380,21 +369,13 @@ class _FoundPhoto(NamedTuple):
 
 @dataclass(frozen=True)
 class Examination:
-    """Examines pairs; an instance is called with one pair, in any thread.
+    """Examines pairs; an instance is called with one pair, in any thread."""
 
-    Attributes:
-        folder: absolute path of the data set.
-        options: fingerprint of the rest, recorded in each entry.
-        resample: see `check_pair`.
-        accept_unchanged: take documents that garmentcut wrote and nobody changed for right.
-        read: bytes, pixels and sides accepted.
-    """
-
-    folder: Path
-    options: str
-    resample: bool = False
-    accept_unchanged: bool = False
-    read: ReadConfig = field(default_factory=ReadConfig)
+    folder: Path  # absolute path of the data set
+    options: str  # fingerprint of the rest, recorded in each entry
+    resample: bool = False  # see `check_pair`
+    accept_unchanged: bool = False  # take documents that garmentcut wrote and nobody changed for right
+    read: ReadConfig = field(default_factory=ReadConfig)  # bytes, pixels and sides accepted
 
     def __call__(self, candidate: Candidate) -> LedgerEntry:
         """Read a candidate's photo and cutout, check them, write the target.

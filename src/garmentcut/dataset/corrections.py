@@ -31,41 +31,24 @@ _MAX_STEM_BYTES = 160  # leaves room for what is put behind it, of the 255 that 
 
 @dataclass(frozen=True)
 class Decision:
-    """What a person decided on a photo.
+    """What a person decided on a photo."""
 
-    Attributes:
-        input: absolute path of the photo.
-        input_sha256: of the photo: of another one, the decision says nothing.
-        place: of its outputs below the batch's folder, without suffix.
-        state: open, accepted, corrected or rejected.
-        alpha: file of the corrected alpha, 8-bit gray PNG, below the batch's folder; empty: there is none.
-        alpha_sha256: of this file.
-        prediction: file of the alpha as the model gave it, likewise; empty: it is in the outputs.
-        written: every output made again for it, with its last two SHA-256: what may be replaced.
-        seconds: hands-on.
-        edge_share: share of the outline that the correction moved.
-        who: who decided.
-        at: when, as ISO 8601 in UTC.
-        version: of the photo in the review's database.
-        note: on the photo.
-        model: name and hash of the model whose cutout was judged; empty: written by an older garmentcut.
-    """
-
-    input: str
-    input_sha256: str
-    place: str
-    state: str
-    alpha: str = ""
-    alpha_sha256: str = ""
-    prediction: str = ""
+    input: str  # absolute path of the photo
+    input_sha256: str  # of the photo: of another one, the decision says nothing
+    place: str  # of its outputs below the batch's folder, without suffix
+    state: str  # open, accepted, corrected or rejected
+    alpha: str = ""  # file of the corrected alpha, 8-bit gray PNG, below the batch's folder; empty: there is none
+    alpha_sha256: str = ""  # of this file
+    prediction: str = ""  # file of the alpha as the model gave it, likewise; empty: it is in the outputs
+    # Every output made again for it, with its last two SHA-256: what may be replaced.
     written: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    seconds: float = 0.0
-    edge_share: float | None = None
-    who: str = ""
-    at: str = ""
-    version: int = 0
-    note: str = ""
-    model: str = ""
+    seconds: float = 0.0  # hands-on
+    edge_share: float | None = None  # share of the outline that the correction moved
+    who: str = ""  # who decided
+    at: str = ""  # when, as ISO 8601 in UTC
+    version: int = 0  # of the photo in the review's database
+    note: str = ""  # on the photo
+    model: str = ""  # name and hash of the model whose cutout was judged; empty: written by an older garmentcut
 
 
 def decision_stem(place: str, input: str, *, is_second: bool = False) -> str:
@@ -129,15 +112,11 @@ def _read(path: Path) -> Decision | None:
 
 @dataclass(frozen=True)
 class ReviewSource:
-    """Reviewed batches to learn from.
+    """Reviewed batches to learn from."""
 
-    Attributes:
-        batches: output folders of `garmentcut cut`.
-        with_accepted: also take predictions that a person accepted as they were. By default only corrections are taken,
-            because a network learns little from its own answers, and learns its small errors for good.
-    """
-
-    batches: tuple[Path, ...] = ()
+    batches: tuple[Path, ...] = ()  # output folders of `garmentcut cut`
+    # Also take predictions that a person accepted as they were. By default only corrections are taken, because a
+    # network learns little from its own answers, and learns its small errors for good.
     with_accepted: bool = False
 
 

@@ -47,16 +47,11 @@ class RandomDraws:
 
     Every call takes as many numbers as there are samples, whatever `p` is: switching one augmentation off leaves what
     the others draw as it was, so that two recipes can be compared.
-
-    Attributes:
-        generator: on the CPU; a `SharedGenerator` draws for the other devices' samples too.
-        num: samples of this device.
-        strongest: every strength at its largest, as pages of examples want it; signs and kinds stay random.
     """
 
-    generator: torch.Generator
-    num: int
-    strongest: bool = False
+    generator: torch.Generator  # on the CPU; a `SharedGenerator` draws for the other devices' samples too
+    num: int  # samples of this device
+    strongest: bool = False  # every strength at its largest, as pages of examples want it; signs and kinds stay random
 
     def chosen(self, p: float | Sequence[float]) -> Tensor:
         """`(num,)` bool: whether it happens; `p` may differ between the samples."""

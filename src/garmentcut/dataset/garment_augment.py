@@ -47,17 +47,11 @@ _GAINS = (0.6, 1.6)  # beyond, it is another lighting, not another exposure
 
 
 class EdgeMixture(NamedTuple):
-    """What a photo's pixels are a mixture of.
+    """What a photo's pixels are a mixture of."""
 
-    Attributes:
-        share: `(N, 1, H, W)` in [0, 1]: the garment's; at least the alpha, and 0 beyond `BAND_PX` of it.
-        garment: `(N, 3, H, W)`: its colours, free of the surroundings' at the edge.
-        around: `(N, 3, H, W)`: the surroundings' colours, free of the garment's.
-    """
-
-    share: Tensor
-    garment: Tensor
-    around: Tensor
+    share: Tensor  # `(N, 1, H, W)` in [0, 1]: the garment's; at least the alpha, and 0 beyond `BAND_PX` of it
+    garment: Tensor  # `(N, 3, H, W)`: its colours, free of the surroundings' at the edge
+    around: Tensor  # `(N, 3, H, W)`: the surroundings' colours, free of the garment's
 
 
 def find_edge(photos: Tensor, alphas: Tensor) -> EdgeMixture:

@@ -32,62 +32,37 @@ _SHOWN = 20
 
 @dataclass(frozen=True)
 class IngestOptions:
-    """How to ingest.
+    """How to ingest."""
 
-    Attributes:
-        pattern: how photos are named; see `garmentcut.dataset.pairing.NamePattern`.
-        cutout_pattern: how cutouts are named; empty: as photos.
-        scheme: how to split; None: as the data set is, or five folds.
-        seed: of the split; None: the data set's, or 0.
-        resplit: split anew, though garments change sides.
-        resample: resample cutouts of another size.
-        accept_unchanged: take layered documents that garmentcut wrote and nobody changed for right.
-        add: keep the pairs of earlier runs that these folders do not hold.
-        review: batches whose reviewed photos are taken too.
-        workers: threads; 0: as many as the processor has cores.
-        read: bytes, pixels and sides accepted.
-    """
-
-    pattern: str = DEFAULT_PATTERN
-    cutout_pattern: str = ""
-    scheme: Scheme | None = None
-    seed: int | None = None
-    resplit: bool = False
-    resample: bool = False
-    accept_unchanged: bool = False
-    add: bool = False
-    review: ReviewSource = field(default_factory=ReviewSource)
-    workers: int = 0
-    read: ReadConfig = field(default_factory=ReadConfig)
+    pattern: str = DEFAULT_PATTERN  # how photos are named; see `garmentcut.dataset.pairing.NamePattern`
+    cutout_pattern: str = ""  # how cutouts are named; empty: as photos
+    scheme: Scheme | None = None  # how to split; None: as the data set is, or five folds
+    seed: int | None = None  # of the split; None: the data set's, or 0
+    resplit: bool = False  # split anew, though garments change sides
+    resample: bool = False  # resample cutouts of another size
+    accept_unchanged: bool = False  # take layered documents that garmentcut wrote and nobody changed for right
+    add: bool = False  # keep the pairs of earlier runs that these folders do not hold
+    review: ReviewSource = field(default_factory=ReviewSource)  # batches whose reviewed photos are taken too
+    workers: int = 0  # threads; 0: as many as the processor has cores
+    read: ReadConfig = field(default_factory=ReadConfig)  # bytes, pixels and sides accepted
 
 
 @dataclass(frozen=True)
 class IngestPlan:
-    """What a run will do.
+    """What a run will do."""
 
-    Attributes:
-        candidates: all, sorted by name.
-        todo: those that must be read.
-        junk: paths of what operating systems left in the folders; passed over.
-    """
-
-    candidates: tuple[Candidate, ...]
-    todo: tuple[Candidate, ...]
-    junk: tuple[str, ...] = ()
+    candidates: tuple[Candidate, ...]  # all, sorted by name
+    todo: tuple[Candidate, ...]  # those that must be read
+    junk: tuple[str, ...] = ()  # paths of what operating systems left in the folders; passed over
 
 
 @dataclass(frozen=True)
 class IngestResult:
-    """What a run made.
+    """What a run made."""
 
-    Attributes:
-        manifest: as written.
-        gone: names of rows that had been there and whose files are no longer.
-        moved: names of pairs that changed their split, because look-alikes of theirs were found or by `resplit`.
-    """
-
-    manifest: Manifest
-    gone: tuple[str, ...] = ()
+    manifest: Manifest  # as written
+    gone: tuple[str, ...] = ()  # names of rows that had been there and whose files are no longer
+    # Names of pairs that changed their split, because look-alikes of theirs were found or by `resplit`.
     moved: tuple[str, ...] = ()
 
 
@@ -288,21 +263,13 @@ def _outcome(earlier: Manifest, manifest: Manifest) -> IngestResult:
 
 @dataclass
 class IngestSummary:
-    """Counts of a run, and its faults by name.
+    """Counts of a run, and its faults by name."""
 
-    Attributes:
-        folder: the data set's.
-        num_read: pairs that were read; the others were known.
-        num_junk: files and folders that operating systems left; passed over.
-        rows: all pairs, once they are examined.
-        outcome: None until the manifest is written.
-    """
-
-    folder: Path
-    num_read: int
-    num_junk: int = 0
-    rows: tuple[Pair, ...] = ()
-    outcome: IngestResult | None = None
+    folder: Path  # the data set's
+    num_read: int  # pairs that were read; the others were known
+    num_junk: int = 0  # files and folders that operating systems left; passed over
+    rows: tuple[Pair, ...] = ()  # all pairs, once they are examined
+    outcome: IngestResult | None = None  # None until the manifest is written
     started: float = field(default_factory=time.perf_counter)
 
     @property

@@ -37,26 +37,17 @@ class Stamp(NamedTuple):
 
 @dataclass(frozen=True)
 class LedgerEntry:
-    """What was found in a photo and its cutout.
+    """What was found in a photo and its cutout."""
 
-    Attributes:
-        pair: the row, still without split and group; its faults are those of the pixels.
-        options: fingerprint of what else decides it: the same means the same result.
-        photo, cutout: stamps of the files before they were read.
-        alpha_bytes: length of the target's file; 0: refused.
-        fingerprint: its perceptual hash (`garmentcut.dataset.split`), hexadecimal; empty: refused.
-        inside: the photo was taken out of the cutout, whose stamp then is the photo's too.
-        photo_bytes: length of the photo's file then; 0: refused.
-    """
-
-    pair: Pair
-    options: str
+    pair: Pair  # the row, still without split and group; its faults are those of the pixels
+    options: str  # fingerprint of what else decides it: the same means the same result
+    # Stamps of the files before they were read.
     photo: Stamp
     cutout: Stamp
-    alpha_bytes: int = 0
-    fingerprint: str = ""
-    inside: bool = False
-    photo_bytes: int = 0
+    alpha_bytes: int = 0  # length of the target's file; 0: refused
+    fingerprint: str = ""  # its perceptual hash (`garmentcut.dataset.split`), hexadecimal; empty: refused
+    inside: bool = False  # the photo was taken out of the cutout, whose stamp then is the photo's too
+    photo_bytes: int = 0  # length of the photo's file then; 0: refused
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 

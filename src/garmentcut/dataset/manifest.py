@@ -61,17 +61,11 @@ _FIX = "restore the file, or delete it and run `garmentcut ingest` again"
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing wrong with a pair.
+    """One thing wrong with a pair."""
 
-    Attributes:
-        code: a key of `REFUSING` or `SUSPECT`.
-        text: what is wrong with this pair and, where it is refused, how to fix it.
-        severity: `refuses`: the pair is not used; `suspect`: it is, but look at it.
-    """
-
-    code: str
-    text: str
-    severity: Severity
+    code: str  # a key of `REFUSING` or `SUSPECT`
+    text: str  # what is wrong with this pair and, where it is refused, how to fix it
+    severity: Severity  # `refuses`: the pair is not used; `suspect`: it is, but look at it
 
 
 def fault_of(code: str, text: str) -> Fault:
@@ -87,43 +81,26 @@ def fault_of(code: str, text: str) -> Fault:
 
 @dataclass(frozen=True)
 class Pair:
-    """A photo and its cutout.
+    """A photo and its cutout."""
 
-    Attributes:
-        name: `<garment>_<view>`, safe as a file name, unique in the manifest.
-        garment: id that all views of one garment share.
-        view: `Front`, `FrontRight`, `Back` or `unknown`.
-        photo: path of the original, with `/`; relative to the data set's folder unless it lies on another drive or
-            shares no folder with it; `photos/...` if it was taken out of the cutout. Empty: there is none.
-        cutout: path of the retoucher's file, likewise.
-        alpha: path of the target, an 8 or 16-bit gray PNG at the photo's size; empty if refused.
-        photo_sha256: of the original file, or of the one in `photos/`, hexadecimal; empty: not read.
-        cutout_sha256: of the retoucher's file, likewise.
-        size_hw: height and width of the photo in pixels; (0, 0): not read.
-        box_xyxy: box of `alpha >= 0.5`, right and bottom exclusive; zeros if refused.
-        split: `fold0` ..., or `train`, `validation`, `test`; empty if refused.
-        source: where in the cutout's file the alpha was, in `garmentcut.photo.truth`'s words.
-        faults: what is wrong with it.
-        group: garments that look the same share a group, and no split separates them; empty if refused.
-        notes: what the readers had to change on the way in.
-        verdict: what a person says of the cutout: `wrong`, `right`, `unsure`; empty: nobody has looked.
-    """
-
-    name: str
-    garment: str
-    view: str
+    name: str  # `<garment>_<view>`, safe as a file name, unique in the manifest
+    garment: str  # id that all views of one garment share
+    view: str  # `Front`, `FrontRight`, `Back` or `unknown`
+    # Path of the original, with `/`; relative to the data set's folder unless it lies on another drive or shares no
+    # folder with it; `photos/...` if it was taken out of the cutout. Empty: there is none.
     photo: str
-    cutout: str
-    alpha: str
-    photo_sha256: str
-    cutout_sha256: str
-    size_hw: tuple[int, int]
-    box_xyxy: tuple[int, int, int, int]
-    split: str
-    source: str
-    faults: tuple[Fault, ...]
-    group: str
-    notes: tuple[str, ...] = ()
+    cutout: str  # path of the retoucher's file, likewise
+    alpha: str  # path of the target, an 8 or 16-bit gray PNG at the photo's size; empty if refused
+    photo_sha256: str  # of the original file, or of the one in `photos/`, hexadecimal; empty: not read
+    cutout_sha256: str  # of the retoucher's file, likewise
+    size_hw: tuple[int, int]  # height and width of the photo in pixels; (0, 0): not read
+    box_xyxy: tuple[int, int, int, int]  # box of `alpha >= 0.5`, right and bottom exclusive; zeros if refused
+    split: str  # `fold0` ..., or `train`, `validation`, `test`; empty if refused
+    source: str  # where in the cutout's file the alpha was, in `garmentcut.photo.truth`'s words
+    faults: tuple[Fault, ...]  # what is wrong with it
+    group: str  # garments that look the same share a group, and no split separates them; empty if refused
+    notes: tuple[str, ...] = ()  # what the readers had to change on the way in
+    # What a person says of the cutout: `wrong`, `right`, `unsure`; empty: nobody has looked.
     verdict: Literal["", "wrong", "right", "unsure"] = ""
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
@@ -168,19 +145,12 @@ def read_target(path: Path, size_hw: tuple[int, int]) -> NDArray[np.float32]:
 
 @dataclass(frozen=True)
 class Manifest:
-    """A data set.
+    """A data set."""
 
-    Attributes:
-        folder: the data set's folder.
-        pairs: every row, refused ones too.
-        scheme: how it was split: `folds 5`, `parts 70/15/15`; empty: not by `ingest`.
-        seed: of the split.
-    """
-
-    folder: Path
-    pairs: tuple[Pair, ...]
-    scheme: str = ""
-    seed: int = 0
+    folder: Path  # the data set's folder
+    pairs: tuple[Pair, ...]  # every row, refused ones too
+    scheme: str = ""  # how it was split: `folds 5`, `parts 70/15/15`; empty: not by `ingest`
+    seed: int = 0  # of the split
 
     @cached_property
     def usable(self) -> tuple[Pair, ...]:

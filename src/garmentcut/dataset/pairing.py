@@ -33,15 +33,10 @@ _Folded = tuple[str, str]
 
 @dataclass(frozen=True)
 class Key:
-    """What a file's name says.
+    """What a file's name says."""
 
-    Attributes:
-        garment: as spelt in the name.
-        view: likewise, but known ones as in `VIEWS`; empty: the name holds none.
-    """
-
-    garment: str
-    view: str = ""
+    garment: str  # as spelt in the name
+    view: str = ""  # likewise, but known ones as in `VIEWS`; empty: the name holds none
 
     @property
     def folded(self) -> tuple[str, str]:
@@ -109,27 +104,19 @@ def _known(view: str) -> str:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A photo and a cutout with one name, or what there is of them, before they are read.
+    """A photo and a cutout with one name, or what there is of them, before they are read."""
 
-    Attributes:
-        name: safe as a file name, unique among candidates.
-        garment, view: as in `garmentcut.dataset.manifest.Pair`.
-        photo, cutout: absolute paths; None: there is none.
-        faults: what is wrong with the names alone.
-        inside: the photo is looked for in the cutout, a layered document, before `photo` is read.
-        unless_inside: faults that count only if it is not there.
-        is_alpha: the cutout's file is an alpha and nothing else, gray.
-    """
-
-    name: str
+    name: str  # safe as a file name, unique among candidates
+    # As in `garmentcut.dataset.manifest.Pair`.
     garment: str
     view: str
+    # Absolute paths; None: there is none.
     photo: Path | None
     cutout: Path | None
-    faults: tuple[Fault, ...] = ()
-    inside: bool = False
-    unless_inside: tuple[Fault, ...] = ()
-    is_alpha: bool = False
+    faults: tuple[Fault, ...] = ()  # what is wrong with the names alone
+    inside: bool = False  # the photo is looked for in the cutout, a layered document, before `photo` is read
+    unless_inside: tuple[Fault, ...] = ()  # faults that count only if it is not there
+    is_alpha: bool = False  # the cutout's file is an alpha and nothing else, gray
 
     @property
     def refused(self) -> bool:
@@ -139,19 +126,12 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Side:
-    """The photos, or the cutouts.
+    """The photos, or the cutouts."""
 
-    Attributes:
-        kind: `photo` or `cutout`.
-        root: absolute path of their folder, searched with all below it.
-        pattern: how they are named.
-        suffixes: of files that can be read, lower case.
-    """
-
-    kind: str
-    root: Path
-    pattern: NamePattern
-    suffixes: frozenset[str]
+    kind: str  # `photo` or `cutout`
+    root: Path  # absolute path of their folder, searched with all below it
+    pattern: NamePattern  # how they are named
+    suffixes: frozenset[str]  # of files that can be read, lower case
 
 
 @dataclass(frozen=True)

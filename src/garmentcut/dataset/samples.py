@@ -58,14 +58,10 @@ class SharedGenerator(torch.Generator):
     """Random numbers for a batch shared by several devices: all draw the whole batch's, each takes its own.
 
     So a sample's numbers do not depend on the number of devices.
-
-    Attributes:
-        rank: of this device.
-        world_size: number of devices.
     """
 
-    rank: int = 0
-    world_size: int = 1
+    rank: int = 0  # of this device
+    world_size: int = 1  # number of devices
 
 
 def shared_generator(seed: int, step: int, *, rank: int, world_size: int) -> SharedGenerator:
@@ -129,20 +125,13 @@ def _of_width(levels: _Levels, left: int, width: int) -> _Levels:
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """One pair as the network sees it; read-only, because the cache shares it.
+    """One pair as the network sees it; read-only, because the cache shares it."""
 
-    Attributes:
-        photo: `(3, H, W)` uint8 sRGB; of the refine stage `(4, H, W)`, the fourth channel being the segment stage's
-            alpha.
-        alpha: `(1, H, W)` uint8, 255 for fully garment: the target.
-        view: `Front`, `FrontRight`, `Back` or `unknown`.
-        name: of the pair.
-    """
-
+    # `(3, H, W)` uint8 sRGB; of the refine stage `(4, H, W)`, the fourth channel being the segment stage's alpha.
     photo: Tensor
-    alpha: Tensor
-    view: str
-    name: str
+    alpha: Tensor  # `(1, H, W)` uint8, 255 for fully garment: the target
+    view: str  # `Front`, `FrontRight`, `Back` or `unknown`
+    name: str  # of the pair
 
 
 class Planes(NamedTuple):
@@ -228,21 +217,14 @@ class Samples:
 
 @dataclass(frozen=True, eq=False)
 class SampleBatch:
-    """Samples of one step.
+    """Samples of one step."""
 
-    Attributes:
-        photos: `(N, 3, H, W)` uint8 sRGB (of the refine stage, 4 channels), in page-locked memory where there is CUDA.
-        alphas: `(N, 1, H, W)` uint8.
-        views: of each.
-        names: of each.
-        indices: of each among the samples.
-    """
-
+    # `(N, 3, H, W)` uint8 sRGB (of the refine stage, 4 channels), in page-locked memory where there is CUDA.
     photos: Tensor
-    alphas: Tensor
-    views: tuple[str, ...]
-    names: tuple[str, ...]
-    indices: tuple[int, ...] = ()
+    alphas: Tensor  # `(N, 1, H, W)` uint8
+    views: tuple[str, ...]  # of each
+    names: tuple[str, ...]  # of each
+    indices: tuple[int, ...] = ()  # of each among the samples
 
     def on(self, device: torch.device | str) -> tuple[Tensor, Tensor]:
         """Photos and alphas on a device, float32 in [0, 1]; the copy does not wait for what is queued there."""

@@ -253,15 +253,10 @@ def _near_links(usable: list[Pair], hashes: Mapping[str, bytes]) -> list[tuple[i
 
 @dataclass(frozen=True)
 class Scheme:
-    """How a data set is divided.
+    """How a data set is divided."""
 
-    Attributes:
-        text: `folds 5`, `parts 70/15/15` or `parts 80/20`.
-        shares: name of each split and its share of the pairs; they add up to 1.
-    """
-
-    text: str
-    shares: tuple[tuple[str, float], ...]
+    text: str  # `folds 5`, `parts 70/15/15` or `parts 80/20`
+    shares: tuple[tuple[str, float], ...]  # name of each split and its share of the pairs; they add up to 1
 
     @classmethod
     def of_folds(cls, number: int) -> "Scheme":

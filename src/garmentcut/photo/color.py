@@ -154,19 +154,12 @@ def stated_profile(
 
 
 class PngColor(NamedTuple):
-    """What the chunks of a PNG say about its colours (W3C, PNG Specification, third edition, section 11.3.2).
+    """What the chunks of a PNG say about its colours (W3C, PNG Specification, third edition, section 11.3.2)."""
 
-    Attributes:
-        code_points: of cICP: primaries, transfer function, matrix, full range (ITU-T H.273).
-        gamma: of gAMA, of the file: 0.45455 in most.
-        primaries: of cHRM: x and y of white, red, green and blue.
-        is_srgb: there is an sRGB chunk, before which the last two do not count.
-    """
-
-    code_points: tuple[int, ...] = ()
-    gamma: float = 0.0
-    primaries: tuple[float, ...] = ()
-    is_srgb: bool = False
+    code_points: tuple[int, ...] = ()  # of cICP: primaries, transfer function, matrix, full range (ITU-T H.273)
+    gamma: float = 0.0  # of gAMA, of the file: 0.45455 in most
+    primaries: tuple[float, ...] = ()  # of cHRM: x and y of white, red, green and blue
+    is_srgb: bool = False  # there is an sRGB chunk, before which the last two do not count
 
     @classmethod
     def of(cls, chunks: Mapping[bytes, bytes]) -> "PngColor":

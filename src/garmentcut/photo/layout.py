@@ -176,22 +176,15 @@ class Placement(NamedTuple):
 
 @dataclass(frozen=True)
 class _Axis:
-    """One direction: the rules that count on it.
+    """One direction: the rules that count on it."""
 
-    Attributes:
-        side: `height` or `width`.
-        canvas_px: of the canvas; None: follows from the garment.
-        size: of the garment; None: not said.
-        before, after: margins.
-        share: of the spare room that lies before the garment.
-    """
-
-    side: str
-    canvas_px: int | None
-    size: Length | None
+    side: str  # `height` or `width`
+    canvas_px: int | None  # of the canvas; None: follows from the garment
+    size: Length | None  # of the garment; None: not said
+    # Margins.
     before: Length
     after: Length
-    share: float
+    share: float  # of the spare room that lies before the garment
 
     def room_px(self, canvas_px: int) -> int:
         return canvas_px - self.before.px(canvas_px) - self.after.px(canvas_px)

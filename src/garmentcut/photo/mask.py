@@ -72,17 +72,11 @@ def garment_box(alpha: NDArray[np.float32]) -> Box | None:
 
 
 class Components(NamedTuple):
-    """The connected components of a mask, numbered from 1 in reading order.
+    """The connected components of a mask, numbered from 1 in reading order."""
 
-    Attributes:
-        labels: `(H, W)` int32: the number of each pixel's component; 0: the mask is false there.
-        areas: `(N,)`: pixels of component 1, 2, ...
-        boxes_xyxy: `(N, 4)`.
-    """
-
-    labels: NDArray[np.int32]
-    areas: NDArray[np.int32]
-    boxes_xyxy: NDArray[np.int32]
+    labels: NDArray[np.int32]  # `(H, W)` int32: the number of each pixel's component; 0: the mask is false there
+    areas: NDArray[np.int32]  # `(N,)`: pixels of component 1, 2,
+    boxes_xyxy: NDArray[np.int32]  # `(N, 4)`
 
     def mask_of(self, chosen: Mask) -> Mask:
         """The mask `(H, W)` of those components that are true in `chosen`, `(N,)`."""

@@ -99,21 +99,15 @@ Directory = dict[int, Tag]
 
 
 class Exif(NamedTuple):
-    """What a photo's EXIF says.
+    """What a photo's EXIF says."""
 
-    Attributes:
-        orientation: 1 to 8 (TIFF 6.0, tag 274); None: not said.
-        dpi: horizontal and vertical pixels an inch, as stored, not yet turned; None: not said.
-        kept: the tags that say who, when and with what: TIFF-structured bytes without the `Exif` marker, orientation 1.
-        is_adobe_rgb: its colours are Adobe RGB (1998), where no profile says otherwise.
-        notes: what had to be left out, in words.
-    """
-
-    orientation: int | None = None
+    orientation: int | None = None  # 1 to 8 (TIFF 6.0, tag 274); None: not said
+    # Horizontal and vertical pixels an inch, as stored, not yet turned; None: not said.
     dpi: tuple[float, float] | None = None
+    # The tags that say who, when and with what: TIFF-structured bytes without the `Exif` marker, orientation 1.
     kept: bytes | None = None
-    is_adobe_rgb: bool = False
-    notes: tuple[str, ...] = ()
+    is_adobe_rgb: bool = False  # its colours are Adobe RGB (1998), where no profile says otherwise
+    notes: tuple[str, ...] = ()  # what had to be left out, in words
 
 
 def read_exif(block: bytes | None) -> Exif:
@@ -352,19 +346,12 @@ class Xmp(NamedTuple):
 
 
 class Property(NamedTuple):
-    """A property in a packet, as an attribute or an element without elements in it.
+    """A property in a packet, as an attribute or an element without elements in it."""
 
-    Attributes:
-        name: namespace, a blank, and the name in it.
-        value: its text.
-        outer: where all of it stands, an attribute with the blanks before it.
-        inner: where its value stands.
-    """
-
-    name: str
-    value: str
-    outer: slice
-    inner: slice
+    name: str  # namespace, a blank, and the name in it
+    value: str  # its text
+    outer: slice  # where all of it stands, an attribute with the blanks before it
+    inner: slice  # where its value stands
 
 
 class Packet(NamedTuple):

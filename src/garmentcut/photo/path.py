@@ -160,17 +160,12 @@ class Resource(NamedTuple):
 
 
 class Subpath(NamedTuple):
-    """One outline of a path.
+    """One outline of a path."""
 
-    Attributes:
-        operation: what it does to those before it (-1: one with the last, 0: exclude, 1: combine, 2: subtract,
-            3: intersect).
-        closed: it ends where it began; else the straight line back closes it.
-        knots: `(K, 3, 2)`, control point before, anchor, control point after; x and y as shares of width and height.
-    """
-
+    # What it does to those before it (-1: one with the last, 0: exclude, 1: combine, 2: subtract, 3: intersect).
     operation: int
-    closed: bool
+    closed: bool  # it ends where it began; else the straight line back closes it
+    # `(K, 3, 2)`, control point before, anchor, control point after; x and y as shares of width and height.
     knots: Points
 
 

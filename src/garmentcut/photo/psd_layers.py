@@ -154,25 +154,15 @@ def _blurred(mask: Alpha, sigma_px: float) -> Alpha:
 
 @dataclass(frozen=True, eq=False)
 class LayerAlpha:
-    """The alpha of a layer, or of several laid over each other.
+    """The alpha of a layer, or of several laid over each other."""
 
-    Attributes:
-        alpha: `(H, W)` of the whole picture; while it is drawn, of the box.
-        leaves: the layers with pixels that it comes from.
-        box: outside of it nothing is covered.
-        is_mask: those are whole, and masks cut them.
-        is_guess: it lies over a backdrop and looks like retouching rather than like a cutout.
-        is_sum: the alpha was made here of several, and may be added to.
-        notes: how it was chosen, in words.
-    """
-
-    alpha: Alpha
-    leaves: tuple[Layer, ...]
-    box: Box
-    is_mask: bool = False
-    is_guess: bool = False
-    is_sum: bool = False
-    notes: tuple[str, ...] = ()
+    alpha: Alpha  # `(H, W)` of the whole picture; while it is drawn, of the box
+    leaves: tuple[Layer, ...]  # the layers with pixels that it comes from
+    box: Box  # outside of it nothing is covered
+    is_mask: bool = False  # those are whole, and masks cut them
+    is_guess: bool = False  # it lies over a backdrop and looks like retouching rather than like a cutout
+    is_sum: bool = False  # the alpha was made here of several, and may be added to
+    notes: tuple[str, ...] = ()  # how it was chosen, in words
 
 
 def draw_layers(document: Document) -> tuple[LayerAlpha | None, tuple[str, ...]]:

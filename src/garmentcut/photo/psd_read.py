@@ -135,17 +135,11 @@ class Box(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """One layer, or a group of layers.
+    """One layer, or a group of layers."""
 
-    Attributes:
-        record: what psd-tools found about it.
-        channels: its packed planes by number (psd-tools' `ChannelID`).
-        children: a group's layers, the lowest first; None: not a group.
-    """
-
-    record: "LayerRecord"
-    channels: dict[int, "ChannelData"]
-    children: tuple["Layer", ...] | None = None
+    record: "LayerRecord"  # what psd-tools found about it
+    channels: dict[int, "ChannelData"]  # its packed planes by number (psd-tools' `ChannelID`)
+    children: tuple["Layer", ...] | None = None  # a group's layers, the lowest first; None: not a group
 
     @property
     def name(self) -> str:
@@ -166,27 +160,16 @@ class Layer:
 
 @dataclass(frozen=True, eq=False)
 class Document:
-    """A Photoshop document.
+    """A Photoshop document."""
 
-    Attributes:
-        size_hw: of the picture.
-        mode: Photoshop's colour mode (1 gray, 3 RGB, 4 CMYK, others).
-        num_channels: planes of the merged picture: colours, then transparency if it has some, then saved channels.
-        layers: the lowest first; none: only the merged picture.
-        resources: image resources.
-        merged: the merged picture's way of packing and its packed planes.
-        has_merged_alpha: the first plane behind the merged picture's colours is its transparency.
-        depth: bits a sample.
-    """
-
-    size_hw: tuple[int, int]
-    mode: int
-    num_channels: int
-    layers: tuple[Layer, ...]
-    resources: tuple[Resource, ...]
-    merged: tuple[int, bytes] = field(repr=False)
-    has_merged_alpha: bool
-    depth: int
+    size_hw: tuple[int, int]  # of the picture
+    mode: int  # Photoshop's colour mode (1 gray, 3 RGB, 4 CMYK, others)
+    num_channels: int  # planes of the merged picture: colours, then transparency if it has some, then saved channels
+    layers: tuple[Layer, ...]  # the lowest first; none: only the merged picture
+    resources: tuple[Resource, ...]  # image resources
+    merged: tuple[int, bytes] = field(repr=False)  # the merged picture's way of packing and its packed planes
+    has_merged_alpha: bool  # the first plane behind the merged picture's colours is its transparency
+    depth: int  # bits a sample
     decoder: PlaneDecoder
     limits: ReadConfig
 

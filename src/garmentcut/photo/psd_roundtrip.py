@@ -43,22 +43,15 @@ _ALIKE_IOU = 0.99
 
 @dataclass(frozen=True)
 class Mark:
-    """A document as garmentcut wrote it.
+    """A document as garmentcut wrote it."""
 
-    Attributes:
-        size_hw: of the photo's layer.
-        is_whole: the layer is the whole photo, untouched; False: trimmed, laid on a customer's canvas, or its hidden
-            pixels were cleared.
-        photo_sum: checksum of its colours; None: 16 bits.
-        mask_sum: checksum of its mask; None: 16 bits.
-        path: the clipping path; None: none was written.
-    """
-
-    size_hw: tuple[int, int]
+    size_hw: tuple[int, int]  # of the photo's layer
+    # The layer is the whole photo, untouched; False: trimmed, laid on a customer's canvas, or its hidden pixels were
+    # cleared.
     is_whole: bool = True
-    photo_sum: int | None = None
-    mask_sum: int | None = None
-    path: PenPath | None = None
+    photo_sum: int | None = None  # checksum of its colours; None: 16 bits
+    mask_sum: int | None = None  # checksum of its mask; None: 16 bits
+    path: PenPath | None = None  # the clipping path; None: none was written
 
 
 def mark_of(rgb: Pixels, mask: Pixels, path: PenPath | None, *, is_whole: bool) -> Mark:
@@ -132,17 +125,11 @@ def _path_of(text: str | None) -> PenPath | None:
 
 
 class MaskedPhoto(NamedTuple):
-    """The photo's layer with what masks leave of it.
+    """The photo's layer with what masks leave of it."""
 
-    Attributes:
-        layer: the photo's.
-        alpha: `(H, W)` of the layer, wherever on the picture it lies.
-        notes: on its masks.
-    """
-
-    layer: Layer
-    alpha: Alpha
-    notes: tuple[str, ...] = ()
+    layer: Layer  # the photo's
+    alpha: Alpha  # `(H, W)` of the layer, wherever on the picture it lies
+    notes: tuple[str, ...] = ()  # on its masks
 
 
 def find_masked_photo(document: Document, mark: Mark) -> MaskedPhoto | None:
@@ -251,19 +238,12 @@ def _photo_of(document: Document, rgb: Pixels, notes: tuple[str, ...]) -> Photo:
 
 
 class Correction(NamedTuple):
-    """What is cut out of the photo's layer of a document of garmentcut's.
+    """What is cut out of the photo's layer of a document of garmentcut's."""
 
-    Attributes:
-        source: the layer mask, or the clipping path.
-        alpha: `(H, W)` of the layer.
-        notes: how it was chosen, in words.
-        is_unchanged: it is as garmentcut wrote it.
-    """
-
-    source: Literal["layer mask", "clipping path"]
-    alpha: Alpha
-    notes: tuple[str, ...]
-    is_unchanged: bool = False
+    source: Literal["layer mask", "clipping path"]  # the layer mask, or the clipping path
+    alpha: Alpha  # `(H, W)` of the layer
+    notes: tuple[str, ...]  # how it was chosen, in words
+    is_unchanged: bool = False  # it is as garmentcut wrote it
 
 
 def find_correction(document: Document, mark: Mark, masked: MaskedPhoto) -> Correction:

@@ -86,17 +86,11 @@ def _bytes_of(samples: Pixels) -> NDArray[np.uint8]:
 
 
 class PsdLayer(NamedTuple):
-    """A layer as large as the picture.
+    """A layer as large as the picture."""
 
-    Attributes:
-        name: as the layers panel shows it; any Unicode.
-        rgb: `(H, W, 3)`.
-        mask: `(H, W)`, its editable layer mask; None: no mask.
-    """
-
-    name: str
-    rgb: Pixels
-    mask: Pixels | None = None
+    name: str  # as the layers panel shows it; any Unicode
+    rgb: Pixels  # `(H, W, 3)`
+    mask: Pixels | None = None  # `(H, W)`, its editable layer mask; None: no mask
 
 
 def psd_bytes(layers: Sequence[PsdLayer], planes: Sequence[Pixels], resources: Iterable[Resource]) -> bytes:

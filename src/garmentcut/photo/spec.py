@@ -90,19 +90,12 @@ class Sections:
 
 @dataclass(frozen=True)
 class Output:
-    """One picture of each photo, in one or more formats.
+    """One picture of each photo, in one or more formats."""
 
-    Attributes:
-        sections: what was asked for.
-        by_view: the garment's section where a view has its own.
-        profile: ICC profile to convert to; None: the photo's is kept.
-        encoding: the same as the encoders know it.
-    """
-
-    sections: Sections = field(default_factory=Sections)
-    by_view: dict[str, GarmentSection] = field(default_factory=dict)
-    profile: bytes | None = None
-    encoding: OutputConfig = field(default_factory=OutputConfig)
+    sections: Sections = field(default_factory=Sections)  # what was asked for
+    by_view: dict[str, GarmentSection] = field(default_factory=dict)  # the garment's section where a view has its own
+    profile: bytes | None = None  # ICC profile to convert to; None: the photo's is kept
+    encoding: OutputConfig = field(default_factory=OutputConfig)  # the same as the encoders know it
 
     def garment_of(self, view: str) -> GarmentSection:
         """Size and place of the garment on a view."""
@@ -187,17 +180,11 @@ def _encoding_of(sections: Sections, source: str) -> OutputConfig:
 
 
 class Subject(NamedTuple):
-    """What the name of a photo tells.
+    """What the name of a photo tells."""
 
-    Attributes:
-        garment: the garment's id; the stem, where the name has no view.
-        view: of the garment; empty: the name has none.
-        stem: the photo's name without suffix.
-    """
-
-    garment: str
-    view: str
-    stem: str
+    garment: str  # the garment's id; the stem, where the name has no view
+    view: str  # of the garment; empty: the name has none
+    stem: str  # the photo's name without suffix
 
 
 class FilledPattern(NamedTuple):
@@ -269,15 +256,10 @@ def _problem_of(pattern: str) -> str:
 
 
 class Sighting(NamedTuple):
-    """What of a garment one photo shows.
+    """What of a garment one photo shows."""
 
-    Attributes:
-        view: of the garment; empty: not known.
-        box_hw: height and width of its box on the photo.
-    """
-
-    view: str
-    box_hw: tuple[int, int]
+    view: str  # of the garment; empty: not known
+    box_hw: tuple[int, int]  # height and width of its box on the photo
 
 
 class Delivery(NamedTuple):

@@ -51,43 +51,28 @@ _ALPHA_NAMES, _ICC_PROFILE, _VERSION_INFO, _XMP = 1006, 1039, 1057, 1060
 
 @dataclass(frozen=True, eq=False)
 class CutoutFile:
-    """What a cutout file holds.
+    """What a cutout file holds."""
 
-    Attributes:
-        alpha: `(H, W)` float32 in [0, 1], upright, soft as in the file.
-        rgb: `(H, W, 3)` uint8 or uint16, upright and straight (not premultiplied), in the file's own colour space; what
-            lies where alpha is 0 may be anything. None: a bare mask, or colours that cannot be read.
-        source: where the alpha comes from.
-        notes: how it was chosen and what was left out, in words.
-        is_unchanged: the alpha is the one that garmentcut itself wrote; nobody has corrected it.
-        read_original: gives the photo that a layered document holds untouched, at the size of `alpha`; raises
-            PhotoError, which says why there is none. None: the file is no layered document.
-    """
-
-    alpha: NDArray[np.float32]
+    alpha: NDArray[np.float32]  # `(H, W)` float32 in [0, 1], upright, soft as in the file
+    # `(H, W, 3)` uint8 or uint16, upright and straight (not premultiplied), in the file's own colour space; what lies
+    # where alpha is 0 may be anything. None: a bare mask, or colours that cannot be read.
     rgb: Pixels | None
-    source: Source
-    notes: tuple[str, ...] = ()
-    is_unchanged: bool = False
+    source: Source  # where the alpha comes from
+    notes: tuple[str, ...] = ()  # how it was chosen and what was left out, in words
+    is_unchanged: bool = False  # the alpha is the one that garmentcut itself wrote; nobody has corrected it
+    # Gives the photo that a layered document holds untouched, at the size of `alpha`; raises PhotoError, which says why
+    # there is none. None: the file is no layered document.
     read_original: Callable[[], Photo] | None = None
 
 
 class AlphaSource(NamedTuple):
-    """One place that says what is cut out.
+    """One place that says what is cut out."""
 
-    Attributes:
-        source: the kind of place.
-        alpha: `(H, W)`, upright.
-        read_rgb: gives the colours that belong to it.
-        notes: what to know about it.
-        name: what notes call it; empty: as `source`.
-    """
-
-    source: Source
-    alpha: Alpha
-    read_rgb: Callable[[], Colors]
-    notes: tuple[str, ...] = ()
-    name: str = ""
+    source: Source  # the kind of place
+    alpha: Alpha  # `(H, W)`, upright
+    read_rgb: Callable[[], Colors]  # gives the colours that belong to it
+    notes: tuple[str, ...] = ()  # what to know about it
+    name: str = ""  # what notes call it; empty: as `source`
 
     @property
     def is_telling(self) -> bool:
@@ -101,19 +86,12 @@ class AlphaSource(NamedTuple):
 
 
 class Findings(NamedTuple):
-    """What a file holds.
+    """What a file holds."""
 
-    Attributes:
-        found: all places, the surest first.
-        hints: what to know where there are none.
-        is_unchanged: the surest is as garmentcut wrote it.
-        read_original: gives the photo that the file holds untouched, or raises PhotoError; None: only layered documents
-            hold one.
-    """
-
-    found: list[AlphaSource]
-    hints: tuple[str, ...] = ()
-    is_unchanged: bool = False
+    found: list[AlphaSource]  # all places, the surest first
+    hints: tuple[str, ...] = ()  # what to know where there are none
+    is_unchanged: bool = False  # the surest is as garmentcut wrote it
+    # Gives the photo that the file holds untouched, or raises PhotoError; None: only layered documents hold one.
     read_original: Callable[[], Photo] | None = None
 
 

@@ -20,19 +20,14 @@ _DEATHS_WHILE_READING, _DEATHS = 2, 3
 
 @dataclass
 class Attempt:
-    """What is known of the attempts at one photo.
+    """What is known of the attempts at one photo."""
 
-    Attributes:
-        input: path of the photo.
-        num_bytes, mtime_ns: the photo as it was: another one is not suspected.
-        stage: `read`, `work`, or empty: it is not under way.
-        died_reading, died_working: runs that ended without a word while the photo was being read, or worked on.
-    """
-
-    input: str
+    input: str  # path of the photo
+    # The photo as it was: another one is not suspected.
     num_bytes: int = 0
     mtime_ns: int = 0
-    stage: str = ""
+    stage: str = ""  # `read`, `work`, or empty: it is not under way
+    # Runs that ended without a word while the photo was being read, or worked on.
     died_reading: int = 0
     died_working: int = 0
 

@@ -31,33 +31,21 @@ _VERSION = 1
 
 @dataclass(frozen=True)
 class Order:
-    """What one run of `cut` was asked for.
+    """What one run of `cut` was asked for."""
 
-    Attributes:
-        model: absolute path of the model file; empty: the embedded one.
-        read: bytes, pixels and sides accepted.
-        output: the files, where there is no specification.
-        specification: a customer's; decides the files where there is one.
-        cut: effort and choke.
-    """
-
-    model: str = ""
-    read: ReadConfig = field(default_factory=ReadConfig)
-    output: OutputConfig = field(default_factory=OutputConfig)
-    specification: Specification | None = None
-    cut: CutConfig = field(default_factory=CutConfig)
+    model: str = ""  # absolute path of the model file; empty: the embedded one
+    read: ReadConfig = field(default_factory=ReadConfig)  # bytes, pixels and sides accepted
+    output: OutputConfig = field(default_factory=OutputConfig)  # the files, where there is no specification
+    specification: Specification | None = None  # a customer's; decides the files where there is one
+    cut: CutConfig = field(default_factory=CutConfig)  # effort and choke
 
 
 @dataclass(frozen=True)
 class Batch:
-    """An output folder of `garmentcut cut`.
+    """An output folder of `garmentcut cut`."""
 
-    Attributes:
-        id: 32 hexadecimal digits, drawn once: the same batch wherever its folder is moved.
-        orders: by the rows' `options`: each row of results.jsonl says which one it was cut to. The last is the newest.
-    """
-
-    id: str
+    id: str  # 32 hexadecimal digits, drawn once: the same batch wherever its folder is moved
+    # By the rows' `options`: each row of results.jsonl says which one it was cut to. The last is the newest.
     orders: dict[str, Order]
 
 

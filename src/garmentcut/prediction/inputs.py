@@ -132,19 +132,12 @@ def _load_default() -> "Cutter":
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What became of one of many photos.
+    """What became of one of many photos."""
 
-    Attributes:
-        source: the photo as it was given.
-        cutout: None if it failed.
-        code: why it failed, a key of `garmentcut.errors.FAILURES`; empty if it did not.
-        reason: the same in words.
-    """
-
-    source: PhotoLike
-    cutout: Cutout | None = None
-    code: str = ""
-    reason: str = ""
+    source: PhotoLike  # the photo as it was given
+    cutout: Cutout | None = None  # None if it failed
+    code: str = ""  # why it failed, a key of `garmentcut.errors.FAILURES`; empty if it did not
+    reason: str = ""  # the same in words
 
     @property
     def ok(self) -> bool:

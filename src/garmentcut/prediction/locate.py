@@ -25,19 +25,12 @@ _ON_THE_FRAME = 0.01  # of the side's length
 
 @dataclass(frozen=True, eq=False)
 class Place:
-    """Where the garment is.
+    """Where the garment is."""
 
-    Attributes:
-        box_xyxy: around it, in fractions of the photo's width and height.
-        garment: `(h, w)` float32 in [0, 1], the locate stage's alpha without false positives.
-        seen: the same with them.
-        notes: that the frame cuts it off, for one.
-    """
-
-    box_xyxy: Box
-    garment: NDArray[np.float32]
-    seen: NDArray[np.float32]
-    notes: tuple[str, ...]
+    box_xyxy: Box  # around it, in fractions of the photo's width and height
+    garment: NDArray[np.float32]  # `(h, w)` float32 in [0, 1], the locate stage's alpha without false positives
+    seen: NDArray[np.float32]  # the same with them
+    notes: tuple[str, ...]  # that the frame cuts it off, for one
 
 
 def locate(coarse: NDArray[np.float32]) -> Place:

@@ -35,15 +35,10 @@ _OTHER_SUFFIXES = _suffixes(
 
 @dataclass(frozen=True)
 class Source:
-    """A photo to cut.
+    """A photo to cut."""
 
-    Attributes:
-        path: absolute path of the photo.
-        place: where it belongs below the output folder, without suffix: the tree is mirrored.
-    """
-
-    path: Path
-    place: PurePosixPath
+    path: Path  # absolute path of the photo
+    place: PurePosixPath  # where it belongs below the output folder, without suffix: the tree is mirrored
 
 
 class Skipped(NamedTuple):
@@ -167,18 +162,12 @@ def folder_below(root: Path, path: str, prefix: PurePosixPath) -> Source:
 
 
 class Sidecar(NamedTuple):
-    """A file in which Lightroom or Capture One keeps what was done to a photo.
+    """A file in which Lightroom or Capture One keeps what was done to a photo."""
 
-    Attributes:
-        path: absolute path.
-        suffix: what its name has behind the photo's: `.xmp`, `.cos`.
-        folder: it lies in, below the photo's; empty: beside the photo.
-        is_named_in_full: its name begins with the photo's whole name, `IMG_1.jpg.cos`, not with `IMG_1` alone.
-    """
-
-    path: Path
-    suffix: str
-    folder: str = ""
+    path: Path  # absolute path
+    suffix: str  # what its name has behind the photo's: `.xmp`, `.cos`
+    folder: str = ""  # it lies in, below the photo's; empty: beside the photo
+    # Its name begins with the photo's whole name, `IMG_1.jpg.cos`, not with `IMG_1` alone.
     is_named_in_full: bool = True
 
     def name_beside(self, output: str) -> str:

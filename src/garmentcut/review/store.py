@@ -218,19 +218,12 @@ def _delivered_subject(photo: PhotoRow) -> ReviewPhoto:
 
 @dataclass(frozen=True)
 class Basis:
-    """What a write is based on.
+    """What a write is based on."""
 
-    Attributes:
-        photo_id: the photo.
-        version: of it, as the writer saw it.
-        who: acts; empty: not said.
-        seconds: hands-on since the last write.
-    """
-
-    photo_id: int
-    version: int
-    who: str = ""
-    seconds: float = 0.0
+    photo_id: int  # the photo
+    version: int  # of it, as the writer saw it
+    who: str = ""  # acts; empty: not said
+    seconds: float = 0.0  # hands-on since the last write
 
 
 class Store:

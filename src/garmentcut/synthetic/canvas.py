@@ -74,17 +74,11 @@ def _ease(t: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Patch:
-    """Coverage of a small part of the frame.
+    """Coverage of a small part of the frame."""
 
-    Attributes:
-        top: Row of the frame where the patch begins.
-        left: Column of the frame where the patch begins.
-        coverage: float32 (h, w) in [0, 1].
-    """
-
-    top: int
-    left: int
-    coverage: Floats
+    top: int  # Row of the frame where the patch begins
+    left: int  # Column of the frame where the patch begins
+    coverage: Floats  # float32 (h, w) in [0, 1]
 
     @property
     def window(self) -> tuple[slice, slice]:

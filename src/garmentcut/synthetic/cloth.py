@@ -22,15 +22,10 @@ _WEAVE_CELLS = 4.0  # lattices of the weave in one body unit
 
 @dataclass(frozen=True)
 class Window:
-    """A part of the frame.
+    """A part of the frame."""
 
-    Attributes:
-        rows: Its rows in the frame.
-        columns: Its columns.
-    """
-
-    rows: slice
-    columns: slice
+    rows: slice  # Its rows in the frame
+    columns: slice  # Its columns
 
     @property
     def size_hw(self) -> tuple[int, int]:

@@ -51,31 +51,18 @@ FINISHES: dict[str, tuple[Finish, float]] = {
 
 @dataclass(frozen=True)
 class FabricDesign:
-    """One fabric.
+    """One fabric."""
 
-    Attributes:
-        rgb: (3,) ground colour, sRGB in [0, 1].
-        accents: (k, 3) colours of the print.
-        print_name: A key of `PRINTS`.
-        finish_name: A key of `FINISHES`.
-        marks: (n, 5) motifs of the print: x and y in body units, size, angle, colour number.
-        clouds: Lattice heights of a watercolour print.
-        scale: Size of the print, body units.
-        angle: Its slope: 0 runs down, 1 runs around.
-        inner: (3,) colour of the inside.
-        likeness: What the colour was chosen to resemble: `mannequin`, `background` or nothing.
-    """
-
-    rgb: Floats
-    accents: Floats
-    print_name: str
-    finish_name: str
-    marks: Floats
-    clouds: Floats
-    scale: float
-    angle: float
-    inner: Floats
-    likeness: str
+    rgb: Floats  # (3,) ground colour, sRGB in [0, 1]
+    accents: Floats  # (k, 3) colours of the print
+    print_name: str  # A key of `PRINTS`
+    finish_name: str  # A key of `FINISHES`
+    marks: Floats  # (n, 5) motifs of the print: x and y in body units, size, angle, colour number
+    clouds: Floats  # Lattice heights of a watercolour print
+    scale: float  # Size of the print, body units
+    angle: float  # Its slope: 0 runs down, 1 runs around
+    inner: Floats  # (3,) colour of the inside
+    likeness: str  # What the colour was chosen to resemble: `mannequin`, `background` or nothing
 
     @property
     def finish(self) -> Finish:
@@ -345,46 +332,27 @@ def look_up(texture: Floats, around: Floats, down: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Silhouette:
-    """The outline below the bodice.
+    """The outline below the bodice."""
 
-    Attributes:
-        from_waist: The widths begin at the waist; otherwise at the bust and the waist is not fitted.
-        half_widths: At even steps from there to the hem.
-        fold: Height of the hanging folds at the hem.
-        folds: Fewest and most hanging folds around.
-        gathers: Height of the fine gathers where it begins.
-    """
-
-    from_waist: bool
-    half_widths: tuple[float, ...]
-    fold: float
-    folds: tuple[int, int]
-    gathers: float
+    from_waist: bool  # The widths begin at the waist; otherwise at the bust and the waist is not fitted
+    half_widths: tuple[float, ...]  # At even steps from there to the hem
+    fold: float  # Height of the hanging folds at the hem
+    folds: tuple[int, int]  # Fewest and most hanging folds around
+    gathers: float  # Height of the fine gathers where it begins
 
 
 @dataclass(frozen=True)
 class FoldDesign:
-    """The relief of one garment.
+    """The relief of one garment."""
 
-    Attributes:
-        pleats: (n, 5) hanging folds: angle, half width in radians, height, where it begins, drift in radians.
-        wrinkles: (n, 6) creases: angle, height, half length, half width, slope in radians, depth.
-        gathers: Lattice of fine gathers below the seam.
-        billow: Lattice of broad unevenness.
-        seam: Body y where pleats and gathers begin.
-        hem: Body y where pleats are highest.
-        gather_depth: Height of the gathers at the seam, body units.
-        quilting: Distance of horizontal quilting lines, body units; 0 is none.
-    """
-
-    pleats: Floats
-    wrinkles: Floats
-    gathers: Floats
-    billow: Floats
-    seam: float
-    hem: float
-    gather_depth: float
-    quilting: float
+    pleats: Floats  # (n, 5) hanging folds: angle, half width in radians, height, where it begins, drift in radians
+    wrinkles: Floats  # (n, 6) creases: angle, height, half length, half width, slope in radians, depth
+    gathers: Floats  # Lattice of fine gathers below the seam
+    billow: Floats  # Lattice of broad unevenness
+    seam: float  # Body y where pleats and gathers begin
+    hem: float  # Body y where pleats are highest
+    gather_depth: float  # Height of the gathers at the seam, body units
+    quilting: float  # Distance of horizontal quilting lines, body units; 0 is none
 
 
 def design_folds(

@@ -130,29 +130,17 @@ class SheerBand:
 
 @dataclass(frozen=True)
 class Cut:
-    """The cut of one garment.
+    """The cut of one garment."""
 
-    Attributes:
-        neck_front: Distance from the middle -> height above which there is no cloth, in front.
-        neck_back: The same behind.
-        armhole: Height -> distance from the middle up to which there is cloth.
-        straps: Bands above the bodice.
-        hem: (1441,) height of the hem at `HEM_ANGLES`.
-        opening: Height -> half width of the open front; None if it is closed.
-        slit: An opening from the hem, if any.
-        holes: Further openings.
-        sheer: Sheer parts.
-    """
-
-    neck_front: Profile
-    neck_back: Profile
-    armhole: Profile
-    straps: tuple[Strap, ...]
-    hem: Floats
-    opening: Profile | None = None
-    slit: Slit | None = None
-    holes: tuple[Hole, ...] = ()
-    sheer: tuple[SheerBand, ...] = ()
+    neck_front: Profile  # Distance from the middle -> height above which there is no cloth, in front
+    neck_back: Profile  # The same behind
+    armhole: Profile  # Height -> distance from the middle up to which there is cloth
+    straps: tuple[Strap, ...]  # Bands above the bodice
+    hem: Floats  # (1441,) height of the hem at `HEM_ANGLES`
+    opening: Profile | None = None  # Height -> half width of the open front; None if it is closed
+    slit: Slit | None = None  # An opening from the hem, if any
+    holes: tuple[Hole, ...] = ()  # Further openings
+    sheer: tuple[SheerBand, ...] = ()  # Sheer parts
 
     @property
     def top(self) -> float:
@@ -349,54 +337,31 @@ def _sheer_parts(rng: np.random.Generator, brief: Brief, cut: Cut) -> tuple[tupl
 
 @dataclass(frozen=True)
 class Trims:
-    """What is sewn onto one garment.
+    """What is sewn onto one garment."""
 
-    Attributes:
-        belt: (3,) colour of a belt or waistband, or None.
-        belt_middle: Body y of its middle.
-        belt_half_height: Body units.
-        buttons: (3,) colour of a row of buttons in front, or None.
-        zip_end: Body y where a zip in the back ends; 0 is none.
-        side_seams: Whether the seams at the sides show.
-        waist_seam: Body y of a seam around the waist; 0 is none.
-        lapel: (3,) colour of an open front's turned edges, or None.
-    """
-
-    belt: Floats | None = None
-    belt_middle: float = 0.0
-    belt_half_height: float = 0.0
-    buttons: Floats | None = None
-    zip_end: float = 0.0
-    side_seams: bool = False
-    waist_seam: float = 0.0
-    lapel: Floats | None = None
+    belt: Floats | None = None  # (3,) colour of a belt or waistband, or None
+    belt_middle: float = 0.0  # Body y of its middle
+    belt_half_height: float = 0.0  # Body units
+    buttons: Floats | None = None  # (3,) colour of a row of buttons in front, or None
+    zip_end: float = 0.0  # Body y where a zip in the back ends; 0 is none
+    side_seams: bool = False  # Whether the seams at the sides show
+    waist_seam: float = 0.0  # Body y of a seam around the waist; 0 is none
+    lapel: Floats | None = None  # (3,) colour of an open front's turned edges, or None
 
 
 @dataclass(frozen=True)
 class GarmentDesign:
-    """One garment.
+    """One garment."""
 
-    Attributes:
-        kind: A key of `KINDS`.
-        tube: The cloth's shape without folds and openings.
-        cut: Which parts of the tube are cloth.
-        folds: The relief on it.
-        fabric: What it is made of.
-        trims: What is sewn on.
-        bulge: How far the outline swings out at the hem, as a share of its width.
-        bulges: Lattice of these swings.
-        traits: Words that describe it.
-    """
-
-    kind: str
-    tube: Tube
-    cut: Cut
-    folds: FoldDesign
-    fabric: FabricDesign
-    trims: Trims
-    bulge: Profile
-    bulges: Floats
-    traits: frozenset[str]
+    kind: str  # A key of `KINDS`
+    tube: Tube  # The cloth's shape without folds and openings
+    cut: Cut  # Which parts of the tube are cloth
+    folds: FoldDesign  # The relief on it
+    fabric: FabricDesign  # What it is made of
+    trims: Trims  # What is sewn on
+    bulge: Profile  # How far the outline swings out at the hem, as a share of its width
+    bulges: Floats  # Lattice of these swings
+    traits: frozenset[str]  # Words that describe it
 
 
 def pick_kind(seed: int) -> str:

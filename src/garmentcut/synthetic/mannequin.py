@@ -117,48 +117,28 @@ class Tube:
 
 @dataclass(frozen=True)
 class Slices:
-    """The cross-sections of a tube at some rows, seen at one yaw; every array is (rows, 1).
+    """The cross-sections of a tube at some rows, seen at one yaw; every array is (rows, 1)."""
 
-    Attributes:
-        left: Where the outline begins in the picture.
-        right: Where it ends.
-        half_width: Half axis of the ellipse along the body's x.
-        half_depth: Half axis along the body's z.
-        centre_x: Centre of the ellipse.
-        centre_z: Centre of the ellipse.
-        cos_turn: Cosine of the ellipse angle that makes the right outline.
-        sin_turn: Its sine.
-        yaw: Radians.
-    """
-
-    left: Floats
-    right: Floats
-    half_width: Floats
-    half_depth: Floats
-    centre_x: Floats
-    centre_z: Floats
-    cos_turn: Floats
-    sin_turn: Floats
-    yaw: float
+    left: Floats  # Where the outline begins in the picture
+    right: Floats  # Where it ends
+    half_width: Floats  # Half axis of the ellipse along the body's x
+    half_depth: Floats  # Half axis along the body's z
+    centre_x: Floats  # Centre of the ellipse
+    centre_z: Floats  # Centre of the ellipse
+    cos_turn: Floats  # Cosine of the ellipse angle that makes the right outline
+    sin_turn: Floats  # Its sine
+    yaw: float  # Radians
 
 
 @dataclass(frozen=True)
 class Surface:
-    """Where the lines of sight meet a tube; every array is (rows, columns).
+    """Where the lines of sight meet a tube; every array is (rows, columns)."""
 
-    Attributes:
-        inside: bool, the line of sight meets the tube at all.
-        across: Cosine of the ellipse angle: -1 and 1 at the body's sides.
-        ahead: Sine of the ellipse angle: 1 at the front, -1 at the back.
-        x: Body x.
-        depth: Towards the camera.
-    """
-
-    inside: np.typing.NDArray[np.bool_]
-    across: Floats
-    ahead: Floats
-    x: Floats
-    depth: Floats
+    inside: np.typing.NDArray[np.bool_]  # bool, the line of sight meets the tube at all
+    across: Floats  # Cosine of the ellipse angle: -1 and 1 at the body's sides
+    ahead: Floats  # Sine of the ellipse angle: 1 at the front, -1 at the back
+    x: Floats  # Body x
+    depth: Floats  # Towards the camera
 
     @property
     def theta(self) -> Floats:
@@ -224,21 +204,14 @@ _HEAD = (  # body y, half width
 
 @dataclass(frozen=True)
 class Make:
-    """Another figure than the studios' own.
+    """Another figure than the studios' own."""
 
-    Attributes:
-        skin: sRGB of its surface in full light.
-        gloss: Strength of its highlights.
-        grain: `wood`, `linen` or nothing.
-        build: `mannequin`; `form`, a dress form on a stand; `hanger`; `nothing`, as if nobody wore the garment.
-        has_head: Of a mannequin, else it ends at the neck.
-    """
-
-    skin: tuple[int, int, int] = (230, 226, 220)
-    gloss: float = 0.0
-    grain: str = ""
+    skin: tuple[int, int, int] = (230, 226, 220)  # sRGB of its surface in full light
+    gloss: float = 0.0  # Strength of its highlights
+    grain: str = ""  # `wood`, `linen` or nothing
+    # `mannequin`; `form`, a dress form on a stand; `hanger`; `nothing`, as if nobody wore the garment.
     build: str = "mannequin"
-    has_head: bool = False
+    has_head: bool = False  # Of a mannequin, else it ends at the neck
 
 
 MAKES = {
@@ -262,31 +235,18 @@ MAKES = {
 
 @dataclass(frozen=True)
 class MannequinDesign:
-    """One mannequin.
+    """One mannequin."""
 
-    Attributes:
-        skin: (3,) sRGB in [0, 1].
-        gloss: Strength of the highlights.
-        torso: Neck to hips.
-        legs: The figure's right and left leg.
-        arm_length: How far the upper-arm stumps reach beyond the shoulder, body units; 0 is none.
-        socket: (3,) colour of the disc where an arm would be joined.
-        has_waist_seam: The torso lifts off the legs at a visible seam.
-        cap: (3,) colour of the top of the neck.
-        make: What it is instead of a studio's own mannequin, or None.
-        head: Upon the neck, or None.
-    """
-
-    skin: Floats
-    gloss: float
-    torso: Tube
-    legs: tuple[Tube, Tube]
-    arm_length: float
-    socket: Floats
-    has_waist_seam: bool
-    cap: Floats
-    make: Make | None = None
-    head: Tube | None = None
+    skin: Floats  # (3,) sRGB in [0, 1]
+    gloss: float  # Strength of the highlights
+    torso: Tube  # Neck to hips
+    legs: tuple[Tube, Tube]  # The figure's right and left leg
+    arm_length: float  # How far the upper-arm stumps reach beyond the shoulder, body units; 0 is none
+    socket: Floats  # (3,) colour of the disc where an arm would be joined
+    has_waist_seam: bool  # The torso lifts off the legs at a visible seam
+    cap: Floats  # (3,) colour of the top of the neck
+    make: Make | None = None  # What it is instead of a studio's own mannequin, or None
+    head: Tube | None = None  # Upon the neck, or None
 
 
 def design_mannequin(seed: int, make: str = "") -> MannequinDesign:

@@ -51,19 +51,12 @@ _JPEG_QUALITY = 95
 
 @dataclass(frozen=True)
 class Composition:
-    """A picture before the camera.
+    """A picture before the camera."""
 
-    Attributes:
-        rgb: float32 (H, W, 3) in [0, 1]: `garment_rgb + (1 - alpha) * behind`.
-        alpha: float32 (H, W) in [0, 1], the garment's coverage.
-        garment_rgb: float32 (H, W, 3), the garment's colour times alpha.
-        behind: float32 (H, W, 3), all that is not garment; it counts only where alpha < 1.
-    """
-
-    rgb: Floats
-    alpha: Floats
-    garment_rgb: Floats
-    behind: Floats
+    rgb: Floats  # float32 (H, W, 3) in [0, 1]: `garment_rgb + (1 - alpha) * behind`
+    alpha: Floats  # float32 (H, W) in [0, 1], the garment's coverage
+    garment_rgb: Floats  # float32 (H, W, 3), the garment's colour times alpha
+    behind: Floats  # float32 (H, W, 3), all that is not garment; it counts only where alpha < 1
 
 
 def compose(
@@ -135,38 +128,24 @@ def _contact_shade(coverage: Coverage, part: tuple[slice, slice], place: FigureP
 
 @dataclass(frozen=True)
 class StudioPhoto:
-    """One synthetic studio photo and its exact alpha.
+    """One synthetic studio photo and its exact alpha."""
 
-    Attributes:
-        rgb: uint8 (H, W, 3) sRGB.
-        alpha: float32 (H, W) in [0, 1]: the garment's coverage of each pixel.
-        garment: Id of the garment, the same in all views of one seed.
-        view: `Front`, `FrontRight` or `Back`.
-        traits: Words that describe the garment and the studio, e.g. `dress`, `sheer`, `dip hem`, `stripes`.
-    """
-
-    rgb: npt.NDArray[np.uint8]
-    alpha: Floats
-    garment: str
-    view: str
+    rgb: npt.NDArray[np.uint8]  # uint8 (H, W, 3) sRGB
+    alpha: Floats  # float32 (H, W) in [0, 1]: the garment's coverage of each pixel
+    garment: str  # Id of the garment, the same in all views of one seed
+    view: str  # `Front`, `FrontRight` or `Back`
+    # Words that describe the garment and the studio, e.g. `dress`, `sheer`, `dip hem`, `stripes`.
     traits: frozenset[str]
 
 
 @dataclass(frozen=True)
 class Variation:
-    """What differs from the studios in a photo from elsewhere; nothing by default.
+    """What differs from the studios in a photo from elsewhere; nothing by default."""
 
-    Attributes:
-        make: A key of `MAKES`: what wears the garment; empty: a studio's mannequin.
-        ground: A key of `GROUNDS`: where it is; empty: a studio.
-        details: Names of `DETAILS`: thin things that belong to the garment.
-        like_skin: The cloth has the colour of the bare figure beside it.
-    """
-
-    make: str = ""
-    ground: str = ""
-    details: tuple[str, ...] = ()
-    like_skin: bool = False
+    make: str = ""  # A key of `MAKES`: what wears the garment; empty: a studio's mannequin
+    ground: str = ""  # A key of `GROUNDS`: where it is; empty: a studio
+    details: tuple[str, ...] = ()  # Names of `DETAILS`: thin things that belong to the garment
+    like_skin: bool = False  # The cloth has the colour of the bare figure beside it
 
 
 DETAILS = ("straps", "ties", "cords", "fringe")

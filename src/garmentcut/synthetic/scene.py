@@ -33,31 +33,18 @@ _FULL_HEIGHT = 1728  # the lens blurs a photo of this height; smaller ones are r
 
 @dataclass(frozen=True)
 class Piece:
-    """One flat thing in the studio.
+    """One flat thing in the studio."""
 
-    Attributes:
-        shape: `polygon` (corners), `curve` (a smooth closed outline), `line` (a smooth stroke), `disc` (two corners).
-        points: x, y in fractions of the frame.
-        top: sRGB at its upper end, 0 to 255.
-        bottom: sRGB at its lower end.
-        chance: How often it is there.
-        jitter: How far it may be moved as a whole, in fractions of the frame.
-        grain: Strength of its speckle (carpet, concrete), in [0, 1].
-        width: Thickness of a line, in fractions of the frame's height.
-        group: Pieces of one group are there together or not at all; 0 is a piece by itself.
-        in_front: It stands before the turntable.
-    """
-
-    shape: str
-    points: tuple[Point, ...]
-    top: Colour
-    bottom: Colour
-    chance: float = 1.0
-    jitter: float = 0.0
-    grain: float = 0.0
-    width: float = 0.003
-    group: int = 0
-    in_front: bool = False
+    shape: str  # `polygon` (corners), `curve` (a smooth closed outline), `line` (a smooth stroke), `disc` (two corners)
+    points: tuple[Point, ...]  # x, y in fractions of the frame
+    top: Colour  # sRGB at its upper end, 0 to 255
+    bottom: Colour  # sRGB at its lower end
+    chance: float = 1.0  # How often it is there
+    jitter: float = 0.0  # How far it may be moved as a whole, in fractions of the frame
+    grain: float = 0.0  # Strength of its speckle (carpet, concrete), in [0, 1]
+    width: float = 0.003  # Thickness of a line, in fractions of the frame's height
+    group: int = 0  # Pieces of one group are there together or not at all; 0 is a piece by itself
+    in_front: bool = False  # It stands before the turntable
 
 
 def _box(left: float, top: float, right: float, bottom: float) -> tuple[Point, ...]:
@@ -220,21 +207,13 @@ STUDIOS = {
 
 @dataclass(frozen=True)
 class FigurePlacement:
-    """Maps body coordinates to pixels.
+    """Maps body coordinates to pixels."""
 
-    Attributes:
-        size_hw: The frame in pixels.
-        axis_px: Column of the turntable's axis.
-        neck_px: Row of body y 0.
-        unit_px: Pixels in one body unit.
-        yaw: Radians.
-    """
-
-    size_hw: tuple[int, int]
-    axis_px: float
-    neck_px: float
-    unit_px: float
-    yaw: float
+    size_hw: tuple[int, int]  # The frame in pixels
+    axis_px: float  # Column of the turntable's axis
+    neck_px: float  # Row of body y 0
+    unit_px: float  # Pixels in one body unit
+    yaw: float  # Radians
 
     def to_px(self, points: Floats) -> Floats:
         """Return body points (N, 2) as pixel positions."""
@@ -267,17 +246,11 @@ def lower_by_perspective(y: Floats, depth: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Light:
-    """Soft studio light.
+    """Soft studio light."""
 
-    Attributes:
-        key: Unit direction to the key light (right, down, towards the camera).
-        key_share: How much of the light comes from it, in [0, 1].
-        tint: (3,) colour of the light, about 1.
-    """
-
-    key: Floats
-    key_share: float
-    tint: Floats
+    key: Floats  # Unit direction to the key light (right, down, towards the camera)
+    key_share: float  # How much of the light comes from it, in [0, 1]
+    tint: Floats  # (3,) colour of the light, about 1
 
 
 def design_light(seed: int) -> Light:
@@ -308,27 +281,17 @@ def shine(light: Light, normals: Floats, softness: float = 0.62) -> Floats:
 
 @dataclass(frozen=True)
 class SceneDesign:
-    """One studio.
+    """One studio."""
 
-    Attributes:
-        name: Its key in the table of studios.
-        pieces: What is there, back to front, with where each is moved to: x, y in fractions of the frame.
-        zoom: Scale of the room in the frame.
-        glow: Brightness that the lamps add around the figure.
-        patches: Uneven light, lattice heights in [-1, 1].
-        speckle: Lattice heights of the grain of floors.
-        has_box: The turntable stands on a black box rather than flat on the floor.
-        backdrop: (3,) colour behind the figure, for garments that should resemble it.
-    """
-
-    name: str
+    name: str  # Its key in the table of studios
+    # What is there, back to front, with where each is moved to: x, y in fractions of the frame.
     pieces: tuple[tuple[Piece, Floats], ...]
-    zoom: float
-    glow: float
-    patches: Floats
-    speckle: Floats
-    has_box: bool
-    backdrop: Floats
+    zoom: float  # Scale of the room in the frame
+    glow: float  # Brightness that the lamps add around the figure
+    patches: Floats  # Uneven light, lattice heights in [-1, 1]
+    speckle: Floats  # Lattice heights of the grain of floors
+    has_box: bool  # The turntable stands on a black box rather than flat on the floor
+    backdrop: Floats  # (3,) colour behind the figure, for garments that should resemble it
 
 
 def design_scene(seed: int) -> SceneDesign:

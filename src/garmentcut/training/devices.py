@@ -26,17 +26,11 @@ _REASONS = ("", "time is up", "interrupted")
 
 @dataclass(frozen=True)
 class Devices:
-    """What to use of one machine or several.
+    """What to use of one machine or several."""
 
-    Attributes:
-        accelerator: `cpu`, `cuda`, or `auto`: a GPU where there is one.
-        num: devices of each machine.
-        nodes: machines; start the same command on each by torchrun or SLURM.
-    """
-
-    accelerator: str = "auto"
-    num: int = 1
-    nodes: int = 1
+    accelerator: str = "auto"  # `cpu`, `cuda`, or `auto`: a GPU where there is one
+    num: int = 1  # devices of each machine
+    nodes: int = 1  # machines; start the same command on each by torchrun or SLURM
 
 
 def open_fabric(devices: Devices, config: TrainingConfig) -> Fabric:

@@ -29,62 +29,38 @@ _LOGGER = getLogger("garmentcut")
 
 @dataclass(frozen=True)
 class StepDone:
-    """One optimizer step, of all devices together.
+    """One optimizer step, of all devices together."""
 
-    Attributes:
-        step: counted from 1.
-        steps: in all.
-        loss: weighted sum of the parts.
-        parts: the loss's terms, unweighted.
-        lr: learning rate of this step.
-        photos_s: photos a second, lately.
-    """
-
-    step: int
-    steps: int
-    loss: float
-    parts: dict[str, float]
-    lr: float
-    photos_s: float
+    step: int  # counted from 1
+    steps: int  # in all
+    loss: float  # weighted sum of the parts
+    parts: dict[str, float]  # the loss's terms, unweighted
+    lr: float  # learning rate of this step
+    photos_s: float  # photos a second, lately
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """One evaluation on the validation photos.
+    """One evaluation on the validation photos."""
 
-    Attributes:
-        step: the evaluation was after this step.
-        mean_dice, median_dice: at the training's size, alpha >= 0.5.
-        loss: as in training.
-        is_best: these weights are now `best.safetensors`.
-    """
-
-    step: int
+    step: int  # the evaluation was after this step
+    # At the training's size, alpha >= 0.5.
     mean_dice: float
     median_dice: float
-    loss: float
-    is_best: bool
+    loss: float  # as in training
+    is_best: bool  # these weights are now `best.safetensors`
 
 
 @dataclass(frozen=True)
 class Ended:
-    """The last event of a training.
+    """The last event of a training."""
 
-    Attributes:
-        reason: `all steps`, `no gain` (early stopping); or, with more to do, `time is up` or `interrupted`.
-        step: the last step that was taken.
-        best_dice: best mean Dice; below 0: never evaluated.
-        best_step: the step it was reached at.
-        seconds: of all sessions.
-        was_finished: there was nothing to do: it had ended before.
-    """
-
-    reason: str
-    step: int
-    best_dice: float
-    best_step: int
-    seconds: float
-    was_finished: bool = False
+    reason: str  # `all steps`, `no gain` (early stopping); or, with more to do, `time is up` or `interrupted`
+    step: int  # the last step that was taken
+    best_dice: float  # best mean Dice; below 0: never evaluated
+    best_step: int  # the step it was reached at
+    seconds: float  # of all sessions
+    was_finished: bool = False  # there was nothing to do: it had ended before
 
     @property
     def finished(self) -> bool:
@@ -94,15 +70,10 @@ class Ended:
 
 @dataclass(frozen=True)
 class Planned:
-    """The first event of a model of stages: how long its training will take.
+    """The first event of a model of stages: how long its training will take."""
 
-    Attributes:
-        seconds: from its first step to its last, on this machine.
-        steps: of each stage's final network.
-    """
-
-    seconds: float
-    steps: dict[str, int]
+    seconds: float  # from its first step to its last, on this machine
+    steps: dict[str, int]  # of each stage's final network
 
 
 Event = StepDone | Evaluated | Ended | Planned
@@ -258,21 +229,13 @@ class LossError(TrainingStopped):
 
 @dataclass(frozen=True, eq=False)
 class _Step:
-    """One optimizer step of this device.
+    """One optimizer step of this device."""
 
-    Attributes:
-        number: counted from 1.
-        lr: learning rate.
-        names: of the photos in this device's share of the batch.
-        parts: names of the loss's terms.
-        values: the loss, its terms, and the gradient's norm if it was asked for; float64, still on the device.
-    """
-
-    number: int
-    lr: float
-    names: tuple[str, ...]
-    parts: tuple[str, ...]
-    values: Tensor
+    number: int  # counted from 1
+    lr: float  # learning rate
+    names: tuple[str, ...]  # of the photos in this device's share of the batch
+    parts: tuple[str, ...]  # names of the loss's terms
+    values: Tensor  # the loss, its terms, and the gradient's norm if it was asked for; float64, still on the device
 
 
 class LossWatch:

@@ -225,31 +225,18 @@ def _kept(state_path: Path) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Session:
-    """One session of a training, from its start or from where it was resumed.
+    """One session of a training, from its start or from where it was resumed."""
 
-    Attributes:
-        run: what is trained on what.
-        fabric: the devices.
-        parts: network, optimizer and so on.
-        progress: how far it is.
-        learn_from: samples of the training photos.
-        measure_on: samples of the validation photos.
-        journal: of the first process; None in the others, which write nothing.
-        seconds_before: of earlier sessions.
-        weights: how often each training photo is drawn; None: all alike.
-        began: on `time.perf_counter`.
-    """
-
-    run: Run
-    fabric: Fabric
-    parts: "Parts"
-    progress: Progress
-    learn_from: Samples
-    measure_on: Samples
-    journal: TrainingJournal | None
-    seconds_before: float
-    weights: DrawWeights | None = None
-    began: float = field(default_factory=time.perf_counter)
+    run: Run  # what is trained on what
+    fabric: Fabric  # the devices
+    parts: "Parts"  # network, optimizer and so on
+    progress: Progress  # how far it is
+    learn_from: Samples  # samples of the training photos
+    measure_on: Samples  # samples of the validation photos
+    journal: TrainingJournal | None  # of the first process; None in the others, which write nothing
+    seconds_before: float  # of earlier sessions
+    weights: DrawWeights | None = None  # how often each training photo is drawn; None: all alike
+    began: float = field(default_factory=time.perf_counter)  # on `time.perf_counter`
 
     @property
     def look_every(self) -> int:
@@ -345,23 +332,15 @@ def _now() -> str:
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """What a training step works with.
+    """What a training step works with."""
 
-    Attributes:
-        network: plain, on the device; its weights are those of `module`.
-        module: the network as the step calls it: compiled, at the training's precision, joined over the devices.
-        optimizer: plain.
-        wrapped_optimizer: the same, wrapped by Fabric.
-        schedule: of its learning rate.
-        ema_model: the average of the network's weights; None if the recipe wants none.
-    """
-
-    network: nn.Module
+    network: nn.Module  # plain, on the device; its weights are those of `module`
+    # The network as the step calls it: compiled, at the training's precision, joined over the devices.
     module: nn.Module
-    optimizer: torch.optim.Optimizer
-    wrapped_optimizer: torch.optim.Optimizer
-    schedule: Schedule
-    ema_model: ModelEmaV3 | None
+    optimizer: torch.optim.Optimizer  # plain
+    wrapped_optimizer: torch.optim.Optimizer  # the same, wrapped by Fabric
+    schedule: Schedule  # of its learning rate
+    ema_model: ModelEmaV3 | None  # the average of the network's weights; None if the recipe wants none
 
     @property
     def evaluated(self) -> nn.Module:

@@ -20,15 +20,10 @@ _LEAST_ERROR = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class Loss:
-    """What one batch costs.
+    """What one batch costs."""
 
-    Attributes:
-        total: scalar to call `backward` on.
-        parts: each term with a weight above 0, before it is weighted; detached, on the logits' device.
-    """
-
-    total: Tensor
-    parts: dict[str, Tensor]
+    total: Tensor  # scalar to call `backward` on
+    parts: dict[str, Tensor]  # each term with a weight above 0, before it is weighted; detached, on the logits' device
 
 
 def total_loss(logits: Tensor, target: Tensor, config: LossConfig) -> Loss:

@@ -11,19 +11,13 @@ _NUM_SHOWN_TO_IT = 12
 
 @dataclass(frozen=True)
 class Split:
-    """The two sides of a training: what it learns from, and what it is measured on.
+    """The two sides of a training: what it learns from, and what it is measured on."""
 
-    Attributes:
-        name: `fold0`, `validation`, or `none`.
-        train: pairs to learn from.
-        validation: pairs that it is measured on while it trains.
-        held_out: splits that nothing is learned from; empty: everything is, `validation` too, whose Dice then says
-            nothing of new photos.
-    """
-
-    name: str
-    train: tuple[Pair, ...]
-    validation: tuple[Pair, ...]
+    name: str  # `fold0`, `validation`, or `none`
+    train: tuple[Pair, ...]  # pairs to learn from
+    validation: tuple[Pair, ...]  # pairs that it is measured on while it trains
+    # Splits that nothing is learned from; empty: everything is, `validation` too, whose Dice then says nothing of new
+    # photos.
     held_out: tuple[str, ...]
 
 

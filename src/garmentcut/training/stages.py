@@ -43,17 +43,11 @@ _SPARE = 0.07  # of the hours: photos are drawn, maps written, networks evaluate
 
 @dataclass(frozen=True)
 class StagePlan:
-    """How long a training of stages will be, settled once.
+    """How long a training of stages will be, settled once."""
 
-    Attributes:
-        steps: of each stage's network that is kept.
-        seconds_a_step: measured at the start, on this machine.
-        hours: asked for; None: the recipe's own steps.
-    """
-
-    steps: dict[str, int]
-    seconds_a_step: dict[str, float]
-    hours: float | None = None
+    steps: dict[str, int]  # of each stage's network that is kept
+    seconds_a_step: dict[str, float]  # measured at the start, on this machine
+    hours: float | None = None  # asked for; None: the recipe's own steps
 
     def seconds(self, recipe: Recipe) -> float:
         """How long all of it should take."""

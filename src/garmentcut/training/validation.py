@@ -30,15 +30,10 @@ _JPEG_QUALITY = 88
 
 @dataclass(frozen=True)
 class Validation:
-    """The result of an evaluation on the validation photos.
+    """The result of an evaluation on the validation photos."""
 
-    Attributes:
-        dice: of each validation photo, in their order.
-        loss: mean over the photos.
-    """
-
-    dice: tuple[float, ...]
-    loss: float
+    dice: tuple[float, ...]  # of each validation photo, in their order
+    loss: float  # mean over the photos
 
     @property
     def mean_dice(self) -> float:
@@ -96,21 +91,13 @@ def dice_of(logits: Tensor, target: Tensor) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class SheetRow:
-    """One photo of a validation sheet.
+    """One photo of a validation sheet."""
 
-    Attributes:
-        name: of the pair.
-        photo: uint8 `(H, W, 3)` sRGB.
-        target: float32 `(H, W)` in [0, 1].
-        alpha: the prediction, likewise.
-        dice: of the two, at 0.5.
-    """
-
-    name: str
-    photo: NDArray[np.uint8]
-    target: NDArray[np.float32]
-    alpha: NDArray[np.float32]
-    dice: float
+    name: str  # of the pair
+    photo: NDArray[np.uint8]  # uint8 `(H, W, 3)` sRGB
+    target: NDArray[np.float32]  # float32 `(H, W)` in [0, 1]
+    alpha: NDArray[np.float32]  # the prediction, likewise
+    dice: float  # of the two, at 0.5
 
 
 def sheet_bytes(rows: Sequence[SheetRow], title: str) -> bytes:
