@@ -17,7 +17,7 @@ MOST = {
     "Python files": 171,
     "lines of JavaScript": 4_100,
     "JavaScript files": 22,
-    "class names defined more than once": 1,
+    "class names defined more than once": 0,
     "files entered by one cut": 42,
 }
 """What there was to read in November 2026, with a few lines to spare. Lower a number whenever it can be."""
