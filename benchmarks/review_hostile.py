@@ -86,8 +86,8 @@ def cut(server: Server, photo: bytes, watch: Watch) -> None:
         watch.tell(f"POST /cut?format={wanted}, {seconds:.2f} s", (status, content.startswith(begin)), ((200, True),))
     with ThreadPoolExecutor(24) as clients:
         statuses = sorted(status for status, _ in clients.map(lambda _: server.ask("POST", "/cut", photo), range(24)))
-    told = {status: statuses.count(status) for status in sorted(set(statuses))}
-    watch.tell("POST /cut by 24 clients at once", told, ({200: 8, 429: 16},))
+    counts = {status: statuses.count(status) for status in sorted(set(statuses))}
+    watch.tell("POST /cut by 24 clients at once", counts, ({200: 8, 429: 16},))
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:

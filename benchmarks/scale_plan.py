@@ -343,27 +343,27 @@ def show_driver(num: int = 100_000) -> None:
     def drawn(digits: int) -> str:
         return f"{random.getrandbits(4 * digits):0{digits}x}"
 
-    def told(what: str, began: float) -> None:
+    def report(what: str, began: float) -> None:
         resident = int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6
         _CONSOLE.print(f"{what}: {time.process_time() - began:.1f} s; the process then holds {resident:.0f} MB")
 
     began = time.process_time()
     places = [PurePosixPath(f"{number // 1000}/{number}_Front") for number in range(num)]
     photos = [StoredPhoto(f"s3://bucket/photos/{place}.jpg", place, 500_000, 10**18, drawn(32)) for place in places]
-    told(f"{num:,} photos as listed", began)
+    report(f"{num:,} photos as listed", began)
     ledger = Ledger(open_storage("/nowhere/at/all"))
     assignment = Assignment("/nowhere/at/all", 1, "none", "0" * 16, Config())
     plan = plan_run(photos, ledger, assignment, Judge(None))  # type: ignore[arg-type]
-    told(f"planned, {plan.num_todo:,} to do", began)
+    report(f"planned, {plan.num_todo:,} to do", began)
     rows = [
         Row(photo.input, str(photo.place), (name,), input_sha256=drawn(64), written={name: (drawn(64),)})
         for photo in photos
         for name in [f"{photo.place}.png"]
     ]
     content = parquet_bytes(LedgerRow(row, photo.etag) for row, photo in zip(rows, photos, strict=True))
-    told(f"rows as {len(content) / 1e6:.1f} MB of Parquet", began)
+    report(f"rows as {len(content) / 1e6:.1f} MB of Parquet", began)
     again = len(list(read_parquet(content)))
-    told(f"{again:,} rows read back", began)
+    report(f"{again:,} rows read back", began)
 
 
 if __name__ == "__main__":

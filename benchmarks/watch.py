@@ -262,16 +262,18 @@ def judge(work: Path, files: dict[str, bytes], masks: dict[str, Any], broken: se
     written = [path for path in (work / "out").rglob("*") if path.suffix in (".png", ".part")]
     assert len(written) == len(dices), "files nobody asked for"
     events = [json.loads(line) for line in (work / "log.jsonl").read_text().splitlines() if line.startswith("{")]
-    told = Counter((event["input"], event["status"]) for event in events if event["event"] == "photo")
+    events_of = Counter((event["input"], event["status"]) for event in events if event["event"] == "photo")
     wrong = [event for event in events if event["event"] == "photo" and event["status"] == "failed"]
     return {
         "cutouts": len(dices),
         "rows with reasons": len(failed),
         "reasons": dict(Counter(reason.split("(")[0].strip() for reason in failed.values())),
         "least Dice with the exact mask": round(float(min(dices)), 4),
-        "photos cut more than once": sum(number > 1 for (_, status), number in told.items() if status == "ok"),
-        "failures told more than once": sum(number > 1 for (_, status), number in told.items() if status != "ok"),
-        "failures told that were none": sum(
+        "photos cut more than once": sum(number > 1 for (_, status), number in events_of.items() if status == "ok"),
+        "failures reported more than once": sum(
+            number > 1 for (_, status), number in events_of.items() if status != "ok"
+        ),
+        "failures reported that were none": sum(
             event["input"] not in {str(work / "in" / n) for n in failed} for event in wrong
         ),
     }
