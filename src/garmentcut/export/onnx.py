@@ -77,7 +77,7 @@ def _onnx_of(network: nn.Module, card: ModelCard) -> bytes:
 
 
 def _root_of(error: BaseException) -> str:
-    """What went wrong first; torch wraps it in advice."""
+    """The original error, which torch wraps in advice."""
     while error.__cause__:
         error = error.__cause__
     return " ".join(str(error).split())[:300]
@@ -99,7 +99,7 @@ def _bare(model: Any) -> bytes:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Let torch's exporter not speak of its own innards, nor log each attempt that fails."""
+    """Silence the log of torch's exporter."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:

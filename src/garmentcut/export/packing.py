@@ -11,7 +11,7 @@ _LARGEST = float(np.finfo(np.float16).max)
 
 
 def packed(model: bytes, bits: Literal[8, 16]) -> bytes:
-    """Round large weights, each followed by what makes it float32 again, which runtimes do once, when they load it.
+    """Round large weights to 16 or 8 bits; nodes behind them make them float32 again when the file is loaded.
 
     16 bits: float16, rounded by a two-thousandth of itself at most. 8 bits: whole numbers times a scale for each output
     channel, rounded by a 254th of that channel's largest weight at most.

@@ -15,7 +15,7 @@ WEIGHTS_NAME = "best.safetensors"
 
 
 def export_folder(run: Path, words: dict[str, str]) -> bytes:
-    """Export what a training has left.
+    """Export a trained run.
 
     Args:
         run: its folder, or a .safetensors file.
@@ -34,7 +34,7 @@ def export_folder(run: Path, words: dict[str, str]) -> bytes:
 
 
 def export_folds(run: Path) -> dict[Path, bytes]:
-    """Export what a training of stages has left of its folds: models to judge the photos that each has held out.
+    """Export the folds of a run of stages, whose models judge the photos that each has held out.
 
     A fold has no refine stage of its own: it gets that of the whole, which has learned from all photos, but from maps
     of networks that had not seen them. The cards list what the other two stages have learned from.

@@ -190,7 +190,7 @@ class ModelCard:
 
     @property
     def label(self) -> str:
-        """Name and the first digits of the hash: tells two trainings of one recipe apart."""
+        """The name and the first digits of the hash, which distinguish two trainings of one recipe."""
         return f"{self.name}@{self.sha256[:8]}"
 
 

@@ -40,10 +40,10 @@ class NetworkSpec:
 
 
 def save_network(path: Path, network: nn.Module, spec: NetworkSpec, *, half: bool = False) -> None:
-    """Write a network's weights and its spec; the file is never half written, and an old one stays until then.
+    """Write a network's weights and its spec atomically.
 
     Args:
-        path: to write; by custom `.safetensors`.
+        path: the file to write, usually `.safetensors`.
         network: bare, not compiled or wrapped for several devices.
         spec: how to build it again.
         half: store float16, half the size; the weights are rounded by a thousandth of themselves at most.

@@ -57,7 +57,7 @@ class Encoder(nn.Module):
         return cast(list[Tensor], self.trunk(x)[self._first :])
 
     def freeze(self, num_stages: int) -> None:
-        """Let the first stages learn nothing more: neither their weights nor the statistics of their batch norms.
+        """Freeze the first stages: their weights and the statistics of their batch norms.
 
         Args:
             num_stages: how many of the strides, fine to coarse; what comes before the first is frozen with it.

@@ -11,7 +11,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 def check_input(x: Tensor, multiple_of: int, channels: int = 3) -> None:
-    """Refuse what a network would misread; call it once, first thing in `forward`.
+    """Refuse input that a network would misread; call it first in `forward`.
 
     Args:
         x: should be float32 (or what autocast makes of it) `(N, channels, H, W)`, sRGB in [0, 1].

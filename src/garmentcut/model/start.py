@@ -37,7 +37,7 @@ def default_weights(stage: str = "") -> Path:
 
 
 def start_network(network: nn.Module, name: str, start: str) -> tuple[str, ...]:
-    """Fill a network with the weights its training starts from.
+    """Load the weights that a training starts from into a network.
 
     Args:
         network: as `build_network` made it; changed in place, or left as it is when an error is raised.
@@ -63,7 +63,7 @@ def start_network(network: nn.Module, name: str, start: str) -> tuple[str, ...]:
 
 
 def origin_of(start: str) -> Origin:
-    """What a network knows before its training begins.
+    """What a start has already learned from.
 
     Args:
         start: as of `start_network`.

@@ -72,7 +72,7 @@ def read_gray(data: bytes, size_hw: tuple[int, int], *, what: str) -> Alpha8:
 
 
 class EdgeChange(NamedTuple):
-    """What a correction did.
+    """How much a correction changed.
 
     Attributes:
         pixels: that differ by more than 8 of 255 levels.
@@ -95,13 +95,13 @@ def measure_change(before: Alpha8, after: Alpha8) -> EdgeChange:
 
 @dataclass(frozen=True)
 class ReviewPhoto:
-    """A photo of the batch, and where what belongs to it lies.
+    """A photo of the batch, and where its files are.
 
     Attributes:
         row: of results.jsonl.
         stem: below the batch's folder, without suffix; see `garmentcut.dataset.corrections.decision_stem`.
         alpha_sha256: of the corrected alpha; empty: there is none.
-        holds_prediction: the batch's outputs are the model's, not made again of a correction.
+        holds_prediction: the batch's outputs hold the model's alpha, not a correction.
     """
 
     row: Row
@@ -132,12 +132,12 @@ class ReviewPhoto:
 
 
 class AlphaFiles:
-    """Reads and writes them.
+    """Reads and writes the alphas of a batch.
 
     Args:
         folder: of the batch.
-        batch: what it was cut to.
-        cut: makes a prediction again where no output holds it.
+        batch: how it was cut.
+        cut: makes a prediction again if no output holds it.
     """
 
     def __init__(self, folder: Path, batch: Batch, cut: Callable[[Photo], Cutout]) -> None:
@@ -155,7 +155,7 @@ class AlphaFiles:
         return order
 
     def limits_of(self, row: Row) -> ReadConfig:
-        """What the row's run accepted; where that is not known, what is accepted by itself."""
+        """The limits of the row's run; the default limits if they are not known."""
         order = self._order_of(row)
         return order.read if order else ReadConfig()
 
@@ -175,7 +175,7 @@ class AlphaFiles:
             raise ReviewError(f"the photo: {error}", code="not_found") from error
 
     def current(self, subject: ReviewPhoto) -> Alpha8:
-        """The corrected alpha, or where there is none the prediction.
+        """The corrected alpha or, without one, the prediction.
 
         Raises:
             ReviewError: there is none, or it is gone.
@@ -189,7 +189,7 @@ class AlphaFiles:
         return read_gray(data, subject.size_hw, what="corrected alpha")
 
     def predicted(self, subject: ReviewPhoto) -> Alpha8:
-        """The model's alpha: as kept, out of an output that nobody has touched, or made again.
+        """The model's alpha: as stored, from an output that nobody has touched, or made again.
 
         Raises:
             ReviewError: the photo was not cut, or is gone.
@@ -205,7 +205,7 @@ class AlphaFiles:
         return alpha
 
     def keep_prediction(self, subject: ReviewPhoto) -> Alpha8:
-        """The model's alpha, and see that it outlives the outputs.
+        """Store the model's alpha, so that it outlives the outputs, and return it.
 
         Raises:
             ReviewError: as `predicted`.
@@ -217,7 +217,7 @@ class AlphaFiles:
         return alpha
 
     def write_correction(self, subject: ReviewPhoto, content: bytes) -> None:
-        """Put a corrected alpha beside the first; nobody refers to it yet.
+        """Write a corrected alpha beside the others; nothing refers to it yet.
 
         Raises:
             OSError: it cannot be written.
@@ -227,7 +227,7 @@ class AlphaFiles:
             write_atomic(path, content)
 
     def drop_corrections(self, subject: ReviewPhoto, *, keep: frozenset[str]) -> None:
-        """Remove corrected alphas of a photo that nothing refers to any more, but for the youngest.
+        """Remove corrected alphas of a photo that nothing refers to any more, except the newest.
 
         Args:
             subject: the photo.
@@ -259,7 +259,7 @@ class AlphaFiles:
         return None
 
     def _telling_outputs(self, row: Row, *, is_flat: bool) -> Iterator[Path]:
-        """Outputs that hold the whole alpha and that nobody has touched; masks do even where cutouts are flat."""
+        """Untouched outputs that hold the whole alpha; masks do even if the cutouts are on a background."""
         stem = PurePosixPath(row.place).name
         for suffix in _TELLING_SUFFIXES[:1] if is_flat else _TELLING_SUFFIXES:
             for name in row.outputs:

@@ -40,7 +40,7 @@ _FINISH_S = 60
 
 
 def make_app(service: CutService) -> ASGIApp:
-    """The whole application: for one batch, or only to cut what is sent.
+    """Build the application: for one batch, or only for cutting photos that are sent.
 
     Args:
         service: opened and closed with the application.
@@ -120,7 +120,7 @@ def _fault(
 
 
 class Connections:
-    """An application, and the connections that ask it: those that ask for nothing, or too slowly, are closed.
+    """Wraps an application and closes connections that send nothing, or too slowly.
 
     uvicorn's `http` protocol for it is `Connection`.
 
@@ -143,7 +143,7 @@ class Connections:
             await self._app(scope, receive, send)
 
     def add(self, connection: "Connection") -> None:
-        """Take a new connection in; the oldest that waits for a request makes room for it."""
+        """Register a new connection; to make room, the oldest that waits for a request is closed."""
         self.known[connection.peer] = connection
         if len(self.known) > MAX_CONNECTIONS:
             idle = (one for one in self.known.values() if one.is_idle and one is not connection)
@@ -172,7 +172,7 @@ class Connection(asyncio.Protocol):
 
     @contextmanager
     def answering(self) -> Iterator[None]:
-        """While a request is answered, nothing is expected of the other side."""
+        """Suspend the time limits while a request is answered."""
         self._is_answering = True
         self._stop_timer()
         try:
@@ -181,7 +181,7 @@ class Connection(asyncio.Protocol):
             self._is_answering = False
 
     def abort(self) -> None:
-        """Close it at once, unless a request is being answered."""
+        """Close the connection at once, unless a request is being answered."""
         self._head_timer = None
         if not self._is_answering:
             self._transport.abort()
@@ -230,7 +230,7 @@ class Connection(asyncio.Protocol):
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A socket that listens for nobody yet.
+    """Open a listening socket that accepts nobody yet.
 
     Args:
         host: name or address.
@@ -261,13 +261,13 @@ def serve(
     say: Callable[[str], None],
     open_browser: bool = False,
 ) -> None:
-    """Serve a batch until somebody ends it; what runs then is finished.
+    """Serve a batch until it is stopped; requests under way are finished.
 
     Args:
         settings: the batch.
         listening: of `bind`.
-        token: demanded of readers; None: drawn, where others than this machine can reach the server.
-        say: is given the link, once it works.
+        token: demanded of readers; None: one is drawn if other machines can reach the server.
+        say: called with the link once it works.
         open_browser: open it, too.
 
     Raises:
@@ -291,13 +291,13 @@ def serve(
 
 
 def serve_cuts(model: Model, listening: socket.socket, *, token: str | None, say: Callable[[str], None]) -> None:
-    """Cut what is sent, without a batch, until somebody ends it; what runs then is finished.
+    """Cut photos that are sent, without a batch, until it is stopped; requests under way are finished.
 
     Args:
         model: cuts.
         listening: of `bind`.
-        token: demanded of callers; None: drawn, where others than this machine can reach the server.
-        say: is given the addresses, and the token that was drawn, once they work.
+        token: demanded of callers; None: one is drawn if other machines can reach the server.
+        say: called with the addresses and a drawn token once they work.
 
     Raises:
         garmentcut.errors.ModelError: it cannot be loaded.

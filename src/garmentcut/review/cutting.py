@@ -55,7 +55,7 @@ _NOT_DONE = ("image_url", "bg_image_url", "bg_image_file", "roi", "scale", "posi
 
 
 class Model:
-    """Loads a model file on first use; it is shared by all that run it.
+    """Loads a model file on first use and shares it.
 
     Args:
         path: an ONNX file with a card; None: the embedded one.
@@ -74,12 +74,12 @@ class Model:
 
     @property
     def has_cutter(self) -> bool:
-        """It need not be waited for, to cut."""
+        """The cutter is loaded."""
         return self._cutter is not None
 
     @property
     def has_tiles(self) -> bool:
-        """It need not be waited for, to redraw."""
+        """The smart brush's model is loaded."""
         return self._tiles is not None
 
     def tiles(self) -> Tiles:
@@ -105,7 +105,7 @@ class Model:
             return self._cutter
 
     def cut(self, photo: Photo) -> Cutout:
-        """Cut one photo; calls wait for each other, so that the memory of one is enough.
+        """Cut one photo; calls wait for each other, so that memory for one is enough.
 
         Raises:
             garmentcut.errors.PhotoError: no garment was found.
@@ -145,7 +145,7 @@ class CutRequest:
 
 
 class CutQueue:
-    """Cuts photos in the order in which their bodies are complete: one that trickles in keeps no other waiting.
+    """Cuts photos in the order in which their bodies are complete, so that a slow upload delays nobody.
 
     Args:
         model: cuts them.
@@ -240,7 +240,7 @@ class CutQueue:
 
 
 class CutService:
-    """What the routes here share; opened and closed with the server.
+    """What these routes share; opened and closed with the server.
 
     Args:
         model: cuts.
@@ -253,15 +253,15 @@ class CutService:
         self._is_closing = threading.Event()
 
     def open(self) -> None:
-        """Load the model meanwhile."""
+        """Start to load the model."""
         threading.Thread(target=self._prepare, name="prepare", daemon=True).start()
 
     def close(self) -> None:
-        """Be ready no longer."""
+        """Report not ready from now on."""
         self._is_closing.set()
 
     def why_not_ready(self) -> str:
-        """In words; empty: it is."""
+        """Why the service is not ready, in words; empty: it is ready."""
         if self._is_closing.is_set():
             return "closing"
         return "" if self.model.has_cutter else "the model is being loaded, or cannot be"
@@ -449,7 +449,7 @@ def _order_of_removebg(fields: Mapping[str, str], name: str) -> CutRequest:
 
 
 def _color_of_removebg(text: str) -> str | None:
-    """`#rrggbb` of hexadecimal digits, with or without a `#`, or a colour's name; None: none is asked for."""
+    """`#rrggbb` of hexadecimal digits with or without `#`, or of a colour's name; None: none was asked for."""
     if not text:
         return None
     digits = text.removeprefix("#")

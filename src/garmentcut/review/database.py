@@ -44,7 +44,7 @@ _POSTGRES_DRIVER = "postgresql+pg8000"
 
 
 class Table(DeclarativeBase):
-    """Of all tables."""
+    """Base of all tables."""
 
 
 class SchemaVersion(Table):
@@ -63,17 +63,17 @@ class BatchRow(Table):
 
 
 class PhotoRow(Table):
-    """A photo as it stands.
+    """A photo's current state.
 
     Attributes:
-        key: its place, or what tells it from another photo at the same place; printable.
+        key: its place, or what distinguishes it from another photo at the same place; printable.
         row: its row of results.jsonl, as JSON: the one place for paths, which need not be printable.
         order_doubt: to sort by; `NO_DOUBT` and `FAILED_DOUBT` come last.
         version: counts this photo's writes; every write names the one it is based on.
         revision: the batch's at its last write.
         alpha_sha256: of its corrected alpha's file, draft or final; empty: there is none.
         delivered_sha256: of the alpha that its outputs hold; empty: the prediction.
-        undelivered: why the outputs could not be made again; empty: they could, or need not.
+        undelivered: why the outputs could not be made again; empty: they were, or need not be.
         seconds: hands-on, so far.
         edge_share: share of the outline that the corrected alpha moved.
     """
@@ -109,7 +109,7 @@ class PhotoRow(Table):
 
 
 class ActionRow(Table):
-    """One thing that somebody did; rows are only ever added.
+    """One action of a person; rows are only ever added.
 
     Attributes:
         kind: accept, reject, reopen, revert, save (a draft), correct, note, or recut (by `garmentcut cut`).
@@ -165,13 +165,13 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        """A transaction: what is done in it is stored whole when it ends, or not at all."""
+        """A transaction: stored as a whole when it ends, or not at all."""
         engine = self._engine.execution_options(garmentcut_writes=True)
         with Session(engine, expire_on_commit=False) as session, session.begin():
             yield session
 
     def close(self) -> None:
-        """Let all connections go."""
+        """Close all connections."""
         self._engine.dispose()
 
     def _make_tables(self) -> None:

@@ -56,7 +56,7 @@ _STALL_S, _STALL_BYTES = 15.0, 128_000  # within which so much of a body must co
 
 @dataclass(frozen=True)
 class Access:
-    """The rules.
+    """Who may ask the server for what.
 
     Attributes:
         secret: of the batch; never leaves the server.
@@ -73,25 +73,25 @@ class Access:
 
     @property
     def page_token(self) -> str:
-        """What the server's own pages send along; the same after a new start, so that an open page goes on."""
+        """The token that the server's own pages send; it survives a restart, so that open pages go on working."""
         return self._derived("page")
 
     @property
     def cookie(self) -> str:
-        """What a browser that has brought the token is known by."""
+        """The cookie of a browser that has brought the token."""
         return self._derived(f"cookie {self.token}")
 
     @property
     def cookie_name(self) -> str:
-        """Its own for each port: browsers do not tell a host's ports apart."""
+        """The cookie's name, different for each port, because browsers do not separate the ports of a host."""
         return f"garmentcut-{self.port}"
 
     def accepts_token(self, token: str) -> bool:
-        """Whether it is the one; takes as long for a wrong one."""
+        """Whether the token is right, in constant time."""
         return bool(self.token) and _same(token, self.token)
 
     def check(self, method: str, path: str, headers: Mapping[str, str], cookie: str) -> None:
-        """Refuse a request that may not be met.
+        """Refuse a request that is not allowed.
 
         Args:
             method: HTTP's.
@@ -129,7 +129,7 @@ class Access:
             raise ReviewError("without the page's token; load the page again", code="forbidden")
 
     def _is_own_host(self, host: str) -> bool:
-        """A name that nobody else can let point here: a page that rebinds its name to this machine has another."""
+        """Whether a host name is one that nobody else can point here, against DNS rebinding."""
         name, _, port = host.rpartition(":")
         if not port.isdigit():
             name, port = host, ""
@@ -155,7 +155,7 @@ def is_loopback(host: str) -> bool:
 
 
 def open_access(folder: Path | None, host: str, port: int, token: str | None) -> Access:
-    """The rules for a server; the batch's secret is drawn at the first one, and kept for its user alone.
+    """The access rules of a server; the batch's secret is drawn once and stored for its user alone.
 
     Args:
         folder: of the batch; None: there is none, and the secret is another at each start.
@@ -255,7 +255,7 @@ class Guard:
 
 
 def fault_of(path: str, status: int, message: str, **more: Any) -> tuple[int, dict[str, Any] | None]:
-    """Status and JSON body of an error for whoever asked at a path; without a body, a page says it."""
+    """Status and JSON body of an error, by the path that was asked for; without a body, it is shown as a page."""
     if path == "/v1.0/removebg":
         status = _REMOVEBG_STATUS.get(status, status)
         more["errors"] = [{"title": message, "code": _REMOVEBG_CODES.get(status, "error")}]
@@ -265,7 +265,7 @@ def fault_of(path: str, status: int, message: str, **more: Any) -> tuple[int, di
 
 
 class _Answer:
-    """Sends, with the headers that every answer has.
+    """Sends an answer with the headers that every answer has.
 
     Attributes:
         refusal: why the request is refused after all; what the app answers is then dropped.
@@ -288,9 +288,9 @@ class _Answer:
 
 
 class _Body:
-    """A request's body as it comes, in parts: no more of it than is allowed, and none that never ends.
+    """A request's body as it comes in, limited in size and time.
 
-    Frameworks make their own mistakes of an exception while they read, so the refusal is left with the answer too.
+    Frameworks turn an exception while they read into errors of their own, so the refusal is left with the answer too.
     """
 
     def __init__(self, receive: Receive, answer: _Answer, *, limit: int) -> None:
@@ -300,7 +300,7 @@ class _Body:
         self._num_since = 0
 
     def check_declared(self, scope: Scope) -> None:
-        """Refuse a body by the length that its header declares."""
+        """Refuse a body whose declared length is too large."""
         for name, value in scope["headers"]:
             if name.lower() == b"content-length" and int(value[:20]) > self._limit:  # a number: h11 has looked at it
                 raise ReviewError(self._too_large, code="too_large")

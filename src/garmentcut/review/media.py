@@ -110,7 +110,7 @@ class Media:
 
 
 class Recent:
-    """Contents made lately, as many as fit; a few are made at a time.
+    """A cache of recent contents, bounded in bytes; a few are made at a time.
 
     Args:
         max_bytes: what they may take together.

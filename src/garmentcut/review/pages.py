@@ -38,7 +38,7 @@ _METHODS = ("get", "post", "put")
 
 
 def version_of(contents: dict[str, bytes]) -> str:
-    """Of all files, their names and contents, hashed."""
+    """A hash over the names and contents of all files."""
     digest = hashlib.sha256()
     for name, content in contents.items():
         digest.update(f"{name}\0{len(content)}\0".encode() + content)
@@ -62,7 +62,7 @@ def error_page(status: int, message: str) -> bytes:
 
 @router.get("/")
 def show_queue(request: Request, query: Queue, token: str | None = None) -> Response:
-    """The queue; where a token is brought, a cookie instead of it."""
+    """The queue's page; a token in the address is exchanged for a cookie."""
     service = service_of(request)
     access = service.access
     if token is not None and access.token:
@@ -103,13 +103,13 @@ def show_help(request: Request) -> Response:
 
 @router.get("/docs")
 def show_operations(request: Request) -> Response:
-    """The HTTP interface, to read."""
+    """The page that documents the HTTP interface."""
     return _page(service_of(request), "docs", operations=operations_of(request.app.openapi()))
 
 
 @router.get("/favicon.ico")
 def show_icon() -> Response:
-    """The page names its own; this is for browsers that ask all the same."""
+    """The icon, for browsers that ask for it at the usual address."""
     return RedirectResponse(f"{ADDRESS}/icon.svg", 307)
 
 

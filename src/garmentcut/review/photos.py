@@ -34,12 +34,11 @@ _WORDS = {
 
 
 def take_rows(session: Session, batch: BatchRow, rows: Iterable[Row], folder: Path) -> None:
-    """Bring the photos of a batch up to date.
+    """Bring the photos of a batch up to date with its rows.
 
-    On a photo that the database does not know yet, what the decision's file says holds: the database may have been
-    lost, or the batch's id. A photo cut again from other pixels or by another model is open again, whatever was
-    decided: another cutout was judged. A correction outlives another model, for `cut` delivers it, but not other
-    pixels.
+    For a photo that the database does not know yet, the decision's file counts: the database, or the batch's id, may
+    have been lost. A photo that was cut again from other pixels or by another model is open again, because the decision
+    was about another cutout. A correction survives another model, because `cut` delivers it, but not other pixels.
 
     Args:
         session: of a write; the batch's row is locked.
@@ -102,12 +101,12 @@ def row_of(photo: PhotoRow) -> Row:
 
 
 def printable(text: str) -> str:
-    """A text that any database and page can hold: bytes that are no text are written out."""
+    """A text that any database and page can hold, with bytes that are no text written out."""
     return text.encode(errors="backslashreplace").decode().replace("\0", "\\0")
 
 
 def _known_photos(session: Session, batch: BatchRow, rows: list[Row]) -> dict[str, PhotoRow]:
-    """The photos that rows may be about, by key; not all others of the batch, for rows come one at a time."""
+    """The photos in the database that rows may be about, by key; rows come one at a time, so not all photos."""
     keys, known = [key for row in rows for key in _possible_keys(row)], dict[str, PhotoRow]()
     for start in range(0, len(keys), _AT_A_TIME):
         asked = PhotoRow.batch_id == batch.id, PhotoRow.key.in_(keys[start : start + _AT_A_TIME])
@@ -121,7 +120,7 @@ def _possible_keys(row: Row) -> tuple[str, str]:
 
 
 def _key_of(row: Row, known: dict[str, PhotoRow]) -> str:
-    """The photo's place; behind it the kind of file, where another photo has taken the place."""
+    """The photo's key: its place, with the kind of file appended if another photo has the place."""
     place, with_kind = _possible_keys(row)
     taker = known.get(place)
     if taker is None or (earlier := row_of(taker)).input == row.input:
@@ -148,7 +147,7 @@ def _new_photo(batch: BatchRow, key: str, row: Row) -> PhotoRow:
 
 
 def _restore(session: Session, photo: PhotoRow, folder: Path) -> None:
-    """Take over what the decision's file says of a new photo; without one, it stays open."""
+    """Apply the decision's file to a new photo; without one, it stays open."""
     row, stem = row_of(photo), subject_of_photo(photo).stem
     decision = read_decision(folder, stem)
     if decision is None or not row.ok or decision.input_sha256 != row.input_sha256:
@@ -177,7 +176,7 @@ def _restore(session: Session, photo: PhotoRow, folder: Path) -> None:
 
 
 def _holds(path: Path, hashes: tuple[str, ...]) -> bool:
-    """A file is as it was written last."""
+    """Whether a file is as it was last written."""
     return path.is_file() and sha256_of(path) in hashes[-1:]
 
 
@@ -249,7 +248,7 @@ def item_of(photo: PhotoRow, folder: Path) -> Item:
 
 
 def subject_of_photo(photo: PhotoRow) -> ReviewPhoto:
-    """Where what belongs to a photo lies."""
+    """A photo's record for the alpha files."""
     row = row_of(photo)
     place = row.place or Path(row.input).stem
     stem = decision_stem(place, row.input, is_second=photo.key != photo.place)
@@ -257,17 +256,17 @@ def subject_of_photo(photo: PhotoRow) -> ReviewPhoto:
 
 
 def heat_path(folder: Path, place: str) -> Path:
-    """Where `cut` leaves the doubt of each pixel, if it leaves one: gray PNG."""
+    """Where `cut` writes the doubt of each pixel, if it does: gray PNG."""
     return folder / OWN_FOLDER / "heat" / f"{place}.png"
 
 
 def utc_of(time: datetime) -> datetime:
-    """A time out of the database: SQLite's have lost their zone."""
+    """A time from the database, in UTC; SQLite's times have lost their zone."""
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
 def last_action(session: Session, photo: PhotoRow) -> str:
-    """What became of a photo last, by whom and when, for somebody whose write comes too late."""
+    """Who did what to a photo last, and when, in words; for a person whose write comes too late."""
     newest = select(ActionRow).where(ActionRow.photo_id == photo.id).order_by(ActionRow.version.desc()).limit(1)
     action = session.scalar(newest)
     if action is None:
@@ -279,7 +278,7 @@ def last_action(session: Session, photo: PhotoRow) -> str:
 
 
 def content_keys(photo: PhotoRow) -> dict[str, str]:
-    """What each of a photo's pictures depends on, hashed: `?v=` of its address."""
+    """Hashes of what each of a photo's pictures depends on: `?v=` of its address."""
     row = row_of(photo)
     prediction = fingerprint(row.input_sha256, row.model, row.seconds)
     alpha = photo.alpha_sha256[:16] or prediction
@@ -308,10 +307,10 @@ def _urls_of(photo: PhotoRow, folder: Path) -> dict[str, str | None]:
 
 @dataclass
 class Feed:
-    """The rows of an output folder as they come.
+    """The rows of an output folder as they are appended.
 
-    `cut` appends whole lines; at its begin and end it puts another file in the place of this one, with one row a
-    photo. The last row of a photo counts.
+    `cut` appends whole lines; at its start and end it replaces the file by one with a row for each photo. The last row
+    of a photo counts.
     """
 
     folder: Path
@@ -321,7 +320,7 @@ class Feed:
     _stamp: tuple[int, int, int] = (0, 0, 0)
 
     def rows(self) -> list[Row]:
-        """Finished rows, `ok` or `failed`, that came since the last call; all of them where the file was exchanged.
+        """Finished rows, `ok` or `failed`, since the last call; all rows if the file was replaced.
 
         Raises:
             OSError: the file cannot be read.

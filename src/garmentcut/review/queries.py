@@ -24,7 +24,7 @@ _EDGE_BINS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 
 
 class QueueQuery(BaseModel):
-    """Which photos, in which order. Filters of one kind: any of them; of several kinds: all of them."""
+    """Which photos to list, in which order. Filters of one kind are alternatives; of several kinds, all must match."""
 
     model_config = ConfigDict(extra="ignore", use_attribute_docstrings=True)
 
@@ -71,7 +71,7 @@ def find_page(session: Session, batch_id: str, query: QueueQuery) -> Page:
 
 
 def find_neighbours(session: Session, photo: PhotoRow, query: QueueQuery) -> dict[str, int | None]:
-    """Where a photo stands in a queue that it need not belong to itself: `previous`, `next`, `position`, `total`."""
+    """A photo's place in a queue to which it need not belong: `previous`, `next`, `position`, `total`."""
     matching, place = _matching(photo.batch_id, query), (photo.order_doubt, photo.key)
     before, behind = (_beyond(query.sort, place, backwards=backwards) for backwards in (True, False))
     first = select(PhotoRow.id).where(*matching).limit(1)
@@ -90,7 +90,7 @@ def count_by(session: Session, batch_id: str, column: Any) -> dict[str, int]:
 
 
 def count_doubted(session: Session, batch_id: str) -> int:
-    """Of how many photos the model has said how sure it is."""
+    """The number of photos that have a doubt."""
     return session.scalar(_count([PhotoRow.batch_id == batch_id, PhotoRow.doubt.is_not(None)])) or 0
 
 
@@ -125,7 +125,7 @@ def _order(sort: str, *, backwards: bool = False) -> tuple[ColumnElement[Any], .
 
 
 def _beyond(sort: str, place: tuple[float, str], *, backwards: bool = False) -> ColumnElement[bool]:
-    """Photos behind a place in the order, or before it."""
+    """Photos after a place in the order, or before it."""
     doubt, key = place
     by_key = PhotoRow.key < key if backwards else PhotoRow.key > key
     if sort == "name":
@@ -194,7 +194,7 @@ def _median(values: Sequence[float]) -> float | None:
 
 
 def _histogram(values: Iterable[float], edges: Sequence[float]) -> list[dict[str, Any]]:
-    """Photos in each bin, from one edge up to, but without, the next."""
+    """The number of photos in each bin; a bin excludes its upper edge."""
     numbers = [0] * len(edges)
     for value in values:
         numbers[int(np.searchsorted(edges, value, side="right")) - 1] += 1

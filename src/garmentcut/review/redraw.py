@@ -107,13 +107,13 @@ def _start(start: int, end: int, length: int, limit: int) -> int:
 
 @dataclass(frozen=True, eq=False)
 class Stroke:
-    """What a person painted.
+    """A stroke that a person painted.
 
     Attributes:
         box_xyxy: on the photo, right and bottom exclusive.
         stroke: `(h, w)` of the box: where the brush went, 0 to 255.
         alpha: of the box, as it now is.
-        hint: `add`: what it covers is garment, up to the edge; `subtract`: is not.
+        hint: `add`: what it covers is garment, up to the edge; `subtract`: it is not.
     """
 
     box_xyxy: tuple[int, int, int, int]
@@ -182,7 +182,7 @@ def _color_evidence(canvas: Canvas, stroke: Stroke) -> _Field:
 
 
 def _color_indices(photo: Photo, area: tuple[slice, slice]) -> NDArray[np.intp]:
-    """Which bin each pixel's colour falls in, the grain of the photo smoothed away."""
+    """The bin of each pixel's colour, after smoothing the photo's grain."""
     rgb = srgb_of(to_8_bit(np.ascontiguousarray(photo.rgb[area])), photo.profile)
     smooth = np.asarray(Image.fromarray(rgb).filter(ImageFilter.GaussianBlur(1.0)))
     red, green, blue = (smooth[..., channel].astype(np.intp) * _BINS // 256 for channel in range(3))

@@ -92,7 +92,7 @@ _FAULTS: dict[int | str, dict[str, Any]] = {
 
 
 def service_of(request: Request) -> Service:
-    """What all routes share."""
+    """The service that all routes share."""
     service: Service = request.app.state.service
     return service
 
@@ -101,7 +101,7 @@ Serving = Annotated[Service, Depends(service_of)]
 
 
 def person_of(x_garmentcut_person: Annotated[str, Header(description="Who acts, percent-encoded UTF-8.")] = "") -> str:
-    """Name of who acts; empty: not said."""
+    """The name of the person who acts; empty: not given."""
     name = "".join(letter for letter in unquote(x_garmentcut_person) if letter.isprintable())
     return name.strip()[:_MAX_PERSON_CHARS]
 
@@ -123,7 +123,7 @@ def show_photo(service: Serving, photo_id: PhotoId, query: Annotated[QueueQuery,
 
 @api.get("/changes")
 def list_changes(service: Serving, since: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0) -> dict[str, Any]:
-    """What was written after a revision; for a page to ask every two seconds."""
+    """What was written after a revision; a page asks for it every two seconds."""
     return service.changes(since)
 
 
@@ -201,7 +201,7 @@ def send_predicted(request: Request, service: Serving, photo_id: PhotoId, v: Con
 
 @media.get("/{photo_id}/heat.png")
 def send_heat(request: Request, service: Serving, photo_id: PhotoId, v: Content = "") -> Response:
-    """The doubt of each pixel: 8-bit gray; 404 where the model tells none."""
+    """The doubt of each pixel: 8-bit gray; 404 if the model gives none."""
     place = subject_of_photo(service.store.find(photo_id)).row.place
     path = heat_path(service.folder, place)
     if not path.is_file():

@@ -80,7 +80,7 @@ class Service(CutService):
         self._last_photo: tuple[str, Photo] | None = None
 
     def open(self) -> None:
-        """Take in what is there, finish what an earlier server was killed in, and load the model meanwhile."""
+        """Read what is there, finish what a killed server left, and start to load the model."""
         super().open()
         self.store.refresh()
         self.store.recover()
@@ -98,7 +98,7 @@ class Service(CutService):
                     thumbnail.unlink()
 
     def why_not_ready(self) -> str:
-        """In words; empty: it is."""
+        """Why the service is not ready, in words; empty: it is ready."""
         if reason := super().why_not_ready():
             return reason
         if not self.model.has_tiles:
@@ -111,13 +111,13 @@ class Service(CutService):
         return ""
 
     def close(self) -> None:
-        """Let the database go."""
+        """Close the database."""
         super().close()
         self.database.close()
 
     @property
     def is_running(self) -> bool:
-        """`garmentcut cut` seems to be at work in the folder; to try its lock could get in its way."""
+        """Whether `garmentcut cut` seems to be at work in the folder; trying its lock could get in its way."""
         try:
             return time.time() - (self.folder / RESULTS_NAME).stat().st_mtime < _AT_WORK_S
         except OSError:
