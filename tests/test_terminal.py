@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from garmentcut.prediction.results import Row
+from garmentcut.prediction.results import Row, foreign_warning
 from garmentcut.prediction.sources import NotLookedAt, Skipped
 from garmentcut.terminal import Summary, progress_bar, progress_of
 
@@ -30,6 +30,19 @@ def test_lines_for_people():
     first, *rest = summary().as_text().splitlines()
     assert first.startswith("4 photos: 1 cut, 2 done before, 1 failed, ")
     assert rest == ["failed: /in/b\\n.jpg: not whole", "note: /in/a.jpg: CMYK converted to sRGB"]
+
+
+def test_foreign_photos_are_told_with_what_to_do():
+    made = Summary(Path("out"), Path("out/results.jsonl"))
+    for number in range(3):
+        made.add(Row(f"/in/{number}.jpg", doubt=0.02, flags=("foreign",)[: number > 0], reasons=("unlike",)))
+    assert (made.as_dict()["foreign"], made.as_dict()["doubtful"]) == (2, 2)
+    warning = made.as_text().splitlines()[1]
+    assert warning.startswith("2 of 3 photos look unlike the studio this model learned from. Do not use these cutouts")
+    assert "garmentcut review out" in warning
+    assert "docs/training.md" in warning
+    assert foreign_warning(0, 3, "out") == ""
+    assert foreign_warning(1, 1, "out").startswith("1 of 1 photo looks unlike")
 
 
 def test_a_flood_of_failures_is_cut_short():

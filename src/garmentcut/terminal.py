@@ -10,7 +10,7 @@ from typing import Any
 
 from garmentcut.errors import counted
 from garmentcut.observe.log import printable
-from garmentcut.prediction.results import Row
+from garmentcut.prediction.results import Row, foreign_warning
 from garmentcut.prediction.sources import NotLookedAt
 
 _SHOWN_FAILURES = 20
@@ -26,7 +26,7 @@ class Summary:
         most_named: failures and notes named at most; None: all. The counts are of all.
         has_pace: seconds a photo mean something: the run did nothing else.
         failures, noted, doubtful: rows to be named.
-        num_accepted, num_to_review, num_doubtful: verdicts, those of photos done before included.
+        num_accepted, num_to_review, num_doubtful, num_foreign: verdicts, those of photos done before included.
         num_replaced: photos that took the place of others of the same name.
         num_moved: photos done before that have another name now than their files.
         num_gone: cutouts that were written and went with the output folder.
@@ -46,6 +46,7 @@ class Summary:
     num_accepted: int = 0
     num_to_review: int = 0
     num_doubtful: int = 0
+    num_foreign: int = 0
     doubtful: list[Row] = field(default_factory=list)
     num_replaced: int = 0
     num_moved: int = 0
@@ -72,8 +73,14 @@ class Summary:
         self.num_accepted += row.ok and row.verdict == "accept"
         self.num_to_review += row.ok and row.verdict == "review"
         self.num_doubtful += row.is_doubtful
+        self.num_foreign += row.ok and row.is_foreign
         if row.is_doubtful and (self.most_named is None or len(self.doubtful) < self.most_named):
             self.doubtful.append(row)
+
+    @property
+    def foreign_warning(self) -> str:
+        """See `garmentcut.prediction.results.foreign_warning`."""
+        return foreign_warning(self.num_foreign, self.num_cut + self.num_skipped, self.out_dir)
 
     @property
     def num_photos(self) -> int:
@@ -88,6 +95,7 @@ class Summary:
             "skipped": self.num_skipped,
             "failed": self.num_failed,
             "doubtful": self.num_doubtful,
+            "foreign": self.num_foreign,
             "not_looked_at": self.not_looked_at.num_files,
             "accepted": self.num_accepted,
             "review": self.num_to_review,
@@ -118,6 +126,7 @@ class Summary:
             parts.append(f"{self.num_accepted} accepted, {self.num_to_review} to review")
         rate = f", {counts['seconds'] / self.num_cut:.2f} s a photo" if self.num_cut and self.has_pace else ""
         lines = [f"{counted(counts['photos'], 'photo')}: {', '.join(parts)}{rate}; rows in {self.results}"]
+        lines += filter(None, [self.foreign_warning])
         lines += self._named("failed", [(row, row.reason) for row in self.failures], self.num_failed)
         lines += self._named("doubtful", [(row, _why(row)) for row in self.doubtful], self.num_doubtful)
         lines += [f"note: {row.input}: {'; '.join(row.notes)}" for row in self.noted[:_SHOWN_FAILURES]]

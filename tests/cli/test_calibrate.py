@@ -12,8 +12,8 @@ from garmentcut.model.card import read_model
 from garmentcut.prediction.cutter import default_model
 
 
-def run(*args):
-    return CliRunner().invoke(app, ["calibrate", *map(str, args)])
+def run(*args, foreign=0):
+    return CliRunner().invoke(app, ["calibrate", *map(str, args), "--foreign", str(foreign)])
 
 
 def test_doubt_and_thresholds_go_onto_the_card(red_runs, many_garments, red_model, tmp_path):
@@ -27,6 +27,20 @@ def test_doubt_and_thresholds_go_onto_the_card(red_runs, many_garments, red_mode
     assert card.acceptance.threshold_of(0.2).max_doubt is not None
     assert card.acceptance.threshold_of(0.05).max_doubt is None
     assert card.sha256 == read_model(final)[1].sha256  # the network is the same
+
+
+def test_photos_from_elsewhere_are_made_and_told_apart(red_runs, many_garments, red_model, tmp_path):
+    final, out = red_model(tmp_path / "final.onnx"), tmp_path / "ours.onnx"
+    done = run(red_runs, many_garments, "--into", final, "--out", out, "--json", foreign=8)
+    found = json.loads(done.stdout)
+    assert (found["studio"]["photos"], found["foreign"]["photos"]) == (24, 8)
+    # In drawn photos the model of red cloth finds nothing; composites are of the red garments.
+    assert found["foreign"]["called_foreign"] == 8 - found["foreign"]["refused"] == 4
+    assert found["studio"]["called_foreign"] <= 1
+    assert len(found["studio"]["quarters"]) == 4
+    doubt = read_model(out)[1].doubt
+    assert doubt.foreign_distance == found["foreign_distance"] > 0
+    assert "8 photos made to look foreign" in doubt.data
 
 
 def test_too_few_photos_are_told_and_nothing_is_guaranteed(red_runs, many_garments, red_model, tmp_path):

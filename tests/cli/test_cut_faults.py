@@ -134,7 +134,7 @@ def test_what_is_not_looked_at_is_said(run, draw, tmp_path):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--fail-on", "warnings"], "--fail-on: 'warnings' is neither doubtful nor skipped"),
+        (["--fail-on", "warnings"], "--fail-on: 'warnings' is none of doubtful, foreign, skipped"),
         (["--fail-on", "skipped", "--watch"], "leave it or --watch out"),
     ],
 )

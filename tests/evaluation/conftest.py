@@ -90,7 +90,7 @@ def make_experiences():
 
     def make(num, *, noise=0.3):
         rng = np.random.default_rng(3)
-        features, appearance = rng.standard_normal((num, 12)), 50 * rng.standard_normal((num, 10))
+        features, appearance = rng.standard_normal((num, 13)), 50 * rng.standard_normal((num, 27))
         score = 1.5 * features[:, 0] - 1.5 + noise * rng.standard_normal(num)
         qualities = 1 - 1 / (1 + np.exp(-score))
         return [

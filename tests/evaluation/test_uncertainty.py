@@ -17,6 +17,7 @@ from garmentcut.evaluation.uncertainty import (
     fit_doubt,
     is_same_kind,
     least_garments,
+    quarters_of,
     rank_correlation,
     share_interval,
 )
@@ -128,7 +129,7 @@ def test_numpy_answers_as_scikit_learn_does(make_experiences):
 
 def test_doubt_is_learned_and_is_an_expectation(make_experiences):
     known = make_experiences(150)
-    doubts = cross_fitted(known)
+    doubts = cross_fitted(known).doubts
     assert rank_correlation(doubts, known) > 0.8
     assert doubts.mean() == pytest.approx(np.mean([1 - one.quality for one in known]), abs=0.02)
     model = fit_doubt(known, data="tests")
@@ -143,29 +144,68 @@ def test_no_view_of_a_garment_helps_to_judge_another(make_experiences):
     rng = np.random.default_rng(5)
     known = []
     for one in make_experiences(60, noise=0):
-        quality, features = rng.random(), rng.standard_normal(12)
+        quality, features = rng.random(), rng.standard_normal(13)
         seen = (one.garment, quality, False, features, one.appearance)
         known += [Experience(f"{one.name}{view}", *seen) for view in "abc"]
-    assert abs(rank_correlation(cross_fitted(known), known)) < 0.35
+    assert abs(rank_correlation(cross_fitted(known).doubts, known)) < 0.35
 
 
 def test_nothing_cut_out_is_doubted_wholly_and_teaches_nothing(make_experiences):
     known = make_experiences(40)
     refused = Experience("r", "r", 0.0, False, None, None)
-    assert cross_fitted([*known, refused])[-1] == 1.0
+    assert cross_fitted([*known, refused]).doubts[-1] == 1.0
     assert fit_doubt([*known, refused]) == fit_doubt(known)
 
 
 def test_a_sign_that_never_changes_weighs_nothing(make_experiences):
-    known = [
-        Experience(one.name, one.garment, one.quality, one.seen, np.append(one.features[:-1], 7.0), one.appearance)
-        for one in make_experiences(40)
-    ]
+    known = make_experiences(40)
+    for one in known:
+        one.features[ALL_FEATURES.index("stage_disagreement")] = 7.0
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model = fit_doubt(known)
     assert abs(model.weights[ALL_FEATURES.index("stage_disagreement")]) < 1e-9
     assert model.limits[ALL_FEATURES.index("stage_disagreement")] > 1e6  # a single network: no reason
+
+
+def test_foreign_photos_are_called_so_and_the_studios_own_are_not(make_experiences):
+    own = make_experiences(160)
+    foreign = [
+        replace(
+            one,
+            name=f"f{one.name}",
+            garment=f"f{one.garment}",
+            quality=0.3,
+            appearance=one.appearance + 400,
+            is_foreign=True,
+        )
+        for one in own[:40]
+    ]
+    found = calibrate([*own, *foreign], Guarantee(0.2, 0.5, 0.9), data="tests")
+    judged, photos = found.group(foreign=False)
+    assert len(photos) == 160
+    assert judged.foreign.sum() <= 2
+    assert found.group(foreign=True)[0].foreign.all()
+    assert found.doubt.num_photos == 160
+    assert "40 photos made to look foreign" in found.doubt.data
+    assert found.acceptance.num_garments == 160
+    # Doubt is honest on both: it was learned from both.
+    for is_foreign in (False, True):
+        judged, photos = found.group(foreign=is_foreign)
+        assert judged.doubts.mean() == pytest.approx(np.mean([1 - one.quality for one in photos]), abs=0.1)
+    trusting = fit_doubt(own)
+    unlike = all_features_of(trusting, foreign)
+    assert (
+        doubts_of(found.doubt, all_features_of(found.doubt, foreign)).mean() > doubts_of(trusting, unlike).mean() + 0.2
+    )
+
+
+def test_quarters_are_of_the_doubt(make_experiences):
+    known = make_experiences(8)
+    doubts = np.array([0.8, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7])
+    quarters = quarters_of(doubts, known)
+    assert [round(doubt, 2) for doubt, _ in quarters] == [0.15, 0.35, 0.55, 0.75]
+    assert quarters[0][1] == pytest.approx(1 - (known[1].quality + known[2].quality) / 2)
 
 
 def test_too_few_garments(make_experiences):

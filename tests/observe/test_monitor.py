@@ -130,7 +130,7 @@ def samples():
 
 def test_photos_failures_and_doubt(samples):
     metrics = Metrics()
-    metrics.count_photo(doubt=0.04)
+    metrics.count_photo(doubt=0.04, is_foreign=True)
     metrics.count_photo()
     metrics.count_photo(code="truncated")
     found = samples(metrics)
@@ -138,6 +138,7 @@ def test_photos_failures_and_doubt(samples):
     assert found["garmentcut_photos_total", "failed"] == 1
     assert found["garmentcut_failures_total", "truncated"] == 1
     assert found["garmentcut_doubt_count",] == 1
+    assert found["garmentcut_foreign_photos_total",] == 1
     assert (found["garmentcut_doubt_bucket", "0.03"], found["garmentcut_doubt_bucket", "0.05"]) == (0, 1)
     assert found["garmentcut_last_success_timestamp_seconds",] > 1.7e9
 

@@ -54,6 +54,19 @@ def test_without_a_threshold_there_is_doubt_and_no_verdict_and_only_the_unusual_
     assert Judge.of(replace(card, doubt=trusted))(prediction_of(studio())).reasons == ()
 
 
+def test_a_foreign_photo_is_never_accepted_and_says_so_first(card, studio, make_doubt, make_acceptance):
+    model = replace(make_doubt(bias=-9.0), limits=(-9.0, *make_doubt().limits[1:]))
+    judge = Judge.of(replace(card, doubt=model, acceptance=make_acceptance(r05=0.99)))
+    assert judge(prediction_of(studio())).verdict == "accept"
+    foreign = replace(judge, card=replace(judge.card, doubt=replace(model, foreign_distance=1.0)))
+    found = foreign(prediction_of(studio()))
+    assert (found.verdict, found.flags[0]) == ("review", "foreign")
+    assert found.reasons[0] == "unlike the studio this model learned from"
+    assert found.heat
+    unjudged = replace(foreign, max_doubt=None)(prediction_of(studio()))
+    assert (unjudged.verdict, unjudged.flags[0]) == ("", "foreign")
+
+
 @pytest.mark.parametrize("cut", [CutConfig("fast"), CutConfig(choke_px=1.0)])
 def test_what_was_not_calibrated_has_no_guarantee(card, studio, make_doubt, make_acceptance, cut):
     told = replace(card, doubt=make_doubt(edge_softness=1.0), acceptance=make_acceptance(r05=0.99))

@@ -1,6 +1,9 @@
+from dataclasses import replace
+
 from garmentcut.errors import FLAGS
-from garmentcut.prediction.results import VIEW_FLAGS
-from garmentcut.prediction.views import find_odd_views, raised
+from garmentcut.prediction.results import VIEW_FLAGS, Journal, Row
+from garmentcut.prediction.verdict import Judge
+from garmentcut.prediction.views import Odd, ViewComparison, find_odd_views, raised
 
 PLAIN = (
     120.0,
@@ -48,3 +51,13 @@ def test_an_odd_view_is_doubted_more_but_never_beyond_one():
     assert raised(0.0) == 0.5
     assert raised(0.4) == 0.7
     assert raised(1.0) == 1.0
+
+
+def test_that_a_photo_is_foreign_stays_first_among_its_flags(card, make_doubt, tmp_path):
+    comparison = ViewComparison(Judge.of(replace(card, doubt=make_doubt())), Journal(tmp_path))
+    row = Row("/in/a.jpg", own_doubt=0.2, flags=("foreign", "holes"), reasons=("unlike", "hole"))
+    odd = comparison._judged(row, Odd(("color_unlike_views",), ("colour unlike its Back",)))
+    assert odd.flags == ("foreign", "color_unlike_views", "holes")
+    assert odd.reasons == ("unlike", "colour unlike its Back", "hole")
+    again = comparison._judged(odd, Odd((), ()))
+    assert (again.flags, again.reasons) == (row.flags, row.reasons)

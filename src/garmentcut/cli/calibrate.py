@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -52,6 +53,14 @@ def calibrate(
     edge: Annotated[
         bool, typer.Option("--edge", help="Fit only the edge: threshold, steepness and choke of these cutouts.")
     ] = False,
+    foreign: Annotated[
+        int,
+        typer.Option(
+            metavar="NUM",
+            help="Photos from elsewhere to make, half drawn, half composites, by which doubt learns what it is far "
+            "from the studio; 0: none.",
+        ),
+    ] = 60,
     into: Annotated[
         Path | None,
         typer.Option(
@@ -100,7 +109,8 @@ def calibrate(
         content, text, changes = asdict(fit), _edge_text(fit), asdict(fit.edge)
     else:
         _check_kind(tried, manifest, receiver)
-        found = _calibrate((tried, manifest, splits), Guarantee(risk, quality, confidence), use_seen=seen)
+        guarantee = Guarantee(risk, quality, confidence)
+        found = _calibrate((tried, manifest, splits), guarantee, use_seen=seen, num_foreign=foreign)
         code = OK if found.threshold.max_doubt is not None else SOME_FAILED
         content, text = _as_dict(found), _as_text(found)
         changes = {"doubt": found.doubt, "acceptance": found.acceptance}
@@ -151,13 +161,21 @@ def _write_changed_card(model: Path, out: Path, changes: dict[str, Any]) -> None
     write_atomic(out, with_card(content, replace(card, **changes)))
 
 
-def _calibrate(where: "tuple[Path, Manifest, list[str]]", guarantee: "Guarantee", *, use_seen: bool) -> "Calibration":
-    from garmentcut.evaluation.predict import plan_trials
+def _calibrate(
+    where: "tuple[Path, Manifest, list[str]]", guarantee: "Guarantee", *, use_seen: bool, num_foreign: int
+) -> "Calibration":
+    from garmentcut.evaluation.predict import plan_trials, trials_elsewhere
     from garmentcut.evaluation.uncertainty import calibrate as calibrate_on
 
     model, manifest, splits = where
+    trials = plan_trials(model, manifest, splits=splits)
+    experiences = _experiences(trials, manifest)
+    if num_foreign:
+        with TemporaryDirectory() as folder:
+            made = _experiences(trials_elsewhere(trials, manifest, Path(folder), num_foreign), manifest)
+        experiences += [replace(one, is_foreign=True) for one in made]
     return calibrate_on(
-        _experiences(plan_trials(model, manifest, splits=splits), manifest),
+        experiences,
         guarantee,
         data=", ".join([manifest.folder.resolve().name, *splits]),
         held_out=model.is_dir() and not splits,
@@ -183,16 +201,40 @@ def _experiences(trials: "Sequence[Trial]", manifest: "Manifest") -> "list[Exper
 
 
 def _as_dict(found: "Calibration") -> dict[str, Any]:
-    correlation = found.doubt.rank_correlation
-    return {**asdict(found.acceptance), "rank_correlation": correlation, "left_out": found.num_left_out}
+    from garmentcut.evaluation.uncertainty import quarters_of
+
+    content = asdict(found.acceptance) | {"rank_correlation": found.doubt.rank_correlation}
+    content |= {"left_out": found.num_left_out, "foreign_distance": found.doubt.foreign_distance}
+    for name, foreign in (("studio", False), ("foreign", True)):
+        judged, photos = found.group(foreign=foreign)
+        quarters = [
+            {"doubt": round(doubt, 4), "truth": round(truth, 4)} for doubt, truth in quarters_of(judged.doubts, photos)
+        ]
+        content[name] = {
+            "photos": len(photos),
+            "refused": sum(one.features is None for one in photos),
+            "called_foreign": int(judged.foreign.sum()),
+            "quarters": quarters,
+        }
+    return content
 
 
 def _as_text(found: "Calibration") -> str:
+    from garmentcut.evaluation.uncertainty import quarters_of
+
     acceptance, lines = found.acceptance, [f"measured on {found.acceptance.data}"]
     if found.num_left_out:
         lines.append(f"{found.num_left_out} more left out: the model was, or may have been, trained on them")
     rank = found.doubt.rank_correlation
     lines.append(f"doubt: rank correlation {'not defined' if rank is None else f'{rank:.2f}'} with the true error")
+    for name, foreign in (("studio", False), ("foreign", True)):
+        judged, photos = found.group(foreign=foreign)
+        if photos:
+            pairs = [f"{doubt:.2f} {truth:.2f}" for doubt, truth in quarters_of(judged.doubts, photos)]
+            lines.append(
+                f"{name}: {judged.foreign.sum()} of {counted(len(photos), 'photo')} called foreign; mean doubt and"
+                f" truth of each quarter: {', '.join(pairs)}"
+            )
     lines.append(f"guarantee: surface Dice at 2 px of {acceptance.quality:g}, confidence {acceptance.confidence:g}")
     for one in acceptance.thresholds:
         mark = "*" if one.risk == acceptance.risk else " "

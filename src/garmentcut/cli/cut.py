@@ -1,5 +1,6 @@
 """`garmentcut cut`: photos in, cutouts out; once over a folder, continuously with --watch, or on a Ray cluster."""
 
+import logging
 import re
 import signal
 import sys
@@ -77,7 +78,7 @@ class _Order(NamedTuple):
         log_format: `text`, `json`, or empty: no log.
         metrics_port: a port, or `HOST:PORT`; empty: none.
         as_json: print the summary as JSON.
-        fail_on: what else ends with exit code 3: `doubtful`, `skipped`.
+        fail_on: `doubtful`, `foreign`, `skipped`: what else ends with exit code 3.
     """
 
     config: "Config"
@@ -224,8 +225,8 @@ def cut(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="End with exit code 3 if there are doubtful cutouts (doubtful), or files that were not looked at "
-            "(skipped). May be given several times.",
+            help="End with exit code 3 if there are doubtful cutouts (doubtful), photos unlike the model's studio "
+            "(foreign), or files that were not looked at (skipped). May be given several times.",
             rich_help_panel=RUNNING,
         ),
     ] = None,
@@ -245,8 +246,8 @@ def cut(
         fail("an empty path, perhaps a variable that is not set; '.' means this folder", MISUSE)
     _check_places([*photos, out], ray=bool(ray), watch=watch)
     for name in fail_on or ():
-        if name not in ("doubtful", "skipped"):
-            fail(f"--fail-on: {name!r} is neither doubtful nor skipped", MISUSE)
+        if name not in ("doubtful", "foreign", "skipped"):
+            fail(f"--fail-on: {name!r} is none of doubtful, foreign, skipped", MISUSE)
     if fail_on and watch:
         fail("--fail-on is for runs that end: leave it or --watch out", MISUSE)
     options = {
@@ -358,7 +359,11 @@ def _cut_once(
 def _code_of(summary: "Summary", order: _Order) -> int:
     if summary.num_failed:
         return SOME_FAILED
-    found = {"doubtful": summary.num_doubtful, "skipped": summary.not_looked_at.num_files}
+    found = {
+        "doubtful": summary.num_doubtful,
+        "foreign": summary.num_foreign,
+        "skipped": summary.not_looked_at.num_files,
+    }
     return FAIL_ON if any(found[name] for name in order.fail_on) else OK
 
 
@@ -379,6 +384,11 @@ def _watch(folder: "FolderCutter", folders: list[Any], monitor: "Monitor", *, as
         for row in watch.rows():
             report_row(monitor, row)
             summary.add(row)
+            number = summary.num_foreign
+            if (
+                row.is_foreign and number & (number - 1) == 0
+            ):  # the 1st, 2nd, 4th, 8th ...: said early, and not too often
+                log_event("foreign", level=logging.WARNING, text=summary.foreign_warning)
         notify_service("STOPPING=1")
         log_event("stopped", cut=summary.num_cut, failed=summary.num_failed)
     _show(summary, as_json=as_json)

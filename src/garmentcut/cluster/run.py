@@ -254,7 +254,7 @@ def _is_done(job: Job, entry: LedgerRow | None, assignment: Assignment, judge: J
     if entry is None or not entry.row.ok or entry.row.options != assignment.options:
         return False
     photo, row = job.photo, entry.row
-    if row.verdict != judge.verdict_of(row.doubt) or not row.outputs == job.named.outputs == job.taken:
+    if row.verdict != judge.verdict_of(row.doubt, row.flags) or not row.outputs == job.named.outputs == job.taken:
         return False
     if photo.etag and entry.etag:
         return photo.num_bytes == row.input_bytes and photo.etag == entry.etag

@@ -29,7 +29,13 @@ _LEAST_SHARE = 0.01  # of the photo: a garment of bare lace motifs alone can be 
 
 
 def extra_pairs(
-    folder: Path, data: DataConfig, *, height: int, manifest: Manifest, pairs: Sequence[Pair]
+    folder: Path,
+    data: DataConfig,
+    *,
+    height: int,
+    manifest: Manifest,
+    pairs: Sequence[Pair],
+    first_seed: int = FIRST_SEED,
 ) -> tuple[Pair, ...]:
     """All extra pairs that a recipe asks for; those that exist are not made again.
 
@@ -39,19 +45,24 @@ def extra_pairs(
         height: in pixels, of drawn ones; composites are as large as their photos.
         manifest: the data set.
         pairs: of it: those to learn from.
+        first_seed: trainings begin at `FIRST_SEED`; what is to be new to all models begins elsewhere.
 
     Raises:
         OSError: they cannot be written.
         PhotoError: a photo cannot be read; names the file.
     """
-    drawn = draw_pairs(folder, data.synthetic, height=height) if data.synthetic else ()
-    varied = draw_pairs(folder, data.varied, height=height, is_varied=True) if data.varied else ()
+    drawn = draw_pairs(folder, data.synthetic, height=height, first_seed=first_seed) if data.synthetic else ()
+    varied = (
+        draw_pairs(folder, data.varied, height=height, is_varied=True, first_seed=first_seed) if data.varied else ()
+    )
     chosen = [pairs[number * len(pairs) // data.composites] for number in range(data.composites)] if pairs else []
-    made = (_composite_pair(folder.resolve(), manifest, pair, seed) for seed, pair in enumerate(chosen, FIRST_SEED))
+    made = (_composite_pair(folder.resolve(), manifest, pair, seed) for seed, pair in enumerate(chosen, first_seed))
     return (*drawn, *varied, *(pair for pair in made if pair is not None))
 
 
-def draw_pairs(folder: Path, num: int, *, height: int, is_varied: bool = False) -> tuple[Pair, ...]:
+def draw_pairs(
+    folder: Path, num: int, *, height: int, is_varied: bool = False, first_seed: int = FIRST_SEED
+) -> tuple[Pair, ...]:
     """Draw studio photos in all views in turn: garments of sheer cloth or bare lace, all of them or in part.
 
     Those that are there are not drawn again.
@@ -62,6 +73,7 @@ def draw_pairs(folder: Path, num: int, *, height: int, is_varied: bool = False) 
         height: in pixels; two thirds as wide.
         is_varied: of any garments instead, with other mannequins, grounds and details; see
             `garmentcut.synthetic.draw_variation`.
+        first_seed: of the first that may be drawn.
 
     Returns:
         Their pairs; `photo` and `alpha` are absolute paths, so they can be read beside any data set's.
@@ -70,7 +82,7 @@ def draw_pairs(folder: Path, num: int, *, height: int, is_varied: bool = False) 
         OSError: they cannot be written.
         PhotoError: one that is there is damaged; names the file.
     """
-    seeds = (seed for seed in count(FIRST_SEED) if is_varied or _WANTED in studio_traits(seed))
+    seeds = (seed for seed in count(first_seed) if is_varied or _WANTED in studio_traits(seed))
     kind = f"{SPLIT}-varied" if is_varied else SPLIT
 
     def drawn(seed: int, view: str) -> Pair | None:

@@ -20,6 +20,7 @@ import numpy as np
 
 from garmentcut.config import RuntimeConfig
 from garmentcut.dataset.bounded import map_in_order
+from garmentcut.dataset.composite import extra_pairs
 from garmentcut.dataset.manifest import Manifest, Pair, read_pair
 from garmentcut.dataset.split import find_met, unpacked_hashes
 from garmentcut.errors import EvaluationError, PhotoError
@@ -30,6 +31,7 @@ from garmentcut.prediction.cutter import Cutter
 from garmentcut.prediction.doubt import Observation, observe_prediction
 from garmentcut.prediction.runtime import runtime_for
 from garmentcut.prediction.stages import Prediction
+from garmentcut.recipe import DataConfig
 
 _Found = TypeVar("_Found")
 
@@ -37,6 +39,7 @@ FOLDS_NAME, MODEL_NAME, RUN_NAME = "folds", "model.onnx", "run.json"
 """What a run folder holds: the exported model, and what it was trained on."""
 
 
+_FIRST_SEED = 2_000_000  # no training draws photos from here on
 _Member = tuple[Path, tuple[str, ...] | None]
 
 
@@ -189,6 +192,32 @@ def predict(
         workers = min(streams + 1, max(os.cpu_count() or 1, 2))
         with ThreadPoolExecutor(workers) as pool:
             yield from map_in_order(pool, outcome_of, trial.pairs, num_ahead=workers)
+
+
+def trials_elsewhere(trials: Sequence[Trial], manifest: Manifest, folder: Path, num: int) -> tuple[Trial, ...]:
+    """The same models, to be tried on photos from elsewhere that are made here: half drawn, half composites.
+
+    Args:
+        trials: what `plan_trials` gave; the composites of a trial's garments are for its model.
+        manifest: the dataset.
+        folder: gets the photos and their alphas.
+        num: of photos, about.
+
+    Raises:
+        OSError: they cannot be written.
+        PhotoError: a photo cannot be read; names the file.
+    """
+    pairs = [pair for trial in trials for pair in trial.pairs]
+    data = DataConfig(varied=num // 2, composites=num - num // 2)
+    height = int(np.median([pair.size_hw[0] for pair in pairs]))
+    made = extra_pairs(folder, data, height=height, manifest=manifest, pairs=pairs, first_seed=_FIRST_SEED)
+    trial_of = {pair.group: number for number, trial in enumerate(trials) for pair in trial.pairs}
+    shares = [trial_of.get(pair.group, number % len(trials)) for number, pair in enumerate(made)]
+    return tuple(
+        replace(trial, pairs=own)
+        for number, trial in enumerate(trials)
+        if (own := tuple(pair for pair, share in zip(made, shares, strict=True) if share == number))
+    )
 
 
 def find_seen(card: ModelCard, manifest: Manifest) -> dict[str, bool | None]:

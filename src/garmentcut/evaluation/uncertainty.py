@@ -7,6 +7,7 @@ doubt photos can be accepted; `calibrate` does both on a studio's own photos, fo
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from garmentcut.evaluation.metrics import compare_outlines, mask_of, surface_dic
 from garmentcut.evaluation.predict import CutPair
 from garmentcut.model.card import ModelCard
 from garmentcut.model.doubt_model import Acceptance, DoubtModel, Threshold
-from garmentcut.prediction.doubt import ALL_FEATURES, all_features, doubts_of, standardized
+from garmentcut.prediction.doubt import ALL_FEATURES, all_features, distances_of, doubts_of, is_foreign, standardized
 
 LEAST_GARMENTS = 20
 """With fewer nothing is learned."""
@@ -28,10 +29,14 @@ TOLERANCE_PX = 2.0
 RISKS = (0.01, 0.02, 0.05, 0.1, 0.2)
 """Besides the one asked for, thresholds are found for these: `garmentcut cut --accept-risk` chooses among them."""
 
+_RAISED_SHARE = 0.01  # of the studio's own photos that may be called foreign
+_ROOM = 1.05  # a new photo of the studio may lie a little farther out than all that were seen
 _NUM_FOLDS = 5
 _STRENGTHS = (0.003, 0.01, 0.03, 0.1, 0.3)  # inverse of the L2 penalty, for each photo
 _REASON_SHARE = 90.0  # per cent: beyond, a feature is a reason
 _LEAST_SCALE = 1e-6
+# Of the appearance: no studio is so even that a level of colour more would be strange.
+_LEAST_SPREAD = np.array([2.0] * 6 + [0.02] * 4 + [2.0, 2.0, 2.0, 0.1] * 4 + [0.1])
 _NEVER = 1e9
 
 
@@ -44,8 +49,9 @@ class Experience:
         garment: garments that look the same count as one.
         quality: surface Dice at 2 px, at the photo's own size.
         seen: whether the model was trained on the photo; None: its card does not say.
-        features: `(12,)`; None: nothing was cut out, which needs no doubt.
-        appearance: `(10,)`.
+        features: `(13,)`; None: nothing was cut out, which needs no doubt.
+        appearance: `(27,)`.
+        is_foreign: made to look unlike the studio, see `garmentcut.evaluation.predict.trials_elsewhere`.
     """
 
     name: str
@@ -54,6 +60,7 @@ class Experience:
     seen: bool | None
     features: NDArray[np.float64] | None
     appearance: NDArray[np.float64] | None
+    is_foreign: bool = False
 
 
 def experience_of(cut: CutPair, tolerance_px: float = TOLERANCE_PX) -> Experience:
@@ -70,6 +77,8 @@ def fit_doubt(experiences: Sequence[Experience], *, data: str = "") -> DoubtMode
     The model is a logistic regression on the share 1 - quality, fitted by scikit-learn with each photo counted as so
     much of either class (fractional logit: Papke and Wooldridge 1996): its expectation is the doubt itself.
 
+    Weights are learned from the studio's photos and from foreign ones alike; what is usual, from the studio's alone.
+
     Args:
         experiences: photos by models that had not seen them.
         data: what they are, in words.
@@ -78,22 +87,42 @@ def fit_doubt(experiences: Sequence[Experience], *, data: str = "") -> DoubtMode
         EvaluationError: too few garments.
     """
     known = _known(experiences)
-    return replace(_learned(known), data=data, num_photos=len(known), num_garments=len({one.garment for one in known}))
+    own = _own(known)
+    return replace(_learned(known), data=data, num_photos=len(own), num_garments=len({one.garment for one in own}))
 
 
-def cross_fitted(experiences: Sequence[Experience]) -> NDArray[np.float64]:
-    """Doubt of each photo by a model learned from other garments, `(N,)`; 1 where nothing was cut out.
+class Judged(NamedTuple):
+    """What is thought of photos by doubt models that were learned from other garments.
+
+    Attributes:
+        doubts: `(N,)` float64 in [0, 1]; 1 where nothing was cut out.
+        foreign: `(N,)` bool: called foreign.
+    """
+
+    doubts: NDArray[np.float64]
+    foreign: NDArray[np.bool_]
+
+
+def cross_fitted(experiences: Sequence[Experience]) -> Judged:
+    """Judge each photo by a model learned from other garments.
 
     Raises:
         EvaluationError: too few garments.
     """
-    doubts = np.ones(len(experiences))
+    doubts, foreign = np.ones(len(experiences)), np.zeros(len(experiences), np.bool_)
     known = _known(experiences)
     places = np.array([index for index, one in enumerate(experiences) if one.features is not None])
     for train, held in _folds(known):
-        model = _learned([known[index] for index in train])
-        doubts[places[held]] = doubts_of(model, _features_of([known[index] for index in held], model))
-    return doubts
+        model, left_out = _learned([known[index] for index in train]), [known[index] for index in held]
+        doubts[places[held]] = doubts_of(model, _features_of(left_out, model))
+        foreign[places[held]] = [is_foreign(model, np.asarray(one.appearance)) for one in left_out]
+    return Judged(doubts, foreign)
+
+
+def quarters_of(doubts: NDArray[np.float64], experiences: Sequence[Experience]) -> list[tuple[float, float]]:
+    """Mean doubt and mean of 1 - quality of each quarter of the photos, from the least doubted to the most."""
+    order, truth = np.argsort(doubts, kind="stable"), np.array([1 - one.quality for one in experiences])
+    return [(float(doubts[part].mean()), float(truth[part].mean())) for part in np.array_split(order, 4) if len(part)]
 
 
 def rank_correlation(doubts: NDArray[np.float64], experiences: Sequence[Experience]) -> float:
@@ -104,12 +133,17 @@ def rank_correlation(doubts: NDArray[np.float64], experiences: Sequence[Experien
 def _known(experiences: Sequence[Experience]) -> list[Experience]:
     """Those that teach something."""
     known = [one for one in experiences if one.features is not None]
-    num_garments = len({one.garment for one in known})
+    num_garments = len({one.garment for one in _own(known)})
     if num_garments < LEAST_GARMENTS:
         raise EvaluationError(
             f"{counted(num_garments, 'garment')}: doubt cannot be learned from fewer than {LEAST_GARMENTS}"
         )
     return known
+
+
+def _own(experiences: Sequence[Experience]) -> list[Experience]:
+    """The studio's own."""
+    return [one for one in experiences if not one.is_foreign]
 
 
 def _learned(known: Sequence[Experience]) -> DoubtModel:
@@ -140,10 +174,11 @@ def _folds(known: Sequence[Experience]) -> list[tuple[NDArray[np.intp], NDArray[
 
 
 def _blank(known: Sequence[Experience]) -> DoubtModel:
-    """All but the weights."""
-    appearance = np.array([one.appearance for one in known])
+    """All but the weights: from the studio's own photos."""
+    own = _own(known)
+    appearance = np.array([one.appearance for one in own])
     mean, precision = appearance.mean(axis=0), _precision_of(appearance)
-    features = all_features(np.array([one.features for one in known]), appearance, mean=mean, precision=precision)
+    features = all_features(np.array([one.features for one in own]), appearance, mean=mean, precision=precision)
     return DoubtModel(
         features=ALL_FEATURES,
         center=_plain(np.median(features, axis=0)),
@@ -153,11 +188,22 @@ def _blank(known: Sequence[Experience]) -> DoubtModel:
         appearance_mean=_plain(mean),
         appearance_precision=tuple(_plain(row) for row in precision),
         limits=_limits_of(features),
+        foreign_distance=_foreign_distance(own),
     )
 
 
+def _foreign_distance(own: Sequence[Experience]) -> float:
+    """The distance that at most one in a hundred of the studio's photos exceeds, each measured from other garments."""
+    distances = np.zeros(len(own))
+    appearance = np.array([one.appearance for one in own])
+    for train, held in _folds(own):
+        mean, precision = appearance[train].mean(axis=0), _precision_of(appearance[train])
+        distances[held] = distances_of(appearance[held], mean, precision)
+    return _ROOM * float(np.sort(distances)[::-1][int(_RAISED_SHARE * len(own))])
+
+
 def _limits_of(features: NDArray[np.float64]) -> tuple[float, ...]:
-    """Of each of `(N, 13)` features: beyond which it is a reason; never `stage_disagreement` of a single network."""
+    """Of each of `(N, 14)` features: beyond which it is a reason; never `stage_disagreement` of a single network."""
     limits = np.percentile(features, _REASON_SHARE, axis=0)
     place = ALL_FEATURES.index("stage_disagreement")
     if np.ptp(features[:, place]) == 0:
@@ -182,13 +228,13 @@ def _precision_of(appearance: NDArray[np.float64]) -> NDArray[np.float64]:
     """Inverse covariance, shrunk as few photos ask for (Ledoit and Wolf 2004), each feature by its own scale."""
     from sklearn.covariance import LedoitWolf
 
-    scale = np.maximum(appearance.std(axis=0), _LEAST_SCALE)
+    scale = np.maximum(appearance.std(axis=0), _LEAST_SPREAD)
     precision: NDArray[np.float64] = LedoitWolf().fit(appearance / scale).precision_ / np.outer(scale, scale)
     return precision
 
 
 def _features_of(experiences: Sequence[Experience], model: DoubtModel) -> NDArray[np.float64]:
-    """`(N, 13)`: all features of photos of which something was cut out; `unlike` as the model measures it."""
+    """`(N, 14)`: all features of photos of which something was cut out; `unlike` as the model measures it."""
     return all_features(
         np.array([one.features for one in experiences]),
         np.array([one.appearance for one in experiences]),
@@ -316,8 +362,8 @@ class Calibration:
     Attributes:
         doubt: learned from all photos; for the card.
         acceptance: thresholds; for the card.
-        experiences: what it was learned from.
-        doubts: of each, by a model learned from other garments: what the thresholds were found with.
+        experiences: what it was learned from, the studio's own and foreign photos.
+        judged: each of them, by a model learned from other garments: what the thresholds were found with.
         num_left_out: photos that were not used because the model was trained on them.
         label: what to say beside the guarantee where it holds for no new photos; empty: it does.
     """
@@ -325,7 +371,7 @@ class Calibration:
     doubt: DoubtModel
     acceptance: Acceptance
     experiences: tuple[Experience, ...]
-    doubts: NDArray[np.float64]
+    judged: Judged
     num_left_out: int = 0
     label: str = ""
 
@@ -333,6 +379,12 @@ class Calibration:
     def threshold(self) -> Threshold:
         """For the risk that was asked for."""
         return next(one for one in self.acceptance.thresholds if one.risk == self.acceptance.risk)
+
+    def group(self, *, foreign: bool) -> tuple[Judged, tuple[Experience, ...]]:
+        """What was thought of the studio's own photos, or of the foreign ones, and these."""
+        chosen = np.array([one.is_foreign == foreign for one in self.experiences])
+        experiences = tuple(one for one in self.experiences if one.is_foreign == foreign)
+        return Judged(self.judged.doubts[chosen], self.judged.foreign[chosen]), experiences
 
 
 def calibrate(
@@ -357,18 +409,24 @@ def calibrate(
         garmentcut.errors.EvaluationError: too few garments to learn doubt.
         ValueError: a risk or confidence that is not between 0 and 1.
     """
-    met = {one.garment for one in experiences if one.seen or (one.seen is None and not held_out)}
-    unseen = [one for one in experiences if one.garment not in met]  # another view of it would be half a view of it
+    studio = _own(experiences)
+    met = {one.garment for one in studio if one.seen or (one.seen is None and not held_out)}
+    unseen = [one for one in studio if one.garment not in met]  # another view of it would be half a view of it
     label = ""
-    if use_seen and len(unseen) < len(experiences):
+    if use_seen and len(unseen) < len(studio):
         label = "photos the model was trained on, or may have been: guarantees nothing for new ones"
-        unseen = list(experiences)
+        unseen, met = studio, set()
     if not unseen:
-        raise EvaluationError(_refusal(experiences))
-    num_left_out = len(experiences) - len(unseen)
-    doubts = cross_fitted(unseen)
+        raise EvaluationError(_refusal(studio))
+    num_left_out = len(studio) - len(unseen)
+    foreign = [one for one in experiences if one.is_foreign and one.garment not in met]
+    judged = cross_fitted([*unseen, *foreign])
+    # A photo that is called foreign is never accepted.
+    doubts = np.where(judged.foreign, 1.0, judged.doubts)[: len(unseen)]
     words = f"{counted(len(unseen), 'photo')} of {data}" + (f"; {label}" if label else ", none of them in its training")
-    model = replace(fit_doubt(unseen, data=words), rank_correlation=_rounded(rank_correlation(doubts, unseen)))
+    made = f"; and {counted(len(foreign), 'photo')} made to look foreign" if foreign else ""
+    rank = _rounded(rank_correlation(judged.doubts[: len(unseen)], unseen))
+    model = replace(fit_doubt([*unseen, *foreign], data=words + made), rank_correlation=rank)
     acceptance = Acceptance(
         quality=guarantee.quality,
         confidence=guarantee.confidence,
@@ -378,7 +436,7 @@ def calibrate(
         risk=guarantee.risk,
         thresholds=_thresholds_of(unseen, doubts, guarantee),
     )
-    return Calibration(model, acceptance, tuple(unseen), doubts, num_left_out, label)
+    return Calibration(model, acceptance, (*unseen, *foreign), judged, num_left_out, label)
 
 
 def _thresholds_of(

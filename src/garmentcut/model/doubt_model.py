@@ -30,6 +30,9 @@ class DoubtModel:
     appearance_precision: tuple[_Numbers, ...]
     limits: _Numbers
     """Of each feature: where the tenth of the photos begins that shows most of it; beyond, it is a reason."""
+    foreign_distance: _Number | None = None
+    """Mahalanobis distance beyond which a photo is foreign: at most one in a hundred of the training photos' lies
+    there. None: not known."""
     data: str = ""
     """What it was learned from, in words."""
     num_photos: int = 0

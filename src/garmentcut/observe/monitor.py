@@ -132,6 +132,11 @@ class Metrics:
             buckets=_DOUBT_BUCKETS,
             registry=registry,
         )
+        self._foreign = Counter(
+            "garmentcut_foreign_photos",
+            "Photos that were cut and look unlike the studio that the model was trained on.",
+            registry=registry,
+        )
         self._queue = Gauge("garmentcut_queue_photos", "Photos that wait, by what for.", ["state"], registry=registry)
         self._success = Gauge(
             "garmentcut_last_success_timestamp_seconds", "When the last photo was cut; Unix time.", registry=registry
@@ -145,18 +150,20 @@ class Metrics:
         for child in STAGES:
             self._seconds.labels(child)
 
-    def count_photo(self, *, code: str = "", doubt: float | None = None) -> None:
-        """Count a finished photo.
+    def count_photo(self, *, code: str = "", doubt: float | None = None, is_foreign: bool = False) -> None:
+        """Count a photo that is finished.
 
         Args:
             code: why it failed, a key of `garmentcut.errors.FAILURES`; empty: it was cut.
             doubt: in [0, 1]; None: the model cannot tell.
+            is_foreign: it looks unlike the studio that the model was trained on.
         """
         self._photos.labels("failed" if code else "ok").inc()
         if code:
             self._failures.labels(code).inc()
             return
         self._success.set_to_current_time()
+        self._foreign.inc(is_foreign)
         if doubt is not None:
             self._doubt.observe(doubt)
 
@@ -222,19 +229,22 @@ class Monitor:
 
         return timed_step
 
-    def photo(self, name: str, *, code: str = "", doubt: float | None = None, **fields: Any) -> None:
-        """Report that a photo is finished: count it and log a line.
+    def photo(
+        self, name: str, *, code: str = "", doubt: float | None = None, is_foreign: bool = False, **fields: Any
+    ) -> None:
+        """A photo is finished: count it and log a line.
 
         Args:
             name: its path or address.
             code: why it failed, a key of `garmentcut.errors.FAILURES`; empty: it was cut.
             doubt: in [0, 1]; None: the model cannot tell.
+            is_foreign: it looks unlike the studio that the model was trained on; its line is a warning.
             fields: what else the line says.
         """
         self.health.beat()
         if self.metrics:
-            self.metrics.count_photo(code=code, doubt=doubt)
-        level, status = (logging.WARNING, "failed") if code else (logging.INFO, "ok")
+            self.metrics.count_photo(code=code, doubt=doubt, is_foreign=is_foreign)
+        level, status = logging.WARNING if code or is_foreign else logging.INFO, "failed" if code else "ok"
         log_event("photo", level=level, input=name, status=status, code=code or None, doubt=doubt, **fields)
 
     def queue(self, **waiting: int) -> None:

@@ -33,6 +33,8 @@ class Cutout:
         iptc: records of IPTC's Information Interchange Model; None: no IPTC.
         doubt: 1 - expected surface Dice at 2 px, in [0, 1]; None: nobody has judged it, or the model cannot tell.
         reasons: why it is doubtful, in words.
+        flags: codes of the reasons, keys of `garmentcut.errors.FLAGS`: `foreign` first, if the photo looks unlike the
+            studio that the model was trained on.
     """
 
     rgb: Pixels
@@ -46,6 +48,7 @@ class Cutout:
     iptc: bytes | None = None
     doubt: float | None = None
     reasons: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         """Size, garment and doubt; the pixels themselves would fill pages."""

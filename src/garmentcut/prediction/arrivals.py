@@ -316,7 +316,7 @@ class Intake:
         if row is None or row.status == "pending" or row.options != self._folder.options:
             return found.path not in self._passed_over
         same = row.input_bytes == found.num_bytes and row.input_mtime_ns == found.mtime_ns
-        is_judged = not row.ok or row.verdict == self._folder.judge.verdict_of(row.doubt)
+        is_judged = not row.ok or row.verdict == self._folder.judge.verdict_of(row.doubt, row.flags)
         return not (same and is_judged) or found.path in self._unread
 
     def _tell_unreadable(self, unreadable: dict[str, str]) -> None:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
@@ -11,16 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from garmentcut.config import CutConfig, RuntimeConfig
-from garmentcut.errors import ModelError
+from garmentcut.errors import ModelError, NoGarmentError, Note
 from garmentcut.model.card import ModelCard, first_network_of, read_model
+from garmentcut.model.doubt_model import DoubtModel
 from garmentcut.photo.compose import choke_alpha
 from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.photo import Photo
 from garmentcut.prediction.cascade import Cascade
-from garmentcut.prediction.frame import Frame, frame_photo
+from garmentcut.prediction.doubt import doubt_of, observe_prediction
+from garmentcut.prediction.frame import Frame, frame_photo, photo_in, window_of
 from garmentcut.prediction.inputs import PhotoLike, Result, cut_each, photo_of
+from garmentcut.prediction.locate import locate
 from garmentcut.prediction.runtime import Runtime, load_runtime
 from garmentcut.prediction.stages import Prediction, Stages, check_garment
+
+_RESCALED = Note("too large or too small in the photo: cut at another scale", "rescaled")
 
 
 @dataclass(frozen=True)
@@ -93,7 +99,9 @@ class Cutter:
         frame = self.frame(photo)
         prediction = self.predict(photo, frame)
         found = Judge.of(self.card, cut=self.config)(prediction)
-        return replace(self.finish(photo, frame, prediction), doubt=found.doubt, reasons=found.reasons)
+        return replace(
+            self.finish(photo, frame, prediction), doubt=found.doubt, reasons=found.reasons, flags=found.flags
+        )
 
     def map(self, photos: Iterable[PhotoLike]) -> Iterator[Result]:
         """Cut photos in order, reading each while the one before is cut; a failure becomes a result that says why.
@@ -117,12 +125,39 @@ class Cutter:
         Raises:
             NoGarmentError: no garment was found.
         """
+        if isinstance(self.stages, Stages):
+            return self._predict_in_stages(self.stages, photo, frame)
         if self.stages is not None:
             return self.stages(photo, frame)
         alpha = self.runtime(frame.rgb)
         if self.config.effort == "best":
             alpha = (alpha + self.runtime(np.ascontiguousarray(frame.rgb[:, ::-1]))[:, ::-1]) * np.float32(0.5)
         return Prediction.of_frame(alpha, frame)
+
+    def _predict_in_stages(self, stages: Stages, photo: Photo, frame: Frame) -> Prediction:
+        """What the stages say of a photo; a garment of a size that was not learned is looked at at another scale too.
+
+        Of the two predictions the less doubtful one is kept.
+        """
+        doubt, refusal = self.card.doubt, NoGarmentError()
+        first: Prediction | None = None
+        try:
+            first = stages(photo, frame)
+        except NoGarmentError as error:
+            refusal = error
+        box = None if first is None or first.coarse is None else locate(first.coarse).box_xyxy
+        window = window_of(box, frame, stages.sizes.garment_px) if doubt is not None else None
+        if window is not None:
+            part, window = photo_in(window, photo, frame)
+            with suppress(NoGarmentError):
+                second = stages(part, self.frame(part)).moved_to(frame, window)
+                check_garment(second)
+                if first is None or _doubt_in(doubt, second) < _doubt_in(doubt, first):
+                    notes = dict.fromkeys((*(first.notes if first is not None else ()), *second.notes, _RESCALED))
+                    return replace(second, notes=tuple(notes))
+        if first is None:
+            raise refusal
+        return first
 
     def finish(self, photo: Photo, frame: Frame, seen: "Prediction | NDArray[np.float32]") -> Cutout:
         """Last step of a call: the alpha at the photo's size.
@@ -139,6 +174,11 @@ class Cutter:
         check_garment(prediction)
         alpha = choke_alpha(prediction.full_alpha(), self.card.choke_px + self.config.choke_px)
         return Cutout.of(photo, alpha)
+
+
+def _doubt_in(model: DoubtModel | None, prediction: Prediction) -> float:
+    observation = observe_prediction(prediction)
+    return 1.0 if model is None or observation is None else doubt_of(model, observation)
 
 
 def default_model() -> Path:

@@ -10,7 +10,7 @@ from PIL import Image
 from garmentcut.errors import ModelError
 from garmentcut.model.card import ModelCard
 from garmentcut.model.doubt_model import DoubtModel
-from garmentcut.photo.mask import Components, bounding_box, box_sums, components, erode
+from garmentcut.photo.mask import Components, bounding_box, box_sums, components, dilate, erode
 from garmentcut.prediction.stages import Prediction
 
 MAP_HEIGHT_PX = 432
@@ -161,13 +161,22 @@ FEATURES = (
     "contrast",
     "mixed_colors",
     "stage_disagreement",
+    "cut_off",
 )
 """Names of the features, in the order of `Observation.features`."""
 
 LOW_CONTRAST = 14.0
 """Levels of 255: an edge whose two sides lie nearer together cannot be told from folds and shadows."""
 
+NUM_COMPARED = 10
+"""Of the appearance: what views of one garment are compared by; the rest is the ground's."""
+
 _INSIDE_PX = 3  # of the map: farther in than any soft edge
+_THIN_PX = 7  # of the map: a strap or cord is narrower
+_LEAST_LENGTH_PX = 7  # of the map: a shorter line beside the edge is a fold, a seam or noise
+_SAME_COLOR = 40.0  # levels of 255, Y at half weight: light and shade along one strap
+_GROUND_HEIGHT_PX = 144  # of the copy that the ground is looked at on
+_STRIP = 12  # of its side: how much of the copy each border strip takes
 _HAZE = 0.02
 _SMALL = 1e-3  # added before a logarithm
 
@@ -178,16 +187,18 @@ class Observation:
 
     Attributes:
         maps: where things are.
-        features: `(12,)` float64, named by `FEATURES`. edge_softness: log of the soft area over the garment's size;
+        features: `(13,)` float64, named by `FEATURES`. edge_softness: log of the soft area over the garment's size;
             wide_edge: log of the share of the outline where that is wider than a pixel of the map; sheer: log of the
             share of the inside that is soft; haze: log of the alpha far outside, over the garment; outline: log of its
             length over the garment's size; components, holes: log2 of 1 + their number; contact: share of the outline
             that is the frame; low_contrast: share of the outline without contrast; contrast: log of its median;
             mixed_colors: log of how much the garment's colours vary; stage_disagreement: log of how far the locate
-            stage's alpha lies from the last stage's, over the garment's size, where there are stages.
-        appearance: `(10,)` float64: the garment's and the background's mean colours (Y, Cb, Cr), the garment's share of
-            the frame, its height and width over the frame's height, and the height of its middle. They tell what the
-            model has not met.
+            stage's alpha lies from the last stage's, over the garment's size, where there are stages; cut_off: log of
+            the length of what `continuation_of` finds, over the garment's size.
+        appearance: `(27,)` float64: the garment's and the background's mean colours (Y, Cb, Cr), the garment's share of
+            the frame, its height and width over the frame's height, and the height of its middle; then of a strip along
+            the frame's top, bottom, left and right the median colour and the log of the standard deviation of Y, and
+            the log of the whole frame's mean gradient. They tell what the model has not met.
     """
 
     maps: Maps
@@ -209,7 +220,9 @@ def observe(rgb: NDArray[np.uint8], alpha: Plane, *, apart: float = 0.0) -> Obse
     maps = draw_maps(rgb, alpha)
     if maps is None:
         return None
-    return Observation(maps, np.append(_features_of(maps), np.log(apart + _SMALL)), _appearance_of(maps))
+    thin = continuation_of(maps).sum() / np.sqrt(maps.alpha.sum())
+    features = np.concatenate([_features_of(maps), np.log([apart + _SMALL, thin + 10 * _SMALL])])
+    return Observation(maps, features, np.concatenate([_appearance_of(maps), _ground_of(rgb)]))
 
 
 def observe_prediction(prediction: Prediction) -> Observation | None:
@@ -229,6 +242,49 @@ def contact_of(maps: Maps) -> int:
     bottom, right = top + mask.shape[0] == height, left + mask.shape[1] == width
     borders = ((top == 0, mask[0]), (left == 0, mask[:, 0]), (bottom, mask[-1]), (right, mask[:, -1]))
     return sum(int(np.count_nonzero(line)) for touches, line in borders if touches)
+
+
+def continuation_of(maps: Maps) -> Plane:
+    """Where the photo goes on with something thin that the alpha ends at: a strap that was cut off, perhaps.
+
+    A strap is lighter or darker than what is on both sides of it, so it stands out of an opening or a closing that is
+    wider than it; it begins at the mask, in the mask's colour there, and is long.
+
+    Returns:
+        `(h, w)` float32 like the map: 1 there, else 0.
+    """
+    import cv2
+
+    mask, found = maps.mask, np.zeros(maps.alpha.shape, np.float32)
+    around, kernel = dilate(mask), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (_THIN_PX, _THIN_PX))
+    hats = [cv2.morphologyEx(maps.colors, hat, kernel) for hat in (cv2.MORPH_TOPHAT, cv2.MORPH_BLACKHAT)]
+    lines = components((np.maximum(*hats).max(axis=2) > LOW_CONTRAST) & ~around)
+    begins = dilate(mask, 3) & ~around & (lines.labels > 0)
+    inside, weight = erode(mask), np.array([0.5, 1, 1], np.float32)
+    for number in np.unique(lines.labels[begins]):
+        left, top, right, bottom = lines.boxes_xyxy[number - 1]
+        length = max(right - left, bottom - top)
+        if length < _LEAST_LENGTH_PX or lines.areas[number - 1] > _THIN_PX * length:
+            continue
+        line = lines.labels == number
+        beside = inside & dilate(line & begins, _THIN_PX)
+        if beside.any():
+            apart = np.median(maps.colors[line], axis=0) - np.median(maps.colors[beside], axis=0)
+            found[line] = np.linalg.norm(apart * weight) < _SAME_COLOR
+    return found
+
+
+def _ground_of(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """What stands along the frame's borders, see `Observation.appearance`."""
+    small = Image.fromarray(rgb).reduce(max(round(rgb.shape[0] / _GROUND_HEIGHT_PX), 1))
+    colors = np.asarray(small.convert("YCbCr"), np.float32)
+    rows, columns = (max(side // _STRIP, 1) for side in colors.shape[:2])
+    values: list[float] = []
+    for strip in (colors[:rows], colors[-rows:], colors[:, :columns], colors[:, -columns:]):
+        values += [*np.median(strip, axis=(0, 1)).tolist(), float(np.log(strip[..., 0].std() + 1))]
+    steps = [np.abs(np.diff(colors[..., 0], axis=axis)) for axis in (0, 1)]
+    gradient = sum(float(step.mean()) for step in steps if step.size)
+    return np.array([*values, np.log(gradient + 0.1)], np.float64)
 
 
 def _features_of(maps: Maps) -> NDArray[np.float64]:
@@ -281,33 +337,52 @@ def check_doubt(card: ModelCard) -> None:
     Raises:
         ModelError: it does not.
     """
-    if card.doubt is not None and card.doubt.features != ALL_FEATURES:
+    if card.doubt is not None and not set(card.doubt.features) <= set(ALL_FEATURES):
         raise ModelError(f"{card.label}: its doubt was learned from other features; run `garmentcut calibrate` again")
 
 
 def doubt_of(model: DoubtModel, observation: Observation) -> float:
     """Doubt in one cutout, in [0, 1]: 1 - its expected surface Dice at 2 px."""
-    features = all_features(
-        observation.features, observation.appearance, mean=model.appearance_mean, precision=model.appearance_precision
-    )
-    return float(doubts_of(model, features[None])[0])
+    return float(doubts_of(model, features_of(model, observation)[None])[0])
+
+
+def is_foreign(model: DoubtModel, appearance: NDArray[np.float64]) -> bool:
+    """Whether a photo of some `Observation.appearance` looks unlike the studio's; False where the model cannot tell."""
+    if model.foreign_distance is None:
+        return False
+    return float(distances_of(appearance, model.appearance_mean, model.appearance_precision)) > model.foreign_distance
+
+
+def features_of(model: DoubtModel, observation: Observation) -> NDArray[np.float64]:
+    """`(14,)`: all features of a cutout, `unlike` as the model measures it."""
+    mean, precision = model.appearance_mean, model.appearance_precision
+    return all_features(observation.features, observation.appearance, mean=mean, precision=precision)
 
 
 def doubts_of(model: DoubtModel, features: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Doubts of many: `(N, 13)` features to `(N,)`."""
+    """Doubts of many: `(N, 14)` features to `(N,)`."""
     score = standardized(model, features) @ np.array(model.weights) + model.bias
     doubts: NDArray[np.float64] = 1 / (1 + np.exp(-np.clip(score, -40, 40)))
     return doubts
 
 
 def usual_doubt(model: DoubtModel) -> float:
-    """The doubt of a cutout whose features are all at the median of those that doubt was learned from."""
-    return float(doubts_of(model, np.array([model.center]))[0])
+    """Doubt in a cutout that shows as much of each feature as the middle one of those doubt was learned from."""
+    return float(1 / (1 + np.exp(-model.bias)))
 
 
 def standardized(model: DoubtModel, features: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Features by their centre and scale, clipped at four scales, beyond which nothing was learned."""
-    values: NDArray[np.float64] = ((features - np.array(model.center)) / np.array(model.scale)).clip(-4, 4)
+    """The features that a model reads, by their centre and scale; nothing was learned beyond four scales: cut there.
+
+    Args:
+        model: of this version, or of an older one that knew fewer features.
+        features: `(..., 14)`, in the order of `ALL_FEATURES`.
+
+    Returns:
+        `(..., n)`, in the order of `model.features`.
+    """
+    own = features[..., [ALL_FEATURES.index(name) for name in model.features]]
+    values: NDArray[np.float64] = ((own - np.array(model.center)) / np.array(model.scale)).clip(-4, 4)
     return values
 
 
@@ -318,14 +393,23 @@ def all_features(
     mean: "NDArray[np.float64] | tuple[float, ...]",
     precision: "NDArray[np.float64] | tuple[tuple[float, ...], ...]",
 ) -> NDArray[np.float64]:
-    """The features, with `unlike` appended.
+    """Features with `unlike` behind them; arguments as of `distances_of`."""
+    unlike = np.log(distances_of(appearance, mean, precision) + _LEAST_DISTANCE)
+    return np.concatenate([features, unlike[..., None]], axis=-1)
+
+
+def distances_of(
+    appearance: NDArray[np.float64],
+    mean: "NDArray[np.float64] | tuple[float, ...]",
+    precision: "NDArray[np.float64] | tuple[tuple[float, ...], ...]",
+) -> NDArray[np.float64]:
+    """Mahalanobis distances of photos from those that doubt was learned from.
 
     Args:
-        features: `(..., 12)`.
-        appearance: `(..., 10)`.
-        mean: of the training photos' appearance.
+        appearance: `(..., 27)`.
+        mean: of the training photos' appearance; older models know the first ten numbers only.
         precision: the inverse of their covariance.
     """
-    away = appearance - np.asarray(mean)
-    distance = np.sqrt(np.maximum(np.einsum("...i,ij,...j", away, np.asarray(precision), away), 0))
-    return np.concatenate([features, np.log(distance + _LEAST_DISTANCE)[..., None]], axis=-1)
+    away = appearance[..., : len(mean)] - np.asarray(mean)
+    squares: NDArray[np.float64] = np.einsum("...i,ij,...j", away, np.asarray(precision), away)
+    return np.sqrt(np.maximum(squares, 0))

@@ -548,7 +548,7 @@ class FolderCutter:
 
     def _done_row(self, path: Path, outputs: tuple[str, ...]) -> Row | None:
         row = self.journal.rows.get(str(path))
-        if row is not None and row.verdict != self.judge.verdict_of(row.doubt):
+        if row is not None and row.verdict != self.judge.verdict_of(row.doubt, row.flags):
             return None
         if row is not None and self.config.folder.by_verdict:
             outputs = sorted_outputs(outputs, row.verdict)

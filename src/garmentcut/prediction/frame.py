@@ -1,6 +1,6 @@
 """First step of `Cutter`: fits a photo of any size to what networks know: scaled evenly, then padded or cropped."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,11 @@ _MAX_WORKING_AREA = 2.0  # times the card's working area: bounds memory and time
 
 _LEAST_SIDE_PX, _MOST_ASPECT = 16, 8  # below and above, no mannequin could be told
 
+
+_SMALLER, _LARGER = 0.8, 1.15  # than what was learned: from there on a photo is looked at once more
+_AROUND, _ASPECT = 1.3, 1.5  # of a window: what it shows around the garment; height to width, as of studio photos
+_PLAIN, _PLAIN_SHARE = 16, 0.6  # levels of 255 from the median, and how much of the border lies so near: plain ground
+_SPARSE = 4  # one pixel in so many, each way, tells the ground
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom."""
@@ -78,6 +83,79 @@ def _content_size(photo_hw: tuple[int, int], card: ModelCard) -> tuple[int, int]
     scale *= min(1.0, (_MAX_WORKING_AREA * working_height * working_width / area) ** 0.5)
     height, width = (max(round(side * scale), 1) for side in photo_hw)
     return height, width
+
+
+def window_of(box_xyxy: Box | None, frame: Frame, garment_px: tuple[float, float]) -> Box | None:
+    """Where to look once more at a photo on plain ground whose garment is larger or smaller than all that were learned.
+
+    Args:
+        box_xyxy: of the garment, in fractions of the photo's width and height; None: none was found, so perhaps one
+            fills the photo.
+        frame: the photo.
+        garment_px: as of `garmentcut.model.card.StageSizes`.
+
+    Returns:
+        A window in fractions of the photo, reaching beyond it if the garment is too large: in it the garment has the
+        middle size of those that were learned. None: its size is usual, or the ground is not plain.
+    """
+    (height, width), (least, most) = frame.content_hw, garment_px
+    left, top, right, bottom = np.multiply(box_xyxy or (0.0, 0.0, 1.0, 1.0), (width, height) * 2).tolist()
+    size = ((right - left) * (bottom - top)) ** 0.5
+    is_usual = box_xyxy is not None and _SMALLER * least <= size <= _LARGER * most
+    if most <= 0 or is_usual or _ground_of(frame) is None:
+        return None
+    window_height = max(
+        height * size / (least * most) ** 0.5, _AROUND * (bottom - top), _AROUND * (right - left) * _ASPECT
+    )
+    window_width = window_height / _ASPECT
+    x, y = (left + right) / 2, (top + bottom) / 2
+    return (
+        (x - window_width / 2) / width,
+        (y - window_height / 2) / height,
+        (x + window_width / 2) / width,
+        (y + window_height / 2) / height,
+    )
+
+
+def photo_in(window_xyxy: Box, photo: Photo, frame: Frame) -> tuple[Photo, Box]:
+    """What a window shows of a photo on plain ground; the ground goes on beyond the photo.
+
+    Args:
+        window_xyxy: of `window_of`.
+        photo: the photo.
+        frame: what `frame_photo` made of it; a window that is larger than the photo needs no finer pixels.
+
+    Returns:
+        The part, and the window in fractions of the photo, now on whole pixels.
+    """
+    is_larger = window_xyxy[3] - window_xyxy[1] > 1
+    source = Photo(frame.rgb[: frame.content_hw[0], : frame.content_hw[1]]) if is_larger else photo
+    height, width = source.size_hw
+    left, top, right, bottom = (round(side) for side in np.multiply(window_xyxy, (width, height) * 2).tolist())
+    if not is_larger:  # moved into the photo, as far as it fits
+        left, top = max(min(left, width - (right - left)), 0), max(min(top, height - (bottom - top)), 0)
+        right, bottom = min(left + round(width * (window_xyxy[2] - window_xyxy[0])), width), min(bottom, height)
+    ground = np.asarray(_ground_of(frame)).astype(np.uint8)
+    part = source.rgb[max(top, 0) : bottom, max(left, 0) : right]
+    if is_larger:
+        whole = np.empty((bottom - top, right - left, 3), np.uint8)
+        whole[:] = ground
+        rows, columns = max(-top, 0), max(-left, 0)
+        whole[rows : rows + part.shape[0], columns : columns + part.shape[1]] = part
+        part = whole
+    box = left / width, top / height, right / width, bottom / height
+    return replace(source, rgb=np.ascontiguousarray(part)), box
+
+
+def _ground_of(frame: Frame) -> NDArray[np.float64] | None:
+    """The colour along the photo's borders, `(3,)`; None: it has no single one."""
+    rgb = frame.rgb[: frame.content_hw[0] : _SPARSE, : frame.content_hw[1] : _SPARSE]
+    rows, columns = (max(side // 12, 1) for side in rgb.shape[:2])
+    strips = rgb[:rows], rgb[-rows:], rgb[:, :columns], rgb[:, -columns:]
+    border = np.concatenate([strip.reshape(-1, 3) for strip in strips]).astype(np.float64)
+    ground: NDArray[np.float64] = np.median(border, axis=0)
+    is_near = np.abs(border - ground).max(axis=1) <= _PLAIN
+    return ground if is_near.mean() >= _PLAIN_SHARE else None
 
 
 def whole_crop(frame: Frame) -> Crop:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Literal, TypeVar
 
-from garmentcut.errors import FAILURES, Note, RunError, SourceError
+from garmentcut.errors import FAILURES, Note, RunError, SourceError, counted
 from garmentcut.observe.monitor import Monitor
 from garmentcut.photo.files import write_atomic
 
@@ -20,6 +20,8 @@ _T = TypeVar("_T")
 RESULTS_NAME = "results.jsonl"
 DAMAGED_NAME = ".garmentcut/damaged.jsonl"
 """Below the output folder: lines of results.jsonl that were no rows."""
+FOREIGN = "foreign"
+"""Flag of a photo that looks unlike the studio that the model was trained on."""
 DOUBT_OVER = 0.1
 """Above this doubt a cutout without a verdict is doubtful: less than 90 % of the outline is expected right."""
 VIEW_FLAGS = {
@@ -96,10 +98,18 @@ class Row:
         return self.status == "ok"
 
     @property
+    def is_foreign(self) -> bool:
+        """The photo looks unlike the studio that the model was trained on."""
+        return FOREIGN in self.flags
+
+    @property
     def is_doubtful(self) -> bool:
-        """It was cut, and a person should check it: by its verdict or, without one, because its doubt is over 0.1."""
-        if not self.ok:
-            return False
+        """It was cut, and a person should look: by its verdict or, without one, because its doubt is over 0.1.
+
+        A foreign photo is always doubtful.
+        """
+        if not self.ok or self.is_foreign:
+            return self.ok
         return self.verdict == "review" if self.verdict else self.doubt is not None and self.doubt > DOUBT_OVER
 
     def noted(self, notes: Iterable[str]) -> "Row":
@@ -406,6 +416,24 @@ def _stays_below(name: str) -> bool:
     return not any(kind(name).anchor or ".." in kind(name).parts for kind in kinds)
 
 
+def foreign_warning(num_foreign: int, num_cut: int, out_dir: Path | str = "") -> str:
+    """What people should know of a batch with foreign photos; empty: there are none.
+
+    Args:
+        num_foreign: photos that look unlike the studio that the model was trained on.
+        num_cut: of so many that were cut.
+        out_dir: of the batch, where people are not looking at it already.
+    """
+    if not num_foreign:
+        return ""
+    how = f": garmentcut review {out_dir}" if out_dir else ""
+    looks, these = ("looks", "this cutout") if num_foreign == 1 else ("look", "these cutouts")
+    return (
+        f"{num_foreign} of {counted(num_cut, 'photo')} {looks} unlike the studio this model learned from. Do not use"
+        f" {these} unseen{how}. 150 of your own pairs make your own model: docs/training.md."
+    )
+
+
 def report_row(monitor: Monitor, row: Row) -> None:
     """Count a finished photo and log its line."""
     monitor.photo(
@@ -413,7 +441,9 @@ def report_row(monitor: Monitor, row: Row) -> None:
         code=row.code if row.ok else row.code or "internal",
         reason=row.reason or None,
         doubt=row.doubt,
+        is_foreign=row.is_foreign,
         verdict=row.verdict or None,
+        flags=list(row.flags) or None,
         outputs=list(row.outputs) or None,
         notes=list(row.notes) or None,
         seconds=row.seconds,

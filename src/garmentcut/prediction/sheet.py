@@ -124,7 +124,7 @@ def _of_row(folder: Path, row: Row, doubt_over: float) -> Entry:
         gone = f"{file.name} is gone" if file else "nothing was written"
         return Entry(place, photo=photo, mark="failed", reason=f"{gone}; run garmentcut cut again")
     is_over = row.doubt is not None and row.doubt > doubt_over
-    is_doubtful = row.verdict == "review" if row.verdict else is_over
+    is_doubtful = row.is_foreign or (row.verdict == "review" if row.verdict else is_over)
     why = "; ".join(row.reasons) or ("to review" if row.verdict else f"its doubt is over {doubt_over:g}")
     mark: Mark = "doubtful" if is_doubtful else ""
     return Entry(place, file, photo, mark, why if is_doubtful else "", row.notes, row.doubt)

@@ -94,6 +94,33 @@ class Prediction:
         stretched = (self.fine - _TAIL_ALPHA) * np.float32(1 / (1 - 2 * _TAIL_ALPHA))
         return self._laid_out(stretched.clip(0, 1), self.frame.photo_hw)
 
+    def moved_to(self, frame: Frame, window_xyxy: Box) -> "Prediction":
+        """The same for the photo that this one's photo is a part of.
+
+        Args:
+            frame: of the whole photo.
+            window_xyxy: which part, in fractions of the whole; it may reach beyond.
+        """
+        (height, width), (part_height, part_width) = frame.photo_hw, self.frame.photo_hw
+        left, top = window_xyxy[0] * width, window_xyxy[1] * height
+        across, down = (window_xyxy[2] * width - left) / part_width, (window_xyxy[3] * height - top) / part_height
+        own = np.multiply(self.crop.box_xyxy, (across, down) * 2) + (left, top) * 2
+        box = np.rint(np.clip(own, 0, (width, height) * 2)).astype(int)
+        # What of the crop lies in the photo, in pixels of its alpha.
+        steps = np.divide(self.fine.shape[::-1], (own[2] - own[0], own[3] - own[1]))
+        cut = np.rint((box - np.tile(own[:2], 2)) * np.tile(steps, 2)).astype(int)
+        fine = self.fine[max(cut[1], 0) : cut[3], max(cut[0], 0) : cut[2]]
+        coarse = self.coarse
+        if coarse is not None:
+            size = (
+                max(round(coarse.shape[1] * width / (across * part_width)), 1),
+                max(round(coarse.shape[0] * height / (down * part_height)), 1),
+            )
+            shift = np.array([[1, 0, left / width * size[0]], [0, 1, top / height * size[1]]], np.float64)
+            coarse = np.asarray(cv2.warpAffine(coarse, shift, size, flags=cv2.INTER_LINEAR), np.float32)
+        crop = Crop((int(box[0]), int(box[1]), int(box[2]), int(box[3])), (fine.shape[0], fine.shape[1]))
+        return Prediction(frame, crop, np.ascontiguousarray(fine), coarse, self.notes)
+
     def _laid_out(self, fine: NDArray[np.float32], size_hw: tuple[int, int]) -> NDArray[np.float32]:
         """The crop's alpha in its place in the whole photo, at some size."""
         rows, columns = (self._span(axis, size_hw) for axis in (1, 0))

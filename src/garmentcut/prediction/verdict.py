@@ -20,16 +20,19 @@ from garmentcut.prediction.batch import OWN_FOLDER
 from garmentcut.prediction.doubt import (
     ALL_FEATURES,
     LOW_CONTRAST,
+    NUM_COMPARED,
     Maps,
     Observation,
-    all_features,
     check_doubt,
+    continuation_of,
     doubt_of,
+    features_of,
+    is_foreign,
     observe_prediction,
     standardized,
     usual_doubt,
 )
-from garmentcut.prediction.results import Row, may_replace
+from garmentcut.prediction.results import FOREIGN, Row, may_replace
 from garmentcut.prediction.stages import Prediction
 
 _MOST = 3  # reasons: more are not read
@@ -69,6 +72,9 @@ _BELOW = (
     _Stretch(0.88, ("left side", "middle", "right side")),
     _Stretch(np.inf, ("hem on the left", "hem", "hem on the right")),
 )
+_IS_FOREIGN = Reason(FOREIGN, "unlike the studio this model learned from")
+_LIES = Reason("sideways", "the garment lies on its side: turn the photo upright")
+_LYING, _HEIGHT = 1.5, 7  # width to height of a garment that lies; place of the height in the appearance, before width
 _MIDDLE = (0.3, 0.7)  # of the garment's width
 
 
@@ -80,20 +86,24 @@ def reasons_of(model: DoubtModel, observation: Observation, *, at_least_one: boo
         observation: of the cutout.
         at_least_one: it is known to be doubtful: where nothing is unusual by itself, say what counts most.
     """
-    features = all_features(
-        observation.features, observation.appearance, mean=model.appearance_mean, precision=model.appearance_precision
-    )
-    beyond = (features - np.array(model.limits)) / np.array(model.scale)
+    features = features_of(model, observation)
+    own = features[[ALL_FEATURES.index(name) for name in model.features]]
+    beyond = (own - np.array(model.limits)) / np.array(model.scale)
     pushes = standardized(model, features) * np.array(model.weights)
-    strongest = [ALL_FEATURES[index] for index in np.argsort(-beyond) if beyond[index] > 1e-9]
+    strongest = [model.features[index] for index in np.argsort(-beyond) if beyond[index] > 1e-9]
     if observation.features[ALL_FEATURES.index("contact")] > 0:
         strongest = list(dict.fromkeys([*strongest[:1], "contact", *strongest[1:]]))
     words = [(feature, _WORDS[feature](observation.maps)) for feature in strongest if feature in _WORDS]
     if at_least_one and not any(text for _, text in words):
-        likely = [ALL_FEATURES[index] for index in np.argsort(-pushes) if pushes[index] > 0]
+        likely = [model.features[index] for index in np.argsort(-pushes) if pushes[index] > 0]
         telling = ((feature, {**_WORDS, **_IF_LITTLE}.get(feature, _nothing)(observation.maps)) for feature in likely)
         words = list(islice((one for one in telling if one[1]), 1))
-    return tuple(dict.fromkeys(Reason(_FLAGS[feature], text) for feature, text in words if text))[:_MOST]
+    found = [Reason(_FLAGS[feature], text) for feature, text in words if text]
+    if is_foreign(model, observation.appearance):
+        height, width = observation.appearance[_HEIGHT : _HEIGHT + 2]
+        lying = [_LIES] if width > _LYING * height else []
+        found = [_IS_FOREIGN, *lying, *(reason for reason in found if reason.flag != _FLAGS["unlike"])]
+    return tuple(dict.fromkeys(found))[:_MOST]
 
 
 def place_of(maps: Maps, x: float, y: float) -> str:
@@ -165,6 +175,10 @@ def _contact(maps: Maps) -> str:
     return f"touches the frame: {', '.join(touched)}" if touched else ""
 
 
+def _cut_off(maps: Maps) -> str:
+    return _at(maps, continuation_of(maps), "something thin may be cut off")
+
+
 def _nothing(_: Maps) -> str:
     return ""
 
@@ -182,6 +196,7 @@ _WORDS: dict[str, Callable[[Maps], str]] = {
     "mixed_colors": lambda _: "strong pattern",
     "stage_disagreement": lambda _: "the stages of the model disagree",
     "unlike": lambda _: "unlike the training photos",
+    "cut_off": _cut_off,
 }
 
 _IF_LITTLE: dict[str, Callable[[Maps], str]] = {"contrast": lambda _: "little contrast along the edge"}
@@ -201,6 +216,7 @@ _FLAGS = {
     "mixed_colors": "pattern",
     "stage_disagreement": "stages_disagree",
     "unlike": "unlike_training",
+    "cut_off": "cut_off",
 }
 
 
@@ -249,7 +265,7 @@ class Judgement:
         doubt: 1 - expected surface Dice at 2 px, in [0, 1]; None: the model cannot tell.
         verdict: of the doubt.
         reasons: why it is doubted, in words; none for accepted ones; without a verdict only what is unusual, of those
-            that are doubted more than most.
+            that are doubted more than most. That a photo is foreign stands first.
         flags: a code for each of the reasons.
         heat: an 8-bit gray PNG of where, for photos to review, or with reasons and no verdict; else None.
         appearance: what the garment's other views are compared with.
@@ -310,11 +326,11 @@ class Judge:
             raise ConfigError(f"{card.label} cannot guarantee a risk of {accept_risk:g}: {why}")
         return cls(card, threshold.max_doubt if threshold else None)
 
-    def verdict_of(self, doubt: float | None) -> Verdict:
-        """The verdict on a doubt."""
+    def verdict_of(self, doubt: float | None, flags: Iterable[str] = ()) -> Verdict:
+        """The verdict on a doubt; a photo whose flags say that it is foreign is never accepted."""
         if doubt is None or self.max_doubt is None:
             return ""
-        return "accept" if doubt <= self.max_doubt else "review"
+        return "accept" if doubt <= self.max_doubt and FOREIGN not in flags else "review"
 
     def __call__(self, prediction: Prediction) -> Judgement:
         """Judge the cutout that was made from a prediction."""
@@ -325,8 +341,9 @@ class Judge:
             return Judgement()
         # Rounded before it is compared: the row then says exactly what was decided on.
         doubt = round(doubt_of(self.card.doubt, observation), 4)
-        verdict = self.verdict_of(doubt)
-        is_doubted = verdict == "review" or (not verdict and doubt > usual_doubt(self.card.doubt))
+        foreign = is_foreign(self.card.doubt, observation.appearance)
+        verdict = self.verdict_of(doubt, (FOREIGN,) if foreign else ())
+        is_doubted = verdict == "review" or foreign or (not verdict and doubt > usual_doubt(self.card.doubt))
         reasons = reasons_of(self.card.doubt, observation, at_least_one=bool(verdict)) if is_doubted else ()
         return Judgement(
             doubt=doubt,
@@ -334,7 +351,7 @@ class Judge:
             reasons=tuple(reason.text for reason in reasons),
             flags=tuple(reason.flag for reason in reasons),
             heat=heat_bytes(observation.maps) if verdict == "review" or reasons else None,
-            appearance=_plain(*observation.appearance, len(observation.maps.components)),
+            appearance=_plain(*observation.appearance[:NUM_COMPARED], len(observation.maps.components)),
         )
 
 

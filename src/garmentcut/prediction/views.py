@@ -10,7 +10,7 @@ import numpy as np
 from garmentcut.dataset.manifest import VIEWS
 from garmentcut.errors import FolderError, Note
 from garmentcut.prediction.names import garment_of, subject_of
-from garmentcut.prediction.results import VIEW_FLAGS, Journal, Row
+from garmentcut.prediction.results import FOREIGN, VIEW_FLAGS, Journal, Row
 from garmentcut.prediction.sources import Source
 from garmentcut.prediction.verdict import Judge, move_outputs, sorted_outputs, unsorted_output
 
@@ -145,9 +145,12 @@ class ViewComparison:
         if row.own_doubt is None:
             return row
         doubt = raised(row.own_doubt) if odd.flags else row.own_doubt
-        verdict = self.judge.verdict_of(doubt)
-        num_odd = sum(flag in VIEW_FLAGS for flag in row.flags)  # what an earlier comparison found stands in front
-        flags, reasons = (*odd.flags, *row.flags[num_odd:]), (*odd.reasons, *row.reasons[num_odd:])
+        verdict = self.judge.verdict_of(doubt, row.flags)
+        first = int(row.flags[:1] == (FOREIGN,))
+        # What an earlier comparison found stands in front, behind that the photo is foreign.
+        rest = first + sum(flag in VIEW_FLAGS for flag in row.flags)
+        flags = (*row.flags[:first], *odd.flags, *row.flags[rest:])
+        reasons = (*row.reasons[:first], *odd.reasons, *row.reasons[rest:])
         new = replace(row, doubt=doubt, verdict=verdict, reasons=reasons, flags=flags)
         return self._moved(row, new) if self.by_verdict and verdict != row.verdict else new
 

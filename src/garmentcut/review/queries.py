@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from garmentcut.errors import ReviewError
+from garmentcut.prediction.results import FOREIGN
 from garmentcut.review.database import STATES, ActionRow, PhotoRow
 from garmentcut.review.photos import utc_of
 
@@ -92,6 +93,12 @@ def count_by(session: Session, batch_id: str, column: Any) -> dict[str, int]:
 def count_doubted(session: Session, batch_id: str) -> int:
     """The number of photos that have a doubt."""
     return session.scalar(_count([PhotoRow.batch_id == batch_id, PhotoRow.doubt.is_not(None)])) or 0
+
+
+def count_foreign(session: Session, batch_id: str) -> int:
+    """How many photos look unlike the studio that the model was trained on: it is the first of their row's flags."""
+    is_foreign = PhotoRow.row.contains(f'"flags": ["{FOREIGN}"', autoescape=True)
+    return session.scalar(_count([PhotoRow.batch_id == batch_id, is_foreign])) or 0
 
 
 def count_states(session: Session, batch_id: str) -> dict[str, int]:

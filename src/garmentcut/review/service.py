@@ -15,7 +15,7 @@ from garmentcut.errors import ModelError
 from garmentcut.photo.files import remove_staged
 from garmentcut.photo.photo import Photo
 from garmentcut.prediction.batch import Order, read_batch
-from garmentcut.prediction.results import RESULTS_NAME
+from garmentcut.prediction.results import RESULTS_NAME, foreign_warning
 from garmentcut.review.alphas import Alpha8, AlphaFiles, ReviewPhoto
 from garmentcut.review.cutting import CutService, Model
 from garmentcut.review.database import Database, PhotoRow
@@ -27,6 +27,7 @@ from garmentcut.review.queries import (
     QueueQuery,
     count_by,
     count_doubted,
+    count_foreign,
     count_states,
     find_neighbours,
     find_page,
@@ -132,11 +133,14 @@ class Service(CutService):
                 count_by(session, self.store.batch_id, column) for column in (PhotoRow.view, PhotoRow.verdict)
             )
             known = count_doubted(session, self.store.batch_id)
+            counts = count_states(session, self.store.batch_id)
+            num_cut = sum(counts.values()) - counts["failed"]
             return {
                 "items": self._items(page.photos),
                 "cursor": page.cursor,
                 "total": page.total,
-                "counts": count_states(session, self.store.batch_id),
+                "counts": counts,
+                "warning": foreign_warning(count_foreign(session, self.store.batch_id), num_cut),
                 "revision": self.store.revision(session),
                 "facets": {
                     "view": views,

@@ -4,7 +4,7 @@ import { askJson } from "../page/server.js";
 /**
  * @import { Item } from "../page/server.js"
  * @import { Query } from "./filters.js"
- * @typedef {{items: Item[], cursor: string | null, total: number, counts: import("./filters.js").Counts, revision: number, facets: import("./filters.js").Facets, running: boolean}} Answer
+ * @typedef {{items: Item[], cursor: string | null, total: number, counts: import("./filters.js").Counts, revision: number, warning: string, facets: import("./filters.js").Facets, running: boolean}} Answer
  */
 
 const PAGE = 120;

@@ -26,6 +26,8 @@ let knowsDoubt = false;
 /** @param {import("./listing.js").Answer} answer */
 function showAnswer(answer) {
   knowsDoubt = answer.facets.doubt.known > 0;
+  byId("warning").hidden = !answer.warning;
+  byId("warning").textContent = answer.warning;
   byId("no-doubt").hidden = knowsDoubt || answer.facets.doubt.none === 0;
   showBatch(answer);
   filters.showFacets(answer.facets);
