@@ -1,8 +1,10 @@
 """What a studio's file system can do to `garmentcut cut`: each fault is told, and stops nobody else."""
 
 import json
+import signal
 import subprocess
 import sys
+import textwrap
 from typing import NamedTuple
 
 import numpy as np
@@ -184,3 +186,19 @@ def test_a_photo_that_is_replaced_is_counted(run, draw):
     done = run()
     assert "1 photo was replaced by a new one of the same name" in done.stdout
     assert json.loads(run("--json").stdout)["replaced"] == 0
+
+
+def test_sigterm_tidies_up_like_ctrl_c_and_ends_the_process_as_it_asks():
+    code = """
+        import os, signal
+        from garmentcut.cli.app import _failures_reported
+        with _failures_reported("stopped"):
+            try:
+                os.kill(os.getpid(), signal.SIGTERM)
+            finally:
+                print("tidied up", flush=True)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGTERM, "tidied up\n", "garmentcut: stopped\n")

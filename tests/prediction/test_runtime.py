@@ -200,3 +200,18 @@ def test_a_lack_of_memory_is_told_as_one():
         raise RuntimeError("Exception from src/inference/src/cpp/core.cpp:117:\nstd::bad_alloc\n")
     with pytest.raises(RuntimeError, match="another"), runtime._memory_named():
         raise RuntimeError("another")
+
+
+def test_too_little_address_space_is_told_before_anything_aborts(monkeypatch):
+    resource = pytest.importorskip("resource")
+    monkeypatch.setattr(resource, "getrlimit", lambda _kind: (600_000_000, resource.RLIM_INFINITY))
+    with pytest.raises(RunError, match=r"may have 600 MB of address space, of which \d+ are taken"):
+        runtime._check_room()
+    monkeypatch.setattr(resource, "getrlimit", lambda _kind: (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    runtime._check_room()
+
+
+def test_nobody_is_told_of_a_start():
+    code = "import garmentcut.prediction.runtime, openvino.tools.ovc.telemetry_utils as used; print(used.tm.__name__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.stdout == "openvino.tools.ovc.telemetry_stub\n", done.stderr

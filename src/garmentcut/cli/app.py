@@ -4,11 +4,14 @@ import io
 import json
 import os
 import shlex
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
@@ -168,6 +171,11 @@ def command(
 
 @contextmanager
 def _failures_reported(stopped: str) -> Iterator[None]:
+    is_ours = threading.current_thread() is threading.main_thread() and (
+        signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    )
+    if is_ours:
+        signal.signal(signal.SIGTERM, partial(_terminate, os.getpid()))
     try:
         yield
     except GarmentcutError as error:
@@ -181,8 +189,28 @@ def _failures_reported(stopped: str) -> Iterator[None]:
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         fail(f"{where}{error.strerror or error}", SOME_FAILED)
+    except MemoryError:
+        fail("not enough memory", SOME_FAILED)
+    except Terminated:
+        say(f"garmentcut: {stopped}", err=True)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGTERM)  # whoever sent it sees that it was heeded
     except KeyboardInterrupt:
         fail(stopped, INTERRUPTED)
+    finally:
+        if is_ours:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came: as at Ctrl-C, what was begun is tidied up before the process ends."""
+
+
+def _terminate(main_pid: int, number: int, _frame: FrameType | None) -> None:
+    if os.getpid() == main_pid:
+        raise Terminated
+    signal.signal(number, signal.SIG_DFL)  # a worker that was forked: it has nothing to tidy up
+    signal.raise_signal(number)
 
 
 def fail(message: str, code: int) -> NoReturn:

@@ -3,12 +3,14 @@
 import importlib.util
 import os
 import queue
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -24,8 +26,12 @@ _COMPILED_SHAPES = 2  # kept at a time: a studio's upright and its lying photos;
 _MANY_PHOTOS = 4  # fewer are done before a second stream has warmed up
 
 _BRIDGE_LOCK = threading.Lock()
-_START_S = 60.0  # a compile takes a second or two
-_COMPILING = "garmentcut-compile"  # name of its thread
+_START_S = 60.0  # loading and compiling take a second or two
+_ROOM_BYTES = 400_000_000
+_COMPILING = "garmentcut-compile"  # name of their thread
+
+
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type] it tells Google of every start
 
 
 class Predict(Protocol):
@@ -70,6 +76,7 @@ def load_runtime(
 
     Raises:
         ModelError: the backend is not installed, or cannot read the model.
+        RunError: there is not enough memory for it, or it was not ready after a minute.
     """
     config = config or RuntimeConfig()
     backend = config.backend
@@ -83,8 +90,14 @@ def load_runtime(
     }
     if importlib.util.find_spec(backend) is None:
         raise ModelError(f"{backend} is not installed; install garmentcut[gpu], or set runtime.backend to openvino")
+    _check_room()
     try:
-        return loaders[backend](model, card, config)
+        with _memory_named():
+            return _within_a_minute(lambda: loaders[backend](model, card, config))
+    except RunError:
+        raise
+    except MemoryError as error:
+        raise RunError(f"{error}; allow this process more") from error
     except Exception as error:  # both backends raise their own bare kinds of RuntimeError
         raise ModelError(f"{card.label} cannot be loaded by {backend}: {error}") from error
 
@@ -187,8 +200,28 @@ def hangs() -> bool:
     return any(thread.name == _COMPILING for thread in threading.enumerate())
 
 
-def _within_a_minute(compile_network: Callable[[], Any]) -> Any:
-    """Call a function that should be quick: with little address space OpenVINO's compiler can hang for ever.
+def _check_room() -> None:
+    """See that the process may have the address space that a network takes: without it, libraries abort or wait.
+
+    Raises:
+        RunError: it may not.
+    """
+    try:
+        import resource
+
+        limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    except (ImportError, OSError):  # Windows, macOS
+        return
+    if limit != resource.RLIM_INFINITY and limit - used < _ROOM_BYTES:
+        raise RunError(
+            f"not enough memory for the network: this process may have {limit / 1e6:.0f} MB of address space, of which "
+            f"{used / 1e6:.0f} are taken, and the network needs {_ROOM_BYTES / 1e6:.0f} more; allow more (ulimit -v)"
+        )
+
+
+def _within_a_minute(start: Callable[[], Any]) -> Any:
+    """Call a function that should be quick: with little address space OpenVINO can hang for ever.
 
     Raises:
         RunError: nothing came in `_START_S` seconds.
@@ -197,7 +230,7 @@ def _within_a_minute(compile_network: Callable[[], Any]) -> Any:
 
     def work() -> None:
         try:
-            found.put((compile_network(), None))
+            found.put((start(), None))
         except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
             found.put((None, error))
 

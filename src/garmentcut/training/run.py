@@ -182,7 +182,7 @@ class Run:
         Raises:
             TrainingError: another training is at work there, or it cannot be written.
         """
-        is_new = not self.folder.exists()
+        made = [path for path in (self.folder, *self.folder.parents) if not path.exists()]
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             lock = FolderLock(self.folder / LOCK_NAME)
@@ -197,9 +197,10 @@ class Run:
             yield
         finally:
             with suppress(OSError):  # a run that could not start leaves no folder
-                if is_new and [path.name for path in self.folder.iterdir()] == [LOCK_NAME]:
+                if made and [path.name for path in self.folder.iterdir()] == [LOCK_NAME]:
                     (self.folder / LOCK_NAME).unlink()
-                    self.folder.rmdir()
+                    for path in made:
+                        path.rmdir()
             lock.release()
 
     def check_resumable(self) -> None:
