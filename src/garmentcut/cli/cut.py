@@ -297,6 +297,7 @@ def _specification(path: Path | None, config: "Config", options: dict[str, Any])
 
 def _cut_folder(photos: list[Path], out: Path, order: _Order, *, watch: bool) -> int:
     # Imported here: `--help` must not wait for a network runtime.
+    from garmentcut.prediction.arrivals import watched_folders
     from garmentcut.prediction.cutter import Cutter
     from garmentcut.prediction.folder import FolderCutter
     from garmentcut.prediction.runtime import runtime_for
@@ -305,7 +306,7 @@ def _cut_folder(photos: list[Path], out: Path, order: _Order, *, watch: bool) ->
     config = order.config
     skipped: list[Skipped] = []
     sources = [] if watch else find_sources(photos, out, skipped=skipped)
-    folders = _watched_folders(photos, out) if watch else []
+    folders = watched_folders(photos, out) if watch else []
     with _observed(order) as monitor:
         runtime = runtime_for(config.runtime, _MANY if watch else len(sources))
         cutter = Cutter.load(order.model, config=runtime, cut=config.cut)
@@ -317,12 +318,6 @@ def _cut_folder(photos: list[Path], out: Path, order: _Order, *, watch: bool) ->
                 return _watch(folder, folders, monitor, as_json=order.as_json)
             folder.record_skipped(skipped)
             return _cut_once(folder, sources, monitor, order, NotLookedAt(skipped))
-
-
-def _watched_folders(photos: list[Path], out: Path) -> list[Any]:
-    from garmentcut.prediction.arrivals import watched_folders
-
-    return watched_folders(photos, out)
 
 
 def _cut_once(

@@ -209,14 +209,7 @@ class StagedFile:
     """
 
     def __init__(self, path: Path, data: bytes, *, owner: str = "", root: Path | None = None) -> None:
-        """Write the bytes.
-
-        Args:
-            path: the file's own name; folders are made as needed.
-            data: its content.
-            owner: marks the staged file, see `remove_staged`.
-            root: is not made itself: where it is gone, it may be a mount point.
-        """
+        """Write the bytes; folders are made as needed, but not `root`: where it is gone, it may be a mount point."""
         self.path = path
         if root is None:
             path.parent.mkdir(parents=True, exist_ok=True)

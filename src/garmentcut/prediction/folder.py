@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from itertools import groupby
 from pathlib import Path, PurePosixPath
@@ -637,11 +637,8 @@ class FolderCutter:
         Raises:
             garmentcut.errors.FolderError: it cannot be written.
         """
-        self.check()
-        try:
+        with self._written():
             record_order(self.out_dir, self.options, self._order)
-        except OSError as error:
-            raise FolderError(f"{self.out_dir} cannot be written: {error.strerror}; fix that and run again") from error
 
     def record_skipped(self, skipped: Iterable[Skipped]) -> None:
         """Record what `find_sources` passed over.
@@ -649,9 +646,14 @@ class FolderCutter:
         Raises:
             FolderError: it cannot be written.
         """
+        with self._written():
+            write_skipped(self.out_dir, skipped)
+
+    @contextmanager
+    def _written(self) -> Iterator[None]:
         self.check()
         try:
-            write_skipped(self.out_dir, skipped)
+            yield
         except OSError as error:
             raise FolderError(f"{self.out_dir} cannot be written: {error.strerror}; fix that and run again") from error
 

@@ -218,9 +218,7 @@ def _is_another(row: Row, path: Path, limits: ReadConfig) -> bool:
 def _stands(path: str, names: dict[Path, frozenset[str]]) -> bool:
     """True if a file stands there under this very name, not only under one that its file system takes for the same.
 
-    Args:
-        path: of the file.
-        names: of the files in folders asked for before; is added to.
+    `names` keeps those of the files in each folder that was asked for.
     """
     folder, name = Path(path).parent, Path(path).name
     if not os.path.exists(path):  # noqa: PTH110 - never raises
@@ -297,10 +295,7 @@ def _candidates(source: Source, *, alone: bool, earlier: str | None) -> Iterable
         yield place
     with_kind = f"{place}_{source.path.suffix.lstrip('.').lower()}"
     yield with_kind
-    counter = 2
-    while True:
-        yield f"{with_kind}_{counter}"
-        counter += 1
+    yield from (f"{with_kind}_{number}" for number in count(2))
 
 
 def folded(name: str) -> str:
