@@ -166,7 +166,7 @@ def test_names_of_other_systems_work_twice(run, draw, name):
     assert (done.returncode, json.loads(done.stdout)["skipped"]) == (0, 1)
 
 
-def test_a_damaged_line_of_the_results_is_told(run, draw, tmp_path):
+def test_a_damaged_line_of_the_results_is_reported(run, draw, tmp_path):
     draw("a.png")
     draw("b.png", 3)
     run()

@@ -245,7 +245,7 @@ def test_misuse(dataset_audit, args, message):
     assert message in done.stderr
 
 
-def test_a_pair_that_cannot_be_read_is_told(red_runs, dataset_audit, red_dataset):
+def test_a_pair_that_cannot_be_read_is_reported(red_runs, dataset_audit, red_dataset):
     red_dataset.path_of(red_dataset.usable[0].photo).unlink()
     done = run_audit(dataset_audit, "--model", red_runs)
     assert done.exit_code == 1

@@ -155,7 +155,7 @@ def test_alphas(alpha, expected):
 
 
 @pytest.mark.parametrize("shift_xy", [(1, 0), (3, 2), (-2, -1), (0, 5), (-14, 13)])
-def test_shifts_are_told_in_pixels(drawn, shift_xy):
+def test_shifts_are_given_in_pixels(drawn, shift_xy):
     rgb, alpha = drawn
     moved = [np.roll(values, shift_xy[::-1], (0, 1)) for values in (rgb, alpha)]
     checked = check_pair(Photo(rgb), cutout_of(*moved))
@@ -220,7 +220,7 @@ def test_a_bare_mask_cannot_be_compared(drawn):
     assert checked.alpha is alpha
 
 
-def test_a_cutout_of_another_size_is_mended_on_demand(drawn):
+def test_a_cutout_of_another_size_is_resampled_on_demand(drawn):
     rgb, alpha = drawn
     small = cutout_of(resize_rgb(rgb, (144, 96)), resize_alpha(alpha, (144, 96)))
     assert codes(check_pair(Photo(rgb), small)) == ["size"]
@@ -230,6 +230,6 @@ def test_a_cutout_of_another_size_is_mended_on_demand(drawn):
     assert np.abs(checked.alpha - alpha).mean() < 0.005
 
 
-def test_a_mended_cutout_of_another_photo_is_refused(drawn, draw_pair):
+def test_a_resampled_cutout_of_another_photo_is_refused(drawn, draw_pair):
     rgb, alpha = draw_pair(6, 144, 96)
     assert codes(check_pair(Photo(drawn[0]), cutout_of(rgb, alpha), resample=True)) == ["resampled", "other_photo"]

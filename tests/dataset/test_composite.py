@@ -48,7 +48,7 @@ def test_photo_alpha_and_box_belong_together(drawn, tmp_path):
         assert (alpha[:, right - 1] >= 0.5).any()
 
 
-def test_what_is_there_is_not_drawn_again_and_damage_is_told(drawn, monkeypatch):
+def test_what_is_there_is_not_drawn_again_and_damage_is_reported(drawn, monkeypatch):
     folder, pairs = drawn
     with monkeypatch.context() as patched:
         patched.setattr("garmentcut.dataset.composite.draw_studio_photo", None)

@@ -149,7 +149,7 @@ def test_a_data_set_of_refused_pairs_only(shop):
     assert read_manifest(shop.out).splits == ()
 
 
-def test_sizes_are_mended_on_demand(shop):
+def test_sizes_are_resampled_on_demand(shop):
     shop.add("a_Front", "b_Front", "c_Front")
     with Image.open(shop.originals / "a_Front.png") as photo:
         photo.resize((128, 192)).save(shop.originals / "a_Front.png")
@@ -302,7 +302,7 @@ def test_pairs_are_examined_in_parallel_and_few_at_a_time(shop, monkeypatch):
         entries.close()
 
 
-def test_rows_hold_what_is_promised(shop):
+def test_rows_hold_what_is_documented(shop):
     shop.add("a_Front", "b_Front")
     shop.ingest()
     header, row, _ = map(json.loads, (shop.out / "manifest.jsonl").read_text().splitlines())

@@ -130,7 +130,7 @@ def test_the_label_quality_score_counts_too():
     assert score["p57"] > score["p3"] + 1
 
 
-def test_doubt_is_told_beside():
+def test_doubt_is_reported_beside():
     found = ranked([ordinary() for _ in range(3)], np.array([0.1, 0.2, 0.3]))
     assert {one.name: one.doubt for one in found} == {"p0": 0.1, "p1": 0.2, "p2": 0.3}
 

@@ -218,7 +218,7 @@ def test_an_evaluation_can_be_left_early(model, red_dataset):
     rows.close()
 
 
-def test_every_pair_is_looked_at_in_order(tmp_path, red_model, red_dataset):
+def test_every_pair_is_measured_in_order(tmp_path, red_model, red_dataset):
     seen = [pair.photo_sha256[:12] for pair in red_dataset.usable if pair.garment == "g0"]
     trials = plan_trials(red_model(tmp_path / "red.onnx", trained_on=tuple(seen)), red_dataset)
     outcomes = list(predict(trials, red_dataset, lambda prediction: prediction))

@@ -257,7 +257,7 @@ def test_a_name_that_is_no_unicode(tmp_path, make_score):
     assert "bad" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
-def test_a_comparison_is_told_with_its_pictures(make_score, worst_photos):
+def test_a_comparison_is_reported_with_its_pictures(make_score, worst_photos):
     theirs = [make_score(f"g{n:02d}_Front", 0.95, model="old@1") for n in range(12)]
     ours = [make_score(one.name, 0.95 + n / 1000 - 0.002) for n, one in enumerate(theirs)]
     found = compare_scores(ours, theirs)

@@ -45,7 +45,7 @@ def test_other_files_are_no_models(content):
         assert found is None
 
 
-def test_a_model_cut_short_is_told(model):
+def test_a_model_cut_short_is_reported(model):
     with pytest.raises(ModelError, match="cut short"):
         metadata_of(with_metadata(model, "card", "text")[:-2], "card")
 

@@ -53,7 +53,7 @@ def test_text_lines(logged):
     )
 
 
-def test_exceptions_are_told(logged):
+def test_exceptions_are_reported(logged):
     lines = logged("json")
     try:
         raise ValueError("no")
@@ -77,7 +77,7 @@ def test_nothing_is_said_unless_it_was_started(capfd):
 
 
 @pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="systemd is on Linux")
-def test_systemd_is_told(tmp_path, monkeypatch):
+def test_systemd_is_notified(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # a socket's path is short
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
         try:

@@ -92,7 +92,7 @@ def test_what_operating_systems_leave_is_no_photo():
     assert not any(map(is_junk, ("x.jpg", "_x.jpg", ".x.jpg", "recycle", "x._y.jpg")))
 
 
-def test_folders_are_walked_by_name_and_junk_is_told(tmp_path):
+def test_folders_are_walked_by_name_and_junk_is_reported(tmp_path):
     names = "b/2.jpg a.jpg b/1.JPG b/._1.jpg @eaDir/a.jpg .x/c.jpg b/c.txt out/d.jpg no/e.jpg"
     for name in names.split():
         (tmp_path / name).parent.mkdir(exist_ok=True)

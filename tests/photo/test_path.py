@@ -277,7 +277,7 @@ def test_without_a_name_the_first_path_clips():
     assert (path.name, notes) == ("Path 1", ("no path is set as clipping path: the first of 2, 'Path 1', used",))
 
 
-def test_a_named_path_that_is_missing_is_told():
+def test_a_named_path_that_is_missing_is_reported():
     path, notes = find_clipping_path(saved("Path 1", clips="Dress"))
     assert (path.name, notes) == ("Path 1", ("the clipping path 'Dress' is missing: 'Path 1' used",))
 

@@ -170,7 +170,7 @@ def test_it_is_the_photo_bit_for_bit(original_of, cutout, num_bits, background):
     assert photo.notes == (f"out of the layer 'Kjole æ'{known}",)
 
 
-def test_a_retouched_layer_is_told(original_of, cutout):
+def test_a_retouched_layer_is_reported(original_of, cutout):
     rgb = cutout.rgb.copy()
     rgb[10:20, 10:20] = 0
     photo = original_of(Written(cutout).saved(rgb=rgb, mask=painted(cutout.rounded_alpha())))

@@ -271,7 +271,7 @@ def test_names_no_font_can_draw_do_no_harm():
     assert count(page, TEAL) == 3 * 1200
 
 
-def test_pages_are_no_larger_than_promised():
+def test_pages_are_no_larger_than_planned():
     lines = [[Cell("a", "a", ring(), notes="word " * 99)] * 2] * 3
     page = draw_page(lines, STYLE, title="Autumn")
     assert page.shape == (*STYLE.page_hw(3), 3)

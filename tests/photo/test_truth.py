@@ -112,7 +112,7 @@ def test_alpha_that_is_the_same_everywhere_is_given_back(read, level):
     check(read(png_bytes(stored)), stored)
 
 
-def test_a_plain_photo_is_refused_with_a_mend(read):
+def test_a_plain_photo_is_refused_with_advice(read):
     for data in (png_bytes(colors()), tiff(colors()), encoded(colors(), "JPEG"), encoded(colors(), "WEBP")):
         with pytest.raises(PhotoError, match=r"cutout\.bin: has no transparency, .* save the cutout as PNG or PSD"):
             read(data)
@@ -152,7 +152,7 @@ def test_tiff_with_a_channel_of_unspecified_use(read):
     check(read(tiff(stored, extrasamples=[0])), stored, "extra channel")
 
 
-def test_transparency_goes_before_other_channels_and_a_difference_is_told(read):
+def test_transparency_goes_before_other_channels_and_a_difference_is_reported(read):
     other = soft_disc(*SIZE, center=(10, 10))
     cutout = read(tiff(np.dstack([colors(), other, soft_disc(*SIZE)]), extrasamples=[0, 2]))
     check(cutout, cut(), notes=("the extra channel means another cutout (IoU 0.20) and is left out",))

@@ -428,7 +428,7 @@ def test_the_transparency_of_the_merged_picture_is_no_saved_channel(read):
     check(read(document), disc(), "transparency")
 
 
-def test_layers_go_before_channels_and_paths_and_differences_are_told(read):
+def test_layers_go_before_channels_and_paths_and_differences_are_reported(read):
     document = over_photo()
     add_layer(document, colors(), mask=disc())
     save_channels(document, colors(), disc(center=(20, 10)))

@@ -339,7 +339,7 @@ def test_other_arithmetic_is_another_option(red_cutter, tmp_path):
     assert len({options({}), options(one), options(other)}) == 3
 
 
-def test_a_photo_is_located_while_anothers_garment_is_looked_at(red_cutter, draw, tmp_path):
+def test_a_photo_is_located_while_anothers_garment_is_refined(red_cutter, draw, tmp_path):
     for number in range(4):
         draw(tmp_path / f"in/{number}.png", shift=number)
     meeting = threading.Barrier(2, timeout=10)  # breaks, and fails every photo, unless two are looked at at once

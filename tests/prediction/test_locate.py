@@ -38,7 +38,7 @@ def test_both_pieces_of_a_two_piece_are_in_the_box():
         (60, 110, 110, 126),  # furniture beside it, as large as another piece would be
     ],
 )
-def test_strays_do_not_widen_the_box(stray):
+def test_false_positives_do_not_widen_the_box(stray):
     place = locate(seen((40, 120, 30, 90), stray))
     assert box_px(place) == (40, 120, 30, 90)
     assert place.garment[stray[0] : stray[1], stray[2] : stray[3]].max() == 0
@@ -76,7 +76,7 @@ def test_nothing_is_said_not_guessed(alpha):
         ((40, 120, 30, WIDTH), ("cut by the frame: right",)),
     ],
 )
-def test_what_the_frame_cuts_off_is_told(area, notes):
+def test_what_the_frame_cuts_off_is_reported(area, notes):
     assert locate(seen(area)).notes == notes
 
 

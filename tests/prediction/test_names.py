@@ -120,14 +120,14 @@ def test_the_stem_names_the_output():
     assert output_names("/a.jpg", "/s/a.jpg") == {"/a.jpg": ("a.png",), "/s/a.jpg": ("s/a.png",)}
 
 
-def test_alike_stems_are_told_apart():
+def test_alike_stems_are_kept_apart():
     assert output_names("/a.jpg", "/a.png") == {"/a.jpg": ("a_jpg.png",), "/a.png": ("a_png.png",)}
 
 
 @pytest.mark.parametrize(
     ("one", "two"), [("/A.jpg", "/a.png"), ("/e\u0301.jpg", "/\u00e9.png"), ("/S/a.jpg", "/s/a.png")]
 )
-def test_names_alike_on_other_file_systems_are_told_apart(one, two):
+def test_names_alike_on_other_file_systems_are_kept_apart(one, two):
     outputs = [output for (output,) in output_names(one, two).values()]
     assert outputs[0].casefold() != outputs[1].casefold()
     assert "_jpg" in outputs[0]

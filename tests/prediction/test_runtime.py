@@ -195,7 +195,7 @@ def test_a_compile_that_hangs_is_given_up_and_named(monkeypatch):
         runtime._within_a_minute(lambda: 1 / 0)
 
 
-def test_a_lack_of_memory_is_told_as_one():
+def test_a_lack_of_memory_is_reported_as_one():
     with pytest.raises(MemoryError), runtime._memory_named():
         raise RuntimeError("Exception from src/inference/src/cpp/core.cpp:117:\nstd::bad_alloc\n")
     with pytest.raises(RuntimeError, match="another"), runtime._memory_named():

@@ -90,7 +90,7 @@ def test_misuse_is_named(tmp_path, inputs, out, says):
         find_sources([tmp_path / name for name in inputs], tmp_path / out)
 
 
-def test_what_is_passed_over_is_told_with_a_code(tmp_path):
+def test_what_is_passed_over_is_reported_with_a_code(tmp_path):
     names = "a.jpg a.CR3 b.bmp c.txt d.psd e Thumbs.db ._a.jpg .hidden.jpg $RECYCLE.BIN/x.jpg old/.garmentcut.lock"
     touch(tmp_path / "in", *names.split(), "old/x.png")
     (tmp_path / "in/other").symlink_to(tmp_path / "in")

@@ -213,7 +213,7 @@ def test_the_fast_effort_leaves_the_refine_stage_out():
     assert (alpha >= 0.5).sum() == pytest.approx(100 * 200, rel=0.02)
 
 
-def test_two_mannequins_side_by_side_are_both_cut_and_told():
+def test_two_mannequins_side_by_side_are_both_cut_and_reported():
     rgb = dressed(384, 400, (40, 100, 140, 300))
     rgb[110:290, 240:330, 0] = 255
     prediction = Stages(red, red, given, SIZES)(Photo(rgb), frame_of(rgb))

@@ -40,7 +40,7 @@ def test_a_card_without_doubt_says_nothing(card, studio):
         Judge.of(card, 0.05)
 
 
-def test_without_a_threshold_there_is_doubt_and_no_verdict_and_only_the_unusual_is_told(card, studio, make_doubt):
+def test_without_a_threshold_there_is_doubt_and_no_verdict_and_only_the_unusual_is_reported(card, studio, make_doubt):
     model = make_doubt(edge_softness=1.0)
     found = Judge.of(replace(card, doubt=model))(prediction_of(studio()))
     assert 0 < found.doubt < 1

@@ -80,7 +80,7 @@ def test_what_the_share_shows_at_full_size_before_it_has_the_content(watch_for, 
     assert [row.ok for row in watch_for(2 * MINUTE)] == [True]
 
 
-def test_a_broken_photo_fails_once_and_is_cut_when_it_is_mended(watch_for, script, draw, tmp_path):
+def test_a_broken_photo_fails_once_and_is_cut_when_it_is_fixed(watch_for, script, draw, tmp_path):
     (tmp_path / "in").mkdir()
     broken = tmp_path / "in/photo.png"
     broken.write_bytes(content_of(draw, tmp_path)[:-30])

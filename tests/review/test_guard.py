@@ -167,7 +167,7 @@ class TestToken:
     def review(self, cut_batch, open_review):
         return open_review(cut_batch(), token=self.TOKEN, host="0.0.0.0")
 
-    def test_without_it_nothing_is_told(self, review):
+    def test_without_it_nothing_is_reported(self, review):
         assert review.get("/api/photos").status_code == 401
         assert review.get("/media/1/alpha.png").status_code == 401
         assert review.get("/static/docs.css").status_code == 401

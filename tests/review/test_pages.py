@@ -53,7 +53,7 @@ def test_a_name_that_is_no_text(cut_batch, open_review, draw, tmp_path):
     assert client.post(f"/api/photos/{item['id']}/decision", json=body).status_code == 200
 
 
-def test_photos_of_one_place_are_told_apart(cut_batch, open_review, draw, tmp_path):
+def test_photos_of_one_place_are_kept_apart(cut_batch, open_review, draw, tmp_path):
     draw(tmp_path / "photos" / "a_Front.png", shift=4)
     draw(tmp_path / "photos" / "a_Front.tif", shift=9)
     client = open_review(cut_batch([], page="[file]\nname = '{stem}_{counter}'\n"))

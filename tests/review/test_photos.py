@@ -59,7 +59,7 @@ def test_a_tidied_file_is_read_from_its_begin(tmp_path, journal):
     assert places(feed.rows()) == ["a", "b", "c"]
 
 
-def test_another_file_with_the_same_inode_and_more_in_it_is_told_apart(tmp_path, journal):
+def test_another_file_with_the_same_inode_and_more_in_it_is_kept_apart(tmp_path, journal):
     feed = Feed(tmp_path)
     journal.append(row("a"))
     assert places(feed.rows()) == ["a"]

@@ -230,7 +230,7 @@ def test_the_schema_is_served_and_no_page_of_another_host(review):
     assert review.get("/redoc").status_code == 404
 
 
-def test_a_photo_that_failed_says_why_and_is_open_once_it_is_mended(cut_batch, open_review, draw, tmp_path):
+def test_a_photo_that_failed_says_why_and_is_open_once_it_is_fixed(cut_batch, open_review, draw, tmp_path):
     draw(tmp_path / "photos" / "z_Front.png", cloth=(200, 200, 200))  # no red: no garment
     client = open_review(cut_batch(["a_Front"]))
     item = first(client, "z_Front")

@@ -295,7 +295,7 @@ def test_where_it_is_not_known_what_is_stored_nothing_is_claimed(review, monkeyp
     assert "load the page again to see what is stored" in answer.json()["error"]
 
 
-def test_a_lock_that_is_held_too_long_is_told(review, monkeypatch):
+def test_a_lock_that_is_held_too_long_is_reported(review, monkeypatch):
     monkeypatch.setattr("garmentcut.review.store._LOCK_TIMEOUT_S", 0)
     row = next(row for row in Journal(review.service.folder).rows.values() if row.place == "a_Front")
     item = item_of(review)

@@ -113,7 +113,7 @@ def test_a_choice_at_the_edge_is_said(results):
     )
 
 
-def test_sizes_that_differ_are_told_apart(make_study, results_of):
+def test_sizes_that_differ_are_kept_apart(make_study, results_of):
     text = TEXT.replace("optimizer.lr = 0.5", "data.size_hw = [48, 32]")
     facts = facts_of(results_of(make_study(text, Choice(folds=(0,))), lambda *_: 0.9), COMMAND)
     assert facts["trained at"] == ("64x96, 4 steps of 2 photos (one, two | <i>); 32x48, 4 steps of 2 photos (three)")

@@ -419,7 +419,7 @@ def test_what_is_kept_is_the_average_if_there_is_one(fabric):
     assert set(with_average.states) - set(without.states) == {"ema_model"}
 
 
-def test_a_long_gradient_is_shortened_and_its_length_told(fabric):
+def test_a_long_gradient_is_shortened_and_its_length_returned(fabric):
     parts = parts_of(fabric)
     fabric.backward(1e3 * parts.module(torch.rand(1, 3, 32, 32)).sum())
     before = torch.cat([parameter.grad.flatten() for parameter in parts.network.parameters()]).norm()

@@ -47,7 +47,7 @@ def test_nothing_is_held_out_for_production(manifest):
     assert split.held_out == ()
 
 
-def test_few_of_many_photos_are_looked_at_and_every_view_is_among_them(manifest):
+def test_few_of_many_photos_are_measured_and_every_view_is_among_them(manifest):
     views = ("Front", "FrontRight", "Back")
     many = [replace(manifest.pairs[0], name=f"{g:03}_{view}", view=view) for g in range(40) for view in views]
     looked_at = training_split(Manifest(manifest.folder, tuple(many)), "none").validation

@@ -21,7 +21,7 @@ def accept(editor):
     editor.stored()
 
 
-def test_the_second_is_told_and_sees_theirs_with_its_own_one_redo_away(two, gray):
+def test_the_second_is_informed_and_sees_theirs_with_its_own_one_redo_away(two, gray):
     anna, ben = two
     anna.stroke((40, 300), (80, 300))
     ben.stroke((40, 500), (80, 500))
