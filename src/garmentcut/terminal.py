@@ -1,4 +1,4 @@
-"""What a person sees of a run over many photos: a progress bar while it runs, a summary at its end."""
+"""What `cut`, `evaluate` and other commands show of many photos: a progress bar, and at its end a summary."""
 
 import sys
 import time

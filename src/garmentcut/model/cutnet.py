@@ -1,4 +1,4 @@
-"""CutNet, the network for whole photos: a pretrained encoder, a U-shaped decoder, and raw pixels at the edge."""
+"""A recipe's network `cutnet`, for whole photos: pretrained encoder, U-shaped decoder, raw pixels at the edge."""
 
 from collections.abc import Mapping, Sequence
 

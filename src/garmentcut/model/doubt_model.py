@@ -1,4 +1,4 @@
-"""The part of a card about doubt: the regression that estimates it, and the thresholds that were guaranteed."""
+"""The part of a card about doubt, made by `calibrate`, read by `verdict`: a regression, and guaranteed thresholds."""
 
 from dataclasses import field
 from typing import Annotated

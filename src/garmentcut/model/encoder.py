@@ -1,4 +1,4 @@
-"""A timm network as the encoder of CutNet and the stages: its features at every stride, its pretrained weights."""
+"""A timm network as the encoder of cutnet and segment: its features at every stride, its pretrained weights."""
 
 from collections.abc import Mapping
 from typing import Any, cast

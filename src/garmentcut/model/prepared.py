@@ -1,4 +1,4 @@
-"""Wraps any network in a preprocessing of the photo (gray, contrast, histogram, size), for studies of its worth.
+"""A recipe's network `prepared`: another one behind a preprocessing (gray, contrast, histogram, size), for studies.
 
 It all happens inside the network, so training, evaluation, export and cutting treat every photo alike and need not know
 of it.

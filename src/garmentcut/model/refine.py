@@ -1,4 +1,4 @@
-"""The refine stage's network: the soft edge, from the photo's own pixels and the segment stage's alpha."""
+"""A recipe's network `refine`, for the refine stage: the soft edge, from native pixels and segment's alpha."""
 
 import torch
 from torch import Tensor, nn

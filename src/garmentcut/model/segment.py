@@ -1,4 +1,4 @@
-"""The locate and segment stages' network: a pretrained encoder and a light decoder that says what is garment."""
+"""A recipe's network `segment`, for the locate and segment stages: pretrained encoder, light decoder; no exact edge."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""The proposal's first network, deliberately small: the baseline that everything else has to beat."""
+"""A recipe's network `simple`, the proposal's first: deliberately small, what everything else has to beat."""
 
 from collections.abc import Sequence
 

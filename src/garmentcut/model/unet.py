@@ -1,4 +1,4 @@
-"""The U-Nets of the Carvana challenge (Heng CherKeng's, as ported by petrosgk), built by name from a recipe."""
+"""A recipe's network `unet`: the Carvana challenge's U-Nets (Heng CherKeng's, as ported by petrosgk)."""
 
 from typing import Literal
 

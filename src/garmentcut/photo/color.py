@@ -1,4 +1,4 @@
-"""Colour conversion: a file's colours to RGB, a photo's RGB to the network's sRGB or to a customer's profile.
+"""Colours for readers, networks and writers: from files to RGB, from RGB to sRGB or to a customer's profile.
 
 Between profiles: relative colorimetric with black point compensation, as Photoshop does by default; by imagecodecs'
 Little CMS at 8 and 16 bits, for Pillow's knows 8 bits only.

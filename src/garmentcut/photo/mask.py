@@ -1,4 +1,4 @@
-"""Operations on masks and alphas, by OpenCV: bounding boxes, components, morphology, sums over squares.
+"""Operations on masks and alphas for all packages, by OpenCV: boxes, components, morphology, sums over squares.
 
 OpenCV is loaded with the first call that needs it. A box is `(left, top, right, bottom)` in pixels, right and bottom
 exclusive.

@@ -1,4 +1,4 @@
-"""Takes EXIF, XMP and IPTC from a photo to its cutout; what is damaged in them costs a note, never the photo.
+"""Carries EXIF, XMP and IPTC from the readers to the writers; damage in them costs a note, never the photo.
 
 EXIF tags are copied as the bytes they are, one by one (TIFF 6.0, Exif 2.32). XMP is read by expat and changed in place,
 where a statement is no longer true (Adobe, XMP Specification, parts 1 and 3). Neither regular expressions nor entities

@@ -1,4 +1,4 @@
-"""Reads one photo file of any kind into a `Photo`; everything unfit is refused before pixels are decoded.
+"""Reads any photo file into a `Photo`, first of all steps; everything unfit is refused before pixels are decoded.
 
 Pillow finds the metadata of PNG, JPEG, WebP and AVIF; a strict and exact decoder of each format gives the pixels.
 """

@@ -1,4 +1,4 @@
-"""Builds the review's FastAPI application behind its guard, and runs it in a server."""
+"""`garmentcut review` and `serve`: builds the FastAPI application behind its guard, and runs it in a server."""
 
 import asyncio
 import re

@@ -1,4 +1,4 @@
-"""The review's database, SQLite in the batch's folder or PostgreSQL by URL: its tables and its transactions.
+"""The database behind the review's store and queries, SQLite or PostgreSQL: its tables and its transactions.
 
 Every write bumps the batch's revision and the photo's version, in one transaction.
 """

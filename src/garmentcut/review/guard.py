@@ -1,4 +1,4 @@
-"""Middleware before every route of the review: who may ask, how much may be sent, which headers answers get.
+"""Middleware before every route of `review` and `serve`: who may ask, how much may be sent, headers of answers.
 
 One secret a batch is all that is kept; the page's token and the cookie follow from it.
 """

@@ -1,4 +1,4 @@
-"""The pictures that the review page shows: photos, alphas and thumbnails, made on request, some cached."""
+"""The pictures that the review page shows: photos, alphas, thumbnails; made on request by `routes`, some cached."""
 
 import threading
 from collections import OrderedDict

@@ -1,4 +1,4 @@
-"""The photos of a batch: takes rows of results.jsonl into the database, and gives them as items of the API."""
+"""The photos of a batch under review: from rows of results.jsonl into the database, and from there to the API."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Queries on the review's database: the queue, page by page, and the statistics of a batch."""
+"""Database queries of the review's routes and pages: the queue, page by page, and a batch's statistics."""
 
 import base64
 import json

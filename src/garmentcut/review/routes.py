@@ -1,4 +1,4 @@
-"""The review's JSON API below /api and its pictures below /media; the service does the work."""
+"""The review's JSON API below /api and its pictures below /media, for the page's scripts; `service` does the work."""
 
 import base64
 import binascii

@@ -1,4 +1,4 @@
-"""One batch under review: all that its routes share, opened and closed with the server."""
+"""One batch under `garmentcut review`: all that its routes share, opened and closed with the server."""
 
 import os
 import time

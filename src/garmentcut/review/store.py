@@ -1,4 +1,4 @@
-"""Stores what people decide: each write names the version it is based on, and is logged; outputs follow."""
+"""Stores what people decide, for the review's routes: versioned and logged; the batch's output files follow."""
 
 import hashlib
 import threading

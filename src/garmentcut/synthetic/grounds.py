@@ -1,4 +1,4 @@
-"""Other backgrounds than the studio's: packshots on white, walls, rooms, lamps, floors; cutouts laid on them."""
+"""Other backgrounds, for `render` and training composites: packshots on white, walls, rooms, lamps, floors."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Draws the mannequin: tubes with elliptic cross-sections seen from any side; the garment is a tube around them.
+"""Draws the mannequin, for `render`: tubes with elliptic cross-sections seen from any side; cloth hangs on them.
 
 Body coordinates: y runs from 0 at the top of the neck to 1 at the soles, x to the viewer's right and z towards the
 viewer, all in the same unit, for a figure that faces the camera. Yaw turns it to the viewer's right.

@@ -1,4 +1,4 @@
-"""Renders a synthetic studio photo with its exact alpha: design from a seed, paint, compose, photograph, write."""
+"""Renders a synthetic studio photo with exact alpha (`garmentcut studio`): design, paint, compose, photograph."""
 
 import io
 import uuid

@@ -1,4 +1,4 @@
-"""Chooses which pairs a training learns from and which it is measured on: a fold, or the validation split."""
+"""`garmentcut train` and studies: which pairs a training learns from and which it is measured on, by fold or split."""
 
 import re
 from dataclasses import dataclass, replace

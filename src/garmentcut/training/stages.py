@@ -1,4 +1,4 @@
-"""Trains a model of three stages: fold networks first, for honest maps, then those of the model file.
+"""`garmentcut train` for three stages: trains fold networks first, for honest maps, then those of the model file.
 
 If refine learned from maps of photos that the segment stage was trained on, it would trust maps too much: on new
 photos they are worse. So each training photo's maps come from locate and segment networks that have seen neither

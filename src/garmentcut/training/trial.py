@@ -1,4 +1,4 @@
-"""Before a training: the learning-rate range test, and the page that shows a recipe's augmentations.
+"""`garmentcut train` beforehand: the learning-rate range test, and the page that shows a recipe's augmentations.
 
 The range test is a short training whose rate climbs: Smith, "Cyclical learning rates for training neural networks",
 WACV 2017 (arXiv 2015), section 3.3.

@@ -1,4 +1,4 @@
-"""DeepLab-LargeFOV: a VGG-16 whose last layers are dilated to see far (Chen 2014, arXiv 1412.7062)."""
+"""A recipe's network `deeplab_largefov`: VGG-16, its last layers dilated to see far (Chen 2014, arXiv 1412.7062)."""
 
 from typing import Literal
 

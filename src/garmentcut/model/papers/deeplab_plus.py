@@ -1,4 +1,4 @@
-"""DeepLabv3+: dilated encoder, pyramid of dilated convolutions, and a decoder that sees stride 4 (Chen 2018)."""
+"""A recipe's network `deeplab_plus`, DeepLabv3+: dilated encoder and pyramid, decoder at stride 4 (Chen 2018)."""
 
 from typing import Any, Literal
 

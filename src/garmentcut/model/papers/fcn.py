@@ -1,4 +1,4 @@
-"""FCN: VGG-16 made fully convolutional, its scores enlarged by fixed bilinear kernels (Shelhamer 2016, 1605.06211)."""
+"""A recipe's network `fcn`: VGG-16 made convolutional, scores enlarged bilinearly (Shelhamer 2016, 1605.06211)."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""LinkNet-34: ResNet-34 with a slim decoder whose skips are added (Chaurasia 2017, arXiv 1707.03718)."""
+"""A recipe's network `linknet34`: ResNet-34, a slim decoder with added skips (Chaurasia 2017, arXiv 1707.03718)."""
 
 from itertools import pairwise
 

@@ -1,4 +1,4 @@
-"""PSPNet: a dilated ResNet that also sees the photo's averages over 1, 4, 9 and 36 fields (Zhao 2016, 1612.01105)."""
+"""A recipe's network `pspnet`: a dilated ResNet with averages over 1 to 36 fields (Zhao 2016, 1612.01105)."""
 
 from typing import Any, Literal
 

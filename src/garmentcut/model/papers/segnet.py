@@ -1,4 +1,4 @@
-"""SegNet: a mirrored VGG-16 whose decoder puts values back where the encoder's pools found them (1511.00561)."""
+"""A recipe's network `segnet`: a mirrored VGG-16 that unpools values to where they came from (1511.00561)."""
 
 from itertools import pairwise
 

@@ -1,4 +1,4 @@
-"""TernausNet: a U-Net whose encoder is VGG trained on ImageNet (Iglovikov & Shvets 2018, arXiv 1801.05746)."""
+"""A recipe's network `ternausnet`: a U-Net on VGG from ImageNet (Iglovikov & Shvets 2018, arXiv 1801.05746)."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""The One Hundred Layers Tiramisu: a U-Net of densely connected layers (Jegou 2016, arXiv 1611.09326)."""
+"""A recipe's network `tiramisu`, One Hundred Layers: a U-Net of dense blocks (Jegou 2016, arXiv 1611.09326)."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""The U-Net of the paper, unpadded convolutions and all (Ronneberger 2015, arXiv 1505.04597)."""
+"""A recipe's network `unet_paper`: the first U-Net, convolutions unpadded (Ronneberger 2015, arXiv 1505.04597)."""
 
 from itertools import pairwise
 
