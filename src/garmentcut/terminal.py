@@ -18,41 +18,32 @@ _SHOWN_FAILURES = 20
 
 @dataclass
 class Summary:
-    """Counts of a run, and its failures by name.
+    """Counts of a run, and its failures by name."""
 
-    Attributes:
-        out_dir, results: where cutouts and rows are; paths or URLs.
-        num_skipped, num_cut, num_failed: photos done before, cut and failed.
-        most_named: failures and notes named at most; None: all. The counts are of all.
-        has_pace: seconds a photo mean something: the run did nothing else.
-        failures, noted, doubtful: rows to be named.
-        num_accepted, num_to_review, num_doubtful, num_foreign: verdicts, those of photos done before included.
-        num_replaced: photos that took the place of others of the same name.
-        num_moved: photos done before that have another name now than their files.
-        num_gone: cutouts that were written and went with the output folder.
-        num_damaged: lines of the results that were set aside.
-        not_looked_at: what was passed over among the photos.
-    """
-
+    # Where cutouts and rows are; paths or URLs.
     out_dir: Path | str
     results: Path | str
+    # Photos done before, cut and failed.
     num_skipped: int = 0
     num_cut: int = 0
     num_failed: int = 0
+    # Failures and notes named at most; None: all. The counts are of all.
     most_named: int | None = None
-    has_pace: bool = True
+    has_pace: bool = True  # seconds a photo mean something: the run did nothing else
+    # Rows to be named.
     failures: list[Row] = field(default_factory=list)
     noted: list[Row] = field(default_factory=list)
+    # Verdicts, those of photos done before included.
     num_accepted: int = 0
     num_to_review: int = 0
     num_doubtful: int = 0
     num_foreign: int = 0
     doubtful: list[Row] = field(default_factory=list)
-    num_replaced: int = 0
-    num_moved: int = 0
-    num_gone: int = 0
-    num_damaged: int = 0
-    not_looked_at: NotLookedAt = field(default_factory=NotLookedAt)
+    num_replaced: int = 0  # photos that took the place of others of the same name
+    num_moved: int = 0  # photos done before that have another name now than their files
+    num_gone: int = 0  # cutouts that were written and went with the output folder
+    num_damaged: int = 0  # lines of the results that were set aside
+    not_looked_at: NotLookedAt = field(default_factory=NotLookedAt)  # what was passed over among the photos
     started: float = field(default_factory=time.perf_counter)
 
     def add(self, row: Row) -> None:

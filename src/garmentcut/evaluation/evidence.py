@@ -38,26 +38,17 @@ _TEMPERATURE = 0.1  # cleanlab's
 
 
 class Region(NamedTuple):
-    """A part of the photo that only one of cutout and prediction takes for garment.
+    """A part of the photo that only one of cutout and prediction takes for garment."""
 
-    Attributes:
-        box_xyxy: in pixels of the photo, right and bottom exclusive.
-        is_missing: the cutout lacks it; else it has it too much.
-        area_px: pixels.
-        depth_px: largest distance of it from the prediction's border.
-        confidence: mean of |2 alpha - 1| of the prediction in it, in [0, 1].
-        edge_support: in [-1, 1]: above zero, the photo has its edge at the prediction's border, not at the cutout's.
-        color_support: in [-1, 1]: above zero, its colours speak for the prediction.
-        traced: in [0, 1]: how much of the cutout's border here follows an edge of the photo, against the rest of it.
-    """
-
-    box_xyxy: tuple[int, int, int, int]
-    is_missing: bool
-    area_px: int
-    depth_px: float
-    confidence: float
+    box_xyxy: tuple[int, int, int, int]  # in pixels of the photo, right and bottom exclusive
+    is_missing: bool  # the cutout lacks it; else it has it too much
+    area_px: int  # pixels
+    depth_px: float  # largest distance of it from the prediction's border
+    confidence: float  # mean of |2 alpha - 1| of the prediction in it, in [0, 1]
+    # In [-1, 1]: above zero, the photo has its edge at the prediction's border, not at the cutout's.
     edge_support: float
-    color_support: float
+    color_support: float  # in [-1, 1]: above zero, its colours speak for the prediction
+    # In [0, 1]: how much of the cutout's border here follows an edge of the photo, against the rest of it.
     traced: float = 1.0
 
     @property
@@ -72,25 +63,16 @@ class Region(NamedTuple):
 
 @dataclass(frozen=True)
 class Evidence:
-    """What speaks against one cutout.
+    """What speaks against one cutout."""
 
-    Attributes:
-        dice: of cutout and prediction, `alpha >= 0.5`.
-        softmin_confidence: Lad and Mueller's label quality, in [0, 1], low is suspect.
-        regions: disputed regions, heaviest first.
-        model_shift_xy: by how many pixels the cutout lies right of and below the prediction, as a whole.
-        photo_shift_xy: and of the photo's edges.
-        growth_px: by how much its border lies outside the prediction's, all around.
-        spread_px: how far the rest of the border scatters about that.
-    """
-
-    dice: float
-    softmin_confidence: float
-    regions: tuple[Region, ...]
+    dice: float  # of cutout and prediction, `alpha >= 0.5`
+    softmin_confidence: float  # Lad and Mueller's label quality, in [0, 1], low is suspect
+    regions: tuple[Region, ...]  # disputed regions, heaviest first
+    # By how many pixels the cutout lies right of and below the prediction, as a whole.
     model_shift_xy: tuple[float, float]
-    photo_shift_xy: tuple[float, float]
-    growth_px: float
-    spread_px: float
+    photo_shift_xy: tuple[float, float]  # and of the photo's edges
+    growth_px: float  # by how much its border lies outside the prediction's, all around
+    spread_px: float  # how far the rest of the border scatters about that
 
 
 def gather_evidence(rgb: NDArray[np.uint8], target: Alpha, alpha: Alpha) -> Evidence:
@@ -134,27 +116,18 @@ def softmin_confidence(alpha: Alpha, theirs: Mask) -> float:
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """Everything around the garment, cut out of the photo.
+    """Everything around the garment, cut out of the photo."""
 
-    Attributes:
-        colors: `(h, w, 3)` float32, the photo.
-        edges: `(h, w)` float32: how steep the photo is, in lightness or in warmth.
-        theirs: the cutout's mask; ours: the prediction's.
-        alpha: the prediction's.
-        their_inside, our_inside: signed distances from the two borders.
-        corner_yx: where in the photo it begins.
-        unit: pixels of the photo that one of a photo 1728 high stands for.
-    """
-
-    colors: NDArray[np.float32]
-    edges: NDArray[np.float32]
-    theirs: Mask
-    ours: Mask
-    alpha: Alpha
+    colors: NDArray[np.float32]  # `(h, w, 3)` float32, the photo
+    edges: NDArray[np.float32]  # `(h, w)` float32: how steep the photo is, in lightness or in warmth
+    theirs: Mask  # the cutout's
+    ours: Mask  # the prediction's
+    alpha: Alpha  # the prediction's
+    # Signed distances from the two borders.
     their_inside: NDArray[np.float32]
     our_inside: NDArray[np.float32]
-    corner_yx: tuple[int, int]
-    unit: float
+    corner_yx: tuple[int, int]  # where in the photo it begins
+    unit: float  # pixels of the photo that one of a photo 1728 high stands for
 
     @classmethod
     def of(cls, rgb: NDArray[np.uint8], theirs: Mask, ours: Mask, alpha: Alpha, *, area: Area, unit: float) -> "Scene":
@@ -184,22 +157,16 @@ def inside_of(mask: Mask) -> NDArray[np.float32]:
 
 @dataclass(frozen=True, eq=False)
 class EdgesMet:
-    """Points of the cutout's border, and where along its normal each meets the photo's steepest edge.
+    """Points of the cutout's border, and where along its normal each meets the photo's steepest edge."""
 
-    Attributes:
-        rows, columns: `(N,)`, of the points.
-        normals: `(N, 2)` outward unit normals x, y.
-        offsets_px: `(N,)`: how far outside of the border the steepest edge lies, 6 px to either side being searched.
-        is_clear: `(N,)` bool: there is one; where all is flat, its steepest place is chance.
-        unit: as the scene's.
-    """
-
+    # `(N,)`, of the points.
     rows: NDArray[np.intp]
     columns: NDArray[np.intp]
-    normals: NDArray[np.float64]
+    normals: NDArray[np.float64]  # `(N, 2)` outward unit normals x, y
+    # `(N,)`: how far outside of the border the steepest edge lies, 6 px to either side being searched.
     offsets_px: NDArray[np.float64]
-    is_clear: NDArray[np.bool_]
-    unit: float
+    is_clear: NDArray[np.bool_]  # `(N,)` bool: there is one; where all is flat, its steepest place is chance
+    unit: float  # as the scene's
 
     @property
     def shift_xy(self) -> tuple[float, float]:

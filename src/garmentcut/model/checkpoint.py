@@ -110,17 +110,11 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], NetworkSpec | None]:
 
 @dataclass(frozen=True)
 class Mismatch:
-    """Where two sets of weights differ; false if nowhere, a sentence as text.
+    """Where two sets of weights differ; false if nowhere, a sentence as text."""
 
-    Attributes:
-        missing: keys of the network that the weights lack.
-        unexpected: keys of the weights that the network lacks.
-        misshapen: keys of both, with both shapes.
-    """
-
-    missing: tuple[str, ...]
-    unexpected: tuple[str, ...]
-    misshapen: tuple[str, ...]
+    missing: tuple[str, ...]  # keys of the network that the weights lack
+    unexpected: tuple[str, ...]  # keys of the weights that the network lacks
+    misshapen: tuple[str, ...]  # keys of both, with both shapes
 
     @classmethod
     def between(cls, own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> "Mismatch":

@@ -35,21 +35,15 @@ def check_input(x: Tensor, multiple_of: int, channels: int = 3) -> None:
 class PhotoNetwork(nn.Module):
     """Photos in, logits of the same size out; a subclass writes `logits`.
 
-    Attributes:
-        in_channels: Of a photo: 3, or more where maps travel with it.
-        multiple_of: Both sides of a photo must be a multiple of this.
-        min_side: Both sides must be at least this, in pixels.
-        min_training_photos: Photos a training step needs: 2 where a batch norm sees but one value of each photo.
-
     Args:
         mean: Subtracted from each channel of the photo, which is in [0, 1]; ImageNet's by default.
         std: What the channels are then divided by.
     """
 
-    in_channels: int = 3
-    multiple_of: int = 1
-    min_side: int = 1
-    min_training_photos: int = 1
+    in_channels: int = 3  # Of a photo: 3, or more where maps travel with it
+    multiple_of: int = 1  # Both sides of a photo must be a multiple of this
+    min_side: int = 1  # Both sides must be at least this, in pixels
+    min_training_photos: int = 1  # Photos a training step needs: 2 where a batch norm sees but one value of each photo
     mean: Tensor
     std: Tensor
 

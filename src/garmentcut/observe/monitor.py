@@ -205,14 +205,10 @@ class Monitor:
     >>> monitor.problem("output", "No space left on device")
     >>> monitor.health.is_ready()
     False
-
-    Attributes:
-        metrics: None: nothing is counted, and `prometheus-client` need not be installed.
-        health: what `/healthz` and `/readyz` answer by.
     """
 
-    metrics: Metrics | None = None
-    health: Health = field(default_factory=Health)
+    metrics: Metrics | None = None  # None: nothing is counted, and `prometheus-client` need not be installed
+    health: Health = field(default_factory=Health)  # what `/healthz` and `/readyz` answer by
 
     def timed(self, stage: str, step: Callable[_P, _T]) -> Callable[_P, _T]:
         """The same step; the time of each call counts for a stage of `STAGES`."""

@@ -27,38 +27,23 @@ from garmentcut.prediction.sources import (
 
 
 class Seen(NamedTuple):
-    """A photo as a scan of the folders finds it.
+    """A photo as a scan of the folders finds it."""
 
-    Attributes:
-        source: path and place.
-        num_bytes: its size.
-        mtime_ns: its time by the file server's clock: compared with itself, never with ours.
-    """
-
-    source: Source
-    num_bytes: int
-    mtime_ns: int
+    source: Source  # path and place
+    num_bytes: int  # its size
+    mtime_ns: int  # its time by the file server's clock: compared with itself, never with ours
 
 
 @dataclass
 class Arrival:
-    """A photo that came or changed and is not finished.
+    """A photo that came or changed and is not finished."""
 
-    Attributes:
-        seen: as the last scan found it.
-        since: when it was first seen so, in seconds of the watch's clock.
-        confirmed: when it was last seen so.
-        tries: how often it could not be read.
-        next_try: not before this.
-        failed: the row of the last try.
-    """
-
-    seen: Seen
-    since: float
-    confirmed: float
-    tries: int = 0
-    next_try: float = 0.0
-    failed: Row | None = None
+    seen: Seen  # as the last scan found it
+    since: float  # when it was first seen so, in seconds of the watch's clock
+    confirmed: float  # when it was last seen so
+    tries: int = 0  # how often it could not be read
+    next_try: float = 0.0  # not before this
+    failed: Row | None = None  # the row of the last try
 
 
 class Arrivals:
@@ -128,15 +113,10 @@ class Arrivals:
 
 
 class Folder(NamedTuple):
-    """A watched folder.
+    """A watched folder."""
 
-    Attributes:
-        root: absolute path.
-        prefix: stands first in its photos' places; empty if only one folder is watched.
-    """
-
-    root: Path
-    prefix: PurePosixPath
+    root: Path  # absolute path
+    prefix: PurePosixPath  # stands first in its photos' places; empty if only one folder is watched
 
 
 class FoundFile(NamedTuple):

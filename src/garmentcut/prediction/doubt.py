@@ -35,32 +35,20 @@ class Spot(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Maps:
-    """The part of a photo in which there is alpha, reduced.
+    """The part of a photo in which there is alpha, reduced."""
 
-    Attributes:
-        step: pixels of the network's frame that one of the map stands for, along a side.
-        frame_hw: height and width of the whole frame, in pixels of the map.
-        corner_xy: where in it the map begins.
-        alpha: `(h, w)` float32 in [0, 1], means.
-        softness: likewise, means of 4 alpha (1 - alpha): 1 where the network cannot tell.
-        colors: `(h, w, 3)` float32, Y, Cb, Cr in 0 to 255.
-        edge: `(h, w)` bool: pixels of the mask with a direct neighbour outside it, but for the frame's own border.
-        contrast: `(h, w)` float32: on the edge, how far the colours on its two sides lie apart, in levels of 255;
-            elsewhere 0.
-        components: the islands of garment, largest first.
-        holes: the holes in it, likewise.
-    """
-
-    step: int
-    frame_hw: tuple[int, int]
-    corner_xy: tuple[int, int]
-    alpha: Plane
-    softness: Plane
-    colors: NDArray[np.float32]
+    step: int  # pixels of the network's frame that one of the map stands for, along a side
+    frame_hw: tuple[int, int]  # height and width of the whole frame, in pixels of the map
+    corner_xy: tuple[int, int]  # where in it the map begins
+    alpha: Plane  # `(h, w)` float32 in [0, 1], means
+    softness: Plane  # likewise, means of 4 alpha (1 - alpha): 1 where the network cannot tell
+    colors: NDArray[np.float32]  # `(h, w, 3)` float32, Y, Cb, Cr in 0 to 255
+    # `(h, w)` bool: pixels of the mask with a direct neighbour outside it, but for the frame's own border.
     edge: NDArray[np.bool_]
+    # `(h, w)` float32: on the edge, how far the colours on its two sides lie apart, in levels of 255; elsewhere 0.
     contrast: Plane
-    components: tuple[Spot, ...]
-    holes: tuple[Spot, ...]
+    components: tuple[Spot, ...]  # the islands of garment, largest first
+    holes: tuple[Spot, ...]  # the holes in it, likewise
 
     @property
     def mask(self) -> NDArray[np.bool_]:
@@ -183,26 +171,22 @@ _SMALL = 1e-3  # added before a logarithm
 
 @dataclass(frozen=True, eq=False)
 class Observation:
-    """What was measured of a cutout.
+    """What was measured of a cutout."""
 
-    Attributes:
-        maps: where things are.
-        features: `(13,)` float64, named by `FEATURES`. edge_softness: log of the soft area over the garment's size;
-            wide_edge: log of the share of the outline where that is wider than a pixel of the map; sheer: log of the
-            share of the inside that is soft; haze: log of the alpha far outside, over the garment; outline: log of its
-            length over the garment's size; components, holes: log2 of 1 + their number; contact: share of the outline
-            that is the frame; low_contrast: share of the outline without contrast; contrast: log of its median;
-            mixed_colors: log of how much the garment's colours vary; stage_disagreement: log of how far the locate
-            stage's alpha lies from the last stage's, over the garment's size, where there are stages; cut_off: log of
-            the length of what `continuation_of` finds, over the garment's size.
-        appearance: `(27,)` float64: the garment's and the background's mean colours (Y, Cb, Cr), the garment's share of
-            the frame, its height and width over the frame's height, and the height of its middle; then of a strip along
-            the frame's top, bottom, left and right the median colour and the log of the standard deviation of Y, and
-            the log of the whole frame's mean gradient. They tell what the model has not met.
-    """
-
-    maps: Maps
+    maps: Maps  # where things are
+    # `(13,)` float64, named by `FEATURES`. edge_softness: log of the soft area over the garment's size; wide_edge: log
+    # of the share of the outline where that is wider than a pixel of the map; sheer: log of the share of the inside
+    # that is soft; haze: log of the alpha far outside, over the garment; outline: log of its length over the garment's
+    # size; components, holes: log2 of 1 + their number; contact: share of the outline that is the frame; low_contrast:
+    # share of the outline without contrast; contrast: log of its median; mixed_colors: log of how much the garment's
+    # colours vary; stage_disagreement: log of how far the locate stage's alpha lies from the last stage's, over the
+    # garment's size, where there are stages; cut_off: log of the length of what `continuation_of` finds, over the
+    # garment's size.
     features: NDArray[np.float64]
+    # `(27,)` float64: the garment's and the background's mean colours (Y, Cb, Cr), the garment's share of the frame,
+    # its height and width over the frame's height, and the height of its middle; then of a strip along the frame's top,
+    # bottom, left and right the median colour and the log of the standard deviation of Y, and the log of the whole
+    # frame's mean gradient. They tell what the model has not met.
     appearance: NDArray[np.float64]
 
 

@@ -43,15 +43,10 @@ _NUMBERS = {2: "two", 3: "three", 4: "four", 5: "five"}
 
 
 class Reason(NamedTuple):
-    """Why a cutout is doubted.
+    """Why a cutout is doubted."""
 
-    Attributes:
-        flag: a key of `garmentcut.errors.FLAGS`.
-        text: in words.
-    """
-
-    flag: str
-    text: str
+    flag: str  # a key of `garmentcut.errors.FLAGS`
+    text: str  # in words
 
 
 class _Stretch(NamedTuple):
@@ -259,37 +254,25 @@ Verdict = Literal["", "accept", "review"]
 
 @dataclass(frozen=True)
 class Judgement:
-    """What is thought of one cutout.
+    """What is thought of one cutout."""
 
-    Attributes:
-        doubt: 1 - expected surface Dice at 2 px, in [0, 1]; None: the model cannot tell.
-        verdict: of the doubt.
-        reasons: why it is doubted, in words; none for accepted ones; without a verdict only what is unusual, of those
-            that are doubted more than most. That a photo is foreign stands first.
-        flags: a code for each of the reasons.
-        heat: an 8-bit gray PNG of where, for photos to review, or with reasons and no verdict; else None.
-        appearance: what the garment's other views are compared with.
-    """
-
-    doubt: float | None = None
-    verdict: Verdict = ""
+    doubt: float | None = None  # 1 - expected surface Dice at 2 px, in [0, 1]; None: the model cannot tell
+    verdict: Verdict = ""  # of the doubt
+    # Why it is doubted, in words; none for accepted ones; without a verdict only what is unusual, of those that are
+    # doubted more than most. That a photo is foreign stands first.
     reasons: tuple[str, ...] = ()
-    flags: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()  # a code for each of the reasons
+    # An 8-bit gray PNG of where, for photos to review, or with reasons and no verdict; else None.
     heat: bytes | None = None
-    appearance: tuple[float, ...] = ()
+    appearance: tuple[float, ...] = ()  # what the garment's other views are compared with
 
 
 @dataclass(frozen=True)
 class Judge:
-    """Judges cutouts of one model by one threshold.
+    """Judges cutouts of one model by one threshold."""
 
-    Attributes:
-        card: of the model.
-        max_doubt: up to which photos are accepted; None: no verdict.
-    """
-
-    card: ModelCard
-    max_doubt: float | None = None
+    card: ModelCard  # of the model
+    max_doubt: float | None = None  # up to which photos are accepted; None: no verdict
 
     @classmethod
     def of(cls, card: ModelCard, accept_risk: float | None = None, *, cut: CutConfig | None = None) -> "Judge":

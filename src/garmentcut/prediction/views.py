@@ -81,17 +81,11 @@ def _components_differ(one: tuple[float, ...], other: tuple[float, ...]) -> bool
 
 @dataclass
 class ViewComparison:
-    """Compares the views of each garment once all of its photos are cut; rows of earlier runs count too.
+    """Compares the views of each garment once all of its photos are cut; rows of earlier runs count too."""
 
-    Attributes:
-        judge: whose verdict follows from the raised doubt.
-        journal: where rows are, and where changed ones are recorded.
-        by_verdict: outputs lie in the verdicts' folders: a new verdict moves them.
-    """
-
-    judge: Judge
-    journal: Journal
-    by_verdict: bool = False
+    judge: Judge  # whose verdict follows from the raised doubt
+    journal: Journal  # where rows are, and where changed ones are recorded
+    by_verdict: bool = False  # outputs lie in the verdicts' folders: a new verdict moves them
     _views: dict[str, dict[str, Row]] = field(default_factory=lambda: defaultdict(dict))
 
     def follow(self, rows: Iterable[Row], todo: Iterable[tuple[Path, str]]) -> Iterator[Row]:

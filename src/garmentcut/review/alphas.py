@@ -72,14 +72,10 @@ def read_gray(data: bytes, size_hw: tuple[int, int], *, what: str) -> Alpha8:
 
 
 class EdgeChange(NamedTuple):
-    """How much a correction changed.
+    """How much a correction changed."""
 
-    Attributes:
-        pixels: that differ by more than 8 of 255 levels.
-        edge_share: of the outlines, before and after, that lies over 2 px from the other: 1 - surface Dice, in [0, 1].
-    """
-
-    pixels: int
+    pixels: int  # that differ by more than 8 of 255 levels
+    # Of the outlines, before and after, that lies over 2 px from the other: 1 - surface Dice, in [0, 1].
     edge_share: float
 
 
@@ -95,19 +91,12 @@ def measure_change(before: Alpha8, after: Alpha8) -> EdgeChange:
 
 @dataclass(frozen=True)
 class ReviewPhoto:
-    """A photo of the batch, and where its files are.
+    """A photo of the batch, and where its files are."""
 
-    Attributes:
-        row: of results.jsonl.
-        stem: below the batch's folder, without suffix; see `garmentcut.dataset.corrections.decision_stem`.
-        alpha_sha256: of the corrected alpha; empty: there is none.
-        holds_prediction: the batch's outputs hold the model's alpha, not a correction.
-    """
-
-    row: Row
-    stem: str
-    alpha_sha256: str = ""
-    holds_prediction: bool = True
+    row: Row  # of results.jsonl
+    stem: str  # below the batch's folder, without suffix; see `garmentcut.dataset.corrections.decision_stem`
+    alpha_sha256: str = ""  # of the corrected alpha; empty: there is none
+    holds_prediction: bool = True  # the batch's outputs hold the model's alpha, not a correction
 
     @property
     def alpha_name(self) -> str:

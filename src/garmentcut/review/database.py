@@ -63,20 +63,7 @@ class BatchRow(Table):
 
 
 class PhotoRow(Table):
-    """A photo's current state.
-
-    Attributes:
-        key: its place, or what distinguishes it from another photo at the same place; printable.
-        row: its row of results.jsonl, as JSON: the one place for paths, which need not be printable.
-        order_doubt: to sort by; `NO_DOUBT` and `FAILED_DOUBT` come last.
-        version: counts this photo's writes; every write names the one it is based on.
-        revision: the batch's at its last write.
-        alpha_sha256: of its corrected alpha's file, draft or final; empty: there is none.
-        delivered_sha256: of the alpha that its outputs hold; empty: the prediction.
-        undelivered: why the outputs could not be made again; empty: they were, or need not be.
-        seconds: hands-on, so far.
-        edge_share: share of the outline that the corrected alpha moved.
-    """
+    """A photo's current state."""
 
     __tablename__ = "photos"
     __table_args__ = (
@@ -87,50 +74,50 @@ class PhotoRow(Table):
     )
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     batch_id: Mapped[str] = mapped_column(ForeignKey("batches.id"))
+    # Its place, or what distinguishes it from another photo at the same place; printable.
     key: Mapped[str] = mapped_column(Text)
     place: Mapped[str] = mapped_column(Text)
     garment: Mapped[str] = mapped_column(Text)
     view: Mapped[str] = mapped_column(String(32))
+    # Its row of results.jsonl, as JSON: the one place for paths, which need not be printable.
     row: Mapped[str] = mapped_column(Text)
     doubt: Mapped[float | None] = mapped_column(Float)
-    order_doubt: Mapped[float] = mapped_column(Float)
+    order_doubt: Mapped[float] = mapped_column(Float)  # to sort by; `NO_DOUBT` and `FAILED_DOUBT` come last
     verdict: Mapped[str] = mapped_column(String(16))
     state: Mapped[str] = mapped_column(String(16))
+    # Counts this photo's writes; every write names the one it is based on.
     version: Mapped[int] = mapped_column(Integer, default=1)
-    revision: Mapped[int] = mapped_column(Integer)
+    revision: Mapped[int] = mapped_column(Integer)  # the batch's at its last write
     note: Mapped[str] = mapped_column(Text, default="")
+    # Of its corrected alpha's file, draft or final; empty: there is none.
     alpha_sha256: Mapped[str] = mapped_column(String(64), default="")
+    # Of the alpha that its outputs hold; empty: the prediction.
     delivered_sha256: Mapped[str] = mapped_column(String(64), default="")
+    # Why the outputs could not be made again; empty: they were, or need not be.
     undelivered: Mapped[str] = mapped_column(Text, default="")
-    seconds: Mapped[float] = mapped_column(Float, default=0.0)
-    edge_share: Mapped[float | None] = mapped_column(Float)
+    seconds: Mapped[float] = mapped_column(Float, default=0.0)  # hands-on, so far
+    edge_share: Mapped[float | None] = mapped_column(Float)  # share of the outline that the corrected alpha moved
     changed_by: Mapped[str] = mapped_column(Text, default="")
     changed_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
 
 class ActionRow(Table):
-    """One action of a person; rows are only ever added.
-
-    Attributes:
-        kind: accept, reject, reopen, revert, save (a draft), correct, note, or recut (by `garmentcut cut`).
-        version: the photo's after it.
-        state: the photo's after it.
-        alpha_sha256: of the corrected alpha after it; empty: none.
-        pixels_changed: of a save or a correction, against the prediction, by more than 8 of 255 levels.
-    """
+    """One action of a person; rows are only ever added."""
 
     __tablename__ = "actions"
     __table_args__ = (Index("actions_by_photo", "photo_id", "version"),)
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     photo_id: Mapped[int] = mapped_column(ForeignKey("photos.id"))
-    version: Mapped[int] = mapped_column(Integer)
+    version: Mapped[int] = mapped_column(Integer)  # the photo's after it
     at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     who: Mapped[str] = mapped_column(Text)
+    # Accept, reject, reopen, revert, save (a draft), correct, note, or recut (by `garmentcut cut`).
     kind: Mapped[str] = mapped_column(String(16))
-    state: Mapped[str] = mapped_column(String(16))
+    state: Mapped[str] = mapped_column(String(16))  # the photo's after it
     seconds: Mapped[float] = mapped_column(Float, default=0.0)
     note: Mapped[str] = mapped_column(Text, default="")
-    alpha_sha256: Mapped[str] = mapped_column(String(64), default="")
+    alpha_sha256: Mapped[str] = mapped_column(String(64), default="")  # of the corrected alpha after it; empty: none
+    # Of a save or a correction, against the prediction, by more than 8 of 255 levels.
     pixels_changed: Mapped[int | None] = mapped_column(Integer)
     edge_share: Mapped[float | None] = mapped_column(Float)
 

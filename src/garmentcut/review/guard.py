@@ -56,19 +56,12 @@ _STALL_S, _STALL_BYTES = 15.0, 128_000  # within which so much of a body must co
 
 @dataclass(frozen=True)
 class Access:
-    """Who may ask the server for what.
+    """Who may ask the server for what."""
 
-    Attributes:
-        secret: of the batch; never leaves the server.
-        host: address that is listened on.
-        port: likewise.
-        token: what a reader must bring; empty: on loopback, nothing.
-    """
-
-    secret: str
-    host: str
-    port: int
-    token: str = ""
+    secret: str  # of the batch; never leaves the server
+    host: str  # address that is listened on
+    port: int  # likewise
+    token: str = ""  # what a reader must bring; empty: on loopback, nothing
     _names: frozenset[str] = field(default=frozenset())
 
     @property
@@ -194,18 +187,12 @@ def _same(first: str, second: str) -> bool:
 
 @dataclass(frozen=True)
 class Guard:
-    """ASGI middleware.
+    """ASGI middleware."""
 
-    Attributes:
-        app: what is guarded.
-        access: who may do what.
-        limit_of: most bytes of a body, by method and path.
-        refuse: makes the page for a person whose request is refused: status and message to HTML.
-    """
-
-    app: ASGIApp
-    access: Access
-    limit_of: Callable[[str, str], int]
+    app: ASGIApp  # what is guarded
+    access: Access  # who may do what
+    limit_of: Callable[[str, str], int]  # most bytes of a body, by method and path
+    # Makes the page for a person whose request is refused: status and message to HTML.
     refuse: Callable[[int, str], bytes]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -44,19 +44,12 @@ _AT_WORK_S = 30  # one photo after another: a row every few seconds
 
 @dataclass(frozen=True)
 class Settings:
-    """How a batch is reviewed.
+    """How a batch is reviewed."""
 
-    Attributes:
-        folder: the batch's.
-        database: URL; None: SQLite in the folder.
-        model: file; None: the one that the batch was cut with.
-        runtime: where the network runs.
-    """
-
-    folder: Path
-    database: str | None = None
-    model: Path | None = None
-    runtime: RuntimeConfig | None = None
+    folder: Path  # the batch's
+    database: str | None = None  # URL; None: SQLite in the folder
+    model: Path | None = None  # file; None: the one that the batch was cut with
+    runtime: RuntimeConfig | None = None  # where the network runs
 
 
 class Service(CutService):

@@ -44,24 +44,16 @@ _NO_RESUME = "and cannot be resumed from; delete it to begin again, or choose an
 
 @dataclass(frozen=True)
 class Run:
-    """What is trained on what, and where it is kept.
+    """What is trained on what, and where it is kept."""
 
-    Attributes:
-        folder: gets `recipe.toml`, `run.json`, `journal.jsonl`, `tensorboard/`, `samples/`, `best.safetensors`, and
-            `last.ckpt`, from which it is resumed.
-        recipe: all options.
-        manifest: the data set.
-        split: what of it is learned from.
-        maps_folder: of a stage's run: where all stages' runs keep maps; None: in `folder`.
-        drawn_folder: likewise, of drawn photos.
-    """
-
+    # Gets `recipe.toml`, `run.json`, `journal.jsonl`, `tensorboard/`, `samples/`, `best.safetensors`, and `last.ckpt`,
+    # from which it is resumed.
     folder: Path
-    recipe: Recipe
-    manifest: Manifest
-    split: Split
-    maps_folder: Path | None = None
-    drawn_folder: Path | None = None
+    recipe: Recipe  # all options
+    manifest: Manifest  # the data set
+    split: Split  # what of it is learned from
+    maps_folder: Path | None = None  # of a stage's run: where all stages' runs keep maps; None: in `folder`
+    drawn_folder: Path | None = None  # likewise, of drawn photos
 
     @property
     def best_path(self) -> Path:
@@ -329,23 +321,14 @@ def versions() -> dict[str, str]:
 
 @dataclass
 class Progress:
-    """How far a training is.
+    """How far a training is."""
 
-    Attributes:
-        step: the last finished step, counted from 1.
-        seconds: of all sessions.
-        best_dice: best mean Dice of an evaluation so far; below 0: none yet.
-        best_step: the step of that evaluation.
-        num_without_gain: evaluations since then.
-        ended: empty while there is more to do, else why there is not: `all steps` or `no gain`.
-    """
-
-    step: int = 0
-    seconds: float = 0.0
-    best_dice: float = -1.0
-    best_step: int = 0
-    num_without_gain: int = 0
-    ended: str = ""
+    step: int = 0  # the last finished step, counted from 1
+    seconds: float = 0.0  # of all sessions
+    best_dice: float = -1.0  # best mean Dice of an evaluation so far; below 0: none yet
+    best_step: int = 0  # the step of that evaluation
+    num_without_gain: int = 0  # evaluations since then
+    ended: str = ""  # empty while there is more to do, else why there is not: `all steps` or `no gain`
 
     def note(self, mean_dice: float, *, always_best: bool = False) -> bool:
         """Take note of an evaluation after this step; True if it is the best so far.
