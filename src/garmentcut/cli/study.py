@@ -90,10 +90,10 @@ def study(
         "folds": tuple(fold or ()),
     }
     results, interrupted = _run(_opened(study, (data, out), (choice, set or [])), accelerator, minutes, report_only)
-    told = shown("garmentcut", *sys.argv[1:])
-    page = report.write_report(results, told)
+    typed = shown("garmentcut", *sys.argv[1:])
+    page = report.write_report(results, typed)
     next_step = "run the same command again to continue" if interrupted else f"open {page}"
-    content = report.as_dict(results, told)
+    content = report.as_dict(results, typed)
     show(content, lambda: _as_text(content, results, page), as_json=as_json, next_step=next_step)
     if interrupted == "interrupted":
         raise typer.Exit(INTERRUPTED)

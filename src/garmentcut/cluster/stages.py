@@ -185,7 +185,7 @@ def _cut_photos(jobs: list[Job], cutter: Cutter, assignment: Assignment, folder:
 
 
 def _cut(job: Job, row: Row, out_dir: Path) -> Job:
-    """The job with the folder run's files, and its row told of the photo where it really is."""
+    """The job with the folder run's files, and its row with the photo's real place."""
     files = {name: (out_dir / name).read_bytes() for name in row.outputs}
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     # Until the new file has its name the old one stands there, and is ours too.

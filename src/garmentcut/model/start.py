@@ -1,4 +1,4 @@
-"""Loads what a training starts from: ImageNet's weights, none, the embedded model's, or those of a file."""
+"""Loads what the training loop starts from: ImageNet's weights, none, the embedded model's, or those of a file."""
 
 from collections.abc import Callable, Mapping
 from importlib import resources
