@@ -109,7 +109,7 @@ def test_nothing_is_left_to_do(finished, dataset):
             "other runs of variant 'simple': training.steps was 8, is 9. Choose another --out",
         ),
         (["--set", "optimizer.lr=1"], "it is what the variants differ in"),
-        (["--arm", "none"], "garmentcut: --arm is called --variant now\ngarmentcut: there is no variant 'none'"),
+        (["--arm", "none"], "garmentcut: --arm is called --variant now\n"),
         (["--variant", "none"], "there is no variant 'none'; there is simple, faster"),
         (["--fold", "7"], "has no split 'fold7'"),
         (["--set", "training.steps"], "not of the form section.key=value"),
