@@ -272,7 +272,7 @@ def test_what_is_stored_is_never_told_not_to_be(review, monkeypatch, fails):
     def refuse(*_args, **_kwargs):
         raise full if fails == "the lock" else OperationalError("UPDATE", {}, full)
 
-    where = {"the lock": "FolderLock", "the database": "DecisionWriter.settle"}[fails]
+    where = {"the lock": "FolderLock", "the database": "DecisionWriter.apply"}[fails]
     monkeypatch.setattr(f"garmentcut.review.store.{where}", refuse)
     item = item_of(review)
     answer = review.post(f"/api/photos/{item['id']}/decision", json={"version": 1, "action": "accept"})
@@ -326,7 +326,7 @@ class DyingOnce(store.StagedFile):
 MOMENTS = {
     "before the alpha is written": lambda: setattr(store.AlphaFiles, "write_correction", die),
     "before it is stored": lambda: setattr(store.Store, "_commit_alpha", die),
-    "once it is stored": lambda: setattr(store.DecisionWriter, "settle", die),
+    "once it is stored": lambda: setattr(store.DecisionWriter, "apply", die),
     "before the decision's file": lambda: setattr(store, "write_decision", die),
     "before the outputs": lambda: setattr(store, "StagedFile", Dying),
     "between two outputs": lambda: setattr(store, "StagedFile", DyingOnce),

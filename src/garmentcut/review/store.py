@@ -54,12 +54,12 @@ class DecisionWriter:
         self._turn = threading.Lock()
         (folder / DECISIONS_FOLDER).mkdir(parents=True, exist_ok=True)
 
-    def settle(self, photo_id: int) -> None:
+    def apply(self, photo_id: int) -> None:
         """Bring a photo's files into line with what was decided; why they could not be stands in `undelivered`."""
         try:
             # The file's lock is for other processes, which it lets ask only now and then; threads queue before it.
             with self._turn, FolderLock(self._folder / LOCK_NAME, timeout_s=_LOCK_TIMEOUT_S):
-                self._settle(self._read(photo_id))
+                self._apply(self._read(photo_id))
         except LockTakenError:
             photo = self._read(photo_id)
             self._mark(photo, photo.delivered_sha256, "another program is at work on the files; accept it again later")
@@ -71,7 +71,7 @@ class DecisionWriter:
         with self._database.read() as session:
             return session.get_one(PhotoRow, photo_id)
 
-    def _settle(self, photo: PhotoRow) -> None:
+    def _apply(self, photo: PhotoRow) -> None:
         wanted, reason = wanted_alpha(photo), ""
         try:
             if wanted == photo.delivered_sha256:
@@ -80,11 +80,11 @@ class DecisionWriter:
                 self._deliver(photo, wanted)
         except (ReviewError, PhotoError, OutputError) as error:
             reason = str(error)
-        except OSError as error:  # a full disk, say: the decision stands in the database, and is settled later
+        except OSError as error:  # a full disk, say: the decision stands in the database, and is applied later
             reason = f"{error.filename or self._folder}: {error.strerror or error}"
         self._mark(photo, photo.delivered_sha256 if reason else wanted, reason)
 
-    def settle_all(self) -> None:
+    def apply_all(self) -> None:
         """Do what an earlier server was killed before, or could not do."""
         with self._database.read() as session:
             decided = PhotoRow.batch_id == self._batch_id, PhotoRow.changed_at.is_not(None)
@@ -93,7 +93,7 @@ class DecisionWriter:
             known = read_decision(self._folder, subject_of_photo(photo).stem)
             is_due = wanted_alpha(photo) != photo.delivered_sha256
             if is_due or known is None or known.version != photo.version:
-                self.settle(photo.id)
+                self.apply(photo.id)
 
     def _deliver(self, photo: PhotoRow, wanted: str) -> None:
         subject = replace(subject_of_photo(photo), alpha_sha256=wanted)
@@ -238,7 +238,7 @@ class Store:
 
     def __init__(self, folder: Path, batch_id: str, database: Database, alphas: AlphaFiles) -> None:
         self.folder, self.batch_id, self.database, self.alphas = folder, batch_id, database, alphas
-        self._delivery = DecisionWriter(folder, batch_id, database, alphas)
+        self._writer = DecisionWriter(folder, batch_id, database, alphas)
         self._feed = Feed(folder)
         with database.write() as session:
             if session.get(BatchRow, batch_id) is None:
@@ -252,7 +252,7 @@ class Store:
 
     def recover(self) -> None:
         """Finish what an earlier server was killed in."""
-        self._delivery.settle_all()
+        self._writer.apply_all()
 
     def photo(self, session: Session, photo_id: int) -> PhotoRow:
         """A photo of this batch.
@@ -319,7 +319,7 @@ class Store:
             accepted = "corrected" if photo.alpha_sha256 else "accepted"
             photo.state = {"accept": accepted, "reject": "rejected"}.get(kind, "open")
             log_action(session, photo, kind, seconds=basis.seconds)
-        return self._settled(basis.photo_id)
+        return self._applied(basis.photo_id)
 
     def write_note(self, basis: Basis, note: str) -> Item:
         """Replace a photo's note; raises as `decide`."""
@@ -327,7 +327,7 @@ class Store:
             photo = self._claimed(session, basis)
             photo.note = note
             log_action(session, photo, "note", seconds=basis.seconds)
-        return self._settled(basis.photo_id)
+        return self._applied(basis.photo_id)
 
     def save_alpha(self, basis: Basis, png: bytes, *, accept: bool) -> Item:
         """Keep a corrected alpha: as a draft, or accepted, and then the batch's files are made again.
@@ -359,7 +359,7 @@ class Store:
             ) from error
         change = measure_change(predicted, alpha) if content else None
         self._commit_alpha(basis, subject, change, accept=accept)
-        return self._settled(basis.photo_id)
+        return self._applied(basis.photo_id)
 
     def _commit_alpha(self, basis: Basis, subject: ReviewPhoto, change: EdgeChange | None, *, accept: bool) -> None:
         with self.database.write() as session:
@@ -375,10 +375,10 @@ class Store:
         with suppress(OSError):  # what is left over is dropped with the next one
             self.alphas.drop_corrections(subject, keep=in_use)
 
-    def _settled(self, photo_id: int) -> Item:
+    def _applied(self, photo_id: int) -> Item:
         """A photo after a write: it is stored, whatever happens from here on."""
         try:
-            self._delivery.settle(photo_id)
+            self._writer.apply(photo_id)
             return self.item(photo_id)
         except (OSError, DBAPIError) as error:
             reason = error.orig if isinstance(error, DBAPIError) else error.strerror

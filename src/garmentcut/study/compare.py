@@ -92,7 +92,7 @@ class Results:
 
     study: Study
     runs: tuple[RunResult, ...]  # one a key, in its order
-    chosen: Mapping[str, Chosen]  # by variant, what tuning came to; a variant that is not there is not settled
+    chosen: Mapping[str, Chosen]  # by variant, what tuning came to; a variant that is not there is not chosen yet
     permanent_failures: Mapping[str, str]  # by variant, why it cannot be run
 
     def of(self, variant: Variant) -> tuple[RunResult, ...]:

@@ -408,7 +408,7 @@ def tuning_runs(study: Study, variant: Variant, setting: Setting, key: str) -> I
             yield Run(folder, recipe, study.manifest, study.split_of(variant, seed, fold))
 
 
-def settle(study: Study, registry: Registry, variant: Variant) -> Chosen | None:
+def choice_of(study: Study, registry: Registry, variant: Variant) -> Chosen | None:
     """What was chosen for a variant, once all its attempts are over; kept, so that it never changes afterwards.
 
     Raises:

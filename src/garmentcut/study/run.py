@@ -46,8 +46,8 @@ from garmentcut.study.plan import (
     Registry,
     RunKey,
     Study,
+    choice_of,
     outcome_of,
-    settle,
     take_attempt,
     tuning_registry,
     tuning_runs,
@@ -121,7 +121,7 @@ class StudySession:
         for variant in self.study.variants:
             try:
                 if variant.name not in self.permanent_failures and (
-                    chosen := settle(self.study, self.registry, variant)
+                    chosen := choice_of(self.study, self.registry, variant)
                 ):
                     found[variant.name] = chosen
             except StudyError as error:

@@ -43,7 +43,7 @@ _SPARE = 0.07  # of the hours: photos are drawn, maps written, networks evaluate
 
 @dataclass(frozen=True)
 class StagePlan:
-    """How long a training of stages will be, settled once."""
+    """How long a training of stages will be, decided once."""
 
     steps: dict[str, int]  # of each stage's network that is kept
     seconds_a_step: dict[str, float]  # measured at the start, on this machine
