@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
@@ -14,15 +13,13 @@ from numpy.typing import NDArray
 from garmentcut.config import CutConfig, RuntimeConfig
 from garmentcut.errors import ModelError, NoGarmentError, Note
 from garmentcut.model.card import ModelCard, first_network_of, read_model
-from garmentcut.model.doubt_model import DoubtModel
 from garmentcut.photo.compose import choke_alpha
 from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.photo import Photo
 from garmentcut.prediction.cascade import Cascade
-from garmentcut.prediction.doubt import doubt_of, observe_prediction
-from garmentcut.prediction.frame import Frame, frame_photo, photo_in, window_of
+from garmentcut.prediction.doubt import doubt_of, is_foreign, observe_prediction
+from garmentcut.prediction.frame import Box, Frame, frame_photo, photo_in, window_of
 from garmentcut.prediction.inputs import PhotoLike, Result, cut_each, photo_of
-from garmentcut.prediction.locate import locate
 from garmentcut.prediction.runtime import Runtime, load_runtime
 from garmentcut.prediction.stages import Prediction, Stages, check_garment
 
@@ -135,29 +132,38 @@ class Cutter:
         return Prediction.of_frame(alpha, frame)
 
     def _predict_in_stages(self, stages: Stages, photo: Photo, frame: Frame) -> Prediction:
-        """What the stages say of a photo; a garment of a size that was not learned is looked at at another scale too.
+        """What the stages say of a photo; a foreign one whose garment has an unusual size is cut at another scale too.
 
         Of the two predictions the less doubtful one is kept.
         """
-        doubt, refusal = self.card.doubt, NoGarmentError()
+        refusal = NoGarmentError()
         first: Prediction | None = None
         try:
             first = stages(photo, frame)
         except NoGarmentError as error:
             refusal = error
-        box = None if first is None or first.coarse is None else locate(first.coarse).box_xyxy
-        window = window_of(box, frame, stages.sizes.garment_px) if doubt is not None else None
-        if window is not None:
-            part, window = photo_in(window, photo, frame)
-            with suppress(NoGarmentError):
-                second = stages(part, self.frame(part)).moved_to(frame, window)
-                check_garment(second)
-                if first is None or _doubt_in(doubt, second) < _doubt_in(doubt, first):
-                    notes = dict.fromkeys((*(first.notes if first is not None else ()), *second.notes, _RESCALED))
-                    return replace(second, notes=tuple(notes))
+        doubt = self.card.doubt
+        window = window_of(frame, stages.sizes.garment_px) if doubt is not None else None
+        if doubt is not None and window is not None:
+            seen = observe_prediction(first) if first is not None else None
+            if seen is None or is_foreign(doubt, seen.appearance):
+                second = self._predicted_in(window, stages, photo, frame)
+                again = observe_prediction(second) if second is not None else None
+                if again is not None and (seen is None or doubt_of(doubt, again) < doubt_of(doubt, seen)):
+                    first = second
         if first is None:
             raise refusal
         return first
+
+    def _predicted_in(self, window_xyxy: Box, stages: Stages, photo: Photo, frame: Frame) -> Prediction | None:
+        """A prediction at the scale of a window; None: no garment was found in it."""
+        part, window_xyxy = photo_in(window_xyxy, photo, frame)
+        try:
+            prediction = stages(part, self.frame(part)).moved_to(frame, window_xyxy)
+            check_garment(prediction)
+        except NoGarmentError:
+            return None
+        return replace(prediction, notes=(*prediction.notes, _RESCALED))
 
     def finish(self, photo: Photo, frame: Frame, seen: "Prediction | NDArray[np.float32]") -> Cutout:
         """Last step of a call: the alpha at the photo's size.
@@ -174,11 +180,6 @@ class Cutter:
         check_garment(prediction)
         alpha = choke_alpha(prediction.full_alpha(), self.card.choke_px + self.config.choke_px)
         return Cutout.of(photo, alpha)
-
-
-def _doubt_in(model: DoubtModel | None, prediction: Prediction) -> float:
-    observation = observe_prediction(prediction)
-    return 1.0 if model is None or observation is None else doubt_of(model, observation)
 
 
 def default_model() -> Path:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from garmentcut.errors import PhotoError
 from garmentcut.model.card import ModelCard
 from garmentcut.photo.color import srgb_of
+from garmentcut.photo.mask import bounding_box, erode
 from garmentcut.photo.photo import Photo, to_8_bit
 from garmentcut.photo.resize import resize_rgb
 
@@ -18,7 +19,7 @@ _LEAST_SIDE_PX, _MOST_ASPECT = 16, 8  # below and above, no mannequin could be t
 
 _SMALLER, _LARGER = 0.8, 1.15  # than what was learned: from there on a photo is looked at once more
 _AROUND, _ASPECT = 1.3, 1.5  # of a window: what it shows around the garment; height to width, as of studio photos
-_PLAIN, _PLAIN_SHARE = 16, 0.6  # levels of 255 from the median, and how much of the border lies so near: plain ground
+_PLAIN, _PLAIN_SHARE = 12, 0.6  # levels of 255 from the median, and how much of the border lies so near: plain ground
 _SPARSE = 4  # one pixel in so many, each way, tells the ground
 
 Box = tuple[float, float, float, float]
@@ -85,24 +86,27 @@ def _content_size(photo_hw: tuple[int, int], card: ModelCard) -> tuple[int, int]
     return height, width
 
 
-def window_of(box_xyxy: Box | None, frame: Frame, garment_px: tuple[float, float]) -> Box | None:
+def window_of(frame: Frame, garment_px: tuple[float, float]) -> Box | None:
     """Where to look once more at a photo on plain ground whose garment is larger or smaller than all that were learned.
 
     Args:
-        box_xyxy: of the garment, in fractions of the photo's width and height; None: none was found, so perhaps one
-            fills the photo.
         frame: the photo.
         garment_px: as of `garmentcut.model.card.StageSizes`.
 
     Returns:
-        A window in fractions of the photo, reaching beyond it if the garment is too large: in it the garment has the
-        middle size of those that were learned. None: its size is usual, or the ground is not plain.
+        A window in fractions of the photo, reaching beyond it if the garment is too large: in it what stands on the
+        ground has the middle size of the garments that were learned. None: its size is usual, or the ground not plain.
     """
-    (height, width), (least, most) = frame.content_hw, garment_px
-    left, top, right, bottom = np.multiply(box_xyxy or (0.0, 0.0, 1.0, 1.0), (width, height) * 2).tolist()
+    (height, width), (least, most), ground = frame.content_hw, garment_px, _ground_of(frame)
+    if most <= 0 or ground is None:
+        return None
+    stands_out = np.abs(_sparse(frame).astype(np.int16) - ground).max(axis=2) > _PLAIN
+    box = bounding_box(erode(stands_out))  # without specks and the noise of JPEG
+    if box is None:
+        return None
+    left, top, right, bottom = (_SPARSE * side for side in box)
     size = ((right - left) * (bottom - top)) ** 0.5
-    is_usual = box_xyxy is not None and _SMALLER * least <= size <= _LARGER * most
-    if most <= 0 or is_usual or _ground_of(frame) is None:
+    if _SMALLER * least <= size <= _LARGER * most:
         return None
     window_height = max(
         height * size / (least * most) ** 0.5, _AROUND * (bottom - top), _AROUND * (right - left) * _ASPECT
@@ -135,7 +139,7 @@ def photo_in(window_xyxy: Box, photo: Photo, frame: Frame) -> tuple[Photo, Box]:
     if not is_larger:  # moved into the photo, as far as it fits
         left, top = max(min(left, width - (right - left)), 0), max(min(top, height - (bottom - top)), 0)
         right, bottom = min(left + round(width * (window_xyxy[2] - window_xyxy[0])), width), min(bottom, height)
-    ground = np.asarray(_ground_of(frame)).astype(np.uint8)
+    ground = np.asarray(_ground_of(frame)).astype(np.uint8)  # it has one, or there would be no window
     part = source.rgb[max(top, 0) : bottom, max(left, 0) : right]
     if is_larger:
         whole = np.empty((bottom - top, right - left, 3), np.uint8)
@@ -147,15 +151,19 @@ def photo_in(window_xyxy: Box, photo: Photo, frame: Frame) -> tuple[Photo, Box]:
     return replace(source, rgb=np.ascontiguousarray(part)), box
 
 
-def _ground_of(frame: Frame) -> NDArray[np.float64] | None:
+def _ground_of(frame: Frame) -> NDArray[np.int16] | None:
     """The colour along the photo's borders, `(3,)`; None: it has no single one."""
-    rgb = frame.rgb[: frame.content_hw[0] : _SPARSE, : frame.content_hw[1] : _SPARSE]
+    rgb = _sparse(frame)
     rows, columns = (max(side // 12, 1) for side in rgb.shape[:2])
     strips = rgb[:rows], rgb[-rows:], rgb[:, :columns], rgb[:, -columns:]
-    border = np.concatenate([strip.reshape(-1, 3) for strip in strips]).astype(np.float64)
-    ground: NDArray[np.float64] = np.median(border, axis=0)
+    border = np.concatenate([strip.reshape(-1, 3) for strip in strips]).astype(np.int16)
+    ground: NDArray[np.int16] = np.median(border, axis=0).astype(np.int16)
     is_near = np.abs(border - ground).max(axis=1) <= _PLAIN
     return ground if is_near.mean() >= _PLAIN_SHARE else None
+
+
+def _sparse(frame: Frame) -> NDArray[np.uint8]:
+    return frame.rgb[: frame.content_hw[0] : _SPARSE, : frame.content_hw[1] : _SPARSE]
 
 
 def whole_crop(frame: Frame) -> Crop:
