@@ -112,6 +112,9 @@ class OutputConfig:
     path: Literal["auto", "none", "editable", "exact"] = "auto"
     """Clipping path in psd, tiff and jpeg. `editable`: within half a pixel (of a photo 1728 pixels high), with few
     knots to move; `exact`: within a quarter of a pixel. `auto`: editable in psd, none elsewhere."""
+    each: _Switch = False
+    """Of a photo with several garments on separate mannequins, write each garment into files of its own: `a-1.png`,
+    `a-2.png` ..., from left to right, instead of all into `a.png`."""
     quality: Annotated[_Count, Field(ge=1, le=100)] | None = None
     """Of jpeg, 1 to 100, 95 where not said; its colours are never halved in size. Of webp, which is lossless where not
     said; its alpha always is."""

@@ -83,7 +83,7 @@ FLAGS = {
     "metadata_left_out": "EXIF, XMP or IPTC was unreadable, or is more than the format holds",
     "sidecar_left": "a sidecar file was not copied",
     "repaired": "a fault of its file that costs no pixel was passed over",
-    "several_garments": "several garments were cut out together",
+    "several_garments": "several garments were cut out, together or, with --each, each into files of its own",
     "specks_left_out": "specks outside the garment were left out",
     "too_small_for_canvas": "smaller than specified: it would be enlarged too much",
     "no_view": "the specification names the view, and the photo's name tells none",

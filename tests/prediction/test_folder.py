@@ -518,3 +518,24 @@ def test_what_is_noted_on_a_photo_stands_in_its_row_as_codes(red_cutter, draw, t
     assert [row.ok for row in rows] == [True, True]
     written = {Path(row["input"]).name: row["flags"] for row in rows_of(tmp_path / "out")}
     assert written == {"a.png": ["repaired", "laid_on_white"], "b.jpg": ["color_approximate"]}
+
+
+def test_each_garment_of_a_photo_gets_files_of_its_own(red_cutter, tmp_path):
+    pixels = np.full((96, 64, 3), 200, np.uint8)
+    pixels[20:70, 6:26] = pixels[20:70, 38:58] = (255, 0, 0)
+    (tmp_path / "in").mkdir()
+    Image.fromarray(pixels).save(tmp_path / "in/two.png")
+    pixels[:, 38:] = 200
+    Image.fromarray(pixels).save(tmp_path / "in/one.png")
+    config = load_config(overrides={"output.each": True, "output.formats": ("png", "mask")})
+    out = tmp_path / "out"
+    with FolderCutter(red_cutter, out, config=config) as folder:
+        rows = {row.place: row for row in folder.cut(folder.plan(find_sources([tmp_path / "in"], out)))}
+        assert rows["one"].outputs == ("one.png", "one_mask.png")
+        assert rows["two"].outputs == ("two-1.png", "two-1_mask.png", "two-2.png", "two-2_mask.png")
+        assert rows["two"].notes == ("2 garments, each in files of its own",)
+        assert "several_garments" in rows["two"].flags
+        assert not folder.plan(find_sources([tmp_path / "in"], out)).todo  # done
+    masks = [np.asarray(Image.open(out / f"two-{number}_mask.png")) > 127 for number in (1, 2)]
+    assert [int(mask.sum()) for mask in masks] == [1000, 1000]
+    assert masks[0][:, :32].sum() == masks[1][:, 32:].sum() == 1000

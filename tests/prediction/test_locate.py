@@ -3,7 +3,7 @@ import pytest
 
 from garmentcut.errors import NoGarmentError
 from garmentcut.prediction.frame import Frame
-from garmentcut.prediction.locate import count_garments, locate
+from garmentcut.prediction.locate import count_garments, locate, split_garments
 from garmentcut.prediction.stages import Prediction, check_garment
 
 HEIGHT, WIDTH = 192, 128
@@ -106,3 +106,29 @@ def test_a_garment_of_like_size_beside_it_is_another_garment_not_furniture():
 )
 def test_garments_are_counted(areas, num):
     assert count_garments(seen(*areas) >= 0.5) == num
+
+
+def test_each_garment_gets_an_alpha_of_its_own_and_nothing_is_lost():
+    alpha = np.zeros((40, 100), np.float32)
+    alpha[5:35, 10:30], alpha[8:30, 60:85] = 1, 1
+    alpha[36:38, 14:20] = 0.8  # a hem that lies apart
+    alpha[2, 70] = 0.3
+    left, right = split_garments(alpha)
+    np.testing.assert_array_equal(left + right, alpha)
+    assert not left[:, 45:].any()
+    assert not right[:, :45].any()
+    (whole,) = split_garments(left)
+    np.testing.assert_array_equal(whole, left)
+    # A correction may have joined or removed garments: there are as many files as before.
+    kept = split_garments(left, 2)
+    np.testing.assert_array_equal(kept[0], left)
+    assert not kept[1].any()
+    alpha[5:35, 90:99] = 1
+    assert len(split_garments(alpha)) == 3
+    np.testing.assert_array_equal(split_garments(alpha, 2)[1], alpha * (np.arange(100) >= 45))
+
+
+def test_pieces_of_one_mannequin_stay_together():
+    alpha = np.zeros((60, 40), np.float32)
+    alpha[5:20, 10:30], alpha[35:55, 12:28] = 1, 1
+    assert len(split_garments(alpha)) == 1

@@ -4,7 +4,7 @@ import pytest
 
 from garmentcut.errors import ConfigError
 from garmentcut.photo.spec import Subject, read_specification
-from garmentcut.prediction.names import by_garment, garment_of, name_deliveries, name_outputs, subject_of
+from garmentcut.prediction.names import by_garment, garment_of, name_deliveries, name_each, name_outputs, subject_of
 from garmentcut.prediction.sources import Source
 
 
@@ -150,3 +150,15 @@ def test_an_earlier_run_keeps_its_output_names():
 
 def test_a_name_owned_by_a_photo_of_another_folder_is_not_given_away():
     assert output_names("/a.jpg", owners={"a.png": "/elsewhere/a.jpg"}) == {"/a.jpg": ("a_jpg.png",)}
+
+
+def test_names_of_each_garment_are_kept_free():
+    sources = [Source(Path(f"/in/{name}"), PurePosixPath(name.split(".")[0])) for name in ("a.jpg", "a-1.jpg", "b.jpg")]
+    names = {path.name: named.outputs for path, named in name_outputs(sources, [".png"], each=True).items()}
+    assert names == {"a.jpg": ("a_jpg.png",), "a-1.jpg": ("a-1.png",), "b.jpg": ("b.png",)}
+    assert name_each(("review/b.png", "review/b_mask.png"), ("png", "mask"), 2) == (
+        "review/b-1.png",
+        "review/b-1_mask.png",
+        "review/b-2.png",
+        "review/b-2_mask.png",
+    )

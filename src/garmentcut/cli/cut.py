@@ -136,6 +136,14 @@ def cut(
             metavar="PIXELS", help="Keep this many pixels around the garment, with --trim.", rich_help_panel=FILES
         ),
     ] = None,
+    each: Annotated[
+        bool | None,
+        typer.Option(
+            "--each",
+            help="Write garments on separate mannequins into files of their own: a-1.png, a-2.png ..., from the left.",
+            rich_help_panel=FILES,
+        ),
+    ] = None,
     hidden: Annotated[
         str | None,
         typer.Option(
@@ -255,6 +263,7 @@ def cut(
         "output.background": background,
         "output.trim": trim,
         "output.margin_px": margin,
+        "output.each": each,
         "output.hidden": hidden,
         "output.path": path,
         "output.quality": quality,
@@ -266,6 +275,8 @@ def cut(
     specification = _specification(spec, settings, options)
     log_format = log_format or ("text" if watch else "")
     order = _Order(settings, specification, overwrite, model, log_format, metrics_port, as_json, tuple(fail_on or ()))
+    if ray and settings.output.each:
+        fail("--each works on this machine only; leave it or --ray out", MISUSE)
     if ray:
         raise typer.Exit(_cut_on_cluster(photos, out, order, address=ray))
     raise typer.Exit(_cut_folder([Path(photo) for photo in photos], Path(out), order, watch=watch))

@@ -225,8 +225,8 @@ def plan_run(photos: Sequence[StoredPhoto], ledger: Ledger, assignment: Assignme
     by_path = {Path(photo.input): photo for photo in photos if not photo.refused and photo.input not in owned}
     sources = by_garment(Source(path, photo.place) for path, photo in by_path.items())
     places = {str(Path(entry.row.input)): entry.row.place for entry in known.values()}
-    formats, specification = assignment.config.output.formats, assignment.specification
-    names = name_files(sources, formats, specification, places=places, owners=owners)
+    output, specification = assignment.config.output, assignment.specification
+    names = name_files(sources, output, specification, places=places, owners=owners)
     jobs = []
     for source in sources:
         photo, named = by_path[source.path], names[source.path]

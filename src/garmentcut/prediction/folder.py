@@ -49,7 +49,8 @@ from garmentcut.prediction.batch import (
 )
 from garmentcut.prediction.cutter import Cutter
 from garmentcut.prediction.frame import Frame
-from garmentcut.prediction.names import Named, adopt_moved, garment_of, name_files, subject_of, tell_apart
+from garmentcut.prediction.locate import split_garments
+from garmentcut.prediction.names import Named, adopt_moved, garment_of, name_each, name_files, subject_of, tell_apart
 from garmentcut.prediction.results import Journal, Row, fails_again, fingerprint, is_another_photo, is_done
 from garmentcut.prediction.sources import Skipped, Source, capture_one_folders, find_sidecars, write_skipped
 from garmentcut.prediction.stages import Prediction
@@ -226,7 +227,8 @@ class Steps:
                 cutout = corrected_cutout(self.out_dir, row, photo, decision, limits=self.config.read)
                 cutout = cutout or self.cutter.finish(photo, frame, prediction)
                 notes = dict.fromkeys(prediction.notes)
-                written = self._stage(self._files_of(cutout, work), work, staged, notes)
+                cutouts, work = self._apart(cutout, work, notes)
+                written = self._stage(self._files_of(cutouts, work), work, staged, notes)
                 copied = self._stage_sidecars(work, staged, notes)
                 row = replace(row, outputs=work.outputs, sidecars=tuple(copied)).noted(notes)
                 row = replace(row, written={**row.written, **written, **copied})
@@ -294,15 +296,28 @@ class Steps:
         self.attempts.go_on(Path(row.input))
         return photo
 
-    def _files_of(self, cutout: Cutout, work: Work) -> Iterator[Delivery]:
+    def _apart(self, cutout: Cutout, work: Work, notes: dict[str, None]) -> tuple[list[Cutout], Work]:
+        """With `output.each`, a cutout of each garment, and the work with the names of their files."""
+        output = self.config.output
+        alphas = split_garments(cutout.alpha) if output.each and self.specification is None else []
+        if len(alphas) < 2:
+            return [cutout], work
+        for note in [note for note in notes if isinstance(note, Note) and note.flag == "several_garments"]:
+            del notes[note]
+        notes[Note(f"{len(alphas)} garments, each in files of its own", "several_garments")] = None
+        outputs = name_each(work.outputs, output.formats, len(alphas))
+        return [replace(cutout, alpha=alpha) for alpha in alphas], replace(work, outputs=outputs)
+
+    def _files_of(self, cutouts: list[Cutout], work: Work) -> Iterator[Delivery]:
         """The contents of the files, in the order of the work's outputs, each made when it is asked for."""
-        if self.specification is not None:
-            subject = subject_of(PurePosixPath(work.row.place))
-            yield from deliver(cutout.picture, self.specification, subject=subject, scales=work.scales)
-            return
-        prepared = Preparation(cutout.picture, self.config.output, name=Path(work.row.input).stem)
-        for format in self.config.output.formats:
-            yield Delivery(format, encode_prepared(prepared, format), lost_metadata(prepared.metadata, format))
+        for cutout in cutouts:
+            if self.specification is not None:
+                subject = subject_of(PurePosixPath(work.row.place))
+                yield from deliver(cutout.picture, self.specification, subject=subject, scales=work.scales)
+                continue
+            prepared = Preparation(cutout.picture, self.config.output, name=Path(work.row.input).stem)
+            for format in self.config.output.formats:
+                yield Delivery(format, encode_prepared(prepared, format), lost_metadata(prepared.metadata, format))
 
     def _stage(
         self, files: Iterator[Delivery], work: Work, staged: list[StagedFile], notes: dict[str, None]
@@ -399,6 +414,8 @@ class FolderCutter:
         card = cutter.card
         # What decides the pixels that are written; not how many threads write them.
         wanted = specification.fingerprint if specification else asdict(self.config.output)
+        if isinstance(wanted, dict) and not wanted["each"]:
+            del wanted["each"]  # as in folders of earlier versions, which need not be cut again
         self.options = fingerprint(card.sha256, card.edge_bias, card.edge_gain, wanted)
         if card.choke_px or cutter.config != CutConfig():
             self.options = fingerprint(self.options, card.choke_px, asdict(cutter.config))
@@ -517,7 +534,7 @@ class FolderCutter:
         sources = [source for source in sources if self._name_below(source.path) not in owners]
         names = name_files(
             sources,
-            self.config.output.formats,
+            self.config.output,
             self.specification,
             places=self.journal.places(),
             owners={unsorted_output(name): path for name, path in owners.items()},
@@ -552,6 +569,8 @@ class FolderCutter:
             return None
         if row is not None and self.config.folder.by_verdict:
             outputs = sorted_outputs(outputs, row.verdict)
+        if row is not None and self.config.output.each and (num := len(row.outputs) // max(len(outputs), 1)) > 1:
+            outputs = name_each(outputs, self.config.output.formats, num)
         return row if is_done(row, path, self.out_dir, options=self.options, outputs=outputs) else None
 
     def cut(

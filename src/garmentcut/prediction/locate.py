@@ -1,6 +1,7 @@
 """Finds the garment for `stages`, in the locate stage's small alpha: which components belong to it, and its box."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,13 +112,38 @@ def _notes(garment: NDArray[np.bool_]) -> tuple[str, ...]:
 
 
 def count_garments(mask: NDArray[np.bool_]) -> int:
-    """How many garments a mask shows: components of like size beside each other; pieces below each other are one."""
-    found = sorted_components(mask)
-    if not len(found.areas):
-        return 0
+    """How many garments a mask shows: parts of like size beside each other; pieces below each other are one."""
+    return len(_spans_of(mask))
+
+
+def split_garments(alpha: NDArray[np.float32], num: int = 0) -> list[NDArray[np.float32]]:
+    """The alpha of each garment, from left to right; together they are the whole.
+
+    Args:
+        alpha: `(H, W)` float32 in [0, 1].
+        num: how many there must be, whatever the alpha shows: of fewer, the last are empty; of more, the last has the
+            rest. 0: as many as `count_garments` finds, one at least.
+    """
+    spans = sorted(_spans_of(alpha >= 0.5))
+    borders = [(one[1] + other[0]) // 2 for one, other in pairwise(spans)]  # in the middle of the gaps
+    if num:
+        borders = [*borders, *[alpha.shape[1]] * num][: num - 1]
+    found = []
+    for left, right in pairwise([0, *borders, alpha.shape[1]]):
+        part = np.zeros_like(alpha)
+        part[:, left:right] = alpha[:, left:right]
+        found.append(part)
+    return found
+
+
+def _spans_of(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """First and last column, the latter exclusive, of each garment; no two of them share one."""
+    parts = sorted_components(mask)
+    if not len(parts.areas):
+        return []
     spans: list[tuple[int, int]] = []
-    for left, _, right, _ in found.boxes_xyxy[found.areas >= ANOTHER_GARMENT * found.areas[0]].tolist():
+    for left, _, right, _ in parts.boxes_xyxy[parts.areas >= ANOTHER_GARMENT * parts.areas[0]].tolist():
         touching = [span for span in spans if span[0] < right and left < span[1]]
         merged = min([left, *(span[0] for span in touching)]), max([right, *(span[1] for span in touching)])
         spans = [*(span for span in spans if span not in touching), merged]
-    return len(spans)
+    return spans

@@ -1,6 +1,7 @@
 """Names in folder runs and review: a file's garment and view, output names, and photos moved or replaced."""
 
 import os
+import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,7 +11,7 @@ from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from garmentcut.config import Format, ReadConfig
+from garmentcut.config import Format, OutputConfig, ReadConfig
 from garmentcut.dataset.manifest import VIEWS
 from garmentcut.dataset.pairing import DEFAULT_PATTERN
 from garmentcut.dataset.pairing import NamePattern as StudioPattern
@@ -22,6 +23,7 @@ from garmentcut.photo.spec import FilledPattern, Output, Specification, Subject,
 from garmentcut.prediction.results import Journal, Row, is_another_photo, is_unchanged, sha256_of
 from garmentcut.prediction.sources import Source
 
+_NUMBERED = re.compile(r"(.+)-\d+", re.DOTALL)
 _STUDIO_PATTERN = StudioPattern(DEFAULT_PATTERN)
 
 
@@ -63,6 +65,7 @@ def name_outputs(
     *,
     places: Mapping[str, str] | None = None,
     owners: Mapping[str, str] | None = None,
+    each: bool = False,
 ) -> dict[Path, Named]:
     """Output names of each photo, relative to the output folder; no two are the same on any file system.
 
@@ -75,6 +78,7 @@ def name_outputs(
         suffixes: one output each, such as `.png` and `_mask.png`.
         places: input path to the place an earlier run gave it: a photo keeps its name.
         owners: output name to the input path an earlier run wrote it for: nobody else gets it.
+        each: keep names free for `name_each`: `a.jpg` becomes `a_jpg.png` beside `a-1.jpg`.
 
     Returns:
         For each photo's path, its place and its outputs in the order of `suffixes`.
@@ -82,22 +86,39 @@ def name_outputs(
     sources, suffixes, places = list(sources), tuple(suffixes), places or {}
     takers = {folded(name): path for name, path in (owners or {}).items()}
     alike = Counter(folded(str(source.place)) for source in sources)
+    numbered = {match[1] for place in alike if each and (match := _NUMBERED.fullmatch(place))}
     names: dict[Path, Named] = {}
     for source in sources:
         mine = str(source.path)
         alone = alike[folded(str(source.place))] == 1
         for place in _candidates(source, alone=alone, earlier=places.get(mine)):
             outputs = tuple(f"{place}{suffix}" for suffix in suffixes)
-            if all(takers.get(folded(name), mine) == mine for name in outputs):
+            is_free = all(takers.get(folded(name), mine) == mine for name in outputs)
+            if is_free and folded(place) not in numbered:
                 break
         takers.update((folded(name), mine) for name in outputs)
         names[source.path] = Named(place, outputs)
     return names
 
 
+def name_each(outputs: Iterable[str], formats: Iterable[Format], num: int) -> tuple[str, ...]:
+    """Names of the files of each of several garments on one photo, garment by garment.
+
+    >>> name_each(["a.png", "a_mask.png"], ["png", "mask"], 2)
+    ('a-1.png', 'a-1_mask.png', 'a-2.png', 'a-2_mask.png')
+
+    Args:
+        outputs: the photo's names if it showed one garment.
+        formats: of each of them.
+        num: of garments.
+    """
+    named = [(name, FORMATS[format].suffix) for name, format in zip(outputs, formats, strict=True)]
+    return tuple(f"{name.removesuffix(end)}-{number}{end}" for number in range(1, num + 1) for name, end in named)
+
+
 def name_files(
     sources: Iterable[Source],
-    formats: Iterable[Format],
+    output: OutputConfig,
     specification: Specification | None,
     *,
     places: Mapping[str, str] | None = None,
@@ -110,7 +131,8 @@ def name_files(
     """
     if specification is not None:
         return name_deliveries(by_garment(sources), specification, owners=owners)
-    return name_outputs(sources, [FORMATS[format].suffix for format in formats], places=places, owners=owners)
+    suffixes = [FORMATS[format].suffix for format in output.formats]
+    return name_outputs(sources, suffixes, places=places, owners=owners, each=output.each)
 
 
 def name_deliveries(

@@ -25,6 +25,7 @@ from garmentcut.photo.photo import to_alpha
 from garmentcut.photo.png import png_bytes
 from garmentcut.photo.spec import Sighting, Specification, deliver, shared_scales, sight_garment
 from garmentcut.photo.write import encode_prepared
+from garmentcut.prediction.locate import split_garments
 from garmentcut.prediction.names import garment_of, subject_of
 from garmentcut.prediction.results import may_replace, sha256_of
 from garmentcut.prediction.sources import Source
@@ -167,9 +168,12 @@ class DecisionWriter:
             for delivery in deliver(cutout.picture, order.specification, subject=named, scales=scales):
                 yield delivery.content
             return
-        prepared = Preparation(cutout.picture, order.output, name=Path(row.input).stem)
-        for format in order.output.formats:
-            yield encode_prepared(prepared, format)
+        num = len(row.outputs) // len(order.output.formats) if order.output.each else 1
+        for part in split_garments(alpha, num) if num > 1 else [alpha]:
+            picture = replace(cutout, alpha=part).picture
+            prepared = Preparation(picture, order.output, name=Path(row.input).stem)
+            for format in order.output.formats:
+                yield encode_prepared(prepared, format)
 
     def _record(self, photo: PhotoRow, written: dict[str, tuple[str, ...]]) -> None:
         subject = subject_of_photo(photo)
