@@ -330,8 +330,8 @@ def _leads(differing: NDArray[np.bool_], tile_px: int) -> list[tuple[int, int]]:
         return []
     height, width = differing.shape
     found: list[tuple[int, int]] = []
-    found = components(differing)
-    for left, top, right, bottom in found.boxes_xyxy[found.areas >= _LEAST_LEAD_PX]:
+    lines = components(differing)
+    for left, top, right, bottom in lines.boxes_xyxy[lines.areas >= _LEAST_LEAD_PX]:
         centre = (int(top + bottom) // 2, int(left + right) // 2)
         place = [
             min(max(at - tile_px // 2, 0), side - tile_px) for at, side in zip(centre, (height, width), strict=True)
