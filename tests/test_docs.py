@@ -107,9 +107,16 @@ def test_the_docs_list_every_key_of_the_results():
     "page", [page for page in PAGES if page.name not in ("cli.md", "recipe.md")], ids=lambda path: path.name
 )
 def test_commands_in_the_docs_exist(page):
+    commands = get_command(app).commands
     for block in blocks_of(page.read_text(encoding="utf-8"), "sh"):
-        for command in re.findall(r"^garmentcut (\w+)", block, flags=re.MULTILINE):
-            assert command in COMMANDS
+        for line in re.findall(r"^garmentcut (.+)", block.replace("\\\n", " "), flags=re.MULTILINE):
+            name, *words = line.partition(" #")[0].split()
+            assert name in COMMANDS
+            known = {
+                option for parameter in commands[name].params for option in parameter.opts + parameter.secondary_opts
+            }
+            used = {word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)}
+            assert used <= known | {"-h", "--help"}, f"{name}: {used - known}"
 
 
 @pytest.mark.parametrize(
