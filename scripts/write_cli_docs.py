@@ -1,6 +1,7 @@
 """Write docs/cli.md, recipe.md and specification.md from the commands' help and the settings; a test compares."""
 
 import inspect
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,9 @@ options, which are not repeated below:
 
 {common}
 
-Exit codes: 0 all fine, 1 some photos failed (counted, named, listed in `results.jsonl`), 2 misuse, 3 what `--fail-on`
-names, 130 stopped by Ctrl-C. Results go to stdout; progress, errors and the usual next step go to stderr. If nobody can
-read these (a closed pipe, a full disk), the work is done all the same.
+Exit codes: 0 all fine, 1 some photos, pairs or runs failed (counted and named), 2 misuse, 3 what `--fail-on` names, 130
+stopped by Ctrl-C; a command's help says what else they mean. Results go to stdout; progress, errors and the usual next
+step go to stderr. If nobody can read these (a closed pipe, a full disk), the work is done all the same.
 """
 _COMMON = ("--config", "--set", "--json")
 _SETTINGS = """
@@ -79,6 +80,7 @@ def cli_page() -> str:
 
 def _command_part(name: str, command: Any, common: list[str]) -> str:
     about, *examples = inspect.cleandoc(command.help).split("Example: ")
+    about = re.sub(r"\s+Exit code 0:[^.]+\.", "", about)  # they are told once, above
     lines = [f"\n## garmentcut {name}\n", about.strip(), "\n```sh", *map(str.strip, examples), "```\n"]
     return "\n".join([*lines, *(line for line in map(_option_line, command.params) if line not in common)]) + "\n"
 
@@ -88,7 +90,7 @@ def _option_line(parameter: Any) -> str:
     named = _shown(parameter) if is_argument else ", ".join(sorted(parameter.opts, key=len))
     default = "" if parameter.default in (None, False, "", ()) or parameter.is_flag else parameter.default
     needed = " Required." if parameter.required else f" Default: {default}." if default != "" else ""
-    return f"- `{named}`: {parameter.help}{needed}"
+    return f"- `{named}`: {parameter.help.replace('May be given several times.', 'Repeatable.')}{needed}"
 
 
 def _shown(argument: Any) -> str:
