@@ -146,7 +146,7 @@ def audit(
     suspects = rank_suspects(
         [pair.name for pair, _ in examined],
         [one.evidence for _, one in examined],
-        cross_fitted(experiences) if uses_doubt else None,
+        cross_fitted(experiences).doubts if uses_doubt else None,
         heights_px=[one.height_px for _, one in examined],
         places=[one.place for _, one in examined],
     )
