@@ -110,7 +110,7 @@ def specification_page() -> str:
 
 def _setting_rows(kind: type[Any] = Config) -> list[str]:
     schema = TypeAdapter(kind).json_schema()
-    rows = []
+    rows: list[str] = []
     for dotted in known_keys(kind):
         section, key = dotted.split(".")
         reference = schema["properties"][section].get("$ref") or schema["properties"][section]["allOf"][0]["$ref"]
