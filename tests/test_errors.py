@@ -23,8 +23,8 @@ from garmentcut.errors import (
     code_of,
 )
 from garmentcut.photo.read import read_photo
-from garmentcut.prediction.results import VIEW_FLAGS
-from garmentcut.prediction.verdict import _FLAGS
+from garmentcut.prediction.results import FOREIGN, VIEW_FLAGS
+from garmentcut.prediction.verdict import _FLAGS, _LIES
 
 ROOT = Path(__file__).parents[1]
 CODES_IN_ROWS = {"code", "os_error"}
@@ -54,7 +54,7 @@ def flags_in(path):
 
 def test_every_flag_is_listed():
     noted = {flag for path in (ROOT / "src").rglob("*.py") for flag in flags_in(path)}
-    assert {*_FLAGS.values(), *VIEW_FLAGS, *noted, "moved", "replaced"} == set(FLAGS)
+    assert {*_FLAGS.values(), *VIEW_FLAGS, *noted, FOREIGN, _LIES.flag, "moved", "replaced"} == set(FLAGS)
 
 
 def test_a_note_keeps_its_flag_on_its_way_between_processes():
@@ -145,8 +145,8 @@ def test_errors_live_in_the_tree_and_each_has_a_code_of_its_own():
         and any(ast.unparse(base).endswith(("Error", "Exception")) for base in node.bases)
         if path.name != "errors.py"
     }
-    # Of a study: its own errors are told from those of what it calls, and a stop on request is none.
-    assert outside == {("declare.py", "StudyError"), ("run.py", "Interrupted")}
+    # Of a study: its own errors are told from those of what it calls, and a stop on request, or one that tuning asks for, is none.
+    assert outside == {("declare.py", "StudyError"), ("run.py", "Interrupted"), ("run.py", "Pruned")}
 
 
 def test_nothing_is_decided_by_the_words_of_an_error():
