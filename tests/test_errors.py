@@ -145,7 +145,7 @@ def test_errors_live_in_the_tree_and_each_has_a_code_of_its_own():
         and any(ast.unparse(base).endswith(("Error", "Exception")) for base in node.bases)
         if path.name != "errors.py"
     }
-    # Of a study: its own errors are told from those of what it calls, and a stop on request, or one that tuning asks for, is none.
+    # Of a study: its own errors are told from those of what it calls; a stop on request or by tuning is no error.
     assert outside == {("declare.py", "StudyError"), ("run.py", "Interrupted"), ("run.py", "Pruned")}
 
 
