@@ -76,8 +76,8 @@ def test_another_networks_errors_guarantee_nothing(red_runs, many_garments, red_
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (("--risk", "0"), "--risk and --confidence lie between 0 and 1"),
-        (("--quality", "1.5"), "--quality above 0 and up to 1"),
+        (("--risk", "0"), "--risk and --confidence must lie between 0 and 1"),
+        (("--quality", "1.5"), "--quality above 0 and at most 1"),
         (("--out", "x.onnx"), "holds several models: name the one"),
     ],
 )

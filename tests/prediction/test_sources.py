@@ -115,6 +115,7 @@ def test_what_is_passed_over_is_reported_with_a_code(tmp_path):
         "6 files were not looked at: .bmp 1, .cr3 1, .psd 1, .txt 1, links to folders 1, without suffix 1"
     )
     assert counted.num_junk == 4
+    (tmp_path / "out").mkdir()
     write_skipped(tmp_path / "out", skipped)
     lines = [json.loads(line) for line in (tmp_path / "out" / SKIPPED_NAME).read_text().splitlines()]
     assert {line["path"]: line["code"] for line in lines} == dict(skipped)

@@ -249,9 +249,9 @@ def test_outputs_move_together_or_not_at_all(tmp_path):
         "/in/a", outputs=names, verdict="review", written=dict(zip(names, [(one,) for one in hashes], strict=True))
     )
     stranger = put(tmp_path, "review/a_mask.png", b"somebody's")
-    assert move_outputs(tmp_path, row) == names
+    assert move_outputs(tmp_path, row).outputs == names
     (tmp_path / "review/a_mask.png").unlink()
     assert stranger
-    assert move_outputs(tmp_path, row) == ("review/a.png", "review/a_mask.png")
+    assert move_outputs(tmp_path, row).outputs == ("review/a.png", "review/a_mask.png")
     assert (tmp_path / "review/a_mask.png").read_bytes() == b"m"
     assert not (tmp_path / "accepted/a.png").exists()

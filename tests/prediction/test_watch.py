@@ -204,10 +204,10 @@ def test_a_full_disk_is_waited_for(watch_for, script, draw, tmp_path, monkeypatc
     monitor, seen = Monitor(), []
     staged = files.StagedFile.__init__
 
-    def full(self, path, data, *, owner=""):
+    def full(self, path, data, **where):
         if script.now < 100:
             raise OSError(errno.ENOSPC, "No space left on device")
-        staged(self, path, data, owner=owner)
+        staged(self, path, data, **where)
 
     script.at(1, lambda: monkeypatch.setattr(files.StagedFile, "__init__", full))  # after the results are there
     script.at(50, lambda: seen.append(monitor.health.problems()))

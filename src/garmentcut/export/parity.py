@@ -88,7 +88,7 @@ def _loaded(name: str, load: Callable[[bytes, ModelCard], Run], model: bytes, ca
 
 
 def _openvino(model: bytes, card: ModelCard) -> Run:
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type] it tells Google of every start
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # it tells Google of every start
     import openvino
 
     core = openvino.Core()

@@ -31,7 +31,7 @@ _ROOM_BYTES = 400_000_000
 _COMPILING = "garmentcut-compile"  # name of their thread
 
 
-sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type] it tells Google of every start
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # it tells Google of every start
 
 
 class Predict(Protocol):
@@ -93,7 +93,8 @@ def load_runtime(
     _check_room()
     try:
         with _memory_named():
-            return _within_a_minute(lambda: loaders[backend](model, card, config))
+            loaded: Runtime = _within_a_minute(lambda: loaders[backend](model, card, config))
+            return loaded
     except RunError:
         raise
     except MemoryError as error:
