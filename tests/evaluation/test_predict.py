@@ -239,7 +239,7 @@ def test_what_is_learned_from_a_photo(tmp_path, red_model, red_dataset):
         2 * (50 - 2 * 3 + 1) / 148, abs=0.2
     )  # two of four sides lie 3 px off
     assert (known["g5_Back"].garment, known["g5_Back"].seen) == ("g5", None)
-    assert known["g5_Back"].features.shape == (12,)
+    assert known["g5_Back"].features.shape == (13,)
 
 
 def test_one_bad_file_stops_nobody(tmp_path, red_model, red_dataset):
