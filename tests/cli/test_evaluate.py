@@ -232,10 +232,10 @@ def test_verdicts_are_kept_by_hand_and_from_the_page(dataset_audit, tmp_path):
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        ((), "nothing to do: --model RUNS to audit"),
+        ((), "nothing to do: give --model RUNS to audit"),
         (("--mark", "g5_Back"), "not of the form NAME=wrong"),
         (("--mark", "g7=wrong"), "no usable pair named g7"),
-        (("--mark", "g5_Back=wrong", "--model", "x.onnx"), "keep verdicts first"),
+        (("--mark", "g5_Back=wrong", "--model", "x.onnx"), "store verdicts first"),
         (("--model", "none.onnx"), "none.onnx: No such file"),
     ],
 )
