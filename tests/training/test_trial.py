@@ -44,12 +44,12 @@ def test_the_curve_and_its_points(small_run, fabric):
     assert not run.state_path.exists()
 
 
-def test_a_loss_that_is_no_number_from_the_start(small_run, fabric, monkeypatch):
+def test_a_loss_that_is_not_finite_from_the_start(small_run, fabric, monkeypatch):
     def bad(logits, _target, _config):
         return Loss(logits.sum() * math.nan, {"bce": torch.tensor(math.nan)})
 
     monkeypatch.setattr("garmentcut.training.loop.total_loss", bad)
-    with pytest.raises(TrainingError, match="no number from the first steps on"):
+    with pytest.raises(TrainingError, match="not finite from the first steps on"):
         try_rates(small_run(), fabric)
 
 
