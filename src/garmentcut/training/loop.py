@@ -202,8 +202,6 @@ def explain_failures(run: Run, fabric: Fabric) -> Iterator[None]:
             raise
         reason = str(error).strip().partition("\n")[0]
         raise TrainingStopped(f"torch.compile failed ({reason}); set training.compile = 'off'") from error
-    except ModelError as error:  # names the file and what to do itself
-        raise TrainingStopped(f"{error}. {_kept(state_path)}") from error
     except LossError as error:
         raise LossError(
             f"{error}. A lower optimizer.lr ({recipe.optimizer.lr / 3:.2g}), a longer schedule.warmup or"
@@ -271,7 +269,10 @@ def _evaluate(session: Session) -> Evaluated:
         event = Evaluated(progress.step, seen.mean_dice, seen.median_dice, seen.loss, is_best)
         if session.journal is not None:
             if is_best:
-                save_network(run.best_path, network, run.spec(event))
+                try:
+                    save_network(run.best_path, network, run.spec(event))
+                except ModelError as error:  # the disk is full, say: it names the file and what to do itself
+                    raise TrainingStopped(f"{error}. {_kept(run.state_path)}") from error
             sheet = draw_sheet(network, session.measure_on, progress.step, seen, fabric=session.fabric)
             write_atomic(run.sheet_path(progress.step), sheet)
             values = {"mean_dice": seen.mean_dice, "median_dice": seen.median_dice, "loss": seen.loss}
