@@ -18,7 +18,6 @@ from garmentcut.evaluation.audit import (
     rank_suspects,
     read_verdicts,
     render_page,
-    write_page,
     write_suspects,
 )
 from garmentcut.evaluation.evidence import Evidence, Region
@@ -189,9 +188,9 @@ def audited(tmp_path, red_model, red_dataset):
     return found, draw_suspects(trials, red_dataset, found.suspects[:3])
 
 
-def test_the_page_shows_suspects_worst_first(audited, tmp_path):
+def test_the_page_shows_suspects_worst_first(audited):
     found, pictures = audited
-    page = write_page(tmp_path / "page", found, pictures, dataset=Path("/data/ours"), models="red@1").read_text()
+    page = render_page(found, pictures, dataset=Path("/data/ours"), models="red@1")
     names = re.findall(r'<article id="s\d+" data-name="([^"]+)"', page)
     assert names == [suspect.name for suspect in found.suspects[:3]]
     assert page.count("data:image/jpeg;base64,") == 15

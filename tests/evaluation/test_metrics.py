@@ -1,6 +1,6 @@
 import itertools
 import math
-from dataclasses import fields
+from dataclasses import asdict, fields
 
 import numpy as np
 import pytest
@@ -556,14 +556,14 @@ def test_every_metric_is_described_once_in_the_order_of_the_fields():
 
 def test_all_of_one_photo(studio):
     target = studio(96, 64).alpha
-    perfect = measure(target, target).as_dict()
+    perfect = asdict(measure(target, target))
     for metric in METRICS:
         if metric.key != "dice_any":
             assert perfect[metric.key] == (1 if metric.higher_is_better else 0), metric.key
     # The mask of alpha >= 128 is a little leaner than what the retoucher left visible.
     inside, visible = np.count_nonzero(target >= 0.5), np.count_nonzero(target > 0)
     assert perfect["dice_any"] == pytest.approx(2 * inside / (inside + visible))
-    shifted = measure(np.roll(target, 4, axis=1), target).as_dict()
+    shifted = asdict(measure(np.roll(target, 4, axis=1), target))
     for metric in METRICS:
         better, worse = (perfect, shifted) if metric.higher_is_better else (shifted, perfect)
         assert better[metric.key] > worse[metric.key], metric.key
@@ -573,7 +573,7 @@ def test_all_of_one_photo(studio):
 
 def test_an_empty_cutout_gets_the_worst_of_everything(studio):
     target = studio(96, 64).alpha
-    found = measure(np.zeros_like(target), target).as_dict()
+    found = asdict(measure(np.zeros_like(target), target))
     assert found["dice"] == found["dice_any"] == found["iou"] == found["surface_dice_3px"] == 0
     assert found["boundary_iou_2px"] == found["boundary_iou_5px"] == 0
     assert found["hd95_px"] == pytest.approx(found["assd_px"]) == pytest.approx(np.hypot(96, 64))

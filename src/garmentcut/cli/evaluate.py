@@ -97,7 +97,7 @@ def evaluate(
     from garmentcut.dataset.manifest import read_manifest
     from garmentcut.evaluation.pictures import Gallery
     from garmentcut.evaluation.predict import plan_trials, refuse_seen
-    from garmentcut.evaluation.report import Against, comparison_text, totals_text, write_report
+    from garmentcut.evaluation.report import Against, comparison_text, render_report, totals_text
     from garmentcut.evaluation.scores import compare_scores, seen_sentence, total_scores, write_scores
     from garmentcut.photo.files import write_atomic
 
@@ -115,7 +115,8 @@ def evaluate(
     if report is not None:
         words = ", ".join([dataset.resolve().name, *splits])
         compared = Against(comparison, _changes(comparison, (ours, theirs), manifest)) if comparison else None
-        write_report(report, totals, scores, gallery.worst_photos, dataset=words, against=compared)
+        page = render_report(totals, scores, gallery.worst_photos, dataset=words, against=compared)
+        write_atomic(report, page.encode("utf-8", "backslashreplace"))
     again = shown("garmentcut", "evaluate", model, dataset, "--report", "page.html")
     show(
         totals.as_dict() | ({"against": comparison.as_dict()} if comparison else {}),
@@ -226,9 +227,10 @@ def _keep(dataset: Path, marks: list[str], path: Path | None, *, as_json: bool) 
 
 def _audit(model: Path, dataset: Path, splits: list[str], page: tuple[Path | None, int], *, use_seen: bool) -> "Audit":
     from garmentcut.dataset.manifest import read_manifest
+    from garmentcut.evaluation.audit import PAGE_NAME, draw_suspects, render_page, write_suspects
     from garmentcut.evaluation.audit import audit as audit_pairs
-    from garmentcut.evaluation.audit import draw_suspects, write_page, write_suspects
     from garmentcut.evaluation.predict import plan_trials
+    from garmentcut.photo.files import write_atomic
     from garmentcut.terminal import progress_bar
 
     (out, worst), manifest = page, read_manifest(dataset)
@@ -239,7 +241,8 @@ def _audit(model: Path, dataset: Path, splits: list[str], page: tuple[Path | Non
         write_suspects(found, out)
         pictures = draw_suspects(trials, manifest, found.suspects[:worst])
         words = ", ".join(dict.fromkeys(trial.card.label for trial in trials))
-        write_page(out, found, pictures, dataset=manifest.folder, models=words)
+        text = render_page(found, pictures, dataset=manifest.folder, models=words)
+        write_atomic(out / PAGE_NAME, text.encode("utf-8", "backslashreplace"))
     return found
 
 

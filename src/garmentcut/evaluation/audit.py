@@ -1,6 +1,6 @@
 """`garmentcut audit`: ranks a dataset's cutouts by how wrong they look to models that never saw them.
 
-`audit` compares every cutout with a prediction and ranks the suspects; `write_page` shows the most suspect with their
+`audit` compares every cutout with a prediction and ranks the suspects; `render_page` shows the most suspect with their
 pictures; `keep_verdicts` writes what a person decides into the manifest.
 """
 
@@ -51,55 +51,33 @@ _TURNED = 0.5  # cosine: two shifts that point elsewhere do not confirm each oth
 
 @dataclass(frozen=True)
 class Clue:
-    """One thing that speaks against a cutout.
+    """One thing that speaks against a cutout."""
 
-    Attributes:
-        kind: `region`, `shift`, `whole`.
-        strength: in robust standard deviations of the dataset's own cutouts.
-        text: in words.
-        region: the disputed one, for `region`.
-    """
-
-    kind: str
-    strength: float
+    kind: str  # `region`, `shift`, `whole`
+    strength: float  # in robust standard deviations of the dataset's own cutouts
     text: str
-    region: Region | None = None
+    region: Region | None = None  # the disputed one, for `region`
 
 
 @dataclass(frozen=True)
 class Suspect:
-    """A cutout and what speaks against it.
-
-    Attributes:
-        name: of the pair.
-        score: the strongest clue's strength; higher is more suspect.
-        clues: strongest first.
-        doubt: cross-fitted, in the prediction; None: not known.
-        evidence: what the clues were made of.
-    """
+    """A cutout and what speaks against it."""
 
     name: str
-    score: float
-    clues: tuple[Clue, ...]
-    doubt: float | None
-    evidence: Evidence
+    score: float  # the strongest clue's strength; higher is more suspect
+    clues: tuple[Clue, ...]  # strongest first
+    doubt: float | None  # cross-fitted, in the prediction; None: not known
+    evidence: Evidence  # what the clues were made of
 
 
 @dataclass(frozen=True)
 class Audit:
-    """What an audit found.
+    """What an audit found."""
 
-    Attributes:
-        suspects: all cutouts that could be examined, most suspect first.
-        pairs: of each, by name.
-        failures: the others: name to reason.
-        uses_doubt: the models' doubt in their predictions is known; else there were too few garments to learn it.
-    """
-
-    suspects: tuple[Suspect, ...]
-    pairs: dict[str, Pair]
-    failures: dict[str, str]
-    uses_doubt: bool
+    suspects: tuple[Suspect, ...]  # all cutouts that could be examined, most suspect first
+    pairs: dict[str, Pair]  # of each, by name
+    failures: dict[str, str]  # the others: name to reason
+    uses_doubt: bool  # the models' doubt in their predictions is known; else there were too few garments to learn it
 
 
 @dataclass(frozen=True, eq=False)
@@ -276,14 +254,7 @@ def read_verdicts(path: Path) -> dict[str, CutoutVerdict]:
 
 
 def keep_verdicts(folder: Path, verdicts: Mapping[str, CutoutVerdict]) -> Manifest:
-    """Write verdicts into a dataset's manifest, all or none.
-
-    Args:
-        folder: the dataset's.
-        verdicts: by the pairs' names.
-
-    Returns:
-        The manifest as written.
+    """Write verdicts by the pairs' names into a dataset's manifest, all or none; the manifest as written.
 
     Raises:
         EvaluationError: there is no such pair, or it is refused.
@@ -311,31 +282,15 @@ def _checked(verdict: object, name: str) -> CutoutVerdict:
     return verdict  # type: ignore[return-value]
 
 
-def write_page(
-    folder: Path, audited: Audit, pictures: Mapping[str, tuple[Tile, ...]], *, dataset: Path, models: str
-) -> Path:
-    """Write `index.html`, whole or not at all.
+def render_page(audited: Audit, pictures: Mapping[str, tuple[Tile, ...]], *, dataset: Path, models: str) -> str:
+    """The page of an audit, as HTML.
 
     Args:
-        folder: for the page.
         audited: what was found.
         pictures: of the suspects that are shown, by name.
         dataset: the dataset's folder, for the command that keeps verdicts.
         models: what predicted, in words.
-
-    Returns:
-        The page.
-
-    Raises:
-        OSError: it cannot be written.
     """
-    page = render_page(audited, pictures, dataset=dataset, models=models)
-    write_atomic(folder / PAGE_NAME, page.encode("utf-8", "backslashreplace"))
-    return folder / PAGE_NAME
-
-
-def render_page(audited: Audit, pictures: Mapping[str, tuple[Tile, ...]], *, dataset: Path, models: str) -> str:
-    """The page as text; see `write_page`."""
     return (
         page_environment()
         .get_template("audit.html.j2")

@@ -47,50 +47,31 @@ class Edge:
 
 @dataclass(frozen=True, eq=False)
 class EdgeSample:
-    """One photo's garment, as the network sees its edge and as the retoucher cut it.
+    """One photo's garment, as the network sees its edge and as the retoucher cut it."""
 
-    Attributes:
-        garment: id that all views of one garment share.
-        logits: `(h, w)` float16, of the garment's surroundings.
-        target: `(h, w)` uint8, the retoucher's alpha, 255 for 1.
-    """
-
-    garment: str
-    logits: NDArray[np.float16]
-    target: NDArray[np.uint8]
+    garment: str  # id that all views of one garment share
+    logits: NDArray[np.float16]  # `(h, w)` float16, of the garment's surroundings
+    target: NDArray[np.uint8]  # `(h, w)` uint8, the retoucher's alpha, 255 for 1
 
 
 @dataclass(frozen=True)
 class EdgeScore:
-    """How well an edge fits, means over photos.
+    """How well an edge fits, means over photos."""
 
-    Attributes:
-        edge_error_px: difference of the alphas, summed and divided by the outline's length: how far, on the whole, the
-            edge is off, in pixels.
-        dice: convention `alpha >= 128`.
-    """
-
+    # Difference of the alphas, summed and divided by the outline's length: how far the edge is off, in pixels.
     edge_error_px: float
-    dice: float
+    dice: float  # convention `alpha >= 128`
 
 
 @dataclass(frozen=True)
 class EdgeFit:
-    """What was found.
+    """What was found."""
 
-    Attributes:
-        edge: fitted on all photos.
-        before: how well the card's own edge fits them.
-        after: how well an edge fits that was fitted on the other half of the garments, each half in turn.
-        num_photos: fitted on.
-        num_garments: of these photos.
-    """
-
-    edge: Edge
-    before: EdgeScore
-    after: EdgeScore
-    num_photos: int
-    num_garments: int
+    edge: Edge  # fitted on all photos
+    before: EdgeScore  # how well the card's own edge fits them
+    after: EdgeScore  # how well an edge fits that was fitted on the other half of the garments, each half in turn
+    num_photos: int  # fitted on
+    num_garments: int  # of these photos
 
 
 def sample_of(cut: CutPair) -> EdgeSample:
@@ -112,9 +93,9 @@ def edge_sample(garment: str, alpha: Alpha, target: Alpha, edge: Edge) -> "EdgeS
 
     Args:
         garment: id that all views of a garment share, and of those that look the same.
-        alpha: `(H, W)` float32 in [0, 1], as a network with `edge` gives it, before any choke.
+        alpha: `(H, W)` float32 in [0, 1], as a network with `edge` on its card gives it, before any choke.
         target: the retoucher's, of any size.
-        edge: on the network's card.
+        edge: the card's.
     """
     target = resize_alpha(target, (alpha.shape[0], alpha.shape[1]))
     area = area_of(target > 0, margin_px=_REACH_PX)
@@ -127,13 +108,9 @@ def edge_sample(garment: str, alpha: Alpha, target: Alpha, edge: Edge) -> "EdgeS
 
 
 def fit_edge(samples: Iterable[EdgeSample], start: Edge) -> EdgeFit:
-    """Fit an edge on photos that the model has not seen.
+    """Fit an edge, from the card's own, on photos that the model has not seen.
 
     The edge's error is brought down by threshold and steepness together, then by the choke, and so once more.
-
-    Args:
-        samples: of two garments at least.
-        start: the card's own edge.
 
     Raises:
         EvaluationError: fewer than two garments: nothing would show whether the fit holds on others.
@@ -176,16 +153,14 @@ def _with_levels(samples: Sequence[EdgeSample], edge: Edge) -> Edge:
 
 
 def _with_choke(samples: Sequence[EdgeSample], edge: Edge) -> Edge:
-    errors = {choke: float(_scores(samples, replace(edge, choke_px=choke))[:, 0].mean()) for choke in _coarse_chokes()}
-    best = min(errors, key=lambda choke: errors[choke])
-    near = [choke for choke in _CHOKES_PX if 0 < abs(choke - best) < 0.5]
-    errors |= {choke: float(_scores(samples, replace(edge, choke_px=choke))[:, 0].mean()) for choke in near}
-    best = min(errors, key=lambda choke: errors[choke])
+    def error_of(choke: float) -> float:
+        return float(_scores(samples, replace(edge, choke_px=choke))[:, 0].mean())
+
+    errors = {choke: error_of(choke) for choke in _CHOKES_PX[::4]}  # half a pixel apart; 0 is one of them
+    best = min(errors, key=errors.__getitem__)
+    errors |= {choke: error_of(choke) for choke in _CHOKES_PX if 0 < abs(choke - best) < 0.5}
+    best = min(errors, key=errors.__getitem__)
     return replace(edge, choke_px=best if errors[best] < (1 - _WORTH_IT) * errors[0.0] else 0.0)
-
-
-def _coarse_chokes() -> tuple[float, ...]:
-    return _CHOKES_PX[::4]  # half a pixel apart; 0 is one of them
 
 
 def _scores(samples: Sequence[EdgeSample], edge: Edge) -> NDArray[np.float64]:

@@ -102,24 +102,15 @@ def share_from(limit: float) -> Figure:
 
 @dataclass(frozen=True, eq=False)
 class Bootstrap:
-    """Draws of garments, made once and used for every figure over the same photos.
+    """Draws of garments, made once and used for every figure over the same photos."""
 
-    Attributes:
-        clusters: `(photos,)`: the number of each photo's garment.
-        draws: `(garments, resamples)`: how often each garment was drawn; none of fewer than `LEAST_GARMENTS`.
-    """
-
-    clusters: NDArray[np.intp]
+    clusters: NDArray[np.intp]  # `(photos,)`: the number of each photo's garment
+    # `(garments, resamples)`: how often each garment was drawn; none of fewer than `LEAST_GARMENTS`
     draws: NDArray[np.int32]
 
     @classmethod
     def of(cls, garments: Sequence[str], *, resamples: int = RESAMPLES, seed: int = 0) -> "Bootstrap":
-        """Draw; the same seed gives the same draws.
-
-        Args:
-            garments: the garment of each photo.
-            resamples: how many draws.
-            seed: 0 or more.
+        """Draw, from the garment of each photo; the same seed gives the same draws.
 
         Raises:
             ValueError: no photos.
@@ -132,10 +123,6 @@ class Bootstrap:
 
     def estimate(self, values: Sequence[float], figures: Mapping[str, Figure]) -> dict[str, Estimate]:
         """Figures over photos, each with its interval.
-
-        Args:
-            values: one a photo.
-            figures: by name.
 
         Raises:
             ValueError: not a value for each photo.
@@ -199,42 +186,25 @@ class Bootstrap:
 
 @dataclass(frozen=True, eq=False)
 class FoldBlock:
-    """The differences of one fold.
+    """The differences of one fold."""
 
-    Attributes:
-        values: `(photos, seeds)`.
-        garments: of each photo; those who look alike count as one.
-    """
-
-    values: Floats
-    garments: Sequence[str]
+    values: Floats  # `(photos, seeds)`
+    garments: Sequence[str]  # of each photo; those who look alike count as one
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A mean difference over photos, and how sure it is.
+    """A mean difference over photos, and how sure it is."""
 
-    Attributes:
-        value: each photo counts the same, as the mean over its seeds.
-        low, high: 95 % interval; None: there are too few garments.
-        p: of so large a difference by chance; None likewise.
-        drawn: what the interval is over.
-    """
-
-    value: float
-    low: float | None
+    value: float  # each photo counts the same, as the mean over its seeds
+    low: float | None  # 95 % interval; None: there are too few garments
     high: float | None
-    p: float | None
-    drawn: Drawn
+    p: float | None  # of so large a difference by chance; None likewise
+    drawn: Drawn  # what the interval is over
 
 
 def difference_of(blocks: Sequence[FoldBlock], *, resamples: int = PAIRED_RESAMPLES, seed: int = 0) -> Difference:
-    """The mean difference with its interval; the same seed gives the same interval.
-
-    Args:
-        blocks: one a fold; each has a photo and a seed at least.
-        resamples: how many draws.
-        seed: of the draws.
+    """The mean difference with its interval, of one block a fold; the same seed gives the same interval.
 
     Raises:
         ValueError: no photos.
@@ -259,15 +229,10 @@ def difference_of(blocks: Sequence[FoldBlock], *, resamples: int = PAIRED_RESAMP
 
 @dataclass(frozen=True, eq=False)
 class Spread:
-    """By how much each draw misses the value.
+    """By how much each draw misses the value."""
 
-    Attributes:
-        both: with garments and trainings drawn.
-        garments, trainings: with only these drawn; zeros where they are not.
-    """
-
-    both: Floats
-    garments: Floats
+    both: Floats  # with garments and trainings drawn
+    garments: Floats  # with only these drawn; zeros where they are not
     trainings: Floats
 
     def degrees_of_freedom(self, draws: "Draws") -> float:
@@ -279,21 +244,13 @@ class Spread:
 
 @dataclass(frozen=True, eq=False)
 class Draws:
-    """Draws made once, for any values over the same photos and trainings.
+    """Draws made once, for any values over the same photos and trainings."""
 
-    Attributes:
-        photos: for each fold `(photos, resamples)`: what each photo counts, less 1.
-        seeds: for each fold `(seeds, resamples)`: what each seed counts, less 1.
-        garments_freedom: garments, less one a fold; 0: not drawn.
-        runs_freedom: likewise of seeds, or folds.
-        drawn: in words.
-    """
-
-    photos: tuple[Floats, ...]
-    seeds: tuple[Floats, ...]
-    garments_freedom: int
-    runs_freedom: int
-    drawn: Drawn
+    photos: tuple[Floats, ...]  # for each fold `(photos, resamples)`: what each photo counts, less 1
+    seeds: tuple[Floats, ...]  # for each fold `(seeds, resamples)`: what each seed counts, less 1
+    garments_freedom: int  # garments, less one a fold; 0: not drawn
+    runs_freedom: int  # likewise of seeds, or folds
+    drawn: Drawn  # in words
 
     @classmethod
     def of(cls, blocks: Sequence[FoldBlock], *, resamples: int = PAIRED_RESAMPLES, seed: int = 0) -> "Draws | None":
@@ -319,11 +276,7 @@ class Draws:
         return cls(tuple(photos), tuple(seeds), garments_freedom, runs_freedom, drawn)
 
     def spread(self, centred: Sequence[Floats]) -> Spread:
-        """What the draws make of values.
-
-        Args:
-            centred: for each fold `(photos, seeds)`, less their mean over all folds.
-        """
+        """What the draws make of values: for each fold `(photos, seeds)`, less their mean over all folds."""
         num = sum(len(values) for values in centred)
         both, garments, trainings = (np.zeros(self.photos[0].shape[1]) for _ in range(3))
         for values, photos, seeds in zip(centred, self.photos, self.seeds, strict=True):

@@ -11,7 +11,7 @@ measured on the same pixels, as on the unknown part of a matting benchmark's tri
 """
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import cv2
@@ -85,10 +85,6 @@ class PhotoMetrics:
     holes_found: int | None = None
     holes_invented: int | None = None
 
-    def as_dict(self) -> dict[str, float | None]:
-        """The metrics by key."""
-        return asdict(self)
-
 
 class Metric(NamedTuple):
     """What a table says of a metric."""
@@ -148,10 +144,6 @@ COUNTS = ("thin_px", "thin_kept_px", "thin_drawn_px", "thin_right_px", "holes", 
 
 def measure(prediction: Alpha, target: Alpha) -> PhotoMetrics:
     """Compare a predicted alpha with the retoucher's.
-
-    Args:
-        prediction: `(H, W)` float32 in [0, 1].
-        target: the same size.
 
     Raises:
         ValueError: sizes differ.
@@ -218,10 +210,6 @@ def area_of(*masks: Mask, margin_px: int = 0) -> Area | None:
 def dice(prediction: Mask, target: Mask) -> float:
     """Dice coefficient, 2 |P and G| / (|P| + |G|); in [0, 1], higher is better.
 
-    Args:
-        prediction: `(H, W)` bool.
-        target: the same size.
-
     Returns:
         1 if both are empty, 0 if only one is.
 
@@ -261,19 +249,12 @@ def pixel_accuracy(prediction: Mask, target: Mask) -> float:
 
 @dataclass(frozen=True, eq=False)
 class Outlines:
-    """Two outlines, and how far each lies from the other; what the metrics below are made of.
+    """Two outlines, and how far each lies from the other; what the metrics below are made of."""
 
-    Attributes:
-        prediction_px: `(n,)` float64: distance of each border pixel of the prediction to the target's nearest one.
-        target_px: `(m,)` float64: the other way.
-        prediction_yx: `(n, 2)`: row and column of each border pixel of the prediction.
-        target_yx: `(m, 2)`.
-    """
-
-    prediction_px: NDArray[np.float64]
-    target_px: NDArray[np.float64]
-    prediction_yx: NDArray[np.intp]
-    target_yx: NDArray[np.intp]
+    prediction_px: NDArray[np.float64]  # `(n,)`: distance of its border pixels to the nearest one of the target
+    target_px: NDArray[np.float64]  # `(m,)`: the other way
+    prediction_yx: NDArray[np.intp]  # `(n, 2)`: row and column of each border pixel of the prediction
+    target_yx: NDArray[np.intp]  # `(m, 2)`
 
     @property
     def both_px(self) -> NDArray[np.float64]:
@@ -357,12 +338,8 @@ def assd(outlines: Outlines) -> float:
 def boundary_iou(prediction: Mask, target: Mask, width_px: int) -> float:
     """Boundary IoU: IoU of the masks' inner bands of `width_px` pixels; in [0, 1], higher is better.
 
-    The band is a mask minus the mask eroded `width_px` times by a 3x3 square.
-
-    Args:
-        prediction: `(H, W)` bool.
-        target: the same size.
-        width_px: 1 or more. The paper's 2 % of the diagonal would be 42 pixels at 1152x1728, too wide to tell edges.
+    The band is a mask minus the mask eroded `width_px` times by a 3x3 square. The paper's width, 2 % of the diagonal,
+    would be 42 pixels at 1152x1728, too wide to tell edges.
 
     Returns:
         1 if both masks are empty, 0 if only one is.
@@ -498,12 +475,7 @@ def edge_band(target: Alpha) -> Mask:
 def sad(prediction: Alpha, target: Alpha, band: Mask) -> float:
     """Sum of absolute differences on the edge band, in thousands of pixels; 0 or more, lower is better.
 
-    sum |a - a*| / 1000. It grows with the length of the outline.
-
-    Args:
-        prediction: `(H, W)` float32 in [0, 1].
-        target: the same size.
-        band: the same size; an empty one gives 0, here and below.
+    sum |a - a*| / 1000. It grows with the length of the outline. An empty band gives 0, here and below.
 
     Source: Rhemann et al., "A perceptually motivated online benchmark for image matting", CVPR 2009.
     """
@@ -513,7 +485,7 @@ def sad(prediction: Alpha, target: Alpha, band: Mask) -> float:
 def mse(prediction: Alpha, target: Alpha, band: Mask) -> float:
     """Mean squared difference on the edge band, in [0, 1]; lower is better. Papers often print it times 1000.
 
-    mean (a - a*)^2. Arguments and source as for `sad`.
+    mean (a - a*)^2. Source as for `sad`.
     """
     if not band.any():
         return 0.0
@@ -525,7 +497,7 @@ def gradient_error(prediction: Alpha, target: Alpha, band: Mask) -> float:
 
     sum (|grad a| - |grad a*|)^2 / 1000, with first derivatives of a Gaussian of sigma 1.4 pixels, each filter of unit
     energy. Unlike the benchmark's own code this does not first stretch both alphas to [0, 1]: a prediction that is too
-    faint must not be forgiven. Arguments and source as for `sad`.
+    faint must not be forgiven. Source as for `sad`.
     """
     area = area_of(band, margin_px=_filter_reach())
     if area is None:
@@ -539,7 +511,7 @@ def connectivity_error(prediction: Alpha, target: Alpha, band: Mask) -> float:
 
     For each level t = 0.1 ... 1 let O be the largest 4-connected component of {a >= t and a* >= t}; l(x) is the last
     level at which x still belongs to it, and 1 if it never leaves it. With phi(a) = 1 - d [d >= 0.15] and d = a - l,
-    the error is sum |phi(a) - phi(a*)| / 1000. Arguments and source as for `sad`.
+    the error is sum |phi(a) - phi(a*)| / 1000. Source as for `sad`.
     """
     area = area_of(target > 0)
     if area is None or not band.any():

@@ -1,8 +1,6 @@
 """Draws the pictures of the reports: photo, target, prediction and errors, cropped to the garment, as small tiles."""
 
-import heapq
 import io
-import itertools
 import threading
 import zlib
 from collections.abc import Collection, Mapping, Sequence
@@ -11,7 +9,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from garmentcut.config import RuntimeConfig
 from garmentcut.dataset.manifest import Manifest
@@ -67,21 +65,14 @@ def draw_pictures(
         "difference": _difference(small, theirs[area], ours[area]),
     }
     if outlined_xyxy is not None:
-        for rgb_drawn in drawn.values():
-            _outline_box(rgb_drawn, outlined_xyxy, area)
+        drawn = {caption: _with_box(pixels, outlined_xyxy, area) for caption, pixels in drawn.items()}
     detail = _detail(photo, theirs, ours, outlined_xyxy)
     pictures = [_picture(caption, pixels) for caption, pixels in drawn.items()]
     return (_picture("photo", small), *pictures, _picture("where it differs most", detail))
 
 
 def draw_choice(photo: Photo, target: Alpha, cutouts: Mapping[str, Alpha]) -> tuple[Tile, ...]:
-    """The photo, the retoucher's cutout and several others, to choose among.
-
-    Args:
-        photo: the photo.
-        target: `(H, W)` float32 in [0, 1], the retoucher's alpha.
-        cutouts: by caption, alphas of the same size.
-    """
+    """The photo, the retoucher's cutout and several others by caption, to choose among; alphas are of its size."""
     shown = {"ground truth": target, **cutouts}
     area = _area_around(*map(mask_of, shown.values()), size_hw=photo.size_hw)
     small = _shrunk(srgb_of(to_8_bit(photo.rgb[area]), photo.profile))
@@ -131,18 +122,17 @@ def _area_around(*masks: Mask, size_hw: tuple[int, int]) -> Area:
     return area_of(*masks, margin_px=round(_MARGIN * size_hw[0])) or everything
 
 
-def _outline_box(rgb: _Rgb, box_xyxy: tuple[int, int, int, int], area: Area) -> None:
-    """Draw a box, given in the photo's pixels, into the reduced picture of an area of it."""
+def _with_box(rgb: _Rgb, box_xyxy: tuple[int, int, int, int], area: Area) -> _Rgb:
+    """The reduced picture of an area of a photo with a box, given in the photo's pixels, drawn into it."""
     scale = rgb.shape[0] / (area[0].stop - area[0].start)
     corners = [round((edge - side.start) * scale) for edge, side in zip(box_xyxy, (area[1], area[0]) * 2, strict=True)]
     left, top, right, bottom = (
         int(np.clip(edge + grown, 0, limit - 1))
         for edge, grown, limit in zip(corners, (-4, -4, 4, 4), rgb.shape[1::-1] * 2, strict=True)
     )
-    for lines in (np.s_[top : top + 2, left : right + 1], np.s_[bottom - 1 : bottom + 1, left : right + 1]):
-        rgb[lines] = _BOX_RGB
-    for lines in (np.s_[top : bottom + 1, left : left + 2], np.s_[top : bottom + 1, right - 1 : right + 1]):
-        rgb[lines] = _BOX_RGB
+    image = Image.fromarray(rgb)
+    ImageDraw.Draw(image).rectangle((left, top, right, bottom), outline=_BOX_RGB, width=2)
+    return np.array(image)
 
 
 def _picture(caption: str, rgb: _Rgb) -> Tile:
@@ -240,25 +230,21 @@ class Gallery:
     def __init__(self, num_worst: int) -> None:
         self.num_worst = num_worst
         self._lock = threading.Lock()
-        self._heap: list[tuple[float, int, WorstPhoto]] = []  # the best of the worst first
-        self._turns = itertools.count()
+        self._worst: list[tuple[float, str, WorstPhoto]] = []  # worst first
 
     def __call__(self, score: PhotoScore, photo: Photo, target: Alpha, prediction: Alpha) -> None:
         """Draw the photo's pictures if it is one of the worst so far."""
         if score.measures is None or not self._is_wanted(score.measures.dice):
             return
-        worst = WorstPhoto(score, draw_pictures(photo, target, prediction))
+        shown = (score.measures.dice, score.name, WorstPhoto(score, draw_pictures(photo, target, prediction)))
         with self._lock:
-            heapq.heappush(self._heap, (-score.measures.dice, next(self._turns), worst))
-            if len(self._heap) > self.num_worst:
-                heapq.heappop(self._heap)
+            self._worst = sorted([*self._worst, shown], key=lambda one: one[:2])[: self.num_worst]
 
     def _is_wanted(self, dice: float) -> bool:
         with self._lock:
-            return self.num_worst > 0 and (len(self._heap) < self.num_worst or -dice > self._heap[0][0])
+            return len(self._worst) < self.num_worst or (self.num_worst > 0 and dice < self._worst[-1][0])
 
     @property
     def worst_photos(self) -> tuple[WorstPhoto, ...]:
         """Worst first; by name where Dice is the same."""
-        photos = sorted(self._heap, key=lambda entry: (-entry[0], entry[2].score.name))
-        return tuple(photo for _, _, photo in photos)
+        return tuple(photo for _, _, photo in self._worst)

@@ -45,17 +45,11 @@ _Member = tuple[Path, tuple[str, ...] | None]
 
 @dataclass(frozen=True)
 class Trial:
-    """One model and the photos it is tried on.
+    """One model and the photos it is tried on."""
 
-    Attributes:
-        model: an ONNX file.
-        card: its card.
-        pairs: usable pairs of the dataset, one at least.
-    """
-
-    model: Path
+    model: Path  # an ONNX file
     card: ModelCard
-    pairs: tuple[Pair, ...]
+    pairs: tuple[Pair, ...]  # usable pairs of the dataset, one at least
 
 
 def plan_trials(model: Path, manifest: Manifest, *, splits: Sequence[str] | None = None) -> tuple[Trial, ...]:
@@ -95,29 +89,17 @@ def plan_trials(model: Path, manifest: Manifest, *, splits: Sequence[str] | None
 
 @dataclass(frozen=True, eq=False)
 class CutPair:
-    """One photo, its target and what a model made of it.
-
-    Attributes:
-        pair: the row of the manifest.
-        card: of the model.
-        photo: the photo.
-        target: `(H, W)` float32 in [0, 1], the retoucher's alpha.
-        alpha: likewise, the model's; nothing where it refused the photo.
-        prediction: what the network saw; None: it refused the photo.
-        reason: why it refused; empty: it did not.
-        seen: whether the model has learned from the photo or one like it; None: its card does not say.
-        seconds: of cutting: framing, network and finishing, without waiting for other photos.
-    """
+    """One photo, its target and what a model made of it."""
 
     pair: Pair
     card: ModelCard
     photo: Photo
-    target: Alpha
-    alpha: Alpha
-    prediction: Prediction | None
-    reason: str
-    seen: bool | None
-    seconds: float
+    target: Alpha  # `(H, W)` float32 in [0, 1], the retoucher's alpha
+    alpha: Alpha  # likewise, the model's; nothing where it refused the photo
+    prediction: Prediction | None  # what the network saw; None: it refused the photo
+    reason: str  # why it refused; empty: it did not
+    seen: bool | None  # whether the model has learned from the photo or one like it; None: its card does not say
+    seconds: float  # of cutting: framing, network and finishing, without waiting for other photos
 
     @cached_property
     def observation(self) -> Observation | None:
@@ -127,21 +109,13 @@ class CutPair:
 
 @dataclass(frozen=True)
 class Outcome(Generic[_Found]):
-    """What came of one pair: `found`, or why it failed.
-
-    Attributes:
-        pair: the row of the manifest.
-        card: of the model.
-        found: what the caller kept; None: the pair could not be read, or looking at it failed.
-        reason: why; empty: nothing failed.
-        seen: as of `CutPair`.
-    """
+    """What came of one pair: `found`, or why it failed."""
 
     pair: Pair
     card: ModelCard
-    found: _Found | None
-    reason: str = ""
-    seen: bool | None = None
+    found: _Found | None  # what the caller kept; None: the pair could not be read, or looking at it failed
+    reason: str = ""  # why; empty: nothing failed
+    seen: bool | None = None  # as of `CutPair`
 
 
 def predict(
@@ -156,11 +130,7 @@ def predict(
     While the network works on some photos, another one is read or looked at, so that all cores are used; no more than a
     handful of photos is in memory at a time.
 
-    Args:
-        trials: what `plan_trials` gave.
-        manifest: the dataset.
-        keep: called from several threads.
-        config: backend and threads.
+    `keep` is called from several threads.
 
     Yields:
         An outcome for each pair, in the order of the trials.
@@ -234,12 +204,7 @@ def find_seen(card: ModelCard, manifest: Manifest) -> dict[str, bool | None]:
 
 
 def refuse_seen(trials: Sequence[Trial], manifest: Manifest, *, because: str) -> None:
-    """Refuse to try models on photos that they know.
-
-    Args:
-        trials: what `plan_trials` gave.
-        manifest: the dataset.
-        because: what would come of it, for the message.
+    """Refuse to try models on photos that they know; `because` says what would come of it.
 
     Raises:
         EvaluationError: a model has learned from such a photo; says how many, and what else there is.

@@ -5,7 +5,6 @@ import io
 import re
 import warnings
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
@@ -35,7 +34,6 @@ from garmentcut.evaluation.scores import (
     view_order,
 )
 from garmentcut.observe.log import printable
-from garmentcut.photo.files import write_atomic
 
 NUM_CHANGES = 10
 """Largest gains that are shown of a comparison, and as many losses."""
@@ -75,12 +73,7 @@ Table = Sequence[Sequence[str]]
 
 
 def totals_text(totals: Totals, scores: Sequence[PhotoScore] = ()) -> str:
-    """Totals by view, all metrics, thresholds, then the photos that were refused or could not be measured.
-
-    Args:
-        totals: of the evaluation.
-        scores: its rows, for the names of photos that failed or were refused.
-    """
+    """Totals by view, all metrics, thresholds, then the photos that were refused or could not be measured."""
     sections = [[_counts(totals), seen_sentence(totals)] if totals.num_measured else [_counts(totals)]]
     if totals.by_view:
         columns = totals.by_view + ((totals.without_wrong,) if totals.without_wrong else ())
@@ -90,8 +83,7 @@ def totals_text(totals: Totals, scores: Sequence[PhotoScore] = ()) -> str:
             sections.append(["Thin parts and holes, summed over photos", *aligned(pooled_rows(columns))])
         if totals.num_wrong:
             sections.append([wrong_sentence(totals)])
-    curves = (("alpha >= 128", totals.sweep), ("alpha > 0", totals.sweep_any))
-    sections.append([sweep_sentence(convention, sweep) for convention, sweep in curves if sweep is not None])
+    sections.append([sweep_sentence(convention, sweep) for convention, sweep in totals.sweeps.items()])
     for status in ("refused", "failed"):
         rows = [f"{status}: {printable(row.name)}: {row.reason}" for row in scores if row.status == status]
         more = [f"... and {len(rows) - _SHOWN_FAILURES} more"] if len(rows) > _SHOWN_FAILURES else []
@@ -239,18 +231,11 @@ class Against(NamedTuple):
 
 
 class Chart(NamedTuple):
-    """A chart and the numbers that it shows.
-
-    Attributes:
-        title: what is shown.
-        svg: an `svg` element; each mark has its value as its title.
-        columns: headings of the numbers' table.
-        rows: its rows.
-    """
+    """A chart and the numbers that it shows."""
 
     title: str
-    svg: str
-    columns: tuple[str, ...]
+    svg: str  # an `svg` element; each mark has its value as its title
+    columns: tuple[str, ...]  # headings of the numbers' table
     rows: tuple[tuple[str, ...], ...]
 
 
@@ -304,13 +289,7 @@ def histogram(title: str, values: Mapping[str, Sequence[float]], *, higher_is_be
     """How many photos have which value, stacked by view.
 
     The bad tail, the last fortieth of the photos, is gathered in the outermost column, so that a few disasters do not
-    squeeze the others into one; that column's title says so.
-
-    Args:
-        title: of the chart.
-        values: by view; one value at least in all.
-        higher_is_better: where the bad tail is.
-        decimals: of titles.
+    squeeze the others into one; that column's title says so. `values` are by view, one at least in all.
     """
     every = np.concatenate([np.asarray(part, np.float64) for part in values.values()])
     edges = _bin_edges(every, higher_is_better=higher_is_better)
@@ -333,12 +312,7 @@ def histogram(title: str, values: Mapping[str, Sequence[float]], *, higher_is_be
 
 
 def threshold_chart(sweeps: Mapping[str, Sequence[float]], *, depth: float = _CURVE_DEPTH) -> Chart:
-    """Mean Dice over the threshold on alpha; what lies `depth` below the highest point or deeper is cut off.
-
-    Args:
-        sweeps: by convention, one value a threshold of `garmentcut.evaluation.scores.THRESHOLDS`.
-        depth: in Dice.
-    """
+    """Mean Dice by convention over `THRESHOLDS`; what lies `depth` below the highest point or deeper is cut off."""
     axes = new_axes()
     for number, (convention, values) in enumerate(sweeps.items()):
         axes.plot(THRESHOLDS, values, color=SERIES[number], linewidth=1.5)
@@ -355,32 +329,6 @@ def threshold_chart(sweeps: Mapping[str, Sequence[float]], *, depth: float = _CU
     return Chart("Mean Dice by threshold", svg_of(axes), ("threshold", *sweeps), rows)
 
 
-def write_report(
-    path: Path,
-    totals: Totals,
-    scores: Sequence[PhotoScore],
-    worst_photos: Sequence[WorstPhoto],
-    *,
-    dataset: str,
-    against: "Against | None" = None,
-) -> None:
-    """Write the page, whole or not at all.
-
-    Args:
-        path: an HTML file.
-        totals: of `scores`.
-        scores: a row a photo.
-        worst_photos: the worst photos, worst first.
-        dataset: what it was measured on, in words.
-        against: a comparison with another model; None: there is none.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
-    page = render_report(totals, scores, worst_photos, dataset=dataset, against=against)
-    write_atomic(path, page.encode("utf-8", "backslashreplace"))
-
-
 def render_report(
     totals: Totals,
     scores: Sequence[PhotoScore],
@@ -389,8 +337,17 @@ def render_report(
     dataset: str,
     against: "Against | None" = None,
 ) -> str:
-    """The page as text; see `write_report`."""
+    """The page, as HTML.
+
+    Args:
+        totals: of `scores`.
+        scores: a row a photo.
+        worst_photos: the worst photos, worst first.
+        dataset: what it was measured on, in words.
+        against: a comparison with another model; None: there is none.
+    """
     measured = [score for score in scores if score.measures is not None]
+    curves = {convention: sweep.mean_dice for convention, sweep in totals.sweeps.items()}
     columns = [*totals.by_view[:1], *([totals.without_wrong] if totals.without_wrong else []), *totals.by_view[1:]]
     return (
         page_environment()
@@ -406,8 +363,8 @@ def render_report(
             pooled=pooled_rows(totals.by_view) if measured and totals.by_view[0].counts else [],
             views=[total.view for total in totals.by_view[1:]],
             histograms=_histograms(measured),
-            sweeps=_sweeps(totals),
-            thresholds=_threshold_chart(totals),
+            sweeps=[(convention, sweep_sentence(convention, sweep)) for convention, sweep in totals.sweeps.items()],
+            thresholds=threshold_chart(curves) if curves else None,
             worst_photos=worst_photos,
             against=against,
             differences=difference_rows(against.comparison) if against else [],
@@ -420,12 +377,7 @@ def render_report(
 
 
 def page_environment(*packages: str, escape: bool = True) -> Environment:
-    """Templates of pages in the evaluation's style.
-
-    Args:
-        packages: whose templates are looked for first.
-        escape: the pages are HTML.
-    """
+    """Templates of pages in the evaluation's style, those of some packages first; `escape`: they are HTML."""
     environment = Environment(
         loader=ChoiceLoader([PackageLoader(package) for package in (*packages, "garmentcut.evaluation")]),
         autoescape=escape,
@@ -460,17 +412,6 @@ def _histograms(measured: Sequence[PhotoScore]) -> list[Chart]:
             decimals, better = metric.decimals, metric.higher_is_better
             drawn.append(histogram(title, by_view, higher_is_better=better, decimals=decimals))
     return drawn
-
-
-def _sweeps(totals: Totals) -> list[tuple[str, str]]:
-    pairs = (("alpha >= 128", totals.sweep), ("alpha > 0", totals.sweep_any))
-    return [(convention, sweep_sentence(convention, sweep)) for convention, sweep in pairs if sweep is not None]
-
-
-def _threshold_chart(totals: Totals) -> Chart | None:
-    sweeps = (("alpha >= 128", totals.sweep), ("alpha > 0", totals.sweep_any))
-    shown = {convention: sweep.mean_dice for convention, sweep in sweeps if sweep is not None}
-    return threshold_chart(shown) if shown else None
 
 
 def _bin_edges(values: NDArray[np.float64], *, higher_is_better: bool) -> NDArray[np.float64]:

@@ -64,42 +64,26 @@ _OLD_KEYS = {f"rim_{key}": f"edge_{key}" for key in ("sad", "mse", "gradient", "
 
 @dataclass(frozen=True)
 class PhotoScore:
-    """What one photo's cutout is worth.
+    """What one photo's cutout is worth."""
 
-    Attributes:
-        name: `<garment>_<view>`.
-        garment: id that all views of one garment share.
-        view: `Front`, `FrontRight`, `Back` or `unknown`.
-        split: its part of the dataset, for example `fold0`.
-        model: name and hash of the model.
-        seen: whether the photo, or one like it, was in the model's training data; None: its card does not say.
-        status: `ok`: cut and measured; `refused`: the model refused the photo, measured as an empty cutout; `failed`:
-            not measured, because the pair could not be read.
-        reason: why it was refused or failed; else empty.
-        faults: what `ingest` found suspect in the pair: a bad score may be a bad ground truth.
-        measures: all metrics; None: failed.
-        sweep: Dice at each of `garmentcut.evaluation.scores.THRESHOLDS`, convention `alpha >= 128`.
-        sweep_any: the same, convention `alpha > 0`.
-        verdict: what a person says of the cutout it was compared with: `wrong`, `right`, `unsure`, or nothing.
-        group: id that garments which look the same share; empty in old rows.
-        seconds: of cutting: framing, network and finishing; reading and measuring not counted.
-    """
-
-    name: str
-    garment: str
-    view: str
-    split: str
-    model: str = ""
-    seen: bool | None = None
+    name: str  # `<garment>_<view>`
+    garment: str  # id that all views of one garment share
+    view: str  # `Front`, `FrontRight`, `Back` or `unknown`
+    split: str  # its part of the dataset, for example `fold0`
+    model: str = ""  # name and hash of the model
+    seen: bool | None = None  # as of `garmentcut.evaluation.predict.CutPair`
+    # `ok`: cut and measured; `refused`: the model refused the photo, measured as an empty cutout; `failed`: not
+    # measured, because the pair could not be read
     status: Literal["ok", "refused", "failed"] = "ok"
-    reason: str = ""
+    reason: str = ""  # why it was refused or failed; else empty
+    # What `ingest` found suspect in the pair: a bad score may be a bad ground truth.
     faults: tuple[str, ...] = field(default=())
-    measures: PhotoMetrics | None = None
-    sweep: tuple[float, ...] = field(default=())
-    sweep_any: tuple[float, ...] = field(default=())
-    seconds: float = 0.0
-    verdict: str = ""
-    group: str = ""
+    measures: PhotoMetrics | None = None  # all metrics; None: failed
+    sweep: tuple[float, ...] = field(default=())  # Dice at each of `THRESHOLDS`, convention `alpha >= 128`
+    sweep_any: tuple[float, ...] = field(default=())  # the same, convention `alpha > 0`
+    seconds: float = 0.0  # of cutting: framing, network and finishing; reading and measuring not counted
+    verdict: str = ""  # what a person says of the cutout it was compared with: `wrong`, `right`, `unsure`, or nothing
+    group: str = ""  # id that garments which look the same share; empty in old rows
 
     @property
     def cluster(self) -> str:
@@ -229,28 +213,16 @@ def _cell(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Sweep:
-    """Mean Dice over photos at each threshold.
+    """Mean Dice over photos at each threshold."""
 
-    Attributes:
-        mean_dice: one a threshold of `THRESHOLDS`.
-        best: the threshold with the highest mean; the one nearest 0.5 of several.
-        flat: lowest and highest threshold of the stretch around `best` whose mean is within 0.0005 of the highest.
-    """
-
-    mean_dice: tuple[float, ...]
-    best: float
+    mean_dice: tuple[float, ...]  # one a threshold of `THRESHOLDS`
+    best: float  # the threshold with the highest mean; the one nearest 0.5 of several
+    # lowest and highest threshold of the stretch around `best` whose mean is within 0.0005 of the highest
     flat: tuple[float, float]
 
 
 def dice_at_thresholds(prediction: Alpha, garment: Mask) -> tuple[float, ...]:
-    """Dice of `prediction >= t` for each threshold, against one mask; one pass over the pixels.
-
-    Args:
-        prediction: `(H, W)` float32 in [0, 1].
-        garment: the target's mask, by either convention, the same size.
-
-    Returns:
-        One a threshold; as `garmentcut.evaluation.metrics.dice`.
+    """Dice of `prediction >= t` for each threshold, against the target's mask by either convention; one pass.
 
     Raises:
         ValueError: sizes differ.
@@ -290,57 +262,42 @@ def sweep_of(rows: Iterable[tuple[float, ...]]) -> Sweep:
 
 @dataclass(frozen=True)
 class Total:
-    """Figures over the measured photos of one view, or of all.
+    """Figures over the measured photos of one view, or of all."""
 
-    Attributes:
-        view: a view, or `ALL`.
-        num_photos: measured.
-        num_garments: distinct garments among them.
-        figures: metric key to figure name to estimate. Figures: `mean`, `median`, `worst` (mean over the worst 5 %),
-            and for the two Dices `share_0.99` and `share_0.995`. A metric that a row lacks is left out.
-        pooled: pooled metric's key to estimate: a share of counts that are summed over the photos.
-        counts: sums over the photos of `garmentcut.evaluation.metrics.COUNTS`.
-    """
-
-    view: str
-    num_photos: int
-    num_garments: int
+    view: str  # a view, or `ALL`
+    num_photos: int  # measured
+    num_garments: int  # distinct garments among them
+    # metric key to figure name to estimate. Figures: `mean`, `median`, `worst` (mean over the worst 5 %), and for the
+    # two Dices `share_0.99` and `share_0.995`. A metric that a row lacks is left out
     figures: dict[str, dict[str, Estimate]]
+    # pooled metric's key to estimate: a share of counts that are summed over the photos
     pooled: dict[str, Estimate] = field(default_factory=dict)
+    # sums over the photos of `garmentcut.evaluation.metrics.COUNTS`
     counts: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Totals:
-    """What an evaluation found, over all its photos.
+    """What an evaluation found, over all its photos."""
 
-    Attributes:
-        num_photos: rows, measured or not.
-        num_measured: of which measured; refused ones are, as empty cutouts.
-        num_refused: photos in which the model found no garment, or which it would not take.
-        num_failed: pairs that could not be read.
-        num_seen: measured photos that were in the training data; None: a model's card does not say.
-        models: names and hashes.
-        seconds: mean of cutting a photo.
-        by_view: of all first, then of each view.
-        sweep: mean Dice over thresholds, convention `alpha >= 128`; None: nothing was measured.
-        sweep_any: the same, convention `alpha > 0`.
-        num_wrong: measured photos whose cutout a person marked wrong; they are in all figures but the last.
-        without_wrong: of all views, those photos left out; None: there are none, or no others.
-    """
+    num_photos: int  # rows, measured or not
+    num_measured: int  # of which measured; refused ones are, as empty cutouts
+    num_refused: int  # photos in which the model found no garment, or which it would not take
+    num_failed: int  # pairs that could not be read
+    num_seen: int | None  # measured photos that were in the training data; None: a model's card does not say
+    models: tuple[str, ...]  # names and hashes
+    seconds: float  # mean of cutting a photo
+    by_view: tuple[Total, ...]  # of all first, then of each view
+    sweep: Sweep | None  # mean Dice over thresholds, convention `alpha >= 128`; None: nothing was measured
+    sweep_any: Sweep | None  # the same, convention `alpha > 0`
+    num_wrong: int = 0  # measured photos whose cutout a person marked wrong; they are in all figures but the last
+    without_wrong: Total | None = None  # of all views, those photos left out; None: there are none, or no others
 
-    num_photos: int
-    num_measured: int
-    num_refused: int
-    num_failed: int
-    num_seen: int | None
-    models: tuple[str, ...]
-    seconds: float
-    by_view: tuple[Total, ...]
-    sweep: Sweep | None
-    sweep_any: Sweep | None
-    num_wrong: int = 0
-    without_wrong: Total | None = None
+    @property
+    def sweeps(self) -> dict[str, Sweep]:
+        """Mean Dice over thresholds, by convention; empty: nothing was measured."""
+        found = {"alpha >= 128": self.sweep, "alpha > 0": self.sweep_any}
+        return {convention: sweep for convention, sweep in found.items() if sweep is not None}
 
     def as_dict(self) -> dict[str, Any]:
         """For machines: plain lists, numbers and texts."""
@@ -348,12 +305,7 @@ class Totals:
 
 
 def total_scores(scores: Sequence[PhotoScore], *, seed: int = 0) -> Totals:
-    """Sum up an evaluation.
-
-    Args:
-        scores: rows; failed ones are counted and left out of every figure.
-        seed: of the bootstrap.
-    """
+    """Sum up an evaluation; failed rows are counted and left out of every figure. `seed`: of the bootstrap."""
     measured = [score for score in scores if score.measures is not None]
     views = sorted({score.view for score in measured}, key=view_order)
     parts = {ALL: measured, **{view: [score for score in measured if score.view == view] for view in views}}
@@ -420,22 +372,15 @@ def _figures_of(metric: Metric) -> dict[str, Figure]:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A model against another one, photo by photo.
+    """A model against another one, photo by photo."""
 
-    Attributes:
-        model: name and hash.
-        other: likewise.
-        num_photos: measured by both.
-        num_garments: distinct garments among them.
-        differences: metric's key to the difference, the model's less the other's; of pooled metrics too.
-        photos: of each photo both rows, the other's second; the largest gain in Dice first.
-    """
-
-    model: str
-    other: str
-    num_photos: int
-    num_garments: int
+    model: str  # name and hash
+    other: str  # likewise
+    num_photos: int  # measured by both
+    num_garments: int  # distinct garments among them
+    # metric's key to the difference, the model's less the other's; of pooled metrics too
     differences: dict[str, Difference]
+    # of each photo both rows, the other's second; the largest gain in Dice first
     photos: tuple[tuple[PhotoScore, PhotoScore], ...]
 
     def gains(self, num: int) -> tuple[tuple[PhotoScore, PhotoScore], ...]:
