@@ -151,8 +151,8 @@ class StudySession:
     def _do(self, words: str, claim: JobClaim, job: Job) -> Said:
         """Do a job and close its claim however it ends; what is wrong with one must not stop the others."""
         outcome, reason, dice = "failed", "", None
-        yield f"{words}: begins"
         try:
+            yield f"{words}: begins"
             dice = yield from job
             outcome = "done"
         except Pruned:
