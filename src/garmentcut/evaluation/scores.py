@@ -192,23 +192,15 @@ def _score_of(row: dict[str, Any]) -> PhotoScore:
 
 
 def _csv_of(scores: Iterable[PhotoScore]) -> str:
-    left_out = {"measures", "sweep", "sweep_any"}
-    columns = [key.name for key in fields(PhotoScore) if key.name not in left_out]
+    columns = [key.name for key in fields(PhotoScore) if key.name not in ("measures", "sweep", "sweep_any")]
+    columns += [key.name for key in fields(PhotoMetrics)]
     file = io.StringIO(newline="")
-    table = csv.writer(file, lineterminator="\n")
-    keys = [key.name for key in fields(PhotoMetrics)]
-    table.writerow([*columns, *keys])
+    table = csv.DictWriter(file, columns, restval="", extrasaction="ignore", lineterminator="\n")
+    table.writeheader()
     for score in scores:
-        measured = [getattr(score.measures, key, "") for key in keys]
-        cells = [getattr(score, column) for column in columns]
-        table.writerow([_cell(value) for value in [*cells, *measured]])
+        measures = asdict(score.measures) if score.measures else {}
+        table.writerow(asdict(score) | {"faults": "; ".join(score.faults)} | measures)
     return file.getvalue()
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return "; ".join(value)
-    return "" if value is None else value
 
 
 @dataclass(frozen=True)
