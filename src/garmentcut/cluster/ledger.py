@@ -55,7 +55,7 @@ class Ledger:
 
     target: Storage  # where it is
     rows: dict[str, LedgerRow] = field(default_factory=dict)  # by input
-    # names of the files they were read from, that `join` replaces by fewer
+    # Names of the files they were read from, that `join` replaces by fewer.
     parts: list[str] = field(default_factory=list)
 
     @classmethod

@@ -105,7 +105,7 @@ class Bootstrap:
     """Draws of garments, made once and used for every figure over the same photos."""
 
     clusters: NDArray[np.intp]  # `(photos,)`: the number of each photo's garment
-    # `(garments, resamples)`: how often each garment was drawn; none of fewer than `LEAST_GARMENTS`
+    # `(garments, resamples)`: how often each garment was drawn; none of fewer than `LEAST_GARMENTS`.
     draws: NDArray[np.int32]
 
     @classmethod

@@ -73,7 +73,7 @@ class PhotoScore:
     model: str = ""  # name and hash of the model
     seen: bool | None = None  # as of `garmentcut.evaluation.predict.CutPair`
     # `ok`: cut and measured; `refused`: the model refused the photo, measured as an empty cutout; `failed`: not
-    # measured, because the pair could not be read
+    # measured, because the pair could not be read.
     status: Literal["ok", "refused", "failed"] = "ok"
     reason: str = ""  # why it was refused or failed; else empty
     # What `ingest` found suspect in the pair: a bad score may be a bad ground truth.
@@ -209,7 +209,7 @@ class Sweep:
 
     mean_dice: tuple[float, ...]  # one a threshold of `THRESHOLDS`
     best: float  # the threshold with the highest mean; the one nearest 0.5 of several
-    # lowest and highest threshold of the stretch around `best` whose mean is within 0.0005 of the highest
+    # Lowest and highest threshold of the stretch around `best` whose mean is within 0.0005 of the highest.
     flat: tuple[float, float]
 
 
@@ -259,12 +259,12 @@ class Total:
     view: str  # a view, or `ALL`
     num_photos: int  # measured
     num_garments: int  # distinct garments among them
-    # metric key to figure name to estimate. Figures: `mean`, `median`, `worst` (mean over the worst 5 %), and for the
-    # two Dices `share_0.99` and `share_0.995`. A metric that a row lacks is left out
+    # Metric key to figure name to estimate. Figures: `mean`, `median`, `worst` (mean over the worst 5 %), and for the
+    # two Dices `share_0.99` and `share_0.995`. A metric that a row lacks is left out.
     figures: dict[str, dict[str, Estimate]]
-    # pooled metric's key to estimate: a share of counts that are summed over the photos
+    # Pooled metric's key to estimate: a share of counts that are summed over the photos.
     pooled: dict[str, Estimate] = field(default_factory=dict)
-    # sums over the photos of `garmentcut.evaluation.metrics.COUNTS`
+    # Sums over the photos of `garmentcut.evaluation.metrics.COUNTS`.
     counts: dict[str, int] = field(default_factory=dict)
 
 
@@ -370,9 +370,9 @@ class Comparison:
     other: str  # likewise
     num_photos: int  # measured by both
     num_garments: int  # distinct garments among them
-    # metric's key to the difference, the model's less the other's; of pooled metrics too
+    # Metric's key to the difference, the model's less the other's; of pooled metrics too.
     differences: dict[str, Difference]
-    # of each photo both rows, the other's second; the largest gain in Dice first
+    # Of each photo both rows, the other's second; the largest gain in Dice first.
     photos: tuple[tuple[PhotoScore, PhotoScore], ...]
 
     def gains(self, num: int) -> tuple[tuple[PhotoScore, PhotoScore], ...]:
