@@ -1,9 +1,14 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import garmentcut
-from garmentcut.errors import PhotoError
+from garmentcut.errors import NoGarmentError, PhotoError
+from garmentcut.model.card import StageSizes
 from garmentcut.photo.photo import Photo
+from garmentcut.prediction.cutter import Cutter
+from garmentcut.prediction.stages import Stages
 from garmentcut.synthetic import draw_studio_photo
 
 RED = np.full((96, 64, 3), 200, np.uint8)
@@ -49,3 +54,58 @@ def test_the_embedded_model_cuts_a_studio_photo():
     alpha = garmentcut.Cutter.load()(shot.rgb).alpha
     mask, target = alpha >= 0.5, shot.alpha >= 0.5
     assert 2 * (mask & target).sum() / (mask.sum() + target.sum()) > 0.98
+
+
+@pytest.fixture
+def staged(card, make_doubt):
+    """staged(foreign_distance): three stages that know red cloth, but only where it takes less than half of a photo."""
+
+    def make(foreign_distance):
+        calls = []
+
+        def locate(rgb):
+            calls.append(rgb.shape)
+            alpha = ((rgb[..., 0].astype(np.float32) - rgb[..., 1]) / 255).clip(0, 1)
+            return alpha * (alpha.mean() < 0.5)
+
+        def segment(rgb):
+            return ((rgb[..., 0].astype(np.float32) - rgb[..., 1]) / 255).clip(0, 1)
+
+        sizes = StageSizes(locate_hw=(96, 64), margin_px=8, tile_px=64, garment_px=(60.0, 110.0))
+        doubt = replace(make_doubt(bias=-2.0), foreign_distance=foreign_distance)
+        known = replace(card, working_size_hw=(288, 192), stages=sizes, doubt=doubt)
+        cutter = Cutter(known, None, stages=Stages(locate, segment, lambda tile: segment(tile[..., :3]), sizes))
+        return cutter, calls
+
+    return make
+
+
+def packshot(box=(20, 20, 172, 268)):
+    pixels = np.full((288, 192, 3), 240, np.uint8)
+    left, top, right, bottom = box
+    pixels[top:bottom, left:right] = (255, 0, 0)
+    return pixels
+
+
+def test_a_packshot_that_the_garment_fills_is_cut_at_the_scale_that_was_learned(staged):
+    cutter, calls = staged(1.0)
+    cutout = cutter(packshot())
+    assert len(calls) == 2
+    assert cutout.box_xyxy == pytest.approx((20, 20, 172, 268), abs=3)
+    assert cutout.flags[0] == "foreign"
+    photo = Photo(packshot())
+    prediction = cutter.predict(photo, cutter.frame(photo))
+    assert prediction.notes[-1].flag == "rescaled"
+
+
+def test_a_usual_photo_is_looked_at_once(staged):
+    cutter, calls = staged(1e9)
+    cutter(packshot((60, 80, 130, 200)))
+    small = packshot((90, 130, 110, 150))  # of unusual size, but the studio's own
+    cutter(small)
+    assert len(calls) == 2
+    cutter, calls = staged(1.0)
+    cutter(small)
+    assert len(calls) == 2
+    with pytest.raises(NoGarmentError):
+        cutter(np.full((288, 192, 3), 240, np.uint8))

@@ -287,3 +287,33 @@ def test_the_doubtful_come_first_and_the_unknown_after_them(cut_batch, open_revi
         seen += [item["name"] for item in page["items"]]
         cursor = page["cursor"]
     assert seen == ["b_Front", "a_Front", "a_Back"]
+
+
+def test_a_batch_of_foreign_photos_is_warned_of(cut_batch, open_review):
+    folder = cut_batch()
+    client = open_review(folder)
+    assert items(client)["warning"] == ""
+    journal = Journal(folder)
+    for row in list(journal.rows.values())[:2]:
+        journal.append(replace(row, flags=("foreign", "holes"), reasons=("unlike the studio this model learned from",)))
+    warning = items(client)["warning"]
+    assert warning.startswith("2 of 3 photos look unlike the studio this model learned from. Do not use these cutouts")
+    assert "garmentcut review" not in warning  # that is where one is
+    assert 'id="warning"' in client.get("/").text
+
+
+def test_a_correction_of_several_garments_reaches_the_files_of_each(cut_batch, open_review, tmp_path, png, gray):
+    pixels = np.full((96, 64, 3), 200, np.uint8)
+    pixels[20:70, 6:26] = pixels[20:70, 38:58] = (255, 0, 0)
+    (tmp_path / "photos").mkdir()
+    Image.fromarray(pixels).save(tmp_path / "photos/two_Front.png")
+    folder = cut_batch(["two_Front"], each=True)
+    client = open_review(folder)
+    item = first(client, "two_Front")
+    alpha = gray(client.get(item["urls"]["alpha"]).content).copy()
+    alpha[70:80, 6:26] = 255  # the left one is longer
+    done = put(client, item, png(alpha), accept=1).json()
+    assert (done["state"], done["undelivered"]) == ("corrected", "")
+    areas = [int((np.array(Image.open(folder / f"two_Front-{number}.png"))[..., 3] > 127).sum()) for number in (1, 2)]
+    assert areas == [1200, 1000]
+    assert not (folder / "two_Front.png").exists()

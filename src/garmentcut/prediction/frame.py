@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from garmentcut.errors import PhotoError
 from garmentcut.model.card import ModelCard
 from garmentcut.photo.color import srgb_of
-from garmentcut.photo.mask import bounding_box, erode
+from garmentcut.photo.mask import bounding_box, dilate, erode
 from garmentcut.photo.photo import Photo, to_8_bit
 from garmentcut.photo.resize import resize_rgb
 
@@ -101,7 +101,7 @@ def window_of(frame: Frame, garment_px: tuple[float, float]) -> Box | None:
     if most <= 0 or ground is None:
         return None
     stands_out = np.abs(_sparse(frame).astype(np.int16) - ground).max(axis=2) > _PLAIN
-    box = bounding_box(erode(stands_out))  # without specks and the noise of JPEG
+    box = bounding_box(dilate(erode(stands_out)))  # without specks and the noise of JPEG
     if box is None:
         return None
     left, top, right, bottom = (_SPARSE * side for side in box)
