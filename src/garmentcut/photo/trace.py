@@ -36,7 +36,7 @@ _MEAN = 0.4  # of the tolerance: how far a curve's points may lie from it on ave
 _LOST_SHARE, _MOST_LOST_SHARE, _LEAST_LOST_SHARE = 0.004, 0.002, 0.0003
 # Edge pixels are half covered, which no outline is: along a pixel of it, this much is lost even to a perfect one. Where
 # there is much outline around little area, as around fur, the curves have to make up for it.
-_EDGE_LOST_PX, _MOST_LOST_WITH_EDGE = 0.029, 0.0021
+_EDGE_LOST_PX, _MOST_LOST_WITH_EDGE = 0.041, 0.0025
 
 _Numbers = NDArray[np.float64]
 _Places = NDArray[np.intp]
