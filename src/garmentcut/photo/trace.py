@@ -148,18 +148,12 @@ class Sides(NamedTuple):
 
     Points and vectors are complex numbers, x + iy: of the product of one, conjugated, and another the real part is
     their scalar product, the imaginary part their cross product.
-
-    Attributes:
-        points: `(N,)` complex.
-        directions: `(N,)` complex, of length 1, along the side.
-        side: `(N,)`, which side each point is of.
-        line: `(N,)`, which line.
     """
 
-    points: _Complex
-    directions: _Complex
-    side: _Places
-    line: _Places
+    points: _Complex  # `(N,)`
+    directions: _Complex  # `(N,)`, of length 1, along the side
+    side: _Places  # `(N,)`, which side each point is of
+    line: _Places  # `(N,)`, which line
 
 
 def sides_of(lines: list[Points]) -> Sides:

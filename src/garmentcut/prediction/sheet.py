@@ -72,26 +72,18 @@ _PATTERN = NamePattern(DEFAULT_PATTERN)
 class SheetOptions:
     """What a sheet shows, and how it looks.
 
-    Attributes:
-        grounds: one or more of `checkerboard` and colours `#rrggbb`; each cutout is shown on all, side by side.
-        columns: cutouts in a line; 0: what fills a page of usual width, three views to a garment.
-        cell_px: height of a picture.
-        lines_per_page: lines of cells on a page.
-        trim: show only what is visible of a cutout, not the whole frame.
-        doubt_over: above this doubt a cutout without a verdict is doubtful; 0.1 expects 90 % of the outline right.
-        read: limits for the files.
-
     Raises:
-        ConfigError: a ground that is neither; the message says so.
+        ConfigError: a ground that is neither `checkerboard` nor a colour; the message says so.
     """
 
+    # One or more of `checkerboard` and colours `#rrggbb`; each cutout is shown on all, side by side.
     grounds: tuple[str, ...] = _ALL_GROUNDS
-    columns: int = 0
-    cell_px: int = _USUAL_CELL_PX
+    columns: int = 0  # cutouts in a line; 0: what fills a page of usual width, three views to a garment
+    cell_px: int = _USUAL_CELL_PX  # height of a picture
     lines_per_page: int = 6
-    trim: bool = True
-    doubt_over: float = 0.1
-    read: ReadConfig = field(default_factory=ReadConfig)
+    trim: bool = True  # show only what is visible of a cutout, not the whole frame
+    doubt_over: float = 0.1  # above, a cutout without a verdict is doubtful; 0.1 expects 90 % of the outline right
+    read: ReadConfig = field(default_factory=ReadConfig)  # limits for the files
 
     def __post_init__(self) -> None:
         """Check the grounds, count the columns; all lengths are in pixels."""
@@ -166,31 +158,18 @@ def named_grounds(names: Iterable[str]) -> tuple[str, ...]:
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """One cutout of a sheet.
+    """One cutout of a sheet."""
 
-    Attributes:
-        name: of its file below the folder, with `/` and without suffix.
-        file: the file to show; None: there is none.
-        photo: what it was cut out of, where that is known.
-        mark: why it needs a person; empty: it does not.
-        reason: of the mark, in words.
-        notes: further words.
-        doubt: in [0, 1]; None: not known.
-        facts: what to know of every cutout, such as its size.
-        thumbnail: the cutout; None: not read yet, or there is none, and the reason takes its place.
-        page: file of the page that shows it.
-    """
-
-    name: str
-    file: Path | None = None
-    photo: Path | None = None
-    mark: Mark = ""
-    reason: str = ""
-    notes: tuple[str, ...] = ()
-    doubt: float | None = None
-    facts: str = ""
-    thumbnail: Thumbnail | None = None
-    page: Path | None = None
+    name: str  # of its file below the folder, with `/` and without suffix
+    file: Path | None = None  # the file to show; None: there is none
+    photo: Path | None = None  # what it was cut out of, where that is known
+    mark: Mark = ""  # why it needs a person; empty: it does not
+    reason: str = ""  # of the mark, in words
+    notes: tuple[str, ...] = ()  # further words
+    doubt: float | None = None  # in [0, 1]; None: not known
+    facts: str = ""  # what to know of every cutout, such as its size
+    thumbnail: Thumbnail | None = None  # None: not read yet, or there is none, and the reason takes its place
+    page: Path | None = None  # file of the page that shows it
 
     @property
     def garment(self) -> str:
