@@ -430,7 +430,7 @@ def wrap_lines(text: str, width_px: int, size_px: int, *, max_lines: int) -> lis
     rest, lines = " ".join(legible(text).split()), list[str]()
     while rest and len(lines) < max_lines:
         widths = functools.partial(_width_of_start, rest, size_px)
-        fitting = max(bisect(range(1, len(rest) + 1), width_px, key=widths), 1)
+        fitting = max(bisect(range(1, len(rest) + 1), float(width_px), key=widths), 1)
         blank = rest.rfind(" ", 0, fitting + 1)
         end = fitting if fitting == len(rest) or blank <= 0 else blank
         lines.append(rest[:end])

@@ -172,7 +172,7 @@ class Connection(H11Protocol):
         if not self._is_answering:
             self.transport.abort()
 
-    def connection_made(self, transport: asyncio.Transport) -> None:
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """See asyncio.Protocol."""
         self.peer = tuple(transport.get_extra_info("peername") or ())[:2]
         super().connection_made(transport)
