@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from garmentcut.dataset.checks import align_far, align_near, box_of, check_alpha, check_pair, check_size
+from garmentcut.dataset.checks import align_far, align_near, check_alpha, check_pair, check_size
 from garmentcut.photo.photo import Photo
 from garmentcut.photo.resize import resize_alpha, resize_rgb
 from garmentcut.photo.truth import CutoutFile
@@ -98,13 +98,6 @@ def test_a_good_pair_has_no_faults(drawn):
     assert checked.alpha is alpha
     rows, columns = np.nonzero(alpha >= 0.5)
     assert checked.box_xyxy == (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
-
-
-def test_the_box_of_a_hand_drawn_alpha():
-    alpha = np.zeros((5, 7), np.float32)
-    alpha[1:3, 2:6] = 0.5
-    alpha[4, 0] = 0.49
-    assert box_of(alpha) == (2, 1, 6, 3)
 
 
 @pytest.mark.parametrize(

@@ -63,8 +63,8 @@ def test_photo_target_and_map_are_moved_alike(small_dataset, maps):
     """The target stands in for the photo: a channel of the photo that is the target must come out as the target."""
     recipe = recipe_of("edge", **everything())
     samples = WindowSamples(small_dataset, small_dataset.usable, recipe, maps=maps, vary=True)
-    whole = samples._framed(0)
-    samples._wholes[0] = replace(whole, rgb=np.repeat(whole.target[..., None], 3, axis=2))
+    whole = samples._cached(0)
+    samples._kept[0] = replace(whole, rgb=np.repeat(whole.target[..., None], 3, axis=2))
     for draw in range(12):
         planes = samples.planes(0, draw)
         # Enlarged photos are resampled by a sharper filter than targets, which must not overshoot.

@@ -1,18 +1,40 @@
+import io
 import json
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 from filelock import FileLock
 from PIL import Image
 
-from garmentcut.errors import SourceError
+from garmentcut.errors import ConfigError, SourceError
+from garmentcut.photo.color import made_profile, srgb_of
+from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.files import LOCK_NAME
-from garmentcut.photo.sheet import FRAMES, SheetStyle, encode_sheet, is_contact_sheet
 from garmentcut.prediction import sheet as sheet_room
 from garmentcut.prediction.results import Row
-from garmentcut.prediction.sheet import ContactSheet, Entry, SheetOptions, find_entries, read_cell
+from garmentcut.prediction.sheet import (
+    FRAMES,
+    SHEET_SUFFIXES,
+    Cell,
+    ContactSheet,
+    SheetOptions,
+    break_lines,
+    draw_ground,
+    draw_page,
+    encode_sheet,
+    find_cells,
+    fit_line,
+    is_contact_sheet,
+    lay_on_ground,
+    legible,
+    named_grounds,
+    read_cell,
+    shrink_cutout,
+    width_of,
+    wrap_lines,
+)
 
 
 def touch(folder, *names):
@@ -27,11 +49,11 @@ def write_rows(folder, *rows, end=""):
 
 
 def find(folder, doubt_over=0.05):
-    return find_entries(folder, doubt_over=doubt_over)
+    return find_cells(folder, doubt_over=doubt_over)
 
 
 def places(folder):
-    return [entry.place for entry in find(folder)]
+    return [cell.name for cell in find(folder)]
 
 
 def test_garments_by_name_and_views_as_they_are_photographed(tmp_path):
@@ -48,7 +70,7 @@ def test_garments_by_name_and_views_as_they_are_photographed(tmp_path):
         "IMG_0002",
         "shop/dress-2_front",
     ]
-    garments = [entry.garment for entry in find(tmp_path)]
+    garments = [cell.garment for cell in find(tmp_path)]
     assert garments == ["dress-2"] * 3 + ["dress-10"] * 3 + ["IMG_0002", "shop/dress-2"]
 
 
@@ -59,7 +81,7 @@ def test_ids_are_no_numbers(tmp_path):
 
 def test_masks_and_jpegs_stand_aside_where_there_is_a_cutout(tmp_path):
     touch(tmp_path, "a.png", "a_mask.png", "a.jpg", "b_Front_mask.png", "c.jpg", "d.png", "d.psd")
-    assert [entry.file.name for entry in find(tmp_path)] == ["a.png", "b_Front_mask.png", "c.jpg", "d.png", "d.psd"]
+    assert [cell.file.name for cell in find(tmp_path)] == ["a.png", "b_Front_mask.png", "c.jpg", "d.png", "d.psd"]
     assert find(tmp_path)[1].garment == "b"
 
 
@@ -80,7 +102,7 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
         return scan(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    assert [(entry.place, entry.mark, entry.reason) for entry in find(tmp_path)] == [
+    assert [(cell.name, cell.mark, cell.reason) for cell in find(tmp_path)] == [
         ("a", "", ""),
         ("b", "failed", "the folder cannot be read: Permission denied"),
     ]
@@ -124,10 +146,10 @@ def test_a_run_says_itself_what_is_there(tmp_path):
 def test_doubt_and_verdict(tmp_path, judgement, mark, reason):
     touch(tmp_path, "a.png")
     write_rows(tmp_path, (Row("/in/a.jpg", "a", ("a.png",)), judgement))
-    (entry,) = find(tmp_path)
-    assert (entry.mark, entry.reason) == (mark, reason)
+    (cell,) = find(tmp_path)
+    assert (cell.mark, cell.reason) == (mark, reason)
     doubt = judgement.get("doubt")
-    assert entry.doubt == (doubt if isinstance(doubt, float) and doubt == doubt else None)
+    assert cell.doubt == (doubt if isinstance(doubt, float) and doubt == doubt else None)
 
 
 def test_where_there_is_nothing_to_show(tmp_path):
@@ -170,21 +192,24 @@ def mask(path, size_hw=(80, 60)):
     return path
 
 
-def read(**entry):
-    return read_cell(Entry("x_Front", **entry), (400, 400))
+LARGE = SheetOptions(cell_px=640)
+
+
+def read(**cell):
+    return read_cell(Cell("x_Front", **cell), LARGE)
 
 
 @pytest.mark.parametrize("suffix", ["png", "webp", "tif"])
 def test_a_cutout_and_its_caption(tmp_path, suffix):
     cell = read(file=cutout(tmp_path / f"x_Front.{suffix}"), doubt=0.034, notes=("broken colour profile dropped",))
     assert np.array_equal(cell.thumbnail, np.full((40, 30, 4), (*RED, 255)))
-    assert (cell.title, cell.garment, cell.mark, cell.reason) == ("x_Front", "x", "", "")
+    assert (cell.name, cell.garment, cell.mark, cell.reason) == ("x_Front", "x", "", "")
     assert cell.facts == f"60 x 80 px · {suffix} · doubt 0.03"
-    assert cell.notes == "broken colour profile dropped"
+    assert cell.notes == ("broken colour profile dropped",)
 
 
 def test_the_whole_frame_if_wanted(tmp_path):
-    cell = read_cell(Entry("x", cutout(tmp_path / "x.png")), (400, 400), trim=False)
+    cell = read_cell(Cell("x", cutout(tmp_path / "x.png")), replace(LARGE, trim=False))
     assert cell.thumbnail.shape == (80, 60, 4)
     assert cell.thumbnail[..., 3].sum() == 40 * 30 * 255
 
@@ -192,7 +217,7 @@ def test_the_whole_frame_if_wanted(tmp_path):
 def test_a_mask_is_laid_on_its_photo(tmp_path):
     cell = read(file=mask(tmp_path / "x_mask.png"), photo=photo(tmp_path / "x.png"))
     assert np.array_equal(cell.thumbnail, np.full((40, 30, 4), (*RED, 255)))
-    assert cell.notes == "its photo under the mask"
+    assert cell.notes == ("its photo under the mask",)
 
 
 @pytest.mark.parametrize(
@@ -212,7 +237,7 @@ def test_a_mask_without_its_photo_is_shown_itself(tmp_path, changed, note):
     expected = np.zeros((*size_hw, 4), np.uint8)
     expected[..., 3], expected[BOX] = 255, 255
     assert np.array_equal(cell.thumbnail, expected)
-    assert (cell.notes, cell.mark) == (note, "")
+    assert (cell.notes, cell.mark) == ((note,), "")
 
 
 @pytest.mark.parametrize(
@@ -236,7 +261,7 @@ def test_without_transparency(tmp_path):
     assert (lost.thumbnail[0, 0] == (*WALL, 255)).all()
     assert (lost.thumbnail[30, 30] == (*RED, 255)).all()
     meant = read(file=tmp_path / "lost.png", photo=tmp_path / "x.jpg")  # the run's own: cut --background
-    assert (meant.mark, meant.notes) == ("", "on a background, not transparent")
+    assert (meant.mark, meant.notes) == ("", ("on a background, not transparent",))
 
 
 def test_a_broken_file_is_a_cell_with_the_reason(tmp_path):
@@ -249,10 +274,10 @@ def test_a_broken_file_is_a_cell_with_the_reason(tmp_path):
 
 def test_what_is_known_to_have_failed_is_not_read():
     cell = read(mark="failed", reason="truncated PNG", notes=("a note",))
-    assert (cell.mark, cell.reason, cell.thumbnail, cell.notes) == ("failed", "truncated PNG", None, "a note")
+    assert (cell.mark, cell.reason, cell.thumbnail, cell.notes) == ("failed", "truncated PNG", None, ("a note",))
 
 
-SMALL = SheetOptions(SheetStyle(("#ffffff",), columns=3, cell_px=64), lines_per_page=2)
+SMALL = SheetOptions(("#ffffff",), columns=3, cell_px=64, lines_per_page=2)
 
 
 def color_of(number):
@@ -329,7 +354,7 @@ def test_misuse(tmp_path):
     with pytest.raises(SourceError, match=r"written as \.jpg or \.jpeg or \.png"):
         ContactSheet(folder, tmp_path / "sheet.tif", SMALL)
     with pytest.raises(SourceError, match="smaller --cell"):
-        ContactSheet(folder, tmp_path / "sheet.jpg", SheetOptions(SheetStyle(columns=9, cell_px=4000)))
+        ContactSheet(folder, tmp_path / "sheet.jpg", SheetOptions(columns=9, cell_px=4000))
 
 
 def test_a_folder_still_being_cut(tmp_path):
@@ -365,9 +390,9 @@ def test_only_the_page_at_hand_is_read(tmp_path, monkeypatch):
     read = []
     folder, original = write_cutouts(tmp_path / "in", 12), sheet_room.read_cell
 
-    def read_cell(entry, *args, **options):
-        read.append(entry.place)
-        return original(entry, *args, **options)
+    def read_cell(cell, *args, **options):
+        read.append(cell.name)
+        return original(cell, *args, **options)
 
     monkeypatch.setattr(sheet_room, "read_cell", read_cell)
     for _ in ContactSheet(folder, tmp_path / "sheet.png", SMALL).draw():
@@ -381,3 +406,315 @@ def test_stopping_early_leaves_no_half_page(tmp_path):
         next(drawing)
     drawing.close()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "sheet_001.png"]
+
+
+THUMBNAIL_TEAL = (10, 120, 130)
+
+
+def square_cutout(height=160, width=120, *, color=THUMBNAIL_TEAL, hidden=(255, 0, 0), dtype=np.uint8):
+    """An opaque square in the middle; what alpha hides has another colour."""
+    top = np.iinfo(dtype).max // 255
+    rgb = np.full((height, width, 3), np.array(hidden) * top, dtype)
+    alpha = np.zeros((height, width), np.float32)
+    place = slice(height // 2 - 40, height // 2 + 40), slice(width // 2 - 40, width // 2 + 40)
+    rgb[place], alpha[place] = np.array(color) * top, 1
+    return Cutout(rgb, alpha)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_colours_stay_exact_and_hidden_ones_stay_hidden(dtype):
+    small = shrink_cutout(square_cutout(dtype=dtype).picture, (45, 33), trim=False)
+    assert small.shape == (44, 33, 4)  # 33 of 120 is the narrower limit
+    assert tuple(small[22, 16]) == (*THUMBNAIL_TEAL, 255)
+    assert tuple(small[0, 0]) == (0, 0, 0, 0)
+    edge = small[(small[..., 3] > 0) & (small[..., 3] < 255)].astype(int)
+    assert edge.size
+    # Premultiplied: the garment's colour times alpha; red from behind would show in the first channel.
+    assert np.abs(edge[:, :3] - edge[:, 3:] * np.array(THUMBNAIL_TEAL) / 255).max() <= 2
+
+
+def test_the_edge_band_gets_no_halo():
+    small = shrink_cutout(square_cutout(color=(255, 255, 255), hidden=(255, 255, 255)).picture, (53, 40), trim=False)
+    laid = lay_on_ground(small, draw_ground("#808080", (53, 40)))
+    assert laid.min() == 0x80  # an overshooting filter would darken the ground around the garment
+
+
+def test_trimmed_to_what_is_visible():
+    assert shrink_cutout(square_cutout().picture, (500, 500)).shape == (80, 80, 4)  # and not enlarged
+    assert shrink_cutout(square_cutout().picture, (20, 500)).shape == (20, 20, 4)
+    assert (shrink_cutout(square_cutout().picture, (20, 500))[..., 3] == 255).all()
+    empty = Cutout(np.full((30, 20, 3), 9, np.uint8), np.zeros((30, 20), np.float32))
+    assert not shrink_cutout(empty.picture, (15, 15)).any()
+
+
+def test_a_speck_is_shown_if_it_can_be_seen():
+    def height(speck):
+        cutout = square_cutout()
+        cutout.alpha[10:12, 60] = speck
+        return len(shrink_cutout(cutout.picture, (500, 500)))
+
+    assert (height(4 / 255), height(0.2)) == (80, 110)
+
+
+def test_one_thin_line_still_has_a_pixel():
+    line = Cutout(np.zeros((1000, 1, 3), np.uint8), np.ones((1000, 1), np.float32))
+    assert shrink_cutout(line.picture, (10, 10)).shape == (10, 1, 4)
+
+
+def test_colours_are_brought_to_srgb():
+    profile = made_profile((0.3127, 0.329), (0.64, 0.33, 0.21, 0.71, 0.15, 0.06), 2.2)  # wider than sRGB
+    color = np.full((8, 8, 3), (60, 200, 90), np.uint8)
+    small = shrink_cutout(Cutout(color, np.ones((8, 8), np.float32), profile).picture, (8, 8))
+    assert np.array_equal(small[..., :3], srgb_of(color, profile))
+    assert not np.array_equal(small[..., :3], color)
+
+
+def test_grounds():
+    board = draw_ground("checkerboard", (20, 30), square_px=10)
+    assert [tuple(board[y, x]) for y, x in ((0, 0), (0, 10), (10, 0), (19, 19))] == [
+        (255,) * 3,
+        (204,) * 3,
+        (204,) * 3,
+        (255,) * 3,
+    ]
+    assert (draw_ground("#FF00aa", (2, 3)) == (255, 0, 170)).all()
+
+
+def test_what_is_not_there_shows_the_ground_exactly():
+    ground = draw_ground("checkerboard", (8, 8), square_px=2)
+    thumbnail = np.zeros((4, 4, 4), np.uint8)
+    thumbnail[0, 0] = (*THUMBNAIL_TEAL, 255)
+    thumbnail[1, 1] = (50, 0, 0, 128)
+    laid = lay_on_ground(thumbnail, ground)
+    assert tuple(laid[2, 2]) == THUMBNAIL_TEAL
+    assert tuple(laid[3, 3]) == (50 + 127, 127, 127)  # 255 * 127 / 255 of the white square shines through
+    laid[2, 2], laid[3, 3] = ground[2, 2], ground[3, 3]
+    assert np.array_equal(laid, ground)
+    assert not (ground == THUMBNAIL_TEAL).all(axis=-1).any()  # the ground itself was left alone
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("dress_Front 12 … ·", "dress_Front 12 … ·"),
+        ("Åse", "Ase"),  # the base letter, where the font lacks the accent
+        ("A\N{COMBINING RING ABOVE}se", "Ase"),  # as macOS hands it over
+        ("中文.psd", "??.psd"),
+        ("a\nb\tc", "a b c"),
+        ("bad\udcff\x00", "bad??"),  # a file name need not be Unicode
+        ("\N{DRESS}", "?"),
+    ],
+)
+def test_what_the_font_lacks_is_replaced(text, shown):
+    assert legible(text) == shown
+    assert width_of(legible(text), 14) > 0
+
+
+def test_a_long_name_keeps_its_beginning_and_its_end():
+    name = "15d4c04f-e650-59a6-8218-e85a82fe1bfa_FrontRight"
+    short = fit_line(name, 200, 14)
+    head, _, tail = short.partition("…")
+    assert width_of(short, 14) <= 200 < width_of(name, 14)
+    assert name.startswith(head)
+    assert name.endswith(tail)
+    assert "FrontRight" in tail
+    assert 0 <= len(head) - len(tail) <= 1
+    assert fit_line(name, 1000, 14) == name
+    assert fit_line("wide", 1, 14) == ""
+
+
+def test_words_are_wrapped_and_the_rest_is_hinted_at():
+    text = "sheer edge;  garment like\nbackground at the left sleeve"
+    lines = wrap_lines(text, 150, 13, max_lines=9)
+    assert len(lines) > 1
+    assert " ".join(lines) == "sheer edge; garment like background at the left sleeve"
+    assert all(width_of(line, 13) <= 150 for line in lines)
+    short = wrap_lines(text, 150, 13, max_lines=2)
+    assert short[0] == lines[0]
+    assert short[1].endswith("…")
+    assert width_of(short[1], 13) <= 150
+
+
+def test_a_word_longer_than_a_line_is_broken():
+    lines = wrap_lines("x" * 100, 100, 13, max_lines=99)
+    assert "".join(lines) == "x" * 100
+    assert all(width_of(line, 13) <= 100 for line in lines)
+    assert wrap_lines("", 100, 13, max_lines=2) == []
+
+
+TEAL = (10, 120, 130)
+STYLE = SheetOptions(("checkerboard", "#ffffff", "#ff00aa"), columns=2, cell_px=80)
+ONE = SheetOptions(("#ff00aa",), columns=3, cell_px=80)
+
+
+def hollow(height=40, width=40):
+    """An opaque teal frame around a hole."""
+    thumbnail = np.zeros((height, width, 4), np.uint8)
+    thumbnail[..., :3], thumbnail[..., 3] = TEAL, 255
+    thumbnail[10:-10, 10:-10] = 0
+    return thumbnail
+
+
+def corner(style, column=0, top=None):
+    """Top and left of a card."""
+    size = style
+    return size.header if top is None else top, 2 * size.gap + column * (size.card_width + size.gap)
+
+
+def shown_on(page, style, column=0, ground=0):
+    """The pixels of one cutout on one ground."""
+    top, left = corner(style, column)
+    height, width = style.picture_hw
+    top, left = top + style.gap, left + style.gap + ground * width
+    return page[top : top + height, left : left + width]
+
+
+def count(page, color):
+    return int((page == color).all(axis=-1).sum())
+
+
+def test_each_cutout_on_every_ground_side_by_side():
+    page = draw_page([[Cell("a", thumbnail=hollow())]], STYLE, title="Autumn")
+    assert page.dtype == np.uint8
+    for place, ground in enumerate(STYLE.grounds):
+        shown = shown_on(page, STYLE, ground=place)
+        expected = draw_ground(ground, STYLE.picture_hw, square_px=2)
+        garment = (shown == TEAL).all(axis=-1)
+        assert garment.sum() == 40 * 40 - 20 * 20
+        assert garment[20:60, 10:50].sum() == garment.sum()  # in the middle of 80x60
+        assert np.array_equal(shown[~garment], expected[~garment])  # around it and through its hole
+
+
+def test_the_doubtful_and_the_failed_are_framed_and_say_why():
+    cells = [
+        Cell("fine", thumbnail=hollow()),
+        Cell("doubt", thumbnail=hollow(), mark="doubtful", reason="sheer edge"),
+        Cell("broken", mark="failed", reason="truncated PNG; copy or export it again"),
+    ]
+    page = draw_page([cells], ONE, title="Autumn")
+    size = ONE
+    height = page.shape[0] - size.header - 2 * size.gap
+    for column, color in ((0, None), (1, FRAMES["doubtful"]), (2, FRAMES["failed"])):
+        top, left = corner(ONE, column)
+        card = page[top : top + height, left : left + size.card_width]
+        sides = (card[: size.frame], card[-size.frame :], card[:, : size.frame], card[:, -size.frame :])
+        for frame in FRAMES.values():
+            assert all((side == frame).all() == (frame == color) for side in sides)
+    assert count(shown_on(page, ONE, 1), TEAL) == 1200
+    assert count(shown_on(page, ONE, 2), TEAL) == 0
+    assert count(shown_on(page, ONE, 2), (255, 0, 170)) == 0  # no ground where nothing stands on it
+
+
+def test_reasons_and_notes_are_written_below():
+    def page_of(**words):
+        return draw_page([[Cell("a", thumbnail=hollow(), **words)]], ONE, title="Autumn")
+
+    plain, noted = page_of(), page_of(notes=("CMYK converted to sRGB",))
+    line = ONE.text_line
+    assert noted.shape[0] == plain.shape[0] + 2 * line  # wrapped into two
+    assert page_of(notes=("x",)).shape[0] == plain.shape[0] + line
+    assert page_of(notes=("long " * 99,)).shape[0] == plain.shape[0] + 2 * line
+    doubtful, other = (page_of(mark="doubtful", reason=reason) for reason in ("hem", "ham"))
+    assert doubtful.shape == other.shape
+    assert not np.array_equal(doubtful, other)
+
+
+def test_views_of_a_garment_share_a_card():
+    cells = [
+        Cell("x_Front", thumbnail=hollow()),
+        Cell("x_Back", thumbnail=hollow()),
+        Cell("y_Front", thumbnail=hollow()),
+    ]
+    page = draw_page([cells], ONE, title="Autumn")
+    top, left = corner(ONE)
+    size = ONE
+    row = page[top + size.gap]
+    gaps = [row[left + place * size.card_width + (place - 1) * size.gap :][: size.gap] for place in (1, 2)]
+    background = page[1, 1]
+    assert not (gaps[0] == background).all(axis=-1).any()  # joined
+    assert (gaps[1] == background).all()
+
+
+def test_cells_without_a_garment_do_not_join():
+    page = draw_page([[Cell("a", thumbnail=hollow()), Cell("b", thumbnail=hollow())]], ONE, title="Autumn")
+    top, left = corner(ONE)
+    size = ONE
+    gap = page[top + size.gap, left + size.card_width :][: size.gap]
+    assert (gap == page[1, 1]).all()
+
+
+def test_the_head_has_title_and_legend():
+    page = draw_page([[Cell("a", thumbnail=hollow())]], STYLE, title="Autumn", subtitle="1 cutout")
+    head, blank = page[: STYLE.header], draw_page([[Cell("a")]], STYLE, title="")[: STYLE.header]
+    assert all(count(head, color) for color in FRAMES.values())
+    assert not np.array_equal(head, blank)
+    assert np.array_equal(head[:, -200:], blank[:, -200:])
+
+
+def test_names_no_font_can_draw_do_no_harm():
+    page = draw_page(
+        [[Cell("中文\udcff\n", thumbnail=hollow(), reason="é", notes=("\0",))]], STYLE, title="\udcff" * 500
+    )
+    assert count(page, TEAL) == 3 * 1200
+
+
+def test_pages_are_no_larger_than_planned():
+    lines = [[Cell("a", thumbnail=hollow(), notes=("word " * 99,))] * 2] * 3
+    page = draw_page(lines, STYLE, title="Autumn")
+    assert page.shape == (*STYLE.page_hw([STYLE.card_height(2)] * 3), 3)
+
+
+@pytest.mark.parametrize(
+    ("garments", "columns", "lines"),
+    [
+        ("aaabbbc", 3, [[0, 1, 2], [3, 4, 5], [6]]),
+        ("aabbb", 3, [[0, 1], [2, 3, 4]]),  # b does not fit behind a
+        ("abcd", 3, [[0, 1, 2], [3]]),
+        ("abbbb", 3, [[0, 1, 2], [3, 4]]),  # b fits into no line: no place is wasted
+        ("aab", 1, [[0], [1], [2]]),
+        ("", 3, []),
+    ],
+)
+def test_views_are_not_parted_by_a_line_break(garments, columns, lines):
+    assert break_lines(garments, columns) == lines
+
+
+def test_columns_fill_a_page_in_threes():
+    assert SheetOptions().columns == 3
+    assert SheetOptions(("#ffffff",)).columns == 9
+    assert SheetOptions(cell_px=4000).columns == 1
+    assert SheetOptions(columns=5).columns == 5
+
+
+def test_grounds_by_name():
+    assert named_grounds(["all"]) == ("checkerboard", "#ffffff", "#ff00aa")
+    assert named_grounds(["#00ff00", "white", "#00ff00", "checkerboard"]) == ("#00ff00", "#ffffff", "checkerboard")
+    for ground in ("green", "#12345", "", "#1234567"):
+        with pytest.raises(ConfigError, match="is not a ground; use checkerboard, white"):
+            SheetOptions((ground,))
+
+
+PAGE = np.full((40, 60, 3), (255, 0, 170), np.uint8)
+PAGE[10:20, 10:20] = (10, 120, 130)
+
+
+@pytest.mark.parametrize("suffix", [*SHEET_SUFFIXES, ".PNG"])
+def test_a_sheet_knows_itself(tmp_path, suffix):
+    path = tmp_path / f"sheet{suffix}"
+    path.write_bytes(encode_sheet(PAGE, suffix))
+    assert is_contact_sheet(path)
+    with Image.open(path) as image:
+        assert image.format == ("PNG" if suffix.lower() == ".png" else "JPEG")
+        assert np.abs(np.asarray(image).astype(int) - PAGE).max() <= (0 if image.format == "PNG" else 24)
+
+
+def test_the_strong_ground_does_not_bleed():
+    with Image.open(io.BytesIO(encode_sheet(PAGE, ".jpg"))) as image:
+        assert image.layer[0][1:3] == image.layer[1][1:3] == (1, 1)  # no chroma subsampling
+
+
+def test_others_are_not_taken_for_sheets(tmp_path):
+    Image.fromarray(PAGE).save(tmp_path / "photo.jpg")
+    assert not is_contact_sheet(tmp_path / "photo.jpg")
+    assert not is_contact_sheet(tmp_path / "none.jpg")
+    assert not is_contact_sheet(tmp_path)

@@ -26,7 +26,7 @@ from garmentcut.cli.app import (
 )
 
 if TYPE_CHECKING:
-    from garmentcut.prediction.sheet import ContactSheet, Shown
+    from garmentcut.prediction.sheet import Cell, ContactSheet
 
 _LEAST_TOKEN_CHARS = 12
 
@@ -194,15 +194,20 @@ def sheet(
     Example: garmentcut sheet cutouts/ -o sheet.jpg
     """
     # Imported here: `--help` must not wait for decoders.
-    from garmentcut.photo.sheet import SheetStyle, named_grounds
-    from garmentcut.prediction.sheet import ContactSheet, SheetOptions
+    from garmentcut.prediction.sheet import ContactSheet, SheetOptions, named_grounds
     from garmentcut.terminal import progress_bar
 
-    style = SheetStyle(grounds=named_grounds(ground or ["all"]), columns=columns, cell_px=cell)
-    read = load_settings(config, set).read
-    options = SheetOptions(style, read=read, lines_per_page=rows_per_page, trim=not whole, doubt_over=doubt_over)
+    options = SheetOptions(
+        grounds=named_grounds(ground or ["all"]),
+        columns=columns,
+        cell_px=cell,
+        lines_per_page=rows_per_page,
+        trim=not whole,
+        doubt_over=doubt_over,
+        read=load_settings(config, set).read,
+    )
     drawing, drawn = ContactSheet(cutouts, out, options), []
-    with progress_bar(len(drawing.entries), "cutouts") as advance:
+    with progress_bar(len(drawing.cells), "cutouts") as advance:
         for cutout in drawing.draw():
             drawn.append(cutout)
             advance(cutout.name, cutout.reason if cutout.mark == "failed" else "")
@@ -212,7 +217,7 @@ def sheet(
     raise typer.Exit(SOME_FAILED if summary["failed"] else OK)
 
 
-def _summary(drawing: "ContactSheet", drawn: "Sequence[Shown]") -> dict[str, Any]:
+def _summary(drawing: "ContactSheet", drawn: "Sequence[Cell]") -> dict[str, Any]:
     """For machines: counts, pages, and every marked cutout."""
     counts = Counter(cutout.mark for cutout in drawn)
     return {
@@ -220,7 +225,7 @@ def _summary(drawing: "ContactSheet", drawn: "Sequence[Shown]") -> dict[str, Any
         "doubtful": counts["doubtful"],
         "failed": counts["failed"],
         "not_finished": counts["not finished"],
-        "pages": [str(page.path) for page in drawing.pages],
+        "pages": [str(page) for page in drawing.pages],
         "marked": [
             {"name": cutout.name, "page": str(cutout.page), "mark": cutout.mark, "reason": cutout.reason}
             for cutout in drawn

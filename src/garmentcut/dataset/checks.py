@@ -2,7 +2,7 @@
 
 Whether the cutout's colours are the photo's, and where, follows from the likeness of both at every shift: the
 structural similarity (SSIM; Wang, Bovik, Sheikh and Simoncelli 2004) of the garment as one window: 1 for the same
-pixels, near 1 for the same photo re-saved or graded, about 0 for another one. Fourier transforms work it out for all
+pixels, near 1 for the same photo re-saved or graded, about 0 for another one. OpenCV's correlations work it out for all
 shifts at once, with the garment's mask as weights (after Padfield 2012).
 """
 
@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -46,7 +47,6 @@ _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 _NOISE = 8.0  # levels: contrast below this counts for little
 _STABLE = 2 * _NOISE**2  # SSIM's constants C1 and C2
 _COARSE_PX = 256  # long side of the pictures in which large shifts are looked for
-_FAST = 32  # Fourier transforms of lengths with small factors are fast
 _MAX_STEPS = 4  # of a few pixels each
 _WINDOW_PX = 1536  # long side of what is compared at full size: enough to tell a pixel
 _SAME_ASPECT = 0.005  # relative
@@ -148,12 +148,8 @@ def _likeness_at_shifts(photo: _Floats, template: _Floats, weights: _Floats) -> 
     base = photo.mean()  # taken off first: squares of small numbers lose less
     moved = photo - base
 
-    fast = tuple(-(-length // _FAST) * _FAST for length in photo.shape)
-    rows, columns = (large - small + 1 for large, small in zip(photo.shape, template.shape, strict=True))
-
     def correlate(values: _Floats, kernel: _Floats) -> NDArray[np.float64]:
-        product = np.fft.rfft2(values, s=fast) * np.conj(np.fft.rfft2(kernel, s=fast))
-        return np.fft.irfft2(product, s=fast)[:rows, :columns] / total
+        return np.asarray(cv2.matchTemplate(values, kernel, cv2.TM_CCORR), np.float64) / total
 
     shared = correlate(moved, centered)
     part_mean = correlate(moved, weights)
@@ -205,13 +201,13 @@ def check_pair(photo: Photo, cutout: CutoutFile, *, resample: bool = False) -> C
         cutout: the retoucher's file.
         resample: resample a cutout of another size, if its proportions are the photo's.
     """
-    faults = check_size(photo.size_hw, _size_of(cutout), resample=resample)
+    faults = check_size(photo.size_hw, (cutout.alpha.shape[0], cutout.alpha.shape[1]), resample=resample)
     if not _refuses(faults):
         alpha = resize_alpha(cutout.alpha, photo.size_hw)
         faults += check_alpha(alpha)
     if not _refuses(faults):
         faults += check_colors(photo, cutout, alpha)
-    return Checked(faults) if _refuses(faults) else Checked(faults, alpha, box_of(alpha))
+    return Checked(faults) if _refuses(faults) else Checked(faults, alpha, bounding_box(alpha >= 0.5) or (0, 0, 0, 0))
 
 
 def check_size(photo_hw: tuple[int, int], cutout_hw: tuple[int, int], *, resample: bool) -> tuple[Fault, ...]:
@@ -246,7 +242,7 @@ def check_alpha(alpha: _Floats) -> tuple[Fault, ...]:
     faults = []
     if share < _SMALL_SHARE:
         faults.append(fault_of("small", f"only {share:.3%} of the photo is cut out"))
-    left, top, right, bottom = box_of(alpha)
+    left, top, right, bottom = bounding_box(mask) or (0, 0, 0, 0)
     if (cut := border.sum() / (2 * (right - left + bottom - top))) > _CUT_OFF_SHARE:
         faults.append(fault_of("cut_off", f"{cut:.0%} of the garment's outline is the photo's border"))
     return tuple(faults)
@@ -263,8 +259,7 @@ def check_colors(photo: Photo, cutout: CutoutFile, alpha: _Floats) -> tuple[Faul
     if cutout.rgb is None:
         return (fault_of("unchecked", f"from a {cutout.source}: no colours to compare with the photo's"),)
     inside = _inside(alpha)
-    left, top, right, bottom = box_of(inside.astype(np.float32))
-    area = slice(top, bottom), slice(left, right)
+    area = _box_of(inside)
     colors, original = resize_rgb(to_8_bit(cutout.rgb), photo.size_hw), to_8_bit(photo.rgb)
     differences = original[area].astype(np.int16) - colors[area]
     if (np.abs(differences[inside[area]]).max(axis=1) > _SAME_LEVELS).mean() <= _RETOUCHED_SHARE:
@@ -279,13 +274,6 @@ def check_colors(photo: Photo, cutout: CutoutFile, alpha: _Floats) -> tuple[Faul
     if (mean := _patch_difference(differences, inside[area])) > _GRADED_LEVELS:
         return (fault_of("colors", f"the colours inside differ by {mean:.0f} of 255 levels on average"),)
     return ()
-
-
-def box_of(alpha: _Floats) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom of `alpha >= 0.5`, right and bottom exclusive; there must be such a pixel."""
-    mask = alpha >= 0.5
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
 def _background_share(alpha: _Floats) -> float:
@@ -349,10 +337,6 @@ def _directions(shift_xy: tuple[int, int]) -> str:
 
 def _refuses(faults: tuple[Fault, ...]) -> bool:
     return any(fault.severity == "refuses" for fault in faults)
-
-
-def _size_of(cutout: CutoutFile) -> tuple[int, int]:
-    return cutout.alpha.shape[0], cutout.alpha.shape[1]
 
 
 def _size(size_hw: tuple[int, int]) -> str:

@@ -143,6 +143,11 @@ class Planes(NamedTuple):
     photo: NDArray[np.uint8]
     alpha: NDArray[np.uint8]
 
+    @property
+    def nbytes(self) -> int:
+        """Memory that they take."""
+        return self.photo.nbytes + self.alpha.nbytes
+
 
 class Samples:
     """The samples of some pairs, read when asked for; any number of threads may ask.
@@ -156,9 +161,8 @@ class Samples:
 
     def __init__(self, manifest: Manifest, pairs: Sequence[Pair], data: DataConfig) -> None:
         self.manifest, self.pairs, self.data = manifest, tuple(pairs), data
-        height, width = data.size_hw
-        self._room = int(data.cache_gb * 1e9) // (4 * height * width)
-        self._kept: dict[int, Planes] = {}
+        self._kept: dict[int, Any] = {}
+        self._bytes_left = int(data.cache_gb * 1e9)
         self._lock = threading.Lock()
 
     def is_wrong(self, index: int) -> bool:
@@ -189,27 +193,30 @@ class Samples:
             index: of the sample.
             draw: number of the draw: of samples that are windows, another draw is another window.
         """
-        return self._whole(index)
+        planes: Planes = self._cached(index)
+        return planes
 
-    def _whole(self, which: int) -> Planes:
-        """A pair's planes, from memory or from disk."""
-        kept = self._kept.get(which)
+    def _cached(self, index: int) -> Any:
+        """What `_read` makes of a pair, from memory or from disk."""
+        kept = self._kept.get(index)
         if kept is not None:
             return kept
-        pair = self.pairs[which]
+        pair = self.pairs[index]
         try:
-            planes = self._read(pair)
+            found = self._read(pair)
         except PhotoError:
             raise
         # A decoder out of memory, a profile that cannot be applied: without the photo's name nobody could fix it.
         except Exception as error:
             raise PhotoError(f"{self.manifest.path_of(pair.photo)}: {str(error) or type(error).__name__}") from error
         with self._lock:
-            if len(self._kept) < self._room:
-                self._kept[which] = planes
-        return planes
+            if found.nbytes <= self._bytes_left and index not in self._kept:
+                self._kept[index] = found
+                self._bytes_left -= found.nbytes
+        return found
 
-    def _read(self, pair: Pair) -> Planes:
+    def _read(self, pair: Pair) -> Any:
+        """What is cached of a pair: here its planes. It knows its size in memory, `nbytes`."""
         photo, alpha = read_pair(self.manifest, pair)
         rgb, levels = frame_pair(photo, alpha, box_xyxy=pair.box_xyxy, data=self.data)
         return Planes(np.ascontiguousarray(rgb.transpose(2, 0, 1)), np.ascontiguousarray(levels)[None])

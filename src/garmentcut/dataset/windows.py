@@ -77,8 +77,6 @@ class WindowSamples(Samples):
         super().__init__(manifest, pairs, recipe.data)
         self.recipe, self.maps, self.vary = recipe, maps, vary
         self.num_channels = 3 if maps is None else 4
-        self._wholes: dict[int, _Whole] = {}
-        self._bytes_left = int(recipe.data.cache_gb * 1e9)
 
     def planes(self, index: int, draw: int = 0) -> Planes:
         """The pixels of one window.
@@ -87,7 +85,7 @@ class WindowSamples(Samples):
             index: of the photo.
             draw: number of the draw; another draw of a photo is another window.
         """
-        whole = self._framed(index)
+        whole: _Whole = self._cached(index)
         rng = np.random.default_rng([self.recipe.training.seed, index, draw, int(self.vary)])
         config = self.recipe.augment if self.vary else AugmentConfig()
         pair, size_hw = self.pairs[index], self.data.size_hw
@@ -112,25 +110,7 @@ class WindowSamples(Samples):
         height, width = self.data.size_hw
         return x + rng.uniform(-_OFF_CENTRE, _OFF_CENTRE) * width, y + rng.uniform(-_OFF_CENTRE, _OFF_CENTRE) * height
 
-    def _framed(self, index: int) -> _Whole:
-        kept = self._wholes.get(index)
-        if kept is not None:
-            return kept
-        pair = self.pairs[index]
-        try:
-            whole = self._read_whole(pair)
-        except PhotoError:
-            raise
-        # A decoder out of memory, a profile that cannot be applied: without the photo's name nobody could fix it.
-        except Exception as error:
-            raise PhotoError(f"{self.manifest.path_of(pair.photo)}: {str(error) or type(error).__name__}") from error
-        with self._lock:
-            if whole.nbytes <= self._bytes_left and index not in self._wholes:
-                self._wholes[index] = whole
-                self._bytes_left -= whole.nbytes
-        return whole
-
-    def _read_whole(self, pair: Pair) -> _Whole:
+    def _read(self, pair: Pair) -> _Whole:
         photo, alpha = read_pair(self.manifest, pair)
         rgb, target = framed(photo, alpha, self.data.frame_height)
         if self.maps is None:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import correlate1d
 from scipy.spatial import KDTree
 
-from garmentcut.photo.mask import Mask, bounding_box, components, dilate, erode, slices_of
+from garmentcut.photo.mask import Mask, bounding_box, components, dilate, erode, mask_iou, slices_of
 
 EDGE_BAND_PX = 5
 """How near to the target's edge a pixel of the edge band lies, at most: the errors of a good model lie within."""
@@ -234,8 +234,7 @@ def iou(prediction: Mask, target: Mask) -> float:
     Source: Jaccard, "The distribution of the flora in the alpine zone", 1912.
     """
     check_masks(prediction, target)
-    union = np.count_nonzero(prediction | target)
-    return float(np.count_nonzero(prediction & target) / union) if union else 1.0
+    return mask_iou(prediction, target)
 
 
 def pixel_accuracy(prediction: Mask, target: Mask) -> float:

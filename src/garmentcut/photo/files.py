@@ -143,19 +143,14 @@ def check_size(
         raise PhotoError(
             f"{size}: over read.max_megapixels = {limits.max_megapixels:g}; raise it if meant", code="too_large"
         )
-    needed = memory_needed(width_px * height_px, channels=channels, bits=bits, num_bytes=num_bytes)
+    work_bytes = _DEEP_WORK_BYTES if bits > 8 else _WORK_BYTES
+    needed = num_bytes + width_px * height_px * (channels * -(-bits // 8) + work_bytes)  # a tenth to spare
     if needed > (limit := memory_limit(limits)):
         raise PhotoError(
             f"{size} of {channels} channels and {bits} bits take about {needed / 1e9:.1f} GB of memory, and one photo "
             f"may take {limit / 1e9:.1f}; make it smaller, or give it more memory (read.max_memory_mb)",
             code="no_memory",
         )
-
-
-def memory_needed(num_pixels: int, *, channels: int = 3, bits: int = 8, num_bytes: int = 0) -> int:
-    """Bytes that a photo takes at most while it is read, cut and written; measured, with a tenth to spare."""
-    work_bytes = _DEEP_WORK_BYTES if bits > 8 else _WORK_BYTES
-    return num_bytes + num_pixels * (channels * -(-bits // 8) + work_bytes)
 
 
 def memory_limit(limits: ReadConfig) -> int:

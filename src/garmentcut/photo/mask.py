@@ -32,6 +32,12 @@ def bounding_box(mask: Mask) -> Box | None:
     return (left, top, left + width, top + height) if width else None
 
 
+def mask_iou(mask: Mask, other: Mask) -> float:
+    """Intersection over union of two masks of one size, in [0, 1]; 1 if both are empty."""
+    union = np.count_nonzero(mask | other)
+    return float(np.count_nonzero(mask & other) / union) if union else 1.0
+
+
 def slices_of(box: Box, margin_px: int = 0) -> tuple[slice, slice]:
     """Rows and columns of a box and a margin around it, cut off at the picture's borders by indexing."""
     left, top, right, bottom = box
@@ -75,7 +81,7 @@ class Components(NamedTuple):
     """The connected components of a mask, numbered from 1 in reading order."""
 
     labels: NDArray[np.int32]  # `(H, W)` int32: the number of each pixel's component; 0: the mask is false there
-    areas: NDArray[np.int32]  # `(N,)`: pixels of component 1, 2,
+    areas: NDArray[np.int32]  # `(N,)`: pixels of component 1, 2, ...
     boxes_xyxy: NDArray[np.int32]  # `(N, 4)`
 
     def mask_of(self, chosen: Mask) -> Mask:

@@ -18,7 +18,7 @@ import numpy as np
 
 from garmentcut.errors import PhotoError
 from garmentcut.photo.color import usable_profile
-from garmentcut.photo.mask import dilate
+from garmentcut.photo.mask import dilate, mask_iou
 from garmentcut.photo.metadata import RDF, edited, scan_xmp
 from garmentcut.photo.path import PenPath, draw_path, find_clipping_path, parse_path, path_resources
 from garmentcut.photo.photo import Photo, Pixels, to_alpha
@@ -268,7 +268,9 @@ def find_correction(document: Document, mark: Mark, masked: MaskedPhoto) -> Corr
         note += "it counts where it was moved, elsewhere the mask" if old else "it counts"
         return Correction("clipping path", new.laid_over(masked.alpha, old), (*masked.notes, note))
     notes = masked.notes
-    if is_painted and new is not None and (iou := _iou(masked.alpha, new.alpha)) < _ALIKE_IOU:
+    # Of the masks: a path knows no soft edges, and shall not be blamed for that.
+    iou = mask_iou(masked.alpha >= 0.5, new.alpha >= 0.5) if is_painted and new is not None else 1.0
+    if iou < _ALIKE_IOU:
         what = "was changed too, but" if is_moved else "was left as garmentcut wrote it and"
         notes += (f"the clipping path {what} differs from the layer mask (IoU {iou:.3f}): the mask counts",)
     return Correction("layer mask", masked.alpha, notes, is_unchanged=not is_painted)
@@ -355,10 +357,3 @@ def _saved_channel(document: Document) -> Pixels | None:
 
 def _sum_of(plane: Pixels) -> int | None:
     return checksum_of(np.rint(to_alpha(plane) * np.float32(255)).astype(np.uint8))
-
-
-def _iou(one: Alpha, other: Alpha) -> float:
-    """Of the masks: a path knows no soft edges, and shall not be blamed for that."""
-    mask, other_mask = one >= 0.5, other >= 0.5
-    union = int((mask | other_mask).sum())
-    return int((mask & other_mask).sum()) / union if union else 1.0

@@ -29,7 +29,7 @@ from garmentcut.photo.color import (
     stated_profile,
     usable_profile,
 )
-from garmentcut.photo.files import check_size, memory_needed, read_photo_bytes
+from garmentcut.photo.files import check_size, read_photo_bytes
 from garmentcut.photo.metadata import (
     Exif,
     Xmp,
@@ -136,24 +136,6 @@ def damage_named() -> Iterator[None]:
     except Exception as error:
         detail = " ".join(f"{type(error).__name__}: {error}".split())[:_MAX_DETAIL_CHARS]
         raise PhotoError(f"damaged or unreadable ({detail}); export it again", code="damaged") from error
-
-
-def memory_of(data: bytes) -> int:
-    """Bytes that a photo takes at most while it is read, cut and written; nothing of it is decoded to tell.
-
-    For callers that work on several photos at once. One alone is refused by `read.max_memory_mb` as it is read.
-
-    Raises:
-        PhotoError: no photo, or damaged where it says how large it is.
-    """
-    with damage_named():
-        if (kind := format_of(data)) == "tiff":
-            from garmentcut.photo.tiff import tiff_size
-
-            size = tiff_size(data)
-        else:
-            size = _SIZES[kind](data)
-        return memory_needed(size.width * size.height, channels=size.channels, bits=size.bits, num_bytes=len(data))
 
 
 def format_of(data: bytes) -> Kind:

@@ -27,7 +27,7 @@ from garmentcut.photo.files import check_size
 from garmentcut.photo.metadata import Exif, Xmp, read_tiff_exif, read_xmp
 from garmentcut.photo.path import resource_of, split_resources
 from garmentcut.photo.photo import Photo, Pixels, to_8_bit
-from garmentcut.photo.read import Size, upright_photo
+from garmentcut.photo.read import upright_photo
 
 _ORIENTATION, _SUB_FILES, _INK_SET, _DNG_VERSION, _ICC = 274, 330, 332, 50706, 34675
 _XMP, _IMAGE_RESOURCES, _IPTC, _PHOTOSHOP_LAYERS = 700, 34377, 33723, 37724
@@ -115,8 +115,9 @@ def read_tiff(data: bytes, limits: ReadConfig, *, all_channels: bool = True) -> 
         raise PhotoError("a camera raw file; develop it and save it as TIFF or JPEG")
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         page = _photo_page(file)
-        width, height, channels, bits = _size_of(page)
-        check_size(width, height, limits, channels=channels, bits=bits, num_bytes=len(data))
+        bits = page.bitspersample if isinstance(page.bitspersample, int) else max(page.bitspersample)
+        width, height, channels = page.imagewidth, page.imagelength, page.samplesperpixel
+        check_size(width, height, limits, channels=channels, bits=max(bits, 8), num_bytes=len(data))
         _refuse_kinds(page)
         _refuse_missing_pixels(page, len(data))
         if page.compression == _JPEG:
@@ -125,21 +126,6 @@ def read_tiff(data: bytes, limits: ReadConfig, *, all_channels: bool = True) -> 
         if page.planarconfig == 2 and pixels.ndim == 3:
             pixels = np.moveaxis(pixels, 0, -1)
         return _channels_of_page(page, pixels, data, all_channels=all_channels)
-
-
-def tiff_size(data: bytes) -> Size:
-    """What a TIFF file's tags declare.
-
-    Raises:
-        PhotoError: as `decode_tiff`.
-    """
-    with tifffile.TiffFile(io.BytesIO(data)) as file:
-        return _size_of(_photo_page(file))
-
-
-def _size_of(page: tifffile.TiffPage) -> Size:
-    bits = page.bitspersample if isinstance(page.bitspersample, int) else max(page.bitspersample)
-    return Size(page.imagewidth, page.imagelength, page.samplesperpixel, max(bits, 8))
 
 
 def _photo_page(file: tifffile.TiffFile) -> tifffile.TiffPage:

@@ -33,10 +33,10 @@ _SHORTEST_HANDLE, _LONGEST_HANDLE = 1e-3, 3.0  # chords; beyond, a curve would l
 _MEAN = 0.4  # of the tolerance: how far a curve's points may lie from it on average
 # Share of the garment's area that a path may lose and add: for each pixel of tolerance, and at most. It binds on small
 # garments with long outlines, bikinis above all: within 0.5 px alone their overlap (IoU) with the alpha would be 0.996.
-_LOST_SHARE, _MOST_LOST_SHARE, _LEAST_LOST_SHARE = 0.004, 0.002, 0.0005
+_LOST_SHARE, _MOST_LOST_SHARE, _LEAST_LOST_SHARE = 0.004, 0.002, 0.0003
 # Edge pixels are half covered, which no outline is: along a pixel of it, this much is lost even to a perfect one. Where
 # there is much outline around little area, as around fur, the curves have to make up for it.
-_EDGE_LOST_PX, _MOST_LOST_WITH_EDGE = 0.029, 0.0022
+_EDGE_LOST_PX, _MOST_LOST_WITH_EDGE = 0.041, 0.0025
 
 _Numbers = NDArray[np.float64]
 _Places = NDArray[np.intp]
@@ -136,10 +136,11 @@ def _straightened(alpha: NDArray[np.float32]) -> NDArray[np.float32]:
     import cv2
 
     covered = alpha >= _LEVEL
-    opened = dilate(erode(covered, neighbours=4), neighbours=4)
-    closed = erode(dilate(covered, neighbours=4), neighbours=4)
-    crooked = dilate(opened != closed, 2)
-    return np.where(crooked, alpha, cv2.blur(alpha, (3, 3), borderType=cv2.BORDER_CONSTANT))
+    crooked = np.zeros(covered.shape, bool)  # not the same opened and closed
+    for num in (4, 8):
+        opened = dilate(erode(covered, neighbours=num), neighbours=num)
+        crooked |= opened != erode(dilate(covered, neighbours=num), neighbours=num)
+    return np.where(dilate(crooked, 2), alpha, cv2.blur(alpha, (3, 3), borderType=cv2.BORDER_CONSTANT))
 
 
 class Sides(NamedTuple):
@@ -147,18 +148,12 @@ class Sides(NamedTuple):
 
     Points and vectors are complex numbers, x + iy: of the product of one, conjugated, and another the real part is
     their scalar product, the imaginary part their cross product.
-
-    Attributes:
-        points: `(N,)` complex.
-        directions: `(N,)` complex, of length 1, along the side.
-        side: `(N,)`, which side each point is of.
-        line: `(N,)`, which line.
     """
 
-    points: _Complex
-    directions: _Complex
-    side: _Places
-    line: _Places
+    points: _Complex  # `(N,)`
+    directions: _Complex  # `(N,)`, of length 1, along the side
+    side: _Places  # `(N,)`, which side each point is of
+    line: _Places  # `(N,)`, which line
 
 
 def sides_of(lines: list[Points]) -> Sides:

@@ -13,6 +13,7 @@ from garmentcut.config import ReadConfig
 from garmentcut.errors import PhotoError
 from garmentcut.photo.color import rgb_of_cmyk, usable_profile
 from garmentcut.photo.files import read_photo_bytes
+from garmentcut.photo.mask import mask_iou
 from garmentcut.photo.path import Resource, draw_path, find_clipping_path, jpeg_resources, split_resources
 from garmentcut.photo.photo import Photo, Pixels, to_8_bit, to_alpha, turn_upright
 from garmentcut.photo.psd_layers import Alpha, LayerAlpha, draw_layers
@@ -151,9 +152,7 @@ def _differences(used: AlphaSource, others: list[AlphaSource]) -> tuple[str, ...
     notes = []
     mask = used.alpha >= 0.5
     for other in others:
-        other_mask = other.alpha >= 0.5
-        union = int((mask | other_mask).sum())
-        iou = int((mask & other_mask).sum()) / union if union else 1.0
+        iou = mask_iou(mask, other.alpha >= 0.5)
         if iou < _SAME_IOU:
             notes.append(f"{other.title} means another cutout (IoU {iou:.2f}) and is left out")
     return tuple(notes)

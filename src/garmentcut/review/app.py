@@ -16,6 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from garmentcut import __version__
 from garmentcut.errors import ModelError, ReviewError, UsageError
@@ -120,21 +121,14 @@ def _fault(
 
 
 class Connections:
-    """Wraps an application and closes connections that send nothing, or too slowly.
+    """An application, and the connections that ask it: those that ask for nothing, or too slowly, are closed.
 
     uvicorn's `http` protocol for it is `Connection`.
-
-    Attributes:
-        protocol: uvicorn's own HTTP/1.1, which each connection speaks.
-        known: open connections by address and port, the oldest first.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        plain = uvicorn.Config(app, http="h11", log_config=None)
-        plain.load()
-        self.protocol = plain.http_protocol_class
-        self.known: dict[tuple[Any, ...], Connection] = {}
+        self.known: dict[tuple[Any, ...], Connection] = {}  # open ones by address and port, the oldest first
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
@@ -143,36 +137,28 @@ class Connections:
             await self._app(scope, receive, send)
 
     def add(self, connection: "Connection") -> None:
-        """Register a new connection; to make room, the oldest that waits for a request is closed."""
+        """Take a new connection in; the oldest that waits for a request makes room for it."""
         self.known[connection.peer] = connection
         if len(self.known) > MAX_CONNECTIONS:
             idle = (one for one in self.known.values() if one.is_idle and one is not connection)
             next(idle, connection).abort()
 
 
-class Connection(asyncio.Protocol):
-    """HTTP/1.1 that waits for a request, but not for ever; arguments are those of uvicorn's own protocols.
+class Connection(H11Protocol):
+    """uvicorn's HTTP/1.1, which waits for a request, but not for ever."""
 
-    Attributes:
-        peer: address and port, as `client` of an ASGI scope.
-    """
-
-    def __init__(self, config: uvicorn.Config, **of_server: Any) -> None:
-        assert isinstance(config.app, Connections)
-        self._connections = config.app
-        self._inner: Any = self._connections.protocol(config=config, **of_server)  # type: ignore[call-arg]
-        self._is_answering = False
-        self._head_timer: asyncio.TimerHandle | None = None
-        self.peer: tuple[Any, ...] = ()
+    _is_answering = False
+    _head_timer: asyncio.TimerHandle | None = None
+    peer: tuple[Any, ...] = ()  # address and port, as `client` of an ASGI scope
 
     @property
     def is_idle(self) -> bool:
         """No request is being answered; one that is closing has been dealt with."""
-        return not self._is_answering and not self._transport.is_closing()
+        return not self._is_answering and not self.transport.is_closing()
 
     @contextmanager
     def answering(self) -> Iterator[None]:
-        """Suspend the time limits while a request is answered."""
+        """While a request is answered, nothing is expected of the other side."""
         self._is_answering = True
         self._stop_timer()
         try:
@@ -181,44 +167,35 @@ class Connection(asyncio.Protocol):
             self._is_answering = False
 
     def abort(self) -> None:
-        """Close the connection at once, unless a request is being answered."""
+        """Close it at once, unless a request is being answered."""
         self._head_timer = None
         if not self._is_answering:
-            self._transport.abort()
+            self.transport.abort()
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """See asyncio.Protocol."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport, self.peer = transport, tuple(transport.get_extra_info("peername") or ())[:2]
-        self._inner.connection_made(transport)
+        self.peer = tuple(transport.get_extra_info("peername") or ())[:2]
+        super().connection_made(transport)
         self._expect_head()
-        self._connections.add(self)
+        self._application.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio.Protocol."""
         self._stop_timer()
-        if self._connections.known.get(self.peer) is self:
-            del self._connections.known[self.peer]
-        self._inner.connection_lost(exc)
+        if self._application.known.get(self.peer) is self:
+            del self._application.known[self.peer]
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
         if not self._is_answering and self._head_timer is None:  # a further request on a kept connection has begun
             self._expect_head()
-        self._inner.data_received(data)
+        super().data_received(data)
 
-    def eof_received(self) -> bool | None:
-        """See asyncio.Protocol."""
-        kept: bool | None = self._inner.eof_received()
-        return kept
-
-    def pause_writing(self) -> None:
-        """See asyncio.Protocol."""
-        self._inner.pause_writing()
-
-    def resume_writing(self) -> None:
-        """See asyncio.Protocol."""
-        self._inner.resume_writing()
+    @property
+    def _application(self) -> Connections:
+        assert isinstance(self.config.app, Connections)
+        return self.config.app
 
     def _expect_head(self) -> None:
         self._head_timer = asyncio.get_running_loop().call_later(HEAD_TIMEOUT_S, self.abort)

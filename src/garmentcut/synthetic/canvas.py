@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from garmentcut.photo.path import draw_coverage
+
 Floats = npt.NDArray[np.floating[Any]]
-SUPERSAMPLING = 4  # samples of a pixel along each axis
 
 
 def named_stream(seed: int, *names: str) -> np.random.Generator:
@@ -107,7 +108,7 @@ class PaintLayer:
 
 
 def polygon_coverage(points_px: Floats, size_hw: tuple[int, int]) -> Patch:
-    """Return how much of each pixel a polygon covers: exact along x, four samples along y.
+    """Return how much of each pixel a polygon covers, exactly.
 
     Args:
         points_px: (N, 2) corners x, y; pixel i spans [i, i + 1]. Crossing sides count by the even-odd rule.
@@ -116,33 +117,10 @@ def polygon_coverage(points_px: Floats, size_hw: tuple[int, int]) -> Patch:
     low = np.clip(np.floor(points_px.min(axis=0)), 0, (size_hw[1], size_hw[0])).astype(int)
     high = np.clip(np.ceil(points_px.max(axis=0)), low, (size_hw[1], size_hw[0])).astype(int)
     width, height = (int(side) for side in high - low)
-    if width == 0 or height == 0:
-        return Patch(int(low[1]), int(low[0]), np.zeros((height, width), np.float32))
-    y = (np.arange(height * SUPERSAMPLING) + 0.5) / SUPERSAMPLING
-    rows, x, steps = _crossings(points_px - low, y)
-    x = np.clip(x, 0, width)
-    column = np.floor(x).astype(int)
-    share = x - column
-    stride = width + 2
-    # A side at x starts (or ends) the inside: pixel `column` gets the part right of it, all later ones the whole.
-    cells = np.concatenate([rows * stride + column, rows * stride + column + 1])
-    weights = np.concatenate([steps * (1 - share), steps * share])
-    filled = np.bincount(cells, weights, minlength=y.size * stride).reshape(y.size, stride).cumsum(axis=1)
-    coverage = filled[:, :width].reshape(height, SUPERSAMPLING, width).mean(axis=1)
-    return Patch(int(low[1]), int(low[0]), np.clip(coverage, 0, 1).astype(np.float32))
-
-
-def _crossings(points: Floats, y: Floats) -> tuple[npt.NDArray[np.intp], Floats, Floats]:
-    """Rows, x and direction (+1 into, -1 out of the polygon) of all crossings of its sides with the lines y."""
-    start, end = points, np.roll(points, -1, axis=0)
-    crosses = (start[:, 1] <= y[:, None]) != (end[:, 1] <= y[:, None])
-    rows, side = np.nonzero(crosses)
-    along = (y[rows] - start[side, 1]) / (end[side, 1] - start[side, 1])
-    x = start[side, 0] + along * (end[side, 0] - start[side, 0])
-    order = np.lexsort((x, rows))
-    # Crossings of a line come in pairs, so that over all lines too they alternate between in and out.
-    steps = np.where(np.arange(order.size) % 2 == 0, 1.0, -1.0)
-    return rows[order], x[order], steps
+    coverage = np.zeros((height, width), np.float32)
+    if coverage.size:
+        coverage = draw_coverage([(points_px - low).astype(np.float64)], (height, width))
+    return Patch(int(low[1]), int(low[0]), coverage)
 
 
 def spline(points: Floats, *, closed: bool, samples: int = 12) -> Floats:
@@ -176,14 +154,12 @@ def ellipse(centre: tuple[float, float], half_axes: tuple[float, float], corners
 
 def soften(image: Floats, radius_px: float) -> Floats:
     """Return (H, W) blurred by three running means, about a Gaussian of sigma `radius_px`; edges repeat."""
+    import cv2
+
     reach = round(radius_px)
     if reach < 1:
         return image
-    blurred = image.astype(np.float64)
-    for axis in (0, 1, 0, 1, 0, 1):
-        pads = [(reach + 1, reach) if a == axis else (0, 0) for a in (0, 1)]
-        total = np.pad(blurred, pads, mode="edge").cumsum(axis=axis)
-        ahead = np.take(total, range(2 * reach + 1, total.shape[axis]), axis=axis)
-        behind = np.take(total, range(total.shape[axis] - 2 * reach - 1), axis=axis)
-        blurred = (ahead - behind) / (2 * reach + 1)
-    return blurred.astype(np.float32)
+    blurred: Any = np.ascontiguousarray(image, np.float32)
+    for _ in range(3):
+        blurred = cv2.blur(blurred, (2 * reach + 1, 2 * reach + 1), borderType=cv2.BORDER_REPLICATE)
+    return np.asarray(blurred, np.float32).reshape(image.shape)

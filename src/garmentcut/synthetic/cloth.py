@@ -4,12 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from garmentcut.synthetic.canvas import SUPERSAMPLING, Floats, sample
+from garmentcut.synthetic.canvas import Floats, sample
 from garmentcut.synthetic.fabric import fold_relief, look_up
 from garmentcut.synthetic.garment import HEM_ANGLES, Cut, GarmentDesign, Trims, cloth_density, cloth_mask
 from garmentcut.synthetic.mannequin import Slices, bust_relief, cut_slices, facing, look_at, unit
 from garmentcut.synthetic.scene import FigurePlacement, Light, lower_by_perspective, shine
 
+_SUPERSAMPLING = 4  # samples of a pixel along each axis
 _STRIP_ROWS = 16  # of the photo at a time: their samples stay in the processor's cache
 _MARGIN = 0.03  # body units around the garment, for perspective and swings
 _BUTTON_STEP, _BUTTON_RADIUS = 0.036, 0.0052  # body units
@@ -83,17 +84,17 @@ def slices_of(garment: GarmentDesign, y: Floats, yaw: float) -> Slices:
 def measure_coverage(garment: GarmentDesign, place: FigurePlacement, window: Window) -> Coverage:
     """Return the shares of each pixel of the window that the garment's layers cover, from 4 x 4 samples."""
     height, width = window.size_hw
-    columns = window.columns.start + (np.arange(width * SUPERSAMPLING) + 0.5) / SUPERSAMPLING
+    columns = window.columns.start + (np.arange(width * _SUPERSAMPLING) + 0.5) / _SUPERSAMPLING
     x = place.x_of(columns)
     shares = np.zeros((3, height, width), np.float32)
     for top in range(0, height, _STRIP_ROWS):
         rows = min(_STRIP_ROWS, height - top)
-        lines = window.rows.start + top + (np.arange(rows * SUPERSAMPLING) + 0.5) / SUPERSAMPLING
+        lines = window.rows.start + top + (np.arange(rows * _SUPERSAMPLING) + 0.5) / _SUPERSAMPLING
         near, far = _cloth_samples(garment, place, x, place.y_of(lines))
         for layer, hits in enumerate((near, far, near & far)):
-            blocks = hits.reshape(rows, SUPERSAMPLING, width, SUPERSAMPLING)
+            blocks = hits.reshape(rows, _SUPERSAMPLING, width, _SUPERSAMPLING)
             counts = blocks.sum(axis=(1, 3), dtype=np.int32)
-            shares[layer, top : top + rows] = counts / np.float32(SUPERSAMPLING**2)
+            shares[layer, top : top + rows] = counts / np.float32(_SUPERSAMPLING**2)
     return Coverage(*shares)
 
 
