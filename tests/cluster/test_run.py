@@ -16,6 +16,7 @@ from garmentcut.errors import ConfigError, SourceError
 from garmentcut.photo.spec import read_specification
 from garmentcut.prediction.cutter import Cutter
 from garmentcut.prediction.folder import FolderCutter
+from garmentcut.prediction.results import Journal
 from garmentcut.prediction.sources import find_sources
 from garmentcut.prediction.verdict import Judge
 
@@ -150,6 +151,42 @@ def test_a_photo_whose_worker_always_dies_is_a_row_with_a_reason(new_run, places
     assert [row.status for row in rows] == ["failed"] * 6
     assert rows[0].reason.startswith("the process that cut it was killed each time")
     assert len(Ledger.read(open_storage(places[1])).rows) == 6
+
+
+def test_a_photo_whose_worker_died_in_two_runs_is_passed_over(new_run, places, monkeypatch):
+    def cut(**options):
+        with new_run(places[1], **options) as run:
+            return {row.code for row in run.cut(run.plan([places[0]]), WORKERS)}
+
+    with monkeypatch.context() as killing:
+        killing.setattr(run_module, "run_batches", lambda *_args: iter(()))
+        assert [cut(), cut()] == [{"worker_killed"}, {"kills_run"}]
+    assert cut() == {"kills_run"}
+    assert cut(overwrite=True) == {"", "damaged"}
+
+
+def test_another_photo_of_the_same_name_gets_a_name_of_its_own(cut_here, tmp_path):
+    """As in a folder run; two cameras name them alike."""
+
+    def shoot(shift, taken):
+        pixels, exif = np.full((96, 64, 3), 200, np.uint8), Image.Exif()
+        pixels[20:70, 10 + shift : 34 + shift] = (255, 0, 0)
+        exif.get_ifd(0x8769)[0x9003] = taken
+        (tmp_path / "in").mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(tmp_path / "in/IMG_1.jpg", exif=exif, quality=95)
+
+    shoot(0, "2026:11:23 10:00:00")
+    cut_here(tmp_path / "in", tmp_path / "out")
+    first = (tmp_path / "out/IMG_1.png").read_bytes()
+    shoot(7, "2026:11:24 10:00:00")
+    (row,) = cut_here(tmp_path / "in", tmp_path / "out").values()
+    assert (row.outputs, row.flags) == (("IMG_1_2.png",), ("another_photo",))
+    assert (tmp_path / "out/IMG_1.png").read_bytes() == first
+    assert cut_here(tmp_path / "in", tmp_path / "out") == {}
+    assert {row.place for row in Journal(tmp_path / "out").rows.values()} == {"IMG_1", "IMG_1_2"}
+    shoot(3, "2026:11:24 10:00:00")  # developed anew
+    (row,) = cut_here(tmp_path / "in", tmp_path / "out").values()
+    assert (row.outputs, row.flags) == (("IMG_1_2.png",), ("another_photo",))
 
 
 def test_what_did_not_come_back_is_tried_again_alone(new_run, places, monkeypatch):

@@ -84,7 +84,7 @@ class Ledger:
             self.target.put(joined[-1], parquet_bytes(rows[first : first + _ROWS_A_PART]))
         if self.target.folder is not None:  # for `review`, `sheet` and folder runs
             journal = Journal(self.target.folder)
-            journal.rows.update({name: entry.row for name, entry in self.rows.items()})
+            journal.rows = {name: entry.row for name, entry in self.rows.items()}
             journal.compact()
         with ThreadPoolExecutor(_REQUESTS_AT_A_TIME) as pool:
             list(pool.map(lambda name: self.target.delete([name]), self.parts))

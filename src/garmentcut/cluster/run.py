@@ -19,6 +19,7 @@ from garmentcut.cluster.stages import (
     Assignment,
     CutBatch,
     Job,
+    load_photo,
     packed,
     read_batch,
     unpacked,
@@ -32,9 +33,9 @@ from garmentcut.photo.lock import FolderLock
 from garmentcut.photo.spec import Specification
 from garmentcut.prediction.batch import Order, check_batch, record_order
 from garmentcut.prediction.cutter import Cutter
-from garmentcut.prediction.folder import FolderCutter
-from garmentcut.prediction.names import Named, by_garment, garment_of, name_files
-from garmentcut.prediction.results import Row, is_unchanged
+from garmentcut.prediction.folder import GUILTY, FolderCutter
+from garmentcut.prediction.names import Named, by_garment, garment_of, is_another_at, name_files, tell_apart
+from garmentcut.prediction.results import Row, displaced, is_unchanged
 from garmentcut.prediction.sources import SKIPPED_NAME, Skipped, Source, skipped_lines
 from garmentcut.prediction.verdict import Judge
 
@@ -164,7 +165,11 @@ class ClusterCutter:
             self.target.put(SKIPPED_NAME, skipped_lines(self.skipped))
         else:
             self.target.delete([SKIPPED_NAME])
-        return plan_run(photos, self._ledger, self._assignment, self._judge)
+        known = set(self._ledger.rows)
+        plan = plan_run(photos, self._ledger, self._assignment, self._judge)
+        if known - self._ledger.rows.keys():  # rows of photos in whose place others stand are kept under other names
+            self._ledger.join(self._lease.number)
+        return plan
 
     @contextmanager
     def ready_for(self, plan: ClusterPlan, address: str) -> Iterator[Workers]:
@@ -192,14 +197,20 @@ class ClusterCutter:
             record_order(self.target.folder, assignment.options, order)
         content = self._model.read_bytes() if self._model else None
         left = {job.photo.input: job for group in plan.groups for job in group}
-        # Those whose workers died: once more, each garment for itself.
+        groups = list(plan.groups)
         for team in (workers, replace(workers, batch=1)):
-            groups = [group for group in plan.groups if any(job.photo.input in left for job in group)]
             for row in run_batches(groups, content, assignment, team) if groups else ():
                 self._lease.check()
                 if left.pop(row.input, None) is not None:
                     yield row
-        if rows := [job.failed(assignment, "worker_killed", _KILLED) for job in left.values()]:
+            # Those whose workers died: once more, each for itself, unless a garment's photos have one scale.
+            groups = [group for group in plan.groups if any(job.photo.input in left for job in group)]
+            if assignment.specification is None:
+                groups = [(job,) for job in left.values()]
+        alone = {group[0].photo.input for group in groups if len(group) == 1}
+        died = {name for name, job in left.items() if job.earlier and job.earlier.code == "worker_killed"}
+        codes = {name: ("kills_run", GUILTY) if name in died & alone else ("worker_killed", _KILLED) for name in left}
+        if rows := [job.failed(assignment, *codes[name]) for name, job in left.items()]:
             finish(self.target, assignment.run, map(LedgerRow, rows))
             yield from rows
         self._lease.check()
@@ -220,21 +231,27 @@ def plan_run(photos: Sequence[StoredPhoto], ledger: Ledger, assignment: Assignme
     target, known = ledger.target, ledger.rows
     present = {found.name for found in target.walk()}
     # Inputs go by their path here, in which the `//` of a URL is one `/`.
-    owners = {name: str(Path(entry.row.input)) for entry in known.values() for name in entry.row.written}
-    owned, inputs = set(map(target.url_of, owners)), {photo.input.casefold() for photo in photos}
+    owned = {target.url_of(name) for entry in known.values() for name in entry.row.written}
+    inputs, specification = {photo.input.casefold() for photo in photos}, assignment.specification
     by_path = {Path(photo.input): photo for photo in photos if not photo.refused and photo.input not in owned}
-    sources = by_garment(Source(path, photo.place) for path, photo in by_path.items())
-    places = {str(Path(entry.row.input)): entry.row.place for entry in known.values()}
-    output, specification = assignment.config.output, assignment.specification
-    names = name_files(sources, output, specification, places=places, owners=owners)
+    found, renamed = _tell_apart(by_path, ledger, assignment)
+    sources = by_garment(found)
+    rows = {str(Path(entry.row.input)): entry.row for entry in known.values()}
+    places = {path: row.place for path, row in rows.items()}
+    owners = {name: path for path, row in rows.items() for name in row.written}
+    names = name_files(sources, assignment.config.output, specification, places=places, owners=owners)
     jobs = []
     for source in sources:
-        photo, named = by_path[source.path], names[source.path]
-        written = known[photo.input].row.written if photo.input in known else {}
-        job = Job(photo, garment_of(source), named, written, tuple(name for name in named.outputs if name in present))
+        named, earlier = names[source.path], rows.get(str(source.path))
+        job = Job(by_path[source.path], garment_of(source), named, earlier.written if earlier else {}, earlier)
+        taken = tuple(name for name in named.outputs if name in present)
+        job = replace(job, is_renamed=source.path in renamed, taken=taken)
         if itself := next((url for url in map(target.url_of, named.outputs) if url.casefold() in inputs), ""):
             reason = f"{itself} is itself one of the photos; choose another --out"
             job = replace(job, code="output_is_photo", refused=reason)
+        elif earlier and earlier.code == "kills_run" and not assignment.overwrite:
+            is_same = _is_unchanged(job.photo, known[job.photo.input])
+            job = replace(job, code="kills_run", refused=earlier.reason) if is_same else job
         jobs.append(job)
     refused = [photo for photo in photos if photo.refused]
     jobs += [Job(each, each.input, Named("", ()), {}, code="bad_name", refused=each.refused) for each in refused]
@@ -249,13 +266,37 @@ def plan_run(photos: Sequence[StoredPhoto], ledger: Ledger, assignment: Assignme
     return ClusterPlan(tuple(groups), tuple(done))
 
 
+def _tell_apart(
+    by_path: dict[Path, StoredPhoto], ledger: Ledger, assignment: Assignment
+) -> tuple[list[Source], frozenset[Path]]:
+    """See `tell_apart`; the rows of photos in whose place others stand get names of their own in the ledger."""
+
+    def part(row: Row) -> None:
+        entry, new = ledger.rows.pop(row.input), displaced(row)
+        ledger.rows[new.input] = replace(entry, row=new)
+
+    def is_another(row: Row, path: Path) -> bool:
+        if _is_unchanged(by_path[path], ledger.rows[row.input]):
+            return False
+        job = Job(by_path[path], "", Named("", ()), {})
+        return is_another_at(row, lambda: load_photo(job, assignment).content)
+
+    rows = {str(Path(entry.row.input)): entry.row for entry in ledger.rows.values()}
+    return tell_apart([Source(path, photo.place) for path, photo in by_path.items()], rows, is_another, part)
+
+
 def _is_done(job: Job, entry: LedgerRow | None, assignment: Assignment, judge: Judge) -> bool:
     """True if a photo was cut with these options, has not changed since, and its outputs are there."""
     if entry is None or not entry.row.ok or entry.row.options != assignment.options:
         return False
-    photo, row = job.photo, entry.row
+    row = entry.row
     if row.verdict != judge.verdict_of(row.doubt, row.flags) or not row.outputs == job.named.outputs == job.taken:
         return False
+    return _is_unchanged(job.photo, entry)
+
+
+def _is_unchanged(photo: StoredPhoto, entry: LedgerRow) -> bool:
+    row = entry.row
     if photo.etag and entry.etag:
         return photo.num_bytes == row.input_bytes and photo.etag == entry.etag
     if (photo.num_bytes, photo.mtime_ns) == (row.input_bytes, row.input_mtime_ns):

@@ -45,6 +45,8 @@ class Job:
     garment: str  # what all photos of its garment share
     named: Named  # its place and outputs below the target
     written: Mapping[str, tuple[str, ...]]  # files ever written for it, with their hashes
+    earlier: Row | None = None  # the row of the last run that cut it, or tried to
+    is_renamed: bool = False  # another photo of its name was cut before
     taken: tuple[str, ...] = ()  # its outputs that stand in the target already: looked at before they are replaced
     code: str = ""  # why it cannot be read, or is not even begun; a key of `garmentcut.errors.FAILURES`
     refused: str = ""  # the same in words; empty: nothing is against it
@@ -97,7 +99,7 @@ def read_batch(batch: "pa.Table", assignment: Assignment) -> "pa.Table":
     """Stage 1, a task: jobs get their photos' files; several at a time, for it waits more than it works."""
     groups: list[tuple[Job, ...]] = unpacked(batch)
     with ThreadPoolExecutor(_REQUESTS_AT_A_TIME) as pool:
-        loaded = pool.map(lambda job: _load(job, assignment), [job for group in groups for job in group])
+        loaded = pool.map(lambda job: load_photo(job, assignment), [job for group in groups for job in group])
         return packed([tuple(next(loaded) for _ in group) for group in groups])
 
 
@@ -140,7 +142,7 @@ def write_batch(batch: "pa.Table", assignment: Assignment) -> "pa.Table":
     return packed(rows)
 
 
-def _load(job: Job, assignment: Assignment) -> Job:
+def load_photo(job: Job, assignment: Assignment) -> Job:
     """With the photo's file, or why it cannot be had."""
     limits, photo = assignment.config.read, job.photo
     if job.refused:
@@ -175,8 +177,11 @@ def _cut_photos(jobs: list[Job], cutter: Cutter, assignment: Assignment, folder:
             made[job.photo.input] = replace(job, content=b"", row=job.failed(assignment, code_of(error), str(error)))
     specification, out_dir = assignment.specification, folder / "out"
     garments = {str(path): job.garment for path, job in by_path.items()} if specification is not None else {}
-    plan = Plan({path: job.named for path, job in by_path.items()}, (), frozenset(), garments)
+    renamed = frozenset(path for path, job in by_path.items() if job.is_renamed)
+    plan = Plan({path: job.named for path, job in by_path.items()}, (), frozenset(), garments, renamed)
     with FolderCutter(cutter, out_dir, config=assignment.config, specification=specification) as run:
+        earlier = {str(path): job.earlier for path, job in by_path.items() if job.earlier}
+        run.journal.rows.update((path, replace(row, input=path)) for path, row in earlier.items())
         for _ in run.cut(plan):
             pass
         for path, job in by_path.items():  # a row may have changed when the garment's other views were seen

@@ -50,8 +50,25 @@ from garmentcut.prediction.batch import (
 from garmentcut.prediction.cutter import Cutter
 from garmentcut.prediction.frame import Frame
 from garmentcut.prediction.locate import split_garments
-from garmentcut.prediction.names import Named, adopt_moved, garment_of, name_each, name_files, subject_of, tell_apart
-from garmentcut.prediction.results import Journal, Row, fails_again, fingerprint, is_another_photo, is_done
+from garmentcut.prediction.names import (
+    Named,
+    adopt_moved,
+    garment_of,
+    is_another_at,
+    name_each,
+    name_files,
+    subject_of,
+    tell_apart,
+)
+from garmentcut.prediction.results import (
+    Journal,
+    Row,
+    fails_again,
+    fingerprint,
+    is_another_photo,
+    is_done,
+    is_unchanged,
+)
 from garmentcut.prediction.sources import Skipped, Source, capture_one_folders, find_sidecars, write_skipped
 from garmentcut.prediction.stages import Prediction
 from garmentcut.prediction.verdict import Judge, keep_heat, remove_misplaced, sorted_outputs, unsorted_output
@@ -59,7 +76,7 @@ from garmentcut.prediction.views import ViewComparison
 
 _MASK_SUFFIX = FORMATS["mask"].suffix
 _OF_OUTPUT = frozenset({"color_profile", "nothing_visible", "does_not_fit", "format_limit", "no_path"})
-_GUILTY = (
+GUILTY = (
     "two runs died while it was being read, so it is passed over; make it smaller or give the run more memory, then try"
     " it again with --overwrite"
 )
@@ -148,7 +165,7 @@ class Steps:
         try:
             changed_ns = _changed_ns(path)  # before reading: a photo exchanged meanwhile counts as changed
             if self.attempts.find(path).is_guilty and not self.overwrite:
-                raise PhotoError(_GUILTY, code="kills_run")
+                raise PhotoError(GUILTY, code="kills_run")
             self.attempts.begin(path)
             data = read_photo_bytes(path, self.config.read)
             digest = hashlib.sha256(data).hexdigest()
@@ -529,7 +546,7 @@ class FolderCutter:
         sources = list(sources)
         self.journal.forget(_readable_folders(self.journal.rows.values()))
         adopt_moved(sources, self.journal)
-        sources, renamed = tell_apart(sources, self.journal, self.config.read)
+        sources, renamed = tell_apart(sources, self.journal.rows, self._is_another, self.journal.part)
         owners = self.journal.owners()
         sources = [source for source in sources if self._name_below(source.path) not in owners]
         names = name_files(
@@ -558,6 +575,9 @@ class FolderCutter:
         originals = {str(path) for path in names} | self.journal.rows.keys()
         self._folded |= {path: folded_path(Path(path)) for path in originals - self._folded.keys()}
         return Plan(todo, tuple(done.values()), frozenset(self._folded.values()), garments, renamed)
+
+    def _is_another(self, row: Row, path: Path) -> bool:
+        return not is_unchanged(row, path) and is_another_at(row, lambda: read_photo_bytes(path, self.config.read))
 
     def _name_below(self, path: Path) -> str | None:
         """A path as outputs are named; None if it does not lie in the output folder."""

@@ -4,23 +4,22 @@ import os
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from garmentcut.config import Format, OutputConfig, ReadConfig
+from garmentcut.config import Format, OutputConfig
 from garmentcut.dataset.manifest import VIEWS
 from garmentcut.dataset.pairing import DEFAULT_PATTERN
 from garmentcut.dataset.pairing import NamePattern as StudioPattern
 from garmentcut.errors import ConfigError, PhotoError
 from garmentcut.formats import FORMATS
-from garmentcut.photo.files import read_photo_bytes
 from garmentcut.photo.metadata import capture_of_file
 from garmentcut.photo.spec import FilledPattern, Output, Specification, Subject, fill_pattern
-from garmentcut.prediction.results import Journal, Row, is_another_photo, is_unchanged, sha256_of
+from garmentcut.prediction.results import Journal, Row, is_another_photo, sha256_of
 from garmentcut.prediction.sources import Source
 
 _NUMBERED = re.compile(r"(.+)-\d+", re.DOTALL)
@@ -198,43 +197,55 @@ def _is_placed(row: Row, place: str) -> bool:
     return place == folded(row.place) or ("moved" not in row.flags and place == folded(str(own)))
 
 
-def tell_apart(sources: list[Source], journal: Journal, limits: ReadConfig) -> tuple[list[Source], frozenset[Path]]:
+def tell_apart(
+    sources: list[Source],
+    rows: Mapping[str, Row],
+    is_another: Callable[[Row, Path], bool],
+    part: Callable[[Row], None],
+) -> tuple[list[Source], frozenset[Path]]:
     """Give sources that stand in the place of another photo of the same name a place of their own.
 
-    Two cameras, or one whose counter was reset, give two photos one name: EXIF shows which is which. Returns all
-    sources, and the paths of those renamed.
+    Two cameras, or one whose counter was reset, give two photos one name: EXIF shows which is which.
+
+    Args:
+        sources: what a run is about.
+        rows: of what was cut before, by path.
+        is_another: whether a path now holds another photo than the one its row is about; see `is_another_at`.
+        part: called with the row of each photo in whose place another one stands.
+
+    Returns:
+        All sources, and the paths of those renamed.
     """
-    rows, parted = journal.rows, journal.parted()
+    found = (re.fullmatch(r"(.+)#[0-9a-f]{8}", path, re.DOTALL) for path in rows if path[-9:-8] == "#")
+    parted = {match[1] for match in found if match}
     renamed: set[Path] = set()
-    found: list[Source] = []
+    placed: list[Source] = []
     for source in sources:
         row = rows.get(str(source.path))
-        if row is not None and _is_another(row, source.path, limits):
-            journal.part(row)
+        if row is not None and is_another(row, source.path):
+            part(row)
             row, parted = None, parted | {str(source.path)}
         if row is not None and not {"another_photo", "moved"}.isdisjoint(row.flags):
             source = replace(source, place=PurePosixPath(row.place))
             renamed |= {source.path} if "another_photo" in row.flags else set()
         elif row is None and str(source.path) in parted:
-            taken = {folded(str(one.place)) for one in (*sources, *found)} | {
-                folded(row.place) for row in rows.values()
-            }
+            taken = {folded(str(one.place)) for one in (*sources, *placed)}
+            taken |= {folded(row.place) for row in rows.values()}
             places = (source.place.with_name(f"{source.place.name}_{number}") for number in count(2))
             source = replace(source, place=next(place for place in places if folded(str(place)) not in taken))
             renamed.add(source.path)
-        found.append(source)
-    return found, frozenset(renamed)
+        placed.append(source)
+    return placed, frozenset(renamed)
 
 
-def _is_another(row: Row, path: Path, limits: ReadConfig) -> bool:
-    """True if EXIF says that a path now holds another photo than the one its row is about."""
-    if not (row.taken or row.camera) or not row.written or is_unchanged(row, path):
+def is_another_at(row: Row, read: Callable[[], bytes]) -> bool:
+    """True if EXIF shows that a file, which has changed, holds another photo than the one its row is about."""
+    if not (row.taken or row.camera) or not row.written:
         return False
     try:
-        taken, camera = capture_of_file(read_photo_bytes(path, limits))
-    except PhotoError:  # reading it will say why
+        return bool(is_another_photo(row, *capture_of_file(read())))
+    except (PhotoError, OSError):  # reading it will say why
         return False
-    return bool(is_another_photo(row, taken, camera))
 
 
 def _stands(path: str, names: dict[Path, frozenset[str]]) -> bool:

@@ -225,15 +225,9 @@ class Journal:
                 self.rows.pop(input, None)
 
     def part(self, row: Row) -> None:
-        """Keep the row of a photo in whose place another one stands: under its path and the start of its hash."""
-        note = Note("another photo stands in its place now", "displaced")
-        self.append(replace(row, input=f"{row.input}#{row.input_sha256[:8]}").noted([note]))
+        """Keep the row of a photo in whose place another one stands."""
+        self.append(displaced(row))
         self.forget([row.input])
-
-    def parted(self) -> set[str]:
-        """Paths at which a replaced photo stood whose row was kept."""
-        found = (re.fullmatch(r"(.+)#[0-9a-f]{8}", input, re.DOTALL) for input in self.rows if input[-9:-8] == "#")
-        return {match[1] for match in found if match}
 
     def owners(self) -> dict[str, str]:
         """Output name to input path, of every output ever written here."""
@@ -283,6 +277,12 @@ def is_another_photo(row: Row, taken: str, camera: str) -> bool | None:
     """Whether EXIF says that a photo is not the one of a row; None: EXIF does not say."""
     known = [(one, other) for one, other in ((row.taken, taken), (row.camera, camera)) if one and other]
     return any(one != other for one, other in known) if known else None
+
+
+def displaced(row: Row) -> Row:
+    """The row of a photo in whose place another one stands: under its path and the start of its hash."""
+    note = Note("another photo stands in its place now", "displaced")
+    return replace(row, input=f"{row.input}#{row.input_sha256[:8]}").noted([note])
 
 
 def may_replace(path: Path, hashes: Iterable[str]) -> bool:
