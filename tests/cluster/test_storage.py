@@ -63,13 +63,13 @@ class Stumbling:
     """A file system whose first requests fail."""
 
     def __init__(self, failures, error=None):
-        self.left, self.error, self.rows = failures, error or ConnectionError("reset"), {}
+        self.left, self.error, self.stored = failures, error or ConnectionError("reset"), {}
 
     def pipe_file(self, path, data):
         self.left -= 1
         if self.left >= 0:
             raise self.error
-        self.rows[path] = data
+        self.stored[path] = data
 
 
 def test_a_request_that_fails_by_chance_is_repeated(monkeypatch):
@@ -77,7 +77,7 @@ def test_a_request_that_fails_by_chance_is_repeated(monkeypatch):
     stumbling = Stumbling(2)
     monkeypatch.setattr(module, "_file_system", lambda _url: (stumbling, "bucket"))
     open_storage("s3://bucket").put("a", b"1")
-    assert stumbling.kept == {"bucket/a": b"1"}
+    assert stumbling.stored == {"bucket/a": b"1"}
 
 
 def test_a_request_that_always_fails_says_why(monkeypatch):

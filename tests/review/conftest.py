@@ -2,6 +2,7 @@
 
 import base64
 import io
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -151,3 +152,16 @@ def gray():
             return np.array(image)
 
     return decode
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Headless Chromium, Debian's own; one for all tests, for Playwright runs but once in a process."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if not chromium:
+        pytest.skip("there is no Chromium on this machine; on Debian: apt-get install chromium")
+    with sync_api.sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield launched
+        launched.close()

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +17,6 @@ from garmentcut.review import photoshop
 from garmentcut.review.photoshop import CORRECTED_FOLDER, SCRIPT_NAME, write_photoshop_script
 
 SCRIPT = Path(photoshop.__file__).with_name(SCRIPT_NAME)
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 ES3 = re.compile(
     "Program|ExpressionStatement|CallExpression|FunctionExpression|FunctionDeclaration|BlockStatement|VariableDeclaration"
     "|VariableDeclarator|NewExpression|MemberExpression|Identifier|Literal|BinaryExpression|LogicalExpression"
@@ -183,21 +181,16 @@ def test_ingest_looks_where_the_script_saves(tmp_path):
 
 
 @pytest.fixture
-def stand_in():
+def stand_in(browser):
     """A page in which `STAND_INS` stands in for Photoshop; its files and documents stay from run to run."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if not CHROMIUM:
-        pytest.skip("there is no Chromium on this machine; on Debian: apt-get install chromium")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page()
-        page.evaluate(
-            """() => { globalThis.here = "/share/my%20batch/photoshop.jsx"; globalThis.desk = [];
-            globalThis.folders = new Set(["/share", "/share/my%20batch"]);
-            globalThis.files = new Map(["a%23.psd", "day/b.psd"].map((name) => ["/share/my%20batch/" + name, ""])); }"""
-        )
-        yield page
-        browser.close()
+    page = browser.new_page()
+    page.evaluate(
+        """() => { globalThis.here = "/share/my%20batch/photoshop.jsx"; globalThis.desk = [];
+        globalThis.folders = new Set(["/share", "/share/my%20batch"]);
+        globalThis.files = new Map(["a%23.psd", "day/b.psd"].map((name) => ["/share/my%20batch/" + name, ""])); }"""
+    )
+    yield page
+    page.close()
 
 
 def test_each_run_keeps_the_correction_and_opens_the_next(tmp_path, stand_in):

@@ -26,7 +26,6 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not 
 
 TIMEOUT_MS = 60_000  # a machine that runs other things beside the tests is slow, not wrong
 sync_api.expect.set_options(timeout=TIMEOUT_MS)
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 WIDTH, HEIGHT = 384, 576
 WATCH = """
 window.violations = [];
@@ -79,17 +78,6 @@ def template(tmp_path_factory):
     with FolderCutter(Cutter(CARD, RedRuntime()), out, config=Config()) as cutter:
         assert all(row.ok for row in cutter.cut(cutter.plan(find_sources([folder / "photos"], out))))
     return out
-
-
-@pytest.fixture(scope="session")
-def browser():
-    """Headless Chromium, Debian's own."""
-    if not CHROMIUM:
-        pytest.skip("there is no Chromium on this machine; on Debian: apt-get install chromium")
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
 
 
 @contextmanager
