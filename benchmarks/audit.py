@@ -134,7 +134,7 @@ def report(looked: list[Any], plans: list[dict[str, str]]) -> None:
         suspects = rank_suspects(
             names,
             evidence,
-            cross_fitted([one.experience for one in looks]),
+            cross_fitted([one.experience for one in looks]).doubts,
             heights_px=heights,
             places=[""] * len(names),
         )

@@ -183,7 +183,7 @@ def main() -> None:
     parser.add_argument("--cost", type=Path)
     arguments = parser.parse_args()
     known = gather(arguments.runs, arguments.dataset, arguments.tolerance)
-    doubts = cross_fitted(known)
+    doubts = cross_fitted(known).doubts
     correlations(known, doubts)
     for risk in RISKS:
         guarantees(known, doubts, risk)

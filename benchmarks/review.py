@@ -252,7 +252,7 @@ def _one_stroke(
     stroke, was, wanted = painted[part], current[part], target[part].astype(np.float32)
     missing = float((wanted - was)[piece[part]].sum()) > 0
     errors, canvas = {"before": _error(was, wanted, stroke)}, Canvas(photo, predicted, current)
-    again = tiles.predict(photo, predicted, (left, top, right, bottom)) * 255
+    again = tiles.predict(photo, (left, top, right, bottom)) * 255
     errors["model alone, nearer by"] = _error(was + (again - was) * (stroke / 255), wanted, stroke)
     for name, hint in (("smart brush", "auto"), ("smart brush with a hint", "add" if missing else "subtract")):
         drawn = redraw(canvas, Stroke((left, top, right, bottom), stroke, was, hint), tiles)  # type: ignore[arg-type]

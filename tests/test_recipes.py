@@ -14,6 +14,7 @@ RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.toml"))
 NAMES = {
     "cutnet",
     "default",
+    "finetune",
     "simple",
     "unet-128",
     "unet-256",
@@ -57,7 +58,7 @@ def test_its_network_takes_its_size_and_can_be_trained(path):
 
 
 @pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize("name", ["default"])
+@pytest.mark.parametrize("name", ["default", "finetune"])
 def test_each_stage_can_be_trained(name, stage):
     recipe = stage_recipe(load_recipe(Path(__file__).parents[1] / f"recipes/{name}.toml"), stage)
     with torch.device("meta"):

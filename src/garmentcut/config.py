@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
 from garmentcut.errors import ConfigError
@@ -21,6 +21,8 @@ _STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 _Count = Annotated[int, Field(strict=True)]  # strict: `true` is no number and "yes" no truth value
 _Switch = Annotated[bool, Field(strict=True)]
+_GONE = {"runtime.int8": "every network calculates in float32"}
+"""Options of earlier versions, and what became of them."""
 _MOST_SHOWN_CHARS = 80  # of a value that is refused
 
 
@@ -28,6 +30,11 @@ def _at_least_one(names: tuple[str, ...]) -> tuple[str, ...]:
     if not names:
         raise ValueError(f"no format; use one or more of {NAMES}")
     return names
+
+
+def _known_effort(name: Any) -> Any:
+    """`best`, the mean with the mirrored photo's alpha, gained next to nothing; batches and configurations name it."""
+    return "normal" if name == "best" else name
 
 
 def _hexadecimal(color: str) -> str:
@@ -76,17 +83,14 @@ class RuntimeConfig:
     streams: Annotated[int, Field(ge=0, le=64)] = 0
     """Photos in the network at a time, the threads shared among them; each holds about 0.4 GB. 0: 2 for a folder, whose
     other work then fills the gaps, and 1 for a single photo, which is done sooner so."""
-    int8: bool = True
-    """Calculate in 8 bits what the model's card says may be: OpenVINO only. `false`: all in float32."""
 
 
 @dataclass(frozen=True, config=_STRICT)
 class CutConfig:
     """How garments are cut."""
 
-    effort: Literal["fast", "normal", "best"] = "normal"
-    """`fast`: the first look alone, its edge made crisp. `best`: the mean of the photo and its mirror image; twice the
-    network's time. A model without a first look has no `fast`."""
+    effort: Annotated[Literal["fast", "normal"], BeforeValidator(_known_effort)] = "normal"
+    """`fast`: without the refine stage, so that edges are less exact. A model of one network has no `fast`."""
     choke_px: Annotated[float, Field(ge=-20, le=20, strict=True)] = 0.0
     """Moves the edge inwards by so many pixels of the photo, fractions too; below zero outwards. Added to the card's
     own."""
@@ -206,8 +210,24 @@ Sections = TypeVar("Sections")
 
 
 def load_config(path: Path | None = None, overrides: dict[str, Any] | None = None) -> Config:
-    """`load_sections` for `Config`; old names of settings are translated."""
-    return load_sections(Config, path, overrides, old_keys=OLD_KEYS)
+    """`load_sections` for `Config`; old names are translated, and options that are gone ignored: both are logged."""
+    overrides = dict(overrides or {})
+    for key in overrides.keys() & _GONE.keys():
+        _LOGGER.warning("%s is ignored: %s", key, _GONE[key])
+        del overrides[key]
+    if overrides.get("cut.effort") == "best":
+        _LOGGER.warning("cut.effort = best is normal now: a second look at the mirror image gained next to nothing")
+    return load_sections(Config, path, overrides, read=_read_config, old_keys=OLD_KEYS)
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    tree = read_tree(path)
+    for option, why in _GONE.items():
+        section, _, key = option.partition(".")
+        if isinstance(tree.get(section), dict) and key in tree[section]:
+            del tree[section][key]
+            _LOGGER.warning("%s: %s is ignored: %s", path, option, why)
+    return tree
 
 
 def load_sections(

@@ -19,13 +19,13 @@ from garmentcut.cli import cut as cut_module
 from garmentcut.cli.app import INTERRUPTED, OK
 from garmentcut.cli.cut import stop_on_signals
 from garmentcut.config import CutConfig
-from garmentcut.model.card import FirstLook, read_model
+from garmentcut.model.card import StageSizes, read_model
 from garmentcut.observe.log import LOGGER
 from garmentcut.photo.color import srgb_profile
 from garmentcut.photo.files import write_atomic
-from garmentcut.prediction.cascade import Cascade
 from garmentcut.prediction.cutter import Cutter, default_model
 from garmentcut.prediction.folder import FolderCutter
+from garmentcut.prediction.stages import Stages
 from garmentcut.synthetic import draw_studio_photo
 
 ROOT = Path(__file__).parents[2]
@@ -134,19 +134,20 @@ class Red:
         return ((rgb[..., 0].astype(np.float32) - rgb[..., 1]) / 255).clip(0, 1)
 
 
-def cascade_of(card, cut):
-    return Cutter(card, Red(), cut, Cascade(card, Red(), Red(), cut))
+def cutter_of(card, cut):
+    stages = Stages(Red(), Red(), lambda tile: tile[..., 3] / np.float32(255), card.stages, cut.effort == "fast")
+    return Cutter(card, Red(), cut, stages)
 
 
 @pytest.fixture
 def made(monkeypatch):
     """The cutters that were loaded."""
     cutters = []
-    look = FirstLook("red", (96, 64), 32, margin_px=16)
-    card = replace(read_model(default_model())[1], working_size_hw=(384, 256), first_look=look, doubt=None)
+    sizes = StageSizes((96, 64), segment_reduction=1, margin_px=16, tile_px=64)
+    card = replace(read_model(default_model())[1], working_size_hw=(384, 256), stages=sizes, doubt=None)
 
     def load(*_, cut=None, **__):
-        cutters.append(cascade_of(card, cut or CutConfig()))
+        cutters.append(cutter_of(card, cut or CutConfig()))
         return cutters[-1]
 
     monkeypatch.setattr(Cutter, "load", load)
@@ -170,8 +171,8 @@ def cut(folder, *options):
 
 
 def test_effort_and_choke_reach_the_cutter_and_the_file(made, photos):
-    alpha = cut(photos, "--effort", "best", "--choke", "1.5")
-    assert made[0].config == CutConfig("best", 1.5)
+    alpha = cut(photos, "--effort", "fast", "--choke", "1.5")
+    assert made[0].config == CutConfig("fast", 1.5)
     assert alpha[200].sum() == pytest.approx(120 - 2 * 1.5, abs=0.1)
 
 
@@ -179,10 +180,16 @@ def test_other_effort_or_choke_cuts_again(made, photos):
     assert cut(photos)[200].sum() == pytest.approx(120, abs=0.1)
     assert cut(photos, "--choke", "-2")[200].sum() == pytest.approx(124, abs=0.1)
     options = {
-        FolderCutter(cascade_of(made[0].card, config), photos / "x").options
+        FolderCutter(cutter_of(made[0].card, config), photos / "x").options
         for config in (CutConfig(), CutConfig("fast"), CutConfig(choke_px=1.0), CutConfig(choke_px=-1.0))
     }
     assert len(options) == 4
+
+
+def test_the_best_effort_of_earlier_versions_is_normal_now(made, photos, caplog):
+    cut(photos, "--effort", "best")
+    assert made[0].config == CutConfig()
+    assert "cut.effort = best is normal now" in caplog.text
 
 
 @pytest.mark.parametrize(("option", "value"), [("--effort", "most"), ("--choke", "50")])

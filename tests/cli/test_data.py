@@ -36,7 +36,7 @@ def test_the_main_job(studio_dir):
     command = [sys.executable, "-m", "garmentcut", "ingest", "in", "cut", "--out", "set", "--folds", "3"]
     done = subprocess.run(command, cwd=studio_dir, capture_output=True, text=True)
     assert done.returncode == 0
-    assert done.stderr == "next: garmentcut train cutnet --data set --out runs/first to train a network\n"
+    assert done.stderr == "next: garmentcut train default --data set --out runs/first to train a network\n"
     assert done.stdout.startswith("9 pairs: 9 usable, 0 refused; 9 read in ")
     assert done.stdout.count("3 pairs, 1 garment, 1 Back, 1 Front, 1 FrontRight") == 3
     manifest = read_manifest(studio_dir / "set")

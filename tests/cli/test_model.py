@@ -62,7 +62,7 @@ def test_from_a_run_to_a_cutout(trained, studio, tmp_path):
 
 def test_an_old_card_is_still_shown(tmp_path):
     model, card = read_model(default_model())
-    (tmp_path / "old.onnx").write_bytes(with_card(model, replace(card, trained_on=())))
+    (tmp_path / "old.onnx").write_bytes(with_card(model, replace(card, trained_on=(), parity=None)))
     shown = run("card", tmp_path / "old.onnx").stdout
     assert "photos remembered: none" in shown
     assert "parity: not measured" in run("card", tmp_path / "old.onnx", "--all").stdout

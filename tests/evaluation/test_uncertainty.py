@@ -21,7 +21,7 @@ from garmentcut.evaluation.uncertainty import (
     rank_correlation,
     share_interval,
 )
-from garmentcut.model.card import FirstLook, ModelCard
+from garmentcut.model.card import ModelCard, StageSizes
 from garmentcut.prediction.doubt import ALL_FEATURES, all_features, doubts_of, standardized
 
 
@@ -253,5 +253,5 @@ def test_what_a_run_held_out_needs_no_list(make_experiences):
 def test_kinds_of_networks():
     card = ModelCard("a", "net", (96, 64), 32, "x", "y", 1 / 255, "alpha", "none", "MIT")
     assert is_same_kind(card, replace(card, name="b", trained_on=("1",), edge_bias=0.5))
-    for other in ({"network": "other"}, {"working_size_hw": (192, 128)}, {"first_look": FirstLook("n", (96, 64), 32)}):
+    for other in ({"network": "other"}, {"working_size_hw": (192, 128)}, {"stages": StageSizes()}):
         assert not is_same_kind(card, replace(card, **other))

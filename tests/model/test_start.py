@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 import safetensors.torch
 import timm
@@ -6,10 +8,10 @@ import torchvision
 
 from garmentcut.errors import ModelError
 from garmentcut.model.card import UNKNOWN
-from garmentcut.model.checkpoint import NetworkSpec, save_network
-from garmentcut.model.cutnet import STARTER
+from garmentcut.model.checkpoint import NetworkSpec, read_weights, save_network
 from garmentcut.model.networks import build_network
 from garmentcut.model.start import default_weights, origin_of, start_network, widened
+from garmentcut.recipe import STAGES, load_recipe, stage_recipe
 
 SMALL = {"encoder": "resnet10t", "channels": [8, 8, 8, 8]}
 
@@ -49,7 +51,7 @@ def test_a_network_without_the_new_parts(tmp_path):
 def test_what_a_start_has_learned_from(tmp_path):
     assert origin_of("scratch") == ("random weights", (), "")
     assert origin_of("imagenet").trained_on == ()
-    words, trained_on, _ = origin_of("default")
+    words, trained_on, _ = origin_of("default/segment")
     assert words.startswith("the embedded model ") and len(trained_on) > 100
     parent = tmp_path / "parent.safetensors"
     facts = {"trained_on": ["0123456789ab"], "trained_hashes": "cHJpbnQ="}
@@ -72,13 +74,20 @@ def one_thread():
     torch.set_num_threads(1)
 
 
-@pytest.mark.parametrize("options", [{}, STARTER], ids=["default options", "starter"])
-def test_the_embedded_model(options):
-    network = build_network("cutnet", **options)
-    notes = start_network(network, "cutnet", "default")
-    stored = safetensors.torch.load_file(default_weights())
-    assert torch.equal(network.head.weight, stored["head.weight"].float())
-    assert len(notes) == (1 if options else 2)
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_embedded_model(stage):
+    name = stage_recipe(load_recipe(Path("finetune")), stage).network.name
+    weights, spec = read_weights(default_weights(stage))
+    assert spec.name == name
+    network = build_network(name, **spec.options)
+    (note,) = start_network(network, name, f"default/{stage}")
+    assert note == f"{name}: all weights from default/{stage}"
+    assert all(torch.equal(tensor, weights[key].to(tensor.dtype)) for key, tensor in network.state_dict().items())
+
+
+def test_one_network_cannot_start_from_three():
+    with pytest.raises(ModelError, match='base = "finetune"'):
+        start_network(cutnet(), "cutnet", "default")
 
 
 def test_an_encoders_file(tmp_path):
@@ -127,7 +136,7 @@ def test_without_the_hub_it_stops_and_offers_other_starts(name, options, monkeyp
         ModelError, match=r"the hub \(no route to the hub\); set network.start to .*scratch, or"
     ) as told:
         start_network(network, name, "imagenet")
-    assert ("default" in str(told.value)) == (name == "cutnet")  # no other's weights are embedded
+    assert "default" not in str(told.value)  # no such network's weights are embedded
     assert {key: id(tensor) for key, tensor in network.state_dict(keep_vars=True).items()} == before
 
 

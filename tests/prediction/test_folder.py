@@ -18,16 +18,16 @@ from psd_tools import PSDImage
 
 from garmentcut.config import load_config
 from garmentcut.errors import FolderError, SourceError
-from garmentcut.model.card import FirstLook
+from garmentcut.model.card import StageSizes
 from garmentcut.photo import files
 from garmentcut.photo.files import StagedFile
 from garmentcut.photo.truth import read_cutout
 from garmentcut.prediction import folder as folder_module
-from garmentcut.prediction.cascade import Cascade
 from garmentcut.prediction.cutter import Cutter
 from garmentcut.prediction.folder import FolderCutter
 from garmentcut.prediction.results import Journal
 from garmentcut.prediction.sources import find_sources
+from garmentcut.prediction.stages import Stages
 
 
 def cut(cutter, inputs, out, *, overwrite=False, **output):
@@ -329,16 +329,6 @@ def test_a_run_that_cuts_nothing_leaves_no_results(red_cutter, draw, tmp_path):
     assert len(rows_of(tmp_path / "out")) == 1
 
 
-def test_other_arithmetic_is_another_option(red_cutter, tmp_path):
-    def options(ranges, *, int8=True):
-        cutter = replace(red_cutter, card=replace(red_cutter.card, int8_ranges=ranges))
-        return FolderCutter(cutter, tmp_path, config=load_config(overrides={"runtime.int8": int8})).options
-
-    one, other = {"c": (0.0, 1.0)}, {"c": (0.0, 2.0)}
-    assert options({}) == options({}, int8=False) == options(one, int8=False)
-    assert len({options({}), options(one), options(other)}) == 3
-
-
 def test_a_photo_is_located_while_anothers_garment_is_refined(red_cutter, draw, tmp_path):
     for number in range(4):
         draw(tmp_path / f"in/{number}.png", shift=number)
@@ -349,11 +339,10 @@ def test_a_photo_is_located_while_anothers_garment_is_refined(red_cutter, draw, 
             meeting.wait()
             return super().__call__(rgb)
 
-    look = FirstLook("red", (96, 64), 32, 8, ((64, 32), (96, 64)), least_agreement=0.0)
-    card = replace(red_cutter.card, first_look=look)
-    stages = Cascade(card, Meets(), red_cutter.runtime, red_cutter.config)
-    cascade = Cutter(card, red_cutter.runtime, stages=stages)
-    rows, _ = cut(cascade, tmp_path / "in", tmp_path / "out")
+    sizes = StageSizes((96, 64), margin_px=8, tile_px=64)
+    stages = Stages(Meets(), red_cutter.runtime, lambda tile: tile[..., 3] / np.float32(255), sizes)
+    cutter = Cutter(replace(red_cutter.card, stages=sizes), red_cutter.runtime, stages=stages)
+    rows, _ = cut(cutter, tmp_path / "in", tmp_path / "out")
     assert [row.reason for row in rows] == [""] * 4
 
 

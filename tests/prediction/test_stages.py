@@ -1,10 +1,14 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from garmentcut.errors import NoGarmentError
-from garmentcut.model.card import StageSizes
+from garmentcut.config import CutConfig
+from garmentcut.errors import ModelError, NoGarmentError
+from garmentcut.model.card import StageSizes, read_model, stage_network_of, with_card
 from garmentcut.photo.photo import Photo
-from garmentcut.prediction.frame import Frame
+from garmentcut.prediction.cutter import Cutter, default_model
+from garmentcut.prediction.frame import Frame, crop_pixels, frame_photo
 from garmentcut.prediction.stages import (
     Stages,
     clean,
@@ -12,10 +16,12 @@ from garmentcut.prediction.stages import (
     enlarged,
     find_garment,
     learned_scale,
+    opaque,
     refine_edges,
     segment_crop,
     tiles,
 )
+from garmentcut.synthetic import draw_studio_photo
 
 SIZES = StageSizes(locate_hw=(96, 64), margin_px=20, tile_px=64)
 
@@ -193,7 +199,7 @@ def test_a_strap_too_thin_for_the_locate_stage_is_no_speck():
 
 def test_fringe_that_hangs_on_is_no_speck():
     fine, coarse = agreed()
-    fine[180:195, 60:62] = 0.9  # longer than the first look saw
+    fine[180:195, 60:62] = 0.9  # longer than locate saw
     assert clean(fine, coarse) is fine
 
 
@@ -201,6 +207,22 @@ def test_a_second_piece_that_the_locate_stage_missed_is_no_speck():
     fine, coarse = agreed()
     fine[2:36, 40:120] = 1
     assert clean(fine, coarse)[20, 80] == 1
+
+
+def test_a_print_that_is_half_transparent_becomes_opaque():
+    fine, coarse = agreed()
+    fine[90:130, 60:100] = 0.6
+    lifted = opaque(fine, np.where(coarse > 0.5, np.float32(0.99), coarse))
+    assert lifted[90:130, 60:100].min() == 1
+    assert np.array_equal(lifted[:90], fine[:90])
+
+
+def test_sheer_cloth_gaps_and_edges_stay_as_they_are():
+    fine, coarse = agreed()
+    fine[90:130, 60:100], coarse[90:130, 60:100] = 0.6, 0.7  # sheer to both
+    fine[60:70, 60:70] = 0.2  # a gap that locate is too small for
+    fine[40:180, 118:120], coarse[40:180, 112:120] = 0.5, 0.6  # an edge
+    assert np.array_equal(opaque(fine, coarse), fine)
 
 
 def test_the_fast_effort_leaves_the_refine_stage_out():
@@ -223,6 +245,36 @@ def test_two_mannequins_side_by_side_are_both_cut_and_reported():
     assert prediction.notes == ("2 garments are cut out together",)
 
 
+def test_a_garment_that_goes_on_beyond_its_box_is_seen_whole():
+    """Locate has seen the jacket only; segment sees that the trousers go on where its crop ends."""
+    rgb, boxes = dressed(box=(80, 60, 180, 340)), []
+
+    def upper_half(small):
+        alpha = red(small)
+        alpha[len(alpha) // 2 :] = 0
+        return alpha
+
+    def segment(crop):
+        boxes.append(crop.shape)
+        return red(crop)
+
+    alpha = Stages(upper_half, segment, given, SIZES)(Photo(rgb), frame_of(rgb)).full_alpha()
+    assert (alpha[62:338, 82:178] >= 0.5).all()
+    assert (alpha >= 0.5).sum() == pytest.approx(100 * 280, rel=0.02)
+    assert len(boxes) == 3  # one after another, each half as long again
+
+
+def test_a_crop_that_the_photo_ends_is_not_widened():
+    rgb, seen = dressed(box=(0, 0, 256, 384)), []
+
+    def segment(crop):
+        seen.append(crop.shape)
+        return red(crop)
+
+    Stages(red, segment, given, SIZES)(Photo(rgb), frame_of(rgb))
+    assert len(seen) == 1
+
+
 def test_what_locate_leaves_out_still_counts_as_disagreement():
     rgb = dressed()
     rgb[150:190, 215:245, 0] = 255  # furniture beside it
@@ -243,3 +295,103 @@ def test_what_locate_leaves_out_still_counts_as_disagreement():
 )
 def test_the_garment_sets_the_scale(side, scale, expected):
     assert learned_scale((0, 0, side / 3456, side / 5184), (5184, 3456), scale, (200, 600)) == pytest.approx(expected)
+
+
+@pytest.fixture
+def load(card):
+    """load(choke_px=0.0, cut=None, refine=given): a cutter of three stages."""
+
+    def loaded(*, cut=None, refine=given, **changes):
+        sizes = StageSizes(locate_hw=(96, 64), segment_reduction=1, margin_px=32, tile_px=64)
+        cut = cut or CutConfig()
+        stages = Stages(red_cloth, red_cloth, refine, sizes, cut.effort == "fast")
+        card_ = replace(card, working_size_hw=(384, 256), stages=sizes, **changes)
+        return Cutter(card_, stages.segment, cut, stages)
+
+    return loaded
+
+
+def red_cloth(rgb):
+    """A network that takes red cloth for garment, on any ground."""
+    return ((rgb[..., 0].astype(np.float32) - rgb[..., 1]) / 255).clip(0, 1)
+
+
+def on_gray(*extra, size_hw=(384, 256)):
+    rgb = np.full((*size_hw, 3), 200, np.uint8)
+    step = size_hw[0] // 96
+    for top, bottom, left, right in ((30, 60, 24, 44), *extra):
+        rgb[top * step : bottom * step, left * step : right * step] = 255, 0, 0
+    return rgb
+
+
+def area(alpha):
+    rows, columns = np.nonzero(alpha >= 0.5)
+    return columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+
+
+def test_what_stands_beside_is_not_cut(load):
+    alpha = load()(on_gray((10, 12, 50, 52))).alpha
+    assert area(alpha) == (96, 120, 176, 240)
+    assert alpha.sum() == pytest.approx(120 * 80)
+
+
+def test_what_the_stages_saw_is_told(load):
+    cutter, photo = load(), Photo(on_gray())
+    prediction = cutter.predict(photo, cutter.frame(photo))
+    assert prediction.coarse.shape == (96, 64)
+    assert prediction.alpha.shape == (384, 256)
+    assert prediction.agreement > 0.97
+    assert prediction.small_alpha((96, 64)) == pytest.approx(prediction.coarse, abs=0.35)
+    assert prediction.notes == ()
+
+
+def test_a_garment_cut_by_the_frame_is_told(load):
+    cutter, photo = load(), Photo(on_gray((55, 96, 24, 44)))
+    assert cutter.predict(photo, cutter.frame(photo)).notes == ("cut by the frame: bottom",)
+
+
+@pytest.mark.parametrize("size_hw", [(384, 256), (1152, 768), (2304, 1536), (768, 1536)])
+@pytest.mark.parametrize("effort", ["fast", "normal"])
+def test_the_cutout_lies_where_the_garment_is_at_every_size(load, size_hw, effort):
+    step = size_hw[0] // 96
+    alpha = load(cut=CutConfig(effort=effort))(on_gray(size_hw=size_hw)).alpha
+    assert alpha.shape == size_hw
+    assert area(alpha) == pytest.approx((24 * step, 30 * step, 44 * step, 60 * step), abs=step / 2)
+    assert alpha.sum() == pytest.approx(600 * step**2, rel=0.03)
+
+
+def test_chokes_of_card_and_user_add_up(load):
+    alpha = load(cut=CutConfig(choke_px=1.0), choke_px=0.5)(on_gray()).alpha
+    assert alpha[180].sum() == pytest.approx(80 - 2 * 1.5, abs=0.01)
+
+
+def test_a_model_of_one_network_has_no_fast(tmp_path):
+    content, card = read_model(default_model())
+    single = tmp_path / "single.onnx"
+    single.write_bytes(with_card(content, replace(card, stages=None)))
+    with pytest.raises(ModelError, match="no stage that `fast` could leave out"):
+        Cutter.load(single, cut=CutConfig(effort="fast"))
+
+
+def test_a_card_that_promises_three_stages_is_held_to_it(card):
+    with pytest.raises(ModelError, match="should hold a refine stage, and does not; export it again"):
+        stage_network_of(b"", replace(card, stages=StageSizes()), "refine")
+
+
+def test_a_camera_photo_is_cropped_at_the_working_scale(card):
+    photo = Photo(np.zeros((5184, 3456, 3), np.uint8))
+    photo.rgb[2400:3000, 1500:1800] = 255
+    frame = frame_photo(photo, replace(card, working_size_hw=(1728, 1152)))
+    box = 1500 / 3456, 2400 / 5184, 1800 / 3456, 3000 / 5184
+    pixels = crop_pixels(photo, frame, crop_of(box, frame, StageSizes(margin_px=96)))
+    assert pixels.shape == (200 + 2 * 96, 100 + 2 * 96, 3)
+    assert (pixels > 128).all(axis=2).sum() == pytest.approx(200 * 100, rel=0.02)
+
+
+def test_a_garment_in_a_lying_frame_is_found():
+    upright = draw_studio_photo(3, size_hw=(576, 384)).rgb
+    lying = np.empty((576, 864, 3), np.uint8)
+    lying[:] = upright[2, 2]
+    lying[:, 240:624] = upright
+    cutter, photo = Cutter.load(), Photo(lying)
+    assert cutter.predict(photo, cutter.frame(photo)).agreement > 0.95

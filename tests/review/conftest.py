@@ -57,7 +57,7 @@ def red_cutter(monkeypatch) -> Cutter:
     """The stand-in, which every server here loads instead of a model file."""
     cutter = Cutter(CARD, RedRuntime())
     monkeypatch.setattr(Cutter, "load", lambda *_args, **_kwargs: cutter)
-    monkeypatch.setattr(cutting, "load_tiles", lambda *_: Tiles(CARD, cutter.runtime))
+    monkeypatch.setattr(cutting, "load_tiles", lambda *_: Tiles(cutter))
     return cutter
 
 

@@ -37,7 +37,7 @@ class Red:
 
 cutter = Cutter(card, Red())
 Cutter.load = lambda *_args, **_kwargs: cutter
-cutting.load_tiles = lambda *_args: Tiles(card, Red())
+cutting.load_tiles = lambda *_args: Tiles(cutter)
 app.MAX_CONNECTIONS = int(most)
 
 class Dying(store.StagedFile):

@@ -11,7 +11,7 @@ from garmentcut.review.redraw import Canvas, Stroke, redraw
 class BlindTiles:
     """A model that sees nothing but gray."""
 
-    def predict(self, _photo, _predicted, box_xyxy):
+    def predict(self, _photo, box_xyxy):
         left, top, right, bottom = box_xyxy
         return np.full((bottom - top, right - left), 0.5, np.float32)
 

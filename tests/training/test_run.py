@@ -54,7 +54,9 @@ def test_a_model_knows_the_photos_of_its_start_too(small_run):
     photos = {pair.photo_sha256[:12] for pair in (*parent.split.train, *child.split.train)}
     assert set(child.facts["trained_on"]) == photos
     assert child.facts["started_from"] == f"best.safetensors of a {parent.recipe.network.name}"
-    assert len(small_run("other", {"network.start": "default"}).facts["trained_on"]) > 100  # the embedded model's
+    assert (
+        len(small_run("other", {"network.start": "default/segment"}).facts["trained_on"]) > 100
+    )  # the embedded model's
     assert child.met_before == child.split.validation  # its start has learned from them: fold 1 is not fold 0's
     assert parent.met_before == ()
     assert (

@@ -183,7 +183,7 @@ def cut(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="fast (one small look), normal, or best (also mirrored, in twice the time). The default is normal.",
+            help="fast (without the refine stage) or normal. The default is normal.",
         ),
     ] = None,
     choke: Annotated[

@@ -154,7 +154,7 @@ def _ingest(originals: Path | None, cutouts: Path | None, out: Path, options: An
         try:
             summary.outcome = work.finish(summary.rows)
         finally:  # also where there are too few garments: perhaps because most pairs were refused
-            train = shown("garmentcut", "train", "cutnet", "--data", out, "--out", "runs/first")
+            train = shown("garmentcut", "train", "default", "--data", out, "--out", "runs/first")
             next_step = f"{train} to train a network" if summary.num_usable and summary.outcome else ""
             show(summary.as_dict(), summary.as_text, as_json=as_json, next_step=next_step)
     return SOME_FAILED if summary.refused else OK

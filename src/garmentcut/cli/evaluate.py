@@ -221,7 +221,7 @@ def _keep(dataset: Path, marks: list[str], path: Path | None, *, as_json: bool) 
     counts = Counter(pair.verdict for pair in manifest.usable if pair.verdict)
     words = ", ".join(f"{num} {verdict}" for verdict, num in sorted(counts.items())) or "no verdicts"
     text = f"{dataset}: {words}, of {len(manifest.usable)} cutouts"
-    train = shown("garmentcut", "train", "cutnet", "--data", dataset, "--out", "runs/first")
+    train = shown("garmentcut", "train", "default", "--data", dataset, "--out", "runs/first")
     show(dict(counts), lambda: text, as_json=as_json, next_step=f"{train} to train without the wrong ones")
 
 

@@ -48,9 +48,6 @@ def _ten_lines(card: "ModelCard") -> list[str]:
         f"photos remembered: {_trained_on(card)}",
         f"works at: {width}x{height} pixels",
     ]
-    if card.first_look is not None:
-        height, width = card.first_look.size_hw
-        lines.append(f"looks first at: {width}x{height} pixels")
     if card.stages is not None:
         height, width = card.stages.locate_hw
         lines.append(f"stages: locate at {width}x{height} pixels, segment at half size, refine along the edge")
@@ -145,10 +142,6 @@ def export(
 def _written_lines(card: "ModelCard", out: Path, num_bytes: int) -> list[str]:
     height, width = card.working_size_hw
     lines = [f"{out}: {card.label}, {num_bytes / 1e6:.1f} MB, for photos of about {width}x{height} pixels"]
-    if card.first_look is not None:
-        height, width = card.first_look.size_hw
-        size = f"first look at {width}x{height} pixels"
-        lines.append(f"{size}; weights are packed: the second's 16 bits each, the first's 8")
     if card.stages is not None:
         lines.append("three stages in one file; weights are packed: locate's 8 bits each, the others' 16")
     return [*lines, f"alpha differs from the trained network's by {card.parity} at most"]

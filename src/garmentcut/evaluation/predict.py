@@ -197,7 +197,7 @@ def find_seen(card: ModelCard, manifest: Manifest) -> dict[str, bool | None]:
         True: from the photo itself, another view of its garment, or a near-duplicate, before its training's start too;
         None: the card does not say.
     """
-    trained_on = {*card.trained_on, *(card.first_look.trained_on if card.first_look else ())}
+    trained_on = set(card.trained_on)
     met = find_met(manifest, trained_on - {UNKNOWN}, unpacked_hashes(card.trained_hashes))
     rest = None if not trained_on or UNKNOWN in trained_on else False
     return {pair.name: True if pair.name in met else rest for pair in manifest.usable}
@@ -255,7 +255,7 @@ def _members(model: Path, manifest: Manifest, splits: Sequence[str] | None) -> l
         return [(model, chosen)]
     if (model / MODEL_NAME).is_file():
         return [(model / MODEL_NAME, chosen or _held_out(model, manifest))]
-    runs = sorted(folder for folder in model.glob("fold*") if folder.is_dir())
+    runs = sorted(folder for folder in model.glob("fold*") if folder.is_dir() and folder.name != FOLDS_NAME)
     if not runs:
         raise EvaluationError(f"{model} holds no {MODEL_NAME}; {_export(model)}")
     members: list[_Member] = []
@@ -285,7 +285,8 @@ def _held_out(run: Path, manifest: Manifest) -> tuple[str, ...]:
 
 
 def _export(run: Path) -> str:
-    return f"export it: garmentcut export {run} --out {run / MODEL_NAME}"
+    folds = " --folds" if (run / FOLDS_NAME).is_dir() else ""
+    return f"export it: garmentcut export {run} --out {run / MODEL_NAME}{folds}"
 
 
 def _among(members: list[_Member]) -> str:

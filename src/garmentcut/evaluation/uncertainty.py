@@ -457,9 +457,9 @@ def is_same_kind(one: ModelCard, other: ModelCard) -> bool:
 
 
 def _kind_of(card: ModelCard) -> tuple[object, ...]:
-    first, sizes = card.first_look, card.stages
-    others = first and (first.network, first.size_hw), sizes and (sizes.locate, sizes.locate_hw, sizes.refine)
-    return (card.network, card.working_size_hw, card.sees_map, *others)
+    sizes = card.stages
+    others = sizes and (sizes.locate, sizes.locate_hw, sizes.refine)
+    return card.network, card.working_size_hw, card.sees_map, others
 
 
 def _refusal(experiences: Sequence[Experience]) -> str:

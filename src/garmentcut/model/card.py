@@ -26,6 +26,7 @@ _Multiple = Annotated[int, Field(ge=1, le=512)]
 _Share = Annotated[float, Field(ge=0, le=1)]
 _Number = Annotated[float, Field(ge=-1000, le=1000, allow_inf_nan=False)]
 _Pixels = Annotated[float, Field(ge=0, le=65536)]
+_GONE_KEYS = {"first_look", "int8_ranges"}
 _STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 _OLD_KEYS = {"trained_prints": "trained_hashes"}
 _OLD_DOUBT_KEYS = {"signs": "features", "looks_mean": "appearance_mean", "looks_precision": "appearance_precision"}
@@ -50,35 +51,6 @@ class Score:
     num_photos: Annotated[int, Field(ge=0)]
     mean_dice: _Share
     median_dice: _Share
-
-
-@dataclass(frozen=True, config=_STRICT)
-class FirstLook:
-    """The network that finds the garment in a small copy of the whole photo; it travels in the same file.
-
-    Its input, output and scale have the names and the value that the card gives for the second look.
-    """
-
-    network: str
-    """Architecture, in words."""
-    size_hw: tuple[_AnySide, _AnySide]
-    """Height and width in pixels of the copies it was trained on; the height sets the scale."""
-    multiple_of: _Multiple
-    """Sides of its input must be a multiple of this."""
-    margin_px: Annotated[int, Field(ge=0, le=8192)] = 96
-    """What the second look is shown around the garment's box at least, in pixels of the working size."""
-    shapes_hw: Annotated[tuple[tuple[_AnySide, _AnySide], ...], Field(max_length=64)] = ()
-    """Sizes of crops that the second look is compiled for, in pixels of the working size; the smallest that fits is
-    taken. None fits: the next multiple of 64."""
-    garment_px: tuple[_Pixels, _Pixels] = (0.0, 0.0)
-    """Least and largest garment that the second look learned: root of the box's area, in pixels of the working size.
-    A smaller or larger one is scaled to that, as far as the photo's own pixels go. Zeros: not known, never scaled."""
-    least_agreement: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Dice of the two looks' alphas, in small, below which the second network looks at the whole photo too, and that
-    look counts: it errs where it misses what lies around its crop. 0: never."""
-    training_data: str = "as the second look"
-    trained_on: tuple[str, ...] = ()
-    """As the card's."""
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -107,11 +79,7 @@ class StageSizes:
 
 @dataclass(frozen=True, config=_STRICT)
 class ModelCard:
-    """Everything a caller must know to run a model and to judge it.
-
-    Where there is a `first_look`, the file holds two networks, and all but that field speaks of the second, which works
-    inside the garment's box.
-    """
+    """Everything a caller must know to run a model and to judge it."""
 
     name: str
     network: str
@@ -135,16 +103,11 @@ class ModelCard:
     choke_px: Annotated[float, Field(ge=-64, le=64)] = 0.0
     """Moves the finished edge inwards, in pixels of the photo; below zero outwards. A studio's own, found by
     `garmentcut calibrate`."""
-    int8_ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
-    """Least and largest input of the convolutions that may calculate in 8 bits, by name; found by `garmentcut
-    calibrate --int8`. Empty: all calculate in float32."""
     stages: StageSizes | None = None
     """Of a model of three stages; `working_size_hw` is then the frame that photos are brought to. None: one network
     sees the whole photo."""
-    first_look: FirstLook | None = None
-    """How the garment is found; None: the network sees the whole photo."""
     sees_map: bool = False
-    """The network's input has a fourth channel, the first look's alpha, 8 bits like the others."""
+    """The network's input has a fourth channel, the alpha of the stage before it, 8 bits like the others."""
     scores: tuple[Score, ...] = field(default=())
     trained_on: tuple[str, ...] = ()
     """First 12 hex digits of the SHA-256 of each photo it was trained on, those before its start too; `unknown` among
@@ -167,26 +130,6 @@ class ModelCard:
         is_last = stage == "refine"
         plain: dict[str, Any] = {} if is_last else {"edge_bias": 0.0, "edge_gain": 1.0}
         return replace(self, name=f"{self.name}, {stage} stage", stages=None, sees_map=is_last, **plain)
-
-    @property
-    def first_card(self) -> "ModelCard | None":
-        """A card that runs the first look by itself; None: there is none."""
-        look = self.first_look
-        if look is None:
-            return None
-        plain: dict[str, Any] = {
-            "edge_bias": 0.0,
-            "edge_gain": 1.0,
-            "choke_px": 0.0,
-            "int8_ranges": {},
-            "first_look": None,
-            "sees_map": False,
-        }
-        sizes: dict[str, Any] = {"working_size_hw": look.size_hw, "multiple_of": look.multiple_of}
-        words: dict[str, Any] = {"name": f"{self.name}'s first look", "network": look.network}
-        return replace(
-            self, **plain, **sizes, **words, training_data=look.training_data, trained_on=look.trained_on, scores=()
-        )
 
     @property
     def label(self) -> str:
@@ -233,22 +176,32 @@ def parse_card(text: str) -> ModelCard:
         ModelError: not JSON, or a card this version does not know; names the key.
     """
     try:
-        return TypeAdapter(ModelCard).validate_python(_with_new_names(from_json(text)))
+        content = from_json(text)
+    except ValueError as error:
+        raise ModelError("has a card that is no JSON; update garmentcut, or copy the file again") from error
+    try:
+        return TypeAdapter(ModelCard).validate_python(_with_new_names(content))
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
         if first["type"] in _OUT_OF_BOUNDS:
             raise ModelError(f"has a card whose {key} makes no sense: {first['msg'].lower()}") from error
         raise ModelError(f"has a card that this version of garmentcut does not know ({key}); update one") from error
-    except ValueError as error:
-        raise ModelError("has a card that is no JSON; update garmentcut, or copy the file again") from error
 
 
 def _with_new_names(content: Any) -> Any:
-    """A card's content with the names that are written today."""
+    """A card's content with the names that are written today.
+
+    Raises:
+        ModelError: it is of a model that this version cannot run.
+    """
     if not isinstance(content, dict):
         return content
-    content = {_OLD_KEYS.get(key, key): value for key, value in content.items()}
+    if content.get("first_look") is not None:
+        raise ModelError(
+            "holds two networks, as models of earlier versions did; use the embedded one, or train one of three stages"
+        )
+    content = {_OLD_KEYS.get(key, key): value for key, value in content.items() if key not in _GONE_KEYS}
     doubt = content.get("doubt")
     if not isinstance(doubt, dict):
         return content
@@ -274,20 +227,6 @@ def stage_network_of(model: bytes, card: ModelCard, stage: str) -> bytes:
     network = attachment_of(model, stage)
     if network is None:
         raise ModelError(f"{card.label} should hold a {stage} stage, and does not; export it again")
-    return network
-
-
-def first_network_of(model: bytes, card: ModelCard) -> bytes | None:
-    """The first look's network inside a model file's content; None: the card has no first look.
-
-    Raises:
-        ModelError: the card has one, the file has none.
-    """
-    if card.first_look is None:
-        return None
-    network = attachment_of(model)
-    if network is None:
-        raise ModelError(f"{card.label} says that it holds a first look, and does not; export it again")
     return network
 
 

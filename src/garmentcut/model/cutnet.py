@@ -10,9 +10,6 @@ from garmentcut.errors import ModelError
 from garmentcut.model.encoder import Encoder
 from garmentcut.model.layers import Decoder, PhotoNetwork, conv_norm_relu
 
-STARTER = {"encoder": "tf_efficientnet_lite0", "context": False, "detail": False}
-"""Options of the network that the first embedded model was trained as."""
-
 
 class CutNet(PhotoNetwork):
     """Where the garment is comes from far away, where its edge runs from the pixels at hand.

@@ -27,13 +27,12 @@ class Origin(NamedTuple):
     trained_hashes: str = ""
 
 
-_EMBEDDED = "cutnet"  # builder of the network whose weights the embedded model has
+_EMBEDDED = ("segment", "refine")  # builders of the networks whose weights the embedded model has
 
 
-def default_weights(stage: str = "") -> Path:
+def default_weights(stage: str) -> Path:
     """Path of the embedded model's weights, of one stage: `locate`, `segment` or `refine`."""
-    name = f"default-{stage}.safetensors" if stage else "default.safetensors"
-    return Path(str(resources.files("garmentcut") / "weights" / name))
+    return Path(str(resources.files("garmentcut") / "weights" / f"default-{stage}.safetensors"))
 
 
 def start_network(network: nn.Module, name: str, start: str) -> tuple[str, ...]:
@@ -42,7 +41,7 @@ def start_network(network: nn.Module, name: str, start: str) -> tuple[str, ...]:
     Args:
         network: as `build_network` made it; changed in place, or left as it is when an error is raised.
         name: of its builder, for messages.
-        start: `imagenet`, `scratch`, `default`, or the path of a .safetensors file: of a whole network that
+        start: `imagenet`, `scratch`, `default/STAGE`, or the path of a .safetensors file: of a whole network that
             `save_network` wrote, or else of the encoder, in the keys that its source (timm, torchvision) gives them.
 
     Returns:
@@ -88,12 +87,12 @@ def origin_of(start: str) -> Origin:
 
 
 def _path_of(start: str) -> Path:
-    is_default = start.partition("/")[0] == "default"
-    path = default_weights(start.partition("/")[2]) if is_default else Path(start)
-    if is_default and not path.is_file():
+    first, _, stage = start.partition("/")
+    path = default_weights(stage) if first == "default" else Path(start)
+    if first == "default" and not path.is_file():
         raise ModelError(
-            f"the embedded model has no weights for network.start = {start!r}; set it to a .safetensors file, to"
-            " imagenet or to scratch"
+            "network.start = default: the embedded model's weights are of three stages; build on a recipe with stages"
+            ' (base = "finetune"), or set it to a .safetensors file, to imagenet or to scratch'
         )
     if not path.is_file():
         raise ModelError(f"network.start: {start!r} is no file; give one, or imagenet, scratch or default")
@@ -106,7 +105,7 @@ def _from_imagenet(network: nn.Module, name: str) -> tuple[str, ...]:
         return (f"{name}: encoder is {load(None)}, the rest drawn at random",)
     except Exception as error:  # noqa: BLE001 the hub's clients raise all kinds
         reason = " ".join(str(error).split()) or type(error).__name__
-    embedded = " default (the embedded model's)," if name == _EMBEDDED else ""
+    embedded = " default (the embedded model's)," if name in _EMBEDDED else ""
     raise ModelError(
         f"{name}: ImageNet's weights are neither here nor to be had from the hub ({reason}); set network.start to"
         f"{embedded} scratch, or to a .safetensors file of the encoder's weights"

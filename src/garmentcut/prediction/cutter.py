@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 
 from garmentcut.config import CutConfig, RuntimeConfig
 from garmentcut.errors import ModelError, NoGarmentError, Note
-from garmentcut.model.card import ModelCard, first_network_of, read_model
+from garmentcut.model.card import ModelCard, read_model
 from garmentcut.photo.compose import choke_alpha
 from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.photo import Photo
-from garmentcut.prediction.cascade import Cascade
 from garmentcut.prediction.doubt import doubt_of, is_foreign, observe_prediction
 from garmentcut.prediction.frame import Box, Frame, frame_photo, photo_in, window_of
 from garmentcut.prediction.inputs import PhotoLike, Result, cut_each, photo_of
@@ -34,13 +33,13 @@ class Cutter:
         card: what the model is and how good.
         runtime: its network, ready to run; of a model of stages, the segment stage's.
         config: how much effort is made, and where the edge is put.
-        stages: the networks of a model of three stages, or of a model of two; None: one network sees the whole photo.
+        stages: the networks of a model of three stages; None: one network sees the whole photo.
     """
 
     card: ModelCard
     runtime: Runtime
     config: CutConfig = field(default_factory=CutConfig)
-    stages: Stages | Cascade | None = None
+    stages: Stages | None = None
 
     @classmethod
     def load(
@@ -66,14 +65,8 @@ class Cutter:
         if card.stages is not None:
             stages = Stages.load(content, card, config, fast=cut.effort == "fast")
             return cls(card, cast(Runtime, stages.segment), cut, stages=stages)
-        first_card, first_network = card.first_card, first_network_of(content, card)
-        if first_card is not None and first_network is not None:
-            # Crops are of several shapes, each compiled for each stream: two streams took 1.7 GB instead of 1.0.
-            config = replace(config or RuntimeConfig(), streams=1)
-            second = load_runtime(content, card, config)
-            return cls(card, second, cut, Cascade(card, load_runtime(first_network, first_card, config), second, cut))
         if cut.effort == "fast":
-            raise ModelError(f"{card.label} has no stage that `fast` could leave out; use normal or best")
+            raise ModelError(f"{card.label} has no stage that `fast` could leave out; use normal")
         return cls(card, load_runtime(content, card, config), cut)
 
     def __call__(self, photo: PhotoLike) -> Cutout:
@@ -122,14 +115,9 @@ class Cutter:
         Raises:
             NoGarmentError: no garment was found.
         """
-        if isinstance(self.stages, Stages):
-            return self._predict_in_stages(self.stages, photo, frame)
         if self.stages is not None:
-            return self.stages(photo, frame)
-        alpha = self.runtime(frame.rgb)
-        if self.config.effort == "best":
-            alpha = (alpha + self.runtime(np.ascontiguousarray(frame.rgb[:, ::-1]))[:, ::-1]) * np.float32(0.5)
-        return Prediction.of_frame(alpha, frame)
+            return self._predict_in_stages(self.stages, photo, frame)
+        return Prediction.of_frame(self.runtime(frame.rgb), frame)
 
     def _predict_in_stages(self, stages: Stages, photo: Photo, frame: Frame) -> Prediction:
         """What the stages say of a photo; a foreign one whose garment has an unusual size is cut at another scale too.

@@ -436,8 +436,6 @@ class FolderCutter:
         self.options = fingerprint(card.sha256, card.edge_bias, card.edge_gain, wanted)
         if card.choke_px or cutter.config != CutConfig():
             self.options = fingerprint(self.options, card.choke_px, asdict(cutter.config))
-        if self.config.runtime.int8 and card.int8_ranges:
-            self.options = fingerprint(self.options, "int8", card.int8_ranges)
         if card.doubt is not None:  # another doubt, other verdicts
             self.options = fingerprint(self.options, asdict(card.doubt))
         self.judge = Judge.of(card, self.config.folder.accept_risk, cut=cutter.config)

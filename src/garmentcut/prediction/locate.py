@@ -1,5 +1,6 @@
 """Finds the garment for `stages`, in the locate stage's small alpha: which components belong to it, and its box."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -22,6 +23,7 @@ _PIECE = 0.15  # of the largest's area: the other piece of a two-piece, wherever
 _NOT_A_SPECK = 0.01  # of its area: a strap, a sleeve end, if it is near
 _NEAR = 0.04  # of the frame's height
 _ON_THE_FRAME = 0.01  # of the side's length
+_FRONT_WIDTH, _FRONT_GAP, _FRONT_UNEVEN = 0.37, 0.7, 0.06  # of height, width and height of an open vest's fronts
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,9 +143,20 @@ def _spans_of(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
     parts = sorted_components(mask)
     if not len(parts.areas):
         return []
-    spans: list[tuple[int, int]] = []
-    for left, _, right, _ in parts.boxes_xyxy[parts.areas >= ANOTHER_GARMENT * parts.areas[0]].tolist():
-        touching = [span for span in spans if span[0] < right and left < span[1]]
-        merged = min([left, *(span[0] for span in touching)]), max([right, *(span[1] for span in touching)])
-        spans = [*(span for span in spans if span not in touching), merged]
-    return spans
+    boxes: list[tuple[int, int, int, int]] = []
+    for box in parts.boxes_xyxy[parts.areas >= ANOTHER_GARMENT * parts.areas[0]].tolist():
+        same = [other for other in boxes if _are_one_garment(box, other)]
+        left, top, right, bottom = zip(box, *same, strict=True)
+        boxes = [*(other for other in boxes if other not in same), (min(left), min(top), max(right), max(bottom))]
+    return [(left, right) for left, _, right, _ in boxes]
+
+
+def _are_one_garment(one: Sequence[int], other: Sequence[int]) -> bool:
+    """Whether two boxes share columns, or are the two fronts of an open vest: narrow, near, and equally long."""
+    gap = max(one[0], other[0]) - min(one[2], other[2])
+    if gap < 0:
+        return True
+    widths, heights = ([box[axis + 2] - box[axis] for box in (one, other)] for axis in (0, 1))
+    uneven = max(abs(one[1] - other[1]), abs(one[3] - other[3]))
+    narrow = max(widths) <= _FRONT_WIDTH * min(heights)
+    return narrow and gap <= _FRONT_GAP * min(widths) and uneven <= _FRONT_UNEVEN * min(heights)

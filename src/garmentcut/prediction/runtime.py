@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from garmentcut.config import RuntimeConfig
 from garmentcut.errors import ModelError, RunError
 from garmentcut.model.card import ModelCard
-from garmentcut.prediction.int8 import calculate_in_int8, store_in_float32
 
 _COMPILED_SHAPES = 2  # kept at a time: a studio's upright and its lying photos; each holds half a gigabyte
 
@@ -54,8 +53,8 @@ class Runtime(Protocol):
         """Predict one photo's alpha.
 
         Args:
-            rgb: `(H, W, 3)` uint8 sRGB; sides are multiples of the card's `multiple_of`. For a network that sees the
-                first look's map, `(H, W, 4)`, the fourth channel being that alpha, 255 for 1.
+            rgb: `(H, W, 3)` uint8 sRGB; sides are multiples of the card's `multiple_of`. For the refine stage,
+                `(H, W, 4)`, the fourth channel being the segment stage's alpha, 255 for 1.
 
         Returns:
             `(H, W)` float32 in [0, 1], with the card's edge applied.
@@ -129,9 +128,7 @@ class OpenVinoRuntime:
         if config.threads:
             self._settings["INFERENCE_NUM_THREADS"] = config.threads
         network = self._core.read_model(model)
-        store_in_float32(network)
-        if config.int8 and card.int8_ranges:
-            calculate_in_int8(network, card.int8_ranges)
+        _store_in_float32(network)
         self._model = _with_edge(network, card)
         self._requests: OrderedDict[tuple[int, ...], queue.SimpleQueue[Any]] = OrderedDict()
         self._lock = threading.Lock()
@@ -153,28 +150,11 @@ class OpenVinoRuntime:
                 requests.put(request)
         return alpha
 
-    def _has_room_for(self, shape: tuple[int, ...]) -> bool:
-        look = self._card.first_look
-        if look is None:
-            return len(self._requests) < _COMPILED_SHAPES
-        # Of crops all that the card knows, and a whole photo. With room for less, a folder of mixed garments compiles
-        # the same shapes again and again and takes a quarter longer: docs/results.md, "Speed and memory".
-        whole = _area(self._card.working_size_hw)
-        room = max(sum(map(_area, look.shapes_hw)), whole) + whole
-        return sum(map(_area, (*self._requests, shape))) <= room
-
-    def _let_one_go(self) -> None:
-        """Drop what was used longest ago, but of a cascade's own crops only when there is nothing else."""
-        look = self._card.first_look
-        usual = look.shapes_hw if look is not None else ()
-        rare = [shape for shape in self._requests if shape[:2] not in usual]
-        del self._requests[(rare or list(self._requests))[0]]
-
     def _requests_for(self, shape: tuple[int, ...]) -> "queue.SimpleQueue[Any]":
         with self._lock:
             if shape not in self._requests:
-                while self._requests and not self._has_room_for(shape):
-                    self._let_one_go()
+                if len(self._requests) >= _COMPILED_SHAPES:
+                    self._requests.popitem(last=False)
                 fixed = self._model.clone()
                 fixed.reshape([1, *shape])
                 compiled = _within_a_minute(lambda: self._core.compile_model(fixed, "CPU", self._settings))
@@ -248,8 +228,40 @@ def _within_a_minute(start: Callable[[], Any]) -> Any:
     return compiled
 
 
-def _area(shape: tuple[int, ...]) -> int:
-    return shape[0] * shape[1]
+def _store_in_float32(network: Any) -> None:
+    """Turn weights that a file stores in 16 or 8 bits into float32 once and for all.
+
+    OpenVINO does that itself, when it compiles; but of weights in 8 bits, and with two streams, its answers were wrong
+    in three of four processes (2026.4; whole garments missing). With weights that are float32 from the start, in none.
+
+    Args:
+        network: an `openvino.Model`, changed in place.
+    """
+    from openvino import opset13
+
+    for node in network.get_ordered_ops():
+        if node.get_type_name() not in ("Convolution", "GroupConvolution"):
+            continue
+        if node.input_value(1).get_node().get_type_name() in ("Convert", "Multiply"):
+            weights = opset13.constant(_weights(node.input_value(1)))
+            node.input(1).replace_source_output(weights.output(0))
+    network.validate_nodes_and_infer_types()
+
+
+def _weights(output: Any) -> NDArray[np.float32]:
+    """Weights as float32, through what their storage in 16 or 8 bits has put before them."""
+    node = output.get_node()
+    kind = node.get_type_name()
+    if kind == "Constant":
+        found: NDArray[np.float32] = np.asarray(node.get_data(), np.float32)
+        return found
+    if kind == "Convert":
+        return _weights(node.input_value(0))
+    if kind == "Reshape":
+        return _weights(node.input_value(0)).reshape(node.output(0).get_shape())
+    if kind == "Multiply":
+        return _weights(node.input_value(0)) * _weights(node.input_value(1))
+    raise ValueError(f"weights made by {kind} cannot be read")
 
 
 def _with_edge(network: Any, card: ModelCard) -> Any:

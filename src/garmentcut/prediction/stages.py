@@ -25,6 +25,8 @@ from garmentcut.prediction.runtime import Predict, Runtime, load_runtime
 
 _SURE = 0.03  # from 0 or 1: there the segment stage needs no second opinion
 _OVERLAP_PX = 16  # of a tile, on each side: where it fades into its neighbours
+_WIDENINGS, _WIDER = 3, 0.5  # of a box that is too small: how often, and by how much of its side
+_GOES_ON = 0.02  # of a crop's side: what is garment there is no speck
 _ROUNDS = 4  # of tiles: each follows a strap by half a tile
 _DIFFERS, _LEAST_LEAD_PX = 0.3, 6  # what refine says against segment, where tiles end
 _REDUCING_GAP = 2.0  # a box is what is looked for: 1152x1728 pixels shrink in half the time
@@ -33,6 +35,8 @@ _Alpha = NDArray[np.float32]
 _TAIL_ALPHA = 1 / 128  # below, the sigmoid's tail: invisible, but it would keep every pixel from being fully hidden
 _CLOTH = 0.9  # of the locate stage's alpha: lace and gaps in it stay below
 _NOTHING = 0.1
+_OPAQUE = 0.8, 0.97  # of the locate stage's alpha: from nothing to all of what is missing is made up
+_HALF_SEEN = 0.3, 0.5  # of the last stage's: below, it is a gap
 _LARGEST_HOLE = 2.5e-3  # of the garment: a brass button, a buckle; a larger one is a gap until told otherwise
 _LARGEST_SPECK = 5e-3
 _LEAST_COMPACT = 0.25  # of the square around it: a strap, too thin for the locate stage, is long and fills none
@@ -189,13 +193,27 @@ class Stages:
             NoGarmentError: there is none.
         """
         place = find_garment(self.locate, frame, self.sizes)
-        crop = crop_of(place.box_xyxy, frame, self.sizes)
-        rgb = crop_pixels(photo, frame, crop)
-        seen = segment_crop(self.segment, rgb, self.sizes)
-        tile_px = self.sizes.tile_px
-        fine = resize_alpha(seen, crop.content_hw) if self.fast else refine_edges(self.refine, rgb, seen, tile_px)
-        fine = clean(fine, coarse_in(crop, place.garment, frame.photo_hw))
+        box: Box | None = place.box_xyxy
+        for _ in range(1 + _WIDENINGS):
+            if box is None:
+                break
+            crop = crop_of(box, frame, self.sizes)
+            rgb = crop_pixels(photo, frame, crop)
+            seen = segment_crop(self.segment, rgb, self.sizes)
+            box = wider_box(box, seen, crop, frame)
+        fine = self._refined(rgb, seen)
+        coarse = coarse_in(crop, place.garment, frame.photo_hw)
+        fine = opaque(clean(fine, coarse), coarse)
         return Prediction(frame, crop, fine, place.seen, notes_of(place, fine))
+
+    def alpha_of(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The last two stages: `(H, W)` float32 in [0, 1] of a crop, `(H, W, 3)` uint8 sRGB."""
+        return self._refined(rgb, segment_crop(self.segment, rgb, self.sizes))
+
+    def _refined(self, rgb: NDArray[np.uint8], seen: _Alpha) -> _Alpha:
+        if self.fast:
+            return resize_alpha(seen, (rgb.shape[0], rgb.shape[1]))
+        return refine_edges(self.refine, rgb, seen, self.sizes.tile_px)
 
 
 def find_garment(network: Predict, frame: Frame, sizes: StageSizes) -> Place:
@@ -268,6 +286,31 @@ def crop_of(box_xyxy: Box, frame: Frame, sizes: StageSizes) -> Crop:
     )
     content_hw = max(round((box[3] - box[1]) * scale), 1), max(round((box[2] - box[0]) * scale), 1)
     return Crop(box, content_hw)
+
+
+def wider_box(box_xyxy: Box, seen: _Alpha, crop: Crop, frame: Frame) -> Box | None:
+    """A larger box where the garment goes on beyond its crop, so that no hem is cut off in a straight line; None: fits.
+
+    Args:
+        box_xyxy: what the crop was made of, in fractions of the photo's width and height.
+        seen: `(h, w)` float32 in [0, 1], the segment stage's alpha of the crop.
+        crop: its place in the photo.
+        frame: the photo.
+    """
+    (height, width), (left, top, right, bottom) = frame.photo_hw, box_xyxy
+    lines = seen[:, 0], seen[0], seen[:, -1], seen[-1]
+    ends = crop.box_xyxy[0] > 0, crop.box_xyxy[1] > 0, crop.box_xyxy[2] < width, crop.box_xyxy[3] < height
+    goes_on = [
+        float(inside and np.count_nonzero(line >= 0.5) >= max(_GOES_ON * len(line), 2))
+        for line, inside in zip(lines, ends, strict=True)
+    ]
+    if not any(goes_on):
+        return None
+    across, down = _WIDER * (right - left), _WIDER * (bottom - top)
+    left, top, right, bottom = (
+        np.add(box_xyxy, np.multiply(goes_on, (-across, -down, across, down))).clip(0, 1).tolist()
+    )
+    return left, top, right, bottom
 
 
 def segment_crop(network: Predict, rgb: NDArray[np.uint8], sizes: StageSizes) -> _Alpha:
@@ -420,6 +463,30 @@ def clean(fine: NDArray[np.float32], coarse: NDArray[np.float32]) -> NDArray[np.
     if drop is not None:
         cleaned[drop] = 0
     return cleaned
+
+
+def opaque(fine: NDArray[np.float32], coarse: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Make cloth opaque where the locate stage is sure of it: strong prints and checks can leave it half transparent.
+
+    Args: as `clean`.
+
+    Returns:
+        `(H, W)` float32 in [0, 1], nowhere less than `fine`; edges, gaps and sheer cloth, of which the locate stage is
+        not sure, stay as they are.
+    """
+    unsure = (fine > _HALF_SEEN[0]) & (fine < 1) & (coarse > _OPAQUE[0])
+    if not unsure.any():
+        return fine
+    lifted, seen, known = fine.copy(), fine[unsure], coarse[unsure]
+    share = _ramp(known, _OPAQUE) * _ramp(seen, _HALF_SEEN)
+    lifted[unsure] = seen + (1 - seen) * share
+    return lifted
+
+
+def _ramp(values: NDArray[np.float32], limits: tuple[float, float]) -> NDArray[np.float32]:
+    low, high = map(np.float32, limits)
+    ramp: NDArray[np.float32] = ((values - low) / (high - low)).clip(0, 1)
+    return ramp
 
 
 def _within(

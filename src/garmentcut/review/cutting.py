@@ -26,13 +26,11 @@ from starlette.types import Message
 from garmentcut.config import CutConfig, OutputConfig, ReadConfig, RuntimeConfig
 from garmentcut.errors import ModelError, OutputError, PhotoError, ReviewError
 from garmentcut.formats import FORMATS
-from garmentcut.model.card import read_model
 from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.photo import Photo, Picture
 from garmentcut.photo.read import decode_photo, format_of
 from garmentcut.photo.write import encode_cutout
-from garmentcut.prediction.cutter import Cutter, default_model
-from garmentcut.prediction.runtime import load_runtime
+from garmentcut.prediction.cutter import Cutter
 from garmentcut.review.guard import Access
 from garmentcut.review.redraw import Tiles
 
@@ -121,8 +119,7 @@ def load_tiles(path: Path | None, config: RuntimeConfig | None) -> Tiles:
     Raises:
         garmentcut.errors.ModelError: it cannot be used.
     """
-    content, card = read_model(path if path is not None else default_model())
-    tiles = Tiles(card, load_runtime(content, card, config))
+    tiles = Tiles(Cutter.load(path, config=config))
     tiles.warm_up()
     return tiles
 

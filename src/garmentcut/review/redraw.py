@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from garmentcut.errors import ReviewError
-from garmentcut.model.card import ModelCard
 from garmentcut.photo.color import srgb_of
 from garmentcut.photo.photo import Photo, to_8_bit, to_alpha
 from garmentcut.photo.resize import resize_rgb
-from garmentcut.prediction.runtime import Runtime
+from garmentcut.prediction.cutter import Cutter
 from garmentcut.review.alphas import Alpha8
 
 _SIDES_PX = (320, 512)  # whole steps of every network; a runtime keeps two compiled
@@ -40,12 +39,11 @@ class Tiles:
     """The model for parts of a photo, at the photo's own scale: squares of two sizes, compiled beforehand.
 
     Args:
-        card: of the model.
-        runtime: for tiles alone, so that whole photos do not drive their compiled network out.
+        cutter: for tiles alone, so that whole photos do not drive a compiled network out.
     """
 
-    def __init__(self, card: ModelCard, runtime: Runtime) -> None:
-        self._card, self._runtime = card, runtime
+    def __init__(self, cutter: Cutter) -> None:
+        self._predict = cutter.stages.alpha_of if cutter.stages is not None else cutter.runtime
         self._room = threading.BoundedSemaphore(_MAX_WAITING)
         self._turn = threading.Lock()
 
@@ -53,14 +51,13 @@ class Tiles:
         """Compile for both sizes, so that the first stroke is as fast as the others."""
         for side in _SIDES_PX:
             with self._turn:
-                self._runtime(np.zeros((side, side, 4 if self._card.sees_map else 3), np.uint8))
+                self._predict(np.zeros((side, side, 3), np.uint8))
 
-    def predict(self, photo: Photo, predicted: Alpha8, box_xyxy: tuple[int, int, int, int]) -> NDArray[np.float32]:
+    def predict(self, photo: Photo, box_xyxy: tuple[int, int, int, int]) -> NDArray[np.float32]:
         """The model's alpha of a box: the mean of the tile and its mirror image.
 
         Args:
             photo: the photo.
-            predicted: `(H, W)`, for a network that sees an alpha as its fourth channel.
             box_xyxy: right and bottom exclusive; one larger than a tile is shrunk.
 
         Returns:
@@ -80,9 +77,6 @@ class Tiles:
             np.arange(first_column, first_column + source_side).clip(0, photo.size_hw[1] - 1),
         )
         tile = resize_rgb(srgb_of(to_8_bit(photo.rgb[part]), photo.profile), (side, side))
-        if self._card.sees_map:
-            shown = Image.fromarray(predicted[part]).resize((side, side), Image.Resampling.BILINEAR)
-            tile = np.dstack([tile, np.asarray(shown)])
         alpha = Image.fromarray(self._run(tile))
         whole = np.asarray(alpha.resize((source_side, source_side), Image.Resampling.BICUBIC)).clip(0, 1)
         return whole[top - first_row : bottom - first_row, left - first_column : right - first_column]
@@ -92,8 +86,8 @@ class Tiles:
             raise ReviewError("the smart brush has too much to do; try again in a moment", code="busy")
         try:
             with self._turn:
-                mirrored = self._runtime(np.ascontiguousarray(tile[:, ::-1]))[:, ::-1]
-                mean: NDArray[np.float32] = (self._runtime(tile) + mirrored) * np.float32(0.5)
+                mirrored = self._predict(np.ascontiguousarray(tile[:, ::-1]))[:, ::-1]
+                mean: NDArray[np.float32] = (self._predict(tile) + mirrored) * np.float32(0.5)
                 return mean
         finally:
             self._room.release()
@@ -152,7 +146,7 @@ def redraw(canvas: Canvas, stroke: Stroke, tiles: Tiles) -> Alpha8:
         return stroke.alpha
     left, top, right, bottom = stroke.box_xyxy
     evidence = _color_evidence(canvas, stroke)
-    second = tiles.predict(canvas.photo, canvas.predicted, stroke.box_xyxy)
+    second = tiles.predict(canvas.photo, stroke.box_xyxy)
     first = to_alpha(canvas.predicted[top:bottom, left:right])
     share = to_alpha(stroke.stroke)
     votes = _FIRST_WEIGHT * _logit(first) + _SECOND_WEIGHT * _logit(second) + _COLOR_WEIGHT * evidence
