@@ -98,7 +98,7 @@ def test_too_few_garments_for_the_folds(studio_dir):
         (["IN", "CUT", "--out", "SET", "--parts", "8/2", "--folds", "5"], "give one of them"),
         (["IN", "CUT", "--out", "SET", "--pattern", "<garmet>"], "needs <garment> once"),
         (["IN", "CUT", "--out", "SET", "--set", "read.max_mbs=1"], "did you mean read.max_mb?"),
-        (["IN", "CUT", "--out", "FILE"], "cannot be the data set's folder"),
+        (["IN", "CUT", "--out", "FILE"], "cannot be the dataset's folder"),
     ],
 )
 def test_misuse_exits_2_and_says_what_to_change(drawn, tmp_path, args, says):

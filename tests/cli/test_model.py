@@ -77,6 +77,9 @@ def test_misuse_is_named(tmp_path):
         result = run("export", weights, "--out", tmp_path / "model.onnx")
         assert result.exit_code == 2
         assert says in result.stderr
+    (tmp_path / "run" / "folds").mkdir(parents=True)
+    result = run("export", tmp_path / "run", "--out", tmp_path / "model.onnx")
+    assert "its training is not finished; run the same `garmentcut train` again" in result.stderr
     assert not (tmp_path / "model.onnx").exists()
 
 
@@ -103,6 +106,7 @@ def test_card_shows_what_the_model_is():
     assert card["name"]
     done = run("card")
     assert len(done.stdout.splitlines()) <= 10
+    assert f"score: mean Dice {card['scores'][0]['mean_dice']:.4f}, median " in done.stdout
     assert done.stderr == "next: garmentcut card --all shows every field\n"
     everything = run("card", "--all").stdout
     assert all(f"{key}: " in everything for key in card if key not in ("scores", "trained_hashes"))

@@ -14,7 +14,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from garmentcut.cli import app
+from garmentcut.cli.train import training_progress
 from garmentcut.synthetic import VIEWS, draw_studio_photo
+from garmentcut.training.logging import Planned
 
 ROOT = Path(__file__).parents[2]
 RECIPE = """
@@ -231,3 +233,21 @@ main()
     assert "step 2: validation Dice" in shown
     again = run("train", recipe, "--data", dataset, "--out", tmp_path / "run", "--json")
     assert json.loads(again.stdout)["runs"][0]["ended"] == "all steps"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "hours", "says"),
+    [
+        (29000.0, 8.0, "about 8 h 3 min on this machine; steps"),
+        (420.0, None, "about 7 min on this machine; steps"),
+        (
+            420.0,
+            0.05,
+            "about 7 min on this machine, more than --hours, because no network takes fewer steps than these",
+        ),
+    ],
+)
+def test_how_long_it_will_take(seconds, hours, says, capsys):
+    with training_progress([]) as show_event:
+        show_event(None, Planned(seconds, {"locate": 20}, hours))
+    assert says in capsys.readouterr().err

@@ -267,7 +267,7 @@ def test_folders_that_cannot_be_the_data_sets(shop, tmp_path):
             Ingest(shop.originals, shop.cutouts, folder)
     (tmp_path / "file").touch()
     shop.out = tmp_path / "file"
-    with pytest.raises(DatasetError, match="cannot be the data set's folder"):
+    with pytest.raises(DatasetError, match="cannot be the dataset's folder"):
         shop.ingest()
 
 

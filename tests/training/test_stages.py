@@ -95,6 +95,20 @@ def test_folds_come_before_what_is_kept_and_the_run_ends_last(trained):
     assert ended == [*folds, "locate", "segment", "refine", "."]
 
 
+def test_its_end_names_the_network_that_it_came_to(trained, manifest, tmp_path):
+    run, events = trained
+    end = events[-1][1]
+    told = run.summary(end)
+    assert (told["stage"], told["step"], told["steps"]) == ("refine", 3, 3)
+    assert told["weights"] == str(run.folder / "refine" / "best.safetensors")
+    assert told["seconds"] == pytest.approx(
+        sum(one.seconds for _, one in events[:-1] if isinstance(one, Ended)), abs=0.1
+    )
+    other = run_of(manifest, tmp_path / "other")
+    *_, (_, end) = train_all([other], CPU, minutes=0)
+    assert (other.summary(end)["stage"], end.reason) == ("folds/0/locate", "time is up")
+
+
 def test_every_photo_is_judged_by_networks_that_have_not_seen_it(trained):
     run, _ = trained
     seen: dict[str, int] = {}

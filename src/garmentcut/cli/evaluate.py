@@ -105,7 +105,7 @@ def evaluate(
     ours = plan_trials(model_path(model), manifest, splits=splits)
     theirs = () if against is None else plan_trials(model_path(against), manifest, splits=splits)
     if not seen:
-        refuse_seen((*ours, *theirs), manifest, because="so that it would be measured too good")
+        refuse_seen((*ours, *theirs), manifest, because="so its scores would be too good")
     scores = _score(ours, manifest, gallery)
     totals = total_scores(scores)
     comparison = compare_scores(scores, _score(theirs, manifest, Gallery(0))) if theirs else None

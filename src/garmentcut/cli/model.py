@@ -52,7 +52,10 @@ def _ten_lines(card: "ModelCard") -> list[str]:
         height, width = card.stages.locate_hw
         lines.append(f"stages: locate at {width}x{height} pixels, segment at half size, refine along the edge")
     lines.append(f"edge: threshold {card.edge_bias:g}, steepness {card.edge_gain:g}, choke {card.choke_px:g} px")
-    lines += [f"score: {_plain(asdict(score))}" for score in card.scores][:1]
+    lines += [
+        f"score: mean Dice {score.mean_dice:.4f}, median {score.median_dice:.4f} ({score.convention}): {score.data}"
+        for score in card.scores[:1]
+    ]
     return [*lines, f"doubt: {_doubt_text(card)}", f"acceptance: {_acceptance_text(card)}"]
 
 

@@ -40,7 +40,7 @@ def train(
         str,
         typer.Argument(
             metavar="RECIPE",
-            help="TOML file with any of the keys in docs/recipe.md, or the name of a built-in recipe: default.",
+            help="TOML file with any of the keys in docs/recipe.md, or a built-in recipe's name, for example default.",
         ),
     ],
     data: DataOption,
@@ -222,7 +222,8 @@ def summary_text(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def _summary_line(row: Mapping[str, Any]) -> str:
     how = "was finished before" if row["was_finished"] else _ENDS[row["ended"]]
-    line = f"{row['run']}: {how} at step {row['step']} of {row['steps']}, {row['seconds']:.0f} s in all"
+    stage = f" of {row['stage']}" if row["stage"] else ""
+    line = f"{row['run']}: {how} at step {row['step']} of {row['steps']}{stage}, {row['seconds']:.0f} s in all"
     if row["best"]:
         seen = "" if row["held_out"] else ", of photos it was trained on"
         seen += f", {counted(row['met_before'], 'photo')} known to its start" if row.get("met_before") else ""
@@ -296,8 +297,11 @@ def _name(run: "Run", folders: Sequence[Path]) -> str:
 
 def _planned(event: "Planned") -> str:
     steps = ", ".join(f"{name} {num}" for name, num in event.steps.items())
-    hours, minutes = divmod(round(event.seconds / 60), 60)
-    return f"this will take about {hours} h {minutes} min on this machine; steps: {steps}"
+    hours, minutes = divmod(max(round(event.seconds / 60), 1), 60)
+    takes = f"{hours} h {minutes} min" if hours else f"{minutes} min"
+    more = ", more than --hours, because no network takes fewer steps than these"
+    is_over = event.hours is not None and event.seconds > 1.1 * event.hours * 3600
+    return f"all of it will take about {takes} on this machine{more if is_over else ''}; steps: {steps}"
 
 
 def _numbers(done: "StepDone") -> str:

@@ -99,7 +99,7 @@ class Ingest:
             *(side.root for side in self._sides),
             *(one.resolve() for one in self.options.review.batches),
         ):
-            raise DatasetError(f"{out_dir}: the data set needs a folder of its own; choose another --out")
+            raise DatasetError(f"{out_dir}: the dataset needs a folder of its own; choose another --out")
         self._store = DatasetFolder(self.folder)
         parts = json.dumps([_VERSION, asdict(self.options.read)])
         fingerprint = hashlib.sha256(parts.encode()).hexdigest()[:16]
@@ -243,7 +243,7 @@ class Ingest:
         except DatasetError as error:
             if not self.options.review.batches or self.options.add:
                 raise
-            way_out = "or add the corrections to the data set that you have: --out DATASET --add"
+            way_out = "or add the corrections to a dataset that you have: --out DATASET --add"
             raise DatasetError(f"{error}; {way_out}") from error
         pairs = tuple(row if row.refused else replace(row, split=splits[row.group]) for row in rows)
         prove_split(pairs)

@@ -157,7 +157,7 @@ class DatasetFolder:
         except LockTakenError as error:
             raise DatasetError(f"{self.folder}: another run is at work there; wait or choose another --out") from error
         except OSError as error:
-            raise DatasetError(f"{self.folder} cannot be the data set's folder: {error.strerror}") from error
+            raise DatasetError(f"{self.folder} cannot be the dataset's folder: {error.strerror}") from error
         try:
             self._read()
         except BaseException:

@@ -355,7 +355,7 @@ def choose_scheme(
     before = own or (Scheme.of_folds(5), 0)
     chosen = asked or before[0], before[1] if seed is None else seed
     if own and chosen != own and not resplit:
-        raise DatasetError(f"the data set is split as {own[0].text}, seed {own[1]}; use --resplit to split it anew")
+        raise DatasetError(f"the dataset is split as {own[0].text}, seed {own[1]}; use --resplit to split it anew")
     return chosen
 
 

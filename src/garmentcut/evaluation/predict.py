@@ -214,8 +214,8 @@ def refuse_seen(trials: Sequence[Trial], manifest: Manifest, *, because: str) ->
         if num_seen := sum(known[pair.name] is True for pair in trial.pairs):
             raise EvaluationError(
                 f"{trial.model} was trained on {num_seen} of these {len(trial.pairs)} photos, or on others of the same"
-                f" garments, {because}; name photos that it has not seen by --split, give a folder of fold runs"
-                " (garmentcut train --fold all), or --seen to go on all the same"
+                f" garments, {because}; choose photos that it has not seen with --split, name a folder of fold"
+                " runs (garmentcut train --fold all), or pass --seen to continue anyway"
             )
 
 

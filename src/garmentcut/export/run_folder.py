@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from garmentcut.errors import ModelError
 from garmentcut.export.card import card_of_network
 from garmentcut.export.onnx import export_network
 from garmentcut.export.stages import export_stages
@@ -25,10 +26,12 @@ def export_folder(run: Path, words: dict[str, str]) -> bytes:
         Content of a model file.
 
     Raises:
-        ModelError: the weights cannot be read.
+        ModelError: the weights cannot be read, or the training has not come so far.
         RunError: a network cannot be exported, or its export answers differently.
     """
     if not (run / STAGES[-1] / WEIGHTS_NAME).exists():
+        if (run / FOLDS_NAME).is_dir():
+            raise ModelError(f"{run}: its training is not finished; run the same `garmentcut train` again to continue")
         return _exported(run / WEIGHTS_NAME if run.is_dir() else run, words)[0]
     return _of_stages({name: run / name / WEIGHTS_NAME for name in STAGES}, words)
 

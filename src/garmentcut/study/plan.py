@@ -213,8 +213,8 @@ def open_study(path: Path, manifest: Manifest, folder: Path, choice: Choice | No
             if met := study.run_of(RunKey(variant, file.seeds[0], fold), {}).met_before:
                 raise StudyError(
                     f"{path}: variant {variant.name!r} starts from weights that have learned from"
-                    f" {counted(len(met), 'photo')} of fold {fold}, or from others of the same garments, and would be"
-                    " measured too good; set network.start to imagenet or scratch, or give --seen to go on all the same"
+                    f" {counted(len(met), 'photo')} of fold {fold}, or from others of the same garments, so its scores"
+                    " would be too good; set network.start to imagenet or scratch, or pass --seen to continue anyway"
                 )
     return study
 

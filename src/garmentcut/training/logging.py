@@ -59,8 +59,10 @@ class Ended:
     step: int  # the last step that was taken
     best_dice: float  # best mean Dice; below 0: never evaluated
     best_step: int  # the step it was reached at
-    seconds: float  # of all sessions
+    seconds: float  # of all sessions, and of all stages before
     was_finished: bool = False  # there was nothing to do: it had ended before
+    stage: str = ""  # of a model of stages: the network that all of this is about, by its folder below the run's
+    steps: int = 0  # of that network's training, in all
 
     @property
     def finished(self) -> bool:
@@ -74,6 +76,7 @@ class Planned:
 
     seconds: float  # from its first step to its last, on this machine
     steps: dict[str, int]  # of each stage's final network
+    hours: float | None = None  # that were asked for
 
 
 Event = StepDone | Evaluated | Ended | Planned

@@ -240,6 +240,7 @@ class Run:
     def summary(self, end: Ended) -> dict[str, Any]:
         """How it went, for machines."""
         best = {"mean_dice": end.best_dice, "step": end.best_step} if end.best_step else None
+        weights = self.folder / end.stage / self.best_path.name
         return {
             "run": str(self.folder),
             "split": self.split.name,
@@ -247,11 +248,12 @@ class Run:
             "met_before": len(self.met_before),
             "ended": end.reason,
             "was_finished": end.was_finished,
+            "stage": end.stage,
             "step": end.step,
-            "steps": self.recipe.training.steps,
+            "steps": end.steps or self.recipe.training.steps,
             "seconds": round(end.seconds, 1),
             "best": best,
-            "weights": str(self.best_path) if best else None,
+            "weights": str(weights) if best else None,
         }
 
     def spec(self, event: Evaluated) -> NetworkSpec:

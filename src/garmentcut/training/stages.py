@@ -84,16 +84,29 @@ def train_all(
                 run.check_resumable()
                 stack.enter_context(run.held())
             plan = plan_of(run, devices, hours)
-            yield run, Planned(plan.seconds(run.recipe), dict(plan.steps))
-            for stage in _stages(run, plan):
-                left = None if until is None else max((until - time.monotonic()) / 60, 0.0)
-                for event in train_runs([stage], devices, minutes=left):
-                    yield event
-                    if isinstance(event[1], Ended) and not event[1].finished:
-                        yield run, event[1]
-                        return
+            yield run, Planned(plan.seconds(run.recipe), dict(plan.steps), plan.hours)
+            is_stopped = yield from _train_stages(run, plan, devices, until)
+            if is_stopped:
+                return
+
+
+def _train_stages(
+    run: Run, plan: StagePlan, devices: Devices, until: float | None
+) -> Generator[tuple[Run, Event], None, bool]:
+    end, seconds = None, 0.0
+    for stage in _stages(run, plan):
+        left = None if until is None else max((until - time.monotonic()) / 60, 0.0)
+        for event in train_runs([stage], devices, minutes=left):
+            yield event
             if isinstance(event[1], Ended):
-                yield run, event[1]
+                end, seconds = event[1], seconds + event[1].seconds
+        if end is not None and not end.finished:
+            break
+    if end is None:
+        return False
+    name, steps = stage.folder.relative_to(run.folder).as_posix(), stage.recipe.training.steps
+    yield run, replace(end, stage=name, steps=steps, seconds=seconds)
+    return not end.finished
 
 
 def plan_of(run: Run, devices: Devices, hours: float | None) -> StagePlan:
