@@ -147,7 +147,7 @@ def test_what_was_decided_on_the_review_page_is_not_opened_again(tmp_path, monke
     batch_of(tmp_path, [row_of("a", 0.9), row_of("b", 0.8)])
     assert order_of(write_photoshop_script(tmp_path, "next")[0]) == ["b.psd"]
     decided["b"] = "corrected"
-    with pytest.raises(SourceError, match="all its doubtful cutouts have been decided"):
+    with pytest.raises(SourceError, match="all its doubtful cutouts are decided"):
         write_photoshop_script(tmp_path, "next")
 
 

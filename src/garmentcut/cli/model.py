@@ -52,10 +52,9 @@ def _ten_lines(card: "ModelCard") -> list[str]:
         height, width = card.stages.locate_hw
         lines.append(f"stages: locate at {width}x{height} pixels, segment at half size, refine along the edge")
     lines.append(f"edge: threshold {card.edge_bias:g}, steepness {card.edge_gain:g}, choke {card.choke_px:g} px")
-    lines += [
-        f"score: mean Dice {score.mean_dice:.4f}, median {score.median_dice:.4f} ({score.convention}): {score.data}"
-        for score in card.scores[:1]
-    ]
+    for score in card.scores[:1]:
+        dice = f"{score.mean_dice:.4f}, median {score.median_dice:.4f} ({score.convention})"
+        lines.append(f"score: mean Dice {dice}: {score.data}")
     return [*lines, f"doubt: {_doubt_text(card)}", f"acceptance: {_acceptance_text(card)}"]
 
 
@@ -118,8 +117,7 @@ def export(
     """Turn a trained network into a model file that `garmentcut cut --model` takes.
 
     The file takes photos of any size and carries its card. Its alphas are compared with the trained network's; nothing
-    is written if they differ by more than 0.001. Of a model of stages, all three networks go into
-    the one file.
+    is written if they differ by more than 0.001. All three networks of a model of stages go into one file.
 
     Example: garmentcut export runs/mine -o mine.onnx
     """

@@ -299,9 +299,9 @@ def _planned(event: "Planned") -> str:
     steps = ", ".join(f"{name} {num}" for name, num in event.steps.items())
     hours, minutes = divmod(max(round(event.seconds / 60), 1), 60)
     takes = f"{hours} h {minutes} min" if hours else f"{minutes} min"
-    more = ", more than --hours, because no network takes fewer steps than these"
-    is_over = event.hours is not None and event.seconds > 1.1 * event.hours * 3600
-    return f"all of it will take about {takes} on this machine{more if is_over else ''}; steps: {steps}"
+    if event.hours is not None and event.seconds > 1.1 * event.hours * 3600:
+        steps += "; no network takes fewer, so it is more than --hours"
+    return f"all of it will take about {takes} on this machine; steps: {steps}"
 
 
 def _numbers(done: "StepDone") -> str:

@@ -29,15 +29,13 @@ def write_photoshop_script(out_dir: Path, next_step: str) -> tuple[Path, int]:
     """
     if not (out_dir / RESULTS_NAME).is_file():
         raise SourceError(f"{out_dir}: no {RESULTS_NAME} there; name a folder that `garmentcut cut` has written")
-    found = [row for row in Journal(out_dir).rows.values() if row.is_doubtful]
-    doubtful = [row for row in found if not _is_decided(out_dir, row)]
-    doubtful.sort(key=lambda row: (-(row.doubt or 0), row.place))
+    rows = [row for row in Journal(out_dir).rows.values() if row.is_doubtful]
+    rows.sort(key=lambda row: (-(row.doubt or 0), row.place))
+    doubtful = [row for row in rows if not _is_decided(out_dir, row)]
     psds = [name for row in doubtful for name in row.outputs if name.lower().endswith(".psd")]
     if not psds:
-        why = "all its doubtful cutouts have been decided" if found else "no cutout in it is doubtful"
-        raise SourceError(
-            f"{out_dir}: {'its doubtful cutouts are not PSDs; cut with --format psd' if doubtful else why}"
-        )
+        why = "its doubtful cutouts are not PSDs; cut with --format psd" if doubtful else "no cutout in it is doubtful"
+        raise SourceError(f"{out_dir}: {'all its doubtful cutouts are decided' if rows and not doubtful else why}")
     text = files("garmentcut.review").joinpath(SCRIPT_NAME).read_text(encoding="utf-8")
     path = out_dir / SCRIPT_NAME
     write_atomic(path, text.replace("(BATCH)", f"({json.dumps({'psds': psds, 'next': next_step})})").encode())

@@ -240,7 +240,6 @@ class Run:
     def summary(self, end: Ended) -> dict[str, Any]:
         """How it went, for machines."""
         best = {"mean_dice": end.best_dice, "step": end.best_step} if end.best_step else None
-        weights = self.folder / end.stage / self.best_path.name
         return {
             "run": str(self.folder),
             "split": self.split.name,
@@ -253,7 +252,7 @@ class Run:
             "steps": end.steps or self.recipe.training.steps,
             "seconds": round(end.seconds, 1),
             "best": best,
-            "weights": str(weights) if best else None,
+            "weights": str(self.folder / end.stage / self.best_path.name) if best else None,
         }
 
     def spec(self, event: Evaluated) -> NetworkSpec:

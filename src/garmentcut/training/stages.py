@@ -38,6 +38,7 @@ from garmentcut.training.splits import Split
 _OTHER_SCALE = 0.84
 """Of the second, mirrored map of each photo."""
 _LEAST_STEPS = 20
+_Told = tuple[Run, Event]
 _SPARE = 0.07  # of the hours: photos are drawn, maps written, networks evaluated
 
 
@@ -58,7 +59,7 @@ class StagePlan:
 
 def train_all(
     runs: Sequence[Run], devices: Devices, *, minutes: float | None = None, hours: float | None = None
-) -> Generator[tuple[Run, Event], None, None]:
+) -> Generator[_Told, None, None]:
     """Train runs of one recipe, each from where it stands; of a model of stages, all its networks in turn.
 
     Args:
@@ -68,8 +69,7 @@ def train_all(
         hours: of a model of stages: fit the number of steps to these, once, when the run begins.
 
     Raises:
-        TrainingError, DatasetError: as `train_runs`; or there are too few garments for folds, or `hours` were given for
-            a single network.
+        TrainingError, DatasetError: as `train_runs`; or too few garments for folds, or `hours` for a single network.
         PhotoError: a photo cannot be read; names the file.
     """
     if not runs[0].recipe.stages.refine:
@@ -85,14 +85,11 @@ def train_all(
                 stack.enter_context(run.held())
             plan = plan_of(run, devices, hours)
             yield run, Planned(plan.seconds(run.recipe), dict(plan.steps), plan.hours)
-            is_stopped = yield from _train_stages(run, plan, devices, until)
-            if is_stopped:
+            if (yield from _stopped_in(run, plan, devices, until)):
                 return
 
 
-def _train_stages(
-    run: Run, plan: StagePlan, devices: Devices, until: float | None
-) -> Generator[tuple[Run, Event], None, bool]:
+def _stopped_in(run: Run, plan: StagePlan, devices: Devices, until: float | None) -> Generator[_Told, None, bool]:
     end, seconds = None, 0.0
     for stage in _stages(run, plan):
         left = None if until is None else max((until - time.monotonic()) / 60, 0.0)
@@ -102,11 +99,10 @@ def _train_stages(
                 end, seconds = event[1], seconds + event[1].seconds
         if end is not None and not end.finished:
             break
-    if end is None:
-        return False
-    name, steps = stage.folder.relative_to(run.folder).as_posix(), stage.recipe.training.steps
-    yield run, replace(end, stage=name, steps=steps, seconds=seconds)
-    return not end.finished
+    if end is not None:
+        name, steps = stage.folder.relative_to(run.folder).as_posix(), stage.recipe.training.steps
+        yield run, replace(end, stage=name, steps=steps, seconds=seconds)
+    return end is not None and not end.finished
 
 
 def plan_of(run: Run, devices: Devices, hours: float | None) -> StagePlan:
