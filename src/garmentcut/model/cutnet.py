@@ -109,7 +109,7 @@ def build(
 
     | options | GFLOP | parameters | seconds |
     | --- | --- | --- | --- |
-    | `context = false, detail = false` (the starter) | 116 | 3.98 M | 1.12 |
+    | `context = false, detail = false` | 116 | 3.98 M | 1.12 |
     | default | 118 | 4.08 M | 1.14 |
     | `light = true` | 44 | 3.25 M | 0.73 |
 
