@@ -125,7 +125,7 @@ def evaluate(
         next_step=f"open {report}" if report else f"{again} to see the worst photos",
     )
     if totals.num_seen:
-        typer.secho(f"{seen_sentence(totals)} It says nothing of new ones.", fg="red", bold=True, err=True)
+        typer.secho(f"{seen_sentence(totals)} This says nothing about new ones.", fg="red", bold=True, err=True)
     raise typer.Exit(SOME_FAILED if totals.num_failed else OK)
 
 

@@ -472,7 +472,7 @@ def _refusal(experiences: Sequence[Experience]) -> str:
         else "the model's card does not list its training photos, so these may have been among them"
     )
     return (
-        f"{seen}: what it makes of them says nothing of new ones. Calibrate on other photos, or on a folder of fold"
+        f"{seen}: what it makes of them says nothing about new ones. Calibrate on other photos, or on a folder of fold"
         " runs (garmentcut train --fold all) with --into MODEL; --seen does it all the same and says so on the card"
     )
 
