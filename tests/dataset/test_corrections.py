@@ -11,12 +11,12 @@ from psd_tools.psd.layer_and_mask import MaskParameters
 
 from garmentcut.dataset.corrections import Decision, ReviewSource, decision_stem, find_reviewed, write_decision
 from garmentcut.dataset.ingest import Ingest, IngestOptions
-from garmentcut.dataset.ledger import sha256_of
 from garmentcut.dataset.manifest import read_pair
 from garmentcut.dataset.pairing import NamePattern
 from garmentcut.dataset.split import Scheme
 from garmentcut.errors import DatasetError
 from garmentcut.photo.cutout import Cutout
+from garmentcut.photo.files import sha256_of
 from garmentcut.photo.png import png_bytes
 from garmentcut.photo.psd_write import layered_psd
 from garmentcut.photo.trace import trace_outline

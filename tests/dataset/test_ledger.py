@@ -3,10 +3,11 @@ from dataclasses import replace
 
 import pytest
 
-from garmentcut.dataset.ledger import IngestLedger, LedgerEntry, path_text, sha256_of, stamp_of
+from garmentcut.dataset.ledger import IngestLedger, LedgerEntry, path_text, stamp_of
 from garmentcut.dataset.manifest import fault_of
 from garmentcut.dataset.pairing import Candidate
 from garmentcut.errors import DatasetError
+from garmentcut.photo.files import sha256_of
 
 
 @pytest.fixture

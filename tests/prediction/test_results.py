@@ -1,19 +1,21 @@
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 
 import pytest
 
 from garmentcut.errors import SourceError
+from garmentcut.photo.files import sha256_of
 from garmentcut.prediction.results import (
     DAMAGED_NAME,
     Journal,
     Row,
     fingerprint,
     is_done,
+    is_unchanged,
     may_replace,
     read_row,
-    sha256_of,
 )
 
 ROW = Row("/in/a.jpg", "a", ("a.png",), options="o", size_hw=(3, 2), written={"a.png": ("1", "2")})
@@ -193,3 +195,13 @@ def test_files_that_a_damaged_line_tells_of_are_still_ours(tmp_path):
     assert journal.is_ours(output, ())
     output.write_bytes(b"retouched")
     assert not journal.is_ours(output, ())
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
+def test_a_pipe_is_never_waited_for(tmp_path):
+    """It stood among the photos, or where a cutout is to be written, and the second run never began."""
+    pipe = tmp_path / "a.jpg"
+    os.mkfifo(pipe)
+    assert not is_unchanged(replace(ROW, input=str(pipe), input_bytes=0), pipe)
+    with pytest.raises(OSError, match="not a regular file"):
+        may_replace(pipe, ["1"])

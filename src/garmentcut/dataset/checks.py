@@ -24,7 +24,6 @@ from garmentcut.dataset.ledger import (
     LedgerEntry,
     Stamp,
     path_text,
-    sha256_of,
     stamp_of,
     write_error,
 )
@@ -33,7 +32,7 @@ from garmentcut.dataset.pairing import Candidate
 from garmentcut.dataset.split import perceptual_hash
 from garmentcut.errors import PhotoError, RunError
 from garmentcut.photo.color import srgb_of
-from garmentcut.photo.files import read_photo_bytes, write_atomic
+from garmentcut.photo.files import read_photo_bytes, sha256_of, write_atomic
 from garmentcut.photo.mask import bounding_box, slices_of
 from garmentcut.photo.photo import Photo, to_8_bit
 from garmentcut.photo.png import png_bytes

@@ -12,11 +12,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from garmentcut.config import ReadConfig
-from garmentcut.dataset.ledger import sha256_of
 from garmentcut.dataset.manifest import VIEWS, Fault, fault_of
 from garmentcut.dataset.pairing import Candidate, NamePattern, safe_name
 from garmentcut.errors import DatasetError, PhotoError
-from garmentcut.photo.files import read_photo_bytes, write_atomic
+from garmentcut.photo.files import read_photo_bytes, sha256_of, write_atomic
 from garmentcut.photo.photo import to_alpha
 from garmentcut.photo.read import damage_named, read_png
 from garmentcut.photo.truth import CutoutFile

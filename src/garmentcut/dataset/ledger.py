@@ -4,7 +4,6 @@ Entries are written as they are found, so that nothing is read twice.
 """
 
 import errno
-import hashlib
 import os
 from collections.abc import Collection, Iterable
 from contextlib import suppress
@@ -18,7 +17,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from garmentcut.dataset.manifest import MANIFEST_NAME, Manifest, Pair, read_manifest, write_manifest
 from garmentcut.dataset.pairing import Candidate
 from garmentcut.errors import DatasetError, LockTakenError, RunError
-from garmentcut.photo.files import LOCK_NAME, remove_staged, write_atomic
+from garmentcut.photo.files import LOCK_NAME, remove_staged, sha256_of, write_atomic
 from garmentcut.photo.lock import FolderLock
 
 LEDGER_NAME = "ingest.jsonl"
@@ -236,16 +235,6 @@ def stamp_of(path: Path) -> Stamp:
     """
     status = path.stat()
     return Stamp(status.st_size, status.st_mtime_ns)
-
-
-def sha256_of(path: Path) -> str:
-    """Of a file's content, hexadecimal.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def path_text(path: Path | None, folder: Path) -> str:

@@ -1,6 +1,8 @@
 """Files on disk: walks a folder's photos, refuses unfit ones before they are read, and writes atomically."""
 
+import errno
 import functools
+import hashlib
 import os
 import secrets
 import stat
@@ -59,8 +61,18 @@ def _open_without_waiting(path: str, flags: int) -> int:
     descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise PhotoError("not a regular file; name a photo file", code="unreadable")
+        raise OSError(errno.EINVAL, "not a regular file", path)
     return descriptor
+
+
+def sha256_of(path: Path) -> str:
+    """Of a file's content, in hexadecimal.
+
+    Raises:
+        OSError: it cannot be read, or is a pipe or device, which may have no end.
+    """
+    with open(path, "rb", opener=_open_without_waiting) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def is_junk(name: str) -> bool:

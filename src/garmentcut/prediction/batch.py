@@ -15,13 +15,13 @@ from garmentcut.config import CutConfig, OutputConfig, ReadConfig
 from garmentcut.dataset.corrections import DECISIONS_FOLDER, LOCK_NAME, Decision, decision_on
 from garmentcut.errors import NoBatchError, PhotoError, RunError, SourceError
 from garmentcut.photo.cutout import Cutout
-from garmentcut.photo.files import read_photo_bytes, write_atomic
+from garmentcut.photo.files import read_photo_bytes, sha256_of, write_atomic
 from garmentcut.photo.layout import GarmentSection, Length
 from garmentcut.photo.lock import FolderLock
 from garmentcut.photo.photo import Photo, to_alpha
 from garmentcut.photo.read import damage_named, read_png
 from garmentcut.photo.spec import Output, Sections, Specification
-from garmentcut.prediction.results import RESULTS_NAME, Row, sha256_of
+from garmentcut.prediction.results import RESULTS_NAME, Row
 
 OWN_FOLDER = ".garmentcut"
 """Lies in every output folder: what belongs to the batch and not to its customer."""
@@ -70,7 +70,9 @@ def read_batch(out_dir: Path) -> Batch:
             raise NoBatchError(f"{path}: no such file; {fix}") from error
         fix = f"run `garmentcut cut PHOTOS --out {out_dir}` first, or name the folder that it wrote"
         raise NoBatchError(f"{out_dir}: nothing was cut into this folder; {fix}") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         if isinstance(error, SourceError):
             raise
         fix = (

@@ -17,9 +17,10 @@ from garmentcut.dataset.pairing import DEFAULT_PATTERN
 from garmentcut.dataset.pairing import NamePattern as StudioPattern
 from garmentcut.errors import ConfigError, PhotoError
 from garmentcut.formats import FORMATS
+from garmentcut.photo.files import sha256_of
 from garmentcut.photo.metadata import capture_of_file
 from garmentcut.photo.spec import FilledPattern, Output, Specification, Subject, fill_pattern
-from garmentcut.prediction.results import Journal, Row, is_another_photo, sha256_of
+from garmentcut.prediction.results import Journal, Row, is_another_photo
 from garmentcut.prediction.sources import Source
 
 _NUMBERED = re.compile(r"(.+)-\d+", re.DOTALL)

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 
 from garmentcut.errors import FAILURES, Note, RunError, SourceError, counted
 from garmentcut.observe.monitor import Monitor
-from garmentcut.photo.files import write_atomic
+from garmentcut.photo.files import sha256_of, write_atomic
 
 _T = TypeVar("_T")
 
@@ -293,12 +293,6 @@ def may_replace(path: Path, hashes: Iterable[str]) -> bool:
 def fingerprint(*parts: Any) -> str:
     """Short hash of anything JSON can hold."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file's content, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _line(row: Row) -> bytes:

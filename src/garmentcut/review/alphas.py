@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from garmentcut.config import ReadConfig
 from garmentcut.errors import PhotoError, ReviewError, SourceError
 from garmentcut.photo.cutout import Cutout
-from garmentcut.photo.files import read_photo_bytes, write_atomic
+from garmentcut.photo.files import read_photo_bytes, sha256_of, write_atomic
 from garmentcut.photo.mask import dilate, erode
 from garmentcut.photo.photo import Photo
 from garmentcut.photo.png import SIGNATURE, png_bytes, split_png
 from garmentcut.photo.read import decode_photo
 from garmentcut.photo.truth import read_cutout
 from garmentcut.prediction.batch import Batch, Order, read_batch
-from garmentcut.prediction.results import Row, fingerprint, sha256_of
+from garmentcut.prediction.results import Row, fingerprint
 
 _KINDS = {0: "gray", 2: "RGB", 3: "palette", 4: "gray with alpha", 6: "RGBA"}
 Alpha8 = NDArray[np.uint8]

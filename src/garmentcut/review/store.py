@@ -19,7 +19,7 @@ from garmentcut.dataset.manifest import VIEWS
 from garmentcut.errors import LockTakenError, OutputError, PhotoError, ReviewError
 from garmentcut.photo.compose import Preparation
 from garmentcut.photo.cutout import Cutout
-from garmentcut.photo.files import StagedFile
+from garmentcut.photo.files import StagedFile, sha256_of
 from garmentcut.photo.lock import FolderLock
 from garmentcut.photo.photo import to_alpha
 from garmentcut.photo.png import png_bytes
@@ -27,7 +27,7 @@ from garmentcut.photo.spec import Sighting, Specification, deliver, shared_scale
 from garmentcut.photo.write import encode_prepared
 from garmentcut.prediction.locate import split_garments
 from garmentcut.prediction.names import garment_of, subject_of
-from garmentcut.prediction.results import may_replace, sha256_of
+from garmentcut.prediction.results import may_replace
 from garmentcut.prediction.sources import Source
 from garmentcut.review.alphas import AlphaFiles, EdgeChange, ReviewPhoto, measure_change, read_gray
 from garmentcut.review.database import ActionRow, BatchRow, Database, PhotoRow
