@@ -21,7 +21,7 @@ folder is not searched, unless it is named itself."""
 _JUNK = frozenset(
     {
         *("$recycle.bin", "system volume information", "thumbs.db", "ehthumbs.db", "desktop.ini"),  # Windows
-        *(".spotlight-v100", ".trashes", ".fseventsd", ".temporaryitems", ".ds_store", "__macosx"),  # macOS
+        *(".spotlight-v100", ".trashes", ".fseventsd", ".temporaryitems", ".ds_store", "__macosx", "icon\r"),  # macOS
         *("@recycle", "@eadir", "#recycle", "#snapshot"),  # network drives
     }
 )
