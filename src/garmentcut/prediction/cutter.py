@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from garmentcut.config import CutConfig, RuntimeConfig
 from garmentcut.errors import ModelError, NoGarmentError, Note
 from garmentcut.model.card import ModelCard, read_model
+from garmentcut.model.doubt_model import DoubtModel
 from garmentcut.photo.compose import choke_alpha
 from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.photo import Photo
@@ -120,24 +121,21 @@ class Cutter:
         return Prediction.of_frame(self.runtime(frame.rgb), frame)
 
     def _predict_in_stages(self, stages: Stages, photo: Photo, frame: Frame) -> Prediction:
-        """What the stages say of a photo; a foreign one whose garment has an unusual size is cut at another scale too.
+        """What the stages say of a photo; a foreign one is looked at several times.
 
-        Of the two predictions the less doubtful one is kept.
+        If its garment has an unusual size, it is cut at another scale too, and the less doubtful prediction is kept.
         """
-        refusal = NoGarmentError()
-        first: Prediction | None = None
-        try:
-            first = stages(photo, frame)
-        except NoGarmentError as error:
-            refusal = error
+        first, refusal = _tried(stages, photo, frame)
         doubt = self.card.doubt
-        window = window_of(frame, stages.sizes.garment_px) if doubt is not None else None
-        if doubt is not None and window is not None:
+        if doubt is not None:
             seen = observe_prediction(first) if first is not None else None
             if seen is None or is_foreign(doubt, seen.appearance):
-                second = self._predicted_in(window, stages, photo, frame)
-                again = observe_prediction(second) if second is not None else None
-                if again is not None and (seen is None or doubt_of(doubt, again) < doubt_of(doubt, seen)):
+                stages = replace(stages, averaged=True)
+                if first is not None:
+                    first, refusal = _tried(stages, photo, frame)
+                window = window_of(frame, stages.sizes.garment_px)
+                second = self._predicted_in(window, stages, photo, frame) if window is not None else None
+                if second is not None and (first is None or _doubt_in(second, doubt) < _doubt_in(first, doubt)):
                     first = second
         if first is None:
             raise refusal
@@ -168,6 +166,19 @@ class Cutter:
         check_garment(prediction)
         alpha = choke_alpha(prediction.full_alpha(), self.card.choke_px + self.config.choke_px)
         return Cutout.of(photo, alpha)
+
+
+def _tried(stages: Stages, photo: Photo, frame: Frame) -> tuple[Prediction | None, NoGarmentError]:
+    """A prediction, or why there is none."""
+    try:
+        return stages(photo, frame), NoGarmentError()
+    except NoGarmentError as error:
+        return None, error
+
+
+def _doubt_in(prediction: Prediction, model: DoubtModel) -> float:
+    observation = observe_prediction(prediction)
+    return 1.0 if observation is None else doubt_of(model, observation)
 
 
 def default_model() -> Path:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -210,14 +211,20 @@ def observe(rgb: NDArray[np.uint8], alpha: Plane, *, apart: float = 0.0) -> Obse
 
 
 def observe_prediction(prediction: Prediction) -> Observation | None:
-    """`observe` a prediction."""
+    """`observe` a prediction; once, for whoever asks again."""
+    if prediction in _OBSERVED:
+        return _OBSERVED[prediction]
     frame, coarse = prediction.frame, prediction.coarse
     height, width = frame.content_hw
     apart = 0.0
     if coarse is not None:
         again = prediction.small_alpha((coarse.shape[0], coarse.shape[1]))
         apart = float(np.abs(coarse - again).sum() / np.sqrt(max(again.sum(), 1.0)))
-    return observe(frame.rgb[:height, :width], prediction.alpha, apart=apart)
+    _OBSERVED[prediction] = found = observe(frame.rgb[:height, :width], prediction.alpha, apart=apart)
+    return found
+
+
+_OBSERVED: WeakKeyDictionary[Prediction, Observation | None] = WeakKeyDictionary()
 
 
 def contact_of(maps: Maps) -> int:
