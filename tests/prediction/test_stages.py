@@ -20,6 +20,7 @@ from garmentcut.prediction.stages import (
     refine_edges,
     segment_crop,
     tiles,
+    without_strays,
 )
 from garmentcut.synthetic import draw_studio_photo
 
@@ -207,6 +208,21 @@ def test_a_second_piece_that_the_locate_stage_missed_is_no_speck():
     fine, coarse = agreed()
     fine[2:36, 40:120] = 1
     assert clean(fine, coarse)[20, 80] == 1
+
+
+def test_what_lies_apart_from_the_garment_is_a_stray():
+    fine, coarse = np.zeros((200, 200), np.float32), np.zeros((200, 200), np.float32)
+    fine[20:180, 40:140] = coarse[20:180, 40:140] = 1
+    fine[30:60, 150:160] = 0.7  # a tile of the floor
+    fine[100:105, 138:170] = 1  # a tie that hangs on
+    coarse[30:60, 150:160] = 0.3
+    cleaned = without_strays(fine, coarse)
+    assert not cleaned[30:60, 150:160].any()
+    fine[30:60, 150:160] = 0
+    np.testing.assert_array_equal(cleaned, fine)
+    assert without_strays(fine, coarse) is fine
+    fine[:, 150:] = 1  # too large to be thrown away unseen
+    assert without_strays(fine, coarse) is fine
 
 
 def test_a_print_that_is_half_transparent_becomes_opaque():

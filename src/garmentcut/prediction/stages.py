@@ -40,6 +40,7 @@ _OPAQUE = 0.8, 0.97  # of the locate stage's alpha: from nothing to all of what 
 _HALF_SEEN = 0.3, 0.5  # of the last stage's: below, it is a gap
 _LARGEST_HOLE = 2.5e-3  # of the garment: a brass button, a buckle; a larger one is a gap until told otherwise
 _LARGEST_SPECK = 5e-3
+_LARGEST_STRAY = 0.05  # where the photo is foreign: a patch of a patterned floor or wall
 _LEAST_COMPACT = 0.25  # of the square around it: a strap, too thin for the locate stage, is long and fills none
 _SOFT_LEVEL = 0.1  # the soft edge of a speck or hole goes with it
 
@@ -208,6 +209,8 @@ class Stages:
         fine = self._refined(rgb, seen)
         coarse = coarse_in(crop, place.garment, frame.photo_hw)
         fine = opaque(clean(fine, coarse), coarse)
+        if self.averaged:
+            fine = without_strays(fine, coarse)
         return Prediction(frame, crop, fine, place.seen, notes_of(place, fine))
 
     def alpha_of(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -479,6 +482,16 @@ def clean(fine: NDArray[np.float32], coarse: NDArray[np.float32]) -> NDArray[np.
     if drop is not None:
         cleaned[drop] = 0
     return cleaned
+
+
+def without_strays(fine: NDArray[np.float32], coarse: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Remove what lies apart from all that the locate stage takes for garment, unless it is large.
+
+    Args: as `clean`.
+    """
+    found = components(fine > _SOFT_LEVEL)
+    strays = (counts_in(found, coarse >= 0.5) == 0) & (found.areas <= _LARGEST_STRAY * np.count_nonzero(fine >= 0.5))
+    return np.where(found.mask_of(strays), np.float32(0), fine) if strays.any() else fine
 
 
 def opaque(fine: NDArray[np.float32], coarse: NDArray[np.float32]) -> NDArray[np.float32]:
