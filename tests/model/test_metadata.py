@@ -62,6 +62,13 @@ def test_an_attachment_is_seen_by_nobody_else(model):
     assert attachment_of(parsed.SerializeToString()) == content  # other tools keep what they do not know
 
 
+def test_a_new_attachment_takes_the_place_of_the_old_one(model):
+    both = with_attachment(with_attachment(model, b"located", "locate"), b"first", "refine")
+    assert with_attachment(both, b"second", "refine") == with_attachment(
+        with_attachment(model, b"located", "locate"), b"second", "refine"
+    )
+
+
 def test_the_card_can_be_changed_without_losing_the_attachment(model):
     whole = with_metadata(with_attachment(model, b"first"), "card", "a")
     assert without_metadata(whole, "card") == with_attachment(model, b"first")

@@ -45,7 +45,7 @@ def without_metadata(model: bytes, key: str) -> bytes:
 
 
 def attachment_of(model: bytes, name: str = "locate") -> bytes | None:
-    """The bytes that `with_attachment` added under a name, the last ones where there are several; None: there are none.
+    """The bytes that `with_attachment` added under a name; None: there are none.
 
     Raises:
         ModelError: not an ONNX file.
@@ -55,7 +55,7 @@ def attachment_of(model: bytes, name: str = "locate") -> bytes | None:
 
 
 def with_attachment(model: bytes, content: bytes, name: str = "locate") -> bytes:
-    """The model with other bytes appended that are no part of its network, another network for example.
+    """The model with other bytes that are no part of its network, another network for example, in place of earlier ones.
 
     They stand in a field that ONNX does not have. Protobuf's readers pass over such a field, so to every tool the file
     stays the network it was (docs/decisions/007-locate-then-cut.md).
@@ -65,7 +65,10 @@ def with_attachment(model: bytes, content: bytes, name: str = "locate") -> bytes
         content: to attach.
         name: `locate` or `refine`.
     """
-    return model + _length_delimited(_ATTACHMENTS[name], content)
+    number = _ATTACHMENTS[name]
+    for _, start, stop in reversed([field[1:] for field in _fields(model) if field[0] == number]):
+        model = model[:start] + model[stop:]
+    return model + _length_delimited(number, content)
 
 
 def _entries(model: bytes, key: str) -> Iterator[tuple[bytes, int, int]]:
