@@ -55,7 +55,7 @@ def attachment_of(model: bytes, name: str = "locate") -> bytes | None:
 
 
 def with_attachment(model: bytes, content: bytes, name: str = "locate") -> bytes:
-    """The model with other bytes that are no part of its network, another network for example, in place of earlier ones.
+    """The model with bytes that are no part of its network, another network for example, in place of earlier ones.
 
     They stand in a field that ONNX does not have. Protobuf's readers pass over such a field, so to every tool the file
     stays the network it was (docs/decisions/007-locate-then-cut.md).
