@@ -52,7 +52,7 @@ def test_a_start_that_knows_the_photos_of_a_fold_is_refused(make_study, tmp_path
     facts = {"trained_on": [held]}
     save_network(tmp_path / "parent", network, NetworkSpec(run.recipe.network.name, {}, (64, 64), "alpha", facts))
     settings = {"network.start": str(tmp_path / "parent")}
-    with pytest.raises(StudyError, match=r"have learned from 1 photo of fold 0, .* --seen to go on"):
+    with pytest.raises(StudyError, match=r"have learned from 1 photo of fold 0, .* --seen to continue"):
         make_study(choice=Choice(settings=settings))
     assert make_study(choice=Choice(settings=settings, use_seen=True)).keys
     assert make_study(choice=Choice(settings=settings, folds=(1,))).keys  # which it has not seen
