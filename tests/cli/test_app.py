@@ -113,3 +113,13 @@ def test_work_is_done_even_if_nobody_can_be_told(tmp_path):
     told = subprocess.run([*command, str(tmp_path / "told.jpg")], capture_output=True, check=False)
     assert (done.returncode, closed.returncode, told.returncode) == (0, 0, 0)
     assert all((tmp_path / f"{name}.jpg").is_file() for name in ("full", "closed", "told"))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux' /dev/full")
+@pytest.mark.parametrize("word", ["--help", "--version"])
+def test_help_that_cannot_be_written_is_no_traceback(word):
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "garmentcut", word], stdout=full, stderr=subprocess.PIPE, check=False
+        )
+    assert (done.returncode, done.stderr) == (0, b"")

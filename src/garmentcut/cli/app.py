@@ -278,7 +278,10 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a file name may hold what the terminal cannot show
     try:
-        app()
+        try:
+            app()
+        except OSError as error:  # help that cannot be written; commands tell of their own failures
+            raise SystemExit(OK) from error
     except SystemExit as end:
         for stream in (sys.stdout, sys.stderr):
             _flush(stream)
