@@ -98,11 +98,11 @@ def test_a_packshot_that_the_garment_fills_is_cut_at_the_scale_that_was_learned(
     assert prediction.notes[-1].flag == "rescaled"
 
 
-def test_a_foreign_photo_gets_the_mean_of_four_looks(staged):
-    looks = []
+def test_a_foreign_photo_gets_test_time_augmentation(staged):
+    seen = []
 
-    def left_half(rgb):  # and the mirrored looks see the right one
-        looks.append(rgb.shape)
+    def left_half(rgb):  # and of mirrored copies the right one
+        seen.append(rgb.shape)
         alpha = ((rgb[..., 0].astype(np.float32) - rgb[..., 1]) / 255).clip(0, 1)
         alpha[:, alpha.shape[1] // 2 :] = 0
         return alpha
@@ -112,10 +112,10 @@ def test_a_foreign_photo_gets_the_mean_of_four_looks(staged):
     photo = Photo(packshot((70, 60, 130, 220)))
     foreign = replace(cutter, stages=stages)
     foreign.predict(photo, foreign.frame(photo))
-    assert len(looks) >= 1 + 4
-    alpha = replace(stages, averaged=True, fast=True).alpha_of(photo.rgb)
+    assert len(seen) >= 1 + 4
+    alpha = replace(stages, test_time_augmentation=True, fast=True).alpha_of(photo.rgb)
     left, right = alpha[100:180, 76:90], alpha[100:180, 102:116][:, ::-1]
-    assert 0.3 < left.min() <= left.max() < 0.9  # one look would say 1, and 0 of the right half
+    assert 0.3 < left.min() <= left.max() < 0.9  # the crop alone would give 1, and 0 in the right half
     np.testing.assert_allclose(left, right, atol=0.02)
 
 
@@ -127,6 +127,6 @@ def test_a_usual_photo_is_looked_at_once(staged):
     assert len(calls) == 2
     cutter, calls = staged(1.0)
     cutter(small)
-    assert len(calls) == 3  # again with segment's average, and at another scale
+    assert len(calls) == 3  # again with test-time augmentation, and at another scale
     with pytest.raises(NoGarmentError):
         cutter(np.full((288, 192, 3), 240, np.uint8))

@@ -3,7 +3,14 @@ import pytest
 
 from garmentcut.errors import NoGarmentError
 from garmentcut.prediction.frame import Frame
-from garmentcut.prediction.locate import count_garments, locate, split_garments
+from garmentcut.prediction.locate import (
+    clean,
+    count_garments,
+    locate,
+    opaque,
+    split_garments,
+    without_false_positives,
+)
 from garmentcut.prediction.stages import Prediction, check_garment
 
 HEIGHT, WIDTH = 192, 128
@@ -135,3 +142,104 @@ def test_pieces_of_one_mannequin_stay_together():
     alpha = np.zeros((60, 40), np.float32)
     alpha[5:20, 10:30], alpha[35:55, 12:28] = 1, 1
     assert len(split_garments(alpha)) == 1
+
+
+def agreed():
+    """A dress that the first and the last stage agree on."""
+    fine = np.zeros((200, 160), np.float32)
+    fine[40:180, 40:120] = 1
+    return fine, fine * 0.97
+
+
+def test_what_agrees_is_not_touched():
+    fine, coarse = agreed()
+    assert clean(fine, coarse) is fine
+
+
+def test_a_brass_button_is_no_hole():
+    fine, coarse = agreed()
+    fine[100:105, 80:84] = 0.05
+    fine[99, 80:84] = 0.7  # its soft edge
+    assert (clean(fine, coarse)[41:179, 41:119] == 1).all()
+
+
+def test_a_gap_that_the_locate_stage_sees_stays_open():
+    fine, coarse = agreed()
+    fine[100:110, 80:84], coarse[98:112, 78:86] = 0, 0.4
+    assert clean(fine, coarse) is fine
+
+
+def test_a_large_hole_is_not_filled():
+    fine, coarse = agreed()
+    fine[80:120, 60:100] = 0
+    assert clean(fine, coarse) is fine
+
+
+def test_a_notch_at_the_edge_is_no_hole():
+    fine, coarse = agreed()
+    fine[100:104, 36:46] = 0
+    assert clean(fine, coarse) is fine
+
+
+def test_lace_stays_lace():
+    fine, coarse = agreed()
+    fine[60:100:4, 60:100:4], coarse[55:105, 55:105] = 0.1, 0.8
+    assert clean(fine, coarse) is fine
+
+
+def test_a_speck_is_taken_off_with_its_edge():
+    fine, coarse = agreed()
+    fine[10:14, 10:14] = 0.9
+    fine[9, 10:14] = 0.3
+    cleaned = clean(fine, coarse)
+    assert cleaned[:30].max() == 0
+    assert np.array_equal(cleaned[30:], fine[30:])
+
+
+def test_a_strap_too_thin_for_the_locate_stage_is_no_speck():
+    fine, coarse = agreed()
+    fine[4:36, 60:63] = 0.9  # it hangs by threads that neither saw
+    assert clean(fine, coarse) is fine
+
+
+def test_fringe_that_hangs_on_is_no_speck():
+    fine, coarse = agreed()
+    fine[180:195, 60:62] = 0.9  # longer than locate saw
+    assert clean(fine, coarse) is fine
+
+
+def test_a_second_piece_that_the_locate_stage_missed_is_no_speck():
+    fine, coarse = agreed()
+    fine[2:36, 40:120] = 1
+    assert clean(fine, coarse)[20, 80] == 1
+
+
+def test_what_lies_apart_from_the_garment_is_a_false_positive():
+    fine, coarse = np.zeros((200, 200), np.float32), np.zeros((200, 200), np.float32)
+    fine[20:180, 40:140] = coarse[20:180, 40:140] = 1
+    fine[30:60, 150:160] = 0.7  # a tile of the floor
+    fine[100:105, 138:170] = 1  # a tie that hangs on
+    coarse[30:60, 150:160] = 0.3
+    cleaned = without_false_positives(fine, coarse)
+    assert not cleaned[30:60, 150:160].any()
+    fine[30:60, 150:160] = 0
+    np.testing.assert_array_equal(cleaned, fine)
+    assert without_false_positives(fine, coarse) is fine
+    fine[:, 150:] = 1  # too large to be thrown away unseen
+    assert without_false_positives(fine, coarse) is fine
+
+
+def test_a_print_that_is_half_transparent_becomes_opaque():
+    fine, coarse = agreed()
+    fine[90:130, 60:100] = 0.6
+    lifted = opaque(fine, np.where(coarse > 0.5, np.float32(0.99), coarse))
+    assert lifted[90:130, 60:100].min() == 1
+    assert np.array_equal(lifted[:90], fine[:90])
+
+
+def test_sheer_cloth_gaps_and_edges_stay_as_they_are():
+    fine, coarse = agreed()
+    fine[90:130, 60:100], coarse[90:130, 60:100] = 0.6, 0.7  # sheer to both
+    fine[60:70, 60:70] = 0.2  # a gap that locate is too small for
+    fine[40:180, 118:120], coarse[40:180, 112:120] = 0.5, 0.6  # an edge
+    assert np.array_equal(opaque(fine, coarse), fine)

@@ -280,8 +280,9 @@ def main() -> None:
     try:
         try:
             app()
-        except OSError as error:  # help that cannot be written; commands tell of their own failures
-            raise SystemExit(OK) from error
+        except OSError as error:  # of help that cannot be written; commands tell of their own failures
+            say(f"garmentcut: {error.strerror or error}", err=True)
+            raise SystemExit(SOME_FAILED) from error
     except SystemExit as end:
         for stream in (sys.stdout, sys.stderr):
             _flush(stream)

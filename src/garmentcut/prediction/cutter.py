@@ -121,7 +121,7 @@ class Cutter:
         return Prediction.of_frame(self.runtime(frame.rgb), frame)
 
     def _predict_in_stages(self, stages: Stages, photo: Photo, frame: Frame) -> Prediction:
-        """What the stages say of a photo; a foreign one is looked at several times.
+        """What the stages say of a photo; of a foreign one, with test-time augmentation.
 
         If its garment has an unusual size, it is cut at another scale too, and the less doubtful prediction is kept.
         """
@@ -130,7 +130,7 @@ class Cutter:
         if doubt is not None:
             seen = observe_prediction(first) if first is not None else None
             if seen is None or is_foreign(doubt, seen.appearance):
-                stages = replace(stages, averaged=True)
+                stages = replace(stages, test_time_augmentation=True)
                 if first is not None:
                     first, refusal = _tried(stages, photo, frame)
                 window = window_of(frame, stages.sizes.garment_px)

@@ -210,6 +210,9 @@ def observe(rgb: NDArray[np.uint8], alpha: Plane, *, apart: float = 0.0) -> Obse
     return Observation(maps, features, np.concatenate([_appearance_of(maps), _ground_of(rgb)]))
 
 
+_OBSERVED: WeakKeyDictionary[Prediction, Observation | None] = WeakKeyDictionary()  # the cutter asks, then the judge
+
+
 def observe_prediction(prediction: Prediction) -> Observation | None:
     """`observe` a prediction; once, for whoever asks again."""
     if prediction in _OBSERVED:
@@ -222,9 +225,6 @@ def observe_prediction(prediction: Prediction) -> Observation | None:
         apart = float(np.abs(coarse - again).sum() / np.sqrt(max(again.sum(), 1.0)))
     _OBSERVED[prediction] = found = observe(frame.rgb[:height, :width], prediction.alpha, apart=apart)
     return found
-
-
-_OBSERVED: WeakKeyDictionary[Prediction, Observation | None] = WeakKeyDictionary()
 
 
 def contact_of(maps: Maps) -> int:

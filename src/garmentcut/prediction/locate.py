@@ -1,4 +1,4 @@
-"""Finds the garment for `stages`, in the locate stage's small alpha: which components belong to it, and its box."""
+"""Finds the garment for `stages` in the locate stage's small alpha, and corrects the last stage's alpha by it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from garmentcut.errors import NoGarmentError, Note
-from garmentcut.photo.mask import Components, components
+from garmentcut.photo.mask import Components, components, dilate
 from garmentcut.prediction.frame import Box
 
 ANOTHER_GARMENT = 0.35
@@ -24,6 +24,18 @@ _NOT_A_SPECK = 0.01  # of its area: a strap, a sleeve end, if it is near
 _NEAR = 0.04  # of the frame's height
 _ON_THE_FRAME = 0.01  # of the side's length
 _FRONT_WIDTH, _FRONT_GAP, _FRONT_UNEVEN = 0.37, 0.7, 0.06  # of height, width and height of an open vest's fronts
+_CLOTH = 0.9  # of the locate stage's alpha: lace and gaps in it stay below
+_NOTHING = 0.1
+_OPAQUE = (
+    0.8,
+    0.97,
+)  # of the locate stage's alpha: from the first on cloth is made more opaque, from the second wholly
+_HALF_SEEN = 0.3, 0.5  # of the last stage's: below, it is a gap
+_LARGEST_HOLE = 2.5e-3  # of the garment: a brass button, a buckle; a larger one is a gap until told otherwise
+_LARGEST_SPECK = 5e-3
+_LARGEST_FALSE_POSITIVE = 0.05  # where the photo is foreign: a patch of a patterned floor or wall
+_LEAST_COMPACT = 0.25  # of the square around it: a strap, too thin for the locate stage, is long and fills none
+_SOFT_LEVEL = 0.1  # the soft edge of a speck or hole goes with it
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,3 +172,79 @@ def _are_one_garment(one: Sequence[int], other: Sequence[int]) -> bool:
     uneven = max(abs(one[1] - other[1]), abs(one[3] - other[3]))
     narrow = max(widths) <= _FRONT_WIDTH * min(heights)
     return narrow and gap <= _FRONT_GAP * min(widths) and uneven <= _FRONT_UNEVEN * min(heights)
+
+
+def clean(fine: NDArray[np.float32], coarse: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Fill small holes in sure cloth, and remove small specks where there surely is no garment.
+
+    Args:
+        fine: `(H, W)` float32 in [0, 1], the last stage's alpha.
+        coarse: the same size: the locate stage's alpha, enlarged.
+
+    Returns:
+        A cleaned copy, or `fine` itself if it was clean.
+    """
+    garment_px = float(np.count_nonzero(fine >= 0.5))
+    hole_px, speck_px = _LARGEST_HOLE * garment_px, _LARGEST_SPECK * garment_px
+    fill = _within(fine < 0.5, coarse >= _CLOTH, fine < 1 - _SOFT_LEVEL, most_px=hole_px)
+    drop = _within(fine >= 0.5, coarse <= _NOTHING, fine > _SOFT_LEVEL, most_px=speck_px, least_compact=_LEAST_COMPACT)
+    if fill is None and drop is None:
+        return fine
+    cleaned = fine.copy()
+    if fill is not None:
+        cleaned[fill] = 1
+    if drop is not None:
+        cleaned[drop] = 0
+    return cleaned
+
+
+def without_false_positives(fine: NDArray[np.float32], coarse: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Remove what lies apart from all that the locate stage takes for garment, unless it is large.
+
+    Args: as `clean`.
+
+    Returns:
+        `(H, W)` float32 in [0, 1], nowhere more than `fine`; `fine` itself if there was nothing to remove.
+    """
+    found, largest_px = components(fine > _SOFT_LEVEL), _LARGEST_FALSE_POSITIVE * np.count_nonzero(fine >= 0.5)
+    false = (counts_in(found, coarse >= 0.5) == 0) & (found.areas <= largest_px)
+    return np.where(found.mask_of(false), np.float32(0), fine) if false.any() else fine
+
+
+def opaque(fine: NDArray[np.float32], coarse: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Make cloth opaque where the locate stage is sure of it: strong prints and checks can leave it half transparent.
+
+    Args: as `clean`.
+
+    Returns:
+        `(H, W)` float32 in [0, 1], nowhere less than `fine`; edges, gaps and sheer cloth, of which the locate stage is
+        not sure, stay as they are.
+    """
+    unsure = (fine > _HALF_SEEN[0]) & (fine < 1) & (coarse > _OPAQUE[0])
+    if not unsure.any():
+        return fine
+    lifted, seen, known = fine.copy(), fine[unsure], coarse[unsure]
+    share = np.interp(known, _OPAQUE, (0, 1)) * np.interp(seen, _HALF_SEEN, (0, 1))
+    lifted[unsure] = seen + (1 - seen) * share
+    return lifted
+
+
+def _within(
+    wrong: NDArray[np.bool_],
+    sure: NDArray[np.bool_],
+    reach: NDArray[np.bool_],
+    *,
+    most_px: float,
+    least_compact: float = 0.0,
+) -> NDArray[np.bool_] | None:
+    """Components of `wrong` that lie within `sure` and are small, with what of `reach` adjoins; None: none."""
+    candidates = wrong & sure
+    if not candidates.any():
+        return None
+    # What is wrong beside the sure area would cut a component in two: grown by a pixel, each shows whether it goes on.
+    found = components(reach & sure)
+    beyond = counts_in(found, dilate(reach & ~sure)) > 0
+    boxes = found.boxes_xyxy
+    compact = found.areas >= least_compact * (boxes[:, 2:] - boxes[:, :2]).max(axis=1) ** 2
+    chosen = (counts_in(found, candidates) > 0) & ~beyond & (found.areas <= most_px) & compact
+    return found.mask_of(chosen) if chosen.any() else None

@@ -16,33 +16,34 @@ from PIL import Image
 from garmentcut.config import RuntimeConfig
 from garmentcut.errors import NoGarmentError, Note
 from garmentcut.model.card import ModelCard, StageSizes, stage_network_of
-from garmentcut.photo.mask import components, dilate
+from garmentcut.photo.mask import components
 from garmentcut.photo.photo import Photo
 from garmentcut.photo.resize import resize_alpha, resize_rgb
 from garmentcut.prediction.frame import Box, Crop, Frame, crop_pixels, whole_crop
-from garmentcut.prediction.locate import LEAST_SHARE, NO_GARMENT, Place, count_garments, counts_in, locate
+from garmentcut.prediction.locate import (
+    LEAST_SHARE,
+    NO_GARMENT,
+    Place,
+    clean,
+    count_garments,
+    locate,
+    opaque,
+    without_false_positives,
+)
 from garmentcut.prediction.runtime import Predict, Runtime, load_runtime
 
 _SURE = 0.03  # from 0 or 1: there the segment stage needs no second opinion
 _OVERLAP_PX = 16  # of a tile, on each side: where it fades into its neighbours
 _WIDENINGS, _WIDER = 3, 0.5  # of a box that is too small: how often, and by how much of its side
-_SMALLER_LOOK = 0.72  # of the crop
+_SMALLER_COPY = 0.72  # of the crop, for test-time augmentation
 _GOES_ON = 0.02  # of a crop's side: what is garment there is no speck
+_MAYBE = 0.25  # of segment's alpha: refine may still find garment there
 _ROUNDS = 4  # of tiles: each follows a strap by half a tile
 _DIFFERS, _LEAST_LEAD_PX = 0.3, 6  # what refine says against segment, where tiles end
 _REDUCING_GAP = 2.0  # a box is what is looked for: 1152x1728 pixels shrink in half the time
 _MULTIPLE_OF = 32  # the encoder's coarsest stride
 _Alpha = NDArray[np.float32]
 _TAIL_ALPHA = 1 / 128  # below, the sigmoid's tail: invisible, but it would keep every pixel from being fully hidden
-_CLOTH = 0.9  # of the locate stage's alpha: lace and gaps in it stay below
-_NOTHING = 0.1
-_OPAQUE = 0.8, 0.97  # of the locate stage's alpha: from nothing to all of what is missing is made up
-_HALF_SEEN = 0.3, 0.5  # of the last stage's: below, it is a gap
-_LARGEST_HOLE = 2.5e-3  # of the garment: a brass button, a buckle; a larger one is a gap until told otherwise
-_LARGEST_SPECK = 5e-3
-_LARGEST_STRAY = 0.05  # where the photo is foreign: a patch of a patterned floor or wall
-_LEAST_COMPACT = 0.25  # of the square around it: a strap, too thin for the locate stage, is long and fills none
-_SOFT_LEVEL = 0.1  # the soft edge of a speck or hole goes with it
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,15 +76,6 @@ class Prediction:
         """How much of the photo the crop is, 0 to 1."""
         left, top, right, bottom = self.crop.box_xyxy
         return (right - left) * (bottom - top) / (self.frame.photo_hw[0] * self.frame.photo_hw[1])
-
-    @cached_property
-    def agreement(self) -> float:
-        """Dice of the locate stage's and the last stage's masks, in small; 1 where there are no stages."""
-        if self.coarse is None:
-            return 1.0
-        first, last = self.coarse >= 0.5, self.small_alpha(_size_of(self.coarse)) >= 0.5
-        total = np.count_nonzero(first) + np.count_nonzero(last)
-        return float(2 * np.count_nonzero(first & last) / total) if total else 1.0
 
     @cached_property
     def alpha(self) -> NDArray[np.float32]:
@@ -153,8 +145,8 @@ class Stages:
         refine: sees tiles of four channels.
         sizes: what the card says of their inputs.
         fast: leave the refine stage out.
-        averaged: segment looks four times, also at the mirrored crop and at smaller copies of both, and says the mean:
-            on photos unlike those that were learned it finds larger things better so, and on others hardly.
+        test_time_augmentation: segment's alpha is the mean of four, of the crop, a smaller copy, and both mirrored. On
+            photos unlike those that were learned dark suits and stripes get fewer holes so; on others it gains nothing.
     """
 
     locate: Predict
@@ -162,7 +154,7 @@ class Stages:
     refine: Predict
     sizes: StageSizes
     fast: bool = False
-    averaged: bool = False
+    test_time_augmentation: bool = False
 
     @classmethod
     def load(
@@ -198,19 +190,19 @@ class Stages:
             NoGarmentError: there is none.
         """
         place = find_garment(self.locate, frame, self.sizes)
-        box: Box | None = place.box_xyxy
+        box = place.box_xyxy
         for _ in range(1 + _WIDENINGS):
-            if box is None:
-                break
             crop = crop_of(box, frame, self.sizes)
             rgb = crop_pixels(photo, frame, crop)
             seen = self._seen(rgb)
-            box = wider_box(box, seen, crop, frame)
+            if (wider := wider_box(box, seen, crop, frame)) is None:
+                break
+            box = wider
         fine = self._refined(rgb, seen)
         coarse = coarse_in(crop, place.garment, frame.photo_hw)
         fine = opaque(clean(fine, coarse), coarse)
-        if self.averaged:
-            fine = without_strays(fine, coarse)
+        if self.test_time_augmentation:
+            fine = without_false_positives(fine, coarse)
         return Prediction(frame, crop, fine, place.seen, notes_of(place, fine))
 
     def alpha_of(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -218,14 +210,14 @@ class Stages:
         return self._refined(rgb, self._seen(rgb))
 
     def _seen(self, rgb: NDArray[np.uint8]) -> _Alpha:
-        if not self.averaged:
+        if not self.test_time_augmentation:
             return segment_crop(self.segment, rgb, self.sizes)
         size_hw = -(-rgb.shape[0] // self.sizes.segment_reduction), -(-rgb.shape[1] // self.sizes.segment_reduction)
-        smaller = cv2.resize(rgb, None, fx=_SMALLER_LOOK, fy=_SMALLER_LOOK, interpolation=cv2.INTER_AREA)
+        smaller = cv2.resize(rgb, None, fx=_SMALLER_COPY, fy=_SMALLER_COPY, interpolation=cv2.INTER_AREA)
         total = np.zeros(size_hw, np.float32)
-        for look in (rgb, np.asarray(smaller, np.uint8)):
+        for copy in (rgb, np.asarray(smaller, np.uint8)):
             for step in (1, -1):
-                alpha = segment_crop(self.segment, np.ascontiguousarray(look[:, ::step]), self.sizes)[:, ::step]
+                alpha = segment_crop(self.segment, np.ascontiguousarray(copy[:, ::step]), self.sizes)[:, ::step]
                 total += resize_alpha(np.ascontiguousarray(alpha), size_hw)
         return np.asarray(total / 4, np.float32)
 
@@ -308,19 +300,22 @@ def crop_of(box_xyxy: Box, frame: Frame, sizes: StageSizes) -> Crop:
 
 
 def wider_box(box_xyxy: Box, seen: _Alpha, crop: Crop, frame: Frame) -> Box | None:
-    """A larger box where the garment goes on beyond its crop, so that no hem is cut off in a straight line; None: fits.
+    """A larger box where the garment goes on beyond its crop, so that no hem is cut off in a straight line.
 
     Args:
         box_xyxy: what the crop was made of, in fractions of the photo's width and height.
         seen: `(h, w)` float32 in [0, 1], the segment stage's alpha of the crop.
         crop: its place in the photo.
         frame: the photo.
+
+    Returns:
+        In fractions, too; None: the garment ends within its crop, or where the photo does.
     """
     (height, width), (left, top, right, bottom) = frame.photo_hw, box_xyxy
     lines = seen[:, 0], seen[0], seen[:, -1], seen[-1]
     ends = crop.box_xyxy[0] > 0, crop.box_xyxy[1] > 0, crop.box_xyxy[2] < width, crop.box_xyxy[3] < height
     goes_on = [
-        float(inside and np.count_nonzero(line >= 0.5) >= max(_GOES_ON * len(line), 2))
+        float(inside and np.count_nonzero(line >= _MAYBE) >= max(_GOES_ON * len(line), 2))
         for line, inside in zip(lines, ends, strict=True)
     ]
     if not any(goes_on):
@@ -458,90 +453,6 @@ def notes_of(place: Place, fine: _Alpha) -> tuple[str, ...]:
     """Remarks on a place and on the alpha that was cut there."""
     num = count_garments(fine >= 0.5)
     return (*place.notes, Note(f"{num} garments are cut out together", "several_garments")) if num > 1 else place.notes
-
-
-def clean(fine: NDArray[np.float32], coarse: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Fill small holes in sure cloth, and remove small specks where there surely is no garment.
-
-    Args:
-        fine: `(H, W)` float32 in [0, 1], the last stage's alpha.
-        coarse: the same size: the locate stage's alpha, enlarged.
-
-    Returns:
-        A cleaned copy, or `fine` itself if it was clean.
-    """
-    garment_px = float(np.count_nonzero(fine >= 0.5))
-    hole_px, speck_px = _LARGEST_HOLE * garment_px, _LARGEST_SPECK * garment_px
-    fill = _within(fine < 0.5, coarse >= _CLOTH, fine < 1 - _SOFT_LEVEL, most_px=hole_px)
-    drop = _within(fine >= 0.5, coarse <= _NOTHING, fine > _SOFT_LEVEL, most_px=speck_px, least_compact=_LEAST_COMPACT)
-    if fill is None and drop is None:
-        return fine
-    cleaned = fine.copy()
-    if fill is not None:
-        cleaned[fill] = 1
-    if drop is not None:
-        cleaned[drop] = 0
-    return cleaned
-
-
-def without_strays(fine: NDArray[np.float32], coarse: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Remove what lies apart from all that the locate stage takes for garment, unless it is large.
-
-    Args: as `clean`.
-    """
-    found = components(fine > _SOFT_LEVEL)
-    strays = (counts_in(found, coarse >= 0.5) == 0) & (found.areas <= _LARGEST_STRAY * np.count_nonzero(fine >= 0.5))
-    return np.where(found.mask_of(strays), np.float32(0), fine) if strays.any() else fine
-
-
-def opaque(fine: NDArray[np.float32], coarse: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Make cloth opaque where the locate stage is sure of it: strong prints and checks can leave it half transparent.
-
-    Args: as `clean`.
-
-    Returns:
-        `(H, W)` float32 in [0, 1], nowhere less than `fine`; edges, gaps and sheer cloth, of which the locate stage is
-        not sure, stay as they are.
-    """
-    unsure = (fine > _HALF_SEEN[0]) & (fine < 1) & (coarse > _OPAQUE[0])
-    if not unsure.any():
-        return fine
-    lifted, seen, known = fine.copy(), fine[unsure], coarse[unsure]
-    share = _ramp(known, _OPAQUE) * _ramp(seen, _HALF_SEEN)
-    lifted[unsure] = seen + (1 - seen) * share
-    return lifted
-
-
-def _ramp(values: NDArray[np.float32], limits: tuple[float, float]) -> NDArray[np.float32]:
-    low, high = map(np.float32, limits)
-    ramp: NDArray[np.float32] = ((values - low) / (high - low)).clip(0, 1)
-    return ramp
-
-
-def _within(
-    wrong: NDArray[np.bool_],
-    sure: NDArray[np.bool_],
-    reach: NDArray[np.bool_],
-    *,
-    most_px: float,
-    least_compact: float = 0.0,
-) -> NDArray[np.bool_] | None:
-    """Components of `wrong` that lie within `sure` and are small, with what of `reach` adjoins; None: none."""
-    candidates = wrong & sure
-    if not candidates.any():
-        return None
-    # What is wrong beside the sure area would cut a component in two: grown by a pixel, each shows whether it goes on.
-    found = components(reach & sure)
-    beyond = counts_in(found, dilate(reach & ~sure)) > 0
-    boxes = found.boxes_xyxy
-    compact = found.areas >= least_compact * (boxes[:, 2:] - boxes[:, :2]).max(axis=1) ** 2
-    chosen = (counts_in(found, candidates) > 0) & ~beyond & (found.areas <= most_px) & compact
-    return found.mask_of(chosen) if chosen.any() else None
-
-
-def _size_of(alpha: NDArray[np.float32]) -> tuple[int, int]:
-    height, width = alpha.shape
-    return height, width
 
 
 def check_garment(prediction: Prediction) -> None:
