@@ -126,7 +126,7 @@ def test_the_readers_codes(code_for, tmp_path):
     assert code_for(png[:-20]) == "truncated"
     assert code_for(b"") == "empty"
     assert code_for(png[:200] + b"\xff" * 50 + png[250:]) == "damaged"
-    assert code_for(jpeg[: len(jpeg) // 2]) in ("damaged", "truncated")
+    assert code_for(jpeg[: len(jpeg) // 2]) == "truncated"
     for junk in (b"junk", b"GIF89a" + bytes(20), b"%PDF-1.4", b"\0\0\0\x0cJXL \r\n"):
         assert code_for(junk) == "unsupported"
     assert code_for(png, max_megapixels=0.001) == "too_large"

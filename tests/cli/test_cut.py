@@ -44,7 +44,7 @@ def run(*args):
         (["PHOTOS", "--out", "PHOTOS"], "must not be the photos' folder"),
         (["", "--out", "OUT"], "an empty path"),
         (["PHOTOS", "--out", ""], "an empty path"),
-        (["PHOTOS", "--out", "FILE"], "cannot be the output folder"),
+        (["PHOTOS", "--out", "FILE"], "not a folder; fix that, or choose another --out"),
         (["PHOTOS", "--out", "OUT", "--format", "gif"], "output.formats"),
         (["PHOTOS", "--out", "OUT", "--format", "gif"], "'gif' is not a format; use one of png, mask,"),
         (["PHOTOS", "--out", "OUT", "--background", "grün"], "is not a colour such as '#ffffff' or white"),

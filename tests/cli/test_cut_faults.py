@@ -1,6 +1,7 @@
 """What a studio's file system can do to `garmentcut cut`: each fault is told, and stops nobody else."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -96,6 +97,42 @@ def test_a_subfolder_of_the_output(run, draw, without_rights, tmp_path):
     assert (summary["skipped"], summary["failed"]) == (1, 1)
     assert summary["failures"][0]["code"] == "not_written"
     assert summary["failures"][0]["reason"] == f"{tmp_path / 'out/day/b.png'}: Permission denied"
+
+
+def test_a_folder_where_nothing_may_be_written_fails_by_the_cutouts_name(run, draw, without_rights, tmp_path):
+    draw("day/b.png")
+    (tmp_path / "out/day").mkdir(parents=True)
+    (tmp_path / "out/day").chmod(0o555)
+    done = run("--json", before=without_rights)
+    assert json.loads(done.stdout)["failures"][0]["reason"] == f"{tmp_path / 'out/day/b.png'}: Permission denied"
+
+
+@pytest.mark.parametrize("name", ["results.jsonl", ".garmentcut/batch.json"])
+def test_a_file_of_ours_that_cannot_be_read_is_named(run, draw, without_rights, tmp_path, name):
+    draw("a.png")
+    assert run().returncode == 0
+    (tmp_path / "out" / name).touch()
+    (tmp_path / "out" / name).chmod(0o000)
+    done = run("--overwrite", before=without_rights)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"out/{name}: " in done.stderr
+    assert "Permission denied" in done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
+@pytest.mark.parametrize(
+    ("name", "code"), [("results.jsonl", 2), (".garmentcut/batch.json", 2), (".garmentcut/attempts.jsonl", 0)]
+)
+def test_a_pipe_in_the_place_of_a_file_of_ours_is_not_waited_for(run, draw, tmp_path, name, code):
+    draw("a.png")
+    assert run().returncode == 0
+    (tmp_path / "out" / name).unlink(missing_ok=True)
+    os.mkfifo(tmp_path / "out" / name)
+    done = run("--overwrite")
+    assert done.returncode == code
+    if code:
+        assert f"out/{name}: " in done.stderr
+        assert "not a regular file" in done.stderr
 
 
 @pytest.mark.parametrize(

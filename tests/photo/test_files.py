@@ -60,8 +60,9 @@ def test_an_interrupted_write_leaves_nothing(tmp_path, monkeypatch):
 
 def test_a_folder_in_the_way(tmp_path):
     (tmp_path / "dress.png").mkdir()
-    with pytest.raises(OSError, match="directory"):
+    with pytest.raises(OSError, match="directory") as error:
         write_atomic(tmp_path / "dress.png", b"new")
+    assert (error.value.filename, error.value.filename2) == (str(tmp_path / "dress.png"), None)
     assert list(tmp_path.iterdir()) == [tmp_path / "dress.png"]
 
 

@@ -112,7 +112,7 @@ def animation(format):
         (b"\xc5\xd0\xd3\xc6" + bytes(30), "an EPS file"),
         (b"%PDF-1.7", "a PDF"),
         (b"\0\0\0\x18ftypheic\0\0\0\0", "a HEIC file|damaged"),
-        (b"\0\0\0\x18ftypavif\0\0\0\0", "damaged"),
+        (b"\0\0\0\x18ftypavif\0\0\0\0", "truncated AVIF"),
         (b"\0\0\0\x18ftypcrx \0\0\0\0", "a camera raw file"),
         (b"\0\0\0\x18ftypisom\0\0\0\0", "a video"),
         (b"\xff\x0a\xfa", "a JPEG XL file"),
@@ -121,7 +121,7 @@ def animation(format):
         (b"hello", "not a PNG, JPEG, TIFF, WebP or AVIF file"),
         (b"\x89PNG\r\n\x1a\n", "damaged"),
         (b"\x89PNG\r\n\x1a\n" + bytes(30), "export it again"),
-        (b"\xff\xd8\xff", "damaged"),
+        (b"\xff\xd8\xff", "truncated JPEG"),
         (b"RIFF\0\0\0\0WEBP", "damaged WebP"),
         (b"II*\0", "damaged"),
         (b"MM\0*\0\0\0\x08\xff\xff", "damaged|no picture in it"),
@@ -222,6 +222,45 @@ def test_truncated_files_are_refused(format):
             decode_photo(data[: int(len(data) * part)])
     with pytest.raises(PhotoError):
         decode_photo(data[:-20])
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("part", [0.3, 0.6, 0.95])
+def test_truncated_files_have_their_code(format, part):
+    data = _big(format)
+    with pytest.raises(PhotoError) as refused:
+        decode_photo(data[: int(len(data) * part)])
+    assert refused.value.code == "truncated", str(refused.value)
+
+
+@pytest.mark.parametrize("format", ["AVIF", "JPEG progressive"])
+@pytest.mark.parametrize("part", [0.3, 0.6, 0.95])
+def test_truncated_files_of_pillows_formats_have_their_code(format, part):
+    array = np.random.default_rng(1).integers(0, 256, (64, 48, 3)).astype(np.uint8)
+    data = encoded(array, format.split()[0], **({"progressive": True} if " " in format else {}))
+    with pytest.raises(PhotoError) as refused:
+        decode_photo(data[: int(len(data) * part)])
+    assert refused.value.code == "truncated", str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "options", [{"progressive": True}, {"progressive": True, "exif": b"Exif\0\0\xff\xda" + bytes(8)}]
+)
+def test_no_part_of_a_progressive_jpeg_is_taken_for_the_whole(options):
+    # Cut where one scan ends, it decodes without a warning, to a photo without its detail.
+    array = np.random.default_rng(1).integers(0, 256, (64, 48, 3)).astype(np.uint8)
+    data = encoded(array, "JPEG", progressive=True, **options)
+    for place in range(data.rindex(b"\xff\xc2"), len(data) - 2):
+        with pytest.raises(PhotoError):
+            decode_photo(data[:place])
+
+
+def test_a_whole_file_with_damaged_pixels_is_not_called_truncated():
+    data = _big("JPEG")
+    middle = len(data) * 6 // 10
+    with pytest.raises(PhotoError) as refused:
+        decode_photo(data[:middle] + data[middle + 40 :])
+    assert refused.value.code == "damaged", str(refused.value)
 
 
 def test_truncated_says_so():

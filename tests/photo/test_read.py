@@ -489,4 +489,4 @@ def test_a_jpeg_that_lacks_only_its_end_is_whole_and_one_that_lacks_pixels_is_no
     for lost in (3, 10, 200):
         with pytest.raises(PhotoError) as error:
             decode_photo(data[:-lost])
-        assert error.value.code == "damaged"
+        assert error.value.code == "truncated"

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from garmentcut.errors import SourceError
-from garmentcut.photo.files import LOCK_NAME, is_junk, write_atomic
+from garmentcut.photo.files import LOCK_NAME, is_junk, read_regular_file, write_atomic
 from garmentcut.photo.read import PHOTO_SUFFIXES
 from garmentcut.prediction.batch import OWN_FOLDER
 from garmentcut.prediction.sources import NotLookedAt, Skipped, find_sources
@@ -89,7 +89,7 @@ class Storage:
             OSError: it cannot be read, after several tries.
         """
         if self.folder is not None:
-            return (self.folder / name).read_bytes()
+            return read_regular_file(self.folder / name)
         fs, path = self._at(name)
         return bytes(_persistently(lambda: fs.cat_file(path)))
 

@@ -15,7 +15,7 @@ from garmentcut.config import ReadConfig
 from garmentcut.dataset.manifest import VIEWS, Fault, fault_of
 from garmentcut.dataset.pairing import Candidate, NamePattern, safe_name
 from garmentcut.errors import DatasetError, PhotoError
-from garmentcut.photo.files import read_photo_bytes, sha256_of, write_atomic
+from garmentcut.photo.files import read_photo_bytes, read_regular_file, sha256_of, write_atomic
 from garmentcut.photo.photo import to_alpha
 from garmentcut.photo.read import damage_named, read_png
 from garmentcut.photo.truth import CutoutFile
@@ -99,7 +99,7 @@ def read_decisions(out_dir: Path) -> Iterator[Decision]:
 
 def _read(path: Path) -> Decision | None:
     try:
-        content: dict[str, Any] = json.loads(path.read_bytes())
+        content: dict[str, Any] = json.loads(read_regular_file(path))
         known = {key.name: content[key.name] for key in fields(Decision) if key.name in content}
         known["written"] = {name: tuple(hashes) for name, hashes in known.get("written", {}).items()}
         decision = Decision(**known)

@@ -17,7 +17,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from garmentcut.dataset.manifest import MANIFEST_NAME, Manifest, Pair, read_manifest, write_manifest
 from garmentcut.dataset.pairing import Candidate
 from garmentcut.errors import DatasetError, LockTakenError, RunError
-from garmentcut.photo.files import LOCK_NAME, remove_staged, sha256_of, write_atomic
+from garmentcut.photo.files import LOCK_NAME, read_regular_file, remove_staged, sha256_of, write_atomic
 from garmentcut.photo.lock import FolderLock
 
 LEDGER_NAME = "ingest.jsonl"
@@ -66,7 +66,7 @@ class IngestLedger:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / LEDGER_NAME
-        lines = self.path.read_bytes().splitlines(keepends=True) if self.path.exists() else []
+        lines = read_regular_file(self.path).splitlines(keepends=True) if self.path.exists() else []
         entries = [entry for line in lines if (entry := _entry_of(line)) is not None]
         if lines and not entries and not _is_torn(lines[0]):
             raise DatasetError(f"{self.path} is not a file of garmentcut's; move it or choose another --out")
@@ -210,7 +210,7 @@ class DatasetFolder:
 def read_hashes(folder: Path) -> dict[str, bytes]:
     """Perceptual hashes in a data set's ledger, by the photo's SHA-256; empty if it is missing or cannot be read."""
     try:
-        lines = (folder / LEDGER_NAME).read_bytes().splitlines(keepends=True)
+        lines = read_regular_file(folder / LEDGER_NAME).splitlines(keepends=True)
     except OSError:
         return {}
     entries = filter(None, map(_entry_of, lines))

@@ -14,7 +14,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from garmentcut.config import ReadConfig
 from garmentcut.errors import DatasetError, PhotoError
-from garmentcut.photo.files import read_photo_bytes, write_atomic
+from garmentcut.photo.files import read_photo_bytes, read_regular_file, write_atomic
 from garmentcut.photo.photo import Photo
 from garmentcut.photo.png import SIGNATURE, png_bytes
 from garmentcut.photo.read import read_photo
@@ -206,7 +206,7 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = Path(folder) / MANIFEST_NAME
     try:
-        lines = path.read_bytes().splitlines()
+        lines = read_regular_file(path).splitlines()
     except FileNotFoundError as error:
         raise DatasetError(f"{folder}: no {MANIFEST_NAME} there; make one with `garmentcut ingest`") from error
     except NotADirectoryError as error:

@@ -65,6 +65,16 @@ def _open_without_waiting(path: str, flags: int) -> int:
     return descriptor
 
 
+def read_regular_file(path: Path) -> bytes:
+    """Content of one of garmentcut's own files in a folder where others write too.
+
+    Raises:
+        OSError: it cannot be read, or is a pipe or device, which may have no end.
+    """
+    with open(path, "rb", opener=_open_without_waiting) as file:
+        return file.read()
+
+
 def sha256_of(path: Path) -> str:
     """Of a file's content, in hexadecimal.
 
@@ -231,16 +241,20 @@ class StagedFile:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())  # or a power cut could leave an empty file under the final name
-        except BaseException:
+        except BaseException as error:
             self.discard()
+            if isinstance(error, OSError):
+                error.filename = str(path)  # the hidden name tells nobody anything
             raise
 
     def commit(self) -> None:
         """Replace `path` by the staged bytes, atomically."""
         try:
             self._part.replace(self.path)
-        except BaseException:
+        except BaseException as error:
             self.discard()
+            if isinstance(error, OSError):
+                error.filename, error.filename2 = str(self.path), None
             raise
 
     def discard(self) -> None:

@@ -555,15 +555,31 @@ def extended_xmp_segments(xmp: bytes) -> tuple[bytes, list[bytes]]:
 
 def jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
     """Marker and content of a JPEG's segments before its first scan."""
-    start = 2
-    while start + 4 <= len(data) and data[start] == 0xFF and data[start + 1] != _SCAN:
-        if data[start + 1] == 0xFF:  # fill byte
+    for marker, start, end in _segment_places(data):
+        if marker != _SCAN:
+            yield marker, data[start:end]
+
+
+def jpeg_scan(data: bytes) -> int:
+    """Where the content of the header of a JPEG's first scan begins, its length before it; the end if there is none.
+
+    A search for the marker would find that of a thumbnail in EXIF.
+    """
+    return next((start for marker, start, _ in _segment_places(data) if marker == _SCAN), len(data))
+
+
+def _segment_places(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Marker, and start and end of the content, of a JPEG's segments; the first scan's header is the last."""
+    start, marker = 2, 0
+    while marker != _SCAN and start + 4 <= len(data) and data[start] == 0xFF:
+        marker = data[start + 1]
+        if marker == 0xFF:  # fill byte
             start += 1
-        elif data[start + 1] in _NO_LENGTH:
+        elif marker in _NO_LENGTH:
             start += 2
         else:
             end = start + 2 + int.from_bytes(data[start + 2 : start + 4])
-            yield data[start + 1], data[start + 4 : end]
+            yield marker, start + 4, end
             start = max(end, start + 4)
 
 

@@ -35,6 +35,7 @@ from garmentcut.photo.metadata import (
     Xmp,
     dpi_of,
     extended_xmp,
+    jpeg_scan,
     jpeg_segments,
     read_exif,
     read_xmp,
@@ -79,6 +80,8 @@ _PIXEL_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 _CHANNELS_OF_PNG = {0: 1, 2: 3, 3: 4, 4: 2, 6: 4}  # by colour type; a palette may hold transparency
 _WEBP_ANIMATION = 0x02  # flag in the VP8X chunk
 _FRAME_HEADERS = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # JPEG markers: what kind of frame, and its size
+_SEQUENTIAL_FRAMES = {0xC0, 0xC1}
+_NEXT_SCAN = re.compile(b"\xff\xda")  # among coded pixels a byte of 255 is followed by 0 or a restart marker
 _JPEG_END = b"\xff\xd9"
 _JUNK = re.compile(r"Corrupt JPEG data: ([0-9]+) extraneous bytes before marker 0xd9")
 _MOST_JUNK_BYTES = 32  # that a fault in the pixels would not leave behind
@@ -118,8 +121,28 @@ def decode_photo(data: bytes, *, limits: ReadConfig | None = None) -> Photo:
         PhotoError: as `read_photo`, without a file name.
     """
     limits = limits or ReadConfig()
-    with damage_named():
-        return _decoder_of(data)(data, limits)
+    try:
+        with damage_named():
+            return _decoder_of(data)(data, limits)
+    except PhotoError as error:
+        if error.code == "damaged" and (name := _truncated(data)):
+            raise PhotoError(f"truncated {name}; copy or export it again", code="truncated") from error
+        raise
+
+
+def _truncated(data: bytes) -> str:
+    """The format's name if the end of a file that cannot be decoded is missing; PNG and TIFF are read to their end."""
+    kind = format_of(data)
+    if kind == "jpeg":
+        return "" if _JPEG_END in data[jpeg_scan(data) :] else "JPEG"
+    if kind == "webp":
+        return "WebP" if len(data) < 8 + int.from_bytes(data[4:8], "little") else ""
+    if kind in ("avif", "heif"):
+        start = 0
+        while start + 8 <= len(data) and (size := int.from_bytes(data[start : start + 4])) > 1:
+            start += size  # 0: the box reaches to the end of the file; 1: its size is behind its name
+        return kind.upper() if start > len(data) else ""
+    return ""
 
 
 @contextmanager
@@ -339,12 +362,12 @@ def _decode_jpeg(data: bytes) -> tuple[NDArray[np.uint8], bool, tuple[str, ...]]
 
 def _fix_jpeg(data: bytes, fault: str) -> tuple[bytes | None, str]:
     """A JPEG without a fault that libjpeg warns of, if that fault touches no pixel."""
-    scan = data.find(b"\xff\xda")
+    scan = jpeg_scan(data)
     if fault == "Invalid SOS parameters for sequential JPEG":  # written by some phones
-        end = scan + 2 + int.from_bytes(data[scan + 2 : scan + 4])
+        end = scan - 2 + int.from_bytes(data[scan - 2 : scan])
         return data[: end - 3] + b"\0\x3f\0" + data[end:], Note("a wrong scan header passed over", "repaired")
-    if fault == "Premature end of JPEG file" and not data.endswith(_JPEG_END):
-        # Where pixels are missing too, libjpeg says so once the end is there.
+    if fault == "Premature end of JPEG file" and not data.endswith(_JPEG_END) and _has_all_scans(data):
+        # Where pixels are missing too, libjpeg says so once the end is there, but not where a whole scan is missing.
         return data + _JPEG_END, Note("the missing end of the file passed over", "repaired")
     if match := _JUNK.fullmatch(fault):
         end, num = data.find(_JPEG_END, scan), int(match[1])
@@ -353,6 +376,22 @@ def _fix_jpeg(data: bytes, fault: str) -> tuple[bytes | None, str]:
         if num <= _MOST_JUNK_BYTES or len(zlib.compress(junk, 9)) < 0.8 * num:
             return data[: end - num] + data[end:], Note(f"{num} stray bytes behind the pixels passed over", "repaired")
     return None, ""
+
+
+def _has_all_scans(data: bytes) -> bool:
+    """True if the scans of a JPEG give each coefficient of each channel its last bit (ITU-T T.81, section G.1)."""
+    frame = next(((kind, content) for kind, content in jpeg_segments(data) if kind in _FRAME_HEADERS), (0, b""))
+    missing = {(channel, place) for channel in frame[1][6::3] for place in range(64)}
+    starts = [jpeg_scan(data), *(match.end() + 2 for match in _NEXT_SCAN.finditer(data, jpeg_scan(data)))]
+    for start in starts:
+        num_channels = data[start] if start < len(data) else 0
+        first, last, bits = data[start + 1 + 2 * num_channels :][:3].ljust(3, b"\xff")
+        if frame[0] in _SEQUENTIAL_FRAMES:
+            first, last, bits = 0, 63, 0
+        if bits & 15 == 0:
+            channels = data[start + 1 : start + 1 + 2 * num_channels : 2]
+            missing -= {(channel, place) for channel in channels for place in range(first, last + 1)}
+    return not missing
 
 
 def _read_webp(data: bytes) -> Raster:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from garmentcut.errors import RunError
-from garmentcut.photo.files import write_atomic
+from garmentcut.photo.files import read_regular_file, write_atomic
 
 ATTEMPTS_NAME = ".garmentcut/attempts.jsonl"
 """Below the output folder; gone when a run ends by itself and no photo is suspected."""
@@ -156,7 +156,7 @@ def _read(path: Path) -> dict[str, Attempt]:
     if not path.exists():
         return found
     kinds = {field.name: field.type for field in fields(Attempt)}
-    for line in path.read_bytes().split(b"\n"):
+    for line in read_regular_file(path).split(b"\n"):
         try:
             content = json.loads(line)
             if not all(isinstance(content[name], str if kind is str else int) for name, kind in kinds.items()):

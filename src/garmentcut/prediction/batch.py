@@ -15,7 +15,7 @@ from garmentcut.config import CutConfig, OutputConfig, ReadConfig
 from garmentcut.dataset.corrections import DECISIONS_FOLDER, LOCK_NAME, Decision, decision_on
 from garmentcut.errors import NoBatchError, PhotoError, RunError, SourceError
 from garmentcut.photo.cutout import Cutout
-from garmentcut.photo.files import read_photo_bytes, sha256_of, write_atomic
+from garmentcut.photo.files import read_photo_bytes, read_regular_file, sha256_of, write_atomic
 from garmentcut.photo.layout import GarmentSection, Length
 from garmentcut.photo.lock import FolderLock
 from garmentcut.photo.photo import Photo, to_alpha
@@ -58,7 +58,7 @@ def read_batch(out_dir: Path) -> Batch:
     """
     path = out_dir / BATCH_NAME
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(read_regular_file(path))
         if content["version"] != _VERSION:
             raise SourceError(f"{path}: of another version of garmentcut; update it")
         return Batch(str(content["id"]), {key: _order_of(order) for key, order in content["orders"].items()})

@@ -468,7 +468,9 @@ class FolderCutter:
             self._lock.release()
             if isinstance(error, SourceError):
                 raise
-            raise SourceError(f"{self.out_dir} cannot be the output folder: {error.strerror}") from error
+            reason = "not a folder" if isinstance(error, FileExistsError) else error.strerror
+            file = error.filename or self.out_dir
+            raise SourceError(f"{file}: {reason}; fix that, or choose another --out") from error
         return self
 
     def __exit__(self, *_: object) -> None:

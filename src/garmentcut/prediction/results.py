@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 
 from garmentcut.errors import FAILURES, Note, RunError, SourceError, counted
 from garmentcut.observe.monitor import Monitor
-from garmentcut.photo.files import sha256_of, write_atomic
+from garmentcut.photo.files import read_regular_file, sha256_of, write_atomic
 
 _T = TypeVar("_T")
 
@@ -146,7 +146,7 @@ class Journal:
     def read(self) -> None:
         """Read the rows anew."""
         self.rows, self._damaged = {}, []
-        data = self.path.read_bytes() if self.path.exists() else b""
+        data = read_regular_file(self.path) if self.path.exists() else b""
         *lines, torn = data.split(b"\n")  # a killed run may leave half a line behind the last whole one
         for line in lines:
             if (row := read_row(line)) is not None:
@@ -167,7 +167,9 @@ class Journal:
         """True if a file may be replaced: there is none, or it is as `hashes` or a damaged line say it was written."""
         if may_replace(path, hashes):
             return True
-        return self._aside.exists() and sha256_of(path) in re.findall(r"[0-9a-f]{64}", self._aside.read_text("latin-1"))
+        return self._aside.exists() and sha256_of(path) in re.findall(
+            r"[0-9a-f]{64}", read_regular_file(self._aside).decode("latin-1")
+        )
 
     def append(self, row: Row) -> None:
         """Record a row at once; a whole line in one write."""
@@ -195,7 +197,7 @@ class Journal:
         with self._lock:
             self.check()
             if self._damaged:
-                earlier = self._aside.read_bytes() if self._aside.exists() else b""
+                earlier = read_regular_file(self._aside) if self._aside.exists() else b""
                 write_atomic(
                     self._aside, earlier + b"".join(line + b"\n" for line in self._damaged), root=self.path.parent
                 )

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from garmentcut.config import ReadConfig
 from garmentcut.errors import PhotoError, ReviewError, SourceError
 from garmentcut.photo.cutout import Cutout
-from garmentcut.photo.files import read_photo_bytes, sha256_of, write_atomic
+from garmentcut.photo.files import read_photo_bytes, read_regular_file, sha256_of, write_atomic
 from garmentcut.photo.mask import dilate, erode
 from garmentcut.photo.photo import Photo
 from garmentcut.photo.png import SIGNATURE, png_bytes, split_png
@@ -172,7 +172,7 @@ class AlphaFiles:
         if not subject.alpha_sha256:
             return self.predicted(subject)
         try:
-            data = (self._folder / subject.alpha_name).read_bytes()
+            data = read_regular_file(self._folder / subject.alpha_name)
         except OSError as error:
             raise ReviewError(f"{subject.alpha_name}: {error.strerror}", code="not_found") from error
         return read_gray(data, subject.size_hw, what="corrected alpha")
@@ -185,7 +185,7 @@ class AlphaFiles:
         """
         size_hw = subject.size_hw
         with suppress(OSError, ValueError):
-            return read_gray((self._folder / subject.prediction_name).read_bytes(), size_hw, what="prediction")
+            return read_gray(read_regular_file(self._folder / subject.prediction_name), size_hw, what="prediction")
         if subject.holds_prediction and (alpha := self._out_of_output(subject)) is not None:
             return alpha
         with self._predicting:

@@ -13,7 +13,7 @@ from garmentcut.config import ReadConfig
 from garmentcut.errors import PhotoError, ReviewError
 from garmentcut.photo.color import srgb_of
 from garmentcut.photo.cutout import Cutout
-from garmentcut.photo.files import read_photo_bytes, write_atomic
+from garmentcut.photo.files import read_photo_bytes, read_regular_file, write_atomic
 from garmentcut.photo.photo import Photo, to_8_bit, to_alpha
 from garmentcut.photo.png import png_bytes
 from garmentcut.photo.resize import resize_rgb
@@ -68,7 +68,7 @@ class Media:
         kind = "photo" if of_photo or not subject.row.ok else "garment"
         path = self._folder / THUMBNAILS / f"{key}-{kind}.jpg"
         with suppress(OSError):
-            return path.read_bytes()
+            return read_regular_file(path)
         make = self._small_photo if kind == "photo" else self._small_cutout
         content = self._recent.get(f"{key} {kind}", lambda: self._jpeg(make(subject), _THUMBNAIL_QUALITY))
         with suppress(OSError):  # a full disk: it is made again next time
