@@ -173,6 +173,18 @@ def test_bombs_in_metadata(kind):
         decode_photo(with_chunks(encoded(pixels(), "PNG"), chunk(kind, head + packed)))
 
 
+def test_very_many_small_parts_are_refused():
+    """A megabyte of them took a second and a half, a hundred would have held a server for minutes."""
+    jpeg, png = encoded(pixels(), "JPEG"), encoded(pixels(), "PNG")
+    for data in (
+        jpeg[:2] + b"\xff\xe1\0\4ab" * 20_001 + jpeg[2:],
+        with_chunks(png, chunk(b"tEXt", b"a\0b") * 20_001),
+    ):
+        with pytest.raises(PhotoError, match=r"damaged (JPEG|PNG): over 20000") as refused:
+            decode_photo(data)
+        assert refused.value.code == "damaged"
+
+
 @pytest.mark.parametrize("compression", ["zlib", "lzw", "packbits", "zstd"])
 def test_bombs_in_tiff_strips(compression):
     zeros = np.zeros((6000, 6000), np.uint8)

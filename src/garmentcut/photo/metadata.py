@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 from xml.parsers import expat
 
-from garmentcut.errors import Note
+from garmentcut.errors import Note, PhotoError
 
 _ORIENTATION, _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 274, 282, 283, 296
 _ARTIST, _COPYRIGHT, _COLOR_SPACE, _INTEROPERABILITY = 315, 33432, 0xA001, 0xA005
@@ -66,6 +66,7 @@ _BLANKS = b"\0 \t\r\n"
 _ATTRIBUTE = re.compile(rb"\s+([^\s=]+)\s*=\s*(\"[^\"]*\"|'[^']*')")
 
 _SCAN, _NO_LENGTH = 0xDA, (0x01, *range(0xD0, 0xDA))  # JPEG markers: start of scan, markers without content
+_MOST_SEGMENTS = 20_000  # each takes time, however small
 _EXTENSION_MARK, _EXTENSION_HEAD = b"http://ns.adobe.com/xmp/extension/\0", struct.Struct(">32sII")
 _IPTC_MARK = 0x1C
 _IPTC_RIGHTS = {(1, 90), (2, 80), (2, 85), (2, 110), (2, 115), (2, 116)}  # alphabet, by-line, credit, source, copyright
@@ -554,7 +555,11 @@ def extended_xmp_segments(xmp: bytes) -> tuple[bytes, list[bytes]]:
 
 
 def jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Marker and content of a JPEG's segments before its first scan."""
+    """Marker and content of a JPEG's segments before its first scan.
+
+    Raises:
+        PhotoError: very many.
+    """
     for marker, start, end in _segment_places(data):
         if marker != _SCAN:
             yield marker, data[start:end]
@@ -570,7 +575,7 @@ def jpeg_scan(data: bytes) -> int:
 
 def _segment_places(data: bytes) -> Iterator[tuple[int, int, int]]:
     """Marker, and start and end of the content, of a JPEG's segments; the first scan's header is the last."""
-    start, marker = 2, 0
+    start, marker, number = 2, 0, 0
     while marker != _SCAN and start + 4 <= len(data) and data[start] == 0xFF:
         marker = data[start + 1]
         if marker == 0xFF:  # fill byte
@@ -578,6 +583,9 @@ def _segment_places(data: bytes) -> Iterator[tuple[int, int, int]]:
         elif marker in _NO_LENGTH:
             start += 2
         else:
+            if (number := number + 1) > _MOST_SEGMENTS:
+                message = f"damaged JPEG: over {_MOST_SEGMENTS} segments before its pixels; export it again"
+                raise PhotoError(message, code="damaged")
             end = start + 2 + int.from_bytes(data[start + 2 : start + 4])
             yield marker, start + 4, end
             start = max(end, start + 4)

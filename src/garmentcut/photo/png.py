@@ -22,6 +22,7 @@ _BAND_ROWS = 256
 _FASTEST = 1  # on cutouts, higher levels cost several times as long and save a few per cent
 _MAX_IDAT_BYTES = 1 << 30  # a chunk's length is a 31-bit number
 _CHUNK_FRAME_BYTES = 12  # length, kind and checksum
+_MOST_CHUNKS = 20_000  # beside pixels: each takes time, however small
 
 
 def split_png(data: bytes) -> tuple[list[tuple[bytes, memoryview]], tuple[str, ...]]:
@@ -31,9 +32,9 @@ def split_png(data: bytes) -> tuple[list[tuple[bytes, memoryview]], tuple[str, .
     chunk, unless the pixels need it.
 
     Raises:
-        PhotoError: a chunk is cut off or damaged, or IEND is missing.
+        PhotoError: a chunk is cut off or damaged, IEND is missing, or there are very many chunks.
     """
-    view, chunks, start = memoryview(data), [], len(SIGNATURE)
+    view, chunks, start, num_others = memoryview(data), [], len(SIGNATURE), 0
     notes: dict[str, None] = {}
     while start + _CHUNK_FRAME_BYTES <= len(data):
         length, kind = struct.unpack_from(">I4s", data, start)
@@ -49,6 +50,11 @@ def split_png(data: bytes) -> tuple[list[tuple[bytes, memoryview]], tuple[str, .
                 raise PhotoError(message, code="damaged")
             notes[Note(f"the damaged {name} part left out", "repaired")] = None
             continue
+        num_others += kind != b"IDAT"
+        if num_others > _MOST_CHUNKS:
+            raise PhotoError(
+                f"damaged PNG: over {_MOST_CHUNKS} parts beside its pixels; export it again", code="damaged"
+            )
         chunks.append((kind, chunk))
         if kind == b"IEND":
             return chunks, tuple(notes)
