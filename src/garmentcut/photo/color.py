@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from garmentcut.errors import ConfigError, Note, PhotoError
-from garmentcut.photo.photo import Pixels
+from garmentcut.photo.photo import Pixels, to_8_bit
 
 _D65 = (0.3127, 0.3290)
 _ADOBE_PRIMARIES, _ADOBE_GAMMA = (
@@ -88,19 +88,37 @@ def rgb_of_gray(gray: Pixels, profile: bytes | None) -> ToRgb:
     return ToRgb(np.repeat(gray[..., None], 3, axis=2), kept, notes)
 
 
-def rgb_of_rgba(rgba: Pixels, profile: bytes | None) -> ToRgb:
-    """Straight-alpha `(H, W, 4)`: opaque pixels as they are, transparent parts laid on white."""
-    kept, notes = usable_profile(profile)
-    rgb = np.ascontiguousarray(rgba[..., :3])
-    top = np.iinfo(rgba.dtype).max
+def rgb_of_channels(color: Pixels, alpha: Pixels | None, profile: bytes | None, *, is_cmyk: bool = False) -> ToRgb:
+    """A file's channels as RGB; transparent parts are laid on white.
+
+    Args:
+        color: `(H, W, C)`: gray, RGB, or inks (255: full ink).
+        alpha: `(H, W)`, straight; None: opaque.
+        profile: ICC profile as found in the file.
+        is_cmyk: the colours are inks, which become 8 bits.
+    """
+    if is_cmyk:
+        converted = rgb_of_cmyk(to_8_bit(color), profile)
+        alpha = None if alpha is None else to_8_bit(alpha)
+    elif color.shape[2] == 1:
+        converted = rgb_of_gray(color[..., 0], profile)
+    else:
+        converted = ToRgb(color, *usable_profile(profile))
+    return converted if alpha is None else _laid_on_white(converted, alpha)
+
+
+def _laid_on_white(converted: ToRgb, alpha: Pixels) -> ToRgb:
+    """Opaque pixels as they are, transparent parts laid on white."""
+    rgb, top = np.array(converted.rgb, order="C"), np.iinfo(alpha.dtype).max
     is_opaque = True
-    for start in range(0, len(rgba), _BAND_ROWS):  # in bands: products need 32 bits
-        band, alpha = rgb[start : start + _BAND_ROWS], rgba[start : start + _BAND_ROWS, :, 3:]
-        if (alpha < top).any():
-            share = alpha.astype(np.uint32)  # 65535 * 65535 + 32767 still fits
+    for start in range(0, len(rgb), _BAND_ROWS):  # in bands: products need 32 bits
+        band, cover = rgb[start : start + _BAND_ROWS], alpha[start : start + _BAND_ROWS, :, None]
+        if (cover < top).any():
+            share = cover.astype(np.uint32)  # 65535 * 65535 + 32767 still fits
             band[:] = (band * share + top * (top - share) + top // 2) // top
             is_opaque = False
-    return ToRgb(rgb, kept, notes if is_opaque else (*notes, Note("transparent parts laid on white", "laid_on_white")))
+    notes = () if is_opaque else (Note("transparent parts laid on white", "laid_on_white"),)
+    return ToRgb(rgb, converted.profile, (*converted.notes, *notes))
 
 
 def rgb_of_cmyk(cmyk: NDArray[np.uint8], profile: bytes | None) -> ToRgb:

@@ -16,7 +16,7 @@ import numpy as np
 from garmentcut.config import ReadConfig
 from garmentcut.errors import PhotoError
 from garmentcut.photo.files import check_size
-from garmentcut.photo.path import Resource, split_resources
+from garmentcut.photo.metadata import Resource, split_resources
 from garmentcut.photo.photo import Pixels
 
 if TYPE_CHECKING:

@@ -19,12 +19,12 @@ import numpy as np
 from garmentcut.errors import PhotoError
 from garmentcut.photo.color import usable_profile
 from garmentcut.photo.mask import dilate, mask_iou
-from garmentcut.photo.metadata import RDF, edited, scan_xmp
 from garmentcut.photo.path import PenPath, draw_path, find_clipping_path, parse_path, path_resources
 from garmentcut.photo.photo import Photo, Pixels, to_alpha
-from garmentcut.photo.png import fast_deflate
 from garmentcut.photo.psd_layers import NO_PIXELS, Alpha, draw_mask, place
 from garmentcut.photo.psd_read import Box, Document, Layer
+from garmentcut.photo.write import fast_deflate
+from garmentcut.photo.xmp import RDF, Packet, edited
 
 _NAMESPACE = "http://ns.garmentcut.org/psd/1.0/"  # a name only; nothing has to be there
 _MOST_BYTES, _MOST_PATH_BYTES = 8_000_000, 2_000_000  # a packet; a path, unpacked
@@ -92,7 +92,7 @@ def write_mark(xmp: bytes | None, mark: Mark) -> bytes:
     description = f'<rdf:Description {rdf} rdf:about="" xmlns:garmentcut="{_NAMESPACE}"{own}/>'.encode()
     packet = xmp or _PACKET
     try:
-        scan = scan_xmp(packet)
+        scan = Packet(packet)
     except ValueError:
         return packet
     if scan.content is None:
@@ -106,7 +106,7 @@ def read_mark(xmp: bytes | None) -> Mark | None:
     if not xmp or len(xmp) > _MOST_BYTES or _NAMESPACE.encode() not in xmp:
         return None
     try:
-        scan = scan_xmp(xmp.strip(b"\0 \t\r\n"))
+        scan = Packet(xmp.strip(b"\0 \t\r\n"))
         start = f"{_NAMESPACE} "
         own = (one for one in scan.properties if one.name.startswith(start))
         values = {one.name.removeprefix(start): one.value.strip() for one in own}
