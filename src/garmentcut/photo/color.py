@@ -31,11 +31,6 @@ _PRIMARIES = {  # ITU-T H.273, table 2
 _TRANSFERS: dict[int, float | str] = {1: 2.4, 4: 2.2, 5: 2.8, 6: 2.4, 8: 1.0, 13: "srgb", 14: 2.4, 15: 2.4}
 _HDR = (16, 18)  # PQ, HLG
 _NEAR = 0.005  # of gammas and of primaries
-_D50 = np.array([0.9642, 1.0, 0.8249])
-# XYZ of D50 to linear sRGB, by Bradford's adaptation (B. Lindbloom).
-_SRGB_OF_D50 = np.array(
-    [[3.1338561, -1.6168667, -0.4906146], [-0.9787684, 1.9161415, 0.0334540], [0.0719453, -0.2289914, 1.4052427]]
-)
 _BAND_ROWS = 64
 _SAME_LEVELS = 2  # of 255: profiles of sRGB itself differ by that much in their rounding
 _MODES = {b"RGB ": "RGB", b"GRAY": "L", b"CMYK": "CMYK"}
@@ -135,16 +130,17 @@ def rgb_of_cmyk(cmyk: NDArray[np.uint8], profile: bytes | None) -> ToRgb:
 
 
 def rgb_of_lab(lab: NDArray[np.float32]) -> Pixels:
-    """CIELAB of daylight D50, `(H, W, 3)` with L in [0, 100], to sRGB of 16 bits; in bands, to save memory."""
-    rgb = np.empty(lab.shape, np.uint16)
-    for top in range(0, len(lab), _BAND_ROWS):
-        light, green_red, blue_yellow = np.moveaxis(lab[top : top + _BAND_ROWS].astype(np.float64), 2, 0)
-        middle = (light + 16) / 116
-        cubed = np.stack([middle + green_red / 500, middle, middle - blue_yellow / 200], axis=-1)
-        xyz = np.where(cubed > 6 / 29, cubed**3, 3 * (6 / 29) ** 2 * (cubed - 4 / 29)) * _D50
-        linear = (xyz @ _SRGB_OF_D50.T).clip(0, 1)
-        levels = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-        rgb[top : top + _BAND_ROWS] = np.rint(levels * 65_535)
+    """CIELAB of daylight D50, `(H, W, 3)` with L in [0, 100], to sRGB of 16 bits."""
+    rgb: Pixels = imagecodecs.cms_transform(
+        lab,
+        imagecodecs.cms_profile("lab4"),
+        srgb_profile(),
+        colorspace="lab",
+        outcolorspace="rgb",
+        outdtype="u2",
+        intent=imagecodecs.CMS.INTENT.RELATIVE_COLORIMETRIC,
+        flags=int(imagecodecs.CMS.FLAGS.NOOPTIMIZE),
+    )
     return rgb
 
 

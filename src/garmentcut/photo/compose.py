@@ -8,7 +8,6 @@ pixels around each.
 import math
 from dataclasses import replace
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -391,31 +390,25 @@ def _resample_colors(cutout: Cutout, box: Box, visible: NDArray[np.bool_]) -> Pi
 
 def _lay_photo(rgb: Pixels, box: Box, placement: Placement, canvas: Pixels) -> None:
     """Fill as much of the canvas as the photo covers, its `box` on the placement's."""
-    rows = _overlap((box[1], box[3]), (placement.box_xyxy[1], placement.box_xyxy[3]), len(rgb), len(canvas))
-    columns = _overlap((box[0], box[2]), (placement.box_xyxy[0], placement.box_xyxy[2]), rgb.shape[1], canvas.shape[1])
-    area = canvas[rows.start : rows.end, columns.start : columns.end]
-    source: tuple[float, float, float, float] = (columns.source[0], rows.source[0], columns.source[1], rows.source[1])
-    top = np.float32(np.iinfo(rgb.dtype).max)
+    left, top, right, bottom = placement.box_xyxy
+    rows, (above, below) = _overlap((box[1], box[3]), (top, bottom), len(rgb), len(canvas))
+    columns, (before, behind) = _overlap((box[0], box[2]), (left, right), rgb.shape[1], canvas.shape[1])
+    area, most = canvas[rows, columns], np.float32(np.iinfo(rgb.dtype).max)
     for channel in range(3):
         plane = np.ascontiguousarray(rgb[..., channel], np.float32)
-        area[..., channel] = np.rint(_resized(plane, source, (area.shape[0], area.shape[1]), _SHARP).clip(0, top))
+        wanted = _resized(plane, (before, above, behind, below), (area.shape[0], area.shape[1]), _SHARP)
+        area[..., channel] = np.rint(wanted.clip(0, most))
 
 
-class _Overlap(NamedTuple):
-    """Whole pixels `start` to `end` of the canvas, and the stretch of the photo that fills them."""
-
-    start: int
-    end: int
-    source: tuple[float, float]
-
-
-def _overlap(box: tuple[int, int], wanted: tuple[int, int], photo_px: int, canvas_px: int) -> _Overlap:
+def _overlap(
+    box: tuple[int, int], wanted: tuple[int, int], photo_px: int, canvas_px: int
+) -> tuple[slice, tuple[float, float]]:
+    """Along one axis, whole pixels of the canvas, and the stretch of the photo that fills them."""
     scale = (wanted[1] - wanted[0]) / (box[1] - box[0])
     origin = wanted[0] - box[0] * scale
     start = max(math.ceil(origin - _ROUNDING), 0)
     end = min(math.floor(origin + photo_px * scale + _ROUNDING), canvas_px)
-    first, last = (start - origin) / scale, (end - origin) / scale
-    return _Overlap(start, end, (max(first, 0.0), min(last, float(photo_px))))
+    return slice(start, end), (max((start - origin) / scale, 0.0), min((end - origin) / scale, float(photo_px)))
 
 
 def _resized(

@@ -263,7 +263,12 @@ def capture_of(exif: bytes | None) -> tuple[str, str]:
     Args:
         exif: TIFF-structured bytes or None.
     """
-    return _capture(parse_exif(exif)[2].get(_EXIF_DIRECTORY, {}))
+    directory = parse_exif(exif)[2].get(_EXIF_DIRECTORY, {})
+    found = (directory[tag].data if tag in directory else b"" for tag in (_TAKEN, _FRACTION, _SERIAL_NUMBER))
+    texts = ("".join(filter(str.isprintable, data.decode("latin-1"))).strip() for data in found)
+    moment, fraction, serial = texts
+    moment, serial = (text if text.strip("0: ") else "" for text in (moment, serial))
+    return f"{moment}.{fraction}" if moment and fraction else moment, serial
 
 
 def capture_of_file(data: bytes) -> tuple[str, str]:
@@ -276,14 +281,6 @@ def capture_of_file(data: bytes) -> tuple[str, str]:
         return capture_of(bytes(block).removeprefix(b"Exif\0\0"))
     except (*_FAULTS, struct.error, Image.DecompressionBombError):
         return "", ""
-
-
-def _capture(directory: Directory) -> tuple[str, str]:
-    found = (directory[tag].data if tag in directory else b"" for tag in (_TAKEN, _FRACTION, _SERIAL_NUMBER))
-    texts = ("".join(filter(str.isprintable, data.decode("latin-1"))).strip() for data in found)
-    moment, fraction, serial = texts
-    moment, serial = (text if text.strip("0: ") else "" for text in (moment, serial))
-    return f"{moment}.{fraction}" if moment and fraction else moment, serial
 
 
 def _says_adobe_rgb(data: bytes, entries: Directory, order: str, *, is_big: bool) -> bool:

@@ -23,6 +23,7 @@ from garmentcut.errors import Note, PhotoError
 from garmentcut.photo.color import PngColor, rgb_of_channels, stated_profile
 from garmentcut.photo.files import check_size, read_photo_bytes
 from garmentcut.photo.metadata import (
+    IPTC_RESOURCE,
     Exif,
     dpi_of,
     jpeg_resources,
@@ -75,7 +76,6 @@ _FRAME_HEADERS = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # JPEG markers: what
 _JPEG_END = b"\xff\xd9"
 _JUNK = re.compile(r"Corrupt JPEG data: ([0-9]+) extraneous bytes before marker 0xd9")
 _MOST_JUNK_BYTES = 32  # that a fault in the pixels would not leave behind
-_IPTC = 1028
 
 
 def read_photo(path: str | os.PathLike[str], *, limits: ReadConfig | None = None) -> Photo:
@@ -111,18 +111,19 @@ def decode_photo(data: bytes, *, limits: ReadConfig | None = None) -> Photo:
     with damage_named():
         raster = read_raster(data, limits or ReadConfig())
         converted = rgb_of_channels(raster.color, raster.transparency, raster.profile, is_cmyk=raster.is_cmyk)
-    iptc, iptc_notes = usable_iptc(raster.iptc or resource_of(split_resources(raster.resources), _IPTC))
-    rgb = turn_upright(converted.rgb, raster.orientation)
-    dpi = dpi_of(*raster.dpi, None) if raster.dpi else raster.exif.dpi
-    return Photo(
-        np.ascontiguousarray(rgb, rgb.dtype.newbyteorder("=")),
-        converted.profile,
-        dpi[::-1] if dpi and raster.orientation >= 5 else dpi,
-        raster.exif.kept,
-        (*converted.notes, *raster.notes, *raster.exif.notes, *raster.xmp.notes, *iptc_notes),
-        raster.xmp.packet,
-        iptc,
-    )
+        iptc = raster.iptc or resource_of(split_resources(raster.resources), IPTC_RESOURCE)
+        iptc, iptc_notes = usable_iptc(iptc)
+        rgb = turn_upright(converted.rgb, raster.orientation)
+        dpi = dpi_of(*raster.dpi, None) if raster.dpi else raster.exif.dpi
+        return Photo(
+            np.ascontiguousarray(rgb, rgb.dtype.newbyteorder("=")),
+            converted.profile,
+            dpi[::-1] if dpi and raster.orientation >= 5 else dpi,
+            raster.exif.kept,
+            (*converted.notes, *raster.notes, *raster.exif.notes, *raster.xmp.notes, *iptc_notes),
+            raster.xmp.packet,
+            iptc,
+        )
 
 
 @contextmanager
@@ -266,9 +267,10 @@ def read_raster(data: bytes, limits: ReadConfig, *, all_channels: bool = False) 
         from garmentcut.photo.tiff import read_tiff  # a folder of JPEGs never loads it
 
         return read_tiff(data, limits, all_channels=all_channels)
-    size = _SIZES[kind](data)
+    size_of, read = _SIZES_AND_READERS[kind]
+    size = size_of(data)
     check_size(size.width, size.height, limits, channels=size.channels, bits=size.bits, num_bytes=len(data))
-    raster = _READERS[kind](data)
+    raster = read(data)
     if raster.color.shape[:2] != (size.height, size.width):
         raise PhotoError("damaged: its header and its pixels disagree about the size; export it again", code="damaged")
     return raster
@@ -287,11 +289,29 @@ def read_gray_png(data: bytes, limits: ReadConfig) -> Pixels:
     return raster.color[..., 0]
 
 
-def _raster(pixels: NDArray[Any], profile: bytes | None, exif: Exif, xmp: Xmp, **more: Any) -> Raster:
-    """Of pixels `(H, W)` gray or `(H, W, C)`: the last of two or four channels is alpha, but for inks."""
+def _raster(
+    pixels: NDArray[Any],
+    info: Mapping[Any, Any],
+    *,
+    png_color: PngColor | None = None,
+    extended_xmp: bytes | None = None,
+    **more: Any,
+) -> Raster:
+    """Of decoded pixels, and of what Pillow has found besides.
+
+    Args:
+        pixels: `(H, W)` gray or `(H, W, C)`: the last of two or four channels is alpha, but for inks.
+        info: Pillow's.
+        png_color: what a PNG's chunks say.
+        extended_xmp: what a JPEG holds of it beyond its first segment.
+        **more: of `Raster`.
+    """
+    exif, profile, is_cmyk = read_exif(info.get("exif")), info.get("icc_profile"), more.get("is_cmyk", False)
+    profile = profile if is_cmyk else stated_profile(profile, png_color, is_adobe_rgb=exif.is_adobe_rgb)
     channels = pixels if pixels.ndim == 3 else pixels[..., None]
-    has_alpha = channels.shape[2] in (2, 4) and not more.get("is_cmyk")
+    has_alpha = channels.shape[2] in (2, 4) and not is_cmyk
     color, extra = np.split(channels, [channels.shape[2] - has_alpha], axis=2)
+    xmp = read_xmp(info.get("xmp"), extended_xmp)
     return Raster(color, extra, 0 if has_alpha else None, profile, exif, xmp, **more)
 
 
@@ -310,24 +330,19 @@ def _read_png(data: bytes) -> Raster:
     pixels = imagecodecs.png_decode(
         b"".join([PNG_SIGNATURE, *(chunk for kind, chunk in chunks if kind in _PIXEL_CHUNKS)])
     )
-    exif = read_exif(info.get("exif") or _raw_profile(info, "exif"))
-    iptc = split_resources(_raw_profile(info, "iptc") or _raw_profile(info, "8bim"))
-    profile = stated_profile(info.get("icc_profile"), PngColor.of(contents), is_adobe_rgb=exif.is_adobe_rgb)
-    xmp = read_xmp(info.get("xmp") or _raw_profile(info, "xmp"))
-    return _raster(pixels, profile, exif, xmp, dpi=info.get("dpi"), iptc=resource_of(iptc, _IPTC), notes=notes)
+    info = info | {kind: info.get(kind) or _raw_profile(info, kind) for kind in ("exif", "xmp")}
+    iptc = resource_of(split_resources(_raw_profile(info, "iptc") or _raw_profile(info, "8bim")), IPTC_RESOURCE)
+    return _raster(pixels, info, png_color=PngColor.of(contents), dpi=info.get("dpi"), iptc=iptc, notes=notes)
 
 
 def _read_jpeg(data: bytes) -> Raster:
     with silent_pillow():
         info = JpegImagePlugin.JpegImageFile(io.BytesIO(data)).info
     pixels, is_cmyk, notes = _decode_jpeg(data)
-    exif = read_exif(info.get("exif"))
-    profile = info.get("icc_profile")
     return _raster(
         pixels,
-        profile if is_cmyk else stated_profile(profile, is_adobe_rgb=exif.is_adobe_rgb),
-        exif,
-        read_xmp(info.get("xmp"), extended_xmp(jpeg_segments(data))),
+        info,
+        extended_xmp=extended_xmp(jpeg_segments(data)),
         # Without a unit in the JFIF header Pillow makes up 72 dpi.
         dpi=info.get("dpi") if info.get("jfif_unit") in (1, 2) else None,
         is_cmyk=is_cmyk,
@@ -384,7 +399,7 @@ def _read_webp(data: bytes) -> Raster:
         raise PhotoError("an animated WebP; save the frame you want as a photo")
     with silent_pillow():
         info = WebPImagePlugin.WebPImageFile(io.BytesIO(data)).info
-    return _raster_of_info(imagecodecs.webp_decode(data), info)
+    return _raster(imagecodecs.webp_decode(data), info)
 
 
 def _read_avif(data: bytes) -> Raster:
@@ -392,19 +407,13 @@ def _read_avif(data: bytes) -> Raster:
         image = _open_avif(data)
     if getattr(image, "n_frames", 1) > 1:
         raise PhotoError("an animated AVIF; save the frame you want as a photo")
-    return _raster_of_info(np.asarray(image), image.info)
+    return _raster(np.asarray(image), image.info)
 
 
 def _read_heif(data: bytes) -> Raster:
     file = _open_heif(data)
     pixels = np.array(file[0])  # a copy: its memory goes with the file
-    return _raster_of_info(pixels, file[0].info, is_upright=True)  # libheif has turned the pixels
-
-
-def _raster_of_info(pixels: NDArray[Any], info: Mapping[Any, Any], *, is_upright: bool = False) -> Raster:
-    exif = read_exif(info.get("exif"))
-    profile = stated_profile(info.get("icc_profile"), is_adobe_rgb=exif.is_adobe_rgb)
-    return _raster(pixels, profile, exif, read_xmp(info.get("xmp")), is_upright=is_upright)
+    return _raster(pixels, file[0].info, is_upright=True)  # libheif has turned the pixels
 
 
 def _open_avif(data: bytes) -> ImageFile.ImageFile:
@@ -466,19 +475,12 @@ def _size_of_heif(data: bytes) -> Size:
     return Size(image.size[0], image.size[1], 4, 16 if "16" in image.mode else 8)
 
 
-_SIZES: dict[str, Callable[[bytes], Size]] = {
-    "png": _size_of_png,
-    "jpeg": _size_of_jpeg,
-    "webp": _size_of_webp,
-    "avif": _size_of_avif,
-    "heif": _size_of_heif,
-}
-_READERS: dict[str, Callable[[bytes], Raster]] = {
-    "png": _read_png,
-    "jpeg": _read_jpeg,
-    "webp": _read_webp,
-    "avif": _read_avif,
-    "heif": _read_heif,
+_SIZES_AND_READERS: dict[str, tuple[Callable[[bytes], Size], Callable[[bytes], Raster]]] = {
+    "png": (_size_of_png, _read_png),
+    "jpeg": (_size_of_jpeg, _read_jpeg),
+    "webp": (_size_of_webp, _read_webp),
+    "avif": (_size_of_avif, _read_avif),
+    "heif": (_size_of_heif, _read_heif),
 }
 
 

@@ -19,6 +19,7 @@ EDITABLE_PX, EXACT_PX = 0.5, 0.25
 """Tolerances: few knots that are easily moved by hand, or as near as a path need be."""
 _REFERENCE_HEIGHT_PX = 1728
 
+_NAME = "Path 1"  # as Photoshop numbers them
 _LEVEL = 0.5
 _LEAST_AREA_PX = 16.0  # smaller islands and holes are dust
 _LEAST_POINTS = 8
@@ -60,20 +61,19 @@ def path_tolerance_px(kind: str, height_px: int) -> float:
     return EXACT_PX if kind == "exact" else EDITABLE_PX * max(height_px / _REFERENCE_HEIGHT_PX, 1)
 
 
-def trace_outline(alpha: NDArray[np.float32], *, tolerance_px: float = EDITABLE_PX, name: str = "Path 1") -> PenPath:
+def trace_outline(alpha: NDArray[np.float32], *, tolerance_px: float = EDITABLE_PX) -> PenPath:
     """The outline of a garment, its holes too.
 
     Args:
         alpha: `(H, W)` float32 in [0, 1]. What lies outside the picture counts as background.
         tolerance_px: how far the path may lie from the line at alpha 0.5.
-        name: the path's.
 
     Returns:
         Closed outlines, to be filled under the even-odd rule; none where no pixel is half covered.
     """
     lines = trace_contours(alpha)
     if not lines:
-        return PenPath(name, ())
+        return PenPath(_NAME, ())
     width_px = abs(sum(map(area_of, lines))) / sum(_steps_of(line).sum() for line in lines)
     lost_share = min(_LOST_SHARE * tolerance_px, _MOST_LOST_SHARE, _MOST_LOST_WITH_EDGE - _EDGE_LOST_PX / width_px)
     mean_px = min(_MEAN * tolerance_px, max(lost_share, _LEAST_LOST_SHARE) * width_px)
@@ -81,7 +81,7 @@ def trace_outline(alpha: NDArray[np.float32], *, tolerance_px: float = EDITABLE_
     for curves in fit_lines(lines, Limits(tolerance_px, mean_px)):
         knots = np.stack([np.roll(curves[:, 2], 1, axis=0), curves[:, 0], curves[:, 1]], axis=1)
         subpaths.append(Subpath(0, True, knots / alpha.shape[::-1]))
-    return PenPath(name, tuple(subpaths))
+    return PenPath(_NAME, tuple(subpaths))
 
 
 def trace_contours(alpha: NDArray[np.float32]) -> list[Points]:

@@ -81,18 +81,13 @@ class AlphaSource(NamedTuple):
     source: Source  # the kind of place
     alpha: Alpha  # `(H, W)`, upright
     read_rgb: Callable[[], Colors]  # gives the colours that belong to it
+    title: str  # what notes call it
     notes: tuple[str, ...] = ()  # what to know about it
-    name: str = ""  # what notes call it; empty: as `source`
 
     @property
     def is_telling(self) -> bool:
         """Whether the alpha is not the same everywhere."""
         return bool(self.alpha.min() < self.alpha.max())
-
-    @property
-    def title(self) -> str:
-        """What notes call it."""
-        return self.name or f"the {self.source}"
 
 
 class Findings(NamedTuple):
@@ -124,15 +119,9 @@ def read_cutout(path: str | os.PathLike[str], config: ReadConfig | None = None) 
     try:
         data = read_photo_bytes(Path(path), limits)
         with damage_named():
-            return _choose(_find(data, limits))
+            return _choose((_find_in_psd if data.startswith(b"8BPS") else _find_in_picture)(data, limits))
     except PhotoError as error:
         raise PhotoError(f"{path}: {error}", code=error.code) from error
-
-
-def _find(data: bytes, limits: ReadConfig) -> Findings:
-    if data.startswith(b"8BPS"):
-        return find_in_psd(data, limits)
-    return find_in_picture(data, limits)
 
 
 def _choose(findings: Findings) -> CutoutFile:
@@ -168,21 +157,13 @@ def _differences(used: AlphaSource, others: list[AlphaSource]) -> tuple[str, ...
     return tuple(notes)
 
 
-def find_in_picture(data: bytes, limits: ReadConfig) -> Findings:
-    """Everything in a PNG, JPEG, TIFF or WebP file that says what is cut out.
-
-    Args:
-        data: the file's content.
-        limits: checked before pixels are decoded.
-
-    Raises:
-        PhotoError: as `decode_photo`; any other exception means damage.
-    """
+def _find_in_picture(data: bytes, limits: ReadConfig) -> Findings:
+    """Everything in a PNG, JPEG, TIFF or WebP file that says what is cut out."""
     stored = read_raster(data, limits, all_channels=True)
     hints = ("its Photoshop layers are not read from TIFF",) if stored.has_layers else ()
 
     def read_rgb() -> Colors:
-        colors = straight_rgb(stored.color, stored.profile, is_cmyk=stored.is_cmyk)
+        colors = _straight_rgb(stored.color, stored.profile, is_cmyk=stored.is_cmyk)
         return colors if colors.rgb is None else colors._replace(rgb=turn_upright(colors.rgb, stored.orientation))
 
     found, num_channels = list[AlphaSource](), stored.extra.shape[2]
@@ -191,41 +172,27 @@ def find_in_picture(data: bytes, limits: ReadConfig) -> Findings:
     for place in sorted(range(num_channels), key=lambda place: place != stored.alpha)[:_MOST_CHANNELS]:
         source: Source = "transparency" if place == stored.alpha else "extra channel"
         plane = turn_upright(stored.extra[..., place], stored.orientation)
-        found.append(AlphaSource(source, to_alpha(plane), read_rgb))
-    found += find_in_path(split_resources(stored.resources), stored.color.shape[:2], read_rgb, stored.orientation)
+        found.append(AlphaSource(source, to_alpha(plane), read_rgb, f"the {source}"))
+    found += _find_in_path(split_resources(stored.resources), stored.color.shape[:2], read_rgb, stored.orientation)
     if not stored.is_cmyk and not any(place.is_telling for place in found):
-        found += find_mask_image(turn_upright(stored.color, stored.orientation))
+        found += _find_mask_image(turn_upright(stored.color, stored.orientation))
     return Findings(found, hints)
 
 
-def find_in_path(
+def _find_in_path(
     resources: Sequence[Resource], size_hw: tuple[int, ...], read_rgb: Callable[[], Colors], orientation: int = 1
 ) -> list[AlphaSource]:
-    """The clipping path among a file's image resources, if there is one.
-
-    Args:
-        resources: as `split_resources` gives them.
-        size_hw: of the picture as stored.
-        read_rgb: see `AlphaSource`.
-        orientation: of the picture (TIFF 6.0, tag 274).
-
-    Raises:
-        PhotoError: an absurdly long path.
-    """
+    """The clipping path among a file's image resources, if there is one; `size_hw` is the picture's as stored."""
     chosen = find_clipping_path(resources)
     if chosen is None:
         return []
     path, notes = chosen
     alpha = turn_upright(draw_path(path, (size_hw[0], size_hw[1])), orientation)
-    return [AlphaSource("clipping path", alpha, read_rgb, notes, f"the clipping path {path.name!r}")]
+    return [AlphaSource("clipping path", alpha, read_rgb, f"the clipping path {path.name!r}", notes)]
 
 
-def find_mask_image(color: NDArray[Any]) -> list[AlphaSource]:
-    """The picture itself, if it is a mask: gray, and nearly all of it black or white.
-
-    Args:
-        color: `(H, W, C)` gray or RGB, upright.
-    """
+def _find_mask_image(color: NDArray[Any]) -> list[AlphaSource]:
+    """The picture itself, `(H, W, C)` and upright, if it is a mask: gray, and nearly all of it black or white."""
     sample = color[::16, ::16]
     if not (sample == sample[..., :1]).all() or not (color == color[..., :1]).all():
         return []
@@ -237,10 +204,10 @@ def find_mask_image(color: NDArray[Any]) -> list[AlphaSource]:
     if 1 - black - white > _MOST_SOFT * min(black, white) and not is_sheer:
         return []
     notes = ("the mask's border is white: it may be inverted",) if border.mean() > 0.5 and black else ()
-    return [AlphaSource("mask image", alpha, lambda: Colors(None), notes)]
+    return [AlphaSource("mask image", alpha, lambda: Colors(None), "the mask image", notes)]
 
 
-def straight_rgb(color: Pixels, profile: bytes | None, *, is_cmyk: bool = False) -> Colors:
+def _straight_rgb(color: Pixels, profile: bytes | None, *, is_cmyk: bool = False) -> Colors:
     """Colours as stored, but gray made RGB and CMYK converted to sRGB by its profile, at 8 bits."""
     if not is_cmyk:
         rgb = np.repeat(color, 3, axis=2) if color.shape[2] == 1 else color
@@ -251,16 +218,8 @@ def straight_rgb(color: Pixels, profile: bytes | None, *, is_cmyk: bool = False)
     return Colors(converted.rgb, converted.notes)
 
 
-def find_in_psd(data: bytes, limits: ReadConfig) -> Findings:
-    """Everything in a PSD file that says what is cut out: layers and their masks, saved channels, a clipping path.
-
-    Args:
-        data: the file's content.
-        limits: checked before anything is unpacked.
-
-    Raises:
-        PhotoError: as `read_document`; any other exception means damage.
-    """
+def _find_in_psd(data: bytes, limits: ReadConfig) -> Findings:
+    """Everything in a PSD file that says what is cut out: layers and their masks, saved channels, a clipping path."""
     document = read_document(data, limits)
     mark = read_mark(document.resource(_XMP))
 
@@ -278,7 +237,7 @@ def _find_by_mark(document: Document, mark: Mark) -> Findings:
     if masked is not None:
         layer = masked.layer
         source, alpha, notes, is_unchanged = find_correction(document, mark, masked)
-        found = AlphaSource(source, alpha, lambda: _layer_rgb(document, layer, layer.box), notes)
+        found = AlphaSource(source, alpha, lambda: _layer_rgb(document, layer, layer.box), f"the {source}", notes)
         return Findings([found], is_unchanged=is_unchanged)
     # The mask is gone: what is left counts, but saved channel and clipping path as garmentcut wrote them do not.
     findings, unchanged = _find_in_document(document), unchanged_places(document, mark)
@@ -294,12 +253,12 @@ def _find_in_document(document: Document) -> Findings:
     layers = [_of_layers(document, drawn, hints)] if drawn else []
     found = [] if drawn and drawn.is_guess else layers
     found += _saved_channels(document)
-    found += find_in_path(document.resources, document.size_hw, read_rgb)
+    found += _find_in_path(document.resources, document.size_hw, read_rgb)
     if drawn and drawn.is_guess:
         found += layers
     if not any(place.is_telling for place in found) and document.mode in _READABLE_MODES[:-1]:
         # The merged picture may be left blank, which says nothing.
-        found += [place for place in find_mask_image(_merged_color(document)) if place.is_telling]
+        found += [place for place in _find_mask_image(_merged_color(document)) if place.is_telling]
     return Findings(found, hints)
 
 
@@ -316,7 +275,7 @@ def _of_layers(document: Document, drawn: LayerAlpha, hints: tuple[str, ...]) ->
     guess = (
         ("only small or tinting layers over an opaque one: perhaps retouching, no cutout",) if drawn.is_guess else ()
     )
-    return AlphaSource(source, drawn.alpha, read_rgb, (*hints, *drawn.notes, *guess), f"the {source} of its layers")
+    return AlphaSource(source, drawn.alpha, read_rgb, f"the {source} of its layers", (*hints, *drawn.notes, *guess))
 
 
 def _saved_channels(document: Document) -> list[AlphaSource]:
@@ -328,7 +287,7 @@ def _saved_channels(document: Document) -> list[AlphaSource]:
         plane = document.merged_plane(number)
         label = f"the saved channel {_channel_name(document, number - document.num_colors)!r}"
         notes = (f"{label} is one of {len(numbers)}",) if len(numbers) > 1 else ()
-        found = AlphaSource("saved channel", to_alpha(plane), lambda: _merged_rgb(document), notes, label)
+        found = AlphaSource("saved channel", to_alpha(plane), lambda: _merged_rgb(document), label, notes)
         if plane.min() < plane.max():
             return [found]
         plain.append(found)
@@ -366,4 +325,4 @@ def _rgb_of(document: Document, color: Pixels) -> Colors:
     profile = document.resource(_ICC_PROFILE)
     if document.mode == _CMYK:
         color = np.iinfo(color.dtype).max - color  # Photoshop holds no ink as white
-    return straight_rgb(color, profile, is_cmyk=document.mode == _CMYK)
+    return _straight_rgb(color, profile, is_cmyk=document.mode == _CMYK)

@@ -169,7 +169,6 @@ def png_bytes(
     dpi: tuple[float, float] | None = None,
     exif: bytes | None = None,
     xmp: bytes | None = None,
-    deflate: ModuleType | None = None,
 ) -> bytes:
     """Encode a picture as PNG.
 
@@ -180,8 +179,6 @@ def png_bytes(
         dpi: horizontal and vertical pixels an inch.
         exif: TIFF-structured bytes without the `Exif` marker.
         xmp: UTF-8 packet.
-        deflate: a module with zlib's `compressobj(level)`; None: ISA-L, or the standard library where that is
-            missing.
     """
     height, width = pixels.shape[:2]
     num_channels = 1 if pixels.ndim == 2 else pixels.shape[2]
@@ -197,7 +194,7 @@ def png_bytes(
         chunks.append(_chunk(b"eXIf", exif))
     if xmp:
         chunks.append(_chunk(b"iTXt", b"XML:com.adobe.xmp" + bytes(5) + xmp))  # not packed, no language
-    packer = (deflate or fast_deflate()).compressobj(_FASTEST)
+    packer = fast_deflate().compressobj(_FASTEST)
     packed = [packer.compress(_filtered_rows(pixels, top).data) for top in range(0, height, _BAND_ROWS)]
     content = memoryview(b"".join((*packed, packer.flush())))
     for start in range(0, len(content), _MAX_IDAT_BYTES):

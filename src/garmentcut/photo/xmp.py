@@ -35,6 +35,11 @@ _NAMESPACES = {
 _DESCRIPTION, _ABOUT = f"{{{RDF}}}Description", f"{{{RDF}}}about"
 _RIGHTS = f"{{{_NAMESPACES['dc']}}}creator", f"{{{_NAMESPACES['dc']}}}rights"
 _PACKET_START, _PACKET_END = b'<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>', b'<?xpacket end="w"?>'
+EMPTY_PACKET = (
+    _PACKET_START
+    + f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{RDF}"></rdf:RDF></x:xmpmeta>'.encode()
+    + _PACKET_END
+)
 _BLANKS = b"\0 \t\r\n"
 # Only ever matched where a parser has found an attribute.
 _ATTRIBUTE = re.compile(rb"\s+([^\s=]+)\s*=\s*(\"[^\"]*\"|'[^']*')")
