@@ -71,7 +71,7 @@ def stages(cutter: Cutter, photos: Path, work: Path, rounds: int = 5) -> dict[st
         frame = timed("frame for the network", cutter.frame, photo)
         prediction = timed("network", cutter.predict, photo, frame)
         cutout = timed("alpha at full size", cutter.finish, photo, frame, prediction)
-        content = timed("clean edge, encode RGBA PNG", encode_cutout, cutout.picture, "png", config.output)
+        content = timed("clean edge, encode RGBA PNG", encode_cutout, cutout, "png", config.output)
         timed("write file", write_atomic, work / "out.png", content)
     # The first photos compile and fill caches.
     return {stage: median(values[6:]) for stage, values in times.items()}
@@ -179,7 +179,7 @@ def _warm_seconds(data: bytes) -> float:
     for _ in range(4):
         start = time.perf_counter()
         photo: Photo = decode_photo(data)
-        io.BytesIO(encode_cutout(cutter(photo).picture, "png", config.output))
+        io.BytesIO(encode_cutout(cutter(photo), "png", config.output))
         times.append(time.perf_counter() - start)
     return median(times[1:])
 

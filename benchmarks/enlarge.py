@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from garmentcut.dataset.manifest import read_manifest, read_pair
-from garmentcut.photo.photo import to_8_bit
-from garmentcut.photo.resize import resize_alpha
+from garmentcut.photo.photo import resize_alpha, to_8_bit
 
 Floats = NDArray[np.float32]
 _RADIUS_PX, _EPSILONS = 1, (1e-5, 1e-4)

@@ -28,8 +28,8 @@ from PIL import Image
 from garmentcut import Cutter, Photo, read_photo
 from garmentcut.config import Format, OutputConfig
 from garmentcut.formats import FORMATS
-from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.path import PenPath, draw_coverage, draw_path
+from garmentcut.photo.photo import Cutout
 from garmentcut.photo.psd_read import resource_span
 from garmentcut.photo.psd_write import PsdLayer, psd_bytes
 from garmentcut.photo.read import PHOTO_SUFFIXES
@@ -79,7 +79,7 @@ def report_formats(formats: tuple[Format, ...] = tuple(FORMATS)) -> None:
 
 def encode_afresh(cutout: Cutout, format: Format) -> bytes:
     """A file's content, without the path, which is measured apart; a cutout would clean its edge only once."""
-    return encode_cutout(replace(cutout).picture, format, OutputConfig(formats=(format,), path="none"))
+    return encode_cutout(replace(cutout), format, OutputConfig(formats=(format,), path="none"))
 
 
 def trace(cutout: Cutout, kind: str) -> PenPath:
@@ -136,7 +136,7 @@ def _round_trip(photo: Photo, alpha: NDArray[np.float32], num_bits: int) -> tupl
     """Levels by which photo and painted mask differ, whether an untouched PSD is known as such, and milliseconds."""
     rgb = photo.rgb if num_bits == 8 else photo.rgb.astype(np.uint16) * 257
     cutout, output = Cutout(rgb, alpha, photo.profile), OutputConfig(formats=("psd",))
-    content, writing = cost(lambda: encode_cutout(replace(cutout).picture, "psd", output), rounds=1)
+    content, writing = cost(lambda: encode_cutout(replace(cutout), "psd", output), rounds=1)
     stroke = alpha.copy()
     stroke[600:700, 300:500] = np.linspace(0, 1, 200, dtype=np.float32)
     mask = replace(cutout, alpha=stroke).rounded_alpha()
@@ -178,7 +178,7 @@ def _peak_megabytes(cutout: Cutout, format: Format) -> float:
 
 def _report_own_peak(folder: str, format: Format) -> None:
     cutout = Cutout(np.load(f"{folder}/rgb.npy"), np.load(f"{folder}/alpha.npy"), dpi=(300, 300))
-    encode_cutout(cutout.picture, format, OutputConfig(formats=(format,)))
+    encode_cutout(cutout, format, OutputConfig(formats=(format,)))
     print(own_peak_bytes() / 1e6)
 
 

@@ -14,9 +14,9 @@ import pytest
 
 from garmentcut.dataset.manifest import Manifest, Pair, fault_of, read_manifest, write_manifest
 from garmentcut.model.card import ModelCard, with_card
-from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.files import write_atomic
-from garmentcut.photo.png import png_bytes
+from garmentcut.photo.photo import Cutout
+from garmentcut.photo.write import png_bytes
 
 
 class Studio(NamedTuple):

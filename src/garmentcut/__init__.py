@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from garmentcut.errors import ConfigError, GarmentcutError, ModelError, OutputError, PhotoError
-    from garmentcut.photo.cutout import Cutout
-    from garmentcut.photo.photo import Photo
+    from garmentcut.photo.photo import Cutout, Photo
     from garmentcut.photo.read import read_photo
     from garmentcut.prediction.cutter import Cutter
     from garmentcut.prediction.folder import FolderCutter
@@ -39,7 +38,7 @@ __all__ = [
 
 _HOMES = {
     **dict.fromkeys(("ConfigError", "GarmentcutError", "ModelError", "OutputError", "PhotoError"), "garmentcut.errors"),
-    "Cutout": "garmentcut.photo.cutout",
+    "Cutout": "garmentcut.photo.photo",
     "Cutter": "garmentcut.prediction.cutter",
     "FolderCutter": "garmentcut.prediction.folder",
     "Photo": "garmentcut.photo.photo",

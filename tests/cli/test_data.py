@@ -201,7 +201,7 @@ def test_nothing_needs_torch(studio_dir):
 def test_corrected_documents_from_cut_to_data_set_and_back(studio_dir):
     """As `cut --format psd`, a retoucher and `ingest` pass them on: one folder, then added to what is there."""
     from garmentcut import read_photo
-    from garmentcut.photo.cutout import Cutout
+    from garmentcut.photo.photo import Cutout
     from garmentcut.photo.truth import read_cutout
 
     (studio_dir / "psd").mkdir()

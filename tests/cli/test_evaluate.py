@@ -17,7 +17,7 @@ from garmentcut.dataset.manifest import Manifest, Pair, read_manifest, write_man
 from garmentcut.evaluation.scores import read_scores
 from garmentcut.model.card import ModelCard, with_card
 from garmentcut.photo.files import write_atomic
-from garmentcut.photo.png import png_bytes
+from garmentcut.photo.write import png_bytes
 
 CARD = ModelCard(
     name="red",

@@ -8,7 +8,7 @@ from PIL import Image
 from garmentcut.dataset.ingest import Ingest, IngestOptions
 from garmentcut.dataset.manifest import Manifest, Pair, target_bytes, write_manifest
 from garmentcut.dataset.split import Scheme
-from garmentcut.photo.png import png_bytes
+from garmentcut.photo.write import png_bytes
 from garmentcut.recipe import AugmentConfig, Strength
 
 

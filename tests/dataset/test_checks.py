@@ -6,8 +6,7 @@ import pytest
 from PIL import Image
 
 from garmentcut.dataset.checks import align_far, align_near, check_alpha, check_pair, check_size
-from garmentcut.photo.photo import Photo
-from garmentcut.photo.resize import resize_alpha, resize_rgb
+from garmentcut.photo.photo import Photo, resize_alpha, resize_rgb
 from garmentcut.photo.truth import CutoutFile
 
 

@@ -15,12 +15,12 @@ from garmentcut.dataset.manifest import read_pair
 from garmentcut.dataset.pairing import NamePattern
 from garmentcut.dataset.split import Scheme
 from garmentcut.errors import DatasetError
-from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.files import sha256_of
-from garmentcut.photo.png import png_bytes
+from garmentcut.photo.photo import Cutout
 from garmentcut.photo.psd_write import layered_psd
 from garmentcut.photo.trace import trace_outline
 from garmentcut.photo.truth import read_cutout
+from garmentcut.photo.write import png_bytes
 
 PATTERN = NamePattern("<garment>_<view>")
 
@@ -161,7 +161,7 @@ class Studio:
             cutout = self.draw(name)
             self.photos[name], self.masks[name] = cutout.rgb, painted(cutout.alpha, top)
             written = cutout.trimmed() if trim else cutout
-            data = layered_psd(written.picture, path=trace_outline(written.alpha), name=name)
+            data = layered_psd(written, path=trace_outline(written.alpha), name=name)
             mask = self.masks[name] if not trim else np.rint(written.alpha * 200).astype(np.uint8)
             (self.psds / f"{name}.psd").write_bytes(corrected(data, mask) if correct else data)
 
@@ -298,7 +298,7 @@ def test_density_and_feather_of_a_mask_are_corrections(studio_of):
     studio_of.add(*NAMES)
     for name, parameters in (("a_Front", {"user_mask_feather": 1.5}), ("a_Back", {"user_mask_density": 128})):
         path = studio_of.psds / f"{name}.psd"
-        path.write_bytes(layered_psd(studio_of.draw(name).picture))
+        path.write_bytes(layered_psd(studio_of.draw(name)))
         document = PSDImage.open(path)
         data = next(layer for layer in document if layer.has_mask())._record.mask_data
         data.flags.parameters_applied, data.parameters = True, MaskParameters(**parameters)

@@ -17,7 +17,7 @@ from garmentcut.dataset.manifest import (
     write_manifest,
 )
 from garmentcut.errors import DatasetError, PhotoError
-from garmentcut.photo.png import png_bytes
+from garmentcut.photo.write import png_bytes
 
 
 @pytest.fixture

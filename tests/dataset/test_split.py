@@ -27,7 +27,7 @@ from garmentcut.dataset.split import (
     unpacked_hashes,
 )
 from garmentcut.errors import DatasetError
-from garmentcut.photo.resize import resize_alpha, resize_rgb
+from garmentcut.photo.photo import resize_alpha, resize_rgb
 
 SIZE_HW = (288, 192)
 

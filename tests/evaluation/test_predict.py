@@ -13,7 +13,7 @@ from garmentcut.evaluation.scores import evaluate
 from garmentcut.evaluation.uncertainty import experience_of
 from garmentcut.model.card import read_model
 from garmentcut.photo.files import write_atomic
-from garmentcut.photo.png import png_bytes
+from garmentcut.photo.write import png_bytes
 
 
 @pytest.fixture
@@ -252,7 +252,7 @@ def test_one_bad_file_stops_nobody(tmp_path, red_model, red_dataset):
 
 def test_a_refused_photo_is_an_empty_cutout(tmp_path, red_model, red_dataset):
     from garmentcut.photo.files import write_atomic
-    from garmentcut.photo.png import png_bytes
+    from garmentcut.photo.write import png_bytes
 
     write_atomic(red_dataset.path_of(red_dataset.usable[0].photo), png_bytes(np.full((96, 64, 3), 200, np.uint8)))
     trials = plan_trials(red_model(tmp_path / "red.onnx"), red_dataset)

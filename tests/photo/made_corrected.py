@@ -7,7 +7,8 @@ import numpy as np
 from PIL import Image
 from psd_tools import PSDImage
 
-from garmentcut.photo.path import path_resources, split_resources
+from garmentcut.photo.metadata import split_resources
+from garmentcut.photo.path import path_resources
 from garmentcut.photo.psd_read import resource_span
 from garmentcut.photo.psd_write import PsdLayer, layered_psd, psd_bytes
 from garmentcut.photo.trace import trace_outline
@@ -22,7 +23,7 @@ class Written:
         self.cutout = cutout
         self.mask = cutout.rounded_alpha()
         self.path = trace_outline(cutout.alpha)
-        self.data = layered_psd(cutout.picture, **{"path": self.path, "name": "IMG_1", **options})
+        self.data = layered_psd(cutout, **{"path": self.path, "name": "IMG_1", **options})
         start, end = resource_span(self.data)
         self.resources = split_resources(self.data[start + 4 : end])
 

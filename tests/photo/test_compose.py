@@ -10,7 +10,7 @@ from garmentcut.photo import compose
 from garmentcut.photo.compose import Preparation, choke_alpha, clean, clean_edge_color, lay_on_canvas, lay_over
 from garmentcut.photo.layout import Placement
 from garmentcut.photo.path import draw_path
-from garmentcut.photo.photo import Metadata, Picture
+from garmentcut.photo.photo import Cutout, Metadata
 
 
 def square(size=40, margin=12):
@@ -158,7 +158,7 @@ def test_an_alpha_that_is_a_pixel_off_leaves_no_line(moved_px, garment, backgrou
 @pytest.fixture(params=[np.uint8, np.uint16])
 def picture(studio, request):
     drawn = studio()
-    return Picture(drawn.photo * request.param(np.iinfo(request.param).max // 255), drawn.alpha)
+    return Cutout(drawn.photo * request.param(np.iinfo(request.param).max // 255), drawn.alpha)
 
 
 def placed(picture, factor, canvas_hw=(500, 400), at=(30, 40), *, keeps_hidden=False):
@@ -200,7 +200,7 @@ def test_no_ghosts_around_and_no_thin_spots_inside(factor):
     alpha[90:110, 90:110] = 0  # and a hole
     rgb = np.full((200, 200, 3), 200, np.uint8)
     rgb[alpha > 0] = (10, 60, 250)
-    laid, box = placed(Picture(rgb, alpha), factor, canvas_hw=(120, 120), at=(10, 10))
+    laid, box = placed(Cutout(rgb, alpha), factor, canvas_hw=(120, 120), at=(10, 10))
     profile = inside(laid.alpha, box)[round(20 * factor)]
     assert (profile[2:-2] == 1).all()
     middle = inside(laid.alpha, box)[round(50 * factor)]
@@ -216,7 +216,7 @@ def test_hidden_pixels_do_not_bleed_into_the_edge(studio):
     drawn = studio(sigma=2)
     rgb = np.where(drawn.alpha[..., None] > 0, np.uint8((180, 20, 60)), np.uint8(0))
     for factor in (0.3, 0.5, 1.4):
-        laid, _ = placed(Picture(rgb, drawn.alpha, is_clean=True), factor)
+        laid, _ = placed(Cutout(rgb, drawn.alpha, is_clean=True), factor)
         edge = (laid.alpha > 0.02) & (laid.alpha < 1)
         assert edge.sum() > 100
         assert np.abs(laid.rgb[edge].astype(int) - (180, 20, 60)).max() <= 1
@@ -228,7 +228,7 @@ def test_texture_stays_sharp():
     rgb[:, np.arange(128) % 8 < 4] = 200
     alpha = np.zeros((128, 128), np.float32)
     alpha[16:112, 16:112] = 1
-    laid, box = placed(Picture(rgb, alpha), 0.5, canvas_hw=(100, 100), at=(20, 20))
+    laid, box = placed(Cutout(rgb, alpha), 0.5, canvas_hw=(100, 100), at=(20, 20))
     row = inside(laid.rgb, box)[24, 8:-8, 0].astype(int)
     assert np.ptp(row) > 180
 
@@ -258,12 +258,12 @@ def test_a_canvas_smaller_than_the_photo(picture):
 
 def test_everything_else_goes_along(picture):
     metadata = Metadata(b"p", (300, 240), b"e", b"x", b"i")
-    laid, _ = placed(replace(picture, metadata=metadata), 0.5)
+    laid, _ = placed(replace(picture, **vars(metadata)), 0.5)
     assert laid.metadata == metadata
 
 
 def test_nothing_to_place():
-    empty = Picture(np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.float32))
+    empty = Cutout(np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.float32))
     with pytest.raises(ValueError, match="nothing is visible"):
         lay_on_canvas(empty, Placement((10, 10), (0, 0, 5, 5)))
 
@@ -283,7 +283,7 @@ def test_any_placement(seed):
     left, top = draw.integers(0, 20, 2)
     box = int(left), int(top), int(left + size[0]), int(top + size[1])
     for keeps_hidden in (False, True):
-        source = Picture(rgb, alpha)
+        source = Cutout(rgb, alpha)
         laid = lay_on_canvas(source if keeps_hidden else clean(source), Placement((100, 101), box))
         assert laid.box_xyxy == box
         outside = laid.alpha.copy()
@@ -300,7 +300,7 @@ def test_a_clean_cutout_is_not_cleaned_again(picture):
 @pytest.fixture
 def cutout(studio):
     drawn = studio()
-    return Picture(drawn.photo, drawn.alpha)
+    return Cutout(drawn.photo, drawn.alpha)
 
 
 def prepare(cutout, **output):
@@ -353,7 +353,7 @@ def test_exact_is_nearer_than_editable(cutout):
 
 
 def test_no_outline_is_an_error_only_where_one_was_asked_for(cutout):
-    sheer = Picture(cutout.rgb, cutout.alpha * np.float32(0.4))
+    sheer = Cutout(cutout.rgb, cutout.alpha * np.float32(0.4))
     assert prepare(sheer).path("editable") is None
     assert prepare(sheer).resources() == []
     with pytest.raises(OutputError, match="no outline for a path: nothing is half opaque"):
@@ -368,7 +368,7 @@ def test_a_ragged_outline_is_an_error_only_where_one_was_asked_for(cutout, monke
 
 
 def test_nothing_to_trim_to_and_too_much_margin(cutout):
-    empty = Picture(cutout.rgb, np.zeros_like(cutout.alpha))
+    empty = Cutout(cutout.rgb, np.zeros_like(cutout.alpha))
     with pytest.raises(OutputError, match="nothing to trim to"):
         _ = prepare(empty, trim=True).untouched
     with pytest.raises(OutputError, match=r"a margin of 20000 pixels makes 16.. megapixels; use a smaller one"):

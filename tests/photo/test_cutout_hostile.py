@@ -16,8 +16,8 @@ from psd_tools.psd.tagged_blocks import TaggedBlock
 
 from garmentcut.config import ReadConfig
 from garmentcut.errors import PhotoError
-from garmentcut.photo.png import png_bytes
 from garmentcut.photo.truth import read_cutout
+from garmentcut.photo.write import png_bytes
 
 from .made import encoded, pixels, png_of_header, tiff
 from .made_cutout import (

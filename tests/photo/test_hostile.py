@@ -19,8 +19,8 @@ from PIL import Image
 from garmentcut.config import ReadConfig
 from garmentcut.errors import PhotoError
 from garmentcut.photo.photo import Photo
-from garmentcut.photo.png import png_bytes
 from garmentcut.photo.read import decode_photo, read_photo
+from garmentcut.photo.write import png_bytes
 
 from .made import chunk, encoded, exif, patched, pixels, png_of_header, rgb_profile, tiff, with_chunks
 

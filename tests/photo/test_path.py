@@ -10,28 +10,24 @@ from PIL import Image, ImageChops, ImageDraw
 
 from garmentcut.config import OutputConfig, ReadConfig
 from garmentcut.errors import PhotoError
-from garmentcut.photo.cutout import Cutout
+from garmentcut.photo.metadata import join_resources, split_resources
 from garmentcut.photo.path import (
     PenPath,
-    Resource,
     Subpath,
     draw_coverage,
     draw_path,
     find_clipping_path,
     flatten_curves,
-    join_resources,
-    jpeg_resources,
     parse_path,
     path_resources,
-    split_resources,
 )
+from garmentcut.photo.photo import Cutout
 from garmentcut.photo.psd_read import read_document
-from garmentcut.photo.tiff import read_tiff
+from garmentcut.photo.read import read_raster
 from garmentcut.photo.trace import trace_outline
 from garmentcut.photo.truth import read_cutout
 from garmentcut.photo.write import encode_cutout
 
-from .made import encoded, pixels
 from .made_cutout import (
     COMBINE,
     EXCLUDE,
@@ -43,7 +39,6 @@ from .made_cutout import (
     clipping_name,
     path_records,
     resource,
-    with_app13,
 )
 from .made_cutout import (
     path_resources as made_resources,
@@ -234,31 +229,6 @@ def test_a_path_beyond_the_borders_is_cut_off():
     assert alpha.sum() == pytest.approx(30 * 40, abs=0.1)
 
 
-def test_resources_are_split_with_their_names():
-    data = resource(1005, b"12345678") + made_resources(b"\0" * 26, "Påth") + resource(1028, b"odd")
-    assert [(r.number, r.name, len(r.data)) for r in split_resources(data)] == [
-        (1005, "", 8),
-        (2000, "Påth", 26),
-        (2999, "", 11),
-        (1028, "", 3),
-    ]
-
-
-def test_resources_end_at_the_first_damaged():
-    data = resource(1005, b"12345678") + resource(2000, b"x" * 26)
-    for end in range(len(data)):
-        assert len(split_resources(data[:end])) == (end >= 20)
-    assert len(split_resources(data + bytes(7))) == 2
-
-
-@pytest.mark.parametrize("parts", [1, 3])
-def test_resources_of_a_jpeg_are_joined(parts):
-    jpeg = encoded(Image.fromarray(pixels()), "JPEG", comment=b"8BIM")
-    assert jpeg_resources(jpeg) == b""
-    resources = made_resources(path_records([A], SIZE))
-    assert jpeg_resources(with_app13(jpeg, resources, parts=parts)) == resources
-
-
 def saved(*paths, clips=None):
     records = [resource(2000 + k, path_records([box(0, 0, 10, 10 + k)], SIZE), name) for k, name in enumerate(paths)]
     named = [resource(2999, clipping_name(clips))] if clips else []
@@ -323,13 +293,13 @@ def cutout():
 
 
 def encode(cutout, format, **output):
-    return encode_cutout(cutout.picture, format, OutputConfig(formats=(format,), **output))
+    return encode_cutout(cutout, format, OutputConfig(formats=(format,), **output))
 
 
 def resources_of(data, format):
     if format == "psd":
         return read_document(data, ReadConfig()).resources
-    return split_resources(jpeg_resources(data) if format == "jpeg" else read_tiff(data, ReadConfig()).resources)
+    return split_resources(read_raster(data, ReadConfig()).resources)
 
 
 def test_the_bytes_are_photoshops_own():
@@ -368,13 +338,6 @@ def test_what_is_written_is_read_again():
         for one, other in zip(found.subpaths, subpaths, strict=True):
             assert (one.operation, one.closed) == (other.operation, other.closed)
             np.testing.assert_allclose(one.knots, other.knots, atol=2**-24)
-
-
-def test_resources_are_filled_up_to_even_lengths():
-    resources = [Resource(1005, "", b"12345"), Resource(2000, "Path", b"xy"), Resource(1060, "odd", b"")]
-    assert split_resources(join_resources(resources)) == resources
-    assert len(join_resources(resources[:1])) == 4 + 2 + 2 + 4 + 6
-    assert join_resources([]) == b""
 
 
 @pytest.mark.parametrize("format", FORMATS)

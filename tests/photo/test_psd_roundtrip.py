@@ -16,14 +16,14 @@ from psd_tools.psd.vector import VectorMaskSetting
 
 from garmentcut.errors import PhotoError
 from garmentcut.photo.compose import lay_on_canvas
-from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.layout import Placement
-from garmentcut.photo.metadata import read_xmp
 from garmentcut.photo.path import draw_path
+from garmentcut.photo.photo import Cutout
 from garmentcut.photo.psd_roundtrip import _NAMESPACE, checksum_of, mark_of, read_mark, write_mark
 from garmentcut.photo.psd_write import PsdLayer, layered_psd
 from garmentcut.photo.trace import trace_outline
 from garmentcut.photo.truth import read_cutout
+from garmentcut.photo.xmp import read_xmp
 
 from .made import pixels, rgb_profile, xmp_packet
 from .made_corrected import Written, deep, of_15_bits, painted, with_mask
@@ -162,7 +162,7 @@ def cutout(studio):
 @pytest.mark.parametrize("num_bits", [8, 16])
 def test_it_is_the_photo_bit_for_bit(original_of, cutout, num_bits, background):
     cutout = cutout if num_bits == 8 else deep(cutout)
-    photo = original_of(layered_psd(cutout.picture, background=background, name="Kjole æ"))
+    photo = original_of(layered_psd(cutout, background=background, name="Kjole æ"))
     np.testing.assert_array_equal(photo.rgb, cutout.rgb)
     assert photo.rgb.dtype == cutout.rgb.dtype
     assert photo.profile == cutout.profile
@@ -192,8 +192,8 @@ def test_of_two_layers_the_untouched_one(original_of, cutout):
 
 def test_what_is_no_whole_photo_is_refused_with_the_reason(original_of, cutout):
     part = "trimmed, laid on another canvas or with its hidden pixels cleared"
-    canvas = lay_on_canvas(cutout.picture, Placement((300, 300), (100, 50, 220, 260)))
-    for picture in (cutout.trimmed(5).picture, cutout.cleaned.picture, canvas):
+    canvas = lay_on_canvas(cutout, Placement((300, 300), (100, 50, 220, 260)))
+    for picture in (cutout.trimmed(5), cutout.cleaned, canvas):
         with pytest.raises(PhotoError, match=part):
             original_of(layered_psd(picture))
 

@@ -15,9 +15,8 @@ from psd_tools.constants import BlendMode, Compression
 from garmentcut.config import ReadConfig
 from garmentcut.errors import OutputError
 from garmentcut.photo import psd_write
-from garmentcut.photo.cutout import Cutout
-from garmentcut.photo.path import Resource
-from garmentcut.photo.photo import Metadata, Picture
+from garmentcut.photo.metadata import Resource
+from garmentcut.photo.photo import Cutout
 from garmentcut.photo.psd_read import PlaneDecoder, read_document
 from garmentcut.photo.psd_roundtrip import read_mark
 from garmentcut.photo.psd_write import (
@@ -208,7 +207,7 @@ def test_a_plane_with_a_single_odd_sample(dtype):
 @pytest.mark.parametrize("dpi", [70_000, 99_999.5])
 def test_more_dots_an_inch_than_a_psd_can_say(studio, dpi):
     drawn = studio()
-    document = opened(layered_psd(Picture(drawn.photo, drawn.alpha, Metadata(dpi=(dpi, 300)))))
+    document = opened(layered_psd(Cutout(drawn.photo, drawn.alpha, dpi=(dpi, 300))))
     resolution = document.image_resources.get_data(1005)
     assert resolution.horizontal / 65_536 == pytest.approx(65_536, abs=0.001)
     assert resolution.vertical / 65_536 == 300
@@ -217,7 +216,7 @@ def test_more_dots_an_inch_than_a_psd_can_say(studio, dpi):
 def test_iptc_goes_along(studio):
     drawn = studio()
     iptc = b"\x1c\x02\x50\0\x04Anna"
-    data = layered_psd(Picture(drawn.photo, drawn.alpha, Metadata(iptc=iptc)))
+    data = layered_psd(Cutout(drawn.photo, drawn.alpha, iptc=iptc))
     assert (
         next(resource.data for resource in read_document(data, ReadConfig()).resources if resource.number == 1028)
         == iptc
@@ -248,7 +247,7 @@ def merged_of(document, cutout):
 @pytest.mark.parametrize("metadata", [WHOLE, {}], ids=["with ICC", "bare"])
 def test_a_round_trip_loses_nothing(cutout, tmp_path, background, metadata):
     cutout = Cutout(cutout.rgb, cutout.alpha, **metadata)
-    data = layered_psd(cutout.picture, background=background, name="Kjole æøå")
+    data = layered_psd(cutout, background=background, name="Kjole æøå")
     (tmp_path / "a.psd").write_bytes(data)
     found = read_cutout(tmp_path / "a.psd")
     assert found.source == "layer mask"
@@ -259,7 +258,7 @@ def test_a_round_trip_loses_nothing(cutout, tmp_path, background, metadata):
     assert resources.get_data(1039) == metadata.get("profile")
     assert resources.get_data(1058) == metadata.get("exif")
     assert read_mark(resources.get_data(1060)).size_hw == cutout.alpha.shape
-    bare = opened(layered_psd(cutout.picture, marked=False)).image_resources
+    bare = opened(layered_psd(cutout, marked=False)).image_resources
     assert bare.get_data(1060) == metadata.get("xmp")
     if metadata:
         resolution = resources.get_data(1005)
@@ -271,7 +270,7 @@ def test_a_round_trip_loses_nothing(cutout, tmp_path, background, metadata):
 def test_a_turned_photo_is_upright_in_every_word(orientation):
     data = encoded(pixels(40, 30), "JPEG", exif=exif(orientation), xmp=xmp_packet(orientation))
     photo = decode_photo(data)
-    document = opened(layered_psd(Cutout.of(photo, np.ones(photo.size_hw, np.float32)).picture))
+    document = opened(layered_psd(Cutout.of(photo, np.ones(photo.size_hw, np.float32))))
     assert (document.height, document.width) == photo.size_hw == ((40, 30) if orientation == 3 else (30, 40))
     np.testing.assert_array_equal(np.rint(document[0].numpy("color") * 255), photo.rgb)
     tags = Image.Exif()
@@ -283,7 +282,7 @@ def test_a_turned_photo_is_upright_in_every_word(orientation):
 
 
 def test_the_merged_picture_is_what_the_layers_look_like(cutout):
-    document = opened(layered_psd(cutout.picture))
+    document = opened(layered_psd(cutout))
     merged = merged_of(document, cutout)
     np.testing.assert_array_equal(merged[..., :3], cutout.over("#ffffff"))
     np.testing.assert_array_equal(merged[..., 3], cutout.rounded_alpha())
@@ -292,7 +291,7 @@ def test_the_merged_picture_is_what_the_layers_look_like(cutout):
 
 
 def test_a_background_is_a_layer_below(cutout):
-    document = opened(layered_psd(cutout.picture, background="#30c0ff", name="a"))
+    document = opened(layered_psd(cutout, background="#30c0ff", name="a"))
     below, garment = document
     assert (below.name, garment.name) == ("Background", "a")
     assert not below.has_mask()
@@ -317,24 +316,24 @@ def test_a_background_is_a_layer_below(cutout):
     ],
 )
 def test_layers_are_named_after_the_photo(cutout, name, shown):
-    assert [layer.name for layer in opened(layered_psd(cutout.picture, name=name))] == [shown]
+    assert [layer.name for layer in opened(layered_psd(cutout, name=name))] == [shown]
 
 
 def test_a_profile_that_cannot_make_colours_costs_no_preview(cutout):
     one_way = replace(cutout, profile=rgb_profile().replace(b"rTRC", b"xTRC"))
-    assert (merged_of(opened(layered_psd(one_way.picture)), cutout)[0, 0, :3] == np.iinfo(cutout.rgb.dtype).max).all()
+    assert (merged_of(opened(layered_psd(one_way)), cutout)[0, 0, :3] == np.iinfo(cutout.rgb.dtype).max).all()
 
 
 def test_an_empty_cutout(cutout):
     empty = replace(cutout, alpha=np.zeros_like(cutout.alpha))
-    document = opened(layered_psd(empty.picture))
+    document = opened(layered_psd(empty))
     assert not document[0].numpy("mask").any()
 
 
 def test_exiftool_finds_everything_and_nothing_wrong(cutout, tmp_path):
     if not shutil.which("exiftool"):
         pytest.skip("exiftool is not installed (Debian: libimage-exiftool-perl)")
-    (tmp_path / "a.psd").write_bytes(layered_psd(cutout.picture, background="#30c0ff", name="Kjole æøå 裙子"))
+    (tmp_path / "a.psd").write_bytes(layered_psd(cutout, background="#30c0ff", name="Kjole æøå 裙子"))
     tags = ["-ProfileDescription", "-XResolution", "-Artist", "-ISO", "-Creator", "-LayerUnicodeNames"]
     tags += ["-AlphaChannelsNames", "-BitDepth", "-Orientation", "-HasRealMergedData", "-Error"]
     command = ["exiftool", "-s3", "-f", "-charset", "utf8", *tags, tmp_path / "a.psd"]

@@ -11,11 +11,10 @@ from PIL import Image, ImageOps
 from garmentcut.config import ReadConfig
 from garmentcut.errors import PhotoError
 from garmentcut.photo.color import made_profile, srgb_of
-from garmentcut.photo.path import Resource, join_resources
+from garmentcut.photo.metadata import Resource, join_resources
 from garmentcut.photo.photo import NO_METADATA, Metadata
-from garmentcut.photo.png import png_bytes
-from garmentcut.photo.read import decode_photo, read_profile
-from garmentcut.photo.write import jpeg_bytes
+from garmentcut.photo.read import decode_photo, split_png
+from garmentcut.photo.write import jpeg_bytes, png_bytes
 
 from .made import (
     chunk,
@@ -32,7 +31,6 @@ from .made import (
     with_chunks,
     xmp_packet,
 )
-from .made_cutout import add_layer, layered, psd_bytes, put
 
 ENCODERS = {
     "JPEG": lambda array, tags: encoded(array, "JPEG", quality=95, subsampling=0, exif=tags),
@@ -217,54 +215,6 @@ def test_header_that_lies_about_the_size_is_damage():
         decode_photo(bytes(webp))
     with pytest.raises(PhotoError, match="damaged"):
         decode_photo(png_of_header(100, 100, idat=b""))
-
-
-PROFILE = rgb_profile()
-
-
-def psd(profile):
-    document = layered((12, 20))
-    add_layer(document, pixels(channels=4))
-    put(document, 1039, profile)
-    return psd_bytes(document)
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        encoded(pixels(channels=4), "PNG", icc_profile=PROFILE),
-        encoded(pixels(channels=4), "WEBP", icc_profile=PROFILE, lossless=True),
-        encoded(pixels(), "JPEG", icc_profile=PROFILE),
-        tiff(pixels(channels=4, dtype=np.uint16), iccprofile=PROFILE, extrasamples=["unassalpha"]),
-        psd(PROFILE),
-    ],
-    ids=["png", "webp", "jpeg", "tiff of 16 bits", "psd"],
-)
-def test_found_in_every_format(tmp_path, content):
-    (tmp_path / "cutout").write_bytes(content)  # the content decides, not the name
-    assert read_profile(tmp_path / "cutout") == PROFILE
-
-
-@pytest.mark.parametrize("profile", [None, b"broken", gray_profile(), cmyk_profile()])
-def test_none_where_rgb_pixels_cannot_be_in_it(tmp_path, profile):
-    options = {"icc_profile": profile} if profile else {}
-    (tmp_path / "cutout.png").write_bytes(encoded(pixels(channels=4), "PNG", **options))
-    assert read_profile(tmp_path / "cutout.png") is None
-
-
-def test_cmyk_has_been_converted_by_its_own_profile(tmp_path):
-    (tmp_path / "cutout.tif").write_bytes(
-        tiff(np.zeros((4, 4, 4), np.uint8), photometric="separated", iccprofile=cmyk_profile())
-    )
-    assert read_profile(tmp_path / "cutout.tif") is None
-
-
-def test_damage_is_named(tmp_path):
-    file = io.BytesIO()
-    Image.new("RGBA", (4, 4)).save(file, "PNG")
-    (tmp_path / "cutout.png").write_bytes(file.getvalue()[:20])
-    with pytest.raises(PhotoError):
-        read_profile(tmp_path / "cutout.png")
 
 
 def scan_of(data):
@@ -490,3 +440,19 @@ def test_a_jpeg_that_lacks_only_its_end_is_whole_and_one_that_lacks_pixels_is_no
         with pytest.raises(PhotoError) as error:
             decode_photo(data[:-lost])
         assert error.value.code == "truncated"
+
+
+def test_splitting_a_png_names_what_is_damaged():
+    data = png_bytes(pixels(), dpi=(300, 300))
+    assert [kind for kind, _ in split_png(data)[0]] == [b"IHDR", b"pHYs", b"IDAT", b"IEND"]
+    assert b"".join(chunk for _, chunk in split_png(data + b"trailing")[0]) == data[8:]
+    damaged = bytearray(data)
+    damaged[data.index(b"pHYs") + 5] ^= 1
+    kept, notes = split_png(bytes(damaged))
+    assert ([kind for kind, _ in kept], notes) == ([b"IHDR", b"IDAT", b"IEND"], ("the damaged 'pHYs' part left out",))
+    damaged[data.index(b"IHDR") + 5] ^= 1
+    with pytest.raises(PhotoError, match="checksum of its 'IHDR' part is wrong"):
+        split_png(bytes(damaged))
+    for cut in (9, 30, len(data) - 1):
+        with pytest.raises(PhotoError, match="truncated PNG"):
+            split_png(data[:cut])

@@ -8,13 +8,13 @@ from garmentcut.photo.path import draw_coverage, draw_path, flatten_curves
 from garmentcut.photo.trace import (
     EDITABLE_PX,
     EXACT_PX,
+    Contours,
     Limits,
-    Sides,
     area_of,
+    contours_of,
     fit_curves,
     fit_lines,
     path_tolerance_px,
-    sides_of,
     trace_contours,
     trace_outline,
 )
@@ -90,39 +90,42 @@ def rectangle(width=40, height=30):
 
 
 def test_corners_are_put_where_the_sides_meet():
-    sides = sides_of([rectangle()])
-    first = np.unique(sides.side, return_index=True)[1]
-    assert set(np.round(sides.points[first], 6)) == {0, 40, 40 + 30j, 30j}
-    at = next(place for place in first if np.isclose(sides.points[place], 40))
-    np.testing.assert_allclose(sides.directions[at], 1j, atol=1e-9)
-    np.testing.assert_allclose(sides.points[at - 1], 40, atol=1e-6)
-    np.testing.assert_allclose(sides.directions[at - 1], 1, atol=1e-9)
+    contours = contours_of([rectangle()])
+    corners = np.flatnonzero(contours.is_joint)
+    assert set(np.round(contours.points[corners], 6)) == {0, 40, 40 + 30j, 30j}
+    at = next(place for place in corners if np.isclose(contours.points[place], 40))
+    np.testing.assert_allclose(contours.leaving[at], 1j, atol=1e-9)
+    np.testing.assert_allclose(contours.arriving[at], 1, atol=1e-9)
 
 
 def test_directions_do_not_look_across_a_corner():
-    directions = sides_of([rectangle()]).directions
-    assert np.maximum(np.abs(directions.real), np.abs(directions.imag)).min() > 0.999
+    contours = contours_of([rectangle()])
+    for directions in (contours.leaving, contours.arriving):
+        assert np.maximum(np.abs(directions.real), np.abs(directions.imag)).min() > 0.999
 
 
 def test_a_circle_has_no_corners_and_runs_along_itself():
     angle = np.linspace(0, 2 * np.pi, 200, endpoint=False)
-    sides = sides_of([np.stack([50 + 40 * np.cos(angle), 50 + 40 * np.sin(angle)], axis=1)])
-    np.testing.assert_array_equal(sides.side, np.repeat([0, 1], 101))  # halves; their joints stand in both
-    np.testing.assert_allclose(sides.directions, 1j * (sides.points - (50 + 50j)) / 40, atol=1e-9)
+    contours = contours_of([np.stack([50 + 40 * np.cos(angle), 50 + 40 * np.sin(angle)], axis=1)])
+    np.testing.assert_array_equal(np.flatnonzero(contours.is_joint), [0, 100, 200])  # halves; it ends where it begins
+    for directions in (contours.leaving, contours.arriving):
+        np.testing.assert_allclose(directions, 1j * (contours.points - (50 + 50j)) / 40, atol=1e-9)
 
 
 def test_a_spike_is_one_corner_at_its_tip():
     down = np.arange(0, 31.0)
     left, right = np.stack([down * 0.2, down], axis=1), np.stack([12 - down * 0.2, down], axis=1)[::-1]
-    sides = sides_of([np.concatenate([left, right[1:], np.stack([np.arange(11.0, 0, -1), 0 * np.arange(11)], axis=1)])])
-    tips = sides.points[np.unique(sides.side, return_index=True)[1]]
+    across = np.stack([np.arange(11.0, 0, -1), 0 * np.arange(11)], axis=1)
+    contours = contours_of([np.concatenate([left, right[1:], across])])
+    tips = contours.points[contours.is_joint]
     assert np.abs(tips - (6 + 30j)).min() < 0.5
 
 
 def test_a_short_line_has_no_corners():
     square = np.array([(0.0, 0), (1, 0), (2, 0), (2, 1), (2, 2), (1, 2), (0, 2), (0, 1)])
-    sides = sides_of([square])
-    np.testing.assert_array_equal(sides.points, [0, 1, 2, 2 + 1j, 2 + 2j, 2 + 2j, 1 + 2j, 2j, 1j, 0])
+    contours = contours_of([square])
+    np.testing.assert_array_equal(contours.points, [0, 1, 2, 2 + 1j, 2 + 2j, 1 + 2j, 2j, 1j, 0])
+    np.testing.assert_array_equal(np.flatnonzero(contours.is_joint), [0, 4, 8])
 
 
 CURVE = np.array([0, 20 + 30j, 60 + 35j, 80 + 5j])
@@ -134,13 +137,16 @@ def points_on(curve, num=60):
     return (1 - t) ** 3 * start + 3 * t * (1 - t) ** 2 * leaving + 3 * t**2 * (1 - t) * arriving + t**3 * end
 
 
+def outline(points, directions):
+    none = np.zeros(len(points), int)
+    return Contours(points, directions, directions, none.astype(bool), none)
+
+
 def fit(points, *rows, limits):
     """Curves and errors of rows `(first, last)` of points that run along `CURVE`."""
     directions = np.gradient(points)
     directions[[0, -1]] = CURVE[1] - CURVE[0], CURVE[3] - CURVE[2]
-    none = np.zeros(len(points), int)
-    sides = Sides(points, directions / np.abs(directions), none, none)
-    return fit_curves(sides, *np.transpose(rows), limits)
+    return fit_curves(outline(points, directions / np.abs(directions)), *np.transpose(rows), limits)
 
 
 def test_a_curve_is_found_again_from_its_points():
@@ -169,16 +175,16 @@ def test_one_point_off_breaks_either_limit():
 
 def test_two_points_are_joined_by_a_straight_curve():
     straight = np.full(2, 0.6 + 0.8j)
-    sides = Sides(np.array([0, 3 + 4j]), straight, np.zeros(2, int), np.zeros(2, int))
-    (curve,), (error,) = fit_curves(sides, np.array([0]), np.array([1]), Limits(0.1, 0.1))
+    line = outline(np.array([0, 3 + 4j]), straight)
+    (curve,), (error,) = fit_curves(line, np.array([0]), np.array([1]), Limits(0.1, 0.1))
     np.testing.assert_allclose(curve, [0, 1 + 4j / 3, 2 + 8j / 3, 3 + 4j])
     assert error <= 1
 
 
 def test_handles_never_point_backward():
     zigzag = np.array([0, 1 + 5j, 2 - 5j, 3 + 5j, 4])
-    sides = Sides(zigzag, np.full(5, -1j), np.zeros(5, int), np.zeros(5, int))
-    (curve,), _ = fit_curves(sides, np.array([0]), np.array([4]), Limits(0.1, 0.1))
+    line = outline(zigzag, np.full(5, -1j))
+    (curve,), _ = fit_curves(line, np.array([0]), np.array([4]), Limits(0.1, 0.1))
     assert curve[1].imag < curve[0].imag
     assert curve[2].imag > curve[3].imag
 

@@ -11,11 +11,22 @@ from PIL import Image
 
 from garmentcut.config import ReadConfig
 from garmentcut.errors import PhotoError
-from garmentcut.photo.png import png_bytes
 from garmentcut.photo.truth import CUTOUT_SUFFIXES, read_cutout
+from garmentcut.photo.write import png_bytes
 
-from .made import chunk, cmyk_profile, encoded, exif, exif_bytes, gray_profile, pixels, tiff, with_chunks
-from .made_cutout import box, circle, path_records, path_resources, soft_disc, with_app13
+from .made import chunk, cmyk_profile, encoded, exif, exif_bytes, gray_profile, pixels, rgb_profile, tiff, with_chunks
+from .made_cutout import (
+    add_layer,
+    box,
+    circle,
+    layered,
+    path_records,
+    path_resources,
+    psd_bytes,
+    put,
+    soft_disc,
+    with_app13,
+)
 
 SIZE = HEIGHT, WIDTH = 40, 30
 GARMENTS = Path(__file__).parents[3] / "shared" / "garments"
@@ -345,3 +356,43 @@ def test_of_many_channels_only_the_first_are_looked_at(read):
     large = tiff(np.zeros((200, 200, 20), np.uint8), extrasamples=[0] * 17)
     with pytest.raises(PhotoError, match="GB of memory"):
         read(large, config=ReadConfig(max_memory_mb=1))
+
+
+PROFILE = rgb_profile()
+CLIPPED = path_resources(path_records([box(5, 5, 9, 9)], SIZE))
+
+
+def psd(profile):
+    document = layered((12, 20))
+    add_layer(document, pixels(channels=4))
+    put(document, 1039, profile)
+    return psd_bytes(document)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        encoded(cut(), "PNG", icc_profile=PROFILE),
+        encoded(cut(), "WEBP", icc_profile=PROFILE, lossless=True),
+        with_app13(
+            encoded(colors(), "JPEG", icc_profile=PROFILE), path_resources(path_records([box(5, 5, 9, 9)], SIZE))
+        ),
+        tiff(cut(np.uint16), iccprofile=PROFILE, extrasamples=["unassalpha"]),
+        psd(PROFILE),
+    ],
+    ids=["png", "webp", "jpeg", "tiff of 16 bits", "psd"],
+)
+def test_the_profile_is_found_in_every_format(read, content):
+    assert read(content).profile == PROFILE
+
+
+@pytest.mark.parametrize("profile", [None, b"broken", gray_profile(), cmyk_profile()])
+def test_no_profile_where_rgb_pixels_cannot_be_in_it(read, profile):
+    assert read(encoded(cut(), "PNG", **({"icc_profile": profile} if profile else {}))).profile is None
+
+
+def test_cmyk_has_been_converted_by_its_own_profile(read):
+    inks = np.dstack([np.zeros((*SIZE, 4), np.uint8), soft_disc(*SIZE)])
+    cutout = read(tiff(inks, photometric="separated", iccprofile=cmyk_profile(), extrasamples=["unassalpha"]))
+    assert cutout.rgb is not None
+    assert cutout.profile is None

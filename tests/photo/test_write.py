@@ -1,6 +1,9 @@
 import io
+import sys
+import zlib
 from dataclasses import replace
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -9,14 +12,12 @@ from PIL import Image
 from garmentcut.config import OutputConfig, ReadConfig
 from garmentcut.errors import OutputError
 from garmentcut.formats import FORMATS
-from garmentcut.photo.cutout import Cutout
-from garmentcut.photo.metadata import iptc_rights_of
-from garmentcut.photo.path import Resource, jpeg_resources, split_resources
-from garmentcut.photo.photo import Metadata, Photo, Picture, to_8_bit
+from garmentcut.photo.metadata import Resource, iptc_rights_of, jpeg_resources, split_resources
+from garmentcut.photo.photo import Cutout, Metadata, Photo, to_8_bit
 from garmentcut.photo.psd_read import read_document
-from garmentcut.photo.read import decode_photo
+from garmentcut.photo.read import decode_photo, split_png
 from garmentcut.photo.truth import read_cutout
-from garmentcut.photo.write import encode_cutout, jpeg_bytes, lost_metadata, tiff_bytes
+from garmentcut.photo.write import encode_cutout, fast_deflate, jpeg_bytes, lost_metadata, png_bytes, tiff_bytes
 
 from .made import exif_bytes, pixels, rgb_profile, xmp_packet
 
@@ -30,7 +31,7 @@ def cutout(studio, request):
 
 
 def encode(cutout, format, **output):
-    return encode_cutout(cutout.picture, format, OutputConfig(**output))
+    return encode_cutout(cutout, format, OutputConfig(**output))
 
 
 def opened(data):
@@ -213,8 +214,7 @@ def test_tiff_of_a_sliced_picture():
 
 def test_a_quality_makes_webp_lossy_but_for_its_alpha(cutout):
     exact, small = (
-        encode_cutout(cutout.picture, "webp", OutputConfig(formats=("webp",), quality=quality))
-        for quality in (None, 80)
+        encode_cutout(cutout, "webp", OutputConfig(formats=("webp",), quality=quality)) for quality in (None, 80)
     )
     assert len(small) < len(exact) / 2
     first, second = (np.asarray(Image.open(io.BytesIO(data)).convert("RGBA")).astype(float) for data in (exact, small))
@@ -228,7 +228,7 @@ def test_a_quality_makes_webp_lossy_but_for_its_alpha(cutout):
 
 def test_a_lossy_webp_keeps_hidden_pixels_where_they_are_wanted(cutout):
     output = OutputConfig(formats=("webp",), quality=90, hidden="keep")
-    pixels = np.asarray(Image.open(io.BytesIO(encode_cutout(cutout.picture, "webp", output))).convert("RGBA"))
+    pixels = np.asarray(Image.open(io.BytesIO(encode_cutout(cutout, "webp", output))).convert("RGBA"))
     hidden = pixels[..., 3] == 0
     assert np.abs(pixels[..., :3].astype(float) - to_8_bit(cutout.rgb))[hidden].mean() < 4
 
@@ -294,7 +294,7 @@ IPTC = b"\x1c\x01\x5a\0\x03\x1b%G\x1c\x02\x50\0\x04Anna\x1c\x02\x19\0\x08SKU 471
 @pytest.mark.parametrize("format", FORMATS)
 def test_iptc_travels_where_it_can_and_is_named_where_not(studio, format):
     drawn = studio()
-    picture = Picture(drawn.photo, drawn.alpha, Metadata(iptc=IPTC))
+    picture = Cutout(drawn.photo, drawn.alpha, iptc=IPTC)
     data = encode_cutout(picture, format, OutputConfig(formats=(format,)))
     notes = lost_metadata(picture.metadata, format)
     if format in ("png", "webp"):
@@ -315,3 +315,48 @@ def test_of_iptc_a_customer_may_get_the_rights_alone():
     kept = iptc_rights_of(IPTC)
     assert b"Anna" in kept and b"(c) Me" in kept and b"SKU" not in kept
     assert iptc_rights_of(IPTC[:8]) is iptc_rights_of(None) is None
+
+
+@pytest.mark.parametrize("has_isal", [True, False])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("size_hw", [(1, 1), (1, 7), (9, 1), (37, 53)])
+def test_png_read_back_equal(channels, dtype, has_isal, size_hw, monkeypatch):
+    if not has_isal:
+        monkeypatch.setitem(sys.modules, "isal", None)
+    array = pixels(*size_hw, channels=channels, dtype=dtype)
+    data = png_bytes(array)
+    np.testing.assert_array_equal(imagecodecs.png_decode(data), array)
+    if dtype == np.uint8 or channels == 1:
+        np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(data))), array)
+
+
+def test_png_of_noise_and_slices():
+    noise = np.random.default_rng(0).integers(0, 65536, (40, 60, 4)).astype(np.uint16)
+    for array in (noise, noise[::2, ::-1], noise[..., :3]):
+        np.testing.assert_array_equal(imagecodecs.png_decode(png_bytes(array)), array)
+
+
+def test_without_isal_the_standard_library_serves(monkeypatch):
+    monkeypatch.setitem(sys.modules, "isal", None)
+    assert fast_deflate() is zlib
+
+
+def test_large_pngs_are_cut_into_several_chunks(monkeypatch):
+    monkeypatch.setattr("garmentcut.photo.write._MAX_IDAT_BYTES", 50)
+    array = pixels(50, 50)
+    data = png_bytes(array)
+    assert sum(kind == b"IDAT" for kind, _ in split_png(data)[0]) > 3
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(data))), array)
+
+
+def test_metadata_of_png():
+    profile, exif = rgb_profile(), exif_bytes()
+    image = Image.open(io.BytesIO(png_bytes(pixels(), profile=profile, srgb=True, dpi=(300, 72), exif=exif)))
+    assert image.info["icc_profile"] == profile
+    assert "srgb" not in image.info
+    assert image.info["dpi"] == pytest.approx((300, 72), abs=0.02)
+    assert image.getexif()[271] == "Camera Maker"
+    plain = Image.open(io.BytesIO(png_bytes(pixels(), srgb=True)))
+    assert (plain.info["srgb"], plain.info["gamma"]) == (0, 0.45455)
+    assert Image.open(io.BytesIO(png_bytes(pixels()))).info == {}

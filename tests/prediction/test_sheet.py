@@ -10,8 +10,8 @@ from PIL import Image
 
 from garmentcut.errors import ConfigError, SourceError
 from garmentcut.photo.color import made_profile, srgb_of
-from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.files import LOCK_NAME
+from garmentcut.photo.photo import Cutout
 from garmentcut.prediction import sheet as sheet_room
 from garmentcut.prediction.results import Row
 from garmentcut.prediction.sheet import (
@@ -423,7 +423,7 @@ def square_cutout(height=160, width=120, *, color=THUMBNAIL_TEAL, hidden=(255, 0
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_colours_stay_exact_and_hidden_ones_stay_hidden(dtype):
-    small = shrink_cutout(square_cutout(dtype=dtype).picture, (45, 33), trim=False)
+    small = shrink_cutout(square_cutout(dtype=dtype), (45, 33), trim=False)
     assert small.shape == (44, 33, 4)  # 33 of 120 is the narrower limit
     assert tuple(small[22, 16]) == (*THUMBNAIL_TEAL, 255)
     assert tuple(small[0, 0]) == (0, 0, 0, 0)
@@ -434,37 +434,37 @@ def test_colours_stay_exact_and_hidden_ones_stay_hidden(dtype):
 
 
 def test_the_edge_band_gets_no_halo():
-    small = shrink_cutout(square_cutout(color=(255, 255, 255), hidden=(255, 255, 255)).picture, (53, 40), trim=False)
+    small = shrink_cutout(square_cutout(color=(255, 255, 255), hidden=(255, 255, 255)), (53, 40), trim=False)
     laid = lay_on_ground(small, draw_ground("#808080", (53, 40)))
     assert laid.min() == 0x80  # an overshooting filter would darken the ground around the garment
 
 
 def test_trimmed_to_what_is_visible():
-    assert shrink_cutout(square_cutout().picture, (500, 500)).shape == (80, 80, 4)  # and not enlarged
-    assert shrink_cutout(square_cutout().picture, (20, 500)).shape == (20, 20, 4)
-    assert (shrink_cutout(square_cutout().picture, (20, 500))[..., 3] == 255).all()
+    assert shrink_cutout(square_cutout(), (500, 500)).shape == (80, 80, 4)  # and not enlarged
+    assert shrink_cutout(square_cutout(), (20, 500)).shape == (20, 20, 4)
+    assert (shrink_cutout(square_cutout(), (20, 500))[..., 3] == 255).all()
     empty = Cutout(np.full((30, 20, 3), 9, np.uint8), np.zeros((30, 20), np.float32))
-    assert not shrink_cutout(empty.picture, (15, 15)).any()
+    assert not shrink_cutout(empty, (15, 15)).any()
 
 
 def test_a_speck_is_shown_if_it_can_be_seen():
     def height(speck):
         cutout = square_cutout()
         cutout.alpha[10:12, 60] = speck
-        return len(shrink_cutout(cutout.picture, (500, 500)))
+        return len(shrink_cutout(cutout, (500, 500)))
 
     assert (height(4 / 255), height(0.2)) == (80, 110)
 
 
 def test_one_thin_line_still_has_a_pixel():
     line = Cutout(np.zeros((1000, 1, 3), np.uint8), np.ones((1000, 1), np.float32))
-    assert shrink_cutout(line.picture, (10, 10)).shape == (10, 1, 4)
+    assert shrink_cutout(line, (10, 10)).shape == (10, 1, 4)
 
 
 def test_colours_are_brought_to_srgb():
     profile = made_profile((0.3127, 0.329), (0.64, 0.33, 0.21, 0.71, 0.15, 0.06), 2.2)  # wider than sRGB
     color = np.full((8, 8, 3), (60, 200, 90), np.uint8)
-    small = shrink_cutout(Cutout(color, np.ones((8, 8), np.float32), profile).picture, (8, 8))
+    small = shrink_cutout(Cutout(color, np.ones((8, 8), np.float32), profile), (8, 8))
     assert np.array_equal(small[..., :3], srgb_of(color, profile))
     assert not np.array_equal(small[..., :3], color)
 

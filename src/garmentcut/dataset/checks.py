@@ -34,11 +34,10 @@ from garmentcut.errors import PhotoError, RunError
 from garmentcut.photo.color import srgb_of
 from garmentcut.photo.files import read_photo_bytes, sha256_of, write_atomic
 from garmentcut.photo.mask import bounding_box, slices_of
-from garmentcut.photo.photo import Photo, to_8_bit
-from garmentcut.photo.png import png_bytes
+from garmentcut.photo.photo import Photo, resize_alpha, resize_rgb, to_8_bit
 from garmentcut.photo.read import decode_photo
-from garmentcut.photo.resize import resize_alpha, resize_rgb
 from garmentcut.photo.truth import CutoutFile, read_cutout
+from garmentcut.photo.write import png_bytes
 
 _Floats = NDArray[np.float32]
 

@@ -14,7 +14,7 @@ from garmentcut.photo.color import srgb_of
 from garmentcut.photo.files import write_atomic
 from garmentcut.photo.mask import bounding_box
 from garmentcut.photo.photo import to_8_bit
-from garmentcut.photo.png import png_bytes
+from garmentcut.photo.write import png_bytes
 from garmentcut.recipe import DataConfig
 from garmentcut.synthetic import composite, draw_studio_photo, draw_variation, studio_traits
 

@@ -17,7 +17,7 @@ from garmentcut.dataset.pairing import Candidate, NamePattern, safe_name
 from garmentcut.errors import DatasetError, PhotoError
 from garmentcut.photo.files import read_photo_bytes, read_regular_file, sha256_of, write_atomic
 from garmentcut.photo.photo import to_alpha
-from garmentcut.photo.read import damage_named, read_png
+from garmentcut.photo.read import read_gray_png
 from garmentcut.photo.truth import CutoutFile
 
 DECISIONS_FOLDER = ".garmentcut/review"
@@ -189,12 +189,6 @@ def read_alpha(path: Path, config: ReadConfig | None = None) -> CutoutFile:
     limits = config or ReadConfig()
     try:
         data = read_photo_bytes(path, limits)
-        with damage_named():
-            pixels = read_png(data, limits).pixels
-            if pixels.ndim == 3 and pixels.shape[2] == 1:
-                pixels = pixels[..., 0]
-            if pixels.ndim != 2:
-                raise PhotoError("not a gray PNG; review the photo again")
-            return CutoutFile(to_alpha(pixels), None, "mask image")
+        return CutoutFile(to_alpha(read_gray_png(data, limits)), None, "mask image")
     except PhotoError as error:
         raise PhotoError(f"{path}: {error}") from error

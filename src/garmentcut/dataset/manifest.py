@@ -16,8 +16,8 @@ from garmentcut.config import ReadConfig
 from garmentcut.errors import DatasetError, PhotoError
 from garmentcut.photo.files import read_photo_bytes, read_regular_file, write_atomic
 from garmentcut.photo.photo import Photo
-from garmentcut.photo.png import SIGNATURE, png_bytes
-from garmentcut.photo.read import read_photo
+from garmentcut.photo.read import PNG_SIGNATURE, read_photo
+from garmentcut.photo.write import png_bytes
 
 Severity = Literal["refuses", "suspect"]
 
@@ -129,7 +129,7 @@ def read_target(path: Path, size_hw: tuple[int, int]) -> NDArray[np.float32]:
 
     try:
         data = read_photo_bytes(path, ReadConfig())
-        if not data.startswith(SIGNATURE):
+        if not data.startswith(PNG_SIGNATURE):
             raise PhotoError("not a PNG")
         levels = imagecodecs.png_decode(data)
     except PhotoError as error:

@@ -22,8 +22,7 @@ from torch import Tensor
 from garmentcut.dataset.manifest import Manifest, Pair, read_pair
 from garmentcut.errors import DatasetError, PhotoError
 from garmentcut.photo.color import srgb_of
-from garmentcut.photo.photo import Photo, to_8_bit
-from garmentcut.photo.resize import resize_alpha, resize_rgb
+from garmentcut.photo.photo import Photo, resize_alpha, resize_rgb, to_8_bit
 from garmentcut.recipe import DataConfig
 
 _Levels = NDArray[np.uint8]

@@ -20,9 +20,8 @@ from garmentcut.dataset.samples import Planes, Samples
 from garmentcut.errors import PhotoError
 from garmentcut.photo.color import srgb_of
 from garmentcut.photo.files import write_atomic
-from garmentcut.photo.photo import Photo, to_8_bit
-from garmentcut.photo.png import png_bytes
-from garmentcut.photo.resize import resize_alpha, resize_rgb
+from garmentcut.photo.photo import Photo, resize_alpha, resize_rgb, to_8_bit
+from garmentcut.photo.write import png_bytes
 from garmentcut.recipe import AugmentConfig, Recipe, Strength
 
 MAP_REDUCTION = 2

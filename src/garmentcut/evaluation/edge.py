@@ -16,7 +16,7 @@ from garmentcut.evaluation.metrics import Alpha, area_of, dice
 from garmentcut.evaluation.predict import CutPair
 from garmentcut.model.card import ModelCard
 from garmentcut.photo.compose import choke_alpha
-from garmentcut.photo.resize import resize_alpha
+from garmentcut.photo.photo import resize_alpha
 
 _BIASES = tuple(np.arange(-1.0, 3.01, 0.1).round(2).tolist())
 _GAINS = (0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0)

@@ -18,8 +18,7 @@ from garmentcut.evaluation.predict import CutPair, Trial, predict
 from garmentcut.evaluation.scores import PhotoScore
 from garmentcut.photo.color import srgb_of
 from garmentcut.photo.mask import Mask, erode
-from garmentcut.photo.photo import Photo, to_8_bit
-from garmentcut.photo.resize import resize_rgb
+from garmentcut.photo.photo import Photo, resize_rgb, to_8_bit
 
 MISSING_RGB, EXTRA_RGB = (230, 97, 1), (33, 113, 213)
 """Orange: garment that the cutout lacks. Blue: what it has too much. The colour-blind can tell them apart too."""

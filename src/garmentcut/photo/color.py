@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from garmentcut.errors import ConfigError, Note, PhotoError
-from garmentcut.photo.photo import Pixels
+from garmentcut.photo.photo import Pixels, to_8_bit
 
 _D65 = (0.3127, 0.3290)
 _ADOBE_PRIMARIES, _ADOBE_GAMMA = (
@@ -31,11 +31,6 @@ _PRIMARIES = {  # ITU-T H.273, table 2
 _TRANSFERS: dict[int, float | str] = {1: 2.4, 4: 2.2, 5: 2.8, 6: 2.4, 8: 1.0, 13: "srgb", 14: 2.4, 15: 2.4}
 _HDR = (16, 18)  # PQ, HLG
 _NEAR = 0.005  # of gammas and of primaries
-_D50 = np.array([0.9642, 1.0, 0.8249])
-# XYZ of D50 to linear sRGB, by Bradford's adaptation (B. Lindbloom).
-_SRGB_OF_D50 = np.array(
-    [[3.1338561, -1.6168667, -0.4906146], [-0.9787684, 1.9161415, 0.0334540], [0.0719453, -0.2289914, 1.4052427]]
-)
 _BAND_ROWS = 64
 _SAME_LEVELS = 2  # of 255: profiles of sRGB itself differ by that much in their rounding
 _MODES = {b"RGB ": "RGB", b"GRAY": "L", b"CMYK": "CMYK"}
@@ -88,19 +83,37 @@ def rgb_of_gray(gray: Pixels, profile: bytes | None) -> ToRgb:
     return ToRgb(np.repeat(gray[..., None], 3, axis=2), kept, notes)
 
 
-def rgb_of_rgba(rgba: Pixels, profile: bytes | None) -> ToRgb:
-    """Straight-alpha `(H, W, 4)`: opaque pixels as they are, transparent parts laid on white."""
-    kept, notes = usable_profile(profile)
-    rgb = np.ascontiguousarray(rgba[..., :3])
-    top = np.iinfo(rgba.dtype).max
+def rgb_of_channels(color: Pixels, alpha: Pixels | None, profile: bytes | None, *, is_cmyk: bool = False) -> ToRgb:
+    """A file's channels as RGB; transparent parts are laid on white.
+
+    Args:
+        color: `(H, W, C)`: gray, RGB, or inks (255: full ink).
+        alpha: `(H, W)`, straight; None: opaque.
+        profile: ICC profile as found in the file.
+        is_cmyk: the colours are inks, which become 8 bits.
+    """
+    if is_cmyk:
+        converted = rgb_of_cmyk(to_8_bit(color), profile)
+        alpha = None if alpha is None else to_8_bit(alpha)
+    elif color.shape[2] == 1:
+        converted = rgb_of_gray(color[..., 0], profile)
+    else:
+        converted = ToRgb(color, *usable_profile(profile))
+    return converted if alpha is None else _laid_on_white(converted, alpha)
+
+
+def _laid_on_white(converted: ToRgb, alpha: Pixels) -> ToRgb:
+    """Opaque pixels as they are, transparent parts laid on white."""
+    rgb, top = np.array(converted.rgb, order="C"), np.iinfo(alpha.dtype).max
     is_opaque = True
-    for start in range(0, len(rgba), _BAND_ROWS):  # in bands: products need 32 bits
-        band, alpha = rgb[start : start + _BAND_ROWS], rgba[start : start + _BAND_ROWS, :, 3:]
-        if (alpha < top).any():
-            share = alpha.astype(np.uint32)  # 65535 * 65535 + 32767 still fits
+    for start in range(0, len(rgb), _BAND_ROWS):  # in bands: products need 32 bits
+        band, cover = rgb[start : start + _BAND_ROWS], alpha[start : start + _BAND_ROWS, :, None]
+        if (cover < top).any():
+            share = cover.astype(np.uint32)  # 65535 * 65535 + 32767 still fits
             band[:] = (band * share + top * (top - share) + top // 2) // top
             is_opaque = False
-    return ToRgb(rgb, kept, notes if is_opaque else (*notes, Note("transparent parts laid on white", "laid_on_white")))
+    notes = () if is_opaque else (Note("transparent parts laid on white", "laid_on_white"),)
+    return ToRgb(rgb, converted.profile, (*converted.notes, *notes))
 
 
 def rgb_of_cmyk(cmyk: NDArray[np.uint8], profile: bytes | None) -> ToRgb:
@@ -117,16 +130,17 @@ def rgb_of_cmyk(cmyk: NDArray[np.uint8], profile: bytes | None) -> ToRgb:
 
 
 def rgb_of_lab(lab: NDArray[np.float32]) -> Pixels:
-    """CIELAB of daylight D50, `(H, W, 3)` with L in [0, 100], to sRGB of 16 bits; in bands, to save memory."""
-    rgb = np.empty(lab.shape, np.uint16)
-    for top in range(0, len(lab), _BAND_ROWS):
-        light, green_red, blue_yellow = np.moveaxis(lab[top : top + _BAND_ROWS].astype(np.float64), 2, 0)
-        middle = (light + 16) / 116
-        cubed = np.stack([middle + green_red / 500, middle, middle - blue_yellow / 200], axis=-1)
-        xyz = np.where(cubed > 6 / 29, cubed**3, 3 * (6 / 29) ** 2 * (cubed - 4 / 29)) * _D50
-        linear = (xyz @ _SRGB_OF_D50.T).clip(0, 1)
-        levels = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-        rgb[top : top + _BAND_ROWS] = np.rint(levels * 65_535)
+    """CIELAB of daylight D50, `(H, W, 3)` with L in [0, 100], to sRGB of 16 bits."""
+    rgb: Pixels = imagecodecs.cms_transform(
+        lab,
+        imagecodecs.cms_profile("lab4"),
+        srgb_profile(),
+        colorspace="lab",
+        outcolorspace="rgb",
+        outdtype="u2",
+        intent=imagecodecs.CMS.INTENT.RELATIVE_COLORIMETRIC,
+        flags=int(imagecodecs.CMS.FLAGS.NOOPTIMIZE),
+    )
     return rgb
 
 

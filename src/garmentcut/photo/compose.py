@@ -8,7 +8,6 @@ pixels around each.
 import math
 from dataclasses import replace
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +19,9 @@ from garmentcut.formats import keeps_hidden
 from garmentcut.photo.color import color_in_profile
 from garmentcut.photo.layout import Placement
 from garmentcut.photo.mask import HALF_LEVEL, Box, bounding_box, box_sums, dilate, erode, slices_of
-from garmentcut.photo.path import MOST_KNOTS, PenPath, Resource, path_resources
-from garmentcut.photo.photo import Metadata, Picture, Pixels
-from garmentcut.photo.resize import resize_alpha
+from garmentcut.photo.metadata import Resource
+from garmentcut.photo.path import MOST_KNOTS, PenPath, path_resources
+from garmentcut.photo.photo import Cutout, Metadata, Pixels, resize_alpha
 
 Alpha = NDArray[np.float32]
 
@@ -42,15 +41,15 @@ class Preparation:
     """One picture on its way to files of one or several formats; what they share is worked out once.
 
     Args:
-        picture: full size, as the cutter made it.
+        cutout: full size, as the cutter made it.
         output: background, trim, margin, path and what happens to hidden pixels.
         name: the photo's, for layers named after it.
         marked: False where a customer wants no metadata, not even garmentcut's own.
     """
 
-    def __init__(self, picture: Picture, output: OutputConfig, *, name: str = "", marked: bool = True) -> None:
+    def __init__(self, cutout: Cutout, output: OutputConfig, *, name: str = "", marked: bool = True) -> None:
         self.output, self.name, self.marked = output, name, marked
-        self._whole = picture
+        self._whole = cutout
         self._paths: dict[str, PenPath] = {}
 
     @property
@@ -59,16 +58,16 @@ class Preparation:
         return self._whole.metadata
 
     @cached_property
-    def untouched(self) -> Picture:
+    def untouched(self) -> Cutout:
         """The photo and its alpha; trimmed, if that is wanted."""
         return self._trimmed(self._whole)
 
     @cached_property
-    def cleaned(self) -> Picture:
+    def cleaned(self) -> Cutout:
         """The same with clean edge colours, taken from the whole photo, and hidden pixels black."""
         return self._trimmed(clean(self._whole))
 
-    def wanted(self, format: str) -> Picture:
+    def wanted(self, format: str) -> Cutout:
         """The picture with its hidden pixels as they are wanted in a format."""
         output = self.output
         keeps = keeps_hidden(format, hidden=output.hidden, path=output.path, background=output.background)
@@ -77,7 +76,7 @@ class Preparation:
     def flat(self, format: str) -> Pixels:
         """`(H, W, 4)` straight alpha, or on a background `(H, W, 3)`."""
         if self.output.background is None:
-            return self.wanted(format).rgba()
+            return self.wanted(format).rgba(clean=False)
         return lay_over(self.cleaned, self.output.background)
 
     def path(self, auto: str = "none") -> PenPath | None:
@@ -111,45 +110,45 @@ class Preparation:
         path = self.path()
         return path_resources(path) if path else []
 
-    def _trimmed(self, picture: Picture) -> Picture:
+    def _trimmed(self, cutout: Cutout) -> Cutout:
         if not self.output.trim:
-            return picture
+            return cutout
         margin_px = self.output.margin_px
-        left, top, right, bottom = picture.garment_box_xyxy or (0, 0, 0, 0)
+        left, top, right, bottom = cutout.garment_box_xyxy or (0, 0, 0, 0)
         num_pixels = (right - left + 2 * margin_px) * (bottom - top + 2 * margin_px)
-        if num_pixels > max(_MAX_TRIMMED_PIXELS, picture.alpha.size):
+        if num_pixels > max(_MAX_TRIMMED_PIXELS, cutout.alpha.size):
             raise OutputError(
                 f"a margin of {margin_px} pixels makes {num_pixels / 1e6:.0f} megapixels; use a smaller one",
                 code="does_not_fit",
             )
         try:
-            return trim(picture, margin_px)
+            return trim(cutout, margin_px)
         except ValueError as error:
             raise OutputError(str(error), code="nothing_visible") from error
 
 
-def clean(picture: Picture) -> Picture:
+def clean(cutout: Cutout) -> Cutout:
     """A picture with the background's colour taken out of edge pixels and hidden pixels black.
 
     What counts as edge and as hidden is the alpha as it will be written: a pixel that rounds to opaque keeps the
     photo's colour, one that rounds to nothing gives none away.
     """
-    if picture.is_clean:
-        return picture
-    written = picture.rounded_alpha()
-    rgb = np.zeros_like(picture.rgb)
+    if cutout.is_clean:
+        return cutout
+    written = cutout.rounded_alpha()
+    rgb = np.zeros_like(cutout.rgb)
     if box := bounding_box(written > 0):
         # The garment and the background it is compared with: a third of a studio photo.
         area = slices_of(box, round(_window_px(len(written))) + 1)
         near = written[area]
         alpha: Alpha = np.divide(near, np.iinfo(near.dtype).max, dtype=np.float32)
-        garment = clean_edge_color(picture.rgb[area], alpha, full_height_px=len(written))
+        garment = clean_edge_color(cutout.rgb[area], alpha, full_height_px=len(written))
         for channel in range(3):
             np.multiply(garment[..., channel], near > 0, out=rgb[area][..., channel])
-    return replace(picture, rgb=rgb, is_clean=True)
+    return replace(cutout, rgb=rgb, is_clean=True)
 
 
-def trim(picture: Picture, margin_px: int = 0) -> Picture:
+def trim(cutout: Cutout, margin_px: int = 0) -> Cutout:
     """Crop to the garment, with a margin; where the margin leaves the photo it is transparent black.
 
     Specks are ignored: faint ones that nobody sees would leave most of a picture empty.
@@ -157,21 +156,21 @@ def trim(picture: Picture, margin_px: int = 0) -> Picture:
     Raises:
         ValueError: everything is transparent, or `margin_px` is negative.
     """
-    if picture.garment_box_xyxy is None or margin_px < 0:
+    if cutout.garment_box_xyxy is None or margin_px < 0:
         raise ValueError("nothing to trim to" if margin_px >= 0 else f"margin_px is {margin_px}")
-    height, width = picture.alpha.shape
-    left, top, right, bottom = np.add(picture.garment_box_xyxy, (-margin_px, -margin_px, margin_px, margin_px))
+    height, width = cutout.alpha.shape
+    left, top, right, bottom = np.add(cutout.garment_box_xyxy, (-margin_px, -margin_px, margin_px, margin_px))
     inside = slice(max(top, 0), min(bottom, height)), slice(max(left, 0), min(right, width))
     pad = (max(-top, 0), max(bottom - height, 0)), (max(-left, 0), max(right - width, 0))
-    rgb, alpha = np.pad(picture.rgb[inside], (*pad, (0, 0))), np.pad(picture.alpha[inside], pad)
-    return replace(picture, rgb=rgb, alpha=alpha, is_whole=False)
+    rgb, alpha = np.pad(cutout.rgb[inside], (*pad, (0, 0))), np.pad(cutout.alpha[inside], pad)
+    return replace(cutout, rgb=rgb, alpha=alpha, is_whole=False)
 
 
-def lay_over(picture: Picture, color: str | None) -> Pixels:
+def lay_over(cutout: Cutout, color: str | None) -> Pixels:
     """A picture on a plain background.
 
     Args:
-        picture: mostly a clean one.
+        cutout: mostly a clean one.
         color: `#rrggbb` in sRGB, converted to the photo's profile; None: the white of that profile.
 
     Returns:
@@ -180,13 +179,13 @@ def lay_over(picture: Picture, color: str | None) -> Pixels:
     Raises:
         PhotoError: the profile cannot tell which numbers the colour has.
     """
-    scale = int(np.iinfo(picture.rgb.dtype).max) // 255
-    background = np.array(color_in_profile(color, picture.metadata.profile) if color else (255, 255, 255)) * scale
-    flat = np.empty_like(picture.rgb)
+    scale = int(np.iinfo(cutout.rgb.dtype).max) // 255
+    background = np.array(color_in_profile(color, cutout.profile) if color else (255, 255, 255)) * scale
+    flat = np.empty_like(cutout.rgb)
     for channel in range(3):  # numpy is slow on axes of three
         flat[..., channel] = background[channel]
-    inside = slices_of(bounding_box(picture.alpha > 0) or (0, 0, 0, 0))
-    alpha, garment, ground = picture.alpha[inside], picture.rgb[inside], flat[inside]
+    inside = slices_of(bounding_box(cutout.alpha > 0) or (0, 0, 0, 0))
+    alpha, garment, ground = cutout.alpha[inside], cutout.rgb[inside], flat[inside]
     for channel in range(3):
         np.copyto(ground[..., channel], garment[..., channel], where=alpha > 0)
     edge = np.nonzero((alpha > 0) & (alpha < 1))
@@ -330,7 +329,7 @@ def _narrow_colors(
     return total / weight, least, most
 
 
-def lay_on_canvas(picture: Picture, placement: Placement) -> Picture:
+def lay_on_canvas(cutout: Cutout, placement: Placement) -> Cutout:
     """Resize a picture so that its garment's box fills the wanted box of a new canvas, both to the pixel.
 
     What is visible outside that box, specks, is left out.
@@ -340,7 +339,7 @@ def lay_on_canvas(picture: Picture, placement: Placement) -> Picture:
     size every pixel is kept as it is.
 
     Args:
-        picture: something of it must be visible. A clean one's hidden pixels are black on the canvas; of another, for
+        cutout: something of it must be visible. A clean one's hidden pixels are black on the canvas; of another, for
             formats in which a retoucher goes on, the photo is resampled as it is, hidden pixels too.
         placement: the canvas.
 
@@ -348,20 +347,20 @@ def lay_on_canvas(picture: Picture, placement: Placement) -> Picture:
         The canvas, transparent around the garment.
     """
     left, top, right, bottom = placement.box_xyxy
-    box = picture.garment_box_xyxy
+    box = cutout.garment_box_xyxy
     if box is None:
         raise ValueError("nothing is visible")
     alpha = np.zeros(placement.canvas_hw, np.float32)
-    alpha[top:bottom, left:right] = _resample_alpha(picture.alpha, box, (bottom - top, right - left))
+    alpha[top:bottom, left:right] = _resample_alpha(cutout.alpha, box, (bottom - top, right - left))
     # Where the photo does not reach: white as paper, if the photo is to be seen; else as all that is hidden.
-    paper = 0 if picture.is_clean else np.iinfo(picture.rgb.dtype).max
-    rgb = np.full((*placement.canvas_hw, 3), paper, picture.rgb.dtype)
-    if picture.is_clean:
+    paper = 0 if cutout.is_clean else np.iinfo(cutout.rgb.dtype).max
+    rgb = np.full((*placement.canvas_hw, 3), paper, cutout.rgb.dtype)
+    if cutout.is_clean:
         visible = alpha[top:bottom, left:right] > HALF_LEVEL
-        rgb[top:bottom, left:right] = _resample_colors(picture, box, visible)
+        rgb[top:bottom, left:right] = _resample_colors(cutout, box, visible)
     else:
-        _lay_photo(picture.rgb, box, placement, rgb)
-    return replace(picture, rgb=rgb, alpha=alpha, is_whole=False)
+        _lay_photo(cutout.rgb, box, placement, rgb)
+    return replace(cutout, rgb=rgb, alpha=alpha, is_whole=False)
 
 
 def _resample_alpha(alpha: Alpha, box: Box, size_hw: tuple[int, int]) -> Alpha:
@@ -371,18 +370,18 @@ def _resample_alpha(alpha: Alpha, box: Box, size_hw: tuple[int, int]) -> Alpha:
     return _resized(alpha, box, size_hw, _EVEN).clip(0, 1)
 
 
-def _resample_colors(picture: Picture, box: Box, visible: NDArray[np.bool_]) -> Pixels:
+def _resample_colors(cutout: Cutout, box: Box, visible: NDArray[np.bool_]) -> Pixels:
     """The colours of a box at another size, black where nothing is visible."""
     size_hw = visible.shape[0], visible.shape[1]
-    part = picture.rgb[box[1] : box[3], box[0] : box[2]]
+    part = cutout.rgb[box[1] : box[3], box[0] : box[2]]
     if part.shape[:2] == size_hw:
         return part
-    sharp = _resized(picture.alpha, box, size_hw, _SHARP)
-    even = np.maximum(_resized(picture.alpha, box, size_hw, _EVEN), _LEAST_WEIGHT)
+    sharp = _resized(cutout.alpha, box, size_hw, _SHARP)
+    even = np.maximum(_resized(cutout.alpha, box, size_hw, _EVEN), _LEAST_WEIGHT)
     solid, top = sharp >= _SOLID, np.float32(np.iinfo(part.dtype).max)
     rgb = np.empty((*size_hw, 3), part.dtype)
     for channel in range(3):
-        weighted = picture.rgb[..., channel] * picture.alpha
+        weighted = cutout.rgb[..., channel] * cutout.alpha
         color = _resized(weighted, box, size_hw, _EVEN) / even
         np.divide(_resized(weighted, box, size_hw, _SHARP), sharp, out=color, where=solid)
         rgb[..., channel] = np.rint(color.clip(0, top)) * visible
@@ -391,31 +390,25 @@ def _resample_colors(picture: Picture, box: Box, visible: NDArray[np.bool_]) -> 
 
 def _lay_photo(rgb: Pixels, box: Box, placement: Placement, canvas: Pixels) -> None:
     """Fill as much of the canvas as the photo covers, its `box` on the placement's."""
-    rows = _overlap((box[1], box[3]), (placement.box_xyxy[1], placement.box_xyxy[3]), len(rgb), len(canvas))
-    columns = _overlap((box[0], box[2]), (placement.box_xyxy[0], placement.box_xyxy[2]), rgb.shape[1], canvas.shape[1])
-    area = canvas[rows.start : rows.end, columns.start : columns.end]
-    source: tuple[float, float, float, float] = (columns.source[0], rows.source[0], columns.source[1], rows.source[1])
-    top = np.float32(np.iinfo(rgb.dtype).max)
+    left, top, right, bottom = placement.box_xyxy
+    rows, (above, below) = _overlap((box[1], box[3]), (top, bottom), len(rgb), len(canvas))
+    columns, (before, behind) = _overlap((box[0], box[2]), (left, right), rgb.shape[1], canvas.shape[1])
+    area, most = canvas[rows, columns], np.float32(np.iinfo(rgb.dtype).max)
     for channel in range(3):
         plane = np.ascontiguousarray(rgb[..., channel], np.float32)
-        area[..., channel] = np.rint(_resized(plane, source, (area.shape[0], area.shape[1]), _SHARP).clip(0, top))
+        wanted = _resized(plane, (before, above, behind, below), (area.shape[0], area.shape[1]), _SHARP)
+        area[..., channel] = np.rint(wanted.clip(0, most))
 
 
-class _Overlap(NamedTuple):
-    """Whole pixels `start` to `end` of the canvas, and the stretch of the photo that fills them."""
-
-    start: int
-    end: int
-    source: tuple[float, float]
-
-
-def _overlap(box: tuple[int, int], wanted: tuple[int, int], photo_px: int, canvas_px: int) -> _Overlap:
+def _overlap(
+    box: tuple[int, int], wanted: tuple[int, int], photo_px: int, canvas_px: int
+) -> tuple[slice, tuple[float, float]]:
+    """Along one axis, whole pixels of the canvas, and the stretch of the photo that fills them."""
     scale = (wanted[1] - wanted[0]) / (box[1] - box[0])
     origin = wanted[0] - box[0] * scale
     start = max(math.ceil(origin - _ROUNDING), 0)
     end = min(math.floor(origin + photo_px * scale + _ROUNDING), canvas_px)
-    first, last = (start - origin) / scale, (end - origin) / scale
-    return _Overlap(start, end, (max(first, 0.0), min(last, float(photo_px))))
+    return slice(start, end), (max((start - origin) / scale, 0.0), min((end - origin) / scale, float(photo_px)))
 
 
 def _resized(

@@ -1,20 +1,16 @@
-"""Carries EXIF, XMP and IPTC from the readers to the writers; damage in them costs a note, never the photo.
+"""Carries EXIF and IPTC from the readers to the writers; damage in them costs a note, never the photo. XMP: `xmp`.
 
-EXIF tags are copied as the bytes they are, one by one (TIFF 6.0, Exif 2.32). XMP is read by expat and changed in place,
-where a statement is no longer true (Adobe, XMP Specification, parts 1 and 3). Neither regular expressions nor entities
-ever see foreign bytes at length.
+EXIF tags are copied as the bytes they are, one by one (TIFF 6.0, Exif 2.32). IPTC and clipping paths stand among
+Photoshop's image resources (Adobe, Photoshop File Formats Specification), the same bytes in PSD, TIFF and JPEG.
 """
 
-import hashlib
 import io
-import re
 import struct
 import threading
 import warnings
 from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
-from xml.parsers import expat
 
 from garmentcut.errors import Note, PhotoError
 
@@ -39,36 +35,13 @@ _INTEGERS = {1: "B", _SHORT: "H", _LONG: "I", _LAST_CLASSIC: "I", 16: "Q", 18: "
 _MOST_TAGS, _MOST_TAG_BYTES, _MOST_EXIF_BYTES = 4096, 4_000_000, 16_000_000
 _MAX_DPI = 100_000
 
-_MOST_XMP_BYTES = 8_000_000  # some documents drag megabytes of history along; far more is an attack
-_MOST_ELEMENTS, _MOST_NESTED = 400_000, 100
-RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
-_NOTE = "http://ns.adobe.com/xmp/note/"
-_XMP_ORIENTATION = "http://ns.adobe.com/tiff/1.0/ Orientation"
-# No longer true of upright, perhaps trimmed pixels in one packet.
-_UNTRUE = {
-    "http://ns.adobe.com/tiff/1.0/ ImageWidth",
-    "http://ns.adobe.com/tiff/1.0/ ImageLength",
-    "http://ns.adobe.com/exif/1.0/ PixelXDimension",
-    "http://ns.adobe.com/exif/1.0/ PixelYDimension",
-    f"{_NOTE} HasExtendedXMP",
-}
-_NAMESPACES = {
-    "x": "adobe:ns:meta/",
-    "rdf": RDF,
-    "dc": "http://purl.org/dc/elements/1.1/",
-    "xmpRights": "http://ns.adobe.com/xap/1.0/rights/",
-}
-_DESCRIPTION, _ABOUT = f"{{{RDF}}}Description", f"{{{RDF}}}about"
-_RIGHTS = f"{{{_NAMESPACES['dc']}}}creator", f"{{{_NAMESPACES['dc']}}}rights"
-_PACKET_START, _PACKET_END = b'<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>', b'<?xpacket end="w"?>'
-_BLANKS = b"\0 \t\r\n"
-# Only ever matched where a parser has found an attribute.
-_ATTRIBUTE = re.compile(rb"\s+([^\s=]+)\s*=\s*(\"[^\"]*\"|'[^']*')")
-
 _SCAN, _NO_LENGTH = 0xDA, (0x01, *range(0xD0, 0xDA))  # JPEG markers: start of scan, markers without content
 _MOST_SEGMENTS = 20_000  # each takes time, however small
-_EXTENSION_MARK, _EXTENSION_HEAD = b"http://ns.adobe.com/xmp/extension/\0", struct.Struct(">32sII")
 _IPTC_MARK = 0x1C
+IPTC_RESOURCE = 1028
+"""Number of the image resource that holds IPTC."""
+_RESOURCE_SIGNATURES = (b"8BIM", b"MeSa", b"AgHg", b"PHUT", b"DCSR")
+_APP13, _PHOTOSHOP_MARK = 0xED, b"Photoshop 3.0\0"
 _IPTC_RIGHTS = {(1, 90), (2, 80), (2, 85), (2, 110), (2, 115), (2, 116)}  # alphabet, by-line, credit, source, copyright
 _PILLOW_WARNINGS = threading.Lock()
 # What Pillow raises on damaged files.
@@ -291,7 +264,12 @@ def capture_of(exif: bytes | None) -> tuple[str, str]:
     Args:
         exif: TIFF-structured bytes or None.
     """
-    return _capture(parse_exif(exif)[2].get(_EXIF_DIRECTORY, {}))
+    directory = parse_exif(exif)[2].get(_EXIF_DIRECTORY, {})
+    found = (directory[tag].data if tag in directory else b"" for tag in (_TAKEN, _FRACTION, _SERIAL_NUMBER))
+    texts = ("".join(filter(str.isprintable, data.decode("latin-1"))).strip() for data in found)
+    moment, fraction, serial = texts
+    moment, serial = (text if text.strip("0: ") else "" for text in (moment, serial))
+    return f"{moment}.{fraction}" if moment and fraction else moment, serial
 
 
 def capture_of_file(data: bytes) -> tuple[str, str]:
@@ -304,14 +282,6 @@ def capture_of_file(data: bytes) -> tuple[str, str]:
         return capture_of(bytes(block).removeprefix(b"Exif\0\0"))
     except (*_FAULTS, struct.error, Image.DecompressionBombError):
         return "", ""
-
-
-def _capture(directory: Directory) -> tuple[str, str]:
-    found = (directory[tag].data if tag in directory else b"" for tag in (_TAKEN, _FRACTION, _SERIAL_NUMBER))
-    texts = ("".join(filter(str.isprintable, data.decode("latin-1"))).strip() for data in found)
-    moment, fraction, serial = texts
-    moment, serial = (text if text.strip("0: ") else "" for text in (moment, serial))
-    return f"{moment}.{fraction}" if moment and fraction else moment, serial
 
 
 def _says_adobe_rgb(data: bytes, entries: Directory, order: str, *, is_big: bool) -> bool:
@@ -338,220 +308,49 @@ def _number_of(main: Directory, number: int, order: str) -> float | None:
     return values[0] if values else None
 
 
-class Xmp(NamedTuple):
-    """A photo's XMP: the packet with orientation 1 and no size in pixels, the orientation it had, and notes."""
+class Resource(NamedTuple):
+    """One image resource."""
 
-    packet: bytes | None = None
-    orientation: int | None = None
-    notes: tuple[str, ...] = ()
-
-
-class Property(NamedTuple):
-    """A property in a packet, as an attribute or an element without elements in it."""
-
-    name: str  # namespace, a blank, and the name in it
-    value: str  # its text
-    outer: slice  # where all of it stands, an attribute with the blanks before it
-    inner: slice  # where its value stands
+    number: int
+    name: str
+    data: bytes
 
 
-class Packet(NamedTuple):
-    """What `scan_xmp` finds: simple properties, bare Descriptions as `(namespaces, place)`, where RDF's content is."""
-
-    properties: list[Property]
-    descriptions: list[tuple[set[str], slice]]
-    content: slice | None
-
-
-def read_xmp(found: Any, extension: bytes | None = None) -> Xmp:
-    """A photo's XMP; damaged XMP costs a note, never the photo.
-
-    Args:
-        found: what the file holds: UTF-8 bytes, or nothing.
-        extension: what a JPEG holds beyond its first 64 kB.
-    """
-    if not isinstance(found, bytes) or not (packet := found.strip(_BLANKS)):
-        return Xmp()
-    if len(packet) + len(extension or b"") > _MOST_XMP_BYTES:
-        note = f"XMP of {(len(packet) + len(extension or b'')) / 1e6:.0f} MB left out"
-        return Xmp(notes=(Note(note, "metadata_left_out"),))
-    try:
-        scan, notes = scan_xmp(packet), tuple[str, ...]()
-        if extension:
-            packet, scan, notes = _joined(packet, scan, extension.strip(_BLANKS))
-    except ValueError:
-        return Xmp(notes=(Note("unreadable XMP left out", "metadata_left_out"),))
-    turns = [one for one in scan.properties if one.name == _XMP_ORIENTATION and one.value.strip() in set("12345678")]
-    edits = [(one.outer, b"") for one in scan.properties if one.name in _UNTRUE]
-    edits += [(one.inner, b"1") for one in turns if one.value != "1"]
-    return Xmp(edited(packet, edits), int(turns[0].value) if turns else None, notes)
+def split_resources(data: bytes) -> list[Resource]:
+    """Image resources as they stand in PSD, TIFF (tag 34377) and JPEG (APP13); ends at the first that is damaged."""
+    resources, start = [], 0
+    while data[start : start + 4] in _RESOURCE_SIGNATURES and start + 12 <= len(data):
+        name_end = start + 7 + data[start + 6]
+        size_at = name_end + (name_end - start) % 2
+        content = size_at + 4
+        size = int.from_bytes(data[size_at:content])
+        if content + size > len(data):
+            break
+        name = data[start + 7 : name_end].decode("mac_roman")
+        resources.append(Resource(int.from_bytes(data[start + 4 : start + 6]), name, data[content : content + size]))
+        start = content + size + size % 2
+    return resources
 
 
-def scan_xmp(packet: bytes) -> Packet:
-    """Find what stands where in a packet, in one pass.
-
-    Raises:
-        ValueError: no well-formed UTF-8 XML, one with a document type, which could unpack to a huge one, or absurd.
-    """
-    scan = _Scan(packet)
-    try:
-        scan.parser.Parse(packet, True)
-    except expat.ExpatError as error:
-        raise ValueError(str(error)) from error
-    return Packet(scan.properties, scan.descriptions, scan.content)
+def jpeg_resources(data: bytes) -> bytes:
+    """Photoshop's image resources in a JPEG file, joined from its APP13 segments."""
+    contents = (content for marker, content in jpeg_segments(data) if marker == _APP13)
+    return b"".join(content[len(_PHOTOSHOP_MARK) :] for content in contents if content.startswith(_PHOTOSHOP_MARK))
 
 
-def edited(packet: bytes, edits: Iterable[tuple[slice, bytes]]) -> bytes:
-    """A packet with the bytes at some places, none of which overlap, replaced by others."""
-    parts, done = [], 0
-    for place, new in sorted(edits, key=lambda edit: edit[0].start):
-        parts += [packet[done : place.start], new]
-        done = place.stop
-    return b"".join((*parts, packet[done:]))
+def resource_of(resources: Iterable[Resource], number: int) -> bytes | None:
+    """The data of the first image resource of a number; None: there is none."""
+    return next((resource.data for resource in resources if resource.number == number), None)
 
 
-def rights_of(xmp: bytes | None) -> bytes | None:
-    """A packet of which only who made the picture and who owns it is left; None if it says neither.
-
-    These are Dublin Core's creator and rights, and all of XMP's rights management; Photoshop shows them as author,
-    copyright notice, status and URL.
-
-    Args:
-        xmp: as `read_xmp` gives it.
-    """
-    if not xmp:
-        return None
-    from xml.etree import ElementTree
-
-    for prefix, name in _NAMESPACES.items():
-        ElementTree.register_namespace(prefix, name)
-    try:
-        scan_xmp(xmp)
-        root = ElementTree.fromstring(xmp.decode("utf-8"))
-    except (ValueError, ElementTree.ParseError):  # not from `read_xmp`
-        return None
-    kept = ElementTree.Element(_DESCRIPTION, {_ABOUT: ""})
-    for description in root.iter(_DESCRIPTION):
-        kept.attrib.update({key: text for key, text in description.attrib.items() if _is_right(key)})
-        kept.extend(child for child in description if _is_right(child.tag))
-    if len(kept) + len(kept.attrib) == 1:
-        return None
-    packet = ElementTree.Element(f"{{{_NAMESPACES['x']}}}xmpmeta")
-    ElementTree.SubElement(packet, f"{{{RDF}}}RDF").append(kept)
-    content: bytes = ElementTree.tostring(packet, "utf-8")
-    return _PACKET_START + content + _PACKET_END
-
-
-def _is_right(name: str) -> bool:
-    return name in _RIGHTS or name.startswith(f"{{{_NAMESPACES['xmpRights']}}}")
-
-
-def _joined(packet: bytes, scan: Packet, extension: bytes) -> tuple[bytes, Packet, tuple[str, ...]]:
-    """A packet with what its extension adds."""
-    try:
-        more = scan_xmp(extension)
-        if scan.content is None or more.content is None:
-            raise ValueError("no RDF in one of them")
-        end = slice(scan.content.stop, scan.content.stop)
-        whole = edited(packet, [(end, extension[more.content])])
-        return whole, scan_xmp(whole), ()
-    except ValueError:
-        return packet, scan, (Note("unreadable extended XMP left out", "metadata_left_out"),)
-
-
-class _Scan:
-    """Handlers of expat, and what they have found."""
-
-    def __init__(self, packet: bytes) -> None:
-        self._packet = packet
-        self._open: list[tuple[str, int, int, bool]] = []  # name, start, end of the start tag, whether it is a leaf
-        self._text: list[str] = []
-        self._num_elements = 0
-        self.properties: list[Property] = []
-        self.descriptions: list[tuple[set[str], slice]] = []
-        self.content: slice | None = None
-        self.parser = parser = expat.ParserCreate("utf-8", " ")
-        parser.ordered_attributes = True
-        parser.buffer_text = True
-        parser.StartDoctypeDeclHandler = self._refuse
-        parser.StartElementHandler = self._start
-        parser.EndElementHandler = self._end
-        parser.CharacterDataHandler = self._text.append
-
-    def _refuse(self, *_: Any) -> None:
-        raise ValueError("a document type")
-
-    def _start(self, name: str, attributes: list[str]) -> None:
-        self._num_elements += 1
-        if len(self._open) >= _MOST_NESTED or self._num_elements > _MOST_ELEMENTS:
-            raise ValueError("too many elements")
-        if self._open:
-            self._open[-1] = (*self._open[-1][:3], False)
-        start = self.parser.CurrentByteIndex
-        end = self._attributes(name, attributes, start)
-        self._open.append((name, start, end, True))
-        self._text.clear()
-
-    def _attributes(self, name: str, attributes: list[str], start: int) -> int:
-        """Note the attributes of a start tag; returns where it ends."""
-        packet, place = self._packet, start + 1
-        while packet[place] not in b" \t\r\n/>":
-            place += 1
-        names, namespaces = iter(attributes[::2]), set[str]()
-        values = iter(attributes[1::2])
-        while match := _ATTRIBUTE.match(packet, place):
-            if not (match[1] == b"xmlns" or match[1].startswith(b"xmlns:")):
-                own = next(names)
-                namespaces.add(own.partition(" ")[0])
-                inner = slice(match.start(2) + 1, match.end(2) - 1)
-                self.properties.append(Property(own, next(values), slice(match.start(), match.end()), inner))
-            place = match.end()
-        end = packet.index(b">", place) + 1
-        if name == f"{RDF} Description" and packet[end - 2 : end] == b"/>":
-            self.descriptions.append((namespaces - {RDF}, slice(start, end)))
-        return end
-
-    def _end(self, name: str) -> None:
-        _, start, end, is_leaf = self._open.pop()
-        close = self.parser.CurrentByteIndex
-        if self._packet[end - 2 : end] == b"/>":
-            return
-        if name == f"{RDF} RDF":
-            self.content = slice(end, close)
-        if is_leaf:
-            stop = self._packet.index(b">", close) + 1
-            self.properties.append(Property(name, "".join(self._text), slice(start, stop), slice(end, close)))
-        self._text.clear()
-
-
-def extended_xmp(segments: Iterable[tuple[int, bytes]]) -> bytes | None:
-    """What of a JPEG's XMP did not fit into one segment; None: nothing, or some of it is missing."""
-    parts: dict[int, bytes] = {}
-    size = 0
-    for marker, content in segments:
-        if marker == 0xE1 and content.startswith(_EXTENSION_MARK):
-            head = content[len(_EXTENSION_MARK) :]
-            if len(head) < _EXTENSION_HEAD.size:
-                return None
-            _, size, offset = _EXTENSION_HEAD.unpack_from(head)
-            parts[offset] = head[_EXTENSION_HEAD.size :]
-    whole = b"".join(parts[offset] for offset in sorted(parts))
-    return whole if whole and len(whole) == size else None
-
-
-def extended_xmp_segments(xmp: bytes) -> tuple[bytes, list[bytes]]:
-    """A packet too long for a JPEG's segment: a short packet that says so, and the segments' contents."""
-    digest = hashlib.md5(xmp, usedforsecurity=False).hexdigest().upper()  # as the specification has it
-    head = (
-        f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{RDF}"><rdf:Description rdf:about=""'
-        f' xmlns:xmpNote="{_NOTE}" xmpNote:HasExtendedXMP="{digest}"/></rdf:RDF></x:xmpmeta>'
-    )
-    room = 65_000
-    parts = [
-        _EXTENSION_MARK + _EXTENSION_HEAD.pack(digest.encode(), len(xmp), start) + xmp[start : start + room]
-        for start in range(0, len(xmp), room)
-    ]
-    return _PACKET_START + head.encode() + _PACKET_END, parts
+def join_resources(resources: Iterable[Resource]) -> bytes:
+    """Image resources one after another, as `split_resources` reads them."""
+    parts = []
+    for number, name, data in resources:
+        text = name.encode("mac_roman", "replace")[:255]
+        head = struct.pack(">4sHB", b"8BIM", number, len(text)) + text + bytes((len(text) + 1) % 2)
+        parts.append(head + struct.pack(">I", len(data)) + data + bytes(len(data) % 2))
+    return b"".join(parts)
 
 
 def jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:

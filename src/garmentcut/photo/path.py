@@ -1,7 +1,7 @@
 """Photoshop's clipping paths: finds them for the readers, draws them as an alpha, writes them for the writers.
 
 After Adobe's Photoshop File Formats Specification: image resources 2000 to 2998 are the saved paths, 2999 names the one
-that clips the picture. The same bytes stand in PSD, TIFF (tag 34377) and JPEG (APP13). How subpaths are laid over each
+that clips the picture. How subpaths are laid over each
 other is not in it; it follows what psd-tools found by comparing with Photoshop's own pictures: even-odd fills, whatever
 fill rule stands behind the name in 2999.
 
@@ -21,13 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from garmentcut.errors import PhotoError
-from garmentcut.photo.metadata import jpeg_segments
+from garmentcut.photo.metadata import Resource
 
 MOST_KNOTS = 50_000
 """Of a path; Photoshop gets slow far below."""
 
 _SAVED_PATHS, _CLIPPED_BY = range(2000, 2999), 2999
-_SIGNATURES = (b"8BIM", b"MeSa", b"AgHg", b"PHUT", b"DCSR")
 _RECORD = np.dtype([("selector", ">u2"), ("points", ">i4", (3, 2))])
 _LENGTH = struct.Struct(">hHh")  # selector, number of knots, operation
 _CLOSED, _OPEN, _FILL_RULE, _INITIAL_FILL, _KNOTS = 0, 3, 6, 8, (1, 2, 4, 5)  # selectors
@@ -36,7 +35,6 @@ _FIXED_ONE = 1 << 24  # coordinates are 8.24 fixed-point shares of the picture's
 _FLATNESS, _EVEN_ODD = 1 << 16, 1  # 16.16 device pixels, as Photoshop itself writes
 _SMOOTH_SINE = 0.02  # of the angle between the handles of a knot
 _MERGED, _EXCLUDE, _COMBINE, _SUBTRACT, _INTERSECT = -1, 0, 1, 2, 3
-_APP13, _PHOTOSHOP_MARK = 0xED, b"Photoshop 3.0\0"
 
 Points = NDArray[np.float64]
 """`(..., 2)`: x and y in pixels from the picture's upper left corner."""
@@ -87,11 +85,16 @@ def draw_coverage(polygons: Sequence[Points], size_hw: tuple[int, int]) -> NDArr
         PhotoError: absurdly long outlines.
     """
     height, width = size_hw
-    pieces = _cut_at_borders(*_edges_inside(polygons, height), width)
-    middle, rise = pieces.mean(axis=1), pieces[:, 1, 1] - pieces[:, 0, 1]
-    row = np.floor(middle[:, 1]).astype(np.int64).clip(0, height - 1)
-    across = middle[:, 0].clip(0, width)
-    column = np.floor(across).astype(np.int64)
+    starts = np.concatenate([np.empty((0, 2)), *polygons])
+    ends = np.concatenate([np.empty((0, 2)), *(np.roll(polygon, -1, axis=0) for polygon in polygons)])
+    steep = starts[:, 1] != ends[:, 1]
+    starts, ends = _cut_at_borders(starts[steep], ends[steep], 1, height)
+    starts, ends = _cut_at_borders(starts, ends, 0, width)
+    middle, rise = (starts + ends) / 2, ends[:, 1] - starts[:, 1]
+    inside = (middle[:, 1] > 0) & (middle[:, 1] < height)
+    middle, rise = middle[inside], rise[inside]
+    row, across = middle[:, 1].astype(np.int64), middle[:, 0].clip(0, width)
+    column = across.astype(np.int64)
     own = rise * (1 - (across - column))
     order = np.argsort(row, kind="stable")
     row, column, own, rise = row[order], column[order], own[order], rise[order]
@@ -109,54 +112,27 @@ def draw_coverage(polygons: Sequence[Points], size_hw: tuple[int, int]) -> NDArr
     return alpha
 
 
-def _edges_inside(polygons: Sequence[Points], height: int) -> tuple[Points, Points]:
-    """Starts and ends of the edges that are not level, cut off above and below the picture."""
-    starts = np.concatenate([np.empty((0, 2)), *polygons])
-    ends = np.concatenate([np.empty((0, 2)), *(np.roll(polygon, -1, axis=0) for polygon in polygons)])
-    steep = starts[:, 1] != ends[:, 1]
-    starts, runs = starts[steep], (ends - starts)[steep]
-    at_borders = (np.array([0, height]) - starts[:, 1:]) / runs[:, 1:]
-    first, last = at_borders.min(axis=1).clip(0, 1), at_borders.max(axis=1).clip(0, 1)
-    seen = last > first
-    starts, runs = starts[seen], runs[seen]
-    return starts + first[seen, None] * runs, starts + last[seen, None] * runs
-
-
-def _cut_at_borders(starts: Points, ends: Points, width: int) -> Points:
-    """Edges as `(N, 2, 2)` pieces, none of which crosses a border of a pixel."""
-    low, high = np.minimum(starts, ends), np.maximum(starts, ends)
-    first, last = np.floor(low) + 1, np.ceil(high) - 1
-    first[:, 0], last[:, 0] = np.maximum(first[:, 0], 0), np.minimum(last[:, 0], width)
-    counts = (last - first + 1).clip(min=0).astype(np.int64)
-    if counts.sum() > _MOST_PIECES:
+def _cut_at_borders(starts: Points, ends: Points, axis: int, size_px: int) -> tuple[Points, Points]:
+    """Starts and ends of the pieces of edges, none of which crosses a border of the picture's pixels along an axis."""
+    at, run = starts[:, axis], ends - starts
+    first = np.maximum(np.floor(np.minimum(at, ends[:, axis])) + 1, 0)
+    last = np.minimum(np.ceil(np.maximum(at, ends[:, axis])) - 1, size_px)
+    num_borders = (last - first + 1).clip(min=0).astype(np.int64)
+    if num_borders.sum() > _MOST_PIECES:
         raise PhotoError("its path is absurdly long; simplify the path")
-    edges, shares = [np.arange(len(starts))], [np.zeros(len(starts))]
-    for axis in (0, 1):
-        edge, step = count_up(counts[:, axis])
-        border = first[edge, axis] + step
-        edges.append(edge)
-        shares.append((border - starts[edge, axis]) / (ends - starts)[edge, axis])
-    edge, share = np.concatenate(edges), np.concatenate(shares)
-    order = np.lexsort((share, edge))
-    edge, share = edge[order], share[order]
-    until = np.append(share[1:], 1.0)
-    until[np.flatnonzero(np.diff(edge, append=-1))] = 1.0  # an edge's last piece
-    run = (ends - starts)[edge]
-    return np.stack([starts[edge] + share[:, None] * run, starts[edge] + until[:, None] * run], axis=1)
+    edge, number = count_up(num_borders + 1)
+    border = np.where(run[:, axis] > 0, first, last)[edge] + np.sign(run[edge, axis]) * number  # at which a piece ends
+    is_last = number == num_borders[edge]
+    until = np.ones(len(edge))  # share of its edge
+    np.divide(border - at[edge], run[edge, axis], out=until, where=~is_last)
+    since = np.where(number == 0, 0, np.roll(until, 1))
+    return starts[edge] + since[:, None] * run[edge], starts[edge] + until[:, None] * run[edge]
 
 
 def count_up(counts: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Of each of `counts` things: which it belongs to, and its number there from 0."""
     which = np.repeat(np.arange(len(counts)), counts)
     return which, np.arange(len(which)) - np.repeat(np.cumsum(counts) - counts, counts)
-
-
-class Resource(NamedTuple):
-    """One image resource."""
-
-    number: int
-    name: str
-    data: bytes
 
 
 class Subpath(NamedTuple):
@@ -175,33 +151,6 @@ class PenPath(NamedTuple):
     name: str
     subpaths: tuple[Subpath, ...]
     filled: bool = False
-
-
-def split_resources(data: bytes) -> list[Resource]:
-    """Image resources as they stand in PSD, TIFF (tag 34377) and JPEG (APP13); ends at the first that is damaged."""
-    resources, start = [], 0
-    while data[start : start + 4] in _SIGNATURES and start + 12 <= len(data):
-        name_end = start + 7 + data[start + 6]
-        size_at = name_end + (name_end - start) % 2
-        content = size_at + 4
-        size = int.from_bytes(data[size_at:content])
-        if content + size > len(data):
-            break
-        name = data[start + 7 : name_end].decode("mac_roman")
-        resources.append(Resource(int.from_bytes(data[start + 4 : start + 6]), name, data[content : content + size]))
-        start = content + size + size % 2
-    return resources
-
-
-def jpeg_resources(data: bytes) -> bytes:
-    """Photoshop's image resources in a JPEG file, joined from its APP13 segments."""
-    contents = (content for marker, content in jpeg_segments(data) if marker == _APP13)
-    return b"".join(content[len(_PHOTOSHOP_MARK) :] for content in contents if content.startswith(_PHOTOSHOP_MARK))
-
-
-def resource_of(resources: Iterable[Resource], number: int) -> bytes | None:
-    """The data of the first image resource of a number; None: there is none."""
-    return next((resource.data for resource in resources if resource.number == number), None)
 
 
 def find_clipping_path(resources: Iterable[Resource]) -> tuple[PenPath, tuple[str, ...]] | None:
@@ -319,16 +268,6 @@ def _polygon_of(subpath: Subpath, size_hw: tuple[int, int]) -> Points:
     if subpath.closed:
         return flatten_curves(curves)
     return np.concatenate([flatten_curves(curves[:-1]), knots[-1:, 1]])
-
-
-def join_resources(resources: Iterable[Resource]) -> bytes:
-    """Image resources one after another, as `split_resources` reads them."""
-    parts = []
-    for number, name, data in resources:
-        text = name.encode("mac_roman", "replace")[:255]
-        head = struct.pack(">4sHB", b"8BIM", number, len(text)) + text + bytes((len(text) + 1) % 2)
-        parts.append(head + struct.pack(">I", len(data)) + data + bytes(len(data) % 2))
-    return b"".join(parts)
 
 
 def path_resources(path: PenPath) -> list[Resource]:

@@ -1,18 +1,26 @@
-"""`Photo`, which the readers return, and `Picture`, a photo with its alpha, which the writers take."""
+"""`Photo` and `Cutout`, what travels with them, and their pixels at other depths, orientations and sizes."""
 
+import itertools
+import os
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from garmentcut.photo.mask import HALF_LEVEL, Box, Sample, bounding_box, garment_box
+from garmentcut.photo.mask import HALF_LEVEL, Box, Sample, bounding_box, dilate, erode, garment_box
 
 Pixels = NDArray[np.unsignedinteger[Any]]
 """uint8 or uint16, full range."""
 
 _BAND_ROWS = 64
+# Contrast within 3 pixels over contrast within 5: 1 at a hard edge, 1/2 on an even ramp.
+_SOFT_RATIO, _HARD_RATIO = 0.8, 0.95
+_REACH_PX = 4  # small pixels around a tile: a window of 5, and interpolation between its results
+_TILE_PX = 192  # large pixels: most tiles have no edge in them and cost nothing
 
 
 @dataclass(frozen=True)
@@ -75,22 +83,43 @@ class Photo:
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
-    """A photo and the alpha of what is cut out of it, on the way to its files.
+class Cutout:
+    """A garment cut out of a photo.
 
     Attributes:
-        rgb: `(H, W, 3)` uint8 or uint16, upright.
+        rgb: `(H, W, 3)` uint8 or uint16, upright, in the colour space of `profile`.
         alpha: `(H, W)` float32 in [0, 1], the garment's coverage of each pixel.
-        metadata: what travels with it; `metadata.profile` is the colour space of `rgb`.
+        profile: ICC profile of an RGB colour space; None: sRGB.
+        dpi: horizontal and vertical pixels an inch; None: not known.
+        exif: TIFF-structured bytes, orientation 1; None: no EXIF.
+        xmp: a UTF-8 packet of XMP, orientation 1; None: no XMP.
         is_clean: edge colours are the garment's own and hidden pixels black: cleaning again would only do harm.
         is_whole: it has the photo's own frame: neither trimmed nor laid on another canvas.
+        iptc: records of IPTC's Information Interchange Model; None: no IPTC.
+        doubt: 1 - expected surface Dice at 2 px, in [0, 1]; None: nobody has judged it, or the model cannot tell.
+        reasons: why it is doubtful, in words.
+        flags: codes of the reasons, keys of `garmentcut.errors.FLAGS`: `foreign` first, if the photo looks unlike the
+            studio that the model was trained on.
     """
 
     rgb: Pixels
     alpha: NDArray[np.float32]
-    metadata: Metadata = NO_METADATA
+    profile: bytes | None = None
+    dpi: tuple[float, float] | None = None
+    exif: bytes | None = None
+    xmp: bytes | None = None
     is_clean: bool = False
     is_whole: bool = True
+    iptc: bytes | None = None
+    doubt: float | None = None
+    reasons: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """Size, garment and doubt; the pixels themselves would fill pages."""
+        height, width = self.alpha.shape
+        doubt = "" if self.doubt is None else f", doubt {self.doubt:.3f}"
+        return f"<Cutout {width}x{height} {self.rgb.dtype}, garment at {self.garment_box_xyxy}{doubt}>"
 
     def __post_init__(self) -> None:
         """Check shapes, dtypes and range once, at the edge."""
@@ -99,6 +128,16 @@ class Picture:
             raise ValueError(f"alpha must be float32 {self.rgb.shape[:2]}, not {self.alpha.dtype} {self.alpha.shape}")
         if not 0 <= self.alpha.min() <= self.alpha.max() <= 1:  # nor is any of it NaN
             raise ValueError(f"alpha must be in [0, 1], not in [{self.alpha.min()}, {self.alpha.max()}]")
+
+    @classmethod
+    def of(cls, photo: Photo, alpha: NDArray[np.float32]) -> "Cutout":
+        """A photo and its alpha; all that travels with the photo goes along."""
+        return cls(photo.rgb, alpha, photo.profile, photo.dpi, photo.exif, photo.xmp, iptc=photo.iptc)
+
+    @property
+    def metadata(self) -> Metadata:
+        """All that travels with its pixels."""
+        return Metadata(self.profile, self.dpi, self.exif, self.xmp, self.iptc)
 
     @property
     def box_xyxy(self) -> Box | None:
@@ -116,11 +155,17 @@ class Picture:
         self._round_alpha(rounded)
         return rounded
 
-    def rgba(self) -> Pixels:
-        """`(H, W, 4)` of the photo's depth, straight (not premultiplied) alpha."""
-        rgba = np.empty((*self.alpha.shape, 4), self.rgb.dtype)
+    def rgba(self, *, clean: bool = True) -> Pixels:
+        """`(H, W, 4)` of the photo's depth, straight (not premultiplied) alpha.
+
+        Args:
+            clean: take the background's colour out of edge pixels and make hidden ones black, as in a file; False:
+                the photo's own pixels, untouched.
+        """
+        rgb = self.cleaned.rgb if clean else self.rgb
+        rgba = np.empty((*self.alpha.shape, 4), rgb.dtype)
         for channel in range(3):  # four times as fast as all at once: numpy is slow on axes of three
-            rgba[..., channel] = self.rgb[..., channel]
+            rgba[..., channel] = rgb[..., channel]
         self._round_alpha(rgba[..., 3])
         return rgba
 
@@ -128,6 +173,88 @@ class Picture:
         top = np.float32(np.iinfo(out.dtype).max)
         for start in range(0, len(out), _BAND_ROWS):  # in bands: the float steps between are four times as large
             out[start : start + _BAND_ROWS] = np.rint(self.alpha[start : start + _BAND_ROWS] * top)
+
+    def to_pil(self) -> Image.Image:
+        """A PIL image, RGBA, 8 bits, cleaned, with the photo's colour profile and resolution."""
+        image = Image.fromarray(to_8_bit(self.rgba()))
+        image.info |= {"icc_profile": self.profile} if self.profile else {}
+        image.info |= {"dpi": self.dpi} if self.dpi else {}
+        return image
+
+    @cached_property
+    def cleaned(self) -> "Cutout":
+        """The same, worked out once, with the background's colour taken out of edge pixels and hidden pixels black."""
+        from garmentcut.photo.compose import clean
+
+        return clean(self)
+
+    def trimmed(self, margin_px: int = 0) -> "Cutout":
+        """Crop to the garment, with a margin; where the margin leaves the photo it is transparent black.
+
+        Raises:
+            ValueError: everything is transparent, or `margin_px` is negative.
+        """
+        from garmentcut.photo.compose import trim
+
+        return trim(self, margin_px)
+
+    def over(self, color: str | None) -> Pixels:
+        """The cutout on a plain background, `(H, W, 3)` of the photo's depth.
+
+        Args:
+            color: `#rrggbb` in sRGB, converted to the photo's profile; None: the white of that profile.
+
+        Raises:
+            PhotoError: the profile cannot tell which numbers the colour has.
+        """
+        from garmentcut.photo.compose import lay_over
+
+        return lay_over(self, color)
+
+    def save(self, file: str | os.PathLike[str], /, *, format: str | None = None, **output: Any) -> None:
+        """Write the cutout to a file, whole or not at all.
+
+        Args:
+            file: its suffix gives the format where `format` is None: `.png`, `.webp`, `.tif`, `.psd`, `.jpg`. A PSD's
+                layer is named after the file.
+            format: `png`, `mask`, `webp`, `tiff`, `psd` or `jpeg`.
+            **output: the other fields of `garmentcut.config.OutputConfig`: `background`, `trim`, `margin_px`, `hidden`,
+                `path`, `quality`.
+
+        Raises:
+            garmentcut.errors.ConfigError: an unknown format or field, or ones that contradict each other or the suffix.
+            garmentcut.errors.OutputError: the format cannot hold it, or there is nothing to trim to.
+            OSError: the file cannot be written; nothing is left half written.
+        """
+        from garmentcut.photo.files import write_atomic
+        from garmentcut.photo.write import format_for
+
+        chosen = format_for(Path(file), format)
+        write_atomic(Path(file), self._encoded(chosen, output, name=Path(file).stem))
+
+    def to_bytes(self, format: str = "png", **output: Any) -> bytes:
+        """A file's content.
+
+        Args:
+            format: `png`, `mask`, `webp`, `tiff`, `psd` or `jpeg`.
+            **output: as for `save`.
+
+        Raises:
+            garmentcut.errors.ConfigError: an unknown format or field, or ones that contradict each other.
+            garmentcut.errors.OutputError: the format cannot hold it, or there is nothing to trim to.
+        """
+        return self._encoded(format, output)
+
+    def _encoded(self, format: str, output: dict[str, Any], *, name: str = "") -> bytes:
+        from garmentcut.config import load_config
+        from garmentcut.errors import ConfigError
+        from garmentcut.photo.write import encode_cutout
+
+        if "formats" in output:
+            raise ConfigError("one file has one format: name it by format, not formats")
+        settings = {f"output.{key}": value for key, value in output.items()}
+        config = load_config(overrides={"output.formats": (format,), **settings})
+        return encode_cutout(self, format, config.output, name=name)
 
 
 def _check_rgb(rgb: Pixels) -> None:
@@ -139,16 +266,10 @@ def to_8_bit(pixels: Pixels) -> NDArray[np.uint8]:
     """Round full-range uint16 to uint8; uint8 passes through uncopied. Any shape."""
     if pixels.dtype == np.uint8:
         return pixels.view(np.uint8)
-    # The nearest of 255 levels, round(v / 257), without a slow division; exact for all 65536 values. In bands: the sums
-    # need 32 bits.
-    levels = np.empty(pixels.shape, np.uint8)
-    for top in range(0, len(pixels), _BAND_ROWS):
-        wide = pixels[top : top + _BAND_ROWS].astype(np.uint32)
-        wide *= 255
-        wide += 32_895
-        wide >>= 16
-        levels[top : top + _BAND_ROWS] = wide
-    return levels
+    import cv2  # exact for all 65536 values
+
+    flat: Any = np.ascontiguousarray(pixels, np.uint16).reshape(1, -1)
+    return np.asarray(cv2.convertScaleAbs(flat, alpha=1 / 257), np.uint8).reshape(pixels.shape)
 
 
 def to_alpha(plane: Pixels) -> NDArray[np.float32]:
@@ -167,20 +288,83 @@ def turn_upright(pixels: NDArray[Sample], orientation: int) -> NDArray[Sample]:
     Returns:
         The upright picture; a view where no copy is needed.
     """
-    turned = pixels
-    match orientation:
-        case 2:
-            turned = pixels[:, ::-1]
-        case 3:
-            turned = pixels[::-1, ::-1]
-        case 4:
-            turned = pixels[::-1]
-        case 5:
-            turned = pixels.swapaxes(0, 1)
-        case 6:
-            turned = np.rot90(pixels, -1)
-        case 7:
-            turned = pixels[::-1, ::-1].swapaxes(0, 1)
-        case 8:
-            turned = np.rot90(pixels, 1)
-    return turned
+    turned = pixels.swapaxes(0, 1) if orientation in (5, 6, 7, 8) else pixels
+    if orientation in (2, 3, 6, 7):
+        turned = turned[:, ::-1]
+    return turned[::-1] if orientation in (3, 4, 7, 8) else turned
+
+
+def resize_rgb(rgb: NDArray[np.uint8], size_hw: tuple[int, int], *, reducing_gap: float = 3.0) -> NDArray[np.uint8]:
+    """Resize `(H, W, 3)` uint8 with an antialiased cubic filter.
+
+    Args:
+        rgb: the photo.
+        size_hw: height and width wanted.
+        reducing_gap: where it shrinks by more than twice this, whole factors come first, by averages: several times as
+            fast. From 3 on the same to the eye (Pillow's documentation).
+    """
+    if rgb.shape[:2] == size_hw:
+        return rgb
+    image = Image.fromarray(np.ascontiguousarray(rgb))
+    return np.array(image.resize(size_hw[::-1], Image.Resampling.BICUBIC, reducing_gap=reducing_gap))
+
+
+def resize_alpha(alpha: NDArray[np.float32], size_hw: tuple[int, int]) -> NDArray[np.float32]:
+    """Bring an alpha to another size; enlarged, hard edges stay one pixel wide, soft and sheer parts as they are.
+
+    A cubic filter alone leaves an edge as many pixels wide as the enlargement. It is steepened by that factor about the
+    middle of the levels on both sides of the edge, and kept between them: a sheer garment gets a crisp edge too, and
+    its plateau of 0.4 stays 0.4. Ramps that the small alpha already spreads over several pixels are not steepened.
+
+    Args:
+        alpha: `(h, w)` float32 in [0, 1].
+        size_hw: height and width wanted.
+
+    Returns:
+        `size_hw` float32 in [0, 1].
+    """
+    if alpha.shape == size_hw:
+        return alpha
+    steps = size_hw[0] / alpha.shape[0], size_hw[1] / alpha.shape[1]
+    if max(steps) <= 1:
+        small = Image.fromarray(np.ascontiguousarray(alpha)).resize(size_hw[::-1], Image.Resampling.BOX)
+        return np.asarray(small, np.float32).clip(0, 1)
+    large = np.empty(size_hw, np.float32)
+    for start_y, start_x in itertools.product(range(0, size_hw[0], _TILE_PX), range(0, size_hw[1], _TILE_PX)):
+        tile = large[start_y : start_y + _TILE_PX, start_x : start_x + _TILE_PX]
+        top, left = max(int(start_y / steps[0]) - _REACH_PX, 0), max(int(start_x / steps[1]) - _REACH_PX, 0)
+        bottom, right = (start_y + tile.shape[0]) / steps[0], (start_x + tile.shape[1]) / steps[1]
+        part = alpha[top : int(bottom) + 1 + _REACH_PX, left : int(right) + 1 + _REACH_PX]
+        if part.min() == part.max():
+            tile[:] = part[0, 0]
+            continue
+        # min: a quotient may be rounded to just outside the small picture.
+        box = start_x / steps[1] - left, start_y / steps[0] - top, right - left, bottom - top
+        tile[:] = _enlarge(
+            part, np.minimum(box, (*part.shape[::-1], *part.shape[::-1])), (tile.shape[0], tile.shape[1]), max(steps)
+        )
+    return large
+
+
+def _enlarge(
+    alpha: NDArray[np.float32], box_xyxy: NDArray[np.float64], size_hw: tuple[int, int], scale: float
+) -> NDArray[np.float32]:
+    """The box of `alpha`, in fractions of pixels, at the wanted size and with its hard edges steepened by `scale`."""
+
+    def resample(values: NDArray[np.float32], resampling: Image.Resampling) -> NDArray[np.float32]:
+        image = Image.fromarray(np.ascontiguousarray(values))
+        return np.array(image.resize(size_hw[::-1], resampling, box=tuple(box_xyxy)), np.float32)
+
+    low, high, hardness = (resample(values, Image.Resampling.BILINEAR) for values in _edge_levels(alpha))
+    middle = (low + high) / 2
+    soft = resample(alpha, Image.Resampling.BICUBIC) - middle
+    return (soft * (1 + hardness * np.float32(scale - 1)) + middle).clip(low, high)
+
+
+def _edge_levels(alpha: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Around each pixel: the lowest and the highest alpha within 5 pixels, and the hardness of an edge, 0 to 1."""
+    low, high = erode(alpha), dilate(alpha)
+    narrow = dilate(high - low)
+    low, high = erode(low), dilate(high)
+    ratio = narrow / np.maximum(high - low, np.float32(1e-6))
+    return low, high, ((ratio - _SOFT_RATIO) / (_HARD_RATIO - _SOFT_RATIO)).clip(0, 1)

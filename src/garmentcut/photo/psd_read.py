@@ -16,16 +16,15 @@ import numpy as np
 from garmentcut.config import ReadConfig
 from garmentcut.errors import PhotoError
 from garmentcut.photo.files import check_size
-from garmentcut.photo.path import Resource, split_resources
+from garmentcut.photo.metadata import Resource, split_resources
 from garmentcut.photo.photo import Pixels
 
 if TYPE_CHECKING:
     from psd_tools.psd import PSD
     from psd_tools.psd.layer_and_mask import ChannelData, LayerInfo, LayerRecord
 
-RAW, RLE, _ZIP, _ZIP_PREDICTED = range(4)
-"""Ways of packing a plane."""
-DAMAGED = "damaged Photoshop document: {}; save it again"
+_RAW, _RLE, _ZIP, _ZIP_PREDICTED = range(4)  # ways of packing a plane
+_DAMAGED = "damaged Photoshop document: {}; save it again"
 
 _RLE_GAIN = 64  # PackBits makes at most 128 bytes of 2
 # What all planes of a file may come to: layers that are plain packs of zeros could otherwise ask for terabytes.
@@ -68,14 +67,14 @@ class PlaneDecoder:
             raise PhotoError(
                 "its layers unpack to far more than such a file can hold; flatten it and save it again", code="damaged"
             )
-        if compression == RLE:
+        if compression == _RLE:
             if len(packed) < 2 * height:
-                raise PhotoError(DAMAGED.format("a layer is cut off"), code="damaged")
+                raise PhotoError(_DAMAGED.format("a layer is cut off"), code="damaged")
             lengths = np.frombuffer(packed, ">u2", count=height).astype(np.int64)
             return self.unpack_rows(packed[2 * height : 2 * height + int(lengths.sum())], size_hw)
-        if compression in (_ZIP, _ZIP_PREDICTED):
-            packed = _inflate(packed, num_bytes)
-        return self._shape(packed[:num_bytes], size_hw, is_predicted=compression == _ZIP_PREDICTED)
+        is_zip = compression in (_ZIP, _ZIP_PREDICTED)
+        plane = zlib.decompressobj().decompress(packed, num_bytes + 1) if is_zip else packed[:num_bytes]
+        return self._shape(plane, size_hw, is_predicted=compression == _ZIP_PREDICTED)
 
     def unpack_rows(self, rows: bytes, size_hw: tuple[int, int]) -> Pixels:
         """One plane of PackBits rows, without the table of their lengths; as `unpack`."""
@@ -83,27 +82,19 @@ class PlaneDecoder:
 
         num_bytes = size_hw[0] * self.row_bytes(size_hw[1])
         if num_bytes > _RLE_GAIN * len(rows):
-            raise PhotoError(DAMAGED.format("a layer is cut off"), code="damaged")
+            raise PhotoError(_DAMAGED.format("a layer is cut off"), code="damaged")
         return self._shape(bytes(imagecodecs.packbits_decode(rows, out=num_bytes)), size_hw)
 
     def _shape(self, data: bytes, size_hw: tuple[int, int], *, is_predicted: bool = False) -> Pixels:
         height, width = size_hw
         if len(data) != height * self.row_bytes(width):
-            raise PhotoError(DAMAGED.format("a layer is cut off"), code="damaged")
+            raise PhotoError(_DAMAGED.format("a layer is cut off"), code="damaged")
         if self._depth == 1:
             bits = np.unpackbits(np.frombuffer(data, np.uint8).reshape(height, -1), axis=1, count=width)
             return (1 - bits) * np.uint8(255)  # a set bit is black
         kind = np.dtype(np.uint8 if self._depth == 8 else np.uint16)
         samples = np.frombuffer(data, kind.newbyteorder(">")).reshape(size_hw).astype(kind)
         return np.cumsum(samples, axis=1, dtype=kind) if is_predicted else samples
-
-
-def _inflate(packed: bytes, num_bytes: int) -> bytes:
-    unpacker = zlib.decompressobj()
-    unpacked = unpacker.decompress(packed, num_bytes + 1)
-    if len(unpacked) != num_bytes:
-        raise PhotoError(DAMAGED.format("a layer is cut off"), code="damaged")
-    return unpacked
 
 
 # psd-tools reports odd parts by logging, which Python prints on stderr where the application has not set logging up.
@@ -222,15 +213,15 @@ class Document:
         """
         (height, width), (compression, packed) = self.size_hw, self.merged
         planes = slice(number * height, (number + 1) * height)
-        if compression == RLE:  # the lengths of all planes' rows stand in front
+        if compression == _RLE:  # the lengths of all planes' rows stand in front
             lengths = np.frombuffer(packed, ">u2", count=self.num_channels * height).astype(np.int64)
             ends = 2 * len(lengths) + np.cumsum(lengths)
             return self.decoder.unpack_rows(
                 packed[ends[planes][0] - lengths[planes][0] : ends[planes][-1]], self.size_hw
             )
-        if compression == RAW:
+        if compression == _RAW:
             row_bytes = self.decoder.row_bytes(width)
-            return self.decoder.unpack(RAW, packed[planes.start * row_bytes : planes.stop * row_bytes], self.size_hw)
+            return self.decoder.unpack(_RAW, packed[planes.start * row_bytes : planes.stop * row_bytes], self.size_hw)
         return self.decoder.unpack(compression, packed, (self.num_channels * height, width))[planes]
 
 
@@ -273,7 +264,7 @@ def _read_header(data: bytes, limits: ReadConfig) -> tuple[int, int, tuple[int, 
     check_size(width, height, limits, channels=num_channels, bits=depth, num_bytes=len(data))
     num_colors = _COLORS_OF_MODE.get(mode, 1 if mode == _MULTICHANNEL else num_channels + 1)
     if version != _PSD or num_channels < num_colors:
-        raise PhotoError(DAMAGED.format("its header makes no sense"), code="damaged")
+        raise PhotoError(_DAMAGED.format("its header makes no sense"), code="damaged")
     if depth not in (1, 8, 16):
         raise PhotoError(f"a Photoshop document of {depth} bits; save it with 8 or 16 bits")
     return mode, depth, (height, width), num_channels
@@ -302,7 +293,7 @@ def _tree_of(info: "LayerInfo | None") -> tuple[Layer, ...]:
         if kind == _GROUP_END:
             stack.append([])
             if len(stack) > _MOST_NESTED:
-                raise PhotoError(DAMAGED.format("its groups are nested too deeply"), code="damaged")
+                raise PhotoError(_DAMAGED.format("its groups are nested too deeply"), code="damaged")
         elif kind in _GROUP:
             children = stack.pop() if len(stack) > 1 else []
             stack[-1].append(Layer(record, layer.channels, tuple(children)))
@@ -315,9 +306,9 @@ def _refuse_missing_pixels(merged: tuple[int, bytes], num_rows: int, row_bytes: 
     """The merged picture ends the file, so it tells whether the file is whole."""
     compression, packed = merged
     is_whole = True
-    if compression == RAW:
+    if compression == _RAW:
         is_whole = len(packed) >= num_rows * row_bytes
-    elif compression == RLE:
+    elif compression == _RLE:
         lengths = np.frombuffer(packed, ">u2", count=min(num_rows, len(packed) // 2))
         is_whole = len(lengths) == num_rows and 2 * num_rows + int(lengths.sum(dtype=np.int64)) <= len(packed)
     if not is_whole:

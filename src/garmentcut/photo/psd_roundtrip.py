@@ -10,8 +10,9 @@ changed counts; of both, the mask, which is the finer.
 
 import base64
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -19,20 +20,15 @@ import numpy as np
 from garmentcut.errors import PhotoError
 from garmentcut.photo.color import usable_profile
 from garmentcut.photo.mask import dilate, mask_iou
-from garmentcut.photo.metadata import RDF, edited, scan_xmp
 from garmentcut.photo.path import PenPath, draw_path, find_clipping_path, parse_path, path_resources
 from garmentcut.photo.photo import Photo, Pixels, to_alpha
-from garmentcut.photo.png import fast_deflate
 from garmentcut.photo.psd_layers import NO_PIXELS, Alpha, draw_mask, place
 from garmentcut.photo.psd_read import Box, Document, Layer
+from garmentcut.photo.write import fast_deflate
+from garmentcut.photo.xmp import EMPTY_PACKET, RDF, Packet, edited
 
 _NAMESPACE = "http://ns.garmentcut.org/psd/1.0/"  # a name only; nothing has to be there
 _MOST_BYTES, _MOST_PATH_BYTES = 8_000_000, 2_000_000  # a packet; a path, unpacked
-_PACKET = (
-    b'<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>'
-    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
-    b'</rdf:RDF></x:xmpmeta><?xpacket end="w"?>'
-)
 _RGB, _PROFILE, _TRANSPARENCY = 3, 1039, -1
 _SAME_PX = 1 / 64  # knots; Photoshop's own numbers are finer
 _SAME_LEVELS = {8: 1.1 / 255, 16: 4.1 / 65_535}  # by a document's depth; Photoshop rounds 16 bits to 15
@@ -90,9 +86,9 @@ def write_mark(xmp: bytes | None, mark: Mark) -> bytes:
     own = "".join(f' garmentcut:{key}="{value}"' for key, value in values.items())
     rdf = f'xmlns:rdf="{RDF}"'  # whatever prefix the packet has for it
     description = f'<rdf:Description {rdf} rdf:about="" xmlns:garmentcut="{_NAMESPACE}"{own}/>'.encode()
-    packet = xmp or _PACKET
+    packet = xmp or EMPTY_PACKET
     try:
-        scan = scan_xmp(packet)
+        scan = Packet(packet)
     except ValueError:
         return packet
     if scan.content is None:
@@ -106,7 +102,7 @@ def read_mark(xmp: bytes | None) -> Mark | None:
     if not xmp or len(xmp) > _MOST_BYTES or _NAMESPACE.encode() not in xmp:
         return None
     try:
-        scan = scan_xmp(xmp.strip(b"\0 \t\r\n"))
+        scan = Packet(xmp.strip(b"\0 \t\r\n"))
         start = f"{_NAMESPACE} "
         own = (one for one in scan.properties if one.name.startswith(start))
         values = {one.name.removeprefix(start): one.value.strip() for one in own}
@@ -291,30 +287,27 @@ def unchanged_places(document: Document, mark: Mark) -> set[str]:
     return unchanged
 
 
+@dataclass(frozen=True, eq=False)
 class _Drawn:
     """A path, its knots in pixels of the photo, and the area that it encloses, drawn when it is asked for."""
 
-    def __init__(self, path: PenPath, size_hw: tuple[int, int], shown: Callable[[Alpha], Alpha]) -> None:
-        self._path, self._size_hw, self._shown = path, size_hw, shown
-        self._alpha: Alpha | None = None
+    path: PenPath
+    size_hw: tuple[int, int]  # of the picture that it lies on
+    frame: Box  # of it, what is wanted
 
     @classmethod
     def of_document(cls, document: Document, frame: Box) -> "_Drawn | None":
         chosen = find_clipping_path(document.resources)
-        if chosen is None:
-            return None
-        seen = document.frame.seen_from(frame)
-        return cls(chosen[0], document.size_hw, lambda alpha: place(alpha, seen, frame.size_hw))
+        return cls(chosen[0], document.size_hw, frame) if chosen else None
 
     @classmethod
     def of_mark(cls, mark: Mark) -> "_Drawn | None":
-        return None if mark.path is None else cls(mark.path, mark.size_hw, lambda alpha: alpha)
+        return cls(mark.path, mark.size_hw, Box(0, 0, *mark.size_hw)) if mark.path else None
 
-    @property
+    @cached_property
     def alpha(self) -> Alpha:
-        if self._alpha is None:
-            self._alpha = self._shown(draw_path(self._path, self._size_hw))
-        return self._alpha
+        picture = Box(0, 0, *self.size_hw)
+        return place(draw_path(self.path, self.size_hw), picture.seen_from(self.frame), self.frame.size_hw)
 
     def is_like(self, other: "_Drawn | None") -> bool:
         """Whether both have the same knots, on the picture or on the photo, or enclose the same area."""
@@ -332,11 +325,11 @@ class _Drawn:
         return np.where(dilate(np.abs(self.alpha - old.alpha) > _SAME_COVERAGE, _SEAM_PX), self.alpha, mask)
 
     def _has_knots_of(self, other: "_Drawn") -> bool:
-        mine, others = self._path.subpaths, other._path.subpaths
+        mine, others = self.path.subpaths, other.path.subpaths
         return len(mine) == len(others) and all(
             one.knots.shape == two.knots.shape
             and one.operation == two.operation
-            and np.abs(one.knots * self._size_hw[::-1] - two.knots * other._size_hw[::-1]).max() <= _SAME_PX
+            and np.abs(one.knots * self.size_hw[::-1] - two.knots * other.size_hw[::-1]).max() <= _SAME_PX
             for one, two in zip(mine, others, strict=True)
         )
 

@@ -18,10 +18,11 @@ from garmentcut.errors import OutputError
 from garmentcut.photo.color import color_in_profile
 from garmentcut.photo.compose import Preparation, lay_over
 from garmentcut.photo.mask import bounding_box
-from garmentcut.photo.path import PenPath, Resource, join_resources, path_resources
-from garmentcut.photo.photo import Metadata, Picture, Pixels
-from garmentcut.photo.png import fast_deflate
+from garmentcut.photo.metadata import Resource, join_resources
+from garmentcut.photo.path import PenPath, path_resources
+from garmentcut.photo.photo import Cutout, Metadata, Pixels
 from garmentcut.photo.psd_roundtrip import mark_of, write_mark
+from garmentcut.photo.write import fast_deflate
 
 _FASTEST = 1
 _MOST_SIDE_PX, _MOST_BYTES = 30_000, 2**31 - 1  # more needs a PSB, another kind of file
@@ -201,13 +202,13 @@ def _filled(data: bytes, multiple: int) -> bytes:
 
 def encode_psd(prepared: Preparation) -> bytes:
     """A layered document of a picture that is on its way to its files."""
-    picture, output = prepared.wanted("psd"), prepared.output
+    cutout, output = prepared.wanted("psd"), prepared.output
     path = prepared.path("editable")
-    return layered_psd(picture, path=path, background=output.background, name=prepared.name, marked=prepared.marked)
+    return layered_psd(cutout, path=path, background=output.background, name=prepared.name, marked=prepared.marked)
 
 
 def layered_psd(
-    picture: Picture,
+    cutout: Cutout,
     *,
     path: PenPath | None = None,
     background: str | None = None,
@@ -221,7 +222,7 @@ def layered_psd(
     later what a retoucher has changed.
 
     Args:
-        picture: what to write; its hidden pixels go into the layer as they are.
+        cutout: what to write; its hidden pixels go into the layer as they are.
         path: the clipping path; None, or one without outlines: none.
         background: `#rrggbb` in sRGB: a layer of this colour below the photo.
         name: of the photo's layer.
@@ -230,24 +231,24 @@ def layered_psd(
     Raises:
         OutputError: over what a PSD holds.
     """
-    alpha, metadata = picture.rounded_alpha(), picture.metadata
-    merged = lay_over(picture, background)
-    layers = [PsdLayer(_plain(name) or _CHANNEL, picture.rgb, alpha)]
+    alpha, metadata = cutout.rounded_alpha(), cutout.metadata
+    merged = lay_over(cutout, background)
+    layers = [PsdLayer(_plain(name) or _CHANNEL, cutout.rgb, alpha)]
     if background:
-        layers.insert(0, PsdLayer(_BACKGROUND, _sheet(background, picture)))
+        layers.insert(0, PsdLayer(_BACKGROUND, _sheet(background, cutout)))
     planes = [*(merged[..., number] for number in range(3)), alpha]
     path = path if path and path.subpaths else None
     if marked:
-        mark = mark_of(picture.rgb, alpha, path, is_whole=picture.is_whole and not picture.is_clean)
+        mark = mark_of(cutout.rgb, alpha, path, is_whole=cutout.is_whole and not cutout.is_clean)
         metadata = replace(metadata, xmp=write_mark(metadata.xmp, mark))
     return psd_bytes(layers, planes, _resources(metadata, path, num_layers=len(layers)))
 
 
-def _sheet(color: str, picture: Picture) -> Pixels:
+def _sheet(color: str, cutout: Cutout) -> Pixels:
     """The colour in every pixel, at the memory of one."""
-    scale = int(np.iinfo(picture.rgb.dtype).max) // 255
-    pixel = np.array(color_in_profile(color, picture.metadata.profile)) * scale
-    return np.broadcast_to(pixel.astype(picture.rgb.dtype), picture.rgb.shape)
+    scale = int(np.iinfo(cutout.rgb.dtype).max) // 255
+    pixel = np.array(color_in_profile(color, cutout.profile)) * scale
+    return np.broadcast_to(pixel.astype(cutout.rgb.dtype), cutout.rgb.shape)
 
 
 def _plain(name: str) -> str:

@@ -20,31 +20,23 @@ from PIL import ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
 from garmentcut.config import ReadConfig
 from garmentcut.errors import Note, PhotoError
-from garmentcut.photo.color import (
-    PngColor,
-    ToRgb,
-    rgb_of_cmyk,
-    rgb_of_gray,
-    rgb_of_rgba,
-    stated_profile,
-    usable_profile,
-)
+from garmentcut.photo.color import PngColor, rgb_of_channels, stated_profile
 from garmentcut.photo.files import check_size, read_photo_bytes
 from garmentcut.photo.metadata import (
+    IPTC_RESOURCE,
     Exif,
-    Xmp,
     dpi_of,
-    extended_xmp,
+    jpeg_resources,
     jpeg_scan,
     jpeg_segments,
     read_exif,
-    read_xmp,
+    resource_of,
     silent_pillow,
+    split_resources,
     usable_iptc,
 )
-from garmentcut.photo.path import jpeg_resources, resource_of, split_resources
 from garmentcut.photo.photo import Photo, Pixels, turn_upright
-from garmentcut.photo.png import SIGNATURE, split_png
+from garmentcut.photo.xmp import Xmp, extended_xmp, read_xmp
 
 Kind = Literal["tiff", "png", "jpeg", "webp", "avif", "heif"]
 
@@ -75,6 +67,9 @@ _REFUSED_BY_NAME = (
 _AVIF_BRANDS = {b"avif", b"avis"}
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 _MAX_DETAIL_CHARS = 120
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_CHUNK_FRAME_BYTES = 12  # length, kind and checksum
+_MOST_CHUNKS = 20_000  # beside pixels: each takes time, however small
 _NOT_FOR_PILLOW = {b"IDAT", b"acTL", b"fcTL", b"fdAT"}
 _PIXEL_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 _CHANNELS_OF_PNG = {0: 1, 2: 3, 3: 4, 4: 2, 6: 4}  # by colour type; a palette may hold transparency
@@ -85,9 +80,6 @@ _NEXT_SCAN = re.compile(b"\xff\xda")  # among coded pixels a byte of 255 is foll
 _JPEG_END = b"\xff\xd9"
 _JUNK = re.compile(r"Corrupt JPEG data: ([0-9]+) extraneous bytes before marker 0xd9")
 _MOST_JUNK_BYTES = 32  # that a fault in the pixels would not leave behind
-_IPTC = 1028
-_PSD_SIGNATURE, _PSD_HEADER_BYTES, _PSD_PROFILE = b"8BPS", 26, 1039
-_TIFF_PROFILE = 34675
 
 
 def read_photo(path: str | os.PathLike[str], *, limits: ReadConfig | None = None) -> Photo:
@@ -120,14 +112,30 @@ def decode_photo(data: bytes, *, limits: ReadConfig | None = None) -> Photo:
     Raises:
         PhotoError: as `read_photo`, without a file name.
     """
-    limits = limits or ReadConfig()
     try:
         with damage_named():
-            return _decoder_of(data)(data, limits)
+            return _photo_of(read_raster(data, limits or ReadConfig()))
     except PhotoError as error:
         if error.code == "damaged" and (name := _truncated(data)):
             raise PhotoError(f"truncated {name}; copy or export it again", code="truncated") from error
         raise
+
+
+def _photo_of(raster: "Raster") -> Photo:
+    converted = rgb_of_channels(raster.color, raster.transparency, raster.profile, is_cmyk=raster.is_cmyk)
+    iptc = raster.iptc or resource_of(split_resources(raster.resources), IPTC_RESOURCE)
+    iptc, iptc_notes = usable_iptc(iptc)
+    rgb = turn_upright(converted.rgb, raster.orientation)
+    dpi = dpi_of(*raster.dpi, None) if raster.dpi else raster.exif.dpi
+    return Photo(
+        np.ascontiguousarray(rgb, rgb.dtype.newbyteorder("=")),
+        converted.profile,
+        dpi[::-1] if dpi and raster.orientation >= 5 else dpi,
+        raster.exif.kept,
+        (*converted.notes, *raster.notes, *raster.exif.notes, *raster.xmp.notes, *iptc_notes),
+        raster.xmp.packet,
+        iptc,
+    )
 
 
 def _truncated(data: bytes) -> str:
@@ -161,6 +169,41 @@ def damage_named() -> Iterator[None]:
         raise PhotoError(f"damaged or unreadable ({detail}); export it again", code="damaged") from error
 
 
+def split_png(data: bytes) -> tuple[list[tuple[bytes, memoryview]], tuple[str, ...]]:
+    """A PNG's chunks as `(kind, all of its bytes)`, in order, up to and including IEND; and what had to be left out.
+
+    Checksums are verified, but for IDAT's, the large ones, which the decoder verifies itself. A wrong one costs the
+    chunk, unless the pixels need it.
+
+    Raises:
+        PhotoError: a chunk is cut off or damaged, IEND is missing, or there are very many chunks.
+    """
+    view, chunks, start, num_others = memoryview(data), [], len(PNG_SIGNATURE), 0
+    notes: dict[str, None] = {}
+    while start + _CHUNK_FRAME_BYTES <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, start)
+        chunk = view[start : start + _CHUNK_FRAME_BYTES + length]
+        if len(chunk) < _CHUNK_FRAME_BYTES + length:
+            break
+        start += len(chunk)
+        if kind != b"IDAT" and zlib.crc32(chunk[4:-4]) != int.from_bytes(chunk[-4:]):
+            name = f"{kind.decode('latin-1')!a}"
+            is_for_metadata = kind[0] & 0x20 and kind != b"tRNS"  # a small first letter
+            if not is_for_metadata:
+                message = f"damaged PNG: the checksum of its {name} part is wrong; export it again"
+                raise PhotoError(message, code="damaged")
+            notes[Note(f"the damaged {name} part left out", "repaired")] = None
+            continue
+        num_others += kind != b"IDAT"
+        if num_others > _MOST_CHUNKS:
+            message = f"damaged PNG: over {_MOST_CHUNKS} parts beside its pixels; export it again"
+            raise PhotoError(message, code="damaged")
+        chunks.append((kind, chunk))
+        if kind == b"IEND":
+            return chunks, tuple(notes)
+    raise PhotoError("truncated PNG; copy or export it again", code="truncated")
+
+
 def format_of(data: bytes) -> Kind:
     """The format that a file's content is in.
 
@@ -169,7 +212,7 @@ def format_of(data: bytes) -> Kind:
     """
     if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         return "tiff"
-    if data.startswith(SIGNATURE):
+    if data.startswith(PNG_SIGNATURE):
         return "png"
     if data.startswith(b"\xff\xd8\xff"):
         return "jpeg"
@@ -195,101 +238,112 @@ class Size(NamedTuple):
 
 
 class Raster(NamedTuple):
-    """A decoded file before colours are converted.
+    """A decoded file before colours are converted; not yet upright.
 
     Attributes:
-        pixels: as stored, not yet upright: `(H, W)` gray or `(H, W, C)` gray, gray and alpha, RGB, RGBA or CMYK.
+        color: `(H, W, C)`: gray (255: white), RGB, or with `is_cmyk` inks (255: full ink); premultiplied alpha is
+            divided out.
+        extra: `(H, W, K)`, the channels behind the colours, as far as they were asked for.
+        alpha: which of `extra` is the transparency; None: none.
         profile: ICC profile as found in the file, or of what else it says about its colours.
         exif: what it says.
         xmp: what it says.
         dpi: the format's own field for the resolution, if it has one; else EXIF's counts.
-        is_cmyk: the four channels are inks (255: full ink).
-        iptc: as found in the file.
+        is_cmyk: the colours are inks.
+        resources: Photoshop's image resources, as far as they may hold a clipping path.
+        iptc: as found in the file, outside of `resources`.
         notes: what had to be fixed or left out, in words.
         is_upright: the decoder has applied the orientation.
+        has_layers: Photoshop's layers stand in it, which are not read.
     """
 
-    pixels: NDArray[Any]
+    color: Pixels
+    extra: Pixels
+    alpha: int | None
     profile: bytes | None
     exif: Exif
     xmp: Xmp
     dpi: tuple[float, float] | None = None
     is_cmyk: bool = False
+    resources: bytes = b""
     iptc: bytes | None = None
     notes: tuple[str, ...] = ()
     is_upright: bool = False
+    has_layers: bool = False
 
     @property
     def orientation(self) -> int:
-        """Of the pixels as stored, 1 to 8 (TIFF 6.0, tag 274)."""
+        """Of the pixels as stored, 1 to 8 (TIFF 6.0, tag 274); where the tag says nothing, XMP's."""
         return 1 if self.is_upright else self.exif.orientation or self.xmp.orientation or 1
 
+    @property
+    def transparency(self) -> Pixels | None:
+        """`(H, W)`; None: it has none."""
+        return None if self.alpha is None else self.extra[..., self.alpha]
 
-def read_raster(data: bytes, limits: ReadConfig) -> Raster:
-    """The pixels of a PNG, JPEG, WebP, AVIF or HEIC file as stored.
+
+def read_raster(data: bytes, limits: ReadConfig, *, all_channels: bool = False) -> Raster:
+    """The pixels of a file as stored, of any format that `read_photo` reads.
 
     Args:
         data: the file's content.
         limits: checked against the header, before pixels are decoded.
+        all_channels: of a TIFF, also those that are neither colours nor transparency.
 
     Raises:
-        PhotoError: too large, animated or damaged; any other exception means damage too.
+        PhotoError: too large, animated, several pages, or damaged; any other exception means damage too.
     """
     kind = format_of(data)
-    size = _SIZES[kind](data)
+    if kind == "tiff":
+        from garmentcut.photo.tiff import read_tiff  # a folder of JPEGs never loads it
+
+        return read_tiff(data, limits, all_channels=all_channels)
+    size_of, read = _SIZES_AND_READERS[kind]
+    size = size_of(data)
     check_size(size.width, size.height, limits, channels=size.channels, bits=size.bits, num_bytes=len(data))
-    raster = _READERS[kind](data)
-    if raster.pixels.shape[:2] != (size.height, size.width):
+    raster = read(data)
+    if raster.color.shape[:2] != (size.height, size.width):
         raise PhotoError("damaged: its header and its pixels disagree about the size; export it again", code="damaged")
     return raster
 
 
-def read_png(data: bytes, limits: ReadConfig) -> Raster:
-    """The pixels of a PNG file as stored; as `read_raster`, but no other format will do."""
-    if not data.startswith(SIGNATURE):
-        raise PhotoError("not a PNG file")
-    return read_raster(data, limits)
+def read_gray_png(data: bytes, limits: ReadConfig) -> Pixels:
+    """The pixels `(H, W)` of a gray PNG, uint8 or uint16, as stored.
+
+    Raises:
+        PhotoError: another format, or colours; else as `decode_photo`.
+    """
+    with damage_named():
+        raster = read_raster(data, limits) if data.startswith(PNG_SIGNATURE) else None
+    if raster is None or raster.color.shape[2] + raster.extra.shape[2] != 1:
+        raise PhotoError("not a gray PNG; review the photo again")
+    return raster.color[..., 0]
 
 
-def _decode_raster(data: bytes, limits: ReadConfig) -> Photo:
-    """The upright photo with its metadata."""
-    raster = read_raster(data, limits)
-    converted = rgb_of_cmyk(raster.pixels, raster.profile) if raster.is_cmyk else _rgb_of_channels(raster)
-    return upright_photo(
-        converted._replace(notes=(*raster.notes, *converted.notes)),
-        raster.exif,
-        raster.xmp,
-        orientation=raster.orientation,
-        dpi=dpi_of(*raster.dpi, None) if raster.dpi else raster.exif.dpi,
-        iptc=raster.iptc,
-    )
-
-
-def upright_photo(
-    converted: ToRgb,
-    exif: Exif,
-    xmp: Xmp,
+def _raster(
+    pixels: NDArray[Any],
+    info: Mapping[Any, Any],
     *,
-    orientation: int,
-    dpi: tuple[float, float] | None,
-    iptc: bytes | None,
-) -> Photo:
-    """A photo of pixels as stored and of what a file says besides.
+    png_color: PngColor | None = None,
+    extended_xmp: bytes | None = None,
+    **more: Any,
+) -> Raster:
+    """Of decoded pixels, and of what Pillow has found besides.
 
     Args:
-        converted: RGB, not yet upright.
-        exif: what it says.
-        xmp: what it says.
-        orientation: of the pixels.
-        dpi: of the pixels as stored.
-        iptc: as found in the file.
+        pixels: `(H, W)` gray or `(H, W, C)`: the last of two or four channels is alpha, but for inks.
+        info: Pillow's.
+        png_color: what a PNG's chunks say.
+        extended_xmp: what a JPEG holds of it beyond its first segment.
+        **more: of `Raster`.
     """
-    rgb = turn_upright(converted.rgb, orientation)
-    native: Pixels = np.ascontiguousarray(rgb, rgb.dtype.newbyteorder("="))
-    usable, iptc_notes = usable_iptc(iptc)
-    notes = (*converted.notes, *exif.notes, *xmp.notes, *iptc_notes)
-    turned = dpi[::-1] if dpi and orientation >= 5 else dpi
-    return Photo(native, converted.profile, turned, exif.kept, notes, xmp.packet, usable)
+    exif, profile, is_cmyk = read_exif(info.get("exif")), info.get("icc_profile"), more.get("is_cmyk", False)
+    profile = profile if is_cmyk else stated_profile(profile, png_color, is_adobe_rgb=exif.is_adobe_rgb)
+    channels = pixels if pixels.ndim == 3 else pixels[..., None]
+    has_alpha = channels.shape[2] in (2, 4) and not is_cmyk
+    color, extra = np.split(channels, [channels.shape[2] - has_alpha], axis=2)
+    xmp = read_xmp(info.get("xmp"), extended_xmp)
+    return Raster(color, extra, 0 if has_alpha else None, profile, exif, xmp, **more)
 
 
 def _read_png(data: bytes) -> Raster:
@@ -301,39 +355,30 @@ def _read_png(data: bytes) -> Raster:
         raise PhotoError("an animated PNG; save the frame you want as a photo")
     # Pillow gets no pixels, so it also sees the metadata behind them; the decoder gets no metadata, or it would print
     # what it dislikes about it.
-    metadata = b"".join([SIGNATURE, *(chunk for kind, chunk in chunks if kind not in _NOT_FOR_PILLOW)])
+    metadata = b"".join([PNG_SIGNATURE, *(chunk for kind, chunk in chunks if kind not in _NOT_FOR_PILLOW)])
     with silent_pillow():
         info = PngImagePlugin.PngImageFile(io.BytesIO(metadata)).info
-    pixels = imagecodecs.png_decode(b"".join([SIGNATURE, *(chunk for kind, chunk in chunks if kind in _PIXEL_CHUNKS)]))
-    exif = read_exif(info.get("exif") or _raw_profile(info, "exif"))
-    iptc = split_resources(_raw_profile(info, "iptc") or _raw_profile(info, "8bim"))
-    profile = stated_profile(info.get("icc_profile"), PngColor.of(contents), is_adobe_rgb=exif.is_adobe_rgb)
-    return Raster(
-        pixels,
-        profile,
-        exif,
-        read_xmp(info.get("xmp") or _raw_profile(info, "xmp")),
-        info.get("dpi"),
-        iptc=resource_of(iptc, _IPTC),
-        notes=notes,
+    pixels = imagecodecs.png_decode(
+        b"".join([PNG_SIGNATURE, *(chunk for kind, chunk in chunks if kind in _PIXEL_CHUNKS)])
     )
+    info = info | {kind: info.get(kind) or _raw_profile(info, kind) for kind in ("exif", "xmp")}
+    iptc = resource_of(split_resources(_raw_profile(info, "iptc") or _raw_profile(info, "8bim")), IPTC_RESOURCE)
+    return _raster(pixels, info, png_color=PngColor.of(contents), dpi=info.get("dpi"), iptc=iptc, notes=notes)
 
 
 def _read_jpeg(data: bytes) -> Raster:
     with silent_pillow():
         info = JpegImagePlugin.JpegImageFile(io.BytesIO(data)).info
     pixels, is_cmyk, notes = _decode_jpeg(data)
-    exif = read_exif(info.get("exif"))
-    return Raster(
+    return _raster(
         pixels,
-        info.get("icc_profile") if is_cmyk else stated_profile(info.get("icc_profile"), is_adobe_rgb=exif.is_adobe_rgb),
-        exif,
-        read_xmp(info.get("xmp"), extended_xmp(jpeg_segments(data))),
+        info,
+        extended_xmp=extended_xmp(jpeg_segments(data)),
         # Without a unit in the JFIF header Pillow makes up 72 dpi.
-        info.get("dpi") if info.get("jfif_unit") in (1, 2) else None,
-        is_cmyk,
-        resource_of(split_resources(jpeg_resources(data)), _IPTC),
-        notes,
+        dpi=info.get("dpi") if info.get("jfif_unit") in (1, 2) else None,
+        is_cmyk=is_cmyk,
+        resources=jpeg_resources(data),
+        notes=notes,
     )
 
 
@@ -401,7 +446,7 @@ def _read_webp(data: bytes) -> Raster:
         raise PhotoError("an animated WebP; save the frame you want as a photo")
     with silent_pillow():
         info = WebPImagePlugin.WebPImageFile(io.BytesIO(data)).info
-    return _raster_of(imagecodecs.webp_decode(data), info)
+    return _raster(imagecodecs.webp_decode(data), info)
 
 
 def _read_avif(data: bytes) -> Raster:
@@ -409,20 +454,13 @@ def _read_avif(data: bytes) -> Raster:
         image = _open_avif(data)
     if getattr(image, "n_frames", 1) > 1:
         raise PhotoError("an animated AVIF; save the frame you want as a photo")
-    return _raster_of(np.asarray(image), image.info)
+    return _raster(np.asarray(image), image.info)
 
 
 def _read_heif(data: bytes) -> Raster:
     file = _open_heif(data)
     pixels = np.array(file[0])  # a copy: its memory goes with the file
-    # libheif has turned the pixels.
-    return _raster_of(pixels, file[0].info)._replace(is_upright=True)
-
-
-def _raster_of(pixels: NDArray[Any], info: Mapping[Any, Any]) -> Raster:
-    exif = read_exif(info.get("exif"))
-    profile = stated_profile(info.get("icc_profile"), is_adobe_rgb=exif.is_adobe_rgb)
-    return Raster(pixels, profile, exif, read_xmp(info.get("xmp")))
+    return _raster(pixels, file[0].info, is_upright=True)  # libheif has turned the pixels
 
 
 def _open_avif(data: bytes) -> ImageFile.ImageFile:
@@ -484,29 +522,13 @@ def _size_of_heif(data: bytes) -> Size:
     return Size(image.size[0], image.size[1], 4, 16 if "16" in image.mode else 8)
 
 
-_SIZES: dict[str, Callable[[bytes], Size]] = {
-    "png": _size_of_png,
-    "jpeg": _size_of_jpeg,
-    "webp": _size_of_webp,
-    "avif": _size_of_avif,
-    "heif": _size_of_heif,
+_SIZES_AND_READERS: dict[str, tuple[Callable[[bytes], Size], Callable[[bytes], Raster]]] = {
+    "png": (_size_of_png, _read_png),
+    "jpeg": (_size_of_jpeg, _read_jpeg),
+    "webp": (_size_of_webp, _read_webp),
+    "avif": (_size_of_avif, _read_avif),
+    "heif": (_size_of_heif, _read_heif),
 }
-_READERS: dict[str, Callable[[bytes], Raster]] = {
-    "png": _read_png,
-    "jpeg": _read_jpeg,
-    "webp": _read_webp,
-    "avif": _read_avif,
-    "heif": _read_heif,
-}
-
-
-def _decoder_of(data: bytes) -> Callable[[bytes, ReadConfig], Photo]:
-    # Imported here: a folder of JPEGs never loads the TIFF reader.
-    if format_of(data) == "tiff":
-        from garmentcut.photo.tiff import decode_tiff
-
-        return decode_tiff
-    return _decode_raster
 
 
 def _name_of(data: bytes) -> str:
@@ -527,61 +549,3 @@ def _raw_profile(info: Mapping[Any, Any], name: str) -> bytes:
         return bytes.fromhex("".join(words[2:])) if len(words) > 2 else b""
     except ValueError:
         return b""
-
-
-def _rgb_of_channels(raster: Raster) -> ToRgb:
-    """Gray, gray and alpha, RGB or RGBA, by the number of channels."""
-    pixels, profile = raster.pixels, raster.profile
-    num_channels = 1 if pixels.ndim == 2 else pixels.shape[2]
-    if num_channels <= 2:
-        converted = rgb_of_gray(pixels.reshape(*pixels.shape[:2], -1)[..., 0], profile)
-        if num_channels == 1:
-            return converted
-        laid = rgb_of_rgba(np.dstack([converted.rgb, pixels[..., 1]]), converted.profile)
-        return laid._replace(notes=converted.notes + laid.notes)
-    if num_channels == 4:
-        return rgb_of_rgba(pixels, profile)
-    return ToRgb(pixels, *usable_profile(profile))
-
-
-def read_profile(path: str | os.PathLike[str], limits: ReadConfig | None = None) -> bytes | None:
-    """The ICC profile that a picture file's RGB pixels are in; None: sRGB, or no usable one.
-
-    Raises:
-        PhotoError: the file cannot be read, or is damaged before its pixels begin.
-    """
-    data = read_photo_bytes(Path(path), limits or ReadConfig())
-    with damage_named():
-        return usable_profile(_find_profile(data))[0]
-
-
-def _find_profile(data: bytes) -> bytes | None:
-    if data.startswith(_PSD_SIGNATURE):
-        # The image resources stand behind the header and the colour mode data, each with its length before it.
-        start = _PSD_HEADER_BYTES + 4 + int.from_bytes(data[_PSD_HEADER_BYTES : _PSD_HEADER_BYTES + 4])
-        end = start + 4 + int.from_bytes(data[start : start + 4])
-        return resource_of(split_resources(data[start + 4 : end]), _PSD_PROFILE)
-    if (form := format_of(data)) == "tiff":
-        import tifffile
-
-        with tifffile.TiffFile(io.BytesIO(data)) as file:
-            tag = file.pages.first.tags.get(_TIFF_PROFILE)
-            return bytes(tag.value) if tag else None
-    if form == "heif":
-        profile: bytes | None = _open_heif(data)[0].info.get("icc_profile")
-        return profile
-    with silent_pillow():
-        info = _OPENERS[form](data).info
-    chunks = (
-        {kind: bytes(chunk[8:-4]) for kind, chunk in split_png(data)[0] if kind != b"IDAT"} if form == "png" else {}
-    )
-    exif = read_exif(info.get("exif"))
-    return stated_profile(info.get("icc_profile"), PngColor.of(chunks), is_adobe_rgb=exif.is_adobe_rgb)
-
-
-_OPENERS: dict[str, Callable[[bytes], ImageFile.ImageFile]] = {
-    "png": lambda data: PngImagePlugin.PngImageFile(io.BytesIO(data)),
-    "jpeg": lambda data: JpegImagePlugin.JpegImageFile(io.BytesIO(data)),
-    "webp": lambda data: WebPImagePlugin.WebPImageFile(io.BytesIO(data)),
-    "avif": _open_avif,
-}

@@ -29,9 +29,10 @@ from garmentcut.photo.layout import (
     place_garment,
     shared_scale,
 )
-from garmentcut.photo.metadata import copyright_of, iptc_rights_of, rights_of
-from garmentcut.photo.photo import Metadata, Picture, to_8_bit
+from garmentcut.photo.metadata import copyright_of, iptc_rights_of
+from garmentcut.photo.photo import Cutout, to_8_bit
 from garmentcut.photo.write import encode_prepared, lost_metadata
+from garmentcut.photo.xmp import rights_of
 
 VIEWED = ("Front", "FrontRight", "Back")
 """Views that may have a section of their own."""
@@ -270,15 +271,15 @@ class Delivery(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def sight_garment(picture: Picture, view: str = "") -> Sighting:
+def sight_garment(cutout: Cutout, view: str = "") -> Sighting:
     """What must be known of a picture to find its garment's scale.
 
     Raises:
         OutputError: nothing is visible.
     """
-    if picture.garment_box_xyxy is None:
+    if cutout.garment_box_xyxy is None:
         raise OutputError("nothing is visible of the garment", code="nothing_visible")
-    left, top, right, bottom = picture.garment_box_xyxy
+    left, top, right, bottom = cutout.garment_box_xyxy
     return Sighting(view, (bottom - top, right - left))
 
 
@@ -297,12 +298,12 @@ def shared_scales(specification: Specification, sightings: Iterable[Sighting]) -
 
 
 def deliver(
-    picture: Picture, specification: Specification, *, subject: Subject, scales: tuple[float, ...] | None = None
+    cutout: Cutout, specification: Specification, *, subject: Subject, scales: tuple[float, ...] | None = None
 ) -> list[Delivery]:
     """The files that a customer specified, for one photo.
 
     Args:
-        picture: full size, as the cutter made it.
+        cutout: full size, as the cutter made it.
         specification: what the customer wants.
         subject: what the photo's name tells.
         scales: what `shared_scales` says for all photos of the garment; None: this is the only one.
@@ -315,27 +316,27 @@ def deliver(
         PhotoError: its colours cannot be turned into the wanted profile.
     """
     if scales is None:
-        scales = shared_scales(specification, [sight_garment(picture, subject.view)])
-    cleaned = functools.cache(lambda: clean(picture))
+        scales = shared_scales(specification, [sight_garment(cutout, subject.view)])
+    cleaned = functools.cache(lambda: clean(cutout))
     return [
         delivery
         for output, scale in zip(specification.outputs, scales, strict=True)
-        for delivery in _deliver_output(picture, cleaned, output, subject=subject, scale=scale)
+        for delivery in _deliver_output(cutout, cleaned, output, subject=subject, scale=scale)
     ]
 
 
 def _deliver_output(
-    picture: Picture, cleaned: Callable[[], Picture], output: Output, *, subject: Subject, scale: float
+    cutout: Cutout, cleaned: Callable[[], Cutout], output: Output, *, subject: Subject, scale: float
 ) -> list[Delivery]:
     file = output.sections.file
-    notes = _notes_on(picture, output, subject=subject, scale=scale)
+    notes = _notes_on(cutout, output, subject=subject, scale=scale)
     prepared: dict[bool, Preparation] = {}
     deliveries = []
     for format in file.formats:
         wanted = output.encoding
         keeps = keeps_hidden(format, hidden=wanted.hidden, path=wanted.path, background=wanted.background)
         if keeps not in prepared:
-            finished = _finished(picture if keeps else cleaned(), output, subject.view, scale)
+            finished = _finished(cutout if keeps else cleaned(), output, subject.view, scale)
             marked = file.metadata == "keep"
             prepared[keeps] = Preparation(finished, wanted, name=subject.stem, marked=marked)
         lost = lost_metadata(prepared[keeps].metadata, format)
@@ -343,12 +344,12 @@ def _deliver_output(
     return deliveries
 
 
-def _notes_on(picture: Picture, output: Output, *, subject: Subject, scale: float) -> tuple[str, ...]:
+def _notes_on(cutout: Cutout, output: Output, *, subject: Subject, scale: float) -> tuple[str, ...]:
     canvas, garment, notes = output.sections.canvas, output.garment_of(subject.view), []
     if "{view}" in output.sections.file.name and not subject.view:
         notes.append(Note("no view in the photo's name: {view} became unknown", "no_view"))
-    wanted = 0.0 if is_whole_frame(canvas, garment) else fitting_scale(canvas, garment, sight_garment(picture).box_hw)
-    if picture.garment_box_xyxy != picture.box_xyxy and not is_whole_frame(canvas, garment):
+    wanted = 0.0 if is_whole_frame(canvas, garment) else fitting_scale(canvas, garment, sight_garment(cutout).box_hw)
+    if cutout.garment_box_xyxy != cutout.box_xyxy and not is_whole_frame(canvas, garment):
         notes.append(Note("specks outside the garment left out", "specks_left_out"))
     if wanted > garment.max_enlargement <= scale:
         note = f"garment smaller than specified: {wanted:.2f} times enlarged is over garment.max_enlargement"
@@ -356,40 +357,39 @@ def _notes_on(picture: Picture, output: Output, *, subject: Subject, scale: floa
     return tuple(notes)
 
 
-def _finished(picture: Picture, output: Output, view: str, scale: float) -> Picture:
+def _finished(cutout: Cutout, output: Output, view: str, scale: float) -> Cutout:
     """The picture as it goes into the file, but for format and background."""
     sections = output.sections
-    if sections.color.depth == 16 and picture.rgb.dtype == np.uint8:
+    if sections.color.depth == 16 and cutout.rgb.dtype == np.uint8:
         # Before it is resampled: that gains true levels.
-        picture = replace(picture, rgb=picture.rgb.astype(np.uint16) * 257)
+        cutout = replace(cutout, rgb=cutout.rgb.astype(np.uint16) * 257)
     garment = output.garment_of(view)
     if not is_whole_frame(sections.canvas, garment):
-        placement = place_garment(sections.canvas, garment, sight_garment(picture).box_hw, scale=scale)
-        picture = lay_on_canvas(picture, placement)
+        placement = place_garment(sections.canvas, garment, sight_garment(cutout).box_hw, scale=scale)
+        cutout = lay_on_canvas(cutout, placement)
     if output.profile is not None:
-        picture = _recolored(picture, output.profile)
+        cutout = _recolored(cutout, output.profile)
     if sections.color.depth == 8:
-        picture = replace(picture, rgb=to_8_bit(picture.rgb))
-    return replace(picture, metadata=_described(picture.metadata, sections.file))
+        cutout = replace(cutout, rgb=to_8_bit(cutout.rgb))
+    return _described(cutout, sections.file)
 
 
-def _recolored(picture: Picture, profile: bytes) -> Picture:
-    rgb, own = picture.rgb, picture.metadata.profile
-    if picture.is_clean:
-        rgb, shown = np.zeros_like(picture.rgb), picture.alpha > 0  # black stays black, and costs no time
-        rgb[shown] = convert_colors(picture.rgb[shown], own, profile)
+def _recolored(cutout: Cutout, profile: bytes) -> Cutout:
+    rgb, own = cutout.rgb, cutout.profile
+    if cutout.is_clean:
+        rgb, shown = np.zeros_like(cutout.rgb), cutout.alpha > 0  # black stays black, and costs no time
+        rgb[shown] = convert_colors(cutout.rgb[shown], own, profile)
     else:
         rgb = convert_colors(rgb, own, profile)
-    return replace(picture, rgb=rgb, metadata=replace(picture.metadata, profile=profile))
+    return replace(cutout, rgb=rgb, profile=profile)
 
 
-def _described(metadata: Metadata, file: FileSection) -> Metadata:
+def _described(cutout: Cutout, file: FileSection) -> Cutout:
     if file.dpi is not None:
-        metadata = replace(metadata, dpi=(file.dpi, file.dpi))
-    if file.metadata == "keep":
-        return metadata
+        cutout = replace(cutout, dpi=(file.dpi, file.dpi))
     if file.metadata == "none":
-        return replace(metadata, exif=None, xmp=None, iptc=None)
-    return replace(
-        metadata, exif=copyright_of(metadata.exif), xmp=rights_of(metadata.xmp), iptc=iptc_rights_of(metadata.iptc)
-    )
+        return replace(cutout, exif=None, xmp=None, iptc=None)
+    if file.metadata == "copyright":
+        exif, xmp, iptc = copyright_of(cutout.exif), rights_of(cutout.xmp), iptc_rights_of(cutout.iptc)
+        return replace(cutout, exif=exif, xmp=xmp, iptc=iptc)
+    return cutout

@@ -6,7 +6,7 @@ import logging
 import math
 import struct
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import tifffile
@@ -14,24 +14,15 @@ from numpy.typing import NDArray
 
 from garmentcut.config import ReadConfig
 from garmentcut.errors import Note, PhotoError
-from garmentcut.photo.color import (
-    ToRgb,
-    rgb_of_cmyk,
-    rgb_of_gray,
-    rgb_of_lab,
-    rgb_of_rgba,
-    stated_profile,
-    usable_profile,
-)
+from garmentcut.photo.color import rgb_of_lab, stated_profile
 from garmentcut.photo.files import check_size
-from garmentcut.photo.metadata import Exif, Xmp, read_tiff_exif, read_xmp
-from garmentcut.photo.path import resource_of, split_resources
-from garmentcut.photo.photo import Photo, Pixels, to_8_bit
-from garmentcut.photo.read import upright_photo
+from garmentcut.photo.metadata import read_tiff_exif
+from garmentcut.photo.photo import Pixels, to_8_bit
+from garmentcut.photo.read import Raster
+from garmentcut.photo.xmp import read_xmp
 
 _ORIENTATION, _SUB_FILES, _INK_SET, _DNG_VERSION, _ICC = 274, 330, 332, 50706, 34675
 _XMP, _IMAGE_RESOURCES, _IPTC, _PHOTOSHOP_LAYERS = 700, 34377, 33723, 37724
-_IPTC_RESOURCE = 1028
 _NUM_COLORS = {"MINISWHITE": 1, "MINISBLACK": 1, "RGB": 3, "YCBCR": 3, "SEPARATED": 4, "PALETTE": 1}
 _NUM_COLORS |= {"CIELAB": 3, "ICCLAB": 3}
 _INTEGER, _FLOAT = 1, 3  # sample formats
@@ -49,67 +40,18 @@ _MAX_PAGES = 16
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
-class TiffChannels(NamedTuple):
-    """A TIFF's channels as stored, before colours are converted; not yet upright.
+def read_tiff(data: bytes, limits: ReadConfig, *, all_channels: bool = True) -> Raster:
+    """The channels of a TIFF file: 8 or 16 bits, or floats; gray, palette, RGB, YCbCr, CMYK or CIELAB; any alpha.
 
-    Attributes:
-        color: `(H, W, C)`: gray (255: white), RGB or CMYK (255: full ink); premultiplied alpha is divided out.
-        extra: `(H, W, K)`, the channels behind the colours, as far as they were asked for.
-        num_extra: how many there are.
-        alpha: which of `extra` is the transparency; None: none.
-        is_cmyk: the colours are inks.
-        profile: ICC profile as found in the file; of CIELAB, which is converted to sRGB, None.
-        exif: what the tags say.
-        xmp: what the packet says.
-        resources: Photoshop's image resources.
-        iptc: as found in the file.
-        has_layers: Photoshop's layers stand in it, which are not read.
-        notes: what had to be changed, in words.
-    """
-
-    color: Pixels
-    extra: Pixels
-    num_extra: int
-    alpha: int | None
-    is_cmyk: bool
-    profile: bytes | None
-    exif: Exif
-    xmp: Xmp
-    resources: bytes
-    iptc: bytes | None
-    has_layers: bool
-    notes: tuple[str, ...]
-
-    @property
-    def orientation(self) -> int:
-        """1 to 8 (TIFF 6.0, tag 274); where the tag says nothing, XMP's."""
-        return self.exif.orientation or self.xmp.orientation or 1
-
-
-def decode_tiff(data: bytes, limits: ReadConfig) -> Photo:
-    """Decode a TIFF file: 8 or 16 bits, or floats; gray, palette, RGB, YCbCr, CMYK or CIELAB; any kind of alpha.
+    CIELAB is converted to sRGB, floats to 16 bits.
 
     Args:
         data: the file's content.
         limits: checked against the tags, before pixels are decoded.
+        all_channels: also those that are neither colours nor transparency; else a note says that there are some.
 
     Raises:
         PhotoError: too large, several pages, camera raw, a kind of pixels not read; any other exception means damage.
-    """
-    tiff = read_tiff(data, limits, all_channels=False)
-    iptc = tiff.iptc or resource_of(split_resources(tiff.resources), _IPTC_RESOURCE)
-    return upright_photo(
-        _rgb_of_channels(tiff), tiff.exif, tiff.xmp, orientation=tiff.orientation, dpi=tiff.exif.dpi, iptc=iptc
-    )
-
-
-def read_tiff(data: bytes, limits: ReadConfig, *, all_channels: bool = True) -> TiffChannels:
-    """The channels of a TIFF file as stored; as `decode_tiff`.
-
-    Args:
-        data: the file's content.
-        limits: checked against the tags, before pixels are decoded.
-        all_channels: also those that are neither colours nor transparency.
     """
     if data[8:10] == b"CR":
         raise PhotoError("a camera raw file; develop it and save it as TIFF or JPEG")
@@ -125,7 +67,7 @@ def read_tiff(data: bytes, limits: ReadConfig, *, all_channels: bool = True) -> 
         pixels = page.asarray()
         if page.planarconfig == 2 and pixels.ndim == 3:
             pixels = np.moveaxis(pixels, 0, -1)
-        return _channels_of_page(page, pixels, data, all_channels=all_channels)
+        return _raster_of_page(page, pixels, data, all_channels=all_channels)
 
 
 def _photo_page(file: tifffile.TiffFile) -> tifffile.TiffPage:
@@ -202,10 +144,8 @@ def _refuse_jpeg_bombs(page: tifffile.TiffPage, data: bytes) -> None:
             raise PhotoError("damaged TIFF: a JPEG part is larger than its place; export it again", code="damaged")
 
 
-def _channels_of_page(
-    page: tifffile.TiffPage, pixels: NDArray[Any], data: bytes, *, all_channels: bool
-) -> TiffChannels:
-    kind = _kind_of(page)
+def _raster_of_page(page: tifffile.TiffPage, pixels: NDArray[Any], data: bytes, *, all_channels: bool) -> Raster:
+    kind, is_lab = _kind_of(page), _kind_of(page) in ("CIELAB", "ICCLAB")
     alpha = next((place for place, use in enumerate(page.extrasamples) if use in (_PREMULTIPLIED, _STRAIGHT)), None)
     is_premultiplied = alpha is not None and page.extrasamples[alpha] == _PREMULTIPLIED
     notes: tuple[str, ...] = ()
@@ -217,55 +157,36 @@ def _channels_of_page(
         pixels, notes = _levels_of_floats(pixels)
     channels = pixels if pixels.ndim == 3 else pixels[..., None]
     color, extra = np.split(channels, [3 if kind == "PALETTE" else _NUM_COLORS[kind]], axis=2)
-    num_extra = extra.shape[2]
     if not all_channels:  # copies, so that the others leave the memory
-        extra = extra[..., alpha : alpha + 1].copy() if alpha is not None else extra[..., :0].copy()
-        color, alpha = color if num_extra == 0 else color.copy(), None if alpha is None else 0
+        if extra.shape[2] > (alpha is not None):
+            notes = (Note("saved channels left out", "channels_left_out"), *notes)
+        color = color.copy() if extra.shape[2] else color
+        extra = (extra[..., :0] if alpha is None else extra[..., alpha : alpha + 1]).copy()
+        alpha = None if alpha is None else 0
         del channels, pixels
     if kind == "MINISWHITE":
         color = np.iinfo(color.dtype).max - color
-    elif kind in ("CIELAB", "ICCLAB"):
-        color, notes = (
-            _rgb_of_lab(color, is_icc=kind == "ICCLAB"),
-            (*notes, Note("CIELAB converted to sRGB", "color_converted")),
-        )
+    elif is_lab:
+        color = _rgb_of_lab(color, is_icc=kind == "ICCLAB")
+        notes = (*notes, Note("CIELAB converted to sRGB", "color_converted"))
     if alpha is not None and is_premultiplied:
         color = _unpremultiply(color, extra[..., alpha])
+    exif = read_tiff_exif(data, page.offset, page.parent.byteorder, is_big=page.parent.is_bigtiff)
     icc, resources, xmp, iptc = (_bytes_of(page, number) for number in (_ICC, _IMAGE_RESOURCES, _XMP, _IPTC))
-    return TiffChannels(
+    profile, is_cmyk = None if is_lab else icc, kind == "SEPARATED"
+    return Raster(
         color,
         extra,
-        num_extra,
         alpha,
-        kind == "SEPARATED",
-        None if kind in ("CIELAB", "ICCLAB") else icc,
-        read_tiff_exif(data, page.offset, page.parent.byteorder, is_big=page.parent.is_bigtiff),
+        profile if is_cmyk else stated_profile(profile, is_adobe_rgb=exif.is_adobe_rgb),
+        exif,
         read_xmp(xmp),
-        resources or b"",
-        iptc,
-        _PHOTOSHOP_LAYERS in page.tags,
-        notes,
+        is_cmyk=is_cmyk,
+        resources=resources or b"",
+        iptc=iptc,
+        notes=notes,
+        has_layers=_PHOTOSHOP_LAYERS in page.tags,
     )
-
-
-def _rgb_of_channels(tiff: TiffChannels) -> ToRgb:
-    color, profile = tiff.color, tiff.profile
-    if not tiff.is_cmyk:
-        profile = stated_profile(profile, is_adobe_rgb=tiff.exif.is_adobe_rgb)
-    alpha = None if tiff.alpha is None else tiff.extra[..., tiff.alpha]
-    lost = Note("saved channels left out", "channels_left_out")
-    notes = (lost, *tiff.notes) if tiff.num_extra > (alpha is not None) else tiff.notes
-    if tiff.is_cmyk:
-        converted = rgb_of_cmyk(to_8_bit(color), profile)
-        alpha = None if alpha is None else to_8_bit(alpha)
-    elif color.shape[2] == 1:
-        converted = rgb_of_gray(color[..., 0], profile)
-    else:
-        converted = ToRgb(color, *usable_profile(profile))
-    if alpha is not None:
-        laid = rgb_of_rgba(np.dstack([converted.rgb, alpha]), converted.profile)
-        converted = laid._replace(notes=converted.notes + laid.notes)
-    return converted._replace(notes=converted.notes + notes)
 
 
 def _levels_of_floats(pixels: NDArray[Any]) -> tuple[Pixels, tuple[str, ...]]:

@@ -19,6 +19,7 @@ EDITABLE_PX, EXACT_PX = 0.5, 0.25
 """Tolerances: few knots that are easily moved by hand, or as near as a path need be."""
 _REFERENCE_HEIGHT_PX = 1728
 
+_NAME = "Path 1"  # as Photoshop numbers them
 _LEVEL = 0.5
 _LEAST_AREA_PX = 16.0  # smaller islands and holes are dust
 _LEAST_POINTS = 8
@@ -60,20 +61,19 @@ def path_tolerance_px(kind: str, height_px: int) -> float:
     return EXACT_PX if kind == "exact" else EDITABLE_PX * max(height_px / _REFERENCE_HEIGHT_PX, 1)
 
 
-def trace_outline(alpha: NDArray[np.float32], *, tolerance_px: float = EDITABLE_PX, name: str = "Path 1") -> PenPath:
+def trace_outline(alpha: NDArray[np.float32], *, tolerance_px: float = EDITABLE_PX) -> PenPath:
     """The outline of a garment, its holes too.
 
     Args:
         alpha: `(H, W)` float32 in [0, 1]. What lies outside the picture counts as background.
         tolerance_px: how far the path may lie from the line at alpha 0.5.
-        name: the path's.
 
     Returns:
         Closed outlines, to be filled under the even-odd rule; none where no pixel is half covered.
     """
     lines = trace_contours(alpha)
     if not lines:
-        return PenPath(name, ())
+        return PenPath(_NAME, ())
     width_px = abs(sum(map(area_of, lines))) / sum(_steps_of(line).sum() for line in lines)
     lost_share = min(_LOST_SHARE * tolerance_px, _MOST_LOST_SHARE, _MOST_LOST_WITH_EDGE - _EDGE_LOST_PX / width_px)
     mean_px = min(_MEAN * tolerance_px, max(lost_share, _LEAST_LOST_SHARE) * width_px)
@@ -81,7 +81,7 @@ def trace_outline(alpha: NDArray[np.float32], *, tolerance_px: float = EDITABLE_
     for curves in fit_lines(lines, Limits(tolerance_px, mean_px)):
         knots = np.stack([np.roll(curves[:, 2], 1, axis=0), curves[:, 0], curves[:, 1]], axis=1)
         subpaths.append(Subpath(0, True, knots / alpha.shape[::-1]))
-    return PenPath(name, tuple(subpaths))
+    return PenPath(_NAME, tuple(subpaths))
 
 
 def trace_contours(alpha: NDArray[np.float32]) -> list[Points]:
@@ -143,28 +143,29 @@ def _straightened(alpha: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.where(dilate(crooked, 2), alpha, cv2.blur(alpha, (3, 3), borderType=cv2.BORDER_CONSTANT))
 
 
-class Sides(NamedTuple):
-    """Lines from corner to corner, one behind another; the corner between two sides stands in both.
+class Contours(NamedTuple):
+    """Closed lines one behind another, each from a joint back to it: that point stands at both ends.
 
     Points and vectors are complex numbers, x + iy: of the product of one, conjugated, and another the real part is
     their scalar product, the imaginary part their cross product.
     """
 
     points: _Complex  # `(N,)`
-    directions: _Complex  # `(N,)`, of length 1, along the side
-    side: _Places  # `(N,)`, which side each point is of
-    line: _Places  # `(N,)`, which line
+    leaving: _Complex  # `(N,)`, direction of the line behind each point, of length 1
+    arriving: _Complex  # `(N,)`, and before it: another one at a corner
+    is_joint: NDArray[np.bool_]  # `(N,)`, where a curve must end
+    line: _Places  # `(N,)`, which line each point is of
 
 
-def sides_of(lines: list[Points]) -> Sides:
-    """Closed lines cut at their sharp corners, which are put where the sides to the left and right meet.
+def contours_of(lines: list[Points]) -> Contours:
+    """Closed lines with their sharp corners, which are put where the sides to the left and right meet, as joints.
 
-    A line with fewer than two corners is cut into halves, for no curve can end where it began.
+    A line with fewer than two corners gets joints that halve it, for no curve can end where it began.
 
     Args:
         lines: at least one, each `(N, 2)`, the first point not repeated, no two neighbours equal.
     """
-    sides: list[tuple[_Complex, _Complex, int]] = []
+    parts = []
     for number, xy in enumerate(lines):
         line = xy[:, 0] + 1j * xy[:, 1]
         num_points, corners = len(line), _find_corners(line)
@@ -172,19 +173,16 @@ def sides_of(lines: list[Points]) -> Sides:
         reach = np.full(num_points, min(_REACH, num_points // 4))
         for away in range(_REACH):  # no direction is taken across a corner
             reach[(corners - away) % num_points] = reach[(corners + away) % num_points] = away
-        cuts = corners
-        if len(corners) < 2:
-            cuts = np.sort((corners.sum() + np.array([0, num_points // 2])) % num_points)
-        for start, end in pairwise([*cuts, cuts[0] + num_points]):
-            here = np.arange(start, end + 1)
-            back, ahead = here - reach[here % num_points], here + reach[here % num_points]
-            ahead[0] += 0 if ahead[0] > start else _REACH
-            back[-1] -= 0 if back[-1] < end else _REACH
-            along = line[ahead % num_points] - line[back % num_points]
-            sides.append((line[here % num_points], along / np.maximum(np.abs(along), 1e-12), number))
-    points, directions, line_of = zip(*sides, strict=True)
-    side = np.repeat(np.arange(len(sides)), [len(side) for side in points])
-    return Sides(np.concatenate(points), np.concatenate(directions), side, np.array(line_of)[side])
+        here = np.arange(num_points)
+        along = line[(here + reach) % num_points] - line[here - reach]
+        leaving, arriving = along.copy(), along
+        leaving[corners] = line[(corners + _REACH) % num_points] - line[corners]
+        arriving[corners] = line[corners] - line[corners - _REACH]
+        joints = corners if len(corners) > 1 else (corners.sum() + np.array([0, num_points // 2])) % num_points
+        around = (np.arange(num_points + 1) + joints.min()) % num_points
+        directions = (vectors[around] / np.maximum(np.abs(vectors[around]), 1e-12) for vectors in (leaving, arriving))
+        parts.append((line[around], *directions, np.isin(around, joints), np.full(num_points + 1, number)))
+    return Contours(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
 def _find_corners(line: _Complex) -> _Places:
@@ -221,35 +219,32 @@ def fit_lines(lines: list[Points], limits: Limits) -> list[Points]:
         `(K, 4, 2)` for each line: start, two control points and end of each curve, which is the next one's start;
         at least two.
     """
-    sides = sides_of(lines)
-    is_end = (np.diff(sides.side, prepend=-1) > 0) | (np.diff(sides.side, append=len(sides.side)) > 0)
-    knots = np.arange(len(sides.points))
-    error = np.where(is_end, np.inf, np.nan)  # of the curve that takes the place of the two that meet in a knot
+    contours = contours_of(lines)
+    knots = np.arange(len(contours.points))
+    error = np.where(contours.is_joint, np.inf, np.nan)  # of the curve instead of the two that meet in a knot
     while True:
         new = np.flatnonzero(np.isnan(error[knots]))
         if len(new):
-            error[knots[new]] = fit_curves(sides, knots[new - 1], knots[new + 1], limits)[1]
+            error[knots[new]] = fit_curves(contours, knots[new - 1], knots[new + 1], limits)[1]
         here = error[knots]
         gone = (here <= 1) & (here < np.roll(here, 1)) & (here <= np.roll(here, -1))
         if not gone.any():
             break
         beside = knots[np.roll(gone, 1) | np.roll(gone, -1)]
-        error[beside[~is_end[beside]]] = np.nan
+        error[beside[~contours.is_joint[beside]]] = np.nan
         knots = knots[~gone]
-    first, last = knots[:-1], knots[1:]
-    within = sides.side[first] == sides.side[last]
-    first, last = first[within], last[within]
-    curves, _ = fit_curves(sides, first, last, limits)
-    return np.split(
-        np.stack([curves.real, curves.imag], axis=2), np.searchsorted(sides.line[first], range(1, len(lines)))
-    )
+    line = contours.line[knots]
+    within = line[:-1] == line[1:]
+    curves, _ = fit_curves(contours, knots[:-1][within], knots[1:][within], limits)
+    xy = np.stack([curves.real, curves.imag], axis=2)
+    return np.split(xy, np.searchsorted(line[:-1][within], range(1, len(lines))))
 
 
-def fit_curves(sides: Sides, first: _Places, last: _Places, limits: Limits) -> tuple[_Complex, _Numbers]:
-    """One curve for each row of points within a side.
+def fit_curves(contours: Contours, first: _Places, last: _Places, limits: Limits) -> tuple[_Complex, _Numbers]:
+    """One curve for each row of points of a line.
 
     Args:
-        sides: all points.
+        contours: all points.
         first: `(K,)`, at least one: where each row begins.
         last: `(K,)`, where it ends.
         limits: of the distance between points and curves.
@@ -260,7 +255,8 @@ def fit_curves(sides: Sides, first: _Places, last: _Places, limits: Limits) -> t
     num_points = last - first + 1
     row, number = count_up(num_points)
     starts = np.cumsum(num_points) - num_points
-    near = sides.points[first[row] + number]
+    near = contours.points[first[row] + number]
+    ends = np.stack([contours.points[first], contours.leaving[first], -contours.arriving[last], contours.points[last]])
     steps = np.abs(np.diff(near, prepend=0))
     steps[starts] = 0
     length = np.cumsum(steps)
@@ -269,7 +265,7 @@ def fit_curves(sides: Sides, first: _Places, last: _Places, limits: Limits) -> t
     for _ in range(_ROUNDS):
         left = 1 - place
         weights = np.stack([left**3, 3 * place * left**2, 3 * place**2 * left, place**3])
-        curves = _least_squares(sides, first, last, near, weights)
+        curves = _least_squares(ends, near, weights, row, starts)
         gaps = (weights * curves[:, row]).sum(axis=0) - near
         distance = np.abs(gaps)
         mean = np.add.reduceat(distance, starts) / num_points
@@ -288,29 +284,30 @@ def fit_curves(sides: Sides, first: _Places, last: _Places, limits: Limits) -> t
     return best.T, least
 
 
-def _least_squares(sides: Sides, first: _Places, last: _Places, near: _Complex, weights: _Numbers) -> _Complex:
-    """Curves `(4, K)` with these ends and directions, nearest to the points: the handles' two lengths are free."""
-    start, end, leaving, arriving = *sides.points[[first, last]], *sides.directions[[first, last]]
-    num_points = last - first + 1
-    starts = np.cumsum(num_points) - num_points
-    start_, end_, leaving_, arriving_ = np.repeat([start, end, leaving, -arriving], num_points, axis=1)
-    missing = near - (weights[0] + weights[1]) * start_ - (weights[2] + weights[3]) * end_
-    square, other, mixed, along, back = np.add.reduceat(
-        [
-            weights[1] ** 2,
-            weights[2] ** 2,
-            weights[1] * weights[2] * (leaving_.conj() * arriving_).real,
-            weights[1] * (missing.conj() * leaving_).real,
-            weights[2] * (missing.conj() * arriving_).real,
-        ],
-        starts,
-        axis=1,
-    )
+def _least_squares(ends: _Complex, near: _Complex, weights: _Numbers, row: _Places, starts: _Places) -> _Complex:
+    """Curves `(4, K)` nearest to the points, whose handles are only free in their lengths.
+
+    Args:
+        ends: `(4, K)`: start, direction of the handle there, direction of the handle at the end, end.
+        near: `(N,)`, the points of all curves.
+        weights: `(4, N)`, of a curve's four points where each point is nearest to it.
+        row: `(N,)`, which curve each point belongs to.
+        starts: `(K,)`, the first point of each.
+    """
+    start, leaving, back, end = ends
+    _, first, second, _ = weights
+    missing = near - (weights[0] + first) * start[row] - (second + weights[3]) * end[row]
+
+    def sums(values: _Numbers) -> _Numbers:
+        return np.add.reduceat(values, starts)
+
+    square, other, mixed = sums(first**2), sums(second**2), sums(first * second * (leaving.conj() * back).real[row])
+    ahead, behind = sums(first * (missing.conj() * leaving[row]).real), sums(second * (missing.conj() * back[row]).real)
     determinant = square * other - mixed**2
-    solvable = determinant > 1e-12 * square * other
-    determinant[~solvable] = 1
-    lengths = np.stack([along * other - back * mixed, back * square - along * mixed]) / determinant
+    is_solvable = determinant > 1e-12 * square * other
+    determinant[~is_solvable] = 1
+    lengths = np.stack([ahead * other - behind * mixed, behind * square - ahead * mixed]) / determinant
     chord = np.abs(end - start)
-    sound = solvable & (lengths > _SHORTEST_HANDLE * chord).all(0) & (lengths < _LONGEST_HANDLE * chord).all(0)
-    lengths = np.where(sound, lengths, chord / 3)
-    return np.stack([start, start + lengths[0] * leaving, end - lengths[1] * arriving, end])
+    is_sound = is_solvable & ((lengths > _SHORTEST_HANDLE * chord) & (lengths < _LONGEST_HANDLE * chord)).all(axis=0)
+    lengths = np.where(is_sound, lengths, chord / 3)
+    return np.stack([start, start + lengths[0] * leaving, end + lengths[1] * back, end])

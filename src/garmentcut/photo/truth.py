@@ -14,7 +14,8 @@ from garmentcut.errors import PhotoError
 from garmentcut.photo.color import rgb_of_cmyk, usable_profile
 from garmentcut.photo.files import read_photo_bytes
 from garmentcut.photo.mask import mask_iou
-from garmentcut.photo.path import Resource, draw_path, find_clipping_path, jpeg_resources, split_resources
+from garmentcut.photo.metadata import Resource, split_resources
+from garmentcut.photo.path import draw_path, find_clipping_path
 from garmentcut.photo.photo import Photo, Pixels, to_8_bit, to_alpha, turn_upright
 from garmentcut.photo.psd_layers import Alpha, LayerAlpha, draw_layers
 from garmentcut.photo.psd_read import Box, Document, Layer, read_document
@@ -27,7 +28,7 @@ from garmentcut.photo.psd_roundtrip import (
     read_original,
     unchanged_places,
 )
-from garmentcut.photo.read import PHOTO_SUFFIXES, Kind, damage_named, format_of, read_raster
+from garmentcut.photo.read import PHOTO_SUFFIXES, damage_named, read_raster
 
 LAYERED_SUFFIXES = frozenset({".psd", ".psb"})
 """Of documents that may hold their photo beside the cutout."""
@@ -38,8 +39,15 @@ CUTOUT_SUFFIXES = LAYERED_SUFFIXES | frozenset(PHOTO_SUFFIXES)
 _SAME_IOU = 0.95  # below, two places mean different cutouts
 
 Source = Literal["transparency", "extra channel", "layer mask", "saved channel", "clipping path", "mask image"]
-Colors = tuple[Pixels | None, tuple[str, ...]]
-"""`(H, W, 3)`, upright and straight, or None; and notes."""
+
+
+class Colors(NamedTuple):
+    """The colours that belong to an alpha."""
+
+    rgb: Pixels | None  # `(H, W, 3)`, upright and straight; None: there are none that can be read
+    notes: tuple[str, ...] = ()
+    profile: bytes | None = None  # an RGB profile that they are in; None: sRGB, or no usable one
+
 
 _NEAR = 8 / 255  # what JPEG makes of a mask's black and white
 _MOST_SOFT = 0.5  # of the smaller of its black and its white part; a photo in shades of gray has far more
@@ -64,6 +72,7 @@ class CutoutFile:
     # Gives the photo that a layered document holds untouched, at the size of `alpha`; raises PhotoError, which says why
     # there is none. None: the file is no layered document.
     read_original: Callable[[], Photo] | None = None
+    profile: bytes | None = None  # ICC profile of an RGB colour space that `rgb` is in; None: sRGB, or no usable one
 
 
 class AlphaSource(NamedTuple):
@@ -72,18 +81,13 @@ class AlphaSource(NamedTuple):
     source: Source  # the kind of place
     alpha: Alpha  # `(H, W)`, upright
     read_rgb: Callable[[], Colors]  # gives the colours that belong to it
+    title: str  # what notes call it
     notes: tuple[str, ...] = ()  # what to know about it
-    name: str = ""  # what notes call it; empty: as `source`
 
     @property
     def is_telling(self) -> bool:
         """Whether the alpha is not the same everywhere."""
         return bool(self.alpha.min() < self.alpha.max())
-
-    @property
-    def title(self) -> str:
-        """What notes call it."""
-        return self.name or f"the {self.source}"
 
 
 class Findings(NamedTuple):
@@ -115,15 +119,9 @@ def read_cutout(path: str | os.PathLike[str], config: ReadConfig | None = None) 
     try:
         data = read_photo_bytes(Path(path), limits)
         with damage_named():
-            return _choose(_find(data, limits))
+            return _choose((_find_in_psd if data.startswith(b"8BPS") else _find_in_picture)(data, limits))
     except PhotoError as error:
         raise PhotoError(f"{path}: {error}", code=error.code) from error
-
-
-def _find(data: bytes, limits: ReadConfig) -> Findings:
-    if data.startswith(b"8BPS"):
-        return find_in_psd(data, limits)
-    return find_in_picture(data, limits, format_of(data))
 
 
 def _choose(findings: Findings) -> CutoutFile:
@@ -136,14 +134,15 @@ def _choose(findings: Findings) -> CutoutFile:
     telling = [found for found in findings.found if found.is_telling]
     used = (telling or findings.found)[0]
     flat = [f"{found.title} is the same everywhere" for found in findings.found if telling and not found.is_telling]
-    rgb, color_notes = used.read_rgb()
+    colors = used.read_rgb()
     return CutoutFile(
         alpha=np.ascontiguousarray(used.alpha),
-        rgb=None if rgb is None else np.ascontiguousarray(rgb),
+        rgb=None if colors.rgb is None else np.ascontiguousarray(colors.rgb),
         source=used.source,
-        notes=(*used.notes, *color_notes, *flat, *_differences(used, telling[1:])),
+        notes=(*used.notes, *colors.notes, *flat, *_differences(used, telling[1:])),
         is_unchanged=findings.is_unchanged,
         read_original=findings.read_original,
+        profile=colors.profile,
     )
 
 
@@ -158,75 +157,42 @@ def _differences(used: AlphaSource, others: list[AlphaSource]) -> tuple[str, ...
     return tuple(notes)
 
 
-class _Stored(NamedTuple):
-    """A file's channels as stored; of `extra`, the first `num_transparency` (0 or 1) are transparency."""
-
-    color: Pixels
-    extra: Sequence[Pixels]
-    num_transparency: int
-    orientation: int
-    is_cmyk: bool
-    profile: bytes | None
-    resources: bytes = b""
-
-
-def find_in_picture(data: bytes, limits: ReadConfig, form: Kind) -> Findings:
-    """Everything in a PNG, JPEG, TIFF or WebP file that says what is cut out.
-
-    Args:
-        data: the file's content.
-        limits: checked before pixels are decoded.
-        form: its format.
-
-    Raises:
-        PhotoError: as `decode_photo`; any other exception means damage.
-    """
-    stored, hints = _read_tiff(data, limits) if form == "tiff" else (_read_raster(data, limits, form), ())
+def _find_in_picture(data: bytes, limits: ReadConfig) -> Findings:
+    """Everything in a PNG, JPEG, TIFF or WebP file that says what is cut out."""
+    stored = read_raster(data, limits, all_channels=True)
+    hints = ("its Photoshop layers are not read from TIFF",) if stored.has_layers else ()
 
     def read_rgb() -> Colors:
-        rgb, notes = straight_rgb(stored.color, stored.profile, is_cmyk=stored.is_cmyk)
-        return (None if rgb is None else turn_upright(rgb, stored.orientation)), notes
+        colors = _straight_rgb(stored.color, stored.profile, is_cmyk=stored.is_cmyk)
+        return colors if colors.rgb is None else colors._replace(rgb=turn_upright(colors.rgb, stored.orientation))
 
-    found = []
-    if len(stored.extra) > _MOST_CHANNELS:
-        hints = (*hints, f"{len(stored.extra) - _MOST_CHANNELS} further channels left out")
-    for place, plane in enumerate(stored.extra[:_MOST_CHANNELS]):
-        source: Source = "transparency" if place < stored.num_transparency else "extra channel"
-        found.append(AlphaSource(source, to_alpha(turn_upright(plane, stored.orientation)), read_rgb))
-    found += find_in_path(split_resources(stored.resources), stored.color.shape[:2], read_rgb, stored.orientation)
+    found, num_channels = list[AlphaSource](), stored.extra.shape[2]
+    if num_channels > _MOST_CHANNELS:
+        hints = (*hints, f"{num_channels - _MOST_CHANNELS} further channels left out")
+    for place in sorted(range(num_channels), key=lambda place: place != stored.alpha)[:_MOST_CHANNELS]:
+        source: Source = "transparency" if place == stored.alpha else "extra channel"
+        plane = turn_upright(stored.extra[..., place], stored.orientation)
+        found.append(AlphaSource(source, to_alpha(plane), read_rgb, f"the {source}"))
+    found += _find_in_path(split_resources(stored.resources), stored.color.shape[:2], read_rgb, stored.orientation)
     if not stored.is_cmyk and not any(place.is_telling for place in found):
-        found += find_mask_image(turn_upright(stored.color, stored.orientation))
+        found += _find_mask_image(turn_upright(stored.color, stored.orientation))
     return Findings(found, hints)
 
 
-def find_in_path(
+def _find_in_path(
     resources: Sequence[Resource], size_hw: tuple[int, ...], read_rgb: Callable[[], Colors], orientation: int = 1
 ) -> list[AlphaSource]:
-    """The clipping path among a file's image resources, if there is one.
-
-    Args:
-        resources: as `split_resources` gives them.
-        size_hw: of the picture as stored.
-        read_rgb: see `AlphaSource`.
-        orientation: of the picture (TIFF 6.0, tag 274).
-
-    Raises:
-        PhotoError: an absurdly long path.
-    """
+    """The clipping path among a file's image resources, if there is one; `size_hw` is the picture's as stored."""
     chosen = find_clipping_path(resources)
     if chosen is None:
         return []
     path, notes = chosen
     alpha = turn_upright(draw_path(path, (size_hw[0], size_hw[1])), orientation)
-    return [AlphaSource("clipping path", alpha, read_rgb, notes, f"the clipping path {path.name!r}")]
+    return [AlphaSource("clipping path", alpha, read_rgb, f"the clipping path {path.name!r}", notes)]
 
 
-def find_mask_image(color: NDArray[Any]) -> list[AlphaSource]:
-    """The picture itself, if it is a mask: gray, and nearly all of it black or white.
-
-    Args:
-        color: `(H, W, C)` gray or RGB, upright.
-    """
+def _find_mask_image(color: NDArray[Any]) -> list[AlphaSource]:
+    """The picture itself, `(H, W, C)` and upright, if it is a mask: gray, and nearly all of it black or white."""
     sample = color[::16, ::16]
     if not (sample == sample[..., :1]).all() or not (color == color[..., :1]).all():
         return []
@@ -238,63 +204,22 @@ def find_mask_image(color: NDArray[Any]) -> list[AlphaSource]:
     if 1 - black - white > _MOST_SOFT * min(black, white) and not is_sheer:
         return []
     notes = ("the mask's border is white: it may be inverted",) if border.mean() > 0.5 and black else ()
-    return [AlphaSource("mask image", alpha, lambda: (None, ()), notes)]
+    return [AlphaSource("mask image", alpha, lambda: Colors(None), "the mask image", notes)]
 
 
-def straight_rgb(color: Pixels, profile: bytes | None, *, is_cmyk: bool = False) -> Colors:
+def _straight_rgb(color: Pixels, profile: bytes | None, *, is_cmyk: bool = False) -> Colors:
     """Colours as stored, but gray made RGB and CMYK converted to sRGB by its profile, at 8 bits."""
     if not is_cmyk:
         rgb = np.repeat(color, 3, axis=2) if color.shape[2] == 1 else color
-        return np.ascontiguousarray(rgb, rgb.dtype.newbyteorder("=")), ()
+        return Colors(np.ascontiguousarray(rgb, rgb.dtype.newbyteorder("=")), profile=usable_profile(profile)[0])
     if usable_profile(profile, b"CMYK")[0] is None:  # approximate colours would look like another photo's
-        return None, ("CMYK colours without a usable profile left out",)
+        return Colors(None, ("CMYK colours without a usable profile left out",))
     converted = rgb_of_cmyk(to_8_bit(color), profile)
-    return converted.rgb, converted.notes
+    return Colors(converted.rgb, converted.notes)
 
 
-def _read_raster(data: bytes, limits: ReadConfig, form: Kind) -> _Stored:
-    raster = read_raster(data, limits)
-    pixels = raster.pixels if raster.pixels.ndim == 3 else raster.pixels[..., None]
-    has_alpha = pixels.shape[2] in (2, 4) and not raster.is_cmyk
-    return _Stored(
-        pixels[..., : pixels.shape[2] - has_alpha],
-        [pixels[..., -1]] if has_alpha else [],
-        int(has_alpha),
-        raster.orientation,
-        raster.is_cmyk,
-        raster.profile,
-        jpeg_resources(data) if form == "jpeg" else b"",
-    )
-
-
-def _read_tiff(data: bytes, limits: ReadConfig) -> tuple[_Stored, tuple[str, ...]]:
-    from garmentcut.photo.tiff import read_tiff
-
-    tiff = read_tiff(data, limits)
-    order = sorted(range(tiff.extra.shape[2]), key=lambda place: place != tiff.alpha)
-    planes = [tiff.extra[..., place] for place in order]
-    stored = _Stored(
-        tiff.color,
-        planes,
-        int(tiff.alpha is not None),
-        tiff.orientation,
-        tiff.is_cmyk,
-        tiff.profile,
-        tiff.resources,
-    )
-    return stored, ("its Photoshop layers are not read from TIFF",) if tiff.has_layers else ()
-
-
-def find_in_psd(data: bytes, limits: ReadConfig) -> Findings:
-    """Everything in a PSD file that says what is cut out: layers and their masks, saved channels, a clipping path.
-
-    Args:
-        data: the file's content.
-        limits: checked before anything is unpacked.
-
-    Raises:
-        PhotoError: as `read_document`; any other exception means damage.
-    """
+def _find_in_psd(data: bytes, limits: ReadConfig) -> Findings:
+    """Everything in a PSD file that says what is cut out: layers and their masks, saved channels, a clipping path."""
     document = read_document(data, limits)
     mark = read_mark(document.resource(_XMP))
 
@@ -312,7 +237,7 @@ def _find_by_mark(document: Document, mark: Mark) -> Findings:
     if masked is not None:
         layer = masked.layer
         source, alpha, notes, is_unchanged = find_correction(document, mark, masked)
-        found = AlphaSource(source, alpha, lambda: _layer_rgb(document, layer, layer.box), notes)
+        found = AlphaSource(source, alpha, lambda: _layer_rgb(document, layer, layer.box), f"the {source}", notes)
         return Findings([found], is_unchanged=is_unchanged)
     # The mask is gone: what is left counts, but saved channel and clipping path as garmentcut wrote them do not.
     findings, unchanged = _find_in_document(document), unchanged_places(document, mark)
@@ -328,12 +253,12 @@ def _find_in_document(document: Document) -> Findings:
     layers = [_of_layers(document, drawn, hints)] if drawn else []
     found = [] if drawn and drawn.is_guess else layers
     found += _saved_channels(document)
-    found += find_in_path(document.resources, document.size_hw, read_rgb)
+    found += _find_in_path(document.resources, document.size_hw, read_rgb)
     if drawn and drawn.is_guess:
         found += layers
     if not any(place.is_telling for place in found) and document.mode in _READABLE_MODES[:-1]:
         # The merged picture may be left blank, which says nothing.
-        found += [place for place in find_mask_image(_merged_color(document)) if place.is_telling]
+        found += [place for place in _find_mask_image(_merged_color(document)) if place.is_telling]
     return Findings(found, hints)
 
 
@@ -343,13 +268,14 @@ def _of_layers(document: Document, drawn: LayerAlpha, hints: tuple[str, ...]) ->
     def read_rgb() -> Colors:
         if len(drawn.leaves) == 1:
             return _layer_rgb(document, drawn.leaves[0], document.frame)
-        rgb, notes = _merged_rgb(document)
-        return rgb, ("colours of the merged picture", *notes) if rgb is not None else notes
+        merged = _merged_rgb(document)
+        what = ("colours of the merged picture",) if merged.rgb is not None else ()
+        return merged._replace(notes=(*what, *merged.notes))
 
     guess = (
         ("only small or tinting layers over an opaque one: perhaps retouching, no cutout",) if drawn.is_guess else ()
     )
-    return AlphaSource(source, drawn.alpha, read_rgb, (*hints, *drawn.notes, *guess), f"the {source} of its layers")
+    return AlphaSource(source, drawn.alpha, read_rgb, f"the {source} of its layers", (*hints, *drawn.notes, *guess))
 
 
 def _saved_channels(document: Document) -> list[AlphaSource]:
@@ -361,7 +287,7 @@ def _saved_channels(document: Document) -> list[AlphaSource]:
         plane = document.merged_plane(number)
         label = f"the saved channel {_channel_name(document, number - document.num_colors)!r}"
         notes = (f"{label} is one of {len(numbers)}",) if len(numbers) > 1 else ()
-        found = AlphaSource("saved channel", to_alpha(plane), lambda: _merged_rgb(document), notes, label)
+        found = AlphaSource("saved channel", to_alpha(plane), lambda: _merged_rgb(document), label, notes)
         if plane.min() < plane.max():
             return [found]
         plain.append(found)
@@ -380,7 +306,7 @@ def _channel_name(document: Document, place: int) -> str:
 def _merged_rgb(document: Document) -> Colors:
     version = document.resource(_VERSION_INFO) or b""
     if len(version) > 4 and not version[4]:
-        return None, ("no colours: the document holds no merged picture",)
+        return Colors(None, ("no colours: the document holds no merged picture",))
     return _rgb_of(document, _merged_color(document))
 
 
@@ -390,13 +316,13 @@ def _merged_color(document: Document) -> Pixels:
 
 def _layer_rgb(document: Document, layer: Layer, frame: Box) -> Colors:
     rgb = layer_rgb(document, layer, frame)
-    return (None, ("no colours: the layer holds none",)) if rgb is None else _rgb_of(document, rgb)
+    return Colors(None, ("no colours: the layer holds none",)) if rgb is None else _rgb_of(document, rgb)
 
 
 def _rgb_of(document: Document, color: Pixels) -> Colors:
     if document.mode not in _READABLE_MODES:
-        return None, ("no colours: neither gray, RGB nor CMYK",)
+        return Colors(None, ("no colours: neither gray, RGB nor CMYK",))
     profile = document.resource(_ICC_PROFILE)
     if document.mode == _CMYK:
         color = np.iinfo(color.dtype).max - color  # Photoshop holds no ink as white
-    return straight_rgb(color, profile, is_cmyk=document.mode == _CMYK)
+    return _straight_rgb(color, profile, is_cmyk=document.mode == _CMYK)

@@ -1,34 +1,39 @@
 """Encodes a prepared picture as PNG, mask, WebP, TIFF or JPEG; Photoshop documents are in `psd_write`.
 
-Each `encode_` function is named by its format's row in `garmentcut.formats`.
+Each `encode_` function is named by its format's row in `garmentcut.formats`. PNG (Portable Network Graphics
+Specification, third edition, W3C 2025) is written here, ten times as fast as by Pillow, with one fixed row filter and
+ISA-L's deflate: `up` for all rows serves photos with large cleared areas as well as an adaptive choice does, and numpy
+computes it in one subtraction.
 """
 
 import io
 import struct
+import zlib
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from garmentcut.config import OutputConfig
 from garmentcut.errors import ConfigError, Note, OutputError
 from garmentcut.formats import FORMATS, NAMES
 from garmentcut.photo.compose import Preparation, lay_over
-from garmentcut.photo.metadata import (
-    Directory,
-    directory_bytes,
-    extended_xmp_segments,
-    parse_exif,
-    with_dpi,
-)
-from garmentcut.photo.path import Resource, join_resources
-from garmentcut.photo.photo import NO_METADATA, Metadata, Picture, Pixels, to_8_bit
-from garmentcut.photo.png import png_bytes
+from garmentcut.photo.metadata import Directory, Resource, directory_bytes, join_resources, parse_exif, with_dpi
+from garmentcut.photo.photo import NO_METADATA, Cutout, Metadata, Pixels, to_8_bit
+from garmentcut.photo.read import PNG_SIGNATURE
+from garmentcut.photo.xmp import extended_xmp_segments
 
 _WEBP_MAX_SIDE_PX = 16_383
+_COLOR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}  # of PNG, by channels: gray, gray + alpha, RGB, RGBA
+_FILTER_UP = 2
+_BAND_ROWS = 256
+_FASTEST = 1  # on cutouts, higher levels cost several times as long and save a few per cent
+_MAX_IDAT_BYTES = 1 << 30  # a chunk's length is a 31-bit number
 _JPEG_QUALITY = 95
 _MOST_JPEG_SIDE_PX = 65_500  # libjpeg's
 _MOST_SEGMENT_BYTES = 65_533
@@ -40,11 +45,11 @@ _IPTC_RESOURCE = 1028
 _TEXT_TAGS = (270, 271, 272, 306, 315, 33432)  # description, make, model, date, artist, copyright
 
 
-def encode_cutout(picture: Picture, format: str, output: OutputConfig, *, name: str = "") -> bytes:
+def encode_cutout(cutout: Cutout, format: str, output: OutputConfig, *, name: str = "") -> bytes:
     """A file's content.
 
     Args:
-        picture: full size, as the cutter made it.
+        cutout: full size, as the cutter made it.
         format: a key of `FORMATS`.
         output: background, trim, margin, path, quality and what happens to hidden pixels.
         name: the photo's, for the layer of a psd.
@@ -52,7 +57,7 @@ def encode_cutout(picture: Picture, format: str, output: OutputConfig, *, name: 
     Raises:
         OutputError: the format cannot hold it (a WebP side over 16383 px), or there is nothing to trim to or to trace.
     """
-    return encode_prepared(Preparation(picture, output, name=name), format)
+    return encode_prepared(Preparation(cutout, output, name=name), format)
 
 
 def encode_prepared(prepared: Preparation, format: str) -> bytes:
@@ -154,6 +159,74 @@ def encode_jpeg(prepared: Preparation) -> bytes:
     is_whole_photo = bool(resources) and output.background is None and output.hidden != "clear"
     pixels = prepared.untouched.rgb if is_whole_photo else lay_over(prepared.cleaned, output.background)
     return jpeg_bytes(pixels, prepared.metadata, resources, quality=output.quality or _JPEG_QUALITY)
+
+
+def png_bytes(
+    pixels: Pixels,
+    *,
+    profile: bytes | None = None,
+    srgb: bool = False,
+    dpi: tuple[float, float] | None = None,
+    exif: bytes | None = None,
+    xmp: bytes | None = None,
+) -> bytes:
+    """Encode a picture as PNG.
+
+    Args:
+        pixels: `(H, W)` or `(H, W, C)` with 1 to 4 channels, uint8 or uint16, alpha straight.
+        profile: ICC profile of the pixels' colour space.
+        srgb: without a profile, state that the pixels are sRGB.
+        dpi: horizontal and vertical pixels an inch.
+        exif: TIFF-structured bytes without the `Exif` marker.
+        xmp: UTF-8 packet.
+    """
+    height, width = pixels.shape[:2]
+    num_channels = 1 if pixels.ndim == 2 else pixels.shape[2]
+    header = struct.pack(">IIBBBBB", width, height, 8 * pixels.itemsize, _COLOR_TYPES[num_channels], 0, 0, 0)
+    chunks = [PNG_SIGNATURE, _chunk(b"IHDR", header)]
+    if profile:
+        chunks.append(_chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(profile)))
+    elif srgb:
+        chunks += [_chunk(b"sRGB", b"\0"), _chunk(b"gAMA", struct.pack(">I", 45455))]
+    if dpi:
+        chunks.append(_chunk(b"pHYs", struct.pack(">IIB", *(round(value / 0.0254) for value in dpi), 1)))
+    if exif:
+        chunks.append(_chunk(b"eXIf", exif))
+    if xmp:
+        chunks.append(_chunk(b"iTXt", b"XML:com.adobe.xmp" + bytes(5) + xmp))  # not packed, no language
+    packer = fast_deflate().compressobj(_FASTEST)
+    packed = [packer.compress(_filtered_rows(pixels, top).data) for top in range(0, height, _BAND_ROWS)]
+    content = memoryview(b"".join((*packed, packer.flush())))
+    for start in range(0, len(content), _MAX_IDAT_BYTES):
+        chunks.append(_chunk(b"IDAT", content[start : start + _MAX_IDAT_BYTES]))
+    return b"".join([*chunks, _chunk(b"IEND", b"")])
+
+
+def fast_deflate() -> ModuleType:
+    """A module with zlib's functions: ISA-L, or the standard library where that is missing."""
+    try:
+        from isal import isal_zlib
+    except ImportError:  # no wheel for this platform
+        return zlib
+    return isal_zlib
+
+
+def _filtered_rows(pixels: Pixels, top: int) -> NDArray[np.uint8]:
+    """A band of rows, each behind its filter's number; only a band at a time is held twice."""
+    above = pixels[max(top - 1, 0) : top + _BAND_ROWS]
+    band = above.astype(">u2") if pixels.dtype == np.uint16 else above
+    rows = np.ascontiguousarray(band).reshape(len(band), -1).view(np.uint8)
+    filtered = np.empty((len(rows) - (top > 0), rows.shape[1] + 1), np.uint8)
+    filtered[:, 0] = _FILTER_UP
+    if not top:
+        filtered[0, 1:] = rows[0]
+    np.subtract(rows[1:], rows[:-1], out=filtered[int(not top) :, 1:])
+    return filtered
+
+
+def _chunk(kind: bytes, data: bytes | memoryview) -> bytes:
+    checksum = zlib.crc32(data, zlib.crc32(kind))
+    return b"".join((struct.pack(">I", len(data)), kind, data, struct.pack(">I", checksum)))
 
 
 def tiff_bytes(pixels: Pixels, metadata: Metadata = NO_METADATA, resources: Sequence[Resource] = ()) -> bytes:

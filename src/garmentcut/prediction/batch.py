@@ -14,12 +14,11 @@ from pydantic import TypeAdapter, ValidationError
 from garmentcut.config import CutConfig, OutputConfig, ReadConfig
 from garmentcut.dataset.corrections import DECISIONS_FOLDER, LOCK_NAME, Decision, decision_on
 from garmentcut.errors import NoBatchError, PhotoError, RunError, SourceError
-from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.files import read_photo_bytes, read_regular_file, sha256_of, write_atomic
 from garmentcut.photo.layout import GarmentSection, Length
 from garmentcut.photo.lock import FolderLock
-from garmentcut.photo.photo import Photo, to_alpha
-from garmentcut.photo.read import damage_named, read_png
+from garmentcut.photo.photo import Cutout, Photo, to_alpha
+from garmentcut.photo.read import read_gray_png
 from garmentcut.photo.spec import Output, Sections, Specification
 from garmentcut.prediction.results import RESULTS_NAME, Row
 
@@ -200,8 +199,7 @@ def corrected_cutout(
         return None
     try:
         data = read_photo_bytes(out_dir / decision.alpha, limits)
-        with damage_named():
-            alpha = to_alpha(read_png(data, limits).pixels)
+        alpha = to_alpha(read_gray_png(data, limits))
     except PhotoError as error:
         raise PhotoError(
             f"its correction: {error}; open it in garmentcut review and correct it again", code="bad_correction"

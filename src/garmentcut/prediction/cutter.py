@@ -15,8 +15,7 @@ from garmentcut.errors import ModelError, NoGarmentError, Note
 from garmentcut.model.card import ModelCard, read_model
 from garmentcut.model.doubt_model import DoubtModel
 from garmentcut.photo.compose import choke_alpha
-from garmentcut.photo.cutout import Cutout
-from garmentcut.photo.photo import Photo
+from garmentcut.photo.photo import Cutout, Photo
 from garmentcut.prediction.doubt import doubt_of, is_foreign, observe_prediction
 from garmentcut.prediction.frame import Box, Frame, frame_photo, photo_in, window_of
 from garmentcut.prediction.inputs import PhotoLike, Result, cut_each, photo_of

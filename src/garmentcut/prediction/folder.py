@@ -29,14 +29,14 @@ from garmentcut.errors import (
 from garmentcut.formats import FORMATS
 from garmentcut.observe.monitor import Monitor
 from garmentcut.photo.compose import Preparation
-from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.files import LOCK_NAME, StagedFile, read_photo_bytes, remove_staged
 from garmentcut.photo.lock import FolderLock
-from garmentcut.photo.metadata import capture_of, read_xmp
-from garmentcut.photo.photo import Photo
+from garmentcut.photo.metadata import capture_of
+from garmentcut.photo.photo import Cutout, Photo
 from garmentcut.photo.read import decode_photo
 from garmentcut.photo.spec import Delivery, Sighting, Specification, deliver, shared_scales, sight_garment
 from garmentcut.photo.write import encode_prepared, lost_metadata
+from garmentcut.photo.xmp import read_xmp
 from garmentcut.prediction.attempts import Attempts
 from garmentcut.prediction.batch import (
     Order,
@@ -214,7 +214,7 @@ class Steps:
             decision = decision_for(self.out_dir, work.row)
             cutout = corrected_cutout(self.out_dir, work.row, work.photo, decision, limits=self.config.read)
             cutout = cutout or self.cutter.finish(work.photo, work.frame, work.prediction)
-            sighting = sight_garment(cutout.picture, subject_of(PurePosixPath(work.row.place)).view)
+            sighting = sight_garment(cutout, subject_of(PurePosixPath(work.row.place)).view)
         except Exception as error:  # noqa: BLE001 - no garment on this one; the garment's other photos go on
             return Work(failed_row(work.row, error), work.outputs, seconds=work.seconds)
         self.attempts.let_go(Path(work.row.input))
@@ -330,9 +330,9 @@ class Steps:
         for cutout in cutouts:
             if self.specification is not None:
                 subject = subject_of(PurePosixPath(work.row.place))
-                yield from deliver(cutout.picture, self.specification, subject=subject, scales=work.scales)
+                yield from deliver(cutout, self.specification, subject=subject, scales=work.scales)
                 continue
-            prepared = Preparation(cutout.picture, self.config.output, name=Path(work.row.input).stem)
+            prepared = Preparation(cutout, self.config.output, name=Path(work.row.input).stem)
             for format in self.config.output.formats:
                 yield Delivery(format, encode_prepared(prepared, format), lost_metadata(prepared.metadata, format))
 

@@ -9,8 +9,7 @@ from garmentcut.errors import PhotoError
 from garmentcut.model.card import ModelCard
 from garmentcut.photo.color import srgb_of
 from garmentcut.photo.mask import bounding_box, dilate, erode
-from garmentcut.photo.photo import Photo, to_8_bit
-from garmentcut.photo.resize import resize_rgb
+from garmentcut.photo.photo import Photo, resize_rgb, to_8_bit
 
 _MAX_WORKING_AREA = 2.0  # times the card's working area: bounds memory and time for wide photos
 

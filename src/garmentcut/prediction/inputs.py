@@ -15,9 +15,8 @@ from PIL import Image, ImageOps
 
 from garmentcut.dataset.bounded import map_in_order
 from garmentcut.errors import PhotoError, code_of
-from garmentcut.photo.color import ToRgb, rgb_of_cmyk, rgb_of_gray, rgb_of_rgba, usable_profile
-from garmentcut.photo.cutout import Cutout
-from garmentcut.photo.photo import Photo
+from garmentcut.photo.color import rgb_of_channels
+from garmentcut.photo.photo import Cutout, Photo
 from garmentcut.photo.read import decode_photo, read_photo
 
 if TYPE_CHECKING:
@@ -60,9 +59,9 @@ def photo_of(source: PhotoLike) -> Photo:
 
 def _photo_of_array(pixels: Array) -> Photo:
     if pixels.dtype in (np.uint8, np.uint16) and pixels.ndim == 2:
-        return Photo(rgb_of_gray(pixels, None).rgb)
+        return Photo(rgb_of_channels(pixels[..., None], None, None).rgb)
     if pixels.dtype in (np.uint8, np.uint16) and pixels.ndim == 3 and pixels.shape[2] == 4:
-        converted = rgb_of_rgba(pixels, None)
+        converted = rgb_of_channels(pixels[..., :3], pixels[..., 3], None)
         return Photo(converted.rgb, notes=converted.notes)
     return Photo(np.ascontiguousarray(pixels))
 
@@ -71,15 +70,15 @@ def _photo_of_image(image: Image.Image) -> Photo:
     """Upright, RGB, with the colour profile and resolution that the image carries."""
     profile, dpi = image.info.get("icc_profile"), image.info.get("dpi")
     image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I;16") or image.mode in ("L", "1"):
-        image = image.convert("L") if image.mode == "1" else image
-        converted = rgb_of_gray(np.asarray(image), profile)
-    elif image.mode == "CMYK":
-        converted = rgb_of_cmyk(np.asarray(image), profile)
-    elif image.has_transparency_data:
-        converted = rgb_of_rgba(np.asarray(image.convert("RGBA")), profile)
-    else:
-        converted = ToRgb(np.asarray(image.convert("RGB")), *usable_profile(profile))
+    is_gray, has_alpha = image.mode.startswith("I;16") or image.mode in ("L", "1"), image.has_transparency_data
+    if image.mode == "1":
+        image = image.convert("L")
+    elif not is_gray and image.mode != "CMYK":
+        image = image.convert("RGBA" if has_alpha else "RGB")
+    pixels = np.atleast_3d(np.asarray(image))
+    alpha = pixels[..., 3] if image.mode == "RGBA" else None
+    color = pixels if alpha is None else pixels[..., :3]
+    converted = rgb_of_channels(color, alpha, profile, is_cmyk=image.mode == "CMYK")
     sizes = (float(dpi[0]), float(dpi[1])) if dpi else None
     return Photo(np.ascontiguousarray(converted.rgb), converted.profile, sizes, notes=converted.notes)
 

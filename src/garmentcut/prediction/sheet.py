@@ -25,11 +25,10 @@ from garmentcut.dataset.manifest import VIEWS
 from garmentcut.dataset.pairing import DEFAULT_PATTERN, NamePattern
 from garmentcut.errors import ConfigError, PhotoError, SourceError
 from garmentcut.photo.color import srgb_of
-from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.files import write_atomic
 from garmentcut.photo.mask import bounding_box, slices_of
-from garmentcut.photo.photo import Picture, to_8_bit
-from garmentcut.photo.read import read_photo, read_profile
+from garmentcut.photo.photo import Cutout, to_8_bit
+from garmentcut.photo.read import read_photo
 from garmentcut.photo.truth import CUTOUT_SUFFIXES, read_cutout
 from garmentcut.prediction.results import RESULTS_NAME, Journal, Row
 
@@ -278,7 +277,7 @@ def read_cell(cell: Cell, options: SheetOptions) -> Cell:
     try:
         cutout, note, suspicion = _look_at(cell, cell.file, options.read)
         size_hw = round(options.picture_hw[0] * _FILLED), round(options.picture_hw[1] * _FILLED)
-        thumbnail = shrink_cutout(cutout.picture, size_hw, trim=options.trim)
+        thumbnail = shrink_cutout(cutout, size_hw, trim=options.trim)
     except Exception as error:  # noqa: BLE001 - whatever is wrong with one file must not stop the others
         reason = str(error).removeprefix(f"{cell.file}: ") or type(error).__name__
         reason = "not enough memory" if isinstance(error, MemoryError) else reason
@@ -312,7 +311,7 @@ def _look_at(cell: Cell, file: Path, limits: ReadConfig) -> tuple[Cutout, tuple[
     suspicion = "nothing is cut out: no pixel is transparent" if found.alpha.min() > 1 - _HALF_LEVEL else ""
     suspicion = "empty: nothing is visible" if found.alpha.max() < _HALF_LEVEL else suspicion
     if found.rgb is not None:
-        return Cutout(found.rgb, found.alpha, read_profile(file, limits)), found.notes, suspicion
+        return Cutout(found.rgb, found.alpha, found.profile), found.notes, suspicion
     cutout, note = _of_mask(cell, found.alpha, limits)
     return cutout, (*found.notes, note), suspicion
 
@@ -332,23 +331,23 @@ def _of_mask(cell: Cell, alpha: NDArray[np.float32], limits: ReadConfig) -> tupl
     return Cutout(np.repeat(levels[..., None], 3, axis=2), np.ones_like(alpha)), note
 
 
-def shrink_cutout(picture: Picture, size_hw: tuple[int, int], *, trim: bool = True) -> Thumbnail:
+def shrink_cutout(cutout: Cutout, size_hw: tuple[int, int], *, trim: bool = True) -> Thumbnail:
     """Fit a cutout into a size; a small one is not enlarged.
 
     Every pixel counts by its alpha, so that hidden colours do not bleed into the edge; the filter does not overshoot,
     so that the edge gets no halo that the file does not have.
 
     Args:
-        picture: any size.
+        cutout: any size.
         size_hw: height and width to fit into.
         trim: show only the box of what an eye sees, specks too; where there is nothing, the whole frame.
 
     Raises:
         PhotoError: its colour profile cannot be applied.
     """
-    part = slices_of((bounding_box(picture.alpha > _SEEN) if trim else None) or (0, 0, *picture.alpha.shape[::-1]))
-    alpha: NDArray[np.uint8] = np.rint(picture.alpha[part] * np.float32(255)).astype(np.uint8)
-    rgb = srgb_of(to_8_bit(picture.rgb[part]), picture.metadata.profile)
+    part = slices_of((bounding_box(cutout.alpha > _SEEN) if trim else None) or (0, 0, *cutout.alpha.shape[::-1]))
+    alpha: NDArray[np.uint8] = np.rint(cutout.alpha[part] * np.float32(255)).astype(np.uint8)
+    rgb = srgb_of(to_8_bit(cutout.rgb[part]), cutout.profile)
     image = Image.fromarray(np.dstack([rgb, alpha])).convert("RGBa")
     scale = min(size_hw[0] / image.height, size_hw[1] / image.width, 1)
     size = max(round(image.width * scale), 1), max(round(image.height * scale), 1)

@@ -17,8 +17,7 @@ from garmentcut.config import RuntimeConfig
 from garmentcut.errors import NoGarmentError, Note
 from garmentcut.model.card import ModelCard, StageSizes, stage_network_of
 from garmentcut.photo.mask import components
-from garmentcut.photo.photo import Photo
-from garmentcut.photo.resize import resize_alpha, resize_rgb
+from garmentcut.photo.photo import Photo, resize_alpha, resize_rgb
 from garmentcut.prediction.frame import Box, Crop, Frame, crop_pixels, whole_crop
 from garmentcut.prediction.locate import (
     LEAST_SHARE,

@@ -15,7 +15,7 @@ from garmentcut.model.card import ModelCard
 from garmentcut.model.doubt_model import DoubtModel
 from garmentcut.photo.files import write_atomic
 from garmentcut.photo.mask import bounding_box, box_sums, erode
-from garmentcut.photo.png import png_bytes
+from garmentcut.photo.write import png_bytes
 from garmentcut.prediction.batch import OWN_FOLDER
 from garmentcut.prediction.doubt import (
     ALL_FEATURES,

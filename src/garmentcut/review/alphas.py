@@ -16,13 +16,12 @@ from numpy.typing import NDArray
 
 from garmentcut.config import ReadConfig
 from garmentcut.errors import PhotoError, ReviewError, SourceError
-from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.files import read_photo_bytes, read_regular_file, sha256_of, write_atomic
 from garmentcut.photo.mask import dilate, erode
-from garmentcut.photo.photo import Photo
-from garmentcut.photo.png import SIGNATURE, png_bytes, split_png
-from garmentcut.photo.read import decode_photo
+from garmentcut.photo.photo import Cutout, Photo
+from garmentcut.photo.read import PNG_SIGNATURE, decode_photo, split_png
 from garmentcut.photo.truth import read_cutout
+from garmentcut.photo.write import png_bytes
 from garmentcut.prediction.batch import Batch, Order, read_batch
 from garmentcut.prediction.results import Row, fingerprint
 
@@ -45,7 +44,7 @@ def read_gray(data: bytes, size_hw: tuple[int, int], *, what: str) -> Alpha8:
     Raises:
         ReviewError: not such a PNG; says what it is.
     """
-    if not data.startswith(SIGNATURE):
+    if not data.startswith(PNG_SIGNATURE):
         raise ReviewError(f"{what}: not a PNG", code="unfit")
     try:
         chunks, _ = split_png(data)
@@ -61,7 +60,7 @@ def read_gray(data: bytes, size_hw: tuple[int, int], *, what: str) -> Alpha8:
         if (height, width) != size_hw:
             raise ReviewError(f"{what}: {width}x{height} pixels; must be {size_hw[1]}x{size_hw[0]}", code="unfit")
         parts = (bytes(part) for name, part in chunks if name in (b"IHDR", b"IDAT", b"IEND"))
-        pixels: Alpha8 = imagecodecs.png_decode(SIGNATURE + b"".join(parts))
+        pixels: Alpha8 = imagecodecs.png_decode(PNG_SIGNATURE + b"".join(parts))
     except (PhotoError, imagecodecs.PngError, ValueError, RuntimeError) as error:
         if isinstance(error, ReviewError):
             raise

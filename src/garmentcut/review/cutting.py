@@ -26,8 +26,7 @@ from starlette.types import Message
 from garmentcut.config import CutConfig, OutputConfig, ReadConfig, RuntimeConfig
 from garmentcut.errors import ModelError, OutputError, PhotoError, ReviewError
 from garmentcut.formats import FORMATS
-from garmentcut.photo.cutout import Cutout
-from garmentcut.photo.photo import Photo, Picture
+from garmentcut.photo.photo import Cutout, Photo
 from garmentcut.photo.read import decode_photo, format_of
 from garmentcut.photo.write import encode_cutout
 from garmentcut.prediction.cutter import Cutter
@@ -230,8 +229,8 @@ class CutQueue:
     def _cut(self, data: bytes, order: CutRequest) -> bytes:
         photo = _decoded(data)
         try:
-            picture = _shrunk(self._model.cut(photo).picture, order.max_megapixels)
-            return encode_cutout(picture, order.format, order.output, name=order.name)
+            cutout = _shrunk(self._model.cut(photo), order.max_megapixels)
+            return encode_cutout(cutout, order.format, order.output, name=order.name)
         except (PhotoError, OutputError) as error:
             raise ReviewError(str(error), code="unfit") from error
 
@@ -495,18 +494,18 @@ def _decoded(data: bytes) -> Photo:
         raise ReviewError(f"not a photo that can be read here: {error}", code="not_a_photo") from error
 
 
-def _shrunk(picture: Picture, max_megapixels: float | None) -> Picture:
+def _shrunk(cutout: Cutout, max_megapixels: float | None) -> Cutout:
     """A picture of so many pixels at most; its edge colours are cleaned afterwards, as those of a smaller photo."""
-    height, width = picture.alpha.shape
+    height, width = cutout.alpha.shape
     if max_megapixels is None or height * width <= max_megapixels * 1e6:
-        return picture
+        return cutout
     import cv2  # it takes a while to load, and few ask for less
 
     scale = (max_megapixels * 1e6 / (height * width)) ** 0.5
     size = max(int(width * scale), 1), max(int(height * scale), 1)
-    planes: tuple[Any, Any] = (picture.rgb, picture.alpha)
+    planes: tuple[Any, Any] = (cutout.rgb, cutout.alpha)
     rgb, alpha = (cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in planes)
-    return replace(picture, rgb=np.asarray(rgb, picture.rgb.dtype), alpha=np.asarray(alpha, np.float32).clip(0, 1))
+    return replace(cutout, rgb=np.asarray(rgb, cutout.rgb.dtype), alpha=np.asarray(alpha, np.float32).clip(0, 1))
 
 
 def _cutout_of(content: bytes, order: CutRequest, headers: Mapping[str, str] | None = None) -> Response:

@@ -12,11 +12,9 @@ import simplejpeg
 from garmentcut.config import ReadConfig
 from garmentcut.errors import PhotoError, ReviewError
 from garmentcut.photo.color import srgb_of
-from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.files import read_photo_bytes, read_regular_file, write_atomic
-from garmentcut.photo.photo import Photo, to_8_bit, to_alpha
-from garmentcut.photo.png import png_bytes
-from garmentcut.photo.resize import resize_rgb
+from garmentcut.photo.photo import Cutout, Photo, resize_rgb, to_8_bit, to_alpha
+from garmentcut.photo.write import png_bytes
 from garmentcut.prediction.batch import OWN_FOLDER
 from garmentcut.prediction.sheet import Rgb, draw_ground, lay_on_ground, shrink_cutout
 from garmentcut.review.alphas import AlphaFiles, ReviewPhoto
@@ -100,7 +98,7 @@ class Media:
 
     def _small_cutout(self, subject: ReviewPhoto) -> Rgb:
         cutout = Cutout(self._srgb(subject), to_alpha(self._alphas.current(subject)))
-        small = shrink_cutout(cutout.picture, (_THUMBNAIL_HW[0] - 2 * _MARGIN_PX, _THUMBNAIL_HW[1] - 2 * _MARGIN_PX))
+        small = shrink_cutout(cutout, (_THUMBNAIL_HW[0] - 2 * _MARGIN_PX, _THUMBNAIL_HW[1] - 2 * _MARGIN_PX))
         ground_hw = small.shape[0] + 2 * _MARGIN_PX, small.shape[1] + 2 * _MARGIN_PX
         return lay_on_ground(small, draw_ground(_GROUND, ground_hw))
 

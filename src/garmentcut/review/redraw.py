@@ -16,8 +16,7 @@ from PIL import Image, ImageFilter
 
 from garmentcut.errors import ReviewError
 from garmentcut.photo.color import srgb_of
-from garmentcut.photo.photo import Photo, to_8_bit, to_alpha
-from garmentcut.photo.resize import resize_rgb
+from garmentcut.photo.photo import Photo, resize_rgb, to_8_bit, to_alpha
 from garmentcut.prediction.cutter import Cutter
 from garmentcut.review.alphas import Alpha8
 

@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from garmentcut.errors import ReviewError
-from garmentcut.photo.png import png_bytes
+from garmentcut.photo.write import png_bytes
 from garmentcut.review.alphas import ReviewPhoto, read_gray
 from garmentcut.review.cutting import ErrorBody
 from garmentcut.review.database import PhotoRow

@@ -18,13 +18,11 @@ from garmentcut.dataset.corrections import DECISIONS_FOLDER, LOCK_NAME, Decision
 from garmentcut.dataset.manifest import VIEWS
 from garmentcut.errors import LockTakenError, OutputError, PhotoError, ReviewError
 from garmentcut.photo.compose import Preparation
-from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.files import StagedFile, sha256_of
 from garmentcut.photo.lock import FolderLock
-from garmentcut.photo.photo import to_alpha
-from garmentcut.photo.png import png_bytes
+from garmentcut.photo.photo import Cutout, to_alpha
 from garmentcut.photo.spec import Sighting, Specification, deliver, shared_scales, sight_garment
-from garmentcut.photo.write import encode_prepared
+from garmentcut.photo.write import encode_prepared, png_bytes
 from garmentcut.prediction.locate import split_garments
 from garmentcut.prediction.names import garment_of, subject_of
 from garmentcut.prediction.results import may_replace
@@ -135,7 +133,7 @@ class DecisionWriter:
     def _sight(self, subject: ReviewPhoto) -> Sighting:
         alpha = self._alphas.current(subject)
         shown = Cutout(np.zeros((*alpha.shape, 3), np.uint8), to_alpha(alpha))
-        return sight_garment(shown.picture, subject_of(PurePosixPath(subject.row.place)).view)
+        return sight_garment(shown, subject_of(PurePosixPath(subject.row.place)).view)
 
     def _exchange(self, photo: PhotoRow, subject: ReviewPhoto, scales: tuple[float, ...] | None) -> None:
         """Put new outputs in the place of the old ones."""
@@ -165,12 +163,12 @@ class DecisionWriter:
         cutout = Cutout.of(self._alphas.read_photo(row), alpha)
         if order.specification is not None:
             named = subject_of(PurePosixPath(row.place))
-            for delivery in deliver(cutout.picture, order.specification, subject=named, scales=scales):
+            for delivery in deliver(cutout, order.specification, subject=named, scales=scales):
                 yield delivery.content
             return
         num = len(row.outputs) // len(order.output.formats) if order.output.each else 1
         for part in split_garments(alpha, num) if num > 1 else [alpha]:
-            picture = replace(cutout, alpha=part).picture
+            picture = replace(cutout, alpha=part)
             prepared = Preparation(picture, order.output, name=Path(row.input).stem)
             for format in order.output.formats:
                 yield encode_prepared(prepared, format)

@@ -36,7 +36,7 @@ from garmentcut.model.networks import build_network
 from garmentcut.photo.color import srgb_of
 from garmentcut.photo.files import write_atomic
 from garmentcut.photo.photo import to_8_bit
-from garmentcut.photo.png import png_bytes
+from garmentcut.photo.write import png_bytes
 from garmentcut.study.declare import RATE, FirstPass, Setting, StudyError, Variant, words_of
 from garmentcut.study.plan import (
     RANGE_TEST_KEY,

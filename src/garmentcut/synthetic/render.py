@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.files import write_atomic
+from garmentcut.photo.photo import Cutout
 from garmentcut.synthetic.canvas import (
     Floats,
     PaintLayer,

@@ -1,0 +1,253 @@
+"""Reads XMP packets and changes them in place, where a statement is no longer true of the pixels.
+
+By expat (Adobe, XMP Specification, parts 1 and 3): neither regular expressions nor entities ever see foreign bytes at
+length. Damage costs a note, never the photo.
+"""
+
+import hashlib
+import re
+import struct
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+from xml.parsers import expat
+
+from garmentcut.errors import Note
+
+_MOST_BYTES = 8_000_000  # some documents drag megabytes of history along; far more is an attack
+_MOST_ELEMENTS, _MOST_NESTED = 400_000, 100
+RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+_NOTE = "http://ns.adobe.com/xmp/note/"
+_ORIENTATION = "http://ns.adobe.com/tiff/1.0/ Orientation"
+# No longer true of upright, perhaps trimmed pixels in one packet.
+_UNTRUE = {
+    "http://ns.adobe.com/tiff/1.0/ ImageWidth",
+    "http://ns.adobe.com/tiff/1.0/ ImageLength",
+    "http://ns.adobe.com/exif/1.0/ PixelXDimension",
+    "http://ns.adobe.com/exif/1.0/ PixelYDimension",
+    f"{_NOTE} HasExtendedXMP",
+}
+_NAMESPACES = {
+    "x": "adobe:ns:meta/",
+    "rdf": RDF,
+    "dc": "http://purl.org/dc/elements/1.1/",
+    "xmpRights": "http://ns.adobe.com/xap/1.0/rights/",
+}
+_DESCRIPTION, _ABOUT = f"{{{RDF}}}Description", f"{{{RDF}}}about"
+_RIGHTS = f"{{{_NAMESPACES['dc']}}}creator", f"{{{_NAMESPACES['dc']}}}rights"
+_PACKET_START, _PACKET_END = b'<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>', b'<?xpacket end="w"?>'
+EMPTY_PACKET = (
+    _PACKET_START
+    + f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{RDF}"></rdf:RDF></x:xmpmeta>'.encode()
+    + _PACKET_END
+)
+_BLANKS = b"\0 \t\r\n"
+# Only ever matched where a parser has found an attribute.
+_ATTRIBUTE = re.compile(rb"\s+([^\s=]+)\s*=\s*(\"[^\"]*\"|'[^']*')")
+_EXTENSION_MARK, _EXTENSION_HEAD = b"http://ns.adobe.com/xmp/extension/\0", struct.Struct(">32sII")
+
+
+class Xmp(NamedTuple):
+    """A photo's XMP: the packet with orientation 1 and no size in pixels, the orientation it had, and notes."""
+
+    packet: bytes | None = None
+    orientation: int | None = None
+    notes: tuple[str, ...] = ()
+
+
+class Property(NamedTuple):
+    """A property in a packet, as an attribute or an element without elements in it."""
+
+    name: str  # namespace, a blank, and the name in it
+    value: str  # its text
+    outer: slice  # where all of it stands, an attribute with the blanks before it
+    inner: slice  # where its value stands
+
+
+class Packet:
+    """A packet read in one pass, and what stands where in it.
+
+    Attributes:
+        properties: the simple ones.
+        descriptions: bare Descriptions as `(namespaces, place)`.
+        content: where RDF's content is; None: there is no RDF.
+
+    Raises:
+        ValueError: no well-formed UTF-8 XML, one with a document type, which could unpack to a huge one, or absurd.
+    """
+
+    def __init__(self, packet: bytes) -> None:
+        self._packet = packet
+        self._open: list[tuple[str, int, int, bool]] = []  # name, start, end of the start tag, whether it is a leaf
+        self._text: list[str] = []
+        self._num_elements = 0
+        self.properties: list[Property] = []
+        self.descriptions: list[tuple[set[str], slice]] = []
+        self.content: slice | None = None
+        self._parser = parser = expat.ParserCreate("utf-8", " ")
+        parser.ordered_attributes = True
+        parser.buffer_text = True
+        parser.StartDoctypeDeclHandler = self._refuse
+        parser.StartElementHandler = self._start
+        parser.EndElementHandler = self._end
+        parser.CharacterDataHandler = self._text.append
+        try:
+            parser.Parse(packet, True)
+        except expat.ExpatError as error:
+            raise ValueError(str(error)) from error
+
+    def _refuse(self, *_: Any) -> None:
+        raise ValueError("a document type")
+
+    def _start(self, name: str, attributes: list[str]) -> None:
+        self._num_elements += 1
+        if len(self._open) >= _MOST_NESTED or self._num_elements > _MOST_ELEMENTS:
+            raise ValueError("too many elements")
+        if self._open:
+            self._open[-1] = (*self._open[-1][:3], False)
+        start = self._parser.CurrentByteIndex
+        end = self._attributes(name, attributes, start)
+        self._open.append((name, start, end, True))
+        self._text.clear()
+
+    def _attributes(self, name: str, attributes: list[str], start: int) -> int:
+        """Note the attributes of a start tag; returns where it ends."""
+        packet, place = self._packet, start + 1
+        while packet[place] not in b" \t\r\n/>":
+            place += 1
+        names, namespaces = iter(attributes[::2]), set[str]()
+        values = iter(attributes[1::2])
+        while match := _ATTRIBUTE.match(packet, place):
+            if not (match[1] == b"xmlns" or match[1].startswith(b"xmlns:")):
+                own = next(names)
+                namespaces.add(own.partition(" ")[0])
+                inner = slice(match.start(2) + 1, match.end(2) - 1)
+                self.properties.append(Property(own, next(values), slice(match.start(), match.end()), inner))
+            place = match.end()
+        end = packet.index(b">", place) + 1
+        if name == f"{RDF} Description" and packet[end - 2 : end] == b"/>":
+            self.descriptions.append((namespaces - {RDF}, slice(start, end)))
+        return end
+
+    def _end(self, name: str) -> None:
+        _, start, end, is_leaf = self._open.pop()
+        close = self._parser.CurrentByteIndex
+        if self._packet[end - 2 : end] == b"/>":
+            return
+        if name == f"{RDF} RDF":
+            self.content = slice(end, close)
+        if is_leaf:
+            stop = self._packet.index(b">", close) + 1
+            self.properties.append(Property(name, "".join(self._text), slice(start, stop), slice(end, close)))
+        self._text.clear()
+
+
+def read_xmp(found: Any, extension: bytes | None = None) -> Xmp:
+    """A photo's XMP; damaged XMP costs a note, never the photo.
+
+    Args:
+        found: what the file holds: UTF-8 bytes, or nothing.
+        extension: what a JPEG holds beyond its first 64 kB.
+    """
+    if not isinstance(found, bytes) or not (packet := found.strip(_BLANKS)):
+        return Xmp()
+    if len(packet) + len(extension or b"") > _MOST_BYTES:
+        note = f"XMP of {(len(packet) + len(extension or b'')) / 1e6:.0f} MB left out"
+        return Xmp(notes=(Note(note, "metadata_left_out"),))
+    try:
+        scan, notes = Packet(packet), tuple[str, ...]()
+        if extension:
+            packet, scan, notes = _joined(packet, scan, extension.strip(_BLANKS))
+    except ValueError:
+        return Xmp(notes=(Note("unreadable XMP left out", "metadata_left_out"),))
+    turns = [one for one in scan.properties if one.name == _ORIENTATION and one.value.strip() in set("12345678")]
+    edits = [(one.outer, b"") for one in scan.properties if one.name in _UNTRUE]
+    edits += [(one.inner, b"1") for one in turns if one.value != "1"]
+    return Xmp(edited(packet, edits), int(turns[0].value) if turns else None, notes)
+
+
+def edited(packet: bytes, edits: Iterable[tuple[slice, bytes]]) -> bytes:
+    """A packet with the bytes at some places, none of which overlap, replaced by others."""
+    parts, done = [], 0
+    for place, new in sorted(edits, key=lambda edit: edit[0].start):
+        parts += [packet[done : place.start], new]
+        done = place.stop
+    return b"".join((*parts, packet[done:]))
+
+
+def rights_of(xmp: bytes | None) -> bytes | None:
+    """A packet of which only who made the picture and who owns it is left; None if it says neither.
+
+    These are Dublin Core's creator and rights, and all of XMP's rights management; Photoshop shows them as author,
+    copyright notice, status and URL.
+
+    Args:
+        xmp: as `read_xmp` gives it.
+    """
+    if not xmp:
+        return None
+    from xml.etree import ElementTree
+
+    for prefix, name in _NAMESPACES.items():
+        ElementTree.register_namespace(prefix, name)
+    try:
+        Packet(xmp)
+        root = ElementTree.fromstring(xmp.decode("utf-8"))
+    except (ValueError, ElementTree.ParseError):  # not from `read_xmp`
+        return None
+    kept = ElementTree.Element(_DESCRIPTION, {_ABOUT: ""})
+    for description in root.iter(_DESCRIPTION):
+        kept.attrib.update({key: text for key, text in description.attrib.items() if _is_right(key)})
+        kept.extend(child for child in description if _is_right(child.tag))
+    if len(kept) + len(kept.attrib) == 1:
+        return None
+    packet = ElementTree.Element(f"{{{_NAMESPACES['x']}}}xmpmeta")
+    ElementTree.SubElement(packet, f"{{{RDF}}}RDF").append(kept)
+    content: bytes = ElementTree.tostring(packet, "utf-8")
+    return _PACKET_START + content + _PACKET_END
+
+
+def _is_right(name: str) -> bool:
+    return name in _RIGHTS or name.startswith(f"{{{_NAMESPACES['xmpRights']}}}")
+
+
+def _joined(packet: bytes, scan: Packet, extension: bytes) -> tuple[bytes, Packet, tuple[str, ...]]:
+    """A packet with what its extension adds."""
+    try:
+        more = Packet(extension)
+        if scan.content is None or more.content is None:
+            raise ValueError("no RDF in one of them")
+        end = slice(scan.content.stop, scan.content.stop)
+        whole = edited(packet, [(end, extension[more.content])])
+        return whole, Packet(whole), ()
+    except ValueError:
+        return packet, scan, (Note("unreadable extended XMP left out", "metadata_left_out"),)
+
+
+def extended_xmp(segments: Iterable[tuple[int, bytes]]) -> bytes | None:
+    """What of a JPEG's XMP did not fit into one segment; None: nothing, or some of it is missing."""
+    parts: dict[int, bytes] = {}
+    size = 0
+    for marker, content in segments:
+        if marker == 0xE1 and content.startswith(_EXTENSION_MARK):
+            head = content[len(_EXTENSION_MARK) :]
+            if len(head) < _EXTENSION_HEAD.size:
+                return None
+            _, size, offset = _EXTENSION_HEAD.unpack_from(head)
+            parts[offset] = head[_EXTENSION_HEAD.size :]
+    whole = b"".join(parts[offset] for offset in sorted(parts))
+    return whole if whole and len(whole) == size else None
+
+
+def extended_xmp_segments(xmp: bytes) -> tuple[bytes, list[bytes]]:
+    """A packet too long for a JPEG's segment: a short packet that says so, and the segments' contents."""
+    digest = hashlib.md5(xmp, usedforsecurity=False).hexdigest().upper()  # as the specification has it
+    head = (
+        f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{RDF}"><rdf:Description rdf:about=""'
+        f' xmlns:xmpNote="{_NOTE}" xmpNote:HasExtendedXMP="{digest}"/></rdf:RDF></x:xmpmeta>'
+    )
+    room = 65_000
+    parts = [
+        _EXTENSION_MARK + _EXTENSION_HEAD.pack(digest.encode(), len(xmp), start) + xmp[start : start + room]
+        for start in range(0, len(xmp), room)
+    ]
+    return _PACKET_START + head.encode() + _PACKET_END, parts
