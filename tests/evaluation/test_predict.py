@@ -4,7 +4,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from garmentcut.config import RuntimeConfig
 from garmentcut.dataset.manifest import Manifest, fault_of
 from garmentcut.errors import ModelError
 from garmentcut.evaluation.metrics import measure
@@ -99,16 +98,13 @@ def test_misuse_says_what_to_change(tmp_path, runs, red_model, red_dataset):
         plan_trials(red_model(tmp_path / "any.onnx"), Manifest(tmp_path, ()))
 
 
-CONFIG = RuntimeConfig(backend="openvino", threads=2)
-
-
 @pytest.fixture
 def model(tmp_path, red_model):
     return red_model(tmp_path / "red.onnx")
 
 
 def scores_of(model, manifest, **kwargs):
-    return list(evaluate(plan_trials(model, manifest), manifest, config=CONFIG, **kwargs))
+    return list(evaluate(plan_trials(model, manifest), manifest, **kwargs))
 
 
 def test_every_usable_pair_gets_a_row_in_order(model, red_dataset):
@@ -206,14 +202,14 @@ def test_several_models_each_on_their_own_photos(tmp_path, red_model, red_datase
         for number in range(3)
         for trial in plan_trials(red_model(tmp_path / f"{number}.onnx", name=f"red{number}"), red_dataset)
     ]
-    scores = list(evaluate(trials, red_dataset, config=CONFIG))
+    scores = list(evaluate(trials, red_dataset))
     assert [(score.split, score.model[:4]) for score in scores] == [
         (f"fold{number}", f"red{number}") for number in range(3) for _ in range(4)
     ]
 
 
 def test_an_evaluation_can_be_left_early(model, red_dataset):
-    rows = evaluate(plan_trials(model, red_dataset), red_dataset, config=CONFIG)
+    rows = evaluate(plan_trials(model, red_dataset), red_dataset)
     assert next(rows).name == "g0_Front"
     rows.close()
 

@@ -16,7 +16,6 @@ from garmentcut.evaluation.report import (
     comparison_text,
     histogram,
     interval,
-    percents,
     render_report,
     threshold_chart,
     totals_text,
@@ -31,8 +30,8 @@ def test_columns_are_aligned():
 
 def test_intervals():
     assert interval(Estimate(0.5, 0.25, 0.75), 3) == "[0.250, 0.750]"
-    assert percents(Estimate(0.5, 0.25, 0.75)) == "[25, 75]"
-    assert interval(Estimate(0.5), 3) == percents(Estimate(0.5)) == ""
+    assert interval(Estimate(0.5, 0.25, 0.75), 0, factor=100) == "[25, 75]"
+    assert interval(Estimate(0.5), 3) == interval(Estimate(0.5), 0, factor=100) == ""
 
 
 def test_everything_is_said(make_score, failed_score):

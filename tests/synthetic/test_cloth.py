@@ -20,7 +20,7 @@ def test_shares_are_consistent_and_count_sixteenths(garment):
     window = find_window(garment, place)
     coverage = measure_coverage(garment, place, window)
     for share in (coverage.near, coverage.far, coverage.both):
-        assert share.shape == window.size_hw and share.dtype == np.float32
+        assert share.shape == tuple(side.stop - side.start for side in window) and share.dtype == np.float32
         assert share.min() >= 0 and share.max() <= 1
         np.testing.assert_array_equal(share * 16, np.rint(share * 16))
     assert (coverage.both <= np.minimum(coverage.near, coverage.far)).all()

@@ -55,8 +55,7 @@ class Ledger:
 
     target: Storage  # where it is
     rows: dict[str, LedgerRow] = field(default_factory=dict)  # by input
-    # Names of the files they were read from, that `join` replaces by fewer.
-    parts: list[str] = field(default_factory=list)
+    parts: list[str] = field(default_factory=list)  # names of their files, which `join` replaces by fewer
 
     @classmethod
     def read(cls, target: Storage) -> "Ledger":
@@ -223,9 +222,6 @@ class Lease:
     Run `n` is the one that made `.garmentcut/runs/00000n.json`, which a store lets one process do. It renews it; a run
     that has not for two minutes, or whose process on this machine is gone, is dead, and run `n + 1` may begin. A run
     that was only asleep finds object `n + 1`, and stops. Clocks of the machines may differ by a minute.
-
-    Attributes:
-        number: of this run, from 1.
     """
 
     def __init__(self, target: Storage, *, renewed_every_s: float = _RENEWED_EVERY_S) -> None:
@@ -234,7 +230,7 @@ class Lease:
         self._over = threading.Event()
         self._lost = ""
         self._heart = threading.Thread(target=self._renew_for_ever, daemon=True)
-        self.number = 0
+        self.number = 0  # of this run, from 1
 
     def __enter__(self) -> "Lease":
         """Become the target's run.

@@ -39,9 +39,7 @@ from garmentcut.prediction.results import Row, displaced, is_unchanged
 from garmentcut.prediction.sources import SKIPPED_NAME, Skipped, Source, skipped_lines
 from garmentcut.prediction.verdict import Judge
 
-LOCAL = "local"
-"""Address of a cluster of this machine alone, started for the run."""
-
+LOCAL = "local"  # address of a cluster of this machine alone, started for the run
 _KILLED = "the process that cut it was killed each time; is the photo too large for a worker's memory?"
 _OBJECT_STORE_BYTES = 512_000_000  # of a cluster of this machine: some hundred photos' files
 _CHUNK = 2_000  # batches handed to Ray at a time: what it keeps of each in the driver's memory stays bounded
@@ -51,8 +49,7 @@ _TOLERATED = 0.02  # of a chunk's batches may fail wholly: their photos are trie
 _CPU_OF_CUTTING, _CPU_OF_WAITING = 0.8, 0.05  # of a core: reading and writing wait more than they work
 _WORKERS_A_READER = 4  # on CPUs; a GPU is as fast as one of them and one that writes (benchmarks/scale_plan.py)
 
-Group = tuple[Job, ...]
-"""Photos of one garment."""
+Group = tuple[Job, ...]  # photos of one garment
 
 
 @dataclass(frozen=True)
@@ -137,15 +134,17 @@ class ClusterCutter:
         """
         with ExitStack() as stack:
             try:
-                if self.target.folder is not None:
-                    stack.enter_context(_locked(self.target.folder))
-                    check_batch(self.target.folder)
+                if (folder := self.target.folder) is not None:  # keep folder runs out, mark it as one of cutouts
+                    folder.mkdir(parents=True, exist_ok=True)
+                    stack.enter_context(FolderLock(folder / LOCK_NAME, timeout_s=0.0))
+                    check_batch(folder)
                 self._lease = stack.enter_context(Lease(self.target))
                 self._assignment = replace(self._assignment, run=self._lease.number)
                 self._ledger = Ledger.read(self.target)
-            except (OSError, SourceError) as error:
+            except (OSError, SourceError, LockTakenError) as error:
                 reason = getattr(error, "strerror", None) or error
-                raise SourceError(f"{self.target.url} cannot be the output folder: {reason}") from error
+                fix = "; wait or choose another --out" if isinstance(error, LockTakenError) else ""
+                raise SourceError(f"{self.target.url} cannot be the output folder: {reason}{fix}") from error
             self._stack = stack.pop_all()
         return self
 
@@ -287,12 +286,10 @@ def _tell_apart(
 
 def _is_done(job: Job, entry: LedgerRow | None, assignment: Assignment, judge: Judge) -> bool:
     """True if a photo was cut with these options, has not changed since, and its outputs are there."""
-    if entry is None or not entry.row.ok or entry.row.options != assignment.options:
+    if entry is None or not (row := entry.row).ok or row.options != assignment.options:
         return False
-    row = entry.row
-    if row.verdict != judge.verdict_of(row.doubt, row.flags) or not row.outputs == job.named.outputs == job.taken:
-        return False
-    return _is_unchanged(job.photo, entry)
+    has_verdict = row.verdict == judge.verdict_of(row.doubt, row.flags)
+    return has_verdict and row.outputs == job.named.outputs == job.taken and _is_unchanged(job.photo, entry)
 
 
 def _is_unchanged(photo: StoredPhoto, entry: LedgerRow) -> bool:
@@ -318,11 +315,9 @@ def batches_of(groups: Iterable[Group], num_photos: int) -> Iterator[tuple[Group
 
 @contextmanager
 def connected(address: str, config: Config) -> Iterator[Workers]:
-    """A cluster to work on, until the end of the context, and who can work there.
+    """A cluster to work on, `local`, `auto`, `host:port` or `ray://host:port`, and who can work there.
 
-    Args:
-        address: `local`, `auto`, `host:port` or `ray://host:port`.
-        config: workers, for which a cluster of this machine gets room, threads of each, backend.
+    One of this machine gets room for the workers that are asked for.
 
     Raises:
         RunError: it cannot be reached or started, or has no room for the workers.
@@ -397,9 +392,7 @@ def _run_chunk(
     waiting: dict[str, Any] = {
         **whole,
         "fn_kwargs": {"assignment": assignment},
-        "compute": ray.data.TaskPoolStrategy(
-            size=math.ceil(workers.num / (1 if workers.on_gpu else _WORKERS_A_READER))
-        ),
+        "compute": ray.data.TaskPoolStrategy(math.ceil(workers.num / (1 if workers.on_gpu else _WORKERS_A_READER))),
         "num_cpus": _CPU_OF_WAITING,
         "max_retries": _TRIES,
     }
@@ -438,18 +431,3 @@ def _cause_of(error: BaseException) -> str:
         error = inner
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Keep folder runs out, and mark the folder as one of cutouts."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FolderLock(folder / LOCK_NAME)
-    try:
-        lock.acquire()
-    except LockTakenError as error:
-        raise SourceError(f"{error}; wait or choose another --out") from error
-    try:
-        yield
-    finally:
-        lock.release()

@@ -24,7 +24,7 @@ _WAITS_S = (0.2, 1.0, 3.0, 10.0)
 _FINAL = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotADirectoryError, SourceError)
 # A put there shows the whole object or none. Elsewhere (SFTP, SMB, HDFS) it is written beside and renamed.
 _PUT_AT_ONCE = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "oss", "r2", "memory"}
-_TOO_LATE = (409, 412)
+_TOO_LATE = (409, 412)  # 409: another one is under way
 _CLIENT_OPTIONS: dict[str, dict[str, Any]] = {
     "s3": {"config_kwargs": {"retries": {"max_attempts": 3, "mode": "standard"}, "max_pool_connections": 64}},
 }
@@ -136,7 +136,10 @@ class Storage:
             try:
                 fs.pipe_file(there, data, mode="create")
             except OSError as error:
-                if isinstance(error, FileExistsError) or _is_refusal(error):
+                # A conditional put that came too late: botocore's answer, which s3fs has put into its own words.
+                answer = getattr(error.__cause__, "response", None) or {}
+                status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
+                if isinstance(error, FileExistsError) or status in _TOO_LATE:
                     return False
                 raise
             return True
@@ -191,13 +194,10 @@ def open_storage(url: str) -> Storage:
 
 
 def list_photos(inputs: Sequence[str], target: Storage, *, skipped: list[Skipped] | None = None) -> list[StoredPhoto]:
-    """Photos named, and photos below folders and prefixes named, each once, in a stable order.
+    """Photos named by paths, or by URLs, and those below folders and prefixes named, each once, in a stable order.
 
-    Args:
-        inputs: paths, or URLs; not both. Found is what `garmentcut.prediction.sources.find_sources` finds: hidden names
-            and the targets of other runs are passed over; with several folders each one's own name comes first.
-        target: not searched, if it lies inside an input.
-        skipped: gets what is passed over.
+    Found is what `garmentcut.prediction.sources.find_sources` finds: hidden names, the target and those of other runs
+    are passed over, into `skipped`; with several folders each one's own name comes first.
 
     Raises:
         SourceError: an input does not exist or is the target itself, or there is no photo.
@@ -312,12 +312,6 @@ def _found(name: str, info: dict[str, Any]) -> StoredFile:
     seconds = moment.timestamp() if isinstance(moment, datetime) else float(moment or 0)
     etag = str(info.get("ETag") or info.get("etag") or "").strip('"')
     return StoredFile(name, int(info.get("size") or 0), round(seconds * 1000) * 1_000_000, etag)
-
-
-def _is_refusal(error: OSError) -> bool:
-    """A conditional put that came too late: 412, or 409 while another is under way."""
-    response = getattr(error.__cause__, "response", None) or {}  # of botocore's, which s3fs has put into its own words
-    return response.get("ResponseMetadata", {}).get("HTTPStatusCode") in _TOO_LATE
 
 
 def _persistently(request: Callable[[], _T]) -> _T:

@@ -93,16 +93,8 @@ def augment_windows(
 ) -> tuple[Tensor, Tensor]:
     """As `augment`, but only colours change: windows were moved when they were taken.
 
-    Args:
-        photos: `(N, 3, H, W)` float32 in [0, 1]; or 4 channels, of which the last, a map, stays as it is.
-        alphas: `(N, 1, H, W)` float32 in [0, 1].
-        views: of the photos.
-        config: what happens; shift, zoom, aspect, rotation, perspective, flips and paste are ignored.
-        generator: on the CPU.
-        hard: the targets are hard masks.
-
-    Returns:
-        Photos and alphas like the inputs.
+    Shift, zoom, aspect, rotation, perspective, flips and paste are ignored. Photos may have 4 channels, of which the
+    last, a map, stays as it is.
     """
     still = replace(config, **dict.fromkeys(_MOVING, Strength(0.0, 0.0)))
     rgb, alphas = augment(photos[:, :3], alphas, views=views, config=still, generator=generator, hard=hard)
@@ -110,20 +102,19 @@ def augment_windows(
 
 
 def _varied(
-    photos: Tensor, planes: Tensor, views: Sequence[str], draws: RandomDraws, config: AugmentConfig
+    photos: Tensor, alphas: Tensor, views: Sequence[str], draws: RandomDraws, config: AugmentConfig
 ) -> tuple[Tensor, Tensor]:
-    """Augment the garment, then the frame, then as the camera would; the first of the planes is the target."""
-    alphas = planes[:, :1]
+    """Augment the garment, then the frame, then as the camera would."""
     photos = recolor_garment(photos, alphas, draws, config.recolor)
     photos = pattern_garment(photos, alphas, draws, config.pattern)
     photos = vary_background(photos, alphas, draws, config.background)
     warps = draw_warps(draws, config, views, (photos.shape[2], photos.shape[3]))
-    photos, planes = bend(photos, planes, warps)
+    photos, alphas = bend(photos, alphas, warps)
     photos = vary_light(photos, draws, config.light)
     photos = vary_color(photos, draws, config)
     photos = blur_photos(photos, draws, config.blur)
     photos = add_noise(photos, draws, config.noise)
-    return compress_jpeg(photos, draws, config.jpeg), planes
+    return compress_jpeg(photos, draws, config.jpeg), alphas
 
 
 def augmentation_page(samples: Sequence[Sample], config: AugmentConfig, seed: int = 0) -> NDArray[np.uint8]:
@@ -144,7 +135,9 @@ def augmentation_page(samples: Sequence[Sample], config: AugmentConfig, seed: in
     alphas = torch.stack([sample.alpha for sample in samples]).float() / 255
     views = [sample.view for sample in samples]
     rows = [_row("as they are", photos, alphas)]
-    for name, strength in _switched_on(config):
+    for name, strength in [(field.name, getattr(config, field.name)) for field in fields(config)]:
+        if strength.p == 0:
+            continue
         alone = replace(AugmentConfig(), **{name: Strength(1.0, strength.amount)})
         generator = seeded_generator("page", seed, name)
         pair = augment(photos, alphas, views=views, config=alone, generator=generator, strongest=True)
@@ -154,11 +147,6 @@ def augmentation_page(samples: Sequence[Sample], config: AugmentConfig, seed: in
         generator = seeded_generator("page", seed, number)
         rows.append(_row("all together", *augment(photos, alphas, views=views, config=config, generator=generator)))
     return np.concatenate(rows)
-
-
-def _switched_on(config: AugmentConfig) -> list[tuple[str, Strength]]:
-    strengths = [(field.name, getattr(config, field.name)) for field in fields(config)]
-    return [(name, strength) for name, strength in strengths if strength.p > 0]
 
 
 def _row(label: str, photos: Tensor, alphas: Tensor, *, close: bool = False) -> NDArray[np.uint8]:

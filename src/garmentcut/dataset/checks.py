@@ -9,7 +9,6 @@ shifts at once, with the garment's mask as weights (after Padfield 2012).
 import hashlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -79,12 +78,9 @@ class Alignment:
 
 
 def align_near(photo: NDArray[np.uint8], cutout: NDArray[np.uint8], inside: NDArray[np.bool_]) -> Alignment:
-    """The best shift among those by a few pixels and those that they lead to.
+    """The best shift of a cutout, `(H, W, 3)` as the photo, among those by a few pixels and those that they lead to.
 
-    Args:
-        photo: `(H, W, 3)`.
-        cutout: `(H, W, 3)`.
-        inside: `(H, W)`, where the cutout's colours are the garment's; at least one pixel.
+    `inside`, `(H, W)`, is where the cutout's colours are the garment's; at least one pixel.
     """
     return _best_about((0, 0), photo @ _LUMA, cutout @ _LUMA, inside)
 
@@ -130,12 +126,7 @@ def _best_about(start_xy: tuple[int, int], gray: _Floats, colors: _Floats, insid
 
 
 def _likeness_at_shifts(photo: _Floats, template: _Floats, weights: _Floats) -> NDArray[np.float64]:
-    """SSIM of a template and each part of a photo of its size.
-
-    Args:
-        photo: `(H, W)` levels.
-        template: `(h, w)` levels, no larger.
-        weights: `(h, w)` in [0, 1], not all 0.
+    """SSIM of a template, `(h, w)` levels with weights in [0, 1], and each part of its size of a photo `(H, W)`.
 
     Returns:
         `(H - h + 1, W - w + 1)`, by the part's top and left.
@@ -155,8 +146,7 @@ def _likeness_at_shifts(photo: _Floats, template: _Floats, weights: _Floats) -> 
     part_mean = part_mean + base
     variance = float((centered * (template - np.float32(mean))).sum()) / total
     light = (2 * mean * part_mean + _STABLE) / (mean**2 + part_mean**2 + _STABLE)
-    likeness: NDArray[np.float64] = light * (2 * shared + _STABLE) / (variance + part_variance + _STABLE)
-    return likeness
+    return np.asarray(light * (2 * shared + _STABLE) / (variance + part_variance + _STABLE))
 
 
 def _coarse_factor(gray: _Floats) -> int:
@@ -168,8 +158,7 @@ def _shrunk(values: _Floats, factor: int) -> _Floats:
     """Means of squares of `factor` pixels; the rest at the right and at the bottom is dropped."""
     height, width = (length // factor for length in values.shape)
     squares = values[: height * factor, : width * factor].reshape(height, factor, width, factor)
-    means: _Floats = squares.mean((1, 3), dtype=np.float32)
-    return means
+    return np.asarray(squares.mean((1, 3), dtype=np.float32))
 
 
 def _box_of(mask: NDArray[np.bool_]) -> tuple[slice, slice]:
@@ -192,13 +181,7 @@ class Checked:
 
 
 def check_pair(photo: Photo, cutout: CutoutFile, *, resample: bool = False) -> Checked:
-    """Find what is wrong with a photo and its cutout.
-
-    Args:
-        photo: the original.
-        cutout: the retoucher's file.
-        resample: resample a cutout of another size, if its proportions are the photo's.
-    """
+    """Find what is wrong with a photo and its cutout; `resample` one of another size with the photo's proportions."""
     faults = check_size(photo.size_hw, (cutout.alpha.shape[0], cutout.alpha.shape[1]), resample=resample)
     if not _refuses(faults):
         alpha = resize_alpha(cutout.alpha, photo.size_hw)
@@ -247,13 +230,7 @@ def check_alpha(alpha: _Floats) -> tuple[Fault, ...]:
 
 
 def check_colors(photo: Photo, cutout: CutoutFile, alpha: _Floats) -> tuple[Fault, ...]:
-    """Check that the cutout's colours are the photo's, and in the same place.
-
-    Args:
-        photo: the original.
-        cutout: its colours are compared where the garment is opaque.
-        alpha: the cutout's, at the photo's size.
-    """
+    """Check that the cutout's colours, where its alpha at the photo's size is opaque, are the photo's in that place."""
     if cutout.rgb is None:
         return (fault_of("unchecked", f"from a {cutout.source}: no colours to compare with the photo's"),)
     inside = _inside(alpha)
@@ -307,12 +284,7 @@ def _align(photo: NDArray[np.uint8], colors: NDArray[np.uint8], inside: NDArray[
 
 
 def _patch_difference(differences: NDArray[np.int16], inside: NDArray[np.bool_]) -> float:
-    """Mean over patches and channels of how far off the garment's mean colour is, in levels.
-
-    Args:
-        differences: `(h, w, 3)`.
-        inside: `(h, w)`.
-    """
+    """Mean over patches and channels of `(h, w, 3)` of how far off the garment's mean colour is, in levels."""
 
     def patches(values: NDArray[np.float32]) -> _Floats:
         image = Image.fromarray(np.ascontiguousarray(values))
@@ -339,14 +311,6 @@ def _refuses(faults: tuple[Fault, ...]) -> bool:
 
 def _size(size_hw: tuple[int, int]) -> str:
     return f"{size_hw[1]}x{size_hw[0]}"
-
-
-class _FoundPhoto(NamedTuple):
-    """A photo, its file's SHA-256, and, of one out of a document, the file that is to be written."""
-
-    photo: Photo
-    digest: str
-    content: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -400,8 +364,8 @@ class Examination:
             entry = replace(entry, photo=entry.cutout, inside=True)
         return self._check(photo, cutout, entry, content, is_alpha=candidate.is_alpha)
 
-    def _find_photo(self, candidate: Candidate, cutout: CutoutFile | None) -> _FoundPhoto | Fault:
-        """The photo inside the document, if it is looked for there, otherwise the file; or the fault."""
+    def _find_photo(self, candidate: Candidate, cutout: CutoutFile | None) -> tuple[Photo, str, bytes | None] | Fault:
+        """The photo, its file's SHA-256 and, of one inside a document, the file that is to be written; or the fault."""
         reason = ""
         if cutout is not None and cutout.read_original is not None:
             try:
@@ -410,18 +374,15 @@ class Examination:
                 reason = str(error)
             else:
                 content = png_bytes(photo.rgb, profile=photo.profile, srgb=photo.profile is None)
-                return _FoundPhoto(photo, hashlib.sha256(content).hexdigest(), content)
+                return photo, hashlib.sha256(content).hexdigest(), content
         if candidate.photo is not None:
-            return _FoundPhoto(*self._read_photo(candidate.photo))
+            try:
+                data = read_photo_bytes(candidate.photo, self.read)
+                return decode_photo(data, limits=self.read), hashlib.sha256(data).hexdigest(), None
+            except PhotoError as error:
+                raise PhotoError(f"{candidate.photo}: {error}") from error
         missing = candidate.unless_inside[0]
         return fault_of(missing.code, "; ".join(filter(None, (missing.text, reason))))
-
-    def _read_photo(self, path: Path) -> tuple[Photo, str]:
-        try:
-            data = read_photo_bytes(path, self.read)
-            return decode_photo(data, limits=self.read), hashlib.sha256(data).hexdigest()
-        except PhotoError as error:
-            raise PhotoError(f"{path}: {error}") from error
 
     def _check(
         self, photo: Photo, cutout: CutoutFile, entry: LedgerEntry, photo_content: bytes | None, *, is_alpha: bool

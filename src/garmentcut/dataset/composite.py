@@ -18,12 +18,8 @@ from garmentcut.photo.write import png_bytes
 from garmentcut.recipe import DataConfig
 from garmentcut.synthetic import composite, draw_studio_photo, draw_variation, studio_traits
 
-SPLIT = "synthetic"
-"""Of drawn pairs; none of a data set's is called so, and nothing is measured on it."""
-
-FIRST_SEED = 1_000_000
-"""Far from the seeds that `garmentcut studio` draws photos of to measure on."""
-
+SPLIT = "synthetic"  # of drawn pairs; none of a data set's is called so, and nothing is measured on it
+FIRST_SEED = 1_000_000  # far from the seeds that `garmentcut studio` draws photos of to measure on
 _WANTED = "sheer"  # lace is that only where it has no lining
 _LEAST_SHARE = 0.01  # of the photo: a garment of bare lace motifs alone can be next to nothing
 
@@ -37,24 +33,17 @@ def extra_pairs(
     pairs: Sequence[Pair],
     first_seed: int = FIRST_SEED,
 ) -> tuple[Pair, ...]:
-    """All extra pairs that a recipe asks for; those that exist are not made again.
+    """All extra pairs that a recipe asks for, in a folder; those that exist are not made again.
 
-    Args:
-        folder: gets them.
-        data: how many of each kind: `synthetic`, `varied` and `composites`.
-        height: in pixels, of drawn ones; composites are as large as their photos.
-        manifest: the data set.
-        pairs: of it: those to learn from.
-        first_seed: trainings begin at `FIRST_SEED`; what is to be new to all models begins elsewhere.
+    Drawn ones are `height` pixels high; composites, of pairs to learn from, are as large as their photos. Trainings
+    begin at `FIRST_SEED`; what is to be new to all models begins elsewhere.
 
     Raises:
         OSError: they cannot be written.
         PhotoError: a photo cannot be read; names the file.
     """
-    drawn = draw_pairs(folder, data.synthetic, height=height, first_seed=first_seed) if data.synthetic else ()
-    varied = (
-        draw_pairs(folder, data.varied, height=height, is_varied=True, first_seed=first_seed) if data.varied else ()
-    )
+    drawn = draw_pairs(folder, data.synthetic, height=height, first_seed=first_seed)
+    varied = draw_pairs(folder, data.varied, height=height, is_varied=True, first_seed=first_seed)
     chosen = [pairs[number * len(pairs) // data.composites] for number in range(data.composites)] if pairs else []
     made = (_composite_pair(folder.resolve(), manifest, pair, seed) for seed, pair in enumerate(chosen, first_seed))
     return (*drawn, *varied, *(pair for pair in made if pair is not None))
@@ -65,15 +54,9 @@ def draw_pairs(
 ) -> tuple[Pair, ...]:
     """Draw studio photos in all views in turn: garments of sheer cloth or bare lace, all of them or in part.
 
-    Those that are there are not drawn again.
-
-    Args:
-        folder: gets `<name>.png` and `<name>_alpha.png`.
-        num: of photos.
-        height: in pixels; two thirds as wide.
-        is_varied: of any garments instead, with other mannequins, grounds and details; see
-            `garmentcut.synthetic.draw_variation`.
-        first_seed: of the first that may be drawn.
+    The folder gets `<name>.png` and `<name>_alpha.png`; those that are there are not drawn again. They are two thirds
+    as wide as high. With `is_varied`, any garments, with other mannequins, grounds and details; see
+    `garmentcut.synthetic.draw_variation`.
 
     Returns:
         Their pairs; `photo` and `alpha` are absolute paths, so they can be read beside any data set's.

@@ -12,16 +12,15 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from garmentcut.config import ReadConfig
-from garmentcut.dataset.manifest import VIEWS, Fault, fault_of
-from garmentcut.dataset.pairing import Candidate, NamePattern, safe_name
+from garmentcut.dataset.manifest import Fault, fault_of
+from garmentcut.dataset.pairing import Candidate, NamePattern, safe_name, view_of
 from garmentcut.errors import DatasetError, PhotoError
 from garmentcut.photo.files import read_photo_bytes, read_regular_file, sha256_of, write_atomic
 from garmentcut.photo.photo import to_alpha
 from garmentcut.photo.read import read_gray_png
 from garmentcut.photo.truth import CutoutFile
 
-DECISIONS_FOLDER = ".garmentcut/review"
-"""Below the batch's folder; a tree like the photos'."""
+DECISIONS_FOLDER = ".garmentcut/review"  # below the batch's folder; a tree like the photos'
 LOCK_NAME = f"{DECISIONS_FOLDER}/.lock"
 """Held while a photo's outputs are exchanged: by the review page, and by `cut` where there is such a folder."""
 _SUFFIX = ".decision.json"
@@ -53,10 +52,7 @@ class Decision:
 def decision_stem(place: str, input: str, *, is_second: bool = False) -> str:
     """Where a photo's decision and alphas lie below the batch's folder, without suffix.
 
-    Args:
-        place: of its outputs.
-        input: path of the photo.
-        is_second: another photo has the same place.
+    `place` is that of its outputs, `input` its path; `is_second`: another photo has the same place.
     """
     *folders, name = place.split("/")
     name = f"{name}~{Path(input).suffix.lstrip('.').lower()}" if is_second else name
@@ -91,10 +87,7 @@ def decision_on(out_dir: Path, place: str, input: str, input_sha256: str) -> Dec
 
 def read_decisions(out_dir: Path) -> Iterator[Decision]:
     """All decisions of a batch, sorted by file name."""
-    for path in sorted((out_dir / DECISIONS_FOLDER).rglob(f"*{_SUFFIX}")):
-        decision = _read(path)
-        if decision is not None:
-            yield decision
+    yield from filter(None, map(_read, sorted((out_dir / DECISIONS_FOLDER).rglob(f"*{_SUFFIX}"))))
 
 
 def _read(path: Path) -> Decision | None:
@@ -121,10 +114,6 @@ class ReviewSource:
 
 def find_reviewed(source: ReviewSource, pattern: NamePattern) -> list[Candidate]:
     """A candidate for each photo whose alpha a person approved; of the same name, the newest decision counts.
-
-    Args:
-        source: the batches.
-        pattern: how photos are named.
 
     Raises:
         DatasetError: a folder is no batch that was reviewed.
@@ -155,11 +144,9 @@ def _candidate(batch: Path, decision: Decision, pattern: NamePattern) -> Candida
     place = PurePosixPath(decision.place)
     key = pattern.read(place.with_name(f"{place.name}.photo"))  # whatever stands behind a dot is no suffix any more
     garment, text = (key.garment, key.view) if key else (place.name, "")
-    view = text if text in VIEWS else "unknown"
+    view, view_faults = view_of(text)
     photo, name = Path(decision.input), decision.alpha if decision.state == "corrected" else decision.prediction
-    faults = tuple(_faults_of(batch, decision, photo, name))
-    if text != view and text:
-        faults += (fault_of("view", f"view {text!r} is none of {', '.join(VIEWS)}"),)
+    faults = (*_faults_of(batch, decision, photo, name), *view_faults)
     cutout = batch / name if name else None
     return Candidate(safe_name(f"{garment}_{text or view}"), garment, view, photo, cutout, faults, is_alpha=True)
 
@@ -177,11 +164,7 @@ def _faults_of(batch: Path, decision: Decision, photo: Path, name: str) -> Itera
 
 
 def read_alpha(path: Path, config: ReadConfig | None = None) -> CutoutFile:
-    """Read an alpha that is known to be one; of unknown files only nearly black-and-white ones count as masks.
-
-    Args:
-        path: a gray PNG.
-        config: bytes, pixels and sides accepted.
+    """Read an alpha, a gray PNG known to be one; of unknown files only nearly black-and-white ones count as masks.
 
     Raises:
         PhotoError: it cannot be read, or is not gray.

@@ -1,6 +1,7 @@
 """Augmentations of the whole photo, for `augment`: colour, light, lens, sensor, geometry, JPEG; and random draws.
 
-Every random number is drawn on the CPU in an order that never changes.
+Every random number is drawn on the CPU in an order that never changes. Photos are `(N, 3, H, W)` float32 in [0, 1],
+alphas `(N, 1, H, W)`, draws one a photo.
 """
 
 import math
@@ -15,8 +16,7 @@ from garmentcut.dataset.samples import SharedGenerator
 from garmentcut.recipe import AugmentConfig, Strength
 
 _MAX_SEED = 2**31
-LUMA = (0.299, 0.587, 0.114)
-"""Weights of red, green and blue in how bright a pixel looks (ITU-R BT.601)."""
+LUMA = (0.299, 0.587, 0.114)  # weights of red, green and blue in how bright a pixel looks (ITU-R BT.601)
 
 # Red, green, blue to luma and two colour differences (NTSC's YIQ): hue is the angle in the plane of the latter.
 _TO_YIQ = torch.tensor([LUMA, (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112)], dtype=torch.float64)
@@ -30,6 +30,9 @@ _LUMA_STEPS = """16 11 10 16 24 40 51 61 12 12 14 19 26 58 60 55 14 13 16 24 40 
 _CHROMA_STEPS = " ".join(
     ["17 18 24 47 99 99 99 99 18 21 26 66 99 99 99 99 24 26 56 99 99 99 99 99 47 66 99 99 99 99 99 99", *["99"] * 32]
 )
+# The orthonormal 8-point cosine transform (A.3.3), a frequency a row.
+_COSINES = torch.cos((2 * torch.arange(8.0, dtype=torch.float64) + 1) * torch.arange(8.0)[:, None] * math.pi / 16) / 2
+_COSINES[0] /= math.sqrt(2)
 _RED, _GREEN, _BLUE = LUMA
 _TO_YCC = torch.tensor(
     [
@@ -120,12 +123,7 @@ def put(pictures: Tensor, rows: Tensor, changed: Tensor) -> Tensor:
 
 
 def gaussian_blur(pictures: Tensor, sigmas: Tensor) -> Tensor:
-    """Blur each sample by its own Gaussian, the border repeated.
-
-    Args:
-        pictures: `(N, C, H, W)` float32.
-        sigmas: `(N,)` in pixels, on the CPU.
-    """
+    """Blur each sample, `(N, C, H, W)`, by its own Gaussian, the border repeated; `sigmas`, `(N,)` in pixels."""
     reach = max(1, math.ceil(3 * float(sigmas.max())))
     steps = torch.arange(-reach, reach + 1, dtype=torch.float64)
     weights = torch.exp(-0.5 * (steps / sigmas.clamp(min=1e-3)[:, None]) ** 2)
@@ -155,13 +153,7 @@ def smooth_field(heights: Tensor, size_hw: tuple[int, int]) -> Tensor:
 
 
 def vary_color(photos: Tensor, draws: RandomDraws, config: AugmentConfig) -> Tensor:
-    """Vary brightness, contrast, saturation, hue, white balance and gamma.
-
-    Args:
-        photos: `(N, 3, H, W)` float32 in [0, 1].
-        draws: one a photo.
-        config: the strengths of these names.
-    """
+    """Vary brightness, contrast, saturation, hue, white balance and gamma."""
     gains = 1 + config.white_balance.amount * draws.signed(config.white_balance.p, 3)
     gains[:, 1] = 1
     gains *= 1 + config.brightness.amount * draws.signed(config.brightness.p)[:, None]
@@ -212,7 +204,7 @@ def luma_of(photos: Tensor) -> Tensor:
 
 
 def vary_light(photos: Tensor, draws: RandomDraws, strength: Strength) -> Tensor:
-    """Light falls unevenly: a smooth field times the photo, `(N, 3, H, W)` in [0, 1], up to 1 +- amount."""
+    """Light falls unevenly: a smooth field times the photo, up to 1 +- amount."""
     amount, lattice = draws.share(strength.p) * strength.amount, draws.uniform(1, *_LATTICE) * 2 - 1
     rows = rows_of(amount)
     if not len(rows):
@@ -260,13 +252,7 @@ def _hash(words: Tensor) -> Tensor:
 
 
 def draw_warps(draws: RandomDraws, config: AugmentConfig, views: Sequence[str], size_hw: tuple[int, int]) -> Tensor:
-    """One homography a sample, from the photo to where it goes.
-
-    Args:
-        draws: as many as there are views.
-        config: shift, zoom, aspect, rotation, perspective, flip, flip_front_right.
-        views: `FrontRight` is mirrored by `flip_front_right`, every other by `flip`.
-        size_hw: of the photos.
+    """One homography a sample, from the photo to where it goes; `FrontRight` is mirrored by `flip_front_right`.
 
     Returns:
         `(N, 3, 3)` float64 on the CPU, in pixels from the middle of the frame, x before y; positive angles turn
@@ -288,15 +274,8 @@ def draw_warps(draws: RandomDraws, config: AugmentConfig, views: Sequence[str], 
 def bend(photos: Tensor, alphas: Tensor, warps: Tensor) -> tuple[Tensor, Tensor]:
     """Move photo and alpha to their new place in one and the same resampling.
 
-    They travel as one picture of four channels, so nothing can move the one without the other.
-
-    Args:
-        photos: `(N, 3, H, W)` float32 in [0, 1].
-        alphas: `(N, 1, H, W)` float32 in [0, 1].
-        warps: from `draw_warps`.
-
-    Returns:
-        Both at the same size; what comes in from outside the frame repeats the border.
+    They travel as one picture of four channels, so nothing can move the one without the other. What comes in from
+    outside the frame repeats the border. `warps` are those of `draw_warps`.
     """
     rows = rows_of(warps != torch.eye(3, dtype=warps.dtype))
     if not len(rows):
@@ -367,13 +346,7 @@ def _identity(num: int) -> Tensor:
 
 
 def compress_jpeg(photos: Tensor, draws: RandomDraws, strength: Strength) -> Tensor:
-    """Give photos the blocks and smears of JPEG, of qualities from 100 down to 100 - amount.
-
-    Args:
-        photos: `(N, 3, H, W)` float32 in [0, 1].
-        draws: one a photo.
-        strength: how often, and how far the quality falls.
-    """
+    """Give photos the blocks and smears of JPEG, of qualities from 100 down to 100 - amount."""
     lost = draws.share(strength.p) * strength.amount
     rows = rows_of(lost)
     if not len(rows):
@@ -382,12 +355,7 @@ def compress_jpeg(photos: Tensor, draws: RandomDraws, strength: Strength) -> Ten
 
 
 def at_quality(photos: Tensor, quality: Tensor) -> Tensor:
-    """Through JPEG and back.
-
-    Args:
-        photos: `(N, 3, H, W)` float32 in [0, 1].
-        quality: `(N,)` on the CPU, 1 to 100, as libjpeg counts it.
-    """
+    """Through JPEG and back; `quality` is `(N,)` on the CPU, 1 to 100, as libjpeg counts it."""
     height, width = photos.shape[2:]
     padded = F.pad(photos * 255, (0, -width % 16, 0, -height % 16), mode="replicate")
     mixed = mix_channels(padded, _TO_YCC[None])
@@ -401,18 +369,10 @@ def at_quality(photos: Tensor, quality: Tensor) -> Tensor:
 def _quantised(planes: Tensor, steps: Tensor) -> Tensor:
     """Each 8x8 block's cosine transform rounded to whole steps, `(N, 8, 8)`."""
     num, channels, height, width = planes.shape
-    cosines, steps = beside(_cosines(), planes), beside(steps[:, None, None, None], planes)
+    cosines, steps = beside(_COSINES, planes), beside(steps[:, None, None, None], planes)
     blocks = planes.reshape(num, channels, height // 8, 8, width // 8, 8).transpose(3, 4)
     rounded = (cosines @ blocks @ cosines.mT / steps).round() * steps
     return (cosines.mT @ rounded @ cosines).transpose(3, 4).reshape(planes.shape)
-
-
-def _cosines() -> Tensor:
-    """The orthonormal 8-point cosine transform (A.3.3), a frequency a row."""
-    places = torch.arange(8, dtype=torch.float64)
-    waves = torch.cos((2 * places + 1) * places[:, None] * math.pi / 16) / 2
-    waves[0] /= math.sqrt(2)
-    return waves
 
 
 def _steps(table: str, quality: Tensor) -> Tensor:

@@ -3,6 +3,8 @@
 Retouchers cut inside the visible edge, so that no backdrop is left: on studio photos of 1728 rows the garment still
 covers 0.8 of the first pixel outside their alpha and 0.3 of the second (medians over 24 garments). Recolouring by the
 alpha alone would leave there a line of the old colour, which no real photo has, right where the cut is to go.
+
+Photos are `(N, 3, H, W)` float32 in [0, 1], alphas `(N, 1, H, W)`, draws one a photo.
 """
 
 import math
@@ -28,8 +30,7 @@ from garmentcut.dataset.frame_augment import (
 )
 from garmentcut.recipe import Strength
 
-BAND_PX = 3
-"""The visible edge is looked for so far outside the alpha."""
+BAND_PX = 3  # the visible edge is looked for so far outside the alpha
 _CELL_PX = 4  # clean pixels are looked for up to two cells away
 _FULL = 1 - 1 / 512
 _CONTRAST = 0.02  # squared distance of two colours that can just be told apart
@@ -55,12 +56,7 @@ class EdgeMixture(NamedTuple):
 
 
 def find_edge(photos: Tensor, alphas: Tensor) -> EdgeMixture:
-    """Tell the two sides of the edge apart, by the colours of clean pixels near by.
-
-    Args:
-        photos: `(N, 3, H, W)` in [0, 1].
-        alphas: `(N, 1, H, W)` in [0, 1].
-    """
+    """Tell the two sides of the edge apart, by the colours of clean pixels near by."""
     near = dilate(alphas > 0, BAND_PX)
     garment = _spread(photos, (alphas >= _FULL).to(photos))
     around = _spread(photos, 1 - near)
@@ -78,13 +74,7 @@ def repaint(photos: Tensor, weights: Tensor, old: Tensor, new: Tensor) -> Tensor
     """Exchange the colours of one side of an edge; the other side's share of each pixel stays.
 
     A pixel is `w * old + (1 - w) * other`; adding `w * (new - old)` leaves the other term as it was. Pixels of weight
-    0 come out bit-equal.
-
-    Args:
-        photos: `(N, 3, H, W)` in [0, 1].
-        weights: `(N, 1, H, W)` in [0, 1]: that side's share.
-        old: that side's colours.
-        new: what they become.
+    0 come out bit-equal. `weights` are that side's share, `(N, 1, H, W)` in [0, 1].
     """
     return (photos + weights * (new - old)).clamp(0, 1)
 
@@ -102,13 +92,8 @@ def _spread(photos: Tensor, clean: Tensor) -> Tensor:
 def recolor_garment(photos: Tensor, alphas: Tensor, draws: RandomDraws, strength: Strength) -> Tensor:
     """Dye the garment: its mean colour becomes another, its folds, prints and trims stay (after Reinhard 2001).
 
-    What deviates from the mean is turned in hue, and scaled with the brightness as shadows on dyed cloth are.
-
-    Args:
-        photos: `(N, 3, H, W)` float32 in [0, 1].
-        alphas: `(N, 1, H, W)` float32 in [0, 1]; pixels beyond its visible edge come out bit-equal.
-        draws: one a photo.
-        strength: `amount` 1 exchanges the colours wholly, less mixes the new with the old.
+    What deviates from the mean is turned in hue, and scaled with the brightness as shadows on dyed cloth are. `amount`
+    1 exchanges the colours wholly, less mixes the new with the old. Pixels beyond the visible edge come out bit-equal.
     """
     amount = (draws.share(strength.p) * strength.amount).clamp(max=1)
     dyes, hue, saturation = _dyes(draws), draws.uniform(), draws.uniform() * 1.5
@@ -129,11 +114,7 @@ def recolor_garment(photos: Tensor, alphas: Tensor, draws: RandomDraws, strength
 def pattern_garment(photos: Tensor, alphas: Tensor, draws: RandomDraws, strength: Strength) -> Tensor:
     """Print stripes, checks or dots on the garment, at any angle and width, swaying with the cloth.
 
-    Args:
-        photos: `(N, 3, H, W)` float32 in [0, 1].
-        alphas: `(N, 1, H, W)` float32 in [0, 1]; pixels beyond its visible edge come out bit-equal.
-        draws: one a photo.
-        strength: `amount` is the contrast of the print; at 1 it covers the cloth.
+    `amount` is the contrast of the print; at 1 it covers the cloth. Pixels beyond the visible edge come out bit-equal.
     """
     amount = (draws.share(strength.p) * strength.amount).clamp(max=1)
     inks, kind, angle, duty = _dyes(draws), draws.uniform(), draws.angle(), _between(draws.uniform(), _DUTIES)
@@ -194,11 +175,8 @@ def _between(share: Tensor, limits: tuple[float, float]) -> Tensor:
 def vary_background(photos: Tensor, alphas: Tensor, draws: RandomDraws, strength: Strength) -> Tensor:
     """Change brightness and tint of the backdrop, the mannequin and whatever stands around.
 
-    Args:
-        photos: `(N, 3, H, W)` float32 in [0, 1].
-        alphas: `(N, 1, H, W)` float32 in [0, 1]; pixels of alpha 1 come out bit-equal.
-        draws: one a photo.
-        strength: brightness by factors between 1 - amount and 1 + amount, each channel by a bit more or less.
+    Brightness by factors between 1 - amount and 1 + amount, each channel by a bit more or less. Pixels of alpha 1 come
+    out bit-equal.
     """
     gains = 1 + strength.amount * draws.signed(strength.p)
     tints = 1 + strength.amount * _TINT * (draws.uniform(3) * 2 - 1)
@@ -218,14 +196,8 @@ def paste_garments(
 
     A garment laid over another would leave the old one in sight around it, as cloth that is not to be cut. So where
     the old garment was, the other photo is shown whole, with its mannequin and backdrop; elsewhere the new garment lies
-    on this photo, with clean colours at its edge. No cloth but the new garment's is in sight, and all of that is.
-
-    Args:
-        photos: `(N, 3, H, W)` float32 in [0, 1].
-        alphas: `(N, 1, H, W)` float32 in [0, 1].
-        views: of the photos.
-        draws: one a photo.
-        strength: how often; a batch of one has nothing to paste.
+    on this photo, with clean colours at its edge. No cloth but the new garment's is in sight, and all of that is. A
+    batch of one has nothing to paste.
     """
     happens, offset = draws.chosen(strength.p), draws.uniform()
     rows, num = rows_of(happens), len(photos)
@@ -234,8 +206,9 @@ def paste_garments(
     donors = torch.arange(num)
     donors[rows] = (rows + 1 + (offset[rows] * (num - 1)).long()) % num
     here, covered = take(photos, rows), take(alphas, rows)
-    shown = _around(covered)
-    new, target = _fitted(here, covered, _of(photos, donors[rows]), _of(alphas, donors[rows]), shown)
+    shown = box_mean(dilate(covered > 0, _HIDE_PX + _SEAM_PX), _SEAM_PX)  # on the garment and softly beyond
+    others = donors[rows].to(photos.device, non_blocking=True)
+    new, target = _fitted(here, covered, photos[others], alphas[others], shown)
     edge = find_edge(new, target)
     laid = torch.lerp(here, edge.garment, edge.share)
     pasted = torch.lerp(laid, new, shown).clamp(0, 1)
@@ -264,12 +237,3 @@ def _middle(alphas: Tensor) -> Tensor:
     weight = alphas.sum(dim=(2, 3), keepdim=True)
     middle = (alphas.sum(dim=2, keepdim=True) * columns).sum(dim=3, keepdim=True) / weight.clamp(min=1e-6)
     return torch.where(weight > 0, middle, (alphas.shape[3] - 1) / 2)
-
-
-def _around(alphas: Tensor) -> Tensor:
-    """1 on the garment and a little beyond, softly falling to 0."""
-    return box_mean(dilate(alphas > 0, _HIDE_PX + _SEAM_PX), _SEAM_PX)
-
-
-def _of(pictures: Tensor, rows: Tensor) -> Tensor:
-    return pictures[rows.to(pictures.device, non_blocking=True)]

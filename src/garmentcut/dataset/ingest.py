@@ -250,15 +250,10 @@ class Ingest:
         pairs = with_verdicts(pairs, self._store.earlier.pairs)
         manifest = Manifest(self.folder, pairs, self.scheme.text, self.seed)
         self._store.save(manifest)
-        return _outcome(self._store.earlier, manifest)
-
-
-def _outcome(earlier: Manifest, manifest: Manifest) -> IngestResult:
-    now = {pair.name: pair for pair in manifest.pairs}
-    gone = (pair.name for pair in earlier.pairs if pair.name not in now)
-    before = {pair.name: pair.split for pair in earlier.usable}
-    moved = (name for name, split in before.items() if name in now and now[name].split not in (split, ""))
-    return IngestResult(manifest, tuple(sorted(gone)), tuple(sorted(moved)))
+        now, earlier = {pair.name: pair for pair in pairs}, self._store.earlier
+        gone = (pair.name for pair in earlier.pairs if pair.name not in now)
+        moved = (old.name for old in earlier.usable if old.name in now and now[old.name].split not in (old.split, ""))
+        return IngestResult(manifest, tuple(sorted(gone)), tuple(sorted(moved)))
 
 
 @dataclass

@@ -90,11 +90,7 @@ class IngestLedger:
     ) -> LedgerEntry | None:
         """The entry of a candidate, if its files and the options are what they were; with the paths of today.
 
-        Args:
-            candidate: with a cutout, and with a photo, if that is not looked for in it.
-            folder: the data set's folder.
-            options: fingerprint of today's.
-            retry: codes of faults that may be others today.
+        `retry` are codes of faults that may be others today.
         """
         entry = self.entries.get(candidate.name)
         if entry is None or entry.options != options or any(fault.code in retry for fault in entry.pair.faults):
@@ -128,17 +124,11 @@ class IngestLedger:
 
 
 class DatasetFolder:
-    """The folder; open between `open` and `close`.
-
-    Attributes:
-        folder: absolute path.
-        earlier: the manifest as the last run left it; empty if there is none.
-        ledger: what was found in the files.
-    """
+    """The folder; open between `open` and `close`, when `ledger` has what was found in the files."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.earlier = Manifest(folder, ())
+        self.folder = folder  # absolute path
+        self.earlier = Manifest(folder, ())  # as the last run left it; empty if there is none
         self._lock = FolderLock(folder / LOCK_NAME)
         self._is_new = False
 
@@ -158,9 +148,15 @@ class DatasetFolder:
         except OSError as error:
             raise DatasetError(f"{self.folder} cannot be the dataset's folder: {error.strerror}") from error
         try:
-            self._read()
-        except BaseException:
+            if (self.folder / MANIFEST_NAME).exists():
+                self.earlier = read_manifest(self.folder)
+            self.ledger = IngestLedger(self.folder)
+            for folder in (self.folder, self.folder / ALPHA_FOLDER, self.folder / PHOTO_FOLDER):
+                remove_staged(folder)
+        except BaseException as error:
             self.close()
+            if isinstance(error, OSError):
+                raise write_error(self.folder, error) from error
             raise
 
     def close(self) -> None:
@@ -186,16 +182,6 @@ class DatasetFolder:
             self.ledger.keep(names)
         except OSError as error:
             raise write_error(self.folder / MANIFEST_NAME, error) from error
-
-    def _read(self) -> None:
-        if (self.folder / MANIFEST_NAME).exists():
-            self.earlier = read_manifest(self.folder)
-        try:
-            self.ledger = IngestLedger(self.folder)
-            for folder in (self.folder, self.folder / ALPHA_FOLDER, self.folder / PHOTO_FOLDER):
-                remove_staged(folder)
-        except OSError as error:
-            raise write_error(self.folder, error) from error
 
     def _remove_unneeded(self, names: Iterable[str]) -> None:
         """Remove targets and photos that runs wrote and no row needs; what garmentcut did not write stays."""
@@ -238,12 +224,7 @@ def stamp_of(path: Path) -> Stamp:
 
 
 def path_text(path: Path | None, folder: Path) -> str:
-    """A path for the manifest: with `/`, relative to the data set's folder if they share one; else absolute.
-
-    Args:
-        path: absolute; None becomes an empty text.
-        folder: absolute.
-    """
+    """An absolute path for the manifest: with `/`, relative to the data set's folder if they share one."""
     if path is None:
         return ""
     try:

@@ -50,9 +50,7 @@ SUSPECT = {
     "near_duplicate": "a photo that looks the same, re-saved or scaled: split together with this one",
 }
 """Codes of faults that a person should look at; the pair is used."""
-VIEWS = ("Front", "FrontRight", "Back")
-"""The views that are known."""
-
+VIEWS = ("Front", "FrontRight", "Back")  # the views that are known
 _EXACT = np.float32(1e-6)  # a float32 of k / 255 is nearer to it than that
 MANIFEST_NAME = "manifest.jsonl"
 _FORMAT = {"garmentcut": "manifest", "version": 1}

@@ -97,6 +97,13 @@ def safe_name(name: str) -> str:
     return f"{safe.encode()[: _MAX_NAME_BYTES - 9].decode(errors='ignore')}-{digest}"
 
 
+def view_of(text: str) -> tuple[str, tuple[Fault, ...]]:
+    """The view that a name says, or `unknown`; and the fault of a name that says another one."""
+    if text in VIEWS:
+        return text, ()
+    return "unknown", (fault_of("view", f"view {text!r} is none of {', '.join(VIEWS)}"),) if text else ()
+
+
 def _known(view: str) -> str:
     squeezed = re.sub(_GAP, "", view).casefold()
     return next((known for known in VIEWS if known.casefold() == squeezed), view)
@@ -145,12 +152,9 @@ class _Files:
 
 
 def sides_of(originals: Path, cutouts: Path | None, patterns: tuple[str, str]) -> tuple[Side, Side]:
-    """Both sides.
+    """The photos' side and the retouchers', whose files are named by patterns.
 
-    Args:
-        originals: the photos' folder.
-        cutouts: the retouchers' folder; None: the same one, in which layered documents are the cutouts.
-        patterns: how the files of each are named.
+    Without a folder for the cutouts it is the photos', in which layered documents are the cutouts.
 
     Raises:
         DatasetError: one is no folder, both are the same, or a pattern is wrong.
@@ -188,13 +192,8 @@ def find_candidates(
     """Candidates in which every photo, every cutout and every unreadable folder is exactly once, by name.
 
     With both sides in one folder every layered document is in one, and pictures count only where they lie beside it:
-    cutouts in other formats may be there too.
-
-    Args:
-        photos: the originals.
-        cutouts: the retouchers' files.
-        out_dir: not searched; nor is one side where it lies inside the other, nor hidden files and folders.
-        on_junk: called with the path of what operating systems left there.
+    cutouts in other formats may be there too. Not searched is `out_dir`, nor one side where it lies inside the other,
+    nor hidden files and folders; what operating systems left there goes to `on_junk`.
 
     Raises:
         DatasetError: one of the two folders cannot be read, or has no file to read in it.
@@ -247,11 +246,10 @@ def _read_names(
 def _candidate(folded: _Folded, garment: str, both: tuple[_Files, _Files]) -> Candidate:
     entries = [files.keyed.get(folded, []) for files in both]
     text = next(key.view for key, _ in entries[0] + entries[1])
-    view = text if text in VIEWS else "unknown"
+    view, view_faults = view_of(text)
     name = f"{garment}_{text}" if text else garment
     photo_faults, faults = (_partner_faults(name, *one) for one in zip(entries, both, strict=True))
-    if text != view and text:
-        faults += (fault_of("view", f"view {text!r} is none of {', '.join(VIEWS)}"),)
+    faults += view_faults
     # Of several photos in the documents' own folder some are cutouts: none is better than the wrong one.
     photo, cutout = (found[0][1] if found else None for found in entries)
     is_one_folder = both[0].side.root == both[1].side.root

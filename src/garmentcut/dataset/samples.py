@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -28,8 +28,7 @@ from garmentcut.recipe import DataConfig
 _Levels = NDArray[np.uint8]
 THREAD_NAME = "garmentcut-batches"
 _LEAST_HARD, _LEAST_LOSS = 0.5, 1e-6
-DRAW_STEPS = 100
-"""Steps for which samples are drawn by the same weights."""
+DRAW_STEPS = 100  # steps for which samples are drawn by the same weights
 _MAX_THREADS = 16
 
 
@@ -43,13 +42,7 @@ def seeded_generator(*names: str | int) -> torch.Generator:
 
 
 def step_generator(seed: int, step: int, rank: int = 0) -> torch.Generator:
-    """The generator of one step's augmentation on one device: the same whether or not the training was resumed.
-
-    Args:
-        seed: of the training.
-        step: counted from 0.
-        rank: of the device.
-    """
+    """The generator of the augmentation of a step, counted from 0: the same whether or not it was resumed."""
     return seeded_generator("augment", seed, step, rank)
 
 
@@ -64,14 +57,7 @@ class SharedGenerator(torch.Generator):
 
 
 def shared_generator(seed: int, step: int, *, rank: int, world_size: int) -> SharedGenerator:
-    """As `step_generator` of the first device, for a batch that is shared.
-
-    Args:
-        seed: of the training.
-        step: counted from 0.
-        rank: of the device.
-        world_size: number of devices, each with as many samples.
-    """
+    """As `step_generator` of the first device, for a batch of which each device has as many samples."""
     generator = SharedGenerator()
     generator.manual_seed(step_generator(seed, step).initial_seed())
     generator.rank, generator.world_size = rank, world_size
@@ -186,19 +172,12 @@ class Samples:
         return self.pairs[index]
 
     def planes(self, index: int, draw: int = 0) -> Planes:  # noqa: ARG002 - of whole photos all draws are alike
-        """The pixels of one sample.
-
-        Args:
-            index: of the sample.
-            draw: number of the draw: of samples that are windows, another draw is another window.
-        """
-        planes: Planes = self._cached(index)
-        return planes
+        """The pixels of one sample; of samples that are windows, another draw is another window."""
+        return cast(Planes, self._cached(index))
 
     def _cached(self, index: int) -> Any:
         """What `_read` makes of a pair, from memory or from disk."""
-        kept = self._kept.get(index)
-        if kept is not None:
+        if (kept := self._kept.get(index)) is not None:
             return kept
         pair = self.pairs[index]
         try:
@@ -299,11 +278,12 @@ class DrawWeights:
     """How often each sample is drawn: photos of rare views and photos with a high loss more often than others.
 
     The weights change every `DRAW_STEPS` steps only, so that samples can be prepared ahead; the state is exact.
-
-    Args:
-        samples: those to learn from.
-        data: by how much; see `rare_views`, `hard_photos` and `wrong_weight`.
     """
+
+    @classmethod
+    def of(cls, samples: Samples, data: DataConfig) -> "DrawWeights | None":
+        """Those of samples to learn from, by `rare_views`, `hard_photos`, `wrong_weight`; None: all are drawn alike."""
+        return cls(samples, data) if data.rare_views > 1 or data.hard_photos > 1 else None
 
     def __init__(self, samples: Samples, data: DataConfig) -> None:
         views = [samples.pair_of(index).view for index in range(len(samples))]
@@ -340,11 +320,6 @@ class DrawWeights:
         self._mean_loss = float(state["mean_loss"])
 
 
-def weights_drawn_by(data: DataConfig) -> bool:
-    """True if some samples are to be drawn more often than others."""
-    return data.rare_views > 1 or data.hard_photos > 1
-
-
 def drawn_order(weights: Tensor, num: int, *, seed: int, chunk: int) -> list[int]:
     """Draw samples by weight: each as often as its weight says, up to one more or less, in random order.
 
@@ -360,8 +335,7 @@ def drawn_order(weights: Tensor, num: int, *, seed: int, chunk: int) -> list[int
     ends = weights.double().cumsum(0) / weights.double().sum()
     marks = (torch.arange(num, dtype=torch.float64) + torch.rand((), generator=generator, dtype=torch.float64)) / num
     found = torch.searchsorted(ends, marks).clamp(max=len(weights) - 1)
-    order: list[int] = found[torch.randperm(num, generator=generator)].tolist()
-    return order
+    return cast(list[int], found[torch.randperm(num, generator=generator)].tolist())
 
 
 def _prepared(
@@ -374,9 +348,9 @@ def _prepared(
             under_way.append(_begin(samples, [(index_at(place), place) for place in step_places], pool))
             # One batch is ready, and every thread has a sample of a later one to do.
             if len(under_way) > 1 + math.ceil(workers / len(step_places)):
-                yield _finish(*under_way.popleft())
+                yield _finished(*under_way.popleft())
         while under_way:
-            yield _finish(*under_way.popleft())
+            yield _finished(*under_way.popleft())
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -392,16 +366,14 @@ def _begin(
         for channels in (samples.num_channels, 1)
     )
     batch = SampleBatch(photos, alphas, tuple(pair.view for pair in pairs), tuple(pair.name for pair in pairs), indices)
-    slots = zip(draws, photos.numpy(), alphas.numpy(), strict=True)
-    return batch, [pool.submit(_fill, samples, draw, photo, alpha) for draw, photo, alpha in slots]
+
+    def fill(draw: tuple[int, int], photo: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> None:
+        photo[:], alpha[:] = samples.planes(*draw)
+
+    return batch, [pool.submit(fill, *slot) for slot in zip(draws, photos.numpy(), alphas.numpy(), strict=True)]
 
 
-def _fill(samples: Samples, draw: tuple[int, int], photo: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> None:
-    planes = samples.planes(*draw)
-    photo[:], alpha[:] = planes.photo, planes.alpha
-
-
-def _finish(batch: SampleBatch, work: list[Future[None]]) -> SampleBatch:
+def _finished(batch: SampleBatch, work: list[Future[None]]) -> SampleBatch:
     for future in work:
         future.result()
     return batch

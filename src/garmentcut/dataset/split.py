@@ -30,12 +30,8 @@ from garmentcut.dataset.ledger import read_hashes
 from garmentcut.dataset.manifest import Fault, Manifest, Pair, fault_of
 from garmentcut.errors import DatasetError, counted
 
-PerceptualHash = NDArray[np.int8]
-"""`(192,)`: 96 cells of brightness, 96 of shape."""
-
-NEAR = 0.18
-"""Hashes nearer to each other than this are of the same photo."""
-
+PerceptualHash = NDArray[np.int8]  # `(192,)`: 96 cells of brightness, 96 of shape
+NEAR = 0.18  # hashes nearer to each other than this are of the same photo
 _GRID_HW = 12, 8
 _CELLS = _GRID_HW[0] * _GRID_HW[1]
 HASH_BYTES = 2 * _CELLS
@@ -51,12 +47,7 @@ _MAX_FOLDS = 100
 
 
 def perceptual_hash(rgb: NDArray[np.uint8], alpha: NDArray[np.float32]) -> PerceptualHash:
-    """The perceptual hash of a garment.
-
-    Args:
-        rgb: `(H, W, 3)`.
-        alpha: `(H, W)` in [0, 1], not 0 everywhere.
-    """
+    """The perceptual hash of a garment: a photo `(H, W, 3)`, and an alpha `(H, W)` in [0, 1], not 0 everywhere."""
     left, top, right, bottom = _span_of(alpha)
     y, x = max(int(top), 0), max(int(left), 0)
     part = slice(y, int(bottom) + 1), slice(x, int(right) + 1)
@@ -70,17 +61,11 @@ def perceptual_hash(rgb: NDArray[np.uint8], alpha: NDArray[np.float32]) -> Perce
     centered = light - (light * weights).sum() / total
     contrast = np.sqrt((weights * centered**2).sum() / total) + _CONTRAST_FLOOR
     values = np.concatenate([(centered * weights / contrast).ravel(), shape.ravel() * np.float32(_SHAPE_WEIGHT)])
-    rounded: PerceptualHash = np.rint(values * _INT8_SCALE).clip(-127, 127).astype(np.int8)
-    return rounded
+    return np.asarray(np.rint(values * _INT8_SCALE).clip(-127, 127), np.int8)
 
 
 def find_near(hashes: NDArray[np.int8], near: float = NEAR) -> Iterator[tuple[int, int, float]]:
-    """Rows that are near each other, and how near: `(i, j, distance)` with i < j.
-
-    Args:
-        hashes: `(N, 192)`.
-        near: largest distance.
-    """
+    """Rows of `(N, 192)` that are near each other, and how near: `(i, j, distance)` with i < j."""
     scaled = hashes.astype(np.float32) / np.float32(_INT8_SCALE * np.sqrt(_CELLS))
     squares = (scaled**2).sum(axis=1)
     for start in range(0, len(scaled), _CHUNK):
@@ -109,12 +94,8 @@ def find_met(manifest: Manifest, photos: Collection[str], hashes: Sequence[bytes
     """Names of the pairs that a model trained on these photos has met before.
 
     A pair is met if its photo is one of them, or another of its group is (a near-duplicate, another view of its
-    garment); or if it looks like one of another data set, by its perceptual hash.
-
-    Args:
-        manifest: the data set.
-        photos: first digits of photos' SHA-256, all of one length.
-        hashes: of photos.
+    garment); or if it looks like one of another data set, by its perceptual hash. `photos` are first digits of their
+    SHA-256.
     """
     lengths = {len(photo) for photo in photos}
     known = set(photos)
@@ -134,11 +115,7 @@ def find_met(manifest: Manifest, photos: Collection[str], hashes: Sequence[bytes
 
 
 def find_repeated(hashes: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Names of files with the content of an earlier one, and that one's name.
-
-    Args:
-        hashes: `(name, hash of the content)`; what comes first is the original.
-    """
+    """Names of files with the content of an earlier one, and that one's name, of `(name, hash of the content)`."""
     first: dict[str, str] = {}
     return {name: first[digest] for name, digest in hashes if first.setdefault(digest, name) != name}
 
@@ -199,15 +176,9 @@ def _cells(values: NDArray[np.float32], box: tuple[float, float, float, float]) 
 def mark_duplicates(
     rows: Iterable[Pair], hashes: Mapping[str, bytes], *, known: Collection[str] = ()
 ) -> tuple[Pair, ...]:
-    """Refuse copies of a photo file, mark look-alikes, and name every usable row's group.
+    """Refuse copies of a photo file, mark look-alikes by their perceptual hashes, and name every usable row's group.
 
-    Args:
-        rows: of all pairs.
-        hashes: name to the perceptual hash of a pair (`garmentcut.dataset.split`).
-        known: names already in the data set: of two copies, these stay.
-
-    Returns:
-        The rows in their order.
+    Of two copies, those whose names are already `known` in the data set stay. The rows keep their order.
     """
     rows = _refuse_copies(tuple(rows), known)
     usable = [row for row in rows if not row.refused]
@@ -215,15 +186,9 @@ def mark_duplicates(
     groups = group_garments(
         (row.garment for row in usable), ((usable[i].garment, usable[j].garment) for i, j, _ in links)
     )
-    faults = near_faults([row.name for row in usable], links)
+    faults = {name: (fault,) for name, fault in near_faults([row.name for row in usable], links).items()}
     return tuple(
-        row
-        if row.refused
-        else replace(
-            row,
-            group=groups[row.garment],
-            faults=(*row.faults, *([faults[row.name]] if row.name in faults else [])),
-        )
+        row if row.refused else replace(row, group=groups[row.garment], faults=row.faults + faults.get(row.name, ()))
         for row in rows
     )
 
@@ -300,16 +265,10 @@ class Scheme:
 def assign_splits(
     pairs: Iterable[Pair], scheme: Scheme, *, seed: int, kept: Mapping[str, str] | None = None
 ) -> dict[str, str]:
-    """Assign groups of garments to splits.
+    """Assign the groups of usable pairs to splits; the same pairs give the same splits, in whatever order they come.
 
-    The same pairs give the same splits, in whatever order they come.
-
-    Args:
-        pairs: usable ones, with their groups.
-        scheme: the splits and their shares.
-        seed: of the order in which groups that are alike are taken.
-        kept: garment to the split it already has, where its group stays. If garments of several splits have become one
-            group, all go to the split that holds most of its pairs.
+    `kept` names the split that a garment already has, where its group stays. If garments of several splits have become
+    one group, all go to the split that holds most of its pairs.
 
     Returns:
         The split of each group.
@@ -317,7 +276,9 @@ def assign_splits(
     Raises:
         DatasetError: fewer groups than splits.
     """
-    views = _views_by_group(pairs)
+    views: dict[str, Counter[str]] = defaultdict(Counter)
+    for pair in sorted(pairs, key=lambda pair: pair.group):
+        views[pair.group][pair.view] += 1
     if len(views) < len(scheme.shares):
         raise DatasetError(_too_few(len(views), scheme))
     splits = _kept_splits(pairs, kept or {}, {name for name, _ in scheme.shares})
@@ -343,12 +304,6 @@ def choose_scheme(
 ) -> tuple[Scheme, int]:
     """The scheme and seed that were asked for; otherwise the dataset's own; otherwise five folds and 0.
 
-    Args:
-        asked: None: not asked for.
-        seed: likewise.
-        own: those of the data set, if it is split already.
-        resplit: others are wanted.
-
     Raises:
         DatasetError: others are asked for, but not wanted: garments would change sides unnoticed.
     """
@@ -360,10 +315,7 @@ def choose_scheme(
 
 
 def prove_split(pairs: Iterable[Pair]) -> None:
-    """Check that no garment, no group of look-alikes and no photo file is in two splits.
-
-    Args:
-        pairs: refused ones are passed over.
+    """Check that no garment, no group of look-alikes and no photo file is in two splits; refused pairs do not count.
 
     Raises:
         DatasetError: one does; names it, and the pairs.
@@ -378,13 +330,6 @@ def prove_split(pairs: Iterable[Pair]) -> None:
             if other.split != pair.split:
                 what = f"{mark[0]} {mark[1]} stands in {other.split} ({other.name}) and in {pair.split} ({pair.name})"
                 raise DatasetError(f"the split leaks: {what}; run `garmentcut ingest` with --resplit")
-
-
-def _views_by_group(pairs: Iterable[Pair]) -> dict[str, Counter[str]]:
-    views: dict[str, Counter[str]] = defaultdict(Counter)
-    for pair in pairs:
-        views[pair.group][pair.view] += 1
-    return dict(sorted(views.items()))
 
 
 def _too_few(num_groups: int, scheme: Scheme) -> str:

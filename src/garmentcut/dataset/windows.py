@@ -24,9 +24,7 @@ from garmentcut.photo.photo import Photo, resize_alpha, resize_rgb, to_8_bit
 from garmentcut.photo.write import png_bytes
 from garmentcut.recipe import AugmentConfig, Recipe, Strength
 
-MAP_REDUCTION = 2
-"""Maps are kept at the segment stage's size: half of the frame that the refine stage works in."""
-
+MAP_REDUCTION = 2  # maps are kept at the segment stage's size: half of the frame that the refine stage works in
 _EDGE_KERNEL = np.ones((9, 9), np.uint8)
 _EDGE_STEP, _WRONG_STEP = 7, 3  # every so many of these pixels can be the middle of a window
 _UNSURE = 25  # levels of 255 from 0 and 255
@@ -78,23 +76,19 @@ class WindowSamples(Samples):
         self.num_channels = 3 if maps is None else 4
 
     def planes(self, index: int, draw: int = 0) -> Planes:
-        """The pixels of one window.
-
-        Args:
-            index: of the photo.
-            draw: number of the draw; another draw of a photo is another window.
-        """
+        """The pixels of one window; another draw of a photo is another window."""
         whole: _Whole = self._cached(index)
         rng = np.random.default_rng([self.recipe.training.seed, index, draw, int(self.vary)])
         config = self.recipe.augment if self.vary else AugmentConfig()
         pair, size_hw = self.pairs[index], self.data.size_hw
         centre = self._centre(whole, pair, rng)
-        warp = draw_homography(rng, centre, size_hw, config, mirrored_p=_mirrored(pair, config))
-        photo = _warped(whole.rgb, warp, size_hw, cv2.BORDER_REPLICATE).transpose(2, 0, 1)
-        target = _warped(whole.target, warp, size_hw, cv2.BORDER_REPLICATE)
+        mirrored_p = (config.flip_front_right if pair.view == "FrontRight" else config.flip).p
+        warp = draw_homography(rng, centre, size_hw, config, mirrored_p=mirrored_p)
+        photo = _warped(whole.rgb, warp, size_hw).transpose(2, 0, 1)
+        target = _warped(whole.target, warp, size_hw)
         if whole.maps:
             levels = whole.maps[int(rng.integers(len(whole.maps))) if self.vary else 0]
-            seen = _warped(levels, warp @ _ENLARGED, size_hw, cv2.BORDER_REPLICATE)
+            seen = _warped(levels, warp @ _ENLARGED, size_hw)
             photo = np.concatenate([photo, corrupted(seen, rng, config.map_corruption)[None]])
         return Planes(np.ascontiguousarray(photo), np.ascontiguousarray(target)[None])
 
@@ -126,12 +120,7 @@ class WindowSamples(Samples):
 
 
 def framed(photo: Photo, alpha: NDArray[np.float32], height: int) -> tuple[_Levels, _Levels]:
-    """Scale a photo and its target to one height, keeping the whole width.
-
-    Args:
-        photo: of any size, depth and colour profile.
-        alpha: `(H, W)` float32 in [0, 1], at the photo's size.
-        height: to scale to, in pixels.
+    """Scale a photo and its target `(H, W)` in [0, 1] to one height, keeping the whole width.
 
     Returns:
         `(height, w, 3)` uint8 sRGB and `(height, w)` uint8, 255 for fully garment.
@@ -163,8 +152,7 @@ def draw_homography(
     """
 
     def signed(strength: Strength, num: int = 1) -> NDArray[np.float64]:
-        drawn: NDArray[np.float64] = rng.uniform(-1, 1, num) * (rng.random() < strength.p)
-        return drawn
+        return np.asarray(rng.uniform(-1, 1, num) * (rng.random() < strength.p))
 
     height, width = size_hw
     zoom = (1 + config.zoom.amount) ** signed(config.zoom)[0]
@@ -180,20 +168,14 @@ def draw_homography(
     if corners.any():
         frame = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
         warp = np.asarray(cv2.getPerspectiveTransform(frame, (frame + corners).astype(np.float32)), np.float64) @ warp
-    placed: NDArray[np.float64] = warp
-    return placed
+    return np.asarray(warp)
 
 
 def corrupted(levels: _Levels, rng: np.random.Generator, strength: Strength) -> _Levels:
     """A map with the errors that maps have on photos of another studio.
 
     Of the maps that it happens to, half are eroded, dilated or only blurred, a third lose what is thin, and a quarter
-    have a hole or a false positive.
-
-    Args:
-        levels: `(H, W)` uint8.
-        rng: draws everything.
-        strength: how often, and the largest kernel in pixels.
+    have a hole or a false positive. `strength` is how often, and the largest kernel in pixels.
     """
     if rng.random() >= strength.p or strength.amount < 3:
         return levels
@@ -258,14 +240,12 @@ def _some_of(mask: NDArray[np.bool_], step: int) -> NDArray[np.int32]:
     return np.argwhere(mask)[::step, ::-1].astype(np.int32)
 
 
-def _mirrored(pair: Pair, config: AugmentConfig) -> float:
-    return config.flip_front_right.p if pair.view == "FrontRight" else config.flip.p
-
-
-def _warped(levels: _Levels, warp: NDArray[np.float64], size_hw: tuple[int, int], border: int) -> _Levels:
+def _warped(levels: _Levels, warp: NDArray[np.float64], size_hw: tuple[int, int]) -> _Levels:
     enlarges = abs(np.linalg.det(warp[:2, :2])) > 1
     flags = cv2.INTER_CUBIC if enlarges and levels.ndim == 3 else cv2.INTER_LINEAR
-    return np.asarray(cv2.warpPerspective(levels, warp, size_hw[::-1], flags=flags, borderMode=border), np.uint8)
+    return np.asarray(
+        cv2.warpPerspective(levels, warp, size_hw[::-1], flags=flags, borderMode=cv2.BORDER_REPLICATE), np.uint8
+    )
 
 
 def _shift(x: float, y: float) -> NDArray[np.float64]:

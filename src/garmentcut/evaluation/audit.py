@@ -13,7 +13,6 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from garmentcut.config import RuntimeConfig
 from garmentcut.dataset.manifest import Manifest, Pair, read_manifest, write_manifest
 from garmentcut.errors import DatasetError, EvaluationError, LockTakenError
 from garmentcut.evaluation.evidence import REFERENCE_HEIGHT_PX, Evidence, Region, gather_evidence
@@ -25,17 +24,12 @@ from garmentcut.photo.color import srgb_of
 from garmentcut.photo.files import LOCK_NAME, write_atomic
 from garmentcut.photo.lock import FolderLock
 from garmentcut.photo.photo import to_8_bit
-from garmentcut.prediction.doubt import Maps
 from garmentcut.prediction.verdict import place_of
 
-CutoutVerdict = Literal["", "wrong", "right", "unsure"]
-"""Empty: nobody has looked, or a verdict is taken back."""
-
+CutoutVerdict = Literal["", "wrong", "right", "unsure"]  # empty: nobody has looked, or a verdict is taken back
 VERDICTS = tuple(word for word in get_args(CutoutVerdict) if word)
 
-SUSPECTS_NAME, PAGE_NAME = "suspects.jsonl", "index.html"
-"""What an audit writes into its folder."""
-
+SUSPECTS_NAME, PAGE_NAME = "suspects.jsonl", "index.html"  # what an audit writes into its folder
 _CAPTIONS = {"ground truth": "cutout", "cutout": "prediction", "where it differs most": "the region, enlarged"}
 _PATIENCE_S = 5.0  # for another command at work in the dataset
 _LEAST_SPREAD = 0.15  # of a logarithm: spreads below it are chance
@@ -92,7 +86,6 @@ def audit(
     trials: Sequence[Trial],
     manifest: Manifest,
     *,
-    config: RuntimeConfig | None = None,
     use_seen: bool = False,
     on_photo: Callable[[str, str], None] = lambda _name, _failure: None,
 ) -> Audit:
@@ -101,7 +94,6 @@ def audit(
     Args:
         trials: what `garmentcut.evaluation.predict.plan_trials` gave; best of a folder of fold runs.
         manifest: the dataset.
-        config: backend and threads.
         use_seen: go on although a model was trained on photos that it is asked about.
         on_photo: called after each photo with its name and why it failed; empty: it did not.
 
@@ -113,7 +105,7 @@ def audit(
         refuse_seen(trials, manifest, because="and has learned the mistakes in their cutouts")
     examined: list[tuple[Pair, _Examined]] = []
     failures = {}
-    for outcome in predict(trials, manifest, _examine, config=config):
+    for outcome in predict(trials, manifest, _examine):
         on_photo(outcome.pair.name, outcome.reason)
         if outcome.found is None:
             failures[outcome.pair.name] = outcome.reason
@@ -132,7 +124,7 @@ def audit(
 
 
 def draw_suspects(
-    trials: Sequence[Trial], manifest: Manifest, suspects: Iterable[Suspect], *, config: RuntimeConfig | None = None
+    trials: Sequence[Trial], manifest: Manifest, suspects: Iterable[Suspect]
 ) -> dict[str, tuple[Tile, ...]]:
     """Cut some suspects again and draw them: photo, cutout, prediction, difference, the region enlarged.
 
@@ -148,7 +140,7 @@ def draw_suspects(
         drawn = draw_pictures(cut.photo, cut.target, cut.alpha, outlined_xyxy=box)
         return tuple(replace(picture, caption=_CAPTIONS.get(picture.caption, picture.caption)) for picture in drawn)
 
-    found = predict([trial for trial in few if trial.pairs], manifest, draw, config=config)
+    found = predict([trial for trial in few if trial.pairs], manifest, draw)
     return {outcome.pair.name: outcome.found for outcome in found if outcome.found is not None}
 
 
@@ -189,14 +181,8 @@ def rank_suspects(
     Each measure of disagreement is compared with those of the dataset's other cutouts, after what the prediction itself
     explains is taken out: disputed pixels are divided by the root of how far its border scatters about the rest of the
     cutout's, and the shift that all cutouts have in common is the model's. A region's strength is that of its weight
-    and half of that of the label quality score.
-
-    Args:
-        names: of the pairs.
-        evidence: of each.
-        doubts: `(N,)` of each, by a model learned from other garments, to be shown beside; None: not known.
-        heights_px: of each photo.
-        places: where in the garment each one's heaviest region lies, in words; empty: not known.
+    and half of that of the label quality score. Doubts, `(N,)`, by a model learned from other garments, are shown
+    beside; `places` say where in the garment each one's heaviest region lies, in words; empty: not known.
     """
     units = np.array(heights_px) / REFERENCE_HEIGHT_PX
     weights = np.array([sum(region.weight**2 for region in one.regions) ** 0.5 for one in evidence]) / units**2
@@ -216,9 +202,7 @@ def rank_suspects(
         values = {kind: float(np.clip(strength[index], 0, _MOST)) for kind, strength in strengths.items()}
         if one.dice >= _OTHER_DICE:
             values["whole"] = 0.0
-        clues = tuple(
-            sorted(_clues(one, values, shift_xy=shifts[index], place=places[index]), key=lambda c: -c.strength)
-        )
+        clues = _clues(one, values, shift_xy=shifts[index], place=places[index])
         doubt = None if doubts is None else float(doubts[index])
         found.append(Suspect(name, max(values.values()), clues, doubt, one))
     return sorted(found, key=lambda suspect: (-suspect.score, suspect.name))
@@ -283,13 +267,9 @@ def _checked(verdict: object, name: str) -> CutoutVerdict:
 
 
 def render_page(audited: Audit, pictures: Mapping[str, tuple[Tile, ...]], *, dataset: Path, models: str) -> str:
-    """The page of an audit, as HTML.
+    """The page of an audit, as HTML, with pictures of the suspects that are shown, by name.
 
-    Args:
-        audited: what was found.
-        pictures: of the suspects that are shown, by name.
-        dataset: the dataset's folder, for the command that keeps verdicts.
-        models: what predicted, in words.
+    The dataset's folder is for the command that keeps verdicts; `models`, what predicted, in words.
     """
     return (
         page_environment()
@@ -319,11 +299,13 @@ def _shift_of(evidence: Evidence) -> tuple[float, float]:
 def _beyond(values: NDArray[np.float64], *, least: float = _LEAST_SPREAD) -> NDArray[np.float64]:
     """By how many robust standard deviations each value lies above the middle one."""
     away = values - np.median(values)
-    beyond: NDArray[np.float64] = away / max(1.4826 * float(np.median(np.abs(away))), least)
-    return beyond
+    return np.asarray(away / max(1.4826 * float(np.median(np.abs(away))), least))
 
 
-def _clues(evidence: Evidence, strengths: dict[str, float], *, shift_xy: NDArray[np.float64], place: str) -> list[Clue]:
+def _clues(
+    evidence: Evidence, strengths: dict[str, float], *, shift_xy: NDArray[np.float64], place: str
+) -> tuple[Clue, ...]:
+    """Strongest first."""
     clues = []
     if evidence.regions and strengths["region"] > 0:
         region = evidence.regions[0]
@@ -333,7 +315,7 @@ def _clues(evidence: Evidence, strengths: dict[str, float], *, shift_xy: NDArray
     if strengths["whole"] > 0:
         shared = f"cutout and prediction share {100 * evidence.dice:.0f} %"
         clues.append(Clue("whole", strengths["whole"], f"perhaps of another photo: {shared}"))
-    return clues
+    return tuple(sorted(clues, key=lambda clue: -clue.strength))
 
 
 def _region_text(region: Region, place: str) -> str:
@@ -358,10 +340,9 @@ def _examine(cut: CutPair) -> _Examined:
     rgb = srgb_of(to_8_bit(photo.rgb), photo.profile)
     evidence = gather_evidence(rgb, cut.target, cut.alpha)
     maps = cut.observation.maps if cut.observation is not None else None
-    place = _place_of(evidence, maps, photo.size_hw[0]) if maps is not None and evidence.regions else ""
+    place = ""
+    if maps is not None and evidence.regions:
+        box = np.array(evidence.regions[0].box_xyxy) * (maps.frame_hw[0] / photo.size_hw[0])
+        x, y = (box[:2] + box[2:]) / 2 - maps.corner_xy
+        place = place_of(maps, x, y)
     return _Examined(evidence, experience_of(cut), photo.size_hw[0], place)
-
-
-def _place_of(evidence: Evidence, maps: Maps, height_px: int) -> str:
-    left, top, right, bottom = np.array(evidence.regions[0].box_xyxy) * (maps.frame_hw[0] / height_px)
-    return place_of(maps, (left + right) / 2 - maps.corner_xy[0], (top + bottom) / 2 - maps.corner_xy[1])

@@ -91,11 +91,8 @@ def sample_of(cut: CutPair) -> EdgeSample:
 def edge_sample(garment: str, alpha: Alpha, target: Alpha, edge: Edge) -> "EdgeSample | None":
     """Keep what a fit needs of one photo; None where the two have no edge in common.
 
-    Args:
-        garment: id that all views of a garment share, and of those that look the same.
-        alpha: `(H, W)` float32 in [0, 1], as a network with `edge` on its card gives it, before any choke.
-        target: the retoucher's, of any size.
-        edge: the card's.
+    The alpha, `(H, W)`, is as a network with `edge` on its card gives it, before any choke; the retoucher's may have
+    any size.
     """
     target = resize_alpha(target, (alpha.shape[0], alpha.shape[1]))
     area = area_of(target > 0, margin_px=_REACH_PX)
@@ -175,8 +172,7 @@ def _scores(samples: Sequence[EdgeSample], edge: Edge) -> NDArray[np.float64]:
 
 
 def _mean(scores: NDArray[np.float64]) -> EdgeScore:
-    edge_error_px, mean_dice = scores.mean(axis=0).tolist()
-    return EdgeScore(edge_error_px, mean_dice)
+    return EdgeScore(*scores.mean(axis=0).tolist())
 
 
 def _target_of(sample: EdgeSample) -> Alpha:
@@ -184,8 +180,7 @@ def _target_of(sample: EdgeSample) -> Alpha:
 
 
 def _near_edge(sample: EdgeSample) -> NDArray[np.bool_]:
-    near: NDArray[np.bool_] = (np.abs(sample.logits) < 8) | ((sample.target > 0) & (sample.target < 255))
-    return near
+    return np.asarray((np.abs(sample.logits) < 8) | ((sample.target > 0) & (sample.target < 255)))
 
 
 def _outline_px(sample: EdgeSample) -> float:
@@ -195,6 +190,4 @@ def _outline_px(sample: EdgeSample) -> float:
 
 
 def _sigmoid(logits: NDArray[np.float32], bias: float, gain: float) -> Alpha:
-    scaled = np.clip((logits - np.float32(bias)) * np.float32(gain), -60, 60)
-    alpha: Alpha = 1 / (1 + np.exp(-scaled))
-    return alpha
+    return np.asarray(1 / (1 + np.exp(-np.clip((logits - np.float32(bias)) * np.float32(gain), -60, 60))))

@@ -19,9 +19,7 @@ from scipy.ndimage import distance_transform_edt, find_objects, gaussian_gradien
 from garmentcut.evaluation.metrics import Alpha, Area, area_of, border_of, dice, mask_of
 from garmentcut.photo.mask import Mask
 
-REFERENCE_HEIGHT_PX = 1728.0
-"""Lengths below are for photos this high, and scaled to others."""
-
+REFERENCE_HEIGHT_PX = 1728.0  # lengths below are for photos this high, and scaled to others
 _NEAR_PX = 3.0  # of a region: its own stretch of a border
 _FAR_PX = 12.0  # from the border: what no shift of a few pixels explains
 _SEARCH_PX = 6  # a shift by more would have been refused by ingest
@@ -76,13 +74,7 @@ class Evidence:
 
 
 def gather_evidence(rgb: NDArray[np.uint8], target: Alpha, alpha: Alpha) -> Evidence:
-    """Compare a cutout with a prediction and with the photo.
-
-    Args:
-        rgb: `(H, W, 3)` uint8, the photo.
-        target: `(H, W)` float32 in [0, 1], the cutout's alpha.
-        alpha: likewise, the prediction's.
-    """
+    """Compare a cutout's alpha, `target`, `(H, W)` in [0, 1], with a prediction's and with the photo `(H, W, 3)`."""
     theirs, ours = mask_of(target), mask_of(alpha)
     unit = target.shape[0] / REFERENCE_HEIGHT_PX
     area = area_of(theirs, ours, margin_px=round(_MARGIN_PX * unit))
@@ -151,8 +143,7 @@ class Scene:
 def inside_of(mask: Mask) -> NDArray[np.float32]:
     """Signed distance from a mask's border in pixels, above zero inside; its border pixels lie half a pixel inside."""
     distance = distance_transform_edt(~border_of(mask))  # the border's own pixels belong to the mask
-    signed: NDArray[np.float32] = np.where(mask, distance + 0.5, 0.5 - distance).astype(np.float32)
-    return signed
+    return np.asarray(np.where(mask, distance + 0.5, 0.5 - distance), np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,12 +201,9 @@ def edges_met(scene: Scene) -> EdgesMet:
 def displacement(scene: Scene, *, apart_from: Mask | None) -> tuple[tuple[float, float], float, float]:
     """Shift and growth of the cutout against the prediction: Huber's regression of border distances on the normals.
 
-    Where the cutout is shifted by d, its border lies d·n outside the prediction's, n being the outward normal.
-
-    Args:
-        scene: what is looked at.
-        apart_from: a region whose border is left out of the spread, if more than half is left: a side that is cut away
-            would else look as if the prediction's border were rough.
+    Where the cutout is shifted by d, its border lies d·n outside the prediction's, n being the outward normal. The
+    border of the region `apart_from` is left out of the spread, if more than half is left: a side that is cut away
+    would else look as if the prediction's border were rough.
 
     Returns:
         Shift x, y; growth: how far outside it lies all around; spread: how far the rest of it scatters about that.
@@ -251,8 +239,7 @@ def _normals(inside: NDArray[np.float32], rows: NDArray[np.intp], columns: NDArr
     down, right = np.gradient(inside, axis=0), np.gradient(inside, axis=1)
     normals = -np.column_stack([right[rows, columns], down[rows, columns]]).astype(np.float64)
     lengths = np.linalg.norm(normals, axis=1, keepdims=True)
-    unit: NDArray[np.float64] = normals / np.where(lengths > 0, lengths, np.nan)
-    return unit
+    return np.asarray(normals / np.where(lengths > 0, lengths, np.nan))
 
 
 def _huber(design: NDArray[np.float64], values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

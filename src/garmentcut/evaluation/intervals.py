@@ -22,16 +22,14 @@ own. With one training of each, luck cannot be distinguished from merit, and gar
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
 RESAMPLES, PAIRED_RESAMPLES = 2000, 4000
-LEAST_GARMENTS = 5
-"""With fewer there are too few different draws to say anything."""
-
+LEAST_GARMENTS = 5  # with fewer there are too few different draws to say anything
 _LEVEL = 0.95
 _TAILS = ((1 - _LEVEL) / 2, (1 + _LEVEL) / 2)
 _CELLS = 2_000_000  # of the table of weights worked on at a time: bounds the memory
@@ -58,8 +56,7 @@ class Estimate:
 
 def mean(values: Floats, weights: Weights) -> Floats:
     """Arithmetic mean."""
-    total: Floats = values @ weights / weights.sum(axis=0)
-    return total
+    return np.asarray(values @ weights / weights.sum(axis=0))
 
 
 def median(values: Floats, weights: Weights) -> Floats:
@@ -68,8 +65,7 @@ def median(values: Floats, weights: Weights) -> Floats:
     num = upto[-1]
     # A value's place: how many photos end before its rank.
     low, high = (values[np.count_nonzero(upto <= rank, axis=0)] for rank in ((num - 1) // 2, num // 2))
-    middle: Floats = (low + high) / 2
-    return middle
+    return np.asarray((low + high) / 2)
 
 
 def worst(share: float, *, higher_is_better: bool) -> Figure:
@@ -85,8 +81,7 @@ def worst(share: float, *, higher_is_better: bool) -> Figure:
         num = np.maximum(share * upto[-1], 1.0)
         reach = int(np.count_nonzero(upto < num, axis=0).max()) + 1  # no resample needs more photos than that
         taken = np.clip(num - (upto[:reach] - weights[:reach]), 0, weights[:reach])
-        figure: Floats = values[:reach] @ taken / num
-        return figure
+        return np.asarray(values[:reach] @ taken / num)
 
     return mean_of_worst
 
@@ -133,9 +128,7 @@ class Bootstrap:
         ordered = np.asarray(values, np.float64)[order]
         once = np.ones((len(ordered), 1), np.int32)
         found = {name: float(figure(ordered, once)[0]) for name, figure in figures.items()}
-        if not self.draws.size:
-            return {name: Estimate(value) for name, value in found.items()}
-        drawn: dict[str, list[Floats]] = {name: [] for name in figures}
+        drawn: dict[str, list[Floats]] = {name: [np.zeros(0)] for name in figures}
         for weights in self._weights(order):
             for name, figure in figures.items():
                 drawn[name].append(figure(ordered, weights))
@@ -146,10 +139,7 @@ class Bootstrap:
         sums = [self._sums_of(values) for values in (hits, totals)]
         if not sums[1].sum():
             return None
-        value = float(sums[0].sum() / sums[1].sum())
-        if not self.draws.size:
-            return Estimate(value)
-        return _estimate(value, self._drawn_ratios(*sums))
+        return _estimate(float(sums[0].sum() / sums[1].sum()), self._drawn_ratios(*sums))
 
     def ratio_difference(
         self, hits: Sequence[float], totals: Sequence[float], other_hits: Sequence[float], other_totals: Sequence[float]
@@ -158,12 +148,9 @@ class Bootstrap:
         ours, theirs = self.ratio(hits, totals), self.ratio(other_hits, other_totals)
         if ours is None or theirs is None:
             return None
-        value = ours.value - theirs.value
-        if not self.draws.size:
-            return Difference(value, None, None, None, "garments")
         sums = [self._sums_of(one) for one in (hits, totals, other_hits, other_totals)]
-        found = _estimate(value, self._drawn_ratios(*sums[:2]) - self._drawn_ratios(*sums[2:]))
-        return Difference(value, found.low, found.high, None, "garments")
+        found = _estimate(ours.value - theirs.value, self._drawn_ratios(*sums[:2]) - self._drawn_ratios(*sums[2:]))
+        return Difference(found.value, found.low, found.high, None, "garments")
 
     def _sums_of(self, values: Sequence[float]) -> Floats:
         """Of each garment."""
@@ -172,10 +159,7 @@ class Bootstrap:
     def _drawn_ratios(self, hits: Floats, totals: Floats) -> Floats:
         """Of each draw; not a number where it has nothing to count."""
         drawn_hits, drawn_totals = hits @ self.draws, totals @ self.draws
-        ratios: Floats = np.divide(
-            drawn_hits, drawn_totals, out=np.full_like(drawn_hits, np.nan), where=drawn_totals > 0
-        )
-        return ratios
+        return np.divide(drawn_hits, drawn_totals, out=np.full_like(drawn_hits, np.nan), where=drawn_totals > 0)
 
     def _weights(self, order: NDArray[np.intp]) -> Iterator[Weights]:
         """How often each photo is in each resample, some resamples at a time."""
@@ -220,26 +204,22 @@ def difference_of(blocks: Sequence[FoldBlock], *, resamples: int = PAIRED_RESAMP
     both, error = spread.both, float(np.std(spread.both))
     if error < 1e-12:  # nothing varies
         return Difference(value, value, value, float(value == 0), draws.drawn)
-    freedom = spread.degrees_of_freedom(draws)
+    # Degrees of freedom of the sum of the two variances.
+    parts = ((spread.garments.var(), draws.garments_freedom), (spread.trainings.var(), draws.runs_freedom))
+    below = sum(variance**2 / freedom for variance, freedom in parts if freedom)
+    freedom = sum(variance for variance, _ in parts) ** 2 / below if below else 1.0
     stretch = float(stats.t.ppf(_TAILS[1], freedom) / stats.norm.ppf(_TAILS[1]))
     low, high = (value + stretch * float(np.quantile(both, at)) for at in _TAILS)
     p = 2 * float(stats.t.sf(abs(value) / error, freedom))
     return Difference(value, low, high, p, draws.drawn)
 
 
-@dataclass(frozen=True, eq=False)
-class Spread:
+class Spread(NamedTuple):
     """By how much each draw misses the value."""
 
     both: Floats  # with garments and trainings drawn
     garments: Floats  # with only these drawn; zeros where they are not
     trainings: Floats
-
-    def degrees_of_freedom(self, draws: "Draws") -> float:
-        """Of the sum of the two variances."""
-        parts = (float(self.garments.var()), draws.garments_freedom), (float(self.trainings.var()), draws.runs_freedom)
-        below = sum(variance**2 / freedom for variance, freedom in parts if freedom)
-        return float(sum(variance for variance, _ in parts) ** 2 / below) if below else 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -298,8 +278,7 @@ def _deviations(num: int, resamples: int, rng: np.random.Generator) -> Floats:
     """How often each of `num` things is in each draw of `num`, less 1, `(num, resamples)`; widened, see above."""
     if num < 2:
         return np.zeros((num, resamples))
-    widened: Floats = (_drawn_times(num, resamples, rng) - 1.0) * np.sqrt(num / (num - 1))
-    return widened
+    return np.asarray((_drawn_times(num, resamples, rng) - 1.0) * np.sqrt(num / (num - 1)))
 
 
 def _drawn_times(num: int, resamples: int, rng: np.random.Generator) -> NDArray[np.int32]:
@@ -308,5 +287,7 @@ def _drawn_times(num: int, resamples: int, rng: np.random.Generator) -> NDArray[
 
 
 def _estimate(value: float, draws: Floats) -> Estimate:
+    if not draws.size:
+        return Estimate(value)
     low, high = np.nanquantile(draws, _TAILS)
     return Estimate(value, float(low), float(high))

@@ -22,20 +22,11 @@ from scipy.spatial import KDTree
 
 from garmentcut.photo.mask import Mask, bounding_box, components, dilate, erode, mask_iou, slices_of
 
-EDGE_BAND_PX = 5
-"""How near to the target's edge a pixel of the edge band lies, at most: the errors of a good model lie within."""
-
-THIN_PX = 17
-"""Parts into which no square of so many pixels fits are thin: straps, ties, fringe."""
-
-LEAST_HOLE_PX = 25
-"""Smaller holes are specks, and not counted."""
-
-TOUCH_PX = 2.0
-"""An outline within so many pixels of the target's is left as it is."""
-
-PLACE_PX = 17
-"""Faults nearer to each other than so many pixels are fixed in one go."""
+EDGE_BAND_PX = 5  # so near to the target's edge the edge band's pixels lie: the errors of a good model lie within
+THIN_PX = 17  # parts into which no square of so many pixels fits are thin: straps, ties, fringe
+LEAST_HOLE_PX = 25  # smaller holes are specks, and not counted
+TOUCH_PX = 2.0  # an outline within so many pixels of the target's is left as it is
+PLACE_PX = 17  # faults nearer to each other than so many pixels are fixed in one go
 
 _SIGMA_PX = 1.4
 _FILTER_ERROR = 1e-2  # of the Gaussian, where it is cut off
@@ -43,11 +34,9 @@ _LEVELS = tuple(level / 10 for level in range(1, 11))
 _LEAST_GAP = 0.15 - 1e-6  # a gap of 0.15 counts, however float32 rounds it
 _RING_PX = 3  # around a hole
 
-Alpha = NDArray[np.float32]
-"""`(H, W)` float32 in [0, 1]."""
+Alpha = NDArray[np.float32]  # `(H, W)` float32 in [0, 1]
 
-Area = tuple[slice, slice]
-"""Rows and columns of a part of the frame."""
+Area = tuple[slice, slice]  # rows and columns of a part of the frame
 
 
 @dataclass(frozen=True)
@@ -58,10 +47,8 @@ class PhotoMetrics:
     is None was not measured: the row is older than the metric.
     """
 
-    dice: float
-    """Convention `alpha >= 128`."""
-    dice_any: float
-    """Convention `alpha > 0`: the same predicted mask against every pixel that the retoucher left visible."""
+    dice: float  # convention `alpha >= 128`
+    dice_any: float  # `alpha > 0`: the same predicted mask against every pixel that the retoucher left visible
     iou: float
     pixel_accuracy: float
     surface_dice_1px: float
@@ -89,8 +76,7 @@ class PhotoMetrics:
 class Metric(NamedTuple):
     """What a table says of a metric."""
 
-    key: str
-    """Field of `PhotoMetrics`."""
+    key: str  # field of `PhotoMetrics`
     title: str
     unit: str
     higher_is_better: bool
@@ -102,12 +88,9 @@ class PooledMetric(NamedTuple):
 
     key: str
     title: str
-    hits: str
-    """Field of `PhotoMetrics`."""
-    out_of: str
-    """Field of `PhotoMetrics`."""
-    unit: str
-    """Of what is counted."""
+    hits: str  # field of `PhotoMetrics`
+    out_of: str  # likewise
+    unit: str  # of what is counted
 
 
 METRICS = (
@@ -151,7 +134,6 @@ def measure(prediction: Alpha, target: Alpha) -> PhotoMetrics:
     ours, theirs = mask_of(prediction), mask_of(target)
     check_masks(ours, theirs)
     outlines, band = compare_outlines(ours, theirs), edge_band(target)
-    effort, thin, holes = retouching_effort(outlines), thin_parts(ours, theirs), count_holes(ours, theirs)
     return PhotoMetrics(
         dice=dice(ours, theirs),
         dice_any=dice(ours, target > 0),
@@ -168,22 +150,15 @@ def measure(prediction: Alpha, target: Alpha) -> PhotoMetrics:
         edge_mse=mse(prediction, target, band),
         edge_gradient=gradient_error(prediction, target, band),
         edge_connectivity=connectivity_error(prediction, target, band),
-        effort_px=effort.length_px,
-        effort_places=effort.num_places,
-        thin_px=thin.target_px,
-        thin_kept_px=thin.kept_px,
-        thin_drawn_px=thin.prediction_px,
-        thin_right_px=thin.right_px,
-        holes=holes.num,
-        holes_found=holes.num_found,
-        holes_invented=holes.num_invented,
+        **retouching_effort(outlines)._asdict(),
+        **thin_parts(ours, theirs)._asdict(),
+        **count_holes(ours, theirs)._asdict(),
     )
 
 
 def mask_of(alpha: Alpha) -> Mask:
     """`alpha >= 0.5`: what an 8-bit file holds as 128 or more. `alpha` is `(H, W)` in [0, 1]."""
-    mask: Mask = alpha >= np.float32(0.5)
-    return mask
+    return np.asarray(alpha >= np.float32(0.5))
 
 
 def check_masks(prediction: Mask, target: Mask) -> None:
@@ -263,8 +238,7 @@ class Outlines:
 
 def border_of(mask: Mask) -> Mask:
     """Pixels of a `(H, W)` mask with a direct neighbour outside it, or at the frame."""
-    border: Mask = mask & ~erode(mask, neighbours=4, outside="background")
-    return border
+    return np.asarray(mask & ~erode(mask, neighbours=4, outside="background"))
 
 
 def compare_outlines(prediction: Mask, target: Mask) -> Outlines:
@@ -360,14 +334,14 @@ def boundary_iou(prediction: Mask, target: Mask, width_px: int) -> float:
 class Effort(NamedTuple):
     """What a retoucher has to do to a cutout; see `retouching_effort`."""
 
-    length_px: float
-    num_places: int
+    effort_px: float
+    effort_places: int
 
 
-def retouching_effort(outlines: Outlines, tolerance_px: float = TOUCH_PX) -> Effort:
+def retouching_effort(outlines: Outlines) -> Effort:
     """Length of outline that must be redrawn, in pixels, and the number of separate places; lower is better.
 
-    With F(P) the border pixels of the prediction more than `tolerance_px` from the target's border, and F(G) the other
+    With F(P) the border pixels of the prediction more than `TOUCH_PX` from the target's border, and F(G) the other
     way round: length = (|F(P)| + |F(G)|) / 2, so that an edge which lies elsewhere counts once, and a lost strap by
     its own length. Places: the 8-connected components of F(P) and F(G) together, after each pixel has become a square
     of `PLACE_PX`.
@@ -377,12 +351,7 @@ def retouching_effort(outlines: Outlines, tolerance_px: float = TOUCH_PX) -> Eff
 
     Source: our own; surface Dice at 2 px is the same outline as a share.
     """
-    far = np.concatenate(
-        [
-            outlines.prediction_yx[outlines.prediction_px > tolerance_px],
-            outlines.target_yx[outlines.target_px > tolerance_px],
-        ]
-    )
+    far = np.concatenate([outlines.prediction_yx, outlines.target_yx])[outlines.both_px > TOUCH_PX]
     if not len(far):
         return Effort(0.0, 0)
     inside = far - far.min(axis=0) + PLACE_PX // 2
@@ -394,10 +363,10 @@ def retouching_effort(outlines: Outlines, tolerance_px: float = TOUCH_PX) -> Eff
 class ThinParts(NamedTuple):
     """Pixels of thin parts; see `thin_parts`."""
 
-    target_px: int
-    kept_px: int
-    prediction_px: int
-    right_px: int
+    thin_px: int
+    thin_kept_px: int
+    thin_drawn_px: int
+    thin_right_px: int
 
 
 def thin_parts(prediction: Mask, target: Mask) -> ThinParts:
@@ -426,9 +395,9 @@ def thin_parts(prediction: Mask, target: Mask) -> ThinParts:
 class Holes(NamedTuple):
     """Holes of a garment through which the background shows; see `count_holes`."""
 
-    num: int
-    num_found: int
-    num_invented: int
+    holes: int
+    holes_found: int
+    holes_invented: int
 
 
 def count_holes(prediction: Mask, target: Mask) -> Holes:
@@ -522,8 +491,7 @@ def connectivity_error(prediction: Alpha, target: Alpha, band: Mask) -> float:
 
 def _thin(mask: Mask) -> Mask:
     opened = dilate(erode(mask, THIN_PX // 2, outside="background"), THIN_PX // 2)
-    thin: Mask = mask & ~dilate(opened, 2)
-    return thin
+    return np.asarray(mask & ~dilate(opened, 2))
 
 
 def _holes_of(mask: Mask) -> list[tuple[Mask, Area]]:
@@ -549,24 +517,14 @@ def _gap(prediction: Alpha, target: Alpha, leaves: Alpha, band: Mask) -> float:
 
 def _last_levels(lower: Alpha) -> Alpha:
     """For each pixel the last level at which it belongs to the largest component, of the lower of both alphas."""
-    last = np.ones_like(lower)
-    inside = np.ones(lower.shape, bool)
-    previous = 0.0
+    last, inside, previous = np.ones_like(lower), np.ones(lower.shape, bool), 0.0
     for level in _LEVELS:
-        largest = _largest_component(lower >= np.float32(level))
+        labels, areas, _ = components(lower >= np.float32(level), neighbours=4)
+        largest = labels == (1 + int(np.argmax(areas)) if len(areas) else -1)  # the background is no component
         last[inside & ~largest] = previous
         inside &= largest
         previous = level
     return last
-
-
-def _largest_component(mask: Mask) -> Mask:
-    """The largest 4-connected component; the background, however large, is none."""
-    labels, areas, _ = components(mask, neighbours=4)
-    if not len(areas):
-        return mask
-    largest: Mask = labels == 1 + int(np.argmax(areas))
-    return largest
 
 
 def _filter_reach() -> int:
@@ -583,5 +541,4 @@ def _steepness(alpha: Alpha) -> NDArray[np.float64]:
     across, down = (
         correlate1d(correlate1d(values, slope, axis, mode="nearest"), bell, 1 - axis, mode="nearest") for axis in (1, 0)
     )
-    steepness: NDArray[np.float64] = np.hypot(across, down)
-    return steepness
+    return np.asarray(np.hypot(across, down))

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from garmentcut.config import RuntimeConfig
 from garmentcut.dataset.manifest import Manifest
 from garmentcut.evaluation.metrics import Alpha, Area, area_of, mask_of
 from garmentcut.evaluation.predict import CutPair, Trial, predict
@@ -47,11 +46,8 @@ def draw_pictures(
 ) -> tuple[Tile, ...]:
     """The photo, both cutouts, where they differ, and the place where they differ most, enlarged.
 
-    Args:
-        photo: the photo.
-        target: `(H, W)` float32 in [0, 1], the retoucher's alpha.
-        prediction: the same size.
-        outlined_xyxy: a box to draw on all but the photo, and to enlarge; None: the place of most wrong pixels is.
+    `target` is the retoucher's alpha; `outlined_xyxy` a box to draw on all but the photo, and to enlarge; None: the
+    place of most wrong pixels is.
     """
     theirs, ours = mask_of(target), mask_of(prediction)
     area = _area_around(theirs, ours, size_hw=photo.size_hw)
@@ -86,8 +82,6 @@ def draw_choices(
     others: Sequence[Trial],
     manifest: Manifest,
     names: Collection[str],
-    *,
-    config: RuntimeConfig | None = None,
 ) -> dict[str, tuple[Tile, ...]]:
     """Cut some photos again with a model and another one, and draw both cutouts; see `draw_choice`.
 
@@ -102,7 +96,7 @@ def draw_choices(
     def packed(cut: CutPair) -> bytes:  # some photos of 50 megapixels would not fit into memory
         return zlib.compress(np.rint(cut.alpha * 255).astype(np.uint8).tobytes(), 1)
 
-    theirs = {outcome.pair.name: outcome.found for outcome in predict(few(others), manifest, packed, config=config)}
+    theirs = {outcome.pair.name: outcome.found for outcome in predict(few(others), manifest, packed)}
 
     def draw(cut: CutPair) -> tuple[Tile, ...]:
         levels = np.frombuffer(zlib.decompress(theirs[cut.pair.name] or b""), np.uint8).reshape(cut.target.shape)
@@ -111,7 +105,7 @@ def draw_choices(
         return draw_choice(cut.photo, cut.target, captions)
 
     other_label = ", ".join(dict.fromkeys(trial.card.label for trial in others))
-    drawn = predict(few(trials), manifest, draw, config=config)
+    drawn = predict(few(trials), manifest, draw)
     return {outcome.pair.name: outcome.found for outcome in drawn if outcome.found is not None}
 
 
@@ -179,15 +173,10 @@ def _detail(photo: Photo, theirs: Mask, ours: Mask, outlined_xyxy: tuple[int, in
     rgb = srgb_of(to_8_bit(photo.rgb[area]), photo.profile)
     large = np.kron(rgb, np.ones((_DETAIL_ZOOM, _DETAIL_ZOOM, 1), np.uint8))
     for mask, color in ((ours, EXTRA_RGB), (theirs, MISSING_RGB)):
-        # Enlarged first: the outline is then a fine line on the pixels' edges.
-        large[_outline(np.kron(mask[area], np.ones((_DETAIL_ZOOM, _DETAIL_ZOOM), bool)))] = color
+        # Enlarged first: the outline is then a fine line on the pixels' edges, but not where the window cuts it.
+        enlarged = np.kron(mask[area], np.ones((_DETAIL_ZOOM, _DETAIL_ZOOM), bool))
+        large[enlarged & ~erode(enlarged, 2, neighbours=4)] = color
     return large
-
-
-def _outline(mask: Mask) -> Mask:
-    """A line of two pixels inside the mask, but not where the window's own edge cuts it."""
-    line: Mask = mask & ~erode(mask, 2, neighbours=4)
-    return line
 
 
 def _worst_window(wrong: Mask, side_px: int) -> Area:
@@ -202,14 +191,11 @@ def _worst_window(wrong: Mask, side_px: int) -> Area:
 
 
 def _gray(rgb: _Rgb) -> NDArray[np.float64]:
-    gray: NDArray[np.float64] = (rgb @ np.array([0.299, 0.587, 0.114]))[..., None]
-    return gray
+    return np.asarray(rgb @ np.array([0.299, 0.587, 0.114]))[..., None]
 
 
 def _mixed(under: NDArray[np.number], over: NDArray[np.number], alpha: Alpha) -> _Rgb:
-    mixed = under + (over - under) * alpha[..., None].astype(np.float64)
-    rgb: _Rgb = np.rint(mixed).clip(0, 255).astype(np.uint8)
-    return rgb
+    return np.asarray(np.rint(under + (over - under) * alpha[..., None].astype(np.float64)).clip(0, 255), np.uint8)
 
 
 @dataclass(frozen=True)

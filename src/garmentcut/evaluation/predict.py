@@ -83,7 +83,9 @@ def plan_trials(model: Path, manifest: Manifest, *, splits: Sequence[str] | None
         if pairs:
             trials.append(Trial(path, read_model(path)[1], pairs))
     if not trials:
-        raise EvaluationError(f"{manifest.folder} has no usable pair to evaluate{_among(members)}")
+        held_out = sorted({split for _, held in members for split in held or ()})
+        among = f" in {', '.join(held_out)}" if held_out else ""
+        raise EvaluationError(f"{manifest.folder} has no usable pair to evaluate{among}")
     return tuple(trials)
 
 
@@ -119,11 +121,7 @@ class Outcome(Generic[_Found]):
 
 
 def predict(
-    trials: Sequence[Trial],
-    manifest: Manifest,
-    keep: Callable[[CutPair], _Found],
-    *,
-    config: RuntimeConfig | None = None,
+    trials: Sequence[Trial], manifest: Manifest, keep: Callable[[CutPair], _Found]
 ) -> Iterator[Outcome[_Found]]:
     """Cut each trial's photos, at their own size, and let `keep` make of each what is needed of it.
 
@@ -139,7 +137,7 @@ def predict(
         garmentcut.errors.ModelError: a model cannot be loaded.
     """
     for trial in trials:
-        cutter = Cutter.load(trial.model, config=runtime_for(config or RuntimeConfig(), len(trial.pairs)))
+        cutter = Cutter.load(trial.model, config=runtime_for(RuntimeConfig(), len(trial.pairs)))
         streams = cutter.runtime.streams
         turns = threading.Semaphore(streams)  # so many threads may be in the network at a time
         known = find_seen(trial.card, manifest)
@@ -287,8 +285,3 @@ def _held_out(run: Path, manifest: Manifest) -> tuple[str, ...]:
 def _export(run: Path) -> str:
     folds = " --folds" if (run / FOLDS_NAME).is_dir() else ""
     return f"export it: garmentcut export {run} --out {run / MODEL_NAME}{folds}"
-
-
-def _among(members: list[_Member]) -> str:
-    names = sorted({split for _, held in members for split in held or ()})
-    return f" in {', '.join(names)}" if names else ""

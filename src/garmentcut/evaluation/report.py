@@ -5,6 +5,7 @@ import io
 import re
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
@@ -35,9 +36,7 @@ from garmentcut.evaluation.scores import (
 )
 from garmentcut.observe.log import printable
 
-NUM_CHANGES = 10
-"""Largest gains that are shown of a comparison, and as many losses."""
-
+NUM_CHANGES = 10  # largest gains that are shown of a comparison, and as many losses
 SERIES = ("#4f86c6", "#e0902f", "#4a9d6e", "#8a63b8")
 """Colours of charts, legible on white and on black."""
 
@@ -112,18 +111,11 @@ def number(value: float, metric: Metric) -> str:
     return f"{value:.{metric.decimals}f}"
 
 
-def interval(estimate: Estimate, decimals: int) -> str:
-    """`[low, high]`, or nothing where there is none."""
+def interval(estimate: Estimate, decimals: int, *, factor: int = 1) -> str:
+    """`[low, high]` in units of which `factor` are one, or nothing where there is none."""
     if estimate.low is None or estimate.high is None:
         return ""
-    return f"[{estimate.low:.{decimals}f}, {estimate.high:.{decimals}f}]"
-
-
-def percents(estimate: Estimate) -> str:
-    """The interval of a share: `[60, 74]`, in percent, or nothing where there is none."""
-    if estimate.low is None or estimate.high is None:
-        return ""
-    return f"[{100 * estimate.low:.0f}, {100 * estimate.high:.0f}]"
+    return f"[{factor * estimate.low:.{decimals}f}, {factor * estimate.high:.{decimals}f}]"
 
 
 def aligned(rows: Table) -> list[str]:
@@ -151,7 +143,7 @@ def _dice_rows(totals: Sequence[Total]) -> Table:
         figures = [dice[key] for key in ("mean", "median", "worst")]
         cells = [cell for figure in figures for cell in (f"{figure.value:.4f}", interval(figure, 4))]
         found = [dice[f"share_{limit:g}"] for limit in (GOOD_DICE, VERY_GOOD_DICE)]
-        shares = [cell for share in found for cell in (f"{100 * share.value:.0f} %", percents(share))]
+        shares = [cell for share in found for cell in (f"{100 * share.value:.0f} %", interval(share, 0, factor=100))]
         rows.append([total.view, str(total.num_photos), str(total.num_garments), *cells, *shares])
     return rows
 
@@ -337,15 +329,7 @@ def render_report(
     dataset: str,
     against: "Against | None" = None,
 ) -> str:
-    """The page, as HTML.
-
-    Args:
-        totals: of `scores`.
-        scores: a row a photo.
-        worst_photos: the worst photos, worst first.
-        dataset: what it was measured on, in words.
-        against: a comparison with another model; None: there is none.
-    """
+    """The page, as HTML, of a row a photo, their totals, and the worst photos, worst first; `dataset` is in words."""
     measured = [score for score in scores if score.measures is not None]
     curves = {convention: sweep.mean_dice for convention, sweep in totals.sweeps.items()}
     columns = [*totals.by_view[:1], *([totals.without_wrong] if totals.without_wrong else []), *totals.by_view[1:]]
@@ -388,7 +372,7 @@ def page_environment(*packages: str, escape: bool = True) -> Environment:
     environment.filters |= {
         "base64": lambda data: base64.b64encode(data).decode("ascii"),
         "interval": interval,
-        "percents": percents,
+        "percents": partial(interval, decimals=0, factor=100),
         "number": number,
     }
     colors = {f"s{place}": color for place, color in enumerate(SERIES)}
@@ -399,17 +383,14 @@ def page_environment(*packages: str, escape: bool = True) -> Environment:
 def _histograms(measured: Sequence[PhotoScore]) -> list[Chart]:
     """A chart of each shown metric, stacked by view in the order of the totals."""
     drawn = []
-    for metric in METRICS:
-        if metric.key not in _SHOWN or not measured:
-            continue
+    for metric in (metric for metric in METRICS if metric.key in _SHOWN):
         by_view: dict[str, list[float]] = {}
         for score in sorted(measured, key=lambda score: view_order(score.view)):
-            value = getattr(score.measures, metric.key)
-            if value is not None:
+            if (value := getattr(score.measures, metric.key)) is not None:
                 by_view.setdefault(score.view, []).append(value)
         if by_view:
             title = metric.title + (f", {metric.unit}" if metric.unit else "")
-            decimals, better = metric.decimals, metric.higher_is_better
+            better, decimals = metric.higher_is_better, metric.decimals
             drawn.append(histogram(title, by_view, higher_is_better=better, decimals=decimals))
     return drawn
 
@@ -433,10 +414,8 @@ def _range_label(edges: NDArray[np.float64], values: NDArray[np.float64], column
 
 def _row_of(score: PhotoScore) -> list[Any]:
     """Cells of the page's table of photos, rounded: the page of 10,000 photos stays light."""
-    values = [getattr(score.measures, metric.key, None) for metric in METRICS]
-    rounded = [
-        None if value is None else round(value, metric.decimals) for metric, value in zip(METRICS, values, strict=True)
-    ]
+    values = [(getattr(score.measures, metric.key, None), metric.decimals) for metric in METRICS]
+    rounded = [None if value is None else round(value, decimals) for value, decimals in values]
     return [score.name, score.view, score.split, score.status, score.seen, *rounded, score.seconds]
 
 

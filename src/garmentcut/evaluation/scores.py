@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from garmentcut.config import RuntimeConfig
 from garmentcut.dataset.manifest import Manifest, Pair
 from garmentcut.errors import EvaluationError
 from garmentcut.evaluation.intervals import (
@@ -45,12 +44,8 @@ from garmentcut.photo.photo import Photo
 THRESHOLDS = tuple(step / 20 for step in range(1, 20))
 """0.05, 0.10 ... 0.95."""
 
-ALL = "all"
-"""Name of the total over all views."""
-
-WITHOUT_WRONG = "without wrong"
-"""Name of the total over all views that leaves out cutouts marked wrong."""
-
+ALL = "all"  # name of the total over all views
+WITHOUT_WRONG = "without wrong"  # name of the total over all views that leaves out cutouts marked wrong
 MAIN_METRICS = ("dice", "surface_dice_2px", "boundary_iou_2px", "hd95_px", "edge_sad", "effort_px", "effort_places")
 """Metrics by which two models are compared."""
 
@@ -95,16 +90,8 @@ OnPhoto = Callable[[PhotoScore, Photo, Alpha, Alpha], None]
 """Is shown each measured photo: its row, the photo, the target's alpha, the predicted alpha; from several threads."""
 
 
-def evaluate(
-    trials: Sequence[Trial], manifest: Manifest, *, config: RuntimeConfig | None = None, on_photo: OnPhoto | None = None
-) -> Iterator[PhotoScore]:
-    """Cut each trial's photos and measure the results.
-
-    Args:
-        trials: what `garmentcut.evaluation.predict.plan_trials` gave.
-        manifest: the dataset.
-        config: backend and threads.
-        on_photo: called with each measured photo, for pictures.
+def evaluate(trials: Sequence[Trial], manifest: Manifest, *, on_photo: OnPhoto | None = None) -> Iterator[PhotoScore]:
+    """Cut the photos of trials that `plan_trials` gave and measure the results; `on_photo` sees each, for pictures.
 
     Yields:
         A row for each pair, in the order of the trials. A photo that the model refuses is measured as an empty cutout.
@@ -119,7 +106,7 @@ def evaluate(
             on_photo(score, cut.photo, cut.target, cut.alpha)
         return score
 
-    for outcome in predict(trials, manifest, keep, config=config):
+    for outcome in predict(trials, manifest, keep):
         if outcome.found is not None:
             yield outcome.found
         else:
@@ -296,8 +283,8 @@ class Totals:
         return asdict(self)
 
 
-def total_scores(scores: Sequence[PhotoScore], *, seed: int = 0) -> Totals:
-    """Sum up an evaluation; failed rows are counted and left out of every figure. `seed`: of the bootstrap."""
+def total_scores(scores: Sequence[PhotoScore]) -> Totals:
+    """Sum up an evaluation; failed rows are counted and left out of every figure."""
     measured = [score for score in scores if score.measures is not None]
     views = sorted({score.view for score in measured}, key=view_order)
     parts = {ALL: measured, **{view: [score for score in measured if score.view == view] for view in views}}
@@ -311,11 +298,11 @@ def total_scores(scores: Sequence[PhotoScore], *, seed: int = 0) -> Totals:
         num_seen=None if unknown else sum(bool(score.seen) for score in measured),
         models=tuple(sorted({score.model for score in scores})),
         seconds=sum(score.seconds for score in measured) / max(len(measured), 1),
-        by_view=tuple(_total_of(view, part, seed) for view, part in parts.items() if part),
+        by_view=tuple(_total_of(view, part) for view, part in parts.items() if part),
         sweep=sweep_of(score.sweep for score in measured) if measured else None,
         sweep_any=sweep_of(score.sweep_any for score in measured) if measured else None,
         num_wrong=len(measured) - len(good),
-        without_wrong=_total_of(WITHOUT_WRONG, good, seed) if 0 < len(good) < len(measured) else None,
+        without_wrong=_total_of(WITHOUT_WRONG, good) if 0 < len(good) < len(measured) else None,
     )
 
 
@@ -332,8 +319,8 @@ def view_order(view: str) -> tuple[int, str]:
     return (_VIEWS.index(view) if view in _VIEWS else len(_VIEWS)), view
 
 
-def _total_of(view: str, scores: Sequence[PhotoScore], seed: int) -> Total:
-    bootstrap = Bootstrap.of([score.cluster for score in scores], seed=seed)
+def _total_of(view: str, scores: Sequence[PhotoScore]) -> Total:
+    bootstrap = Bootstrap.of([score.cluster for score in scores])
     columns = {key.name: [getattr(score.measures, key.name) for score in scores] for key in fields(PhotoMetrics)}
     known = {key: values for key, values in columns.items() if None not in values}
     figures = {
@@ -341,12 +328,12 @@ def _total_of(view: str, scores: Sequence[PhotoScore], seed: int) -> Total:
         for metric in METRICS
         if metric.key in known
     }
-    shares = {
-        metric.key: bootstrap.ratio(known[metric.hits], known[metric.out_of])
+    pooled = {
+        metric.key: share
         for metric in POOLED_METRICS
-        if metric.hits in known and metric.out_of in known
+        if {metric.hits, metric.out_of} <= known.keys()
+        and (share := bootstrap.ratio(known[metric.hits], known[metric.out_of])) is not None
     }
-    pooled = {key: share for key, share in shares.items() if share is not None}
     counts = {key: sum(known[key]) for key in COUNTS if key in known}
     return Total(view, len(scores), len({score.garment for score in scores}), figures, pooled, counts)
 
@@ -425,10 +412,9 @@ def compare_scores(scores: Sequence[PhotoScore], others: Sequence[PhotoScore]) -
             for side in zip(*pairs, strict=True)
             for field in (metric.hits, metric.out_of)
         ]
-        if not any(None in column for column in columns):
-            found = bootstrap.ratio_difference(*columns)
-            if found is not None:
-                differences[metric.key] = found
+        is_known = not any(None in column for column in columns)
+        if is_known and (found := bootstrap.ratio_difference(*columns)) is not None:
+            differences[metric.key] = found
     return Comparison(
         model=", ".join(sorted({score.model for score, _ in pairs})),
         other=", ".join(sorted({score.model for _, score in pairs})),

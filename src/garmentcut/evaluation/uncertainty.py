@@ -20,12 +20,8 @@ from garmentcut.model.card import ModelCard
 from garmentcut.model.doubt_model import Acceptance, DoubtModel, Threshold
 from garmentcut.prediction.doubt import ALL_FEATURES, all_features, distances_of, doubts_of, is_foreign, standardized
 
-LEAST_GARMENTS = 20
-"""With fewer nothing is learned."""
-
-TOLERANCE_PX = 2.0
-"""Of the surface Dice that doubt foretells."""
-
+LEAST_GARMENTS = 20  # with fewer nothing is learned
+TOLERANCE_PX = 2.0  # of the surface Dice that doubt foretells
 RISKS = (0.01, 0.02, 0.05, 0.1, 0.2)
 """Besides the one asked for, thresholds are found for these: `garmentcut cut --accept-risk` chooses among them."""
 
@@ -42,25 +38,20 @@ _NEVER = 1e9
 
 @dataclass(frozen=True, eq=False)
 class Experience:
-    """What is learned from one photo.
+    """What is learned from one photo."""
 
-    Attributes:
-        name: of the pair.
-        garment: garments that look the same count as one.
-        quality: surface Dice at 2 px, at the photo's own size.
-        seen: whether the model was trained on the photo; None: its card does not say.
-        features: `(13,)`; None: nothing was cut out, which needs no doubt.
-        appearance: `(27,)`.
-        is_foreign: made to look unlike the studio, see `garmentcut.evaluation.predict.trials_elsewhere`.
-    """
+    name: str  # of the pair
+    garment: str  # garments that look the same count as one
+    quality: float  # surface Dice at 2 px, at the photo's own size
+    seen: bool | None  # whether the model was trained on the photo; None: its card does not say
+    features: NDArray[np.float64] | None  # `(13,)`; None: nothing was cut out, which needs no doubt
+    appearance: NDArray[np.float64] | None  # `(27,)`
+    is_foreign: bool = False  # made to look unlike the studio, see `trials_elsewhere`
 
-    name: str
-    garment: str
-    quality: float
-    seen: bool | None
-    features: NDArray[np.float64] | None
-    appearance: NDArray[np.float64] | None
-    is_foreign: bool = False
+    @property
+    def shortfall(self) -> float:
+        """1 - quality, what doubt foretells."""
+        return 1 - self.quality
 
 
 def experience_of(cut: CutPair, tolerance_px: float = TOLERANCE_PX) -> Experience:
@@ -92,15 +83,10 @@ def fit_doubt(experiences: Sequence[Experience], *, data: str = "") -> DoubtMode
 
 
 class Judged(NamedTuple):
-    """What is thought of photos by doubt models that were learned from other garments.
+    """What is thought of photos by doubt models that were learned from other garments."""
 
-    Attributes:
-        doubts: `(N,)` float64 in [0, 1]; 1 where nothing was cut out.
-        foreign: `(N,)` bool: called foreign.
-    """
-
-    doubts: NDArray[np.float64]
-    foreign: NDArray[np.bool_]
+    doubts: NDArray[np.float64]  # `(N,)` in [0, 1]; 1 where nothing was cut out
+    foreign: NDArray[np.bool_]  # `(N,)`: called foreign
 
 
 def cross_fitted(experiences: Sequence[Experience]) -> Judged:
@@ -121,13 +107,13 @@ def cross_fitted(experiences: Sequence[Experience]) -> Judged:
 
 def quarters_of(doubts: NDArray[np.float64], experiences: Sequence[Experience]) -> list[tuple[float, float]]:
     """Mean doubt and mean of 1 - quality of each quarter of the photos, from the least doubted to the most."""
-    order, truth = np.argsort(doubts, kind="stable"), np.array([1 - one.quality for one in experiences])
+    order, truth = np.argsort(doubts, kind="stable"), np.array([one.shortfall for one in experiences])
     return [(float(doubts[part].mean()), float(truth[part].mean())) for part in np.array_split(order, 4) if len(part)]
 
 
 def rank_correlation(doubts: NDArray[np.float64], experiences: Sequence[Experience]) -> float:
     """Spearman's rank correlation of doubt with 1 - quality."""
-    return float(spearmanr(doubts, [1 - one.quality for one in experiences]).statistic)
+    return float(spearmanr(doubts, [one.shortfall for one in experiences]).statistic)
 
 
 def _known(experiences: Sequence[Experience]) -> list[Experience]:
@@ -156,7 +142,7 @@ def _best_strength(known: Sequence[Experience]) -> float:
     for train, held in _folds(known):
         learned, left_out = [known[index] for index in train], [known[index] for index in held]
         blank = _blank(learned)
-        features, truth = _features_of(left_out, blank), np.array([1 - one.quality for one in left_out])
+        features, truth = _features_of(left_out, blank), np.array([one.shortfall for one in left_out])
         for place, strength in enumerate(_STRENGTHS):
             doubt = doubts_of(_weighted(blank, learned, strength), features).clip(1e-6, 1 - 1e-6)
             losses[place] -= float((truth * np.log(doubt) + (1 - truth) * np.log(1 - doubt)).sum())
@@ -181,12 +167,12 @@ def _blank(known: Sequence[Experience]) -> DoubtModel:
     features = all_features(np.array([one.features for one in own]), appearance, mean=mean, precision=precision)
     return DoubtModel(
         features=ALL_FEATURES,
-        center=_plain(np.median(features, axis=0)),
-        scale=_plain(np.maximum(features.std(axis=0), _LEAST_SCALE)),
+        center=tuple(np.median(features, axis=0).tolist()),
+        scale=tuple(np.maximum(features.std(axis=0), _LEAST_SCALE).tolist()),
         weights=(0.0,) * len(ALL_FEATURES),
         bias=0.0,
-        appearance_mean=_plain(mean),
-        appearance_precision=tuple(_plain(row) for row in precision),
+        appearance_mean=tuple(mean.tolist()),
+        appearance_precision=tuple(map(tuple, precision.tolist())),
         limits=_limits_of(features),
         foreign_distance=_foreign_distance(own),
     )
@@ -208,20 +194,20 @@ def _limits_of(features: NDArray[np.float64]) -> tuple[float, ...]:
     place = ALL_FEATURES.index("stage_disagreement")
     if np.ptp(features[:, place]) == 0:
         limits[place] = _NEVER
-    return _plain(limits)
+    return tuple(limits.tolist())
 
 
 def _weighted(blank: DoubtModel, known: Sequence[Experience], strength: float) -> DoubtModel:
     from sklearn.linear_model import LogisticRegression
 
-    values, truth = standardized(blank, _features_of(known, blank)), np.array([1 - one.quality for one in known])
+    values, truth = standardized(blank, _features_of(known, blank)), np.array([one.shortfall for one in known])
     regression = LogisticRegression(C=strength, max_iter=1000)
     regression.fit(
         np.concatenate([values, values]),
         np.repeat([1, 0], len(values)),
         sample_weight=np.concatenate([truth, 1 - truth]),
     )
-    return replace(blank, weights=_plain(regression.coef_[0]), bias=float(regression.intercept_[0]))
+    return replace(blank, weights=tuple(regression.coef_[0].tolist()), bias=float(regression.intercept_[0]))
 
 
 def _precision_of(appearance: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -229,8 +215,7 @@ def _precision_of(appearance: NDArray[np.float64]) -> NDArray[np.float64]:
     from sklearn.covariance import LedoitWolf
 
     scale = np.maximum(appearance.std(axis=0), _LEAST_SPREAD)
-    precision: NDArray[np.float64] = LedoitWolf().fit(appearance / scale).precision_ / np.outer(scale, scale)
-    return precision
+    return np.asarray(LedoitWolf().fit(appearance / scale).precision_ / np.outer(scale, scale))
 
 
 def _features_of(experiences: Sequence[Experience], model: DoubtModel) -> NDArray[np.float64]:
@@ -241,11 +226,6 @@ def _features_of(experiences: Sequence[Experience], model: DoubtModel) -> NDArra
         mean=model.appearance_mean,
         precision=model.appearance_precision,
     )
-
-
-def _plain(values: NDArray[np.float64]) -> tuple[float, ...]:
-    """Numbers as a card holds them."""
-    return tuple(float(value) for value in values)
 
 
 def least_garments(risk: float, confidence: float) -> int:
@@ -306,7 +286,11 @@ def find_threshold(
     np.minimum.at(lowest_short, place[is_short], doubts[is_short])
     order = np.sort(lowest)
     found: Threshold | None = None
-    for num in _counts(len(names), risk=risk, confidence=confidence):
+    # Numbers of accepted garments to try: the least that allow 0, 1, 2 ... to fall short, for P(Bin(m, risk) <= k)
+    # = P(the (k + 1)-th shortfall comes after the m-th garment).
+    short = np.arange(len(names))
+    counts = short + 1 + nbinom.ppf(confidence, short + 1, risk)
+    for num in counts[counts <= len(names)].astype(int):
         limit = float(order[num - 1])
         num_accepted, num_short = int((lowest <= limit).sum()), int((lowest_short <= limit).sum())
         if binom.cdf(num_short, num_accepted, risk) > 1 - confidence:
@@ -319,14 +303,6 @@ def share_interval(num: int, out_of: int) -> tuple[float, float, float]:
     """A share and its exact 95 % interval (Clopper and Pearson 1934)."""
     interval = binomtest(num, out_of).proportion_ci(0.95, "exact")
     return num / out_of, float(interval.low), float(interval.high)
-
-
-def _counts(num_garments: int, *, risk: float, confidence: float) -> list[int]:
-    """Numbers of accepted garments to try: the least that allow 0, 1, 2 ... to fall short."""
-    short = np.arange(num_garments)
-    # P(Bin(m, risk) <= k) = P(the (k + 1)-th shortfall comes after the m-th garment).
-    counts = short + 1 + nbinom.ppf(confidence, short + 1, risk)
-    return [int(num) for num in counts[counts <= num_garments]]
 
 
 def _why_not(order: NDArray[np.float64], lowest_short: NDArray[np.float64], *, risk: float, confidence: float) -> str:
@@ -342,38 +318,23 @@ def _why_not(order: NDArray[np.float64], lowest_short: NDArray[np.float64], *, r
 
 @dataclass(frozen=True)
 class Guarantee:
-    """What is to be guaranteed.
+    """What is to be guaranteed."""
 
-    Attributes:
-        risk: share of the accepted garments that may fall short.
-        quality: surface Dice at 2 px under which a photo falls short.
-        confidence: probability that the guarantee holds.
-    """
-
-    risk: float = 0.05
-    quality: float = 0.95
-    confidence: float = 0.9
+    risk: float = 0.05  # share of the accepted garments that may fall short
+    quality: float = 0.95  # surface Dice at 2 px under which a photo falls short
+    confidence: float = 0.9  # probability that the guarantee holds
 
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """What a calibration found.
+    """What a calibration found."""
 
-    Attributes:
-        doubt: learned from all photos; for the card.
-        acceptance: thresholds; for the card.
-        experiences: what it was learned from, the studio's own and foreign photos.
-        judged: each of them, by a model learned from other garments: what the thresholds were found with.
-        num_left_out: photos that were not used because the model was trained on them.
-        label: what to say beside the guarantee where it holds for no new photos; empty: it does.
-    """
-
-    doubt: DoubtModel
-    acceptance: Acceptance
-    experiences: tuple[Experience, ...]
-    judged: Judged
-    num_left_out: int = 0
-    label: str = ""
+    doubt: DoubtModel  # learned from all photos; for the card
+    acceptance: Acceptance  # thresholds; for the card
+    experiences: tuple[Experience, ...]  # what it was learned from, the studio's own and foreign photos
+    judged: Judged  # each of them, by a model learned from other garments: what the thresholds were found with
+    num_left_out: int = 0  # photos that were not used because the model was trained on them
+    label: str = ""  # what to say beside the guarantee where it holds for no new photos; empty: it does
 
     @property
     def threshold(self) -> Threshold:
@@ -405,8 +366,7 @@ def calibrate(
         use_seen: use photos that the model was trained on too, and say so on the card.
 
     Raises:
-        EvaluationError: too few photos that the model has not seen.
-        garmentcut.errors.EvaluationError: too few garments to learn doubt.
+        EvaluationError: too few photos that the model has not seen, or too few garments to learn doubt.
         ValueError: a risk or confidence that is not between 0 and 1.
     """
     studio = _own(experiences)
@@ -425,8 +385,9 @@ def calibrate(
     doubts = np.where(judged.foreign, 1.0, judged.doubts)[: len(unseen)]
     words = f"{counted(len(unseen), 'photo')} of {data}" + (f"; {label}" if label else ", none of them in its training")
     made = f"; and {counted(len(foreign), 'photo')} made to look foreign" if foreign else ""
-    rank = _rounded(rank_correlation(judged.doubts[: len(unseen)], unseen))
-    model = replace(fit_doubt([*unseen, *foreign], data=words + made), rank_correlation=rank)
+    rank = round(rank_correlation(judged.doubts[: len(unseen)], unseen), 4)
+    model = fit_doubt([*unseen, *foreign], data=words + made)
+    model = replace(model, rank_correlation=rank if np.isfinite(rank) else None)
     acceptance = Acceptance(
         quality=guarantee.quality,
         confidence=guarantee.confidence,
@@ -475,7 +436,3 @@ def _refusal(experiences: Sequence[Experience]) -> str:
         f"{seen}: what it makes of them says nothing about new ones. Calibrate on other photos, or on a folder of fold"
         " runs (garmentcut train --fold all) with --into MODEL; --seen does it all the same and says so on the card"
     )
-
-
-def _rounded(value: float) -> float | None:
-    return round(value, 4) if np.isfinite(value) else None

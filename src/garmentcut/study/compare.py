@@ -8,7 +8,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
@@ -24,34 +23,28 @@ from garmentcut.study.declare import Variant
 from garmentcut.study.plan import RUNS, Chosen, Registry, RunKey, Study, outcome_of
 from garmentcut.training.logging import JOURNAL_NAME, read_journal
 
-DICE, SURFACE = "dice", "surface_dice_2px"
-"""The metric that verdicts rest on, and the one beside it."""
-
+DICE, SURFACE = "dice", "surface_dice_2px"  # the metric that verdicts rest on, and the one beside it
 SIGNIFICANCE = 0.05
-
-LEAST_SIZES = 4
-"""With fewer variants a curve of three numbers says nothing."""
+LEAST_SIZES = 4  # with fewer variants a curve of three numbers says nothing
 
 _GROWTH_RESAMPLES = 400
 _EXPONENTS = (0.05, 3.0)
 _TAILS = (0.025, 0.975)
 
-_HEADLINES = {  # by verdict
-    "better": "Better than {}",
-    "worse": "Worse than {}",
-    "no difference shown": "No difference from {} shown",
-    "one training each": "No verdict, one training each",
-    "too few garments": "No verdict, too few garments",
-    "incomplete": "No verdict, runs are missing",
-}
-
+# What may be concluded: in the headline, and in a variant's own sentence.
 _VERDICTS = {
-    "better": "better than {}",
-    "worse": "worse than {}",
-    "no difference shown": "no difference from {} shown",
-    "one training each": "no verdict, one training each: another training might turn it round",
-    "too few garments": "no verdict, too few garments for an interval",
-    "incomplete": "no verdict, {done} of its {runs} runs are done, or not all of {}'s",
+    "better": ("Better than {}", "better than {}"),
+    "worse": ("Worse than {}", "worse than {}"),
+    "no difference shown": ("No difference from {} shown", "no difference from {} shown"),
+    "one training each": (
+        "No verdict, one training each",
+        "no verdict, one training each: another training might turn it round",
+    ),
+    "too few garments": ("No verdict, too few garments", "no verdict, too few garments for an interval"),
+    "incomplete": (
+        "No verdict, runs are missing",
+        "no verdict, {done} of its {runs} runs are done, or not all of {}'s",
+    ),
 }
 
 Floats = NDArray[np.float64]
@@ -167,7 +160,7 @@ def compare(results: Results) -> tuple[VariantResult, ...]:
     """A row for each variant, the reference first."""
     first, *others = results.study.variants
     pairs = {variant.name: pair_up(results.of(variant), results.of(first), results.groups) for variant in others}
-    found = {name: difference_of(blocks[DICE]) for name, blocks in pairs.items() if blocks}
+    found = {name: difference_of(blocks[DICE]) for name, blocks in pairs.items() if blocks[DICE]}
     corrected = holm({name: dice.p for name, dice in found.items() if dice.p is not None})
     rows = []
     for variant in results.study.variants:
@@ -186,22 +179,29 @@ def compare(results: Results) -> tuple[VariantResult, ...]:
 def pair_up(
     runs: Sequence[RunResult], reference: Sequence[RunResult], groups: Mapping[str, str]
 ) -> dict[str, list[FoldBlock]]:
-    """Differences, variant less reference, of each photo and seed, by metric; empty: no fold and seed in common.
+    """Differences, variant less reference, of each photo and seed, by metric; empty: no fold and seed in common."""
+    theirs = {(run.key.fold, run.key.seed): run.measures for run in reference if run.outcome == "done"}
+    done = [(run.key, run.measures, theirs.get((run.key.fold, run.key.seed))) for run in runs if run.outcome == "done"]
 
-    Of a fold, the seeds count that both have, and the photos that were measured with all of these.
-    """
-    ours, theirs = (
-        {(run.key.fold, run.key.seed): run.measures for run in side if run.outcome == "done"}
-        for side in (runs, reference)
-    )
-    blocks: dict[str, list[FoldBlock]] = {DICE: [], SURFACE: []}
-    for fold in sorted({fold for fold, _ in ours}):
-        pairs = [(ours[key], theirs[key]) for key in sorted(ours) if key[0] == fold and key in theirs]
-        names = sorted(set.intersection(*(set(side) for pair in pairs for side in pair))) if pairs else []
-        for metric, found in blocks.items() if names else ():
-            values = [[getattr(own[n], metric) - getattr(other[n], metric) for own, other in pairs] for n in names]
-            found.append(FoldBlock(np.array(values, np.float64), [groups.get(name, name) for name in names]))
-    return blocks if blocks[DICE] else {}
+    def differences(metric: str) -> list[tuple[RunKey, dict[str, float]]]:
+        return [
+            (key, {name: getattr(own[name], metric) - getattr(other[name], metric) for name in own if name in other})
+            for key, own, other in done
+            if other is not None
+        ]
+
+    return {metric: fold_blocks(differences(metric), groups) for metric in (DICE, SURFACE)}
+
+
+def fold_blocks(tables: Sequence[tuple[RunKey, Mapping[str, float]]], groups: Mapping[str, str]) -> list[FoldBlock]:
+    """The photos' values with each seed as a block a fold, of the photos that have one with all of its seeds."""
+    blocks = []
+    for fold in sorted({key.fold for key, _ in tables}):
+        by_seed = [table for key, table in sorted(tables, key=lambda one: one[0].seed) if key.fold == fold]
+        if names := sorted(set.intersection(*map(set, by_seed))):
+            values = np.array([[table[name] for table in by_seed] for name in names], np.float64)
+            blocks.append(FoldBlock(values, [groups.get(name, name) for name in names]))
+    return blocks
 
 
 def holm(ps: Mapping[str, float]) -> dict[str, float]:
@@ -251,7 +251,8 @@ def fit_growth(results: Results, at: Sequence[int]) -> Growth | None:
     sizes = np.array([size for size, _ in by_size], np.float64)
     if len(set(sizes)) < LEAST_SIZES:
         return None
-    errors = [_errors_of(runs, results.groups) for _, runs in by_size]
+    losses = [[(run.key, {n: 1 - m.dice for n, m in run.measures.items()}) for run in runs] for _, runs in by_size]
+    errors = [fold_blocks(tables, results.groups) for tables in losses]
     draws = Draws.of(errors[0], resamples=_GROWTH_RESAMPLES)
     shapes = {tuple(block.values.shape for block in blocks) for blocks in errors}
     if draws is None or len(shapes) > 1:
@@ -270,8 +271,7 @@ def fit_power_law(sizes: Floats, errors: Floats) -> Floats:
     """Floor, factor and exponent of the curve with the least relative squares; `errors` lie above 0."""
     start = (0.5 * errors.min(), max(errors[0] - 0.5 * errors.min(), 1e-6) * sizes[0] ** 0.5, 0.5)
     bounds = ((0.0, 0.0, _EXPONENTS[0]), (np.inf, np.inf, _EXPONENTS[1]))
-    fitted: Floats = curve_fit(_power_law, sizes, errors, start, errors, bounds=bounds, max_nfev=10_000)[0]
-    return fitted
+    return np.asarray(curve_fit(_power_law, sizes, errors, start, errors, bounds=bounds, max_nfev=10_000)[0])
 
 
 def conclusions(rows: Sequence[VariantResult]) -> list[str]:
@@ -281,10 +281,10 @@ def conclusions(rows: Sequence[VariantResult]) -> list[str]:
 
 def headline(rows: Sequence[VariantResult]) -> str:
     """The answer in a line."""
-    found: dict[str, list[str]] = {verdict: [] for verdict in _HEADLINES}
+    found: dict[str, list[str]] = {verdict: [] for verdict in _VERDICTS}
     for row in rows[1:]:
         found[row.paired.verdict if row.paired else "incomplete"].append(_quoted(row))
-    said = [(_HEADLINES[verdict].format(_quoted(rows[0])), names) for verdict, names in found.items() if names]
+    said = [(_VERDICTS[verdict][0].format(_quoted(rows[0])), names) for verdict, names in found.items() if names]
     return " ".join(f"{words}: {', '.join(names)}." for words, names in said)
 
 
@@ -334,17 +334,13 @@ def _read(study: Study, key: RunKey, outcome: str, reason: str) -> RunResult:
         curve = tuple((row["step"], row["mean_dice"]) for row in rows if row["kind"] == "evaluation")
     except (TrainingError, OSError, KeyError):
         curve = ()
-    facts = _json_of(folder / "run.json")
+    try:
+        facts = {**json.loads((folder / "run.json").read_bytes())}
+    except (OSError, ValueError, TypeError):
+        facts = {}
     num_garments = len({pair.garment for pair in study.split_of(key.variant, key.seed, key.fold).train})
     machine = str(facts.get("machine", ""))
     return RunResult(key, outcome, reason, tuple(scores), curve, facts.get("seconds"), machine, num_garments)
-
-
-def _json_of(path: Path) -> dict[str, Any]:
-    try:
-        return {**json.loads(path.read_bytes())}
-    except (OSError, ValueError, TypeError):
-        return {}
 
 
 def _verdict(dice: Difference, p_holm: float | None) -> str:
@@ -378,17 +374,6 @@ def _mean(values: Sequence[float]) -> float | None:
     return fmean(values) if values else None
 
 
-def _errors_of(runs: Sequence[RunResult], groups: Mapping[str, str]) -> list[FoldBlock]:
-    """1 - Dice, one block a fold."""
-    blocks = []
-    for fold in sorted({run.key.fold for run in runs}):
-        tables = [run.measures for run in sorted(runs, key=lambda run: run.key.seed) if run.key.fold == fold]
-        names = sorted(set.intersection(*map(set, tables)))
-        values = np.array([[1 - table[name].dice for table in tables] for name in names], np.float64)
-        blocks.append(FoldBlock(values, [groups.get(name, name) for name in names]))
-    return blocks
-
-
 def _power_law(sizes: Any, floor: Any, factor: Any, exponent: Any) -> Any:
     return floor + factor * np.asarray(sizes, np.float64) ** -exponent
 
@@ -408,7 +393,7 @@ def _sentence(row: VariantResult, reference: str) -> str:
     if (paired := row.paired) is None:
         return f"{_quoted(row)}: not measured ({row.num_done} of {row.num_runs} runs done)."
     verdict, low, high = paired.verdict, paired.dice.low or 0.0, paired.dice.high or 0.0
-    words = _VERDICTS[verdict].format(reference, done=row.num_done, runs=row.num_runs)
+    words = _VERDICTS[verdict][1].format(reference, done=row.num_done, runs=row.num_runs)
     if verdict == "no difference shown" and (low > 0 or high < 0):
         words += ", once corrected for the number of comparisons"
     shown = f"{signed(paired.dice.value)} Dice {interval_text(paired.dice)}".rstrip()

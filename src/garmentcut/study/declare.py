@@ -24,8 +24,7 @@ from garmentcut.training.loop import check_size
 
 RATE = "optimizer.lr"
 
-Setting = dict[str, Any]
-"""Values of recipe keys, by `section.key`."""
+Setting = dict[str, Any]  # values of recipe keys, by `section.key`
 
 Tuned = Mapping[str, BaseDistribution]
 """What values of recipe keys are chosen from; a list's are JSON, since Optuna's storage holds plain values only."""
@@ -66,29 +65,25 @@ class RecipeSettings:
 class FirstPass:
     """Makes a variant the second of two passes: it sees each photo through the widened mask of a first network."""
 
-    variant: str
-    """The variant that trains the first networks."""
+    variant: str  # the variant that trains the first networks
+    # By how many pixels of the photo the first mask is widened: drawn between these for each training photo, their
+    # middle for held-out ones.
     dilation_px: tuple[_Number, _Number] = (16, 64)
-    """By how many pixels of the photo the first mask is widened: drawn between these for each training photo, their
-    middle for held-out ones."""
-    copies: _Count = 4
-    """Widenings drawn of each training photo."""
+    copies: _Count = 4  # widenings drawn of each training photo
 
 
 @dataclass(frozen=True, config=_STRICT)
 class VariantTable(RecipeSettings):
     """One of the things compared."""
 
-    recipe: str | None = None
-    """Another base recipe than the study's; a path from the study's file."""
+    recipe: str | None = None  # another base recipe than the study's; a path from the study's file
+    # Learn from so many garments only, drawn by the seed; a smaller number's are among a larger one's.
     garments: _Count | None = None
-    """Learn from so many garments only, drawn by the seed; a smaller number's are among a larger one's."""
     first_pass: FirstPass | None = None
-    range_test: Annotated[bool, Field(strict=True)] = False
-    """Set `optimizer.lr` to what a learning-rate range test on the tuning fold suggests."""
+    range_test: Annotated[bool, Field(strict=True)] = False  # `optimizer.lr` from a range test on the tuning fold
+    # Options whose values are chosen on the seeds and folds of `[tune]`: a list of values, or a range
+    # `{ low = 1e-4, high = 1e-2, log = true }`.
     tune: RecipeSettings = field(default_factory=RecipeSettings)
-    """Options whose values are chosen on the seeds and folds of `[tune]`: a list of values, or a range
-    `{ low = 1e-4, high = 1e-2, log = true }`."""
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -97,18 +92,15 @@ class TuneTable:
 
     seeds: tuple[_Number, ...] = ()
     folds: tuple[_Number, ...] = ()
-    trials: _Count = 20
-    """How many values a variant with a range tries; lists are tried whole."""
-    settings: RecipeSettings = field(default_factory=RecipeSettings)
-    """Laid over the recipe while it is tuned, for example fewer steps."""
+    trials: _Count = 20  # how many values a variant with a range tries; lists are tried whole
+    settings: RecipeSettings = field(default_factory=RecipeSettings)  # laid over the recipe meanwhile: fewer steps, say
 
 
 @dataclass(frozen=True, config=_STRICT)
 class CurveTable:
     """A curve through the variants' mean errors over the number of garments they learn from."""
 
-    at: tuple[_Count, ...] = (1084, 10_000)
-    """Numbers of garments to say more of."""
+    at: tuple[_Count, ...] = (1084, 10_000)  # numbers of garments to say more of
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -117,10 +109,8 @@ class Published:
 
     who: str
     dice: Annotated[float, Field(ge=0, le=1)]
-    convention: str
-    """Which pixels of a cutout counted as garment; `not stated`."""
-    data: str
-    """The photos it was measured on."""
+    convention: str  # which pixels of a cutout counted as garment; `not stated`
+    data: str  # the photos it was measured on
     num_photos: _Count | None = None
 
 
@@ -248,13 +238,9 @@ def read_study_file(path: Path) -> StudyFile:
 def variants_of(
     file: StudyFile, path: Path, *, above: Setting | None = None, only: Sequence[str] = ()
 ) -> tuple[Variant, ...]:
-    """The variants of a study, the reference first; every recipe of theirs has been loaded once.
+    """The variants of a study, the reference first, or only some beside it; every recipe has been loaded once.
 
-    Args:
-        file: the study.
-        path: of the file; recipes are looked for from there.
-        above: set over everything.
-        only: names of those to take beside the reference; none: all.
+    Recipes are looked for from the file's path; `above` is set over everything.
 
     Raises:
         StudyError: a recipe does not load, the network cannot take the photos, two variants are the same, and so on.
@@ -375,8 +361,9 @@ def _tables_of(grid: RecipeSettings) -> dict[str, VariantTable]:
     tables = {}
     for setting in combinations(grid.by_key):
         sections: dict[str, Setting] = {}
-        for section, _, key in (name.partition(".") for name in setting):
-            sections.setdefault(section, {})[key] = setting[f"{section}.{key}"]
+        for name, value in setting.items():
+            section, _, key = name.partition(".")
+            sections.setdefault(section, {})[key] = value
         tables[words_of(setting)] = VariantTable(**sections)  # type: ignore[arg-type] # sections only
     return tables
 

@@ -45,9 +45,7 @@ from garmentcut.training.run import Run
 from garmentcut.training.splits import Split, training_split
 
 DATABASE_NAME, FACTS_NAME = "study.db", "study.json"
-RUNS = "runs"
-"""The registry of the trainings that are measured; each variant that is tuned has one of its own."""
-
+RUNS = "runs"  # the registry of the trainings that are measured; each variant that is tuned has one of its own
 RANGE_TEST_KEY = "range test"
 
 _CHOICE_NAME = "chosen.json"

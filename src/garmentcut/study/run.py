@@ -22,6 +22,7 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from optuna import TrialPruned
 from torch import nn
 
 from garmentcut.dataset.manifest import MANIFEST_NAME, Manifest, Pair, read_manifest, write_manifest
@@ -62,13 +63,10 @@ from garmentcut.training.trial import try_rates
 
 SCORES_NAME = "scores.jsonl"
 
-HIDDEN_LEVEL = 128
-"""Of all three channels, where a photo is hidden from a second pass."""
-
+HIDDEN_LEVEL = 128  # of all three channels, where a photo is hidden from a second pass
 _WAIT_S = 2.0
 
-Said = Generator[str, None, None]
-"""What happens, a line at a time, for a person who watches."""
+Said = Generator[str, None, None]  # what happens, a line at a time, for a person who watches
 
 Job = Generator[str, None, float | None]
 """Does its work and returns the Dice that it came to; None: there is none to say."""
@@ -76,10 +74,6 @@ Job = Generator[str, None, float | None]
 
 class Interrupted(Exception):  # noqa: N818 no error: the user, or the clock, asked for it
     """A training was asked to stop."""
-
-
-class Pruned(Exception):  # noqa: N818 no error
-    """A setting that is tried lies below the median of the others."""
 
 
 @dataclass
@@ -155,7 +149,7 @@ class StudySession:
             yield f"{words}: begins"
             dice = yield from job
             outcome = "done"
-        except Pruned:
+        except TrialPruned:
             outcome = "pruned"
         except Interrupted as stop:
             outcome = "interrupted"
@@ -193,7 +187,7 @@ class StudySession:
 
             def judge(step: int, dice: float, before: int = step_before) -> None:
                 if claim.report(before + step, fmean([*finals, dice])):
-                    raise Pruned
+                    raise TrialPruned
 
             yield from self._train(run, words, judge)
             finals.append(last_evaluation(run).mean_dice)
@@ -259,19 +253,11 @@ def trainings_of(study: Study, key: RunKey, chosen: Mapping[str, Any]) -> Iterat
 def write_masked(
     folder: Path, manifest: Manifest, training: Sequence[Trial], held_out: Trial, *, config: FirstPass, seed: int
 ) -> None:
-    """Write the photos seen through first masks, all else a flat gray, as a dataset.
+    """Write the photos seen through first masks, all else a flat gray, as a dataset: `photos/`, then `manifest.jsonl`.
 
     Photos to learn from are there `config.copies` times, each with another widening, as `<name>-0`, `<name>-1` ...;
-    held-out ones once, under their own name. Targets are the dataset's own. Where the first network finds no garment,
-    the photo is shown whole, as it would be in use.
-
-    Args:
-        folder: gets `photos/` and, last, `manifest.jsonl`.
-        manifest: the dataset.
-        training: first networks and the photos to learn from that they had never seen, each photo in one.
-        held_out: likewise of photos to measure on.
-        config: of the widening, as is `seed`.
-        seed: 0 or more.
+    held-out ones once, under their own name. Each photo is with a first network that had never seen it. Targets are the
+    dataset's own. Where the first network finds no garment, the photo is shown whole, as it would be in use.
 
     Raises:
         TrainingError: a photo cannot be read; names it.
@@ -307,9 +293,7 @@ def widened(mask: NDArray[np.bool_], width_px: int) -> NDArray[np.bool_]:
     """A mask and all pixels at most `width_px` from it, as the crow flies; all of the frame if the mask is empty."""
     if not mask.any():
         return np.ones_like(mask)
-    away: Any = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    near: NDArray[np.bool_] = away <= width_px
-    return near
+    return np.asarray(cv2.distanceTransform((~mask).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE) <= width_px)
 
 
 def export_run(run: Run) -> Path:

@@ -14,12 +14,7 @@ Floats = npt.NDArray[np.floating[Any]]
 
 
 def named_stream(seed: int, *names: str) -> np.random.Generator:
-    """Return the random generator that belongs to one part of one photo.
-
-    Args:
-        seed: The photo's seed, 0 or more.
-        names: What is drawn from it, e.g. `"garment", "folds"`; other names give an independent stream.
-    """
+    """Return the random generator of one part of a photo, e.g. `"garment", "folds"`; other names, other streams."""
     keys = [zlib.crc32(name.encode()) for name in names]
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, *keys])))
 

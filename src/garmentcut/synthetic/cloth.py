@@ -1,6 +1,6 @@
 """Draws the garment in one view, for `render`: how much of each pixel its layers cover, and both sides of its cloth."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,17 +21,7 @@ _SEQUIN_STEP = 0.005  # body units
 _WEAVE_CELLS = 4.0  # lattices of the weave in one body unit
 
 
-@dataclass(frozen=True)
-class Window:
-    """A part of the frame."""
-
-    rows: slice  # Its rows in the frame
-    columns: slice  # Its columns
-
-    @property
-    def size_hw(self) -> tuple[int, int]:
-        """Height and width in pixels."""
-        return self.rows.stop - self.rows.start, self.columns.stop - self.columns.start
+Window = tuple[slice, slice]  # A part of the frame: its rows and columns
 
 
 @dataclass(frozen=True)
@@ -57,7 +47,7 @@ def find_window(garment: GarmentDesign, place: FigurePlacement) -> Window:
     )
     left, right = (int(v) for v in np.clip(corners[:, 0], 0, place.size_hw[1]))
     top, bottom = (int(v) for v in np.clip(corners[:, 1], 0, place.size_hw[0]))
-    return Window(slice(top, bottom), slice(left, right))
+    return slice(top, bottom), slice(left, right)
 
 
 def slices_of(garment: GarmentDesign, y: Floats, yaw: float) -> Slices:
@@ -68,44 +58,26 @@ def slices_of(garment: GarmentDesign, y: Floats, yaw: float) -> Slices:
     down, amount = y[:, None] * 1.1, garment.bulge(y)[:, None].astype(np.float32)
     right = plain.right + half * amount * sample(garment.bulges, around, down)
     left = plain.left - half * amount * sample(garment.bulges, around + 0.5, down)
-    return Slices(
-        left,
-        right,
-        plain.half_width,
-        plain.half_depth,
-        plain.centre_x,
-        plain.centre_z,
-        plain.cos_turn,
-        plain.sin_turn,
-        yaw,
-    )
+    return replace(plain, left=left, right=right)
 
 
 def measure_coverage(garment: GarmentDesign, place: FigurePlacement, window: Window) -> Coverage:
     """Return the shares of each pixel of the window that the garment's layers cover, from 4 x 4 samples."""
-    height, width = window.size_hw
-    columns = window.columns.start + (np.arange(width * _SUPERSAMPLING) + 0.5) / _SUPERSAMPLING
-    x = place.x_of(columns)
+    frame_rows, columns = window
+    height, width = frame_rows.stop - frame_rows.start, columns.stop - columns.start
+    x = place.x_of(columns.start + (np.arange(width * _SUPERSAMPLING) + 0.5) / _SUPERSAMPLING)
     shares = np.zeros((3, height, width), np.float32)
     for top in range(0, height, _STRIP_ROWS):
         rows = min(_STRIP_ROWS, height - top)
-        lines = window.rows.start + top + (np.arange(rows * _SUPERSAMPLING) + 0.5) / _SUPERSAMPLING
-        near, far = _cloth_samples(garment, place, x, place.y_of(lines))
+        y = place.y_of(frame_rows.start + top + (np.arange(rows * _SUPERSAMPLING) + 0.5) / _SUPERSAMPLING)
+        slices, level = slices_of(garment, y, place.yaw), y[:, None].astype(np.float32)
+        surfaces = (look_at(slices, x, near=near) for near in (True, False))
+        near, far = (cloth_mask(garment.cut, one, lower_by_perspective(level, one.depth)) for one in surfaces)
         for layer, hits in enumerate((near, far, near & far)):
             blocks = hits.reshape(rows, _SUPERSAMPLING, width, _SUPERSAMPLING)
             counts = blocks.sum(axis=(1, 3), dtype=np.int32)
             shares[layer, top : top + rows] = counts / np.float32(_SUPERSAMPLING**2)
     return Coverage(*shares)
-
-
-def _cloth_samples(garment: GarmentDesign, place: FigurePlacement, x: Floats, y: Floats) -> list[np.ndarray]:
-    slices = slices_of(garment, y, place.yaw)
-    level = y[:, None].astype(np.float32)
-    sides = []
-    for near in (True, False):
-        surface = look_at(slices, x, near=near)
-        sides.append(cloth_mask(garment.cut, surface, lower_by_perspective(level, surface.depth)))
-    return sides
 
 
 def belt_coverage(trims: Trims, y: Floats, unit_px: float) -> Floats:
@@ -121,16 +93,7 @@ def _line_coverage(distance: Floats, half_width: float, unit_px: float) -> Float
 
 
 def sew(trims: Trims, cut: Cut, rgb: Floats, theta: Floats, y: Floats, unit_px: float) -> Floats:
-    """Return the cloth's colours with the trims on them.
-
-    Args:
-        trims: What to sew on.
-        cut: Where the cloth ends.
-        rgb: (h, w, 3) colours of the print.
-        theta: (h, w) angle of each place of the cloth.
-        y: (h, w) its body y.
-        unit_px: Pixels in a body unit.
-    """
+    """Return the colours of the print, (h, w, 3), with the trims on them; theta and y, (h, w), are places of it."""
     rgb = rgb * _seams(trims, cut, theta, y, unit_px)[..., None]
     if trims.belt is not None:
         outline = _line_coverage(y - trims.belt_middle, trims.belt_half_height + 0.0012, unit_px)
@@ -201,14 +164,7 @@ def drape_side(
 ) -> ClothSide:
     """Return colour and opacity of the near side's outside, or of the far side's inside.
 
-    Args:
-        garment: What is worn.
-        texture: The unrolled cloth, from `paint_texture`.
-        weave: Lattice heights of the weave.
-        place: Where the figure stands.
-        window: The part of the frame to draw.
-        light: The studio's light.
-        near: The side towards the camera.
+    `texture` is the unrolled cloth, from `paint_texture`, `weave` the lattice heights of its threads.
     """
     spots = _spots(garment, place, window, near=near)
     texels = look_up(texture, spots.around, spots.y)
@@ -231,8 +187,9 @@ def drape_side(
 
 
 def _spots(garment: GarmentDesign, place: FigurePlacement, window: Window, *, near: bool) -> _Spots:
-    y = place.y_of(np.arange(window.rows.start, window.rows.stop) + 0.5)
-    x = place.x_of(np.arange(window.columns.start, window.columns.stop) + 0.5)
+    rows, columns = window
+    y = place.y_of(np.arange(rows.start, rows.stop) + 0.5)
+    x = place.x_of(np.arange(columns.start, columns.stop) + 0.5)
     slices = slices_of(garment, y, place.yaw)
     surface = look_at(slices, x, near=near)
     body_y = lower_by_perspective(y[:, None].astype(np.float32), surface.depth)

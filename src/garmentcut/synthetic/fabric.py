@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -73,14 +74,9 @@ class FabricDesign:
 def design_fabric(
     seed: int, skin: Floats, backdrop: Floats, *, rgb: Sequence[float] | None = None, print_name: str | None = None
 ) -> FabricDesign:
-    """Return the fabric of a seed.
+    """Return the fabric of a seed; some garments resemble the mannequin's skin, (3,), or the backdrop, (3,).
 
-    Args:
-        seed: The photo's seed.
-        skin: (3,) the mannequin's colour, which some garments resemble.
-        backdrop: (3,) the background's colour, which some garments resemble.
-        rgb: Ground colour instead of the drawn one, sRGB in [0, 1].
-        print_name: A key of `PRINTS` instead of the drawn one.
+    A ground colour `rgb`, sRGB in [0, 1], and a print's name take the place of the drawn ones.
     """
     rng = named_stream(seed, "fabric")
     drawn_print = pick(rng, PRINTS)
@@ -147,19 +143,15 @@ def paint_texture(fabric: FabricDesign, unit_px: float) -> Floats:
     x = ((np.arange(size[0]) + 0.5) / finer)[None, :].astype(np.float32)
     y = ((np.arange(size[1]) + 0.5) / finer)[:, None].astype(np.float32)
     ruled = _RULED.get(fabric.print_name)
-    ground = _bytes(fabric.rgb)
+    image = Image.new("RGBA", size, (*_bytes(fabric.rgb), 255))
     if ruled is not None:
-        shares = [_bytes(fabric.accents[i]) for i in range(2)]
-        image = Image.new("RGBA", size, (*ground, 255))
-        for accent, share in zip(shares, ruled(fabric, x, y), strict=False):
+        for accent, share in zip(fabric.accents, ruled(fabric, x, y), strict=False):
             mask = Image.fromarray(np.broadcast_to(np.clip(share, 0, 1) * 255, size[::-1]).astype(np.uint8))
-            image.paste((*accent, 255), (0, 0), mask)
-    else:
-        image = Image.new("RGBA", size, (*ground, 255))
-        if fabric.print_name == "lace":
-            image = _lace(fabric, size, finer)
-        elif fabric.print_name != "plain":
-            _draw_motifs(ImageDraw.Draw(image), fabric, finer)
+            image.paste((*_bytes(accent), 255), (0, 0), mask)
+    elif fabric.print_name == "lace":
+        image = _lace(fabric, size, finer)
+    elif fabric.print_name != "plain":
+        _draw_motifs(ImageDraw.Draw(image), fabric, finer)
     return np.asarray(image.reduce(_FINER), np.float32) / 255
 
 
@@ -264,8 +256,7 @@ def _placed(shapes: Floats, at: tuple[float, float], angle: float, size: float) 
     cos, sin = size * np.cos(angle), size * np.sin(angle)
     x, y = shapes[..., 0], shapes[..., 1]
     moved = np.stack([at[0] + x * cos - y * sin, at[1] + x * sin + y * cos], axis=-1)
-    flat: list[list[float]] = moved.reshape(len(shapes), -1).tolist()
-    return flat
+    return cast(list[list[float]], moved.reshape(len(shapes), -1).tolist())
 
 
 def _evenly(count: int, start: float = 0.0) -> Floats:
@@ -358,15 +349,10 @@ class FoldDesign:
 def design_folds(
     seed: int, silhouette: Silhouette, *, seam: float, hem: float, stiffness: float, quilting: float = 0.0
 ) -> FoldDesign:
-    """Return the folds of a garment.
+    """Return the folds of a garment whose skirt begins at body y `seam` and ends at `hem`.
 
-    Args:
-        seed: The photo's seed.
-        silhouette: How strongly it folds.
-        seam: Body y where the skirt begins.
-        hem: Body y where it ends.
-        stiffness: 1 is cotton; satin and chiffon fold less stiffly.
-        quilting: Distance of quilting lines, body units; 0 is none.
+    A stiffness of 1 is cotton's; satin and chiffon fold less stiffly. `quilting` is the distance of quilting lines in
+    body units; 0 is none.
     """
     rng = named_stream(seed, "folds")
     count = int(rng.integers(silhouette.folds[0], silhouette.folds[1] + 1))

@@ -154,13 +154,7 @@ class Cut:
 
 
 def cloth_mask(cut: Cut, place: Surface, y: Floats) -> Mask:
-    """Return where lines of sight meet cloth.
-
-    Args:
-        cut: The garment's cut.
-        place: Where they meet the garment's tube.
-        y: Body y of each of these places, same shape.
-    """
+    """Return where lines of sight, which meet the garment's tube at `place` and body y, same shape, meet cloth."""
     mask = np.array(place.inside)
     highest, lowest = float(y.min()), float(y.max())
     neck_end = max(cut.neck_front.most, cut.neck_back.most)

@@ -31,13 +31,7 @@ _SHADOW = 0.3  # of the light behind the garment
 
 
 def paint_ground(seed: int, name: str, size_hw: tuple[int, int]) -> Floats:
-    """Return an empty place, float32 (H, W, 3) in [0, 1].
-
-    Args:
-        seed: 0 or more; the same seed gives the same place at any size.
-        name: One of `GROUNDS`.
-        size_hw: Height and width in pixels.
-    """
+    """Return one of `GROUNDS`, an empty place, float32 (H, W, 3) in [0, 1]; a seed gives the same one at any size."""
     rng = named_stream(seed, "ground", name)
     rgb = GROUNDS[name](rng, size_hw)
     across, down = _axes(size_hw)
@@ -52,10 +46,7 @@ def composite(
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
     """Put a photo's garment onto another ground, smaller and elsewhere, with or without a figure in it.
 
-    Args:
-        photo: uint8 (H, W, 3) sRGB.
-        alpha: float32 (H, W) in [0, 1], the garment's.
-        seed: 0 or more; decides on all that is drawn.
+    The photo is uint8 (H, W, 3) sRGB; the seed decides on all that is drawn.
 
     Returns:
         The picture, uint8 (H, W, 3), and its exact alpha, float32 (H, W): every pixel is the garment's colour times
@@ -163,7 +154,8 @@ def _room(rng: np.random.Generator, size_hw: tuple[int, int]) -> Floats:
                 [(x, y), (x + 0.06 * np.sin(turn), y - 0.08), (x + 0.13 * np.sin(turn), y - 0.1 * np.cos(turn))]
             )
             _lay(layer, stroke(spline(leaf, closed=False), 0.012), np.array(green))
-    return _out_of_focus(layer.rgb, between(rng, 0, 0.006) * size_hw[0])
+    sigma_px = between(rng, 0, 0.006) * size_hw[0]  # out of focus
+    return np.stack([soften(layer.rgb[..., channel], sigma_px) for channel in range(3)], axis=-1)
 
 
 def _lamps(rng: np.random.Generator, size_hw: tuple[int, int]) -> Floats:
@@ -221,9 +213,4 @@ def _lay(layer: PaintLayer, points: "list[tuple[float, float]] | Floats", colour
     """Paint a shape given in fractions of the frame."""
     height, width = layer.alpha.shape
     patch = polygon_coverage(np.array(points, np.float64) * (width, height), (height, width))
-    if patch.coverage.size:
-        layer.paint(patch, np.asarray(colour, np.float32))
-
-
-def _out_of_focus(rgb: Floats, sigma_px: float) -> Floats:
-    return np.stack([soften(rgb[..., channel], sigma_px) for channel in range(3)], axis=-1)
+    layer.paint(patch, np.asarray(colour, np.float32))

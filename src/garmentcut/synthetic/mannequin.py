@@ -18,7 +18,6 @@ from garmentcut.synthetic.canvas import (
     happens,
     named_stream,
     pick,
-    polygon_coverage,
     soften,
     spline,
     stroke,
@@ -369,10 +368,10 @@ def _paint_form(layer: PaintLayer, design: MannequinDesign, place: FigurePlaceme
     """A torso on a pole with a round foot, a knob instead of the neck."""
     dark = np.asarray(design.cap * 0.45, np.float32)
     for shape in (ellipse((0.0, 0.985), (0.115, 0.026)), stroke(np.array([(0.0, 0.42), (0.0, 0.985)]), 0.013)):
-        layer.paint(polygon_coverage(place.to_px(shape), place.size_hw), dark)
+        layer.paint(place.cover(shape), dark)
     _paint_tube(layer, design.torso, design, place, light)
     _paint_neck_cap(layer, design, place)
-    layer.paint(polygon_coverage(place.to_px(ellipse((0.0, -0.014), (0.017, 0.015))), place.size_hw), dark)
+    layer.paint(place.cover(ellipse((0.0, -0.014), (0.017, 0.015))), dark)
 
 
 def _paint_hanger(layer: PaintLayer, design: MannequinDesign, place: FigurePlacement) -> None:
@@ -383,8 +382,8 @@ def _paint_hanger(layer: PaintLayer, design: MannequinDesign, place: FigurePlace
     )
     hook = np.array([(0.0, 0.05), (0.0, -0.005), (0.012, -0.024), (0.0, -0.046), (-0.018, -0.036), (-0.02, -0.024)])
     steel = np.full(3, 0.55, np.float32)
-    layer.paint(polygon_coverage(place.to_px(stroke(spline(hook, closed=False), 0.005)), place.size_hw), steel)
-    layer.paint(polygon_coverage(place.to_px(stroke(bow, 0.015)), place.size_hw), design.skin)
+    layer.paint(place.cover(stroke(spline(hook, closed=False), 0.005)), steel)
+    layer.paint(place.cover(stroke(bow, 0.015)), design.skin)
 
 
 def _depth(tube: Tube, yaw: float) -> float:
@@ -393,7 +392,7 @@ def _depth(tube: Tube, yaw: float) -> float:
 
 
 def _paint_tube(layer: PaintLayer, tube: Tube, design: MannequinDesign, place: FigurePlacement, light: Light) -> None:
-    patch = polygon_coverage(place.to_px(outline(tube, place.yaw)), place.size_hw)
+    patch = place.cover(outline(tube, place.yaw))
     colour = _skin(tube, patch, design, place, light)
     if any(tube is leg for leg in design.legs):  # a leg grows out of the hips without an edge
         rows = np.arange(patch.window[0].start, patch.window[0].stop) + 0.5
@@ -451,9 +450,9 @@ def _paint_arm(layer: PaintLayer, side: int, design: MannequinDesign, place: Fig
     if not faces_camera or (not design.arm_length and abs(sin) < 0.3):
         return  # the far arm shows no end; joints without a stump are seen only from the side
     for size, colour in ((0.0295, design.skin * 0.9), (0.027, design.skin), (0.018, design.skin * 1.04)):
-        disc = polygon_coverage(place.to_px(ellipse((x, y), (size * flat, size))), place.size_hw)
+        disc = place.cover(ellipse((x, y), (size * flat, size)))
         layer.paint(disc, np.clip(colour, 0, 1).astype(np.float32))
-    bolt = polygon_coverage(place.to_px(ellipse((x, y), (0.011 * flat, 0.011))), place.size_hw)
+    bolt = place.cover(ellipse((x, y), (0.011 * flat, 0.011)))
     layer.paint(bolt, design.socket)
 
 
@@ -470,7 +469,7 @@ def _paint_stump(
     outward = np.sign(outer[0] - inner[0])
     at_end = (rim[:, :1] * outward) >= 0
     sides = np.where(at_end, rim * (1.0, 0.86) + outer, rim + inner)
-    patch = polygon_coverage(place.to_px(sides), place.size_hw)
+    patch = place.cover(sides)
     rows, columns = patch.window
     up = (place.y_of(np.arange(rows.start, rows.stop) + 0.5)[:, None] - outer[1]) / radius
     along = (place.x_of(np.arange(columns.start, columns.stop) + 0.5) - inner[0]) / (outer[0] - inner[0])
@@ -485,7 +484,7 @@ def _paint_neck_cap(layer: PaintLayer, design: MannequinDesign, place: FigurePla
     middle = float((slices.left + slices.right)[0, 0] / 2)
     half = float((slices.right - slices.left)[0, 0] / 2)
     rim = ellipse((middle, 0.001), (half, 0.0035))
-    layer.paint(polygon_coverage(place.to_px(rim), place.size_hw), design.cap)
+    layer.paint(place.cover(rim), design.cap)
     lower = ellipse((middle, 0.0), (half * 1.02, 0.006))[2:31]
-    line = polygon_coverage(place.to_px(stroke(lower, 0.0015)), place.size_hw)
+    line = place.cover(stroke(lower, 0.0015))
     layer.paint(line, design.cap * np.float32(0.82))

@@ -20,7 +20,6 @@ from garmentcut.synthetic.canvas import (
     lattice,
     named_stream,
     pick,
-    polygon_coverage,
     soften,
     spline,
     stroke,
@@ -29,14 +28,13 @@ from garmentcut.synthetic.cloth import ClothSide, Coverage, drape_side, find_win
 from garmentcut.synthetic.fabric import PRINTS, design_fabric, paint_texture
 from garmentcut.synthetic.garment import HEM_ANGLES, KINDS, GarmentDesign, design_garment, pick_kind
 from garmentcut.synthetic.grounds import GROUNDS, paint_ground
-from garmentcut.synthetic.mannequin import MAKES, MannequinDesign, design_mannequin, paint_mannequin
+from garmentcut.synthetic.mannequin import MAKES, design_mannequin, paint_mannequin
 from garmentcut.synthetic.scene import (
     CAMERA_DISTANCE,
     CAMERA_HEIGHT,
     VIEWS,
     FigurePlacement,
     Light,
-    SceneDesign,
     design_light,
     design_scene,
     expose,
@@ -62,28 +60,18 @@ class Composition:
 def compose(
     garment: GarmentDesign, figure: PaintLayer, studio: Floats, place: FigurePlacement, light: Light, *, seed: int
 ) -> Composition:
-    """Dress the figure and put it into the studio.
-
-    Args:
-        garment: What it wears.
-        figure: The bare mannequin, a layer of the frame.
-        studio: The empty studio, float32 (H, W, 3).
-        place: Where the figure stands.
-        light: The studio's light.
-        seed: The photo's seed.
-    """
+    """Dress the figure, a layer of the frame, and put it into the empty studio, float32 (H, W, 3)."""
     window = find_window(garment, place)
     coverage = measure_coverage(garment, place, window)
     texture = paint_texture(garment.fabric, place.unit_px)
     weave = lattice(named_stream(seed, "weave"), _WEAVE_LATTICE, _WEAVE_LATTICE)
     outside, inside = (drape_side(garment, texture, weave, place, window, light, near=near) for near in (True, False))
-    part = (window.rows, window.columns)
-    skin = figure.rgb * _contact_shade(coverage, part, place)[..., None]
+    skin = figure.rgb * _contact_shade(coverage, window, place)[..., None]
     bare = skin + (1 - figure.alpha[..., None]) * studio
     alpha = np.zeros(place.size_hw, np.float32)
     garment_rgb, remains = np.zeros_like(bare), bare.copy()
-    alpha[part], garment_rgb[part], remains[part] = _dress(
-        coverage, outside, inside, PaintLayer(skin[part], figure.alpha[part]), studio[part]
+    alpha[window], garment_rgb[window], remains[window] = _dress(
+        coverage, outside, inside, PaintLayer(skin[window], figure.alpha[window]), studio[window]
     )
     behind = np.where(alpha[..., None] < 1, remains / np.maximum(1 - alpha, 1e-6)[..., None], bare)
     return Composition(garment_rgb + remains, alpha, garment_rgb, np.clip(behind, 0, 1))
@@ -201,7 +189,8 @@ def draw_studio_photo(
         fabric_rgb = np.clip(mannequin.skin + named_stream(seed, "likeness").normal(0, 0.015, 3), 0, 1).tolist()
     if own.ground == "white":  # shops make it so
         light = replace(light, tint=np.ones(3, np.float32))
-    garment = _tailored(seed, scene, mannequin, garment_kind, print_name, fabric_rgb)
+    fabric = design_fabric(seed, mannequin.skin, scene.backdrop, rgb=fabric_rgb, print_name=print_name)
+    garment = design_garment(seed, garment_kind or pick_kind(seed), mannequin.torso, fabric)
 
     place = place_figure(seed, view, size_hw)
     studio = paint_ground(seed, own.ground, size_hw) if own.ground else paint_scene(scene, place)
@@ -211,7 +200,6 @@ def draw_studio_photo(
         picture = _with_detail(picture, name, garment, place, seed)
     rgb, alpha = expose(picture.rgb, picture.alpha, light, seed=seed, view=view)
 
-    fabric = garment.fabric
     name = f"{seed}/{garment.kind}/{fabric.print_name}/{[round(float(part), 4) for part in fabric.rgb]}"
     name += "".join(f"/{detail}" for detail in own.details)
     traits = garment.traits | {own.ground or scene.name, *own.details} | ({own.make} if own.make else set())
@@ -224,7 +212,7 @@ def _with_detail(
     """Lay thin things of the garment's cloth over a picture; they belong to it as far as they cover a pixel."""
     rng, layer = named_stream(seed, "detail", name), PaintLayer.empty(place.size_hw)
     for points, width in _DRAWN[name](rng, garment, place.yaw):
-        patch = polygon_coverage(place.to_px(stroke(points, width)), place.size_hw)
+        patch = place.cover(stroke(points, width))
         if patch.coverage.size:
             layer.paint(patch, np.asarray(garment.fabric.rgb * between(rng, 0.65, 1.0), np.float32))
     rest = 1 - layer.alpha
@@ -300,20 +288,9 @@ def _seen(x: float, y: float, z: float, yaw: float) -> tuple[float, float]:
 
 def studio_traits(seed: int) -> frozenset[str]:
     """The traits of the photos that a seed draws, without drawing one."""
-    scene = design_scene(seed)
-    return _tailored(seed, scene, design_mannequin(seed), None, None, None).traits | {scene.name}
-
-
-def _tailored(
-    seed: int,
-    scene: SceneDesign,
-    mannequin: MannequinDesign,
-    kind: str | None,
-    print_name: str | None,
-    rgb: Sequence[float] | None,
-) -> GarmentDesign:
-    fabric = design_fabric(seed, mannequin.skin, scene.backdrop, rgb=rgb, print_name=print_name)
-    return design_garment(seed, kind or pick_kind(seed), mannequin.torso, fabric)
+    scene, mannequin = design_scene(seed), design_mannequin(seed)
+    fabric = design_fabric(seed, mannequin.skin, scene.backdrop)
+    return design_garment(seed, pick_kind(seed), mannequin.torso, fabric).traits | {scene.name}
 
 
 def write_studio_photos(
@@ -336,11 +313,7 @@ def write_studio_photos(
             name = f"{shot.garment}_{shot.view}"
             if cutouts_dir is not None:
                 Cutout(shot.rgb, shot.alpha).save(cutouts_dir / f"{name}.png")
-            write_atomic(out_dir / f"{name}.jpg", _jpeg_of(shot))
+            file = io.BytesIO()
+            Image.fromarray(shot.rgb).save(file, "JPEG", quality=_JPEG_QUALITY, dpi=(300, 300))
+            write_atomic(out_dir / f"{name}.jpg", file.getvalue())
             yield out_dir / f"{name}.jpg"
-
-
-def _jpeg_of(shot: StudioPhoto) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(shot.rgb).save(file, "JPEG", quality=_JPEG_QUALITY, dpi=(300, 300))
-    return file.getvalue()

@@ -86,31 +86,13 @@ _STOOL = (
     Piece("polygon", _box(0.945, 0.6, 0.975, 0.64), (24, 92, 88), (16, 66, 64), 0.5, 0.01),
 )
 _BOXES = (
-    Piece(
-        "polygon",
-        ((0.1, 0.81), (0.21, 0.8), (0.3, 0.815), (0.19, 0.828)),
-        (246, 246, 248),
-        (240, 240, 242),
-        0.3,
-        group=2,
-    ),
-    Piece(
-        "polygon",
-        ((0.1, 0.81), (0.19, 0.828), (0.19, 0.94), (0.1, 0.92)),
-        (206, 207, 212),
-        (192, 193, 198),
-        0.3,
-        group=2,
-    ),
-    Piece(
-        "polygon",
-        ((0.19, 0.828), (0.3, 0.815), (0.3, 0.92), (0.19, 0.94)),
-        (226, 227, 231),
-        (212, 213, 218),
-        0.3,
-        group=2,
-    ),
-)
+    Piece("polygon", ((0.1, 0.81), (0.21, 0.8), (0.3, 0.815), (0.19, 0.828)), (246, 246, 248), (240, 240, 242), 0.3,
+          group=2),
+    Piece("polygon", ((0.1, 0.81), (0.19, 0.828), (0.19, 0.94), (0.1, 0.92)), (206, 207, 212), (192, 193, 198), 0.3,
+          group=2),
+    Piece("polygon", ((0.19, 0.828), (0.3, 0.815), (0.3, 0.92), (0.19, 0.94)), (226, 227, 231), (212, 213, 218), 0.3,
+          group=2),
+)  # fmt: skip
 
 _PAPER_ROLL = (
     Piece("polygon", _EVERYWHERE, (14, 14, 16), (24, 24, 26)),
@@ -219,6 +201,10 @@ class FigurePlacement:
         """Return body points (N, 2) as pixel positions."""
         return np.asarray(points * self.unit_px + np.array([self.axis_px, self.neck_px]))
 
+    def cover(self, points: Floats) -> Patch:
+        """Return how much of each pixel a polygon (N, 2) of body points covers."""
+        return polygon_coverage(self.to_px(points), self.size_hw)
+
     def x_of(self, columns_px: Floats) -> Floats:
         """Return body x of pixel positions."""
         return np.asarray((columns_px - self.axis_px) / self.unit_px)
@@ -264,12 +250,9 @@ def design_light(seed: int) -> Light:
 
 
 def shine(light: Light, normals: Floats, softness: float = 0.62) -> Floats:
-    """Return brightness (rows, columns) of matt surfaces, about 1 where they face the light.
+    """Return brightness (rows, columns) of matt surfaces with unit normals (rows, columns, 3), about 1 in full light.
 
-    Args:
-        light: Where the light comes from.
-        normals: (rows, columns, 3) unit normals.
-        softness: Brightness of a surface that sees only the white surroundings.
+    `softness` is that of a surface that sees only the white surroundings.
     """
     # Written out, not a matrix product: the order of a library's sums may vary from machine to machine.
     x, y, z = (float(part) for part in light.key)
@@ -333,8 +316,7 @@ def _paint_pieces(layer: PaintLayer, design: SceneDesign, place: FigurePlacement
     for piece, move in design.pieces:
         if piece.in_front == in_front:
             patch = polygon_coverage(_outline_px(piece, move, design.zoom, place.size_hw), place.size_hw)
-            if patch.coverage.size:
-                layer.paint(patch, _piece_colour(piece, patch, design, place.size_hw))
+            layer.paint(patch, _piece_colour(piece, patch, design, place.size_hw))
 
 
 def _outline_px(piece: Piece, move: Floats, zoom: float, size_hw: tuple[int, int]) -> Floats:
@@ -373,7 +355,7 @@ def _lit(rgb: Floats, design: SceneDesign, place: FigurePlacement) -> Floats:
 
 def _darken_floor(room: Floats, place: FigurePlacement) -> None:
     """Lay the soft shadow of the figure and its turntable on the floor."""
-    pool = polygon_coverage(place.to_px(ellipse((0.02, 1.012), (0.27, 0.03))), place.size_hw)
+    pool = place.cover(ellipse((0.02, 1.012), (0.27, 0.03)))
     reach = round(0.05 * place.unit_px)
     top, left = max(pool.top - reach, 0), max(pool.left - reach, 0)
     height, width = pool.coverage.shape
@@ -385,10 +367,9 @@ def _darken_floor(room: Floats, place: FigurePlacement) -> None:
 
 def _paint_turntable(layer: PaintLayer, design: SceneDesign, place: FigurePlacement) -> None:
     def lay(points: Floats, grey: float) -> None:
-        patch = polygon_coverage(place.to_px(points), place.size_hw)
-        if patch.coverage.size:
-            shade = np.linspace(1.04, 0.94, patch.coverage.shape[1])[None, :, None]
-            layer.paint(patch, np.clip(grey * shade * np.ones(3), 0, 1).astype(np.float32))
+        patch = place.cover(points)
+        shade = np.linspace(1.04, 0.94, patch.coverage.shape[1])[None, :, None]
+        layer.paint(patch, np.clip(grey * shade * np.ones(3), 0, 1).astype(np.float32))
 
     if design.has_box:
         lay(np.array([(-0.185, 0.985), (0.185, 0.985), (0.205, 1.045), (-0.205, 1.045)]), 0.15)
@@ -418,12 +399,7 @@ def _turned_bar(half_length: float, half_width: float, yaw: float) -> Floats:
 def expose(rgb: Floats, alpha: Floats, light: Light, *, seed: int, view: str) -> tuple[npt.NDArray[np.uint8], Floats]:
     """Return the photo, uint8 (H, W, 3), and its alpha, float32 (H, W), both blurred by the same lens.
 
-    Args:
-        rgb: The picture, float32 (H, W, 3) in [0, 1].
-        alpha: The garment's coverage, float32 (H, W).
-        light: Its colour is what the white balance left.
-        seed: The photo's seed.
-        view: Its name; each view has noise of its own.
+    The light's colour is what the white balance left; each view has noise of its own.
     """
     rng = named_stream(seed, "camera")
     side_weight = between(rng, 0.02, 0.09) * min(1.0, alpha.shape[0] / _FULL_HEIGHT)

@@ -42,11 +42,15 @@ def open_fabric(devices: Devices, config: TrainingConfig) -> Fabric:
     """
     for name in ("lightning.fabric", "lightning.pytorch"):  # the second speaks for the first, if it is loaded
         logging.getLogger(name).setLevel(logging.WARNING)  # they greet, from every process
-    cuda = _uses_cuda(devices)
+    cuda, precision = _uses_cuda(devices), config.precision
     if cuda:
         torch.backends.cudnn.benchmark = True  # all photos have one size: the fastest convolution is sought once
-    else:
-        _refuse_gpu_options(config)
+        if precision == "auto" and torch.cuda.is_bf16_supported(including_emulation=False):
+            precision = "bfloat16"
+    elif precision == "bfloat16":
+        raise TrainingError("training.precision = 'bfloat16' is unusably slow on a CPU; 'auto' takes it on GPUs only")
+    elif config.compile == "on":
+        raise TrainingError("training.compile = 'on' gains nothing on a CPU; 'auto' compiles on GPUs only")
     if config.batch % (world_size := devices.num * devices.nodes):
         near = max(round(config.batch / world_size), 1) * world_size
         raise TrainingError(f"training.batch = {config.batch} cannot be shared by {world_size} devices; near is {near}")
@@ -55,7 +59,7 @@ def open_fabric(devices: Devices, config: TrainingConfig) -> Fabric:
         devices=devices.num,
         num_nodes=devices.nodes,
         strategy="ddp" if world_size > 1 else "auto",
-        precision="bf16-mixed" if cuda and _takes_bfloat16(config) else "32-true",
+        precision="bf16-mixed" if precision == "bfloat16" else "32-true",
     )
 
 
@@ -125,19 +129,6 @@ def _uses_cuda(devices: Devices) -> bool:
             f"{devices.num} NVIDIA GPUs are asked for, {found} can be used; give fewer --devices, or --accelerator cpu"
         )
     return True
-
-
-def _takes_bfloat16(config: TrainingConfig) -> bool:
-    if config.precision == "auto":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return config.precision == "bfloat16"
-
-
-def _refuse_gpu_options(config: TrainingConfig) -> None:
-    if config.precision == "bfloat16":
-        raise TrainingError("training.precision = 'bfloat16' is unusably slow on a CPU; 'auto' takes it on GPUs only")
-    if config.compile == "on":
-        raise TrainingError("training.compile = 'on' gains nothing on a CPU; 'auto' compiles on GPUs only")
 
 
 class StopRequest:

@@ -113,13 +113,7 @@ class TrainingJournal:
             self._mlflow.close("FAILED" if kind else "FINISHED")
 
     def append(self, kind: str, step: int, values: Mapping[str, float]) -> None:
-        """Write one row, at once.
-
-        Args:
-            kind: `step` or `evaluation`.
-            step: counted from 1.
-            values: numbers by name.
-        """
+        """Write one row, `step` or `evaluation`, at once; steps are counted from 1."""
         self._file.write(_line({"kind": kind, "step": step, **values}))
         self._file.flush()
         for name, value in values.items():
@@ -244,10 +238,7 @@ class _Step:
 class LossWatch:
     """Collects steps; `read` averages them over the devices and stops a training whose loss is not finite.
 
-    Args:
-        fabric: the devices.
-        steps: of the whole training.
-        batch: photos a step, all devices together.
+    `steps` are those of the whole training, `batch` the photos of a step on all devices together.
     """
 
     def __init__(self, fabric: Fabric, steps: int, batch: int) -> None:
@@ -258,12 +249,8 @@ class LossWatch:
     def add(self, number: int, loss: Loss, *, norm: Tensor | None, lr: float, names: tuple[str, ...]) -> None:
         """Keep a step's loss for the next `read`.
 
-        Args:
-            number: of the step, counted from 1.
-            loss: of this device's share of the batch.
-            norm: of the gradient before clipping, of all devices; None where nothing is clipped.
-            lr: learning rate.
-            names: of the photos in this device's share.
+        Loss and names are those of this device's share of the batch; `norm` is that of the gradient before clipping, of
+        all devices; None where nothing is clipped.
         """
         scalars = [loss.total.detach(), *loss.parts.values(), *([] if norm is None else [norm])]
         values = torch.stack([scalar.double() for scalar in scalars])
@@ -283,16 +270,15 @@ class LossWatch:
         now = time.perf_counter()
         photos_s = len(steps) * self._batch / (now - self._since)
         self._since = now
-        return [self._done(step, row, photos_s) for step, row in zip(steps, mean.tolist(), strict=True)]
+        # The gradient's norm may follow the loss's terms.
+        return [
+            StepDone(step.number, self._steps, total, dict(zip(step.parts, parts, strict=False)), step.lr, photos_s)
+            for step, (total, *parts) in zip(steps, mean.tolist(), strict=True)
+        ]
 
     def skip_time(self) -> None:
         """Leave the time since the last `read` out of the photos per second: it was no training."""
         self._since = time.perf_counter()
-
-    def _done(self, step: _Step, row: list[float], photos_s: float) -> StepDone:
-        total, *parts = row
-        named = dict(zip(step.parts, parts, strict=False))  # the gradient's norm may follow
-        return StepDone(step.number, self._steps, total, named, step.lr, photos_s)
 
     def _raise(self, steps: list[_Step], own: Tensor, mean: Tensor) -> None:
         index = int((~mean.isfinite().all(1)).nonzero()[0, 0])

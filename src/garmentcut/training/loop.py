@@ -3,7 +3,7 @@
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
@@ -26,7 +26,6 @@ from garmentcut.dataset.samples import (
     batches,
     seeded_generator,
     shared_generator,
-    weights_drawn_by,
 )
 from garmentcut.dataset.split import prove_split
 from garmentcut.dataset.windows import WindowSamples
@@ -36,7 +35,7 @@ from garmentcut.model.encoder import Encoder
 from garmentcut.model.networks import build_network
 from garmentcut.model.start import start_network
 from garmentcut.photo.files import write_atomic
-from garmentcut.recipe import Recipe, TrainingConfig
+from garmentcut.recipe import Recipe
 from garmentcut.training.devices import (
     Devices,
     StopRequest,
@@ -61,6 +60,7 @@ from garmentcut.training.run import Progress, Run, Stateful, load_state, save_st
 from garmentcut.training.validation import draw_sheet, validate
 
 _DEVICE_STEPS_BETWEEN_LOOKS = 10
+_TIMED_STEPS = 5
 
 
 def train_runs(
@@ -84,7 +84,10 @@ def train_runs(
     """
     with ExitStack() as stack:
         if is_first_process():  # before the others are started: what is wrong is said once
-            _check(runs, stack)
+            prove_split(runs[0].manifest.pairs)
+            for run in runs:
+                run.check_resumable()
+                stack.enter_context(run.held())
         fabric = stack.enter_context(launched(devices, runs[0].recipe.training))
         stop = stack.enter_context(StopRequest(minutes))
         for run in runs:
@@ -93,13 +96,6 @@ def train_runs(
                     yield run, event
             if isinstance(event, Ended) and not event.finished:
                 break
-
-
-def _check(runs: Sequence[Run], stack: ExitStack) -> None:
-    prove_split(runs[0].manifest.pairs)
-    for run in runs:
-        run.check_resumable()
-        stack.enter_context(run.held())
 
 
 def train(run: Run, fabric: Fabric, stop: StopRequest) -> Generator[Event, None, None]:
@@ -128,7 +124,7 @@ def train(run: Run, fabric: Fabric, stop: StopRequest) -> Generator[Event, None,
         parts, progress, reason = session.parts, session.progress, ""
         steps_left = range(progress.step, training.steps)
         watch = LossWatch(fabric, training.steps, training.batch)
-        for step, batch in open_feed(session.learn_from, recipe, steps_left, fabric=fabric, weights=session.weights):
+        for step, batch in open_feed(session.learn_from, recipe, steps_left, fabric=fabric, weights=parts.weights):
             # ------------------------------------ one step ------------------------------------
             photos, targets = augmented(batch, recipe, step, fabric=fabric)
             lr = parts.schedule.lr
@@ -139,8 +135,8 @@ def train(run: Run, fabric: Fabric, stop: StopRequest) -> Generator[Event, None,
                 follow(parts.ema_model, parts.network, progress.step)
             # ----------------------------------------------------------------------------------
             watch.add(progress.step, loss, norm=norm, lr=lr, names=batch.names)
-            if session.weights is not None:
-                note_losses(session.weights, batch, logits, targets, fabric=fabric)
+            if parts.weights is not None:
+                note_losses(parts.weights, batch, logits, targets, fabric=fabric)
             is_due = progress.step % training.evaluate_every == 0 or progress.step == training.steps
 
             # Every few steps: check the losses, and whether to stop.
@@ -165,14 +161,14 @@ def _opened(run: Run, fabric: Fabric) -> "Iterator[Session]":
     with explain_failures(run, fabric):
         parts = build_parts(run.recipe, fabric, with_start=not run.state_path.exists())
         samples = open_samples(run)
-        weights = DrawWeights(samples[0], run.recipe.data) if weights_drawn_by(run.recipe.data) else None
-        states = parts.states if weights is None else {**parts.states, "weights": weights}
-        progress = load_state(run.state_path, states)
+        weights = DrawWeights.of(samples[0], run.recipe.data)
+        parts = replace(parts, weights=weights)
+        progress = load_state(run.state_path, parts.states)
         journals = (
             TrainingJournal(run.folder, last_step=progress.step, options=run.options) if fabric.is_global_zero else None
         )
         with journals or nullcontext() as journal:
-            session = Session(run, fabric, parts, progress, *samples, journal, progress.seconds, weights)
+            session = Session(run, fabric, parts, progress, *samples, journal, progress.seconds)
             if journal is not None:
                 num, started = fabric.world_size, run.read().get("started", _now())
                 where = {"machine": machine_in_words(fabric), "device": fabric.device.type, "num_devices": num}
@@ -233,7 +229,6 @@ class Session:
     measure_on: Samples  # samples of the validation photos
     journal: TrainingJournal | None  # of the first process; None in the others, which write nothing
     seconds_before: float  # of earlier sessions
-    weights: DrawWeights | None = None  # how often each training photo is drawn; None: all alike
     began: float = field(default_factory=time.perf_counter)  # on `time.perf_counter`
 
     @property
@@ -260,23 +255,28 @@ def _evaluate(session: Session) -> Evaluated:
     """Measure the weights on the validation photos, save them if they are the best, draw the validation sheet."""
     run, parts, progress = session.run, session.parts, session.progress
     network = parts.evaluated
-    with _evaluating(network):
-        seen = validate(network, session.measure_on, run.recipe.loss, fabric=session.fabric)
-        # Photos that it learned from cannot say which weights are better: then the last ones are kept.
-        is_best = progress.note(seen.mean_dice, always_best=not run.split.held_out)
-        parts.schedule.evaluated(seen.mean_dice)
-        progress.ended = _verdict(progress, run.recipe.training)
-        event = Evaluated(progress.step, seen.mean_dice, seen.median_dice, seen.loss, is_best)
-        if session.journal is not None:
-            if is_best:
-                try:
-                    save_network(run.best_path, network, run.spec(event))
-                except ModelError as error:  # the disk is full, say: it names the file and what to do itself
-                    raise TrainingStopped(f"{error}. {_kept(run.state_path)}") from error
-            sheet = draw_sheet(network, session.measure_on, progress.step, seen, fabric=session.fabric)
-            write_atomic(run.sheet_path(progress.step), sheet)
-            values = {"mean_dice": seen.mean_dice, "median_dice": seen.median_dice, "loss": seen.loss}
-            session.journal.append("evaluation", progress.step, {**values, "seconds": session.seconds})
+    was_training = network.training
+    network.eval()
+    seen = validate(network, session.measure_on, run.recipe.loss, fabric=session.fabric)
+    # Photos that it learned from cannot say which weights are better: then the last ones are kept.
+    is_best = progress.note(seen.mean_dice, always_best=not run.split.held_out)
+    parts.schedule.evaluated(seen.mean_dice)
+    if progress.step >= run.recipe.training.steps:
+        progress.ended = "all steps"
+    elif 0 < run.recipe.training.patience <= progress.num_without_gain:
+        progress.ended = "no gain"
+    event = Evaluated(progress.step, seen.mean_dice, seen.median_dice, seen.loss, is_best)
+    if session.journal is not None:
+        if is_best:
+            try:
+                save_network(run.best_path, network, run.spec(event))
+            except ModelError as error:  # the disk is full, say: it names the file and what to do itself
+                raise TrainingStopped(f"{error}. {_kept(run.state_path)}") from error
+        sheet = draw_sheet(network, session.measure_on, progress.step, seen, fabric=session.fabric)
+        write_atomic(run.sheet_path(progress.step), sheet)
+        values = {"mean_dice": seen.mean_dice, "median_dice": seen.median_dice, "loss": seen.loss}
+        session.journal.append("evaluation", progress.step, {**values, "seconds": session.seconds})
+    network.train(was_training)
     return event
 
 
@@ -284,10 +284,7 @@ def _save(session: Session) -> None:
     """Save all that a resume needs."""
     if session.journal is not None:
         session.progress.seconds = session.seconds
-        states = (
-            session.parts.states if session.weights is None else {**session.parts.states, "weights": session.weights}
-        )
-        save_state(session.run.state_path, session.progress, states)
+        save_state(session.run.state_path, session.progress, session.parts.states)
 
 
 def _end(session: Session, reason: str) -> Ended:
@@ -305,26 +302,8 @@ def _end(session: Session, reason: str) -> Ended:
 
 def _ended(progress: Progress, reason: str, *, was_finished: bool = False) -> Ended:
     """The last event of a training."""
-    numbers = asdict(progress)
-    shown = {key: numbers[key] for key in ("step", "best_dice", "best_step", "seconds")}
-    return Ended(reason, **shown, was_finished=was_finished)
-
-
-def _verdict(progress: Progress, config: TrainingConfig) -> str:
-    if progress.step >= config.steps:
-        return "all steps"
-    return "no gain" if 0 < config.patience <= progress.num_without_gain else ""
-
-
-@contextmanager
-def _evaluating(network: nn.Module) -> Iterator[None]:
-    """The network in evaluation mode, and back after."""
-    was_training = network.training
-    network.eval()
-    try:
-        yield
-    finally:
-        network.train(was_training)
+    step, best_dice, best_step, seconds = progress.step, progress.best_dice, progress.best_step, progress.seconds
+    return Ended(reason, step, best_dice, best_step, seconds, was_finished=was_finished)
 
 
 def _now() -> str:
@@ -342,6 +321,7 @@ class Parts:
     wrapped_optimizer: torch.optim.Optimizer  # the same, wrapped by Fabric
     schedule: Schedule  # of its learning rate
     ema_model: ModelEmaV3 | None  # the average of the network's weights; None if the recipe wants none
+    weights: DrawWeights | None = None  # how often each training photo is drawn; None: all alike
 
     @property
     def evaluated(self) -> nn.Module:
@@ -351,21 +331,18 @@ class Parts:
     @property
     def states(self) -> dict[str, Stateful]:
         """Everything that changes from step to step, in the order in which it is restored."""
-        found: dict[str, Stateful] = {"network": self.network, "optimizer": self.optimizer, "schedule": self.schedule}
-        return found if self.ema_model is None else {**found, "ema_model": self.ema_model}
+        names = ("network", "optimizer", "schedule", "ema_model", "weights")
+        return {name: part for name in names if (part := getattr(self, name)) is not None}
 
 
 def build_parts(recipe: Recipe, fabric: Fabric, *, with_start: bool = True) -> Parts:
     """Build all that a recipe's training needs; random weights follow from the seed.
 
-    Args:
-        recipe: all options.
-        fabric: launched.
-        with_start: load the weights that the recipe starts from; False if a saved state will replace them.
+    Without `with_start` the weights that the recipe starts from are not loaded: a saved state will replace them.
 
     Raises:
         TrainingError: the size does not fit the network.
-        ModelError, ModelError: the network cannot be built or started.
+        ModelError: the network cannot be built or started.
     """
     torch.manual_seed(recipe.training.seed)
     network = build_network(recipe.network.name, **recipe.network.options)
@@ -434,23 +411,16 @@ def check_size(recipe: Recipe, network: nn.Module) -> None:
 
 def open_samples(run: Run) -> tuple[Samples, Samples]:
     """Samples to learn from and to measure on; they share the memory that the recipe allows."""
-    sides, data = ((*run.split.train, *run.drawn), run.split.validation), run.recipe.data
-    if data.window != "photo":
-        return _open_windows(run, sides)
-    share = data.cache_gb / sum(map(len, sides))
-    learn_from, measure_on = (Samples(run.manifest, side, replace(data, cache_gb=share * len(side))) for side in sides)
-    return learn_from, measure_on
+    train, validation, data = (*run.split.train, *run.drawn), run.split.validation, run.recipe.data
+    maps, share = run.maps_path if data.window == "edge" else None, data.cache_gb / (len(train) + len(validation))
 
+    def open_side(pairs: tuple[Pair, ...], *, vary: bool) -> Samples:
+        own = replace(data, cache_gb=share * len(pairs))
+        if data.window == "photo":
+            return Samples(run.manifest, pairs, own)
+        return WindowSamples(run.manifest, pairs, replace(run.recipe, data=own), maps=maps, vary=vary)
 
-def _open_windows(run: Run, sides: tuple[Sequence[Pair], Sequence[Pair]]) -> tuple[Samples, Samples]:
-    maps, data = run.maps_path if run.recipe.data.window == "edge" else None, run.recipe.data
-    share = data.cache_gb / sum(map(len, sides))
-    recipes = (replace(run.recipe, data=replace(data, cache_gb=share * len(side))) for side in sides)
-    learn_from, measure_on = (
-        WindowSamples(run.manifest, side, recipe, maps=maps, vary=vary)
-        for side, recipe, vary in zip(sides, recipes, (True, False), strict=True)
-    )
-    return learn_from, measure_on
+    return open_side(train, vary=True), open_side(validation, vary=False)
 
 
 def open_feed(
@@ -458,12 +428,7 @@ def open_feed(
 ) -> Iterator[tuple[int, SampleBatch]]:
     """Batches of some steps, counted from 0, each with this device's share.
 
-    Args:
-        samples: to learn from.
-        recipe: batch, seed and workers.
-        steps: which.
-        fabric: the devices.
-        weights: how often each sample is drawn; asked again every `DRAW_STEPS` steps. None: all alike.
+    `weights`, how often each sample is drawn, are asked again every `DRAW_STEPS` steps; None: all alike.
 
     Raises:
         DatasetError: the batch cannot be shared evenly by the devices.
@@ -497,14 +462,8 @@ def note_losses(weights: DrawWeights, batch: SampleBatch, logits: Tensor, target
     weights.note(indices.tolist(), losses.tolist())
 
 
-def seconds_a_step(recipe: Recipe, fabric: Fabric, num_steps: int = 5) -> float:
-    """How long a step of a recipe takes on a device, without reading photos; the median of all but the first.
-
-    Args:
-        recipe: of one network.
-        fabric: one device.
-        num_steps: to take.
-    """
+def seconds_a_step(recipe: Recipe, fabric: Fabric) -> float:
+    """How long a step of one network takes on a device, without reading photos; the median of all but the first."""
     parts = build_parts(recipe, fabric)  # a start that is out of reach is found before anything is trained
     share, size_hw = recipe.training.batch // fabric.world_size, recipe.data.size_hw
     channels = 4 if recipe.data.window == "edge" else 3
@@ -512,7 +471,7 @@ def seconds_a_step(recipe: Recipe, fabric: Fabric, num_steps: int = 5) -> float:
     alphas = torch.zeros(share, 1, *size_hw, dtype=torch.uint8)
     alphas[:, :, size_hw[0] // 4 : size_hw[0] * 3 // 4, size_hw[1] // 4 : size_hw[1] * 3 // 4] = 255
     batch, times = SampleBatch(noise, alphas, ("Front",) * share, ("",) * share), []
-    for step in range(num_steps):
+    for step in range(_TIMED_STEPS):
         began = time.perf_counter()
         photos, targets = augmented(batch, recipe, step, fabric=fabric)
         _, loss, _ = take_step(parts, photos, targets, recipe, fabric=fabric)

@@ -1,7 +1,8 @@
 """Losses of the training loop, between logits and the retoucher's alpha: a weighted sum of a recipe's terms.
 
 Each term is a pure function of logits and target, both `(N, 1, H, W)`, that returns a scalar: a mean over pixels (or
-one value) per photo, then the mean over the photos. So a photo counts the same in any batch and on any device.
+one value) per photo, then the mean over the photos. So a photo counts the same in any batch and on any device. Targets
+lie in [0, 1]; a `weight`, `(N, 1, H, W)`, says how much each pixel counts in its photo's mean, None: all the same.
 """
 
 from collections.abc import Callable
@@ -28,11 +29,6 @@ class Loss:
 
 def total_loss(logits: Tensor, target: Tensor, config: LossConfig) -> Loss:
     """Add up the terms with their weights, in float32 at least, also inside autocast.
-
-    Args:
-        logits: `(N, 1, H, W)` float, the network's output.
-        target: `(N, 1, H, W)` float in [0, 1].
-        config: weights of the terms.
 
     Raises:
         ValueError: the shapes differ or are not `(N, 1, H, W)`, or the target is not of a float dtype.
@@ -62,11 +58,6 @@ def bce_loss(logits: Tensor, target: Tensor, *, weight: Tensor | None = None) ->
     """Binary cross-entropy: mean of -t log p - (1 - t) log(1 - p), with p = sigmoid(logits).
 
     Lowest at p = t; there it is 0 for a mask, and the target's own entropy where the target is soft.
-
-    Args:
-        logits: `(N, 1, H, W)` float.
-        target: `(N, 1, H, W)` float in [0, 1].
-        weight: `(N, 1, H, W)`, how much each pixel counts in its photo's mean; None: all the same.
     """
     return _mean(functional.binary_cross_entropy_with_logits(logits, target, reduction="none"), weight)
 
@@ -108,14 +99,7 @@ def lovasz_hinge(logits: Tensor, target: Tensor) -> Tensor:
     errors = max(0, 1 - logit * sign), sign = +1 where target >= 0.5, else -1; sorted, the largest first, each counts
     as much as it would cost in 1 - IoU if it and all larger ones were wrong (Berman, Rannen Triki, Blaschko, "The
     Lovasz-Softmax loss", CVPR 2018, algorithm 1). Defined for masks only: a soft target is cut at
-    0.5. A photo without garment costs its largest error.
-
-    Args:
-        logits: `(N, 1, H, W)` float.
-        target: `(N, 1, H, W)` float in [0, 1].
-
-    Returns:
-        Scalar at least 0; 0 once each pixel is right by a margin of 1.
+    0.5. A photo without garment costs its largest error. At least 0; 0 once each pixel is right by a margin of 1.
     """
     photos = zip(logits.flatten(1), target.flatten(1) >= 0.5, strict=True)
     # Photo after photo, since the sort's temporaries for two million pixels are 100 MB.
@@ -150,14 +134,8 @@ def laplacian_loss(logits: Tensor, target: Tensor) -> Tensor:
     Hou and Liu, "Context-aware image matting", ICCV 2019, with means instead of sums over a level's pixels, so that the
     size of the photo does not matter. Each level is what a 5x5 binomial blur (Burt and Adelson 1983) takes away; the
     blurred rest is thinned by two. The fifth level is the rest itself: without it, alphas that differ by a constant
-    would count as equal. Sides need not be divisible by anything.
-
-    Args:
-        logits: `(N, 1, H, W)` float.
-        target: `(N, 1, H, W)` float in [0, 1].
-
-    Returns:
-        Scalar at least 0, 0 where the alphas are equal; 16 where they differ by 1 everywhere.
+    would count as equal. Sides need not be divisible by anything. At least 0, 0 where the alphas are equal; 16 where
+    they differ by 1 everywhere.
     """
     # The pyramid is linear: one of the difference, not the difference of two. Exact, and half the work.
     rest = torch.sigmoid(logits) - target
@@ -181,22 +159,15 @@ def _weigh_neighbours(image: Tensor, axis: int) -> Tensor:
     # Sums of shifted copies: on a CPU several times as fast as a convolution of one channel, and exact in float32.
     padded = functional.pad(image, (0, 0, 2, 2) if axis == 2 else (2, 2, 0, 0))
     far_before, before, here, after, far_after = (padded.narrow(axis, start, image.shape[axis]) for start in range(5))
-    total: Tensor = 6 * here + 4 * (before + after) + far_before + far_after
-    return total
+    return 6 * here + 4 * (before + after) + far_before + far_after
 
 
 def near_edge(target: Tensor, edge_px: int) -> Tensor:
     """Pixels within `edge_px` of the target's edge, and all that are soft themselves.
 
     A pixel is near when the square of `2 * edge_px + 1` pixels around it holds pixels on both sides of 0.5. Beyond the
-    frame there is nothing: a garment cut by the frame has no edge there.
-
-    Args:
-        target: `(N, 1, H, W)` float in [0, 1].
-        edge_px: at least 1; the band is twice as wide, half inside and half outside.
-
-    Returns:
-        `(N, 1, H, W)` bool.
+    frame there is nothing: a garment cut by the frame has no edge there. `(N, 1, H, W)` bool; the band is twice
+    `edge_px` wide, half inside and half outside.
     """
     share = (target >= 0.5).to(target.dtype)
     # The mean over the square is 0 or 1 exactly where all its pixels lie on one side.
@@ -211,14 +182,6 @@ def edge_weights(target: Tensor, *, weight: float, edge_px: int) -> Tensor:
 
     The band of the Carvana winner (asanakoy, 2017), with its width in pixels. The losses divide by the photo's sum of
     weights, so that neither `weight` nor the length of a garment's edge changes their scale.
-
-    Args:
-        target: `(N, 1, H, W)` float in [0, 1].
-        weight: of pixels near the edge.
-        edge_px: see `near_edge`.
-
-    Returns:
-        `(N, 1, H, W)` of the target's dtype.
     """
     return 1 + (weight - 1) * near_edge(target, edge_px).to(target.dtype)
 
@@ -237,12 +200,7 @@ def _check(logits: Tensor, target: Tensor) -> None:
 
 
 def gradient_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """L1 between the differences of neighbouring alphas, across and down; 0 where both edges are equally soft.
-
-    Args:
-        logits: `(N, 1, H, W)` float.
-        target: `(N, 1, H, W)` float in [0, 1].
-    """
+    """L1 between the differences of neighbouring alphas, across and down; 0 where both edges are equally soft."""
     alpha = logits.sigmoid()
     terms = [(alpha.diff(dim=dim) - target.diff(dim=dim)).abs().mean() for dim in (2, 3)]
     return torch.stack(terms).sum()

@@ -48,20 +48,12 @@ def build_optimizer(network: nn.Module, config: OptimizerConfig) -> Optimizer:
 
     Weight decay shrinks the weights themselves in adamw, lion and muon, and is added to the gradient in the others;
     biases and norms have none anywhere. The parameters of `network.encoder` learn at `encoder_factor` of the rate; each
-    group keeps its share as `lr_scale`.
-
-    Args:
-        network: on the device it is trained on.
-        config: the recipe's section.
-
-    Returns:
-        A PyTorch optimizer; after `load_state_dict` it goes on bit for bit.
+    group keeps its share as `lr_scale`. After `load_state_dict` it goes on bit for bit.
 
     Raises:
         ValueError: there is nothing to train, or no encoder that could learn at another rate.
     """
-    groups = _groups(network, config)
-    if not groups:
+    if not (groups := _groups(network, config)):
         raise ValueError("the network has no parameters to train")
     name, options = _OPTIMIZERS[config.name]
     betas = (config.momentum, _SECOND_BETA.get(name, 0.999))
@@ -98,15 +90,8 @@ def factor_at(step: int, config: ScheduleConfig, steps: int) -> float:
     t runs from 0 to 1: over all steps for one_cycle and triangular, which begin low, else over those after the warm-up.
     In the first `warmup` of the steps the factor is also multiplied by a straight climb from 0 to 1, so that it lies
     below `floor` only there. `floor` bounds all but constant. one_cycle leaves the momentum as it
-    is, where Smith cycles it against the rate.
-
-    Args:
-        step: from 0; from `steps` on, the end's factor.
-        config: the recipe's section.
-        steps: of the whole training.
-
-    Returns:
-        In [0, 1]. The last step is one short of the curve's end, so no step is wasted on a rate of 0 there.
+    is, where Smith cycles it against the rate. Steps count from 0; the last one is one short of the curve's end, so no
+    step is wasted on a rate of 0 there.
     """
     climb_steps = round(config.warmup * steps)
     begins_low = config.name in ("one_cycle", "triangular")
@@ -124,18 +109,15 @@ def _shape(done: int, whole: int, config: ScheduleConfig) -> float:
         stretch = min(done * config.cycles // whole, config.cycles - 1)
         return max(config.factor**stretch, config.floor)
     if config.name == "one_cycle":
-        return max(_one_cycle(done / whole), config.floor)
+        share = done / whole
+        if share < _CYCLE_CLIMB:
+            return max(_cosine(_CYCLE_START, 1.0, share / _CYCLE_CLIMB), config.floor)
+        return max(_cosine(1.0, _CYCLE_END, (share - _CYCLE_CLIMB) / (1 - _CYCLE_CLIMB)), config.floor)
     if config.name == "triangular":
         cycle, place = divmod(done * config.cycles, whole)
         peak = max(config.factor**cycle, config.floor)
         return config.floor + (peak - config.floor) * (1 - abs(2 * place / whole - 1))
     return 1.0
-
-
-def _one_cycle(share: float) -> float:
-    if share < _CYCLE_CLIMB:
-        return _cosine(_CYCLE_START, 1.0, share / _CYCLE_CLIMB)
-    return _cosine(1.0, _CYCLE_END, (share - _CYCLE_CLIMB) / (1 - _CYCLE_CLIMB))
 
 
 def _cosine(first: float, last: float, share: float) -> float:
@@ -146,20 +128,13 @@ class Schedule:
     """Sets an optimizer's learning rates; call `step` after each of its steps, `evaluated` after each evaluation.
 
     The rate is computed from the number of the step each time, never from the last rate: a resumed training has the
-    same rates to the last bit. (PyTorch's LambdaLR would do the same product, but patches the optimizer's `step`.)
-
-    Args:
-        optimizer: its groups' rates at this point are the highest.
-        config: the recipe's section.
-        steps: of the whole training.
+    same rates to the last bit. (PyTorch's LambdaLR would do the same product, but patches the optimizer's `step`.) The
+    rates that the optimizer's groups have at first are the highest.
     """
 
     def __init__(self, optimizer: Optimizer, config: ScheduleConfig, steps: int) -> None:
         self._optimizer, self._config, self._steps = optimizer, config, steps
-        self._done = 0
-        self._fallen = 1.0
-        self._best = -math.inf
-        self._waited = 0
+        self._done, self._fallen, self._best, self._waited = 0, 1.0, -math.inf, 0
         for group in optimizer.param_groups:
             # Kept in the optimizer's state: `lr` itself is the last step's once that state has been loaded.
             group.setdefault("initial_lr", group["lr"])
@@ -210,15 +185,12 @@ def open_ema_model(network: nn.Module, decay: float) -> ModelEmaV3 | None:
     """A copy of the network that follows it slowly, and is what is evaluated and kept; None where `decay` is 0.
 
     After step t, from 0: average = d average + (1 - d) weights, with d = min(decay, (1 + t) / (10 + t)): the first
-    steps, far from good, are soon forgotten (as in TensorFlow's ExponentialMovingAverage).
+    steps, far from good, are soon forgotten (as in TensorFlow's ExponentialMovingAverage). The network is neither
+    compiled nor wrapped.
 
     Buffers of floats, BatchNorm's means and variances, are averaged like weights: they then belong to the same stretch
     of training as the averaged weights, and are smoother than the last few batches of six photos. Whole numbers are
     copied.
-
-    Args:
-        network: what is trained, on its device; not compiled, not wrapped.
-        decay: in [0, 1).
     """
     if decay == 0:
         return None

@@ -32,8 +32,7 @@ RECIPE_NAME, RUN_NAME, BEST_NAME, STATE_NAME = "recipe.toml", "run.json", "best.
 FOLDS_NAME, MAPS_NAME, DRAWN_NAME, PLAN_NAME = "folds", "maps", "synthetic", "plan.json"
 LOCK_NAME, RANGE_CURVE_NAME, RANGE_POINTS_NAME = ".garmentcut.lock", "range_test.svg", "range_test.jsonl"
 _BEFORE_IT = {LOCK_NAME, RANGE_CURVE_NAME, RANGE_POINTS_NAME, FOLDS_NAME, MAPS_NAME, DRAWN_NAME, PLAN_NAME, *STAGES}
-STUDIO_HEIGHT = 1728
-"""Pixels of drawn photos: what studios of today shoot."""
+STUDIO_HEIGHT = 1728  # pixels of drawn photos: what studios of today shoot
 _PACKAGES = ("torch", "torchvision", "timm", "lightning", "numpy")
 _DIGITS_OF_A_PHOTO = 12
 _OLD_KEYS = {"division": "split", "division_sha256": "split_sha256"}
@@ -96,7 +95,8 @@ class Run:
     @cached_property
     def identity(self) -> dict[str, Any]:
         """What must be the same for a run to be resumed, but for the recipe."""
-        sides = [sorted((p.name, p.photo_sha256, p.cutout_sha256) for p in side) for side in self._sides]
+        both = self.split.train, self.split.validation
+        sides = [sorted((p.name, p.photo_sha256, p.cutout_sha256) for p in side) for side in both]
         return {
             "data_sha256": self.manifest.sha256,
             "split": self.split.name,
@@ -162,10 +162,6 @@ class Run:
         height = self.recipe.data.frame_height
         scales = ((pair, height / pair.size_hw[0]) for pair in self.split.train)
         return {"boxes_xyxy": [[round(side * scale) for side in pair.box_xyxy] for pair, scale in scales]}
-
-    @property
-    def _sides(self) -> tuple[Any, Any]:
-        return self.split.train, self.split.validation
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -334,9 +330,7 @@ class Progress:
     def note(self, mean_dice: float, *, always_best: bool = False) -> bool:
         """Take note of an evaluation after this step; True if it is the best so far.
 
-        Args:
-            mean_dice: of the evaluation.
-            always_best: the last one counts: there is nothing held out that could tell which is better.
+        With `always_best` the last one counts: there is nothing held out that could tell which is better.
         """
         is_best = always_best or mean_dice > self.best_dice
         if is_best:
@@ -368,11 +362,7 @@ def save_state(path: Path, progress: Progress, parts: Mapping[str, Stateful]) ->
 
 
 def load_state(path: Path, parts: Mapping[str, Stateful]) -> Progress:
-    """Give the parts their saved states back, on the devices they are on; a file that is not there changes nothing.
-
-    Args:
-        path: of the state.
-        parts: what takes them, in this order; none: only the numbers are wanted.
+    """Give the parts their saved states back, in this order, on their devices; without a file nothing changes.
 
     Raises:
         TrainingError: the file is damaged, or of other parts than these, which are then half filled.

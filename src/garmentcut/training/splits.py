@@ -91,7 +91,9 @@ def _all_of(manifest: Manifest) -> Split:
 def _held_out(manifest: Manifest, fold: str | None, validation: str | None) -> tuple[str, ...]:
     folds = fold_names(manifest)
     if folds:
-        first = validation or _fold(folds, fold or "0")
+        number = fold or "0"  # perhaps with leading zeros
+        named = (name for name in folds if number.isdecimal() and int(name[4:]) == int(number))
+        first = validation or next(named, f"fold{number}")
     elif fold is not None:
         raise TrainingError(f"{manifest.folder} has no folds; its splits are {_shown(manifest)}: use --validation")
     else:
@@ -100,11 +102,6 @@ def _held_out(manifest: Manifest, fold: str | None, validation: str | None) -> t
         raise TrainingError(f"{manifest.folder} has no split {first!r}; it has {_shown(manifest)}")
     # Nothing is learned from `test`, whatever it is measured on: it is for the last word.
     return (first, *(split for split in manifest.splits if split == "test" and split != first))
-
-
-def _fold(folds: tuple[str, ...], number: str) -> str:
-    """The fold with this number, which may be written with leading zeros."""
-    return next((name for name in folds if number.isdecimal() and int(name[4:]) == int(number)), f"fold{number}")
 
 
 def _shown(manifest: Manifest) -> str:

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from garmentcut.dataset.manifest import Manifest, Pair, read_pair
 from garmentcut.dataset.split import Scheme, assign_splits
@@ -35,8 +35,7 @@ from garmentcut.training.loop import seconds_a_step, train_runs
 from garmentcut.training.run import DRAWN_NAME, FOLDS_NAME, PLAN_NAME, Run, met_by
 from garmentcut.training.splits import Split
 
-_OTHER_SCALE = 0.84
-"""Of the second, mirrored map of each photo."""
+_OTHER_SCALE = 0.84  # of the second, mirrored map of each photo
 _LEAST_STEPS = 20
 _Told = tuple[Run, Event]
 _SPARE = 0.07  # of the hours: photos are drawn, maps written, networks evaluated
@@ -160,16 +159,14 @@ def fold_splits(split: Split, folds: int, seed: int) -> list[Split]:
     shares = assign_splits(split.train, Scheme.of_folds(folds), seed=seed)
     found = []
     for number, name in enumerate(sorted(set(shares.values()))):
-        train = tuple(pair for pair in split.train if shares[pair.group] != name)
-        held = tuple(pair for pair in split.train if shares[pair.group] == name)
+        train, held = (tuple(p for p in split.train if (shares[p.group] == name) is side) for side in (False, True))
         found.append(Split(f"{split.name}-part{number}", train, held, (*split.held_out, f"part{number}")))
     return found
 
 
 def _stage_run(run: Run, plan: StagePlan, name: str, folder: Path, split: Split) -> Run:
-    recipe, is_fold = stage_recipe(run.recipe, name), split is not run.split
-    steps = plan.steps[name]
-    if is_fold:
+    recipe, steps = stage_recipe(run.recipe, name), plan.steps[name]
+    if split is not run.split:  # a fold's
         steps = max(round(steps * run.recipe.stages.fold_steps), _LEAST_STEPS)
         # Nothing drawn, so that drawn photos have honest maps too.
         recipe = replace(recipe, data=replace(recipe.data, synthetic=0, varied=0, composites=0))
@@ -207,12 +204,9 @@ def _stages(run: Run, plan: StagePlan) -> Iterator[Run]:
 
 
 def write_maps(run: Run, networks: dict[str, Run], pairs: Sequence[Pair]) -> None:
-    """Write the maps of photos that a fold's networks have held out.
+    """Write the maps of photos that a fold's networks, finished runs of `locate` and `segment`, have held out.
 
-    Args:
-        run: of the whole model.
-        networks: finished runs of `locate` and `segment`.
-        pairs: the photos; those that have maps are passed over.
+    Photos that have maps are passed over. `run` is that of the whole model.
 
     Raises:
         PhotoError: a photo cannot be read; names the file.
@@ -237,17 +231,9 @@ def write_maps(run: Run, networks: dict[str, Run], pairs: Sequence[Pair]) -> Non
 def map_of(
     locate: "TorchPredict", segment: "TorchPredict", rgb: NDArray[np.uint8], pair: Pair, *, is_mirrored: bool = False
 ) -> NDArray[np.float32]:
-    """What the first two stages say of a photo, as in use.
+    """What the first two stages say of a framed photo, `(H, W, 3)` uint8 sRGB, perhaps mirrored, as in use.
 
-    Args:
-        locate: the network.
-        segment: likewise.
-        rgb: `(H, W, 3)` uint8 sRGB, the framed photo.
-        pair: whose box is taken where locate finds nothing.
-        is_mirrored: the photo is.
-
-    Returns:
-        `(H / 2, W / 2)` float32 in [0, 1], rounded up.
+    Where locate finds nothing, the pair's box is taken. `(H / 2, W / 2)` float32 in [0, 1], rounded up.
     """
     size_hw = rgb.shape[0], rgb.shape[1]
     frame, sizes = Frame(rgb, size_hw, size_hw), StageSizes(locate_hw=locate.size_hw)
@@ -287,10 +273,8 @@ class TorchPredict:
     def __call__(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
         """`(H, W, C)` uint8 to alpha, `(H, W)` float32 in [0, 1]."""
         photos = torch.from_numpy(np.ascontiguousarray(rgb.transpose(2, 0, 1)))[None].float().div_(255)
-        alpha: NDArray[np.float32] = (
-            self.network(photos.contiguous(memory_format=torch.channels_last))[0, 0].sigmoid().numpy()
-        )
-        return alpha
+        logits: Tensor = self.network(photos.contiguous(memory_format=torch.channels_last))[0, 0]
+        return logits.sigmoid().numpy()
 
 
 def _has_maps(run: Run, pair: Pair) -> bool:

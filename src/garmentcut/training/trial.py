@@ -41,9 +41,7 @@ _HEADROOM = 1.15  # times the loss at the start; what diverges is cut off
 def try_rates(run: Run, fabric: Fabric) -> float | None:
     """Draw the loss over a climbing learning rate: `range_test.svg` in the run's folder, its points beside it.
 
-    Args:
-        run: its recipe and photos are used as in the training; nothing of it is changed.
-        fabric: one device.
+    The run's recipe and photos are used as in the training, on one device; nothing of it is changed.
 
     Returns:
         The rate at which the loss falls fastest; None if it never falls.
@@ -75,11 +73,9 @@ def try_rates(run: Run, fabric: Fabric) -> float | None:
 
 
 def draw_augmentations(run: Run, path: Path) -> None:
-    """Write a page that shows what each augmentation of the recipe does to some training photos.
+    """Write a page, .jpg or .png, that shows what each augmentation of the recipe does to some training photos.
 
-    Args:
-        run: nothing of it is changed, its folder is not made.
-        path: a .jpg or .png.
+    Nothing of the run is changed, its folder is not made.
 
     Raises:
         TrainingError: the page cannot be written.
@@ -89,24 +85,20 @@ def draw_augmentations(run: Run, path: Path) -> None:
     samples = open_samples(run)[0]
     chosen = [samples[index] for index in range(0, len(samples), -(-len(samples) // _NUM_EXAMPLES))]
     page = augmentation_page(chosen, run.recipe.augment, run.recipe.training.seed)
+    kind = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}.get(path.suffix.lower())
+    if kind is None:
+        raise TrainingError(f"{path}: a page is a .jpg or a .png, not {path.suffix or 'a file without suffix'}")
+    content = io.BytesIO()
     try:
-        write_atomic(path, _encoded(page, path.suffix))
-    except (OSError, ValueError) as error:
-        raise TrainingError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+        Image.fromarray(page).save(content, kind, quality=_JPEG_QUALITY)
+        write_atomic(path, content.getvalue())
+    except OSError as error:
+        raise TrainingError(f"{path}: {error.strerror or error}") from error
 
 
 def _single(run: Run) -> Run:
     """The run itself, or of a model of stages that of the segment stage, which trains longest."""
     return replace(run, recipe=stage_recipe(run.recipe, "segment")) if run.recipe.stages.refine else run
-
-
-def _encoded(page: np.ndarray, suffix: str) -> bytes:
-    kind = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}.get(suffix.lower())
-    if kind is None:
-        raise ValueError(f"a page is a .jpg or a .png, not {suffix or 'a file without suffix'}")
-    content = io.BytesIO()
-    Image.fromarray(page).save(content, kind, quality=_JPEG_QUALITY)
-    return content.getvalue()
 
 
 @dataclass(frozen=True)
@@ -128,8 +120,7 @@ def range_test(
 ) -> list[RangePoint]:
     """Train for a few steps, the rate climbing evenly on a log scale, until the loss diverges; then undo it all.
 
-    Smith, "Cyclical learning rates for training neural networks", WACV 2017 (arXiv 2015), section 3.3. It stops when
-    the loss is no number, or its running mean is four times the lowest one.
+    It stops when the loss is no number, or its running mean is four times the lowest one.
 
     Args:
         step: takes one optimizer step on the next batch and returns its loss; leaves the learning rate alone.
@@ -209,14 +200,9 @@ def _undone(network: nn.Module, optimizer: Optimizer) -> Iterator[None]:
 
 
 def curve_svg(points: Sequence[RangePoint], suggested: float | None) -> str:
-    """Draw loss over learning rate, the rate on a log axis: each step in grey, smoothed in blue.
+    """Draw loss over learning rate of 2 points at least: each step in grey, smoothed in blue; a whole SVG document.
 
-    Args:
-        points: of `range_test`, at least 2; losses of at least 0.
-        suggested: `suggested_lr` of them, marked by a dashed line; None: no mark.
-
-    Returns:
-        A whole SVG document.
+    `suggested` is marked by a dashed line; None: no mark.
     """
     rates, losses, smooth = [point.lr for point in points], [point.loss for point in points], smoothed_losses(points)
     high = float(smooth[: int(smooth.argmin()) + 1].max()) * _HEADROOM or 1.0

@@ -2,7 +2,7 @@
 
 import io
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -23,7 +23,6 @@ from garmentcut.training.losses import total_loss
 _MAX_THREADS = 16
 _PHOTOS_ON_A_SHEET = 6
 _CELL_HEIGHT, _LABEL_PX, _GAP_PX = 300, 20, 4
-_COLUMNS = ("photo", "target", "prediction", "difference")
 _INK, _PAPER = (30, 30, 30), (255, 255, 255)
 _JPEG_QUALITY = 88
 
@@ -48,13 +47,9 @@ class Validation:
 
 @torch.no_grad()
 def validate(network: nn.Module, samples: Samples, config: LossConfig, *, fabric: Fabric) -> Validation:
-    """Measure a network; each device does its share of the photos.
+    """Measure a network on one photo at least; each device does its share of the photos.
 
-    Args:
-        network: in evaluation mode, on the device, not wrapped: `(N, 3, H, W)` in [0, 1] to logits `(N, 1, H, W)`.
-        samples: the validation photos, one at least.
-        config: of the loss.
-        fabric: the devices.
+    The network is in evaluation mode, on the device, not wrapped: `(N, 3, H, W)` in [0, 1] to logits `(N, 1, H, W)`.
     """
     table = torch.zeros(len(samples), 2, dtype=torch.float64, device=fabric.device)  # Dice and loss of each photo
     own = range(fabric.global_rank, len(samples), fabric.world_size)
@@ -78,12 +73,7 @@ def predict(network: nn.Module, sample: Sample, *, fabric: Fabric) -> tuple[Tens
 
 
 def dice_of(logits: Tensor, target: Tensor) -> Tensor:
-    """2 |P and T| / (|P| + |T|) of the masks `alpha >= 0.5`, in [0, 1]; 1 where both are empty.
-
-    Args:
-        logits: `(1, 1, H, W)` float.
-        target: `(1, 1, H, W)` float in [0, 1].
-    """
+    """2 |P and T| / (|P| + |T|) of the masks `alpha >= 0.5` of one photo, in [0, 1]; 1 where both are empty."""
     predicted, wanted = logits >= 0, target >= 0.5
     both, sum_of_sizes = (predicted & wanted).sum(), predicted.sum() + wanted.sum()
     return torch.where(sum_of_sizes > 0, 2 * both / sum_of_sizes.clamp(min=1), 1.0)
@@ -120,15 +110,7 @@ def sheet_bytes(rows: Sequence[SheetRow], title: str) -> bytes:
 
 @torch.no_grad()
 def draw_sheet(network: nn.Module, samples: Samples, step: int, seen: Validation, *, fabric: Fabric) -> bytes:
-    """The validation sheet: a few validation photos, evenly chosen; a JPEG file.
-
-    Args:
-        network: as in `validate`.
-        samples: the validation photos.
-        step: after which.
-        seen: the evaluation's result.
-        fabric: the devices; only this one's process draws.
-    """
+    """The sheet of a few validation photos, evenly chosen, after a step; a JPEG file. Network: as in `validate`."""
     num, rows = len(samples), []
     for index in range(0, num, -(-num // _PHOTOS_ON_A_SHEET)):
         sample = samples[index]
@@ -146,16 +128,13 @@ def _row(sample: SheetRow) -> Image.Image:
     cells = [_cell(picture) for picture in pictures]
     row = Image.new("RGB", (sum(cell.width + _GAP_PX for cell in cells), _CELL_HEIGHT + _LABEL_PX), _PAPER)
     draw, left = ImageDraw.Draw(row), 0
-    for cell, label in zip(cells, _labels(sample), strict=True):
+    garment, _, view = sample.name.rpartition("_")
+    labels = (f"{garment[:8]} {view}", "target", "prediction", f"Dice {sample.dice:.4f}")
+    for cell, label in zip(cells, labels, strict=True):
         row.paste(cell, (left, _LABEL_PX))
         draw.text((left + _GAP_PX, 2), label, _INK, ImageFont.load_default(_LABEL_PX - 2 * _GAP_PX))
         left += cell.width + _GAP_PX
     return row
-
-
-def _labels(sample: SheetRow) -> Iterable[str]:
-    garment, _, view = sample.name.rpartition("_")
-    return (f"{garment[:8]} {view}", *_COLUMNS[1:3], f"Dice {sample.dice:.4f}")
 
 
 def _cell(picture: NDArray[np.uint8]) -> Image.Image:
@@ -172,5 +151,4 @@ def _difference(sample: SheetRow) -> NDArray[np.uint8]:
     error = (sample.alpha - sample.target)[..., None]
     too_much = np.clip(error, 0, 1) * (np.array([30, 60, 255], np.float32) - faint)
     missing = np.clip(-error, 0, 1) * (np.array([255, 30, 30], np.float32) - faint)
-    shown: NDArray[np.uint8] = np.rint(np.clip(faint + too_much + missing, 0, 255)).astype(np.uint8)
-    return shown
+    return np.asarray(np.rint(np.clip(faint + too_much + missing, 0, 255)), np.uint8)
