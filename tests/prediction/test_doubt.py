@@ -20,7 +20,7 @@ from garmentcut.prediction.doubt import (
     observe,
     observe_prediction,
 )
-from garmentcut.prediction.frame import Frame
+from garmentcut.prediction.locate import Frame
 from garmentcut.prediction.stages import Prediction
 
 

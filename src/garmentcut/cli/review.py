@@ -26,7 +26,8 @@ from garmentcut.cli.app import (
 )
 
 if TYPE_CHECKING:
-    from garmentcut.prediction.sheet import Cell, ContactSheet
+    from garmentcut.prediction.sheet import ContactSheet
+    from garmentcut.prediction.thumbnails import Cell
 
 _LEAST_TOKEN_CHARS = 12
 

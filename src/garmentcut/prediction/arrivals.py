@@ -14,14 +14,15 @@ from garmentcut.errors import SourceError
 from garmentcut.observe.log import log_event
 from garmentcut.observe.monitor import Monitor
 from garmentcut.prediction.folder import FolderCutter
-from garmentcut.prediction.names import garment_of, subject_of
 from garmentcut.prediction.results import Row
 from garmentcut.prediction.sources import (
     NotLookedAt,
     Skipped,
     Source,
     folder_below,
+    garment_of,
     place_below,
+    subject_of,
     walk_photos,
 )
 

@@ -16,13 +16,19 @@ from garmentcut.model.card import ModelCard, read_model
 from garmentcut.model.doubt_model import DoubtModel
 from garmentcut.photo.compose import choke_alpha
 from garmentcut.photo.cutout import Cutout
+from garmentcut.photo.mask import bounding_box, dilate, erode
 from garmentcut.photo.photo import Photo
 from garmentcut.prediction.doubt import doubt_of, is_foreign, observe_prediction
-from garmentcut.prediction.frame import Box, Frame, frame_photo, photo_in, window_of
 from garmentcut.prediction.inputs import PhotoLike, Result, cut_each, photo_of
+from garmentcut.prediction.locate import Box, Frame, frame_photo
 from garmentcut.prediction.runtime import Runtime, load_runtime
 from garmentcut.prediction.stages import Prediction, Stages, check_garment
+from garmentcut.prediction.verdict import Judge
 
+_SMALLER, _LARGER = 0.8, 1.15  # than what was learned: from there on a photo is looked at once more
+_AROUND, _ASPECT = 1.3, 1.5  # of a window: what it shows around the garment; height to width, as of studio photos
+_PLAIN, _PLAIN_SHARE = 12, 0.6  # levels of 255 from the median, and how much of the border lies so near: plain ground
+_SPARSE = 4  # one pixel in so many, each way, tells the ground
 _RESCALED = Note("too large or too small in the photo: cut at another scale", "rescaled")
 
 
@@ -84,8 +90,6 @@ class Cutter:
             PhotoError: it cannot be read, or no garment was found.
             ValueError: an array of another shape or dtype.
         """
-        from garmentcut.prediction.verdict import Judge  # reads rows, whose module needs this one
-
         photo = photo_of(photo)
         frame = self.frame(photo)
         prediction = self.predict(photo, frame)
@@ -166,6 +170,86 @@ class Cutter:
         check_garment(prediction)
         alpha = choke_alpha(prediction.full_alpha(), self.card.choke_px + self.config.choke_px)
         return Cutout.of(photo, alpha)
+
+
+def window_of(frame: Frame, garment_px: tuple[float, float]) -> Box | None:
+    """Where to look once more at a photo on plain ground whose garment is larger or smaller than all that were learned.
+
+    Args:
+        frame: the photo.
+        garment_px: as of `garmentcut.model.card.StageSizes`.
+
+    Returns:
+        A window in fractions of the photo, reaching beyond it if the garment is too large: in it what stands on the
+        ground has the middle size of the garments that were learned. None: its size is usual, or the ground not plain.
+    """
+    (height, width), (least, most), ground = frame.content_hw, garment_px, _ground_of(frame)
+    if most <= 0 or ground is None:
+        return None
+    stands_out = np.abs(_sparse(frame).astype(np.int16) - ground).max(axis=2) > _PLAIN
+    box = bounding_box(dilate(erode(stands_out)))  # without specks and the noise of JPEG
+    if box is None:
+        return None
+    left, top, right, bottom = (_SPARSE * side for side in box)
+    size = ((right - left) * (bottom - top)) ** 0.5
+    if _SMALLER * least <= size <= _LARGER * most:
+        return None
+    window_height = max(
+        height * size / (least * most) ** 0.5, _AROUND * (bottom - top), _AROUND * (right - left) * _ASPECT
+    )
+    window_width = window_height / _ASPECT
+    x, y = (left + right) / 2, (top + bottom) / 2
+    return (
+        (x - window_width / 2) / width,
+        (y - window_height / 2) / height,
+        (x + window_width / 2) / width,
+        (y + window_height / 2) / height,
+    )
+
+
+def photo_in(window_xyxy: Box, photo: Photo, frame: Frame) -> tuple[Photo, Box]:
+    """What a window shows of a photo on plain ground; the ground goes on beyond the photo.
+
+    Args:
+        window_xyxy: of `window_of`.
+        photo: the photo.
+        frame: what `frame_photo` made of it; a window that is larger than the photo needs no finer pixels.
+
+    Returns:
+        The part, and the window in fractions of the photo, now on whole pixels.
+    """
+    is_larger = window_xyxy[3] - window_xyxy[1] > 1
+    source = Photo(frame.rgb[: frame.content_hw[0], : frame.content_hw[1]]) if is_larger else photo
+    height, width = source.size_hw
+    left, top, right, bottom = (round(side) for side in np.multiply(window_xyxy, (width, height) * 2).tolist())
+    if not is_larger:  # moved into the photo, as far as it fits
+        left, top = max(min(left, width - (right - left)), 0), max(min(top, height - (bottom - top)), 0)
+        right, bottom = min(left + round(width * (window_xyxy[2] - window_xyxy[0])), width), min(bottom, height)
+    ground = np.asarray(_ground_of(frame)).astype(np.uint8)  # it has one, or there would be no window
+    part = source.rgb[max(top, 0) : bottom, max(left, 0) : right]
+    if is_larger:
+        whole = np.empty((bottom - top, right - left, 3), np.uint8)
+        whole[:] = ground
+        rows, columns = max(-top, 0), max(-left, 0)
+        whole[rows : rows + part.shape[0], columns : columns + part.shape[1]] = part
+        part = whole
+    box = left / width, top / height, right / width, bottom / height
+    return replace(source, rgb=np.ascontiguousarray(part)), box
+
+
+def _ground_of(frame: Frame) -> NDArray[np.int16] | None:
+    """The colour along the photo's borders, `(3,)`; None: it has no single one."""
+    rgb = _sparse(frame)
+    rows, columns = (max(side // 12, 1) for side in rgb.shape[:2])
+    strips = rgb[:rows], rgb[-rows:], rgb[:, :columns], rgb[:, -columns:]
+    border = np.concatenate([strip.reshape(-1, 3) for strip in strips]).astype(np.int16)
+    ground: NDArray[np.int16] = np.median(border, axis=0).astype(np.int16)
+    is_near = np.abs(border - ground).max(axis=1) <= _PLAIN
+    return ground if is_near.mean() >= _PLAIN_SHARE else None
+
+
+def _sparse(frame: Frame) -> NDArray[np.uint8]:
+    return frame.rgb[: frame.content_hw[0] : _SPARSE, : frame.content_hw[1] : _SPARSE]
 
 
 def _tried(stages: Stages, photo: Photo, frame: Frame) -> tuple[Prediction | None, NoGarmentError]:

@@ -1,21 +1,25 @@
-"""results.jsonl of an output folder: a row for each photo, appended by `folder` as it goes; safe in a power cut."""
+"""results.jsonl of an output folder: a row for each photo, also for one that moved or was replaced; power-cut safe."""
 
 import hashlib
 import json
-import math
 import os
 import re
 import threading
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
+from itertools import count
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from garmentcut.errors import FAILURES, Note, RunError, SourceError, counted
+from pydantic import AllowInfNan, BeforeValidator, Strict, TypeAdapter
+
+from garmentcut.errors import FAILURES, Note, PhotoError, RunError, SourceError, counted
 from garmentcut.observe.monitor import Monitor
 from garmentcut.photo.files import sha256_of, write_atomic
-
-_T = TypeVar("_T")
+from garmentcut.photo.metadata import capture_of_file
+from garmentcut.prediction.sources import Source, folded
 
 RESULTS_NAME = "results.jsonl"
 DAMAGED_NAME = ".garmentcut/damaged.jsonl"
@@ -34,6 +38,18 @@ VIEW_FLAGS = {
 
 _OLD_KEYS = {"looks": "appearance"}
 """Names of keys until November 2026, and what they are called now."""
+
+
+def _valid_doubt(value: Any) -> float | None:
+    is_doubt = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+    return value if is_doubt else None
+
+
+_Count = Annotated[int, Strict()]
+_Number = Annotated[float, Strict(), AllowInfNan(False)]
+_Doubt = Annotated[float | None, BeforeValidator(_valid_doubt)]
+Verdict = Literal["", "accept", "review"]
+"""Empty: there is no threshold."""
 
 
 @dataclass(frozen=True)
@@ -74,22 +90,22 @@ class Row:
     code: str = ""
     reason: str = ""
     notes: tuple[str, ...] = ()
-    seconds: float = 0.0
-    size_hw: tuple[int, int] | None = None
+    seconds: _Number = 0.0
+    size_hw: tuple[_Count, _Count] | None = None
     model: str = ""
     options: str = ""
-    input_bytes: int = 0
-    input_mtime_ns: int = 0
+    input_bytes: _Count = 0
+    input_mtime_ns: _Count = 0
     input_sha256: str = ""
     taken: str = ""
     camera: str = ""
     written: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    doubt: float | None = None
-    verdict: Literal["", "accept", "review"] = ""
+    doubt: _Doubt = None
+    verdict: Annotated[Verdict, BeforeValidator(lambda value: value if value in ("accept", "review") else "")] = ""
     reasons: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()
-    own_doubt: float | None = None
-    appearance: tuple[float, ...] = ()
+    own_doubt: _Doubt = None
+    appearance: tuple[_Number, ...] = ()
     sidecars: tuple[str, ...] = ()
 
     @property
@@ -108,9 +124,13 @@ class Row:
 
         A foreign photo is always doubtful.
         """
+        return self.is_doubtful_over(DOUBT_OVER)
+
+    def is_doubtful_over(self, max_doubt: float) -> bool:
+        """`is_doubtful` by another doubt than 0.1."""
         if not self.ok or self.is_foreign:
             return self.ok
-        return self.verdict == "review" if self.verdict else self.doubt is not None and self.doubt > DOUBT_OVER
+        return self.verdict == "review" if self.verdict else self.doubt is not None and self.doubt > max_doubt
 
     def noted(self, notes: Iterable[str]) -> "Row":
         """The row with further notes, and the flags of those that have one."""
@@ -285,6 +305,106 @@ def displaced(row: Row) -> Row:
     return replace(row, input=f"{row.input}#{row.input_sha256[:8]}").noted([note])
 
 
+def adopt_moved(sources: Iterable[Source], journal: Journal) -> None:
+    """A photo without a row whose content is that of one that is gone is that photo, moved or renamed: it has its row.
+
+    A photo whose name changed in more than case or Unicode normalisation is flagged `moved`: its files keep their
+    names, and with them what a person decided on it. Once these files are removed, it is a new photo.
+    """
+    rows = journal.rows
+    journal.forget([input for input, row in rows.items() if "moved" in row.flags and not journal.has_outputs(row)])
+    sizes: dict[int, list[Source]] = defaultdict(list)
+    for source in sources:
+        if str(source.path) not in rows:
+            with suppress(OSError):
+                sizes[source.path.stat().st_size].append(source)
+    names = dict[Path, frozenset[str]]()
+    gone: dict[str, list[Row]] = defaultdict(list)
+    for row in rows.values() if sizes else ():
+        if row.input_bytes in sizes and not _stands(row.input, names):
+            gone[row.input_sha256].append(row)
+    for source in (source for group in sizes.values() for source in group) if gone else ():
+        with suppress(OSError):
+            place = folded(str(source.place))
+            same = gone.get(sha256_of(source.path), [])
+            if same:
+                same.sort(key=lambda row: _is_placed(row, place))
+                journal.adopt(row := same.pop(), str(source.path), is_renamed=not _is_placed(row, place))
+
+
+def _is_placed(row: Row, place: str) -> bool:
+    """True if a photo of this place, folded, has the place of the row, or would if no other had its name."""
+    own = PurePosixPath(row.place).with_name(Path(row.input).stem)
+    return place == folded(row.place) or ("moved" not in row.flags and place == folded(str(own)))
+
+
+def tell_apart(
+    sources: list[Source],
+    rows: Mapping[str, Row],
+    is_another: Callable[[Row, Path], bool],
+    part: Callable[[Row], None],
+) -> tuple[list[Source], frozenset[Path]]:
+    """Give sources that stand in the place of another photo of the same name a place of their own.
+
+    Two cameras, or one whose counter was reset, give two photos one name: EXIF shows which is which.
+
+    Args:
+        sources: what a run is about.
+        rows: of what was cut before, by path.
+        is_another: whether a path now holds another photo than the one its row is about; see `is_another_at`.
+        part: called with the row of each photo in whose place another one stands.
+
+    Returns:
+        All sources, and the paths of those renamed.
+    """
+    found = (re.fullmatch(r"(.+)#[0-9a-f]{8}", path, re.DOTALL) for path in rows if path[-9:-8] == "#")
+    parted = {match[1] for match in found if match}
+    renamed: set[Path] = set()
+    placed: list[Source] = []
+    for source in sources:
+        row = rows.get(str(source.path))
+        if row is not None and is_another(row, source.path):
+            part(row)
+            row, parted = None, parted | {str(source.path)}
+        if row is not None and not {"another_photo", "moved"}.isdisjoint(row.flags):
+            source = replace(source, place=PurePosixPath(row.place))
+            renamed |= {source.path} if "another_photo" in row.flags else set()
+        elif row is None and str(source.path) in parted:
+            taken = {folded(str(one.place)) for one in (*sources, *placed)}
+            taken |= {folded(row.place) for row in rows.values()}
+            places = (source.place.with_name(f"{source.place.name}_{number}") for number in count(2))
+            source = replace(source, place=next(place for place in places if folded(str(place)) not in taken))
+            renamed.add(source.path)
+        placed.append(source)
+    return placed, frozenset(renamed)
+
+
+def is_another_at(row: Row, read: Callable[[], bytes]) -> bool:
+    """True if EXIF shows that a file, which has changed, holds another photo than the one its row is about."""
+    if not (row.taken or row.camera) or not row.written:
+        return False
+    try:
+        return bool(is_another_photo(row, *capture_of_file(read())))
+    except (PhotoError, OSError):  # reading it will say why
+        return False
+
+
+def _stands(path: str, names: dict[Path, frozenset[str]]) -> bool:
+    """True if a file stands there under this very name, not only under one that its file system takes for the same.
+
+    `names` keeps those of the files in each folder that was asked for.
+    """
+    folder, name = Path(path).parent, Path(path).name
+    if not os.path.exists(path):  # noqa: PTH110 - never raises
+        return False
+    if folder not in names:
+        try:
+            names[folder] = frozenset(os.listdir(folder))  # noqa: PTH208 - names are enough
+        except OSError:
+            return True
+    return name in names[folder]
+
+
 def may_replace(path: Path, hashes: Iterable[str]) -> bool:
     """True if there is no such file, or it is byte for byte what was written; False once somebody has worked on it."""
     return not path.exists() or sha256_of(path) in hashes
@@ -300,102 +420,20 @@ def _line(row: Row) -> bytes:
     return (json.dumps(asdict(row), ensure_ascii=True) + "\n").encode()
 
 
+_ROW = TypeAdapter(Row)
+
+
 def read_row(line: bytes) -> Row | None:
     """The row on a line of results.jsonl; None if it is not one. Keys of other versions are passed over."""
     try:
         content = json.loads(line)
         content = {_OLD_KEYS.get(key, key): value for key, value in content.items()}
-        known = {name: check(content[name]) for name, check in _CHECKS.items() if name in content}
-        if "flags" not in known:
-            known["flags"] = tuple(filter(None, map(_flag_of_view, known.get("reasons", ()))))
-        row = Row(**known)
-    except (AttributeError, ValueError, TypeError, RecursionError):  # no row: a list, a number, other types
+        row = _ROW.validate_python(content)
+    except (AttributeError, ValueError, RecursionError):  # no row: a list, a number, other types
         return None
+    if "flags" not in content:
+        row = replace(row, flags=tuple(filter(None, map(_flag_of_view, row.reasons))))
     return row if all(_stays_below(name) for name in (row.place, *row.outputs, *row.sidecars, *row.written)) else None
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError
-    return value
-
-
-def _status(value: Any) -> Any:
-    if value not in ("ok", "failed", "pending"):
-        raise ValueError
-    return value
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise TypeError
-    return value
-
-
-def _count(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError
-    return value
-
-
-def _list_of(check: Callable[[Any], _T]) -> Callable[[Any], tuple[_T, ...]]:
-    def checked(value: Any) -> tuple[_T, ...]:
-        if not isinstance(value, list):
-            raise TypeError
-        return tuple(map(check, value))
-
-    return checked
-
-
-def _size(value: Any) -> tuple[int, int] | None:
-    if value is None:
-        return None
-    height, width = _list_of(_count)(value)
-    return height, width
-
-
-def _written(value: Any) -> dict[str, tuple[str, ...]]:
-    if not isinstance(value, dict):
-        raise TypeError
-    return {name: _list_of(_text)(hashes) for name, hashes in value.items()}
-
-
-def _doubt(value: Any) -> float | None:
-    """The value, or None if it cannot be a doubt."""
-    is_doubt = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
-    return value if is_doubt else None
-
-
-def _verdict(value: Any) -> str:
-    return value if value in ("accept", "review") else ""
-
-
-_CHECKS: dict[str, Callable[[Any], Any]] = {
-    "input": _text,
-    "place": _text,
-    "outputs": _list_of(_text),
-    "status": _status,
-    "code": _text,
-    "reason": _text,
-    "notes": _list_of(_text),
-    "seconds": _number,
-    "size_hw": _size,
-    "model": _text,
-    "options": _text,
-    "input_bytes": _count,
-    "input_mtime_ns": _count,
-    "input_sha256": _text,
-    "taken": _text,
-    "camera": _text,
-    "written": _written,
-    "doubt": _doubt,
-    "verdict": _verdict,
-    "reasons": _list_of(_text),
-    "flags": _list_of(_text),
-    "own_doubt": _doubt,
-    "appearance": _list_of(_number),
-    "sidecars": _list_of(_text),
-}
 
 
 def _flag_of_view(reason: str) -> str:

@@ -18,16 +18,22 @@ from garmentcut.errors import NoGarmentError, Note
 from garmentcut.model.card import ModelCard, StageSizes, stage_network_of
 from garmentcut.photo.mask import components
 from garmentcut.photo.photo import Photo
-from garmentcut.photo.resize import resize_alpha, resize_rgb
-from garmentcut.prediction.frame import Box, Crop, Frame, crop_pixels, whole_crop
+from garmentcut.photo.resize import resize_alpha
 from garmentcut.prediction.locate import (
     LEAST_SHARE,
+    MULTIPLE_OF,
     NO_GARMENT,
+    Box,
+    Crop,
+    Frame,
     Place,
     clean,
     count_garments,
-    locate,
+    crop_pixels,
+    find_garment,
     opaque,
+    padded,
+    whole_crop,
     without_false_positives,
 )
 from garmentcut.prediction.runtime import Predict, Runtime, load_runtime
@@ -40,8 +46,6 @@ _GOES_ON = 0.02  # of a crop's side: what is garment there is no speck
 _MAYBE = 0.25  # of segment's alpha: refine may still find garment there
 _ROUNDS = 4  # of tiles: each follows a strap by half a tile
 _DIFFERS, _LEAST_LEAD_PX = 0.3, 6  # what refine says against segment, where tiles end
-_REDUCING_GAP = 2.0  # a box is what is looked for: 1152x1728 pixels shrink in half the time
-_MULTIPLE_OF = 32  # the encoder's coarsest stride
 _Alpha = NDArray[np.float32]
 _TAIL_ALPHA = 1 / 128  # below, the sigmoid's tail: invisible, but it would keep every pixel from being fully hidden
 
@@ -227,35 +231,6 @@ class Stages:
         return refine_edges(self.refine, rgb, seen, self.sizes.tile_px)
 
 
-def find_garment(network: Predict, frame: Frame, sizes: StageSizes) -> Place:
-    """Run the locate stage.
-
-    Raises:
-        NoGarmentError: there is no garment.
-    """
-    return locate(small_alpha(network, frame, sizes.locate_hw, _MULTIPLE_OF))
-
-
-def small_alpha(network: Predict, frame: Frame, size_hw: tuple[int, int], multiple_of: int) -> _Alpha:
-    """Run a network on a small copy of the whole photo.
-
-    Args:
-        network: learned from copies of `size_hw`, whose height sets the scale.
-        frame: the photo.
-        size_hw: height and width in pixels.
-        multiple_of: what the sides of its input must be multiples of.
-
-    Returns:
-        `(h, w)` float32 in [0, 1], of the photo without any padding, about `size_hw`.
-    """
-    content = frame.rgb[: frame.content_hw[0], : frame.content_hw[1]]
-    scale = (size_hw[0] * size_hw[1] / (content.shape[0] * content.shape[1])) ** 0.5
-    scale = min(size_hw[0] / content.shape[0], scale * 2**0.5)  # a wide photo must not cost too much
-    height, width = (max(round(side * scale), 1) for side in content.shape[:2])
-    small = resize_rgb(content, (height, width), reducing_gap=_REDUCING_GAP)
-    return network(_padded(small, multiple_of))[:height, :width]
-
-
 def learned_scale(box_xyxy: Box, photo_hw: tuple[int, int], scale: float, garment_px: tuple[float, float]) -> float:
     """The scale at which the garment is as large as those that were learned.
 
@@ -340,7 +315,7 @@ def segment_crop(network: Predict, rgb: NDArray[np.uint8], sizes: StageSizes) ->
     """
     height, width = (-(-side // sizes.segment_reduction) for side in rgb.shape[:2])
     small = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA)
-    return network(_padded(np.asarray(small, np.uint8), _MULTIPLE_OF))[:height, :width]
+    return network(padded(np.asarray(small, np.uint8), MULTIPLE_OF))[:height, :width]
 
 
 def enlarged(alpha: _Alpha, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
@@ -433,11 +408,6 @@ def _fade(tile_px: int) -> _Alpha:
     place = np.arange(tile_px, dtype=np.float32)
     ramp = np.minimum(np.minimum(place + 1, tile_px - place) / _OVERLAP_PX, 1)
     return np.outer(ramp, ramp)
-
-
-def _padded(rgb: NDArray[np.uint8], multiple_of: int) -> NDArray[np.uint8]:
-    missing = [(0, -side % multiple_of) for side in rgb.shape[:2]]
-    return np.pad(rgb, (*missing, (0, 0)), mode="edge")
 
 
 def coarse_in(crop: Crop, coarse: _Alpha, photo_hw: tuple[int, int]) -> _Alpha:

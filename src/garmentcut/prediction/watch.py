@@ -14,9 +14,8 @@ from garmentcut.photo.files import read_photo_bytes
 from garmentcut.photo.read import decode_photo
 from garmentcut.prediction.arrivals import Arrival, Folder, GarmentViews, Intake
 from garmentcut.prediction.folder import FolderCutter
-from garmentcut.prediction.names import garment_of
 from garmentcut.prediction.results import Row
-from garmentcut.prediction.sources import Source
+from garmentcut.prediction.sources import Source, garment_of
 
 _MOST_AT_ONCE = 32  # photos between two scans: what came meanwhile is not kept waiting long
 _LONGEST_PAUSE_S = 60.0

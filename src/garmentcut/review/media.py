@@ -18,7 +18,7 @@ from garmentcut.photo.photo import Photo, to_8_bit, to_alpha
 from garmentcut.photo.png import png_bytes
 from garmentcut.photo.resize import resize_rgb
 from garmentcut.prediction.batch import OWN_FOLDER
-from garmentcut.prediction.sheet import Rgb, draw_ground, lay_on_ground, shrink_cutout
+from garmentcut.prediction.thumbnails import Rgb, draw_ground, lay_on_ground, shrink_cutout
 from garmentcut.review.alphas import AlphaFiles, ReviewPhoto
 from garmentcut.review.photos import heat_path
 
