@@ -25,11 +25,7 @@ from garmentcut.prediction.sheet import (
     width_of,
     wrap_lines,
 )
-from garmentcut.prediction.thumbnails import (
-    Cell,
-    draw_ground,
-    is_contact_sheet,
-)
+from garmentcut.prediction.thumbnails import Cell, draw_ground, is_contact_sheet
 
 SMALL = SheetOptions(("#ffffff",), columns=3, cell_px=64, lines_per_page=2)
 

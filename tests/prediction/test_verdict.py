@@ -7,7 +7,8 @@ import pytest
 
 from garmentcut.config import CutConfig
 from garmentcut.errors import FLAGS, ConfigError
-from garmentcut.prediction.batch import heat_path, keep_heat
+from garmentcut.photo.png import png_bytes
+from garmentcut.prediction.batch import heat_path, write_heat
 from garmentcut.prediction.doubt import ALL_FEATURES, draw_maps, observe
 from garmentcut.prediction.locate import Frame
 from garmentcut.prediction.results import VIEW_FLAGS, Journal, Row
@@ -16,11 +17,9 @@ from garmentcut.prediction.stages import Prediction
 from garmentcut.prediction.steps import remove_misplaced
 from garmentcut.prediction.verdict import (
     Judge,
-    Odd,
     Reason,
     ViewComparison,
     find_odd_views,
-    heat_bytes,
     heat_of,
     move_outputs,
     place_of,
@@ -125,7 +124,7 @@ def test_heat_is_where_alpha_is_unsure_or_the_edge_has_no_contrast():
 def test_the_file_is_an_8_bit_gray_picture(studio):
     shown = studio()
     maps = draw_maps(shown.photo, shown.alpha)
-    np.testing.assert_array_equal(imagecodecs.png_decode(heat_bytes(maps)), heat_of(maps))
+    np.testing.assert_array_equal(imagecodecs.png_decode(png_bytes(heat_of(maps))), heat_of(maps))
 
 
 def dress(height=400, width=260):
@@ -227,11 +226,11 @@ def test_names_go_to_the_verdicts_folder_and_back():
 
 
 def test_heat_maps_come_and_go(tmp_path):
-    keep_heat(tmp_path, "day/a", b"png")
+    write_heat(tmp_path, "day/a", b"png")
     assert heat_path(tmp_path, "day/a").read_bytes() == b"png"
     assert heat_path(tmp_path, "day/a") == tmp_path / ".garmentcut/heat/day/a.png"
-    keep_heat(tmp_path, "day/a", None)
-    keep_heat(tmp_path, "day/a", None)
+    write_heat(tmp_path, "day/a", None)
+    write_heat(tmp_path, "day/a", None)
     assert not heat_path(tmp_path, "day/a").exists()
 
 
@@ -290,15 +289,16 @@ def test_views_that_fit_are_not_odd():
 
 def test_of_three_the_one_that_differs_from_both_others_is_odd():
     odd = find_odd_views({"Front": appearance(), "FrontRight": appearance(height=0.3), "Back": appearance()})
-    assert {view: found.reasons for view, found in odd.items()} == {"FrontRight": ("length unlike its Back and Front",)}
+    assert odd == {"FrontRight": (Reason("length_unlike_views", "length unlike its Back and Front"),)}
 
 
 def test_of_two_nobody_knows_which_is_wrong():
     odd = find_odd_views({"Front": appearance(components=2.0), "Back": appearance(cr=180.0)})
-    assert odd["Front"].reasons == ("colour unlike its Back", "other number of parts than its Back")
-    assert odd["Back"].reasons == ("colour unlike its Front", "other number of parts than its Front")
-    assert odd["Front"].flags == ("color_unlike_views", "components_unlike_views")
-    assert set(odd["Back"].flags) <= set(VIEW_FLAGS) <= set(FLAGS)
+    texts = {view: [reason.text for reason in found] for view, found in odd.items()}
+    assert texts["Front"] == ["colour unlike its Back", "other number of parts than its Back"]
+    assert texts["Back"] == ["colour unlike its Front", "other number of parts than its Front"]
+    assert [reason.flag for reason in odd["Front"]] == ["color_unlike_views", "components_unlike_views"]
+    assert {reason.flag for reason in odd["Back"]} <= set(VIEW_FLAGS) <= set(FLAGS)
 
 
 def test_an_odd_view_is_doubted_more_but_never_beyond_one():
@@ -310,8 +310,8 @@ def test_an_odd_view_is_doubted_more_but_never_beyond_one():
 def test_that_a_photo_is_foreign_stays_first_among_its_flags(card, make_doubt, tmp_path):
     comparison = ViewComparison(Judge.of(replace(card, doubt=make_doubt())), Journal(tmp_path))
     row = Row("/in/a.jpg", own_doubt=0.2, flags=("foreign", "holes"), reasons=("unlike", "hole"))
-    odd = comparison._judged(row, Odd(("color_unlike_views",), ("colour unlike its Back",)))
+    odd = comparison._judged(row, (Reason("color_unlike_views", "colour unlike its Back"),))
     assert odd.flags == ("foreign", "color_unlike_views", "holes")
     assert odd.reasons == ("unlike", "colour unlike its Back", "hole")
-    again = comparison._judged(odd, Odd((), ()))
+    again = comparison._judged(odd, ())
     assert (again.flags, again.reasons) == (row.flags, row.reasons)

@@ -7,7 +7,7 @@ import secrets
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -94,12 +94,7 @@ def check_batch(out_dir: Path) -> None:
 
 
 def record_order(out_dir: Path, options: str, order: Order) -> None:
-    """Record what a run is asked for beside what earlier runs in the folder were asked for, atomically.
-
-    Args:
-        out_dir: the output folder; its lock is held.
-        options: the rows' fingerprint under this order.
-        order: what is asked for.
+    """Record what a run is asked for, by its rows' `options`, beside the orders of earlier runs, atomically.
 
     Raises:
         SourceError: what is there cannot be used: it is left as it is, for by its id a review knows the batch.
@@ -186,14 +181,7 @@ def with_written(out_dir: Path, row: Row, decision: Decision | None) -> Row:
 def corrected_cutout(
     out_dir: Path, row: Row, photo: Photo, decision: Decision | None, *, limits: ReadConfig
 ) -> Cutout | None:
-    """The photo with its corrected alpha; None: nobody corrected it.
-
-    Args:
-        out_dir: of the batch.
-        row: the photo's.
-        photo: as read.
-        decision: of `decision_for`.
-        limits: bytes and pixels accepted.
+    """The photo with its corrected alpha; None: nobody corrected it. `decision` is that of `decision_for`.
 
     Raises:
         PhotoError: the corrected alpha is gone or damaged.
@@ -233,11 +221,11 @@ def held_for_review(out_dir: Path, row: Row, decision: Decision | None) -> Itera
 
 
 def heat_path(out_dir: Path, place: str) -> Path:
-    """Where the heat map of a photo is kept; `place` as in its row."""
+    """Where the heat map of a photo lies; `place` as in its row."""
     return out_dir.joinpath(OWN_FOLDER, "heat", *PurePosixPath(f"{place}.png").parts)
 
 
-def keep_heat(out_dir: Path, place: str, heat: bytes | None) -> None:
+def write_heat(out_dir: Path, place: str, heat: bytes | None) -> None:
     """Write a photo's heat map, or remove that of an earlier run.
 
     Raises:
@@ -389,19 +377,16 @@ def _line(attempt: Attempt) -> bytes:
     return (json.dumps(asdict(attempt)) + "\n").encode()
 
 
+_ATTEMPT = TypeAdapter(Attempt)
+
+
 def _read(path: Path) -> dict[str, Attempt]:
     """The last line of each photo that is under way or suspected; lines that are none are passed over."""
     found: dict[str, Attempt] = {}
     if not path.exists():
         return found
-    kinds = {field.name: field.type for field in fields(Attempt)}
     for line in path.read_bytes().split(b"\n"):
-        try:
-            content = json.loads(line)
-            if not all(isinstance(content[name], str if kind is str else int) for name, kind in kinds.items()):
-                continue
-            attempt = Attempt(**{name: content[name] for name in kinds})
-        except (ValueError, TypeError, LookupError, RecursionError):
-            continue
-        found[attempt.input] = attempt
+        with suppress(ValueError, RecursionError):
+            attempt = _ATTEMPT.validate_python(json.loads(line))
+            found[attempt.input] = attempt
     return {input: attempt for input, attempt in found.items() if attempt.stage or attempt.is_suspect}

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
@@ -11,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from garmentcut.config import CutConfig, RuntimeConfig
-from garmentcut.errors import ModelError, NoGarmentError, Note
+from garmentcut.dataset.bounded import map_in_order
+from garmentcut.errors import ModelError, NoGarmentError, Note, PhotoError
 from garmentcut.model.card import ModelCard, read_model
 from garmentcut.model.doubt_model import DoubtModel
 from garmentcut.photo.compose import choke_alpha
@@ -19,16 +21,17 @@ from garmentcut.photo.cutout import Cutout
 from garmentcut.photo.mask import bounding_box, dilate, erode
 from garmentcut.photo.photo import Photo
 from garmentcut.prediction.doubt import doubt_of, is_foreign, observe_prediction
-from garmentcut.prediction.inputs import PhotoLike, Result, cut_each, photo_of
+from garmentcut.prediction.inputs import PhotoLike, Result, photo_of
 from garmentcut.prediction.locate import Box, Frame, frame_photo
 from garmentcut.prediction.runtime import Runtime, load_runtime
 from garmentcut.prediction.stages import Prediction, Stages, check_garment
 from garmentcut.prediction.verdict import Judge
 
-_SMALLER, _LARGER = 0.8, 1.15  # than what was learned: from there on a photo is looked at once more
+_SMALLER, _LARGER = 0.8, 1.15  # than what was learned: from there on a photo is cut at another scale too
 _AROUND, _ASPECT = 1.3, 1.5  # of a window: what it shows around the garment; height to width, as of studio photos
 _PLAIN, _PLAIN_SHARE = 12, 0.6  # levels of 255 from the median, and how much of the border lies so near: plain ground
-_SPARSE = 4  # one pixel in so many, each way, tells the ground
+_SPARSE = 4  # one pixel in so many, each way, shows the ground
+_READ_AHEAD = 2
 _RESCALED = Note("too large or too small in the photo: cut at another scale", "rescaled")
 
 
@@ -94,9 +97,7 @@ class Cutter:
         frame = self.frame(photo)
         prediction = self.predict(photo, frame)
         found = Judge.of(self.card, cut=self.config)(prediction)
-        return replace(
-            self.finish(photo, frame, prediction), doubt=found.doubt, reasons=found.reasons, flags=found.flags
-        )
+        return replace(self.finish(photo, prediction), doubt=found.doubt, reasons=found.reasons, flags=found.flags)
 
     def map(self, photos: Iterable[PhotoLike]) -> Iterator[Result]:
         """Cut photos in order, reading each while the one before is cut; a failure becomes a result that says why.
@@ -104,7 +105,16 @@ class Cutter:
         >>> for result in cutter.map(sorted(Path("photos").glob("*.jpg"))):  # doctest: +SKIP
         ...     print(result.source, result.reason or result.cutout.doubt)
         """
-        return cut_each(self, photos)
+        with ThreadPoolExecutor(1) as pool:
+            for source, photo in map_in_order(pool, _read, photos, num_ahead=_READ_AHEAD):
+                if isinstance(photo, Result):
+                    yield photo
+                    continue
+                try:
+                    result = Result(source, self(photo))
+                except (PhotoError, MemoryError) as error:
+                    result = Result.of(source, error)
+                yield result
 
     def frame(self, photo: Photo) -> Frame:
         """First step of a call: bring the photo to the size at which the network works."""
@@ -112,10 +122,6 @@ class Cutter:
 
     def predict(self, photo: Photo, frame: Frame) -> Prediction:
         """Second step: find the garment and its alpha; nearly all of a call's time.
-
-        Args:
-            photo: the photo.
-            frame: what `frame` made of it.
 
         Raises:
             NoGarmentError: no garment was found.
@@ -155,25 +161,19 @@ class Cutter:
             return None
         return replace(prediction, notes=(*prediction.notes, _RESCALED))
 
-    def finish(self, photo: Photo, frame: Frame, seen: "Prediction | NDArray[np.float32]") -> Cutout:
+    def finish(self, photo: Photo, prediction: Prediction) -> Cutout:
         """Last step of a call: the alpha at the photo's size.
-
-        Args:
-            photo: the photo.
-            frame: what `frame` made of it.
-            seen: what `predict` returned; or what `runtime` made of `frame.rgb`, the whole of it.
 
         Raises:
             NoGarmentError: no garment was found.
         """
-        prediction = seen if isinstance(seen, Prediction) else Prediction.of_frame(seen, frame)
         check_garment(prediction)
         alpha = choke_alpha(prediction.full_alpha(), self.card.choke_px + self.config.choke_px)
         return Cutout.of(photo, alpha)
 
 
 def window_of(frame: Frame, garment_px: tuple[float, float]) -> Box | None:
-    """Where to look once more at a photo on plain ground whose garment is larger or smaller than all that were learned.
+    """The window in which to cut a photo on plain ground whose garment is larger or smaller than all that were learned.
 
     Args:
         frame: the photo.
@@ -250,6 +250,13 @@ def _ground_of(frame: Frame) -> NDArray[np.int16] | None:
 
 def _sparse(frame: Frame) -> NDArray[np.uint8]:
     return frame.rgb[: frame.content_hw[0] : _SPARSE, : frame.content_hw[1] : _SPARSE]
+
+
+def _read(source: PhotoLike) -> tuple[PhotoLike, Photo | Result]:
+    try:
+        return source, photo_of(source)
+    except (PhotoError, OSError, MemoryError) as error:
+        return source, Result.of(source, error)
 
 
 def _tried(stages: Stages, photo: Photo, frame: Frame) -> tuple[Prediction | None, NoGarmentError]:

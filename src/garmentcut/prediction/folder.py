@@ -11,12 +11,7 @@ from pathlib import Path
 
 from garmentcut.config import Config, CutConfig
 from garmentcut.dataset.bounded import map_in_order
-from garmentcut.errors import (
-    FolderError,
-    LockLostError,
-    LockTakenError,
-    SourceError,
-)
+from garmentcut.errors import FolderError, LockLostError, LockTakenError, SourceError
 from garmentcut.observe.monitor import Monitor
 from garmentcut.photo.files import LOCK_NAME, read_photo_bytes, remove_staged
 from garmentcut.photo.lock import FolderLock
@@ -54,20 +49,14 @@ _LATE = "its garment's other photos were cut without it, at their own scale; run
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run is to do.
+    """What a run is to do."""
 
-    Attributes:
-        todo: photos to cut, with their output names.
-        done: rows of photos cut before with the same model and options.
-        originals: `folded_path` of every photo of this and earlier runs.
-        garments: under a specification, what all photos of a garment share, for each photo; they follow each other.
-        renamed: photos that get a name of their own, because another photo of their name was cut before.
-    """
-
-    todo: dict[Path, Named]
-    done: tuple[Row, ...]
-    originals: frozenset[str]
+    todo: dict[Path, Named]  # photos to cut, with their output names
+    done: tuple[Row, ...]  # rows of photos cut before with the same model and options
+    originals: frozenset[str]  # `folded_path` of every photo of this and earlier runs: never written to
+    # Under a specification, what all photos of a garment share, for each photo; they follow each other.
     garments: dict[str, str] = field(default_factory=dict)
+    # Photos that get a name of their own, because another photo of their name was cut before.
     renamed: frozenset[Path] = frozenset()
 
 
@@ -80,6 +69,8 @@ class FolderCutter:
     ...         print(row.input, row.ok, row.reason, row.seconds)
 
     Attributes:
+        options: fingerprint of all that decides the pixels that are written.
+        owner: marks this folder's staged files.
         num_damaged: lines of the results that were no rows when the folder was entered; they were set aside.
     """
 
@@ -124,7 +115,7 @@ class FolderCutter:
         self.judge = Judge.of(card, self.config.folder.accept_risk, cut=cutter.config)
         named = str(model.resolve()) if model else ""
         self._order = Order(named, self.config.read, self.config.output, specification, cutter.config)
-        self._owner = fingerprint(str(self.out_dir))
+        self.owner = fingerprint(str(self.out_dir))
         self._lock = FolderLock(self.out_dir / LOCK_NAME)
         self.num_damaged = 0
         self._tidied: set[Path] = set()
@@ -227,7 +218,7 @@ class FolderCutter:
         sources = list(sources)
         self.journal.forget(_readable_folders(self.journal.rows.values()))
         adopt_moved(sources, self.journal)
-        sources, renamed = tell_apart(sources, self.journal.rows, self._is_another, self.journal.part)
+        sources, renamed = tell_apart(sources, self.journal.rows, self._is_another, self.journal.displace)
         owners = self.journal.owners()
         sources = [source for source in sources if self._name_below(source.path) not in owners]
         names = name_files(
@@ -251,7 +242,7 @@ class FolderCutter:
         } - self._tidied:
             with suppress(OSError):  # writing to it will say what is wrong with it
                 for one in (folder, *capture_one_folders(folder)):
-                    remove_staged(one, self._owner)
+                    remove_staged(one, self.owner)
             self._tidied.add(folder)
         originals = {str(path) for path in names} | self.journal.rows.keys()
         self._folded |= {path: folded_path(Path(path)) for path in originals - self._folded.keys()}
@@ -294,20 +285,7 @@ class FolderCutter:
             garmentcut.errors.FolderError: the disk is full, or the output folder was taken away.
         """
         self.record_order()
-        steps = Steps(
-            self.cutter,
-            self.journal,
-            self.attempts,
-            self.out_dir,
-            self.config,
-            self.overwrite,
-            plan.originals,
-            self._owner,
-            self.specification,
-            hold_back,
-            self.judge,
-            plan.renamed,
-        )
+        steps = Steps(self, plan, hold_back)
         views = ViewComparison(self.judge, self.journal, self.config.folder.by_verdict)
         parts = (
             self._cut_part(part, steps, monitor or Monitor(), is_stopping, is_alone=is_alone)
@@ -335,12 +313,12 @@ class FolderCutter:
         """Rows of the photos of a plan, many under way or, `is_alone`, one at a time."""
         folder = self.config.folder
         # Between its stages a photo is cropped, tiled and cleaned: meanwhile the networks take the next one.
-        lookers = self.cutter.runtime.streams + (self.cutter.stages is not None)
-        ahead = (0, 0, 0) if is_alone else (folder.readers, lookers, folder.writers)
-        jobs = _jobs_of(plan, self.options, is_stopping)
+        num_predicting = self.cutter.runtime.streams + (self.cutter.stages is not None)
+        ahead = (0, 0, 0) if is_alone else (folder.readers, num_predicting, folder.writers)
+        jobs = _jobs_of(plan, is_stopping)
         with (
             ThreadPoolExecutor(folder.readers) as readers,
-            ThreadPoolExecutor(lookers) as network,
+            ThreadPoolExecutor(num_predicting) as network,
             ThreadPoolExecutor(folder.writers) as writers,
         ):
             load, in_flight = monitor.timed("read", steps.load), 0 if is_alone else folder.in_flight - 1
@@ -417,7 +395,7 @@ class FolderCutter:
         return Work(failed, work.outputs)
 
 
-def _jobs_of(plan: Plan, options: str, is_stopping: Callable[[], bool]) -> Iterator[tuple[Path, Named, str]]:
+def _jobs_of(plan: Plan, is_stopping: Callable[[], bool]) -> Iterator[tuple[Path, Named]]:
     """The jobs of the first step, one for each photo; no more after a stop, once a garment is complete."""
     last = None
     for path, named in plan.todo.items():
@@ -425,7 +403,7 @@ def _jobs_of(plan: Plan, options: str, is_stopping: Callable[[], bool]) -> Itera
         if is_stopping() and (garment is None or garment != last):  # half a garment would have another scale
             return
         last = garment
-        yield path, named, options
+        yield path, named
 
 
 def _readable_folders(rows: Iterable[Row]) -> list[str]:

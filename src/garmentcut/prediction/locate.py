@@ -37,14 +37,14 @@ _OPAQUE = (
     0.97,
 )  # of the locate stage's alpha: from the first on cloth is made more opaque, from the second wholly
 _HALF_SEEN = 0.3, 0.5  # of the last stage's: below, it is a gap
-_LARGEST_HOLE = 2.5e-3  # of the garment: a brass button, a buckle; a larger one is a gap until told otherwise
+_LARGEST_HOLE = 2.5e-3  # of the garment: a brass button, a buckle; a larger one is taken for a gap
 _LARGEST_SPECK = 5e-3
 _LARGEST_FALSE_POSITIVE = 0.05  # where the photo is foreign: a patch of a patterned floor or wall
 _LEAST_COMPACT = 0.25  # of the square around it: a strap, too thin for the locate stage, is long and fills none
 _SOFT_LEVEL = 0.1  # the soft edge of a speck or hole goes with it
 _MAX_WORKING_AREA = 2.0  # times the card's working area: bounds memory and time for wide photos
 
-_LEAST_SIDE_PX, _MOST_ASPECT = 16, 8  # below and above, no mannequin could be told
+_LEAST_SIDE_PX, _MOST_ASPECT = 16, 8  # below and above, no mannequin could be made out
 
 
 Box = tuple[float, float, float, float]
@@ -53,30 +53,19 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """A photo as the network sees it.
+    """A photo as the network sees it."""
 
-    Attributes:
-        rgb: `(h, w, 3)` uint8 sRGB, padded at the right and the bottom.
-        content_hw: the part of it that is photo.
-        photo_hw: size of the photo.
-    """
-
-    rgb: NDArray[np.uint8]
-    content_hw: tuple[int, int]
-    photo_hw: tuple[int, int]
+    rgb: NDArray[np.uint8]  # `(h, w, 3)` uint8 sRGB, padded at the right and the bottom
+    content_hw: tuple[int, int]  # the part of it that is photo
+    photo_hw: tuple[int, int]  # size of the photo
 
 
 @dataclass(frozen=True)
 class Crop:
-    """A rectangle of the photo, and the size at which the network sees it.
+    """A rectangle of the photo, and the size at which the network sees it."""
 
-    Attributes:
-        box_xyxy: left, top, right, bottom in pixels of the photo, the latter two exclusive.
-        content_hw: size of the rectangle as the network sees it.
-    """
-
-    box_xyxy: tuple[int, int, int, int]
-    content_hw: tuple[int, int]
+    box_xyxy: tuple[int, int, int, int]  # in pixels of the photo, right and bottom exclusive
+    content_hw: tuple[int, int]  # size of the rectangle as the network sees it
 
 
 def frame_photo(photo: Photo, card: ModelCard) -> Frame:
@@ -217,7 +206,7 @@ def _notes(garment: NDArray[np.bool_]) -> tuple[str, ...]:
 
 
 def count_garments(mask: NDArray[np.bool_]) -> int:
-    """How many garments a mask shows: parts of like size beside each other; pieces below each other are one."""
+    """How many garments a mask shows: components of like size beside each other; pieces below each other are one."""
     return len(_spans_of(mask))
 
 
@@ -235,19 +224,19 @@ def split_garments(alpha: NDArray[np.float32], num: int = 0) -> list[NDArray[np.
         borders = [*borders, *[alpha.shape[1]] * num][: num - 1]
     found = []
     for left, right in pairwise([0, *borders, alpha.shape[1]]):
-        part = np.zeros_like(alpha)
-        part[:, left:right] = alpha[:, left:right]
-        found.append(part)
+        own = np.zeros_like(alpha)
+        own[:, left:right] = alpha[:, left:right]
+        found.append(own)
     return found
 
 
 def _spans_of(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
     """First and last column, the latter exclusive, of each garment; no two of them share one."""
-    parts = sorted_components(mask)
-    if not len(parts.areas):
+    found = sorted_components(mask)
+    if not len(found.areas):
         return []
     boxes: list[tuple[int, int, int, int]] = []
-    for box in parts.boxes_xyxy[parts.areas >= ANOTHER_GARMENT * parts.areas[0]].tolist():
+    for box in found.boxes_xyxy[found.areas >= ANOTHER_GARMENT * found.areas[0]].tolist():
         same = [other for other in boxes if _are_one_garment(box, other)]
         left, top, right, bottom = zip(box, *same, strict=True)
         boxes = [*(other for other in boxes if other not in same), (min(left), min(top), max(right), max(bottom))]
@@ -342,32 +331,17 @@ def _within(
 
 
 def find_garment(network: Predict, frame: Frame, sizes: StageSizes) -> Place:
-    """Run the locate stage.
+    """Run the locate stage on a small copy of the whole photo, about `sizes.locate_hw`, whose height sets the scale.
 
     Raises:
         NoGarmentError: there is no garment.
     """
-    return locate(small_alpha(network, frame, sizes.locate_hw, MULTIPLE_OF))
-
-
-def small_alpha(network: Predict, frame: Frame, size_hw: tuple[int, int], multiple_of: int) -> NDArray[np.float32]:
-    """Run a network on a small copy of the whole photo.
-
-    Args:
-        network: learned from copies of `size_hw`, whose height sets the scale.
-        frame: the photo.
-        size_hw: height and width in pixels.
-        multiple_of: what the sides of its input must be multiples of.
-
-    Returns:
-        `(h, w)` float32 in [0, 1], of the photo without any padding, about `size_hw`.
-    """
-    content = frame.rgb[: frame.content_hw[0], : frame.content_hw[1]]
+    content, size_hw = frame.rgb[: frame.content_hw[0], : frame.content_hw[1]], sizes.locate_hw
     scale = (size_hw[0] * size_hw[1] / (content.shape[0] * content.shape[1])) ** 0.5
     scale = min(size_hw[0] / content.shape[0], scale * 2**0.5)  # a wide photo must not cost too much
     height, width = (max(round(side * scale), 1) for side in content.shape[:2])
     small = resize_rgb(content, (height, width), reducing_gap=_REDUCING_GAP)
-    return network(padded(small, multiple_of))[:height, :width]
+    return locate(network(padded(small, MULTIPLE_OF))[:height, :width])
 
 
 def padded(rgb: NDArray[np.uint8], multiple_of: int) -> NDArray[np.uint8]:

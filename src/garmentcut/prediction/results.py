@@ -50,63 +50,40 @@ _Number = Annotated[float, Strict(), AllowInfNan(False)]
 _Doubt = Annotated[float | None, BeforeValidator(_valid_doubt)]
 Verdict = Literal["", "accept", "review"]
 """Empty: there is no threshold."""
+_Verdict = Annotated[Verdict, BeforeValidator(lambda value: value if value in ("accept", "review") else "")]
 
 
 @dataclass(frozen=True)
 class Row:
-    """What became of one photo.
+    """What became of one photo."""
 
-    Attributes:
-        input: absolute path of the photo.
-        place: where its outputs stand below the output folder, without suffix.
-        outputs: files written with these options, relative to the output folder; empty if it failed.
-        status: `ok`, `failed`, or `pending`: its files were being put in place when the run was killed.
-        code: why it failed, a key of `garmentcut.errors.FAILURES`; empty if it did not, and in old rows.
-        reason: the same in words.
-        notes: what had to be changed or left out, and what is worth knowing, in words.
-        seconds: the work on this photo itself, waiting excluded.
-        size_hw: height and width of the photo in pixels; None if it could not be read.
-        model: name and hash of the model.
-        options: fingerprint of model and output options: the same means the same result.
-        input_bytes, input_mtime_ns, input_sha256: the photo as it was read.
-        taken: when it was taken, as its EXIF says, fractions of a second behind a dot; empty: not known.
-        camera: serial number of the camera, likewise.
-        written: every file ever written for this photo, with its last two SHA-256: what may be replaced.
-        doubt: 1 - expected surface Dice at 2 px, in [0, 1]; None: the model cannot tell.
-        verdict: `accept`: its doubt is within the guaranteed threshold; `review`: a person should look; empty: no
-            threshold was set.
-        reasons: why it is doubtful, in words.
-        flags: codes of reasons and notes, keys of `garmentcut.errors.FLAGS`.
-        own_doubt: the doubt before the garment's other views were looked at.
-        sidecars: copies of the photo's sidecar files beside its outputs, relative to the output folder.
-        appearance: colours, size and number of components, which the garment's other views are compared by; see
-            `Judgement.appearance`.
-    """
-
-    input: str
-    place: str = ""
-    outputs: tuple[str, ...] = ()
+    input: str  # absolute path of the photo
+    place: str = ""  # where its outputs stand below the output folder, without suffix
+    outputs: tuple[str, ...] = ()  # files written with these options, relative to the output folder; empty if it failed
+    # `pending`: its files were being put in place when the run was killed.
     status: Literal["ok", "failed", "pending"] = "ok"
-    code: str = ""
-    reason: str = ""
-    notes: tuple[str, ...] = ()
-    seconds: _Number = 0.0
-    size_hw: tuple[_Count, _Count] | None = None
-    model: str = ""
-    options: str = ""
+    code: str = ""  # why it failed, a key of `garmentcut.errors.FAILURES`; empty if it did not, and in old rows
+    reason: str = ""  # the same in words
+    notes: tuple[str, ...] = ()  # what had to be changed or left out, and what is worth knowing, in words
+    seconds: _Number = 0.0  # the work on this photo itself, waiting excluded
+    size_hw: tuple[_Count, _Count] | None = None  # of the photo in pixels; None: it could not be read
+    model: str = ""  # name and hash of the model
+    options: str = ""  # fingerprint of model and output options: the same means the same result
+    # The photo as it was read.
     input_bytes: _Count = 0
     input_mtime_ns: _Count = 0
     input_sha256: str = ""
-    taken: str = ""
-    camera: str = ""
+    taken: str = ""  # when it was taken, as its EXIF says, fractions of a second behind a dot; empty: not known
+    camera: str = ""  # serial number of the camera, likewise
+    # Every file ever written for this photo, with its last two SHA-256: what may be replaced.
     written: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    doubt: _Doubt = None
-    verdict: Annotated[Verdict, BeforeValidator(lambda value: value if value in ("accept", "review") else "")] = ""
-    reasons: tuple[str, ...] = ()
-    flags: tuple[str, ...] = ()
-    own_doubt: _Doubt = None
-    appearance: tuple[_Number, ...] = ()
-    sidecars: tuple[str, ...] = ()
+    doubt: _Doubt = None  # 1 - expected surface Dice at 2 px, in [0, 1]; None: the model cannot tell
+    verdict: _Verdict = ""  # `accept`: its doubt is within the guaranteed threshold; `review`: a person should look
+    reasons: tuple[str, ...] = ()  # why it is doubtful, in words
+    flags: tuple[str, ...] = ()  # codes of reasons and notes, keys of `garmentcut.errors.FLAGS`
+    own_doubt: _Doubt = None  # the doubt before it was compared with the garment's other views
+    appearance: tuple[_Number, ...] = ()  # what the garment's other views are compared by; see `Judgement.appearance`
+    sidecars: tuple[str, ...] = ()  # copies of the photo's sidecar files beside its outputs, relative likewise
 
     @property
     def ok(self) -> bool:
@@ -244,7 +221,7 @@ class Journal:
             for input in inputs:
                 self.rows.pop(input, None)
 
-    def part(self, row: Row) -> None:
+    def displace(self, row: Row) -> None:
         """Keep the row of a photo in whose place another one stands."""
         self.append(displaced(row))
         self.forget([row.input])
@@ -259,15 +236,7 @@ class Journal:
 
 
 def is_done(row: Row | None, path: Path, out_dir: Path, *, options: str, outputs: Iterable[str]) -> bool:
-    """True if a photo was cut with these options, has not changed since, and its outputs are there.
-
-    Args:
-        row: the photo's row of an earlier run.
-        path: the photo.
-        out_dir: the output folder.
-        options: fingerprint of model and options now.
-        outputs: the photo's output names now.
-    """
+    """True if a photo was cut with these options and output names, has not changed since, and its outputs are there."""
     if row is None or not row.ok or row.options != options or tuple(outputs) != row.outputs:
         return False
     # Not Path.is_file: it raises where a folder may not be entered.
@@ -342,7 +311,7 @@ def tell_apart(
     sources: list[Source],
     rows: Mapping[str, Row],
     is_another: Callable[[Row, Path], bool],
-    part: Callable[[Row], None],
+    displace: Callable[[Row], None],
 ) -> tuple[list[Source], frozenset[Path]]:
     """Give sources that stand in the place of another photo of the same name a place of their own.
 
@@ -352,7 +321,7 @@ def tell_apart(
         sources: what a run is about.
         rows: of what was cut before, by path.
         is_another: whether a path now holds another photo than the one its row is about; see `is_another_at`.
-        part: called with the row of each photo in whose place another one stands.
+        displace: called with the row of each photo in whose place another one stands.
 
     Returns:
         All sources, and the paths of those renamed.
@@ -364,7 +333,7 @@ def tell_apart(
     for source in sources:
         row = rows.get(str(source.path))
         if row is not None and is_another(row, source.path):
-            part(row)
+            displace(row)
             row, parted = None, parted | {str(source.path)}
         if row is not None and not {"another_photo", "moved"}.isdisjoint(row.flags):
             source = replace(source, place=PurePosixPath(row.place))

@@ -25,21 +25,16 @@ SKIPPED_NAME = ".garmentcut/skipped.jsonl"
 """Below the output folder: what the last run passed over, a line each."""
 
 
-def _suffixes(text: str) -> frozenset[str]:
-    return frozenset(f".{suffix}" for suffix in text.split())
-
-
 _NUMBERED = re.compile(r"(.+)-\d+", re.DOTALL)
 _STUDIO_PATTERN = NamePattern(DEFAULT_PATTERN)
-_RAW_SUFFIXES = _suffixes(
-    "3fr ari arw bay cap cr2 cr3 crw dcr dng eip erf fff gpr iiq k25 kdc mdc mef mos mrw nef nrw orf pef ptx r3d raf"
-    " raw rw2 rwl sr2 srf srw x3f"
-)
-_SIDECAR_SUFFIXES = _suffixes("xmp cos comask cot cop cof")
-_OTHER_SUFFIXES = _suffixes(
-    "ai avi avif bmp cin dcm eps exr gif hdr heic heif hif ico j2k jfif jp2 jpf jxl jxr m4v mkv mov mp4 mts pcx pdf pic"
-    " pict psb psd svg tga wdp webm wmv xcf"
-)
+_KINDS = {
+    "camera_raw": "3fr ari arw bay cap cr2 cr3 crw dcr dng eip erf fff gpr iiq k25 kdc mdc mef mos mrw nef nrw orf pef"
+    " ptx r3d raf raw rw2 rwl sr2 srf srw x3f",
+    "sidecar": "xmp cos comask cot cop cof",
+    "other_format": "ai avi avif bmp cin dcm eps exr gif hdr heic heif hif ico j2k jfif jp2 jpf jxl jxr m4v mkv mov mp4"
+    " mts pcx pdf pic pict psb psd svg tga wdp webm wmv xcf",
+}
+_KIND_OF_SUFFIX = {f".{suffix}": kind for kind, suffixes in _KINDS.items() for suffix in suffixes.split()}
 
 
 @dataclass(frozen=True)
@@ -59,11 +54,9 @@ class Skipped(NamedTuple):
     @classmethod
     def of_walk(cls, path: str, code: str) -> "Skipped":
         """The kind of a file or folder that `walk_files` passed over; of another suffix, which kind of file it is."""
-        if code != "suffix":
-            return cls(path, code)
-        suffix = PurePath(path).suffix.lower()
-        kinds = {"camera_raw": _RAW_SUFFIXES, "sidecar": _SIDECAR_SUFFIXES, "other_format": _OTHER_SUFFIXES}
-        return cls(path, next((code for code, suffixes in kinds.items() if suffix in suffixes), "no_picture"))
+        if code == "suffix":
+            code = _KIND_OF_SUFFIX.get(PurePath(path).suffix.lower(), "no_picture")
+        return cls(path, code)
 
 
 class NotLookedAt:
@@ -153,13 +146,7 @@ def walk_photos(
 
 
 def place_below(root: Path, path: str, prefix: PurePosixPath) -> Source:
-    """A photo found in a folder.
-
-    Args:
-        root: absolute path of the folder.
-        path: absolute path of the photo.
-        prefix: stands first in its place.
-    """
+    """A photo found in a folder; both paths are absolute, and the prefix stands first in its place."""
     found = Path(path)
     return Source(found, prefix / found.relative_to(root).with_suffix("").as_posix())
 
@@ -219,11 +206,7 @@ class Named(NamedTuple):
 
 
 def subject_of(place: PurePosixPath) -> Subject:
-    """The garment and view that a photo's name says, read as `garmentcut ingest` reads it.
-
-    Args:
-        place: the photo's, without suffix.
-    """
+    """The garment and view that a photo's place, without suffix, names; read as `garmentcut ingest` reads it."""
     stem = place.name
     key = _STUDIO_PATTERN.read(PurePosixPath(f"{stem}.photo"))  # whatever stands behind a dot is no suffix any more
     return Subject(key.garment, key.view, stem) if key else Subject(stem, "", stem)

@@ -26,7 +26,6 @@ from garmentcut.prediction.locate import (
     Box,
     Crop,
     Frame,
-    Place,
     clean,
     count_garments,
     crop_pixels,
@@ -52,22 +51,14 @@ _TAIL_ALPHA = 1 / 128  # below, the sigmoid's tail: invisible, but it would keep
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """A photo's alpha, before it is brought to the photo's own size.
+    """A photo's alpha, before it is brought to the photo's own size."""
 
-    Attributes:
-        frame: the photo as it was framed.
-        crop: where the garment is.
-        fine: alpha of the crop, float32 in [0, 1], nothing of the garment being outside.
-        coarse: `(h, w)` float32 in [0, 1]: the locate stage's alpha of the whole photo, in small; None: the model has
-            no stages.
-        notes: remarks for the row, for one that the frame cuts the garment off.
-    """
-
-    frame: Frame
-    crop: Crop
-    fine: NDArray[np.float32]
+    frame: Frame  # the photo as it was framed
+    crop: Crop  # where the garment is
+    fine: NDArray[np.float32]  # alpha of the crop, in [0, 1], nothing of the garment being outside
+    # `(h, w)` in [0, 1]: the locate stage's alpha of the whole photo, in small; None: the model has no stages.
     coarse: NDArray[np.float32] | None = None
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # remarks for the row, for one that the frame cuts the garment off
 
     @classmethod
     def of_frame(cls, alpha: NDArray[np.float32], frame: Frame) -> "Prediction":
@@ -141,36 +132,22 @@ class Prediction:
 
 @dataclass(frozen=True, eq=False)
 class Stages:
-    """The networks of the three stages, ready to run.
+    """The networks of the three stages, ready to run."""
 
-    Attributes:
-        locate: sees the whole photo.
-        segment: sees a box.
-        refine: sees tiles of four channels.
-        sizes: what the card says of their inputs.
-        fast: leave the refine stage out.
-        test_time_augmentation: segment's alpha is the mean of four, of the crop, a smaller copy, and both mirrored. On
-            photos unlike those that were learned dark suits and stripes get fewer holes so; on others it gains nothing.
-    """
-
-    locate: Predict
-    segment: Predict
-    refine: Predict
-    sizes: StageSizes
-    fast: bool = False
+    locate: Predict  # sees the whole photo
+    segment: Predict  # sees a box
+    refine: Predict  # sees tiles of four channels
+    sizes: StageSizes  # what the card says of their inputs
+    fast: bool = False  # leave the refine stage out
+    # Segment's alpha is the mean of four, of the crop, a smaller copy, and both mirrored. On photos unlike those that
+    # were learned dark suits and stripes get fewer holes so; on others it gains nothing.
     test_time_augmentation: bool = False
 
     @classmethod
     def load(
         cls, model: bytes, card: ModelCard, config: RuntimeConfig | None = None, *, fast: bool = False
     ) -> "Stages":
-        """Make the three networks of a model file ready.
-
-        Args:
-            model: content of the file.
-            card: its card, which has `stages`.
-            config: backend and threads.
-            fast: leave the refine stage out.
+        """Make the three networks in the content of a model file ready; its card has `stages`.
 
         Raises:
             ModelError: a network is missing or cannot be loaded.
@@ -186,10 +163,6 @@ class Stages:
     def __call__(self, photo: Photo, frame: Frame) -> Prediction:
         """Predict a photo's alpha inside the box of its garment.
 
-        Args:
-            photo: the photo.
-            frame: what `frame_photo` made of it.
-
         Raises:
             NoGarmentError: there is none.
         """
@@ -198,7 +171,7 @@ class Stages:
         for _ in range(1 + _WIDENINGS):
             crop = crop_of(box, frame, self.sizes)
             rgb = crop_pixels(photo, frame, crop)
-            seen = self._seen(rgb)
+            seen = self._segmented(rgb)
             if (wider := wider_box(box, seen, crop, frame)) is None:
                 break
             box = wider
@@ -207,13 +180,16 @@ class Stages:
         fine = opaque(clean(fine, coarse), coarse)
         if self.test_time_augmentation:
             fine = without_false_positives(fine, coarse)
-        return Prediction(frame, crop, fine, place.seen, notes_of(place, fine))
+        num, notes = count_garments(fine >= 0.5), place.notes
+        if num > 1:
+            notes = (*notes, Note(f"{num} garments are cut out together", "several_garments"))
+        return Prediction(frame, crop, fine, place.seen, notes)
 
     def alpha_of(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The last two stages: `(H, W)` float32 in [0, 1] of a crop, `(H, W, 3)` uint8 sRGB."""
-        return self._refined(rgb, self._seen(rgb))
+        return self._refined(rgb, self._segmented(rgb))
 
-    def _seen(self, rgb: NDArray[np.uint8]) -> _Alpha:
+    def _segmented(self, rgb: NDArray[np.uint8]) -> _Alpha:
         if not self.test_time_augmentation:
             return segment_crop(self.segment, rgb, self.sizes)
         size_hw = -(-rgb.shape[0] // self.sizes.segment_reduction), -(-rgb.shape[1] // self.sizes.segment_reduction)
@@ -417,12 +393,6 @@ def coarse_in(crop: Crop, coarse: _Alpha, photo_hw: tuple[int, int]) -> _Alpha:
     image = Image.fromarray(np.ascontiguousarray(coarse))
     size = crop.content_hw[1], crop.content_hw[0]
     return np.asarray(image.resize(size, Image.Resampling.BILINEAR, box=tuple(box)), np.float32).clip(0, 1)
-
-
-def notes_of(place: Place, fine: _Alpha) -> tuple[str, ...]:
-    """Remarks on a place and on the alpha that was cut there."""
-    num = count_garments(fine >= 0.5)
-    return (*place.notes, Note(f"{num} garments are cut out together", "several_garments")) if num > 1 else place.notes
 
 
 def check_garment(prediction: Prediction) -> None:

@@ -8,18 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from garmentcut.config import Config
 from garmentcut.dataset.corrections import Decision
-from garmentcut.errors import (
-    FolderError,
-    Note,
-    OutputError,
-    PhotoError,
-    RunError,
-    code_of,
-)
+from garmentcut.errors import FolderError, Note, OutputError, PhotoError, RunError, code_of
 from garmentcut.formats import FORMATS
 from garmentcut.photo.compose import Preparation
 from garmentcut.photo.cutout import Cutout
@@ -27,22 +19,16 @@ from garmentcut.photo.files import StagedFile, read_photo_bytes
 from garmentcut.photo.metadata import capture_of, read_xmp
 from garmentcut.photo.photo import Photo
 from garmentcut.photo.read import decode_photo
-from garmentcut.photo.spec import Delivery, Sighting, Specification, deliver, sight_garment
+from garmentcut.photo.spec import Delivery, Sighting, deliver, sight_garment
 from garmentcut.photo.write import encode_prepared, lost_metadata
-from garmentcut.prediction.batch import (
-    Attempts,
-    corrected_cutout,
-    decision_for,
-    held_for_review,
-    keep_heat,
-    with_written,
-)
-from garmentcut.prediction.cutter import Cutter
+from garmentcut.prediction.batch import corrected_cutout, decision_for, held_for_review, with_written, write_heat
 from garmentcut.prediction.locate import Frame, split_garments
-from garmentcut.prediction.results import Journal, Row, is_another_photo, may_replace
+from garmentcut.prediction.results import Row, is_another_photo, may_replace
 from garmentcut.prediction.sources import Named, name_each, sorted_outputs, subject_of, unsorted_output
 from garmentcut.prediction.stages import Prediction
-from garmentcut.prediction.verdict import Judge
+
+if TYPE_CHECKING:
+    from garmentcut.prediction.folder import FolderCutter, Plan
 
 _MASK_SUFFIX = FORMATS["mask"].suffix
 GUILTY = (
@@ -71,58 +57,34 @@ class Work:
 
 @dataclass(frozen=True)
 class Steps:
-    """The steps of a photo: load, predict, finish. Each may run in several threads at once.
+    """The steps of a photo: load, predict, finish. Each may run in several threads at once."""
 
-    Attributes:
-        cutter: the model, ready to run.
-        journal: where rows are recorded.
-        attempts: records what is under way.
-        out_dir: absolute path of the output folder.
-        config: limits and output options.
-        overwrite: replace files that garmentcut did not write, or that were changed since.
-        originals: `folded_path` of every photo of the run: never written to, not even with `overwrite`.
-        owner: marks this folder's staged files.
-        specification: a customer's, which then decides the files instead of `config.output`.
-        hold_back: called with each row that says `failed`; if it returns true, the row is not recorded.
-        judge: gives each cutout its doubt and verdict; None: neither is wanted.
-        renamed: see `Plan`.
-    """
+    run: "FolderCutter"
+    plan: "Plan"
+    hold_back: Callable[[Row], bool]  # called with each row that says `failed`; if it returns true, it is not recorded
 
-    cutter: Cutter
-    journal: Journal
-    attempts: Attempts
-    out_dir: Path
-    config: Config
-    overwrite: bool = False
-    originals: frozenset[str] = frozenset()
-    owner: str = ""
-    specification: Specification | None = None
-    hold_back: Callable[[Row], bool] = lambda _row: False
-    judge: Judge | None = None
-    renamed: frozenset[Path] = frozenset()
-
-    def load(self, path: Path, named: Named, options: str) -> Work:
+    def load(self, path: Path, named: Named) -> Work:
         """Read and decode a photo and frame it for the network."""
         start = time.perf_counter()
-        earlier = self.journal.rows.get(str(path))
-        row = Row(str(path), named.place, model=self.cutter.card.label, options=options)
+        earlier = self.run.journal.rows.get(str(path))
+        row = Row(str(path), named.place, model=self.run.cutter.card.label, options=self.run.options)
         row = replace(row, written=earlier.written if earlier else {})
-        if path in self.renamed:
+        if path in self.plan.renamed:
             row = replace(row, flags=("another_photo",))
         elif earlier and "moved" in earlier.flags:
             row = replace(row, flags=("moved",))
         try:
             changed_ns = _changed_ns(path)  # before reading: a photo exchanged meanwhile counts as changed
-            if self.attempts.find(path).is_guilty and not self.overwrite:
+            if self.run.attempts.find(path).is_guilty and not self.run.overwrite:
                 raise PhotoError(GUILTY, code="kills_run")
-            self.attempts.begin(path)
-            data = read_photo_bytes(path, self.config.read)
+            self.run.attempts.begin(path)
+            data = read_photo_bytes(path, self.run.config.read)
             digest = hashlib.sha256(data).hexdigest()
             row = replace(row, input_bytes=len(data), input_mtime_ns=changed_ns, input_sha256=digest)
-            photo = decode_photo(data, limits=self.config.read)
+            photo = decode_photo(data, limits=self.run.config.read)
             row = self._compared(replace(row, size_hw=photo.size_hw).noted(photo.notes), photo, earlier)
-            work = Work(row, named.outputs, photo, self.cutter.frame(photo))
-            self.attempts.go_on(path)
+            work = Work(row, named.outputs, photo, self.run.cutter.frame(photo))
+            self.run.attempts.go_on(path)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with one photo must not stop the others
             work = Work(failed_row(row, error), named.outputs)
         return replace(work, seconds=time.perf_counter() - start)
@@ -131,7 +93,7 @@ class Steps:
         """The row, with what EXIF says of the photo, and with what became of the one that had its name before."""
         taken, camera = capture_of(photo.exif)
         row = replace(row, taken=taken, camera=camera)
-        if Path(row.input) in self.renamed:
+        if Path(row.input) in self.plan.renamed:
             note = f"another photo of this name was cut before: this one is named {PurePosixPath(row.place).name}"
             return row.noted([Note(note, "another_photo")])
         if earlier is None or not earlier.written or earlier.input_sha256 in ("", row.input_sha256):
@@ -147,7 +109,7 @@ class Steps:
             return work
         start = time.perf_counter()
         try:
-            prediction = self.cutter.predict(work.photo, work.frame)
+            prediction = self.run.cutter.predict(work.photo, work.frame)
         except RunError:  # the network does not start: no other photo could be cut either
             raise
         except Exception as error:  # noqa: BLE001 - out of memory on one huge photo must not stop the others
@@ -156,17 +118,17 @@ class Steps:
 
     def sight(self, work: Work) -> Work:
         """Find the garment's box, then drop the photo: the photos of a large garment would fill the memory."""
-        if work.photo is None or work.frame is None or work.prediction is None:
+        if work.photo is None or work.prediction is None:
             return work
         start = time.perf_counter()
         try:
-            decision = decision_for(self.out_dir, work.row)
-            cutout = corrected_cutout(self.out_dir, work.row, work.photo, decision, limits=self.config.read)
-            cutout = cutout or self.cutter.finish(work.photo, work.frame, work.prediction)
+            decision = decision_for(self.run.out_dir, work.row)
+            cutout = corrected_cutout(self.run.out_dir, work.row, work.photo, decision, limits=self.run.config.read)
+            cutout = cutout or self.run.cutter.finish(work.photo, work.prediction)
             sighting = sight_garment(cutout.picture, subject_of(PurePosixPath(work.row.place)).view)
         except Exception as error:  # noqa: BLE001 - no garment on this one; the garment's other photos go on
             return Work(failed_row(work.row, error), work.outputs, seconds=work.seconds)
-        self.attempts.let_go(Path(work.row.input))
+        self.run.attempts.let_go(Path(work.row.input))
         seconds = work.seconds + time.perf_counter() - start
         return replace(work, photo=None, sighting=sighting, seconds=seconds)
 
@@ -178,20 +140,20 @@ class Steps:
         """
         row = self._finished(work)
         if row.code != "kills_run":
-            self.attempts.end(Path(row.input))
+            self.run.attempts.end(Path(row.input))
         return row
 
     def _finished(self, work: Work, *, is_again: bool = False) -> Row:
         start = time.perf_counter()
         row, staged, heat = work.row, list[StagedFile](), None
-        decision = decision_for(self.out_dir, row)
+        decision = decision_for(self.run.out_dir, row)
         try:
-            if (frame := work.frame) is not None and (prediction := work.prediction) is not None:
-                row = with_written(self.out_dir, row, decision)
-                work, row, heat = self._judged(replace(work, row=row), row)
+            if (prediction := work.prediction) is not None:
+                row = with_written(self.run.out_dir, row, decision)
+                work, row, heat = self._judged(replace(work, row=row), prediction)
                 photo = work.photo or self._read_again(row)
-                cutout = corrected_cutout(self.out_dir, row, photo, decision, limits=self.config.read)
-                cutout = cutout or self.cutter.finish(photo, frame, prediction)
+                cutout = corrected_cutout(self.run.out_dir, row, photo, decision, limits=self.run.config.read)
+                cutout = cutout or self.run.cutter.finish(photo, prediction)
                 notes = dict.fromkeys(prediction.notes)
                 cutouts, work = self._apart(cutout, work, notes)
                 written = self._stage(self._files_of(cutouts, work), work, staged, notes)
@@ -200,14 +162,14 @@ class Steps:
                 row = replace(row, written={**row.written, **written, **copied})
             row = replace(row, seconds=round(work.seconds + time.perf_counter() - start, 3))
             if staged:
-                self.journal.append(replace(row, status="pending"))
-                with held_for_review(self.out_dir, row, decision):
+                self.run.journal.append(replace(row, status="pending"))
+                with held_for_review(self.run.out_dir, row, decision):
                     for file in staged:
                         file.commit()
-                keep_heat(self.out_dir, row.place, heat)
-                remove_misplaced(self.out_dir, row)
+                write_heat(self.run.out_dir, row.place, heat)
+                remove_misplaced(self.run.out_dir, row)
             if row.ok or not self.hold_back(row):
-                self.journal.append(row)
+                self.run.journal.append(row)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with one photo must not stop the others
             for file in staged:
                 file.discard()
@@ -215,7 +177,7 @@ class Steps:
                 again = replace(work, seconds=work.seconds + time.perf_counter() - start)
                 return self._finished(again, is_again=isinstance(error, FileNotFoundError))
             row = failed_row(row, error, os_error="not_written")
-            self.journal.append(row)
+            self.run.journal.append(row)
         return row
 
     def _is_due_again(self, error: Exception, row: Row, decision: Decision | None, *, is_again: bool) -> bool:
@@ -226,46 +188,44 @@ class Steps:
         """
         if isinstance(error, FolderError):
             raise error
-        if decision_for(self.out_dir, row) != decision:
+        if decision_for(self.run.out_dir, row) != decision:
             return True
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             fix = "free some space and run again: it goes on where it stopped"
-            raise FolderError(f"{error.filename or self.out_dir}: {error.strerror}; {fix}") from error
+            raise FolderError(f"{error.filename or self.run.out_dir}: {error.strerror}; {fix}") from error
         if isinstance(error, FileNotFoundError) and not is_again:
-            self.journal.check()
+            self.run.journal.check()
             return True
         return False
 
-    def _judged(self, work: Work, row: Row) -> tuple[Work, Row, bytes | None]:
-        """The same with doubt, verdict and reasons, its outputs in the verdict's folder; and the heat map, if any."""
-        if self.judge is None or work.prediction is None:
-            return work, row, None
-        found = self.judge(work.prediction)
-        outputs = sorted_outputs(work.outputs, found.verdict) if self.config.folder.by_verdict else work.outputs
+    def _judged(self, work: Work, prediction: Prediction) -> tuple[Work, Row, bytes | None]:
+        """The work, its outputs in the verdict's folder; its row with doubt and verdict; the heat map, if any."""
+        found = self.run.judge(prediction)
+        outputs = sorted_outputs(work.outputs, found.verdict) if self.run.config.folder.by_verdict else work.outputs
         row = replace(
-            row,
+            work.row,
             doubt=found.doubt,
             own_doubt=found.doubt,
             verdict=found.verdict,
             reasons=found.reasons,
-            flags=(*found.flags, *row.flags),
+            flags=(*found.flags, *work.row.flags),
             appearance=found.appearance,
         )
         return replace(work, outputs=outputs), row, found.heat
 
     def _read_again(self, row: Row) -> Photo:
-        self.attempts.begin(Path(row.input))
-        data = read_photo_bytes(Path(row.input), self.config.read)
+        self.run.attempts.begin(Path(row.input))
+        data = read_photo_bytes(Path(row.input), self.run.config.read)
         if hashlib.sha256(data).hexdigest() != row.input_sha256:
             raise PhotoError("changed while its garment's photos were cut; run again", code="changed")
-        photo = decode_photo(data, limits=self.config.read)
-        self.attempts.go_on(Path(row.input))
+        photo = decode_photo(data, limits=self.run.config.read)
+        self.run.attempts.go_on(Path(row.input))
         return photo
 
     def _apart(self, cutout: Cutout, work: Work, notes: dict[str, None]) -> tuple[list[Cutout], Work]:
         """With `output.each`, a cutout of each garment, and the work with the names of their files."""
-        output = self.config.output
-        alphas = split_garments(cutout.alpha) if output.each and self.specification is None else []
+        output = self.run.config.output
+        alphas = split_garments(cutout.alpha) if output.each and self.run.specification is None else []
         if len(alphas) < 2:
             return [cutout], work
         for note in [note for note in notes if isinstance(note, Note) and note.flag == "several_garments"]:
@@ -277,12 +237,12 @@ class Steps:
     def _files_of(self, cutouts: list[Cutout], work: Work) -> Iterator[Delivery]:
         """The contents of the files, in the order of the work's outputs, each made when it is asked for."""
         for cutout in cutouts:
-            if self.specification is not None:
+            if self.run.specification is not None:
                 subject = subject_of(PurePosixPath(work.row.place))
-                yield from deliver(cutout.picture, self.specification, subject=subject, scales=work.scales)
+                yield from deliver(cutout.picture, self.run.specification, subject=subject, scales=work.scales)
                 continue
-            prepared = Preparation(cutout.picture, self.config.output, name=Path(work.row.input).stem)
-            for format in self.config.output.formats:
+            prepared = Preparation(cutout.picture, self.run.config.output, name=Path(work.row.input).stem)
+            for format in self.run.config.output.formats:
                 yield Delivery(format, encode_prepared(prepared, format), lost_metadata(prepared.metadata, format))
 
     def _stage(
@@ -290,18 +250,18 @@ class Steps:
     ) -> dict[str, tuple[str, ...]]:
         written = {}
         for name in work.outputs:
-            path, hashes = self.out_dir / name, work.row.written.get(name, ())
-            self.journal.check()
-            if folded_path(path) in self.originals:
+            path, hashes = self.run.out_dir / name, work.row.written.get(name, ())
+            self.run.journal.check()
+            if folded_path(path) in self.plan.originals:
                 raise OutputError(f"{path} is itself one of the photos; choose another --out", code="output_is_photo")
-            if not self.overwrite and not self.journal.is_ours(path, hashes):
+            if not self.run.overwrite and not self.run.journal.is_ours(path, hashes):
                 raise OutputError(
                     f"{path} is there already and not as garmentcut wrote it; move it or use --overwrite",
                     code="output_exists",
                 )
             _, content, new_notes = next(files)
             notes.update(dict.fromkeys(new_notes))
-            staged.append(StagedFile(path, content, owner=self.owner, root=self.out_dir))
+            staged.append(StagedFile(path, content, owner=self.run.owner, root=self.run.out_dir))
             # Until the new file has its name the old one stands there, and is ours too.
             written[name] = (*hashes[-1:], hashlib.sha256(content).hexdigest())
         return written
@@ -311,25 +271,25 @@ class Steps:
     ) -> dict[str, tuple[str, ...]]:
         """Copies of the photo's sidecar files under its outputs' names; whatever is wrong with one costs a note."""
         copied: dict[str, tuple[str, ...]] = {}
-        output = self.config.output
-        keeps_frame = self.specification is None and not output.trim
+        output = self.run.config.output
+        keeps_frame = self.run.specification is None and not output.trim
         pictures = [name for name in work.outputs if not name.endswith(_MASK_SUFFIX)] or work.outputs
         for sidecar in find_sidecars(Path(work.row.input)):
             if sidecar.is_adjustments and not keeps_frame:
                 notes[Note(f"{sidecar.path.name} was left behind: it fits the whole frame only", "sidecar_left")] = None
                 continue
             for name in dict.fromkeys(map(sidecar.name_beside, pictures)):
-                path, hashes = self.out_dir / name, work.row.written.get(name, ())
-                if not self.journal.is_ours(path, hashes):
+                path, hashes = self.run.out_dir / name, work.row.written.get(name, ())
+                if not self.run.journal.is_ours(path, hashes):
                     if not path.samefile(sidecar.path):
                         note = f"{name} is there already, not as garmentcut wrote it, and was left as it is"
                         notes[Note(note, "sidecar_left")] = None
                     continue
                 try:
-                    content = read_photo_bytes(sidecar.path, self.config.read)
+                    content = read_photo_bytes(sidecar.path, self.run.config.read)
                     # The cutout is upright, whatever the camera's orientation was.
                     content = (sidecar.suffix == ".xmp" and read_xmp(content).packet) or content
-                    staged.append(StagedFile(path, content, owner=self.owner, root=self.out_dir))
+                    staged.append(StagedFile(path, content, owner=self.run.owner, root=self.run.out_dir))
                 except PhotoError as error:
                     notes[Note(f"{sidecar.path.name} was left behind: {error}", "sidecar_left")] = None
                     continue

@@ -5,12 +5,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path, PurePosixPath
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from garmentcut.config import CutConfig
+from garmentcut.dataset.manifest import VIEWS
 from garmentcut.errors import ConfigError, FolderError, Note
 from garmentcut.model.card import ModelCard
 from garmentcut.model.doubt_model import DoubtModel
@@ -27,14 +28,14 @@ from garmentcut.prediction.doubt import (
     doubt_of,
     features_of,
     is_foreign,
+    lines_at_border,
     observe_prediction,
     standardized,
     usual_doubt,
 )
-from garmentcut.prediction.results import FOREIGN, VIEW_FLAGS, Journal, Row, may_replace
+from garmentcut.prediction.results import FOREIGN, VIEW_FLAGS, Journal, Row, Verdict, may_replace
 from garmentcut.prediction.sources import Source, garment_of, sorted_outputs, subject_of, unsorted_output
 from garmentcut.prediction.stages import Prediction
-from garmentcut.synthetic.scene import VIEWS
 
 _MOST = 3  # reasons: more are not read
 _AREA_PX = 12  # of the map, to either side: what counts as one place
@@ -50,27 +51,22 @@ class Reason(NamedTuple):
     text: str  # in words
 
 
-class _Stretch(NamedTuple):
-    """A stretch of the garment's height: where it ends, as a share, and words for its left, middle and right."""
-
-    end: float
-    words: tuple[str, str, str]
-
-
+# Stretches of the garment's height: where each ends, as a share, and words for its left, middle and right.
+_SIDES = "left side", "middle", "right side"
+_HEM = "hem on the left", "hem", "hem on the right"
 _ABOVE = (
-    _Stretch(0.16, ("left shoulder", "neckline", "right shoulder")),
-    _Stretch(0.5, ("left sleeve", "chest", "right sleeve")),
-    _Stretch(0.86, ("left side", "middle", "right side")),
-    _Stretch(np.inf, ("hem on the left", "hem", "hem on the right")),
+    (0.16, ("left shoulder", "neckline", "right shoulder")),
+    (0.5, ("left sleeve", "chest", "right sleeve")),
+    (0.86, _SIDES),
+    (np.inf, _HEM),
 )
-_BELOW = (
-    _Stretch(0.12, ("waist on the left", "waist", "waist on the right")),
-    _Stretch(0.88, ("left side", "middle", "right side")),
-    _Stretch(np.inf, ("hem on the left", "hem", "hem on the right")),
-)
+_BELOW = ((0.12, ("waist on the left", "waist", "waist on the right")), (0.88, _SIDES), (np.inf, _HEM))
 _IS_FOREIGN = Reason(FOREIGN, "unlike the studio this model learned from")
 _LIES = Reason("sideways", "the garment lies on its side: turn the photo upright")
-_LYING, _HEIGHT = 1.5, 7  # width to height of a garment that lies; place of the height in the appearance, before width
+_LYING, _HEIGHT = (
+    1.5,
+    7,
+)  # width to height of a garment that lies; place of the height in the appearance, before the width
 _MIDDLE = (0.3, 0.7)  # of the garment's width
 
 
@@ -89,17 +85,20 @@ def reasons_of(model: DoubtModel, observation: Observation, *, at_least_one: boo
     strongest = [model.features[index] for index in np.argsort(-beyond) if beyond[index] > 1e-9]
     if observation.features[ALL_FEATURES.index("contact")] > 0:
         strongest = list(dict.fromkeys([*strongest[:1], "contact", *strongest[1:]]))
-    words = [(feature, _WORDS[feature](observation.maps)) for feature in strongest if feature in _WORDS]
-    if at_least_one and not any(text for _, text in words):
-        likely = [model.features[index] for index in np.argsort(-pushes) if pushes[index] > 0]
-        telling = ((feature, {**_WORDS, **_IF_LITTLE}.get(feature, _nothing)(observation.maps)) for feature in likely)
-        words = list(islice((one for one in telling if one[1]), 1))
-    found = [Reason(_FLAGS[feature], text) for feature, text in words if text]
+    found = list(_reasons_in(observation.maps, (feature for feature in strongest if feature != _FINE_IF_MUCH)))
+    if at_least_one and not found:
+        likely = (model.features[index] for index in np.argsort(-pushes) if pushes[index] > 0)
+        found = list(islice(_reasons_in(observation.maps, likely), 1))
     if is_foreign(model, observation.appearance):
         height, width = observation.appearance[_HEIGHT : _HEIGHT + 2]
         lying = [_LIES] if width > _LYING * height else []
-        found = [_IS_FOREIGN, *lying, *(reason for reason in found if reason.flag != _FLAGS["unlike"])]
+        found = [_IS_FOREIGN, *lying, *(reason for reason in found if reason.flag != "unlike_training")]
     return tuple(dict.fromkeys(found))[:_MOST]
+
+
+def _reasons_in(maps: Maps, features: Iterable[str]) -> Iterator[Reason]:
+    reasons = (Reason(flag, words(maps)) for flag, words in map(_REASONS.__getitem__, features))
+    return (reason for reason in reasons if reason.text)
 
 
 def place_of(maps: Maps, x: float, y: float) -> str:
@@ -108,7 +107,7 @@ def place_of(maps: Maps, x: float, y: float) -> str:
     across = (x - left) / (right - left)
     down = (y - top) / (bottom - top)
     is_below = (maps.corner_xy[1] + top) / maps.frame_hw[0] > _BELOW_THE_WAIST
-    words = next(row.words for row in (_BELOW if is_below else _ABOVE) if down < row.end)
+    words = next(words for end, words in (_BELOW if is_below else _ABOVE) if down < end)
     return words[int(across > _MIDDLE[0]) + int(across > _MIDDLE[1])]
 
 
@@ -147,27 +146,19 @@ def _low_contrast(maps: Maps) -> str:
 
 
 def _components(maps: Maps) -> str:
-    num = len(maps.components)
+    num = maps.num_components
     return f"{_NUMBERS.get(num, str(num))} parts" if num > 1 else ""
 
 
 def _holes(maps: Maps) -> str:
-    num = len(maps.holes)
+    num = len(maps.holes_xy)
     if num == 1:
-        return f"hole at the {place_of(maps, maps.holes[0].x, maps.holes[0].y)}"
+        return f"hole at the {place_of(maps, *maps.holes_xy[0])}"
     return f"{_NUMBERS.get(num, str(num))} holes" if num else ""
 
 
 def _contact(maps: Maps) -> str:
-    (left, top), (height, width), mask = maps.corner_xy, maps.frame_hw, maps.mask
-    bottom, right = top + mask.shape[0] == height, left + mask.shape[1] == width
-    borders = {
-        "top": top == 0 and mask[0].any(),
-        "bottom": bottom and mask[-1].any(),
-        "left": left == 0 and mask[:, 0].any(),
-        "right": right and mask[:, -1].any(),
-    }
-    touched = [name for name, touches in borders.items() if touches]
+    touched = [name for name, line in lines_at_border(maps).items() if line.any()]
     return f"touches the frame: {', '.join(touched)}" if touched else ""
 
 
@@ -175,45 +166,26 @@ def _cut_off(maps: Maps) -> str:
     return _at(maps, continuation_of(maps), "something thin may be cut off")
 
 
-def _nothing(_: Maps) -> str:
-    return ""
-
-
-_WORDS: dict[str, Callable[[Maps], str]] = {
-    "edge_softness": _soft_edge,
-    "wide_edge": _soft_edge,
-    "sheer": _sheer,
-    "haze": _haze,
-    "outline": lambda _: "ragged or very long outline",
-    "components": _components,
-    "holes": _holes,
-    "contact": _contact,
-    "low_contrast": _low_contrast,
-    "mixed_colors": lambda _: "strong pattern",
-    "stage_disagreement": lambda _: "the stages of the model disagree",
-    "unlike": lambda _: "unlike the training photos",
-    "cut_off": _cut_off,
+_REASONS: dict[str, tuple[str, Callable[[Maps], str]]] = {
+    "edge_softness": ("soft_edge", _soft_edge),
+    "wide_edge": ("soft_edge", _soft_edge),
+    "sheer": ("sheer", _sheer),
+    "haze": ("traces", _haze),
+    "outline": ("long_outline", lambda _: "ragged or very long outline"),
+    "components": ("components", _components),
+    "holes": ("holes", _holes),
+    "contact": ("touches_frame", _contact),
+    "low_contrast": ("low_contrast", _low_contrast),
+    "contrast": ("low_contrast", lambda _: "little contrast along the edge"),
+    "mixed_colors": ("pattern", lambda _: "strong pattern"),
+    "stage_disagreement": ("stages_disagree", lambda _: "the stages of the model disagree"),
+    "unlike": ("unlike_training", lambda _: "unlike the training photos"),
+    "cut_off": ("cut_off", _cut_off),
 }
+"""Of each feature the flag and the words; no words: there is nothing of the kind."""
 
-_IF_LITTLE: dict[str, Callable[[Maps], str]] = {"contrast": lambda _: "little contrast along the edge"}
-"""Features of which much is nothing to doubt."""
-
-_FLAGS = {
-    "edge_softness": "soft_edge",
-    "wide_edge": "soft_edge",
-    "sheer": "sheer",
-    "haze": "traces",
-    "outline": "long_outline",
-    "components": "components",
-    "holes": "holes",
-    "contact": "touches_frame",
-    "low_contrast": "low_contrast",
-    "contrast": "low_contrast",
-    "mixed_colors": "pattern",
-    "stage_disagreement": "stages_disagree",
-    "unlike": "unlike_training",
-    "cut_off": "cut_off",
-}
+_FINE_IF_MUCH = "contrast"
+"""The feature of which only little is a reason to doubt."""
 
 
 _REACH_PX = 3  # of the map: errors at an edge are shown as wide as a finger can point at
@@ -242,15 +214,6 @@ def heat_of(maps: Maps) -> NDArray[np.uint8]:
     (left, top), (height, width) = maps.corner_xy, heat.shape
     whole[top : top + height, left : left + width] = np.rint(255 * heat)
     return whole
-
-
-def heat_bytes(maps: Maps) -> bytes:
-    """`heat_of` as an 8-bit gray PNG."""
-    return png_bytes(heat_of(maps))
-
-
-Verdict = Literal["", "accept", "review"]
-"""Empty: there is no threshold."""
 
 
 @dataclass(frozen=True)
@@ -306,7 +269,8 @@ class Judge:
             return cls(card)
         threshold = acceptance.threshold_of(acceptance.risk if accept_risk is None else accept_risk)
         if accept_risk is not None and (threshold is None or threshold.max_doubt is None):
-            why = threshold.reason if threshold else f"the least risk it was calibrated for is {_least(card):g}"
+            least = min((one.risk for one in acceptance.thresholds), default=1.0)
+            why = threshold.reason if threshold else f"the least risk it was calibrated for is {least:g}"
             raise ConfigError(f"{card.label} cannot guarantee a risk of {accept_risk:g}: {why}")
         return cls(card, threshold.max_doubt if threshold else None)
 
@@ -329,45 +293,15 @@ class Judge:
         verdict = self.verdict_of(doubt, (FOREIGN,) if foreign else ())
         is_doubted = verdict == "review" or foreign or (not verdict and doubt > usual_doubt(self.card.doubt))
         reasons = reasons_of(self.card.doubt, observation, at_least_one=bool(verdict)) if is_doubted else ()
+        appearance = (*observation.appearance[:NUM_COMPARED], observation.maps.num_components)
         return Judgement(
             doubt=doubt,
             verdict=verdict,
             reasons=tuple(reason.text for reason in reasons),
             flags=tuple(reason.flag for reason in reasons),
-            heat=heat_bytes(observation.maps) if verdict == "review" or reasons else None,
-            appearance=_plain(*observation.appearance[:NUM_COMPARED], len(observation.maps.components)),
+            heat=png_bytes(heat_of(observation.maps)) if verdict == "review" or reasons else None,
+            appearance=tuple(round(float(value), 4) for value in appearance),
         )
-
-
-def _plain(*values: float) -> tuple[float, ...]:
-    return tuple(round(float(value), 4) for value in values)
-
-
-def _least(card: ModelCard) -> float:
-    assert card.acceptance is not None
-    return min((one.risk for one in card.acceptance.thresholds), default=1.0)
-
-
-def move_outputs(out_dir: Path, row: Row) -> Row:
-    """Move a photo's outputs, and the sidecar files beside them, to its verdict's folder.
-
-    Where somebody has worked on one, or another file stands in the way, none is moved.
-
-    Returns:
-        The row with their names now.
-
-    Raises:
-        OSError: a file cannot be moved.
-    """
-    names = (*row.outputs, *row.sidecars)
-    wanted = sorted_outputs(map(unsorted_output, names), row.verdict)
-    for name in (*names, *wanted):
-        if not may_replace(out_dir / name, row.written.get(name, ())):
-            return row
-    for old, new in zip(names, wanted, strict=True):
-        (out_dir / new).parent.mkdir(parents=True, exist_ok=True)
-        (out_dir / old).replace(out_dir / new)
-    return replace(row, outputs=wanted[: len(row.outputs)], sidecars=wanted[len(row.outputs) :])
 
 
 COLOR_LIMIT = 28.0
@@ -379,18 +313,10 @@ LENGTH_LIMIT = 0.22
 RAISE = 0.5
 """Of an odd view's certainty, what its oddness takes."""
 
-_Y, _CB, _CR, _HEIGHT, _COMPONENTS = 0, 1, 2, 7, 10  # places in a judgement's `appearance`
+_Y, _CB, _CR, _COMPONENTS = 0, 1, 2, 10  # further places in a judgement's `appearance`
 
 
-@dataclass(frozen=True)
-class Odd:
-    """Why a view is odd: codes and words, strongest first."""
-
-    flags: tuple[str, ...]
-    reasons: tuple[str, ...]
-
-
-def find_odd_views(appearance: Mapping[str, tuple[float, ...]]) -> dict[str, Odd]:
+def find_odd_views(appearance: Mapping[str, tuple[float, ...]]) -> dict[str, tuple[Reason, ...]]:
     """The views of one garment that do not fit the others.
 
     Among three views or more, one that differs from all others is odd. With two views, or where all differ, nobody can
@@ -400,21 +326,17 @@ def find_odd_views(appearance: Mapping[str, tuple[float, ...]]) -> dict[str, Odd
         appearance: of each view, what `Judgement.appearance` holds.
 
     Returns:
-        View to what is odd about it; views that fit are not in it.
+        View to what is odd about it, strongest first; views that fit are not in it.
     """
     known = {view: values for view, values in appearance.items() if len(values) > _COMPONENTS}
-    if len(known) < 2:
-        return {}
-    found: dict[str, dict[str, str]] = {}
-    for differs, (flag, words) in zip(
-        (_color_differs, _length_differs, _components_differ), VIEW_FLAGS.items(), strict=True
-    ):
-        pairs = {(a, b) for a in known for b in known if a != b and differs(known[a], known[b])}
-        for view in known:
-            others = [other for other in known if other != view and (view, other) in pairs]
-            if others and (len(others) == len(known) - 1):
-                found.setdefault(view, {})[flag] = f"{words} {' and '.join(sorted(others))}"
-    return {view: Odd(tuple(remarks), tuple(remarks.values())) for view, remarks in found.items()}
+    found: dict[str, tuple[Reason, ...]] = {}
+    comparisons = zip(VIEW_FLAGS.items(), (_color_differs, _length_differs, _components_differ), strict=True)
+    for (flag, words), differs in comparisons:
+        for view, values in known.items():
+            others = sorted(other for other in known if other != view)
+            if others and all(differs(values, known[other]) for other in others):
+                found[view] = (*found.get(view, ()), Reason(flag, f"{words} {' and '.join(others)}"))
+    return found
 
 
 def raised(doubt: float) -> float:
@@ -485,22 +407,22 @@ class ViewComparison:
         odd = find_odd_views({view: row.appearance for view, row in views.items()})
         changed = {}
         for view, row in views.items():
-            new = self._judged(row, odd.get(view, Odd((), ())))
+            new = self._judged(row, odd.get(view, ()))
             if new != row:
                 self.journal.append(new)
                 changed[row.input] = new
         yield from (changed.get(row.input, row) for row in mine)
 
-    def _judged(self, row: Row, odd: Odd) -> Row:
+    def _judged(self, row: Row, odd: tuple[Reason, ...]) -> Row:
         if row.own_doubt is None:
             return row
-        doubt = raised(row.own_doubt) if odd.flags else row.own_doubt
+        doubt = raised(row.own_doubt) if odd else row.own_doubt
         verdict = self.judge.verdict_of(doubt, row.flags)
         first = int(row.flags[:1] == (FOREIGN,))
         # What an earlier comparison found stands in front, behind that the photo is foreign.
         rest = first + sum(flag in VIEW_FLAGS for flag in row.flags)
-        flags = (*row.flags[:first], *odd.flags, *row.flags[rest:])
-        reasons = (*row.reasons[:first], *odd.reasons, *row.reasons[rest:])
+        flags = (*row.flags[:first], *(reason.flag for reason in odd), *row.flags[rest:])
+        reasons = (*row.reasons[:first], *(reason.text for reason in odd), *row.reasons[rest:])
         new = replace(row, doubt=doubt, verdict=verdict, reasons=reasons, flags=flags)
         return self._moved(row, new) if self.by_verdict and verdict != row.verdict else new
 
@@ -520,3 +442,25 @@ class ViewComparison:
 
 def _garment(path: str, place: str) -> str:
     return garment_of(Source(Path(path), PurePosixPath(place)))
+
+
+def move_outputs(out_dir: Path, row: Row) -> Row:
+    """Move a photo's outputs, and the sidecar files beside them, to its verdict's folder.
+
+    Where somebody has worked on one, or another file stands in the way, none is moved.
+
+    Returns:
+        The row with their names now.
+
+    Raises:
+        OSError: a file cannot be moved.
+    """
+    names = (*row.outputs, *row.sidecars)
+    wanted = sorted_outputs(map(unsorted_output, names), row.verdict)
+    for name in (*names, *wanted):
+        if not may_replace(out_dir / name, row.written.get(name, ())):
+            return row
+    for old, new in zip(names, wanted, strict=True):
+        (out_dir / new).parent.mkdir(parents=True, exist_ok=True)
+        (out_dir / old).replace(out_dir / new)
+    return replace(row, outputs=wanted[: len(row.outputs)], sidecars=wanted[len(row.outputs) :])
