@@ -13,12 +13,12 @@ ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
 SCRIPT = ROOT / "scripts/count_files.py"
 MOST = {
-    "lines of Python": 41_370,
-    "Python files": 168,
+    "lines of Python": 40_840,
+    "Python files": 166,
     "lines of JavaScript": 4_100,
     "JavaScript files": 22,
     "class names defined more than once": 0,
-    "files entered by one cut": 40,
+    "files entered by one cut": 37,
 }
 """What there was to read in November 2026, with a few lines to spare. Lower a number whenever it can be."""
 BANNED = re.compile(r"(^|_)(utils?|helpers?|common|misc|core|manager|handler)(_|$)|data2")
