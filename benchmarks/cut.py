@@ -70,7 +70,7 @@ def stages(cutter: Cutter, photos: Path, work: Path, rounds: int = 5) -> dict[st
         photo = timed("decode PNG", decode_photo, data)
         frame = timed("frame for the network", cutter.frame, photo)
         prediction = timed("network", cutter.predict, photo, frame)
-        cutout = timed("alpha at full size", cutter.finish, photo, frame, prediction)
+        cutout = timed("alpha at full size", cutter.finish, photo, prediction)
         content = timed("clean edge, encode RGBA PNG", encode_cutout, cutout, "png", config.output)
         timed("write file", write_atomic, work / "out.png", content)
     # The first photos compile and fill caches.

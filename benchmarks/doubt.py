@@ -35,8 +35,9 @@ from garmentcut.evaluation.uncertainty import (
     fit_doubt,
     rank_correlation,
 )
+from garmentcut.photo.write import png_bytes
 from garmentcut.prediction.doubt import FEATURES, doubt_of, observe_prediction
-from garmentcut.prediction.verdict import heat_bytes, reasons_of
+from garmentcut.prediction.verdict import heat_of, reasons_of
 
 QUALITIES = (0.95, 0.9, 0.8, 0.7, 0.6, 0.5)
 RISKS, CONFIDENCE = (0.05, 0.1, 0.2), 0.9
@@ -158,11 +159,11 @@ def cost(photo_path: Path, known: list[Experience]) -> None:
     assert observation is not None
     steps: dict[str, Callable[[], object]] = {
         "network": lambda: cutter.predict(photo, frame),
-        "alpha at full size": lambda: cutter.finish(photo, frame, prediction),
+        "alpha at full size": lambda: cutter.finish(photo, prediction),
         "features": lambda: observe_prediction(prediction),
         "doubt": lambda: doubt_of(model, observation),
         "reasons": lambda: reasons_of(model, observation),
-        "heat map": lambda: heat_bytes(observation.maps),
+        "heat map": lambda: png_bytes(heat_of(observation.maps)),
     }
     print(f"\n{photo.size_hw[1]}x{photo.size_hw[0]}, processor time")
     for name, step in steps.items():

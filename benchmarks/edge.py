@@ -17,7 +17,7 @@ from PIL import Image
 from garmentcut import read_photo
 from garmentcut.model.card import read_model
 from garmentcut.prediction.cutter import default_model
-from garmentcut.prediction.frame import frame_photo
+from garmentcut.prediction.locate import frame_photo
 from garmentcut.prediction.runtime import alpha_of_logits, load_runtime
 
 _BIASES, _GAINS = (0.0, 0.25, 0.5, 0.7, 1.0, 1.5), (1.0, 1.5, 2.0, 2.5)

@@ -21,7 +21,7 @@ from garmentcut.dataset.samples import (
 )
 from garmentcut.errors import DatasetError, PhotoError
 from garmentcut.photo.photo import Photo
-from garmentcut.prediction.frame import frame_photo
+from garmentcut.prediction.locate import frame_photo
 from garmentcut.recipe import DataConfig
 
 

@@ -16,7 +16,7 @@ from garmentcut.model.checkpoint import NetworkSpec
 from garmentcut.model.networks import build_network
 from garmentcut.model.papers import backbone, deeplab_plus, linknet34, pspnet
 from garmentcut.photo.photo import Photo
-from garmentcut.prediction.frame import frame_photo
+from garmentcut.prediction.locate import frame_photo
 from garmentcut.prediction.runtime import alpha_of_logits, load_runtime
 
 # Name, options, parameters for RGB and one class, and whether a CPU takes it lightly.

@@ -6,9 +6,11 @@ import pytest
 import garmentcut
 from garmentcut.errors import NoGarmentError, PhotoError
 from garmentcut.model.card import StageSizes
+from garmentcut.photo.mask import bounding_box
 from garmentcut.photo.photo import Photo
-from garmentcut.prediction.cutter import Cutter
-from garmentcut.prediction.stages import Stages
+from garmentcut.prediction.cutter import Cutter, photo_in, window_of
+from garmentcut.prediction.locate import Frame, frame_photo, whole_crop
+from garmentcut.prediction.stages import Prediction, Stages
 from garmentcut.synthetic import draw_studio_photo
 
 RED = np.full((96, 64, 3), 200, np.uint8)
@@ -130,3 +132,49 @@ def test_a_usual_photo_is_looked_at_once(staged):
     assert len(calls) == 3  # again with test-time augmentation, and at another scale
     with pytest.raises(NoGarmentError):
         cutter(np.full((288, 192, 3), 240, np.uint8))
+
+
+def plain_photo(box_xyxy, size_hw=(300, 200), ground=240):
+    pixels = np.full((*size_hw, 3), ground, np.uint8)
+    left, top, right, bottom = box_xyxy
+    pixels[top:bottom, left:right] = (200, 30, 30)
+    return Photo(pixels)
+
+
+@pytest.mark.parametrize(
+    ("box", "is_larger"),
+    [((20, 20, 180, 280), True), ((90, 140, 104, 160), False)],
+)
+def test_a_garment_of_unusual_size_on_plain_ground_has_a_window_of_its_scale(card, box, is_larger):
+    photo = plain_photo(box)
+    frame = Frame(photo.rgb, photo.size_hw, photo.size_hw)
+    garment_px = (60.0, 110.0)
+    window = window_of(frame, garment_px)
+    assert (window[3] - window[1] > 1) is is_larger
+    part, exact = photo_in(window, photo, frame)
+    assert part.size_hw[0] / part.size_hw[1] == pytest.approx(1.5, abs=0.1)
+    shown = frame_photo(part, card)
+    height, width = shown.content_hw
+    found = bounding_box(np.abs(shown.rgb[:height, :width].astype(int) - 240).max(axis=2) > 60)
+    scale = 300 / height  # to the size that `garment_px` is of
+    size = ((found[2] - found[0]) * (found[3] - found[1])) ** 0.5 * scale
+    assert 50 < size < 120
+    # What the part shows lies where it lay: through the window back into the photo.
+    alpha = np.zeros(part.size_hw, np.float32)
+    alpha[np.abs(part.rgb.astype(int) - 240).max(axis=2) > 60] = 1
+    of_part = Frame(part.rgb, part.size_hw, part.size_hw)
+    moved = Prediction(of_part, whole_crop(of_part), alpha, alpha[::2, ::2]).moved_to(frame, exact)
+    truth = np.zeros(photo.size_hw, np.float32)
+    truth[box[1] : box[3], box[0] : box[2]] = 1
+    assert np.abs(moved.full_alpha() - truth).mean() < 0.004
+    first, last = moved.coarse >= 0.5, moved.small_alpha(moved.coarse.shape) >= 0.5  # at half the size
+    assert 2 * (first & last).sum() / (first.sum() + last.sum()) > 0.85
+
+
+def test_usual_sizes_and_busy_grounds_have_no_window():
+    photo = plain_photo((60, 80, 140, 200))
+    assert window_of(Frame(photo.rgb, photo.size_hw, photo.size_hw), (60.0, 110.0)) is None
+    photo = plain_photo((20, 20, 180, 280))
+    assert window_of(Frame(photo.rgb, photo.size_hw, photo.size_hw), (0.0, 0.0)) is None  # not known
+    photo.rgb[:, :100] //= 2  # a black curtain on the left
+    assert window_of(Frame(photo.rgb, photo.size_hw, photo.size_hw), (60.0, 110.0)) is None

@@ -11,16 +11,16 @@ from garmentcut.prediction.doubt import (
     NUM_COMPARED,
     all_features,
     check_doubt,
-    contact_of,
     continuation_of,
     doubt_of,
     doubts_of,
     draw_maps,
     is_foreign,
+    lines_at_border,
     observe,
     observe_prediction,
 )
-from garmentcut.prediction.frame import Frame
+from garmentcut.prediction.locate import Frame
 from garmentcut.prediction.stages import Prediction
 
 
@@ -116,7 +116,7 @@ def test_contrast_is_the_distance_of_the_colours_on_both_sides():
     assert not maps.contrast[~maps.edge].any()
 
 
-def test_parts_and_holes_are_counted_and_dust_is_not():
+def test_components_and_holes_are_counted_and_dust_is_not():
     alpha = np.zeros((120, 120), np.float32)
     alpha[20:60, 20:60] = 1
     alpha[35:45, 35:45] = 0
@@ -124,8 +124,8 @@ def test_parts_and_holes_are_counted_and_dust_is_not():
     alpha[100, 100] = 1
     maps = draw_maps(np.zeros((120, 120, 3), np.uint8), alpha)
     left, top = maps.corner_xy
-    assert [(spot.x + left, spot.y + top, spot.area_px) for spot in maps.components] == [(40, 40, 1500), (40, 80, 800)]
-    assert [(spot.x + left, spot.y + top, spot.area_px) for spot in maps.holes] == [(40, 40, 100)]
+    assert maps.num_components == 2
+    assert [(x + left, y + top) for x, y in maps.holes_xy] == [(40, 40)]
 
 
 def feature(observation, name):
@@ -164,7 +164,9 @@ def test_contact_is_with_the_frame_only():
     alpha = np.zeros((80, 60), np.float32)
     alpha[30:, 10:50] = 1
     observation = observe(np.zeros((80, 60, 3), np.uint8), alpha)
-    assert contact_of(observation.maps) == 40
+    assert {name: line.sum() for name, line in lines_at_border(observation.maps).items() if line.any()} == {
+        "bottom": 40
+    }
     assert feature(observation, "contact") > 0.1
     alpha[79] = 0
     assert feature(observe(np.zeros((80, 60, 3), np.uint8), alpha), "contact") == 0

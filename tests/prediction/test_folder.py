@@ -22,7 +22,7 @@ from garmentcut.model.card import StageSizes
 from garmentcut.photo import files
 from garmentcut.photo.files import StagedFile
 from garmentcut.photo.truth import read_cutout
-from garmentcut.prediction import folder as folder_module
+from garmentcut.prediction import steps as steps_module
 from garmentcut.prediction.cutter import Cutter
 from garmentcut.prediction.folder import FolderCutter
 from garmentcut.prediction.results import Journal
@@ -283,11 +283,11 @@ def test_reading_goes_on_while_the_network_works(red_cutter, draw, tmp_path, mon
         draw(tmp_path / f"in/{number}.png")
     read = []
 
-    def noting(path, limits, original=folder_module.read_photo_bytes):
+    def noting(path, limits, original=steps_module.read_photo_bytes):
         read.append(path)
         return original(path, limits)
 
-    monkeypatch.setattr(folder_module, "read_photo_bytes", noting)
+    monkeypatch.setattr(steps_module, "read_photo_bytes", noting)
     seen = []
 
     class Waits(type(red_cutter.runtime)):

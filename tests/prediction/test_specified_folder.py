@@ -9,7 +9,7 @@ from PIL import Image
 
 from garmentcut.errors import ConfigError, PhotoError
 from garmentcut.photo.spec import read_specification
-from garmentcut.prediction import folder as folder_module
+from garmentcut.prediction import steps as steps_module
 from garmentcut.prediction.folder import FolderCutter
 from garmentcut.prediction.sources import find_sources
 
@@ -158,7 +158,7 @@ def test_a_view_that_always_fails_has_no_other_cut_again(cut, dress, tmp_path):
 def test_a_view_that_can_be_cut_after_all_is_not_cut_at_a_scale_of_its_own(cut, dress, monkeypatch):
     dress("a_Front.png", 80)
     dress("a_Back.png", 40)
-    whole = folder_module.decode_photo
+    whole = steps_module.decode_photo
     calls = []
 
     def fails_first(data, **options):
@@ -167,7 +167,7 @@ def test_a_view_that_can_be_cut_after_all_is_not_cut_at_a_scale_of_its_own(cut, 
             raise PhotoError("damaged or unreadable (a bad cable); export it again")
         return whole(data, **options)
 
-    monkeypatch.setattr(folder_module, "decode_photo", fails_first)
+    monkeypatch.setattr(steps_module, "decode_photo", fails_first)
     assert [row.ok for row in cut()[0]] == [True, False]
     (row,), _ = cut()
     assert not row.ok and "run again to have all cut at one" in row.reason
@@ -235,14 +235,14 @@ def test_notes_stand_in_the_row(cut, dress, tmp_path):
 
 def test_a_photo_waits_without_its_pixels(cut, dress, monkeypatch):
     waiting = []
-    real = folder_module.Steps.sight
+    real = steps_module.Steps.sight
 
     def watch(self, work):
         sighted = real(self, work)
         waiting.append((sighted.photo, sighted.sighting))
         return sighted
 
-    monkeypatch.setattr(folder_module.Steps, "sight", watch)
+    monkeypatch.setattr(steps_module.Steps, "sight", watch)
     dress("a_Front.png", 40)
     dress("a_Back.png", 80)
     dress("b_Front.png", 80)
@@ -251,14 +251,14 @@ def test_a_photo_waits_without_its_pixels(cut, dress, monkeypatch):
 
 
 def test_a_photo_exchanged_while_it_waits(cut, dress, monkeypatch):
-    real = folder_module.Steps.sight
+    real = steps_module.Steps.sight
 
     def exchange(self, work):
         if Path(work.row.input).stem == "a_Back":
             dress("a_Front.png", 20)
         return real(self, work)
 
-    monkeypatch.setattr(folder_module.Steps, "sight", exchange)
+    monkeypatch.setattr(steps_module.Steps, "sight", exchange)
     dress("a_Front.png", 40)
     dress("a_Back.png", 80)
     rows, _ = cut()

@@ -9,17 +9,8 @@ from garmentcut.model.card import StageSizes, read_model, stage_network_of, with
 from garmentcut.photo.photo import Photo
 from garmentcut.prediction.cutter import Cutter, default_model
 from garmentcut.prediction.doubt import FEATURES, observe_prediction
-from garmentcut.prediction.frame import Frame, crop_pixels, frame_photo
-from garmentcut.prediction.stages import (
-    Stages,
-    crop_of,
-    enlarged,
-    find_garment,
-    learned_scale,
-    refine_edges,
-    segment_crop,
-    tiles,
-)
+from garmentcut.prediction.locate import Frame, crop_pixels, find_garment, frame_photo
+from garmentcut.prediction.stages import Stages, crop_of, enlarged, learned_scale, refine_edges, segment_crop, tiles
 from garmentcut.synthetic import draw_studio_photo
 
 SIZES = StageSizes(locate_hw=(96, 64), margin_px=20, tile_px=64)

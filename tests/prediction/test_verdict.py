@@ -6,24 +6,25 @@ import numpy as np
 import pytest
 
 from garmentcut.config import CutConfig
-from garmentcut.errors import ConfigError
+from garmentcut.errors import FLAGS, ConfigError
+from garmentcut.photo.write import png_bytes
+from garmentcut.prediction.batch import heat_path, write_heat
 from garmentcut.prediction.doubt import ALL_FEATURES, draw_maps, observe
-from garmentcut.prediction.frame import Frame
-from garmentcut.prediction.results import Row
+from garmentcut.prediction.locate import Frame
+from garmentcut.prediction.results import VIEW_FLAGS, Journal, Row
+from garmentcut.prediction.sources import sorted_outputs, unsorted_output
 from garmentcut.prediction.stages import Prediction
+from garmentcut.prediction.steps import remove_misplaced
 from garmentcut.prediction.verdict import (
     Judge,
     Reason,
-    heat_bytes,
+    ViewComparison,
+    find_odd_views,
     heat_of,
-    heat_path,
-    keep_heat,
     move_outputs,
     place_of,
+    raised,
     reasons_of,
-    remove_misplaced,
-    sorted_outputs,
-    unsorted_output,
 )
 
 
@@ -123,7 +124,7 @@ def test_heat_is_where_alpha_is_unsure_or_the_edge_has_no_contrast():
 def test_the_file_is_an_8_bit_gray_picture(studio):
     shown = studio()
     maps = draw_maps(shown.photo, shown.alpha)
-    np.testing.assert_array_equal(imagecodecs.png_decode(heat_bytes(maps)), heat_of(maps))
+    np.testing.assert_array_equal(imagecodecs.png_decode(png_bytes(heat_of(maps))), heat_of(maps))
 
 
 def dress(height=400, width=260):
@@ -225,11 +226,11 @@ def test_names_go_to_the_verdicts_folder_and_back():
 
 
 def test_heat_maps_come_and_go(tmp_path):
-    keep_heat(tmp_path, "day/a", b"png")
+    write_heat(tmp_path, "day/a", b"png")
     assert heat_path(tmp_path, "day/a").read_bytes() == b"png"
     assert heat_path(tmp_path, "day/a") == tmp_path / ".garmentcut/heat/day/a.png"
-    keep_heat(tmp_path, "day/a", None)
-    keep_heat(tmp_path, "day/a", None)
+    write_heat(tmp_path, "day/a", None)
+    write_heat(tmp_path, "day/a", None)
     assert not heat_path(tmp_path, "day/a").exists()
 
 
@@ -255,3 +256,62 @@ def test_outputs_move_together_or_not_at_all(tmp_path):
     assert move_outputs(tmp_path, row).outputs == ("review/a.png", "review/a_mask.png")
     assert (tmp_path / "review/a_mask.png").read_bytes() == b"m"
     assert not (tmp_path / "accepted/a.png").exists()
+
+
+PLAIN = (
+    120.0,
+    128.0,
+    128.0,
+    200.0,
+    128.0,
+    128.0,
+    0.1,
+    0.5,
+    0.2,
+    0.5,
+    1.0,
+)  # Y, Cb, Cr ..., height, width, middle, components
+
+
+def appearance(**changed):
+    places = {"cr": 2, "height": 7, "components": 10}
+    return tuple(
+        changed.get(next((k for k, p in places.items() if p == index), ""), value) for index, value in enumerate(PLAIN)
+    )
+
+
+def test_views_that_fit_are_not_odd():
+    front_right, back = appearance(height=0.45), appearance(cr=140.0)
+    assert find_odd_views({"Front": appearance(), "FrontRight": front_right, "Back": back}) == {}
+    assert find_odd_views({"Front": appearance()}) == {}
+    assert find_odd_views({"Front": appearance(), "Back": ()}) == {}
+
+
+def test_of_three_the_one_that_differs_from_both_others_is_odd():
+    odd = find_odd_views({"Front": appearance(), "FrontRight": appearance(height=0.3), "Back": appearance()})
+    assert odd == {"FrontRight": (Reason("length_unlike_views", "length unlike its Back and Front"),)}
+
+
+def test_of_two_nobody_knows_which_is_wrong():
+    odd = find_odd_views({"Front": appearance(components=2.0), "Back": appearance(cr=180.0)})
+    texts = {view: [reason.text for reason in found] for view, found in odd.items()}
+    assert texts["Front"] == ["colour unlike its Back", "other number of parts than its Back"]
+    assert texts["Back"] == ["colour unlike its Front", "other number of parts than its Front"]
+    assert [reason.flag for reason in odd["Front"]] == ["color_unlike_views", "components_unlike_views"]
+    assert {reason.flag for reason in odd["Back"]} <= set(VIEW_FLAGS) <= set(FLAGS)
+
+
+def test_an_odd_view_is_doubted_more_but_never_beyond_one():
+    assert raised(0.0) == 0.5
+    assert raised(0.4) == 0.7
+    assert raised(1.0) == 1.0
+
+
+def test_that_a_photo_is_foreign_stays_first_among_its_flags(card, make_doubt, tmp_path):
+    comparison = ViewComparison(Judge.of(replace(card, doubt=make_doubt())), Journal(tmp_path))
+    row = Row("/in/a.jpg", own_doubt=0.2, flags=("foreign", "holes"), reasons=("unlike", "hole"))
+    odd = comparison._judged(row, (Reason("color_unlike_views", "colour unlike its Back"),))
+    assert odd.flags == ("foreign", "color_unlike_views", "holes")
+    assert odd.reasons == ("unlike", "colour unlike its Back", "hole")
+    again = comparison._judged(odd, ())
+    assert (again.flags, again.reasons) == (row.flags, row.reasons)

@@ -29,43 +29,55 @@ SETTINGS_NAME = "garmentcut.toml"
 CUT, TRAIN, JUDGE = "Cut and review", "Data and training", "Measure and compare"  # groups of commands
 FILES, RUNNING = "Files to write", "Running"  # groups of options
 
-ModelOption = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Model file. The default is the embedded model.")
-]
+
+def option(help: str, metavar: str | None = None, *names: str, panel: str | None = None, **limits: Any) -> Any:
+    """An option of a command.
+
+    Args:
+        help: what it does.
+        metavar: what stands for its value in the help; None: the name of its type.
+        names: on the command line; without any, its parameter's name.
+        panel: group of the help in which it stands.
+        limits: `min` and `max` of a number.
+    """
+    return typer.Option(*names, help=help, metavar=metavar, rich_help_panel=panel, **limits)
+
+
+def out_option(help: str, metavar: str, *, panel: str | None = None) -> Any:
+    """The option `--out`, or `-o`: where a command writes; arguments as of `option`."""
+    return option(help, metavar, "--out", "-o", panel=panel)
+
+
+def flag(name: str, help: str, *, panel: str | None = None) -> Any:
+    """An option that is given or not; `panel` as of `option`."""
+    return typer.Option(name, help=help, rich_help_panel=panel)
+
+
+ModelOption = Annotated[Path | None, option("Model file. The default is the embedded model.", "FILE")]
 ConfigOption = Annotated[
     Path | None,
-    typer.Option(
-        metavar="FILE",
-        help=f"TOML file with any of the settings in docs/cli.md. The default is {SETTINGS_NAME} in the working "
+    option(
+        f"TOML file with any of the settings in docs/cli.md. The default is {SETTINGS_NAME} in the working "
         "directory, if there is one.",
-        rich_help_panel=RUNNING,
+        "FILE",
+        panel=RUNNING,
     ),
 ]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option(
-        metavar="KEY=VALUE",
-        help="One setting, for example runtime.threads=2. May be given several times.",
-        rich_help_panel=RUNNING,
-    ),
+    option("One setting, for example runtime.threads=2. May be given several times.", "KEY=VALUE", panel=RUNNING),
 ]
 SplitOption = Annotated[
     list[str] | None,
-    typer.Option(
-        metavar="NAME",
-        help="Use only this part of the dataset, for example fold0. May be given several times.",
-    ),
+    option("Use only this part of the dataset, for example fold0. May be given several times.", "NAME"),
 ]
 MinutesOption = Annotated[
-    float | None,
-    typer.Option(min=0, help="Stop after this many minutes; the same command continues.", rich_help_panel=RUNNING),
+    float | None, option("Stop after this many minutes; the same command continues.", min=0, panel=RUNNING)
 ]
-AcceleratorOption = Annotated[
-    str, typer.Option(metavar="NAME", help="auto (a GPU if there is one), cpu or cuda.", rich_help_panel=RUNNING)
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.", rich_help_panel=RUNNING)]
+AcceleratorOption = Annotated[str, option("auto (a GPU if there is one), cpu or cuda.", "NAME", panel=RUNNING)]
+JsonOption = Annotated[bool, flag("--json", "Print the result as JSON.", panel=RUNNING)]
 DatasetArgument = Annotated[Path, typer.Argument(metavar="DATASET", help="Folder that `garmentcut ingest` made.")]
-DataOption = Annotated[Path, typer.Option(metavar="DATASET", help="Folder that `garmentcut ingest` made.")]
+DataOption = Annotated[Path, option("Folder that `garmentcut ingest` made.", "DATASET")]
 
 _OF_SPECIFICATIONS = {"canvas", "garment", "color", "file", "view"}  # sections
 _OF_RECIPES = {"network", "data", "augment", "loss", "optimizer", "schedule", "training"}
@@ -185,7 +197,7 @@ def _failures_reported(stopped: str) -> Iterator[None]:
             raise
         package = error.name.partition(".")[0]
         extra = _EXTRAS.get(package, "train")
-        fail(f"{package} is not installed; run: pip install 'garmentcut[{extra}]'", MISUSE)
+        fail(f"{package} is not installed; run: pip install 'garmentcut[{extra}]'")
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         fail(f"{where}{error.strerror or error}", SOME_FAILED)
@@ -213,7 +225,7 @@ def _terminate(main_pid: int, number: int, _frame: FrameType | None) -> None:
     signal.raise_signal(number)
 
 
-def fail(message: str, code: int) -> NoReturn:
+def fail(message: str, code: int = MISUSE) -> NoReturn:
     """Print the reason on stderr and exit with the code."""
     say("\n".join(map(printable, f"garmentcut: {message}".splitlines())), err=True)
     raise typer.Exit(code)

@@ -11,7 +11,6 @@ import typer
 from garmentcut.cli.app import (
     FILES,
     JUDGE,
-    MISUSE,
     OK,
     SOME_FAILED,
     DatasetArgument,
@@ -19,11 +18,14 @@ from garmentcut.cli.app import (
     SplitOption,
     command,
     fail,
+    flag,
+    option,
+    out_option,
     say,
     show,
     shown,
 )
-from garmentcut.cli.evaluate import model_path
+from garmentcut.cli.evaluate import TriedArgument, model_path
 from garmentcut.errors import counted
 
 if TYPE_CHECKING:
@@ -35,49 +37,37 @@ if TYPE_CHECKING:
 
 @command(JUDGE, stopped="stopped; nothing was written")
 def calibrate(
-    model: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODEL",
-            help="Model file, run folder, or folder of runs fold0, fold1 ...; 'default' is the embedded model.",
-        ),
-    ],
+    model: TriedArgument,
     dataset: DatasetArgument,
-    risk: Annotated[float, typer.Option(help="Share of the accepted garments that may fall short.")] = 0.05,
-    quality: Annotated[float, typer.Option(help="Surface Dice at 2 px under which a photo falls short.")] = 0.95,
-    confidence: Annotated[float, typer.Option(help="Probability that the guarantee holds.")] = 0.9,
+    risk: Annotated[float, option("Share of the accepted garments that may fall short.")] = 0.05,
+    quality: Annotated[float, option("Surface Dice at 2 px under which a photo falls short.")] = 0.95,
+    confidence: Annotated[float, option("Probability that the guarantee holds.")] = 0.9,
     split: SplitOption = None,
-    seen: Annotated[
-        bool, typer.Option("--seen", help="Use photos the model was trained on, too; the card then says so.")
-    ] = False,
+    seen: Annotated[bool, flag("--seen", "Use photos the model was trained on, too; the card then says so.")] = False,
     edge: Annotated[
-        bool, typer.Option("--edge", help="Fit only the edge: threshold, steepness and choke of these cutouts.")
+        bool, flag("--edge", "Fit only the edge: threshold, steepness and choke of these cutouts.")
     ] = False,
     foreign: Annotated[
         int,
-        typer.Option(
-            metavar="NUM",
-            help="Photos from elsewhere to make, half drawn, half composites, by which doubt learns what it is far "
-            "from the studio; 0: none.",
+        option(
+            "Photos from elsewhere to make, half drawn, half composites, by which doubt learns what it is "
+            "far from the studio; 0: none.",
+            "NUM",
         ),
     ] = 60,
     into: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Model file that the result is for; 'default' is the embedded model. The default is MODEL, if it is "
-            "one model.",
-            rich_help_panel=FILES,
+        option(
+            "Model file that the result is for; 'default' is the embedded model. The default is MODEL, if it "
+            "is one model.",
+            "FILE",
+            panel=FILES,
         ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(
-            "--out",
-            "-o",
-            metavar="FILE",
-            help="Model file to write; the same as MODEL changes it. By default none is written.",
-            rich_help_panel=FILES,
+        out_option(
+            "Model file to write; the same as MODEL changes it. By default none is written.", "FILE", panel=FILES
         ),
     ] = None,
     as_json: JsonOption = False,
@@ -95,9 +85,11 @@ def calibrate(
     # Imported here: `--help` must not wait for a network runtime.
     from garmentcut.dataset.manifest import read_manifest
     from garmentcut.evaluation.uncertainty import Guarantee
+    from garmentcut.model.card import read_model, with_card
+    from garmentcut.photo.files import write_atomic
 
     if not (0 < risk < 1 and 0 < confidence < 1 and 0 < quality <= 1):
-        fail("--risk and --confidence must lie between 0 and 1, --quality above 0 and at most 1", MISUSE)
+        fail("--risk and --confidence must lie between 0 and 1, --quality above 0 and at most 1")
     tried = model_path(model)
     receiver = model_path(into) if into is not None else (_single(tried) if out else None)
     if out is not None:
@@ -115,7 +107,8 @@ def calibrate(
         content, text = _as_dict(found), _as_text(found)
         changes = {"doubt": found.doubt, "acceptance": found.acceptance}
     if out is not None and receiver is not None:
-        _write_changed_card(receiver, out, changes)
+        model_file, card = read_model(receiver)
+        write_atomic(out, with_card(model_file, replace(card, **changes)))
     cut = shown("garmentcut", "cut", "photos", "--out", "cutouts", "--model", out)
     next_step = f"{cut} to cut with it" if out else "run the same command with --out FILE to write it to a model file"
     written = f"written: {out}" if out else "nothing was written: name a file by --out"
@@ -135,9 +128,9 @@ def _check_out(out: Path, receiver: Path | None, tried: Path) -> None:
     from garmentcut.prediction.cutter import default_model
 
     if receiver is None:
-        fail(f"{tried} holds several models: name the one that gets the result by --into", MISUSE)
+        fail(f"{tried} holds several models: name the one that gets the result by --into")
     if out.resolve() == default_model().resolve():
-        fail("the embedded model is not changed; choose another --out", MISUSE)
+        fail("the embedded model is not changed; choose another --out")
 
 
 def _check_kind(model: Path, manifest: "Manifest", receiver: Path | None) -> None:
@@ -150,15 +143,7 @@ def _check_kind(model: Path, manifest: "Manifest", receiver: Path | None) -> Non
         return
     card = read_model(receiver)[1]
     if not all(is_same_kind(trial.card, card) for trial in plan_trials(model, manifest)):
-        fail(f"{card.label} is another network than those of {model}: their errors guarantee nothing for it", MISUSE)
-
-
-def _write_changed_card(model: Path, out: Path, changes: dict[str, Any]) -> None:
-    from garmentcut.model.card import read_model, with_card
-    from garmentcut.photo.files import write_atomic
-
-    content, card = read_model(model)
-    write_atomic(out, with_card(content, replace(card, **changes)))
+        fail(f"{card.label} is another network than those of {model}: their errors guarantee nothing for it")
 
 
 def _calibrate(

@@ -5,7 +5,7 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
@@ -18,7 +18,6 @@ from garmentcut.cli.app import (
     FAIL_ON,
     FILES,
     INTERRUPTED,
-    MISUSE,
     OK,
     RUNNING,
     SOME_FAILED,
@@ -29,7 +28,10 @@ from garmentcut.cli.app import (
     SetOption,
     command,
     fail,
+    flag,
     load_settings,
+    option,
+    out_option,
     say,
     show,
     shown,
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from garmentcut.observe.monitor import Monitor
     from garmentcut.photo.spec import Specification
     from garmentcut.prediction.folder import FolderCutter
+    from garmentcut.prediction.results import Row
     from garmentcut.prediction.sources import NotLookedAt
     from garmentcut.terminal import Summary
 
@@ -68,27 +71,16 @@ class _CutCommand(Command):
 
 
 class _Order(NamedTuple):
-    """What the command line asked for.
+    """What the command line asked for."""
 
-    Attributes:
-        config: all settings.
-        specification: a customer's.
-        overwrite: replace files that garmentcut did not write.
-        model: file; None: the embedded one.
-        log_format: `text`, `json`, or empty: no log.
-        metrics_port: a port, or `HOST:PORT`; empty: none.
-        as_json: print the summary as JSON.
-        fail_on: `doubtful`, `foreign`, `skipped`: what else ends with exit code 3.
-    """
-
-    config: "Config"
-    specification: "Specification | None"
-    overwrite: bool
-    model: Path | None
-    log_format: str
-    metrics_port: str
-    as_json: bool
-    fail_on: tuple[str, ...] = ()
+    config: "Config"  # all settings
+    specification: "Specification | None"  # a customer's
+    overwrite: bool  # replace files that garmentcut did not write
+    model: Path | None  # file; None: the embedded one
+    log_format: str  # `text`, `json`, or empty: no log
+    metrics_port: str  # a port, or `HOST:PORT`; empty: none
+    as_json: bool  # print the summary as JSON
+    fail_on: tuple[str, ...]  # `doubtful`, `foreign`, `skipped`: what else ends with exit code 3
 
 
 @command(CUT, cls=_CutCommand)
@@ -102,140 +94,106 @@ def cut(
     ],
     out: Annotated[
         str,
-        typer.Option(
-            "--out",
-            "-o",
-            metavar="FOLDER",
-            help="Folder for the cutouts, in which the photos' folders are mirrored; with --ray also a URL.",
+        out_option(
+            "Folder for the cutouts, in which the photos' folders are mirrored; with --ray also a URL.", "FOLDER"
         ),
     ],
     model: ModelOption = None,
     format: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help=f"One of {NAMES}. May be given several times. The default is png.",
-            rich_help_panel=FILES,
-        ),
+        option(f"One of {NAMES}. May be given several times. The default is png.", "NAME", panel=FILES),
     ] = None,
     background: Annotated[
         str | None,
-        typer.Option(
-            metavar="COLOR",
-            help="Lay the garment on this colour, for example '#ffffff' or white; in psd it is a layer below.",
-            rich_help_panel=FILES,
+        option(
+            "Lay the garment on this colour, for example '#ffffff' or white; in psd it is a layer below.",
+            "COLOR",
+            panel=FILES,
         ),
     ] = None,
-    trim: Annotated[
-        bool | None,
-        typer.Option("--trim", help="Crop to the garment; specks are ignored.", rich_help_panel=FILES),
-    ] = None,
+    trim: Annotated[bool | None, flag("--trim", "Crop to the garment; specks are ignored.", panel=FILES)] = None,
     margin: Annotated[
-        int | None,
-        typer.Option(
-            metavar="PIXELS", help="Keep this many pixels around the garment, with --trim.", rich_help_panel=FILES
-        ),
+        int | None, option("Keep this many pixels around the garment, with --trim.", "PIXELS", panel=FILES)
     ] = None,
     each: Annotated[
         bool | None,
-        typer.Option(
+        flag(
             "--each",
-            help="Write garments on separate mannequins into files of their own: a-1.png, a-2.png ..., from the left.",
-            rich_help_panel=FILES,
+            "Write garments on separate mannequins into files of their own: a-1.png, a-2.png ..., from the left.",
+            panel=FILES,
         ),
     ] = None,
     hidden: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME",
-            help="What hidden pixels hold: clear, keep (the photo, untouched), or auto (keep in psd and tiff). "
+        option(
+            "What hidden pixels hold: clear, keep (the photo, untouched), or auto (keep in psd and tiff). "
             "The default is auto.",
-            rich_help_panel=FILES,
+            "NAME",
+            panel=FILES,
         ),
     ] = None,
     path: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Clipping path in psd, tiff and jpeg: none, editable or exact. By default, psd has an editable one.",
-            rich_help_panel=FILES,
+        option(
+            "Clipping path in psd, tiff and jpeg: none, editable or exact. By default, psd has an editable one.",
+            "NAME",
+            panel=FILES,
         ),
     ] = None,
     quality: Annotated[
         int | None,
-        typer.Option(
-            metavar="NUMBER",
-            help="Quality of jpeg, 1 to 100; it makes webp lossy. The default is 95, and lossless for webp.",
-            rich_help_panel=FILES,
+        option(
+            "Quality of jpeg, 1 to 100; it makes webp lossy. The default is 95, and lossless for webp.",
+            "NUMBER",
+            panel=FILES,
         ),
     ] = None,
     spec: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="A customer's specification (TOML), which decides the files.", rich_help_panel=FILES
-        ),
+        Path | None, option("A customer's specification (TOML), which decides the files.", "FILE", panel=FILES)
     ] = None,
     overwrite: Annotated[
-        bool,
-        typer.Option("--overwrite", help="Replace files that garmentcut did not write.", rich_help_panel=FILES),
+        bool, flag("--overwrite", "Replace files that garmentcut did not write.", panel=FILES)
     ] = False,
     effort: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="fast (without the refine stage) or normal. The default is normal.",
-        ),
+        str | None, option("fast (without the refine stage) or normal. The default is normal.", "NAME")
     ] = None,
     choke: Annotated[
-        float | None,
-        typer.Option(
-            metavar="PIXELS", help="Move the edge inwards by this many pixels, or fractions; below 0, outwards."
-        ),
+        float | None, option("Move the edge inwards by this many pixels, or fractions; below 0, outwards.", "PIXELS")
     ] = None,
     accept_risk: Annotated[
         float | None,
-        typer.Option(
-            metavar="SHARE",
-            help="Share of the accepted garments that may fall short. The default is the model's own.",
-        ),
+        option("Share of the accepted garments that may fall short. The default is the model's own.", "SHARE"),
     ] = None,
     watch: Annotated[
-        bool,
-        typer.Option(
-            "--watch", help="Run for ever: cut photos as they come into the folders.", rich_help_panel=RUNNING
-        ),
+        bool, flag("--watch", "Run for ever: cut photos as they come into the folders.", panel=RUNNING)
     ] = False,
     ray: Annotated[
         str,
-        typer.Option(
-            metavar="[ADDRESS]",
-            help="Cut on a Ray cluster: auto, HOST:PORT, or nothing for this machine's cores. See docs/cluster.md.",
-            rich_help_panel=RUNNING,
+        option(
+            "Cut on a Ray cluster: auto, HOST:PORT, or nothing for this machine's cores. See docs/cluster.md.",
+            "[ADDRESS]",
+            panel=RUNNING,
         ),
     ] = "",
     metrics_port: Annotated[
         str,
-        typer.Option(
-            metavar="[HOST:]PORT",
-            help="Serve /metrics, /healthz and /readyz here; without HOST, on this machine only.",
-            rich_help_panel=RUNNING,
+        option(
+            "Serve /metrics, /healthz and /readyz here; without HOST, on this machine only.",
+            "[HOST:]PORT",
+            panel=RUNNING,
         ),
     ] = "",
     log_format: Annotated[
         str,
-        typer.Option(
-            metavar="NAME",
-            help="Log a line for each photo to stderr: text (the default of --watch) or json.",
-            rich_help_panel=RUNNING,
-        ),
+        option("Log a line for each photo to stderr: text (the default of --watch) or json.", "NAME", panel=RUNNING),
     ] = "",
     fail_on: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help="End with exit code 3 if there are doubtful cutouts (doubtful), photos unlike the model's studio "
+        option(
+            "End with exit code 3 if there are doubtful cutouts (doubtful), photos unlike the model's studio "
             "(foreign), or files that were not looked at (skipped). May be given several times.",
-            rich_help_panel=RUNNING,
+            "NAME",
+            panel=RUNNING,
         ),
     ] = None,
     config: ConfigOption = None,
@@ -251,13 +209,13 @@ def cut(
     Example: garmentcut cut photos/ -o cutouts/
     """
     if not all([out, *photos]):
-        fail("an empty path, perhaps a variable that is not set; '.' means this folder", MISUSE)
+        fail("an empty path, perhaps a variable that is not set; '.' means this folder")
     _check_places([*photos, out], ray=bool(ray), watch=watch)
     for name in fail_on or ():
         if name not in ("doubtful", "foreign", "skipped"):
-            fail(f"--fail-on: {name!r} is none of doubtful, foreign, skipped", MISUSE)
+            fail(f"--fail-on: {name!r} is none of doubtful, foreign, skipped")
     if fail_on and watch:
-        fail("--fail-on is for runs that end: leave it or --watch out", MISUSE)
+        fail("--fail-on is for runs that end: leave it or --watch out")
     options = {
         "output.formats": tuple(format) if format else None,
         "output.background": background,
@@ -276,7 +234,7 @@ def cut(
     log_format = log_format or ("text" if watch else "")
     order = _Order(settings, specification, overwrite, model, log_format, metrics_port, as_json, tuple(fail_on or ()))
     if ray and settings.output.each:
-        fail("--each works on this machine only; leave it or --ray out", MISUSE)
+        fail("--each works on this machine only; leave it or --ray out")
     if ray:
         raise typer.Exit(_cut_on_cluster(photos, out, order, address=ray))
     raise typer.Exit(_cut_folder([Path(photo) for photo in photos], Path(out), order, watch=watch))
@@ -285,12 +243,12 @@ def cut(
 def _check_places(places: list[str], *, ray: bool, watch: bool) -> None:
     urls = [place for place in places if _URL.match(place)]
     if urls and not ray:
-        fail(f"{urls[0]}: URLs are read and written with --ray only; add it", MISUSE)
+        fail(f"{urls[0]}: URLs are read and written with --ray only; add it")
     if Path(places[-1]).suffix.lower() in _FILE_SUFFIXES and not Path(places[-1]).is_dir():
         name = shown(Path(places[-1]).parent)
-        fail(f"--out {places[-1]}: the name of a file; name a folder, here {name}, and the format by --format", MISUSE)
+        fail(f"--out {places[-1]}: the name of a file; name a folder, here {name}, and the format by --format")
     if ray and watch:
-        fail("--watch and --ray do not go together: run the same --ray command again when photos have come", MISUSE)
+        fail("--watch and --ray do not go together: run the same --ray command again when photos have come")
 
 
 def _specification(path: Path | None, config: "Config", options: dict[str, Any]) -> "Specification | None":
@@ -302,7 +260,7 @@ def _specification(path: Path | None, config: "Config", options: dict[str, Any])
     specification = read_specification(path)
     is_given = any(key.startswith("output.") and value is not None for key, value in options.items())
     if is_given or config.output != OutputConfig():
-        fail("--spec decides the files: leave --format, --background and the other output options out", MISUSE)
+        fail("--spec decides the files: leave --format, --background and the other output options out")
     return specification
 
 
@@ -321,8 +279,8 @@ def _cut_folder(photos: list[Path], out: Path, order: _Order, *, watch: bool) ->
     with _observed(order) as monitor:
         runtime = runtime_for(config.runtime, _MANY if watch else len(sources))
         cutter = Cutter.load(order.model, config=runtime, cut=config.cut)
-        ordered: dict[str, Any] = {"config": config, "overwrite": order.overwrite, "model": order.model}
-        with FolderCutter(cutter, out, specification=order.specification, **ordered) as folder:
+        wanted: dict[str, Any] = {"overwrite": order.overwrite, "specification": order.specification}
+        with FolderCutter(cutter, out, config=config, model=order.model, **wanted) as folder:
             if folder.note:
                 say(printable(folder.note), err=True)
             if watch:
@@ -336,8 +294,7 @@ def _cut_once(
 ) -> int:
     """Cut what is not done yet, with a progress bar; returns the exit code."""
     from garmentcut.errors import FolderError
-    from garmentcut.prediction.results import report_row
-    from garmentcut.terminal import Summary, progress_of
+    from garmentcut.terminal import Summary
 
     plan = folder.plan(sources)
     monitor.health.problem("start")
@@ -348,18 +305,26 @@ def _cut_once(
         summary.count_verdict(row)
         summary.num_moved += "moved" in row.flags
     try:
-        with progress_of(len(plan.todo)) as advance:
-            for number, row in enumerate(folder.cut(plan, monitor=monitor), 1):
-                report_row(monitor, row)
-                monitor.queue(cutting=len(plan.todo) - number)
-                summary.add(row)
-                advance(row)
+        _follow(folder.cut(plan, monitor=monitor), len(plan.todo), monitor, summary)
     except FolderError:
         summary.num_gone = folder.num_gone()
         raise
     finally:  # also of a run that a full disk or Ctrl-C has stopped
         _show(summary, as_json=order.as_json)
     return _code_of(summary, order)
+
+
+def _follow(rows: "Iterable[Row]", num_photos: int, monitor: "Monitor", summary: "Summary") -> None:
+    """Count, log and show each photo as it is finished."""
+    from garmentcut.prediction.results import report_row
+    from garmentcut.terminal import progress_of
+
+    with progress_of(num_photos) as advance:
+        for number, row in enumerate(rows, 1):
+            report_row(monitor, row)
+            monitor.queue(cutting=num_photos - number)
+            summary.add(row)
+            advance(row)
 
 
 def _code_of(summary: "Summary", order: _Order) -> int:
@@ -409,26 +374,21 @@ def _cut_on_cluster(photos: list[str], out: str, order: _Order, *, address: str)
 
     from garmentcut.cluster.run import ClusterCutter
     from garmentcut.prediction.cutter import Cutter
-    from garmentcut.prediction.results import report_row
     from garmentcut.prediction.sources import NotLookedAt
-    from garmentcut.terminal import Summary, progress_of
+    from garmentcut.terminal import Summary
 
     config = order.config
     cutter = Cutter.load(order.model, config=config.runtime, cut=config.cut)
-    ordered: dict[str, Any] = {"overwrite": order.overwrite, "specification": order.specification}
-    run = ClusterCutter(cutter, out, config=config, model=order.model, **ordered)
+    wanted: dict[str, Any] = {"overwrite": order.overwrite, "specification": order.specification}
+    run = ClusterCutter(cutter, out, config=config, model=order.model, **wanted)
     summary = Summary(run.target.url, run.results)
     try:
         with _observed(order) as monitor, run:
             plan = run.plan(photos)
             monitor.problem("start")
             summary.num_skipped, summary.not_looked_at = len(plan.done), NotLookedAt(run.skipped)
-            with run.ready_for(plan, address) as workers, progress_of(plan.num_todo) as advance:
-                for number, row in enumerate(run.cut(plan, workers), 1):
-                    report_row(monitor, row)
-                    monitor.queue(cutting=plan.num_todo - number)
-                    summary.add(row)
-                    advance(row)
+            with run.ready_for(plan, address) as workers:
+                _follow(run.cut(plan, workers), plan.num_todo, monitor, summary)
     finally:  # also of a run that was stopped
         if summary.num_photos:
             _show(summary, as_json=order.as_json)
@@ -456,7 +416,7 @@ def _observed(order: _Order) -> Iterator["Monitor"]:
     from garmentcut.observe.monitor import Health, Metrics, Monitor
 
     if order.log_format not in ("", "text", "json"):
-        fail(f"--log-format: {order.log_format!r} is neither text nor json", MISUSE)
+        fail(f"--log-format: {order.log_format!r} is neither text nor json")
     if order.log_format:
         start_logging(cast(Literal["text", "json"], order.log_format), sys.stderr)
     health = Health(on_beat=lambda: notify_service("WATCHDOG=1"))
@@ -472,14 +432,14 @@ def _observed(order: _Order) -> Iterator["Monitor"]:
         try:
             stack.enter_context(StatusServer(monitor, host=host, port=port))
         except OSError as error:
-            fail(f"--metrics-port {order.metrics_port}: {error.strerror or error}; choose another", MISUSE)
+            fail(f"--metrics-port {order.metrics_port}: {error.strerror or error}; choose another")
         yield monitor
 
 
 def _address_of(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
     if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
-        fail(f"--metrics-port: {text!r} is no port such as 9464, nor an address such as 0.0.0.0:9464", MISUSE)
+        fail(f"--metrics-port: {text!r} is no port such as 9464, nor an address such as 0.0.0.0:9464")
     return host.strip("[]") or _HOST, int(port)
 
 

@@ -7,7 +7,6 @@ import typer
 
 from garmentcut.cli.app import (
     FILES,
-    MISUSE,
     OK,
     RUNNING,
     SOME_FAILED,
@@ -17,7 +16,10 @@ from garmentcut.cli.app import (
     SetOption,
     command,
     fail,
+    flag,
     load_settings,
+    option,
+    out_option,
     say,
     show,
     shown,
@@ -26,7 +28,7 @@ from garmentcut.cli.app import (
 
 @command(TRAIN)
 def ingest(
-    out: Annotated[str, typer.Option("--out", "-o", metavar="FOLDER", help="The dataset's folder.")],
+    out: Annotated[str, out_option("The dataset's folder.", "FOLDER")],
     originals: Annotated[
         Path | None,
         typer.Argument(
@@ -43,57 +45,40 @@ def ingest(
     ] = None,
     from_review: Annotated[
         list[Path] | None,
-        typer.Option(
-            metavar="FOLDER",
-            help="Take the corrections made in this folder with garmentcut review. May be given several times.",
+        option(
+            "Take the corrections made in this folder with garmentcut review. May be given several times.", "FOLDER"
         ),
     ] = None,
     with_accepted: Annotated[
-        bool, typer.Option("--with-accepted", help="With --from-review: take cutouts that were accepted, too.")
+        bool, flag("--with-accepted", "With --from-review: take cutouts that were accepted, too.")
     ] = False,
     pattern: Annotated[
-        str,
-        typer.Option(metavar="PATTERN", help="How files are named; * stands for anything, / for a folder."),
+        str, option("How files are named; * stands for anything, / for a folder.", "PATTERN")
     ] = "<garment>_<view>",
     cutout_pattern: Annotated[
-        str, typer.Option(metavar="PATTERN", help="How cutouts are named, if it is another way than the photos.")
+        str, option("How cutouts are named, if it is another way than the photos.", "PATTERN")
     ] = "",
     resample: Annotated[
-        bool, typer.Option("--resample", help="Resample cutouts that have the photo's proportions, but not its size.")
+        bool, flag("--resample", "Resample cutouts that have the photo's proportions, but not its size.")
     ] = False,
     accept_unchanged: Annotated[
-        bool, typer.Option("--accept-unchanged", help="Use PSD files that garmentcut wrote and nobody changed.")
+        bool, flag("--accept-unchanged", "Use PSD files that garmentcut wrote and nobody changed.")
     ] = False,
     add: Annotated[
-        bool,
-        typer.Option(
-            "--add", help="Keep the pairs of earlier runs that are not in these folders.", rich_help_panel=FILES
-        ),
+        bool, flag("--add", "Keep the pairs of earlier runs that are not in these folders.", panel=FILES)
     ] = False,
     folds: Annotated[
-        int | None,
-        typer.Option(
-            metavar="NUMBER", help="Split the garments into this many folds. The default is 5.", rich_help_panel=FILES
-        ),
+        int | None, option("Split the garments into this many folds. The default is 5.", "NUMBER", panel=FILES)
     ] = None,
     parts: Annotated[
         str | None,
-        typer.Option(
-            metavar="A/B/C",
-            help="Split the garments into train, validation and test instead, for example 70/15/15.",
-            rich_help_panel=FILES,
+        option(
+            "Split the garments into train, validation and test instead, for example 70/15/15.", "A/B/C", panel=FILES
         ),
     ] = None,
-    seed: Annotated[
-        int | None, typer.Option(min=0, help="Seed of the split. The default is 0.", rich_help_panel=FILES)
-    ] = None,
-    resplit: Annotated[
-        bool,
-        typer.Option("--resplit", help="Split again, though garments change sides.", rich_help_panel=FILES),
-    ] = False,
-    workers: Annotated[
-        int, typer.Option(min=0, max=256, help="Threads; 0 is one for each core.", rich_help_panel=RUNNING)
-    ] = 0,
+    seed: Annotated[int | None, option("Seed of the split. The default is 0.", min=0, panel=FILES)] = None,
+    resplit: Annotated[bool, flag("--resplit", "Split again, though garments change sides.", panel=FILES)] = False,
+    workers: Annotated[int, option("Threads; 0 is one for each core.", min=0, max=256, panel=RUNNING)] = 0,
     config: ConfigOption = None,
     set: SetOption = None,
     as_json: JsonOption = False,
@@ -114,11 +99,11 @@ def ingest(
     Example: garmentcut ingest --from-review cutouts/ -o dataset/ --add
     """
     if not out:
-        fail("an empty --out, perhaps a variable that is not set; '.' means this folder", MISUSE)
+        fail("an empty --out, perhaps a variable that is not set; '.' means this folder")
     if originals is None and not from_review:
-        fail("no photos: name their folder, or a folder of cutouts with --from-review", MISUSE)
+        fail("no photos: name their folder, or a folder of cutouts with --from-review")
     if folds is not None and parts is not None:
-        fail("--folds and --parts: give one of them", MISUSE)
+        fail("--folds and --parts: give one of them")
     # Imported here: `--help` must not wait for decoders.
     from garmentcut.dataset.corrections import ReviewSource
     from garmentcut.dataset.ingest import IngestOptions
@@ -162,18 +147,15 @@ def _ingest(originals: Path | None, cutouts: Path | None, out: Path, options: An
 
 @command(TRAIN, stopped="stopped; the photos before are whole")
 def studio(
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Folder for the photos.")],
+    out: Annotated[Path, out_option("Folder for the photos.", "FOLDER")],
     cutouts: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Folder for their exact cutouts. By default none are written.")
+        Path | None, option("Folder for their exact cutouts. By default none are written.", "FOLDER")
     ] = None,
     seed: Annotated[
-        list[int] | None,
-        typer.Option(min=0, help="Draw the garment of this seed. May be given several times."),
+        list[int] | None, option("Draw the garment of this seed. May be given several times.", min=0)
     ] = None,
-    garments: Annotated[int, typer.Option(min=1, help="Without --seed: how many to draw, of seeds 0, 1, 2 ...")] = 1,
-    height: Annotated[
-        int, typer.Option(min=96, max=12000, help="Height in pixels; the width is two thirds of it.")
-    ] = 1728,
+    garments: Annotated[int, option("Without --seed: how many to draw, of seeds 0, 1, 2 ...", min=1)] = 1,
+    height: Annotated[int, option("Height in pixels; the width is two thirds of it.", min=96, max=12000)] = 1728,
 ) -> None:
     """Draw synthetic studio photos, three views of each garment, whose alpha is known exactly.
 

@@ -11,7 +11,6 @@ import typer
 from garmentcut.cli.app import (
     FILES,
     JUDGE,
-    MISUSE,
     OK,
     SOME_FAILED,
     DatasetArgument,
@@ -19,6 +18,9 @@ from garmentcut.cli.app import (
     SplitOption,
     command,
     fail,
+    flag,
+    option,
+    out_option,
     show,
     shown,
 )
@@ -30,6 +32,13 @@ if TYPE_CHECKING:
     from garmentcut.evaluation.predict import Trial
     from garmentcut.evaluation.scores import Comparison, PhotoScore
 
+TriedArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="Model file, run folder, or folder of runs fold0, fold1 ...; 'default' is the embedded model.",
+    ),
+]
 _LISTED = 20
 _STOPPED = "stopped; nothing was written"
 
@@ -43,43 +52,27 @@ def model_path(text: str | Path) -> Path:
 
 @command(JUDGE, stopped=_STOPPED)
 def evaluate(
-    model: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODEL",
-            help="Model file, run folder, or folder of runs fold0, fold1 ...; 'default' is the embedded model.",
-        ),
-    ],
+    model: TriedArgument,
     dataset: DatasetArgument,
     split: SplitOption = None,
     out: Annotated[
         Path | None,
-        typer.Option(
-            "--out",
-            "-o",
-            metavar="FOLDER",
-            help="Folder for scores.jsonl, scores.csv and totals.json. By default none is written.",
-            rich_help_panel=FILES,
+        out_option(
+            "Folder for scores.jsonl, scores.csv and totals.json. By default none is written.", "FOLDER", panel=FILES
         ),
     ] = None,
     report: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="HTML page to write: charts, worst photos, every photo.", rich_help_panel=FILES
-        ),
+        Path | None, option("HTML page to write: charts, worst photos, every photo.", "FILE", panel=FILES)
     ] = None,
-    worst: Annotated[
-        int, typer.Option(min=0, max=1000, help="How many of the worst photos the page shows.", rich_help_panel=FILES)
-    ] = 40,
+    worst: Annotated[int, option("How many of the worst photos the page shows.", min=0, max=1000, panel=FILES)] = 40,
     against: Annotated[
         str | None,
-        typer.Option(
-            metavar="MODEL",
-            help="Another model, run or folder of folds: what MODEL gains and loses against it, photo by photo.",
+        option(
+            "Another model, run or folder of folds: what MODEL gains and loses against it, photo by photo.", "MODEL"
         ),
     ] = None,
     seen: Annotated[
-        bool, typer.Option("--seen", help="Go on although the model was trained on these photos; says so in red.")
+        bool, flag("--seen", "Go on although the model was trained on these photos; says so in red.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -157,34 +150,20 @@ def audit(
     dataset: DatasetArgument,
     model: Annotated[
         Path | None,
-        typer.Option(
-            metavar="RUNS",
-            help="Folder of runs fold0, fold1 ..., or a run folder, whose held-out photos are audited.",
-        ),
+        option("Folder of runs fold0, fold1 ..., or a run folder, whose held-out photos are audited.", "RUNS"),
     ] = None,
     split: SplitOption = None,
-    seen: Annotated[
-        bool, typer.Option("--seen", help="Continue although the model was trained on these cutouts.")
-    ] = False,
+    seen: Annotated[bool, flag("--seen", "Continue although the model was trained on these cutouts.")] = False,
     mark: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="NAME=VERDICT",
-            help="Store a verdict: wrong, right, unsure, or nothing to take it back. May be given several times.",
+        option(
+            "Store a verdict: wrong, right, unsure, or nothing to take it back. May be given several times.",
+            "NAME=VERDICT",
         ),
     ] = None,
-    verdicts: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Store the verdicts of a file that the page saved.")
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out", "-o", metavar="FOLDER", help="Folder for index.html and suspects.jsonl.", rich_help_panel=FILES
-        ),
-    ] = None,
-    worst: Annotated[
-        int, typer.Option(min=1, max=1000, help="How many suspects the page shows.", rich_help_panel=FILES)
-    ] = 40,
+    verdicts: Annotated[Path | None, option("Store the verdicts of a file that the page saved.", "FILE")] = None,
+    out: Annotated[Path | None, out_option("Folder for index.html and suspects.jsonl.", "FOLDER", panel=FILES)] = None,
+    worst: Annotated[int, option("How many suspects the page shows.", min=1, max=1000, panel=FILES)] = 40,
     as_json: JsonOption = False,
 ) -> None:
     """Find cutouts that are wrong: too thin at a side, without their hem, shifted, of another photo.
@@ -198,11 +177,11 @@ def audit(
     """
     if mark or verdicts is not None:
         if model is not None:
-            fail("store verdicts first, then audit: give --mark and --verdicts without --model", MISUSE)
-        _keep(dataset, mark or [], verdicts, as_json=as_json)
+            fail("store verdicts first, then audit: give --mark and --verdicts without --model")
+        _store(dataset, mark or [], verdicts, as_json=as_json)
         raise typer.Exit(OK)
     if model is None:
-        fail("nothing to do: give --model RUNS to audit, --mark or --verdicts to store verdicts", MISUSE)
+        fail("nothing to do: give --model RUNS to audit, --mark or --verdicts to store verdicts")
     found = _audit(model_path(model), dataset, split or [], (out, worst), use_seen=seen)
     if out is None:
         again = shown("garmentcut", "audit", dataset, "--model", model, "--out", "page")
@@ -213,7 +192,7 @@ def audit(
     raise typer.Exit(SOME_FAILED if found.failures else OK)
 
 
-def _keep(dataset: Path, marks: list[str], path: Path | None, *, as_json: bool) -> None:
+def _store(dataset: Path, marks: list[str], path: Path | None, *, as_json: bool) -> None:
     from garmentcut.evaluation.audit import keep_verdicts, parse_mark, read_verdicts
 
     verdicts = {**(read_verdicts(path) if path else {}), **dict(map(parse_mark, marks))}

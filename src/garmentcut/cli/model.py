@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from garmentcut.cli.app import TRAIN, JsonOption, command, show, shown
+from garmentcut.cli.app import TRAIN, JsonOption, command, flag, option, out_option, show, shown
 from garmentcut.errors import counted
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ def card(
     model: Annotated[
         Path | None, typer.Argument(metavar="MODEL", help="Model file. The default is the embedded model.")
     ] = None,
-    all: Annotated[bool, typer.Option("--all", help="Show every field, not only what most people ask for.")] = False,
+    all: Annotated[bool, flag("--all", "Show every field, not only what most people ask for.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Show a model's card: what it is, what it learned from, how good it is.
@@ -98,19 +98,14 @@ def _acceptance_text(card: "ModelCard") -> str:
 @command(TRAIN, stopped="stopped; nothing was written")
 def export(
     run: Annotated[
-        Path,
-        typer.Argument(metavar="RUN", help="Folder of a training (its best.safetensors), or a .safetensors file."),
+        Path, typer.Argument(metavar="RUN", help="Folder of a training (its best.safetensors), or a .safetensors file.")
     ],
-    out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="FILE", help="Model file to write, for example model.onnx.")
-    ],
-    name: Annotated[str | None, typer.Option(help="Name on the card. The default is the training's.")] = None,
-    training_data: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="On the card: what it was trained on, in words.")
-    ] = None,
-    licence: Annotated[str | None, typer.Option(metavar="TEXT", help="On the card: licence of the weights.")] = None,
+    out: Annotated[Path, out_option("Model file to write, for example model.onnx.", "FILE")],
+    name: Annotated[str | None, option("Name on the card. The default is the training's.")] = None,
+    training_data: Annotated[str | None, option("On the card: what it was trained on, in words.", "TEXT")] = None,
+    licence: Annotated[str | None, option("On the card: licence of the weights.", "TEXT")] = None,
     folds: Annotated[
-        bool, typer.Option("--folds", help="Also write RUN/folds/*/model.onnx, which `garmentcut calibrate RUN` tries.")
+        bool, flag("--folds", "Also write RUN/folds/*/model.onnx, which `garmentcut calibrate RUN` tries.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:

@@ -10,7 +10,6 @@ import typer
 from garmentcut.cli.app import (
     CUT,
     FILES,
-    MISUSE,
     OK,
     SOME_FAILED,
     ConfigOption,
@@ -19,19 +18,23 @@ from garmentcut.cli.app import (
     SetOption,
     command,
     fail,
+    flag,
     load_settings,
+    option,
+    out_option,
     say,
     show,
     shown,
 )
 
 if TYPE_CHECKING:
-    from garmentcut.prediction.sheet import Cell, ContactSheet
+    from garmentcut.prediction.sheet import ContactSheet
+    from garmentcut.prediction.thumbnails import Cell
 
 _LEAST_TOKEN_CHARS = 12
 
-HostOption = Annotated[str, typer.Option(help="Address to listen on. Any other than this machine's own needs a token.")]
-PortOption = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 is any that is free.")]
+HostOption = Annotated[str, option("Address to listen on. Any other than this machine's own needs a token.")]
+PortOption = Annotated[int, option("Port to listen on; 0 is any that is free.", min=0, max=65535)]
 _MOST_LISTED = 20
 
 
@@ -43,23 +46,19 @@ def review(
     host: HostOption = "127.0.0.1",
     port: PortOption = 8321,
     database: Annotated[
-        str | None,
-        typer.Option(metavar="URL", help="postgresql://user:password@host/name. The default is CUTOUTS/review.sqlite."),
+        str | None, option("postgresql://user:password@host/name. The default is CUTOUTS/review.sqlite.", "URL")
     ] = None,
     token: Annotated[
-        str | None,
-        typer.Option(metavar="TEXT", help="Token that readers must bring. By default one is drawn if it is needed."),
+        str | None, option("Token that readers must bring. By default one is drawn if it is needed.", "TEXT")
     ] = None,
-    open: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in the browser.")] = True,
+    open: Annotated[bool, flag("--open/--no-open", "Open the page in the browser.")] = True,
     model: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Model file. The default is the one that the folder was cut with."),
+        Path | None, option("Model file. The default is the one that the folder was cut with.", "FILE")
     ] = None,
     photoshop: Annotated[
         bool,
-        typer.Option(
-            "--photoshop",
-            help="Start no server: write CUTOUTS/photoshop.jsx, which opens the doubtful PSDs in Photoshop.",
+        flag(
+            "--photoshop", "Start no server: write CUTOUTS/photoshop.jsx, which opens the doubtful PSDs in Photoshop."
         ),
     ] = False,
     config: ConfigOption = None,
@@ -88,7 +87,7 @@ def review(
         with bind(host, port) as listening:
             serve(settings, listening, token=token, say=say, open_browser=open)
     except OSError as error:
-        fail(f"{error.filename or cutouts}: {error.strerror or error}", MISUSE)
+        fail(f"{error.filename or cutouts}: {error.strerror or error}")
     except KeyboardInterrupt:  # handed on once the server has ended
         pass
     ingest = shown("garmentcut", "ingest", "--from-review", cutouts, "--out", "dataset", "--add")
@@ -112,8 +111,7 @@ def serve(
     host: HostOption = "127.0.0.1",
     port: PortOption = 8321,
     token: Annotated[
-        str | None,
-        typer.Option(metavar="TEXT", help="Token that callers must send. By default one is drawn if it is needed."),
+        str | None, option("Token that callers must send. By default one is drawn if it is needed.", "TEXT")
     ] = None,
     model: ModelOption = None,
     config: ConfigOption = None,
@@ -141,46 +139,32 @@ def serve(
 
 def _check_token(token: str | None) -> None:
     if token is not None and len(token) < _LEAST_TOKEN_CHARS:
-        fail(f"--token: at least {_LEAST_TOKEN_CHARS} characters, or it is guessed", MISUSE)
+        fail(f"--token: at least {_LEAST_TOKEN_CHARS} characters, or it is guessed")
 
 
 @command(CUT, stopped="stopped; the pages before are whole")
 def sheet(
     cutouts: Annotated[
-        Path,
-        typer.Argument(metavar="CUTOUTS", help="Folder that `garmentcut cut` writes, or any folder of cutouts."),
+        Path, typer.Argument(metavar="CUTOUTS", help="Folder that `garmentcut cut` writes, or any folder of cutouts.")
     ],
     out: Annotated[
         Path,
-        typer.Option(
-            "--out",
-            "-o",
-            metavar="FILE",
-            help="JPEG or PNG file to write; several pages are numbered _001, _002 ... behind its name.",
-        ),
+        out_option("JPEG or PNG file to write; several pages are numbered _001, _002 ... behind its name.", "FILE"),
     ] = Path("sheet.jpg"),
     ground: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help="checkerboard, white, a colour such as '#00ff00', or all (checkerboard, white and #ff00aa). The "
+        option(
+            "checkerboard, white, a colour such as '#00ff00', or all (checkerboard, white and #ff00aa). The "
             "default is all. May be given several times: each cutout is shown on all of them, side by side.",
-            rich_help_panel=FILES,
+            "NAME",
+            panel=FILES,
         ),
     ] = None,
-    columns: Annotated[
-        int, typer.Option(min=0, max=100, help="Cutouts in a line; 0 is as many as fit.", rich_help_panel=FILES)
-    ] = 0,
-    rows_per_page: Annotated[int, typer.Option(min=1, max=200, help="Lines on a page.", rich_help_panel=FILES)] = 6,
-    cell: Annotated[
-        int, typer.Option(min=64, max=4000, help="Height of a picture in pixels.", rich_help_panel=FILES)
-    ] = 320,
-    whole: Annotated[
-        bool, typer.Option("--whole", help="Show the whole frame, not only the garment.", rich_help_panel=FILES)
-    ] = False,
-    doubt_over: Annotated[
-        float, typer.Option(min=0, max=1, help="Mark cutouts without a verdict above this doubt.")
-    ] = 0.1,
+    columns: Annotated[int, option("Cutouts in a line; 0 is as many as fit.", min=0, max=100, panel=FILES)] = 0,
+    rows_per_page: Annotated[int, option("Lines on a page.", min=1, max=200, panel=FILES)] = 6,
+    cell: Annotated[int, option("Height of a picture in pixels.", min=64, max=4000, panel=FILES)] = 320,
+    whole: Annotated[bool, flag("--whole", "Show the whole frame, not only the garment.", panel=FILES)] = False,
+    doubt_over: Annotated[float, option("Mark cutouts without a verdict above this doubt.", min=0, max=1)] = 0.1,
     config: ConfigOption = None,
     set: SetOption = None,
     as_json: JsonOption = False,

@@ -9,7 +9,6 @@ import typer
 from garmentcut.cli.app import (
     INTERRUPTED,
     JUDGE,
-    MISUSE,
     OK,
     SOME_FAILED,
     AcceleratorOption,
@@ -18,6 +17,9 @@ from garmentcut.cli.app import (
     MinutesOption,
     command,
     fail,
+    flag,
+    option,
+    out_option,
     say,
     show,
     shown,
@@ -33,39 +35,22 @@ def study(
     study: Annotated[Path, typer.Argument(metavar="STUDY", help="TOML file of a study, for example one in studies/.")],
     data: DataOption,
     out: Annotated[
-        Path,
-        typer.Option(
-            "--out",
-            "-o",
-            metavar="FOLDER",
-            help="Folder for runs and report. The same folder continues where it stopped.",
-        ),
+        Path, out_option("Folder for runs and report. The same folder continues where it stopped.", "FOLDER")
     ],
     set: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="KEY=VALUE",
-            help="One option of every recipe, for example data.workers=4. May be given several times.",
-        ),
+        option("One option of every recipe, for example data.workers=4. May be given several times.", "KEY=VALUE"),
     ] = None,
     variant: Annotated[
         list[str] | None,
-        typer.Option(
-            "--variant",
-            metavar="NAME",
-            help="Run only this variant and the reference. May be given several times.",
-        ),
+        option("Run only this variant and the reference. May be given several times.", "NAME", "--variant"),
     ] = None,
-    seed: Annotated[
-        list[int] | None, typer.Option(min=0, help="Seed, instead of the file's. May be given several times.")
-    ] = None,
-    fold: Annotated[
-        list[int] | None, typer.Option(min=0, help="Fold, instead of the file's. May be given several times.")
-    ] = None,
+    seed: Annotated[list[int] | None, option("Seed, instead of the file's. May be given several times.", min=0)] = None,
+    fold: Annotated[list[int] | None, option("Fold, instead of the file's. May be given several times.", min=0)] = None,
     seen: Annotated[
-        bool, typer.Option("--seen", help="Go on although a variant starts from weights that know held-out photos.")
+        bool, flag("--seen", "Go on although a variant starts from weights that know held-out photos.")
     ] = False,
-    report_only: Annotated[bool, typer.Option("--report-only", help="Train nothing: write the report again.")] = False,
+    report_only: Annotated[bool, flag("--report-only", "Train nothing: write the report again.")] = False,
     minutes: MinutesOption = None,
     accelerator: AcceleratorOption = "auto",
     as_json: JsonOption = False,
@@ -79,7 +64,7 @@ def study(
     Example: garmentcut study studies/smoke.toml --data dataset/ -o studies/smoke
     """
     if not str(out).strip() or out == Path():
-        fail("--out is missing or empty: the folder for the study", MISUSE)
+        fail("--out is missing or empty: the folder for the study")
     # Imported here: `--help` must not wait for torch.
     from garmentcut.study import report  # with all that it needs, before anything is begun
 

@@ -10,7 +10,6 @@ import typer
 
 from garmentcut.cli.app import (
     INTERRUPTED,
-    MISUSE,
     OK,
     RUNNING,
     TRAIN,
@@ -20,6 +19,9 @@ from garmentcut.cli.app import (
     MinutesOption,
     command,
     fail,
+    flag,
+    option,
+    out_option,
     say,
     show,
     shown,
@@ -45,52 +47,33 @@ def train(
     ],
     data: DataOption,
     out: Annotated[
-        str | None,
-        typer.Option(
-            "--out",
-            "-o",
-            metavar="FOLDER",
-            help="Folder for the run: weights, journal, samples. The same folder continues it.",
-        ),
+        str | None, out_option("Folder for the run: weights, journal, samples. The same folder continues it.", "FOLDER")
     ] = None,
     set: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="KEY=VALUE",
-            help="One option of the recipe, for example training.steps=2000. May be given several times.",
-        ),
+        option("One option of the recipe, for example training.steps=2000. May be given several times.", "KEY=VALUE"),
     ] = None,
     fold: Annotated[
         str | None,
-        typer.Option(
-            metavar="NUMBER",
-            help="Fold to hold out; all is one after another, none is to learn from everything. The default is 0.",
+        option(
+            "Fold to hold out; all is one after another, none is to learn from everything. The default is 0.", "NUMBER"
         ),
     ] = None,
-    validation: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Split to hold out, instead of a fold.")
-    ] = None,
+    validation: Annotated[str | None, option("Split to hold out, instead of a fold.", "NAME")] = None,
     hours: Annotated[
         float | None,
-        typer.Option(
-            min=0.05, help="For a recipe with stages: fit the number of steps to this time, once, at the start."
-        ),
+        option("For a recipe with stages: fit the number of steps to this time, once, at the start.", min=0.05),
     ] = None,
     range_test: Annotated[
-        bool, typer.Option("--range-test", help="Train nothing: find a learning rate, OUT/range_test.svg.")
+        bool, flag("--range-test", "Train nothing: find a learning rate, OUT/range_test.svg.")
     ] = False,
     augmentations: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Train nothing: draw what the augmentation does on this .jpg or .png."),
+        Path | None, option("Train nothing: draw what the augmentation does on this .jpg or .png.", "FILE")
     ] = None,
     minutes: MinutesOption = None,
     accelerator: AcceleratorOption = "auto",
-    devices: Annotated[
-        int, typer.Option(min=1, help="GPUs (or processes on a CPU) of each machine.", rich_help_panel=RUNNING)
-    ] = 1,
-    nodes: Annotated[
-        int, typer.Option(min=1, help="Machines, started by torchrun or SLURM.", rich_help_panel=RUNNING)
-    ] = 1,
+    devices: Annotated[int, option("GPUs (or processes on a CPU) of each machine.", min=1, panel=RUNNING)] = 1,
+    nodes: Annotated[int, option("Machines, started by torchrun or SLURM.", min=1, panel=RUNNING)] = 1,
     as_json: JsonOption = False,
 ) -> None:
     """Train a network on a dataset.
@@ -102,7 +85,7 @@ def train(
     Example: garmentcut train default --data dataset/ -o runs/ours --hours 8
     """
     if out == "" or (out is None and augmentations is None):
-        fail("--out is missing or empty: the folder for the run", MISUSE)
+        fail("--out is missing or empty: the folder for the run")
     # Imported here: `--help` must not wait for torch.
     from garmentcut.training.devices import Devices
 
@@ -136,12 +119,7 @@ def _plan(recipe: tuple[str, list[str]], data: tuple[Path, str | None, str | Non
 
 
 def _train(
-    runs: "list[Run]",
-    devices: "Devices",
-    data: Path,
-    *,
-    limits: tuple[float | None, float | None],
-    as_json: bool,
+    runs: "list[Run]", devices: "Devices", data: Path, *, limits: tuple[float | None, float | None], as_json: bool
 ) -> None:
     from garmentcut.training.logging import Ended
     from garmentcut.training.stages import train_all

@@ -33,10 +33,19 @@ from garmentcut.photo.lock import FolderLock
 from garmentcut.photo.spec import Specification
 from garmentcut.prediction.batch import Order, check_batch, record_order
 from garmentcut.prediction.cutter import Cutter
-from garmentcut.prediction.folder import GUILTY, FolderCutter
-from garmentcut.prediction.names import Named, by_garment, garment_of, is_another_at, name_files, tell_apart
-from garmentcut.prediction.results import Row, displaced, is_unchanged
-from garmentcut.prediction.sources import SKIPPED_NAME, Skipped, Source, skipped_lines
+from garmentcut.prediction.folder import FolderCutter
+from garmentcut.prediction.results import Row, displaced, is_another_at, is_unchanged, tell_apart
+from garmentcut.prediction.sources import (
+    SKIPPED_NAME,
+    Named,
+    Skipped,
+    Source,
+    by_garment,
+    garment_of,
+    name_files,
+    skipped_lines,
+)
+from garmentcut.prediction.steps import GUILTY
 from garmentcut.prediction.verdict import Judge
 
 LOCAL = "local"  # address of a cluster of this machine alone, started for the run

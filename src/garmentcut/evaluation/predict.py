@@ -226,7 +226,7 @@ def _cut(cutter: Cutter, pair: Pair, photo: Photo, target: Alpha, turns: threadi
         with turns:
             waited = time.perf_counter() - asked
             seen = cutter.predict(photo, frame)
-        alpha, prediction = cutter.finish(photo, frame, seen).alpha, seen
+        alpha, prediction = cutter.finish(photo, seen).alpha, seen
     except PhotoError as error:  # refused: an empty cutout
         reason = str(error)
     seconds = time.perf_counter() - start - waited

@@ -14,14 +14,15 @@ from garmentcut.errors import SourceError
 from garmentcut.observe.log import log_event
 from garmentcut.observe.monitor import Monitor
 from garmentcut.prediction.folder import FolderCutter
-from garmentcut.prediction.names import garment_of, subject_of
 from garmentcut.prediction.results import Row
 from garmentcut.prediction.sources import (
     NotLookedAt,
     Skipped,
     Source,
     folder_below,
+    garment_of,
     place_below,
+    subject_of,
     walk_photos,
 )
 
@@ -231,7 +232,6 @@ class Intake:
     Attributes:
         arrivals: photos that came or changed and are not finished.
         next_scan: when the next scan is due, in seconds of the clock.
-        failed_folders: rows of folders that cannot be read, as they are found.
     """
 
     def __init__(
@@ -254,18 +254,18 @@ class Intake:
         self._passed_over: set[str] = set()
         self._unreadable = {path for path in self._unread if os.path.isdir(path)}  # noqa: PTH112 - never raises
         self._skipped: set[Skipped] = set()
-        self.failed_folders: list[Row] = []
 
-    def scan(self) -> None:
-        """Find what came, changed or went."""
+    def scan(self) -> list[Row]:
+        """Find what came, changed or went; returns rows of folders found unreadable: each once, like photos."""
         began, unreadable, skipped = self._clock(), list[OSError](), set[Skipped]()
         found = list(self._new_photos(unreadable, skipped))
         ended = self._clock()
         self.arrivals.update(found, began=began, ended=ended)
         pause = min(_SCAN_SHARE * (ended - began), _LONGEST_PAUSE_S)
         self.next_scan = ended + max(self._folder.config.watch.poll_s, pause)
-        self._tell_unreadable({str(error.filename): error.strerror or str(error) for error in unreadable})
-        self._tell_skipped(skipped)
+        rows = self._report_unreadable({str(error.filename): error.strerror or str(error) for error in unreadable})
+        self._report_skipped(skipped)
+        return rows
 
     def finish(self, path: str) -> None:
         """A photo needs no more work."""
@@ -299,20 +299,23 @@ class Intake:
         is_judged = not row.ok or row.verdict == self._folder.judge.verdict_of(row.doubt, row.flags)
         return not (same and is_judged) or found.path in self._unread
 
-    def _tell_unreadable(self, unreadable: dict[str, str]) -> None:
+    def _report_unreadable(self, unreadable: dict[str, str]) -> list[Row]:
         roots = {str(folder.root) for folder in self._folders}
         lost = [f"{path}: {reason}" for path, reason in unreadable.items() if path in roots]
         self._monitor.problem("input", "; ".join(lost))
+        options, model, rows = self._folder.options, self._folder.cutter.card.label, list[Row]()
         for path in sorted(unreadable.keys() - roots - self._unreadable):  # logged once: it may be meant to be so
             log_event("folder not readable", level=logging.WARNING, folder=path, reason=unreadable[path])
             reason = f"cannot be read: {unreadable[path]}"
             where = next(folder for folder in self._folders if Path(path).is_relative_to(folder.root))
             place = str(folder_below(where.root, path, where.prefix).place)
-            self.failed_folders.append(Row(path, place, status="failed", code="unreadable", reason=reason))
+            row = Row(path, place, status="failed", code="unreadable", reason=reason, model=model, options=options)
+            rows.append(row)
         self._folder.journal.forget(self._unreadable - unreadable.keys())
         self._unreadable = set(unreadable)
+        return rows
 
-    def _tell_skipped(self, skipped: set[Skipped]) -> None:
+    def _report_skipped(self, skipped: set[Skipped]) -> None:
         if skipped == self._skipped:
             return
         self._skipped = skipped

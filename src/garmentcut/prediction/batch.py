@@ -1,12 +1,14 @@
-"""batch.json of an output folder, in which `folder` records what `cut` was asked for, and people's decisions there."""
+"""What an output folder holds besides results and cutouts: orders, people's decisions, heat maps, photos under way."""
 
 import base64
 import json
+import os
 import secrets
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -91,12 +93,7 @@ def check_batch(out_dir: Path) -> None:
 
 
 def record_order(out_dir: Path, options: str, order: Order) -> None:
-    """Record what a run is asked for beside what earlier runs in the folder were asked for, atomically.
-
-    Args:
-        out_dir: the output folder; its lock is held.
-        options: the rows' fingerprint under this order.
-        order: what is asked for.
+    """Record what a run is asked for, by its rows' `options`, beside the orders of earlier runs, atomically.
 
     Raises:
         SourceError: what is there cannot be used: it is left as it is, for by its id a review knows the batch.
@@ -183,14 +180,7 @@ def with_written(out_dir: Path, row: Row, decision: Decision | None) -> Row:
 def corrected_cutout(
     out_dir: Path, row: Row, photo: Photo, decision: Decision | None, *, limits: ReadConfig
 ) -> Cutout | None:
-    """The photo with its corrected alpha; None: nobody corrected it.
-
-    Args:
-        out_dir: of the batch.
-        row: the photo's.
-        photo: as read.
-        decision: of `decision_for`.
-        limits: bytes and pixels accepted.
+    """The photo with its corrected alpha; None: nobody corrected it. `decision` is that of `decision_for`.
 
     Raises:
         PhotoError: the corrected alpha is gone or damaged.
@@ -226,3 +216,175 @@ def held_for_review(out_dir: Path, row: Row, decision: Decision | None) -> Itera
         if decision_for(out_dir, row) != decision:
             raise RunError
         yield
+
+
+def heat_path(out_dir: Path, place: str) -> Path:
+    """Where the heat map of a photo lies; `place` as in its row."""
+    return out_dir.joinpath(OWN_FOLDER, "heat", *PurePosixPath(f"{place}.png").parts)
+
+
+def write_heat(out_dir: Path, place: str, heat: bytes | None) -> None:
+    """Write a photo's heat map, or remove that of an earlier run.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    path = heat_path(out_dir, place)
+    if heat is not None:
+        write_atomic(path, heat, root=out_dir)
+    else:
+        path.unlink(missing_ok=True)
+
+
+ATTEMPTS_NAME = ".garmentcut/attempts.jsonl"
+"""Below the output folder; gone when a run ends by itself and no photo is suspected."""
+
+_MOST_LINES = 3000  # before the file is written anew
+_DEATHS_WHILE_READING, _DEATHS = 2, 3
+
+
+@dataclass
+class Attempt:
+    """What is known of the attempts at one photo."""
+
+    input: str  # path of the photo
+    # The photo as it was: another one is not suspected.
+    num_bytes: int = 0
+    mtime_ns: int = 0
+    stage: str = ""  # `read`, `work`, or empty: it is not under way
+    # Runs that ended without a word while the photo was being read, or worked on.
+    died_reading: int = 0
+    died_working: int = 0
+
+    @property
+    def is_suspect(self) -> bool:
+        """A run died while this photo was under way."""
+        return self.died_reading + self.died_working > 0
+
+    @property
+    def is_guilty(self) -> bool:
+        """So many runs died while it was under way that it is not tried again."""
+        return self.died_reading >= _DEATHS_WHILE_READING or self.died_reading + self.died_working >= _DEATHS
+
+
+class Attempts:
+    """The photos under way in an output folder, and those with which runs died.
+
+    A line is written before a photo is read, when it is decoded, and when it is finished. A process that the operating
+    system kills, usually for want of memory, cannot say why. So the photos that the last lines leave under way are
+    suspected, and tried one at a time after all others. A photo that was being read when two runs died is passed over.
+
+    A file that cannot be written is no reason to stop.
+    """
+
+    def __init__(self, out_dir: Path, *, check: Callable[[], None] = lambda: None) -> None:
+        """Read what the last run left; the folder's lock is held.
+
+        Args:
+            out_dir: the output folder.
+            check: called before the file is written anew; raises, if the folder is not the one that was read any more.
+        """
+        self._out_dir, self._path, self._check = out_dir, out_dir / ATTEMPTS_NAME, check
+        self._lock = threading.Lock()
+        self._known: dict[str, Attempt] = {}
+        self._descriptor = -1
+        self._num_lines = 0
+        with suppress(OSError):
+            self._known = _read(self._path)
+        for attempt in self._known.values():
+            attempt.died_reading += attempt.stage == "read"
+            attempt.died_working += attempt.stage == "work"
+            attempt.stage = ""
+        if self._known:
+            with self._lock:
+                self._rewrite()
+
+    def find(self, path: Path) -> Attempt:
+        """What is known of a photo as it is now; nothing if the file was changed since."""
+        attempt = self._known.get(str(path))
+        if attempt is None:
+            return Attempt(str(path))
+        with suppress(OSError):
+            status = path.stat()
+            if (status.st_size, status.st_mtime_ns) == (attempt.num_bytes, attempt.mtime_ns):
+                return attempt
+        return Attempt(str(path))
+
+    def begin(self, path: Path) -> None:
+        """The photo is about to be read."""
+        attempt = self.find(path)
+        with suppress(OSError):
+            status = path.stat()
+            attempt.num_bytes, attempt.mtime_ns = status.st_size, status.st_mtime_ns
+        self._note(attempt, "read")
+
+    def go_on(self, path: Path) -> None:
+        """It has been read, and is worked on."""
+        self._note(self._known.get(str(path)) or Attempt(str(path)), "work")
+
+    def end(self, path: Path) -> None:
+        """It is finished: no run died because of it."""
+        with self._lock:
+            if (attempt := self._known.pop(str(path), None)) is not None:
+                self._write(Attempt(attempt.input))
+
+    def let_go(self, path: Path) -> None:
+        """It waits for others, and nothing of it is in memory."""
+        with self._lock:
+            if (attempt := self._known.get(str(path))) is not None and attempt.stage:
+                attempt.stage = ""
+                self._write(attempt)
+
+    def close(self) -> None:
+        """The run ends by itself: nothing is under way."""
+        with self._lock:
+            for attempt in self._known.values():
+                attempt.stage = ""
+            self._known = {path: attempt for path, attempt in self._known.items() if attempt.is_suspect}
+            if self._descriptor >= 0:
+                self._rewrite()
+
+    def _note(self, attempt: Attempt, stage: str) -> None:
+        with self._lock:
+            attempt.stage = stage
+            self._known[attempt.input] = attempt
+            self._write(attempt)
+
+    def _write(self, attempt: Attempt) -> None:
+        with suppress(OSError):
+            if self._descriptor < 0 or self._num_lines > _MOST_LINES:
+                self._rewrite()
+                self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+            os.write(self._descriptor, _line(attempt))
+            self._num_lines += 1
+
+    def _rewrite(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+        self._num_lines = 0
+        with suppress(OSError, RunError):
+            self._check()
+            if self._known:
+                write_atomic(self._path, b"".join(map(_line, self._known.values())), root=self._out_dir)
+            else:
+                self._path.unlink(missing_ok=True)
+
+
+def _line(attempt: Attempt) -> bytes:
+    return (json.dumps(asdict(attempt)) + "\n").encode()
+
+
+_ATTEMPT = TypeAdapter(Attempt)
+
+
+def _read(path: Path) -> dict[str, Attempt]:
+    """The last line of each photo that is under way or suspected; lines that are none are passed over."""
+    found: dict[str, Attempt] = {}
+    if not path.exists():
+        return found
+    for line in read_regular_file(path).split(b"\n"):
+        with suppress(ValueError, RecursionError):
+            attempt = _ATTEMPT.validate_python(json.loads(line))
+            found[attempt.input] = attempt
+    return {input: attempt for input, attempt in found.items() if attempt.stage or attempt.is_suspect}

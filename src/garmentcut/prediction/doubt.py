@@ -1,7 +1,6 @@
 """Estimates doubt, 1 - expected surface Dice at 2 px, from a cutout's features; for `verdict` and calibration."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -11,27 +10,19 @@ from PIL import Image
 from garmentcut.errors import ModelError
 from garmentcut.model.card import ModelCard
 from garmentcut.model.doubt_model import DoubtModel
-from garmentcut.photo.mask import Components, bounding_box, box_sums, components, dilate, erode
+from garmentcut.photo.mask import bounding_box, box_sums, components, dilate, erode
 from garmentcut.prediction.stages import Prediction
 
 MAP_HEIGHT_PX = 432
 """Maps are about this high: a quarter of the size the embedded model works at."""
 
 _MARGIN_PX = 12  # around the garment, in pixels of the map
-_FAINT = np.float32(0.1)  # traces beside the garment belong to what is looked at
+_FAINT = np.float32(0.1)  # traces beside the garment belong to the map
 _RING_PX = 4  # to either side of the edge, where colours are compared
 _LEAST_COMPONENT = 2e-3  # of the garment: smaller islands and holes are dust
 
 Plane = NDArray[np.float32]
 """`(h, w)` float32."""
-
-
-class Spot(NamedTuple):
-    """The middle of a component's box, in pixels of the map, and its area."""
-
-    x: float
-    y: float
-    area_px: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,8 +39,8 @@ class Maps:
     edge: NDArray[np.bool_]
     # `(h, w)` float32: on the edge, how far the colours on its two sides lie apart, in levels of 255; elsewhere 0.
     contrast: Plane
-    components: tuple[Spot, ...]  # the islands of garment, largest first
-    holes: tuple[Spot, ...]  # the holes in it, likewise
+    num_components: int  # islands of garment, dust left out
+    holes_xy: tuple[tuple[float, float], ...]  # middles of the holes in it, in pixels of the map, largest first
 
     @property
     def mask(self) -> NDArray[np.bool_]:
@@ -81,7 +72,7 @@ def draw_maps(rgb: NDArray[np.uint8], alpha: Plane) -> Maps | None:
     colors = np.asarray(image.reduce(step) if step > 1 else image, np.float32)[: small.shape[0], : small.shape[1]]
     mask = small >= np.float32(0.5)
     edge = mask & ~erode(mask, neighbours=4)
-    islands, holes = _components_of(mask)
+    num_components, holes_xy = _components_of(mask)
     return Maps(
         step=step,
         frame_hw=(-(-alpha.shape[0] // step), -(-alpha.shape[1] // step)),
@@ -91,8 +82,8 @@ def draw_maps(rgb: NDArray[np.uint8], alpha: Plane) -> Maps | None:
         colors=colors,
         edge=edge,
         contrast=_contrast_of(colors, mask, edge),
-        components=islands,
-        holes=holes,
+        num_components=num_components,
+        holes_xy=holes_xy,
     )
 
 
@@ -117,24 +108,16 @@ def _contrast_of(colors: NDArray[np.float32], mask: NDArray[np.bool_], edge: NDA
     return contrast
 
 
-def _components_of(mask: NDArray[np.bool_]) -> tuple[tuple[Spot, ...], tuple[Spot, ...]]:
-    """Islands and holes that are more than dust, largest first."""
+def _components_of(mask: NDArray[np.bool_]) -> tuple[int, tuple[tuple[float, float], ...]]:
+    """How many islands are more than dust, and the middles of such holes' boxes, largest first."""
     islands = components(mask)
     least = _LEAST_COMPONENT * int(islands.areas.max())
-    outside = components(np.pad(~mask, 1, constant_values=True))  # one piece, all around
-    holes = [spot._replace(x=spot.x - 1, y=spot.y - 1) for spot in _spots(outside, least, but=outside.labels[0, 0])]
-    return tuple(_spots(islands, least)), tuple(holes)
-
-
-def _spots(found: Components, least: float, *, but: int = 0) -> list[Spot]:
-    """Spots of the components with `least` pixels or more, largest first, without the one numbered `but`."""
-    middles = (found.boxes_xyxy[:, :2] + found.boxes_xyxy[:, 2:]) / 2
-    spots = [
-        Spot(float(x), float(y), int(area))
-        for number, ((x, y), area) in enumerate(zip(middles, found.areas, strict=True), 1)
-        if area >= least and number != but
-    ]
-    return sorted(spots, key=lambda spot: -spot.area_px)
+    around = components(np.pad(~mask, 1, constant_values=True))
+    is_hole = around.areas >= least
+    is_hole[around.labels[0, 0] - 1] = False  # the outside, one piece
+    order = np.argsort(-around.areas, kind="stable")
+    middles = (around.boxes_xyxy[:, :2] + around.boxes_xyxy[:, 2:])[order][is_hole[order]] / 2 - 1
+    return int((islands.areas >= least).sum()), tuple((x, y) for x, y in middles.tolist())
 
 
 FEATURES = (
@@ -164,7 +147,7 @@ _INSIDE_PX = 3  # of the map: farther in than any soft edge
 _THIN_PX = 7  # of the map: a strap or cord is narrower
 _LEAST_LENGTH_PX = 7  # of the map: a shorter line beside the edge is a fold, a seam or noise
 _SAME_COLOR = 40.0  # levels of 255, Y at half weight: light and shade along one strap
-_GROUND_HEIGHT_PX = 144  # of the copy that the ground is looked at on
+_GROUND_HEIGHT_PX = 144  # of the copy on which the ground is measured
 _STRIP = 12  # of its side: how much of the copy each border strip takes
 _HAZE = 0.02
 _SMALL = 1e-3  # added before a logarithm
@@ -187,7 +170,7 @@ class Observation:
     # `(27,)` float64: the garment's and the background's mean colours (Y, Cb, Cr), the garment's share of the frame,
     # its height and width over the frame's height, and the height of its middle; then of a strip along the frame's top,
     # bottom, left and right the median colour and the log of the standard deviation of Y, and the log of the whole
-    # frame's mean gradient. They tell what the model has not met.
+    # frame's mean gradient. They show what the model has not met.
     appearance: NDArray[np.float64]
 
 
@@ -227,12 +210,12 @@ def observe_prediction(prediction: Prediction) -> Observation | None:
     return found
 
 
-def contact_of(maps: Maps) -> int:
-    """Pixels of the map's mask that lie at the frame's border."""
+def lines_at_border(maps: Maps) -> dict[str, NDArray[np.bool_]]:
+    """The outermost lines of the map's mask that lie at the frame's border, by name."""
     mask, (left, top), (height, width) = maps.mask, maps.corner_xy, maps.frame_hw
-    bottom, right = top + mask.shape[0] == height, left + mask.shape[1] == width
-    borders = ((top == 0, mask[0]), (left == 0, mask[:, 0]), (bottom, mask[-1]), (right, mask[:, -1]))
-    return sum(int(np.count_nonzero(line)) for touches, line in borders if touches)
+    lines = {"top": mask[0], "bottom": mask[-1], "left": mask[:, 0], "right": mask[:, -1]}
+    touches = (top == 0, top + mask.shape[0] == height, left == 0, left + mask.shape[1] == width)
+    return {name: line for (name, line), at_border in zip(lines.items(), touches, strict=True) if at_border}
 
 
 def continuation_of(maps: Maps) -> Plane:
@@ -284,6 +267,7 @@ def _features_of(maps: Maps) -> NDArray[np.float64]:
     length = max(float(maps.edge.sum()), 1.0)
     contrasts = maps.contrast[maps.edge] if maps.edge.any() else np.zeros(1, np.float32)
     near = maps.softness > np.float32(0.5)
+    contact = sum(int(np.count_nonzero(line)) for line in lines_at_border(maps).values())
     spread = maps.colors[inside].std(axis=0) if inside.any() else np.zeros(3)
     return np.array(
         [
@@ -292,9 +276,9 @@ def _features_of(maps: Maps) -> NDArray[np.float64]:
             np.log(maps.softness[inside].sum() / max(inside.sum(), 1) + _SMALL),
             np.log(maps.alpha[outside & (maps.alpha > _HAZE)].sum() / maps.alpha.sum() + _SMALL),
             np.log(length / size),
-            np.log2(1 + len(maps.components)),
-            np.log2(1 + len(maps.holes)),
-            contact_of(maps) / (contact_of(maps) + length),
+            np.log2(1 + maps.num_components),
+            np.log2(1 + len(maps.holes_xy)),
+            contact / (contact + length),
             float(np.mean(contrasts < LOW_CONTRAST)),
             np.log(np.median(contrasts) + 1),
             np.log(np.sqrt((spread**2).sum()) + 1),

@@ -1,9 +1,7 @@
-"""Photos in any form (bytes, path, PIL, array), for `Cutter` and `garmentcut.remove`, and many in a row."""
+"""Photos in any form (bytes, path, PIL, array) for `Cutter`, what becomes of each, and `garmentcut.remove`."""
 
 import io
 import os
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from threading import Lock
@@ -13,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from garmentcut.dataset.bounded import map_in_order
-from garmentcut.errors import PhotoError, code_of
+from garmentcut.errors import code_of
 from garmentcut.photo.color import rgb_of_channels
 from garmentcut.photo.photo import Cutout, Photo
 from garmentcut.photo.read import decode_photo, read_photo
@@ -26,7 +23,6 @@ Array: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
 PhotoLike: TypeAlias = Photo | bytes | str | os.PathLike[str] | BinaryIO | Image.Image | Array
 """A photo: as `read_photo` gives it, a file's content, its path, an open file, a PIL image, or an array of pixels."""
 
-_READ_AHEAD = 2
 _LOADING = Lock()
 
 
@@ -138,38 +134,13 @@ class Result:
     code: str = ""  # why it failed, a key of `garmentcut.errors.FAILURES`; empty if it did not
     reason: str = ""  # the same in words
 
+    @classmethod
+    def of(cls, source: PhotoLike, error: Exception) -> "Result":
+        """Of a photo that failed."""
+        reason = "not enough memory" if isinstance(error, MemoryError) else str(error)
+        return cls(source, code=code_of(error), reason=reason)
+
     @property
     def ok(self) -> bool:
         """The photo was cut."""
         return self.cutout is not None
-
-
-def cut_each(cutter: "Cutter", sources: Iterable[PhotoLike]) -> Iterator[Result]:
-    """Cut photos in order while the next ones are read; one that fails does not stop the others.
-
-    Args:
-        cutter: the model.
-        sources: drawn as needed, a few ahead.
-    """
-    with ThreadPoolExecutor(1) as pool:
-        for source, photo in map_in_order(pool, _read, sources, num_ahead=_READ_AHEAD):
-            if isinstance(photo, Result):
-                yield photo
-                continue
-            try:
-                result = Result(source, cutter(photo))
-            except (PhotoError, MemoryError) as error:
-                result = _failed(source, error)
-            yield result
-
-
-def _read(source: PhotoLike) -> tuple[PhotoLike, "Photo | Result"]:
-    try:
-        return source, photo_of(source)
-    except (PhotoError, OSError, MemoryError) as error:
-        return source, _failed(source, error)
-
-
-def _failed(source: PhotoLike, error: Exception) -> Result:
-    reason = "not enough memory" if isinstance(error, MemoryError) else str(error)
-    return Result(source, code=code_of(error), reason=reason)

@@ -1,4 +1,4 @@
-"""Finds the garment for `stages` in the locate stage's small alpha, and corrects the last stage's alpha by it."""
+"""Brings a photo to the size that networks know, and finds the garment: the locate stage, and corrections by it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,10 +7,15 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from garmentcut.errors import NoGarmentError, Note
+from garmentcut.errors import NoGarmentError, Note, PhotoError
+from garmentcut.model.card import ModelCard, StageSizes
+from garmentcut.photo.color import srgb_of
 from garmentcut.photo.mask import Components, components, dilate
-from garmentcut.prediction.frame import Box
+from garmentcut.photo.photo import Photo, resize_rgb, to_8_bit
+from garmentcut.prediction.runtime import Predict
 
+MULTIPLE_OF = 32  # the encoder's coarsest stride
+_REDUCING_GAP = 2.0  # a box is what is looked for: 1152x1728 pixels shrink in half the time
 ANOTHER_GARMENT = 0.35
 """Of the largest component's area: from there on, what lies beside it is a garment of its own."""
 
@@ -31,11 +36,85 @@ _OPAQUE = (
     0.97,
 )  # of the locate stage's alpha: from the first on cloth is made more opaque, from the second wholly
 _HALF_SEEN = 0.3, 0.5  # of the last stage's: below, it is a gap
-_LARGEST_HOLE = 2.5e-3  # of the garment: a brass button, a buckle; a larger one is a gap until told otherwise
+_LARGEST_HOLE = 2.5e-3  # of the garment: a brass button, a buckle; a larger one is taken for a gap
 _LARGEST_SPECK = 5e-3
 _LARGEST_FALSE_POSITIVE = 0.05  # where the photo is foreign: a patch of a patterned floor or wall
 _LEAST_COMPACT = 0.25  # of the square around it: a strap, too thin for the locate stage, is long and fills none
 _SOFT_LEVEL = 0.1  # the soft edge of a speck or hole goes with it
+_MAX_WORKING_AREA = 2.0  # times the card's working area: bounds memory and time for wide photos
+
+_LEAST_SIDE_PX, _MOST_ASPECT = 16, 8  # below and above, no mannequin could be made out
+
+
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom."""
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """A photo as the network sees it."""
+
+    rgb: NDArray[np.uint8]  # `(h, w, 3)` uint8 sRGB, padded at the right and the bottom
+    content_hw: tuple[int, int]  # the part of it that is photo
+    photo_hw: tuple[int, int]  # size of the photo
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A rectangle of the photo, and the size at which the network sees it."""
+
+    box_xyxy: tuple[int, int, int, int]  # in pixels of the photo, right and bottom exclusive
+    content_hw: tuple[int, int]  # size of the rectangle as the network sees it
+
+
+def frame_photo(photo: Photo, card: ModelCard) -> Frame:
+    """Scale a photo to the network's working height, convert the copy to sRGB, and pad it to a multiple.
+
+    The mannequin stands upright and fills the height of a studio photo, so the height sets the scale: the network then
+    meets garments of the size it learned, whatever the camera, whether the photo is upright or lying.
+
+    Raises:
+        PhotoError: too small or too long and thin to be a studio photo.
+    """
+    shorter, longer = sorted(photo.size_hw)
+    if shorter < _LEAST_SIDE_PX or longer > _MOST_ASPECT * shorter:
+        raise PhotoError(
+            f"{photo.size_hw[1]}x{photo.size_hw[0]} pixels: too small or too narrow for a studio photo",
+            code="too_small",
+        )
+    content_hw = _content_size(photo.size_hw, card)
+    rgb = srgb_of(resize_rgb(to_8_bit(photo.rgb), content_hw), photo.profile)
+    return Frame(padded(rgb, card.multiple_of), content_hw, photo.size_hw)
+
+
+def _content_size(photo_hw: tuple[int, int], card: ModelCard) -> tuple[int, int]:
+    working_height, working_width = card.working_size_hw
+    scale = working_height / photo_hw[0]
+    area = photo_hw[0] * photo_hw[1] * scale**2
+    scale *= min(1.0, (_MAX_WORKING_AREA * working_height * working_width / area) ** 0.5)
+    height, width = (max(round(side * scale), 1) for side in photo_hw)
+    return height, width
+
+
+def whole_crop(frame: Frame) -> Crop:
+    """All of a photo, as it was framed."""
+    height, width = frame.photo_hw
+    return Crop((0, 0, width, height), frame.content_hw)
+
+
+def crop_pixels(photo: Photo, frame: Frame, crop: Crop) -> NDArray[np.uint8]:
+    """The crop as the network sees it: `(*crop.content_hw, 3)` uint8 sRGB.
+
+    Args:
+        photo: the photo.
+        frame: what `frame_photo` made of it; where it has the crop at the crop's scale, it is taken from there.
+        crop: what to take.
+    """
+    left, top, right, bottom = crop.box_xyxy
+    if frame.content_hw == frame.photo_hw and crop.content_hw == (bottom - top, right - left):
+        return frame.rgb[top:bottom, left:right]
+    part = to_8_bit(photo.rgb[top:bottom, left:right])
+    return srgb_of(resize_rgb(part, crop.content_hw), photo.profile)
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +205,7 @@ def _notes(garment: NDArray[np.bool_]) -> tuple[str, ...]:
 
 
 def count_garments(mask: NDArray[np.bool_]) -> int:
-    """How many garments a mask shows: parts of like size beside each other; pieces below each other are one."""
+    """How many garments a mask shows: components of like size beside each other; pieces below each other are one."""
     return len(_spans_of(mask))
 
 
@@ -144,19 +223,19 @@ def split_garments(alpha: NDArray[np.float32], num: int = 0) -> list[NDArray[np.
         borders = [*borders, *[alpha.shape[1]] * num][: num - 1]
     found = []
     for left, right in pairwise([0, *borders, alpha.shape[1]]):
-        part = np.zeros_like(alpha)
-        part[:, left:right] = alpha[:, left:right]
-        found.append(part)
+        own = np.zeros_like(alpha)
+        own[:, left:right] = alpha[:, left:right]
+        found.append(own)
     return found
 
 
 def _spans_of(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
     """First and last column, the latter exclusive, of each garment; no two of them share one."""
-    parts = sorted_components(mask)
-    if not len(parts.areas):
+    found = sorted_components(mask)
+    if not len(found.areas):
         return []
     boxes: list[tuple[int, int, int, int]] = []
-    for box in parts.boxes_xyxy[parts.areas >= ANOTHER_GARMENT * parts.areas[0]].tolist():
+    for box in found.boxes_xyxy[found.areas >= ANOTHER_GARMENT * found.areas[0]].tolist():
         same = [other for other in boxes if _are_one_garment(box, other)]
         left, top, right, bottom = zip(box, *same, strict=True)
         boxes = [*(other for other in boxes if other not in same), (min(left), min(top), max(right), max(bottom))]
@@ -248,3 +327,23 @@ def _within(
     compact = found.areas >= least_compact * (boxes[:, 2:] - boxes[:, :2]).max(axis=1) ** 2
     chosen = (counts_in(found, candidates) > 0) & ~beyond & (found.areas <= most_px) & compact
     return found.mask_of(chosen) if chosen.any() else None
+
+
+def find_garment(network: Predict, frame: Frame, sizes: StageSizes) -> Place:
+    """Run the locate stage on a small copy of the whole photo, about `sizes.locate_hw`, whose height sets the scale.
+
+    Raises:
+        NoGarmentError: there is no garment.
+    """
+    content, size_hw = frame.rgb[: frame.content_hw[0], : frame.content_hw[1]], sizes.locate_hw
+    scale = (size_hw[0] * size_hw[1] / (content.shape[0] * content.shape[1])) ** 0.5
+    scale = min(size_hw[0] / content.shape[0], scale * 2**0.5)  # a wide photo must not cost too much
+    height, width = (max(round(side * scale), 1) for side in content.shape[:2])
+    small = resize_rgb(content, (height, width), reducing_gap=_REDUCING_GAP)
+    return locate(network(padded(small, MULTIPLE_OF))[:height, :width])
+
+
+def padded(rgb: NDArray[np.uint8], multiple_of: int) -> NDArray[np.uint8]:
+    """Pixels whose sides are multiples, `(H, W, 3)` uint8; the last row and column are repeated."""
+    missing = [(0, -side % multiple_of) for side in rgb.shape[:2]]
+    return np.pad(rgb, (*missing, (0, 0)), mode="edge")

@@ -1,21 +1,25 @@
-"""results.jsonl of an output folder: a row for each photo, appended by `folder` as it goes; safe in a power cut."""
+"""results.jsonl of an output folder: a row for each photo, also for one that moved or was replaced; power-cut safe."""
 
 import hashlib
 import json
-import math
 import os
 import re
 import threading
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
+from itertools import count
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from garmentcut.errors import FAILURES, Note, RunError, SourceError, counted
+from pydantic import AllowInfNan, BeforeValidator, Strict, TypeAdapter
+
+from garmentcut.errors import FAILURES, Note, PhotoError, RunError, SourceError, counted
 from garmentcut.observe.monitor import Monitor
 from garmentcut.photo.files import read_regular_file, sha256_of, write_atomic
-
-_T = TypeVar("_T")
+from garmentcut.photo.metadata import capture_of_file
+from garmentcut.prediction.sources import Source, folded
 
 RESULTS_NAME = "results.jsonl"
 DAMAGED_NAME = ".garmentcut/damaged.jsonl"
@@ -36,61 +40,50 @@ _OLD_KEYS = {"looks": "appearance"}
 """Names of keys until November 2026, and what they are called now."""
 
 
+def _valid_doubt(value: Any) -> float | None:
+    is_doubt = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+    return value if is_doubt else None
+
+
+_Count = Annotated[int, Strict()]
+_Number = Annotated[float, Strict(), AllowInfNan(False)]
+_Doubt = Annotated[float | None, BeforeValidator(_valid_doubt)]
+Verdict = Literal["", "accept", "review"]
+"""Empty: there is no threshold."""
+_Verdict = Annotated[Verdict, BeforeValidator(lambda value: value if value in ("accept", "review") else "")]
+
+
 @dataclass(frozen=True)
 class Row:
-    """What became of one photo.
+    """What became of one photo."""
 
-    Attributes:
-        input: absolute path of the photo.
-        place: where its outputs stand below the output folder, without suffix.
-        outputs: files written with these options, relative to the output folder; empty if it failed.
-        status: `ok`, `failed`, or `pending`: its files were being put in place when the run was killed.
-        code: why it failed, a key of `garmentcut.errors.FAILURES`; empty if it did not, and in old rows.
-        reason: the same in words.
-        notes: what had to be changed or left out, and what is worth knowing, in words.
-        seconds: the work on this photo itself, waiting excluded.
-        size_hw: height and width of the photo in pixels; None if it could not be read.
-        model: name and hash of the model.
-        options: fingerprint of model and output options: the same means the same result.
-        input_bytes, input_mtime_ns, input_sha256: the photo as it was read.
-        taken: when it was taken, as its EXIF says, fractions of a second behind a dot; empty: not known.
-        camera: serial number of the camera, likewise.
-        written: every file ever written for this photo, with its last two SHA-256: what may be replaced.
-        doubt: 1 - expected surface Dice at 2 px, in [0, 1]; None: the model cannot tell.
-        verdict: `accept`: its doubt is within the guaranteed threshold; `review`: a person should look; empty: no
-            threshold was set.
-        reasons: why it is doubtful, in words.
-        flags: codes of reasons and notes, keys of `garmentcut.errors.FLAGS`.
-        own_doubt: the doubt before the garment's other views were looked at.
-        sidecars: copies of the photo's sidecar files beside its outputs, relative to the output folder.
-        appearance: colours, size and number of components, which the garment's other views are compared by; see
-            `Judgement.appearance`.
-    """
-
-    input: str
-    place: str = ""
-    outputs: tuple[str, ...] = ()
+    input: str  # absolute path of the photo
+    place: str = ""  # where its outputs stand below the output folder, without suffix
+    outputs: tuple[str, ...] = ()  # files written with these options, relative to the output folder; empty if it failed
+    # `pending`: its files were being put in place when the run was killed.
     status: Literal["ok", "failed", "pending"] = "ok"
-    code: str = ""
-    reason: str = ""
-    notes: tuple[str, ...] = ()
-    seconds: float = 0.0
-    size_hw: tuple[int, int] | None = None
-    model: str = ""
-    options: str = ""
-    input_bytes: int = 0
-    input_mtime_ns: int = 0
+    code: str = ""  # why it failed, a key of `garmentcut.errors.FAILURES`; empty if it did not, and in old rows
+    reason: str = ""  # the same in words
+    notes: tuple[str, ...] = ()  # what had to be changed or left out, and what is worth knowing, in words
+    seconds: _Number = 0.0  # the work on this photo itself, waiting excluded
+    size_hw: tuple[_Count, _Count] | None = None  # of the photo in pixels; None: it could not be read
+    model: str = ""  # name and hash of the model
+    options: str = ""  # fingerprint of model and output options: the same means the same result
+    # The photo as it was read.
+    input_bytes: _Count = 0
+    input_mtime_ns: _Count = 0
     input_sha256: str = ""
-    taken: str = ""
-    camera: str = ""
+    taken: str = ""  # when it was taken, as its EXIF says, fractions of a second behind a dot; empty: not known
+    camera: str = ""  # serial number of the camera, likewise
+    # Every file ever written for this photo, with its last two SHA-256: what may be replaced.
     written: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    doubt: float | None = None
-    verdict: Literal["", "accept", "review"] = ""
-    reasons: tuple[str, ...] = ()
-    flags: tuple[str, ...] = ()
-    own_doubt: float | None = None
-    appearance: tuple[float, ...] = ()
-    sidecars: tuple[str, ...] = ()
+    doubt: _Doubt = None  # 1 - expected surface Dice at 2 px, in [0, 1]; None: the model cannot tell
+    verdict: _Verdict = ""  # `accept`: its doubt is within the guaranteed threshold; `review`: a person should look
+    reasons: tuple[str, ...] = ()  # why it is doubtful, in words
+    flags: tuple[str, ...] = ()  # codes of reasons and notes, keys of `garmentcut.errors.FLAGS`
+    own_doubt: _Doubt = None  # the doubt before it was compared with the garment's other views
+    appearance: tuple[_Number, ...] = ()  # what the garment's other views are compared by; see `Judgement.appearance`
+    sidecars: tuple[str, ...] = ()  # copies of the photo's sidecar files beside its outputs, relative likewise
 
     @property
     def ok(self) -> bool:
@@ -108,9 +101,13 @@ class Row:
 
         A foreign photo is always doubtful.
         """
+        return self.is_doubtful_over(DOUBT_OVER)
+
+    def is_doubtful_over(self, max_doubt: float) -> bool:
+        """`is_doubtful` by another doubt than 0.1."""
         if not self.ok or self.is_foreign:
             return self.ok
-        return self.verdict == "review" if self.verdict else self.doubt is not None and self.doubt > DOUBT_OVER
+        return self.verdict == "review" if self.verdict else self.doubt is not None and self.doubt > max_doubt
 
     def noted(self, notes: Iterable[str]) -> "Row":
         """The row with further notes, and the flags of those that have one."""
@@ -167,9 +164,9 @@ class Journal:
         """True if a file may be replaced: there is none, or it is as `hashes` or a damaged line say it was written."""
         if may_replace(path, hashes):
             return True
-        return self._aside.exists() and sha256_of(path) in re.findall(
-            r"[0-9a-f]{64}", read_regular_file(self._aside).decode("latin-1")
-        )
+        if not self._aside.exists():
+            return False
+        return sha256_of(path) in re.findall(r"[0-9a-f]{64}", read_regular_file(self._aside).decode("latin-1"))
 
     def append(self, row: Row) -> None:
         """Record a row at once; a whole line in one write."""
@@ -226,7 +223,7 @@ class Journal:
             for input in inputs:
                 self.rows.pop(input, None)
 
-    def part(self, row: Row) -> None:
+    def displace(self, row: Row) -> None:
         """Keep the row of a photo in whose place another one stands."""
         self.append(displaced(row))
         self.forget([row.input])
@@ -241,15 +238,7 @@ class Journal:
 
 
 def is_done(row: Row | None, path: Path, out_dir: Path, *, options: str, outputs: Iterable[str]) -> bool:
-    """True if a photo was cut with these options, has not changed since, and its outputs are there.
-
-    Args:
-        row: the photo's row of an earlier run.
-        path: the photo.
-        out_dir: the output folder.
-        options: fingerprint of model and options now.
-        outputs: the photo's output names now.
-    """
+    """True if a photo was cut with these options and output names, has not changed since, and its outputs are there."""
     if row is None or not row.ok or row.options != options or tuple(outputs) != row.outputs:
         return False
     # Not Path.is_file: it raises where a folder may not be entered.
@@ -287,6 +276,106 @@ def displaced(row: Row) -> Row:
     return replace(row, input=f"{row.input}#{row.input_sha256[:8]}").noted([note])
 
 
+def adopt_moved(sources: Iterable[Source], journal: Journal) -> None:
+    """A photo without a row whose content is that of one that is gone is that photo, moved or renamed: it has its row.
+
+    A photo whose name changed in more than case or Unicode normalisation is flagged `moved`: its files keep their
+    names, and with them what a person decided on it. Once these files are removed, it is a new photo.
+    """
+    rows = journal.rows
+    journal.forget([input for input, row in rows.items() if "moved" in row.flags and not journal.has_outputs(row)])
+    sizes: dict[int, list[Source]] = defaultdict(list)
+    for source in sources:
+        if str(source.path) not in rows:
+            with suppress(OSError):
+                sizes[source.path.stat().st_size].append(source)
+    names = dict[Path, frozenset[str]]()
+    gone: dict[str, list[Row]] = defaultdict(list)
+    for row in rows.values() if sizes else ():
+        if row.input_bytes in sizes and not _stands(row.input, names):
+            gone[row.input_sha256].append(row)
+    for source in (source for group in sizes.values() for source in group) if gone else ():
+        with suppress(OSError):
+            place = folded(str(source.place))
+            same = gone.get(sha256_of(source.path), [])
+            if same:
+                same.sort(key=lambda row: _is_placed(row, place))
+                journal.adopt(row := same.pop(), str(source.path), is_renamed=not _is_placed(row, place))
+
+
+def _is_placed(row: Row, place: str) -> bool:
+    """True if a photo of this place, folded, has the place of the row, or would if no other had its name."""
+    own = PurePosixPath(row.place).with_name(Path(row.input).stem)
+    return place == folded(row.place) or ("moved" not in row.flags and place == folded(str(own)))
+
+
+def tell_apart(
+    sources: list[Source],
+    rows: Mapping[str, Row],
+    is_another: Callable[[Row, Path], bool],
+    displace: Callable[[Row], None],
+) -> tuple[list[Source], frozenset[Path]]:
+    """Give sources that stand in the place of another photo of the same name a place of their own.
+
+    Two cameras, or one whose counter was reset, give two photos one name: EXIF shows which is which.
+
+    Args:
+        sources: what a run is about.
+        rows: of what was cut before, by path.
+        is_another: whether a path now holds another photo than the one its row is about; see `is_another_at`.
+        displace: called with the row of each photo in whose place another one stands.
+
+    Returns:
+        All sources, and the paths of those renamed.
+    """
+    found = (re.fullmatch(r"(.+)#[0-9a-f]{8}", path, re.DOTALL) for path in rows if path[-9:-8] == "#")
+    parted = {match[1] for match in found if match}
+    renamed: set[Path] = set()
+    placed: list[Source] = []
+    for source in sources:
+        row = rows.get(str(source.path))
+        if row is not None and is_another(row, source.path):
+            displace(row)
+            row, parted = None, parted | {str(source.path)}
+        if row is not None and not {"another_photo", "moved"}.isdisjoint(row.flags):
+            source = replace(source, place=PurePosixPath(row.place))
+            renamed |= {source.path} if "another_photo" in row.flags else set()
+        elif row is None and str(source.path) in parted:
+            taken = {folded(str(one.place)) for one in (*sources, *placed)}
+            taken |= {folded(row.place) for row in rows.values()}
+            places = (source.place.with_name(f"{source.place.name}_{number}") for number in count(2))
+            source = replace(source, place=next(place for place in places if folded(str(place)) not in taken))
+            renamed.add(source.path)
+        placed.append(source)
+    return placed, frozenset(renamed)
+
+
+def is_another_at(row: Row, read: Callable[[], bytes]) -> bool:
+    """True if EXIF shows that a file, which has changed, holds another photo than the one its row is about."""
+    if not (row.taken or row.camera) or not row.written:
+        return False
+    try:
+        return bool(is_another_photo(row, *capture_of_file(read())))
+    except (PhotoError, OSError):  # reading it will say why
+        return False
+
+
+def _stands(path: str, names: dict[Path, frozenset[str]]) -> bool:
+    """True if a file stands there under this very name, not only under one that its file system takes for the same.
+
+    `names` keeps those of the files in each folder that was asked for.
+    """
+    folder, name = Path(path).parent, Path(path).name
+    if not os.path.exists(path):  # noqa: PTH110 - never raises
+        return False
+    if folder not in names:
+        try:
+            names[folder] = frozenset(os.listdir(folder))  # noqa: PTH208 - names are enough
+        except OSError:
+            return True
+    return name in names[folder]
+
+
 def may_replace(path: Path, hashes: Iterable[str]) -> bool:
     """True if there is no such file, or it is byte for byte what was written; False once somebody has worked on it."""
     return not path.exists() or sha256_of(path) in hashes
@@ -302,102 +391,20 @@ def _line(row: Row) -> bytes:
     return (json.dumps(asdict(row), ensure_ascii=True) + "\n").encode()
 
 
+_ROW = TypeAdapter(Row)
+
+
 def read_row(line: bytes) -> Row | None:
     """The row on a line of results.jsonl; None if it is not one. Keys of other versions are passed over."""
     try:
         content = json.loads(line)
         content = {_OLD_KEYS.get(key, key): value for key, value in content.items()}
-        known = {name: check(content[name]) for name, check in _CHECKS.items() if name in content}
-        if "flags" not in known:
-            known["flags"] = tuple(filter(None, map(_flag_of_view, known.get("reasons", ()))))
-        row = Row(**known)
-    except (AttributeError, ValueError, TypeError, RecursionError):  # no row: a list, a number, other types
+        row = _ROW.validate_python(content)
+    except (AttributeError, ValueError, RecursionError):  # no row: a list, a number, other types
         return None
+    if "flags" not in content:
+        row = replace(row, flags=tuple(filter(None, map(_flag_of_view, row.reasons))))
     return row if all(_stays_below(name) for name in (row.place, *row.outputs, *row.sidecars, *row.written)) else None
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError
-    return value
-
-
-def _status(value: Any) -> Any:
-    if value not in ("ok", "failed", "pending"):
-        raise ValueError
-    return value
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise TypeError
-    return value
-
-
-def _count(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError
-    return value
-
-
-def _list_of(check: Callable[[Any], _T]) -> Callable[[Any], tuple[_T, ...]]:
-    def checked(value: Any) -> tuple[_T, ...]:
-        if not isinstance(value, list):
-            raise TypeError
-        return tuple(map(check, value))
-
-    return checked
-
-
-def _size(value: Any) -> tuple[int, int] | None:
-    if value is None:
-        return None
-    height, width = _list_of(_count)(value)
-    return height, width
-
-
-def _written(value: Any) -> dict[str, tuple[str, ...]]:
-    if not isinstance(value, dict):
-        raise TypeError
-    return {name: _list_of(_text)(hashes) for name, hashes in value.items()}
-
-
-def _doubt(value: Any) -> float | None:
-    """The value, or None if it cannot be a doubt."""
-    is_doubt = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
-    return value if is_doubt else None
-
-
-def _verdict(value: Any) -> str:
-    return value if value in ("accept", "review") else ""
-
-
-_CHECKS: dict[str, Callable[[Any], Any]] = {
-    "input": _text,
-    "place": _text,
-    "outputs": _list_of(_text),
-    "status": _status,
-    "code": _text,
-    "reason": _text,
-    "notes": _list_of(_text),
-    "seconds": _number,
-    "size_hw": _size,
-    "model": _text,
-    "options": _text,
-    "input_bytes": _count,
-    "input_mtime_ns": _count,
-    "input_sha256": _text,
-    "taken": _text,
-    "camera": _text,
-    "written": _written,
-    "doubt": _doubt,
-    "verdict": _verdict,
-    "reasons": _list_of(_text),
-    "flags": _list_of(_text),
-    "own_doubt": _doubt,
-    "appearance": _list_of(_number),
-    "sidecars": _list_of(_text),
-}
 
 
 def _flag_of_view(reason: str) -> str:

@@ -83,16 +83,15 @@ def load_runtime(
         if _may_have_cuda() and (on_gpu := OnnxRuntime(model, card, config)).on_gpu:
             return on_gpu
         backend = "openvino"  # no GPU, or one that its driver does not let us use
-    loaders: dict[str, Callable[[bytes, ModelCard, RuntimeConfig], Runtime]] = {
-        "openvino": partial(OpenVinoRuntime, any_shape=any_shape),
-        "onnxruntime": OnnxRuntime,
-    }
+    load: Callable[[bytes, ModelCard, RuntimeConfig], Runtime] = OnnxRuntime
+    if backend == "openvino":
+        load = partial(OpenVinoRuntime, any_shape=any_shape)
     if importlib.util.find_spec(backend) is None:
         raise ModelError(f"{backend} is not installed; install garmentcut[gpu], or set runtime.backend to openvino")
     _check_room()
     try:
         with _memory_named():
-            loaded: Runtime = _within_a_minute(lambda: loaders[backend](model, card, config))
+            loaded: Runtime = _within_a_minute(lambda: load(model, card, config))
             return loaded
     except RunError:
         raise

@@ -5,7 +5,6 @@ A sheet is planned whole and drawn page by page, in flat memory.
 
 import functools
 import io
-import os
 import re
 import unicodedata
 from bisect import bisect
@@ -13,44 +12,38 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import groupby
-from pathlib import Path, PurePosixPath
-from typing import Literal
+from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
 from garmentcut.config import ReadConfig
-from garmentcut.dataset.manifest import VIEWS
-from garmentcut.dataset.pairing import DEFAULT_PATTERN, NamePattern
-from garmentcut.errors import ConfigError, PhotoError, SourceError
-from garmentcut.photo.color import srgb_of
+from garmentcut.errors import ConfigError, SourceError
 from garmentcut.photo.files import write_atomic
-from garmentcut.photo.mask import bounding_box, slices_of
-from garmentcut.photo.photo import Cutout, to_8_bit
-from garmentcut.photo.read import read_photo
-from garmentcut.photo.truth import CUTOUT_SUFFIXES, read_cutout
-from garmentcut.prediction.results import RESULTS_NAME, Journal, Row
+from garmentcut.prediction.thumbnails import (
+    CHECKERBOARD,
+    SHEET_MARK,
+    Cell,
+    Mark,
+    Rgb,
+    draw_ground,
+    find_cells,
+    is_contact_sheet,
+    lay_on_ground,
+    read_cell,
+)
 
-Rgb = NDArray[np.uint8]
-"""`(H, W, 3)` sRGB."""
-Thumbnail = NDArray[np.uint8]
-"""`(h, w, 4)` sRGB and alpha, premultiplied: what alpha hides is black."""
-Mark = Literal["", "doubtful", "failed", "not finished"]
 Color = tuple[int, int, int]
 
 FRAMES: dict[Mark, Color] = {"doubtful": (245, 146, 0), "failed": (200, 30, 40), "not finished": (130, 138, 148)}
 """Colours of the frames; the caption says the same in words, for the colour-blind and for black-and-white prints."""
 SHEET_SUFFIXES = (".jpg", ".jpeg", ".png")
-_CHECKERBOARD, _LIGHT, _DARK = "checkerboard", 255, 204  # levels of its squares, as in Photoshop
 _STRONG = "#ff00aa"  # a colour that no studio and few garments have: soft edges and holes show on it
-_ALL_GROUNDS = (_CHECKERBOARD, "#ffffff", _STRONG)
+_ALL_GROUNDS = (CHECKERBOARD, "#ffffff", _STRONG)
 _PAGE, _CARD, _BORDER, _INK, _MUTED = (234, 236, 238), (248, 249, 250), (214, 218, 222), (28, 30, 33), (100, 106, 114)
 _TEXT: dict[Mark, Color] = {"": _MUTED, "doubtful": (160, 84, 0), "failed": (176, 20, 30), "not finished": _MUTED}
 _EMPTY: dict[Mark, Color] = {"failed": (253, 236, 236), "not finished": (242, 243, 245)}
 
-_SEEN = 0.05  # of alpha: on any ground, less is seen by nobody
-_HALF_LEVEL = np.float32(0.5 / 255)
 _ASPECT = 3 / 4  # width of a picture by its height: dressed mannequins are tall, tops are wide
 _FILLED = 0.95  # of the picture's sides: the rest is air
 _SQUARES = 40  # of the checkerboard, down a picture
@@ -59,17 +52,12 @@ _MOST_WORDS = 2  # lines of reasons and notes below a picture
 _MOST_SIDE_PX, _MOST_PIXELS = 30_000, 100_000_000  # of a page
 _READERS = 2  # threads; each holds one cutout at full size
 _QUALITY = 92
-_MARK, _HEAD_BYTES = b"garmentcut contact sheet", 512  # the mark stands before the pixels
-_ELLIPSIS, _NOT_IN_ANY_FONT, _SUBSTITUTE = "…", "\uffff", "?"  # a noncharacter is drawn as a missing glyph
-
-_BEST_FIRST = (".png", ".tif", ".tiff", ".webp", ".psd", ".psb")  # of several outputs, one is shown
-_MASK_END, _JPEG_SUFFIXES = "_mask", (".jpg", ".jpeg", ".jpe", ".mpo")
-_PATTERN = NamePattern(DEFAULT_PATTERN)
+_DRAWN = frozenset({*map(chr, range(32, 127)), *"©«°±´·»‘’“”…‹›⁄™"})  # noqa: RUF001 by the font that comes with Pillow
 
 
-@dataclass(frozen=True)
+@dataclass
 class SheetOptions:
-    """What a sheet shows, and how it looks.
+    """What a sheet shows, and how it looks; all lengths are in pixels.
 
     Raises:
         ConfigError: a ground that is neither `checkerboard` nor a colour; the message says so.
@@ -85,63 +73,28 @@ class SheetOptions:
     read: ReadConfig = field(default_factory=ReadConfig)  # limits for the files
 
     def __post_init__(self) -> None:
-        """Check the grounds, count the columns; all lengths are in pixels."""
+        """Check the grounds, and work out all lengths."""
         for ground in self.grounds:
-            if ground != _CHECKERBOARD and not re.fullmatch("#[0-9a-fA-F]{6}", ground):
+            if ground != CHECKERBOARD and not re.fullmatch("#[0-9a-fA-F]{6}", ground):
                 raise ConfigError(
                     f"{ground!r} is not a ground; use checkerboard, white, all or a colour such as {_STRONG}"
                 )
+        scale = min(max(self.cell_px / _USUAL_CELL_PX, 0.7), 3)
+        self.gap = round(10 * scale)  # between cards, and inside of them
+        self.frame = round(5 * scale)  # width of a frame
+        self.title, self.text = round(15 * scale), round(13 * scale)  # size of the letters
+        self.title_line, self.text_line = round(self.title * 1.5), round(self.text * 1.4)  # height of a line
+        self.header = 8 * self.gap  # height of the head of a page
+        self.picture_hw = self.cell_px, round(self.cell_px * _ASPECT)  # with the air around it
+        self.text_width = len(self.grounds) * self.picture_hw[1]
+        self.card_width = self.text_width + 2 * self.gap  # of one cutout on all grounds
         if not self.columns:
-            fitting = max(self._scaled(_USUAL_PAGE_PX) // self.card_width, 1)
-            object.__setattr__(self, "columns", fitting - fitting % _VIEWS if fitting > _VIEWS else fitting)
-
-    def _scaled(self, length: int) -> int:
-        """A length beside pictures of usual height, as this sheet has it."""
-        return round(length * min(max(self.cell_px / _USUAL_CELL_PX, 0.7), 3))
-
-    @property
-    def picture_hw(self) -> tuple[int, int]:
-        """A picture with the air around it."""
-        return self.cell_px, round(self.cell_px * _ASPECT)
-
-    @property
-    def gap(self) -> int:
-        """Between cards, and inside of them."""
-        return self._scaled(10)
-
-    @property
-    def frame(self) -> int:
-        """Width of a frame."""
-        return self._scaled(5)
-
-    @property
-    def title(self) -> int:
-        """Size of the titles' letters."""
-        return self._scaled(15)
-
-    @property
-    def text(self) -> int:
-        """Size of other letters."""
-        return self._scaled(13)
-
-    @property
-    def text_line(self) -> int:
-        """Height of a line of text; a title's is `1.5 * title`."""
-        return round(self.text * 1.4)
-
-    @property
-    def header(self) -> int:
-        """Height of the head of a page."""
-        return 8 * self.gap
-
-    @property
-    def card_width(self) -> int:
-        """Of one cutout on all grounds."""
-        return len(self.grounds) * self.picture_hw[1] + 2 * self.gap
+            fitting = max(round(_USUAL_PAGE_PX * scale) // self.card_width, 1)
+            self.columns = fitting - fitting % _VIEWS if fitting > _VIEWS else fitting
 
     def card_height(self, num_words: int) -> int:
         """With so many lines of words below the name and the facts."""
-        return self.cell_px + 2 * self.gap + round(self.title * 1.5) + (1 + num_words) * self.text_line
+        return self.cell_px + 2 * self.gap + self.title_line + (1 + num_words) * self.text_line
 
     def page_hw(self, card_heights: Sequence[int]) -> tuple[int, int]:
         """Size of a page of lines so high; wide enough for the legend."""
@@ -153,231 +106,6 @@ def named_grounds(names: Iterable[str]) -> tuple[str, ...]:
     """Grounds, each once: `white` is a colour, `all` is checkerboard, white and a strong colour."""
     grounds = {"all": _ALL_GROUNDS, "white": ("#ffffff",)}
     return tuple(dict.fromkeys(ground for name in names for ground in grounds.get(name, (name,))))
-
-
-@dataclass(frozen=True, eq=False)
-class Cell:
-    """One cutout of a sheet."""
-
-    name: str  # of its file below the folder, with `/` and without suffix
-    file: Path | None = None  # the file to show; None: there is none
-    photo: Path | None = None  # what it was cut out of, where that is known
-    mark: Mark = ""  # why it needs a person; empty: it does not
-    reason: str = ""  # of the mark, in words
-    notes: tuple[str, ...] = ()  # further words
-    doubt: float | None = None  # in [0, 1]; None: not known
-    facts: str = ""  # what to know of every cutout, such as its size
-    thumbnail: Thumbnail | None = None  # None: not read yet, or there is none, and the reason takes its place
-    page: Path | None = None  # file of the page that shows it
-
-    @property
-    def garment(self) -> str:
-        """Folder and garment: all views of one garment share it."""
-        return self._key[0]
-
-    @property
-    def order(self) -> tuple[object, ...]:
-        """A sort key: garments by name with numbers by value (2 before 10), views as they are photographed."""
-        garment, view = self._key
-        suffix = self.file.suffix.lower() if self.file else ""
-        return _counted(garment), VIEWS.index(view) if view in VIEWS else len(VIEWS), _counted(self.name), suffix
-
-    @property
-    def _key(self) -> tuple[str, str]:
-        place = PurePosixPath(self.name)
-        key = _PATTERN.read(PurePosixPath(f"{place.name.removesuffix(_MASK_END)}.x"))  # x: dots in names are no suffix
-        if key is None or key.view not in VIEWS:
-            return self.name, ""
-        return str(place.with_name(key.garment)), key.view
-
-
-def _counted(name: str) -> list[tuple[int, str]]:
-    """A sort key: numbers by value, letters without case; digits in front of letters are part of an id."""
-    parts = re.split(r"(\d+(?![^\W_]))", name)
-    return [(int(part), part) if place % 2 else (0, part.casefold()) for place, part in enumerate(parts)]
-
-
-def find_cells(folder: Path, *, doubt_over: float) -> list[Cell]:
-    """The cutouts of a folder, in order; reads no pictures.
-
-    Where `garmentcut cut` has written, or still writes, its `results.jsonl` says what is there: one cell a photo, the
-    failed ones too. Elsewhere every picture in the folder and all below it counts, but for contact sheets, and for
-    masks and JPEG files beside a cutout of the same name.
-
-    Args:
-        folder: the cutouts.
-        doubt_over: above this doubt a cutout is doubtful, where no verdict stands beside it.
-
-    Raises:
-        SourceError: no such folder, nothing in it, or its `results.jsonl` is not ours.
-    """
-    if not folder.is_dir():
-        raise SourceError(f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}")
-    has_results = (folder / RESULTS_NAME).exists()
-    try:
-        # The lock is not needed: rows are appended whole, or the file is replaced by another in one step.
-        rows = Journal(folder).rows.values() if has_results else ()
-        cells = [_cell_of(folder, row, doubt_over) for row in rows] if has_results else _cells_of_files(folder)
-    except (OSError, SourceError) as error:
-        raise SourceError(str(error)) from error
-    if not cells:
-        raise SourceError(f"{folder}: no cutouts{' yet' if has_results else ''}; name a folder that holds some")
-    return sorted(cells, key=lambda cell: cell.order)
-
-
-def _cell_of(folder: Path, row: Row, doubt_over: float) -> Cell:
-    cell = Cell(row.place or Path(row.input).stem, photo=Path(row.input), notes=row.notes)
-    if row.status == "failed":
-        return replace(cell, mark="failed", reason=row.reason)
-    if row.status == "pending":
-        return replace(cell, mark="not finished", reason="being cut, or stopped: run garmentcut cut again")
-    file = folder / min(row.outputs, key=_rank) if row.outputs else None
-    if file is None or not file.is_file():
-        gone = f"{file.name} is gone" if file else "nothing was written"
-        return replace(cell, mark="failed", reason=f"{gone}; run garmentcut cut again")
-    cell = replace(cell, file=file, doubt=row.doubt)
-    is_over = row.doubt is not None and row.doubt > doubt_over
-    if not (row.is_foreign or (row.verdict == "review" if row.verdict else is_over)):
-        return cell
-    why = "; ".join(row.reasons) or ("to review" if row.verdict else f"its doubt is over {doubt_over:g}")
-    return replace(cell, mark="doubtful", reason=why)
-
-
-def _rank(output: str) -> tuple[bool, int]:
-    path = PurePosixPath(output)
-    return path.stem.endswith(_MASK_END), [*_BEST_FIRST, path.suffix].index(path.suffix)
-
-
-def _cells_of_files(folder: Path) -> list[Cell]:
-    unreadable: list[OSError] = []
-    files: dict[Path, str] = {}
-    for here, subfolders, names in os.walk(folder, onerror=unreadable.append):
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        for path in (Path(here, name) for name in sorted(names) if not name.startswith(".")):
-            if path.suffix.lower() in CUTOUT_SUFFIXES and not is_contact_sheet(path):
-                files[path] = path.relative_to(folder).with_suffix("").as_posix()
-    # A mask, or a JPEG file, is of less worth than a cutout of the same name.
-    aside = {path for path in files if path.stem.endswith(_MASK_END) or path.suffix.lower() in _JPEG_SUFFIXES}
-    cutouts = {name for path, name in files.items() if path not in aside}
-    cells = [
-        Cell(name, path)
-        for path, name in files.items()
-        if path not in aside or name.removesuffix(_MASK_END) not in cutouts
-    ]
-    for error in unreadable:
-        name = Path(error.filename).relative_to(folder).as_posix()
-        cells.append(Cell(name, mark="failed", reason=f"the folder cannot be read: {error.strerror}"))
-    return cells
-
-
-def read_cell(cell: Cell, options: SheetOptions) -> Cell:
-    """The cell with its thumbnail and what the file shows by itself; whatever the file holds, it never raises."""
-    if cell.file is None:
-        return cell
-    try:
-        cutout, note, suspicion = _look_at(cell, cell.file, options.read)
-        size_hw = round(options.picture_hw[0] * _FILLED), round(options.picture_hw[1] * _FILLED)
-        thumbnail = shrink_cutout(cutout, size_hw, trim=options.trim)
-    except Exception as error:  # noqa: BLE001 - whatever is wrong with one file must not stop the others
-        reason = str(error).removeprefix(f"{cell.file}: ") or type(error).__name__
-        reason = "not enough memory" if isinstance(error, MemoryError) else reason
-        return replace(cell, facts=cell.file.name, mark="failed", reason=reason)
-    height, width = cutout.alpha.shape
-    doubt = () if cell.doubt is None else (f"doubt {cell.doubt:.2f}",)
-    return replace(
-        cell,
-        thumbnail=thumbnail,
-        facts=" · ".join((f"{width} x {height} px", cell.file.suffix.lstrip(".").lower(), *doubt)),
-        mark="doubtful" if suspicion else cell.mark,
-        reason="; ".join(filter(None, (cell.reason, suspicion))),
-        notes=(*cell.notes, *note),
-    )
-
-
-def _look_at(cell: Cell, file: Path, limits: ReadConfig) -> tuple[Cutout, tuple[str, ...], str]:
-    """What a file shows, notes on that, and what makes it doubtful by itself."""
-    try:
-        found = read_cutout(file, limits)
-    except PhotoError as error:
-        # A picture without transparency as it is: `garmentcut cut --background` writes such ones, others lost it.
-        try:
-            photo = read_photo(file, limits=limits)
-        except PhotoError:
-            raise error from None
-        cutout = Cutout(photo.rgb, np.ones(photo.size_hw, np.float32), photo.profile)
-        if cell.photo is not None:
-            return cutout, ("on a background, not transparent",), ""
-        return cutout, (), "nothing in the file says what is cut out"
-    suspicion = "nothing is cut out: no pixel is transparent" if found.alpha.min() > 1 - _HALF_LEVEL else ""
-    suspicion = "empty: nothing is visible" if found.alpha.max() < _HALF_LEVEL else suspicion
-    if found.rgb is not None:
-        return Cutout(found.rgb, found.alpha, found.profile), found.notes, suspicion
-    cutout, note = _of_mask(cell, found.alpha, limits)
-    return cutout, (*found.notes, note), suspicion
-
-
-def _of_mask(cell: Cell, alpha: NDArray[np.float32], limits: ReadConfig) -> tuple[Cutout, str]:
-    """A bare mask on the photo it was made from; without one, the mask itself, white on black."""
-    note = "mask alone: its photo is not known"
-    if cell.photo is not None:
-        try:
-            photo = read_photo(cell.photo, limits=limits)
-            if photo.size_hw == alpha.shape:
-                return Cutout.of(photo, alpha), "its photo under the mask"
-            note = "mask alone: its photo has another size"
-        except PhotoError:
-            note = "mask alone: its photo cannot be read any more"
-    levels = np.rint(alpha * np.float32(255)).astype(np.uint8)
-    return Cutout(np.repeat(levels[..., None], 3, axis=2), np.ones_like(alpha)), note
-
-
-def shrink_cutout(cutout: Cutout, size_hw: tuple[int, int], *, trim: bool = True) -> Thumbnail:
-    """Fit a cutout into a size; a small one is not enlarged.
-
-    Every pixel counts by its alpha, so that hidden colours do not bleed into the edge; the filter does not overshoot,
-    so that the edge gets no halo that the file does not have.
-
-    Args:
-        cutout: any size.
-        size_hw: height and width to fit into.
-        trim: show only the box of what an eye sees, specks too; where there is nothing, the whole frame.
-
-    Raises:
-        PhotoError: its colour profile cannot be applied.
-    """
-    part = slices_of((bounding_box(cutout.alpha > _SEEN) if trim else None) or (0, 0, *cutout.alpha.shape[::-1]))
-    alpha: NDArray[np.uint8] = np.rint(cutout.alpha[part] * np.float32(255)).astype(np.uint8)
-    rgb = srgb_of(to_8_bit(cutout.rgb[part]), cutout.profile)
-    image = Image.fromarray(np.dstack([rgb, alpha])).convert("RGBa")
-    scale = min(size_hw[0] / image.height, size_hw[1] / image.width, 1)
-    size = max(round(image.width * scale), 1), max(round(image.height * scale), 1)
-    return np.array(image.resize(size, Image.Resampling.HAMMING, reducing_gap=3.0))
-
-
-def draw_ground(ground: str, size_hw: tuple[int, int], *, square_px: int = 8) -> Rgb:
-    """A ground to lay thumbnails on.
-
-    Args:
-        ground: `checkerboard`, or a colour `#rrggbb`.
-        size_hw: height and width.
-        square_px: side of the checkerboard's squares.
-    """
-    if ground != _CHECKERBOARD:
-        return np.broadcast_to(np.frombuffer(bytes.fromhex(ground[1:]), np.uint8), (*size_hw, 3)).copy()
-    y, x = (np.arange(side) // square_px for side in size_hw)
-    odd = (y[:, None] + x) % 2 == 1
-    return np.repeat(np.where(odd, np.uint8(_DARK), np.uint8(_LIGHT))[..., None], 3, axis=2)
-
-
-def lay_on_ground(thumbnail: Thumbnail, ground: Rgb) -> Rgb:
-    """The ground with the thumbnail in its middle; the thumbnail is no larger than the ground."""
-    height, width = thumbnail.shape[:2]
-    top, left = (ground.shape[0] - height) // 2, (ground.shape[1] - width) // 2
-    laid = ground.copy()
-    place = laid[top : top + height, left : left + width]
-    shown_through = (place * (255 - thumbnail[..., 3:].astype(np.uint16)) + 127) // 255
-    place[:] = np.minimum(shown_through + thumbnail[..., :3], 255)
-    return laid
 
 
 @functools.lru_cache(maxsize=16)
@@ -395,32 +123,19 @@ def width_of(text: str, size_px: int) -> float:
 
 def legible(text: str) -> str:
     """The text with what the font cannot draw replaced: `é` by `e`, anything without a base letter by `?`."""
-    return "".join(map(_legible_character, text))
-
-
-@functools.lru_cache(maxsize=4096)
-def _legible_character(character: str) -> str:
-    if character.isspace():
-        return " "
-    for candidate in (character, unicodedata.normalize("NFKD", character)[:1]):
-        if candidate.isprintable() and _glyph(candidate) != _glyph(_NOT_IN_ANY_FONT):
-            return candidate
-    return "" if unicodedata.combining(character) else _SUBSTITUTE
-
-
-def _glyph(character: str) -> tuple[tuple[int, int], bytes]:
-    mask = _font_of(16).getmask(character)
-    return mask.size, bytes(mask)
+    characters = (" " if one.isspace() else one for one in text if not unicodedata.combining(one))
+    letters = (one if one in _DRAWN else unicodedata.normalize("NFKD", one)[0] for one in characters)
+    return "".join(letter if letter in _DRAWN else "?" for letter in letters)
 
 
 def fit_line(text: str, width_px: int, size_px: int) -> str:
     """One line of at most `width_px`; what is too long loses its middle: a name's end holds the view."""
     text = line = legible(text)
-    for num_kept in range(len(text), -1, -1):
+    for num_left in range(len(text), -1, -1):
         if width_of(line, size_px) <= width_px:
             return line
-        tail = num_kept // 2
-        line = text[: num_kept - tail] + _ELLIPSIS + text[len(text) - tail :]
+        tail = num_left // 2
+        line = f"{text[: num_left - tail]}…{text[len(text) - tail :]}"
     return ""
 
 
@@ -428,21 +143,22 @@ def wrap_lines(text: str, width_px: int, size_px: int, *, max_lines: int) -> lis
     """Lines of at most `width_px`, broken between words where possible; the last one ends in `…` if there is more."""
     rest, lines = " ".join(legible(text).split()), list[str]()
     while rest and len(lines) < max_lines:
-        widths = functools.partial(_width_of_start, rest, size_px)
-        fitting = max(bisect(range(1, len(rest) + 1), float(width_px), key=widths), 1)
-        blank = rest.rfind(" ", 0, fitting + 1)
-        end = fitting if fitting == len(rest) or blank <= 0 else blank
+        end = fitting = max(_num_fitting(rest, width_px, size_px), 1)
+        if fitting < len(rest) and (blank := rest.rfind(" ", 0, fitting + 1)) > 0:
+            end = blank
         lines.append(rest[:end])
         rest = rest[end:].lstrip()
     if rest and lines:
-        while lines[-1] and width_of(lines[-1] + _ELLIPSIS, size_px) > width_px:
-            lines[-1] = lines[-1][:-1]
-        lines[-1] += _ELLIPSIS
+        last = lines[-1]
+        while last and width_of(f"{last}…", size_px) > width_px:
+            last = last[:-1]
+        lines[-1] = f"{last}…"
     return lines
 
 
-def _width_of_start(text: str, size_px: int, num_characters: int) -> float:
-    return width_of(text[:num_characters], size_px)
+def _num_fitting(text: str, width_px: int, size_px: int) -> int:
+    """How many of the first characters take at most `width_px`."""
+    return bisect(range(1, len(text) + 1), float(width_px), key=lambda num: width_of(text[:num], size_px))
 
 
 def break_lines(garments: Sequence[str], columns: int) -> list[list[int]]:
@@ -483,7 +199,7 @@ def _draw_head(page: Image.Image, options: SheetOptions, title: str, subtitle: s
     draw, left, text = ImageDraw.Draw(page), 2 * options.gap, options.text
     large, top = round(options.title * 1.6), round(1.4 * options.gap)
     draw.text((left, top), fit_line(title, page.width - 2 * left, large), _INK, _font_of(large))
-    top, right = round(5 * options.gap), page.width - left
+    top, right = 5 * options.gap, page.width - left
     for mark in reversed(FRAMES):
         right -= round(width_of(mark, text))
         draw.text((right, top), mark, _MUTED, _font_of(text))
@@ -500,8 +216,7 @@ def _draw_line(page: Image.Image, line: Sequence[Cell], options: SheetOptions, s
     lefts = [2 * options.gap + column * step for column in range(len(line))]
     for _, run in groupby(range(len(line)), key=lambda place: line[place].garment):
         first, *_, last = [*run] * 2
-        box = lefts[first], top, lefts[last] + options.card_width - 1, top + height - 1
-        draw.rectangle(box, _CARD, _BORDER)
+        draw.rectangle((lefts[first], top, lefts[last] + options.card_width - 1, top + height - 1), _CARD, _BORDER)
     for cell, left in zip(line, lefts, strict=True):
         _draw_cell(page, cell, options, (left + options.gap, top + options.gap))
         if cell.mark:
@@ -519,20 +234,18 @@ def _draw_cell(page: Image.Image, cell: Cell, options: SheetOptions, corner_xy: 
     else:
         _draw_reason(draw, cell, options, corner_xy)
     top += options.cell_px + options.gap // 2
-    width = options.card_width - 2 * options.gap
-    draw.text((left, top), fit_line(cell.name, width, options.title), _INK, _font_of(options.title))
-    top += round(options.title * 1.5)
-    draw.text((left, top), fit_line(cell.facts, width, options.text), _MUTED, font)
+    draw.text((left, top), fit_line(cell.name, options.text_width, options.title), _INK, _font_of(options.title))
+    top += options.title_line
+    draw.text((left, top), fit_line(cell.facts, options.text_width, options.text), _MUTED, font)
     for number, words in enumerate(_words_below(cell, options), 1):
         draw.text((left, top + number * options.text_line), words, _TEXT[cell.mark], font)
 
 
 def _draw_reason(draw: ImageDraw.ImageDraw, cell: Cell, options: SheetOptions, corner_xy: tuple[int, int]) -> None:
     """Where there is no picture, its place says why."""
-    gap, (left, top) = options.gap, corner_xy
-    width, large = options.card_width - 2 * gap, round(options.title * 1.2)
+    gap, width, (left, top) = options.gap, options.text_width, corner_xy
     draw.rectangle((left, top, left + width - 1, top + options.cell_px - 1), _EMPTY.get(cell.mark, _PAGE))
-    draw.text((left + gap, top + gap), cell.mark, _TEXT[cell.mark], _font_of(large))
+    draw.text((left + gap, top + gap), cell.mark, _TEXT[cell.mark], _font_of(round(options.title * 1.2)))
     max_lines = (options.cell_px - 2 * gap) // options.text_line - 2
     words = wrap_lines(cell.reason, width - 2 * gap, options.text, max_lines=max_lines)
     for number, line in enumerate(words, 2):
@@ -543,7 +256,7 @@ def _words_below(cell: Cell, options: SheetOptions) -> list[str]:
     """Reason and notes in a few lines; the reason of a missing picture stands in its place already."""
     reason = f"{cell.mark}: {cell.reason}" if cell.mark and cell.thumbnail is not None else ""
     words = "; ".join(filter(None, (reason.removesuffix(": "), *cell.notes)))
-    return wrap_lines(words, options.card_width - 2 * options.gap, options.text, max_lines=_MOST_WORDS)
+    return wrap_lines(words, options.text_width, options.text, max_lines=_MOST_WORDS)
 
 
 def encode_sheet(page: Rgb, suffix: str) -> bytes:
@@ -551,21 +264,12 @@ def encode_sheet(page: Rgb, suffix: str) -> bytes:
     file, image = io.BytesIO(), Image.fromarray(page)
     if suffix.lower() == ".png":
         text = PngImagePlugin.PngInfo()
-        text.add_text("Software", _MARK.decode())
+        text.add_text("Software", SHEET_MARK.decode())
         image.save(file, "PNG", pnginfo=text, compress_level=6)
     else:
         # No colour subsampling: the strong ground would bleed into the soft edges that it is there to show.
-        image.save(file, "JPEG", quality=_QUALITY, subsampling=0, comment=_MARK)
+        image.save(file, "JPEG", quality=_QUALITY, subsampling=0, comment=SHEET_MARK)
     return file.getvalue()
-
-
-def is_contact_sheet(path: Path) -> bool:
-    """True for files of `encode_sheet`; False also for what cannot be read."""
-    try:
-        with path.open("rb") as file:
-            return _MARK in file.read(_HEAD_BYTES)
-    except OSError:
-        return False
 
 
 class ContactSheet:
@@ -574,6 +278,10 @@ class ContactSheet:
     >>> sheet = ContactSheet(Path("cutouts"), Path("sheet.jpg"))  # doctest: +SKIP
     >>> for cell in sheet.draw():  # doctest: +SKIP
     ...     print(cell.name, cell.mark, cell.page)
+
+    Attributes:
+        cells: all cutouts, not read yet.
+        pages: files of the pages.
     """
 
     def __init__(self, folder: Path, out: Path, options: SheetOptions | None = None) -> None:
@@ -590,29 +298,23 @@ class ContactSheet:
         options = options or SheetOptions()
         if out.suffix.lower() not in SHEET_SUFFIXES:
             raise SourceError(f"{out}: a sheet is written as {' or '.join(SHEET_SUFFIXES)}; change the suffix")
-        self.folder, self.out = folder, out
+        self._folder, self._out = folder, out
         self.cells = find_cells(folder, doubt_over=options.doubt_over)
         lines = break_lines([cell.garment for cell in self.cells], options.columns)
-        self.options = replace(options, columns=max(map(len, lines)))  # few cutouts make a narrow page
+        self._options = replace(options, columns=max(map(len, lines)))  # few cutouts make a narrow page
         step = options.lines_per_page
-        height, width = self.options.page_hw([options.card_height(_MOST_WORDS)] * min(step, len(lines)))
+        height, width = self._options.page_hw([options.card_height(_MOST_WORDS)] * min(step, len(lines)))
         if max(height, width) > _MOST_SIDE_PX or height * width > _MOST_PIXELS:
-            raise SourceError(
-                f"a page would have {width}x{height} pixels; use fewer --columns or --rows-per-page, or a smaller "
-                "--cell"
-            )
+            fix = "use fewer --columns or --rows-per-page, or a smaller --cell"
+            raise SourceError(f"a page would have {width}x{height} pixels; {fix}")
         pages = [lines[start : start + step] for start in range(0, len(lines), step)]
         digits = max(len(str(len(pages))), 3)
         names = [f"{out.stem}_{number:0{digits}}{out.suffix}" for number in range(1, len(pages) + 1)]
         self._lines = dict(zip(map(out.with_name, names if len(pages) > 1 else [out.name]), pages, strict=True))
-        foreign = [path for path in self._lines if path.exists() and not is_contact_sheet(path)]
-        if foreign:
-            raise SourceError(f"{foreign[0]} is there already and no contact sheet; choose another --out")
-
-    @property
-    def pages(self) -> tuple[Path, ...]:
-        """Files of the pages."""
-        return tuple(self._lines)
+        self.pages = tuple(self._lines)
+        others = [path for path in self.pages if path.exists() and not is_contact_sheet(path)]
+        if others:
+            raise SourceError(f"{others[0]} is there already and no contact sheet; choose another --out")
 
     def draw(self) -> Iterator[Cell]:
         """Read all cutouts and write the pages; yields each cell once it is read, without its thumbnail.
@@ -623,27 +325,29 @@ class ContactSheet:
         with ThreadPoolExecutor(_READERS) as readers:
             try:
                 for path, lines in self._lines.items():
-                    read = dict[int, Cell]()
                     places = [place for line in lines for place in line]
-                    for place, cell in zip(places, readers.map(self._read, places), strict=True):
-                        read[place] = replace(cell, page=path)
-                        yield replace(read[place], thumbnail=None)
+                    cells = readers.map(self._read, places)
+                    read = dict[int, Cell]()
+                    for place, cell in zip(places, cells, strict=True):
+                        read[place] = cell
+                        yield replace(cell, page=path, thumbnail=None)
                     self._write(path, [[read[place] for place in line] for line in lines])
             finally:
                 readers.shutdown(cancel_futures=True)
         # Pages of an earlier, longer sheet of the same name would be taken for pages of this one.
-        name = re.compile(rf"{re.escape(self.out.stem)}(_\d{{3,}})?{re.escape(self.out.suffix)}")
-        for path in list(self.out.parent.iterdir()):
-            if name.fullmatch(path.name) and path not in self._lines and is_contact_sheet(path):
+        name = re.compile(rf"{re.escape(self._out.stem)}(_\d{{3,}})?{re.escape(self._out.suffix)}")
+        for path in list(self._out.parent.iterdir()):
+            if name.fullmatch(path.name) and path not in self.pages and is_contact_sheet(path):
                 path.unlink(missing_ok=True)
 
     def _read(self, place: int) -> Cell:
-        return read_cell(self.cells[place], self.options)
+        height, width = (round(side * _FILLED) for side in self._options.picture_hw)
+        return read_cell(self.cells[place], (height, width), self._options.read, trim=self._options.trim)
 
     def _write(self, path: Path, lines: list[list[Cell]]) -> None:
         count = f"{len(self.cells)} cutout{'s' * (len(self.cells) > 1)}"
         page = (f"page {self.pages.index(path) + 1} of {len(self.pages)}",) if len(self.pages) > 1 else ()
-        grounds = ", ".join({"#ffffff": "white"}.get(ground.lower(), ground) for ground in self.options.grounds)
+        grounds = ", ".join({"#ffffff": "white"}.get(ground.lower(), ground) for ground in self._options.grounds)
         subtitle = " · ".join((count, *page, f"on {grounds}"))
-        drawn = draw_page(lines, self.options, title=self.folder.resolve().name, subtitle=subtitle)
+        drawn = draw_page(lines, self._options, title=self._folder.resolve().name, subtitle=subtitle)
         write_atomic(path, encode_sheet(drawn, path.suffix))

@@ -1,36 +1,40 @@
-"""Finds the photos that a run is to cut, and lists what lies among them but is skipped, with the reason."""
+"""Finds the photos that a run is to cut, lists what lies among them but is skipped, and names their outputs."""
 
 import json
 import os
+import re
 import stat
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path, PurePath, PurePosixPath
 from typing import NamedTuple
 
-from garmentcut.errors import SKIPPED, SourceError
+from garmentcut.config import Format, OutputConfig
+from garmentcut.dataset.manifest import VIEWS
+from garmentcut.dataset.pairing import DEFAULT_PATTERN, NamePattern
+from garmentcut.errors import SKIPPED, ConfigError, SourceError
+from garmentcut.formats import FORMATS
 from garmentcut.photo.files import walk_files, write_atomic
 from garmentcut.photo.read import PHOTO_SUFFIXES
+from garmentcut.photo.spec import FilledPattern, Output, Specification, Subject, fill_pattern
 
 SKIPPED_NAME = ".garmentcut/skipped.jsonl"
 """Below the output folder: what the last run passed over, a line each."""
 
 
-def _suffixes(text: str) -> frozenset[str]:
-    return frozenset(f".{suffix}" for suffix in text.split())
-
-
-_RAW_SUFFIXES = _suffixes(
-    "3fr ari arw bay cap cr2 cr3 crw dcr dng eip erf fff gpr iiq k25 kdc mdc mef mos mrw nef nrw orf pef ptx r3d raf"
-    " raw rw2 rwl sr2 srf srw x3f"
-)
-_SIDECAR_SUFFIXES = _suffixes("xmp cos comask cot cop cof")
-_OTHER_SUFFIXES = _suffixes(
-    "ai avi avif bmp cin dcm eps exr gif hdr heic heif hif ico j2k jfif jp2 jpf jxl jxr m4v mkv mov mp4 mts pcx pdf pic"
-    " pict psb psd svg tga wdp webm wmv xcf"
-)
+_NUMBERED = re.compile(r"(.+)-\d+", re.DOTALL)
+_STUDIO_PATTERN = NamePattern(DEFAULT_PATTERN)
+_KINDS = {
+    "camera_raw": "3fr ari arw bay cap cr2 cr3 crw dcr dng eip erf fff gpr iiq k25 kdc mdc mef mos mrw nef nrw orf pef"
+    " ptx r3d raf raw rw2 rwl sr2 srf srw x3f",
+    "sidecar": "xmp cos comask cot cop cof",
+    "other_format": "ai avi avif bmp cin dcm eps exr gif hdr heic heif hif ico j2k jfif jp2 jpf jxl jxr m4v mkv mov mp4"
+    " mts pcx pdf pic pict psb psd svg tga wdp webm wmv xcf",
+}
+_KIND_OF_SUFFIX = {f".{suffix}": kind for kind, suffixes in _KINDS.items() for suffix in suffixes.split()}
 
 
 @dataclass(frozen=True)
@@ -50,11 +54,9 @@ class Skipped(NamedTuple):
     @classmethod
     def of_walk(cls, path: str, code: str) -> "Skipped":
         """The kind of a file or folder that `walk_files` passed over; of another suffix, which kind of file it is."""
-        if code != "suffix":
-            return cls(path, code)
-        suffix = PurePath(path).suffix.lower()
-        kinds = {"camera_raw": _RAW_SUFFIXES, "sidecar": _SIDECAR_SUFFIXES, "other_format": _OTHER_SUFFIXES}
-        return cls(path, next((code for code, suffixes in kinds.items() if suffix in suffixes), "no_picture"))
+        if code == "suffix":
+            code = _KIND_OF_SUFFIX.get(PurePath(path).suffix.lower(), "no_picture")
+        return cls(path, code)
 
 
 class NotLookedAt:
@@ -144,13 +146,7 @@ def walk_photos(
 
 
 def place_below(root: Path, path: str, prefix: PurePosixPath) -> Source:
-    """A photo found in a folder.
-
-    Args:
-        root: absolute path of the folder.
-        path: absolute path of the photo.
-        prefix: stands first in its place.
-    """
+    """A photo found in a folder; both paths are absolute, and the prefix stands first in its place."""
     found = Path(path)
     return Source(found, prefix / found.relative_to(root).with_suffix("").as_posix())
 
@@ -159,63 +155,6 @@ def folder_below(root: Path, path: str, prefix: PurePosixPath) -> Source:
     """A folder that cannot be read, as if it were a photo, so that it gets a row; its place is no photo's."""
     found = Path(path)
     return Source(found, prefix / found.relative_to(root).parent / f"{found.name} (folder)")
-
-
-class Sidecar(NamedTuple):
-    """A file in which Lightroom or Capture One keeps what was done to a photo."""
-
-    path: Path  # absolute path
-    suffix: str  # what its name has behind the photo's: `.xmp`, `.cos`
-    folder: str = ""  # it lies in, below the photo's; empty: beside the photo
-    # Its name begins with the photo's whole name, `IMG_1.jpg.cos`, not with `IMG_1` alone.
-    is_named_in_full: bool = True
-
-    def name_beside(self, output: str) -> str:
-        """What it is called beside a photo's output, relative to the output folder."""
-        place = PurePosixPath(output)
-        return str(place.parent / self.folder / f"{place.name if self.is_named_in_full else place.stem}{self.suffix}")
-
-    @property
-    def is_adjustments(self) -> bool:
-        """It holds crops and masks in the photo's frame, so it fits no cutout of another frame."""
-        return bool(self.folder)
-
-
-def find_sidecars(photo: Path) -> list[Sidecar]:
-    """A photo's sidecar files: `NAME.xmp` and `NAME.jpg.xmp` beside it, `CaptureOne/Settings*/NAME.jpg.*`.
-
-    Links are none, for they may lead anywhere.
-
-    Args:
-        photo: absolute path; of a folder that cannot be read, there are none.
-    """
-    parent, found = photo.parent, list[Sidecar]()
-    for start in (photo.stem, photo.name):
-        for suffix in (".xmp", ".XMP"):
-            path = parent / f"{start}{suffix}"
-            if _is_plain(path) and not any(path.samefile(one.path) for one in found):
-                found.append(Sidecar(path, ".xmp", is_named_in_full=start == photo.name))
-    for folder in capture_one_folders(parent):
-        with suppress(OSError):
-            names = sorted(name for name in os.listdir(folder) if name.startswith(f"{photo.name}."))  # noqa: PTH208
-            within = folder.relative_to(parent).as_posix()
-            found += [
-                Sidecar(folder / name, name[len(photo.name) :], within) for name in names if _is_plain(folder / name)
-            ]
-    return found
-
-
-def capture_one_folders(folder: Path) -> list[Path]:
-    """Where Capture One keeps the adjustments of a folder's photos, one for each of its versions that was used."""
-    above = folder / "CaptureOne"
-    with suppress(OSError):
-        return sorted(path for path in above.glob("Settings*") if not (above.is_symlink() or path.is_symlink()))
-    return []
-
-
-def _is_plain(path: Path) -> bool:
-    # Not the methods of Path: they raise where a folder may not be entered.
-    return os.path.isfile(path) and not os.path.islink(path)  # noqa: PTH113, PTH114
 
 
 def write_skipped(out_dir: Path, skipped: Iterable[Skipped]) -> None:
@@ -257,3 +196,225 @@ def _kind_of(skipped: Skipped) -> str:
     if skipped.code == "link":
         return "links to folders"
     return PurePath(skipped.path).suffix.lower() or "without suffix"
+
+
+class Named(NamedTuple):
+    """What a photo's outputs are called, relative to the output folder."""
+
+    place: str
+    outputs: tuple[str, ...]
+
+
+def subject_of(place: PurePosixPath) -> Subject:
+    """The garment and view that a photo's place, without suffix, names; read as `garmentcut ingest` reads it."""
+    stem = place.name
+    key = _STUDIO_PATTERN.read(PurePosixPath(f"{stem}.photo"))  # whatever stands behind a dot is no suffix any more
+    return Subject(key.garment, key.view, stem) if key else Subject(stem, "", stem)
+
+
+def garment_of(source: Source) -> str:
+    """The key that all views of one garment share; a photo without a known view stands alone."""
+    subject = subject_of(source.place)
+    return folded(subject.garment) if subject.view in VIEWS else str(source.path)
+
+
+def by_garment(sources: Iterable[Source]) -> list[Source]:
+    """The photos, garment by garment, Front first; garments in the order in which they were found."""
+    groups: dict[str, list[Source]] = defaultdict(list)
+    for source in sources:
+        groups[garment_of(source)].append(source)
+    return [source for group in groups.values() for source in sorted(group, key=_view_order)]
+
+
+def name_outputs(
+    sources: Iterable[Source],
+    suffixes: Iterable[str],
+    *,
+    places: Mapping[str, str] | None = None,
+    owners: Mapping[str, str] | None = None,
+    each: bool = False,
+) -> dict[Path, Named]:
+    """Output names of each photo, relative to the output folder; no two are the same on any file system.
+
+    `a.jpg` becomes `a.png`; where `a.jpg` and `a.png` lie side by side they become `a_jpg.png` and `a_png.png`. A
+    counter separates names that are still the same. Names are compared as macOS and Windows do: without case, composed
+    (NFC).
+
+    Args:
+        sources: the photos.
+        suffixes: one output each, such as `.png` and `_mask.png`.
+        places: input path to the place an earlier run gave it: a photo keeps its name.
+        owners: output name to the input path an earlier run wrote it for: nobody else gets it.
+        each: keep names free for `name_each`: `a.jpg` becomes `a_jpg.png` beside `a-1.jpg`.
+
+    Returns:
+        For each photo's path, its place and its outputs in the order of `suffixes`.
+    """
+    sources, suffixes, places = list(sources), tuple(suffixes), places or {}
+    takers = {folded(name): path for name, path in (owners or {}).items()}
+    alike = Counter(folded(str(source.place)) for source in sources)
+    numbered = {match[1] for place in alike if each and (match := _NUMBERED.fullmatch(place))}
+    names: dict[Path, Named] = {}
+    for source in sources:
+        mine = str(source.path)
+        alone = alike[folded(str(source.place))] == 1
+        for place in _candidates(source, alone=alone, earlier=places.get(mine)):
+            outputs = tuple(f"{place}{suffix}" for suffix in suffixes)
+            is_free = all(takers.get(folded(name), mine) == mine for name in outputs)
+            if is_free and folded(place) not in numbered:
+                break
+        takers.update((folded(name), mine) for name in outputs)
+        names[source.path] = Named(place, outputs)
+    return names
+
+
+def name_each(outputs: Iterable[str], formats: Iterable[Format], num: int) -> tuple[str, ...]:
+    """Names of the files of each of several garments on one photo, garment by garment.
+
+    >>> name_each(["a.png", "a_mask.png"], ["png", "mask"], 2)
+    ('a-1.png', 'a-1_mask.png', 'a-2.png', 'a-2_mask.png')
+
+    Args:
+        outputs: the photo's names if it showed one garment.
+        formats: of each of them.
+        num: of garments.
+    """
+    named = [(name, FORMATS[format].suffix) for name, format in zip(outputs, formats, strict=True)]
+    return tuple(f"{name.removesuffix(end)}-{number}{end}" for number in range(1, num + 1) for name, end in named)
+
+
+def name_files(
+    sources: Iterable[Source],
+    output: OutputConfig,
+    specification: Specification | None,
+    *,
+    places: Mapping[str, str] | None = None,
+    owners: Mapping[str, str] | None = None,
+) -> dict[Path, Named]:
+    """Names of each photo's files, by a customer's specification or, without one, an output of each format.
+
+    Raises:
+        ConfigError: the specification would give two files the same name.
+    """
+    if specification is not None:
+        return name_deliveries(by_garment(sources), specification, owners=owners)
+    suffixes = [FORMATS[format].suffix for format in output.formats]
+    return name_outputs(sources, suffixes, places=places, owners=owners, each=output.each)
+
+
+def name_deliveries(
+    sources: Iterable[Source], specification: Specification, *, owners: Mapping[str, str] | None = None
+) -> dict[Path, Named]:
+    """Names of each photo's files, relative to the output folder, in the order of `deliver`.
+
+    Names are compared as macOS and Windows do: without case, composed (NFC).
+
+    Args:
+        sources: the photos; those named first get the lower counters.
+        specification: what the customer wants.
+        owners: output name to the input path that an earlier run wrote it for: photos keep their counters, and no
+            other gets a name with one.
+
+    Raises:
+        ConfigError: two photos, or two outputs of one photo, would get the same name.
+    """
+    sources, owners = list(sources), owners or {}
+    columns = [_names_of(output, sources, owners) for output in specification.outputs]
+    takers: dict[str, tuple[Path, int]] = {}
+    names: dict[Path, Named] = {}
+    for row, source in enumerate(sources):
+        outputs = [(number, name) for number, column in enumerate(columns, 1) for name in column[row]]
+        for number, name in outputs:
+            other, first = takers.setdefault(folded(name), (source.path, number))
+            if (other, first) != (source.path, number):
+                raise ConfigError(_clash(name, (other, first), (source.path, number)))
+        names[source.path] = Named(str(source.place), tuple(name for _, name in outputs))
+    return names
+
+
+def _names_of(output: Output, sources: list[Source], owners: Mapping[str, str]) -> list[tuple[str, ...]]:
+    """One output's names for each photo."""
+    suffixes = [FORMATS[format].suffix for format in output.sections.file.formats]
+    patterns = []
+    for source in sources:
+        filled = fill_pattern(output.sections.file.name, subject_of(source.place))
+        folder = "" if source.place.parent == PurePosixPath() else f"{source.place.parent}/"
+        patterns.append(filled._replace(before=f"{folder}{filled.before}"))
+    counters = [0] * len(sources)
+    if patterns and patterns[0].num_digits:
+        counters = _counters_of(patterns, sources, suffixes[0], owners)
+    return [
+        tuple(pattern.numbered(counter) + suffix for suffix in suffixes)
+        for pattern, counter in zip(patterns, counters, strict=True)
+    ]
+
+
+def _counters_of(
+    patterns: list[FilledPattern], sources: list[Source], suffix: str, owners: Mapping[str, str]
+) -> list[int]:
+    """Numbers that separate photos whose names are the same otherwise; those of earlier runs stay."""
+    owned: dict[str, list[str]] = defaultdict(list)
+    for name, owner in owners.items():
+        owned[owner].append(name.removesuffix(suffix))
+    takers = {folded(name): owner for name, owner in owners.items()}
+    used: dict[FilledPattern, set[int]] = defaultdict(set)
+    counters = [0] * len(sources)
+    for row, (pattern, source) in enumerate(zip(patterns, sources, strict=True)):
+        earlier = [number for name in owned[str(source.path)] if (number := pattern.counter_of(name)) is not None]
+        counters[row] = next((number for number in sorted(earlier) if number not in used[_alike(pattern)]), 0)
+        used[_alike(pattern)].add(counters[row])
+    following: dict[FilledPattern, Iterator[int]] = defaultdict(lambda: count(1))
+    for row, (pattern, source) in enumerate(zip(patterns, sources, strict=True)):
+        while not counters[row]:
+            number = next(following[_alike(pattern)])
+            owner = takers.get(folded(pattern.numbered(number) + suffix), str(source.path))
+            if number not in used[_alike(pattern)] and owner == str(source.path):
+                counters[row] = number
+    return counters
+
+
+def _alike(pattern: FilledPattern) -> FilledPattern:
+    return pattern._replace(before=folded(pattern.before), behind=folded(pattern.behind))
+
+
+def _clash(name: str, first: tuple[Path, int], second: tuple[Path, int]) -> str:
+    if first[0] == second[0]:
+        return f"outputs {first[1]} and {second[1]} both write {name} for {first[0]}; give each its own file.name"
+    return f"file.name gives {name} to both {first[0]} and {second[0]}; add {{view}}, {{stem}} or {{counter}} to it"
+
+
+def _view_order(source: Source) -> int:
+    view = subject_of(source.place).view
+    return VIEWS.index(view) if view in VIEWS else len(VIEWS)
+
+
+def _candidates(source: Source, *, alone: bool, earlier: str | None) -> Iterable[str]:
+    place = str(source.place)
+    if earlier:
+        yield earlier
+    if alone:
+        yield place
+    with_kind = f"{place}_{source.path.suffix.lstrip('.').lower()}"
+    yield with_kind
+    yield from (f"{with_kind}_{number}" for number in count(2))
+
+
+def folded(name: str) -> str:
+    """A name as macOS and Windows compare it: without case, composed (NFC)."""
+    return (name if name.isascii() else unicodedata.normalize("NFC", name)).casefold()
+
+
+VERDICT_FOLDERS: Mapping[str, str] = {"accept": "accepted", "review": "review"}
+"""Where outputs go, if they are sorted by verdict; without one they stay where they are."""
+
+
+def sorted_outputs(outputs: Iterable[str], verdict: str) -> tuple[str, ...]:
+    """Output names in the verdict's folder."""
+    folder = VERDICT_FOLDERS.get(verdict)
+    return tuple(f"{folder}/{name}" if folder else name for name in outputs)
+
+
+def unsorted_output(name: str) -> str:
+    """An output's name without the verdict's folder."""
+    first, _, rest = name.partition("/")
+    return rest if rest and first in VERDICT_FOLDERS.values() else name

@@ -17,16 +17,21 @@ from garmentcut.config import RuntimeConfig
 from garmentcut.errors import NoGarmentError, Note
 from garmentcut.model.card import ModelCard, StageSizes, stage_network_of
 from garmentcut.photo.mask import components
-from garmentcut.photo.photo import Photo, resize_alpha, resize_rgb
-from garmentcut.prediction.frame import Box, Crop, Frame, crop_pixels, whole_crop
+from garmentcut.photo.photo import Photo, resize_alpha
 from garmentcut.prediction.locate import (
     LEAST_SHARE,
+    MULTIPLE_OF,
     NO_GARMENT,
-    Place,
+    Box,
+    Crop,
+    Frame,
     clean,
     count_garments,
-    locate,
+    crop_pixels,
+    find_garment,
     opaque,
+    padded,
+    whole_crop,
     without_false_positives,
 )
 from garmentcut.prediction.runtime import Predict, Runtime, load_runtime
@@ -39,30 +44,20 @@ _GOES_ON = 0.02  # of a crop's side: what is garment there is no speck
 _MAYBE = 0.25  # of segment's alpha: refine may still find garment there
 _ROUNDS = 4  # of tiles: each follows a strap by half a tile
 _DIFFERS, _LEAST_LEAD_PX = 0.3, 6  # what refine says against segment, where tiles end
-_REDUCING_GAP = 2.0  # a box is what is looked for: 1152x1728 pixels shrink in half the time
-_MULTIPLE_OF = 32  # the encoder's coarsest stride
 _Alpha = NDArray[np.float32]
 _TAIL_ALPHA = 1 / 128  # below, the sigmoid's tail: invisible, but it would keep every pixel from being fully hidden
 
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """A photo's alpha, before it is brought to the photo's own size.
+    """A photo's alpha, before it is brought to the photo's own size."""
 
-    Attributes:
-        frame: the photo as it was framed.
-        crop: where the garment is.
-        fine: alpha of the crop, float32 in [0, 1], nothing of the garment being outside.
-        coarse: `(h, w)` float32 in [0, 1]: the locate stage's alpha of the whole photo, in small; None: the model has
-            no stages.
-        notes: remarks for the row, for one that the frame cuts the garment off.
-    """
-
-    frame: Frame
-    crop: Crop
-    fine: NDArray[np.float32]
+    frame: Frame  # the photo as it was framed
+    crop: Crop  # where the garment is
+    fine: NDArray[np.float32]  # alpha of the crop, in [0, 1], nothing of the garment being outside
+    # `(h, w)` in [0, 1]: the locate stage's alpha of the whole photo, in small; None: the model has no stages.
     coarse: NDArray[np.float32] | None = None
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # remarks for the row, for one that the frame cuts the garment off
 
     @classmethod
     def of_frame(cls, alpha: NDArray[np.float32], frame: Frame) -> "Prediction":
@@ -136,36 +131,22 @@ class Prediction:
 
 @dataclass(frozen=True, eq=False)
 class Stages:
-    """The networks of the three stages, ready to run.
+    """The networks of the three stages, ready to run."""
 
-    Attributes:
-        locate: sees the whole photo.
-        segment: sees a box.
-        refine: sees tiles of four channels.
-        sizes: what the card says of their inputs.
-        fast: leave the refine stage out.
-        test_time_augmentation: segment's alpha is the mean of four, of the crop, a smaller copy, and both mirrored. On
-            photos unlike those that were learned dark suits and stripes get fewer holes so; on others it gains nothing.
-    """
-
-    locate: Predict
-    segment: Predict
-    refine: Predict
-    sizes: StageSizes
-    fast: bool = False
+    locate: Predict  # sees the whole photo
+    segment: Predict  # sees a box
+    refine: Predict  # sees tiles of four channels
+    sizes: StageSizes  # what the card says of their inputs
+    fast: bool = False  # leave the refine stage out
+    # Segment's alpha is the mean of four, of the crop, a smaller copy, and both mirrored. On photos unlike those that
+    # were learned dark suits and stripes get fewer holes so; on others it gains nothing.
     test_time_augmentation: bool = False
 
     @classmethod
     def load(
         cls, model: bytes, card: ModelCard, config: RuntimeConfig | None = None, *, fast: bool = False
     ) -> "Stages":
-        """Make the three networks of a model file ready.
-
-        Args:
-            model: content of the file.
-            card: its card, which has `stages`.
-            config: backend and threads.
-            fast: leave the refine stage out.
+        """Make the three networks in the content of a model file ready; its card has `stages`.
 
         Raises:
             ModelError: a network is missing or cannot be loaded.
@@ -181,10 +162,6 @@ class Stages:
     def __call__(self, photo: Photo, frame: Frame) -> Prediction:
         """Predict a photo's alpha inside the box of its garment.
 
-        Args:
-            photo: the photo.
-            frame: what `frame_photo` made of it.
-
         Raises:
             NoGarmentError: there is none.
         """
@@ -193,7 +170,7 @@ class Stages:
         for _ in range(1 + _WIDENINGS):
             crop = crop_of(box, frame, self.sizes)
             rgb = crop_pixels(photo, frame, crop)
-            seen = self._seen(rgb)
+            seen = self._segmented(rgb)
             if (wider := wider_box(box, seen, crop, frame)) is None:
                 break
             box = wider
@@ -202,13 +179,16 @@ class Stages:
         fine = opaque(clean(fine, coarse), coarse)
         if self.test_time_augmentation:
             fine = without_false_positives(fine, coarse)
-        return Prediction(frame, crop, fine, place.seen, notes_of(place, fine))
+        num, notes = count_garments(fine >= 0.5), place.notes
+        if num > 1:
+            notes = (*notes, Note(f"{num} garments are cut out together", "several_garments"))
+        return Prediction(frame, crop, fine, place.seen, notes)
 
     def alpha_of(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The last two stages: `(H, W)` float32 in [0, 1] of a crop, `(H, W, 3)` uint8 sRGB."""
-        return self._refined(rgb, self._seen(rgb))
+        return self._refined(rgb, self._segmented(rgb))
 
-    def _seen(self, rgb: NDArray[np.uint8]) -> _Alpha:
+    def _segmented(self, rgb: NDArray[np.uint8]) -> _Alpha:
         if not self.test_time_augmentation:
             return segment_crop(self.segment, rgb, self.sizes)
         size_hw = -(-rgb.shape[0] // self.sizes.segment_reduction), -(-rgb.shape[1] // self.sizes.segment_reduction)
@@ -224,35 +204,6 @@ class Stages:
         if self.fast:
             return resize_alpha(seen, (rgb.shape[0], rgb.shape[1]))
         return refine_edges(self.refine, rgb, seen, self.sizes.tile_px)
-
-
-def find_garment(network: Predict, frame: Frame, sizes: StageSizes) -> Place:
-    """Run the locate stage.
-
-    Raises:
-        NoGarmentError: there is no garment.
-    """
-    return locate(small_alpha(network, frame, sizes.locate_hw, _MULTIPLE_OF))
-
-
-def small_alpha(network: Predict, frame: Frame, size_hw: tuple[int, int], multiple_of: int) -> _Alpha:
-    """Run a network on a small copy of the whole photo.
-
-    Args:
-        network: learned from copies of `size_hw`, whose height sets the scale.
-        frame: the photo.
-        size_hw: height and width in pixels.
-        multiple_of: what the sides of its input must be multiples of.
-
-    Returns:
-        `(h, w)` float32 in [0, 1], of the photo without any padding, about `size_hw`.
-    """
-    content = frame.rgb[: frame.content_hw[0], : frame.content_hw[1]]
-    scale = (size_hw[0] * size_hw[1] / (content.shape[0] * content.shape[1])) ** 0.5
-    scale = min(size_hw[0] / content.shape[0], scale * 2**0.5)  # a wide photo must not cost too much
-    height, width = (max(round(side * scale), 1) for side in content.shape[:2])
-    small = resize_rgb(content, (height, width), reducing_gap=_REDUCING_GAP)
-    return network(_padded(small, multiple_of))[:height, :width]
 
 
 def learned_scale(box_xyxy: Box, photo_hw: tuple[int, int], scale: float, garment_px: tuple[float, float]) -> float:
@@ -339,7 +290,7 @@ def segment_crop(network: Predict, rgb: NDArray[np.uint8], sizes: StageSizes) ->
     """
     height, width = (-(-side // sizes.segment_reduction) for side in rgb.shape[:2])
     small = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA)
-    return network(_padded(np.asarray(small, np.uint8), _MULTIPLE_OF))[:height, :width]
+    return network(padded(np.asarray(small, np.uint8), MULTIPLE_OF))[:height, :width]
 
 
 def enlarged(alpha: _Alpha, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
@@ -434,11 +385,6 @@ def _fade(tile_px: int) -> _Alpha:
     return np.outer(ramp, ramp)
 
 
-def _padded(rgb: NDArray[np.uint8], multiple_of: int) -> NDArray[np.uint8]:
-    missing = [(0, -side % multiple_of) for side in rgb.shape[:2]]
-    return np.pad(rgb, (*missing, (0, 0)), mode="edge")
-
-
 def coarse_in(crop: Crop, coarse: _Alpha, photo_hw: tuple[int, int]) -> _Alpha:
     """A small alpha of the whole photo in a crop: `crop.content_hw` float32 in [0, 1], smooth."""
     step = np.array(coarse.shape[::-1] * 2) / np.array(photo_hw[::-1] * 2)
@@ -446,12 +392,6 @@ def coarse_in(crop: Crop, coarse: _Alpha, photo_hw: tuple[int, int]) -> _Alpha:
     image = Image.fromarray(np.ascontiguousarray(coarse))
     size = crop.content_hw[1], crop.content_hw[0]
     return np.asarray(image.resize(size, Image.Resampling.BILINEAR, box=tuple(box)), np.float32).clip(0, 1)
-
-
-def notes_of(place: Place, fine: _Alpha) -> tuple[str, ...]:
-    """Remarks on a place and on the alpha that was cut there."""
-    num = count_garments(fine >= 0.5)
-    return (*place.notes, Note(f"{num} garments are cut out together", "several_garments")) if num > 1 else place.notes
 
 
 def check_garment(prediction: Prediction) -> None:

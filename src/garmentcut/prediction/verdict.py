@@ -1,22 +1,22 @@
-"""Judges the cutouts of `folder` and `cutter`: verdict by the card's threshold, reasons, a map of where to look."""
+"""Judges cutouts: verdict by the card's threshold, reasons, a map of where to look, comparison with other views."""
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path, PurePosixPath
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from garmentcut.config import CutConfig
-from garmentcut.errors import ConfigError
+from garmentcut.dataset.manifest import VIEWS
+from garmentcut.errors import ConfigError, FolderError, Note
 from garmentcut.model.card import ModelCard
 from garmentcut.model.doubt_model import DoubtModel
-from garmentcut.photo.files import write_atomic
 from garmentcut.photo.mask import bounding_box, box_sums, erode
 from garmentcut.photo.write import png_bytes
-from garmentcut.prediction.batch import OWN_FOLDER
 from garmentcut.prediction.doubt import (
     ALL_FEATURES,
     LOW_CONTRAST,
@@ -28,11 +28,13 @@ from garmentcut.prediction.doubt import (
     doubt_of,
     features_of,
     is_foreign,
+    lines_at_border,
     observe_prediction,
     standardized,
     usual_doubt,
 )
-from garmentcut.prediction.results import FOREIGN, Row, may_replace
+from garmentcut.prediction.results import FOREIGN, VIEW_FLAGS, Journal, Row, Verdict, may_replace
+from garmentcut.prediction.sources import Source, garment_of, sorted_outputs, subject_of, unsorted_output
 from garmentcut.prediction.stages import Prediction
 
 _MOST = 3  # reasons: more are not read
@@ -49,27 +51,22 @@ class Reason(NamedTuple):
     text: str  # in words
 
 
-class _Stretch(NamedTuple):
-    """A stretch of the garment's height: where it ends, as a share, and words for its left, middle and right."""
-
-    end: float
-    words: tuple[str, str, str]
-
-
+# Stretches of the garment's height: where each ends, as a share, and words for its left, middle and right.
+_SIDES = "left side", "middle", "right side"
+_HEM = "hem on the left", "hem", "hem on the right"
 _ABOVE = (
-    _Stretch(0.16, ("left shoulder", "neckline", "right shoulder")),
-    _Stretch(0.5, ("left sleeve", "chest", "right sleeve")),
-    _Stretch(0.86, ("left side", "middle", "right side")),
-    _Stretch(np.inf, ("hem on the left", "hem", "hem on the right")),
+    (0.16, ("left shoulder", "neckline", "right shoulder")),
+    (0.5, ("left sleeve", "chest", "right sleeve")),
+    (0.86, _SIDES),
+    (np.inf, _HEM),
 )
-_BELOW = (
-    _Stretch(0.12, ("waist on the left", "waist", "waist on the right")),
-    _Stretch(0.88, ("left side", "middle", "right side")),
-    _Stretch(np.inf, ("hem on the left", "hem", "hem on the right")),
-)
+_BELOW = ((0.12, ("waist on the left", "waist", "waist on the right")), (0.88, _SIDES), (np.inf, _HEM))
 _IS_FOREIGN = Reason(FOREIGN, "unlike the studio this model learned from")
 _LIES = Reason("sideways", "the garment lies on its side: turn the photo upright")
-_LYING, _HEIGHT = 1.5, 7  # width to height of a garment that lies; place of the height in the appearance, before width
+_LYING, _HEIGHT = (
+    1.5,
+    7,
+)  # width to height of a garment that lies; place of the height in the appearance, before the width
 _MIDDLE = (0.3, 0.7)  # of the garment's width
 
 
@@ -88,17 +85,20 @@ def reasons_of(model: DoubtModel, observation: Observation, *, at_least_one: boo
     strongest = [model.features[index] for index in np.argsort(-beyond) if beyond[index] > 1e-9]
     if observation.features[ALL_FEATURES.index("contact")] > 0:
         strongest = list(dict.fromkeys([*strongest[:1], "contact", *strongest[1:]]))
-    words = [(feature, _WORDS[feature](observation.maps)) for feature in strongest if feature in _WORDS]
-    if at_least_one and not any(text for _, text in words):
-        likely = [model.features[index] for index in np.argsort(-pushes) if pushes[index] > 0]
-        telling = ((feature, {**_WORDS, **_IF_LITTLE}.get(feature, _nothing)(observation.maps)) for feature in likely)
-        words = list(islice((one for one in telling if one[1]), 1))
-    found = [Reason(_FLAGS[feature], text) for feature, text in words if text]
+    found = list(_reasons_in(observation.maps, (feature for feature in strongest if feature != _FINE_IF_MUCH)))
+    if at_least_one and not found:
+        likely = (model.features[index] for index in np.argsort(-pushes) if pushes[index] > 0)
+        found = list(islice(_reasons_in(observation.maps, likely), 1))
     if is_foreign(model, observation.appearance):
         height, width = observation.appearance[_HEIGHT : _HEIGHT + 2]
         lying = [_LIES] if width > _LYING * height else []
-        found = [_IS_FOREIGN, *lying, *(reason for reason in found if reason.flag != _FLAGS["unlike"])]
+        found = [_IS_FOREIGN, *lying, *(reason for reason in found if reason.flag != "unlike_training")]
     return tuple(dict.fromkeys(found))[:_MOST]
+
+
+def _reasons_in(maps: Maps, features: Iterable[str]) -> Iterator[Reason]:
+    reasons = (Reason(flag, words(maps)) for flag, words in map(_REASONS.__getitem__, features))
+    return (reason for reason in reasons if reason.text)
 
 
 def place_of(maps: Maps, x: float, y: float) -> str:
@@ -107,7 +107,7 @@ def place_of(maps: Maps, x: float, y: float) -> str:
     across = (x - left) / (right - left)
     down = (y - top) / (bottom - top)
     is_below = (maps.corner_xy[1] + top) / maps.frame_hw[0] > _BELOW_THE_WAIST
-    words = next(row.words for row in (_BELOW if is_below else _ABOVE) if down < row.end)
+    words = next(words for end, words in (_BELOW if is_below else _ABOVE) if down < end)
     return words[int(across > _MIDDLE[0]) + int(across > _MIDDLE[1])]
 
 
@@ -146,27 +146,19 @@ def _low_contrast(maps: Maps) -> str:
 
 
 def _components(maps: Maps) -> str:
-    num = len(maps.components)
+    num = maps.num_components
     return f"{_NUMBERS.get(num, str(num))} parts" if num > 1 else ""
 
 
 def _holes(maps: Maps) -> str:
-    num = len(maps.holes)
+    num = len(maps.holes_xy)
     if num == 1:
-        return f"hole at the {place_of(maps, maps.holes[0].x, maps.holes[0].y)}"
+        return f"hole at the {place_of(maps, *maps.holes_xy[0])}"
     return f"{_NUMBERS.get(num, str(num))} holes" if num else ""
 
 
 def _contact(maps: Maps) -> str:
-    (left, top), (height, width), mask = maps.corner_xy, maps.frame_hw, maps.mask
-    bottom, right = top + mask.shape[0] == height, left + mask.shape[1] == width
-    borders = {
-        "top": top == 0 and mask[0].any(),
-        "bottom": bottom and mask[-1].any(),
-        "left": left == 0 and mask[:, 0].any(),
-        "right": right and mask[:, -1].any(),
-    }
-    touched = [name for name, touches in borders.items() if touches]
+    touched = [name for name, line in lines_at_border(maps).items() if line.any()]
     return f"touches the frame: {', '.join(touched)}" if touched else ""
 
 
@@ -174,45 +166,26 @@ def _cut_off(maps: Maps) -> str:
     return _at(maps, continuation_of(maps), "something thin may be cut off")
 
 
-def _nothing(_: Maps) -> str:
-    return ""
-
-
-_WORDS: dict[str, Callable[[Maps], str]] = {
-    "edge_softness": _soft_edge,
-    "wide_edge": _soft_edge,
-    "sheer": _sheer,
-    "haze": _haze,
-    "outline": lambda _: "ragged or very long outline",
-    "components": _components,
-    "holes": _holes,
-    "contact": _contact,
-    "low_contrast": _low_contrast,
-    "mixed_colors": lambda _: "strong pattern",
-    "stage_disagreement": lambda _: "the stages of the model disagree",
-    "unlike": lambda _: "unlike the training photos",
-    "cut_off": _cut_off,
+_REASONS: dict[str, tuple[str, Callable[[Maps], str]]] = {
+    "edge_softness": ("soft_edge", _soft_edge),
+    "wide_edge": ("soft_edge", _soft_edge),
+    "sheer": ("sheer", _sheer),
+    "haze": ("traces", _haze),
+    "outline": ("long_outline", lambda _: "ragged or very long outline"),
+    "components": ("components", _components),
+    "holes": ("holes", _holes),
+    "contact": ("touches_frame", _contact),
+    "low_contrast": ("low_contrast", _low_contrast),
+    "contrast": ("low_contrast", lambda _: "little contrast along the edge"),
+    "mixed_colors": ("pattern", lambda _: "strong pattern"),
+    "stage_disagreement": ("stages_disagree", lambda _: "the stages of the model disagree"),
+    "unlike": ("unlike_training", lambda _: "unlike the training photos"),
+    "cut_off": ("cut_off", _cut_off),
 }
+"""Of each feature the flag and the words; no words: there is nothing of the kind."""
 
-_IF_LITTLE: dict[str, Callable[[Maps], str]] = {"contrast": lambda _: "little contrast along the edge"}
-"""Features of which much is nothing to doubt."""
-
-_FLAGS = {
-    "edge_softness": "soft_edge",
-    "wide_edge": "soft_edge",
-    "sheer": "sheer",
-    "haze": "traces",
-    "outline": "long_outline",
-    "components": "components",
-    "holes": "holes",
-    "contact": "touches_frame",
-    "low_contrast": "low_contrast",
-    "contrast": "low_contrast",
-    "mixed_colors": "pattern",
-    "stage_disagreement": "stages_disagree",
-    "unlike": "unlike_training",
-    "cut_off": "cut_off",
-}
+_FINE_IF_MUCH = "contrast"
+"""The feature of which only little is a reason to doubt."""
 
 
 _REACH_PX = 3  # of the map: errors at an edge are shown as wide as a finger can point at
@@ -241,15 +214,6 @@ def heat_of(maps: Maps) -> NDArray[np.uint8]:
     (left, top), (height, width) = maps.corner_xy, heat.shape
     whole[top : top + height, left : left + width] = np.rint(255 * heat)
     return whole
-
-
-def heat_bytes(maps: Maps) -> bytes:
-    """`heat_of` as an 8-bit gray PNG."""
-    return png_bytes(heat_of(maps))
-
-
-Verdict = Literal["", "accept", "review"]
-"""Empty: there is no threshold."""
 
 
 @dataclass(frozen=True)
@@ -305,7 +269,8 @@ class Judge:
             return cls(card)
         threshold = acceptance.threshold_of(acceptance.risk if accept_risk is None else accept_risk)
         if accept_risk is not None and (threshold is None or threshold.max_doubt is None):
-            why = threshold.reason if threshold else f"the least risk it was calibrated for is {_least(card):g}"
+            least = min((one.risk for one in acceptance.thresholds), default=1.0)
+            why = threshold.reason if threshold else f"the least risk it was calibrated for is {least:g}"
             raise ConfigError(f"{card.label} cannot guarantee a risk of {accept_risk:g}: {why}")
         return cls(card, threshold.max_doubt if threshold else None)
 
@@ -328,69 +293,155 @@ class Judge:
         verdict = self.verdict_of(doubt, (FOREIGN,) if foreign else ())
         is_doubted = verdict == "review" or foreign or (not verdict and doubt > usual_doubt(self.card.doubt))
         reasons = reasons_of(self.card.doubt, observation, at_least_one=bool(verdict)) if is_doubted else ()
+        appearance = (*observation.appearance[:NUM_COMPARED], observation.maps.num_components)
         return Judgement(
             doubt=doubt,
             verdict=verdict,
             reasons=tuple(reason.text for reason in reasons),
             flags=tuple(reason.flag for reason in reasons),
-            heat=heat_bytes(observation.maps) if verdict == "review" or reasons else None,
-            appearance=_plain(*observation.appearance[:NUM_COMPARED], len(observation.maps.components)),
+            heat=png_bytes(heat_of(observation.maps)) if verdict == "review" or reasons else None,
+            appearance=tuple(round(float(value), 4) for value in appearance),
         )
 
 
-def _plain(*values: float) -> tuple[float, ...]:
-    return tuple(round(float(value), 4) for value in values)
+COLOR_LIMIT = 28.0
+"""Distance of two views' mean colours (Y at half weight, Cb, Cr; levels of 255) that light and folds do not explain."""
+
+LENGTH_LIMIT = 0.22
+"""Difference of two views' heights, over the larger: dip hems and tails make less."""
+
+RAISE = 0.5
+"""Of an odd view's certainty, what its oddness takes."""
+
+_Y, _CB, _CR, _COMPONENTS = 0, 1, 2, 10  # further places in a judgement's `appearance`
 
 
-def _least(card: ModelCard) -> float:
-    assert card.acceptance is not None
-    return min((one.risk for one in card.acceptance.thresholds), default=1.0)
+def find_odd_views(appearance: Mapping[str, tuple[float, ...]]) -> dict[str, tuple[Reason, ...]]:
+    """The views of one garment that do not fit the others.
 
+    Among three views or more, one that differs from all others is odd. With two views, or where all differ, nobody can
+    know which one is wrong: all that differ are odd.
 
-VERDICT_FOLDERS: Mapping[str, str] = {"accept": "accepted", "review": "review"}
-"""Where outputs go, if they are sorted by verdict; without one they stay where they are."""
+    Args:
+        appearance: of each view, what `Judgement.appearance` holds.
 
-
-def sorted_outputs(outputs: Iterable[str], verdict: str) -> tuple[str, ...]:
-    """Output names in the verdict's folder."""
-    folder = VERDICT_FOLDERS.get(verdict)
-    return tuple(f"{folder}/{name}" if folder else name for name in outputs)
-
-
-def unsorted_output(name: str) -> str:
-    """An output's name without the verdict's folder."""
-    first, _, rest = name.partition("/")
-    return rest if rest and first in VERDICT_FOLDERS.values() else name
-
-
-def heat_path(out_dir: Path, place: str) -> Path:
-    """Where the heat map of a photo is kept; `place` as in its row."""
-    return out_dir.joinpath(OWN_FOLDER, "heat", *PurePosixPath(f"{place}.png").parts)
-
-
-def keep_heat(out_dir: Path, place: str, heat: bytes | None) -> None:
-    """Write a photo's heat map, or remove that of an earlier run.
-
-    Raises:
-        OSError: it cannot be written.
+    Returns:
+        View to what is odd about it, strongest first; views that fit are not in it.
     """
-    path = heat_path(out_dir, place)
-    if heat is not None:
-        write_atomic(path, heat, root=out_dir)
-    else:
-        path.unlink(missing_ok=True)
+    known = {view: values for view, values in appearance.items() if len(values) > _COMPONENTS}
+    found: dict[str, tuple[Reason, ...]] = {}
+    comparisons = zip(VIEW_FLAGS.items(), (_color_differs, _length_differs, _components_differ), strict=True)
+    for (flag, words), differs in comparisons:
+        for view, values in known.items():
+            others = sorted(other for other in known if other != view)
+            if others and all(differs(values, known[other]) for other in others):
+                found[view] = (*found.get(view, ()), Reason(flag, f"{words} {' and '.join(others)}"))
+    return found
 
 
-def remove_misplaced(out_dir: Path, row: Row) -> None:
-    """Remove what an earlier run wrote for this photo under another verdict, unless somebody has worked on it."""
-    wanted = (*row.outputs, *row.sidecars)
-    names = {unsorted_output(name) for name in wanted}
-    for name, hashes in row.written.items():
-        if name in wanted or unsorted_output(name) not in names:
-            continue
-        path = out_dir / name
-        if path.is_file() and may_replace(path, hashes):
-            path.unlink(missing_ok=True)
+def raised(doubt: float) -> float:
+    """The doubt of an odd view."""
+    return round(doubt + RAISE * (1 - doubt), 4)
+
+
+def _color_differs(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    apart = np.array([(one[_Y] - other[_Y]) / 2, one[_CB] - other[_CB], one[_CR] - other[_CR]])
+    return float(np.sqrt((apart**2).sum())) > COLOR_LIMIT
+
+
+def _length_differs(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    return abs(one[_HEIGHT] - other[_HEIGHT]) > LENGTH_LIMIT * max(one[_HEIGHT], other[_HEIGHT])
+
+
+def _components_differ(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    return one[_COMPONENTS] != other[_COMPONENTS]
+
+
+@dataclass
+class ViewComparison:
+    """Compares the views of each garment once all of its photos are cut; rows of earlier runs count too."""
+
+    judge: Judge  # whose verdict follows from the raised doubt
+    journal: Journal  # where rows are, and where changed ones are recorded
+    by_verdict: bool = False  # outputs lie in the verdicts' folders: a new verdict moves them
+    _views: dict[str, dict[str, Row]] = field(default_factory=lambda: defaultdict(dict))
+
+    def follow(self, rows: Iterable[Row], todo: Iterable[tuple[Path, str]]) -> Iterator[Row]:
+        """Pass the rows on; those of a garment are held back until its last one.
+
+        Args:
+            rows: of a run, as they are finished.
+            todo: path and place of each photo of the run.
+
+        Raises:
+            garmentcut.errors.FolderError: as `rows`.
+        """
+        if self.judge.card.doubt is None:
+            yield from rows
+            return
+        left = Counter(_garment(str(path), place) for path, place in todo)
+        for row in self.journal.rows.values():
+            self._note(row)
+        waiting: dict[str, list[Row]] = defaultdict(list)
+        try:
+            for row in rows:
+                garment = _garment(row.input, row.place)
+                self._note(row)
+                waiting[garment].append(row)
+                left[garment] -= 1
+                if left[garment] <= 0:
+                    yield from self._compared(garment, waiting.pop(garment))
+        except FolderError:  # what was finished is reported first
+            yield from (row for group in waiting.values() for row in group)
+            raise
+        yield from (row for group in waiting.values() for row in group)
+
+    def _note(self, row: Row) -> None:
+        view = subject_of(PurePosixPath(row.place)).view
+        if view in VIEWS and row.ok and row.appearance:
+            self._views[_garment(row.input, row.place)][view] = row
+
+    def _compared(self, garment: str, mine: list[Row]) -> Iterator[Row]:
+        """Rows of this run as they are now; those of earlier runs are recorded where they change."""
+        views = self._views.pop(garment, {})
+        odd = find_odd_views({view: row.appearance for view, row in views.items()})
+        changed = {}
+        for view, row in views.items():
+            new = self._judged(row, odd.get(view, ()))
+            if new != row:
+                self.journal.append(new)
+                changed[row.input] = new
+        yield from (changed.get(row.input, row) for row in mine)
+
+    def _judged(self, row: Row, odd: tuple[Reason, ...]) -> Row:
+        if row.own_doubt is None:
+            return row
+        doubt = raised(row.own_doubt) if odd else row.own_doubt
+        verdict = self.judge.verdict_of(doubt, row.flags)
+        first = int(row.flags[:1] == (FOREIGN,))
+        # What an earlier comparison found stands in front, behind that the photo is foreign.
+        rest = first + sum(flag in VIEW_FLAGS for flag in row.flags)
+        flags = (*row.flags[:first], *(reason.flag for reason in odd), *row.flags[rest:])
+        reasons = (*row.reasons[:first], *(reason.text for reason in odd), *row.reasons[rest:])
+        new = replace(row, doubt=doubt, verdict=verdict, reasons=reasons, flags=flags)
+        return self._moved(row, new) if self.by_verdict and verdict != row.verdict else new
+
+    def _moved(self, row: Row, new: Row) -> Row:
+        """The new row, its outputs in the folder of its verdict."""
+        earlier = (*row.outputs, *row.sidecars)
+        names = sorted_outputs(map(unsorted_output, earlier), new.verdict)
+        hashes = {name: row.written.get(old, ()) for old, name in zip(earlier, names, strict=True)}
+        new = replace(new, written={**row.written, **hashes})
+        # Killed now, the photo is cut again, and may replace the files under either name.
+        self.journal.append(replace(new, status="pending"))
+        try:
+            return move_outputs(self.journal.path.parent, new)
+        except OSError as error:  # the files stand where they stood; the next run finds them misplaced and cuts again
+            return new.noted([Note(f"not moved by its verdict: {error.strerror or error}", "not_moved")])
+
+
+def _garment(path: str, place: str) -> str:
+    return garment_of(Source(Path(path), PurePosixPath(place)))
 
 
 def move_outputs(out_dir: Path, row: Row) -> Row:

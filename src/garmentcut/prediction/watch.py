@@ -14,9 +14,8 @@ from garmentcut.photo.files import read_photo_bytes
 from garmentcut.photo.read import decode_photo
 from garmentcut.prediction.arrivals import Arrival, Folder, GarmentViews, Intake
 from garmentcut.prediction.folder import FolderCutter
-from garmentcut.prediction.names import garment_of
 from garmentcut.prediction.results import Row
-from garmentcut.prediction.sources import Source
+from garmentcut.prediction.sources import Source, garment_of
 
 _MOST_AT_ONCE = 32  # photos between two scans: what came meanwhile is not kept waiting long
 _LONGEST_PAUSE_S = 60.0
@@ -82,25 +81,18 @@ class Watch:
                     self._wait_for_output(lost)
                     self._monitor.problem("output")
                 if self._clock() >= self._intake.next_scan:
-                    self._intake.scan()
-                    yield from self._failed_folders()
+                    for row in self._intake.scan():
+                        self._append(row)
+                        yield row
                 yield from self._try_again()
                 due = self._due()
                 yield from self._cut(due)
-                self._tell_queue(0)
+                self._report_queue(0)
                 if not due and not self._stop.is_set():
                     self._tidy()
                     self._stop.wait(max(0.0, self._intake.next_scan - self._clock()))
         finally:
             self._monitor.health.add_check("output folder", str)  # it is not held any more
-
-    def _failed_folders(self) -> Iterator[Row]:
-        """Rows of folders that turned out unreadable: each once, like photos."""
-        rows, self._intake.failed_folders = self._intake.failed_folders, []
-        for row in rows:
-            row = replace(row, options=self._folder.options, model=self._folder.cutter.card.label)
-            self._append(row)
-            yield row
 
     def _due(self) -> list[Source]:
         """Photos that can be cut now, the first to come first, garments whole, not too many at once."""
@@ -150,7 +142,7 @@ class Watch:
                 self._put_off(arrival, row)
             else:
                 yield self._finish(row, arrival)
-            self._tell_queue(len(plan.todo) - number)
+            self._report_queue(len(plan.todo) - number)
 
     def _pass_over(self, due: list[Source], done: dict[str, Row], todo: set[str]) -> None:
         """Finish photos that need no cut: touched but unchanged, or files that garmentcut itself wrote."""
@@ -257,7 +249,7 @@ class Watch:
         except (OSError, FolderError) as error:
             self._wait_for_output(_reason_of(error))
 
-    def _tell_queue(self, num_cutting: int) -> None:
+    def _report_queue(self, num_cutting: int) -> None:
         arrivals = self._intake.arrivals
         stable = sum(map(arrivals.is_stable, arrivals))
         put_off = sum(arrival.failed is not None for arrival in arrivals)

@@ -15,8 +15,8 @@ from garmentcut.dataset.corrections import DECISIONS_FOLDER, decision_stem, read
 from garmentcut.dataset.manifest import VIEWS
 from garmentcut.photo.files import sha256_of
 from garmentcut.prediction.batch import OWN_FOLDER
-from garmentcut.prediction.names import subject_of
 from garmentcut.prediction.results import RESULTS_NAME, Row, fingerprint, read_row
+from garmentcut.prediction.sources import subject_of
 from garmentcut.review.alphas import ReviewPhoto
 from garmentcut.review.database import FAILED_DOUBT, NO_DOUBT, ActionRow, BatchRow, PhotoRow
 

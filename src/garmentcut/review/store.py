@@ -24,9 +24,8 @@ from garmentcut.photo.photo import Cutout, to_alpha
 from garmentcut.photo.spec import Sighting, Specification, deliver, shared_scales, sight_garment
 from garmentcut.photo.write import encode_prepared, png_bytes
 from garmentcut.prediction.locate import split_garments
-from garmentcut.prediction.names import garment_of, subject_of
 from garmentcut.prediction.results import may_replace
-from garmentcut.prediction.sources import Source
+from garmentcut.prediction.sources import Source, garment_of, subject_of
 from garmentcut.review.alphas import AlphaFiles, EdgeChange, ReviewPhoto, measure_change, read_gray
 from garmentcut.review.database import ActionRow, BatchRow, Database, PhotoRow
 from garmentcut.review.photos import Feed, Item, item_of, last_action, log_action, subject_of_photo, take_rows, utc_of
