@@ -6,8 +6,9 @@ from typer.testing import CliRunner
 
 from garmentcut.cli import app
 from garmentcut.evaluation import predict
+from garmentcut.evaluation.audit import keep_verdicts
 from garmentcut.evaluation.edge import Edge, edge_sample
-from garmentcut.evaluation.predict import Outcome
+from garmentcut.evaluation.predict import Outcome, Trial
 from garmentcut.model.card import read_model
 from garmentcut.prediction.cutter import default_model
 
@@ -41,6 +42,18 @@ def test_photos_from_elsewhere_are_made_and_told_apart(red_runs, many_garments, 
     doubt = read_model(out)[1].doubt
     assert doubt.foreign_distance == found["foreign_distance"] > 0
     assert "8 photos made to look foreign" in doubt.data
+
+
+def test_nothing_is_learned_from_cutouts_that_are_marked_wrong(red_runs, many_garments, red_manifest):
+    keep_verdicts(many_garments, {"g3_Front": "wrong", "g7_Front": "wrong", "g8_Front": "right"})
+    for run_folder in red_runs.glob("fold*"):  # the verdicts are part of the manifest
+        facts = json.loads((run_folder / "run.json").read_text())
+        (run_folder / "run.json").write_text(json.dumps(facts | {"data_sha256": red_manifest(many_garments).sha256}))
+    for options in ((), ("--edge",)):
+        done = run(red_runs, many_garments, "--json", *options)
+        assert "garmentcut: left out: 2 cutouts marked wrong" in done.stderr
+        found = json.loads(done.stdout)
+        assert (found["num_photos"] if options else found["studio"]["photos"]) == 22
 
 
 def test_too_few_photos_are_told_and_nothing_is_guaranteed(red_runs, many_garments, red_model, tmp_path):
@@ -119,13 +132,10 @@ def seen(monkeypatch, tmp_path):
         found.append(edge_sample(f"g{garment}", alpha, target, Edge.of(card)))
 
     class Pair:
-        name = "g_Front"
+        name, verdict = "g_Front", ""
 
-    class Trial:
-        pairs = [Pair()] * 5
-
-    Trial.card = card
-    monkeypatch.setattr(predict, "plan_trials", lambda *_, **__: (Trial(),))
+    trial = Trial(tmp_path / "model.onnx", card, (Pair(),) * 5)
+    monkeypatch.setattr(predict, "plan_trials", lambda *_, **__: (trial,))
     monkeypatch.setattr("garmentcut.dataset.manifest.read_manifest", lambda _: None)
     outcomes = [*(Outcome(Pair(), card, one) for one in found), Outcome(Pair(), card, None, "too dark")]
     monkeypatch.setattr(predict, "predict", lambda *_: outcomes)

@@ -40,7 +40,7 @@ def calibrate(
     model: TriedArgument,
     dataset: DatasetArgument,
     risk: Annotated[float, option("Share of the accepted garments that may fall short.")] = 0.05,
-    quality: Annotated[float, option("Surface Dice at 2 px under which a photo falls short.")] = 0.95,
+    quality: Annotated[float, option("Surface Dice at 2 px under which a photo falls short.")] = 0.8,
     confidence: Annotated[float, option("Probability that the guarantee holds.")] = 0.9,
     split: SplitOption = None,
     seen: Annotated[bool, flag("--seen", "Use photos the model was trained on, too; the card then says so.")] = False,
@@ -149,11 +149,11 @@ def _check_kind(model: Path, manifest: "Manifest", receiver: Path | None) -> Non
 def _calibrate(
     where: "tuple[Path, Manifest, list[str]]", guarantee: "Guarantee", *, use_seen: bool, num_foreign: int
 ) -> "Calibration":
-    from garmentcut.evaluation.predict import plan_trials, trials_elsewhere
+    from garmentcut.evaluation.predict import trials_elsewhere
     from garmentcut.evaluation.uncertainty import calibrate as calibrate_on
 
     model, manifest, splits = where
-    trials = plan_trials(model, manifest, splits=splits)
+    trials = _plan(model, manifest, splits)
     experiences = _experiences(trials, manifest)
     if num_foreign:
         with TemporaryDirectory() as folder:
@@ -166,6 +166,17 @@ def _calibrate(
         held_out=model.is_dir() and not splits,
         use_seen=use_seen,
     )
+
+
+def _plan(model: Path, manifest: "Manifest", splits: list[str]) -> "tuple[Trial, ...]":
+    """Trials without the cutouts that are marked wrong, which are counted on stderr."""
+    from garmentcut.evaluation.predict import plan_trials, without_wrong
+
+    trials = plan_trials(model, manifest, splits=splits)
+    left = without_wrong(trials)
+    if num_wrong := sum(len(trial.pairs) for trial in trials) - sum(len(trial.pairs) for trial in left):
+        say(f"garmentcut: left out: {counted(num_wrong, 'cutout')} marked wrong", err=True)
+    return left
 
 
 def _experiences(trials: "Sequence[Trial]", manifest: "Manifest") -> "list[Experience]":
@@ -239,10 +250,10 @@ def _threshold_text(one: Any) -> str:
 
 def _fit_edge(model: Path, manifest: "Manifest", splits: list[str], *, use_seen: bool) -> "EdgeFit":
     from garmentcut.evaluation.edge import Edge, fit_edge, sample_of
-    from garmentcut.evaluation.predict import plan_trials, predict, refuse_seen
+    from garmentcut.evaluation.predict import predict, refuse_seen
     from garmentcut.terminal import progress_bar
 
-    samples, trials = [], plan_trials(model, manifest, splits=splits)
+    samples, trials = [], _plan(model, manifest, splits)
     if not use_seen:
         refuse_seen(trials, manifest, because="where it puts the edge as their retouchers did")
     with progress_bar(sum(len(trial.pairs) for trial in trials), "photos") as advance:

@@ -188,6 +188,18 @@ def trials_elsewhere(trials: Sequence[Trial], manifest: Manifest, folder: Path, 
     )
 
 
+def without_wrong(trials: Sequence[Trial]) -> tuple[Trial, ...]:
+    """The same trials, without cutouts that were marked wrong: to differ from these is no error.
+
+    Raises:
+        EvaluationError: all were.
+    """
+    left = (replace(trial, pairs=tuple(pair for pair in trial.pairs if pair.verdict != "wrong")) for trial in trials)
+    if not (found := tuple(trial for trial in left if trial.pairs)):
+        raise EvaluationError("every cutout is marked wrong; unmark some with `garmentcut audit --mark`")
+    return found
+
+
 def find_seen(card: ModelCard, manifest: Manifest) -> dict[str, bool | None]:
     """Which photos a model has learned from, by name of the usable pair.
 
