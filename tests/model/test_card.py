@@ -111,12 +111,15 @@ def test_other_tools_read_the_card():
     assert "garmentcut.card" in session.get_modelmeta().custom_metadata_map
 
 
-def test_the_embedded_model_doubts_and_guarantees_nothing():
+def test_the_embedded_model_doubts_and_accepts():
     card = read_model(default_model())[1]
     assert card.doubt is not None
     check_doubt(card)
     assert "had not seen them" in card.doubt.data
-    assert card.acceptance is None
+    threshold = card.acceptance.threshold_of(0.05)
+    assert 0.1 < threshold.max_doubt < 0.2
+    assert threshold.share_accepted[0] > 0.8
+    assert card.acceptance.threshold_of(0.01).max_doubt is None
     assert card.doubt.rank_correlation > 0.5
     assert dict(zip(card.doubt.features, card.doubt.weights, strict=True))["wide_edge"] > 0
 
