@@ -118,11 +118,23 @@ def test_the_main_job(tmp_path):
     assert "broken.jpg" in again.stdout
 
 
-def test_a_risk_needs_a_calibrated_model(tmp_path):
-    done = run("cut", ROOT / "examples/photos", "--out", tmp_path / "out", "--accept-risk", "0.05")
+def test_a_risk_needs_a_calibrated_model(red_model, tmp_path):
+    model = red_model(tmp_path / "red.onnx")
+    words = "cut", ROOT / "examples/photos", "--out", tmp_path / "out", "--accept-risk"
+    done = run(*words, "0.05", "--model", model)
     assert done.exit_code == 2
     assert "guarantees nothing: run `garmentcut calibrate`" in done.stderr
+    done = run(*words, "0.01")
+    assert done.exit_code == 2
+    assert "cannot: 154 garments, needs at least 230" in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_no_photo_from_elsewhere_is_accepted(tmp_path):
+    done = run("cut", ROOT / "examples/photos", "--out", tmp_path / "out", "--accept-risk", "0.2")
+    rows = [json.loads(line) for line in (tmp_path / "out/results.jsonl").read_text().splitlines()]
+    assert done.exit_code == 0
+    assert {row["verdict"] for row in rows if "foreign" in row["flags"]} == {"review"}
 
 
 class Red:
