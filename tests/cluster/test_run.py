@@ -58,7 +58,7 @@ def test_the_same_rows_and_files_as_a_folder_run(cut_here, places, photos, red_m
 def test_a_broken_photo_is_a_row_with_a_reason(cut_here, places):
     row = cut_here(*places)["broken.jpg"]
     assert (row.status, row.outputs) == ("failed", ())
-    assert (row.code, row.reason) == ("damaged", "damaged JPEG; export it again")
+    assert (row.code, row.reason) == ("truncated", "truncated JPEG; copy or export it again")
 
 
 def test_afterwards_there_is_one_part_and_one_row_a_photo(cut_here, places):
@@ -162,7 +162,7 @@ def test_a_photo_whose_worker_died_in_two_runs_is_passed_over(new_run, places, m
         killing.setattr(run_module, "run_batches", lambda *_args: iter(()))
         assert [cut(), cut()] == [{"worker_killed"}, {"kills_run"}]
     assert cut() == {"kills_run"}
-    assert cut(overwrite=True) == {"", "damaged"}
+    assert cut(overwrite=True) == {"", "truncated"}
 
 
 def test_another_photo_of_the_same_name_gets_a_name_of_its_own(cut_here, tmp_path):
