@@ -116,9 +116,10 @@ def test_work_is_done_even_if_nobody_can_be_told(tmp_path):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux' /dev/full")
-def test_help_that_cannot_be_written_is_a_failure_but_no_traceback():
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_help_that_cannot_be_written_is_a_failure_but_no_traceback(option):
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
-            [sys.executable, "-m", "garmentcut", "--help"], stdout=full, stderr=subprocess.PIPE, check=False
+            [sys.executable, "-m", "garmentcut", option], stdout=full, stderr=subprocess.PIPE, check=False
         )
     assert (done.returncode, done.stderr) == (1, b"garmentcut: No space left on device\n")

@@ -121,7 +121,13 @@ def test_a_file_of_ours_that_cannot_be_read_is_named(run, draw, without_rights, 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
 @pytest.mark.parametrize(
-    ("name", "code"), [("results.jsonl", 2), (".garmentcut/batch.json", 2), (".garmentcut/attempts.jsonl", 0)]
+    ("name", "code"),
+    [
+        ("results.jsonl", 2),
+        (".garmentcut/batch.json", 2),
+        (".garmentcut.lock", 2),
+        (".garmentcut/attempts.jsonl", 0),
+    ],
 )
 def test_a_pipe_in_the_place_of_a_file_of_ours_is_not_waited_for(run, draw, tmp_path, name, code):
     draw("a.png")

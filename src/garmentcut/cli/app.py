@@ -153,7 +153,7 @@ def _root(
     version: Annotated[bool, typer.Option("--version", "-V", help="Print the version and stop.")] = False,
 ) -> None:
     if version:
-        say(__version__)
+        typer.echo(__version__)  # as help: where it cannot be written, nothing was done
         raise typer.Exit(OK)
     if context.invoked_subcommand is None:
         raise typer.Exit(MISUSE)

@@ -38,7 +38,7 @@ def read_photo_bytes(path: Path, limits: ReadConfig) -> bytes:
         PhotoError: missing, unreadable, not a regular file, empty or too large.
     """
     try:
-        with open(path, "rb", opener=_open_without_waiting) as file:
+        with open(path, "rb", opener=open_regular) as file:
             num_bytes = os.fstat(file.fileno()).st_size
             if num_bytes == 0:
                 raise PhotoError("empty file; copy it again", code="empty")
@@ -55,10 +55,15 @@ def read_photo_bytes(path: Path, limits: ReadConfig) -> bytes:
         raise PhotoError(f"cannot be read: {getattr(error, 'strerror', None) or error}", code="unreadable") from error
 
 
-def _open_without_waiting(path: str, flags: int) -> int:
+def open_regular(path: str, flags: int) -> int:
+    """Open a regular file, for `open`'s `opener`.
+
+    Raises:
+        OSError: it cannot be opened, or is a pipe, a device or a folder.
+    """
     # O_NONBLOCK: opening a named pipe must not wait for a writer. The type is checked on the opened file, so it cannot
     # be exchanged in between.
-    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0), 0o666)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise OSError(errno.EINVAL, "not a regular file", path)
@@ -71,7 +76,7 @@ def read_regular_file(path: Path) -> bytes:
     Raises:
         OSError: it cannot be read, or is a pipe or device, which may have no end.
     """
-    with open(path, "rb", opener=_open_without_waiting) as file:
+    with open(path, "rb", opener=open_regular) as file:
         return file.read()
 
 
@@ -81,7 +86,7 @@ def sha256_of(path: Path) -> str:
     Raises:
         OSError: it cannot be read, or is a pipe or device, which may have no end.
     """
-    with open(path, "rb", opener=_open_without_waiting) as file:
+    with open(path, "rb", opener=open_regular) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 
 from garmentcut.errors import LockLostError, LockTakenError
+from garmentcut.photo.files import open_regular
 
 _NO_LOCKS = {errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.ENOSYS}
 """What a file system answers that has no locks: SMB, NFS without its lock daemon, many in user space."""
@@ -115,7 +116,7 @@ class FolderLock:
         raise LockLostError(f"this is not the folder that the run began in: it was {what}")
 
     def _try(self) -> bool:
-        descriptor, is_taken = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666), False
+        descriptor, is_taken = open_regular(str(self.path), os.O_RDWR | os.O_CREAT), False
         try:
             is_taken = self._locked(descriptor) and self._sign(descriptor)
         finally:
