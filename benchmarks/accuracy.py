@@ -2,17 +2,23 @@
 
     garmentcut cut ORIGINALS --out CUT
     python benchmarks/accuracy.py CUT CUTOUTS
+    python benchmarks/accuracy.py --twice ORIGINALS CUTOUTS
 
 CUT and CUTOUTS hold RGBA files with the same stems. Per photo Dice, then mean, median and worst over photos, in both
-conventions: which of the retoucher's pixels count as garment.
+conventions: which of the retoucher's pixels count as garment. With --twice: how far the cutouts of photos that occur
+twice, byte for byte, agree.
 """
 
+import hashlib
 import sys
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from garmentcut.evaluation.metrics import compare_outlines, surface_dice
 
 
 def dice(mask: NDArray[np.bool_], target: NDArray[np.bool_]) -> float:
@@ -42,5 +48,20 @@ def main(cut_dir: Path, target_dir: Path) -> None:
         print("  worst " + ", ".join(f"{value:.4f} {stem[:8]}" for value, stem in sorted(pairs)[:5]))
 
 
+def twice(original_dir: Path, target_dir: Path) -> None:
+    """Print the agreement of the cutouts of each photo that occurs twice."""
+    by_content: defaultdict[str, list[str]] = defaultdict(list)
+    for path in sorted(original_dir.iterdir()):
+        by_content[hashlib.sha256(path.read_bytes()).hexdigest()].append(path.stem)
+    for stems in by_content.values():
+        if len(stems) > 1:
+            one, other = (alpha_of(target_dir / f"{stem}.png") >= 128 for stem in stems[:2])
+            agreed = surface_dice(compare_outlines(one, other), 2.0)
+            print(f"{stems[0][:8]}  Dice {dice(one, other):.4f}  surface Dice, 2 px {agreed:.3f}")
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    if sys.argv[1] == "--twice":
+        twice(Path(sys.argv[2]), Path(sys.argv[3]))
+    else:
+        main(Path(sys.argv[1]), Path(sys.argv[2]))

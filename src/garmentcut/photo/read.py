@@ -11,6 +11,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -76,6 +77,7 @@ _CHANNELS_OF_PNG = {0: 1, 2: 3, 3: 4, 4: 2, 6: 4}  # by colour type; a palette m
 _WEBP_ANIMATION = 0x02  # flag in the VP8X chunk
 _FRAME_HEADERS = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # JPEG markers: what kind of frame, and its size
 _SEQUENTIAL_FRAMES = {0xC0, 0xC1}
+_MOST_SCANS, _MOST_CHANNELS = 1000, 4  # of a JPEG: encoders write about ten scans of up to four channels
 _NEXT_SCAN = re.compile(b"\xff\xda")  # among coded pixels a byte of 255 is followed by 0 or a restart marker
 _JPEG_END = b"\xff\xd9"
 _JUNK = re.compile(r"Corrupt JPEG data: ([0-9]+) extraneous bytes before marker 0xd9")
@@ -427,9 +429,10 @@ def _has_all_scans(data: bytes) -> bool:
     """True if the scans of a JPEG give each coefficient of each channel its last bit (ITU-T T.81, section G.1)."""
     frame = next(((kind, content) for kind, content in jpeg_segments(data) if kind in _FRAME_HEADERS), (0, b""))
     missing = {(channel, place) for channel in frame[1][6::3] for place in range(64)}
-    starts = [jpeg_scan(data), *(match.end() + 2 for match in _NEXT_SCAN.finditer(data, jpeg_scan(data)))]
-    for start in starts:
-        num_channels = data[start] if start < len(data) else 0
+    first_scan = jpeg_scan(data)
+    later = (match.end() + 2 for match in _NEXT_SCAN.finditer(data, first_scan))
+    for start in [first_scan, *islice(later, _MOST_SCANS)]:
+        num_channels = min(data[start], _MOST_CHANNELS) if start < len(data) else 0
         first, last, bits = data[start + 1 + 2 * num_channels :][:3].ljust(3, b"\xff")
         if frame[0] in _SEQUENTIAL_FRAMES:
             first, last, bits = 0, 63, 0
