@@ -1,10 +1,12 @@
-"""How well models draw sheer cloth: on drawn photos whose alpha is exact, of garments that no training has drawn.
+"""How well sheer cloth, lace and brushed edges are cut: on drawn photos whose alpha is exact, by any version's command.
 
-    python benchmarks/sheer.py MODEL...
+    python benchmarks/sheer.py draw FOLDER
+    garmentcut cut FOLDER/photos --out CUT        (of one model, commit or tool, and of another)
+    python benchmarks/sheer.py score FOLDER CUT...
 
-The first 24 seeds whose garment is sheer, all of it or in part, in the three views in turn, 384x576. Prints for each
-model the sum of the errors of alpha over the garment's area, the mean error in truly soft pixels (alpha 0.1 to 0.9),
-and Dice (`alpha >= 128`); means over the photos.
+Draws the first 12 seeds of each kind in the three views in turn, 1152x1728. Prints, for each kind and each folder of
+RGBA cutouts, the sum of absolute differences (in 1000 px) and the gradient error, both over the whole photo, and Dice
+(`alpha >= 128`): means over the photos. A photo without a cutout counts as cut empty.
 """
 
 import sys
@@ -12,33 +14,45 @@ from itertools import count, islice
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
-from garmentcut.errors import PhotoError
-from garmentcut.evaluation.metrics import dice
-from garmentcut.prediction.cutter import Cutter
+from garmentcut.evaluation.metrics import dice, gradient_error, sad
 from garmentcut.synthetic import VIEWS, draw_studio_photo, studio_traits
 
-_NUM_PHOTOS = 24
-_SIZE_HW = (576, 384)
+_KINDS = ("sheer", "lace", "brushed")
+_NUM_PHOTOS = 12
+_SIZE_HW = (1728, 1152)
 
 
-def main(*models: str) -> None:
-    """Print a line for each model."""
-    seeds = islice((seed for seed in count(1) if "sheer" in studio_traits(seed)), _NUM_PHOTOS)
-    shots = [draw_studio_photo(seed, view=VIEWS[n % len(VIEWS)], size_hw=_SIZE_HW) for n, seed in enumerate(seeds)]
-    for model in models:
-        cutter, rows = Cutter.load(Path(model)), []
-        for shot in shots:
-            try:
-                alpha = cutter(shot.rgb).alpha
-            except PhotoError:
-                alpha = np.zeros_like(shot.alpha)
-            error, soft = np.abs(alpha - shot.alpha), (shot.alpha > 0.1) & (shot.alpha < 0.9)
-            overlap = dice(alpha >= 0.5, shot.alpha >= 0.5)
-            rows.append((error.sum() / shot.alpha.sum(), error[soft].mean(), overlap))
-        whole, in_soft, overlap = np.mean(rows, axis=0)
-        print(f"{model}: error over area {whole:.3f}, in soft pixels {in_soft:.3f}; Dice {overlap:.4f}")
+def draw(folder: Path) -> None:
+    """Write photos and their exact alphas."""
+    for name in ("photos", "alphas"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    for kind in _KINDS:
+        seeds = islice((seed for seed in count(1) if kind in studio_traits(seed)), _NUM_PHOTOS)
+        for number, seed in enumerate(seeds):
+            view = VIEWS[number % len(VIEWS)]
+            shot = draw_studio_photo(seed, view=view, size_hw=_SIZE_HW)
+            name = f"{kind}-{seed:04d}_{view}.png"
+            Image.fromarray(shot.rgb).save(folder / "photos" / name)
+            Image.fromarray(np.rint(shot.alpha * 255).astype(np.uint8)).save(folder / "alphas" / name)
+
+
+def score(folder: Path, *cuts: str) -> None:
+    """Print a line for each kind and folder of cutouts."""
+    for kind in _KINDS:
+        for cut in map(Path, cuts):
+            rows = []
+            for path in sorted((folder / "alphas").glob(f"{kind}-*.png")):
+                target = np.asarray(Image.open(path), np.float32) / 255
+                alpha, everywhere = np.zeros_like(target), np.ones(target.shape, bool)
+                if (cut / path.name).exists():
+                    alpha = np.asarray(Image.open(cut / path.name).getchannel("A"), np.float32) / 255
+                errors = sad(alpha, target, everywhere), gradient_error(alpha, target, everywhere)
+                rows.append((*errors, dice(alpha >= 0.5, target >= 0.5)))
+            difference, gradient, overlap = np.mean(rows, axis=0)
+            print(f"{kind:8} {cut}: SAD {difference:.2f}, gradient {gradient:.2f}, Dice {overlap:.4f}")
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    (draw if sys.argv[1] == "draw" else score)(Path(sys.argv[2]), *sys.argv[3:])

@@ -196,6 +196,10 @@ class LossConfig:
     """Pixels near the target's edge count so many times in cross-entropy, focal and L1; 1: like all others."""
     edge_px: _Count = 7
     """How near: half the width of that band, in pixels; soft pixels belong to it too."""
+    thin_weight: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 1.0
+    """Pixels on and near thin parts (straps, ties, fringe) count so many times there; 1: like all others."""
+    thin_px: _Count = 17
+    """How thin: no square of so many pixels fits into them; an even number counts as the next odd one."""
 
     @model_validator(mode="after")
     def _not_all_zero(self) -> "LossConfig":
@@ -255,7 +259,7 @@ class TrainingConfig:
     batch: _Count = 6
     """Photos a step, all devices together."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """`auto`: bfloat16 autocast on CUDA, float32 on a CPU."""
+    """`auto`: bfloat16 autocast on CUDA, float32 on a CPU; of stages, what a few steps show to be faster."""
     compile: Literal["auto", "on", "off"] = "auto"
     """torch.compile: two minutes of start-up on CUDA. `auto`: on CUDA from 1500 steps up."""
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.998

@@ -11,6 +11,7 @@ from garmentcut.dataset.windows import (
     framed,
     map_paths,
     read_map,
+    within_reach,
     write_map,
 )
 from garmentcut.errors import PhotoError
@@ -150,3 +151,17 @@ def test_corruption_loses_thin_parts_and_makes_holes():
     assert (made[:, 32, 56] < 64).mean() > 0.1
     assert (made[:, 20:44, 20:44].min(axis=(1, 2)) < 64).mean() > 0.01
     assert (made[:, :8, :8].max(axis=(1, 2)) > 192).mean() > 0.005
+
+
+def test_far_from_a_maps_edge_the_map_stays_as_it_is():
+    target, seen = np.zeros((192, 192), np.uint8), np.zeros((192, 192), np.uint8)
+    target[60:, 40:150] = 255
+    target[4:60, 60:66] = 255  # a strap that the map has lost
+    seen[66:, 40:150] = 255  # an edge 6 px too low
+    seen[110:160, 80:120] = 40  # a print taken for ground
+    seen[4:40, 110:180] = 200  # ground taken for cloth
+    asked = within_reach(target, seen)
+    assert np.array_equal(asked[130:140, 95:105], seen[130:140, 95:105])
+    assert np.array_equal(asked[18:26, 130:160], seen[18:26, 130:160])
+    assert np.array_equal(asked[4:66, 40:80], target[4:66, 40:80])
+    assert np.array_equal(within_reach(target, target), target)

@@ -243,10 +243,20 @@ def test_a_print_that_is_half_transparent_becomes_opaque():
     assert np.array_equal(lifted[:90], fine[:90])
 
 
+def test_deep_within_sure_cloth_there_is_no_ground():
+    fine, coarse = agreed()
+    coarse = np.where(coarse > 0.5, np.float32(0.99), coarse)
+    fine[70:150, 60:100] = 0  # a print that the last stage takes for ground
+    fine[60:160, 40:48] = 0.1  # an edge that it sees further inside
+    lifted = opaque(fine, coarse)
+    assert lifted[70:150, 60:100].min() == 1
+    assert np.array_equal(lifted[:, :48], fine[:, :48])
+
+
 def test_sheer_cloth_gaps_and_edges_stay_as_they_are():
     fine, coarse = agreed()
     fine[90:130, 60:100], coarse[90:130, 60:100] = 0.6, 0.7  # sheer to both
-    fine[60:70, 60:70] = 0.2  # a gap that locate is too small for
+    fine[60:70, 60:70], coarse[60:70, 60:70] = 0.2, 0.95  # a gap that locate hardly sees
     fine[40:180, 118:120], coarse[40:180, 112:120] = 0.5, 0.6  # an edge
     assert np.array_equal(opaque(fine, coarse), fine)
 

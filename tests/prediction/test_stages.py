@@ -10,7 +10,16 @@ from garmentcut.photo.photo import Photo
 from garmentcut.prediction.cutter import Cutter, default_model
 from garmentcut.prediction.doubt import FEATURES, observe_prediction
 from garmentcut.prediction.locate import Frame, crop_pixels, find_garment, frame_photo
-from garmentcut.prediction.stages import Stages, crop_of, enlarged, learned_scale, refine_edges, segment_crop, tiles
+from garmentcut.prediction.stages import (
+    Stages,
+    crop_of,
+    enlarged,
+    learned_scale,
+    refine_edges,
+    segment_crop,
+    tiles,
+    within_reach,
+)
 from garmentcut.synthetic import draw_studio_photo
 
 SIZES = StageSizes(locate_hw=(96, 64), margin_px=20, tile_px=64)
@@ -80,6 +89,34 @@ def test_what_refine_finds_beyond_the_map_is_taken():
     lost = dressed(256, 256, (64, 100, 192, 200))[..., 0][::2, ::2].astype(np.float32) / 255
     fine = refine_edges(lambda tile: tile[..., 0].astype(np.float32) / 255, rgb, lost, 96)
     assert fine[80:100, 101].min() == 1
+
+
+def map_of_a_body():
+    levels = np.zeros((200, 200), np.uint8)
+    levels[60:, 40:160] = 255
+    levels[100:180, 80:140] = 160  # a print that segment is less sure of
+    return levels
+
+
+def test_far_from_the_edge_refine_does_not_overrule_segment():
+    levels = map_of_a_body()
+    fine = levels.astype(np.float32) / 255
+    fine[120:150, 90:130] = 0  # print taken for ground
+    fine[5:40, 60:120] = 1  # ground taken for cloth
+    limited = within_reach(fine, levels)
+    assert limited[120:150, 90:130].min() == pytest.approx(160 / 255)
+    assert limited[5:40, 60:120].max() == 0
+    fine[100:180, 80:140] = 0.95  # surer than segment
+    assert within_reach(fine, levels)[120, 100] == pytest.approx(0.95)
+
+
+def test_near_the_edge_and_in_thin_parts_refine_is_heard():
+    levels = map_of_a_body()
+    fine = levels.astype(np.float32) / 255
+    fine[60:64, 40:160] = 0.25  # the edge is 4 px further down
+    fine[66:, 36:40] = 1
+    fine[2:60, 70:78] = 1  # a strap
+    assert np.array_equal(within_reach(fine, levels), fine)
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -36,7 +36,7 @@ def test_several_processes_join_by_ddp():
     [
         (Devices("cuda"), TrainingConfig(), "1 NVIDIA GPUs are asked for, 0 can be used"),
         (Devices("tpu"), TrainingConfig(), "--accelerator 'tpu' is none of auto, cpu and cuda"),
-        (Devices("cpu"), TrainingConfig(precision="bfloat16"), "unusably slow on a CPU"),
+        (Devices("cpu"), TrainingConfig(precision="bfloat16"), "unusably slow on a processor without AMX"),
         (Devices("cpu"), TrainingConfig(compile="on"), "gains nothing on a CPU"),
         (
             Devices("cpu", 2, 2),
@@ -47,6 +47,7 @@ def test_several_processes_join_by_ddp():
 )
 def test_what_cannot_be_is_refused(monkeypatch, devices, config, says):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True})
     with pytest.raises(TrainingError, match=says):
         open_fabric(devices, config)
 

@@ -1,8 +1,10 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 
+from garmentcut.evaluation.metrics import thin_parts
 from garmentcut.recipe import LossConfig
 from garmentcut.training.losses import (
     bce_loss,
@@ -13,6 +15,7 @@ from garmentcut.training.losses import (
     laplacian_loss,
     lovasz_hinge,
     near_edge,
+    thin_weights,
     total_loss,
 )
 
@@ -379,3 +382,32 @@ def test_weights():
     assert (weights[near] == 4).all()
     assert (weights[~near] == 1).all()
     assert weights.dtype == target.dtype
+
+
+def test_thin_parts_are_those_that_evaluation_counts():
+    target = square(90, 20, 70)
+    target[..., 5:70, 2:9] = 1  # a strap of 7 px beside the square
+    target[..., 40:45, 9:20] = 1
+    garment = (target[0, 0] >= 0.5).numpy()
+    near = thin_weights(target, weight=3, thin_px=17) == 3
+    counted = thin_parts(garment, garment)
+    assert counted.thin_px > 400
+    assert np.count_nonzero(near[0, 0].numpy() & garment) >= counted.thin_px
+    assert near[0, 0, 5:65, 2:9].all()  # the whole strap
+    assert near[0, 0, 5:35, 10:13].all()  # and 4 px beside it
+    assert not near[0, 0, 5:35, 14:].any()  # nothing of the square, nor of its corners
+
+
+def test_what_the_frame_cuts_is_not_thin_for_that():
+    target = torch.zeros(1, 1, 60, 60)
+    target[..., 54:] = 1  # the left edge of a body
+    assert (thin_weights(target, weight=3, thin_px=17) == 1).all()
+
+
+def test_thin_parts_and_edges_weigh_as_the_heavier_does():
+    target = square(60, 20, 26)
+    loss = LossConfig(bce=1, dice=0, edge_weight=2, edge_px=2, thin_weight=5, thin_px=16)
+    logits = torch.zeros_like(target)
+    logits[..., 22, 22] = -9  # a miss inside the thin part
+    weights = torch.maximum(edge_weights(target, weight=2, edge_px=2), thin_weights(target, weight=5, thin_px=17))
+    assert total_loss(logits, target, loss).total == bce_loss(logits, target, weight=weights)

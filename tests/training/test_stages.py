@@ -172,6 +172,33 @@ def test_hours_fit_the_steps_once(manifest, tmp_path, monkeypatch):
     assert plan_of(run, CPU, 5.0) == plan
 
 
+@pytest.mark.parametrize(("seconds", "chosen"), [(1.0, "bfloat16"), (3.0, "float32")])
+def test_bfloat16_is_taken_only_where_a_few_steps_are_faster(manifest, tmp_path, monkeypatch, seconds, chosen):
+    tried = []
+
+    def timed(recipe, _):
+        tried.append(recipe.training.precision)
+        return seconds if recipe.training.precision == "bfloat16" else 2.0
+
+    monkeypatch.setattr("garmentcut.training.stages.seconds_a_step", timed)
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"amx_bf16": True})
+    run = run_of(manifest, tmp_path / "run")
+    plan = plan_of(run, CPU, None)
+    assert tried == ["float32", "bfloat16"] * 3
+    assert set(plan.precisions.values()) == {chosen}
+    assert plan.seconds_a_step["refine"] == min(seconds, 2.0)
+    assert {one.recipe.training.precision for one in stage_runs(run, plan).values()} == {chosen}
+    assert plan_of(run, CPU, None) == plan
+
+
+def test_a_processor_without_bfloat16_tries_none(manifest, tmp_path, monkeypatch):
+    monkeypatch.setattr("garmentcut.training.stages.seconds_a_step", lambda *_: 2.0)
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx512_f": True})
+    run = run_of(manifest, tmp_path / "run")
+    plan = plan_of(run, CPU, None)
+    assert {one.recipe.training.precision for one in stage_runs(run, plan).values()} == {"auto"}
+
+
 def test_a_start_that_has_seen_the_photos_judges_no_fold(trained, manifest, tmp_path):
     run, _ = trained
     seen = {"network": {"start": str(run.folder / "segment" / "best.safetensors")}}

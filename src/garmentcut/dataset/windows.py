@@ -32,6 +32,8 @@ _AROUND_KERNEL = np.ones((25, 25), np.uint8)
 _CLEARLY_WRONG = 100  # levels of 255 by which a map may miss the target
 _SHARE_WRONG = 0.35  # of the windows, where there are wrong pixels
 _LEAST_WRONG = 20
+_REACH_PX = 12  # of refine, from a map's edge: as far as `garmentcut.prediction.stages` lets it go
+_THIN_PX = 11  # of a strap: there it may go farther
 _OFF_CENTRE = 0.2  # of the window's sides
 
 _Levels = NDArray[np.uint8]
@@ -89,6 +91,7 @@ class WindowSamples(Samples):
         if whole.maps:
             levels = whole.maps[int(rng.integers(len(whole.maps))) if self.vary else 0]
             seen = _warped(levels, warp @ _ENLARGED, size_hw)
+            target = within_reach(target, seen) if self.vary else target
             photo = np.concatenate([photo, corrupted(seen, rng, config.map_corruption)[None]])
         return Planes(np.ascontiguousarray(photo), np.ascontiguousarray(target)[None])
 
@@ -169,6 +172,23 @@ def draw_homography(
         frame = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
         warp = np.asarray(cv2.getPerspectiveTransform(frame, (frame + corners).astype(np.float32)), np.float64) @ warp
     return np.asarray(warp)
+
+
+def within_reach(target: _Levels, seen: _Levels) -> _Levels:
+    """A target that asks of the refine stage only what a small window can tell.
+
+    What a map has wrong far from its own edge is left to the map: whoever learns to overrule it there, from a few
+    hundred pixels, does the same on new photos where the map is right. Straps and other thin parts stay in the target.
+
+    Args:
+        target: `(H, W)` uint8, the retoucher's.
+        seen: of the same size, the map.
+    """
+    garment, inside = (np.asarray(levels >= 128, np.uint8) for levels in (target, seen))
+    thin = garment - cv2.morphologyEx(garment, cv2.MORPH_OPEN, np.ones((_THIN_PX, _THIN_PX), np.uint8))
+    square = np.ones((2 * _REACH_PX + 1,) * 2, np.uint8)
+    far = cv2.dilate(inside, square) == cv2.erode(inside, square)
+    return np.where((garment != inside) & far & (cv2.dilate(thin, np.ones((5, 5), np.uint8)) == 0), seen, target)
 
 
 def corrupted(levels: _Levels, rng: np.random.Generator, strength: Strength) -> _Levels:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from garmentcut.errors import NoGarmentError, Note, PhotoError
 from garmentcut.model.card import ModelCard, StageSizes
 from garmentcut.photo.color import srgb_of
-from garmentcut.photo.mask import Components, components, dilate
+from garmentcut.photo.mask import Components, components, dilate, erode
 from garmentcut.photo.photo import Photo, resize_rgb, to_8_bit
 from garmentcut.prediction.runtime import Predict
 
@@ -35,6 +35,7 @@ _OPAQUE = (
     0.8,
     0.97,
 )  # of the locate stage's alpha: from the first on cloth is made more opaque, from the second wholly
+_DEEP_PX = 13  # about three pixels of the locate stage: so far within what is wholly opaque there are no gaps
 _HALF_SEEN = 0.3, 0.5  # of the last stage's: below, it is a gap
 _LARGEST_HOLE = 2.5e-3  # of the garment: a brass button, a buckle; a larger one is taken for a gap
 _LARGEST_SPECK = 5e-3
@@ -293,18 +294,21 @@ def without_false_positives(fine: NDArray[np.float32], coarse: NDArray[np.float3
 def opaque(fine: NDArray[np.float32], coarse: NDArray[np.float32]) -> NDArray[np.float32]:
     """Make cloth opaque where the locate stage is sure of it: strong prints and checks can leave it half transparent.
 
+    Deep within sure cloth even what the last stage takes for ground becomes opaque.
+
     Args: as `clean`.
 
     Returns:
         `(H, W)` float32 in [0, 1], nowhere less than `fine`; edges, gaps and sheer cloth, of which the locate stage is
         not sure, stay as they are.
     """
-    unsure = (fine > _HALF_SEEN[0]) & (fine < 1) & (coarse > _OPAQUE[0])
+    unsure = (fine < 1) & (coarse > _OPAQUE[0])
     if not unsure.any():
         return fine
+    deep = erode(coarse >= _OPAQUE[1], _DEEP_PX)[unsure]
     lifted, seen, known = fine.copy(), fine[unsure], coarse[unsure]
     share = np.interp(known, _OPAQUE, (0, 1)) * np.interp(seen, _HALF_SEEN, (0, 1))
-    lifted[unsure] = seen + (1 - seen) * share
+    lifted[unsure] = seen + (1 - seen) * np.where(deep, 1, share)
     return lifted
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 from garmentcut.config import RuntimeConfig
 from garmentcut.errors import NoGarmentError, Note
 from garmentcut.model.card import ModelCard, StageSizes, stage_network_of
-from garmentcut.photo.mask import components
+from garmentcut.photo.mask import components, dilate, erode
 from garmentcut.photo.photo import Photo, resize_alpha
 from garmentcut.prediction.locate import (
     LEAST_SHARE,
@@ -27,6 +27,7 @@ from garmentcut.prediction.locate import (
     Frame,
     clean,
     count_garments,
+    counts_in,
     crop_pixels,
     find_garment,
     opaque,
@@ -44,6 +45,8 @@ _GOES_ON = 0.02  # of a crop's side: what is garment there is no speck
 _MAYBE = 0.25  # of segment's alpha: refine may still find garment there
 _ROUNDS = 4  # of tiles: each follows a strap by half a tile
 _DIFFERS, _LEAST_LEAD_PX = 0.3, 6  # what refine says against segment, where tiles end
+_REACH_PX, _RAMP_PX = 6, 3  # how far refine is heard about segment's edge: wholly, and half as much on either side
+_THIN_PX, _SEEN = 11, 0.1  # of a strap that refine has found on its own: its width, and its alpha at least
 _Alpha = NDArray[np.float32]
 _TAIL_ALPHA = 1 / 128  # below, the sigmoid's tail: invisible, but it would keep every pixel from being fully hidden
 
@@ -328,7 +331,32 @@ def refine_edges(network: Predict, rgb: NDArray[np.uint8], alpha: _Alpha, tile_p
         places = _leads((weights > 0) & (weights < 1) & (np.abs(fine - sure) > _DIFFERS), tile_px)
         if not places:
             break
-    return np.ascontiguousarray(fine[:height, :width])
+    return within_reach(fine, levels)[:height, :width].copy()
+
+
+def within_reach(fine: _Alpha, levels: NDArray[np.uint8]) -> _Alpha:
+    """What refine says near the edge that segment sees, and of thin parts; elsewhere it may not overrule segment.
+
+    A tile is too small to tell what is garment: on new photos refine takes prints for ground, and ground for cloth.
+    It does find straps that segment has lost.
+
+    Args:
+        fine: `(H, W)` float32 in [0, 1], what refine has made of it.
+        levels: the same size, uint8, the segment stage's alpha.
+
+    Returns:
+        `(H, W)` float32 in [0, 1]: between the two a ramp, no step.
+    """
+    inside, seen = levels >= 128, levels.astype(np.float32) / 255
+    near = dilate(inside, _REACH_PX + _RAMP_PX) & ~erode(inside, _REACH_PX + _RAMP_PX)
+    beyond = ~near & ~inside & (fine > _SEEN)
+    if beyond.any():
+        found = components(~dilate(inside, _REACH_PX) & (fine > _SEEN))
+        is_thin = counts_in(found, erode(fine > _SEEN, _THIN_PX // 2, outside="background")) == 0
+        near |= dilate(found.mask_of(is_thin), _RAMP_PX)
+    allowed = cv2.blur(near.astype(np.float32), (2 * _RAMP_PX + 1,) * 2)
+    anchor = np.where(inside, np.maximum(fine, seen), np.minimum(fine, seen))
+    return np.asarray(anchor + (fine - anchor) * allowed, np.float32)
 
 
 def _leads(differing: NDArray[np.bool_], tile_px: int) -> list[tuple[int, int]]:

@@ -42,13 +42,15 @@ def open_fabric(devices: Devices, config: TrainingConfig) -> Fabric:
     """
     for name in ("lightning.fabric", "lightning.pytorch"):  # the second speaks for the first, if it is loaded
         logging.getLogger(name).setLevel(logging.WARNING)  # they greet, from every process
-    cuda, precision = _uses_cuda(devices), config.precision
+    cuda, precision = uses_cuda(devices), config.precision
     if cuda:
         torch.backends.cudnn.benchmark = True  # all photos have one size: the fastest convolution is sought once
-        if precision == "auto" and torch.cuda.is_bf16_supported(including_emulation=False):
+        if precision == "auto" and has_bfloat16(devices):
             precision = "bfloat16"
-    elif precision == "bfloat16":
-        raise TrainingError("training.precision = 'bfloat16' is unusably slow on a CPU; 'auto' takes it on GPUs only")
+    elif precision == "bfloat16" and not has_bfloat16(devices):
+        raise TrainingError(
+            "training.precision = 'bfloat16' is unusably slow on a processor without AMX or AVX-512 BF16; use 'auto'"
+        )
     elif config.compile == "on":
         raise TrainingError("training.compile = 'on' gains nothing on a CPU; 'auto' compiles on GPUs only")
     if config.batch % (world_size := devices.num * devices.nodes):
@@ -61,6 +63,18 @@ def open_fabric(devices: Devices, config: TrainingConfig) -> Fabric:
         strategy="ddp" if world_size > 1 else "auto",
         precision="bf16-mixed" if precision == "bfloat16" else "32-true",
     )
+
+
+def has_bfloat16(devices: Devices) -> bool:
+    """True if they calculate in bfloat16 themselves: many GPUs, and processors with AMX or AVX-512 BF16.
+
+    Raises:
+        TrainingError: no such GPU.
+    """
+    if uses_cuda(devices):
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    abilities = torch.cpu.get_capabilities()
+    return bool(abilities.get("amx_bf16") or abilities.get("avx512_bf16"))
 
 
 @contextmanager
@@ -118,7 +132,12 @@ def _processor() -> str:
         return platform.processor() or platform.machine()
 
 
-def _uses_cuda(devices: Devices) -> bool:
+def uses_cuda(devices: Devices) -> bool:
+    """True if they are NVIDIA GPUs.
+
+    Raises:
+        TrainingError: no such GPU.
+    """
     if devices.accelerator not in ("auto", "cpu", "cuda"):
         raise TrainingError(f"--accelerator {devices.accelerator!r} is none of auto, cpu and cuda")
     found = torch.cuda.device_count() if torch.cuda.is_available() else 0

@@ -43,6 +43,7 @@ from garmentcut.training.devices import (
     is_first_process,
     launched,
     machine_in_words,
+    reduced,
 )
 from garmentcut.training.logging import (
     Ended,
@@ -463,7 +464,10 @@ def note_losses(weights: DrawWeights, batch: SampleBatch, logits: Tensor, target
 
 
 def seconds_a_step(recipe: Recipe, fabric: Fabric) -> float:
-    """How long a step of one network takes on a device, without reading photos; the median of all but the first."""
+    """How long a step of one network takes, without reading photos; the median of all but the first.
+
+    Of several devices the slowest counts, so that all of them plan alike.
+    """
     parts = build_parts(recipe, fabric)  # a start that is out of reach is found before anything is trained
     share, size_hw = recipe.training.batch // fabric.world_size, recipe.data.size_hw
     channels = 4 if recipe.data.window == "edge" else 3
@@ -477,7 +481,7 @@ def seconds_a_step(recipe: Recipe, fabric: Fabric) -> float:
         _, loss, _ = take_step(parts, photos, targets, recipe, fabric=fabric)
         float(loss.total.detach())  # waits for the device
         times.append(time.perf_counter() - began)
-    return median(times[1:])
+    return float(reduced(fabric, torch.tensor(median(times[1:]), device=fabric.device), "max"))
 
 
 def augmented(batch: SampleBatch, recipe: Recipe, step: int, *, fabric: Fabric) -> tuple[Tensor, Tensor]:

@@ -40,6 +40,9 @@ def total_loss(logits: Tensor, target: Tensor, config: LossConfig) -> Loss:
         weight = None
         if config.edge_weight > 1:
             weight = edge_weights(target, weight=config.edge_weight, edge_px=config.edge_px)
+        if config.thin_weight > 1:
+            thin = thin_weights(target, weight=config.thin_weight, thin_px=config.thin_px)
+            weight = thin if weight is None else torch.maximum(weight, thin)
         terms: dict[str, Callable[[], Tensor]] = {
             "bce": lambda: bce_loss(logits, target, weight=weight),
             "dice": lambda: dice_loss(logits, target),
@@ -184,6 +187,27 @@ def edge_weights(target: Tensor, *, weight: float, edge_px: int) -> Tensor:
     weights, so that neither `weight` nor the length of a garment's edge changes their scale.
     """
     return 1 + (weight - 1) * near_edge(target, edge_px).to(target.dtype)
+
+
+@torch.no_grad()
+def thin_weights(target: Tensor, *, weight: float, thin_px: int) -> Tensor:
+    """How much each pixel counts: `weight` on and near thin parts such as straps, ties and fringe, 1 elsewhere.
+
+    Thin is what lies more than 2 pixels from all squares of `thin_px` pixels within the garment, as for `thin_parts` in
+    `garmentcut.evaluation.metrics`; near it is within a quarter of `thin_px`. A garment goes on beyond the frame.
+    """
+    thin_px = thin_px // 2 * 2 + 1
+    garment = (target >= 0.5).to(target.dtype)
+    wider = functional.pad(garment, (thin_px,) * 4, mode="replicate")
+    covered = _widened(-_widened(-wider, thin_px), thin_px + 4)[..., thin_px:-thin_px, thin_px:-thin_px]
+    return 1 + (weight - 1) * _widened(garment * (1 - covered), 2 * (thin_px // 4) + 1)
+
+
+def _widened(levels: Tensor, size_px: int) -> Tensor:
+    """The largest level within a square of an odd size about each pixel."""
+    for kernel, pad in (((size_px, 1), (size_px // 2, 0)), ((1, size_px), (0, size_px // 2))):
+        levels = functional.max_pool2d(levels, kernel, stride=1, padding=pad)
+    return levels
 
 
 def _mean(values: Tensor, weight: Tensor | None) -> Tensor:

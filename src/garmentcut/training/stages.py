@@ -9,8 +9,10 @@ import json
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from operator import itemgetter
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -29,7 +31,7 @@ from garmentcut.photo.files import write_atomic
 from garmentcut.prediction.locate import Frame, find_garment
 from garmentcut.prediction.stages import crop_of, segment_crop
 from garmentcut.recipe import STAGES, Recipe, stage_recipe
-from garmentcut.training.devices import Devices, is_first_process, launched
+from garmentcut.training.devices import Devices, has_bfloat16, is_first_process, launched, uses_cuda
 from garmentcut.training.logging import Ended, Event, Planned
 from garmentcut.training.loop import seconds_a_step, train_runs
 from garmentcut.training.run import DRAWN_NAME, FOLDS_NAME, PLAN_NAME, Run, met_by
@@ -48,6 +50,7 @@ class StagePlan:
     steps: dict[str, int]  # of each stage's network that is kept
     seconds_a_step: dict[str, float]  # measured at the start, on this machine
     hours: float | None = None  # asked for; None: the recipe's own steps
+    precisions: dict[str, str] = field(default_factory=dict)  # of each stage, by a probe; as the recipe says if absent
 
     def seconds(self, recipe: Recipe) -> float:
         """How long all of it should take."""
@@ -117,17 +120,33 @@ def plan_of(run: Run, devices: Devices, hours: float | None) -> StagePlan:
         except (OSError, ValueError, TypeError) as error:
             raise TrainingError(f"{path} cannot be read ({error}); choose another --out") from error
     recipes = {name: stage_recipe(run.recipe, name) for name in STAGES}
-    measured = {}
-    for name, recipe in recipes.items():
-        with launched(devices, recipe.training) as fabric:
-            measured[name] = round(seconds_a_step(recipe, fabric), 4)
-    plan = StagePlan({name: recipe.training.steps for name, recipe in recipes.items()}, measured, hours)
+    probed = {name: _probed(recipe, devices) for name, recipe in recipes.items()}
+    precisions, measured = ({name: found[place] for name, found in probed.items()} for place in (0, 1))
+    plan = StagePlan({name: recipe.training.steps for name, recipe in recipes.items()}, measured, hours, precisions)
     if hours is not None:
         factor = hours * 3600 / plan.seconds(run.recipe)
         plan = replace(plan, steps={name: max(round(num * factor), _LEAST_STEPS) for name, num in plan.steps.items()})
     run.write({"planned_seconds": round(plan.seconds(run.recipe))})
     write_atomic(path, (json.dumps(asdict(plan), indent=1) + "\n").encode())
     return plan
+
+
+def _probed(recipe: Recipe, devices: Devices) -> tuple[str, float]:
+    """The precision of a network's training, and seconds a step: of `auto`, bfloat16 only where it is faster."""
+    choices = [recipe.training.precision]
+    if choices == ["auto"] and has_bfloat16(devices):
+        # `auto` is bfloat16 on GPUs, and a run that was begun on one may go on without.
+        choices = ["float32", "auto" if uses_cuda(devices) else "bfloat16"]
+    found = {}
+    for precision in choices:
+        tried = _at_precision(recipe, precision)
+        with launched(devices, tried.training) as fabric:
+            found[precision] = round(seconds_a_step(tried, fabric), 4)
+    return min(found.items(), key=itemgetter(1))
+
+
+def _at_precision(recipe: Recipe, precision: Any) -> Recipe:
+    return replace(recipe, training=replace(recipe.training, precision=precision))
 
 
 def stage_runs(run: Run, plan: StagePlan) -> dict[str, Run]:
@@ -166,6 +185,7 @@ def fold_splits(split: Split, folds: int, seed: int) -> list[Split]:
 
 def _stage_run(run: Run, plan: StagePlan, name: str, folder: Path, split: Split) -> Run:
     recipe, steps = stage_recipe(run.recipe, name), plan.steps[name]
+    recipe = _at_precision(recipe, plan.precisions.get(name, recipe.training.precision))
     if split is not run.split:  # a fold's
         steps = max(round(steps * run.recipe.stages.fold_steps), _LEAST_STEPS)
         # Nothing drawn, so that drawn photos have honest maps too.
