@@ -92,7 +92,7 @@ def test_folds_come_before_what_is_kept_and_the_run_ends_last(trained):
     run, events = trained
     ended = [told.folder.relative_to(run.folder).as_posix() for told, event in events if isinstance(event, Ended)]
     folds = [f"folds/{number}/{name}" for number in (0, 1) for name in ("locate", "segment")]
-    assert ended == [*folds, "locate", "segment", "refine", "."]
+    assert ended == [*folds, "folds/0/refine", "folds/1/refine", "locate", "segment", "refine", "."]
 
 
 def test_its_end_names_the_network_that_it_came_to(trained, manifest, tmp_path):
@@ -166,8 +166,9 @@ def test_hours_fit_the_steps_once(manifest, tmp_path, monkeypatch):
     monkeypatch.setattr("garmentcut.training.stages.seconds_a_step", lambda *_: 2.0)
     run = run_of(manifest, tmp_path / "run")
     plan = plan_of(run, CPU, 0.1)
-    # (2 + 3) steps of locate and segment three times, 3 of refine, 2 s each: 36 s, and what is kept in reserve.
-    assert plan.steps == {"locate": round(2 * 360 / 36 / 1.07), "segment": round(3 * 360 / 36 / 1.07), "refine": 28}
+    # 2 + 3 + 3 steps of locate, segment and refine, three times, 2 s each: 48 s, and what is kept in reserve.
+    three = round(3 * 360 / 48 / 1.07)
+    assert plan.steps == {"locate": round(2 * 360 / 48 / 1.07), "segment": three, "refine": three}
     assert plan.seconds(RECIPE) == pytest.approx(360, rel=0.05)
     assert plan_of(run, CPU, 5.0) == plan
 

@@ -2,7 +2,8 @@
 
 If refine learned from maps of photos that the segment stage was trained on, it would trust maps too much: on new
 photos they are worse. So each training photo's maps come from locate and segment networks that have seen neither
-it nor another photo of its group. These fold networks start where nothing has seen the photos they judge.
+it nor another photo of its group. These fold networks start where nothing has seen the photos they judge. Each
+fold has a refine network, too, so that scores and doubt of held-out photos are those of new ones in all stages.
 """
 
 import json
@@ -54,9 +55,8 @@ class StagePlan:
 
     def seconds(self, recipe: Recipe) -> float:
         """How long all of it should take."""
-        folds = 1 + recipe.stages.folds * recipe.stages.fold_steps
-        times = {"locate": folds, "segment": folds, "refine": 1.0}
-        return sum(self.steps[name] * self.seconds_a_step[name] * times[name] for name in STAGES) * (1 + _SPARE)
+        times = 1 + recipe.stages.folds * recipe.stages.fold_steps
+        return sum(self.steps[name] * self.seconds_a_step[name] for name in STAGES) * times * (1 + _SPARE)
 
 
 def train_all(
@@ -155,7 +155,7 @@ def stage_runs(run: Run, plan: StagePlan) -> dict[str, Run]:
 
 
 def fold_runs(run: Run, plan: StagePlan) -> list[dict[str, Run]]:
-    """Locate and segment runs of each fold, which hold out the photos that they will make maps of.
+    """The runs of each fold, by stage: they hold out the photos that they will make maps of and be judged by.
 
     Raises:
         TrainingError: fewer groups of garments than folds.
@@ -163,7 +163,7 @@ def fold_runs(run: Run, plan: StagePlan) -> list[dict[str, Run]]:
     found = []
     for number, split in enumerate(fold_splits(run.split, run.recipe.stages.folds, run.recipe.training.seed)):
         folder = run.folder / FOLDS_NAME / str(number)
-        found.append({name: _stage_run(run, plan, name, folder / name, split) for name in STAGES[:2]})
+        found.append({name: _stage_run(run, plan, name, folder / name, split) for name in STAGES})
     return found
 
 
@@ -190,7 +190,8 @@ def _stage_run(run: Run, plan: StagePlan, name: str, folder: Path, split: Split)
         steps = max(round(steps * run.recipe.stages.fold_steps), _LEAST_STEPS)
         # Nothing drawn, so that drawn photos have honest maps too.
         recipe = replace(recipe, data=replace(recipe.data, synthetic=0, varied=0, composites=0))
-        start = _honest_start(recipe.network.start, run.manifest, split, run.recipe.stages.fold_start)
+        otherwise = "scratch" if name == "refine" else run.recipe.stages.fold_start
+        start = _honest_start(recipe.network.start, run.manifest, split, otherwise)
         recipe = replace(recipe, network=replace(recipe.network, start=start))
     # One evaluation, the last: held-out photos that chose the weights would not be held out.
     recipe = replace(recipe, training=replace(recipe.training, steps=steps, evaluate_every=steps))
@@ -208,8 +209,11 @@ def _stages(run: Run, plan: StagePlan) -> Iterator[Run]:
     """Each training in turn; the caller trains it to its end before it asks for the next."""
     folds = fold_runs(run, plan)
     for fold in folds:
-        yield from fold.values()
+        yield fold["locate"]
+        yield fold["segment"]
         write_maps(run, fold, fold["segment"].split.validation)
+    for fold in folds:  # each learns from maps that the others have made
+        yield fold["refine"]
     final = stage_runs(run, plan)
     yield final["locate"]
     yield final["segment"]
