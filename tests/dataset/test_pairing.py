@@ -2,9 +2,9 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from garmentcut.dataset.manifest import VIEWS
-from garmentcut.dataset.pairing import DEFAULT_PATTERN, Key, NamePattern, find_candidates, safe_name, sides_of
+from garmentcut.dataset.pairing import find_candidates, sides_of
 from garmentcut.errors import DatasetError
+from garmentcut.naming import DEFAULT_PATTERN, VIEWS, Key, NamePattern, safe_name
 from garmentcut.synthetic import VIEWS as STUDIO_VIEWS
 
 

@@ -5,8 +5,7 @@ import onnxruntime
 import pytest
 
 from garmentcut.errors import ModelError
-from garmentcut.model.card import CARD_KEY, ModelCard, card_of, read_model, with_card
-from garmentcut.model.metadata import metadata_of, with_metadata
+from garmentcut.model.card import CARD_KEY, ModelCard, card_of, metadata_of, read_model, with_card, with_metadata
 from garmentcut.prediction.cutter import default_model
 from garmentcut.prediction.doubt import check_doubt
 

@@ -5,8 +5,7 @@ from dataclasses import replace
 
 from garmentcut.dataset.split import packed_hashes, unpacked_hashes
 from garmentcut.export.packing import packed
-from garmentcut.model.card import CARD_KEY, StageSizes, card_of, with_card
-from garmentcut.model.metadata import with_attachment, without_metadata
+from garmentcut.model.card import CARD_KEY, StageSizes, card_of, with_attachment, with_card, without_metadata
 from garmentcut.recipe import STAGES
 
 

@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from garmentcut.errors import ModelError
-from garmentcut.model.card import ModelCard
-from garmentcut.model.doubt_model import DoubtModel
+from garmentcut.model.card import DoubtModel, ModelCard
 from garmentcut.photo.mask import bounding_box, box_sums, components, dilate, erode
 from garmentcut.prediction.stages import Prediction
 

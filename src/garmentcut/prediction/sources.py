@@ -13,10 +13,8 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import NamedTuple
 
 from garmentcut.config import Format, OutputConfig
-from garmentcut.dataset.manifest import VIEWS
-from garmentcut.dataset.pairing import DEFAULT_PATTERN, NamePattern
 from garmentcut.errors import SKIPPED, ConfigError, SourceError
-from garmentcut.formats import FORMATS
+from garmentcut.naming import DEFAULT_PATTERN, FORMATS, VIEWS, NamePattern
 from garmentcut.photo.files import walk_files, write_atomic
 from garmentcut.photo.read import PHOTO_SUFFIXES
 from garmentcut.photo.spec import FilledPattern, Output, Specification, Subject, fill_pattern

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from garmentcut.dataset.corrections import Decision
 from garmentcut.errors import FolderError, Note, OutputError, PhotoError, RunError, code_of
-from garmentcut.formats import FORMATS
+from garmentcut.naming import FORMATS
 from garmentcut.photo.compose import Preparation
 from garmentcut.photo.files import StagedFile, read_photo_bytes
 from garmentcut.photo.metadata import capture_of

@@ -11,10 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from garmentcut.config import CutConfig
-from garmentcut.dataset.manifest import VIEWS
 from garmentcut.errors import ConfigError, FolderError, Note
-from garmentcut.model.card import ModelCard
-from garmentcut.model.doubt_model import DoubtModel
+from garmentcut.model.card import DoubtModel, ModelCard
+from garmentcut.naming import VIEWS
 from garmentcut.photo.mask import bounding_box, box_sums, erode
 from garmentcut.photo.write import png_bytes
 from garmentcut.prediction.doubt import (

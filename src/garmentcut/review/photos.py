@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from garmentcut.dataset.corrections import DECISIONS_FOLDER, decision_stem, read_decision
-from garmentcut.dataset.manifest import VIEWS
+from garmentcut.naming import VIEWS
 from garmentcut.photo.files import sha256_of
 from garmentcut.prediction.batch import OWN_FOLDER
 from garmentcut.prediction.results import RESULTS_NAME, Row, fingerprint, read_row

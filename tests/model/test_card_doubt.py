@@ -3,8 +3,7 @@ from dataclasses import replace
 import pytest
 from pydantic import ValidationError
 
-from garmentcut.model.card import ModelCard, card_of, with_card
-from garmentcut.model.doubt_model import Acceptance, DoubtModel, Threshold
+from garmentcut.model.card import Acceptance, DoubtModel, ModelCard, Threshold, card_of, with_card
 
 MODEL = DoubtModel(
     features=("edge_softness", "unlike"),

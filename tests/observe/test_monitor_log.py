@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from garmentcut.observe.log import LOGGER, log_event, notify_service, start_logging
+from garmentcut.observe.monitor import LOGGER, log_event, notify_service, start_logging
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from garmentcut.cli.app import Summary, progress_bar, progress_of
 from garmentcut.prediction.results import Row, foreign_warning
 from garmentcut.prediction.sources import NotLookedAt, Skipped
-from garmentcut.terminal import Summary, progress_bar, progress_of
 
 OK, FAILED = Row("/in/a.jpg", "a", ("a.png",), notes=("CMYK converted to sRGB",)), Row("/in/b\n.jpg", "b")
 
@@ -63,7 +63,7 @@ def test_a_bar_with_rate_on_a_terminal():
     pty = pytest.importorskip("pty", reason="no pseudo-terminals on this system")
     code = """
 from garmentcut.prediction.results import Row
-from garmentcut.terminal import progress_of
+from garmentcut.cli.app import progress_of
 with progress_of(2) as advance:
     advance(Row("/in/first.jpg"))
     advance(Row("/in/second.jpg", status="failed", reason="damaged"))

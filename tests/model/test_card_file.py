@@ -3,7 +3,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from garmentcut.errors import ModelError
-from garmentcut.model.metadata import attachment_of, metadata_of, with_attachment, with_metadata, without_metadata
+from garmentcut.model.card import attachment_of, metadata_of, with_attachment, with_metadata, without_metadata
 
 
 @pytest.fixture
