@@ -28,8 +28,7 @@ from garmentcut.cluster.stages import (
 from garmentcut.cluster.storage import StoredPhoto, is_url, list_photos, open_storage
 from garmentcut.config import Config
 from garmentcut.errors import ConfigError, LockTakenError, RunError, SourceError
-from garmentcut.photo.files import LOCK_NAME
-from garmentcut.photo.lock import FolderLock
+from garmentcut.photo.files import LOCK_NAME, FolderLock
 from garmentcut.photo.spec import Specification
 from garmentcut.prediction.batch import Order, check_batch, record_order
 from garmentcut.prediction.cutter import Cutter

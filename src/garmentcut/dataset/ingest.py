@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from garmentcut.config import ReadConfig
-from garmentcut.dataset.bounded import map_in_order
 from garmentcut.dataset.checks import Examination, pair_of
 from garmentcut.dataset.corrections import ReviewSource, find_reviewed, joined
 from garmentcut.dataset.ledger import DatasetFolder, LedgerEntry, has_own_files, write_error
@@ -22,6 +21,7 @@ from garmentcut.dataset.split import Scheme, assign_splits, choose_scheme, mark_
 from garmentcut.errors import DatasetError, PhotoError, counted
 from garmentcut.naming import DEFAULT_PATTERN, NamePattern
 from garmentcut.observe.monitor import printable
+from garmentcut.photo.files import map_in_order
 from garmentcut.photo.truth import read_cutout
 
 _VERSION = 1  # of the checks: another one reads every pair again

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from importlib.metadata import version
 from typing import Any, Literal, ParamSpec, TextIO, TypeVar
 
+from garmentcut import __version__
 from garmentcut.errors import FAILURES
 
 LogFormat = Literal["text", "json"]
@@ -216,7 +216,7 @@ class Metrics:
 
         self.registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
-        Info("garmentcut_build", "The program.", registry=registry).info({"version": version("garmentcut")})
+        Info("garmentcut_build", "The program.", registry=registry).info({"version": __version__})
         self._photos = Counter("garmentcut_photos", "Photos worked on, by outcome.", ["status"], registry=registry)
         self._failures = Counter("garmentcut_failures", "Photos that failed, by code.", ["code"], registry=registry)
         self._seconds = Histogram(

@@ -16,9 +16,8 @@ from pydantic import TypeAdapter, ValidationError
 from garmentcut.config import CutConfig, OutputConfig, ReadConfig
 from garmentcut.dataset.corrections import DECISIONS_FOLDER, LOCK_NAME, Decision, decision_on
 from garmentcut.errors import NoBatchError, PhotoError, RunError, SourceError
-from garmentcut.photo.files import read_photo_bytes, read_regular_file, sha256_of, write_atomic
+from garmentcut.photo.files import FolderLock, read_photo_bytes, read_regular_file, sha256_of, write_atomic
 from garmentcut.photo.layout import GarmentSection, Length
-from garmentcut.photo.lock import FolderLock
 from garmentcut.photo.photo import Cutout, Photo, to_alpha
 from garmentcut.photo.read import read_gray_png
 from garmentcut.photo.spec import Output, Sections, Specification

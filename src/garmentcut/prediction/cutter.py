@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from garmentcut.config import CutConfig, RuntimeConfig
-from garmentcut.dataset.bounded import map_in_order
 from garmentcut.errors import ModelError, NoGarmentError, Note, PhotoError
 from garmentcut.model.card import DoubtModel, ModelCard, read_model
 from garmentcut.photo.compose import choke_alpha
+from garmentcut.photo.files import map_in_order
 from garmentcut.photo.mask import bounding_box, dilate, erode
 from garmentcut.photo.photo import Cutout, Photo
 from garmentcut.prediction.doubt import doubt_of, is_foreign, observe_prediction

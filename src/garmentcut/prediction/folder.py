@@ -10,11 +10,9 @@ from itertools import groupby
 from pathlib import Path
 
 from garmentcut.config import Config, CutConfig
-from garmentcut.dataset.bounded import map_in_order
 from garmentcut.errors import FolderError, LockLostError, LockTakenError, SourceError
 from garmentcut.observe.monitor import Monitor
-from garmentcut.photo.files import LOCK_NAME, read_photo_bytes, remove_staged
-from garmentcut.photo.lock import FolderLock
+from garmentcut.photo.files import LOCK_NAME, FolderLock, map_in_order, read_photo_bytes, remove_staged
 from garmentcut.photo.spec import Specification, shared_scales
 from garmentcut.prediction.batch import Attempts, Order, check_batch, record_order
 from garmentcut.prediction.cutter import Cutter

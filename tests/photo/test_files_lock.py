@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from garmentcut.errors import LockLostError, LockTakenError
-from garmentcut.photo import lock as lock_module
-from garmentcut.photo.lock import FolderLock
+from garmentcut.photo import files
+from garmentcut.photo.files import FolderLock
 
 fcntl = pytest.importorskip("fcntl", reason="locks by flock are POSIX's")
 
@@ -50,7 +50,7 @@ def test_without_file_locks_it_holds_all_the_same(path):
 @pytest.mark.usefixtures("without_locks")
 class TestDeadHolders:
     def test_whose_process_is_gone(self, path):
-        code = "import os, sys, fcntl, errno, pathlib\nfrom garmentcut.photo.lock import FolderLock\n"
+        code = "import os, sys, fcntl, errno, pathlib\nfrom garmentcut.photo.files import FolderLock\n"
         code += "def refuse(*_): raise OSError(errno.ENOLCK, '')\nfcntl.flock = refuse\n"
         code += "FolderLock(pathlib.Path(sys.argv[1])).acquire(); os._exit(9)"
         assert subprocess.run([sys.executable, "-c", code, path]).returncode == 9
@@ -62,7 +62,7 @@ class TestDeadHolders:
     def test_that_was_asleep_for_too_long(self, path, monkeypatch):
         asleep = FolderLock(path, renewed_every_s=0.05)
         asleep.acquire()
-        monkeypatch.setattr(lock_module, "_TAKEN_FOR_DEAD_S", -1.0)
+        monkeypatch.setattr(files, "_TAKEN_FOR_DEAD_S", -1.0)
         with FolderLock(path) as heir:
             heir.check()
             asleep._over.wait(0.3)
@@ -91,6 +91,6 @@ def test_a_folder_that_was_removed_or_replaced_is_noticed(path):
 
 def test_new_inode_numbers_are_no_new_folder(path, monkeypatch):
     with FolderLock(path) as held:
-        monkeypatch.setattr(lock_module, "_identity", lambda status: (7, status.st_ino + 1))
+        monkeypatch.setattr(files, "_identity", lambda status: (7, status.st_ino + 1))
         held.check()
         held.check()

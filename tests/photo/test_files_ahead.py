@@ -2,7 +2,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from garmentcut.dataset.bounded import map_in_order
+from garmentcut.photo.files import map_in_order
 
 
 def test_results_come_in_order_and_jobs_are_drawn_as_they_go():
