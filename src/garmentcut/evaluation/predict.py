@@ -27,10 +27,9 @@ from garmentcut.evaluation.metrics import Alpha
 from garmentcut.model.card import UNKNOWN, ModelCard, read_model
 from garmentcut.photo.files import map_in_order
 from garmentcut.photo.photo import Photo
-from garmentcut.prediction.cutter import Cutter
+from garmentcut.prediction.cutter import Cutter, Prediction
 from garmentcut.prediction.doubt import Observation, observe_prediction
 from garmentcut.prediction.runtime import runtime_for
-from garmentcut.prediction.stages import Prediction
 from garmentcut.recipe import DataConfig
 
 _Found = TypeVar("_Found")

@@ -56,7 +56,7 @@ class Score:
 
 @dataclass(frozen=True, config=_STRICT)
 class StageSizes:
-    """What the networks of a model of three stages see; see `garmentcut.prediction.stages`.
+    """What the networks of a model of three stages see; see `garmentcut.prediction.cutter`.
 
     The file's own network is the segment stage's; the other two are attached to it.
     """

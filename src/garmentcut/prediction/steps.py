@@ -22,10 +22,10 @@ from garmentcut.photo.spec import Delivery, Sighting, deliver, sight_garment
 from garmentcut.photo.write import encode_prepared, lost_metadata
 from garmentcut.photo.xmp import read_xmp
 from garmentcut.prediction.batch import corrected_cutout, decision_for, held_for_review, with_written, write_heat
+from garmentcut.prediction.cutter import Prediction
 from garmentcut.prediction.locate import Frame, split_garments
 from garmentcut.prediction.results import Row, is_another_photo, may_replace
 from garmentcut.prediction.sources import Named, name_each, sorted_outputs, subject_of, unsorted_output
-from garmentcut.prediction.stages import Prediction
 
 if TYPE_CHECKING:
     from garmentcut.prediction.folder import FolderCutter, Plan

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +34,9 @@ from garmentcut.prediction.doubt import (
 )
 from garmentcut.prediction.results import FOREIGN, VIEW_FLAGS, Journal, Row, Verdict, may_replace
 from garmentcut.prediction.sources import Source, garment_of, sorted_outputs, subject_of, unsorted_output
-from garmentcut.prediction.stages import Prediction
+
+if TYPE_CHECKING:
+    from garmentcut.prediction.cutter import Prediction
 
 _MOST = 3  # reasons: more are not read
 _AREA_PX = 12  # of the map, to either side: what counts as one place
@@ -279,7 +281,7 @@ class Judge:
             return ""
         return "accept" if doubt <= self.max_doubt and FOREIGN not in flags else "review"
 
-    def __call__(self, prediction: Prediction) -> Judgement:
+    def __call__(self, prediction: "Prediction") -> Judgement:
         """Judge the cutout that was made from a prediction."""
         if self.card.doubt is None:
             return Judgement()

@@ -7,10 +7,9 @@ from garmentcut.config import CutConfig
 from garmentcut.errors import ModelError, NoGarmentError
 from garmentcut.model.card import StageSizes, read_model, stage_network_of, with_card
 from garmentcut.photo.photo import Photo
-from garmentcut.prediction.cutter import Cutter, default_model
+from garmentcut.prediction.cutter import Cutter, Stages, default_model, enlarged, refine_edges, segment_crop, tiles
 from garmentcut.prediction.doubt import FEATURES, observe_prediction
-from garmentcut.prediction.locate import Frame, crop_pixels, find_garment, frame_photo
-from garmentcut.prediction.stages import Stages, crop_of, enlarged, learned_scale, refine_edges, segment_crop, tiles
+from garmentcut.prediction.locate import Frame, crop_of, crop_pixels, find_garment, frame_photo, learned_scale
 from garmentcut.synthetic import draw_studio_photo
 
 SIZES = StageSizes(locate_hw=(96, 64), margin_px=20, tile_px=64)
