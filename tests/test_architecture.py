@@ -13,12 +13,12 @@ ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
 SCRIPT = ROOT / "scripts/count_files.py"
 MOST = {
-    "lines of Python": 39_660,
-    "Python files": 160,
+    "lines of Python": 39_630,
+    "Python files": 156,
     "lines of JavaScript": 4_100,
     "JavaScript files": 22,
     "class names defined more than once": 0,
-    "files entered by one cut": 29,
+    "files entered by one cut": 25,
 }
 """What there was to read in November 2026, with a few lines to spare. Lower a number whenever it can be."""
 BANNED = re.compile(r"(^|_)(utils?|helpers?|common|misc|core|manager|handler)(_|$)|data2")

@@ -30,9 +30,8 @@ from garmentcut.config import Config
 from garmentcut.errors import ConfigError, LockTakenError, RunError, SourceError
 from garmentcut.photo.files import LOCK_NAME, FolderLock
 from garmentcut.photo.spec import Specification
-from garmentcut.prediction.batch import Order, check_batch, record_order
 from garmentcut.prediction.cutter import Cutter
-from garmentcut.prediction.folder import FolderCutter
+from garmentcut.prediction.folder import FolderCutter, Order, check_batch, record_order
 from garmentcut.prediction.results import Row, displaced, is_another_at, is_unchanged, tell_apart
 from garmentcut.prediction.sources import (
     SKIPPED_NAME,

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, ParamSpec, TextIO, TypeVar
 
-from garmentcut import __version__
 from garmentcut.errors import FAILURES
 
 LogFormat = Literal["text", "json"]
@@ -212,11 +211,13 @@ class Metrics:
     """
 
     def __init__(self) -> None:
+        from importlib.metadata import version
+
         from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 
         self.registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
-        Info("garmentcut_build", "The program.", registry=registry).info({"version": __version__})
+        Info("garmentcut_build", "The program.", registry=registry).info({"version": version("garmentcut")})
         self._photos = Counter("garmentcut_photos", "Photos worked on, by outcome.", ["status"], registry=registry)
         self._failures = Counter("garmentcut_failures", "Photos that failed, by code.", ["code"], registry=registry)
         self._seconds = Histogram(

@@ -14,8 +14,7 @@ from sqlalchemy.orm import Session
 from garmentcut.dataset.corrections import DECISIONS_FOLDER, decision_stem, read_decision
 from garmentcut.naming import VIEWS
 from garmentcut.photo.files import sha256_of
-from garmentcut.prediction.batch import OWN_FOLDER
-from garmentcut.prediction.results import RESULTS_NAME, Row, fingerprint, read_row
+from garmentcut.prediction.results import OWN_FOLDER, RESULTS_NAME, Row, fingerprint, read_row
 from garmentcut.prediction.sources import subject_of
 from garmentcut.review.alphas import ReviewPhoto
 from garmentcut.review.database import FAILED_DOUBT, NO_DOUBT, ActionRow, BatchRow, PhotoRow

@@ -9,9 +9,9 @@ import pytest
 from garmentcut.config import Config, CutConfig, OutputConfig, ReadConfig
 from garmentcut.errors import SourceError
 from garmentcut.photo.spec import read_specification
-from garmentcut.prediction.batch import ATTEMPTS_NAME, BATCH_NAME, Attempts, Order, read_batch, record_order
-from garmentcut.prediction.folder import FolderCutter
+from garmentcut.prediction.folder import BATCH_NAME, FolderCutter, Order, read_batch, record_order
 from garmentcut.prediction.sources import find_sources
+from garmentcut.prediction.steps import ATTEMPTS_NAME, Attempts
 
 PAGE = """
 [canvas]
@@ -205,7 +205,7 @@ def test_a_damaged_file_of_attempts_stops_nobody(tmp_path, draw):
 
 
 def test_the_file_of_attempts_stays_small(tmp_path, draw, monkeypatch):
-    monkeypatch.setattr("garmentcut.prediction.batch._MOST_LINES", 10)
+    monkeypatch.setattr("garmentcut.prediction.steps._MOST_LINES", 10)
     path = draw(tmp_path / "in/a.png")
     attempts = Attempts(tmp_path / "out")
     for _ in range(100):
