@@ -14,7 +14,7 @@ from garmentcut.export.onnx import export_network
 from garmentcut.model.card import card_of
 from garmentcut.model.checkpoint import NetworkSpec
 from garmentcut.model.networks import build_network
-from garmentcut.model.papers import backbone, deeplab_plus, linknet34, pspnet
+from garmentcut.model.papers import backbone, dilated, unets
 from garmentcut.photo.photo import Photo
 from garmentcut.prediction.locate import frame_photo
 from garmentcut.prediction.runtime import alpha_of_logits, load_runtime
@@ -253,7 +253,7 @@ def test_without_weights_it_asks_the_hub(name, options, wanted, monkeypatch):
         asked.append(key)
         raise OSError("no network")
 
-    for module in (backbone, pspnet, deeplab_plus, linknet34):
+    for module in (backbone, dilated, unets):
         for source in ("torchvision_weights", "timm_weights"):
             monkeypatch.setattr(module, source, offline, raising=False)
     with torch.device("meta"):

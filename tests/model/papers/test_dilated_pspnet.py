@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from garmentcut.model.papers.pspnet import PspNet, adaptive_average
+from garmentcut.model.papers.dilated import PspNet, adaptive_average
 
 
 @pytest.mark.parametrize(("depth", "published"), [(50, 46.7), (101, 65.7)])

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from garmentcut.model.papers.tiramisu import Tiramisu
+from garmentcut.model.papers.unets import Tiramisu
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ import pytest
 import torch
 import torchvision
 
-from garmentcut.model.papers.linknet34 import LinkNet34
+from garmentcut.model.papers.unets import LinkNet34
 
 
 def test_its_parts_have_the_published_sizes():

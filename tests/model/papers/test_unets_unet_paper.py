@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from garmentcut.model.papers.unet_paper import UnetPaper
+from garmentcut.model.papers.unets import UnetPaper
 
 
 @pytest.mark.parametrize(("channels", "num_classes", "published"), [(1, 2, 31_030_658), (3, 1, 31_031_745)])

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from garmentcut.model.papers.ternausnet import TernausNet
+from garmentcut.model.papers.unets import TernausNet
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from garmentcut.export.card import card_of_network
 from garmentcut.export.onnx import export_network
 from garmentcut.model.card import card_of
 from garmentcut.model.checkpoint import NetworkSpec
-from garmentcut.model.papers.segnet import TIE, WIN, SegNet, pool, unpool
+from garmentcut.model.papers.vgg import TIE, WIN, SegNet, pool, unpool
 
 
 def test_it_has_as_many_parameters_as_published():

@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from garmentcut.model.papers import fcn
-from garmentcut.model.papers.fcn import Fcn, bilinear_kernel
+from garmentcut.model.papers import vgg
+from garmentcut.model.papers.vgg import Fcn, bilinear_kernel
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_scores_land_on_the_pixels_they_saw(variant, monkeypatch):
 
 def test_the_kernel_enlarges_bilinearly_and_is_not_trained():
     assert bilinear_kernel(2)[1].tolist() == pytest.approx([0.1875, 0.5625, 0.5625, 0.1875])
-    layer = fcn._bilinear(3, 4)
+    layer = vgg._bilinear(3, 4)
     x = torch.rand(1, 3, 6, 7)
     expected = nn.functional.interpolate(x, scale_factor=4, mode="bilinear")
     torch.testing.assert_close(layer(x)[:, :, 10:-10, 10:-10], expected[:, :, 8:-8, 8:-8])

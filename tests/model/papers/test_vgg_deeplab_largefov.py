@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from garmentcut.model.papers.deeplab_largefov import DeepLabLargeFov
+from garmentcut.model.papers.vgg import DeepLabLargeFov
 
 
 @pytest.mark.parametrize(("num_classes", "published"), [(21, 20_505_429), (1, 20_484_929)])

@@ -2,7 +2,7 @@ import pytest
 import torch
 import torchvision
 
-from garmentcut.model.papers.deeplab_plus import DeepLabPlus
+from garmentcut.model.papers.dilated import DeepLabPlus
 
 
 @pytest.mark.parametrize(("encoder", "published"), [("resnet50", 40.35), ("resnet101", 59.34)])
