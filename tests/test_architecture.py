@@ -13,8 +13,8 @@ ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
 SCRIPT = ROOT / "scripts/count_files.py"
 MOST = {
-    "lines of Python": 39_630,
-    "Python files": 156,
+    "lines of Python": 39_560,
+    "Python files": 142,
     "lines of JavaScript": 4_100,
     "JavaScript files": 22,
     "class names defined more than once": 0,

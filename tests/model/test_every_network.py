@@ -9,8 +9,7 @@ from torchvision.models import get_weight
 
 from garmentcut.config import RuntimeConfig
 from garmentcut.errors import ModelError
-from garmentcut.export.card import card_of_network
-from garmentcut.export.onnx import export_network
+from garmentcut.export.onnx import card_of_network, export_network
 from garmentcut.model.card import card_of
 from garmentcut.model.checkpoint import NetworkSpec
 from garmentcut.model.networks import build_network

@@ -25,9 +25,9 @@ def test_scores_land_on_the_pixels_they_saw(variant, monkeypatch):
             return x[:, :1]
 
     blocks = nn.ModuleList([nn.ZeroPad2d(99), *(nn.Identity() for _ in range(4))])
-    monkeypatch.setattr(fcn, "vgg_blocks", lambda *_, **__: blocks)
-    monkeypatch.setattr(fcn, "dense_layers", lambda *_: nn.AvgPool2d(7, 1))
-    monkeypatch.setattr(fcn, "_score", lambda *_: FirstChannel())
+    monkeypatch.setattr(vgg, "vgg_blocks", lambda *_, **__: blocks)
+    monkeypatch.setattr(vgg, "dense_layers", lambda *_: nn.AvgPool2d(7, 1))
+    monkeypatch.setattr(vgg, "_score", lambda *_: FirstChannel())
     network = Fcn(variant)
     network.pool = nn.AvgPool2d(2, ceil_mode=True)
     columns = torch.arange(480.0)
@@ -47,8 +47,8 @@ def test_the_kernel_enlarges_bilinearly_and_is_not_trained():
 
 
 def test_all_scores_start_at_zero(monkeypatch):
-    monkeypatch.setattr(fcn, "vgg_blocks", lambda *_, **__: nn.ModuleList())
-    monkeypatch.setattr(fcn, "dense_layers", lambda *_: nn.Identity())
+    monkeypatch.setattr(vgg, "vgg_blocks", lambda *_, **__: nn.ModuleList())
+    monkeypatch.setattr(vgg, "dense_layers", lambda *_: nn.Identity())
     network = Fcn("8s")
     scores = [network.score, *network.skips]
     assert [layer.in_channels for layer in scores] == [4096, 512, 256]

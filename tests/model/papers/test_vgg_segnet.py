@@ -4,8 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from garmentcut.export.card import card_of_network
-from garmentcut.export.onnx import export_network
+from garmentcut.export.onnx import card_of_network, export_network
 from garmentcut.model.card import card_of
 from garmentcut.model.checkpoint import NetworkSpec
 from garmentcut.model.papers.vgg import TIE, WIN, SegNet, pool, unpool

@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from garmentcut.errors import RunError
-from garmentcut.export.card import card_of_network
-from garmentcut.export.parity import measure_parity
+from garmentcut.export.onnx import card_of_network, measure_parity
 from garmentcut.model.card import card_of
 from garmentcut.model.networks import build_network
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from garmentcut.export.packing import packed
+from garmentcut.export.model_file import packed
 from garmentcut.model.card import CARD_KEY, card_of, without_metadata
 from garmentcut.prediction.runtime import load_runtime
 

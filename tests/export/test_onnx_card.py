@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from garmentcut.errors import RunError
-from garmentcut.export.card import card_of_network
+from garmentcut.export.onnx import card_of_network
 
 
 def test_the_spec_fills_the_card(network, spec):
