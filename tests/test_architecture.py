@@ -15,8 +15,8 @@ SCRIPT = ROOT / "scripts/count_files.py"
 MOST = {
     "lines of Python": 39_560,
     "Python files": 142,
-    "lines of JavaScript": 4_100,
-    "JavaScript files": 22,
+    "lines of JavaScript": 4_070,
+    "JavaScript files": 20,
     "class names defined more than once": 0,
     "files entered by one cut": 25,
 }
