@@ -441,20 +441,22 @@ class Cutter:
 
         If its garment has an unusual size, it is cut at another scale too, and the less doubtful prediction is kept.
         """
-        first, refusal = _tried(stages, photo, frame)
+        first = _tried(stages, photo, frame)
         doubt = self.card.doubt
         if doubt is not None:
-            seen = observe_prediction(first) if first is not None else None
+            seen = observe_prediction(first) if isinstance(first, Prediction) else None
             if seen is None or is_foreign(doubt, seen.appearance):
                 stages = replace(stages, test_time_augmentation=True)
-                if first is not None:
-                    first, refusal = _tried(stages, photo, frame)
+                if isinstance(first, Prediction):
+                    first = _tried(stages, photo, frame)
                 window = window_of(frame, stages.sizes.garment_px)
                 second = self._predicted_in(window, stages, photo, frame) if window is not None else None
-                if second is not None and (first is None or _doubt_in(second, doubt) < _doubt_in(first, doubt)):
+                if second is not None and (
+                    isinstance(first, NoGarmentError) or _doubt_in(second, doubt) < _doubt_in(first, doubt)
+                ):
                     first = second
-        if first is None:
-            raise refusal
+        if isinstance(first, NoGarmentError):
+            raise first
         return first
 
     def _predicted_in(self, window_xyxy: Box, stages: Stages, photo: Photo, frame: Frame) -> Prediction | None:
@@ -485,12 +487,12 @@ def _read(source: PhotoLike) -> tuple[PhotoLike, Photo | Result]:
         return source, Result.of(source, error)
 
 
-def _tried(stages: Stages, photo: Photo, frame: Frame) -> tuple[Prediction | None, NoGarmentError]:
+def _tried(stages: Stages, photo: Photo, frame: Frame) -> Prediction | NoGarmentError:
     """A prediction, or why there is none."""
     try:
-        return stages(photo, frame), NoGarmentError()
+        return stages(photo, frame)
     except NoGarmentError as error:
-        return None, error
+        return error
 
 
 def _doubt_in(prediction: Prediction, model: DoubtModel) -> float:

@@ -116,14 +116,13 @@ def read_batch(out_dir: Path) -> Batch:
         raise SourceError(f"{path}: damaged ({type(error).__name__}); {fix}") from error
 
 
-def check_batch(out_dir: Path) -> None:
-    """Check that a run could record its order; see `record_order`.
+def earlier_batch(out_dir: Path) -> Batch | None:
+    """What earlier runs left in an output folder; None: there is no `batch.json`.
 
     Raises:
-        SourceError: there is a `batch.json` that cannot be used.
+        SourceError: there is one that cannot be used.
     """
-    with suppress(NoBatchError):
-        read_batch(out_dir)
+    return read_batch(out_dir) if (out_dir / BATCH_NAME).exists() else None
 
 
 def record_order(out_dir: Path, options: str, order: Order) -> None:
@@ -133,10 +132,7 @@ def record_order(out_dir: Path, options: str, order: Order) -> None:
         SourceError: what is there cannot be used: it is left as it is, for by its id a review knows the batch.
         OSError: it cannot be written.
     """
-    try:
-        batch = read_batch(out_dir)
-    except NoBatchError:
-        batch = Batch(secrets.token_hex(16), {})
+    batch = earlier_batch(out_dir) or Batch(secrets.token_hex(16), {})
     others = {key: known for key, known in batch.orders.items() if key != options}
     if list(batch.orders.items()) == [*others.items(), (options, order)]:
         return
@@ -271,7 +267,7 @@ class FolderCutter:
             self.journal = Journal(self.out_dir, check=self.check)
             self.num_damaged = self.journal.num_damaged
             self.journal.compact()
-            check_batch(self.out_dir)
+            earlier_batch(self.out_dir)  # refuses one that cannot be used, before anything is cut
             self.attempts = Attempts(self.out_dir, check=self.check)
         except LockTakenError as error:
             raise SourceError(f"{error}; wait or choose another --out") from error
