@@ -288,6 +288,12 @@ def load_settings(path: Path | None, settings: list[str] | None, options: dict[s
     return load_config(path, {**dict(map(parse_override, settings or [])), **given})
 
 
+def _nothing() -> "NotLookedAt":
+    from garmentcut.prediction.sources import NotLookedAt
+
+    return NotLookedAt()
+
+
 @dataclass
 class Summary:
     """Counts of a run, and its failures by name."""
@@ -315,7 +321,7 @@ class Summary:
     num_moved: int = 0  # photos done before that have another name now than their files
     num_gone: int = 0  # cutouts that were written and went with the output folder
     num_damaged: int = 0  # lines of the results that were set aside
-    not_looked_at: "NotLookedAt" = field(default_factory=lambda: _nothing())  # what was passed over among the photos
+    not_looked_at: "NotLookedAt" = field(default_factory=_nothing)  # what was passed over among the photos
     started: float = field(default_factory=time.perf_counter)
 
     def add(self, row: "Row") -> None:
@@ -419,12 +425,6 @@ class Summary:
         if self.num_damaged:
             was = "line of results.jsonl was" if self.num_damaged == 1 else "lines of results.jsonl were"
             yield f"{self.num_damaged} damaged {was} set aside in {own}/damaged.jsonl"
-
-
-def _nothing() -> "NotLookedAt":
-    from garmentcut.prediction.sources import NotLookedAt
-
-    return NotLookedAt()
 
 
 def _why(row: "Row") -> str:

@@ -42,18 +42,17 @@ def printable(text: str) -> str:
     )
 
 
-def start_logging(form: LogFormat, stream: TextIO, *, level: int = logging.INFO) -> None:
+def start_logging(form: LogFormat, stream: TextIO) -> None:
     """Send garmentcut's events to a stream; a second call replaces the first.
 
     Args:
         form: `json`: one object a line; `text`: for people.
         stream: standard error, as a rule.
-        level: events below it are left out.
     """
     lines = logging.StreamHandler(stream)
     lines.setFormatter(JsonLines() if form == "json" else TextLines())
     LOGGER.handlers[:] = [lines]
-    LOGGER.setLevel(level)
+    LOGGER.setLevel(logging.INFO)
     LOGGER.propagate = False
 
 
