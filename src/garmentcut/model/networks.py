@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "cutnet": ("cutnet", "segment", "refine"),
-    "prepared": ("prepared",),
     "papers.unets": ("simple", "unet", "unet_paper", "ternausnet", "linknet34", "tiramisu"),
     "papers.vgg": ("fcn", "segnet", "deeplab_largefov"),
     "papers.dilated": ("pspnet", "deeplab_plus"),
+    "prepared": ("prepared",),
 }
 
 NETWORKS: Mapping[str, str] = MappingProxyType(
