@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
 from garmentcut.errors import RunError, counted
-from garmentcut.model.card import ModelCard, with_card
+from garmentcut.model.card import ModelCard, alpha_of_logits, with_card
 from garmentcut.model.checkpoint import NetworkSpec
 from garmentcut.synthetic import draw_studio_photo
 
@@ -243,9 +243,7 @@ def _photos(card: ModelCard, least_px: int) -> Iterator[Floats]:
 
 
 def _alpha_of(logits: Floats, card: ModelCard) -> NDArray[np.float64]:
-    edge = np.clip(card.edge_gain * (logits.astype(np.float64) - card.edge_bias), -60, 60)
-    alpha: NDArray[np.float64] = 1 / (1 + np.exp(-edge))
-    return alpha
+    return alpha_of_logits(logits.astype(np.float64), card.edge_bias, card.edge_gain)
 
 
 def _loaded(name: str, load: Callable[[bytes, ModelCard], Run], model: bytes, card: ModelCard) -> Run:

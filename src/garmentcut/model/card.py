@@ -5,13 +5,17 @@ import json
 from collections.abc import Iterator
 from dataclasses import field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 from pydantic_core import from_json
 
 from garmentcut.errors import ModelError
+
+_Float = TypeVar("_Float", np.float32, np.float64)
 
 UNKNOWN = "unknown"
 """Among the photos that a network was trained on: others too, which nobody recorded."""
@@ -217,6 +221,13 @@ class ModelCard:
     def label(self) -> str:
         """The name and the first digits of the hash, which distinguish two trainings of one recipe."""
         return f"{self.name}@{self.sha256[:8]}"
+
+
+def alpha_of_logits(logits: NDArray[_Float], edge_bias: float, edge_gain: float) -> NDArray[_Float]:
+    """Alpha by a card's edge: sigmoid(edge_gain * (logit - edge_bias)), without overflow; any shape and precision."""
+    precise = logits.dtype.type
+    alpha: NDArray[_Float] = 1 / (1 + np.exp(-np.clip((logits - precise(edge_bias)) * precise(edge_gain), -60, 60)))
+    return alpha
 
 
 def with_card(model: bytes, card: ModelCard) -> bytes:
