@@ -15,10 +15,10 @@ import numpy as np
 from PIL import Image
 
 from garmentcut import read_photo
-from garmentcut.model.card import read_model
+from garmentcut.model.card import alpha_of_logits, read_model
 from garmentcut.prediction.cutter import default_model
 from garmentcut.prediction.locate import frame_photo
-from garmentcut.prediction.runtime import alpha_of_logits, load_runtime
+from garmentcut.prediction.runtime import load_runtime
 
 _BIASES, _GAINS = (0.0, 0.25, 0.5, 0.7, 1.0, 1.5), (1.0, 1.5, 2.0, 2.5)
 
@@ -39,7 +39,7 @@ if __name__ == "__main__":
             mask, wanted = logits > bias, target >= 128
             dice[bias].append(2 * float((mask & wanted).sum()) / float(mask.sum() + wanted.sum()))
             for gain in _GAINS:
-                alpha = alpha_of_logits(logits[band], replace(card, edge_bias=bias, edge_gain=gain))
+                alpha = alpha_of_logits(logits[band], bias, gain)
                 edge_error[bias, gain].append(float(abs(alpha - target[band] / 255).sum()))
     for bias, values in dice.items():
         errors = "  ".join(f"gain {gain}: {np.mean(edge_error[bias, gain]):.0f}" for gain in _GAINS)

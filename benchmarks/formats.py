@@ -27,7 +27,7 @@ from PIL import Image
 
 from garmentcut import Cutter, Photo, read_photo
 from garmentcut.config import Format, OutputConfig
-from garmentcut.formats import FORMATS
+from garmentcut.naming import FORMATS
 from garmentcut.photo.path import PenPath, draw_coverage, draw_path
 from garmentcut.photo.photo import Cutout
 from garmentcut.photo.psd_read import resource_span

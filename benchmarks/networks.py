@@ -34,7 +34,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from garmentcut.config import RuntimeConfig
-from garmentcut.export.card import INPUT, OUTPUT, card_of_network
+from garmentcut.export.onnx import INPUT, OUTPUT, card_of_network
 from garmentcut.model.card import ModelCard
 from garmentcut.model.checkpoint import NetworkSpec
 from garmentcut.model.networks import NETWORKS, build_network

@@ -13,12 +13,12 @@ ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
 SCRIPT = ROOT / "scripts/count_files.py"
 MOST = {
-    "lines of Python": 39_680,
-    "Python files": 164,
-    "lines of JavaScript": 4_100,
-    "JavaScript files": 22,
+    "lines of Python": 39_690,
+    "Python files": 142,
+    "lines of JavaScript": 4_070,
+    "JavaScript files": 20,
     "class names defined more than once": 0,
-    "files entered by one cut": 34,
+    "files entered by one cut": 24,
 }
 """What there was to read in November 2026, with a few lines to spare. Lower a number whenever it can be."""
 BANNED = re.compile(r"(^|_)(utils?|helpers?|common|misc|core|manager|handler)(_|$)|data2")

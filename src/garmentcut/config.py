@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAda
 from pydantic.dataclasses import dataclass
 
 from garmentcut.errors import ConfigError
-from garmentcut.formats import FORMATS, NAMES, known_format, listed
+from garmentcut.naming import FORMATS, NAMES, known_format, listed
 
 _LOGGER = logging.getLogger("garmentcut")
 _STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)

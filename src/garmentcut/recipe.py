@@ -145,7 +145,7 @@ class AugmentConfig:
 
 @dataclass(frozen=True, config=_STRICT)
 class StagesConfig:
-    """Three networks in turn (`garmentcut.prediction.stages`); each has the recipe's sections unless it says otherwise.
+    """Three networks in turn (`garmentcut.prediction.cutter`); each has the recipe's sections unless it says otherwise.
 
     `[stages.segment.data]`, `[stages.refine.training]` ... All three are given, or none: then one network is trained.
     """

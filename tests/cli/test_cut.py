@@ -20,12 +20,11 @@ from garmentcut.cli.app import INTERRUPTED, OK
 from garmentcut.cli.cut import stop_on_signals
 from garmentcut.config import CutConfig
 from garmentcut.model.card import StageSizes, read_model
-from garmentcut.observe.log import LOGGER
+from garmentcut.observe.monitor import LOGGER
 from garmentcut.photo.color import srgb_profile
 from garmentcut.photo.files import write_atomic
-from garmentcut.prediction.cutter import Cutter, default_model
+from garmentcut.prediction.cutter import Cutter, Stages, default_model
 from garmentcut.prediction.folder import FolderCutter
-from garmentcut.prediction.stages import Stages
 from garmentcut.synthetic import draw_studio_photo
 
 ROOT = Path(__file__).parents[2]

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 import garmentcut.cli.review  # registers its command
 from garmentcut.cli import app
-from garmentcut.prediction.batch import Order, record_order
+from garmentcut.prediction.folder import Order, record_order
 from garmentcut.review import app as review_app
 
 

@@ -26,7 +26,7 @@ from garmentcut.cluster.ledger import (
 )
 from garmentcut.cluster.storage import open_storage
 from garmentcut.errors import RunError, SourceError
-from garmentcut.photo.lock import this_host
+from garmentcut.photo.files import this_host
 from garmentcut.prediction.results import Journal, Row
 
 

@@ -12,9 +12,9 @@ from psd_tools.psd.layer_and_mask import MaskParameters
 from garmentcut.dataset.corrections import Decision, ReviewSource, decision_stem, find_reviewed, write_decision
 from garmentcut.dataset.ingest import Ingest, IngestOptions
 from garmentcut.dataset.manifest import read_pair
-from garmentcut.dataset.pairing import NamePattern
 from garmentcut.dataset.split import Scheme
 from garmentcut.errors import DatasetError
+from garmentcut.naming import NamePattern
 from garmentcut.photo.files import sha256_of
 from garmentcut.photo.photo import Cutout
 from garmentcut.photo.psd_write import layered_psd

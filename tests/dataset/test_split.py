@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from garmentcut.dataset.ledger import read_hashes
-from garmentcut.dataset.manifest import VIEWS, Pair, fault_of
+from garmentcut.dataset.manifest import Pair, fault_of
 from garmentcut.dataset.split import (
     NEAR,
     Scheme,
@@ -27,6 +27,7 @@ from garmentcut.dataset.split import (
     unpacked_hashes,
 )
 from garmentcut.errors import DatasetError
+from garmentcut.naming import VIEWS
 from garmentcut.photo.photo import resize_alpha, resize_rgb
 
 SIZE_HW = (288, 192)

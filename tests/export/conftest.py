@@ -3,8 +3,7 @@
 import pytest
 import torch
 
-from garmentcut.export.card import card_of_network
-from garmentcut.export.onnx import export_network
+from garmentcut.export.onnx import card_of_network, export_network
 from garmentcut.model.checkpoint import NetworkSpec
 from garmentcut.model.networks import build_network
 

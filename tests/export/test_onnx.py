@@ -7,8 +7,7 @@ import torch
 from garmentcut.config import RuntimeConfig
 from garmentcut.errors import RunError
 from garmentcut.export import onnx as export
-from garmentcut.export.card import card_of_network
-from garmentcut.export.onnx import export_network
+from garmentcut.export.onnx import card_of_network, export_network
 from garmentcut.model.card import card_of, read_model, stage_network_of
 from garmentcut.model.checkpoint import NetworkSpec, load_network
 from garmentcut.model.start import default_weights

@@ -1,12 +1,21 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import onnxruntime
 import pytest
 
 from garmentcut.errors import ModelError
-from garmentcut.model.card import CARD_KEY, ModelCard, card_of, read_model, with_card
-from garmentcut.model.metadata import metadata_of, with_metadata
+from garmentcut.model.card import (
+    CARD_KEY,
+    ModelCard,
+    alpha_of_logits,
+    card_of,
+    metadata_of,
+    read_model,
+    with_card,
+    with_metadata,
+)
 from garmentcut.prediction.cutter import default_model
 from garmentcut.prediction.doubt import check_doubt
 
@@ -144,3 +153,11 @@ def test_values_that_make_no_sense_are_refused(changes):
     broken = with_metadata(default_model().read_bytes(), CARD_KEY, json.dumps({**content, **changes}))
     with pytest.raises(ModelError, match=f"{next(iter(changes))}"):
         card_of(broken)
+
+
+@pytest.mark.parametrize("precision", [np.float32, np.float64])
+def test_alpha_of_logits_by_hand(precision):
+    logits = np.array([[-1e6, 0.5], [1.5, 1e6]], precision)
+    alpha = alpha_of_logits(logits, 0.5, 2.0)
+    assert alpha == pytest.approx(np.array([[0.0, 0.5], [1 / (1 + np.exp(-2.0)), 1.0]]), abs=1e-6)
+    assert alpha.dtype == precision

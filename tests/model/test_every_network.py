@@ -9,15 +9,14 @@ from torchvision.models import get_weight
 
 from garmentcut.config import RuntimeConfig
 from garmentcut.errors import ModelError
-from garmentcut.export.card import card_of_network
-from garmentcut.export.onnx import export_network
-from garmentcut.model.card import card_of
+from garmentcut.export.onnx import card_of_network, export_network
+from garmentcut.model.card import alpha_of_logits, card_of
 from garmentcut.model.checkpoint import NetworkSpec
 from garmentcut.model.networks import build_network
-from garmentcut.model.papers import backbone, deeplab_plus, linknet34, pspnet
+from garmentcut.model.papers import backbone, dilated, unets
 from garmentcut.photo.photo import Photo
 from garmentcut.prediction.locate import frame_photo
-from garmentcut.prediction.runtime import alpha_of_logits, load_runtime
+from garmentcut.prediction.runtime import load_runtime
 
 # Name, options, parameters for RGB and one class, and whether a CPU takes it lightly.
 CASES = (
@@ -199,7 +198,7 @@ def test_the_product_gives_the_alphas_that_torch_gives(name, options, studio):
     assert card_of(exported).parity < 1e-3
     for height, width in ((176, 111), (100, 151), (352, 222)):
         frame = frame_photo(Photo(studio(height, width).photo), card)
-        alpha = alpha_of_logits(logits_of(network, frame.rgb), card)
+        alpha = alpha_of_logits(logits_of(network, frame.rgb), card.edge_bias, card.edge_gain)
         assert alpha.max() - alpha.min() > 0.3
         for backend in ("openvino", "onnxruntime"):
             runtime = load_runtime(exported, card, RuntimeConfig(backend=backend, threads=1))
@@ -253,7 +252,7 @@ def test_without_weights_it_asks_the_hub(name, options, wanted, monkeypatch):
         asked.append(key)
         raise OSError("no network")
 
-    for module in (backbone, pspnet, deeplab_plus, linknet34):
+    for module in (backbone, dilated, unets):
         for source in ("torchvision_weights", "timm_weights"):
             monkeypatch.setattr(module, source, offline, raising=False)
     with torch.device("meta"):

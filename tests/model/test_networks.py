@@ -85,7 +85,7 @@ def test_what_does_not_fit_is_named(name, options, says):
 
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch):
-    monkeypatch.delitem(sys.modules, "garmentcut.model.simple", raising=False)
+    monkeypatch.delitem(sys.modules, "garmentcut.model.papers.unets", raising=False)
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(ModelError, match=r"simple needs torch, which is not installed; install garmentcut\[train\]"):
         build_network("simple")

@@ -6,8 +6,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from garmentcut.errors import FAILURES
 from garmentcut.observe import monitor as module
-from garmentcut.observe.log import LOGGER, start_logging
-from garmentcut.observe.monitor import Health, Metrics, Monitor
+from garmentcut.observe.monitor import LOGGER, Health, Metrics, Monitor, start_logging
 
 
 @pytest.fixture

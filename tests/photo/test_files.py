@@ -4,17 +4,7 @@ import stat
 
 import pytest
 
-from garmentcut.config import ReadConfig
-from garmentcut.photo.files import (
-    LOCK_NAME,
-    StagedFile,
-    _cgroup_limits,
-    is_junk,
-    memory_limit,
-    remove_staged,
-    walk_files,
-    write_atomic,
-)
+from garmentcut.photo.files import LOCK_NAME, StagedFile, is_junk, remove_staged, walk_files, write_atomic
 
 
 def test_written_whole_with_the_users_rights(tmp_path):
@@ -114,23 +104,3 @@ def test_folders_are_walked_by_name_and_junk_is_reported(tmp_path):
     }
     assert skipped == {str(tmp_path / name): code for name, code in codes.items()}
     assert not errors
-
-
-def test_memory_limits_of_control_groups(tmp_path):
-    membership, root = tmp_path / "cgroup", tmp_path / "fs"
-    (root / "a/b").mkdir(parents=True)
-    (root / "a/memory.max").write_text("3000\n")
-    (root / "a/b/memory.max").write_text("max\n")
-    (root / "a/b/memory.high").write_text("2500\n")
-    membership.write_text("0::/a/b\n")
-    assert sorted(_cgroup_limits(membership, root)) == [2500, 3000]
-    (root / "memory/c").mkdir(parents=True)
-    (root / "memory/c/memory.limit_in_bytes").write_text("77\n")
-    membership.write_text("5:cpu:/c\n7:memory:/c\nodd\n")
-    assert list(_cgroup_limits(membership, root)) == [77]
-    assert list(_cgroup_limits(tmp_path / "none", root)) == []
-
-
-def test_the_users_own_memory_limit_counts():
-    assert memory_limit(ReadConfig(max_memory_mb=5)) == 5_000_000
-    assert memory_limit(ReadConfig()) > 10**8

@@ -5,8 +5,9 @@ import pytest
 from PIL import Image
 from psd_tools import PSDImage
 
+from garmentcut.config import ReadConfig
 from garmentcut.errors import ConfigError, OutputError, PhotoError
-from garmentcut.photo.photo import Cutout, Photo, resize_alpha, resize_rgb
+from garmentcut.photo.photo import Cutout, Photo, _cgroup_limits, memory_limit, resize_alpha, resize_rgb
 from garmentcut.photo.read import read_photo
 
 from .made import exif_bytes, pixels, rgb_profile
@@ -366,3 +367,23 @@ def test_rgb(studio):
     assert small.dtype == np.uint8
     assert small.mean() == pytest.approx(photo.mean(), abs=0.5)
     assert resize_rgb(photo[:, ::-1], (300, 200)).shape == (300, 200, 3)
+
+
+def test_memory_limits_of_control_groups(tmp_path):
+    membership, root = tmp_path / "cgroup", tmp_path / "fs"
+    (root / "a/b").mkdir(parents=True)
+    (root / "a/memory.max").write_text("3000\n")
+    (root / "a/b/memory.max").write_text("max\n")
+    (root / "a/b/memory.high").write_text("2500\n")
+    membership.write_text("0::/a/b\n")
+    assert sorted(_cgroup_limits(membership, root)) == [2500, 3000]
+    (root / "memory/c").mkdir(parents=True)
+    (root / "memory/c/memory.limit_in_bytes").write_text("77\n")
+    membership.write_text("5:cpu:/c\n7:memory:/c\nodd\n")
+    assert list(_cgroup_limits(membership, root)) == [77]
+    assert list(_cgroup_limits(tmp_path / "none", root)) == []
+
+
+def test_the_users_own_memory_limit_counts():
+    assert memory_limit(ReadConfig(max_memory_mb=5)) == 5_000_000
+    assert memory_limit(ReadConfig()) > 10**8

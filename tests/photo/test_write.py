@@ -11,7 +11,7 @@ from PIL import Image
 
 from garmentcut.config import OutputConfig, ReadConfig
 from garmentcut.errors import OutputError
-from garmentcut.formats import FORMATS
+from garmentcut.naming import FORMATS
 from garmentcut.photo.metadata import Resource, iptc_rights_of, jpeg_resources, split_resources
 from garmentcut.photo.photo import Cutout, Metadata, Photo, to_8_bit
 from garmentcut.photo.psd_read import read_document

@@ -8,8 +8,7 @@ import pytest
 from PIL import Image
 
 from garmentcut.config import load_config
-from garmentcut.model.card import ModelCard
-from garmentcut.model.doubt_model import Acceptance, DoubtModel, Threshold
+from garmentcut.model.card import Acceptance, DoubtModel, ModelCard, Threshold
 from garmentcut.prediction.arrivals import watched_folders
 from garmentcut.prediction.cutter import Cutter
 from garmentcut.prediction.doubt import ALL_FEATURES

@@ -8,9 +8,8 @@ from garmentcut.errors import NoGarmentError, PhotoError
 from garmentcut.model.card import StageSizes
 from garmentcut.photo.mask import bounding_box
 from garmentcut.photo.photo import Photo
-from garmentcut.prediction.cutter import Cutter, photo_in, window_of
-from garmentcut.prediction.locate import Frame, frame_photo, whole_crop
-from garmentcut.prediction.stages import Prediction, Stages
+from garmentcut.prediction.cutter import Cutter, Prediction, Stages
+from garmentcut.prediction.locate import Frame, frame_photo, photo_in, whole_crop, window_of
 from garmentcut.synthetic import draw_studio_photo
 
 RED = np.full((96, 64, 3), 200, np.uint8)

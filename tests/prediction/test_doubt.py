@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from garmentcut.errors import ModelError
+from garmentcut.prediction.cutter import Prediction
 from garmentcut.prediction.doubt import (
     ALL_FEATURES,
     FEATURES,
@@ -21,7 +22,6 @@ from garmentcut.prediction.doubt import (
     observe_prediction,
 )
 from garmentcut.prediction.locate import Frame
-from garmentcut.prediction.stages import Prediction
 
 
 def test_doubt_is_a_logistic_function_of_the_features(make_doubt):

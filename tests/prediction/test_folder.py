@@ -23,11 +23,10 @@ from garmentcut.photo import files
 from garmentcut.photo.files import StagedFile
 from garmentcut.photo.truth import read_cutout
 from garmentcut.prediction import steps as steps_module
-from garmentcut.prediction.cutter import Cutter
+from garmentcut.prediction.cutter import Cutter, Stages
 from garmentcut.prediction.folder import FolderCutter
 from garmentcut.prediction.results import Journal
 from garmentcut.prediction.sources import find_sources
-from garmentcut.prediction.stages import Stages
 
 
 def cut(cutter, inputs, out, *, overwrite=False, **output):

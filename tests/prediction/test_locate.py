@@ -5,6 +5,7 @@ import pytest
 
 from garmentcut.errors import NoGarmentError, PhotoError
 from garmentcut.photo.photo import Photo
+from garmentcut.prediction.cutter import Prediction, check_garment
 from garmentcut.prediction.locate import (
     Frame,
     clean,
@@ -17,7 +18,6 @@ from garmentcut.prediction.locate import (
     whole_crop,
     without_false_positives,
 )
-from garmentcut.prediction.stages import Prediction, check_garment
 
 HEIGHT, WIDTH = 192, 128
 

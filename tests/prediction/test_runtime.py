@@ -3,7 +3,6 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,7 +13,7 @@ from garmentcut.errors import ModelError, RunError
 from garmentcut.model.card import read_model, stage_network_of
 from garmentcut.prediction import runtime
 from garmentcut.prediction.cutter import default_model
-from garmentcut.prediction.runtime import alpha_of_logits, load_runtime, runtime_for
+from garmentcut.prediction.runtime import load_runtime, runtime_for
 from garmentcut.synthetic import draw_studio_photo
 
 
@@ -144,13 +143,6 @@ def test_a_backend_that_is_not_there_is_named(default, monkeypatch):
 def test_a_broken_network_is_named(card, backend):
     with pytest.raises(ModelError, match=f"red@00000000 cannot be loaded by {backend}"):
         load_runtime(b"no network at all", card, RuntimeConfig(backend=backend))
-
-
-def test_edge_by_hand(card):
-    card = replace(card, edge_bias=0.5, edge_gain=2.0)
-    logits = np.array([[-1e6, 0.5], [1.5, 1e6]], np.float32)
-    expected = [[0.0, 0.5], [1 / (1 + np.exp(-2.0)), 1.0]]
-    assert alpha_of_logits(logits, card) == pytest.approx(np.array(expected), abs=1e-6)
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="only Linux tells where threads may run")

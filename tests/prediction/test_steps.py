@@ -6,8 +6,7 @@ import pytest
 
 from garmentcut.config import load_config
 from garmentcut.prediction.folder import FolderCutter
-from garmentcut.prediction.sources import NotLookedAt, find_sources
-from garmentcut.prediction.steps import find_sidecars
+from garmentcut.prediction.sources import NotLookedAt, find_sidecars, find_sources
 from garmentcut.prediction.verdict import move_outputs
 
 XMP = """<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">

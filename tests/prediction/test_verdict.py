@@ -8,12 +8,11 @@ import pytest
 from garmentcut.config import CutConfig
 from garmentcut.errors import FLAGS, ConfigError
 from garmentcut.photo.write import png_bytes
-from garmentcut.prediction.batch import heat_path, write_heat
+from garmentcut.prediction.cutter import Prediction
 from garmentcut.prediction.doubt import ALL_FEATURES, draw_maps, observe
 from garmentcut.prediction.locate import Frame
-from garmentcut.prediction.results import VIEW_FLAGS, Journal, Row
+from garmentcut.prediction.results import VIEW_FLAGS, Journal, Row, heat_path, write_heat
 from garmentcut.prediction.sources import sorted_outputs, unsorted_output
-from garmentcut.prediction.stages import Prediction
 from garmentcut.prediction.steps import remove_misplaced
 from garmentcut.prediction.verdict import (
     Judge,

@@ -83,7 +83,7 @@ def test_a_photo_that_would_take_too_much_memory_is_refused_by_its_header(review
 
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", 8900, 8900, 8, 6, 0, 0, 0))
     png = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
-    monkeypatch.setattr("garmentcut.photo.files._process_memory", lambda: 3_000_000_000)
+    monkeypatch.setattr("garmentcut.photo.photo._process_memory", lambda: 3_000_000_000)
     answer = review.post("/cut", content=png)
     assert answer.status_code == 413 and "more memory" in answer.json()["error"]
 

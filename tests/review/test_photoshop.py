@@ -10,8 +10,9 @@ import pytest
 from typer.testing import CliRunner
 
 from garmentcut.cli import app
-from garmentcut.dataset.pairing import DEFAULT_PATTERN, find_candidates, sides_of
+from garmentcut.dataset.pairing import find_candidates, sides_of
 from garmentcut.errors import SourceError
+from garmentcut.naming import DEFAULT_PATTERN
 from garmentcut.prediction.results import Journal, Row
 from garmentcut.review import photoshop
 from garmentcut.review.photoshop import CORRECTED_FOLDER, SCRIPT_NAME, write_photoshop_script

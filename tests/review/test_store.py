@@ -14,9 +14,9 @@ from sqlalchemy.exc import OperationalError
 
 from garmentcut.dataset.corrections import decision_on, read_decisions
 from garmentcut.errors import RunError
-from garmentcut.prediction.batch import BATCH_NAME, decision_for, held_for_review
+from garmentcut.prediction.folder import BATCH_NAME
 from garmentcut.prediction.results import Journal
-from garmentcut.prediction.steps import Steps
+from garmentcut.prediction.steps import Steps, decision_for, held_for_review
 
 PAGE = "[canvas]\nwidth_px = 100\nheight_px = 100\n[garment]\nheight = 80\nmax_enlargement = 4.0\n"
 

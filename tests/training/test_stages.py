@@ -11,7 +11,7 @@ from garmentcut.dataset.manifest import Manifest
 from garmentcut.dataset.windows import map_paths
 from garmentcut.errors import ModelError, TrainingError
 from garmentcut.evaluation.predict import plan_trials
-from garmentcut.export.run_folder import export_folder, export_folds
+from garmentcut.export.model_file import export_folder, export_folds
 from garmentcut.model.card import card_of, stage_network_of
 from garmentcut.recipe import load_recipe
 from garmentcut.training.devices import Devices

@@ -181,9 +181,9 @@ def _plan(model: Path, manifest: "Manifest", splits: list[str]) -> "tuple[Trial,
 
 def _experiences(trials: "Sequence[Trial]", manifest: "Manifest") -> "list[Experience]":
     """What the models make of the photos; those that cannot be read are named and left out."""
+    from garmentcut.cli.app import progress_bar
     from garmentcut.evaluation.predict import predict
     from garmentcut.evaluation.uncertainty import experience_of
-    from garmentcut.terminal import progress_bar
 
     found = []
     with progress_bar(sum(len(trial.pairs) for trial in trials), "photos") as advance:
@@ -249,9 +249,9 @@ def _threshold_text(one: Any) -> str:
 
 
 def _fit_edge(model: Path, manifest: "Manifest", splits: list[str], *, use_seen: bool) -> "EdgeFit":
+    from garmentcut.cli.app import progress_bar
     from garmentcut.evaluation.edge import Edge, fit_edge, sample_of
     from garmentcut.evaluation.predict import predict, refuse_seen
-    from garmentcut.terminal import progress_bar
 
     samples, trials = [], _plan(model, manifest, splits)
     if not use_seen:

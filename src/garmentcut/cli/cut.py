@@ -36,17 +36,17 @@ from garmentcut.cli.app import (
     show,
     shown,
 )
-from garmentcut.formats import FORMATS, NAMES
-from garmentcut.observe.log import printable
+from garmentcut.naming import FORMATS, NAMES
+from garmentcut.observe.monitor import printable
 
 if TYPE_CHECKING:
+    from garmentcut.cli.app import Summary
     from garmentcut.config import Config
     from garmentcut.observe.monitor import Monitor
     from garmentcut.photo.spec import Specification
     from garmentcut.prediction.folder import FolderCutter
     from garmentcut.prediction.results import Row
     from garmentcut.prediction.sources import NotLookedAt
-    from garmentcut.terminal import Summary
 
 _MANY = 1000  # photos that a watch prepares for
 _MOST_NAMED = 100  # failures that a watch of months remembers by name
@@ -293,8 +293,8 @@ def _cut_once(
     folder: "FolderCutter", sources: list[Any], monitor: "Monitor", order: _Order, not_looked_at: "NotLookedAt"
 ) -> int:
     """Cut what is not done yet, with a progress bar; returns the exit code."""
+    from garmentcut.cli.app import Summary
     from garmentcut.errors import FolderError
-    from garmentcut.terminal import Summary
 
     plan = folder.plan(sources)
     monitor.health.problem("start")
@@ -316,8 +316,8 @@ def _cut_once(
 
 def _follow(rows: "Iterable[Row]", num_photos: int, monitor: "Monitor", summary: "Summary") -> None:
     """Count, log and show each photo as it is finished."""
+    from garmentcut.cli.app import progress_of
     from garmentcut.prediction.results import report_row
-    from garmentcut.terminal import progress_of
 
     with progress_of(num_photos) as advance:
         for number, row in enumerate(rows, 1):
@@ -340,10 +340,10 @@ def _code_of(summary: "Summary", order: _Order) -> int:
 
 def _watch(folder: "FolderCutter", folders: list[Any], monitor: "Monitor", *, as_json: bool) -> int:
     """Cut what comes into the folders until SIGTERM or Ctrl-C; return the exit code."""
-    from garmentcut.observe.log import log_event, notify_service
+    from garmentcut.cli.app import Summary
+    from garmentcut.observe.monitor import log_event, notify_service
     from garmentcut.prediction.results import report_row
     from garmentcut.prediction.watch import Watch
-    from garmentcut.terminal import Summary
 
     summary = Summary(folder.out_dir, folder.journal.path, most_named=_MOST_NAMED, has_pace=False)
     with stop_on_signals() as stop:
@@ -372,10 +372,10 @@ def _cut_on_cluster(photos: list[str], out: str, order: _Order, *, address: str)
     import pyarrow as _pyarrow  # noqa: F401
     import ray.data as _ray  # noqa: F401
 
+    from garmentcut.cli.app import Summary
     from garmentcut.cluster.run import ClusterCutter
     from garmentcut.prediction.cutter import Cutter
     from garmentcut.prediction.sources import NotLookedAt
-    from garmentcut.terminal import Summary
 
     config = order.config
     cutter = Cutter.load(order.model, config=config.runtime, cut=config.cut)
@@ -412,8 +412,7 @@ def _show(summary: "Summary", *, as_json: bool) -> None:
 def _observed(order: _Order) -> Iterator["Monitor"]:
     """A monitor for a run, whose log goes to stderr and whose metrics and health are served while the context lasts."""
     # Imported here: `--help` must not wait for a web server.
-    from garmentcut.observe.log import notify_service, start_logging
-    from garmentcut.observe.monitor import Health, Metrics, Monitor
+    from garmentcut.observe.monitor import Health, Metrics, Monitor, notify_service, start_logging
 
     if order.log_format not in ("", "text", "json"):
         fail(f"--log-format: {order.log_format!r} is neither text nor json")

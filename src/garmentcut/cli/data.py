@@ -126,8 +126,8 @@ def ingest(
 
 
 def _ingest(originals: Path | None, cutouts: Path | None, out: Path, options: Any, *, as_json: bool) -> int:
+    from garmentcut.cli.app import progress_bar
     from garmentcut.dataset.ingest import Ingest, IngestSummary
-    from garmentcut.terminal import progress_bar
 
     with Ingest(originals, cutouts, out, options) as work:
         plan = work.plan()

@@ -134,8 +134,8 @@ def _changes(
 
 
 def _score(trials: "Sequence[Trial]", manifest: "Manifest", gallery: "Gallery") -> "list[PhotoScore]":
+    from garmentcut.cli.app import progress_bar
     from garmentcut.evaluation.scores import evaluate as evaluate_trials
-    from garmentcut.terminal import progress_bar
 
     scores = []
     with progress_bar(sum(len(trial.pairs) for trial in trials), "photos") as advance:
@@ -205,12 +205,12 @@ def _store(dataset: Path, marks: list[str], path: Path | None, *, as_json: bool)
 
 
 def _audit(model: Path, dataset: Path, splits: list[str], page: tuple[Path | None, int], *, use_seen: bool) -> "Audit":
+    from garmentcut.cli.app import progress_bar
     from garmentcut.dataset.manifest import read_manifest
     from garmentcut.evaluation.audit import PAGE_NAME, draw_suspects, render_page, write_suspects
     from garmentcut.evaluation.audit import audit as audit_pairs
     from garmentcut.evaluation.predict import plan_trials
     from garmentcut.photo.files import write_atomic
-    from garmentcut.terminal import progress_bar
 
     (out, worst), manifest = page, read_manifest(dataset)
     trials = plan_trials(model, manifest, splits=splits)

@@ -116,7 +116,7 @@ def export(
 
     Example: garmentcut export runs/mine -o mine.onnx
     """
-    from garmentcut.export.run_folder import export_folder, export_folds
+    from garmentcut.export.model_file import export_folder, export_folds
     from garmentcut.model.card import card_of
     from garmentcut.photo.files import write_atomic
 

@@ -178,8 +178,8 @@ def sheet(
     Example: garmentcut sheet cutouts/ -o sheet.jpg
     """
     # Imported here: `--help` must not wait for decoders.
+    from garmentcut.cli.app import progress_bar
     from garmentcut.prediction.sheet import ContactSheet, SheetOptions, named_grounds
-    from garmentcut.terminal import progress_bar
 
     options = SheetOptions(
         grounds=named_grounds(ground or ["all"]),
@@ -221,7 +221,7 @@ def _summary(drawing: "ContactSheet", drawn: "Sequence[Cell]") -> dict[str, Any]
 def _as_text(summary: dict[str, Any]) -> str:
     """For people: one line, then a line for each marked cutout."""
     from garmentcut.errors import counted
-    from garmentcut.observe.log import printable
+    from garmentcut.observe.monitor import printable
 
     pages, marked = summary["pages"], summary["marked"]
     parts = [

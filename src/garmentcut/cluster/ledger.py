@@ -23,9 +23,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_h
 
 from garmentcut.cluster.storage import Storage
 from garmentcut.errors import RunError, SourceError
-from garmentcut.photo.lock import is_running, this_host
-from garmentcut.prediction.batch import OWN_FOLDER
-from garmentcut.prediction.results import Journal, Row, read_row
+from garmentcut.photo.files import is_running, this_host
+from garmentcut.prediction.results import OWN_FOLDER, Journal, Row, read_row
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -28,12 +28,10 @@ from garmentcut.cluster.stages import (
 from garmentcut.cluster.storage import StoredPhoto, is_url, list_photos, open_storage
 from garmentcut.config import Config
 from garmentcut.errors import ConfigError, LockTakenError, RunError, SourceError
-from garmentcut.photo.files import LOCK_NAME
-from garmentcut.photo.lock import FolderLock
+from garmentcut.photo.files import LOCK_NAME, FolderLock
 from garmentcut.photo.spec import Specification
-from garmentcut.prediction.batch import Order, check_batch, record_order
 from garmentcut.prediction.cutter import Cutter
-from garmentcut.prediction.folder import FolderCutter
+from garmentcut.prediction.folder import FolderCutter, Order, earlier_batch, record_order
 from garmentcut.prediction.results import Row, displaced, is_another_at, is_unchanged, tell_apart
 from garmentcut.prediction.sources import (
     SKIPPED_NAME,
@@ -146,7 +144,7 @@ class ClusterCutter:
                 if (folder := self.target.folder) is not None:  # keep folder runs out, mark it as one of cutouts
                     folder.mkdir(parents=True, exist_ok=True)
                     stack.enter_context(FolderLock(folder / LOCK_NAME, timeout_s=0.0))
-                    check_batch(folder)
+                    earlier_batch(folder)  # refuses one that cannot be used
                 self._lease = stack.enter_context(Lease(self.target))
                 self._assignment = replace(self._assignment, run=self._lease.number)
                 self._ledger = Ledger.read(self.target)

@@ -23,10 +23,9 @@ from garmentcut.config import Config
 from garmentcut.errors import OutputError, PhotoError, code_of
 from garmentcut.photo.files import read_photo_bytes
 from garmentcut.photo.spec import Specification
-from garmentcut.prediction.batch import heat_path
 from garmentcut.prediction.cutter import Cutter
 from garmentcut.prediction.folder import FolderCutter, Plan
-from garmentcut.prediction.results import Row
+from garmentcut.prediction.results import Row, heat_path
 from garmentcut.prediction.sources import Named
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 from garmentcut.errors import SourceError
 from garmentcut.photo.files import LOCK_NAME, is_junk, read_regular_file, write_atomic
 from garmentcut.photo.read import PHOTO_SUFFIXES
-from garmentcut.prediction.batch import OWN_FOLDER
+from garmentcut.prediction.results import OWN_FOLDER
 from garmentcut.prediction.sources import NotLookedAt, Skipped, find_sources
 
 _T = TypeVar("_T")

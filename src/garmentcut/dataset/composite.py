@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from garmentcut.dataset.manifest import VIEWS, Manifest, Pair, read_pair, read_target, target_bytes
+from garmentcut.dataset.manifest import Manifest, Pair, read_pair, read_target, target_bytes
+from garmentcut.naming import VIEWS
 from garmentcut.photo.color import srgb_of
 from garmentcut.photo.files import write_atomic
 from garmentcut.photo.mask import bounding_box

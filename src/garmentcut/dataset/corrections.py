@@ -13,8 +13,9 @@ from typing import Any
 
 from garmentcut.config import ReadConfig
 from garmentcut.dataset.manifest import Fault, fault_of
-from garmentcut.dataset.pairing import Candidate, NamePattern, safe_name, view_of
+from garmentcut.dataset.pairing import Candidate, view_of
 from garmentcut.errors import DatasetError, PhotoError
+from garmentcut.naming import NamePattern, safe_name
 from garmentcut.photo.files import read_photo_bytes, read_regular_file, sha256_of, write_atomic
 from garmentcut.photo.photo import to_alpha
 from garmentcut.photo.read import read_gray_png

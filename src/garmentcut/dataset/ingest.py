@@ -12,15 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from garmentcut.config import ReadConfig
-from garmentcut.dataset.bounded import map_in_order
 from garmentcut.dataset.checks import Examination, pair_of
 from garmentcut.dataset.corrections import ReviewSource, find_reviewed, joined
 from garmentcut.dataset.ledger import DatasetFolder, LedgerEntry, has_own_files, write_error
 from garmentcut.dataset.manifest import MANIFEST_NAME, REFUSING, SUSPECT, Fault, Manifest, Pair, with_verdicts
-from garmentcut.dataset.pairing import DEFAULT_PATTERN, Candidate, NamePattern, find_candidates, sides_of
+from garmentcut.dataset.pairing import Candidate, find_candidates, sides_of
 from garmentcut.dataset.split import Scheme, assign_splits, choose_scheme, mark_duplicates, prove_split
 from garmentcut.errors import DatasetError, PhotoError, counted
-from garmentcut.observe.log import printable
+from garmentcut.naming import DEFAULT_PATTERN, NamePattern
+from garmentcut.observe.monitor import printable
+from garmentcut.photo.files import map_in_order
 from garmentcut.photo.truth import read_cutout
 
 _VERSION = 1  # of the checks: another one reads every pair again
@@ -34,7 +35,7 @@ _SHOWN = 20
 class IngestOptions:
     """How to ingest."""
 
-    pattern: str = DEFAULT_PATTERN  # how photos are named; see `garmentcut.dataset.pairing.NamePattern`
+    pattern: str = DEFAULT_PATTERN  # how photos are named; see `garmentcut.naming.NamePattern`
     cutout_pattern: str = ""  # how cutouts are named; empty: as photos
     scheme: Scheme | None = None  # how to split; None: as the data set is, or five folds
     seed: int | None = None  # of the split; None: the data set's, or 0

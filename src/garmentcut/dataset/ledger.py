@@ -17,8 +17,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from garmentcut.dataset.manifest import MANIFEST_NAME, Manifest, Pair, read_manifest, write_manifest
 from garmentcut.dataset.pairing import Candidate
 from garmentcut.errors import DatasetError, LockTakenError, RunError
-from garmentcut.photo.files import LOCK_NAME, read_regular_file, remove_staged, sha256_of, write_atomic
-from garmentcut.photo.lock import FolderLock
+from garmentcut.photo.files import LOCK_NAME, FolderLock, read_regular_file, remove_staged, sha256_of, write_atomic
 
 LEDGER_NAME = "ingest.jsonl"
 ALPHA_FOLDER, PHOTO_FOLDER = "alpha", "photos"

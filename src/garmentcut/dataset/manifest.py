@@ -14,6 +14,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from garmentcut.config import ReadConfig
 from garmentcut.errors import DatasetError, PhotoError
+from garmentcut.naming import VIEWS
 from garmentcut.photo.files import read_photo_bytes, read_regular_file, write_atomic
 from garmentcut.photo.photo import Photo
 from garmentcut.photo.read import PNG_SIGNATURE, read_photo
@@ -50,7 +51,6 @@ SUSPECT = {
     "near_duplicate": "a photo that looks the same, re-saved or scaled: split together with this one",
 }
 """Codes of faults that a person should look at; the pair is used."""
-VIEWS = ("Front", "FrontRight", "Back")  # the views that are known
 _EXACT = np.float32(1e-6)  # a float32 of k / 255 is nearer to it than that
 MANIFEST_NAME = "manifest.jsonl"
 _FORMAT = {"garmentcut": "manifest", "version": 1}

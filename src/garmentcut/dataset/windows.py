@@ -32,7 +32,7 @@ _AROUND_KERNEL = np.ones((25, 25), np.uint8)
 _CLEARLY_WRONG = 100  # levels of 255 by which a map may miss the target
 _SHARE_WRONG = 0.35  # of the windows, where there are wrong pixels
 _LEAST_WRONG = 20
-_REACH_PX = 12  # of refine, from a map's edge: as far as `garmentcut.prediction.stages` lets it go
+_REACH_PX = 12  # of refine, from a map's edge: farther than it is heard later
 _THIN_PX = 11  # of a strap: there it may go farther
 _OFF_CENTRE = 0.2  # of the window's sides
 

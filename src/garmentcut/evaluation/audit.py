@@ -21,8 +21,7 @@ from garmentcut.evaluation.predict import CutPair, Trial, predict, refuse_seen
 from garmentcut.evaluation.report import page_environment
 from garmentcut.evaluation.uncertainty import LEAST_GARMENTS, Experience, cross_fitted, experience_of
 from garmentcut.photo.color import srgb_of
-from garmentcut.photo.files import LOCK_NAME, write_atomic
-from garmentcut.photo.lock import FolderLock
+from garmentcut.photo.files import LOCK_NAME, FolderLock, write_atomic
 from garmentcut.photo.photo import to_8_bit
 from garmentcut.prediction.verdict import place_of
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from garmentcut.errors import EvaluationError
 from garmentcut.evaluation.metrics import Alpha, area_of, dice
 from garmentcut.evaluation.predict import CutPair
-from garmentcut.model.card import ModelCard
+from garmentcut.model.card import ModelCard, alpha_of_logits
 from garmentcut.photo.compose import choke_alpha
 from garmentcut.photo.photo import resize_alpha
 
@@ -144,7 +144,9 @@ def _with_levels(samples: Sequence[EdgeSample], edge: Edge) -> Edge:
         # What a choke takes off an even edge it takes off everywhere: the target, moved back, is what it must hit.
         target = choke_alpha(_target_of(sample), -edge.choke_px)[near]
         logits = sample.logits[near].astype(np.float32)
-        errors += [np.abs(_sigmoid(logits, bias, gain) - target).sum() / _outline_px(sample) for bias, gain in tried]
+        errors += [
+            np.abs(alpha_of_logits(logits, bias, gain) - target).sum() / _outline_px(sample) for bias, gain in tried
+        ]
     bias, gain = tried[int(errors.argmin())]
     return replace(edge, edge_bias=bias, edge_gain=gain)
 
@@ -164,7 +166,7 @@ def _scores(samples: Sequence[EdgeSample], edge: Edge) -> NDArray[np.float64]:
     """`(n, 2)`: edge error in pixels and Dice of each photo."""
     rows = []
     for sample in samples:
-        alpha = _sigmoid(sample.logits.astype(np.float32), edge.edge_bias, edge.edge_gain)
+        alpha = alpha_of_logits(sample.logits.astype(np.float32), edge.edge_bias, edge.edge_gain)
         alpha = choke_alpha(alpha, edge.choke_px)
         error = np.abs(alpha - _target_of(sample)).sum() / _outline_px(sample)
         rows.append((float(error), dice(alpha >= 0.5, sample.target >= 128)))
@@ -187,7 +189,3 @@ def _outline_px(sample: EdgeSample) -> float:
     """The outline's length, as pixels that differ from the one below or to the right."""
     mask = sample.target >= 128
     return max(float(np.count_nonzero(mask[1:] != mask[:-1]) + np.count_nonzero(mask[:, 1:] != mask[:, :-1])), 1.0)
-
-
-def _sigmoid(logits: NDArray[np.float32], bias: float, gain: float) -> Alpha:
-    return np.asarray(1 / (1 + np.exp(-np.clip((logits - np.float32(bias)) * np.float32(gain), -60, 60))))

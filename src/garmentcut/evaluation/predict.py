@@ -19,18 +19,17 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from garmentcut.config import RuntimeConfig
-from garmentcut.dataset.bounded import map_in_order
 from garmentcut.dataset.composite import extra_pairs
 from garmentcut.dataset.manifest import Manifest, Pair, read_pair
 from garmentcut.dataset.split import find_met, unpacked_hashes
 from garmentcut.errors import EvaluationError, PhotoError
 from garmentcut.evaluation.metrics import Alpha
 from garmentcut.model.card import UNKNOWN, ModelCard, read_model
+from garmentcut.photo.files import map_in_order
 from garmentcut.photo.photo import Photo
-from garmentcut.prediction.cutter import Cutter
+from garmentcut.prediction.cutter import Cutter, Prediction
 from garmentcut.prediction.doubt import Observation, observe_prediction
 from garmentcut.prediction.runtime import runtime_for
-from garmentcut.prediction.stages import Prediction
 from garmentcut.recipe import DataConfig
 
 _Found = TypeVar("_Found")

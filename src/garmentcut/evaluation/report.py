@@ -34,7 +34,7 @@ from garmentcut.evaluation.scores import (
     seen_sentence,
     view_order,
 )
-from garmentcut.observe.log import printable
+from garmentcut.observe.monitor import printable
 
 NUM_CHANGES = 10  # largest gains that are shown of a comparison, and as many losses
 SERIES = ("#4f86c6", "#e0902f", "#4a9d6e", "#8a63b8")

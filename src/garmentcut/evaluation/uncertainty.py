@@ -16,8 +16,7 @@ from scipy.stats import binom, binomtest, nbinom, spearmanr
 from garmentcut.errors import EvaluationError, counted
 from garmentcut.evaluation.metrics import compare_outlines, mask_of, surface_dice
 from garmentcut.evaluation.predict import CutPair
-from garmentcut.model.card import ModelCard
-from garmentcut.model.doubt_model import Acceptance, DoubtModel, Threshold
+from garmentcut.model.card import Acceptance, DoubtModel, ModelCard, Threshold
 from garmentcut.prediction.doubt import ALL_FEATURES, all_features, distances_of, doubts_of, is_foreign, standardized
 
 LEAST_GARMENTS = 20  # with fewer nothing is learned

@@ -1,21 +1,92 @@
 """Exports a trained network as an ONNX file with its card inside, after proving that its alphas equal torch's."""
 
 import copy
+import importlib.util
 import logging
+import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
-from garmentcut.errors import RunError
-from garmentcut.export.card import INPUT, OUTPUT
-from garmentcut.export.parity import measure_parity
-from garmentcut.model.card import ModelCard, with_card
+from garmentcut.errors import RunError, counted
+from garmentcut.model.card import ModelCard, alpha_of_logits, with_card
+from garmentcut.model.checkpoint import NetworkSpec
+from garmentcut.synthetic import draw_studio_photo
+
+INPUT, OUTPUT = "x", "y"
+"""Names of a network's input and output in an exported file."""
+
+_FACTS = (
+    "name",
+    "training_data",
+    "licence",
+    "edge_bias",
+    "edge_gain",
+    "scores",
+    "trained_on",
+    "trained_hashes",
+    "started_from",
+)
+
+
+def card_of_network(network: nn.Module, spec: NetworkSpec, **words: Any) -> ModelCard:
+    """The card that goes with a network.
+
+    Args:
+        network: as trained.
+        spec: its `facts` fill the card's fields of the same name: name, training_data, licence, edge_bias, edge_gain,
+            scores, trained_on, trained_hashes, started_from. A training's own facts do where these are missing: `data`
+            and `num_trained_on` say what it was trained on, `dice` is its score.
+        words: further fields of the card; they win.
+
+    Raises:
+        RunError: a fact is of another type than the card's field.
+    """
+    millions = sum(parameter.numel() for parameter in network.parameters()) / 1e6
+    options = "".join(f", {key} {value}" for key, value in spec.options.items())
+    fields = {
+        "name": spec.name,
+        "network": f"{spec.name}{options}; {millions:.2f} M parameters",
+        "working_size_hw": spec.size_hw,
+        "multiple_of": network.multiple_of,
+        "input_name": INPUT,
+        "output_name": OUTPUT,
+        "input_scale": 1 / 255,
+        "convention": spec.target,
+        "sees_map": getattr(network, "in_channels", 3) == 4,
+        "training_data": "not stated",
+        "licence": "not stated",
+        **_of_training(spec),
+        **{key: spec.facts[key] for key in _FACTS if key in spec.facts},
+        **words,
+    }
+    try:
+        return TypeAdapter(ModelCard).validate_python(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise RunError(f"card.{'.'.join(map(str, first['loc']))}: {first['msg']}, not {first['input']!r}") from error
+
+
+def _of_training(spec: NetworkSpec) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    facts, (height, width) = spec.facts, spec.size_hw
+    if "data" in facts and "num_trained_on" in facts:
+        fields["training_data"] = f"{counted(facts['num_trained_on'], 'photo')} of {facts['data']}"
+    if isinstance(measured := facts.get("dice"), dict):
+        score = {key: measured[key] for key in ("num_photos", "mean_dice", "median_dice") if key in measured}
+        data = f"{measured.get('data', 'held-out photos')}, at {width}x{height} while it was trained"
+        convention = "alpha > 0" if spec.target == "alpha > 0" else "alpha >= 128"
+        fields["scores"] = [{"data": data, "convention": convention, **score}]
+    return fields
+
 
 PARITY_LIMIT = 1e-3
 """Largest difference of alpha from torch's that an export may have."""
@@ -108,3 +179,104 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(before)
+
+
+_LEAST_PX = 64  # of the smaller of the two sizes
+
+Floats = NDArray[np.float32]
+Run = Callable[[Floats], Floats]
+
+
+def measure_parity(network: nn.Module, model: bytes, card: ModelCard) -> dict[str, float]:
+    """Largest difference of alpha between torch and each runtime that is installed.
+
+    Photos: noise and a synthetic studio photo, at the card's working size and, both in one batch, at a small size of
+    another aspect.
+
+    Args:
+        network: in evaluation mode, float32, on the CPU.
+        model: its export, content of an ONNX file.
+        card: names of input and output, sizes, edge.
+
+    Returns:
+        Runtime -> difference, nan if either has such alphas.
+
+    Raises:
+        RunError: a runtime cannot load or run the file, or the network not take a size; says which and why.
+    """
+    runs = {
+        name: _loaded(name, load, model, card) for name, load in _RUNTIMES.items() if importlib.util.find_spec(name)
+    }
+    parity = dict.fromkeys(runs, 0.0)
+    for photos in _photos(card, getattr(network, "min_side", 1)):
+        alpha = _alpha_of(_torch(network, photos), card)
+        for name, run in runs.items():
+            try:
+                difference = np.abs(_alpha_of(run(photos), card) - alpha).max()
+            except Exception as error:  # each runtime raises its own
+                raise RunError(f"{name} cannot run the export at {photos.shape}: {error}") from error
+            parity[name] = float(np.maximum(parity[name], difference))  # keeps nan, which `max` may lose
+    return parity
+
+
+def _torch(network: nn.Module, photos: Floats) -> Floats:
+    try:
+        with torch.no_grad():
+            logits: Floats = network(torch.from_numpy(photos)).numpy()
+    except Exception as error:  # whatever a network raises
+        raise RunError(f"the network itself cannot take {photos.shape}: {error}") from error
+    return logits
+
+
+def _photos(card: ModelCard, least_px: int) -> Iterator[Floats]:
+    step, least = card.multiple_of, max(_LEAST_PX, least_px)
+    small = -(-least // step) * step
+    for height, width in ((small, small + step), card.working_size_hw):
+        size_hw = -(-height // step) * step, -(-width // step) * step
+        noise = np.random.default_rng(0).random((4 if card.sees_map else 3, *size_hw), np.float32)
+        shot = draw_studio_photo(0, size_hw=size_hw)
+        studio = shot.rgb.transpose(2, 0, 1) * np.float32(card.input_scale)
+        if card.sees_map:
+            studio = np.concatenate([studio, shot.alpha[None]])
+        both = np.stack([noise, studio])
+        yield from (both,) if height == small else (both[:1], both[1:])
+
+
+def _alpha_of(logits: Floats, card: ModelCard) -> NDArray[np.float64]:
+    return alpha_of_logits(logits.astype(np.float64), card.edge_bias, card.edge_gain)
+
+
+def _loaded(name: str, load: Callable[[bytes, ModelCard], Run], model: bytes, card: ModelCard) -> Run:
+    try:
+        return load(model, card)
+    except Exception as error:  # each runtime raises its own
+        raise RunError(f"{name} cannot load the export: {error}") from error
+
+
+def _openvino(model: bytes, card: ModelCard) -> Run:
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # it tells Google of every start
+    import openvino
+
+    core = openvino.Core()
+    compiled = core.compile_model(core.read_model(model), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+
+    def run(photos: Floats) -> Floats:
+        logits: Floats = compiled({card.input_name: photos})[card.output_name]
+        return logits
+
+    return run
+
+
+def _onnxruntime(model: bytes, card: ModelCard) -> Run:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+
+    def run(photos: Floats) -> Floats:
+        logits: Floats = session.run([card.output_name], {card.input_name: photos})[0]
+        return logits
+
+    return run
+
+
+_RUNTIMES: dict[str, Callable[[bytes, ModelCard], Run]] = {"openvino": _openvino, "onnxruntime": _onnxruntime}

@@ -1,18 +1,21 @@
-"""The card inside each model file: what the model is, how to feed it, how good it is; read before any cut."""
+"""The card inside each model file: what the model is, how to feed it, how good it is; what else a file holds."""
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 from pydantic_core import from_json
 
 from garmentcut.errors import ModelError
-from garmentcut.model.doubt_model import Acceptance, DoubtModel
-from garmentcut.model.metadata import attachment_of, metadata_of, with_metadata, without_metadata
+
+_Float = TypeVar("_Float", np.float32, np.float64)
 
 UNKNOWN = "unknown"
 """Among the photos that a network was trained on: others too, which nobody recorded."""
@@ -25,6 +28,8 @@ _AnySide = Annotated[int, Field(ge=1, le=8192)]
 _Multiple = Annotated[int, Field(ge=1, le=512)]
 _Share = Annotated[float, Field(ge=0, le=1)]
 _Number = Annotated[float, Field(ge=-1000, le=1000, allow_inf_nan=False)]
+_Finite = Annotated[float, Field(allow_inf_nan=False)]
+_Numbers = tuple[_Finite, ...]
 _Pixels = Annotated[float, Field(ge=0, le=65536)]
 _GONE_KEYS = {"first_look", "int8_ranges"}
 _STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
@@ -55,7 +60,7 @@ class Score:
 
 @dataclass(frozen=True, config=_STRICT)
 class StageSizes:
-    """What the networks of a model of three stages see; see `garmentcut.prediction.stages`.
+    """What the networks of a model of three stages see; see `garmentcut.prediction.cutter`.
 
     The file's own network is the segment stage's; the other two are attached to it.
     """
@@ -75,6 +80,87 @@ class StageSizes:
     """Architecture of the locate stage's network, in words."""
     refine: str = ""
     """Architecture of the refine stage's network, in words."""
+
+
+@dataclass(frozen=True, config=_STRICT)
+class DoubtModel:
+    """doubt = sigmoid(bias + weights · (features - center) / scale): a logistic regression on a share.
+
+    The last feature compares the cutout with the training photos: `unlike` is the log of the Mahalanobis distance of
+    its appearance (colours, size, place) from theirs, sqrt((appearance - mean)ᵀ precision (appearance - mean)).
+    """
+
+    features: tuple[str, ...]
+    """Names, in the order of the numbers below; `garmentcut.prediction.doubt.FEATURES`, then `unlike`."""
+    center: _Numbers
+    scale: Annotated[_Numbers, Field(min_length=1)]
+    weights: _Numbers
+    bias: _Finite
+    appearance_mean: _Numbers
+    appearance_precision: tuple[_Numbers, ...]
+    limits: _Numbers
+    """Of each feature: where the tenth of the photos begins that shows most of it; beyond, it is a reason."""
+    foreign_distance: _Finite | None = None
+    """Mahalanobis distance beyond which a photo is foreign: at most one in a hundred of the training photos' lies
+    there. None: not known."""
+    data: str = ""
+    """What it was learned from, in words."""
+    num_photos: int = 0
+    num_garments: int = 0
+    rank_correlation: float | None = None
+    """Spearman's, of doubt with 1 - surface Dice at 2 px, each photo by a model that had not seen its garment."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "DoubtModel":
+        lengths = {len(numbers) for numbers in (self.features, self.center, self.scale, self.weights, self.limits)}
+        sides = {len(self.appearance_mean), len(self.appearance_precision), *map(len, self.appearance_precision)}
+        if len(lengths) > 1 or len(sides) > 1 or min(self.scale) <= 0:
+            raise ValueError("its numbers do not fit together")
+        return self
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Threshold:
+    """Up to which doubt photos are accepted, for one guaranteed risk."""
+
+    risk: _Share
+    """Of the accepted garments, at most this share has a photo that falls short."""
+    max_doubt: _Share | None = None
+    """None: these photos cannot guarantee it."""
+    reason: str = ""
+    """Why not."""
+    num_accepted: int = 0
+    """Garments of the calibration at or under the threshold."""
+    num_short: int = 0
+    """Of which fall short."""
+    share_accepted: tuple[_Share, _Share, _Share] | None = None
+    """Of all garments of the calibration, with its 95 % interval: share, low, high."""
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Acceptance:
+    """What was guaranteed on a studio's own photos."""
+
+    quality: _Share
+    """Surface Dice at 2 px under which an accepted photo falls short."""
+    confidence: _Share
+    """Probability that the guarantee holds, over draws of the calibration's garments."""
+    data: str
+    """The photos, and whether the model had seen them."""
+    num_photos: int
+    num_garments: int
+    risk: _Share
+    """Which of the thresholds holds where nothing else is asked for."""
+    thresholds: tuple[Threshold, ...] = field(default=())
+
+    def threshold_of(self, risk: float) -> Threshold | None:
+        """The threshold of the largest guaranteed risk up to `risk`; else one that says why there is none.
+
+        A threshold that guarantees less risk guarantees this one too. None: no threshold was sought for so little risk.
+        """
+        fitting = sorted((one for one in self.thresholds if one.risk <= risk + 1e-9), key=lambda one: -one.risk)
+        guaranteed = [one for one in fitting if one.max_doubt is not None]
+        return next(iter(guaranteed or fitting), None)
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -135,6 +221,13 @@ class ModelCard:
     def label(self) -> str:
         """The name and the first digits of the hash, which distinguish two trainings of one recipe."""
         return f"{self.name}@{self.sha256[:8]}"
+
+
+def alpha_of_logits(logits: NDArray[_Float], edge_bias: float, edge_gain: float) -> NDArray[_Float]:
+    """Alpha by a card's edge: sigmoid(edge_gain * (logit - edge_bias)), without overflow; any shape and precision."""
+    precise = logits.dtype.type
+    alpha: NDArray[_Float] = 1 / (1 + np.exp(-np.clip((logits - precise(edge_bias)) * precise(edge_gain), -60, 60)))
+    return alpha
 
 
 def with_card(model: bytes, card: ModelCard) -> bytes:
@@ -244,3 +337,121 @@ def read_model(path: Path) -> tuple[bytes, ModelCard]:
         return model, card_of(model)
     except ModelError as error:
         raise ModelError(f"{path} {error}") from error
+
+
+# Text inside an ONNX file, without the onnx package, which would add thirty megabytes to the base install: the file is
+# one protobuf message (onnx.proto3, `ModelProto`), whose field 14, `metadata_props`, holds pairs of text. Two messages
+# written one after the other are one merged message, so a pair is appended without even parsing the network.
+_METADATA_PROPS = 14
+# No fields of ONNX, whose numbers end below 30: every reader passes over them, and keeps them.
+_ATTACHMENTS = {"locate": 1001, "refine": 1002}
+_VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
+
+
+def metadata_of(model: bytes, key: str) -> str | None:
+    """The text stored under `key`, the last one where there are several; None if there is none.
+
+    Raises:
+        ModelError: not an ONNX file.
+    """
+    values = [value for value, _, _ in _entries(model, key)]
+    return values[-1].decode() if values else None
+
+
+def with_metadata(model: bytes, key: str, text: str) -> bytes:
+    """The model with a pair of text appended."""
+    pair = _length_delimited(1, key.encode()) + _length_delimited(2, text.encode())
+    return model + _length_delimited(_METADATA_PROPS, pair)
+
+
+def without_metadata(model: bytes, key: str) -> bytes:
+    """The model without any text under `key`; all other bytes as they were.
+
+    Raises:
+        ModelError: not an ONNX file.
+    """
+    kept, end = [], 0
+    for _, start, stop in _entries(model, key):
+        kept.append(model[end:start])
+        end = stop
+    return b"".join([*kept, model[end:]])
+
+
+def attachment_of(model: bytes, name: str = "locate") -> bytes | None:
+    """The bytes that `with_attachment` added under a name; None: there are none.
+
+    Raises:
+        ModelError: not an ONNX file.
+    """
+    found = [payload for number, payload, _, _ in _fields(model) if number == _ATTACHMENTS[name]]
+    return found[-1] if found else None
+
+
+def with_attachment(model: bytes, content: bytes, name: str = "locate") -> bytes:
+    """The model with bytes that are no part of its network, another network for example, in place of earlier ones.
+
+    They stand in a field that ONNX does not have. Protobuf's readers pass over such a field, so to every tool the file
+    stays the network it was (docs/decisions/007-locate-then-cut.md).
+
+    Args:
+        model: content of an ONNX file.
+        content: to attach.
+        name: `locate` or `refine`.
+    """
+    number = _ATTACHMENTS[name]
+    for _, start, stop in reversed([found[1:] for found in _fields(model) if found[0] == number]):
+        model = model[:start] + model[stop:]
+    return model + _length_delimited(number, content)
+
+
+def _entries(model: bytes, key: str) -> Iterator[tuple[bytes, int, int]]:
+    """Value, start and stop of each pair with this key."""
+    for number, payload, start, stop in _fields(model):
+        if number == _METADATA_PROPS:
+            pair = {inner: value for inner, value, _, _ in _fields(payload)}
+            if pair.get(1) == key.encode():
+                yield pair.get(2, b""), start, stop
+
+
+def _fields(message: bytes) -> Iterator[tuple[int, bytes, int, int]]:
+    """Number, payload, start and stop of each field of a protobuf message (encoding: protobuf.dev)."""
+    at = 0
+    while at < len(message):
+        start = at
+        key, at = _varint(message, at)
+        kind, payload = key & 7, b""
+        if kind == _VARINT:
+            _, at = _varint(message, at)
+        elif kind == _LENGTH:
+            length, at = _varint(message, at)
+            payload, at = message[at : at + length], at + length
+        elif kind in (_FIXED64, _FIXED32):
+            at += 8 if kind == _FIXED64 else 4
+        else:
+            raise ModelError("is not an ONNX file")
+        if at > len(message):
+            raise ModelError("is not an ONNX file, or was cut short")
+        yield key >> 3, payload, start, at
+
+
+def _varint(message: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while at < len(message) and shift < 64:
+        byte = message[at]
+        value |= (byte & 127) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 128:
+            return value, at
+    raise ModelError("is not an ONNX file, or was cut short")
+
+
+def _length_delimited(number: int, payload: bytes) -> bytes:
+    return _packed(number << 3 | _LENGTH) + _packed(len(payload)) + payload
+
+
+def _packed(value: int) -> bytes:
+    out = bytearray()
+    while value > 127:
+        out.append(value & 127 | 128)
+        value >>= 7
+    return bytes([*out, value])

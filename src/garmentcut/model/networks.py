@@ -12,22 +12,16 @@ from garmentcut.errors import ModelError
 if TYPE_CHECKING:
     from torch import nn
 
-_OURS = ("cutnet", "segment", "refine", "simple", "unet", "prepared")
-_PAPERS = (
-    "deeplab_largefov",
-    "fcn",
-    "segnet",
-    "unet_paper",
-    "ternausnet",
-    "linknet34",
-    "tiramisu",
-    "pspnet",
-    "deeplab_plus",
-)
+_MODULES = {
+    "cutnet": ("cutnet", "segment", "refine"),
+    "papers.unets": ("simple", "unet", "unet_paper", "ternausnet", "linknet34", "tiramisu"),
+    "papers.vgg": ("fcn", "segnet", "deeplab_largefov"),
+    "papers.dilated": ("pspnet", "deeplab_plus"),
+    "prepared": ("prepared",),
+}
 
 NETWORKS: Mapping[str, str] = MappingProxyType(
-    {name: f"garmentcut.model.{name}:build" for name in _OURS}
-    | {name: f"garmentcut.model.papers.{name}:build" for name in _PAPERS}
+    {name: f"garmentcut.model.{module}:build_{name}" for module, names in _MODULES.items() for name in names}
 )
 """Name -> `module:builder`.
 

@@ -31,7 +31,7 @@ class Prepared(nn.Module):
         multiple_of: both sides of a photo must be a multiple of this.
         min_side: both sides must be at least this, in pixels.
 
-    Args: as `build`; colour, levels and the share that a stretch gives up stand together.
+    Args: as `build_prepared`; colour, levels and the share that a stretch gives up stand together.
     """
 
     luma: Tensor
@@ -141,7 +141,7 @@ def enlarged(logits: Tensor, factor: int, resampling: Resampling) -> Tensor:
     return functional.interpolate(logits, scale_factor=float(factor), mode=mode, align_corners=corners)
 
 
-def build(
+def build_prepared(
     network: str = "unet",
     options: Mapping[str, Any] | None = None,
     color: Color = "rgb",

@@ -15,7 +15,7 @@ from PIL import Image
 
 from garmentcut.config import OutputConfig
 from garmentcut.errors import OutputError
-from garmentcut.formats import keeps_hidden
+from garmentcut.naming import keeps_hidden
 from garmentcut.photo.color import color_in_profile
 from garmentcut.photo.layout import Placement
 from garmentcut.photo.mask import HALF_LEVEL, Box, bounding_box, box_sums, dilate, erode, slices_of

@@ -1,18 +1,26 @@
-"""Files on disk: walks a folder's photos, refuses unfit ones before they are read, and writes atomically."""
+"""Files on disk: walks a folder, reads ahead and within limits, writes atomically, and locks a folder for one run."""
 
 import errno
-import functools
 import hashlib
+import json
 import os
+import re
 import secrets
+import socket
 import stat
+import sys
+import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections import deque
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator
+from concurrent.futures import Executor, Future
 from contextlib import suppress
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
 
 from garmentcut.config import ReadConfig
-from garmentcut.errors import PhotoError
+from garmentcut.errors import LockLostError, LockTakenError, PhotoError
 
 LOCK_NAME = ".garmentcut.lock"
 """Lies in every folder that garmentcut writes: holds other runs off, and tells that its pictures are no photos. Such a
@@ -25,9 +33,6 @@ _JUNK = frozenset(
         *("@recycle", "@eadir", "#recycle", "#snapshot"),  # network drives
     }
 )
-# Measured by cutting photos of 16 megapixels: bytes of a pixel beside those that it is decoded to.
-_WORK_BYTES, _DEEP_WORK_BYTES = 34, 46
-_PHOTO_SHARE, _NO_LIMIT = 0.7, 1 << 62
 _STAGED = ".garmentcut-{owner}-{token}.part"
 
 
@@ -143,86 +148,6 @@ def _cutouts_code(folder: Path) -> str:
     return "cutouts" if os.path.exists(folder / LOCK_NAME) else ""  # noqa: PTH110
 
 
-def check_size(
-    width_px: int, height_px: int, limits: ReadConfig, *, channels: int = 3, bits: int = 8, num_bytes: int = 0
-) -> None:
-    """Refuse a picture by what its header declares, before anything of it is decoded.
-
-    Args:
-        width_px: as declared.
-        height_px: as declared.
-        limits: what the user accepts.
-        channels: of a pixel as it is decoded.
-        bits: of a channel.
-        num_bytes: of the file, all of which is in memory.
-
-    Raises:
-        PhotoError: a side or the number of pixels is zero or over the limit, or it would take too much memory.
-    """
-    if width_px <= 0 or height_px <= 0:
-        raise PhotoError(f"its header says {width_px}x{height_px} pixels; export it again", code="damaged")
-    size = f"{width_px}x{height_px} pixels"
-    if max(width_px, height_px) > limits.max_side_px:
-        raise PhotoError(
-            f"{size}: a side is over read.max_side_px = {limits.max_side_px}; raise it if meant", code="too_large"
-        )
-    if width_px * height_px > limits.max_megapixels * 1e6:
-        raise PhotoError(
-            f"{size}: over read.max_megapixels = {limits.max_megapixels:g}; raise it if meant", code="too_large"
-        )
-    work_bytes = _DEEP_WORK_BYTES if bits > 8 else _WORK_BYTES
-    needed = num_bytes + width_px * height_px * (channels * -(-bits // 8) + work_bytes)  # a tenth to spare
-    if needed > (limit := memory_limit(limits)):
-        raise PhotoError(
-            f"{size} of {channels} channels and {bits} bits take about {needed / 1e9:.1f} GB of memory, and one photo "
-            f"may take {limit / 1e9:.1f}; make it smaller, or give it more memory (read.max_memory_mb)",
-            code="no_memory",
-        )
-
-
-def memory_limit(limits: ReadConfig) -> int:
-    """Bytes that one photo may take: what the user says, else seven tenths of what this process may have."""
-    return limits.max_memory_mb * 1_000_000 if limits.max_memory_mb else int(_PHOTO_SHARE * _process_memory())
-
-
-@functools.lru_cache(maxsize=1)
-def _process_memory() -> int:
-    """The machine's memory, or less where its container or service is given less."""
-    found = [_NO_LIMIT]
-    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
-        found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    try:
-        import resource
-
-        found += [limit for limit in resource.getrlimit(resource.RLIMIT_AS) if limit != resource.RLIM_INFINITY]
-    except ImportError:  # Windows
-        pass
-    return min(found + list(_cgroup_limits(Path("/proc/self/cgroup"), Path("/sys/fs/cgroup"))))
-
-
-def _cgroup_limits(membership: Path, root: Path) -> Iterator[int]:
-    """Limits on this process' memory of its control group and those around it, of version 1 and 2."""
-    try:
-        lines = membership.read_text().splitlines()
-    except (OSError, ValueError):
-        return
-    for line in lines:
-        _, controllers, place = line.split(":", 2) if line.count(":") >= 2 else ("", "none", "")
-        if controllers and "memory" not in controllers.split(","):
-            continue
-        top = root / "memory" if controllers else root
-        names = ("memory.limit_in_bytes",) if controllers else ("memory.max", "memory.high")
-        inner = PurePosixPath(place.lstrip("/"))
-        for folder in (inner, *inner.parents):
-            for name in names:
-                try:
-                    text = (top / folder / name).read_text().strip()
-                except (OSError, ValueError):
-                    continue
-                if text.isdigit():
-                    yield int(text)
-
-
 class StagedFile:
     """A file written whole under a hidden name; `commit` gives it its own, in one step.
 
@@ -288,3 +213,303 @@ def remove_staged(folder: Path, owner: str = "", *, older_than_s: float | None =
         with suppress(FileNotFoundError):
             if older_than_s is None or time.time() - part.stat().st_mtime > older_than_s:
                 part.unlink()
+
+
+_NO_LOCKS = {errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.ENOSYS}
+"""What a file system answers that has no locks: SMB, NFS without its lock daemon, many in user space."""
+_TAKEN_FOR_DEAD_S = 120.0
+_RENEWED_EVERY_S = 15.0
+_ASKED_EVERY_S = 0.05
+
+
+class FolderLock:
+    """The right to write to a folder, for one process at a time; used as a context, or by `acquire` and `release`.
+
+    The file stays when the lock is released: it also marks the folder. Where the file system has no locks, the holder
+    makes a numbered file beside it, which a file system lets one process do, and renews it every 15 seconds. A holder
+    that has not for two minutes, or whose process on this machine is gone, is taken for dead.
+
+    >>> with FolderLock(Path("cutouts/.garmentcut.lock")) as lock:  # doctest: +SKIP
+    ...     lock.check()
+
+    Attributes:
+        path: the lock's file.
+        note: one sentence for people, where the file system has no locks; else empty.
+    """
+
+    def __init__(
+        self, path: Path, *, timeout_s: float | None = None, renewed_every_s: float = _RENEWED_EVERY_S
+    ) -> None:
+        """Nothing is taken or written yet.
+
+        Args:
+            path: the lock's file.
+            timeout_s: how long the context waits for another holder; None: for ever.
+            renewed_every_s: where the file system has no locks.
+        """
+        self.path, self.note = path, ""
+        self._timeout_s = timeout_s
+        self._every_s = renewed_every_s
+        self._token = ""
+        self._descriptor = -1
+        self._known: tuple[tuple[int, int], ...] = ()
+        self._claim: Path | None = None
+        self._lost = ""
+        self._over = threading.Event()
+
+    def __enter__(self) -> "FolderLock":
+        """Wait for the lock and take it."""
+        self.acquire(self._timeout_s)
+        return self
+
+    def __exit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
+        """Give it back."""
+        self.release()
+
+    def acquire(self, timeout_s: float | None = 0.0) -> None:
+        """Take the lock.
+
+        Args:
+            timeout_s: how long to wait for another holder; None: for ever.
+
+        Raises:
+            LockTakenError: it is still held.
+            OSError: the folder cannot be written.
+        """
+        began = time.monotonic()
+        while not self._try():
+            if timeout_s is not None and time.monotonic() - began >= timeout_s:
+                raise LockTakenError(f"{self.path.parent}: another run is at work there{self._holder()}")
+            time.sleep(_ASKED_EVERY_S)
+
+    @property
+    def is_held(self) -> bool:
+        """It was taken and not given back."""
+        return self._descriptor >= 0
+
+    def release(self) -> None:
+        """Give the lock back; without one, nothing happens."""
+        self._drop_claim()
+        if self._descriptor >= 0:
+            os.close(self._descriptor)  # which unlocks it
+            self._descriptor = -1
+        self._token, self._known = "", ()
+
+    def check(self) -> None:
+        """Make sure that what is written into the folder now goes where the lock was taken.
+
+        Raises:
+            LockLostError: the folder was removed, replaced or unmounted, or another run has taken it.
+        """
+        folder = self.path.parent
+        if self._lost:
+            raise LockLostError(self._lost)
+        try:
+            found = _identity(folder.stat()), _identity(self.path.stat())
+            # Some shares draw new inode numbers now and then: what the file says decides.
+            if found == self._known or (self._token and self._token == _read(self.path).get("token")):
+                self._known = found
+                return
+            what = "replaced by another"
+        except OSError as error:
+            what = "removed or unmounted" if isinstance(error, FileNotFoundError) else error.strerror or "lost"
+        raise LockLostError(f"this is not the folder that the run began in: it was {what}")
+
+    def _try(self) -> bool:
+        descriptor, is_taken = open_regular(str(self.path), os.O_RDWR | os.O_CREAT), False
+        try:
+            is_taken = self._locked(descriptor) and self._sign(descriptor)
+        finally:
+            if not is_taken:
+                os.close(descriptor)
+                self._drop_claim()
+        return is_taken
+
+    def _sign(self, descriptor: int) -> bool:
+        """Write down who holds the lock; False if the file was exchanged since it was opened."""
+        opened = _identity(os.fstat(descriptor))
+        try:
+            if opened != _identity(self.path.stat()):
+                return False
+        except FileNotFoundError:
+            return False
+        self._token = secrets.token_hex(8)
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, _signature(self._token))
+        self._descriptor, self._lost = descriptor, ""
+        self._known = _identity(self.path.parent.stat()), opened
+        return True
+
+    def _drop_claim(self) -> None:
+        self._over.set()
+        if self._claim is not None:
+            _remove(self._claim)
+            self._claim = None
+
+    def _locked(self, descriptor: int) -> bool:
+        try:
+            _lock(descriptor)
+        except OSError as error:
+            if error.errno in (errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK):
+                return False
+            if error.errno not in _NO_LOCKS:
+                raise
+            return self._claimed()
+        self.note = ""
+        return True
+
+    def _claimed(self) -> bool:
+        """Take the lock by a numbered file of which only one process can make the next."""
+        number = max(self._claims(), default=0)
+        if number and self._is_live(self._claim_path(number)):
+            return False
+        claim = self._claim_path(number + 1)
+        try:
+            descriptor = os.open(claim, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        except FileExistsError:
+            return False
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(_signature(""))
+        if max(self._claims(), default=0) != number + 1:
+            _remove(claim)
+            return False
+        for earlier in self._claims():
+            if earlier <= number:
+                _remove(self._claim_path(earlier))
+        self._claim = claim
+        self.note = (
+            f"{self.path.parent}: its file system has no locks, so this run holds the folder by {claim.name}, which it"
+            f" renews every {self._every_s:.0f} s"
+        )
+        self._over = threading.Event()
+        threading.Thread(target=self._renew_for_ever, args=(claim, self._over), name="lock", daemon=True).start()
+        return True
+
+    def _claim_path(self, number: int) -> Path:
+        return self.path.with_name(f"{self.path.name}.{number:06d}")
+
+    def _claims(self) -> list[int]:
+        pattern = re.compile(rf"{re.escape(self.path.name)}\.(\d{{6,}})")
+        return [int(found[1]) for path in self.path.parent.iterdir() if (found := pattern.fullmatch(path.name))]
+
+    def _is_live(self, claim: Path) -> bool:
+        try:
+            os.utime(self.path)  # by the share's own clock
+            if self.path.stat().st_mtime - claim.stat().st_mtime > _TAKEN_FOR_DEAD_S:
+                return False
+        except FileNotFoundError:
+            return False
+        holder = _read(claim)
+        return not holder or holder.get("host") != this_host() or is_running(holder.get("pid"))
+
+    def _renew_for_ever(self, claim: Path, over: threading.Event) -> None:
+        renewed, number = time.monotonic(), int(claim.name.rpartition(".")[2])
+        while not over.wait(self._every_s):
+            try:
+                os.utime(claim)
+                if max(self._claims(), default=0) == number:
+                    renewed = time.monotonic()
+                    continue
+            except FileNotFoundError:
+                pass
+            except OSError:  # the share may be back before anyone takes this run for dead
+                if time.monotonic() - renewed <= _TAKEN_FOR_DEAD_S:
+                    continue
+            if not over.is_set():
+                self._lost = "another run has taken this folder"
+            return
+
+    def _holder(self) -> str:
+        try:
+            found = _read(self._claim_path(max(self._claims()))) or _read(self.path)
+        except (OSError, ValueError):
+            found = _read(self.path)
+        pid, host = found.get("pid"), str(found.get("host", "")).partition("/")[0]
+        return f" (process {pid} on {host})" if isinstance(pid, int) and host else ""
+
+
+if sys.platform == "win32":
+
+    def _lock(descriptor: int) -> None:
+        import msvcrt
+
+        os.lseek(descriptor, 1 << 30, os.SEEK_SET)  # a byte behind what is read
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+
+else:
+
+    def _lock(descriptor: int) -> None:
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
+
+
+def _signature(token: str) -> bytes:
+    return json.dumps({"token": token, "host": this_host(), "pid": os.getpid()}).encode()
+
+
+def _read(path: Path) -> dict[str, object]:
+    """What a lock's file says; nothing, if it cannot be read or says nothing."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def this_host() -> str:
+    """Name of the machine and which of its boots: after another boot no process of the last one runs."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        boot = ""
+    return f"{socket.gethostname()}/{boot}"
+
+
+def is_running(pid: object) -> bool:
+    """Whether a process of this machine is, as far as can be told."""
+    if not isinstance(pid, int) or pid <= 0 or sys.platform == "win32":  # where signal 0 would end it
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's
+        return True
+    return True
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:  # the share is gone, and the file with it
+        return
+
+
+_Job = TypeVar("_Job")
+_Result = TypeVar("_Result")
+
+
+def map_in_order(
+    pool: Executor, step: Callable[[_Job], _Result], jobs: Iterable[_Job], *, num_ahead: int
+) -> Generator[_Result, None, None]:
+    """Results of `step` in the order of the jobs, `num_ahead` of them under way: memory stays flat.
+
+    What has not begun when the generator is closed is cancelled.
+    """
+    waiting: deque[Future[_Result]] = deque()
+    try:
+        for job in jobs:
+            waiting.append(pool.submit(step, job))
+            if len(waiting) > num_ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()

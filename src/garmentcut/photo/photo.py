@@ -1,22 +1,29 @@
 """`Photo` and `Cutout`, what travels with them, and their pixels at other depths, orientations and sizes."""
 
+import functools
 import itertools
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from garmentcut.config import ReadConfig
+from garmentcut.errors import PhotoError
 from garmentcut.photo.mask import HALF_LEVEL, Box, Sample, bounding_box, dilate, erode, garment_box
 
 Pixels = NDArray[np.unsignedinteger[Any]]
 """uint8 or uint16, full range."""
 
 _BAND_ROWS = 64
+# Measured by cutting photos of 16 megapixels: bytes of a pixel beside those that it is decoded to.
+_WORK_BYTES, _DEEP_WORK_BYTES = 34, 46
+_PHOTO_SHARE, _NO_LIMIT = 0.7, 1 << 62
 # Contrast within 3 pixels over contrast within 5: 1 at a hard edge, 1/2 on an even ramp.
 _SOFT_RATIO, _HARD_RATIO = 0.8, 0.95
 _REACH_PX = 4  # small pixels around a tile: a window of 5, and interpolation between its results
@@ -368,3 +375,83 @@ def _edge_levels(alpha: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArr
     low, high = erode(low), dilate(high)
     ratio = narrow / np.maximum(high - low, np.float32(1e-6))
     return low, high, ((ratio - _SOFT_RATIO) / (_HARD_RATIO - _SOFT_RATIO)).clip(0, 1)
+
+
+def check_size(
+    width_px: int, height_px: int, limits: ReadConfig, *, channels: int = 3, bits: int = 8, num_bytes: int = 0
+) -> None:
+    """Refuse a picture by what its header declares, before anything of it is decoded.
+
+    Args:
+        width_px: as declared.
+        height_px: as declared.
+        limits: what the user accepts.
+        channels: of a pixel as it is decoded.
+        bits: of a channel.
+        num_bytes: of the file, all of which is in memory.
+
+    Raises:
+        PhotoError: a side or the number of pixels is zero or over the limit, or it would take too much memory.
+    """
+    if width_px <= 0 or height_px <= 0:
+        raise PhotoError(f"its header says {width_px}x{height_px} pixels; export it again", code="damaged")
+    size = f"{width_px}x{height_px} pixels"
+    if max(width_px, height_px) > limits.max_side_px:
+        raise PhotoError(
+            f"{size}: a side is over read.max_side_px = {limits.max_side_px}; raise it if meant", code="too_large"
+        )
+    if width_px * height_px > limits.max_megapixels * 1e6:
+        raise PhotoError(
+            f"{size}: over read.max_megapixels = {limits.max_megapixels:g}; raise it if meant", code="too_large"
+        )
+    work_bytes = _DEEP_WORK_BYTES if bits > 8 else _WORK_BYTES
+    needed = num_bytes + width_px * height_px * (channels * -(-bits // 8) + work_bytes)  # a tenth to spare
+    if needed > (limit := memory_limit(limits)):
+        raise PhotoError(
+            f"{size} of {channels} channels and {bits} bits take about {needed / 1e9:.1f} GB of memory, and one photo "
+            f"may take {limit / 1e9:.1f}; make it smaller, or give it more memory (read.max_memory_mb)",
+            code="no_memory",
+        )
+
+
+def memory_limit(limits: ReadConfig) -> int:
+    """Bytes that one photo may take: what the user says, else seven tenths of what this process may have."""
+    return limits.max_memory_mb * 1_000_000 if limits.max_memory_mb else int(_PHOTO_SHARE * _process_memory())
+
+
+@functools.lru_cache(maxsize=1)
+def _process_memory() -> int:
+    """The machine's memory, or less where its container or service is given less."""
+    found = [_NO_LIMIT]
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    try:
+        import resource
+
+        found += [limit for limit in resource.getrlimit(resource.RLIMIT_AS) if limit != resource.RLIM_INFINITY]
+    except ImportError:  # Windows
+        pass
+    return min(found + list(_cgroup_limits(Path("/proc/self/cgroup"), Path("/sys/fs/cgroup"))))
+
+
+def _cgroup_limits(membership: Path, root: Path) -> Iterator[int]:
+    """Limits on this process' memory of its control group and those around it, of version 1 and 2."""
+    try:
+        lines = membership.read_text().splitlines()
+    except (OSError, ValueError):
+        return
+    for line in lines:
+        _, controllers, place = line.split(":", 2) if line.count(":") >= 2 else ("", "none", "")
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        top = root / "memory" if controllers else root
+        names = ("memory.limit_in_bytes",) if controllers else ("memory.max", "memory.high")
+        inner = PurePosixPath(place.lstrip("/"))
+        for folder in (inner, *inner.parents):
+            for name in names:
+                try:
+                    text = (top / folder / name).read_text().strip()
+                except (OSError, ValueError):
+                    continue
+                if text.isdigit():
+                    yield int(text)

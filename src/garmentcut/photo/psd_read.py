@@ -15,9 +15,8 @@ import numpy as np
 
 from garmentcut.config import ReadConfig
 from garmentcut.errors import PhotoError
-from garmentcut.photo.files import check_size
 from garmentcut.photo.metadata import Resource, split_resources
-from garmentcut.photo.photo import Pixels
+from garmentcut.photo.photo import Pixels, check_size
 
 if TYPE_CHECKING:
     from psd_tools.psd import PSD

@@ -22,7 +22,7 @@ from PIL import ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 from garmentcut.config import ReadConfig
 from garmentcut.errors import Note, PhotoError
 from garmentcut.photo.color import PngColor, rgb_of_channels, stated_profile
-from garmentcut.photo.files import check_size, read_photo_bytes
+from garmentcut.photo.files import read_photo_bytes
 from garmentcut.photo.metadata import (
     IPTC_RESOURCE,
     Exif,
@@ -36,7 +36,7 @@ from garmentcut.photo.metadata import (
     split_resources,
     usable_iptc,
 )
-from garmentcut.photo.photo import Photo, Pixels, turn_upright
+from garmentcut.photo.photo import Photo, Pixels, check_size, turn_upright
 from garmentcut.photo.xmp import Xmp, extended_xmp, read_xmp
 
 Kind = Literal["tiff", "png", "jpeg", "webp", "avif", "heif"]

@@ -16,7 +16,7 @@ from pydantic.dataclasses import dataclass as section
 
 from garmentcut.config import Config, Formats, OutputConfig, check_sections, read_tree
 from garmentcut.errors import ConfigError, Note, OutputError
-from garmentcut.formats import FORMATS, keeps_hidden, listed
+from garmentcut.naming import FORMATS, keeps_hidden, listed
 from garmentcut.photo.color import convert_colors, read_target
 from garmentcut.photo.compose import Preparation, clean, lay_on_canvas
 from garmentcut.photo.layout import (

@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 from garmentcut.config import ReadConfig
 from garmentcut.errors import Note, PhotoError
 from garmentcut.photo.color import rgb_of_lab, stated_profile
-from garmentcut.photo.files import check_size
 from garmentcut.photo.metadata import read_tiff_exif
-from garmentcut.photo.photo import Pixels, to_8_bit
+from garmentcut.photo.photo import Pixels, check_size, to_8_bit
 from garmentcut.photo.read import Raster
 from garmentcut.photo.xmp import read_xmp
 

@@ -1,6 +1,6 @@
 """Encodes a prepared picture as PNG, mask, WebP, TIFF or JPEG; Photoshop documents are in `psd_write`.
 
-Each `encode_` function is named by its format's row in `garmentcut.formats`. PNG (Portable Network Graphics
+Each `encode_` function is named by its format's row in `garmentcut.config`. PNG (Portable Network Graphics
 Specification, third edition, W3C 2025) is written here, ten times as fast as by Pillow, with one fixed row filter and
 ISA-L's deflate: `up` for all rows serves photos with large cleared areas as well as an adaptive choice does, and numpy
 computes it in one subtraction.
@@ -21,7 +21,7 @@ from PIL import Image
 
 from garmentcut.config import OutputConfig
 from garmentcut.errors import ConfigError, Note, OutputError
-from garmentcut.formats import FORMATS, NAMES
+from garmentcut.naming import FORMATS, NAMES
 from garmentcut.photo.compose import Preparation, lay_over
 from garmentcut.photo.metadata import Directory, Resource, directory_bytes, join_resources, parse_exif, with_dpi
 from garmentcut.photo.photo import NO_METADATA, Cutout, Metadata, Pixels, to_8_bit

@@ -9,10 +9,9 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from garmentcut.config import WatchConfig
-from garmentcut.dataset.manifest import VIEWS
 from garmentcut.errors import SourceError
-from garmentcut.observe.log import log_event
-from garmentcut.observe.monitor import Monitor
+from garmentcut.naming import VIEWS
+from garmentcut.observe.monitor import Monitor, log_event
 from garmentcut.prediction.folder import FolderCutter
 from garmentcut.prediction.results import Row
 from garmentcut.prediction.sources import (

@@ -1,37 +1,372 @@
-"""`Cutter`: loads a model once, then turns each photo into a cutout in three steps: frame, predict, finish."""
+"""`Cutter`: loads a model once, then turns each photo into a cutout in three steps: frame, predict, finish.
+
+A model of three stages predicts by three networks. Locate sees the whole photo in small and finds the garment. Segment
+sees the garment's box and a margin at half of the frame's size and says what is garment. Refine sees the frame's own
+pixels, but only in tiles along the edge and where segment is unsure: inside and outside nothing is left to find out.
+"""
 
 import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from typing import cast
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from garmentcut.config import CutConfig, RuntimeConfig
-from garmentcut.dataset.bounded import map_in_order
 from garmentcut.errors import ModelError, NoGarmentError, Note, PhotoError
-from garmentcut.model.card import ModelCard, read_model
-from garmentcut.model.doubt_model import DoubtModel
+from garmentcut.model.card import DoubtModel, ModelCard, StageSizes, read_model, stage_network_of
 from garmentcut.photo.compose import choke_alpha
-from garmentcut.photo.mask import bounding_box, dilate, erode
-from garmentcut.photo.photo import Cutout, Photo
+from garmentcut.photo.files import map_in_order
+from garmentcut.photo.mask import components, dilate, erode
+from garmentcut.photo.photo import Cutout, Photo, resize_alpha
 from garmentcut.prediction.doubt import doubt_of, is_foreign, observe_prediction
 from garmentcut.prediction.inputs import PhotoLike, Result, photo_of
-from garmentcut.prediction.locate import Box, Frame, frame_photo
-from garmentcut.prediction.runtime import Runtime, load_runtime
-from garmentcut.prediction.stages import Prediction, Stages, check_garment
+from garmentcut.prediction.locate import (
+    LEAST_SHARE,
+    MULTIPLE_OF,
+    NO_GARMENT,
+    Box,
+    Crop,
+    Frame,
+    clean,
+    coarse_in,
+    count_garments,
+    counts_in,
+    crop_of,
+    crop_pixels,
+    find_garment,
+    frame_photo,
+    opaque,
+    padded,
+    photo_in,
+    whole_crop,
+    wider_box,
+    window_of,
+    without_false_positives,
+)
+from garmentcut.prediction.runtime import Predict, Runtime, load_runtime
 from garmentcut.prediction.verdict import Judge
 
-_SMALLER, _LARGER = 0.8, 1.15  # than what was learned: from there on a photo is cut at another scale too
-_AROUND, _ASPECT = 1.3, 1.5  # of a window: what it shows around the garment; height to width, as of studio photos
-_PLAIN, _PLAIN_SHARE = 12, 0.6  # levels of 255 from the median, and how much of the border lies so near: plain ground
-_SPARSE = 4  # one pixel in so many, each way, shows the ground
 _READ_AHEAD = 2
 _RESCALED = Note("too large or too small in the photo: cut at another scale", "rescaled")
+_WIDENINGS = 3  # of a box that is too small
+_SURE = 0.03  # from 0 or 1: there the segment stage needs no second opinion
+_OVERLAP_PX = 16  # of a tile, on each side: where it fades into its neighbours
+_SMALLER_COPY = 0.72  # of the crop, for test-time augmentation
+_ROUNDS = 4  # of tiles: each follows a strap by half a tile
+_DIFFERS, _LEAST_LEAD_PX = 0.3, 6  # what refine says against segment, where tiles end
+_REACH_PX, _RAMP_PX = 6, 3  # how far refine is heard about segment's edge: wholly, and half as much on either side
+_THIN_PX, _SEEN = 11, 0.1  # of a strap that refine has found on its own: its width, and its alpha at least
+_Alpha = NDArray[np.float32]
+_TAIL_ALPHA = 1 / 128  # below, the sigmoid's tail: invisible, but it would keep every pixel from being fully hidden
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """A photo's alpha, before it is brought to the photo's own size."""
+
+    frame: Frame  # the photo as it was framed
+    crop: Crop  # where the garment is
+    fine: NDArray[np.float32]  # alpha of the crop, in [0, 1], nothing of the garment being outside
+    # `(h, w)` in [0, 1]: the locate stage's alpha of the whole photo, in small; None: the model has no stages.
+    coarse: NDArray[np.float32] | None = None
+    notes: tuple[str, ...] = ()  # remarks for the row, for one that the frame cuts the garment off
+
+    @classmethod
+    def of_frame(cls, alpha: NDArray[np.float32], frame: Frame) -> "Prediction":
+        """Of a network that sees the whole frame: its alpha of `frame.rgb`."""
+        height, width = frame.content_hw
+        return cls(frame, whole_crop(frame), alpha[:height, :width])
+
+    @property
+    def share_of_photo(self) -> float:
+        """How much of the photo the crop is, 0 to 1."""
+        left, top, right, bottom = self.crop.box_xyxy
+        return (right - left) * (bottom - top) / (self.frame.photo_hw[0] * self.frame.photo_hw[1])
+
+    @cached_property
+    def alpha(self) -> NDArray[np.float32]:
+        """`frame.content_hw` float32 in [0, 1]: the alpha of `frame.rgb` without its padding."""
+        return self._laid_out(self.fine, self.frame.content_hw)
+
+    def small_alpha(self, size_hw: tuple[int, int]) -> NDArray[np.float32]:
+        """The alpha of the whole photo at a given size, such as that of `coarse`."""
+        return self._laid_out(self.fine, size_hw)
+
+    def full_alpha(self) -> NDArray[np.float32]:
+        """`frame.photo_hw` float32 in [0, 1]: the alpha at the photo's size, stretched to end at exactly 0 and 1."""
+        # Stretched a little beyond both ends and cut off there.
+        stretched = (self.fine - _TAIL_ALPHA) * np.float32(1 / (1 - 2 * _TAIL_ALPHA))
+        return self._laid_out(stretched.clip(0, 1), self.frame.photo_hw)
+
+    def moved_to(self, frame: Frame, window_xyxy: Box) -> "Prediction":
+        """The same for the photo that this one's photo is a part of.
+
+        Args:
+            frame: of the whole photo.
+            window_xyxy: which part, in fractions of the whole; it may reach beyond.
+        """
+        (height, width), (part_height, part_width) = frame.photo_hw, self.frame.photo_hw
+        left, top = window_xyxy[0] * width, window_xyxy[1] * height
+        across, down = (window_xyxy[2] * width - left) / part_width, (window_xyxy[3] * height - top) / part_height
+        own = np.multiply(self.crop.box_xyxy, (across, down) * 2) + (left, top) * 2
+        box = np.rint(np.clip(own, 0, (width, height) * 2)).astype(int)
+        # What of the crop lies in the photo, in pixels of its alpha.
+        steps = np.divide(self.fine.shape[::-1], (own[2] - own[0], own[3] - own[1]))
+        cut = np.rint((box - np.tile(own[:2], 2)) * np.tile(steps, 2)).astype(int)
+        fine = self.fine[max(cut[1], 0) : cut[3], max(cut[0], 0) : cut[2]]
+        coarse = self.coarse
+        if coarse is not None:
+            size = (
+                max(round(coarse.shape[1] * width / (across * part_width)), 1),
+                max(round(coarse.shape[0] * height / (down * part_height)), 1),
+            )
+            shift = np.array([[1, 0, left / width * size[0]], [0, 1, top / height * size[1]]], np.float64)
+            coarse = np.asarray(cv2.warpAffine(coarse, shift, size, flags=cv2.INTER_LINEAR), np.float32)
+        crop = Crop((int(box[0]), int(box[1]), int(box[2]), int(box[3])), (fine.shape[0], fine.shape[1]))
+        return Prediction(frame, crop, np.ascontiguousarray(fine), coarse, self.notes)
+
+    def _laid_out(self, fine: NDArray[np.float32], size_hw: tuple[int, int]) -> NDArray[np.float32]:
+        """The crop's alpha in its place in the whole photo, at some size."""
+        rows, columns = (self._span(axis, size_hw) for axis in (1, 0))
+        size = rows[1] - rows[0], columns[1] - columns[0]
+        if size == size_hw:
+            return resize_alpha(fine, size_hw)
+        whole = np.zeros(size_hw, np.float32)
+        if min(size) > 0:
+            whole[slice(*rows), slice(*columns)] = resize_alpha(fine, size)
+        return whole
+
+    def _span(self, axis: int, size_hw: tuple[int, int]) -> tuple[int, int]:
+        step = size_hw[1 - axis] / self.frame.photo_hw[1 - axis]
+        return round(self.crop.box_xyxy[axis] * step), round(self.crop.box_xyxy[axis + 2] * step)
+
+
+@dataclass(frozen=True, eq=False)
+class Stages:
+    """The networks of the three stages, ready to run."""
+
+    locate: Predict  # sees the whole photo
+    segment: Predict  # sees a box
+    refine: Predict  # sees tiles of four channels
+    sizes: StageSizes  # what the card says of their inputs
+    fast: bool = False  # leave the refine stage out
+    # Segment's alpha is the mean of four, of the crop, a smaller copy, and both mirrored. On photos unlike those that
+    # were learned dark suits and stripes get fewer holes so; on others it gains nothing.
+    test_time_augmentation: bool = False
+
+    @classmethod
+    def load(
+        cls, model: bytes, card: ModelCard, config: RuntimeConfig | None = None, *, fast: bool = False
+    ) -> "Stages":
+        """Make the three networks in the content of a model file ready; its card has `stages`.
+
+        Raises:
+            ModelError: a network is missing or cannot be loaded.
+        """
+        assert card.stages is not None
+
+        def load(stage: str) -> Runtime:
+            network = stage_network_of(model, card, stage)
+            return load_runtime(network, card.stage_card(stage), config, any_shape=stage != "refine")
+
+        return cls(load("locate"), load("segment"), load("refine"), card.stages, fast)
+
+    def __call__(self, photo: Photo, frame: Frame) -> Prediction:
+        """Predict a photo's alpha inside the box of its garment.
+
+        Raises:
+            NoGarmentError: there is none.
+        """
+        place = find_garment(self.locate, frame, self.sizes)
+        box = place.box_xyxy
+        for _ in range(1 + _WIDENINGS):
+            crop = crop_of(box, frame, self.sizes)
+            rgb = crop_pixels(photo, frame, crop)
+            seen = self._segmented(rgb)
+            if (wider := wider_box(box, seen, crop, frame)) is None:
+                break
+            box = wider
+        fine = self._refined(rgb, seen)
+        coarse = coarse_in(crop, place.garment, frame.photo_hw)
+        fine = opaque(clean(fine, coarse), coarse)
+        if self.test_time_augmentation:
+            fine = without_false_positives(fine, coarse)
+        num, notes = count_garments(fine >= 0.5), place.notes
+        if num > 1:
+            notes = (*notes, Note(f"{num} garments are cut out together", "several_garments"))
+        return Prediction(frame, crop, fine, place.seen, notes)
+
+    def alpha_of(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The last two stages: `(H, W)` float32 in [0, 1] of a crop, `(H, W, 3)` uint8 sRGB."""
+        return self._refined(rgb, self._segmented(rgb))
+
+    def _segmented(self, rgb: NDArray[np.uint8]) -> _Alpha:
+        if not self.test_time_augmentation:
+            return segment_crop(self.segment, rgb, self.sizes)
+        size_hw = -(-rgb.shape[0] // self.sizes.segment_reduction), -(-rgb.shape[1] // self.sizes.segment_reduction)
+        smaller = cv2.resize(rgb, None, fx=_SMALLER_COPY, fy=_SMALLER_COPY, interpolation=cv2.INTER_AREA)
+        total = np.zeros(size_hw, np.float32)
+        for copy in (rgb, np.asarray(smaller, np.uint8)):
+            for step in (1, -1):
+                alpha = segment_crop(self.segment, np.ascontiguousarray(copy[:, ::step]), self.sizes)[:, ::step]
+                total += resize_alpha(np.ascontiguousarray(alpha), size_hw)
+        return np.asarray(total / 4, np.float32)
+
+    def _refined(self, rgb: NDArray[np.uint8], seen: _Alpha) -> _Alpha:
+        if self.fast:
+            return resize_alpha(seen, (rgb.shape[0], rgb.shape[1]))
+        return refine_edges(self.refine, rgb, seen, self.sizes.tile_px)
+
+
+def segment_crop(network: Predict, rgb: NDArray[np.uint8], sizes: StageSizes) -> _Alpha:
+    """The segment stage: a crop's alpha from half as many pixels each way.
+
+    Args:
+        network: of the segment stage.
+        rgb: `(H, W, 3)` uint8 sRGB, the crop.
+        sizes: by how much it is reduced, and what its sides must be multiples of.
+
+    Returns:
+        `(h, w)` float32 in [0, 1], reduced; `enlarged` brings it back.
+    """
+    height, width = (-(-side // sizes.segment_reduction) for side in rgb.shape[:2])
+    small = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA)
+    return network(padded(np.asarray(small, np.uint8), MULTIPLE_OF))[:height, :width]
+
+
+def enlarged(alpha: _Alpha, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
+    """The segment stage's alpha as the refine stage sees it: `size_hw` uint8, 255 for 1."""
+    levels = np.rint(alpha * 255).astype(np.uint8)
+    return np.asarray(cv2.resize(levels, size_hw[::-1], interpolation=cv2.INTER_LINEAR), np.uint8)
+
+
+def refine_edges(network: Predict, rgb: NDArray[np.uint8], alpha: _Alpha, tile_px: int) -> _Alpha:
+    """The refine stage: the soft edge, from the crop's own pixels.
+
+    Args:
+        network: of the refine stage.
+        rgb: `(H, W, 3)` uint8 sRGB, the crop.
+        alpha: `(h, w)` float32 in [0, 1], the segment stage's.
+        tile_px: side of the tiles.
+
+    Returns:
+        `(H, W)` float32 in [0, 1]: between tiles, 0 or 1.
+    """
+    height, width = rgb.shape[:2]
+    missing = [(0, max(tile_px - side, 0)) for side in (height, width)]
+    levels = np.pad(enlarged(alpha, (height, width)), missing, mode="edge")
+    four = np.dstack([np.pad(rgb, (*missing, (0, 0)), mode="edge"), levels])
+    low, high = round(_SURE * 255), round((1 - _SURE) * 255)
+    sure = ((levels.astype(np.float32) - low) / (high - low)).clip(0, 1)
+    total, weights, fine = np.zeros_like(sure), np.zeros_like(sure), sure
+    fade, places = _fade(tile_px), tiles((levels > low) & (levels < high), tile_px)
+    for _ in range(_ROUNDS):
+        for top, left in places:
+            area = slice(top, top + tile_px), slice(left, left + tile_px)
+            total[area] += network(np.ascontiguousarray(four[area])) * fade
+            weights[area] += fade
+        fine = (total + sure * (1 - weights).clip(0)) / np.maximum(weights, 1)
+        places = _leads((weights > 0) & (weights < 1) & (np.abs(fine - sure) > _DIFFERS), tile_px)
+        if not places:
+            break
+    return within_reach(fine, levels)[:height, :width].copy()
+
+
+def within_reach(fine: _Alpha, levels: NDArray[np.uint8]) -> _Alpha:
+    """What refine says near the edge that segment sees, and of thin parts; elsewhere it may not overrule segment.
+
+    A tile is too small to tell what is garment: on new photos refine takes prints for ground, and ground for cloth.
+    It does find straps that segment has lost.
+
+    Args:
+        fine: `(H, W)` float32 in [0, 1], what refine has made of it.
+        levels: the same size, uint8, the segment stage's alpha.
+
+    Returns:
+        `(H, W)` float32 in [0, 1]: between the two a ramp, no step.
+    """
+    inside, seen = levels >= 128, levels.astype(np.float32) / 255
+    near = dilate(inside, _REACH_PX + _RAMP_PX) & ~erode(inside, _REACH_PX + _RAMP_PX)
+    beyond = ~near & ~inside & (fine > _SEEN)
+    if beyond.any():
+        found = components(~dilate(inside, _REACH_PX) & (fine > _SEEN))
+        is_thin = counts_in(found, erode(fine > _SEEN, _THIN_PX // 2, outside="background")) == 0
+        near |= dilate(found.mask_of(is_thin), _RAMP_PX)
+    allowed = cv2.blur(near.astype(np.float32), (2 * _RAMP_PX + 1,) * 2)
+    anchor = np.where(inside, np.maximum(fine, seen), np.minimum(fine, seen))
+    return np.asarray(anchor + (fine - anchor) * allowed, np.float32)
+
+
+def _leads(differing: NDArray[np.bool_], tile_px: int) -> list[tuple[int, int]]:
+    """Tiles around what leaves the tiles so far: a strap that segment has lost and refine has found, say."""
+    if not differing.any():
+        return []
+    height, width = differing.shape
+    found: list[tuple[int, int]] = []
+    lines = components(differing)
+    for left, top, right, bottom in lines.boxes_xyxy[lines.areas >= _LEAST_LEAD_PX]:
+        centre = (int(top + bottom) // 2, int(left + right) // 2)
+        place = [
+            min(max(at - tile_px // 2, 0), side - tile_px) for at, side in zip(centre, (height, width), strict=True)
+        ]
+        found.append((place[0], place[1]))
+    return found
+
+
+def tiles(unsure: NDArray[np.bool_], tile_px: int) -> list[tuple[int, int]]:
+    """Tiles that show everything unsure, and some pixels around it; few, if not the fewest possible.
+
+    From the top down, each row of tiles begins at the first unsure pixel that none shows, each tile of it at the first
+    from the left.
+
+    Args:
+        unsure: `(H, W)`, H and W at least `tile_px`.
+        tile_px: side of the tiles.
+
+    Returns:
+        Top and left of each, all within the picture.
+    """
+    height, width = unsure.shape
+    inner = tile_px - 2 * _OVERLAP_PX
+    found: list[tuple[int, int]] = []
+    rows: NDArray[np.bool_] = np.asarray(unsure.any(axis=1))
+    top = 0
+    while top < height and rows[top:].any():
+        top += int(rows[top:].argmax())
+        columns: NDArray[np.bool_] = np.asarray(unsure[top : top + inner].any(axis=0))
+        left = 0
+        while left < width and columns[left:].any():
+            left += int(columns[left:].argmax())
+            place = (min(max(start - _OVERLAP_PX, 0), side - tile_px) for start, side in ((top, height), (left, width)))
+            found.append((next(place), next(place)))
+            left += inner
+        top += inner
+    return found
+
+
+def _fade(tile_px: int) -> _Alpha:
+    """Weights of a tile, `(tile_px, tile_px)` float32: 1 inside, less over the overlap, above 0 at the border."""
+    place = np.arange(tile_px, dtype=np.float32)
+    ramp = np.minimum(np.minimum(place + 1, tile_px - place) / _OVERLAP_PX, 1)
+    return np.outer(ramp, ramp)
+
+
+def check_garment(prediction: Prediction) -> None:
+    """Refuse an empty result.
+
+    Raises:
+        NoGarmentError: what was cut out is less than any garment.
+    """
+    seen, share = np.count_nonzero(prediction.fine >= 0.5), prediction.share_of_photo
+    if seen * share < LEAST_SHARE * prediction.fine.size:
+        raise NoGarmentError(NO_GARMENT)
 
 
 @dataclass(frozen=True)
@@ -134,20 +469,22 @@ class Cutter:
 
         If its garment has an unusual size, it is cut at another scale too, and the less doubtful prediction is kept.
         """
-        first, refusal = _tried(stages, photo, frame)
+        first = _tried(stages, photo, frame)
         doubt = self.card.doubt
         if doubt is not None:
-            seen = observe_prediction(first) if first is not None else None
+            seen = observe_prediction(first) if isinstance(first, Prediction) else None
             if seen is None or is_foreign(doubt, seen.appearance):
                 stages = replace(stages, test_time_augmentation=True)
-                if first is not None:
-                    first, refusal = _tried(stages, photo, frame)
+                if isinstance(first, Prediction):
+                    first = _tried(stages, photo, frame)
                 window = window_of(frame, stages.sizes.garment_px)
                 second = self._predicted_in(window, stages, photo, frame) if window is not None else None
-                if second is not None and (first is None or _doubt_in(second, doubt) < _doubt_in(first, doubt)):
+                if second is not None and (
+                    isinstance(first, NoGarmentError) or _doubt_in(second, doubt) < _doubt_in(first, doubt)
+                ):
                     first = second
-        if first is None:
-            raise refusal
+        if isinstance(first, NoGarmentError):
+            raise first
         return first
 
     def _predicted_in(self, window_xyxy: Box, stages: Stages, photo: Photo, frame: Frame) -> Prediction | None:
@@ -171,86 +508,6 @@ class Cutter:
         return Cutout.of(photo, alpha)
 
 
-def window_of(frame: Frame, garment_px: tuple[float, float]) -> Box | None:
-    """The window in which to cut a photo on plain ground whose garment is larger or smaller than all that were learned.
-
-    Args:
-        frame: the photo.
-        garment_px: as of `garmentcut.model.card.StageSizes`.
-
-    Returns:
-        A window in fractions of the photo, reaching beyond it if the garment is too large: in it what stands on the
-        ground has the middle size of the garments that were learned. None: its size is usual, or the ground not plain.
-    """
-    (height, width), (least, most), ground = frame.content_hw, garment_px, _ground_of(frame)
-    if most <= 0 or ground is None:
-        return None
-    stands_out = np.abs(_sparse(frame).astype(np.int16) - ground).max(axis=2) > _PLAIN
-    box = bounding_box(dilate(erode(stands_out)))  # without specks and the noise of JPEG
-    if box is None:
-        return None
-    left, top, right, bottom = (_SPARSE * side for side in box)
-    size = ((right - left) * (bottom - top)) ** 0.5
-    if _SMALLER * least <= size <= _LARGER * most:
-        return None
-    window_height = max(
-        height * size / (least * most) ** 0.5, _AROUND * (bottom - top), _AROUND * (right - left) * _ASPECT
-    )
-    window_width = window_height / _ASPECT
-    x, y = (left + right) / 2, (top + bottom) / 2
-    return (
-        (x - window_width / 2) / width,
-        (y - window_height / 2) / height,
-        (x + window_width / 2) / width,
-        (y + window_height / 2) / height,
-    )
-
-
-def photo_in(window_xyxy: Box, photo: Photo, frame: Frame) -> tuple[Photo, Box]:
-    """What a window shows of a photo on plain ground; the ground goes on beyond the photo.
-
-    Args:
-        window_xyxy: of `window_of`.
-        photo: the photo.
-        frame: what `frame_photo` made of it; a window that is larger than the photo needs no finer pixels.
-
-    Returns:
-        The part, and the window in fractions of the photo, now on whole pixels.
-    """
-    is_larger = window_xyxy[3] - window_xyxy[1] > 1
-    source = Photo(frame.rgb[: frame.content_hw[0], : frame.content_hw[1]]) if is_larger else photo
-    height, width = source.size_hw
-    left, top, right, bottom = (round(side) for side in np.multiply(window_xyxy, (width, height) * 2).tolist())
-    if not is_larger:  # moved into the photo, as far as it fits
-        left, top = max(min(left, width - (right - left)), 0), max(min(top, height - (bottom - top)), 0)
-        right, bottom = min(left + round(width * (window_xyxy[2] - window_xyxy[0])), width), min(bottom, height)
-    ground = np.asarray(_ground_of(frame)).astype(np.uint8)  # it has one, or there would be no window
-    part = source.rgb[max(top, 0) : bottom, max(left, 0) : right]
-    if is_larger:
-        whole = np.empty((bottom - top, right - left, 3), np.uint8)
-        whole[:] = ground
-        rows, columns = max(-top, 0), max(-left, 0)
-        whole[rows : rows + part.shape[0], columns : columns + part.shape[1]] = part
-        part = whole
-    box = left / width, top / height, right / width, bottom / height
-    return replace(source, rgb=np.ascontiguousarray(part)), box
-
-
-def _ground_of(frame: Frame) -> NDArray[np.int16] | None:
-    """The colour along the photo's borders, `(3,)`; None: it has no single one."""
-    rgb = _sparse(frame)
-    rows, columns = (max(side // 12, 1) for side in rgb.shape[:2])
-    strips = rgb[:rows], rgb[-rows:], rgb[:, :columns], rgb[:, -columns:]
-    border = np.concatenate([strip.reshape(-1, 3) for strip in strips]).astype(np.int16)
-    ground: NDArray[np.int16] = np.median(border, axis=0).astype(np.int16)
-    is_near = np.abs(border - ground).max(axis=1) <= _PLAIN
-    return ground if is_near.mean() >= _PLAIN_SHARE else None
-
-
-def _sparse(frame: Frame) -> NDArray[np.uint8]:
-    return frame.rgb[: frame.content_hw[0] : _SPARSE, : frame.content_hw[1] : _SPARSE]
-
-
 def _read(source: PhotoLike) -> tuple[PhotoLike, Photo | Result]:
     try:
         return source, photo_of(source)
@@ -258,12 +515,12 @@ def _read(source: PhotoLike) -> tuple[PhotoLike, Photo | Result]:
         return source, Result.of(source, error)
 
 
-def _tried(stages: Stages, photo: Photo, frame: Frame) -> tuple[Prediction | None, NoGarmentError]:
+def _tried(stages: Stages, photo: Photo, frame: Frame) -> Prediction | NoGarmentError:
     """A prediction, or why there is none."""
     try:
-        return stages(photo, frame), NoGarmentError()
+        return stages(photo, frame)
     except NoGarmentError as error:
-        return None, error
+        return error
 
 
 def _doubt_in(prediction: Prediction, model: DoubtModel) -> float:

@@ -1,6 +1,7 @@
 """Estimates doubt, 1 - expected surface Dice at 2 px, from a cutout's features; for `verdict` and calibration."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -8,10 +9,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from garmentcut.errors import ModelError
-from garmentcut.model.card import ModelCard
-from garmentcut.model.doubt_model import DoubtModel
+from garmentcut.model.card import DoubtModel, ModelCard
 from garmentcut.photo.mask import bounding_box, box_sums, components, dilate, erode
-from garmentcut.prediction.stages import Prediction
+
+if TYPE_CHECKING:
+    from garmentcut.prediction.cutter import Prediction
 
 MAP_HEIGHT_PX = 432
 """Maps are about this high: a quarter of the size the embedded model works at."""
@@ -193,10 +195,10 @@ def observe(rgb: NDArray[np.uint8], alpha: Plane, *, apart: float = 0.0) -> Obse
     return Observation(maps, features, np.concatenate([_appearance_of(maps), _ground_of(rgb)]))
 
 
-_OBSERVED: WeakKeyDictionary[Prediction, Observation | None] = WeakKeyDictionary()  # the cutter asks, then the judge
+_OBSERVED: "WeakKeyDictionary[Prediction, Observation | None]" = WeakKeyDictionary()  # the cutter asks, then the judge
 
 
-def observe_prediction(prediction: Prediction) -> Observation | None:
+def observe_prediction(prediction: "Prediction") -> Observation | None:
     """`observe` a prediction; once, for whoever asks again."""
     if prediction in _OBSERVED:
         return _OBSERVED[prediction]

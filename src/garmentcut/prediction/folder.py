@@ -1,6 +1,9 @@
 """`garmentcut cut` on a folder: reading, network and writing of many photos overlap; a stopped run continues."""
 
+import base64
+import json
 import os
+import secrets
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -8,17 +11,28 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
-from garmentcut.config import Config, CutConfig
-from garmentcut.dataset.bounded import map_in_order
-from garmentcut.errors import FolderError, LockLostError, LockTakenError, SourceError
+from pydantic import TypeAdapter, ValidationError
+
+from garmentcut.config import Config, CutConfig, OutputConfig, ReadConfig
+from garmentcut.errors import FolderError, LockLostError, LockTakenError, NoBatchError, SourceError
 from garmentcut.observe.monitor import Monitor
-from garmentcut.photo.files import LOCK_NAME, read_photo_bytes, remove_staged
-from garmentcut.photo.lock import FolderLock
-from garmentcut.photo.spec import Specification, shared_scales
-from garmentcut.prediction.batch import Attempts, Order, check_batch, record_order
+from garmentcut.photo.files import (
+    LOCK_NAME,
+    FolderLock,
+    map_in_order,
+    read_photo_bytes,
+    read_regular_file,
+    remove_staged,
+    write_atomic,
+)
+from garmentcut.photo.layout import GarmentSection, Length
+from garmentcut.photo.spec import Output, Sections, Specification, shared_scales
 from garmentcut.prediction.cutter import Cutter
 from garmentcut.prediction.results import (
+    OWN_FOLDER,
+    RESULTS_NAME,
     Journal,
     Row,
     adopt_moved,
@@ -33,6 +47,7 @@ from garmentcut.prediction.sources import (
     Named,
     Skipped,
     Source,
+    capture_one_folders,
     garment_of,
     name_each,
     name_files,
@@ -40,11 +55,129 @@ from garmentcut.prediction.sources import (
     unsorted_output,
     write_skipped,
 )
-from garmentcut.prediction.steps import Steps, Work, capture_one_folders, folded_path
+from garmentcut.prediction.steps import Attempts, Steps, Work, folded_path
 from garmentcut.prediction.verdict import Judge, ViewComparison
 
+BATCH_NAME = f"{OWN_FOLDER}/batch.json"
+_VERSION = 1
 _OF_OUTPUT = frozenset({"color_profile", "nothing_visible", "does_not_fit", "format_limit", "no_path"})
 _LATE = "its garment's other photos were cut without it, at their own scale; run again to have all cut at one"
+
+
+@dataclass(frozen=True)
+class Order:
+    """What one run of `cut` was asked for."""
+
+    model: str = ""  # absolute path of the model file; empty: the embedded one
+    read: ReadConfig = field(default_factory=ReadConfig)  # bytes, pixels and sides accepted
+    output: OutputConfig = field(default_factory=OutputConfig)  # the files, where there is no specification
+    specification: Specification | None = None  # a customer's; decides the files where there is one
+    cut: CutConfig = field(default_factory=CutConfig)  # effort and choke
+
+
+@dataclass(frozen=True)
+class Batch:
+    """An output folder of `garmentcut cut`."""
+
+    id: str  # 32 hexadecimal digits, drawn once: the same batch wherever its folder is moved
+    # By the rows' `options`: each row of results.jsonl says which one it was cut to. The last is the newest.
+    orders: dict[str, Order]
+
+
+def read_batch(out_dir: Path) -> Batch:
+    """What the runs in an output folder were asked for.
+
+    Raises:
+        NoBatchError: there is no `batch.json`.
+        SourceError: it is damaged, or not one of ours.
+    """
+    path = out_dir / BATCH_NAME
+    try:
+        content = json.loads(read_regular_file(path))
+        if content["version"] != _VERSION:
+            raise SourceError(f"{path}: of another version of garmentcut; update it")
+        return Batch(str(content["id"]), {key: _order_of(order) for key, order in content["orders"].items()})
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if not out_dir.is_dir():
+            raise NoBatchError(f"{out_dir}: no such folder") from error
+        if (out_dir / RESULTS_NAME).is_file():
+            fix = "run the same `garmentcut cut` again: it writes it, and cuts nothing twice"
+            raise NoBatchError(f"{path}: no such file; {fix}") from error
+        fix = f"run `garmentcut cut PHOTOS --out {out_dir}` first, or name the folder that it wrote"
+        raise NoBatchError(f"{out_dir}: nothing was cut into this folder; {fix}") from error
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        if isinstance(error, SourceError):
+            raise
+        fix = (
+            "put back a copy, or move it away and run cut again: what people decided is in files of its own and is kept"
+        )
+        raise SourceError(f"{path}: damaged ({type(error).__name__}); {fix}") from error
+
+
+def earlier_batch(out_dir: Path) -> Batch | None:
+    """What earlier runs left in an output folder; None: there is no `batch.json`.
+
+    Raises:
+        SourceError: there is one that cannot be used.
+    """
+    return read_batch(out_dir) if (out_dir / BATCH_NAME).exists() else None
+
+
+def record_order(out_dir: Path, options: str, order: Order) -> None:
+    """Record what a run is asked for, by its rows' `options`, beside the orders of earlier runs, atomically.
+
+    Raises:
+        SourceError: what is there cannot be used: it is left as it is, for by its id a review knows the batch.
+        OSError: it cannot be written.
+    """
+    batch = earlier_batch(out_dir) or Batch(secrets.token_hex(16), {})
+    others = {key: known for key, known in batch.orders.items() if key != options}
+    if list(batch.orders.items()) == [*others.items(), (options, order)]:
+        return
+    orders = {key: _plain(asdict(known)) for key, known in {**others, options: order}.items()}
+    content = {"version": _VERSION, "id": batch.id, "orders": orders}
+    write_atomic(out_dir / BATCH_NAME, json.dumps(content, indent=1).encode(), root=out_dir)
+
+
+def _plain(value: Any) -> Any:
+    """The same as JSON can hold it; lengths as they are written in a specification, bytes as base64."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, Length):
+        return f"{value.amount} %" if value.is_share else f"{value.amount:.0f} px"
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return base64.b64encode(value).decode() if isinstance(value, bytes) else value
+
+
+def _order_of(content: dict[str, Any]) -> Order:
+    specification = content["specification"]
+    return Order(
+        model=str(content["model"]),
+        read=_parsed(ReadConfig, content["read"]),
+        output=_parsed(OutputConfig, content["output"]),
+        specification=Specification(tuple(map(_output_of, specification["outputs"]))) if specification else None,
+        cut=_parsed(CutConfig, content.get("cut", {})),
+    )
+
+
+def _output_of(content: dict[str, Any]) -> Output:
+    profile = content["profile"]
+    return Output(
+        sections=_parsed(Sections, content["sections"]),
+        by_view={view: _parsed(GarmentSection, section) for view, section in content["by_view"].items()},
+        profile=None if profile is None else base64.b64decode(profile),
+        encoding=_parsed(OutputConfig, content["encoding"]),
+    )
+
+
+def _parsed(kind: type[Any], content: Any) -> Any:
+    try:
+        return TypeAdapter(kind).validate_json(json.dumps(content))  # JSON: a list there is a tuple here
+    except ValidationError as error:
+        raise SourceError(f"{kind.__name__}: {error.errors()[0]['msg']}") from error
 
 
 @dataclass(frozen=True)
@@ -134,7 +267,7 @@ class FolderCutter:
             self.journal = Journal(self.out_dir, check=self.check)
             self.num_damaged = self.journal.num_damaged
             self.journal.compact()
-            check_batch(self.out_dir)
+            earlier_batch(self.out_dir)  # refuses one that cannot be used, before anything is cut
             self.attempts = Attempts(self.out_dir, check=self.check)
         except LockTakenError as error:
             raise SourceError(f"{error}; wait or choose another --out") from error

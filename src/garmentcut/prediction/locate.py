@@ -1,16 +1,17 @@
-"""Brings a photo to the size that networks know, and finds the garment: the locate stage, and corrections by it."""
+"""Brings a photo to the size that networks know and finds the garment: the locate stage, crops, corrections by it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from garmentcut.errors import NoGarmentError, Note, PhotoError
 from garmentcut.model.card import ModelCard, StageSizes
 from garmentcut.photo.color import srgb_of
-from garmentcut.photo.mask import Components, components, dilate, erode
+from garmentcut.photo.mask import Components, bounding_box, components, dilate, erode
 from garmentcut.photo.photo import Photo, resize_rgb, to_8_bit
 from garmentcut.prediction.runtime import Predict
 
@@ -31,10 +32,7 @@ _ON_THE_FRAME = 0.01  # of the side's length
 _FRONT_WIDTH, _FRONT_GAP, _FRONT_UNEVEN = 0.37, 0.7, 0.06  # of height, width and height of an open vest's fronts
 _CLOTH = 0.9  # of the locate stage's alpha: lace and gaps in it stay below
 _NOTHING = 0.1
-_OPAQUE = (
-    0.8,
-    0.97,
-)  # of the locate stage's alpha: from the first on cloth is made more opaque, from the second wholly
+_OPAQUE = 0.8, 0.97  # of the locate stage's alpha: from there on cloth is made more opaque, and wholly
 _DEEP_PX = 13  # about three pixels of the locate stage: so far within what is wholly opaque there are no gaps
 _HALF_SEEN = 0.3, 0.5  # of the last stage's: below, it is a gap
 _LARGEST_HOLE = 2.5e-3  # of the garment: a brass button, a buckle; a larger one is taken for a gap
@@ -45,7 +43,13 @@ _SOFT_LEVEL = 0.1  # the soft edge of a speck or hole goes with it
 _MAX_WORKING_AREA = 2.0  # times the card's working area: bounds memory and time for wide photos
 
 _LEAST_SIDE_PX, _MOST_ASPECT = 16, 8  # below and above, no mannequin could be made out
-
+_WIDER = 0.5  # of its side: by how much a box that is too small is widened
+_GOES_ON = 0.02  # of a crop's side: what is garment there is no speck
+_MAYBE = 0.25  # of segment's alpha: refine may still find garment there
+_SMALLER, _LARGER = 0.8, 1.15  # than what was learned: from there on a photo is cut at another scale too
+_AROUND, _ASPECT = 1.3, 1.5  # of a window: what it shows around the garment; height to width, as of studio photos
+_PLAIN, _PLAIN_SHARE = 12, 0.6  # levels of 255 from the median, and how much of the border lies so near: plain ground
+_SPARSE = 4  # one pixel in so many, each way, shows the ground
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom."""
@@ -351,3 +355,163 @@ def padded(rgb: NDArray[np.uint8], multiple_of: int) -> NDArray[np.uint8]:
     """Pixels whose sides are multiples, `(H, W, 3)` uint8; the last row and column are repeated."""
     missing = [(0, -side % multiple_of) for side in rgb.shape[:2]]
     return np.pad(rgb, (*missing, (0, 0)), mode="edge")
+
+
+def window_of(frame: Frame, garment_px: tuple[float, float]) -> Box | None:
+    """The window in which to cut a photo on plain ground whose garment is larger or smaller than all that were learned.
+
+    Args:
+        frame: the photo.
+        garment_px: as of `garmentcut.model.card.StageSizes`.
+
+    Returns:
+        A window in fractions of the photo, reaching beyond it if the garment is too large: in it what stands on the
+        ground has the middle size of the garments that were learned. None: its size is usual, or the ground not plain.
+    """
+    (height, width), (least, most), ground = frame.content_hw, garment_px, _ground_of(frame)
+    if most <= 0 or ground is None:
+        return None
+    stands_out = np.abs(_sparse(frame).astype(np.int16) - ground).max(axis=2) > _PLAIN
+    box = bounding_box(dilate(erode(stands_out)))  # without specks and the noise of JPEG
+    if box is None:
+        return None
+    left, top, right, bottom = (_SPARSE * side for side in box)
+    size = ((right - left) * (bottom - top)) ** 0.5
+    if _SMALLER * least <= size <= _LARGER * most:
+        return None
+    window_height = max(
+        height * size / (least * most) ** 0.5, _AROUND * (bottom - top), _AROUND * (right - left) * _ASPECT
+    )
+    window_width = window_height / _ASPECT
+    x, y = (left + right) / 2, (top + bottom) / 2
+    return (
+        (x - window_width / 2) / width,
+        (y - window_height / 2) / height,
+        (x + window_width / 2) / width,
+        (y + window_height / 2) / height,
+    )
+
+
+def photo_in(window_xyxy: Box, photo: Photo, frame: Frame) -> tuple[Photo, Box]:
+    """What a window shows of a photo on plain ground; the ground goes on beyond the photo.
+
+    Args:
+        window_xyxy: of `window_of`.
+        photo: the photo.
+        frame: what `frame_photo` made of it; a window that is larger than the photo needs no finer pixels.
+
+    Returns:
+        The part, and the window in fractions of the photo, now on whole pixels.
+    """
+    is_larger = window_xyxy[3] - window_xyxy[1] > 1
+    source = Photo(frame.rgb[: frame.content_hw[0], : frame.content_hw[1]]) if is_larger else photo
+    height, width = source.size_hw
+    left, top, right, bottom = (round(side) for side in np.multiply(window_xyxy, (width, height) * 2).tolist())
+    if not is_larger:  # moved into the photo, as far as it fits
+        left, top = max(min(left, width - (right - left)), 0), max(min(top, height - (bottom - top)), 0)
+        right, bottom = min(left + round(width * (window_xyxy[2] - window_xyxy[0])), width), min(bottom, height)
+    ground = np.asarray(_ground_of(frame)).astype(np.uint8)  # it has one, or there would be no window
+    part = source.rgb[max(top, 0) : bottom, max(left, 0) : right]
+    if is_larger:
+        whole = np.empty((bottom - top, right - left, 3), np.uint8)
+        whole[:] = ground
+        rows, columns = max(-top, 0), max(-left, 0)
+        whole[rows : rows + part.shape[0], columns : columns + part.shape[1]] = part
+        part = whole
+    box = left / width, top / height, right / width, bottom / height
+    return replace(source, rgb=np.ascontiguousarray(part)), box
+
+
+def _ground_of(frame: Frame) -> NDArray[np.int16] | None:
+    """The colour along the photo's borders, `(3,)`; None: it has no single one."""
+    rgb = _sparse(frame)
+    rows, columns = (max(side // 12, 1) for side in rgb.shape[:2])
+    strips = rgb[:rows], rgb[-rows:], rgb[:, :columns], rgb[:, -columns:]
+    border = np.concatenate([strip.reshape(-1, 3) for strip in strips]).astype(np.int16)
+    ground: NDArray[np.int16] = np.median(border, axis=0).astype(np.int16)
+    is_near = np.abs(border - ground).max(axis=1) <= _PLAIN
+    return ground if is_near.mean() >= _PLAIN_SHARE else None
+
+
+def _sparse(frame: Frame) -> NDArray[np.uint8]:
+    return frame.rgb[: frame.content_hw[0] : _SPARSE, : frame.content_hw[1] : _SPARSE]
+
+
+def learned_scale(box_xyxy: Box, photo_hw: tuple[int, int], scale: float, garment_px: tuple[float, float]) -> float:
+    """The scale at which the garment is as large as those that were learned.
+
+    A mannequin far away in a wide photo, or one so near that it leaves the frame, is not of the size that the frame's
+    height alone would give. Nothing is enlarged beyond the photo's own pixels to change that.
+
+    Args:
+        box_xyxy: of the garment, in fractions of the photo's width and height.
+        photo_hw: size of the photo.
+        scale: of its frame: pixels the networks see for one of the photo.
+        garment_px: root of the area of the smallest and the largest garment's box that was learned; zeros: not known.
+    """
+    least, most = garment_px
+    if most <= 0:
+        return scale
+    width, height = box_xyxy[2] - box_xyxy[0], box_xyxy[3] - box_xyxy[1]
+    own_px = float(width * photo_hw[1] * height * photo_hw[0]) ** 0.5 * scale
+    wanted = min(max(own_px, least), most) / own_px
+    return float(min(scale * wanted, max(scale, 1.0)))
+
+
+def crop_of(box_xyxy: Box, frame: Frame, sizes: StageSizes) -> Crop:
+    """The garment's box and a margin, at the frame's scale or at one where the garment has a size that was learned.
+
+    Args:
+        box_xyxy: in fractions of the photo's width and height.
+        frame: the photo.
+        sizes: margin, and the least and largest garment.
+    """
+    (photo_height, photo_width), scale = frame.photo_hw, frame.content_hw[0] / frame.photo_hw[0]
+    left, top, right, bottom = np.multiply(box_xyxy, (photo_width, photo_height) * 2)
+    scale = learned_scale(box_xyxy, frame.photo_hw, scale, sizes.garment_px)
+    margin = sizes.margin_px / scale
+    box = (
+        max(int(left - margin), 0),
+        max(int(top - margin), 0),
+        min(int(np.ceil(right + margin)), photo_width),
+        min(int(np.ceil(bottom + margin)), photo_height),
+    )
+    content_hw = max(round((box[3] - box[1]) * scale), 1), max(round((box[2] - box[0]) * scale), 1)
+    return Crop(box, content_hw)
+
+
+def wider_box(box_xyxy: Box, seen: NDArray[np.float32], crop: Crop, frame: Frame) -> Box | None:
+    """A larger box where the garment goes on beyond its crop, so that no hem is cut off in a straight line.
+
+    Args:
+        box_xyxy: what the crop was made of, in fractions of the photo's width and height.
+        seen: `(h, w)` float32 in [0, 1], the segment stage's alpha of the crop.
+        crop: its place in the photo.
+        frame: the photo.
+
+    Returns:
+        In fractions, too; None: the garment ends within its crop, or where the photo does.
+    """
+    (height, width), (left, top, right, bottom) = frame.photo_hw, box_xyxy
+    lines = seen[:, 0], seen[0], seen[:, -1], seen[-1]
+    ends = crop.box_xyxy[0] > 0, crop.box_xyxy[1] > 0, crop.box_xyxy[2] < width, crop.box_xyxy[3] < height
+    goes_on = [
+        float(inside and np.count_nonzero(line >= _MAYBE) >= max(_GOES_ON * len(line), 2))
+        for line, inside in zip(lines, ends, strict=True)
+    ]
+    if not any(goes_on):
+        return None
+    across, down = _WIDER * (right - left), _WIDER * (bottom - top)
+    left, top, right, bottom = (
+        np.add(box_xyxy, np.multiply(goes_on, (-across, -down, across, down))).clip(0, 1).tolist()
+    )
+    return left, top, right, bottom
+
+
+def coarse_in(crop: Crop, coarse: NDArray[np.float32], photo_hw: tuple[int, int]) -> NDArray[np.float32]:
+    """A small alpha of the whole photo in a crop: `crop.content_hw` float32 in [0, 1], smooth."""
+    step = np.array(coarse.shape[::-1] * 2) / np.array(photo_hw[::-1] * 2)
+    box = np.minimum(np.array(crop.box_xyxy) * step, coarse.shape[::-1] * 2)  # a product may be rounded beyond
+    image = Image.fromarray(np.ascontiguousarray(coarse))
+    size = crop.content_hw[1], crop.content_hw[0]
+    return np.asarray(image.resize(size, Image.Resampling.BILINEAR, box=tuple(box)), np.float32).clip(0, 1)

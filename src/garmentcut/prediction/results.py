@@ -21,6 +21,9 @@ from garmentcut.photo.files import read_regular_file, sha256_of, write_atomic
 from garmentcut.photo.metadata import capture_of_file
 from garmentcut.prediction.sources import Source, folded
 
+OWN_FOLDER = ".garmentcut"
+"""Lies in every output folder: what belongs to the batch and not to its customer."""
+
 RESULTS_NAME = "results.jsonl"
 DAMAGED_NAME = ".garmentcut/damaged.jsonl"
 """Below the output folder: lines of results.jsonl that were no rows."""
@@ -453,3 +456,21 @@ def report_row(monitor: Monitor, row: Row) -> None:
         size_hw=row.size_hw,
         input_bytes=row.input_bytes,
     )
+
+
+def heat_path(out_dir: Path, place: str) -> Path:
+    """Where the heat map of a photo lies; `place` as in its row."""
+    return out_dir.joinpath(OWN_FOLDER, "heat", *PurePosixPath(f"{place}.png").parts)
+
+
+def write_heat(out_dir: Path, place: str, heat: bytes | None) -> None:
+    """Write a photo's heat map, or remove that of an earlier run.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    path = heat_path(out_dir, place)
+    if heat is not None:
+        write_atomic(path, heat, root=out_dir)
+    else:
+        path.unlink(missing_ok=True)

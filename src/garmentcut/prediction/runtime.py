@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from garmentcut.config import RuntimeConfig
 from garmentcut.errors import ModelError, RunError
-from garmentcut.model.card import ModelCard
+from garmentcut.model.card import ModelCard, alpha_of_logits
 
 _COMPILED_SHAPES = 2  # kept at a time: a studio's upright and its lying photos; each holds half a gigabyte
 
@@ -303,14 +303,7 @@ class OnnxRuntime:
         card = self._card
         tensor = rgb.transpose(2, 0, 1)[None].astype(np.float32) * np.float32(card.input_scale)
         logits = self._session.run([card.output_name], {card.input_name: tensor})[0][0, 0]
-        return alpha_of_logits(logits, card)
-
-
-def alpha_of_logits(logits: NDArray[np.float32], card: ModelCard) -> NDArray[np.float32]:
-    """Sigmoid of the logits: alpha = sigmoid(edge_gain * (logit - edge_bias)), without overflow; any shape, float32."""
-    scaled = np.clip((logits - np.float32(card.edge_bias)) * np.float32(card.edge_gain), -60, 60)
-    alpha: NDArray[np.float32] = 1 / (1 + np.exp(-scaled))
-    return alpha
+        return alpha_of_logits(logits, card.edge_bias, card.edge_gain)
 
 
 def _may_have_cuda() -> bool:

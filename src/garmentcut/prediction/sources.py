@@ -1,4 +1,4 @@
-"""Finds the photos that a run is to cut, lists what lies among them but is skipped, and names their outputs."""
+"""Finds the photos that a run is to cut, their sidecar files, and what is skipped among them; names the outputs."""
 
 import json
 import os
@@ -7,16 +7,15 @@ import stat
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path, PurePath, PurePosixPath
 from typing import NamedTuple
 
 from garmentcut.config import Format, OutputConfig
-from garmentcut.dataset.manifest import VIEWS
-from garmentcut.dataset.pairing import DEFAULT_PATTERN, NamePattern
 from garmentcut.errors import SKIPPED, ConfigError, SourceError
-from garmentcut.formats import FORMATS
+from garmentcut.naming import DEFAULT_PATTERN, FORMATS, VIEWS, NamePattern
 from garmentcut.photo.files import walk_files, write_atomic
 from garmentcut.photo.read import PHOTO_SUFFIXES
 from garmentcut.photo.spec import FilledPattern, Output, Specification, Subject, fill_pattern
@@ -418,3 +417,60 @@ def unsorted_output(name: str) -> str:
     """An output's name without the verdict's folder."""
     first, _, rest = name.partition("/")
     return rest if rest and first in VERDICT_FOLDERS.values() else name
+
+
+class Sidecar(NamedTuple):
+    """A file in which Lightroom or Capture One keeps what was done to a photo."""
+
+    path: Path  # absolute path
+    suffix: str  # what its name has behind the photo's: `.xmp`, `.cos`
+    folder: str = ""  # it lies in, below the photo's; empty: beside the photo
+    # Its name begins with the photo's whole name, `IMG_1.jpg.cos`, not with `IMG_1` alone.
+    is_named_in_full: bool = True
+
+    def name_beside(self, output: str) -> str:
+        """What it is called beside a photo's output, relative to the output folder."""
+        place = PurePosixPath(output)
+        return str(place.parent / self.folder / f"{place.name if self.is_named_in_full else place.stem}{self.suffix}")
+
+    @property
+    def is_adjustments(self) -> bool:
+        """It holds crops and masks in the photo's frame, so it fits no cutout of another frame."""
+        return bool(self.folder)
+
+
+def find_sidecars(photo: Path) -> list[Sidecar]:
+    """A photo's sidecar files: `NAME.xmp` and `NAME.jpg.xmp` beside it, `CaptureOne/Settings*/NAME.jpg.*`.
+
+    Links are none, for they may lead anywhere.
+
+    Args:
+        photo: absolute path; of a folder that cannot be read, there are none.
+    """
+    parent, found = photo.parent, list[Sidecar]()
+    for start in (photo.stem, photo.name):
+        for suffix in (".xmp", ".XMP"):
+            path = parent / f"{start}{suffix}"
+            if _is_plain(path) and not any(path.samefile(one.path) for one in found):
+                found.append(Sidecar(path, ".xmp", is_named_in_full=start == photo.name))
+    for folder in capture_one_folders(parent):
+        with suppress(OSError):
+            names = sorted(name for name in os.listdir(folder) if name.startswith(f"{photo.name}."))  # noqa: PTH208
+            within = folder.relative_to(parent).as_posix()
+            found += [
+                Sidecar(folder / name, name[len(photo.name) :], within) for name in names if _is_plain(folder / name)
+            ]
+    return found
+
+
+def capture_one_folders(folder: Path) -> list[Path]:
+    """Where Capture One keeps the adjustments of a folder's photos, one for each of its versions that was used."""
+    above = folder / "CaptureOne"
+    with suppress(OSError):
+        return sorted(path for path in above.glob("Settings*") if not (above.is_symlink() or path.is_symlink()))
+    return []
+
+
+def _is_plain(path: Path) -> bool:
+    # Not the methods of Path: they raise where a folder may not be entered.
+    return os.path.isfile(path) and not os.path.islink(path)  # noqa: PTH113, PTH114

@@ -1,35 +1,47 @@
-"""The steps of one photo in a folder run: load, predict, finish; whatever fails becomes a row with its reason."""
+"""The steps of one photo in a folder run: load, predict, finish; whatever fails becomes a row with its reason.
+
+What a person decided on a photo in the review counts; a photo with which runs die is found and passed over.
+"""
 
 import errno
 import hashlib
+import json
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from garmentcut.dataset.corrections import Decision
+from pydantic import TypeAdapter
+
+from garmentcut.config import ReadConfig
+from garmentcut.dataset.corrections import DECISIONS_FOLDER, LOCK_NAME, Decision, decision_on
 from garmentcut.errors import FolderError, Note, OutputError, PhotoError, RunError, code_of
-from garmentcut.formats import FORMATS
+from garmentcut.naming import FORMATS
 from garmentcut.photo.compose import Preparation
-from garmentcut.photo.files import StagedFile, read_photo_bytes
+from garmentcut.photo.files import FolderLock, StagedFile, read_photo_bytes, read_regular_file, sha256_of, write_atomic
 from garmentcut.photo.metadata import capture_of
-from garmentcut.photo.photo import Cutout, Photo
-from garmentcut.photo.read import decode_photo
+from garmentcut.photo.photo import Cutout, Photo, to_alpha
+from garmentcut.photo.read import decode_photo, read_gray_png
 from garmentcut.photo.spec import Delivery, Sighting, deliver, sight_garment
 from garmentcut.photo.write import encode_prepared, lost_metadata
 from garmentcut.photo.xmp import read_xmp
-from garmentcut.prediction.batch import corrected_cutout, decision_for, held_for_review, with_written, write_heat
+from garmentcut.prediction.cutter import Prediction
 from garmentcut.prediction.locate import Frame, split_garments
-from garmentcut.prediction.results import Row, is_another_photo, may_replace
-from garmentcut.prediction.sources import Named, name_each, sorted_outputs, subject_of, unsorted_output
-from garmentcut.prediction.stages import Prediction
+from garmentcut.prediction.results import Row, is_another_photo, may_replace, write_heat
+from garmentcut.prediction.sources import Named, find_sidecars, name_each, sorted_outputs, subject_of, unsorted_output
 
 if TYPE_CHECKING:
     from garmentcut.prediction.folder import FolderCutter, Plan
 
+CORRECTED = "corrected"
+ATTEMPTS_NAME = ".garmentcut/attempts.jsonl"
+"""Below the output folder; gone when a run ends by itself and no photo is suspected."""
+_MOST_LINES = 3000  # before the file is written anew
+_DEATHS_WHILE_READING, _DEATHS = 2, 3
 _MASK_SUFFIX = FORMATS["mask"].suffix
 GUILTY = (
     "two runs died while it was being read, so it is passed over; make it smaller or give the run more memory, then try"
@@ -329,58 +341,213 @@ def remove_misplaced(out_dir: Path, row: Row) -> None:
             path.unlink(missing_ok=True)
 
 
-class Sidecar(NamedTuple):
-    """A file in which Lightroom or Capture One keeps what was done to a photo."""
+def decision_for(out_dir: Path, row: Row) -> Decision | None:
+    """What a person decided on a row's photo, or on the photo that it replaced; None: nothing was decided."""
+    if not (out_dir / DECISIONS_FOLDER).is_dir():
+        return None
+    return decision_on(out_dir, row.place, row.input, row.input_sha256)
 
-    path: Path  # absolute path
-    suffix: str  # what its name has behind the photo's: `.xmp`, `.cos`
-    folder: str = ""  # it lies in, below the photo's; empty: beside the photo
-    # Its name begins with the photo's whole name, `IMG_1.jpg.cos`, not with `IMG_1` alone.
-    is_named_in_full: bool = True
 
-    def name_beside(self, output: str) -> str:
-        """What it is called beside a photo's output, relative to the output folder."""
-        place = PurePosixPath(output)
-        return str(place.parent / self.folder / f"{place.name if self.is_named_in_full else place.stem}{self.suffix}")
+def is_of(decision: Decision, row: Row) -> bool:
+    """True unless the photo was exchanged after the decision: then only outputs made for the decision are ours."""
+    return decision.input_sha256 == row.input_sha256
+
+
+def with_written(out_dir: Path, row: Row, decision: Decision | None) -> Row:
+    """The row with the files that the review wrote for it, which may be replaced too; the newest come last."""
+    if decision is None:
+        return row
+    written = dict(row.written)
+    for name, hashes in decision.written.items():
+        known = (*written.get(name, ()), *hashes)
+        found = sha256_of(out_dir / name) if (out_dir / name).is_file() else ""
+        written[name] = (*known, found) if found in known else known
+    return replace(row, written=written)
+
+
+def corrected_cutout(
+    out_dir: Path, row: Row, photo: Photo, decision: Decision | None, *, limits: ReadConfig
+) -> Cutout | None:
+    """The photo with its corrected alpha; None: nobody corrected it. `decision` is that of `decision_for`.
+
+    Raises:
+        PhotoError: the corrected alpha is gone or damaged.
+    """
+    if decision is None or decision.state != CORRECTED or not decision.alpha or not is_of(decision, row):
+        return None
+    try:
+        data = read_photo_bytes(out_dir / decision.alpha, limits)
+        alpha = to_alpha(read_gray_png(data, limits))
+    except PhotoError as error:
+        raise PhotoError(
+            f"its correction: {error}; open it in garmentcut review and correct it again", code="bad_correction"
+        ) from error
+    if alpha.shape != photo.size_hw:
+        raise PhotoError(
+            f"its correction {decision.alpha} has another size; correct it again in garmentcut review",
+            code="bad_correction",
+        )
+    return Cutout.of(photo, alpha)
+
+
+@contextmanager
+def held_for_review(out_dir: Path, row: Row, decision: Decision | None) -> Iterator[None]:
+    """Keep the review from exchanging a photo's files while the context lasts.
+
+    Raises:
+        RunError: what a person decided is no longer what the files were made of.
+    """
+    if not (out_dir / DECISIONS_FOLDER).is_dir():
+        yield
+        return
+    with FolderLock(out_dir / LOCK_NAME):
+        if decision_for(out_dir, row) != decision:
+            raise RunError
+        yield
+
+
+@dataclass
+class Attempt:
+    """What is known of the attempts at one photo."""
+
+    input: str  # path of the photo
+    # The photo as it was: another one is not suspected.
+    num_bytes: int = 0
+    mtime_ns: int = 0
+    stage: str = ""  # `read`, `work`, or empty: it is not under way
+    # Runs that ended without a word while the photo was being read, or worked on.
+    died_reading: int = 0
+    died_working: int = 0
 
     @property
-    def is_adjustments(self) -> bool:
-        """It holds crops and masks in the photo's frame, so it fits no cutout of another frame."""
-        return bool(self.folder)
+    def is_suspect(self) -> bool:
+        """A run died while this photo was under way."""
+        return self.died_reading + self.died_working > 0
+
+    @property
+    def is_guilty(self) -> bool:
+        """So many runs died while it was under way that it is not tried again."""
+        return self.died_reading >= _DEATHS_WHILE_READING or self.died_reading + self.died_working >= _DEATHS
 
 
-def find_sidecars(photo: Path) -> list[Sidecar]:
-    """A photo's sidecar files: `NAME.xmp` and `NAME.jpg.xmp` beside it, `CaptureOne/Settings*/NAME.jpg.*`.
+class Attempts:
+    """The photos under way in an output folder, and those with which runs died.
 
-    Links are none, for they may lead anywhere.
+    A line is written before a photo is read, when it is decoded, and when it is finished. A process that the operating
+    system kills, usually for want of memory, cannot say why. So the photos that the last lines leave under way are
+    suspected, and tried one at a time after all others. A photo that was being read when two runs died is passed over.
 
-    Args:
-        photo: absolute path; of a folder that cannot be read, there are none.
+    A file that cannot be written is no reason to stop.
     """
-    parent, found = photo.parent, list[Sidecar]()
-    for start in (photo.stem, photo.name):
-        for suffix in (".xmp", ".XMP"):
-            path = parent / f"{start}{suffix}"
-            if _is_plain(path) and not any(path.samefile(one.path) for one in found):
-                found.append(Sidecar(path, ".xmp", is_named_in_full=start == photo.name))
-    for folder in capture_one_folders(parent):
+
+    def __init__(self, out_dir: Path, *, check: Callable[[], None] = lambda: None) -> None:
+        """Read what the last run left; the folder's lock is held.
+
+        Args:
+            out_dir: the output folder.
+            check: called before the file is written anew; raises, if the folder is not the one that was read any more.
+        """
+        self._out_dir, self._path, self._check = out_dir, out_dir / ATTEMPTS_NAME, check
+        self._lock = threading.Lock()
+        self._known: dict[str, Attempt] = {}
+        self._descriptor = -1
+        self._num_lines = 0
         with suppress(OSError):
-            names = sorted(name for name in os.listdir(folder) if name.startswith(f"{photo.name}."))  # noqa: PTH208
-            within = folder.relative_to(parent).as_posix()
-            found += [
-                Sidecar(folder / name, name[len(photo.name) :], within) for name in names if _is_plain(folder / name)
-            ]
-    return found
+            self._known = _read_attempts(self._path)
+        for attempt in self._known.values():
+            attempt.died_reading += attempt.stage == "read"
+            attempt.died_working += attempt.stage == "work"
+            attempt.stage = ""
+        if self._known:
+            with self._lock:
+                self._rewrite()
+
+    def find(self, path: Path) -> Attempt:
+        """What is known of a photo as it is now; nothing if the file was changed since."""
+        attempt = self._known.get(str(path))
+        if attempt is None:
+            return Attempt(str(path))
+        with suppress(OSError):
+            status = path.stat()
+            if (status.st_size, status.st_mtime_ns) == (attempt.num_bytes, attempt.mtime_ns):
+                return attempt
+        return Attempt(str(path))
+
+    def begin(self, path: Path) -> None:
+        """The photo is about to be read."""
+        attempt = self.find(path)
+        with suppress(OSError):
+            status = path.stat()
+            attempt.num_bytes, attempt.mtime_ns = status.st_size, status.st_mtime_ns
+        self._note(attempt, "read")
+
+    def go_on(self, path: Path) -> None:
+        """It has been read, and is worked on."""
+        self._note(self._known.get(str(path)) or Attempt(str(path)), "work")
+
+    def end(self, path: Path) -> None:
+        """It is finished: no run died because of it."""
+        with self._lock:
+            if (attempt := self._known.pop(str(path), None)) is not None:
+                self._write(Attempt(attempt.input))
+
+    def let_go(self, path: Path) -> None:
+        """It waits for others, and nothing of it is in memory."""
+        with self._lock:
+            if (attempt := self._known.get(str(path))) is not None and attempt.stage:
+                attempt.stage = ""
+                self._write(attempt)
+
+    def close(self) -> None:
+        """The run ends by itself: nothing is under way."""
+        with self._lock:
+            for attempt in self._known.values():
+                attempt.stage = ""
+            self._known = {path: attempt for path, attempt in self._known.items() if attempt.is_suspect}
+            if self._descriptor >= 0:
+                self._rewrite()
+
+    def _note(self, attempt: Attempt, stage: str) -> None:
+        with self._lock:
+            attempt.stage = stage
+            self._known[attempt.input] = attempt
+            self._write(attempt)
+
+    def _write(self, attempt: Attempt) -> None:
+        with suppress(OSError):
+            if self._descriptor < 0 or self._num_lines > _MOST_LINES:
+                self._rewrite()
+                self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+            os.write(self._descriptor, _attempt_line(attempt))
+            self._num_lines += 1
+
+    def _rewrite(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+        self._num_lines = 0
+        with suppress(OSError, RunError):
+            self._check()
+            if self._known:
+                write_atomic(self._path, b"".join(map(_attempt_line, self._known.values())), root=self._out_dir)
+            else:
+                self._path.unlink(missing_ok=True)
 
 
-def capture_one_folders(folder: Path) -> list[Path]:
-    """Where Capture One keeps the adjustments of a folder's photos, one for each of its versions that was used."""
-    above = folder / "CaptureOne"
-    with suppress(OSError):
-        return sorted(path for path in above.glob("Settings*") if not (above.is_symlink() or path.is_symlink()))
-    return []
+def _attempt_line(attempt: Attempt) -> bytes:
+    return (json.dumps(asdict(attempt)) + "\n").encode()
 
 
-def _is_plain(path: Path) -> bool:
-    # Not the methods of Path: they raise where a folder may not be entered.
-    return os.path.isfile(path) and not os.path.islink(path)  # noqa: PTH113, PTH114
+_ATTEMPT = TypeAdapter(Attempt)
+
+
+def _read_attempts(path: Path) -> dict[str, Attempt]:
+    """The last line of each photo that is under way or suspected; lines that are none are passed over."""
+    found: dict[str, Attempt] = {}
+    if not path.exists():
+        return found
+    for line in read_regular_file(path).split(b"\n"):
+        with suppress(ValueError, RecursionError):
+            attempt = _ATTEMPT.validate_python(json.loads(line))
+            found[attempt.input] = attempt
+    return {input: attempt for input, attempt in found.items() if attempt.stage or attempt.is_suspect}

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageColor
 
 from garmentcut.config import ReadConfig
-from garmentcut.dataset.manifest import VIEWS
 from garmentcut.errors import PhotoError, SourceError
+from garmentcut.naming import VIEWS
 from garmentcut.photo.color import srgb_of
 from garmentcut.photo.mask import bounding_box, slices_of
 from garmentcut.photo.photo import Cutout, to_8_bit

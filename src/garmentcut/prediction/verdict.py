@@ -5,16 +5,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from garmentcut.config import CutConfig
-from garmentcut.dataset.manifest import VIEWS
 from garmentcut.errors import ConfigError, FolderError, Note
-from garmentcut.model.card import ModelCard
-from garmentcut.model.doubt_model import DoubtModel
+from garmentcut.model.card import DoubtModel, ModelCard
+from garmentcut.naming import VIEWS
 from garmentcut.photo.mask import bounding_box, box_sums, erode
 from garmentcut.photo.write import png_bytes
 from garmentcut.prediction.doubt import (
@@ -35,7 +34,9 @@ from garmentcut.prediction.doubt import (
 )
 from garmentcut.prediction.results import FOREIGN, VIEW_FLAGS, Journal, Row, Verdict, may_replace
 from garmentcut.prediction.sources import Source, garment_of, sorted_outputs, subject_of, unsorted_output
-from garmentcut.prediction.stages import Prediction
+
+if TYPE_CHECKING:
+    from garmentcut.prediction.cutter import Prediction
 
 _MOST = 3  # reasons: more are not read
 _AREA_PX = 12  # of the map, to either side: what counts as one place
@@ -280,7 +281,7 @@ class Judge:
             return ""
         return "accept" if doubt <= self.max_doubt and FOREIGN not in flags else "review"
 
-    def __call__(self, prediction: Prediction) -> Judgement:
+    def __call__(self, prediction: "Prediction") -> Judgement:
         """Judge the cutout that was made from a prediction."""
         if self.card.doubt is None:
             return Judgement()

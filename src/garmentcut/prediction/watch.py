@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from garmentcut.errors import ConfigError, FolderError, SourceError
-from garmentcut.observe.log import log_event
-from garmentcut.observe.monitor import Monitor
+from garmentcut.observe.monitor import Monitor, log_event
 from garmentcut.photo.files import read_photo_bytes
 from garmentcut.photo.read import decode_photo
 from garmentcut.prediction.arrivals import Arrival, Folder, GarmentViews, Intake

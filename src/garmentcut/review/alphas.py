@@ -22,7 +22,7 @@ from garmentcut.photo.photo import Cutout, Photo
 from garmentcut.photo.read import PNG_SIGNATURE, decode_photo, split_png
 from garmentcut.photo.truth import read_cutout
 from garmentcut.photo.write import png_bytes
-from garmentcut.prediction.batch import Batch, Order, read_batch
+from garmentcut.prediction.folder import Batch, Order, read_batch
 from garmentcut.prediction.results import Row, fingerprint
 
 _KINDS = {0: "gray", 2: "RGB", 3: "palette", 4: "gray with alpha", 6: "RGBA"}

@@ -20,7 +20,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from garmentcut import __version__
 from garmentcut.errors import ModelError, ReviewError, UsageError
-from garmentcut.prediction.batch import read_batch
+from garmentcut.prediction.folder import read_batch
 from garmentcut.review import cutting, pages
 from garmentcut.review.cutting import MAX_PHOTO_BYTES, CutService, Model
 from garmentcut.review.guard import CUT_PATHS, Access, Guard, fault_of, open_access

@@ -25,7 +25,7 @@ from starlette.types import Message
 
 from garmentcut.config import CutConfig, OutputConfig, ReadConfig, RuntimeConfig
 from garmentcut.errors import ModelError, OutputError, PhotoError, ReviewError
-from garmentcut.formats import FORMATS
+from garmentcut.naming import FORMATS
 from garmentcut.photo.photo import Cutout, Photo
 from garmentcut.photo.read import decode_photo, format_of
 from garmentcut.photo.write import encode_cutout

@@ -22,7 +22,7 @@ from urllib.parse import parse_qs
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from garmentcut.errors import ReviewError
-from garmentcut.prediction.batch import OWN_FOLDER
+from garmentcut.prediction.results import OWN_FOLDER
 
 SECRET_NAME = f"{OWN_FOLDER}/review.secret"
 TOKEN_HEADER, KEY_HEADER = "x-garmentcut-token", "x-api-key"

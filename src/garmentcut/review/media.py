@@ -15,10 +15,9 @@ from garmentcut.photo.color import srgb_of
 from garmentcut.photo.files import read_photo_bytes, read_regular_file, write_atomic
 from garmentcut.photo.photo import Cutout, Photo, resize_rgb, to_8_bit, to_alpha
 from garmentcut.photo.write import png_bytes
-from garmentcut.prediction.batch import OWN_FOLDER
+from garmentcut.prediction.results import OWN_FOLDER, heat_path
 from garmentcut.prediction.thumbnails import Rgb, draw_ground, lay_on_ground, shrink_cutout
 from garmentcut.review.alphas import AlphaFiles, ReviewPhoto
-from garmentcut.review.photos import heat_path
 
 THUMBNAILS = f"{OWN_FOLDER}/thumbnails"
 _QUALITY, _THUMBNAIL_QUALITY = 95, 85

@@ -12,10 +12,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from garmentcut.dataset.corrections import DECISIONS_FOLDER, decision_stem, read_decision
-from garmentcut.dataset.manifest import VIEWS
+from garmentcut.naming import VIEWS
 from garmentcut.photo.files import sha256_of
-from garmentcut.prediction.batch import OWN_FOLDER
-from garmentcut.prediction.results import RESULTS_NAME, Row, fingerprint, read_row
+from garmentcut.prediction.results import RESULTS_NAME, Row, fingerprint, heat_path, read_row
 from garmentcut.prediction.sources import subject_of
 from garmentcut.review.alphas import ReviewPhoto
 from garmentcut.review.database import FAILED_DOUBT, NO_DOUBT, ActionRow, BatchRow, PhotoRow
@@ -254,11 +253,6 @@ def subject_of_photo(photo: PhotoRow) -> ReviewPhoto:
     place = row.place or Path(row.input).stem
     stem = decision_stem(place, row.input, is_second=photo.key != photo.place)
     return ReviewPhoto(row, stem, photo.alpha_sha256, holds_prediction=not photo.delivered_sha256)
-
-
-def heat_path(folder: Path, place: str) -> Path:
-    """Where `cut` writes the doubt of each pixel, if it does: gray PNG."""
-    return folder / OWN_FOLDER / "heat" / f"{place}.png"
 
 
 def utc_of(time: datetime) -> datetime:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from garmentcut.errors import SourceError
 from garmentcut.photo.files import write_atomic
-from garmentcut.prediction.batch import decision_for
 from garmentcut.prediction.results import RESULTS_NAME, Journal, Row
+from garmentcut.prediction.steps import decision_for
 
 SCRIPT_NAME = "photoshop.jsx"
 CORRECTED_FOLDER = "corrected"

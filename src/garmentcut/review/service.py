@@ -14,7 +14,7 @@ from garmentcut.config import RuntimeConfig
 from garmentcut.errors import ModelError
 from garmentcut.photo.files import remove_staged
 from garmentcut.photo.photo import Photo
-from garmentcut.prediction.batch import Order, read_batch
+from garmentcut.prediction.folder import Order, read_batch
 from garmentcut.prediction.results import RESULTS_NAME, foreign_warning
 from garmentcut.review.alphas import Alpha8, AlphaFiles, ReviewPhoto
 from garmentcut.review.cutting import CutService, Model

@@ -15,11 +15,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from garmentcut.dataset.corrections import DECISIONS_FOLDER, LOCK_NAME, Decision, read_decision, write_decision
-from garmentcut.dataset.manifest import VIEWS
 from garmentcut.errors import LockTakenError, OutputError, PhotoError, ReviewError
+from garmentcut.naming import VIEWS
 from garmentcut.photo.compose import Preparation
-from garmentcut.photo.files import StagedFile, sha256_of
-from garmentcut.photo.lock import FolderLock
+from garmentcut.photo.files import FolderLock, StagedFile, sha256_of
 from garmentcut.photo.photo import Cutout, to_alpha
 from garmentcut.photo.spec import Sighting, Specification, deliver, shared_scales, sight_garment
 from garmentcut.photo.write import encode_prepared, png_bytes

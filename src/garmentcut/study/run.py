@@ -30,8 +30,7 @@ from garmentcut.errors import TrainingError
 from garmentcut.evaluation.metrics import mask_of
 from garmentcut.evaluation.predict import MODEL_NAME, CutPair, Trial, predict
 from garmentcut.evaluation.scores import PhotoScore, evaluate, write_scores
-from garmentcut.export.card import card_of_network
-from garmentcut.export.onnx import export_network
+from garmentcut.export.onnx import card_of_network, export_network
 from garmentcut.model.card import read_model
 from garmentcut.model.networks import build_network
 from garmentcut.photo.color import srgb_of

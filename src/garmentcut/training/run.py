@@ -22,8 +22,7 @@ from garmentcut.errors import ConfigError, LockTakenError, ModelError, TrainingE
 from garmentcut.model.card import UNKNOWN
 from garmentcut.model.checkpoint import NetworkSpec, read_weights
 from garmentcut.model.start import Origin, origin_of
-from garmentcut.photo.files import write_atomic
-from garmentcut.photo.lock import FolderLock
+from garmentcut.photo.files import FolderLock, write_atomic
 from garmentcut.recipe import STAGES, Recipe, load_recipe, recipe_toml, stage_recipe
 from garmentcut.training.logging import Ended, Evaluated
 from garmentcut.training.splits import Split

@@ -29,8 +29,8 @@ from garmentcut.model.card import UNKNOWN, StageSizes
 from garmentcut.model.checkpoint import load_network
 from garmentcut.model.start import origin_of
 from garmentcut.photo.files import write_atomic
-from garmentcut.prediction.locate import Frame, find_garment
-from garmentcut.prediction.stages import crop_of, segment_crop
+from garmentcut.prediction.cutter import segment_crop
+from garmentcut.prediction.locate import Frame, crop_of, find_garment
 from garmentcut.recipe import STAGES, Recipe, stage_recipe
 from garmentcut.training.devices import Devices, has_bfloat16, is_first_process, launched, uses_cuda
 from garmentcut.training.logging import Ended, Event, Planned

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor, nn
 
-from garmentcut.dataset.bounded import map_in_order
 from garmentcut.dataset.samples import Sample, Samples
 from garmentcut.errors import counted
+from garmentcut.photo.files import map_in_order
 from garmentcut.recipe import LossConfig
 from garmentcut.training.devices import reduced
 from garmentcut.training.losses import total_loss

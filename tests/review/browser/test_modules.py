@@ -100,6 +100,6 @@ def luminance(value):
 
 def test_the_manual_names_every_key_of_the_page():
     manual = (ROOT.parents[2] / "docs/review.md").read_text()
-    for table in ("editor/commands.js", "queue/queue.js"):
+    for table in ("editor/editor.js", "queue/queue.js"):
         for key in re.findall(r'keys: \["([a-z0-9.,\[\]])"', (STATIC / table).read_text()):
             assert re.search(rf"(^|[|, ]){re.escape(key.upper())}[ ,|]", manual, re.MULTILINE), key

@@ -98,7 +98,7 @@ function mix(data, p, from, q, to, share) {
  * The garment's own colour where the studio shines through, into `own`, so that an edge is seen as it will be delivered:
  * a light fringe that `cut` takes away anyhow is no reason to choke.
  *
- * One pass, over sixteen pixels around, of the blur fusion that garmentcut.photo.edge does in two (M. Forte,
+ * One pass, over sixteen pixels around, of the blur fusion that garmentcut.photo.compose does in two (M. Forte,
  * "Approximate Fast Foreground Colour Estimation", ICIP 2021, equation 4); weights are squared, so that nearly opaque
  * pixels, whose colour is the garment's, count most.
  *

@@ -1,8 +1,7 @@
 import { announce, byId, dataOf, element, listen, STATES } from "../page/page.js";
 import { askJson, person, setPerson, watchChanges } from "../page/server.js";
 import { Outbox } from "../page/store.js";
-import { Filters, Query } from "./filters.js";
-import { Listing } from "./listing.js";
+import { Filters, Listing, Query } from "./listing.js";
 
 /** Every key of the queue: the keyboard obeys this table, and the help shows it. @type {import("../page/page.js").Shortcut[]} */
 const SHORTCUTS = [
@@ -35,7 +34,7 @@ function showAnswer(answer) {
   byId("nothing").hidden = answer.total > 0;
 }
 
-/** How far the batch is. @param {{counts: import("./filters.js").Counts, running: boolean}} news */
+/** How far the batch is. @param {{counts: import("./listing.js").Counts, running: boolean}} news */
 function showBatch({ counts, running }) {
   filters.showCounts(counts);
   byId("running").hidden = !running;

@@ -1,0 +1,246 @@
+"""Networks with a dilated encoder, each a recipe's network by its name.
+
+* `pspnet`: a dilated ResNet with averages over 1 to 36 fields (Zhao 2016, arXiv 1612.01105);
+* `deeplab_plus`, DeepLabv3+: dilated encoder and pyramid, decoder at stride 4 (Chen 2018, arXiv 1802.02611).
+"""
+
+from typing import Any, Literal
+
+import timm
+import torch
+import torchvision
+from torch import Tensor, nn
+from torchvision.models.segmentation.deeplabv3 import ASPP
+
+from garmentcut.model.layers import IMAGENET_MEAN, IMAGENET_STD, PhotoNetwork, check_option, conv_norm_relu
+from garmentcut.model.papers.backbone import Weights, enlarge, extend, load_weights, timm_weights, torchvision_weights
+
+Depth = Literal[50, 101]
+
+_BINS = (1, 2, 3, 6)
+
+
+class PyramidPooling(nn.Module):
+    """Averages of 1x1, 2x2, 3x3 and 6x6 fields, narrowed by 1x1 convolutions, enlarged and joined with the features.
+
+    (N, C, H, W) to (N, 2 C, H, W).
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.levels = nn.ModuleList(nn.Sequential(*conv_norm_relu(channels, channels // 4, 1)) for _ in _BINS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
+        levels = [enlarge(level(adaptive_average(x, bins)), x) for level, bins in zip(self.levels, _BINS, strict=True)]
+        return torch.cat([x, *levels], dim=1)
+
+
+class PspNet(PhotoNetwork):
+    """Pyramid Scene Parsing Network (Zhao, Shi, Qi, Wang & Jia 2016, arXiv 1612.01105).
+
+    `encoder`: ResNet with three 3x3 convolutions as stem, its third stage dilated by 2 and its fourth by 4, all
+    convolutions of these: strides 4, 8, 8, 8. `pyramid`: context at four scales. `head`: 3x3 to 512 with batch norm and
+    ReLU, dropout 0.1, 1x1 to the classes; enlarged bilinearly.
+
+    The published net takes sides of 8 k + 1. Here the photo gets one more row and column, its last ones again, and the
+    enlarged logits lose them: sides are multiples of 8. A training step needs two photos, since the batch norm of the
+    coarsest level sees a single value of each.
+
+    Args:
+        depth: ResNet's, 50 or 101.
+        auxiliary: Add the published auxiliary head on the third stage; see `logits_and_auxiliary`. Off by default: a
+            head that no loss reaches is only weight, and a forward pass has one result.
+        num_classes: Channels of the logits.
+    """
+
+    multiple_of = 8
+    min_training_photos = 2
+
+    def __init__(self, depth: Depth = 50, *, auxiliary: bool = False, num_classes: int = 1) -> None:
+        super().__init__()
+        check_option("depth", depth, (50, 101))
+        self.depth, self.encoder = depth, _dilated_resnet(depth)
+        self.pyramid = PyramidPooling(2048)
+        self.head = _head(4096, 512, num_classes)
+        self.auxiliary = _head(1024, 256, num_classes) if auxiliary else None
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Logits (N, classes, H, W) of normalised photos (N, 3, H, W)."""
+        _, deep, padded = self._features(x)
+        return enlarge(self.head(self.pyramid(deep)), padded)[:, :, :-1, :-1]
+
+    def logits_and_auxiliary(self, photos: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits as `forward`, and those of the auxiliary head, whose loss the paper adds with a weight of 0.4.
+
+        Raises:
+            ValueError: built without `auxiliary`, or as `forward`.
+        """
+        if self.auxiliary is None:
+            raise ValueError("this PSPNet was built without its auxiliary head; build it with auxiliary=True")
+        middle, deep, padded = self._features(self.normalize(photos))
+        both = (self.head(self.pyramid(deep)), self.auxiliary(middle))
+        logits, auxiliary = (enlarge(scores, padded)[:, :, :-1, :-1].float() for scores in both)
+        return logits, auxiliary
+
+    def load_encoder(self, weights: Weights | None = None) -> str:
+        """Take over a ResNet with this stem, trained on ImageNet.
+
+        torchvision has none, timm has (`resnet50s.gluon_in1k`, `resnet101s.gluon_in1k`); the keys are torchvision's but
+        for the stem, `conv1.0.weight` and so on.
+
+        Args:
+            weights: In timm's keys; None fetches them from its hub.
+
+        Returns:
+            What was loaded.
+
+        Raises:
+            ValueError: they are not those of a ResNet of this depth with this stem.
+            OSError: the hub cannot be reached.
+        """
+        weights = timm_weights(f"resnet{self.depth}s.gluon_in1k") if weights is None else weights
+        load_weights(self.encoder, weights, of=f"timm's resnet{self.depth}s")
+        return f"ResNet-{self.depth} with a stem of three convolutions"
+
+    def _features(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Third and fourth stage, and the padded photo."""
+        padded, encoder = extend(x), self.encoder
+        x = encoder.maxpool(encoder.act1(encoder.bn1(encoder.conv1(padded))))
+        middle = encoder.layer3(encoder.layer2(encoder.layer1(x)))
+        return middle, encoder.layer4(middle), padded
+
+
+def build_pspnet(depth: Depth = 50, auxiliary: bool = False) -> PspNet:
+    """PSPNet on ResNet-50 or -101 for one class."""
+    return PspNet(depth, auxiliary=auxiliary)
+
+
+def adaptive_average(x: Tensor, bins: int) -> Tensor:
+    """Averages of `bins` by `bins` fields, which may overlap by a pixel; equals `nn.AdaptiveAvgPool2d(bins)`.
+
+    As a product of matrices it exports for photos of any size, which adaptive pooling does not.
+    """
+    rows, columns = (_field_weights(x.shape[axis], bins, x) for axis in (2, 3))
+    return rows @ x @ columns.T
+
+
+def _field_weights(size: int, bins: int, like: Tensor) -> Tensor:
+    """(bins, size): row i is 1 / length from floor(i size / bins) to before ceil((i + 1) size / bins), else 0."""
+    number, place = torch.arange(bins, device=like.device)[:, None], torch.arange(size, device=like.device)
+    inside = (place >= number * size // bins) & (place < ((number + 1) * size + bins - 1) // bins)
+    weights = inside.to(like.dtype)
+    return weights / weights.sum(dim=1, keepdim=True)
+
+
+def _dilated_resnet(depth: int) -> Any:
+    encoder: Any = timm.create_model(f"resnet{depth}s", num_classes=0)
+    for stage, dilation in ((encoder.layer3, 2), (encoder.layer4, 4)):
+        for block in stage:
+            block.conv2.stride, block.conv2.dilation, block.conv2.padding = (1, 1), (dilation,) * 2, (dilation,) * 2
+        stage[0].downsample[0].stride = (1, 1)
+    return encoder
+
+
+def _head(channels: int, width: int, num_classes: int) -> nn.Sequential:
+    return nn.Sequential(*conv_norm_relu(channels, width, 3), nn.Dropout2d(0.1), nn.Conv2d(width, num_classes, 1))
+
+
+EncoderName = Literal["resnet50", "resnet101", "xception65"]
+OutputStride = Literal[8, 16]
+
+_HALF = (0.5, 0.5, 0.5)  # what Xception was trained with
+
+
+class DeepLabPlus(PhotoNetwork):
+    """DeepLabv3+ (Chen, Zhu, Papandreou, Schroff & Adam 2018, arXiv 1802.02611).
+
+    `encoder`: torchvision's ResNet or timm's modified aligned Xception, dilated to end at stride 16 or 8.
+    `pyramid`: torchvision's ASPP: 1x1, 3x3 dilated by 6, 12 and 18 (twice that at stride 8) and the photo's average,
+    256 wide each, joined and narrowed to 256 with dropout. `narrow`: the encoder's map at stride 4, 1x1 to 48.
+    `decoder`: both joined at stride 4, two 3x3 convolutions, 256 wide, batch norm and ReLU after each; 1x1 to the
+    classes, enlarged bilinearly. Convolutions are plain, not separable.
+
+    As the paper's crops of 513 show, it takes sides of 16 k + 1. Here the photo gets one more row and column, its last
+    ones again, and the logits lose them: sides are multiples of the output stride. A training step needs two photos,
+    since the batch norm of the photo's average sees a single value of each.
+
+    Args:
+        encoder: `resnet50`, `resnet101` or `xception65`.
+        output_stride: 16, as the paper trains, or 8, finer, with 2.6 times the arithmetic.
+        num_classes: Channels of the logits.
+    """
+
+    min_training_photos = 2
+
+    def __init__(
+        self, encoder: EncoderName = "resnet50", output_stride: OutputStride = 16, *, num_classes: int = 1
+    ) -> None:
+        check_option("encoder", encoder, ("resnet50", "resnet101", "xception65"))
+        check_option("output_stride", output_stride, (8, 16))
+        colours = (_HALF, _HALF) if encoder == "xception65" else (IMAGENET_MEAN, IMAGENET_STD)
+        super().__init__(*colours)
+        self.multiple_of = output_stride
+        self.encoder_name = encoder
+        self.encoder = _xception(output_stride) if encoder == "xception65" else _resnet(encoder, output_stride)
+        self.pyramid = ASPP(2048, [rate * 16 // output_stride for rate in (6, 12, 18)])
+        self.narrow = nn.Sequential(*conv_norm_relu(256, 48, 1))
+        self.decoder = nn.Sequential(
+            *conv_norm_relu(304, 256, 3), *conv_norm_relu(256, 256, 3), nn.Conv2d(256, num_classes, 1)
+        )
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Logits (N, classes, H, W) of normalised photos (N, 3, H, W)."""
+        x = extend(x)
+        fine, deep = self._features(x)
+        joined = torch.cat([enlarge(self.pyramid(deep), fine), self.narrow(fine)], dim=1)
+        return enlarge(self.decoder(joined), x)[:, :, :-1, :-1]
+
+    def load_encoder(self, weights: Weights | None = None) -> str:
+        """Take over an encoder trained on ImageNet.
+
+        Args:
+            weights: In torchvision's keys, Xception's in timm's; None fetches them from that hub.
+
+        Returns:
+            What was loaded.
+
+        Raises:
+            ValueError: they are not those of this encoder.
+            OSError: the hub cannot be reached.
+        """
+        name, number = self.encoder_name, self.encoder_name.removeprefix("resnet")
+        if weights is None and name == "xception65":
+            weights = timm_weights("xception65.tf_in1k")
+        elif weights is None:
+            weights = torchvision_weights(f"ResNet{number}_Weights.IMAGENET1K_V1")
+        load_weights(self.encoder, weights, of=name)
+        return "Xception-65" if name == "xception65" else f"ResNet-{number}"
+
+    def _features(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The encoder's maps at stride 4 (256 wide) and at its end (2048 wide)."""
+        encoder = self.encoder
+        if self.encoder_name != "xception65":
+            fine = encoder.layer1(encoder.maxpool(encoder.relu(encoder.bn1(encoder.conv1(x)))))
+            return fine, encoder.layer4(encoder.layer3(encoder.layer2(fine)))
+        x = encoder.blocks[0](encoder.stem(x))
+        # Stride 4 ends inside the second block, before its strided last convolution.
+        fine = encoder.blocks[1].stack[:-1](x)
+        x = encoder.blocks[1].stack[-1](fine) + encoder.blocks[1].shortcut(x)
+        return fine, encoder.blocks[2:](x)
+
+
+def build_deeplab_plus(encoder: EncoderName = "resnet50", output_stride: OutputStride = 16) -> DeepLabPlus:
+    """DeepLabv3+ for one class."""
+    return DeepLabPlus(encoder, output_stride)
+
+
+def _resnet(name: str, output_stride: int) -> Any:
+    dilated = [False, output_stride == 8, True]
+    encoder: Any = torchvision.models.get_model(name, weights=None, replace_stride_with_dilation=dilated)
+    encoder.fc = nn.Identity()
+    return encoder
+
+
+def _xception(output_stride: int) -> Any:
+    return timm.create_model("xception65", num_classes=0, output_stride=output_stride)

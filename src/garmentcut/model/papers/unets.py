@@ -1,0 +1,474 @@
+"""U-Nets: an encoder, and a decoder that takes its maps of each scale up again; each a recipe's network by its name.
+
+* `simple`, the proposal's first: deliberately small, what everything else has to beat;
+* `unet`: the Carvana challenge's (Heng CherKeng's, as ported by petrosgk);
+* `unet_paper`: the first U-Net, convolutions unpadded (Ronneberger 2015, arXiv 1505.04597);
+* `ternausnet`: on VGG from ImageNet (Iglovikov & Shvets 2018, arXiv 1801.05746);
+* `linknet34`: ResNet-34, a slim decoder with added skips (Chaurasia 2017, arXiv 1707.03718);
+* `tiramisu`, One Hundred Layers: of dense blocks (Jegou 2016, arXiv 1611.09326).
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Literal
+
+import torch
+import torchvision
+from torch import Tensor, nn
+from torch.nn import functional
+
+from garmentcut.errors import ModelError
+from garmentcut.model.layers import Block, PhotoNetwork, check_option, conv_norm_relu
+from garmentcut.model.papers.backbone import (
+    WIDTHS,
+    Weights,
+    conv_relu,
+    he_normal,
+    load_vgg,
+    load_weights,
+    torchvision_weights,
+    vgg_blocks,
+    vgg_weights,
+)
+
+
+class Simple(PhotoNetwork):
+    """A convolution at each scale on the way down, two on the way up, skips between; no start from ImageNet.
+
+    A pixel of the result depends on the photo within 19 pixels around it: it knows cloth, not garments.
+
+    Args: as `build_simple`.
+    """
+
+    def __init__(self, channels: Sequence[int]) -> None:
+        super().__init__(mean=(0.5,) * 3, std=(0.5,) * 3)
+        self.multiple_of = 2 ** (len(channels) - 1)
+        self.down = nn.ModuleList(conv_norm_relu(*pair) for pair in zip((3, *channels), channels, strict=False))
+        scales = list(zip(channels[:0:-1], channels[-2::-1], strict=True))
+        self.up = nn.ModuleList(Block(deep, skip, skip) for deep, skip in scales)
+        self.pool = nn.MaxPool2d(2)
+        self.head = nn.Conv2d(channels[0], 1, 1)
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Logits `(N, 1, H, W)` of normalised photos `(N, 3, H, W)`."""
+        skips: list[Tensor] = []
+        for layer in self.down:
+            skips.append(layer(self.pool(skips[-1]) if skips else x))  # (N, 16, H, W), (N, 32, H/2, W/2) ...
+        deep = skips.pop()
+        for block in self.up:
+            deep = block(deep, skips.pop())
+        logits: Tensor = self.head(deep)
+        return logits
+
+
+def build_simple(channels: Sequence[int] = (16, 32, 64)) -> Simple:
+    """Build it: 69,985 parameters with these channels, from full size to a quarter.
+
+    Args:
+        channels: at each scale, full size first.
+
+    Raises:
+        ModelError: fewer than two scales, or a scale without channels.
+    """
+    if len(channels) < 2 or min(channels) < 1:
+        raise ModelError(f"channels: at least two numbers above 0, not {list(channels)}")
+    return Simple(channels)
+
+
+_CENTRE = 1024
+_CARVANA_WIDTHS = {
+    128: (64, 128, 256, 512),
+    256: (32, 64, 128, 256, 512),
+    512: (16, 32, 64, 128, 256, 512),
+    1024: (8, 16, 32, 64, 128, 256, 512),
+}
+
+
+class UNet(PhotoNetwork):
+    """Two 3x3 convolutions a scale and a max-pool on the way down, nearest x2, join and three on the way up.
+
+    Each convolution has a bias, batch norm and ReLU. Every size of it ends at 8x8 positions of 1024 channels when it is
+    fed squares of that size; other sides work, as multiples of 2 to the power of its scales.
+
+    Args: as `build_unet`.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__(mean=(0.5,) * 3, std=(0.5,) * 3)
+        widths = _CARVANA_WIDTHS[size]
+        self.multiple_of = 2 ** len(widths)
+        self.down = nn.ModuleList(_convolutions(2, *pair) for pair in zip((3, *widths), widths, strict=False))
+        self.centre = _convolutions(2, widths[-1], _CENTRE)
+        outer = (_CENTRE, *widths[::-1])
+        self.up = nn.ModuleList(
+            _convolutions(3, deep + skip, skip) for deep, skip in zip(outer, widths[::-1], strict=False)
+        )
+        self.pool = nn.MaxPool2d(2)
+        self.head = nn.Conv2d(widths[0], 1, 1)
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Logits `(N, 1, H, W)` of normalised photos `(N, 3, H, W)`."""
+        skips: list[Tensor] = []
+        for block in self.down:
+            skips.append(block(x))  # (N, 64, H, W), (N, 128, H/2, W/2) ... for size 128
+            x = self.pool(skips[-1])
+        x = self.centre(x)  # (N, 1024, H/16, W/16)
+        for block in self.up:
+            x = block(torch.cat([skips.pop(), functional.interpolate(x, scale_factor=2.0, mode="nearest")], dim=1))
+        logits: Tensor = self.head(x)
+        return logits
+
+
+def build_unet(size: Literal[128, 256, 512, 1024] = 256) -> UNet:
+    """Build one of the four; 34.5 to 34.6 million parameters each.
+
+    Args:
+        size: side of the squares it was designed for; the larger, the more scales, and the fewer channels at full size.
+
+    Raises:
+        ModelError: another size.
+    """
+    if size not in _CARVANA_WIDTHS:
+        raise ModelError(f"size: one of {', '.join(map(str, _CARVANA_WIDTHS))}, not {size!r}")
+    return UNet(size)
+
+
+def _convolutions(count: int, channels: int, width: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for index in range(count):
+        convolution = nn.Conv2d(width if index else channels, width, 3, padding=1)
+        layers += [convolution, nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers)
+
+
+_PAPER_WIDTHS = (64, 128, 256, 512, 1024)
+_BORDER = 94  # 16 k + 2 * 94 pixels in leave 16 k + 4 pixels of logits
+
+
+class UnetPaper(PhotoNetwork):
+    """U-Net (Ronneberger, Fischer & Brox 2015, arXiv 1505.04597).
+
+    `down`: five pairs of unpadded 3x3 convolutions with ReLUs, 64 to 1024 wide, 2x2 max-pools between; dropout 0.5 (the
+    paper names no rate; its Caffe default) after the last two. `up`: 2x2 up-convolution to half the width, joined with
+    the middle of the encoder's map of that scale, two more convolutions. `score`: 1x1. No batch norm. After He.
+
+    572x572 pixels in leave 388x388 out. As in the paper's overlap-tile strategy the missing border is mirrored: the
+    photo is laid in 94 pixels of its own reflection, and the logits lose two pixels on each side. Sides are multiples
+    of 16 and at least 96, for a photo must be larger than its mirrored border.
+
+    Args:
+        in_channels: 3 here, 1 as published.
+        num_classes: Channels of the logits; 2 as published.
+    """
+
+    multiple_of = 16
+    min_side = 96
+
+    def __init__(self, *, in_channels: int = 3, num_classes: int = 1) -> None:
+        super().__init__()
+        widths = (in_channels, *_PAPER_WIDTHS)
+        self.down = nn.ModuleList(_pair(*pair) for pair in pairwise(widths))
+        self.pool, self.dropout = nn.MaxPool2d(2), nn.Dropout()
+        self.grow = nn.ModuleList(nn.ConvTranspose2d(2 * width, width, 2, 2) for width in _PAPER_WIDTHS[-2::-1])
+        self.up = nn.ModuleList(_pair(2 * width, width) for width in _PAPER_WIDTHS[-2::-1])
+        self.score = nn.Conv2d(64, num_classes, 1)
+        he_normal(self)
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Logits (N, classes, H, W) of normalised photos (N, 3, H, W)."""
+        x = self.valid_logits(functional.pad(x, (_BORDER,) * 4, mode="reflect"))
+        return x[:, :, 2:-2, 2:-2]
+
+    def valid_logits(self, x: Tensor) -> Tensor:
+        """The paper's net itself: sides of 16 k + 188 pixels in, 184 fewer out."""
+        skips = []
+        for number, block in enumerate(self.down):
+            x = block(self.pool(x) if number else x)
+            skips.append(self.dropout(x) if number > 2 else x)
+        x = skips.pop()
+        for grow, block in zip(self.grow, self.up, strict=True):
+            x = grow(x)
+            x = block(torch.cat([_middle(skips.pop(), x.shape[2:]), x], dim=1))
+        return self.score(x)  # type: ignore[no-any-return]
+
+
+def build_unet_paper() -> UnetPaper:
+    """The paper's U-Net from RGB to one class."""
+    return UnetPaper()
+
+
+def _pair(channels: int, width: int) -> nn.Sequential:
+    first, second = nn.Conv2d(channels, width, 3), nn.Conv2d(width, width, 3)
+    return nn.Sequential(first, nn.ReLU(inplace=True), second, nn.ReLU(inplace=True))
+
+
+def _middle(x: Tensor, size: torch.Size) -> Tensor:
+    top, left = (x.shape[2] - size[0]) // 2, (x.shape[3] - size[1]) // 2
+    return x[:, :, top : top + size[0], left : left + size[1]]
+
+
+_VggDepth = Literal[11, 16]
+Upsampling = Literal["deconv", "bilinear"]
+
+# Width between and out of the two layers of each decoder block, coarse to fine: the centre, then dec5 to dec2.
+_DECODERS = {
+    11: ((512, 256), (512, 256), (512, 128), (256, 64), (128, 32)),
+    16: ((512, 256), (512, 256), (512, 256), (256, 64), (128, 32)),
+}
+
+
+class TernausNet(PhotoNetwork):
+    """TernausNet-11 and -16 (Iglovikov & Shvets 2018, arXiv 1801.05746), the first part of Carvana's winners.
+
+    `blocks`: VGG's convolutions without batch norm, 2x2 max-pools between: strides 1 to 16, and one more pool.
+    `decoder`: five blocks, each a 3x3 convolution and an enlargement to twice the size, ReLU after both, joined with
+    the encoder's map of that scale. `last`: 3x3 to 32 with ReLU. `score`: 1x1 to the classes.
+
+    Enlargement: 11 has a 3x3 transposed convolution; 16 a 4x4 one (`deconv`) or, before the block's two convolutions,
+    bilinear (`bilinear`). The encoder starts after He, the rest as torch draws it, as published.
+    Sides are multiples of 32.
+
+    Args:
+        depth: VGG's, 11 or 16.
+        upsampling: `deconv`, or for 16 also `bilinear`.
+        num_classes: Channels of the logits.
+    """
+
+    multiple_of = 32
+
+    def __init__(self, depth: _VggDepth = 16, upsampling: Upsampling = "deconv", *, num_classes: int = 1) -> None:
+        super().__init__()
+        check_option("depth", depth, (11, 16))
+        check_option("upsampling", upsampling, ("deconv",) if depth == 11 else ("deconv", "bilinear"))
+        self.depth = depth
+        self.blocks, self.pool = vgg_blocks(depth), nn.MaxPool2d(2)
+        self.decoder, channels = nn.ModuleList(), 0
+        for skip, (middle, out) in zip((512, *reversed(WIDTHS[1:])), _DECODERS[depth], strict=True):
+            self.decoder.append(nn.Sequential(*_ternaus_block(skip + channels, middle, out, f"{upsampling}{depth}")))
+            channels = out
+        self.last = nn.Sequential(*conv_relu(WIDTHS[0] + channels, 32))
+        self.score = nn.Conv2d(32, num_classes, 1)
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Logits (N, classes, H, W) of normalised photos (N, 3, H, W)."""
+        skips = []
+        for block in self.blocks:
+            skips.append(block(x))
+            x = self.pool(skips[-1])
+        for block in self.decoder:
+            x = torch.cat([block(x), skips.pop()], dim=1)
+        return self.score(self.last(x))  # type: ignore[no-any-return]
+
+    def load_encoder(self, weights: Weights | None = None) -> str:
+        """Take over VGG trained on ImageNet.
+
+        Args:
+            weights: In torchvision's keys; None fetches them from its hub.
+
+        Returns:
+            What was loaded.
+
+        Raises:
+            ValueError: they are not those of VGG of this depth.
+            OSError: the hub cannot be reached.
+        """
+        load_vgg(self.blocks, vgg_weights(self.depth) if weights is None else weights, of=f"VGG-{self.depth}")
+        return f"VGG-{self.depth}'s {sum(map(len, self.blocks)) // 2} convolutions"  # type: ignore[arg-type]
+
+
+def build_ternausnet(depth: _VggDepth = 16, upsampling: Upsampling = "deconv") -> TernausNet:
+    """TernausNet-11 or -16 for one class."""
+    return TernausNet(depth, upsampling)
+
+
+def _ternaus_block(channels: int, middle: int, out: int, kind: str) -> list[nn.Module]:
+    if kind == "bilinear16":
+        enlarge = nn.Upsample(scale_factor=2, mode="bilinear")
+        return [enlarge, *conv_relu(channels, middle), *conv_relu(middle, out)]
+    sizes = {"deconv11": (3, 1), "deconv16": (4, 0)}
+    kernel, extra = sizes[kind]
+    grow = nn.ConvTranspose2d(middle, out, kernel, 2, padding=1, output_padding=extra)
+    return [*conv_relu(channels, middle), grow, nn.ReLU(inplace=True)]
+
+
+_LINKNET_WIDTHS = (512, 256, 128, 64, 64)
+
+
+class LinkNet34(PhotoNetwork):
+    """LinkNet (Chaurasia & Culurciello 2017, arXiv 1707.03718) on ResNet-34, as in the first place of Carvana 2017.
+
+    `encoder`: torchvision's ResNet-34; its stem and four stages give strides 4, 4, 8, 16, 32.
+    `decoder`: four blocks, coarse to fine: 1x1 to a quarter of the width, 3x3 transposed convolution to twice the size,
+    1x1 to the next stage's width, each with batch norm and ReLU; then the encoder's map of that scale is added.
+    `head`: 3x3 transposed convolution to stride 1 and one pixel more, 3x3 without padding, 2x2 to the classes with one
+    pixel of padding, which ends at the photo's size.
+
+    Sides are multiples of 32.
+
+    Args:
+        num_classes: Channels of the logits.
+    """
+
+    multiple_of = 32
+
+    def __init__(self, *, num_classes: int = 1) -> None:
+        super().__init__()
+        self.encoder = torchvision.models.resnet34()
+        self.encoder.fc = nn.Identity()
+        self.decoder = nn.ModuleList(_linknet_block(*pair) for pair in pairwise(_LINKNET_WIDTHS))
+        self.head = nn.Sequential(
+            nn.ConvTranspose2d(64, 32, 3, 2),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(32, 32, 3),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(32, num_classes, 2, padding=1),
+        )
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Logits (N, classes, H, W) of normalised photos (N, 3, H, W)."""
+        encoder, skips = self.encoder, []
+        x = encoder.maxpool(encoder.relu(encoder.bn1(encoder.conv1(x))))
+        for stage in (encoder.layer1, encoder.layer2, encoder.layer3, encoder.layer4):
+            x = stage(x)
+            skips.append(x)
+        skips.pop()
+        for block in self.decoder:
+            x = block(x)
+            if skips:
+                x = x + skips.pop()
+        return self.head(x)  # type: ignore[no-any-return]
+
+    def load_encoder(self, weights: Weights | None = None) -> str:
+        """Take over ResNet-34 trained on ImageNet.
+
+        Args:
+            weights: In torchvision's keys; None fetches them from its hub.
+
+        Returns:
+            What was loaded.
+
+        Raises:
+            ValueError: they are not ResNet-34's.
+            OSError: the hub cannot be reached.
+        """
+        weights = torchvision_weights("ResNet34_Weights.IMAGENET1K_V1") if weights is None else weights
+        load_weights(self.encoder, weights, of="ResNet-34")
+        return "ResNet-34"
+
+
+def build_linknet34() -> LinkNet34:
+    """LinkNet-34 for one class."""
+    return LinkNet34()
+
+
+def _linknet_block(channels: int, width: int) -> nn.Sequential:
+    quarter = channels // 4
+    grow = nn.ConvTranspose2d(quarter, quarter, 3, 2, padding=1, output_padding=1)
+    layers: list[nn.Module] = []
+    for layer, out in (
+        (nn.Conv2d(channels, quarter, 1), quarter),
+        (grow, quarter),
+        (nn.Conv2d(quarter, width, 1), width),
+    ):
+        layers += [layer, nn.BatchNorm2d(out), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers)
+
+
+_DenseDepth = Literal[56, 67, 103]
+
+_DENSE_FIRST = 48
+# New maps a layer; layers in the five blocks down, whose mirror is the way up; layers at the bottom.
+_DENSE_SHAPES = {
+    56: (12, (4, 4, 4, 4, 4), 4),
+    67: (16, (5, 5, 5, 5, 5), 5),
+    103: (16, (4, 5, 7, 10, 12), 15),
+}
+
+
+class DenseBlock(nn.Module):
+    """Layers that each see the maps of all before them.
+
+    (N, C, H, W) to the layers' new maps alone, (N, growth * count, H, W).
+    """
+
+    def __init__(self, channels: int, growth: int, count: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            nn.Sequential(*_dense_layer(channels + number * growth, growth, 3)) for number in range(count)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
+        maps = [x]
+        for layer in self.layers:
+            maps.append(layer(torch.cat(maps, dim=1)))
+        return torch.cat(maps[1:], dim=1)
+
+
+class Tiramisu(PhotoNetwork):
+    """FC-DenseNet (Jegou, Drozdzal, Vazquez, Romero & Bengio 2016, arXiv 1611.09326).
+
+    `first`: 3x3 to 48 maps. `down`: five dense blocks, each joined with its input; a skip leaves, then `shrink`: batch
+    norm, ReLU, 1x1 of the same width, dropout, 2x2 max-pool. `bottom`: a dense block. `up`: `grow`, a 3x3 transposed
+    convolution of the last block's new maps alone to twice the size, joined with the skip, and a dense block; the last
+    one is joined with its input. `score`: 1x1 to the classes.
+
+    A layer is batch norm, ReLU, 3x3 convolution to 12 or 16 maps, dropout 0.2. He's uniform initialisation.
+    Any sides of at least 32.
+
+    Args:
+        depth: 56 (12 maps a layer), 67 or 103 (16 maps).
+        num_classes: Channels of the logits; 11 as published.
+    """
+
+    min_side = 32
+
+    def __init__(self, depth: _DenseDepth = 103, *, num_classes: int = 1) -> None:
+        super().__init__()
+        check_option("depth", depth, tuple(_DENSE_SHAPES))
+        growth, counts, bottom = _DENSE_SHAPES[depth]
+        self.first = nn.Conv2d(3, _DENSE_FIRST, 3, padding=1)
+        self.down, self.shrink, widths = nn.ModuleList(), nn.ModuleList(), [_DENSE_FIRST]
+        for count in counts:
+            self.down.append(DenseBlock(widths[-1], growth, count))
+            widths.append(widths[-1] + growth * count)
+            self.shrink.append(nn.Sequential(*_dense_layer(widths[-1], widths[-1], 1), nn.MaxPool2d(2)))
+        self.bottom = DenseBlock(widths[-1], growth, bottom)
+        self.grow, self.up, new = nn.ModuleList(), nn.ModuleList(), growth * bottom
+        for count in reversed(counts):
+            self.grow.append(nn.ConvTranspose2d(new, new, 3, 2))
+            channels, new = new + widths.pop(), growth * count
+            self.up.append(DenseBlock(channels, growth, count))
+        self.score = nn.Conv2d(channels + new, num_classes, 1)
+        _he_uniform(self)
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Logits (N, classes, H, W) of normalised photos (N, 3, H, W)."""
+        x, skips = self.first(x), []
+        for block, shrink in zip(self.down, self.shrink, strict=True):
+            skips.append(torch.cat([x, block(x)], dim=1))
+            x = shrink(skips[-1])
+        new = self.bottom(x)
+        for grow, block in zip(self.grow, self.up, strict=True):
+            skip = skips.pop()
+            # The paper cuts the middle out of one pixel too many: that is the first 2 n of 2 n + 1.
+            x = torch.cat([skip, grow(new)[:, :, : skip.shape[2], : skip.shape[3]]], dim=1)
+            new = block(x)
+        return self.score(torch.cat([x, new], dim=1))  # type: ignore[no-any-return]
+
+
+def build_tiramisu(depth: _DenseDepth = 103) -> Tiramisu:
+    """FC-DenseNet-56, -67 or -103 for one class."""
+    return Tiramisu(depth)
+
+
+def _dense_layer(channels: int, width: int, kernel: int) -> list[nn.Module]:
+    convolution = nn.Conv2d(channels, width, kernel, padding=kernel // 2)
+    return [nn.BatchNorm2d(channels), nn.ReLU(inplace=True), convolution, nn.Dropout(0.2)]
+
+
+def _he_uniform(module: nn.Module) -> None:
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]  # all of them have one

@@ -1,0 +1,193 @@
+"""What files are called: a studio's photos by garment and view, and outputs by the table of formats.
+
+Options, settings, writers and specifications go by that table. A new format is a new row and the function that it
+names.
+"""
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Literal, NamedTuple
+
+from garmentcut.errors import DatasetError
+
+
+class FileFormat(NamedTuple):
+    """A format, how it is named on disk, and what it can hold."""
+
+    # The first is written, and no two formats write the same; a user may ask for the format by any.
+    suffixes: tuple[str, ...]
+    encoder: str  # `module:function` that gives a file's content of a `garmentcut.photo.compose.Preparation`
+    media_type: str  # for a browser
+    bits: Literal[8, 16] = 8  # most it holds of a channel
+    has_alpha: bool = True  # a reader finds the whole alpha in it
+    has_path: bool = False  # it holds a clipping path
+    has_layers: bool = False  # a background is a layer of its own, or there is none: it hides nothing
+    # A retoucher goes on in it, so where nothing else is asked for, the photo's pixels under the alpha are kept.
+    keeps_hidden: bool = False
+    # What it holds of a photo's metadata: the fields of `garmentcut.photo.photo.Metadata`.
+    carries: frozenset[str] = frozenset({"profile", "dpi", "exif", "xmp"})
+
+    @property
+    def suffix(self) -> str:
+        """What is put behind a photo's stem."""
+        return self.suffixes[0]
+
+
+_ALL = frozenset({"profile", "dpi", "exif", "xmp", "iptc"})
+
+FORMATS: dict[str, FileFormat] = {
+    "png": FileFormat((".png",), "garmentcut.photo.write:encode_png", "image/png", bits=16),
+    "mask": FileFormat(
+        ("_mask.png",), "garmentcut.photo.write:encode_mask", "image/png", has_layers=True, carries=frozenset({"dpi"})
+    ),
+    "webp": FileFormat((".webp",), "garmentcut.photo.write:encode_webp", "image/webp"),
+    "tiff": FileFormat(
+        (".tif", ".tiff"),
+        "garmentcut.photo.write:encode_tiff",
+        "image/tiff",
+        bits=16,
+        has_path=True,
+        keeps_hidden=True,
+        carries=_ALL,
+    ),
+    "psd": FileFormat(
+        (".psd",),
+        "garmentcut.photo.psd_write:encode_psd",
+        "image/vnd.adobe.photoshop",
+        bits=16,
+        has_path=True,
+        has_layers=True,
+        keeps_hidden=True,
+        carries=_ALL,
+    ),
+    "jpeg": FileFormat(
+        (".jpg", ".jpeg"),
+        "garmentcut.photo.write:encode_jpeg",
+        "image/jpeg",
+        has_alpha=False,
+        has_path=True,
+        carries=_ALL,
+    ),
+}
+NAMES = ", ".join(FORMATS)
+
+
+def known_format(name: str) -> str:
+    """The name, if a format has it.
+
+    Raises:
+        ValueError: none has; the message names them all.
+    """
+    if name not in FORMATS:
+        raise ValueError(f"{name!r} is not a format; use one of {NAMES}")
+    return name
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names as a sentence has them: `tiff, psd or jpeg`."""
+    *first, last = names
+    return f"{', '.join(first)} or {last}" if first else last
+
+
+def keeps_hidden(format: str, *, hidden: str, path: str, background: str | None) -> bool:
+    """Whether a file holds the photo's pixels under the alpha, or clean edge colours and black.
+
+    Args:
+        format: a key of `FORMATS`.
+        hidden: `auto`, `clear` or `keep`, as `OutputConfig.hidden` says.
+        path: as `OutputConfig.path` says.
+        background: `#rrggbb`; None: transparent.
+    """
+    row = FORMATS[format]
+    if hidden != "auto":
+        return hidden == "keep"
+    if not row.has_alpha:  # a photo and the path that clips it
+        return row.has_path and background is None and path not in ("auto", "none")
+    return row.keeps_hidden and (row.has_layers or background is None)
+
+
+VIEWS = ("Front", "FrontRight", "Back")  # the views that are known
+DEFAULT_PATTERN = "<garment>_<view>"
+
+_FIELD = re.compile(r"<(\w*)>|\*")
+_GAP = "[-_ ]?"  # FrontRight is also front_right, front-right, front right
+_WORDS = {view: re.findall("[A-Z][a-z]+", view) for view in VIEWS}
+_KNOWN_VIEW = "|".join(_GAP.join(_WORDS[view]) for view in sorted(VIEWS, key=len, reverse=True))  # the longest first
+_ANY_VIEW = r"[^\W\d_][^\W_]*"  # begins with a letter: IMG_0001 names no view
+_UNSAFE = re.compile(r"[^\w.() +-]|^\.|[. ]$")
+_MAX_NAME_BYTES = 120
+
+
+@dataclass(frozen=True)
+class Key:
+    """What a file's name says."""
+
+    garment: str  # as spelt in the name
+    view: str = ""  # likewise, but known ones as in `VIEWS`; empty: the name holds none
+
+    @property
+    def folded(self) -> tuple[str, str]:
+        """The same for names that differ in case only."""
+        return self.garment.casefold(), self.view.casefold()
+
+
+class NamePattern:
+    """How files are named.
+
+    `<garment>` and `<view>` stand for themselves, `*` for as little as possible of anything, all else for itself,
+    without case. A pattern with `/` reads that many folders above the file too. The suffix is no part of it.
+
+    >>> NamePattern("<garment>_<view>").read(PurePosixPath("a/12_34_frontright.png"))
+    Key(garment='12_34', view='FrontRight')
+    """
+
+    def __init__(self, text: str) -> None:
+        """Compile a pattern.
+
+        Raises:
+            DatasetError: an unknown field, `<garment>` missing, or a field twice.
+        """
+        self.text = text
+        names = [match[1] for match in _FIELD.finditer(text) if match[1] is not None]
+        if names.count("garment") != 1 or names.count("view") > 1 or set(names) - {"garment", "view"}:
+            raise DatasetError(f"pattern {text!r}: needs <garment> once, <view> at most once, and no other field")
+        self.has_view = "view" in names
+        self._num_parts = text.count("/") + 1
+        # A known view anywhere wins: a_front_right is a's FrontRight, not a view "right" of a_front.
+        self._expressions = [self._compiled(view) for view in (_KNOWN_VIEW, _ANY_VIEW)]
+
+    def read(self, path: PurePosixPath) -> Key | None:
+        """The garment and view in a path's name; None: the name does not fit."""
+        parts = path.with_suffix("").parts[-self._num_parts :]
+        stem = unicodedata.normalize("NFC", "/".join(parts))  # macOS hands names over decomposed
+        for expression in self._expressions:
+            if found := expression.fullmatch(stem):
+                fields = found.groupdict()
+                return Key(fields["garment"], _known(fields.get("view", "")))
+        return None
+
+    def _compiled(self, view: str) -> re.Pattern[str]:
+        kinds = {"garment": "(?P<garment>[^/]+)", "view": f"(?P<view>{view})", None: "[^/]*?"}
+        parts, end = [], 0
+        for match in _FIELD.finditer(self.text):
+            parts += [re.escape(self.text[end : match.start()]), kinds[match[1]]]
+            end = match.end()
+        return re.compile("".join([*parts, re.escape(self.text[end:])]), re.IGNORECASE)
+
+
+def safe_name(name: str) -> str:
+    """A name that every file system takes; a changed one ends in a hash of the name, so that no two become alike."""
+    safe = _UNSAFE.sub("_", name)
+    if safe == name and len(safe.encode()) <= _MAX_NAME_BYTES:
+        return name
+    digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:8]
+    return f"{safe.encode()[: _MAX_NAME_BYTES - 9].decode(errors='ignore')}-{digest}"
+
+
+def _known(view: str) -> str:
+    squeezed = re.sub(_GAP, "", view).casefold()
+    return next((known for known in VIEWS if known.casefold() == squeezed), view)

@@ -1,0 +1,123 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from garmentcut.cli.app import Summary, progress_bar, progress_of
+from garmentcut.prediction.results import Row, foreign_warning
+from garmentcut.prediction.sources import NotLookedAt, Skipped
+
+OK, FAILED = Row("/in/a.jpg", "a", ("a.png",), notes=("CMYK converted to sRGB",)), Row("/in/b\n.jpg", "b")
+
+
+def summary():
+    made = Summary(Path("out"), Path("out/results.jsonl"), num_skipped=2)
+    made.add(OK)
+    made.add(Row(FAILED.input, "b", status="failed", code="damaged", reason="not whole"))
+    return made
+
+
+def test_counts_for_machines():
+    counts = summary().as_dict()
+    assert [counts[key] for key in ("photos", "cut", "skipped", "failed")] == [4, 1, 2, 1]
+    assert counts["failures"] == [{"input": "/in/b\n.jpg", "code": "damaged", "reason": "not whole"}]
+    assert counts["notes"] == [{"input": "/in/a.jpg", "notes": ["CMYK converted to sRGB"]}]
+
+
+def test_lines_for_people():
+    first, *rest = summary().as_text().splitlines()
+    assert first.startswith("4 photos: 1 cut, 2 done before, 1 failed, ")
+    assert rest == ["failed: /in/b\\n.jpg: not whole", "note: /in/a.jpg: CMYK converted to sRGB"]
+
+
+def test_foreign_photos_are_told_with_what_to_do():
+    made = Summary(Path("out"), Path("out/results.jsonl"))
+    for number in range(3):
+        made.add(Row(f"/in/{number}.jpg", doubt=0.02, flags=("foreign",)[: number > 0], reasons=("unlike",)))
+    assert (made.as_dict()["foreign"], made.as_dict()["doubtful"]) == (2, 2)
+    warning = made.as_text().splitlines()[1]
+    assert warning.startswith("2 of 3 photos look unlike the studio this model learned from. Do not use these cutouts")
+    assert "garmentcut review out" in warning
+    assert "docs/training.md" in warning
+    assert foreign_warning(0, 3, "out") == ""
+    assert foreign_warning(1, 1, "out").startswith("1 of 1 photo looks unlike")
+
+
+def test_a_flood_of_failures_is_cut_short():
+    flood = Summary(Path("out"), Path("out/results.jsonl"))
+    for number in range(100):
+        flood.add(Row(f"/in/{number}.jpg", status="failed", reason="damaged"))
+    assert len(flood.as_text().splitlines()) == 22
+    assert "and 80 more" in flood.as_text()
+
+
+def test_no_bar_where_nobody_looks(capsys):
+    with progress_of(2) as advance:
+        advance(OK)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_bar_with_rate_on_a_terminal():
+    pty = pytest.importorskip("pty", reason="no pseudo-terminals on this system")
+    code = """
+from garmentcut.prediction.results import Row
+from garmentcut.cli.app import progress_of
+with progress_of(2) as advance:
+    advance(Row("/in/first.jpg"))
+    advance(Row("/in/second.jpg", status="failed", reason="damaged"))
+"""
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=theirs, env=environment, check=True
+    )
+    os.close(theirs)
+    shown = os.read(ours, 65536).decode()
+    os.close(ours)
+    assert done.stdout == b""
+    assert "2/2" in shown
+    assert "photos/s" in shown
+    assert "failed: /in/second.jpg: damaged" in shown
+
+
+def test_a_bar_over_anything(capsys):
+    with progress_bar(2, "pairs") as advance:
+        advance("a_Front", "")
+        advance("b_Front", "shifted")
+    assert capsys.readouterr() == ("", "")
+
+
+def test_verdicts_are_counted():
+    made = Summary(Path("out"), Path("out/results.jsonl"), num_skipped=1)
+    made.count_verdict(Row("/in/0.jpg", verdict="accept"))
+    for verdict in ("accept", "review", "review", ""):
+        made.add(Row("/in/a.jpg", verdict=verdict))
+    made.add(Row("/in/b.jpg", status="failed", reason="damaged", verdict="review"))
+    assert [made.as_dict()[key] for key in ("accepted", "review")] == [2, 2]
+    assert "2 accepted, 2 to review" in made.as_text()
+    assert "accepted" not in summary().as_text()
+
+
+def test_the_doubtful_are_named_and_what_happened_to_the_folders_is_said():
+    made = Summary(Path("out"), Path("out/results.jsonl"), num_damaged=1, num_gone=2)
+    made.not_looked_at = NotLookedAt([Skipped("/in/a.CR3", "camera_raw"), Skipped("/in/Thumbs.db", "junk")])
+    made.add(Row("/in/a.jpg", "a", doubt=0.25, reasons=("soft or sheer edge at the hem",), flags=("soft_edge",)))
+    made.add(Row("/in/b.jpg", "b", doubt=0.05, flags=("replaced",)))
+    made.add(Row("/in/c\x1b.jpg", "c", doubt=0.01, verdict="review"))
+    made.add(Row("/in/d.jpg", "d", doubt=0.5, verdict="accept"))
+    counts = made.as_dict()
+    assert [counts[key] for key in ("failed", "doubtful", "not_looked_at", "replaced", "junk")] == [0, 2, 1, 1, 1]
+    assert [doubt["input"] for doubt in counts["doubts"]] == ["/in/a.jpg", "/in/c\x1b.jpg"]
+    first, *rest = made.as_text().splitlines()
+    assert first.startswith("4 photos: 4 cut, 2 doubtful, 1 accepted, 1 to review, ")
+    assert rest == [
+        "doubtful: /in/a.jpg: soft or sheer edge at the hem; doubt 0.25",
+        "doubtful: /in/c\\x1b.jpg: doubt 0.01",
+        "2 photos of these went with the output folder: cut before, files gone",
+        "1 photo was replaced by a new one of the same name",
+        "1 file was not looked at: .cr3 1; listed in out/.garmentcut/skipped.jsonl",
+        "1 hidden or left by operating systems (Thumbs.db, ._x.jpg and the like): passed over",
+        "1 damaged line of results.jsonl was set aside in out/.garmentcut/damaged.jsonl",
+    ]

@@ -1,0 +1,96 @@
+import errno
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from garmentcut.errors import LockLostError, LockTakenError
+from garmentcut.photo import files
+from garmentcut.photo.files import FolderLock
+
+fcntl = pytest.importorskip("fcntl", reason="locks by flock are POSIX's")
+
+
+@pytest.fixture
+def path(tmp_path):
+    (tmp_path / "out").mkdir()
+    return tmp_path / "out/.lock"
+
+
+@pytest.fixture(params=[errno.ENOTSUP, errno.ENOLCK, errno.ENOSYS])
+def without_locks(request, monkeypatch):
+    def refuse(*_):
+        raise OSError(request.param, os.strerror(request.param))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+
+
+def test_one_holder_at_a_time_and_the_file_stays(path):
+    taken = f"another run is at work there \\(process {os.getpid()} on "
+    with FolderLock(path), pytest.raises(LockTakenError, match=taken):
+        FolderLock(path).acquire()
+    assert path.is_file()
+    FolderLock(path).acquire()
+
+
+@pytest.mark.usefixtures("without_locks")
+def test_without_file_locks_it_holds_all_the_same(path):
+    with FolderLock(path) as held:
+        assert "has no locks, so this run holds the folder by .lock.000001" in held.note
+        with pytest.raises(LockTakenError):
+            FolderLock(path).acquire()
+        held.check()
+    assert [each.name for each in path.parent.iterdir()] == [".lock"]  # the marker stays, the claim goes
+    with FolderLock(path) as held:
+        held.check()
+
+
+@pytest.mark.usefixtures("without_locks")
+class TestDeadHolders:
+    def test_whose_process_is_gone(self, path):
+        code = "import os, sys, fcntl, errno, pathlib\nfrom garmentcut.photo.files import FolderLock\n"
+        code += "def refuse(*_): raise OSError(errno.ENOLCK, '')\nfcntl.flock = refuse\n"
+        code += "FolderLock(pathlib.Path(sys.argv[1])).acquire(); os._exit(9)"
+        assert subprocess.run([sys.executable, "-c", code, path]).returncode == 9
+        assert (path.parent / ".lock.000001").exists()
+        with FolderLock(path) as held:
+            assert "000002" in held.note
+        assert [each.name for each in path.parent.iterdir()] == [".lock"]
+
+    def test_that_was_asleep_for_too_long(self, path, monkeypatch):
+        asleep = FolderLock(path, renewed_every_s=0.05)
+        asleep.acquire()
+        monkeypatch.setattr(files, "_TAKEN_FOR_DEAD_S", -1.0)
+        with FolderLock(path) as heir:
+            heir.check()
+            asleep._over.wait(0.3)
+            with pytest.raises(LockLostError, match="another run has taken"):
+                asleep.check()
+            asleep.release()
+            heir.check()
+
+
+def test_a_folder_that_was_removed_or_replaced_is_noticed(path):
+    with FolderLock(path) as held:
+        held.check()
+        path.unlink()
+        with pytest.raises(LockLostError, match="was removed or unmounted"):
+            held.check()
+    with FolderLock(path) as held:
+        shutil.rmtree(path.parent)
+        with pytest.raises(LockLostError, match="was removed or unmounted"):
+            held.check()
+        path.parent.mkdir()
+        with FolderLock(path) as other:
+            other.check()
+            with pytest.raises(LockLostError, match="was replaced by another"):
+                held.check()
+
+
+def test_new_inode_numbers_are_no_new_folder(path, monkeypatch):
+    with FolderLock(path) as held:
+        monkeypatch.setattr(files, "_identity", lambda status: (7, status.st_ino + 1))
+        held.check()
+        held.check()
