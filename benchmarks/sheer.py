@@ -14,6 +14,7 @@ from itertools import count, islice
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from garmentcut.evaluation.metrics import dice, gradient_error, sad
@@ -44,14 +45,18 @@ def score(folder: Path, *cuts: str) -> None:
         for cut in map(Path, cuts):
             rows = []
             for path in sorted((folder / "alphas").glob(f"{kind}-*.png")):
-                target = np.asarray(Image.open(path), np.float32) / 255
+                target = _alpha(Image.open(path))
                 alpha, everywhere = np.zeros_like(target), np.ones(target.shape, bool)
                 if (cut / path.name).exists():
-                    alpha = np.asarray(Image.open(cut / path.name).getchannel("A"), np.float32) / 255
+                    alpha = _alpha(Image.open(cut / path.name).getchannel("A"))
                 errors = sad(alpha, target, everywhere), gradient_error(alpha, target, everywhere)
                 rows.append((*errors, dice(alpha >= 0.5, target >= 0.5)))
             difference, gradient, overlap = np.mean(rows, axis=0)
             print(f"{kind:8} {cut}: SAD {difference:.2f}, gradient {gradient:.2f}, Dice {overlap:.4f}")
+
+
+def _alpha(image: Image.Image) -> NDArray[np.float32]:
+    return np.asarray(image, np.float32) / np.float32(255)
 
 
 if __name__ == "__main__":

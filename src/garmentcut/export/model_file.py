@@ -63,7 +63,7 @@ def export_folds(run: Path) -> dict[Path, bytes]:
     found = {}
     for folder in sorted((run / FOLDS_NAME).glob("*/segment")):
         weights = {name: folder.parent / name / WEIGHTS_NAME for name in STAGES}
-        learned_by = STAGES
+        learned_by: tuple[str, ...] = STAGES
         if not weights["refine"].exists():
             weights["refine"], learned_by = run / "refine" / WEIGHTS_NAME, STAGES[:2]
         name = f"{run.resolve().name}, fold {folder.parent.name}"

@@ -72,7 +72,7 @@ def has_bfloat16(devices: Devices) -> bool:
         TrainingError: no such GPU.
     """
     if uses_cuda(devices):
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     abilities = torch.cpu.get_capabilities()
     return bool(abilities.get("amx_bf16") or abilities.get("avx512_bf16"))
 

@@ -120,8 +120,9 @@ def plan_of(run: Run, devices: Devices, hours: float | None) -> StagePlan:
         except (OSError, ValueError, TypeError) as error:
             raise TrainingError(f"{path} cannot be read ({error}); choose another --out") from error
     recipes = {name: stage_recipe(run.recipe, name) for name in STAGES}
-    probed = {name: _probed(recipe, devices) for name, recipe in recipes.items()}
-    precisions, measured = ({name: found[place] for name, found in probed.items()} for place in (0, 1))
+    precisions, measured = {}, {}
+    for name, recipe in recipes.items():
+        precisions[name], measured[name] = _probed(recipe, devices)
     plan = StagePlan({name: recipe.training.steps for name, recipe in recipes.items()}, measured, hours, precisions)
     if hours is not None:
         factor = hours * 3600 / plan.seconds(run.recipe)
