@@ -103,10 +103,12 @@ def test_far_from_the_edge_refine_does_not_overrule_segment():
     fine[120:150, 90:130] = 0  # print taken for ground
     fine[5:40, 60:120] = 1  # ground taken for cloth
     limited = within_reach(fine, levels)
-    assert limited[120:150, 90:130].min() == pytest.approx(160 / 255)
+    assert limited[120:150, 90:130].min() == pytest.approx(2 * 160 / 255 - 0.5)
     assert limited[5:40, 60:120].max() == 0
     fine[100:180, 80:140] = 0.95  # surer than segment
     assert within_reach(fine, levels)[120, 100] == pytest.approx(0.95)
+    levels[:40] = 60  # a faint haze
+    assert within_reach(fine, levels)[:20].max() == 0
 
 
 def test_near_the_edge_and_in_thin_parts_refine_is_heard():
@@ -115,6 +117,7 @@ def test_near_the_edge_and_in_thin_parts_refine_is_heard():
     fine[60:64, 40:160] = 0.25  # the edge is 4 px further down
     fine[66:, 36:40] = 1
     fine[2:60, 70:78] = 1  # a strap
+    fine[100:180, 80:140] = 1
     assert np.array_equal(within_reach(fine, levels), fine)
 
 

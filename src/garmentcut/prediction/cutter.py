@@ -292,7 +292,8 @@ def within_reach(fine: _Alpha, levels: NDArray[np.uint8]) -> _Alpha:
     Returns:
         `(H, W)` float32 in [0, 1]: between the two a ramp, no step.
     """
-    inside, seen = levels >= 128, levels.astype(np.float32) / 255
+    # Steeper than it is: a faint haze over the ground is nothing.
+    inside, seen = levels >= 128, (levels.astype(np.float32) / 255 * 2 - 0.5).clip(0, 1)
     near = dilate(inside, _REACH_PX + _RAMP_PX) & ~erode(inside, _REACH_PX + _RAMP_PX)
     beyond = ~near & ~inside & (fine > _SEEN)
     if beyond.any():
