@@ -23,7 +23,7 @@ from garmentcut.errors import ModelError, NoGarmentError, Note, PhotoError
 from garmentcut.model.card import DoubtModel, ModelCard, StageSizes, read_model, stage_network_of
 from garmentcut.photo.compose import choke_alpha
 from garmentcut.photo.files import map_in_order
-from garmentcut.photo.mask import components, dilate, erode
+from garmentcut.photo.mask import HALF_LEVEL, components, dilate, erode
 from garmentcut.photo.photo import Cutout, Photo, resize_alpha
 from garmentcut.prediction.doubt import doubt_of, is_foreign, observe_prediction
 from garmentcut.prediction.inputs import PhotoLike, Result, photo_of
@@ -63,6 +63,8 @@ _ROUNDS = 4  # of tiles: each follows a strap by half a tile
 _DIFFERS, _LEAST_LEAD_PX = 0.3, 6  # what refine says against segment, where tiles end
 _REACH_PX, _RAMP_PX = 6, 3  # how far refine is heard about segment's edge: wholly, and half as much on either side
 _THIN_PX, _SEEN = 11, 0.1  # of a strap that refine has found on its own: its width, and its alpha at least
+# Of segment's levels, where it decides: a faint haze over the ground is nothing, half-sure cloth is cloth.
+_STEEPER = (np.arange(256, dtype=np.float32) / 255 * 2 - 0.5).clip(0, 1)
 _Alpha = NDArray[np.float32]
 _TAIL_ALPHA = 1 / 128  # below, the sigmoid's tail: invisible, but it would keep every pixel from being fully hidden
 
@@ -292,17 +294,18 @@ def within_reach(fine: _Alpha, levels: NDArray[np.uint8]) -> _Alpha:
     Returns:
         `(H, W)` float32 in [0, 1]: between the two a ramp, no step.
     """
-    # Steeper than it is: a faint haze over the ground is nothing.
-    inside, seen = levels >= 128, (levels.astype(np.float32) / 255 * 2 - 0.5).clip(0, 1)
-    near = dilate(inside, _REACH_PX + _RAMP_PX) & ~erode(inside, _REACH_PX + _RAMP_PX)
-    beyond = ~near & ~inside & (fine > _SEEN)
-    if beyond.any():
-        found = components(~dilate(inside, _REACH_PX) & (fine > _SEEN))
+    inside, seen = levels >= 128, _STEEPER[levels]
+    anchor = np.where(inside, np.maximum(fine, seen), np.minimum(fine, seen))
+    wider, narrower = dilate(inside, _REACH_PX), erode(inside, _REACH_PX)
+    if not (np.abs(fine - anchor) > HALF_LEVEL)[~wider | narrower].any():
+        return fine
+    near = dilate(wider & ~narrower, _RAMP_PX)
+    if (fine > _SEEN)[~near & ~inside].any():
+        found = components(~wider & (fine > _SEEN))
         is_thin = counts_in(found, erode(fine > _SEEN, _THIN_PX // 2, outside="background")) == 0
         near |= dilate(found.mask_of(is_thin), _RAMP_PX)
-    allowed = cv2.blur(near.astype(np.float32), (2 * _RAMP_PX + 1,) * 2)
-    anchor = np.where(inside, np.maximum(fine, seen), np.minimum(fine, seen))
-    return np.asarray(anchor + (fine - anchor) * allowed, np.float32)
+    heard = cv2.blur(near.astype(np.float32), (2 * _RAMP_PX + 1,) * 2)
+    return np.asarray(anchor + (fine - anchor) * heard, np.float32)
 
 
 def _leads(differing: NDArray[np.bool_], tile_px: int) -> list[tuple[int, int]]:
