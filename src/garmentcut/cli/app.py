@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from functools import partial, wraps
 from pathlib import Path
 from types import FrameType
@@ -18,7 +19,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from garmentcut import __version__
-from garmentcut.errors import ConfigError, GarmentcutError
+from garmentcut.errors import ConfigError, GarmentcutError, UsageError, code_of
 from garmentcut.observe.log import printable
 
 if TYPE_CHECKING:
@@ -89,6 +90,8 @@ _EXTRAS = {
     "prometheus_client": "observe",
 }
 """Extra that brings a module; one that is not named here comes with `train`."""
+_owes_json = ContextVar("_owes_json", default=False)
+"""Whether a command was asked for JSON and has printed none: its error is printed as JSON, too."""
 
 
 class Command(TyperCommand):
@@ -105,7 +108,15 @@ class Command(TyperCommand):
                 say(f"garmentcut: {name} is called {new} now", err=True)
                 arg = f"{new}{equals}{value}"
             translated.append(arg)
-        return super().parse_args(ctx, translated)
+        options = translated[: [*translated, "--"].index("--")]
+        _owes_json.set("--json" in own and "--json" in options)
+        try:
+            return super().parse_args(ctx, translated)
+        except typer.Exit:  # of --help
+            raise
+        except Exception as error:  # misuse that the parser sees; it prints it on stderr itself
+            _show_error(getattr(error, "format_message", error.__str__)(), UsageError.code)
+            raise
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write arguments first, then each group of options in the order of the command's parameters."""
@@ -191,24 +202,24 @@ def _failures_reported(stopped: str) -> Iterator[None]:
     try:
         yield
     except GarmentcutError as error:
-        fail(str(error), error.exit_code)
+        _end(str(error), error.exit_code, error.code)
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("garmentcut"):
             raise
         package = error.name.partition(".")[0]
         extra = _EXTRAS.get(package, "train")
-        fail(f"{package} is not installed; run: pip install 'garmentcut[{extra}]'")
+        _end(f"{package} is not installed; run: pip install 'garmentcut[{extra}]'", MISUSE, "not_installed")
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        fail(f"{where}{error.strerror or error}", SOME_FAILED)
-    except MemoryError:
-        fail("not enough memory", SOME_FAILED)
+        _end(f"{where}{error.strerror or error}", SOME_FAILED, code_of(error))
+    except MemoryError as error:
+        _end("not enough memory", SOME_FAILED, code_of(error))
     except Terminated:
         say(f"garmentcut: {stopped}", err=True)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.raise_signal(signal.SIGTERM)  # whoever sent it sees that it was heeded
     except KeyboardInterrupt:
-        fail(stopped, INTERRUPTED)
+        _end(stopped, INTERRUPTED, "stopped")
     finally:
         if is_ours:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -225,10 +236,20 @@ def _terminate(main_pid: int, number: int, _frame: FrameType | None) -> None:
     signal.raise_signal(number)
 
 
-def fail(message: str, code: int = MISUSE) -> NoReturn:
-    """Print the reason on stderr and exit with the code."""
+def fail(message: str) -> NoReturn:
+    """End the command: it was not used as it is meant, as the message says."""
+    raise UsageError(message)
+
+
+def _end(message: str, exit_code: int, code: str) -> NoReturn:
     say("\n".join(map(printable, f"garmentcut: {message}".splitlines())), err=True)
-    raise typer.Exit(code)
+    _show_error(message, code)
+    raise typer.Exit(exit_code)
+
+
+def _show_error(message: str, code: str) -> None:
+    if _owes_json.get():
+        show({"error": {"code": code, "message": message}}, str, as_json=True)
 
 
 def say(text: object, *, err: bool = False) -> None:
@@ -248,6 +269,7 @@ def show(content: Any, text: Callable[[], str], *, as_json: bool, next_step: str
     """
     if as_json:
         say(json.dumps(content))
+        _owes_json.set(False)
         return
     say(text())
     if next_step:
