@@ -84,6 +84,8 @@ _OF_SPECIFICATIONS = {"canvas", "garment", "color", "file", "view"}  # sections
 _OF_RECIPES = {"network", "data", "augment", "loss", "optimizer", "schedule", "training"}
 _OLD_OPTIONS = {"--mend": "--resample", "--arm": "--variant"}
 """Names of options until November 2026, and what they are called now."""
+HANGUP = getattr(signal, "SIGHUP", signal.SIGTERM)
+"""What a terminal or connection that is closed sends; Windows has no such signal."""
 _EXTRAS = {
     **dict.fromkeys(("ray", "fsspec", "pyarrow", "s3fs"), "cluster"),
     **dict.fromkeys(("fastapi", "multipart", "pg8000", "sqlalchemy", "starlette", "uvicorn"), "web"),
@@ -194,11 +196,10 @@ def command(
 
 @contextmanager
 def _failures_reported(stopped: str) -> Iterator[None]:
-    is_ours = threading.current_thread() is threading.main_thread() and (
-        signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    )
-    if is_ours:
-        signal.signal(signal.SIGTERM, partial(_terminate, os.getpid()))
+    is_main = threading.current_thread() is threading.main_thread()
+    ours = [number for number in {signal.SIGTERM, HANGUP} if is_main and signal.getsignal(number) is signal.SIG_DFL]
+    for number in ours:
+        signal.signal(number, partial(_terminate, os.getpid()))
     try:
         yield
     except GarmentcutError as error:
@@ -214,24 +215,28 @@ def _failures_reported(stopped: str) -> Iterator[None]:
         _end(f"{where}{error.strerror or error}", SOME_FAILED, code_of(error))
     except MemoryError as error:
         _end("not enough memory", SOME_FAILED, code_of(error))
-    except Terminated:
+    except Terminated as error:
         say(f"garmentcut: {stopped}", err=True)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.raise_signal(signal.SIGTERM)  # whoever sent it sees that it was heeded
+        signal.signal(error.number, signal.SIG_DFL)
+        signal.raise_signal(error.number)  # whoever sent it sees that it was heeded
     except KeyboardInterrupt:
         _end(stopped, INTERRUPTED, "stopped")
     finally:
-        if is_ours:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM came: as at Ctrl-C, what was begun is tidied up before the process ends."""
+    """A signal came that ends the process: as at Ctrl-C, what was begun is tidied up before."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
 
 
 def _terminate(main_pid: int, number: int, _frame: FrameType | None) -> None:
     if os.getpid() == main_pid:
-        raise Terminated
+        raise Terminated(number)
     signal.signal(number, signal.SIG_DFL)  # a worker that was forked: it has nothing to tidy up
     signal.raise_signal(number)
 
