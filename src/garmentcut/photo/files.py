@@ -3,6 +3,7 @@
 import errno
 import functools
 import hashlib
+import json
 import os
 import secrets
 import stat
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from garmentcut.config import ReadConfig
 from garmentcut.errors import PhotoError
@@ -78,6 +80,18 @@ def read_regular_file(path: Path) -> bytes:
     """
     with open(path, "rb", opener=open_regular) as file:
         return file.read()
+
+
+def json_of(data: bytes | str) -> Any:
+    """What a file of JSON says.
+
+    Raises:
+        ValueError: it is none, or nested very deeply.
+    """
+    try:
+        return json.loads(data)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
 
 
 def sha256_of(path: Path) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 
 from garmentcut.errors import LockLostError, LockTakenError
-from garmentcut.photo.files import open_regular
+from garmentcut.photo.files import json_of, open_regular
 
 _NO_LOCKS = {errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.ENOSYS}
 """What a file system answers that has no locks: SMB, NFS without its lock daemon, many in user space."""
@@ -256,7 +256,7 @@ def _signature(token: str) -> bytes:
 def _read(path: Path) -> dict[str, object]:
     """What a lock's file says; nothing, if it cannot be read or says nothing."""
     try:
-        content = json.loads(path.read_bytes())
+        content = json_of(path.read_bytes())
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}

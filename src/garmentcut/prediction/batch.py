@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from garmentcut.config import CutConfig, OutputConfig, ReadConfig
 from garmentcut.dataset.corrections import DECISIONS_FOLDER, LOCK_NAME, Decision, decision_on
 from garmentcut.errors import NoBatchError, PhotoError, RunError, SourceError
-from garmentcut.photo.files import read_photo_bytes, read_regular_file, sha256_of, write_atomic
+from garmentcut.photo.files import json_of, read_photo_bytes, read_regular_file, sha256_of, write_atomic
 from garmentcut.photo.layout import GarmentSection, Length
 from garmentcut.photo.lock import FolderLock
 from garmentcut.photo.photo import Cutout, Photo, to_alpha
@@ -59,7 +59,7 @@ def read_batch(out_dir: Path) -> Batch:
     """
     path = out_dir / BATCH_NAME
     try:
-        content = json.loads(read_regular_file(path))
+        content = json_of(read_regular_file(path))
         if content["version"] != _VERSION:
             raise SourceError(f"{path}: of another version of garmentcut; update it")
         return Batch(str(content["id"]), {key: _order_of(order) for key, order in content["orders"].items()})
@@ -73,7 +73,7 @@ def read_batch(out_dir: Path) -> Batch:
         raise NoBatchError(f"{out_dir}: nothing was cut into this folder; {fix}") from error
     except OSError as error:
         raise SourceError(f"{path}: cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         if isinstance(error, SourceError):
             raise
         fix = (
@@ -384,7 +384,7 @@ def _read(path: Path) -> dict[str, Attempt]:
     if not path.exists():
         return found
     for line in read_regular_file(path).split(b"\n"):
-        with suppress(ValueError, RecursionError):
-            attempt = _ATTEMPT.validate_python(json.loads(line))
+        with suppress(ValueError):
+            attempt = _ATTEMPT.validate_python(json_of(line))
             found[attempt.input] = attempt
     return {input: attempt for input, attempt in found.items() if attempt.stage or attempt.is_suspect}

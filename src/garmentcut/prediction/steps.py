@@ -145,9 +145,9 @@ class Steps:
 
     def _finished(self, work: Work, *, is_again: bool = False) -> Row:
         start = time.perf_counter()
-        row, staged, heat = work.row, list[StagedFile](), None
-        decision = decision_for(self.run.out_dir, row)
+        row, staged, heat, decision = work.row, list[StagedFile](), None, None
         try:
+            decision = decision_for(self.run.out_dir, row)
             if (prediction := work.prediction) is not None:
                 row = with_written(self.run.out_dir, row, decision)
                 work, row, heat = self._judged(replace(work, row=row), prediction)
@@ -188,8 +188,9 @@ class Steps:
         """
         if isinstance(error, FolderError):
             raise error
-        if decision_for(self.run.out_dir, row) != decision:
-            return True
+        with suppress(PhotoError):  # of a decision that cannot be read
+            if decision_for(self.run.out_dir, row) != decision:
+                return True
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             fix = "free some space and run again: it goes on where it stopped"
             raise FolderError(f"{error.filename or self.run.out_dir}: {error.strerror}; {fix}") from error

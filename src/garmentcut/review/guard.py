@@ -169,7 +169,7 @@ def _read_secret(path: Path) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
     with suppress(FileExistsError), os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(secrets.token_hex(32))
-    if secret := path.read_text().strip():
+    if secret := path.read_text(errors="replace").strip():
         return secret
     path.unlink()  # of a server killed while it drew it
     return _read_secret(path)

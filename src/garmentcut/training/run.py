@@ -22,7 +22,7 @@ from garmentcut.errors import ConfigError, LockTakenError, ModelError, TrainingE
 from garmentcut.model.card import UNKNOWN
 from garmentcut.model.checkpoint import NetworkSpec, read_weights
 from garmentcut.model.start import Origin, origin_of
-from garmentcut.photo.files import write_atomic
+from garmentcut.photo.files import json_of, write_atomic
 from garmentcut.photo.lock import FolderLock
 from garmentcut.recipe import STAGES, Recipe, load_recipe, recipe_toml, stage_recipe
 from garmentcut.training.logging import Ended, Evaluated
@@ -217,7 +217,7 @@ class Run:
         """
         path = self.folder / RUN_NAME
         try:
-            content = {**json.loads(path.read_bytes())} if path.exists() else {}
+            content = {**json_of(path.read_bytes())} if path.exists() else {}
             return {_OLD_KEYS.get(key, key): value for key, value in content.items()}
         except (OSError, ValueError, TypeError) as error:
             raise TrainingError(f"{path} cannot be read ({error}); choose another --out") from error
