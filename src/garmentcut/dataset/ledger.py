@@ -10,9 +10,9 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from json import dumps
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from garmentcut.dataset.manifest import MANIFEST_NAME, Manifest, Pair, read_manifest, write_manifest
 from garmentcut.dataset.pairing import Candidate
@@ -44,7 +44,8 @@ class LedgerEntry:
     photo: Stamp
     cutout: Stamp
     alpha_bytes: int = 0  # length of the target's file; 0: refused
-    fingerprint: str = ""  # its perceptual hash (`garmentcut.dataset.split`), hexadecimal; empty: refused
+    # Its perceptual hash (`garmentcut.dataset.split`), hexadecimal; empty: refused.
+    fingerprint: Annotated[str, Field(pattern="^([0-9a-f]{384})?$")] = ""
     inside: bool = False  # the photo was taken out of the cutout, whose stamp then is the photo's too
     photo_bytes: int = 0  # length of the photo's file then; 0: refused
 

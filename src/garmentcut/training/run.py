@@ -15,9 +15,8 @@ import torch
 
 from garmentcut import __version__
 from garmentcut.dataset.composite import extra_pairs
-from garmentcut.dataset.ledger import read_hashes
 from garmentcut.dataset.manifest import Manifest, Pair
-from garmentcut.dataset.split import find_met, packed_hashes, unpacked_hashes
+from garmentcut.dataset.split import find_met, hashes_of, packed_hashes, unpacked_hashes
 from garmentcut.errors import ConfigError, LockTakenError, ModelError, TrainingError
 from garmentcut.model.card import UNKNOWN
 from garmentcut.model.checkpoint import NetworkSpec, read_weights
@@ -122,7 +121,7 @@ class Run:
     def _learned_from(self) -> dict[str, Any]:
         """What the weights have learned from: what they had before the start counts too."""
         origin = self._origin
-        hashes = read_hashes(self.manifest.folder)
+        hashes = hashes_of(self.manifest)
         own = [hashes[pair.photo_sha256] for pair in self.split.train if pair.photo_sha256 in hashes]
         photos = (pair.photo_sha256[:_DIGITS_OF_A_PHOTO] for pair in self.split.train)
         return {
