@@ -5,14 +5,15 @@ Entries are written as they are found, so that nothing is read twice.
 
 import errno
 import os
+import re
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from json import dumps
 from pathlib import Path
-from typing import Annotated, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from garmentcut.dataset.manifest import MANIFEST_NAME, Manifest, Pair, read_manifest, write_manifest
 from garmentcut.dataset.pairing import Candidate
@@ -44,8 +45,7 @@ class LedgerEntry:
     photo: Stamp
     cutout: Stamp
     alpha_bytes: int = 0  # length of the target's file; 0: refused
-    # Its perceptual hash (`garmentcut.dataset.split`), hexadecimal; empty: refused.
-    fingerprint: Annotated[str, Field(pattern="^([0-9a-f]{384})?$")] = ""
+    fingerprint: str = ""  # its perceptual hash (`garmentcut.dataset.split`), hexadecimal; empty: refused
     inside: bool = False  # the photo was taken out of the cutout, whose stamp then is the photo's too
     photo_bytes: int = 0  # length of the photo's file then; 0: refused
 
@@ -53,6 +53,7 @@ class LedgerEntry:
 
 
 _ENTRIES = TypeAdapter(LedgerEntry)
+_HASH = re.compile("[0-9a-f]{384}")
 
 
 class IngestLedger:
@@ -201,7 +202,11 @@ def read_hashes(folder: Path) -> dict[str, bytes]:
     except OSError:
         return {}
     entries = filter(None, map(_entry_of, lines))
-    return {entry.pair.photo_sha256: bytes.fromhex(entry.fingerprint) for entry in entries if entry.fingerprint}
+    return {
+        entry.pair.photo_sha256: bytes.fromhex(entry.fingerprint)
+        for entry in entries
+        if _HASH.fullmatch(entry.fingerprint)
+    }
 
 
 def has_own_files(entry: LedgerEntry, folder: Path) -> bool:
