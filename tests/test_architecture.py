@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
 SCRIPT = ROOT / "scripts/count_files.py"
 MOST = {
-    "lines of Python": 39_680,
+    "lines of Python": 39_850,
     "Python files": 164,
     "lines of JavaScript": 4_100,
     "JavaScript files": 22,
