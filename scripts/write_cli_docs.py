@@ -3,14 +3,17 @@
 import inspect
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
 from typer.main import get_command
 
+import garmentcut.study.declare  # noqa: F401 its error too
 from garmentcut.cli import app
 from garmentcut.config import Config, known_keys
+from garmentcut.errors import FAILURES, REFUSALS, GarmentcutError
 from garmentcut.photo.spec import Sections
 from garmentcut.recipe import Recipe, Strength
 
@@ -28,6 +31,12 @@ options, which are not repeated below:
 Exit codes: 0 all fine, 1 some photos, pairs or runs failed (counted and named), 2 misuse, 3 what `--fail-on` names, 130
 stopped by Ctrl-C; a command's help says what else they mean. Results go to stdout; progress, errors and the usual next
 step go to stderr. If nobody can read these (a closed pipe, a full disk), the work is done all the same.
+
+With `--json` a command prints one JSON object: its result or, if it has none to show, why, with the same exit code and
+the same sentence on stderr: `{{"error": {{"code": "dataset", "message": "a sentence"}}}}`. A code keeps its meaning, a
+message may be reworded. Besides [those of photos and files](data.md#codes) there are:
+
+{errors}
 """
 _COMMON = ("--config", "--set", "--json")
 _SETTINGS = """
@@ -73,9 +82,8 @@ def cli_page() -> str:
     commands: dict[str, Any] = get_command(app).commands  # type: ignore[attr-defined]
     common = [_option_line(option) for option in commands["cut"].params if option.opts[0] in _COMMON]
     parts = [_command_part(name, commands[name], common) for name in sorted(commands)]
-    return "".join(
-        [_HEAD.format(common="\n".join(common)), *parts, _SETTINGS, *(f"{row}\n" for row in _setting_rows())]
-    )
+    head = _HEAD.format(common="\n".join(common), errors="\n".join(_error_lines()))
+    return "".join([head, *parts, _SETTINGS, *(f"{row}\n" for row in _setting_rows())])
 
 
 def _command_part(name: str, command: Any, common: list[str]) -> str:
@@ -83,6 +91,16 @@ def _command_part(name: str, command: Any, common: list[str]) -> str:
     about = re.sub(r"\s+Exit code 0:[^.]+\.", "", about)  # they are told once, above
     lines = [f"\n## garmentcut {name}\n", about.strip(), "\n```sh", *map(str.strip, examples), "```\n"]
     return "\n".join([*lines, *(line for line in map(_option_line, command.params) if line not in common)]) + "\n"
+
+
+def _error_lines() -> Iterator[str]:
+    kinds = [GarmentcutError]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+        if "code" in vars(kind) and kind.code not in {*FAILURES, *REFUSALS}:
+            yield f"- `{kind.code}`: {(kind.__doc__ or '').partition(chr(10))[0]}"
+    yield "- `not_installed`: A package that an extra of garmentcut brings."
+    yield "- `stopped`: Ctrl-C or SIGTERM came."
 
 
 def _option_line(parameter: Any) -> str:

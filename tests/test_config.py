@@ -130,6 +130,11 @@ def test_foreign_files_and_numbers_end_in_a_sentence(tmp_path):
     (tmp_path / "deep.toml").write_text("a = " + "[" * 100_000)
     with pytest.raises(ConfigError, match="nested too deeply"):
         load_config(tmp_path / "deep.toml")
+    (tmp_path / "photo.jpg").write_bytes(b"\xff\xd8\xff\xe0")
+    with pytest.raises(ConfigError, match=r"photo\.jpg: no TOML file, for it is not text in UTF-8; save it as such"):
+        load_config(tmp_path / "photo.jpg")
+    with pytest.raises(ConfigError, match=r"runtime\.threads"):
+        load_config(overrides={"runtime.threads": 10**20})
     (tmp_path / "long.toml").write_text(f"[read]\nmax_mb = {'9' * 5000}\n")
     with pytest.raises(ConfigError, match=r"long\.toml"):
         load_config(tmp_path / "long.toml")

@@ -78,7 +78,7 @@ class RuntimeConfig:
 
     backend: Literal["auto", "openvino", "onnxruntime"] = "auto"
     """`auto`: ONNX Runtime where it finds an NVIDIA GPU (extra `gpu`), else OpenVINO on the CPU."""
-    threads: Annotated[_Count, Field(ge=0)] = 0
+    threads: Annotated[_Count, Field(ge=0, le=1024)] = 0
     """Processor threads for the network; 0: all cores."""
     streams: Annotated[int, Field(ge=0, le=64)] = 0
     """Photos in the network at a time, the threads shared among them; each holds about 0.4 GB. 0: 2 for a folder, whose
@@ -330,6 +330,8 @@ def read_tree(path: Path) -> dict[str, Any]:
     """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # sig: Windows' editor puts a mark in front
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: no TOML file, for it is not text in UTF-8; save it as such") from error
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
     except RecursionError as error:

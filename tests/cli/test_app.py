@@ -1,3 +1,4 @@
+import json
 import os
 import resource
 import subprocess
@@ -60,6 +61,41 @@ def test_an_old_option_is_taken_with_a_line_of_advice(old, tmp_path):
     assert done.stderr.startswith("garmentcut: --arm is called --variant now\n")
     assert "no manifest.jsonl there" in done.stderr  # so far it came
     assert "is called" not in run("cut", tmp_path, "-o", tmp_path / "out", *old).stderr  # not an option of this command
+
+
+@pytest.mark.parametrize("name", [name for names in COMMANDS.values() for name in names])
+def test_misuse_is_an_object_for_machines(name):
+    """Once, whoever noticed it: the parser or the command; on stderr as without --json."""
+    if "--json" not in run(name, "-h").stdout:
+        pytest.skip("has no --json")
+    done = run(name, "--json", "--no-such-option")
+    error = json.loads(done.stdout)["error"]
+    assert (done.exit_code, error["code"]) == (2, "usage")
+    assert error["message"] in done.stderr and "--no-such-option" in error["message"]
+    assert run(name, "--no-such-option", "--", "--json").stdout == ""
+    assert run(name, "--no-such-option").stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ("cut --json", "usage"),
+        ("cut a -o b --json --margin ten", "usage"),
+        ("cut a.jpg -o b --json", "source"),
+        ("cut a.jpg -o b --json --fail-on late", "usage"),
+        ("cut . -o b --json --set cut.choke=1", "config"),
+        ("card a.onnx --json", "model"),
+        ("ingest a b -o c --json", "dataset"),
+        ("study a.toml --data b -o c --json", "dataset"),
+        ("sheet a --json", "source"),
+    ],
+)
+def test_misuse_has_its_code(words, code, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = run(*words.split())
+    error = json.loads(done.stdout)["error"]
+    assert (done.exit_code, error["code"]) == (2, code)
+    assert error["message"] and error["message"] in done.stderr
 
 
 def test_help_is_quick():

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from garmentcut.cli import app
 from garmentcut.cli import cut as cut_module
-from garmentcut.cli.app import INTERRUPTED, OK
+from garmentcut.cli.app import HANGUP, INTERRUPTED, OK
 from garmentcut.cli.cut import stop_on_signals
 from garmentcut.config import CutConfig
 from garmentcut.model.card import StageSizes, read_model
@@ -310,7 +310,7 @@ def test_a_missing_extra_is_named(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="to Windows, a signal to a process is its end")
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, OK), (signal.SIGINT, INTERRUPTED)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, OK), (HANGUP, OK), (signal.SIGINT, INTERRUPTED)])
 def test_first_signal_asks_to_stop(number, code):
     before = signal.getsignal(number)
     with stop_on_signals() as stop:

@@ -14,6 +14,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from garmentcut.cli import app
+from garmentcut.cli.app import HANGUP
 
 
 @pytest.fixture
@@ -231,17 +232,18 @@ def test_a_photo_that_is_replaced_is_counted(run, draw):
     assert json.loads(run("--json").stdout)["replaced"] == 0
 
 
-def test_sigterm_tidies_up_like_ctrl_c_and_ends_the_process_as_it_asks():
-    code = """
+@pytest.mark.parametrize("number", [signal.SIGTERM, HANGUP])
+def test_a_signal_tidies_up_like_ctrl_c_and_ends_the_process_as_it_asks(number):
+    code = f"""
         import os, signal
         from garmentcut.cli.app import _failures_reported
         with _failures_reported("stopped"):
             try:
-                os.kill(os.getpid(), signal.SIGTERM)
+                os.kill(os.getpid(), {number:d})
             finally:
                 print("tidied up", flush=True)
     """
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False, timeout=120
     )
-    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGTERM, "tidied up\n", "garmentcut: stopped\n")
+    assert (done.returncode, done.stdout, done.stderr) == (-number, "tidied up\n", "garmentcut: stopped\n")

@@ -56,6 +56,8 @@ def test_options(batch, served, tmp_path):
     ("options", "reason"),
     [
         (["--token", "short"], "--token: at least 12 characters"),
+        (["--token", "Schlüssel-des-Studios"], "--token: ASCII letters"),
+        (["--token", " with blanks around "], "--token: ASCII letters"),
         (["--set", "runtime.threds=1"], "did you mean runtime.threads?"),
         (["--database", "mysql://x/y"], "mysql: not a database known here"),
         (["--host", "203.0.113.7"], "cannot listen on 203.0.113.7:0"),

@@ -9,11 +9,18 @@ from PIL import Image
 from psd_tools import PSDImage
 from psd_tools.psd.layer_and_mask import MaskParameters
 
-from garmentcut.dataset.corrections import Decision, ReviewSource, decision_stem, find_reviewed, write_decision
+from garmentcut.dataset.corrections import (
+    Decision,
+    ReviewSource,
+    decision_on,
+    decision_stem,
+    find_reviewed,
+    write_decision,
+)
 from garmentcut.dataset.ingest import Ingest, IngestOptions
 from garmentcut.dataset.manifest import read_pair
 from garmentcut.dataset.split import Scheme
-from garmentcut.errors import DatasetError
+from garmentcut.errors import DatasetError, PhotoError
 from garmentcut.naming import NamePattern
 from garmentcut.photo.files import sha256_of
 from garmentcut.photo.photo import Cutout
@@ -376,3 +383,21 @@ def test_the_ledger_says_where_the_photo_was(studio_of):
     for line in lines:
         assert line["inside"] and line["photo"] == line["cutout"]
         assert line["photo_bytes"] == (studio_of.out / line["pair"]["photo"]).stat().st_size
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[" * 100_000, b"[]", b'{"input": 1}', b"\xff\0", b'{"state": "open"}']
+)
+def test_a_decision_that_cannot_be_read_is_named_and_the_others_count(decide, tmp_path, content):
+    """Before, a person's correction was left out without a word, and `cut` put the model's cutout in its place."""
+    decide("a_Front")
+    decide("b_Front")
+    (path,) = (tmp_path / "batch").rglob("a_Front.decision.json")
+    path.write_bytes(content)
+    found = find_reviewed(ReviewSource((tmp_path / "batch",)), PATTERN)
+    faults = {candidate.name: [fault.text for fault in candidate.faults] for candidate in found}
+    assert faults["b_Front"] == []
+    assert f"{path}: a decision that cannot be read; put back a copy" in faults["a_Front"][0]
+    with pytest.raises(PhotoError, match=r"decision\.json: a decision that cannot be read") as refused:
+        decision_on(tmp_path / "batch", "a_Front", str(tmp_path / "photos/a_Front.png"), "0" * 64)
+    assert refused.value.code == "bad_correction"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from garmentcut.dataset.ledger import read_hashes
+from garmentcut.dataset.ledger import LEDGER_NAME, read_hashes
 from garmentcut.dataset.manifest import Pair, fault_of
 from garmentcut.dataset.split import (
     NEAR,
@@ -346,4 +346,8 @@ def test_photos_that_somebody_has_met_before(shop, tmp_path, draw_pair):
     assert len(hashes) == 4
     assert find_met(other, {mark}) == set()
     assert find_met(other, {mark}, hashes) == {"z_Front"}
+    ledger = other.folder / LEDGER_NAME
+    for left in (ledger.read_text().replace('"fingerprint": "', '"fingerprint": "zz'), None):
+        ledger.unlink() if left is None else ledger.write_text(left)
+        assert find_met(other, {mark}, hashes) == {"z_Front"}, "drawn anew, where the ledger has no hash"
     assert unpacked_hashes("no base64!") == ()

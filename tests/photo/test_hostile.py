@@ -169,8 +169,16 @@ def test_bombs_in_metadata(kind):
     packed = zlib.compress(bytes(80_000_000), 9)
     head = {b"zTXt": b"Comment\0\0", b"iTXt": b"Comment\0\1\0\0\0", b"iCCP": b"profile\0\0"}[kind]
     assert len(packed) < 100_000
-    with pytest.raises(PhotoError, match=r"damaged or unreadable.*export it again"):
-        decode_photo(with_chunks(encoded(pixels(), "PNG"), chunk(kind, head + packed)))
+    tracemalloc.start()
+    photo = decode_photo(
+        with_chunks(encoded(pixels(), "PNG"), chunk(kind, head + packed) * (1 if kind == b"iCCP" else 50))
+    )
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_array_equal(photo.rgb, pixels())
+    assert peak < 80_000_000
+    (note,) = photo.notes
+    assert note.flag == ("profile_dropped" if kind == b"iCCP" else "metadata_left_out")
 
 
 def test_very_many_small_parts_are_refused():

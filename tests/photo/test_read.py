@@ -198,14 +198,49 @@ def test_damaged_exif_never_costs_the_photo(junk, capfd):
 
 
 def test_odd_but_readable_png_chunks_are_not_talked_about(capfd, recwarn):
-    odd = chunk(b"sRGB", b"\7"), chunk(b"pHYs", b"12345678\1"), chunk(b"iCCP", b"x\0\0junk"), chunk(b"eXIf", b"hello")
-    for extra in odd:
-        try:
-            decode_photo(with_chunks(encoded(pixels(), "PNG"), extra))
-        except PhotoError as error:
-            assert "damaged" in str(error)
+    odd = {
+        b"sRGB": b"\7",
+        b"pHYs": b"12345678\1",
+        b"iCCP": b"x\0\0junk",
+        b"eXIf": b"hello",
+        b"gAMA": b"\1",
+        b"cHRM": b"",
+        b"zTXt": b"a\0\7junk",
+        b"iTXt": b"a\0\1\0\0\0junk",
+        b"tIME": b"",
+        b"bKGD": b"",
+    }
+    for kind, content in [*odd.items(), (b"pHYs", b"1")]:
+        photo = decode_photo(with_chunks(encoded(pixels(), "PNG"), chunk(kind, content)))
+        np.testing.assert_array_equal(photo.rgb, pixels())
+    decode_photo(with_chunks(encoded(Image.fromarray(pixels()).convert("LA"), "PNG"), chunk(b"tRNS", b"\0\5")))
     assert capfd.readouterr() == ("", "")
     assert not recwarn.list
+
+
+def test_an_interlaced_png_is_not_talked_about(capfd):
+    passes = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
+    parts = [pixels()[y::down, x::across] for x, y, across, down in passes]
+    packed = zlib.compress(b"".join(b"\0" + row.tobytes() for part in parts for row in part))
+    header = struct.pack(">IIBBBBB", 20, 12, 8, 2, 0, 0, 1)
+    data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
+    np.testing.assert_array_equal(decode_photo(data).rgb, pixels())
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_profile_of_some_megabytes_counts():
+    """As scanners write them, with a table; Pillow reads up to one."""
+    profile = rgb_profile() + np.random.default_rng(0).bytes(3_000_000)
+    packed = chunk(b"iCCP", b"a\0\0" + zlib.compress(profile))
+    assert decode_photo(with_chunks(encoded(pixels(), "PNG"), packed)).profile == profile
+
+
+def test_a_profile_of_which_a_part_is_missing_costs_itself():
+    whole = jpeg_photo(quality=90)
+    part = b"ICC_PROFILE\0\1\2" + bytes(100)
+    photo = decode_photo(whole[:2] + b"\xff\xe2" + struct.pack(">H", 2 + len(part)) + part + whole[2:])
+    np.testing.assert_array_equal(photo.rgb, decode_photo(whole).rgb)
+    assert [note.flag for note in photo.notes] == ["profile_dropped"]
 
 
 def test_header_that_lies_about_the_size_is_damage():

@@ -14,6 +14,7 @@ from psd_tools.psd.tagged_blocks import TaggedBlock
 from psd_tools.psd.vector import VectorMaskSetting
 
 from garmentcut.errors import PhotoError
+from garmentcut.photo import psd_read
 from garmentcut.photo.truth import read_cutout
 
 from .made import cmyk_profile, pixels
@@ -222,6 +223,22 @@ def test_a_wide_feather_is_a_gaussian_too(read):
     layer = add_layer(document, np.zeros((*size_hw, 3), np.uint8), mask=square)
     with_parameters(layer, user_mask_feather=20.0)
     np.testing.assert_allclose(read(document).alpha, blurred(square, 20), atol=0.03)
+
+
+@pytest.mark.parametrize("is_vector", [False, True])
+def test_masks_drawn_of_a_few_numbers_are_counted(read, is_vector, monkeypatch):
+    """Each of a thousand takes as long as the whole picture, and a file of thousands is small."""
+    monkeypatch.setattr(psd_read, "_SPARE_BYTES", 0)
+    document = layered((400, 300))
+    for _ in range(100):
+        layer = add_layer(document, np.full((2, 2, 4), 200, np.uint8), mask=np.full((2, 2), 255, np.uint8))
+        if is_vector:
+            add_vector_mask(layer, [circle(15, 20, 10)])
+        else:
+            with_parameters(layer, user_mask_feather=900.0)
+    with pytest.raises(PhotoError, match="far more than such a file can hold") as refused:
+        read(document)
+    assert refused.value.code == "damaged"
 
 
 def add_vector_mask(layer, subpaths, *, flags=0, **options):

@@ -305,6 +305,14 @@ def test_iptc_travels_where_it_can_and_is_named_where_not(studio, format):
         assert decode_photo(data).iptc == IPTC
 
 
+@pytest.mark.parametrize("format", ["png", "mask", "tiff", "webp", "jpeg"])
+@pytest.mark.parametrize("dpi", [70_000, 65_535, 0.3, 300.5])
+def test_odd_resolutions_are_found_again(studio, format, dpi):
+    drawn = studio()
+    data = encode(Cutout.of(Photo(drawn.photo, dpi=(dpi, 72)), drawn.alpha), format, background="white")
+    assert decode_photo(data).dpi == pytest.approx((dpi, 72), abs=0.5 if format == "jpeg" and dpi > 1 else 0.02)
+
+
 def test_exif_too_long_for_jpeg_is_named():
     long = Metadata(exif=exif_bytes() + bytes(70_000))
     assert lost_metadata(long, "jpeg") == ("EXIF of 70 kB left out: jpeg holds 64 kB",)

@@ -188,12 +188,30 @@ def test_other_bodies_that_removebg_takes(serve, picture):
         ({"size": "huge"}, "size 'huge' is not known here"),
         ({"bg_color": "nonsense"}, "bg_color: 'nonsense' is no colour"),
         ({"bg_color": "81d4fa77"}, "half-transparent"),
+        ({"bg_color": "rgb(300,0,0)"}, "bg_color: 'rgb(300,0,0)' is no colour"),
+        ({"bg_color": "hsv(0,100%,999%)"}, "is no colour"),
         ({"crop": "true", "crop_margin": "10%"}, "crop_margin: a number of pixels"),
     ],
 )
 def test_what_removebg_can_do_and_this_cannot(serve, picture, fields, reason):
     answer = removebg(serve(), picture, **fields)
     assert answer.status_code == 400 and reason in answer.json()["errors"][0]["title"]
+
+
+def test_every_error_has_a_code(serve, picture):
+    """Whoever noticed it: the guard, the framework or a route."""
+    client, files = serve(), {"photo": ("dress.png", picture)}
+    answers = {
+        "bad_request": client.get("/cut"),
+        "unfit": client.post("/cut?format=gif", content=picture),
+        "not_a_photo": client.post("/cut", content=b""),
+        "forbidden": client.post("/cut", content=picture, headers={"origin": "http://other.example"}),
+        "too_large": client.post("/cut", content=picture, headers={"content-length": "999999999"}),
+        "not_found": client.get("/static/none.js"),
+        "no_token": serve(token=TOKEN).post("/cut", files=files),
+    }
+    assert {code: answer.json()["code"] for code, answer in answers.items()} == {code: code for code in answers}
+    assert "empty" in answers["not_a_photo"].json()["error"]
 
 
 def test_errors_are_in_removebgs_form(serve):
@@ -210,7 +228,7 @@ def test_a_client_of_rembg(serve, picture):
     assert opened(client.post("/api/remove", files=files, data={"om": "true", "model": "u2net"})).mode == "L"
     laid = opened(client.post("/api/remove", files=files, data={"bgc": "0,128,0,255", "a": "true"}))
     assert np.array(laid)[5, 5, :3].tolist() == [0, 128, 0]
-    for wrong in ({"bgc": "red"}, {"bgc": "1,2,3,4"}):
+    for wrong in ({"bgc": "red"}, {"bgc": "1,2,3,4"}, {"bgc": f"{'9' * 5000},0,0,255"}):
         assert client.post("/api/remove", files=files, data=wrong).status_code == 400
     assert client.post("/api/remove", files={}, data={"om": "true"}).status_code == 415
 

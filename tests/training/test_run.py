@@ -159,9 +159,10 @@ def test_a_range_test_may_have_been_there(small_run):
         run.check_resumable()
 
 
-def test_a_damaged_run_file(small_run):
+@pytest.mark.parametrize("content", ["{", "[" * 100_000, "[1]", "\ufeff", "\0"])
+def test_a_damaged_run_file(small_run, content):
     run = begun(small_run())
-    (run.folder / "run.json").write_text("{")
+    (run.folder / "run.json").write_text(content)
     with pytest.raises(TrainingError, match=r"run\.json cannot be read"):
         run.check_resumable()
 

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial, wraps
 from pathlib import Path
@@ -20,7 +21,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from garmentcut import __version__
-from garmentcut.errors import ConfigError, GarmentcutError, counted
+from garmentcut.errors import ConfigError, GarmentcutError, UsageError, code_of, counted
 from garmentcut.observe.monitor import printable
 
 if TYPE_CHECKING:
@@ -88,12 +89,16 @@ _OF_SPECIFICATIONS = {"canvas", "garment", "color", "file", "view"}  # sections
 _OF_RECIPES = {"network", "data", "augment", "loss", "optimizer", "schedule", "training"}
 _OLD_OPTIONS = {"--mend": "--resample", "--arm": "--variant"}
 """Names of options until November 2026, and what they are called now."""
+HANGUP = getattr(signal, "SIGHUP", signal.SIGTERM)
+"""What a terminal or connection that is closed sends; Windows has no such signal."""
 _EXTRAS = {
     **dict.fromkeys(("ray", "fsspec", "pyarrow", "s3fs"), "cluster"),
     **dict.fromkeys(("fastapi", "multipart", "pg8000", "sqlalchemy", "starlette", "uvicorn"), "web"),
     "prometheus_client": "observe",
 }
 """Extra that brings a module; one that is not named here comes with `train`."""
+_owes_json = ContextVar("_owes_json", default=False)
+"""Whether a command was asked for JSON and has printed none: its error is printed as JSON, too."""
 
 
 class Command(TyperCommand):
@@ -110,7 +115,15 @@ class Command(TyperCommand):
                 say(f"garmentcut: {name} is called {new} now", err=True)
                 arg = f"{new}{equals}{value}"
             translated.append(arg)
-        return super().parse_args(ctx, translated)
+        options = translated[: [*translated, "--"].index("--")]
+        _owes_json.set("--json" in own and "--json" in options)
+        try:
+            return super().parse_args(ctx, translated)
+        except typer.Exit:  # of --help
+            raise
+        except Exception as error:  # misuse that the parser sees; it prints it on stderr itself
+            _show_error(getattr(error, "format_message", error.__str__)(), UsageError.code)
+            raise
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write arguments first, then each group of options in the order of the command's parameters."""
@@ -188,52 +201,65 @@ def command(
 
 @contextmanager
 def _failures_reported(stopped: str) -> Iterator[None]:
-    is_ours = threading.current_thread() is threading.main_thread() and (
-        signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    )
-    if is_ours:
-        signal.signal(signal.SIGTERM, partial(_terminate, os.getpid()))
+    is_main = threading.current_thread() is threading.main_thread()
+    ours = [number for number in {signal.SIGTERM, HANGUP} if is_main and signal.getsignal(number) is signal.SIG_DFL]
+    for number in ours:
+        signal.signal(number, partial(_terminate, os.getpid()))
     try:
         yield
     except GarmentcutError as error:
-        fail(str(error), error.exit_code)
+        _end(str(error), error.exit_code, error.code)
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("garmentcut"):
             raise
         package = error.name.partition(".")[0]
         extra = _EXTRAS.get(package, "train")
-        fail(f"{package} is not installed; run: pip install 'garmentcut[{extra}]'")
+        _end(f"{package} is not installed; run: pip install 'garmentcut[{extra}]'", MISUSE, "not_installed")
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        fail(f"{where}{error.strerror or error}", SOME_FAILED)
-    except MemoryError:
-        fail("not enough memory", SOME_FAILED)
-    except Terminated:
+        _end(f"{where}{error.strerror or error}", SOME_FAILED, code_of(error))
+    except MemoryError as error:
+        _end("not enough memory", SOME_FAILED, code_of(error))
+    except Terminated as error:
         say(f"garmentcut: {stopped}", err=True)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.raise_signal(signal.SIGTERM)  # whoever sent it sees that it was heeded
+        signal.signal(error.number, signal.SIG_DFL)
+        signal.raise_signal(error.number)  # whoever sent it sees that it was heeded
     except KeyboardInterrupt:
-        fail(stopped, INTERRUPTED)
+        _end(stopped, INTERRUPTED, "stopped")
     finally:
-        if is_ours:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM came: as at Ctrl-C, what was begun is tidied up before the process ends."""
+    """A signal came that ends the process: as at Ctrl-C, what was begun is tidied up before."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
 
 
 def _terminate(main_pid: int, number: int, _frame: FrameType | None) -> None:
     if os.getpid() == main_pid:
-        raise Terminated
+        raise Terminated(number)
     signal.signal(number, signal.SIG_DFL)  # a worker that was forked: it has nothing to tidy up
     signal.raise_signal(number)
 
 
-def fail(message: str, code: int = MISUSE) -> NoReturn:
-    """Print the reason on stderr and exit with the code."""
+def fail(message: str) -> NoReturn:
+    """End the command: it was not used as it is meant, as the message says."""
+    raise UsageError(message)
+
+
+def _end(message: str, exit_code: int, code: str) -> NoReturn:
     say("\n".join(map(printable, f"garmentcut: {message}".splitlines())), err=True)
-    raise typer.Exit(code)
+    _show_error(message, code)
+    raise typer.Exit(exit_code)
+
+
+def _show_error(message: str, code: str) -> None:
+    if _owes_json.get():
+        show({"error": {"code": code, "message": message}}, str, as_json=True)
 
 
 def say(text: object, *, err: bool = False) -> None:
@@ -253,6 +279,7 @@ def show(content: Any, text: Callable[[], str], *, as_json: bool, next_step: str
     """
     if as_json:
         say(json.dumps(content))
+        _owes_json.set(False)
         return
     say(text())
     if next_step:

@@ -17,6 +17,7 @@ from garmentcut.cli.app import (
     CUT,
     FAIL_ON,
     FILES,
+    HANGUP,
     INTERRUPTED,
     OK,
     RUNNING,
@@ -474,9 +475,11 @@ class StopSignal:
 
 @contextmanager
 def stop_on_signals() -> Iterator[StopSignal]:
-    """A stop signal that SIGTERM and Ctrl-C set while the context lasts."""
+    """A stop signal that SIGTERM, SIGHUP (unless it is ignored) and Ctrl-C set while the context lasts."""
     stop = StopSignal()
-    earlier = {number: signal.signal(number, stop.heed) for number in (signal.SIGTERM, signal.SIGINT)}
+    ignored = {HANGUP} if signal.getsignal(HANGUP) is signal.SIG_IGN else set()  # by nohup
+    heeded = {signal.SIGTERM, signal.SIGINT, HANGUP} - ignored
+    earlier = {number: signal.signal(number, stop.heed) for number in heeded}
     try:
         yield stop
     finally:

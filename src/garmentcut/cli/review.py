@@ -1,5 +1,6 @@
 """`garmentcut review` opens the review page, `serve` cuts photos sent over HTTP, `sheet` draws contact sheets."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -140,6 +141,8 @@ def serve(
 def _check_token(token: str | None) -> None:
     if token is not None and len(token) < _LEAST_TOKEN_CHARS:
         fail(f"--token: at least {_LEAST_TOKEN_CHARS} characters, or it is guessed")
+    if token is not None and not re.fullmatch(r"[!-~]+", token):
+        fail("--token: ASCII letters, digits and signs without blanks, or programs send it in different ways")
 
 
 @command(CUT, stopped="stopped; the pages before are whole")

@@ -28,9 +28,8 @@ from garmentcut.dataset.ledger import (
 )
 from garmentcut.dataset.manifest import Fault, Pair, fault_of, target_bytes
 from garmentcut.dataset.pairing import Candidate
-from garmentcut.dataset.split import perceptual_hash
+from garmentcut.dataset.split import fingerprint_of
 from garmentcut.errors import PhotoError, RunError
-from garmentcut.photo.color import srgb_of
 from garmentcut.photo.files import read_photo_bytes, sha256_of, write_atomic
 from garmentcut.photo.mask import bounding_box, slices_of
 from garmentcut.photo.photo import Photo, resize_alpha, resize_rgb, to_8_bit
@@ -406,7 +405,7 @@ class Examination:
             entry = replace(entry, pair=replace(entry.pair, photo=text), photo_bytes=len(photo_content))
         content = target_bytes(checked.alpha)
         text = f"{ALPHA_FOLDER}/{entry.pair.name}.png"
-        fingerprint = perceptual_hash(srgb_of(to_8_bit(photo.rgb), photo.profile), checked.alpha).tobytes().hex()
+        fingerprint = fingerprint_of(photo, checked.alpha).hex()
         write_in(self.folder / text, content)
         pair = replace(entry.pair, alpha=text, box_xyxy=checked.box_xyxy)
         return replace(entry, pair=pair, alpha_bytes=len(content), fingerprint=fingerprint)

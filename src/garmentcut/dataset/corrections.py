@@ -7,16 +7,18 @@ review's database.
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field, fields
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
+
+from pydantic import TypeAdapter
 
 from garmentcut.config import ReadConfig
 from garmentcut.dataset.manifest import Fault, fault_of
 from garmentcut.dataset.pairing import Candidate, view_of
 from garmentcut.errors import DatasetError, PhotoError
 from garmentcut.naming import NamePattern, safe_name
-from garmentcut.photo.files import read_photo_bytes, read_regular_file, sha256_of, write_atomic
+from garmentcut.photo.files import json_of, read_photo_bytes, read_regular_file, sha256_of, write_atomic
 from garmentcut.photo.photo import to_alpha
 from garmentcut.photo.read import read_gray_png
 from garmentcut.photo.truth import CutoutFile
@@ -50,6 +52,9 @@ class Decision:
     model: str = ""  # name and hash of the model whose cutout was judged; empty: written by an older garmentcut
 
 
+_DECISION = TypeAdapter(Decision)
+
+
 def decision_stem(place: str, input: str, *, is_second: bool = False) -> str:
     """Where a photo's decision and alphas lie below the batch's folder, without suffix.
 
@@ -75,32 +80,50 @@ def write_decision(out_dir: Path, stem: str, decision: Decision) -> None:
 
 def read_decision(out_dir: Path, stem: str) -> Decision | None:
     """The decision at a place; None: there is none, or it cannot be read."""
-    return _read(out_dir / f"{stem}{_SUFFIX}")
+    with suppress(PhotoError):
+        return _read(out_dir / f"{stem}{_SUFFIX}")
+    return None
 
 
 def decision_on(out_dir: Path, place: str, input: str, input_sha256: str) -> Decision | None:
-    """The decision on these pixels or, without one, on what this file held before; None: neither exists."""
+    """The decision on these pixels or, without one, on what this file held before; None: neither exists.
+
+    Raises:
+        PhotoError: one cannot be read.
+    """
     stems = (decision_stem(place, input, is_second=is_second) for is_second in (False, True))
-    found = [decision for stem in stems if (decision := read_decision(out_dir, stem)) is not None]
+    found = [decision for stem in stems if (decision := _read(out_dir / f"{stem}{_SUFFIX}")) is not None]
     same = [decision for decision in found if decision.input_sha256 == input_sha256]
     return next(iter(same or [decision for decision in found if decision.input == input]), None)
 
 
 def read_decisions(out_dir: Path) -> Iterator[Decision]:
-    """All decisions of a batch, sorted by file name."""
-    yield from filter(None, map(_read, sorted((out_dir / DECISIONS_FOLDER).rglob(f"*{_SUFFIX}"))))
+    """All decisions of a batch that can be read, sorted by file name."""
+    for path in _files_in(out_dir):
+        with suppress(PhotoError):
+            yield from filter(None, [_read(path)])
+
+
+def _files_in(out_dir: Path) -> list[Path]:
+    return sorted((out_dir / DECISIONS_FOLDER).rglob(f"*{_SUFFIX}"))
 
 
 def _read(path: Path) -> Decision | None:
+    """None: there is none.
+
+    Raises:
+        PhotoError: it cannot be read.
+    """
     try:
-        content: dict[str, Any] = json.loads(read_regular_file(path))
-        known = {key.name: content[key.name] for key in fields(Decision) if key.name in content}
-        known["written"] = {name: tuple(hashes) for name, hashes in known.get("written", {}).items()}
-        decision = Decision(**known)
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+        decision = _DECISION.validate_python(json_of(read_regular_file(path)))
+        if any(".." in Path(name).parts for name in (decision.place, decision.alpha, decision.prediction)):
+            raise ValueError("it leads out of the folder")
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    names = (decision.input, decision.place, decision.alpha, decision.prediction)
-    return decision if all(isinstance(name, str) and ".." not in Path(name).parts for name in names) else None
+    except (OSError, ValueError) as error:
+        fix = "put back a copy, or delete it and decide again in garmentcut review"
+        raise PhotoError(f"{path}: a decision that cannot be read; {fix}", code="bad_correction") from error
+    return decision
 
 
 @dataclass(frozen=True)
@@ -121,7 +144,18 @@ def find_reviewed(source: ReviewSource, pattern: NamePattern) -> list[Candidate]
     """
     newest: dict[str, tuple[str, Candidate]] = {}
     for batch in source.batches:
-        for decision in _decisions_of(batch):
+        if not (batch / DECISIONS_FOLDER).is_dir():
+            raise DatasetError(f"{batch}: nobody has reviewed it; name a folder that garmentcut review was opened on")
+        for path in _files_in(batch):
+            try:
+                decision = _read(path)
+            except PhotoError as error:
+                name = path.name.removesuffix(_SUFFIX)
+                faults = (fault_of("unreadable", str(error)),)
+                newest[str(path)] = "", Candidate(safe_name(name), name, "unknown", None, None, faults, is_alpha=True)
+                continue
+            if decision is None:
+                continue
             if decision.state == "corrected" or (source.with_accepted and decision.state == "accepted"):
                 candidate = _candidate(batch.resolve(), decision, pattern)
                 if candidate.name not in newest or newest[candidate.name][0] <= decision.at:
@@ -133,12 +167,6 @@ def joined(candidates: Iterable[Candidate], reviewed: Iterable[Candidate]) -> li
     """All candidates, sorted by name; for a photo that was reviewed, the review's candidate counts."""
     both = {candidate.name: candidate for candidate in (*candidates, *reviewed)}
     return [both[name] for name in sorted(both)]
-
-
-def _decisions_of(batch: Path) -> Iterator[Decision]:
-    if not (batch / DECISIONS_FOLDER).is_dir():
-        raise DatasetError(f"{batch}: nobody has reviewed it; name a folder that garmentcut review was opened on")
-    return read_decisions(batch)
 
 
 def _candidate(batch: Path, decision: Decision, pattern: NamePattern) -> Candidate:

@@ -5,6 +5,7 @@ Entries are written as they are found, so that nothing is read twice.
 
 import errno
 import os
+import re
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -51,6 +52,7 @@ class LedgerEntry:
 
 
 _ENTRIES = TypeAdapter(LedgerEntry)
+_HASH = re.compile("[0-9a-f]{384}")
 
 
 class IngestLedger:
@@ -199,7 +201,11 @@ def read_hashes(folder: Path) -> dict[str, bytes]:
     except OSError:
         return {}
     entries = filter(None, map(_entry_of, lines))
-    return {entry.pair.photo_sha256: bytes.fromhex(entry.fingerprint) for entry in entries if entry.fingerprint}
+    return {
+        entry.pair.photo_sha256: bytes.fromhex(entry.fingerprint)
+        for entry in entries
+        if _HASH.fullmatch(entry.fingerprint)
+    }
 
 
 def has_own_files(entry: LedgerEntry, folder: Path) -> bool:

@@ -15,7 +15,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from garmentcut.config import ReadConfig
 from garmentcut.errors import DatasetError, PhotoError
 from garmentcut.naming import VIEWS
-from garmentcut.photo.files import read_photo_bytes, read_regular_file, write_atomic
+from garmentcut.photo.files import json_of, read_photo_bytes, read_regular_file, write_atomic
 from garmentcut.photo.photo import Photo
 from garmentcut.photo.read import PNG_SIGNATURE, read_photo
 from garmentcut.photo.write import png_bytes
@@ -261,7 +261,7 @@ def _content_of(pair: Pair) -> tuple[str, str, str]:
 
 def _read_header(path: Path, lines: list[bytes]) -> _Header:
     try:
-        content = json.loads(lines[0])
+        content = json_of(lines[0])
         if content["version"] > _FORMAT["version"]:
             raise DatasetError(f"{path}: written by a later garmentcut; update this one")
         header = _HEADERS.validate_python(content)
@@ -269,7 +269,7 @@ def _read_header(path: Path, lines: list[bytes]) -> _Header:
             raise ValueError
     except DatasetError:
         raise
-    except (IndexError, KeyError, TypeError, ValueError, RecursionError) as error:
+    except (IndexError, KeyError, TypeError, ValueError) as error:
         raise DatasetError(f"{path}, line 1, does not say that it is a manifest of garmentcut's; {_FIX}") from error
     return header
 

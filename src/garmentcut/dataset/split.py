@@ -20,6 +20,7 @@ import hashlib
 import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -27,8 +28,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from garmentcut.dataset.ledger import read_hashes
-from garmentcut.dataset.manifest import Fault, Manifest, Pair, fault_of
-from garmentcut.errors import DatasetError, counted
+from garmentcut.dataset.manifest import Fault, Manifest, Pair, fault_of, read_pair
+from garmentcut.errors import DatasetError, PhotoError, counted
+from garmentcut.photo.color import srgb_of
+from garmentcut.photo.photo import Photo, to_8_bit
 
 PerceptualHash = NDArray[np.int8]  # `(192,)`: 96 cells of brightness, 96 of shape
 NEAR = 0.18  # hashes nearer to each other than this are of the same photo
@@ -90,6 +93,21 @@ def unpacked_hashes(text: str) -> tuple[bytes, ...]:
     return tuple(data[start : start + HASH_BYTES] for start in range(0, len(data) - HASH_BYTES + 1, HASH_BYTES))
 
 
+def hashes_of(manifest: Manifest) -> dict[str, bytes]:
+    """Perceptual hashes of a data set's photos, by their SHA-256: its ledger's, or else drawn anew."""
+    known = read_hashes(manifest.folder)
+    for pair in manifest.usable:
+        if pair.photo_sha256 not in known:
+            with suppress(PhotoError):  # whoever needs its pixels says so
+                known[pair.photo_sha256] = fingerprint_of(*read_pair(manifest, pair))
+    return known
+
+
+def fingerprint_of(photo: Photo, alpha: NDArray[np.float32]) -> bytes:
+    """The perceptual hash of a photo's garment, as it is kept."""
+    return perceptual_hash(srgb_of(to_8_bit(photo.rgb), photo.profile), alpha).tobytes()
+
+
 def find_met(manifest: Manifest, photos: Collection[str], hashes: Sequence[bytes] = ()) -> frozenset[str]:
     """Names of the pairs that a model trained on these photos has met before.
 
@@ -104,7 +122,7 @@ def find_met(manifest: Manifest, photos: Collection[str], hashes: Sequence[bytes
         for pair in manifest.usable
         if any(pair.photo_sha256[:length] in known for length in lengths)
     }
-    own = read_hashes(manifest.folder) if hashes else {}
+    own = hashes_of(manifest) if hashes else {}
     rows = [pair for pair in manifest.usable if pair.photo_sha256 in own]
     if rows:
         theirs = [own[pair.photo_sha256] for pair in rows]

@@ -21,7 +21,7 @@ from garmentcut.evaluation.predict import CutPair, Trial, predict, refuse_seen
 from garmentcut.evaluation.report import page_environment
 from garmentcut.evaluation.uncertainty import LEAST_GARMENTS, Experience, cross_fitted, experience_of
 from garmentcut.photo.color import srgb_of
-from garmentcut.photo.files import LOCK_NAME, FolderLock, write_atomic
+from garmentcut.photo.files import LOCK_NAME, FolderLock, json_of, write_atomic
 from garmentcut.photo.photo import to_8_bit
 from garmentcut.prediction.verdict import place_of
 
@@ -226,7 +226,7 @@ def read_verdicts(path: Path) -> dict[str, CutoutVerdict]:
         EvaluationError: it cannot be read, or is not one.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))["verdicts"]
+        content = json_of(path.read_text(encoding="utf-8-sig"))["verdicts"]
         return {str(name): _checked(verdict, str(name)) for name, verdict in content.items()}
     except EvaluationError as error:
         raise EvaluationError(f"{path}: {error}") from error

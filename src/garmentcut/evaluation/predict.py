@@ -4,7 +4,6 @@ Which model is tried on which photos: one model on all of them, or each fold's m
 A file that cannot be read becomes an outcome with its reason; the others go on.
 """
 
-import json
 import os
 import threading
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from garmentcut.config import RuntimeConfig
 from garmentcut.dataset.composite import extra_pairs
@@ -25,7 +25,7 @@ from garmentcut.dataset.split import find_met, unpacked_hashes
 from garmentcut.errors import EvaluationError, PhotoError
 from garmentcut.evaluation.metrics import Alpha
 from garmentcut.model.card import UNKNOWN, ModelCard, read_model
-from garmentcut.photo.files import map_in_order
+from garmentcut.photo.files import json_of, map_in_order
 from garmentcut.photo.photo import Photo
 from garmentcut.prediction.cutter import Cutter, Prediction
 from garmentcut.prediction.doubt import Observation, observe_prediction
@@ -280,8 +280,9 @@ def _held_out(run: Path, manifest: Manifest) -> tuple[str, ...]:
     """The splits that a run's training held out of this very dataset."""
     path, fix = run / RUN_NAME, f"name the photos by --split, or give {run / MODEL_NAME} itself"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        held, data = tuple(content["held_out"]), content.get("data_sha256", manifest.sha256)
+        content = json_of(path.read_text(encoding="utf-8"))
+        held = TypeAdapter(tuple[str, ...]).validate_python(content["held_out"])
+        data = content.get("data_sha256", manifest.sha256)
     except OSError as error:
         raise EvaluationError(f"{path}: {error.strerror}, so nobody knows which photos were held out; {fix}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from garmentcut.dataset.manifest import Manifest, Pair
 from garmentcut.errors import EvaluationError
@@ -37,7 +38,7 @@ from garmentcut.evaluation.metrics import (
 )
 from garmentcut.evaluation.predict import CutPair, Trial, predict
 from garmentcut.model.card import ModelCard
-from garmentcut.photo.files import write_atomic
+from garmentcut.photo.files import json_of, write_atomic
 from garmentcut.photo.mask import Mask
 from garmentcut.photo.photo import Photo
 
@@ -86,6 +87,7 @@ class PhotoScore:
         return self.group or self.garment
 
 
+_SCORE = TypeAdapter(PhotoScore)
 OnPhoto = Callable[[PhotoScore, Photo, Alpha, Alpha], None]
 """Is shown each measured photo: its row, the photo, the target's alpha, the predicted alpha; from several threads."""
 
@@ -158,24 +160,15 @@ def read_scores(folder: Path) -> list[PhotoScore]:
     scores = []
     for number, line in enumerate(lines, 1):
         try:
-            scores.append(_score_of(json.loads(line)))
-        except (ValueError, TypeError, KeyError) as error:
+            scores.append(_score_of(json_of(line)))
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise EvaluationError(f"{path}, line {number}, is not a row of garmentcut's; evaluate again") from error
     return scores
 
 
 def _score_of(row: dict[str, Any]) -> PhotoScore:
-    measures = row["measures"]
-    return PhotoScore(
-        **{
-            **row,
-            "faults": tuple(row["faults"]),
-            "measures": measures
-            and PhotoMetrics(**{_OLD_KEYS.get(key, key): value for key, value in measures.items()}),
-            "sweep": tuple(row["sweep"]),
-            "sweep_any": tuple(row["sweep_any"]),
-        }
-    )
+    measures = row["measures"] and {_OLD_KEYS.get(key, key): value for key, value in row["measures"].items()}
+    return _SCORE.validate_python({**row, "measures": measures})
 
 
 def _csv_of(scores: Iterable[PhotoScore]) -> str:

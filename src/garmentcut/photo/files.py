@@ -17,7 +17,7 @@ from concurrent.futures import Executor, Future
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from garmentcut.config import ReadConfig
 from garmentcut.errors import LockLostError, LockTakenError, PhotoError
@@ -83,6 +83,18 @@ def read_regular_file(path: Path) -> bytes:
     """
     with open(path, "rb", opener=open_regular) as file:
         return file.read()
+
+
+def json_of(data: bytes | str) -> Any:
+    """What a file of JSON says.
+
+    Raises:
+        ValueError: it is none, or nested very deeply.
+    """
+    try:
+        return json.loads(data)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
 
 
 def sha256_of(path: Path) -> str:
@@ -456,7 +468,7 @@ def _signature(token: str) -> bytes:
 def _read(path: Path) -> dict[str, object]:
     """What a lock's file says; nothing, if it cannot be read or says nothing."""
     try:
-        content = json.loads(path.read_bytes())
+        content = json_of(path.read_bytes())
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}

@@ -33,7 +33,7 @@ _ITEM_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 
 _ASCII, _SHORT, _LONG, _RATIONAL, _LAST_CLASSIC = 2, 3, 4, 5, 13  # types of values
 _INTEGERS = {1: "B", _SHORT: "H", _LONG: "I", _LAST_CLASSIC: "I", 16: "Q", 18: "Q"}
 _MOST_TAGS, _MOST_TAG_BYTES, _MOST_EXIF_BYTES = 4096, 4_000_000, 16_000_000
-_MAX_DPI = 100_000
+_MIN_DPI, _MAX_DPI = 0.1, 100_000  # beyond, formats that write whole numbers say none, or another
 
 _SCAN, _NO_LENGTH = 0xDA, (0x01, *range(0xD0, 0xDA))  # JPEG markers: start of scan, markers without content
 _MOST_SEGMENTS = 20_000  # each takes time, however small
@@ -183,7 +183,7 @@ def dpi_of(horizontal: Any, vertical: Any, unit: Any) -> tuple[float, float] | N
     if per_inch is None or horizontal is None or vertical is None:
         return None
     dpi = float(horizontal) * per_inch, float(vertical) * per_inch
-    return dpi if all(0 < value < _MAX_DPI for value in dpi) else None
+    return dpi if all(_MIN_DPI <= value < _MAX_DPI for value in dpi) else None
 
 
 def exif_bytes(main: Directory, inner: Mapping[int, Directory], order: str) -> bytes:

@@ -64,6 +64,8 @@ def draw_mask(document: Document, layer: Layer, frame: Box | None = None) -> tup
     frame = frame or document.frame
     data = layer.record.mask_data
     parameters = data.parameters if data else None
+    if data is not None or _vector_mask_of(layer) is not None:
+        document.decoder.spend(4 * frame.size_hw[0] * frame.size_hw[1])
     is_feathered = bool(parameters and (parameters.user_mask_feather or parameters.vector_mask_feather))
     if is_feathered and frame.within(document.frame) == frame != document.frame:  # what lies around it blurs into it
         whole, notes = draw_mask(document, layer)
@@ -116,6 +118,7 @@ def _draw_vector(document: Document, layer: Layer, frame: Box) -> tuple[Alpha | 
     flags = int.from_bytes(data[4:8])
     if flags & _DISABLED:
         return None, (_SWITCHED_OFF,)
+    document.decoder.spend(4 * document.size_hw[0] * document.size_hw[1])  # of which the frame may be a small part
     alpha = draw_path(parse_path(data[8:]), document.size_hw)
     alpha = 1 - alpha if flags & _INVERTED else alpha
     return place(alpha, document.frame.seen_from(frame), frame.size_hw), ()

@@ -53,6 +53,18 @@ class PlaneDecoder:
         """Bytes of an unpacked row."""
         return (width * self._depth + 7) // 8
 
+    def spend(self, num_bytes: int) -> None:
+        """Count what is made of a file, such as planes drawn of a few numbers; each takes time and memory.
+
+        Raises:
+            PhotoError: far more than the file can honestly hold.
+        """
+        self._bytes_left -= num_bytes
+        if self._bytes_left < 0:
+            raise PhotoError(
+                "its layers unpack to far more than such a file can hold; flatten it and save it again", code="damaged"
+            )
+
     def unpack(self, compression: int, packed: bytes, size_hw: tuple[int, int]) -> Pixels:
         """One plane `(H, W)`, uint8 or uint16.
 
@@ -61,11 +73,7 @@ class PlaneDecoder:
         """
         height, width = size_hw
         num_bytes = height * self.row_bytes(width)
-        self._bytes_left -= num_bytes
-        if self._bytes_left < 0:
-            raise PhotoError(
-                "its layers unpack to far more than such a file can hold; flatten it and save it again", code="damaged"
-            )
+        self.spend(num_bytes)
         if compression == _RLE:
             if len(packed) < 2 * height:
                 raise PhotoError(_DAMAGED.format("a layer is cut off"), code="damaged")

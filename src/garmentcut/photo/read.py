@@ -5,6 +5,7 @@ Pillow finds the metadata of PNG, JPEG, WebP and AVIF; a strict and exact decode
 
 import importlib.util
 import io
+import logging
 import os
 import re
 import struct
@@ -68,10 +69,17 @@ _REFUSED_BY_NAME = (
 _AVIF_BRANDS = {b"avif", b"avis"}
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 _MAX_DETAIL_CHARS = 120
+# Decoders report odd parts that cost no pixel by logging, which Python prints where nobody has set logging up.
+logging.getLogger("imagecodecs").addHandler(logging.NullHandler())
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHUNK_FRAME_BYTES = 12  # length, kind and checksum
 _MOST_CHUNKS = 20_000  # beside pixels: each takes time, however small
-_NOT_FOR_PILLOW = {b"IDAT", b"acTL", b"fcTL", b"fdAT"}
+_FOR_PILLOW = {b"IHDR", b"tEXt", b"zTXt", b"iTXt", b"eXIf", b"pHYs", b"IEND"}
+# What stands before packed content; and how much that may hold, each text (Pillow's limit) and all of a file.
+_PACKED = {kind: re.compile(rb"[^\0]{0,79}\0\0") for kind in (b"zTXt", b"iCCP")} | {
+    b"iTXt": re.compile(rb"[^\0]{0,79}\0\x01\0[^\0]*\0[^\0]*\0")
+}
+_MOST_TEXT_BYTES, _MOST_UNPACKED_BYTES = PngImagePlugin.MAX_TEXT_CHUNK, 1 << 25
 _PIXEL_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 _CHANNELS_OF_PNG = {0: 1, 2: 3, 3: 4, 4: 2, 6: 4}  # by colour type; a palette may hold transparency
 _WEBP_ANIMATION = 0x02  # flag in the VP8X chunk
@@ -79,7 +87,7 @@ _FRAME_HEADERS = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # JPEG markers: what
 _SEQUENTIAL_FRAMES = {0xC0, 0xC1}
 _MOST_SCANS, _MOST_CHANNELS = 1000, 4  # of a JPEG: encoders write about ten scans of up to four channels
 _NEXT_SCAN = re.compile(b"\xff\xda")  # among coded pixels a byte of 255 is followed by 0 or a restart marker
-_JPEG_END = b"\xff\xd9"
+_JPEG_END, _ICC_MARK = b"\xff\xd9", b"ICC_PROFILE\0"
 _JUNK = re.compile(r"Corrupt JPEG data: ([0-9]+) extraneous bytes before marker 0xd9")
 _MOST_JUNK_BYTES = 32  # that a fault in the pixels would not leave behind
 
@@ -352,20 +360,56 @@ def _read_png(data: bytes) -> Raster:
     import imagecodecs  # Pillow would cut 16 bits down to 8
 
     chunks, notes = split_png(data)
+    chunks, profile, lost = _unpack_metadata(chunks)
     contents = {kind: bytes(chunk[8:-4]) for kind, chunk in chunks if kind != b"IDAT"}
     if b"acTL" in contents and contents[b"acTL"][:4] != b"\0\0\0\1":
         raise PhotoError("an animated PNG; save the frame you want as a photo")
-    # Pillow gets no pixels, so it also sees the metadata behind them; the decoder gets no metadata, or it would print
-    # what it dislikes about it.
-    metadata = b"".join([PNG_SIGNATURE, *(chunk for kind, chunk in chunks if kind not in _NOT_FOR_PILLOW)])
+    # Pillow gets no pixels, so it also sees the metadata behind them.
+    metadata = b"".join([PNG_SIGNATURE, *(chunk for kind, chunk in chunks if kind in _FOR_PILLOW)])
     with silent_pillow():
         info = PngImagePlugin.PngImageFile(io.BytesIO(metadata)).info
     pixels = imagecodecs.png_decode(
         b"".join([PNG_SIGNATURE, *(chunk for kind, chunk in chunks if kind in _PIXEL_CHUNKS)])
     )
-    info = info | {kind: info.get(kind) or _raw_profile(info, kind) for kind in ("exif", "xmp")}
+    info = (
+        info | {"icc_profile": profile} | {kind: info.get(kind) or _raw_profile(info, kind) for kind in ("exif", "xmp")}
+    )
     iptc = resource_of(split_resources(_raw_profile(info, "iptc") or _raw_profile(info, "8bim")), IPTC_RESOURCE)
-    return _raster(pixels, info, png_color=PngColor.of(contents), dpi=info.get("dpi"), iptc=iptc, notes=notes)
+    return _raster(pixels, info, png_color=PngColor.of(contents), dpi=info.get("dpi"), iptc=iptc, notes=notes + lost)
+
+
+def _unpack_metadata(
+    chunks: list[tuple[bytes, memoryview]],
+) -> tuple[list[tuple[bytes, memoryview]], bytes | None, tuple[str, ...]]:
+    """The chunks without those that are damaged or unpack to very much; the colour profile; and notes on what is lost.
+
+    A decoder would refuse the whole photo for them.
+    """
+    kept, profile, notes, room = [], None, dict[str, None](), _MOST_UNPACKED_BYTES
+    for kind, chunk in chunks:
+        unpacked: bytes | None = b""
+        if kind in _PACKED and (head := _PACKED[kind].match(chunk[8:-4])):
+            most = room if kind == b"iCCP" else min(room, _MOST_TEXT_BYTES)
+            unpacked = _inflated(chunk[8 + head.end() : -4], most)
+            room -= len(unpacked or b"")
+        elif kind in (b"zTXt", b"iCCP") or (kind == b"pHYs" and len(chunk) != _CHUNK_FRAME_BYTES + 9):
+            unpacked = None
+        if unpacked is not None:
+            kept.append((kind, chunk))
+            profile = unpacked if kind == b"iCCP" else profile
+        elif kind == b"iCCP":
+            notes[Note("broken colour profile dropped: read as sRGB", "profile_dropped")] = None
+        else:
+            notes[Note(f"{kind.decode()}: damaged or very large, left out", "metadata_left_out")] = None
+    return kept, profile, tuple(notes)
+
+
+def _inflated(packed: memoryview, most: int) -> bytes | None:
+    try:
+        found = zlib.decompressobj().decompress(packed, most + 1)
+    except zlib.error:
+        return None
+    return found if len(found) <= most else None
 
 
 def _read_jpeg(data: bytes) -> Raster:
@@ -388,7 +432,7 @@ def _decode_jpeg(data: bytes) -> tuple[NDArray[np.uint8], bool, tuple[str, ...]]
     """Pixels, whether they are inks, and notes on faults that cost no pixel; libjpeg's other warnings are errors."""
     import simplejpeg  # Pillow would pass files with damaged scans as good photos
 
-    space = simplejpeg.decode_jpeg_header(data)[2]
+    space = simplejpeg.decode_jpeg_header(data, strict=False)[2]
     is_cmyk = space in ("CMYK", "YCCK")
     wanted = "CMYK" if is_cmyk else "GRAY" if space == "Gray" else "RGB"
     notes: list[str] = []
@@ -416,6 +460,9 @@ def _fix_jpeg(data: bytes, fault: str) -> tuple[bytes | None, str]:
     if fault == "Premature end of JPEG file" and not data.endswith(_JPEG_END) and _has_all_scans(data):
         # Where pixels are missing too, libjpeg says so once the end is there, but not where a whole scan is missing.
         return data + _JPEG_END, Note("the missing end of the file passed over", "repaired")
+    if fault == "Corrupt JPEG data: bad ICC marker" and (named := data.find(_ICC_MARK, 0, scan)) >= 0:
+        data = data[:named] + data[named:scan].replace(_ICC_MARK, bytes(len(_ICC_MARK))) + data[scan:]
+        return data, Note("broken colour profile dropped: read as sRGB", "profile_dropped")
     if match := _JUNK.fullmatch(fault):
         end, num = data.find(_JPEG_END, scan), int(match[1])
         junk = data[end - num : end]

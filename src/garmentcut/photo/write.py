@@ -36,6 +36,7 @@ _FASTEST = 1  # on cutouts, higher levels cost several times as long and save a 
 _MAX_IDAT_BYTES = 1 << 30  # a chunk's length is a 31-bit number
 _JPEG_QUALITY = 95
 _MOST_JPEG_SIDE_PX = 65_500  # libjpeg's
+_MOST_HEADER_DPI = 65_535
 _MOST_SEGMENT_BYTES = 65_533
 _APP1, _APP13, _EXIF_MARK, _XMP_MARK = b"\xff\xe1", b"\xff\xed", b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
 _RESOURCE_MARK = b"Photoshop 3.0\0"
@@ -303,7 +304,8 @@ def jpeg_bytes(
 
     Args:
         pixels: `(H, W, 3)`, uint8, or uint16, which is rounded to 8 bits.
-        metadata: what travels with the pixels; of the DPI, whole numbers are written.
+        metadata: what travels with the pixels; of the DPI, whole numbers are written, or EXIF's fractions where the
+            header, which ends at 65535, cannot hold those.
         resources: Photoshop's image resources, such as a clipping path.
         quality: 1 to 100.
 
@@ -314,14 +316,17 @@ def jpeg_bytes(
         raise OutputError(
             f"JPEG ends at {_MOST_JPEG_SIDE_PX} pixels a side, this has {max(pixels.shape[:2])}; use tiff"
         )
-    dpi, exif, xmp = metadata.dpi, metadata.exif, metadata.xmp
+    exif, xmp = metadata.exif, metadata.xmp
+    dpi = tuple(map(round, metadata.dpi or ()))
+    if not all(0 < value <= _MOST_HEADER_DPI for value in dpi):
+        dpi, exif = (), with_dpi(exif, metadata.dpi)
     segments = _resource_segments(join_resources([*resources, *iptc_resources(metadata)]))
     if xmp and not _fits(_XMP_MARK, xmp):
         xmp, extension = extended_xmp_segments(xmp)
         segments += b"".join(_APP1 + (2 + len(part)).to_bytes(2) + part for part in extension)
     options = {
         "icc_profile": metadata.profile,
-        "dpi": tuple(map(round, dpi)) if dpi else None,
+        "dpi": dpi,
         "exif": _EXIF_MARK + exif if exif and _fits(_EXIF_MARK, exif) else None,
         "xmp": xmp,
         "extra": segments,

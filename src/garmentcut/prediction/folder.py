@@ -21,6 +21,7 @@ from garmentcut.observe.monitor import Monitor
 from garmentcut.photo.files import (
     LOCK_NAME,
     FolderLock,
+    json_of,
     map_in_order,
     read_photo_bytes,
     read_regular_file,
@@ -93,7 +94,7 @@ def read_batch(out_dir: Path) -> Batch:
     """
     path = out_dir / BATCH_NAME
     try:
-        content = json.loads(read_regular_file(path))
+        content = json_of(read_regular_file(path))
         if content["version"] != _VERSION:
             raise SourceError(f"{path}: of another version of garmentcut; update it")
         return Batch(str(content["id"]), {key: _order_of(order) for key, order in content["orders"].items()})
@@ -107,7 +108,7 @@ def read_batch(out_dir: Path) -> Batch:
         raise NoBatchError(f"{out_dir}: nothing was cut into this folder; {fix}") from error
     except OSError as error:
         raise SourceError(f"{path}: cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         if isinstance(error, SourceError):
             raise
         fix = (

@@ -17,7 +17,7 @@ from pydantic import AllowInfNan, BeforeValidator, Strict, TypeAdapter
 
 from garmentcut.errors import FAILURES, Note, PhotoError, RunError, SourceError, counted
 from garmentcut.observe.monitor import Monitor
-from garmentcut.photo.files import read_regular_file, sha256_of, write_atomic
+from garmentcut.photo.files import json_of, read_regular_file, sha256_of, write_atomic
 from garmentcut.photo.metadata import capture_of_file
 from garmentcut.prediction.sources import Source, folded
 
@@ -400,10 +400,10 @@ _ROW = TypeAdapter(Row)
 def read_row(line: bytes) -> Row | None:
     """The row on a line of results.jsonl; None if it is not one. Keys of other versions are passed over."""
     try:
-        content = json.loads(line)
+        content = json_of(line)
         content = {_OLD_KEYS.get(key, key): value for key, value in content.items()}
         row = _ROW.validate_python(content)
-    except (AttributeError, ValueError, RecursionError):  # no row: a list, a number, other types
+    except (AttributeError, ValueError):  # no row: a list, a number, other types
         return None
     if "flags" not in content:
         row = replace(row, flags=tuple(filter(None, map(_flag_of_view, row.reasons))))

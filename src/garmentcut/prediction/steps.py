@@ -22,7 +22,15 @@ from garmentcut.dataset.corrections import DECISIONS_FOLDER, LOCK_NAME, Decision
 from garmentcut.errors import FolderError, Note, OutputError, PhotoError, RunError, code_of
 from garmentcut.naming import FORMATS
 from garmentcut.photo.compose import Preparation
-from garmentcut.photo.files import FolderLock, StagedFile, read_photo_bytes, read_regular_file, sha256_of, write_atomic
+from garmentcut.photo.files import (
+    FolderLock,
+    StagedFile,
+    json_of,
+    read_photo_bytes,
+    read_regular_file,
+    sha256_of,
+    write_atomic,
+)
 from garmentcut.photo.metadata import capture_of
 from garmentcut.photo.photo import Cutout, Photo, to_alpha
 from garmentcut.photo.read import decode_photo, read_gray_png
@@ -157,9 +165,9 @@ class Steps:
 
     def _finished(self, work: Work, *, is_again: bool = False) -> Row:
         start = time.perf_counter()
-        row, staged, heat = work.row, list[StagedFile](), None
-        decision = decision_for(self.run.out_dir, row)
+        row, staged, heat, decision = work.row, list[StagedFile](), None, None
         try:
+            decision = decision_for(self.run.out_dir, row)
             if (prediction := work.prediction) is not None:
                 row = with_written(self.run.out_dir, row, decision)
                 work, row, heat = self._judged(replace(work, row=row), prediction)
@@ -200,8 +208,9 @@ class Steps:
         """
         if isinstance(error, FolderError):
             raise error
-        if decision_for(self.run.out_dir, row) != decision:
-            return True
+        with suppress(PhotoError):  # of a decision that cannot be read
+            if decision_for(self.run.out_dir, row) != decision:
+                return True
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             fix = "free some space and run again: it goes on where it stopped"
             raise FolderError(f"{error.filename or self.run.out_dir}: {error.strerror}; {fix}") from error
@@ -547,7 +556,7 @@ def _read_attempts(path: Path) -> dict[str, Attempt]:
     if not path.exists():
         return found
     for line in read_regular_file(path).split(b"\n"):
-        with suppress(ValueError, RecursionError):
-            attempt = _ATTEMPT.validate_python(json.loads(line))
+        with suppress(ValueError):
+            attempt = _ATTEMPT.validate_python(json_of(line))
             found[attempt.input] = attempt
     return {input: attempt for input, attempt in found.items() if attempt.stage or attempt.is_suspect}

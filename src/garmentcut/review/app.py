@@ -7,6 +7,7 @@ import webbrowser
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from typing import Any
+from urllib.parse import quote
 
 import uvicorn
 from fastapi import FastAPI, Request
@@ -19,7 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from garmentcut import __version__
-from garmentcut.errors import ModelError, ReviewError, UsageError
+from garmentcut.errors import ModelError, ReviewError, UsageError, code_of
 from garmentcut.prediction.folder import read_batch
 from garmentcut.review import cutting, pages
 from garmentcut.review.cutting import MAX_PHOTO_BYTES, CutService, Model
@@ -82,39 +83,42 @@ def _answer_errors(app: FastAPI) -> None:
     def answer_refusal(request: Request, error: ReviewError) -> Response:
         more = {"item": error.item} if error.item else {}
         headers = {"retry-after": str(error.retry_after_s)} if error.retry_after_s else {}
-        return _fault(request, error.status, str(error), headers=headers, code=error.code, **more)
+        return _fault(request, error.status, str(error), error.code, headers=headers, **more)
 
     @app.exception_handler(RequestValidationError)
     def answer_misfit(request: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"][1:])
-        return _fault(request, 422, f"{where}: {first['msg']}" if where else str(first["msg"]))
+        return _fault(request, 422, f"{where}: {first['msg']}" if where else str(first["msg"]), "unfit")
 
     @app.exception_handler(HTTPException)
     def answer_status(request: Request, error: HTTPException) -> Response:
-        return _fault(request, error.status_code, str(error.detail), headers=dict(error.headers or {}))
+        code = "not_found" if error.status_code == 404 else "bad_request"
+        return _fault(request, error.status_code, str(error.detail), code, headers=dict(error.headers or {}))
 
     @app.exception_handler(ModelError)
     def answer_model(request: Request, error: ModelError) -> Response:
-        return _fault(request, 503, str(error))
+        return _fault(request, 503, str(error), error.code)
 
     @app.exception_handler(DBAPIError)
     def answer_database(request: Request, error: DBAPIError) -> Response:
-        return _fault(request, 503, f"the database does not answer ({error.orig}); {_LOOK}")
+        return _fault(request, 503, f"the database does not answer ({error.orig}); {_LOOK}", "database")
 
     @app.exception_handler(Exception)  # and it is written to the log, with where it came from
     def answer_mistake(request: Request, error: Exception) -> Response:
-        return _fault(request, 500, f"the server has made a mistake ({type(error).__name__}); its log says more")
+        name = type(error).__name__
+        return _fault(request, 500, f"the server has made a mistake ({name}); its log says more", "internal")
 
     @app.exception_handler(OSError)
     def answer_disk(request: Request, error: OSError) -> Response:
-        return _fault(request, 507, f"a file cannot be read or written: {error.strerror or error}; {_LOOK}")
+        message = f"a file cannot be read or written: {error.strerror or error}; {_LOOK}"
+        return _fault(request, 507, message, code_of(error))
 
 
 def _fault(
-    request: Request, status: int, message: str, *, headers: dict[str, str] | None = None, **more: Any
+    request: Request, status: int, message: str, code: str, *, headers: dict[str, str] | None = None, **more: Any
 ) -> Response:
-    status, content = fault_of(request.url.path, status, message, **more)
+    status, content = fault_of(request.url.path, status, message, code, **more)
     if content is not None:
         return JSONResponse(content, status, headers=headers)
     return HTMLResponse(pages.error_page(status, message), status, headers=headers)
@@ -256,7 +260,7 @@ def serve(
     host, port = listening.getsockname()[:2]
     access = open_access(settings.folder.resolve(), host, port, token)
     service = Service(settings, access)
-    link = _address_of(access) + (f"?token={access.token}" if access.token else "")
+    link = _address_of(access) + (f"?token={quote(access.token)}" if access.token else "")
 
     def announce() -> None:
         say(link)

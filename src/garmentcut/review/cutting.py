@@ -271,6 +271,7 @@ class ErrorBody(BaseModel):
     """The body of every answer that is an error."""
 
     error: str
+    code: str
 
 
 def _service_of(request: Request) -> CutService:
@@ -323,7 +324,7 @@ async def cut(
         is_form = request.headers.get("content-type", "").lower().startswith("multipart/form-data")
         form = await _read_form(request, body) if is_form else _Form(body)
         if form.photo is None:
-            raise ReviewError("the form has no file in it", code="not_a_photo")
+            raise ReviewError("the form has no file in it, that is, no part with a filename", code="not_a_photo")
         order = CutRequest(format, OutputConfig(formats=(format,)), form.name)
         content = await service.cut_queue.cut(form.photo, order)
     return _cutout_of(content, order)
@@ -451,7 +452,8 @@ def _color_of_removebg(text: str) -> str | None:
     digits = text.removeprefix("#")
     try:
         is_hexadecimal = re.fullmatch(r"[0-9a-fA-F]{3,8}", digits) is not None
-        red, green, blue, alpha = (*ImageColor.getrgb(f"#{digits}" if is_hexadecimal else digits), 255)[:4]
+        color = ImageColor.getrgb(f"#{digits}" if is_hexadecimal else digits)
+        red, green, blue, alpha = bytes([*color, 255][:4])  # each from 0 to 255
     except ValueError as error:
         raise ReviewError(f"bg_color: {text[:40]!r} is no colour") from error
     return _opaque("bg_color", (red, green, blue, alpha))
@@ -459,7 +461,7 @@ def _color_of_removebg(text: str) -> str | None:
 
 def _background_of_rembg(text: str) -> str | None:
     parts = text.split(",") if text else ["0"] * 4
-    if len(parts) != 4 or not all(part.strip().isdecimal() and int(part) <= 255 for part in parts):
+    if len(parts) != 4 or not all(re.fullmatch(r" *\d{1,3} *", part) and int(part) <= 255 for part in parts):
         raise ReviewError("bgc: four numbers from 0 to 255, such as 255,255,255,255")
     return _opaque("bgc", tuple(map(int, parts)))
 
@@ -480,6 +482,8 @@ def _from_base64(text: str) -> bytes:
 
 
 def _decoded(data: bytes) -> Photo:
+    if not data:
+        raise ReviewError("not a photo: an empty one came", code="not_a_photo")
     try:
         format_of(data)
         return decode_photo(data, limits=_LIMITS)

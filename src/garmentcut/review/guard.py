@@ -169,7 +169,7 @@ def _read_secret(path: Path) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
     with suppress(FileExistsError), os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(secrets.token_hex(32))
-    if secret := path.read_text().strip():
+    if secret := path.read_text(errors="replace").strip():
         return secret
     path.unlink()  # of a server killed while it drew it
     return _read_secret(path)
@@ -225,7 +225,7 @@ class Guard:
 
     async def _refuse(self, scope: Scope, answer: "_Answer", error: ReviewError) -> None:
         answer.refusal = None
-        status, content = fault_of(scope["path"], error.status, str(error))
+        status, content = fault_of(scope["path"], error.status, str(error), error.code)
         if content is not None:
             kind, body = b"application/json", json.dumps(content).encode()
         else:
@@ -241,14 +241,14 @@ class Guard:
         await answer({"type": "http.response.body", "body": body})
 
 
-def fault_of(path: str, status: int, message: str, **more: Any) -> tuple[int, dict[str, Any] | None]:
+def fault_of(path: str, status: int, message: str, code: str, **more: Any) -> tuple[int, dict[str, Any] | None]:
     """Status and JSON body of an error, by the path that was asked for; without a body, it is shown as a page."""
     if path == "/v1.0/removebg":
         status = _REMOVEBG_STATUS.get(status, status)
         more["errors"] = [{"title": message, "code": _REMOVEBG_CODES.get(status, "error")}]
     elif not path.startswith(("/api", "/media", "/cut", "/static", "/openapi.json")):
         return status, None
-    return status, {"error": message, **more}
+    return status, {"error": message, "code": code, **more}
 
 
 class _Answer:

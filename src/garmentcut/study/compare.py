@@ -4,7 +4,6 @@ The same photo, held out of the same fold, trained with the same seed, is compar
 intervals of `garmentcut.evaluation.intervals` allow.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +18,7 @@ from garmentcut.errors import EvaluationError, TrainingError
 from garmentcut.evaluation.intervals import Difference, Draws, FoldBlock, difference_of
 from garmentcut.evaluation.metrics import PhotoMetrics
 from garmentcut.evaluation.scores import PhotoScore, read_scores
+from garmentcut.photo.files import json_of
 from garmentcut.study.declare import Variant
 from garmentcut.study.plan import RUNS, Chosen, Registry, RunKey, Study, outcome_of
 from garmentcut.training.logging import JOURNAL_NAME, read_journal
@@ -335,7 +335,7 @@ def _read(study: Study, key: RunKey, outcome: str, reason: str) -> RunResult:
     except (TrainingError, OSError, KeyError):
         curve = ()
     try:
-        facts = {**json.loads((folder / "run.json").read_bytes())}
+        facts = {**json_of((folder / "run.json").read_bytes())}
     except (OSError, ValueError, TypeError):
         facts = {}
     num_garments = len({pair.garment for pair in study.split_of(key.variant, key.seed, key.fold).train})

@@ -22,12 +22,12 @@ from filelock import FileLock, Timeout
 from optuna.pruners import MedianPruner, NopPruner
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import URL
 
 from garmentcut.dataset.manifest import Manifest
 from garmentcut.errors import TrainingError, counted
-from garmentcut.photo.files import write_atomic
+from garmentcut.photo.files import json_of, write_atomic
 from garmentcut.study.declare import (
     RATE,
     Setting,
@@ -154,7 +154,7 @@ class Study:
         path, problem = self.folder / FACTS_NAME, ""
         try:
             if path.exists():
-                before = json.loads(path.read_bytes())
+                before = {**json_of(path.read_bytes())}
                 changed = "the pairs" if before.get("data_sha256") != facts["data_sha256"] else "the splits"
                 if before != facts:
                     problem = f"{self.folder} holds a study of this dataset as it was: {changed} have changed"
@@ -162,7 +162,7 @@ class Study:
                 problem = f"{self.folder} is not empty, and not a study's"
             else:
                 write_atomic(path, (json.dumps(facts, indent=1) + "\n").encode())
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError) as error:
             problem = f"{path}: {getattr(error, 'strerror', None) or error}"
         if problem:
             raise StudyError(f"{problem}; choose another --out")
@@ -451,11 +451,11 @@ def _best(variant: Variant, attempts: Sequence[FrozenTrial]) -> tuple[Setting, f
 
 def _read_choice(path: Path, variant: Variant, asked: Any) -> Chosen:
     try:
-        content: dict[str, Any] = json.loads(path.read_bytes())
+        content: dict[str, Any] = {**json_of(path.read_bytes())}
         before = content.pop("of")
-        chosen = Chosen(**content)
+        chosen = TypeAdapter(Chosen).validate_python(content)
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise StudyError(f"{path} cannot be read ({error}); delete it to choose again") from error
+        raise StudyError(f"{path} cannot be read ({str(error).splitlines()[0]}); delete it to choose again") from error
     if before != json.loads(json.dumps(asked)):
         raise StudyError(
             f"variant {variant.name!r} was tuned over other values before; choose another --out, or delete"

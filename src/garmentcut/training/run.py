@@ -15,14 +15,13 @@ import torch
 
 from garmentcut import __version__
 from garmentcut.dataset.composite import extra_pairs
-from garmentcut.dataset.ledger import read_hashes
 from garmentcut.dataset.manifest import Manifest, Pair
-from garmentcut.dataset.split import find_met, packed_hashes, unpacked_hashes
+from garmentcut.dataset.split import find_met, hashes_of, packed_hashes, unpacked_hashes
 from garmentcut.errors import ConfigError, LockTakenError, ModelError, TrainingError
 from garmentcut.model.card import UNKNOWN
 from garmentcut.model.checkpoint import NetworkSpec, read_weights
 from garmentcut.model.start import Origin, origin_of
-from garmentcut.photo.files import FolderLock, write_atomic
+from garmentcut.photo.files import FolderLock, json_of, write_atomic
 from garmentcut.recipe import STAGES, Recipe, load_recipe, recipe_toml, stage_recipe
 from garmentcut.training.logging import Ended, Evaluated
 from garmentcut.training.splits import Split
@@ -121,7 +120,7 @@ class Run:
     def _learned_from(self) -> dict[str, Any]:
         """What the weights have learned from: what they had before the start counts too."""
         origin = self._origin
-        hashes = read_hashes(self.manifest.folder)
+        hashes = hashes_of(self.manifest)
         own = [hashes[pair.photo_sha256] for pair in self.split.train if pair.photo_sha256 in hashes]
         photos = (pair.photo_sha256[:_DIGITS_OF_A_PHOTO] for pair in self.split.train)
         return {
@@ -216,7 +215,7 @@ class Run:
         """
         path = self.folder / RUN_NAME
         try:
-            content = {**json.loads(path.read_bytes())} if path.exists() else {}
+            content = {**json_of(path.read_bytes())} if path.exists() else {}
             return {_OLD_KEYS.get(key, key): value for key, value in content.items()}
         except (OSError, ValueError, TypeError) as error:
             raise TrainingError(f"{path} cannot be read ({error}); choose another --out") from error

@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 from torch import Tensor, nn
 
 from garmentcut.dataset.manifest import Manifest, Pair, read_pair
@@ -28,7 +29,7 @@ from garmentcut.errors import NoGarmentError, TrainingError
 from garmentcut.model.card import UNKNOWN, StageSizes
 from garmentcut.model.checkpoint import load_network
 from garmentcut.model.start import origin_of
-from garmentcut.photo.files import write_atomic
+from garmentcut.photo.files import json_of, write_atomic
 from garmentcut.prediction.cutter import segment_crop
 from garmentcut.prediction.locate import Frame, crop_of, find_garment
 from garmentcut.recipe import STAGES, Recipe, stage_recipe
@@ -116,9 +117,11 @@ def plan_of(run: Run, devices: Devices, hours: float | None) -> StagePlan:
     path = run.folder / PLAN_NAME
     if path.exists():
         try:
-            return StagePlan(**json.loads(path.read_bytes()))
+            return TypeAdapter(StagePlan).validate_python(json_of(path.read_bytes()))
         except (OSError, ValueError, TypeError) as error:
-            raise TrainingError(f"{path} cannot be read ({error}); choose another --out") from error
+            raise TrainingError(
+                f"{path} cannot be read ({str(error).splitlines()[0]}); choose another --out"
+            ) from error
     recipes = {name: stage_recipe(run.recipe, name) for name in STAGES}
     precisions, measured = {}, {}
     for name, recipe in recipes.items():
