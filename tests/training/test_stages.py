@@ -11,6 +11,7 @@ from garmentcut.dataset.manifest import Manifest
 from garmentcut.dataset.windows import map_paths
 from garmentcut.errors import ModelError, TrainingError
 from garmentcut.evaluation.predict import plan_trials
+from garmentcut.export.onnx import export_network
 from garmentcut.export.run_folder import export_folder, export_folds
 from garmentcut.model.card import card_of, stage_network_of, with_card
 from garmentcut.recipe import load_recipe
@@ -124,8 +125,16 @@ def test_every_photo_is_judged_by_networks_that_have_not_seen_it(trained):
         assert all(path.exists() for path in map_paths(run.maps_path, pair.name))
 
 
-def test_it_becomes_one_model_file_of_three_networks(trained):
+def test_it_becomes_one_model_file_of_three_networks(trained, monkeypatch):
     run, _ = trained
+    kinds: dict[type, bytes] = {}
+
+    def export(network, card):
+        """Once for each kind of network, locate's and segment's being one: torch takes long."""
+        model = kinds[type(network)] = kinds.get(type(network)) or export_network(network, card)
+        return with_card(model, replace(card, parity=card_of(model).parity))
+
+    monkeypatch.setattr("garmentcut.export.run_folder.export_network", export)
     content = export_folder(run.folder, {"name": "small"})
     card = card_of(content)
     assert card.stages is not None
