@@ -109,8 +109,10 @@ def test_the_main_job(tmp_path):
         with Image.open(tmp_path / "out" / f"{photo.stem}_mask.png") as mask:
             assert np.array_equal(np.asarray(mask), alpha)
         seed = {"15d4c04f": 615, "89b7720b": 209}[photo.stem[:8]]
-        target = draw_studio_photo(seed, view=photo.stem.partition("_")[2]).alpha >= 0.5
-        assert 2 * (target & (alpha >= 128)).sum() / (target.sum() + (alpha >= 128).sum()) > 0.95
+        # At a quarter of the size: a studio photo drawn as large as the examples takes seconds.
+        target = draw_studio_photo(seed, view=photo.stem.partition("_")[2], size_hw=(432, 288)).alpha >= 0.5
+        found = alpha.reshape(432, 4, 288, 4).mean((1, 3)) >= 127.5
+        assert 2 * (target & found).sum() / (target.sum() + found.sum()) > 0.95
     again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert again.returncode == 1
     assert "6 done before" in again.stdout
@@ -130,7 +132,8 @@ def test_a_risk_needs_a_calibrated_model(red_model, tmp_path):
 
 
 def test_no_photo_from_elsewhere_is_accepted(tmp_path):
-    done = run("cut", ROOT / "examples/photos", "--out", tmp_path / "out", "--accept-risk", "0.2")
+    photos = EXAMPLES.glob("*_Front.jpg")  # one of each garment
+    done = run("cut", *photos, "--out", tmp_path / "out", "--accept-risk", "0.2")
     rows = [json.loads(line) for line in (tmp_path / "out/results.jsonl").read_text().splitlines()]
     assert done.exit_code == 0
     assert {row["verdict"] for row in rows if "foreign" in row["flags"]} == {"review"}

@@ -1,6 +1,7 @@
 import itertools
 import json
 import os
+import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,7 @@ from typer.testing import CliRunner
 from garmentcut.cli import app
 from garmentcut.cli.train import training_progress
 from garmentcut.synthetic import VIEWS, draw_studio_photo
+from garmentcut.training import loop
 from garmentcut.training.logging import Planned
 
 ROOT = Path(__file__).parents[2]
@@ -203,35 +205,34 @@ def everything_from(terminal):
     return b"".join(parts).decode()
 
 
-def test_ctrl_c_saves_and_a_bar_shows_the_way(dataset, recipe, tmp_path):
+def test_ctrl_c_saves_and_a_bar_shows_the_way(dataset, recipe, tmp_path, monkeypatch, capsys):
     """On a terminal: a bar on stderr; interrupted at the first evaluation, it saves and exits with 130."""
     pty = pytest.importorskip("pty", reason="no pseudo-terminals on this system")
-    code = """
-import os, signal, sys
-import garmentcut.training.loop as loop
-from garmentcut.cli import main, train
-evaluate = loop._evaluate
-def interrupted(*args):
-    os.kill(os.getpid(), signal.SIGINT)
-    return evaluate(*args)
-loop._evaluate = interrupted
-main()
-"""
-    ours, theirs = pty.openpty()
-    command = [sys.executable, "-c", code, "train", recipe, "--data", dataset, "--out", tmp_path / "run"]
-    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "160", "OMP_NUM_THREADS": "1"}
-    with ThreadPoolExecutor(1) as pool:  # a terminal that nobody reads makes the program wait
-        reading = pool.submit(everything_from, ours)
-        done = subprocess.run(list(map(str, command)), stdout=subprocess.PIPE, stderr=theirs, env=environment)
-        os.close(theirs)
+    evaluate, (ours, theirs) = loop._evaluate, pty.openpty()
+
+    def interrupted(*args):
+        os.kill(os.getpid(), signal.SIGINT)
+        return evaluate(*args)
+
+    command = list(map(str, ["train", recipe, "--data", dataset, "--out", tmp_path / "run"]))
+    with ThreadPoolExecutor(1) as pool, monkeypatch.context() as patched:
+        reading = pool.submit(everything_from, ours)  # a terminal that nobody reads makes the program wait
+        with os.fdopen(theirs, "w") as terminal:
+            patched.setattr(loop, "_evaluate", interrupted)
+            patched.setattr(sys, "stderr", terminal)
+            patched.setenv("TERM", "xterm")
+            patched.setenv("COLUMNS", "160")
+            with pytest.raises(SystemExit) as end:
+                app(command)
         shown = reading.result()
     os.close(ours)
-    assert done.returncode == 130, shown
-    assert b"interrupted at step 3 of 4" in done.stdout
-    assert b"the same command goes on" in done.stdout
+    told = capsys.readouterr().out
+    assert end.value.code == 130, shown
+    assert "interrupted at step 3 of 4" in told
+    assert "the same command goes on" in told
     assert "photos/s" in shown
     assert "step 2: validation Dice" in shown
-    again = run("train", recipe, "--data", dataset, "--out", tmp_path / "run", "--json")
+    again = run(*command, "--json")
     assert json.loads(again.stdout)["runs"][0]["ended"] == "all steps"
 
 

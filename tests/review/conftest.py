@@ -1,8 +1,10 @@
 """A batch of small photos of red dresses, cut by a stand-in network that finds red cloth; and a review of it."""
 
+import asyncio
 import base64
 import io
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -152,6 +154,13 @@ def gray():
             return np.array(image)
 
     return decode
+
+
+@pytest.fixture
+def run_async():
+    """run_async(coroutine): what it returns; in another thread, for Playwright keeps a loop running in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        yield lambda coroutine: pool.submit(asyncio.run, coroutine).result()
 
 
 @pytest.fixture(scope="session")

@@ -275,7 +275,7 @@ async def upload(queue, start, rest):
         return body
 
 
-def test_the_slowest_body_gives_way_where_too_many_come(queue, monkeypatch):
+def test_the_slowest_body_gives_way_where_too_many_come(queue, run_async, monkeypatch):
     monkeypatch.setattr(cutting, "MAX_UPLOADS", 2)
     monkeypatch.setattr(cutting, "_UNJUDGED_S", 0.005)
 
@@ -288,13 +288,13 @@ def test_the_slowest_body_gives_way_where_too_many_come(queue, monkeypatch):
         rest.set()
         return await asyncio.gather(*tasks, return_exceptions=True)
 
-    fast, slow, new = asyncio.run(run())
+    fast, slow, new = run_async(run())
     assert fast == b"fast" * 1000 + b"end" and new == b"new" * 1000 + b"end"
     assert slow.code == "queue_full" and "this one is slow" in str(slow)
     assert (queue._uploads, queue._num_bytes) == ({}, 0)
 
 
-def test_all_bodies_together_take_so_many_bytes(queue, monkeypatch):
+def test_all_bodies_together_take_so_many_bytes(queue, run_async, monkeypatch):
     monkeypatch.setattr(cutting, "MAX_BYTES", 1000)
 
     async def run():
@@ -305,7 +305,7 @@ def test_all_bodies_together_take_so_many_bytes(queue, monkeypatch):
         rest.set()
         return await first, second[0], await upload(queue, b"x" * 900, rest)
 
-    first, second, third = asyncio.run(run())
+    first, second, third = run_async(run())
     assert len(first) == len(third) == 903
     assert second.code == "queue_full"
     assert queue._num_bytes == 0

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -206,4 +207,7 @@ def fake_training(monkeypatch):
     fake = FakeTraining()
     monkeypatch.setattr("garmentcut.study.run.train_runs", fake.train_runs)
     monkeypatch.setattr("garmentcut.study.run.score_run", fake.score_run)
+    # Nor is there memory or compiled code to let go of: to look through all that torch has loaded takes long.
+    monkeypatch.setattr("garmentcut.study.run.gc", SimpleNamespace(collect=lambda: 0))
+    monkeypatch.setattr(torch.compiler, "reset", lambda: None)
     return fake

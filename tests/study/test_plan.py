@@ -1,3 +1,4 @@
+import os
 import signal
 import subprocess
 import sys
@@ -163,30 +164,55 @@ def test_runs_of_other_settings_are_not_passed_off_as_these(make_study):
 
 X = {"x": FloatDistribution(0.0, 1.0)}
 
-# Takes all of twenty jobs that it can get, and says which; a job is some database writes long.
-SHARING = """
-import sys
+# Two children take all of twelve jobs that they can get, and say which; a job is some database writes long. A third
+# takes a job of another folder, and waits to be killed. Forked, for each would load torch anew.
+FORKING = """
+import os, signal, sys
 from pathlib import Path
 from garmentcut.study.plan import Registry
-with Registry(Path(sys.argv[1])) as registry:
-    for number in range(20):
-        if claim := registry.take("runs", f"job{number}"):
-            for step in range(8):
-                claim.report(step, 0.5)
-            claim.close("done", 0.5)
-            print(claim.key, flush=True)
+def share():
+    with Registry(Path(sys.argv[1])) as registry:
+        for number in range(12):
+            if claim := registry.take("runs", f"job{number}"):
+                for step in range(4):
+                    claim.report(step, 0.5)
+                claim.close("done", 0.5)
+                print(claim.key, flush=True)
+def hold():
+    with Registry(Path(sys.argv[2])) as registry:
+        claim = registry.take("runs", "job")  # given back once it is forgotten
+        claim.report(3, 0.25)
+        print("holding", os.getpid(), flush=True)
+        signal.pause()
+def start(work):
+    if not (child := os.fork()):
+        sys.exit(work())
+    return child
+children = [start(share) for _ in range(2)]
+if not any([os.waitpid(child, 0)[1] for child in children]):
+    os.waitpid(start(hold), 0)
 """
-# Takes a job, and waits to be killed.
-HOLDING = """
-import sys
-from pathlib import Path
-from garmentcut.study.plan import Registry
-with Registry(Path(sys.argv[1])) as registry:
-    claim = registry.take("runs", "job")
-    claim.report(3, 0.25)
-    print("holding", flush=True)
-    sys.stdin.read()
-"""
+
+
+@pytest.fixture(scope="module")
+def forked(tmp_path_factory):
+    """Two folders of a registry, the jobs that two processes took of one, and what kills the holder of the other's."""
+    folders = [tmp_path_factory.mktemp(name) for name in ("shared", "held")]
+    command = [sys.executable, "-W", "ignore", "-c", FORKING, *map(str, folders)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        lines = []
+        while not (lines and lines[-1].startswith("holding")):
+            lines.append(process.stdout.readline())
+            assert lines[-1], "it ended before its time"
+        holder = int(lines.pop().split()[1])
+
+        def kill():
+            os.kill(holder, signal.SIGKILL)
+            process.wait(60)
+
+        yield *folders, [line.strip() for line in lines], kill
+        if process.poll() is None:
+            kill()
 
 
 @pytest.fixture
@@ -245,28 +271,23 @@ def test_an_interrupted_job_goes_on(registry):
     assert registry.take("runs", "job") is not None
 
 
-def test_two_processes_share_the_jobs(tmp_path):
-    command = [sys.executable, "-c", SHARING, str(tmp_path)]
-    workers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    outputs = [worker.communicate()[0].split() for worker in workers]
-    assert [worker.returncode for worker in workers] == [0, 0]
-    assert sorted(outputs[0] + outputs[1]) == sorted(f"job{number}" for number in range(20))
-    with Registry(tmp_path) as registry:
+def test_two_processes_share_the_jobs(forked):
+    shared, _, taken, _ = forked
+    assert sorted(taken) == sorted(f"job{number}" for number in range(12))
+    with Registry(shared) as registry:
         assert {outcome_of(trial) for trial in registry.attempts("runs").values()} == {"done"}
 
 
-def test_a_killed_processs_job_is_taken_over(tmp_path, registry):
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLDING, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as worker:
-        assert worker.stdout.readline() == "holding\n"
+def test_a_killed_processs_job_is_taken_over(forked):
+    _, held, _, kill = forked
+    with Registry(held) as registry:
         assert registry.is_held("runs", "job")
         assert registry.take("runs", "job") is None
-        worker.send_signal(signal.SIGKILL)
-    assert last_outcome(registry) == "running"  # nobody could say otherwise
-    assert not registry.is_held("runs", "job")
-    registry.take("runs", "job").close("done", 0.5)
-    assert registry.attempts("runs")["job"].value == 0.5
+        kill()
+        assert last_outcome(registry) == "running"  # nobody could say otherwise
+        assert not registry.is_held("runs", "job")
+        registry.take("runs", "job").close("done", 0.5)
+        assert registry.attempts("runs")["job"].value == 0.5
 
 
 def test_a_search_draws_so_many_and_goes_on_with_what_was_left(registry):

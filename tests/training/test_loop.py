@@ -342,10 +342,10 @@ def test_one_photo_is_learned_by_heart(small_run, fabric, never):
     settings = {
         "network.options": {"channels": [8, 16, 32, 64]},
         "optimizer.lr": 1e-2,
-        "training.steps": 200,
+        "training.steps": 100,
         "training.batch": 1,
         "training.ema": 0.9,
-        "training.evaluate_every": 50,
+        "training.evaluate_every": 100,
     }
     run = small_run(settings=settings, fold="none")
     one = run.split.train[:1]

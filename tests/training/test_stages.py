@@ -12,7 +12,8 @@ from garmentcut.dataset.windows import map_paths
 from garmentcut.errors import ModelError, TrainingError
 from garmentcut.evaluation.predict import plan_trials
 from garmentcut.export.model_file import export_folder, export_folds
-from garmentcut.model.card import card_of, stage_network_of
+from garmentcut.export.onnx import export_network
+from garmentcut.model.card import card_of, stage_network_of, with_card
 from garmentcut.recipe import load_recipe
 from garmentcut.training.devices import Devices
 from garmentcut.training.logging import Ended, Planned
@@ -124,8 +125,16 @@ def test_every_photo_is_judged_by_networks_that_have_not_seen_it(trained):
         assert all(path.exists() for path in map_paths(run.maps_path, pair.name))
 
 
-def test_it_becomes_one_model_file_of_three_networks(trained):
+def test_it_becomes_one_model_file_of_three_networks(trained, monkeypatch):
     run, _ = trained
+    kinds: dict[type, bytes] = {}
+
+    def export(network, card):
+        """Once for each kind of network, locate's and segment's being one: torch takes long."""
+        model = kinds[type(network)] = kinds.get(type(network)) or export_network(network, card)
+        return with_card(model, replace(card, parity=card_of(model).parity))
+
+    monkeypatch.setattr("garmentcut.export.model_file.export_network", export)
     content = export_folder(run.folder, {"name": "small"})
     card = card_of(content)
     assert card.stages is not None
@@ -153,7 +162,7 @@ def test_stopped_after_any_step_it_ends_with_the_same_weights(trained, manifest,
         steps = 0
         for _told, event in events:
             steps += not isinstance(event, Planned | Ended)
-            if steps == 4:  # as a kill between steps: what was saved last counts
+            if steps == 7:  # as a kill between steps: what was saved last counts
                 events.close()
                 break
         else:
@@ -239,8 +248,13 @@ def test_maps_are_of_the_photos_place(trained):
         assert np.asarray(image).shape == (96, 64)
 
 
-def test_a_runs_folds_judge_every_photo_once_by_networks_that_have_not_seen_it(trained, manifest):
+def test_a_runs_folds_judge_every_photo_once_by_networks_that_have_not_seen_it(
+    trained, manifest, red_model, tmp_path, monkeypatch
+):
     run, _ = trained
+    # Cards decide who judges; the networks, which torch takes long to export, are another's.
+    network = red_model(tmp_path / "red.onnx").read_bytes()
+    monkeypatch.setattr("garmentcut.export.model_file.export_network", lambda _, card: with_card(network, card))
     for path, content in export_folds(run.folder).items():
         path.write_bytes(content)
     trials = plan_trials(run.folder, manifest)
