@@ -95,7 +95,7 @@ def test_the_devices_means_leave_their_own_as_it_was():
     assert own == 1
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_only_leaves_a_note(number):
     with StopRequest() as stop:
         assert stop.reason == ""
@@ -135,3 +135,14 @@ def test_all_devices_stop_together(fabric, monkeypatch):
     # Another process was interrupted: the highest number of all is what they agree on.
     monkeypatch.setattr("garmentcut.training.devices.reduced", lambda _fabric, own, _operation: own.clamp(min=2))
     assert StopRequest().agreed(fabric) == "interrupted"
+
+
+def test_under_nohup_a_closed_terminal_is_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with StopRequest() as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert stop.reason == ""
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -151,7 +151,9 @@ def uses_cuda(devices: Devices) -> bool:
 
 
 class StopRequest:
-    """A context in which Ctrl-C and SIGTERM only request a stop; a second one interrupts at once.
+    """A context in which Ctrl-C, SIGTERM and a closed terminal only request a stop; a second one interrupts at once.
+
+    Under nohup a closed terminal stays ignored.
 
     Args:
         minutes: after these, `reason` is given too; None: never.
@@ -176,7 +178,9 @@ class StopRequest:
 
     def __enter__(self) -> "StopRequest":
         if threading.current_thread() is threading.main_thread():  # Python lets no other thread ask for signals
-            for number in (signal.SIGINT, signal.SIGTERM):
+            hangup = getattr(signal, "SIGHUP", signal.SIGTERM)  # Windows has none
+            ignored = signal.getsignal(hangup) is signal.SIG_IGN
+            for number in {signal.SIGINT, signal.SIGTERM} | (set() if ignored else {hangup}):
                 self._before[number] = signal.signal(number, self._note)
         return self
 
