@@ -43,7 +43,7 @@ def main(run: Path, dataset: Path, words: str) -> None:
     garmentcut("evaluate", run, dataset, "--out", out)
     totals = json.loads((out / "totals.json").read_bytes())
     total = totals["by_view"][0]
-    data = f"{total['num_photos']} photos, each cut by locate and segment networks that had not seen it, refine had"
+    data = f"{total['num_photos']} photos, each cut by a fold's networks, which had not seen it"
     scores = tuple(
         Score(
             data,
