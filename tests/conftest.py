@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import shutil
+import signal
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -179,3 +180,14 @@ def _log_as_it_was():
     before = logger.handlers[:], logger.level, logger.propagate
     yield
     logger.handlers[:], logger.level, logger.propagate = before
+
+
+@pytest.fixture
+def heard_hangup():
+    """SIGHUP does what it does in a terminal, also where the tests were started with nohup."""
+    if not hasattr(signal, "SIGHUP"):
+        yield
+        return
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)

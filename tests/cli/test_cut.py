@@ -313,6 +313,7 @@ def test_a_missing_extra_is_named(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="to Windows, a signal to a process is its end")
+@pytest.mark.usefixtures("heard_hangup")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, OK), (HANGUP, OK), (signal.SIGINT, INTERRUPTED)])
 def test_first_signal_asks_to_stop(number, code):
     before = signal.getsignal(number)

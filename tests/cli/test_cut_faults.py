@@ -232,6 +232,7 @@ def test_a_photo_that_is_replaced_is_counted(run, draw):
     assert json.loads(run("--json").stdout)["replaced"] == 0
 
 
+@pytest.mark.usefixtures("heard_hangup")
 @pytest.mark.parametrize("number", [signal.SIGTERM, HANGUP])
 def test_a_signal_tidies_up_like_ctrl_c_and_ends_the_process_as_it_asks(number):
     code = f"""

@@ -95,6 +95,7 @@ def test_the_devices_means_leave_their_own_as_it_was():
     assert own == 1
 
 
+@pytest.mark.usefixtures("heard_hangup")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_only_leaves_a_note(number):
     with StopRequest() as stop:

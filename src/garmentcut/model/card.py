@@ -101,7 +101,7 @@ class DoubtModel:
     limits: _Numbers
     """Of each feature: where the tenth of the photos begins that shows most of it; beyond, it is a reason."""
     foreign_distance: _Finite | None = None
-    """Mahalanobis distance beyond which a photo is foreign: at most one in a hundred of the training photos' lies
+    """Mahalanobis distance beyond which a photo is foreign: about one in eighty of the training photos' lies
     there. None: not known."""
     data: str = ""
     """What it was learned from, in words."""
