@@ -103,9 +103,10 @@ def test_far_from_the_edge_refine_does_not_overrule_segment():
     fine[120:150, 90:130] = 0  # print taken for ground
     fine[5:40, 60:120] = 1  # ground taken for cloth
     limited = within_reach(fine, levels)
-    assert limited[120:150, 90:130].min() == pytest.approx(2 * 160 / 255 - 0.5)
+    assert limited[120:150, 90:130].min() == 1
     assert limited[5:40, 60:120].max() == 0
-    fine[100:180, 80:140] = 0.95  # surer than segment
+    levels[100:180, 80:140] = 130  # as unsure as it can be
+    fine[100:180, 80:140] = 0.95
     assert within_reach(fine, levels)[120, 100] == pytest.approx(0.95)
     levels[:40] = 60  # a faint haze
     assert within_reach(fine, levels)[:20].max() == 0

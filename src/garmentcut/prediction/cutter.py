@@ -64,7 +64,7 @@ _DIFFERS, _LEAST_LEAD_PX = 0.3, 6  # what refine says against segment, where til
 _REACH_PX, _RAMP_PX = 6, 3  # how far refine is heard about segment's edge: wholly, and half as much on either side
 _THIN_PX, _SEEN = 11, 0.1  # of a strap that refine has found on its own: its width, and its alpha at least
 # Of segment's levels, where it decides: a faint haze over the ground is nothing, half-sure cloth is cloth.
-_STEEPER = (np.arange(256, dtype=np.float32) / 255 * 2 - 0.5).clip(0, 1)
+_STEEPER = np.interp(np.arange(256) / 255, (0.25, 0.5, 0.6), (0, 0.5, 1)).astype(np.float32)
 _Alpha = NDArray[np.float32]
 _TAIL_ALPHA = 1 / 128  # below, the sigmoid's tail: invisible, but it would keep every pixel from being fully hidden
 
