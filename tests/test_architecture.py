@@ -13,9 +13,9 @@ ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
 SCRIPT = ROOT / "scripts/count_files.py"
 MOST = {
-    "lines of Python": 39_880,
+    "lines of Python": 39_860,
     "Python files": 142,
-    "lines of JavaScript": 4_070,
+    "lines of JavaScript": 4_061,
     "JavaScript files": 20,
     "class names defined more than once": 0,
     "files entered by one cut": 24,
