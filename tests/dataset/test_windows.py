@@ -10,8 +10,8 @@ from garmentcut.dataset.windows import (
     draw_homography,
     framed,
     map_paths,
+    reachable_target,
     read_map,
-    within_reach,
     write_map,
 )
 from garmentcut.errors import PhotoError
@@ -160,8 +160,8 @@ def test_far_from_a_maps_edge_the_map_stays_as_it_is():
     seen[66:, 40:150] = 255  # an edge 6 px too low
     seen[110:160, 80:120] = 40  # a print taken for ground
     seen[4:40, 110:180] = 200  # ground taken for cloth
-    asked = within_reach(target, seen)
+    asked = reachable_target(target, seen)
     assert np.array_equal(asked[130:140, 95:105], seen[130:140, 95:105])
     assert np.array_equal(asked[18:26, 130:160], seen[18:26, 130:160])
     assert np.array_equal(asked[4:66, 40:80], target[4:66, 40:80])
-    assert np.array_equal(within_reach(target, target), target)
+    assert np.array_equal(reachable_target(target, target), target)

@@ -12,6 +12,7 @@ from garmentcut.training.devices import (
     Devices,
     StopRequest,
     compiles,
+    has_bfloat16,
     is_first_process,
     machine_in_words,
     open_fabric,
@@ -47,7 +48,7 @@ def test_several_processes_join_by_ddp():
 )
 def test_what_cannot_be_is_refused(monkeypatch, devices, config, says):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True})
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True}, raising=False)
     with pytest.raises(TrainingError, match=says):
         open_fabric(devices, config)
 
@@ -147,3 +148,10 @@ def test_under_nohup_a_closed_terminal_is_ignored():
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_a_torch_that_cannot_tell_trains_in_float32(monkeypatch):
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    assert not has_bfloat16(Devices("cpu"))
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True}, raising=False)
+    assert has_bfloat16(Devices("cpu"))

@@ -191,7 +191,7 @@ def test_bfloat16_is_taken_only_where_a_few_steps_are_faster(manifest, tmp_path,
         return seconds if recipe.training.precision == "bfloat16" else 2.0
 
     monkeypatch.setattr("garmentcut.training.stages.seconds_a_step", timed)
-    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"amx_bf16": True})
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"amx_bf16": True}, raising=False)
     run = run_of(manifest, tmp_path / "run")
     plan = plan_of(run, CPU, None)
     assert tried == ["float32", "bfloat16"] * 3
@@ -203,7 +203,7 @@ def test_bfloat16_is_taken_only_where_a_few_steps_are_faster(manifest, tmp_path,
 
 def test_a_processor_without_bfloat16_tries_none(manifest, tmp_path, monkeypatch):
     monkeypatch.setattr("garmentcut.training.stages.seconds_a_step", lambda *_: 2.0)
-    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx512_f": True})
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx512_f": True}, raising=False)
     run = run_of(manifest, tmp_path / "run")
     plan = plan_of(run, CPU, None)
     assert {one.recipe.training.precision for one in stage_runs(run, plan).values()} == {"auto"}

@@ -91,7 +91,7 @@ class WindowSamples(Samples):
         if whole.maps:
             levels = whole.maps[int(rng.integers(len(whole.maps))) if self.vary else 0]
             seen = _warped(levels, warp @ _ENLARGED, size_hw)
-            target = within_reach(target, seen) if self.vary else target
+            target = reachable_target(target, seen) if self.vary else target
             photo = np.concatenate([photo, corrupted(seen, rng, config.map_corruption)[None]])
         return Planes(np.ascontiguousarray(photo), np.ascontiguousarray(target)[None])
 
@@ -174,7 +174,7 @@ def draw_homography(
     return np.asarray(warp)
 
 
-def within_reach(target: _Levels, seen: _Levels) -> _Levels:
+def reachable_target(target: _Levels, seen: _Levels) -> _Levels:
     """A target that asks of the refine stage only what a small window can tell.
 
     What a map has wrong far from its own edge is left to the map: whoever learns to overrule it there, from a few

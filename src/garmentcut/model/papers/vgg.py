@@ -34,7 +34,34 @@ _ENLARGEMENTS = {"32s": ((32,), 19), "16s": ((2, 16), 27), "8s": ((2, 2, 8), 31)
 _SKIPS = ((512, 5), (256, 9))
 
 
-class Fcn(PhotoNetwork):
+class _OnVgg16(PhotoNetwork):
+    """A network of VGG-16's convolutions, `blocks`, and its dense layers as convolutions, `dense`."""
+
+    blocks: nn.ModuleList
+    dense: nn.Sequential
+
+    def load_encoder(self, weights: Weights | None = None) -> str:
+        """Take over VGG-16 trained on ImageNet, its dense layers included where the weights have them.
+
+        Of smaller dense layers than VGG's, DeepLab's, only every third of fc6's 7x7 positions and every fourth of both
+        layers' 4096 units is kept, "simple decimation".
+
+        Args:
+            weights: In torchvision's keys; None fetches them from its hub.
+
+        Returns:
+            What was loaded.
+
+        Raises:
+            ValueError: they are not VGG-16's.
+            OSError: the hub cannot be reached.
+        """
+        weights = vgg_weights(16) if weights is None else weights
+        load_vgg(self.blocks, weights, of="VGG-16")
+        return f"VGG-16's 13 convolutions; {load_dense(self.dense, weights)}"
+
+
+class Fcn(_OnVgg16):
     """Fully convolutional network for semantic segmentation (Shelhamer, Long & Darrell 2016, arXiv 1605.06211).
 
     `blocks`: VGG-16's convolutions; the first pads the photo by 100 zeros all round, so that the dense layers fit on
@@ -73,23 +100,6 @@ class Fcn(PhotoNetwork):
             x = self.enlargements[number](x)
             x = x + _cut(skip(pools[3 - number]), _SKIPS[number][1], x.shape[2:])
         return _cut(self.enlargements[-1](x), self.offset, size)
-
-    def load_encoder(self, weights: Weights | None = None) -> str:
-        """Take over VGG-16 trained on ImageNet, its dense layers included where the weights have them.
-
-        Args:
-            weights: In torchvision's keys; None fetches them from its hub.
-
-        Returns:
-            What was loaded.
-
-        Raises:
-            ValueError: they are not VGG-16's.
-            OSError: the hub cannot be reached.
-        """
-        weights = vgg_weights(16) if weights is None else weights
-        load_vgg(self.blocks, weights, of="VGG-16")
-        return f"VGG-16's 13 convolutions; {load_dense(self.dense, weights)}"
 
 
 def build_fcn(variant: Variant = "8s") -> Fcn:
@@ -222,7 +232,7 @@ def unpool(x: Tensor, shares: Tensor) -> Tensor:
 Head = Literal["upsample", "plain"]
 
 
-class DeepLabLargeFov(PhotoNetwork):
+class DeepLabLargeFov(_OnVgg16):
     """DeepLab-LargeFOV (Chen, Papandreou, Kokkinos, Murphy & Yuille 2014, arXiv 1412.7062), without its CRF.
 
     `blocks`: VGG-16's convolutions, the last block dilated by 2. 3x3 max-pools follow: strides 2, 4, 8, 8, 8; after the
@@ -268,25 +278,6 @@ class DeepLabLargeFov(PhotoNetwork):
         for block, pool in zip(self.blocks, self.pools[:5], strict=True):
             x = pool(block(x))
         return self.score(self.dense(self.pools[5](x)))  # type: ignore[no-any-return]
-
-    def load_encoder(self, weights: Weights | None = None) -> str:
-        """Take over VGG-16 trained on ImageNet; its dense layers are thinned where the weights have them.
-
-        Of fc6's 7x7 positions every third and of both layers' 4096 units every fourth is kept, "simple decimation".
-
-        Args:
-            weights: In torchvision's keys; None fetches them from its hub.
-
-        Returns:
-            What was loaded.
-
-        Raises:
-            ValueError: they are not VGG-16's.
-            OSError: the hub cannot be reached.
-        """
-        weights = vgg_weights(16) if weights is None else weights
-        load_vgg(self.blocks, weights, of="VGG-16")
-        return f"VGG-16's 13 convolutions; {load_dense(self.dense, weights)}"
 
 
 def build_deeplab_largefov(head: Head = "upsample") -> DeepLabLargeFov:
