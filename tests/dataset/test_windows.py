@@ -93,6 +93,36 @@ def test_edge_windows_stand_on_the_edge(small_dataset, maps):
     assert all(0 < share < 1 for share in shares)
 
 
+def test_a_fifth_of_the_edge_windows_stand_on_straps(small_dataset, maps):
+    samples = WindowSamples(small_dataset, small_dataset.usable, recipe_of("edge"), maps=maps, vary=True)
+    whole = samples._cached(0)
+    nowhere = np.zeros((0, 2), np.int32)
+    strap = np.zeros((400, 400), np.uint8)
+    strap[100:300, 200:208] = 255
+    ground, half = np.zeros((400, 400, 3), np.uint8), np.zeros((200, 200), np.uint8)
+    places = {
+        "wrong_xy": nowhere,
+        "thin_xy": np.full((30, 2), 204, np.int32),
+        "edge_xy": np.full((30, 2), 40, np.int32),
+    }
+    samples._kept[0] = replace(whole, rgb=ground, target=strap, maps=(half, half), **places)
+    num = sum((samples.planes(0, draw).alpha >= 128).any() for draw in range(100))
+    assert 10 <= num <= 30
+
+
+@pytest.mark.parametrize(("width", "is_thin"), [(8, True), (16, True), (24, False)])
+def test_straps_are_places_to_stand_on_and_the_body_is_not(small_dataset, maps, width, is_thin):
+    pair = small_dataset.usable[0]
+    samples = WindowSamples(small_dataset, [pair], recipe_of("edge"), maps=maps, vary=True)
+    rgb, alpha = np.zeros((96, 64, 3), np.uint8), np.zeros((96, 64), np.float32)
+    alpha[60:, 10:50], alpha[:60, 20 : 20 + width] = 1, 1
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("garmentcut.dataset.windows.read_pair", lambda *_: (Photo(rgb), alpha))
+        places = samples._cached(0).thin_xy
+    assert (len(places) > 0) == is_thin
+    assert not is_thin or places[:, 1].max() < 62
+
+
 def test_a_turn_about_the_centre_keeps_it_and_a_mirror_turns_sides():
     rng = np.random.default_rng(0)
     warp = draw_homography(rng, (10.0, 20.0), (33, 21), AugmentConfig(rotation=Strength(1.0, 30.0)), mirrored_p=1.0)

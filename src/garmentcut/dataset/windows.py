@@ -30,10 +30,11 @@ _EDGE_STEP, _WRONG_STEP = 7, 3  # every so many of these pixels can be the middl
 _UNSURE = 25  # levels of 255 from 0 and 255
 _AROUND_KERNEL = np.ones((25, 25), np.uint8)
 _CLEARLY_WRONG = 100  # levels of 255 by which a map may miss the target
-_SHARE_WRONG = 0.35  # of the windows, where there are wrong pixels
-_LEAST_WRONG = 20
+_SHARE_WRONG, _SHARE_THIN = 0.35, 0.2  # of the windows, where there are wrong pixels, or straps
+_LEAST_PLACES = 20
 _REACH_PX = 12  # of refine, from a map's edge: farther than it is heard later
-_THIN_PX = 11  # of a strap: there it may go farther
+_THIN_PX = 11  # of what is so thin that there it may go farther
+_STRAP_PX = 17  # of straps and other thin parts, on which windows stand
 _OFF_CENTRE = 0.2  # of the window's sides
 
 _Levels = NDArray[np.uint8]
@@ -48,19 +49,20 @@ class _Whole:
     maps: tuple[_Levels, ...]
     edge_xy: NDArray[np.int32]
     wrong_xy: NDArray[np.int32]
+    thin_xy: NDArray[np.int32]
 
     @property
     def nbytes(self) -> int:
         """Memory that it takes."""
         pixels = sum(part.nbytes for part in (self.rgb, self.target, *self.maps))
-        return pixels + self.edge_xy.nbytes + self.wrong_xy.nbytes
+        return pixels + self.edge_xy.nbytes + self.wrong_xy.nbytes + self.thin_xy.nbytes
 
 
 class WindowSamples(Samples):
     """Windows of `data.size_hw` from photos framed `data.frame_height` pixels high.
 
     With `data.window = "garment"` a window stands about the middle of the garment's box. With `"edge"` it stands on
-    the garment's edge, or where a map is clearly wrong, and has a fourth channel: a map of that photo.
+    the garment's edge, where a map is clearly wrong, or on a strap, and has a fourth channel: a map of that photo.
 
     Args:
         manifest: the data set.
@@ -100,8 +102,11 @@ class WindowSamples(Samples):
             scale = self.data.frame_height / pair.size_hw[0]
             left, top, right, bottom = (side * scale for side in pair.box_xyxy)
             return (left + right) / 2, (top + bottom) / 2
-        has_wrong = len(whole.wrong_xy) >= _LEAST_WRONG
-        places = whole.wrong_xy if has_wrong and rng.random() < _SHARE_WRONG else whole.edge_xy
+        drawn, places = rng.random(), whole.edge_xy
+        if drawn < _SHARE_WRONG:
+            places = whole.wrong_xy if len(whole.wrong_xy) >= _LEAST_PLACES else places
+        elif drawn < _SHARE_WRONG + _SHARE_THIN:
+            places = whole.thin_xy if len(whole.thin_xy) >= _LEAST_PLACES else places
         x, y = places[int(rng.integers(len(places)))]
         height, width = self.data.size_hw
         return x + rng.uniform(-_OFF_CENTRE, _OFF_CENTRE) * width, y + rng.uniform(-_OFF_CENTRE, _OFF_CENTRE) * height
@@ -111,7 +116,7 @@ class WindowSamples(Samples):
         rgb, target = framed(photo, alpha, self.data.frame_height)
         if self.maps is None:
             nowhere = np.zeros((0, 2), np.int32)
-            return _Whole(rgb, target, (), nowhere, nowhere)
+            return _Whole(rgb, target, (), nowhere, nowhere, nowhere)
         height, width = target.shape
         maps = tuple(read_map(path, (height, width)) for path in map_paths(self.maps, pair.name))
         band = cv2.morphologyEx(target, cv2.MORPH_GRADIENT, _EDGE_KERNEL) > 20
@@ -119,7 +124,10 @@ class WindowSamples(Samples):
         # Unsure far from any edge counts as wrong: a strong print, which refine must learn to leave whole.
         unsure = (large > _UNSURE) & (large < 255 - _UNSURE) & (cv2.dilate(band.view(np.uint8), _AROUND_KERNEL) == 0)
         wrong = (cv2.absdiff(large, target) > _CLEARLY_WRONG) | unsure
-        return _Whole(rgb, target, maps, _some_of(band, _EDGE_STEP), _some_of(wrong, _WRONG_STEP))
+        garment = np.asarray(target >= 128, np.uint8)
+        thin = (garment != 0) & (cv2.dilate(_opened(garment, _STRAP_PX), np.ones((5, 5), np.uint8)) == 0)
+        places = (_some_of(band, _EDGE_STEP), _some_of(wrong, _WRONG_STEP), _some_of(thin, _WRONG_STEP))
+        return _Whole(rgb, target, maps, *places)
 
 
 def framed(photo: Photo, alpha: NDArray[np.float32], height: int) -> tuple[_Levels, _Levels]:
@@ -185,7 +193,7 @@ def reachable_target(target: _Levels, seen: _Levels) -> _Levels:
         seen: of the same size, the map.
     """
     garment, inside = (np.asarray(levels >= 128, np.uint8) for levels in (target, seen))
-    thin = garment - cv2.morphologyEx(garment, cv2.MORPH_OPEN, np.ones((_THIN_PX, _THIN_PX), np.uint8))
+    thin = garment - _opened(garment, _THIN_PX)
     square = np.ones((2 * _REACH_PX + 1,) * 2, np.uint8)
     far = cv2.dilate(inside, square) == cv2.erode(inside, square)
     return np.where((garment != inside) & far & (cv2.dilate(thin, np.ones((5, 5), np.uint8)) == 0), seen, target)
@@ -253,6 +261,10 @@ def read_map(path: Path, frame_hw: tuple[int, int]) -> _Levels:
 # From pixels of a map to pixels of the photo: centres of pixels are whole numbers in both.
 _CENTRE = (MAP_REDUCTION - 1) / 2
 _ENLARGED = np.array([[MAP_REDUCTION, 0, _CENTRE], [0, MAP_REDUCTION, _CENTRE], [0, 0, 1]])
+
+
+def _opened(mask: _Levels, side_px: int) -> _Levels:
+    return _levels(cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((side_px, side_px), np.uint8)))
 
 
 def _some_of(mask: NDArray[np.bool_], step: int) -> NDArray[np.int32]:
