@@ -17,6 +17,7 @@ from garmentcut.cli.app import (
     JsonOption,
     ModelOption,
     SetOption,
+    argument,
     command,
     fail,
     flag,
@@ -34,23 +35,21 @@ if TYPE_CHECKING:
 
 _LEAST_TOKEN_CHARS = 12
 
-HostOption = Annotated[str, option("Address to listen on. Any other than this machine's own needs a token.")]
+HostOption = Annotated[str, option("Address to listen on. Any other than this machine's own needs a token.", "ADDRESS")]
 PortOption = Annotated[int, option("Port to listen on; 0 is any that is free.", min=0, max=65535)]
 _MOST_LISTED = 20
 
 
 @command(CUT)
 def review(
-    cutouts: Annotated[
-        Path, typer.Argument(metavar="CUTOUTS", help="Folder that `garmentcut cut` writes, or has written.")
-    ],
+    cutouts: Annotated[Path, argument("CUTOUTS", "Folder that `garmentcut cut` writes, or has written.")],
     host: HostOption = "127.0.0.1",
     port: PortOption = 8321,
     database: Annotated[
         str | None, option("postgresql://user:password@host/name. The default is CUTOUTS/review.sqlite.", "URL")
     ] = None,
     token: Annotated[
-        str | None, option("Token that readers must bring. By default one is drawn if it is needed.", "TEXT")
+        str | None, option("Token that readers must bring. By default one is drawn if it is needed.", "TOKEN")
     ] = None,
     open: Annotated[bool, flag("--open/--no-open", "Open the page in the browser.")] = True,
     model: Annotated[
@@ -147,9 +146,7 @@ def _check_token(token: str | None) -> None:
 
 @command(CUT, stopped="stopped; the pages before are whole")
 def sheet(
-    cutouts: Annotated[
-        Path, typer.Argument(metavar="CUTOUTS", help="Folder that `garmentcut cut` writes, or any folder of cutouts.")
-    ],
+    cutouts: Annotated[Path, argument("CUTOUTS", "Folder that `garmentcut cut` writes, or any folder of cutouts.")],
     out: Annotated[
         Path,
         out_option("JPEG or PNG file to write; several pages are numbered _001, _002 ... behind its name.", "FILE"),
@@ -165,9 +162,11 @@ def sheet(
     ] = None,
     columns: Annotated[int, option("Cutouts in a line; 0 is as many as fit.", min=0, max=100, panel=FILES)] = 0,
     rows_per_page: Annotated[int, option("Lines on a page.", min=1, max=200, panel=FILES)] = 6,
-    cell: Annotated[int, option("Height of a picture in pixels.", min=64, max=4000, panel=FILES)] = 320,
+    cell: Annotated[int, option("Height of a picture in pixels.", "PIXELS", min=64, max=4000, panel=FILES)] = 320,
     whole: Annotated[bool, flag("--whole", "Show the whole frame, not only the garment.", panel=FILES)] = False,
-    doubt_over: Annotated[float, option("Mark cutouts without a verdict above this doubt.", min=0, max=1)] = 0.1,
+    doubt_over: Annotated[
+        float, option("Mark cutouts without a verdict above this doubt.", "DOUBT", min=0, max=1)
+    ] = 0.1,
     config: ConfigOption = None,
     set: SetOption = None,
     as_json: JsonOption = False,

@@ -15,6 +15,7 @@ from garmentcut.cli.app import (
     DataOption,
     JsonOption,
     MinutesOption,
+    argument,
     command,
     fail,
     flag,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 @command(JUDGE, stopped="broken off at once; the same command goes on from what was last saved")
 def study(
-    study: Annotated[Path, typer.Argument(metavar="STUDY", help="TOML file of a study, for example one in studies/.")],
+    study: Annotated[Path, argument("STUDY", "TOML file of a study, for example one in studies/.")],
     data: DataOption,
     out: Annotated[
         Path, out_option("Folder for runs and report. The same folder continues where it stopped.", "FOLDER")
