@@ -50,8 +50,8 @@ def calibrate(
     foreign: Annotated[
         int,
         option(
-            "Photos from elsewhere to make, half drawn, half composites, by which doubt learns what it is "
-            "far from the studio; 0: none."
+            "How many photos from elsewhere to make, half drawn, half composites, so that doubt learns more than "
+            "the studio; 0: none."
         ),
     ] = 60,
     into: Annotated[

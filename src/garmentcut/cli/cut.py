@@ -161,7 +161,7 @@ def cut(
         option("Share of the accepted garments that may fall short. The default is the model's own.", "SHARE"),
     ] = None,
     watch: Annotated[
-        bool, flag("--watch", "Run for ever: cut photos as they come into the folders.", panel=RUNNING)
+        bool, flag("--watch", "Keep running: cut photos as they come into the folders.", panel=RUNNING)
     ] = False,
     ray: Annotated[
         str,

@@ -36,7 +36,7 @@ def ingest(
     ] = None,
     cutouts: Annotated[
         Path | None,
-        argument("CUTOUTS", "Folder of the retouchers' cutouts. The default are the PSD files in the first folder."),
+        argument("CUTOUTS", "Folder of the retouchers' cutouts. The default is the PSD files in the first folder."),
     ] = None,
     from_review: Annotated[
         list[Path] | None,

@@ -99,7 +99,7 @@ def export(
     training_data: Annotated[str | None, option("On the card: what it was trained on, in words.", "TEXT")] = None,
     licence: Annotated[str | None, option("On the card: licence of the weights.", "TEXT")] = None,
     folds: Annotated[
-        bool, flag("--folds", "Also write RUN/folds/*/model.onnx, which `garmentcut calibrate RUN` tries.")
+        bool, flag("--folds", "Also write RUN/folds/*/model.onnx, which `garmentcut calibrate RUN` uses.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:

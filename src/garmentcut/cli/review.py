@@ -102,7 +102,7 @@ def _write_photoshop_script(cutouts: Path) -> None:
     ingest = shown("garmentcut", "ingest", cutouts / CORRECTED_FOLDER, "--out", "dataset", "--add")
     path, num_psds = write_photoshop_script(cutouts, ingest)
     say(f"{shown(path)}: opens {counted(num_psds, 'doubtful PSD')}")
-    say("next: in Photoshop, File > Scripts > Browse, and again for each next one", err=True)
+    say("next: in Photoshop, choose File > Scripts > Browse and this file, again for each further PSD", err=True)
     say(f"then: {ingest} to make training pairs of the corrections", err=True)
 
 

@@ -58,7 +58,7 @@ def study(
 ) -> None:
     """Compare trainings: run a study's variants over its seeds and folds, score them, and write OUT/report.html.
 
-    Killed or stopped, the same command goes on. Started several times at once, the processes share the runs. A run that
+    After a stop or a kill, the same command goes on. Several processes of it share the runs. A run that
     fails is a row with its reason. Exit code 0: done, or the minutes are over, 1: some runs failed, 2: misuse, 130:
     interrupted.
 
