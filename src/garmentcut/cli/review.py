@@ -132,6 +132,7 @@ def serve(
     settings = load_settings(config, set)
     try:
         with bind(host, port) as listening:
+            say("next: send a photo: curl --data-binary @photo.jpg ADDRESS --output cutout.png", err=True)
             serve_cuts(Model(model, settings.runtime, settings.cut), listening, token=token, say=say)
     except KeyboardInterrupt:  # handed on once the server has ended
         pass
@@ -198,7 +199,8 @@ def sheet(
             drawn.append(cutout)
             advance(cutout.name, cutout.reason if cutout.mark == "failed" else "")
     summary = _summary(drawing, drawn)
-    next_step = f"{shown('garmentcut', 'review', cutouts)} to correct the doubtful ones" if summary["doubtful"] else ""
+    review = f"{shown('garmentcut', 'review', cutouts)} to correct the doubtful ones"
+    next_step = review if summary["doubtful"] else f"open {shown(drawing.pages[0])}"
     show(summary, lambda: _as_text(summary), as_json=as_json, next_step=next_step)
     raise typer.Exit(SOME_FAILED if summary["failed"] else OK)
 
