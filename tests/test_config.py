@@ -36,6 +36,11 @@ def test_the_mark_of_windows_editors_is_no_error(tmp_path):
     assert load_config(path).output.trim
 
 
+def test_a_format_goes_by_its_suffixes_too():
+    formats = ("JPG", ".tif", "PNG", "psd")
+    assert load_config(overrides={"output.formats": formats}).output.formats == ("jpeg", "tiff", "png", "psd")
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
@@ -53,7 +58,10 @@ def test_the_mark_of_windows_editors_is_no_error(tmp_path):
         ({"read.max_megapixels": "-1"}, "read.max_megapixels: .*greater than 0, not -1"),
         ({"output.formats": "png"}, r"output.formats: should be a list such as \['png'\], not 'png'"),
         ({"output.formats": []}, "output.formats: "),
-        ({"output.formats": ["jpg"]}, "'jpg' is not a format; use one of png, mask, webp, tiff, psd, jpeg"),
+        (
+            {"output.formats": ["gif"]},
+            "^output.formats: 'gif' is not a format; use one of png, mask, webp, tiff, psd, jpeg",
+        ),
         ({"output.formats": ["png", "png"]}, "formats: each format once"),
         ({"output.margin_px": "5"}, "set trim too"),
         ({"output.background": "#ff"}, "'#ff' is not a colour such as '#ffffff'"),

@@ -355,7 +355,7 @@ def _short(value: Any) -> str:
 
 
 def _explain(error: Any, keys: list[str]) -> str:
-    where = ".".join(str(part) for part in error["loc"])
+    where = re.sub(r"\.\d+$", "", ".".join(map(str, error["loc"])))  # of a list's value, which is quoted
     if error["type"] not in {"unexpected_keyword_argument", "extra_forbidden"}:
         if error["type"] == "value_error":
             return f"{where}: {error['msg'].removeprefix('Value error, ')}"

@@ -77,14 +77,16 @@ NAMES = ", ".join(FORMATS)
 
 
 def known_format(name: str) -> str:
-    """The name, if a format has it.
+    """The name of the format that somebody means by it or by a suffix, in capitals or not: `jpg`, `.TIF`.
 
     Raises:
-        ValueError: none has; the message names them all.
+        ValueError: there is none; the message names them all.
     """
-    if name not in FORMATS:
-        raise ValueError(f"{name!r} is not a format; use one of {NAMES}")
-    return name
+    meant = name.lower().removeprefix(".")
+    for format, row in FORMATS.items():
+        if meant == format or f".{meant}" in row.suffixes:
+            return format
+    raise ValueError(f"{name!r} is not a format; use one of {NAMES}")
 
 
 def listed(names: Iterable[str]) -> str:

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -53,6 +54,28 @@ def test_help_shows_options_in_groups_and_defaults():
     places = [text.index(f"\n{title}:") for title in ("Arguments", "Options", "Files to write", "Running")]
     assert places == sorted(places)
     assert "[default: 8321;" in " ".join(run("review", "--help").stdout.split())
+
+
+@pytest.mark.parametrize("name", [name for names in COMMANDS.values() for name in names])
+def test_help_names_values_by_words_and_not_by_types(name):
+    text = run(name, "-h").stdout.replace("<garment>_<view>", "")
+    assert not re.search(r"<\w|[{}]|\bINTEGER\b|\bRANGE\b", text)
+
+
+@pytest.mark.parametrize("words", [["-out", "out"], ["-o", "out", "-trim"], ["-out=out"]])
+def test_one_dash_before_a_long_name_is_not_taken_for_short_options(words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = run("cut", tmp_path, *words, "--json")
+    assert done.exit_code == 2 and "two dashes" in done.stderr
+    assert "two dashes: --" in json.loads(done.stdout)["error"]["message"]
+    assert not list(tmp_path.iterdir())
+    assert "two dashes" not in run("cut", "-o", "out", "--", "-trim").stderr
+
+
+def test_a_setting_that_was_renamed_is_taken_with_a_line_of_advice(tmp_path):
+    done = run("cut", tmp_path, "-o", tmp_path / "out", "--set", "watch.settle_s=5", "--effort", "best")
+    assert "garmentcut: watch.settle_s is called watch.debounce_s now\n" in done.stderr
+    assert "garmentcut: cut.effort = best is normal now" in done.stderr
 
 
 @pytest.mark.parametrize("old", [["--arm", "a"], ["--arm=a"]])

@@ -219,3 +219,12 @@ def test_corrected_documents_from_cut_to_data_set_and_back(studio_dir):
     (studio_dir / "psd" / f"{pair.name}.psd").unlink()
     added = run(studio_dir / "psd", "--out", studio_dir / "set", "--add", "--accept-unchanged", "--json")
     assert (json.loads(added.stdout)["usable"], json.loads(added.stdout)["gone"]) == (9, [])
+
+
+@pytest.mark.parametrize(
+    ("garments", "next_step"), [(1, "garmentcut cut in --out cut"), (5, "garmentcut ingest in c ")]
+)
+def test_drawing_names_a_next_step_that_works(garments, next_step, tmp_path):
+    command = [sys.executable, "-m", "garmentcut", "studio", "--out", "in", "--cutouts", "c", "--height", "96"]
+    done = subprocess.run([*command, "--garments", str(garments)], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stderr.startswith(f"next: {next_step}")  # fewer than five garments fill no five folds

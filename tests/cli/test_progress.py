@@ -40,7 +40,7 @@ def test_foreign_photos_are_told_with_what_to_do():
     warning = made.as_text().splitlines()[1]
     assert warning.startswith("2 of 3 photos look unlike the studio this model learned from. Do not use these cutouts")
     assert "garmentcut review out" in warning
-    assert "docs/training.md" in warning
+    assert "garmentcut train --help" in warning
     assert foreign_warning(0, 3, "out") == ""
     assert foreign_warning(1, 1, "out").startswith("1 of 1 photo looks unlike")
 

@@ -79,8 +79,19 @@ def test_serve_needs_no_folder(monkeypatch):
     monkeypatch.setattr(review_app, "serve_cuts", serve_cuts)
     result = CliRunner().invoke(app, ["serve", "--port", "0", "--token", "long-enough-a-token"])
     assert (result.exit_code, result.stdout) == (0, "http://127.0.0.1:1/cut\n")
+    assert result.stderr.startswith("next: send a photo: curl --data-binary")
     assert calls[0][1:] == ("127.0.0.1", "long-enough-a-token")
     assert CliRunner().invoke(app, ["serve", "--token", "short"]).exit_code == 2
+
+
+def test_a_sheet_without_doubtful_cutouts_names_what_to_open(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cutouts").mkdir()
+    cutout = Image.new("RGBA", (400, 600))
+    cutout.paste((200, 0, 0, 255), (100, 100, 300, 500))
+    cutout.save(tmp_path / "cutouts/a.png")
+    result = CliRunner().invoke(app, ["sheet", "cutouts"])
+    assert (result.exit_code, result.stderr) == (0, "next: open sheet.jpg\n")
 
 
 def test_a_folder_that_is_no_batch(tmp_path):

@@ -196,7 +196,7 @@ def test_the_fingerprint_tells_what_decides_the_files(read_page, tmp_path):
         ("color.profile = 'cmyk.icc'", "color.profile = 'cmyk.icc': a profile of CMYK colours"),
         ("file.name = '{sku}'", r"file.name = '\{sku\}': unknown field \{sku\}; fields are \{garment\}"),
         ("file.formats = 'png'", "file.formats: should be a list"),
-        ("file.formats = ['gif']", "file.formats.0: 'gif' is not a format; use one of png, mask"),
+        ("file.formats = ['gif']", "file.formats: 'gif' is not a format; use one of png, mask"),
         ("file.formats = ['png', 'png']", "formats: each format once"),
         ("file.quality = 101", "file.quality"),
         ("file.dpi = 0", "file.dpi"),

@@ -9,7 +9,7 @@ from garmentcut import read_photo, remove
 from garmentcut.photo.color import srgb_profile
 from garmentcut.photo.photo import Photo
 from garmentcut.prediction import inputs
-from garmentcut.prediction.inputs import photo_of
+from garmentcut.prediction.inputs import Result, photo_of
 
 RED = np.full((96, 64, 3), 200, np.uint8)
 RED[20:70, 20:44] = 255, 0, 0
@@ -45,6 +45,16 @@ def test_what_goes_in_is_what_comes_out(path, red_cutter):
     np.testing.assert_array_equal(remove(RED, cutter=red_cutter), expected)
     deep = remove(RED.astype(np.uint16) * 257, cutter=red_cutter)
     assert (deep.dtype, deep.shape) == (np.uint16, (96, 64, 4))
+
+
+def test_a_photo_given_as_bytes_does_not_fill_the_screen(path, red_cutter):
+    for source in (path.read_bytes(), b"no photo", RED):
+        (result,) = red_cutter.map([source]) if not isinstance(source, np.ndarray) else [Result(source)]
+        assert len(repr(result)) < 200 and result.source is source
+
+
+def test_a_file_is_encoded_by_the_suffix_that_is_asked_for(red_cutter):
+    assert red_cutter(RED).to_bytes("jpg") == red_cutter(RED).to_bytes("jpeg")
 
 
 @pytest.mark.parametrize("mode", ["L", "1", "P", "RGBA", "LA", "CMYK", "I;16", "RGB"])

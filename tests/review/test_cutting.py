@@ -198,6 +198,11 @@ def test_what_removebg_can_do_and_this_cannot(serve, picture, fields, reason):
     assert answer.status_code == 400 and reason in answer.json()["errors"][0]["title"]
 
 
+def test_a_request_of_removebg_for_an_address_alone_is_refused_by_that_name(serve):
+    answer = serve().post("/v1.0/removebg", data={"image_url": "https://example.com/a.jpg", "size": "auto"})
+    assert answer.status_code == 400 and answer.json()["error"] == "image_url is not done here"
+
+
 def test_every_error_has_a_code(serve, picture):
     """Whoever noticed it: the guard, the framework or a route."""
     client, files = serve(), {"photo": ("dress.png", picture)}

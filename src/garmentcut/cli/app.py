@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 import os
 import shlex
 import signal
@@ -33,20 +34,20 @@ _SHOWN_FAILURES = 20
 OK, SOME_FAILED, MISUSE, FAIL_ON, INTERRUPTED = 0, 1, 2, 3, 130
 SETTINGS_NAME = "garmentcut.toml"
 CUT, TRAIN, JUDGE = "Cut and review", "Data and training", "Measure and compare"  # groups of commands
-FILES, RUNNING = "Files to write", "Running"  # groups of options
+FILES, SPLIT, RUNNING = "Files to write", "Split", "Running"  # groups of options
 
 
-def option(help: str, metavar: str | None = None, *names: str, panel: str | None = None, **limits: Any) -> Any:
-    """An option of a command.
+def option(help: str, metavar: str = "NUMBER", *names: str, panel: str | None = None, **limits: Any) -> Any:
+    """An option of a command: what it does, what stands for its value, its names (its parameter's, if none is given).
 
-    Args:
-        help: what it does.
-        metavar: what stands for its value in the help; None: the name of its type.
-        names: on the command line; without any, its parameter's name.
-        panel: group of the help in which it stands.
-        limits: `min` and `max` of a number.
+    It stands in the help's group `panel`; `limits` are `min` and `max` of a number.
     """
     return typer.Option(*names, help=help, metavar=metavar, rich_help_panel=panel, **limits)
+
+
+def argument(name: str, help: str) -> Any:
+    """A command's argument, as the help names and explains it."""
+    return typer.Argument(metavar=name, help=help)
 
 
 def out_option(help: str, metavar: str, *, panel: str | None = None) -> Any:
@@ -78,11 +79,11 @@ SplitOption = Annotated[
     option("Use only this part of the dataset, for example fold0. May be given several times.", "NAME"),
 ]
 MinutesOption = Annotated[
-    float | None, option("Stop after this many minutes; the same command continues.", min=0, panel=RUNNING)
+    float | None, option("Stop after this time; the same command continues.", "MINUTES", min=0, panel=RUNNING)
 ]
 AcceleratorOption = Annotated[str, option("auto (a GPU if there is one), cpu or cuda.", "NAME", panel=RUNNING)]
 JsonOption = Annotated[bool, flag("--json", "Print the result as JSON.", panel=RUNNING)]
-DatasetArgument = Annotated[Path, typer.Argument(metavar="DATASET", help="Folder that `garmentcut ingest` made.")]
+DatasetArgument = Annotated[Path, argument("DATASET", "Folder that `garmentcut ingest` made.")]
 DataOption = Annotated[Path, option("Folder that `garmentcut ingest` made.", "DATASET")]
 
 _OF_SPECIFICATIONS = {"canvas", "garment", "color", "file", "view"}  # sections
@@ -101,8 +102,23 @@ _owes_json = ContextVar("_owes_json", default=False)
 """Whether a command was asked for JSON and has printed none: its error is printed as JSON, too."""
 
 
+class _Advice(logging.Handler):
+    """Says on stderr what is logged for a person: a setting that has another name now, say. Events have a log."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if not hasattr(record, "fields"):
+            say(f"garmentcut: {record.getMessage()}", err=True)
+
+
+logging.getLogger("garmentcut").addHandler(_Advice())
+
+
 class Command(TyperCommand):
     """A command whose help shows its options in groups, without loading rich, and that still takes old option names."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Arguments as everybody writes them: Typer puts braces around those that are needed."""
+        return [piece.replace("{", "").replace("}", "") for piece in super().collect_usage_pieces(ctx)]
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Translate old names of this command's options, with a line of advice on each, then parse."""
@@ -118,6 +134,9 @@ class Command(TyperCommand):
         options = translated[: [*translated, "--"].index("--")]
         _owes_json.set("--json" in own and "--json" in options)
         try:
+            for name in (option.partition("=")[0] for option in options):
+                if f"-{name}" in own:  # otherwise `-out OUT` is taken for `-o ut OUT`
+                    ctx.fail(f"{name}: the name of an option has two dashes: -{name}")
             return super().parse_args(ctx, translated)
         except typer.Exit:  # of --help
             raise
@@ -132,6 +151,8 @@ class Command(TyperCommand):
             record = parameter.get_help_record(ctx)
             if record is not None:
                 title = "Arguments" if parameter.param_type_name == "argument" else "Options"
+                if title == "Arguments":  # without the type that Typer puts behind their names
+                    record = (record[0].partition(" <")[0], record[1])
                 groups.setdefault(getattr(parameter, "rich_help_panel", None) or title, []).append(record)
         for title, records in groups.items():
             if records:

@@ -39,9 +39,9 @@ if TYPE_CHECKING:
 def calibrate(
     model: TriedArgument,
     dataset: DatasetArgument,
-    risk: Annotated[float, option("Share of the accepted garments that may fall short.")] = 0.05,
-    quality: Annotated[float, option("Surface Dice at 2 px under which a photo falls short.")] = 0.8,
-    confidence: Annotated[float, option("Probability that the guarantee holds.")] = 0.9,
+    risk: Annotated[float, option("Share of the accepted garments that may fall short.", "SHARE")] = 0.05,
+    quality: Annotated[float, option("Surface Dice at 2 px under which a photo falls short.", "DICE")] = 0.8,
+    confidence: Annotated[float, option("Probability that the guarantee holds.", "SHARE")] = 0.9,
     split: SplitOption = None,
     seen: Annotated[bool, flag("--seen", "Use photos the model was trained on, too; the card then says so.")] = False,
     edge: Annotated[
@@ -50,9 +50,8 @@ def calibrate(
     foreign: Annotated[
         int,
         option(
-            "Photos from elsewhere to make, half drawn, half composites, by which doubt learns what it is "
-            "far from the studio; 0: none.",
-            "NUM",
+            "How many photos from elsewhere to make, half drawn, half composites, so that doubt learns more than "
+            "the studio; 0: none."
         ),
     ] = 60,
     into: Annotated[

@@ -27,6 +27,7 @@ from garmentcut.cli.app import (
     JsonOption,
     ModelOption,
     SetOption,
+    argument,
     command,
     fail,
     flag,
@@ -87,11 +88,7 @@ class _Order(NamedTuple):
 @command(CUT, cls=_CutCommand)
 def cut(
     photos: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="PHOTOS",
-            help="Photos, or folders of photos, which are searched with all folders below; with --ray also URLs.",
-        ),
+        list[str], argument("PHOTOS", "Photos, or folders of photos with all folders below; with --ray also URLs.")
     ],
     out: Annotated[
         str,
@@ -144,9 +141,7 @@ def cut(
     quality: Annotated[
         int | None,
         option(
-            "Quality of jpeg, 1 to 100; it makes webp lossy. The default is 95, and lossless for webp.",
-            "NUMBER",
-            panel=FILES,
+            "Quality of jpeg, 1 to 100; it makes webp lossy. The default is 95, and lossless for webp.", panel=FILES
         ),
     ] = None,
     spec: Annotated[
@@ -166,7 +161,7 @@ def cut(
         option("Share of the accepted garments that may fall short. The default is the model's own.", "SHARE"),
     ] = None,
     watch: Annotated[
-        bool, flag("--watch", "Run for ever: cut photos as they come into the folders.", panel=RUNNING)
+        bool, flag("--watch", "Keep running: cut photos as they come into the folders.", panel=RUNNING)
     ] = False,
     ray: Annotated[
         str,

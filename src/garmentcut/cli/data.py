@@ -6,14 +6,15 @@ from typing import Annotated, Any
 import typer
 
 from garmentcut.cli.app import (
-    FILES,
     OK,
     RUNNING,
     SOME_FAILED,
+    SPLIT,
     TRAIN,
     ConfigOption,
     JsonOption,
     SetOption,
+    argument,
     command,
     fail,
     flag,
@@ -31,17 +32,11 @@ def ingest(
     out: Annotated[str, out_option("The dataset's folder.", "FOLDER")],
     originals: Annotated[
         Path | None,
-        typer.Argument(
-            metavar="PHOTOS",
-            help="Folder of the photos, searched with all folders below; not needed with --from-review.",
-        ),
+        argument("PHOTOS", "Folder of the photos, searched with all folders below; not needed with --from-review."),
     ] = None,
     cutouts: Annotated[
         Path | None,
-        typer.Argument(
-            metavar="CUTOUTS",
-            help="Folder of the retouchers' cutouts. The default are the PSD files in the first folder.",
-        ),
+        argument("CUTOUTS", "Folder of the retouchers' cutouts. The default is the PSD files in the first folder."),
     ] = None,
     from_review: Annotated[
         list[Path] | None,
@@ -64,20 +59,18 @@ def ingest(
     accept_unchanged: Annotated[
         bool, flag("--accept-unchanged", "Use PSD files that garmentcut wrote and nobody changed.")
     ] = False,
-    add: Annotated[
-        bool, flag("--add", "Keep the pairs of earlier runs that are not in these folders.", panel=FILES)
-    ] = False,
+    add: Annotated[bool, flag("--add", "Keep the pairs of earlier runs that are not in these folders.")] = False,
     folds: Annotated[
-        int | None, option("Split the garments into this many folds. The default is 5.", "NUMBER", panel=FILES)
+        int | None, option("Split the garments into this many folds. The default is 5.", panel=SPLIT)
     ] = None,
     parts: Annotated[
         str | None,
         option(
-            "Split the garments into train, validation and test instead, for example 70/15/15.", "A/B/C", panel=FILES
+            "Split the garments into train, validation and test instead, for example 70/15/15.", "A/B/C", panel=SPLIT
         ),
     ] = None,
-    seed: Annotated[int | None, option("Seed of the split. The default is 0.", min=0, panel=FILES)] = None,
-    resplit: Annotated[bool, flag("--resplit", "Split again, though garments change sides.", panel=FILES)] = False,
+    seed: Annotated[int | None, option("Seed of the split. The default is 0.", min=0, panel=SPLIT)] = None,
+    resplit: Annotated[bool, flag("--resplit", "Split again, though garments change sides.", panel=SPLIT)] = False,
     workers: Annotated[int, option("Threads; 0 is one for each core.", min=0, max=256, panel=RUNNING)] = 0,
     config: ConfigOption = None,
     set: SetOption = None,
@@ -155,7 +148,9 @@ def studio(
         list[int] | None, option("Draw the garment of this seed. May be given several times.", min=0)
     ] = None,
     garments: Annotated[int, option("Without --seed: how many to draw, of seeds 0, 1, 2 ...", min=1)] = 1,
-    height: Annotated[int, option("Height in pixels; the width is two thirds of it.", min=96, max=12000)] = 1728,
+    height: Annotated[
+        int, option("Height in pixels; the width is two thirds of it.", "PIXELS", min=96, max=12000)
+    ] = 1728,
 ) -> None:
     """Draw synthetic studio photos, three views of each garment, whose alpha is known exactly.
 
@@ -163,12 +158,13 @@ def studio(
 
     Example: garmentcut studio -o photos --cutouts cutouts --garments 10
     """
+    from garmentcut.dataset.split import NUM_FOLDS
     from garmentcut.synthetic import write_studio_photos
 
     seeds = seed or list(range(garments))
     for path in write_studio_photos(out, seeds, size_hw=(height, height * 2 // 3), cutouts_dir=cutouts):
         say(path)
-    if cutouts is None:
+    if cutouts is None or len(seeds) < NUM_FOLDS:  # fewer garments make no dataset
         say(f"next: {shown('garmentcut', 'cut', out, '--out', 'cut')} to cut them", err=True)
     else:
         say(f"next: {shown('garmentcut', 'ingest', out, cutouts, '--out', 'dataset')} to make a dataset", err=True)

@@ -16,6 +16,7 @@ from garmentcut.cli.app import (
     DatasetArgument,
     JsonOption,
     SplitOption,
+    argument,
     command,
     fail,
     flag,
@@ -34,10 +35,7 @@ if TYPE_CHECKING:
 
 TriedArgument = Annotated[
     str,
-    typer.Argument(
-        metavar="MODEL",
-        help="Model file, run folder, or folder of runs fold0, fold1 ...; 'default' is the embedded model.",
-    ),
+    argument("MODEL", "Model file, run folder, or folder of runs fold0, fold1 ...; 'default' is the embedded model."),
 ]
 _LISTED = 20
 _STOPPED = "stopped; nothing was written"

@@ -4,9 +4,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
-from garmentcut.cli.app import TRAIN, JsonOption, command, flag, option, out_option, show, shown
+from garmentcut.cli.app import TRAIN, JsonOption, argument, command, flag, option, out_option, show, shown
 from garmentcut.errors import counted
 
 if TYPE_CHECKING:
@@ -15,9 +13,7 @@ if TYPE_CHECKING:
 
 @command(TRAIN)
 def card(
-    model: Annotated[
-        Path | None, typer.Argument(metavar="MODEL", help="Model file. The default is the embedded model.")
-    ] = None,
+    model: Annotated[Path | None, argument("MODEL", "Model file. The default is the embedded model.")] = None,
     all: Annotated[bool, flag("--all", "Show every field, not only what most people ask for.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -97,15 +93,13 @@ def _acceptance_text(card: "ModelCard") -> str:
 
 @command(TRAIN, stopped="stopped; nothing was written")
 def export(
-    run: Annotated[
-        Path, typer.Argument(metavar="RUN", help="Folder of a training (its best.safetensors), or a .safetensors file.")
-    ],
+    run: Annotated[Path, argument("RUN", "Folder of a training (its best.safetensors), or a .safetensors file.")],
     out: Annotated[Path, out_option("Model file to write, for example model.onnx.", "FILE")],
-    name: Annotated[str | None, option("Name on the card. The default is the training's.")] = None,
+    name: Annotated[str | None, option("Name on the card. The default is the training's.", "TEXT")] = None,
     training_data: Annotated[str | None, option("On the card: what it was trained on, in words.", "TEXT")] = None,
     licence: Annotated[str | None, option("On the card: licence of the weights.", "TEXT")] = None,
     folds: Annotated[
-        bool, flag("--folds", "Also write RUN/folds/*/model.onnx, which `garmentcut calibrate RUN` tries.")
+        bool, flag("--folds", "Also write RUN/folds/*/model.onnx, which `garmentcut calibrate RUN` uses.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:

@@ -17,6 +17,7 @@ from garmentcut.cli.app import (
     JsonOption,
     ModelOption,
     SetOption,
+    argument,
     command,
     fail,
     flag,
@@ -34,23 +35,21 @@ if TYPE_CHECKING:
 
 _LEAST_TOKEN_CHARS = 12
 
-HostOption = Annotated[str, option("Address to listen on. Any other than this machine's own needs a token.")]
+HostOption = Annotated[str, option("Address to listen on. Any other than this machine's own needs a token.", "ADDRESS")]
 PortOption = Annotated[int, option("Port to listen on; 0 is any that is free.", min=0, max=65535)]
 _MOST_LISTED = 20
 
 
 @command(CUT)
 def review(
-    cutouts: Annotated[
-        Path, typer.Argument(metavar="CUTOUTS", help="Folder that `garmentcut cut` writes, or has written.")
-    ],
+    cutouts: Annotated[Path, argument("CUTOUTS", "Folder that `garmentcut cut` writes, or has written.")],
     host: HostOption = "127.0.0.1",
     port: PortOption = 8321,
     database: Annotated[
         str | None, option("postgresql://user:password@host/name. The default is CUTOUTS/review.sqlite.", "URL")
     ] = None,
     token: Annotated[
-        str | None, option("Token that readers must bring. By default one is drawn if it is needed.", "TEXT")
+        str | None, option("Token that readers must bring. By default one is drawn if it is needed.", "TOKEN")
     ] = None,
     open: Annotated[bool, flag("--open/--no-open", "Open the page in the browser.")] = True,
     model: Annotated[
@@ -103,7 +102,7 @@ def _write_photoshop_script(cutouts: Path) -> None:
     ingest = shown("garmentcut", "ingest", cutouts / CORRECTED_FOLDER, "--out", "dataset", "--add")
     path, num_psds = write_photoshop_script(cutouts, ingest)
     say(f"{shown(path)}: opens {counted(num_psds, 'doubtful PSD')}")
-    say("next: in Photoshop, File > Scripts > Browse, and again for each next one", err=True)
+    say("next: in Photoshop, choose File > Scripts > Browse and this file, again for each further PSD", err=True)
     say(f"then: {ingest} to make training pairs of the corrections", err=True)
 
 
@@ -133,6 +132,7 @@ def serve(
     settings = load_settings(config, set)
     try:
         with bind(host, port) as listening:
+            say("next: send a photo: curl --data-binary @photo.jpg ADDRESS --output cutout.png", err=True)
             serve_cuts(Model(model, settings.runtime, settings.cut), listening, token=token, say=say)
     except KeyboardInterrupt:  # handed on once the server has ended
         pass
@@ -147,9 +147,7 @@ def _check_token(token: str | None) -> None:
 
 @command(CUT, stopped="stopped; the pages before are whole")
 def sheet(
-    cutouts: Annotated[
-        Path, typer.Argument(metavar="CUTOUTS", help="Folder that `garmentcut cut` writes, or any folder of cutouts.")
-    ],
+    cutouts: Annotated[Path, argument("CUTOUTS", "Folder that `garmentcut cut` writes, or any folder of cutouts.")],
     out: Annotated[
         Path,
         out_option("JPEG or PNG file to write; several pages are numbered _001, _002 ... behind its name.", "FILE"),
@@ -165,9 +163,11 @@ def sheet(
     ] = None,
     columns: Annotated[int, option("Cutouts in a line; 0 is as many as fit.", min=0, max=100, panel=FILES)] = 0,
     rows_per_page: Annotated[int, option("Lines on a page.", min=1, max=200, panel=FILES)] = 6,
-    cell: Annotated[int, option("Height of a picture in pixels.", min=64, max=4000, panel=FILES)] = 320,
+    cell: Annotated[int, option("Height of a picture in pixels.", "PIXELS", min=64, max=4000, panel=FILES)] = 320,
     whole: Annotated[bool, flag("--whole", "Show the whole frame, not only the garment.", panel=FILES)] = False,
-    doubt_over: Annotated[float, option("Mark cutouts without a verdict above this doubt.", min=0, max=1)] = 0.1,
+    doubt_over: Annotated[
+        float, option("Mark cutouts without a verdict above this doubt.", "DOUBT", min=0, max=1)
+    ] = 0.1,
     config: ConfigOption = None,
     set: SetOption = None,
     as_json: JsonOption = False,
@@ -199,7 +199,8 @@ def sheet(
             drawn.append(cutout)
             advance(cutout.name, cutout.reason if cutout.mark == "failed" else "")
     summary = _summary(drawing, drawn)
-    next_step = f"{shown('garmentcut', 'review', cutouts)} to correct the doubtful ones" if summary["doubtful"] else ""
+    review = f"{shown('garmentcut', 'review', cutouts)} to correct the doubtful ones"
+    next_step = review if summary["doubtful"] else f"open {shown(drawing.pages[0])}"
     show(summary, lambda: _as_text(summary), as_json=as_json, next_step=next_step)
     raise typer.Exit(SOME_FAILED if summary["failed"] else OK)
 

@@ -15,6 +15,7 @@ from garmentcut.cli.app import (
     DataOption,
     JsonOption,
     MinutesOption,
+    argument,
     command,
     fail,
     flag,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 @command(JUDGE, stopped="broken off at once; the same command goes on from what was last saved")
 def study(
-    study: Annotated[Path, typer.Argument(metavar="STUDY", help="TOML file of a study, for example one in studies/.")],
+    study: Annotated[Path, argument("STUDY", "TOML file of a study, for example one in studies/.")],
     data: DataOption,
     out: Annotated[
         Path, out_option("Folder for runs and report. The same folder continues where it stopped.", "FOLDER")
@@ -57,7 +58,7 @@ def study(
 ) -> None:
     """Compare trainings: run a study's variants over its seeds and folds, score them, and write OUT/report.html.
 
-    Killed or stopped, the same command goes on. Started several times at once, the processes share the runs. A run that
+    After a stop or a kill, the same command goes on. Several processes of it share the runs. A run that
     fails is a row with its reason. Exit code 0: done, or the minutes are over, 1: some runs failed, 2: misuse, 130:
     interrupted.
 

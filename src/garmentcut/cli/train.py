@@ -17,6 +17,7 @@ from garmentcut.cli.app import (
     DataOption,
     JsonOption,
     MinutesOption,
+    argument,
     command,
     fail,
     flag,
@@ -38,13 +39,7 @@ Show = Callable[["Run", "Event"], None]
 
 @command(TRAIN, stopped="broken off at once; the same command goes on from what was last saved")
 def train(
-    recipe: Annotated[
-        str,
-        typer.Argument(
-            metavar="RECIPE",
-            help="TOML file with any of the keys in docs/recipe.md, or a built-in recipe's name, for example default.",
-        ),
-    ],
+    recipe: Annotated[str, argument("RECIPE", "Built-in recipe, such as default, or a TOML file: see docs/recipe.md.")],
     data: DataOption,
     out: Annotated[
         str | None, out_option("Folder for the run: weights, journal, samples. The same folder continues it.", "FOLDER")
@@ -55,14 +50,11 @@ def train(
     ] = None,
     fold: Annotated[
         str | None,
-        option(
-            "Fold to hold out; all is one after another, none is to learn from everything. The default is 0.", "NUMBER"
-        ),
+        option("Fold to hold out; all is one after another, none is to learn from everything. The default is 0."),
     ] = None,
     validation: Annotated[str | None, option("Split to hold out, instead of a fold.", "NAME")] = None,
     hours: Annotated[
-        float | None,
-        option("For a recipe with stages: fit the number of steps to this time, once, at the start.", min=0.05),
+        float | None, option("For a recipe with stages: fit the steps to this time, once.", "HOURS", min=0.05)
     ] = None,
     range_test: Annotated[
         bool, flag("--range-test", "Train nothing: find a learning rate, OUT/range_test.svg.")

@@ -46,7 +46,7 @@ _INT8_SCALE = 31.0  # 4, the highest value of shape and four standard deviations
 _CHUNK = 128  # rows compared at a time: 5 MB with 10,000 photos
 _SAME_GARMENT_NEAR = NEAR / 2  # front and back of a plain skirt are alike
 _PARTS = ("train", "validation", "test")
-_MAX_FOLDS = 100
+NUM_FOLDS, _MAX_FOLDS = 5, 100  # where nothing else is asked for; most
 
 
 def perceptual_hash(rgb: NDArray[np.uint8], alpha: NDArray[np.float32]) -> PerceptualHash:
@@ -325,7 +325,7 @@ def choose_scheme(
     Raises:
         DatasetError: others are asked for, but not wanted: garments would change sides unnoticed.
     """
-    before = own or (Scheme.of_folds(5), 0)
+    before = own or (Scheme.of_folds(NUM_FOLDS), 0)
     chosen = asked or before[0], before[1] if seed is None else seed
     if own and chosen != own and not resplit:
         raise DatasetError(f"the dataset is split as {own[0].text}, seed {own[1]}; use --resplit to split it anew")

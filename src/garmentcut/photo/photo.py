@@ -261,7 +261,7 @@ class Cutout:
             raise ConfigError("one file has one format: name it by format, not formats")
         settings = {f"output.{key}": value for key, value in output.items()}
         config = load_config(overrides={"output.formats": (format,), **settings})
-        return encode_cutout(self, format, config.output, name=name)
+        return encode_cutout(self, config.output.formats[0], config.output, name=name)
 
 
 def _check_rgb(rgb: Pixels) -> None:

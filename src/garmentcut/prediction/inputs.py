@@ -2,7 +2,7 @@
 
 import io
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from threading import Lock
 from typing import TYPE_CHECKING, BinaryIO, TypeAlias, overload
@@ -80,7 +80,7 @@ def _photo_of_image(image: Image.Image) -> Photo:
 
 
 @overload
-def remove(source: bytes | str | os.PathLike[str] | BinaryIO, *, cutter: "Cutter | None" = None) -> bytes: ...
+def remove(source: Photo | bytes | str | os.PathLike[str] | BinaryIO, *, cutter: "Cutter | None" = None) -> bytes: ...
 @overload
 def remove(source: Image.Image, *, cutter: "Cutter | None" = None) -> Image.Image: ...
 @overload
@@ -129,7 +129,7 @@ def _load_default() -> "Cutter":
 class Result:
     """What became of one of many photos."""
 
-    source: PhotoLike  # the photo as it was given
+    source: PhotoLike = field(repr=False)  # the photo as it was given: perhaps megabytes
     cutout: Cutout | None = None  # None if it failed
     code: str = ""  # why it failed, a key of `garmentcut.errors.FAILURES`; empty if it did not
     reason: str = ""  # the same in words

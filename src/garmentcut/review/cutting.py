@@ -350,8 +350,8 @@ async def cut_as_removebg(request: Request, service: Serving) -> Response:
     async with service.cut_queue.upload(request.stream()) as body:
         form = await _read_form(request, body)
         fields = form.fields
-        photo = form.photo if form.photo is not None else _from_base64(fields.get("image_file_b64", ""))
         order = _order_of_removebg(fields, form.name)
+        photo = form.photo if form.photo is not None else _from_base64(fields.get("image_file_b64", ""))
         content = await service.cut_queue.cut(photo, order)
     if "application/json" in request.headers.get("accept", ""):
         return JSONResponse({"data": {"result_b64": base64.b64encode(content).decode()}})

@@ -1,5 +1,6 @@
 import json
 
+import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
@@ -357,6 +358,9 @@ def test_a_small_photo_fills_a_large_screen_and_stays_smooth(edit, site):
     percent = int(zoom.inner_text().split()[0])
     canvas = editor.tab.locator("#canvas").bounding_box()
     assert percent % 100 and percent == round(100 * (canvas["height"] - 48) / 576)
+    for ground in editor.tab.locator("#looks .look").all():  # round ones, that of your own colour too
+        box = ground.bounding_box()
+        assert box["width"] == pytest.approx(box["height"], abs=0.5)
 
 
 def test_a_note_is_stored_without_taking_letters_for_commands(editor):

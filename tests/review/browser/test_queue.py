@@ -134,6 +134,13 @@ def test_no_request_leaves_the_machine_and_statistics_are_drawn(queue, own_site)
     expect(queue.locator("svg.chart").first).to_be_visible()
 
 
+def test_a_telephone_shows_progress_and_start_as_wide_as_it_is(queue):
+    queue.set_viewport_size({"width": 390, "height": 844})
+    bar, start = (queue.locator(name).bounding_box() for name in ("#progress-bar", "#start"))
+    assert bar["width"] == start["width"] > 350
+    assert queue.evaluate("document.documentElement.scrollWidth") <= 390
+
+
 def test_enter_in_the_search_opens_the_first_match(queue):
     queue.keyboard.press("/")
     queue.keyboard.type("skirt")
