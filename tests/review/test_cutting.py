@@ -1,11 +1,16 @@
 import asyncio
 import base64
 import io
+import shutil
+import socket
 import struct
+import subprocess
+import threading
 import zlib
 
 import numpy as np
 import pytest
+import uvicorn
 from PIL import Image
 from psd_tools import PSDImage
 from starlette.testclient import TestClient
@@ -133,6 +138,33 @@ def picture(draw, tmp_path):
 def opened(answer):
     assert answer.status_code == 200, answer.text
     return Image.open(io.BytesIO(answer.content))
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_curl_as_removebgs_and_rembgs_documentation_calls_it(red_cutter, picture, tmp_path):  # noqa: ARG001
+    (tmp_path / "dress.png").write_bytes(picture)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        address = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        app = make_app(CutService(Model(), open_access(None, "127.0.0.1", listening.getsockname()[1], TOKEN)))
+        server = uvicorn.Server(uvicorn.Config(app, ws="none", lifespan="on", log_level="critical"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+        thread.start()
+
+        def curl(*options):
+            command = ["curl", "-s", "-f", "--retry", "5", "--retry-connrefused", "--max-time", "60", *options]
+            return subprocess.run(command, cwd=tmp_path, check=False).returncode
+
+        key, form = f"X-Api-Key: {TOKEN}", ["-F", "image_file=@dress.png", "-F", "size=auto"]
+        try:
+            assert curl("-H", key, *form, f"{address}/v1.0/removebg", "-o", "no-bg.png") == 0
+            assert curl("-H", key, "-F", "file=@dress.png", f"{address}/api/remove", "-o", "rembg.png") == 0
+            assert curl("-H", "X-Api-Key: another", *form, f"{address}/v1.0/removebg") == 22  # an HTTP error
+        finally:
+            server.should_exit = True
+            thread.join(20)
+    for name in ("no-bg.png", "rembg.png"):
+        with Image.open(tmp_path / name) as image:
+            assert (image.mode, image.size) == ("RGBA", (64, 96))
 
 
 def removebg(client, photo, key="", **fields):
