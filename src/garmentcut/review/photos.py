@@ -11,7 +11,8 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from garmentcut.dataset.corrections import DECISIONS_FOLDER, decision_stem, read_decision
+from garmentcut.dataset.corrections import decision_stem, read_decision
+from garmentcut.errors import PhotoError
 from garmentcut.naming import VIEWS
 from garmentcut.photo.files import sha256_of
 from garmentcut.prediction.results import RESULTS_NAME, Row, fingerprint, heat_path, read_row
@@ -48,15 +49,16 @@ def take_rows(session: Session, batch: BatchRow, rows: Iterable[Row], folder: Pa
     """
     rows = list(rows)
     known = _known_photos(session, batch, rows)
-    has_decisions = next((folder / DECISIONS_FOLDER).rglob("*.decision.json"), None) is not None
     for row in rows:
         key = _key_of(row, known)
         photo = known.get(key)
         if photo is None:
             known[key] = _new_photo(batch, key, row)
             session.add(known[key])
-            if has_decisions:
-                _restore(session, known[key], folder)
+            _restore(session, known[key], folder)
+        elif photo.changed_at is None and photo.undelivered and photo.row == text_of(row):
+            if not _restore(session, photo, folder):
+                continue
         elif photo.row != (text := text_of(row)):
             _take_again(session, photo, row, text)
         else:
@@ -146,16 +148,19 @@ def _new_photo(batch: BatchRow, key: str, row: Row) -> PhotoRow:
     return photo
 
 
-def _restore(session: Session, photo: PhotoRow, folder: Path) -> None:
-    """Apply the decision's file to a new photo; without one, it stays open."""
-    row, stem = row_of(photo), subject_of_photo(photo).stem
-    decision = read_decision(folder, stem)
-    if decision is None or not row.ok or decision.input_sha256 != row.input_sha256:
-        return
+def _restore(session: Session, photo: PhotoRow, folder: Path) -> bool:
+    """Apply the decision's file to a photo that nobody has decided on; False: nothing has changed.
+
+    Without a file the photo stays open; where it cannot be read, too, and says so, until it can be or is gone.
+    """
+    row, stem, before = row_of(photo), subject_of_photo(photo).stem, photo.undelivered
     try:
-        at = datetime.fromisoformat(decision.at)
-    except (TypeError, ValueError):
-        return  # nobody has decided yet, or it is damaged
+        decision, photo.undelivered = read_decision(folder, stem), ""
+    except PhotoError as error:
+        photo.undelivered = printable(str(error))
+        return photo.undelivered != before
+    if decision is None or not decision.at or not row.ok or decision.input_sha256 != row.input_sha256:
+        return bool(before)
     has_alpha = bool(decision.alpha_sha256) and (folder / decision.alpha).is_file()
     is_judged = decision.model in ("", row.model)  # else another cutout was
     if (decision.state == "corrected" and has_alpha) or (decision.state in ("accepted", "rejected") and is_judged):
@@ -167,12 +172,13 @@ def _restore(session: Session, photo: PhotoRow, folder: Path) -> None:
         photo.delivered_sha256 = photo.alpha_sha256 if is_done or not is_repeatable else ""
     photo.version, photo.note = max(decision.version, 1), decision.note
     photo.seconds, photo.edge_share = decision.seconds, decision.edge_share if has_alpha else None
-    photo.changed_by, photo.changed_at = decision.who, at
+    photo.changed_by, photo.changed_at = decision.who, datetime.fromisoformat(decision.at)
     photo.revision = 0
     session.flush()  # it gets its number
     kinds = {"corrected": "correct", "accepted": "accept", "rejected": "reject"}
     kind = kinds.get(photo.state, "save" if has_alpha else "reopen")
     log_action(session, photo, kind, seconds=photo.seconds)
+    return True
 
 
 def _holds(path: Path, hashes: tuple[str, ...]) -> bool:

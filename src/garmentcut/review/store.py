@@ -87,10 +87,17 @@ class DecisionWriter:
             decided = PhotoRow.batch_id == self._batch_id, PhotoRow.changed_at.is_not(None)
             photos = session.scalars(select(PhotoRow).where(*decided).order_by(PhotoRow.id)).all()
         for photo in photos:
-            known = read_decision(self._folder, subject_of_photo(photo).stem)
             is_due = wanted_alpha(photo) != photo.delivered_sha256
-            if is_due or known is None or known.version != photo.version:
+            if is_due or self._recorded_version(photo) != photo.version:
                 self.apply(photo.id)
+
+    def _recorded_version(self, photo: PhotoRow) -> int:
+        """The version in the decision's file; 0: there is none, -1: it cannot be read."""
+        try:
+            known = read_decision(self._folder, subject_of_photo(photo).stem)
+        except PhotoError:
+            return -1
+        return known.version if known else 0
 
     def _deliver(self, photo: PhotoRow, wanted: str) -> None:
         subject = replace(subject_of_photo(photo), alpha_sha256=wanted)
