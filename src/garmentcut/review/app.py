@@ -25,6 +25,7 @@ from garmentcut.errors import ModelError, ReviewError, UsageError, code_of
 from garmentcut.prediction.folder import read_batch
 from garmentcut.review import cutting, pages
 from garmentcut.review.cutting import MAX_PHOTO_BYTES, UNJUDGED_S, CutService, Model
+from garmentcut.review.database import reason_of
 from garmentcut.review.guard import CUT_PATHS, STALL_BYTES, STALL_S, Access, Guard, fault_of, open_access
 from garmentcut.review.routes import api, media
 from garmentcut.review.service import Service, Settings
@@ -103,7 +104,7 @@ def _answer_errors(app: FastAPI) -> None:
 
     @app.exception_handler(DBAPIError)
     def answer_database(request: Request, error: DBAPIError) -> Response:
-        return _fault(request, 503, f"the database does not answer ({error.orig}); {_LOOK}", "database")
+        return _fault(request, 503, f"the database does not answer ({reason_of(error)}); {_LOOK}", "database")
 
     @app.exception_handler(Exception)  # and it is written to the log, with where it came from
     def answer_mistake(request: Request, error: Exception) -> Response:
@@ -359,7 +360,7 @@ def _run(service: CutService, listening: socket.socket, announce: Callable[[], N
         Connections(make_app(service)),
         http=Connection,
         ws="none",
-        lifespan="on",
+        lifespan="off",
         log_level="warning",
         access_log=False,
         server_header=False,
@@ -368,7 +369,11 @@ def _run(service: CutService, listening: socket.socket, announce: Callable[[], N
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_FINISH_S,
     )
-    _Announcing(config, announce).run(sockets=[listening])
+    service.open()  # not by the application's lifespan, of which an error would be printed as a traceback
+    try:
+        _Announcing(config, announce).run(sockets=[listening])
+    finally:
+        service.close()
 
 
 class _Announcing(uvicorn.Server):

@@ -38,7 +38,9 @@ STATES = ("open", "accepted", "corrected", "rejected", "failed")
 NO_DOUBT, FAILED_DOUBT = -1.0, -2.0
 """What stands for a doubt where none is known, and for that of a photo that failed: to sort by."""
 _BUSY_S = 30
-_NO_DATABASE = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
+# The last: tables without a column, which somebody else made.
+_DAMAGED = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_ERROR)
+_START_ANEW = "move it away and start again: what people decided is in files, too, and is taken over"
 _BETWEEN_TRIES_S = 0.2
 _POSTGRES_DRIVER = "postgresql+pg8000"
 
@@ -129,20 +131,31 @@ class Database:
         url: `postgresql://...`, `sqlite:///...`, or the path of a SQLite file.
 
     Raises:
-        UsageError: it cannot be reached, or another version of garmentcut made its tables.
+        UsageError: it cannot be reached or is damaged, or another version of garmentcut made its tables.
     """
 
     def __init__(self, url: str | Path) -> None:
         self._engine = _engine_of(_url_of(url))
         self.name = self._engine.url.render_as_string()  # without the password
-        try:
+        with self.opening():
+            self._check_file()
             self._make_tables()
-        except SQLAlchemyError as error:
+
+    @contextmanager
+    def opening(self) -> Iterator[None]:
+        """While a server starts: what goes wrong is told as what it means for the database, which is closed.
+
+        Raises:
+            UsageError: it cannot be used; says what to do.
+        """
+        try:
+            yield
+        except (SQLAlchemyError, ValueError) as error:  # a value that no such table holds, such as a date
             self.close()
-            reason = " ".join(str(getattr(error, "orig", None) or error).split())[:200]
-            if getattr(getattr(error, "orig", None), "sqlite_errorcode", 0) in _NO_DATABASE:
-                reason += "; move it away and start again: what people decided is in files, too, and is taken over"
-            raise UsageError(f"{self.name}: {reason}") from error
+            raise UsageError(f"{self.name}: {reason_of(error)}", code="database") from error
+        except BaseException:
+            self.close()
+            raise
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -161,6 +174,13 @@ class Database:
         """Close all connections."""
         self._engine.dispose()
 
+    def _check_file(self) -> None:
+        """A page damaged in the middle is found now, not by the first person who needs it."""
+        if self._engine.url.get_backend_name() == "sqlite":
+            with self._engine.connect() as connection:
+                if (found := connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()) != "ok":
+                    raise UsageError(f"{self.name}: damaged ({found}); {_START_ANEW}", code="database")
+
     def _make_tables(self) -> None:
         for is_last in (False, False, True):
             try:
@@ -176,8 +196,15 @@ class Database:
         with self.read() as session:
             version = session.scalar(select(SchemaVersion.version))
         if version != SCHEMA_VERSION:
-            self.close()
             raise UsageError(f"{self.name}: made by another version of garmentcut ({version}); update garmentcut")
+
+
+def reason_of(error: Exception) -> str:
+    """Why a database cannot be used, in words, and what to do about it."""
+    origin = getattr(error, "orig", None) or error
+    reason = " ".join(str(origin).split())[:200]
+    is_damaged = getattr(origin, "sqlite_errorcode", 0) in _DAMAGED or isinstance(error, ValueError)
+    return f"{reason}; {_START_ANEW}" if is_damaged else reason
 
 
 def _url_of(url: str | Path) -> URL:

@@ -69,15 +69,22 @@ class Service(CutService):
         super().__init__(Model(named, settings.runtime, newest.cut), access)
         self.database = Database(settings.database or self.folder / DATABASE_NAME)
         self.alphas = AlphaFiles(self.folder, batch, self.model.cut)
-        self.store = Store(self.folder, batch.id, self.database, self.alphas)
+        with self.database.opening():
+            self.store = Store(self.folder, batch.id, self.database, self.alphas)
         self.media = Media(self.folder, self.alphas)
         self._last_photo: tuple[str, Photo] | None = None
 
     def open(self) -> None:
-        """Read what is there, finish what a killed server left, and start to load the model."""
+        """Read what is there, finish what a killed server left, and start to load the model.
+
+        Raises:
+            garmentcut.errors.UsageError: the database cannot be used.
+            OSError: the results cannot be read.
+        """
+        with self.database.opening():
+            self.store.refresh()
+            self.store.recover()
         super().open()
-        self.store.refresh()
-        self.store.recover()
 
     def _prepare(self) -> None:
         """Load the model, and clear what killed servers left staged and thumbnails that have not been made lately."""
