@@ -58,6 +58,10 @@ class _Facts:
     recipe: dict[str, Any] = field(default_factory=dict)
     boxes_xyxy: tuple[tuple[int, int, int, int], ...] = ()
 
+    def __post_init__(self) -> None:
+        if any(left >= right or top >= bottom for left, top, right, bottom in self.boxes_xyxy):
+            raise ValueError("boxes_xyxy: an empty box")
+
 
 def save_network(path: Path, network: nn.Module, spec: NetworkSpec, *, half: bool = False) -> None:
     """Write a network's weights and its spec atomically.

@@ -130,7 +130,7 @@ def _encoder_loader(network: nn.Module, name: str, start: str) -> Callable[[dict
 def _load_whole(
     network: nn.Module, name: str, weights: dict[str, Tensor], spec: NetworkSpec, start: str
 ) -> tuple[str, ...]:
-    if getattr(network, "in_channels", 3) > spec.options.get("in_channels", 3):
+    if spec.options.get("in_channels", 3) in range(getattr(network, "in_channels", 3)):
         weights = widened(weights, network.state_dict())
     mismatch = Mismatch.between(network.state_dict(), weights)
     # Parts that add nothing until they have learned: without them, the network is the one in the file.
