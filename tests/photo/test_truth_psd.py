@@ -242,6 +242,23 @@ def test_masks_drawn_of_a_few_numbers_are_counted(read, is_vector, monkeypatch):
     assert refused.value.code == "damaged"
 
 
+@pytest.mark.parametrize(("num_layers", "num_blocks"), [(8001, 0), (1, 150_000)])
+def test_very_many_layers_and_parts_are_refused_soon(read, num_layers, num_blocks):
+    """A file of 2 MB took ten seconds."""
+    extra = bytes(12) + b"8BIMabcd\0\0\0\0" * num_blocks
+    record = (
+        struct.pack(">iiiiHhI", 0, 0, 1, 1, 1, -1, 3) + b"8BIMnorm\xff\0\0\0" + struct.pack(">I", len(extra)) + extra
+    )
+    layers = struct.pack(">h", num_layers) + record * num_layers + b"\0\0\xff" * num_layers
+    layers += bytes(len(layers) % 2)
+    section = struct.pack(">I", len(layers)) + layers + bytes(4)
+    head = struct.pack(">4sH6xHIIHH", b"8BPS", 1, 3, HEIGHT, WIDTH, 8, 3) + bytes(8)
+    start = time.process_time()
+    with pytest.raises(PhotoError, match=r"over 8000 layers|very many parts") as refused:
+        read(head + struct.pack(">I", len(section)) + section + bytes(2 + 3 * HEIGHT * WIDTH))
+    assert refused.value.code == "too_large" and time.process_time() - start < 5
+
+
 def add_vector_mask(layer, subpaths, *, flags=0, **options):
     data = struct.pack(">II", 3, flags) + path_records(subpaths, SIZE, **options)
     setting = VectorMaskSetting.frombytes(data)
