@@ -206,6 +206,12 @@ def with_a_wrong_date(path):
     connection.close()
 
 
+def with_a_damaged_row(path):
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE photos SET row = '[]' WHERE id = 1")
+    connection.close()
+
+
 DAMAGE = {
     "header": lambda path: overwrite(path, 0, 100),
     "pages": lambda path: overwrite(path, 4096, None),
@@ -214,6 +220,7 @@ DAMAGE = {
     "truncated": lambda path: path.write_bytes(path.read_bytes()[: 3 * 4096 + 100]),
     "column": without_a_column,
     "date": with_a_wrong_date,
+    "row": with_a_damaged_row,
 }
 
 
@@ -229,7 +236,7 @@ def test_a_damaged_database_is_named_and_nothing_is_lost(review, open_review, da
     assert result.exit_code == 2, result.output
     assert result.stderr.count("\n") == 1 and f"{path}: " in result.stderr.replace("sqlite:///", "")
     assert "move it away and start again" in result.stderr
-    assert path.read_bytes() == damaged or damage in ("column", "date")
+    assert path.read_bytes() == damaged or damage in ("column", "date", "row")
     for file in folder.glob("review.sqlite*"):
         file.rename(folder.parent / file.name)
     again = open_review(folder).get("/api/photos").json()["items"]

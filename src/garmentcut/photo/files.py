@@ -30,7 +30,14 @@ _JUNK = frozenset(
     {
         *("$recycle.bin", "system volume information", "thumbs.db", "ehthumbs.db", "desktop.ini"),  # Windows
         *(".spotlight-v100", ".trashes", ".fseventsd", ".temporaryitems", ".ds_store", "__macosx", "icon\r"),  # macOS
-        *("@recycle", "@eadir", "#recycle", "#snapshot"),  # network drives
+        *(
+            "@recycle",
+            "@eadir",
+            "#recycle",
+            "#snapshot",
+            "@recently-snapshot",
+            "network trash folder",
+        ),  # network drives
     }
 )
 _STAGED = ".garmentcut-{owner}-{token}.part"

@@ -95,11 +95,14 @@ def text_of(row: Row) -> str:
 
 
 def row_of(photo: PhotoRow) -> Row:
-    """The row that a photo was taken from."""
-    content = json.loads(photo.row)
-    lists = {key: tuple(value) for key, value in content.items() if isinstance(value, list)}
-    written = {name: tuple(hashes) for name, hashes in content["written"].items()}
-    return Row(**{**content, **lists, "written": written})
+    """The row that a photo was taken from.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    if (row := read_row(photo.row.encode())) is None:
+        raise ValueError(f"the row of {photo.key} is damaged")
+    return row
 
 
 def printable(text: str) -> str:
