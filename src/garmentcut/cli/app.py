@@ -37,15 +37,7 @@ FILES, RUNNING = "Files to write", "Running"  # groups of options
 
 
 def option(help: str, metavar: str | None = None, *names: str, panel: str | None = None, **limits: Any) -> Any:
-    """An option of a command.
-
-    Args:
-        help: what it does.
-        metavar: what stands for its value in the help; None: the name of its type.
-        names: on the command line; without any, its parameter's name.
-        panel: group of the help in which it stands.
-        limits: `min` and `max` of a number.
-    """
+    """An option of a command."""
     return typer.Option(*names, help=help, metavar=metavar, rich_help_panel=panel, **limits)
 
 
@@ -473,10 +465,6 @@ def progress_of(num_photos: int) -> Iterator[Callable[["Row"], None]]:
 @contextmanager
 def progress_bar(total: int, unit: str) -> Iterator[Callable[[str, str], None]]:
     """A bar with rate and time left on stderr; silent where stderr is no terminal or nothing is to do.
-
-    Args:
-        total: steps to do.
-        unit: what they are, in the plural.
 
     Yields:
         To be called after each step, with its name or path, and why it failed; empty: it did not.

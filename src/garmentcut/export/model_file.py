@@ -51,9 +51,6 @@ def export_folds(run: Path) -> dict[Path, bytes]:
     A fold of an older run has no refine network: it gets that of the whole, which has learned from all photos, but from
     maps of networks that had not seen them. Its card lists what the other two stages have learned from.
 
-    Args:
-        run: its folder.
-
     Returns:
         Path for each model file below the run's folder, and its content; empty: it has no folds.
 

@@ -215,10 +215,6 @@ class _Context(nn.Module):
 def build_segment(encoder: str = "tf_efficientnet_lite0", width: int = 64) -> SegmentNet:
     """Build the network of a locate or segment stage, its decoder's weights drawn at random.
 
-    Args:
-        encoder: timm's name.
-        width: channels of the decoder.
-
     Raises:
         ModelError: an option that does not fit.
     """

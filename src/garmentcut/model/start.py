@@ -64,9 +64,6 @@ def start_network(network: nn.Module, name: str, start: str) -> tuple[str, ...]:
 def origin_of(start: str) -> Origin:
     """What a start has already learned from.
 
-    Args:
-        start: as of `start_network`.
-
     Raises:
         ModelError: the file is not there.
         ModelError, ModelError: it cannot be used.
@@ -152,10 +149,6 @@ def widened(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[st
 
     New channels stand behind the old ones, and their weights are 0: the network gives what it gave, whatever is in
     them, until it learns better.
-
-    Args:
-        weights: of a network.
-        own: the state of the wider one.
 
     Returns:
         All weights, those that are too narrow filled up.

@@ -26,11 +26,6 @@ class Answer(NamedTuple):
 def answer_status(monitor: Monitor, path: str, *, accept: str = "") -> Answer | None:
     """The answer to a GET request; any web server can pass it on.
 
-    Args:
-        monitor: the run's.
-        path: of the request, without query.
-        accept: the request's header of that name.
-
     Returns:
         `/healthz`: 200, or 503 if the process is stuck: start it again. `/readyz`: 200, or 503 and what stands in the
         way, by name: starting again would not help. `/metrics`: 200. None: it is none of the three.

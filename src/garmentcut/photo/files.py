@@ -288,9 +288,6 @@ class FolderLock:
     def acquire(self, timeout_s: float | None = 0.0) -> None:
         """Take the lock.
 
-        Args:
-            timeout_s: how long to wait for another holder; None: for ever.
-
         Raises:
             LockTakenError: it is still held.
             OSError: the folder cannot be written.

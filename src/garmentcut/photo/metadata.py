@@ -55,11 +55,7 @@ class Tag(NamedTuple):
     data: bytes
 
     def numbers(self, order: str) -> tuple[float, ...]:
-        """Of integers and unsigned fractions; none of other types.
-
-        Args:
-            order: of bytes, `<` or `>`.
-        """
+        """Of integers and unsigned fractions; none of other types."""
         num = len(self.data) // _ITEM_BYTES.get(self.kind, 1)
         if self.kind in _INTEGERS:
             return struct.unpack(f"{order}{num}{_INTEGERS[self.kind]}", self.data)
@@ -232,12 +228,7 @@ def parse_exif(exif: bytes | None) -> tuple[str, Directory, dict[int, Directory]
 
 
 def with_dpi(exif: bytes | None, dpi: tuple[float, float] | None) -> bytes | None:
-    """EXIF that also states the resolution, for formats with no field of their own for it.
-
-    Args:
-        exif: TIFF-structured bytes or None.
-        dpi: horizontal and vertical pixels an inch or None.
-    """
+    """EXIF that also states the resolution, for formats with no field of their own for it."""
     if dpi is None:
         return exif
     order, main, inner = parse_exif(exif)
@@ -248,22 +239,14 @@ def with_dpi(exif: bytes | None, dpi: tuple[float, float] | None) -> bytes | Non
 
 
 def copyright_of(exif: bytes | None) -> bytes | None:
-    """EXIF of which only artist and copyright are left; None if it has neither.
-
-    Args:
-        exif: TIFF-structured bytes or None.
-    """
+    """EXIF of which only artist and copyright are left; None if it has neither."""
     order, main, _ = parse_exif(exif)
     kept = {number: main[number] for number in (_ARTIST, _COPYRIGHT) if number in main}
     return exif_bytes(kept, {}, order) if kept else None
 
 
 def capture_of(exif: bytes | None) -> tuple[str, str]:
-    """When a photo was taken, with fractions of a second, and the camera's serial number; empty: not said.
-
-    Args:
-        exif: TIFF-structured bytes or None.
-    """
+    """When a photo was taken, with fractions of a second, and the camera's serial number; empty: not said."""
     directory = parse_exif(exif)[2].get(_EXIF_DIRECTORY, {})
     found = (directory[tag].data if tag in directory else b"" for tag in (_TAKEN, _FRACTION, _SERIAL_NUMBER))
     texts = ("".join(filter(str.isprintable, data.decode("latin-1"))).strip() for data in found)

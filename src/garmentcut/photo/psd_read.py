@@ -39,12 +39,7 @@ _GROUP, _GROUP_END = (1, 2), 3  # a group's own record, open or closed; what sta
 
 
 class PlaneDecoder:
-    """Unpacks planes strictly, and no more than a file of this size can honestly hold.
-
-    Args:
-        depth: bits a sample, 1, 8 or 16.
-        num_bytes: of the file.
-    """
+    """Unpacks planes strictly, and no more than a file of this size can honestly hold."""
 
     def __init__(self, depth: int, num_bytes: int) -> None:
         self._depth = depth
@@ -235,10 +230,6 @@ class Document:
 
 def read_document(data: bytes, limits: ReadConfig) -> Document:
     """Read a PSD file's structure; nothing is unpacked.
-
-    Args:
-        data: the file's content.
-        limits: checked against the header, before anything else is read.
 
     Raises:
         PhotoError: a PSB, over a limit, of a depth that is not read, cut off; any other exception means damage.

@@ -102,10 +102,6 @@ def read_photo(path: str | os.PathLike[str], *, limits: ReadConfig | None = None
 
     HEIC needs the extra `heif`.
 
-    Args:
-        path: a regular file; its content decides the format.
-        limits: bytes, pixels and sides accepted; checked before decoding.
-
     Raises:
         PhotoError: missing, not a regular file, over a limit, damaged, animated, several pages, or a kind of picture
             that is not read here. The message names the file and says how to fix it.

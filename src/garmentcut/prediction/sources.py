@@ -127,14 +127,7 @@ def walk_photos(
     on_error: Callable[[OSError], None],
     on_skip: Callable[[Skipped], None] = lambda _skipped: None,
 ) -> Iterator[str]:
-    """Paths of the photos in a folder and all below it, by name; see `find_sources` for what is passed over.
-
-    Args:
-        root: absolute path of the folder.
-        out_dir: absolute path; not searched.
-        on_error: called for each folder that cannot be read.
-        on_skip: called for what is passed over.
-    """
+    """Paths of the photos in a folder and all below it, by name; see `find_sources` for what is passed over."""
     return walk_files(
         root,
         PHOTO_SUFFIXES,

@@ -145,14 +145,7 @@ def _cells_of_files(folder: Path) -> list[Cell]:
 
 
 def read_cell(cell: Cell, size_hw: tuple[int, int], limits: ReadConfig, *, trim: bool = True) -> Cell:
-    """The cell with its thumbnail and what the file shows by itself; whatever the file holds, it never raises.
-
-    Args:
-        cell: of `find_cells`.
-        size_hw: height and width that the thumbnail has at most.
-        limits: bytes, pixels and sides accepted.
-        trim: as of `shrink_cutout`.
-    """
+    """The cell with its thumbnail and what the file shows by itself; whatever the file holds, it never raises."""
     if cell.file is None:
         return cell
     try:

@@ -120,13 +120,7 @@ class ReviewPhoto:
 
 
 class AlphaFiles:
-    """Reads and writes the alphas of a batch.
-
-    Args:
-        folder: of the batch.
-        batch: how it was cut.
-        cut: makes a prediction again if no output holds it.
-    """
+    """Reads and writes the alphas of a batch."""
 
     def __init__(self, folder: Path, batch: Batch, cut: Callable[[Photo], Cutout]) -> None:
         self._folder, self._batch, self._cut = folder, batch, cut
@@ -215,12 +209,7 @@ class AlphaFiles:
             write_atomic(path, content)
 
     def drop_corrections(self, subject: ReviewPhoto, *, keep: frozenset[str]) -> None:
-        """Remove corrected alphas of a photo that nothing refers to any more, except the newest.
-
-        Args:
-            subject: the photo.
-            keep: SHA-256 of those that something refers to.
-        """
+        """Remove corrected alphas of a photo that nothing refers to any more, except the newest."""
         kept, stem, now = {digest[:16] for digest in keep}, self._folder / subject.stem, time.time()
         for path in stem.parent.iterdir():
             name = path.name.removesuffix(".alpha.png")

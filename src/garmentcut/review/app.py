@@ -44,11 +44,7 @@ _FINISH_S = 60
 
 
 def make_app(service: CutService) -> ASGIApp:
-    """Build the application: for one batch, or only for cutting photos that are sent.
-
-    Args:
-        service: opened and closed with the application.
-    """
+    """Build the application: for one batch, or only for cutting photos that are sent."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -263,10 +259,6 @@ class Connection(H11Protocol):
 
 def bind(host: str, port: int) -> socket.socket:
     """Open a listening socket that accepts nobody yet.
-
-    Args:
-        host: name or address.
-        port: 0: a free one.
 
     Raises:
         UsageError: taken, or not this machine's.

@@ -158,11 +158,7 @@ class _Upload:
 
 
 class CutQueue:
-    """Cuts photos in the order in which their bodies are complete, so that a slow upload delays nobody.
-
-    Args:
-        model: cuts them.
-    """
+    """Cuts photos in the order in which their bodies are complete, so that a slow upload delays nobody."""
 
     def __init__(self, model: Model) -> None:
         self._model = model
@@ -174,9 +170,6 @@ class CutQueue:
     @asynccontextmanager
     async def upload(self, parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """A body, once it is complete; its memory counts until the end of the context.
-
-        Args:
-            parts: of the body, as they come.
 
         Raises:
             ReviewError: too many wait, or come at a time and this one is the slowest of them.
@@ -266,12 +259,7 @@ class CutQueue:
 
 
 class CutService:
-    """What these routes share; opened and closed with the server.
-
-    Args:
-        model: cuts.
-        access: who may ask.
-    """
+    """What these routes share; opened and closed with the server."""
 
     def __init__(self, model: Model, access: Access) -> None:
         self.model, self.access = model, access

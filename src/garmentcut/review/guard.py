@@ -87,12 +87,6 @@ class Access:
     def check(self, method: str, path: str, headers: Mapping[str, str], cookie: str) -> None:
         """Refuse a request that is not allowed.
 
-        Args:
-            method: HTTP's.
-            path: asked for.
-            headers: names in lower case.
-            cookie: value of the server's own; empty: none came.
-
         Raises:
             ReviewError: 400 for another host, 401 without the token, 403 for another site.
         """

@@ -40,12 +40,6 @@ def take_rows(session: Session, batch: BatchRow, rows: Iterable[Row], folder: Pa
     For a photo that the database does not know yet, the decision's file counts: the database, or the batch's id, may
     have been lost. A photo that was cut again from other pixels or by another model is open again, because the decision
     was about another cutout. A correction survives another model, because `cut` delivers it, but not other pixels.
-
-    Args:
-        session: of a write; the batch's row is locked.
-        batch: the photos'.
-        rows: finished ones, each photo once.
-        folder: of the batch.
     """
     rows = list(rows)
     known = _known_photos(session, batch, rows)
@@ -222,12 +216,7 @@ def _take_again(session: Session, photo: PhotoRow, row: Row, text: str) -> None:
 
 
 def item_of(photo: PhotoRow, folder: Path) -> Item:
-    """A photo's item; docs/review-api.md lists its fields.
-
-    Args:
-        photo: the photo.
-        folder: of the batch.
-    """
+    """A photo's item; docs/review-api.md lists its fields."""
     row = row_of(photo)
     height, width = row.size_hw or (None, None)
     return {

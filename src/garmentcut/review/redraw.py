@@ -133,11 +133,6 @@ class Canvas:
 def redraw(canvas: Canvas, stroke: Stroke, tiles: Tiles) -> Alpha8:
     """Draw the alpha inside a stroke again.
 
-    Args:
-        canvas: the photo and its alphas.
-        stroke: where, and what the alpha is there now.
-        tiles: the model, for a prediction around the stroke.
-
     Returns:
         `(h, w)` uint8 of the stroke's box; where the stroke is 0, what it was.
     """

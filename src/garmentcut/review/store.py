@@ -38,12 +38,6 @@ class DecisionWriter:
 
     A decision's file is written before outputs are exchanged, and names their hashes: should the server be killed in
     between, they are known as ours.
-
-    Args:
-        folder: of the batch.
-        batch_id: its id.
-        database: where the photos' states are.
-        alphas: where their alphas are.
     """
 
     def __init__(self, folder: Path, batch_id: str, database: Database, alphas: AlphaFiles) -> None:
@@ -234,14 +228,7 @@ class Basis:
 
 
 class Store:
-    """Reads and writes one batch.
-
-    Args:
-        folder: of the batch.
-        batch_id: its id.
-        database: where states are kept.
-        alphas: where alphas are kept.
-    """
+    """Reads and writes one batch."""
 
     def __init__(self, folder: Path, batch_id: str, database: Database, alphas: AlphaFiles) -> None:
         self.folder, self.batch_id, self.database, self.alphas = folder, batch_id, database, alphas
@@ -338,11 +325,6 @@ class Store:
 
     def save_alpha(self, basis: Basis, png: bytes, *, accept: bool) -> Item:
         """Keep a corrected alpha: as a draft, or accepted, and then the batch's files are made again.
-
-        Args:
-            basis: what it is based on.
-            png: 8-bit gray PNG of the photo's size.
-            accept: it is final.
 
         Raises:
             ReviewError: as `decide`; or there is no prediction to compare it with.
