@@ -210,4 +210,4 @@ def read_alpha(path: Path, config: ReadConfig | None = None) -> CutoutFile:
         data = read_photo_bytes(path, limits)
         return CutoutFile(to_alpha(read_gray_png(data, limits)), None, "mask image")
     except PhotoError as error:
-        raise PhotoError(f"{path}: {error}") from error
+        raise PhotoError(f"{path}: {error}", code=error.code) from error

@@ -97,7 +97,7 @@ def find_cells(folder: Path, *, doubt_over: float) -> list[Cell]:
         rows = Journal(folder).rows.values() if has_results else ()
         cells = [_cell_of(folder, row, doubt_over) for row in rows] if has_results else _cells_of_files(folder)
     except OSError as error:
-        raise SourceError(str(error)) from error
+        raise SourceError(f"{error.filename or folder}: {error.strerror or error}") from error
     if not cells:
         raise SourceError(f"{folder}: no cutouts{' yet' if has_results else ''}; name a folder that holds some")
     return sorted(cells, key=lambda cell: cell.order)

@@ -27,6 +27,7 @@ from garmentcut.review import cutting, pages
 from garmentcut.review.cutting import MAX_PHOTO_BYTES, UNJUDGED_S, CutService, Model
 from garmentcut.review.database import reason_of
 from garmentcut.review.guard import CUT_PATHS, STALL_BYTES, STALL_S, Access, Guard, fault_of, open_access
+from garmentcut.review.photos import printable
 from garmentcut.review.routes import api, media
 from garmentcut.review.service import Service, Settings
 
@@ -116,6 +117,7 @@ def _answer_errors(app: FastAPI) -> None:
 def _fault(
     request: Request, status: int, message: str, code: str, *, headers: dict[str, str] | None = None, **more: Any
 ) -> Response:
+    message = printable(message)
     status, content = fault_of(request.url.path, status, message, code, **more)
     if content is not None:
         return JSONResponse(content, status, headers=headers)

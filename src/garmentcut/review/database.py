@@ -31,7 +31,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from garmentcut.errors import UsageError
+from garmentcut.errors import DatabaseError
 
 SCHEMA_VERSION = 1
 STATES = ("open", "accepted", "corrected", "rejected", "failed")
@@ -131,7 +131,7 @@ class Database:
         url: `postgresql://...`, `sqlite:///...`, or the path of a SQLite file.
 
     Raises:
-        UsageError: it cannot be reached or is damaged, or another version of garmentcut made its tables.
+        DatabaseError: it cannot be reached or is damaged, or another version of garmentcut made its tables.
     """
 
     def __init__(self, url: str | Path) -> None:
@@ -146,13 +146,13 @@ class Database:
         """While a server starts: what goes wrong is told as what it means for the database, which is closed.
 
         Raises:
-            UsageError: it cannot be used; says what to do.
+            DatabaseError: it cannot be used; says what to do.
         """
         try:
             yield
         except (SQLAlchemyError, ValueError) as error:  # a value that no such table holds, such as a date
             self.close()
-            raise UsageError(f"{self.name}: {reason_of(error)}", code="database") from error
+            raise DatabaseError(f"{self.name}: {reason_of(error)}") from error
         except BaseException:
             self.close()
             raise
@@ -179,7 +179,7 @@ class Database:
         if self._engine.url.get_backend_name() == "sqlite":
             with self._engine.connect() as connection:
                 if (found := connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()) != "ok":
-                    raise UsageError(f"{self.name}: damaged ({found}); {_START_ANEW}", code="database")
+                    raise DatabaseError(f"{self.name}: damaged ({found}); {_START_ANEW}")
 
     def _make_tables(self) -> None:
         for is_last in (False, False, True):
@@ -196,7 +196,7 @@ class Database:
         with self.read() as session:
             version = session.scalar(select(SchemaVersion.version))
         if version != SCHEMA_VERSION:
-            raise UsageError(f"{self.name}: made by another version of garmentcut ({version}); update garmentcut")
+            raise DatabaseError(f"{self.name}: made by another version of garmentcut ({version}); update garmentcut")
 
 
 def reason_of(error: Exception) -> str:
@@ -213,11 +213,11 @@ def _url_of(url: str | Path) -> URL:
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError) as error:
-        raise UsageError(f"{url.partition('://')[0]}://...: not the address of a database") from error
+        raise DatabaseError(f"{url.partition('://')[0]}://...: not the address of a database") from error
     if parsed.drivername in ("postgres", "postgresql"):
         return parsed.set(drivername=_POSTGRES_DRIVER)
     if parsed.drivername not in ("sqlite", _POSTGRES_DRIVER):
-        raise UsageError(f"{parsed.drivername}: not a database known here; use postgresql:// or sqlite:///")
+        raise DatabaseError(f"{parsed.drivername}: not a database known here; use postgresql:// or sqlite:///")
     return parsed
 
 
@@ -226,7 +226,7 @@ def _engine_of(url: URL) -> Engine:
         try:
             return create_engine(url, pool_pre_ping=True, pool_size=8, max_overflow=8, pool_timeout=_BUSY_S)
         except (NoSuchModuleError, ModuleNotFoundError) as error:
-            raise UsageError("pg8000 is not installed; run: pip install 'garmentcut[web]'") from error
+            raise DatabaseError("pg8000 is not installed; run: pip install 'garmentcut[web]'") from error
     engine = create_engine(url, connect_args={"timeout": _BUSY_S}, pool_size=8, max_overflow=8, pool_timeout=_BUSY_S)
     event.listen(engine, "connect", _set_up_sqlite)
     event.listen(engine, "begin", _begin_sqlite)

@@ -57,7 +57,7 @@ class Service(CutService):
 
     Raises:
         garmentcut.errors.SourceError: the folder is no batch.
-        garmentcut.errors.UsageError: the database cannot be used.
+        garmentcut.errors.DatabaseError: the database cannot be used.
         OSError: the folder cannot be written.
     """
 
@@ -78,7 +78,7 @@ class Service(CutService):
         """Read what is there, finish what a killed server left, and start to load the model.
 
         Raises:
-            garmentcut.errors.UsageError: the database cannot be used.
+            garmentcut.errors.DatabaseError: the database cannot be used.
             OSError: the results cannot be read.
         """
         with self.database.opening():

@@ -27,7 +27,17 @@ from garmentcut.prediction.results import may_replace
 from garmentcut.prediction.sources import Source, garment_of, subject_of
 from garmentcut.review.alphas import AlphaFiles, EdgeChange, ReviewPhoto, measure_change, read_gray
 from garmentcut.review.database import ActionRow, BatchRow, Database, PhotoRow
-from garmentcut.review.photos import Feed, Item, item_of, last_action, log_action, subject_of_photo, take_rows, utc_of
+from garmentcut.review.photos import (
+    Feed,
+    Item,
+    item_of,
+    last_action,
+    log_action,
+    printable,
+    subject_of_photo,
+    take_rows,
+    utc_of,
+)
 
 _LOCK_TIMEOUT_S = 120
 ActionKind = Literal["accept", "reject", "reopen", "revert"]
@@ -197,6 +207,7 @@ class DecisionWriter:
             write_decision(self._folder, subject.stem, decision)
 
     def _mark(self, photo: PhotoRow, delivered: str, reason: str) -> None:
+        reason = printable(reason)  # it may name a file whose name is no text
         if (delivered, reason) == (photo.delivered_sha256, photo.undelivered):
             return
         with self._database.write() as session:
