@@ -251,3 +251,24 @@ def test_a_database_damaged_under_the_server_is_told_with_what_to_do(review):
     answer = review.get("/api/photos")
     assert answer.status_code == 503 and answer.json()["code"] == "database"
     assert "move it away and start again" in answer.json()["error"]
+
+
+@pytest.mark.parametrize("lost", ["folder", "file", "replaced"])
+def test_a_database_that_vanishes_under_the_server_takes_no_decision(review, lost):
+    """Before, decisions were taken, answered with 200, and gone with the server: its file had no name any more."""
+    folder = review.service.folder
+    photo_id = review.get("/api/photos").json()["items"][0]["id"]
+    review.service.model.cutter(), review.service.model.tiles()
+    assert review.get("/readyz").status_code == 200
+    if lost == "folder":
+        shutil.move(folder, folder.with_name("moved"))
+    else:
+        (folder / "review.sqlite").rename(folder / "old.sqlite")
+    if lost == "replaced":
+        shutil.copy(folder / "old.sqlite", folder / "review.sqlite")
+    answer = decide(review, photo_id, 1, "accept")
+    assert answer.status_code == 503 and answer.json()["code"] == "database"
+    assert "removed or replaced since the server was started" in answer.json()["error"]
+    assert review.get("/readyz").status_code == 503 and review.get("/api/photos").status_code == 503
+    assert review.get(f"/media/{photo_id}/thumbnail.jpg").status_code == 503
+    assert folder.exists() == (lost != "folder")  # it may be a mount point

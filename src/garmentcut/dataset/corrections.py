@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path, PurePosixPath
-from typing import Literal
 
 from pydantic import TypeAdapter
 
@@ -29,6 +28,7 @@ DECISIONS_FOLDER = ".garmentcut/review"  # below the batch's folder; a tree like
 LOCK_NAME = f"{DECISIONS_FOLDER}/.lock"
 """Held while a photo's outputs are exchanged: by the review page, and by `cut` where there is such a folder."""
 _SUFFIX = ".decision.json"
+_STATES = ("open", "accepted", "corrected", "rejected")
 _MAX_STEM_BYTES = 160  # leaves room for what is put behind it, of the 255 that file systems take
 
 
@@ -39,7 +39,7 @@ class Decision:
     input: str  # absolute path of the photo
     input_sha256: str  # of the photo: of another one, the decision says nothing
     place: str  # of its outputs below the batch's folder, without suffix
-    state: Literal["open", "accepted", "corrected", "rejected"]
+    state: str  # of `_STATES`
     alpha: str = ""  # file of the corrected alpha, 8-bit gray PNG, below the batch's folder; empty: there is none
     alpha_sha256: str = ""  # of this file
     prediction: str = ""  # file of the alpha as the model gave it, likewise; empty: it is in the outputs
@@ -123,8 +123,8 @@ def _read(path: Path) -> Decision | None:
         decision = _DECISION.validate_python(json_of(read_regular_file(path)))
         if any(".." in Path(name).parts for name in (decision.place, decision.alpha, decision.prediction)):
             raise ValueError("it leads out of the folder")
-        if decision.at:
-            datetime.fromisoformat(decision.at)
+        if decision.state not in _STATES or (decision.at and not datetime.fromisoformat(decision.at)):
+            raise ValueError("no such state")
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:

@@ -260,12 +260,7 @@ def fitting_scale(canvas: CanvasSection, garment: GarmentSection, box_hw: tuple[
 
 
 def shared_scale(canvas: CanvasSection, boxes: Iterable[tuple[GarmentSection, tuple[int, int]]]) -> float:
-    """One scale for the views of a garment: the largest at which all of them fit.
-
-    Args:
-        canvas: the canvas.
-        boxes: of each view, its rules and its box's height and width on the photo.
-    """
+    """One scale for the views of a garment: the largest at which all of them fit."""
     return min(min(fitting_scale(canvas, garment, box_hw), garment.max_enlargement) for garment, box_hw in boxes)
 
 

@@ -436,9 +436,6 @@ def find_sidecars(photo: Path) -> list[Sidecar]:
     """A photo's sidecar files: `NAME.xmp` and `NAME.jpg.xmp` beside it, `CaptureOne/Settings*/NAME.jpg.*`.
 
     Links are none, for they may lead anywhere.
-
-    Args:
-        photo: absolute path; of a folder that cannot be read, there are none.
     """
     parent, found = photo.parent, list[Sidecar]()
     for start in (photo.stem, photo.name):

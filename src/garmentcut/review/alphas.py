@@ -183,7 +183,7 @@ class AlphaFiles:
             return alpha
         with self._predicting:
             alpha = self._made_again(subject.row)
-            write_atomic(self._folder / subject.prediction_name, png_bytes(alpha))
+            write_atomic(self._folder / subject.prediction_name, png_bytes(alpha), root=self._folder)
         return alpha
 
     def keep_prediction(self, subject: ReviewPhoto) -> Alpha8:
@@ -195,7 +195,7 @@ class AlphaFiles:
         """
         alpha, path = self.predicted(subject), self._folder / subject.prediction_name
         if not path.exists():
-            write_atomic(path, png_bytes(alpha))
+            write_atomic(path, png_bytes(alpha), root=self._folder)
         return alpha
 
     def write_correction(self, subject: ReviewPhoto, content: bytes) -> None:
@@ -206,7 +206,7 @@ class AlphaFiles:
         """
         path = self._folder / subject.alpha_name
         if not path.exists():
-            write_atomic(path, content)
+            write_atomic(path, content, root=self._folder)
 
     def drop_corrections(self, subject: ReviewPhoto, *, keep: frozenset[str]) -> None:
         """Remove corrected alphas of a photo that nothing refers to any more, except the newest."""

@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from garmentcut import __version__
-from garmentcut.errors import ModelError, ReviewError, UsageError, code_of
+from garmentcut.errors import DatabaseError, ModelError, ReviewError, UsageError, code_of
 from garmentcut.prediction.folder import read_batch
 from garmentcut.review import cutting, pages
 from garmentcut.review.cutting import MAX_PHOTO_BYTES, UNJUDGED_S, CutService, Model
@@ -97,6 +97,10 @@ def _answer_errors(app: FastAPI) -> None:
 
     @app.exception_handler(ModelError)
     def answer_model(request: Request, error: ModelError) -> Response:
+        return _fault(request, 503, str(error), error.code)
+
+    @app.exception_handler(DatabaseError)
+    def answer_lost_database(request: Request, error: DatabaseError) -> Response:
         return _fault(request, 503, str(error), error.code)
 
     @app.exception_handler(DBAPIError)

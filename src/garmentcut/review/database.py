@@ -137,9 +137,11 @@ class Database:
     def __init__(self, url: str | Path) -> None:
         self._engine = _engine_of(_url_of(url))
         self.name = self._engine.url.render_as_string()  # without the password
+        self._file: tuple[int, int] | None = None  # device and number of SQLite's file
         with self.opening():
             self._check_file()
             self._make_tables()
+            self._file = self._found_file()
 
     @contextmanager
     def opening(self) -> Iterator[None]:
@@ -160,12 +162,14 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A transaction that changes nothing."""
+        self._check_place()
         with Session(self._engine) as session:
             yield session
 
     @contextmanager
     def write(self) -> Iterator[Session]:
         """A transaction: stored as a whole when it ends, or not at all."""
+        self._check_place()
         engine = self._engine.execution_options(garmentcut_writes=True)
         with Session(engine, expire_on_commit=False) as session, session.begin():
             yield session
@@ -173,6 +177,25 @@ class Database:
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
+
+    def _check_place(self) -> None:
+        """SQLite would go on writing into a file that has lost its name, and nothing of it would be left.
+
+        Raises:
+            DatabaseError: it is gone, or another one stands in its place.
+        """
+        if self._file is not None and self._found_file() != self._file:
+            raise DatabaseError(f"{self.name}: removed or replaced since the server was started; start it again")
+
+    def _found_file(self) -> tuple[int, int] | None:
+        name = self._engine.url.database
+        if self._engine.url.get_backend_name() != "sqlite" or not name:
+            return None
+        try:
+            status = Path(name).stat()
+        except OSError:
+            return 0, 0
+        return status.st_dev, status.st_ino
 
     def _check_file(self) -> None:
         """A page damaged in the middle is found now, not by the first person who needs it."""

@@ -60,7 +60,7 @@ class Media:
         make = self._small_photo if kind == "photo" else self._small_cutout
         content = self._recent.get(f"{key} {kind}", lambda: self._jpeg(make(subject), _THUMBNAIL_QUALITY))
         with suppress(OSError):  # a full disk: it is made again next time
-            write_atomic(path, content)
+            write_atomic(path, content, root=self._folder)
         return content
 
     def heat(self, place: str) -> bytes:

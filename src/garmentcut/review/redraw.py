@@ -55,10 +55,6 @@ class Tiles:
     def predict(self, photo: Photo, box_xyxy: tuple[int, int, int, int]) -> NDArray[np.float32]:
         """The model's alpha of a box: the mean of the tile and its mirror image.
 
-        Args:
-            photo: the photo.
-            box_xyxy: right and bottom exclusive; one larger than a tile is shrunk.
-
         Returns:
             `(h, w)` float32 in [0, 1] of the box.
 

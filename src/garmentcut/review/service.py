@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from garmentcut.config import RuntimeConfig
-from garmentcut.errors import ModelError
+from garmentcut.errors import DatabaseError, ModelError
 from garmentcut.photo.files import remove_staged
 from garmentcut.photo.photo import Photo
 from garmentcut.prediction.folder import Order, read_batch
@@ -107,7 +107,7 @@ class Service(CutService):
         try:
             with self.database.read() as session:
                 session.execute(text("SELECT 1"))
-        except SQLAlchemyError:
+        except (SQLAlchemyError, DatabaseError):
             return "the database does not answer"
         return ""
 

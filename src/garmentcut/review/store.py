@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from garmentcut.dataset.corrections import DECISIONS_FOLDER, LOCK_NAME, Decision, read_decision, write_decision
-from garmentcut.errors import LockTakenError, OutputError, PhotoError, ReviewError
+from garmentcut.errors import DatabaseError, LockTakenError, OutputError, PhotoError, ReviewError
 from garmentcut.naming import VIEWS
 from garmentcut.photo.compose import Preparation
 from garmentcut.photo.files import FolderLock, StagedFile, sha256_of
@@ -155,7 +155,7 @@ class DecisionWriter:
                 path = self._folder / name
                 if not may_replace(path, ours):
                     raise OutputError(f"{name} was changed outside of garmentcut; move it away and accept again")
-                staged.append(StagedFile(path, content))
+                staged.append(StagedFile(path, content, root=self._folder))
                 present = (sha256_of(path),) if path.exists() else ()
                 written[name] = (*present, hashlib.sha256(content).hexdigest())
             self._record(photo, written)
@@ -380,8 +380,8 @@ class Store:
         try:
             self._writer.apply(photo_id)
             return self.item(photo_id)
-        except (OSError, DBAPIError) as error:
-            reason = error.orig if isinstance(error, DBAPIError) else error.strerror
+        except (OSError, DBAPIError, DatabaseError) as error:
+            reason = getattr(error, "orig", None) or getattr(error, "strerror", None)
             raise ReviewError(
                 f"it is stored, but what followed failed ({reason or error}); load the page again", code="not_settled"
             ) from error
