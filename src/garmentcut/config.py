@@ -332,8 +332,12 @@ def read_tree(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # sig: Windows' editor puts a mark in front
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: no TOML file, for it is not text in UTF-8; save it as such") from error
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise ConfigError(f"{path}: a number of more digits than any of garmentcut's settings has") from error
     except RecursionError as error:
         raise ConfigError(f"{path}: nested too deeply to be any of garmentcut's files") from error
 

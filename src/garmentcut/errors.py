@@ -187,6 +187,12 @@ class NoBatchError(SourceError):
     code = "no_batch"
 
 
+class DatabaseError(UsageError):
+    """The review's database cannot be used; the message names it, and what to do."""
+
+    code = "database"
+
+
 class ModelError(UsageError):
     """A model file, a run or a checkpoint that cannot be used."""
 

@@ -295,10 +295,6 @@ STAGES = ("locate", "segment", "refine")
 def stage_recipe(recipe: Recipe, stage: str) -> Recipe:
     """The recipe of one stage.
 
-    Args:
-        recipe: with stages.
-        stage: `locate`, `segment` or `refine`.
-
     Raises:
         ConfigError: `stages` has an unknown section, key or value.
     """

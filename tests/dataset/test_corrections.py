@@ -1,6 +1,8 @@
 import hashlib
 import io
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +12,7 @@ from psd_tools import PSDImage
 from psd_tools.psd.layer_and_mask import MaskParameters
 
 from garmentcut.dataset.corrections import (
+    DECISIONS_FOLDER,
     Decision,
     ReviewSource,
     decision_on,
@@ -385,8 +388,12 @@ def test_the_ledger_says_where_the_photo_was(studio_of):
         assert line["photo_bytes"] == (studio_of.out / line["pair"]["photo"]).stat().st_size
 
 
+WHOLE = {"input": "a", "input_sha256": "0", "place": "a", "state": "open"}
+STATE, TIME = (json.dumps(WHOLE | wrong).encode() for wrong in ({"state": "done"}, {"at": "yesterday"}))
+
+
 @pytest.mark.parametrize(
-    "content", [b"", b"{", b"[" * 100_000, b"[]", b'{"input": 1}', b"\xff\0", b'{"state": "open"}']
+    "content", [b"", b"{", b"[" * 100_000, b"[]", b'{"input": 1}', b"\xff\0", b'{"state": "open"}', STATE, TIME]
 )
 def test_a_decision_that_cannot_be_read_is_named_and_the_others_count(decide, tmp_path, content):
     """Before, a person's correction was left out without a word, and `cut` put the model's cutout in its place."""
@@ -401,3 +408,15 @@ def test_a_decision_that_cannot_be_read_is_named_and_the_others_count(decide, tm
     with pytest.raises(PhotoError, match=r"decision\.json: a decision that cannot be read") as refused:
         decision_on(tmp_path / "batch", "a_Front", str(tmp_path / "photos/a_Front.png"), "0" * 64)
     assert refused.value.code == "bad_correction"
+
+
+def test_an_unreadable_folder_of_decisions_is_named(decide, tmp_path, without_rights):
+    """Before, the decisions in it were left out without a word."""
+    decide("a_Front")
+    closed = tmp_path / "batch" / DECISIONS_FOLDER / "closed"
+    closed.mkdir()
+    closed.chmod(0)
+    command = [sys.executable, "-m", "garmentcut", "ingest", "--from-review", str(tmp_path / "batch")]
+    done = subprocess.run([*without_rights, *command, "--out", str(tmp_path / "set")], capture_output=True, text=True)
+    closed.chmod(0o755)
+    assert done.returncode == 2 and f"{closed}: Permission denied; its decisions cannot be read" in done.stderr

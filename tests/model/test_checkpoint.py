@@ -103,6 +103,25 @@ def test_a_spec_that_cannot_be_followed(tmp_path, spec, says):
     assert "a.safetensors" in str(error.value)
 
 
+TYPES = [
+    *((key, value) for key in ("trained_on", "scores", "boxes_xyxy") for value in (5, "text", None, [1], {"a": 1})),
+    *((key, [1]) for key in ("trained_hashes", "started_from", "name", "training_data", "licence", "data", "dice")),
+    *((key, "text") for key in ("num_trained_on", "edge_bias", "edge_gain", "dice", "recipe")),
+    ("trained_on", ["012345678901", 5]),
+    ("trained_prints", 5),
+    ("boxes_xyxy", [[5, 0, 5, 9]]),
+]
+
+
+@pytest.mark.parametrize(("key", "value"), TYPES, ids=[f"{key}={value}" for key, value in TYPES])
+def test_a_fact_of_another_type_is_named(tmp_path, key, value):
+    """Before, `trained_on` of a number was a traceback of the training that started from the file."""
+    spec = {"name": "simple", "options": {}, "size_hw": [8, 8], "target": "alpha", "facts": {key: value}}
+    with pytest.raises(ModelError, match=r"a\.safetensors was saved by another version of garmentcut \(facts") as error:
+        read_weights(with_spec(tmp_path / "a.safetensors", spec))
+    assert {"trained_prints": "trained_hashes"}.get(key, key) in str(error.value)
+
+
 def test_any_safetensors_file_has_weights(tmp_path):
     weights, spec = read_weights(with_spec(tmp_path / "a", None))
     assert weights["a"].tolist() == [1.0]

@@ -1,12 +1,15 @@
+import contextlib
 import json
 import socket
+import threading
+import time
 import urllib.error
 import urllib.request
 
 import pytest
 
 from garmentcut.observe.monitor import Metrics, Monitor
-from garmentcut.observe.server import StatusServer, answer_status
+from garmentcut.observe.server import MAX_CLIENTS, StatusServer, answer_status
 
 
 @pytest.fixture
@@ -40,6 +43,21 @@ def test_metrics_health_and_readiness_over_http(asked):
         assert asked(server, "/")[0] == 404
     with pytest.raises(urllib.error.URLError):
         asked(server, "/healthz")
+
+
+@pytest.mark.parametrize("start", [b"", b"GET /healthz HTTP/1.1\r\nX-Slow: "])
+def test_slow_clients_in_numbers_keep_nobody_out(asked, start, capfd):
+    with StatusServer(Monitor(), port=0) as server, contextlib.ExitStack() as stack:
+        before = threading.active_count()
+        for _ in range(3 * MAX_CLIENTS):
+            slow = stack.enter_context(contextlib.closing(socket.create_connection(("127.0.0.1", server.port))))
+            slow.sendall(start)
+        assert asked(server, "/healthz")[0] == 200
+        deadline = time.monotonic() + 20
+        while threading.active_count() - before > MAX_CLIENTS and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert threading.active_count() - before <= MAX_CLIENTS
+    assert capfd.readouterr().err == ""
 
 
 def test_a_stuck_process_is_not_alive():

@@ -79,7 +79,7 @@ def test_what_killed_runs_left_is_removed_and_nothing_else(tmp_path):
 
 def test_what_operating_systems_leave_is_no_photo():
     junk = ("$RECYCLE.BIN", "@Recycle", "@eaDir", ".Spotlight-V100", "__MACOSX", "Thumbs.db", "._x.jpg", "Icon\r")
-    assert all(map(is_junk, junk))
+    assert all(map(is_junk, (*junk, "@Recently-Snapshot", "Network Trash Folder")))
     assert not any(map(is_junk, ("x.jpg", "_x.jpg", ".x.jpg", "recycle", "x._y.jpg")))
 
 

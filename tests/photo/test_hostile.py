@@ -5,6 +5,7 @@ import io
 import os
 import random
 import struct
+import time
 import tracemalloc
 import zlib
 from pathlib import Path
@@ -191,6 +192,55 @@ def test_very_many_small_parts_are_refused():
         with pytest.raises(PhotoError, match=r"damaged (JPEG|PNG): over 20000") as refused:
             decode_photo(data)
         assert refused.value.code == "damaged"
+
+
+def bigtiff(*tags, more=b""):
+    """A gray photo of 100 x 150 pixels with further tags: number, type, count and value, or the bytes of the values."""
+    own = {256: (4, 1, 100), 257: (4, 1, 150), 258: (3, 1, 8), 259: (3, 1, 1), 262: (3, 1, 1), 277: (3, 1, 1)}
+    own |= {278: (4, 1, 150), 273: (16, 1, None), 279: (16, 1, 15_000)}
+    entries = own | {number: rest for number, *rest in tags}
+    at = 16 + 8 + 20 * len(entries) + 8
+    head, tail = struct.pack("<2sHHHQQ", b"II", 43, 8, 0, 16, len(entries)), bytes([120]) * 15_000
+    for number, (kind, count, value) in sorted(entries.items()):
+        place = at if value is None else at + len(tail) if isinstance(value, bytes) else value
+        tail += value if isinstance(value, bytes) else b""
+        head += struct.pack("<HHQQ", number, kind, count, place)
+    return head + bytes(8) + tail + more
+
+
+MANY = 2_000_000
+
+
+@pytest.mark.parametrize("number", [258, 338, 339])
+@pytest.mark.parametrize("is_inner", [False, True])
+def test_a_tag_of_the_channels_with_millions_of_values_is_refused_at_once(number, is_inner):
+    long_tag = (number, 3, MANY, bytes(2 * MANY))
+    data = bigtiff(long_tag)
+    if is_inner:
+        outer = bigtiff((330, 16, 1, 0))
+        inner = struct.pack("<QHHQQQ", 1, number, 3, MANY, len(outer), 0)
+        data = bigtiff((330, 16, 1, len(outer)), more=inner + bytes(2 * MANY))
+    start = time.process_time()
+    with pytest.raises(PhotoError, match=f"{MANY} values in tag {number}") as caught:
+        decode_photo(data)
+    assert caught.value.code == "damaged" and time.process_time() - start < 2
+
+
+def test_millions_of_strips_that_no_pixel_takes_are_refused():
+    places = struct.pack("<I", 300) * MANY, struct.pack("<I", 1) * MANY
+    tags = (322, 4, 1, 16), (323, 4, 1, 16), (324, 4, MANY, places[0]), (325, 4, MANY, places[1])
+    with pytest.raises(PhotoError, match="far more parts"):
+        decode_photo(bigtiff(*tags))
+
+
+@pytest.mark.parametrize(
+    ("number", "one"), [(34377, b"8BIM\x03\xed\0\0\0\0\0\0"), (33723, b"\x1c\x02\x19\0\x00")], ids=["resources", "iptc"]
+)
+def test_hundreds_of_thousands_of_empty_records_cost_themselves_and_no_time(number, one):
+    data = bigtiff((number, 7, len(one) * 400_000, one * 400_000))
+    start = time.process_time()
+    photo = decode_photo(data)
+    assert photo.rgb.shape == (150, 100, 3) and time.process_time() - start < 2
 
 
 @pytest.mark.parametrize("compression", ["zlib", "lzw", "packbits", "zstd"])

@@ -4,6 +4,7 @@ import struct
 import sys
 import zlib
 
+import imagecodecs
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
@@ -298,6 +299,13 @@ def test_a_jpeg_of_12_bits_is_named():
     data[data.index(b"\xff\xc0") + 4] = 12
     with pytest.raises(PhotoError, match=r"a JPEG of 12 bits; save it with 8 bits, or with 16 as PNG or TIFF"):
         decode_photo(bytes(data))
+
+
+def test_a_lossless_jpeg_is_named():
+    for data in (imagecodecs.jpegls_encode(pixels()), jpeg_photo().replace(b"\xff\xc0", b"\xff\xc3", 1)):
+        with pytest.raises(PhotoError, match="a lossless JPEG") as refused:
+            decode_photo(data)
+        assert refused.value.code == "unsupported"
 
 
 def test_a_wrong_checksum_in_a_text_costs_the_text():

@@ -1,6 +1,7 @@
 """Cutouts as Photoshop documents, made by psd-tools and by hand."""
 
 import io
+import itertools
 import struct
 import time
 
@@ -241,6 +242,23 @@ def test_masks_drawn_of_a_few_numbers_are_counted(read, is_vector, monkeypatch):
     assert refused.value.code == "damaged"
 
 
+@pytest.mark.parametrize(("num_layers", "num_blocks"), [(8001, 0), (1, 150_000)])
+def test_very_many_layers_and_parts_are_refused_soon(read, num_layers, num_blocks):
+    """A file of 2 MB took ten seconds."""
+    extra = bytes(12) + b"8BIMabcd\0\0\0\0" * num_blocks
+    record = (
+        struct.pack(">iiiiHhI", 0, 0, 1, 1, 1, -1, 3) + b"8BIMnorm\xff\0\0\0" + struct.pack(">I", len(extra)) + extra
+    )
+    layers = struct.pack(">h", num_layers) + record * num_layers + b"\0\0\xff" * num_layers
+    layers += bytes(len(layers) % 2)
+    section = struct.pack(">I", len(layers)) + layers + bytes(4)
+    head = struct.pack(">4sH6xHIIHH", b"8BPS", 1, 3, HEIGHT, WIDTH, 8, 3) + bytes(8)
+    start = time.process_time()
+    with pytest.raises(PhotoError, match=r"over 8000 layers|very many parts") as refused:
+        read(head + struct.pack(">I", len(section)) + section + bytes(2 + 3 * HEIGHT * WIDTH))
+    assert refused.value.code == "too_large" and time.process_time() - start < 5
+
+
 def add_vector_mask(layer, subpaths, *, flags=0, **options):
     data = struct.pack(">II", 3, flags) + path_records(subpaths, SIZE, **options)
     setting = VectorMaskSetting.frombytes(data)
@@ -278,6 +296,45 @@ def test_painted_and_vector_masks_multiply_and_what_photoshop_drew_of_them_is_pa
     assert not cutout.alpha[:, 16:].any()
     data.real_flags.mask_disabled = True
     assert read(document).alpha.sum() == pytest.approx(15 * 40, abs=0.01)
+
+
+def softened(mask, feather, density):
+    mask = blurred(255 * mask, feather) if feather else mask
+    return mask if density is None else 1 - (1 - mask) * density / 255
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("is_grouped", [False, True])
+@pytest.mark.parametrize("feather", [0, 2])
+def test_every_combination_of_masks_is_their_product(read, dtype, is_grouped, feather):
+    """Density, feather, a vector mask upright or inverted, either switched off, a group's mask around them."""
+    round_one = [circle(15, 20, 10)]
+    painted, of_group = disc(center=(18, 12)), disc(center=(24, 18), radius=14)
+    document = layered(SIZE)
+    add_vector_mask(add_layer(document, colors()), round_one)
+    drawn = read(document).alpha
+    for density, flags, is_off in itertools.product((None, 0, 128), (None, 0, 1, 4, 5), (False, True)):
+        document = layered(SIZE, depth=8 * np.dtype(dtype).itemsize)
+        layer = add_layer(document, cut(dtype=dtype), mask=painted)
+        parameters = {"user_mask_density": density, "vector_mask_density": density and density + 60}
+        if feather:
+            parameters |= {"user_mask_feather": float(feather), "vector_mask_feather": float(feather + 1)}
+        if set(parameters.values()) - {None}:
+            with_parameters(layer, **parameters)
+        layer.mask.disabled = is_off
+        expected = disc() / 255 * (1 if is_off else softened(painted / 255, feather, density))
+        if flags is not None:
+            add_vector_mask(layer, round_one, flags=flags)
+            vector = 1 - drawn if flags & 1 else drawn
+            vector = softened(vector, feather and feather + 1, density and density + 60)
+            expected = expected * (1 if flags & 4 else vector)
+        if is_grouped:
+            group = masked_group(document, of_group)
+            group.append(layer)
+            expected = expected * (of_group / 255)
+        np.testing.assert_allclose(
+            read(document).alpha, expected, atol=0.012, err_msg=f"density {density}, flags {flags}, off {is_off}"
+        )
 
 
 def test_opacity_counts(read):

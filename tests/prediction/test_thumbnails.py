@@ -94,6 +94,17 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
     ]
 
 
+def test_results_that_cannot_be_read_are_named(tmp_path, monkeypatch):
+    touch(tmp_path, "a.png", "results.jsonl")
+
+    def refuse(folder):
+        raise PermissionError(13, "Permission denied", str(folder / "results.jsonl"))
+
+    monkeypatch.setattr("garmentcut.prediction.thumbnails.Journal", refuse)
+    with pytest.raises(SourceError, match=f"^{tmp_path}/results.jsonl: Permission denied$"):
+        find(tmp_path)
+
+
 def test_a_run_says_itself_what_is_there(tmp_path):
     touch(tmp_path, "x/a_Front.png", "x/a_Front_mask.png", "stranger.png", "b.webp")
     rows = [

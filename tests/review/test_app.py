@@ -7,13 +7,18 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+import uvicorn
 from PIL import Image
 
 from garmentcut.errors import UsageError
+from garmentcut.photo.write import png_bytes
+from garmentcut.review import app
 from garmentcut.review.app import bind
 from garmentcut.review.guard import open_access
 
@@ -27,7 +32,7 @@ from garmentcut.prediction.cutter import Cutter
 from garmentcut.review import app, cutting, service, store
 from garmentcut.review.redraw import Tiles
 
-folder, moment, most = sys.argv[1:]
+folder, moment, most, token = sys.argv[1:]
 card = ModelCard("red", "red minus green", (96, 64), 32, "x", "y", 1 / 255, "alpha", "none", "MIT", sha256="0" * 64)
 
 class Red:
@@ -60,15 +65,16 @@ match moment:
 
 with app.bind("127.0.0.1", 0) as listening:
     print(listening.getsockname()[1], flush=True)
-    app.serve(service.Settings(Path(folder)), listening, token=None, say=lambda link: print(link, flush=True))
+    app.serve(service.Settings(Path(folder)), listening, token=token or None, say=lambda link: print(link, flush=True))
 """
+TOKEN = "a-token-of-the-studio"
 
 
 class Running:
     """A server's process."""
 
-    def __init__(self, folder: Path, moment: str, most: int) -> None:
-        arguments = [sys.executable, "-W", "ignore", "-c", SERVER, str(folder), moment, str(most)]
+    def __init__(self, folder: Path, moment: str, most: int, token: str) -> None:
+        arguments = [sys.executable, "-W", "ignore", "-c", SERVER, str(folder), moment, str(most), token]
         self.process = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
         self.port = int(self.process.stdout.readline())
         self.link = self.process.stdout.readline().strip()
@@ -93,11 +99,11 @@ class Running:
 
 @pytest.fixture
 def run():
-    """run(folder, moment="", most=400): a server that is ended after the test."""
+    """run(folder, moment="", most=400, token=""): a server that is ended after the test."""
     started = []
 
-    def start(folder, moment="", most=400):
-        started.append(Running(folder, moment, most))
+    def start(folder, moment="", most=400, token=""):
+        started.append(Running(folder, moment, most, token))
         return started[-1]
 
     yield start
@@ -184,18 +190,176 @@ def test_the_queue_has_an_end(cut_batch, run):
         assert set(statuses) <= {200, 429} and statuses.count(200) >= 4
 
 
-def test_bodies_that_trickle_in_keep_nobody_out(cut_batch, run):
+HEAD = "POST /cut HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: 100000\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("num", "most", "part"),
+    [(90, 400, 1.0), (90, 50, 1.0), (90, 50, 0.9)],
+    ids=["bodies, more than uploads", "bodies, more than connections", "heads, more than connections"],
+)
+def test_slow_clients_in_numbers_keep_nobody_out(cut_batch, run, num, most, part):
+    """More than may send at a time, or than may be connected: whoever is fast is served, from the first moment on."""
     folder = cut_batch(["a_Front"])
-    server = run(folder)
-    photo = (folder.parent / "photos" / "a_Front.png").read_bytes()
-    head = f"POST /cut HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nContent-Length: 100000\r\n\r\n".encode()
+    server = run(folder, most=most)
+    pixels = np.random.default_rng(0).integers(190, 200, (900, 600, 3), np.uint8)  # too much for one packet
+    pixels[200:700, 200:400] = (255, 0, 0)
+    photo = png_bytes(pixels)
+    head = HEAD.format(port=server.port).encode()
     with contextlib.ExitStack() as stack:
-        for _ in range(20):
-            slow = stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
-            slow.sendall(head + b"\x89")
-        for _ in range(3):
+        stack.callback(lambda: [one.close() for one in clients])
+        clients = []
+        for number in range(3):
+            for _ in range(num):
+                with contextlib.suppress(ConnectionError):
+                    clients.append(socket.create_connection(("127.0.0.1", server.port)))
+                    clients[-1].sendall(head + b"\x89" if part == 1 else head[: int(len(head) * part)])
+            start = time.monotonic()
             status, content = server.ask("POST", "/cut", photo)
-            assert status == 200 and content.startswith(b"\x89PNG")
+            assert status == 200 and content.startswith(b"\x89PNG"), (number, content)
+            assert time.monotonic() - start < 10  # a second, where the machine does nothing else
+            for client in clients:  # what trickles in is slow, too
+                with contextlib.suppress(ConnectionError):
+                    client.sendall(b"x")
+
+
+@pytest.fixture
+def listen(monkeypatch):
+    """listen(answer, most, stall_s): the port of a server that answers with so many bytes, in one or in parts."""
+    servers = []
+
+    def start(num_parts, *, most=400, stall_s=15.0):
+        async def application(_scope, _receive, send):
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            for number in range(num_parts):
+                body = bytes(MANY_BYTES // num_parts)
+                await send({"type": "http.response.body", "body": body, "more_body": number < num_parts - 1})
+
+        monkeypatch.setattr(app, "MAX_CONNECTIONS", most)
+        monkeypatch.setattr(app, "STALL_S", stall_s)
+        connections = app.Connections(application)
+        config = uvicorn.Config(connections, http=app.Connection, ws="none", lifespan="off", log_level="critical")
+        server, listening = uvicorn.Server(config), bind("127.0.0.1", 0)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+        thread.start()
+        servers.append((server, thread, listening))
+        while not server.started and thread.is_alive():
+            time.sleep(0.01)
+        return listening.getsockname()[1], connections
+
+    yield start
+    for server, thread, listening in servers:
+        server.should_exit = server.force_exit = True
+        thread.join(20)
+        listening.close()
+
+
+MANY_BYTES = 30_000_000  # more than the system takes over
+
+
+def ask_for_all(port):
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+    client.connect(("127.0.0.1", port))
+    client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    return client
+
+
+def read_all(client, *, pause_s=0.0):
+    num_bytes = 0
+    while part := client.recv(1_000_000 if pause_s else 65_536):
+        num_bytes += len(part)
+        time.sleep(pause_s)
+    return num_bytes
+
+
+@pytest.mark.parametrize("num_parts", [1, 300])
+def test_an_answer_that_nobody_takes_is_not_held_for_ever(listen, num_parts):
+    port, connections = listen(num_parts, stall_s=0.3)
+    with contextlib.closing(ask_for_all(port)) as client:
+        time.sleep(0.2)
+        assert len(connections.known) == 1
+        deadline = time.monotonic() + 20
+        while connections.known and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert not connections.known
+        with contextlib.suppress(ConnectionError):
+            assert read_all(client) < MANY_BYTES
+
+
+@pytest.mark.parametrize("num_parts", [1, 300])
+def test_an_answer_that_is_taken_slowly_is_given_whole(listen, num_parts):
+    port, _ = listen(num_parts, stall_s=0.3)
+    with contextlib.closing(ask_for_all(port)) as client:
+        start = time.monotonic()
+        assert read_all(client, pause_s=0.005) > MANY_BYTES
+        assert time.monotonic() - start > 0.6  # longer than an answer may stand still
+
+
+@pytest.mark.parametrize("num_parts", [1, 300])
+def test_many_who_take_no_answers_keep_nobody_out(listen, num_parts):
+    port, _ = listen(num_parts, most=5)
+    with contextlib.ExitStack() as stack:
+        for _ in range(5):
+            stack.enter_context(contextlib.closing(ask_for_all(port)))
+        time.sleep(1.5)
+        with contextlib.closing(ask_for_all(port)) as client:
+            assert read_all(client) > MANY_BYTES
+
+
+WRONG = [
+    {},
+    {"X-Api-Key": "wrong"},
+    {"X-Api-Key": ""},
+    {"X-Api-Key": f"{TOKEN}x"},
+    {"X-Api-Key": TOKEN[:-1]},
+    {"X-Api-Key": TOKEN.upper()},
+    {"X-Api-Key": "\xfc" * len(TOKEN)},
+    {"Authorization": TOKEN},
+    {"Authorization": f"Basic {TOKEN}"},
+    {"Authorization": "Bearer"},
+    {"Authorization": "Bearer wrong"},
+    {"Cookie": f"garmentcut-{{port}}={TOKEN}"},
+    {"Cookie": "garmentcut-{port}=" + "0" * 64},
+    {"Cookie": "=;;=\x01"},
+    {"X-Garmentcut-Token": TOKEN},
+    {"X-Garmentcut-Token": "0" * 64},
+]
+
+
+def test_wrong_and_missing_tokens_over_a_socket(cut_batch, run):
+    folder = cut_batch(["a_Front"])
+    server = run(folder, token=TOKEN)
+    photo = (folder.parent / "photos" / "a_Front.png").read_bytes()
+    asked = [
+        ("GET", "/api/photos", None),
+        ("GET", f"/api/photos?token={TOKEN}", None),  # only the link's own page takes it from an address
+        ("GET", "/media/1/alpha.png", None),
+        ("GET", "/?token=wrong", None),
+        ("POST", "/cut", photo),
+        ("POST", "/api/photos/1/decision", b'{"version": 1, "action": "accept"}'),
+        ("PUT", "/api/photos/1/alpha?version=1", photo),
+    ]
+    for headers in WRONG:
+        sent = {name: value.replace("{port}", str(server.port)) for name, value in headers.items()}
+        for method, path, body in asked:
+            status, content = server.ask(method, path, body, **{"X-Garmentcut-Token": "", **sent})
+            assert status == 401, (headers, method, path)
+            assert path.startswith("/?") or json.loads(content)["code"] == "no_token"
+    refused = server.ask("POST", "/v1.0/removebg", photo, **{"X-Api-Key": "wrong"})
+    assert refused[0] == 403 and json.loads(refused[1])["code"] == "no_token"
+    assert server.ask("POST", "/cut", photo, **{"X-Api-Key": TOKEN})[0] == 200
+    status, content = server.ask("GET", "/api/photos", Authorization=f"Bearer {TOKEN}")
+    assert status == 200 and json.loads(content)["items"][0]["version"] == 1
+
+
+def test_without_the_pages_token_nothing_is_written_over_a_socket(cut_batch, run):
+    server = run(cut_batch(["a_Front"]))
+    body = b'{"version": 1, "action": "accept"}'
+    for token in ("", "wrong", server.token[:-1], server.token.upper(), f"{server.token} x", "\xfc" * 64):
+        status, content = server.ask("POST", "/api/photos/1/decision", body, **{"X-Garmentcut-Token": token})
+        assert status == 403 and json.loads(content)["code"] == "forbidden", token
+    assert server.items()[0]["version"] == 1
 
 
 def test_an_address_that_is_taken_is_said_so():

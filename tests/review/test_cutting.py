@@ -314,7 +314,7 @@ async def upload(queue, start, rest):
 
 def test_the_slowest_body_gives_way_where_too_many_come(queue, run_async, monkeypatch):
     monkeypatch.setattr(cutting, "MAX_UPLOADS", 2)
-    monkeypatch.setattr(cutting, "_UNJUDGED_S", 0.005)
+    monkeypatch.setattr(cutting, "UNJUDGED_S", 0.005)
 
     async def run():
         rest = asyncio.Event()
@@ -328,7 +328,7 @@ def test_the_slowest_body_gives_way_where_too_many_come(queue, run_async, monkey
     fast, slow, new = run_async(run())
     assert fast == b"fast" * 1000 + b"end" and new == b"new" * 1000 + b"end"
     assert slow.code == "queue_full" and "this one is slow" in str(slow)
-    assert (queue._uploads, queue._num_bytes) == ({}, 0)
+    assert (queue._uploads, queue._num_bytes) == ([], 0)
 
 
 def test_all_bodies_together_take_so_many_bytes(queue, run_async, monkeypatch):

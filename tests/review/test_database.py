@@ -4,6 +4,7 @@ import os
 import pwd
 import shutil
 import socket
+import sqlite3
 import subprocess
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,9 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, text
+from typer.testing import CliRunner
 
+from garmentcut.cli import app
 from garmentcut.errors import UsageError
 from garmentcut.review.database import Database
 
@@ -183,3 +186,89 @@ def test_a_file_that_is_no_database(tmp_path):
         UsageError, match=r"not a database; move it away and start again: what people decided is in files"
     ):
         Database(path)
+
+
+def overwrite(path, start, stop, content=b"\xa5"):
+    data = bytearray(path.read_bytes())
+    data[start:stop] = content * len(data[start:stop])
+    path.write_bytes(data)
+
+
+def without_a_column(path):
+    with sqlite3.connect(path) as connection:
+        connection.execute("ALTER TABLE photos RENAME COLUMN seconds TO minutes")
+    connection.close()
+
+
+def with_a_wrong_date(path):
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE photos SET changed_at = 'yesterday'")
+    connection.close()
+
+
+def with_a_damaged_row(path):
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE photos SET row = '[]' WHERE id = 1")
+    connection.close()
+
+
+DAMAGE = {
+    "header": lambda path: overwrite(path, 0, 100),
+    "pages": lambda path: overwrite(path, 4096, None),
+    "one page": lambda path: overwrite(path, 4 * 4096, 5 * 4096),
+    "zeros": lambda path: overwrite(path, 4096, None, b"\0"),
+    "truncated": lambda path: path.write_bytes(path.read_bytes()[: 3 * 4096 + 100]),
+    "column": without_a_column,
+    "date": with_a_wrong_date,
+    "row": with_a_damaged_row,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_database_is_named_and_nothing_is_lost(review, open_review, damage):
+    """Before, a page damaged in the middle was a traceback, and the command ended with 0."""
+    folder, path = review.service.folder, review.service.folder / "review.sqlite"
+    decide(review, 1, 1, "accept", "Ida")
+    review.service.close()
+    DAMAGE[damage](path)
+    damaged = path.read_bytes()
+    result = CliRunner().invoke(app, ["review", str(folder), "--port", "0", "--no-open"])
+    assert result.exit_code == 2, result.output
+    assert result.stderr.count("\n") == 1 and f"{path}: " in result.stderr.replace("sqlite:///", "")
+    assert "move it away and start again" in result.stderr
+    assert path.read_bytes() == damaged or damage in ("column", "date", "row")
+    for file in folder.glob("review.sqlite*"):
+        file.rename(folder.parent / file.name)
+    again = open_review(folder).get("/api/photos").json()["items"]
+    assert [item["changed_by"] for item in again if item["state"] == "accepted"] == ["Ida"]
+
+
+def test_a_database_damaged_under_the_server_is_told_with_what_to_do(review):
+    path = review.service.folder / "review.sqlite"
+    decide(review, 1, 1, "accept")
+    review.service.database.close()
+    overwrite(path, 4096, None)
+    answer = review.get("/api/photos")
+    assert answer.status_code == 503 and answer.json()["code"] == "database"
+    assert "move it away and start again" in answer.json()["error"]
+
+
+@pytest.mark.parametrize("lost", ["folder", "file", "replaced"])
+def test_a_database_that_vanishes_under_the_server_takes_no_decision(review, lost):
+    """Before, decisions were taken, answered with 200, and gone with the server: its file had no name any more."""
+    folder = review.service.folder
+    photo_id = review.get("/api/photos").json()["items"][0]["id"]
+    review.service.model.cutter(), review.service.model.tiles()
+    assert review.get("/readyz").status_code == 200
+    if lost == "folder":
+        shutil.move(folder, folder.with_name("moved"))
+    else:
+        (folder / "review.sqlite").rename(folder / "old.sqlite")
+    if lost == "replaced":
+        shutil.copy(folder / "old.sqlite", folder / "review.sqlite")
+    answer = decide(review, photo_id, 1, "accept")
+    assert answer.status_code == 503 and answer.json()["code"] == "database"
+    assert "removed or replaced since the server was started" in answer.json()["error"]
+    assert review.get("/readyz").status_code == 503 and review.get("/api/photos").status_code == 503
+    assert review.get(f"/media/{photo_id}/thumbnail.jpg").status_code == 503
+    assert folder.exists() == (lost != "folder")  # it may be a mount point

@@ -222,7 +222,7 @@ def test_the_secret_is_the_users_own_and_outlives_the_server(cut_batch, open_rev
 
 @pytest.mark.parametrize(("num_parts", "wait_s", "status"), [(3, 0.0, 200), (3, 0.3, 408)])
 def test_a_body_must_not_stall(run_async, monkeypatch, num_parts, wait_s, status):
-    monkeypatch.setattr(guard, "_STALL_S", 0.1)
+    monkeypatch.setattr(guard, "STALL_S", 0.1)
     answered = []
 
     async def app(_scope, receive, send):

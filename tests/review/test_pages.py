@@ -1,6 +1,7 @@
 import json
 import re
 
+import numpy as np
 import pytest
 
 from garmentcut.review.pages import ADDRESS, version_of
@@ -39,7 +40,7 @@ def test_an_error_is_a_page_for_a_person(review, path):
     assert answer.status_code == 404 and answer.headers["content-type"].startswith("text/html")
 
 
-def test_a_name_that_is_no_text(cut_batch, open_review, draw, tmp_path):
+def test_a_name_that_is_no_text(cut_batch, open_review, draw, tmp_path, png):
     try:
         draw(tmp_path / "photos" / "a\udcff_Front.png")
     except (OSError, UnicodeEncodeError):
@@ -51,6 +52,14 @@ def test_a_name_that_is_no_text(cut_batch, open_review, draw, tmp_path):
     assert client.get(item["urls"]["alpha"]).status_code == 200
     body = {"version": 1, "action": "accept"}
     assert client.post(f"/api/photos/{item['id']}/decision", json=body).status_code == 200
+    alpha = png(np.zeros((96, 64), np.uint8))
+    (client.service.folder / "a\udcff_Front.png").write_bytes(b"retouched")
+    item = client.put(f"/api/photos/{item['id']}/alpha?version=2&accept=1", content=alpha).json()
+    assert item["undelivered"].startswith("a\\udcff_Front.png was changed outside of garmentcut")
+    for file in (client.service.folder / ".garmentcut/review").rglob("*.decision.json"):
+        file.write_bytes(b"")
+    item = client.post(f"/api/photos/{item['id']}/decision", json={"version": 3, "action": "reject"}).json()
+    assert "\\udcff_Front.decision.json: a decision that cannot be read" in item["undelivered"]
 
 
 def test_photos_of_one_place_are_kept_apart(cut_batch, open_review, draw, tmp_path):

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from sqlalchemy.exc import OperationalError
 
-from garmentcut.dataset.corrections import decision_on, read_decisions
+from garmentcut.dataset.corrections import DECISIONS_FOLDER, decision_on, read_decision
 from garmentcut.errors import RunError
 from garmentcut.prediction.folder import BATCH_NAME
 from garmentcut.prediction.results import Journal
@@ -170,7 +170,7 @@ def test_under_a_specification_all_views_of_the_garment_keep_one_scale(cut_batch
 def test_decisions_stand_in_files_too(review, gray, png):
     correct(review, gray, png)
     folder = review.service.folder
-    (decision,) = read_decisions(folder)
+    decision = read_decision(folder, f"{DECISIONS_FOLDER}/a_Front")
     assert (decision.state, decision.place, decision.version) == ("corrected", "a_Front", 2)
     assert (folder / decision.alpha).is_file() and (folder / decision.prediction).is_file()
     assert decision_on(folder, "a_Front", decision.input, "0" * 64) == decision  # what was written for it is ours
@@ -228,6 +228,48 @@ def test_decisions_outlive_the_database_and_the_batchs_id(review, cut_batch, ope
     item = client.post(f"/api/photos/{item['id']}/decision", json=body).json()
     client.post(f"/api/photos/{item['id']}/decision", json={"version": item["version"], "action": "accept"})
     assert alpha_in(folder / "a_Front.png")[45, 15] == 0
+
+
+@pytest.mark.parametrize("content", [b"", b'{"state":', b"\xff\0", b'{"state": "done"}'])
+def test_a_decision_that_cannot_be_read_is_none_that_is_not_there(review, open_review, gray, png, content):
+    """Before, its photo was open as if nobody had decided, and the next decision took the file's place."""
+    correct(review, gray, png)
+    folder = review.service.folder
+    (path,) = (folder / DECISIONS_FOLDER).rglob("a_Front.decision.json")
+    whole = path.read_bytes()
+    review.service.close()
+    path.write_bytes(content)
+
+    def opened(*, lost):
+        if lost:
+            for file in folder.glob("review.sqlite*"):
+                file.unlink()
+        return open_review(folder)
+
+    client = opened(lost=False)  # which knows what was decided
+    item = item_of(client)
+    assert item["state"] == "corrected" and f"{path}: a decision that cannot be read" in item["undelivered"]
+    client.service.close()
+    client = opened(lost=True)
+    item = item_of(client)
+    assert item["state"] == "open" and "put back a copy, or delete it" in item["undelivered"]
+    body = {"version": 1, "action": "accept"}
+    assert item_of(client, "b_Front")["undelivered"] == ""
+    client.service.close()
+    assert path.read_bytes() == content
+    path.write_bytes(whole)
+    client = open_review(folder)
+    item = item_of(client)
+    assert (item["state"], item["undelivered"]) == ("corrected", "")
+    client.service.close()
+    path.write_bytes(content)
+    client = opened(lost=True)
+    answer = client.post(f"/api/photos/{item_of(client)['id']}/decision", json=body).json()
+    assert answer["state"] == "accepted" and "cannot be read" in answer["undelivered"]  # stored, and nothing replaced
+    assert path.read_bytes() == content
+    path.unlink()
+    client.service.store.recover()
+    assert item_of(client)["undelivered"] == "" and b'"accepted"' in path.read_bytes()
 
 
 def test_a_lost_decision_on_another_models_cutout_is_open_again(review, open_review):

@@ -1,4 +1,5 @@
 import errno
+import io
 import json
 import os
 from dataclasses import replace
@@ -239,7 +240,24 @@ def test_an_interrupted_save_leaves_the_last_one(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("damage", [lambda data: data[: len(data) // 2], lambda _: b"", lambda _: b"no checkpoint"])
+def of_other_progress(_):
+    content = io.BytesIO()
+    states = {name: part.state_dict() for name, part in parts_of(1).items()}
+    torch.save({"progress": {"step": "seven"}, "parts": states}, content)
+    return content.getvalue()
+
+
+DAMAGE = {
+    "half": lambda data: data[: len(data) // 2],
+    "but a few bytes": lambda data: data[:-100],
+    "empty": lambda _: b"",
+    "another file": lambda _: b"no checkpoint",
+    "a weight": lambda data: data.replace(parts_of(1)["network"].weight.detach().numpy().tobytes(), bytes(24)),
+    "progress": of_other_progress,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
 def test_a_damaged_state_says_what_to_do(tmp_path, damage):
     path = tmp_path / "last.ckpt"
     save_state(path, Progress(step=1), parts_of(1))

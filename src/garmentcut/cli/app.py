@@ -38,10 +38,7 @@ FILES, SPLIT, RUNNING = "Files to write", "Split", "Running"  # groups of option
 
 
 def option(help: str, metavar: str = "NUMBER", *names: str, panel: str | None = None, **limits: Any) -> Any:
-    """An option of a command: what it does, what stands for its value, its names (its parameter's, if none is given).
-
-    It stands in the help's group `panel`; `limits` are `min` and `max` of a number.
-    """
+    """An option of a command, in the help's group `panel`; `limits` are `min` and `max` of a number."""
     return typer.Option(*names, help=help, metavar=metavar, rich_help_panel=panel, **limits)
 
 
@@ -494,10 +491,6 @@ def progress_of(num_photos: int) -> Iterator[Callable[["Row"], None]]:
 @contextmanager
 def progress_bar(total: int, unit: str) -> Iterator[Callable[[str, str], None]]:
     """A bar with rate and time left on stderr; silent where stderr is no terminal or nothing is to do.
-
-    Args:
-        total: steps to do.
-        unit: what they are, in the plural.
 
     Yields:
         To be called after each step, with its name or path, and why it failed; empty: it did not.

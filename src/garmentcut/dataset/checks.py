@@ -379,7 +379,7 @@ class Examination:
                 data = read_photo_bytes(candidate.photo, self.read)
                 return decode_photo(data, limits=self.read), hashlib.sha256(data).hexdigest(), None
             except PhotoError as error:
-                raise PhotoError(f"{candidate.photo}: {error}") from error
+                raise PhotoError(f"{candidate.photo}: {error}", code=error.code) from error
         missing = candidate.unless_inside[0]
         return fault_of(missing.code, "; ".join(filter(None, (missing.text, reason))))
 

@@ -6,9 +6,10 @@ review's database.
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 
 from pydantic import TypeAdapter
@@ -27,6 +28,7 @@ DECISIONS_FOLDER = ".garmentcut/review"  # below the batch's folder; a tree like
 LOCK_NAME = f"{DECISIONS_FOLDER}/.lock"
 """Held while a photo's outputs are exchanged: by the review page, and by `cut` where there is such a folder."""
 _SUFFIX = ".decision.json"
+_STATES = ("open", "accepted", "corrected", "rejected")
 _MAX_STEM_BYTES = 160  # leaves room for what is put behind it, of the 255 that file systems take
 
 
@@ -37,7 +39,7 @@ class Decision:
     input: str  # absolute path of the photo
     input_sha256: str  # of the photo: of another one, the decision says nothing
     place: str  # of its outputs below the batch's folder, without suffix
-    state: str  # open, accepted, corrected or rejected
+    state: str  # of `_STATES`
     alpha: str = ""  # file of the corrected alpha, 8-bit gray PNG, below the batch's folder; empty: there is none
     alpha_sha256: str = ""  # of this file
     prediction: str = ""  # file of the alpha as the model gave it, likewise; empty: it is in the outputs
@@ -79,10 +81,12 @@ def write_decision(out_dir: Path, stem: str, decision: Decision) -> None:
 
 
 def read_decision(out_dir: Path, stem: str) -> Decision | None:
-    """The decision at a place; None: there is none, or it cannot be read."""
-    with suppress(PhotoError):
-        return _read(out_dir / f"{stem}{_SUFFIX}")
-    return None
+    """The decision at a place; None: there is none.
+
+    Raises:
+        PhotoError: it cannot be read.
+    """
+    return _read(out_dir / f"{stem}{_SUFFIX}")
 
 
 def decision_on(out_dir: Path, place: str, input: str, input_sha256: str) -> Decision | None:
@@ -97,15 +101,16 @@ def decision_on(out_dir: Path, place: str, input: str, input_sha256: str) -> Dec
     return next(iter(same or [decision for decision in found if decision.input == input]), None)
 
 
-def read_decisions(out_dir: Path) -> Iterator[Decision]:
-    """All decisions of a batch that can be read, sorted by file name."""
-    for path in _files_in(out_dir):
-        with suppress(PhotoError):
-            yield from filter(None, [_read(path)])
-
-
 def _files_in(out_dir: Path) -> list[Path]:
-    return sorted((out_dir / DECISIONS_FOLDER).rglob(f"*{_SUFFIX}"))
+    """Raises: DatasetError: a folder cannot be read."""
+    found = list[Path]()
+
+    def refuse(error: OSError) -> None:
+        raise DatasetError(f"{error.filename}: {error.strerror}; its decisions cannot be read") from error
+
+    for folder, _, names in os.walk(out_dir / DECISIONS_FOLDER, onerror=refuse):
+        found += (Path(folder, name) for name in names if name.endswith(_SUFFIX))
+    return sorted(found)
 
 
 def _read(path: Path) -> Decision | None:
@@ -118,6 +123,8 @@ def _read(path: Path) -> Decision | None:
         decision = _DECISION.validate_python(json_of(read_regular_file(path)))
         if any(".." in Path(name).parts for name in (decision.place, decision.alpha, decision.prediction)):
             raise ValueError("it leads out of the folder")
+        if decision.state not in _STATES or (decision.at and not datetime.fromisoformat(decision.at)):
+            raise ValueError("no such state")
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
@@ -140,7 +147,7 @@ def find_reviewed(source: ReviewSource, pattern: NamePattern) -> list[Candidate]
     """A candidate for each photo whose alpha a person approved; of the same name, the newest decision counts.
 
     Raises:
-        DatasetError: a folder is no batch that was reviewed.
+        DatasetError: a folder is no batch that was reviewed, or cannot be read.
     """
     newest: dict[str, tuple[str, Candidate]] = {}
     for batch in source.batches:
@@ -203,4 +210,4 @@ def read_alpha(path: Path, config: ReadConfig | None = None) -> CutoutFile:
         data = read_photo_bytes(path, limits)
         return CutoutFile(to_alpha(read_gray_png(data, limits)), None, "mask image")
     except PhotoError as error:
-        raise PhotoError(f"{path}: {error}") from error
+        raise PhotoError(f"{path}: {error}", code=error.code) from error

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from garmentcut.dataset.split import packed_hashes, unpacked_hashes
-from garmentcut.errors import ModelError
+from garmentcut.errors import ModelError, RunError
 from garmentcut.export.onnx import card_of_network, export_network
 from garmentcut.model.card import CARD_KEY, StageSizes, card_of, with_attachment, with_card, without_metadata
 from garmentcut.model.checkpoint import NetworkSpec, load_network
@@ -51,9 +51,6 @@ def export_folds(run: Path) -> dict[Path, bytes]:
     A fold of an older run has no refine network: it gets that of the whole, which has learned from all photos, but from
     maps of networks that had not seen them. Its card lists what the other two stages have learned from.
 
-    Args:
-        run: its folder.
-
     Returns:
         Path for each model file below the run's folder, and its content; empty: it has no folds.
 
@@ -74,7 +71,10 @@ def export_folds(run: Path) -> dict[Path, bytes]:
 def _of_stages(weights: dict[str, Path], words: dict[str, str], learned_by: tuple[str, ...] = STAGES) -> bytes:
     models = {name: _exported(path, words) for name, path in weights.items()}
     spec = models["refine"][1]
-    height = int(spec.facts["recipe"]["data"]["frame_height"])
+    try:
+        height = int(spec.facts["recipe"]["data"]["frame_height"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{weights['refine']} does not say how high its frames were; train it again") from error
     return export_stages(
         *(models[name][0] for name in STAGES),
         frame_hw=(height, round(height / _ASPECT)),
@@ -89,7 +89,11 @@ _ASPECT = 1.5  # height to width of a studio photo; it bounds how large wide pho
 
 def _exported(weights: Path, words: dict[str, Any]) -> tuple[bytes, NetworkSpec]:
     network, spec = load_network(weights)
-    return export_network(network, card_of_network(network, spec, **words)), spec
+    try:
+        card = card_of_network(network, spec, **words)
+    except RunError as error:
+        raise RunError(f"{weights}: {error}") from error
+    return export_network(network, card), spec
 
 
 def export_stages(

@@ -98,10 +98,6 @@ _EXAMPLE_PX = 96  # least side of the photo that torch traces the network with
 def export_network(network: nn.Module, card: ModelCard) -> bytes:
     """Export a network, and prove that the file gives the alphas that torch gives.
 
-    Args:
-        network: as trained; left as it is.
-        card: what to put in; `parity` and `sha256` are filled in here.
-
     Returns:
         Content of an ONNX file, opset 18: float32 `x` (n, 3, h, w), sRGB in [0, 1] -> float32 logits `y` (n, 1, h, w),
         h and w multiples of `card.multiple_of`.
@@ -192,11 +188,6 @@ def measure_parity(network: nn.Module, model: bytes, card: ModelCard) -> dict[st
 
     Photos: noise and a synthetic studio photo, at the card's working size and, both in one batch, at a small size of
     another aspect.
-
-    Args:
-        network: in evaluation mode, float32, on the CPU.
-        model: its export, content of an ONNX file.
-        card: names of input and output, sizes, edge.
 
     Returns:
         Runtime -> difference, nan if either has such alphas.

@@ -233,10 +233,6 @@ def alpha_of_logits(logits: NDArray[_Float], edge_bias: float, edge_gain: float)
 def with_card(model: bytes, card: ModelCard) -> bytes:
     """Put a card into an ONNX file, replacing the one it has.
 
-    Args:
-        model: content of an ONNX file.
-        card: its `sha256` is computed here.
-
     Raises:
         ModelError: not an ONNX file.
     """
@@ -306,11 +302,6 @@ def _with_new_names(content: Any) -> Any:
 
 def stage_network_of(model: bytes, card: ModelCard, stage: str) -> bytes:
     """The network of one stage inside the content of a file of three.
-
-    Args:
-        model: content of the file.
-        card: its card.
-        stage: `locate`, `segment` or `refine`.
 
     Raises:
         ModelError: it is not there.

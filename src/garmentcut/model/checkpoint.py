@@ -39,6 +39,30 @@ class NetworkSpec:
     them go on to the model's card."""
 
 
+@pydantic.dataclasses.dataclass(frozen=True, config=ConfigDict(extra="ignore"))
+class _Facts:
+    """What others read of a spec's facts, by the types that they rely on."""
+
+    trained_on: tuple[str, ...] = ()
+    trained_hashes: str = ""
+    started_from: str = ""
+    name: str = ""
+    training_data: str = ""
+    licence: str = ""
+    data: str = ""
+    num_trained_on: int = 0
+    edge_bias: float = 0.0
+    edge_gain: float = 1.0
+    scores: tuple[dict[str, Any], ...] = ()
+    dice: dict[str, Any] | None = None
+    recipe: dict[str, Any] = field(default_factory=dict)
+    boxes_xyxy: tuple[tuple[int, int, int, int], ...] = ()
+
+    def __post_init__(self) -> None:
+        if any(left >= right or top >= bottom for left, top, right, bottom in self.boxes_xyxy):
+            raise ValueError("boxes_xyxy: an empty box")
+
+
 def save_network(path: Path, network: nn.Module, spec: NetworkSpec, *, half: bool = False) -> None:
     """Write a network's weights and its spec atomically.
 
@@ -100,12 +124,22 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], NetworkSpec | None]:
         raise ModelError(f"{path} is damaged or no safetensors file ({error}); copy or save it again") from error
     if content is None:
         return weights, None
+    return weights, _spec_of(content, path)
+
+
+def _spec_of(content: str, path: Path) -> NetworkSpec:
+    place = ""
     try:
         spec = TypeAdapter(NetworkSpec).validate_json(content)
+        spec = replace(spec, facts={_OLD_FACTS.get(key, key): value for key, value in spec.facts.items()})
+        place = "facts."
+        TypeAdapter(_Facts).validate_python(spec.facts)
     except ValidationError as error:
-        key = ".".join(str(part) for part in error.errors()[0]["loc"])
-        raise ModelError(f"{path} was saved by another version of garmentcut ({key}); update one") from error
-    return weights, replace(spec, facts={_OLD_FACTS.get(key, key): value for key, value in spec.facts.items()})
+        first = error.errors()[0]
+        key = place + ".".join(str(part) for part in first["loc"])
+        reason = f"({key}: {first['msg'].lower()})" if place else f"({key})"
+        raise ModelError(f"{path} was saved by another version of garmentcut {reason}; update one") from error
+    return spec
 
 
 @dataclass(frozen=True)

@@ -215,10 +215,6 @@ class _Context(nn.Module):
 def build_segment(encoder: str = "tf_efficientnet_lite0", width: int = 64) -> SegmentNet:
     """Build the network of a locate or segment stage, its decoder's weights drawn at random.
 
-    Args:
-        encoder: timm's name.
-        width: channels of the decoder.
-
     Raises:
         ModelError: an option that does not fit.
     """
@@ -278,9 +274,6 @@ def build_refine(widths: tuple[int, int, int, int] = (12, 24, 48, 64)) -> Refine
     """Build the network of a refine stage.
 
     10,100 multiply-adds a pixel with the default widths.
-
-    Args:
-        widths: channels at full, half, quarter and eighth size.
     """
     return RefineNet((widths[0], widths[1], widths[2], widths[3]))
 

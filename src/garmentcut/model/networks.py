@@ -33,10 +33,6 @@ A builder takes keyword arguments and returns a module that maps float32 `(N, 3,
 def build_network(name: str, **options: Any) -> "nn.Module":
     """Build a network with weights drawn at random.
 
-    Args:
-        name: one of `NETWORKS`.
-        options: arguments of its builder.
-
     Raises:
         ModelError: no such network, option or value, or the extra `train` is not installed.
     """

@@ -64,9 +64,6 @@ def start_network(network: nn.Module, name: str, start: str) -> tuple[str, ...]:
 def origin_of(start: str) -> Origin:
     """What a start has already learned from.
 
-    Args:
-        start: as of `start_network`.
-
     Raises:
         ModelError: the file is not there.
         ModelError, ModelError: it cannot be used.
@@ -130,7 +127,7 @@ def _encoder_loader(network: nn.Module, name: str, start: str) -> Callable[[dict
 def _load_whole(
     network: nn.Module, name: str, weights: dict[str, Tensor], spec: NetworkSpec, start: str
 ) -> tuple[str, ...]:
-    if getattr(network, "in_channels", 3) > spec.options.get("in_channels", 3):
+    if spec.options.get("in_channels", 3) in range(getattr(network, "in_channels", 3)):
         weights = widened(weights, network.state_dict())
     mismatch = Mismatch.between(network.state_dict(), weights)
     # Parts that add nothing until they have learned: without them, the network is the one in the file.
@@ -152,10 +149,6 @@ def widened(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[st
 
     New channels stand behind the old ones, and their weights are 0: the network gives what it gave, whatever is in
     them, until it learns better.
-
-    Args:
-        weights: of a network.
-        own: the state of the wider one.
 
     Returns:
         All weights, those that are too narrow filled up.

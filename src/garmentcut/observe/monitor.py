@@ -43,12 +43,7 @@ def printable(text: str) -> str:
 
 
 def start_logging(form: LogFormat, stream: TextIO) -> None:
-    """Send garmentcut's events to a stream; a second call replaces the first.
-
-    Args:
-        form: `json`: one object a line; `text`: for people.
-        stream: standard error, as a rule.
-    """
+    """Send garmentcut's events to a stream; a second call replaces the first."""
     lines = logging.StreamHandler(stream)
     lines.setFormatter(JsonLines() if form == "json" else TextLines())
     LOGGER.handlers[:] = [lines]
@@ -283,9 +278,6 @@ class Metrics:
 
     def page(self, accept: str = "") -> tuple[str, bytes]:
         """All metrics as Prometheus reads them.
-
-        Args:
-            accept: the request's header of that name.
 
         Returns:
             The content type, and the content.

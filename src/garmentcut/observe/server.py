@@ -3,12 +3,16 @@
 import json
 import socket
 import threading
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from garmentcut.observe.monitor import Monitor
+
+MAX_CLIENTS = 32
+"""At a time; Prometheus and whatever asks for health open one each."""
 
 
 class Answer(NamedTuple):
@@ -21,11 +25,6 @@ class Answer(NamedTuple):
 
 def answer_status(monitor: Monitor, path: str, *, accept: str = "") -> Answer | None:
     """The answer to a GET request; any web server can pass it on.
-
-    Args:
-        monitor: the run's.
-        path: of the request, without query.
-        accept: the request's header of that name.
 
     Returns:
         `/healthz`: 200, or 503 if the process is stuck: start it again. `/readyz`: 200, or 503 and what stands in the
@@ -61,7 +60,7 @@ class StatusServer:
             port: 0: any that is free.
         """
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        server_class = type("_Server", (ThreadingHTTPServer,), {"address_family": family, "daemon_threads": True})
+        server_class = type("_OfFamily", (_Server,), {"address_family": family})
         request_class = type("_Request", (_Request,), {"monitor": monitor})
         self._server: ThreadingHTTPServer = server_class((host, port), request_class)
         self.port: int = self._server.server_address[1]
@@ -78,6 +77,33 @@ class StatusServer:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    """Slow clients in numbers take neither all threads nor the files that a run needs: the oldest makes room."""
+
+    daemon_threads = True
+
+    def __init__(self, *arguments: Any) -> None:
+        self._open: list[Any] = []
+        super().__init__(*arguments)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """See socketserver."""
+        self._open.append(request)
+        if len(self._open) > MAX_CLIENTS:
+            with suppress(OSError):  # its thread is ending it at this moment
+                self._open.pop(0).shutdown(socket.SHUT_RDWR)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """See socketserver; called by the request's thread."""
+        with suppress(ValueError):  # it has made room
+            self._open.remove(request)
+        super().shutdown_request(request)
+
+    def handle_error(self, *_: object) -> None:
+        """Say nothing: whoever asked has gone away."""
 
 
 class _Request(BaseHTTPRequestHandler):

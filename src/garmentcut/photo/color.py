@@ -302,11 +302,6 @@ def srgb_profile() -> bytes:
 def read_target(name: str, folder: Path, source: str) -> bytes | None:
     """The profile that a specification asks for.
 
-    Args:
-        name: `keep`, `sRGB` in any case, or the path of a file.
-        folder: where a path that is not absolute starts.
-        source: where the name comes from, for the message.
-
     Returns:
         The profile; None: photos keep theirs.
 

@@ -30,7 +30,14 @@ _JUNK = frozenset(
     {
         *("$recycle.bin", "system volume information", "thumbs.db", "ehthumbs.db", "desktop.ini"),  # Windows
         *(".spotlight-v100", ".trashes", ".fseventsd", ".temporaryitems", ".ds_store", "__macosx", "icon\r"),  # macOS
-        *("@recycle", "@eadir", "#recycle", "#snapshot"),  # network drives
+        *(
+            "@recycle",
+            "@eadir",
+            "#recycle",
+            "#snapshot",
+            "@recently-snapshot",
+            "network trash folder",
+        ),  # network drives
     }
 )
 _STAGED = ".garmentcut-{owner}-{token}.part"
@@ -280,9 +287,6 @@ class FolderLock:
 
     def acquire(self, timeout_s: float | None = 0.0) -> None:
         """Take the lock.
-
-        Args:
-            timeout_s: how long to wait for another holder; None: for ever.
 
         Raises:
             LockTakenError: it is still held.

@@ -222,11 +222,6 @@ def is_whole_frame(canvas: CanvasSection, garment: GarmentSection) -> bool:
 def check_room(canvas: CanvasSection, garment: GarmentSection, source: str) -> None:
     """Refuse what no garment can fit.
 
-    Args:
-        canvas: the canvas.
-        garment: size and place.
-        source: where they come from, for the message.
-
     Raises:
         ConfigError: names `source` and the keys.
     """
@@ -253,13 +248,7 @@ def check_room(canvas: CanvasSection, garment: GarmentSection, source: str) -> N
 
 
 def fitting_scale(canvas: CanvasSection, garment: GarmentSection, box_hw: tuple[int, int]) -> float:
-    """The largest scale at which a garment fits its canvas, sizes and margins, may it be an enlargement; 1: none asked.
-
-    Args:
-        canvas: the canvas.
-        garment: size and place.
-        box_hw: of the garment on the photo.
-    """
+    """The largest scale at which a garment fits canvas, sizes and margins, even above 1; 1 if none was asked for."""
     if not garment.resize:
         return 1.0
     scales = [
@@ -271,12 +260,7 @@ def fitting_scale(canvas: CanvasSection, garment: GarmentSection, box_hw: tuple[
 
 
 def shared_scale(canvas: CanvasSection, boxes: Iterable[tuple[GarmentSection, tuple[int, int]]]) -> float:
-    """One scale for the views of a garment: the largest at which all of them fit.
-
-    Args:
-        canvas: the canvas.
-        boxes: of each view, its rules and its box's height and width on the photo.
-    """
+    """One scale for the views of a garment: the largest at which all of them fit."""
     return min(min(fitting_scale(canvas, garment, box_hw), garment.max_enlargement) for garment, box_hw in boxes)
 
 

@@ -52,9 +52,6 @@ def garment_box(alpha: NDArray[np.float32]) -> Box | None:
 
     A component counts from a thousandth of the covered area on: both halves of a bikini do, dust does not, which must
     not move a garment on a customer's canvas.
-
-    Args:
-        alpha: `(H, W)` float32 in [0, 1].
     """
     shown = alpha > HALF_LEVEL
     whole = bounding_box(shown)

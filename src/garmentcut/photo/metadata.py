@@ -37,7 +37,7 @@ _MIN_DPI, _MAX_DPI = 0.1, 100_000  # beyond, formats that write whole numbers sa
 
 _SCAN, _NO_LENGTH = 0xDA, (0x01, *range(0xD0, 0xDA))  # JPEG markers: start of scan, markers without content
 _MOST_SEGMENTS = 20_000  # each takes time, however small
-_IPTC_MARK = 0x1C
+_IPTC_MARK, _MOST_RECORDS, _MOST_RESOURCES = 0x1C, 10_000, 10_000
 IPTC_RESOURCE = 1028
 """Number of the image resource that holds IPTC."""
 _RESOURCE_SIGNATURES = (b"8BIM", b"MeSa", b"AgHg", b"PHUT", b"DCSR")
@@ -55,11 +55,7 @@ class Tag(NamedTuple):
     data: bytes
 
     def numbers(self, order: str) -> tuple[float, ...]:
-        """Of integers and unsigned fractions; none of other types.
-
-        Args:
-            order: of bytes, `<` or `>`.
-        """
+        """Of integers and unsigned fractions; none of other types."""
         num = len(self.data) // _ITEM_BYTES.get(self.kind, 1)
         if self.kind in _INTEGERS:
             return struct.unpack(f"{order}{num}{_INTEGERS[self.kind]}", self.data)
@@ -232,12 +228,7 @@ def parse_exif(exif: bytes | None) -> tuple[str, Directory, dict[int, Directory]
 
 
 def with_dpi(exif: bytes | None, dpi: tuple[float, float] | None) -> bytes | None:
-    """EXIF that also states the resolution, for formats with no field of their own for it.
-
-    Args:
-        exif: TIFF-structured bytes or None.
-        dpi: horizontal and vertical pixels an inch or None.
-    """
+    """EXIF that also states the resolution, for formats with no field of their own for it."""
     if dpi is None:
         return exif
     order, main, inner = parse_exif(exif)
@@ -248,22 +239,14 @@ def with_dpi(exif: bytes | None, dpi: tuple[float, float] | None) -> bytes | Non
 
 
 def copyright_of(exif: bytes | None) -> bytes | None:
-    """EXIF of which only artist and copyright are left; None if it has neither.
-
-    Args:
-        exif: TIFF-structured bytes or None.
-    """
+    """EXIF of which only artist and copyright are left; None if it has neither."""
     order, main, _ = parse_exif(exif)
     kept = {number: main[number] for number in (_ARTIST, _COPYRIGHT) if number in main}
     return exif_bytes(kept, {}, order) if kept else None
 
 
 def capture_of(exif: bytes | None) -> tuple[str, str]:
-    """When a photo was taken, with fractions of a second, and the camera's serial number; empty: not said.
-
-    Args:
-        exif: TIFF-structured bytes or None.
-    """
+    """When a photo was taken, with fractions of a second, and the camera's serial number; empty: not said."""
     directory = parse_exif(exif)[2].get(_EXIF_DIRECTORY, {})
     found = (directory[tag].data if tag in directory else b"" for tag in (_TAKEN, _FRACTION, _SERIAL_NUMBER))
     texts = ("".join(filter(str.isprintable, data.decode("latin-1"))).strip() for data in found)
@@ -317,9 +300,14 @@ class Resource(NamedTuple):
 
 
 def split_resources(data: bytes) -> list[Resource]:
-    """Image resources as they stand in PSD, TIFF (tag 34377) and JPEG (APP13); ends at the first that is damaged."""
-    resources, start = [], 0
-    while data[start : start + 4] in _RESOURCE_SIGNATURES and start + 12 <= len(data):
+    """Image resources as they stand in PSD, TIFF (tag 34377) and JPEG (APP13); ends at the first that is damaged.
+
+    No more of them than any program writes, for each takes time, however small.
+    """
+    resources, start = list[Resource](), 0
+    while (
+        data[start : start + 4] in _RESOURCE_SIGNATURES and start + 12 <= len(data) and len(resources) < _MOST_RESOURCES
+    ):
         name_end = start + 7 + data[start + 6]
         size_at = name_end + (name_end - start) % 2
         content = size_at + 4
@@ -407,8 +395,8 @@ def usable_iptc(iptc: bytes | None) -> tuple[bytes | None, tuple[str, ...]]:
 
 def _iptc_records(iptc: bytes) -> Iterator[tuple[tuple[int, int], bytes]]:
     """Data sets (IPTC-IIM 4.2, section 1.5) by record and number, each as it stands."""
-    start = 0
-    while start + 5 <= len(iptc) and iptc[start] == _IPTC_MARK:
+    start = number = 0
+    while start + 5 <= len(iptc) and iptc[start] == _IPTC_MARK and (number := number + 1) <= _MOST_RECORDS:
         size, head = int.from_bytes(iptc[start + 3 : start + 5]), 5
         if size & 0x8000:  # a length of that many bytes follows
             head += size & 0x7FFF

@@ -33,17 +33,13 @@ _PSD, _BIG = 1, 2  # versions
 _COLORS_OF_MODE = {0: 1, 1: 1, 2: 1, 3: 3, 4: 4, 8: 1, 9: 3}
 _MULTICHANNEL = 7  # every plane is an ink
 _MOST_NESTED = 64  # Photoshop allows 10 groups within each other
+_MOST_LAYERS, _MOST_PARTS = 8000, 100_000  # Photoshop allows 8000 layers, and gives each some ten parts
 _UNICODE_NAME, _FILL_OPACITY, _LAYERS_OF_16_BITS, _DIVIDERS = b"luni", b"iOpa", b"Lr16", (b"lsct", b"lsdk")
 _GROUP, _GROUP_END = (1, 2), 3  # a group's own record, open or closed; what stands below its lowest layer
 
 
 class PlaneDecoder:
-    """Unpacks planes strictly, and no more than a file of this size can honestly hold.
-
-    Args:
-        depth: bits a sample, 1, 8 or 16.
-        num_bytes: of the file.
-    """
+    """Unpacks planes strictly, and no more than a file of this size can honestly hold."""
 
     def __init__(self, depth: int, num_bytes: int) -> None:
         self._depth = depth
@@ -235,10 +231,6 @@ class Document:
 def read_document(data: bytes, limits: ReadConfig) -> Document:
     """Read a PSD file's structure; nothing is unpacked.
 
-    Args:
-        data: the file's content.
-        limits: checked against the header, before anything else is read.
-
     Raises:
         PhotoError: a PSB, over a limit, of a depth that is not read, cut off; any other exception means damage.
     """
@@ -248,10 +240,14 @@ def read_document(data: bytes, limits: ReadConfig) -> Document:
 
     # Without the image resources, which are read here: psd-tools 1.26 fails on some of its own.
     start, end = resource_span(data)
+    if data.count(b"8BIM", end) > _MOST_PARTS:  # each takes time, however small
+        raise PhotoError("a Photoshop document of very many parts; flatten it and save it again", code="too_large")
     content = io.BytesIO(b"".join((data[:start], bytes(4), memoryview(data)[end:])))
     # Parts within parts are copied once a level.
     psd = PSD.read(content, parse_limits=ParseLimits(max_total_bytes=8 * len(data) + (1 << 20)))
     info = _layer_info(psd)
+    if info is not None and abs(info.layer_count) > _MOST_LAYERS:
+        raise PhotoError(f"over {_MOST_LAYERS} layers; flatten it and save it again", code="too_large")
     has_merged_alpha = info is not None and info.layer_count < 0
     merged = int(psd.image_data.compression), psd.image_data.data
     decoder = PlaneDecoder(depth, len(data))

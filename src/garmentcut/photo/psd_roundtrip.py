@@ -156,10 +156,6 @@ def read_original(document: Document, mark: Mark | None) -> Photo:
     it was written, else the lowest with a mask, else the lowest. Of other documents, the lowest layer that covers the
     picture without a hole.
 
-    Args:
-        document: any.
-        mark: garmentcut's, if it has one.
-
     Raises:
         PhotoError: the document does not hold it; says why.
     """
@@ -246,11 +242,6 @@ def find_correction(document: Document, mark: Mark, masked: MaskedPhoto) -> Corr
     """What counts of the mask and the clipping path of a document that garmentcut wrote.
 
     A path that was moved counts where it was moved, the mask, which knows soft and sheer parts, everywhere else.
-
-    Args:
-        document: the document.
-        mark: garmentcut's.
-        masked: the photo's layer and its mask.
 
     Raises:
         PhotoError: an absurdly long path.

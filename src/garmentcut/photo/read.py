@@ -83,7 +83,8 @@ _MOST_TEXT_BYTES, _MOST_UNPACKED_BYTES = PngImagePlugin.MAX_TEXT_CHUNK, 1 << 25
 _PIXEL_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 _CHANNELS_OF_PNG = {0: 1, 2: 3, 3: 4, 4: 2, 6: 4}  # by colour type; a palette may hold transparency
 _WEBP_ANIMATION = 0x02  # flag in the VP8X chunk
-_FRAME_HEADERS = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # JPEG markers: what kind of frame, and its size
+_FRAME_HEADERS = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}  # JPEG markers: what kind of frame, and its size
+_LOSSLESS_FRAMES = {0xC3, 0xC7, 0xCB, 0xCF, 0xF7}  # the last: JPEG-LS
 _SEQUENTIAL_FRAMES = {0xC0, 0xC1}
 _MOST_SCANS, _MOST_CHANNELS = 1000, 4  # of a JPEG: encoders write about ten scans of up to four channels
 _NEXT_SCAN = re.compile(b"\xff\xda")  # among coded pixels a byte of 255 is followed by 0 or a restart marker
@@ -100,10 +101,6 @@ def read_photo(path: str | os.PathLike[str], *, limits: ReadConfig | None = None
     else cICP, else gAMA and cHRM (PNG), else EXIF, else sRGB. What was changed stands in `Photo.notes`.
 
     HEIC needs the extra `heif`.
-
-    Args:
-        path: a regular file; its content decides the format.
-        limits: bytes, pixels and sides accepted; checked before decoding.
 
     Raises:
         PhotoError: missing, not a regular file, over a limit, damaged, animated, several pages, or a kind of picture
@@ -541,6 +538,8 @@ def _size_of_jpeg(data: bytes) -> Size:
     for marker, content in jpeg_segments(data):
         if marker in _FRAME_HEADERS and len(content) >= 6:
             depth, height, width, num_channels = struct.unpack_from(">BHHB", content)
+            if marker in _LOSSLESS_FRAMES:
+                raise PhotoError("a lossless JPEG, which few programs read; save it as a usual one, or as PNG or TIFF")
             if depth != 8:
                 raise PhotoError(f"a JPEG of {depth} bits; save it with 8 bits, or with 16 as PNG or TIFF")
             return Size(width, height, num_channels)

@@ -207,12 +207,7 @@ class FilledPattern(NamedTuple):
 
 
 def fill_pattern(pattern: str, subject: Subject) -> FilledPattern:
-    """A pattern with all but its counter filled in.
-
-    Args:
-        pattern: one that `check_pattern` passes.
-        subject: the photo; where it has no view, {view} becomes `unknown`.
-    """
+    """A pattern with all but its counter filled in."""
     text, num_digits = "", 0
     for literal, name, spec, _ in Formatter().parse(pattern):
         text += literal
@@ -284,12 +279,7 @@ def sight_garment(cutout: Cutout, view: str = "") -> Sighting:
 
 
 def shared_scales(specification: Specification, sightings: Iterable[Sighting]) -> tuple[float, ...]:
-    """For each output the one scale at which the views of a garment are delivered.
-
-    Args:
-        specification: what the customer wants.
-        sightings: the garment on all photos of it, at least one.
-    """
+    """For each output the one scale at which the views of a garment are delivered."""
     sightings = tuple(sightings)
     return tuple(
         shared_scale(output.sections.canvas, [(output.garment_of(seen.view), seen.box_hw) for seen in sightings])

@@ -34,6 +34,10 @@ _UNCOMPRESSED, _JPEG = 1, 7
 _RAW_PHOTOMETRICS = {32803, 34892}  # color filter array, linear raw
 _PREMULTIPLIED, _STRAIGHT = 1, 2  # ExtraSamples; 0 is a saved Photoshop channel, not transparency
 _MAX_PAGES = 16
+# Tags of one value, or of one for each channel: tifffile makes an object of each value.
+_OF_CHANNELS = {254, 255, 258, 259, 262, 266, 274, 277, 280, 281, 284, 296, 317, 332, 338, 339}
+_MOST_CHANNELS, _MOST_TAGS = 1024, 4096
+_SPARE_PARTS = 65_536  # strips or tiles beyond those that the pixels take
 
 # tifffile reports odd tags by logging, which Python prints on stderr where the application has not set logging up.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
@@ -54,6 +58,7 @@ def read_tiff(data: bytes, limits: ReadConfig, *, all_channels: bool = True) -> 
     """
     if data[8:10] == b"CR":
         raise PhotoError("a camera raw file; develop it and save it as TIFF or JPEG")
+    _refuse_long_tags(data)
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         page = _photo_page(file)
         bits = page.bitspersample if isinstance(page.bitspersample, int) else max(page.bitspersample)
@@ -67,6 +72,39 @@ def read_tiff(data: bytes, limits: ReadConfig, *, all_channels: bool = True) -> 
         if page.planarconfig == 2 and pixels.ndim == 3:
             pixels = np.moveaxis(pixels, 0, -1)
         return _raster_of_page(page, pixels, data, all_channels=all_channels)
+
+
+def _refuse_long_tags(data: bytes) -> None:
+    """A tag that describes channels could hold millions of values, and all pages could share them."""
+    order, is_big = (">" if data[:2] == b"MM" else "<"), 43 in data[2:4]
+    head, entry, pointer = ("Q", "HHQQ", 8) if is_big else ("H", "HHII", 4)
+    entry_bytes, place = struct.calcsize(f"={entry}"), pointer
+
+    def unpacked(kind: str, at: int) -> tuple[int, ...]:
+        is_inside = at + struct.calcsize(f"={kind}") <= len(data)
+        return struct.unpack_from(f"{order}{kind}", data, at) if is_inside else (0,)
+
+    def check(start: int) -> tuple[int, list[int]]:
+        """Where the pointer to the next directory stands, and where the inner ones begin."""
+        first, inner = start + struct.calcsize(head), list[int]()
+        end = first + entry_bytes * min(unpacked(head, start)[0], _MOST_TAGS)
+        for at in range(first, min(end, len(data) - entry_bytes + 1), entry_bytes):
+            number, kind, count, value = unpacked(entry, at)
+            if number in _OF_CHANNELS and count > _MOST_CHANNELS:
+                raise PhotoError(f"damaged TIFF: {count} values in tag {number}; export it again", code="damaged")
+            if number == _SUB_FILES:
+                item, item_bytes = ("Q", 8) if kind in (16, 17, 18) else ("I", 4)
+                is_inline = count * item_bytes <= pointer
+                inner += unpacked(f"{min(count, _MAX_PAGES)}{item}", at + entry_bytes - pointer if is_inline else value)
+        return end, inner
+
+    for _ in range(_MAX_PAGES + 1):
+        (start,) = unpacked("Q" if is_big else "I", place)
+        if not start:
+            return
+        place, inner = check(start)
+        for within in inner:
+            check(within)
 
 
 def _photo_page(file: tifffile.TiffFile) -> tifffile.TiffPage:
@@ -120,12 +158,14 @@ def _refuse_kinds(page: tifffile.TiffPage) -> None:
 
 def _refuse_missing_pixels(page: tifffile.TiffPage, num_bytes: int) -> None:
     """A reader fills strips that are missing with zeros; a photo has none missing."""
-    places = list(zip(page.dataoffsets, page.databytecounts, strict=True))
+    places, num_parts = list(zip(page.dataoffsets, page.databytecounts, strict=True)), math.prod(page.chunked)
+    if len(places) > num_parts + _SPARE_PARTS:
+        raise PhotoError("damaged TIFF: far more parts than its pixels take; export it again", code="damaged")
     is_whole = all(start > 0 < length and start + length <= num_bytes for start, length in places)
     if page.compression == _UNCOMPRESSED:  # several strips in a row are listed as one
         num_bits = page.imagewidth * page.imagelength * page.samplesperpixel * page.bitspersample
         is_whole = is_whole and sum(page.databytecounts) * 8 >= num_bits
-    elif len(places) < math.prod(page.chunked):
+    elif len(places) < num_parts:
         is_whole = False
     if not is_whole:
         raise PhotoError("truncated TIFF; copy or export it again", code="truncated")

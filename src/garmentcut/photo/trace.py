@@ -211,10 +211,6 @@ def _meeting_point(line: _Complex, corner: int) -> complex:
 def fit_lines(lines: list[Points], limits: Limits) -> list[Points]:
     """Smooth curves around closed lines, with sharp joints at their corners only.
 
-    Args:
-        lines: at least one.
-        limits: how far the points may lie from the curves.
-
     Returns:
         `(K, 4, 2)` for each line: start, two control points and end of each curve, which is the next one's start;
         at least two.

@@ -108,10 +108,6 @@ def read_cutout(path: str | os.PathLike[str], config: ReadConfig | None = None) 
     the whole picture if it is a mask, white on black. A note says what else would have meant another cutout. Of a PSD
     that garmentcut wrote, what was changed since counts (see `psd_roundtrip`).
 
-    Args:
-        path: a regular file; its content decides the format.
-        config: bytes, pixels and sides accepted; checked before decoding.
-
     Raises:
         PhotoError: as `read_photo` raises PhotoError; also, nothing in the file says what is cut out.
     """

@@ -142,12 +142,7 @@ class Packet:
 
 
 def read_xmp(found: Any, extension: bytes | None = None) -> Xmp:
-    """A photo's XMP; damaged XMP costs a note, never the photo.
-
-    Args:
-        found: what the file holds: UTF-8 bytes, or nothing.
-        extension: what a JPEG holds beyond its first 64 kB.
-    """
+    """A photo's XMP; damaged XMP costs a note, never the photo."""
     if not isinstance(found, bytes) or not (packet := found.strip(_BLANKS)):
         return Xmp()
     if len(packet) + len(extension or b"") > _MOST_BYTES:
@@ -179,9 +174,6 @@ def rights_of(xmp: bytes | None) -> bytes | None:
 
     These are Dublin Core's creator and rights, and all of XMP's rights management; Photoshop shows them as author,
     copyright notice, status and URL.
-
-    Args:
-        xmp: as `read_xmp` gives it.
     """
     if not xmp:
         return None

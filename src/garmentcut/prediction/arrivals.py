@@ -150,14 +150,7 @@ def scan_folders(
     unreadable: list[OSError],
     on_skip: Callable[[Skipped], None] = lambda _skipped: None,
 ) -> Iterator[FoundFile]:
-    """Every photo in the folders, each once.
-
-    Args:
-        folders: as `watched_folders` gives them.
-        out_dir: absolute path; not searched.
-        unreadable: gets what went wrong with folders that cannot be read now.
-        on_skip: called with each file or folder that is passed over.
-    """
+    """Every photo in the folders, each once."""
     folders = list(folders)
     roots = {folder.root for folder in folders}
     for folder in folders:

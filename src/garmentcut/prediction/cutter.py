@@ -330,10 +330,6 @@ def tiles(unsure: NDArray[np.bool_], tile_px: int) -> list[tuple[int, int]]:
     From the top down, each row of tiles begins at the first unsure pixel that none shows, each tile of it at the first
     from the left.
 
-    Args:
-        unsure: `(H, W)`, H and W at least `tile_px`.
-        tile_px: side of the tiles.
-
     Returns:
         Top and left of each, all within the picture.
     """

@@ -360,10 +360,6 @@ def padded(rgb: NDArray[np.uint8], multiple_of: int) -> NDArray[np.uint8]:
 def window_of(frame: Frame, garment_px: tuple[float, float]) -> Box | None:
     """The window in which to cut a photo on plain ground whose garment is larger or smaller than all that were learned.
 
-    Args:
-        frame: the photo.
-        garment_px: as of `garmentcut.model.card.StageSizes`.
-
     Returns:
         A window in fractions of the photo, reaching beyond it if the garment is too large: in it what stands on the
         ground has the middle size of the garments that were learned. None: its size is usual, or the ground not plain.

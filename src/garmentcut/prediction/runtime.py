@@ -232,9 +232,6 @@ def _store_in_float32(network: Any) -> None:
 
     OpenVINO does that itself, when it compiles; but of weights in 8 bits, and with two streams, its answers were wrong
     in three of four processes (2026.4; whole garments missing). With weights that are float32 from the start, in none.
-
-    Args:
-        network: an `openvino.Model`, changed in place.
     """
     from openvino import opset13
 

@@ -176,14 +176,7 @@ def break_lines(garments: Sequence[str], columns: int) -> list[list[int]]:
 
 
 def draw_page(lines: Sequence[Sequence[Cell]], options: SheetOptions, *, title: str, subtitle: str = "") -> Rgb:
-    """One page, `(H, W, 3)` uint8 sRGB.
-
-    Args:
-        lines: as `break_lines` places them, at most `options.columns` each.
-        options: how it looks; the page is as wide as its columns.
-        title: head of the page.
-        subtitle: a line below it.
-    """
+    """One page, `(H, W, 3)` uint8 sRGB."""
     # Cards of a line are as high as the one with the most words.
     heights = [options.card_height(max(len(_words_below(cell, options)) for cell in line)) for line in lines]
     page = Image.new("RGB", options.page_hw(heights)[::-1], _PAGE)
@@ -286,11 +279,6 @@ class ContactSheet:
 
     def __init__(self, folder: Path, out: Path, options: SheetOptions | None = None) -> None:
         """Plan all pages; no picture is read and nothing written.
-
-        Args:
-            folder: cutouts, see `find_cells`.
-            out: file of the sheet, `.jpg` or `.png`.
-            options: what to show.
 
         Raises:
             SourceError: nothing to show, pages too large, or `out` would replace something else.

@@ -127,14 +127,7 @@ def walk_photos(
     on_error: Callable[[OSError], None],
     on_skip: Callable[[Skipped], None] = lambda _skipped: None,
 ) -> Iterator[str]:
-    """Paths of the photos in a folder and all below it, by name; see `find_sources` for what is passed over.
-
-    Args:
-        root: absolute path of the folder.
-        out_dir: absolute path; not searched.
-        on_error: called for each folder that cannot be read.
-        on_skip: called for what is passed over.
-    """
+    """Paths of the photos in a folder and all below it, by name; see `find_sources` for what is passed over."""
     return walk_files(
         root,
         PHOTO_SUFFIXES,
@@ -443,9 +436,6 @@ def find_sidecars(photo: Path) -> list[Sidecar]:
     """A photo's sidecar files: `NAME.xmp` and `NAME.jpg.xmp` beside it, `CaptureOne/Settings*/NAME.jpg.*`.
 
     Links are none, for they may lead anywhere.
-
-    Args:
-        photo: absolute path; of a folder that cannot be read, there are none.
     """
     parent, found = photo.parent, list[Sidecar]()
     for start in (photo.stem, photo.name):

@@ -97,7 +97,7 @@ def find_cells(folder: Path, *, doubt_over: float) -> list[Cell]:
         rows = Journal(folder).rows.values() if has_results else ()
         cells = [_cell_of(folder, row, doubt_over) for row in rows] if has_results else _cells_of_files(folder)
     except OSError as error:
-        raise SourceError(str(error)) from error
+        raise SourceError(f"{error.filename or folder}: {error.strerror or error}") from error
     if not cells:
         raise SourceError(f"{folder}: no cutouts{' yet' if has_results else ''}; name a folder that holds some")
     return sorted(cells, key=lambda cell: cell.order)
@@ -145,14 +145,7 @@ def _cells_of_files(folder: Path) -> list[Cell]:
 
 
 def read_cell(cell: Cell, size_hw: tuple[int, int], limits: ReadConfig, *, trim: bool = True) -> Cell:
-    """The cell with its thumbnail and what the file shows by itself; whatever the file holds, it never raises.
-
-    Args:
-        cell: of `find_cells`.
-        size_hw: height and width that the thumbnail has at most.
-        limits: bytes, pixels and sides accepted.
-        trim: as of `shrink_cutout`.
-    """
+    """The cell with its thumbnail and what the file shows by itself; whatever the file holds, it never raises."""
     if cell.file is None:
         return cell
     try:

@@ -198,9 +198,6 @@ _FAINT_SHARE = 0.14  # of a square: a straight edge through it
 def heat_of(maps: Maps) -> NDArray[np.uint8]:
     """Where to look first.
 
-    Args:
-        maps: of the cutout.
-
     Returns:
         `maps.frame_hw` uint8: 0 nothing to see, 255 surely look: unsure alpha and edges without contrast, spread out;
         the whole photo, in small.
@@ -323,9 +320,6 @@ def find_odd_views(appearance: Mapping[str, tuple[float, ...]]) -> dict[str, tup
     Among three views or more, one that differs from all others is odd. With two views, or where all differ, nobody can
     know which one is wrong: all that differ are odd.
 
-    Args:
-        appearance: of each view, what `Judgement.appearance` holds.
-
     Returns:
         View to what is odd about it, strongest first; views that fit are not in it.
     """
@@ -369,10 +363,6 @@ class ViewComparison:
 
     def follow(self, rows: Iterable[Row], todo: Iterable[tuple[Path, str]]) -> Iterator[Row]:
         """Pass the rows on; those of a garment are held back until its last one.
-
-        Args:
-            rows: of a run, as they are finished.
-            todo: path and place of each photo of the run.
 
         Raises:
             garmentcut.errors.FolderError: as `rows`.

@@ -55,15 +55,7 @@ class Watch:
         monitor: Monitor | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Prepare a watch.
-
-        Args:
-            folder: entered, so that its lock is held.
-            folders: what to watch.
-            stop: ends it; photos under way are finished.
-            monitor: gets everything but finished photos, which the caller reports.
-            clock: seconds, of any origin.
-        """
+        """Prepare a watch."""
         self._folder, self._stop, self._clock = folder, stop, clock
         self._monitor = monitor or Monitor()
         self._timing = folder.config.watch

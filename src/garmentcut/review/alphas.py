@@ -120,13 +120,7 @@ class ReviewPhoto:
 
 
 class AlphaFiles:
-    """Reads and writes the alphas of a batch.
-
-    Args:
-        folder: of the batch.
-        batch: how it was cut.
-        cut: makes a prediction again if no output holds it.
-    """
+    """Reads and writes the alphas of a batch."""
 
     def __init__(self, folder: Path, batch: Batch, cut: Callable[[Photo], Cutout]) -> None:
         self._folder, self._batch, self._cut = folder, batch, cut
@@ -189,7 +183,7 @@ class AlphaFiles:
             return alpha
         with self._predicting:
             alpha = self._made_again(subject.row)
-            write_atomic(self._folder / subject.prediction_name, png_bytes(alpha))
+            write_atomic(self._folder / subject.prediction_name, png_bytes(alpha), root=self._folder)
         return alpha
 
     def keep_prediction(self, subject: ReviewPhoto) -> Alpha8:
@@ -201,7 +195,7 @@ class AlphaFiles:
         """
         alpha, path = self.predicted(subject), self._folder / subject.prediction_name
         if not path.exists():
-            write_atomic(path, png_bytes(alpha))
+            write_atomic(path, png_bytes(alpha), root=self._folder)
         return alpha
 
     def write_correction(self, subject: ReviewPhoto, content: bytes) -> None:
@@ -212,15 +206,10 @@ class AlphaFiles:
         """
         path = self._folder / subject.alpha_name
         if not path.exists():
-            write_atomic(path, content)
+            write_atomic(path, content, root=self._folder)
 
     def drop_corrections(self, subject: ReviewPhoto, *, keep: frozenset[str]) -> None:
-        """Remove corrected alphas of a photo that nothing refers to any more, except the newest.
-
-        Args:
-            subject: the photo.
-            keep: SHA-256 of those that something refers to.
-        """
+        """Remove corrected alphas of a photo that nothing refers to any more, except the newest."""
         kept, stem, now = {digest[:16] for digest in keep}, self._folder / subject.stem, time.time()
         for path in stem.parent.iterdir():
             name = path.name.removesuffix(".alpha.png")

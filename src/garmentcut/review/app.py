@@ -1,6 +1,7 @@
 """`garmentcut review` and `serve`: builds the FastAPI application behind its guard, and runs it in a server."""
 
 import asyncio
+import math
 import re
 import socket
 import webbrowser
@@ -20,11 +21,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from garmentcut import __version__
-from garmentcut.errors import ModelError, ReviewError, UsageError, code_of
+from garmentcut.errors import DatabaseError, ModelError, ReviewError, UsageError, code_of
 from garmentcut.prediction.folder import read_batch
 from garmentcut.review import cutting, pages
-from garmentcut.review.cutting import MAX_PHOTO_BYTES, CutService, Model
-from garmentcut.review.guard import CUT_PATHS, Access, Guard, fault_of, open_access
+from garmentcut.review.cutting import MAX_PHOTO_BYTES, UNJUDGED_S, CutService, Model
+from garmentcut.review.database import reason_of
+from garmentcut.review.guard import CUT_PATHS, STALL_BYTES, STALL_S, Access, Guard, fault_of, open_access
+from garmentcut.review.photos import printable
 from garmentcut.review.routes import api, media
 from garmentcut.review.service import Service, Settings
 
@@ -34,7 +37,7 @@ _REDRAW_PATH = re.compile(r"/api/photos/\d+/redraw")
 HEAD_TIMEOUT_S = 10.0
 """Within which a request's head must have arrived."""
 MAX_CONNECTIONS = 400
-"""At a time; a browser opens six. The oldest that waits for a request makes room for a new one."""
+"""At a time; a browser opens six. The slowest makes room for a new one."""
 _LOOK = "load the page again to see what is stored, then try again"
 _BACKLOG = 256
 _KEEP_ALIVE_S = 15
@@ -42,11 +45,7 @@ _FINISH_S = 60
 
 
 def make_app(service: CutService) -> ASGIApp:
-    """Build the application: for one batch, or only for cutting photos that are sent.
-
-    Args:
-        service: opened and closed with the application.
-    """
+    """Build the application: for one batch, or only for cutting photos that are sent."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -100,9 +99,13 @@ def _answer_errors(app: FastAPI) -> None:
     def answer_model(request: Request, error: ModelError) -> Response:
         return _fault(request, 503, str(error), error.code)
 
+    @app.exception_handler(DatabaseError)
+    def answer_lost_database(request: Request, error: DatabaseError) -> Response:
+        return _fault(request, 503, str(error), error.code)
+
     @app.exception_handler(DBAPIError)
     def answer_database(request: Request, error: DBAPIError) -> Response:
-        return _fault(request, 503, f"the database does not answer ({error.orig}); {_LOOK}", "database")
+        return _fault(request, 503, f"the database does not answer ({reason_of(error)}); {_LOOK}", "database")
 
     @app.exception_handler(Exception)  # and it is written to the log, with where it came from
     def answer_mistake(request: Request, error: Exception) -> Response:
@@ -118,6 +121,7 @@ def _answer_errors(app: FastAPI) -> None:
 def _fault(
     request: Request, status: int, message: str, code: str, *, headers: dict[str, str] | None = None, **more: Any
 ) -> Response:
+    message = printable(message)
     status, content = fault_of(request.url.path, status, message, code, **more)
     if content is not None:
         return JSONResponse(content, status, headers=headers)
@@ -141,34 +145,48 @@ class Connections:
             await self._app(scope, receive, send)
 
     def add(self, connection: "Connection") -> None:
-        """Take a new connection in; the oldest that waits for a request makes room for it."""
+        """Take a new connection in; the slowest that is waited for makes room, of those that do nothing the oldest."""
         self.known[connection.peer] = connection
         if len(self.known) > MAX_CONNECTIONS:
-            idle = (one for one in self.known.values() if one.is_idle and one is not connection)
-            next(idle, connection).abort()
+            awaited = [one for one in self.known.values() if one.is_awaited and one is not connection]
+            min(awaited, key=lambda one: one.rate, default=connection).transport.abort()
 
 
 class Connection(H11Protocol):
-    """uvicorn's HTTP/1.1, which waits for a request, but not for ever."""
+    """uvicorn's HTTP/1.1, which waits for a request, and for its answer to be taken, but not for ever."""
 
     _is_answering = False
     _head_timer: asyncio.TimerHandle | None = None
+    _send_timer: asyncio.TimerHandle | None = None
+    _since, _num_moved, _num_left = 0.0, 0, 0  # bytes that have come since then, and that were left to send
     peer: tuple[Any, ...] = ()  # address and port, as `client` of an ASGI scope
 
     @property
-    def is_idle(self) -> bool:
-        """No request is being answered; one that is closing has been dealt with."""
-        return not self._is_answering and not self.transport.is_closing()
+    def is_awaited(self) -> bool:
+        """It is the other side's turn: a request, a body, or taking an answer."""
+        if self.transport.get_write_buffer_size():
+            return True
+        return not self.transport.is_closing() and (not self._is_answering or self.cycle.more_body)
+
+    @property
+    def rate(self) -> float:
+        """Bytes a second that the other side sends or takes; infinite of one that has just begun."""
+        seconds = asyncio.get_running_loop().time() - self._since
+        num_taken = self._num_left - self.transport.get_write_buffer_size() if self._send_timer else 0
+        return (self._num_moved + num_taken) / seconds if seconds > UNJUDGED_S else math.inf
 
     @contextmanager
     def answering(self) -> Iterator[None]:
-        """While a request is answered, nothing is expected of the other side."""
+        """While a request is answered, no head is expected of the other side."""
         self._is_answering = True
         self._stop_timer()
         try:
             yield
         finally:
             self._is_answering = False
+            if not self._send_timer:
+                self._begin()
+                self._expect_taking()
 
     def abort(self) -> None:
         """Close it at once, unless a request is being answered."""
@@ -180,12 +198,15 @@ class Connection(H11Protocol):
         """See asyncio.Protocol."""
         self.peer = tuple(transport.get_extra_info("peername") or ())[:2]
         super().connection_made(transport)
+        self._begin()
         self._expect_head()
         self._application.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio.Protocol."""
         self._stop_timer()
+        if self._send_timer:
+            self._send_timer.cancel()
         if self._application.known.get(self.peer) is self:
             del self._application.known[self.peer]
         super().connection_lost(exc)
@@ -193,16 +214,48 @@ class Connection(H11Protocol):
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
         if not self._is_answering and self._head_timer is None:  # a further request on a kept connection has begun
+            self._begin()
             self._expect_head()
+        self._num_moved += len(data)
         super().data_received(data)
+
+    def pause_writing(self) -> None:
+        """See asyncio.Protocol: the other side takes an answer more slowly than it is written."""
+        super().pause_writing()
+        if not self._send_timer:
+            self._begin()
+            self._expect_taking()
+
+    def resume_writing(self) -> None:
+        """See asyncio.Protocol: nearly all of what was written has been taken."""
+        super().resume_writing()
+        if self._send_timer:
+            self._send_timer.cancel()
+            self._send_timer = None
+        self._begin()
+        if not self._is_answering:  # nothing more is written, and the rest must be taken, too
+            self._expect_taking()
 
     @property
     def _application(self) -> Connections:
         assert isinstance(self.config.app, Connections)
         return self.config.app
 
+    def _begin(self) -> None:
+        self._since, self._num_moved, self._num_left = asyncio.get_running_loop().time(), 0, 0
+
     def _expect_head(self) -> None:
         self._head_timer = asyncio.get_running_loop().call_later(HEAD_TIMEOUT_S, self.abort)
+
+    def _expect_taking(self) -> None:
+        """Look again and again whether an answer is taken, until all of it is; else it would be held for ever."""
+        num_left, self._send_timer = self.transport.get_write_buffer_size(), None
+        if self._num_left and self._num_left - num_left < min(STALL_BYTES, self._num_left):
+            self.transport.abort()
+        elif num_left:
+            self._begin()
+            self._num_left = num_left
+            self._send_timer = asyncio.get_running_loop().call_later(STALL_S, self._expect_taking)
 
     def _stop_timer(self) -> None:
         if self._head_timer is not None:
@@ -212,10 +265,6 @@ class Connection(H11Protocol):
 
 def bind(host: str, port: int) -> socket.socket:
     """Open a listening socket that accepts nobody yet.
-
-    Args:
-        host: name or address.
-        port: 0: a free one.
 
     Raises:
         UsageError: taken, or not this machine's.
@@ -309,7 +358,7 @@ def _run(service: CutService, listening: socket.socket, announce: Callable[[], N
         Connections(make_app(service)),
         http=Connection,
         ws="none",
-        lifespan="on",
+        lifespan="off",
         log_level="warning",
         access_log=False,
         server_header=False,
@@ -318,7 +367,11 @@ def _run(service: CutService, listening: socket.socket, announce: Callable[[], N
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_FINISH_S,
     )
-    _Announcing(config, announce).run(sockets=[listening])
+    service.open()  # not by the application's lifespan, of which an error would be printed as a traceback
+    try:
+        _Announcing(config, announce).run(sockets=[listening])
+    finally:
+        service.close()
 
 
 class _Announcing(uvicorn.Server):

@@ -38,7 +38,9 @@ MAX_WAITING, MAX_UPLOADS = 8, 64
 """Photos that wait or are cut, and bodies that are on their way."""
 MAX_BYTES = 800_000_000
 """Of all bodies together, on their way or waiting."""
-_UNJUDGED_S = 1.0  # a body that has just begun is not slow yet
+UNJUDGED_S = 1.0
+"""A body that has just begun is not slow yet."""
+_JUDGED_S = 5.0  # a body that began fast may be slow now
 _FULL = "too many photos wait to be cut; send it again later"
 _LIMITS = ReadConfig(max_mb=MAX_PHOTO_BYTES // 1_000_000, max_megapixels=80.0)
 _MAX_NAME_CHARS = 200
@@ -140,16 +142,27 @@ class CutRequest:
     max_megapixels: float | None = None
 
 
-class CutQueue:
-    """Cuts photos in the order in which their bodies are complete, so that a slow upload delays nobody.
+@dataclass(eq=False)
+class _Upload:
+    """A body on its way: its deadline, what has come of it, and how much had by a time not long ago."""
 
-    Args:
-        model: cuts them.
-    """
+    patience: asyncio.Timeout
+    began: float
+    content: bytearray = field(default_factory=bytearray)
+    num_bytes: int = 0  # that count towards all bodies'
+    num_before: int = 0
+
+    def rate(self, now: float) -> float:
+        """Bytes a second, lately."""
+        return (len(self.content) - self.num_before) / (now - self.began)
+
+
+class CutQueue:
+    """Cuts photos in the order in which their bodies are complete, so that a slow upload delays nobody."""
 
     def __init__(self, model: Model) -> None:
         self._model = model
-        self._uploads: dict[asyncio.Timeout, tuple[float, bytearray]] = {}  # when each began, and what has come of it
+        self._uploads: list[_Upload] = []
         self._num_waiting = 0
         self._num_bytes = 0
         self._turn = asyncio.Lock()
@@ -158,25 +171,19 @@ class CutQueue:
     async def upload(self, parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """A body, once it is complete; its memory counts until the end of the context.
 
-        Args:
-            parts: of the body, as they come.
-
         Raises:
             ReviewError: too many wait, or come at a time and this one is the slowest of them.
             ReviewError: it breaks off.
         """
         self._check_room()
-        content, num_bytes = bytearray(), 0
+        upload = _Upload(asyncio.timeout(None), asyncio.get_running_loop().time())
         try:
-            async with asyncio.timeout(None) as patience:
-                self._uploads[patience] = asyncio.get_running_loop().time(), content
-                self._give_up_slowest()
+            async with upload.patience:
+                self._uploads.append(upload)
+                while len(self._uploads) > MAX_UPLOADS and self._give_up_slowest():
+                    pass
                 async for part in parts:
-                    content += part
-                    num_bytes += len(part)
-                    self._num_bytes += len(part)
-                    if self._num_bytes > MAX_BYTES:
-                        raise ReviewError(_FULL, code="queue_full")
+                    self._take(upload, part)
         except TimeoutError as error:
             raise ReviewError(
                 "too many photos come at a time, and this one is slow; send it again later", code="queue_full"
@@ -184,13 +191,13 @@ class CutQueue:
         except ClientDisconnect as error:
             raise ReviewError("the photo did not arrive whole", code="unfit") from error
         else:
-            self._uploads.pop(patience, None)
-            body = bytes(content)
-            content.clear()
+            self._forget(upload)
+            body = bytes(upload.content)
+            upload.content.clear()
             yield body
         finally:
-            self._uploads.pop(patience, None)
-            self._num_bytes -= num_bytes
+            self._forget(upload)
+            self._num_bytes -= upload.num_bytes
 
     async def cut(self, data: bytes, order: CutRequest) -> bytes:
         """Cut one photo, of a photo file's content.
@@ -213,18 +220,34 @@ class CutQueue:
         if self._num_waiting >= MAX_WAITING:
             raise ReviewError(_FULL, code="queue_full")
 
-    def _give_up_slowest(self) -> None:
-        if len(self._uploads) <= MAX_UPLOADS:
-            return
+    def _take(self, upload: _Upload, part: bytes) -> None:
         now = asyncio.get_running_loop().time()
-        rates = {
-            patience: len(content) / (now - began)
-            for patience, (began, content) in self._uploads.items()
-            if now - began > _UNJUDGED_S
-        }
-        slowest = min(rates, key=rates.__getitem__, default=list(self._uploads)[-1])
-        slowest.reschedule(now)
-        del self._uploads[slowest]
+        if now - upload.began > _JUDGED_S:
+            upload.began, upload.num_before = now, len(upload.content)
+        upload.content += part
+        upload.num_bytes += len(part)
+        self._num_bytes += len(part)
+        while self._num_bytes > MAX_BYTES:
+            if not self._give_up_slowest():
+                raise ReviewError(_FULL, code="queue_full")
+
+    def _give_up_slowest(self) -> bool:
+        """Let a body go and its memory with it; False: they all have just begun."""
+        now = asyncio.get_running_loop().time()
+        judged = [upload for upload in self._uploads if now - upload.began > UNJUDGED_S]
+        if not judged:
+            return False
+        slowest = min(judged, key=lambda upload: upload.rate(now))
+        slowest.patience.reschedule(now)
+        self._forget(slowest)
+        self._num_bytes -= slowest.num_bytes
+        slowest.num_bytes = 0
+        slowest.content.clear()
+        return True
+
+    def _forget(self, upload: _Upload) -> None:
+        if upload in self._uploads:
+            self._uploads.remove(upload)
 
     def _cut(self, data: bytes, order: CutRequest) -> bytes:
         photo = _decoded(data)
@@ -236,12 +259,7 @@ class CutQueue:
 
 
 class CutService:
-    """What these routes share; opened and closed with the server.
-
-    Args:
-        model: cuts.
-        access: who may ask.
-    """
+    """What these routes share; opened and closed with the server."""
 
     def __init__(self, model: Model, access: Access) -> None:
         self.model, self.access = model, access

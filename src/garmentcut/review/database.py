@@ -31,14 +31,16 @@ from sqlalchemy import (
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from garmentcut.errors import UsageError
+from garmentcut.errors import DatabaseError
 
 SCHEMA_VERSION = 1
 STATES = ("open", "accepted", "corrected", "rejected", "failed")
 NO_DOUBT, FAILED_DOUBT = -1.0, -2.0
 """What stands for a doubt where none is known, and for that of a photo that failed: to sort by."""
 _BUSY_S = 30
-_NO_DATABASE = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
+# The last: tables without a column, which somebody else made.
+_DAMAGED = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_ERROR)
+_START_ANEW = "move it away and start again: what people decided is in files, too, and is taken over"
 _BETWEEN_TRIES_S = 0.2
 _POSTGRES_DRIVER = "postgresql+pg8000"
 
@@ -129,30 +131,45 @@ class Database:
         url: `postgresql://...`, `sqlite:///...`, or the path of a SQLite file.
 
     Raises:
-        UsageError: it cannot be reached, or another version of garmentcut made its tables.
+        DatabaseError: it cannot be reached or is damaged, or another version of garmentcut made its tables.
     """
 
     def __init__(self, url: str | Path) -> None:
         self._engine = _engine_of(_url_of(url))
         self.name = self._engine.url.render_as_string()  # without the password
-        try:
+        self._file: tuple[int, int] | None = None  # device and number of SQLite's file
+        with self.opening():
+            self._check_file()
             self._make_tables()
-        except SQLAlchemyError as error:
+            self._file = self._found_file()
+
+    @contextmanager
+    def opening(self) -> Iterator[None]:
+        """While a server starts: what goes wrong is told as what it means for the database, which is closed.
+
+        Raises:
+            DatabaseError: it cannot be used; says what to do.
+        """
+        try:
+            yield
+        except (SQLAlchemyError, ValueError) as error:  # a value that no such table holds, such as a date
             self.close()
-            reason = " ".join(str(getattr(error, "orig", None) or error).split())[:200]
-            if getattr(getattr(error, "orig", None), "sqlite_errorcode", 0) in _NO_DATABASE:
-                reason += "; move it away and start again: what people decided is in files, too, and is taken over"
-            raise UsageError(f"{self.name}: {reason}") from error
+            raise DatabaseError(f"{self.name}: {reason_of(error)}") from error
+        except BaseException:
+            self.close()
+            raise
 
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A transaction that changes nothing."""
+        self._check_place()
         with Session(self._engine) as session:
             yield session
 
     @contextmanager
     def write(self) -> Iterator[Session]:
         """A transaction: stored as a whole when it ends, or not at all."""
+        self._check_place()
         engine = self._engine.execution_options(garmentcut_writes=True)
         with Session(engine, expire_on_commit=False) as session, session.begin():
             yield session
@@ -160,6 +177,32 @@ class Database:
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
+
+    def _check_place(self) -> None:
+        """SQLite would go on writing into a file that has lost its name, and nothing of it would be left.
+
+        Raises:
+            DatabaseError: it is gone, or another one stands in its place.
+        """
+        if self._file is not None and self._found_file() != self._file:
+            raise DatabaseError(f"{self.name}: removed or replaced since the server was started; start it again")
+
+    def _found_file(self) -> tuple[int, int] | None:
+        name = self._engine.url.database
+        if self._engine.url.get_backend_name() != "sqlite" or not name:
+            return None
+        try:
+            status = Path(name).stat()
+        except OSError:
+            return 0, 0
+        return status.st_dev, status.st_ino
+
+    def _check_file(self) -> None:
+        """A page damaged in the middle is found now, not by the first person who needs it."""
+        if self._engine.url.get_backend_name() == "sqlite":
+            with self._engine.connect() as connection:
+                if (found := connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()) != "ok":
+                    raise DatabaseError(f"{self.name}: damaged ({found}); {_START_ANEW}")
 
     def _make_tables(self) -> None:
         for is_last in (False, False, True):
@@ -176,8 +219,15 @@ class Database:
         with self.read() as session:
             version = session.scalar(select(SchemaVersion.version))
         if version != SCHEMA_VERSION:
-            self.close()
-            raise UsageError(f"{self.name}: made by another version of garmentcut ({version}); update garmentcut")
+            raise DatabaseError(f"{self.name}: made by another version of garmentcut ({version}); update garmentcut")
+
+
+def reason_of(error: Exception) -> str:
+    """Why a database cannot be used, in words, and what to do about it."""
+    origin = getattr(error, "orig", None) or error
+    reason = " ".join(str(origin).split())[:200]
+    is_damaged = getattr(origin, "sqlite_errorcode", 0) in _DAMAGED or isinstance(error, ValueError)
+    return f"{reason}; {_START_ANEW}" if is_damaged else reason
 
 
 def _url_of(url: str | Path) -> URL:
@@ -186,11 +236,11 @@ def _url_of(url: str | Path) -> URL:
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError) as error:
-        raise UsageError(f"{url.partition('://')[0]}://...: not the address of a database") from error
+        raise DatabaseError(f"{url.partition('://')[0]}://...: not the address of a database") from error
     if parsed.drivername in ("postgres", "postgresql"):
         return parsed.set(drivername=_POSTGRES_DRIVER)
     if parsed.drivername not in ("sqlite", _POSTGRES_DRIVER):
-        raise UsageError(f"{parsed.drivername}: not a database known here; use postgresql:// or sqlite:///")
+        raise DatabaseError(f"{parsed.drivername}: not a database known here; use postgresql:// or sqlite:///")
     return parsed
 
 
@@ -199,7 +249,7 @@ def _engine_of(url: URL) -> Engine:
         try:
             return create_engine(url, pool_pre_ping=True, pool_size=8, max_overflow=8, pool_timeout=_BUSY_S)
         except (NoSuchModuleError, ModuleNotFoundError) as error:
-            raise UsageError("pg8000 is not installed; run: pip install 'garmentcut[web]'") from error
+            raise DatabaseError("pg8000 is not installed; run: pip install 'garmentcut[web]'") from error
     engine = create_engine(url, connect_args={"timeout": _BUSY_S}, pool_size=8, max_overflow=8, pool_timeout=_BUSY_S)
     event.listen(engine, "connect", _set_up_sqlite)
     event.listen(engine, "begin", _begin_sqlite)

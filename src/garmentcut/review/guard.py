@@ -51,7 +51,8 @@ _OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 _REMOVEBG_STATUS = {401: 403, 413: 400, 415: 400, 422: 400}
 _REMOVEBG_CODES = {400: "invalid_request", 403: "auth_failed", 429: "rate_limit_exceeded"}
 _BODY_TIMEOUT_S = 120
-_STALL_S, _STALL_BYTES = 15.0, 128_000  # within which so much of a body must come, or the rest of it
+STALL_S, STALL_BYTES = 15.0, 128_000
+"""Within which so much of a body must come, or the rest of it; as much of an answer must be taken."""
 
 
 @dataclass(frozen=True)
@@ -85,12 +86,6 @@ class Access:
 
     def check(self, method: str, path: str, headers: Mapping[str, str], cookie: str) -> None:
         """Refuse a request that is not allowed.
-
-        Args:
-            method: HTTP's.
-            path: asked for.
-            headers: names in lower case.
-            cookie: value of the server's own; empty: none came.
 
         Raises:
             ReviewError: 400 for another host, 401 without the token, 403 for another site.
@@ -283,7 +278,7 @@ class _Body:
     def __init__(self, receive: Receive, answer: _Answer, *, limit: int) -> None:
         self._receive, self._answer, self._limit = receive, answer, limit
         self._num_bytes, self._is_whole = 0, False
-        self._began_at = self._moved_at = 0.0  # the body, and its last _STALL_BYTES
+        self._began_at = self._moved_at = 0.0  # the body, and its last STALL_BYTES
         self._num_since = 0
 
     def check_declared(self, scope: Scope) -> None:
@@ -299,13 +294,13 @@ class _Body:
         if not self._began_at:
             self._began_at = self._moved_at = loop.time()
         try:
-            async with asyncio.timeout_at(min(self._began_at + _BODY_TIMEOUT_S, self._moved_at + _STALL_S)):
+            async with asyncio.timeout_at(min(self._began_at + _BODY_TIMEOUT_S, self._moved_at + STALL_S)):
                 message = await self._receive()
         except TimeoutError as error:
             raise self._refused("too_slow", "the body did not arrive in time") from error
         num_bytes = len(message.get("body", b""))
         self._num_bytes, self._num_since = self._num_bytes + num_bytes, self._num_since + num_bytes
-        if self._num_since >= _STALL_BYTES:
+        if self._num_since >= STALL_BYTES:
             self._moved_at, self._num_since = loop.time(), 0
         self._is_whole = message["type"] != "http.request" or not message.get("more_body", False)
         if self._num_bytes > self._limit:

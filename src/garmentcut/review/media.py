@@ -29,12 +29,7 @@ _AT_A_TIME = 2  # decoded photos are large
 
 
 class Media:
-    """Makes pictures; one object serves all threads.
-
-    Args:
-        folder: of the batch; thumbnails are kept in it.
-        alphas: where alphas come from.
-    """
+    """Makes pictures; one object serves all threads."""
 
     def __init__(self, folder: Path, alphas: AlphaFiles) -> None:
         self._folder, self._alphas = folder, alphas
@@ -42,10 +37,6 @@ class Media:
 
     def photo(self, subject: ReviewPhoto, key: str) -> bytes:
         """The photo as JPEG: full size, upright, sRGB, colours not halved.
-
-        Args:
-            subject: the photo.
-            key: what its content depends on.
 
         Raises:
             ReviewError: gone, changed, or unreadable.
@@ -69,7 +60,7 @@ class Media:
         make = self._small_photo if kind == "photo" else self._small_cutout
         content = self._recent.get(f"{key} {kind}", lambda: self._jpeg(make(subject), _THUMBNAIL_QUALITY))
         with suppress(OSError):  # a full disk: it is made again next time
-            write_atomic(path, content)
+            write_atomic(path, content, root=self._folder)
         return content
 
     def heat(self, place: str) -> bytes:
@@ -107,11 +98,7 @@ class Media:
 
 
 class Recent:
-    """A cache of recent contents, bounded in bytes; a few are made at a time.
-
-    Args:
-        max_bytes: what they may take together.
-    """
+    """A cache of recent contents, bounded in bytes; a few are made at a time."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes, self._num_bytes = max_bytes, 0

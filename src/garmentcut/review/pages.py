@@ -142,9 +142,6 @@ def _page(service: Service, name: str, **shown: Any) -> HTMLResponse:
 def operations_of(schema: dict[str, Any]) -> list[dict[str, Any]]:
     """Every operation of an OpenAPI schema.
 
-    Args:
-        schema: OpenAPI 3.1.
-
     Returns:
         `method`, `path`, `summary`, `description`, `parameters` (name, place, type, meaning, whether it must be given),
         `bodies` (content type and fields) and `answers` (status and meaning), in the schema's order.

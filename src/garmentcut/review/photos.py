@@ -11,7 +11,8 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from garmentcut.dataset.corrections import DECISIONS_FOLDER, decision_stem, read_decision
+from garmentcut.dataset.corrections import decision_stem, read_decision
+from garmentcut.errors import PhotoError
 from garmentcut.naming import VIEWS
 from garmentcut.photo.files import sha256_of
 from garmentcut.prediction.results import RESULTS_NAME, Row, fingerprint, heat_path, read_row
@@ -39,24 +40,19 @@ def take_rows(session: Session, batch: BatchRow, rows: Iterable[Row], folder: Pa
     For a photo that the database does not know yet, the decision's file counts: the database, or the batch's id, may
     have been lost. A photo that was cut again from other pixels or by another model is open again, because the decision
     was about another cutout. A correction survives another model, because `cut` delivers it, but not other pixels.
-
-    Args:
-        session: of a write; the batch's row is locked.
-        batch: the photos'.
-        rows: finished ones, each photo once.
-        folder: of the batch.
     """
     rows = list(rows)
     known = _known_photos(session, batch, rows)
-    has_decisions = next((folder / DECISIONS_FOLDER).rglob("*.decision.json"), None) is not None
     for row in rows:
         key = _key_of(row, known)
         photo = known.get(key)
         if photo is None:
             known[key] = _new_photo(batch, key, row)
             session.add(known[key])
-            if has_decisions:
-                _restore(session, known[key], folder)
+            _restore(session, known[key], folder)
+        elif photo.changed_at is None and photo.undelivered and photo.row == text_of(row):
+            if not _restore(session, photo, folder):
+                continue
         elif photo.row != (text := text_of(row)):
             _take_again(session, photo, row, text)
         else:
@@ -93,11 +89,14 @@ def text_of(row: Row) -> str:
 
 
 def row_of(photo: PhotoRow) -> Row:
-    """The row that a photo was taken from."""
-    content = json.loads(photo.row)
-    lists = {key: tuple(value) for key, value in content.items() if isinstance(value, list)}
-    written = {name: tuple(hashes) for name, hashes in content["written"].items()}
-    return Row(**{**content, **lists, "written": written})
+    """The row that a photo was taken from.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    if (row := read_row(photo.row.encode())) is None:
+        raise ValueError(f"the row of {photo.key} is damaged")
+    return row
 
 
 def printable(text: str) -> str:
@@ -146,16 +145,19 @@ def _new_photo(batch: BatchRow, key: str, row: Row) -> PhotoRow:
     return photo
 
 
-def _restore(session: Session, photo: PhotoRow, folder: Path) -> None:
-    """Apply the decision's file to a new photo; without one, it stays open."""
-    row, stem = row_of(photo), subject_of_photo(photo).stem
-    decision = read_decision(folder, stem)
-    if decision is None or not row.ok or decision.input_sha256 != row.input_sha256:
-        return
+def _restore(session: Session, photo: PhotoRow, folder: Path) -> bool:
+    """Apply the decision's file to a photo that nobody has decided on; False: nothing has changed.
+
+    Without a file the photo stays open; where it cannot be read, too, and says so, until it can be or is gone.
+    """
+    row, stem, before = row_of(photo), subject_of_photo(photo).stem, photo.undelivered
     try:
-        at = datetime.fromisoformat(decision.at)
-    except (TypeError, ValueError):
-        return  # nobody has decided yet, or it is damaged
+        decision, photo.undelivered = read_decision(folder, stem), ""
+    except PhotoError as error:
+        photo.undelivered = printable(str(error))
+        return photo.undelivered != before
+    if decision is None or not decision.at or not row.ok or decision.input_sha256 != row.input_sha256:
+        return bool(before)
     has_alpha = bool(decision.alpha_sha256) and (folder / decision.alpha).is_file()
     is_judged = decision.model in ("", row.model)  # else another cutout was
     if (decision.state == "corrected" and has_alpha) or (decision.state in ("accepted", "rejected") and is_judged):
@@ -167,12 +169,13 @@ def _restore(session: Session, photo: PhotoRow, folder: Path) -> None:
         photo.delivered_sha256 = photo.alpha_sha256 if is_done or not is_repeatable else ""
     photo.version, photo.note = max(decision.version, 1), decision.note
     photo.seconds, photo.edge_share = decision.seconds, decision.edge_share if has_alpha else None
-    photo.changed_by, photo.changed_at = decision.who, at
+    photo.changed_by, photo.changed_at = decision.who, datetime.fromisoformat(decision.at)
     photo.revision = 0
     session.flush()  # it gets its number
     kinds = {"corrected": "correct", "accepted": "accept", "rejected": "reject"}
     kind = kinds.get(photo.state, "save" if has_alpha else "reopen")
     log_action(session, photo, kind, seconds=photo.seconds)
+    return True
 
 
 def _holds(path: Path, hashes: tuple[str, ...]) -> bool:
@@ -213,12 +216,7 @@ def _take_again(session: Session, photo: PhotoRow, row: Row, text: str) -> None:
 
 
 def item_of(photo: PhotoRow, folder: Path) -> Item:
-    """A photo's item; docs/review-api.md lists its fields.
-
-    Args:
-        photo: the photo.
-        folder: of the batch.
-    """
+    """A photo's item; docs/review-api.md lists its fields."""
     row = row_of(photo)
     height, width = row.size_hw or (None, None)
     return {

@@ -17,10 +17,6 @@ CORRECTED_FOLDER = "corrected"
 def write_photoshop_script(out_dir: Path, next_step: str) -> tuple[Path, int]:
     """Write the script into a batch's folder; paths in it are relative, so the folder may be a share.
 
-    Args:
-        out_dir: folder that `garmentcut cut` has written.
-        next_step: command that the script shows at the end.
-
     Returns:
         The script's path, and the number of PSDs that it opens.
 

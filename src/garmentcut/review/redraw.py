@@ -55,10 +55,6 @@ class Tiles:
     def predict(self, photo: Photo, box_xyxy: tuple[int, int, int, int]) -> NDArray[np.float32]:
         """The model's alpha of a box: the mean of the tile and its mirror image.
 
-        Args:
-            photo: the photo.
-            box_xyxy: right and bottom exclusive; one larger than a tile is shrunk.
-
         Returns:
             `(h, w)` float32 in [0, 1] of the box.
 
@@ -132,11 +128,6 @@ class Canvas:
 
 def redraw(canvas: Canvas, stroke: Stroke, tiles: Tiles) -> Alpha8:
     """Draw the alpha inside a stroke again.
-
-    Args:
-        canvas: the photo and its alphas.
-        stroke: where, and what the alpha is there now.
-        tiles: the model, for a prediction around the stroke.
 
     Returns:
         `(h, w)` uint8 of the stroke's box; where the stroke is 0, what it was.

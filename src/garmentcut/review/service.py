@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from garmentcut.config import RuntimeConfig
-from garmentcut.errors import ModelError
+from garmentcut.errors import DatabaseError, ModelError
 from garmentcut.photo.files import remove_staged
 from garmentcut.photo.photo import Photo
 from garmentcut.prediction.folder import Order, read_batch
@@ -57,7 +57,7 @@ class Service(CutService):
 
     Raises:
         garmentcut.errors.SourceError: the folder is no batch.
-        garmentcut.errors.UsageError: the database cannot be used.
+        garmentcut.errors.DatabaseError: the database cannot be used.
         OSError: the folder cannot be written.
     """
 
@@ -69,15 +69,22 @@ class Service(CutService):
         super().__init__(Model(named, settings.runtime, newest.cut), access)
         self.database = Database(settings.database or self.folder / DATABASE_NAME)
         self.alphas = AlphaFiles(self.folder, batch, self.model.cut)
-        self.store = Store(self.folder, batch.id, self.database, self.alphas)
+        with self.database.opening():
+            self.store = Store(self.folder, batch.id, self.database, self.alphas)
         self.media = Media(self.folder, self.alphas)
         self._last_photo: tuple[str, Photo] | None = None
 
     def open(self) -> None:
-        """Read what is there, finish what a killed server left, and start to load the model."""
+        """Read what is there, finish what a killed server left, and start to load the model.
+
+        Raises:
+            garmentcut.errors.DatabaseError: the database cannot be used.
+            OSError: the results cannot be read.
+        """
+        with self.database.opening():
+            self.store.refresh()
+            self.store.recover()
         super().open()
-        self.store.refresh()
-        self.store.recover()
 
     def _prepare(self) -> None:
         """Load the model, and clear what killed servers left staged and thumbnails that have not been made lately."""
@@ -100,7 +107,7 @@ class Service(CutService):
         try:
             with self.database.read() as session:
                 session.execute(text("SELECT 1"))
-        except SQLAlchemyError:
+        except (SQLAlchemyError, DatabaseError):
             return "the database does not answer"
         return ""
 

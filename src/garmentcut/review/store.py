@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from garmentcut.dataset.corrections import DECISIONS_FOLDER, LOCK_NAME, Decision, read_decision, write_decision
-from garmentcut.errors import LockTakenError, OutputError, PhotoError, ReviewError
+from garmentcut.errors import DatabaseError, LockTakenError, OutputError, PhotoError, ReviewError
 from garmentcut.naming import VIEWS
 from garmentcut.photo.compose import Preparation
 from garmentcut.photo.files import FolderLock, StagedFile, sha256_of
@@ -27,7 +27,17 @@ from garmentcut.prediction.results import may_replace
 from garmentcut.prediction.sources import Source, garment_of, subject_of
 from garmentcut.review.alphas import AlphaFiles, EdgeChange, ReviewPhoto, measure_change, read_gray
 from garmentcut.review.database import ActionRow, BatchRow, Database, PhotoRow
-from garmentcut.review.photos import Feed, Item, item_of, last_action, log_action, subject_of_photo, take_rows, utc_of
+from garmentcut.review.photos import (
+    Feed,
+    Item,
+    item_of,
+    last_action,
+    log_action,
+    printable,
+    subject_of_photo,
+    take_rows,
+    utc_of,
+)
 
 _LOCK_TIMEOUT_S = 120
 ActionKind = Literal["accept", "reject", "reopen", "revert"]
@@ -38,12 +48,6 @@ class DecisionWriter:
 
     A decision's file is written before outputs are exchanged, and names their hashes: should the server be killed in
     between, they are known as ours.
-
-    Args:
-        folder: of the batch.
-        batch_id: its id.
-        database: where the photos' states are.
-        alphas: where their alphas are.
     """
 
     def __init__(self, folder: Path, batch_id: str, database: Database, alphas: AlphaFiles) -> None:
@@ -87,10 +91,17 @@ class DecisionWriter:
             decided = PhotoRow.batch_id == self._batch_id, PhotoRow.changed_at.is_not(None)
             photos = session.scalars(select(PhotoRow).where(*decided).order_by(PhotoRow.id)).all()
         for photo in photos:
-            known = read_decision(self._folder, subject_of_photo(photo).stem)
             is_due = wanted_alpha(photo) != photo.delivered_sha256
-            if is_due or known is None or known.version != photo.version:
+            if is_due or self._recorded_version(photo) != photo.version:
                 self.apply(photo.id)
+
+    def _recorded_version(self, photo: PhotoRow) -> int:
+        """The version in the decision's file; 0: there is none, -1: it cannot be read."""
+        try:
+            known = read_decision(self._folder, subject_of_photo(photo).stem)
+        except PhotoError:
+            return -1
+        return known.version if known else 0
 
     def _deliver(self, photo: PhotoRow, wanted: str) -> None:
         subject = replace(subject_of_photo(photo), alpha_sha256=wanted)
@@ -144,7 +155,7 @@ class DecisionWriter:
                 path = self._folder / name
                 if not may_replace(path, ours):
                     raise OutputError(f"{name} was changed outside of garmentcut; move it away and accept again")
-                staged.append(StagedFile(path, content))
+                staged.append(StagedFile(path, content, root=self._folder))
                 present = (sha256_of(path),) if path.exists() else ()
                 written[name] = (*present, hashlib.sha256(content).hexdigest())
             self._record(photo, written)
@@ -196,6 +207,7 @@ class DecisionWriter:
             write_decision(self._folder, subject.stem, decision)
 
     def _mark(self, photo: PhotoRow, delivered: str, reason: str) -> None:
+        reason = printable(reason)  # it may name a file whose name is no text
         if (delivered, reason) == (photo.delivered_sha256, photo.undelivered):
             return
         with self._database.write() as session:
@@ -227,14 +239,7 @@ class Basis:
 
 
 class Store:
-    """Reads and writes one batch.
-
-    Args:
-        folder: of the batch.
-        batch_id: its id.
-        database: where states are kept.
-        alphas: where alphas are kept.
-    """
+    """Reads and writes one batch."""
 
     def __init__(self, folder: Path, batch_id: str, database: Database, alphas: AlphaFiles) -> None:
         self.folder, self.batch_id, self.database, self.alphas = folder, batch_id, database, alphas
@@ -332,11 +337,6 @@ class Store:
     def save_alpha(self, basis: Basis, png: bytes, *, accept: bool) -> Item:
         """Keep a corrected alpha: as a draft, or accepted, and then the batch's files are made again.
 
-        Args:
-            basis: what it is based on.
-            png: 8-bit gray PNG of the photo's size.
-            accept: it is final.
-
         Raises:
             ReviewError: as `decide`; or there is no prediction to compare it with.
             ReviewError: not such a PNG.
@@ -380,8 +380,8 @@ class Store:
         try:
             self._writer.apply(photo_id)
             return self.item(photo_id)
-        except (OSError, DBAPIError) as error:
-            reason = error.orig if isinstance(error, DBAPIError) else error.strerror
+        except (OSError, DBAPIError, DatabaseError) as error:
+            reason = getattr(error, "orig", None) or getattr(error, "strerror", None)
             raise ReviewError(
                 f"it is stored, but what followed failed ({reason or error}); load the page again", code="not_settled"
             ) from error

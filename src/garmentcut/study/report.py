@@ -35,10 +35,6 @@ _BETTER, _WORSE, _OPEN = "#2b7a4b", "#b3402a", "#7d8794"
 def write_report(results: Results, command: str) -> Path:
     """Write `report.html`, `report.md`, `results.json` and `plots/` into the study's folder.
 
-    Args:
-        results: of the study.
-        command: that made them, in words.
-
     Returns:
         The HTML page.
 

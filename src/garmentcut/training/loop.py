@@ -105,11 +105,6 @@ def train(run: Run, fabric: Fabric, stop: StopRequest) -> Generator[Event, None,
     All that is random follows from the seed and the number of the step, nothing from what came before: a training that
     was killed and resumed ends with the same weights, bit for bit on a CPU.
 
-    Args:
-        run: what to train on what; `run.check_resumable()` has passed.
-        fabric: launched.
-        stop: checked between steps.
-
     Yields:
         Each step, each evaluation, and the end.
 

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from pydantic import TypeAdapter
 
 from garmentcut import __version__
 from garmentcut.dataset.composite import extra_pairs
@@ -368,10 +370,15 @@ def load_state(path: Path, parts: Mapping[str, Stateful]) -> Progress:
     if not path.exists():
         return Progress()
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        saved, progress = _renamed(content["parts"]), Progress(**content["progress"])
+        path.open("rb").close()
     except OSError as error:
         raise TrainingError(f"{path} cannot be read: {error.strerror or error}") from error
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if damaged := archive.testzip():  # torch would load the tensors with whatever stands there
+                raise zipfile.BadZipFile(damaged)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        saved, progress = _renamed(content["parts"]), TypeAdapter(Progress).validate_python(content["progress"])
     except Exception as error:  # torch raises many kinds, and advises to switch its safety off
         raise TrainingError(f"{path} is damaged, {_NO_RESUME}") from error
     try:

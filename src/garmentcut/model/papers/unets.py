@@ -64,9 +64,6 @@ class Simple(PhotoNetwork):
 def build_simple(channels: Sequence[int] = (16, 32, 64)) -> Simple:
     """Build it: 69,985 parameters with these channels, from full size to a quarter.
 
-    Args:
-        channels: at each scale, full size first.
-
     Raises:
         ModelError: fewer than two scales, or a scale without channels.
     """

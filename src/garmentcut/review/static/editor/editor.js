@@ -130,7 +130,7 @@ function showItem() {
   byId("photo-doubt").textContent = [VERDICTS[item.verdict], item.doubt !== null && `doubt ${percentOf(item.doubt)}`].filter(Boolean).join(" · ");
   byId("doubt-bar").hidden = item.doubt === null;
   /** @type {HTMLMeterElement} */ (byId("doubt-bar")).value = item.doubt ?? 0;
-  byId("photo-reasons").replaceChildren(...item.reasons.map((reason) => element("li", {}, reason)));
+  byId("photo-reasons").replaceChildren(...[item.undelivered, ...item.reasons].filter(Boolean).map((reason) => element("li", {}, reason)));
   byId("position").textContent = `${item.position} of ${item.total}`;
   const heat = /** @type {HTMLButtonElement} */ (byId("heat-button"));
   heat.disabled = item.urls.heat === null;
