@@ -89,11 +89,7 @@ class PspNet(PhotoNetwork):
         torchvision has none, timm has (`resnet50s.gluon_in1k`, `resnet101s.gluon_in1k`); the keys are torchvision's but
         for the stem, `conv1.0.weight` and so on.
 
-        Args:
-            weights: In timm's keys; None fetches them from its hub.
-
-        Returns:
-            What was loaded.
+        `weights` have timm's keys; None fetches them from its hub. Returns what was loaded.
 
         Raises:
             ValueError: they are not those of a ResNet of this depth with this stem.

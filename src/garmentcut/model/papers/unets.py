@@ -259,11 +259,7 @@ class TernausNet(PhotoNetwork):
     def load_encoder(self, weights: Weights | None = None) -> str:
         """Take over VGG trained on ImageNet.
 
-        Args:
-            weights: In torchvision's keys; None fetches them from its hub.
-
-        Returns:
-            What was loaded.
+        `weights` have torchvision's keys; None fetches them from its hub. Returns what was loaded.
 
         Raises:
             ValueError: they are not those of VGG of this depth.
@@ -338,11 +334,7 @@ class LinkNet34(PhotoNetwork):
     def load_encoder(self, weights: Weights | None = None) -> str:
         """Take over ResNet-34 trained on ImageNet.
 
-        Args:
-            weights: In torchvision's keys; None fetches them from its hub.
-
-        Returns:
-            What was loaded.
+        `weights` have torchvision's keys; None fetches them from its hub. Returns what was loaded.
 
         Raises:
             ValueError: they are not ResNet-34's.

@@ -46,11 +46,7 @@ class _OnVgg16(PhotoNetwork):
         Of smaller dense layers than VGG's, DeepLab's, only every third of fc6's 7x7 positions and every fourth of both
         layers' 4096 units is kept, "simple decimation".
 
-        Args:
-            weights: In torchvision's keys; None fetches them from its hub.
-
-        Returns:
-            What was loaded.
+        `weights` have torchvision's keys; None fetches them from its hub. Returns what was loaded.
 
         Raises:
             ValueError: they are not VGG-16's.
