@@ -122,6 +122,19 @@ def test_near_the_edge_and_in_thin_parts_refine_is_heard():
     assert np.array_equal(within_reach(fine, levels), fine)
 
 
+def test_around_specks_refine_is_not_heard():
+    levels = map_of_a_body()
+    levels[20:26, 20:26] = 140
+    fine = levels.astype(np.float32) / 255
+    fine[14:32, 14:32] = 1  # a wall that refine takes for cloth
+    limited = within_reach(fine, levels)
+    assert limited[20:26, 20:26].min() == 1
+    assert limited[14:19, 14:32].max() == 0
+    fine[14:32, 14:32] = 0
+    fine[10:60, 22:26] = 1  # a strap, of which segment sees a bit
+    assert within_reach(fine, levels)[30:56, 22:26].min() == 1
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_tiles_show_everything_unsure_with_some_pixels_around(seed):
     rng = np.random.default_rng(seed)

@@ -62,6 +62,7 @@ _SMALLER_COPY = 0.72  # of the crop, for test-time augmentation
 _ROUNDS = 4  # of tiles: each follows a strap by half a tile
 _DIFFERS, _LEAST_LEAD_PX = 0.3, 6  # what refine says against segment, where tiles end
 _REACH_PX, _RAMP_PX = 6, 3  # how far refine is heard about segment's edge: wholly, and half as much on either side
+_LARGEST_SPECK = 5e-3  # of what segment sees
 _THIN_PX, _SEEN = 11, 0.1  # of a strap that refine has found on its own: its width, and its alpha at least
 # Of segment's levels, where it decides: a faint haze over the ground is nothing, half-sure cloth is cloth.
 _STEEPER = np.interp(np.arange(256) / 255, (0.25, 0.5, 0.6), (0, 0.5, 1)).astype(np.float32)
@@ -296,7 +297,9 @@ def within_reach(fine: _Alpha, levels: NDArray[np.uint8]) -> _Alpha:
     """
     inside, seen = levels >= 128, _STEEPER[levels]
     anchor = np.where(inside, np.maximum(fine, seen), np.minimum(fine, seen))
-    wider, narrower = dilate(inside, _REACH_PX), erode(inside, _REACH_PX)
+    parts = components(inside)
+    specks = parts.mask_of(parts.areas < _LARGEST_SPECK * parts.areas.sum())  # on a rough wall: refine would widen them
+    wider, narrower = dilate(inside & ~specks, _REACH_PX), erode(inside, _REACH_PX)
     if not (np.abs(fine - anchor) > HALF_LEVEL)[~wider | narrower].any():
         return fine
     near = dilate(wider & ~narrower, _RAMP_PX)
