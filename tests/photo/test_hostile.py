@@ -112,7 +112,7 @@ def animation(format):
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "an EPS or PostScript file"),
         (b"\xc5\xd0\xd3\xc6" + bytes(30), "an EPS file"),
         (b"%PDF-1.7", "a PDF"),
-        (b"\0\0\0\x18ftypheic\0\0\0\0", "a HEIC file|damaged"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0", "a HEIC file|damaged|truncated"),
         (b"\0\0\0\x18ftypavif\0\0\0\0", "truncated AVIF"),
         (b"\0\0\0\x18ftypcrx \0\0\0\0", "a camera raw file"),
         (b"\0\0\0\x18ftypisom\0\0\0\0", "a video"),
