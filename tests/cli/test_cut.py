@@ -57,6 +57,7 @@ def run(*args):
         (["PHOTOS", "--out", "OUT", "--path", "exact"], "path: there is none in png; write tiff, psd or jpeg too"),
         (["PHOTOS", "--out", "OUT", "--format", "psd", "--path", "fine"], "'editable' or 'exact', not 'fine'"),
         (["PHOTOS", "--out", "OUT", "--format", "jpeg", "--quality", "0"], "greater than or equal to 1"),
+        (["PHOTOS", "--out", "OUT", "--quality", "80"], "neither jpeg nor webp is written; add --format jpeg"),
         (["PHOTOS", "--out", "OUT", "--set", "output.trimm=true"], "did you mean output.trim?"),
         (["PHOTOS", "--out", "OUT", "--set", "runtime.threads"], "section.key=value"),
         (["PHOTOS", "--out", "OUT", "--model", "none.onnx"], "none.onnx: No such file"),

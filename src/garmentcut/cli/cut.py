@@ -227,6 +227,8 @@ def cut(
     }
     settings = load_settings(config, set, options)
     specification = _specification(spec, settings, options)
+    if quality is not None and not {"jpeg", "webp"}.intersection(settings.output.formats):
+        fail("--quality: neither jpeg nor webp is written; add --format jpeg, or leave it out")
     log_format = log_format or ("text" if watch else "")
     order = _Order(settings, specification, overwrite, model, log_format, metrics_port, as_json, tuple(fail_on or ()))
     if ray and settings.output.each:
