@@ -1,8 +1,8 @@
-"""The three stages of a cluster run, each a function of a batch that Ray calls on its workers: read, cut, write.
+"""The stages of a cluster run (`garmentcut cut --ray`), which `cluster.run` hands to Ray: read, cut, write.
 
-A row of the data set is one garment's photos, pickled: between stages travel the photos' and cutouts' files as they
-are, not their pixels, which are ten times as many bytes. Cutting is a folder run in a folder of the worker's own, so it
-can give nothing else than a folder run.
+A row of the data set is one garment's photos, pickled. Stages pass each other encoded files rather than pixels, which
+would take ten times as many bytes. A worker cuts in a folder of its own, as a folder run does, so it always gives the
+same result.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
-"""Finds photos of the same garment by perceptual hashes, and splits a dataset so that no garment is on two sides.
+"""Finds photos of the same garment by perceptual hashes, and splits a dataset so that no garment is in two splits.
 
 A garment's perceptual hash is 12 x 8 cells of its brightness and 12 x 8 of its shape, in 192 bytes. The grid spans two
-standard deviations of the alpha about its centre, so that neither scale nor place count, nor a hem cut a little lower;
+standard deviations of the alpha about its centre, so that scale, position and a slightly lower hem make no difference;
 brightness is the square root of the luminance, less its mean over the garment, divided by its standard deviation, so
 that neither exposure nor contrast count; cells on the garment's edge count little for brightness.
 

@@ -1,4 +1,4 @@
-"""A timm network as the encoder of cutnet and segment: its features at every stride, its pretrained weights."""
+"""Wraps a timm network as the pretrained encoder of `CutNet` and `SegmentNet`, for training and export in PyTorch."""
 
 from collections.abc import Mapping
 from typing import Any, cast
@@ -18,8 +18,8 @@ class Encoder(nn.Module):
     """Features of a photo at falling resolution.
 
     Attributes:
-        name: timm's name of it.
-        strides: of the features, each twice the one before it: 2, 4, 8, 16, 32 for most.
+        name: the network's name in timm.
+        strides: strides of the features, each twice the previous one: 2, 4, 8, 16, 32 for most.
         channels: of the features.
         mean: what timm says to subtract from each channel of a photo in [0, 1].
         std: what to divide by afterwards.

@@ -1,7 +1,7 @@
-"""Colours for readers, networks and writers: from files to RGB, from RGB to sRGB or to a customer's profile.
+"""Converts colours: a file's to RGB when it is read, RGB to sRGB for networks and previews, or to a customer's profile.
 
-Between profiles: relative colorimetric with black point compensation, as Photoshop does by default; by imagecodecs'
-Little CMS at 8 and 16 bits, for Pillow's knows 8 bits only.
+Between profiles: relative colorimetric with black point compensation, as Photoshop does by default. Uses Little CMS
+through imagecodecs, at 8 and 16 bits, because Pillow supports only 8.
 """
 
 import functools

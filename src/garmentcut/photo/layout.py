@@ -15,7 +15,7 @@ from garmentcut.photo.mask import Box
 
 Side = Literal["top", "bottom", "left", "right"]
 MAX_SIDE_PX, MAX_CANVAS_PIXELS = 30_000, 100_000_000
-"""Of a canvas: what PSD and TIFF hold, and what the memory bears."""
+"""Limits on a canvas: what PSD and TIFF hold, and what fits in memory."""
 
 STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 _PER_CENT = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?%")

@@ -1,4 +1,4 @@
-"""Reads any photo file into a `Photo`, first of all steps; everything unfit is refused before pixels are decoded.
+"""Reads a photo file into a `Photo`, the first step of all; what is too large is refused before pixels are decoded.
 
 Pillow finds the metadata of PNG, JPEG, WebP and AVIF; a strict and exact decoder of each format gives the pixels.
 """

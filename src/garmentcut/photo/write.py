@@ -1,6 +1,6 @@
 """Encodes a prepared picture as PNG, mask, WebP, TIFF or JPEG; Photoshop documents are in `psd_write`.
 
-Each `encode_` function is named by its format's row in `garmentcut.config`. PNG (Portable Network Graphics
+The table `garmentcut.naming.FORMATS` names each format's `encode_` function. PNG (Portable Network Graphics
 Specification, third edition, W3C 2025) is written here, ten times as fast as by Pillow, with one fixed row filter and
 ISA-L's deflate: `up` for all rows serves photos with large cleared areas as well as an adaptive choice does, and numpy
 computes it in one subtraction.

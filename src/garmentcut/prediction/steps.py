@@ -1,6 +1,6 @@
 """The steps of one photo in a folder run: load, predict, finish; whatever fails becomes a row with its reason.
 
-What a person decided on a photo in the review counts; a photo with which runs die is found and passed over.
+Decisions made in the review take precedence; a photo that repeatedly kills the run is found and passed over.
 """
 
 import errno

@@ -1,4 +1,4 @@
-"""The alpha files of a batch, for the review's service and store: the model's, and the corrected one."""
+"""Reads, writes and compares a batch's alphas, the model's and the corrected ones, for all of the review."""
 
 import hashlib
 import struct

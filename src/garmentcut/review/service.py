@@ -1,4 +1,4 @@
-"""One batch under `garmentcut review`: all that its routes share, opened and closed with the server."""
+"""One batch open in `garmentcut review`: owns its database, files and model, and answers the routes' requests."""
 
 import os
 import time

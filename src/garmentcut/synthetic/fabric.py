@@ -1,4 +1,4 @@
-"""Designs a garment's fabric, for `render`: colours, finish and print, painted as unrolled cloth, and its folds."""
+"""Designs a garment's fabric and folds and paints its texture, for `garment`, `cloth` and `render`."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Renders a synthetic studio photo with exact alpha (`garmentcut studio`): design, paint, compose, photograph."""
+"""Renders synthetic studio photos with exact alpha, for `garmentcut studio` and for extra training pairs."""
 
 import io
 import uuid

@@ -1,4 +1,4 @@
-"""Chooses where a training runs, with Lightning Fabric: CPU, GPUs, several machines; and stops it on request."""
+"""Chooses the devices for a training run, with Lightning Fabric, and stops the run on a signal or after a time."""
 
 import logging
 import os
