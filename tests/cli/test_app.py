@@ -70,6 +70,7 @@ def test_one_dash_before_a_long_name_is_not_taken_for_short_options(words, tmp_p
     assert "two dashes: --" in json.loads(done.stdout)["error"]["message"]
     assert not list(tmp_path.iterdir())
     assert "two dashes" not in run("cut", "-o", "out", "--", "-trim").stderr
+    assert "two dashes" not in run("cut", "h", "--out", "o").stderr  # names of files, not of options
 
 
 def test_a_setting_that_was_renamed_is_taken_with_a_line_of_advice(tmp_path):

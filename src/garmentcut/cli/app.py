@@ -132,7 +132,7 @@ class Command(TyperCommand):
         _owes_json.set("--json" in own and "--json" in options)
         try:
             for name in (option.partition("=")[0] for option in options):
-                if f"-{name}" in own:  # otherwise `-out OUT` is taken for `-o ut OUT`
+                if name.startswith("-") and f"-{name}" in own:  # otherwise `-out OUT` is taken for `-o ut OUT`
                     ctx.fail(f"{name}: the name of an option has two dashes: -{name}")
             return super().parse_args(ctx, translated)
         except typer.Exit:  # of --help
