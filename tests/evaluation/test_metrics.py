@@ -17,7 +17,6 @@ from garmentcut.evaluation.metrics import (
     METRICS,
     PLACE_PX,
     POOLED_METRICS,
-    THIN_PX,
     PhotoMetrics,
     area_of,
     assd,
@@ -41,6 +40,7 @@ from garmentcut.evaluation.metrics import (
     surface_dice,
     thin_parts,
 )
+from garmentcut.photo.mask import THIN_PX
 
 
 def test_half_counts_as_garment_as_128_does_in_eight_bits():

@@ -20,6 +20,7 @@ from garmentcut.dataset.samples import Planes, Samples
 from garmentcut.errors import PhotoError
 from garmentcut.photo.color import srgb_of
 from garmentcut.photo.files import write_atomic
+from garmentcut.photo.mask import thin_of
 from garmentcut.photo.photo import Photo, resize_alpha, resize_rgb, to_8_bit
 from garmentcut.photo.write import png_bytes
 from garmentcut.recipe import AugmentConfig, Recipe, Strength
@@ -34,7 +35,6 @@ _SHARE_WRONG, _SHARE_THIN = 0.35, 0.2  # of the windows, where there are wrong p
 _LEAST_PLACES = 20
 _REACH_PX = 12  # of refine, from a map's edge: farther than it is heard later
 _THIN_PX = 11  # of what is so thin that there it may go farther
-_STRAP_PX = 17  # of straps and other thin parts, on which windows stand
 _OFF_CENTRE = 0.2  # of the window's sides
 
 _Levels = NDArray[np.uint8]
@@ -124,9 +124,8 @@ class WindowSamples(Samples):
         # Unsure far from any edge counts as wrong: a strong print, which refine must learn to leave whole.
         unsure = (large > _UNSURE) & (large < 255 - _UNSURE) & (cv2.dilate(band.view(np.uint8), _AROUND_KERNEL) == 0)
         wrong = (cv2.absdiff(large, target) > _CLEARLY_WRONG) | unsure
-        garment = np.asarray(target >= 128, np.uint8)
-        thin = (garment != 0) & (cv2.dilate(_opened(garment, _STRAP_PX), np.ones((5, 5), np.uint8)) == 0)
-        places = (_some_of(band, _EDGE_STEP), _some_of(wrong, _WRONG_STEP), _some_of(thin, _WRONG_STEP))
+        straps = thin_of(target >= 128)
+        places = (_some_of(band, _EDGE_STEP), _some_of(wrong, _WRONG_STEP), _some_of(straps, _WRONG_STEP))
         return _Whole(rgb, target, maps, *places)
 
 
@@ -193,7 +192,7 @@ def reachable_target(target: _Levels, seen: _Levels) -> _Levels:
         seen: of the same size, the map.
     """
     garment, inside = (np.asarray(levels >= 128, np.uint8) for levels in (target, seen))
-    thin = garment - _opened(garment, _THIN_PX)
+    thin = garment - cv2.morphologyEx(garment, cv2.MORPH_OPEN, np.ones((_THIN_PX, _THIN_PX), np.uint8))
     square = np.ones((2 * _REACH_PX + 1,) * 2, np.uint8)
     far = cv2.dilate(inside, square) == cv2.erode(inside, square)
     return np.where((garment != inside) & far & (cv2.dilate(thin, np.ones((5, 5), np.uint8)) == 0), seen, target)
@@ -261,10 +260,6 @@ def read_map(path: Path, frame_hw: tuple[int, int]) -> _Levels:
 # From pixels of a map to pixels of the photo: centres of pixels are whole numbers in both.
 _CENTRE = (MAP_REDUCTION - 1) / 2
 _ENLARGED = np.array([[MAP_REDUCTION, 0, _CENTRE], [0, MAP_REDUCTION, _CENTRE], [0, 0, 1]])
-
-
-def _opened(mask: _Levels, side_px: int) -> _Levels:
-    return _levels(cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((side_px, side_px), np.uint8)))
 
 
 def _some_of(mask: NDArray[np.bool_], step: int) -> NDArray[np.int32]:

@@ -20,10 +20,19 @@ from numpy.typing import NDArray
 from scipy.ndimage import correlate1d
 from scipy.spatial import KDTree
 
-from garmentcut.photo.mask import Mask, bounding_box, components, dilate, erode, mask_iou, slices_of
+from garmentcut.photo.mask import (
+    THIN_PX,
+    Mask,
+    bounding_box,
+    components,
+    dilate,
+    erode,
+    mask_iou,
+    slices_of,
+    thin_of,
+)
 
 EDGE_BAND_PX = 5  # so near to the target's edge the edge band's pixels lie: the errors of a good model lie within
-THIN_PX = 17  # parts into which no square of so many pixels fits are thin: straps, ties, fringe
 LEAST_HOLE_PX = 25  # smaller holes are specks, and not counted
 TOUCH_PX = 2.0  # an outline within so many pixels of the target's is left as it is
 PLACE_PX = 17  # faults nearer to each other than so many pixels are fixed in one go
@@ -387,7 +396,7 @@ def thin_parts(prediction: Mask, target: Mask) -> ThinParts:
     if area is None:
         return ThinParts(0, 0, 0, 0)
     ours, theirs = prediction[area], target[area]
-    thin, drawn, near = _thin(theirs), _thin(ours), dilate(theirs, 2)
+    thin, drawn, near = thin_of(theirs), thin_of(ours), dilate(theirs, 2)
     counts = (int(np.count_nonzero(mask)) for mask in (thin, thin & ours, drawn, drawn & near))
     return ThinParts(*counts)
 
@@ -487,11 +496,6 @@ def connectivity_error(prediction: Alpha, target: Alpha, band: Mask) -> float:
     leaves = np.zeros_like(target)
     leaves[area] = _last_levels(np.minimum(prediction[area], target[area]))
     return _gap(prediction, target, leaves, band)
-
-
-def _thin(mask: Mask) -> Mask:
-    opened = dilate(erode(mask, THIN_PX // 2, outside="background"), THIN_PX // 2)
-    return np.asarray(mask & ~dilate(opened, 2))
 
 
 def _holes_of(mask: Mask) -> list[tuple[Mask, Area]]:

@@ -96,7 +96,7 @@ _EXAMPLE_PX = 96  # least side of the photo that torch traces the network with
 
 
 def export_network(network: nn.Module, card: ModelCard) -> bytes:
-    """Export a network, and prove that the file gives the alphas that torch gives.
+    """Export a network and prove that the file gives the same alphas; the network stays as it is, the card gets `parity`.
 
     Returns:
         Content of an ONNX file, opset 18: float32 `x` (n, 3, h, w), sRGB in [0, 1] -> float32 logits `y` (n, 1, h, w),
@@ -184,7 +184,7 @@ Run = Callable[[Floats], Floats]
 
 
 def measure_parity(network: nn.Module, model: bytes, card: ModelCard) -> dict[str, float]:
-    """Largest difference of alpha between torch and each runtime that is installed.
+    """Largest difference of alpha between a network (evaluation mode, float32, CPU) and its file in each runtime.
 
     Photos: noise and a synthetic studio photo, at the card's working size and, both in one batch, at a small size of
     another aspect.

@@ -231,7 +231,7 @@ def alpha_of_logits(logits: NDArray[_Float], edge_bias: float, edge_gain: float)
 
 
 def with_card(model: bytes, card: ModelCard) -> bytes:
-    """Put a card into an ONNX file, replacing the one it has.
+    """Put a card into an ONNX file, replacing the one it has; the card's `sha256` is computed here.
 
     Raises:
         ModelError: not an ONNX file.

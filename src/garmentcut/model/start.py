@@ -65,8 +65,7 @@ def origin_of(start: str) -> Origin:
     """What a start has already learned from.
 
     Raises:
-        ModelError: the file is not there.
-        ModelError, ModelError: it cannot be used.
+        ModelError: the file is not there, or cannot be used.
     """
     if start == "scratch":
         return Origin("random weights")

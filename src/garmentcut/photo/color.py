@@ -300,7 +300,7 @@ def srgb_profile() -> bytes:
 
 
 def read_target(name: str, folder: Path, source: str) -> bytes | None:
-    """The profile that a specification asks for.
+    """The profile that a specification asks for: `keep`, `sRGB` in any case, or a file, relative to `folder`.
 
     Returns:
         The profile; None: photos keep theirs.

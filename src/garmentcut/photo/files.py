@@ -286,7 +286,7 @@ class FolderLock:
         self.release()
 
     def acquire(self, timeout_s: float | None = 0.0) -> None:
-        """Take the lock.
+        """Take the lock; wait `timeout_s` seconds for another holder, for ever if it is None.
 
         Raises:
             LockTakenError: it is still held.

@@ -18,6 +18,8 @@ Sample = TypeVar("Sample", bound=np.generic)
 Neighbours = Literal[4, 8]
 Outside = Literal["ignored", "background"]
 
+THIN_PX = 17
+"""Parts into which no square of so many pixels fits are thin: straps, ties, fringe."""
 _LEAST_SHARE = 0.001  # of all that is covered: 13 by 13 pixels of a studio garment's 160,000
 _MOST_BLOCKS = 256  # along the longer side; parts that are nearer than a block or two are one
 
@@ -48,7 +50,7 @@ def slices_of(box: Box, margin_px: int = 0) -> tuple[slice, slice]:
 
 
 def garment_box(alpha: NDArray[np.float32]) -> Box | None:
-    """The box of what an 8-bit alpha shows of a garment, without specks; None: nothing is shown.
+    """The box of what an alpha `(H, W)` in [0, 1] shows at 8 bits, without specks; None: nothing is shown.
 
     A component counts from a thousandth of the covered area on: both halves of a bikini do, dust does not, which must
     not move a garment on a customer's canvas.
@@ -134,6 +136,12 @@ def erode(
     import cv2
 
     return _morphed(cv2.MORPH_ERODE, plane, steps, neighbours, 0 if outside == "background" else None)
+
+
+def thin_of(mask: Mask) -> Mask:
+    """The thin parts of a mask `(H, W)`, less 2 pixels around all else, so that corners of the body do not count."""
+    opened = dilate(erode(mask, THIN_PX // 2, outside="background"), THIN_PX // 2)
+    return np.asarray(mask & ~dilate(opened, 2))
 
 
 def box_sums(planes: NDArray[np.float32] | NDArray[np.float64], reach_px: int) -> NDArray[np.float64]:

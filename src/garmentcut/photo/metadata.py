@@ -55,7 +55,7 @@ class Tag(NamedTuple):
     data: bytes
 
     def numbers(self, order: str) -> tuple[float, ...]:
-        """Of integers and unsigned fractions; none of other types."""
+        """Of integers and unsigned fractions in byte order `<` or `>`; none of other types."""
         num = len(self.data) // _ITEM_BYTES.get(self.kind, 1)
         if self.kind in _INTEGERS:
             return struct.unpack(f"{order}{num}{_INTEGERS[self.kind]}", self.data)

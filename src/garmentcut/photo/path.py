@@ -205,7 +205,7 @@ def parse_path(data: bytes, name: str = "") -> PenPath:
 
 
 def draw_path(path: PenPath, size_hw: tuple[int, int]) -> NDArray[np.float32]:
-    """The area a path encloses.
+    """The area a path encloses, in a picture of `size_hw` pixels as it is stored.
 
     Returns:
         `(H, W)` float32 in [0, 1].
@@ -267,7 +267,7 @@ def _polygon_of(subpath: Subpath, size_hw: tuple[int, int]) -> Points:
 
 
 def path_resources(path: PenPath) -> list[Resource]:
-    """A path, and the statement that it clips the picture."""
+    """A path, each outline of at most 65535 knots, and the statement that it clips the picture."""
     records = [_record(_FILL_RULE), _record(_INITIAL_FILL, bytes([0, path.filled]))]
     records += [_outline_records(subpath) for subpath in path.subpaths]
     name = path.name.encode("mac_roman", "replace")[:255]

@@ -39,7 +39,7 @@ _GROUP, _GROUP_END = (1, 2), 3  # a group's own record, open or closed; what sta
 
 
 class PlaneDecoder:
-    """Unpacks planes strictly, and no more than a file of this size can honestly hold."""
+    """Unpacks planes of 1, 8 or 16 bits strictly, and no more than a file of so many bytes can honestly hold."""
 
     def __init__(self, depth: int, num_bytes: int) -> None:
         self._depth = depth
@@ -229,7 +229,7 @@ class Document:
 
 
 def read_document(data: bytes, limits: ReadConfig) -> Document:
-    """Read a PSD file's structure; nothing is unpacked.
+    """Read a PSD file's structure, after checking its header against the limits; nothing is unpacked.
 
     Raises:
         PhotoError: a PSB, over a limit, of a depth that is not read, cut off; any other exception means damage.

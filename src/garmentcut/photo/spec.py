@@ -207,7 +207,7 @@ class FilledPattern(NamedTuple):
 
 
 def fill_pattern(pattern: str, subject: Subject) -> FilledPattern:
-    """A pattern with all but its counter filled in."""
+    """A pattern with all but its counter filled in; where a photo has no view, {view} becomes `unknown`."""
     text, num_digits = "", 0
     for literal, name, spec, _ in Formatter().parse(pattern):
         text += literal

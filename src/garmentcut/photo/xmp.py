@@ -142,7 +142,7 @@ class Packet:
 
 
 def read_xmp(found: Any, extension: bytes | None = None) -> Xmp:
-    """A photo's XMP; damaged XMP costs a note, never the photo."""
+    """A photo's XMP, with what a JPEG holds beyond its first 64 kB; damaged XMP costs a note, never the photo."""
     if not isinstance(found, bytes) or not (packet := found.strip(_BLANKS)):
         return Xmp()
     if len(packet) + len(extension or b"") > _MOST_BYTES:

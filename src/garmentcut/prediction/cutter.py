@@ -28,6 +28,7 @@ from garmentcut.photo.photo import Cutout, Photo, resize_alpha
 from garmentcut.prediction.doubt import doubt_of, is_foreign, observe_prediction
 from garmentcut.prediction.inputs import PhotoLike, Result, photo_of
 from garmentcut.prediction.locate import (
+    LARGEST_SPECK,
     LEAST_SHARE,
     MULTIPLE_OF,
     NO_GARMENT,
@@ -62,7 +63,6 @@ _SMALLER_COPY = 0.72  # of the crop, for test-time augmentation
 _ROUNDS = 4  # of tiles: each follows a strap by half a tile
 _DIFFERS, _LEAST_LEAD_PX = 0.3, 6  # what refine says against segment, where tiles end
 _REACH_PX, _RAMP_PX = 6, 3  # how far refine is heard about segment's edge: wholly, and half as much on either side
-_LARGEST_SPECK = 5e-3  # of what segment sees
 _THIN_PX, _SEEN = 11, 0.1  # of a strap that refine has found on its own: its width, and its alpha at least
 # Of segment's levels, where it decides: a faint haze over the ground is nothing, half-sure cloth is cloth.
 _STEEPER = np.interp(np.arange(256) / 255, (0.25, 0.5, 0.6), (0, 0.5, 1)).astype(np.float32)
@@ -298,7 +298,7 @@ def within_reach(fine: _Alpha, levels: NDArray[np.uint8]) -> _Alpha:
     inside, seen = levels >= 128, _STEEPER[levels]
     anchor = np.where(inside, np.maximum(fine, seen), np.minimum(fine, seen))
     parts = components(inside)
-    specks = parts.mask_of(parts.areas < _LARGEST_SPECK * parts.areas.sum())  # on a rough wall: refine would widen them
+    specks = parts.mask_of(parts.areas < LARGEST_SPECK * parts.areas.sum())  # on a rough wall: refine would widen them
     wider, narrower = dilate(inside & ~specks, _REACH_PX), erode(inside, _REACH_PX)
     if not (np.abs(fine - anchor) > HALF_LEVEL)[~wider | narrower].any():
         return fine
@@ -328,7 +328,7 @@ def _leads(differing: NDArray[np.bool_], tile_px: int) -> list[tuple[int, int]]:
 
 
 def tiles(unsure: NDArray[np.bool_], tile_px: int) -> list[tuple[int, int]]:
-    """Tiles that show everything unsure, and some pixels around it; few, if not the fewest possible.
+    """Tiles that show everything unsure, and some pixels around it, in a picture at least a tile large; few, not fewest.
 
     From the top down, each row of tiles begins at the first unsure pixel that none shows, each tile of it at the first
     from the left.

@@ -36,7 +36,7 @@ _OPAQUE = 0.8, 0.97  # of the locate stage's alpha: from there on cloth is made 
 _DEEP_PX = 13  # about three pixels of the locate stage: so far within what is wholly opaque there are no gaps
 _HALF_SEEN = 0.3, 0.5  # of the last stage's: below, it is a gap
 _LARGEST_HOLE = 2.5e-3  # of the garment: a brass button, a buckle; a larger one is taken for a gap
-_LARGEST_SPECK = 5e-3
+LARGEST_SPECK = 5e-3
 _LARGEST_FALSE_POSITIVE = 0.05  # where the photo is foreign: a patch of a patterned floor or wall
 _LEAST_COMPACT = 0.25  # of the square around it: a strap, too thin for the locate stage, is long and fills none
 _SOFT_LEVEL = 0.1  # the soft edge of a speck or hole goes with it
@@ -269,7 +269,7 @@ def clean(fine: NDArray[np.float32], coarse: NDArray[np.float32]) -> NDArray[np.
         A cleaned copy, or `fine` itself if it was clean.
     """
     garment_px = float(np.count_nonzero(fine >= 0.5))
-    hole_px, speck_px = _LARGEST_HOLE * garment_px, _LARGEST_SPECK * garment_px
+    hole_px, speck_px = _LARGEST_HOLE * garment_px, LARGEST_SPECK * garment_px
     fill = _within(fine < 0.5, coarse >= _CLOTH, fine < 1 - _SOFT_LEVEL, most_px=hole_px)
     drop = _within(fine >= 0.5, coarse <= _NOTHING, fine > _SOFT_LEVEL, most_px=speck_px, least_compact=_LEAST_COMPACT)
     if fill is None and drop is None:

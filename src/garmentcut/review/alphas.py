@@ -209,7 +209,7 @@ class AlphaFiles:
             write_atomic(path, content, root=self._folder)
 
     def drop_corrections(self, subject: ReviewPhoto, *, keep: frozenset[str]) -> None:
-        """Remove corrected alphas of a photo that nothing refers to any more, except the newest."""
+        """Remove a photo's corrected alphas but the newest and those whose SHA-256 is in `keep`."""
         kept, stem, now = {digest[:16] for digest in keep}, self._folder / subject.stem, time.time()
         for path in stem.parent.iterdir():
             name = path.name.removesuffix(".alpha.png")

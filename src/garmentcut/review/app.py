@@ -264,7 +264,7 @@ class Connection(H11Protocol):
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Open a listening socket that accepts nobody yet.
+    """Open a listening socket that accepts nobody yet; port 0 is a free one.
 
     Raises:
         UsageError: taken, or not this machine's.

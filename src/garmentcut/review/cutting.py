@@ -172,8 +172,7 @@ class CutQueue:
         """A body, once it is complete; its memory counts until the end of the context.
 
         Raises:
-            ReviewError: too many wait, or come at a time and this one is the slowest of them.
-            ReviewError: it breaks off.
+            ReviewError: too many wait, or come at a time and this one is the slowest of them; or it breaks off.
         """
         self._check_room()
         upload = _Upload(asyncio.timeout(None), asyncio.get_running_loop().time())

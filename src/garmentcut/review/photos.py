@@ -35,7 +35,7 @@ _WORDS = {
 
 
 def take_rows(session: Session, batch: BatchRow, rows: Iterable[Row], folder: Path) -> None:
-    """Bring the photos of a batch up to date with its rows.
+    """Bring the photos of a batch up to date with its rows; `session` writes, and the batch's row is locked.
 
     For a photo that the database does not know yet, the decision's file counts: the database, or the batch's id, may
     have been lost. A photo that was cut again from other pixels or by another model is open again, because the decision

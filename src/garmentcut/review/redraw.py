@@ -53,7 +53,7 @@ class Tiles:
                 self._predict(np.zeros((side, side, 3), np.uint8))
 
     def predict(self, photo: Photo, box_xyxy: tuple[int, int, int, int]) -> NDArray[np.float32]:
-        """The model's alpha of a box: the mean of the tile and its mirror image.
+        """The model's alpha of a box, shrunk to a tile if it is larger: the mean of the tile and its mirror image.
 
         Returns:
             `(h, w)` float32 in [0, 1] of the box.

@@ -338,9 +338,8 @@ class Store:
         """Keep a corrected alpha: as a draft, or accepted, and then the batch's files are made again.
 
         Raises:
-            ReviewError: as `decide`; or there is no prediction to compare it with.
-            ReviewError: not such a PNG.
-            ReviewError: it cannot be written; nothing has changed.
+            ReviewError: as `decide`; `png` is no 8-bit gray PNG of the photo's size, there is no prediction to compare
+                it with, or it cannot be written: then nothing has changed.
         """
         photo = self._early_check(basis)
         subject = subject_of_photo(photo)

@@ -100,7 +100,7 @@ def train_runs(
 
 
 def train(run: Run, fabric: Fabric, stop: StopRequest) -> Generator[Event, None, None]:
-    """Train from the first step, or from where the run is, until the end or a stop.
+    """Train from the first step, or where the run is (`run.check_resumable()` has passed), to the end or a stop.
 
     All that is random follows from the seed and the number of the step, nothing from what came before: a training that
     was killed and resumed ends with the same weights, bit for bit on a CPU.

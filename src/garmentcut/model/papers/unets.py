@@ -36,8 +36,6 @@ class Simple(PhotoNetwork):
     """A convolution at each scale on the way down, two on the way up, skips between; no start from ImageNet.
 
     A pixel of the result depends on the photo within 19 pixels around it: it knows cloth, not garments.
-
-    Args: as `build_simple`.
     """
 
     def __init__(self, channels: Sequence[int]) -> None:
@@ -62,7 +60,7 @@ class Simple(PhotoNetwork):
 
 
 def build_simple(channels: Sequence[int] = (16, 32, 64)) -> Simple:
-    """Build it: 69,985 parameters with these channels, from full size to a quarter.
+    """Build it: 69,985 parameters with these channels, which are those at full, half and quarter size.
 
     Raises:
         ModelError: fewer than two scales, or a scale without channels.
@@ -86,8 +84,6 @@ class UNet(PhotoNetwork):
 
     Each convolution has a bias, batch norm and ReLU. Every size of it ends at 8x8 positions of 1024 channels when it is
     fed squares of that size; other sides work, as multiples of 2 to the power of its scales.
-
-    Args: as `build_unet`.
     """
 
     def __init__(self, size: int) -> None:
