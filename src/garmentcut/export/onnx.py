@@ -96,7 +96,7 @@ _EXAMPLE_PX = 96  # least side of the photo that torch traces the network with
 
 
 def export_network(network: nn.Module, card: ModelCard) -> bytes:
-    """Export a network and prove that the file gives the same alphas; the network is left alone, the card gets `parity`.
+    """Export a network, which is left as it is, and prove that the file gives the same alphas: the card's `parity`.
 
     Returns:
         Content of an ONNX file, opset 18: float32 `x` (n, 3, h, w), sRGB in [0, 1] -> float32 logits `y` (n, 1, h, w),

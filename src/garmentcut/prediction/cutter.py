@@ -328,7 +328,7 @@ def _leads(differing: NDArray[np.bool_], tile_px: int) -> list[tuple[int, int]]:
 
 
 def tiles(unsure: NDArray[np.bool_], tile_px: int) -> list[tuple[int, int]]:
-    """Tiles that show everything unsure, and some pixels around it, in a picture at least a tile large; few of them.
+    """Tiles that show everything unsure and some pixels around it, few of them, in a picture at least a tile large.
 
     From the top down, each row of tiles begins at the first unsure pixel that none shows, each tile of it at the first
     from the left.
