@@ -4,6 +4,8 @@ import json
 from dataclasses import replace
 
 import numpy as np
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -219,6 +221,15 @@ def test_a_start_that_has_seen_the_photos_judges_no_fold(trained, manifest, tmp_
     plan = plan_of(run, CPU, None)
     assert {fold["segment"].recipe.network.start for fold in fold_runs(tuned, plan)} == {"scratch"}
     assert stage_runs(tuned, plan)["segment"].recipe.network.start == seen["network"]["start"]
+
+
+def test_the_embedded_model_is_a_start_for_all_its_stages(manifest, tmp_path, monkeypatch):
+    monkeypatch.setattr("garmentcut.training.stages.seconds_a_step", lambda *_: 2.0)
+    run = run_of(manifest, tmp_path / "run", load_recipe(Path("finetune")))
+    plan = plan_of(run, CPU, 1.0)
+    words = run.read()["started_from"]
+    assert "embedded model" in words and " and " not in words  # the same one three times
+    assert run.facts["trained_on"] == stage_runs(run, plan)["segment"].facts["trained_on"]
 
 
 def test_too_few_garments_for_folds_are_refused(manifest):

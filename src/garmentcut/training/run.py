@@ -135,7 +135,12 @@ class Run:
     def _origin(self) -> Origin:
         """Where the weights came from; of a training that is resumed, the file may be gone since."""
         try:
-            return origin_of(self.recipe.network.start)
+            origins = [origin_of(start) for start in self._starts]
+            return Origin(
+                " and ".join(dict.fromkeys(origin.words for origin in origins)),
+                tuple(dict.fromkeys(photo for origin in origins for photo in origin.trained_on)),
+                packed_hashes([code for origin in origins for code in unpacked_hashes(origin.trained_hashes)]),
+            )
         except ModelError:
             if not self.state_path.exists():
                 raise
@@ -144,12 +149,17 @@ class Run:
         words = facts.get("started_from", f"{self.recipe.network.start}, which is gone")
         return Origin(words, tuple(facts.get("trained_on", (UNKNOWN,))), facts.get("trained_hashes", ""))
 
+    @property
+    def _starts(self) -> tuple[str, ...]:
+        """What its networks start from: those of a model of stages, each from its own."""
+        stages = [stage_recipe(self.recipe, name) for name in STAGES] if self.recipe.stages.refine else [self.recipe]
+        return tuple(dict.fromkeys(recipe.network.start for recipe in stages))
+
     @cached_property
     def met_before(self) -> tuple[Pair, ...]:
         """Held-out pairs that its start has learned from, or from others like them: what they show is too good."""
-        stages = [stage_recipe(self.recipe, name) for name in STAGES] if self.recipe.stages.refine else [self.recipe]
         met: set[str] = set()
-        for start in dict.fromkeys(recipe.network.start for recipe in stages):
+        for start in self._starts:
             with suppress(ModelError):  # of a training that was begun, it may be gone
                 met |= {pair.name for pair in met_by(origin_of(start), self.manifest)}
         return tuple(pair for pair in self.split.validation if pair.name in met)
