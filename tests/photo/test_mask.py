@@ -1,7 +1,16 @@
 import numpy as np
 import pytest
 
-from garmentcut.photo.mask import bounding_box, box_sums, components, dilate, erode, garment_box, slices_of
+from garmentcut.photo.mask import (
+    agree_with_colors,
+    bounding_box,
+    box_sums,
+    components,
+    dilate,
+    erode,
+    garment_box,
+    slices_of,
+)
 
 
 def canvas(*boxes, size_hw=(600, 400)):
@@ -122,3 +131,36 @@ def test_sums_over_squares(shape, reach_px):
     for y, x in np.ndindex(shape[:2]):
         square = planes[max(y - reach_px, 0) : y + reach_px + 1, max(x - reach_px, 0) : x + reach_px + 1]
         np.testing.assert_allclose(sums[y, x], square.astype(np.float64).sum(axis=(0, 1)))
+
+
+def dress_on_a_wall(ground=(200, 198, 190), noise=6):
+    rgb = np.empty((160, 120, 3), np.int16)
+    rgb[:], rgb[30:130, 30:90] = ground, (150, 20, 30)
+    rgb += np.random.default_rng(3).integers(-noise, noise + 1, rgb.shape, np.int16)
+    alpha = np.zeros((160, 120), np.float32)
+    alpha[30:130, 30:90] = 0.95
+    return rgb.clip(0, 255).astype(np.uint8), alpha
+
+
+def test_patches_take_the_side_whose_colors_they_have():
+    rgb, true = dress_on_a_wall()
+    alpha = true.copy()
+    alpha[10:28, 30:90], alpha[100:130, 40:70] = 0.7, 0.2  # some wall, and without some cloth
+    found = agree_with_colors(alpha, rgb)
+    assert (found.dtype, found.shape) == (np.float32, alpha.shape)
+    assert 0 <= found.min() <= found.max() <= 1
+    np.testing.assert_array_equal(found >= 0.5, true >= 0.5)
+    assert found[15:25].max() < 0.2 and found[105:125, 45:65].min() > 0.8
+
+
+def test_a_color_of_both_sides_leaves_the_alpha_as_it_was():
+    rgb, true = dress_on_a_wall(ground=(150, 20, 30))
+    np.testing.assert_array_equal(agree_with_colors(true, rgb) >= 0.5, true >= 0.5)
+
+
+@pytest.mark.parametrize("level", [0.0, 0.3, 1.0])
+def test_an_alpha_of_one_level_keeps_its_side(level):
+    rgb, _ = dress_on_a_wall()
+    found = agree_with_colors(np.full(rgb.shape[:2], level, np.float32), rgb)
+    assert np.isfinite(found).all()
+    assert (found[5:25, 5:25] >= 0.5).all() == (level >= 0.5)

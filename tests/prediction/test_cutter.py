@@ -99,7 +99,8 @@ def test_a_packshot_that_the_garment_fills_is_cut_at_the_scale_that_was_learned(
     assert prediction.notes[-1].flag == "rescaled"
 
 
-def test_a_foreign_photo_gets_test_time_augmentation(staged):
+def test_a_foreign_photo_gets_test_time_augmentation(staged, monkeypatch):
+    monkeypatch.setattr("garmentcut.prediction.cutter.agree_with_colors", lambda alpha, _: alpha)
     seen = []
 
     def left_half(rgb):  # and of mirrored copies the right one
@@ -114,10 +115,25 @@ def test_a_foreign_photo_gets_test_time_augmentation(staged):
     foreign = replace(cutter, stages=stages)
     foreign.predict(photo, foreign.frame(photo))
     assert len(seen) >= 1 + 4
-    alpha = replace(stages, test_time_augmentation=True, fast=True).alpha_of(photo.rgb)
+    alpha = replace(stages, foreign=True, fast=True).alpha_of(photo.rgb)
     left, right = alpha[100:180, 76:90], alpha[100:180, 102:116][:, ::-1]
     assert 0.3 < left.min() <= left.max() < 0.9  # the crop alone would give 1, and 0 in the right half
     np.testing.assert_allclose(left, right, atol=0.02)
+
+
+def test_a_foreign_photos_alpha_agrees_with_its_colors(staged):
+    def with_some_ground(rgb):
+        alpha = ((rgb[..., 0].astype(np.float32) - rgb[..., 1]) / 255).clip(0, 1)
+        alpha[20:30, 10:20] = 0.8
+        return alpha
+
+    cutter, _ = staged(1.0)
+    stages = replace(cutter.stages, segment=with_some_ground, fast=True)
+    rgb = packshot((70, 60, 130, 220))
+    assert stages.alpha_of(rgb)[45:55, 25:35].min() > 0.7
+    alpha = replace(stages, foreign=True).alpha_of(rgb)
+    assert alpha[45:55, 25:35].max() < 0.3
+    assert alpha[80:200, 80:120].min() > 0.9
 
 
 def test_a_usual_photo_is_looked_at_once(staged):

@@ -23,7 +23,7 @@ from garmentcut.errors import ModelError, NoGarmentError, Note, PhotoError
 from garmentcut.model.card import DoubtModel, ModelCard, StageSizes, read_model, stage_network_of
 from garmentcut.photo.compose import choke_alpha
 from garmentcut.photo.files import map_in_order
-from garmentcut.photo.mask import HALF_LEVEL, components, dilate, erode
+from garmentcut.photo.mask import HALF_LEVEL, agree_with_colors, components, dilate, erode
 from garmentcut.photo.photo import Cutout, Photo, resize_alpha
 from garmentcut.prediction.doubt import doubt_of, is_foreign, observe_prediction
 from garmentcut.prediction.inputs import PhotoLike, Result, photo_of
@@ -160,9 +160,10 @@ class Stages:
     refine: Predict  # sees tiles of four channels
     sizes: StageSizes  # what the card says of their inputs
     fast: bool = False  # leave the refine stage out
-    # Segment's alpha is the mean of four, of the crop, a smaller copy, and both mirrored. On photos unlike those that
-    # were learned dark suits and stripes get fewer holes so; on others it gains nothing.
-    test_time_augmentation: bool = False
+    # For photos unlike those that were learned: segment's alpha is the mean of four, of the crop, a smaller copy, and
+    # both mirrored, corrected by colours. Dark suits and stripes get fewer holes so, rough walls and floors go; on
+    # photos like those that were learned it gains nothing.
+    foreign: bool = False
 
     @classmethod
     def load(
@@ -198,9 +199,8 @@ class Stages:
             box = wider
         fine = self._refined(rgb, seen)
         coarse = coarse_in(crop, place.garment, frame.photo_hw)
-        fine = opaque(clean(fine, coarse), coarse)
-        if self.test_time_augmentation:
-            fine = without_false_positives(fine, coarse)
+        fine = clean(fine, coarse)
+        fine = without_false_positives(fine, coarse) if self.foreign else opaque(fine, coarse)
         num, notes = count_garments(fine >= 0.5), place.notes
         if num > 1:
             notes = (*notes, Note(f"{num} garments are cut out together", "several_garments"))
@@ -211,7 +211,7 @@ class Stages:
         return self._refined(rgb, self._segmented(rgb))
 
     def _segmented(self, rgb: NDArray[np.uint8]) -> _Alpha:
-        if not self.test_time_augmentation:
+        if not self.foreign:
             return segment_crop(self.segment, rgb, self.sizes)
         size_hw = -(-rgb.shape[0] // self.sizes.segment_reduction), -(-rgb.shape[1] // self.sizes.segment_reduction)
         smaller = cv2.resize(rgb, None, fx=_SMALLER_COPY, fy=_SMALLER_COPY, interpolation=cv2.INTER_AREA)
@@ -220,7 +220,8 @@ class Stages:
             for step in (1, -1):
                 alpha = segment_crop(self.segment, np.ascontiguousarray(copy[:, ::step]), self.sizes)[:, ::step]
                 total += resize_alpha(np.ascontiguousarray(alpha), size_hw)
-        return np.asarray(total / 4, np.float32)
+        half = cv2.resize(rgb, size_hw[::-1], interpolation=cv2.INTER_AREA)
+        return agree_with_colors(total / 4, np.asarray(half, np.uint8))
 
     def _refined(self, rgb: NDArray[np.uint8], seen: _Alpha) -> _Alpha:
         if self.fast:
@@ -477,7 +478,7 @@ class Cutter:
         if doubt is not None:
             seen = observe_prediction(first) if isinstance(first, Prediction) else None
             if seen is None or is_foreign(doubt, seen.appearance):
-                stages = replace(stages, test_time_augmentation=True)
+                stages = replace(stages, foreign=True)
                 if isinstance(first, Prediction):
                     first = _tried(stages, photo, frame)
                 window = window_of(frame, stages.sizes.garment_px)
