@@ -16,6 +16,7 @@ from garmentcut.prediction.locate import (
     opaque,
     split_garments,
     whole_crop,
+    without_false_holes,
     without_false_positives,
 )
 
@@ -233,6 +234,31 @@ def test_what_lies_apart_from_the_garment_is_a_false_positive():
     assert without_false_positives(fine, coarse) is fine
     fine[:, 150:] = 1  # too large to be thrown away unseen
     assert without_false_positives(fine, coarse) is fine
+
+
+def red_dress_with_a_hole(colour, size_px=6):
+    rgb = np.full((200, 200, 3), (225, 220, 210), np.uint8)
+    rgb[20:180, 40:140] = 160, 20, 30
+    hole = slice(90, 90 + size_px), slice(80, 80 + size_px)
+    rgb[hole] = colour
+    fine = np.zeros((200, 200), np.float32)
+    fine[20:180, 40:140] = 1
+    fine[hole] = 0.1
+    return fine, rgb, hole
+
+
+@pytest.mark.parametrize("colour", [(190, 160, 60), (160, 20, 30)], ids=["a brass button", "the cloth"])
+def test_a_small_hole_that_shows_no_ground_is_filled(colour):
+    fine, rgb, hole = red_dress_with_a_hole(colour)
+    filled = without_false_holes(fine, rgb)
+    assert filled[hole].min() == 1
+    filled[hole] = 0.1
+    np.testing.assert_array_equal(filled, fine)
+
+
+def test_a_hole_that_shows_the_ground_stays_and_a_large_one_too():
+    for fine, rgb, _ in (red_dress_with_a_hole((225, 220, 210)), red_dress_with_a_hole((190, 160, 60), size_px=30)):
+        assert without_false_holes(fine, rgb) is fine or np.array_equal(without_false_holes(fine, rgb), fine)
 
 
 def test_a_print_that_is_half_transparent_becomes_opaque():

@@ -2,10 +2,9 @@
 
 import json
 from dataclasses import replace
-
-import numpy as np
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 

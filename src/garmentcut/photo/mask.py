@@ -23,7 +23,8 @@ THIN_PX = 17
 _LEAST_SHARE = 0.001  # of all that is covered: 13 by 13 pixels of a studio garment's 160,000
 _MOST_BLOCKS = 256  # along the longer side; parts that are nearer than a block or two are one
 _COLOR_BINS = 24  # of each channel
-_RARE = 1e-4  # of all pixels: a colour that is rarer tells little
+RARE_COLOR = 1e-4
+"""Of a side's pixels: a colour that is rarer is as good as absent."""
 _ROUNDS = 4
 _PRIOR, _FOR, _AGAINST = 2.5, 4.0, 2.5  # log odds at most: of the alpha, and of colour; sure cloth is not lost by it
 _SMOOTH_PX, _FLAT = 4, 1e-3  # of the guided filter: radius, and the variance of lightness that is no edge yet
@@ -207,22 +208,29 @@ def agree_with_colors(alpha: NDArray[np.float32], rgb: NDArray[np.uint8]) -> NDA
     """
     import cv2
 
-    lightness, *chroma = cv2.split(cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB).astype(np.int32))
-    channels = lightness, *((2 * channel - 128).clip(0, 255) for channel in chroma)  # cloth and walls are rarely vivid
-    bins = np.ravel_multi_index([channel * _COLOR_BINS // 256 for channel in channels], (_COLOR_BINS,) * 3)
-    gray = lightness.astype(np.float32) / 255
+    bins = color_bins(rgb)
+    gray = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
     prior = np.log(np.maximum(alpha, 1e-6) / np.maximum(1 - alpha, 1e-6)).clip(-_PRIOR, _PRIOR)
     belief = alpha
     for _ in range(_ROUNDS):
-        garment, ground = (_frequencies(bins, weights) for weights in (belief, 1 - belief))
-        evidence = np.log((garment + _RARE) / (ground + _RARE))[bins].clip(-_AGAINST, _FOR)
+        garment, ground = (color_frequencies(bins, weights) for weights in (belief, 1 - belief))
+        evidence = np.log((garment + RARE_COLOR) / (ground + RARE_COLOR))[bins].clip(-_AGAINST, _FOR)
         belief = 1 / (1 + np.exp(-prior - _guided(evidence.astype(np.float32), gray)))
     surer = np.where(belief >= 0.5, np.maximum(alpha, belief), np.minimum(alpha, belief))
     return np.asarray(np.where((alpha >= 0.5) == (belief >= 0.5), surer, belief), np.float32)
 
 
-def _frequencies(bins: NDArray[np.intp], weights: NDArray[np.float32]) -> NDArray[np.float64]:
-    """How frequent each colour is, `(_COLOR_BINS**3,)`, neighbouring ones counted in part."""
+def color_bins(rgb: NDArray[np.uint8]) -> NDArray[np.intp]:
+    """The colour of each pixel of `(H, W, 3)` sRGB as a number, `(H, W)`; colours that are alike share one."""
+    import cv2
+
+    lightness, *chroma = cv2.split(cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB).astype(np.int32))
+    channels = lightness, *((2 * channel - 128).clip(0, 255) for channel in chroma)  # cloth and walls are rarely vivid
+    return np.ravel_multi_index([channel * _COLOR_BINS // 256 for channel in channels], (_COLOR_BINS,) * 3)
+
+
+def color_frequencies(bins: NDArray[np.intp], weights: NDArray[np.generic]) -> NDArray[np.float64]:
+    """How frequent each colour is among pixels with these weights, neighbouring colours counted in part; sums to 1."""
     import cv2
 
     counts = np.bincount(bins.ravel(), weights.ravel(), _COLOR_BINS**3)

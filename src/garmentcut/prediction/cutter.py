@@ -49,6 +49,7 @@ from garmentcut.prediction.locate import (
     whole_crop,
     wider_box,
     window_of,
+    without_false_holes,
     without_false_positives,
 )
 from garmentcut.prediction.runtime import Predict, Runtime, load_runtime
@@ -199,7 +200,7 @@ class Stages:
             box = wider
         fine = self._refined(rgb, seen)
         coarse = coarse_in(crop, place.garment, frame.photo_hw)
-        fine = clean(fine, coarse)
+        fine = without_false_holes(clean(fine, coarse), rgb)
         fine = without_false_positives(fine, coarse) if self.foreign else opaque(fine, coarse)
         num, notes = count_garments(fine >= 0.5), place.notes
         if num > 1:

@@ -11,7 +11,16 @@ from PIL import Image
 from garmentcut.errors import NoGarmentError, Note, PhotoError
 from garmentcut.model.card import ModelCard, StageSizes
 from garmentcut.photo.color import srgb_of
-from garmentcut.photo.mask import Components, bounding_box, components, dilate, erode
+from garmentcut.photo.mask import (
+    RARE_COLOR,
+    Components,
+    bounding_box,
+    color_bins,
+    color_frequencies,
+    components,
+    dilate,
+    erode,
+)
 from garmentcut.photo.photo import Photo, resize_rgb, to_8_bit
 from garmentcut.prediction.runtime import Predict
 
@@ -280,6 +289,37 @@ def clean(fine: NDArray[np.float32], coarse: NDArray[np.float32]) -> NDArray[np.
     if drop is not None:
         cleaned[drop] = 0
     return cleaned
+
+
+def without_false_holes(fine: NDArray[np.float32], rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Fill small holes that do not look like the ground: a button or buckle, not what is seen through a keyhole.
+
+    Args:
+        fine: as `clean`.
+        rgb: `(H, W, 3)` sRGB, the same pixels.
+
+    Returns:
+        `(H, W)` float32 in [0, 1], nowhere less than `fine`; `fine` itself if there was nothing to fill.
+    """
+    cloth = fine >= 0.5
+    found = components(~cloth)
+    left, top, right, bottom = found.boxes_xyxy.T
+    inside = (left > 0) & (top > 0) & (right < fine.shape[1]) & (bottom < fine.shape[0])
+    small = np.flatnonzero(inside & (found.areas <= _LARGEST_HOLE * np.count_nonzero(cloth)))
+    if not len(small):
+        return fine
+    bins, holes = color_bins(rgb), found.mask_of(np.isin(np.arange(len(found.areas)), small))
+    of_cloth = color_frequencies(bins, fine > 1 - _SOFT_LEVEL)
+    of_ground = color_frequencies(bins, (fine < _SOFT_LEVEL) & ~holes)
+    filled = fine.copy()
+    for number in small:
+        hole = found.labels == number + 1
+        middle = erode(hole)  # its rim is mixed with the cloth's colours
+        seen = bins[middle if middle.any() else hole]
+        ground = np.median(of_ground[seen])
+        if ground < max(np.median(of_cloth[seen]), RARE_COLOR):
+            filled[dilate(hole) & (fine < 1 - _SOFT_LEVEL)] = 1
+    return filled
 
 
 def without_false_positives(fine: NDArray[np.float32], coarse: NDArray[np.float32]) -> NDArray[np.float32]:
