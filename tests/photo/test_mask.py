@@ -164,3 +164,15 @@ def test_an_alpha_of_one_level_keeps_its_side(level):
     found = agree_with_colors(np.full(rgb.shape[:2], level, np.float32), rgb)
     assert np.isfinite(found).all()
     assert (found[5:25, 5:25] >= 0.5).all() == (level >= 0.5)
+
+
+def test_only_unsure_patches_change_if_asked():
+    rgb, true = dress_on_a_wall()
+    alpha = true.copy()
+    alpha[100:130, 40:70] = 0.3
+    alpha[28:30, 30:90], alpha[10:20, 95:105] = 0.6, 0.97  # a soft edge, and what is sure
+    found = agree_with_colors(alpha, rgb, unsure_only=True)
+    assert found[103:127, 43:67].min() > 0.8
+    found[96:134, 36:74] = alpha[96:134, 36:74]
+    np.testing.assert_array_equal(found, alpha)
+    assert agree_with_colors(true, rgb, unsure_only=True) is true

@@ -27,6 +27,7 @@ RARE_COLOR = 1e-4
 """Of a side's pixels: a colour that is rarer is as good as absent."""
 _ROUNDS = 4
 _PRIOR, _FOR, _AGAINST = 2.5, 4.0, 2.5  # log odds at most: of the alpha, and of colour; sure cloth is not lost by it
+_UNSURE, _EDGE_PX = 0.05, 2  # of an alpha at half size: from 0 or 1, and half the width of a soft edge
 _SMOOTH_PX, _FLAT = 4, 1e-3  # of the guided filter: radius, and the variance of lightness that is no edge yet
 
 
@@ -191,21 +192,29 @@ def _block_sums(values: NDArray[np.float32], step: int) -> NDArray[np.float64]:
     return sums
 
 
-def agree_with_colors(alpha: NDArray[np.float32], rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+def agree_with_colors(
+    alpha: NDArray[np.float32], rgb: NDArray[np.uint8], *, unsure_only: bool = False
+) -> NDArray[np.float32]:
     """Correct a rough alpha by what colours the garment and its surroundings have.
 
     Where a colour is frequent on one side only, it decides; where both sides have it, the alpha does. Repeated, since a
     better alpha knows the colours better. The idea is that of GrabCut (Rother et al., 2004), with histograms for its
-    mixtures and a guided filter (He et al., 2010) for its graph cut. Edges become less exact: it is for alphas with
-    whole patches that are wrong.
+    mixtures and a guided filter (He et al., 2010) for its graph cut. Edges become less exact: it is for patches.
 
     Args:
         alpha: `(H, W)` in [0, 1].
         rgb: `(H, W, 3)` sRGB, the same pixels.
+        unsure_only: change only patches where the alpha is near neither 0 nor 1, no lines as narrow as a soft edge.
 
     Returns:
         `(H, W)` float32 in [0, 1]; where both agree, the surer of the two.
     """
+    patches: Any = True
+    if unsure_only:
+        patches = erode((alpha > _UNSURE) & (alpha < 1 - _UNSURE), _EDGE_PX)
+        if not patches.any():
+            return alpha
+        patches = dilate(patches, _EDGE_PX + 1)
     import cv2
 
     bins = color_bins(rgb)
@@ -217,7 +226,8 @@ def agree_with_colors(alpha: NDArray[np.float32], rgb: NDArray[np.uint8]) -> NDA
         evidence = np.log((garment + RARE_COLOR) / (ground + RARE_COLOR))[bins].clip(-_AGAINST, _FOR)
         belief = 1 / (1 + np.exp(-prior - _guided(evidence.astype(np.float32), gray)))
     surer = np.where(belief >= 0.5, np.maximum(alpha, belief), np.minimum(alpha, belief))
-    return np.asarray(np.where((alpha >= 0.5) == (belief >= 0.5), surer, belief), np.float32)
+    agreed = np.where((alpha >= 0.5) == (belief >= 0.5), surer, belief)
+    return np.asarray(np.where(patches, agreed, alpha), np.float32)
 
 
 def color_bins(rgb: NDArray[np.uint8]) -> NDArray[np.intp]:

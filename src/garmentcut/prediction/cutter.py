@@ -212,17 +212,17 @@ class Stages:
         return self._refined(rgb, self._segmented(rgb))
 
     def _segmented(self, rgb: NDArray[np.uint8]) -> _Alpha:
-        if not self.foreign:
-            return segment_crop(self.segment, rgb, self.sizes)
         size_hw = -(-rgb.shape[0] // self.sizes.segment_reduction), -(-rgb.shape[1] // self.sizes.segment_reduction)
+        half = np.asarray(cv2.resize(rgb, size_hw[::-1], interpolation=cv2.INTER_AREA), np.uint8)
+        if not self.foreign:
+            return agree_with_colors(segment_crop(self.segment, rgb, self.sizes), half, unsure_only=True)
         smaller = cv2.resize(rgb, None, fx=_SMALLER_COPY, fy=_SMALLER_COPY, interpolation=cv2.INTER_AREA)
         total = np.zeros(size_hw, np.float32)
         for copy in (rgb, np.asarray(smaller, np.uint8)):
             for step in (1, -1):
                 alpha = segment_crop(self.segment, np.ascontiguousarray(copy[:, ::step]), self.sizes)[:, ::step]
                 total += resize_alpha(np.ascontiguousarray(alpha), size_hw)
-        half = cv2.resize(rgb, size_hw[::-1], interpolation=cv2.INTER_AREA)
-        return agree_with_colors(total / 4, np.asarray(half, np.uint8))
+        return agree_with_colors(total / 4, half)
 
     def _refined(self, rgb: NDArray[np.uint8], seen: _Alpha) -> _Alpha:
         if self.fast:
