@@ -26,8 +26,8 @@ _COLOR_BINS = 24  # of each channel
 RARE_COLOR = 1e-4
 """Of a side's pixels: a colour that is rarer is as good as absent."""
 _ROUNDS = 4
-_PRIOR, _FOR, _AGAINST = 2.5, 4.0, 2.5  # log odds at most: of the alpha, and of colour; sure cloth is not lost by it
-_UNSURE, _EDGE_PX = 0.05, 2  # of an alpha at half size: from 0 or 1, and half the width of a soft edge
+_PRIOR, _FOR, _AGAINST = 2.0, 4.0, 2.0  # log odds at most: of the alpha, and of colour; sure cloth is not lost by it
+_UNSURE, _EDGE_PX = 0.02, 2  # of an alpha at half size: from 0 or 1, and half the width of a soft edge
 _SMOOTH_PX, _FLAT = 4, 1e-3  # of the guided filter: radius, and the variance of lightness that is no edge yet
 
 
