@@ -54,7 +54,7 @@ def augment(
         alphas: `(N, 1, H, W)` float32 in [0, 1].
         views: of the photos; it decides which flip counts.
         config: what happens, how often and how strongly.
-        generator: on the CPU; see `garmentcut.dataset.samples.step_generator`.
+        generator: on the CPU; see `garmentcut.dataset.samples.shared_generator`.
         hard: the targets are hard masks: make them hard again, at 0.5, after they were moved.
         strongest: all strengths at their largest, for a page of examples.
 
