@@ -293,8 +293,8 @@ class Ingest:
             self.ledger.keep(names)
         now = {pair.name: pair for pair in pairs}
         gone = (pair.name for pair in self.earlier.pairs if pair.name not in now)
-        usable = (old for old in self.earlier.usable if old.name in now)
-        moved = (old.name for old in usable if now[old.name].split not in (old.split, ""))
+        known = (old for old in self.earlier.usable if old.name in now)
+        moved = (old.name for old in known if now[old.name].split not in (old.split, ""))
         return IngestResult(manifest, tuple(sorted(gone)), tuple(sorted(moved)))
 
     def _remove_unneeded(self, names: Iterable[str]) -> None:

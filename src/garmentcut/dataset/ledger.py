@@ -99,10 +99,13 @@ class IngestLedger:
         photo = candidate.cutout if entry.inside else candidate.photo
         if is_out or photo is None or candidate.cutout is None:
             return None
-        paths = {"cutout": path_text(candidate.cutout, folder)}
-        if not entry.inside:
-            paths["photo"] = path_text(photo, folder)
-        pair = replace(entry.pair, garment=candidate.garment, view=candidate.view, **paths)
+        pair = replace(
+            entry.pair,
+            photo=entry.pair.photo if entry.inside else path_text(photo, folder),
+            cutout=path_text(candidate.cutout, folder),
+            garment=candidate.garment,
+            view=candidate.view,
+        )
         try:
             if not has_own_files(entry, folder):
                 return None

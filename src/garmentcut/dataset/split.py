@@ -280,10 +280,10 @@ def assign_splits(
         views[pair.group][pair.view] += 1
     names = {name for name, _ in scheme.shares}
     if len(views) < len(names):
-        groups = f"{counted(len(views), 'garment')} (look-alikes counted once)"
+        found = f"{counted(len(views), 'garment')} (look-alikes counted once)"
         fix = f"use --folds {len(views)}, or add garments" if len(views) > 1 else "add garments"
         fix += ", or check that --pattern tells garments apart"
-        raise DatasetError(f"{groups} cannot fill {len(names)} splits ({scheme.text}); {fix}")
+        raise DatasetError(f"{found} cannot fill {len(names)} splits ({scheme.text}); {fix}")
     splits = _kept_splits(pairs, kept or {}, names)
     totals = sum(views.values(), Counter[str]())
     lacking = {name: {view: share * totals[view] for view in totals} for name, share in scheme.shares}
