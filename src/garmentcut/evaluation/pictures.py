@@ -144,7 +144,7 @@ def _tinted_outside(rgb: _Rgb, alpha: Alpha) -> _Rgb:
 
 def _difference(rgb: _Rgb, theirs: Mask, ours: Mask) -> _Rgb:
     """Wrong pixels in two colours on a pale grey photo; thin errors are kept visible."""
-    drawn = 0.35 * (rgb @ _LUMA)[..., None] + 0.65 * 255
+    drawn: NDArray[np.float64] = 0.35 * (rgb @ _LUMA)[..., None] + 0.65 * 255
     for wrong, color in ((theirs & ~ours, MISSING_RGB), (ours & ~theirs, EXTRA_RGB)):
         strength = np.sqrt(_shrunk_share(wrong.astype(np.float32), rgb.shape[:2]))
         drawn = _mixed(drawn, np.array(color), strength).astype(np.float64)
@@ -204,15 +204,15 @@ class Gallery:
 
     def __call__(self, score: PhotoScore, photo: Photo, target: Alpha, prediction: Alpha) -> None:
         """Draw the photo's pictures if it is one of the worst so far."""
-        if score.measures is None or not self._is_wanted(score.measures.dice):
+        if score.measures is None:
             return
+        with self._lock:
+            is_full = len(self._worst) >= self.num_worst
+            if is_full and not (self._worst and score.measures.dice < self._worst[-1][0]):
+                return
         shown = (score.measures.dice, score.name, WorstPhoto(score, draw_pictures(photo, target, prediction)))
         with self._lock:
             self._worst = sorted([*self._worst, shown], key=lambda one: one[:2])[: self.num_worst]
-
-    def _is_wanted(self, dice: float) -> bool:
-        with self._lock:
-            return len(self._worst) < self.num_worst or (self.num_worst > 0 and dice < self._worst[-1][0])
 
     @property
     def worst_photos(self) -> tuple[WorstPhoto, ...]:

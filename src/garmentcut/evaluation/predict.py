@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -136,29 +136,27 @@ def predict(
         garmentcut.errors.ModelError: a model cannot be loaded.
     """
     for trial in trials:
-        cutter = Cutter.load(trial.model, config=runtime_for(RuntimeConfig(), len(trial.pairs)))
-        streams = cutter.runtime.streams
-        turns = threading.Semaphore(streams)  # so many threads may be in the network at a time
-        known = find_seen(trial.card, manifest)
+        yield from _outcomes(trial, manifest, keep)
 
-        def outcome_of(
-            pair: Pair,
-            cutter: Cutter = cutter,
-            turns: threading.Semaphore = turns,
-            known: Mapping[str, bool | None] = known,
-        ) -> Outcome[_Found]:
-            seen = known.get(pair.name)
-            try:
-                photo, target = read_pair(manifest, pair)
-                cut = replace(_cut(cutter, pair, photo, target, turns), seen=seen)
-                return Outcome(pair, cutter.card, keep(cut), seen=seen)
-            except Exception as error:  # noqa: BLE001 - whatever is wrong with one pair must not stop the others
-                reason = "not enough memory" if isinstance(error, MemoryError) else str(error) or type(error).__name__
-                return Outcome(pair, cutter.card, None, reason, seen)
 
-        workers = min(streams + 1, max(os.cpu_count() or 1, 2))
-        with ThreadPoolExecutor(workers) as pool:
-            yield from map_in_order(pool, outcome_of, trial.pairs, num_ahead=workers)
+def _outcomes(trial: Trial, manifest: Manifest, keep: Callable[[CutPair], _Found]) -> Iterator[Outcome[_Found]]:
+    cutter = Cutter.load(trial.model, config=runtime_for(RuntimeConfig(), len(trial.pairs)))
+    streams, known = cutter.runtime.streams, find_seen(trial.card, manifest)
+    turns = threading.Semaphore(streams)  # so many threads may be in the network at a time
+
+    def outcome_of(pair: Pair) -> Outcome[_Found]:
+        seen = known.get(pair.name)
+        try:
+            photo, target = read_pair(manifest, pair)
+            cut = replace(_cut(cutter, pair, photo, target, turns), seen=seen)
+            return Outcome(pair, cutter.card, keep(cut), seen=seen)
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with one pair must not stop the others
+            reason = "not enough memory" if isinstance(error, MemoryError) else str(error) or type(error).__name__
+            return Outcome(pair, cutter.card, None, reason, seen)
+
+    workers = min(streams + 1, max(os.cpu_count() or 1, 2))
+    with ThreadPoolExecutor(workers) as pool:
+        yield from map_in_order(pool, outcome_of, trial.pairs, num_ahead=workers)
 
 
 def predict_some(
