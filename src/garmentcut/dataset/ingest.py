@@ -219,10 +219,9 @@ class Ingest:
                 known = self.ledger.entries.get(entry.pair.name)
                 if self.options.add and entry.pair.refused and known and not known.pair.refused:
                     self._passed[entry.pair.name] = entry  # recorded, it would take the older one's place
-                    yield entry
-                    continue
-                with writing(self.ledger.path):
-                    self.ledger.append(entry)
+                else:
+                    with writing(self.ledger.path):
+                        self.ledger.append(entry)
                 yield entry
 
     def rows(self, plan: IngestPlan) -> tuple[Pair, ...]:

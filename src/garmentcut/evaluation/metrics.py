@@ -19,17 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
-from garmentcut.photo.mask import (
-    THIN_PX,
-    Mask,
-    bounding_box,
-    components,
-    dilate,
-    erode,
-    mask_iou,
-    slices_of,
-    thin_of,
-)
+from garmentcut.photo.mask import THIN_PX, Mask, bounding_box, components, dilate, erode, mask_iou, slices_of, thin_of
 
 EDGE_BAND_PX = 5  # so near to the target's edge the edge band's pixels lie: the errors of a good model lie within
 LEAST_HOLE_PX = 25  # smaller holes are specks, and not counted
