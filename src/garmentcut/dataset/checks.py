@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from garmentcut.config import ReadConfig
 from garmentcut.dataset.corrections import read_alpha
-from garmentcut.dataset.ledger import ALPHA_FOLDER, PHOTO_FOLDER, LedgerEntry, Stamp, path_text, stamp_of, writing
-from garmentcut.dataset.manifest import Fault, Pair, fault_of, target_bytes
+from garmentcut.dataset.ledger import ALPHA_FOLDER, PHOTO_FOLDER, LedgerEntry, Stamp, path_text, writing
+from garmentcut.dataset.manifest import Fault, Pair, fault_of, refuses, target_bytes
 from garmentcut.dataset.pairing import Candidate
 from garmentcut.dataset.split import fingerprint_of
 from garmentcut.errors import PhotoError, RunError
@@ -169,12 +169,12 @@ class Checked:
 def check_pair(photo: Photo, cutout: CutoutFile, *, resample: bool = False) -> Checked:
     """Find what is wrong with a photo and its cutout; `resample` one of another size with the photo's proportions."""
     faults = check_size(photo.size_hw, (cutout.alpha.shape[0], cutout.alpha.shape[1]), resample=resample)
-    if not _refuses(faults):
+    if not refuses(faults):
         alpha = resize_alpha(cutout.alpha, photo.size_hw)
         faults += check_alpha(alpha)
-    if not _refuses(faults):
+    if not refuses(faults):
         faults += check_colors(photo, cutout, alpha)
-    return Checked(faults) if _refuses(faults) else Checked(faults, alpha, bounding_box(alpha >= 0.5) or (0, 0, 0, 0))
+    return Checked(faults) if refuses(faults) else Checked(faults, alpha, bounding_box(alpha >= 0.5) or (0, 0, 0, 0))
 
 
 def check_size(photo_hw: tuple[int, int], cutout_hw: tuple[int, int], *, resample: bool) -> tuple[Fault, ...]:
@@ -286,10 +286,6 @@ def _directions(shift_xy: tuple[int, int]) -> str:
     return ", ".join(f"{abs(shift)} px {names[shift < 0]}" for shift, names in named if shift)
 
 
-def _refuses(faults: tuple[Fault, ...]) -> bool:
-    return any(fault.severity == "refuses" for fault in faults)
-
-
 def _size(size_hw: tuple[int, int]) -> str:
     return f"{size_hw[1]}x{size_hw[0]}"
 
@@ -322,7 +318,7 @@ class Examination:
     def _examine(self, candidate: Candidate, entry: LedgerEntry) -> LedgerEntry:
         assert candidate.cutout is not None
         # Before reading: a file exchanged meanwhile counts as changed.
-        stamps = [stamp_of(path) for path in (candidate.photo or candidate.cutout, candidate.cutout)]
+        stamps = [Stamp.of(path) for path in (candidate.photo or candidate.cutout, candidate.cutout)]
         cutout = (read_alpha if candidate.is_alpha else read_cutout)(candidate.cutout, self.read)
         found = self._find_photo(candidate, cutout)
         if isinstance(found, Fault):

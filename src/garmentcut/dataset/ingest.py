@@ -15,15 +15,7 @@ from typing import Any
 from garmentcut.config import ReadConfig
 from garmentcut.dataset.checks import Examination, pair_of
 from garmentcut.dataset.corrections import ReviewSource, find_reviewed, joined
-from garmentcut.dataset.ledger import (
-    ALPHA_FOLDER,
-    PHOTO_FOLDER,
-    IngestLedger,
-    LedgerEntry,
-    files_of,
-    has_own_files,
-    writing,
-)
+from garmentcut.dataset.ledger import ALPHA_FOLDER, PHOTO_FOLDER, IngestLedger, LedgerEntry, files_of, writing
 from garmentcut.dataset.manifest import (
     MANIFEST_NAME,
     REFUSING,
@@ -258,7 +250,7 @@ class Ingest:
         if entry is None:  # it was refused for its name alone
             return earlier if earlier.refused else None
         try:
-            is_there = has_own_files(entry, self.folder) and (self.folder / entry.pair.photo).is_file()
+            is_there = entry.has_own_files(self.folder) and (self.folder / entry.pair.photo).is_file()
         except OSError:
             is_there = False
         named = tuple(fault for fault in earlier.faults if fault.code == "view")
@@ -334,7 +326,7 @@ class IngestSummary:
 
     def as_dict(self) -> dict[str, Any]:
         """For machines: counts, splits by view, faults by name."""
-        outcome = self.outcome
+        outcome = self.outcome or IngestResult(Manifest(self.folder, ()))
         return {
             "pairs": len(self.rows),
             "usable": self.num_usable,
@@ -343,14 +335,14 @@ class IngestSummary:
             "read": self.num_read,
             "junk": self.num_junk,
             "seconds": round(time.perf_counter() - self.started, 3),
-            "scheme": outcome.manifest.scheme if outcome else "",
-            "seed": outcome.manifest.seed if outcome else 0,
-            "splits": _splits(outcome.manifest) if outcome else {},
+            "scheme": outcome.manifest.scheme,
+            "seed": outcome.manifest.seed,
+            "splits": _splits(outcome.manifest),
             "out": str(self.folder),
-            "manifest": str(self.folder / MANIFEST_NAME) if outcome else "",
+            "manifest": str(self.folder / MANIFEST_NAME) if self.outcome else "",
             "faults": [{"name": row.name, "code": f.code, "text": f.text} for row, f in self.refused + self.suspect],
-            "gone": list(outcome.gone) if outcome else [],
-            "moved": list(outcome.moved) if outcome else [],
+            "gone": list(outcome.gone),
+            "moved": list(outcome.moved),
         }
 
     def as_text(self) -> str:

@@ -32,6 +32,12 @@ class Stamp(NamedTuple):
     num_bytes: int
     mtime_ns: int
 
+    @classmethod
+    def of(cls, path: Path) -> "Stamp":
+        """Raises: OSError: it cannot be looked at."""
+        status = path.stat()
+        return cls(status.st_size, status.st_mtime_ns)
+
 
 @dataclass(frozen=True)
 class LedgerEntry:
@@ -48,6 +54,15 @@ class LedgerEntry:
     photo_bytes: int = 0  # length of the photo's file then; 0: refused
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    def has_own_files(self, folder: Path) -> bool:
+        """Whether the files that were written for it are there, as long as they were.
+
+        Raises:
+            OSError: one is not there.
+        """
+        own = ((self.pair.alpha, self.alpha_bytes), (self.pair.photo, self.photo_bytes))
+        return all((folder / text).stat().st_size == num_bytes for text, num_bytes in own if num_bytes)
 
 
 _ENTRIES = TypeAdapter(LedgerEntry)
@@ -107,9 +122,9 @@ class IngestLedger:
             view=candidate.view,
         )
         try:
-            if not has_own_files(entry, folder):
+            if not entry.has_own_files(folder):
                 return None
-            found = replace(entry, pair=pair, photo=stamp_of(photo), cutout=stamp_of(candidate.cutout))
+            found = replace(entry, pair=pair, photo=Stamp.of(photo), cutout=Stamp.of(candidate.cutout))
             if _places_of(found) == _places_of(entry):
                 return found
             # Moved, or copied, which changes times, not contents: only then are the contents compared.
@@ -132,26 +147,6 @@ def read_hashes(folder: Path) -> dict[str, bytes]:
         for entry in entries
         if _HASH.fullmatch(entry.fingerprint)
     }
-
-
-def has_own_files(entry: LedgerEntry, folder: Path) -> bool:
-    """Whether the files that were written for an entry are there, as long as they were.
-
-    Raises:
-        OSError: one is not there.
-    """
-    own = ((entry.pair.alpha, entry.alpha_bytes), (entry.pair.photo, entry.photo_bytes))
-    return all((folder / text).stat().st_size == num_bytes for text, num_bytes in own if num_bytes)
-
-
-def stamp_of(path: Path) -> Stamp:
-    """A file's stamp.
-
-    Raises:
-        OSError: it cannot be looked at.
-    """
-    status = path.stat()
-    return Stamp(status.st_size, status.st_mtime_ns)
 
 
 def path_text(path: Path | None, folder: Path) -> str:

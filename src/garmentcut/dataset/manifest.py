@@ -77,6 +77,11 @@ def fault_of(code: str, text: str) -> Fault:
     return Fault(code, text, _SEVERITIES[code])
 
 
+def refuses(faults: Iterable[Fault]) -> bool:
+    """True if one of them keeps a pair out of the data set."""
+    return any(fault.severity == "refuses" for fault in faults)
+
+
 @dataclass(frozen=True)
 class Pair:
     """A photo and its cutout."""
@@ -106,7 +111,7 @@ class Pair:
     @property
     def refused(self) -> bool:
         """True if a fault keeps it out of the data set."""
-        return any(fault.severity == "refuses" for fault in self.faults)
+        return refuses(self.faults)
 
 
 def target_bytes(alpha: NDArray[np.float32]) -> bytes:

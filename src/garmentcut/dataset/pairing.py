@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from garmentcut.dataset.manifest import Fault, fault_of
+from garmentcut.dataset.manifest import Fault, fault_of, refuses
 from garmentcut.errors import DatasetError
 from garmentcut.naming import VIEWS, Key, NamePattern, safe_name
 from garmentcut.photo.files import walk_files
@@ -47,7 +47,7 @@ class Candidate:
     @property
     def refused(self) -> bool:
         """True if it is not worth reading."""
-        return any(fault.severity == "refuses" for fault in self.faults)
+        return refuses(self.faults)
 
 
 @dataclass(frozen=True)
