@@ -78,10 +78,6 @@ class RandomDraws:
         """`(num, *shape)`: even in [0, 1)."""
         return self._own(lambda num: torch.rand(num, *shape, generator=self.generator, dtype=torch.float64))
 
-    def angle(self) -> Tensor:
-        """`(num,)`: even in [0, 2 pi)."""
-        return self.uniform() * 2 * math.pi
-
     def seed(self) -> Tensor:
         """`(num,)` int64 in [0, 2**31)."""
         return self._own(lambda num: torch.randint(_MAX_SEED, (num,), generator=self.generator))

@@ -118,7 +118,8 @@ def pattern_garment(photos: Tensor, alphas: Tensor, draws: RandomDraws, strength
     `amount` is the contrast of the print; at 1 it covers the cloth. Pixels beyond the visible edge come out bit-equal.
     """
     amount = (draws.share(strength.p) * strength.amount).clamp(max=1)
-    inks, kind, angle, duty = _dyes(draws), draws.uniform(), draws.angle(), _between(draws.uniform(), _DUTIES)
+    inks, kind, angle = _dyes(draws), draws.uniform(), draws.uniform() * 2 * math.pi
+    duty = _between(draws.uniform(), _DUTIES)
     period, sway, phase = draws.uniform(), draws.uniform(2, *_LATTICE) * 2 - 1, draws.uniform(2)
 
     def printed(some: Tensor, rows: Tensor) -> Tensor:

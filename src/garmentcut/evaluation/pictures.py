@@ -52,19 +52,13 @@ def draw_pictures(
     """
     theirs, ours = mask_of(target), mask_of(prediction)
     area = _area_around(theirs, ours, size_hw=photo.size_hw)
-    rgb = srgb_of(to_8_bit(photo.rgb[area]), photo.profile)
-    small = _shrunk(rgb)
-    soft = [_shrunk_share(alpha[area], small.shape[:2]) for alpha in (target, prediction)]
-    drawn = {
-        "ground truth": _tinted_outside(small, soft[0]),
-        "cutout": _tinted_outside(small, soft[1]),
-        "difference": _difference(small, theirs[area], ours[area]),
-    }
+    small = _shrunk(srgb_of(to_8_bit(photo.rgb[area]), photo.profile))
+    drawn = _cut_out(small, {"ground truth": target, "cutout": prediction}, area)
+    drawn["difference"] = _difference(small, theirs[area], ours[area])
     if outlined_xyxy is not None:
         drawn = {caption: _with_box(pixels, outlined_xyxy, area) for caption, pixels in drawn.items()}
-    detail = _detail(photo, theirs, ours, outlined_xyxy)
-    pictures = [_picture(caption, pixels) for caption, pixels in drawn.items()]
-    return (_picture("photo", small), *pictures, _picture("where it differs most", detail))
+    drawn = {"photo": small, **drawn, "where it differs most": _detail(photo, theirs, ours, outlined_xyxy)}
+    return tuple(_picture(caption, pixels) for caption, pixels in drawn.items())
 
 
 def draw_choice(photo: Photo, target: Alpha, cutouts: Mapping[str, Alpha]) -> tuple[Tile, ...]:
@@ -72,10 +66,8 @@ def draw_choice(photo: Photo, target: Alpha, cutouts: Mapping[str, Alpha]) -> tu
     shown = {"ground truth": target, **cutouts}
     area = _area_around(*map(mask_of, shown.values()), size_hw=photo.size_hw)
     small = _shrunk(srgb_of(to_8_bit(photo.rgb[area]), photo.profile))
-    drawn = {
-        caption: _tinted_outside(small, _shrunk_share(alpha[area], small.shape[:2])) for caption, alpha in shown.items()
-    }
-    return (_picture("photo", small), *(_picture(caption, rgb) for caption, rgb in drawn.items()))
+    drawn = {"photo": small, **_cut_out(small, shown, area)}
+    return tuple(_picture(caption, pixels) for caption, pixels in drawn.items())
 
 
 def draw_choices(
@@ -137,9 +129,12 @@ def _shrunk_share(values: NDArray[np.floating], size_hw: tuple[int, ...]) -> Alp
     return np.asarray(image.resize((size_hw[1], size_hw[0]), Image.Resampling.BOX), np.float32).clip(0, 1)
 
 
-def _tinted_outside(rgb: _Rgb, alpha: Alpha) -> _Rgb:
-    """The garment as it is, all else grey under a colour that few garments have."""
-    return _mixed(0.5 * (rgb @ _LUMA)[..., None] + 0.5 * np.array(_OUTSIDE_RGB), rgb, alpha)
+def _cut_out(rgb: _Rgb, alphas: Mapping[str, Alpha], area: Area) -> dict[str, _Rgb]:
+    """By caption the garment as it is in a reduced picture, all else grey under a colour that few garments have."""
+    tinted = 0.5 * (rgb @ _LUMA)[..., None] + 0.5 * np.array(_OUTSIDE_RGB)
+    return {
+        caption: _mixed(tinted, rgb, _shrunk_share(alpha[area], rgb.shape[:2])) for caption, alpha in alphas.items()
+    }
 
 
 def _difference(rgb: _Rgb, theirs: Mask, ours: Mask) -> _Rgb:
