@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_gradient_magnitude
 
-from garmentcut.evaluation.metrics import Alpha, area_of, border_of, dice, mask_of
+from garmentcut.evaluation.metrics import Alpha, Area, area_of, border_of, dice, mask_of
 from garmentcut.photo.mask import Mask, components, slices_of
 
 REFERENCE_HEIGHT_PX = 1728.0  # lengths below are for photos this high, and scaled to others
@@ -270,37 +270,39 @@ def _regions(scene: Scene, met: EdgesMet) -> list[tuple[Region, Mask]]:
 def _region(
     scene: Scene, met: EdgesMet, where: Mask, box_xyxy: tuple[int, int, int, int], *, is_missing: bool
 ) -> Region:
-    apart_px = distance_to(where)
-    near = apart_px <= _NEAR_PX * max(scene.unit, 0.5)
     window = slices_of(box_xyxy, round(_AROUND_PX * scene.unit) + 2)
+    here, near = where[window], np.zeros_like(where)
+    apart_px = distance_to(here)
+    near[window] = apart_px <= _NEAR_PX * max(scene.unit, 0.5)
     edges = cv2.dilate(scene.edges[window], np.ones((3, 3), np.uint8))
     strengths = []
     for mask in (scene.ours, scene.theirs):
-        own = (border_of(mask) & near)[window]
+        own = border_of(mask[window]) & near[window]
         strengths.append(float(edges[own].mean()) if own.any() else 0.0)
     left, top, right, bottom = box_xyxy
     x, y = scene.corner_xy
     return Region(
         box_xyxy=(left + x, top + y, right + x, bottom + y),
         is_missing=is_missing,
-        area_px=int(where.sum()),
-        depth_px=float(np.abs(scene.our_inside[where]).max()),
-        confidence=float(np.abs(2 * scene.alpha[where] - 1).mean()),
+        area_px=int(here.sum()),
+        depth_px=float(np.abs(scene.our_inside[window][here]).max()),
+        confidence=float(np.abs(2 * scene.alpha[window][here] - 1).mean()),
         edge_support=_contrast(strengths[0], strengths[1]),
-        color_support=_color_support(scene, where, apart_px) * (1 if is_missing else -1),
+        color_support=_color_support(scene, window, here, apart_px) * (1 if is_missing else -1),
         traced=met.traced_in(near),
     )
 
 
-def _color_support(scene: Scene, where: Mask, apart_px: NDArray[np.float32]) -> float:
+def _color_support(scene: Scene, window: Area, here: Mask, apart_px: NDArray[np.float32]) -> float:
     """Whether the region looks like the garment, above zero, or like the background beside it."""
-    reach = (apart_px <= _AROUND_PX * scene.unit) & (np.abs(scene.their_inside) > 2)
-    colors, apart = scene.colors[where], []
-    for side in (scene.ours & scene.theirs, ~scene.ours & ~scene.theirs):
-        beside = scene.colors[side & reach]
+    reach = (apart_px <= _AROUND_PX * scene.unit) & (np.abs(scene.their_inside[window]) > 2)
+    colors, ours, theirs = scene.colors[window], scene.ours[window], scene.theirs[window]
+    apart = []
+    for side in (ours & theirs, ~ours & ~theirs):
+        beside = colors[side & reach]
         if len(beside) < _LEAST_SIDE_PX:
             return 0.0
-        apart.append(float(np.linalg.norm(colors - beside.mean(axis=0), axis=1).mean()))
+        apart.append(float(np.linalg.norm(colors[here] - beside.mean(axis=0), axis=1).mean()))
     return _contrast(apart[1], apart[0])
 
 
