@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
 from garmentcut.dataset.manifest import read_manifest, read_target
-from garmentcut.evaluation.audit import rank_suspects
+from garmentcut.evaluation.audit import Examined, rank_suspects
 from garmentcut.evaluation.evidence import Evidence, gather_evidence
 from garmentcut.evaluation.predict import CutPair, plan_trials, predict
 from garmentcut.evaluation.uncertainty import Experience, cross_fitted, experience_of
@@ -131,13 +131,8 @@ def report(looked: list[Any], plans: list[dict[str, str]]) -> None:
         looks = [outcome.found[1][seed] or outcome.found[0] for outcome in looked]
         evidence = [one.evidence for one in looks]
         planted = {name: plan[name] for name, outcome in zip(names, looked, strict=True) if outcome.found[1][seed]}
-        suspects = rank_suspects(
-            names,
-            evidence,
-            cross_fitted([one.experience for one in looks]).doubts,
-            heights_px=heights,
-            places=[""] * len(names),
-        )
+        examined = [Examined(*one, "") for one in zip(names, evidence, heights, strict=True)]
+        suspects = rank_suspects(examined, cross_fitted([one.experience for one in looks]).doubts)
         first = [suspect.name for suspect in suspects[:FIRST]]
         by_quality = [names[index] for index in np.argsort([one.softmin_confidence for one in evidence])[:FIRST]]
         for name, kind in planted.items():

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from garmentcut.dataset.augment import augment, augment_windows, augmentation_page
-from garmentcut.dataset.samples import Sample, step_generator
+from garmentcut.dataset.samples import Sample, shared_generator
 from garmentcut.recipe import AugmentConfig, Strength
 
 VIEWS = ("Front", "FrontRight", "Back", "unknown", "Front")
@@ -134,7 +134,7 @@ def windows(config):
     photos, alphas = torch.rand(3, 4, 24, 16), torch.zeros(3, 1, 24, 16)
     alphas[:, :, 6:18, 4:12] = 1
     seen = photos.clone()
-    varied = augment_windows(photos, alphas, views=["Front"] * 3, config=config, generator=step_generator(0, 0))
+    varied = augment_windows(photos, alphas, views=["Front"] * 3, config=config, generator=shared_generator(0, 0))
     assert torch.equal(photos, seen)
     return photos, alphas, *varied
 

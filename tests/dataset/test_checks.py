@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from garmentcut.dataset.checks import align_far, align_near, check_alpha, check_pair, check_size
+from garmentcut.dataset.checks import align, align_far, check_alpha, check_pair, check_size
 from garmentcut.photo.photo import Photo, resize_alpha, resize_rgb
 from garmentcut.photo.truth import CutoutFile
 
@@ -22,7 +22,7 @@ def scene(draw_pair):
 
 
 def test_a_cutout_is_most_like_its_photo_where_it_stands(scene):
-    found = align_near(*scene)
+    found = align(*scene)
     assert found.shift_xy == (0, 0)
     assert found.likeness == pytest.approx(1, abs=1e-3)
     assert found.unshifted == pytest.approx(found.likeness, abs=1e-5)
@@ -31,7 +31,7 @@ def test_a_cutout_is_most_like_its_photo_where_it_stands(scene):
 @pytest.mark.parametrize("shift_xy", [(1, 0), (0, -1), (-3, 2), (4, 4)])
 def test_small_shifts_are_found_to_the_pixel(scene, shift_xy):
     rgb, colors, inside = scene
-    found = align_near(rgb, moved(colors, shift_xy), moved(inside, shift_xy))
+    found = align(rgb, moved(colors, shift_xy), moved(inside, shift_xy))
     assert found.shift_xy == shift_xy
     assert found.likeness == pytest.approx(1, abs=1e-3)
     assert found.unshifted < found.likeness - 0.005
@@ -52,7 +52,7 @@ def test_it_agrees_with_the_definition(scene):
     shared = np.cov(one, other, ddof=0)
     light = (2 * one.mean() * other.mean() + 128) / (one.mean() ** 2 + other.mean() ** 2 + 128)
     expected = light * (2 * shared[0, 1] + 128) / (shared[0, 0] + shared[1, 1] + 128)
-    assert align_near(rgb, dark, inside).unshifted == pytest.approx(expected, abs=1e-3)
+    assert align(rgb, dark, inside).unshifted == pytest.approx(expected, abs=1e-3)
 
 
 def test_plain_cloth_on_plain_ground_has_a_place_too():
@@ -61,7 +61,7 @@ def test_plain_cloth_on_plain_ground_has_a_place_too():
     inside[20:70, 15:50] = True
     rgb = np.where(inside[..., None], 30, 230).astype(np.uint8).repeat(3, axis=2)
     shifted = moved(inside, (2, -3))
-    found = align_near(rgb, np.where(shifted[..., None], 30, 0).astype(np.uint8).repeat(3, axis=2), shifted)
+    found = align(rgb, np.where(shifted[..., None], 30, 0).astype(np.uint8).repeat(3, axis=2), shifted)
     assert found.shift_xy == (2, -3)
 
 

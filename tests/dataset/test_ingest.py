@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from garmentcut.config import ReadConfig
-from garmentcut.dataset import checks, ledger, manifest
+from garmentcut.dataset import checks, manifest
+from garmentcut.dataset import ingest as ingest_module
 from garmentcut.dataset.ingest import Ingest, IngestOptions, IngestResult, IngestSummary
 from garmentcut.dataset.ledger import IngestLedger
 from garmentcut.dataset.manifest import Manifest, fault_of, read_manifest, read_pair
@@ -243,7 +244,7 @@ def test_a_full_disk_stops_the_run_with_a_clear_word(shop, monkeypatch, place):
         elif place == "ingest.jsonl":
             patch.setattr(IngestLedger, "append", lambda ledger, _: full(ledger.path))
         else:
-            patch.setattr(ledger, "write_manifest", lambda manifest: full(manifest.folder))
+            patch.setattr(ingest_module, "write_manifest", lambda manifest: full(manifest.folder))
         with pytest.raises(RunError, match=f"{place}.*No space left on device; free some space and run again"):
             shop.ingest()
     assert not (shop.out / "manifest.jsonl").exists()

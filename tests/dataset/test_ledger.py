@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from garmentcut.dataset.ledger import IngestLedger, LedgerEntry, path_text, stamp_of
+from garmentcut.dataset.ledger import IngestLedger, LedgerEntry, Stamp, path_text
 from garmentcut.dataset.manifest import fault_of
 from garmentcut.dataset.pairing import Candidate
 from garmentcut.errors import DatasetError
@@ -17,7 +17,7 @@ def known(small_dataset):
     photo, cutout = folder / pair.photo, folder / pair.cutout
     candidate = Candidate(pair.name, pair.garment, pair.view, photo, cutout)
     entry = LedgerEntry(
-        replace(pair, split="", group=""), "options", stamp_of(photo), stamp_of(cutout), cutout.stat().st_size, "00"
+        replace(pair, split="", group=""), "options", Stamp.of(photo), Stamp.of(cutout), cutout.stat().st_size, "00"
     )
     return folder, candidate, entry
 

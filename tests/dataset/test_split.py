@@ -17,10 +17,8 @@ from garmentcut.dataset.split import (
     choose_scheme,
     find_met,
     find_near,
-    find_repeated,
     group_garments,
     mark_duplicates,
-    near_faults,
     packed_hashes,
     perceptual_hash,
     prove_split,
@@ -104,22 +102,20 @@ def test_all_pairs_are_compared_across_chunks():
     assert found[129, 130] == pytest.approx(np.sqrt((changed**2).sum() / 96), abs=1e-3)
 
 
-def test_repeated_contents_name_the_first():
-    hashes = [("a", "1"), ("b", "2"), ("c", "1"), ("d", "1")]
-    assert find_repeated(hashes) == {"c": "a", "d": "a"}
-
-
 def test_groups_are_what_links_lead_to():
     groups = group_garments("edcbaf", [("c", "e"), ("d", "e"), ("a", "b")])
     assert groups == {"a": "a", "b": "a", "c": "c", "d": "c", "e": "c", "f": "f"}
 
 
-def test_near_photos_name_their_nearest():
-    faults = near_faults(["x", "y", "z"], [(0, 1, 0.1), (1, 2, 0.05)])
-    assert {name: fault.text for name, fault in faults.items()} == {
-        "x": "looks like y (distance 0.10)",
-        "y": "looks like z (distance 0.05)",
-        "z": "looks like y (distance 0.05)",
+def test_near_photos_name_their_nearest(small_dataset):
+    rows = [replace(small_dataset.pairs[0], name=name, garment=name, photo_sha256=name, faults=()) for name in "xyz"]
+    hashes = np.zeros((3, 192), np.int8)
+    hashes[1:, :10], hashes[2, 20:25] = 9, 6
+    marked = mark_duplicates(rows, dict(zip("xyz", map(bytes, hashes), strict=True)))
+    assert {row.name: row.faults[0].text for row in marked} == {
+        "x": "looks like y (distance 0.09)",
+        "y": "looks like z (distance 0.04)",
+        "z": "looks like y (distance 0.04)",
     }
 
 

@@ -4,11 +4,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from garmentcut.dataset.samples import framed
 from garmentcut.dataset.windows import (
     WindowSamples,
     corrupted,
     draw_homography,
-    framed,
     map_paths,
     reachable_target,
     read_map,

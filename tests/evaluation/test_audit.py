@@ -11,6 +11,7 @@ from garmentcut.dataset.manifest import read_manifest
 from garmentcut.errors import DatasetError, EvaluationError
 from garmentcut.evaluation import audit as audits
 from garmentcut.evaluation.audit import (
+    Examined,
     audit,
     draw_suspects,
     keep_verdicts,
@@ -82,8 +83,7 @@ def ordinary(scale=1.0):
 
 
 def ranked(evidence, doubts=None):
-    names = [f"p{number}" for number in range(len(evidence))]
-    return rank_suspects(names, evidence, doubts, heights_px=[1728] * len(names), places=["hem"] * len(names))
+    return rank_suspects([Examined(f"p{number}", one, 1728, "hem") for number, one in enumerate(evidence)], doubts)
 
 
 @pytest.mark.parametrize(

@@ -71,5 +71,6 @@ def test_too_few_garments_are_refused():
 
 def test_a_photo_without_an_edge_is_left_out():
     nothing = np.zeros((32, 32), np.float32)
-    assert edge_sample("g", nothing, nothing + 1, Edge()) is None
-    assert edge_sample("g", nothing + 1, nothing, Edge()) is None
+    for alpha, target in ((nothing, nothing + 1), (nothing + 1, nothing)):
+        with pytest.raises(EvaluationError, match="no edge in common"):
+            edge_sample("g", alpha, target, Edge())

@@ -407,9 +407,9 @@ def test_a_lost_strap_costs_its_length_and_places_are_counted():
     body = target.copy()
     target[20:100, 30:34] = target[20:100, 80:84] = True  # two straps of 80 px
     effort = retouching_effort(compare_outlines(body, target))
-    assert effort.effort_px == pytest.approx(2 * 80, abs=8)
-    assert effort.effort_places == 2
-    assert retouching_effort(compare_outlines(np.zeros_like(target), target)).effort_places == 1  # all hangs together
+    assert effort[0] == pytest.approx(2 * 80, abs=8)
+    assert effort[1] == 2
+    assert retouching_effort(compare_outlines(np.zeros_like(target), target))[1] == 1  # all hangs together
 
 
 def outline_of(mask):

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from garmentcut.dataset.augment import augment
-from garmentcut.dataset.samples import shared_generator, step_generator
+from garmentcut.dataset.samples import shared_generator
 from garmentcut.errors import ModelError, PhotoError, TrainingError, TrainingStopped
 from garmentcut.model.checkpoint import load_network
 from garmentcut.recipe import load_recipe
@@ -518,7 +518,7 @@ def test_photos_are_varied_alike_on_one_device_and_on_several():
     def vary(part, generator):
         return augment(photos[part], alphas[part], views=views[part], config=recipe.augment, generator=generator)
 
-    whole = vary(slice(0, 4), step_generator(7, 11))
+    whole = vary(slice(0, 4), shared_generator(7, 11))
     for rank in range(2):
         part = slice(2 * rank, 2 * rank + 2)
         own = vary(part, shared_generator(7, 11, rank=rank, world_size=2))

@@ -10,18 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from garmentcut.dataset.frame_augment import (
-    RandomDraws,
-    add_noise,
-    bend,
-    blur_photos,
-    compress_jpeg,
-    dilate,
-    draw_warps,
-    vary_color,
-    vary_light,
-)
-from garmentcut.dataset.garment_augment import paste_garments, pattern_garment, recolor_garment, vary_background
+from garmentcut.dataset import frame_augment as frame
+from garmentcut.dataset import garment_augment as garment
 from garmentcut.dataset.samples import Sample, seeded_generator
 from garmentcut.recipe import AugmentConfig, Strength
 
@@ -44,7 +34,7 @@ def augment(
     hard: bool = False,
     strongest: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """Augment every sample in its own way, on the device it is on.
+    """Augment every sample in its own way, on the device it is on: the garment, then the frame, then as a camera would.
 
     All that is random is drawn on the CPU from `generator`, so that the same generator gives the same pictures on every
     device, to rounding. A sample that nothing happens to comes out bit-equal; the inputs are not changed.
@@ -54,7 +44,7 @@ def augment(
         alphas: `(N, 1, H, W)` float32 in [0, 1].
         views: of the photos; it decides which flip counts.
         config: what happens, how often and how strongly.
-        generator: on the CPU; see `garmentcut.dataset.samples.step_generator`.
+        generator: on the CPU; see `garmentcut.dataset.samples.shared_generator`.
         hard: the targets are hard masks: make them hard again, at 0.5, after they were moved.
         strongest: all strengths at their largest, for a page of examples.
 
@@ -64,22 +54,26 @@ def augment(
     Raises:
         ValueError: inputs of other shapes or dtypes.
     """
-    _check(photos, alphas, views)
-    draws = RandomDraws(generator, len(photos), strongest)
-    # A mixed-precision step around this call must not round colours and places to bfloat16.
-    with torch.no_grad(), torch.autocast(photos.device.type, enabled=False):
-        photos, alphas, views = paste_garments(photos, alphas, views, draws, config.paste)
-        photos, alphas = _varied(photos, alphas, views, draws, config)
-        return photos, (alphas >= 0.5).to(alphas) if hard else alphas
-
-
-def _check(photos: Tensor, alphas: Tensor, views: Sequence[str]) -> None:
     num, channels, height, width = photos.shape if photos.ndim == 4 else (0, 0, 0, 0)
     if channels != 3 or alphas.shape != (num, 1, height, width) or len(views) != num:
         shapes = f"{tuple(photos.shape)}, {tuple(alphas.shape)} and {len(views)} views"
         raise ValueError(f"photos (N, 3, H, W), alphas (N, 1, H, W) and N views are needed, not {shapes}")
     if photos.dtype != torch.float32 or alphas.dtype != torch.float32:
         raise ValueError(f"photos and alphas must be float32 in [0, 1], not {photos.dtype} and {alphas.dtype}")
+    draws = frame.RandomDraws(generator, num, strongest)
+    # A mixed-precision step around this call must not round colours and places to bfloat16.
+    with torch.no_grad(), torch.autocast(photos.device.type, enabled=False):
+        photos, alphas, views = garment.paste_garments(photos, alphas, views, draws, config.paste)
+        photos = garment.recolor_garment(photos, alphas, draws, config.recolor)
+        photos = garment.pattern_garment(photos, alphas, draws, config.pattern)
+        photos = garment.vary_background(photos, alphas, draws, config.background)
+        photos, alphas = frame.bend(photos, alphas, frame.draw_warps(draws, config, views, (height, width)))
+        photos = frame.vary_light(photos, draws, config.light)
+        photos = frame.vary_color(photos, draws, config)
+        photos = frame.blur_photos(photos, draws, config.blur)
+        photos = frame.add_noise(photos, draws, config.noise)
+        photos = frame.compress_jpeg(photos, draws, config.jpeg)
+        return photos, (alphas >= 0.5).to(alphas) if hard else alphas
 
 
 def augment_windows(
@@ -99,22 +93,6 @@ def augment_windows(
     still = replace(config, **dict.fromkeys(_MOVING, Strength(0.0, 0.0)))
     rgb, alphas = augment(photos[:, :3], alphas, views=views, config=still, generator=generator, hard=hard)
     return torch.cat([rgb, photos[:, 3:]], dim=1), alphas
-
-
-def _varied(
-    photos: Tensor, alphas: Tensor, views: Sequence[str], draws: RandomDraws, config: AugmentConfig
-) -> tuple[Tensor, Tensor]:
-    """Augment the garment, then the frame, then as the camera would."""
-    photos = recolor_garment(photos, alphas, draws, config.recolor)
-    photos = pattern_garment(photos, alphas, draws, config.pattern)
-    photos = vary_background(photos, alphas, draws, config.background)
-    warps = draw_warps(draws, config, views, (photos.shape[2], photos.shape[3]))
-    photos, alphas = bend(photos, alphas, warps)
-    photos = vary_light(photos, draws, config.light)
-    photos = vary_color(photos, draws, config)
-    photos = blur_photos(photos, draws, config.blur)
-    photos = add_noise(photos, draws, config.noise)
-    return compress_jpeg(photos, draws, config.jpeg), alphas
 
 
 def augmentation_page(samples: Sequence[Sample], config: AugmentConfig, seed: int = 0) -> NDArray[np.uint8]:
@@ -152,25 +130,17 @@ def augmentation_page(samples: Sequence[Sample], config: AugmentConfig, seed: in
 def _row(label: str, photos: Tensor, alphas: Tensor, *, close: bool = False) -> NDArray[np.uint8]:
     height, width = photos.shape[2:]
     cell_hw = max(1, round(height * _CELL_WIDTH / width)), _CELL_WIDTH
-    cells = [_cell(photo, alpha, cell_hw, close=close) for photo, alpha in zip(photos, alphas, strict=True)]
-    row = np.full((cell_hw[0] + _LABEL_PX, len(cells) * (_CELL_WIDTH + _GAP_PX), 3), _PAPER, np.uint8)
-    for column, cell in enumerate(cells):
-        row[_LABEL_PX:, column * (_CELL_WIDTH + _GAP_PX) :][: cell_hw[0], :_CELL_WIDTH] = cell
-    image = Image.fromarray(row)
+    cells = []
+    for both in torch.cat([photos, alphas], dim=1)[:, None]:
+        shown = _close_up(both, cell_hw) if close else both
+        shown = F.interpolate(shown, size=cell_hw, mode="bilinear", antialias=True, align_corners=False)
+        mask = shown[:, 3:] >= 0.5
+        pixels = (shown[0, :3] * 255).round().to(torch.uint8).permute(1, 2, 0).numpy().copy()
+        pixels[(frame.dilate(mask, 1).bool() & ~mask)[0, 0].numpy()] = _OUTLINE
+        cells.append(np.pad(pixels, ((_LABEL_PX, 0), (0, _GAP_PX), (0, 0)), constant_values=_PAPER))
+    image = Image.fromarray(np.concatenate(cells, axis=1))
     ImageDraw.Draw(image).text((_GAP_PX, _GAP_PX), label, _INK, ImageFont.load_default(_LABEL_PX - 2 * _GAP_PX))
     return np.asarray(image)
-
-
-def _cell(photo: Tensor, alpha: Tensor, cell_hw: tuple[int, int], *, close: bool) -> NDArray[np.uint8]:
-    both = torch.cat([photo, alpha])[None]
-    if close:
-        both = _close_up(both, cell_hw)
-    both = F.interpolate(both, size=cell_hw, mode="bilinear", antialias=True, align_corners=False)
-    mask = both[:, 3:] >= 0.5
-    outline = (dilate(mask, 1).bool() & ~mask)[0, 0].numpy()
-    pixels = (both[0, :3] * 255).round().to(torch.uint8).permute(1, 2, 0).numpy().copy()
-    pixels[outline] = _OUTLINE
-    return pixels
 
 
 def _close_up(both: Tensor, cell_hw: tuple[int, int]) -> Tensor:

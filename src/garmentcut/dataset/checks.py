@@ -13,20 +13,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from garmentcut.config import ReadConfig
 from garmentcut.dataset.corrections import read_alpha
-from garmentcut.dataset.ledger import (
-    ALPHA_FOLDER,
-    PHOTO_FOLDER,
-    LedgerEntry,
-    Stamp,
-    path_text,
-    stamp_of,
-    write_error,
-)
-from garmentcut.dataset.manifest import Fault, Pair, fault_of, target_bytes
+from garmentcut.dataset.ledger import ALPHA_FOLDER, PHOTO_FOLDER, LedgerEntry, Stamp, path_text, writing
+from garmentcut.dataset.manifest import Fault, Pair, fault_of, refuses, target_bytes
 from garmentcut.dataset.pairing import Candidate
 from garmentcut.dataset.split import fingerprint_of
 from garmentcut.errors import PhotoError, RunError
@@ -76,32 +67,33 @@ class Alignment:
     unshifted: float  # where the cutout stands
 
 
-def align_near(photo: NDArray[np.uint8], cutout: NDArray[np.uint8], inside: NDArray[np.bool_]) -> Alignment:
-    """The best shift of a cutout, `(H, W, 3)` as the photo, among those by a few pixels and those that they lead to.
-
-    `inside`, `(H, W)`, is where the cutout's colours are the garment's; at least one pixel.
-    """
-    return _best_about((0, 0), photo @ _LUMA, cutout @ _LUMA, inside)
-
-
 def align_far(photo: NDArray[np.uint8], cutout: NDArray[np.uint8], inside: NDArray[np.bool_]) -> Alignment:
-    """The best of all shifts that leave the garment in the frame; arguments as of `align_near`."""
+    """The best of all shifts that leave the garment in the frame; arguments as of `align`."""
     gray, colors = photo @ _LUMA, cutout @ _LUMA
-    factor = _coarse_factor(gray)
+    factor = -(-max(gray.shape) // _COARSE_PX)
     weights = _shrunk(inside.astype(np.float32), factor)
     if not weights.any():  # a speck at the very border
-        return _best_about((0, 0), gray, colors, inside)
+        return align(photo, cutout, inside)
     garment = _shrunk(colors * inside, factor) / weights.clip(np.float32(1e-6))
     rows, columns = _box_of(weights > 0)
     likeness = _likeness_at_shifts(_shrunk(gray, factor), garment[rows, columns], weights[rows, columns])
     down, right = np.unravel_index(likeness.argmax(), likeness.shape)
-    shift_xy = (columns.start - int(right)) * factor, (rows.start - int(down)) * factor
-    return _best_about(shift_xy, gray, colors, inside)
+    start_xy = (columns.start - int(right)) * factor, (rows.start - int(down)) * factor
+    return align(photo, cutout, inside, start_xy)
 
 
-def _best_about(start_xy: tuple[int, int], gray: _Floats, colors: _Floats, inside: NDArray[np.bool_]) -> Alignment:
-    """The best of the shifts near one, at full size, and on from there while it gets better; all arrays `(H, W)`."""
-    reach = _coarse_factor(gray) + 2
+def align(
+    photo: NDArray[np.uint8],
+    cutout: NDArray[np.uint8],
+    inside: NDArray[np.bool_],
+    start_xy: tuple[int, int] = (0, 0),
+) -> Alignment:
+    """The best shift of a cutout, `(H, W, 3)` as the photo, among those near one and those that they lead to.
+
+    `inside`, `(H, W)`, is where the cutout's colours are the garment's; at least one pixel.
+    """
+    gray, colors = photo @ _LUMA, cutout @ _LUMA
+    reach = -(-max(gray.shape) // _COARSE_PX) + 2
     rows, columns = _box_of(inside)
     area = _middle(rows, _WINDOW_PX), _middle(columns, _WINDOW_PX)
     template, weights = colors[area], inside[area].astype(np.float32)
@@ -148,16 +140,11 @@ def _likeness_at_shifts(photo: _Floats, template: _Floats, weights: _Floats) -> 
     return np.asarray(light * (2 * shared + _STABLE) / (variance + part_variance + _STABLE))
 
 
-def _coarse_factor(gray: _Floats) -> int:
-    longest: int = max(gray.shape)
-    return -(-longest // _COARSE_PX)
-
-
 def _shrunk(values: _Floats, factor: int) -> _Floats:
     """Means of squares of `factor` pixels; the rest at the right and at the bottom is dropped."""
     height, width = (length // factor for length in values.shape)
-    squares = values[: height * factor, : width * factor].reshape(height, factor, width, factor)
-    return np.asarray(squares.mean((1, 3), dtype=np.float32))
+    whole = np.ascontiguousarray(values[: height * factor, : width * factor], np.float32)
+    return np.asarray(cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA))
 
 
 def _box_of(mask: NDArray[np.bool_]) -> tuple[slice, slice]:
@@ -182,12 +169,12 @@ class Checked:
 def check_pair(photo: Photo, cutout: CutoutFile, *, resample: bool = False) -> Checked:
     """Find what is wrong with a photo and its cutout; `resample` one of another size with the photo's proportions."""
     faults = check_size(photo.size_hw, (cutout.alpha.shape[0], cutout.alpha.shape[1]), resample=resample)
-    if not _refuses(faults):
+    if not refuses(faults):
         alpha = resize_alpha(cutout.alpha, photo.size_hw)
         faults += check_alpha(alpha)
-    if not _refuses(faults):
+    if not refuses(faults):
         faults += check_colors(photo, cutout, alpha)
-    return Checked(faults) if _refuses(faults) else Checked(faults, alpha, bounding_box(alpha >= 0.5) or (0, 0, 0, 0))
+    return Checked(faults) if refuses(faults) else Checked(faults, alpha, bounding_box(alpha >= 0.5) or (0, 0, 0, 0))
 
 
 def check_size(photo_hw: tuple[int, int], cutout_hw: tuple[int, int], *, resample: bool) -> tuple[Fault, ...]:
@@ -275,7 +262,7 @@ def _inside(alpha: _Floats) -> NDArray[np.bool_]:
 
 def _align(photo: NDArray[np.uint8], colors: NDArray[np.uint8], inside: NDArray[np.bool_]) -> Alignment:
     """The shift near by, unless one further off is much more like the cutout."""
-    near = align_near(photo, colors, inside)
+    near = align(photo, colors, inside)
     if near.likeness >= _LIKE_FAR:
         return near
     far = align_far(photo, colors, inside)
@@ -284,14 +271,9 @@ def _align(photo: NDArray[np.uint8], colors: NDArray[np.uint8], inside: NDArray[
 
 def _patch_difference(differences: NDArray[np.int16], inside: NDArray[np.bool_]) -> float:
     """Mean over patches and channels of `(h, w, 3)` of how far off the garment's mean colour is, in levels."""
-
-    def patches(values: NDArray[np.float32]) -> _Floats:
-        image = Image.fromarray(np.ascontiguousarray(values))
-        return np.asarray(image.resize(_PATCHES_HW[::-1], Image.Resampling.BOX), np.float32)
-
-    weights = patches(inside.astype(np.float32))
-    sums = [patches((differences[..., channel] * inside).astype(np.float32)) for channel in range(3)]
-    return float(np.abs(sums).sum() / (3 * weights.sum()))
+    planes = np.dstack([differences * inside[..., None], inside]).astype(np.float32)
+    patches = cv2.resize(planes, _PATCHES_HW[::-1], interpolation=cv2.INTER_AREA)
+    return float(np.abs(patches[..., :3]).sum() / (3 * patches[..., 3].sum()))
 
 
 def _gain(likeness: float, better: float) -> float:
@@ -302,10 +284,6 @@ def _gain(likeness: float, better: float) -> float:
 def _directions(shift_xy: tuple[int, int]) -> str:
     named = zip(shift_xy, (("right", "left"), ("down", "up")), strict=True)
     return ", ".join(f"{abs(shift)} px {names[shift < 0]}" for shift, names in named if shift)
-
-
-def _refuses(faults: tuple[Fault, ...]) -> bool:
-    return any(fault.severity == "refuses" for fault in faults)
 
 
 def _size(size_hw: tuple[int, int]) -> str:
@@ -340,33 +318,29 @@ class Examination:
     def _examine(self, candidate: Candidate, entry: LedgerEntry) -> LedgerEntry:
         assert candidate.cutout is not None
         # Before reading: a file exchanged meanwhile counts as changed.
-        stamps = [stamp_of(path) for path in (candidate.photo or candidate.cutout, candidate.cutout)]
-        entry = replace(entry, photo=stamps[0], cutout=stamps[1])
-        cutout = read_cutout(candidate.cutout, self.read) if candidate.inside else None
+        stamps = [Stamp.of(path) for path in (candidate.photo or candidate.cutout, candidate.cutout)]
+        cutout = (read_alpha if candidate.is_alpha else read_cutout)(candidate.cutout, self.read)
         found = self._find_photo(candidate, cutout)
         if isinstance(found, Fault):
-            return _with_faults(entry, (found,))
+            return _with_faults(replace(entry, photo=stamps[0], cutout=stamps[1]), (found,))
         photo, digest, content = found
-        read = read_alpha if candidate.is_alpha else read_cutout
-        cutout = cutout or read(candidate.cutout, self.read)
+        inside = content is not None
         pair = replace(
             entry.pair,
-            photo=entry.pair.photo if content is None else "",
+            photo="" if inside else entry.pair.photo,
             photo_sha256=digest,
             cutout_sha256=sha256_of(candidate.cutout),
             size_hw=photo.size_hw,
             source=cutout.source,
             notes=(*(f"photo: {note}" for note in photo.notes), *(f"cutout: {note}" for note in cutout.notes)),
         )
-        entry = replace(entry, pair=pair)
-        if content is not None:
-            entry = replace(entry, photo=entry.cutout, inside=True)
+        entry = replace(entry, pair=pair, photo=stamps[int(inside)], cutout=stamps[1], inside=inside)
         return self._check(photo, cutout, entry, content, is_alpha=candidate.is_alpha)
 
-    def _find_photo(self, candidate: Candidate, cutout: CutoutFile | None) -> tuple[Photo, str, bytes | None] | Fault:
+    def _find_photo(self, candidate: Candidate, cutout: CutoutFile) -> tuple[Photo, str, bytes | None] | Fault:
         """The photo, its file's SHA-256 and, of one inside a document, the file that is to be written; or the fault."""
         reason = ""
-        if cutout is not None and cutout.read_original is not None:
+        if candidate.inside and cutout.read_original is not None:
             try:
                 photo = cutout.read_original()
             except PhotoError as error:
@@ -393,7 +367,7 @@ class Examination:
         if cutout.is_unchanged and not self.accept_unchanged:
             text = f"{_UNCORRECTED}: correct it, or use --accept-unchanged if all such documents are right"
             return _with_faults(entry, (fault_of("uncorrected", text),))
-        checked: Checked = check_pair(photo, cutout, resample=self.resample)
+        checked = check_pair(photo, cutout, resample=self.resample)
         accepted = (fault_of("accepted", _UNCORRECTED),) if cutout.is_unchanged else ()
         faults = tuple(fault for fault in checked.faults if not (is_alpha and fault.code == "unchecked"))
         entry = _with_faults(entry, faults + accepted)
@@ -401,12 +375,14 @@ class Examination:
             return entry
         if photo_content is not None:
             text = f"{PHOTO_FOLDER}/{entry.pair.name}.png"
-            write_in(self.folder / text, photo_content)
+            with writing(self.folder / text):
+                write_atomic(self.folder / text, photo_content)
             entry = replace(entry, pair=replace(entry.pair, photo=text), photo_bytes=len(photo_content))
         content = target_bytes(checked.alpha)
         text = f"{ALPHA_FOLDER}/{entry.pair.name}.png"
         fingerprint = fingerprint_of(photo, checked.alpha).hex()
-        write_in(self.folder / text, content)
+        with writing(self.folder / text):
+            write_atomic(self.folder / text, content)
         pair = replace(entry.pair, alpha=text, box_xyxy=checked.box_xyxy)
         return replace(entry, pair=pair, alpha_bytes=len(content), fingerprint=fingerprint)
 
@@ -429,18 +405,6 @@ def pair_of(candidate: Candidate, folder: Path) -> Pair:
         faults=candidate.faults,
         group="",
     )
-
-
-def write_in(path: Path, content: bytes) -> None:
-    """Write a file of the dataset atomically.
-
-    Raises:
-        RunError: it cannot be written.
-    """
-    try:
-        write_atomic(path, content)
-    except OSError as error:
-        raise write_error(path, error) from error
 
 
 def _with_faults(entry: LedgerEntry, faults: tuple[Fault, ...]) -> LedgerEntry:

@@ -1,8 +1,7 @@
 """Extra training pairs with exact alpha, made for a training run: drawn photos, and garments on other backgrounds."""
 
-import hashlib
 from collections.abc import Callable, Sequence
-from itertools import count, islice
+from itertools import count, cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from garmentcut.dataset.manifest import Manifest, Pair, read_pair, read_target, target_bytes
 from garmentcut.naming import VIEWS
 from garmentcut.photo.color import srgb_of
-from garmentcut.photo.files import write_atomic
+from garmentcut.photo.files import sha256_of, write_atomic
 from garmentcut.photo.mask import bounding_box
 from garmentcut.photo.photo import to_8_bit
 from garmentcut.photo.write import png_bytes
@@ -46,7 +45,16 @@ def extra_pairs(
     drawn = draw_pairs(folder, data.synthetic, height=height, first_seed=first_seed)
     varied = draw_pairs(folder, data.varied, height=height, is_varied=True, first_seed=first_seed)
     chosen = [pairs[number * len(pairs) // data.composites] for number in range(data.composites)] if pairs else []
-    made = (_composite_pair(folder.resolve(), manifest, pair, seed) for seed, pair in enumerate(chosen, first_seed))
+
+    def composed(seed: int, pair: Pair) -> Pair | None:
+        def compose() -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+            photo, alpha = read_pair(manifest, pair)
+            return composite(srgb_of(to_8_bit(photo.rgb), photo.profile), alpha, seed)
+
+        path = folder.resolve() / f"composite-{seed}-{pair.name}"
+        return _pair(path, compose, view=pair.view, size_hw=pair.size_hw, group=pair.group)
+
+    made = (composed(seed, pair) for seed, pair in enumerate(chosen, first_seed))
     return (*drawn, *varied, *(pair for pair in made if pair is not None))
 
 
@@ -66,31 +74,20 @@ def draw_pairs(
         OSError: they cannot be written.
         PhotoError: one that is there is damaged; names the file.
     """
-    seeds = (seed for seed in count(first_seed) if is_varied or _WANTED in studio_traits(seed))
-    kind = f"{SPLIT}-varied" if is_varied else SPLIT
+    kind, size_hw = f"{SPLIT}-varied" if is_varied else SPLIT, (height, height * 2 // 3)
 
     def drawn(seed: int, view: str) -> Pair | None:
-        size_hw = height, height * 2 // 3
-        variation = draw_variation(seed) if is_varied else None
-
         def draw() -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+            variation = draw_variation(seed) if is_varied else None
             shot = draw_studio_photo(seed, view=view, size_hw=size_hw, variation=variation)
             return shot.rgb, shot.alpha
 
-        name = f"{kind}-{seed}-{height}_{view}"
-        return _pair(folder.resolve() / name, draw, view=view, size_hw=size_hw, group=f"{kind}-{seed}")
+        path = folder.resolve() / f"{kind}-{seed}-{height}_{view}"
+        return _pair(path, draw, view=view, size_hw=size_hw, group=f"{kind}-{seed}")
 
-    pairs = (drawn(seed, VIEWS[number % len(VIEWS)]) for number, seed in enumerate(seeds))
+    seeds = (seed for seed in count(first_seed) if is_varied or _WANTED in studio_traits(seed))
+    pairs = (drawn(seed, view) for seed, view in zip(seeds, cycle(VIEWS), strict=False))
     return tuple(islice((pair for pair in pairs if pair is not None), num))
-
-
-def _composite_pair(folder: Path, manifest: Manifest, pair: Pair, seed: int) -> Pair | None:
-    def make() -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        photo, alpha = read_pair(manifest, pair)
-        return composite(srgb_of(to_8_bit(photo.rgb), photo.profile), alpha, seed)
-
-    path = folder / f"composite-{seed}-{pair.name}"
-    return _pair(path, make, view=pair.view, size_hw=pair.size_hw, group=pair.group)
 
 
 def _pair(
@@ -118,8 +115,8 @@ def _pair(
         photo=str(photo_path),
         cutout=str(alpha_path),
         alpha=str(alpha_path),
-        photo_sha256=hashlib.sha256(photo_path.read_bytes()).hexdigest(),
-        cutout_sha256=hashlib.sha256(alpha_path.read_bytes()).hexdigest(),
+        photo_sha256=sha256_of(photo_path),
+        cutout_sha256=sha256_of(alpha_path),
         size_hw=size_hw,
         box_xyxy=box,
         split=SPLIT,

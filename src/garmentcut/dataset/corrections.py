@@ -7,7 +7,7 @@ review's database.
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path, PurePosixPath
@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from pydantic import TypeAdapter
 
 from garmentcut.config import ReadConfig
-from garmentcut.dataset.manifest import Fault, fault_of
+from garmentcut.dataset.manifest import fault_of
 from garmentcut.dataset.pairing import Candidate, view_of
 from garmentcut.errors import DatasetError, PhotoError
 from garmentcut.naming import NamePattern, safe_name
@@ -86,39 +86,7 @@ def read_decision(out_dir: Path, stem: str) -> Decision | None:
     Raises:
         PhotoError: it cannot be read.
     """
-    return _read(out_dir / f"{stem}{_SUFFIX}")
-
-
-def decision_on(out_dir: Path, place: str, input: str, input_sha256: str) -> Decision | None:
-    """The decision on these pixels or, without one, on what this file held before; None: neither exists.
-
-    Raises:
-        PhotoError: one cannot be read.
-    """
-    stems = (decision_stem(place, input, is_second=is_second) for is_second in (False, True))
-    found = [decision for stem in stems if (decision := _read(out_dir / f"{stem}{_SUFFIX}")) is not None]
-    same = [decision for decision in found if decision.input_sha256 == input_sha256]
-    return next(iter(same or [decision for decision in found if decision.input == input]), None)
-
-
-def _files_in(out_dir: Path) -> list[Path]:
-    """Raises: DatasetError: a folder cannot be read."""
-    found = list[Path]()
-
-    def refuse(error: OSError) -> None:
-        raise DatasetError(f"{error.filename}: {error.strerror}; its decisions cannot be read") from error
-
-    for folder, _, names in os.walk(out_dir / DECISIONS_FOLDER, onerror=refuse):
-        found += (Path(folder, name) for name in names if name.endswith(_SUFFIX))
-    return sorted(found)
-
-
-def _read(path: Path) -> Decision | None:
-    """None: there is none.
-
-    Raises:
-        PhotoError: it cannot be read.
-    """
+    path = out_dir / f"{stem}{_SUFFIX}"
     try:
         decision = _DECISION.validate_python(json_of(read_regular_file(path)))
         if any(".." in Path(name).parts for name in (decision.place, decision.alpha, decision.prediction)):
@@ -131,6 +99,31 @@ def _read(path: Path) -> Decision | None:
         fix = "put back a copy, or delete it and decide again in garmentcut review"
         raise PhotoError(f"{path}: a decision that cannot be read; {fix}", code="bad_correction") from error
     return decision
+
+
+def decision_on(out_dir: Path, place: str, input: str, input_sha256: str) -> Decision | None:
+    """The decision on these pixels or, without one, on what this file held before; None: neither exists.
+
+    Raises:
+        PhotoError: one cannot be read.
+    """
+    stems = (decision_stem(place, input, is_second=is_second) for is_second in (False, True))
+    found = [decision for stem in stems if (decision := read_decision(out_dir, stem)) is not None]
+    same = [decision for decision in found if decision.input_sha256 == input_sha256]
+    return next(iter(same or [decision for decision in found if decision.input == input]), None)
+
+
+def _stems_in(out_dir: Path) -> list[str]:
+    """Raises: DatasetError: a folder cannot be read."""
+    found = list[str]()
+
+    def refuse(error: OSError) -> None:
+        raise DatasetError(f"{error.filename}: {error.strerror}; its decisions cannot be read") from error
+
+    for folder, _, names in os.walk(out_dir / DECISIONS_FOLDER, onerror=refuse):
+        paths = (Path(folder, name).relative_to(out_dir) for name in names if name.endswith(_SUFFIX))
+        found += (str(path).removesuffix(_SUFFIX) for path in paths)
+    return sorted(found)
 
 
 @dataclass(frozen=True)
@@ -153,17 +146,17 @@ def find_reviewed(source: ReviewSource, pattern: NamePattern) -> list[Candidate]
     for batch in source.batches:
         if not (batch / DECISIONS_FOLDER).is_dir():
             raise DatasetError(f"{batch}: nobody has reviewed it; name a folder that garmentcut review was opened on")
-        for path in _files_in(batch):
+        for stem in _stems_in(batch):
             try:
-                decision = _read(path)
+                decision = read_decision(batch, stem)
             except PhotoError as error:
-                name = path.name.removesuffix(_SUFFIX)
-                faults = (fault_of("unreadable", str(error)),)
-                newest[str(path)] = "", Candidate(safe_name(name), name, "unknown", None, None, faults, is_alpha=True)
+                name, faults = Path(stem).name, (fault_of("unreadable", str(error)),)
+                newest[str(batch / stem)] = (
+                    "",
+                    Candidate(safe_name(name), name, "unknown", None, None, faults, is_alpha=True),
+                )
                 continue
-            if decision is None:
-                continue
-            if decision.state == "corrected" or (source.with_accepted and decision.state == "accepted"):
+            if decision and (decision.state == "corrected" or (source.with_accepted and decision.state == "accepted")):
                 candidate = _candidate(batch.resolve(), decision, pattern)
                 if candidate.name not in newest or newest[candidate.name][0] <= decision.at:
                     newest[candidate.name] = decision.at, candidate
@@ -180,23 +173,19 @@ def _candidate(batch: Path, decision: Decision, pattern: NamePattern) -> Candida
     place = PurePosixPath(decision.place)
     key = pattern.read(place.with_name(f"{place.name}.photo"))  # whatever stands behind a dot is no suffix any more
     garment, text = (key.garment, key.view) if key else (place.name, "")
-    view, view_faults = view_of(text)
+    view, faults = view_of(text)
     photo, name = Path(decision.input), decision.alpha if decision.state == "corrected" else decision.prediction
-    faults = (*_faults_of(batch, decision, photo, name), *view_faults)
-    cutout = batch / name if name else None
-    return Candidate(safe_name(f"{garment}_{text or view}"), garment, view, photo, cutout, faults, is_alpha=True)
-
-
-def _faults_of(batch: Path, decision: Decision, photo: Path, name: str) -> Iterator[Fault]:
-    if not name or not (batch / name).is_file():
-        yield fault_of("no_cutout", f"the alpha of {decision.place} is gone from {batch}; review it again")
     try:
-        is_same = sha256_of(photo) == decision.input_sha256
+        if sha256_of(photo) != decision.input_sha256:
+            fix = "has changed since it was reviewed; cut and review it again"
+            faults = (fault_of("other_photo", f"{photo} {fix}"), *faults)
     except OSError as error:
-        yield fault_of("no_photo", f"{photo}: {error.strerror}; put it back where it was cut from")
-        return
-    if not is_same:
-        yield fault_of("other_photo", f"{photo} has changed since it was reviewed; cut and review it again")
+        faults = (fault_of("no_photo", f"{photo}: {error.strerror}; put it back where it was cut from"), *faults)
+    cutout = batch / name if name else None
+    if cutout is None or not cutout.is_file():
+        gone = f"the alpha of {decision.place} is gone from {batch}; review it again"
+        faults = (fault_of("no_cutout", gone), *faults)
+    return Candidate(safe_name(f"{garment}_{text or view}"), garment, view, photo, cutout, faults, is_alpha=True)
 
 
 def read_alpha(path: Path, config: ReadConfig | None = None) -> CutoutFile:

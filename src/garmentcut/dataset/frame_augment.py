@@ -5,9 +5,11 @@ alphas `(N, 1, H, W)`, draws one a photo.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import cv2
+import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name everyone knows it by
 from torch import Tensor
@@ -74,26 +76,16 @@ class RandomDraws:
 
     def uniform(self, *shape: int) -> Tensor:
         """`(num, *shape)`: even in [0, 1)."""
-        drawn = torch.rand(self._num_drawn, *shape, generator=self.generator, dtype=torch.float64)
-        return drawn[self._own]
-
-    def angle(self) -> Tensor:
-        """`(num,)`: even in [0, 2 pi)."""
-        return self.uniform() * 2 * math.pi
+        return self._own(lambda num: torch.rand(num, *shape, generator=self.generator, dtype=torch.float64))
 
     def seed(self) -> Tensor:
         """`(num,)` int64 in [0, 2**31)."""
-        return torch.randint(_MAX_SEED, (self._num_drawn,), generator=self.generator)[self._own]
+        return self._own(lambda num: torch.randint(_MAX_SEED, (num,), generator=self.generator))
 
-    @property
-    def _num_drawn(self) -> int:
-        return self.num * (self.generator.world_size if isinstance(self.generator, SharedGenerator) else 1)
-
-    @property
-    def _own(self) -> slice:
-        """This device's share of the numbers of all devices."""
-        before = self.num * (self.generator.rank if isinstance(self.generator, SharedGenerator) else 0)
-        return slice(before, before + self.num)
+    def _own(self, draw: Callable[[int], Tensor]) -> Tensor:
+        """This device's share of the numbers that are drawn for all devices."""
+        shared = self.generator if isinstance(self.generator, SharedGenerator) else SharedGenerator()
+        return draw(self.num * shared.world_size)[self.num * shared.rank :][: self.num]
 
 
 def rows_of(happens: Tensor) -> Tensor:
@@ -120,6 +112,18 @@ def put(pictures: Tensor, rows: Tensor, changed: Tensor) -> Tensor:
     if len(rows) == len(pictures):
         return changed
     return pictures.index_copy(0, rows.to(pictures.device, non_blocking=True), changed)
+
+
+def change(pictures: Tensor, amounts: Tensor, changed: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """Change the samples whose amounts are not 0; the others stay as they are, bit for bit.
+
+    Args:
+        pictures: `(N, C, H, W)` float32.
+        amounts: `(N, ...)`: what happens to each.
+        changed: makes of the pictures of some samples, and their numbers, pictures between 0 and 1, cut off if not.
+    """
+    rows = rows_of(amounts)
+    return put(pictures, rows, changed(take(pictures, rows), rows).clamp(0, 1)) if len(rows) else pictures
 
 
 def gaussian_blur(pictures: Tensor, sigmas: Tensor) -> Tensor:
@@ -163,15 +167,12 @@ def vary_color(photos: Tensor, draws: RandomDraws, config: AugmentConfig) -> Ten
     gamma = (1 + config.gamma.amount) ** draws.signed(config.gamma.p)
     matrices = color_matrices(hue, saturation.clamp(min=0)) @ torch.diag_embed(gains.clamp(min=0))
 
-    rows = rows_of(torch.cat([(matrices - torch.eye(3)).flatten(1), contrast[:, None] - 1], dim=1))
-    if len(rows):
-        mixed = mix_channels(take(photos, rows), matrices[rows])
-        mean = luma_of(mixed).mean(dim=(2, 3), keepdim=True)
-        photos = put(photos, rows, torch.lerp(mean, mixed, beside(contrast[rows], photos)).clamp(0, 1))
-    rows = rows_of(gamma != 1)
-    if len(rows):
-        photos = put(photos, rows, take(photos, rows) ** beside(gamma[rows], photos))
-    return photos
+    def mixed(some: Tensor, rows: Tensor) -> Tensor:
+        some = mix_channels(some, matrices[rows])
+        return torch.lerp(luma_of(some).mean(dim=(2, 3), keepdim=True), some, beside(contrast[rows], some))
+
+    photos = change(photos, torch.cat([(matrices - torch.eye(3)).flatten(1), contrast[:, None] - 1], dim=1), mixed)
+    return change(photos, gamma - 1, lambda some, rows: some ** beside(gamma[rows], some))
 
 
 def color_matrices(hue: Tensor, saturation: Tensor) -> Tensor:
@@ -206,32 +207,27 @@ def luma_of(photos: Tensor) -> Tensor:
 def vary_light(photos: Tensor, draws: RandomDraws, strength: Strength) -> Tensor:
     """Light falls unevenly: a smooth field times the photo, up to 1 +- amount."""
     amount, lattice = draws.share(strength.p) * strength.amount, draws.uniform(1, *_LATTICE) * 2 - 1
-    rows = rows_of(amount)
-    if not len(rows):
-        return photos
-    field = smooth_field(beside(lattice[rows], photos), (photos.shape[2], photos.shape[3]))
-    field = field / field.abs().amax(dim=(2, 3), keepdim=True).clamp(min=1e-6)
-    return put(photos, rows, (take(photos, rows) * (1 + beside(amount[rows], photos) * field)).clamp(0, 1))
+
+    def lit(some: Tensor, rows: Tensor) -> Tensor:
+        field = smooth_field(beside(lattice[rows], some), (some.shape[2], some.shape[3]))
+        field = field / field.abs().amax(dim=(2, 3), keepdim=True).clamp(min=1e-6)
+        return some * (1 + beside(amount[rows], some) * field)
+
+    return change(photos, amount, lit)
 
 
 def blur_photos(photos: Tensor, draws: RandomDraws, strength: Strength) -> Tensor:
     """Out of focus: a Gaussian of up to `amount` pixels over `(N, 3, H, W)`; the alpha stays sharp."""
     sigmas = draws.share(strength.p) * strength.amount
-    rows = rows_of(sigmas)
-    if not len(rows):
-        return photos
-    return put(photos, rows, gaussian_blur(take(photos, rows), sigmas[rows]).clamp(0, 1))
+    return change(photos, sigmas, lambda some, rows: gaussian_blur(some, sigmas[rows]))
 
 
 def add_noise(photos: Tensor, draws: RandomDraws, strength: Strength) -> Tensor:
     """Sensor noise over `(N, 3, H, W)`: independent in each pixel and channel, standard deviation up to `amount`."""
     deviations, seeds = draws.share(strength.p) * strength.amount, draws.seed()
-    rows = rows_of(deviations)
-    if not len(rows):
-        return photos
-    picked = take(photos, rows)
-    noise = _gaussian(seeds[rows], picked) * beside(deviations[rows], photos)
-    return put(photos, rows, (picked + noise).clamp(0, 1))
+    return change(
+        photos, deviations, lambda some, rows: some + _gaussian(seeds[rows], some) * beside(deviations[rows], some)
+    )
 
 
 def _gaussian(seeds: Tensor, photos: Tensor) -> Tensor:
@@ -267,8 +263,16 @@ def draw_warps(draws: RandomDraws, config: AugmentConfig, views: Sequence[str], 
     aspect = (1 + config.aspect.amount) ** draws.signed(config.aspect.p)
     turn = torch.deg2rad(draws.signed(config.rotation.p) * config.rotation.amount)
     shift = draws.signed(config.shift.p, 2) * config.shift.amount * sides
-    scaled = torch.diag_embed(torch.stack([side * zoom * aspect, zoom, torch.ones_like(zoom)], dim=1))
-    return _shifting(shift) @ _turning(turn) @ scaled @ _tilting(corners, sides)
+    warps = torch.eye(3, dtype=torch.float64).repeat(len(zoom), 1, 1)
+    scale = torch.stack([side * zoom * aspect, zoom], dim=1)[:, None]
+    cos, sin = turn.cos(), turn.sin()
+    warps[:, :2, :2] = torch.stack([cos, -sin, sin, cos], dim=1).view(-1, 2, 2) * scale
+    warps[:, :2, 2] = shift
+    frame = np.array([[-width, -height], [width, -height], [width, height], [-width, height]], np.float32) / 2
+    for row in rows_of(corners):
+        tilt = cv2.getPerspectiveTransform(frame, frame + corners[row].numpy().astype(np.float32))
+        warps[row] @= torch.from_numpy(tilt)
+    return warps
 
 
 def bend(photos: Tensor, alphas: Tensor, warps: Tensor) -> tuple[Tensor, Tensor]:
@@ -277,11 +281,11 @@ def bend(photos: Tensor, alphas: Tensor, warps: Tensor) -> tuple[Tensor, Tensor]
     They travel as one picture of four channels, so nothing can move the one without the other. What comes in from
     outside the frame repeats the border. `warps` are those of `draw_warps`.
     """
-    rows = rows_of(warps != torch.eye(3, dtype=warps.dtype))
-    if not len(rows):
+    moves = warps - torch.eye(3, dtype=warps.dtype)
+    if not moves.any():
         return photos, alphas
-    joined = _resample(torch.cat([take(photos, rows), take(alphas, rows)], dim=1), warps[rows])
-    return put(photos, rows, joined[:, :3]), put(alphas, rows, joined[:, 3:])
+    joined = change(torch.cat([photos, alphas], dim=1), moves, lambda some, rows: _resample(some, warps[rows]))
+    return joined[:, :3], joined[:, 3:]
 
 
 def _resample(pictures: Tensor, warps: Tensor) -> Tensor:
@@ -295,63 +299,20 @@ def _resample(pictures: Tensor, warps: Tensor) -> Tensor:
     across, down, depth = (to[:, row, 0] * x + to[:, row, 1] * y + to[:, row, 2] for row in range(3))
     grid = torch.stack([across / depth * (2 / width), down / depth * (2 / height)], dim=-1)
     # Cubic, for a linear filter would blur the warped photos, and only them. It overshoots: hence the clamp.
-    moved = F.grid_sample(pictures, grid, mode="bicubic", padding_mode="border", align_corners=False)
-    return moved.clamp(0, 1)
+    return F.grid_sample(pictures, grid, mode="bicubic", padding_mode="border", align_corners=False)
 
 
 def _soften(pictures: Tensor, backward: Tensor) -> Tensor:
     """Blur what is going to be made much smaller, photo and alpha alike, as antialiasing."""
     reduction = backward[:, :2, :2].norm(dim=1).amin(dim=1)
-    rows = rows_of(reduction > _MOST_REDUCTION)
-    if not len(rows):
-        return pictures
-    sigmas = 0.5 * (reduction[rows] ** 2 - 1).sqrt()
-    return put(pictures, rows, gaussian_blur(take(pictures, rows), sigmas))
-
-
-def _shifting(shift: Tensor) -> Tensor:
-    matrix = _identity(len(shift))
-    matrix[:, :2, 2] = shift
-    return matrix
-
-
-def _turning(turn: Tensor) -> Tensor:
-    matrix = _identity(len(turn))
-    matrix[:, 0, 0] = matrix[:, 1, 1] = turn.cos()
-    matrix[:, 1, 0] = turn.sin()
-    matrix[:, 0, 1] = -turn.sin()
-    return matrix
-
-
-def _tilting(moved: Tensor, sides: Tensor) -> Tensor:
-    """The homography that moves the frame's four corners, `(N, 4, 2)`, by so much (Hartley, Zisserman, section 4.1)."""
-    corners = torch.tensor([[-1, -1], [1, -1], [1, 1], [-1, 1]], dtype=torch.float64) * sides / 2
-    x, y = corners.expand_as(moved).unbind(dim=2)
-    to_x, to_y = (corners + moved).unbind(dim=2)
-    none, one = torch.zeros_like(x), torch.ones_like(x)
-    equations = torch.cat(
-        [
-            torch.stack([x, y, one, none, none, none, -to_x * x, -to_x * y], dim=2),
-            torch.stack([none, none, none, x, y, one, -to_y * x, -to_y * y], dim=2),
-        ],
-        dim=1,
-    )
-    solved = torch.linalg.solve(equations, torch.cat([to_x, to_y], dim=1))
-    tilted = torch.cat([solved, one[:, :1]], dim=1).reshape(-1, 3, 3)
-    return torch.where((moved != 0).any(dim=2).any(dim=1)[:, None, None], tilted, _identity(len(moved)))
-
-
-def _identity(num: int) -> Tensor:
-    return torch.eye(3, dtype=torch.float64).repeat(num, 1, 1)
+    sigmas = 0.5 * (reduction**2 - 1).clamp(min=0).sqrt()
+    return change(pictures, reduction > _MOST_REDUCTION, lambda some, rows: gaussian_blur(some, sigmas[rows]))
 
 
 def compress_jpeg(photos: Tensor, draws: RandomDraws, strength: Strength) -> Tensor:
     """Give photos the blocks and smears of JPEG, of qualities from 100 down to 100 - amount."""
     lost = draws.share(strength.p) * strength.amount
-    rows = rows_of(lost)
-    if not len(rows):
-        return photos
-    return put(photos, rows, at_quality(take(photos, rows), 100 - lost[rows]))
+    return change(photos, lost, lambda some, rows: at_quality(some, 100 - lost[rows]))
 
 
 def at_quality(photos: Tensor, quality: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from garmentcut.dataset.frame_augment import (
     RandomDraws,
     beside,
     box_mean,
+    change,
     color_matrices,
     dilate,
     luma_of,
@@ -97,18 +98,18 @@ def recolor_garment(photos: Tensor, alphas: Tensor, draws: RandomDraws, strength
     """
     amount = (draws.share(strength.p) * strength.amount).clamp(max=1)
     dyes, hue, saturation = _dyes(draws), draws.uniform(), draws.uniform() * 1.5
-    rows = rows_of(amount)
-    if not len(rows):
-        return photos
-    picked, weights = take(photos, rows), take(alphas, rows)
-    edge = find_edge(picked, weights)
-    old = edge.garment
-    mean = (weights * old).sum(dim=(2, 3), keepdim=True) / weights.sum(dim=(2, 3), keepdim=True).clamp(min=1)
-    dye = beside(dyes[rows, :, None, None], photos)
-    shading = ((luma_of(dye) + 0.05) / (luma_of(mean) + 0.05)).clamp(*_SHADING)
-    deviation = mix_channels(old - mean, color_matrices(hue[rows], saturation[rows]))
-    new = torch.lerp(old, (dye + shading * deviation).clamp(0, 1), beside(amount[rows], photos))
-    return put(photos, rows, repaint(picked, edge.share, old, new))
+
+    def dyed(some: Tensor, rows: Tensor) -> Tensor:
+        weights = take(alphas, rows)
+        edge = find_edge(some, weights)
+        mean = _mean_of(edge.garment, weights)
+        dye = beside(dyes[rows, :, None, None], some)
+        shading = ((luma_of(dye) + 0.05) / (luma_of(mean) + 0.05)).clamp(*_SHADING)
+        deviation = mix_channels(edge.garment - mean, color_matrices(hue[rows], saturation[rows]))
+        new = torch.lerp(edge.garment, (dye + shading * deviation).clamp(0, 1), beside(amount[rows], some))
+        return repaint(some, edge.share, edge.garment, new)
+
+    return change(photos, amount, dyed)
 
 
 def pattern_garment(photos: Tensor, alphas: Tensor, draws: RandomDraws, strength: Strength) -> Tensor:
@@ -117,25 +118,29 @@ def pattern_garment(photos: Tensor, alphas: Tensor, draws: RandomDraws, strength
     `amount` is the contrast of the print; at 1 it covers the cloth. Pixels beyond the visible edge come out bit-equal.
     """
     amount = (draws.share(strength.p) * strength.amount).clamp(max=1)
-    inks, kind, angle, duty = _dyes(draws), draws.uniform(), draws.angle(), _between(draws.uniform(), _DUTIES)
+    inks, kind, angle = _dyes(draws), draws.uniform(), draws.uniform() * 2 * math.pi
+    duty = _between(draws.uniform(), _DUTIES)
     period, sway, phase = draws.uniform(), draws.uniform(2, *_LATTICE) * 2 - 1, draws.uniform(2)
-    rows = rows_of(amount)
-    if not len(rows):
-        return photos
-    picked, weights = take(photos, rows), take(alphas, rows)
-    height, width = photos.shape[2:]
-    period_px = _PERIODS[0] * height * (_PERIODS[1] / _PERIODS[0]) ** period[rows]
-    folds = smooth_field(beside(sway[rows], photos), (height, width)) * _SWAY
-    places = _places(angle[rows], period_px, folds) + beside(phase[rows][..., None, None], photos)
-    print_ = _prints(places, kind[rows], duty[rows], period_px)
-    edge = find_edge(picked, weights)
-    old = edge.garment
-    luma = luma_of(old)
-    mean = (weights * luma).sum(dim=(2, 3), keepdim=True) / weights.sum(dim=(2, 3), keepdim=True).clamp(min=1)
-    shading = ((luma + 0.05) / (mean + 0.05)).clamp(*_SHADING)
-    ink = (beside(inks[rows, :, None, None], photos) * shading).clamp(0, 1)
-    new = torch.lerp(old, ink, print_ * beside(amount[rows], photos))
-    return put(photos, rows, repaint(picked, edge.share, old, new))
+
+    def printed(some: Tensor, rows: Tensor) -> Tensor:
+        weights = take(alphas, rows)
+        height, width = some.shape[2:]
+        period_px = _PERIODS[0] * height * (_PERIODS[1] / _PERIODS[0]) ** period[rows]
+        folds = smooth_field(beside(sway[rows], some), (height, width)) * _SWAY
+        places = _places(angle[rows], period_px, folds) + beside(phase[rows][..., None, None], some)
+        edge = find_edge(some, weights)
+        luma = luma_of(edge.garment)
+        shading = ((luma + 0.05) / (_mean_of(luma, weights) + 0.05)).clamp(*_SHADING)
+        ink = (beside(inks[rows, :, None, None], some) * shading).clamp(0, 1)
+        cover = _prints(places, kind[rows], duty[rows], period_px) * beside(amount[rows], some)
+        return repaint(some, edge.share, edge.garment, torch.lerp(edge.garment, ink, cover))
+
+    return change(photos, amount, printed)
+
+
+def _mean_of(values: Tensor, weights: Tensor) -> Tensor:
+    """Of each sample and channel, weighted by `(N, 1, H, W)`."""
+    return (weights * values).sum(dim=(2, 3), keepdim=True) / weights.sum(dim=(2, 3), keepdim=True).clamp(min=1)
 
 
 def _dyes(draws: RandomDraws) -> Tensor:
@@ -180,13 +185,13 @@ def vary_background(photos: Tensor, alphas: Tensor, draws: RandomDraws, strength
     """
     gains = 1 + strength.amount * draws.signed(strength.p)
     tints = 1 + strength.amount * _TINT * (draws.uniform(3) * 2 - 1)
-    rows = rows_of(gains - 1)
-    if not len(rows):
-        return photos
-    picked = take(photos, rows)
-    edge = find_edge(picked, take(alphas, rows))
-    gain = beside((gains[rows, None] * tints[rows]).clamp(min=0)[..., None, None], photos)
-    return put(photos, rows, repaint(picked, 1 - edge.share, edge.around, (edge.around * gain).clamp(0, 1)))
+
+    def changed(some: Tensor, rows: Tensor) -> Tensor:
+        edge = find_edge(some, take(alphas, rows))
+        gain = beside((gains[rows, None] * tints[rows]).clamp(min=0)[..., None, None], some)
+        return repaint(some, 1 - edge.share, edge.around, (edge.around * gain).clamp(0, 1))
+
+    return change(photos, gains - 1, changed)
 
 
 def paste_garments(

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,24 @@ from typing import Any
 from garmentcut.config import ReadConfig
 from garmentcut.dataset.checks import Examination, pair_of
 from garmentcut.dataset.corrections import ReviewSource, find_reviewed, joined
-from garmentcut.dataset.ledger import DatasetFolder, LedgerEntry, has_own_files, write_error
-from garmentcut.dataset.manifest import MANIFEST_NAME, REFUSING, SUSPECT, Fault, Manifest, Pair, with_verdicts
+from garmentcut.dataset.ledger import ALPHA_FOLDER, PHOTO_FOLDER, IngestLedger, LedgerEntry, files_of, writing
+from garmentcut.dataset.manifest import (
+    MANIFEST_NAME,
+    REFUSING,
+    SUSPECT,
+    Fault,
+    Manifest,
+    Pair,
+    read_manifest,
+    with_verdicts,
+    write_manifest,
+)
 from garmentcut.dataset.pairing import Candidate, find_candidates, sides_of
 from garmentcut.dataset.split import Scheme, assign_splits, choose_scheme, mark_duplicates, prove_split
-from garmentcut.errors import DatasetError, PhotoError, counted
+from garmentcut.errors import DatasetError, LockTakenError, PhotoError, counted
 from garmentcut.naming import DEFAULT_PATTERN, NamePattern
 from garmentcut.observe.monitor import printable
-from garmentcut.photo.files import map_in_order
+from garmentcut.photo.files import LOCK_NAME, FolderLock, map_in_order, remove_staged
 from garmentcut.photo.truth import read_cutout
 
 _VERSION = 1  # of the checks: another one reads every pair again
@@ -96,12 +107,12 @@ class Ingest:
         self.folder = out_dir.resolve()
         patterns = self.options.pattern, self.options.cutout_pattern or self.options.pattern
         self._sides = () if originals is None else sides_of(originals, cutouts, patterns)
-        if self.folder in (
-            *(side.root for side in self._sides),
-            *(one.resolve() for one in self.options.review.batches),
-        ):
+        others = (*(side.root for side in self._sides), *(one.resolve() for one in self.options.review.batches))
+        if self.folder in others:
             raise DatasetError(f"{out_dir}: the dataset needs a folder of its own; choose another --out")
-        self._store = DatasetFolder(self.folder)
+        self.earlier = Manifest(self.folder, ())  # as the last run left it; empty if there is none
+        self._lock = FolderLock(self.folder / LOCK_NAME)
+        self._is_new = False
         parts = json.dumps([_VERSION, asdict(self.options.read)])
         fingerprint = hashlib.sha256(parts.encode()).hexdigest()[:16]
         self._passed: dict[str, LedgerEntry] = {}
@@ -110,25 +121,44 @@ class Ingest:
         )
 
     def __enter__(self) -> "Ingest":
-        """Take the folder's lock and read what earlier runs left.
+        """Take the folder's lock, read what earlier runs left and clear what a killed run left half written.
 
         Raises:
-            DatasetError: see `garmentcut.dataset.ledger.Store.open`.
-            DatasetError: the data set is split in another way, and `resplit` was not asked for.
+            DatasetError: another run is at work there, its files are not garmentcut's or are damaged, or it cannot be
+                written; or the data set is split in another way, and `resplit` was not asked for.
         """
-        self._store.open()
         try:
-            options, earlier = self.options, self._store.earlier
-            own = (Scheme.parse(earlier.scheme), earlier.seed) if earlier.scheme else None
-            self.scheme, self.seed = choose_scheme(options.scheme, options.seed, own=own, resplit=options.resplit)
+            self._is_new = not os.path.lexists(self.folder)
+            (self.folder / ALPHA_FOLDER).mkdir(parents=True, exist_ok=True)
+            self._lock.acquire()
+        except LockTakenError as error:
+            raise DatasetError(f"{self.folder}: another run is at work there; wait or choose another --out") from error
+        except OSError as error:
+            raise DatasetError(f"{self.folder} cannot be the dataset's folder: {error.strerror}") from error
+        try:
+            if (self.folder / MANIFEST_NAME).exists():
+                self.earlier = read_manifest(self.folder)
+            own = (Scheme.parse(self.earlier.scheme), self.earlier.seed) if self.earlier.scheme else None
+            asked = self.options.scheme, self.options.seed
+            self.scheme, self.seed = choose_scheme(*asked, own=own, resplit=self.options.resplit)
+            with writing(self.folder):
+                self.ledger = IngestLedger(self.folder)
+                for folder in (self.folder, self.folder / ALPHA_FOLDER, self.folder / PHOTO_FOLDER):
+                    remove_staged(folder)
         except BaseException:
-            self._store.close()
+            self.__exit__()
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Give the lock back."""
-        self._store.close()
+        """Give the lock back; a folder that stayed empty is removed."""
+        if self._is_new and self._lock.is_held:
+            with suppress(OSError):
+                (self.folder / ALPHA_FOLDER).rmdir()  # or there are targets
+                if [path.name for path in self.folder.iterdir()] == [LOCK_NAME]:
+                    (self.folder / LOCK_NAME).unlink()
+                    self.folder.rmdir()
+        self._lock.release()
 
     def plan(self) -> IngestPlan:
         """Find the files, and tell pairs that were read before from those to read.
@@ -146,12 +176,12 @@ class Ingest:
         for candidate in candidates:
             if candidate.refused:
                 continue
-            entry = self._store.ledger.current(candidate, self.folder, self._examination.options, retry=retry)
+            entry = self.ledger.current(candidate, self.folder, self._examination.options, retry=retry)
             if entry is None:
                 todo.append(candidate)
             else:
-                self._store.ledger.entries[candidate.name] = entry
-        if todo and not self._store.earlier.pairs and all(map(self._is_swapped, todo[:_TRIED])):
+                self.ledger.entries[candidate.name] = entry
+        if todo and not self.earlier.pairs and all(map(self._is_swapped, todo[:_TRIED])):
             first, second = (side.root for side in self._sides)
             raise DatasetError(f"{first} holds cutouts and {second} their photos: name the photos' folder first")
         return IngestPlan(tuple(candidates), tuple(todo), tuple(junk))
@@ -178,15 +208,12 @@ class Ingest:
         workers = self.options.workers or min(os.cpu_count() or 1, _MAX_WORKERS)
         with ThreadPoolExecutor(workers) as pool:
             for entry in map_in_order(pool, self._examination, plan.todo, num_ahead=2 * workers):
-                known = self._store.ledger.entries.get(entry.pair.name)
+                known = self.ledger.entries.get(entry.pair.name)
                 if self.options.add and entry.pair.refused and known and not known.pair.refused:
                     self._passed[entry.pair.name] = entry  # recorded, it would take the older one's place
-                    yield entry
-                    continue
-                try:
-                    self._store.ledger.append(entry)
-                except OSError as error:
-                    raise write_error(self._store.ledger.path, error) from error
+                else:
+                    with writing(self.ledger.path):
+                        self.ledger.append(entry)
                 yield entry
 
     def rows(self, plan: IngestPlan) -> tuple[Pair, ...]:
@@ -195,18 +222,18 @@ class Ingest:
         for candidate in plan.candidates:
             row = pair_of(candidate, self.folder)
             if not row.refused:
-                entry = self._passed.get(candidate.name) or self._store.ledger.entries[candidate.name]
+                entry = self._passed.get(candidate.name) or self.ledger.entries[candidate.name]
                 row = replace(entry.pair, faults=candidate.faults + entry.pair.faults)
                 hashes[row.name] = bytes.fromhex(entry.fingerprint)
             rows.append(row)
         if self.options.add:
             rows = self._joined_by_earlier(rows, hashes)
-        return mark_duplicates(rows, hashes, known={pair.name for pair in self._store.earlier.usable})
+        return mark_duplicates(rows, hashes, known={pair.name for pair in self.earlier.usable})
 
     def _joined_by_earlier(self, rows: list[Pair], hashes: dict[str, bytes]) -> list[Pair]:
         """With the rows of earlier runs; of the same name the new one counts, unless only the older one is usable."""
         joined = {row.name: row for row in rows}
-        for earlier in self._store.earlier.pairs:
+        for earlier in self.earlier.pairs:
             new, kept = joined.get(earlier.name), self._kept(earlier)
             if kept is None or (new is not None and (kept.refused or not new.refused)):
                 continue
@@ -214,16 +241,16 @@ class Ingest:
                 kept = replace(kept, notes=(*kept.notes, f"a newer cutout was refused: {new.faults[0].text}"))
             joined[kept.name] = kept
             if not kept.refused:
-                hashes[kept.name] = bytes.fromhex(self._store.ledger.entries[kept.name].fingerprint)
+                hashes[kept.name] = bytes.fromhex(self.ledger.entries[kept.name].fingerprint)
         return list(joined.values())
 
     def _kept(self, earlier: Pair) -> Pair | None:
         """The row of an earlier run as its files were found then; None: they are gone."""
-        entry = self._store.ledger.entries.get(earlier.name)
+        entry = self.ledger.entries.get(earlier.name)
         if entry is None:  # it was refused for its name alone
             return earlier if earlier.refused else None
         try:
-            is_there = has_own_files(entry, self.folder) and (self.folder / entry.pair.photo).is_file()
+            is_there = entry.has_own_files(self.folder) and (self.folder / entry.pair.photo).is_file()
         except OSError:
             is_there = False
         named = tuple(fault for fault in earlier.faults if fault.code == "view")
@@ -238,7 +265,7 @@ class Ingest:
         """
         rows = tuple(rows)
         usable = [row for row in rows if not row.refused]
-        kept = {} if self.options.resplit else {pair.garment: pair.split for pair in self._store.earlier.usable}
+        kept = {} if self.options.resplit else {pair.garment: pair.split for pair in self.earlier.usable}
         try:
             splits = assign_splits(usable, self.scheme, seed=self.seed, kept=kept) if usable else {}
         except DatasetError as error:
@@ -248,13 +275,27 @@ class Ingest:
             raise DatasetError(f"{error}; {way_out}") from error
         pairs = tuple(row if row.refused else replace(row, split=splits[row.group]) for row in rows)
         prove_split(pairs)
-        pairs = with_verdicts(pairs, self._store.earlier.pairs)
+        pairs = with_verdicts(pairs, self.earlier.pairs)
         manifest = Manifest(self.folder, pairs, self.scheme.text, self.seed)
-        self._store.save(manifest)
-        now, earlier = {pair.name: pair for pair in pairs}, self._store.earlier
-        gone = (pair.name for pair in earlier.pairs if pair.name not in now)
-        moved = (old.name for old in earlier.usable if old.name in now and now[old.name].split not in (old.split, ""))
+        names = [pair.name for pair in pairs if pair.photo_sha256]  # the others were not read
+        with writing(self.folder / MANIFEST_NAME):
+            write_manifest(manifest)
+            self._remove_unneeded(names)
+            self.ledger.keep(names)
+        now = {pair.name: pair for pair in pairs}
+        gone = (pair.name for pair in self.earlier.pairs if pair.name not in now)
+        known = (old for old in self.earlier.usable if old.name in now)
+        moved = (old.name for old in known if now[old.name].split not in (old.split, ""))
         return IngestResult(manifest, tuple(sorted(gone)), tuple(sorted(moved)))
+
+    def _remove_unneeded(self, names: Iterable[str]) -> None:
+        """Remove targets and photos that runs wrote and no row needs; what garmentcut did not write stays."""
+        entries = self.ledger.entries
+        needed = {text for name in names if name in entries for text in files_of(entries[name].pair)}
+        for pair in (*self.earlier.usable, *(entry.pair for entry in entries.values())):
+            for text in files_of(pair) - needed:
+                with suppress(OSError):
+                    (self.folder / text).unlink()
 
 
 @dataclass
@@ -285,7 +326,7 @@ class IngestSummary:
 
     def as_dict(self) -> dict[str, Any]:
         """For machines: counts, splits by view, faults by name."""
-        outcome = self.outcome
+        outcome = self.outcome or IngestResult(Manifest(self.folder, ()))
         return {
             "pairs": len(self.rows),
             "usable": self.num_usable,
@@ -294,14 +335,14 @@ class IngestSummary:
             "read": self.num_read,
             "junk": self.num_junk,
             "seconds": round(time.perf_counter() - self.started, 3),
-            "scheme": outcome.manifest.scheme if outcome else "",
-            "seed": outcome.manifest.seed if outcome else 0,
-            "splits": _splits(outcome.manifest.usable) if outcome else {},
+            "scheme": outcome.manifest.scheme,
+            "seed": outcome.manifest.seed,
+            "splits": _splits(outcome.manifest),
             "out": str(self.folder),
-            "manifest": str(self.folder / MANIFEST_NAME) if outcome else "",
+            "manifest": str(self.folder / MANIFEST_NAME) if self.outcome else "",
             "faults": [{"name": row.name, "code": f.code, "text": f.text} for row, f in self.refused + self.suspect],
-            "gone": list(outcome.gone) if outcome else [],
-            "moved": list(outcome.moved) if outcome else [],
+            "gone": list(outcome.gone),
+            "moved": list(outcome.moved),
         }
 
     def as_text(self) -> str:
@@ -324,17 +365,13 @@ def _counts(found: list[tuple[Pair, Fault]]) -> dict[str, int]:
     return dict(Counter(fault.code for _, fault in found).most_common())
 
 
-def _splits(pairs: tuple[Pair, ...]) -> dict[str, dict[str, int]]:
+def _splits(manifest: Manifest) -> dict[str, dict[str, int]]:
     """Pairs and garments of each split, and its pairs of each view."""
     splits: dict[str, dict[str, int]] = {}
-    for name in sorted({pair.split for pair in pairs}):
-        mine = [pair for pair in pairs if pair.split == name]
-        views = Counter(pair.view for pair in mine)
-        splits[name] = {
-            "pairs": len(mine),
-            "garments": len({pair.garment for pair in mine}),
-            **dict(sorted(views.items())),
-        }
+    for name in manifest.splits:
+        pairs = manifest.of(name)
+        counts = {"pairs": len(pairs), "garments": len({pair.garment for pair in pairs})}
+        splits[name] = counts | dict(sorted(Counter(pair.view for pair in pairs).items()))
     return splits
 
 

@@ -1,4 +1,4 @@
-"""`ingest.jsonl`, what `garmentcut ingest` has found in each pair so far, and the lock on the dataset's folder.
+"""`ingest.jsonl`, what `garmentcut ingest` has found in each pair so far, and its other files in a dataset's folder.
 
 Entries are written as they are found, so that nothing is read twice.
 """
@@ -6,8 +6,8 @@ Entries are written as they are found, so that nothing is read twice.
 import errno
 import os
 import re
-from collections.abc import Collection, Iterable
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from json import dumps
 from pathlib import Path
@@ -15,15 +15,14 @@ from typing import ClassVar, NamedTuple
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from garmentcut.dataset.manifest import MANIFEST_NAME, Manifest, Pair, read_manifest, write_manifest
+from garmentcut.dataset.manifest import Pair
 from garmentcut.dataset.pairing import Candidate
-from garmentcut.errors import DatasetError, LockTakenError, RunError
-from garmentcut.photo.files import LOCK_NAME, FolderLock, read_regular_file, remove_staged, sha256_of, write_atomic
+from garmentcut.errors import DatasetError, RunError
+from garmentcut.photo.files import read_regular_file, sha256_of, write_atomic
 
 LEDGER_NAME = "ingest.jsonl"
 ALPHA_FOLDER, PHOTO_FOLDER = "alpha", "photos"
 """Of targets, and of photos that were taken out of layered documents; in the data set's folder."""
-_FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 _LINE_START = b'{"pair": {'
 
 
@@ -32,6 +31,12 @@ class Stamp(NamedTuple):
 
     num_bytes: int
     mtime_ns: int
+
+    @classmethod
+    def of(cls, path: Path) -> "Stamp":
+        """Raises: OSError: it cannot be looked at."""
+        status = path.stat()
+        return cls(status.st_size, status.st_mtime_ns)
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,15 @@ class LedgerEntry:
     photo_bytes: int = 0  # length of the photo's file then; 0: refused
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    def has_own_files(self, folder: Path) -> bool:
+        """Whether the files that were written for it are there, as long as they were.
+
+        Raises:
+            OSError: one is not there.
+        """
+        own = ((self.pair.alpha, self.alpha_bytes), (self.pair.photo, self.photo_bytes))
+        return all((folder / text).stat().st_size == num_bytes for text, num_bytes in own if num_bytes)
 
 
 _ENTRIES = TypeAdapter(LedgerEntry)
@@ -100,98 +114,25 @@ class IngestLedger:
         photo = candidate.cutout if entry.inside else candidate.photo
         if is_out or photo is None or candidate.cutout is None:
             return None
+        pair = replace(
+            entry.pair,
+            photo=entry.pair.photo if entry.inside else path_text(photo, folder),
+            cutout=path_text(candidate.cutout, folder),
+            garment=candidate.garment,
+            view=candidate.view,
+        )
         try:
-            if not has_own_files(entry, folder):
+            if not entry.has_own_files(folder):
                 return None
-            stamps = stamp_of(photo), stamp_of(candidate.cutout)
-            pair = replace(
-                entry.pair,
-                photo=entry.pair.photo if entry.inside else path_text(photo, folder),
-                cutout=path_text(candidate.cutout, folder),
-                garment=candidate.garment,
-                view=candidate.view,
-            )
-            if (pair.photo, pair.cutout, *stamps) != (entry.pair.photo, entry.pair.cutout, entry.photo, entry.cutout):
-                # Moved, or copied, which changes times, not contents: only then are the contents compared.
-                if [stamp.num_bytes for stamp in stamps] != [entry.photo.num_bytes, entry.cutout.num_bytes]:
-                    return None
-                if sha256_of(candidate.cutout) != pair.cutout_sha256:
-                    return None
-                if not entry.inside and sha256_of(photo) != pair.photo_sha256:
-                    return None
+            found = replace(entry, pair=pair, photo=Stamp.of(photo), cutout=Stamp.of(candidate.cutout))
+            if _places_of(found) == _places_of(entry):
+                return found
+            # Moved, or copied, which changes times, not contents: only then are the contents compared.
+            is_same = [found.photo.num_bytes, found.cutout.num_bytes] == [entry.photo.num_bytes, entry.cutout.num_bytes]
+            is_same = is_same and sha256_of(candidate.cutout) == pair.cutout_sha256
+            return found if is_same and (entry.inside or sha256_of(photo) == pair.photo_sha256) else None
         except OSError:
             return None
-        return replace(entry, pair=pair, photo=stamps[0], cutout=stamps[1])
-
-
-class DatasetFolder:
-    """The folder; open between `open` and `close`, when `ledger` has what was found in the files."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder  # absolute path
-        self.earlier = Manifest(folder, ())  # as the last run left it; empty if there is none
-        self._lock = FolderLock(folder / LOCK_NAME)
-        self._is_new = False
-
-    def open(self) -> None:
-        """Take the lock, read what is there and clear what a killed run left half written.
-
-        Raises:
-            DatasetError: another run is at work there, its files are not garmentcut's or are damaged, or it cannot be
-                written.
-        """
-        try:
-            self._is_new = not os.path.lexists(self.folder)
-            (self.folder / ALPHA_FOLDER).mkdir(parents=True, exist_ok=True)
-            self._lock.acquire()
-        except LockTakenError as error:
-            raise DatasetError(f"{self.folder}: another run is at work there; wait or choose another --out") from error
-        except OSError as error:
-            raise DatasetError(f"{self.folder} cannot be the dataset's folder: {error.strerror}") from error
-        try:
-            if (self.folder / MANIFEST_NAME).exists():
-                self.earlier = read_manifest(self.folder)
-            self.ledger = IngestLedger(self.folder)
-            for folder in (self.folder, self.folder / ALPHA_FOLDER, self.folder / PHOTO_FOLDER):
-                remove_staged(folder)
-        except BaseException as error:
-            self.close()
-            if isinstance(error, OSError):
-                raise write_error(self.folder, error) from error
-            raise
-
-    def close(self) -> None:
-        """Give the lock back; a folder that stayed empty is removed."""
-        if self._is_new and self._lock.is_held:
-            with suppress(OSError):
-                (self.folder / ALPHA_FOLDER).rmdir()  # or there are targets
-                if [path.name for path in self.folder.iterdir()] == [LOCK_NAME]:
-                    (self.folder / LOCK_NAME).unlink()
-                    self.folder.rmdir()
-        self._lock.release()
-
-    def save(self, manifest: Manifest) -> None:
-        """Write the manifest; then drop entries, targets and photos of pairs that are no longer there.
-
-        Raises:
-            garmentcut.errors.RunError: it cannot be written, and is as it was.
-        """
-        names = [pair.name for pair in manifest.pairs if pair.photo_sha256]  # the others were not read
-        try:
-            write_manifest(manifest)
-            self._remove_unneeded(names)
-            self.ledger.keep(names)
-        except OSError as error:
-            raise write_error(self.folder / MANIFEST_NAME, error) from error
-
-    def _remove_unneeded(self, names: Iterable[str]) -> None:
-        """Remove targets and photos that runs wrote and no row needs; what garmentcut did not write stays."""
-        entries = self.ledger.entries
-        needed = {text for name in names if name in entries for text in _files_of(entries[name].pair)}
-        for pair in (*self.earlier.usable, *(entry.pair for entry in entries.values())):
-            for text in set(_files_of(pair)) - needed:
-                with suppress(OSError):
-                    (self.folder / text).unlink()
 
 
 def read_hashes(folder: Path) -> dict[str, bytes]:
@@ -208,26 +149,6 @@ def read_hashes(folder: Path) -> dict[str, bytes]:
     }
 
 
-def has_own_files(entry: LedgerEntry, folder: Path) -> bool:
-    """Whether the files that were written for an entry are there, as long as they were.
-
-    Raises:
-        OSError: one is not there.
-    """
-    own = ((entry.pair.alpha, entry.alpha_bytes), (entry.pair.photo, entry.photo_bytes))
-    return all((folder / text).stat().st_size == num_bytes for text, num_bytes in own if num_bytes)
-
-
-def stamp_of(path: Path) -> Stamp:
-    """A file's stamp.
-
-    Raises:
-        OSError: it cannot be looked at.
-    """
-    status = path.stat()
-    return Stamp(status.st_size, status.st_mtime_ns)
-
-
 def path_text(path: Path | None, folder: Path) -> str:
     """An absolute path for the manifest: with `/`, relative to the data set's folder if they share one."""
     if path is None:
@@ -240,11 +161,24 @@ def path_text(path: Path | None, folder: Path) -> str:
     return text.encode(errors="backslashreplace").decode()  # of a file refused for its name
 
 
-def write_error(path: Path, error: OSError) -> RunError:
-    """What to tell about a file that cannot be written."""
-    if error.errno in _FULL_DISK:
-        return RunError(f"{path}: {error.strerror}; free some space and run again: it goes on where it stopped")
-    return RunError(f"{path}: {error.strerror or error}; make the folder writable and run again")
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Explain what keeps a file of the dataset from being written.
+
+    Raises:
+        RunError: the disk is full, or the folder cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        fix = "make the folder writable and run again"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            fix = "free some space and run again: it goes on where it stopped"
+        raise RunError(f"{path}: {error.strerror or error}; {fix}") from error
+
+
+def _places_of(entry: LedgerEntry) -> tuple[object, ...]:
+    return entry.pair.photo, entry.pair.cutout, entry.photo, entry.cutout
 
 
 def _line(entry: LedgerEntry) -> bytes:
@@ -263,9 +197,7 @@ def _entry_of(line: bytes) -> LedgerEntry | None:
         return None
 
 
-def _files_of(pair: Pair) -> list[str]:
+def files_of(pair: Pair) -> set[str]:
     """Those of a pair's files that were written for it."""
-    if "/" in pair.name:
-        return []
     own = ((pair.alpha, ALPHA_FOLDER), (pair.photo, PHOTO_FOLDER))
-    return [text for text, folder in own if text == f"{folder}/{pair.name}.png"]
+    return {text for text, folder in own if "/" not in pair.name and text == f"{folder}/{pair.name}.png"}

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -51,6 +52,7 @@ SUSPECT = {
     "near_duplicate": "a photo that looks the same, re-saved or scaled: split together with this one",
 }
 """Codes of faults that a person should look at; the pair is used."""
+_SEVERITIES: dict[str, Severity] = {**dict.fromkeys(REFUSING, "refuses"), **dict.fromkeys(SUSPECT, "suspect")}
 _EXACT = np.float32(1e-6)  # a float32 of k / 255 is nearer to it than that
 MANIFEST_NAME = "manifest.jsonl"
 _FORMAT = {"garmentcut": "manifest", "version": 1}
@@ -72,9 +74,12 @@ def fault_of(code: str, text: str) -> Fault:
     Raises:
         KeyError: there is no such code.
     """
-    if code not in REFUSING and code not in SUSPECT:
-        raise KeyError(code)
-    return Fault(code, text, "refuses" if code in REFUSING else "suspect")
+    return Fault(code, text, _SEVERITIES[code])
+
+
+def refuses(faults: Iterable[Fault]) -> bool:
+    """True if one of them keeps a pair out of the data set."""
+    return any(fault.severity == "refuses" for fault in faults)
 
 
 @dataclass(frozen=True)
@@ -106,7 +111,7 @@ class Pair:
     @property
     def refused(self) -> bool:
         """True if a fault keeps it out of the data set."""
-        return any(fault.severity == "refuses" for fault in self.faults)
+        return refuses(self.faults)
 
 
 def target_bytes(alpha: NDArray[np.float32]) -> bytes:
@@ -184,8 +189,8 @@ class Manifest:
 
 @dataclass(frozen=True)
 class _Header:
-    garmentcut: str
-    version: int
+    garmentcut: Literal["manifest"]
+    version: Literal[1]
     scheme: str
     seed: int
     rows: int
@@ -215,7 +220,10 @@ def read_manifest(folder: Path) -> Manifest:
     pairs = tuple(_read_row(path, number, line) for number, line in enumerate(lines[1:], 2))
     if len(pairs) != header.rows:
         raise DatasetError(f"{path}: {len(pairs)} rows where its first line says {header.rows}; {_FIX}")
-    _check_names(path, pairs)
+    first: dict[str, int] = {}
+    for number, pair in enumerate(pairs, 2):
+        if first.setdefault(pair.name, number) != number:
+            raise DatasetError(f"{path}, lines {first[pair.name]} and {number}: both are {pair.name}; {_FIX}")
     return Manifest(Path(folder), pairs, header.scheme, header.seed)
 
 
@@ -251,26 +259,20 @@ def read_pair(manifest: Manifest, pair: Pair) -> tuple[Photo, NDArray[np.float32
 
 def with_verdicts(pairs: Iterable[Pair], earlier: Iterable[Pair]) -> tuple[Pair, ...]:
     """Pairs with the verdicts that the same cutouts of the same photos had in an earlier manifest."""
-    known = {_content_of(pair): pair.verdict for pair in earlier if pair.verdict}
-    return tuple(replace(pair, verdict=known.get(_content_of(pair), pair.verdict)) for pair in pairs)
-
-
-def _content_of(pair: Pair) -> tuple[str, str, str]:
-    return pair.name, pair.photo_sha256, pair.cutout_sha256
+    content_of = attrgetter("name", "photo_sha256", "cutout_sha256")
+    known = {content_of(pair): pair.verdict for pair in earlier if pair.verdict}
+    return tuple(replace(pair, verdict=known.get(content_of(pair), pair.verdict)) for pair in pairs)
 
 
 def _read_header(path: Path, lines: list[bytes]) -> _Header:
     try:
         content = json_of(lines[0])
-        if content["version"] > _FORMAT["version"]:
-            raise DatasetError(f"{path}: written by a later garmentcut; update this one")
-        header = _HEADERS.validate_python(content)
-        if (header.garmentcut, header.version) != tuple(_FORMAT.values()):
-            raise ValueError
-    except DatasetError:
-        raise
+        is_later = content["version"] > _FORMAT["version"]
+        header = None if is_later else _HEADERS.validate_python(content)
     except (IndexError, KeyError, TypeError, ValueError) as error:
         raise DatasetError(f"{path}, line 1, does not say that it is a manifest of garmentcut's; {_FIX}") from error
+    if header is None:
+        raise DatasetError(f"{path}: written by a later garmentcut; update this one")
     return header
 
 
@@ -300,11 +302,3 @@ def _check_row(pair: Pair) -> None:
     left, top, right, bottom = pair.box_xyxy
     if not (0 <= left < right <= pair.size_hw[1] and 0 <= top < bottom <= pair.size_hw[0]):
         raise ValueError("box_xyxy does not lie in the photo")
-
-
-def _check_names(path: Path, pairs: Iterable[Pair]) -> None:
-    lines: dict[str, int] = {}
-    for number, pair in enumerate(pairs, 2):
-        if pair.name in lines:
-            raise DatasetError(f"{path}, lines {lines[pair.name]} and {number}: both are {pair.name}; {_FIX}")
-        lines[pair.name] = number

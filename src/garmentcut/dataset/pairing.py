@@ -8,8 +8,9 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
-from garmentcut.dataset.manifest import Fault, fault_of
+from garmentcut.dataset.manifest import Fault, fault_of, refuses
 from garmentcut.errors import DatasetError
 from garmentcut.naming import VIEWS, Key, NamePattern, safe_name
 from garmentcut.photo.files import walk_files
@@ -46,7 +47,7 @@ class Candidate:
     @property
     def refused(self) -> bool:
         """True if it is not worth reading."""
-        return any(fault.severity == "refuses" for fault in self.faults)
+        return refuses(self.faults)
 
 
 @dataclass(frozen=True)
@@ -58,15 +59,18 @@ class Side:
     pattern: NamePattern  # how they are named
     suffixes: frozenset[str]  # of files that can be read, lower case
 
+    @property
+    def option(self) -> str:
+        """The option of the pattern."""
+        return "--pattern" if self.kind == "photo" else "--cutout-pattern"
 
-@dataclass(frozen=True)
-class _Files:
-    """A side's files by what their names say."""
+
+class _Files(NamedTuple):
+    """A side's files by what their names say, and a refused candidate for each file or folder that says nothing."""
 
     side: Side
     keyed: dict[_Folded, list[tuple[Key, Path]]]
-    misfits: list[Path]
-    unreadable: list[OSError]
+    nameless: list[Candidate]
 
 
 def sides_of(originals: Path, cutouts: Path | None, patterns: tuple[str, str]) -> tuple[Side, Side]:
@@ -93,14 +97,10 @@ def sides_of(originals: Path, cutouts: Path | None, patterns: tuple[str, str]) -
     photo_pattern, cutout_pattern = map(NamePattern, patterns)
     if photo_pattern.has_view != cutout_pattern.has_view:
         raise DatasetError(f"patterns {patterns[0]!r} and {patterns[1]!r}: one has <view> and the other has not")
+    suffixes = CUTOUT_SUFFIXES if cutouts is not None else LAYERED_SUFFIXES
     return (
         Side("photo", originals.resolve(), photo_pattern, frozenset(PHOTO_SUFFIXES)),
-        Side(
-            "cutout",
-            (cutouts or originals).resolve(),
-            cutout_pattern,
-            CUTOUT_SUFFIXES if cutouts is not None else LAYERED_SUFFIXES,
-        ),
+        Side("cutout", (cutouts or originals).resolve(), cutout_pattern, suffixes),
     )
 
 
@@ -129,35 +129,37 @@ def find_candidates(
     listed = both[1:] if is_one_folder else both
     folded = {key for files in listed for key in files.keyed}
     candidates = [_candidate(key, spelt[key[0]], both) for key in folded]
-    candidates += [_misfit(files.side, path) for files in listed for path in files.misfits]
-    candidates += [_unreadable(files.side, error) for files in listed for error in files.unreadable]
+    candidates += [candidate for files in listed for candidate in files.nameless]
     return sorted(candidates, key=lambda candidate: candidate.name)
 
 
 def _read_names(
     side: Side, passed: set[Path], on_junk: Callable[[str], None] | None, *, may_be_empty: bool = False
 ) -> _Files:
-    files = _Files(side, defaultdict(list), [], [])
+    files, errors, found = _Files(side, defaultdict(list), []), list[OSError](), False
     suffixes = tuple(sorted(side.suffixes))
-    found = False
 
     def skip(path: str, code: str) -> None:
         if on_junk is not None and code == "junk":
             on_junk(path)
 
-    walk = walk_files(side.root, suffixes, passed=passed, on_error=files.unreadable.append, on_skip=skip)
-    for path in map(Path, walk):
+    for path in map(Path, walk_files(side.root, suffixes, passed=passed, on_error=errors.append, on_skip=skip)):
         found = True
         key = side.pattern.read(PurePosixPath(path.relative_to(side.root).as_posix()))
-        if key is None or not _is_text(path):
-            files.misfits.append(path)
+        if not _is_text(path):
+            files.nameless.append(_nameless(side, path, "name", "its name is not valid Unicode; rename it"))
+        elif key is None:
+            text = f"it is not named {side.pattern.text}; rename it, or give {side.option}"
+            files.nameless.append(_nameless(side, path, "name", text))
         else:
             files.keyed[key.folded].append((key, path))
-    if not found and files.unreadable and not may_be_empty:
-        error = files.unreadable[0]
-        raise DatasetError(f"{side.root}: no {side.kind}s there; {error.filename}: {error.strerror}; make it readable")
     if not found and not may_be_empty:
-        raise DatasetError(f"{side.root}: no {side.kind}s there; looked for {' '.join(suffixes)}")
+        looked = f"looked for {' '.join(suffixes)}"
+        reason = f"{errors[0].filename}: {errors[0].strerror}; make it readable" if errors else looked
+        raise DatasetError(f"{side.root}: no {side.kind}s there; {reason}")
+    for error in errors:
+        text = f"{error.strerror}; make it readable, or move it elsewhere"
+        files.nameless.append(_nameless(side, Path(error.filename), "unreadable", text))
     return files
 
 
@@ -166,7 +168,9 @@ def _candidate(folded: _Folded, garment: str, both: tuple[_Files, _Files]) -> Ca
     text = next(key.view for key, _ in entries[0] + entries[1])
     view, view_faults = view_of(text)
     name = f"{garment}_{text}" if text else garment
-    photo_faults, faults = (_partner_faults(name, *one) for one in zip(entries, both, strict=True))
+    photo_faults, faults = (
+        _partner_faults(name, found, files.side) for found, files in zip(entries, both, strict=True)
+    )
     faults += view_faults
     # Of several photos in the documents' own folder some are cutouts: none is better than the wrong one.
     photo, cutout = (found[0][1] if found else None for found in entries)
@@ -184,42 +188,24 @@ def _candidate(folded: _Folded, garment: str, both: tuple[_Files, _Files]) -> Ca
     )
 
 
-def _partner_faults(name: str, found: list[tuple[Key, Path]], files: _Files) -> tuple[Fault, ...]:
-    side = files.side
+def _partner_faults(name: str, found: list[tuple[Key, Path]], side: Side) -> tuple[Fault, ...]:
     if len(found) > 1:
         where = ", ".join(str(path.relative_to(side.root)) for _, path in found)
         return (fault_of("ambiguous", f"{len(found)} {side.kind}s of one name: {where}; keep one"),)
     if found:
         return ()
-    option = "--pattern" if side.kind == "photo" else "--cutout-pattern"
-    fix = f"add it, or say with {option} how {side.kind}s are named"
+    fix = f"add it, or say with {side.option} how {side.kind}s are named"
     return (fault_of(f"no_{side.kind}", f"no {side.kind} of {name} in {side.root}; {fix}"),)
 
 
-def _misfit(side: Side, path: Path) -> Candidate:
-    option = "--pattern" if side.kind == "photo" else "--cutout-pattern"
-    shown = _shown(side, path)
-    reason = f"{side.kind} {shown} is not named {side.pattern.text}; rename it, or give {option}"
-    if not _is_text(path):
-        reason = f"{side.kind} {shown}: its name is not valid Unicode; rename it"
-    return _nameless(side, path, fault_of("name", reason))
-
-
-def _unreadable(side: Side, error: OSError) -> Candidate:
-    path = Path(error.filename)
-    shown = _shown(side, path)
+def _nameless(side: Side, path: Path, code: str, text: str) -> Candidate:
+    """A file, or a folder that cannot be read, which is of no pair."""
+    shown = path.relative_to(side.root).as_posix().encode(errors="backslashreplace").decode()
     short = shown if len(shown) <= _MAX_SHOWN else f"{shown[:_MAX_SHOWN]}..."
-    text = f"the {side.kind}s' folder {short}: {error.strerror}; make it readable, or move it elsewhere"
-    return _nameless(side, path, fault_of("unreadable", text))
-
-
-def _nameless(side: Side, path: Path, fault: Fault) -> Candidate:
+    what = side.kind if code == "name" else f"the {side.kind}s' folder"
     photo, cutout = (path, None) if side.kind == "photo" else (None, path)
-    return Candidate(safe_name(f"{side.kind}s/{_shown(side, path)}"), "", "unknown", photo, cutout, (fault,))
-
-
-def _shown(side: Side, path: Path) -> str:
-    return path.relative_to(side.root).as_posix().encode(errors="backslashreplace").decode()
+    faults = (fault_of(code, f"{what} {short}: {text}"),)
+    return Candidate(safe_name(f"{side.kind}s/{shown}"), "", "unknown", photo, cutout, faults)
 
 
 def _is_text(path: Path) -> bool:

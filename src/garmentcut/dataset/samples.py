@@ -5,12 +5,11 @@ Which samples a step gets, and what its augmentation draws from, follows from it
 
 import functools
 import hashlib
-import math
 import os
 import threading
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
@@ -22,6 +21,7 @@ from torch import Tensor
 from garmentcut.dataset.manifest import Manifest, Pair, read_pair
 from garmentcut.errors import DatasetError, PhotoError
 from garmentcut.photo.color import srgb_of
+from garmentcut.photo.files import map_in_order
 from garmentcut.photo.photo import Photo, resize_alpha, resize_rgb, to_8_bit
 from garmentcut.recipe import DataConfig
 
@@ -41,11 +41,6 @@ def seeded_generator(*names: str | int) -> torch.Generator:
     return torch.Generator().manual_seed(int.from_bytes(digest))
 
 
-def step_generator(seed: int, step: int, rank: int = 0) -> torch.Generator:
-    """The generator of the augmentation of a step, counted from 0: the same whether or not it was resumed."""
-    return seeded_generator("augment", seed, step, rank)
-
-
 class SharedGenerator(torch.Generator):
     """Random numbers for a batch shared by several devices: all draw the whole batch's, each takes its own.
 
@@ -56,12 +51,29 @@ class SharedGenerator(torch.Generator):
     world_size: int = 1  # number of devices
 
 
-def shared_generator(seed: int, step: int, *, rank: int, world_size: int) -> SharedGenerator:
-    """As `step_generator` of the first device, for a batch of which each device has as many samples."""
+def shared_generator(seed: int, step: int, *, rank: int = 0, world_size: int = 1) -> SharedGenerator:
+    """The generator of the augmentation of a step, counted from 0: the same whether or not it was resumed."""
     generator = SharedGenerator()
-    generator.manual_seed(step_generator(seed, step).initial_seed())
+    generator.manual_seed(seeded_generator("augment", seed, step, 0).initial_seed())
     generator.rank, generator.world_size = rank, world_size
     return generator
+
+
+def framed(photo: Photo, alpha: NDArray[np.float32], height: int, *, target: str = "alpha") -> tuple[_Levels, _Levels]:
+    """Scale a photo and its target `(H, W)` in [0, 1] to one height, keeping the whole width.
+
+    Returns:
+        `(height, w, 3)` uint8 sRGB and `(height, w)` uint8, 255 for fully garment, of a kind of `DataConfig.target`.
+        Eight bits lose nothing: retouchers' alphas have 33 levels.
+    """
+    size_hw = height, max(round(photo.size_hw[1] * height / photo.size_hw[0]), 1)
+    rgb = srgb_of(resize_rgb(to_8_bit(photo.rgb), size_hw), photo.profile)
+    if target == "alpha":
+        return rgb, np.rint(resize_alpha(alpha, size_hw) * 255).astype(np.uint8)
+    # Made hard before it is scaled: `alpha > 0` of a reduced alpha would be fatter still.
+    mask = alpha >= 0.5 if target == "alpha >= 128" else alpha > 0
+    covered = resize_alpha(mask.astype(np.float32), size_hw)
+    return rgb, np.where(covered >= 0.5, np.uint8(255), np.uint8(0))
 
 
 def frame_pair(
@@ -79,25 +91,13 @@ def frame_pair(
         data: size and kind of target.
 
     Returns:
-        The photo, `(*size_hw, 3)` uint8 sRGB, and the target, `size_hw` uint8, 255 for fully garment. Eight bits lose
-        nothing: retouchers' alphas have 33 levels.
+        The photo, `(*size_hw, 3)` uint8 sRGB, and the target, `size_hw` uint8, 255 for fully garment.
     """
     height, width = data.size_hw
-    scale = height / photo.size_hw[0]
-    content_hw = height, max(round(photo.size_hw[1] * scale), 1)
-    rgb = srgb_of(resize_rgb(to_8_bit(photo.rgb), content_hw), photo.profile)
-    left = round((box_xyxy[0] + box_xyxy[2]) / 2 * scale - width / 2)
-    left = min(max(left, 0), max(content_hw[1] - width, 0))
-    return _of_width(rgb, left, width), _of_width(_target(alpha, content_hw, data), left, width)
-
-
-def _target(alpha: NDArray[np.float32], content_hw: tuple[int, int], data: DataConfig) -> _Levels:
-    if data.target == "alpha":
-        return np.rint(resize_alpha(alpha, content_hw) * 255).astype(np.uint8)
-    # Made hard before it is scaled: `alpha > 0` of a reduced alpha would be fatter still.
-    mask = alpha >= 0.5 if data.target == "alpha >= 128" else alpha > 0
-    covered = resize_alpha(mask.astype(np.float32), content_hw)
-    return np.where(covered >= 0.5, np.uint8(255), np.uint8(0))
+    rgb, levels = framed(photo, alpha, height, target=data.target)
+    middle = (box_xyxy[0] + box_xyxy[2]) / 2 * height / photo.size_hw[0]
+    left = min(max(round(middle - width / 2), 0), max(rgb.shape[1] - width, 0))
+    return _of_width(rgb, left, width), _of_width(levels, left, width)
 
 
 def _of_width(levels: _Levels, left: int, width: int) -> _Levels:
@@ -152,7 +152,7 @@ class Samples:
 
     def is_wrong(self, index: int) -> bool:
         """True for a sample whose cutout was marked wrong."""
-        return self.pair_of(index).verdict == "wrong"
+        return self.pairs[index].verdict == "wrong"
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -164,12 +164,8 @@ class Samples:
             IndexError: there are not so many.
             PhotoError: its files cannot be read; names the file.
         """
-        planes, pair = self.planes(index), self.pair_of(index)
+        planes, pair = self.planes(index), self.pairs[index]
         return Sample(torch.from_numpy(planes.photo), torch.from_numpy(planes.alpha), pair.view, pair.name)
-
-    def pair_of(self, index: int) -> Pair:
-        """The pair that a sample is of."""
-        return self.pairs[index]
 
     def planes(self, index: int, draw: int = 0) -> Planes:  # noqa: ARG002 - of whole photos all draws are alike
         """The pixels of one sample; of samples that are windows, another draw is another window."""
@@ -257,21 +253,13 @@ def batches(
         near = max(batch // world_size, 1) * world_size
         raise DatasetError(f"a batch of {batch} cannot be shared evenly by {world_size} devices; use {near}")
     share = batch // world_size
-    places = (range(step * batch + rank * share, step * batch + (rank + 1) * share) for step in steps)
-    if weights is None:
-
-        def index_at(place: int) -> int:
-            return _index(place, samples, seed)
-
-    else:
+    starts = (step * batch + rank * share for step in steps)
+    index_at: Callable[[int], int] = functools.partial(_index, samples=samples, seed=seed)
+    if weights is not None:
         chunk = steps.start // DRAW_STEPS
         order = drawn_order(weights, DRAW_STEPS * batch, seed=seed, chunk=chunk)
-        first = chunk * DRAW_STEPS * batch
-
-        def index_at(place: int) -> int:
-            return order[place - first]
-
-    return _prepared(samples, places, index_at, workers or min(os.cpu_count() or 1, _MAX_THREADS))
+        index_at = dict(enumerate(order, chunk * DRAW_STEPS * batch)).__getitem__
+    return _prepared(samples, starts, share, index_at, workers or min(os.cpu_count() or 1, _MAX_THREADS))
 
 
 class DrawWeights:
@@ -286,7 +274,7 @@ class DrawWeights:
         return cls(samples, data) if data.rare_views > 1 or data.hard_photos > 1 else None
 
     def __init__(self, samples: Samples, data: DataConfig) -> None:
-        views = [samples.pair_of(index).view for index in range(len(samples))]
+        views = [pair.view for pair in samples.pairs]
         most = max(views.count(view) for view in set(views))
         rarity = [min(most / views.count(view), data.rare_views) for view in views]
         wrong = [data.wrong_weight if samples.is_wrong(index) else 1.0 for index in range(len(samples))]
@@ -339,44 +327,35 @@ def drawn_order(weights: Tensor, num: int, *, seed: int, chunk: int) -> list[int
 
 
 def _prepared(
-    samples: Samples, places: Iterable[range], index_at: Callable[[int], int], workers: int
+    samples: Samples, starts: Iterable[int], share: int, index_at: Callable[[int], int], workers: int
 ) -> Generator[SampleBatch, None, None]:
-    pool = ThreadPoolExecutor(workers, thread_name_prefix=THREAD_NAME)
-    under_way = deque[tuple[SampleBatch, list[Future[None]]]]()
-    try:
-        for step_places in places:
-            under_way.append(_begin(samples, [(index_at(place), place) for place in step_places], pool))
-            # One batch is ready, and every thread has a sample of a later one to do.
-            if len(under_way) > 1 + math.ceil(workers / len(step_places)):
-                yield _finished(*under_way.popleft())
-        while under_way:
-            yield _finished(*under_way.popleft())
-    finally:
-        pool.shutdown(cancel_futures=True)
+    def rows() -> Iterator[tuple[SampleBatch, int, int]]:
+        """Each row of each batch, which is still empty, and the place that it is drawn for."""
+        for start in starts:
+            batch = _empty_batch(samples, tuple(map(index_at, range(start, start + share))))
+            yield from ((batch, row, start + row) for row in range(share))
+
+    def filled(job: tuple[SampleBatch, int, int]) -> SampleBatch | None:
+        """The batch, if this is its last row: those before are filled by then."""
+        batch, row, place = job
+        batch.photos.numpy()[row], batch.alphas.numpy()[row] = samples.planes(batch.indices[row], place)
+        return batch if row == share - 1 else None
+
+    num_ahead = share + max(share, workers)  # one batch is ready, and every thread has a sample of a later one to do
+    with (
+        ThreadPoolExecutor(workers, thread_name_prefix=THREAD_NAME) as pool,
+        closing(map_in_order(pool, filled, rows(), num_ahead=num_ahead)) as batches_or_none,
+    ):
+        yield from filter(None, batches_or_none)
 
 
-def _begin(
-    samples: Samples, draws: Sequence[tuple[int, int]], pool: ThreadPoolExecutor
-) -> tuple[SampleBatch, list[Future[None]]]:
-    """A batch still empty, and the work of filling it with samples, each given with the number of its draw."""
-    indices = tuple(index for index, _ in draws)
-    (height, width), pairs = samples.data.size_hw, [samples.pair_of(index) for index in indices]
+def _empty_batch(samples: Samples, indices: tuple[int, ...]) -> SampleBatch:
+    (height, width), pairs = samples.data.size_hw, [samples.pairs[index] for index in indices]
     photos, alphas = (
         torch.empty((len(indices), channels, height, width), dtype=torch.uint8, pin_memory=torch.cuda.is_available())
         for channels in (samples.num_channels, 1)
     )
-    batch = SampleBatch(photos, alphas, tuple(pair.view for pair in pairs), tuple(pair.name for pair in pairs), indices)
-
-    def fill(draw: tuple[int, int], photo: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> None:
-        photo[:], alpha[:] = samples.planes(*draw)
-
-    return batch, [pool.submit(fill, *slot) for slot in zip(draws, photos.numpy(), alphas.numpy(), strict=True)]
-
-
-def _finished(batch: SampleBatch, work: list[Future[None]]) -> SampleBatch:
-    for future in work:
-        future.result()
-    return batch
+    return SampleBatch(photos, alphas, tuple(pair.view for pair in pairs), tuple(pair.name for pair in pairs), indices)
 
 
 def _index(place: int, samples: Samples, seed: int) -> int:
@@ -388,15 +367,11 @@ def _index(place: int, samples: Samples, seed: int) -> int:
     epoch, rest = divmod(place, num)
     order = _order(epoch, num, seed)
     index = int(order[rest])
-    if samples.is_wrong(index) and _draw(epoch, rest, seed) >= samples.data.wrong_weight:
+    chance = seeded_generator("wrong", seed, epoch, rest)
+    if samples.is_wrong(index) and float(torch.rand((), generator=chance)) >= samples.data.wrong_weight:
         following = (int(order[(rest + step) % num]) for step in range(1, num))
         return next((other for other in following if not samples.is_wrong(other)), index)
     return index
-
-
-def _draw(epoch: int, rest: int, seed: int) -> float:
-    """Even in [0, 1), the same each time."""
-    return float(torch.rand((), generator=seeded_generator("wrong", seed, epoch, rest)))
 
 
 @functools.lru_cache(maxsize=4)

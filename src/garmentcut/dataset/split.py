@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from garmentcut.dataset.ledger import read_hashes
-from garmentcut.dataset.manifest import Fault, Manifest, Pair, fault_of, read_pair
+from garmentcut.dataset.manifest import Manifest, Pair, fault_of, read_pair
 from garmentcut.errors import DatasetError, PhotoError, counted
 from garmentcut.photo.color import srgb_of
 from garmentcut.photo.photo import Photo, to_8_bit
@@ -115,8 +115,7 @@ def find_met(manifest: Manifest, photos: Collection[str], hashes: Sequence[bytes
     garment); or if it looks like one of another data set, by its perceptual hash. `photos` are first digits of their
     SHA-256.
     """
-    lengths = {len(photo) for photo in photos}
-    known = set(photos)
+    known, lengths = set(photos), {len(photo) for photo in photos}
     met = {
         pair.group or pair.garment
         for pair in manifest.usable
@@ -124,18 +123,11 @@ def find_met(manifest: Manifest, photos: Collection[str], hashes: Sequence[bytes
     }
     own = hashes_of(manifest) if hashes else {}
     rows = [pair for pair in manifest.usable if pair.photo_sha256 in own]
-    if rows:
-        theirs = [own[pair.photo_sha256] for pair in rows]
-        both = np.frombuffer(b"".join((*hashes, *theirs)), np.int8).reshape(-1, HASH_BYTES)
-        near = {j - len(hashes) for i, j, _ in find_near(both) if i < len(hashes) <= j}
-        met |= {rows[place].group or rows[place].garment for place in near}
+    both = b"".join((*hashes, *(own[pair.photo_sha256] for pair in rows)))
+    for i, j, _ in find_near(np.frombuffer(both, np.int8).reshape(-1, HASH_BYTES)):
+        if i < len(hashes) <= j:
+            met.add(rows[j - len(hashes)].group or rows[j - len(hashes)].garment)
     return frozenset(pair.name for pair in manifest.usable if (pair.group or pair.garment) in met)
-
-
-def find_repeated(hashes: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Names of files with the content of an earlier one, and that one's name, of `(name, hash of the content)`."""
-    first: dict[str, str] = {}
-    return {name: first[digest] for name, digest in hashes if first.setdefault(digest, name) != name}
 
 
 def group_garments(garments: Iterable[str], links: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -154,30 +146,17 @@ def group_garments(garments: Iterable[str], links: Iterable[tuple[str, str]]) ->
     return {garment: leader_of(garment) for garment in leaders}
 
 
-def near_faults(names: Sequence[str], near: Iterable[tuple[int, int, float]]) -> Mapping[str, Fault]:
-    """A fault for each photo that is near another, naming the nearest."""
-    nearest: dict[int, tuple[float, int]] = {}
-    for i, j, distance in near:
-        for one, other in ((i, j), (j, i)):
-            nearest[one] = min(nearest.get(one, (np.inf, 0)), (distance, other))
-    return {
-        names[one]: fault_of("near_duplicate", f"looks like {names[other]} (distance {distance:.2f})")
-        for one, (distance, other) in nearest.items()
-    }
-
-
 def _span_of(alpha: NDArray[np.float32]) -> tuple[float, float, float, float]:
     """Left, top, right, bottom of the box that the grid divides; it may reach beyond the photo."""
-    starts, ends = [], []
+    spans = []
     for axis in (0, 1):
         weights = alpha.sum(axis=axis, dtype=np.float64)
         places = np.arange(len(weights)) + 0.5
-        center = float(weights @ places / weights.sum())
-        spread = float(np.sqrt(weights @ (places - center) ** 2 / weights.sum()))
-        reach = max(_SPAN * spread, 0.5)  # at least a pixel
-        starts.append(center - reach)
-        ends.append(center + reach)
-    return starts[0], starts[1], ends[0], ends[1]
+        center = np.average(places, weights=weights)
+        reach = max(_SPAN * np.sqrt(np.average((places - center) ** 2, weights=weights)), 0.5)  # at least a pixel
+        spans.append((float(center - reach), float(center + reach)))
+    (left, right), (top, bottom) = spans
+    return left, top, right, bottom
 
 
 def _cells(values: NDArray[np.float32], box: tuple[float, float, float, float]) -> NDArray[np.float32]:
@@ -200,11 +179,20 @@ def mark_duplicates(
     """
     rows = _refuse_copies(tuple(rows), known)
     usable = [row for row in rows if not row.refused]
-    links = _near_links(usable, hashes)
-    groups = group_garments(
-        (row.garment for row in usable), ((usable[i].garment, usable[j].garment) for i, j, _ in links)
-    )
-    faults = {name: (fault,) for name, fault in near_faults([row.name for row in usable], links).items()}
+    links, nearest = [], dict[str, tuple[float, str]]()
+    packed = np.frombuffer(b"".join(hashes[row.name] for row in usable), np.int8)
+    for i, j, distance in find_near(packed.reshape(-1, HASH_BYTES)):
+        pair = usable[i], usable[j]
+        if pair[0].garment == pair[1].garment and distance >= _SAME_GARMENT_NEAR:
+            continue
+        links.append((pair[0].garment, pair[1].garment))
+        for one, other in (pair, pair[::-1]):
+            nearest[one.name] = min(nearest.get(one.name, (np.inf, "")), (distance, other.name))
+    groups = group_garments((row.garment for row in usable), links)
+    faults = {
+        name: (fault_of("near_duplicate", f"looks like {other} (distance {distance:.2f})"),)
+        for name, (distance, other) in nearest.items()
+    }
     return tuple(
         row if row.refused else replace(row, group=groups[row.garment], faults=row.faults + faults.get(row.name, ()))
         for row in rows
@@ -212,26 +200,19 @@ def mark_duplicates(
 
 
 def _refuse_copies(rows: tuple[Pair, ...], known: Collection[str]) -> tuple[Pair, ...]:
-    usable = sorted((row for row in rows if not row.refused), key=lambda row: (row.name not in known, row.name))
-    copies = find_repeated((row.name, row.photo_sha256) for row in usable)
+    first: dict[str, str] = {}  # name of the row that a photo file stays with
+    for row in sorted(rows, key=lambda row: (row.name not in known, row.name)):
+        if not row.refused:
+            first.setdefault(row.photo_sha256, row.name)
 
-    def refused(row: Pair) -> Pair:
-        text = f"the same photo file as {copies[row.name]}; keep the better cutout of the two, remove the other"
-        return replace(row, alpha="", box_xyxy=(0, 0, 0, 0), faults=(*row.faults, fault_of("duplicate", text)))
+    def checked(row: Pair) -> Pair:
+        if row.refused or first[row.photo_sha256] == row.name:
+            return row
+        fix = "keep the better cutout of the two, remove the other"
+        fault = fault_of("duplicate", f"the same photo file as {first[row.photo_sha256]}; {fix}")
+        return replace(row, alpha="", box_xyxy=(0, 0, 0, 0), faults=(*row.faults, fault))
 
-    return tuple(refused(row) if row.name in copies else row for row in rows)
-
-
-def _near_links(usable: list[Pair], hashes: Mapping[str, bytes]) -> list[tuple[int, int, float]]:
-    if not usable:
-        return []
-    packed = b"".join(hashes[row.name] for row in usable)
-    near = find_near(np.frombuffer(packed, np.int8).reshape(len(usable), HASH_BYTES))
-    return [
-        (i, j, distance)
-        for i, j, distance in near
-        if usable[i].garment != usable[j].garment or distance < _SAME_GARMENT_NEAR
-    ]
+    return tuple(map(checked, rows))
 
 
 @dataclass(frozen=True)
@@ -297,15 +278,19 @@ def assign_splits(
     views: dict[str, Counter[str]] = defaultdict(Counter)
     for pair in sorted(pairs, key=lambda pair: pair.group):
         views[pair.group][pair.view] += 1
-    if len(views) < len(scheme.shares):
-        raise DatasetError(_too_few(len(views), scheme))
-    splits = _kept_splits(pairs, kept or {}, {name for name, _ in scheme.shares})
+    names = {name for name, _ in scheme.shares}
+    if len(views) < len(names):
+        found = f"{counted(len(views), 'garment')} (look-alikes counted once)"
+        fix = f"use --folds {len(views)}, or add garments" if len(views) > 1 else "add garments"
+        fix += ", or check that --pattern tells garments apart"
+        raise DatasetError(f"{found} cannot fill {len(names)} splits ({scheme.text}); {fix}")
+    splits = _kept_splits(pairs, kept or {}, names)
     totals = sum(views.values(), Counter[str]())
     lacking = {name: {view: share * totals[view] for view in totals} for name, share in scheme.shares}
     for group, split in splits.items():
         _take(lacking[split], views[group])
     order = {group: _hash(seed, group) for group in views}
-    empty = {name for name, _ in scheme.shares} - set(splits.values())
+    empty = names - set(splits.values())
     for view in sorted(totals, key=lambda view: (totals[view], view)):
         groups = [group for group in views if view in views[group] and group not in splits]
         for group in sorted(groups, key=lambda group: (-views[group].total(), order[group])):
@@ -348,13 +333,6 @@ def prove_split(pairs: Iterable[Pair]) -> None:
             if other.split != pair.split:
                 what = f"{mark[0]} {mark[1]} stands in {other.split} ({other.name}) and in {pair.split} ({pair.name})"
                 raise DatasetError(f"the split leaks: {what}; run `garmentcut ingest` with --resplit")
-
-
-def _too_few(num_groups: int, scheme: Scheme) -> str:
-    groups = f"{counted(num_groups, 'garment')} (look-alikes counted once)"
-    wanted = f"{len(scheme.shares)} splits ({scheme.text})"
-    fix = f"use --folds {num_groups}, or add garments" if num_groups > 1 else "add garments"
-    return f"{groups} cannot fill {wanted}; {fix}, or check that --pattern tells garments apart"
 
 
 def _kept_splits(pairs: Iterable[Pair], kept: Mapping[str, str], known: set[str]) -> dict[str, str]:

@@ -16,12 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from garmentcut.dataset.manifest import Manifest, Pair, read_pair
-from garmentcut.dataset.samples import Planes, Samples
+from garmentcut.dataset.samples import Planes, Samples, framed
 from garmentcut.errors import PhotoError
-from garmentcut.photo.color import srgb_of
 from garmentcut.photo.files import write_atomic
 from garmentcut.photo.mask import thin_of
-from garmentcut.photo.photo import Photo, resize_alpha, resize_rgb, to_8_bit
 from garmentcut.photo.write import png_bytes
 from garmentcut.recipe import AugmentConfig, Recipe, Strength
 
@@ -127,17 +125,6 @@ class WindowSamples(Samples):
         straps = thin_of(target >= 128)
         places = (_some_of(band, _EDGE_STEP), _some_of(wrong, _WRONG_STEP), _some_of(straps, _WRONG_STEP))
         return _Whole(rgb, target, maps, *places)
-
-
-def framed(photo: Photo, alpha: NDArray[np.float32], height: int) -> tuple[_Levels, _Levels]:
-    """Scale a photo and its target `(H, W)` in [0, 1] to one height, keeping the whole width.
-
-    Returns:
-        `(height, w, 3)` uint8 sRGB and `(height, w)` uint8, 255 for fully garment.
-    """
-    size_hw = height, max(round(photo.size_hw[1] * height / photo.size_hw[0]), 1)
-    rgb = srgb_of(resize_rgb(to_8_bit(photo.rgb), size_hw), photo.profile)
-    return rgb, np.rint(resize_alpha(alpha, size_hw) * 255).astype(np.uint8)
 
 
 def draw_homography(

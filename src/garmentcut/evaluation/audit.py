@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from garmentcut.dataset.manifest import Manifest, Pair, read_manifest, write_man
 from garmentcut.errors import DatasetError, EvaluationError, LockTakenError
 from garmentcut.evaluation.evidence import REFERENCE_HEIGHT_PX, Evidence, Region, gather_evidence
 from garmentcut.evaluation.pictures import Tile, draw_pictures
-from garmentcut.evaluation.predict import CutPair, Trial, predict, refuse_seen
+from garmentcut.evaluation.predict import CutPair, Trial, predict, predict_some, refuse_seen
 from garmentcut.evaluation.report import page_environment
 from garmentcut.evaluation.uncertainty import LEAST_GARMENTS, Experience, cross_fitted, experience_of
 from garmentcut.photo.color import srgb_of
@@ -73,12 +73,13 @@ class Audit:
     uses_doubt: bool  # the models' doubt in their predictions is known; else there were too few garments to learn it
 
 
-@dataclass(frozen=True, eq=False)
-class _Examined:
+class Examined(NamedTuple):
+    """What is known of one cutout before it is compared with the others."""
+
+    name: str
     evidence: Evidence
-    experience: Experience
-    height_px: int
-    place: str
+    height_px: int  # of the photo
+    place: str  # where in the garment its heaviest region lies, in words; empty: not known
 
 
 def audit(
@@ -102,24 +103,20 @@ def audit(
     """
     if not use_seen:
         refuse_seen(trials, manifest, because="and has learned the mistakes in their cutouts")
-    examined: list[tuple[Pair, _Examined]] = []
-    failures = {}
+    examined: list[Examined] = []
+    experiences: list[Experience] = []
+    pairs, failures = {}, {}
     for outcome in predict(trials, manifest, _examine):
         on_photo(outcome.pair.name, outcome.reason)
         if outcome.found is None:
             failures[outcome.pair.name] = outcome.reason
         else:
-            examined.append((outcome.pair, outcome.found))
-    experiences = [one.experience for _, one in examined]
+            examined.append(outcome.found[0])
+            experiences.append(outcome.found[1])
+            pairs[outcome.pair.name] = outcome.pair
     uses_doubt = len({one.garment for one in experiences if one.features is not None}) >= 2 * LEAST_GARMENTS
-    suspects = rank_suspects(
-        [pair.name for pair, _ in examined],
-        [one.evidence for _, one in examined],
-        cross_fitted(experiences).doubts if uses_doubt else None,
-        heights_px=[one.height_px for _, one in examined],
-        places=[one.place for _, one in examined],
-    )
-    return Audit(tuple(suspects), {pair.name: pair for pair, _ in examined}, failures, uses_doubt)
+    suspects = rank_suspects(examined, cross_fitted(experiences).doubts if uses_doubt else None)
+    return Audit(tuple(suspects), pairs, failures, uses_doubt)
 
 
 def draw_suspects(
@@ -131,7 +128,6 @@ def draw_suspects(
         Pictures by name; of pairs that cannot be read any more, none.
     """
     wanted = {suspect.name: suspect for suspect in suspects}
-    few = [replace(trial, pairs=tuple(pair for pair in trial.pairs if pair.name in wanted)) for trial in trials]
 
     def draw(cut: CutPair) -> tuple[Tile, ...]:
         clue = next(iter(wanted[cut.pair.name].clues), None)
@@ -139,8 +135,7 @@ def draw_suspects(
         drawn = draw_pictures(cut.photo, cut.target, cut.alpha, outlined_xyxy=box)
         return tuple(replace(picture, caption=_CAPTIONS.get(picture.caption, picture.caption)) for picture in drawn)
 
-    found = predict([trial for trial in few if trial.pairs], manifest, draw)
-    return {outcome.pair.name: outcome.found for outcome in found if outcome.found is not None}
+    return predict_some(trials, manifest, wanted, draw)
 
 
 def write_suspects(audited: Audit, folder: Path) -> None:
@@ -167,23 +162,17 @@ def row_of(suspect: Suspect, pair: Pair) -> dict[str, Any]:
     }
 
 
-def rank_suspects(
-    names: Sequence[str],
-    evidence: Sequence[Evidence],
-    doubts: NDArray[np.float64] | None,
-    *,
-    heights_px: Sequence[int],
-    places: Sequence[str],
-) -> list[Suspect]:
+def rank_suspects(examined: Sequence[Examined], doubts: NDArray[np.float64] | None) -> list[Suspect]:
     """All cutouts, most suspect first.
 
     Each measure of disagreement is compared with those of the dataset's other cutouts, after what the prediction itself
     explains is taken out: disputed pixels are divided by the root of how far its border scatters about the rest of the
     cutout's, and the shift that all cutouts have in common is the model's. A region's strength is that of its weight
     and half of that of the label quality score. Doubts, `(N,)`, by a model learned from other garments, are shown
-    beside; `places` say where in the garment each one's heaviest region lies, in words; empty: not known.
+    beside.
     """
-    units = np.array(heights_px) / REFERENCE_HEIGHT_PX
+    evidence = [one.evidence for one in examined]
+    units = np.array([one.height_px for one in examined]) / REFERENCE_HEIGHT_PX
     weights = np.array([sum(region.weight**2 for region in one.regions) ** 0.5 for one in evidence]) / units**2
     spreads = (np.array([one.spread_px for one in evidence]) / units).clip(*_SPREADS_PX)
     qualities = np.array([one.softmin_confidence for one in evidence])
@@ -197,13 +186,13 @@ def rank_suspects(
         "whole": _beyond(np.log(1.0005 - np.array([one.dice for one in evidence]))),
     }
     found = []
-    for index, (name, one) in enumerate(zip(names, evidence, strict=True)):
+    for index, one in enumerate(examined):
         values = {kind: float(np.clip(strength[index], 0, _MOST)) for kind, strength in strengths.items()}
-        if one.dice >= _OTHER_DICE:
+        if one.evidence.dice >= _OTHER_DICE:
             values["whole"] = 0.0
-        clues = _clues(one, values, shift_xy=shifts[index], place=places[index])
+        clues = _clues(one.evidence, values, shift_xy=shifts[index], place=one.place)
         doubt = None if doubts is None else float(doubts[index])
-        found.append(Suspect(name, max(values.values()), clues, doubt, one))
+        found.append(Suspect(one.name, max(values.values()), clues, doubt, one.evidence))
     return sorted(found, key=lambda suspect: (-suspect.score, suspect.name))
 
 
@@ -270,29 +259,25 @@ def render_page(audited: Audit, pictures: Mapping[str, tuple[Tile, ...]], *, dat
 
     The dataset's folder is for the command that keeps verdicts; `models`, what predicted, in words.
     """
-    return (
-        page_environment()
-        .get_template("audit.html.j2")
-        .render(
-            audited=audited,
-            shown=[suspect for suspect in audited.suspects if suspect.name in pictures],
-            pictures=pictures,
-            dataset=dataset,
-            models=models,
-            verdicts=VERDICTS,
-            given={name: pair.verdict for name, pair in audited.pairs.items() if pair.verdict},
-        )
+    template = page_environment().get_template("audit.html.j2")
+    return template.render(
+        audited=audited,
+        shown=[suspect for suspect in audited.suspects if suspect.name in pictures],
+        pictures=pictures,
+        dataset=dataset,
+        models=models,
+        verdicts=VERDICTS,
+        given={name: pair.verdict for name, pair in audited.pairs.items() if pair.verdict},
     )
 
 
-def _shift_of(evidence: Evidence) -> tuple[float, float]:
+def _shift_of(evidence: Evidence) -> NDArray[np.float64]:
     """What the prediction and the photo agree on; nothing where they contradict each other."""
     model, photo = np.array(evidence.model_shift_xy), np.array(evidence.photo_shift_xy)
     long = float(np.hypot(*model)), float(np.hypot(*photo))
     if min(long) == 0 or float(model @ photo) < _TURNED * long[0] * long[1]:
-        return 0.0, 0.0
-    x, y = model * min(1.0, long[1] / long[0])
-    return float(x), float(y)
+        return np.zeros(2)
+    return np.asarray(model * min(1.0, long[1] / long[0]))
 
 
 def _beyond(values: NDArray[np.float64], *, least: float = _LEAST_SPREAD) -> NDArray[np.float64]:
@@ -334,7 +319,7 @@ def _shift_text(shift_xy: NDArray[np.float64]) -> str:
     return f"shifted as a whole: {' and '.join(parts) or 'less than a pixel'}"
 
 
-def _examine(cut: CutPair) -> _Examined:
+def _examine(cut: CutPair) -> tuple[Examined, Experience]:
     photo = cut.photo
     rgb = srgb_of(to_8_bit(photo.rgb), photo.profile)
     evidence = gather_evidence(rgb, cut.target, cut.alpha)
@@ -344,4 +329,4 @@ def _examine(cut: CutPair) -> _Examined:
         box = np.array(evidence.regions[0].box_xyxy) * (maps.frame_hw[0] / photo.size_hw[0])
         x, y = (box[:2] + box[2:]) / 2 - maps.corner_xy
         place = place_of(maps, x, y)
-    return _Examined(evidence, experience_of(cut), photo.size_hw[0], place)
+    return Examined(cut.pair.name, evidence, photo.size_hw[0], place), experience_of(cut)

@@ -53,6 +53,15 @@ class EdgeSample:
     logits: NDArray[np.float16]  # `(h, w)` float16, of the garment's surroundings
     target: NDArray[np.uint8]  # `(h, w)` uint8, the retoucher's alpha, 255 for 1
 
+    def error_px(self, alpha: Alpha, target: Alpha) -> float:
+        """How far the edge of an alpha is off a target's: their difference by the length of the retoucher's outline.
+
+        That is counted as pixels that differ from the one below or to the right.
+        """
+        mask = self.target >= 128
+        outline = np.count_nonzero(mask[1:] != mask[:-1]) + np.count_nonzero(mask[:, 1:] != mask[:, :-1])
+        return float(np.abs(alpha - target).sum() / max(outline, 1))
+
 
 @dataclass(frozen=True)
 class EdgeScore:
@@ -82,22 +91,22 @@ def sample_of(cut: CutPair) -> EdgeSample:
     """
     if cut.prediction is None:
         raise EvaluationError(cut.reason)
-    sample = edge_sample(cut.pair.group or cut.pair.garment, cut.prediction.alpha, cut.target, Edge.of(cut.card))
-    if sample is None:
-        raise EvaluationError("the model and the retoucher have no edge in common")
-    return sample
+    return edge_sample(cut.pair.group or cut.pair.garment, cut.prediction.alpha, cut.target, Edge.of(cut.card))
 
 
-def edge_sample(garment: str, alpha: Alpha, target: Alpha, edge: Edge) -> "EdgeSample | None":
-    """Keep what a fit needs of one photo; None where the two have no edge in common.
+def edge_sample(garment: str, alpha: Alpha, target: Alpha, edge: Edge) -> EdgeSample:
+    """Keep what a fit needs of one photo.
 
     The alpha, `(H, W)`, is as a network with `edge` on its card gives it, before any choke; the retoucher's may have
     any size.
+
+    Raises:
+        EvaluationError: the two have no edge in common.
     """
     target = resize_alpha(target, (alpha.shape[0], alpha.shape[1]))
     area = area_of(target > 0, margin_px=_REACH_PX)
     if area is None or not (alpha >= 0.5).any():
-        return None
+        raise EvaluationError("the model and the retoucher have no edge in common")
     inner = alpha[area].astype(np.float64).clip(1e-6, 1 - 1e-6)
     logits = np.log(inner / (1 - inner)) / edge.edge_gain + edge.edge_bias
     stored = logits.clip(-_LARGEST_LOGIT, _LARGEST_LOGIT).astype(np.float16)
@@ -120,8 +129,8 @@ def fit_edge(samples: Iterable[EdgeSample], start: Edge) -> EdgeFit:
     crossed = [_scores(half, _fitted(other, start)) for half, other in (halves, halves[::-1])]
     return EdgeFit(
         edge=_fitted(samples, start),
-        before=_mean(_scores(samples, start)),
-        after=_mean(np.concatenate(crossed)),
+        before=EdgeScore(*_scores(samples, start).mean(axis=0).tolist()),
+        after=EdgeScore(*np.concatenate(crossed).mean(axis=0).tolist()),
         num_photos=len(samples),
         num_garments=len(garments),
     )
@@ -140,13 +149,11 @@ def _with_levels(samples: Sequence[EdgeSample], edge: Edge) -> Edge:
     tried = [(bias, gain) for bias in _BIASES for gain in _GAINS]
     errors = np.zeros(len(tried))
     for sample in samples:
-        near = _near_edge(sample)
+        near = (np.abs(sample.logits) < 8) | ((sample.target > 0) & (sample.target < 255))
         # What a choke takes off an even edge it takes off everywhere: the target, moved back, is what it must hit.
         target = choke_alpha(_target_of(sample), -edge.choke_px)[near]
         logits = sample.logits[near].astype(np.float32)
-        errors += [
-            np.abs(alpha_of_logits(logits, bias, gain) - target).sum() / _outline_px(sample) for bias, gain in tried
-        ]
+        errors += [sample.error_px(alpha_of_logits(logits, bias, gain), target) for bias, gain in tried]
     bias, gain = tried[int(errors.argmin())]
     return replace(edge, edge_bias=bias, edge_gain=gain)
 
@@ -168,24 +175,9 @@ def _scores(samples: Sequence[EdgeSample], edge: Edge) -> NDArray[np.float64]:
     for sample in samples:
         alpha = alpha_of_logits(sample.logits.astype(np.float32), edge.edge_bias, edge.edge_gain)
         alpha = choke_alpha(alpha, edge.choke_px)
-        error = np.abs(alpha - _target_of(sample)).sum() / _outline_px(sample)
-        rows.append((float(error), dice(alpha >= 0.5, sample.target >= 128)))
+        rows.append((sample.error_px(alpha, _target_of(sample)), dice(alpha >= 0.5, sample.target >= 128)))
     return np.array(rows)
-
-
-def _mean(scores: NDArray[np.float64]) -> EdgeScore:
-    return EdgeScore(*scores.mean(axis=0).tolist())
 
 
 def _target_of(sample: EdgeSample) -> Alpha:
     return np.divide(sample.target, 255, dtype=np.float32)
-
-
-def _near_edge(sample: EdgeSample) -> NDArray[np.bool_]:
-    return np.asarray((np.abs(sample.logits) < 8) | ((sample.target > 0) & (sample.target < 255)))
-
-
-def _outline_px(sample: EdgeSample) -> float:
-    """The outline's length, as pixels that differ from the one below or to the right."""
-    mask = sample.target >= 128
-    return max(float(np.count_nonzero(mask[1:] != mask[:-1]) + np.count_nonzero(mask[:, 1:] != mask[:, :-1])), 1.0)

@@ -8,16 +8,16 @@ on an edge, and whether the region's colours are the garment's or the background
 whole is found by how its border lies to the prediction's and to the photo's edges.
 """
 
-import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt, find_objects, gaussian_gradient_magnitude, label, maximum_filter
+from scipy.ndimage import gaussian_gradient_magnitude
 
 from garmentcut.evaluation.metrics import Alpha, Area, area_of, border_of, dice, mask_of
-from garmentcut.photo.mask import Mask
+from garmentcut.photo.mask import Mask, components, slices_of
 
 REFERENCE_HEIGHT_PX = 1728.0  # lengths below are for photos this high, and scaled to others
 _NEAR_PX = 3.0  # of a region: its own stretch of a border
@@ -81,7 +81,19 @@ def gather_evidence(rgb: NDArray[np.uint8], target: Alpha, alpha: Alpha) -> Evid
     if area is None or not ours.any() or not theirs.any():
         whole = () if area is None else (_all_of(theirs, ours, alpha),)
         return Evidence(dice(ours, theirs), 0.0, whole, (0.0, 0.0), (0.0, 0.0), 0.0, 0.0)
-    scene = Scene.of(rgb, theirs, ours, alpha, area=area, unit=unit)
+    colors = rgb[area].astype(np.float32)
+    light, warmth = colors.mean(axis=2), (colors[..., 0] - colors[..., 2]) / 2
+    scene = Scene(
+        colors=colors,
+        edges=np.maximum(*(gaussian_gradient_magnitude(plane, 1.0) for plane in (light, warmth))),
+        theirs=theirs[area],
+        ours=ours[area],
+        alpha=alpha[area],
+        their_inside=inside_of(theirs[area]),
+        our_inside=inside_of(ours[area]),
+        corner_xy=(area[1].start, area[0].start),
+        unit=unit,
+    )
     met = edges_met(scene)
     regions = sorted(_regions(scene, met), key=lambda found: -found[0].weight)
     shift, growth, spread = displacement(scene, apart_from=regions[0][1] if regions else None)
@@ -118,32 +130,19 @@ class Scene:
     # Signed distances from the two borders.
     their_inside: NDArray[np.float32]
     our_inside: NDArray[np.float32]
-    corner_yx: tuple[int, int]  # where in the photo it begins
+    corner_xy: tuple[int, int]  # where in the photo it begins
     unit: float  # pixels of the photo that one of a photo 1728 high stands for
-
-    @classmethod
-    def of(cls, rgb: NDArray[np.uint8], theirs: Mask, ours: Mask, alpha: Alpha, *, area: Area, unit: float) -> "Scene":
-        """Of `area` of the photo, two masks and the prediction's alpha."""
-        colors = rgb[area].astype(np.float32)
-        light, warmth = colors.mean(axis=2), (colors[..., 0] - colors[..., 2]) / 2
-        steepest = [gaussian_gradient_magnitude(plane, 1.0) for plane in (light, warmth)]
-        return cls(
-            colors=colors,
-            edges=np.maximum.reduce(steepest),
-            theirs=theirs[area],
-            ours=ours[area],
-            alpha=alpha[area],
-            their_inside=inside_of(theirs[area]),
-            our_inside=inside_of(ours[area]),
-            corner_yx=(area[0].start, area[1].start),
-            unit=unit,
-        )
 
 
 def inside_of(mask: Mask) -> NDArray[np.float32]:
     """Signed distance from a mask's border in pixels, above zero inside; its border pixels lie half a pixel inside."""
-    distance = distance_transform_edt(~border_of(mask))  # the border's own pixels belong to the mask
-    return np.asarray(np.where(mask, distance + 0.5, 0.5 - distance), np.float32)
+    distance = distance_to(border_of(mask))  # the border's own pixels belong to the mask
+    return np.where(mask, distance + np.float32(0.5), np.float32(0.5) - distance)
+
+
+def distance_to(where: Mask) -> NDArray[np.float32]:
+    """How far each pixel lies from the nearest that is true, 0 there."""
+    return np.asarray(cv2.distanceTransform((~where).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE), np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,21 +216,10 @@ def displacement(scene: Scene, *, apart_from: Mask | None) -> tuple[tuple[float,
     design = np.column_stack([normals, np.ones(len(normals))])
     fit, residuals = _huber(design[usable], outside[usable])
     if apart_from is not None:
-        rest = usable & ~grown(apart_from, _NEAR_PX * max(scene.unit, 0.5))[rows, columns]
+        rest = usable & (distance_to(apart_from) > _NEAR_PX * max(scene.unit, 0.5))[rows, columns]
         if 2 * np.count_nonzero(rest) > len(rows):
             _, residuals = _huber(design[rest], outside[rest])
     return (float(fit[0]), float(fit[1])), float(fit[2]), float(1.4826 * np.median(np.abs(residuals)))
-
-
-def grown(where: Mask, reach_px: float) -> Mask:
-    """A region and what lies within reach of it."""
-    window = tuple(
-        slice(max(side.start - math.ceil(reach_px), 0), side.stop + math.ceil(reach_px))
-        for side in find_objects(where.astype(np.uint8))[0]
-    )
-    grown = np.zeros_like(where)
-    grown[window] = distance_transform_edt(~where[window]) <= reach_px
-    return grown
 
 
 def _normals(inside: NDArray[np.float32], rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.float64]:
@@ -262,60 +250,60 @@ def _all_of(theirs: Mask, ours: Mask, alpha: Alpha) -> Region:
     box = (area[1].start, area[0].start, area[1].stop, area[0].stop)
     sure = float(np.abs(2 * alpha[area] - 1).mean())
     whole = theirs if theirs.any() else ours
-    return Region(box, not theirs.any(), int(whole.sum()), float(distance_transform_edt(whole).max()), sure, 0.0, 0.0)
+    depth = float(distance_to(~whole).max())
+    return Region(box, not theirs.any(), int(whole.sum()), depth, sure, 0.0, 0.0)
 
 
 def _regions(scene: Scene, met: EdgesMet) -> list[tuple[Region, Mask]]:
     """Each with its pixels."""
     found = []
     for is_missing, wrong in ((True, scene.ours & ~scene.theirs), (False, scene.theirs & ~scene.ours)):
-        numbered, num = label(wrong)
-        if not num:
-            continue
-        deep = np.bincount(numbered[np.abs(scene.our_inside) >= _DEPTH_PX * scene.unit], minlength=num + 1) > 0
-        boxes = find_objects(numbered)
-        for number in np.flatnonzero(deep[1:]) + 1:
-            where = numbered == number
-            found.append((_region(scene, met, where, boxes[number - 1], is_missing=is_missing), where))
+        labels, _, boxes = components(wrong, neighbours=4)
+        deep = np.unique(labels[np.abs(scene.our_inside) >= _DEPTH_PX * scene.unit])
+        for number in deep[deep > 0]:
+            where = labels == number
+            box_xyxy: tuple[int, int, int, int] = tuple(boxes[number - 1].tolist())
+            found.append((_region(scene, met, where, box_xyxy, is_missing=is_missing), where))
     return found
 
 
-def _region(scene: Scene, met: EdgesMet, where: Mask, box: Area, *, is_missing: bool) -> Region:
-    around = round(_AROUND_PX * scene.unit) + 2
-    window = tuple(slice(max(side.start - around, 0), side.stop + around) for side in box)
-    near = distance_transform_edt(~where[window]) <= _NEAR_PX * max(scene.unit, 0.5)
-    edges = maximum_filter(scene.edges[window], 3)
+def _region(
+    scene: Scene, met: EdgesMet, where: Mask, box_xyxy: tuple[int, int, int, int], *, is_missing: bool
+) -> Region:
+    window = slices_of(box_xyxy, round(_AROUND_PX * scene.unit) + 2)
+    here, near = where[window], np.zeros_like(where)
+    apart_px = distance_to(here)
+    near[window] = apart_px <= _NEAR_PX * max(scene.unit, 0.5)
+    edges = cv2.dilate(scene.edges[window], np.ones((3, 3), np.uint8))
     strengths = []
-    for mask in (scene.ours[window], scene.theirs[window]):
-        own = border_of(mask) & near
+    for mask in (scene.ours, scene.theirs):
+        own = border_of(mask[window]) & near[window]
         strengths.append(float(edges[own].mean()) if own.any() else 0.0)
-    (top, left), depth = scene.corner_yx, float(np.abs(scene.our_inside[window][where[window]]).max())
+    left, top, right, bottom = box_xyxy
+    x, y = scene.corner_xy
     return Region(
-        box_xyxy=(left + box[1].start, top + box[0].start, left + box[1].stop, top + box[0].stop),
+        box_xyxy=(left + x, top + y, right + x, bottom + y),
         is_missing=is_missing,
-        area_px=int(where[window].sum()),
-        depth_px=depth,
-        confidence=float(np.abs(2 * scene.alpha[window][where[window]] - 1).mean()),
+        area_px=int(here.sum()),
+        depth_px=float(np.abs(scene.our_inside[window][here]).max()),
+        confidence=float(np.abs(2 * scene.alpha[window][here] - 1).mean()),
         edge_support=_contrast(strengths[0], strengths[1]),
-        color_support=_color_support(scene, where, window, is_missing=is_missing),  # type: ignore[arg-type]
-        traced=met.traced_in(grown(where, _NEAR_PX * max(scene.unit, 0.5))),
+        color_support=_color_support(scene, window, here, apart_px) * (1 if is_missing else -1),
+        traced=met.traced_in(near),
     )
 
 
-def _color_support(scene: Scene, where: Mask, window: Area, *, is_missing: bool) -> float:
-    """Whether the region looks like the garment or like the background beside it."""
-    here = where[window]
-    reach = distance_transform_edt(~here) <= _AROUND_PX * scene.unit
-    sides = []
-    for side in (scene.ours & scene.theirs, ~scene.ours & ~scene.theirs):
-        beside = side[window] & reach & (np.abs(scene.their_inside[window]) > 2)
-        if np.count_nonzero(beside) < _LEAST_SIDE_PX:
+def _color_support(scene: Scene, window: Area, here: Mask, apart_px: NDArray[np.float32]) -> float:
+    """Whether the region looks like the garment, above zero, or like the background beside it."""
+    reach = (apart_px <= _AROUND_PX * scene.unit) & (np.abs(scene.their_inside[window]) > 2)
+    colors, ours, theirs = scene.colors[window], scene.ours[window], scene.theirs[window]
+    apart = []
+    for side in (ours & theirs, ~ours & ~theirs):
+        beside = colors[side & reach]
+        if len(beside) < _LEAST_SIDE_PX:
             return 0.0
-        sides.append(scene.colors[window][beside].mean(axis=0))
-    colors = scene.colors[window][here]
-    to_garment, to_background = (float(np.linalg.norm(colors - side, axis=1).mean()) for side in sides)
-    likeness = _contrast(to_background, to_garment)
-    return likeness if is_missing else -likeness
+        apart.append(float(np.linalg.norm(colors[here] - beside.mean(axis=0), axis=1).mean()))
+    return _contrast(apart[1], apart[0])
 
 
 def _contrast(one: float, other: float) -> float:

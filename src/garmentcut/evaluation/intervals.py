@@ -22,7 +22,7 @@ own. With one training of each, luck cannot be distinguished from merit, and gar
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -200,26 +200,18 @@ def difference_of(blocks: Sequence[FoldBlock], *, resamples: int = PAIRED_RESAMP
     draws = Draws.of(blocks, resamples=resamples, seed=seed)
     if draws is None:
         return Difference(value, None, None, None, _levels_drawn(blocks))
-    spread = draws.spread([block.values - value for block in blocks])
-    both, error = spread.both, float(np.std(spread.both))
+    both, of_garments, of_trainings = draws.spread([block.values - value for block in blocks])
+    error = float(np.std(both))
     if error < 1e-12:  # nothing varies
         return Difference(value, value, value, float(value == 0), draws.drawn)
     # Degrees of freedom of the sum of the two variances.
-    parts = ((spread.garments.var(), draws.garments_freedom), (spread.trainings.var(), draws.runs_freedom))
+    parts = ((of_garments.var(), draws.garments_freedom), (of_trainings.var(), draws.runs_freedom))
     below = sum(variance**2 / freedom for variance, freedom in parts if freedom)
     freedom = sum(variance for variance, _ in parts) ** 2 / below if below else 1.0
     stretch = float(stats.t.ppf(_TAILS[1], freedom) / stats.norm.ppf(_TAILS[1]))
     low, high = (value + stretch * float(np.quantile(both, at)) for at in _TAILS)
     p = 2 * float(stats.t.sf(abs(value) / error, freedom))
     return Difference(value, low, high, p, draws.drawn)
-
-
-class Spread(NamedTuple):
-    """By how much each draw misses the value."""
-
-    both: Floats  # with garments and trainings drawn
-    garments: Floats  # with only these drawn; zeros where they are not
-    trainings: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -255,8 +247,12 @@ class Draws:
             return None
         return cls(tuple(photos), tuple(seeds), garments_freedom, runs_freedom, drawn)
 
-    def spread(self, centred: Sequence[Floats]) -> Spread:
-        """What the draws make of values: for each fold `(photos, seeds)`, less their mean over all folds."""
+    def spread(self, centred: Sequence[Floats]) -> tuple[Floats, Floats, Floats]:
+        """By how much each draw misses the mean of values: for each fold `(photos, seeds)`, less that mean.
+
+        Returns:
+            With garments and trainings drawn; with only garments drawn; with only trainings; zeros where they are not.
+        """
         num = sum(len(values) for values in centred)
         both, garments, trainings = (np.zeros(self.photos[0].shape[1]) for _ in range(3))
         for values, photos, seeds in zip(centred, self.photos, self.seeds, strict=True):
@@ -265,7 +261,7 @@ class Draws:
             garments += of_photos
             trainings += of_seeds
             both += of_photos + of_seeds + ((share.T @ photos) * seeds).sum(axis=0)
-        return Spread(both, garments, trainings)
+        return both, garments, trainings
 
 
 def _levels_drawn(blocks: Sequence[FoldBlock]) -> Drawn:

@@ -17,20 +17,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import correlate1d
 from scipy.spatial import KDTree
 
-from garmentcut.photo.mask import (
-    THIN_PX,
-    Mask,
-    bounding_box,
-    components,
-    dilate,
-    erode,
-    mask_iou,
-    slices_of,
-    thin_of,
-)
+from garmentcut.photo.mask import THIN_PX, Mask, bounding_box, components, dilate, erode, mask_iou, slices_of, thin_of
 
 EDGE_BAND_PX = 5  # so near to the target's edge the edge band's pixels lie: the errors of a good model lie within
 LEAST_HOLE_PX = 25  # smaller holes are specks, and not counted
@@ -38,7 +27,7 @@ TOUCH_PX = 2.0  # an outline within so many pixels of the target's is left as it
 PLACE_PX = 17  # faults nearer to each other than so many pixels are fixed in one go
 
 _SIGMA_PX = 1.4
-_FILTER_ERROR = 1e-2  # of the Gaussian, where it is cut off
+_FILTER_REACH_PX = 4  # beyond, the Gaussian is below a hundredth
 _LEVELS = tuple(level / 10 for level in range(1, 11))
 _LEAST_GAP = 0.15 - 1e-6  # a gap of 0.15 counts, however float32 rounds it
 _RING_PX = 3  # around a hole
@@ -131,7 +120,7 @@ POOLED_METRICS = (
 """In the order of tables."""
 
 COUNTS = ("thin_px", "thin_kept_px", "thin_drawn_px", "thin_right_px", "holes", "holes_found", "holes_invented")
-"""Fields of `PhotoMetrics` that are summed over photos."""
+"""Fields of `PhotoMetrics` that are summed over photos: those of `thin_parts`, then those of `count_holes`."""
 
 
 def measure(prediction: Alpha, target: Alpha) -> PhotoMetrics:
@@ -143,6 +132,7 @@ def measure(prediction: Alpha, target: Alpha) -> PhotoMetrics:
     ours, theirs = mask_of(prediction), mask_of(target)
     check_masks(ours, theirs)
     outlines, band = compare_outlines(ours, theirs), edge_band(target)
+    effort_px, effort_places = retouching_effort(outlines)
     return PhotoMetrics(
         dice=dice(ours, theirs),
         dice_any=dice(ours, target > 0),
@@ -159,9 +149,9 @@ def measure(prediction: Alpha, target: Alpha) -> PhotoMetrics:
         edge_mse=mse(prediction, target, band),
         edge_gradient=gradient_error(prediction, target, band),
         edge_connectivity=connectivity_error(prediction, target, band),
-        **retouching_effort(outlines)._asdict(),
-        **thin_parts(ours, theirs)._asdict(),
-        **count_holes(ours, theirs)._asdict(),
+        effort_px=effort_px,
+        effort_places=effort_places,
+        **dict(zip(COUNTS, (*thin_parts(ours, theirs), *count_holes(ours, theirs)), strict=True)),
     )
 
 
@@ -340,14 +330,7 @@ def boundary_iou(prediction: Mask, target: Mask, width_px: int) -> float:
     return iou(*(mask[area] & ~erode(mask[area], width_px, outside="background") for mask in (prediction, target)))
 
 
-class Effort(NamedTuple):
-    """What a retoucher has to do to a cutout; see `retouching_effort`."""
-
-    effort_px: float
-    effort_places: int
-
-
-def retouching_effort(outlines: Outlines) -> Effort:
+def retouching_effort(outlines: Outlines) -> tuple[float, int]:
     """Length of outline that must be redrawn, in pixels, and the number of separate places; lower is better.
 
     With F(P) the border pixels of the prediction more than `TOUCH_PX` from the target's border, and F(G) the other
@@ -362,23 +345,14 @@ def retouching_effort(outlines: Outlines) -> Effort:
     """
     far = np.concatenate([outlines.prediction_yx, outlines.target_yx])[outlines.both_px > TOUCH_PX]
     if not len(far):
-        return Effort(0.0, 0)
+        return 0.0, 0
     inside = far - far.min(axis=0) + PLACE_PX // 2
     canvas = np.zeros(inside.max(axis=0) + PLACE_PX // 2 + 1, bool)
     canvas[inside[:, 0], inside[:, 1]] = True
-    return Effort(len(far) / 2, len(components(dilate(canvas, PLACE_PX // 2)).areas))
+    return len(far) / 2, len(components(dilate(canvas, PLACE_PX // 2)).areas)
 
 
-class ThinParts(NamedTuple):
-    """Pixels of thin parts; see `thin_parts`."""
-
-    thin_px: int
-    thin_kept_px: int
-    thin_drawn_px: int
-    thin_right_px: int
-
-
-def thin_parts(prediction: Mask, target: Mask) -> ThinParts:
+def thin_parts(prediction: Mask, target: Mask) -> tuple[int, int, int, int]:
     """How much of the target's thin parts a mask keeps, and how much of its own are right, in pixels.
 
     Thin(M) = M minus the opening of M by a square of `THIN_PX`, dilated by a 5x5 square, so that corners of the body do
@@ -394,23 +368,15 @@ def thin_parts(prediction: Mask, target: Mask) -> ThinParts:
     check_masks(prediction, target)
     area = area_of(prediction, target, margin_px=THIN_PX)
     if area is None:
-        return ThinParts(0, 0, 0, 0)
+        return 0, 0, 0, 0
     ours, theirs = prediction[area], target[area]
     thin, drawn, near = thin_of(theirs), thin_of(ours), dilate(theirs, 2)
-    counts = (int(np.count_nonzero(mask)) for mask in (thin, thin & ours, drawn, drawn & near))
-    return ThinParts(*counts)
+    kept, drawn_px, right = (int(np.count_nonzero(mask)) for mask in (thin & ours, drawn, drawn & near))
+    return int(np.count_nonzero(thin)), kept, drawn_px, right
 
 
-class Holes(NamedTuple):
-    """Holes of a garment through which the background shows; see `count_holes`."""
-
-    holes: int
-    holes_found: int
-    holes_invented: int
-
-
-def count_holes(prediction: Mask, target: Mask) -> Holes:
-    """Count the holes of the target, those that a mask has too, and those that only the mask has.
+def count_holes(prediction: Mask, target: Mask) -> tuple[int, int, int]:
+    """Count the holes of the target, those that a mask has too, and those that only the mask has (invented).
 
     A hole is a 4-connected component of `LEAST_HOLE_PX` or more background pixels that does not touch the frame. It is
     found, if half of its pixels at least are background in the other mask, and half of the ring of 3 pixels around it
@@ -423,7 +389,7 @@ def count_holes(prediction: Mask, target: Mask) -> Holes:
     check_masks(prediction, target)
     area = area_of(prediction, target, margin_px=1)
     if area is None:
-        return Holes(0, 0, 0)
+        return 0, 0, 0
     ours, theirs = prediction[area], target[area]
     holes, found = _holes_of(theirs), 0
     for hole, window in holes:
@@ -431,7 +397,7 @@ def count_holes(prediction: Mask, target: Mask) -> Holes:
         shown, ring = ~ours[window][hole], ours[window][around]
         found += bool(2 * np.count_nonzero(shown) >= shown.size and 2 * np.count_nonzero(ring) >= ring.size)
     invented = [theirs[window][hole] for hole, window in _holes_of(ours)]
-    return Holes(len(holes), found, sum(bool(2 * np.count_nonzero(lost) >= lost.size) for lost in invented))
+    return len(holes), found, sum(bool(2 * np.count_nonzero(lost) >= lost.size) for lost in invented)
 
 
 def edge_band(target: Alpha) -> Mask:
@@ -476,7 +442,7 @@ def gradient_error(prediction: Alpha, target: Alpha, band: Mask) -> float:
     energy. Unlike the benchmark's own code this does not first stretch both alphas to [0, 1]: a prediction that is too
     faint must not be forgiven. Source as for `sad`.
     """
-    area = area_of(band, margin_px=_filter_reach())
+    area = area_of(band, margin_px=_FILTER_REACH_PX)
     if area is None:
         return 0.0
     difference = _steepness(prediction[area]) - _steepness(target[area])
@@ -531,18 +497,14 @@ def _last_levels(lower: Alpha) -> Alpha:
     return last
 
 
-def _filter_reach() -> int:
-    return math.ceil(_SIGMA_PX * math.sqrt(-2 * math.log(math.sqrt(2 * math.pi) * _SIGMA_PX * _FILTER_ERROR)))
-
-
 def _steepness(alpha: Alpha) -> NDArray[np.float64]:
     """Length of the gradient, by separable derivatives of a Gaussian; the alpha goes on unchanged beyond the frame."""
-    offsets = np.arange(-_filter_reach(), _filter_reach() + 1)
+    offsets = np.arange(-_FILTER_REACH_PX, _FILTER_REACH_PX + 1)
     bell = np.exp(-(offsets**2) / (2 * _SIGMA_PX**2))
     slope = offsets * bell
     bell, slope = bell / np.linalg.norm(bell), slope / np.linalg.norm(slope)
-    values = alpha.astype(np.float64)
     across, down = (
-        correlate1d(correlate1d(values, slope, axis, mode="nearest"), bell, 1 - axis, mode="nearest") for axis in (1, 0)
+        cv2.sepFilter2D(alpha, cv2.CV_64F, along, upright, borderType=cv2.BORDER_REPLICATE)
+        for along, upright in ((slope, bell), (bell, slope))
     )
     return np.asarray(np.hypot(across, down))

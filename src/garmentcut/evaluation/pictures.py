@@ -4,25 +4,26 @@ import io
 import threading
 import zlib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from garmentcut.dataset.manifest import Manifest
 from garmentcut.evaluation.metrics import Alpha, Area, area_of, mask_of
-from garmentcut.evaluation.predict import CutPair, Trial, predict
+from garmentcut.evaluation.predict import CutPair, Trial, predict_some
 from garmentcut.evaluation.scores import PhotoScore
 from garmentcut.photo.color import srgb_of
-from garmentcut.photo.mask import Mask, erode
+from garmentcut.photo.mask import Mask, erode, slices_of
 from garmentcut.photo.photo import Photo, resize_rgb, to_8_bit
 
 MISSING_RGB, EXTRA_RGB = (230, 97, 1), (33, 113, 213)
 """Orange: garment that the cutout lacks. Blue: what it has too much. The colour-blind can tell them apart too."""
 
 _BOX_RGB = (0, 0, 0)
+_LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 _OUTSIDE_RGB = (214, 33, 126)
 _HEIGHT_PX, _WIDTH_PX = 400, 480
 _MARGIN = 0.02  # of the photo's height, around the garment
@@ -51,19 +52,13 @@ def draw_pictures(
     """
     theirs, ours = mask_of(target), mask_of(prediction)
     area = _area_around(theirs, ours, size_hw=photo.size_hw)
-    rgb = srgb_of(to_8_bit(photo.rgb[area]), photo.profile)
-    small = _shrunk(rgb)
-    soft = [_shrunk_share(alpha[area], small.shape[:2]) for alpha in (target, prediction)]
-    drawn = {
-        "ground truth": _tinted_outside(small, soft[0]),
-        "cutout": _tinted_outside(small, soft[1]),
-        "difference": _difference(small, theirs[area], ours[area]),
-    }
+    small = _shrunk(srgb_of(to_8_bit(photo.rgb[area]), photo.profile))
+    drawn = _cut_out(small, {"ground truth": target, "cutout": prediction}, area)
+    drawn["difference"] = _difference(small, theirs[area], ours[area])
     if outlined_xyxy is not None:
         drawn = {caption: _with_box(pixels, outlined_xyxy, area) for caption, pixels in drawn.items()}
-    detail = _detail(photo, theirs, ours, outlined_xyxy)
-    pictures = [_picture(caption, pixels) for caption, pixels in drawn.items()]
-    return (_picture("photo", small), *pictures, _picture("where it differs most", detail))
+    drawn = {"photo": small, **drawn, "where it differs most": _detail(photo, theirs, ours, outlined_xyxy)}
+    return tuple(_picture(caption, pixels) for caption, pixels in drawn.items())
 
 
 def draw_choice(photo: Photo, target: Alpha, cutouts: Mapping[str, Alpha]) -> tuple[Tile, ...]:
@@ -71,10 +66,8 @@ def draw_choice(photo: Photo, target: Alpha, cutouts: Mapping[str, Alpha]) -> tu
     shown = {"ground truth": target, **cutouts}
     area = _area_around(*map(mask_of, shown.values()), size_hw=photo.size_hw)
     small = _shrunk(srgb_of(to_8_bit(photo.rgb[area]), photo.profile))
-    drawn = {
-        caption: _tinted_outside(small, _shrunk_share(alpha[area], small.shape[:2])) for caption, alpha in shown.items()
-    }
-    return (_picture("photo", small), *(_picture(caption, rgb) for caption, rgb in drawn.items()))
+    drawn = {"photo": small, **_cut_out(small, shown, area)}
+    return tuple(_picture(caption, pixels) for caption, pixels in drawn.items())
 
 
 def draw_choices(
@@ -89,24 +82,19 @@ def draw_choices(
         Pictures by name, the other model's cutout before the model's; of pairs that cannot be read any more, none.
     """
 
-    def few(some: Sequence[Trial]) -> list[Trial]:
-        chosen = [replace(one, pairs=tuple(pair for pair in one.pairs if pair.name in names)) for one in some]
-        return [one for one in chosen if one.pairs]
-
     def packed(cut: CutPair) -> bytes:  # some photos of 50 megapixels would not fit into memory
         return zlib.compress(np.rint(cut.alpha * 255).astype(np.uint8).tobytes(), 1)
 
-    theirs = {outcome.pair.name: outcome.found for outcome in predict(few(others), manifest, packed)}
+    theirs = predict_some(others, manifest, names, packed)
+    other_label = ", ".join(dict.fromkeys(trial.card.label for trial in others))
 
     def draw(cut: CutPair) -> tuple[Tile, ...]:
-        levels = np.frombuffer(zlib.decompress(theirs[cut.pair.name] or b""), np.uint8).reshape(cut.target.shape)
+        levels = np.frombuffer(zlib.decompress(theirs[cut.pair.name]), np.uint8).reshape(cut.target.shape)
         before = np.divide(levels, 255, dtype=np.float32)
         captions = {f"before: {other_label}": before, f"now: {cut.card.label}": cut.alpha}
         return draw_choice(cut.photo, cut.target, captions)
 
-    other_label = ", ".join(dict.fromkeys(trial.card.label for trial in others))
-    drawn = predict(few(trials), manifest, draw)
-    return {outcome.pair.name: outcome.found for outcome in drawn if outcome.found is not None}
+    return predict_some(trials, manifest, names, draw)
 
 
 def _area_around(*masks: Mask, size_hw: tuple[int, int]) -> Area:
@@ -118,14 +106,9 @@ def _area_around(*masks: Mask, size_hw: tuple[int, int]) -> Area:
 def _with_box(rgb: _Rgb, box_xyxy: tuple[int, int, int, int], area: Area) -> _Rgb:
     """The reduced picture of an area of a photo with a box, given in the photo's pixels, drawn into it."""
     scale = rgb.shape[0] / (area[0].stop - area[0].start)
-    corners = [round((edge - side.start) * scale) for edge, side in zip(box_xyxy, (area[1], area[0]) * 2, strict=True)]
-    left, top, right, bottom = (
-        int(np.clip(edge + grown, 0, limit - 1))
-        for edge, grown, limit in zip(corners, (-4, -4, 4, 4), rgb.shape[1::-1] * 2, strict=True)
-    )
-    image = Image.fromarray(rgb)
-    ImageDraw.Draw(image).rectangle((left, top, right, bottom), outline=_BOX_RGB, width=2)
-    return np.array(image)
+    corners = (np.reshape(box_xyxy, (2, 2)) - (area[1].start, area[0].start)) * scale + [[-4], [4]]
+    low, high = np.rint(corners.clip(0, np.subtract(rgb.shape[1::-1], 1))).astype(int).tolist()
+    return np.asarray(cv2.rectangle(rgb.copy(), low, high, _BOX_RGB, 2), np.uint8)
 
 
 def _picture(caption: str, rgb: _Rgb) -> Tile:
@@ -146,15 +129,17 @@ def _shrunk_share(values: NDArray[np.floating], size_hw: tuple[int, ...]) -> Alp
     return np.asarray(image.resize((size_hw[1], size_hw[0]), Image.Resampling.BOX), np.float32).clip(0, 1)
 
 
-def _tinted_outside(rgb: _Rgb, alpha: Alpha) -> _Rgb:
-    """The garment as it is, all else grey under a colour that few garments have."""
-    tinted = 0.5 * _gray(rgb) + 0.5 * np.array(_OUTSIDE_RGB)
-    return _mixed(tinted, rgb, alpha)
+def _cut_out(rgb: _Rgb, alphas: Mapping[str, Alpha], area: Area) -> dict[str, _Rgb]:
+    """By caption the garment as it is in a reduced picture, all else grey under a colour that few garments have."""
+    tinted = 0.5 * (rgb @ _LUMA)[..., None] + 0.5 * np.array(_OUTSIDE_RGB)
+    return {
+        caption: _mixed(tinted, rgb, _shrunk_share(alpha[area], rgb.shape[:2])) for caption, alpha in alphas.items()
+    }
 
 
 def _difference(rgb: _Rgb, theirs: Mask, ours: Mask) -> _Rgb:
     """Wrong pixels in two colours on a pale grey photo; thin errors are kept visible."""
-    drawn = 0.35 * _gray(rgb) + 0.65 * 255
+    drawn: NDArray[np.float64] = 0.35 * (rgb @ _LUMA)[..., None] + 0.65 * 255
     for wrong, color in ((theirs & ~ours, MISSING_RGB), (ours & ~theirs, EXTRA_RGB)):
         strength = np.sqrt(_shrunk_share(wrong.astype(np.float32), rgb.shape[:2]))
         drawn = _mixed(drawn, np.array(color), strength).astype(np.float64)
@@ -165,10 +150,9 @@ def _detail(photo: Photo, theirs: Mask, ours: Mask, outlined_xyxy: tuple[int, in
     """A window where most pixels are wrong, enlarged, with both outlines."""
     wrong = theirs ^ ours
     if outlined_xyxy is not None:
-        left, top, right, bottom = outlined_xyxy
         inside = np.zeros_like(wrong)
-        inside[top:bottom, left:right] = wrong[top:bottom, left:right]
-        wrong = inside
+        inside[slices_of(outlined_xyxy)] = True
+        wrong &= inside
     area = _worst_window(wrong, _HEIGHT_PX // _DETAIL_ZOOM)
     rgb = srgb_of(to_8_bit(photo.rgb[area]), photo.profile)
     large = np.kron(rgb, np.ones((_DETAIL_ZOOM, _DETAIL_ZOOM, 1), np.uint8))
@@ -188,10 +172,6 @@ def _worst_window(wrong: Mask, side_px: int) -> Area:
         for middle, side, whole in zip(center, (height, width), wrong.shape, strict=True)
     )
     return slice(top, top + height), slice(left, left + width)
-
-
-def _gray(rgb: _Rgb) -> NDArray[np.float64]:
-    return np.asarray(rgb @ np.array([0.299, 0.587, 0.114]))[..., None]
 
 
 def _mixed(under: NDArray[np.number], over: NDArray[np.number], alpha: Alpha) -> _Rgb:
@@ -219,15 +199,15 @@ class Gallery:
 
     def __call__(self, score: PhotoScore, photo: Photo, target: Alpha, prediction: Alpha) -> None:
         """Draw the photo's pictures if it is one of the worst so far."""
-        if score.measures is None or not self._is_wanted(score.measures.dice):
+        if score.measures is None:
             return
+        with self._lock:
+            is_full = len(self._worst) >= self.num_worst
+            if is_full and not (self._worst and score.measures.dice < self._worst[-1][0]):
+                return
         shown = (score.measures.dice, score.name, WorstPhoto(score, draw_pictures(photo, target, prediction)))
         with self._lock:
             self._worst = sorted([*self._worst, shown], key=lambda one: one[:2])[: self.num_worst]
-
-    def _is_wanted(self, dice: float) -> bool:
-        with self._lock:
-            return len(self._worst) < self.num_worst or (self.num_worst > 0 and dice < self._worst[-1][0])
 
     @property
     def worst_photos(self) -> tuple[WorstPhoto, ...]:

@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -136,29 +136,40 @@ def predict(
         garmentcut.errors.ModelError: a model cannot be loaded.
     """
     for trial in trials:
-        cutter = Cutter.load(trial.model, config=runtime_for(RuntimeConfig(), len(trial.pairs)))
-        streams = cutter.runtime.streams
-        turns = threading.Semaphore(streams)  # so many threads may be in the network at a time
-        known = find_seen(trial.card, manifest)
+        yield from _outcomes(trial, manifest, keep)
 
-        def outcome_of(
-            pair: Pair,
-            cutter: Cutter = cutter,
-            turns: threading.Semaphore = turns,
-            known: Mapping[str, bool | None] = known,
-        ) -> Outcome[_Found]:
-            seen = known.get(pair.name)
-            try:
-                photo, target = read_pair(manifest, pair)
-                cut = replace(_cut(cutter, pair, photo, target, turns), seen=seen)
-                return Outcome(pair, cutter.card, keep(cut), seen=seen)
-            except Exception as error:  # noqa: BLE001 - whatever is wrong with one pair must not stop the others
-                reason = "not enough memory" if isinstance(error, MemoryError) else str(error) or type(error).__name__
-                return Outcome(pair, cutter.card, None, reason, seen)
 
-        workers = min(streams + 1, max(os.cpu_count() or 1, 2))
-        with ThreadPoolExecutor(workers) as pool:
-            yield from map_in_order(pool, outcome_of, trial.pairs, num_ahead=workers)
+def _outcomes(trial: Trial, manifest: Manifest, keep: Callable[[CutPair], _Found]) -> Iterator[Outcome[_Found]]:
+    cutter = Cutter.load(trial.model, config=runtime_for(RuntimeConfig(), len(trial.pairs)))
+    streams, known = cutter.runtime.streams, find_seen(trial.card, manifest)
+    turns = threading.Semaphore(streams)  # so many threads may be in the network at a time
+
+    def outcome_of(pair: Pair) -> Outcome[_Found]:
+        seen = known.get(pair.name)
+        try:
+            photo, target = read_pair(manifest, pair)
+            cut = replace(_cut(cutter, pair, photo, target, turns), seen=seen)
+            return Outcome(pair, cutter.card, keep(cut), seen=seen)
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with one pair must not stop the others
+            reason = "not enough memory" if isinstance(error, MemoryError) else str(error) or type(error).__name__
+            return Outcome(pair, cutter.card, None, reason, seen)
+
+    workers = min(streams + 1, max(os.cpu_count() or 1, 2))
+    with ThreadPoolExecutor(workers) as pool:
+        yield from map_in_order(pool, outcome_of, trial.pairs, num_ahead=workers)
+
+
+def predict_some(
+    trials: Sequence[Trial], manifest: Manifest, names: Collection[str], keep: Callable[[CutPair], _Found]
+) -> dict[str, _Found]:
+    """As `predict`, of some pairs: what was kept, by name; of pairs that cannot be read any more, nothing."""
+    few = _with_pairs(trials, lambda pair: pair.name in names)
+    return {outcome.pair.name: outcome.found for outcome in predict(few, manifest, keep) if outcome.found is not None}
+
+
+def _with_pairs(trials: Sequence[Trial], is_wanted: Callable[[Pair], bool]) -> tuple[Trial, ...]:
+    few = (replace(trial, pairs=tuple(filter(is_wanted, trial.pairs))) for trial in trials)
+    return tuple(trial for trial in few if trial.pairs)
 
 
 def trials_elsewhere(trials: Sequence[Trial], manifest: Manifest, folder: Path, num: int) -> tuple[Trial, ...]:
@@ -193,8 +204,7 @@ def without_wrong(trials: Sequence[Trial]) -> tuple[Trial, ...]:
     Raises:
         EvaluationError: all were.
     """
-    left = (replace(trial, pairs=tuple(pair for pair in trial.pairs if pair.verdict != "wrong")) for trial in trials)
-    if not (found := tuple(trial for trial in left if trial.pairs)):
+    if not (found := _with_pairs(trials, lambda pair: pair.verdict != "wrong")):
         raise EvaluationError("every cutout is marked wrong; unmark some with `garmentcut audit --mark`")
     return found
 
@@ -265,12 +275,12 @@ def _members(model: Path, manifest: Manifest, splits: Sequence[str] | None) -> l
     if (model / MODEL_NAME).is_file():
         return [(model / MODEL_NAME, chosen or _held_out(model, manifest))]
     runs = sorted(folder for folder in model.glob("fold*") if folder.is_dir() and folder.name != FOLDS_NAME)
-    if not runs:
-        raise EvaluationError(f"{model} holds no {MODEL_NAME}; {_export(model)}")
     members: list[_Member] = []
-    for run in runs:
+    for run in runs or [model]:
         if not (run / MODEL_NAME).is_file():
-            raise EvaluationError(f"{run} holds no {MODEL_NAME}; {_export(run)}")
+            folds = " --folds" if (run / FOLDS_NAME).is_dir() else ""
+            fix = f"export it: garmentcut export {run} --out {run / MODEL_NAME}{folds}"
+            raise EvaluationError(f"{run} holds no {MODEL_NAME}; {fix}")
         held = _held_out(run, manifest)
         members.append((run / MODEL_NAME, tuple(split for split in held if chosen is None or split in chosen)))
     return members
@@ -292,8 +302,3 @@ def _held_out(run: Path, manifest: Manifest) -> tuple[str, ...]:
     if data != manifest.sha256:
         raise EvaluationError(f"{path}: trained on other pairs than {manifest.folder} holds now; {fix}")
     return held
-
-
-def _export(run: Path) -> str:
-    folds = " --folds" if (run / FOLDS_NAME).is_dir() else ""
-    return f"export it: garmentcut export {run} --out {run / MODEL_NAME}{folds}"

@@ -6,6 +6,7 @@ import re
 import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import pairwise
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
@@ -15,7 +16,6 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import NDArray
 
 from garmentcut.errors import counted
 from garmentcut.evaluation.intervals import Estimate
@@ -271,9 +271,8 @@ def svg_of(axes: Axes) -> str:
             style = element.attrib.get("style", "").split(";")
             element.attrib["style"] = ";".join(part for part in style if "font-family" not in part)
         element.tag = element.tag.removeprefix(_SVG)
-    root.attrib.pop("version", None)
-    root.attrib.pop("width", None)
-    root.attrib.pop("height", None)
+    for key in ("version", "width", "height"):
+        root.attrib.pop(key, None)
     return ElementTree.tostring(root, encoding="unicode")
 
 
@@ -284,10 +283,17 @@ def histogram(title: str, values: Mapping[str, Sequence[float]], *, higher_is_be
     squeeze the others into one; that column's title says so. `values` are by view, one at least in all.
     """
     every = np.concatenate([np.asarray(part, np.float64) for part in values.values()])
-    edges = _bin_edges(every, higher_is_better=higher_is_better)
+    low, high = float(every.min()), float(every.max())
+    if higher_is_better:
+        low = min(float(np.percentile(every, 2.5)), high)
+    else:
+        high = max(float(np.percentile(every, 97.5)), low)
+    room = 0.5e-3 if high - low < 1e-6 else 0.0
+    edges = np.linspace(low - room, high + room, _BINS + 1)
     counts = [np.histogram(np.clip(part, edges[0], edges[-1]), edges)[0] for part in values.values()]
-    axes, below, rows = new_axes(), np.zeros(_BINS, np.int64), []
-    labels = [_range_label(edges, every, column, decimals) for column in range(_BINS)]
+    axes, below = new_axes(), np.zeros(_BINS, np.int64)
+    ends = [min(every.min(), edges[0]), *edges[1:-1], max(every.max(), edges[-1])]
+    labels = [f"{one:.{decimals}f} to {other:.{decimals}f}" for one, other in pairwise(ends)]
     for number, (view, heights) in enumerate(zip(values, counts, strict=True)):
         color = SERIES[number % len(SERIES)]
         bars = axes.bar(edges[:-1], heights, np.diff(edges) * 0.9, bottom=below, align="edge", color=color)
@@ -297,9 +303,9 @@ def histogram(title: str, values: Mapping[str, Sequence[float]], *, higher_is_be
         below = below + heights
     axes.set_xlim(edges[0], edges[-1])
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-    for column, label in enumerate(labels):
-        if below[column]:
-            rows.append((label, *(str(part[column]) for part in counts)))
+    rows = [
+        (label, *map(str, column)) for label, column in zip(labels, np.transpose(counts), strict=True) if any(column)
+    ]
     return Chart(title, svg_of(axes), ("range", *values), tuple(rows))
 
 
@@ -333,30 +339,27 @@ def render_report(
     measured = [score for score in scores if score.measures is not None]
     curves = {convention: sweep.mean_dice for convention, sweep in totals.sweeps.items()}
     columns = [*totals.by_view[:1], *([totals.without_wrong] if totals.without_wrong else []), *totals.by_view[1:]]
-    return (
-        page_environment()
-        .get_template("report.html.j2")
-        .render(
-            totals=totals,
-            columns=columns,
-            dataset=dataset,
-            seen=seen_sentence(totals) if measured else "",
-            wrong=wrong_sentence(totals).replace("the last", "the row below all") if totals.num_wrong else "",
-            metrics=METRICS,
-            reported=reported_metrics(totals.by_view[0]) if measured else [],
-            pooled=pooled_rows(totals.by_view) if measured and totals.by_view[0].counts else [],
-            views=[total.view for total in totals.by_view[1:]],
-            histograms=_histograms(measured),
-            sweeps=[(convention, sweep_sentence(convention, sweep)) for convention, sweep in totals.sweeps.items()],
-            thresholds=threshold_chart(curves) if curves else None,
-            worst_photos=worst_photos,
-            against=against,
-            differences=difference_rows(against.comparison) if against else [],
-            gain_of=gain_of,
-            without_score=[score for score in scores if score.status != "ok"][:_LISTED],
-            num_without_score=sum(score.status != "ok" for score in scores),
-            rows=[_row_of(score) for score in scores],
-        )
+    template = page_environment().get_template("report.html.j2")
+    return template.render(
+        totals=totals,
+        columns=columns,
+        dataset=dataset,
+        seen=seen_sentence(totals) if measured else "",
+        wrong=wrong_sentence(totals).replace("the last", "the row below all") if totals.num_wrong else "",
+        metrics=METRICS,
+        reported=reported_metrics(totals.by_view[0]) if measured else [],
+        pooled=pooled_rows(totals.by_view) if measured and totals.by_view[0].counts else [],
+        views=[total.view for total in totals.by_view[1:]],
+        histograms=_histograms(measured),
+        sweeps=[(convention, sweep_sentence(convention, sweep)) for convention, sweep in totals.sweeps.items()],
+        thresholds=threshold_chart(curves) if curves else None,
+        worst_photos=worst_photos,
+        against=against,
+        differences=difference_rows(against.comparison) if against else [],
+        gain_of=gain_of,
+        without_score=[score for score in scores if score.status != "ok"][:_LISTED],
+        num_without_score=sum(score.status != "ok" for score in scores),
+        rows=[_row_of(score) for score in scores],
     )
 
 
@@ -376,40 +379,23 @@ def page_environment(*packages: str, escape: bool = True) -> Environment:
         "number": number,
     }
     colors = {f"s{place}": color for place, color in enumerate(SERIES)}
-    environment.globals["colors"] = {**colors, "missing": _css(MISSING_RGB), "extra": _css(EXTRA_RGB)}
+    colors |= {name: "rgb({} {} {})".format(*rgb) for name, rgb in (("missing", MISSING_RGB), ("extra", EXTRA_RGB))}
+    environment.globals["colors"] = colors
     return environment
 
 
 def _histograms(measured: Sequence[PhotoScore]) -> list[Chart]:
     """A chart of each shown metric, stacked by view in the order of the totals."""
-    drawn = []
+    drawn, ordered = [], sorted(measured, key=lambda score: view_order(score.view))
     for metric in (metric for metric in METRICS if metric.key in _SHOWN):
         by_view: dict[str, list[float]] = {}
-        for score in sorted(measured, key=lambda score: view_order(score.view)):
+        for score in ordered:
             if (value := getattr(score.measures, metric.key)) is not None:
                 by_view.setdefault(score.view, []).append(value)
         if by_view:
             title = metric.title + (f", {metric.unit}" if metric.unit else "")
-            better, decimals = metric.higher_is_better, metric.decimals
-            drawn.append(histogram(title, by_view, higher_is_better=better, decimals=decimals))
+            drawn.append(histogram(title, by_view, higher_is_better=metric.higher_is_better, decimals=metric.decimals))
     return drawn
-
-
-def _bin_edges(values: NDArray[np.float64], *, higher_is_better: bool) -> NDArray[np.float64]:
-    low, high = float(values.min()), float(values.max())
-    if higher_is_better:
-        low = min(float(np.percentile(values, 2.5)), high)
-    else:
-        high = max(float(np.percentile(values, 97.5)), low)
-    if high - low < 1e-6:
-        low, high = low - 0.5e-3, high + 0.5e-3
-    return np.linspace(low, high, _BINS + 1)
-
-
-def _range_label(edges: NDArray[np.float64], values: NDArray[np.float64], column: int, decimals: int) -> str:
-    low = min(float(values.min()), edges[0]) if column == 0 else edges[column]
-    high = max(float(values.max()), edges[-1]) if column == len(edges) - 2 else edges[column + 1]
-    return f"{low:.{decimals}f} to {high:.{decimals}f}"
 
 
 def _row_of(score: PhotoScore) -> list[Any]:
@@ -417,7 +403,3 @@ def _row_of(score: PhotoScore) -> list[Any]:
     values = [(getattr(score.measures, metric.key, None), metric.decimals) for metric in METRICS]
     rounded = [None if value is None else round(value, decimals) for value, decimals in values]
     return [score.name, score.view, score.split, score.status, score.seen, *rounded, score.seconds]
-
-
-def _css(rgb: tuple[int, int, int]) -> str:
-    return f"rgb({rgb[0]} {rgb[1]} {rgb[2]})"

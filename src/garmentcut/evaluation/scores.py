@@ -13,29 +13,9 @@ from pydantic import TypeAdapter
 
 from garmentcut.dataset.manifest import Manifest, Pair
 from garmentcut.errors import EvaluationError
-from garmentcut.evaluation.intervals import (
-    Bootstrap,
-    Difference,
-    Estimate,
-    Figure,
-    FoldBlock,
-    difference_of,
-    mean,
-    median,
-    share_from,
-    worst,
-)
-from garmentcut.evaluation.metrics import (
-    COUNTS,
-    METRICS,
-    POOLED_METRICS,
-    Alpha,
-    Metric,
-    PhotoMetrics,
-    check_masks,
-    mask_of,
-    measure,
-)
+from garmentcut.evaluation import intervals, metrics
+from garmentcut.evaluation.intervals import Bootstrap, Difference, Estimate, Figure
+from garmentcut.evaluation.metrics import METRICS, POOLED_METRICS, Alpha, PhotoMetrics, mask_of
 from garmentcut.evaluation.predict import CutPair, Trial, predict
 from garmentcut.model.card import ModelCard
 from garmentcut.photo.files import json_of, write_atomic
@@ -127,7 +107,7 @@ def _measured(cut: CutPair) -> PhotoScore:
         _row(cut.card, cut.pair, cut.seen),
         status="refused" if cut.reason else "ok",
         reason=cut.reason,
-        measures=measure(cut.alpha, cut.target),
+        measures=metrics.measure(cut.alpha, cut.target),
         sweep=dice_at_thresholds(cut.alpha, mask_of(cut.target)),
         sweep_any=dice_at_thresholds(cut.alpha, cut.target > 0),
         seconds=round(cut.seconds, 3),
@@ -160,15 +140,12 @@ def read_scores(folder: Path) -> list[PhotoScore]:
     scores = []
     for number, line in enumerate(lines, 1):
         try:
-            scores.append(_score_of(json_of(line)))
+            row = json_of(line)
+            measures = row["measures"] and {_OLD_KEYS.get(key, key): value for key, value in row["measures"].items()}
+            scores.append(_SCORE.validate_python({**row, "measures": measures}))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise EvaluationError(f"{path}, line {number}, is not a row of garmentcut's; evaluate again") from error
     return scores
-
-
-def _score_of(row: dict[str, Any]) -> PhotoScore:
-    measures = row["measures"] and {_OLD_KEYS.get(key, key): value for key, value in row["measures"].items()}
-    return _SCORE.validate_python({**row, "measures": measures})
 
 
 def _csv_of(scores: Iterable[PhotoScore]) -> str:
@@ -199,7 +176,7 @@ def dice_at_thresholds(prediction: Alpha, garment: Mask) -> tuple[float, ...]:
     Raises:
         ValueError: sizes differ.
     """
-    check_masks(mask_of(prediction), garment)
+    metrics.check_masks(mask_of(prediction), garment)
     edges = np.asarray(THRESHOLDS, np.float32)
     shown = prediction >= edges[0]  # most of the frame is not, and need not be sorted
     num_reached = np.searchsorted(edges, prediction[shown], side="right")  # thresholds that a pixel passes
@@ -316,30 +293,23 @@ def _total_of(view: str, scores: Sequence[PhotoScore]) -> Total:
     bootstrap = Bootstrap.of([score.cluster for score in scores])
     columns = {key.name: [getattr(score.measures, key.name) for score in scores] for key in fields(PhotoMetrics)}
     known = {key: values for key, values in columns.items() if None not in values}
-    figures = {
-        metric.key: bootstrap.estimate(known[metric.key], _figures_of(metric))
-        for metric in METRICS
-        if metric.key in known
+    figures, pooled = {}, {}
+    shares: dict[str, Figure] = {
+        f"share_{limit:g}": intervals.share_from(limit) for limit in (GOOD_DICE, VERY_GOOD_DICE)
     }
-    pooled = {
-        metric.key: share
-        for metric in POOLED_METRICS
-        if {metric.hits, metric.out_of} <= known.keys()
-        and (share := bootstrap.ratio(known[metric.hits], known[metric.out_of])) is not None
-    }
-    counts = {key: sum(known[key]) for key in COUNTS if key in known}
+    for metric in METRICS:
+        if metric.key in known:
+            worst = intervals.worst(WORST_SHARE, higher_is_better=metric.higher_is_better)
+            wanted: dict[str, Figure] = {"mean": intervals.mean, "median": intervals.median, "worst": worst}
+            wanted |= shares if metric.key in ("dice", "dice_any") else {}
+            figures[metric.key] = bootstrap.estimate(known[metric.key], wanted)
+    for ratio in POOLED_METRICS:
+        if {ratio.hits, ratio.out_of} <= known.keys() and (
+            share := bootstrap.ratio(known[ratio.hits], known[ratio.out_of])
+        ):
+            pooled[ratio.key] = share
+    counts = {key: sum(known[key]) for key in metrics.COUNTS if key in known}
     return Total(view, len(scores), len({score.garment for score in scores}), figures, pooled, counts)
-
-
-def _figures_of(metric: Metric) -> dict[str, Figure]:
-    figures: dict[str, Figure] = {
-        "mean": mean,
-        "median": median,
-        "worst": worst(WORST_SHARE, higher_is_better=metric.higher_is_better),
-    }
-    if metric.key in ("dice", "dice_any"):
-        figures |= {f"share_{limit:g}": share_from(limit) for limit in (GOOD_DICE, VERY_GOOD_DICE)}
-    return figures
 
 
 @dataclass(frozen=True)
@@ -397,7 +367,8 @@ def compare_scores(scores: Sequence[PhotoScore], others: Sequence[PhotoScore]) -
         values = [[getattr(row.measures, key) for row in pair] for pair in pairs]
         if not any(None in both for both in values):
             table = np.array(values, np.float64)
-            differences[key] = difference_of([FoldBlock((table[:, 0] - table[:, 1])[:, None], clusters)])
+            block = intervals.FoldBlock((table[:, 0] - table[:, 1])[:, None], clusters)
+            differences[key] = intervals.difference_of([block])
     bootstrap = Bootstrap.of(clusters)
     for metric in POOLED_METRICS:
         columns = [

@@ -164,6 +164,14 @@ def _blank(known: Sequence[Experience]) -> DoubtModel:
     appearance = np.array([one.appearance for one in own])
     mean, precision = appearance.mean(axis=0), _precision_of(appearance)
     features = all_features(np.array([one.features for one in own]), appearance, mean=mean, precision=precision)
+    limits = np.percentile(features, _REASON_SHARE, axis=0)
+    place = ALL_FEATURES.index("stage_disagreement")
+    if np.ptp(features[:, place]) == 0:  # of a single network, it is never a reason
+        limits[place] = _NEVER
+    distances = np.zeros(len(own))  # of each photo from other garments
+    for train, held in _folds(own):
+        others = appearance[train]
+        distances[held] = distances_of(appearance[held], others.mean(axis=0), _precision_of(others))
     return DoubtModel(
         features=ALL_FEATURES,
         center=tuple(np.median(features, axis=0).tolist()),
@@ -172,28 +180,9 @@ def _blank(known: Sequence[Experience]) -> DoubtModel:
         bias=0.0,
         appearance_mean=tuple(mean.tolist()),
         appearance_precision=tuple(map(tuple, precision.tolist())),
-        limits=_limits_of(features),
-        foreign_distance=_foreign_distance(own),
+        limits=tuple(limits.tolist()),
+        foreign_distance=_ROOM * float(np.sort(distances)[::-1][round(_RAISED_SHARE * len(own))]),
     )
-
-
-def _foreign_distance(own: Sequence[Experience]) -> float:
-    """The distance that about one in eighty of the studio's photos exceeds, each measured from other garments."""
-    distances = np.zeros(len(own))
-    appearance = np.array([one.appearance for one in own])
-    for train, held in _folds(own):
-        mean, precision = appearance[train].mean(axis=0), _precision_of(appearance[train])
-        distances[held] = distances_of(appearance[held], mean, precision)
-    return _ROOM * float(np.sort(distances)[::-1][round(_RAISED_SHARE * len(own))])
-
-
-def _limits_of(features: NDArray[np.float64]) -> tuple[float, ...]:
-    """Of each of `(N, 14)` features: beyond which it is a reason; never `stage_disagreement` of a single network."""
-    limits = np.percentile(features, _REASON_SHARE, axis=0)
-    place = ALL_FEATURES.index("stage_disagreement")
-    if np.ptp(features[:, place]) == 0:
-        limits[place] = _NEVER
-    return tuple(limits.tolist())
 
 
 def _weighted(blank: DoubtModel, known: Sequence[Experience], strength: float) -> DoubtModel:
@@ -295,24 +284,19 @@ def find_threshold(
         if binom.cdf(num_short, num_accepted, risk) > 1 - confidence:
             break
         found = Threshold(risk, limit, "", num_accepted, num_short, share_interval(num_accepted, len(names)))
-    return found or Threshold(risk, None, _why_not(order, lowest_short, risk=risk, confidence=confidence))
+    num_short = int((lowest_short <= order[least - 1]).sum())
+    fell = f"{num_short} fall short" if num_short > 1 else "one falls short"
+    reason = (
+        f"cannot: of the {least} garments of least doubt (among {len(order)}) {fell}, and none may, to guarantee"
+        f" {100 * risk:g} % at confidence {confidence:g}"
+    )
+    return found or Threshold(risk, None, reason)
 
 
 def share_interval(num: int, out_of: int) -> tuple[float, float, float]:
     """A share and its exact 95 % interval (Clopper and Pearson 1934)."""
     interval = binomtest(num, out_of).proportion_ci(0.95, "exact")
     return num / out_of, float(interval.low), float(interval.high)
-
-
-def _why_not(order: NDArray[np.float64], lowest_short: NDArray[np.float64], *, risk: float, confidence: float) -> str:
-    """What the garments of least doubt looked like, in words."""
-    least = least_garments(risk, confidence)
-    num_short = int((lowest_short <= order[least - 1]).sum())
-    fell = f"{num_short} fall short" if num_short > 1 else "one falls short"
-    return (
-        f"cannot: of the {least} garments of least doubt (among {len(order)}) {fell}, and none may, to guarantee"
-        f" {100 * risk:g} % at confidence {confidence:g}"
-    )
 
 
 @dataclass(frozen=True)
@@ -387,50 +371,38 @@ def calibrate(
     rank = round(rank_correlation(judged.doubts[: len(unseen)], unseen), 4)
     model = fit_doubt([*unseen, *foreign], data=words + made)
     model = replace(model, rank_correlation=rank if np.isfinite(rank) else None)
+    garments, is_short = [one.garment for one in unseen], np.array([one.quality < guarantee.quality for one in unseen])
+    risks = sorted({guarantee.risk, *RISKS})  # strict first
     acceptance = Acceptance(
         quality=guarantee.quality,
         confidence=guarantee.confidence,
         data=words,
         num_photos=len(unseen),
-        num_garments=len({one.garment for one in unseen}),
+        num_garments=len(set(garments)),
         risk=guarantee.risk,
-        thresholds=_thresholds_of(unseen, doubts, guarantee),
+        thresholds=tuple(
+            find_threshold(garments, doubts, is_short, risk=risk, confidence=guarantee.confidence) for risk in risks
+        ),
     )
     return Calibration(model, acceptance, (*unseen, *foreign), judged, num_left_out, label)
 
 
-def _thresholds_of(
-    experiences: Sequence[Experience], doubts: NDArray[np.float64], guarantee: Guarantee
-) -> tuple[Threshold, ...]:
-    """A threshold for the risk that is asked for and for each of `RISKS`, strict first."""
-    garments = [one.garment for one in experiences]
-    is_short = np.array([one.quality < guarantee.quality for one in experiences])
-    risks = sorted({guarantee.risk, *RISKS})
-    return tuple(
-        find_threshold(garments, doubts, is_short, risk=risk, confidence=guarantee.confidence) for risk in risks
-    )
-
-
 def is_same_kind(one: ModelCard, other: ModelCard) -> bool:
     """Whether two cards are of trainings of one network: the errors of one say something of the other's."""
-    return _kind_of(one) == _kind_of(other)
 
+    def kind_of(card: ModelCard) -> tuple[object, ...]:
+        others = card.stages and (card.stages.locate, card.stages.locate_hw, card.stages.refine)
+        return card.network, card.working_size_hw, card.sees_map, others
 
-def _kind_of(card: ModelCard) -> tuple[object, ...]:
-    sizes = card.stages
-    others = sizes and (sizes.locate, sizes.locate_hw, sizes.refine)
-    return card.network, card.working_size_hw, card.sees_map, others
+    return kind_of(one) == kind_of(other)
 
 
 def _refusal(experiences: Sequence[Experience]) -> str:
     if not experiences:
         return "no photo could be measured"
-    known = all(one.seen for one in experiences)
-    seen = (
-        f"the model was trained on all {len(experiences)} photos"
-        if known
-        else "the model's card does not list its training photos, so these may have been among them"
-    )
+    seen = "the model's card does not list its training photos, so these may have been among them"
+    if all(one.seen for one in experiences):
+        seen = f"the model was trained on all {len(experiences)} photos"
     return (
         f"{seen}: what it makes of them says nothing about new ones. Calibrate on other photos, or on a folder of fold"
         " runs (garmentcut train --fold all) with --into MODEL; --seen does it all the same and says so on the card"

@@ -4,7 +4,6 @@ Of three networks, locate and refine are attached to segment's, and all weights 
 the file small; it calculates in float32.
 """
 
-from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -68,23 +67,46 @@ def export_folds(run: Path) -> dict[Path, bytes]:
     return found
 
 
+_ASPECT = 1.5  # height to width of a studio photo; it bounds how large wide photos may become
+
+
 def _of_stages(weights: dict[str, Path], words: dict[str, str], learned_by: tuple[str, ...] = STAGES) -> bytes:
-    models = {name: _exported(path, words) for name, path in weights.items()}
-    spec = models["refine"][1]
+    """Join the networks of three stages; the card lists what `learned_by` have learned from.
+
+    The locate stage's weights are kept in 8 bits, for it only finds a box; the others' in 16.
+    """
+    exported = {name: _exported(path, words) for name, path in weights.items()}
+    cards = {name: card_of(model) for name, (model, _) in exported.items()}
+    bare = {name: without_metadata(model, CARD_KEY) for name, (model, _) in exported.items()}
+    spec, segment = exported["refine"][1], cards["segment"]
     try:
         height = int(spec.facts["recipe"]["data"]["frame_height"])
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{weights['refine']} does not say how high its frames were; train it again") from error
-    return export_stages(
-        *(models[name][0] for name in STAGES),
-        frame_hw=(height, round(height / _ASPECT)),
-        boxes_xyxy=[tuple(box) for box in spec.facts.get("boxes_xyxy", [])],
+    boxes_xyxy = spec.facts.get("boxes_xyxy", [])
+    roots = [((right - left) * (bottom - top)) ** 0.5 for left, top, right, bottom in boxes_xyxy] or [0.0]
+    sizes = StageSizes(
+        locate_hw=cards["locate"].working_size_hw,
         tile_px=spec.size_hw[0],
-        learned_by=learned_by,
+        garment_px=(round(min(roots), 1), round(max(roots), 1)),
+        locate=cards["locate"].network,
+        refine=cards["refine"].network,
     )
-
-
-_ASPECT = 1.5  # height to width of a studio photo; it bounds how large wide photos may become
+    joined = with_attachment(packed(bare["segment"], 16), packed(bare["locate"], 8), "locate")
+    joined = with_attachment(joined, packed(bare["refine"], 16), "refine")
+    learned = [cards[name] for name in learned_by]
+    card = replace(
+        cards["refine"],
+        network=segment.network,
+        working_size_hw=(height, round(height / _ASPECT)),
+        multiple_of=segment.multiple_of,
+        sees_map=False,
+        stages=sizes,
+        trained_on=tuple(dict.fromkeys(mark for card in learned for mark in card.trained_on)),
+        trained_hashes=packed_hashes(one for card in learned for one in unpacked_hashes(card.trained_hashes)),
+        parity=max((card.parity or 0.0) for card in cards.values()),
+    )
+    return with_card(joined, card)
 
 
 def _exported(weights: Path, words: dict[str, Any]) -> tuple[bytes, NetworkSpec]:
@@ -94,68 +116,6 @@ def _exported(weights: Path, words: dict[str, Any]) -> tuple[bytes, NetworkSpec]
     except RunError as error:
         raise RunError(f"{weights}: {error}") from error
     return export_network(network, card), spec
-
-
-def export_stages(
-    locate: bytes,
-    segment: bytes,
-    refine: bytes,
-    *,
-    frame_hw: tuple[int, int],
-    boxes_xyxy: Iterable[tuple[int, int, int, int]] = (),
-    tile_px: int,
-    learned_by: tuple[str, ...] = STAGES,
-) -> bytes:
-    """Join three exported networks.
-
-    Args:
-        locate: content of a model file.
-        segment: likewise; its card's `working_size_hw` says how small it sees the frame.
-        refine: likewise, of four channels; its card speaks for the whole model.
-        frame_hw: size that photos are brought to.
-        boxes_xyxy: of the garments that were learned, in pixels of the frame.
-        tile_px: side of the refine stage's tiles.
-        learned_by: stages whose training photos the card lists.
-
-    Returns:
-        Content of a model file. The locate stage's weights are kept in 8 bits, for it only finds a box; the others' in
-        16.
-
-    Raises:
-        ModelError: one of them is no model file.
-    """
-    cards = [card_of(model) for model in (locate, segment, refine)]
-    sizes = StageSizes(
-        locate_hw=cards[0].working_size_hw,
-        tile_px=tile_px,
-        garment_px=garment_range(boxes_xyxy),
-        locate=cards[0].network,
-        refine=cards[2].network,
-    )
-    bare = [without_metadata(model, CARD_KEY) for model in (locate, segment, refine)]
-    joined = with_attachment(packed(bare[1], 16), packed(bare[0], 8), "locate")
-    joined = with_attachment(joined, packed(bare[2], 16), "refine")
-    learned = [card for card, stage in zip(cards, STAGES, strict=True) if stage in learned_by]
-    trained_on = tuple(dict.fromkeys(mark for card in learned for mark in card.trained_on))
-    hashes = packed_hashes(tuple(one for card in learned for one in unpacked_hashes(card.trained_hashes)))
-    card = replace(
-        cards[2],
-        network=cards[1].network,
-        working_size_hw=frame_hw,
-        multiple_of=cards[1].multiple_of,
-        sees_map=False,
-        stages=sizes,
-        trained_on=trained_on,
-        trained_hashes=hashes,
-        parity=max((card.parity or 0.0) for card in cards),
-    )
-    return with_card(joined, card)
-
-
-def garment_range(boxes_xyxy: Iterable[tuple[int, int, int, int]]) -> tuple[float, float]:
-    """Roots of the areas of the smallest and the largest box; zeros if there are none."""
-    roots = [((right - left) * (bottom - top)) ** 0.5 for left, top, right, bottom in boxes_xyxy]
-    return (round(min(roots), 1), round(max(roots), 1)) if roots else (0.0, 0.0)
 
 
 _LEAST_VALUES = 64  # biases and constants stay as they are: they weigh nothing
@@ -182,44 +142,30 @@ def packed(model: bytes, bits: Literal[8, 16]) -> bytes:
     stored: list[Any] = []
     nodes: list[Any] = []
     for tensor in graph.initializer:
-        weights = _large_weights(tensor, onnx)
-        if weights is None:
+        is_large = tensor.data_type == onnx.TensorProto.FLOAT and int(np.prod(tensor.dims)) >= _LEAST_VALUES
+        weights = onnx.numpy_helper.to_array(tensor) if is_large else np.zeros(0, np.float32)
+        if not is_large or np.abs(weights).max() >= _LARGEST:
             stored.append(tensor)
             continue
-        for made in _half(tensor.name, weights, onnx) if bits == 16 else _quarter(tensor.name, weights, onnx):
-            (nodes if isinstance(made, onnx.NodeProto) else stored).append(made)
-    nodes.extend(graph.node)
-    # Copies: emptying the lists would empty what is in them.
-    stored, nodes = ([_copied(part) for part in parts] for parts in (stored, nodes))
-    del graph.initializer[:], graph.node[:]
-    graph.initializer.extend(stored)
-    graph.node.extend(nodes)
+        kept, restoring = (_half if bits == 16 else _quarter)(tensor.name, weights, onnx)
+        stored += kept
+        nodes += restoring
+    parts = [*nodes, *graph.node], graph.name, graph.input, graph.output, stored
+    graph.CopyFrom(onnx.helper.make_graph(*parts))
     content: bytes = network.SerializeToString(deterministic=True)
     return content
 
 
-def _half(name: str, weights: NDArray[np.float32], onnx: Any) -> Iterator[Any]:
-    yield onnx.numpy_helper.from_array(weights.astype(np.float16), f"{name}.half")
-    yield onnx.helper.make_node("Cast", [f"{name}.half"], [name], to=onnx.TensorProto.FLOAT)
+def _half(name: str, weights: NDArray[np.float32], onnx: Any) -> tuple[list[Any], list[Any]]:
+    """Tensors that are stored instead of a weight, and the nodes that make it of them."""
+    half = onnx.numpy_helper.from_array(weights.astype(np.float16), f"{name}.half")
+    return [half], [onnx.helper.make_node("Cast", [half.name], [name], to=onnx.TensorProto.FLOAT)]
 
 
-def _quarter(name: str, weights: NDArray[np.float32], onnx: Any) -> Iterator[Any]:
+def _quarter(name: str, weights: NDArray[np.float32], onnx: Any) -> tuple[list[Any], list[Any]]:
     axes = tuple(range(1, weights.ndim))
     scale = np.maximum(np.abs(weights).max(axis=axes, keepdims=True), np.float32(1e-30)) / np.float32(127)
-    yield onnx.numpy_helper.from_array(np.rint(weights / scale).astype(np.int8), f"{name}.levels")
-    yield onnx.numpy_helper.from_array(scale.astype(np.float32), f"{name}.scale")
-    yield onnx.helper.make_node("Cast", [f"{name}.levels"], [f"{name}.float"], to=onnx.TensorProto.FLOAT)
-    yield onnx.helper.make_node("Mul", [f"{name}.float", f"{name}.scale"], [name])
-
-
-def _large_weights(tensor: Any, onnx: Any) -> NDArray[np.float32] | None:
-    if tensor.data_type != onnx.TensorProto.FLOAT or int(np.prod(tensor.dims)) < _LEAST_VALUES:
-        return None
-    weights: NDArray[np.float32] = onnx.numpy_helper.to_array(tensor)
-    return weights if np.abs(weights).max() < _LARGEST else None
-
-
-def _copied(part: Any) -> Any:
-    copy = type(part)()
-    copy.CopyFrom(part)
-    return copy
+    levels = onnx.numpy_helper.from_array(np.rint(weights / scale).astype(np.int8), f"{name}.levels")
+    scales = onnx.numpy_helper.from_array(scale.astype(np.float32), f"{name}.scale")
+    cast = onnx.helper.make_node("Cast", [levels.name], [f"{name}.float"], to=onnx.TensorProto.FLOAT)
+    return [levels, scales], [cast, onnx.helper.make_node("Mul", [f"{name}.float", scales.name], [name])]

@@ -25,15 +25,8 @@ INPUT, OUTPUT = "x", "y"
 """Names of a network's input and output in an exported file."""
 
 _FACTS = (
-    "name",
-    "training_data",
-    "licence",
-    "edge_bias",
-    "edge_gain",
-    "scores",
-    "trained_on",
-    "trained_hashes",
-    "started_from",
+    *("name", "training_data", "licence", "edge_bias", "edge_gain"),
+    *("scores", "trained_on", "trained_hashes", "started_from"),
 )
 
 
@@ -52,6 +45,7 @@ def card_of_network(network: nn.Module, spec: NetworkSpec, **words: Any) -> Mode
     """
     millions = sum(parameter.numel() for parameter in network.parameters()) / 1e6
     options = "".join(f", {key} {value}" for key, value in spec.options.items())
+    facts, (height, width) = spec.facts, spec.size_hw
     fields = {
         "name": spec.name,
         "network": f"{spec.name}{options}; {millions:.2f} M parameters",
@@ -64,20 +58,7 @@ def card_of_network(network: nn.Module, spec: NetworkSpec, **words: Any) -> Mode
         "sees_map": getattr(network, "in_channels", 3) == 4,
         "training_data": "not stated",
         "licence": "not stated",
-        **_of_training(spec),
-        **{key: spec.facts[key] for key in _FACTS if key in spec.facts},
-        **words,
     }
-    try:
-        return TypeAdapter(ModelCard).validate_python(fields)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise RunError(f"card.{'.'.join(map(str, first['loc']))}: {first['msg']}, not {first['input']!r}") from error
-
-
-def _of_training(spec: NetworkSpec) -> dict[str, Any]:
-    fields: dict[str, Any] = {}
-    facts, (height, width) = spec.facts, spec.size_hw
     if "data" in facts and "num_trained_on" in facts:
         fields["training_data"] = f"{counted(facts['num_trained_on'], 'photo')} of {facts['data']}"
     if isinstance(measured := facts.get("dice"), dict):
@@ -85,7 +66,12 @@ def _of_training(spec: NetworkSpec) -> dict[str, Any]:
         data = f"{measured.get('data', 'held-out photos')}, at {width}x{height} while it was trained"
         convention = "alpha > 0" if spec.target == "alpha > 0" else "alpha >= 128"
         fields["scores"] = [{"data": data, "convention": convention, **score}]
-    return fields
+    fields |= {key: facts[key] for key in _FACTS if key in facts} | words
+    try:
+        return TypeAdapter(ModelCard).validate_python(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise RunError(f"card.{'.'.join(map(str, first['loc']))}: {first['msg']}, not {first['input']!r}") from error
 
 
 PARITY_LIMIT = 1e-3
@@ -195,28 +181,28 @@ def measure_parity(network: nn.Module, model: bytes, card: ModelCard) -> dict[st
     Raises:
         RunError: a runtime cannot load or run the file, or the network not take a size; says which and why.
     """
-    runs = {
-        name: _loaded(name, load, model, card) for name, load in _RUNTIMES.items() if importlib.util.find_spec(name)
-    }
+    runs: dict[str, Run] = {}
+    for name in filter(importlib.util.find_spec, _RUNTIMES):
+        with _explained(f"{name} cannot load the export"):
+            runs[name] = _RUNTIMES[name](model, card)
     parity = dict.fromkeys(runs, 0.0)
     for photos in _photos(card, getattr(network, "min_side", 1)):
-        alpha = _alpha_of(_torch(network, photos), card)
+        with _explained(f"the network itself cannot take {photos.shape}"), torch.no_grad():
+            alpha = _alpha_of(network(torch.from_numpy(photos)).numpy(), card)
         for name, run in runs.items():
-            try:
+            with _explained(f"{name} cannot run the export at {photos.shape}"):
                 difference = np.abs(_alpha_of(run(photos), card) - alpha).max()
-            except Exception as error:  # each runtime raises its own
-                raise RunError(f"{name} cannot run the export at {photos.shape}: {error}") from error
             parity[name] = float(np.maximum(parity[name], difference))  # keeps nan, which `max` may lose
     return parity
 
 
-def _torch(network: nn.Module, photos: Floats) -> Floats:
+@contextmanager
+def _explained(what: str) -> Iterator[None]:
+    """Raises: RunError: whatever each runtime, or a network, raises of its own."""
     try:
-        with torch.no_grad():
-            logits: Floats = network(torch.from_numpy(photos)).numpy()
-    except Exception as error:  # whatever a network raises
-        raise RunError(f"the network itself cannot take {photos.shape}: {error}") from error
-    return logits
+        yield
+    except Exception as error:
+        raise RunError(f"{what}: {error}") from error
 
 
 def _photos(card: ModelCard, least_px: int) -> Iterator[Floats]:
@@ -237,37 +223,20 @@ def _alpha_of(logits: Floats, card: ModelCard) -> NDArray[np.float64]:
     return alpha_of_logits(logits.astype(np.float64), card.edge_bias, card.edge_gain)
 
 
-def _loaded(name: str, load: Callable[[bytes, ModelCard], Run], model: bytes, card: ModelCard) -> Run:
-    try:
-        return load(model, card)
-    except Exception as error:  # each runtime raises its own
-        raise RunError(f"{name} cannot load the export: {error}") from error
-
-
 def _openvino(model: bytes, card: ModelCard) -> Run:
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # it tells Google of every start
     import openvino
 
     core = openvino.Core()
     compiled = core.compile_model(core.read_model(model), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-
-    def run(photos: Floats) -> Floats:
-        logits: Floats = compiled({card.input_name: photos})[card.output_name]
-        return logits
-
-    return run
+    return lambda photos: compiled({card.input_name: photos})[card.output_name]
 
 
 def _onnxruntime(model: bytes, card: ModelCard) -> Run:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-
-    def run(photos: Floats) -> Floats:
-        logits: Floats = session.run([card.output_name], {card.input_name: photos})[0]
-        return logits
-
-    return run
+    return lambda photos: session.run([card.output_name], {card.input_name: photos})[0]
 
 
 _RUNTIMES: dict[str, Callable[[bytes, ModelCard], Run]] = {"openvino": _openvino, "onnxruntime": _onnxruntime}

@@ -258,7 +258,7 @@ def fit_growth(results: Results, at: Sequence[int]) -> Growth | None:
     if draws is None or len(shapes) > 1:
         return None
     means = np.array([np.concatenate([block.values.mean(axis=1) for block in blocks]).mean() for blocks in errors])
-    drawn = np.stack([m + draws.spread([b.values - m for b in e]).both for m, e in zip(means, errors, strict=True)])
+    drawn = np.stack([m + draws.spread([b.values - m for b in e])[0] for m, e in zip(means, errors, strict=True)])
     drawn = np.maximum(drawn, 1e-6)  # a draw far off may count some photos less than nothing
     fitted, of_draws = fit_power_law(sizes, means), np.array([fit_power_law(sizes, row) for row in drawn.T]).T
     measured = tuple(_point(int(n), float(m), row) for n, m, row in zip(sizes, means, drawn, strict=True))

@@ -23,8 +23,9 @@ from pydantic import TypeAdapter
 from torch import Tensor, nn
 
 from garmentcut.dataset.manifest import Manifest, Pair, read_pair
+from garmentcut.dataset.samples import framed
 from garmentcut.dataset.split import Scheme, assign_splits
-from garmentcut.dataset.windows import MAP_REDUCTION, framed, map_paths, write_map
+from garmentcut.dataset.windows import MAP_REDUCTION, map_paths, write_map
 from garmentcut.errors import NoGarmentError, TrainingError
 from garmentcut.model.card import UNKNOWN, StageSizes
 from garmentcut.model.checkpoint import load_network
