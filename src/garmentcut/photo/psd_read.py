@@ -15,7 +15,7 @@ import numpy as np
 
 from garmentcut.config import ReadConfig
 from garmentcut.errors import PhotoError
-from garmentcut.photo.metadata import Resource, split_resources
+from garmentcut.photo.metadata import Resource, resource_of, split_resources
 from garmentcut.photo.photo import Pixels, check_size
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ class Document:
 
     def resource(self, number: int) -> bytes | None:
         """The data of an image resource; None: there is none."""
-        return next((resource.data for resource in self.resources if resource.number == number), None)
+        return resource_of(self.resources, number)
 
     def layer_plane(self, layer: Layer, channel: int, box: Box) -> Pixels | None:
         """A layer's plane, the size of its box; None: it has none, or an empty one.
@@ -307,8 +307,7 @@ def _tree_of(info: "LayerInfo | None") -> tuple[Layer, ...]:
 
 def _refuse_missing_pixels(merged: tuple[int, bytes], num_rows: int, row_bytes: int) -> None:
     """The merged picture ends the file, so it tells whether the file is whole."""
-    compression, packed = merged
-    is_whole = True
+    (compression, packed), is_whole = merged, True
     if compression == _RAW:
         is_whole = len(packed) >= num_rows * row_bytes
     elif compression == _RLE:
