@@ -43,10 +43,7 @@ def mask_iou(mask: Mask, other: Mask) -> float:
 def slices_of(box: Box, margin_px: int = 0) -> tuple[slice, slice]:
     """Rows and columns of a box and a margin around it, cut off at the picture's borders by indexing."""
     left, top, right, bottom = box
-    return (
-        slice(max(top - margin_px, 0), bottom + margin_px),
-        slice(max(left - margin_px, 0), right + margin_px),
-    )
+    return slice(max(top - margin_px, 0), bottom + margin_px), slice(max(left - margin_px, 0), right + margin_px)
 
 
 def garment_box(alpha: NDArray[np.float32]) -> Box | None:
@@ -90,12 +87,7 @@ class Components(NamedTuple):
 
 
 def components(mask: Mask, *, neighbours: Neighbours = 8) -> Components:
-    """Connected components of a mask `(H, W)`.
-
-    Args:
-        mask: at least one pixel large.
-        neighbours: of a pixel: with 8, pixels that touch at a corner are connected too.
-    """
+    """Connected components of a mask `(H, W)` of at least one pixel; with 8 `neighbours`, corners connect too."""
     import cv2
 
     levels = np.ascontiguousarray(mask).view(np.uint8)
@@ -106,12 +98,9 @@ def components(mask: Mask, *, neighbours: Neighbours = 8) -> Components:
 
 
 def dilate(plane: NDArray[Sample], steps: int = 1, *, neighbours: Neighbours = 8) -> NDArray[Sample]:
-    """Widen: each step gives each pixel the highest value among itself and its neighbours.
+    """Widen a mask, or an alpha as float32, uint8 or uint16: each step gives a pixel the highest value around it.
 
-    Args:
-        plane: `(H, W)`: a mask, or an alpha as float32, uint8 or uint16.
-        steps: 0 or more.
-        neighbours: of a pixel: 4 steps of 8 reach over a square of 9, 4 steps of 4 over a diamond.
+    4 steps of 8 neighbours reach over a square of 9, 4 steps of 4 over a diamond.
     """
     import cv2
 
@@ -119,20 +108,9 @@ def dilate(plane: NDArray[Sample], steps: int = 1, *, neighbours: Neighbours = 8
 
 
 def erode(
-    plane: NDArray[Sample],
-    steps: int = 1,
-    *,
-    neighbours: Neighbours = 8,
-    outside: Outside = "ignored",
+    plane: NDArray[Sample], steps: int = 1, *, neighbours: Neighbours = 8, outside: Outside = "ignored"
 ) -> NDArray[Sample]:
-    """Narrow: each step gives each pixel the lowest value among itself and its neighbours; as `dilate`.
-
-    Args:
-        plane: `(H, W)`: a mask, or an alpha.
-        steps: 0 or more.
-        neighbours: of a pixel.
-        outside: what lies beyond the picture; background eats into what touches the border.
-    """
+    """Narrow, the opposite of `dilate`; background outside the picture eats into what touches the border."""
     import cv2
 
     return _morphed(cv2.MORPH_ERODE, plane, steps, neighbours, 0 if outside == "background" else None)
@@ -145,12 +123,7 @@ def thin_of(mask: Mask) -> Mask:
 
 
 def box_sums(planes: NDArray[np.float32] | NDArray[np.float64], reach_px: int) -> NDArray[np.float64]:
-    """Sums over squares of `2 * reach_px + 1` pixels around each pixel; outside the picture all is 0.
-
-    Args:
-        planes: `(H, W)` or `(H, W, C)` float32, or float64.
-        reach_px: 0 or more.
-    """
+    """Sums over squares of `2 * reach_px + 1` pixels of `(H, W)` or `(H, W, C)`; outside the picture all is 0."""
     import cv2
 
     size = (2 * reach_px + 1, 2 * reach_px + 1)
@@ -179,7 +152,4 @@ def _morphed(
 def _block_sums(values: NDArray[np.float32], step: int) -> NDArray[np.float64]:
     """Sums over squares of `step` pixels, those at the right and below perhaps smaller."""
     rows, columns = (np.arange(0, length, step) for length in values.shape)
-    sums: NDArray[np.float64] = np.add.reduceat(
-        np.add.reduceat(values, rows, axis=0, dtype=np.float64), columns, axis=1
-    )
-    return sums
+    return np.asarray(np.add.reduceat(np.add.reduceat(values, rows, axis=0, dtype=np.float64), columns, axis=1))
