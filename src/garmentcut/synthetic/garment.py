@@ -432,8 +432,8 @@ def _drape(torso: Tube, shape: Silhouette, begin: float, hem: float, *, ease: fl
         bottom=float(y[-1]),
         centre_x=torso.centre_x,
         centre_z=torso.centre_z,
-        half_width=profile(list(zip(y, width, strict=True)), 0.008),
-        half_depth=profile(list(zip(y, depth, strict=True)), 0.008),
+        half_width=profile(np.c_[y, width], 0.008),
+        half_depth=profile(np.c_[y, depth], 0.008),
     )
 
 

@@ -10,6 +10,7 @@ from garmentcut.photo.mask import bounding_box
 from garmentcut.synthetic.canvas import (
     Floats,
     PaintLayer,
+    axes,
     between,
     ellipse,
     happens,
@@ -34,7 +35,7 @@ def paint_ground(seed: int, name: str, size_hw: tuple[int, int]) -> Floats:
     """Return one of `GROUNDS`, an empty place, float32 (H, W, 3) in [0, 1]; a seed gives the same one at any size."""
     rng = named_stream(seed, "ground", name)
     rgb = GROUNDS[name](rng, size_hw)
-    across, down = _axes(size_hw)
+    across, down = axes(size_hw)
     slope = between(rng, -0.08, 0.08) * (across - 0.5) + between(rng, -0.06, 0.06) * (down - 0.5)
     uneven = 0.03 * sample(lattice(rng, 6, 5), across * 0.8, down)
     strength = 0.15 if name == "white" else 1.0
@@ -61,11 +62,8 @@ def composite(
     garment, moved = planes[..., :3], planes[..., 3]
     box = bounding_box(moved >= 0.5)
     if make and box is not None:
-        figure = paint_mannequin(
-            design_mannequin(seed, make),
-            _worn_at(moved, box, _WAIST if happens(rng, 0.3) else _SHOULDER),
-            design_light(seed),
-        )
+        worn_at = _worn_at(moved, box, _WAIST if happens(rng, 0.3) else _SHOULDER)
+        figure = paint_mannequin(design_mannequin(seed, make), worn_at, design_light(seed))
         behind = figure.rgb + (1 - figure.alpha)[..., None] * behind
     reach = max(round(0.012 * size_hw[0]), 1)
     shade = 1 - _SHADOW * rng.random() * np.roll(soften(moved, reach), (reach // 2, reach // 3), axis=(0, 1))
@@ -90,9 +88,7 @@ def _moved(planes: Floats, share: float, spot: Floats) -> npt.NDArray[np.float32
     size_wh = max(int(part.shape[1] * scale), 1), max(int(part.shape[0] * scale), 1)
     kernel = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     moved = np.asarray(cv2.resize(part, size_wh, interpolation=kernel), np.float32)
-    y, x = (
-        round(float(at) * (whole - side)) for at, whole, side in zip(spot, planes.shape, size_wh[::-1], strict=False)
-    )
+    y, x = (round(float(spot[axis]) * (planes.shape[axis] - moved.shape[axis])) for axis in (0, 1))
     framed[y : y + size_wh[1], x : x + size_wh[0]] = moved
     return framed
 
@@ -104,15 +100,8 @@ def _worn_at(alpha: Floats, box: tuple[int, int, int, int], begins: float) -> Fi
     widths = upper.sum(axis=1)
     middle = float((upper * (np.arange(alpha.shape[1]) + 0.5)).sum() / max(upper.sum(), 1))
     unit = max(float(np.median(widths)) / 0.17, (bottom - top) / 0.9, 1.0)
-    return FigurePlacement(
-        (alpha.shape[0], alpha.shape[1]), middle or (left + right) / 2, top - begins * unit, unit, 0.0
-    )
-
-
-def _axes(size_hw: tuple[int, int]) -> tuple[Floats, Floats]:
-    """Places across (1, W) and down (H, 1), 0 to 1."""
-    height, width = size_hw
-    return ((np.arange(width) + 0.5) / width)[None, :], ((np.arange(height) + 0.5) / height)[:, None]
+    size_hw = (alpha.shape[0], alpha.shape[1])
+    return FigurePlacement(size_hw, middle or (left + right) / 2, top - begins * unit, unit, 0.0)
 
 
 def _colour(rng: np.random.Generator, low: float = 0.1, high: float = 0.95) -> Floats:
@@ -127,7 +116,7 @@ def _white(_: np.random.Generator, size_hw: tuple[int, int]) -> Floats:
 
 def _plain(rng: np.random.Generator, size_hw: tuple[int, int]) -> Floats:
     """A wall or paper of one colour, one side of it darker."""
-    across, down = _axes(size_hw)
+    across, down = axes(size_hw)
     ends, angle = (_colour(rng), _colour(rng)), between(rng, 0, np.pi)
     along = np.clip((across - 0.5) * np.cos(angle) + (down - 0.5) * np.sin(angle) + 0.5, 0, 1)[..., None]
     return np.asarray(ends[0] + 0.35 * along * (ends[1] - ends[0]), np.float32)
@@ -150,9 +139,8 @@ def _room(rng: np.random.Generator, size_hw: tuple[int, int]) -> Floats:
     for _ in range(int(rng.integers(0, 3))):  # leaves of plants
         x, y, green = between(rng, 0, 1), between(rng, 0.3, horizon), (0.15, between(rng, 0.25, 0.45), 0.12)
         for turn in rng.uniform(-1.2, 1.2, 9).tolist():
-            leaf = np.array(
-                [(x, y), (x + 0.06 * np.sin(turn), y - 0.08), (x + 0.13 * np.sin(turn), y - 0.1 * np.cos(turn))]
-            )
+            tip = (x + 0.13 * np.sin(turn), y - 0.1 * np.cos(turn))
+            leaf = np.array([(x, y), (x + 0.06 * np.sin(turn), y - 0.08), tip])
             _lay(layer, stroke(spline(leaf, closed=False), 0.012), np.array(green))
     sigma_px = between(rng, 0, 0.006) * size_hw[0]  # out of focus
     return np.stack([soften(layer.rgb[..., channel], sigma_px) for channel in range(3)], axis=-1)
@@ -161,7 +149,7 @@ def _room(rng: np.random.Generator, size_hw: tuple[int, int]) -> Floats:
 def _lamps(rng: np.random.Generator, size_hw: tuple[int, int]) -> Floats:
     """A backdrop between softboxes and bare lamps, with their stands and the glow around them."""
     rgb = _plain(rng, size_hw) * between(rng, 0.25, 1.0)
-    across, down = _axes(size_hw)
+    across, down = axes(size_hw)
     ratio = size_hw[0] / size_hw[1]
     for _ in range(int(rng.integers(2, 5))):
         x, y, size = between(rng, -0.05, 1.05), between(rng, 0, 0.6), between(rng, 0.02, 0.12)
@@ -178,7 +166,7 @@ def _lamps(rng: np.random.Generator, size_hw: tuple[int, int]) -> Floats:
 
 def _floor(rng: np.random.Generator, size_hw: tuple[int, int]) -> Floats:
     """Boards, tiles or carpet, as garments are laid on and photographed from above."""
-    across, down = _axes(size_hw)
+    across, down = axes(size_hw)
     if happens(rng, 0.5):
         across, down = down * size_hw[0] / size_hw[1], across * size_hw[1] / size_hw[0]
     num, joint = int(rng.integers(3, 14)), between(rng, 0.01, 0.05)

@@ -9,6 +9,7 @@ from garmentcut.synthetic.canvas import (
     Floats,
     PaintLayer,
     Patch,
+    axes,
     between,
     ellipse,
     happens,
@@ -201,6 +202,11 @@ class FigurePlacement:
         """Return body points (N, 2) as pixel positions."""
         return np.asarray(points * self.unit_px + np.array([self.axis_px, self.neck_px]))
 
+    def of_window(self, window: tuple[slice, slice]) -> tuple[Floats, Floats]:
+        """Return body x (w,) and y (h,) of the middles of a window's pixels."""
+        rows, columns = (np.arange(side.start, side.stop) + 0.5 for side in window)
+        return self.x_of(columns), self.y_of(rows)
+
     def cover(self, points: Floats) -> Patch:
         """Return how much of each pixel a polygon (N, 2) of body points covers."""
         return polygon_coverage(self.to_px(points), self.size_hw)
@@ -344,9 +350,7 @@ def _piece_colour(piece: Piece, patch: Patch, design: SceneDesign, size_hw: tupl
 
 
 def _lit(rgb: Floats, design: SceneDesign, place: FigurePlacement) -> Floats:
-    height, width = place.size_hw
-    across = ((np.arange(width) + 0.5) / width)[None, :]
-    down = ((np.arange(height) + 0.5) / height)[:, None]
+    across, down = axes(place.size_hw)
     spot = np.exp(-(((across - 0.5) / 0.45) ** 2) - ((down - 0.5) / 0.4) ** 2)
     uneven = sample(design.patches, across * 0.8, down)
     light = 1 + design.glow * spot + 0.018 * uneven - 0.035 * np.abs(across - 0.5)
@@ -413,16 +417,13 @@ def expose(rgb: Floats, alpha: Floats, light: Light, *, seed: int, view: str) ->
 def _blur(image: Floats, side_weight: float) -> Floats:
     """Blur rows and columns with weights (side, 1 - 2 side, side); edges repeat."""
     for axis in (0, 1):
-        pads = [(1, 1) if a == axis else (0, 0) for a in range(image.ndim)]
-        padded = np.pad(image, pads, mode="edge")
-        size = image.shape[axis]
-        before, after = (np.take(padded, range(start, start + size), axis=axis) for start in (0, 2))
+        place, last = np.arange(image.shape[axis]), image.shape[axis] - 1
+        before, after = (image.take((place + step).clip(0, last), axis=axis) for step in (-1, 1))
         image = image + np.float32(side_weight) * (before + after - 2 * image)
     return np.asarray(image, np.float32)
 
 
 def _vignette(size_hw: tuple[int, ...], corner: float) -> Floats:
     """Brightness (H, W): 1 in the middle, 1 - `corner` in the corners."""
-    across = ((np.arange(size_hw[1]) + 0.5) / size_hw[1] * 2 - 1)[None, :]
-    down = ((np.arange(size_hw[0]) + 0.5) / size_hw[0] * 2 - 1)[:, None]
+    across, down = (place * 2 - 1 for place in axes(size_hw))
     return np.asarray(1 - corner * ((across**2 + down**2) / 2) ** 1.5, np.float32)
