@@ -84,8 +84,7 @@ class Preparation:
     def path(self, auto: str = "none") -> PenPath | None:
         """The clipping path; None: none is wanted, or only `auto` asked for one and there is none to be had.
 
-        Args:
-            auto: what the format has where the output says `auto`: `none` or `editable`.
+        Where the output says `auto`, the format's own choice counts, `none` or `editable`.
 
         Raises:
             OutputError: a path was asked for by name, and there is no outline, or it is too ragged.
@@ -119,10 +118,8 @@ class Preparation:
         left, top, right, bottom = cutout.garment_box_xyxy or (0, 0, 0, 0)
         num_pixels = (right - left + 2 * margin_px) * (bottom - top + 2 * margin_px)
         if num_pixels > max(_MAX_TRIMMED_PIXELS, cutout.alpha.size):
-            raise OutputError(
-                f"a margin of {margin_px} pixels makes {num_pixels / 1e6:.0f} megapixels; use a smaller one",
-                code="does_not_fit",
-            )
+            fault = f"a margin of {margin_px} pixels makes {num_pixels / 1e6:.0f} megapixels; use a smaller one"
+            raise OutputError(fault, code="does_not_fit")
         try:
             return trim(cutout, margin_px)
         except ValueError as error:
@@ -210,10 +207,7 @@ def choke_alpha(alpha: Alpha, choke_px: float) -> Alpha:
 def clean_edge_color(rgb: Pixels, alpha: Alpha, *, full_height_px: int | None = None) -> Pixels:
     """Estimate the garment's own colour where background shows through.
 
-    Args:
-        rgb: `(H, W, 3)` uint8 or uint16, the photo.
-        alpha: `(H, W)` float32 in [0, 1].
-        full_height_px: height of the whole photo, which sets the windows, where `rgb` is a part of it.
+    The height of the whole photo, of which `rgb` `(H, W, 3)` may be a part, sets the windows.
 
     Returns:
         Like `rgb`, other only where `0 < alpha < 1`. Compositing it with `alpha` over a new background leaves no trace

@@ -1,11 +1,11 @@
 """Operations on masks and alphas for all packages, by OpenCV: boxes, components, morphology, sums over squares.
 
-OpenCV is loaded with the first call that needs it. A box is `(left, top, right, bottom)` in pixels, right and bottom
-exclusive.
+A box is `(left, top, right, bottom)` in pixels, right and bottom exclusive.
 """
 
 from typing import Any, Literal, NamedTuple, TypeVar
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,8 +26,6 @@ _MOST_BLOCKS = 256  # along the longer side; parts that are nearer than a block 
 
 def bounding_box(mask: Mask) -> Box | None:
     """The box around what is true in a mask `(H, W)`; None: nothing is."""
-    import cv2
-
     if not mask.size:
         return None
     left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
@@ -59,7 +57,9 @@ def garment_box(alpha: NDArray[np.float32]) -> Box | None:
     inside = slices_of(whole)
     part, shown = alpha[inside], shown[inside]
     step = -(-max(part.shape) // _MOST_BLOCKS)
-    covered = _block_sums(part * shown, step)
+    # Sums over blocks, those at the right and below perhaps smaller.
+    rows, columns = (np.arange(0, length, step) for length in part.shape)
+    covered = np.add.reduceat(np.add.reduceat(part * shown, rows, axis=0, dtype=np.float64), columns, axis=1)
     labels = components(covered > 0).labels
     areas = np.bincount(labels.ravel(), covered.ravel())
     kept = areas >= _LEAST_SHARE * areas[1:].sum()
@@ -88,8 +88,6 @@ class Components(NamedTuple):
 
 def components(mask: Mask, *, neighbours: Neighbours = 8) -> Components:
     """Connected components of a mask `(H, W)` of at least one pixel; with 8 `neighbours`, corners connect too."""
-    import cv2
-
     levels = np.ascontiguousarray(mask).view(np.uint8)
     found: Any = cv2.connectedComponentsWithStats(levels, connectivity=neighbours, ltype=cv2.CV_32S)
     labels, stats = found[1:3]
@@ -102,8 +100,6 @@ def dilate(plane: NDArray[Sample], steps: int = 1, *, neighbours: Neighbours = 8
 
     4 steps of 8 neighbours reach over a square of 9, 4 steps of 4 over a diamond.
     """
-    import cv2
-
     return _morphed(cv2.MORPH_DILATE, plane, steps, neighbours, None)
 
 
@@ -111,8 +107,6 @@ def erode(
     plane: NDArray[Sample], steps: int = 1, *, neighbours: Neighbours = 8, outside: Outside = "ignored"
 ) -> NDArray[Sample]:
     """Narrow, the opposite of `dilate`; background outside the picture eats into what touches the border."""
-    import cv2
-
     return _morphed(cv2.MORPH_ERODE, plane, steps, neighbours, 0 if outside == "background" else None)
 
 
@@ -124,8 +118,6 @@ def thin_of(mask: Mask) -> Mask:
 
 def box_sums(planes: NDArray[np.float32] | NDArray[np.float64], reach_px: int) -> NDArray[np.float64]:
     """Sums over squares of `2 * reach_px + 1` pixels of `(H, W)` or `(H, W, C)`; outside the picture all is 0."""
-    import cv2
-
     size = (2 * reach_px + 1, 2 * reach_px + 1)
     values: Any = np.ascontiguousarray(planes)
     summed: Any = cv2.boxFilter(values, cv2.CV_64F, size, normalize=False, borderType=cv2.BORDER_CONSTANT)
@@ -136,8 +128,6 @@ def box_sums(planes: NDArray[np.float32] | NDArray[np.float64], reach_px: int) -
 def _morphed(
     operation: int, plane: NDArray[Sample], steps: int, neighbours: Neighbours, outside: float | None
 ) -> NDArray[Sample]:
-    import cv2
-
     if not steps or not plane.size:
         return plane.copy()
     kernel = cv2.getStructuringElement(cv2.MORPH_RECT if neighbours == 8 else cv2.MORPH_CROSS, (3, 3))
@@ -147,9 +137,3 @@ def _morphed(
     moved: Any = cv2.morphologyEx(levels, operation, kernel, iterations=steps, **border)
     wide: NDArray[Sample] = moved.view(plane.dtype)
     return wide
-
-
-def _block_sums(values: NDArray[np.float32], step: int) -> NDArray[np.float64]:
-    """Sums over squares of `step` pixels, those at the right and below perhaps smaller."""
-    rows, columns = (np.arange(0, length, step) for length in values.shape)
-    return np.asarray(np.add.reduceat(np.add.reduceat(values, rows, axis=0, dtype=np.float64), columns, axis=1))

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -157,9 +158,8 @@ class Cutout:
     def rgba(self, *, clean: bool = True) -> Pixels:
         """`(H, W, 4)` of the photo's depth, straight (not premultiplied) alpha.
 
-        Args:
-            clean: take the background's colour out of edge pixels and make hidden ones black, as in a file; False:
-                the photo's own pixels, untouched.
+        Clean, the background's colour is taken out of edge pixels and hidden ones are black, as in a file; else these
+        are the photo's own pixels, untouched.
         """
         rgb = self.cleaned.rgb if clean else self.rgb
         rgba = np.empty((*self.alpha.shape, 4), rgb.dtype)
@@ -257,9 +257,8 @@ def to_8_bit(pixels: Pixels) -> NDArray[np.uint8]:
     """Round full-range uint16 to uint8; uint8 passes through uncopied. Any shape."""
     if pixels.dtype == np.uint8:
         return pixels.view(np.uint8)
-    import cv2  # exact for all 65536 values
-
     flat: Any = np.ascontiguousarray(pixels, np.uint16).reshape(1, -1)
+    # Exact for all 65536 values.
     return np.asarray(cv2.convertScaleAbs(flat, alpha=1 / 257), np.uint8).reshape(pixels.shape)
 
 
@@ -352,13 +351,11 @@ def check_size(
         raise PhotoError(f"its header says {width_px}x{height_px} pixels; export it again", code="damaged")
     size = f"{width_px}x{height_px} pixels"
     if max(width_px, height_px) > limits.max_side_px:
-        raise PhotoError(
-            f"{size}: a side is over read.max_side_px = {limits.max_side_px}; raise it if meant", code="too_large"
-        )
+        fault = f"a side is over read.max_side_px = {limits.max_side_px}"
+        raise PhotoError(f"{size}: {fault}; raise it if meant", code="too_large")
     if width_px * height_px > limits.max_megapixels * 1e6:
-        raise PhotoError(
-            f"{size}: over read.max_megapixels = {limits.max_megapixels:g}; raise it if meant", code="too_large"
-        )
+        fault = f"over read.max_megapixels = {limits.max_megapixels:g}"
+        raise PhotoError(f"{size}: {fault}; raise it if meant", code="too_large")
     work_bytes = _DEEP_WORK_BYTES if bits > 8 else _WORK_BYTES
     needed = num_bytes + width_px * height_px * (channels * -(-bits // 8) + work_bytes)  # a tenth to spare
     if needed > (limit := memory_limit(limits)):

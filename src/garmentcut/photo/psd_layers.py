@@ -8,6 +8,7 @@ topmost layer or group that is not: what lies between it and the backdrop is sha
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -141,8 +142,6 @@ def _softened(mask: Alpha, feather_px: float | None, density: int | None) -> Alp
 
 def _blurred(mask: Alpha, sigma_px: float) -> Alpha:
     """By a Gaussian; a wide one by three running means, whose time does not grow with it. The border repeats."""
-    import cv2
-
     if sigma_px <= _WIDE_PX:
         return np.asarray(cv2.GaussianBlur(mask, (0, 0), sigma_px, borderType=cv2.BORDER_REPLICATE), np.float32)
     side = int(np.sqrt(4 * sigma_px**2 + 1)) | 1  # three of this width have the Gaussian's variance

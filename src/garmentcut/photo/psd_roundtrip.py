@@ -12,7 +12,7 @@ import base64
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -94,16 +94,11 @@ def read_mark(xmp: bytes | None) -> Mark | None:
         values = {one.name.removeprefix(start): one.value.strip() for one in own}
         width, _, height = values["Size"].partition("x")
         photo_sum, mask_sum = (int(values[key], 16) if key in values else None for key in ("Photo", "Mask"))
-        path = _path_of(values.get("Path"))
+        packed = base64.b64decode(values.get("Path", ""), validate=True)
+        path = parse_path(zlib.decompressobj().decompress(packed, _MOST_PATH_BYTES)) if packed else None
         return Mark((int(height), int(width)), values["Frame"] == "whole", photo_sum, mask_sum, path)
     except (KeyError, ValueError, zlib.error, PhotoError):
         return None
-
-
-def _path_of(text: str | None) -> PenPath | None:
-    if text is None:
-        return None
-    return parse_path(zlib.decompressobj().decompress(base64.b64decode(text, validate=True), _MOST_PATH_BYTES))
 
 
 class MaskedPhoto(NamedTuple):
@@ -128,10 +123,8 @@ def find_masked_photo(document: Document, mark: Mark) -> MaskedPhoto | None:
         drawn = [draw_mask(document, part, layer.box) for part in (layer, *groups)]
         masks = [mask for mask, _ in drawn if mask is not None]
         if masks and _is_opaque(document, layer):
-            alpha = masks[0]
-            for mask in masks[1:]:
-                alpha = alpha * mask
-            return MaskedPhoto(layer, alpha, tuple(note for _, notes in drawn for note in notes))
+            notes = tuple(note for _, notes in drawn for note in notes)
+            return MaskedPhoto(layer, reduce(np.multiply, masks), notes)
     return None
 
 

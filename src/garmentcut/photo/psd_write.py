@@ -94,11 +94,12 @@ def psd_bytes(layers: Sequence[PsdLayer], planes: Sequence[Pixels], resources: I
     """
     (height, width), depth = planes[0].shape, 8 * planes[0].itemsize
     if max(height, width) > _MOST_SIDE_PX:
-        raise OutputError(
-            f"PSD ends at {_MOST_SIDE_PX} pixels a side, this is {width}x{height}, and PSB is not written; use tiff"
-        )
+        fault = f"PSD ends at {_MOST_SIDE_PX} pixels a side, this is {width}x{height}"
+        raise OutputError(f"{fault}, and PSB is not written; use tiff")
     parts = [struct.pack(">4sH6xHIIHH", b"8BPS", 1, len(planes), height, width, depth, _RGB), bytes(4)]
-    parts += [_sized(join_resources(resources)), *_layer_section(layers, depth), *_merged_picture(planes)]
+    lengths, rows = zip(*map(pack_rows, planes), strict=True)
+    parts += [_sized(join_resources(resources)), *_layer_section(layers, depth)]
+    parts += [struct.pack(">H", _RLE), *lengths, *rows]
     num_bytes = sum(map(len, parts))
     if num_bytes > _MOST_BYTES:
         raise OutputError(f"PSD ends at 2 GB, this has {num_bytes / 1e9:.1f}, and PSB is not written; use tiff")
@@ -137,13 +138,9 @@ def _packed_planes(layer: PsdLayer) -> dict[int, bytes]:
     planes |= {number: layer.rgb[..., number] for number in range(3)}
     if layer.mask is not None:
         planes[_MASK] = layer.mask[slices_of(_box_of(layer.mask))]
-    return {number: _packed(plane) for number, plane in planes.items()}
-
-
-def _packed(plane: Pixels) -> bytes:
-    if plane.dtype == np.uint16:
-        return struct.pack(">H", _ZIP_PREDICTED) + pack_differences(plane)
-    return struct.pack(">H", _RLE) + b"".join(pack_rows(plane))
+    if layer.rgb.dtype == np.uint16:
+        return {number: struct.pack(">H", _ZIP_PREDICTED) + pack_differences(plane) for number, plane in planes.items()}
+    return {number: struct.pack(">H", _RLE) + b"".join(pack_rows(plane)) for number, plane in planes.items()}
 
 
 def _box_of(mask: Pixels) -> Box:
@@ -166,11 +163,6 @@ def _record(number: int, layer: PsdLayer, planes: dict[int, bytes]) -> bytes:
     extra += b"8BIMlyid" + _sized(struct.pack(">I", number))
     head = struct.pack(">4iH", 0, 0, height, width, len(planes)) + b"".join(lengths)
     return head + struct.pack(">4s4sBBBx", b"8BIM", b"norm", 255, 0, _FLAGS) + _sized(extra)
-
-
-def _merged_picture(planes: Iterable[Pixels]) -> list[bytes]:
-    lengths, rows = zip(*map(pack_rows, planes), strict=True)
-    return [struct.pack(">H", _RLE), *lengths, *rows]
 
 
 def _sized(data: bytes) -> bytes:
@@ -209,9 +201,12 @@ def layered_psd(
     """
     alpha, metadata = cutout.rounded_alpha(), cutout.metadata
     merged = lay_over(cutout, background)
-    layers = [PsdLayer(_plain(name) or _CHANNEL, cutout.rgb, alpha)]
-    if background:
-        layers.insert(0, PsdLayer(_BACKGROUND, _sheet(background, cutout)))
+    # Without characters that have no shape, such as a file name may hold.
+    plain_name = "".join(filter(str.isprintable, name))[:_MOST_NAME_CHARS]
+    layers = [PsdLayer(plain_name or _CHANNEL, cutout.rgb, alpha)]
+    if background:  # in every pixel, at the memory of one
+        pixel = np.array(color_in_profile(background, cutout.profile)) * (int(np.iinfo(alpha.dtype).max) // 255)
+        layers.insert(0, PsdLayer(_BACKGROUND, np.broadcast_to(pixel.astype(alpha.dtype), cutout.rgb.shape)))
     planes = [*(merged[..., number] for number in range(3)), alpha]
     path = path if path and path.subpaths else None
     if marked:
@@ -219,18 +214,6 @@ def layered_psd(
         mark = Mark(size_hw, is_whole, checksum_of(cutout.rgb), checksum_of(alpha), path)
         metadata = replace(metadata, xmp=write_mark(metadata.xmp, mark))
     return psd_bytes(layers, planes, _resources(metadata, path, num_layers=len(layers)))
-
-
-def _sheet(color: str, cutout: Cutout) -> Pixels:
-    """The colour in every pixel, at the memory of one."""
-    scale = int(np.iinfo(cutout.rgb.dtype).max) // 255
-    pixel = np.array(color_in_profile(color, cutout.profile)) * scale
-    return np.broadcast_to(pixel.astype(cutout.rgb.dtype), cutout.rgb.shape)
-
-
-def _plain(name: str) -> str:
-    """A layer name without characters that have no shape, such as a file name may hold."""
-    return "".join(character for character in name if character.isprintable())[:_MOST_NAME_CHARS]
 
 
 def _resources(metadata: Metadata, path: PenPath | None, *, num_layers: int) -> list[Resource]:

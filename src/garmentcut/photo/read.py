@@ -16,7 +16,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import imagecodecs
 import numpy as np
+import simplejpeg
 from numpy.typing import NDArray
 from PIL import ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
@@ -346,8 +348,6 @@ def _raster(
 
 
 def _read_png(data: bytes) -> Raster:
-    import imagecodecs  # Pillow would cut 16 bits down to 8
-
     chunks, notes = split_png(data)
     chunks, profile, lost = _unpack_metadata(chunks)
     contents = {kind: bytes(chunk[8:-4]) for kind, chunk in chunks if kind != b"IDAT"}
@@ -358,7 +358,7 @@ def _read_png(data: bytes) -> Raster:
     with silent_pillow():
         info = PngImagePlugin.PngImageFile(io.BytesIO(metadata)).info
     picture = b"".join([PNG_SIGNATURE, *(chunk for kind, chunk in chunks if kind in _PIXEL_CHUNKS)])
-    pixels = imagecodecs.png_decode(picture)
+    pixels = imagecodecs.png_decode(picture)  # Pillow would cut 16 bits down to 8
     info |= {kind: info.get(kind) or _raw_profile(info, kind) for kind in ("exif", "xmp")}
     info["icc_profile"] = profile
     iptc = iptc_of(_raw_profile(info, "iptc") or _raw_profile(info, "8bim"))
@@ -417,14 +417,13 @@ def _read_jpeg(data: bytes) -> Raster:
 
 def _decode_jpeg(data: bytes) -> tuple[NDArray[np.uint8], bool, tuple[str, ...]]:
     """Pixels, whether they are inks, and notes on faults that cost no pixel; libjpeg's other warnings are errors."""
-    import simplejpeg  # Pillow would pass files with damaged scans as good photos
-
     space = simplejpeg.decode_jpeg_header(data, strict=False)[2]
     is_cmyk = space in ("CMYK", "YCCK")
     wanted = "CMYK" if is_cmyk else "GRAY" if space == "Gray" else "RGB"
     notes: list[str] = []
     while True:
         try:
+            # Pillow would pass files with damaged scans as good photos.
             pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, wanted, strict=True)
             break
         except ValueError as error:
@@ -477,8 +476,6 @@ def _has_all_scans(data: bytes) -> bool:
 
 
 def _read_webp(data: bytes) -> Raster:
-    import imagecodecs
-
     if data[12:16] == b"VP8X" and data[20] & _WEBP_ANIMATION:
         raise PhotoError("an animated WebP; save the frame you want as a photo")
     with silent_pillow():

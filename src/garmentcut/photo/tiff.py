@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import simplejpeg
 import tifffile
 from numpy.typing import NDArray
 
@@ -20,7 +21,7 @@ from garmentcut.photo.photo import Pixels, check_size, to_8_bit
 from garmentcut.photo.read import Raster
 from garmentcut.photo.xmp import read_xmp
 
-_ORIENTATION, _SUB_FILES, _INK_SET, _DNG_VERSION, _ICC = 274, 330, 332, 50706, 34675
+_SUB_FILES, _INK_SET, _DNG_VERSION, _ICC = 330, 332, 50706, 34675
 _XMP, _IMAGE_RESOURCES, _IPTC, _PHOTOSHOP_LAYERS = 700, 34377, 33723, 37724
 _NUM_COLORS = {"MINISWHITE": 1, "MINISBLACK": 1, "RGB": 3, "YCBCR": 3, "SEPARATED": 4, "PALETTE": 1}
 _NUM_COLORS |= {"CIELAB": 3, "ICCLAB": 3}
@@ -46,12 +47,8 @@ logging.getLogger("tifffile").addHandler(logging.NullHandler())
 def read_tiff(data: bytes, limits: ReadConfig, *, all_channels: bool = True) -> Raster:
     """The channels of a TIFF file: 8 or 16 bits, or floats; gray, palette, RGB, YCbCr, CMYK or CIELAB; any alpha.
 
-    CIELAB is converted to sRGB, floats to 16 bits.
-
-    Args:
-        data: the file's content.
-        limits: checked against the tags, before pixels are decoded.
-        all_channels: also those that are neither colours nor transparency; else a note says that there are some.
+    CIELAB is converted to sRGB, floats to 16 bits. Limits are checked against the tags, before pixels are decoded.
+    `all_channels`: also those that are neither colours nor transparency; else a note says that there are some.
 
     Raises:
         PhotoError: too large, several pages, camera raw, a kind of pixels not read; any other exception means damage.
@@ -169,8 +166,6 @@ def _refuse_missing_pixels(page: tifffile.TiffPage, num_bytes: int) -> None:
 
 def _refuse_jpeg_bombs(page: tifffile.TiffPage, data: bytes) -> None:
     """A JPEG strip or tile has a size of its own, which the decoder would believe: a 1 kB file could ask for 10 GB."""
-    import simplejpeg
-
     most_rows = page.tilelength if page.is_tiled else min(page.rowsperstrip, page.imagelength)
     most_columns = page.tilewidth if page.is_tiled else page.imagewidth
     for start, length in zip(page.dataoffsets, page.databytecounts, strict=True):

@@ -9,6 +9,7 @@ belongs (P. J. Schneider, "An Algorithm for Automatically Fitting Digitized Curv
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -124,8 +125,6 @@ def _straightened(alpha: NDArray[np.float32]) -> NDArray[np.float32]:
     anti-aliased shape by up to 0.09 pixels. The mean of three pixels falls by a third a pixel across a straight border,
     so in it the border is found exactly. Corners, and straps and gaps too thin for that, stay as they are.
     """
-    import cv2
-
     covered = alpha >= _LEVEL
     crooked = np.zeros(covered.shape, bool)  # not the same opened and closed
     for num in (4, 8):

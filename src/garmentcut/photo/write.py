@@ -255,9 +255,8 @@ def jpeg_bytes(
         OutputError: a side over 65500 pixels.
     """
     if max(pixels.shape[:2]) > _MOST_JPEG_SIDE_PX:
-        raise OutputError(
-            f"JPEG ends at {_MOST_JPEG_SIDE_PX} pixels a side, this has {max(pixels.shape[:2])}; use tiff"
-        )
+        fault = f"JPEG ends at {_MOST_JPEG_SIDE_PX} pixels a side, this has {max(pixels.shape[:2])}"
+        raise OutputError(f"{fault}; use tiff")
     exif, xmp = metadata.exif, metadata.xmp
     dpi = tuple(map(round, metadata.dpi or ()))
     if not all(0 < value <= _MOST_HEADER_DPI for value in dpi):
