@@ -1,16 +1,27 @@
 """Drawing tools of the synthetic studio: named random streams, smooth noise, polygons with exact coverage, layers."""
 
+import tomllib
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
+import cv2
 import numpy as np
 import numpy.typing as npt
+from pydantic import TypeAdapter
 
 from garmentcut.photo.path import draw_coverage
 
 Floats = npt.NDArray[np.floating[Any]]
+Table = TypeVar("Table")
+_TABLES = tomllib.loads(Path(__file__).with_name("studio.toml").read_text(encoding="utf-8"))
+
+
+def read_table(kind: type[Table], name: str) -> Table:
+    """Return what `studio.toml` says under a name."""
+    return TypeAdapter(kind).validate_python(_TABLES[name])
 
 
 def named_stream(seed: int, *names: str) -> np.random.Generator:
@@ -151,8 +162,6 @@ def ellipse(centre: tuple[float, float], half_axes: tuple[float, float], corners
 
 def soften(image: Floats, radius_px: float) -> Floats:
     """Return (H, W) blurred by three running means, about a Gaussian of sigma `radius_px`; edges repeat."""
-    import cv2
-
     reach = round(radius_px)
     if reach < 1:
         return image

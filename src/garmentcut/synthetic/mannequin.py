@@ -18,6 +18,7 @@ from garmentcut.synthetic.canvas import (
     happens,
     named_stream,
     pick,
+    read_table,
     soften,
     spline,
     stroke,
@@ -25,50 +26,8 @@ from garmentcut.synthetic.canvas import (
 from garmentcut.synthetic.scene import FigurePlacement, Light, shine
 
 _PROFILE_SAMPLES = 400
-SKINS = {  # sRGB of a surface in full light, and how often
-    "beige": ((236, 199, 166), 5.0),
-    "rose": ((232, 196, 172), 3.0),
-    "cream": ((247, 226, 190), 3.0),
-    "straw": ((244, 216, 156), 2.0),
-    "ivory": ((250, 240, 218), 1.0),
-    "tan": ((212, 162, 122), 1.5),
-    "grey": ((158, 160, 164), 1.5),
-}
-# Body y, half width, half depth, forward shift.
-_TORSO = (
-    (0.000, 0.037, 0.037, -0.006),
-    (0.030, 0.034, 0.038, -0.006),
-    (0.044, 0.040, 0.043, -0.008),
-    (0.054, 0.062, 0.047, -0.010),
-    (0.066, 0.080, 0.052, -0.010),
-    (0.080, 0.091, 0.056, -0.008),
-    (0.100, 0.094, 0.063, -0.004),
-    (0.130, 0.091, 0.072, 0.004),
-    (0.160, 0.087, 0.074, 0.006),
-    (0.200, 0.079, 0.063, 0.002),
-    (0.250, 0.073, 0.056, 0.000),
-    (0.290, 0.082, 0.065, -0.004),
-    (0.340, 0.095, 0.077, -0.010),
-    (0.385, 0.100, 0.080, -0.012),
-    (0.415, 0.097, 0.076, -0.010),
-    (0.440, 0.086, 0.066, -0.008),
-    (0.466, 0.016, 0.030, -0.004),
-)
-# Body y, distance from the axis, radius, backward shift.
-_LEG = (
-    (0.360, 0.044, 0.026, 0.004),
-    (0.400, 0.047, 0.0465, 0.006),
-    (0.425, 0.0485, 0.0505, 0.006),
-    (0.450, 0.049, 0.050, 0.005),
-    (0.520, 0.050, 0.0410, -0.004),
-    (0.600, 0.051, 0.0325, -0.010),
-    (0.640, 0.051, 0.0285, -0.008),
-    (0.680, 0.050, 0.0275, 0.002),
-    (0.740, 0.050, 0.0300, 0.012),
-    (0.820, 0.049, 0.0250, 0.014),
-    (0.900, 0.048, 0.0185, 0.008),
-    (0.985, 0.048, 0.0185, 0.002),
-)
+SKINS = read_table(dict[str, tuple[tuple[int, int, int], float]], "skins")
+_TORSO, _LEG, _HEAD = (np.array(read_table(list[list[float]], name)) for name in ("torso", "leg", "head"))
 
 
 @dataclass(frozen=True)
@@ -193,12 +152,6 @@ def outline(tube: Tube, yaw: float, rows: int = 160) -> Floats:
     return np.concatenate([np.c_[slices.right, y], np.c_[slices.left, y][::-1]])
 
 
-_HEAD = (  # body y, half width
-    (-0.140, 0.002), (-0.136, 0.016), (-0.125, 0.030), (-0.105, 0.041), (-0.080, 0.045), (-0.055, 0.041),
-    (-0.036, 0.034), (-0.018, 0.034), (-0.004, 0.0375), (0.008, 0.0375), (0.020, 0.034),
-)  # fmt: skip
-
-
 @dataclass(frozen=True)
 class Make:
     """A kind of figure."""
@@ -211,22 +164,7 @@ class Make:
     has_head: bool = False  # Of a mannequin, else it ends at the neck
 
 
-MAKES = {
-    "matte white": Make((240, 238, 234)),
-    "glossy white": Make((238, 238, 240), 0.6, has_head=True),
-    "matte black": Make((40, 40, 42), 0.03),
-    "glossy black": Make((22, 22, 25), 0.75, has_head=True),
-    "grey": Make((120, 122, 126), 0.1, has_head=True),
-    "dark skin": Make((112, 74, 52), 0.18, has_head=True),
-    "light skin": Make((236, 200, 172), 0.1, has_head=True),
-    "gold": Make((190, 150, 80), 0.6),
-    "wooden": Make((196, 150, 100), 0.1, "wood"),
-    "linen form": Make((216, 204, 182), 0.0, "linen", "form"),
-    "black form": Make((42, 41, 43), 0.0, "linen", "form"),
-    "white form": Make((238, 236, 230), 0.0, "linen", "form"),
-    "hanger": Make((150, 110, 72), 0.1, build="hanger"),
-    "nothing": Make(build="nothing"),
-}
+MAKES = read_table(dict[str, Make], "makes")
 """Figures of other studios, shops and homes by name."""
 
 
@@ -286,7 +224,7 @@ def _made_as(design: MannequinDesign, make: Make, rng: np.random.Generator) -> M
 
 
 def _head() -> Tube:
-    y, half = np.array(_HEAD).T
+    y, half = _HEAD.T
     return Tube(
         float(y[0]),
         float(y[-1]),
@@ -298,7 +236,7 @@ def _head() -> Tube:
 
 
 def _torso(width: float) -> Tube:
-    y, half_width, half_depth, forward = np.array(_TORSO).T
+    y, half_width, half_depth, forward = _TORSO.T
     return Tube(
         0.0,
         float(y[-1]),
@@ -310,7 +248,7 @@ def _torso(width: float) -> Tube:
 
 
 def _leg(side: int, stance: float, slim: float, hips: float) -> Tube:
-    y, spread, radius, back = np.array(_LEG).T
+    y, spread, radius, back = _LEG.T
     radius = radius * np.interp(y, (0.46, 0.6), (hips, slim))
     spread = spread * np.interp(y, (0.46, 0.6), (hips, 1.0))
     deeper = np.interp(y, (0.42, 0.55), (1.22, 1.06))  # thighs are deeper than wide
