@@ -29,10 +29,11 @@ from rich.table import Table
 
 from garmentcut import Cutter
 from garmentcut.config import Config, RuntimeConfig, load_config
+from garmentcut.photo.compose import Preparation
 from garmentcut.photo.files import read_photo_bytes, write_atomic
 from garmentcut.photo.photo import Photo
 from garmentcut.photo.read import decode_photo
-from garmentcut.photo.write import encode_cutout
+from garmentcut.photo.write import encode_prepared
 from garmentcut.prediction.folder import FolderCutter
 from garmentcut.prediction.runtime import runtime_for
 from garmentcut.prediction.sources import find_sources
@@ -71,7 +72,7 @@ def stages(cutter: Cutter, photos: Path, work: Path, rounds: int = 5) -> dict[st
         frame = timed("frame for the network", cutter.frame, photo)
         prediction = timed("network", cutter.predict, photo, frame)
         cutout = timed("alpha at full size", cutter.finish, photo, prediction)
-        content = timed("clean edge, encode RGBA PNG", encode_cutout, cutout, "png", config.output)
+        content = timed("clean edge, encode RGBA PNG", encode_prepared, Preparation(cutout, config.output), "png")
         timed("write file", write_atomic, work / "out.png", content)
     # The first photos compile and fill caches.
     return {stage: median(values[6:]) for stage, values in times.items()}
@@ -179,7 +180,7 @@ def _warm_seconds(data: bytes) -> float:
     for _ in range(4):
         start = time.perf_counter()
         photo: Photo = decode_photo(data)
-        io.BytesIO(encode_cutout(cutter(photo), "png", config.output))
+        io.BytesIO(encode_prepared(Preparation(cutter(photo), config.output), "png"))
         times.append(time.perf_counter() - start)
     return median(times[1:])
 

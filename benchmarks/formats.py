@@ -28,6 +28,7 @@ from PIL import Image
 from garmentcut import Cutter, Photo, read_photo
 from garmentcut.config import Format, OutputConfig
 from garmentcut.naming import FORMATS
+from garmentcut.photo.compose import Preparation
 from garmentcut.photo.path import PenPath, draw_coverage, draw_path
 from garmentcut.photo.photo import Cutout
 from garmentcut.photo.psd_read import resource_span
@@ -35,7 +36,7 @@ from garmentcut.photo.psd_write import PsdLayer, psd_bytes
 from garmentcut.photo.read import PHOTO_SUFFIXES
 from garmentcut.photo.trace import path_tolerance_px, trace_contours, trace_outline
 from garmentcut.photo.truth import CutoutFile, read_cutout
-from garmentcut.photo.write import encode_cutout
+from garmentcut.photo.write import encode_prepared
 from processes import own_peak_bytes
 
 _SIZES_HW = {"2 MP": (1728, 1152), "24 MP": (6000, 4000)}
@@ -79,7 +80,7 @@ def report_formats(formats: tuple[Format, ...] = tuple(FORMATS)) -> None:
 
 def encode_afresh(cutout: Cutout, format: Format) -> bytes:
     """A file's content, without the path, which is measured apart; a cutout would clean its edge only once."""
-    return encode_cutout(replace(cutout), format, OutputConfig(formats=(format,), path="none"))
+    return encode_prepared(Preparation(replace(cutout), OutputConfig(formats=(format,), path="none")), format)
 
 
 def trace(cutout: Cutout, kind: str) -> PenPath:
@@ -136,7 +137,7 @@ def _round_trip(photo: Photo, alpha: NDArray[np.float32], num_bits: int) -> tupl
     """Levels by which photo and painted mask differ, whether an untouched PSD is known as such, and milliseconds."""
     rgb = photo.rgb if num_bits == 8 else photo.rgb.astype(np.uint16) * 257
     cutout, output = Cutout(rgb, alpha, photo.profile), OutputConfig(formats=("psd",))
-    content, writing = cost(lambda: encode_cutout(replace(cutout), "psd", output), rounds=1)
+    content, writing = cost(lambda: encode_prepared(Preparation(replace(cutout), output), "psd"), rounds=1)
     stroke = alpha.copy()
     stroke[600:700, 300:500] = np.linspace(0, 1, 200, dtype=np.float32)
     mask = replace(cutout, alpha=stroke).rounded_alpha()
@@ -178,7 +179,7 @@ def _peak_megabytes(cutout: Cutout, format: Format) -> float:
 
 def _report_own_peak(folder: str, format: Format) -> None:
     cutout = Cutout(np.load(f"{folder}/rgb.npy"), np.load(f"{folder}/alpha.npy"), dpi=(300, 300))
-    encode_cutout(cutout, format, OutputConfig(formats=(format,)))
+    encode_prepared(Preparation(cutout, OutputConfig(formats=(format,))), format)
     print(own_peak_bytes() / 1e6)
 
 

@@ -8,9 +8,10 @@ import pytest
 from PIL import Image
 
 from garmentcut.config import OutputConfig
+from garmentcut.photo.compose import Preparation
 from garmentcut.photo.photo import Cutout
 from garmentcut.photo.truth import read_cutout
-from garmentcut.photo.write import encode_cutout
+from garmentcut.photo.write import encode_prepared
 
 from .made_corrected import Written
 
@@ -76,7 +77,7 @@ def test_gimp_draws_the_path_where_the_alpha_is(format, tmp_path):
     alpha = np.minimum(body, np.hypot(x - 90, y - 130) - 25 + 0.5).clip(0, 1).astype(np.float32)  # with a hole
     there, back = tmp_path / f"a.{format}", tmp_path / "b.png"
     cutout = Cutout(np.full((*alpha.shape, 3), 128, np.uint8), alpha)
-    there.write_bytes(encode_cutout(cutout, format, OutputConfig(formats=(format,), path="editable")))
+    there.write_bytes(encode_prepared(Preparation(cutout, OutputConfig(formats=(format,), path="editable")), format))
     run_gimp(DRAW_PATH, there, back)
     with Image.open(back) as image:
         drawn = np.asarray(image.getchannel("A"), np.float32) / 255

@@ -10,6 +10,7 @@ from PIL import Image, ImageChops, ImageDraw
 
 from garmentcut.config import OutputConfig, ReadConfig
 from garmentcut.errors import PhotoError
+from garmentcut.photo.compose import Preparation
 from garmentcut.photo.metadata import join_resources, split_resources
 from garmentcut.photo.path import (
     PenPath,
@@ -26,7 +27,7 @@ from garmentcut.photo.psd_read import read_document
 from garmentcut.photo.read import read_raster
 from garmentcut.photo.trace import trace_outline
 from garmentcut.photo.truth import read_cutout
-from garmentcut.photo.write import encode_cutout
+from garmentcut.photo.write import encode_prepared
 
 from .made_cutout import (
     COMBINE,
@@ -293,7 +294,7 @@ def cutout():
 
 
 def encode(cutout, format, **output):
-    return encode_cutout(cutout, format, OutputConfig(formats=(format,), **output))
+    return encode_prepared(Preparation(cutout, OutputConfig(formats=(format,), **output)), format)
 
 
 def resources_of(data, format):

@@ -19,7 +19,7 @@ from garmentcut.photo.compose import lay_on_canvas
 from garmentcut.photo.layout import Placement
 from garmentcut.photo.path import draw_path
 from garmentcut.photo.photo import Cutout
-from garmentcut.photo.psd_roundtrip import _NAMESPACE, checksum_of, mark_of, read_mark, write_mark
+from garmentcut.photo.psd_roundtrip import _NAMESPACE, Mark, checksum_of, read_mark, write_mark
 from garmentcut.photo.psd_write import PsdLayer, layered_psd
 from garmentcut.photo.trace import trace_outline
 from garmentcut.photo.truth import read_cutout
@@ -34,7 +34,7 @@ from .made_cutout import add_layer, box, layered, path_records, psd_bytes, put, 
 def mark(studio):
     drawn = studio()
     mask = np.rint(drawn.alpha * 255).astype(np.uint8)
-    return mark_of(drawn.photo, mask, trace_outline(drawn.alpha), is_whole=True)
+    return Mark(mask.shape, True, checksum_of(drawn.photo), checksum_of(mask), trace_outline(drawn.alpha))
 
 
 @pytest.mark.parametrize("packet", [None, xmp_packet()], ids=["no XMP", "XMP"])

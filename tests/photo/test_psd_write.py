@@ -37,11 +37,11 @@ DTYPES = [np.uint8, np.uint16]
 
 
 def rows_of(packed, plane):
-    lengths = np.frombuffer(packed.lengths, ">u2")
+    lengths = np.frombuffer(packed[0], ">u2")
     assert len(lengths) == len(plane)
-    assert lengths.sum() == len(packed.rows)
+    assert lengths.sum() == len(packed[1])
     ends = np.cumsum(lengths)
-    rows = [imagecodecs.packbits_decode(packed.rows[end - length : end]) for end, length in zip(ends, lengths)]  # noqa: B905
+    rows = [imagecodecs.packbits_decode(packed[1][end - length : end]) for end, length in zip(ends, lengths)]  # noqa: B905
     return np.stack([np.frombuffer(row, plane.dtype.newbyteorder(">")) for row in rows])
 
 
@@ -63,7 +63,7 @@ def test_rows_are_found_again(dtype, border, sides):
 def test_plain_planes_and_single_samples(dtype):
     for plane in (np.full((5, 300), 9, dtype), np.broadcast_to(dtype(1), (4, 3)), np.array([[1, 2]], dtype)):
         np.testing.assert_array_equal(rows_of(pack_rows(plane), plane), plane)
-    assert len(pack_rows(np.zeros((5, 300), dtype)).rows) <= 5 * 10 * dtype(0).itemsize
+    assert len(pack_rows(np.zeros((5, 300), dtype))[1]) <= 5 * 10 * dtype(0).itemsize
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -201,7 +201,7 @@ def test_a_plane_with_a_single_odd_sample(dtype):
     rgb[3, 40, 1] = 1
     plane = rgb[..., 1]  # strided, as the planes of a picture are
     packed = pack_rows(plane)
-    np.testing.assert_array_equal(PlaneDecoder(8 * plane.itemsize, 10**6).unpack_rows(packed.rows, (9, 217)), plane)
+    np.testing.assert_array_equal(PlaneDecoder(8 * plane.itemsize, 10**6).unpack_rows(packed[1], (9, 217)), plane)
 
 
 @pytest.mark.parametrize("dpi", [70_000, 99_999.5])

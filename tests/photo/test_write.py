@@ -12,12 +12,13 @@ from PIL import Image
 from garmentcut.config import OutputConfig, ReadConfig
 from garmentcut.errors import OutputError
 from garmentcut.naming import FORMATS
+from garmentcut.photo.compose import Preparation
 from garmentcut.photo.metadata import Resource, iptc_rights_of, jpeg_resources, split_resources
 from garmentcut.photo.photo import Cutout, Metadata, Photo, to_8_bit
 from garmentcut.photo.psd_read import read_document
 from garmentcut.photo.read import decode_photo, split_png
 from garmentcut.photo.truth import read_cutout
-from garmentcut.photo.write import encode_cutout, fast_deflate, jpeg_bytes, lost_metadata, png_bytes, tiff_bytes
+from garmentcut.photo.write import encode_prepared, fast_deflate, jpeg_bytes, lost_metadata, png_bytes, tiff_bytes
 
 from .made import exif_bytes, pixels, rgb_profile, xmp_packet
 
@@ -31,7 +32,7 @@ def cutout(studio, request):
 
 
 def encode(cutout, format, **output):
-    return encode_cutout(cutout, format, OutputConfig(**output))
+    return encode_prepared(Preparation(cutout, OutputConfig(**output)), format)
 
 
 def opened(data):
@@ -213,9 +214,7 @@ def test_tiff_of_a_sliced_picture():
 
 
 def test_a_quality_makes_webp_lossy_but_for_its_alpha(cutout):
-    exact, small = (
-        encode_cutout(cutout, "webp", OutputConfig(formats=("webp",), quality=quality)) for quality in (None, 80)
-    )
+    exact, small = (encode(cutout, "webp", formats=("webp",), quality=quality) for quality in (None, 80))
     assert len(small) < len(exact) / 2
     first, second = (np.asarray(Image.open(io.BytesIO(data)).convert("RGBA")).astype(float) for data in (exact, small))
     np.testing.assert_array_equal(first[..., 3], second[..., 3])
@@ -228,7 +227,7 @@ def test_a_quality_makes_webp_lossy_but_for_its_alpha(cutout):
 
 def test_a_lossy_webp_keeps_hidden_pixels_where_they_are_wanted(cutout):
     output = OutputConfig(formats=("webp",), quality=90, hidden="keep")
-    pixels = np.asarray(Image.open(io.BytesIO(encode_cutout(cutout, "webp", output))).convert("RGBA"))
+    pixels = np.asarray(Image.open(io.BytesIO(encode_prepared(Preparation(cutout, output), "webp"))).convert("RGBA"))
     hidden = pixels[..., 3] == 0
     assert np.abs(pixels[..., :3].astype(float) - to_8_bit(cutout.rgb))[hidden].mean() < 4
 
@@ -295,7 +294,7 @@ IPTC = b"\x1c\x01\x5a\0\x03\x1b%G\x1c\x02\x50\0\x04Anna\x1c\x02\x19\0\x08SKU 471
 def test_iptc_travels_where_it_can_and_is_named_where_not(studio, format):
     drawn = studio()
     picture = Cutout(drawn.photo, drawn.alpha, iptc=IPTC)
-    data = encode_cutout(picture, format, OutputConfig(formats=(format,)))
+    data = encode_prepared(Preparation(picture, OutputConfig(formats=(format,))), format)
     notes = lost_metadata(picture.metadata, format)
     if format in ("png", "webp"):
         assert notes == (f"IPTC left out: {format} holds none",)

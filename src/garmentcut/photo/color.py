@@ -19,10 +19,7 @@ from garmentcut.errors import ConfigError, Note, PhotoError
 from garmentcut.photo.photo import Pixels, to_8_bit
 
 _D65 = (0.3127, 0.3290)
-_ADOBE_PRIMARIES, _ADOBE_GAMMA = (
-    (0.64, 0.33, 0.21, 0.71, 0.15, 0.06),
-    563 / 256,
-)  # Adobe RGB (1998) Color Image Encoding
+_ADOBE_PRIMARIES, _ADOBE_GAMMA = (0.64, 0.33, 0.21, 0.71, 0.15, 0.06), 563 / 256  # Adobe RGB (1998)
 _PRIMARIES = {  # ITU-T H.273, table 2
     1: (0.64, 0.33, 0.30, 0.60, 0.15, 0.06),
     9: (0.708, 0.292, 0.170, 0.797, 0.131, 0.046),
@@ -50,11 +47,9 @@ class ToRgb(NamedTuple):
 
 
 def usable_profile(profile: bytes | None, space: bytes = b"RGB ") -> tuple[bytes | None, tuple[str, ...]]:
-    """A profile that fits the pixels, or None with a note that says why it was dropped.
+    """A file's profile if it fits the pixels, or None with a note that says why it was dropped.
 
-    Args:
-        profile: ICC profile as found in the file.
-        space: the colour space signature the pixels have (ICC.1, header bytes 16 to 19).
+    `space` is the colour space signature that the pixels have (ICC.1, header bytes 16 to 19).
     """
     if not profile:
         return None, ()
@@ -84,13 +79,9 @@ def rgb_of_gray(gray: Pixels, profile: bytes | None) -> ToRgb:
 
 
 def rgb_of_channels(color: Pixels, alpha: Pixels | None, profile: bytes | None, *, is_cmyk: bool = False) -> ToRgb:
-    """A file's channels as RGB; transparent parts are laid on white.
+    """A file's channels `(H, W, C)`, gray, RGB or inks, as RGB; transparent parts are laid on white.
 
-    Args:
-        color: `(H, W, C)`: gray, RGB, or inks (255: full ink).
-        alpha: `(H, W)`, straight; None: opaque.
-        profile: ICC profile as found in the file.
-        is_cmyk: the colours are inks, which become 8 bits.
+    Alpha `(H, W)` is straight. With `is_cmyk` the colours are inks (255: full ink), which become 8 bits.
     """
     if is_cmyk:
         converted = rgb_of_cmyk(to_8_bit(color), profile)
@@ -121,8 +112,7 @@ def rgb_of_cmyk(cmyk: NDArray[np.uint8], profile: bytes | None) -> ToRgb:
 
     Without a usable profile as viewers do it: each colour is what its ink and the black leave of the light.
     """
-    kept, _ = usable_profile(profile, b"CMYK")
-    if kept is not None:
+    if (kept := usable_profile(profile, b"CMYK")[0]) is not None:
         return ToRgb(_to_srgb(cmyk, "CMYK", kept), None, (Note("CMYK converted to sRGB", "color_converted"),))
     image = Image.frombuffer("CMYK", (cmyk.shape[1], cmyk.shape[0]), np.ascontiguousarray(cmyk).tobytes())
     note = Note("CMYK without a usable profile: colours are approximate", "color_approximate")
@@ -131,17 +121,8 @@ def rgb_of_cmyk(cmyk: NDArray[np.uint8], profile: bytes | None) -> ToRgb:
 
 def rgb_of_lab(lab: NDArray[np.float32]) -> Pixels:
     """CIELAB of daylight D50, `(H, W, 3)` with L in [0, 100], to sRGB of 16 bits."""
-    rgb: Pixels = imagecodecs.cms_transform(
-        lab,
-        imagecodecs.cms_profile("lab4"),
-        srgb_profile(),
-        colorspace="lab",
-        outcolorspace="rgb",
-        outdtype="u2",
-        intent=imagecodecs.CMS.INTENT.RELATIVE_COLORIMETRIC,
-        flags=int(imagecodecs.CMS.FLAGS.NOOPTIMIZE),
-    )
-    return rgb
+    profile = imagecodecs.cms_profile("lab4")
+    return _transform(lab, profile, srgb_profile(), "lab", imagecodecs.CMS.FLAGS.NOOPTIMIZE, outdtype="u2")
 
 
 def stated_profile(
@@ -149,12 +130,7 @@ def stated_profile(
 ) -> bytes | None:
     """The profile of a file's RGB, whichever way the file says it; None: sRGB.
 
-    Its own profile counts first, then PNG's cICP, then its gAMA and cHRM, then EXIF.
-
-    Args:
-        profile: as found in the file.
-        png_color: what a PNG's chunks say.
-        is_adobe_rgb: what EXIF says.
+    Its own profile counts first, then PNG's cICP, then its gAMA and cHRM, then EXIF (`is_adobe_rgb`).
 
     Raises:
         PhotoError: HDR, which has no true profile of this kind.
@@ -211,10 +187,8 @@ class PngColor(NamedTuple):
 def made_profile(white: tuple[float, ...], primaries: tuple[float, ...], transfer: float | str) -> bytes | None:
     """An ICC profile of an RGB colour space, the same bytes on every call and day; None: it is sRGB.
 
-    Args:
-        white: x and y.
-        primaries: x and y of red, green and blue.
-        transfer: `srgb`, or the exponent that makes light of numbers.
+    White and primaries (red, green and blue) are x and y; `transfer` is `srgb`, or the exponent that makes light of
+    numbers.
 
     Raises:
         PhotoError: such colours do not exist.
@@ -255,9 +229,8 @@ def color_in_profile(color: str, profile: bytes | None) -> tuple[int, int, int]:
     try:
         out = ImageCms.profileToProfile(dot, ImageCms.createProfile("sRGB"), _open_profile(profile), outputMode="RGB")
     except ImageCms.PyCMSError as error:
-        raise PhotoError(
-            "no background can be laid in its colour profile; convert the photo to sRGB", code="color_profile"
-        ) from error
+        message = "no background can be laid in its colour profile; convert the photo to sRGB"
+        raise PhotoError(message, code="color_profile") from error
     assert out is not None  # only an in-place conversion returns None
     red, green, blue = out.tobytes()
     return red, green, blue
@@ -268,9 +241,8 @@ def _to_srgb(pixels: Pixels, mode: str, profile: bytes) -> NDArray[np.uint8]:
     try:
         return np.array(_to_srgb_transform(profile, mode).apply(image))
     except (ImageCms.PyCMSError, OSError) as error:
-        raise PhotoError(
-            f"its colour profile cannot be applied ({error}); convert it to sRGB", code="color_profile"
-        ) from error
+        message = f"its colour profile cannot be applied ({error}); convert it to sRGB"
+        raise PhotoError(message, code="color_profile") from error
 
 
 @functools.lru_cache(maxsize=4)  # a studio's photos share their profile; building a transform takes milliseconds
@@ -300,28 +272,23 @@ def srgb_profile() -> bytes:
 
 
 def read_target(name: str, folder: Path, source: str) -> bytes | None:
-    """The profile that a specification asks for: `keep`, `sRGB` in any case, or a file, relative to `folder`.
-
-    Returns:
-        The profile; None: photos keep theirs.
+    """The profile that a specification asks for: `keep` (None), `sRGB` in any case, or a file, relative to `folder`.
 
     Raises:
         ConfigError: the file cannot be read, or holds no RGB profile that colours can be turned into.
     """
     if name.casefold() in ("keep", "srgb"):
         return srgb_profile() if name.casefold() == "srgb" else None
-    path = folder / Path(name).expanduser()
-    place = f"{source}: color.profile = {name!r}"
+    place, fix = f"{source}: color.profile = {name!r}", "use keep, sRGB or the file of an RGB profile"
     try:
-        with path.open("rb") as file:
+        with (folder / Path(name).expanduser()).open("rb") as file:
             profile = file.read(_MAX_PROFILE_BYTES)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ConfigError(f"{place}: {reason}; use keep, sRGB or the file of an RGB profile") from error
-    space = profile[16:20].decode("latin-1").strip()
-    if profile[36:40] != b"acsp" or space != "RGB":
-        kind = f"a profile of {space} colours" if profile[36:40] == b"acsp" else "no ICC profile"
-        raise ConfigError(f"{place}: {kind}; use keep, sRGB or the file of an RGB profile")
+        raise ConfigError(f"{place}: {getattr(error, 'strerror', None) or error}; {fix}") from error
+    if profile[_IS_PROFILE] != b"acsp":
+        raise ConfigError(f"{place}: no ICC profile; {fix}")
+    if (space := profile[16:20].decode("latin-1").strip()) != "RGB":
+        raise ConfigError(f"{place}: a profile of {space} colours; {fix}")
     try:
         convert_colors(np.zeros((1, 3), np.uint8), srgb_profile(), profile)
     except PhotoError as error:
@@ -330,12 +297,7 @@ def read_target(name: str, folder: Path, source: str) -> bytes | None:
 
 
 def convert_colors(rgb: Pixels, profile: bytes | None, target: bytes) -> Pixels:
-    """Turn colours of one profile into another's so that they look the same.
-
-    Args:
-        rgb: `(..., 3)` uint8 or uint16.
-        profile: what they are in; None: sRGB.
-        target: what they shall be in.
+    """Turn colours `(..., 3)` of one profile, None: sRGB, into another's so that they look the same.
 
     Raises:
         PhotoError: one of the profiles cannot be applied.
@@ -346,10 +308,8 @@ def convert_colors(rgb: Pixels, profile: bytes | None, target: bytes) -> Pixels:
     try:
         return _transformed(rgb.reshape(-1, 3), profile, target, "rgb").reshape(rgb.shape)
     except (imagecodecs.CmsError, ValueError) as error:
-        raise PhotoError(
-            f"its colours cannot be turned into the wanted profile ({error}); convert it yourself",
-            code="color_profile",
-        ) from error
+        message = f"its colours cannot be turned into the wanted profile ({error}); convert it yourself"
+        raise PhotoError(message, code="color_profile") from error
 
 
 def _transformed(levels: Pixels, profile: bytes, target: bytes, space: str) -> Pixels:
@@ -358,13 +318,12 @@ def _transformed(levels: Pixels, profile: bytes, target: bytes, space: str) -> P
     if levels.dtype == np.uint16:
         # Optimized, 16 bits go through a table of 33 steps a side, which is 19 of 255 levels off at the gamut's edge.
         flags |= imagecodecs.CMS.FLAGS.NOOPTIMIZE
+    return _transform(np.ascontiguousarray(levels[None]), profile, target, space, flags).reshape(-1, 3)
+
+
+def _transform(pixels: NDArray[Any], profile: bytes, target: bytes, space: str, flags: int, **more: Any) -> Pixels:
+    intent = imagecodecs.CMS.INTENT.RELATIVE_COLORIMETRIC
     converted: Pixels = imagecodecs.cms_transform(
-        np.ascontiguousarray(levels[None]),
-        profile,
-        target,
-        colorspace=space,
-        outcolorspace="rgb",
-        intent=imagecodecs.CMS.INTENT.RELATIVE_COLORIMETRIC,
-        flags=flags,
+        pixels, profile, target, colorspace=space, outcolorspace="rgb", intent=intent, flags=int(flags), **more
     )
-    return converted.reshape(-1, 3)
+    return converted

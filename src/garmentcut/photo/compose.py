@@ -24,6 +24,8 @@ from garmentcut.photo.path import MOST_KNOTS, PenPath, path_resources
 from garmentcut.photo.photo import Cutout, Metadata, Pixels, resize_alpha
 
 Alpha = NDArray[np.float32]
+_Colors = NDArray[np.float32]  # `(N, 3)` in [0, 1], of edge pixels
+_Places = NDArray[np.intp]  # `(N,)`, rows or columns of them
 
 _WIDE_PX, _NARROW_PX = 90, 6  # windows measured at a photo height of 1728 px
 _REFERENCE_HEIGHT_PX = 1728
@@ -82,8 +84,7 @@ class Preparation:
     def path(self, auto: str = "none") -> PenPath | None:
         """The clipping path; None: none is wanted, or only `auto` asked for one and there is none to be had.
 
-        Args:
-            auto: what the format has where the output says `auto`: `none` or `editable`.
+        Where the output says `auto`, the format's own choice counts, `none` or `editable`.
 
         Raises:
             OutputError: a path was asked for by name, and there is no outline, or it is too ragged.
@@ -117,10 +118,8 @@ class Preparation:
         left, top, right, bottom = cutout.garment_box_xyxy or (0, 0, 0, 0)
         num_pixels = (right - left + 2 * margin_px) * (bottom - top + 2 * margin_px)
         if num_pixels > max(_MAX_TRIMMED_PIXELS, cutout.alpha.size):
-            raise OutputError(
-                f"a margin of {margin_px} pixels makes {num_pixels / 1e6:.0f} megapixels; use a smaller one",
-                code="does_not_fit",
-            )
+            fault = f"a margin of {margin_px} pixels makes {num_pixels / 1e6:.0f} megapixels; use a smaller one"
+            raise OutputError(fault, code="does_not_fit")
         try:
             return trim(cutout, margin_px)
         except ValueError as error:
@@ -149,13 +148,7 @@ def clean(cutout: Cutout) -> Cutout:
 
 
 def trim(cutout: Cutout, margin_px: int = 0) -> Cutout:
-    """Crop to the garment, with a margin; where the margin leaves the photo it is transparent black.
-
-    Specks are ignored: faint ones that nobody sees would leave most of a picture empty.
-
-    Raises:
-        ValueError: everything is transparent, or `margin_px` is negative.
-    """
+    """As `Cutout.trimmed`; specks are ignored: faint ones that nobody sees would leave most of a picture empty."""
     if cutout.garment_box_xyxy is None or margin_px < 0:
         raise ValueError("nothing to trim to" if margin_px >= 0 else f"margin_px is {margin_px}")
     height, width = cutout.alpha.shape
@@ -167,18 +160,7 @@ def trim(cutout: Cutout, margin_px: int = 0) -> Cutout:
 
 
 def lay_over(cutout: Cutout, color: str | None) -> Pixels:
-    """A picture on a plain background.
-
-    Args:
-        cutout: mostly a clean one.
-        color: `#rrggbb` in sRGB, converted to the photo's profile; None: the white of that profile.
-
-    Returns:
-        `(H, W, 3)` of the photo's depth.
-
-    Raises:
-        PhotoError: the profile cannot tell which numbers the colour has.
-    """
+    """A picture, mostly a clean one, on a plain background, as `Cutout.over`."""
     scale = int(np.iinfo(cutout.rgb.dtype).max) // 255
     background = np.array(color_in_profile(color, cutout.profile) if color else (255, 255, 255)) * scale
     flat = np.empty_like(cutout.rgb)
@@ -195,18 +177,14 @@ def lay_over(cutout: Cutout, color: str | None) -> Pixels:
 
 
 def choke_alpha(alpha: Alpha, choke_px: float) -> Alpha:
-    """Move the edge.
+    """Move the edge inwards, below zero outwards; what the frame cuts off stays at the frame.
 
     A step of one pixel gives each pixel the lowest alpha around it (the highest, outwards): of four and of eight
     neighbours, half and half, so that slanting edges move as far as straight ones, to a twentieth. A fraction of a step
     is mixed from before and after it, which moves a covered area's edge by just that fraction.
 
-    Args:
-        alpha: `(H, W)` float32 in [0, 1].
-        choke_px: inwards; below zero outwards.
-
     Returns:
-        The same size; `alpha` itself where nothing is to be moved. What the frame cuts off stays at the frame.
+        `(H, W)` in [0, 1] as `alpha`; `alpha` itself where nothing is to be moved.
     """
     box = bounding_box(alpha > 0)
     if choke_px == 0 or box is None:
@@ -226,13 +204,10 @@ def choke_alpha(alpha: Alpha, choke_px: float) -> Alpha:
     return choked
 
 
-def clean_edge_color(rgb: Pixels, alpha: NDArray[np.float32], *, full_height_px: int | None = None) -> Pixels:
+def clean_edge_color(rgb: Pixels, alpha: Alpha, *, full_height_px: int | None = None) -> Pixels:
     """Estimate the garment's own colour where background shows through.
 
-    Args:
-        rgb: `(H, W, 3)` uint8 or uint16, the photo.
-        alpha: `(H, W)` float32 in [0, 1].
-        full_height_px: height of the whole photo, which sets the windows, where `rgb` is a part of it.
+    The height of the whole photo, of which `rgb` `(H, W, 3)` may be a part, sets the windows.
 
     Returns:
         Like `rgb`, other only where `0 < alpha < 1`. Compositing it with `alpha` over a new background leaves no trace
@@ -268,21 +243,15 @@ def _window_px(height_px: int) -> float:
     return max(_WIDE_PX * height_px / _REFERENCE_HEIGHT_PX, _GRID_CELLS)
 
 
-def _fuse(
-    observed: NDArray[np.float32],
-    alpha: NDArray[np.float32],
-    garment: NDArray[np.float32],
-    behind: NDArray[np.float32],
-) -> NDArray[np.float32]:
+def _fuse(observed: _Colors, alpha: Alpha, garment: _Colors, behind: _Colors) -> _Colors:
     """Forte 2021, equation 4: shift the mean garment colour by what it leaves unexplained of the photo."""
     unexplained = observed - alpha * garment - (1 - alpha) * behind
-    fused: NDArray[np.float32] = np.clip(garment + alpha * unexplained, 0, 1)
-    return fused
+    return np.asarray((garment + alpha * unexplained).clip(0, 1))
 
 
 def _wide_means(
-    rgb: Pixels, alpha: NDArray[np.float32], edge_y: NDArray[np.intp], edge_x: NDArray[np.intp], *, window_px: float
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    rgb: Pixels, alpha: Alpha, edge_y: _Places, edge_x: _Places, *, window_px: float
+) -> tuple[_Colors, _Colors]:
     """Mean garment colour and mean background colour `(N, 3)` around edge pixels, from every n-th pixel."""
     step = max(round(window_px / _GRID_CELLS), 1)
     margin = round(window_px)
@@ -300,8 +269,8 @@ def _wide_means(
 
 
 def _narrow_colors(
-    color: Pixels, alpha: NDArray[np.float32], y: NDArray[np.intp], x: NDArray[np.intp], *, spacing_px: int
-) -> tuple[NDArray[np.float32], Pixels, Pixels]:
+    color: Pixels, alpha: Alpha, y: _Places, x: _Places, *, spacing_px: int
+) -> tuple[_Colors, Pixels, Pixels]:
     """Colours over a square of samples around each of N places, `(N, 3)`, not scaled.
 
     Returns:

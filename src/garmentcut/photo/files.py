@@ -16,7 +16,6 @@ from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any, TypeVar
 
 from garmentcut.config import ReadConfig
@@ -30,14 +29,8 @@ _JUNK = frozenset(
     {
         *("$recycle.bin", "system volume information", "thumbs.db", "ehthumbs.db", "desktop.ini"),  # Windows
         *(".spotlight-v100", ".trashes", ".fseventsd", ".temporaryitems", ".ds_store", "__macosx", "icon\r"),  # macOS
-        *(
-            "@recycle",
-            "@eadir",
-            "#recycle",
-            "#snapshot",
-            "@recently-snapshot",
-            "network trash folder",
-        ),  # network drives
+        # Network drives
+        *("@recycle", "@eadir", "#recycle", "#snapshot", "@recently-snapshot", "network trash folder"),
     }
 )
 _STAGED = ".garmentcut-{owner}-{token}.part"
@@ -55,15 +48,14 @@ def read_photo_bytes(path: Path, limits: ReadConfig) -> bytes:
             if num_bytes == 0:
                 raise PhotoError("empty file; copy it again", code="empty")
             if num_bytes > limits.max_mb * 1_000_000:
-                raise PhotoError(
-                    f"{num_bytes / 1e6:.0f} MB: over read.max_mb = {limits.max_mb}; raise it if meant", code="too_large"
-                )
+                message = f"{num_bytes / 1e6:.0f} MB: over read.max_mb = {limits.max_mb}; raise it if meant"
+                raise PhotoError(message, code="too_large")
             return file.read(num_bytes)  # no more, should the file grow while it is read
     except FileNotFoundError as error:
         raise PhotoError("no such file; check the path", code="missing") from error
+    except PhotoError:
+        raise
     except (OSError, ValueError) as error:  # ValueError: a path with a zero byte
-        if isinstance(error, PhotoError):
-            raise
         raise PhotoError(f"cannot be read: {getattr(error, 'strerror', None) or error}", code="unreadable") from error
 
 
@@ -146,7 +138,8 @@ def walk_files(
             path = here / name
             if path in passed:
                 continue
-            if code := _skip_code(name) or ("link" if os.path.islink(path) else "") or _cutouts_code(path):  # noqa: PTH114
+            code = _skip_code(name) or ("link" if os.path.islink(path) else "")  # noqa: PTH114
+            if code := code or ("cutouts" if os.path.exists(path / LOCK_NAME) else ""):  # noqa: PTH110
                 on_skip(str(path), code)
             else:
                 searched.append(name)
@@ -161,10 +154,6 @@ def walk_files(
 
 def _skip_code(name: str) -> str:
     return "junk" if is_junk(name) else "hidden" if name.startswith(".") else ""
-
-
-def _cutouts_code(folder: Path) -> str:
-    return "cutouts" if os.path.exists(folder / LOCK_NAME) else ""  # noqa: PTH110
 
 
 class StagedFile:
@@ -223,10 +212,7 @@ def write_atomic(path: Path, data: bytes, *, root: Path | None = None) -> None:
 def remove_staged(folder: Path, owner: str = "", *, older_than_s: float | None = None) -> None:
     """Remove what a killed run of this owner left staged in a folder; nobody else's, and not in folders below.
 
-    Args:
-        folder: where the files would have got their names.
-        owner: as of `StagedFile`.
-        older_than_s: leave younger ones, which others of this owner may be writing; None: there are no others.
+    Files younger than `older_than_s` stay, which others of this owner may be writing; None: there are no others.
     """
     for part in folder.glob(_STAGED.format(owner=owner, token="*")):
         with suppress(FileNotFoundError):
@@ -259,21 +245,13 @@ class FolderLock:
     def __init__(
         self, path: Path, *, timeout_s: float | None = None, renewed_every_s: float = _RENEWED_EVERY_S
     ) -> None:
-        """Nothing is taken or written yet.
-
-        Args:
-            path: the lock's file.
-            timeout_s: how long the context waits for another holder; None: for ever.
-            renewed_every_s: where the file system has no locks.
-        """
+        """Nothing is taken or written yet; the context waits `timeout_s` for another holder, None: for ever."""
         self.path, self.note = path, ""
-        self._timeout_s = timeout_s
-        self._every_s = renewed_every_s
-        self._token = ""
+        self._timeout_s, self._every_s = timeout_s, renewed_every_s
+        self._token, self._lost = "", ""
         self._descriptor = -1
         self._known: tuple[tuple[int, int], ...] = ()
         self._claim: Path | None = None
-        self._lost = ""
         self._over = threading.Event()
 
     def __enter__(self) -> "FolderLock":
@@ -281,7 +259,7 @@ class FolderLock:
         self.acquire(self._timeout_s)
         return self
 
-    def __exit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         """Give it back."""
         self.release()
 
@@ -343,9 +321,9 @@ class FolderLock:
 
     def _sign(self, descriptor: int) -> bool:
         """Write down who holds the lock; False if the file was exchanged since it was opened."""
-        opened = _identity(os.fstat(descriptor))
+        opened = os.fstat(descriptor)
         try:
-            if opened != _identity(self.path.stat()):
+            if not os.path.samestat(opened, self.path.stat()):
                 return False
         except FileNotFoundError:
             return False
@@ -353,7 +331,7 @@ class FolderLock:
         os.ftruncate(descriptor, 0)
         os.write(descriptor, _signature(self._token))
         self._descriptor, self._lost = descriptor, ""
-        self._known = _identity(self.path.parent.stat()), opened
+        self._known = _identity(self.path.parent.stat()), _identity(opened)
         return True
 
     def _drop_claim(self) -> None:
@@ -393,10 +371,8 @@ class FolderLock:
             if earlier <= number:
                 _remove(self._claim_path(earlier))
         self._claim = claim
-        self.note = (
-            f"{self.path.parent}: its file system has no locks, so this run holds the folder by {claim.name}, which it"
-            f" renews every {self._every_s:.0f} s"
-        )
+        how = f"so this run holds the folder by {claim.name}, which it renews every {self._every_s:.0f} s"
+        self.note = f"{self.path.parent}: its file system has no locks, {how}"
         self._over = threading.Event()
         threading.Thread(target=self._renew_for_ever, args=(claim, self._over), name="lock", daemon=True).start()
         return True
@@ -501,10 +477,8 @@ def is_running(pid: object) -> bool:
 
 
 def _remove(path: Path) -> None:
-    try:
+    with suppress(OSError):  # the share is gone, and the file with it
         path.unlink(missing_ok=True)
-    except OSError:  # the share is gone, and the file with it
-        return
 
 
 _Job = TypeVar("_Job")

@@ -17,11 +17,16 @@ Side = Literal["top", "bottom", "left", "right"]
 MAX_SIDE_PX, MAX_CANVAS_PIXELS = 30_000, 100_000_000
 """Limits on a canvas: what PSD and TIFF hold, and what fits in memory."""
 
+_MOST = f"at most {MAX_SIDE_PX} a side and {MAX_CANVAS_PIXELS // 10**6} megapixels"
 STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 _PER_CENT = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?%")
 _PIXELS = re.compile(r"([0-9]+)(?: ?px)?")
 _MOST_SHARE = 95  # per cent that margins may take of a canvas that grows with them
 _SHARES = {"left": 0.0, "top": 0.0, "center": 0.5, "right": 1.0, "bottom": 1.0, "baseline": 1.0}
+
+
+def _is_too_large(height: int, width: int) -> bool:
+    return max(height, width) > MAX_SIDE_PX or height * width > MAX_CANVAS_PIXELS
 
 
 class Length(NamedTuple):
@@ -51,7 +56,7 @@ def parse_length(value: Any) -> Length | None:
     """
     if value is None or isinstance(value, Length):
         return value
-    text = str(value) if isinstance(value, int | str) and not isinstance(value, bool) else ""
+    text = "" if isinstance(value, bool | float) else str(value)
     if found := _PER_CENT.fullmatch(text):
         length = Length(float(found[1]), is_share=True)
     elif found := _PIXELS.fullmatch(text):
@@ -106,10 +111,8 @@ class CanvasSection:
         if self.aspect and self.width_px and self.height_px:
             raise ValueError("aspect follows from width_px and height_px; leave one of the three out")
         height, width = self.size_hw
-        if max(height or 0, width or 0) > MAX_SIDE_PX or (height or 1) * (width or 1) > MAX_CANVAS_PIXELS:
-            raise ValueError(
-                f"{width}x{height} pixels; at most {MAX_SIDE_PX} a side and {MAX_CANVAS_PIXELS // 10**6} megapixels"
-            )
+        if _is_too_large(height or 1, width or 1):
+            raise ValueError(f"{width}x{height} pixels; {_MOST}")
         return self
 
 
@@ -181,8 +184,7 @@ class _Axis:
     side: str  # `height` or `width`
     canvas_px: int | None  # of the canvas; None: follows from the garment
     size: Length | None  # of the garment; None: not said
-    # Margins.
-    before: Length
+    before: Length  # margins
     after: Length
     share: float  # of the spare room that lies before the garment
 
@@ -226,9 +228,8 @@ def check_room(canvas: CanvasSection, garment: GarmentSection, source: str) -> N
         ConfigError: names `source` and the keys.
     """
     if is_whole_frame(canvas, garment) and garment != GarmentSection():
-        raise ConfigError(
-            f"{source}: garment: without canvas, size or margin the photo's frame stays; name one of them"
-        )
+        fault = "without canvas, size or margin the photo's frame stays; name one of them"
+        raise ConfigError(f"{source}: garment: {fault}")
     for axis, margins in zip(_axes_of(canvas, garment), (("top", "bottom"), ("left", "right")), strict=True):
         names = f"garment.margin_{margins[0]} ({axis.before}) and margin_{margins[1]} ({axis.after})"
         if axis.canvas_px is None:
@@ -236,27 +237,20 @@ def check_room(canvas: CanvasSection, garment: GarmentSection, source: str) -> N
                 raise ConfigError(f"{source}: {names} leave no room; make them smaller")
             continue
         room = axis.room_px(axis.canvas_px)
+        side = f"canvas.{axis.side}_px = {axis.canvas_px}"
         if room < 1:
-            raise ConfigError(
-                f"{source}: {names} leave no room on canvas.{axis.side}_px = {axis.canvas_px}; make them smaller"
-            )
+            raise ConfigError(f"{source}: {names} leave no room on {side}; make them smaller")
         if axis.size is not None and axis.size.px(axis.canvas_px) > room:
-            raise ConfigError(
-                f"{source}: garment.{axis.side} = {axis.size} is more than the {room} px that {names} leave of "
-                f"canvas.{axis.side}_px = {axis.canvas_px}; make one of them smaller"
-            )
+            fault = f"garment.{axis.side} = {axis.size} is more than the {room} px that {names} leave of {side}"
+            raise ConfigError(f"{source}: {fault}; make one of them smaller")
 
 
 def fitting_scale(canvas: CanvasSection, garment: GarmentSection, box_hw: tuple[int, int]) -> float:
     """The largest scale at which a garment fits canvas, sizes and margins, even above 1; 1 if none was asked for."""
     if not garment.resize:
         return 1.0
-    scales = [
-        axis.most_px / extent
-        for axis, extent in zip(_axes_of(canvas, garment), box_hw, strict=True)
-        if axis.most_px is not None
-    ]
-    return min(scales, default=1.0)
+    pairs = zip(_axes_of(canvas, garment), box_hw, strict=True)
+    return min((most / extent for axis, extent in pairs if (most := axis.most_px) is not None), default=1.0)
 
 
 def shared_scale(canvas: CanvasSection, boxes: Iterable[tuple[GarmentSection, tuple[int, int]]]) -> float:
@@ -274,14 +268,15 @@ def place_garment(
     """
     axes = _axes_of(canvas, garment)
     sizes = [max(round(extent * scale), 1) for extent in box_hw]
-    _refuse_large(axes, sizes)
-    canvas_hw = _grown([axis.canvas_for(size) for axis, size in zip(axes, sizes, strict=True)], canvas)
-    if max(canvas_hw) > MAX_SIDE_PX or canvas_hw[0] * canvas_hw[1] > MAX_CANVAS_PIXELS:
-        raise OutputError(
-            f"margins and garment make a canvas of {canvas_hw[1]}x{canvas_hw[0]} pixels; at most {MAX_SIDE_PX} a side "
-            f"and {MAX_CANVAS_PIXELS // 10**6} megapixels",
-            code="does_not_fit",
-        )
+    pairs = list(zip(axes, sizes, strict=True))
+    rooms = [size if axis.canvas_px is None else axis.room_px(axis.canvas_px) for axis, size in pairs]
+    if any(size > room for size, room in zip(sizes, rooms, strict=True)):
+        fault = f"the garment has {sizes[1]}x{sizes[0]} pixels, the canvas has room for {rooms[1]}x{rooms[0]}"
+        raise OutputError(f"{fault}; allow garment.resize, or enlarge the canvas", code="does_not_fit")
+    canvas_hw = _grown([axis.canvas_for(size) for axis, size in pairs], canvas)
+    if _is_too_large(*canvas_hw):
+        message = f"margins and garment make a canvas of {canvas_hw[1]}x{canvas_hw[0]} pixels; {_MOST}"
+        raise OutputError(message, code="does_not_fit")
     top, left = (axis.start_px(side, size) for axis, side, size in zip(axes, canvas_hw, sizes, strict=True))
     return Placement(canvas_hw, (left, top, left + sizes[1], top + sizes[0]))
 
@@ -294,17 +289,6 @@ def _axes_of(canvas: CanvasSection, garment: GarmentSection) -> tuple[_Axis, _Ax
         _Axis("height", height, garment.height, top, bottom, _SHARES[garment.vertical]),
         _Axis("width", width, garment.width, left, right, _SHARES[garment.horizontal]),
     )
-
-
-def _refuse_large(axes: tuple[_Axis, _Axis], sizes: list[int]) -> None:
-    pairs = zip(axes, sizes, strict=True)
-    rooms = [size if axis.canvas_px is None else axis.room_px(axis.canvas_px) for axis, size in pairs]
-    if any(size > room for size, room in zip(sizes, rooms, strict=True)):
-        raise OutputError(
-            f"the garment has {sizes[1]}x{sizes[0]} pixels, the canvas has room for {rooms[1]}x{rooms[0]}; allow "
-            "garment.resize, or enlarge the canvas",
-            code="does_not_fit",
-        )
 
 
 def _grown(sides: list[int], canvas: CanvasSection) -> tuple[int, int]:

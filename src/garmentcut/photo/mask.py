@@ -1,11 +1,11 @@
-"""Operations on masks and alphas for all packages, by OpenCV: boxes, components, morphology, sums over squares.
+"""Masks and alphas, by OpenCV: boxes, components, morphology, sums over squares, corrections by colour.
 
-OpenCV is loaded with the first call that needs it. A box is `(left, top, right, bottom)` in pixels, right and bottom
-exclusive.
+A box is `(left, top, right, bottom)` in pixels, right and bottom exclusive.
 """
 
 from typing import Any, Literal, NamedTuple, TypeVar
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -33,8 +33,6 @@ _SMOOTH_PX, _FLAT = 4, 1e-3  # of the guided filter: radius, and the variance of
 
 def bounding_box(mask: Mask) -> Box | None:
     """The box around what is true in a mask `(H, W)`; None: nothing is."""
-    import cv2
-
     if not mask.size:
         return None
     left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
@@ -50,10 +48,7 @@ def mask_iou(mask: Mask, other: Mask) -> float:
 def slices_of(box: Box, margin_px: int = 0) -> tuple[slice, slice]:
     """Rows and columns of a box and a margin around it, cut off at the picture's borders by indexing."""
     left, top, right, bottom = box
-    return (
-        slice(max(top - margin_px, 0), bottom + margin_px),
-        slice(max(left - margin_px, 0), right + margin_px),
-    )
+    return slice(max(top - margin_px, 0), bottom + margin_px), slice(max(left - margin_px, 0), right + margin_px)
 
 
 def garment_box(alpha: NDArray[np.float32]) -> Box | None:
@@ -69,7 +64,9 @@ def garment_box(alpha: NDArray[np.float32]) -> Box | None:
     inside = slices_of(whole)
     part, shown = alpha[inside], shown[inside]
     step = -(-max(part.shape) // _MOST_BLOCKS)
-    covered = _block_sums(part * shown, step)
+    # Sums over blocks, those at the right and below perhaps smaller.
+    rows, columns = (np.arange(0, length, step) for length in part.shape)
+    covered = np.add.reduceat(np.add.reduceat(part * shown, rows, axis=0, dtype=np.float64), columns, axis=1)
     labels = components(covered > 0).labels
     areas = np.bincount(labels.ravel(), covered.ravel())
     kept = areas >= _LEAST_SHARE * areas[1:].sum()
@@ -97,14 +94,7 @@ class Components(NamedTuple):
 
 
 def components(mask: Mask, *, neighbours: Neighbours = 8) -> Components:
-    """Connected components of a mask `(H, W)`.
-
-    Args:
-        mask: at least one pixel large.
-        neighbours: of a pixel: with 8, pixels that touch at a corner are connected too.
-    """
-    import cv2
-
+    """Connected components of a mask `(H, W)` of at least one pixel; with 8 `neighbours`, corners connect too."""
     levels = np.ascontiguousarray(mask).view(np.uint8)
     found: Any = cv2.connectedComponentsWithStats(levels, connectivity=neighbours, ltype=cv2.CV_32S)
     labels, stats = found[1:3]
@@ -113,35 +103,17 @@ def components(mask: Mask, *, neighbours: Neighbours = 8) -> Components:
 
 
 def dilate(plane: NDArray[Sample], steps: int = 1, *, neighbours: Neighbours = 8) -> NDArray[Sample]:
-    """Widen: each step gives each pixel the highest value among itself and its neighbours.
+    """Widen a mask, or an alpha as float32, uint8 or uint16: each step gives a pixel the highest value around it.
 
-    Args:
-        plane: `(H, W)`: a mask, or an alpha as float32, uint8 or uint16.
-        steps: 0 or more.
-        neighbours: of a pixel: 4 steps of 8 reach over a square of 9, 4 steps of 4 over a diamond.
+    4 steps of 8 neighbours reach over a square of 9, 4 steps of 4 over a diamond.
     """
-    import cv2
-
     return _morphed(cv2.MORPH_DILATE, plane, steps, neighbours, None)
 
 
 def erode(
-    plane: NDArray[Sample],
-    steps: int = 1,
-    *,
-    neighbours: Neighbours = 8,
-    outside: Outside = "ignored",
+    plane: NDArray[Sample], steps: int = 1, *, neighbours: Neighbours = 8, outside: Outside = "ignored"
 ) -> NDArray[Sample]:
-    """Narrow: each step gives each pixel the lowest value among itself and its neighbours; as `dilate`.
-
-    Args:
-        plane: `(H, W)`: a mask, or an alpha.
-        steps: 0 or more.
-        neighbours: of a pixel.
-        outside: what lies beyond the picture; background eats into what touches the border.
-    """
-    import cv2
-
+    """Narrow, the opposite of `dilate`; background outside the picture eats into what touches the border."""
     return _morphed(cv2.MORPH_ERODE, plane, steps, neighbours, 0 if outside == "background" else None)
 
 
@@ -152,14 +124,7 @@ def thin_of(mask: Mask) -> Mask:
 
 
 def box_sums(planes: NDArray[np.float32] | NDArray[np.float64], reach_px: int) -> NDArray[np.float64]:
-    """Sums over squares of `2 * reach_px + 1` pixels around each pixel; outside the picture all is 0.
-
-    Args:
-        planes: `(H, W)` or `(H, W, C)` float32, or float64.
-        reach_px: 0 or more.
-    """
-    import cv2
-
+    """Sums over squares of `2 * reach_px + 1` pixels of `(H, W)` or `(H, W, C)`; outside the picture all is 0."""
     size = (2 * reach_px + 1, 2 * reach_px + 1)
     values: Any = np.ascontiguousarray(planes)
     summed: Any = cv2.boxFilter(values, cv2.CV_64F, size, normalize=False, borderType=cv2.BORDER_CONSTANT)
@@ -170,8 +135,6 @@ def box_sums(planes: NDArray[np.float32] | NDArray[np.float64], reach_px: int) -
 def _morphed(
     operation: int, plane: NDArray[Sample], steps: int, neighbours: Neighbours, outside: float | None
 ) -> NDArray[Sample]:
-    import cv2
-
     if not steps or not plane.size:
         return plane.copy()
     kernel = cv2.getStructuringElement(cv2.MORPH_RECT if neighbours == 8 else cv2.MORPH_CROSS, (3, 3))
@@ -181,15 +144,6 @@ def _morphed(
     moved: Any = cv2.morphologyEx(levels, operation, kernel, iterations=steps, **border)
     wide: NDArray[Sample] = moved.view(plane.dtype)
     return wide
-
-
-def _block_sums(values: NDArray[np.float32], step: int) -> NDArray[np.float64]:
-    """Sums over squares of `step` pixels, those at the right and below perhaps smaller."""
-    rows, columns = (np.arange(0, length, step) for length in values.shape)
-    sums: NDArray[np.float64] = np.add.reduceat(
-        np.add.reduceat(values, rows, axis=0, dtype=np.float64), columns, axis=1
-    )
-    return sums
 
 
 def agree_with_colors(
@@ -215,8 +169,6 @@ def agree_with_colors(
         if not patches.any():
             return alpha
         patches = dilate(patches, _EDGE_PX + 1)
-    import cv2
-
     bins = color_bins(rgb)
     gray = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
     prior = np.log(np.maximum(alpha, 1e-6) / np.maximum(1 - alpha, 1e-6)).clip(-_PRIOR, _PRIOR)
@@ -232,8 +184,6 @@ def agree_with_colors(
 
 def color_bins(rgb: NDArray[np.uint8]) -> NDArray[np.intp]:
     """The colour of each pixel of `(H, W, 3)` sRGB as a number, `(H, W)`; colours that are alike share one."""
-    import cv2
-
     lightness, *chroma = cv2.split(cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB).astype(np.int32))
     channels = lightness, *((2 * channel - 128).clip(0, 255) for channel in chroma)  # cloth and walls are rarely vivid
     return np.ravel_multi_index([channel * _COLOR_BINS // 256 for channel in channels], (_COLOR_BINS,) * 3)
@@ -241,8 +191,6 @@ def color_bins(rgb: NDArray[np.uint8]) -> NDArray[np.intp]:
 
 def color_frequencies(bins: NDArray[np.intp], weights: NDArray[np.generic]) -> NDArray[np.float64]:
     """How frequent each colour is among pixels with these weights, neighbouring colours counted in part; sums to 1."""
-    import cv2
-
     counts = np.bincount(bins.ravel(), weights.ravel(), _COLOR_BINS**3)
     for _ in range(3):  # along each axis in turn
         smooth = cv2.GaussianBlur(counts.reshape(_COLOR_BINS, -1), (1, 7), 1.0)
@@ -252,7 +200,6 @@ def color_frequencies(bins: NDArray[np.intp], weights: NDArray[np.generic]) -> N
 
 def _guided(values: NDArray[np.float32], guide: NDArray[np.float32]) -> NDArray[np.float32]:
     """Smooth values up to the edges of a guide, both `(H, W)`."""
-    import cv2
 
     def mean(picture: Any) -> Any:
         return cv2.blur(picture, (2 * _SMOOTH_PX + 1,) * 2)

@@ -30,9 +30,9 @@ _KEPT = {270, 271, 272, 305, 306, 315, 33432, 40091, 40092, 40093, 40094, 40095}
 _READ = {*_KEPT, *EXIF_DIRECTORIES, _ORIENTATION, _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT}
 _DROPPED = {0xA002, 0xA003, 0x9101, 0x9102, _INTEROPERABILITY}
 _ITEM_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
-_ASCII, _SHORT, _LONG, _RATIONAL, _LAST_CLASSIC = 2, 3, 4, 5, 13  # types of values
+_SHORT, _LONG, _RATIONAL, _LAST_CLASSIC = 3, 4, 5, 13  # types of values
 _INTEGERS = {1: "B", _SHORT: "H", _LONG: "I", _LAST_CLASSIC: "I", 16: "Q", 18: "Q"}
-_MOST_TAGS, _MOST_TAG_BYTES, _MOST_EXIF_BYTES = 4096, 4_000_000, 16_000_000
+MOST_TAGS, _MOST_TAG_BYTES, _MOST_EXIF_BYTES = 4096, 4_000_000, 16_000_000
 _MIN_DPI, _MAX_DPI = 0.1, 100_000  # beyond, formats that write whole numbers say none, or another
 
 _SCAN, _NO_LENGTH = 0xDA, (0x01, *range(0xD0, 0xDA))  # JPEG markers: start of scan, markers without content
@@ -81,11 +81,7 @@ class Exif(NamedTuple):
 
 
 def read_exif(block: bytes | None) -> Exif:
-    """EXIF as PNG, JPEG and WebP hold it.
-
-    Args:
-        block: TIFF-structured bytes, with or without the `Exif` marker; None or empty: there is none.
-    """
+    """EXIF as PNG, JPEG and WebP hold it: TIFF-structured bytes, with or without the `Exif` marker, or none."""
     block = (block or b"").removeprefix(b"Exif\0\0")
     if not block:
         return Exif()
@@ -96,14 +92,7 @@ def read_exif(block: bytes | None) -> Exif:
 
 
 def read_tiff_exif(data: bytes, start: int, order: str, *, is_big: bool = False) -> Exif:
-    """EXIF out of a directory of a TIFF, whose tags are partly EXIF's own.
-
-    Args:
-        data: the whole file.
-        start: where the directory begins.
-        order: of bytes, `<` or `>`.
-        is_big: a BigTIFF.
-    """
+    """EXIF out of the directory at `start` in a TIFF in byte order `<` or `>`; its tags are partly EXIF's own."""
     main, num_lost = read_directory(data, start, order, is_big=is_big, wanted=_READ)
     kept = {number: tag for number, tag in main.items() if number in _KEPT}
     inner, is_adobe_rgb = {}, False
@@ -118,58 +107,68 @@ def read_tiff_exif(data: bytes, start: int, order: str, *, is_big: bool = False)
             entries[_COLOR_SPACE] = Tag(_SHORT, struct.pack(f"{order}H", _UNCALIBRATED))
         if entries_left := {tag: value for tag, value in entries.items() if tag not in _DROPPED}:
             inner[number] = entries_left
+    fault = "damaged EXIF tags" if main else "unreadable EXIF"
     if inner or kept:
         kept[_ORIENTATION] = Tag(_SHORT, struct.pack(f"{order}H", 1))
     return Exif(
         orientation=_orientation_of(main, order),
         dpi=dpi_of(*(_number_of(main, tag, order) for tag in (_X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT))),
-        kept=exif_bytes(kept, {number: entries for number, entries in inner.items() if entries}, order)
-        if kept
-        else None,
+        kept=exif_bytes(kept, inner, order) if kept else None,
         is_adobe_rgb=is_adobe_rgb,
-        notes=(Note("damaged EXIF tags left out" if main else "unreadable EXIF left out", "metadata_left_out"),)
-        if num_lost
-        else (),
+        notes=(Note(f"{fault} left out", "metadata_left_out"),) if num_lost else (),
     )
+
+
+class Entry(NamedTuple):
+    """A line of a directory: a tag, and where its value stands in the file, in the line itself if it is short."""
+
+    number: int
+    kind: int  # type of the value
+    num_items: int  # of it
+    at: int
+
+
+_CUT_OFF = Entry(-1, 0, 0, 0)
+
+
+def directory_entries(data: bytes | bytearray, start: int, order: str, *, is_big: bool = False) -> Iterator[Entry]:
+    """The lines of the directory at `start`; the last has the number -1 where the rest is out of reach."""
+    head, line, inline, pointer = ("Q", 20, 8, f"{order}Q") if is_big else ("H", 12, 4, f"{order}I")
+    first = start + struct.calcsize(head)
+    if not start > 0 or first > len(data):
+        yield _CUT_OFF
+        return
+    (num_tags,) = struct.unpack_from(order + head, data, start)
+    for place in range(first, first + line * min(num_tags, MOST_TAGS), line):
+        if place + line > len(data):
+            yield _CUT_OFF
+            return
+        number, kind, count = struct.unpack_from(f"{order}HH{pointer[1]}", data, place)
+        at = place + line - inline
+        if _ITEM_BYTES.get(kind, 0) * count > inline:
+            (at,) = struct.unpack_from(pointer, data, at)
+        yield Entry(number, kind, count, at)
 
 
 def read_directory(
     data: bytes, start: int, order: str, *, is_big: bool = False, wanted: Container[int] | None = None
 ) -> tuple[Directory, int]:
-    """The tags of a directory; a damaged one loses itself and nothing else.
-
-    Args:
-        data: what it stands in.
-        start: where it begins.
-        order: of bytes, `<` or `>`.
-        is_big: a BigTIFF's.
-        wanted: the others are passed over; None: all.
+    """The tags of a directory, or those that are wanted; a damaged one loses itself and nothing else.
 
     Returns:
         The readable tags, and how many are damaged; where the directory itself is out of reach, one.
     """
-    head, entry, inline = ("Q", 20, 8) if is_big else ("H", 12, 4)
-    if not 0 < start <= len(data) - struct.calcsize(head):
-        return {}, 1
-    (num_tags,) = struct.unpack_from(order + head, data, start)
-    first = start + struct.calcsize(head)
     found: Directory = {}
     num_lost, num_bytes = 0, 0
-    for place in range(first, first + entry * min(num_tags, _MOST_TAGS), entry):
-        if place + entry > len(data):
-            return found, num_lost + 1
-        number, kind, count = struct.unpack_from(f"{order}HH{'Q' if is_big else 'I'}", data, place)
-        if wanted is not None and number not in wanted:
+    for number, kind, count, at in directory_entries(data, start, order, is_big=is_big):
+        if wanted is not None and number not in wanted and number >= 0:
             continue
         size = _ITEM_BYTES.get(kind, 0) * count
-        at = place + entry - inline
-        if size > inline:
-            (at,) = struct.unpack_from(f"{order}{'Q' if is_big else 'I'}", data, at)
         num_bytes += size
         if not _ITEM_BYTES.get(kind) or at + size > len(data) or size > _MOST_TAG_BYTES or num_bytes > _MOST_EXIF_BYTES:
             num_lost += 1
-            continue
-        found[number] = Tag(kind, data[at : at + size])
+        else:
+            found[number] = Tag(kind, data[at : at + size])
     return found, num_lost
 
 
@@ -198,12 +197,9 @@ def exif_bytes(main: Directory, inner: Mapping[int, Directory], order: str) -> b
 
 
 def directory_bytes(entries: Directory, order: str, start: int) -> bytes:
-    """A classic TIFF's directory and, behind it, the values that do not fit in; of an even length.
+    """A classic TIFF's directory, which will stand at `start`, and behind it the values that do not fit in.
 
-    Args:
-        entries: the tags; types that only a BigTIFF has are left out.
-        order: of bytes, `<` or `>`.
-        start: where it will stand.
+    Of an even length. Types that only a BigTIFF has are left out.
     """
     written = {number: tag for number, tag in sorted(entries.items()) if tag.kind <= _LAST_CLASSIC}
     head, tail = struct.pack(f"{order}H", len(written)), b""
@@ -215,6 +211,21 @@ def directory_bytes(entries: Directory, order: str, start: int) -> bytes:
             tail += data + bytes(len(data) % 2)  # TIFF 6.0: values begin on a word boundary
         head += struct.pack(f"{order}HHI", number, kind, len(data) // _ITEM_BYTES[kind]) + value
     return head + bytes(4) + tail
+
+
+def append_directories(data: bytearray, directories: Mapping[int, Directory], order: str) -> bytes:
+    """Put the EXIF and GPS directories behind a TIFF's picture, and tags that point at them into its own directory.
+
+    tifffile does not write such tags; so each was written as its lower neighbour, and gets its number here.
+    """
+    for number, entries in directories.items():
+        data += b"\0" * (len(data) % 2)  # TIFF 6.0: a directory begins on a word boundary
+        (start,) = struct.unpack_from(f"{order}I", data, 4)
+        at = next(entry.at for entry in directory_entries(data, start, order) if entry.number == number - 1)
+        struct.pack_into(f"{order}H", data, at - 8, number)
+        struct.pack_into(f"{order}I", data, at, len(data))
+        data += directory_bytes(entries, order, len(data))
+    return bytes(data)
 
 
 def parse_exif(exif: bytes | None) -> tuple[str, Directory, dict[int, Directory]]:
@@ -329,6 +340,11 @@ def jpeg_resources(data: bytes) -> bytes:
 def resource_of(resources: Iterable[Resource], number: int) -> bytes | None:
     """The data of the first image resource of a number; None: there is none."""
     return next((resource.data for resource in resources if resource.number == number), None)
+
+
+def iptc_of(data: bytes) -> bytes | None:
+    """IPTC among image resources; None: there is none."""
+    return resource_of(split_resources(data), IPTC_RESOURCE)
 
 
 def join_resources(resources: Iterable[Resource]) -> bytes:

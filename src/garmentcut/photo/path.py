@@ -1,9 +1,8 @@
 """Photoshop's clipping paths: finds them for the readers, draws them as an alpha, writes them for the writers.
 
 After Adobe's Photoshop File Formats Specification: image resources 2000 to 2998 are the saved paths, 2999 names the one
-that clips the picture. How subpaths are laid over each
-other is not in it; it follows what psd-tools found by comparing with Photoshop's own pictures: even-odd fills, whatever
-fill rule stands behind the name in 2999.
+that clips the picture. How subpaths are laid over each other is not in it; it follows what psd-tools found by comparing
+with Photoshop's own pictures: even-odd fills, whatever fill rule stands behind the name in 2999.
 
 Outlines are drawn by the scheme of font rasterizers (signed-area accumulation): edges are cut where they cross pixel
 borders, so each piece lies in one pixel. A piece that falls by `dy` covers `dy` of every pixel to its right and, at a
@@ -21,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from garmentcut.errors import PhotoError
+from garmentcut.photo.mask import Mask
 from garmentcut.photo.metadata import Resource
 
 MOST_KNOTS = 50_000
@@ -49,13 +49,9 @@ _LEVELS = 65_535  # results are rounded to 16 bits, or rounding errors would lea
 
 
 def flatten_curves(curves: Points) -> Points:
-    """Cubic Bezier curves, each from where the last one ended, as a polygon.
+    """Cubic Bezier curves `(N, 4, 2)`, each from where the last one ended, as a polygon `(M, 2)`.
 
-    Args:
-        curves: `(N, 4, 2)`: start, two control points, end.
-
-    Returns:
-        `(M, 2)`; the end of the last curve is left out, for a closed outline it is the first point.
+    The end of the last curve is left out: for a closed outline it is the first point.
 
     Raises:
         PhotoError: absurdly many points.
@@ -72,11 +68,9 @@ def flatten_curves(curves: Points) -> Points:
 
 
 def draw_coverage(polygons: Sequence[Points], size_hw: tuple[int, int]) -> NDArray[np.float32]:
-    """Area inside closed polygons under the even-odd rule, of each pixel.
+    """Area inside closed polygons under the even-odd rule, of each pixel of a picture.
 
-    Args:
-        polygons: each `(K, 2)`, not closed by repeating its first point; may reach outside the picture.
-        size_hw: of the picture.
+    A polygon `(K, 2)` is not closed by repeating its first point, and may reach outside the picture.
 
     Returns:
         `(H, W)` float32 in [0, 1], in steps of 1/65535.
@@ -205,10 +199,7 @@ def parse_path(data: bytes, name: str = "") -> PenPath:
 
 
 def draw_path(path: PenPath, size_hw: tuple[int, int]) -> NDArray[np.float32]:
-    """The area a path encloses, in a picture of `size_hw` pixels as it is stored.
-
-    Returns:
-        `(H, W)` float32 in [0, 1].
+    """The area a path encloses, `(H, W)` float32 in [0, 1], in a picture as it is stored.
 
     Raises:
         PhotoError: absurdly long outlines.
@@ -227,10 +218,8 @@ def _merge_outlines(subpaths: Iterable[Subpath]) -> list[tuple[int, list[Subpath
     shapes: list[tuple[int, list[Subpath]]] = []
     for subpath in subpaths:
         last = shapes[-1][0] if shapes else None
-        is_first = len(shapes) == 1 and last in (_COMBINE, _EXCLUDE)
-        if shapes and (
-            subpath.operation == _MERGED or (subpath.operation == _EXCLUDE and (is_first or last == _EXCLUDE))
-        ):
+        is_even_odd = last == _EXCLUDE or (last == _COMBINE and len(shapes) == 1)
+        if shapes and (subpath.operation == _MERGED or (subpath.operation == _EXCLUDE and is_even_odd)):
             shapes[-1][1].append(subpath)
         else:
             shapes.append((subpath.operation, [subpath]))
@@ -269,7 +258,7 @@ def _polygon_of(subpath: Subpath, size_hw: tuple[int, int]) -> Points:
 def path_resources(path: PenPath) -> list[Resource]:
     """A path, each outline of at most 65535 knots, and the statement that it clips the picture."""
     records = [_record(_FILL_RULE), _record(_INITIAL_FILL, bytes([0, path.filled]))]
-    records += [_outline_records(subpath) for subpath in path.subpaths]
+    records += map(_outline_records, path.subpaths)
     name = path.name.encode("mac_roman", "replace")[:255]
     clipped_by = bytes([len(name)]) + name + struct.pack(">IH", _FLATNESS, _EVEN_ODD)
     return [Resource(_SAVED_PATHS.start, path.name, b"".join(records)), Resource(_CLIPPED_BY, "", clipped_by)]
@@ -289,12 +278,9 @@ def _outline_records(subpath: Subpath) -> bytes:
     return head + records.tobytes()
 
 
-def _is_smooth(knots: Points) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def _is_smooth(knots: Points) -> Mask:
     """Of each knot, whether its handles lie on one line, so that moving one in Photoshop turns the other."""
     before, after = knots[:, 1] - knots[:, 0], knots[:, 2] - knots[:, 1]
     size = np.hypot(*before.T) * np.hypot(*after.T)
     cross = np.abs(before[:, 0] * after[:, 1] - before[:, 1] * after[:, 0])
-    smooth: np.ndarray[tuple[int], np.dtype[np.bool_]] = (
-        (size > 0) & (cross < _SMOOTH_SINE * size) & ((before * after).sum(axis=1) > 0)
-    )
-    return smooth
+    return np.asarray((size > 0) & (cross < _SMOOTH_SINE * size) & ((before * after).sum(axis=1) > 0))

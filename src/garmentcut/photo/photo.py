@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -58,12 +59,8 @@ class Photo:
 
     Attributes:
         rgb: `(H, W, 3)`, uint8 or uint16 (full range), upright, in the colour space of `profile`.
-        profile: ICC profile of an RGB colour space; None: sRGB.
-        dpi: horizontal and vertical pixels an inch; None: the file did not say.
-        exif: TIFF-structured bytes (without the `Exif` marker), orientation 1; None: no EXIF.
         notes: what the reader had to change, in words.
-        xmp: a UTF-8 packet of XMP, orientation 1; None: no XMP.
-        iptc: records of IPTC's Information Interchange Model; None: no IPTC.
+        profile, dpi, exif, xmp, iptc: as in `Metadata`.
     """
 
     rgb: Pixels
@@ -96,13 +93,9 @@ class Cutout:
     Attributes:
         rgb: `(H, W, 3)` uint8 or uint16, upright, in the colour space of `profile`.
         alpha: `(H, W)` float32 in [0, 1], the garment's coverage of each pixel.
-        profile: ICC profile of an RGB colour space; None: sRGB.
-        dpi: horizontal and vertical pixels an inch; None: not known.
-        exif: TIFF-structured bytes, orientation 1; None: no EXIF.
-        xmp: a UTF-8 packet of XMP, orientation 1; None: no XMP.
+        profile, dpi, exif, xmp, iptc: as in `Metadata`.
         is_clean: edge colours are the garment's own and hidden pixels black: cleaning again would only do harm.
         is_whole: it has the photo's own frame: neither trimmed nor laid on another canvas.
-        iptc: records of IPTC's Information Interchange Model; None: no IPTC.
         doubt: 1 - expected surface Dice at 2 px, in [0, 1]; None: nobody has judged it, or the model cannot tell.
         reasons: why it is doubtful, in words.
         flags: codes of the reasons, keys of `garmentcut.errors.FLAGS`: `foreign` first, if the photo looks unlike the
@@ -165,9 +158,8 @@ class Cutout:
     def rgba(self, *, clean: bool = True) -> Pixels:
         """`(H, W, 4)` of the photo's depth, straight (not premultiplied) alpha.
 
-        Args:
-            clean: take the background's colour out of edge pixels and make hidden ones black, as in a file; False:
-                the photo's own pixels, untouched.
+        Clean, the background's colour is taken out of edge pixels and hidden ones are black, as in a file; else these
+        are the photo's own pixels, untouched.
         """
         rgb = self.cleaned.rgb if clean else self.rgb
         rgba = np.empty((*self.alpha.shape, 4), rgb.dtype)
@@ -240,28 +232,20 @@ class Cutout:
         write_atomic(Path(file), self._encoded(chosen, output, name=Path(file).stem))
 
     def to_bytes(self, format: str = "png", **output: Any) -> bytes:
-        """A file's content.
-
-        Args:
-            format: `png`, `mask`, `webp`, `tiff`, `psd` or `jpeg`.
-            **output: as for `save`.
-
-        Raises:
-            garmentcut.errors.ConfigError: an unknown format or field, or ones that contradict each other.
-            garmentcut.errors.OutputError: the format cannot hold it, or there is nothing to trim to.
-        """
+        """A file's content; formats, other fields and errors as for `save`."""
         return self._encoded(format, output)
 
     def _encoded(self, format: str, output: dict[str, Any], *, name: str = "") -> bytes:
         from garmentcut.config import load_config
         from garmentcut.errors import ConfigError
-        from garmentcut.photo.write import encode_cutout
+        from garmentcut.photo.compose import Preparation
+        from garmentcut.photo.write import encode_prepared
 
         if "formats" in output:
             raise ConfigError("one file has one format: name it by format, not formats")
         settings = {f"output.{key}": value for key, value in output.items()}
         config = load_config(overrides={"output.formats": (format,), **settings})
-        return encode_cutout(self, config.output.formats[0], config.output, name=name)
+        return encode_prepared(Preparation(self, config.output, name=name), config.output.formats[0])
 
 
 def _check_rgb(rgb: Pixels) -> None:
@@ -273,9 +257,8 @@ def to_8_bit(pixels: Pixels) -> NDArray[np.uint8]:
     """Round full-range uint16 to uint8; uint8 passes through uncopied. Any shape."""
     if pixels.dtype == np.uint8:
         return pixels.view(np.uint8)
-    import cv2  # exact for all 65536 values
-
     flat: Any = np.ascontiguousarray(pixels, np.uint16).reshape(1, -1)
+    # Exact for all 65536 values.
     return np.asarray(cv2.convertScaleAbs(flat, alpha=1 / 257), np.uint8).reshape(pixels.shape)
 
 
@@ -286,15 +269,7 @@ def to_alpha(plane: Pixels) -> NDArray[np.float32]:
 
 
 def turn_upright(pixels: NDArray[Sample], orientation: int) -> NDArray[Sample]:
-    """Undo an EXIF or TIFF orientation.
-
-    Args:
-        pixels: `(H, W)` or `(H, W, C)`, as stored.
-        orientation: 1 to 8 (TIFF 6.0, tag 274); anything else counts as 1.
-
-    Returns:
-        The upright picture; a view where no copy is needed.
-    """
+    """A picture `(H, W)` or `(H, W, C)` upright, a view; `orientation` is that of TIFF 6.0, tag 274, or counts as 1."""
     turned = pixels.swapaxes(0, 1) if orientation in (5, 6, 7, 8) else pixels
     if orientation in (2, 3, 6, 7):
         turned = turned[:, ::-1]
@@ -302,13 +277,10 @@ def turn_upright(pixels: NDArray[Sample], orientation: int) -> NDArray[Sample]:
 
 
 def resize_rgb(rgb: NDArray[np.uint8], size_hw: tuple[int, int], *, reducing_gap: float = 3.0) -> NDArray[np.uint8]:
-    """Resize `(H, W, 3)` uint8 with an antialiased cubic filter.
+    """Resize `(H, W, 3)` with an antialiased cubic filter.
 
-    Args:
-        rgb: the photo.
-        size_hw: height and width wanted.
-        reducing_gap: where it shrinks by more than twice this, whole factors come first, by averages: several times as
-            fast. From 3 on the same to the eye (Pillow's documentation).
+    Where it shrinks by more than twice `reducing_gap`, whole factors come first, by averages: several times as fast,
+    and from 3 on the same to the eye (Pillow's documentation).
     """
     if rgb.shape[:2] == size_hw:
         return rgb
@@ -322,13 +294,6 @@ def resize_alpha(alpha: NDArray[np.float32], size_hw: tuple[int, int]) -> NDArra
     A cubic filter alone leaves an edge as many pixels wide as the enlargement. It is steepened by that factor about the
     middle of the levels on both sides of the edge, and kept between them: a sheer garment gets a crisp edge too, and
     its plateau of 0.4 stays 0.4. Ramps that the small alpha already spreads over several pixels are not steepened.
-
-    Args:
-        alpha: `(h, w)` float32 in [0, 1].
-        size_hw: height and width wanted.
-
-    Returns:
-        `size_hw` float32 in [0, 1].
     """
     if alpha.shape == size_hw:
         return alpha
@@ -362,19 +327,14 @@ def _enlarge(
         image = Image.fromarray(np.ascontiguousarray(values))
         return np.array(image.resize(size_hw[::-1], resampling, box=tuple(box_xyxy)), np.float32)
 
-    low, high, hardness = (resample(values, Image.Resampling.BILINEAR) for values in _edge_levels(alpha))
+    near_low, near_high = erode(alpha), dilate(alpha)  # within 3 pixels, then within 5
+    low, high = erode(near_low), dilate(near_high)
+    ratio = dilate(near_high - near_low) / np.maximum(high - low, np.float32(1e-6))
+    hardness = ((ratio - _SOFT_RATIO) / (_HARD_RATIO - _SOFT_RATIO)).clip(0, 1)
+    low, high, hardness = (resample(values, Image.Resampling.BILINEAR) for values in (low, high, hardness))
     middle = (low + high) / 2
     soft = resample(alpha, Image.Resampling.BICUBIC) - middle
     return (soft * (1 + hardness * np.float32(scale - 1)) + middle).clip(low, high)
-
-
-def _edge_levels(alpha: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Around each pixel: the lowest and the highest alpha within 5 pixels, and the hardness of an edge, 0 to 1."""
-    low, high = erode(alpha), dilate(alpha)
-    narrow = dilate(high - low)
-    low, high = erode(low), dilate(high)
-    ratio = narrow / np.maximum(high - low, np.float32(1e-6))
-    return low, high, ((ratio - _SOFT_RATIO) / (_HARD_RATIO - _SOFT_RATIO)).clip(0, 1)
 
 
 def check_size(
@@ -382,13 +342,7 @@ def check_size(
 ) -> None:
     """Refuse a picture by what its header declares, before anything of it is decoded.
 
-    Args:
-        width_px: as declared.
-        height_px: as declared.
-        limits: what the user accepts.
-        channels: of a pixel as it is decoded.
-        bits: of a channel.
-        num_bytes: of the file, all of which is in memory.
+    `channels` of `bits` bits are those of a pixel as it is decoded, `num_bytes` the file's, all of which is in memory.
 
     Raises:
         PhotoError: a side or the number of pixels is zero or over the limit, or it would take too much memory.
@@ -397,13 +351,11 @@ def check_size(
         raise PhotoError(f"its header says {width_px}x{height_px} pixels; export it again", code="damaged")
     size = f"{width_px}x{height_px} pixels"
     if max(width_px, height_px) > limits.max_side_px:
-        raise PhotoError(
-            f"{size}: a side is over read.max_side_px = {limits.max_side_px}; raise it if meant", code="too_large"
-        )
+        fault = f"a side is over read.max_side_px = {limits.max_side_px}"
+        raise PhotoError(f"{size}: {fault}; raise it if meant", code="too_large")
     if width_px * height_px > limits.max_megapixels * 1e6:
-        raise PhotoError(
-            f"{size}: over read.max_megapixels = {limits.max_megapixels:g}; raise it if meant", code="too_large"
-        )
+        fault = f"over read.max_megapixels = {limits.max_megapixels:g}"
+        raise PhotoError(f"{size}: {fault}; raise it if meant", code="too_large")
     work_bytes = _DEEP_WORK_BYTES if bits > 8 else _WORK_BYTES
     needed = num_bytes + width_px * height_px * (channels * -(-bits // 8) + work_bytes)  # a tenth to spare
     if needed > (limit := memory_limit(limits)):

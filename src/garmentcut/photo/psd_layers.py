@@ -8,6 +8,7 @@ topmost layer or group that is not: what lies between it and the backdrop is sha
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -51,12 +52,8 @@ def draw_mask(document: Document, layer: Layer, frame: Box | None = None) -> tup
     """A layer's masks together, None where no mask is switched on; and notes.
 
     Density and feather count, which Photoshop keeps beside the mask. A feathered mask is as Photoshop drew it where the
-    file holds that; else it is blurred here, by a Gaussian whose standard deviation is the feather.
-
-    Args:
-        document: the layer's.
-        layer: a layer or a group.
-        frame: the part of the plane that is wanted; None: the picture.
+    file holds that; else it is blurred here, by a Gaussian whose standard deviation is the feather. `frame` is the part
+    of the plane that is wanted; None: the picture.
 
     Raises:
         PhotoError: a damaged mask.
@@ -145,8 +142,6 @@ def _softened(mask: Alpha, feather_px: float | None, density: int | None) -> Alp
 
 def _blurred(mask: Alpha, sigma_px: float) -> Alpha:
     """By a Gaussian; a wide one by three running means, whose time does not grow with it. The border repeats."""
-    import cv2
-
     if sigma_px <= _WIDE_PX:
         return np.asarray(cv2.GaussianBlur(mask, (0, 0), sigma_px, borderType=cv2.BORDER_REPLICATE), np.float32)
     side = int(np.sqrt(4 * sigma_px**2 + 1)) | 1  # three of this width have the Gaussian's variance
@@ -257,13 +252,11 @@ def _draw_layer(document: Document, layer: Layer, notes: dict[str, None]) -> Lay
     if layer.children is not None:
         siblings = _draw_siblings(document, layer.children, notes)
         mask, mask_notes = draw_mask(document, layer)
-        notes.update(dict.fromkeys(mask_notes))
-        group = siblings.seen() if mask is None else siblings.all()
-        if group is None or mask is None:
-            return _with_mask(group, None, layer.opacity, document.frame) if group else None
-        return _with_mask(group, _part(mask, group.box, document.frame), layer.opacity, document.frame)
-    drawn = _draw_pixels(document, layer)
-    mask, mask_notes = draw_mask(document, layer, drawn.box) if drawn else (None, ())
+        drawn = siblings.seen() if mask is None else siblings.all()
+        mask = mask if mask is None or drawn is None else _part(mask, drawn.box, document.frame)
+    else:
+        drawn = _draw_pixels(document, layer)
+        mask, mask_notes = draw_mask(document, layer, drawn.box) if drawn else (None, ())
     notes.update(dict.fromkeys(mask_notes))
     return _with_mask(drawn, mask, layer.opacity, document.frame) if drawn else None
 

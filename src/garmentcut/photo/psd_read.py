@@ -11,15 +11,15 @@ import zlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+import imagecodecs
 import numpy as np
 
 from garmentcut.config import ReadConfig
 from garmentcut.errors import PhotoError
-from garmentcut.photo.metadata import Resource, split_resources
+from garmentcut.photo.metadata import Resource, resource_of, split_resources
 from garmentcut.photo.photo import Pixels, check_size
 
 if TYPE_CHECKING:
-    from psd_tools.psd import PSD
     from psd_tools.psd.layer_and_mask import ChannelData, LayerInfo, LayerRecord
 
 _RAW, _RLE, _ZIP, _ZIP_PREDICTED = range(4)  # ways of packing a plane
@@ -57,9 +57,8 @@ class PlaneDecoder:
         """
         self._bytes_left -= num_bytes
         if self._bytes_left < 0:
-            raise PhotoError(
-                "its layers unpack to far more than such a file can hold; flatten it and save it again", code="damaged"
-            )
+            fault = "its layers unpack to far more than such a file can hold"
+            raise PhotoError(f"{fault}; flatten it and save it again", code="damaged")
 
     def unpack(self, compression: int, packed: bytes, size_hw: tuple[int, int]) -> Pixels:
         """One plane `(H, W)`, uint8 or uint16.
@@ -81,8 +80,6 @@ class PlaneDecoder:
 
     def unpack_rows(self, rows: bytes, size_hw: tuple[int, int]) -> Pixels:
         """One plane of PackBits rows, without the table of their lengths; as `unpack`."""
-        import imagecodecs
-
         num_bytes = size_hw[0] * self.row_bytes(size_hw[1])
         if num_bytes > _RLE_GAIN * len(rows):
             raise PhotoError(_DAMAGED.format("a layer is cut off"), code="damaged")
@@ -194,7 +191,7 @@ class Document:
 
     def resource(self, number: int) -> bytes | None:
         """The data of an image resource; None: there is none."""
-        return next((resource.data for resource in self.resources if resource.number == number), None)
+        return resource_of(self.resources, number)
 
     def layer_plane(self, layer: Layer, channel: int, box: Box) -> Pixels | None:
         """A layer's plane, the size of its box; None: it has none, or an empty one.
@@ -219,9 +216,8 @@ class Document:
         if compression == _RLE:  # the lengths of all planes' rows stand in front
             lengths = np.frombuffer(packed, ">u2", count=self.num_channels * height).astype(np.int64)
             ends = 2 * len(lengths) + np.cumsum(lengths)
-            return self.decoder.unpack_rows(
-                packed[ends[planes][0] - lengths[planes][0] : ends[planes][-1]], self.size_hw
-            )
+            rows = packed[ends[planes][0] - lengths[planes][0] : ends[planes][-1]]
+            return self.decoder.unpack_rows(rows, self.size_hw)
         if compression == _RAW:
             row_bytes = self.decoder.row_bytes(width)
             return self.decoder.unpack(_RAW, packed[planes.start * row_bytes : planes.stop * row_bytes], self.size_hw)
@@ -245,7 +241,10 @@ def read_document(data: bytes, limits: ReadConfig) -> Document:
     content = io.BytesIO(b"".join((data[:start], bytes(4), memoryview(data)[end:])))
     # Parts within parts are copied once a level.
     psd = PSD.read(content, parse_limits=ParseLimits(max_total_bytes=8 * len(data) + (1 << 20)))
-    info = _layer_info(psd)
+    section = psd.layer_and_mask_information
+    # Documents of 16 bits keep their layers in a block of their own.
+    in_block = section.tagged_blocks.get_data(_LAYERS_OF_16_BITS) if section.tagged_blocks else None
+    info: LayerInfo | None = in_block or section.layer_info
     if info is not None and abs(info.layer_count) > _MOST_LAYERS:
         raise PhotoError(f"over {_MOST_LAYERS} layers; flatten it and save it again", code="too_large")
     has_merged_alpha = info is not None and info.layer_count < 0
@@ -279,13 +278,6 @@ def resource_span(data: bytes) -> tuple[int, int]:
     return start, start + 4 + int.from_bytes(data[start : start + 4])
 
 
-def _layer_info(psd: "PSD") -> "LayerInfo | None":
-    """Documents of 16 bits keep their layers in a block of their own."""
-    section = psd.layer_and_mask_information
-    in_block = section.tagged_blocks.get_data(_LAYERS_OF_16_BITS) if section.tagged_blocks else None
-    return in_block or section.layer_info
-
-
 def _tree_of(info: "LayerInfo | None") -> tuple[Layer, ...]:
     """Groups stand as a divider, their layers, and a record of their own."""
     stack: list[list[Layer]] = [[]]
@@ -307,8 +299,7 @@ def _tree_of(info: "LayerInfo | None") -> tuple[Layer, ...]:
 
 def _refuse_missing_pixels(merged: tuple[int, bytes], num_rows: int, row_bytes: int) -> None:
     """The merged picture ends the file, so it tells whether the file is whole."""
-    compression, packed = merged
-    is_whole = True
+    (compression, packed), is_whole = merged, True
     if compression == _RAW:
         is_whole = len(packed) >= num_rows * row_bytes
     elif compression == _RLE:

@@ -12,20 +12,20 @@ import base64
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import Literal, NamedTuple
 
 import numpy as np
 
 from garmentcut.errors import PhotoError
 from garmentcut.photo.color import usable_profile
-from garmentcut.photo.mask import dilate, mask_iou
+from garmentcut.photo.mask import Mask, dilate, mask_iou
 from garmentcut.photo.path import PenPath, draw_path, find_clipping_path, parse_path, path_resources
 from garmentcut.photo.photo import Photo, Pixels, to_alpha
 from garmentcut.photo.psd_layers import NO_PIXELS, Alpha, draw_mask, place
 from garmentcut.photo.psd_read import Box, Document, Layer
 from garmentcut.photo.write import fast_deflate
-from garmentcut.photo.xmp import EMPTY_PACKET, RDF, Packet, edited
+from garmentcut.photo.xmp import RDF, Packet, edited, packet_of
 
 _NAMESPACE = "http://ns.garmentcut.org/psd/1.0/"  # a name only; nothing has to be there
 _MOST_BYTES, _MOST_PATH_BYTES = 8_000_000, 2_000_000  # a packet; a path, unpacked
@@ -45,21 +45,10 @@ class Mark:
     # The layer is the whole photo, untouched; False: trimmed, laid on a customer's canvas, or its hidden pixels were
     # cleared.
     is_whole: bool = True
-    photo_sum: int | None = None  # checksum of its colours; None: 16 bits
-    mask_sum: int | None = None  # checksum of its mask; None: 16 bits
+    # Checksums of its colours and of its mask; None: 16 bits
+    photo_sum: int | None = None
+    mask_sum: int | None = None
     path: PenPath | None = None  # the clipping path; None: none was written
-
-
-def mark_of(rgb: Pixels, mask: Pixels, path: PenPath | None, *, is_whole: bool) -> Mark:
-    """The mark of a document that is about to be written.
-
-    Args:
-        rgb: `(H, W, 3)`, of the photo's layer.
-        mask: `(H, W)`, its layer mask.
-        path: its clipping path.
-        is_whole: see `Mark`.
-    """
-    return Mark((mask.shape[0], mask.shape[1]), is_whole, checksum_of(rgb), checksum_of(mask), path)
 
 
 def checksum_of(levels: Pixels) -> int | None:
@@ -71,12 +60,9 @@ def checksum_of(levels: Pixels) -> int | None:
 
 
 def write_mark(xmp: bytes | None, mark: Mark) -> bytes:
-    """A packet with the mark in it instead of an earlier one.
+    """The photo's own packet, if it has one, with the mark in it instead of an earlier one; all else stays.
 
-    Args:
-        xmp: the photo's own packet; all of it stays. None: there is none. One in which there is no RDF stays as it is,
-            without a mark.
-        mark: see there.
+    One in which there is no RDF stays as it is, without a mark.
     """
     values = {"Size": f"{mark.size_hw[1]}x{mark.size_hw[0]}", "Frame": "whole" if mark.is_whole else "part"}
     sums = {"Photo": mark.photo_sum, "Mask": mark.mask_sum}
@@ -86,7 +72,7 @@ def write_mark(xmp: bytes | None, mark: Mark) -> bytes:
     own = "".join(f' garmentcut:{key}="{value}"' for key, value in values.items())
     rdf = f'xmlns:rdf="{RDF}"'  # whatever prefix the packet has for it
     description = f'<rdf:Description {rdf} rdf:about="" xmlns:garmentcut="{_NAMESPACE}"{own}/>'.encode()
-    packet = xmp or EMPTY_PACKET
+    packet = xmp or packet_of()
     try:
         scan = Packet(packet)
     except ValueError:
@@ -108,16 +94,11 @@ def read_mark(xmp: bytes | None) -> Mark | None:
         values = {one.name.removeprefix(start): one.value.strip() for one in own}
         width, _, height = values["Size"].partition("x")
         photo_sum, mask_sum = (int(values[key], 16) if key in values else None for key in ("Photo", "Mask"))
-        path = _path_of(values.get("Path"))
+        packed = base64.b64decode(values.get("Path", ""), validate=True)
+        path = parse_path(zlib.decompressobj().decompress(packed, _MOST_PATH_BYTES)) if packed else None
         return Mark((int(height), int(width)), values["Frame"] == "whole", photo_sum, mask_sum, path)
     except (KeyError, ValueError, zlib.error, PhotoError):
         return None
-
-
-def _path_of(text: str | None) -> PenPath | None:
-    if text is None:
-        return None
-    return parse_path(zlib.decompressobj().decompress(base64.b64decode(text, validate=True), _MOST_PATH_BYTES))
 
 
 class MaskedPhoto(NamedTuple):
@@ -142,10 +123,8 @@ def find_masked_photo(document: Document, mark: Mark) -> MaskedPhoto | None:
         drawn = [draw_mask(document, part, layer.box) for part in (layer, *groups)]
         masks = [mask for mask, _ in drawn if mask is not None]
         if masks and _is_opaque(document, layer):
-            alpha = masks[0]
-            for mask in masks[1:]:
-                alpha = alpha * mask
-            return MaskedPhoto(layer, alpha, tuple(note for _, notes in drawn for note in notes))
+            notes = tuple(note for _, notes in drawn for note in notes)
+            return MaskedPhoto(layer, reduce(np.multiply, masks), notes)
     return None
 
 
@@ -271,7 +250,7 @@ def unchanged_places(document: Document, mark: Mark) -> set[str]:
     """
     unchanged = set()
     channel, path = _saved_channel(document), _Drawn.of_document(document, document.frame)
-    if channel is not None and (mark.mask_sum is None or _sum_of(channel) == mark.mask_sum):
+    if channel is not None and (mark.mask_sum is None or _sum_of(to_alpha(channel)) == mark.mask_sum):
         unchanged.add("saved channel")
     if path is not None and path.is_like(_Drawn.of_mark(mark)):
         unchanged.add("clipping path")
@@ -304,16 +283,17 @@ class _Drawn:
         """Whether both have the same knots, on the picture or on the photo, or enclose the same area."""
         if other is None:
             return False
-        if self._has_knots_of(other):
-            return True
         same_size = self.alpha.shape == other.alpha.shape
-        return same_size and not (np.abs(self.alpha - other.alpha) > _SAME_COVERAGE).any()
+        return self._has_knots_of(other) or (same_size and not self._differs_from(other).any())
 
     def laid_over(self, mask: Alpha, old: "_Drawn | None") -> Alpha:
         """The area, but the mask where the path is what it was."""
         if old is None:
             return self.alpha
-        return np.where(dilate(np.abs(self.alpha - old.alpha) > _SAME_COVERAGE, _SEAM_PX), self.alpha, mask)
+        return np.where(dilate(self._differs_from(old), _SEAM_PX), self.alpha, mask)
+
+    def _differs_from(self, other: "_Drawn") -> Mask:
+        return np.asarray(np.abs(self.alpha - other.alpha) > _SAME_COVERAGE)
 
     def _has_knots_of(self, other: "_Drawn") -> bool:
         mine, others = self.path.subpaths, other.path.subpaths
@@ -327,7 +307,7 @@ class _Drawn:
 
 def _is_as_written(document: Document, mark: Mark, alpha: Alpha) -> bool:
     if mark.mask_sum is not None:
-        return checksum_of(np.rint(alpha * np.float32(255)).astype(np.uint8)) == mark.mask_sum
+        return _sum_of(alpha) == mark.mask_sum
     plane = _saved_channel(document)
     if plane is None or plane.shape != alpha.shape:
         return False
@@ -339,5 +319,5 @@ def _saved_channel(document: Document) -> Pixels | None:
     return document.merged_plane(first) if first < document.num_channels else None
 
 
-def _sum_of(plane: Pixels) -> int | None:
-    return checksum_of(np.rint(to_alpha(plane) * np.float32(255)).astype(np.uint8))
+def _sum_of(alpha: Alpha) -> int | None:
+    return checksum_of(np.rint(alpha * np.float32(255)).astype(np.uint8))

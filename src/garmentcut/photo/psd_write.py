@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from garmentcut.errors import OutputError
 from garmentcut.photo.color import color_in_profile
 from garmentcut.photo.compose import Preparation, lay_over
-from garmentcut.photo.mask import bounding_box
+from garmentcut.photo.mask import Box, bounding_box, slices_of
 from garmentcut.photo.metadata import Resource, join_resources
 from garmentcut.photo.path import PenPath, path_resources
 from garmentcut.photo.photo import Cutout, Metadata, Pixels
-from garmentcut.photo.psd_roundtrip import mark_of, write_mark
+from garmentcut.photo.psd_roundtrip import Mark, checksum_of, write_mark
 from garmentcut.photo.write import fast_deflate
 
 _FASTEST = 1
@@ -40,21 +40,22 @@ _CHANNEL, _BACKGROUND = "Garment", "Background"
 _MOST_NAME_CHARS = 200
 
 
-class PackedRows(NamedTuple):
-    """A plane's rows as PackBits, one after another, and the length of each as big-endian 16-bit numbers."""
+def pack_rows(plane: Pixels) -> tuple[bytes, bytes]:
+    """Pack a plane `(H, W)`, uint8 or uint16, as PackBits; a plain border all around is packed once.
 
-    lengths: bytes
-    rows: bytes
+    Around a cutout most of the picture is border; a photo's first row tells that it has none.
 
-
-def pack_rows(plane: Pixels) -> PackedRows:
-    """Pack a plane `(H, W)`, uint8 or uint16, as PackBits; a plain border all around is packed once."""
+    Returns:
+        The length of each row as big-endian 16-bit numbers, and the rows, one after another.
+    """
     height, width = plane.shape
-    top, left, bottom, right = _inside_border(plane)
+    left, top, right, bottom = 0, 0, width, height
+    if (plane[0] == plane[0, 0]).all():
+        left, top, right, bottom = bounding_box(plane != plane[0, 0]) or (width, height, width, height)
     blank, before, after = (_pack(_bytes_of(np.full(size, plane[0, 0]))) for size in (width, left, width - right))
     inside = _bytes_of(plane[top:bottom, left:right])
     packed = [blank] * top + [before + _pack(row) + after for row in inside] + [blank] * (height - bottom)
-    return PackedRows(np.fromiter(map(len, packed), ">u2", count=height).tobytes(), b"".join(packed))
+    return np.fromiter(map(len, packed), ">u2", count=height).tobytes(), b"".join(packed)
 
 
 def pack_differences(plane: Pixels) -> bytes:
@@ -63,18 +64,6 @@ def pack_differences(plane: Pixels) -> bytes:
     np.subtract(plane[:, 1:], plane[:, :-1], out=differences[:, 1:])
     packed: bytes = fast_deflate().compress(_bytes_of(differences).data, _FASTEST)
     return packed
-
-
-def _inside_border(plane: Pixels) -> tuple[int, int, int, int]:
-    """Top, left, bottom, right of what lies within a border that is like the first sample; a plain plane is all border.
-
-    Around a cutout most of the picture is border; a photo's first row tells that it has none.
-    """
-    height, width = plane.shape
-    if (plane[0] != plane[0, 0]).any():
-        return 0, 0, height, width
-    left, top, right, bottom = bounding_box(plane != plane[0, 0]) or (width, height, width, height)
-    return top, left, bottom, right
 
 
 def _pack(row: NDArray[np.uint8]) -> bytes:
@@ -95,24 +84,22 @@ class PsdLayer(NamedTuple):
 
 
 def psd_bytes(layers: Sequence[PsdLayer], planes: Sequence[Pixels], resources: Iterable[Resource]) -> bytes:
-    """Encode an RGB document.
+    """Encode an RGB document: its layers, the lowest first, and image resources, which also name the saved channels.
 
-    Args:
-        layers: the lowest first.
-        planes: of the merged picture, each `(H, W)`: three colours, then saved channels. All pixels of the document are
-            uint8, or all are uint16.
-        resources: image resources, which also name the saved channels.
+    Planes are those of the merged picture, each `(H, W)`: three colours, then saved channels. All pixels of the
+    document are uint8, or all are uint16.
 
     Raises:
         OutputError: a side over 30,000 pixels, or over 2 GB.
     """
     (height, width), depth = planes[0].shape, 8 * planes[0].itemsize
     if max(height, width) > _MOST_SIDE_PX:
-        raise OutputError(
-            f"PSD ends at {_MOST_SIDE_PX} pixels a side, this is {width}x{height}, and PSB is not written; use tiff"
-        )
+        fault = f"PSD ends at {_MOST_SIDE_PX} pixels a side, this is {width}x{height}"
+        raise OutputError(f"{fault}, and PSB is not written; use tiff")
     parts = [struct.pack(">4sH6xHIIHH", b"8BPS", 1, len(planes), height, width, depth, _RGB), bytes(4)]
-    parts += [_sized(join_resources(resources)), *_layer_section(layers, depth), *_merged_picture(planes)]
+    lengths, rows = zip(*map(pack_rows, planes), strict=True)
+    parts += [_sized(join_resources(resources)), *_layer_section(layers, depth)]
+    parts += [struct.pack(">H", _RLE), *lengths, *rows]
     num_bytes = sum(map(len, parts))
     if num_bytes > _MOST_BYTES:
         raise OutputError(f"PSD ends at 2 GB, this has {num_bytes / 1e9:.1f}, and PSB is not written; use tiff")
@@ -137,9 +124,8 @@ def _layer_section(layers: Sequence[PsdLayer], depth: int) -> list[bytes]:
     content = [struct.pack(">h", len(layers))]
     content += [_record(number, *layer) for number, layer in enumerate(zip(layers, packed, strict=True), start=1)]
     content += [plane for planes in packed for plane in planes.values()]
+    content.append(bytes(-sum(map(len, content)) % 4))
     num_bytes = sum(map(len, content))
-    content.append(bytes(-num_bytes % 4))
-    num_bytes += len(content[-1])
     if depth == 8:
         return [struct.pack(">II", num_bytes + 8, num_bytes), *content, bytes(4)]
     return [struct.pack(">III4s4sI", num_bytes + 20, 0, 0, b"8BIM", _LAYERS_OF_16_BITS, num_bytes), *content]
@@ -151,45 +137,32 @@ def _packed_planes(layer: PsdLayer) -> dict[int, bytes]:
     planes = {_TRANSPARENCY: np.broadcast_to(opaque, layer.rgb.shape[:2])}
     planes |= {number: layer.rgb[..., number] for number in range(3)}
     if layer.mask is not None:
-        top, left, bottom, right = _box_of(layer.mask)
-        planes[_MASK] = layer.mask[top:bottom, left:right]
-    return {number: _packed(plane) for number, plane in planes.items()}
+        planes[_MASK] = layer.mask[slices_of(_box_of(layer.mask))]
+    if layer.rgb.dtype == np.uint16:
+        return {number: struct.pack(">H", _ZIP_PREDICTED) + pack_differences(plane) for number, plane in planes.items()}
+    return {number: struct.pack(">H", _RLE) + b"".join(pack_rows(plane)) for number, plane in planes.items()}
 
 
-def _packed(plane: Pixels) -> bytes:
-    if plane.dtype == np.uint16:
-        return struct.pack(">H", _ZIP_PREDICTED) + pack_differences(plane)
-    return struct.pack(">H", _RLE) + b"".join(pack_rows(plane))
-
-
-def _box_of(mask: Pixels) -> tuple[int, int, int, int]:
-    """Top, left, bottom, right of what a mask shows, one pixel where it shows nothing; outside it hides."""
-    left, top, right, bottom = bounding_box(mask > 0) or (0, 0, 1, 1)
-    return top, left, bottom, right
+def _box_of(mask: Pixels) -> Box:
+    """What a mask shows, one pixel where it shows nothing; outside it hides."""
+    return bounding_box(mask > 0) or (0, 0, 1, 1)
 
 
 def _record(number: int, layer: PsdLayer, planes: dict[int, bytes]) -> bytes:
     """All about a layer but its planes; `number` tells it from the others."""
     height, width = layer.rgb.shape[:2]
     lengths = (struct.pack(">hI", place, len(plane)) for place, plane in planes.items())
-    mask = b"" if layer.mask is None else struct.pack(">4iBB2x", *_box_of(layer.mask), 0, 0)
-    name = unicode_text(layer.name)
-    extra = b"".join(
-        (
-            _sized(mask),
-            _sized(struct.pack(">10I", *[0xFFFF] * 10)),  # blends with all tones of gray and of each plane
-            pascal_text(layer.name, 4),
-            struct.pack(">4s4sI", b"8BIM", b"luni", len(name) + -len(name) % 4) + _filled(name, 4),
-            struct.pack(">4s4sII", b"8BIM", b"lyid", 4, number),
-        )
-    )
+    mask = b""
+    if layer.mask is not None:
+        left, top, right, bottom = _box_of(layer.mask)
+        mask = struct.pack(">4i4x", top, left, bottom, right)
+    extra = _sized(mask)
+    extra += _sized(struct.pack(">10I", *[0xFFFF] * 10))  # blends with all tones of gray and of each plane
+    extra += pascal_text(layer.name, 4)
+    extra += b"8BIMluni" + _sized(_filled(unicode_text(layer.name), 4))
+    extra += b"8BIMlyid" + _sized(struct.pack(">I", number))
     head = struct.pack(">4iH", 0, 0, height, width, len(planes)) + b"".join(lengths)
     return head + struct.pack(">4s4sBBBx", b"8BIM", b"norm", 255, 0, _FLAGS) + _sized(extra)
-
-
-def _merged_picture(planes: Iterable[Pixels]) -> list[bytes]:
-    packed = [pack_rows(plane) for plane in planes]
-    return [struct.pack(">H", _RLE), *(plane.lengths for plane in packed), *(plane.rows for plane in packed)]
 
 
 def _sized(data: bytes) -> bytes:
@@ -202,9 +175,10 @@ def _filled(data: bytes, multiple: int) -> bytes:
 
 def encode_psd(prepared: Preparation) -> bytes:
     """A layered document of a picture that is on its way to its files."""
-    cutout, output = prepared.wanted("psd"), prepared.output
-    path = prepared.path("editable")
-    return layered_psd(cutout, path=path, background=output.background, name=prepared.name, marked=prepared.marked)
+    path, background = prepared.path("editable"), prepared.output.background
+    return layered_psd(
+        prepared.wanted("psd"), path=path, background=background, name=prepared.name, marked=prepared.marked
+    )
 
 
 def layered_psd(
@@ -217,43 +191,29 @@ def layered_psd(
 ) -> bytes:
     """Encode a layered document of the photo's depth.
 
-    The photo is a layer with the alpha as its mask; the alpha is a saved channel too. The merged picture, which file
-    browsers show, is what the layers look like, on white if nothing lies below. A mark in the XMP tells `read_cutout`
-    later what a retoucher has changed.
-
-    Args:
-        cutout: what to write; its hidden pixels go into the layer as they are.
-        path: the clipping path; None, or one without outlines: none.
-        background: `#rrggbb` in sRGB: a layer of this colour below the photo.
-        name: of the photo's layer.
-        marked: False where a customer wants no metadata.
+    The photo is a layer with the alpha as its mask, its hidden pixels as they are; the alpha is a saved channel too. A
+    `background`, `#rrggbb` in sRGB, is a layer below it. The merged picture, which file browsers show, is what the
+    layers look like, on white if nothing lies below. A mark in the XMP tells `read_cutout` later what a retoucher has
+    changed; not where a customer wants no metadata. A path without outlines is none.
 
     Raises:
         OutputError: over what a PSD holds.
     """
     alpha, metadata = cutout.rounded_alpha(), cutout.metadata
     merged = lay_over(cutout, background)
-    layers = [PsdLayer(_plain(name) or _CHANNEL, cutout.rgb, alpha)]
-    if background:
-        layers.insert(0, PsdLayer(_BACKGROUND, _sheet(background, cutout)))
+    # Without characters that have no shape, such as a file name may hold.
+    plain_name = "".join(filter(str.isprintable, name))[:_MOST_NAME_CHARS]
+    layers = [PsdLayer(plain_name or _CHANNEL, cutout.rgb, alpha)]
+    if background:  # in every pixel, at the memory of one
+        pixel = np.array(color_in_profile(background, cutout.profile)) * (int(np.iinfo(alpha.dtype).max) // 255)
+        layers.insert(0, PsdLayer(_BACKGROUND, np.broadcast_to(pixel.astype(alpha.dtype), cutout.rgb.shape)))
     planes = [*(merged[..., number] for number in range(3)), alpha]
     path = path if path and path.subpaths else None
     if marked:
-        mark = mark_of(cutout.rgb, alpha, path, is_whole=cutout.is_whole and not cutout.is_clean)
+        size_hw, is_whole = (alpha.shape[0], alpha.shape[1]), cutout.is_whole and not cutout.is_clean
+        mark = Mark(size_hw, is_whole, checksum_of(cutout.rgb), checksum_of(alpha), path)
         metadata = replace(metadata, xmp=write_mark(metadata.xmp, mark))
     return psd_bytes(layers, planes, _resources(metadata, path, num_layers=len(layers)))
-
-
-def _sheet(color: str, cutout: Cutout) -> Pixels:
-    """The colour in every pixel, at the memory of one."""
-    scale = int(np.iinfo(cutout.rgb.dtype).max) // 255
-    pixel = np.array(color_in_profile(color, cutout.profile)) * scale
-    return np.broadcast_to(pixel.astype(cutout.rgb.dtype), cutout.rgb.shape)
-
-
-def _plain(name: str) -> str:
-    """A layer name without characters that have no shape, such as a file name may hold."""
-    return "".join(character for character in name if character.isprintable())[:_MOST_NAME_CHARS]
 
 
 def _resources(metadata: Metadata, path: PenPath | None, *, num_layers: int) -> list[Resource]:

@@ -16,7 +16,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import imagecodecs
 import numpy as np
+import simplejpeg
 from numpy.typing import NDArray
 from PIL import ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
@@ -25,16 +27,14 @@ from garmentcut.errors import Note, PhotoError
 from garmentcut.photo.color import PngColor, rgb_of_channels, stated_profile
 from garmentcut.photo.files import read_photo_bytes
 from garmentcut.photo.metadata import (
-    IPTC_RESOURCE,
     Exif,
     dpi_of,
+    iptc_of,
     jpeg_resources,
     jpeg_scan,
     jpeg_segments,
     read_exif,
-    resource_of,
     silent_pillow,
-    split_resources,
     usable_iptc,
 )
 from garmentcut.photo.photo import Photo, Pixels, check_size, turn_upright
@@ -130,8 +130,7 @@ def decode_photo(data: bytes, *, limits: ReadConfig | None = None) -> Photo:
 
 def _photo_of(raster: "Raster") -> Photo:
     converted = rgb_of_channels(raster.color, raster.transparency, raster.profile, is_cmyk=raster.is_cmyk)
-    iptc = raster.iptc or resource_of(split_resources(raster.resources), IPTC_RESOURCE)
-    iptc, iptc_notes = usable_iptc(iptc)
+    iptc, iptc_notes = usable_iptc(raster.iptc or iptc_of(raster.resources))
     rgb = turn_upright(converted.rgb, raster.orientation)
     dpi = dpi_of(*raster.dpi, None) if raster.dpi else raster.exif.dpi
     return Photo(
@@ -197,18 +196,20 @@ def split_png(data: bytes) -> tuple[list[tuple[bytes, memoryview]], tuple[str, .
             name = f"{kind.decode('latin-1')!a}"
             is_for_metadata = kind[0] & 0x20 and kind != b"tRNS"  # a small first letter
             if not is_for_metadata:
-                message = f"damaged PNG: the checksum of its {name} part is wrong; export it again"
-                raise PhotoError(message, code="damaged")
+                raise _damaged_png(f"the checksum of its {name} part is wrong")
             notes[Note(f"the damaged {name} part left out", "repaired")] = None
             continue
         num_others += kind != b"IDAT"
         if num_others > _MOST_CHUNKS:
-            message = f"damaged PNG: over {_MOST_CHUNKS} parts beside its pixels; export it again"
-            raise PhotoError(message, code="damaged")
+            raise _damaged_png(f"over {_MOST_CHUNKS} parts beside its pixels")
         chunks.append((kind, chunk))
         if kind == b"IEND":
             return chunks, tuple(notes)
     raise PhotoError("truncated PNG; copy or export it again", code="truncated")
+
+
+def _damaged_png(fault: str) -> PhotoError:
+    return PhotoError(f"damaged PNG: {fault}; export it again", code="damaged")
 
 
 def format_of(data: bytes) -> Kind:
@@ -292,10 +293,8 @@ class Raster(NamedTuple):
 def read_raster(data: bytes, limits: ReadConfig, *, all_channels: bool = False) -> Raster:
     """The pixels of a file as stored, of any format that `read_photo` reads.
 
-    Args:
-        data: the file's content.
-        limits: checked against the header, before pixels are decoded.
-        all_channels: of a TIFF, also those that are neither colours nor transparency.
+    The header is checked against the limits before pixels are decoded. `all_channels`: of a TIFF, also those that are
+    neither colours nor transparency.
 
     Raises:
         PhotoError: too large, animated, several pages, or damaged; any other exception means damage too.
@@ -335,14 +334,9 @@ def _raster(
     extended_xmp: bytes | None = None,
     **more: Any,
 ) -> Raster:
-    """Of decoded pixels, and of what Pillow has found besides.
+    """Of decoded pixels, what Pillow has found besides, and more fields of `Raster`.
 
-    Args:
-        pixels: `(H, W)` gray or `(H, W, C)`: the last of two or four channels is alpha, but for inks.
-        info: Pillow's.
-        png_color: what a PNG's chunks say.
-        extended_xmp: what a JPEG holds of it beyond its first segment.
-        **more: of `Raster`.
+    Of two or four channels the last is alpha, but for inks.
     """
     exif, profile, is_cmyk = read_exif(info.get("exif")), info.get("icc_profile"), more.get("is_cmyk", False)
     profile = profile if is_cmyk else stated_profile(profile, png_color, is_adobe_rgb=exif.is_adobe_rgb)
@@ -354,8 +348,6 @@ def _raster(
 
 
 def _read_png(data: bytes) -> Raster:
-    import imagecodecs  # Pillow would cut 16 bits down to 8
-
     chunks, notes = split_png(data)
     chunks, profile, lost = _unpack_metadata(chunks)
     contents = {kind: bytes(chunk[8:-4]) for kind, chunk in chunks if kind != b"IDAT"}
@@ -365,13 +357,11 @@ def _read_png(data: bytes) -> Raster:
     metadata = b"".join([PNG_SIGNATURE, *(chunk for kind, chunk in chunks if kind in _FOR_PILLOW)])
     with silent_pillow():
         info = PngImagePlugin.PngImageFile(io.BytesIO(metadata)).info
-    pixels = imagecodecs.png_decode(
-        b"".join([PNG_SIGNATURE, *(chunk for kind, chunk in chunks if kind in _PIXEL_CHUNKS)])
-    )
-    info = (
-        info | {"icc_profile": profile} | {kind: info.get(kind) or _raw_profile(info, kind) for kind in ("exif", "xmp")}
-    )
-    iptc = resource_of(split_resources(_raw_profile(info, "iptc") or _raw_profile(info, "8bim")), IPTC_RESOURCE)
+    picture = b"".join([PNG_SIGNATURE, *(chunk for kind, chunk in chunks if kind in _PIXEL_CHUNKS)])
+    pixels = imagecodecs.png_decode(picture)  # Pillow would cut 16 bits down to 8
+    info |= {kind: info.get(kind) or _raw_profile(info, kind) for kind in ("exif", "xmp")}
+    info["icc_profile"] = profile
+    iptc = iptc_of(_raw_profile(info, "iptc") or _raw_profile(info, "8bim"))
     return _raster(pixels, info, png_color=PngColor.of(contents), dpi=info.get("dpi"), iptc=iptc, notes=notes + lost)
 
 
@@ -427,14 +417,13 @@ def _read_jpeg(data: bytes) -> Raster:
 
 def _decode_jpeg(data: bytes) -> tuple[NDArray[np.uint8], bool, tuple[str, ...]]:
     """Pixels, whether they are inks, and notes on faults that cost no pixel; libjpeg's other warnings are errors."""
-    import simplejpeg  # Pillow would pass files with damaged scans as good photos
-
     space = simplejpeg.decode_jpeg_header(data, strict=False)[2]
     is_cmyk = space in ("CMYK", "YCCK")
     wanted = "CMYK" if is_cmyk else "GRAY" if space == "Gray" else "RGB"
     notes: list[str] = []
     while True:
         try:
+            # Pillow would pass files with damaged scans as good photos.
             pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, wanted, strict=True)
             break
         except ValueError as error:
@@ -487,8 +476,6 @@ def _has_all_scans(data: bytes) -> bool:
 
 
 def _read_webp(data: bytes) -> Raster:
-    import imagecodecs
-
     if data[12:16] == b"VP8X" and data[20] & _WEBP_ANIMATION:
         raise PhotoError("an animated WebP; save the frame you want as a photo")
     with silent_pillow():
@@ -497,8 +484,7 @@ def _read_webp(data: bytes) -> Raster:
 
 
 def _read_avif(data: bytes) -> Raster:
-    with silent_pillow():
-        image = _open_avif(data)
+    image = _open_avif(data)
     if getattr(image, "n_frames", 1) > 1:
         raise PhotoError("an animated AVIF; save the frame you want as a photo")
     return _raster(np.asarray(image), image.info)
@@ -514,7 +500,8 @@ def _open_avif(data: bytes) -> ImageFile.ImageFile:
     try:
         from PIL import AvifImagePlugin
 
-        return AvifImagePlugin.AvifImageFile(io.BytesIO(data))
+        with silent_pillow():
+            return AvifImagePlugin.AvifImageFile(io.BytesIO(data))
     except (ImportError, SyntaxError) as error:
         if isinstance(error, SyntaxError) and AvifImagePlugin.SUPPORTED:
             raise
@@ -561,8 +548,7 @@ def _size_of_webp(data: bytes) -> Size:
 
 
 def _size_of_avif(data: bytes) -> Size:
-    with silent_pillow():
-        width, height = _open_avif(data).size
+    width, height = _open_avif(data).size
     return Size(width, height, 4)
 
 

@@ -130,10 +130,11 @@ def read_specification(path: Path) -> Specification:
     own = shared.pop("output", [{}])
     if not isinstance(own, list) or not own or not all(isinstance(tree, dict) for tree in own):
         raise ConfigError(f"{path}: output: write [[output]] above the tables of each")
-    places = [f"{path}, output {number}" if len(own) > 1 else str(path) for number in range(1, len(own) + 1)]
-    return Specification(
-        tuple(_output_of(_overlaid(shared, tree), path.parent, place) for tree, place in zip(own, places, strict=True))
-    )
+    outputs = []
+    for number, tree in enumerate(own, start=1):
+        place = f"{path}, output {number}" if len(own) > 1 else str(path)
+        outputs.append(_output_of(_overlaid(shared, tree), path.parent, place))
+    return Specification(tuple(outputs))
 
 
 def _overlaid(under: Any, over: Any) -> Any:
@@ -175,8 +176,8 @@ def _check_tables(tree: dict[str, Any], known: tuple[str, ...], source: str, *, 
 
 def _encoding_of(sections: Sections, source: str) -> OutputConfig:
     file = sections.file
-    wanted = {key: getattr(file, key) for key in ("formats", "quality", "hidden", "path")}
-    tree = {"output": {**wanted, "background": sections.canvas.background}}
+    tree = {"output": {key: getattr(file, key) for key in ("formats", "quality", "hidden", "path")}}
+    tree["output"]["background"] = sections.canvas.background
     return check_sections(Config, tree, source=source).output
 
 
@@ -290,13 +291,9 @@ def shared_scales(specification: Specification, sightings: Iterable[Sighting]) -
 def deliver(
     cutout: Cutout, specification: Specification, *, subject: Subject, scales: tuple[float, ...] | None = None
 ) -> list[Delivery]:
-    """The files that a customer specified, for one photo.
+    """The files that a customer specified, for one photo, full size as the cutter made it.
 
-    Args:
-        cutout: full size, as the cutter made it.
-        specification: what the customer wants.
-        subject: what the photo's name tells.
-        scales: what `shared_scales` says for all photos of the garment; None: this is the only one.
+    `scales` is what `shared_scales` says for all photos of the garment; None: this is the only one.
 
     Returns:
         For each output, in order, a file in each of its formats.
@@ -361,7 +358,15 @@ def _finished(cutout: Cutout, output: Output, view: str, scale: float) -> Cutout
         cutout = _recolored(cutout, output.profile)
     if sections.color.depth == 8:
         cutout = replace(cutout, rgb=to_8_bit(cutout.rgb))
-    return _described(cutout, sections.file)
+    file = sections.file
+    if file.dpi is not None:
+        cutout = replace(cutout, dpi=(file.dpi, file.dpi))
+    if file.metadata == "none":
+        return replace(cutout, exif=None, xmp=None, iptc=None)
+    if file.metadata == "copyright":
+        exif, xmp, iptc = copyright_of(cutout.exif), rights_of(cutout.xmp), iptc_rights_of(cutout.iptc)
+        return replace(cutout, exif=exif, xmp=xmp, iptc=iptc)
+    return cutout
 
 
 def _recolored(cutout: Cutout, profile: bytes) -> Cutout:
@@ -372,14 +377,3 @@ def _recolored(cutout: Cutout, profile: bytes) -> Cutout:
     else:
         rgb = convert_colors(rgb, own, profile)
     return replace(cutout, rgb=rgb, profile=profile)
-
-
-def _described(cutout: Cutout, file: FileSection) -> Cutout:
-    if file.dpi is not None:
-        cutout = replace(cutout, dpi=(file.dpi, file.dpi))
-    if file.metadata == "none":
-        return replace(cutout, exif=None, xmp=None, iptc=None)
-    if file.metadata == "copyright":
-        exif, xmp, iptc = copyright_of(cutout.exif), rights_of(cutout.xmp), iptc_rights_of(cutout.iptc)
-        return replace(cutout, exif=exif, xmp=xmp, iptc=iptc)
-    return cutout

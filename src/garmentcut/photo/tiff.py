@@ -9,18 +9,19 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import simplejpeg
 import tifffile
 from numpy.typing import NDArray
 
 from garmentcut.config import ReadConfig
 from garmentcut.errors import Note, PhotoError
 from garmentcut.photo.color import rgb_of_lab, stated_profile
-from garmentcut.photo.metadata import read_tiff_exif
+from garmentcut.photo.metadata import MOST_TAGS, directory_entries, read_tiff_exif
 from garmentcut.photo.photo import Pixels, check_size, to_8_bit
 from garmentcut.photo.read import Raster
 from garmentcut.photo.xmp import read_xmp
 
-_ORIENTATION, _SUB_FILES, _INK_SET, _DNG_VERSION, _ICC = 274, 330, 332, 50706, 34675
+_SUB_FILES, _INK_SET, _DNG_VERSION, _ICC = 330, 332, 50706, 34675
 _XMP, _IMAGE_RESOURCES, _IPTC, _PHOTOSHOP_LAYERS = 700, 34377, 33723, 37724
 _NUM_COLORS = {"MINISWHITE": 1, "MINISBLACK": 1, "RGB": 3, "YCBCR": 3, "SEPARATED": 4, "PALETTE": 1}
 _NUM_COLORS |= {"CIELAB": 3, "ICCLAB": 3}
@@ -36,7 +37,7 @@ _PREMULTIPLIED, _STRAIGHT = 1, 2  # ExtraSamples; 0 is a saved Photoshop channel
 _MAX_PAGES = 16
 # Tags of one value, or of one for each channel: tifffile makes an object of each value.
 _OF_CHANNELS = {254, 255, 258, 259, 262, 266, 274, 277, 280, 281, 284, 296, 317, 332, 338, 339}
-_MOST_CHANNELS, _MOST_TAGS = 1024, 4096
+_MOST_CHANNELS = 1024
 _SPARE_PARTS = 65_536  # strips or tiles beyond those that the pixels take
 
 # tifffile reports odd tags by logging, which Python prints on stderr where the application has not set logging up.
@@ -46,12 +47,8 @@ logging.getLogger("tifffile").addHandler(logging.NullHandler())
 def read_tiff(data: bytes, limits: ReadConfig, *, all_channels: bool = True) -> Raster:
     """The channels of a TIFF file: 8 or 16 bits, or floats; gray, palette, RGB, YCbCr, CMYK or CIELAB; any alpha.
 
-    CIELAB is converted to sRGB, floats to 16 bits.
-
-    Args:
-        data: the file's content.
-        limits: checked against the tags, before pixels are decoded.
-        all_channels: also those that are neither colours nor transparency; else a note says that there are some.
+    CIELAB is converted to sRGB, floats to 16 bits. Limits are checked against the tags, before pixels are decoded.
+    `all_channels`: also those that are neither colours nor transparency; else a note says that there are some.
 
     Raises:
         PhotoError: too large, several pages, camera raw, a kind of pixels not read; any other exception means damage.
@@ -77,34 +74,30 @@ def read_tiff(data: bytes, limits: ReadConfig, *, all_channels: bool = True) -> 
 def _refuse_long_tags(data: bytes) -> None:
     """A tag that describes channels could hold millions of values, and all pages could share them."""
     order, is_big = (">" if data[:2] == b"MM" else "<"), 43 in data[2:4]
-    head, entry, pointer = ("Q", "HHQQ", 8) if is_big else ("H", "HHII", 4)
-    entry_bytes, place = struct.calcsize(f"={entry}"), pointer
+    head, head_bytes, line_bytes, pointer = ("Q", 8, 20, "Q") if is_big else ("H", 2, 12, "I")
 
     def unpacked(kind: str, at: int) -> tuple[int, ...]:
         is_inside = at + struct.calcsize(f"={kind}") <= len(data)
         return struct.unpack_from(f"{order}{kind}", data, at) if is_inside else (0,)
 
-    def check(start: int) -> tuple[int, list[int]]:
-        """Where the pointer to the next directory stands, and where the inner ones begin."""
-        first, inner = start + struct.calcsize(head), list[int]()
-        end = first + entry_bytes * min(unpacked(head, start)[0], _MOST_TAGS)
-        for at in range(first, min(end, len(data) - entry_bytes + 1), entry_bytes):
-            number, kind, count, value = unpacked(entry, at)
+    def check(start: int) -> list[int]:
+        """Where the directories within one begin."""
+        inner = list[int]()
+        for number, kind, count, at in directory_entries(data, start, order, is_big=is_big):
             if number in _OF_CHANNELS and count > _MOST_CHANNELS:
                 raise PhotoError(f"damaged TIFF: {count} values in tag {number}; export it again", code="damaged")
             if number == _SUB_FILES:
-                item, item_bytes = ("Q", 8) if kind in (16, 17, 18) else ("I", 4)
-                is_inline = count * item_bytes <= pointer
-                inner += unpacked(f"{min(count, _MAX_PAGES)}{item}", at + entry_bytes - pointer if is_inline else value)
-        return end, inner
+                inner += unpacked(f"{min(count, _MAX_PAGES)}{'Q' if kind in (16, 17, 18) else 'I'}", at)
+        return inner
 
+    place = struct.calcsize(f"={pointer}")
     for _ in range(_MAX_PAGES + 1):
-        (start,) = unpacked("Q" if is_big else "I", place)
+        (start,) = unpacked(pointer, place)
         if not start:
             return
-        place, inner = check(start)
-        for within in inner:
+        for within in check(start):
             check(within)
+        place = start + head_bytes + line_bytes * min(unpacked(head, start)[0], MOST_TAGS)
 
 
 def _photo_page(file: tifffile.TiffFile) -> tifffile.TiffPage:
@@ -173,8 +166,6 @@ def _refuse_missing_pixels(page: tifffile.TiffPage, num_bytes: int) -> None:
 
 def _refuse_jpeg_bombs(page: tifffile.TiffPage, data: bytes) -> None:
     """A JPEG strip or tile has a size of its own, which the decoder would believe: a 1 kB file could ask for 10 GB."""
-    import simplejpeg
-
     most_rows = page.tilelength if page.is_tiled else min(page.rowsperstrip, page.imagelength)
     most_columns = page.tilewidth if page.is_tiled else page.imagewidth
     for start, length in zip(page.dataoffsets, page.databytecounts, strict=True):

@@ -9,6 +9,7 @@ belongs (P. J. Schneider, "An Algorithm for Automatically Fitting Digitized Curv
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -52,24 +53,18 @@ class Limits(NamedTuple):
 
 
 def path_tolerance_px(kind: str, height_px: int) -> float:
-    """How far a path may lie from the outline of a garment in a photo of this height.
+    """How far a path may lie from the outline of a garment in a whole photo of this height.
 
-    Args:
-        kind: `editable`: larger photos give it more room, so that it has the same few knots; `exact`: a quarter pixel.
-        height_px: of the whole photo.
+    `editable`: larger photos give it more room, so that it has the same few knots; `exact`: a quarter pixel.
     """
     return EXACT_PX if kind == "exact" else EDITABLE_PX * max(height_px / _REFERENCE_HEIGHT_PX, 1)
 
 
 def trace_outline(alpha: NDArray[np.float32], *, tolerance_px: float = EDITABLE_PX) -> PenPath:
-    """The outline of a garment, its holes too.
+    """The outline of a garment, its holes too: closed, to be filled under the even-odd rule.
 
-    Args:
-        alpha: `(H, W)` float32 in [0, 1]. What lies outside the picture counts as background.
-        tolerance_px: how far the path may lie from the line at alpha 0.5.
-
-    Returns:
-        Closed outlines, to be filled under the even-odd rule; none where no pixel is half covered.
+    It lies within the tolerance of the line at alpha 0.5. What lies outside the picture counts as background. There are
+    no outlines where no pixel is half covered.
     """
     lines = trace_contours(alpha)
     if not lines:
@@ -85,10 +80,7 @@ def trace_outline(alpha: NDArray[np.float32], *, tolerance_px: float = EDITABLE_
 
 
 def trace_contours(alpha: NDArray[np.float32]) -> list[Points]:
-    """Closed lines around a garment, its islands and its holes.
-
-    Args:
-        alpha: `(H, W)` float32 in [0, 1]. What lies outside the picture counts as background.
+    """Closed lines around a garment, its islands and its holes; outside the picture is background.
 
     Returns:
         Lines `(N, 2)` of x and y in pixels from the picture's upper left corner, points at most a pixel and a half
@@ -133,8 +125,6 @@ def _straightened(alpha: NDArray[np.float32]) -> NDArray[np.float32]:
     anti-aliased shape by up to 0.09 pixels. The mean of three pixels falls by a third a pixel across a straight border,
     so in it the border is found exactly. Corners, and straps and gaps too thin for that, stay as they are.
     """
-    import cv2
-
     covered = alpha >= _LEVEL
     crooked = np.zeros(covered.shape, bool)  # not the same opened and closed
     for num in (4, 8):
@@ -160,10 +150,8 @@ class Contours(NamedTuple):
 def contours_of(lines: list[Points]) -> Contours:
     """Closed lines with their sharp corners, which are put where the sides to the left and right meet, as joints.
 
-    A line with fewer than two corners gets joints that halve it, for no curve can end where it began.
-
-    Args:
-        lines: at least one, each `(N, 2)`, the first point not repeated, no two neighbours equal.
+    A line with fewer than two corners gets joints that halve it, for no curve can end where it began. Of at least one
+    line `(N, 2)`, the first point is not repeated, and no two neighbours are equal.
     """
     parts = []
     for number, xy in enumerate(lines):
@@ -237,13 +225,7 @@ def fit_lines(lines: list[Points], limits: Limits) -> list[Points]:
 
 
 def fit_curves(contours: Contours, first: _Places, last: _Places, limits: Limits) -> tuple[_Complex, _Numbers]:
-    """One curve for each row of points of a line.
-
-    Args:
-        contours: all points.
-        first: `(K,)`, at least one: where each row begins.
-        last: `(K,)`, where it ends.
-        limits: of the distance between points and curves.
+    """One curve for each row of points of a line, from its `first` to its `last`, `(K,)`; there is at least one.
 
     Returns:
         Curves `(K, 4)` complex, and their errors `(K,)`: 1 where a limit is just kept, more where one is broken.

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -90,16 +90,6 @@ class AlphaSource(NamedTuple):
         return bool(self.alpha.min() < self.alpha.max())
 
 
-class Findings(NamedTuple):
-    """What a file holds."""
-
-    found: list[AlphaSource]  # all places, the surest first
-    hints: tuple[str, ...] = ()  # what to know where there are none
-    is_unchanged: bool = False  # the surest is as garmentcut wrote it
-    # Gives the photo that the file holds untouched, or raises PhotoError; None: only layered documents hold one.
-    read_original: Callable[[], Photo] | None = None
-
-
 def read_cutout(path: str | os.PathLike[str], config: ReadConfig | None = None) -> CutoutFile:
     """Read the alpha of a retoucher's PNG, TIFF, PSD, JPEG or WebP file.
 
@@ -115,46 +105,39 @@ def read_cutout(path: str | os.PathLike[str], config: ReadConfig | None = None) 
     try:
         data = read_photo_bytes(Path(path), limits)
         with damage_named():
-            return _choose((_find_in_psd if data.startswith(b"8BPS") else _find_in_picture)(data, limits))
+            return _read_psd(data, limits) if data.startswith(b"8BPS") else _choose(*_find_in_picture(data, limits))
     except PhotoError as error:
         raise PhotoError(f"{path}: {error}", code=error.code) from error
 
 
-def _choose(findings: Findings) -> CutoutFile:
-    if not findings.found:
-        hints = f" ({'; '.join(findings.hints)})" if findings.hints else ""
+def _choose(places: list[AlphaSource], hints: tuple[str, ...], *, is_unchanged: bool = False) -> CutoutFile:
+    """What counts of the places in a file, the surest of which is the first; hints say more where there are none."""
+    if not places:
+        why = f" ({'; '.join(hints)})" if hints else ""
         raise PhotoError(
-            f"has no transparency, mask, saved channel or clipping path{hints}; "
+            f"has no transparency, mask, saved channel or clipping path{why}; "
             "save the cutout as PNG or PSD with transparency, or with a clipping path"
         )
-    telling = [found for found in findings.found if found.is_telling]
-    used = (telling or findings.found)[0]
-    flat = [f"{found.title} is the same everywhere" for found in findings.found if telling and not found.is_telling]
+    telling = [place for place in places if place.is_telling]
+    used = (telling or places)[0]
     colors = used.read_rgb()
+    notes = [*used.notes, *colors.notes]
+    notes += [f"{place.title} is the same everywhere" for place in places if telling and not place.is_telling]
+    for other in telling[1:]:
+        if (iou := mask_iou(used.alpha >= 0.5, other.alpha >= 0.5)) < _SAME_IOU:
+            notes.append(f"{other.title} means another cutout (IoU {iou:.2f}) and is left out")
     return CutoutFile(
         alpha=np.ascontiguousarray(used.alpha),
         rgb=None if colors.rgb is None else np.ascontiguousarray(colors.rgb),
         source=used.source,
-        notes=(*used.notes, *colors.notes, *flat, *_differences(used, telling[1:])),
-        is_unchanged=findings.is_unchanged,
-        read_original=findings.read_original,
+        notes=tuple(notes),
+        is_unchanged=is_unchanged,
         profile=colors.profile,
     )
 
 
-def _differences(used: AlphaSource, others: list[AlphaSource]) -> tuple[str, ...]:
-    """Notes on places that mean another cutout."""
-    notes = []
-    mask = used.alpha >= 0.5
-    for other in others:
-        iou = mask_iou(mask, other.alpha >= 0.5)
-        if iou < _SAME_IOU:
-            notes.append(f"{other.title} means another cutout (IoU {iou:.2f}) and is left out")
-    return tuple(notes)
-
-
-def _find_in_picture(data: bytes, limits: ReadConfig) -> Findings:
-    """Everything in a PNG, JPEG, TIFF or WebP file that says what is cut out."""
+def _find_in_picture(data: bytes, limits: ReadConfig) -> tuple[list[AlphaSource], tuple[str, ...]]:
+    """Everything in a PNG, JPEG, TIFF or WebP file that says what is cut out, and hints."""
     stored = read_raster(data, limits, all_channels=True)
     hints = ("its Photoshop layers are not read from TIFF",) if stored.has_layers else ()
 
@@ -172,7 +155,7 @@ def _find_in_picture(data: bytes, limits: ReadConfig) -> Findings:
     found += _find_in_path(split_resources(stored.resources), stored.color.shape[:2], read_rgb, stored.orientation)
     if not stored.is_cmyk and not any(place.is_telling for place in found):
         found += _find_mask_image(turn_upright(stored.color, stored.orientation))
-    return Findings(found, hints)
+    return found, hints
 
 
 def _find_in_path(
@@ -214,8 +197,7 @@ def _straight_rgb(color: Pixels, profile: bytes | None, *, is_cmyk: bool = False
     return Colors(converted.rgb, converted.notes)
 
 
-def _find_in_psd(data: bytes, limits: ReadConfig) -> Findings:
-    """Everything in a PSD file that says what is cut out: layers and their masks, saved channels, a clipping path."""
+def _read_psd(data: bytes, limits: ReadConfig) -> CutoutFile:
     document = read_document(data, limits)
     mark = read_mark(document.resource(_XMP))
 
@@ -223,39 +205,35 @@ def _find_in_psd(data: bytes, limits: ReadConfig) -> Findings:
         with damage_named():
             return read_original(document, mark)
 
-    findings = _find_in_document(document) if mark is None else _find_by_mark(document, mark)
-    return findings._replace(read_original=original)
+    found = _choose(*_find_in_document(document)) if mark is None else _choose_by_mark(document, mark)
+    return replace(found, read_original=original)
 
 
-def _find_by_mark(document: Document, mark: Mark) -> Findings:
+def _choose_by_mark(document: Document, mark: Mark) -> CutoutFile:
     """In a document that garmentcut wrote, what counts is the mask of the photo's layer, wherever that was moved."""
     masked = find_masked_photo(document, mark)
     if masked is not None:
         layer = masked.layer
         source, alpha, notes, is_unchanged = find_correction(document, mark, masked)
         found = AlphaSource(source, alpha, lambda: _layer_rgb(document, layer, layer.box), f"the {source}", notes)
-        return Findings([found], is_unchanged=is_unchanged)
+        return _choose([found], (), is_unchanged=is_unchanged)
     # The mask is gone: what is left counts, but saved channel and clipping path as garmentcut wrote them do not.
-    findings, unchanged = _find_in_document(document), unchanged_places(document, mark)
-    telling = [place for place in findings.found if place.is_telling and place.source not in unchanged]
-    return findings._replace(found=telling or findings.found, is_unchanged=bool(unchanged) and not telling)
+    (places, hints), unchanged = _find_in_document(document), unchanged_places(document, mark)
+    telling = [place for place in places if place.is_telling and place.source not in unchanged]
+    return _choose(telling or places, hints, is_unchanged=bool(unchanged) and not telling)
 
 
-def _find_in_document(document: Document) -> Findings:
-    def read_rgb() -> Colors:
-        return _merged_rgb(document)
-
+def _find_in_document(document: Document) -> tuple[list[AlphaSource], tuple[str, ...]]:
+    """Everything in a PSD file that says what is cut out: layers and their masks, saved channels, a clipping path."""
     drawn, hints = draw_layers(document)
-    layers = [_of_layers(document, drawn, hints)] if drawn else []
-    found = [] if drawn and drawn.is_guess else layers
-    found += _saved_channels(document)
-    found += _find_in_path(document.resources, document.size_hw, read_rgb)
-    if drawn and drawn.is_guess:
-        found += layers
+    found = _saved_channels(document)
+    found += _find_in_path(document.resources, document.size_hw, lambda: _merged_rgb(document))
+    if drawn:
+        found.insert(len(found) if drawn.is_guess else 0, _of_layers(document, drawn, hints))
     if not any(place.is_telling for place in found) and document.mode in _READABLE_MODES[:-1]:
         # The merged picture may be left blank, which says nothing.
         found += [place for place in _find_mask_image(_merged_color(document)) if place.is_telling]
-    return Findings(found, hints)
+    return found, hints
 
 
 def _of_layers(document: Document, drawn: LayerAlpha, hints: tuple[str, ...]) -> AlphaSource:
@@ -268,10 +246,10 @@ def _of_layers(document: Document, drawn: LayerAlpha, hints: tuple[str, ...]) ->
         what = ("colours of the merged picture",) if merged.rgb is not None else ()
         return merged._replace(notes=(*what, *merged.notes))
 
-    guess = (
-        ("only small or tinting layers over an opaque one: perhaps retouching, no cutout",) if drawn.is_guess else ()
-    )
-    return AlphaSource(source, drawn.alpha, read_rgb, f"the {source} of its layers", (*hints, *drawn.notes, *guess))
+    notes = (*hints, *drawn.notes)
+    if drawn.is_guess:
+        notes += ("only small or tinting layers over an opaque one: perhaps retouching, no cutout",)
+    return AlphaSource(source, drawn.alpha, read_rgb, f"the {source} of its layers", notes)
 
 
 def _saved_channels(document: Document) -> list[AlphaSource]:

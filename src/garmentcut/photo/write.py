@@ -9,7 +9,7 @@ computes it in one subtraction.
 import io
 import struct
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -19,12 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from garmentcut.config import OutputConfig
 from garmentcut.errors import ConfigError, Note, OutputError
 from garmentcut.naming import FORMATS, NAMES
 from garmentcut.photo.compose import Preparation, lay_over
-from garmentcut.photo.metadata import Directory, Resource, directory_bytes, join_resources, parse_exif, with_dpi
-from garmentcut.photo.photo import NO_METADATA, Cutout, Metadata, Pixels, to_8_bit
+from garmentcut.photo.metadata import IPTC_RESOURCE, Resource, append_directories, join_resources, parse_exif, with_dpi
+from garmentcut.photo.photo import NO_METADATA, Metadata, Pixels, to_8_bit
 from garmentcut.photo.read import PNG_SIGNATURE
 from garmentcut.photo.xmp import extended_xmp_segments
 
@@ -42,30 +41,14 @@ _APP1, _APP13, _EXIF_MARK, _XMP_MARK = b"\xff\xe1", b"\xff\xed", b"Exif\0\0", b"
 _RESOURCE_MARK = b"Photoshop 3.0\0"
 _XMP, _IPTC, _IMAGE_RESOURCES = 700, 33723, 34377  # TIFF tags
 _ASCII = 2  # a type of TIFF's values
-_IPTC_RESOURCE = 1028
 _TEXT_TAGS = (270, 271, 272, 306, 315, 33432)  # description, make, model, date, artist, copyright
 
 
-def encode_cutout(cutout: Cutout, format: str, output: OutputConfig, *, name: str = "") -> bytes:
-    """A file's content.
-
-    Args:
-        cutout: full size, as the cutter made it.
-        format: a key of `FORMATS`.
-        output: background, trim, margin, path, quality and what happens to hidden pixels.
-        name: the photo's, for the layer of a psd.
+def encode_prepared(prepared: Preparation, format: str) -> bytes:
+    """A file's content in one of `FORMATS`, which share what they need of the same preparation.
 
     Raises:
         OutputError: the format cannot hold it (a WebP side over 16383 px), or there is nothing to trim to or to trace.
-    """
-    return encode_prepared(Preparation(cutout, output, name=name), format)
-
-
-def encode_prepared(prepared: Preparation, format: str) -> bytes:
-    """A file's content; formats share what they need of the same preparation.
-
-    Raises:
-        OutputError: as `encode_cutout`.
     """
     module, _, function = FORMATS[format].encoder.partition(":")
     content: bytes = getattr(import_module(module), function)(prepared)
@@ -102,9 +85,9 @@ def lost_metadata(metadata: Metadata, format: str) -> tuple[str, ...]:
     return notes
 
 
-def iptc_resources(metadata: Metadata) -> list[Resource]:
-    """IPTC as Photoshop's image resource."""
-    return [Resource(_IPTC_RESOURCE, "", metadata.iptc)] if metadata.iptc else []
+def _joined_resources(resources: Sequence[Resource], metadata: Metadata) -> bytes:
+    """Photoshop's image resources, with IPTC as one of them."""
+    return join_resources([*resources, *([Resource(IPTC_RESOURCE, "", metadata.iptc)] if metadata.iptc else [])])
 
 
 def encode_png(prepared: Preparation) -> bytes:
@@ -171,15 +154,9 @@ def png_bytes(
     exif: bytes | None = None,
     xmp: bytes | None = None,
 ) -> bytes:
-    """Encode a picture as PNG.
+    """Encode a picture, `(H, W)` or `(H, W, C)` with 1 to 4 channels, alpha straight, as PNG.
 
-    Args:
-        pixels: `(H, W)` or `(H, W, C)` with 1 to 4 channels, uint8 or uint16, alpha straight.
-        profile: ICC profile of the pixels' colour space.
-        srgb: without a profile, state that the pixels are sRGB.
-        dpi: horizontal and vertical pixels an inch.
-        exif: TIFF-structured bytes without the `Exif` marker.
-        xmp: UTF-8 packet.
+    Metadata as in `Metadata`; `srgb` states that pixels without a profile are sRGB.
     """
     height, width = pixels.shape[:2]
     num_channels = 1 if pixels.ndim == 2 else pixels.shape[2]
@@ -231,13 +208,7 @@ def _chunk(kind: bytes, data: bytes | memoryview) -> bytes:
 
 
 def tiff_bytes(pixels: Pixels, metadata: Metadata = NO_METADATA, resources: Sequence[Resource] = ()) -> bytes:
-    """Encode RGB or RGBA as a deflate-compressed TIFF that Photoshop opens.
-
-    Args:
-        pixels: `(H, W, 3)` or `(H, W, 4)`, uint8 or uint16, alpha straight ("unassociated").
-        metadata: what travels with the pixels.
-        resources: Photoshop's image resources, such as a clipping path.
-    """
+    """A deflate-compressed TIFF that Photoshop opens, of `(H, W, 3 or 4)`, its alpha straight ("unassociated")."""
     import tifffile
 
     order, main, directories = parse_exif(metadata.exif)  # makers' notes depend on the order
@@ -245,8 +216,7 @@ def tiff_bytes(pixels: Pixels, metadata: Metadata = NO_METADATA, resources: Sequ
     texts = {tag: main[tag].data.rstrip(b"\0") for tag in _TEXT_TAGS if tag in main and main[tag].kind == _ASCII}
     extratags: list[Any] = [(tag, "s", 0, text, True) for tag, text in texts.items()]
     extratags += [(number - 1, "I", 1, 0, True) for number in directories]
-    image_resources = [*resources, *iptc_resources(metadata)]
-    blocks = {_XMP: metadata.xmp, _IPTC: metadata.iptc, _IMAGE_RESOURCES: join_resources(image_resources)}
+    blocks = {_XMP: metadata.xmp, _IPTC: metadata.iptc, _IMAGE_RESOURCES: _joined_resources(resources, metadata)}
     extratags += [(tag, "B", len(block), block, True) for tag, block in blocks.items() if block]
     file = io.BytesIO()
     tifffile.imwrite(
@@ -266,29 +236,7 @@ def tiff_bytes(pixels: Pixels, metadata: Metadata = NO_METADATA, resources: Sequ
         metadata=None,
         extratags=extratags,
     )
-    return _append_directories(bytearray(file.getbuffer()), directories, order)
-
-
-def _append_directories(data: bytearray, directories: Mapping[int, Directory], order: str) -> bytes:
-    """Put the EXIF and GPS directories behind the picture, and tags that point at them into its own directory.
-
-    tifffile does not write such tags; so each was written as its lower neighbour, and gets its number here.
-    """
-    for number, entries in directories.items():
-        data += b"\0" * (len(data) % 2)  # TIFF 6.0: a directory begins on a word boundary
-        entry = _entry_place(data, number - 1, order)
-        struct.pack_into(f"{order}H", data, entry, number)
-        struct.pack_into(f"{order}I", data, entry + 8, len(data))
-        data += directory_bytes(entries, order, len(data))
-    return bytes(data)
-
-
-def _entry_place(data: bytearray, number: int, order: str) -> int:
-    """Where the first directory of a classic TIFF describes a tag."""
-    (start,) = struct.unpack_from(f"{order}I", data, 4)
-    (num_entries,) = struct.unpack_from(f"{order}H", data, start)
-    entries = range(start + 2, start + 2 + 12 * num_entries, 12)
-    return next(entry for entry in entries if struct.unpack_from(f"{order}H", data, entry) == (number,))
+    return append_directories(bytearray(file.getbuffer()), directories, order)
 
 
 def jpeg_bytes(
@@ -298,38 +246,33 @@ def jpeg_bytes(
     *,
     quality: int,
 ) -> bytes:
-    """Encode RGB as a baseline JPEG with full-size colours (4:4:4).
+    """A baseline JPEG with full-size colours (4:4:4) of RGB, 16 bits rounded to 8.
 
-    EXIF over 64 kB does not fit in a JPEG and is left out.
-
-    Args:
-        pixels: `(H, W, 3)`, uint8, or uint16, which is rounded to 8 bits.
-        metadata: what travels with the pixels; of the DPI, whole numbers are written, or EXIF's fractions where the
-            header, which ends at 65535, cannot hold those.
-        resources: Photoshop's image resources, such as a clipping path.
-        quality: 1 to 100.
+    EXIF over 64 kB does not fit in a JPEG and is left out. Of the DPI, whole numbers are written, or EXIF's fractions
+    where the header, which ends at 65535, cannot hold those.
 
     Raises:
         OutputError: a side over 65500 pixels.
     """
     if max(pixels.shape[:2]) > _MOST_JPEG_SIDE_PX:
-        raise OutputError(
-            f"JPEG ends at {_MOST_JPEG_SIDE_PX} pixels a side, this has {max(pixels.shape[:2])}; use tiff"
-        )
+        fault = f"JPEG ends at {_MOST_JPEG_SIDE_PX} pixels a side, this has {max(pixels.shape[:2])}"
+        raise OutputError(f"{fault}; use tiff")
     exif, xmp = metadata.exif, metadata.xmp
     dpi = tuple(map(round, metadata.dpi or ()))
     if not all(0 < value <= _MOST_HEADER_DPI for value in dpi):
         dpi, exif = (), with_dpi(exif, metadata.dpi)
-    segments = _resource_segments(join_resources([*resources, *iptc_resources(metadata)]))
+    # Image resources in as many segments as they need; readers join them.
+    data, room = _joined_resources(resources, metadata), _MOST_SEGMENT_BYTES - len(_RESOURCE_MARK)
+    parts = [(_APP13, _RESOURCE_MARK + data[start : start + room]) for start in range(0, len(data), room)]
     if xmp and not _fits(_XMP_MARK, xmp):
         xmp, extension = extended_xmp_segments(xmp)
-        segments += b"".join(_APP1 + (2 + len(part)).to_bytes(2) + part for part in extension)
+        parts += [(_APP1, part) for part in extension]
     options = {
         "icc_profile": metadata.profile,
         "dpi": dpi,
         "exif": _EXIF_MARK + exif if exif and _fits(_EXIF_MARK, exif) else None,
         "xmp": xmp,
-        "extra": segments,
+        "extra": b"".join(marker + (2 + len(part)).to_bytes(2) + part for marker, part in parts),
     }
     file = io.BytesIO()
     given = {key: value for key, value in options.items() if value}
@@ -339,12 +282,3 @@ def jpeg_bytes(
 
 def _fits(mark: bytes, data: bytes) -> bool:
     return len(mark) + len(data) <= _MOST_SEGMENT_BYTES
-
-
-def _resource_segments(data: bytes) -> bytes:
-    """Image resources in as many segments as they need; readers join them."""
-    room = _MOST_SEGMENT_BYTES - len(_RESOURCE_MARK)
-    parts = (data[start : start + room] for start in range(0, len(data), room))
-    return b"".join(
-        _APP13 + (2 + len(_RESOURCE_MARK) + len(part)).to_bytes(2) + _RESOURCE_MARK + part for part in parts
-    )

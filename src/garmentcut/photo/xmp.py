@@ -35,15 +35,19 @@ _NAMESPACES = {
 _DESCRIPTION, _ABOUT = f"{{{RDF}}}Description", f"{{{RDF}}}about"
 _RIGHTS = f"{{{_NAMESPACES['dc']}}}creator", f"{{{_NAMESPACES['dc']}}}rights"
 _PACKET_START, _PACKET_END = b'<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>', b'<?xpacket end="w"?>'
-EMPTY_PACKET = (
-    _PACKET_START
-    + f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{RDF}"></rdf:RDF></x:xmpmeta>'.encode()
-    + _PACKET_END
-)
 _BLANKS = b"\0 \t\r\n"
+
+
+def packet_of(descriptions: str = "") -> bytes:
+    """A packet of RDF's Descriptions, where `rdf` stands for its namespace."""
+    meta = f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{RDF}">{descriptions}</rdf:RDF></x:xmpmeta>'
+    return _PACKET_START + meta.encode() + _PACKET_END
+
+
 # Only ever matched where a parser has found an attribute.
 _ATTRIBUTE = re.compile(rb"\s+([^\s=]+)\s*=\s*(\"[^\"]*\"|'[^']*')")
 _EXTENSION_MARK, _EXTENSION_HEAD = b"http://ns.adobe.com/xmp/extension/\0", struct.Struct(">32sII")
+_ROOM = 65_000  # in a segment
 
 
 class Xmp(NamedTuple):
@@ -233,13 +237,9 @@ def extended_xmp(segments: Iterable[tuple[int, bytes]]) -> bytes | None:
 def extended_xmp_segments(xmp: bytes) -> tuple[bytes, list[bytes]]:
     """A packet too long for a JPEG's segment: a short packet that says so, and the segments' contents."""
     digest = hashlib.md5(xmp, usedforsecurity=False).hexdigest().upper()  # as the specification has it
-    head = (
-        f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{RDF}"><rdf:Description rdf:about=""'
-        f' xmlns:xmpNote="{_NOTE}" xmpNote:HasExtendedXMP="{digest}"/></rdf:RDF></x:xmpmeta>'
-    )
-    room = 65_000
     parts = [
-        _EXTENSION_MARK + _EXTENSION_HEAD.pack(digest.encode(), len(xmp), start) + xmp[start : start + room]
-        for start in range(0, len(xmp), room)
+        _EXTENSION_MARK + _EXTENSION_HEAD.pack(digest.encode(), len(xmp), start) + xmp[start : start + _ROOM]
+        for start in range(0, len(xmp), _ROOM)
     ]
-    return _PACKET_START + head.encode() + _PACKET_END, parts
+    named = f'<rdf:Description rdf:about="" xmlns:xmpNote="{_NOTE}" xmpNote:HasExtendedXMP="{digest}"/>'
+    return packet_of(named), parts

@@ -26,9 +26,10 @@ from starlette.types import Message
 from garmentcut.config import CutConfig, OutputConfig, ReadConfig, RuntimeConfig
 from garmentcut.errors import ModelError, OutputError, PhotoError, ReviewError
 from garmentcut.naming import FORMATS
+from garmentcut.photo.compose import Preparation
 from garmentcut.photo.photo import Cutout, Photo
 from garmentcut.photo.read import decode_photo, format_of
-from garmentcut.photo.write import encode_cutout
+from garmentcut.photo.write import encode_prepared
 from garmentcut.prediction.cutter import Cutter
 from garmentcut.review.guard import Access
 from garmentcut.review.redraw import Tiles
@@ -252,7 +253,7 @@ class CutQueue:
         photo = _decoded(data)
         try:
             cutout = _shrunk(self._model.cut(photo), order.max_megapixels)
-            return encode_cutout(cutout, order.format, order.output, name=order.name)
+            return encode_prepared(Preparation(cutout, order.output, name=order.name), order.format)
         except (PhotoError, OutputError) as error:
             raise ReviewError(str(error), code="unfit") from error
 

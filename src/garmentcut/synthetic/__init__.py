@@ -1,9 +1,9 @@
 """Draws photos of dressed mannequins whose alpha is known exactly: `garmentcut studio`, and training pairs."""
 
-from garmentcut.synthetic.grounds import composite
 from garmentcut.synthetic.render import (
     StudioPhoto,
     Variation,
+    composite,
     draw_studio_photo,
     draw_variation,
     studio_traits,

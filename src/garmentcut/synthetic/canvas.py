@@ -1,16 +1,27 @@
 """Drawing tools of the synthetic studio: named random streams, smooth noise, polygons with exact coverage, layers."""
 
+import tomllib
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
+import cv2
 import numpy as np
 import numpy.typing as npt
+from pydantic import TypeAdapter
 
 from garmentcut.photo.path import draw_coverage
 
 Floats = npt.NDArray[np.floating[Any]]
+Table = TypeVar("Table")
+_TABLES = tomllib.loads(Path(__file__).with_name("studio.toml").read_text(encoding="utf-8"))
+
+
+def read_table(kind: type[Table], name: str) -> Table:
+    """Return what `studio.toml` says under a name."""
+    return TypeAdapter(kind).validate_python(_TABLES[name])
 
 
 def named_stream(seed: int, *names: str) -> np.random.Generator:
@@ -45,12 +56,10 @@ def lattice(rng: np.random.Generator, rows: int, columns: int) -> Floats:
 
 
 def sample(heights: Floats, across: Floats, down: Floats) -> Floats:
-    """Return the smooth surface through a lattice at given places.
+    """Return the smooth surface through a lattice, (rows, columns), at given places.
 
-    Args:
-        heights: (rows, columns).
-        across: Place along the columns; 1 is once around, and it repeats.
-        down: Place along the rows; 0 is the first row and 1 the last, and it stays beyond.
+    `across` is a place along the columns: 1 is once around, and it repeats. `down` is one along the rows: 0 is the
+    first and 1 the last, and it stays beyond.
     """
     rows, columns = heights.shape
     x = across * columns
@@ -103,11 +112,9 @@ class PaintLayer:
 
 
 def polygon_coverage(points_px: Floats, size_hw: tuple[int, int]) -> Patch:
-    """Return how much of each pixel a polygon covers, exactly.
+    """Return how much of each pixel a polygon covers, exactly; the frame cuts it off.
 
-    Args:
-        points_px: (N, 2) corners x, y; pixel i spans [i, i + 1]. Crossing sides count by the even-odd rule.
-        size_hw: The frame that cuts the polygon off.
+    It has corners (N, 2), x and y; pixel i spans [i, i + 1]. Crossing sides count by the even-odd rule.
     """
     low = np.clip(np.floor(points_px.min(axis=0)), 0, (size_hw[1], size_hw[0])).astype(int)
     high = np.clip(np.ceil(points_px.max(axis=0)), low, (size_hw[1], size_hw[0])).astype(int)
@@ -116,6 +123,12 @@ def polygon_coverage(points_px: Floats, size_hw: tuple[int, int]) -> Patch:
     if coverage.size:
         coverage = draw_coverage([(points_px - low).astype(np.float64)], (height, width))
     return Patch(int(low[1]), int(low[0]), coverage)
+
+
+def axes(size_hw: tuple[int, ...]) -> tuple[Floats, Floats]:
+    """Return the middles of pixels across (1, W) and down (H, 1), 0 to 1."""
+    height, width = size_hw
+    return ((np.arange(width) + 0.5) / width)[None, :], ((np.arange(height) + 0.5) / height)[:, None]
 
 
 def spline(points: Floats, *, closed: bool, samples: int = 12) -> Floats:
@@ -149,8 +162,6 @@ def ellipse(centre: tuple[float, float], half_axes: tuple[float, float], corners
 
 def soften(image: Floats, radius_px: float) -> Floats:
     """Return (H, W) blurred by three running means, about a Gaussian of sigma `radius_px`; edges repeat."""
-    import cv2
-
     reach = round(radius_px)
     if reach < 1:
         return image

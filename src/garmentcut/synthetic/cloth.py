@@ -37,14 +37,9 @@ def find_window(garment: GarmentDesign, place: FigurePlacement) -> Window:
     """Return the part of the frame that the garment may touch."""
     y = np.linspace(garment.cut.top, garment.cut.bottom + _MARGIN, 200)
     slices = slices_of(garment, y, place.yaw)
-    corners = place.to_px(
-        np.array(
-            [
-                (slices.left.min() - _MARGIN, garment.cut.top - _MARGIN),
-                (slices.right.max() + _MARGIN, garment.cut.bottom + _MARGIN),
-            ]
-        )
-    )
+    upper_left = slices.left.min() - _MARGIN, garment.cut.top - _MARGIN
+    lower_right = slices.right.max() + _MARGIN, garment.cut.bottom + _MARGIN
+    corners = place.to_px(np.array([upper_left, lower_right]))
     left, right = (int(v) for v in np.clip(corners[:, 0], 0, place.size_hw[1]))
     top, bottom = (int(v) for v in np.clip(corners[:, 1], 0, place.size_hw[0]))
     return slice(top, bottom), slice(left, right)
@@ -187,9 +182,7 @@ def drape_side(
 
 
 def _spots(garment: GarmentDesign, place: FigurePlacement, window: Window, *, near: bool) -> _Spots:
-    rows, columns = window
-    y = place.y_of(np.arange(rows.start, rows.stop) + 0.5)
-    x = place.x_of(np.arange(columns.start, columns.stop) + 0.5)
+    x, y = place.of_window(window)
     slices = slices_of(garment, y, place.yaw)
     surface = look_at(slices, x, near=near)
     body_y = lower_by_perspective(y[:, None].astype(np.float32), surface.depth)

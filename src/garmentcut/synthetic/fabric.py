@@ -7,21 +7,11 @@ from typing import cast
 import numpy as np
 from PIL import Image, ImageDraw
 
-from garmentcut.synthetic.canvas import Floats, between, happens, lattice, named_stream, pick, sample
+from garmentcut.synthetic.canvas import Floats, between, happens, lattice, named_stream, pick, read_table, sample
 
 TEXTURE_WIDTH = 0.82  # body units around; then the print repeats, at the back seam
-_COLOURS = (  # sRGB
-    (22, 22, 24), (18, 19, 22), (26, 28, 46), (24, 36, 92), (30, 62, 160), (92, 138, 214), (150, 186, 222),
-    (112, 206, 222),
-    (16, 124, 116), (20, 92, 70), (126, 150, 92), (180, 206, 150), (232, 214, 96), (240, 168, 60), (226, 96, 50),
-    (206, 50, 44), (140, 18, 30), (92, 18, 40), (232, 136, 118), (246, 196, 196), (226, 92, 140), (170, 60, 128),
-    (150, 120, 176), (92, 58, 110), (244, 242, 236), (250, 250, 250), (226, 220, 208), (206, 200, 196), (160, 158, 160),
-    (104, 104, 108), (62, 62, 66), (122, 98, 74), (184, 152, 116), (74, 98, 128), (52, 74, 98),
-)  # fmt: skip
-PRINTS = {
-    "plain": 7.0, "stripes": 1.4, "checks": 1.3, "flowers": 2.4, "dots": 0.7, "zigzag": 0.6, "brushed": 0.8,
-    "placed flowers": 1.0, "lace": 1.2,
-}  # fmt: skip
+_COLOURS = read_table(list[tuple[int, int, int]], "colours")
+PRINTS = read_table(dict[str, float], "prints")
 _FINER = 2  # texels of the drawing a texel of the result, along each axis
 _HOLE_DENSITY, _THREAD_DENSITY = 0.10, 0.72  # opacity of lace between its motifs
 _NET_STEP, _NET_THREAD = TEXTURE_WIDTH / 110, 0.0016  # body units
@@ -39,15 +29,7 @@ class Finish:
     stiffness: float
 
 
-FINISHES: dict[str, tuple[Finish, float]] = {
-    "cotton": (Finish(0.03, 6, 0.02, 1.0), 4),
-    "crepe": (Finish(0.02, 5, 0.03, 0.8), 2.5),
-    "satin": (Finish(0.46, 12, 0.006, 0.75), 2),
-    "chiffon": (Finish(0.04, 8, 0.012, 0.65), 1.5),
-    "denim": (Finish(0.02, 5, 0.075, 1.3), 1),
-    "knit": (Finish(0.0, 4, 0.06, 1.2), 1.2),
-    "sequins": (Finish(0.35, 16, 0.75, 1.3), 0.6),
-}
+FINISHES = read_table(dict[str, tuple[Finish, float]], "finishes")
 
 
 @dataclass(frozen=True)
@@ -209,24 +191,19 @@ _RULED: dict[str, Callable[[FabricDesign, Floats, Floats], tuple[Floats, ...]]] 
 
 
 def _draw_motifs(draw: ImageDraw.ImageDraw, fabric: FabricDesign, finer: float) -> None:
-    for x, y, size, angle, colour in fabric.marks:
-        for wrapped in (x, x - TEXTURE_WIDTH):
-            if wrapped * finer > -2 * size * finer:
-                _draw_motif(draw, fabric, (wrapped * finer, y * finer), size * finer, (angle, int(colour)))
+    for mark in fabric.marks:
+        _draw_motif(draw, fabric, mark, finer)
+        if mark[0] - TEXTURE_WIDTH > -2 * mark[2]:
+            _draw_motif(draw, fabric, mark - (TEXTURE_WIDTH, 0, 0, 0, 0), finer)
 
 
-def _draw_motif(
-    draw: ImageDraw.ImageDraw,
-    fabric: FabricDesign,
-    at: tuple[float, float],
-    size: float,
-    turn_and_colour: tuple[float, int],
-) -> None:
-    angle, number = turn_and_colour
+def _draw_motif(draw: ImageDraw.ImageDraw, fabric: FabricDesign, mark: Floats, finer: float) -> None:
+    x, y, size, angle, number = mark
+    at, size = (x * finer, y * finer), size * finer
     if fabric.print_name == "dots":
         draw.ellipse(_disc(at, size * 0.5), _bytes(fabric.accents[0]))
         return
-    rgb = fabric.accents[number]
+    rgb = fabric.accents[int(number)]
     leaf_rgb = _bytes(fabric.accents[4] * (0.5, 0.75, 0.5) + (0.05, 0.18, 0.08))
     for leaf in _placed(_LEAVES, at, angle, size * 1.35):
         draw.polygon(leaf, leaf_rgb)
@@ -305,10 +282,7 @@ def _draw_net(draw: ImageDraw.ImageDraw, size: tuple[int, int], finer: float) ->
 def look_up(texture: Floats, around: Floats, down: Floats) -> Floats:
     """Return the texture at places of the cloth, bilinear, float32 (..., 4).
 
-    Args:
-        texture: From `paint_texture`.
-        around: Body units along the cloth from the front middle; it repeats.
-        down: Body y; the ends are repeated.
+    `around` is in body units along the cloth from the front middle, and repeats; `down` is body y, and the ends repeat.
     """
     rows, columns = texture.shape[:2]
     x = (around / TEXTURE_WIDTH + 0.5) * columns - 0.5

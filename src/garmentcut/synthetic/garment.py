@@ -1,77 +1,25 @@
 """Designs a garment from a seed, for `render`: kind, lengths, cut and trims, in body units (see `mannequin`)."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from garmentcut.synthetic.canvas import Floats, between, happens, lattice, named_stream, pick
+from garmentcut.synthetic.canvas import Floats, between, happens, lattice, named_stream, pick, read_table
 from garmentcut.synthetic.fabric import FabricDesign, FoldDesign, Silhouette, design_folds, fold_relief
 from garmentcut.synthetic.mannequin import Profile, Surface, Tube, profile
 
 Curve = tuple[tuple[float, float], ...]
 
-# Distance from the middle of the body -> height above which there is no cloth. An end at 0 leaves the shoulder whole.
-NECKLINES: dict[str, tuple[Curve, float]] = {
-    "crew": (((0, 0.074), (0.02, 0.072), (0.034, 0.062), (0.043, 0.046), (0.047, 0.0)), 3),
-    "scoop": (((0, 0.112), (0.025, 0.108), (0.045, 0.088), (0.054, 0.058), (0.058, 0.0)), 3),
-    "v": (((0, 0.15), (0.02, 0.112), (0.044, 0.062), (0.052, 0.0)), 3),
-    "deep v": (((0, 0.205), (0.018, 0.155), (0.042, 0.085), (0.056, 0.0)), 1.2),
-    "square": (((0, 0.108), (0.05, 0.106), (0.054, 0.1), (0.059, 0.0)), 1.2),
-    "boat": (((0, 0.067), (0.04, 0.063), (0.06, 0.055), (0.066, 0.0)), 1.2),
-    "slit": (((0, 0.118), (0.006, 0.1), (0.01, 0.076), (0.034, 0.06), (0.044, 0.0)), 0.7),
-    "high": (((0, 0.026), (0.05, 0.024), (0.06, 0.0)), 0.8),
-}
-TOP_EDGES: dict[str, tuple[Curve, float]] = {  # of bodices that leave the shoulders bare
-    "sweetheart": (((0, 0.142), (0.016, 0.13), (0.042, 0.116), (0.066, 0.122), (0.1, 0.146)), 1.5),
-    "straight edge": (((0, 0.122), (0.05, 0.12), (0.078, 0.134), (0.1, 0.15)), 2),
-    "camisole": (((0, 0.146), (0.025, 0.13), (0.048, 0.102), (0.062, 0.12), (0.1, 0.156)), 2),
-}
-BACK_NECKLINES: dict[str, tuple[Curve, float]] = {
-    "crew": (((0, 0.06), (0.03, 0.056), (0.043, 0.046), (0.047, 0.0)), 4),
-    "scoop": (((0, 0.105), (0.025, 0.1), (0.045, 0.08), (0.056, 0.0)), 1.5),
-    "v": (((0, 0.19), (0.02, 0.13), (0.044, 0.066), (0.052, 0.0)), 1.0),
-}
-BARE_BACK: Curve = ((0, 0.158), (0.05, 0.156), (0.1, 0.152))
-LOW_BACK: Curve = ((0, 0.225), (0.03, 0.22), (0.052, 0.19), (0.066, 0.158), (0.1, 0.154))
-
-# Height -> how far from the middle the cloth reaches; beyond lies the armhole.
-ARMHOLES: dict[str, tuple[Curve, float]] = {
-    "": (((0.04, 0.094), (0.07, 0.088), (0.1, 0.081), (0.13, 0.081), (0.148, 0.087), (0.16, 0.1), (0.168, 0.2)), 4),
-    "cut-in shoulders": (
-        ((0.04, 0.074), (0.07, 0.071), (0.1, 0.068), (0.13, 0.074), (0.148, 0.083), (0.16, 0.099), (0.168, 0.2)),
-        2,
-    ),
-    "halter shoulders": (
-        ((0.03, 0.046), (0.06, 0.05), (0.09, 0.054), (0.12, 0.066), (0.145, 0.083), (0.158, 0.099), (0.166, 0.2)),
-        0.8,
-    ),
-    "cap sleeve": (((0.0, 0.2), (0.1, 0.2), (0.125, 0.116), (0.132, 0.2)), 1.0),
-}
-# Name -> (front, back) places of the strap: at the shoulder and at the bodice.
-STRAPS: dict[str, tuple[tuple[float, float], tuple[float, float], float]] = {
-    "spaghetti": ((0.060, 0.050), (0.060, 0.052), 3),
-    "crossed": ((0.060, 0.050), (0.058, -0.045), 1.2),
-    "halter": ((0.036, 0.046), (0.036, 0.036), 0.8),
-    "wide": ((0.064, 0.054), (0.064, 0.056), 1.0),
-}
-SILHOUETTES: dict[str, tuple[Silhouette, float]] = {
-    "pencil": (Silhouette(True, (0.076, 0.096, 0.102, 0.1, 0.094), 0.0010, (3, 6), 0.0), 2.5),
-    "straight": (Silhouette(True, (0.077, 0.097, 0.104, 0.106, 0.108), 0.0028, (5, 9), 0.0), 1.5),
-    "a-line": (Silhouette(True, (0.077, 0.1, 0.116, 0.13, 0.142), 0.0080, (7, 12), 0.0006), 2.5),
-    "flared": (Silhouette(True, (0.077, 0.109, 0.134, 0.154, 0.17), 0.0125, (9, 15), 0.0012), 2.5),
-    "full": (Silhouette(True, (0.078, 0.136, 0.165, 0.184, 0.198), 0.0150, (11, 18), 0.0024), 1.5),
-    "gathered": (Silhouette(True, (0.08, 0.112, 0.124, 0.134, 0.142), 0.0080, (16, 26), 0.0030), 1.5),
-    "mermaid": (Silhouette(True, (0.076, 0.098, 0.098, 0.094, 0.096, 0.118, 0.15), 0.0080, (8, 13), 0.0), 0.7),
-    "shift": (Silhouette(False, (0.092, 0.093, 0.1, 0.106, 0.11), 0.0040, (4, 8), 0.0), 2.0),
-    "trapeze": (Silhouette(False, (0.092, 0.106, 0.124, 0.142, 0.158), 0.0100, (7, 12), 0.0), 1.2),
-}
-LENGTHS: dict[str, tuple[float, float, float]] = {  # body y of the hem: from, to, how often
-    "mini": (0.47, 0.54, 3),
-    "knee": (0.55, 0.64, 4),
-    "midi": (0.68, 0.78, 1.2),
-    "maxi": (0.88, 0.955, 1.5),
-}
+_Edges = dict[str, tuple[Curve, float]]  # and how often
+NECKLINES, TOP_EDGES, BACK_NECKLINES, ARMHOLES = (
+    read_table(_Edges, name) for name in ("necklines", "top_edges", "back_necklines", "armholes")
+)
+_BARE_BACKS = read_table(dict[str, Curve], "bare_backs")
+STRAPS = read_table(dict[str, tuple[tuple[float, float], tuple[float, float], float]], "straps")
+SILHOUETTES = read_table(dict[str, tuple[Silhouette, float]], "silhouettes")
+_TOP_SHAPES = read_table(dict[str, Silhouette], "top_shapes")
+LENGTHS = read_table(dict[str, tuple[float, float, float]], "lengths")
 WIDE_ONLY = frozenset({"a-line", "flared", "full", "gathered", "trapeze"})
 Mask = npt.NDArray[np.bool_]
 SHOULDER = 0.035  # body y above which no strap reaches
@@ -82,12 +30,6 @@ _EDGE_ROUNDING = 0.005  # body units
 _HEM_SHIFT = 0.45  # how far a fold that comes forward lowers the hem, body units a unit of relief
 KINDS = {"dress": 6.0, "skirt": 2.2, "top": 1.0, "vest": 1.0}
 _BUST, _WAIST = 0.155, 0.25
-_TOP_SHAPES = {
-    "fitted": Silhouette(True, (0.078, 0.09, 0.1), 0.0012, (3, 6), 0.0),
-    "boxy": Silhouette(False, (0.094, 0.095, 0.1, 0.104), 0.0035, (5, 9), 0.0),
-    "swing": Silhouette(False, (0.094, 0.106, 0.122, 0.138), 0.0085, (8, 13), 0.0),
-    "peplum": Silhouette(True, (0.076, 0.112, 0.138), 0.0110, (10, 16), 0.0014),
-}
 
 
 @dataclass(frozen=True)
@@ -135,8 +77,8 @@ class Cut:
     neck_front: Profile  # Distance from the middle -> height above which there is no cloth, in front
     neck_back: Profile  # The same behind
     armhole: Profile  # Height -> distance from the middle up to which there is cloth
-    straps: tuple[Strap, ...]  # Bands above the bodice
-    hem: Floats  # (1441,) height of the hem at `HEM_ANGLES`
+    straps: tuple[Strap, ...] = ()  # Bands above the bodice
+    hem: Floats = field(default_factory=lambda: np.zeros(HEM_ANGLES.shape))  # (1441,) its height at `HEM_ANGLES`
     opening: Profile | None = None  # Height -> half width of the open front; None if it is closed
     slit: Slit | None = None  # An opening from the hem, if any
     holes: tuple[Hole, ...] = ()  # Further openings
@@ -219,15 +161,17 @@ def cut_cloth(rng: np.random.Generator, brief: Brief, folds: FoldDesign) -> tupl
     """Return the cut and the words for what was cut."""
     if brief.kind == "skirt":
         edge = profile([(0.0, brief.waist), (1.0, brief.waist)])
-        cut, traits = Cut(edge, edge, _WIDE_OPEN, (), np.full(HEM_ANGLES.shape, brief.hem)), {"skirt"}
+        cut, traits = Cut(edge, edge, _WIDE_OPEN), {"skirt"}
     elif brief.kind != "vest" and happens(rng, 0.36):
-        cut, traits = _bare_shoulders(rng, brief)
+        cut, traits = _bare_shoulders(rng)
     else:
         cut, traits = _covered_shoulders(rng, brief)
     hem, hem_traits = _hem(rng, brief, folds)
     cut = replace(cut, hem=hem)
     if brief.kind == "vest":
-        cut, more = _open_front(rng, cut)
+        top, middle, bottom = between(rng, 0.02, 0.045), between(rng, 0.014, 0.05), between(rng, 0.02, 0.085)
+        cut = replace(cut, opening=profile([(0.05, top), (0.2, middle), (0.42, bottom)], 0.05))
+        more = {"open front"}
     else:
         cut, more = _openings(rng, brief, cut)
     sheer, sheer_traits = _sheer_parts(rng, brief, cut)
@@ -239,9 +183,9 @@ def _choose(rng: np.random.Generator, table: dict[str, tuple[Curve, float]]) -> 
     return name, profile(table[name][0], _EDGE_ROUNDING)
 
 
-def _bare_shoulders(rng: np.random.Generator, brief: Brief) -> tuple[Cut, set[str]]:
+def _bare_shoulders(rng: np.random.Generator) -> tuple[Cut, set[str]]:
     edge_name, front = _choose(rng, TOP_EDGES)
-    back = profile(LOW_BACK if happens(rng, 0.3) else BARE_BACK, _EDGE_ROUNDING)
+    back = profile(_BARE_BACKS["low" if happens(rng, 0.3) else "bare"], _EDGE_ROUNDING)
     traits = {edge_name, "bare shoulders"}
     straps: tuple[Strap, ...] = ()
     if happens(rng, 0.8):
@@ -250,7 +194,7 @@ def _bare_shoulders(rng: np.random.Generator, brief: Brief) -> tuple[Cut, set[st
         ahead, behind, _ = STRAPS[name]
         straps = (Strap(*ahead, half_width, True), Strap(*behind, half_width, False))
         traits |= {"straps", f"{name} straps"}
-    return Cut(front, back, _WIDE_OPEN, straps, np.full(HEM_ANGLES.shape, brief.hem)), traits
+    return Cut(front, back, _WIDE_OPEN, straps), traits
 
 
 def _covered_shoulders(rng: np.random.Generator, brief: Brief) -> tuple[Cut, set[str]]:
@@ -263,7 +207,7 @@ def _covered_shoulders(rng: np.random.Generator, brief: Brief) -> tuple[Cut, set
         back = profile(BACK_NECKLINES["crew"][0], _EDGE_ROUNDING)
     if neck_name == "high":
         back = front
-    return Cut(front, back, armhole, (), np.full(HEM_ANGLES.shape, brief.hem)), {f"{neck_name} neck", armhole_name}
+    return Cut(front, back, armhole), {f"{neck_name} neck", armhole_name}
 
 
 def _hem(rng: np.random.Generator, brief: Brief, folds: FoldDesign) -> tuple[Floats, set[str]]:
@@ -284,11 +228,6 @@ def _hem(rng: np.random.Generator, brief: Brief, folds: FoldDesign) -> tuple[Flo
         traits.add("scalloped hem")
     hem += _HEM_SHIFT * fold_relief(folds, HEM_ANGLES, hem)
     return hem, traits
-
-
-def _open_front(rng: np.random.Generator, cut: Cut) -> tuple[Cut, set[str]]:
-    top, middle, bottom = between(rng, 0.02, 0.045), between(rng, 0.014, 0.05), between(rng, 0.02, 0.085)
-    return replace(cut, opening=profile([(0.05, top), (0.2, middle), (0.42, bottom)], 0.05)), {"open front"}
 
 
 def _openings(rng: np.random.Generator, brief: Brief, cut: Cut) -> tuple[Cut, set[str]]:
@@ -432,8 +371,8 @@ def _drape(torso: Tube, shape: Silhouette, begin: float, hem: float, *, ease: fl
         bottom=float(y[-1]),
         centre_x=torso.centre_x,
         centre_z=torso.centre_z,
-        half_width=profile(list(zip(y, width, strict=True)), 0.008),
-        half_depth=profile(list(zip(y, depth, strict=True)), 0.008),
+        half_width=profile(np.c_[y, width], 0.008),
+        half_depth=profile(np.c_[y, depth], 0.008),
     )
 
 

@@ -18,6 +18,7 @@ from garmentcut.synthetic.canvas import (
     happens,
     named_stream,
     pick,
+    read_table,
     soften,
     spline,
     stroke,
@@ -25,50 +26,8 @@ from garmentcut.synthetic.canvas import (
 from garmentcut.synthetic.scene import FigurePlacement, Light, shine
 
 _PROFILE_SAMPLES = 400
-SKINS = {  # sRGB of a surface in full light, and how often
-    "beige": ((236, 199, 166), 5.0),
-    "rose": ((232, 196, 172), 3.0),
-    "cream": ((247, 226, 190), 3.0),
-    "straw": ((244, 216, 156), 2.0),
-    "ivory": ((250, 240, 218), 1.0),
-    "tan": ((212, 162, 122), 1.5),
-    "grey": ((158, 160, 164), 1.5),
-}
-# Body y, half width, half depth, forward shift.
-_TORSO = (
-    (0.000, 0.037, 0.037, -0.006),
-    (0.030, 0.034, 0.038, -0.006),
-    (0.044, 0.040, 0.043, -0.008),
-    (0.054, 0.062, 0.047, -0.010),
-    (0.066, 0.080, 0.052, -0.010),
-    (0.080, 0.091, 0.056, -0.008),
-    (0.100, 0.094, 0.063, -0.004),
-    (0.130, 0.091, 0.072, 0.004),
-    (0.160, 0.087, 0.074, 0.006),
-    (0.200, 0.079, 0.063, 0.002),
-    (0.250, 0.073, 0.056, 0.000),
-    (0.290, 0.082, 0.065, -0.004),
-    (0.340, 0.095, 0.077, -0.010),
-    (0.385, 0.100, 0.080, -0.012),
-    (0.415, 0.097, 0.076, -0.010),
-    (0.440, 0.086, 0.066, -0.008),
-    (0.466, 0.016, 0.030, -0.004),
-)
-# Body y, distance from the axis, radius, backward shift.
-_LEG = (
-    (0.360, 0.044, 0.026, 0.004),
-    (0.400, 0.047, 0.0465, 0.006),
-    (0.425, 0.0485, 0.0505, 0.006),
-    (0.450, 0.049, 0.050, 0.005),
-    (0.520, 0.050, 0.0410, -0.004),
-    (0.600, 0.051, 0.0325, -0.010),
-    (0.640, 0.051, 0.0285, -0.008),
-    (0.680, 0.050, 0.0275, 0.002),
-    (0.740, 0.050, 0.0300, 0.012),
-    (0.820, 0.049, 0.0250, 0.014),
-    (0.900, 0.048, 0.0185, 0.008),
-    (0.985, 0.048, 0.0185, 0.002),
-)
+SKINS = read_table(dict[str, tuple[tuple[int, int, int], float]], "skins")
+_TORSO, _LEG, _HEAD = (np.array(read_table(list[list[float]], name)) for name in ("torso", "leg", "head"))
 
 
 @dataclass(frozen=True)
@@ -94,7 +53,7 @@ class Profile:
         return np.interp(y, np.linspace(self.start, self.end, len(self.values)), self.values)
 
 
-def profile(points: Sequence[tuple[float, float]], smoothness: float = 0.012) -> Profile:
+def profile(points: Sequence[tuple[float, float]] | Floats, smoothness: float = 0.012) -> Profile:
     """Return a profile through (y, value) pairs, its corners rounded over about `smoothness`."""
     ys, values = np.array(points, np.float64).T
     fine = np.linspace(ys[0], ys[-1], _PROFILE_SAMPLES)
@@ -190,20 +149,12 @@ def outline(tube: Tube, yaw: float, rows: int = 160) -> Floats:
     """Return a tube's outline in the picture as a polygon (N, 2) in body coordinates."""
     y = np.linspace(tube.top, tube.bottom, rows)
     slices = cut_slices(tube, y, yaw)
-    right = np.stack([slices.right[:, 0], y], axis=1)
-    left = np.stack([slices.left[:, 0], y], axis=1)
-    return np.concatenate([right, left[::-1]])
-
-
-_HEAD = (  # body y, half width
-    (-0.140, 0.002), (-0.136, 0.016), (-0.125, 0.030), (-0.105, 0.041), (-0.080, 0.045), (-0.055, 0.041),
-    (-0.036, 0.034), (-0.018, 0.034), (-0.004, 0.0375), (0.008, 0.0375), (0.020, 0.034),
-)  # fmt: skip
+    return np.concatenate([np.c_[slices.right, y], np.c_[slices.left, y][::-1]])
 
 
 @dataclass(frozen=True)
 class Make:
-    """Another figure than the studios' own."""
+    """A kind of figure."""
 
     skin: tuple[int, int, int] = (230, 226, 220)  # sRGB of its surface in full light
     gloss: float = 0.0  # Strength of its highlights
@@ -213,22 +164,7 @@ class Make:
     has_head: bool = False  # Of a mannequin, else it ends at the neck
 
 
-MAKES = {
-    "matte white": Make((240, 238, 234)),
-    "glossy white": Make((238, 238, 240), 0.6, has_head=True),
-    "matte black": Make((40, 40, 42), 0.03),
-    "glossy black": Make((22, 22, 25), 0.75, has_head=True),
-    "grey": Make((120, 122, 126), 0.1, has_head=True),
-    "dark skin": Make((112, 74, 52), 0.18, has_head=True),
-    "light skin": Make((236, 200, 172), 0.1, has_head=True),
-    "gold": Make((190, 150, 80), 0.6),
-    "wooden": Make((196, 150, 100), 0.1, "wood"),
-    "linen form": Make((216, 204, 182), 0.0, "linen", "form"),
-    "black form": Make((42, 41, 43), 0.0, "linen", "form"),
-    "white form": Make((238, 236, 230), 0.0, "linen", "form"),
-    "hanger": Make((150, 110, 72), 0.1, build="hanger"),
-    "nothing": Make(build="nothing"),
-}
+MAKES = read_table(dict[str, Make], "makes")
 """Figures of other studios, shops and homes by name."""
 
 
@@ -244,7 +180,7 @@ class MannequinDesign:
     socket: Floats  # (3,) colour of the disc where an arm would be joined
     has_waist_seam: bool  # The torso lifts off the legs at a visible seam
     cap: Floats  # (3,) colour of the top of the neck
-    make: Make | None = None  # What it is instead of a studio's own mannequin, or None
+    make: Make = Make()  # What it is; nothing special: a studio's own mannequin
     head: Tube | None = None  # Upon the neck, or None
 
 
@@ -256,7 +192,6 @@ def design_mannequin(seed: int, make: str = "") -> MannequinDesign:
     width = between(rng, 0.95, 1.05)
     stance = between(rng, -0.014, 0.014)
     slim = between(rng, 0.92, 1.04)
-    legs = (_leg(-1, stance, slim, width), _leg(1, -stance, slim, width))
     arm_length = between(rng, 0.016, 0.028) if happens(rng, 0.6) else 0.0
     grey = between(rng, 0.35, 0.75)
     cap = np.clip(skin * between(rng, 0.9, 1.08), 0, 1)
@@ -264,7 +199,7 @@ def design_mannequin(seed: int, make: str = "") -> MannequinDesign:
         skin=skin,
         gloss=between(rng, 0.0, 0.14),
         torso=_torso(width),
-        legs=legs,
+        legs=(_leg(-1, stance, slim, width), _leg(1, -stance, slim, width)),
         arm_length=arm_length,
         socket=np.full(3, grey, np.float32),
         has_waist_seam=happens(rng, 0.7),
@@ -289,41 +224,41 @@ def _made_as(design: MannequinDesign, make: Make, rng: np.random.Generator) -> M
 
 
 def _head() -> Tube:
-    y, half = np.array(_HEAD).T
+    y, half = _HEAD.T
     return Tube(
-        top=float(y[0]),
-        bottom=float(y[-1]),
+        float(y[0]),
+        float(y[-1]),
         centre_x=profile([(0, 0), (1, 0)]),
         centre_z=profile([(float(y[0]), 0.006), (0.02, -0.004)]),
-        half_width=profile(list(zip(y, half, strict=True)), 0.01),
-        half_depth=profile(list(zip(y, half * 1.2, strict=True)), 0.01),
+        half_width=profile(np.c_[y, half], 0.01),
+        half_depth=profile(np.c_[y, half * 1.2], 0.01),
     )
 
 
 def _torso(width: float) -> Tube:
-    y, half_width, half_depth, forward = np.array(_TORSO).T
+    y, half_width, half_depth, forward = _TORSO.T
     return Tube(
-        top=0.0,
-        bottom=float(y[-1]),
+        0.0,
+        float(y[-1]),
         centre_x=profile([(0, 0), (1, 0)]),
-        centre_z=profile(list(zip(y, forward, strict=True))),
-        half_width=profile(list(zip(y, half_width * width, strict=True)), 0.008),
-        half_depth=profile(list(zip(y, half_depth, strict=True)), 0.008),
+        centre_z=profile(np.c_[y, forward]),
+        half_width=profile(np.c_[y, half_width * width], 0.008),
+        half_depth=profile(np.c_[y, half_depth], 0.008),
     )
 
 
 def _leg(side: int, stance: float, slim: float, hips: float) -> Tube:
-    y, spread, radius, back = np.array(_LEG).T
+    y, spread, radius, back = _LEG.T
     radius = radius * np.interp(y, (0.46, 0.6), (hips, slim))
     spread = spread * np.interp(y, (0.46, 0.6), (hips, 1.0))
     deeper = np.interp(y, (0.42, 0.55), (1.22, 1.06))  # thighs are deeper than wide
     return Tube(
-        top=float(y[0]),
-        bottom=float(y[-1]),
-        centre_x=profile(list(zip(y, side * spread, strict=True))),
-        centre_z=profile(list(zip(y, stance - back, strict=True)), 0.03),
-        half_width=profile(list(zip(y, radius, strict=True)), 0.025),
-        half_depth=profile(list(zip(y, radius * deeper, strict=True)), 0.025),
+        float(y[0]),
+        float(y[-1]),
+        centre_x=profile(np.c_[y, side * spread]),
+        centre_z=profile(np.c_[y, stance - back], 0.03),
+        half_width=profile(np.c_[y, radius], 0.025),
+        half_depth=profile(np.c_[y, radius * deeper], 0.025),
     )
 
 
@@ -340,23 +275,19 @@ def bust_relief(theta: Floats, y: Floats, fullness: float = 1.0) -> Floats:
 def paint_mannequin(design: MannequinDesign, place: FigurePlacement, light: Light) -> PaintLayer:
     """Return the bare mannequin as a layer of the frame, far limbs first."""
     layer = PaintLayer.empty(place.size_hw)
-    build = design.make.build if design.make else "mannequin"
-    if build == "hanger":
+    if design.make.build == "hanger":
         _paint_hanger(layer, design, place)
-    if build == "form":
+    if design.make.build == "form":
         _paint_form(layer, design, place, light)
-    if build != "mannequin":
+    if design.make.build != "mannequin":
         return layer
-    turn = float(np.sin(place.yaw))
-    for side in (-1, 1):
-        if side * turn >= -0.2:
-            _paint_arm(layer, side, design, place)
-    _paint_tube(layer, design.torso, design, place, light)
-    for leg in sorted(design.legs, key=lambda leg: _depth(leg, place.yaw)):
-        _paint_tube(layer, leg, design, place, light)
-    for side in (-1, 1):
-        if side * turn < -0.2:
-            _paint_arm(layer, side, design, place)
+    far_arms = [side for side in (-1, 1) if side * float(np.sin(place.yaw)) >= -0.2]
+    for side in far_arms:
+        _paint_arm(layer, side, design, place)
+    for tube in (design.torso, *sorted(design.legs, key=lambda leg: _depth(leg, place.yaw))):
+        _paint_tube(layer, tube, design, place, light)
+    for side in {-1, 1}.difference(far_arms):
+        _paint_arm(layer, side, design, place)
     if design.head is None:
         _paint_neck_cap(layer, design, place)
     else:
@@ -377,13 +308,12 @@ def _paint_form(layer: PaintLayer, design: MannequinDesign, place: FigurePlaceme
 def _paint_hanger(layer: PaintLayer, design: MannequinDesign, place: FigurePlacement) -> None:
     """Two shoulders and a hook above them, seen as wide as they are turned."""
     width = 0.1 * max(abs(float(np.cos(place.yaw))), 0.15)
-    bow = spline(
-        np.array([(-width, 0.088), (-width / 2, 0.062), (0.0, 0.045), (width / 2, 0.062), (width, 0.088)]), closed=False
-    )
+    half = width / 2
+    bow = np.array([(-width, 0.088), (-half, 0.062), (0.0, 0.045), (half, 0.062), (width, 0.088)])
     hook = np.array([(0.0, 0.05), (0.0, -0.005), (0.012, -0.024), (0.0, -0.046), (-0.018, -0.036), (-0.02, -0.024)])
     steel = np.full(3, 0.55, np.float32)
     layer.paint(place.cover(stroke(spline(hook, closed=False), 0.005)), steel)
-    layer.paint(place.cover(stroke(bow, 0.015)), design.skin)
+    layer.paint(place.cover(stroke(spline(bow, closed=False), 0.015)), design.skin)
 
 
 def _depth(tube: Tube, yaw: float) -> float:
@@ -395,16 +325,13 @@ def _paint_tube(layer: PaintLayer, tube: Tube, design: MannequinDesign, place: F
     patch = place.cover(outline(tube, place.yaw))
     colour = _skin(tube, patch, design, place, light)
     if any(tube is leg for leg in design.legs):  # a leg grows out of the hips without an edge
-        rows = np.arange(patch.window[0].start, patch.window[0].stop) + 0.5
-        grown = np.clip((place.y_of(rows) - tube.top) / 0.055, 0, 1).astype(np.float32)
+        grown = np.clip((place.of_window(patch.window)[1] - tube.top) / 0.055, 0, 1).astype(np.float32)
         patch = Patch(patch.top, patch.left, patch.coverage * grown[:, None])
     layer.paint(patch, colour)
 
 
 def _skin(tube: Tube, patch: Patch, design: MannequinDesign, place: FigurePlacement, light: Light) -> Floats:
-    rows, columns = patch.window
-    y = place.y_of(np.arange(rows.start, rows.stop) + 0.5)
-    x = place.x_of(np.arange(columns.start, columns.stop) + 0.5)
+    x, y = place.of_window(patch.window)
     slices = cut_slices(tube, y, place.yaw)
     surface = look_at(slices, x, near=True)
     normals = facing(slices, surface, y)
@@ -416,9 +343,9 @@ def _skin(tube: Tube, patch: Patch, design: MannequinDesign, place: FigurePlacem
     colour = design.skin * shine(light, normals, 0.5)[..., None]
     toward_key = normals[..., 0] * light.key[0] + normals[..., 1] * light.key[1] + normals[..., 2] * light.key[2]
     colour = colour + design.gloss * np.maximum(toward_key, 0)[..., None] ** 24
-    if tube is design.torso and not (design.make and design.make.build == "form"):
+    if tube is design.torso and design.make.build != "form":
         colour = colour * _joints(design, surface, level)[..., None]
-    if design.make and design.make.grain:
+    if design.make.grain:
         colour = colour * _grained(design.make.grain, surface, level)[..., None]
     return np.asarray(np.clip(colour, 0, 1), np.float32)
 
@@ -466,25 +393,20 @@ def _paint_stump(
 ) -> None:
     radius = 0.036
     rim = ellipse((0.0, 0.0), (radius * flat, radius))
-    outward = np.sign(outer[0] - inner[0])
-    at_end = (rim[:, :1] * outward) >= 0
-    sides = np.where(at_end, rim * (1.0, 0.86) + outer, rim + inner)
-    patch = place.cover(sides)
-    rows, columns = patch.window
-    up = (place.y_of(np.arange(rows.start, rows.stop) + 0.5)[:, None] - outer[1]) / radius
-    along = (place.x_of(np.arange(columns.start, columns.stop) + 0.5) - inner[0]) / (outer[0] - inner[0])
+    at_end = rim[:, :1] * (outer[0] - inner[0]) >= 0
+    patch = place.cover(np.where(at_end, rim * (1.0, 0.86) + outer, rim + inner))
+    x, y = place.of_window(patch.window)
+    up, along = (y[:, None] - outer[1]) / radius, (x - inner[0]) / (outer[0] - inner[0])
     shade = (0.97 - 0.1 * np.clip(up, -1, 1) - 0.16 * up**2) * (1 - 0.06 * np.clip(along, 0, 1))
     grown = np.clip((along + 0.4) / 0.8, 0, 1).astype(np.float32)
-    soft = Patch(patch.top, patch.left, patch.coverage * grown)
-    layer.paint(soft, np.clip(design.skin * shade[..., None], 0, 1).astype(np.float32))
+    patch = Patch(patch.top, patch.left, patch.coverage * grown)
+    layer.paint(patch, np.clip(design.skin * shade[..., None], 0, 1).astype(np.float32))
 
 
 def _paint_neck_cap(layer: PaintLayer, design: MannequinDesign, place: FigurePlacement) -> None:
     slices = cut_slices(design.torso, np.array([0.0]), place.yaw)
     middle = float((slices.left + slices.right)[0, 0] / 2)
     half = float((slices.right - slices.left)[0, 0] / 2)
-    rim = ellipse((middle, 0.001), (half, 0.0035))
-    layer.paint(place.cover(rim), design.cap)
+    layer.paint(place.cover(ellipse((middle, 0.001), (half, 0.0035))), design.cap)
     lower = ellipse((middle, 0.0), (half * 1.02, 0.006))[2:31]
-    line = place.cover(stroke(lower, 0.0015))
-    layer.paint(line, design.cap * np.float32(0.82))
+    layer.paint(place.cover(stroke(lower, 0.0015)), design.cap * np.float32(0.82))

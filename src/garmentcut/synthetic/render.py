@@ -6,11 +6,14 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from garmentcut.photo.compose import clean_edge_color
 from garmentcut.photo.files import write_atomic
+from garmentcut.photo.mask import bounding_box
 from garmentcut.photo.photo import Cutout
 from garmentcut.synthetic.canvas import (
     Floats,
@@ -27,17 +30,18 @@ from garmentcut.synthetic.canvas import (
 from garmentcut.synthetic.cloth import ClothSide, Coverage, drape_side, find_window, measure_coverage
 from garmentcut.synthetic.fabric import PRINTS, design_fabric, paint_texture
 from garmentcut.synthetic.garment import HEM_ANGLES, KINDS, GarmentDesign, design_garment, pick_kind
-from garmentcut.synthetic.grounds import GROUNDS, paint_ground
 from garmentcut.synthetic.mannequin import MAKES, design_mannequin, paint_mannequin
 from garmentcut.synthetic.scene import (
     CAMERA_DISTANCE,
     CAMERA_HEIGHT,
+    GROUNDS,
     VIEWS,
     FigurePlacement,
     Light,
     design_light,
     design_scene,
     expose,
+    paint_ground,
     paint_scene,
     place_figure,
 )
@@ -45,6 +49,9 @@ from garmentcut.synthetic.scene import (
 _WEAVE_LATTICE = 256
 _NAMESPACE = uuid.UUID("6f1f5c0e-52a8-4f0f-9a39-5c0a8b8f3c11")
 _JPEG_QUALITY = 95
+_SHARES, _MOST_SCALE = (0.35, 0.97), 1.5  # of the frame that the garment takes, high or wide; of the photo, enlarged
+_SHOULDER, _WAIST = 0.05, 0.24  # body y
+_SHADOW = 0.3  # of the light behind the garment
 
 
 @dataclass(frozen=True)
@@ -284,6 +291,66 @@ def _seen(x: float, y: float, z: float, yaw: float) -> tuple[float, float]:
     depth = z * np.cos(yaw) - x * np.sin(yaw)
     near = depth / CAMERA_DISTANCE
     return float(x * np.cos(yaw) + z * np.sin(yaw)), float((y - CAMERA_HEIGHT * near) / (1 - near))
+
+
+def composite(
+    photo: npt.NDArray[np.uint8], alpha: npt.NDArray[np.float32], seed: int
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
+    """Put a photo's garment onto another ground, smaller and elsewhere, with or without a figure in it.
+
+    The photo is uint8 (H, W, 3) sRGB; the seed decides on all that is drawn.
+
+    Returns:
+        The picture, uint8 (H, W, 3), and its exact alpha, float32 (H, W): every pixel is the garment's colour times
+        alpha plus the ground times the rest. A photo without a garment gives the ground and zeros.
+    """
+    rng, size_hw = named_stream(seed, "composite"), (alpha.shape[0], alpha.shape[1])
+    behind = paint_ground(seed, pick(rng, dict.fromkeys(GROUNDS, 1.0)), size_hw)
+    share, spot = between(rng, *_SHARES), rng.random(2)
+    make = pick(rng, {"": 3.0, **dict.fromkeys(MAKES, 1.0)})
+    colour = clean_edge_color(photo, alpha).astype(np.float32) / 255 * alpha[..., None]
+    planes = _moved(np.dstack([colour, alpha]), share, spot)
+    garment, moved = planes[..., :3], planes[..., 3]
+    box = bounding_box(moved >= 0.5)
+    if make and box is not None:
+        worn_at = _worn_at(moved, box, _WAIST if happens(rng, 0.3) else _SHOULDER)
+        figure = paint_mannequin(design_mannequin(seed, make), worn_at, design_light(seed))
+        behind = figure.rgb + (1 - figure.alpha)[..., None] * behind
+    reach = max(round(0.012 * size_hw[0]), 1)
+    shade = 1 - _SHADOW * rng.random() * np.roll(soften(moved, reach), (reach // 2, reach // 3), axis=(0, 1))
+    grain = rng.standard_normal(behind.shape, np.float32) * between(rng, 0.002, 0.008)  # a photo has some everywhere
+    behind = np.clip(behind * shade[..., None] + grain, 0, 1)
+    rgb = garment + (1 - moved)[..., None] * behind
+    return np.clip(np.rint(rgb * 255), 0, 255).astype(np.uint8), moved
+
+
+def _moved(planes: Floats, share: float, spot: Floats) -> npt.NDArray[np.float32]:
+    """Planes (H, W, C), the last of them alpha, with the garment at another size and place, whole and in the frame."""
+    framed = np.zeros(planes.shape, np.float32)
+    box = bounding_box(planes[..., -1] > 0)
+    if box is None:
+        return framed
+    left, top, right, bottom = box
+    part = planes[top:bottom, left:right]
+    most = min(planes.shape[0] / part.shape[0], planes.shape[1] / part.shape[1])
+    scale = min(share * most, _MOST_SCALE)
+    size_wh = max(int(part.shape[1] * scale), 1), max(int(part.shape[0] * scale), 1)
+    kernel = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    moved = np.asarray(cv2.resize(part, size_wh, interpolation=kernel), np.float32)
+    y, x = (round(float(spot[axis]) * (planes.shape[axis] - moved.shape[axis])) for axis in (0, 1))
+    framed[y : y + size_wh[1], x : x + size_wh[0]] = moved
+    return framed
+
+
+def _worn_at(alpha: Floats, box: tuple[int, int, int, int], begins: float) -> FigurePlacement:
+    """Where a figure stands whose garment begins at this body y, the figure as wide there as the garment's top."""
+    left, top, right, bottom = box
+    upper = alpha[top : top + max((bottom - top) // 6, 1)] >= 0.5
+    widths = upper.sum(axis=1)
+    middle = float((upper * (np.arange(alpha.shape[1]) + 0.5)).sum() / max(upper.sum(), 1))
+    unit = max(float(np.median(widths)) / 0.17, (bottom - top) / 0.9, 1.0)
+    size_hw = (alpha.shape[0], alpha.shape[1])
+    return FigurePlacement(size_hw, middle or (left + right) / 2, top - begins * unit, unit, 0.0)
 
 
 def studio_traits(seed: int) -> frozenset[str]:

@@ -1,6 +1,8 @@
-"""Draws the studio around the figure, for `render`: its furniture, its light, and the camera that takes the photo."""
+"""Draws what is around the figure, for `render`: studios and other places, their light, and the camera."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +11,7 @@ from garmentcut.synthetic.canvas import (
     Floats,
     PaintLayer,
     Patch,
+    axes,
     between,
     ellipse,
     happens,
@@ -16,6 +19,7 @@ from garmentcut.synthetic.canvas import (
     named_stream,
     pick,
     polygon_coverage,
+    read_table,
     sample,
     soften,
     spline,
@@ -47,144 +51,16 @@ class Piece:
     in_front: bool = False  # It stands before the turntable
 
 
-def _box(left: float, top: float, right: float, bottom: float) -> tuple[Point, ...]:
-    return ((left, top), (right, top), (right, bottom), (left, bottom))
+@dataclass(frozen=True)
+class Studio:
+    """The furniture of a studio."""
+
+    weight: float  # How often it is drawn
+    pieces: tuple[Piece | str, ...]  # Back to front; a name stands for pieces that several studios have
 
 
-_EVERYWHERE = _box(-0.2, -0.2, 1.2, 1.2)
-_BLACK_CARD = (
-    Piece("polygon", ((-0.1, 0.953), (0.82, 0.918), (0.85, 1.1), (-0.1, 1.1)), (18, 18, 20), (12, 12, 14), 0.7, 0.012,
-          group=1, in_front=True),
-    Piece("line", ((-0.1, 0.963), (0.4, 0.944), (0.8, 0.9295), (0.812, 0.929)),
-          (190, 190, 190), (150, 150, 150), 0.7, 0.012,
-          group=1, in_front=True),
-    Piece("line", ((0.812, 0.929), (0.76, 1.1)), (120, 120, 122), (90, 90, 92), 0.7, 0.012, width=0.002,
-          group=1, in_front=True),
-)  # fmt: skip
-_CABLE = Piece(
-    "line", ((0.58, 0.922), (0.7, 0.927), (0.82, 0.916), (0.93, 0.905), (1.1, 0.903)), (30, 30, 32), (30, 30, 32), 0.8,
-    0.006, width=0.0035,
-)  # fmt: skip
-_LAMPS = (
-    Piece("disc", ((-0.06, 0.405), (0.05, 0.455)), (150, 150, 152), (92, 92, 95), 0.7, 0.02),
-    Piece("disc", ((0.955, 0.51), (1.06, 0.575)), (150, 150, 152), (92, 92, 95), 0.7, 0.02),
-)
-_STAND = (
-    Piece("line", ((0.03, 0.62), (0.05, 0.93)), (36, 36, 38), (30, 30, 32), width=0.004),
-    Piece("line", ((0.05, 0.8), (-0.02, 0.94)), (36, 36, 38), (30, 30, 32), width=0.004),
-    Piece("line", ((0.05, 0.8), (0.11, 0.94)), (36, 36, 38), (30, 30, 32), width=0.004),
-)
-_STOOL = (
-    Piece("line", ((0.86, 0.665), (0.835, 0.81)), (165, 158, 150), (120, 112, 102), 1.0, width=0.008),
-    Piece("line", ((0.935, 0.665), (0.95, 0.84)), (172, 165, 155), (128, 118, 108), 1.0, width=0.009),
-    Piece("line", ((0.985, 0.68), (0.99, 0.9)), (182, 175, 165), (138, 128, 118), 1.0, width=0.009),
-    Piece("polygon", _box(0.85, 0.655, 1.05, 0.672), (188, 182, 174), (150, 142, 132)),
-    Piece("curve", ((0.9, 0.6), (0.865, 0.645), (0.9, 0.665), (0.935, 0.645)), (228, 216, 190), (170, 152, 124), 0.8),
-    Piece(
-        "curve", ((0.95, 0.625), (0.92, 0.655), (0.955, 0.672), (0.99, 0.655)), (240, 234, 222), (186, 178, 164), 0.8
-    ),
-    Piece("polygon", _box(0.945, 0.6, 0.975, 0.64), (24, 92, 88), (16, 66, 64), 0.5, 0.01),
-)
-_BOXES = (
-    Piece("polygon", ((0.1, 0.81), (0.21, 0.8), (0.3, 0.815), (0.19, 0.828)), (246, 246, 248), (240, 240, 242), 0.3,
-          group=2),
-    Piece("polygon", ((0.1, 0.81), (0.19, 0.828), (0.19, 0.94), (0.1, 0.92)), (206, 207, 212), (192, 193, 198), 0.3,
-          group=2),
-    Piece("polygon", ((0.19, 0.828), (0.3, 0.815), (0.3, 0.92), (0.19, 0.94)), (226, 227, 231), (212, 213, 218), 0.3,
-          group=2),
-)  # fmt: skip
-
-_PAPER_ROLL = (
-    Piece("polygon", _EVERYWHERE, (14, 14, 16), (24, 24, 26)),
-    Piece("polygon", _box(-0.1, 0.757, 1.1, 1.1), (158, 140, 114), (188, 168, 138), grain=0.16),
-    Piece(
-        "polygon",
-        ((-0.1, 0.085), (0.9, 0.095), (0.897, 0.7), (0.905, 0.755), (0.93, 0.8), (0.98, 0.84), (1.1, 0.88),
-         (1.1, 0.907), (0.5, 0.907), (-0.1, 0.903)),
-        (236, 237, 243), (230, 231, 238), jitter=0.004,
-    ),
-    Piece("polygon", ((-0.1, 0.069), (0.908, 0.082), (0.908, 0.107), (-0.1, 0.097)), (250, 250, 250), (206, 206, 212)),
-    Piece("line", ((0.905, 0.093), (0.955, 0.094)), (190, 190, 190), (190, 190, 190), width=0.006),
-    Piece("line", ((0.932, 0.1), (0.931, 0.56)), (132, 132, 132), (110, 110, 110), width=0.004),
-    *_BOXES,
-    _CABLE,
-)  # fmt: skip
-_LOFT = (
-    Piece("polygon", _EVERYWHERE, (226, 221, 213), (238, 233, 228)),
-    Piece("polygon", _box(-0.1, 0.19, 1.1, 0.78), (243, 240, 236), (235, 230, 223)),
-    Piece("polygon", ((0.7, -0.1), (1.1, -0.1), (1.1, 0.19), (0.86, 0.175), (0.77, 0.12)),
-          (206, 201, 193), (222, 217, 209)),
-    Piece("polygon", ((0.7, -0.1), (0.9, -0.1), (0.96, 0.02), (0.78, 0.13)), (232, 228, 221), (214, 209, 201)),
-    Piece("polygon", ((-0.1, 0.184), (1.1, 0.18), (1.1, 0.2), (-0.1, 0.204)), (248, 246, 242), (214, 208, 200)),
-    Piece("polygon", ((0.075, -0.1), (0.64, -0.1), (0.637, 0.358), (0.08, 0.362)),
-          (222, 221, 218), (234, 233, 231), 0.6, 0.03),
-    Piece("line", ((0.03, -0.1), (0.035, 0.035)), (28, 28, 30), (28, 28, 30), 0.8, 0.01, width=0.012),
-    Piece("line", ((0.636, -0.1), (0.636, 0.035)), (28, 28, 30), (28, 28, 30), 0.8, 0.01, width=0.007),
-    *_LAMPS,
-    Piece("line", ((0.02, 0.94), (0.3, 0.905), (0.32, 0.955)), (206, 194, 178), (190, 178, 162), 0.5, width=0.002),
-    Piece("curve", ((0.2, 0.9), (0.24, 0.895), (0.26, 0.903), (0.22, 0.907)),
-          (222, 208, 190), (206, 190, 170), 0.5, 0.04),
-    *_STOOL,
-    *_BLACK_CARD,
-)  # fmt: skip
-_WARM_WALL = (
-    Piece("polygon", _EVERYWHERE, (250, 240, 224), (240, 226, 204)),
-    Piece("polygon", _box(-0.1, -0.1, 1.1, 0.068), (216, 196, 164), (228, 208, 178), 0.8),
-    Piece(
-        "polygon", ((-0.1, 0.064), (1.1, 0.07), (1.1, 0.09), (-0.1, 0.085)), (172, 114, 68), (140, 86, 46), 0.9, 0.01
-    ),
-    Piece("polygon", _box(-0.1, 0.87, 1.1, 1.1), (242, 229, 209), (228, 213, 191), grain=0.012),
-    _CABLE,
-    *_BLACK_CARD,
-)
-_BRIGHT_SWEEP = (
-    Piece("polygon", _EVERYWHERE, (238, 238, 236), (226, 226, 224)),
-    Piece("polygon", _box(-0.1, 0.9, 1.1, 1.1), (62, 70, 84), (50, 56, 68), grain=0.1),
-    Piece(
-        "polygon",
-        ((-0.1, 0.1), (0.93, 0.1), (0.94, 0.3), (0.925, 0.32), (0.935, 0.55), (0.92, 0.78), (0.96, 0.8), (0.985, 0.9),
-         (0.7, 0.935), (0.2, 0.925), (0.06, 0.94), (-0.1, 0.9)),
-        (252, 252, 252), (244, 244, 244), jitter=0.01,
-    ),
-    Piece("line", ((-0.1, 0.098), (0.5, 0.113), (0.93, 0.1)), (224, 224, 224), (214, 214, 214), width=0.004),
-    Piece("curve", ((0.8, 0.15), (0.92, 0.105), (1.1, 0.12), (1.1, 0.19), (0.92, 0.185)),
-          (16, 16, 18), (34, 34, 36), 0.8, 0.02),
-    Piece("curve", ((-0.1, 0.395), (0.06, 0.4), (0.085, 0.43), (0.06, 0.46), (-0.1, 0.46)),
-          (14, 14, 16), (40, 40, 42), 0.8, 0.02),
-    Piece("polygon", _box(-0.1, 0.92, 0.03, 1.1), (212, 182, 30), (196, 166, 22), 0.4),
-    Piece("line", ((-0.1, 0.93), (0.1, 0.96), (0.22, 0.945), (0.34, 0.975), (0.5, 0.965)),
-          (22, 22, 24), (22, 22, 24), width=0.004),
-    Piece("line", ((0.62, 0.955), (0.74, 0.985), (0.86, 0.96), (1.1, 0.975)), (22, 22, 24), (22, 22, 24), width=0.004),
-    *_STAND,
-)  # fmt: skip
-_DARK_HALL = (
-    Piece("polygon", _EVERYWHERE, (16, 15, 15), (30, 29, 29)),
-    Piece("polygon",
-          ((0.1, 0.11), (0.93, 0.135), (0.94, 0.7), (1.1, 0.86), (1.1, 0.95), (-0.1, 0.95), (-0.1, 0.86), (0.1, 0.72)),
-          (240, 240, 248), (222, 222, 232), jitter=0.02),
-    Piece("polygon", ((0.07, 0.098), (0.96, 0.122), (0.96, 0.14), (0.07, 0.116)), (120, 118, 116), (70, 68, 66), 0.8),
-    Piece("line", ((-0.1, 0.06), (0.3, 0.045), (1.1, 0.07)), (58, 56, 54), (58, 56, 54), width=0.006),
-    Piece("polygon", _box(-0.1, 0.31, 0.05, 0.46), (50, 48, 48), (28, 27, 27), 0.7, 0.02),
-    *_STAND,
-    *_BLACK_CARD,
-)  # fmt: skip
-_GREY_SWEEP = (
-    Piece("polygon", _EVERYWHERE, (206, 207, 211), (226, 227, 231)),
-    Piece("polygon", ((-0.1, -0.1), (1.1, -0.1), (1.1, 0.045), (-0.1, 0.075)), (26, 26, 28), (34, 34, 36), 0.7, 0.02),
-    Piece("polygon", _box(0.955, -0.1, 1.1, 0.8), (30, 30, 32), (44, 44, 46), 0.5, 0.02),
-    _CABLE,
-    *_BOXES,
-    *_BLACK_CARD,
-)
-
-STUDIOS = {
-    "paper roll": (_PAPER_ROLL, 5.0),
-    "loft": (_LOFT, 4.0),
-    "warm wall": (_WARM_WALL, 2.5),
-    "bright sweep": (_BRIGHT_SWEEP, 1.5),
-    "dark hall": (_DARK_HALL, 1.0),
-    "grey sweep": (_GREY_SWEEP, 1.0),
-}
+FURNITURE = read_table(dict[str, tuple[Piece, ...]], "furniture")
+STUDIOS = read_table(dict[str, Studio], "studios")
 
 
 @dataclass(frozen=True)
@@ -200,6 +76,11 @@ class FigurePlacement:
     def to_px(self, points: Floats) -> Floats:
         """Return body points (N, 2) as pixel positions."""
         return np.asarray(points * self.unit_px + np.array([self.axis_px, self.neck_px]))
+
+    def of_window(self, window: tuple[slice, slice]) -> tuple[Floats, Floats]:
+        """Return body x (w,) and y (h,) of the middles of a window's pixels."""
+        rows, columns = (np.arange(side.start, side.stop) + 0.5 for side in window)
+        return self.x_of(columns), self.y_of(rows)
 
     def cover(self, points: Floats) -> Patch:
         """Return how much of each pixel a polygon (N, 2) of body points covers."""
@@ -280,11 +161,12 @@ class SceneDesign:
 def design_scene(seed: int) -> SceneDesign:
     """Return the studio of a seed."""
     rng = named_stream(seed, "scene")
-    name = pick(rng, {name: weight for name, (_, weight) in STUDIOS.items()})
+    name = pick(rng, {name: studio.weight for name, studio in STUDIOS.items()})
     pan = rng.normal(0, 0.012, 2)
     groups = [(rng.random(), rng.uniform(-1, 1, 2)) for _ in range(3)]
     kept = []
-    for piece in STUDIOS[name][0]:
+    parts = (FURNITURE[part] if isinstance(part, str) else (part,) for part in STUDIOS[name].pieces)
+    for piece in chain.from_iterable(parts):
         alone = (rng.random(), rng.uniform(-1, 1, 2))  # drawn for every piece, so that none shifts the others
         chance, move = groups[piece.group] if piece.group else alone
         if chance < piece.chance:
@@ -344,9 +226,7 @@ def _piece_colour(piece: Piece, patch: Patch, design: SceneDesign, size_hw: tupl
 
 
 def _lit(rgb: Floats, design: SceneDesign, place: FigurePlacement) -> Floats:
-    height, width = place.size_hw
-    across = ((np.arange(width) + 0.5) / width)[None, :]
-    down = ((np.arange(height) + 0.5) / height)[:, None]
+    across, down = axes(place.size_hw)
     spot = np.exp(-(((across - 0.5) / 0.45) ** 2) - ((down - 0.5) / 0.4) ** 2)
     uneven = sample(design.patches, across * 0.8, down)
     light = 1 + design.glow * spot + 0.018 * uneven - 0.035 * np.abs(across - 0.5)
@@ -404,7 +284,9 @@ def expose(rgb: Floats, alpha: Floats, light: Light, *, seed: int, view: str) ->
     rng = named_stream(seed, "camera")
     side_weight = between(rng, 0.02, 0.09) * min(1.0, alpha.shape[0] / _FULL_HEIGHT)
     corner, noise = between(rng, 0.01, 0.06), between(rng, 0.002, 0.006)
-    balanced = _blur(rgb, side_weight) * (light.tint / light.tint.max()) * _vignette(alpha.shape, corner)[..., None]
+    across, down = (place * 2 - 1 for place in axes(alpha.shape))
+    vignette = np.asarray(1 - corner * ((across**2 + down**2) / 2) ** 1.5, np.float32)
+    balanced = _blur(rgb, side_weight) * (light.tint / light.tint.max()) * vignette[..., None]
     grain = named_stream(seed, "grain", view).standard_normal(rgb.shape, np.float32)
     sensed = balanced + grain * noise * (0.4 + np.sqrt(balanced))
     return np.clip(np.rint(sensed * 255), 0, 255).astype(np.uint8), np.clip(_blur(alpha, side_weight), 0, 1)
@@ -413,16 +295,118 @@ def expose(rgb: Floats, alpha: Floats, light: Light, *, seed: int, view: str) ->
 def _blur(image: Floats, side_weight: float) -> Floats:
     """Blur rows and columns with weights (side, 1 - 2 side, side); edges repeat."""
     for axis in (0, 1):
-        pads = [(1, 1) if a == axis else (0, 0) for a in range(image.ndim)]
-        padded = np.pad(image, pads, mode="edge")
-        size = image.shape[axis]
-        before, after = (np.take(padded, range(start, start + size), axis=axis) for start in (0, 2))
+        place, last = np.arange(image.shape[axis]), image.shape[axis] - 1
+        before, after = (image.take((place + step).clip(0, last), axis=axis) for step in (-1, 1))
         image = image + np.float32(side_weight) * (before + after - 2 * image)
     return np.asarray(image, np.float32)
 
 
-def _vignette(size_hw: tuple[int, ...], corner: float) -> Floats:
-    """Brightness (H, W): 1 in the middle, 1 - `corner` in the corners."""
-    across = ((np.arange(size_hw[1]) + 0.5) / size_hw[1] * 2 - 1)[None, :]
-    down = ((np.arange(size_hw[0]) + 0.5) / size_hw[0] * 2 - 1)[:, None]
-    return np.asarray(1 - corner * ((across**2 + down**2) / 2) ** 1.5, np.float32)
+def paint_ground(seed: int, name: str, size_hw: tuple[int, int]) -> Floats:
+    """Return one of `GROUNDS`, an empty place, float32 (H, W, 3) in [0, 1]; a seed gives the same one at any size."""
+    rng = named_stream(seed, "ground", name)
+    rgb = GROUNDS[name](rng, size_hw)
+    across, down = axes(size_hw)
+    slope = between(rng, -0.08, 0.08) * (across - 0.5) + between(rng, -0.06, 0.06) * (down - 0.5)
+    uneven = 0.03 * sample(lattice(rng, 6, 5), across * 0.8, down)
+    strength = 0.15 if name == "white" else 1.0
+    return np.asarray(np.clip(rgb * (1 + strength * (slope + uneven))[..., None], 0, 1), np.float32)
+
+
+def _colour(rng: np.random.Generator, low: float = 0.1, high: float = 0.95) -> Floats:
+    """A muted colour: rooms have few bright ones."""
+    grey = between(rng, low, high)
+    return np.asarray(np.clip(grey + rng.normal(0, 0.07, 3), 0, 1), np.float32)
+
+
+def _white(_: np.random.Generator, size_hw: tuple[int, int]) -> Floats:
+    return np.full((*size_hw, 3), 0.995, np.float32)
+
+
+def _plain(rng: np.random.Generator, size_hw: tuple[int, int]) -> Floats:
+    """A wall or paper of one colour, one side of it darker."""
+    across, down = axes(size_hw)
+    ends, angle = (_colour(rng), _colour(rng)), between(rng, 0, np.pi)
+    along = np.clip((across - 0.5) * np.cos(angle) + (down - 0.5) * np.sin(angle) + 0.5, 0, 1)[..., None]
+    return np.asarray(ends[0] + 0.35 * along * (ends[1] - ends[0]), np.float32)
+
+
+def _room(rng: np.random.Generator, size_hw: tuple[int, int]) -> Floats:
+    """Wall and floor, with windows, doors, pictures, shelves and boxes, more or less out of focus."""
+    layer, horizon = PaintLayer(_plain(rng, size_hw), np.ones(size_hw, np.float32)), between(rng, 0.62, 0.9)
+    _lay(layer, [(0, 0), (1, 0), (1, horizon), (0, horizon)], _colour(rng, 0.3))
+    _lay(layer, [(0, horizon), (1, horizon), (1, 1), (0, 1)], _colour(rng, 0.15, 0.8))
+    _lay(layer, [(0, horizon - 0.02), (1, horizon - 0.02), (1, horizon), (0, horizon)], _colour(rng, 0.5))
+    for _ in range(int(rng.integers(3, 12))):
+        width, height = between(rng, 0.05, 0.4), between(rng, 0.05, 0.5)
+        x, y = between(rng, -0.15, 1), horizon - height if happens(rng, 0.5) else between(rng, -0.1, horizon - 0.05)
+        frame, inside = _colour(rng), _colour(rng, 0.05, 1.0)
+        _lay(layer, _box(x, y, width, height), frame)
+        for part in range(int(rng.integers(0, 4))):  # panes, drawers, books
+            step = height / 4
+            _lay(layer, _box(x + 0.01, y + 0.01 + part * step, width - 0.02, step - 0.015), inside)
+    for _ in range(int(rng.integers(0, 3))):  # leaves of plants
+        x, y, green = between(rng, 0, 1), between(rng, 0.3, horizon), (0.15, between(rng, 0.25, 0.45), 0.12)
+        for turn in rng.uniform(-1.2, 1.2, 9).tolist():
+            tip = (x + 0.13 * np.sin(turn), y - 0.1 * np.cos(turn))
+            leaf = np.array([(x, y), (x + 0.06 * np.sin(turn), y - 0.08), tip])
+            _lay(layer, stroke(spline(leaf, closed=False), 0.012), np.array(green))
+    sigma_px = between(rng, 0, 0.006) * size_hw[0]  # out of focus
+    return np.stack([soften(layer.rgb[..., channel], sigma_px) for channel in range(3)], axis=-1)
+
+
+def _lamps(rng: np.random.Generator, size_hw: tuple[int, int]) -> Floats:
+    """A backdrop between softboxes and bare lamps, with their stands and the glow around them."""
+    rgb = _plain(rng, size_hw) * between(rng, 0.25, 1.0)
+    across, down = axes(size_hw)
+    ratio = size_hw[0] / size_hw[1]
+    for _ in range(int(rng.integers(2, 5))):
+        x, y, size = between(rng, -0.05, 1.05), between(rng, 0, 0.6), between(rng, 0.02, 0.12)
+        layer = PaintLayer(np.ascontiguousarray(rgb), np.ones(size_hw, np.float32))
+        _lay(layer, stroke(np.array([(x, y), (x + 0.01, 0.97)]), 0.008), np.array((0.08, 0.08, 0.09)))
+        if happens(rng, 0.5):
+            _lay(layer, _box(x - size, y - size / ratio, 2 * size, 2 * size / ratio), np.array((1.0, 1.0, 0.98)))
+        else:
+            _lay(layer, ellipse((x, y), (size, size / ratio)), np.array((1.0, 0.99, 0.95)))
+        far = ((across - x) / size) ** 2 + ((down - y) * ratio / size) ** 2
+        rgb = layer.rgb + 0.5 * np.exp(-far / 12)[..., None]
+    return np.asarray(np.clip(rgb, 0, 1), np.float32)
+
+
+def _floor(rng: np.random.Generator, size_hw: tuple[int, int]) -> Floats:
+    """Boards, tiles or carpet, as garments are laid on and photographed from above."""
+    across, down = axes(size_hw)
+    if happens(rng, 0.5):
+        across, down = down * size_hw[0] / size_hw[1], across * size_hw[1] / size_hw[0]
+    num, joint = int(rng.integers(3, 14)), between(rng, 0.01, 0.05)
+    board = np.floor(down * num).astype(np.int32)
+    shift = rng.random(num * 3 + 3)[board % (num * 3 + 3)]
+    length = between(rng, 0.5, 3.0)
+    piece = np.floor(across * length + shift).astype(np.int32)
+    tone = rng.uniform(-1, 1, 997)[(board * 31 + piece * 17) % 997]
+    heights = lattice(rng, 200, 40)
+    grain = sample(heights, across * between(rng, 0.5, 3), (down * num / 3) % 1)
+    edge = np.minimum((down * num) % 1, 1 - (down * num) % 1) < joint / 2
+    light = 1 + between(rng, 0.02, 0.14) * tone + between(rng, 0.02, 0.08) * grain - 0.35 * edge
+    warm = np.array((1.0, between(rng, 0.72, 1.0), between(rng, 0.45, 1.0)))
+    return np.asarray(np.clip(between(rng, 0.25, 0.95) * warm * light[..., None], 0, 1), np.float32)
+
+
+GROUNDS: dict[str, Callable[[np.random.Generator, tuple[int, int]], Floats]] = {
+    "white": _white,
+    "plain": _plain,
+    "room": _room,
+    "lamps": _lamps,
+    "floor": _floor,
+}
+"""Places by name."""
+
+
+def _box(x: float, y: float, width: float, height: float) -> list[tuple[float, float]]:
+    return [(x, y), (x + width, y), (x + width, y + height), (x, y + height)]
+
+
+def _lay(layer: PaintLayer, points: "list[tuple[float, float]] | Floats", colour: Floats) -> None:
+    """Paint a shape given in fractions of the frame."""
+    height, width = layer.alpha.shape
+    patch = polygon_coverage(np.array(points, np.float64) * (width, height), (height, width))
+    layer.paint(patch, np.asarray(colour, np.float32))
