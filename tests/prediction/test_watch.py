@@ -10,12 +10,11 @@ from PIL import Image
 from garmentcut.errors import SourceError
 from garmentcut.observe.monitor import Metrics, Monitor
 from garmentcut.photo import files
-from garmentcut.prediction import arrivals
 from garmentcut.prediction import watch as watch_module
-from garmentcut.prediction.arrivals import watched_folders
 from garmentcut.prediction.cutter import Cutter
 from garmentcut.prediction.folder import FolderCutter
 from garmentcut.prediction.results import Journal
+from garmentcut.prediction.watch import watched_folders
 
 MINUTE = 60
 
@@ -256,8 +255,8 @@ def test_scans_become_rarer_on_a_slow_share(watch_for, script, draw, tmp_path, m
         script.now += 3
         return scan_folders(*args, **kwargs)
 
-    scan_folders = arrivals.scan_folders
-    monkeypatch.setattr(arrivals, "scan_folders", slow_scan)
+    scan_folders = watch_module.scan_folders
+    monkeypatch.setattr(watch_module, "scan_folders", slow_scan)
     assert len(watch_for(10 * MINUTE)) == 1
     assert 15 <= script.num_waits <= 25  # 33 s for a look and its pause
 

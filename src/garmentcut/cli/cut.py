@@ -264,11 +264,11 @@ def _specification(path: Path | None, config: "Config", options: dict[str, Any])
 
 def _cut_folder(photos: list[Path], out: Path, order: _Order, *, watch: bool) -> int:
     # Imported here: `--help` must not wait for a network runtime.
-    from garmentcut.prediction.arrivals import watched_folders
     from garmentcut.prediction.cutter import Cutter
     from garmentcut.prediction.folder import FolderCutter
     from garmentcut.prediction.runtime import runtime_for
     from garmentcut.prediction.sources import NotLookedAt, Skipped, find_sources
+    from garmentcut.prediction.watch import watched_folders
 
     config = order.config
     skipped: list[Skipped] = []

@@ -13,7 +13,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from garmentcut.config import Config, CutConfig, OutputConfig, ReadConfig
 from garmentcut.errors import FolderError, LockLostError, LockTakenError, NoBatchError, SourceError
@@ -28,8 +28,8 @@ from garmentcut.photo.files import (
     remove_staged,
     write_atomic,
 )
-from garmentcut.photo.layout import GarmentSection, Length
-from garmentcut.photo.spec import Output, Sections, Specification, shared_scales
+from garmentcut.photo.layout import Length
+from garmentcut.photo.spec import Specification, shared_scales
 from garmentcut.prediction.cutter import Cutter
 from garmentcut.prediction.results import (
     OWN_FOLDER,
@@ -85,6 +85,9 @@ class Batch:
     orders: dict[str, Order]
 
 
+_BATCH = TypeAdapter(Batch)
+
+
 def read_batch(out_dir: Path) -> Batch:
     """What the runs in an output folder were asked for.
 
@@ -97,7 +100,7 @@ def read_batch(out_dir: Path) -> Batch:
         content = json_of(read_regular_file(path))
         if content["version"] != _VERSION:
             raise SourceError(f"{path}: of another version of garmentcut; update it")
-        return Batch(str(content["id"]), {key: _order_of(order) for key, order in content["orders"].items()})
+        return _BATCH.validate_json(json.dumps(content))  # JSON: a list there is a tuple here
     except (FileNotFoundError, NotADirectoryError) as error:
         if not out_dir.is_dir():
             raise NoBatchError(f"{out_dir}: no such folder") from error
@@ -151,34 +154,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple | list):
         return [_plain(item) for item in value]
     return base64.b64encode(value).decode() if isinstance(value, bytes) else value
-
-
-def _order_of(content: dict[str, Any]) -> Order:
-    specification = content["specification"]
-    return Order(
-        model=str(content["model"]),
-        read=_parsed(ReadConfig, content["read"]),
-        output=_parsed(OutputConfig, content["output"]),
-        specification=Specification(tuple(map(_output_of, specification["outputs"]))) if specification else None,
-        cut=_parsed(CutConfig, content.get("cut", {})),
-    )
-
-
-def _output_of(content: dict[str, Any]) -> Output:
-    profile = content["profile"]
-    return Output(
-        sections=_parsed(Sections, content["sections"]),
-        by_view={view: _parsed(GarmentSection, section) for view, section in content["by_view"].items()},
-        profile=None if profile is None else base64.b64decode(profile),
-        encoding=_parsed(OutputConfig, content["encoding"]),
-    )
-
-
-def _parsed(kind: type[Any], content: Any) -> Any:
-    try:
-        return TypeAdapter(kind).validate_json(json.dumps(content))  # JSON: a list there is a tuple here
-    except ValidationError as error:
-        raise SourceError(f"{kind.__name__}: {error.errors()[0]['msg']}") from error
 
 
 @dataclass(frozen=True)
@@ -464,6 +439,11 @@ class FolderCutter:
                 predicted = self._scaled(predicted, plan.garments, steps, writers, num_ahead=ahead[2])
             finish = monitor.timed("write", steps.finish)
             yield from map_in_order(writers, finish, predicted, num_ahead=ahead[2] + in_flight)
+
+    def refused_row(self, source: Source, code: str, reason: str) -> Row:
+        """The row of a photo that is not even read; `code` and `reason` as in `Row`."""
+        row = Row(str(source.path), str(source.place), status="failed", code=code, reason=reason)
+        return replace(row, model=self.cutter.card.label, options=self.options)
 
     def record_order(self) -> None:
         """Record what this run is asked for, so that a review knows the batch before its first photo is cut.
