@@ -214,7 +214,7 @@ def test_a_full_disk_is_waited_for(watch_for, script, draw, tmp_path, monkeypatc
     assert sorted(names_of(rows)) == ["0.png", "1.png", "2.png"]
     assert all(row.ok for row in rows)
     assert "No space left on device; waiting" in seen[0]["output"]
-    assert monitor.health.is_ready()
+    assert not monitor.health.problems()
     assert script.num_waits < 10 * MINUTE / 2  # ever more rarely
 
 
@@ -245,7 +245,7 @@ def test_a_share_that_goes_and_comes_back(watch_for, script, draw, tmp_path):
     script.at(51, lambda: draw(tmp_path / "in/b.png"))
     assert names_of(watch_for(2 * MINUTE, monitor=monitor)) == ["a.png", "b.png"]
     assert "No such file or directory" in seen[0]["input"]
-    assert monitor.health.is_ready()
+    assert not monitor.health.problems()
 
 
 def test_scans_become_rarer_on_a_slow_share(watch_for, script, draw, tmp_path, monkeypatch):
@@ -297,7 +297,7 @@ def test_an_output_folder_that_is_taken_away_is_waited_for(watch_for, script, dr
     assert "it was removed or unmounted" in seen[1]["output"]
     assert seen[2] == []  # nothing was written below the mount point
     assert sorted(journal_of(out)) == ["before.png", "later.png"]
-    assert monitor.health.is_ready()
+    assert not monitor.health.problems()
 
 
 def test_an_output_folder_that_another_run_has_begun_anew_is_left_to_it(watch_for, script, draw, red_cutter, tmp_path):
