@@ -10,6 +10,6 @@ from garmentcut.cli import (  # noqa: F401 each registers its commands
     study,
     train,
 )
-from garmentcut.cli.app import app, main
+from garmentcut.cli.shell import app, main
 
 __all__ = ["app", "main"]

@@ -8,23 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from garmentcut.cli.app import (
-    FILES,
-    JUDGE,
-    OK,
-    SOME_FAILED,
-    DatasetArgument,
-    JsonOption,
-    SplitOption,
-    command,
-    fail,
-    flag,
-    option,
-    out_option,
-    say,
-    show,
-    shown,
-)
+from garmentcut.cli import shell as cli
 from garmentcut.cli.evaluate import TriedArgument, model_path
 from garmentcut.errors import counted
 
@@ -35,41 +19,43 @@ if TYPE_CHECKING:
     from garmentcut.evaluation.uncertainty import Calibration, Experience, Guarantee
 
 
-@command(JUDGE, stopped="stopped; nothing was written")
+@cli.command(cli.JUDGE, stopped="stopped; nothing was written")
 def calibrate(
     model: TriedArgument,
-    dataset: DatasetArgument,
-    risk: Annotated[float, option("Share of the accepted garments that may fall short.", "SHARE")] = 0.05,
-    quality: Annotated[float, option("Surface Dice at 2 px under which a photo falls short.", "DICE")] = 0.8,
-    confidence: Annotated[float, option("Probability that the guarantee holds.", "SHARE")] = 0.9,
-    split: SplitOption = None,
-    seen: Annotated[bool, flag("--seen", "Use photos the model was trained on, too; the card then says so.")] = False,
+    dataset: cli.DatasetArgument,
+    risk: Annotated[float, cli.option("Share of the accepted garments that may fall short.", "SHARE")] = 0.05,
+    quality: Annotated[float, cli.option("Surface Dice at 2 px under which a photo falls short.", "DICE")] = 0.8,
+    confidence: Annotated[float, cli.option("Probability that the guarantee holds.", "SHARE")] = 0.9,
+    split: cli.SplitOption = None,
+    seen: Annotated[
+        bool, cli.flag("--seen", "Use photos the model was trained on, too; the card then says so.")
+    ] = False,
     edge: Annotated[
-        bool, flag("--edge", "Fit only the edge: threshold, steepness and choke of these cutouts.")
+        bool, cli.flag("--edge", "Fit only the edge: threshold, steepness and choke of these cutouts.")
     ] = False,
     foreign: Annotated[
         int,
-        option(
+        cli.option(
             "How many photos from elsewhere to make, half drawn, half composites, so that doubt learns more than "
             "the studio; 0: none."
         ),
     ] = 60,
     into: Annotated[
         Path | None,
-        option(
+        cli.option(
             "Model file that the result is for; 'default' is the embedded model. The default is MODEL, if it "
             "is one model.",
             "FILE",
-            panel=FILES,
+            panel=cli.FILES,
         ),
     ] = None,
     out: Annotated[
         Path | None,
-        out_option(
-            "Model file to write; the same as MODEL changes it. By default none is written.", "FILE", panel=FILES
+        cli.out_option(
+            "Model file to write; the same as MODEL changes it. By default none is written.", "FILE", panel=cli.FILES
         ),
     ] = None,
-    as_json: JsonOption = False,
+    as_json: cli.JsonOption = False,
 ) -> None:
     """Learn how much to doubt a model's cutouts, and which of them nobody needs to check.
 
@@ -88,13 +74,13 @@ def calibrate(
     from garmentcut.photo.files import write_atomic
 
     if not (0 < risk < 1 and 0 < confidence < 1 and 0 < quality <= 1):
-        fail("--risk and --confidence must lie between 0 and 1, --quality above 0 and at most 1")
+        cli.fail("--risk and --confidence must lie between 0 and 1, --quality above 0 and at most 1")
     tried = model_path(model)
     receiver = model_path(into) if into is not None else (_single(tried) if out else None)
     if out is not None:
         _check_out(out, receiver, tried)
     manifest, splits = read_manifest(dataset), split or []
-    code, content, text = OK, dict[str, Any](), ""
+    code, content, text = cli.OK, dict[str, Any](), ""
     if edge:
         fit = _fit_edge(tried, manifest, splits, use_seen=seen)
         content, text, changes = asdict(fit), _edge_text(fit), asdict(fit.edge)
@@ -102,16 +88,16 @@ def calibrate(
         _check_kind(tried, manifest, receiver)
         guarantee = Guarantee(risk, quality, confidence)
         found = _calibrate((tried, manifest, splits), guarantee, use_seen=seen, num_foreign=foreign)
-        code = OK if found.threshold.max_doubt is not None else SOME_FAILED
+        code = cli.OK if found.threshold.max_doubt is not None else cli.SOME_FAILED
         content, text = _as_dict(found), _as_text(found)
         changes = {"doubt": found.doubt, "acceptance": found.acceptance}
     if out is not None and receiver is not None:
         model_file, card = read_model(receiver)
         write_atomic(out, with_card(model_file, replace(card, **changes)))
-    cut = shown("garmentcut", "cut", "photos", "--out", "cutouts", "--model", out)
+    cut = cli.shown("garmentcut", "cut", "photos", "--out", "cutouts", "--model", out)
     next_step = f"{cut} to cut with it" if out else "run the same command with --out FILE to write it to a model file"
     written = f"written: {out}" if out else "nothing was written: name a file by --out"
-    show(content, lambda: f"{text}\n{written}", as_json=as_json, next_step=next_step)
+    cli.show(content, lambda: f"{text}\n{written}", as_json=as_json, next_step=next_step)
     raise typer.Exit(code)
 
 
@@ -127,9 +113,9 @@ def _check_out(out: Path, receiver: Path | None, tried: Path) -> None:
     from garmentcut.prediction.cutter import default_model
 
     if receiver is None:
-        fail(f"{tried} holds several models: name the one that gets the result by --into")
+        cli.fail(f"{tried} holds several models: name the one that gets the result by --into")
     if out.resolve() == default_model().resolve():
-        fail("the embedded model is not changed; choose another --out")
+        cli.fail("the embedded model is not changed; choose another --out")
 
 
 def _check_kind(model: Path, manifest: "Manifest", receiver: Path | None) -> None:
@@ -142,7 +128,7 @@ def _check_kind(model: Path, manifest: "Manifest", receiver: Path | None) -> Non
         return
     card = read_model(receiver)[1]
     if not all(is_same_kind(trial.card, card) for trial in plan_trials(model, manifest)):
-        fail(f"{card.label} is another network than those of {model}: their errors guarantee nothing for it")
+        cli.fail(f"{card.label} is another network than those of {model}: their errors guarantee nothing for it")
 
 
 def _calibrate(
@@ -174,24 +160,23 @@ def _plan(model: Path, manifest: "Manifest", splits: list[str]) -> "tuple[Trial,
     trials = plan_trials(model, manifest, splits=splits)
     left = without_wrong(trials)
     if num_wrong := sum(len(trial.pairs) for trial in trials) - sum(len(trial.pairs) for trial in left):
-        say(f"garmentcut: left out: {counted(num_wrong, 'cutout')} marked wrong", err=True)
+        cli.say(f"garmentcut: left out: {counted(num_wrong, 'cutout')} marked wrong", err=True)
     return left
 
 
 def _experiences(trials: "Sequence[Trial]", manifest: "Manifest") -> "list[Experience]":
     """What the models make of the photos; those that cannot be read are named and left out."""
-    from garmentcut.cli.app import progress_bar
     from garmentcut.evaluation.predict import predict
     from garmentcut.evaluation.uncertainty import experience_of
 
     found = []
-    with progress_bar(sum(len(trial.pairs) for trial in trials), "photos") as advance:
+    with cli.progress_bar(sum(len(trial.pairs) for trial in trials), "photos") as advance:
         for outcome in predict(trials, manifest, experience_of):
             advance(outcome.pair.name, outcome.reason)
             if outcome.found is not None:
                 found.append(outcome.found)
             else:
-                say(f"garmentcut: left out: {outcome.pair.name}: {outcome.reason}", err=True)
+                cli.say(f"garmentcut: left out: {outcome.pair.name}: {outcome.reason}", err=True)
     return found
 
 
@@ -248,14 +233,13 @@ def _threshold_text(one: Any) -> str:
 
 
 def _fit_edge(model: Path, manifest: "Manifest", splits: list[str], *, use_seen: bool) -> "EdgeFit":
-    from garmentcut.cli.app import progress_bar
     from garmentcut.evaluation.edge import Edge, fit_edge, sample_of
     from garmentcut.evaluation.predict import predict, refuse_seen
 
     samples, trials = [], _plan(model, manifest, splits)
     if not use_seen:
         refuse_seen(trials, manifest, because="where it puts the edge as their retouchers did")
-    with progress_bar(sum(len(trial.pairs) for trial in trials), "photos") as advance:
+    with cli.progress_bar(sum(len(trial.pairs) for trial in trials), "photos") as advance:
         for outcome in predict(trials, manifest, sample_of):
             advance(outcome.pair.name, outcome.reason)
             if outcome.found is not None:

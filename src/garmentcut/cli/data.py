@@ -5,76 +5,61 @@ from typing import Annotated, Any
 
 import typer
 
-from garmentcut.cli.app import (
-    OK,
-    RUNNING,
-    SOME_FAILED,
-    SPLIT,
-    TRAIN,
-    ConfigOption,
-    JsonOption,
-    SetOption,
-    argument,
-    command,
-    fail,
-    flag,
-    load_settings,
-    option,
-    out_option,
-    say,
-    show,
-    shown,
-)
+from garmentcut.cli import shell as cli
 
 
-@command(TRAIN)
+@cli.command(cli.TRAIN)
 def ingest(
-    out: Annotated[str, out_option("The dataset's folder.", "FOLDER")],
+    out: Annotated[str, cli.out_option("The dataset's folder.", "FOLDER")],
     originals: Annotated[
         Path | None,
-        argument("PHOTOS", "Folder of the photos, searched with all folders below; not needed with --from-review."),
+        cli.argument("PHOTOS", "Folder of the photos, searched with all folders below; not needed with --from-review."),
     ] = None,
     cutouts: Annotated[
         Path | None,
-        argument("CUTOUTS", "Folder of the retouchers' cutouts. The default is the PSD files in the first folder."),
+        cli.argument("CUTOUTS", "Folder of the retouchers' cutouts. The default is the PSD files in the first folder."),
     ] = None,
     from_review: Annotated[
         list[Path] | None,
-        option(
+        cli.option(
             "Take the corrections made in this folder with garmentcut review. May be given several times.", "FOLDER"
         ),
     ] = None,
     with_accepted: Annotated[
-        bool, flag("--with-accepted", "With --from-review: take cutouts that were accepted, too.")
+        bool, cli.flag("--with-accepted", "With --from-review: take cutouts that were accepted, too.")
     ] = False,
     pattern: Annotated[
-        str, option("How files are named; * stands for anything, / for a folder.", "PATTERN")
+        str, cli.option("How files are named; * stands for anything, / for a folder.", "PATTERN")
     ] = "<garment>_<view>",
     cutout_pattern: Annotated[
-        str, option("How cutouts are named, if it is another way than the photos.", "PATTERN")
+        str, cli.option("How cutouts are named, if it is another way than the photos.", "PATTERN")
     ] = "",
     resample: Annotated[
-        bool, flag("--resample", "Resample cutouts that have the photo's proportions, but not its size.")
+        bool, cli.flag("--resample", "Resample cutouts that have the photo's proportions, but not its size.")
     ] = False,
     accept_unchanged: Annotated[
-        bool, flag("--accept-unchanged", "Use PSD files that garmentcut wrote and nobody changed.")
+        bool, cli.flag("--accept-unchanged", "Use PSD files that garmentcut wrote and nobody changed.")
     ] = False,
-    add: Annotated[bool, flag("--add", "Keep the pairs of earlier runs that are not in these folders.")] = False,
+    add: Annotated[bool, cli.flag("--add", "Keep the pairs of earlier runs that are not in these folders.")] = False,
     folds: Annotated[
-        int | None, option("Split the garments into this many folds. The default is 5.", panel=SPLIT)
+        int | None, cli.option("Split the garments into this many folds. The default is 5.", panel=cli.SPLIT)
     ] = None,
     parts: Annotated[
         str | None,
-        option(
-            "Split the garments into train, validation and test instead, for example 70/15/15.", "A/B/C", panel=SPLIT
+        cli.option(
+            "Split the garments into train, validation and test instead, for example 70/15/15.",
+            "A/B/C",
+            panel=cli.SPLIT,
         ),
     ] = None,
-    seed: Annotated[int | None, option("Seed of the split. The default is 0.", min=0, panel=SPLIT)] = None,
-    resplit: Annotated[bool, flag("--resplit", "Split again, though garments change sides.", panel=SPLIT)] = False,
-    workers: Annotated[int, option("Threads; 0 is one for each core.", min=0, max=256, panel=RUNNING)] = 0,
-    config: ConfigOption = None,
-    set: SetOption = None,
-    as_json: JsonOption = False,
+    seed: Annotated[int | None, cli.option("Seed of the split. The default is 0.", min=0, panel=cli.SPLIT)] = None,
+    resplit: Annotated[
+        bool, cli.flag("--resplit", "Split again, though garments change sides.", panel=cli.SPLIT)
+    ] = False,
+    workers: Annotated[int, cli.option("Threads; 0 is one for each core.", min=0, max=256, panel=cli.RUNNING)] = 0,
+    config: cli.ConfigOption = None,
+    set: cli.SetOption = None,
+    as_json: cli.JsonOption = False,
 ) -> None:
     """Make a dataset of photos and cutouts: paired by name, checked, split by garment.
 
@@ -92,11 +77,11 @@ def ingest(
     Example: garmentcut ingest --from-review cutouts/ -o dataset/ --add
     """
     if not out:
-        fail("an empty --out, perhaps a variable that is not set; '.' means this folder")
+        cli.fail("an empty --out, perhaps a variable that is not set; '.' means this folder")
     if originals is None and not from_review:
-        fail("no photos: name their folder, or a folder of cutouts with --from-review")
+        cli.fail("no photos: name their folder, or a folder of cutouts with --from-review")
     if folds is not None and parts is not None:
-        fail("--folds and --parts: give one of them")
+        cli.fail("--folds and --parts: give one of them")
     # Imported here: `--help` must not wait for decoders.
     from garmentcut.dataset.corrections import ReviewSource
     from garmentcut.dataset.ingest import IngestOptions
@@ -112,44 +97,43 @@ def ingest(
         add=add,
         workers=workers,
         scheme=Scheme.of_parts(parts) if parts else Scheme.of_folds(folds) if folds is not None else None,
-        read=load_settings(config, set).read,
+        read=cli.load_settings(config, set).read,
         review=ReviewSource(tuple(from_review or ()), with_accepted),
     )
     raise typer.Exit(_ingest(originals, cutouts, Path(out), options, as_json=as_json))
 
 
 def _ingest(originals: Path | None, cutouts: Path | None, out: Path, options: Any, *, as_json: bool) -> int:
-    from garmentcut.cli.app import progress_bar
     from garmentcut.dataset.ingest import Ingest, IngestSummary
 
     with Ingest(originals, cutouts, out, options) as work:
         plan = work.plan()
         summary = IngestSummary(work.folder, num_read=len(plan.todo), num_junk=len(plan.junk))
-        with progress_bar(len(plan.todo), "pairs") as advance:
+        with cli.progress_bar(len(plan.todo), "pairs") as advance:
             for entry in work.examine(plan):
                 advance(entry.pair.name, next((f.text for f in entry.pair.faults if entry.pair.refused), ""))
         summary.rows = work.rows(plan)
         try:
             summary.outcome = work.finish(summary.rows)
         finally:  # also where there are too few garments: perhaps because most pairs were refused
-            train = shown("garmentcut", "train", "default", "--data", out, "--out", "runs/first")
+            train = cli.shown("garmentcut", "train", "default", "--data", out, "--out", "runs/first")
             next_step = f"{train} to train a network" if summary.num_usable and summary.outcome else ""
-            show(summary.as_dict(), summary.as_text, as_json=as_json, next_step=next_step)
-    return SOME_FAILED if summary.refused else OK
+            cli.show(summary.as_dict(), summary.as_text, as_json=as_json, next_step=next_step)
+    return cli.SOME_FAILED if summary.refused else cli.OK
 
 
-@command(TRAIN, stopped="stopped; the photos before are whole")
+@cli.command(cli.TRAIN, stopped="stopped; the photos before are whole")
 def studio(
-    out: Annotated[Path, out_option("Folder for the photos.", "FOLDER")],
+    out: Annotated[Path, cli.out_option("Folder for the photos.", "FOLDER")],
     cutouts: Annotated[
-        Path | None, option("Folder for their exact cutouts. By default none are written.", "FOLDER")
+        Path | None, cli.option("Folder for their exact cutouts. By default none are written.", "FOLDER")
     ] = None,
     seed: Annotated[
-        list[int] | None, option("Draw the garment of this seed. May be given several times.", min=0)
+        list[int] | None, cli.option("Draw the garment of this seed. May be given several times.", min=0)
     ] = None,
-    garments: Annotated[int, option("Without --seed: how many to draw, of seeds 0, 1, 2 ...", min=1)] = 1,
+    garments: Annotated[int, cli.option("Without --seed: how many to draw, of seeds 0, 1, 2 ...", min=1)] = 1,
     height: Annotated[
-        int, option("Height in pixels; the width is two thirds of it.", "PIXELS", min=96, max=12000)
+        int, cli.option("Height in pixels; the width is two thirds of it.", "PIXELS", min=96, max=12000)
     ] = 1728,
 ) -> None:
     """Draw synthetic studio photos, three views of each garment, whose alpha is known exactly.
@@ -163,8 +147,10 @@ def studio(
 
     seeds = seed or list(range(garments))
     for path in write_studio_photos(out, seeds, size_hw=(height, height * 2 // 3), cutouts_dir=cutouts):
-        say(path)
+        cli.say(path)
     if cutouts is None or len(seeds) < NUM_FOLDS:  # fewer garments make no dataset
-        say(f"next: {shown('garmentcut', 'cut', out, '--out', 'cut')} to cut them", err=True)
+        cli.say(f"next: {cli.shown('garmentcut', 'cut', out, '--out', 'cut')} to cut them", err=True)
     else:
-        say(f"next: {shown('garmentcut', 'ingest', out, cutouts, '--out', 'dataset')} to make a dataset", err=True)
+        cli.say(
+            f"next: {cli.shown('garmentcut', 'ingest', out, cutouts, '--out', 'dataset')} to make a dataset", err=True
+        )

@@ -8,23 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from garmentcut.cli.app import (
-    FILES,
-    JUDGE,
-    OK,
-    SOME_FAILED,
-    DatasetArgument,
-    JsonOption,
-    SplitOption,
-    argument,
-    command,
-    fail,
-    flag,
-    option,
-    out_option,
-    show,
-    shown,
-)
+from garmentcut.cli import shell as cli
 
 if TYPE_CHECKING:
     from garmentcut.dataset.manifest import Manifest
@@ -35,7 +19,9 @@ if TYPE_CHECKING:
 
 TriedArgument = Annotated[
     str,
-    argument("MODEL", "Model file, run folder, or folder of runs fold0, fold1 ...; 'default' is the embedded model."),
+    cli.argument(
+        "MODEL", "Model file, run folder, or folder of runs fold0, fold1 ...; 'default' is the embedded model."
+    ),
 ]
 _LISTED = 20
 _STOPPED = "stopped; nothing was written"
@@ -48,31 +34,35 @@ def model_path(text: str | Path) -> Path:
     return default_model() if str(text) == "default" else Path(text)
 
 
-@command(JUDGE, stopped=_STOPPED)
+@cli.command(cli.JUDGE, stopped=_STOPPED)
 def evaluate(
     model: TriedArgument,
-    dataset: DatasetArgument,
-    split: SplitOption = None,
+    dataset: cli.DatasetArgument,
+    split: cli.SplitOption = None,
     out: Annotated[
         Path | None,
-        out_option(
-            "Folder for scores.jsonl, scores.csv and totals.json. By default none is written.", "FOLDER", panel=FILES
+        cli.out_option(
+            "Folder for scores.jsonl, scores.csv and totals.json. By default none is written.",
+            "FOLDER",
+            panel=cli.FILES,
         ),
     ] = None,
     report: Annotated[
-        Path | None, option("HTML page to write: charts, worst photos, every photo.", "FILE", panel=FILES)
+        Path | None, cli.option("HTML page to write: charts, worst photos, every photo.", "FILE", panel=cli.FILES)
     ] = None,
-    worst: Annotated[int, option("How many of the worst photos the page shows.", min=0, max=1000, panel=FILES)] = 40,
+    worst: Annotated[
+        int, cli.option("How many of the worst photos the page shows.", min=0, max=1000, panel=cli.FILES)
+    ] = 40,
     against: Annotated[
         str | None,
-        option(
+        cli.option(
             "Another model, run or folder of folds: what MODEL gains and loses against it, photo by photo.", "MODEL"
         ),
     ] = None,
     seen: Annotated[
-        bool, flag("--seen", "Go on although the model was trained on these photos; says so in red.")
+        bool, cli.flag("--seen", "Go on although the model was trained on these photos; says so in red.")
     ] = False,
-    as_json: JsonOption = False,
+    as_json: cli.JsonOption = False,
 ) -> None:
     """Cut a dataset's photos and compare them with the retouchers' cutouts.
 
@@ -108,8 +98,8 @@ def evaluate(
         compared = Against(comparison, _changes(comparison, (ours, theirs), manifest)) if comparison else None
         page = render_report(totals, scores, gallery.worst_photos, dataset=words, against=compared)
         write_atomic(report, page.encode("utf-8", "backslashreplace"))
-    again = shown("garmentcut", "evaluate", model, dataset, "--report", "page.html")
-    show(
+    again = cli.shown("garmentcut", "evaluate", model, dataset, "--report", "page.html")
+    cli.show(
         totals.as_dict() | ({"against": comparison.as_dict()} if comparison else {}),
         lambda: totals_text(totals, scores) + (f"\n\n{comparison_text(comparison)}" if comparison else ""),
         as_json=as_json,
@@ -117,7 +107,7 @@ def evaluate(
     )
     if totals.num_seen:
         typer.secho(f"{seen_sentence(totals)} This says nothing about new ones.", fg="red", bold=True, err=True)
-    raise typer.Exit(SOME_FAILED if totals.num_failed else OK)
+    raise typer.Exit(cli.SOME_FAILED if totals.num_failed else cli.OK)
 
 
 def _changes(
@@ -132,37 +122,38 @@ def _changes(
 
 
 def _score(trials: "Sequence[Trial]", manifest: "Manifest", gallery: "Gallery") -> "list[PhotoScore]":
-    from garmentcut.cli.app import progress_bar
     from garmentcut.evaluation.scores import evaluate as evaluate_trials
 
     scores = []
-    with progress_bar(sum(len(trial.pairs) for trial in trials), "photos") as advance:
+    with cli.progress_bar(sum(len(trial.pairs) for trial in trials), "photos") as advance:
         for score in evaluate_trials(trials, manifest, on_photo=gallery):
             scores.append(score)
             advance(score.name, score.reason if score.status == "failed" else "")
     return scores
 
 
-@command(JUDGE, stopped=_STOPPED)
+@cli.command(cli.JUDGE, stopped=_STOPPED)
 def audit(
-    dataset: DatasetArgument,
+    dataset: cli.DatasetArgument,
     model: Annotated[
         Path | None,
-        option("Folder of runs fold0, fold1 ..., or a run folder, whose held-out photos are audited.", "RUNS"),
+        cli.option("Folder of runs fold0, fold1 ..., or a run folder, whose held-out photos are audited.", "RUNS"),
     ] = None,
-    split: SplitOption = None,
-    seen: Annotated[bool, flag("--seen", "Continue although the model was trained on these cutouts.")] = False,
+    split: cli.SplitOption = None,
+    seen: Annotated[bool, cli.flag("--seen", "Continue although the model was trained on these cutouts.")] = False,
     mark: Annotated[
         list[str] | None,
-        option(
+        cli.option(
             "Store a verdict: wrong, right, unsure, or nothing to take it back. May be given several times.",
             "NAME=VERDICT",
         ),
     ] = None,
-    verdicts: Annotated[Path | None, option("Store the verdicts of a file that the page saved.", "FILE")] = None,
-    out: Annotated[Path | None, out_option("Folder for index.html and suspects.jsonl.", "FOLDER", panel=FILES)] = None,
-    worst: Annotated[int, option("How many suspects the page shows.", min=1, max=1000, panel=FILES)] = 40,
-    as_json: JsonOption = False,
+    verdicts: Annotated[Path | None, cli.option("Store the verdicts of a file that the page saved.", "FILE")] = None,
+    out: Annotated[
+        Path | None, cli.out_option("Folder for index.html and suspects.jsonl.", "FOLDER", panel=cli.FILES)
+    ] = None,
+    worst: Annotated[int, cli.option("How many suspects the page shows.", min=1, max=1000, panel=cli.FILES)] = 40,
+    as_json: cli.JsonOption = False,
 ) -> None:
     """Find cutouts that are wrong: too thin at a side, without their hem, shifted, of another photo.
 
@@ -175,19 +166,21 @@ def audit(
     """
     if mark or verdicts is not None:
         if model is not None:
-            fail("store verdicts first, then audit: give --mark and --verdicts without --model")
+            cli.fail("store verdicts first, then audit: give --mark and --verdicts without --model")
         _store(dataset, mark or [], verdicts, as_json=as_json)
-        raise typer.Exit(OK)
+        raise typer.Exit(cli.OK)
     if model is None:
-        fail("nothing to do: give --model RUNS to audit, --mark or --verdicts to store verdicts")
+        cli.fail("nothing to do: give --model RUNS to audit, --mark or --verdicts to store verdicts")
     found = _audit(model_path(model), dataset, split or [], (out, worst), use_seen=seen)
     if out is None:
-        again = shown("garmentcut", "audit", dataset, "--model", model, "--out", "page")
+        again = cli.shown("garmentcut", "audit", dataset, "--model", model, "--out", "page")
         next_step = f"{again} to see them"
     else:
-        next_step = f"open {out / 'index.html'}; {shown('garmentcut', 'audit', dataset)} --verdicts FILE keeps verdicts"
-    show(_suspects(found), lambda: _as_text(found, out), as_json=as_json, next_step=next_step)
-    raise typer.Exit(SOME_FAILED if found.failures else OK)
+        next_step = (
+            f"open {out / 'index.html'}; {cli.shown('garmentcut', 'audit', dataset)} --verdicts FILE keeps verdicts"
+        )
+    cli.show(_suspects(found), lambda: _as_text(found, out), as_json=as_json, next_step=next_step)
+    raise typer.Exit(cli.SOME_FAILED if found.failures else cli.OK)
 
 
 def _store(dataset: Path, marks: list[str], path: Path | None, *, as_json: bool) -> None:
@@ -198,12 +191,11 @@ def _store(dataset: Path, marks: list[str], path: Path | None, *, as_json: bool)
     counts = Counter(pair.verdict for pair in manifest.usable if pair.verdict)
     words = ", ".join(f"{num} {verdict}" for verdict, num in sorted(counts.items())) or "no verdicts"
     text = f"{dataset}: {words}, of {len(manifest.usable)} cutouts"
-    train = shown("garmentcut", "train", "default", "--data", dataset, "--out", "runs/first")
-    show(dict(counts), lambda: text, as_json=as_json, next_step=f"{train} to train without the wrong ones")
+    train = cli.shown("garmentcut", "train", "default", "--data", dataset, "--out", "runs/first")
+    cli.show(dict(counts), lambda: text, as_json=as_json, next_step=f"{train} to train without the wrong ones")
 
 
 def _audit(model: Path, dataset: Path, splits: list[str], page: tuple[Path | None, int], *, use_seen: bool) -> "Audit":
-    from garmentcut.cli.app import progress_bar
     from garmentcut.dataset.manifest import read_manifest
     from garmentcut.evaluation.audit import PAGE_NAME, draw_suspects, render_page, write_suspects
     from garmentcut.evaluation.audit import audit as audit_pairs
@@ -212,7 +204,7 @@ def _audit(model: Path, dataset: Path, splits: list[str], page: tuple[Path | Non
 
     (out, worst), manifest = page, read_manifest(dataset)
     trials = plan_trials(model, manifest, splits=splits)
-    with progress_bar(sum(len(trial.pairs) for trial in trials), "photos") as advance:
+    with cli.progress_bar(sum(len(trial.pairs) for trial in trials), "photos") as advance:
         found = audit_pairs(trials, manifest, use_seen=use_seen, on_photo=advance)
     if out is not None:
         write_suspects(found, out)

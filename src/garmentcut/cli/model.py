@@ -4,18 +4,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from garmentcut.cli.app import TRAIN, JsonOption, argument, command, flag, option, out_option, show, shown
+from garmentcut.cli import shell as cli
 from garmentcut.errors import counted
 
 if TYPE_CHECKING:
     from garmentcut.model.card import ModelCard
 
 
-@command(TRAIN)
+@cli.command(cli.TRAIN)
 def card(
-    model: Annotated[Path | None, argument("MODEL", "Model file. The default is the embedded model.")] = None,
-    all: Annotated[bool, flag("--all", "Show every field, not only what most people ask for.")] = False,
-    as_json: JsonOption = False,
+    model: Annotated[Path | None, cli.argument("MODEL", "Model file. The default is the embedded model.")] = None,
+    all: Annotated[bool, cli.flag("--all", "Show every field, not only what most people ask for.")] = False,
+    as_json: cli.JsonOption = False,
 ) -> None:
     """Show a model's card: what it is, what it learned from, how good it is.
 
@@ -25,8 +25,8 @@ def card(
     from garmentcut.prediction.cutter import default_model
 
     found = read_model(model or default_model())[1]
-    words = shown("garmentcut", "card", *([model] if model else []), "--all")
-    show(
+    words = cli.shown("garmentcut", "card", *([model] if model else []), "--all")
+    cli.show(
         asdict(found),
         lambda: "\n".join(_all_lines(found) if all else _ten_lines(found)),
         as_json=as_json,
@@ -91,17 +91,17 @@ def _acceptance_text(card: "ModelCard") -> str:
     return f"{guarantee}, confidence {acceptance.confidence:g}: doubt up to {found.max_doubt:.3f}"
 
 
-@command(TRAIN, stopped="stopped; nothing was written")
+@cli.command(cli.TRAIN, stopped="stopped; nothing was written")
 def export(
-    run: Annotated[Path, argument("RUN", "Folder of a training (its best.safetensors), or a .safetensors file.")],
-    out: Annotated[Path, out_option("Model file to write, for example model.onnx.", "FILE")],
-    name: Annotated[str | None, option("Name on the card. The default is the training's.", "TEXT")] = None,
-    training_data: Annotated[str | None, option("On the card: what it was trained on, in words.", "TEXT")] = None,
-    licence: Annotated[str | None, option("On the card: licence of the weights.", "TEXT")] = None,
+    run: Annotated[Path, cli.argument("RUN", "Folder of a training (its best.safetensors), or a .safetensors file.")],
+    out: Annotated[Path, cli.out_option("Model file to write, for example model.onnx.", "FILE")],
+    name: Annotated[str | None, cli.option("Name on the card. The default is the training's.", "TEXT")] = None,
+    training_data: Annotated[str | None, cli.option("On the card: what it was trained on, in words.", "TEXT")] = None,
+    licence: Annotated[str | None, cli.option("On the card: licence of the weights.", "TEXT")] = None,
     folds: Annotated[
-        bool, flag("--folds", "Also write RUN/folds/*/model.onnx, which `garmentcut calibrate RUN` uses.")
+        bool, cli.flag("--folds", "Also write RUN/folds/*/model.onnx, which `garmentcut calibrate RUN` uses.")
     ] = False,
-    as_json: JsonOption = False,
+    as_json: cli.JsonOption = False,
 ) -> None:
     """Turn a trained network into a model file that `garmentcut cut --model` takes.
 
@@ -120,8 +120,8 @@ def export(
     for path, of_fold in (export_folds(run) if folds else {}).items():
         write_atomic(path, of_fold)
     found = card_of(content)
-    cut = shown("garmentcut", "cut", "photos", "--out", "cutouts", "--model", out)
-    show(
+    cut = cli.shown("garmentcut", "cut", "photos", "--out", "cutouts", "--model", out)
+    cli.show(
         asdict(found),
         lambda: "\n".join(_written_lines(found, out, len(content))),
         as_json=as_json,

@@ -6,55 +6,41 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from garmentcut.cli.app import (
-    INTERRUPTED,
-    JUDGE,
-    OK,
-    SOME_FAILED,
-    AcceleratorOption,
-    DataOption,
-    JsonOption,
-    MinutesOption,
-    argument,
-    command,
-    fail,
-    flag,
-    option,
-    out_option,
-    say,
-    show,
-    shown,
-)
+from garmentcut.cli import shell as cli
 
 if TYPE_CHECKING:
     from garmentcut.study.compare import Results
     from garmentcut.study.plan import Study
 
 
-@command(JUDGE, stopped="broken off at once; the same command goes on from what was last saved")
+@cli.command(cli.JUDGE, stopped="broken off at once; the same command goes on from what was last saved")
 def study(
-    study: Annotated[Path, argument("STUDY", "TOML file of a study, for example one in studies/.")],
-    data: DataOption,
+    study: Annotated[Path, cli.argument("STUDY", "TOML file of a study, for example one in studies/.")],
+    data: cli.DataOption,
     out: Annotated[
-        Path, out_option("Folder for runs and report. The same folder continues where it stopped.", "FOLDER")
+        Path, cli.out_option("Folder for runs and report. The same folder continues where it stopped.", "FOLDER")
     ],
     set: Annotated[
         list[str] | None,
-        option("One option of every recipe, for example data.workers=4. May be given several times.", "KEY=VALUE"),
+        cli.option("One option of every recipe, for example data.workers=4. May be given several times.", "KEY=VALUE"),
     ] = None,
     variant: Annotated[
         list[str] | None,
-        option("Run only this variant and the reference. May be given several times.", "NAME", "--variant"),
+        cli.option("Run only this variant and the reference. May be given several times.", "NAME", "--variant"),
     ] = None,
-    seed: Annotated[list[int] | None, option("Seed, instead of the file's. May be given several times.", min=0)] = None,
-    fold: Annotated[list[int] | None, option("Fold, instead of the file's. May be given several times.", min=0)] = None,
+    seed: Annotated[
+        list[int] | None, cli.option("Seed, instead of the file's. May be given several times.", min=0)
+    ] = None,
+    fold: Annotated[
+        list[int] | None, cli.option("Fold, instead of the file's. May be given several times.", min=0)
+    ] = None,
     seen: Annotated[
-        bool, flag("--seen", "Go on although a variant starts from weights that know held-out photos.")
+        bool, cli.flag("--seen", "Go on although a variant starts from weights that know held-out photos.")
     ] = False,
-    report_only: Annotated[bool, flag("--report-only", "Train nothing: write the report again.")] = False,
-    minutes: MinutesOption = None,
-    accelerator: AcceleratorOption = "auto",
-    as_json: JsonOption = False,
+    report_only: Annotated[bool, cli.flag("--report-only", "Train nothing: write the report again.")] = False,
+    minutes: cli.MinutesOption = None,
+    accelerator: cli.AcceleratorOption = "auto",
+    as_json: cli.JsonOption = False,
 ) -> None:
     """Compare trainings: run a study's variants over its seeds and folds, score them, and write OUT/report.html.
 
@@ -65,7 +51,7 @@ def study(
     Example: garmentcut study studies/smoke.toml --data dataset/ -o studies/smoke
     """
     if not str(out).strip() or out == Path():
-        fail("--out is missing or empty: the folder for the study")
+        cli.fail("--out is missing or empty: the folder for the study")
     # Imported here: `--help` must not wait for torch.
     from garmentcut.study import report  # with all that it needs, before anything is begun
 
@@ -76,14 +62,14 @@ def study(
         "folds": tuple(fold or ()),
     }
     results, interrupted = _run(_opened(study, (data, out), (choice, set or [])), accelerator, minutes, report_only)
-    typed = shown("garmentcut", *sys.argv[1:])
+    typed = cli.shown("garmentcut", *sys.argv[1:])
     page = report.write_report(results, typed)
     next_step = "run the same command again to continue" if interrupted else f"open {page}"
     content = report.as_dict(results, typed)
-    show(content, lambda: _as_text(content, results, page), as_json=as_json, next_step=next_step)
+    cli.show(content, lambda: _as_text(content, results, page), as_json=as_json, next_step=next_step)
     if interrupted == "interrupted":
-        raise typer.Exit(INTERRUPTED)
-    raise typer.Exit(SOME_FAILED if any(run.is_failed for run in results.runs) else OK)
+        raise typer.Exit(cli.INTERRUPTED)
+    raise typer.Exit(cli.SOME_FAILED if any(run.is_failed for run in results.runs) else cli.OK)
 
 
 def _opened(path: Path, folders: tuple[Path, Path], choice: Any) -> "Study":
@@ -109,7 +95,7 @@ def _run(study: "Study", accelerator: str, minutes: float | None, report_only: b
         session = StudySession(study, registry, Devices(accelerator), minutes)
         study.check_recipes(session.chosen)
         for line in () if report_only else session.work():
-            say(line, err=True)
+            cli.say(line, err=True)
         failures = session.permanent_failures
         results = gather(study, registry, chosen=session.chosen, permanent_failures=failures)
     return results, session.interrupted

@@ -8,25 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from garmentcut.cli.app import (
-    INTERRUPTED,
-    OK,
-    RUNNING,
-    TRAIN,
-    AcceleratorOption,
-    DataOption,
-    JsonOption,
-    MinutesOption,
-    argument,
-    command,
-    fail,
-    flag,
-    option,
-    out_option,
-    say,
-    show,
-    shown,
-)
+from garmentcut.cli import shell as cli
 from garmentcut.errors import counted
 
 if TYPE_CHECKING:
@@ -37,36 +19,41 @@ if TYPE_CHECKING:
 Show = Callable[["Run", "Event"], None]
 
 
-@command(TRAIN, stopped="broken off at once; the same command goes on from what was last saved")
+@cli.command(cli.TRAIN, stopped="broken off at once; the same command goes on from what was last saved")
 def train(
-    recipe: Annotated[str, argument("RECIPE", "Built-in recipe, such as default, or a TOML file: see docs/recipe.md.")],
-    data: DataOption,
+    recipe: Annotated[
+        str, cli.argument("RECIPE", "Built-in recipe, such as default, or a TOML file: see docs/recipe.md.")
+    ],
+    data: cli.DataOption,
     out: Annotated[
-        str | None, out_option("Folder for the run: weights, journal, samples. The same folder continues it.", "FOLDER")
+        str | None,
+        cli.out_option("Folder for the run: weights, journal, samples. The same folder continues it.", "FOLDER"),
     ] = None,
     set: Annotated[
         list[str] | None,
-        option("One option of the recipe, for example training.steps=2000. May be given several times.", "KEY=VALUE"),
+        cli.option(
+            "One option of the recipe, for example training.steps=2000. May be given several times.", "KEY=VALUE"
+        ),
     ] = None,
     fold: Annotated[
         str | None,
-        option("Fold to hold out; all is one after another, none is to learn from everything. The default is 0."),
+        cli.option("Fold to hold out; all is one after another, none is to learn from everything. The default is 0."),
     ] = None,
-    validation: Annotated[str | None, option("Split to hold out, instead of a fold.", "NAME")] = None,
+    validation: Annotated[str | None, cli.option("Split to hold out, instead of a fold.", "NAME")] = None,
     hours: Annotated[
-        float | None, option("For a recipe with stages: fit the steps to this time, once.", "HOURS", min=0.05)
+        float | None, cli.option("For a recipe with stages: fit the steps to this time, once.", "HOURS", min=0.05)
     ] = None,
     range_test: Annotated[
-        bool, flag("--range-test", "Train nothing: find a learning rate, OUT/range_test.svg.")
+        bool, cli.flag("--range-test", "Train nothing: find a learning rate, OUT/range_test.svg.")
     ] = False,
     augmentations: Annotated[
-        Path | None, option("Train nothing: draw what the augmentation does on this .jpg or .png.", "FILE")
+        Path | None, cli.option("Train nothing: draw what the augmentation does on this .jpg or .png.", "FILE")
     ] = None,
-    minutes: MinutesOption = None,
-    accelerator: AcceleratorOption = "auto",
-    devices: Annotated[int, option("GPUs (or processes on a CPU) of each machine.", min=1, panel=RUNNING)] = 1,
-    nodes: Annotated[int, option("Machines, started by torchrun or SLURM.", min=1, panel=RUNNING)] = 1,
-    as_json: JsonOption = False,
+    minutes: cli.MinutesOption = None,
+    accelerator: cli.AcceleratorOption = "auto",
+    devices: Annotated[int, cli.option("GPUs (or processes on a CPU) of each machine.", min=1, panel=cli.RUNNING)] = 1,
+    nodes: Annotated[int, cli.option("Machines, started by torchrun or SLURM.", min=1, panel=cli.RUNNING)] = 1,
+    as_json: cli.JsonOption = False,
 ) -> None:
     """Train a network on a dataset.
 
@@ -77,7 +64,7 @@ def train(
     Example: garmentcut train default --data dataset/ -o runs/ours --hours 8
     """
     if out == "" or (out is None and augmentations is None):
-        fail("--out is missing or empty: the folder for the run")
+        cli.fail("--out is missing or empty: the folder for the run")
     # Imported here: `--help` must not wait for torch.
     from garmentcut.training.devices import Devices
 
@@ -86,7 +73,7 @@ def train(
         from garmentcut.training.trial import draw_augmentations
 
         draw_augmentations(runs[0], augmentations)
-        say(augmentations)
+        cli.say(augmentations)
     elif range_test:
         _try_rates(runs[0], Devices(accelerator, devices, nodes), as_json=as_json)
     else:
@@ -130,12 +117,12 @@ def _train(
         next_step = "run the same command again to continue"
     elif len(runs) > 1:
         next_step = (
-            f"{shown('garmentcut', 'evaluate', folder.parent, data)} to measure them on photos they had not seen"
+            f"{cli.shown('garmentcut', 'evaluate', folder.parent, data)} to measure them on photos they had not seen"
         )
     else:
-        next_step = f"{shown('garmentcut', 'export', folder, '--out', 'model.onnx')} to make a model file"
-    show({"runs": rows}, lambda: summary_text(rows), as_json=as_json, next_step=next_step)
-    raise typer.Exit(INTERRUPTED if any(end.reason == "interrupted" for end in ends.values()) else OK)
+        next_step = f"{cli.shown('garmentcut', 'export', folder, '--out', 'model.onnx')} to make a model file"
+    cli.show({"runs": rows}, lambda: summary_text(rows), as_json=as_json, next_step=next_step)
+    raise typer.Exit(cli.INTERRUPTED if any(end.reason == "interrupted" for end in ends.values()) else cli.OK)
 
 
 def _try_rates(run: "Run", devices: "Devices", *, as_json: bool) -> None:
@@ -154,7 +141,7 @@ def _try_rates(run: "Run", devices: "Devices", *, as_json: bool) -> None:
     else:
         text = f"the loss falls fastest at optimizer.lr = {suggested:.2g}; see {curve}"
         next_step = f"train with --set optimizer.lr={suggested:.2g}"
-    show({"suggested_lr": suggested, "curve": curve}, lambda: text, as_json=as_json, next_step=next_step)
+    cli.show({"suggested_lr": suggested, "curve": curve}, lambda: text, as_json=as_json, next_step=next_step)
 
 
 @contextmanager
@@ -223,11 +210,11 @@ def _lines(folders: Sequence[Path]) -> Show:
             last["step"] = event
             is_long = event.steps >= _LONG_RUN_STEPS
             if is_long and event.step % (event.steps // _LINES_A_RUN) == 0 and event.step < event.steps:
-                say(f"{_name(run, folders)}{_numbers(event)}", err=True)
+                cli.say(f"{_name(run, folders)}{_numbers(event)}", err=True)
         elif isinstance(event, Evaluated):
-            say(f"{_name(run, folders)}{_numbers(last['step'])}; {_found(event)}", err=True)
+            cli.say(f"{_name(run, folders)}{_numbers(last['step'])}; {_found(event)}", err=True)
         elif isinstance(event, Planned):
-            say(_planned(event), err=True)
+            cli.say(_planned(event), err=True)
 
     return show
 
