@@ -22,6 +22,7 @@ from garmentcut.prediction.doubt import (
     NUM_COMPARED,
     Maps,
     Observation,
+    Plane,
     check_doubt,
     continuation_of,
     doubt_of,
@@ -98,8 +99,13 @@ def reasons_of(model: DoubtModel, observation: Observation, *, at_least_one: boo
 
 
 def _reasons_in(maps: Maps, features: Iterable[str]) -> Iterator[Reason]:
-    reasons = (Reason(flag, words(maps)) for flag, words in map(_REASONS.__getitem__, features))
-    return (reason for reason in reasons if reason.text)
+    for flag, text, where in map(_REASONS.__getitem__, features):
+        if isinstance(text, str):
+            spot = densest(where(maps)) if where else None
+            text = f"{text} at the {place_of(maps, *spot)}" if spot else text
+        elif not (text := text(maps)):
+            continue  # there is nothing of the kind
+        yield Reason(flag, text)
 
 
 def place_of(maps: Maps, x: float, y: float) -> str:
@@ -112,7 +118,7 @@ def place_of(maps: Maps, x: float, y: float) -> str:
     return words[int(across > _MIDDLE[0]) + int(across > _MIDDLE[1])]
 
 
-def densest(plane: NDArray[np.float32]) -> tuple[float, float] | None:
+def densest(plane: Plane) -> tuple[float, float] | None:
     """Middle x, y of the square of the map that holds most of a plane; None: there is nothing."""
     sums = box_sums(plane, _AREA_PX)
     if sums.max(initial=0) <= 0:
@@ -124,38 +130,13 @@ def densest(plane: NDArray[np.float32]) -> tuple[float, float] | None:
     return float((x * weights).sum() / weights.sum()) + 0.5, float((y * weights).sum() / weights.sum()) + 0.5
 
 
-def _at(maps: Maps, plane: NDArray[np.float32], words: str) -> str:
-    spot = densest(plane)
-    return f"{words} at the {place_of(maps, *spot)}" if spot else words
-
-
-def _soft_edge(maps: Maps) -> str:
-    return _at(maps, maps.softness, "soft or sheer edge")
-
-
-def _sheer(maps: Maps) -> str:
-    return _at(maps, maps.softness * erode(maps.mask, _INSIDE_PX, neighbours=4), "sheer or unsure inside")
-
-
-def _haze(maps: Maps) -> str:
-    return _at(maps, maps.alpha * erode(~maps.mask, _INSIDE_PX, neighbours=4), "faint traces beside the garment")
-
-
-def _low_contrast(maps: Maps) -> str:
-    faint = maps.edge & (maps.contrast < LOW_CONTRAST)
-    return _at(maps, faint.astype(np.float32), "garment like background")
-
-
-def _components(maps: Maps) -> str:
-    num = maps.num_components
-    return f"{_NUMBERS.get(num, str(num))} parts" if num > 1 else ""
+def _several(num: int, unit: str) -> str:
+    return f"{_NUMBERS.get(num, str(num))} {unit}" if num > 1 else ""
 
 
 def _holes(maps: Maps) -> str:
-    num = len(maps.holes_xy)
-    if num == 1:
-        return f"hole at the {place_of(maps, *maps.holes_xy[0])}"
-    return f"{_NUMBERS.get(num, str(num))} holes" if num else ""
+    holes = maps.holes_xy
+    return f"hole at the {place_of(maps, *holes[0])}" if len(holes) == 1 else _several(len(holes), "holes")
 
 
 def _contact(maps: Maps) -> str:
@@ -163,27 +144,32 @@ def _contact(maps: Maps) -> str:
     return f"touches the frame: {', '.join(touched)}" if touched else ""
 
 
-def _cut_off(maps: Maps) -> str:
-    return _at(maps, continuation_of(maps), "something thin may be cut off")
+def _inside(mask: NDArray[np.bool_], num_px: int = _INSIDE_PX) -> NDArray[np.bool_]:
+    return erode(mask, num_px, neighbours=4)
 
 
-_REASONS: dict[str, tuple[str, Callable[[Maps], str]]] = {
-    "edge_softness": ("soft_edge", _soft_edge),
-    "wide_edge": ("soft_edge", _soft_edge),
-    "sheer": ("sheer", _sheer),
-    "haze": ("traces", _haze),
-    "outline": ("long_outline", lambda _: "ragged or very long outline"),
-    "components": ("components", _components),
-    "holes": ("holes", _holes),
-    "contact": ("touches_frame", _contact),
-    "low_contrast": ("low_contrast", _low_contrast),
-    "contrast": ("low_contrast", lambda _: "little contrast along the edge"),
-    "mixed_colors": ("pattern", lambda _: "strong pattern"),
-    "stage_disagreement": ("stages_disagree", lambda _: "the stages of the model disagree"),
-    "unlike": ("unlike_training", lambda _: "unlike the training photos"),
-    "cut_off": ("cut_off", _cut_off),
+_SOFT_EDGE = ("soft_edge", "soft or sheer edge", lambda maps: maps.softness)
+_REASONS: dict[str, tuple[str, str | Callable[[Maps], str], Callable[[Maps], Plane] | None]] = {
+    "edge_softness": _SOFT_EDGE,
+    "wide_edge": _SOFT_EDGE,
+    "sheer": ("sheer", "sheer or unsure inside", lambda maps: maps.softness * _inside(maps.mask)),
+    "haze": ("traces", "faint traces beside the garment", lambda maps: maps.alpha * _inside(~maps.mask)),
+    "outline": ("long_outline", "ragged or very long outline", None),
+    "components": ("components", lambda maps: _several(maps.num_components, "parts"), None),
+    "holes": ("holes", _holes, None),
+    "contact": ("touches_frame", _contact, None),
+    "low_contrast": (
+        "low_contrast",
+        "garment like background",
+        lambda maps: (maps.edge & (maps.contrast < LOW_CONTRAST)).astype(np.float32),
+    ),
+    "contrast": ("low_contrast", "little contrast along the edge", None),
+    "mixed_colors": ("pattern", "strong pattern", None),
+    "stage_disagreement": ("stages_disagree", "the stages of the model disagree", None),
+    "unlike": ("unlike_training", "unlike the training photos", None),
+    "cut_off": ("cut_off", "something thin may be cut off", continuation_of),
 }
-"""Of each feature the flag and the words; no words: there is nothing of the kind."""
+"""Of each feature the flag, the words (none: there is nothing of the kind), and where it is, for the place."""
 
 _FINE_IF_MUCH = "contrast"
 """The feature of which only little is a reason to doubt."""
