@@ -158,7 +158,8 @@ class GarmentcutError(Exception):
 
     def __init_subclass__(cls, *, code: str = "", exit_code: int = 0) -> None:
         """Give a kind of error its codes, where they are not those of its base."""
-        cls.code = code or cls.code
+        if code:
+            cls.code = code
         cls.exit_code = exit_code or cls.exit_code
 
     def __init__(self, message: str = "", *, code: str = "") -> None:
