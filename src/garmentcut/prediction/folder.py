@@ -247,10 +247,11 @@ class FolderCutter:
             self.attempts = Attempts(self.out_dir, check=self.check)
         except LockTakenError as error:
             raise SourceError(f"{error}; wait or choose another --out") from error
-        except (OSError, SourceError) as error:
+        except SourceError:
             self._lock.release()
-            if isinstance(error, SourceError):
-                raise
+            raise
+        except OSError as error:
+            self._lock.release()
             reason = "not a folder" if isinstance(error, FileExistsError) else error.strerror
             file = error.filename or self.out_dir
             raise SourceError(f"{file}: {reason}; fix that, or choose another --out") from error
@@ -282,10 +283,8 @@ class FolderCutter:
         Raises:
             FolderError: it was removed, replaced or unmounted, or another run has taken it.
         """
-        try:
-            self._lock.check()
-        except LockLostError as error:
-            raise FolderError(f"{self.out_dir}: {error}; put it back and run again") from error
+        if lost := self.problem():
+            raise FolderError(f"{self.out_dir}: {lost}; put it back and run again")
 
     def problem(self) -> str:
         """What became of the output folder, in words; empty: it is still the one that was entered."""
@@ -302,8 +301,7 @@ class FolderCutter:
             FolderError: it is not back, or another run is at work there.
             OSError: it cannot be read or written.
         """
-        with suppress(LockLostError):
-            self._lock.check()
+        if not self.problem():
             return
         if not self._lock.path.is_file():  # a mount point, perhaps: only the marker tells that it is the folder
             self.check()
@@ -327,44 +325,43 @@ class FolderCutter:
         """
         self.check()
         sources = list(sources)
-        self.journal.forget(_readable_folders(self.journal.rows.values()))
+        unread = [row.input for row in self.journal.rows.values() if row.code == "unreadable"]
+        # Folders that can be read now. Not Path.is_dir: it raises where a folder may not be entered.
+        self.journal.forget(path for path in unread if os.path.isdir(path) and os.access(path, os.R_OK | os.X_OK))  # noqa: PTH112
         adopt_moved(sources, self.journal)
         sources, renamed = tell_apart(sources, self.journal.rows, self._is_another, self.journal.displace)
-        owners = self.journal.owners()
-        sources = [source for source in sources if self._name_below(source.path) not in owners]
+        rows = self.journal.rows
+        owners = {name: row.input for row in rows.values() for name in row.written}
+        out = self.out_dir
+        below = {one.path: one.path.relative_to(out).as_posix() for one in sources if one.path.is_relative_to(out)}
+        sources = [source for source in sources if below.get(source.path) not in owners]
         names = name_files(
             sources,
             self.config.output,
             self.specification,
-            places=self.journal.places(),
+            places={row.input: row.place for row in rows.values()},
             owners={unsorted_output(name): path for name, path in owners.items()},
         )
         done = {path: row for path in names if (row := self._done_row(path, names[path].outputs))}
         garments = {str(source.path): garment_of(source) for source in sources} if self.specification else {}
         # Photos of a garment have one scale: one of them new, and all are cut; but not for one that only fails again.
-        rows = self.journal.rows
-        failed_for_good = {path for path in names if fails_again(rows.get(str(path)), path, options=self.options)}
-        failed_for_good = set() if self.overwrite else failed_for_good
+        again = () if self.overwrite else names
+        failed_for_good = {path for path in again if fails_again(rows.get(str(path)), path, options=self.options)}
         to_cut = {garments.get(str(path)) for path in names if path not in done and path not in failed_for_good}
         done = {path: row for path, row in done.items() if not garments or garments[str(path)] not in to_cut}
         todo = {path: named for path, named in names.items() if path not in done}
-        for folder in {
-            (self.out_dir / name).parent for named in todo.values() for name in named.outputs
-        } - self._tidied:
+        written_to = {(self.out_dir / name).parent for named in todo.values() for name in named.outputs}
+        for folder in written_to - self._tidied:
             with suppress(OSError):  # writing to it will say what is wrong with it
                 for one in (folder, *capture_one_folders(folder)):
                     remove_staged(one, self.owner)
             self._tidied.add(folder)
-        originals = {str(path) for path in names} | self.journal.rows.keys()
+        originals = {str(path) for path in names} | rows.keys()
         self._folded |= {path: folded_path(Path(path)) for path in originals - self._folded.keys()}
         return Plan(todo, tuple(done.values()), frozenset(self._folded.values()), garments, renamed)
 
     def _is_another(self, row: Row, path: Path) -> bool:
         return not is_unchanged(row, path) and is_another_at(row, lambda: read_photo_bytes(path, self.config.read))
-
-    def _name_below(self, path: Path) -> str | None:
-        """A path as outputs are named; None if it does not lie in the output folder."""
-        return path.relative_to(self.out_dir).as_posix() if path.is_relative_to(self.out_dir) else None
 
     def _done_row(self, path: Path, outputs: tuple[str, ...]) -> Row | None:
         row = self.journal.rows.get(str(path))
@@ -520,10 +517,3 @@ def _jobs_of(plan: Plan, is_stopping: Callable[[], bool]) -> Iterator[tuple[Path
             return
         last = garment
         yield path, named
-
-
-def _readable_folders(rows: Iterable[Row]) -> list[str]:
-    """Folders that an earlier run could not read, and that can be read now."""
-    unread = [row.input for row in rows if row.code == "unreadable"]
-    # Not Path.is_dir: it raises where a folder may not be entered.
-    return [path for path in unread if os.path.isdir(path) and os.access(path, os.R_OK | os.X_OK)]  # noqa: PTH112
