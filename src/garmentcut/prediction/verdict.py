@@ -1,9 +1,10 @@
 """Judges cutouts: verdict by the card's threshold, reasons, a map of where to look, comparison with other views."""
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import compress, islice
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -311,31 +312,20 @@ def find_odd_views(appearance: Mapping[str, tuple[float, ...]]) -> dict[str, tup
     """
     known = {view: values for view, values in appearance.items() if len(values) > _COMPONENTS}
     found: dict[str, tuple[Reason, ...]] = {}
-    comparisons = zip(VIEW_FLAGS.items(), (_color_differs, _length_differs, _components_differ), strict=True)
-    for (flag, words), differs in comparisons:
-        for view, values in known.items():
-            others = sorted(other for other in known if other != view)
-            if others and all(differs(values, known[other]) for other in others):
-                found[view] = (*found.get(view, ()), Reason(flag, f"{words} {' and '.join(others)}"))
+    for view, values in known.items() if len(known) > 1 else ():
+        others = sorted(known.keys() - {view})
+        differs = np.all([_differing(values, known[other]) for other in others], axis=0)
+        odd = [Reason(flag, f"{words} {' and '.join(others)}") for flag, words in compress(VIEW_FLAGS.items(), differs)]
+        if odd:
+            found[view] = tuple(odd)
     return found
 
 
-def raised(doubt: float) -> float:
-    """The doubt of an odd view."""
-    return round(doubt + RAISE * (1 - doubt), 4)
-
-
-def _color_differs(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
-    apart = np.array([(one[_Y] - other[_Y]) / 2, one[_CB] - other[_CB], one[_CR] - other[_CR]])
-    return float(np.sqrt((apart**2).sum())) > COLOR_LIMIT
-
-
-def _length_differs(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
-    return abs(one[_HEIGHT] - other[_HEIGHT]) > LENGTH_LIMIT * max(one[_HEIGHT], other[_HEIGHT])
-
-
-def _components_differ(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
-    return one[_COMPONENTS] != other[_COMPONENTS]
+def _differing(one: tuple[float, ...], other: tuple[float, ...]) -> tuple[bool, ...]:
+    """Whether colour, length and number of parts of two views differ: for each of `VIEW_FLAGS`, in its order."""
+    color = math.hypot((one[_Y] - other[_Y]) / 2, one[_CB] - other[_CB], one[_CR] - other[_CR])
+    length = abs(one[_HEIGHT] - other[_HEIGHT]) / max(one[_HEIGHT], other[_HEIGHT], 1e-9)
+    return color > COLOR_LIMIT, length > LENGTH_LIMIT, one[_COMPONENTS] != other[_COMPONENTS]
 
 
 @dataclass
@@ -393,7 +383,7 @@ class ViewComparison:
     def _judged(self, row: Row, odd: tuple[Reason, ...]) -> Row:
         if row.own_doubt is None:
             return row
-        doubt = raised(row.own_doubt) if odd else row.own_doubt
+        doubt = round(row.own_doubt + RAISE * (1 - row.own_doubt), 4) if odd else row.own_doubt
         verdict = self.judge.verdict_of(doubt, row.flags)
         first = int(row.flags[:1] == (FOREIGN,))
         # What an earlier comparison found stands in front, behind that the photo is foreign.
