@@ -45,41 +45,33 @@ def printable(text: str) -> str:
 def start_logging(form: LogFormat, stream: TextIO) -> None:
     """Send garmentcut's events to a stream; a second call replaces the first."""
     lines = logging.StreamHandler(stream)
-    lines.setFormatter(JsonLines() if form == "json" else TextLines())
+    lines.setFormatter(EventLines(form))
     LOGGER.handlers[:] = [lines]
     LOGGER.setLevel(logging.INFO)
     LOGGER.propagate = False
 
 
-class JsonLines(logging.Formatter):
-    """`{"time": ISO 8601 in UTC, "level", "event", ...fields}`."""
+class EventLines(logging.Formatter):
+    """One line, unless an exception follows it, in one of two forms.
+
+    `json`: `{"time": ISO 8601 in UTC, "level", "event", ...fields}`, in ASCII. `text`: `TIME LEVEL event key=value
+    ...`; a value with blanks stands in quotes.
+    """
+
+    def __init__(self, form: LogFormat) -> None:
+        super().__init__()
+        self._form = form
 
     def format(self, record: logging.LogRecord) -> str:
-        """One object, on one line, in ASCII."""
-        line = {"time": _time_of(record), "level": record.levelname.lower(), "event": record.getMessage()}
-        line |= {key: value for key, value in _fields_of(record).items() if key not in line}
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)  # ASCII: a file name that is not valid Unicode breaks no reader
-
-
-class TextLines(logging.Formatter):
-    """`TIME LEVEL event key=value ...`; a value with blanks stands in quotes."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """One line, unless an exception follows it."""
-        parts = [_time_of(record), record.levelname.lower(), record.getMessage()]
-        line = " ".join([*parts, *(f"{key}={_quoted(value)}" for key, value in _fields_of(record).items())])
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
-
-
-def _fields_of(record: logging.LogRecord) -> dict[str, Any]:
-    fields: dict[str, Any] = getattr(record, "fields", {})
-    return fields
-
-
-def _time_of(record: logging.LogRecord) -> str:
-    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        """The line of an event."""
+        moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        line = {"time": moment, "level": record.levelname.lower(), "event": record.getMessage()}
+        fields = getattr(record, "fields", {})
+        exception = {"exception": self.formatException(record.exc_info)} if record.exc_info else {}
+        if self._form == "json":  # ASCII: a file name that is not valid Unicode breaks no reader
+            return json.dumps({**line, **fields, **line, **exception}, default=str)
+        text = " ".join([*line.values(), *(f"{key}={_quoted(value)}" for key, value in fields.items())])
+        return "\n".join([text, *exception.values()])
 
 
 def _quoted(value: Any) -> str:
