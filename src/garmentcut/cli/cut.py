@@ -332,9 +332,7 @@ def _watch(folder: "FolderCutter", folders: list[Any], monitor: "Monitor", *, as
             report_row(monitor, row)
             summary.add(row)
             number = summary.counts["foreign"]
-            if (
-                row.is_foreign and number & (number - 1) == 0
-            ):  # the 1st, 2nd, 4th, 8th ...: said early, and not too often
+            if row.is_foreign and number & (number - 1) == 0:  # the 1st, 2nd, 4th ...: said early, and not too often
                 log_event("foreign", level=logging.WARNING, text=summary.foreign_warning)
         notify_service("STOPPING=1")
         log_event("stopped", cut=summary.counts["cut"], failed=summary.counts["failed"])
@@ -398,23 +396,19 @@ def _observed(order: _Order) -> Iterator["Monitor"]:
         if not order.metrics_port:
             yield Monitor(health=health)
             return
-        host, port = _address_of(order.metrics_port)
+        host, _, port = order.metrics_port.rpartition(":")
+        if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+            no = f"{order.metrics_port!r} is no port such as 9464, nor an address such as 0.0.0.0:9464"
+            cli.fail(f"--metrics-port: {no}")
         from garmentcut.observe.server import StatusServer
 
         monitor = Monitor(Metrics(), health)
         monitor.health.problem("start", "the model is being loaded")
         try:
-            stack.enter_context(StatusServer(monitor, host=host, port=port))
+            stack.enter_context(StatusServer(monitor, host=host.strip("[]") or _HOST, port=int(port)))
         except OSError as error:
             cli.fail(f"--metrics-port {order.metrics_port}: {error.strerror or error}; choose another")
         yield monitor
-
-
-def _address_of(text: str) -> tuple[str, int]:
-    host, _, port = text.rpartition(":")
-    if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
-        cli.fail(f"--metrics-port: {text!r} is no port such as 9464, nor an address such as 0.0.0.0:9464")
-    return host.strip("[]") or _HOST, int(port)
 
 
 @dataclass

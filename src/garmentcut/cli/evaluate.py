@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from garmentcut.dataset.manifest import Manifest
     from garmentcut.evaluation.audit import Audit
     from garmentcut.evaluation.edge import EdgeFit
-    from garmentcut.evaluation.pictures import Gallery, Tile
+    from garmentcut.evaluation.pictures import Gallery
     from garmentcut.evaluation.predict import Trial
-    from garmentcut.evaluation.scores import Comparison, PhotoScore
+    from garmentcut.evaluation.scores import PhotoScore
     from garmentcut.evaluation.uncertainty import Calibration, Guarantee
     from garmentcut.model.card import Acceptance, Threshold
 
@@ -107,9 +107,13 @@ def calibrate(
     if not (0 < risk < 1 and 0 < confidence < 1 and 0 < quality <= 1):
         cli.fail("--risk and --confidence must lie between 0 and 1, --quality above 0 and at most 1")
     tried = model_path(model)
-    receiver = model_path(into) if into is not None else (_single(tried) if out else None)
+    receiver = model_path(into) if into is not None else None
     if out is not None:
-        _check_out(out, receiver, tried)
+        receiver = receiver or _single(tried)
+        if receiver is None:
+            cli.fail(f"{tried} holds several models: name the one that gets the result by --into")
+        if out.resolve() == model_path("default").resolve():
+            cli.fail("the embedded model is not changed; choose another --out")
     manifest, splits = read_manifest(dataset), split or []
     code, content, text = cli.OK, dict[str, Any](), ""
     if edge:
@@ -139,15 +143,6 @@ def _single(tried: Path) -> Path | None:
     if not tried.is_dir():
         return tried
     return tried / MODEL_NAME if (tried / MODEL_NAME).is_file() else None
-
-
-def _check_out(out: Path, receiver: Path | None, tried: Path) -> None:
-    from garmentcut.prediction.cutter import default_model
-
-    if receiver is None:
-        cli.fail(f"{tried} holds several models: name the one that gets the result by --into")
-    if out.resolve() == default_model().resolve():
-        cli.fail("the embedded model is not changed; choose another --out")
 
 
 def _check_kind(model: Path, manifest: "Manifest", receiver: Path | None) -> None:
@@ -321,9 +316,9 @@ def evaluate(
     """
     # Imported here: `--help` must not wait for a network runtime.
     from garmentcut.dataset.manifest import read_manifest
-    from garmentcut.evaluation.pictures import Gallery
+    from garmentcut.evaluation.pictures import Gallery, draw_choices
     from garmentcut.evaluation.predict import plan_trials, refuse_seen
-    from garmentcut.evaluation.report import Against, comparison_text, render_report, totals_text
+    from garmentcut.evaluation.report import NUM_CHANGES, Against, comparison_text, render_report, totals_text
     from garmentcut.evaluation.scores import compare_scores, seen_sentence, total_scores, write_scores
     from garmentcut.photo.files import write_atomic
 
@@ -340,7 +335,10 @@ def evaluate(
         write_atomic(out / "totals.json", (json.dumps(totals.as_dict(), indent=1) + "\n").encode())
     if report is not None:
         words = ", ".join([dataset.resolve().name, *splits])
-        compared = Against(comparison, _changes(comparison, (ours, theirs), manifest)) if comparison else None
+        compared = None
+        if comparison is not None:  # pictures of the largest gains and losses
+            changed = [*comparison.gains(NUM_CHANGES), *comparison.losses(NUM_CHANGES)]
+            compared = Against(comparison, draw_choices(ours, theirs, manifest, {one.name for one, _ in changed}))
         page = render_report(totals, scores, gallery.worst_photos, dataset=words, against=compared)
         write_atomic(report, page.encode("utf-8", "backslashreplace"))
     again = cli.shown("garmentcut", "evaluate", model, dataset, "--report", "page.html")
@@ -353,17 +351,6 @@ def evaluate(
     if totals.num_seen:
         typer.secho(f"{seen_sentence(totals)} This says nothing about new ones.", fg="red", bold=True, err=True)
     raise typer.Exit(cli.SOME_FAILED if totals.num_failed else cli.OK)
-
-
-def _changes(
-    comparison: "Comparison", trials: "tuple[Sequence[Trial], Sequence[Trial]]", manifest: "Manifest"
-) -> "dict[str, tuple[Tile, ...]]":
-    """Pictures of the largest gains and losses."""
-    from garmentcut.evaluation.pictures import draw_choices
-    from garmentcut.evaluation.report import NUM_CHANGES
-
-    changed = [*comparison.gains(NUM_CHANGES), *comparison.losses(NUM_CHANGES)]
-    return draw_choices(*trials, manifest, {ours.name for ours, _ in changed})
 
 
 def _score(trials: "Sequence[Trial]", manifest: "Manifest", gallery: "Gallery") -> "list[PhotoScore]":
@@ -416,6 +403,8 @@ def audit(
         raise typer.Exit(cli.OK)
     if model is None:
         cli.fail("nothing to do: give --model RUNS to audit, --mark or --verdicts to store verdicts")
+    from garmentcut.evaluation.audit import row_of
+
     found = _audit(model_path(model), dataset, split or [], (out, worst), use_seen=seen)
     if out is None:
         again = cli.shown("garmentcut", "audit", dataset, "--model", model, "--out", "page")
@@ -424,7 +413,12 @@ def audit(
         next_step = (
             f"open {out / 'index.html'}; {cli.shown('garmentcut', 'audit', dataset)} --verdicts FILE keeps verdicts"
         )
-    cli.show(_suspects(found), lambda: _audit_text(found, out), as_json=as_json, next_step=next_step)
+    content = {
+        "suspects": [row_of(suspect, found.pairs[suspect.name]) for suspect in found.suspects],
+        "failed": found.failures,
+        "uses_doubt": found.uses_doubt,
+    }
+    cli.show(content, lambda: _audit_text(found, out), as_json=as_json, next_step=next_step)
     raise typer.Exit(cli.SOME_FAILED if found.failures else cli.OK)
 
 
@@ -458,13 +452,6 @@ def _audit(model: Path, dataset: Path, splits: list[str], page: tuple[Path | Non
         text = render_page(found, pictures, dataset=manifest.folder, models=words)
         write_atomic(out / PAGE_NAME, text.encode("utf-8", "backslashreplace"))
     return found
-
-
-def _suspects(found: "Audit") -> dict[str, Any]:
-    from garmentcut.evaluation.audit import row_of
-
-    suspects = [row_of(suspect, found.pairs[suspect.name]) for suspect in found.suspects]
-    return {"suspects": suspects, "failed": found.failures, "uses_doubt": found.uses_doubt}
 
 
 def _audit_text(found: "Audit", out: Path | None) -> str:

@@ -11,8 +11,7 @@ import typer
 from garmentcut.cli import shell as cli
 
 if TYPE_CHECKING:
-    from garmentcut.prediction.sheet import ContactSheet
-    from garmentcut.prediction.thumbnails import Cell
+    from garmentcut.prediction.sheet import Cell, ContactSheet
 
 _LEAST_TOKEN_CHARS = 12
 
