@@ -166,7 +166,12 @@ class Health:
         """All current problems, by name."""
         with self._lock:
             found = dict(self._problems)
-        found |= {name: text for name, check in self._checks.items() if (text := _asked(check))}
+        for name, check in self._checks.items():
+            try:
+                text = check()
+            except Exception as error:  # noqa: BLE001 - whatever is wrong with what is asked: that is the answer
+                text = str(error) or type(error).__name__
+            found |= {name: text} if text else {}
         if not self.is_alive():
             found["stuck"] = f"no sign of life for {self._clock() - self._beaten:.0f} s"
         return found
@@ -174,13 +179,6 @@ class Health:
     def is_alive(self) -> bool:
         """The last beat is recent."""
         return self._clock() - self._beaten <= self._stale_s
-
-
-def _asked(check: Callable[[], str]) -> str:
-    try:
-        return check()
-    except Exception as error:  # noqa: BLE001 - whatever is wrong with what is asked: that is the answer
-        return str(error) or type(error).__name__
 
 
 class Metrics:

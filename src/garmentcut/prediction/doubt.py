@@ -122,22 +122,22 @@ def _components_of(mask: NDArray[np.bool_]) -> tuple[int, tuple[tuple[float, flo
     return int((islands.areas >= least).sum()), tuple((x, y) for x, y in middles.tolist())
 
 
-FEATURES = (
-    "edge_softness",
-    "wide_edge",
-    "sheer",
-    "haze",
-    "outline",
-    "components",
-    "holes",
-    "contact",
-    "low_contrast",
-    "contrast",
-    "mixed_colors",
-    "stage_disagreement",
-    "cut_off",
-)
-"""Names of the features, in the order of `Observation.features`."""
+FEATURES = {
+    "edge_softness": "log of the soft area over the garment's size",
+    "wide_edge": "log of the share of the outline where that is wider than a pixel of the map",
+    "sheer": "log of the share of the inside that is soft",
+    "haze": "log of the alpha far outside, over the garment",
+    "outline": "log of its length over the garment's size",
+    "components": "log2 of 1 + their number",
+    "holes": "log2 of 1 + their number",
+    "contact": "share of the outline that is the frame",
+    "low_contrast": "share of the outline without contrast",
+    "contrast": "log of its median",
+    "mixed_colors": "log of how much the garment's colours vary",
+    "stage_disagreement": "log of how far the locate stage's alpha lies from the last stage's, over the garment's size",
+    "cut_off": "log of the length of what `continuation_of` finds, over the garment's size",
+}
+"""The features by name, in the order of `Observation.features`."""
 
 LOW_CONTRAST = 14.0
 """Levels of 255: an edge whose two sides lie nearer together cannot be told from folds and shadows."""
@@ -160,15 +160,7 @@ class Observation:
     """What was measured of a cutout."""
 
     maps: Maps  # where things are
-    # `(13,)` float64, named by `FEATURES`. edge_softness: log of the soft area over the garment's size; wide_edge: log
-    # of the share of the outline where that is wider than a pixel of the map; sheer: log of the share of the inside
-    # that is soft; haze: log of the alpha far outside, over the garment; outline: log of its length over the garment's
-    # size; components, holes: log2 of 1 + their number; contact: share of the outline that is the frame; low_contrast:
-    # share of the outline without contrast; contrast: log of its median; mixed_colors: log of how much the garment's
-    # colours vary; stage_disagreement: log of how far the locate stage's alpha lies from the last stage's, over the
-    # garment's size, where there are stages; cut_off: log of the length of what `continuation_of` finds, over the
-    # garment's size.
-    features: NDArray[np.float64]
+    features: NDArray[np.float64]  # `(13,)` float64, as `FEATURES` says; without stages they do not disagree
     # `(27,)` float64: the garment's and the background's mean colours (Y, Cb, Cr), the garment's share of the frame,
     # its height and width over the frame's height, and the height of its middle; then of a strip along the frame's top,
     # bottom, left and right the median colour and the log of the standard deviation of Y, and the log of the whole
