@@ -40,7 +40,7 @@ def test_unlike_is_the_mahalanobis_distance():
 def test_a_card_of_an_older_version_knows_fewer_features_and_nothing_of_foreign_photos(make_doubt, card, studio):
     model, seen = make_doubt(sheer=1.0, bias=-1.0), observe(studio().photo, studio().alpha)
     names = tuple(name for name in ALL_FEATURES if name != "cut_off")
-    places = [ALL_ALL_FEATURES.index(name) for name in names]
+    places = [ALL_FEATURES.index(name) for name in names]
     numbers = {
         key: tuple(getattr(model, key)[place] for place in places) for key in ("center", "scale", "weights", "limits")
     }
