@@ -1,9 +1,11 @@
 """`garmentcut cut`: photos in, cutouts out; once over a folder, continuously with --watch, or on a Ray cluster."""
 
 import logging
+import math
 import re
 import signal
 import sys
+import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
@@ -521,10 +523,10 @@ def _why_doubtful(row: "Row") -> str:
     return "; ".join((*row.reasons, *([] if row.doubt is None else [f"doubt {row.doubt:.2f}"])))
 
 
-class StopSignal:
+class StopSignal(threading.Event):
     """Set by SIGTERM or Ctrl-C; a second one ends the program at once.
 
-    It is no `threading.Event`, which can lock up when a signal sets it in the thread that is about to wait for it.
+    It has no lock: another event can lock up when a signal sets it in the thread that is about to wait for it.
 
     Attributes:
         exit_code: of the process: 0 for a service that is stopped, 130 for a person's interruption.
@@ -537,9 +539,9 @@ class StopSignal:
         """True once a signal came."""
         return self._is_set
 
-    def wait(self, timeout: float) -> bool:
+    def wait(self, timeout: float | None = None) -> bool:
         """Wait for so many seconds, or until a signal comes."""
-        until = time.monotonic() + timeout
+        until = math.inf if timeout is None else time.monotonic() + timeout
         while not self._is_set and (left := until - time.monotonic()) > 0:
             time.sleep(min(left, _SLICE_S))
         return self._is_set

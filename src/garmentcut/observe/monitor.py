@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Literal, ParamSpec, TextIO, TypeVar
 
 from garmentcut.errors import FAILURES
@@ -198,32 +199,21 @@ class Metrics:
         self.registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         Info("garmentcut_build", "The program.", registry=registry).info({"version": version("garmentcut")})
-        self.photos = Counter("garmentcut_photos", "Photos worked on, by outcome.", ["status"], registry=registry)
-        self.failures = Counter("garmentcut_failures", "Photos that failed, by code.", ["code"], registry=registry)
-        self.seconds = Histogram(
-            "garmentcut_stage_seconds",
-            "Seconds a photo spends in a stage, waiting not counted.",
-            ["stage"],
-            buckets=_STAGE_BUCKETS_S,
-            registry=registry,
-        )
-        self.doubt = Histogram(
-            "garmentcut_doubt",
-            "1 - expected surface Dice at 2 px, of each cutout whose model can tell.",
-            buckets=_DOUBT_BUCKETS,
-            registry=registry,
-        )
-        self.foreign = Counter(
-            "garmentcut_foreign_photos",
-            "Photos that were cut and look unlike the studio that the model was trained on.",
-            registry=registry,
-        )
-        self.queue = Gauge("garmentcut_queue_photos", "Photos that wait, by what for.", ["state"], registry=registry)
-        self.success = Gauge(
-            "garmentcut_last_success_timestamp_seconds", "When the last photo was cut; Unix time.", registry=registry
-        )
-        self.scan = Gauge("garmentcut_scan_seconds", "What the last scan of the folders took.", registry=registry)
-        self.found = Gauge("garmentcut_found_photos", "Photos the last scan found, done ones too.", registry=registry)
+        counter, gauge = partial(Counter, registry=registry), partial(Gauge, registry=registry)
+        histogram = partial(Histogram, registry=registry)
+        self.photos = counter("garmentcut_photos", "Photos worked on, by outcome.", ["status"])
+        self.failures = counter("garmentcut_failures", "Photos that failed, by code.", ["code"])
+        text = "Seconds a photo spends in a stage, waiting not counted."
+        self.seconds = histogram("garmentcut_stage_seconds", text, ["stage"], buckets=_STAGE_BUCKETS_S)
+        text = "1 - expected surface Dice at 2 px, of each cutout whose model can tell."
+        self.doubt = histogram("garmentcut_doubt", text, buckets=_DOUBT_BUCKETS)
+        text = "Photos that were cut and look unlike the studio that the model was trained on."
+        self.foreign = counter("garmentcut_foreign_photos", text)
+        self.queue = gauge("garmentcut_queue_photos", "Photos that wait, by what for.", ["state"])
+        text = "When the last photo was cut; Unix time."
+        self.success = gauge("garmentcut_last_success_timestamp_seconds", text)
+        self.scan = gauge("garmentcut_scan_seconds", "What the last scan of the folders took.")
+        self.found = gauge("garmentcut_found_photos", "Photos the last scan found, done ones too.")
         for child in ("ok", "failed"):  # a series that is not there yet cannot be told from one that is broken
             self.photos.labels(child)
         for child in FAILURES:

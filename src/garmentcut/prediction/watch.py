@@ -2,12 +2,13 @@
 
 import logging
 import os
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from garmentcut.errors import ConfigError, FolderError, SourceError
 from garmentcut.naming import VIEWS
@@ -253,18 +254,6 @@ class Arrivals:
             log_event("not looked at", level=logging.WARNING, **{"files": sum(kinds.values()), "kinds": kinds})
 
 
-class Stop(Protocol):
-    """What ends a watch: a `threading.Event`."""
-
-    def is_set(self) -> bool:
-        """True once the watch is to end."""
-        ...
-
-    def wait(self, timeout: float) -> bool:
-        """Wait for so many seconds, or until it is set."""
-        ...
-
-
 class Watch:
     """Cuts what comes into folders; its whole state is in results.jsonl, so it may be killed at any time.
 
@@ -283,7 +272,7 @@ class Watch:
         folder: FolderCutter,
         folders: list[Folder],
         *,
-        stop: Stop,
+        stop: threading.Event,
         monitor: Monitor | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
