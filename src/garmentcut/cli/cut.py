@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 import typer
 
@@ -67,120 +67,57 @@ class _Order(NamedTuple):
 
 
 @cli.command(cli.CUT, cls=_CutCommand)
+@cli.options(f"""
+    PHOTOS: Photos, or folders of photos with all folders below; with --ray also URLs.
+    --out -o FOLDER: Folder for the cutouts, in which the photos' folders are mirrored; with --ray also a URL.
+    --effort NAME: fast (without the refine stage) or normal. The default is normal.
+    --choke PIXELS: Move the edge inwards by this many pixels, or fractions; below 0, outwards.
+    --accept-risk SHARE: Share of the accepted garments that may fall short. The default is the model's own.
+Files to write:
+    --format NAME: One of {NAMES}. May be given several times. The default is png.
+    --background COLOR: Lay the garment on this colour, for example '#ffffff' or white; in psd it is a layer below.
+    --trim: Crop to the garment; specks are ignored.
+    --margin PIXELS: Keep this many pixels around the garment, with --trim.
+    --each: Write garments on separate mannequins into files of their own: a-1.png, a-2.png ..., from the left.
+    --hidden NAME: What hidden pixels hold: clear, keep (the photo, untouched), or auto (keep in psd and tiff). The
+        default is auto.
+    --path NAME: Clipping path in psd, tiff and jpeg: none, editable or exact. By default, psd has an editable one.
+    --quality NUMBER: Quality of jpeg, 1 to 100; it makes webp lossy. The default is 95, and lossless for webp.
+    --spec FILE: A customer's specification (TOML), which decides the files.
+    --overwrite: Replace files that garmentcut did not write.
+Running:
+    --watch: Keep running: cut photos as they come into the folders.
+    --ray [ADDRESS]: Cut on a Ray cluster: auto, HOST:PORT, or nothing for this machine's cores. See docs/cluster.md.
+    --metrics-port [HOST:]PORT: Serve /metrics, /healthz and /readyz here; without HOST, on this machine only.
+    --log-format NAME: Log a line for each photo to stderr: text (the default of --watch) or json.
+    --fail-on NAME: End with exit code 3 if there are doubtful cutouts (doubtful), photos unlike the model's studio
+        (foreign), or files that were not looked at (skipped). May be given several times.
+""")
 def cut(
-    photos: Annotated[
-        list[str], cli.argument("PHOTOS", "Photos, or folders of photos with all folders below; with --ray also URLs.")
-    ],
-    out: Annotated[
-        str,
-        cli.out_option(
-            "Folder for the cutouts, in which the photos' folders are mirrored; with --ray also a URL.", "FOLDER"
-        ),
-    ],
-    model: cli.ModelOption = None,
-    format: Annotated[
-        list[str] | None,
-        cli.option(f"One of {NAMES}. May be given several times. The default is png.", "NAME", panel=cli.FILES),
-    ] = None,
-    background: Annotated[
-        str | None,
-        cli.option(
-            "Lay the garment on this colour, for example '#ffffff' or white; in psd it is a layer below.",
-            "COLOR",
-            panel=cli.FILES,
-        ),
-    ] = None,
-    trim: Annotated[
-        bool | None, cli.flag("--trim", "Crop to the garment; specks are ignored.", panel=cli.FILES)
-    ] = None,
-    margin: Annotated[
-        int | None, cli.option("Keep this many pixels around the garment, with --trim.", "PIXELS", panel=cli.FILES)
-    ] = None,
-    each: Annotated[
-        bool | None,
-        cli.flag(
-            "--each",
-            "Write garments on separate mannequins into files of their own: a-1.png, a-2.png ..., from the left.",
-            panel=cli.FILES,
-        ),
-    ] = None,
-    hidden: Annotated[
-        str | None,
-        cli.option(
-            "What hidden pixels hold: clear, keep (the photo, untouched), or auto (keep in psd and tiff). "
-            "The default is auto.",
-            "NAME",
-            panel=cli.FILES,
-        ),
-    ] = None,
-    path: Annotated[
-        str | None,
-        cli.option(
-            "Clipping path in psd, tiff and jpeg: none, editable or exact. By default, psd has an editable one.",
-            "NAME",
-            panel=cli.FILES,
-        ),
-    ] = None,
-    quality: Annotated[
-        int | None,
-        cli.option(
-            "Quality of jpeg, 1 to 100; it makes webp lossy. The default is 95, and lossless for webp.", panel=cli.FILES
-        ),
-    ] = None,
-    spec: Annotated[
-        Path | None, cli.option("A customer's specification (TOML), which decides the files.", "FILE", panel=cli.FILES)
-    ] = None,
-    overwrite: Annotated[
-        bool, cli.flag("--overwrite", "Replace files that garmentcut did not write.", panel=cli.FILES)
-    ] = False,
-    effort: Annotated[
-        str | None, cli.option("fast (without the refine stage) or normal. The default is normal.", "NAME")
-    ] = None,
-    choke: Annotated[
-        float | None,
-        cli.option("Move the edge inwards by this many pixels, or fractions; below 0, outwards.", "PIXELS"),
-    ] = None,
-    accept_risk: Annotated[
-        float | None,
-        cli.option("Share of the accepted garments that may fall short. The default is the model's own.", "SHARE"),
-    ] = None,
-    watch: Annotated[
-        bool, cli.flag("--watch", "Keep running: cut photos as they come into the folders.", panel=cli.RUNNING)
-    ] = False,
-    ray: Annotated[
-        str,
-        cli.option(
-            "Cut on a Ray cluster: auto, HOST:PORT, or nothing for this machine's cores. See docs/cluster.md.",
-            "[ADDRESS]",
-            panel=cli.RUNNING,
-        ),
-    ] = "",
-    metrics_port: Annotated[
-        str,
-        cli.option(
-            "Serve /metrics, /healthz and /readyz here; without HOST, on this machine only.",
-            "[HOST:]PORT",
-            panel=cli.RUNNING,
-        ),
-    ] = "",
-    log_format: Annotated[
-        str,
-        cli.option(
-            "Log a line for each photo to stderr: text (the default of --watch) or json.", "NAME", panel=cli.RUNNING
-        ),
-    ] = "",
-    fail_on: Annotated[
-        list[str] | None,
-        cli.option(
-            "End with exit code 3 if there are doubtful cutouts (doubtful), photos unlike the model's studio "
-            "(foreign), or files that were not looked at (skipped). May be given several times.",
-            "NAME",
-            panel=cli.RUNNING,
-        ),
-    ] = None,
-    config: cli.ConfigOption = None,
-    set: cli.SetOption = None,
-    as_json: cli.JsonOption = False,
+    photos: list[str],
+    out: str,
+    model: Path | None = None,
+    format: list[str] | None = None,
+    background: str | None = None,
+    trim: bool | None = None,
+    margin: int | None = None,
+    each: bool | None = None,
+    hidden: str | None = None,
+    path: str | None = None,
+    quality: int | None = None,
+    spec: Path | None = None,
+    overwrite: bool = False,
+    effort: str | None = None,
+    choke: float | None = None,
+    accept_risk: float | None = None,
+    watch: bool = False,
+    ray: str = "",
+    metrics_port: str = "",
+    log_format: str = "",
+    fail_on: list[str] | None = None,
+    config: Path | None = None,
+    set: list[str] | None = None,
+    as_json: bool = False,
 ) -> None:
     """Cut the garment out of each photo.
 

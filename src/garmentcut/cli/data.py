@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -14,57 +14,44 @@ if TYPE_CHECKING:
 
 
 @cli.command(cli.TRAIN)
+@cli.options("""
+    --out -o FOLDER: The dataset's folder.
+    PHOTOS: Folder of the photos, searched with all folders below; not needed with --from-review.
+    CUTOUTS: Folder of the retouchers' cutouts. The default is the PSD files in the first folder.
+    --from-review FOLDER: Take the corrections made in this folder with garmentcut review. May be given several times.
+    --with-accepted: With --from-review: take cutouts that were accepted, too.
+    --pattern PATTERN: How files are named; * stands for anything, / for a folder.
+    --cutout-pattern PATTERN: How cutouts are named, if it is another way than the photos.
+    --resample: Resample cutouts that have the photo's proportions, but not its size.
+    --accept-unchanged: Use PSD files that garmentcut wrote and nobody changed.
+    --add: Keep the pairs of earlier runs that are not in these folders.
+Split:
+    --folds NUMBER: Split the garments into this many folds. The default is 5.
+    --parts A/B/C: Split the garments into train, validation and test instead, for example 70/15/15.
+    --seed NUMBER 0..: Seed of the split. The default is 0.
+    --resplit: Split again, though garments change sides.
+Running:
+    --workers NUMBER 0..256: Threads; 0 is one for each core.
+""")
 def ingest(
-    out: Annotated[str, cli.out_option("The dataset's folder.", "FOLDER")],
-    originals: Annotated[
-        Path | None,
-        cli.argument("PHOTOS", "Folder of the photos, searched with all folders below; not needed with --from-review."),
-    ] = None,
-    cutouts: Annotated[
-        Path | None,
-        cli.argument("CUTOUTS", "Folder of the retouchers' cutouts. The default is the PSD files in the first folder."),
-    ] = None,
-    from_review: Annotated[
-        list[Path] | None,
-        cli.option(
-            "Take the corrections made in this folder with garmentcut review. May be given several times.", "FOLDER"
-        ),
-    ] = None,
-    with_accepted: Annotated[
-        bool, cli.flag("--with-accepted", "With --from-review: take cutouts that were accepted, too.")
-    ] = False,
-    pattern: Annotated[
-        str, cli.option("How files are named; * stands for anything, / for a folder.", "PATTERN")
-    ] = "<garment>_<view>",
-    cutout_pattern: Annotated[
-        str, cli.option("How cutouts are named, if it is another way than the photos.", "PATTERN")
-    ] = "",
-    resample: Annotated[
-        bool, cli.flag("--resample", "Resample cutouts that have the photo's proportions, but not its size.")
-    ] = False,
-    accept_unchanged: Annotated[
-        bool, cli.flag("--accept-unchanged", "Use PSD files that garmentcut wrote and nobody changed.")
-    ] = False,
-    add: Annotated[bool, cli.flag("--add", "Keep the pairs of earlier runs that are not in these folders.")] = False,
-    folds: Annotated[
-        int | None, cli.option("Split the garments into this many folds. The default is 5.", panel=cli.SPLIT)
-    ] = None,
-    parts: Annotated[
-        str | None,
-        cli.option(
-            "Split the garments into train, validation and test instead, for example 70/15/15.",
-            "A/B/C",
-            panel=cli.SPLIT,
-        ),
-    ] = None,
-    seed: Annotated[int | None, cli.option("Seed of the split. The default is 0.", min=0, panel=cli.SPLIT)] = None,
-    resplit: Annotated[
-        bool, cli.flag("--resplit", "Split again, though garments change sides.", panel=cli.SPLIT)
-    ] = False,
-    workers: Annotated[int, cli.option("Threads; 0 is one for each core.", min=0, max=256, panel=cli.RUNNING)] = 0,
-    config: cli.ConfigOption = None,
-    set: cli.SetOption = None,
-    as_json: cli.JsonOption = False,
+    out: str,
+    photos: Path | None = None,
+    cutouts: Path | None = None,
+    from_review: list[Path] | None = None,
+    with_accepted: bool = False,
+    pattern: str = "<garment>_<view>",
+    cutout_pattern: str = "",
+    resample: bool = False,
+    accept_unchanged: bool = False,
+    add: bool = False,
+    folds: int | None = None,
+    parts: str | None = None,
+    seed: int | None = None,
+    resplit: bool = False,
+    workers: int = 0,
+    config: Path | None = None,
+    set: list[str] | None = None,
+    as_json: bool = False,
 ) -> None:
     """Make a dataset of photos and cutouts: paired by name, checked, split by garment.
 
@@ -83,7 +70,7 @@ def ingest(
     """
     if not out:
         cli.fail("an empty --out, perhaps a variable that is not set; '.' means this folder")
-    if originals is None and not from_review:
+    if photos is None and not from_review:
         cli.fail("no photos: name their folder, or a folder of cutouts with --from-review")
     if folds is not None and parts is not None:
         cli.fail("--folds and --parts: give one of them")
@@ -105,13 +92,13 @@ def ingest(
         read=cli.load_settings(config, set).read,
         review=ReviewSource(tuple(from_review or ()), with_accepted),
     )
-    raise typer.Exit(_ingest(originals, cutouts, Path(out), options, as_json=as_json))
+    raise typer.Exit(_ingest(photos, cutouts, Path(out), options, as_json=as_json))
 
 
-def _ingest(originals: Path | None, cutouts: Path | None, out: Path, options: Any, *, as_json: bool) -> int:
+def _ingest(photos: Path | None, cutouts: Path | None, out: Path, options: Any, *, as_json: bool) -> int:
     from garmentcut.dataset.ingest import Ingest, IngestSummary
 
-    with Ingest(originals, cutouts, out, options) as work:
+    with Ingest(photos, cutouts, out, options) as work:
         plan = work.plan()
         summary = IngestSummary(work.folder, num_read=len(plan.todo), num_junk=len(plan.junk))
         with cli.progress_bar(len(plan.todo), "pairs") as advance:
@@ -128,18 +115,19 @@ def _ingest(originals: Path | None, cutouts: Path | None, out: Path, options: An
 
 
 @cli.command(cli.TRAIN, stopped="stopped; the photos before are whole")
+@cli.options("""
+    --out -o FOLDER: Folder for the photos.
+    --cutouts FOLDER: Folder for their exact cutouts. By default none are written.
+    --seed NUMBER 0..: Draw the garment of this seed. May be given several times.
+    --garments NUMBER 1..: Without --seed: how many to draw, of seeds 0, 1, 2 ...
+    --height PIXELS 96..12000: Height in pixels; the width is two thirds of it.
+""")
 def studio(
-    out: Annotated[Path, cli.out_option("Folder for the photos.", "FOLDER")],
-    cutouts: Annotated[
-        Path | None, cli.option("Folder for their exact cutouts. By default none are written.", "FOLDER")
-    ] = None,
-    seed: Annotated[
-        list[int] | None, cli.option("Draw the garment of this seed. May be given several times.", min=0)
-    ] = None,
-    garments: Annotated[int, cli.option("Without --seed: how many to draw, of seeds 0, 1, 2 ...", min=1)] = 1,
-    height: Annotated[
-        int, cli.option("Height in pixels; the width is two thirds of it.", "PIXELS", min=96, max=12000)
-    ] = 1728,
+    out: Path,
+    cutouts: Path | None = None,
+    seed: list[int] | None = None,
+    garments: int = 1,
+    height: int = 1728,
 ) -> None:
     """Draw synthetic studio photos, three views of each garment, whose alpha is known exactly.
 
@@ -162,10 +150,14 @@ def studio(
 
 
 @cli.command(cli.TRAIN)
+@cli.options("""
+    MODEL: Model file. The default is the embedded model.
+    --all: Show every field, not only what most people ask for.
+""")
 def card(
-    model: Annotated[Path | None, cli.argument("MODEL", "Model file. The default is the embedded model.")] = None,
-    all: Annotated[bool, cli.flag("--all", "Show every field, not only what most people ask for.")] = False,
-    as_json: cli.JsonOption = False,
+    model: Path | None = None,
+    all: bool = False,
+    as_json: bool = False,
 ) -> None:
     """Show a model's card: what it is, what it learned from, how good it is.
 
@@ -242,16 +234,22 @@ def _acceptance_text(card: "ModelCard") -> str:
 
 
 @cli.command(cli.TRAIN, stopped="stopped; nothing was written")
+@cli.options("""
+    RUN: Folder of a training (its best.safetensors), or a .safetensors file.
+    --out -o FILE: Model file to write, for example model.onnx.
+    --name TEXT: Name on the card. The default is the training's.
+    --training-data TEXT: On the card: what it was trained on, in words.
+    --licence TEXT: On the card: licence of the weights.
+    --folds: Also write RUN/folds/*/model.onnx, which `garmentcut calibrate RUN` uses.
+""")
 def export(
-    run: Annotated[Path, cli.argument("RUN", "Folder of a training (its best.safetensors), or a .safetensors file.")],
-    out: Annotated[Path, cli.out_option("Model file to write, for example model.onnx.", "FILE")],
-    name: Annotated[str | None, cli.option("Name on the card. The default is the training's.", "TEXT")] = None,
-    training_data: Annotated[str | None, cli.option("On the card: what it was trained on, in words.", "TEXT")] = None,
-    licence: Annotated[str | None, cli.option("On the card: licence of the weights.", "TEXT")] = None,
-    folds: Annotated[
-        bool, cli.flag("--folds", "Also write RUN/folds/*/model.onnx, which `garmentcut calibrate RUN` uses.")
-    ] = False,
-    as_json: cli.JsonOption = False,
+    run: Path,
+    out: Path,
+    name: str | None = None,
+    training_data: str | None = None,
+    licence: str | None = None,
+    folds: bool = False,
+    as_json: bool = False,
 ) -> None:
     """Turn a trained network into a model file that `garmentcut cut --model` takes.
 

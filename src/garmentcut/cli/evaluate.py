@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
@@ -29,12 +29,6 @@ if TYPE_CHECKING:
 
 Found = TypeVar("Found")
 
-TriedArgument = Annotated[
-    str,
-    cli.argument(
-        "MODEL", "Model file, run folder, or folder of runs fold0, fold1 ...; 'default' is the embedded model."
-    ),
-]
 _LISTED = 20
 _STOPPED = "stopped; nothing was written"
 
@@ -51,34 +45,25 @@ def _progress(trials: "Sequence[Trial]") -> AbstractContextManager[Callable[[str
 
 
 @cli.command(cli.JUDGE, stopped=_STOPPED)
+@cli.options("""
+    MODEL: Model file, run folder, or folder of runs fold0, fold1 ...; 'default' is the embedded model.
+    --against MODEL: Another model, run or folder of folds: what MODEL gains and loses against it, photo by photo.
+    --seen: Go on although the model was trained on these photos; says so in red.
+Files to write:
+    --out -o FOLDER: Folder for scores.jsonl, scores.csv and totals.json. By default none is written.
+    --report FILE: HTML page to write: charts, worst photos, every photo.
+    --worst NUMBER 0..1000: How many of the worst photos the page shows.
+""")
 def evaluate(
-    model: TriedArgument,
-    dataset: cli.DatasetArgument,
-    split: cli.SplitOption = None,
-    out: Annotated[
-        Path | None,
-        cli.out_option(
-            "Folder for scores.jsonl, scores.csv and totals.json. By default none is written.",
-            "FOLDER",
-            panel=cli.FILES,
-        ),
-    ] = None,
-    report: Annotated[
-        Path | None, cli.option("HTML page to write: charts, worst photos, every photo.", "FILE", panel=cli.FILES)
-    ] = None,
-    worst: Annotated[
-        int, cli.option("How many of the worst photos the page shows.", min=0, max=1000, panel=cli.FILES)
-    ] = 40,
-    against: Annotated[
-        str | None,
-        cli.option(
-            "Another model, run or folder of folds: what MODEL gains and loses against it, photo by photo.", "MODEL"
-        ),
-    ] = None,
-    seen: Annotated[
-        bool, cli.flag("--seen", "Go on although the model was trained on these photos; says so in red.")
-    ] = False,
-    as_json: cli.JsonOption = False,
+    model: str,
+    dataset: Path,
+    split: list[str] | None = None,
+    out: Path | None = None,
+    report: Path | None = None,
+    worst: int = 40,
+    against: str | None = None,
+    seen: bool = False,
+    as_json: bool = False,
 ) -> None:
     """Cut a dataset's photos and compare them with the retouchers' cutouts.
 
@@ -141,27 +126,25 @@ def _score(trials: "Sequence[Trial]", manifest: "Manifest", gallery: "Gallery") 
 
 
 @cli.command(cli.JUDGE, stopped=_STOPPED)
+@cli.options("""
+    --model RUNS: Folder of runs fold0, fold1 ..., or a run folder, whose held-out photos are audited.
+    --seen: Continue although the model was trained on these cutouts.
+    --mark NAME=VERDICT: Store a verdict: wrong, right, unsure, or nothing to take it back. May be given several times.
+    --verdicts FILE: Store the verdicts of a file that the page saved.
+Files to write:
+    --out -o FOLDER: Folder for index.html and suspects.jsonl.
+    --worst NUMBER 1..1000: How many suspects the page shows.
+""")
 def audit(
-    dataset: cli.DatasetArgument,
-    model: Annotated[
-        Path | None,
-        cli.option("Folder of runs fold0, fold1 ..., or a run folder, whose held-out photos are audited.", "RUNS"),
-    ] = None,
-    split: cli.SplitOption = None,
-    seen: Annotated[bool, cli.flag("--seen", "Continue although the model was trained on these cutouts.")] = False,
-    mark: Annotated[
-        list[str] | None,
-        cli.option(
-            "Store a verdict: wrong, right, unsure, or nothing to take it back. May be given several times.",
-            "NAME=VERDICT",
-        ),
-    ] = None,
-    verdicts: Annotated[Path | None, cli.option("Store the verdicts of a file that the page saved.", "FILE")] = None,
-    out: Annotated[
-        Path | None, cli.out_option("Folder for index.html and suspects.jsonl.", "FOLDER", panel=cli.FILES)
-    ] = None,
-    worst: Annotated[int, cli.option("How many suspects the page shows.", min=1, max=1000, panel=cli.FILES)] = 40,
-    as_json: cli.JsonOption = False,
+    dataset: Path,
+    model: Path | None = None,
+    split: list[str] | None = None,
+    seen: bool = False,
+    mark: list[str] | None = None,
+    verdicts: Path | None = None,
+    out: Path | None = None,
+    worst: int = 40,
+    as_json: bool = False,
 ) -> None:
     """Find cutouts that are wrong: too thin at a side, without their hem, shifted, of another photo.
 
@@ -242,42 +225,33 @@ def _audit_text(found: "Audit", out: Path | None) -> str:
 
 
 @cli.command(cli.JUDGE, stopped=_STOPPED)
+@cli.options("""
+    MODEL: Model file, run folder, or folder of runs fold0, fold1 ...; 'default' is the embedded model.
+    --risk SHARE: Share of the accepted garments that may fall short.
+    --quality DICE: Surface Dice at 2 px under which a photo falls short.
+    --confidence SHARE: Probability that the guarantee holds.
+    --seen: Use photos the model was trained on, too; the card then says so.
+    --edge: Fit only the edge: threshold, steepness and choke of these cutouts.
+    --foreign NUMBER: How many photos from elsewhere to make, half drawn, half composites, so that doubt learns more
+        than the studio; 0: none.
+Files to write:
+    --into FILE: Model file that the result is for; 'default' is the embedded model. The default is MODEL, if it is one
+        model.
+    --out -o FILE: Model file to write; the same as MODEL changes it. By default none is written.
+""")
 def calibrate(
-    model: TriedArgument,
-    dataset: cli.DatasetArgument,
-    risk: Annotated[float, cli.option("Share of the accepted garments that may fall short.", "SHARE")] = 0.05,
-    quality: Annotated[float, cli.option("Surface Dice at 2 px under which a photo falls short.", "DICE")] = 0.8,
-    confidence: Annotated[float, cli.option("Probability that the guarantee holds.", "SHARE")] = 0.9,
-    split: cli.SplitOption = None,
-    seen: Annotated[
-        bool, cli.flag("--seen", "Use photos the model was trained on, too; the card then says so.")
-    ] = False,
-    edge: Annotated[
-        bool, cli.flag("--edge", "Fit only the edge: threshold, steepness and choke of these cutouts.")
-    ] = False,
-    foreign: Annotated[
-        int,
-        cli.option(
-            "How many photos from elsewhere to make, half drawn, half composites, so that doubt learns more than "
-            "the studio; 0: none."
-        ),
-    ] = 60,
-    into: Annotated[
-        Path | None,
-        cli.option(
-            "Model file that the result is for; 'default' is the embedded model. The default is MODEL, if it "
-            "is one model.",
-            "FILE",
-            panel=cli.FILES,
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        cli.out_option(
-            "Model file to write; the same as MODEL changes it. By default none is written.", "FILE", panel=cli.FILES
-        ),
-    ] = None,
-    as_json: cli.JsonOption = False,
+    model: str,
+    dataset: Path,
+    risk: float = 0.05,
+    quality: float = 0.8,
+    confidence: float = 0.9,
+    split: list[str] | None = None,
+    seen: bool = False,
+    edge: bool = False,
+    foreign: int = 60,
+    into: Path | None = None,
+    out: Path | None = None,
+    as_json: bool = False,
 ) -> None:
     """Learn how much to doubt a model's cutouts, and which of them nobody needs to check.
 

@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -15,36 +15,29 @@ if TYPE_CHECKING:
 
 _LEAST_TOKEN_CHARS = 12
 
-HostOption = Annotated[
-    str, cli.option("Address to listen on. Any other than this machine's own needs a token.", "ADDRESS")
-]
-PortOption = Annotated[int, cli.option("Port to listen on; 0 is any that is free.", min=0, max=65535)]
 _MOST_LISTED = 20
 
 
 @cli.command(cli.CUT)
+@cli.options("""
+    CUTOUTS: Folder that `garmentcut cut` writes, or has written.
+    --database URL: postgresql://user:password@host/name. The default is CUTOUTS/review.sqlite.
+    --token TOKEN: Token that readers must bring. By default one is drawn if it is needed.
+    --open/--no-open: Open the page in the browser.
+    --model FILE: Model file. The default is the one that the folder was cut with.
+    --photoshop: Start no server: write CUTOUTS/photoshop.jsx, which opens the doubtful PSDs in Photoshop.
+""")
 def review(
-    cutouts: Annotated[Path, cli.argument("CUTOUTS", "Folder that `garmentcut cut` writes, or has written.")],
-    host: HostOption = "127.0.0.1",
-    port: PortOption = 8321,
-    database: Annotated[
-        str | None, cli.option("postgresql://user:password@host/name. The default is CUTOUTS/review.sqlite.", "URL")
-    ] = None,
-    token: Annotated[
-        str | None, cli.option("Token that readers must bring. By default one is drawn if it is needed.", "TOKEN")
-    ] = None,
-    open: Annotated[bool, cli.flag("--open/--no-open", "Open the page in the browser.")] = True,
-    model: Annotated[
-        Path | None, cli.option("Model file. The default is the one that the folder was cut with.", "FILE")
-    ] = None,
-    photoshop: Annotated[
-        bool,
-        cli.flag(
-            "--photoshop", "Start no server: write CUTOUTS/photoshop.jsx, which opens the doubtful PSDs in Photoshop."
-        ),
-    ] = False,
-    config: cli.ConfigOption = None,
-    set: cli.SetOption = None,
+    cutouts: Path,
+    host: str = "127.0.0.1",
+    port: int = 8321,
+    database: str | None = None,
+    token: str | None = None,
+    open: bool = True,
+    model: Path | None = None,
+    photoshop: bool = False,
+    config: Path | None = None,
+    set: list[str] | None = None,
 ) -> None:
     """Look through the doubtful cutouts of a folder in the browser: correct them, accept them.
 
@@ -89,15 +82,16 @@ def _write_photoshop_script(cutouts: Path) -> None:
 
 
 @cli.command(cli.CUT)
+@cli.options("""
+    --token TEXT: Token that callers must send. By default one is drawn if it is needed.
+""")
 def serve(
-    host: HostOption = "127.0.0.1",
-    port: PortOption = 8321,
-    token: Annotated[
-        str | None, cli.option("Token that callers must send. By default one is drawn if it is needed.", "TEXT")
-    ] = None,
-    model: cli.ModelOption = None,
-    config: cli.ConfigOption = None,
-    set: cli.SetOption = None,
+    host: str = "127.0.0.1",
+    port: int = 8321,
+    token: str | None = None,
+    model: Path | None = None,
+    config: Path | None = None,
+    set: list[str] | None = None,
 ) -> None:
     """Cut the photos that other programs send over HTTP, in the forms of remove.bg and rembg too.
 
@@ -128,33 +122,30 @@ def _check_token(token: str | None) -> None:
 
 
 @cli.command(cli.CUT, stopped="stopped; the pages before are whole")
+@cli.options("""
+    CUTOUTS: Folder that `garmentcut cut` writes, or any folder of cutouts.
+    --out -o FILE: JPEG or PNG file to write; several pages are numbered _001, _002 ... behind its name.
+    --doubt-over DOUBT 0..1: Mark cutouts without a verdict above this doubt.
+Files to write:
+    --ground NAME: checkerboard, white, a colour such as '#00ff00', or all (checkerboard, white and #ff00aa). The
+        default is all. May be given several times: each cutout is shown on all of them, side by side.
+    --columns NUMBER 0..100: Cutouts in a line; 0 is as many as fit.
+    --rows-per-page NUMBER 1..200: Lines on a page.
+    --cell PIXELS 64..4000: Height of a picture in pixels.
+    --whole: Show the whole frame, not only the garment.
+""")
 def sheet(
-    cutouts: Annotated[Path, cli.argument("CUTOUTS", "Folder that `garmentcut cut` writes, or any folder of cutouts.")],
-    out: Annotated[
-        Path,
-        cli.out_option("JPEG or PNG file to write; several pages are numbered _001, _002 ... behind its name.", "FILE"),
-    ] = Path("sheet.jpg"),
-    ground: Annotated[
-        list[str] | None,
-        cli.option(
-            "checkerboard, white, a colour such as '#00ff00', or all (checkerboard, white and #ff00aa). The "
-            "default is all. May be given several times: each cutout is shown on all of them, side by side.",
-            "NAME",
-            panel=cli.FILES,
-        ),
-    ] = None,
-    columns: Annotated[int, cli.option("Cutouts in a line; 0 is as many as fit.", min=0, max=100, panel=cli.FILES)] = 0,
-    rows_per_page: Annotated[int, cli.option("Lines on a page.", min=1, max=200, panel=cli.FILES)] = 6,
-    cell: Annotated[
-        int, cli.option("Height of a picture in pixels.", "PIXELS", min=64, max=4000, panel=cli.FILES)
-    ] = 320,
-    whole: Annotated[bool, cli.flag("--whole", "Show the whole frame, not only the garment.", panel=cli.FILES)] = False,
-    doubt_over: Annotated[
-        float, cli.option("Mark cutouts without a verdict above this doubt.", "DOUBT", min=0, max=1)
-    ] = 0.1,
-    config: cli.ConfigOption = None,
-    set: cli.SetOption = None,
-    as_json: cli.JsonOption = False,
+    cutouts: Path,
+    out: Path = Path("sheet.jpg"),
+    ground: list[str] | None = None,
+    columns: int = 0,
+    rows_per_page: int = 6,
+    cell: int = 320,
+    whole: bool = False,
+    doubt_over: float = 0.1,
+    config: Path | None = None,
+    set: list[str] | None = None,
+    as_json: bool = False,
 ) -> None:
     """Draw a contact sheet of cutouts, with the doubtful marked.
 

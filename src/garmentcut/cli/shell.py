@@ -30,54 +30,24 @@ if TYPE_CHECKING:
 OK, SOME_FAILED, MISUSE, FAIL_ON, INTERRUPTED = 0, 1, 2, 3, 130
 SETTINGS_NAME = "garmentcut.toml"
 CUT, TRAIN, JUDGE = "Cut and review", "Data and training", "Measure and compare"  # groups of commands
-FILES, SPLIT, RUNNING = "Files to write", "Split", "Running"  # groups of options
 
 
-def option(help: str, metavar: str = "NUMBER", *names: str, panel: str | None = None, **limits: Any) -> Any:
-    """An option of a command, in the help's group `panel`; `limits` are `min` and `max` of a number."""
-    return typer.Option(*names, help=help, metavar=metavar, rich_help_panel=panel, **limits)
-
-
-def argument(name: str, help: str) -> Any:
-    """A command's argument, as the help names and explains it."""
-    return typer.Argument(metavar=name, help=help)
-
-
-def out_option(help: str, metavar: str, *, panel: str | None = None) -> Any:
-    """The option `--out`, or `-o`: where a command writes; arguments as of `option`."""
-    return option(help, metavar, "--out", "-o", panel=panel)
-
-
-def flag(name: str, help: str, *, panel: str | None = None) -> Any:
-    """An option that is given or not; `panel` as of `option`."""
-    return typer.Option(name, help=help, rich_help_panel=panel)
-
-
-ModelOption = Annotated[Path | None, option("Model file. The default is the embedded model.", "FILE")]
-ConfigOption = Annotated[
-    Path | None,
-    option(
-        f"TOML file with any of the settings in docs/cli.md. The default is {SETTINGS_NAME} in the working "
-        "directory, if there is one.",
-        "FILE",
-        panel=RUNNING,
-    ),
-]
-SetOption = Annotated[
-    list[str] | None,
-    option("One setting, for example runtime.threads=2. May be given several times.", "KEY=VALUE", panel=RUNNING),
-]
-SplitOption = Annotated[
-    list[str] | None,
-    option("Use only this part of the dataset, for example fold0. May be given several times.", "NAME"),
-]
-MinutesOption = Annotated[
-    float | None, option("Stop after this time; the same command continues.", "MINUTES", min=0, panel=RUNNING)
-]
-AcceleratorOption = Annotated[str, option("auto (a GPU if there is one), cpu or cuda.", "NAME", panel=RUNNING)]
-JsonOption = Annotated[bool, flag("--json", "Print the result as JSON.", panel=RUNNING)]
-DatasetArgument = Annotated[Path, argument("DATASET", "Folder that `garmentcut ingest` made.")]
-DataOption = Annotated[Path, option("Folder that `garmentcut ingest` made.", "DATASET")]
+_SHARED = f"""
+    --model FILE: Model file. The default is the embedded model.
+    --host ADDRESS: Address to listen on. Any other than this machine's own needs a token.
+    --port NUMBER 0..65535: Port to listen on; 0 is any that is free.
+    --split NAME: Use only this part of the dataset, for example fold0. May be given several times.
+    --data DATASET: Folder that `garmentcut ingest` made.
+    DATASET: Folder that `garmentcut ingest` made.
+Running:
+    --config FILE: TOML file with any of the settings in docs/cli.md. The default is {SETTINGS_NAME} in the working
+        directory, if there is one.
+    --set KEY=VALUE: One setting, for example runtime.threads=2. May be given several times.
+    --minutes MINUTES 0..: Stop after this time; the same command continues.
+    --accelerator NAME: auto (a GPU if there is one), cpu or cuda.
+    --json: Print the result as JSON.
+"""
+"""Options of several commands, as their docstrings would declare them."""
 
 _OF_SPECIFICATIONS = {"canvas", "garment", "color", "file", "view"}  # sections
 _OF_RECIPES = {"network", "data", "augment", "loss", "optimizer", "schedule", "training"}
@@ -203,6 +173,8 @@ def command(
     """
 
     def register(run: Callable[..., None]) -> Callable[..., None]:
+        options(_SHARED)(run)
+
         @wraps(run)
         def reported(*args: Any, **kwargs: Any) -> None:
             with _failures_reported(stopped):
@@ -211,6 +183,39 @@ def command(
         return app.command(cls=cls, rich_help_panel=panel)(reported)
 
     return register
+
+
+def options(text: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Declare a command's options and arguments as its help shows them; what was declared before stays.
+
+    `--columns NUMBER 0..100: Cutouts in a line.` are an option's names, what stands for its value (nothing: it is a
+    flag), the least and the most of a number, and what the help says; `PHOTOS: Photos, or folders.` is an argument. A
+    line without an indent begins a group.
+    """
+
+    def declare(run: Callable[..., None]) -> Callable[..., None]:
+        group = None
+        for line in text.strip("\n").replace("\n        ", " ").splitlines():
+            if not line.startswith(" "):
+                group = line.removesuffix(":")
+                continue
+            head, _, help = line.strip().partition(": ")
+            names = [word for word in head.split() if word.startswith("-")]
+            metavar, limits, *_ = [*head.split()[len(names) :], "", ""]
+            name = (names or [metavar])[0].partition("/")[0].removeprefix("--").replace("-", "_").lower()
+            name = "as_json" if name == "json" else name
+            hint = run.__annotations__.get(name)
+            if hint is None or hasattr(hint, "__metadata__"):  # it is no parameter, or declared already
+                continue
+            least, most = (json.loads(limit or "null") for limit in (limits or "..").split(".."))
+            info: Any = typer.Argument(metavar=metavar, help=help)
+            if names:
+                shown: Any = {"metavar": metavar or None, "rich_help_panel": group}
+                info = typer.Option(*names, help=help, min=least, max=most, **shown)
+            run.__annotations__[name] = Annotated[hint, info]
+        return run
+
+    return declare
 
 
 @contextmanager

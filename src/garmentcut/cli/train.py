@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -26,40 +26,34 @@ _STOPPED = "broken off at once; the same command goes on from what was last save
 
 
 @cli.command(cli.TRAIN, stopped=_STOPPED)
+@cli.options("""
+    RECIPE: Built-in recipe, such as default, or a TOML file: see docs/recipe.md.
+    --out -o FOLDER: Folder for the run: weights, journal, samples. The same folder continues it.
+    --set KEY=VALUE: One option of the recipe, for example training.steps=2000. May be given several times.
+    --fold NUMBER: Fold to hold out; all is one after another, none is to learn from everything. The default is 0.
+    --validation NAME: Split to hold out, instead of a fold.
+    --hours HOURS 0.05..: For a recipe with stages: fit the steps to this time, once.
+    --range-test: Train nothing: find a learning rate, OUT/range_test.svg.
+    --augmentations FILE: Train nothing: draw what the augmentation does on this .jpg or .png.
+Running:
+    --devices NUMBER 1..: GPUs (or processes on a CPU) of each machine.
+    --nodes NUMBER 1..: Machines, started by torchrun or SLURM.
+""")
 def train(
-    recipe: Annotated[
-        str, cli.argument("RECIPE", "Built-in recipe, such as default, or a TOML file: see docs/recipe.md.")
-    ],
-    data: cli.DataOption,
-    out: Annotated[
-        str | None,
-        cli.out_option("Folder for the run: weights, journal, samples. The same folder continues it.", "FOLDER"),
-    ] = None,
-    set: Annotated[
-        list[str] | None,
-        cli.option(
-            "One option of the recipe, for example training.steps=2000. May be given several times.", "KEY=VALUE"
-        ),
-    ] = None,
-    fold: Annotated[
-        str | None,
-        cli.option("Fold to hold out; all is one after another, none is to learn from everything. The default is 0."),
-    ] = None,
-    validation: Annotated[str | None, cli.option("Split to hold out, instead of a fold.", "NAME")] = None,
-    hours: Annotated[
-        float | None, cli.option("For a recipe with stages: fit the steps to this time, once.", "HOURS", min=0.05)
-    ] = None,
-    range_test: Annotated[
-        bool, cli.flag("--range-test", "Train nothing: find a learning rate, OUT/range_test.svg.")
-    ] = False,
-    augmentations: Annotated[
-        Path | None, cli.option("Train nothing: draw what the augmentation does on this .jpg or .png.", "FILE")
-    ] = None,
-    minutes: cli.MinutesOption = None,
-    accelerator: cli.AcceleratorOption = "auto",
-    devices: Annotated[int, cli.option("GPUs (or processes on a CPU) of each machine.", min=1, panel=cli.RUNNING)] = 1,
-    nodes: Annotated[int, cli.option("Machines, started by torchrun or SLURM.", min=1, panel=cli.RUNNING)] = 1,
-    as_json: cli.JsonOption = False,
+    recipe: str,
+    data: Path,
+    out: str | None = None,
+    set: list[str] | None = None,
+    fold: str | None = None,
+    validation: str | None = None,
+    hours: float | None = None,
+    range_test: bool = False,
+    augmentations: Path | None = None,
+    minutes: float | None = None,
+    accelerator: str = "auto",
+    devices: int = 1,
+    nodes: int = 1,
+    as_json: bool = False,
 ) -> None:
     """Train a network on a dataset.
 
@@ -277,33 +271,29 @@ def _found(event: "Evaluated") -> str:
 
 
 @cli.command(cli.JUDGE, stopped=_STOPPED)
+@cli.options("""
+    STUDY: TOML file of a study, for example one in studies/.
+    --out -o FOLDER: Folder for runs and report. The same folder continues where it stopped.
+    --set KEY=VALUE: One option of every recipe, for example data.workers=4. May be given several times.
+    --variant NAME: Run only this variant and the reference. May be given several times.
+    --seed NUMBER 0..: Seed, instead of the file's. May be given several times.
+    --fold NUMBER 0..: Fold, instead of the file's. May be given several times.
+    --seen: Go on although a variant starts from weights that know held-out photos.
+    --report-only: Train nothing: write the report again.
+""")
 def study(
-    study: Annotated[Path, cli.argument("STUDY", "TOML file of a study, for example one in studies/.")],
-    data: cli.DataOption,
-    out: Annotated[
-        Path, cli.out_option("Folder for runs and report. The same folder continues where it stopped.", "FOLDER")
-    ],
-    set: Annotated[
-        list[str] | None,
-        cli.option("One option of every recipe, for example data.workers=4. May be given several times.", "KEY=VALUE"),
-    ] = None,
-    variant: Annotated[
-        list[str] | None,
-        cli.option("Run only this variant and the reference. May be given several times.", "NAME", "--variant"),
-    ] = None,
-    seed: Annotated[
-        list[int] | None, cli.option("Seed, instead of the file's. May be given several times.", min=0)
-    ] = None,
-    fold: Annotated[
-        list[int] | None, cli.option("Fold, instead of the file's. May be given several times.", min=0)
-    ] = None,
-    seen: Annotated[
-        bool, cli.flag("--seen", "Go on although a variant starts from weights that know held-out photos.")
-    ] = False,
-    report_only: Annotated[bool, cli.flag("--report-only", "Train nothing: write the report again.")] = False,
-    minutes: cli.MinutesOption = None,
-    accelerator: cli.AcceleratorOption = "auto",
-    as_json: cli.JsonOption = False,
+    study: Path,
+    data: Path,
+    out: Path,
+    set: list[str] | None = None,
+    variant: list[str] | None = None,
+    seed: list[int] | None = None,
+    fold: list[int] | None = None,
+    seen: bool = False,
+    report_only: bool = False,
+    minutes: float | None = None,
+    accelerator: str = "auto",
+    as_json: bool = False,
 ) -> None:
     """Compare trainings: run a study's variants over its seeds and folds, score them, and write OUT/report.html.
 
