@@ -23,7 +23,7 @@ from garmentcut.naming import FORMATS, NAMES
 from garmentcut.observe.monitor import printable
 
 if TYPE_CHECKING:
-    from garmentcut.config import Config
+    from garmentcut.config import Config, RuntimeConfig
     from garmentcut.observe.monitor import Monitor
     from garmentcut.photo.spec import Specification
     from garmentcut.prediction.folder import FolderCutter
@@ -187,8 +187,6 @@ def _specification(path: Path | None, config: "Config", options: dict[str, Any])
 
 def _cut_folder(photos: list[Path], out: Path, order: _Order, *, watch: bool) -> int:
     # Imported here: `--help` must not wait for a network runtime.
-    from garmentcut.prediction.cutter import Cutter
-    from garmentcut.prediction.folder import FolderCutter
     from garmentcut.prediction.runtime import runtime_for
     from garmentcut.prediction.sources import NotLookedAt, Skipped, find_sources
     from garmentcut.prediction.watch import watched_folders
@@ -199,15 +197,22 @@ def _cut_folder(photos: list[Path], out: Path, order: _Order, *, watch: bool) ->
     folders = watched_folders(photos, out) if watch else []
     with _observed(order) as monitor:
         runtime = runtime_for(config.runtime, _MANY if watch else len(sources))
-        cutter = Cutter.load(order.model, config=runtime, cut=config.cut)
-        wanted: dict[str, Any] = {"overwrite": order.overwrite, "specification": order.specification}
-        with FolderCutter(cutter, out, config=config, model=order.model, **wanted) as folder:
+        with _folder_cutter(order, out, runtime) as folder:
             if folder.note:
                 cli.say(printable(folder.note), err=True)
             if watch:
                 return _watch(folder, folders, monitor, as_json=order.as_json)
             folder.record_skipped(skipped)
             return _cut_once(folder, sources, monitor, order, NotLookedAt(skipped))
+
+
+def _folder_cutter(order: _Order, out: Path, runtime: "RuntimeConfig") -> "FolderCutter":
+    from garmentcut.prediction.cutter import Cutter
+    from garmentcut.prediction.folder import FolderCutter
+
+    cutter = Cutter.load(order.model, config=runtime, cut=order.config.cut)
+    wanted: dict[str, Any] = {"overwrite": order.overwrite, "specification": order.specification}
+    return FolderCutter(cutter, out, config=order.config, model=order.model, **wanted)
 
 
 def _cut_once(
@@ -286,13 +291,9 @@ def _cut_on_cluster(photos: list[str], out: str, order: _Order, *, address: str)
     import ray.data as _ray  # noqa: F401
 
     from garmentcut.cluster.run import ClusterCutter
-    from garmentcut.prediction.cutter import Cutter
     from garmentcut.prediction.sources import NotLookedAt
 
-    config = order.config
-    cutter = Cutter.load(order.model, config=config.runtime, cut=config.cut)
-    wanted: dict[str, Any] = {"overwrite": order.overwrite, "specification": order.specification}
-    run = ClusterCutter(cutter, out, config=config, model=order.model, **wanted)
+    run = ClusterCutter(_folder_cutter(order, Path(), order.config.runtime), out)
     summary = Summary(run.target.url, run.results, NotLookedAt())
     try:
         with _observed(order) as monitor, run:

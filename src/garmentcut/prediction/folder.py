@@ -179,6 +179,7 @@ class FolderCutter:
 
     Attributes:
         options: fingerprint of all that decides the pixels that are written.
+        order: the same as it is recorded.
         owner: marks this folder's staged files.
         num_damaged: lines of the results that were no rows when the folder was entered; they were set aside.
     """
@@ -223,7 +224,7 @@ class FolderCutter:
             self.options = fingerprint(self.options, asdict(card.doubt))
         self.judge = Judge.of(card, self.config.folder.accept_risk, cut=cutter.config)
         named = str(model.resolve()) if model else ""
-        self._order = Order(named, self.config.read, self.config.output, specification, cutter.config)
+        self.order = Order(named, self.config.read, self.config.output, specification, cutter.config)
         self.owner = fingerprint(str(self.out_dir))
         self._lock = FolderLock(self.out_dir / LOCK_NAME)
         self.num_damaged = 0
@@ -449,7 +450,7 @@ class FolderCutter:
             garmentcut.errors.FolderError: it cannot be written.
         """
         with self._written():
-            record_order(self.out_dir, self.options, self._order)
+            record_order(self.out_dir, self.options, self.order)
 
     def record_skipped(self, skipped: Iterable[Skipped]) -> None:
         """Record what `find_sources` passed over.
