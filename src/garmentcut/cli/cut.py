@@ -15,16 +15,13 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
-import typer
-
 from garmentcut.cli import shell as cli
-from garmentcut.errors import counted
+from garmentcut.errors import FolderError, counted
 from garmentcut.naming import FORMATS, NAMES
-from garmentcut.observe.monitor import printable
+from garmentcut.observe.monitor import Health, Metrics, Monitor, log_event, notify_service, printable, start_logging
 
 if TYPE_CHECKING:
     from garmentcut.config import Config, RuntimeConfig
-    from garmentcut.observe.monitor import Monitor
     from garmentcut.photo.spec import Specification
     from garmentcut.prediction.folder import FolderCutter
     from garmentcut.prediction.results import Row
@@ -118,7 +115,7 @@ def cut(
     config: Path | None = None,
     set: list[str] | None = None,
     as_json: bool = False,
-) -> None:
+) -> int:
     """Cut the garment out of each photo.
 
     Photos done before with the same model and options are skipped, so a run that was stopped is started again with the
@@ -157,8 +154,8 @@ def cut(
     if ray and settings.output.each:
         cli.fail("--each works on this machine only; leave it or --ray out")
     if ray:
-        raise typer.Exit(_cut_on_cluster(photos, out, order, address=ray))
-    raise typer.Exit(_cut_folder([Path(photo) for photo in photos], Path(out), order, watch=watch))
+        return _cut_on_cluster(photos, out, order, address=ray)
+    return _cut_folder([Path(photo) for photo in photos], Path(out), order, watch=watch)
 
 
 def _check_places(places: list[str], *, ray: bool, watch: bool) -> None:
@@ -186,7 +183,6 @@ def _specification(path: Path | None, config: "Config", options: dict[str, Any])
 
 
 def _cut_folder(photos: list[Path], out: Path, order: _Order, *, watch: bool) -> int:
-    # Imported here: `--help` must not wait for a network runtime.
     from garmentcut.prediction.runtime import runtime_for
     from garmentcut.prediction.sources import NotLookedAt, Skipped, find_sources
     from garmentcut.prediction.watch import watched_folders
@@ -216,11 +212,9 @@ def _folder_cutter(order: _Order, out: Path, runtime: "RuntimeConfig") -> "Folde
 
 
 def _cut_once(
-    folder: "FolderCutter", sources: list[Any], monitor: "Monitor", order: _Order, not_looked_at: "NotLookedAt"
+    folder: "FolderCutter", sources: list[Any], monitor: Monitor, order: _Order, not_looked_at: "NotLookedAt"
 ) -> int:
     """Cut what is not done yet, with a progress bar; returns the exit code."""
-    from garmentcut.errors import FolderError
-
     plan = folder.plan(sources)
     monitor.health.problem("start")
     monitor.health.add_check("output folder", folder.problem)
@@ -239,7 +233,7 @@ def _cut_once(
     return _code_of(summary, order)
 
 
-def _follow(rows: "Iterable[Row]", num_photos: int, monitor: "Monitor", summary: "Summary") -> None:
+def _follow(rows: "Iterable[Row]", num_photos: int, monitor: Monitor, summary: "Summary") -> None:
     """Count, log and show each photo as it is finished."""
     from garmentcut.prediction.results import report_row
 
@@ -258,9 +252,8 @@ def _code_of(summary: "Summary", order: _Order) -> int:
     return cli.FAIL_ON if any(found[name] for name in order.fail_on) else cli.OK
 
 
-def _watch(folder: "FolderCutter", folders: list[Any], monitor: "Monitor", *, as_json: bool) -> int:
+def _watch(folder: "FolderCutter", folders: list[Any], monitor: Monitor, *, as_json: bool) -> int:
     """Cut what comes into the folders until SIGTERM or Ctrl-C; return the exit code."""
-    from garmentcut.observe.monitor import log_event, notify_service
     from garmentcut.prediction.results import report_row
     from garmentcut.prediction.sources import NotLookedAt
     from garmentcut.prediction.watch import Watch
@@ -322,11 +315,8 @@ def _show(summary: "Summary", *, as_json: bool) -> None:
 
 
 @contextmanager
-def _observed(order: _Order) -> Iterator["Monitor"]:
+def _observed(order: _Order) -> Iterator[Monitor]:
     """A monitor for a run, whose log goes to stderr and whose metrics and health are served while the context lasts."""
-    # Imported here: `--help` must not wait for a web server.
-    from garmentcut.observe.monitor import Health, Metrics, Monitor, notify_service, start_logging
-
     if order.log_format not in ("", "text", "json"):
         cli.fail(f"--log-format: {order.log_format!r} is neither text nor json")
     if order.log_format:

@@ -4,8 +4,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-
 from garmentcut.cli import shell as cli
 from garmentcut.errors import counted
 
@@ -52,7 +50,7 @@ def ingest(
     config: Path | None = None,
     set: list[str] | None = None,
     as_json: bool = False,
-) -> None:
+) -> int:
     """Make a dataset of photos and cutouts: paired by name, checked, split by garment.
 
     A cutout is a PNG, WebP or TIFF with alpha, a PSD, a file with a clipping path, or a mask, white on black. A PSD
@@ -74,7 +72,6 @@ def ingest(
         cli.fail("no photos: name their folder, or a folder of cutouts with --from-review")
     if folds is not None and parts is not None:
         cli.fail("--folds and --parts: give one of them")
-    # Imported here: `--help` must not wait for decoders.
     from garmentcut.dataset.corrections import ReviewSource
     from garmentcut.dataset.ingest import IngestOptions
     from garmentcut.dataset.split import Scheme
@@ -92,7 +89,7 @@ def ingest(
         read=cli.load_settings(config, set).read,
         review=ReviewSource(tuple(from_review or ()), with_accepted),
     )
-    raise typer.Exit(_ingest(photos, cutouts, Path(out), options, as_json=as_json))
+    return _ingest(photos, cutouts, Path(out), options, as_json=as_json)
 
 
 def _ingest(photos: Path | None, cutouts: Path | None, out: Path, options: Any, *, as_json: bool) -> int:

@@ -64,7 +64,7 @@ def evaluate(
     against: str | None = None,
     seen: bool = False,
     as_json: bool = False,
-) -> None:
+) -> int:
     """Cut a dataset's photos and compare them with the retouchers' cutouts.
 
     A model file is tried on all usable pairs; a run folder on the photos its training held out; a folder of folds on
@@ -75,7 +75,6 @@ def evaluate(
 
     Example: garmentcut evaluate default dataset/ --report page.html
     """
-    # Imported here: `--help` must not wait for a network runtime.
     from garmentcut.dataset.manifest import read_manifest
     from garmentcut.evaluation.pictures import Gallery, draw_choices
     from garmentcut.evaluation.predict import plan_trials, refuse_seen
@@ -111,7 +110,7 @@ def evaluate(
     )
     if totals.num_seen:
         typer.secho(f"{seen_sentence(totals)} This says nothing about new ones.", fg="red", bold=True, err=True)
-    raise typer.Exit(cli.SOME_FAILED if totals.num_failed else cli.OK)
+    return cli.SOME_FAILED if totals.num_failed else cli.OK
 
 
 def _score(trials: "Sequence[Trial]", manifest: "Manifest", gallery: "Gallery") -> "list[PhotoScore]":
@@ -145,7 +144,7 @@ def audit(
     out: Path | None = None,
     worst: int = 40,
     as_json: bool = False,
-) -> None:
+) -> int:
     """Find cutouts that are wrong: too thin at a side, without their hem, shifted, of another photo.
 
     Each cutout is compared with what a model that has never seen it makes of the photo, and with the photo's own edges
@@ -159,7 +158,7 @@ def audit(
         if model is not None:
             cli.fail("store verdicts first, then audit: give --mark and --verdicts without --model")
         _store(dataset, mark or [], verdicts, as_json=as_json)
-        raise typer.Exit(cli.OK)
+        return cli.OK
     if model is None:
         cli.fail("nothing to do: give --model RUNS to audit, --mark or --verdicts to store verdicts")
     from garmentcut.evaluation.audit import row_of
@@ -178,7 +177,7 @@ def audit(
         "uses_doubt": found.uses_doubt,
     }
     cli.show(content, lambda: _audit_text(found, out), as_json=as_json, next_step=next_step)
-    raise typer.Exit(cli.SOME_FAILED if found.failures else cli.OK)
+    return cli.SOME_FAILED if found.failures else cli.OK
 
 
 def _store(dataset: Path, marks: list[str], path: Path | None, *, as_json: bool) -> None:
@@ -252,7 +251,7 @@ def calibrate(
     into: Path | None = None,
     out: Path | None = None,
     as_json: bool = False,
-) -> None:
+) -> int:
     """Learn how much to doubt a model's cutouts, and which of them nobody needs to check.
 
     The model cuts photos whose cutouts are known and which it has not seen: best a folder of fold runs, with --into the
@@ -263,7 +262,6 @@ def calibrate(
 
     Example: garmentcut calibrate runs/folds dataset/ --into final.onnx -o ours.onnx
     """
-    # Imported here: `--help` must not wait for a network runtime.
     from garmentcut.dataset.manifest import read_manifest
     from garmentcut.evaluation.uncertainty import Guarantee
     from garmentcut.model.card import read_model, with_card
@@ -299,7 +297,7 @@ def calibrate(
     next_step = f"{cut} to cut with it" if out else "run the same command with --out FILE to write it to a model file"
     written = f"written: {out}" if out else "nothing was written: name a file by --out"
     cli.show(content, lambda: f"{text}\n{written}", as_json=as_json, next_step=next_step)
-    raise typer.Exit(code)
+    return code
 
 
 def _single(tried: Path) -> Path | None:

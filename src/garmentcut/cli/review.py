@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-
 from garmentcut.cli import shell as cli
+from garmentcut.errors import counted
+from garmentcut.observe.monitor import printable
 
 if TYPE_CHECKING:
     from garmentcut.prediction.sheet import Cell, ContactSheet
@@ -38,7 +38,7 @@ def review(
     photoshop: bool = False,
     config: Path | None = None,
     set: list[str] | None = None,
-) -> None:
+) -> int:
     """Look through the doubtful cutouts of a folder in the browser: correct them, accept them.
 
     Every action is stored at once; corrected cutouts take the place of the first ones in CUTOUTS, which `garmentcut
@@ -51,8 +51,7 @@ def review(
     """
     if photoshop:
         _write_photoshop_script(cutouts)
-        raise typer.Exit(cli.OK)
-    # Imported here: `--help` must not wait for a web framework.
+        return cli.OK
     from garmentcut.review.app import bind, serve
     from garmentcut.review.service import Settings
 
@@ -67,11 +66,10 @@ def review(
         pass
     ingest = cli.shown("garmentcut", "ingest", "--from-review", cutouts, "--out", "dataset", "--add")
     cli.say(f"next: {ingest} to make training pairs of the corrections", err=True)
-    raise typer.Exit(cli.OK)
+    return cli.OK
 
 
 def _write_photoshop_script(cutouts: Path) -> None:
-    from garmentcut.errors import counted
     from garmentcut.review.photoshop import CORRECTED_FOLDER, write_photoshop_script
 
     ingest = cli.shown("garmentcut", "ingest", cutouts / CORRECTED_FOLDER, "--out", "dataset", "--add")
@@ -100,7 +98,6 @@ def serve(
 
     Example: garmentcut serve --port 8000
     """
-    # Imported here: `--help` must not wait for a web framework.
     from garmentcut.review.app import bind, serve_cuts
     from garmentcut.review.cutting import Model
 
@@ -146,7 +143,7 @@ def sheet(
     config: Path | None = None,
     set: list[str] | None = None,
     as_json: bool = False,
-) -> None:
+) -> int:
     """Draw a contact sheet of cutouts, with the doubtful marked.
 
     Views of a garment stand side by side. Orange frames are doubtful cutouts, red ones failed, each with its reason in
@@ -155,7 +152,6 @@ def sheet(
 
     Example: garmentcut sheet cutouts/ -o sheet.jpg
     """
-    # Imported here: `--help` must not wait for decoders.
     from garmentcut.prediction.sheet import ContactSheet, SheetOptions, named_grounds
 
     options = SheetOptions(
@@ -176,7 +172,7 @@ def sheet(
     review = f"{cli.shown('garmentcut', 'review', cutouts)} to correct the doubtful ones"
     next_step = review if summary["doubtful"] else f"open {cli.shown(drawing.pages[0])}"
     cli.show(summary, lambda: _as_text(summary), as_json=as_json, next_step=next_step)
-    raise typer.Exit(cli.SOME_FAILED if summary["failed"] else cli.OK)
+    return cli.SOME_FAILED if summary["failed"] else cli.OK
 
 
 def _summary(drawing: "ContactSheet", drawn: "Sequence[Cell]") -> dict[str, Any]:
@@ -198,9 +194,6 @@ def _summary(drawing: "ContactSheet", drawn: "Sequence[Cell]") -> dict[str, Any]
 
 def _as_text(summary: dict[str, Any]) -> str:
     """For people: one line, then a line for each marked cutout."""
-    from garmentcut.errors import counted
-    from garmentcut.observe.monitor import printable
-
     pages, marked = summary["pages"], summary["marked"]
     parts = [
         f"{summary[key]} {key.replace('_', ' ')}" for key in ("doubtful", "failed", "not_finished") if summary[key]

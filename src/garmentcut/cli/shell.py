@@ -32,6 +32,8 @@ SETTINGS_NAME = "garmentcut.toml"
 CUT, TRAIN, JUDGE = "Cut and review", "Data and training", "Measure and compare"  # groups of commands
 
 
+_Command = Callable[..., int | None]
+"""What a command is: it takes what was given, and returns the exit code; None: all fine."""
 _SHARED = f"""
     --model FILE: Model file. The default is the embedded model.
     --host ADDRESS: Address to listen on. Any other than this machine's own needs a token.
@@ -163,7 +165,7 @@ def _root(
 
 def command(
     panel: str, *, stopped: str = "stopped; run the same command again to continue", cls: type[Command] = Command
-) -> Callable[[Callable[..., None]], Callable[..., None]]:
+) -> Callable[[_Command], Callable[..., None]]:
     """Register a command; every error in it becomes one line on stderr and an exit code.
 
     Args:
@@ -172,20 +174,21 @@ def command(
         cls: how the command is parsed.
     """
 
-    def register(run: Callable[..., None]) -> Callable[..., None]:
+    def register(run: _Command) -> Callable[..., None]:
         options(_SHARED)(run)
 
         @wraps(run)
         def reported(*args: Any, **kwargs: Any) -> None:
             with _failures_reported(stopped):
-                run(*args, **kwargs)
+                if code := run(*args, **kwargs):
+                    raise typer.Exit(code)
 
         return app.command(cls=cls, rich_help_panel=panel)(reported)
 
     return register
 
 
-def options(text: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def options(text: str) -> Callable[[_Command], _Command]:
     """Declare a command's options and arguments as its help shows them; what was declared before stays.
 
     `--columns NUMBER 0..100: Cutouts in a line.` are an option's names, what stands for its value (nothing: it is a
@@ -193,7 +196,7 @@ def options(text: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     line without an indent begins a group.
     """
 
-    def declare(run: Callable[..., None]) -> Callable[..., None]:
+    def declare(run: _Command) -> _Command:
         group = None
         for line in text.strip("\n").replace("\n        ", " ").splitlines():
             if not line.startswith(" "):

@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-
 from garmentcut.cli import shell as cli
 from garmentcut.errors import counted
 
@@ -54,7 +52,7 @@ def train(
     devices: int = 1,
     nodes: int = 1,
     as_json: bool = False,
-) -> None:
+) -> int:
     """Train a network on a dataset.
 
     OUT/best.safetensors are the best weights, OUT/journal.jsonl and OUT/tensorboard have every step, OUT/samples shows
@@ -65,7 +63,6 @@ def train(
     """
     if out == "" or (out is None and augmentations is None):
         cli.fail("--out is missing or empty: the folder for the run")
-    # Imported here: `--help` must not wait for torch.
     from garmentcut.training.devices import Devices
 
     runs = _plan((recipe, set or []), (data, fold, validation), Path(out or "."))
@@ -74,10 +71,11 @@ def train(
 
         draw_augmentations(runs[0], augmentations)
         cli.say(augmentations)
-    elif range_test:
-        _try_rates(runs[0], Devices(accelerator, devices, nodes), as_json=as_json)
-    else:
-        _train(runs, Devices(accelerator, devices, nodes), data, limits=(minutes, hours), as_json=as_json)
+        return cli.OK
+    machines = Devices(accelerator, devices, nodes)
+    if range_test:
+        return _try_rates(runs[0], machines, as_json=as_json)
+    return _train(runs, machines, data, limits=(minutes, hours), as_json=as_json)
 
 
 def _plan(recipe: tuple[str, list[str]], data: tuple[Path, str | None, str | None], out: Path) -> "list[Run]":
@@ -99,7 +97,7 @@ def _plan(recipe: tuple[str, list[str]], data: tuple[Path, str | None, str | Non
 
 def _train(
     runs: "list[Run]", devices: "Devices", data: Path, *, limits: tuple[float | None, float | None], as_json: bool
-) -> None:
+) -> int:
     from garmentcut.training.logging import Ended
     from garmentcut.training.stages import train_all
 
@@ -110,7 +108,7 @@ def _train(
             if isinstance(event, Ended):
                 ends[run.folder] = event
     if not ends:
-        return  # a process of another device: the first one speaks
+        return cli.OK  # a process of another device: the first one speaks
     rows = [run.summary(ends[run.folder]) for run in runs if run.folder in ends]
     folder = runs[0].folder
     if not all(row["ended"] in _FINISHED for row in rows):
@@ -122,10 +120,10 @@ def _train(
     else:
         next_step = f"{cli.shown('garmentcut', 'export', folder, '--out', 'model.onnx')} to make a model file"
     cli.show({"runs": rows}, lambda: summary_text(rows), as_json=as_json, next_step=next_step)
-    raise typer.Exit(cli.INTERRUPTED if any(end.reason == "interrupted" for end in ends.values()) else cli.OK)
+    return cli.INTERRUPTED if any(end.reason == "interrupted" for end in ends.values()) else cli.OK
 
 
-def _try_rates(run: "Run", devices: "Devices", *, as_json: bool) -> None:
+def _try_rates(run: "Run", devices: "Devices", *, as_json: bool) -> int:
     from garmentcut.training.devices import Devices, launched
     from garmentcut.training.run import RANGE_CURVE_NAME
     from garmentcut.training.trial import try_rates
@@ -142,6 +140,7 @@ def _try_rates(run: "Run", devices: "Devices", *, as_json: bool) -> None:
         text = f"the loss falls fastest at optimizer.lr = {suggested:.2g}; see {curve}"
         next_step = f"train with --set optimizer.lr={suggested:.2g}"
     cli.show({"suggested_lr": suggested, "curve": curve}, lambda: text, as_json=as_json, next_step=next_step)
+    return cli.OK
 
 
 @contextmanager
@@ -294,7 +293,7 @@ def study(
     minutes: float | None = None,
     accelerator: str = "auto",
     as_json: bool = False,
-) -> None:
+) -> int:
     """Compare trainings: run a study's variants over its seeds and folds, score them, and write OUT/report.html.
 
     After a stop or a kill, the same command goes on. Several processes of it share the runs. A run that
@@ -305,7 +304,6 @@ def study(
     """
     if not str(out).strip() or out == Path():
         cli.fail("--out is missing or empty: the folder for the study")
-    # Imported here: `--help` must not wait for torch.
     from garmentcut.study import report  # with all that it needs, before anything is begun
 
     choice: dict[str, Any] = {
@@ -323,8 +321,8 @@ def study(
     content = report.as_dict(results, typed)
     cli.show(content, lambda: _study_text(content, results, page), as_json=as_json, next_step=next_step)
     if interrupted == "interrupted":
-        raise typer.Exit(cli.INTERRUPTED)
-    raise typer.Exit(cli.SOME_FAILED if any(run.is_failed for run in results.runs) else cli.OK)
+        return cli.INTERRUPTED
+    return cli.SOME_FAILED if any(run.is_failed for run in results.runs) else cli.OK
 
 
 def _opened(path: Path, folders: tuple[Path, Path], choice: Any) -> "Study":
