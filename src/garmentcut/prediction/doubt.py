@@ -74,7 +74,13 @@ def draw_maps(rgb: NDArray[np.uint8], alpha: Plane) -> Maps | None:
     colors = np.asarray(image.reduce(step) if step > 1 else image, np.float32)[: small.shape[0], : small.shape[1]]
     mask = small >= np.float32(0.5)
     edge = mask & ~erode(mask, neighbours=4)
-    num_components, holes_xy = _components_of(mask)
+    # Islands that are more than dust, and the middles of such holes' boxes, largest first.
+    islands, around = components(mask), components(np.pad(~mask, 1, constant_values=True))
+    least = _LEAST_COMPONENT * int(islands.areas.max())
+    is_hole = around.areas >= least
+    is_hole[around.labels[0, 0] - 1] = False  # the outside, one piece
+    order = np.argsort(-around.areas, kind="stable")
+    middles = (around.boxes_xyxy[:, :2] + around.boxes_xyxy[:, 2:])[order][is_hole[order]] / 2 - 1
     return Maps(
         step=step,
         frame_hw=(-(-alpha.shape[0] // step), -(-alpha.shape[1] // step)),
@@ -84,8 +90,8 @@ def draw_maps(rgb: NDArray[np.uint8], alpha: Plane) -> Maps | None:
         colors=colors,
         edge=edge,
         contrast=_contrast_of(colors, mask, edge),
-        num_components=num_components,
-        holes_xy=holes_xy,
+        num_components=int((islands.areas >= least).sum()),
+        holes_xy=tuple((x, y) for x, y in middles.tolist()),
     )
 
 
@@ -108,18 +114,6 @@ def _contrast_of(colors: NDArray[np.float32], mask: NDArray[np.bool_], edge: NDA
     contrast = np.zeros(mask.shape, np.float32)
     contrast[edge] = np.where(has_inside & has_outside, apart, 0)
     return contrast
-
-
-def _components_of(mask: NDArray[np.bool_]) -> tuple[int, tuple[tuple[float, float], ...]]:
-    """How many islands are more than dust, and the middles of such holes' boxes, largest first."""
-    islands = components(mask)
-    least = _LEAST_COMPONENT * int(islands.areas.max())
-    around = components(np.pad(~mask, 1, constant_values=True))
-    is_hole = around.areas >= least
-    is_hole[around.labels[0, 0] - 1] = False  # the outside, one piece
-    order = np.argsort(-around.areas, kind="stable")
-    middles = (around.boxes_xyxy[:, :2] + around.boxes_xyxy[:, 2:])[order][is_hole[order]] / 2 - 1
-    return int((islands.areas >= least).sum()), tuple((x, y) for x, y in middles.tolist())
 
 
 FEATURES = {

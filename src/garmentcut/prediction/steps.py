@@ -225,15 +225,8 @@ class Steps:
         """The work, its outputs in the verdict's folder; its row with doubt and verdict; the heat map, if any."""
         found = self.run.judge(prediction)
         outputs = sorted_outputs(work.outputs, found.verdict) if self.run.config.folder.by_verdict else work.outputs
-        row = replace(
-            work.row,
-            doubt=found.doubt,
-            own_doubt=found.doubt,
-            verdict=found.verdict,
-            reasons=found.reasons,
-            flags=(*found.flags, *work.row.flags),
-            appearance=found.appearance,
-        )
+        known = {name: value for name, value in vars(found).items() if name != "heat"}
+        row = replace(work.row, **known | {"own_doubt": found.doubt, "flags": (*found.flags, *work.row.flags)})
         return replace(work, outputs=outputs), row, found.heat
 
     def _read_again(self, row: Row) -> Photo:
@@ -449,12 +442,11 @@ class Attempts:
 
         Args:
             out_dir: the output folder.
-            check: called before the file is written anew; raises, if the folder is not the one that was read any more.
+            check: called before the file is written; raises, if the folder is not the one that was read any more.
         """
         self._out_dir, self._path, self._check = out_dir, out_dir / ATTEMPTS_NAME, check
         self._lock = threading.Lock()
         self._known: dict[str, Attempt] = {}
-        self._descriptor = -1
         self._num_lines = 0
         with suppress(OSError):
             for line in read_regular_file(self._path).split(b"\n"):
@@ -516,18 +508,17 @@ class Attempts:
             self._write(attempt)
 
     def _write(self, attempt: Attempt) -> None:
-        with suppress(OSError):
-            if self._descriptor < 0 or self._num_lines > _MOST_LINES:
-                self._rewrite()
-                self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-            os.write(self._descriptor, _attempt_line(attempt))
+        if not 0 < self._num_lines <= _MOST_LINES:
+            self._rewrite()
+            return
+        with suppress(OSError, RunError):
+            self._check()
+            with self._path.open("ab") as file:
+                file.write(_attempt_line(attempt))
             self._num_lines += 1
 
     def _rewrite(self) -> None:
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
-        self._num_lines = 0
+        self._num_lines = len(self._known)
         with suppress(OSError, RunError):
             self._check()
             if self._known:
