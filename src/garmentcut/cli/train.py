@@ -63,9 +63,22 @@ def train(
     """
     if out == "" or (out is None and augmentations is None):
         cli.fail("--out is missing or empty: the folder for the run")
+    from garmentcut.config import parse_override
+    from garmentcut.dataset.manifest import read_manifest
+    from garmentcut.recipe import load_recipe
     from garmentcut.training.devices import Devices
+    from garmentcut.training.run import Run
+    from garmentcut.training.splits import training_splits, without_wrong
 
-    runs = _plan((recipe, set or []), (data, fold, validation), Path(out or "."))
+    options, folder = load_recipe(Path(recipe), dict(map(parse_override, set or []))), Path(out or ".")
+    manifest = read_manifest(data)
+    splits = training_splits(manifest, fold, validation=validation)
+    if options.data.wrong_weight == 0:
+        splits = tuple(map(without_wrong, splits))
+    if fold == "all":
+        runs = [Run(folder / split.name, options, manifest, split) for split in splits]
+    else:
+        runs = [Run(folder, options, manifest, splits[0])]
     if augmentations is not None:
         from garmentcut.training.trial import draw_augmentations
 
@@ -76,23 +89,6 @@ def train(
     if range_test:
         return _try_rates(runs[0], machines, as_json=as_json)
     return _train(runs, machines, data, limits=(minutes, hours), as_json=as_json)
-
-
-def _plan(recipe: tuple[str, list[str]], data: tuple[Path, str | None, str | None], out: Path) -> "list[Run]":
-    from garmentcut.config import parse_override
-    from garmentcut.dataset.manifest import read_manifest
-    from garmentcut.recipe import load_recipe
-    from garmentcut.training.run import Run
-    from garmentcut.training.splits import training_splits, without_wrong
-
-    (name, overrides), (folder, fold, validation) = recipe, data
-    options, manifest = load_recipe(Path(name), dict(map(parse_override, overrides))), read_manifest(folder)
-    splits = training_splits(manifest, fold, validation=validation)
-    if options.data.wrong_weight == 0:
-        splits = tuple(map(without_wrong, splits))
-    if fold != "all":
-        return [Run(out, options, manifest, splits[0])]
-    return [Run(out / split.name, options, manifest, split) for split in splits]
 
 
 def _train(
@@ -304,17 +300,17 @@ def study(
     """
     if not str(out).strip() or out == Path():
         cli.fail("--out is missing or empty: the folder for the study")
+    from garmentcut.config import parse_override
+    from garmentcut.dataset.manifest import read_manifest
+    from garmentcut.dataset.split import prove_split
     from garmentcut.study import report  # with all that it needs, before anything is begun
+    from garmentcut.study.plan import Choice, open_study
 
-    choice: dict[str, Any] = {
-        "use_seen": seen,
-        "variants": tuple(variant or ()),
-        "seeds": tuple(seed or ()),
-        "folds": tuple(fold or ()),
-    }
-    results, interrupted = _run_study(
-        _opened(study, (data, out), (choice, set or [])), accelerator, minutes, report_only
-    )
+    parts = tuple(variant or ()), tuple(seed or ()), tuple(fold or ())
+    choice = Choice(*parts, settings=dict(map(parse_override, set or [])), use_seen=seen)
+    manifest = read_manifest(data)
+    prove_split(manifest.pairs)
+    results, interrupted = _run_study(open_study(study, manifest, out, choice), accelerator, minutes, report_only)
     typed = cli.shown("garmentcut", *sys.argv[1:])
     page = report.write_report(results, typed)
     next_step = "run the same command again to continue" if interrupted else f"open {page}"
@@ -323,18 +319,6 @@ def study(
     if interrupted == "interrupted":
         return cli.INTERRUPTED
     return cli.SOME_FAILED if any(run.is_failed for run in results.runs) else cli.OK
-
-
-def _opened(path: Path, folders: tuple[Path, Path], choice: Any) -> "Study":
-    from garmentcut.config import parse_override
-    from garmentcut.dataset.manifest import read_manifest
-    from garmentcut.dataset.split import prove_split
-    from garmentcut.study.plan import Choice, open_study
-
-    (data, out), (parts, overrides) = folders, choice
-    manifest = read_manifest(data)
-    prove_split(manifest.pairs)
-    return open_study(path, manifest, out, Choice(**parts, settings=dict(map(parse_override, overrides))))
 
 
 def _run_study(study: "Study", accelerator: str, minutes: float | None, report_only: bool) -> "tuple[Results, str]":
