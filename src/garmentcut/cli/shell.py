@@ -96,10 +96,10 @@ class Command(TyperCommand):
                 say(f"garmentcut: {name} is called {new} now", err=True)
                 arg = f"{new}{equals}{value}"
             translated.append(arg)
-        options = translated[: [*translated, "--"].index("--")]
-        _owes_json.set("--json" in own and "--json" in options)
+        before_dashes = translated[: [*translated, "--"].index("--")]
+        _owes_json.set("--json" in own and "--json" in before_dashes)
         try:
-            for name in (option.partition("=")[0] for option in options):
+            for name in (arg.partition("=")[0] for arg in before_dashes):
                 if name.startswith("-") and f"-{name}" in own:  # otherwise `-out OUT` is taken for `-o ut OUT`
                     ctx.fail(f"{name}: the name of an option has two dashes: -{name}")
             return super().parse_args(ctx, translated)
@@ -207,8 +207,9 @@ def options(text: str) -> Callable[[_Command], _Command]:
             metavar, limits, *_ = [*head.split()[len(names) :], "", ""]
             name = (names or [metavar])[0].partition("/")[0].removeprefix("--").replace("-", "_").lower()
             name = "as_json" if name == "json" else name
+            assert name in run.__annotations__ or text is _SHARED, name
             hint = run.__annotations__.get(name)
-            if hint is None or hasattr(hint, "__metadata__"):  # it is no parameter, or declared already
+            if hint is None or hasattr(hint, "__metadata__"):  # not the command's, or declared already
                 continue
             least, most = (json.loads(limit or "null") for limit in (limits or "..").split(".."))
             info: Any = typer.Argument(metavar=metavar, help=help)
