@@ -284,8 +284,10 @@ class FolderCutter:
         Raises:
             FolderError: it was removed, replaced or unmounted, or another run has taken it.
         """
-        if lost := self.problem():
-            raise FolderError(f"{self.out_dir}: {lost}; put it back and run again")
+        try:
+            self._lock.check()
+        except LockLostError as error:
+            raise FolderError(f"{self.out_dir}: {error}; put it back and run again") from error
 
     def problem(self) -> str:
         """What became of the output folder, in words; empty: it is still the one that was entered."""
