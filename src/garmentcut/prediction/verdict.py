@@ -66,10 +66,8 @@ _ABOVE = (
 _BELOW = ((0.12, ("waist on the left", "waist", "waist on the right")), (0.88, _SIDES), (np.inf, _HEM))
 _IS_FOREIGN = Reason(FOREIGN, "unlike the studio this model learned from")
 _LIES = Reason("sideways", "the garment lies on its side: turn the photo upright")
-_LYING, _HEIGHT = (
-    1.5,
-    7,
-)  # width to height of a garment that lies; place of the height in the appearance, before the width
+_LYING = 1.5  # width to height of a garment that lies
+_HEIGHT = 7  # place of the height in the appearance, before the width
 _MIDDLE = (0.3, 0.7)  # of the garment's width
 
 
