@@ -37,8 +37,8 @@ from rich.table import Table
 
 from garmentcut.model.card import ModelCard, with_card
 from garmentcut.photo.files import sha256_of
-from garmentcut.prediction.arrivals import scan_folders, watched_folders
 from garmentcut.prediction.results import Journal, Row
+from garmentcut.prediction.watch import scan_folders, watched_folders
 from garmentcut.synthetic import draw_studio_photo
 
 _CONSOLE = Console(width=100)

@@ -32,11 +32,6 @@ def _at_least_one(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
-def _known_effort(name: Any) -> Any:
-    """`best`, the mean with the mirrored photo's alpha, gained next to nothing; batches and configurations name it."""
-    return "normal" if name == "best" else name
-
-
 def _hexadecimal(color: str) -> str:
     """`#rrggbb` of a colour as CSS writes it: `#fff`, `white`, `rgb(255, 255, 255)`."""
     if re.fullmatch(r"#[0-9a-fA-F]{6}", color):
@@ -89,7 +84,10 @@ class RuntimeConfig:
 class CutConfig:
     """How garments are cut."""
 
-    effort: Annotated[Literal["fast", "normal"], BeforeValidator(_known_effort)] = "normal"
+    # `best`, the mean with the mirrored photo's alpha, gained next to nothing; batches and configurations name it.
+    effort: Annotated[Literal["fast", "normal"], BeforeValidator(lambda name: "normal" if name == "best" else name)] = (
+        "normal"
+    )
     """`fast`: without the refine stage, so that edges are less exact. A model of one network has no `fast`."""
     choke_px: Annotated[float, Field(ge=-20, le=20, strict=True)] = 0.0
     """Moves the edge inwards by so many pixels of the photo, fractions too; below zero outwards. Added to the card's

@@ -156,125 +156,94 @@ class GarmentcutError(Exception):
     code = "internal"
     exit_code = 1
 
+    def __init_subclass__(cls, *, code: str = "", exit_code: int = 0) -> None:
+        """Give a kind of error its codes, where they are not those of its base."""
+        if code:
+            cls.code = code
+        cls.exit_code = exit_code or cls.exit_code
+
     def __init__(self, message: str = "", *, code: str = "") -> None:
         super().__init__(message)
         if code:
             self.code = code
 
 
-class UsageError(GarmentcutError, ValueError):
+class UsageError(GarmentcutError, ValueError, code="usage", exit_code=2):
     """Something that was given cannot be used: an option, a file, a folder, a model."""
 
-    code = "usage"
-    exit_code = 2
 
-
-class ConfigError(UsageError):
+class ConfigError(UsageError, code="config"):
     """A configuration that cannot be used; the message names the key and the fix."""
 
-    code = "config"
 
-
-class SourceError(UsageError):
+class SourceError(UsageError, code="source"):
     """Photos, or an output folder, that cannot be used."""
 
-    code = "source"
 
-
-class NoBatchError(SourceError):
+class NoBatchError(SourceError, code="no_batch"):
     """A folder into which nothing was cut."""
 
-    code = "no_batch"
 
-
-class DatabaseError(UsageError):
+class DatabaseError(UsageError, code="database"):
     """The review's database cannot be used; the message names it, and what to do."""
 
-    code = "database"
 
-
-class ModelError(UsageError):
+class ModelError(UsageError, code="model"):
     """A model file, a run or a checkpoint that cannot be used."""
 
-    code = "model"
 
-
-class DatasetError(UsageError):
+class DatasetError(UsageError, code="dataset"):
     """A dataset that cannot be used."""
 
-    code = "dataset"
 
-
-class EvaluationError(UsageError):
+class EvaluationError(UsageError, code="evaluation"):
     """What was asked cannot be measured on these photos."""
 
-    code = "evaluation"
 
-
-class TrainingError(UsageError):
+class TrainingError(UsageError, code="training"):
     """A training that cannot start or go on; the message says why and what to change."""
 
-    code = "training"
 
-
-class TrainingStopped(TrainingError):  # noqa: N818 not a mistake of the caller's: it says what came in the way
+# No mistake of the caller's: it says what came in the way.
+class TrainingStopped(TrainingError, code="training_stopped", exit_code=1):  # noqa: N818
     """A training that broke off, and can go on once the problem is fixed."""
 
-    code = "training_stopped"
-    exit_code = 1
 
-
-class PhotoError(GarmentcutError, ValueError):
+class PhotoError(GarmentcutError, ValueError, code="unsupported"):
     """A photo or cutout file that cannot be used; the message says why and what would fix it."""
 
-    code = "unsupported"
 
-
-class NoGarmentError(PhotoError):
+class NoGarmentError(PhotoError, code="no_garment"):
     """A photo that shows no garment."""
 
-    code = "no_garment"
 
-
-class OutputError(GarmentcutError, ValueError):
+class OutputError(GarmentcutError, ValueError, code="format_limit"):
     """A cutout that cannot be written as it was asked for."""
 
-    code = "format_limit"
 
-
-class RunError(GarmentcutError, RuntimeError):
+class RunError(GarmentcutError, RuntimeError, code="run"):
     """A run that cannot go on; what was finished stays finished. The message says what to fix."""
 
-    code = "run"
 
-
-class FolderError(RunError):
+class FolderError(RunError, code="output_folder"):
     """The output folder can no longer be written: no further photo could be."""
 
-    code = "output_folder"
 
-
-class LockTakenError(RunError):
+class LockTakenError(RunError, code="lock_taken"):
     """Another process holds the lock."""
 
-    code = "lock_taken"
 
-
-class LockLostError(RunError):
+class LockLostError(RunError, code="lock_lost"):
     """The folder, or the lock's file in it, is no longer the one that was taken; the message says what happened."""
 
-    code = "lock_lost"
 
-
-class ReviewError(UsageError):
+class ReviewError(UsageError, code="bad_request"):
     """A request to the review's server that cannot be met.
 
     Attributes:
         code: a key of `REFUSALS`.
         item: of a conflict, the photo as it now is, for the page.
     """
-
-    code = "bad_request"
 
     def __init__(self, message: str, *, code: str = "", item: dict[str, Any] | None = None) -> None:
         super().__init__(message, code=code)

@@ -39,20 +39,14 @@ class FileFormat(NamedTuple):
 
 _ALL = frozenset({"profile", "dpi", "exif", "xmp", "iptc"})
 
+_WRITE = "garmentcut.photo.write:encode_"
+
 FORMATS: dict[str, FileFormat] = {
-    "png": FileFormat((".png",), "garmentcut.photo.write:encode_png", "image/png", bits=16),
-    "mask": FileFormat(
-        ("_mask.png",), "garmentcut.photo.write:encode_mask", "image/png", has_layers=True, carries=frozenset({"dpi"})
-    ),
-    "webp": FileFormat((".webp",), "garmentcut.photo.write:encode_webp", "image/webp"),
+    "png": FileFormat((".png",), f"{_WRITE}png", "image/png", 16),
+    "mask": FileFormat(("_mask.png",), f"{_WRITE}mask", "image/png", has_layers=True, carries=frozenset({"dpi"})),
+    "webp": FileFormat((".webp",), f"{_WRITE}webp", "image/webp"),
     "tiff": FileFormat(
-        (".tif", ".tiff"),
-        "garmentcut.photo.write:encode_tiff",
-        "image/tiff",
-        bits=16,
-        has_path=True,
-        keeps_hidden=True,
-        carries=_ALL,
+        (".tif", ".tiff"), f"{_WRITE}tiff", "image/tiff", 16, has_path=True, keeps_hidden=True, carries=_ALL
     ),
     "psd": FileFormat(
         (".psd",),
@@ -64,14 +58,7 @@ FORMATS: dict[str, FileFormat] = {
         keeps_hidden=True,
         carries=_ALL,
     ),
-    "jpeg": FileFormat(
-        (".jpg", ".jpeg"),
-        "garmentcut.photo.write:encode_jpeg",
-        "image/jpeg",
-        has_alpha=False,
-        has_path=True,
-        carries=_ALL,
-    ),
+    "jpeg": FileFormat((".jpg", ".jpeg"), f"{_WRITE}jpeg", "image/jpeg", has_alpha=False, has_path=True, carries=_ALL),
 }
 NAMES = ", ".join(FORMATS)
 
@@ -169,7 +156,8 @@ class NamePattern:
         for expression in self._expressions:
             if found := expression.fullmatch(stem):
                 fields = found.groupdict()
-                return Key(fields["garment"], _known(fields.get("view", "")))
+                squeezed = re.sub(_GAP, "", view := fields.get("view", "")).casefold()
+                return Key(fields["garment"], next((one for one in VIEWS if one.casefold() == squeezed), view))
         return None
 
     def _compiled(self, view: str) -> re.Pattern[str]:
@@ -188,8 +176,3 @@ def safe_name(name: str) -> str:
         return name
     digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:8]
     return f"{safe.encode()[: _MAX_NAME_BYTES - 9].decode(errors='ignore')}-{digest}"
-
-
-def _known(view: str) -> str:
-    squeezed = re.sub(_GAP, "", view).casefold()
-    return next((known for known in VIEWS if known.casefold() == squeezed), view)

@@ -339,10 +339,12 @@ def _read_recipe(name: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     if not isinstance(base, str):
         raise ConfigError(f"{path}: base should be the file or the name of a recipe, not {base!r}")
     merged = _read_recipe(Path(base), (*above, path))
-    stages = {name: _laid_over(merged.get("stages", {}).get(name), own) for name, own in _stages_of(tree).items()}
+    stages = tree.get("stages")  # what a recipe's file says of each stage is sections of their own
+    own = {name: keys for name, keys in stages.items() if isinstance(keys, dict)} if isinstance(stages, dict) else {}
+    laid = {name: _laid_over(merged.get("stages", {}).get(name), keys) for name, keys in own.items()}
     merged = _laid_over(merged, tree)
-    if stages:
-        merged["stages"] |= stages
+    if laid:
+        merged["stages"] |= laid
     return merged
 
 
@@ -353,12 +355,6 @@ def _laid_over(below: Any, tree: dict[str, Any]) -> dict[str, Any]:
         lower = merged.get(section)
         merged[section] = {**lower, **keys} if isinstance(lower, dict) and isinstance(keys, dict) else keys
     return merged
-
-
-def _stages_of(tree: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """What a recipe's file says of each stage: sections of their own."""
-    stages = tree.get("stages")
-    return {name: own for name, own in stages.items() if isinstance(own, dict)} if isinstance(stages, dict) else {}
 
 
 def _found(name: Path, *, folder: Path) -> Path:

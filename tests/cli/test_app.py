@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 import garmentcut
 from garmentcut.cli import app
-from garmentcut.cli.app import load_settings
+from garmentcut.cli.shell import load_settings
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = {

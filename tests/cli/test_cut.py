@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 
 from garmentcut.cli import app
 from garmentcut.cli import cut as cut_module
-from garmentcut.cli.app import HANGUP, INTERRUPTED, OK
 from garmentcut.cli.cut import stop_on_signals
+from garmentcut.cli.shell import HANGUP, INTERRUPTED, OK
 from garmentcut.config import CutConfig
 from garmentcut.model.card import StageSizes, read_model
 from garmentcut.observe.monitor import LOGGER

@@ -14,7 +14,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from garmentcut.cli import app
-from garmentcut.cli.app import HANGUP
+from garmentcut.cli.shell import HANGUP
 
 
 @pytest.fixture
@@ -237,7 +237,7 @@ def test_a_photo_that_is_replaced_is_counted(run, draw):
 def test_a_signal_tidies_up_like_ctrl_c_and_ends_the_process_as_it_asks(number):
     code = f"""
         import os, signal
-        from garmentcut.cli.app import _failures_reported
+        from garmentcut.cli.shell import _failures_reported
         with _failures_reported("stopped"):
             try:
                 os.kill(os.getpid(), {number:d})

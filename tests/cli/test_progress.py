@@ -1,11 +1,13 @@
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from garmentcut.cli.app import Summary, progress_bar, progress_of
+from garmentcut.cli.cut import Summary
+from garmentcut.cli.shell import progress_bar
 from garmentcut.prediction.results import Row, foreign_warning
 from garmentcut.prediction.sources import NotLookedAt, Skipped
 
@@ -13,7 +15,7 @@ OK, FAILED = Row("/in/a.jpg", "a", ("a.png",), notes=("CMYK converted to sRGB",)
 
 
 def summary():
-    made = Summary(Path("out"), Path("out/results.jsonl"), num_skipped=2)
+    made = Summary(Path("out"), Path("out/results.jsonl"), NotLookedAt(), counts=Counter(skipped=2))
     made.add(OK)
     made.add(Row(FAILED.input, "b", status="failed", code="damaged", reason="not whole"))
     return made
@@ -33,7 +35,7 @@ def test_lines_for_people():
 
 
 def test_foreign_photos_are_told_with_what_to_do():
-    made = Summary(Path("out"), Path("out/results.jsonl"))
+    made = Summary(Path("out"), Path("out/results.jsonl"), NotLookedAt())
     for number in range(3):
         made.add(Row(f"/in/{number}.jpg", doubt=0.02, flags=("foreign",)[: number > 0], reasons=("unlike",)))
     assert (made.as_dict()["foreign"], made.as_dict()["doubtful"]) == (2, 2)
@@ -46,27 +48,20 @@ def test_foreign_photos_are_told_with_what_to_do():
 
 
 def test_a_flood_of_failures_is_cut_short():
-    flood = Summary(Path("out"), Path("out/results.jsonl"))
+    flood = Summary(Path("out"), Path("out/results.jsonl"), NotLookedAt())
     for number in range(100):
         flood.add(Row(f"/in/{number}.jpg", status="failed", reason="damaged"))
     assert len(flood.as_text().splitlines()) == 22
     assert "and 80 more" in flood.as_text()
 
 
-def test_no_bar_where_nobody_looks(capsys):
-    with progress_of(2) as advance:
-        advance(OK)
-    assert capsys.readouterr() == ("", "")
-
-
 def test_a_bar_with_rate_on_a_terminal():
     pty = pytest.importorskip("pty", reason="no pseudo-terminals on this system")
     code = """
-from garmentcut.prediction.results import Row
-from garmentcut.cli.app import progress_of
-with progress_of(2) as advance:
-    advance(Row("/in/first.jpg"))
-    advance(Row("/in/second.jpg", status="failed", reason="damaged"))
+from garmentcut.cli.shell import progress_bar
+with progress_bar(2, "photos") as advance:
+    advance("/in/first.jpg", "")
+    advance("/in/second.jpg", "damaged")
 """
     ours, theirs = pty.openpty()
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
@@ -82,7 +77,7 @@ with progress_of(2) as advance:
     assert "failed: /in/second.jpg: damaged" in shown
 
 
-def test_a_bar_over_anything(capsys):
+def test_no_bar_where_nobody_looks(capsys):
     with progress_bar(2, "pairs") as advance:
         advance("a_Front", "")
         advance("b_Front", "shifted")
@@ -90,7 +85,7 @@ def test_a_bar_over_anything(capsys):
 
 
 def test_verdicts_are_counted():
-    made = Summary(Path("out"), Path("out/results.jsonl"), num_skipped=1)
+    made = Summary(Path("out"), Path("out/results.jsonl"), NotLookedAt(), counts=Counter(skipped=1))
     made.count_verdict(Row("/in/0.jpg", verdict="accept"))
     for verdict in ("accept", "review", "review", ""):
         made.add(Row("/in/a.jpg", verdict=verdict))
@@ -101,8 +96,8 @@ def test_verdicts_are_counted():
 
 
 def test_the_doubtful_are_named_and_what_happened_to_the_folders_is_said():
-    made = Summary(Path("out"), Path("out/results.jsonl"), num_damaged=1, num_gone=2)
-    made.not_looked_at = NotLookedAt([Skipped("/in/a.CR3", "camera_raw"), Skipped("/in/Thumbs.db", "junk")])
+    passed_over = NotLookedAt([Skipped("/in/a.CR3", "camera_raw"), Skipped("/in/Thumbs.db", "junk")])
+    made = Summary(Path("out"), Path("out/results.jsonl"), passed_over, counts=Counter(damaged_lines=1, gone=2))
     made.add(Row("/in/a.jpg", "a", doubt=0.25, reasons=("soft or sheer edge at the hem",), flags=("soft_edge",)))
     made.add(Row("/in/b.jpg", "b", doubt=0.05, flags=("replaced",)))
     made.add(Row("/in/c\x1b.jpg", "c", doubt=0.01, verdict="review"))

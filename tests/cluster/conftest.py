@@ -5,6 +5,7 @@ import logging
 import os
 import secrets
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from garmentcut.cluster.stages import CutBatch, packed, read_batch, unpacked, wr
 from garmentcut.config import load_config
 from garmentcut.model.card import ModelCard, with_card
 from garmentcut.prediction.cutter import Cutter
+from garmentcut.prediction.folder import FolderCutter
 
 pytest.importorskip("ray", reason="the extra `cluster` is not installed")
 
@@ -118,7 +120,7 @@ def new_run(red_model, monkeypatch):
 
     def make(out, *, settings=None, **options):
         config = load_config(overrides=settings or {})
-        return ClusterCutter(cutter, str(out), config=config, model=red_model, **options)
+        return ClusterCutter(FolderCutter(cutter, Path(), config=config, model=red_model, **options), str(out))
 
     return make
 

@@ -41,7 +41,7 @@ def test_a_problem_is_logged_when_it_begins_and_ends(events):
     for text in ("full", "full", "", ""):
         monitor.problem("output", text)
     assert [event["event"] for event in events()] == ["problem", "problem over"]
-    assert monitor.health.is_ready()
+    assert not monitor.health.problems()
 
 
 def test_steps_are_timed_even_if_they_fail():
@@ -81,7 +81,7 @@ def test_without_a_beat_it_counts_as_stuck():
     assert not health.is_alive()
     assert health.problems() == {"stuck": "no sign of life for 11 s"}
     health.beat()
-    assert health.is_ready()
+    assert not health.problems()
 
 
 def test_problems_are_news_once():
@@ -129,9 +129,9 @@ def samples():
 
 def test_photos_failures_and_doubt(samples):
     metrics = Metrics()
-    metrics.count_photo(doubt=0.04, is_foreign=True)
-    metrics.count_photo()
-    metrics.count_photo(code="truncated")
+    Monitor(metrics).photo("a.jpg", doubt=0.04, is_foreign=True)
+    Monitor(metrics).photo("a.jpg")
+    Monitor(metrics).photo("a.jpg", code="truncated")
     found = samples(metrics)
     assert found["garmentcut_photos_total", "ok"] == 2
     assert found["garmentcut_photos_total", "failed"] == 1
@@ -147,16 +147,16 @@ def test_every_series_is_there_from_the_start_and_reasons_add_none(samples):
     before = set(samples(metrics))
     assert {name for family, *name in before if family == "garmentcut_failures_total" for name in name} == set(FAILURES)
     for code in FAILURES:
-        metrics.count_photo(code=code)
+        Monitor(metrics).photo("a.jpg", code=code)
     assert set(samples(metrics)) == before
 
 
 def test_stages_queue_and_scans(samples):
     metrics = Metrics()
-    metrics.time_stage("network", 0.7)
-    metrics.set_queue(ready=3, retrying=1)
-    metrics.set_queue(ready=2)
-    metrics.set_scan(0.5, 1234)
+    metrics.seconds.labels("network").observe(0.7)
+    Monitor(metrics).queue(ready=3, retrying=1)
+    Monitor(metrics).queue(ready=2)
+    Monitor(metrics).scan(0.5, 1234)
     found = samples(metrics)
     assert found["garmentcut_stage_seconds_sum", "network"] == 0.7
     assert found["garmentcut_stage_seconds_count", "read"] == 0
@@ -166,7 +166,7 @@ def test_stages_queue_and_scans(samples):
 
 def test_two_runs_in_one_process_do_not_meet(samples):
     one, other = Metrics(), Metrics()
-    one.count_photo()
+    Monitor(one).photo("a.jpg")
     assert samples(other)["garmentcut_photos_total", "ok"] == 0
 
 

@@ -9,11 +9,10 @@ from PIL import Image
 
 from garmentcut.config import load_config
 from garmentcut.model.card import Acceptance, DoubtModel, ModelCard, Threshold
-from garmentcut.prediction.arrivals import watched_folders
 from garmentcut.prediction.cutter import Cutter
 from garmentcut.prediction.doubt import ALL_FEATURES
 from garmentcut.prediction.folder import FolderCutter
-from garmentcut.prediction.watch import Watch
+from garmentcut.prediction.watch import Watch, watched_folders
 
 CARD = ModelCard(
     name="red",

@@ -17,7 +17,7 @@ from garmentcut.prediction.cutter import (
     tiles,
     within_reach,
 )
-from garmentcut.prediction.doubt import FEATURES, observe_prediction
+from garmentcut.prediction.doubt import ALL_FEATURES, observe_prediction
 from garmentcut.prediction.locate import Frame, crop_of, crop_pixels, find_garment, frame_photo, learned_scale
 from garmentcut.synthetic import draw_studio_photo
 
@@ -245,7 +245,7 @@ def test_what_locate_leaves_out_still_counts_as_disagreement():
     assert prediction.coarse[40:45, 55:60].max() > 0.5
     alone = Stages(red, red, given, SIZES)(Photo(dressed()), frame_of(dressed()))
     more, usual = (
-        observe_prediction(one).features[FEATURES.index("stage_disagreement")] for one in (prediction, alone)
+        observe_prediction(one).features[ALL_FEATURES.index("stage_disagreement")] for one in (prediction, alone)
     )
     assert more > usual + 1
 

@@ -7,7 +7,6 @@ from garmentcut.errors import ModelError
 from garmentcut.prediction.cutter import Prediction
 from garmentcut.prediction.doubt import (
     ALL_FEATURES,
-    FEATURES,
     MAP_HEIGHT_PX,
     NUM_COMPARED,
     all_features,
@@ -129,7 +128,7 @@ def test_components_and_holes_are_counted_and_dust_is_not():
 
 
 def feature(observation, name):
-    return observation.features[FEATURES.index(name)]
+    return observation.features[ALL_FEATURES.index(name)]
 
 
 def test_each_sign_grows_with_what_it_stands_for(studio):

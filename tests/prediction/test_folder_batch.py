@@ -207,9 +207,10 @@ def test_a_damaged_file_of_attempts_stops_nobody(tmp_path, draw):
 def test_the_file_of_attempts_stays_small(tmp_path, draw, monkeypatch):
     monkeypatch.setattr("garmentcut.prediction.steps._MOST_LINES", 10)
     path = draw(tmp_path / "in/a.png")
-    attempts = Attempts(tmp_path / "out")
+    attempts, file = Attempts(tmp_path / "out"), tmp_path / "out" / ATTEMPTS_NAME
     for _ in range(100):
         attempts.begin(path)
+        assert file.is_file()
         attempts.go_on(path)
         attempts.end(path)
-        assert len((tmp_path / "out" / ATTEMPTS_NAME).read_bytes().splitlines()) < 15
+        assert not file.exists() or len(file.read_bytes().splitlines()) < 15  # gone where nothing is under way

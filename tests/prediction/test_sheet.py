@@ -14,18 +14,20 @@ from garmentcut.prediction.results import Row
 from garmentcut.prediction.sheet import (
     FRAMES,
     SHEET_SUFFIXES,
+    Cell,
     ContactSheet,
     SheetOptions,
     break_lines,
+    draw_ground,
     draw_page,
     encode_sheet,
     fit_line,
+    is_contact_sheet,
     legible,
     named_grounds,
     width_of,
     wrap_lines,
 )
-from garmentcut.prediction.thumbnails import Cell, draw_ground, is_contact_sheet
 
 SMALL = SheetOptions(("#ffffff",), columns=3, cell_px=64, lines_per_page=2)
 

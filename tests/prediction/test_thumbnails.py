@@ -11,10 +11,10 @@ from garmentcut.errors import SourceError
 from garmentcut.photo.color import made_profile, srgb_of
 from garmentcut.photo.photo import Cutout
 from garmentcut.prediction.results import Row
-from garmentcut.prediction.sheet import encode_sheet
-from garmentcut.prediction.thumbnails import (
+from garmentcut.prediction.sheet import (
     Cell,
     draw_ground,
+    encode_sheet,
     find_cells,
     is_contact_sheet,
     lay_on_ground,
@@ -100,7 +100,7 @@ def test_results_that_cannot_be_read_are_named(tmp_path, monkeypatch):
     def refuse(folder):
         raise PermissionError(13, "Permission denied", str(folder / "results.jsonl"))
 
-    monkeypatch.setattr("garmentcut.prediction.thumbnails.Journal", refuse)
+    monkeypatch.setattr("garmentcut.prediction.sheet.Journal", refuse)
     with pytest.raises(SourceError, match=f"^{tmp_path}/results.jsonl: Permission denied$"):
         find(tmp_path)
 

@@ -22,7 +22,6 @@ from garmentcut.prediction.verdict import (
     heat_of,
     move_outputs,
     place_of,
-    raised,
     reasons_of,
 )
 
@@ -300,10 +299,10 @@ def test_of_two_nobody_knows_which_is_wrong():
     assert {reason.flag for reason in odd["Back"]} <= set(VIEW_FLAGS) <= set(FLAGS)
 
 
-def test_an_odd_view_is_doubted_more_but_never_beyond_one():
-    assert raised(0.0) == 0.5
-    assert raised(0.4) == 0.7
-    assert raised(1.0) == 1.0
+@pytest.mark.parametrize(("own_doubt", "raised"), [(0.0, 0.5), (0.4, 0.7), (1.0, 1.0)])
+def test_an_odd_view_is_doubted_more_but_never_beyond_one(card, make_doubt, tmp_path, own_doubt, raised):
+    comparison = ViewComparison(Judge.of(replace(card, doubt=make_doubt())), Journal(tmp_path))
+    assert comparison._judged(Row("/in/a.jpg", own_doubt=own_doubt), (Reason("holes", "two holes"),)).doubt == raised
 
 
 def test_that_a_photo_is_foreign_stays_first_among_its_flags(card, make_doubt, tmp_path):

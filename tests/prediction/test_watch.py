@@ -10,12 +10,11 @@ from PIL import Image
 from garmentcut.errors import SourceError
 from garmentcut.observe.monitor import Metrics, Monitor
 from garmentcut.photo import files
-from garmentcut.prediction import arrivals
 from garmentcut.prediction import watch as watch_module
-from garmentcut.prediction.arrivals import watched_folders
 from garmentcut.prediction.cutter import Cutter
 from garmentcut.prediction.folder import FolderCutter
 from garmentcut.prediction.results import Journal
+from garmentcut.prediction.watch import watched_folders
 
 MINUTE = 60
 
@@ -215,7 +214,7 @@ def test_a_full_disk_is_waited_for(watch_for, script, draw, tmp_path, monkeypatc
     assert sorted(names_of(rows)) == ["0.png", "1.png", "2.png"]
     assert all(row.ok for row in rows)
     assert "No space left on device; waiting" in seen[0]["output"]
-    assert monitor.health.is_ready()
+    assert not monitor.health.problems()
     assert script.num_waits < 10 * MINUTE / 2  # ever more rarely
 
 
@@ -246,7 +245,7 @@ def test_a_share_that_goes_and_comes_back(watch_for, script, draw, tmp_path):
     script.at(51, lambda: draw(tmp_path / "in/b.png"))
     assert names_of(watch_for(2 * MINUTE, monitor=monitor)) == ["a.png", "b.png"]
     assert "No such file or directory" in seen[0]["input"]
-    assert monitor.health.is_ready()
+    assert not monitor.health.problems()
 
 
 def test_scans_become_rarer_on_a_slow_share(watch_for, script, draw, tmp_path, monkeypatch):
@@ -256,8 +255,8 @@ def test_scans_become_rarer_on_a_slow_share(watch_for, script, draw, tmp_path, m
         script.now += 3
         return scan_folders(*args, **kwargs)
 
-    scan_folders = arrivals.scan_folders
-    monkeypatch.setattr(arrivals, "scan_folders", slow_scan)
+    scan_folders = watch_module.scan_folders
+    monkeypatch.setattr(watch_module, "scan_folders", slow_scan)
     assert len(watch_for(10 * MINUTE)) == 1
     assert 15 <= script.num_waits <= 25  # 33 s for a look and its pause
 
@@ -298,7 +297,7 @@ def test_an_output_folder_that_is_taken_away_is_waited_for(watch_for, script, dr
     assert "it was removed or unmounted" in seen[1]["output"]
     assert seen[2] == []  # nothing was written below the mount point
     assert sorted(journal_of(out)) == ["before.png", "later.png"]
-    assert monitor.health.is_ready()
+    assert not monitor.health.problems()
 
 
 def test_an_output_folder_that_another_run_has_begun_anew_is_left_to_it(watch_for, script, draw, red_cutter, tmp_path):

@@ -10,10 +10,9 @@ from PIL import Image
 
 from garmentcut.config import load_config
 from garmentcut.photo.files import StagedFile
-from garmentcut.prediction.arrivals import watched_folders
 from garmentcut.prediction.folder import FolderCutter
 from garmentcut.prediction.results import Journal
-from garmentcut.prediction.watch import Watch
+from garmentcut.prediction.watch import Watch, watched_folders
 
 NUM_PHOTOS, BROKEN = 100, {7, 23, 41, 58, 77, 99}
 

@@ -1,56 +1,34 @@
 """`garmentcut cut`: photos in, cutouts out; once over a folder, continuously with --watch, or on a Ray cluster."""
 
 import logging
+import math
 import re
 import signal
 import sys
+import threading
 import time
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
-import typer
-
-from garmentcut.cli.app import (
-    CUT,
-    FAIL_ON,
-    FILES,
-    HANGUP,
-    INTERRUPTED,
-    OK,
-    RUNNING,
-    SOME_FAILED,
-    Command,
-    ConfigOption,
-    JsonOption,
-    ModelOption,
-    SetOption,
-    argument,
-    command,
-    fail,
-    flag,
-    load_settings,
-    option,
-    out_option,
-    say,
-    show,
-    shown,
-)
+from garmentcut.cli import shell as cli
+from garmentcut.errors import FolderError, counted
 from garmentcut.naming import FORMATS, NAMES
-from garmentcut.observe.monitor import printable
+from garmentcut.observe.monitor import Health, Metrics, Monitor, log_event, notify_service, printable, start_logging
 
 if TYPE_CHECKING:
-    from garmentcut.cli.app import Summary
-    from garmentcut.config import Config
-    from garmentcut.observe.monitor import Monitor
+    from garmentcut.config import Config, RuntimeConfig
     from garmentcut.photo.spec import Specification
     from garmentcut.prediction.folder import FolderCutter
     from garmentcut.prediction.results import Row
     from garmentcut.prediction.sources import NotLookedAt
 
 _MANY = 1000  # photos that a watch prepares for
+_SHOWN = 20  # failures, doubtful cutouts and notes each, in the summary
 _MOST_NAMED = 100  # failures that a watch of months remembers by name
 _HOST = "127.0.0.1"
 _SLICE_S = 0.25
@@ -59,7 +37,7 @@ _FILE_SUFFIXES = {suffix for row in FORMATS.values() for suffix in row.suffixes}
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
-class _CutCommand(Command):
+class _CutCommand(cli.Command):
     """A command whose `--ray` may stand alone, and then means a cluster of this machine's cores."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -85,117 +63,59 @@ class _Order(NamedTuple):
     fail_on: tuple[str, ...]  # `doubtful`, `foreign`, `skipped`: what else ends with exit code 3
 
 
-@command(CUT, cls=_CutCommand)
+@cli.command(cli.CUT, cls=_CutCommand)
+@cli.options(f"""
+    PHOTOS: Photos, or folders of photos with all folders below; with --ray also URLs.
+    --out -o FOLDER: Folder for the cutouts, in which the photos' folders are mirrored; with --ray also a URL.
+    --effort NAME: fast (without the refine stage) or normal. The default is normal.
+    --choke PIXELS: Move the edge inwards by this many pixels, or fractions; below 0, outwards.
+    --accept-risk SHARE: Share of the accepted garments that may fall short. The default is the model's own.
+Files to write:
+    --format NAME: One of {NAMES}. May be given several times. The default is png.
+    --background COLOR: Lay the garment on this colour, for example '#ffffff' or white; in psd it is a layer below.
+    --trim: Crop to the garment; specks are ignored.
+    --margin PIXELS: Keep this many pixels around the garment, with --trim.
+    --each: Write garments on separate mannequins into files of their own: a-1.png, a-2.png ..., from the left.
+    --hidden NAME: What hidden pixels hold: clear, keep (the photo, untouched), or auto (keep in psd and tiff). The
+        default is auto.
+    --path NAME: Clipping path in psd, tiff and jpeg: none, editable or exact. By default, psd has an editable one.
+    --quality NUMBER: Quality of jpeg, 1 to 100; it makes webp lossy. The default is 95, and lossless for webp.
+    --spec FILE: A customer's specification (TOML), which decides the files.
+    --overwrite: Replace files that garmentcut did not write.
+Running:
+    --watch: Keep running: cut photos as they come into the folders.
+    --ray [ADDRESS]: Cut on a Ray cluster: auto, HOST:PORT, or nothing for this machine's cores. See docs/cluster.md.
+    --metrics-port [HOST:]PORT: Serve /metrics, /healthz and /readyz here; without HOST, on this machine only.
+    --log-format NAME: Log a line for each photo to stderr: text (the default of --watch) or json.
+    --fail-on NAME: End with exit code 3 if there are doubtful cutouts (doubtful), photos unlike the model's studio
+        (foreign), or files that were not looked at (skipped). May be given several times.
+""")
 def cut(
-    photos: Annotated[
-        list[str], argument("PHOTOS", "Photos, or folders of photos with all folders below; with --ray also URLs.")
-    ],
-    out: Annotated[
-        str,
-        out_option(
-            "Folder for the cutouts, in which the photos' folders are mirrored; with --ray also a URL.", "FOLDER"
-        ),
-    ],
-    model: ModelOption = None,
-    format: Annotated[
-        list[str] | None,
-        option(f"One of {NAMES}. May be given several times. The default is png.", "NAME", panel=FILES),
-    ] = None,
-    background: Annotated[
-        str | None,
-        option(
-            "Lay the garment on this colour, for example '#ffffff' or white; in psd it is a layer below.",
-            "COLOR",
-            panel=FILES,
-        ),
-    ] = None,
-    trim: Annotated[bool | None, flag("--trim", "Crop to the garment; specks are ignored.", panel=FILES)] = None,
-    margin: Annotated[
-        int | None, option("Keep this many pixels around the garment, with --trim.", "PIXELS", panel=FILES)
-    ] = None,
-    each: Annotated[
-        bool | None,
-        flag(
-            "--each",
-            "Write garments on separate mannequins into files of their own: a-1.png, a-2.png ..., from the left.",
-            panel=FILES,
-        ),
-    ] = None,
-    hidden: Annotated[
-        str | None,
-        option(
-            "What hidden pixels hold: clear, keep (the photo, untouched), or auto (keep in psd and tiff). "
-            "The default is auto.",
-            "NAME",
-            panel=FILES,
-        ),
-    ] = None,
-    path: Annotated[
-        str | None,
-        option(
-            "Clipping path in psd, tiff and jpeg: none, editable or exact. By default, psd has an editable one.",
-            "NAME",
-            panel=FILES,
-        ),
-    ] = None,
-    quality: Annotated[
-        int | None,
-        option(
-            "Quality of jpeg, 1 to 100; it makes webp lossy. The default is 95, and lossless for webp.", panel=FILES
-        ),
-    ] = None,
-    spec: Annotated[
-        Path | None, option("A customer's specification (TOML), which decides the files.", "FILE", panel=FILES)
-    ] = None,
-    overwrite: Annotated[
-        bool, flag("--overwrite", "Replace files that garmentcut did not write.", panel=FILES)
-    ] = False,
-    effort: Annotated[
-        str | None, option("fast (without the refine stage) or normal. The default is normal.", "NAME")
-    ] = None,
-    choke: Annotated[
-        float | None, option("Move the edge inwards by this many pixels, or fractions; below 0, outwards.", "PIXELS")
-    ] = None,
-    accept_risk: Annotated[
-        float | None,
-        option("Share of the accepted garments that may fall short. The default is the model's own.", "SHARE"),
-    ] = None,
-    watch: Annotated[
-        bool, flag("--watch", "Keep running: cut photos as they come into the folders.", panel=RUNNING)
-    ] = False,
-    ray: Annotated[
-        str,
-        option(
-            "Cut on a Ray cluster: auto, HOST:PORT, or nothing for this machine's cores. See docs/cluster.md.",
-            "[ADDRESS]",
-            panel=RUNNING,
-        ),
-    ] = "",
-    metrics_port: Annotated[
-        str,
-        option(
-            "Serve /metrics, /healthz and /readyz here; without HOST, on this machine only.",
-            "[HOST:]PORT",
-            panel=RUNNING,
-        ),
-    ] = "",
-    log_format: Annotated[
-        str,
-        option("Log a line for each photo to stderr: text (the default of --watch) or json.", "NAME", panel=RUNNING),
-    ] = "",
-    fail_on: Annotated[
-        list[str] | None,
-        option(
-            "End with exit code 3 if there are doubtful cutouts (doubtful), photos unlike the model's studio "
-            "(foreign), or files that were not looked at (skipped). May be given several times.",
-            "NAME",
-            panel=RUNNING,
-        ),
-    ] = None,
-    config: ConfigOption = None,
-    set: SetOption = None,
-    as_json: JsonOption = False,
-) -> None:
+    photos: list[str],
+    out: str,
+    model: Path | None = None,
+    format: list[str] | None = None,
+    background: str | None = None,
+    trim: bool | None = None,
+    margin: int | None = None,
+    each: bool | None = None,
+    hidden: str | None = None,
+    path: str | None = None,
+    quality: int | None = None,
+    spec: Path | None = None,
+    overwrite: bool = False,
+    effort: str | None = None,
+    choke: float | None = None,
+    accept_risk: float | None = None,
+    watch: bool = False,
+    ray: str = "",
+    metrics_port: str = "",
+    log_format: str = "",
+    fail_on: list[str] | None = None,
+    config: Path | None = None,
+    set: list[str] | None = None,
+    as_json: bool = False,
+) -> int:
     """Cut the garment out of each photo.
 
     Photos done before with the same model and options are skipped, so a run that was stopped is started again with the
@@ -205,13 +125,13 @@ def cut(
     Example: garmentcut cut photos/ -o cutouts/
     """
     if not all([out, *photos]):
-        fail("an empty path, perhaps a variable that is not set; '.' means this folder")
+        cli.fail("an empty path, perhaps a variable that is not set; '.' means this folder")
     _check_places([*photos, out], ray=bool(ray), watch=watch)
     for name in fail_on or ():
         if name not in ("doubtful", "foreign", "skipped"):
-            fail(f"--fail-on: {name!r} is none of doubtful, foreign, skipped")
+            cli.fail(f"--fail-on: {name!r} is none of doubtful, foreign, skipped")
     if fail_on and watch:
-        fail("--fail-on is for runs that end: leave it or --watch out")
+        cli.fail("--fail-on is for runs that end: leave it or --watch out")
     options = {
         "output.formats": tuple(format) if format else None,
         "output.background": background,
@@ -225,28 +145,28 @@ def cut(
         "cut.choke_px": choke,
         "folder.accept_risk": accept_risk,
     }
-    settings = load_settings(config, set, options)
+    settings = cli.load_settings(config, set, options)
     specification = _specification(spec, settings, options)
     if quality is not None and not {"jpeg", "webp"}.intersection(settings.output.formats):
-        fail("--quality: neither jpeg nor webp is written; add --format jpeg, or leave it out")
+        cli.fail("--quality: neither jpeg nor webp is written; add --format jpeg, or leave it out")
     log_format = log_format or ("text" if watch else "")
     order = _Order(settings, specification, overwrite, model, log_format, metrics_port, as_json, tuple(fail_on or ()))
     if ray and settings.output.each:
-        fail("--each works on this machine only; leave it or --ray out")
+        cli.fail("--each works on this machine only; leave it or --ray out")
     if ray:
-        raise typer.Exit(_cut_on_cluster(photos, out, order, address=ray))
-    raise typer.Exit(_cut_folder([Path(photo) for photo in photos], Path(out), order, watch=watch))
+        return _cut_on_cluster(photos, out, order, address=ray)
+    return _cut_folder([Path(photo) for photo in photos], Path(out), order, watch=watch)
 
 
 def _check_places(places: list[str], *, ray: bool, watch: bool) -> None:
     urls = [place for place in places if _URL.match(place)]
     if urls and not ray:
-        fail(f"{urls[0]}: URLs are read and written with --ray only; add it")
+        cli.fail(f"{urls[0]}: URLs are read and written with --ray only; add it")
     if Path(places[-1]).suffix.lower() in _FILE_SUFFIXES and not Path(places[-1]).is_dir():
-        name = shown(Path(places[-1]).parent)
-        fail(f"--out {places[-1]}: the name of a file; name a folder, here {name}, and the format by --format")
+        name = cli.shown(Path(places[-1]).parent)
+        cli.fail(f"--out {places[-1]}: the name of a file; name a folder, here {name}, and the format by --format")
     if ray and watch:
-        fail("--watch and --ray do not go together: run the same --ray command again when photos have come")
+        cli.fail("--watch and --ray do not go together: run the same --ray command again when photos have come")
 
 
 def _specification(path: Path | None, config: "Config", options: dict[str, Any]) -> "Specification | None":
@@ -258,17 +178,14 @@ def _specification(path: Path | None, config: "Config", options: dict[str, Any])
     specification = read_specification(path)
     is_given = any(key.startswith("output.") and value is not None for key, value in options.items())
     if is_given or config.output != OutputConfig():
-        fail("--spec decides the files: leave --format, --background and the other output options out")
+        cli.fail("--spec decides the files: leave --format, --background and the other output options out")
     return specification
 
 
 def _cut_folder(photos: list[Path], out: Path, order: _Order, *, watch: bool) -> int:
-    # Imported here: `--help` must not wait for a network runtime.
-    from garmentcut.prediction.arrivals import watched_folders
-    from garmentcut.prediction.cutter import Cutter
-    from garmentcut.prediction.folder import FolderCutter
     from garmentcut.prediction.runtime import runtime_for
     from garmentcut.prediction.sources import NotLookedAt, Skipped, find_sources
+    from garmentcut.prediction.watch import watched_folders
 
     config = order.config
     skipped: list[Skipped] = []
@@ -276,74 +193,72 @@ def _cut_folder(photos: list[Path], out: Path, order: _Order, *, watch: bool) ->
     folders = watched_folders(photos, out) if watch else []
     with _observed(order) as monitor:
         runtime = runtime_for(config.runtime, _MANY if watch else len(sources))
-        cutter = Cutter.load(order.model, config=runtime, cut=config.cut)
-        wanted: dict[str, Any] = {"overwrite": order.overwrite, "specification": order.specification}
-        with FolderCutter(cutter, out, config=config, model=order.model, **wanted) as folder:
+        with _folder_cutter(order, out, runtime) as folder:
             if folder.note:
-                say(printable(folder.note), err=True)
+                cli.say(printable(folder.note), err=True)
             if watch:
                 return _watch(folder, folders, monitor, as_json=order.as_json)
             folder.record_skipped(skipped)
             return _cut_once(folder, sources, monitor, order, NotLookedAt(skipped))
 
 
+def _folder_cutter(order: _Order, out: Path, runtime: "RuntimeConfig") -> "FolderCutter":
+    from garmentcut.prediction.cutter import Cutter
+    from garmentcut.prediction.folder import FolderCutter
+
+    cutter = Cutter.load(order.model, config=runtime, cut=order.config.cut)
+    wanted: dict[str, Any] = {"overwrite": order.overwrite, "specification": order.specification}
+    return FolderCutter(cutter, out, config=order.config, model=order.model, **wanted)
+
+
 def _cut_once(
-    folder: "FolderCutter", sources: list[Any], monitor: "Monitor", order: _Order, not_looked_at: "NotLookedAt"
+    folder: "FolderCutter", sources: list[Any], monitor: Monitor, order: _Order, not_looked_at: "NotLookedAt"
 ) -> int:
     """Cut what is not done yet, with a progress bar; returns the exit code."""
-    from garmentcut.cli.app import Summary
-    from garmentcut.errors import FolderError
-
     plan = folder.plan(sources)
     monitor.health.problem("start")
     monitor.health.add_check("output folder", folder.problem)
-    summary = Summary(folder.out_dir, folder.journal.path, num_skipped=len(plan.done), not_looked_at=not_looked_at)
-    summary.num_damaged = folder.num_damaged
+    summary = Summary(folder.out_dir, folder.journal.path, not_looked_at)
+    summary.counts.update(skipped=len(plan.done), damaged_lines=folder.num_damaged)
     for row in plan.done:
         summary.count_verdict(row)
-        summary.num_moved += "moved" in row.flags
+        summary.counts["moved"] += "moved" in row.flags
     try:
         _follow(folder.cut(plan, monitor=monitor), len(plan.todo), monitor, summary)
     except FolderError:
-        summary.num_gone = folder.num_gone()
+        summary.counts["gone"] = folder.num_gone()
         raise
     finally:  # also of a run that a full disk or Ctrl-C has stopped
         _show(summary, as_json=order.as_json)
     return _code_of(summary, order)
 
 
-def _follow(rows: "Iterable[Row]", num_photos: int, monitor: "Monitor", summary: "Summary") -> None:
+def _follow(rows: "Iterable[Row]", num_photos: int, monitor: Monitor, summary: "Summary") -> None:
     """Count, log and show each photo as it is finished."""
-    from garmentcut.cli.app import progress_of
     from garmentcut.prediction.results import report_row
 
-    with progress_of(num_photos) as advance:
+    with cli.progress_bar(num_photos, "photos") as advance:
         for number, row in enumerate(rows, 1):
             report_row(monitor, row)
             monitor.queue(cutting=num_photos - number)
             summary.add(row)
-            advance(row)
+            advance(row.input, "" if row.ok else row.reason)
 
 
 def _code_of(summary: "Summary", order: _Order) -> int:
-    if summary.num_failed:
-        return SOME_FAILED
-    found = {
-        "doubtful": summary.num_doubtful,
-        "foreign": summary.num_foreign,
-        "skipped": summary.not_looked_at.num_files,
-    }
-    return FAIL_ON if any(found[name] for name in order.fail_on) else OK
+    if summary.counts["failed"]:
+        return cli.SOME_FAILED
+    found = {**summary.counts, "skipped": summary.not_looked_at.num_files}
+    return cli.FAIL_ON if any(found[name] for name in order.fail_on) else cli.OK
 
 
-def _watch(folder: "FolderCutter", folders: list[Any], monitor: "Monitor", *, as_json: bool) -> int:
+def _watch(folder: "FolderCutter", folders: list[Any], monitor: Monitor, *, as_json: bool) -> int:
     """Cut what comes into the folders until SIGTERM or Ctrl-C; return the exit code."""
-    from garmentcut.cli.app import Summary
-    from garmentcut.observe.monitor import log_event, notify_service
     from garmentcut.prediction.results import report_row
+    from garmentcut.prediction.sources import NotLookedAt
     from garmentcut.prediction.watch import Watch
 
-    summary = Summary(folder.out_dir, folder.journal.path, most_named=_MOST_NAMED, has_pace=False)
+    summary = Summary(folder.out_dir, folder.journal.path, NotLookedAt(), most_named=_MOST_NAMED, has_pace=False)
     with stop_on_signals() as stop:
         folder.record_order()
         watch = Watch(folder, folders, stop=stop, monitor=monitor)
@@ -353,13 +268,11 @@ def _watch(folder: "FolderCutter", folders: list[Any], monitor: "Monitor", *, as
         for row in watch.rows():
             report_row(monitor, row)
             summary.add(row)
-            number = summary.num_foreign
-            if (
-                row.is_foreign and number & (number - 1) == 0
-            ):  # the 1st, 2nd, 4th, 8th ...: said early, and not too often
+            number = summary.counts["foreign"]
+            if row.is_foreign and number & (number - 1) == 0:  # the 1st, 2nd, 4th ...: said early, and not too often
                 log_event("foreign", level=logging.WARNING, text=summary.foreign_warning)
         notify_service("STOPPING=1")
-        log_event("stopped", cut=summary.num_cut, failed=summary.num_failed)
+        log_event("stopped", cut=summary.counts["cut"], failed=summary.counts["failed"])
     _show(summary, as_json=as_json)
     return stop.exit_code
 
@@ -370,50 +283,42 @@ def _cut_on_cluster(photos: list[str], out: str, order: _Order, *, address: str)
     import pyarrow as _pyarrow  # noqa: F401
     import ray.data as _ray  # noqa: F401
 
-    from garmentcut.cli.app import Summary
     from garmentcut.cluster.run import ClusterCutter
-    from garmentcut.prediction.cutter import Cutter
     from garmentcut.prediction.sources import NotLookedAt
 
-    config = order.config
-    cutter = Cutter.load(order.model, config=config.runtime, cut=config.cut)
-    wanted: dict[str, Any] = {"overwrite": order.overwrite, "specification": order.specification}
-    run = ClusterCutter(cutter, out, config=config, model=order.model, **wanted)
-    summary = Summary(run.target.url, run.results)
+    run = ClusterCutter(_folder_cutter(order, Path(), order.config.runtime), out)
+    summary = Summary(run.target.url, run.results, NotLookedAt())
     try:
         with _observed(order) as monitor, run:
             plan = run.plan(photos)
             monitor.problem("start")
-            summary.num_skipped, summary.not_looked_at = len(plan.done), NotLookedAt(run.skipped)
+            summary.counts["skipped"], summary.not_looked_at = len(plan.done), NotLookedAt(run.skipped)
             with run.ready_for(plan, address) as workers:
                 _follow(run.cut(plan, workers), plan.num_todo, monitor, summary)
     finally:  # also of a run that was stopped
-        if summary.num_photos:
+        if summary.counts.total():
             _show(summary, as_json=order.as_json)
     return _code_of(summary, order)
 
 
 def _show(summary: "Summary", *, as_json: bool) -> None:
     out = summary.out_dir
-    if summary.num_gone:
+    if summary.counts["gone"]:
         next_step = "put the output folder back, or make it anew, and run the same command again"
-    elif summary.num_to_review or summary.num_doubtful:
-        next_step = f"{shown('garmentcut', 'review', out)} to look at the doubtful cutouts"
-    elif summary.num_failed:
+    elif summary.counts["review"] or summary.counts["doubtful"]:
+        next_step = f"{cli.shown('garmentcut', 'review', out)} to look at the doubtful cutouts"
+    elif summary.counts["failed"]:
         next_step = "fix what is named above and run the same command again"
     else:
-        next_step = f"{shown('garmentcut', 'sheet', out)} to see all cutouts on one page"
-    show(summary.as_dict(), summary.as_text, as_json=as_json, next_step=next_step)
+        next_step = f"{cli.shown('garmentcut', 'sheet', out)} to see all cutouts on one page"
+    cli.show(summary.as_dict(), summary.as_text, as_json=as_json, next_step=next_step)
 
 
 @contextmanager
-def _observed(order: _Order) -> Iterator["Monitor"]:
+def _observed(order: _Order) -> Iterator[Monitor]:
     """A monitor for a run, whose log goes to stderr and whose metrics and health are served while the context lasts."""
-    # Imported here: `--help` must not wait for a web server.
-    from garmentcut.observe.monitor import Health, Metrics, Monitor, notify_service, start_logging
-
     if order.log_format not in ("", "text", "json"):
-        fail(f"--log-format: {order.log_format!r} is neither text nor json")
+        cli.fail(f"--log-format: {order.log_format!r} is neither text nor json")
     if order.log_format:
         start_logging(cast(Literal["text", "json"], order.log_format), sys.stderr)
     health = Health(on_beat=lambda: notify_service("WATCHDOG=1"))
@@ -421,51 +326,157 @@ def _observed(order: _Order) -> Iterator["Monitor"]:
         if not order.metrics_port:
             yield Monitor(health=health)
             return
-        host, port = _address_of(order.metrics_port)
+        host, _, port = order.metrics_port.rpartition(":")
+        if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+            no = f"{order.metrics_port!r} is no port such as 9464, nor an address such as 0.0.0.0:9464"
+            cli.fail(f"--metrics-port: {no}")
         from garmentcut.observe.server import StatusServer
 
         monitor = Monitor(Metrics(), health)
         monitor.health.problem("start", "the model is being loaded")
         try:
-            stack.enter_context(StatusServer(monitor, host=host, port=port))
+            stack.enter_context(StatusServer(monitor, host=host.strip("[]") or _HOST, port=int(port)))
         except OSError as error:
-            fail(f"--metrics-port {order.metrics_port}: {error.strerror or error}; choose another")
+            cli.fail(f"--metrics-port {order.metrics_port}: {error.strerror or error}; choose another")
         yield monitor
 
 
-def _address_of(text: str) -> tuple[str, int]:
-    host, _, port = text.rpartition(":")
-    if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
-        fail(f"--metrics-port: {text!r} is no port such as 9464, nor an address such as 0.0.0.0:9464")
-    return host.strip("[]") or _HOST, int(port)
+@dataclass
+class Summary:
+    """Counts of a run, and the rows that it names."""
+
+    # Where cutouts and rows are; paths or URLs.
+    out_dir: Path | str
+    results: Path | str
+    not_looked_at: "NotLookedAt"  # what was passed over among the photos
+    most_named: int | None = None  # rows named for one reason at most; None: all. The counts are of all.
+    has_pace: bool = True  # seconds a photo mean something: the run did nothing else
+    # By the keys of `as_dict`. Verdicts count those of photos done before, too; `moved`: photos done before that have
+    # another name now than their files; `gone`: cutouts that were written and went with the output folder.
+    counts: Counter[str] = field(default_factory=Counter)
+    named: dict[str, list["Row"]] = field(default_factory=lambda: defaultdict(list))  # likewise
+    started: float = field(default_factory=time.perf_counter)
+
+    def add(self, row: "Row") -> None:
+        """Count one photo."""
+        self.counts["cut" if row.ok else "failed"] += 1
+        self.counts["replaced"] += "replaced" in row.flags
+        if not row.ok:
+            self._name("failures", row)
+        if row.notes:
+            self._name("notes", row)
+        self.count_verdict(row)
+
+    def count_verdict(self, row: "Row") -> None:
+        """Count the verdict of one photo; of those that were cut in an earlier run too."""
+        self.counts["accepted"] += row.ok and row.verdict == "accept"
+        self.counts["review"] += row.ok and row.verdict == "review"
+        self.counts["doubtful"] += row.is_doubtful
+        self.counts["foreign"] += row.ok and row.is_foreign
+        if row.is_doubtful:
+            self._name("doubts", row)
+
+    def _name(self, why: str, row: "Row") -> None:
+        if self.most_named is None or len(self.named[why]) < self.most_named:
+            self.named[why].append(row)
+
+    @property
+    def foreign_warning(self) -> str:
+        """See `garmentcut.prediction.results.foreign_warning`."""
+        from garmentcut.prediction.results import foreign_warning
+
+        return foreign_warning(self.counts["foreign"], self.counts["cut"] + self.counts["skipped"], self.out_dir)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For machines: counts, seconds of the whole run, failures with their reasons."""
+        counts, named = self.counts, self.named
+        return {
+            "photos": counts["cut"] + counts["skipped"] + counts["failed"],
+            **{key: counts[key] for key in ("cut", "skipped", "failed", "doubtful", "foreign")},
+            "not_looked_at": self.not_looked_at.num_files,
+            **{key: counts[key] for key in ("accepted", "review")},
+            "seconds": round(time.perf_counter() - self.started, 3),
+            "out": str(self.out_dir),
+            "results": str(self.results),
+            "failures": [{"input": row.input, "code": row.code, "reason": row.reason} for row in named["failures"]],
+            "notes": [{"input": row.input, "notes": list(row.notes)} for row in named["notes"]],
+            "doubts": [
+                {"input": row.input, "doubt": row.doubt, "flags": list(row.flags), "reasons": list(row.reasons)}
+                for row in named["doubts"]
+            ],
+            "not_looked_at_kinds": self.not_looked_at.kinds,
+            "junk": self.not_looked_at.num_junk,
+            **{key: counts[key] for key in ("replaced", "moved", "gone", "damaged_lines")},
+        }
+
+    def as_text(self) -> str:
+        """For people: one line, then a line for each failure and each note."""
+        counts = self.as_dict()
+        parts = [f"{counts['cut']} cut"]
+        for key, words in (("skipped", "done before"), ("failed", "failed"), ("doubtful", "doubtful")):
+            parts += [f"{counts[key]} {words}"] if counts[key] else []
+        if counts["accepted"] or counts["review"]:
+            parts.append(f"{counts['accepted']} accepted, {counts['review']} to review")
+        rate = f", {counts['seconds'] / counts['cut']:.2f} s a photo" if counts["cut"] and self.has_pace else ""
+        lines = [f"{counted(counts['photos'], 'photo')}: {', '.join(parts)}{rate}; rows in {self.results}"]
+        lines += filter(None, [self.foreign_warning])
+        for key, what, why in (("failures", "failed", lambda row: row.reason), ("doubts", "doubtful", _why_doubtful)):
+            shown = [f"{what}: {row.input}: {why(row)}" for row in self.named[key][:_SHOWN]]
+            more = counts[what] - len(shown)
+            lines += [*shown, f"... and {more} more, listed in {self.results}"] if more else shown
+        lines += [f"note: {row.input}: {'; '.join(row.notes)}" for row in self.named["notes"][:_SHOWN]]
+        return "\n".join(map(printable, [*lines, *self._others()]))
+
+    def _others(self) -> Iterator[str]:
+        """What happened to the folders rather than to a photo."""
+        own, counts = f"{self.out_dir}/.garmentcut", self.counts
+        if counts["gone"]:
+            yield f"{counted(counts['gone'], 'photo')} of these went with the output folder: cut before, files gone"
+        if number := counts["replaced"]:
+            was = "photo was" if number == 1 else "photos were"
+            yield f"{number} {was} replaced by a new one of the same name"
+        if number := counts["moved"]:
+            was = "photo was moved since it was" if number == 1 else "photos were moved since they were"
+            yield f"{number} {was} cut; the files keep their names, unless you remove them and run again"
+        if text := self.not_looked_at.as_text():
+            yield f"{text}; listed in {own}/skipped.jsonl"
+        if number := self.not_looked_at.num_junk:
+            yield f"{number} hidden or left by operating systems (Thumbs.db, ._x.jpg and the like): passed over"
+        if number := counts["damaged_lines"]:
+            was = "line of results.jsonl was" if number == 1 else "lines of results.jsonl were"
+            yield f"{number} damaged {was} set aside in {own}/damaged.jsonl"
 
 
-class StopSignal:
+def _why_doubtful(row: "Row") -> str:
+    return "; ".join((*row.reasons, *([] if row.doubt is None else [f"doubt {row.doubt:.2f}"])))
+
+
+class StopSignal(threading.Event):
     """Set by SIGTERM or Ctrl-C; a second one ends the program at once.
 
-    It is no `threading.Event`, which can lock up when a signal sets it in the thread that is about to wait for it.
+    It has no lock: another event can lock up when a signal sets it in the thread that is about to wait for it.
 
     Attributes:
         exit_code: of the process: 0 for a service that is stopped, 130 for a person's interruption.
     """
 
-    exit_code = OK
+    exit_code = cli.OK
     _is_set = False
 
     def is_set(self) -> bool:
         """True once a signal came."""
         return self._is_set
 
-    def wait(self, timeout: float) -> bool:
+    def wait(self, timeout: float | None = None) -> bool:
         """Wait for so many seconds, or until a signal comes."""
-        until = time.monotonic() + timeout
+        until = math.inf if timeout is None else time.monotonic() + timeout
         while not self._is_set and (left := until - time.monotonic()) > 0:
             time.sleep(min(left, _SLICE_S))
         return self._is_set
 
     def heed(self, number: int, _frame: FrameType | None) -> None:
         """Take a signal: finish what is under way."""
-        self.exit_code = INTERRUPTED if number == signal.SIGINT else OK
+        self.exit_code = cli.INTERRUPTED if number == signal.SIGINT else cli.OK
         self._is_set = True
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
@@ -474,8 +485,8 @@ class StopSignal:
 def stop_on_signals() -> Iterator[StopSignal]:
     """A stop signal that SIGTERM, SIGHUP (unless it is ignored) and Ctrl-C set while the context lasts."""
     stop = StopSignal()
-    ignored = {HANGUP} if signal.getsignal(HANGUP) is signal.SIG_IGN else set()  # by nohup
-    heeded = {signal.SIGTERM, signal.SIGINT, HANGUP} - ignored
+    ignored = {cli.HANGUP} if signal.getsignal(cli.HANGUP) is signal.SIG_IGN else set()  # by nohup
+    heeded = {signal.SIGTERM, signal.SIGINT, cli.HANGUP} - ignored
     earlier = {number: signal.signal(number, stop.heed) for number in heeded}
     try:
         yield stop

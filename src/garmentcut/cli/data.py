@@ -1,81 +1,56 @@
-"""`garmentcut ingest` makes a dataset of photos and cutouts; `garmentcut studio` draws photos with exact cutouts."""
+"""Datasets for a training (`garmentcut ingest`, `studio`) and the model files that come of it (`card`, `export`)."""
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+from garmentcut.cli import shell as cli
+from garmentcut.errors import counted
 
-from garmentcut.cli.app import (
-    OK,
-    RUNNING,
-    SOME_FAILED,
-    SPLIT,
-    TRAIN,
-    ConfigOption,
-    JsonOption,
-    SetOption,
-    argument,
-    command,
-    fail,
-    flag,
-    load_settings,
-    option,
-    out_option,
-    say,
-    show,
-    shown,
-)
+if TYPE_CHECKING:
+    from garmentcut.model.card import ModelCard
 
 
-@command(TRAIN)
+@cli.command(cli.TRAIN)
+@cli.options("""
+    --out -o FOLDER: The dataset's folder.
+    PHOTOS: Folder of the photos, searched with all folders below; not needed with --from-review.
+    CUTOUTS: Folder of the retouchers' cutouts. The default is the PSD files in the first folder.
+    --from-review FOLDER: Take the corrections made in this folder with garmentcut review. May be given several times.
+    --with-accepted: With --from-review: take cutouts that were accepted, too.
+    --pattern PATTERN: How files are named; * stands for anything, / for a folder.
+    --cutout-pattern PATTERN: How cutouts are named, if it is another way than the photos.
+    --resample: Resample cutouts that have the photo's proportions, but not its size.
+    --accept-unchanged: Use PSD files that garmentcut wrote and nobody changed.
+    --add: Keep the pairs of earlier runs that are not in these folders.
+Split:
+    --folds NUMBER: Split the garments into this many folds. The default is 5.
+    --parts A/B/C: Split the garments into train, validation and test instead, for example 70/15/15.
+    --seed NUMBER 0..: Seed of the split. The default is 0.
+    --resplit: Split again, though garments change sides.
+Running:
+    --workers NUMBER 0..256: Threads; 0 is one for each core.
+""")
 def ingest(
-    out: Annotated[str, out_option("The dataset's folder.", "FOLDER")],
-    originals: Annotated[
-        Path | None,
-        argument("PHOTOS", "Folder of the photos, searched with all folders below; not needed with --from-review."),
-    ] = None,
-    cutouts: Annotated[
-        Path | None,
-        argument("CUTOUTS", "Folder of the retouchers' cutouts. The default is the PSD files in the first folder."),
-    ] = None,
-    from_review: Annotated[
-        list[Path] | None,
-        option(
-            "Take the corrections made in this folder with garmentcut review. May be given several times.", "FOLDER"
-        ),
-    ] = None,
-    with_accepted: Annotated[
-        bool, flag("--with-accepted", "With --from-review: take cutouts that were accepted, too.")
-    ] = False,
-    pattern: Annotated[
-        str, option("How files are named; * stands for anything, / for a folder.", "PATTERN")
-    ] = "<garment>_<view>",
-    cutout_pattern: Annotated[
-        str, option("How cutouts are named, if it is another way than the photos.", "PATTERN")
-    ] = "",
-    resample: Annotated[
-        bool, flag("--resample", "Resample cutouts that have the photo's proportions, but not its size.")
-    ] = False,
-    accept_unchanged: Annotated[
-        bool, flag("--accept-unchanged", "Use PSD files that garmentcut wrote and nobody changed.")
-    ] = False,
-    add: Annotated[bool, flag("--add", "Keep the pairs of earlier runs that are not in these folders.")] = False,
-    folds: Annotated[
-        int | None, option("Split the garments into this many folds. The default is 5.", panel=SPLIT)
-    ] = None,
-    parts: Annotated[
-        str | None,
-        option(
-            "Split the garments into train, validation and test instead, for example 70/15/15.", "A/B/C", panel=SPLIT
-        ),
-    ] = None,
-    seed: Annotated[int | None, option("Seed of the split. The default is 0.", min=0, panel=SPLIT)] = None,
-    resplit: Annotated[bool, flag("--resplit", "Split again, though garments change sides.", panel=SPLIT)] = False,
-    workers: Annotated[int, option("Threads; 0 is one for each core.", min=0, max=256, panel=RUNNING)] = 0,
-    config: ConfigOption = None,
-    set: SetOption = None,
-    as_json: JsonOption = False,
-) -> None:
+    out: str,
+    photos: Path | None = None,
+    cutouts: Path | None = None,
+    from_review: list[Path] | None = None,
+    with_accepted: bool = False,
+    pattern: str = "<garment>_<view>",
+    cutout_pattern: str = "",
+    resample: bool = False,
+    accept_unchanged: bool = False,
+    add: bool = False,
+    folds: int | None = None,
+    parts: str | None = None,
+    seed: int | None = None,
+    resplit: bool = False,
+    workers: int = 0,
+    config: Path | None = None,
+    set: list[str] | None = None,
+    as_json: bool = False,
+) -> int:
     """Make a dataset of photos and cutouts: paired by name, checked, split by garment.
 
     A cutout is a PNG, WebP or TIFF with alpha, a PSD, a file with a clipping path, or a mask, white on black. A PSD
@@ -92,12 +67,11 @@ def ingest(
     Example: garmentcut ingest --from-review cutouts/ -o dataset/ --add
     """
     if not out:
-        fail("an empty --out, perhaps a variable that is not set; '.' means this folder")
-    if originals is None and not from_review:
-        fail("no photos: name their folder, or a folder of cutouts with --from-review")
+        cli.fail("an empty --out, perhaps a variable that is not set; '.' means this folder")
+    if photos is None and not from_review:
+        cli.fail("no photos: name their folder, or a folder of cutouts with --from-review")
     if folds is not None and parts is not None:
-        fail("--folds and --parts: give one of them")
-    # Imported here: `--help` must not wait for decoders.
+        cli.fail("--folds and --parts: give one of them")
     from garmentcut.dataset.corrections import ReviewSource
     from garmentcut.dataset.ingest import IngestOptions
     from garmentcut.dataset.split import Scheme
@@ -112,45 +86,45 @@ def ingest(
         add=add,
         workers=workers,
         scheme=Scheme.of_parts(parts) if parts else Scheme.of_folds(folds) if folds is not None else None,
-        read=load_settings(config, set).read,
+        read=cli.load_settings(config, set).read,
         review=ReviewSource(tuple(from_review or ()), with_accepted),
     )
-    raise typer.Exit(_ingest(originals, cutouts, Path(out), options, as_json=as_json))
+    return _ingest(photos, cutouts, Path(out), options, as_json=as_json)
 
 
-def _ingest(originals: Path | None, cutouts: Path | None, out: Path, options: Any, *, as_json: bool) -> int:
-    from garmentcut.cli.app import progress_bar
+def _ingest(photos: Path | None, cutouts: Path | None, out: Path, options: Any, *, as_json: bool) -> int:
     from garmentcut.dataset.ingest import Ingest, IngestSummary
 
-    with Ingest(originals, cutouts, out, options) as work:
+    with Ingest(photos, cutouts, out, options) as work:
         plan = work.plan()
         summary = IngestSummary(work.folder, num_read=len(plan.todo), num_junk=len(plan.junk))
-        with progress_bar(len(plan.todo), "pairs") as advance:
+        with cli.progress_bar(len(plan.todo), "pairs") as advance:
             for entry in work.examine(plan):
                 advance(entry.pair.name, next((f.text for f in entry.pair.faults if entry.pair.refused), ""))
         summary.rows = work.rows(plan)
         try:
             summary.outcome = work.finish(summary.rows)
         finally:  # also where there are too few garments: perhaps because most pairs were refused
-            train = shown("garmentcut", "train", "default", "--data", out, "--out", "runs/first")
+            train = cli.shown("garmentcut", "train", "default", "--data", out, "--out", "runs/first")
             next_step = f"{train} to train a network" if summary.num_usable and summary.outcome else ""
-            show(summary.as_dict(), summary.as_text, as_json=as_json, next_step=next_step)
-    return SOME_FAILED if summary.refused else OK
+            cli.show(summary.as_dict(), summary.as_text, as_json=as_json, next_step=next_step)
+    return cli.SOME_FAILED if summary.refused else cli.OK
 
 
-@command(TRAIN, stopped="stopped; the photos before are whole")
+@cli.command(cli.TRAIN, stopped="stopped; the photos before are whole")
+@cli.options("""
+    --out -o FOLDER: Folder for the photos.
+    --cutouts FOLDER: Folder for their exact cutouts. By default none are written.
+    --seed NUMBER 0..: Draw the garment of this seed. May be given several times.
+    --garments NUMBER 1..: Without --seed: how many to draw, of seeds 0, 1, 2 ...
+    --height PIXELS 96..12000: Height in pixels; the width is two thirds of it.
+""")
 def studio(
-    out: Annotated[Path, out_option("Folder for the photos.", "FOLDER")],
-    cutouts: Annotated[
-        Path | None, option("Folder for their exact cutouts. By default none are written.", "FOLDER")
-    ] = None,
-    seed: Annotated[
-        list[int] | None, option("Draw the garment of this seed. May be given several times.", min=0)
-    ] = None,
-    garments: Annotated[int, option("Without --seed: how many to draw, of seeds 0, 1, 2 ...", min=1)] = 1,
-    height: Annotated[
-        int, option("Height in pixels; the width is two thirds of it.", "PIXELS", min=96, max=12000)
-    ] = 1728,
+    out: Path,
+    cutouts: Path | None = None,
+    seed: list[int] | None = None,
+    garments: int = 1,
+    height: int = 1728,
 ) -> None:
     """Draw synthetic studio photos, three views of each garment, whose alpha is known exactly.
 
@@ -163,8 +137,138 @@ def studio(
 
     seeds = seed or list(range(garments))
     for path in write_studio_photos(out, seeds, size_hw=(height, height * 2 // 3), cutouts_dir=cutouts):
-        say(path)
+        cli.say(path)
     if cutouts is None or len(seeds) < NUM_FOLDS:  # fewer garments make no dataset
-        say(f"next: {shown('garmentcut', 'cut', out, '--out', 'cut')} to cut them", err=True)
+        cli.say(f"next: {cli.shown('garmentcut', 'cut', out, '--out', 'cut')} to cut them", err=True)
     else:
-        say(f"next: {shown('garmentcut', 'ingest', out, cutouts, '--out', 'dataset')} to make a dataset", err=True)
+        cli.say(
+            f"next: {cli.shown('garmentcut', 'ingest', out, cutouts, '--out', 'dataset')} to make a dataset", err=True
+        )
+
+
+@cli.command(cli.TRAIN)
+@cli.options("""
+    MODEL: Model file. The default is the embedded model.
+    --all: Show every field, not only what most people ask for.
+""")
+def card(
+    model: Path | None = None,
+    all: bool = False,
+    as_json: bool = False,
+) -> None:
+    """Show a model's card: what it is, what it learned from, how good it is.
+
+    Example: garmentcut card
+    """
+    from garmentcut.model.card import read_model
+    from garmentcut.prediction.cutter import default_model
+
+    found = read_model(model or default_model())[1]
+    words = cli.shown("garmentcut", "card", *([model] if model else []), "--all")
+    cli.show(
+        asdict(found),
+        lambda: "\n".join(_all_lines(found) if all else _ten_lines(found)),
+        as_json=as_json,
+        next_step="" if all else f"{words} shows every field",
+    )
+
+
+def _ten_lines(card: "ModelCard") -> list[str]:
+    """What most people ask of a model."""
+    height, width = card.working_size_hw
+    lines = [
+        f"model: {card.label}",
+        f"licence: {card.licence}",
+        f"trained on: {card.training_data}",
+        f"photos remembered: {_trained_on(card)}",
+        f"works at: {width}x{height} pixels",
+    ]
+    if card.stages is not None:
+        height, width = card.stages.locate_hw
+        lines.append(f"stages: locate at {width}x{height} pixels, segment at half size, refine along the edge")
+    lines.append(f"edge: threshold {card.edge_bias:g}, steepness {card.edge_gain:g}, choke {card.choke_px:g} px")
+    for score in card.scores[:1]:
+        dice = f"{score.mean_dice:.4f}, median {score.median_dice:.4f} ({score.convention})"
+        lines.append(f"score: mean Dice {dice}: {score.data}")
+    return [*lines, f"doubt: {_doubt_text(card)}", f"acceptance: {_acceptance_text(card)}"]
+
+
+def _all_lines(card: "ModelCard") -> list[str]:
+    content = asdict(card)
+    content["trained_on"] = _trained_on(card)
+    del content["trained_hashes"]
+    content["parity"] = "not measured" if card.parity is None else card.parity
+    content["doubt"], content["acceptance"] = _doubt_text(card), _acceptance_text(card)
+    scores = content.pop("scores")
+    lines = [f"{key}: {_plain(value)}" for key, value in content.items()]
+    return [*lines, *(f"score: {_plain(score)}" for score in scores)]
+
+
+def _plain(value: Any) -> str:
+    return ", ".join(f"{key} {one}" for key, one in value.items()) if isinstance(value, dict) else str(value)
+
+
+def _trained_on(card: "ModelCard") -> str:
+    return f"{counted(len(card.trained_on), 'photo')}, whose hashes --json lists" if card.trained_on else "none"
+
+
+def _doubt_text(card: "ModelCard") -> str:
+    if card.doubt is None:
+        return "none; garmentcut calibrate teaches it"
+    rank = card.doubt.rank_correlation
+    return f"learned from {card.doubt.data}; rank correlation {'not known' if rank is None else rank}"
+
+
+def _acceptance_text(card: "ModelCard") -> str:
+    acceptance = card.acceptance
+    if acceptance is None:
+        return "none"
+    found = next(one for one in acceptance.thresholds if one.risk == acceptance.risk)
+    guarantee = f"risk {acceptance.risk:g} of falling under {acceptance.quality:g}"
+    if found.max_doubt is None:
+        return f"{guarantee}: {found.reason}"
+    return f"{guarantee}, confidence {acceptance.confidence:g}: doubt up to {found.max_doubt:.3f}"
+
+
+@cli.command(cli.TRAIN, stopped="stopped; nothing was written")
+@cli.options("""
+    RUN: Folder of a training (its best.safetensors), or a .safetensors file.
+    --out -o FILE: Model file to write, for example model.onnx.
+    --name TEXT: Name on the card. The default is the training's.
+    --training-data TEXT: On the card: what it was trained on, in words.
+    --licence TEXT: On the card: licence of the weights.
+    --folds: Also write RUN/folds/*/model.onnx, which `garmentcut calibrate RUN` uses.
+""")
+def export(
+    run: Path,
+    out: Path,
+    name: str | None = None,
+    training_data: str | None = None,
+    licence: str | None = None,
+    folds: bool = False,
+    as_json: bool = False,
+) -> None:
+    """Turn a trained network into a model file that `garmentcut cut --model` takes.
+
+    The file takes photos of any size and carries its card. Its alphas are compared with the trained network's; nothing
+    is written if they differ by more than 0.001. All three networks of a model of stages go into one file.
+
+    Example: garmentcut export runs/mine -o mine.onnx
+    """
+    from garmentcut.export.model_file import export_folder, export_folds
+    from garmentcut.model.card import card_of
+    from garmentcut.photo.files import write_atomic
+
+    words = {"name": name, "training_data": training_data, "licence": licence}
+    content = export_folder(run, {key: value for key, value in words.items() if value is not None})
+    write_atomic(out, content)
+    for path, of_fold in (export_folds(run) if folds else {}).items():
+        write_atomic(path, of_fold)
+    found = card_of(content)
+    height, width = found.working_size_hw
+    lines = [f"{out}: {found.label}, {len(content) / 1e6:.1f} MB, for photos of about {width}x{height} pixels"]
+    if found.stages is not None:
+        lines.append("three stages in one file; weights are packed: locate's 8 bits each, the others' 16")
+    lines.append(f"alpha differs from the trained network's by {found.parity} at most")
+    cut = cli.shown("garmentcut", "cut", "photos", "--out", "cutouts", "--model", out)
+    cli.show(asdict(found), lambda: "\n".join(lines), as_json=as_json, next_step=f"{cut} to cut with it")

@@ -1,42 +1,34 @@
-"""`garmentcut evaluate` scores a model against known cutouts; `garmentcut audit` finds wrong cutouts with models."""
+"""Measures models on known cutouts: `garmentcut evaluate` scores them and `audit` finds wrong cutouts with them.
+
+`garmentcut calibrate` learns on a studio's own photos how far a model's cutouts can be trusted, for its card.
+"""
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
-from garmentcut.cli.app import (
-    FILES,
-    JUDGE,
-    OK,
-    SOME_FAILED,
-    DatasetArgument,
-    JsonOption,
-    SplitOption,
-    argument,
-    command,
-    fail,
-    flag,
-    option,
-    out_option,
-    show,
-    shown,
-)
+from garmentcut.cli import shell as cli
+from garmentcut.errors import counted
 
 if TYPE_CHECKING:
     from garmentcut.dataset.manifest import Manifest
     from garmentcut.evaluation.audit import Audit
-    from garmentcut.evaluation.pictures import Gallery, Tile
+    from garmentcut.evaluation.edge import EdgeFit
+    from garmentcut.evaluation.pictures import Gallery
     from garmentcut.evaluation.predict import Trial
-    from garmentcut.evaluation.scores import Comparison, PhotoScore
+    from garmentcut.evaluation.scores import PhotoScore
+    from garmentcut.evaluation.uncertainty import Calibration, Guarantee
+    from garmentcut.model.card import Acceptance, Threshold
 
-TriedArgument = Annotated[
-    str,
-    argument("MODEL", "Model file, run folder, or folder of runs fold0, fold1 ...; 'default' is the embedded model."),
-]
+Found = TypeVar("Found")
+
 _LISTED = 20
 _STOPPED = "stopped; nothing was written"
 
@@ -48,32 +40,31 @@ def model_path(text: str | Path) -> Path:
     return default_model() if str(text) == "default" else Path(text)
 
 
-@command(JUDGE, stopped=_STOPPED)
+def _progress(trials: "Sequence[Trial]") -> AbstractContextManager[Callable[[str, str], None]]:
+    return cli.progress_bar(sum(len(trial.pairs) for trial in trials), "photos")
+
+
+@cli.command(cli.JUDGE, stopped=_STOPPED)
+@cli.options("""
+    MODEL: Model file, run folder, or folder of runs fold0, fold1 ...; 'default' is the embedded model.
+    --against MODEL: Another model, run or folder of folds: what MODEL gains and loses against it, photo by photo.
+    --seen: Go on although the model was trained on these photos; says so in red.
+Files to write:
+    --out -o FOLDER: Folder for scores.jsonl, scores.csv and totals.json. By default none is written.
+    --report FILE: HTML page to write: charts, worst photos, every photo.
+    --worst NUMBER 0..1000: How many of the worst photos the page shows.
+""")
 def evaluate(
-    model: TriedArgument,
-    dataset: DatasetArgument,
-    split: SplitOption = None,
-    out: Annotated[
-        Path | None,
-        out_option(
-            "Folder for scores.jsonl, scores.csv and totals.json. By default none is written.", "FOLDER", panel=FILES
-        ),
-    ] = None,
-    report: Annotated[
-        Path | None, option("HTML page to write: charts, worst photos, every photo.", "FILE", panel=FILES)
-    ] = None,
-    worst: Annotated[int, option("How many of the worst photos the page shows.", min=0, max=1000, panel=FILES)] = 40,
-    against: Annotated[
-        str | None,
-        option(
-            "Another model, run or folder of folds: what MODEL gains and loses against it, photo by photo.", "MODEL"
-        ),
-    ] = None,
-    seen: Annotated[
-        bool, flag("--seen", "Go on although the model was trained on these photos; says so in red.")
-    ] = False,
-    as_json: JsonOption = False,
-) -> None:
+    model: str,
+    dataset: Path,
+    split: list[str] | None = None,
+    out: Path | None = None,
+    report: Path | None = None,
+    worst: int = 40,
+    against: str | None = None,
+    seen: bool = False,
+    as_json: bool = False,
+) -> int:
     """Cut a dataset's photos and compare them with the retouchers' cutouts.
 
     A model file is tried on all usable pairs; a run folder on the photos its training held out; a folder of folds on
@@ -84,11 +75,10 @@ def evaluate(
 
     Example: garmentcut evaluate default dataset/ --report page.html
     """
-    # Imported here: `--help` must not wait for a network runtime.
     from garmentcut.dataset.manifest import read_manifest
-    from garmentcut.evaluation.pictures import Gallery
+    from garmentcut.evaluation.pictures import Gallery, draw_choices
     from garmentcut.evaluation.predict import plan_trials, refuse_seen
-    from garmentcut.evaluation.report import Against, comparison_text, render_report, totals_text
+    from garmentcut.evaluation.report import NUM_CHANGES, Against, comparison_text, render_report, totals_text
     from garmentcut.evaluation.scores import compare_scores, seen_sentence, total_scores, write_scores
     from garmentcut.photo.files import write_atomic
 
@@ -105,11 +95,14 @@ def evaluate(
         write_atomic(out / "totals.json", (json.dumps(totals.as_dict(), indent=1) + "\n").encode())
     if report is not None:
         words = ", ".join([dataset.resolve().name, *splits])
-        compared = Against(comparison, _changes(comparison, (ours, theirs), manifest)) if comparison else None
+        compared = None
+        if comparison is not None:  # pictures of the largest gains and losses
+            changed = [*comparison.gains(NUM_CHANGES), *comparison.losses(NUM_CHANGES)]
+            compared = Against(comparison, draw_choices(ours, theirs, manifest, {one.name for one, _ in changed}))
         page = render_report(totals, scores, gallery.worst_photos, dataset=words, against=compared)
         write_atomic(report, page.encode("utf-8", "backslashreplace"))
-    again = shown("garmentcut", "evaluate", model, dataset, "--report", "page.html")
-    show(
+    again = cli.shown("garmentcut", "evaluate", model, dataset, "--report", "page.html")
+    cli.show(
         totals.as_dict() | ({"against": comparison.as_dict()} if comparison else {}),
         lambda: totals_text(totals, scores) + (f"\n\n{comparison_text(comparison)}" if comparison else ""),
         as_json=as_json,
@@ -117,53 +110,41 @@ def evaluate(
     )
     if totals.num_seen:
         typer.secho(f"{seen_sentence(totals)} This says nothing about new ones.", fg="red", bold=True, err=True)
-    raise typer.Exit(SOME_FAILED if totals.num_failed else OK)
-
-
-def _changes(
-    comparison: "Comparison", trials: "tuple[Sequence[Trial], Sequence[Trial]]", manifest: "Manifest"
-) -> "dict[str, tuple[Tile, ...]]":
-    """Pictures of the largest gains and losses."""
-    from garmentcut.evaluation.pictures import draw_choices
-    from garmentcut.evaluation.report import NUM_CHANGES
-
-    changed = [*comparison.gains(NUM_CHANGES), *comparison.losses(NUM_CHANGES)]
-    return draw_choices(*trials, manifest, {ours.name for ours, _ in changed})
+    return cli.SOME_FAILED if totals.num_failed else cli.OK
 
 
 def _score(trials: "Sequence[Trial]", manifest: "Manifest", gallery: "Gallery") -> "list[PhotoScore]":
-    from garmentcut.cli.app import progress_bar
     from garmentcut.evaluation.scores import evaluate as evaluate_trials
 
     scores = []
-    with progress_bar(sum(len(trial.pairs) for trial in trials), "photos") as advance:
+    with _progress(trials) as advance:
         for score in evaluate_trials(trials, manifest, on_photo=gallery):
             scores.append(score)
             advance(score.name, score.reason if score.status == "failed" else "")
     return scores
 
 
-@command(JUDGE, stopped=_STOPPED)
+@cli.command(cli.JUDGE, stopped=_STOPPED)
+@cli.options("""
+    --model RUNS: Folder of runs fold0, fold1 ..., or a run folder, whose held-out photos are audited.
+    --seen: Continue although the model was trained on these cutouts.
+    --mark NAME=VERDICT: Store a verdict: wrong, right, unsure, or nothing to take it back. May be given several times.
+    --verdicts FILE: Store the verdicts of a file that the page saved.
+Files to write:
+    --out -o FOLDER: Folder for index.html and suspects.jsonl.
+    --worst NUMBER 1..1000: How many suspects the page shows.
+""")
 def audit(
-    dataset: DatasetArgument,
-    model: Annotated[
-        Path | None,
-        option("Folder of runs fold0, fold1 ..., or a run folder, whose held-out photos are audited.", "RUNS"),
-    ] = None,
-    split: SplitOption = None,
-    seen: Annotated[bool, flag("--seen", "Continue although the model was trained on these cutouts.")] = False,
-    mark: Annotated[
-        list[str] | None,
-        option(
-            "Store a verdict: wrong, right, unsure, or nothing to take it back. May be given several times.",
-            "NAME=VERDICT",
-        ),
-    ] = None,
-    verdicts: Annotated[Path | None, option("Store the verdicts of a file that the page saved.", "FILE")] = None,
-    out: Annotated[Path | None, out_option("Folder for index.html and suspects.jsonl.", "FOLDER", panel=FILES)] = None,
-    worst: Annotated[int, option("How many suspects the page shows.", min=1, max=1000, panel=FILES)] = 40,
-    as_json: JsonOption = False,
-) -> None:
+    dataset: Path,
+    model: Path | None = None,
+    split: list[str] | None = None,
+    seen: bool = False,
+    mark: list[str] | None = None,
+    verdicts: Path | None = None,
+    out: Path | None = None,
+    worst: int = 40,
+    as_json: bool = False,
+) -> int:
     """Find cutouts that are wrong: too thin at a side, without their hem, shifted, of another photo.
 
     Each cutout is compared with what a model that has never seen it makes of the photo, and with the photo's own edges
@@ -175,19 +156,28 @@ def audit(
     """
     if mark or verdicts is not None:
         if model is not None:
-            fail("store verdicts first, then audit: give --mark and --verdicts without --model")
+            cli.fail("store verdicts first, then audit: give --mark and --verdicts without --model")
         _store(dataset, mark or [], verdicts, as_json=as_json)
-        raise typer.Exit(OK)
+        return cli.OK
     if model is None:
-        fail("nothing to do: give --model RUNS to audit, --mark or --verdicts to store verdicts")
+        cli.fail("nothing to do: give --model RUNS to audit, --mark or --verdicts to store verdicts")
+    from garmentcut.evaluation.audit import row_of
+
     found = _audit(model_path(model), dataset, split or [], (out, worst), use_seen=seen)
     if out is None:
-        again = shown("garmentcut", "audit", dataset, "--model", model, "--out", "page")
+        again = cli.shown("garmentcut", "audit", dataset, "--model", model, "--out", "page")
         next_step = f"{again} to see them"
     else:
-        next_step = f"open {out / 'index.html'}; {shown('garmentcut', 'audit', dataset)} --verdicts FILE keeps verdicts"
-    show(_suspects(found), lambda: _as_text(found, out), as_json=as_json, next_step=next_step)
-    raise typer.Exit(SOME_FAILED if found.failures else OK)
+        next_step = (
+            f"open {out / 'index.html'}; {cli.shown('garmentcut', 'audit', dataset)} --verdicts FILE keeps verdicts"
+        )
+    content = {
+        "suspects": [row_of(suspect, found.pairs[suspect.name]) for suspect in found.suspects],
+        "failed": found.failures,
+        "uses_doubt": found.uses_doubt,
+    }
+    cli.show(content, lambda: _audit_text(found, out), as_json=as_json, next_step=next_step)
+    return cli.SOME_FAILED if found.failures else cli.OK
 
 
 def _store(dataset: Path, marks: list[str], path: Path | None, *, as_json: bool) -> None:
@@ -198,12 +188,11 @@ def _store(dataset: Path, marks: list[str], path: Path | None, *, as_json: bool)
     counts = Counter(pair.verdict for pair in manifest.usable if pair.verdict)
     words = ", ".join(f"{num} {verdict}" for verdict, num in sorted(counts.items())) or "no verdicts"
     text = f"{dataset}: {words}, of {len(manifest.usable)} cutouts"
-    train = shown("garmentcut", "train", "default", "--data", dataset, "--out", "runs/first")
-    show(dict(counts), lambda: text, as_json=as_json, next_step=f"{train} to train without the wrong ones")
+    train = cli.shown("garmentcut", "train", "default", "--data", dataset, "--out", "runs/first")
+    cli.show(dict(counts), lambda: text, as_json=as_json, next_step=f"{train} to train without the wrong ones")
 
 
 def _audit(model: Path, dataset: Path, splits: list[str], page: tuple[Path | None, int], *, use_seen: bool) -> "Audit":
-    from garmentcut.cli.app import progress_bar
     from garmentcut.dataset.manifest import read_manifest
     from garmentcut.evaluation.audit import PAGE_NAME, draw_suspects, render_page, write_suspects
     from garmentcut.evaluation.audit import audit as audit_pairs
@@ -212,7 +201,7 @@ def _audit(model: Path, dataset: Path, splits: list[str], page: tuple[Path | Non
 
     (out, worst), manifest = page, read_manifest(dataset)
     trials = plan_trials(model, manifest, splits=splits)
-    with progress_bar(sum(len(trial.pairs) for trial in trials), "photos") as advance:
+    with _progress(trials) as advance:
         found = audit_pairs(trials, manifest, use_seen=use_seen, on_photo=advance)
     if out is not None:
         write_suspects(found, out)
@@ -223,16 +212,7 @@ def _audit(model: Path, dataset: Path, splits: list[str], page: tuple[Path | Non
     return found
 
 
-def _suspects(found: "Audit") -> dict[str, Any]:
-    from garmentcut.evaluation.audit import row_of
-
-    suspects = [row_of(suspect, found.pairs[suspect.name]) for suspect in found.suspects]
-    return {"suspects": suspects, "failed": found.failures, "uses_doubt": found.uses_doubt}
-
-
-def _as_text(found: "Audit", out: Path | None) -> str:
-    from garmentcut.errors import counted
-
+def _audit_text(found: "Audit", out: Path | None) -> str:
     lines = [f"{counted(len(found.suspects), 'cutout')}, most suspect first"]
     for place, suspect in enumerate(found.suspects[:_LISTED], 1):
         verdict = found.pairs[suspect.name].verdict
@@ -241,3 +221,217 @@ def _as_text(found: "Audit", out: Path | None) -> str:
     lines += [f"failed: {name}: {reason}" for name, reason in found.failures.items()]
     lines.append(f"page: {out / 'index.html'}" if out else "no page: name a folder by --out")
     return "\n".join(lines)
+
+
+@cli.command(cli.JUDGE, stopped=_STOPPED)
+@cli.options("""
+    MODEL: Model file, run folder, or folder of runs fold0, fold1 ...; 'default' is the embedded model.
+    --risk SHARE: Share of the accepted garments that may fall short.
+    --quality DICE: Surface Dice at 2 px under which a photo falls short.
+    --confidence SHARE: Probability that the guarantee holds.
+    --seen: Use photos the model was trained on, too; the card then says so.
+    --edge: Fit only the edge: threshold, steepness and choke of these cutouts.
+    --foreign NUMBER: How many photos from elsewhere to make, half drawn, half composites, so that doubt learns more
+        than the studio; 0: none.
+Files to write:
+    --into FILE: Model file that the result is for; 'default' is the embedded model. The default is MODEL, if it is one
+        model.
+    --out -o FILE: Model file to write; the same as MODEL changes it. By default none is written.
+""")
+def calibrate(
+    model: str,
+    dataset: Path,
+    risk: float = 0.05,
+    quality: float = 0.8,
+    confidence: float = 0.9,
+    split: list[str] | None = None,
+    seen: bool = False,
+    edge: bool = False,
+    foreign: int = 60,
+    into: Path | None = None,
+    out: Path | None = None,
+    as_json: bool = False,
+) -> int:
+    """Learn how much to doubt a model's cutouts, and which of them nobody needs to check.
+
+    The model cuts photos whose cutouts are known and which it has not seen: best a folder of fold runs, with --into the
+    model that was trained on everything. Doubt is learned, and a threshold found such that, with CONFIDENCE, at most
+    RISK of the accepted garments fall under QUALITY; or it says why not. Exit code 1: nothing can be guaranteed.
+
+    With --edge it learns where this studio's retouchers put the edge: do that before all else.
+
+    Example: garmentcut calibrate runs/folds dataset/ --into final.onnx -o ours.onnx
+    """
+    from garmentcut.dataset.manifest import read_manifest
+    from garmentcut.evaluation.uncertainty import Guarantee
+    from garmentcut.model.card import read_model, with_card
+    from garmentcut.photo.files import write_atomic
+
+    if not (0 < risk < 1 and 0 < confidence < 1 and 0 < quality <= 1):
+        cli.fail("--risk and --confidence must lie between 0 and 1, --quality above 0 and at most 1")
+    tried = model_path(model)
+    receiver = model_path(into) if into is not None else None
+    if out is not None:
+        receiver = receiver or _single(tried)
+        if receiver is None:
+            cli.fail(f"{tried} holds several models: name the one that gets the result by --into")
+        if out.resolve() == model_path("default").resolve():
+            cli.fail("the embedded model is not changed; choose another --out")
+    manifest, splits = read_manifest(dataset), split or []
+    code, content, text = cli.OK, dict[str, Any](), ""
+    if edge:
+        fit = _fit_edge(tried, manifest, splits, use_seen=seen)
+        content, text, changes = asdict(fit), _edge_text(fit), asdict(fit.edge)
+    else:
+        _check_kind(tried, manifest, receiver)
+        guarantee = Guarantee(risk, quality, confidence)
+        found = _calibrate((tried, manifest, splits), guarantee, use_seen=seen, num_foreign=foreign)
+        code = cli.OK if found.threshold.max_doubt is not None else cli.SOME_FAILED
+        content = _calibration_dict(found)
+        text = _calibration_text(found.acceptance, content)
+        changes = {"doubt": found.doubt, "acceptance": found.acceptance}
+    if out is not None and receiver is not None:
+        model_file, card = read_model(receiver)
+        write_atomic(out, with_card(model_file, replace(card, **changes)))
+    cut = cli.shown("garmentcut", "cut", "photos", "--out", "cutouts", "--model", out)
+    next_step = f"{cut} to cut with it" if out else "run the same command with --out FILE to write it to a model file"
+    written = f"written: {out}" if out else "nothing was written: name a file by --out"
+    cli.show(content, lambda: f"{text}\n{written}", as_json=as_json, next_step=next_step)
+    return code
+
+
+def _single(tried: Path) -> Path | None:
+    from garmentcut.evaluation.predict import MODEL_NAME
+
+    if not tried.is_dir():
+        return tried
+    return tried / MODEL_NAME if (tried / MODEL_NAME).is_file() else None
+
+
+def _check_kind(model: Path, manifest: "Manifest", receiver: Path | None) -> None:
+    """Refuse to write thresholds found with one network into another: they guarantee nothing there."""
+    from garmentcut.evaluation.predict import plan_trials
+    from garmentcut.evaluation.uncertainty import is_same_kind
+    from garmentcut.model.card import read_model
+
+    if receiver is None or receiver == model:
+        return
+    card = read_model(receiver)[1]
+    if not all(is_same_kind(trial.card, card) for trial in plan_trials(model, manifest)):
+        cli.fail(f"{card.label} is another network than those of {model}: their errors guarantee nothing for it")
+
+
+def _calibrate(
+    where: "tuple[Path, Manifest, list[str]]", guarantee: "Guarantee", *, use_seen: bool, num_foreign: int
+) -> "Calibration":
+    from garmentcut.evaluation.predict import trials_elsewhere
+    from garmentcut.evaluation.uncertainty import calibrate as calibrate_on
+    from garmentcut.evaluation.uncertainty import experience_of
+
+    model, manifest, splits = where
+    trials = _plan(model, manifest, splits)
+    experiences = _measured(trials, manifest, experience_of)
+    if num_foreign:
+        with TemporaryDirectory() as folder:
+            made = _measured(trials_elsewhere(trials, manifest, Path(folder), num_foreign), manifest, experience_of)
+        experiences += [replace(one, is_foreign=True) for one in made]
+    return calibrate_on(
+        experiences,
+        guarantee,
+        data=", ".join([manifest.folder.resolve().name, *splits]),
+        held_out=model.is_dir() and not splits,
+        use_seen=use_seen,
+    )
+
+
+def _plan(model: Path, manifest: "Manifest", splits: list[str]) -> "tuple[Trial, ...]":
+    """Trials without the cutouts that are marked wrong, which are counted on stderr."""
+    from garmentcut.evaluation.predict import plan_trials, without_wrong
+
+    trials = plan_trials(model, manifest, splits=splits)
+    left = without_wrong(trials)
+    if num_wrong := sum(len(trial.pairs) for trial in trials) - sum(len(trial.pairs) for trial in left):
+        cli.say(f"garmentcut: left out: {counted(num_wrong, 'cutout')} marked wrong", err=True)
+    return left
+
+
+def _measured(trials: "Sequence[Trial]", manifest: "Manifest", measure: "Callable[..., Found]") -> "list[Found]":
+    """What the models make of the photos; those that cannot be read are named and left out."""
+    from garmentcut.evaluation.predict import predict
+
+    found = []
+    with _progress(trials) as advance:
+        for outcome in predict(trials, manifest, measure):
+            advance(outcome.pair.name, outcome.reason)
+            if outcome.found is not None:
+                found.append(outcome.found)
+            else:
+                cli.say(f"garmentcut: left out: {outcome.pair.name}: {outcome.reason}", err=True)
+    return found
+
+
+def _calibration_dict(found: "Calibration") -> dict[str, Any]:
+    from garmentcut.evaluation.uncertainty import quarters_of
+
+    content = asdict(found.acceptance) | {"rank_correlation": found.doubt.rank_correlation}
+    content |= {"left_out": found.num_left_out, "foreign_distance": found.doubt.foreign_distance}
+    for name in ("studio", "foreign"):
+        judged, photos = found.group(foreign=name == "foreign")
+        quarters = quarters_of(judged.doubts, photos)
+        content[name] = {
+            "photos": len(photos),
+            "refused": sum(one.features is None for one in photos),
+            "called_foreign": int(judged.foreign.sum()),
+            "quarters": [{"doubt": round(doubt, 4), "truth": round(truth, 4)} for doubt, truth in quarters],
+        }
+    return content
+
+
+def _calibration_text(acceptance: "Acceptance", content: dict[str, Any]) -> str:
+    lines, rank = [f"measured on {content['data']}"], content["rank_correlation"]
+    if content["left_out"]:
+        lines.append(f"{content['left_out']} more left out: the model was, or may have been, trained on them")
+    lines.append(f"doubt: rank correlation {'not defined' if rank is None else f'{rank:.2f}'} with the true error")
+    for name in ("studio", "foreign"):
+        if num := content[name]["photos"]:
+            pairs = ", ".join(f"{one['doubt']:.2f} {one['truth']:.2f}" for one in content[name]["quarters"])
+            called = f"{content[name]['called_foreign']} of {counted(num, 'photo')} called foreign"
+            lines.append(f"{name}: {called}; mean doubt and truth of each quarter: {pairs}")
+    lines.append(f"guarantee: surface Dice at 2 px of {content['quality']:g}, confidence {content['confidence']:g}")
+    for one in acceptance.thresholds:
+        mark = "*" if one.risk == acceptance.risk else " "
+        lines.append(f"{mark} risk {one.risk:g}: {_threshold_text(one)}")
+    return "\n".join(lines)
+
+
+def _threshold_text(one: "Threshold") -> str:
+    if one.max_doubt is None or one.share_accepted is None:
+        return one.reason
+    share, low, high = (100 * value for value in one.share_accepted)
+    return (
+        f"accept doubt up to {one.max_doubt:.3f}: {share:.0f} % [{low:.0f}, {high:.0f}] of the garments,"
+        f" {one.num_short} of {one.num_accepted} of them fell short"
+    )
+
+
+def _fit_edge(model: Path, manifest: "Manifest", splits: list[str], *, use_seen: bool) -> "EdgeFit":
+    from garmentcut.evaluation.edge import Edge, fit_edge, sample_of
+    from garmentcut.evaluation.predict import refuse_seen
+
+    trials = _plan(model, manifest, splits)
+    if not use_seen:
+        refuse_seen(trials, manifest, because="where it puts the edge as their retouchers did")
+    return fit_edge(_measured(trials, manifest, sample_of), Edge.of(trials[0].card))
+
+
+def _edge_text(fit: "EdgeFit") -> str:
+    edge, before, after = fit.edge, fit.before, fit.after
+    return "\n".join(
+        [
+            f"fitted on {counted(fit.num_photos, 'photo')} of {counted(fit.num_garments, 'garment')}",
+            f"edge: threshold {edge.edge_bias:g}, steepness {edge.edge_gain:g}, choke {edge.choke_px:g} px",
+            f"off by, in pixels: {before.edge_error_px:.3f} before, {after.edge_error_px:.3f} after",
+            f"mean Dice, alpha >= 128: {before.dice:.4f} before, {after.dice:.4f} after",
+            "after: each half of the garments with the edge of the other half",
+        ]
+    )

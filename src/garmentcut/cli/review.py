@@ -4,66 +4,41 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from garmentcut.cli.app import (
-    CUT,
-    FILES,
-    OK,
-    SOME_FAILED,
-    ConfigOption,
-    JsonOption,
-    ModelOption,
-    SetOption,
-    argument,
-    command,
-    fail,
-    flag,
-    load_settings,
-    option,
-    out_option,
-    say,
-    show,
-    shown,
-)
+from garmentcut.cli import shell as cli
+from garmentcut.errors import counted
+from garmentcut.observe.monitor import printable
 
 if TYPE_CHECKING:
-    from garmentcut.prediction.sheet import ContactSheet
-    from garmentcut.prediction.thumbnails import Cell
+    from garmentcut.prediction.sheet import Cell, ContactSheet
 
 _LEAST_TOKEN_CHARS = 12
 
-HostOption = Annotated[str, option("Address to listen on. Any other than this machine's own needs a token.", "ADDRESS")]
-PortOption = Annotated[int, option("Port to listen on; 0 is any that is free.", min=0, max=65535)]
 _MOST_LISTED = 20
 
 
-@command(CUT)
+@cli.command(cli.CUT)
+@cli.options("""
+    CUTOUTS: Folder that `garmentcut cut` writes, or has written.
+    --database URL: postgresql://user:password@host/name. The default is CUTOUTS/review.sqlite.
+    --token TOKEN: Token that readers must bring. By default one is drawn if it is needed.
+    --open/--no-open: Open the page in the browser.
+    --model FILE: Model file. The default is the one that the folder was cut with.
+    --photoshop: Start no server: write CUTOUTS/photoshop.jsx, which opens the doubtful PSDs in Photoshop.
+""")
 def review(
-    cutouts: Annotated[Path, argument("CUTOUTS", "Folder that `garmentcut cut` writes, or has written.")],
-    host: HostOption = "127.0.0.1",
-    port: PortOption = 8321,
-    database: Annotated[
-        str | None, option("postgresql://user:password@host/name. The default is CUTOUTS/review.sqlite.", "URL")
-    ] = None,
-    token: Annotated[
-        str | None, option("Token that readers must bring. By default one is drawn if it is needed.", "TOKEN")
-    ] = None,
-    open: Annotated[bool, flag("--open/--no-open", "Open the page in the browser.")] = True,
-    model: Annotated[
-        Path | None, option("Model file. The default is the one that the folder was cut with.", "FILE")
-    ] = None,
-    photoshop: Annotated[
-        bool,
-        flag(
-            "--photoshop", "Start no server: write CUTOUTS/photoshop.jsx, which opens the doubtful PSDs in Photoshop."
-        ),
-    ] = False,
-    config: ConfigOption = None,
-    set: SetOption = None,
-) -> None:
+    cutouts: Path,
+    host: str = "127.0.0.1",
+    port: int = 8321,
+    database: str | None = None,
+    token: str | None = None,
+    open: bool = True,
+    model: Path | None = None,
+    photoshop: bool = False,
+    config: Path | None = None,
+    set: list[str] | None = None,
+) -> int:
     """Look through the doubtful cutouts of a folder in the browser: correct them, accept them.
 
     Every action is stored at once; corrected cutouts take the place of the first ones in CUTOUTS, which `garmentcut
@@ -76,46 +51,45 @@ def review(
     """
     if photoshop:
         _write_photoshop_script(cutouts)
-        raise typer.Exit(OK)
-    # Imported here: `--help` must not wait for a web framework.
+        return cli.OK
     from garmentcut.review.app import bind, serve
     from garmentcut.review.service import Settings
 
     _check_token(token)
-    settings = Settings(cutouts, database, model, load_settings(config, set).runtime)
+    settings = Settings(cutouts, database, model, cli.load_settings(config, set).runtime)
     try:
         with bind(host, port) as listening:
-            serve(settings, listening, token=token, say=say, open_browser=open)
+            serve(settings, listening, token=token, say=cli.say, open_browser=open)
     except OSError as error:
-        fail(f"{error.filename or cutouts}: {error.strerror or error}")
+        cli.fail(f"{error.filename or cutouts}: {error.strerror or error}")
     except KeyboardInterrupt:  # handed on once the server has ended
         pass
-    ingest = shown("garmentcut", "ingest", "--from-review", cutouts, "--out", "dataset", "--add")
-    say(f"next: {ingest} to make training pairs of the corrections", err=True)
-    raise typer.Exit(OK)
+    ingest = cli.shown("garmentcut", "ingest", "--from-review", cutouts, "--out", "dataset", "--add")
+    cli.say(f"next: {ingest} to make training pairs of the corrections", err=True)
+    return cli.OK
 
 
 def _write_photoshop_script(cutouts: Path) -> None:
-    from garmentcut.errors import counted
     from garmentcut.review.photoshop import CORRECTED_FOLDER, write_photoshop_script
 
-    ingest = shown("garmentcut", "ingest", cutouts / CORRECTED_FOLDER, "--out", "dataset", "--add")
+    ingest = cli.shown("garmentcut", "ingest", cutouts / CORRECTED_FOLDER, "--out", "dataset", "--add")
     path, num_psds = write_photoshop_script(cutouts, ingest)
-    say(f"{shown(path)}: opens {counted(num_psds, 'doubtful PSD')}")
-    say("next: in Photoshop, choose File > Scripts > Browse and this file, again for each further PSD", err=True)
-    say(f"then: {ingest} to make training pairs of the corrections", err=True)
+    cli.say(f"{cli.shown(path)}: opens {counted(num_psds, 'doubtful PSD')}")
+    cli.say("next: in Photoshop, choose File > Scripts > Browse and this file, again for each further PSD", err=True)
+    cli.say(f"then: {ingest} to make training pairs of the corrections", err=True)
 
 
-@command(CUT)
+@cli.command(cli.CUT)
+@cli.options("""
+    --token TEXT: Token that callers must send. By default one is drawn if it is needed.
+""")
 def serve(
-    host: HostOption = "127.0.0.1",
-    port: PortOption = 8321,
-    token: Annotated[
-        str | None, option("Token that callers must send. By default one is drawn if it is needed.", "TEXT")
-    ] = None,
-    model: ModelOption = None,
-    config: ConfigOption = None,
-    set: SetOption = None,
+    host: str = "127.0.0.1",
+    port: int = 8321,
+    token: str | None = None,
+    model: Path | None = None,
+    config: Path | None = None,
+    set: list[str] | None = None,
 ) -> None:
     """Cut the photos that other programs send over HTTP, in the forms of remove.bg and rembg too.
 
@@ -124,54 +98,52 @@ def serve(
 
     Example: garmentcut serve --port 8000
     """
-    # Imported here: `--help` must not wait for a web framework.
     from garmentcut.review.app import bind, serve_cuts
     from garmentcut.review.cutting import Model
 
     _check_token(token)
-    settings = load_settings(config, set)
+    settings = cli.load_settings(config, set)
     try:
         with bind(host, port) as listening:
-            say("next: send a photo: curl --data-binary @photo.jpg ADDRESS --output cutout.png", err=True)
-            serve_cuts(Model(model, settings.runtime, settings.cut), listening, token=token, say=say)
+            cli.say("next: send a photo: curl --data-binary @photo.jpg ADDRESS --output cutout.png", err=True)
+            serve_cuts(Model(model, settings.runtime, settings.cut), listening, token=token, say=cli.say)
     except KeyboardInterrupt:  # handed on once the server has ended
         pass
 
 
 def _check_token(token: str | None) -> None:
     if token is not None and len(token) < _LEAST_TOKEN_CHARS:
-        fail(f"--token: at least {_LEAST_TOKEN_CHARS} characters, or it is guessed")
+        cli.fail(f"--token: at least {_LEAST_TOKEN_CHARS} characters, or it is guessed")
     if token is not None and not re.fullmatch(r"[!-~]+", token):
-        fail("--token: ASCII letters, digits and signs without blanks, or programs send it in different ways")
+        cli.fail("--token: ASCII letters, digits and signs without blanks, or programs send it in different ways")
 
 
-@command(CUT, stopped="stopped; the pages before are whole")
+@cli.command(cli.CUT, stopped="stopped; the pages before are whole")
+@cli.options("""
+    CUTOUTS: Folder that `garmentcut cut` writes, or any folder of cutouts.
+    --out -o FILE: JPEG or PNG file to write; several pages are numbered _001, _002 ... behind its name.
+    --doubt-over DOUBT 0..1: Mark cutouts without a verdict above this doubt.
+Files to write:
+    --ground NAME: checkerboard, white, a colour such as '#00ff00', or all (checkerboard, white and #ff00aa). The
+        default is all. May be given several times: each cutout is shown on all of them, side by side.
+    --columns NUMBER 0..100: Cutouts in a line; 0 is as many as fit.
+    --rows-per-page NUMBER 1..200: Lines on a page.
+    --cell PIXELS 64..4000: Height of a picture in pixels.
+    --whole: Show the whole frame, not only the garment.
+""")
 def sheet(
-    cutouts: Annotated[Path, argument("CUTOUTS", "Folder that `garmentcut cut` writes, or any folder of cutouts.")],
-    out: Annotated[
-        Path,
-        out_option("JPEG or PNG file to write; several pages are numbered _001, _002 ... behind its name.", "FILE"),
-    ] = Path("sheet.jpg"),
-    ground: Annotated[
-        list[str] | None,
-        option(
-            "checkerboard, white, a colour such as '#00ff00', or all (checkerboard, white and #ff00aa). The "
-            "default is all. May be given several times: each cutout is shown on all of them, side by side.",
-            "NAME",
-            panel=FILES,
-        ),
-    ] = None,
-    columns: Annotated[int, option("Cutouts in a line; 0 is as many as fit.", min=0, max=100, panel=FILES)] = 0,
-    rows_per_page: Annotated[int, option("Lines on a page.", min=1, max=200, panel=FILES)] = 6,
-    cell: Annotated[int, option("Height of a picture in pixels.", "PIXELS", min=64, max=4000, panel=FILES)] = 320,
-    whole: Annotated[bool, flag("--whole", "Show the whole frame, not only the garment.", panel=FILES)] = False,
-    doubt_over: Annotated[
-        float, option("Mark cutouts without a verdict above this doubt.", "DOUBT", min=0, max=1)
-    ] = 0.1,
-    config: ConfigOption = None,
-    set: SetOption = None,
-    as_json: JsonOption = False,
-) -> None:
+    cutouts: Path,
+    out: Path = Path("sheet.jpg"),
+    ground: list[str] | None = None,
+    columns: int = 0,
+    rows_per_page: int = 6,
+    cell: int = 320,
+    whole: bool = False,
+    doubt_over: float = 0.1,
+    config: Path | None = None,
+    set: list[str] | None = None,
+    as_json: bool = False,
+) -> int:
     """Draw a contact sheet of cutouts, with the doubtful marked.
 
     Views of a garment stand side by side. Orange frames are doubtful cutouts, red ones failed, each with its reason in
@@ -180,8 +152,6 @@ def sheet(
 
     Example: garmentcut sheet cutouts/ -o sheet.jpg
     """
-    # Imported here: `--help` must not wait for decoders.
-    from garmentcut.cli.app import progress_bar
     from garmentcut.prediction.sheet import ContactSheet, SheetOptions, named_grounds
 
     options = SheetOptions(
@@ -191,18 +161,18 @@ def sheet(
         lines_per_page=rows_per_page,
         trim=not whole,
         doubt_over=doubt_over,
-        read=load_settings(config, set).read,
+        read=cli.load_settings(config, set).read,
     )
     drawing, drawn = ContactSheet(cutouts, out, options), []
-    with progress_bar(len(drawing.cells), "cutouts") as advance:
+    with cli.progress_bar(len(drawing.cells), "cutouts") as advance:
         for cutout in drawing.draw():
             drawn.append(cutout)
             advance(cutout.name, cutout.reason if cutout.mark == "failed" else "")
     summary = _summary(drawing, drawn)
-    review = f"{shown('garmentcut', 'review', cutouts)} to correct the doubtful ones"
-    next_step = review if summary["doubtful"] else f"open {shown(drawing.pages[0])}"
-    show(summary, lambda: _as_text(summary), as_json=as_json, next_step=next_step)
-    raise typer.Exit(SOME_FAILED if summary["failed"] else OK)
+    review = f"{cli.shown('garmentcut', 'review', cutouts)} to correct the doubtful ones"
+    next_step = review if summary["doubtful"] else f"open {cli.shown(drawing.pages[0])}"
+    cli.show(summary, lambda: _as_text(summary), as_json=as_json, next_step=next_step)
+    return cli.SOME_FAILED if summary["failed"] else cli.OK
 
 
 def _summary(drawing: "ContactSheet", drawn: "Sequence[Cell]") -> dict[str, Any]:
@@ -224,9 +194,6 @@ def _summary(drawing: "ContactSheet", drawn: "Sequence[Cell]") -> dict[str, Any]
 
 def _as_text(summary: dict[str, Any]) -> str:
     """For people: one line, then a line for each marked cutout."""
-    from garmentcut.errors import counted
-    from garmentcut.observe.monitor import printable
-
     pages, marked = summary["pages"], summary["marked"]
     parts = [
         f"{summary[key]} {key.replace('_', ' ')}" for key in ("doubtful", "failed", "not_finished") if summary[key]

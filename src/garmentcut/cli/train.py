@@ -1,73 +1,58 @@
-"""`garmentcut train`: trains a recipe's network on a dataset, shows progress, and continues a stopped run."""
+"""`garmentcut train` trains a recipe's network on a dataset; `garmentcut study` compares trainings in a report.
+
+Both show progress, and continue what was stopped.
+"""
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from garmentcut.cli.app import (
-    INTERRUPTED,
-    OK,
-    RUNNING,
-    TRAIN,
-    AcceleratorOption,
-    DataOption,
-    JsonOption,
-    MinutesOption,
-    argument,
-    command,
-    fail,
-    flag,
-    option,
-    out_option,
-    say,
-    show,
-    shown,
-)
+from garmentcut.cli import shell as cli
 from garmentcut.errors import counted
 
 if TYPE_CHECKING:
+    from garmentcut.study.compare import Results
+    from garmentcut.study.plan import Study
     from garmentcut.training.devices import Devices
     from garmentcut.training.logging import Evaluated, Event, Planned, StepDone
     from garmentcut.training.run import Run
 
 Show = Callable[["Run", "Event"], None]
+_STOPPED = "broken off at once; the same command goes on from what was last saved"
 
 
-@command(TRAIN, stopped="broken off at once; the same command goes on from what was last saved")
+@cli.command(cli.TRAIN, stopped=_STOPPED)
+@cli.options("""
+    RECIPE: Built-in recipe, such as default, or a TOML file: see docs/recipe.md.
+    --out -o FOLDER: Folder for the run: weights, journal, samples. The same folder continues it.
+    --set KEY=VALUE: One option of the recipe, for example training.steps=2000. May be given several times.
+    --fold NUMBER: Fold to hold out; all is one after another, none is to learn from everything. The default is 0.
+    --validation NAME: Split to hold out, instead of a fold.
+    --hours HOURS 0.05..: For a recipe with stages: fit the steps to this time, once.
+    --range-test: Train nothing: find a learning rate, OUT/range_test.svg.
+    --augmentations FILE: Train nothing: draw what the augmentation does on this .jpg or .png.
+Running:
+    --devices NUMBER 1..: GPUs (or processes on a CPU) of each machine.
+    --nodes NUMBER 1..: Machines, started by torchrun or SLURM.
+""")
 def train(
-    recipe: Annotated[str, argument("RECIPE", "Built-in recipe, such as default, or a TOML file: see docs/recipe.md.")],
-    data: DataOption,
-    out: Annotated[
-        str | None, out_option("Folder for the run: weights, journal, samples. The same folder continues it.", "FOLDER")
-    ] = None,
-    set: Annotated[
-        list[str] | None,
-        option("One option of the recipe, for example training.steps=2000. May be given several times.", "KEY=VALUE"),
-    ] = None,
-    fold: Annotated[
-        str | None,
-        option("Fold to hold out; all is one after another, none is to learn from everything. The default is 0."),
-    ] = None,
-    validation: Annotated[str | None, option("Split to hold out, instead of a fold.", "NAME")] = None,
-    hours: Annotated[
-        float | None, option("For a recipe with stages: fit the steps to this time, once.", "HOURS", min=0.05)
-    ] = None,
-    range_test: Annotated[
-        bool, flag("--range-test", "Train nothing: find a learning rate, OUT/range_test.svg.")
-    ] = False,
-    augmentations: Annotated[
-        Path | None, option("Train nothing: draw what the augmentation does on this .jpg or .png.", "FILE")
-    ] = None,
-    minutes: MinutesOption = None,
-    accelerator: AcceleratorOption = "auto",
-    devices: Annotated[int, option("GPUs (or processes on a CPU) of each machine.", min=1, panel=RUNNING)] = 1,
-    nodes: Annotated[int, option("Machines, started by torchrun or SLURM.", min=1, panel=RUNNING)] = 1,
-    as_json: JsonOption = False,
-) -> None:
+    recipe: str,
+    data: Path,
+    out: str | None = None,
+    set: list[str] | None = None,
+    fold: str | None = None,
+    validation: str | None = None,
+    hours: float | None = None,
+    range_test: bool = False,
+    augmentations: Path | None = None,
+    minutes: float | None = None,
+    accelerator: str = "auto",
+    devices: int = 1,
+    nodes: int = 1,
+    as_json: bool = False,
+) -> int:
     """Train a network on a dataset.
 
     OUT/best.safetensors are the best weights, OUT/journal.jsonl and OUT/tensorboard have every step, OUT/samples shows
@@ -77,42 +62,38 @@ def train(
     Example: garmentcut train default --data dataset/ -o runs/ours --hours 8
     """
     if out == "" or (out is None and augmentations is None):
-        fail("--out is missing or empty: the folder for the run")
-    # Imported here: `--help` must not wait for torch.
+        cli.fail("--out is missing or empty: the folder for the run")
+    from garmentcut.config import parse_override
+    from garmentcut.dataset.manifest import read_manifest
+    from garmentcut.recipe import load_recipe
     from garmentcut.training.devices import Devices
+    from garmentcut.training.run import Run
+    from garmentcut.training.splits import training_splits, without_wrong
 
-    runs = _plan((recipe, set or []), (data, fold, validation), Path(out or "."))
+    options, folder = load_recipe(Path(recipe), dict(map(parse_override, set or []))), Path(out or ".")
+    manifest = read_manifest(data)
+    splits = training_splits(manifest, fold, validation=validation)
+    if options.data.wrong_weight == 0:
+        splits = tuple(map(without_wrong, splits))
+    if fold == "all":
+        runs = [Run(folder / split.name, options, manifest, split) for split in splits]
+    else:
+        runs = [Run(folder, options, manifest, splits[0])]
     if augmentations is not None:
         from garmentcut.training.trial import draw_augmentations
 
         draw_augmentations(runs[0], augmentations)
-        say(augmentations)
-    elif range_test:
-        _try_rates(runs[0], Devices(accelerator, devices, nodes), as_json=as_json)
-    else:
-        _train(runs, Devices(accelerator, devices, nodes), data, limits=(minutes, hours), as_json=as_json)
-
-
-def _plan(recipe: tuple[str, list[str]], data: tuple[Path, str | None, str | None], out: Path) -> "list[Run]":
-    from garmentcut.config import parse_override
-    from garmentcut.dataset.manifest import read_manifest
-    from garmentcut.recipe import load_recipe
-    from garmentcut.training.run import Run
-    from garmentcut.training.splits import training_splits, without_wrong
-
-    (name, overrides), (folder, fold, validation) = recipe, data
-    options, manifest = load_recipe(Path(name), dict(map(parse_override, overrides))), read_manifest(folder)
-    splits = training_splits(manifest, fold, validation=validation)
-    if options.data.wrong_weight == 0:
-        splits = tuple(map(without_wrong, splits))
-    if fold != "all":
-        return [Run(out, options, manifest, splits[0])]
-    return [Run(out / split.name, options, manifest, split) for split in splits]
+        cli.say(augmentations)
+        return cli.OK
+    machines = Devices(accelerator, devices, nodes)
+    if range_test:
+        return _try_rates(runs[0], machines, as_json=as_json)
+    return _train(runs, machines, data, limits=(minutes, hours), as_json=as_json)
 
 
 def _train(
     runs: "list[Run]", devices: "Devices", data: Path, *, limits: tuple[float | None, float | None], as_json: bool
-) -> None:
+) -> int:
     from garmentcut.training.logging import Ended
     from garmentcut.training.stages import train_all
 
@@ -123,22 +104,22 @@ def _train(
             if isinstance(event, Ended):
                 ends[run.folder] = event
     if not ends:
-        return  # a process of another device: the first one speaks
+        return cli.OK  # a process of another device: the first one speaks
     rows = [run.summary(ends[run.folder]) for run in runs if run.folder in ends]
     folder = runs[0].folder
     if not all(row["ended"] in _FINISHED for row in rows):
         next_step = "run the same command again to continue"
     elif len(runs) > 1:
         next_step = (
-            f"{shown('garmentcut', 'evaluate', folder.parent, data)} to measure them on photos they had not seen"
+            f"{cli.shown('garmentcut', 'evaluate', folder.parent, data)} to measure them on photos they had not seen"
         )
     else:
-        next_step = f"{shown('garmentcut', 'export', folder, '--out', 'model.onnx')} to make a model file"
-    show({"runs": rows}, lambda: summary_text(rows), as_json=as_json, next_step=next_step)
-    raise typer.Exit(INTERRUPTED if any(end.reason == "interrupted" for end in ends.values()) else OK)
+        next_step = f"{cli.shown('garmentcut', 'export', folder, '--out', 'model.onnx')} to make a model file"
+    cli.show({"runs": rows}, lambda: summary_text(rows), as_json=as_json, next_step=next_step)
+    return cli.INTERRUPTED if any(end.reason == "interrupted" for end in ends.values()) else cli.OK
 
 
-def _try_rates(run: "Run", devices: "Devices", *, as_json: bool) -> None:
+def _try_rates(run: "Run", devices: "Devices", *, as_json: bool) -> int:
     from garmentcut.training.devices import Devices, launched
     from garmentcut.training.run import RANGE_CURVE_NAME
     from garmentcut.training.trial import try_rates
@@ -154,7 +135,8 @@ def _try_rates(run: "Run", devices: "Devices", *, as_json: bool) -> None:
     else:
         text = f"the loss falls fastest at optimizer.lr = {suggested:.2g}; see {curve}"
         next_step = f"train with --set optimizer.lr={suggested:.2g}"
-    show({"suggested_lr": suggested, "curve": curve}, lambda: text, as_json=as_json, next_step=next_step)
+    cli.show({"suggested_lr": suggested, "curve": curve}, lambda: text, as_json=as_json, next_step=next_step)
+    return cli.OK
 
 
 @contextmanager
@@ -223,11 +205,11 @@ def _lines(folders: Sequence[Path]) -> Show:
             last["step"] = event
             is_long = event.steps >= _LONG_RUN_STEPS
             if is_long and event.step % (event.steps // _LINES_A_RUN) == 0 and event.step < event.steps:
-                say(f"{_name(run, folders)}{_numbers(event)}", err=True)
+                cli.say(f"{_name(run, folders)}{_numbers(event)}", err=True)
         elif isinstance(event, Evaluated):
-            say(f"{_name(run, folders)}{_numbers(last['step'])}; {_found(event)}", err=True)
+            cli.say(f"{_name(run, folders)}{_numbers(last['step'])}; {_found(event)}", err=True)
         elif isinstance(event, Planned):
-            say(_planned(event), err=True)
+            cli.say(_planned(event), err=True)
 
     return show
 
@@ -281,3 +263,84 @@ def _numbers(done: "StepDone") -> str:
 def _found(event: "Evaluated") -> str:
     best = ", the best" if event.is_best else ""
     return f"validation Dice {event.mean_dice:.4f} (median {event.median_dice:.4f}), loss {event.loss:.4f}{best}"
+
+
+@cli.command(cli.JUDGE, stopped=_STOPPED)
+@cli.options("""
+    STUDY: TOML file of a study, for example one in studies/.
+    --out -o FOLDER: Folder for runs and report. The same folder continues where it stopped.
+    --set KEY=VALUE: One option of every recipe, for example data.workers=4. May be given several times.
+    --variant NAME: Run only this variant and the reference. May be given several times.
+    --seed NUMBER 0..: Seed, instead of the file's. May be given several times.
+    --fold NUMBER 0..: Fold, instead of the file's. May be given several times.
+    --seen: Go on although a variant starts from weights that know held-out photos.
+    --report-only: Train nothing: write the report again.
+""")
+def study(
+    study: Path,
+    data: Path,
+    out: Path,
+    set: list[str] | None = None,
+    variant: list[str] | None = None,
+    seed: list[int] | None = None,
+    fold: list[int] | None = None,
+    seen: bool = False,
+    report_only: bool = False,
+    minutes: float | None = None,
+    accelerator: str = "auto",
+    as_json: bool = False,
+) -> int:
+    """Compare trainings: run a study's variants over its seeds and folds, score them, and write OUT/report.html.
+
+    After a stop or a kill, the same command goes on. Several processes of it share the runs. A run that
+    fails is a row with its reason. Exit code 0: done, or the minutes are over, 1: some runs failed, 2: misuse, 130:
+    interrupted.
+
+    Example: garmentcut study studies/smoke.toml --data dataset/ -o studies/smoke
+    """
+    if not str(out).strip() or out == Path():
+        cli.fail("--out is missing or empty: the folder for the study")
+    from garmentcut.config import parse_override
+    from garmentcut.dataset.manifest import read_manifest
+    from garmentcut.dataset.split import prove_split
+    from garmentcut.study import report  # with all that it needs, before anything is begun
+    from garmentcut.study.plan import Choice, open_study
+
+    parts = tuple(variant or ()), tuple(seed or ()), tuple(fold or ())
+    choice = Choice(*parts, settings=dict(map(parse_override, set or [])), use_seen=seen)
+    manifest = read_manifest(data)
+    prove_split(manifest.pairs)
+    results, interrupted = _run_study(open_study(study, manifest, out, choice), accelerator, minutes, report_only)
+    typed = cli.shown("garmentcut", *sys.argv[1:])
+    page = report.write_report(results, typed)
+    next_step = "run the same command again to continue" if interrupted else f"open {page}"
+    content = report.as_dict(results, typed)
+    cli.show(content, lambda: _study_text(content, results, page), as_json=as_json, next_step=next_step)
+    if interrupted == "interrupted":
+        return cli.INTERRUPTED
+    return cli.SOME_FAILED if any(run.is_failed for run in results.runs) else cli.OK
+
+
+def _run_study(study: "Study", accelerator: str, minutes: float | None, report_only: bool) -> "tuple[Results, str]":
+    from garmentcut.study.compare import gather
+    from garmentcut.study.plan import Registry
+    from garmentcut.study.run import StudySession
+    from garmentcut.training.devices import Devices
+
+    study.claim_folder()
+    with Registry(study.folder) as registry:
+        session = StudySession(study, registry, Devices(accelerator), minutes)
+        study.check_recipes(session.chosen)
+        for line in () if report_only else session.work():
+            cli.say(line, err=True)
+        failures = session.permanent_failures
+        results = gather(study, registry, chosen=session.chosen, permanent_failures=failures)
+    return results, session.interrupted
+
+
+def _study_text(content: dict[str, Any], results: "Results", page: Path) -> str:
+    lines = [f"{content['title']}: {content['headline']}", *(f"  {sentence}" for sentence in content["conclusions"])]
+    for run in results.runs:
+        if run.outcome != "done":
+            lines.append(f"{run.outcome}: {run.key.words}{': ' if run.reason else ''}{run.reason}")
+    return "\n".join([*lines, f"page: {page}"])

@@ -89,8 +89,14 @@ class Ledger:
         self.parts = joined
 
     def _take_files(self, names: list[str]) -> None:
+        def read(name: str) -> bytes:
+            try:
+                return self.target.read(name)
+            except FileNotFoundError:  # joined by another run in this moment: that it is there is checked by the lease
+                return parquet_bytes([])
+
         with ThreadPoolExecutor(_REQUESTS_AT_A_TIME) as pool:
-            for name, data in zip(names, pool.map(self._content, names), strict=True):
+            for name, data in zip(names, pool.map(read, names), strict=True):
                 try:
                     self._take(read_parquet(data))
                 except ValueError as error:
@@ -99,12 +105,6 @@ class Ledger:
                         f"{where} is no part of garmentcut's ({error}); move it or use another --out"
                     ) from error
                 self.parts.append(name)
-
-    def _content(self, name: str) -> bytes:
-        try:
-            return self.target.read(name)
-        except FileNotFoundError:  # joined by another run in this moment: that it is there is checked by the lease
-            return parquet_bytes([])
 
     def _take(self, rows: Iterable[LedgerRow]) -> None:
         for new in rows:
@@ -181,20 +181,16 @@ def _arrow_type(hint: Any) -> "pa.DataType":
 def _latest(old: LedgerRow, new: LedgerRow) -> LedgerRow:
     """The later row; one that is only pending leaves nothing behind but the hashes of files that may be there."""
     row, etag = new.row, new.etag or (old.etag if new.row.input_sha256 == old.row.input_sha256 else "")
+    known, own = old.row.written, new.row.written
     if row.status == "pending" and old.row.status != "pending":
-        row, etag = (old.row, old.etag) if _all_known(new.row, old.row) else (replace(old.row, status="pending"), "")
-    names = dict.fromkeys([*old.row.written, *new.row.written])
-    written = {name: _joined(old.row.written.get(name, ()), new.row.written.get(name, ())) for name in names}
+        # With the files of the finished row, its end was written, only itself not yet removed.
+        is_over = all(hashes[-1:] == known.get(name, ())[-1:] for name, hashes in own.items())
+        row, etag = (old.row, old.etag) if is_over else (replace(old.row, status="pending"), "")
+    written = dict(known)
+    for name, hashes in own.items():
+        earlier = (one for one in known.get(name, ()) if one not in hashes)
+        written[name] = tuple(dict.fromkeys([*earlier, *hashes]))[-_MOST_HASHES:]
     return LedgerRow(replace(row, written=written), etag)
-
-
-def _all_known(pending: Row, finished: Row) -> bool:
-    """The pending row's files are those of the finished one: its end was written, only itself not yet removed."""
-    return all(hashes[-1:] == finished.written.get(name, ())[-1:] for name, hashes in pending.written.items())
-
-
-def _joined(old: tuple[str, ...], new: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys([*(each for each in old if each not in new), *new]))[-_MOST_HASHES:]
 
 
 @dataclass(frozen=True)

@@ -29,9 +29,7 @@ from garmentcut.cluster.storage import StoredPhoto, is_url, list_photos, open_st
 from garmentcut.config import Config
 from garmentcut.errors import ConfigError, LockTakenError, RunError, SourceError
 from garmentcut.photo.files import LOCK_NAME, FolderLock
-from garmentcut.photo.spec import Specification
-from garmentcut.prediction.cutter import Cutter
-from garmentcut.prediction.folder import FolderCutter, Order, earlier_batch, record_order
+from garmentcut.prediction.folder import FolderCutter, earlier_batch, record_order
 from garmentcut.prediction.results import Row, displaced, is_another_at, is_unchanged, tell_apart
 from garmentcut.prediction.sources import (
     SKIPPED_NAME,
@@ -85,45 +83,30 @@ class Workers:
 class ClusterCutter:
     """Cuts photos of a folder or an object store into another, on a Ray cluster; a context that holds the target.
 
-    >>> with ClusterCutter(cutter, "s3://bucket/cut", config=config) as run:  # doctest: +SKIP
+    >>> with ClusterCutter(FolderCutter(cutter, Path()), "s3://bucket/cut") as run:  # doctest: +SKIP
     ...     plan = run.plan(["s3://bucket/photos"])
     ...     with run.ready_for(plan, "auto") as workers:
     ...         for row in run.cut(plan, workers):
     ...             print(row.input, row.ok, row.reason)
     """
 
-    def __init__(
-        self,
-        cutter: Cutter,
-        out: str,
-        *,
-        config: Config,
-        overwrite: bool = False,
-        specification: Specification | None = None,
-        model: Path | None = None,
-    ) -> None:
+    def __init__(self, folder: FolderCutter, out: str) -> None:
         """Prepare a run; nothing is written before the context is entered.
 
         Args:
-            cutter: a loaded model, to see that it can be.
+            folder: a folder run as it is wanted, which is not entered: what such a run has done is not done again, and
+                the other way round. Its model is sent to the workers, each of which has the embedded one.
             out: path or URL of the target.
-            config: limits, output options, threads of a worker.
-            overwrite: replace files that garmentcut did not write, or that were changed since.
-            specification: a customer's, which then decides the files.
-            model: the cutter's file, which is sent to the workers; None: the embedded one, which each of them has.
 
         Raises:
-            ConfigError: the options do not fit a cluster, or the model cannot guarantee what is asked.
+            ConfigError: the options do not fit a cluster.
         """
-        if config.folder.by_verdict:
+        if folder.config.folder.by_verdict:
             raise ConfigError("folder.by_verdict sorts folders; with --ray, go by the rows' verdict instead")
-        self._model, self.target = model, open_storage(out)
-        self._cut = cutter.config
-        # The folder run's own fingerprint: what it has done is not done again, and the other way round.
-        folder = FolderCutter(cutter, Path(), config=config, specification=specification)
-        self._judge = folder.judge
+        self.target, self._order, self._judge = open_storage(out), folder.order, folder.judge
+        label, specification = folder.cutter.card.label, folder.specification
         self._assignment = Assignment(
-            self.target.url, 0, cutter.card.label, folder.options, config, specification, overwrite
+            self.target.url, 0, label, folder.options, folder.config, specification, folder.overwrite
         )
         self._stack = ExitStack()
         self.skipped: list[Skipped] = []  # that `plan` passed over
@@ -198,10 +181,8 @@ class ClusterCutter:
         """
         assignment = self._assignment
         if self.target.folder is not None:
-            named, config = str(self._model.resolve()) if self._model else "", assignment.config
-            order = Order(named, config.read, config.output, assignment.specification, self._cut)
-            record_order(self.target.folder, assignment.options, order)
-        content = self._model.read_bytes() if self._model else None
+            record_order(self.target.folder, assignment.options, self._order)
+        content = Path(self._order.model).read_bytes() if self._order.model else None
         left = {job.photo.input: job for group in plan.groups for job in group}
         groups = list(plan.groups)
         for team in (workers, replace(workers, batch=1)):

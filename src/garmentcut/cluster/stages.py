@@ -184,11 +184,11 @@ def _cut_photos(jobs: list[Job], cutter: Cutter, assignment: Assignment, folder:
         for _ in run.cut(plan):
             pass
         for path, job in by_path.items():  # a row may have changed when the garment's other views were seen
-            made[job.photo.input] = _cut(job, run.journal.rows[str(path)], out_dir)
+            made[job.photo.input] = _with_files(job, run.journal.rows[str(path)], out_dir)
     return made
 
 
-def _cut(job: Job, row: Row, out_dir: Path) -> Job:
+def _with_files(job: Job, row: Row, out_dir: Path) -> Job:
     """The job with the folder run's files, and its row with the photo's real place."""
     files = {name: (out_dir / name).read_bytes() for name in row.outputs}
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}

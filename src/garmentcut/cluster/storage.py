@@ -61,7 +61,10 @@ class Storage:
     def walk(self, below: str = "") -> Iterator[StoredFile]:
         """All files below it, or below one of its folders, hidden ones too; none if there is no such place."""
         if self.folder is not None:
-            yield from _walk_folder(self.folder, below)
+            for file in (Path(here, name) for here, _, names in os.walk(self.folder / below) for name in names):
+                if file.is_file():  # no broken link
+                    status = file.stat()
+                    yield StoredFile(file.relative_to(self.folder).as_posix(), status.st_size, status.st_mtime_ns)
             return
         (fs, root), (_, path) = self._at(), self._at(below)
         try:
@@ -279,15 +282,6 @@ def _targets_among(listed: Sequence[StoredFile], storage: Storage, target: Stora
     if target.url.startswith(f"{storage.url}/"):
         skipped.add(target.url[len(storage.url) + 1 :] + "/")
     return tuple(skipped)
-
-
-def _walk_folder(root: Path, below: str) -> Iterator[StoredFile]:
-    for folder, _, files in os.walk(root / below):
-        for file in files:
-            path = Path(folder, file)
-            if path.is_file():  # no broken link
-                status = path.stat()
-                yield StoredFile(path.relative_to(root).as_posix(), status.st_size, status.st_mtime_ns)
 
 
 @functools.lru_cache(maxsize=32)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Literal, ParamSpec, TextIO, TypeVar
 
 from garmentcut.errors import FAILURES
@@ -45,41 +46,33 @@ def printable(text: str) -> str:
 def start_logging(form: LogFormat, stream: TextIO) -> None:
     """Send garmentcut's events to a stream; a second call replaces the first."""
     lines = logging.StreamHandler(stream)
-    lines.setFormatter(JsonLines() if form == "json" else TextLines())
+    lines.setFormatter(EventLines(form))
     LOGGER.handlers[:] = [lines]
     LOGGER.setLevel(logging.INFO)
     LOGGER.propagate = False
 
 
-class JsonLines(logging.Formatter):
-    """`{"time": ISO 8601 in UTC, "level", "event", ...fields}`."""
+class EventLines(logging.Formatter):
+    """One line, unless an exception follows it, in one of two forms.
+
+    `json`: `{"time": ISO 8601 in UTC, "level", "event", ...fields}`, in ASCII. `text`: `TIME LEVEL event key=value
+    ...`; a value with blanks stands in quotes.
+    """
+
+    def __init__(self, form: LogFormat) -> None:
+        super().__init__()
+        self._form = form
 
     def format(self, record: logging.LogRecord) -> str:
-        """One object, on one line, in ASCII."""
-        line = {"time": _time_of(record), "level": record.levelname.lower(), "event": record.getMessage()}
-        line |= {key: value for key, value in _fields_of(record).items() if key not in line}
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)  # ASCII: a file name that is not valid Unicode breaks no reader
-
-
-class TextLines(logging.Formatter):
-    """`TIME LEVEL event key=value ...`; a value with blanks stands in quotes."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """One line, unless an exception follows it."""
-        parts = [_time_of(record), record.levelname.lower(), record.getMessage()]
-        line = " ".join([*parts, *(f"{key}={_quoted(value)}" for key, value in _fields_of(record).items())])
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
-
-
-def _fields_of(record: logging.LogRecord) -> dict[str, Any]:
-    fields: dict[str, Any] = getattr(record, "fields", {})
-    return fields
-
-
-def _time_of(record: logging.LogRecord) -> str:
-    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        """The line of an event."""
+        moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        line = {"time": moment, "level": record.levelname.lower(), "event": record.getMessage()}
+        fields = getattr(record, "fields", {})
+        exception = {"exception": self.formatException(record.exc_info)} if record.exc_info else {}
+        if self._form == "json":  # ASCII: a file name that is not valid Unicode breaks no reader
+            return json.dumps({**line, **fields, **line, **exception}, default=str)
+        text = " ".join([*line.values(), *(f"{key}={_quoted(value)}" for key, value in fields.items())])
+        return "\n".join([text, *exception.values()])
 
 
 def _quoted(value: Any) -> str:
@@ -121,10 +114,10 @@ class Health:
     >>> health = Health()
     >>> health.problem("output", "No space left on device")
     True
-    >>> health.is_ready(), health.problems()
-    (False, {'output': 'No space left on device'})
-    >>> health.problem("output"), health.is_ready()
-    (True, True)
+    >>> health.problems()
+    {'output': 'No space left on device'}
+    >>> health.problem("output"), health.problems()
+    (True, {})
     """
 
     def __init__(
@@ -174,7 +167,12 @@ class Health:
         """All current problems, by name."""
         with self._lock:
             found = dict(self._problems)
-        found |= {name: text for name, check in self._checks.items() if (text := _asked(check))}
+        for name, check in self._checks.items():
+            try:
+                text = check()
+            except Exception as error:  # noqa: BLE001 - whatever is wrong with what is asked: that is the answer
+                text = str(error) or type(error).__name__
+            found |= {name: text} if text else {}
         if not self.is_alive():
             found["stuck"] = f"no sign of life for {self._clock() - self._beaten:.0f} s"
         return found
@@ -183,17 +181,6 @@ class Health:
         """The last beat is recent."""
         return self._clock() - self._beaten <= self._stale_s
 
-    def is_ready(self) -> bool:
-        """Alive, and without problems."""
-        return not self.problems()
-
-
-def _asked(check: Callable[[], str]) -> str:
-    try:
-        return check()
-    except Exception as error:  # noqa: BLE001 - whatever is wrong with what is asked: that is the answer
-        return str(error) or type(error).__name__
-
 
 class Metrics:
     """Prometheus counts and times, in a registry of their own; docs/operation.md explains each.
@@ -201,7 +188,7 @@ class Metrics:
     Needs `prometheus-client` (extra `observe`). May be used from any thread.
 
     Attributes:
-        registry: for further metrics, such as a server's own.
+        registry: for further metrics, such as a server's own; the others are what is in it.
     """
 
     def __init__(self) -> None:
@@ -212,69 +199,27 @@ class Metrics:
         self.registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         Info("garmentcut_build", "The program.", registry=registry).info({"version": version("garmentcut")})
-        self._photos = Counter("garmentcut_photos", "Photos worked on, by outcome.", ["status"], registry=registry)
-        self._failures = Counter("garmentcut_failures", "Photos that failed, by code.", ["code"], registry=registry)
-        self._seconds = Histogram(
-            "garmentcut_stage_seconds",
-            "Seconds a photo spends in a stage, waiting not counted.",
-            ["stage"],
-            buckets=_STAGE_BUCKETS_S,
-            registry=registry,
-        )
-        self._doubt = Histogram(
-            "garmentcut_doubt",
-            "1 - expected surface Dice at 2 px, of each cutout whose model can tell.",
-            buckets=_DOUBT_BUCKETS,
-            registry=registry,
-        )
-        self._foreign = Counter(
-            "garmentcut_foreign_photos",
-            "Photos that were cut and look unlike the studio that the model was trained on.",
-            registry=registry,
-        )
-        self._queue = Gauge("garmentcut_queue_photos", "Photos that wait, by what for.", ["state"], registry=registry)
-        self._success = Gauge(
-            "garmentcut_last_success_timestamp_seconds", "When the last photo was cut; Unix time.", registry=registry
-        )
-        self._scan = Gauge("garmentcut_scan_seconds", "What the last scan of the folders took.", registry=registry)
-        self._found = Gauge("garmentcut_found_photos", "Photos the last scan found, done ones too.", registry=registry)
+        counter, gauge = partial(Counter, registry=registry), partial(Gauge, registry=registry)
+        histogram = partial(Histogram, registry=registry)
+        self.photos = counter("garmentcut_photos", "Photos worked on, by outcome.", ["status"])
+        self.failures = counter("garmentcut_failures", "Photos that failed, by code.", ["code"])
+        text = "Seconds a photo spends in a stage, waiting not counted."
+        self.seconds = histogram("garmentcut_stage_seconds", text, ["stage"], buckets=_STAGE_BUCKETS_S)
+        text = "1 - expected surface Dice at 2 px, of each cutout whose model can tell."
+        self.doubt = histogram("garmentcut_doubt", text, buckets=_DOUBT_BUCKETS)
+        text = "Photos that were cut and look unlike the studio that the model was trained on."
+        self.foreign = counter("garmentcut_foreign_photos", text)
+        self.queue = gauge("garmentcut_queue_photos", "Photos that wait, by what for.", ["state"])
+        text = "When the last photo was cut; Unix time."
+        self.success = gauge("garmentcut_last_success_timestamp_seconds", text)
+        self.scan = gauge("garmentcut_scan_seconds", "What the last scan of the folders took.")
+        self.found = gauge("garmentcut_found_photos", "Photos the last scan found, done ones too.")
         for child in ("ok", "failed"):  # a series that is not there yet cannot be told from one that is broken
-            self._photos.labels(child)
+            self.photos.labels(child)
         for child in FAILURES:
-            self._failures.labels(child)
+            self.failures.labels(child)
         for child in STAGES:
-            self._seconds.labels(child)
-
-    def count_photo(self, *, code: str = "", doubt: float | None = None, is_foreign: bool = False) -> None:
-        """Count a photo that is finished.
-
-        Args:
-            code: why it failed, a key of `garmentcut.errors.FAILURES`; empty: it was cut.
-            doubt: in [0, 1]; None: the model cannot tell.
-            is_foreign: it looks unlike the studio that the model was trained on.
-        """
-        self._photos.labels("failed" if code else "ok").inc()
-        if code:
-            self._failures.labels(code).inc()
-            return
-        self._success.set_to_current_time()
-        self._foreign.inc(is_foreign)
-        if doubt is not None:
-            self._doubt.observe(doubt)
-
-    def time_stage(self, stage: str, seconds: float) -> None:
-        """Record the seconds of a photo in one of `STAGES`."""
-        self._seconds.labels(stage).observe(seconds)
-
-    def set_queue(self, **waiting: int) -> None:
-        """How many photos wait, by state."""
-        for state, number in waiting.items():
-            self._queue.labels(state).set(number)
-
-    def set_scan(self, seconds: float, num_photos: int) -> None:
-        """What the last scan of the watched folders took and found."""
-        self._scan.set(seconds)
-        self._found.set(num_photos)
+            self.seconds.labels(child)
 
     def page(self, accept: str = "") -> tuple[str, bytes]:
         """All metrics as Prometheus reads them.
@@ -295,8 +240,8 @@ class Monitor:
     >>> monitor = Monitor()
     >>> monitor.photo("/in/a.jpg", seconds=1.2)
     >>> monitor.problem("output", "No space left on device")
-    >>> monitor.health.is_ready()
-    False
+    >>> monitor.health.problems()
+    {'output': 'No space left on device'}
     """
 
     metrics: Metrics | None = None  # None: nothing is counted, and `prometheus-client` need not be installed
@@ -313,7 +258,7 @@ class Monitor:
             try:
                 return step(*args, **kwargs)
             finally:
-                metrics.time_stage(stage, time.perf_counter() - start)
+                metrics.seconds.labels(stage).observe(time.perf_counter() - start)
 
         return timed_step
 
@@ -330,21 +275,30 @@ class Monitor:
             fields: what else the line says.
         """
         self.health.beat()
-        if self.metrics:
-            self.metrics.count_photo(code=code, doubt=doubt, is_foreign=is_foreign)
         level, status = logging.WARNING if code or is_foreign else logging.INFO, "failed" if code else "ok"
+        if metrics := self.metrics:
+            metrics.photos.labels(status).inc()
+            if code:
+                metrics.failures.labels(code).inc()
+            else:
+                metrics.success.set_to_current_time()
+                metrics.foreign.inc(is_foreign)
+            if doubt is not None and not code:
+                metrics.doubt.observe(doubt)
         log_event("photo", level=level, input=name, status=status, code=code or None, doubt=doubt, **fields)
 
     def queue(self, **waiting: int) -> None:
         """Report how many photos wait, by state."""
         if self.metrics:
-            self.metrics.set_queue(**waiting)
+            for state, number in waiting.items():
+                self.metrics.queue.labels(state).set(number)
 
     def scan(self, seconds: float, num_photos: int) -> None:
         """Report how long a scan of the watched folders took, and how many photos it found."""
         self.health.beat()
         if self.metrics:
-            self.metrics.set_scan(seconds, num_photos)
+            self.metrics.scan.set(seconds)
+            self.metrics.found.set(num_photos)
 
     def problem(self, name: str, text: str = "") -> None:
         """Report a problem in words, or its end with an empty text; logged when it begins, changes and ends."""

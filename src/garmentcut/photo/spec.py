@@ -1,5 +1,6 @@
 """A customer's specification (`cut --spec`): reads and checks its TOML page, and makes the files that it asks for."""
 
+import base64
 import difflib
 import functools
 import hashlib
@@ -11,7 +12,7 @@ from string import Formatter
 from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from pydantic.dataclasses import dataclass as section
 
 from garmentcut.config import Config, Formats, OutputConfig, check_sections, read_tree
@@ -95,7 +96,8 @@ class Output:
 
     sections: Sections = field(default_factory=Sections)  # what was asked for
     by_view: dict[str, GarmentSection] = field(default_factory=dict)  # the garment's section where a view has its own
-    profile: bytes | None = None  # ICC profile to convert to; None: the photo's is kept
+    # ICC profile to convert to; None: the photo's is kept. In JSON it is text, base64.
+    profile: Annotated[bytes | None, BeforeValidator(lambda text: text and base64.b64decode(text))] = None
     encoding: OutputConfig = field(default_factory=OutputConfig)  # the same as the encoders know it
 
     def garment_of(self, view: str) -> GarmentSection:

@@ -74,7 +74,13 @@ def draw_maps(rgb: NDArray[np.uint8], alpha: Plane) -> Maps | None:
     colors = np.asarray(image.reduce(step) if step > 1 else image, np.float32)[: small.shape[0], : small.shape[1]]
     mask = small >= np.float32(0.5)
     edge = mask & ~erode(mask, neighbours=4)
-    num_components, holes_xy = _components_of(mask)
+    # Islands that are more than dust, and the middles of such holes' boxes, largest first.
+    islands, around = components(mask), components(np.pad(~mask, 1, constant_values=True))
+    least = _LEAST_COMPONENT * int(islands.areas.max())
+    is_hole = around.areas >= least
+    is_hole[around.labels[0, 0] - 1] = False  # the outside, one piece
+    order = np.argsort(-around.areas, kind="stable")
+    middles = (around.boxes_xyxy[:, :2] + around.boxes_xyxy[:, 2:])[order][is_hole[order]] / 2 - 1
     return Maps(
         step=step,
         frame_hw=(-(-alpha.shape[0] // step), -(-alpha.shape[1] // step)),
@@ -84,8 +90,8 @@ def draw_maps(rgb: NDArray[np.uint8], alpha: Plane) -> Maps | None:
         colors=colors,
         edge=edge,
         contrast=_contrast_of(colors, mask, edge),
-        num_components=num_components,
-        holes_xy=holes_xy,
+        num_components=int((islands.areas >= least).sum()),
+        holes_xy=tuple((x, y) for x, y in middles.tolist()),
     )
 
 
@@ -110,34 +116,22 @@ def _contrast_of(colors: NDArray[np.float32], mask: NDArray[np.bool_], edge: NDA
     return contrast
 
 
-def _components_of(mask: NDArray[np.bool_]) -> tuple[int, tuple[tuple[float, float], ...]]:
-    """How many islands are more than dust, and the middles of such holes' boxes, largest first."""
-    islands = components(mask)
-    least = _LEAST_COMPONENT * int(islands.areas.max())
-    around = components(np.pad(~mask, 1, constant_values=True))
-    is_hole = around.areas >= least
-    is_hole[around.labels[0, 0] - 1] = False  # the outside, one piece
-    order = np.argsort(-around.areas, kind="stable")
-    middles = (around.boxes_xyxy[:, :2] + around.boxes_xyxy[:, 2:])[order][is_hole[order]] / 2 - 1
-    return int((islands.areas >= least).sum()), tuple((x, y) for x, y in middles.tolist())
-
-
-FEATURES = (
-    "edge_softness",
-    "wide_edge",
-    "sheer",
-    "haze",
-    "outline",
-    "components",
-    "holes",
-    "contact",
-    "low_contrast",
-    "contrast",
-    "mixed_colors",
-    "stage_disagreement",
-    "cut_off",
-)
-"""Names of the features, in the order of `Observation.features`."""
+FEATURES = {
+    "edge_softness": "log of the soft area over the garment's size",
+    "wide_edge": "log of the share of the outline where that is wider than a pixel of the map",
+    "sheer": "log of the share of the inside that is soft",
+    "haze": "log of the alpha far outside, over the garment",
+    "outline": "log of its length over the garment's size",
+    "components": "log2 of 1 + their number",
+    "holes": "log2 of 1 + their number",
+    "contact": "share of the outline that is the frame",
+    "low_contrast": "share of the outline without contrast",
+    "contrast": "log of its median",
+    "mixed_colors": "log of how much the garment's colours vary",
+    "stage_disagreement": "log of how far the locate stage's alpha lies from the last stage's, over the garment's size",
+    "cut_off": "log of the length of what `continuation_of` finds, over the garment's size",
+}
+"""The features by name, in the order of `Observation.features`."""
 
 LOW_CONTRAST = 14.0
 """Levels of 255: an edge whose two sides lie nearer together cannot be told from folds and shadows."""
@@ -160,15 +154,7 @@ class Observation:
     """What was measured of a cutout."""
 
     maps: Maps  # where things are
-    # `(13,)` float64, named by `FEATURES`. edge_softness: log of the soft area over the garment's size; wide_edge: log
-    # of the share of the outline where that is wider than a pixel of the map; sheer: log of the share of the inside
-    # that is soft; haze: log of the alpha far outside, over the garment; outline: log of its length over the garment's
-    # size; components, holes: log2 of 1 + their number; contact: share of the outline that is the frame; low_contrast:
-    # share of the outline without contrast; contrast: log of its median; mixed_colors: log of how much the garment's
-    # colours vary; stage_disagreement: log of how far the locate stage's alpha lies from the last stage's, over the
-    # garment's size, where there are stages; cut_off: log of the length of what `continuation_of` finds, over the
-    # garment's size.
-    features: NDArray[np.float64]
+    features: NDArray[np.float64]  # `(13,)` float64, as `FEATURES` says; without stages they do not disagree
     # `(27,)` float64: the garment's and the background's mean colours (Y, Cb, Cr), the garment's share of the frame,
     # its height and width over the frame's height, and the height of its middle; then of a strip along the frame's top,
     # bottom, left and right the median colour and the log of the standard deviation of Y, and the log of the whole

@@ -13,7 +13,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from garmentcut.config import Config, CutConfig, OutputConfig, ReadConfig
 from garmentcut.errors import FolderError, LockLostError, LockTakenError, NoBatchError, SourceError
@@ -28,8 +28,8 @@ from garmentcut.photo.files import (
     remove_staged,
     write_atomic,
 )
-from garmentcut.photo.layout import GarmentSection, Length
-from garmentcut.photo.spec import Output, Sections, Specification, shared_scales
+from garmentcut.photo.layout import Length
+from garmentcut.photo.spec import Specification, shared_scales
 from garmentcut.prediction.cutter import Cutter
 from garmentcut.prediction.results import (
     OWN_FOLDER,
@@ -85,6 +85,9 @@ class Batch:
     orders: dict[str, Order]
 
 
+_BATCH = TypeAdapter(Batch)
+
+
 def read_batch(out_dir: Path) -> Batch:
     """What the runs in an output folder were asked for.
 
@@ -97,7 +100,7 @@ def read_batch(out_dir: Path) -> Batch:
         content = json_of(read_regular_file(path))
         if content["version"] != _VERSION:
             raise SourceError(f"{path}: of another version of garmentcut; update it")
-        return Batch(str(content["id"]), {key: _order_of(order) for key, order in content["orders"].items()})
+        return _BATCH.validate_json(json.dumps(content))  # JSON: a list there is a tuple here
     except (FileNotFoundError, NotADirectoryError) as error:
         if not out_dir.is_dir():
             raise NoBatchError(f"{out_dir}: no such folder") from error
@@ -153,34 +156,6 @@ def _plain(value: Any) -> Any:
     return base64.b64encode(value).decode() if isinstance(value, bytes) else value
 
 
-def _order_of(content: dict[str, Any]) -> Order:
-    specification = content["specification"]
-    return Order(
-        model=str(content["model"]),
-        read=_parsed(ReadConfig, content["read"]),
-        output=_parsed(OutputConfig, content["output"]),
-        specification=Specification(tuple(map(_output_of, specification["outputs"]))) if specification else None,
-        cut=_parsed(CutConfig, content.get("cut", {})),
-    )
-
-
-def _output_of(content: dict[str, Any]) -> Output:
-    profile = content["profile"]
-    return Output(
-        sections=_parsed(Sections, content["sections"]),
-        by_view={view: _parsed(GarmentSection, section) for view, section in content["by_view"].items()},
-        profile=None if profile is None else base64.b64decode(profile),
-        encoding=_parsed(OutputConfig, content["encoding"]),
-    )
-
-
-def _parsed(kind: type[Any], content: Any) -> Any:
-    try:
-        return TypeAdapter(kind).validate_json(json.dumps(content))  # JSON: a list there is a tuple here
-    except ValidationError as error:
-        raise SourceError(f"{kind.__name__}: {error.errors()[0]['msg']}") from error
-
-
 @dataclass(frozen=True)
 class Plan:
     """What a run is to do."""
@@ -204,6 +179,7 @@ class FolderCutter:
 
     Attributes:
         options: fingerprint of all that decides the pixels that are written.
+        order: the same as it is recorded.
         owner: marks this folder's staged files.
         num_damaged: lines of the results that were no rows when the folder was entered; they were set aside.
     """
@@ -248,7 +224,7 @@ class FolderCutter:
             self.options = fingerprint(self.options, asdict(card.doubt))
         self.judge = Judge.of(card, self.config.folder.accept_risk, cut=cutter.config)
         named = str(model.resolve()) if model else ""
-        self._order = Order(named, self.config.read, self.config.output, specification, cutter.config)
+        self.order = Order(named, self.config.read, self.config.output, specification, cutter.config)
         self.owner = fingerprint(str(self.out_dir))
         self._lock = FolderLock(self.out_dir / LOCK_NAME)
         self.num_damaged = 0
@@ -272,10 +248,11 @@ class FolderCutter:
             self.attempts = Attempts(self.out_dir, check=self.check)
         except LockTakenError as error:
             raise SourceError(f"{error}; wait or choose another --out") from error
-        except (OSError, SourceError) as error:
+        except SourceError:
             self._lock.release()
-            if isinstance(error, SourceError):
-                raise
+            raise
+        except OSError as error:
+            self._lock.release()
             reason = "not a folder" if isinstance(error, FileExistsError) else error.strerror
             file = error.filename or self.out_dir
             raise SourceError(f"{file}: {reason}; fix that, or choose another --out") from error
@@ -327,8 +304,7 @@ class FolderCutter:
             FolderError: it is not back, or another run is at work there.
             OSError: it cannot be read or written.
         """
-        with suppress(LockLostError):
-            self._lock.check()
+        if not self.problem():
             return
         if not self._lock.path.is_file():  # a mount point, perhaps: only the marker tells that it is the folder
             self.check()
@@ -352,44 +328,43 @@ class FolderCutter:
         """
         self.check()
         sources = list(sources)
-        self.journal.forget(_readable_folders(self.journal.rows.values()))
+        unread = [row.input for row in self.journal.rows.values() if row.code == "unreadable"]
+        # Folders that can be read now. Not Path.is_dir: it raises where a folder may not be entered.
+        self.journal.forget(path for path in unread if os.path.isdir(path) and os.access(path, os.R_OK | os.X_OK))  # noqa: PTH112
         adopt_moved(sources, self.journal)
         sources, renamed = tell_apart(sources, self.journal.rows, self._is_another, self.journal.displace)
-        owners = self.journal.owners()
-        sources = [source for source in sources if self._name_below(source.path) not in owners]
+        rows = self.journal.rows
+        owners = {name: row.input for row in rows.values() for name in row.written}
+        out = self.out_dir
+        below = {one.path: one.path.relative_to(out).as_posix() for one in sources if one.path.is_relative_to(out)}
+        sources = [source for source in sources if below.get(source.path) not in owners]
         names = name_files(
             sources,
             self.config.output,
             self.specification,
-            places=self.journal.places(),
+            places={row.input: row.place for row in rows.values()},
             owners={unsorted_output(name): path for name, path in owners.items()},
         )
         done = {path: row for path in names if (row := self._done_row(path, names[path].outputs))}
         garments = {str(source.path): garment_of(source) for source in sources} if self.specification else {}
         # Photos of a garment have one scale: one of them new, and all are cut; but not for one that only fails again.
-        rows = self.journal.rows
-        failed_for_good = {path for path in names if fails_again(rows.get(str(path)), path, options=self.options)}
-        failed_for_good = set() if self.overwrite else failed_for_good
+        again = () if self.overwrite else names
+        failed_for_good = {path for path in again if fails_again(rows.get(str(path)), path, options=self.options)}
         to_cut = {garments.get(str(path)) for path in names if path not in done and path not in failed_for_good}
         done = {path: row for path, row in done.items() if not garments or garments[str(path)] not in to_cut}
         todo = {path: named for path, named in names.items() if path not in done}
-        for folder in {
-            (self.out_dir / name).parent for named in todo.values() for name in named.outputs
-        } - self._tidied:
+        written_to = {(self.out_dir / name).parent for named in todo.values() for name in named.outputs}
+        for folder in written_to - self._tidied:
             with suppress(OSError):  # writing to it will say what is wrong with it
                 for one in (folder, *capture_one_folders(folder)):
                     remove_staged(one, self.owner)
             self._tidied.add(folder)
-        originals = {str(path) for path in names} | self.journal.rows.keys()
+        originals = {str(path) for path in names} | rows.keys()
         self._folded |= {path: folded_path(Path(path)) for path in originals - self._folded.keys()}
         return Plan(todo, tuple(done.values()), frozenset(self._folded.values()), garments, renamed)
 
     def _is_another(self, row: Row, path: Path) -> bool:
         return not is_unchanged(row, path) and is_another_at(row, lambda: read_photo_bytes(path, self.config.read))
-
-    def _name_below(self, path: Path) -> str | None:
-        """A path as outputs are named; None if it does not lie in the output folder."""
-        return path.relative_to(self.out_dir).as_posix() if path.is_relative_to(self.out_dir) else None
 
     def _done_row(self, path: Path, outputs: tuple[str, ...]) -> Row | None:
         row = self.journal.rows.get(str(path))
@@ -465,6 +440,11 @@ class FolderCutter:
             finish = monitor.timed("write", steps.finish)
             yield from map_in_order(writers, finish, predicted, num_ahead=ahead[2] + in_flight)
 
+    def refused_row(self, source: Source, code: str, reason: str) -> Row:
+        """The row of a photo that is not even read; `code` and `reason` as in `Row`."""
+        row = Row(str(source.path), str(source.place), status="failed", code=code, reason=reason)
+        return replace(row, model=self.cutter.card.label, options=self.options)
+
     def record_order(self) -> None:
         """Record what this run is asked for, so that a review knows the batch before its first photo is cut.
 
@@ -472,7 +452,7 @@ class FolderCutter:
             garmentcut.errors.FolderError: it cannot be written.
         """
         with self._written():
-            record_order(self.out_dir, self.options, self._order)
+            record_order(self.out_dir, self.options, self.order)
 
     def record_skipped(self, skipped: Iterable[Skipped]) -> None:
         """Record what `find_sources` passed over.
@@ -540,10 +520,3 @@ def _jobs_of(plan: Plan, is_stopping: Callable[[], bool]) -> Iterator[tuple[Path
             return
         last = garment
         yield path, named
-
-
-def _readable_folders(rows: Iterable[Row]) -> list[str]:
-    """Folders that an earlier run could not read, and that can be read now."""
-    unread = [row.input for row in rows if row.code == "unreadable"]
-    # Not Path.is_dir: it raises where a folder may not be entered.
-    return [path for path in unread if os.path.isdir(path) and os.access(path, os.R_OK | os.X_OK)]  # noqa: PTH112

@@ -43,14 +43,11 @@ _OLD_KEYS = {"looks": "appearance"}
 """Names of keys until November 2026, and what they are called now."""
 
 
-def _valid_doubt(value: Any) -> float | None:
-    is_doubt = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
-    return value if is_doubt else None
-
-
 _Count = Annotated[int, Strict()]
 _Number = Annotated[float, Strict(), AllowInfNan(False)]
-_Doubt = Annotated[float | None, BeforeValidator(_valid_doubt)]
+_Doubt = Annotated[
+    float | None, BeforeValidator(lambda value: value if type(value) in (int, float) and 0 <= value <= 1 else None)
+]
 Verdict = Literal["", "accept", "review"]
 """Empty: there is no threshold."""
 _Verdict = Annotated[Verdict, BeforeValidator(lambda value: value if value in ("accept", "review") else "")]
@@ -215,11 +212,6 @@ class Journal:
             self.rows.pop(row.input)
             self.rows[new_input] = replace(row, input=new_input, flags=flags)
 
-    def has_outputs(self, row: Row) -> bool:
-        """True if one of a row's files is there, or it has none."""
-        # Not Path.exists: it raises where a folder may not be entered.
-        return not row.outputs or any(os.path.exists(self.path.parent / name) for name in row.outputs)  # noqa: PTH110
-
     def forget(self, inputs: Iterable[str]) -> None:
         """Drop rows, such as those of files that are no photos; the file follows when it is compacted."""
         with self._lock:
@@ -230,14 +222,6 @@ class Journal:
         """Keep the row of a photo in whose place another one stands."""
         self.append(displaced(row))
         self.forget([row.input])
-
-    def owners(self) -> dict[str, str]:
-        """Output name to input path, of every output ever written here."""
-        return {name: row.input for row in self.rows.values() for name in row.written}
-
-    def places(self) -> dict[str, str]:
-        """Input path to the place its outputs have."""
-        return {row.input: row.place for row in self.rows.values()}
 
 
 def is_done(row: Row | None, path: Path, out_dir: Path, *, options: str, outputs: Iterable[str]) -> bool:
@@ -250,9 +234,8 @@ def is_done(row: Row | None, path: Path, out_dir: Path, *, options: str, outputs
 
 def fails_again(row: Row | None, path: Path, *, options: str) -> bool:
     """True if a photo was refused for what is in it, with these options, and has not changed since."""
-    if row is None or row.status != "failed" or row.options != options:
-        return False
-    return row.code in FAILURES and FAILURES[row.code].is_permanent and is_unchanged(row, path)
+    is_refused = row is not None and row.status == "failed" and row.options == options and row.code in FAILURES
+    return row is not None and is_refused and FAILURES[row.code].is_permanent and is_unchanged(row, path)
 
 
 def is_unchanged(row: Row, path: Path) -> bool:
@@ -285,8 +268,10 @@ def adopt_moved(sources: Iterable[Source], journal: Journal) -> None:
     A photo whose name changed in more than case or Unicode normalisation is flagged `moved`: its files keep their
     names, and with them what a person decided on it. Once these files are removed, it is a new photo.
     """
-    rows = journal.rows
-    journal.forget([input for input, row in rows.items() if "moved" in row.flags and not journal.has_outputs(row)])
+    rows, out_dir = journal.rows, journal.path.parent
+    for row in [row for row in rows.values() if "moved" in row.flags and row.outputs]:
+        if not any(os.path.exists(out_dir / name) for name in row.outputs):  # noqa: PTH110 - never raises
+            journal.forget([row.input])
     sizes: dict[int, list[Source]] = defaultdict(list)
     for source in sources:
         if str(source.path) not in rows:
@@ -405,14 +390,10 @@ def read_row(line: bytes) -> Row | None:
         row = _ROW.validate_python(content)
     except (AttributeError, ValueError):  # no row: a list, a number, other types
         return None
-    if "flags" not in content:
-        row = replace(row, flags=tuple(filter(None, map(_flag_of_view, row.reasons))))
+    if "flags" not in content:  # an old row, in which only the comparison of views had a fixed wording
+        found = (flag for reason in row.reasons for flag, words in VIEW_FLAGS.items() if reason.startswith(words))
+        row = replace(row, flags=tuple(found))
     return row if all(_stays_below(name) for name in (row.place, *row.outputs, *row.sidecars, *row.written)) else None
-
-
-def _flag_of_view(reason: str) -> str:
-    """The flag of a reason in an old row, which has none; empty: it is not about the garment's other views."""
-    return next((flag for flag, words in VIEW_FLAGS.items() if reason.startswith(words)), "")
 
 
 def _stays_below(name: str) -> bool:

@@ -9,7 +9,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import count
+from itertools import chain, count
+from operator import itemgetter
 from pathlib import Path, PurePath, PurePosixPath
 from typing import NamedTuple
 
@@ -72,7 +73,8 @@ class NotLookedAt:
         skipped = list(skipped)
         listed = [one for one in skipped if one.code not in ("junk", "hidden", "cutouts", "sidecar")]
         self.num_files = len(listed)
-        self.kinds = dict(sorted(Counter(map(_kind_of, listed)).items()))
+        kinds = ("links to folders" if code == "link" else PurePath(path).suffix.lower() for path, code in listed)
+        self.kinds = dict(sorted(Counter(kind or "without suffix" for kind in kinds).items()))
         self.num_junk = sum(one.code in ("junk", "hidden") for one in skipped)
 
     def as_text(self) -> str:
@@ -105,8 +107,10 @@ def find_sources(inputs: Iterable[Path], out_dir: Path, *, skipped: list[Skipped
         if root == out_dir:
             raise SourceError(f"{given}: the output folder must not be the photos' folder; choose another --out")
         if are_folders[given]:
-            prefix = PurePosixPath(root.name) if sum(are_folders.values()) > 1 else PurePosixPath()
-            sources = list(_photos_below(root, out_dir, prefix, passed_over))
+            prefix, unreadable = PurePosixPath(root.name if sum(are_folders.values()) > 1 else ""), list[OSError]()
+            paths = walk_photos(root, out_dir, on_error=unreadable.append, on_skip=passed_over.append)
+            sources = [place_below(root, path, prefix) for path in paths]
+            sources += [folder_below(root, error.filename, prefix) for error in unreadable]
         else:
             sources = [Source(root, PurePosixPath(given.stem))]  # a link's own name, not its target's
         for source in sources:
@@ -167,14 +171,6 @@ def skipped_lines(skipped: Iterable[Skipped]) -> bytes:
     return "".join(json.dumps(content) + "\n" for content in contents).encode()
 
 
-def _photos_below(root: Path, out_dir: Path, prefix: PurePosixPath, skipped: list[Skipped]) -> Iterator[Source]:
-    unreadable: list[OSError] = []
-    for path in walk_photos(root, out_dir, on_error=unreadable.append, on_skip=skipped.append):
-        yield place_below(root, path, prefix)
-    for error in unreadable:
-        yield folder_below(root, error.filename, prefix)
-
-
 def _is_folder(given: Path) -> bool:
     try:
         return stat.S_ISDIR(given.stat().st_mode)
@@ -182,12 +178,6 @@ def _is_folder(given: Path) -> bool:
         raise SourceError(f"{given}: {(getattr(error, 'strerror', None) or str(error)).lower()}") from error
     except OSError:  # reading it will say why
         return False
-
-
-def _kind_of(skipped: Skipped) -> str:
-    if skipped.code == "link":
-        return "links to folders"
-    return PurePath(skipped.path).suffix.lower() or "without suffix"
 
 
 class Named(NamedTuple):
@@ -212,10 +202,11 @@ def garment_of(source: Source) -> str:
 
 def by_garment(sources: Iterable[Source]) -> list[Source]:
     """The photos, garment by garment, Front first; garments in the order in which they were found."""
-    groups: dict[str, list[Source]] = defaultdict(list)
+    groups: dict[str, list[tuple[int, Source]]] = defaultdict(list)
     for source in sources:
-        groups[garment_of(source)].append(source)
-    return [source for group in groups.values() for source in sorted(group, key=_view_order)]
+        view = subject_of(source.place).view
+        groups[garment_of(source)].append(([*VIEWS, view].index(view), source))
+    return [source for group in groups.values() for _, source in sorted(group, key=itemgetter(0))]
 
 
 def name_outputs(
@@ -248,9 +239,10 @@ def name_outputs(
     numbered = {match[1] for place in alike if each and (match := _NUMBERED.fullmatch(place))}
     names: dict[Path, Named] = {}
     for source in sources:
-        mine = str(source.path)
-        alone = alike[folded(str(source.place))] == 1
-        for place in _candidates(source, alone=alone, earlier=places.get(mine)):
+        mine, own = str(source.path), str(source.place)
+        with_kind = f"{own}_{source.path.suffix.lstrip('.').lower()}"
+        likely = [places.get(mine), own if alike[folded(own)] == 1 else None, with_kind]
+        for place in chain(filter(None, likely), (f"{with_kind}_{number}" for number in count(2))):
             outputs = tuple(f"{place}{suffix}" for suffix in suffixes)
             is_free = all(takers.get(folded(name), mine) == mine for name in outputs)
             if is_free and folded(place) not in numbered:
@@ -318,8 +310,12 @@ def name_deliveries(
         outputs = [(number, name) for number, column in enumerate(columns, 1) for name in column[row]]
         for number, name in outputs:
             other, first = takers.setdefault(folded(name), (source.path, number))
-            if (other, first) != (source.path, number):
-                raise ConfigError(_clash(name, (other, first), (source.path, number)))
+            if other != source.path:
+                fix = "add {view}, {stem} or {counter} to it"
+                raise ConfigError(f"file.name gives {name} to both {other} and {source.path}; {fix}")
+            if first != number:
+                fix = "give each its own file.name"
+                raise ConfigError(f"outputs {first} and {number} both write {name} for {other}; {fix}")
         names[source.path] = Named(str(source.place), tuple(name for _, name in outputs))
     return names
 
@@ -349,46 +345,21 @@ def _counters_of(
     for name, owner in owners.items():
         owned[owner].append(name.removesuffix(suffix))
     takers = {folded(name): owner for name, owner in owners.items()}
+    alike = [pattern._replace(before=folded(pattern.before), behind=folded(pattern.behind)) for pattern in patterns]
     used: dict[FilledPattern, set[int]] = defaultdict(set)
     counters = [0] * len(sources)
     for row, (pattern, source) in enumerate(zip(patterns, sources, strict=True)):
-        earlier = [number for name in owned[str(source.path)] if (number := pattern.counter_of(name)) is not None]
-        counters[row] = next((number for number in sorted(earlier) if number not in used[_alike(pattern)]), 0)
-        used[_alike(pattern)].add(counters[row])
+        earlier = {number for name in owned[str(source.path)] if (number := pattern.counter_of(name)) is not None}
+        counters[row] = min(earlier - used[alike[row]], default=0)
+        used[alike[row]].add(counters[row])
     following: dict[FilledPattern, Iterator[int]] = defaultdict(lambda: count(1))
     for row, (pattern, source) in enumerate(zip(patterns, sources, strict=True)):
         while not counters[row]:
-            number = next(following[_alike(pattern)])
+            number = next(following[alike[row]])
             owner = takers.get(folded(pattern.numbered(number) + suffix), str(source.path))
-            if number not in used[_alike(pattern)] and owner == str(source.path):
+            if number not in used[alike[row]] and owner == str(source.path):
                 counters[row] = number
     return counters
-
-
-def _alike(pattern: FilledPattern) -> FilledPattern:
-    return pattern._replace(before=folded(pattern.before), behind=folded(pattern.behind))
-
-
-def _clash(name: str, first: tuple[Path, int], second: tuple[Path, int]) -> str:
-    if first[0] == second[0]:
-        return f"outputs {first[1]} and {second[1]} both write {name} for {first[0]}; give each its own file.name"
-    return f"file.name gives {name} to both {first[0]} and {second[0]}; add {{view}}, {{stem}} or {{counter}} to it"
-
-
-def _view_order(source: Source) -> int:
-    view = subject_of(source.place).view
-    return VIEWS.index(view) if view in VIEWS else len(VIEWS)
-
-
-def _candidates(source: Source, *, alone: bool, earlier: str | None) -> Iterable[str]:
-    place = str(source.place)
-    if earlier:
-        yield earlier
-    if alone:
-        yield place
-    with_kind = f"{place}_{source.path.suffix.lstrip('.').lower()}"
-    yield with_kind
-    yield from (f"{with_kind}_{number}" for number in count(2))
 
 
 def folded(name: str) -> str:
@@ -417,7 +388,9 @@ class Sidecar(NamedTuple):
 
     path: Path  # absolute path
     suffix: str  # what its name has behind the photo's: `.xmp`, `.cos`
-    folder: str = ""  # it lies in, below the photo's; empty: beside the photo
+    # It lies in, below the photo's; empty: beside the photo. A sidecar in a folder holds crops and masks in the photo's
+    # frame, so it fits no cutout of another frame.
+    folder: str = ""
     # Its name begins with the photo's whole name, `IMG_1.jpg.cos`, not with `IMG_1` alone.
     is_named_in_full: bool = True
 
@@ -425,11 +398,6 @@ class Sidecar(NamedTuple):
         """What it is called beside a photo's output, relative to the output folder."""
         place = PurePosixPath(output)
         return str(place.parent / self.folder / f"{place.name if self.is_named_in_full else place.stem}{self.suffix}")
-
-    @property
-    def is_adjustments(self) -> bool:
-        """It holds crops and masks in the photo's frame, so it fits no cutout of another frame."""
-        return bool(self.folder)
 
 
 def find_sidecars(photo: Path) -> list[Sidecar]:

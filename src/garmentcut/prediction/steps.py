@@ -94,7 +94,9 @@ class Steps:
         elif earlier and "moved" in earlier.flags:
             row = replace(row, flags=("moved",))
         try:
-            changed_ns = _changed_ns(path)  # before reading: a photo exchanged meanwhile counts as changed
+            changed_ns = 0
+            with suppress(OSError):  # reading it will say why
+                changed_ns = path.stat().st_mtime_ns  # before reading: a photo exchanged meanwhile counts as changed
             if self.run.attempts.find(path).is_guilty and not self.run.overwrite:
                 raise PhotoError(GUILTY, code="kills_run")
             self.run.attempts.begin(path)
@@ -223,15 +225,8 @@ class Steps:
         """The work, its outputs in the verdict's folder; its row with doubt and verdict; the heat map, if any."""
         found = self.run.judge(prediction)
         outputs = sorted_outputs(work.outputs, found.verdict) if self.run.config.folder.by_verdict else work.outputs
-        row = replace(
-            work.row,
-            doubt=found.doubt,
-            own_doubt=found.doubt,
-            verdict=found.verdict,
-            reasons=found.reasons,
-            flags=(*found.flags, *work.row.flags),
-            appearance=found.appearance,
-        )
+        known = {name: value for name, value in vars(found).items() if name != "heat"}
+        row = replace(work.row, **known | {"own_doubt": found.doubt, "flags": (*found.flags, *work.row.flags)})
         return replace(work, outputs=outputs), row, found.heat
 
     def _read_again(self, row: Row) -> Photo:
@@ -296,7 +291,7 @@ class Steps:
         keeps_frame = self.run.specification is None and not output.trim
         pictures = [name for name in work.outputs if not name.endswith(_MASK_SUFFIX)] or work.outputs
         for sidecar in find_sidecars(Path(work.row.input)):
-            if sidecar.is_adjustments and not keeps_frame:
+            if sidecar.folder and not keeps_frame:
                 notes[Note(f"{sidecar.path.name} was left behind: it fits the whole frame only", "sidecar_left")] = None
                 continue
             for name in dict.fromkeys(map(sidecar.name_beside, pictures)):
@@ -316,13 +311,6 @@ class Steps:
                     continue
                 copied[name] = (*hashes[-1:], hashlib.sha256(content).hexdigest())
         return copied
-
-
-def _changed_ns(path: Path) -> int:
-    try:
-        return path.stat().st_mtime_ns
-    except OSError:  # reading it will say why
-        return 0
 
 
 def folded_path(path: Path) -> str:
@@ -357,11 +345,6 @@ def decision_for(out_dir: Path, row: Row) -> Decision | None:
     return decision_on(out_dir, row.place, row.input, row.input_sha256)
 
 
-def is_of(decision: Decision, row: Row) -> bool:
-    """True unless the photo was exchanged after the decision: then only outputs made for the decision are ours."""
-    return decision.input_sha256 == row.input_sha256
-
-
 def with_written(out_dir: Path, row: Row, decision: Decision | None) -> Row:
     """The row with the files that the review wrote for it, which may be replaced too; the newest come last."""
     if decision is None:
@@ -382,7 +365,9 @@ def corrected_cutout(
     Raises:
         PhotoError: the corrected alpha is gone or damaged.
     """
-    if decision is None or decision.state != CORRECTED or not decision.alpha or not is_of(decision, row):
+    if decision is None or decision.state != CORRECTED or not decision.alpha:
+        return None
+    if decision.input_sha256 != row.input_sha256:  # exchanged after the decision: only outputs made for that are ours
         return None
     try:
         data = read_photo_bytes(out_dir / decision.alpha, limits)
@@ -439,6 +424,9 @@ class Attempt:
         return self.died_reading >= _DEATHS_WHILE_READING or self.died_reading + self.died_working >= _DEATHS
 
 
+_ATTEMPT = TypeAdapter(Attempt)
+
+
 class Attempts:
     """The photos under way in an output folder, and those with which runs died.
 
@@ -454,22 +442,22 @@ class Attempts:
 
         Args:
             out_dir: the output folder.
-            check: called before the file is written anew; raises, if the folder is not the one that was read any more.
+            check: called before the file is written; raises, if the folder is not the one that was read any more.
         """
         self._out_dir, self._path, self._check = out_dir, out_dir / ATTEMPTS_NAME, check
         self._lock = threading.Lock()
         self._known: dict[str, Attempt] = {}
-        self._descriptor = -1
         self._num_lines = 0
         with suppress(OSError):
-            self._known = _read_attempts(self._path)
+            for line in read_regular_file(self._path).split(b"\n"):
+                with suppress(ValueError):  # lines that are none are passed over; the last one of each photo counts
+                    attempt = _ATTEMPT.validate_python(json_of(line))
+                    self._known[attempt.input] = attempt
         for attempt in self._known.values():
             attempt.died_reading += attempt.stage == "read"
             attempt.died_working += attempt.stage == "work"
-            attempt.stage = ""
         if self._known:
-            with self._lock:
-                self._rewrite()
+            self.close()
 
     def find(self, path: Path) -> Attempt:
         """What is known of a photo as it is now; nothing if the file was changed since."""
@@ -502,19 +490,16 @@ class Attempts:
 
     def let_go(self, path: Path) -> None:
         """It waits for others, and nothing of it is in memory."""
-        with self._lock:
-            if (attempt := self._known.get(str(path))) is not None and attempt.stage:
-                attempt.stage = ""
-                self._write(attempt)
+        if (attempt := self._known.get(str(path))) is not None and attempt.stage:
+            self._note(attempt, "")
 
     def close(self) -> None:
-        """The run ends by itself: nothing is under way."""
+        """The run ends by itself: nothing is under way, and only those that are suspected are kept."""
         with self._lock:
             for attempt in self._known.values():
                 attempt.stage = ""
             self._known = {path: attempt for path, attempt in self._known.items() if attempt.is_suspect}
-            if self._descriptor >= 0:
-                self._rewrite()
+            self._rewrite()
 
     def _note(self, attempt: Attempt, stage: str) -> None:
         with self._lock:
@@ -523,18 +508,17 @@ class Attempts:
             self._write(attempt)
 
     def _write(self, attempt: Attempt) -> None:
-        with suppress(OSError):
-            if self._descriptor < 0 or self._num_lines > _MOST_LINES:
-                self._rewrite()
-                self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-            os.write(self._descriptor, _attempt_line(attempt))
+        if not 0 < self._num_lines <= _MOST_LINES:
+            self._rewrite()
+            return
+        with suppress(OSError, RunError):
+            self._check()
+            with self._path.open("ab") as file:
+                file.write(_attempt_line(attempt))
             self._num_lines += 1
 
     def _rewrite(self) -> None:
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
-        self._num_lines = 0
+        self._num_lines = len(self._known)
         with suppress(OSError, RunError):
             self._check()
             if self._known:
@@ -545,18 +529,3 @@ class Attempts:
 
 def _attempt_line(attempt: Attempt) -> bytes:
     return (json.dumps(asdict(attempt)) + "\n").encode()
-
-
-_ATTEMPT = TypeAdapter(Attempt)
-
-
-def _read_attempts(path: Path) -> dict[str, Attempt]:
-    """The last line of each photo that is under way or suspected; lines that are none are passed over."""
-    found: dict[str, Attempt] = {}
-    if not path.exists():
-        return found
-    for line in read_regular_file(path).split(b"\n"):
-        with suppress(ValueError):
-            attempt = _ATTEMPT.validate_python(json_of(line))
-            found[attempt.input] = attempt
-    return {input: attempt for input, attempt in found.items() if attempt.stage or attempt.is_suspect}

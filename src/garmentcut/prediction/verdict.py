@@ -1,9 +1,10 @@
 """Judges cutouts: verdict by the card's threshold, reasons, a map of where to look, comparison with other views."""
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import compress, islice
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,6 +23,7 @@ from garmentcut.prediction.doubt import (
     NUM_COMPARED,
     Maps,
     Observation,
+    Plane,
     check_doubt,
     continuation_of,
     doubt_of,
@@ -64,10 +66,8 @@ _ABOVE = (
 _BELOW = ((0.12, ("waist on the left", "waist", "waist on the right")), (0.88, _SIDES), (np.inf, _HEM))
 _IS_FOREIGN = Reason(FOREIGN, "unlike the studio this model learned from")
 _LIES = Reason("sideways", "the garment lies on its side: turn the photo upright")
-_LYING, _HEIGHT = (
-    1.5,
-    7,
-)  # width to height of a garment that lies; place of the height in the appearance, before the width
+_LYING = 1.5  # width to height of a garment that lies
+_HEIGHT = 7  # place of the height in the appearance, before the width
 _MIDDLE = (0.3, 0.7)  # of the garment's width
 
 
@@ -98,8 +98,13 @@ def reasons_of(model: DoubtModel, observation: Observation, *, at_least_one: boo
 
 
 def _reasons_in(maps: Maps, features: Iterable[str]) -> Iterator[Reason]:
-    reasons = (Reason(flag, words(maps)) for flag, words in map(_REASONS.__getitem__, features))
-    return (reason for reason in reasons if reason.text)
+    for flag, text, where in map(_REASONS.__getitem__, features):
+        if isinstance(text, str):
+            spot = densest(where(maps)) if where else None
+            text = f"{text} at the {place_of(maps, *spot)}" if spot else text
+        elif not (text := text(maps)):
+            continue  # there is nothing of the kind
+        yield Reason(flag, text)
 
 
 def place_of(maps: Maps, x: float, y: float) -> str:
@@ -112,7 +117,7 @@ def place_of(maps: Maps, x: float, y: float) -> str:
     return words[int(across > _MIDDLE[0]) + int(across > _MIDDLE[1])]
 
 
-def densest(plane: NDArray[np.float32]) -> tuple[float, float] | None:
+def densest(plane: Plane) -> tuple[float, float] | None:
     """Middle x, y of the square of the map that holds most of a plane; None: there is nothing."""
     sums = box_sums(plane, _AREA_PX)
     if sums.max(initial=0) <= 0:
@@ -124,38 +129,13 @@ def densest(plane: NDArray[np.float32]) -> tuple[float, float] | None:
     return float((x * weights).sum() / weights.sum()) + 0.5, float((y * weights).sum() / weights.sum()) + 0.5
 
 
-def _at(maps: Maps, plane: NDArray[np.float32], words: str) -> str:
-    spot = densest(plane)
-    return f"{words} at the {place_of(maps, *spot)}" if spot else words
-
-
-def _soft_edge(maps: Maps) -> str:
-    return _at(maps, maps.softness, "soft or sheer edge")
-
-
-def _sheer(maps: Maps) -> str:
-    return _at(maps, maps.softness * erode(maps.mask, _INSIDE_PX, neighbours=4), "sheer or unsure inside")
-
-
-def _haze(maps: Maps) -> str:
-    return _at(maps, maps.alpha * erode(~maps.mask, _INSIDE_PX, neighbours=4), "faint traces beside the garment")
-
-
-def _low_contrast(maps: Maps) -> str:
-    faint = maps.edge & (maps.contrast < LOW_CONTRAST)
-    return _at(maps, faint.astype(np.float32), "garment like background")
-
-
-def _components(maps: Maps) -> str:
-    num = maps.num_components
-    return f"{_NUMBERS.get(num, str(num))} parts" if num > 1 else ""
+def _several(num: int, unit: str) -> str:
+    return f"{_NUMBERS.get(num, str(num))} {unit}" if num > 1 else ""
 
 
 def _holes(maps: Maps) -> str:
-    num = len(maps.holes_xy)
-    if num == 1:
-        return f"hole at the {place_of(maps, *maps.holes_xy[0])}"
-    return f"{_NUMBERS.get(num, str(num))} holes" if num else ""
+    holes = maps.holes_xy
+    return f"hole at the {place_of(maps, *holes[0])}" if len(holes) == 1 else _several(len(holes), "holes")
 
 
 def _contact(maps: Maps) -> str:
@@ -163,27 +143,32 @@ def _contact(maps: Maps) -> str:
     return f"touches the frame: {', '.join(touched)}" if touched else ""
 
 
-def _cut_off(maps: Maps) -> str:
-    return _at(maps, continuation_of(maps), "something thin may be cut off")
+def _inside(mask: NDArray[np.bool_], num_px: int = _INSIDE_PX) -> NDArray[np.bool_]:
+    return erode(mask, num_px, neighbours=4)
 
 
-_REASONS: dict[str, tuple[str, Callable[[Maps], str]]] = {
-    "edge_softness": ("soft_edge", _soft_edge),
-    "wide_edge": ("soft_edge", _soft_edge),
-    "sheer": ("sheer", _sheer),
-    "haze": ("traces", _haze),
-    "outline": ("long_outline", lambda _: "ragged or very long outline"),
-    "components": ("components", _components),
-    "holes": ("holes", _holes),
-    "contact": ("touches_frame", _contact),
-    "low_contrast": ("low_contrast", _low_contrast),
-    "contrast": ("low_contrast", lambda _: "little contrast along the edge"),
-    "mixed_colors": ("pattern", lambda _: "strong pattern"),
-    "stage_disagreement": ("stages_disagree", lambda _: "the stages of the model disagree"),
-    "unlike": ("unlike_training", lambda _: "unlike the training photos"),
-    "cut_off": ("cut_off", _cut_off),
+_SOFT_EDGE = ("soft_edge", "soft or sheer edge", lambda maps: maps.softness)
+_REASONS: dict[str, tuple[str, str | Callable[[Maps], str], Callable[[Maps], Plane] | None]] = {
+    "edge_softness": _SOFT_EDGE,
+    "wide_edge": _SOFT_EDGE,
+    "sheer": ("sheer", "sheer or unsure inside", lambda maps: maps.softness * _inside(maps.mask)),
+    "haze": ("traces", "faint traces beside the garment", lambda maps: maps.alpha * _inside(~maps.mask)),
+    "outline": ("long_outline", "ragged or very long outline", None),
+    "components": ("components", lambda maps: _several(maps.num_components, "parts"), None),
+    "holes": ("holes", _holes, None),
+    "contact": ("touches_frame", _contact, None),
+    "low_contrast": (
+        "low_contrast",
+        "garment like background",
+        lambda maps: (maps.edge & (maps.contrast < LOW_CONTRAST)).astype(np.float32),
+    ),
+    "contrast": ("low_contrast", "little contrast along the edge", None),
+    "mixed_colors": ("pattern", "strong pattern", None),
+    "stage_disagreement": ("stages_disagree", "the stages of the model disagree", None),
+    "unlike": ("unlike_training", "unlike the training photos", None),
+    "cut_off": ("cut_off", "something thin may be cut off", continuation_of),
 }
-"""Of each feature the flag and the words; no words: there is nothing of the kind."""
+"""Of each feature the flag, the words (none: there is nothing of the kind), and where it is, for the place."""
 
 _FINE_IF_MUCH = "contrast"
 """The feature of which only little is a reason to doubt."""
@@ -325,31 +310,20 @@ def find_odd_views(appearance: Mapping[str, tuple[float, ...]]) -> dict[str, tup
     """
     known = {view: values for view, values in appearance.items() if len(values) > _COMPONENTS}
     found: dict[str, tuple[Reason, ...]] = {}
-    comparisons = zip(VIEW_FLAGS.items(), (_color_differs, _length_differs, _components_differ), strict=True)
-    for (flag, words), differs in comparisons:
-        for view, values in known.items():
-            others = sorted(other for other in known if other != view)
-            if others and all(differs(values, known[other]) for other in others):
-                found[view] = (*found.get(view, ()), Reason(flag, f"{words} {' and '.join(others)}"))
+    for view, values in known.items() if len(known) > 1 else ():
+        others = sorted(known.keys() - {view})
+        differs = np.all([_differing(values, known[other]) for other in others], axis=0)
+        odd = [Reason(flag, f"{words} {' and '.join(others)}") for flag, words in compress(VIEW_FLAGS.items(), differs)]
+        if odd:
+            found[view] = tuple(odd)
     return found
 
 
-def raised(doubt: float) -> float:
-    """The doubt of an odd view."""
-    return round(doubt + RAISE * (1 - doubt), 4)
-
-
-def _color_differs(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
-    apart = np.array([(one[_Y] - other[_Y]) / 2, one[_CB] - other[_CB], one[_CR] - other[_CR]])
-    return float(np.sqrt((apart**2).sum())) > COLOR_LIMIT
-
-
-def _length_differs(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
-    return abs(one[_HEIGHT] - other[_HEIGHT]) > LENGTH_LIMIT * max(one[_HEIGHT], other[_HEIGHT])
-
-
-def _components_differ(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
-    return one[_COMPONENTS] != other[_COMPONENTS]
+def _differing(one: tuple[float, ...], other: tuple[float, ...]) -> tuple[bool, ...]:
+    """Whether colour, length and number of parts of two views differ: for each of `VIEW_FLAGS`, in its order."""
+    color = math.hypot((one[_Y] - other[_Y]) / 2, one[_CB] - other[_CB], one[_CR] - other[_CR])
+    length = abs(one[_HEIGHT] - other[_HEIGHT]) / max(one[_HEIGHT], other[_HEIGHT], 1e-9)
+    return color > COLOR_LIMIT, length > LENGTH_LIMIT, one[_COMPONENTS] != other[_COMPONENTS]
 
 
 @dataclass
@@ -407,7 +381,7 @@ class ViewComparison:
     def _judged(self, row: Row, odd: tuple[Reason, ...]) -> Row:
         if row.own_doubt is None:
             return row
-        doubt = raised(row.own_doubt) if odd else row.own_doubt
+        doubt = round(row.own_doubt + RAISE * (1 - row.own_doubt), 4) if odd else row.own_doubt
         verdict = self.judge.verdict_of(doubt, row.flags)
         first = int(row.flags[:1] == (FOREIGN,))
         # What an earlier comparison found stands in front, behind that the photo is foreign.

@@ -1,36 +1,257 @@
-"""`garmentcut cut --watch`: cuts photos as they come into folders, until it is stopped."""
+"""`garmentcut cut --watch`: cuts photos as they come into folders and are whole, until it is stopped."""
 
 import logging
+import os
+import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
-from pathlib import Path
-from typing import Protocol
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from garmentcut.errors import ConfigError, FolderError, SourceError
+from garmentcut.naming import VIEWS
 from garmentcut.observe.monitor import Monitor, log_event
 from garmentcut.photo.files import read_photo_bytes
 from garmentcut.photo.read import decode_photo
-from garmentcut.prediction.arrivals import Arrival, Folder, GarmentViews, Intake
 from garmentcut.prediction.folder import FolderCutter
 from garmentcut.prediction.results import Row
-from garmentcut.prediction.sources import Source, garment_of
+from garmentcut.prediction.sources import (
+    NotLookedAt,
+    Skipped,
+    Source,
+    folder_below,
+    garment_of,
+    place_below,
+    subject_of,
+    walk_photos,
+)
 
 _MOST_AT_ONCE = 32  # photos between two scans: what came meanwhile is not kept waiting long
+_SCAN_SHARE = 10  # a scan takes at most a tenth of the time, however slow the share
 _LONGEST_PAUSE_S = 60.0
+_FOUND_PER_BEAT = 1000
 _FEWEST_ROWS = 1000  # appended before the results are tidied
 
 
-class Stop(Protocol):
-    """What ends a watch: a `threading.Event`."""
+class Folder(NamedTuple):
+    """A watched folder."""
 
-    def is_set(self) -> bool:
-        """True once the watch is to end."""
-        ...
+    root: Path  # absolute path
+    prefix: PurePosixPath  # stands first in its photos' places; empty if only one folder is watched
 
-    def wait(self, timeout: float) -> bool:
-        """Wait for so many seconds, or until it is set."""
-        ...
+
+class FoundFile(NamedTuple):
+    """A photo that is there; its path as text, for there may be 100,000."""
+
+    folder: Folder
+    path: str
+    num_bytes: int
+    mtime_ns: int  # by the file server's clock: compared with itself, never with ours
+
+
+def watched_folders(inputs: Iterable[Path], out_dir: Path) -> list[Folder]:
+    """The folders to watch.
+
+    Raises:
+        SourceError: one does not exist, is no folder, or is the output folder.
+    """
+    roots = list(dict.fromkeys(Path(os.path.realpath(path)) for path in inputs))
+    for root in roots:
+        if not os.path.isdir(root):  # noqa: PTH112 - never raises
+            raise SourceError(f"{root}: --watch needs a folder that is there; make it, or mount it")
+        if root == out_dir.resolve():
+            raise SourceError(f"{root}: the output folder must not be the photos' folder; choose another --out")
+    return [Folder(root, PurePosixPath(root.name) if len(roots) > 1 else PurePosixPath()) for root in roots]
+
+
+def scan_folders(
+    folders: Iterable[Folder],
+    out_dir: Path,
+    *,
+    unreadable: list[OSError],
+    on_skip: Callable[[Skipped], None] = lambda _skipped: None,
+) -> Iterator[FoundFile]:
+    """Every photo in the folders, each once."""
+    folders = list(folders)
+    roots = {folder.root for folder in folders}
+    for folder in folders:
+        for path in walk_photos(folder.root, out_dir, on_error=unreadable.append, on_skip=on_skip):
+            if len(roots) > 1 and next(parent for parent in Path(path).parents if parent in roots) != folder.root:
+                continue  # a folder inside another one: its photos are its own
+            try:
+                status = os.stat(path)  # noqa: PTH116 - a Path for each of 100,000 would take half the time
+            except OSError:
+                continue  # gone again, or a broken link
+            yield FoundFile(folder, path, status.st_size, status.st_mtime_ns)
+
+
+@dataclass
+class Arrival:
+    """A photo that came or changed and is not finished."""
+
+    source: Source  # path and place
+    file: FoundFile  # as the last scan found it
+    since: float  # when it was first seen so, in seconds of the watch's clock
+    confirmed: float  # when it was last seen so
+    tries: int = 0  # how often it could not be read
+    next_try: float = 0.0  # not before this
+    failed: Row | None = None  # the row of the last try
+
+
+class Arrivals:
+    """Scans the watched folders, and holds the photos on their way to be cut: 100,000 finished ones cost it nothing.
+
+    A photo is stable when two scans, `debounce_s` or more apart, find the same size and time, and no scan between them
+    finds others. One that is stable but cannot be read may still be on its way - a copy that pauses, a share that shows
+    the size before the content. It is tried again, each time after twice as long, until `patience_s` are over.
+
+    Under a specification a garment is cut when all its views are there, or when none came for `garment_s`; when a view
+    comes later, all photos of the garment are cut again, so that all have one scale.
+
+    Attributes:
+        waiting: photos that came or changed and are not finished, by path.
+        next_scan: when the next scan is due, in seconds of the clock.
+    """
+
+    def __init__(
+        self, folder: FolderCutter, folders: list[Folder], *, monitor: Monitor, clock: Callable[[], float]
+    ) -> None:
+        """Start from the rows in the results.
+
+        Args:
+            folder: entered; its journal says what is finished.
+            folders: what to scan.
+            monitor: gets how long a scan takes, and which folders cannot be read.
+            clock: seconds, of any origin.
+        """
+        self._folder, self._folders, self._monitor, self._clock = folder, folders, monitor, clock
+        self._timing = folder.config.watch
+        self.waiting: dict[str, Arrival] = {}
+        self.next_scan = clock()
+        rows = folder.journal.rows.values()
+        # What could not even be read may be readable now: tried once more when a watch begins.
+        self._unread = {row.input for row in rows if row.status == "failed" and not row.input_sha256}
+        self._passed_over: set[str] = set()
+        self._unreadable = {path for path in self._unread if os.path.isdir(path)}  # noqa: PTH112 - never raises
+        self._skipped: set[Skipped] = set()
+        self._finished: dict[str, dict[Path, Source]] = defaultdict(dict)  # photos of each garment
+        for row in rows:
+            self._join_garment(row)
+
+    def scan(self) -> list[Row]:
+        """Find what came, changed or went; returns rows of folders found unreadable: each once, like photos."""
+        began, number, unreadable, skipped = self._clock(), 0, list[OSError](), set[Skipped]()
+        scanned = scan_folders(self._folders, self._folder.out_dir, unreadable=unreadable, on_skip=skipped.add)
+        found = []
+        for number, file in enumerate(scanned, 1):
+            if number % _FOUND_PER_BEAT == 0:
+                self._monitor.health.beat()
+            if self._is_new(file):
+                found.append(file)
+        ended = self._clock()  # between the two, nobody knows when each photo was seen
+        self._monitor.scan(ended - began, number)
+        earlier, self.waiting = self.waiting, {}
+        for file in found:
+            arrival = earlier.get(file.path)
+            if arrival is None or arrival.file != file:
+                source = arrival.source if arrival else place_below(file.folder.root, file.path, file.folder.prefix)
+                arrival = Arrival(source, file, since=ended, confirmed=ended)
+            arrival.confirmed = max(arrival.confirmed, began)
+            self.waiting[file.path] = arrival
+        self.next_scan = ended + max(self._timing.poll_s, min(_SCAN_SHARE * (ended - began), _LONGEST_PAUSE_S))
+        rows = self._report_unreadable({str(error.filename): error.strerror or str(error) for error in unreadable})
+        self._report_skipped(skipped)
+        return rows
+
+    def due(self) -> list[Source]:
+        """Photos that can be cut now, the first to come first, garments whole, not too many at once."""
+        now, due, groups = self._clock(), list[Source](), defaultdict[str, list[Arrival]](list)
+        for arrival in sorted(self.waiting.values(), key=lambda arrival: arrival.since):
+            groups[self._group_of(arrival.source)].append(arrival)
+        for key, views in groups.items():
+            if len(due) >= _MOST_AT_ONCE:
+                break
+            if all(self.is_stable(view) and now >= view.next_try for view in views):
+                sources = {view.source.path: view.source for view in views}
+                finished = self._finished.get(key, {})
+                for path in finished.keys() - sources.keys():
+                    if os.path.exists(path):  # noqa: PTH110 - never raises
+                        sources[path] = finished[path]
+                is_alone = key == str(views[0].source.path)
+                is_late = now - views[-1].since >= self._timing.garment_s
+                if is_alone or is_late or {subject_of(one.place).view for one in sources.values()} >= set(VIEWS):
+                    due += sources.values()
+        return due
+
+    def is_stable(self, arrival: Arrival) -> bool:
+        """Its size and time have stayed the same for `debounce_s`."""
+        return arrival.confirmed - arrival.since >= self._timing.debounce_s
+
+    def may_grow(self, arrival: Arrival) -> bool:
+        """If it cannot be read now, its file may still be incomplete."""
+        return self._clock() - arrival.since < self._timing.patience_s
+
+    def put_off(self, arrival: Arrival, failed: Row) -> None:
+        """It could not be read: try again later, but once more at the end of the patience."""
+        now, pause = self._clock(), max(self._timing.debounce_s, self._timing.poll_s) * 2**arrival.tries
+        arrival.tries += 1
+        arrival.next_try = min(now + pause, max(now, arrival.since + self._timing.patience_s))
+        arrival.failed = failed
+        wait_s = round(arrival.next_try - now, 1)
+        log_event("not whole yet", level=logging.DEBUG, input=failed.input, reason=failed.reason, again_in_s=wait_s)
+
+    def finish(self, row: Row) -> None:
+        """A photo needs no more work."""
+        self._unread.discard(row.input)
+        self.waiting.pop(row.input, None)
+        self._join_garment(row)
+
+    def pass_over(self, path: str) -> None:
+        """Leave a file alone from now on: it is no photo to cut."""
+        self._passed_over.add(path)
+        self._unread.discard(path)
+        self.waiting.pop(path, None)
+
+    def _group_of(self, source: Source) -> str:
+        """What photos that are cut together share; the photo's own path, if it stands alone."""
+        return garment_of(source) if self._folder.specification else str(source.path)
+
+    def _join_garment(self, row: Row) -> None:
+        source = Source(Path(row.input), PurePosixPath(row.place))
+        if (group := self._group_of(source)) != row.input:
+            self._finished[group][source.path] = source
+
+    def _is_new(self, found: FoundFile) -> bool:
+        row = self._folder.journal.rows.get(found.path)
+        if row is None or row.status == "pending" or row.options != self._folder.options:
+            return found.path not in self._passed_over
+        same = row.input_bytes == found.num_bytes and row.input_mtime_ns == found.mtime_ns
+        is_judged = not row.ok or row.verdict == self._folder.judge.verdict_of(row.doubt, row.flags)
+        return not (same and is_judged) or found.path in self._unread
+
+    def _report_unreadable(self, unreadable: dict[str, str]) -> list[Row]:
+        roots = {str(folder.root) for folder in self._folders}
+        lost = [f"{path}: {reason}" for path, reason in unreadable.items() if path in roots]
+        self._monitor.problem("input", "; ".join(lost))
+        rows = []
+        for path in sorted(unreadable.keys() - roots - self._unreadable):  # logged once: it may be meant to be so
+            log_event("folder not readable", level=logging.WARNING, folder=path, reason=unreadable[path])
+            where = next(folder for folder in self._folders if Path(path).is_relative_to(folder.root))
+            source = folder_below(where.root, path, where.prefix)
+            rows.append(self._folder.refused_row(source, "unreadable", f"cannot be read: {unreadable[path]}"))
+        self._folder.journal.forget(self._unreadable - unreadable.keys())
+        self._unreadable = set(unreadable)
+        return rows
+
+    def _report_skipped(self, skipped: set[Skipped]) -> None:
+        if skipped == self._skipped:
+            return
+        self._skipped = skipped
+        self._folder.record_skipped(skipped)
+        if kinds := NotLookedAt(skipped).kinds:
+            log_event("not looked at", level=logging.WARNING, **{"files": sum(kinds.values()), "kinds": kinds})
 
 
 class Watch:
@@ -51,16 +272,14 @@ class Watch:
         folder: FolderCutter,
         folders: list[Folder],
         *,
-        stop: Stop,
+        stop: threading.Event,
         monitor: Monitor | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Prepare a watch."""
         self._folder, self._stop, self._clock = folder, stop, clock
         self._monitor = monitor or Monitor()
-        self._timing = folder.config.watch
-        self._intake = Intake(folder, folders, monitor=self._monitor, clock=clock)
-        self._garments = GarmentViews(folder.journal.rows.values()) if folder.specification else None
+        self._arrivals = Arrivals(folder, folders, monitor=self._monitor, clock=clock)
         self._pause_s, self._num_appended = 0.0, 0
 
     def rows(self) -> Iterator[Row]:
@@ -71,34 +290,19 @@ class Watch:
                 if lost := self._folder.problem():
                     self._wait_for_output(lost)
                     self._monitor.problem("output")
-                if self._clock() >= self._intake.next_scan:
-                    for row in self._intake.scan():
+                if self._clock() >= self._arrivals.next_scan:
+                    for row in self._arrivals.scan():
                         self._append(row)
                         yield row
                 yield from self._try_again()
-                due = self._due()
+                due = self._arrivals.due()
                 yield from self._cut(due)
                 self._report_queue(0)
                 if not due and not self._stop.is_set():
                     self._tidy()
-                    self._stop.wait(max(0.0, self._intake.next_scan - self._clock()))
+                    self._stop.wait(max(0.0, self._arrivals.next_scan - self._clock()))
         finally:
             self._monitor.health.add_check("output folder", str)  # it is not held any more
-
-    def _due(self) -> list[Source]:
-        """Photos that can be cut now, the first to come first, garments whole, not too many at once."""
-        now, due, arrivals = self._clock(), list[Source](), self._intake.arrivals
-        groups: Iterable[list[Source]]
-        if self._garments:
-            groups = self._garments.due(arrivals, now)
-        else:
-            waiting = sorted(arrivals, key=lambda arrival: arrival.since)
-            groups = ([arrival.seen.source] for arrival in waiting if arrivals.is_due(arrival, now))
-        for group in groups:
-            due += group
-            if len(due) >= _MOST_AT_ONCE:
-                break
-        return due
 
     def _cut(self, due: list[Source]) -> Iterator[Row]:
         """Cut photos; if the disk is full or the share is gone, wait."""
@@ -115,62 +319,48 @@ class Watch:
             self._wait_for_output(_reason_of(error))
 
     def _cut_planned(self, due: list[Source]) -> Iterator[Row]:
-        now, arrivals = self._clock(), self._intake.arrivals
-        came = {str(source.path): arrivals.find(str(source.path)) for source in due}
-        may_grow = {path for path, arrival in came.items() if arrival and arrivals.may_grow(arrival, now)}
+        came = {str(source.path): self._arrivals.waiting.get(str(source.path)) for source in due}
+        may_grow = {path for path, arrival in came.items() if arrival and self._arrivals.may_grow(arrival)}
 
         def is_held(row: Row) -> bool:  # it could not be read, and may still be on its way
             return not row.ok and row.size_hw is None and row.code != "kills_run" and row.input in may_grow
 
         plan = self._folder.plan(due)
-        self._pass_over(due, {row.input: row for row in plan.done}, {str(path) for path in plan.todo})
+        done = {row.input: row for row in plan.done}
+        for path, arrival in came.items():
+            if arrival and path in done:  # touched, but unchanged
+                self._finish(replace(done[path], input_mtime_ns=arrival.file.mtime_ns), arrival)
+            elif arrival and Path(path) not in plan.todo:  # garmentcut itself wrote it
+                self._arrivals.pass_over(path)
         cutting = self._folder.cut(plan, monitor=self._monitor, is_stopping=self._stop.is_set, hold_back=is_held)
         for number, row in enumerate(cutting, 1):
             self._monitor.health.beat()
             self._num_appended += 2
             arrival = came.get(row.input)
             if arrival and is_held(row):
-                self._put_off(arrival, row)
+                self._arrivals.put_off(arrival, row)
             else:
                 yield self._finish(row, arrival)
             self._report_queue(len(plan.todo) - number)
 
-    def _pass_over(self, due: list[Source], done: dict[str, Row], todo: set[str]) -> None:
-        """Finish photos that need no cut: touched but unchanged, or files that garmentcut itself wrote."""
-        for path in {str(source.path) for source in due} - todo:
-            if (arrival := self._intake.arrivals.find(path)) and path in done:
-                self._append(replace(done[path], input_mtime_ns=arrival.seen.mtime_ns))
-                self._intake.finish(path)
-            elif arrival:
-                self._intake.pass_over(path)
-
     def _finish(self, row: Row, arrival: Arrival | None) -> Row:
         if arrival and not row.ok and not row.input_sha256:
             # Never read, so its row does not say what the file was like: it would be tried for ever.
-            row = replace(row, input_bytes=arrival.seen.num_bytes, input_mtime_ns=arrival.seen.mtime_ns)
+            row = replace(row, input_bytes=arrival.file.num_bytes, input_mtime_ns=arrival.file.mtime_ns)
         if self._folder.journal.rows.get(row.input) is not row:
             self._append(row)
-        self._intake.finish(row.input)
-        if self._garments:
-            self._garments.add(row)
+        self._arrivals.finish(row)
         return row
-
-    def _put_off(self, arrival: Arrival, row: Row) -> None:
-        now = self._clock()
-        self._intake.arrivals.put_off(arrival, row, now)
-        wait_s = round(arrival.next_try - now, 1)
-        log_event("not whole yet", level=logging.DEBUG, input=row.input, reason=row.reason, again_in_s=wait_s)
 
     def _try_again(self) -> Iterator[Row]:
         """Try photos again that could not be read; yields the rows of those whose patience is over."""
-        now, arrivals = self._clock(), self._intake.arrivals
-        for arrival in arrivals:
-            if arrival.failed is None or now < arrival.next_try or self._stop.is_set():
+        for arrival in list(self._arrivals.waiting.values()):
+            if arrival.failed is None or self._clock() < arrival.next_try or self._stop.is_set():
                 continue
-            if self._is_readable(arrival.seen.source.path):
+            if self._is_readable(arrival.source.path):
                 arrival.failed = None
-            elif arrivals.may_grow(arrival, now):
-                self._put_off(arrival, arrival.failed)
+            elif self._arrivals.may_grow(arrival):
+                self._arrivals.put_off(arrival, arrival.failed)
             else:
                 yield self._finish(arrival.failed, arrival)
 
@@ -188,31 +378,29 @@ class Watch:
 
     def _refuse(self, due: list[Source], error: ConfigError) -> Iterator[Row]:
         """The specification gives two of these photos one name: cut each garment by itself; those that clash fail."""
-        groups: dict[str, list[Source]] = {}
+        groups: dict[str, list[Source]] = defaultdict(list)
         for source in due:
-            groups.setdefault(garment_of(source), []).append(source)
+            groups[garment_of(source)].append(source)
         if len(groups) > 1:
             for group in groups.values():
                 yield from self._cut(group)
             return
         for source in due:
-            if arrival := self._intake.arrivals.find(str(source.path)):
-                row = Row(str(source.path), str(source.place), status="failed", code="name_taken", reason=str(error))
-                model = self._folder.cutter.card.label
-                yield self._finish(replace(row, options=self._folder.options, model=model), arrival)
+            if arrival := self._arrivals.waiting.get(str(source.path)):
+                yield self._finish(self._folder.refused_row(source, "name_taken", str(error)), arrival)
 
     def _take_back(self, due: list[Source]) -> None:
         """Mark photos that failed only because nothing could be written, so that they are cut again."""
         rows = self._folder.journal.rows
-        for path in {str(source.path) for source in due}:
-            if self._intake.arrivals.find(path) and path in rows and rows[path].status == "failed":
+        for path in {str(source.path) for source in due} & self._arrivals.waiting.keys() & rows.keys():
+            if rows[path].status == "failed":
                 rows[path] = replace(rows[path], status="pending", code="", reason="")
 
     def _wait_for_output(self, reason: str) -> None:
         """Wait until the results can be written again; what was not finished stays due."""
         while not self._stop.is_set():
             self._monitor.problem("output", f"{self._folder.out_dir}: {reason}; waiting until it can be written")
-            self._pause_s = min(max(self._timing.poll_s, 2 * self._pause_s), _LONGEST_PAUSE_S)
+            self._pause_s = min(max(self._folder.config.watch.poll_s, 2 * self._pause_s), _LONGEST_PAUSE_S)
             self._stop.wait(self._pause_s)
             self._monitor.health.beat()
             try:
@@ -241,11 +429,11 @@ class Watch:
             self._wait_for_output(_reason_of(error))
 
     def _report_queue(self, num_cutting: int) -> None:
-        arrivals = self._intake.arrivals
-        stable = sum(map(arrivals.is_stable, arrivals))
-        put_off = sum(arrival.failed is not None for arrival in arrivals)
+        waiting = self._arrivals.waiting.values()
+        stable = sum(map(self._arrivals.is_stable, waiting))
+        put_off = sum(arrival.failed is not None for arrival in waiting)
         self._monitor.queue(
-            debouncing=len(arrivals) - stable, ready=stable - put_off, retrying=put_off, cutting=num_cutting
+            debouncing=len(waiting) - stable, ready=stable - put_off, retrying=put_off, cutting=num_cutting
         )
 
 

@@ -16,7 +16,7 @@ from garmentcut.photo.files import read_photo_bytes, read_regular_file, write_at
 from garmentcut.photo.photo import Cutout, Photo, resize_rgb, to_8_bit, to_alpha
 from garmentcut.photo.write import png_bytes
 from garmentcut.prediction.results import OWN_FOLDER, heat_path
-from garmentcut.prediction.thumbnails import Rgb, draw_ground, lay_on_ground, shrink_cutout
+from garmentcut.prediction.sheet import Rgb, draw_ground, lay_on_ground, shrink_cutout
 from garmentcut.review.alphas import AlphaFiles, ReviewPhoto
 
 THUMBNAILS = f"{OWN_FOLDER}/thumbnails"

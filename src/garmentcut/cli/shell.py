@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 from functools import partial, wraps
 from pathlib import Path
 from types import FrameType
@@ -22,66 +21,35 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from garmentcut import __version__
-from garmentcut.errors import ConfigError, GarmentcutError, UsageError, code_of, counted
+from garmentcut.errors import ConfigError, GarmentcutError, UsageError, code_of
 from garmentcut.observe.monitor import printable
 
 if TYPE_CHECKING:
     from garmentcut.config import Config
-    from garmentcut.prediction.results import Row
-    from garmentcut.prediction.sources import NotLookedAt
 
-_SHOWN_FAILURES = 20
 OK, SOME_FAILED, MISUSE, FAIL_ON, INTERRUPTED = 0, 1, 2, 3, 130
 SETTINGS_NAME = "garmentcut.toml"
 CUT, TRAIN, JUDGE = "Cut and review", "Data and training", "Measure and compare"  # groups of commands
-FILES, SPLIT, RUNNING = "Files to write", "Split", "Running"  # groups of options
 
 
-def option(help: str, metavar: str = "NUMBER", *names: str, panel: str | None = None, **limits: Any) -> Any:
-    """An option of a command, in the help's group `panel`; `limits` are `min` and `max` of a number."""
-    return typer.Option(*names, help=help, metavar=metavar, rich_help_panel=panel, **limits)
-
-
-def argument(name: str, help: str) -> Any:
-    """A command's argument, as the help names and explains it."""
-    return typer.Argument(metavar=name, help=help)
-
-
-def out_option(help: str, metavar: str, *, panel: str | None = None) -> Any:
-    """The option `--out`, or `-o`: where a command writes; arguments as of `option`."""
-    return option(help, metavar, "--out", "-o", panel=panel)
-
-
-def flag(name: str, help: str, *, panel: str | None = None) -> Any:
-    """An option that is given or not; `panel` as of `option`."""
-    return typer.Option(name, help=help, rich_help_panel=panel)
-
-
-ModelOption = Annotated[Path | None, option("Model file. The default is the embedded model.", "FILE")]
-ConfigOption = Annotated[
-    Path | None,
-    option(
-        f"TOML file with any of the settings in docs/cli.md. The default is {SETTINGS_NAME} in the working "
-        "directory, if there is one.",
-        "FILE",
-        panel=RUNNING,
-    ),
-]
-SetOption = Annotated[
-    list[str] | None,
-    option("One setting, for example runtime.threads=2. May be given several times.", "KEY=VALUE", panel=RUNNING),
-]
-SplitOption = Annotated[
-    list[str] | None,
-    option("Use only this part of the dataset, for example fold0. May be given several times.", "NAME"),
-]
-MinutesOption = Annotated[
-    float | None, option("Stop after this time; the same command continues.", "MINUTES", min=0, panel=RUNNING)
-]
-AcceleratorOption = Annotated[str, option("auto (a GPU if there is one), cpu or cuda.", "NAME", panel=RUNNING)]
-JsonOption = Annotated[bool, flag("--json", "Print the result as JSON.", panel=RUNNING)]
-DatasetArgument = Annotated[Path, argument("DATASET", "Folder that `garmentcut ingest` made.")]
-DataOption = Annotated[Path, option("Folder that `garmentcut ingest` made.", "DATASET")]
+_Command = Callable[..., int | None]
+"""What a command is: it takes what was given, and returns the exit code; None: all fine."""
+_SHARED = f"""
+    --model FILE: Model file. The default is the embedded model.
+    --host ADDRESS: Address to listen on. Any other than this machine's own needs a token.
+    --port NUMBER 0..65535: Port to listen on; 0 is any that is free.
+    --split NAME: Use only this part of the dataset, for example fold0. May be given several times.
+    --data DATASET: Folder that `garmentcut ingest` made.
+    DATASET: Folder that `garmentcut ingest` made.
+Running:
+    --config FILE: TOML file with any of the settings in docs/cli.md. The default is {SETTINGS_NAME} in the working
+        directory, if there is one.
+    --set KEY=VALUE: One setting, for example runtime.threads=2. May be given several times.
+    --minutes MINUTES 0..: Stop after this time; the same command continues.
+    --accelerator NAME: auto (a GPU if there is one), cpu or cuda.
+    --json: Print the result as JSON.
+"""
+"""Options of several commands, as their docstrings would declare them."""
 
 _OF_SPECIFICATIONS = {"canvas", "garment", "color", "file", "view"}  # sections
 _OF_RECIPES = {"network", "data", "augment", "loss", "optimizer", "schedule", "training"}
@@ -128,10 +96,10 @@ class Command(TyperCommand):
                 say(f"garmentcut: {name} is called {new} now", err=True)
                 arg = f"{new}{equals}{value}"
             translated.append(arg)
-        options = translated[: [*translated, "--"].index("--")]
-        _owes_json.set("--json" in own and "--json" in options)
+        before_dashes = translated[: [*translated, "--"].index("--")]
+        _owes_json.set("--json" in own and "--json" in before_dashes)
         try:
-            for name in (option.partition("=")[0] for option in options):
+            for name in (arg.partition("=")[0] for arg in before_dashes):
                 if name.startswith("-") and f"-{name}" in own:  # otherwise `-out OUT` is taken for `-o ut OUT`
                     ctx.fail(f"{name}: the name of an option has two dashes: -{name}")
             return super().parse_args(ctx, translated)
@@ -197,7 +165,7 @@ def _root(
 
 def command(
     panel: str, *, stopped: str = "stopped; run the same command again to continue", cls: type[Command] = Command
-) -> Callable[[Callable[..., None]], Callable[..., None]]:
+) -> Callable[[_Command], Callable[..., None]]:
     """Register a command; every error in it becomes one line on stderr and an exit code.
 
     Args:
@@ -206,15 +174,52 @@ def command(
         cls: how the command is parsed.
     """
 
-    def register(run: Callable[..., None]) -> Callable[..., None]:
+    def register(run: _Command) -> Callable[..., None]:
+        options(_SHARED)(run)
+
         @wraps(run)
         def reported(*args: Any, **kwargs: Any) -> None:
             with _failures_reported(stopped):
-                run(*args, **kwargs)
+                if code := run(*args, **kwargs):
+                    raise typer.Exit(code)
 
         return app.command(cls=cls, rich_help_panel=panel)(reported)
 
     return register
+
+
+def options(text: str) -> Callable[[_Command], _Command]:
+    """Declare a command's options and arguments as its help shows them; what was declared before stays.
+
+    `--columns NUMBER 0..100: Cutouts in a line.` are an option's names, what stands for its value (nothing: it is a
+    flag), the least and the most of a number, and what the help says; `PHOTOS: Photos, or folders.` is an argument. A
+    line without an indent begins a group.
+    """
+
+    def declare(run: _Command) -> _Command:
+        group = None
+        for line in text.strip("\n").replace("\n        ", " ").splitlines():
+            if not line.startswith(" "):
+                group = line.removesuffix(":")
+                continue
+            head, _, help = line.strip().partition(": ")
+            names = [word for word in head.split() if word.startswith("-")]
+            metavar, limits, *_ = [*head.split()[len(names) :], "", ""]
+            name = (names or [metavar])[0].partition("/")[0].removeprefix("--").replace("-", "_").lower()
+            name = "as_json" if name == "json" else name
+            assert name in run.__annotations__ or text is _SHARED, name
+            hint = run.__annotations__.get(name)
+            if hint is None or hasattr(hint, "__metadata__"):  # not the command's, or declared already
+                continue
+            least, most = (json.loads(limit or "null") for limit in (limits or "..").split(".."))
+            info: Any = typer.Argument(metavar=metavar, help=help)
+            if names:
+                shown: Any = {"metavar": metavar or None, "rich_help_panel": group}
+                info = typer.Option(*names, help=help, min=least, max=most, **shown)
+            run.__annotations__[name] = Annotated[hint, info]
+        return run
+
+    return declare
 
 
 @contextmanager
@@ -331,161 +336,6 @@ def load_settings(path: Path | None, settings: list[str] | None, options: dict[s
             raise ConfigError(f"{path}: a recipe, not settings; it is for garmentcut train")
     given = {key: value for key, value in (options or {}).items() if value is not None}
     return load_config(path, {**dict(map(parse_override, settings or [])), **given})
-
-
-def _nothing() -> "NotLookedAt":
-    from garmentcut.prediction.sources import NotLookedAt
-
-    return NotLookedAt()
-
-
-@dataclass
-class Summary:
-    """Counts of a run, and its failures by name."""
-
-    # Where cutouts and rows are; paths or URLs.
-    out_dir: Path | str
-    results: Path | str
-    # Photos done before, cut and failed.
-    num_skipped: int = 0
-    num_cut: int = 0
-    num_failed: int = 0
-    # Failures and notes named at most; None: all. The counts are of all.
-    most_named: int | None = None
-    has_pace: bool = True  # seconds a photo mean something: the run did nothing else
-    # Rows to be named.
-    failures: list["Row"] = field(default_factory=list)
-    noted: list["Row"] = field(default_factory=list)
-    # Verdicts, those of photos done before included.
-    num_accepted: int = 0
-    num_to_review: int = 0
-    num_doubtful: int = 0
-    num_foreign: int = 0
-    doubtful: list["Row"] = field(default_factory=list)
-    num_replaced: int = 0  # photos that took the place of others of the same name
-    num_moved: int = 0  # photos done before that have another name now than their files
-    num_gone: int = 0  # cutouts that were written and went with the output folder
-    num_damaged: int = 0  # lines of the results that were set aside
-    not_looked_at: "NotLookedAt" = field(default_factory=_nothing)  # what was passed over among the photos
-    started: float = field(default_factory=time.perf_counter)
-
-    def add(self, row: "Row") -> None:
-        """Count one photo."""
-        if row.ok:
-            self.num_cut += 1
-        else:
-            self.num_failed += 1
-        if not row.ok and (self.most_named is None or len(self.failures) < self.most_named):
-            self.failures.append(row)
-        if row.notes and (self.most_named is None or len(self.noted) < self.most_named):
-            self.noted.append(row)
-        self.num_replaced += "replaced" in row.flags
-        self.count_verdict(row)
-
-    def count_verdict(self, row: "Row") -> None:
-        """Count the verdict of one photo; of those that were cut in an earlier run too."""
-        self.num_accepted += row.ok and row.verdict == "accept"
-        self.num_to_review += row.ok and row.verdict == "review"
-        self.num_doubtful += row.is_doubtful
-        self.num_foreign += row.ok and row.is_foreign
-        if row.is_doubtful and (self.most_named is None or len(self.doubtful) < self.most_named):
-            self.doubtful.append(row)
-
-    @property
-    def foreign_warning(self) -> str:
-        """See `garmentcut.prediction.results.foreign_warning`."""
-        from garmentcut.prediction.results import foreign_warning
-
-        return foreign_warning(self.num_foreign, self.num_cut + self.num_skipped, self.out_dir)
-
-    @property
-    def num_photos(self) -> int:
-        """All photos of the run."""
-        return self.num_cut + self.num_skipped + self.num_failed
-
-    def as_dict(self) -> dict[str, Any]:
-        """For machines: counts, seconds of the whole run, failures with their reasons."""
-        return {
-            "photos": self.num_photos,
-            "cut": self.num_cut,
-            "skipped": self.num_skipped,
-            "failed": self.num_failed,
-            "doubtful": self.num_doubtful,
-            "foreign": self.num_foreign,
-            "not_looked_at": self.not_looked_at.num_files,
-            "accepted": self.num_accepted,
-            "review": self.num_to_review,
-            "seconds": round(time.perf_counter() - self.started, 3),
-            "out": str(self.out_dir),
-            "results": str(self.results),
-            "failures": [{"input": row.input, "code": row.code, "reason": row.reason} for row in self.failures],
-            "notes": [{"input": row.input, "notes": list(row.notes)} for row in self.noted],
-            "doubts": [_doubt_of(row) for row in self.doubtful],
-            "not_looked_at_kinds": self.not_looked_at.kinds,
-            "junk": self.not_looked_at.num_junk,
-            "replaced": self.num_replaced,
-            "moved": self.num_moved,
-            "gone": self.num_gone,
-            "damaged_lines": self.num_damaged,
-        }
-
-    def as_text(self) -> str:
-        """For people: one line, then a line for each failure and each note."""
-        counts = self.as_dict()
-        parts = [f"{counts['cut']} cut"]
-        parts += [
-            f"{counts[key]} {text}"
-            for key, text in (("skipped", "done before"), ("failed", "failed"), ("doubtful", "doubtful"))
-            if counts[key]
-        ]
-        if self.num_accepted or self.num_to_review:
-            parts.append(f"{self.num_accepted} accepted, {self.num_to_review} to review")
-        rate = f", {counts['seconds'] / self.num_cut:.2f} s a photo" if self.num_cut and self.has_pace else ""
-        lines = [f"{counted(counts['photos'], 'photo')}: {', '.join(parts)}{rate}; rows in {self.results}"]
-        lines += filter(None, [self.foreign_warning])
-        lines += self._named("failed", [(row, row.reason) for row in self.failures], self.num_failed)
-        lines += self._named("doubtful", [(row, _why(row)) for row in self.doubtful], self.num_doubtful)
-        lines += [f"note: {row.input}: {'; '.join(row.notes)}" for row in self.noted[:_SHOWN_FAILURES]]
-        return "\n".join(map(printable, [*lines, *self._others()]))
-
-    def _named(self, what: str, rows: list[tuple["Row", str]], number: int) -> list[str]:
-        lines = [f"{what}: {row.input}: {why}" for row, why in rows[:_SHOWN_FAILURES]]
-        return lines + [f"... and {number - len(lines)} more, listed in {self.results}"] * (number > len(lines))
-
-    def _others(self) -> Iterator[str]:
-        """What happened to the folders rather than to a photo."""
-        own = f"{self.out_dir}/.garmentcut"
-        if self.num_gone:
-            yield f"{counted(self.num_gone, 'photo')} of these went with the output folder: cut before, files gone"
-        if self.num_replaced:
-            was = "photo was" if self.num_replaced == 1 else "photos were"
-            yield f"{self.num_replaced} {was} replaced by a new one of the same name"
-        if self.num_moved:
-            was = "photo was moved since it was" if self.num_moved == 1 else "photos were moved since they were"
-            yield f"{self.num_moved} {was} cut; the files keep their names, unless you remove them and run again"
-        if text := self.not_looked_at.as_text():
-            yield f"{text}; listed in {own}/skipped.jsonl"
-        if number := self.not_looked_at.num_junk:
-            yield f"{number} hidden or left by operating systems (Thumbs.db, ._x.jpg and the like): passed over"
-        if self.num_damaged:
-            was = "line of results.jsonl was" if self.num_damaged == 1 else "lines of results.jsonl were"
-            yield f"{self.num_damaged} damaged {was} set aside in {own}/damaged.jsonl"
-
-
-def _why(row: "Row") -> str:
-    doubt = "" if row.doubt is None else f"doubt {row.doubt:.2f}"
-    return "; ".join(filter(None, (*row.reasons, doubt)))
-
-
-def _doubt_of(row: "Row") -> dict[str, Any]:
-    return {"input": row.input, "doubt": row.doubt, "flags": list(row.flags), "reasons": list(row.reasons)}
-
-
-@contextmanager
-def progress_of(num_photos: int) -> Iterator[Callable[["Row"], None]]:
-    """A bar over the rows of a folder run; see `progress_bar`."""
-    with progress_bar(num_photos, "photos") as advance:
-        yield lambda row: advance(row.input, row.reason if not row.ok else "")
 
 
 @contextmanager
