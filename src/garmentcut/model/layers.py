@@ -156,9 +156,9 @@ def double(x: Tensor) -> Tensor:
     return functional.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
 
 
-def conv_norm_relu(channels: int, out: int, kernel: int = 3) -> nn.Sequential:
-    """Convolution, batch norm, ReLU; keeps H and W."""
-    convolution = nn.Conv2d(channels, out, kernel, padding=kernel // 2, bias=False)
+def conv_norm_relu(channels: int, out: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
+    """Convolution, batch norm, ReLU; keeps H and W at stride 1."""
+    convolution = nn.Conv2d(channels, out, kernel, stride, padding=kernel // 2, bias=False)
     return nn.Sequential(convolution, nn.BatchNorm2d(out), nn.ReLU(inplace=True))
 
 

@@ -11,27 +11,49 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models import get_weight
 
+from garmentcut.model.checkpoint import Mismatch
+from garmentcut.model.layers import PhotoNetwork
+
 Weights = Mapping[str, Tensor]
 WIDTHS = (64, 128, 256, 512, 512)
 _CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 16: (2, 2, 3, 3, 3)}
 
 
-def torchvision_weights(name: str) -> Weights:
-    """Weights by their name in torchvision, for example `VGG16_Weights.IMAGENET1K_V1`; fetched once, then cached.
+class PretrainedNetwork(PhotoNetwork):
+    """A network whose encoder can start from ImageNet's weights; a subclass writes `take_weights`."""
+
+    source: str
+    """What torchvision or timm calls these weights: `VGG16_Weights.IMAGENET1K_V1`, `resnet50s.gluon_in1k`."""
+
+    def load_encoder(self, weights: Weights | None = None) -> str:
+        """Take over an encoder trained on ImageNet.
+
+        Args:
+            weights: in the keys of its source, torchvision or timm; None fetches them from that hub.
+
+        Returns:
+            What was loaded.
+
+        Raises:
+            ValueError: they are not those of this encoder.
+            OSError: the hub cannot be reached.
+        """
+        return self.take_weights(hub_weights(self.source) if weights is None else weights)
+
+    def take_weights(self, weights: Weights) -> str:
+        """Copy weights into the encoder and say what was loaded; raises as `load_encoder`."""
+        raise NotImplementedError
+
+
+def hub_weights(name: str) -> Weights:
+    """Weights by their name in torchvision or timm, a classifier's with them; fetched once, then cached.
 
     Raises:
         OSError: they are not on this machine and the hub cannot be reached.
     """
-    weights: Weights = get_weight(name).get_state_dict(progress=False, check_hash=True)
-    return weights
-
-
-def timm_weights(name: str) -> Weights:
-    """Weights by their name in timm, for example `resnet50s.gluon_in1k`; fetched once, then cached.
-
-    Raises:
-        OSError: they are not on this machine and the hub cannot be reached.
-    """
+    if "_Weights." in name:
+        weights: Weights = get_weight(name).get_state_dict(progress=False, check_hash=True)
+        return weights
     return timm.create_model(name, pretrained=True).state_dict()
 
 
@@ -47,18 +69,12 @@ def load_weights(module: nn.Module, weights: Weights, *, of: str, names: Mapping
     Raises:
         ValueError: a tensor is missing or has another shape.
     """
-    chosen = {}
-    for key, own in module.state_dict().items():
-        if key.endswith("num_batches_tracked"):
-            continue  # older files lack it, and only a batch norm without momentum reads it
-        theirs = names[key] if names else key
-        if theirs not in weights:
-            raise ValueError(f"these are not the weights of {of}: {theirs} is missing")
-        if weights[theirs].shape != own.shape:
-            shapes = f"{tuple(weights[theirs].shape)}, not {tuple(own.shape)}"
-            raise ValueError(f"these are not the weights of {of}: {theirs} is {shapes}")
-        chosen[key] = weights[theirs]
-    module.load_state_dict(chosen, strict=False)
+    theirs = {key: names[key] if names else key for key in module.state_dict()}
+    own = {theirs[key]: tensor for key, tensor in module.state_dict().items()}
+    given = {key: weights[key] for key in own if key in weights}
+    if mismatch := Mismatch.between(own, given):
+        raise ValueError(f"these are not the weights of {of}: {mismatch}")
+    module.load_state_dict({key: given[name] for key, name in theirs.items() if name in given}, strict=False)
 
 
 def vgg_blocks(
@@ -83,15 +99,6 @@ def vgg_blocks(
         blocks.append(nn.Sequential(*layers))
     he_normal(blocks)
     return blocks
-
-
-def vgg_weights(depth: int, *, batch_norm: bool = False) -> Weights:
-    """ImageNet weights from torchvision's hub, the classifier's with them.
-
-    Raises:
-        OSError: they are not on this machine and the hub cannot be reached.
-    """
-    return torchvision_weights(f"VGG{depth}{'_BN' * batch_norm}_Weights.IMAGENET1K_V1")
 
 
 def load_vgg(blocks: nn.ModuleList, weights: Weights, *, of: str) -> None:
