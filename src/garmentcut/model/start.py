@@ -14,17 +14,11 @@ from garmentcut.model.checkpoint import Mismatch, NetworkSpec, read_weights
 
 
 class Origin(NamedTuple):
-    """Where the weights of a start come from.
+    """Where the weights of a start come from."""
 
-    Attributes:
-        words: for the card.
-        trained_on: as the card's: what the network has learned from already.
-        trained_hashes: likewise.
-    """
-
-    words: str
-    trained_on: tuple[str, ...] = ()
-    trained_hashes: str = ""
+    words: str  # for the card
+    trained_on: tuple[str, ...] = ()  # as the card's: what the network has learned from already
+    trained_hashes: str = ""  # likewise
 
 
 _EMBEDDED = ("segment", "refine")  # builders of the networks whose weights the embedded model has
@@ -54,10 +48,10 @@ def start_network(network: nn.Module, name: str, start: str) -> tuple[str, ...]:
     if start == "scratch":
         return (f"{name}: all weights drawn at random",)
     if start == "imagenet":
-        return _from_imagenet(network, name)
+        return _load_encoder(network, name, None, start)
     weights, spec = read_weights(_path_of(start))
     if spec is None:
-        return _from_encoder_file(network, name, weights, start)
+        return _load_encoder(network, name, weights, start)
     return _load_whole(network, name, weights, spec, start)
 
 
@@ -95,32 +89,23 @@ def _path_of(start: str) -> Path:
     return path
 
 
-def _from_imagenet(network: nn.Module, name: str) -> tuple[str, ...]:
-    load = _encoder_loader(network, name, "imagenet")
-    try:
-        return (f"{name}: encoder is {load(None)}, the rest drawn at random",)
-    except Exception as error:  # noqa: BLE001 the hub's clients raise all kinds
-        reason = " ".join(str(error).split()) or type(error).__name__
-    embedded = " default (the embedded model's)," if name in _EMBEDDED else ""
-    raise ModelError(
-        f"{name}: ImageNet's weights are neither here nor to be had from the hub ({reason}); set network.start to"
-        f"{embedded} scratch, or to a .safetensors file of the encoder's weights"
-    )
-
-
-def _from_encoder_file(network: nn.Module, name: str, weights: dict[str, Tensor], start: str) -> tuple[str, ...]:
-    load = _encoder_loader(network, name, start)
-    try:
-        return (f"{name}: encoder is {load(weights)}, the rest drawn at random",)
-    except ValueError as error:
-        raise ModelError(f"{start}: {error}") from error
-
-
-def _encoder_loader(network: nn.Module, name: str, start: str) -> Callable[[dict[str, Tensor] | None], str]:
+def _load_encoder(network: nn.Module, name: str, weights: dict[str, Tensor] | None, start: str) -> tuple[str, ...]:
     load: Callable[[dict[str, Tensor] | None], str] | None = getattr(network, "load_encoder", None)
     if load is None:
         raise ModelError(f"{name} has no encoder that could start from {start}; set network.start to scratch")
-    return load
+    try:
+        return (f"{name}: encoder is {load(weights)}, the rest drawn at random",)
+    except Exception as error:  # the hub's clients raise all kinds
+        if weights is not None and not isinstance(error, ValueError):
+            raise
+        if weights is not None:
+            raise ModelError(f"{start}: {error}") from error
+        reason = " ".join(str(error).split()) or type(error).__name__
+        embedded = " default (the embedded model's)," if name in _EMBEDDED else ""
+        raise ModelError(
+            f"{name}: ImageNet's weights are neither here nor to be had from the hub ({reason}); set network.start to"
+            f"{embedded} scratch, or to a .safetensors file of the encoder's weights"
+        ) from error
 
 
 def _load_whole(

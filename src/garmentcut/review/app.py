@@ -65,7 +65,8 @@ def make_app(service: CutService) -> ASGIApp:
     of_batch = (pages.router, api, media) if isinstance(service, Service) else ()
     for router in (cutting.router, pages.static, *of_batch):
         app.include_router(router)
-    _answer_errors(app)
+    for kind in _ERRORS:
+        app.add_exception_handler(kind, _answer_error)
     return Guard(app, service.access, _limit_of, pages.error_page)
 
 
@@ -77,50 +78,36 @@ def _limit_of(method: str, path: str) -> int:
     return _REDRAW_BODY if _REDRAW_PATH.fullmatch(path) else _SMALL_BODY
 
 
-def _answer_errors(app: FastAPI) -> None:
-    @app.exception_handler(ReviewError)
-    def answer_refusal(request: Request, error: ReviewError) -> Response:
-        more = {"item": error.item} if error.item else {}
-        headers = {"retry-after": str(error.retry_after_s)} if error.retry_after_s else {}
-        return _fault(request, error.status, str(error), error.code, headers=headers, **more)
-
-    @app.exception_handler(RequestValidationError)
-    def answer_misfit(request: Request, error: RequestValidationError) -> Response:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"][1:])
-        return _fault(request, 422, f"{where}: {first['msg']}" if where else str(first["msg"]), "unfit")
-
-    @app.exception_handler(HTTPException)
-    def answer_status(request: Request, error: HTTPException) -> Response:
-        code = "not_found" if error.status_code == 404 else "bad_request"
-        return _fault(request, error.status_code, str(error.detail), code, headers=dict(error.headers or {}))
-
-    @app.exception_handler(ModelError)
-    def answer_model(request: Request, error: ModelError) -> Response:
-        return _fault(request, 503, str(error), error.code)
-
-    @app.exception_handler(DatabaseError)
-    def answer_lost_database(request: Request, error: DatabaseError) -> Response:
-        return _fault(request, 503, str(error), error.code)
-
-    @app.exception_handler(DBAPIError)
-    def answer_database(request: Request, error: DBAPIError) -> Response:
-        return _fault(request, 503, f"the database does not answer ({reason_of(error)}); {_LOOK}", "database")
-
-    @app.exception_handler(Exception)  # and it is written to the log, with where it came from
-    def answer_mistake(request: Request, error: Exception) -> Response:
-        name = type(error).__name__
-        return _fault(request, 500, f"the server has made a mistake ({name}); its log says more", "internal")
-
-    @app.exception_handler(OSError)
-    def answer_disk(request: Request, error: OSError) -> Response:
-        message = f"a file cannot be read or written: {error.strerror or error}; {_LOOK}"
-        return _fault(request, 507, message, code_of(error))
+_ERRORS: tuple[type[Exception], ...] = (
+    *(ReviewError, RequestValidationError, HTTPException, ModelError, DatabaseError, DBAPIError, OSError),
+    Exception,  # and it is written to the log, with where it came from
+)
 
 
-def _fault(
-    request: Request, status: int, message: str, code: str, *, headers: dict[str, str] | None = None, **more: Any
-) -> Response:
+def _answer_error(request: Request, error: Exception) -> Response:
+    status, message, code = 503, str(error), code_of(error)
+    headers, more = dict[str, str](), dict[str, Any]()
+    match error:
+        case ReviewError():
+            status, code = error.status, error.code
+            headers = {"retry-after": str(error.retry_after_s)} if error.retry_after_s else {}
+            more = {"item": error.item} if error.item else {}
+        case RequestValidationError():
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"][1:])
+            status, message, code = 422, f"{where}: {first['msg']}" if where else str(first["msg"]), "unfit"
+        case HTTPException():
+            status, message, headers = error.status_code, str(error.detail), dict(error.headers or {})
+            code = "not_found" if status == 404 else "bad_request"
+        case ModelError() | DatabaseError():
+            code = error.code
+        case DBAPIError():
+            message, code = f"the database does not answer ({reason_of(error)}); {_LOOK}", "database"
+        case OSError():
+            status, message = 507, f"a file cannot be read or written: {error.strerror or error}; {_LOOK}"
+        case _:
+            status, code = 500, "internal"
+            message = f"the server has made a mistake ({type(error).__name__}); its log says more"
     message = printable(message)
     status, content = fault_of(request.url.path, status, message, code, **more)
     if content is not None:

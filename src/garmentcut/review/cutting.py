@@ -127,19 +127,12 @@ def load_tiles(path: Path | None, config: RuntimeConfig | None) -> Tiles:
 
 @dataclass(frozen=True)
 class CutRequest:
-    """What a client asks to be made of a photo.
+    """What a client asks to be made of a photo."""
 
-    Attributes:
-        format: a key of `FORMATS`.
-        output: background, trim and margin.
-        name: the photo's, for the layer of a psd.
-        max_megapixels: a larger cutout is shrunk; None: it is not.
-    """
-
-    format: str = "png"
-    output: OutputConfig = field(default_factory=OutputConfig)
-    name: str = "photo"
-    max_megapixels: float | None = None
+    format: str = "png"  # a key of `FORMATS`
+    output: OutputConfig = field(default_factory=OutputConfig)  # background, trim and margin
+    name: str = "photo"  # the photo's, for the layer of a psd
+    max_megapixels: float | None = None  # a larger cutout is shrunk; None: it is not
 
 
 @dataclass(eq=False)

@@ -247,17 +247,12 @@ def fault_of(path: str, status: int, message: str, code: str, **more: Any) -> tu
 
 
 class _Answer:
-    """Sends an answer with the headers that every answer has.
-
-    Attributes:
-        refusal: why the request is refused after all; what the app answers is then dropped.
-        has_begun: the answer's head is sent.
-    """
+    """Sends an answer with the headers that every answer has."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
-        self.refusal: ReviewError | None = None
-        self.has_begun = False
+        self.refusal: ReviewError | None = None  # why it is refused after all; what the app answers is then dropped
+        self.has_begun = False  # the answer's head is sent
 
     async def __call__(self, message: Message) -> None:
         if self.refusal is not None and not self.has_begun:

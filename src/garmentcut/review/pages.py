@@ -34,7 +34,6 @@ _COOKIE_AGE_S = 30 * 86_400
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 static = APIRouter(include_in_schema=False, default_response_class=Response)
 Queue = Annotated[QueueQuery, Query()]
-_METHODS = ("get", "post", "put")
 
 
 def version_of(contents: dict[str, bytes]) -> str:
@@ -104,7 +103,7 @@ def show_help(request: Request) -> Response:
 @router.get("/docs")
 def show_operations(request: Request) -> Response:
     """The page that documents the HTTP interface."""
-    return _page(service_of(request), "docs", operations=operations_of(request.app.openapi()))
+    return _page(service_of(request), "docs", schema=request.app.openapi())
 
 
 @router.get("/favicon.ico")
@@ -137,82 +136,3 @@ def _page(service: Service, name: str, **shown: Any) -> HTMLResponse:
         page=name, token=service.access.page_token, batch=batch, version=__version__, quote=quote, **shown
     )
     return HTMLResponse(content, headers={"cache-control": "no-store"})
-
-
-def operations_of(schema: dict[str, Any]) -> list[dict[str, Any]]:
-    """Every operation of an OpenAPI schema.
-
-    Returns:
-        `method`, `path`, `summary`, `description`, `parameters` (name, place, type, meaning, whether it must be given),
-        `bodies` (content type and fields) and `answers` (status and meaning), in the schema's order.
-    """
-    return [
-        {
-            "method": method.upper(),
-            "path": path,
-            "summary": operation.get("summary", ""),
-            "description": operation.get("description", ""),
-            "parameters": [_parameter(found) for found in operation.get("parameters", ())],
-            "bodies": _bodies(operation, schema),
-            "answers": [
-                {"status": status, "meaning": answer.get("description", "")}
-                for status, answer in sorted(operation.get("responses", {}).items())
-            ],
-        }
-        for path, methods in schema["paths"].items()
-        for method, operation in methods.items()
-        if method in _METHODS
-    ]
-
-
-def _parameter(found: dict[str, Any]) -> dict[str, Any]:
-    inner = found.get("schema", {})
-    return {
-        "name": found["name"],
-        "place": found["in"],
-        "kind": _kind(inner),
-        "meaning": found.get("description", inner.get("description", "")),
-        "required": found.get("required", False),
-    }
-
-
-def _bodies(operation: dict[str, Any], schema: dict[str, Any]) -> list[dict[str, Any]]:
-    contents = operation.get("requestBody", {}).get("content", {})
-    return [
-        {"type": kind, "fields": _fields(_resolved(content.get("schema", {}), schema))}
-        for kind, content in contents.items()
-    ]
-
-
-def _fields(model: dict[str, Any]) -> list[dict[str, Any]]:
-    required = model.get("required", ())
-    return [
-        {
-            "name": name,
-            "kind": _kind(inner),
-            "meaning": inner.get("description", ""),
-            "required": name in required,
-        }
-        for name, inner in model.get("properties", {}).items()
-    ]
-
-
-def _resolved(model: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
-    if "$ref" not in model:
-        return model
-    found: dict[str, Any] = schema
-    for part in model["$ref"].removeprefix("#/").split("/"):
-        found = found[part]
-    return found
-
-
-def _kind(inner: dict[str, Any]) -> str:
-    if "enum" in inner:
-        return " | ".join(str(value) for value in inner["enum"])
-    if "const" in inner:
-        return str(inner["const"])
-    if "anyOf" in inner:
-        return " | ".join(_kind(one) for one in inner["anyOf"])
-    if inner.get("type") == "array":
-        return f"list of {_kind(inner.get('items', {}))}" if "items" in inner else "list"
-    return str(inner.get("type", inner.get("$ref", "").rsplit("/", 1)[-1] or "any"))

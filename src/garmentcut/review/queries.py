@@ -3,7 +3,7 @@
 import base64
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from garmentcut.errors import ReviewError
-from garmentcut.prediction.results import FOREIGN
+from garmentcut.prediction.results import FOREIGN, foreign_warning
 from garmentcut.review.database import STATES, ActionRow, PhotoRow
 from garmentcut.review.photos import utc_of
 
@@ -84,26 +84,35 @@ def find_neighbours(session: Session, photo: PhotoRow, query: QueueQuery) -> dic
     }
 
 
-def count_by(session: Session, batch_id: str, column: Any) -> dict[str, int]:
-    """How many photos of a batch have each value of a column."""
-    counted = select(column, func.count()).where(PhotoRow.batch_id == batch_id).group_by(column)
-    return {value: number for value, number in session.execute(counted)}  # noqa: C416 - rows are no pairs to mypy
+def overview_of(session: Session, batch_id: str) -> dict[str, Any]:
+    """How many photos of a batch have each state, view, verdict and a doubt, and a warning if many are foreign.
 
-
-def count_doubted(session: Session, batch_id: str) -> int:
-    """The number of photos that have a doubt."""
-    return session.scalar(_count([PhotoRow.batch_id == batch_id, PhotoRow.doubt.is_not(None)])) or 0
-
-
-def count_foreign(session: Session, batch_id: str) -> int:
-    """How many photos look unlike the studio that the model was trained on: it is the first of their row's flags."""
+    A photo looks unlike the studio that the model was trained on if that is the first of its row's flags.
+    """
     is_foreign = PhotoRow.row.contains(f'"flags": ["{FOREIGN}"', autoescape=True)
-    return session.scalar(_count([PhotoRow.batch_id == batch_id, is_foreign])) or 0
+    own, counts = PhotoRow.batch_id == batch_id, count_states(session, batch_id)
+    known, num_foreign = (session.scalar(_count([own, one])) or 0 for one in (PhotoRow.doubt.is_not(None), is_foreign))
+    verdicts = _count_by(session, batch_id, PhotoRow.verdict)
+    return {
+        "counts": counts,
+        "warning": foreign_warning(num_foreign, sum(counts.values()) - counts["failed"]),
+        "facets": {
+            "view": _count_by(session, batch_id, PhotoRow.view),
+            "verdict": {verdict or NO_VERDICT: number for verdict, number in verdicts.items()},
+            "doubt": {"known": known, "none": sum(verdicts.values()) - known},
+        },
+    }
 
 
 def count_states(session: Session, batch_id: str) -> dict[str, int]:
     """How many photos are in each state."""
-    return dict.fromkeys(STATES, 0) | count_by(session, batch_id, PhotoRow.state)
+    return dict.fromkeys(STATES, 0) | _count_by(session, batch_id, PhotoRow.state)
+
+
+def _count_by(session: Session, batch_id: str, column: Any) -> dict[str, int]:
+    """How many photos of a batch have each value of a column."""
+    counted = select(column, func.count()).where(PhotoRow.batch_id == batch_id).group_by(column)
+    return {value: number for value, number in session.execute(counted)}  # noqa: C416 - rows are no pairs to mypy
 
 
 def _matching(batch_id: str, query: QueueQuery) -> list[ColumnElement[bool]]:
@@ -167,47 +176,30 @@ def statistics_of(session: Session, batch_id: str) -> dict[str, Any]:
         "counts": count_states(session, batch_id),
         "decided": len(decided),
         "corrected": len(by_state["corrected"]),
-        "seconds": _summary(seconds),
+        "seconds": _summary(seconds) if seconds else None,
         "histogram": _histogram(seconds, _SECONDS_BINS),
-        "by_state": {state: {"photos": len(own), "median": _median(own)} for state, own in by_state.items()},
-        "edge": _edge(shares),
+        "by_state": {
+            state: {"photos": len(own), "median": _averages(own)["median"]} for state, own in by_state.items()
+        },
+        "edge": {**_averages(shares, 4), "histogram": _histogram(shares, _EDGE_BINS)} if shares else None,
         **_by_day_and_person(session, batch_id),
     }
 
 
-def _summary(seconds: Sequence[float]) -> dict[str, float] | None:
-    if not seconds:
-        return None
-    return {
-        "total": round(sum(seconds), 1),
-        "mean": round(float(np.mean(seconds)), 1),
-        "median": round(float(np.median(seconds)), 1),
-        "p90": round(float(np.percentile(seconds, 90)), 1),
-    }
+def _summary(seconds: Sequence[float]) -> dict[str, float | None]:
+    return {"total": round(sum(seconds), 1), **_averages(seconds), "p90": round(float(np.percentile(seconds, 90)), 1)}
 
 
-def _edge(shares: Sequence[float]) -> dict[str, Any] | None:
-    if not shares:
-        return None
-    return {
-        "mean": round(float(np.mean(shares)), 4),
-        "median": round(float(np.median(shares)), 4),
-        "histogram": _histogram(shares, _EDGE_BINS),
-    }
+def _averages(values: Sequence[float], digits: int = 1) -> dict[str, float | None]:
+    mean, median = (round(float(of(values)), digits) if values else None for of in (np.mean, np.median))
+    return {"mean": mean, "median": median}
 
 
-def _median(values: Sequence[float]) -> float | None:
-    return round(float(np.median(values)), 1) if values else None
-
-
-def _histogram(values: Iterable[float], edges: Sequence[float]) -> list[dict[str, Any]]:
+def _histogram(values: Sequence[float], edges: Sequence[float]) -> list[dict[str, Any]]:
     """The number of photos in each bin; a bin excludes its upper edge."""
-    numbers = [0] * len(edges)
-    for value in values:
-        numbers[int(np.searchsorted(edges, value, side="right")) - 1] += 1
-    ends: list[float | None] = [*edges[1:], None]
+    numbers = np.histogram(values, [*edges, np.inf])[0].tolist()
     return [
-        {"from": start, "to": end, "photos": number} for start, end, number in zip(edges, ends, numbers, strict=True)
+        {"from": low, "to": high, "photos": n} for low, high, n in zip(edges, [*edges[1:], None], numbers, strict=True)
     ]
 
 

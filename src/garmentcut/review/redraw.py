@@ -96,34 +96,21 @@ def _start(start: int, end: int, length: int, limit: int) -> int:
 
 @dataclass(frozen=True, eq=False)
 class Stroke:
-    """A stroke that a person painted.
+    """A stroke that a person painted."""
 
-    Attributes:
-        box_xyxy: on the photo, right and bottom exclusive.
-        stroke: `(h, w)` of the box: where the brush went, 0 to 255.
-        alpha: of the box, as it now is.
-        hint: `add`: what it covers is garment, up to the edge; `subtract`: it is not.
-    """
-
-    box_xyxy: tuple[int, int, int, int]
-    stroke: Alpha8
-    alpha: Alpha8
-    hint: Hint = "auto"
+    box_xyxy: tuple[int, int, int, int]  # on the photo, right and bottom exclusive
+    stroke: Alpha8  # `(h, w)` of the box: where the brush went, 0 to 255
+    alpha: Alpha8  # of the box, as it now is
+    hint: Hint = "auto"  # `add`: what it covers is garment, up to the edge; `subtract`: it is not
 
 
 @dataclass(frozen=True, eq=False)
 class Canvas:
-    """The photo under the stroke.
+    """The photo under the stroke."""
 
-    Attributes:
-        photo: as it was cut.
-        predicted: `(H, W)`, the model's alpha.
-        current: `(H, W)`, as last saved.
-    """
-
-    photo: Photo
-    predicted: Alpha8
-    current: Alpha8
+    photo: Photo  # as it was cut
+    predicted: Alpha8  # `(H, W)`, the model's alpha
+    current: Alpha8  # `(H, W)`, as last saved
 
 
 def redraw(canvas: Canvas, stroke: Stroke, tiles: Tiles) -> Alpha8:

@@ -15,23 +15,14 @@ from garmentcut.errors import DatabaseError, ModelError
 from garmentcut.photo.files import remove_staged
 from garmentcut.photo.photo import Photo
 from garmentcut.prediction.folder import Order, read_batch
-from garmentcut.prediction.results import RESULTS_NAME, foreign_warning
+from garmentcut.prediction.results import RESULTS_NAME
 from garmentcut.review.alphas import Alpha8, AlphaFiles, ReviewPhoto
 from garmentcut.review.cutting import CutService, Model
-from garmentcut.review.database import Database, PhotoRow
+from garmentcut.review.database import Database
 from garmentcut.review.guard import Access
 from garmentcut.review.media import THUMBNAILS, Media
 from garmentcut.review.photos import Item, item_of
-from garmentcut.review.queries import (
-    NO_VERDICT,
-    QueueQuery,
-    count_by,
-    count_doubted,
-    count_foreign,
-    count_states,
-    find_neighbours,
-    find_page,
-)
+from garmentcut.review.queries import QueueQuery, count_states, find_neighbours, find_page, overview_of
 from garmentcut.review.redraw import Canvas, Stroke, redraw
 from garmentcut.review.store import Store
 
@@ -129,24 +120,12 @@ class Service(CutService):
         self.store.refresh()
         with self.database.read() as session:
             page = find_page(session, self.store.batch_id, query)
-            views, verdicts = (
-                count_by(session, self.store.batch_id, column) for column in (PhotoRow.view, PhotoRow.verdict)
-            )
-            known = count_doubted(session, self.store.batch_id)
-            counts = count_states(session, self.store.batch_id)
-            num_cut = sum(counts.values()) - counts["failed"]
             return {
                 "items": self._items(page.photos),
                 "cursor": page.cursor,
                 "total": page.total,
-                "counts": counts,
-                "warning": foreign_warning(count_foreign(session, self.store.batch_id), num_cut),
+                **overview_of(session, self.store.batch_id),
                 "revision": self.store.revision(session),
-                "facets": {
-                    "view": views,
-                    "verdict": {verdict or NO_VERDICT: number for verdict, number in verdicts.items()},
-                    "doubt": {"known": known, "none": sum(verdicts.values()) - known},
-                },
                 "running": self.is_running,
             }
 
