@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
-from typing import cast
+from typing import Any, cast
 
 import torch
 from lightning.fabric import Fabric
@@ -57,7 +57,7 @@ from garmentcut.training.logging import (
 )
 from garmentcut.training.losses import Loss, total_loss
 from garmentcut.training.optim import Schedule, build_optimizer, follow, open_ema_model
-from garmentcut.training.run import Progress, Run, Stateful, load_state, save_state
+from garmentcut.training.run import Progress, Run, load_state, save_state
 from garmentcut.training.validation import draw_sheet, validate
 
 _DEVICE_STEPS_BETWEEN_LOOKS = 10
@@ -325,7 +325,7 @@ class Parts:
         return self.network if self.ema_model is None else cast(nn.Module, self.ema_model.module)
 
     @property
-    def states(self) -> dict[str, Stateful]:
+    def states(self) -> dict[str, Any]:
         """Everything that changes from step to step, in the order in which it is restored."""
         names = ("network", "optimizer", "schedule", "ema_model", "weights")
         return {name: part for name in names if (part := getattr(self, name)) is not None}
@@ -367,27 +367,18 @@ def take_step(
     """Take one step: predict, compute the loss and its gradient, update the weights.
 
     Returns:
-        Logits `(N, 1, H, W)`, the loss, and the gradient's norm before it was shortened.
+        Logits `(N, 1, H, W)`, the loss, and the gradient's norm, on the device, before it was shortened to the recipe's
+        `clip_norm`; None if nothing is to be shortened.
     """
     logits: Tensor = parts.module(photos)
     loss = total_loss(logits, targets, recipe.loss)
     fabric.backward(loss.total)
-    norm = shorten_gradient(parts, recipe.optimizer.clip_norm)
+    # Not `error_if_nonfinite`: asking the GPU makes the processor wait; the watch asks later.
+    clip_norm, weights = recipe.optimizer.clip_norm, parts.network.parameters()
+    norm = nn.utils.clip_grad_norm_(weights, clip_norm) if clip_norm else None
     parts.wrapped_optimizer.step()
     parts.wrapped_optimizer.zero_grad()
     return logits, loss, norm
-
-
-def shorten_gradient(parts: Parts, clip_norm: float) -> Tensor | None:
-    """Scale the gradients so that their norm is `clip_norm` at most.
-
-    Returns:
-        The norm before, on the device; None if nothing is to be shortened.
-    """
-    if clip_norm == 0:
-        return None
-    # Not `error_if_nonfinite`: asking the GPU makes the processor wait; the watch asks later.
-    return nn.utils.clip_grad_norm_(parts.network.parameters(), clip_norm)
 
 
 def check_size(recipe: Recipe, network: nn.Module) -> None:

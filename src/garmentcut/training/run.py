@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from pydantic import TypeAdapter
@@ -339,18 +339,10 @@ class Progress:
         return is_best
 
 
-class Stateful(Protocol):
-    """Anything that torch would save: a module, an optimizer, an average of weights."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """Tensors and plain values by name."""
-
-    def load_state_dict(self, state: Any, /) -> Any:
-        """Take a state back."""
-
-
-def save_state(path: Path, progress: Progress, parts: Mapping[str, Stateful]) -> None:
+def save_state(path: Path, progress: Progress, parts: Mapping[str, Any]) -> None:
     """Write the state of a training so that an interrupted write leaves the last one as it was.
+
+    `parts` is anything that torch would save, by name: a module, an optimizer, an average of weights.
 
     Raises:
         OSError: a full disk, and the like; the file there is untouched.
@@ -361,7 +353,7 @@ def save_state(path: Path, progress: Progress, parts: Mapping[str, Stateful]) ->
     write_atomic(path, content.getvalue())
 
 
-def load_state(path: Path, parts: Mapping[str, Stateful]) -> Progress:
+def load_state(path: Path, parts: Mapping[str, Any]) -> Progress:
     """Give the parts their saved states back, in this order, on their devices; without a file nothing changes.
 
     Raises:
