@@ -144,21 +144,6 @@ class EvenConv2d(nn.Conv2d):
         (top, bottom), (left, right) = ((total // 2, total - total // 2) for total in totals)
         return super().forward(functional.pad(x, (left, right, top, bottom)))
 
-    @classmethod
-    def of(cls, other: nn.Conv2d) -> "EvenConv2d":
-        """The same convolution, its weights shared."""
-        made = cls(
-            other.in_channels,
-            other.out_channels,
-            cast(tuple[int, int], other.kernel_size),
-            cast(tuple[int, int], other.stride),
-            dilation=cast(tuple[int, int], other.dilation),
-            groups=other.groups,
-            bias=other.bias is not None,
-        )
-        made.weight, made.bias = other.weight, other.bias
-        return made
-
 
 def _trunk(name: str, in_channels: int, *, pretrained: bool) -> Any:
     known = timm.list_models()
@@ -180,10 +165,9 @@ def _check_pyramid(name: str, strides: list[int], layout: object) -> None:
 
 
 def _fix_padding(trunk: nn.Module) -> None:
-    for path, module in list(trunk.named_modules()):
+    for module in trunk.modules():
         if type(module) is Conv2dSame:
-            parent, _, name = path.rpartition(".")
-            setattr(trunk.get_submodule(parent), name, EvenConv2d.of(module))
+            module.__class__ = EvenConv2d  # the same convolution and weights, padded another way
 
 
 def _spread(three: tuple[float, ...], channels: int) -> tuple[float, ...]:

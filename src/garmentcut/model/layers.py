@@ -74,18 +74,16 @@ class PhotoNetwork(nn.Module):
         """
         check_input(photos, self.multiple_of, self.in_channels)
         if not torch.compiler.is_exporting():  # an exporter would freeze these sides
-            self._check_least(len(photos), photos.shape[2:])
+            num, (height, width) = len(photos), photos.shape[2:]
+            if min(height, width) < self.min_side:
+                raise ValueError(f"expected sides of at least {self.min_side} pixels, not {height}x{width}")
+            if self.training and num < self.min_training_photos:
+                raise ValueError(f"expected at least {self.min_training_photos} photos a training step, not {num}")
         return (photos - self.mean) / self.std
 
     def logits(self, x: Tensor) -> Tensor:
         """Logits (N, 1, H, W) of normalised photos (N, in_channels, H, W)."""
         raise NotImplementedError
-
-    def _check_least(self, num_photos: int, size_hw: torch.Size) -> None:
-        if min(size_hw) < self.min_side:
-            raise ValueError(f"expected sides of at least {self.min_side} pixels, not {size_hw[0]}x{size_hw[1]}")
-        if self.training and num_photos < self.min_training_photos:
-            raise ValueError(f"expected at least {self.min_training_photos} photos a training step, not {num_photos}")
 
 
 def check_option(name: str, value: object, known: Sequence[object]) -> None:

@@ -164,7 +164,8 @@ def _restore(session: Session, photo: PhotoRow, folder: Path) -> bool:
         photo.state = decision.state
     photo.alpha_sha256 = decision.alpha_sha256 if has_alpha else ""
     if has_alpha and photo.state != "accepted" and decision.written:
-        is_done = all(_holds(folder / name, hashes) for name, hashes in decision.written.items() if name in row.outputs)
+        files = [(folder / name, hashes[-1:]) for name, hashes in decision.written.items() if name in row.outputs]
+        is_done = all(path.is_file() and sha256_of(path) in newest for path, newest in files)
         is_repeatable = photo.state == "corrected" and (folder / decision.prediction).is_file()
         photo.delivered_sha256 = photo.alpha_sha256 if is_done or not is_repeatable else ""
     photo.version, photo.note = max(decision.version, 1), decision.note
@@ -176,11 +177,6 @@ def _restore(session: Session, photo: PhotoRow, folder: Path) -> bool:
     kind = kinds.get(photo.state, "save" if has_alpha else "reopen")
     log_action(session, photo, kind, seconds=photo.seconds)
     return True
-
-
-def _holds(path: Path, hashes: tuple[str, ...]) -> bool:
-    """Whether a file is as it was last written."""
-    return path.is_file() and sha256_of(path) in hashes[-1:]
 
 
 def _describe(photo: PhotoRow, row: Row) -> None:

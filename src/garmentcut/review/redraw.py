@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from garmentcut.errors import ReviewError
+from garmentcut.model.card import alpha_of_logits
 from garmentcut.photo.color import srgb_of
 from garmentcut.photo.photo import Photo, resize_rgb, to_8_bit, to_alpha
 from garmentcut.prediction.cutter import Cutter
@@ -128,7 +129,7 @@ def redraw(canvas: Canvas, stroke: Stroke, tiles: Tiles) -> Alpha8:
     share = to_alpha(stroke.stroke)
     votes = _FIRST_WEIGHT * _logit(first) + _SECOND_WEIGHT * _logit(second) + _COLOR_WEIGHT * evidence
     votes += {"auto": 0.0, "add": _HINT_WEIGHT, "subtract": -_HINT_WEIGHT}[stroke.hint] * share
-    drawn, was = _sigmoid(_smoothed(votes, axes=(0, 1))), to_alpha(stroke.alpha)
+    drawn, was = alpha_of_logits(_smoothed(votes, axes=(0, 1)), 0.0, 1.0), to_alpha(stroke.alpha)
     if stroke.hint != "auto":  # a brush that adds takes nothing away
         drawn = np.maximum(drawn, was) if stroke.hint == "add" else np.minimum(drawn, was)
     mixed: Alpha8 = np.rint((was + share * (drawn - was)) * 255).astype(np.uint8)
@@ -183,8 +184,3 @@ def _logit(alpha: _Field) -> _Field:
     inside = alpha.clip(_LEAST_ALPHA, 1 - _LEAST_ALPHA)
     logits: _Field = np.log(inside / (1 - inside))
     return logits
-
-
-def _sigmoid(votes: _Field) -> _Field:
-    alpha: _Field = 1 / (1 + np.exp(-votes.clip(-30, 30)))
-    return alpha

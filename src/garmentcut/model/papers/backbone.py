@@ -3,7 +3,8 @@
 VGG is Simonyan & Zisserman 2014, arXiv 1409.1556, without its pools and its classifier.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import timm
 import torch
@@ -88,15 +89,11 @@ def vgg_blocks(
         first_padding: Zeros around the photo.
         last_dilation: Of the last block's kernels.
     """
-    blocks, channels = nn.ModuleList(), 3
-    for number, (width, count) in enumerate(zip(WIDTHS, _CONVOLUTIONS[depth], strict=True)):
-        dilation = last_dilation if number == 4 else 1
-        layers: list[nn.Module] = []
-        for _ in range(count):
-            padding = first_padding if channels == 3 else dilation
-            layers += conv_relu(channels, width, padding=padding, dilation=dilation, batch_norm=batch_norm)
-            channels = width
-        blocks.append(nn.Sequential(*layers))
+    blocks = nn.ModuleList()
+    for channels, width, count in zip((3, *WIDTHS), WIDTHS, _CONVOLUTIONS[depth], strict=False):
+        dilation = last_dilation if len(blocks) == 4 else 1
+        blocks.append(convolutions((channels, *[width] * count), padding=dilation, dilation=dilation, norm=batch_norm))
+    blocks[0][0].padding = (first_padding, first_padding)  # type: ignore[index]  # a sequence
     he_normal(blocks)
     return blocks
 
@@ -149,20 +146,25 @@ def _with_dropout(layer: nn.Module) -> tuple[nn.Module, nn.Module, nn.Module]:
     return layer, nn.ReLU(inplace=True), nn.Dropout()
 
 
-def conv_relu(
-    channels: int, width: int, *, padding: int = 1, dilation: int = 1, batch_norm: bool = False
-) -> list[nn.Module]:
-    """A 3x3 convolution, a batch norm if wanted, and a ReLU."""
-    convolution = nn.Conv2d(channels, width, 3, padding=padding, dilation=dilation)
-    norm = [nn.BatchNorm2d(width)] if batch_norm else []
-    return [convolution, *norm, nn.ReLU(inplace=True)]
+def convolutions(widths: Sequence[int], *, padding: int = 1, dilation: int = 1, norm: bool = False) -> nn.Sequential:
+    """3x3 convolutions from each width to the next, a ReLU after each, and before it a batch norm if wanted."""
+    layers: list[nn.Module] = []
+    for channels, width in pairwise(widths):
+        layers.append(nn.Conv2d(channels, width, 3, padding=padding, dilation=dilation))
+        layers += [nn.BatchNorm2d(width)] if norm else []
+        layers.append(nn.ReLU(inplace=True))
+    return nn.Sequential(*layers)
 
 
-def he_normal(module: nn.Module) -> None:
-    """Initialise convolutions for ReLUs: N(0, 2 / fan in), biases 0 (He 2015, arXiv 1502.01852, "MSRA" in Caffe)."""
+def he_normal(module: nn.Module, *, uniform: bool = False) -> None:
+    """Initialise convolutions for ReLUs: N(0, 2 / fan in), biases 0 (He 2015, arXiv 1502.01852, "MSRA" in Caffe).
+
+    With `uniform`, the weights are drawn evenly, with the same variance.
+    """
+    draw = nn.init.kaiming_uniform_ if uniform else nn.init.kaiming_normal_
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            draw(layer.weight, nonlinearity="relu")
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
 

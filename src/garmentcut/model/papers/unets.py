@@ -23,7 +23,7 @@ from garmentcut.model.papers.backbone import (
     WIDTHS,
     PretrainedNetwork,
     Weights,
-    conv_relu,
+    convolutions,
     he_normal,
     load_vgg,
     load_weights,
@@ -91,12 +91,10 @@ class UNet(PhotoNetwork):
         super().__init__(mean=(0.5,) * 3, std=(0.5,) * 3)
         widths = _CARVANA_WIDTHS[size]
         self.multiple_of = 2 ** len(widths)
-        self.down = nn.ModuleList(_convolutions(2, *pair) for pair in zip((3, *widths), widths, strict=False))
-        self.centre = _convolutions(2, widths[-1], _CENTRE)
-        outer = (_CENTRE, *widths[::-1])
-        self.up = nn.ModuleList(
-            _convolutions(3, deep + skip, skip) for deep, skip in zip(outer, widths[::-1], strict=False)
-        )
+        self.down = nn.ModuleList(convolutions((*pair, pair[1]), norm=True) for pair in pairwise((3, *widths)))
+        self.centre = convolutions((widths[-1], _CENTRE, _CENTRE), norm=True)
+        scales = pairwise((_CENTRE, *widths[::-1]))
+        self.up = nn.ModuleList(convolutions((deep + skip, skip, skip, skip), norm=True) for deep, skip in scales)
         self.pool = nn.MaxPool2d(2)
         self.head = nn.Conv2d(widths[0], 1, 1)
 
@@ -111,14 +109,6 @@ class UNet(PhotoNetwork):
             x = block(torch.cat([skips.pop(), functional.interpolate(x, scale_factor=2.0, mode="nearest")], dim=1))
         logits: Tensor = self.head(x)
         return logits
-
-
-def _convolutions(count: int, channels: int, width: int) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for index in range(count):
-        convolution = nn.Conv2d(width if index else channels, width, 3, padding=1)
-        layers += [convolution, nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
-    return nn.Sequential(*layers)
 
 
 _PAPER_WIDTHS = (64, 128, 256, 512, 1024)
@@ -147,10 +137,11 @@ class UnetPaper(PhotoNetwork):
     def __init__(self, *, in_channels: int = 3, num_classes: int = 1) -> None:
         super().__init__()
         widths = (in_channels, *_PAPER_WIDTHS)
-        self.down = nn.ModuleList(_pair(*pair) for pair in pairwise(widths))
+        self.down = nn.ModuleList(convolutions((*pair, pair[1]), padding=0) for pair in pairwise(widths))
         self.pool, self.dropout = nn.MaxPool2d(2), nn.Dropout()
-        self.grow = nn.ModuleList(nn.ConvTranspose2d(2 * width, width, 2, 2) for width in _PAPER_WIDTHS[-2::-1])
-        self.up = nn.ModuleList(_pair(2 * width, width) for width in _PAPER_WIDTHS[-2::-1])
+        back = _PAPER_WIDTHS[-2::-1]
+        self.grow = nn.ModuleList(nn.ConvTranspose2d(2 * width, width, 2, 2) for width in back)
+        self.up = nn.ModuleList(convolutions((2 * width, width, width), padding=0) for width in back)
         self.score = nn.Conv2d(64, num_classes, 1)
         he_normal(self)
 
@@ -170,11 +161,6 @@ class UnetPaper(PhotoNetwork):
             x = grow(x)
             x = block(torch.cat([_middle(skips.pop(), x.shape[2:]), x], dim=1))
         return self.score(x)  # type: ignore[no-any-return]
-
-
-def _pair(channels: int, width: int) -> nn.Sequential:
-    first, second = nn.Conv2d(channels, width, 3), nn.Conv2d(width, width, 3)
-    return nn.Sequential(first, nn.ReLU(inplace=True), second, nn.ReLU(inplace=True))
 
 
 def _middle(x: Tensor, size: torch.Size) -> Tensor:
@@ -219,9 +205,9 @@ class TernausNet(PretrainedNetwork):
         self.blocks, self.pool = vgg_blocks(depth), nn.MaxPool2d(2)
         self.decoder, channels = nn.ModuleList(), 0
         for skip, (middle, out) in zip((512, *reversed(WIDTHS[1:])), _DECODERS[depth], strict=True):
-            self.decoder.append(nn.Sequential(*_ternaus_block(skip + channels, middle, out, f"{upsampling}{depth}")))
+            self.decoder.append(_ternaus_block(skip + channels, middle, out, f"{upsampling}{depth}"))
             channels = out
-        self.last = nn.Sequential(*conv_relu(WIDTHS[0] + channels, 32))
+        self.last = convolutions((WIDTHS[0] + channels, 32))
         self.score = nn.Conv2d(32, num_classes, 1)
 
     def logits(self, x: Tensor) -> Tensor:
@@ -240,14 +226,13 @@ class TernausNet(PretrainedNetwork):
         return f"VGG-{self.depth}'s {sum(map(len, self.blocks)) // 2} convolutions"  # type: ignore[arg-type]
 
 
-def _ternaus_block(channels: int, middle: int, out: int, kind: str) -> list[nn.Module]:
+def _ternaus_block(channels: int, middle: int, out: int, kind: str) -> nn.Sequential:
     if kind == "bilinear16":
         enlarge = nn.Upsample(scale_factor=2, mode="bilinear")
-        return [enlarge, *conv_relu(channels, middle), *conv_relu(middle, out)]
-    sizes = {"deconv11": (3, 1), "deconv16": (4, 0)}
-    kernel, extra = sizes[kind]
+        return nn.Sequential(enlarge, *convolutions((channels, middle, out)))
+    kernel, extra = {"deconv11": (3, 1), "deconv16": (4, 0)}[kind]
     grow = nn.ConvTranspose2d(middle, out, kernel, 2, padding=1, output_padding=extra)
-    return [*conv_relu(channels, middle), grow, nn.ReLU(inplace=True)]
+    return nn.Sequential(*convolutions((channels, middle)), grow, nn.ReLU(inplace=True))
 
 
 _LINKNET_WIDTHS = (512, 256, 128, 64, 64)
@@ -383,7 +368,7 @@ class Tiramisu(PhotoNetwork):
             channels, new = new + widths.pop(), growth * count
             self.up.append(DenseBlock(channels, growth, count))
         self.score = nn.Conv2d(channels + new, num_classes, 1)
-        _he_uniform(self)
+        he_normal(self, uniform=True)
 
     def logits(self, x: Tensor) -> Tensor:
         """Logits (N, classes, H, W) of normalised photos (N, 3, H, W)."""
@@ -403,10 +388,3 @@ class Tiramisu(PhotoNetwork):
 def _dense_layer(channels: int, width: int, kernel: int) -> list[nn.Module]:
     convolution = nn.Conv2d(channels, width, kernel, padding=kernel // 2)
     return [nn.BatchNorm2d(channels), nn.ReLU(inplace=True), convolution, nn.Dropout(0.2)]
-
-
-def _he_uniform(module: nn.Module) -> None:
-    for layer in module.modules():
-        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
-            nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")
-            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]  # all of them have one

@@ -5,7 +5,6 @@
 * `deeplab_largefov`: the last layers dilated to see far (Chen 2014, arXiv 1412.7062).
 """
 
-from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -16,7 +15,7 @@ from garmentcut.model.layers import check_option
 from garmentcut.model.papers.backbone import (
     PretrainedNetwork,
     Weights,
-    conv_relu,
+    convolutions,
     dense_layers,
     enlarge,
     extend,
@@ -146,10 +145,7 @@ class SegNet(PretrainedNetwork):
     def __init__(self, *, num_classes: int = 1) -> None:
         super().__init__()
         self.blocks = vgg_blocks(16, batch_norm=True)
-        self.decoder = nn.ModuleList(
-            nn.Sequential(*(layer for pair in pairwise(widths) for layer in conv_relu(*pair, batch_norm=True)))
-            for widths in _DECODER
-        )
+        self.decoder = nn.ModuleList(convolutions(widths, norm=True) for widths in _DECODER)
         self.score = nn.Conv2d(64, num_classes, 3, padding=1)
         he_normal(self.decoder)
         he_normal(self.score)
