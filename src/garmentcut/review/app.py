@@ -26,7 +26,7 @@ from garmentcut.prediction.folder import read_batch
 from garmentcut.review import cutting, pages
 from garmentcut.review.cutting import MAX_PHOTO_BYTES, UNJUDGED_S, CutService, Model
 from garmentcut.review.database import reason_of
-from garmentcut.review.guard import CUT_PATHS, STALL_BYTES, STALL_S, Access, Guard, fault_of, open_access
+from garmentcut.review.guard import CUT_PATHS, STALL_BYTES, STALL_S, Access, Guard, open_access
 from garmentcut.review.photos import printable
 from garmentcut.review.routes import api, media
 from garmentcut.review.service import Service, Settings
@@ -34,6 +34,9 @@ from garmentcut.review.service import Service, Settings
 _SMALL_BODY, _ALPHA_BODY, _REDRAW_BODY = 64_000, 64_000_000, 24_000_000
 _ALPHA_PATH = re.compile(r"/api/photos/\d+/alpha")
 _REDRAW_PATH = re.compile(r"/api/photos/\d+/redraw")
+# What remove.bg answers errors with: its clients look for these.
+_REMOVEBG_STATUS = {401: 403, 413: 400, 415: 400, 422: 400}
+_REMOVEBG_CODES = {400: "invalid_request", 403: "auth_failed", 429: "rate_limit_exceeded"}
 HEAD_TIMEOUT_S = 10.0
 """Within which a request's head must have arrived."""
 MAX_CONNECTIONS = 400
@@ -67,7 +70,9 @@ def make_app(service: CutService) -> ASGIApp:
         app.include_router(router)
     for kind in _ERRORS:
         app.add_exception_handler(kind, _answer_error)
-    return Guard(app, service.access, _limit_of, pages.error_page)
+    return Guard(
+        app, service.access, _limit_of, lambda path, error: _refusal(path, error.status, str(error), error.code)
+    )
 
 
 def _limit_of(method: str, path: str) -> int:
@@ -108,11 +113,20 @@ def _answer_error(request: Request, error: Exception) -> Response:
         case _:
             status, code = 500, "internal"
             message = f"the server has made a mistake ({type(error).__name__}); its log says more"
+    return _refusal(request.url.path, status, message, code, headers=headers, **more)
+
+
+def _refusal(
+    path: str, status: int, message: str, code: str, *, headers: dict[str, str] | None = None, **more: Any
+) -> Response:
+    """The answer that says what is wrong, by the path that was asked for: JSON for programs, a page for people."""
     message = printable(message)
-    status, content = fault_of(request.url.path, status, message, code, **more)
-    if content is not None:
-        return JSONResponse(content, status, headers=headers)
-    return HTMLResponse(pages.error_page(status, message), status, headers=headers)
+    if path == "/v1.0/removebg":
+        status = _REMOVEBG_STATUS.get(status, status)
+        more["errors"] = [{"title": message, "code": _REMOVEBG_CODES.get(status, "error")}]
+    elif not path.startswith(("/api", "/media", "/cut", "/static", "/openapi.json")):
+        return HTMLResponse(pages.error_page(status, message), status, headers=headers)
+    return JSONResponse({"error": message, "code": code, **more}, status, headers=headers)
 
 
 class Connections:
