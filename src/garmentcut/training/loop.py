@@ -114,7 +114,7 @@ def train(run: Run, fabric: Fabric, stop: StopRequest) -> Generator[Event, None,
     """
     recipe, training = run.recipe, run.recipe.training
     if (progress := load_state(run.state_path, {})).ended:
-        yield _ended(progress, progress.ended, was_finished=True)
+        yield progress.end(progress.ended, was_finished=True)
         return
     with _opened(run, fabric) as session:
         parts, progress, reason = session.parts, session.progress, ""
@@ -261,7 +261,7 @@ def _evaluate(session: Session) -> Evaluated:
         progress.ended = "all steps"
     elif 0 < run.recipe.training.patience <= progress.num_without_gain:
         progress.ended = "no gain"
-    event = Evaluated(progress.step, seen.mean_dice, seen.median_dice, seen.loss, is_best)
+    event = Evaluated(progress.step, *seen, is_best)
     if session.journal is not None:
         if is_best:
             try:
@@ -270,8 +270,7 @@ def _evaluate(session: Session) -> Evaluated:
                 raise TrainingStopped(f"{error}. {_kept(run.state_path)}") from error
         sheet = draw_sheet(network, session.measure_on, progress.step, seen, fabric=session.fabric)
         write_atomic(run.sheet_path(progress.step), sheet)
-        values = {"mean_dice": seen.mean_dice, "median_dice": seen.median_dice, "loss": seen.loss}
-        session.journal.append("evaluation", progress.step, {**values, "seconds": session.seconds})
+        session.journal.append("evaluation", progress.step, {**seen._asdict(), "seconds": session.seconds})
     network.train(was_training)
     return event
 
@@ -293,13 +292,7 @@ def _end(session: Session, reason: str) -> Ended:
         pace = round(median(row["photos_s"] for row in rows if row["kind"] == "step"), 2)
         session.run.write({**finished, "photos_s": pace, "ended": reason, "step": progress.step, "best": best})
     _save(session)  # last: were it killed before, the next session would only do the end again
-    return _ended(progress, reason)
-
-
-def _ended(progress: Progress, reason: str, *, was_finished: bool = False) -> Ended:
-    """The last event of a training."""
-    step, best_dice, best_step, seconds = progress.step, progress.best_dice, progress.best_step, progress.seconds
-    return Ended(reason, step, best_dice, best_step, seconds, was_finished=was_finished)
+    return progress.end(reason)
 
 
 def _now() -> str:

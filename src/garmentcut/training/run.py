@@ -107,15 +107,19 @@ class Run:
     @cached_property
     def facts(self) -> dict[str, Any]:
         """What a model should know of its training, for its card; JSON."""
+        height, pairs, boxes = self.recipe.data.frame_height, self.split.train, {}
+        if self.recipe.data.window != "photo":  # the garments' boxes in pixels of the framed photos
+            scales = [(pair, height / pair.size_hw[0]) for pair in pairs]
+            boxes = {"boxes_xyxy": [[round(side * scale) for side in pair.box_xyxy] for pair, scale in scales]}
         return {
             "recipe": asdict(self.recipe),
             "data": self.manifest.folder.resolve().name,
             **self.identity,
-            "num_trained_on": len(self.split.train),
+            "num_trained_on": len(pairs),
             "num_validated_on": len(self.split.validation),
             **self._learned_from,
             "versions": versions(),
-            **self._boxes,
+            **boxes,
         }
 
     @property
@@ -153,15 +157,6 @@ class Run:
             with suppress(ModelError):  # of a training that was begun, it may be gone
                 met |= {pair.name for pair in met_by(origin_of(start), self.manifest)}
         return tuple(pair for pair in self.split.validation if pair.name in met)
-
-    @property
-    def _boxes(self) -> dict[str, Any]:
-        """Of windows: the garments' boxes in pixels of the framed photos."""
-        if self.recipe.data.window == "photo":
-            return {}
-        height = self.recipe.data.frame_height
-        scales = ((pair, height / pair.size_hw[0]) for pair in self.split.train)
-        return {"boxes_xyxy": [[round(side * scale) for side in pair.box_xyxy] for pair, scale in scales]}
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -337,6 +332,10 @@ class Progress:
             self.best_dice, self.best_step = mean_dice, self.step
         self.num_without_gain = 0 if is_best else self.num_without_gain + 1
         return is_best
+
+    def end(self, reason: str, *, was_finished: bool = False) -> Ended:
+        """The last event of a training."""
+        return Ended(reason, self.step, self.best_dice, self.best_step, self.seconds, was_finished=was_finished)
 
 
 def save_state(path: Path, progress: Progress, parts: Mapping[str, Any]) -> None:

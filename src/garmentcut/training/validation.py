@@ -5,6 +5,8 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from statistics import fmean, median
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -27,22 +29,12 @@ _INK = (30, 30, 30)
 _JPEG_QUALITY = 88
 
 
-@dataclass(frozen=True)
-class Validation:
-    """The result of an evaluation on the validation photos."""
+class Validation(NamedTuple):
+    """The result of an evaluation: over the validation photos."""
 
-    dice: tuple[float, ...]  # of each validation photo, in their order
-    loss: float  # mean over the photos
-
-    @property
-    def mean_dice(self) -> float:
-        """Mean of the photos' Dice."""
-        return sum(self.dice) / len(self.dice)
-
-    @property
-    def median_dice(self) -> float:
-        """Median of the photos' Dice."""
-        return float(torch.tensor(self.dice, dtype=torch.float64).quantile(0.5))
+    mean_dice: float
+    median_dice: float
+    loss: float  # their mean
 
 
 @torch.no_grad()
@@ -61,7 +53,7 @@ def validate(network: nn.Module, samples: Samples, config: LossConfig, *, fabric
             table[index, 1] = total_loss(logits, target, config).total
     table = reduced(fabric, table, "sum")  # the rows of the other devices are 0 here
     dice, losses = table.cpu().T.tolist()
-    return Validation(tuple(dice), sum(losses) / len(losses))
+    return Validation(fmean(dice), median(dice), fmean(losses))
 
 
 def predict(network: nn.Module, sample: Sample, *, fabric: Fabric) -> tuple[Tensor, Tensor]:
