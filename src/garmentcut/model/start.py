@@ -42,8 +42,7 @@ def start_network(network: nn.Module, name: str, start: str) -> tuple[str, ...]:
         What was loaded and what was not, a sentence each.
 
     Raises:
-        ModelError: the weights do not fit or cannot be had from the hub, the network has no encoder, and so on.
-        ModelError: the file cannot be used.
+        ModelError: the weights do not fit, or cannot be read or fetched, the network has no encoder, and so on.
     """
     if start == "scratch":
         return (f"{name}: all weights drawn at random",)

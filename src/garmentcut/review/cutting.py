@@ -71,15 +71,9 @@ class Model:
         self._loading = threading.Lock()
         self._running = threading.Lock()
 
-    @property
-    def has_cutter(self) -> bool:
-        """The cutter is loaded."""
-        return self._cutter is not None
-
-    @property
-    def has_tiles(self) -> bool:
-        """The smart brush's model is loaded."""
-        return self._tiles is not None
+    def is_loaded(self, *, with_tiles: bool = False) -> bool:
+        """The cutter is loaded, and the smart brush's model where it is asked for."""
+        return self._cutter is not None and (self._tiles is not None or not with_tiles)
 
     def tiles(self) -> Tiles:
         """The model for the smart brush.
@@ -195,10 +189,8 @@ class CutQueue:
         """Cut one photo, of a photo file's content.
 
         Raises:
-            ReviewError: too many wait.
-            ReviewError: it cannot be read.
-            ReviewError: it has too many pixels, or would take too much memory.
-            ReviewError: there is no garment in it.
+            ReviewError: too many wait; or the photo cannot be read, has too many pixels, would take too much memory, or
+                shows no garment.
         """
         self._check_room()
         self._num_waiting += 1
@@ -270,7 +262,7 @@ class CutService:
         """Why the service is not ready, in words; empty: it is ready."""
         if self._is_closing.is_set():
             return "closing"
-        return "" if self.model.has_cutter else "the model is being loaded, or cannot be"
+        return "" if self.model.is_loaded() else "the model is being loaded, or cannot be"
 
     def _prepare(self) -> None:
         with suppress(ModelError):  # a request that needs it gets the error

@@ -23,6 +23,20 @@ from garmentcut.review.database import FAILED_DOUBT, NO_DOUBT, ActionRow, BatchR
 UNKNOWN_VIEW = "unknown"
 _AT_A_TIME = 400  # values in one question to the database
 Item = dict[str, Any]
+# What an item tells of a photo as the database has it.
+_SHOWN = (
+    "id",
+    "garment",
+    "view",
+    "doubt",
+    "verdict",
+    "state",
+    "version",
+    "note",
+    "undelivered",
+    "edge_share",
+    "changed_by",
+)
 _WORDS = {
     "accept": "Accepted",
     "reject": "Rejected",
@@ -69,16 +83,12 @@ def log_action(
     session.add(
         ActionRow(
             photo_id=photo.id,
-            version=photo.version,
             at=datetime.now(UTC) if by_cut else photo.changed_at,
             who="" if by_cut else photo.changed_by,
             kind=kind,
-            state=photo.state,
             seconds=seconds,
-            note=photo.note,
-            alpha_sha256=photo.alpha_sha256,
             pixels_changed=pixels_changed,
-            edge_share=photo.edge_share,
+            **{name: getattr(photo, name) for name in ("version", "state", "note", "alpha_sha256", "edge_share")},
         )
     )
 
@@ -216,26 +226,16 @@ def item_of(photo: PhotoRow, folder: Path) -> Item:
     row = row_of(photo)
     height, width = row.size_hw or (None, None)
     return {
-        "id": photo.id,
+        **{name: getattr(photo, name) for name in _SHOWN},
         "place": photo.key,
         "name": PurePosixPath(photo.key).name,
-        "garment": photo.garment,
-        "view": photo.view,
-        "doubt": photo.doubt,
-        "verdict": photo.verdict,
         "reasons": [printable(reason) for reason in row.reasons],
-        "state": photo.state,
-        "version": photo.version,
-        "note": photo.note,
         "width": width,
         "height": height,
         "reason": printable(row.reason),
         "has_draft": bool(photo.alpha_sha256) and photo.state != "corrected",
         "has_alpha": bool(photo.alpha_sha256),
-        "undelivered": photo.undelivered,
         "seconds": round(photo.seconds, 1),
-        "edge_share": photo.edge_share,
-        "changed_by": photo.changed_by,
         "changed_at": utc_of(photo.changed_at).isoformat() if photo.changed_at else None,
         "urls": _urls_of(photo, folder),
     }

@@ -139,18 +139,9 @@ def show_statistics(service: Serving) -> dict[str, Any]:
 @api.get("/photos/{photo_id}/actions", responses={404: _FAULTS[404]})
 def list_actions(service: Serving, photo_id: PhotoId) -> dict[str, Any]:
     """What was done to a photo, newest first."""
+    shown = ("who", "kind", "state", "version", "seconds", "note", "pixels_changed", "edge_share")
     actions = [
-        {
-            "at": utc_of(action.at).isoformat(),
-            "who": action.who,
-            "kind": action.kind,
-            "state": action.state,
-            "version": action.version,
-            "seconds": action.seconds,
-            "note": action.note,
-            "pixels_changed": action.pixels_changed,
-            "edge_share": action.edge_share,
-        }
+        {"at": utc_of(action.at).isoformat(), **{name: getattr(action, name) for name in shown}}
         for action in service.store.actions(photo_id)
     ]
     return {"actions": actions}

@@ -93,7 +93,7 @@ class Service(CutService):
         """Why the service is not ready, in words; empty: it is ready."""
         if reason := super().why_not_ready():
             return reason
-        if not self.model.has_tiles:
+        if not self.model.is_loaded(with_tiles=True):
             return "the model is being loaded, or cannot be"
         try:
             with self.database.read() as session:
@@ -159,8 +159,7 @@ class Service(CutService):
         """Let the model draw the box of a stroke again.
 
         Raises:
-            ReviewError: the photo or its prediction is gone.
-            ReviewError: too many strokes wait.
+            ReviewError: the photo or its prediction is gone, or too many strokes wait.
         """
         canvas = Canvas(self._photo_of(subject), self.alphas.predicted(subject), self.alphas.current(subject))
         return redraw(canvas, stroke, self.model.tiles())

@@ -309,8 +309,7 @@ class Store:
         """Accept, reject, open again, or give a correction up.
 
         Raises:
-            ReviewError: there is no such photo.
-            ReviewError: somebody was faster, or the photo was never cut.
+            ReviewError: there is no such photo, it was never cut, or somebody was faster.
         """
         with self.database.write() as session:
             photo = self._claimed(session, basis)
