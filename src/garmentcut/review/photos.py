@@ -17,8 +17,8 @@ from garmentcut.naming import VIEWS
 from garmentcut.photo.files import sha256_of
 from garmentcut.prediction.results import RESULTS_NAME, Row, fingerprint, heat_path, read_row
 from garmentcut.prediction.sources import subject_of
-from garmentcut.review.alphas import ReviewPhoto
 from garmentcut.review.database import FAILED_DOUBT, NO_DOUBT, ActionRow, BatchRow, PhotoRow
+from garmentcut.review.media import ReviewPhoto
 
 UNKNOWN_VIEW = "unknown"
 _AT_A_TIME = 400  # values in one question to the database

@@ -19,7 +19,7 @@ from garmentcut.model.card import alpha_of_logits
 from garmentcut.photo.color import srgb_of
 from garmentcut.photo.photo import Photo, resize_rgb, to_8_bit, to_alpha
 from garmentcut.prediction.cutter import Cutter
-from garmentcut.review.alphas import Alpha8
+from garmentcut.review.media import Alpha8
 
 _SIDES_PX = (320, 512)  # whole steps of every network; a runtime keeps two compiled
 _CONTEXT_PX = 32  # on each side of the stroke's box, at least

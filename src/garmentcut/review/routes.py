@@ -15,9 +15,9 @@ from starlette.responses import Response
 from garmentcut.errors import ReviewError
 from garmentcut.photo.write import png_bytes
 from garmentcut.prediction.results import heat_path
-from garmentcut.review.alphas import ReviewPhoto, read_gray
 from garmentcut.review.cutting import ErrorBody
 from garmentcut.review.database import PhotoRow
+from garmentcut.review.media import ReviewPhoto, read_gray
 from garmentcut.review.photos import content_keys, subject_of_photo, utc_of
 from garmentcut.review.queries import QueueQuery, statistics_of
 from garmentcut.review.redraw import Hint, Stroke

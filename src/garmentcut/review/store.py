@@ -25,8 +25,8 @@ from garmentcut.photo.write import encode_prepared, png_bytes
 from garmentcut.prediction.locate import split_garments
 from garmentcut.prediction.results import may_replace
 from garmentcut.prediction.sources import Source, garment_of, subject_of
-from garmentcut.review.alphas import AlphaFiles, EdgeChange, ReviewPhoto, measure_change, read_gray
 from garmentcut.review.database import ActionRow, BatchRow, Database, PhotoRow
+from garmentcut.review.media import AlphaFiles, EdgeChange, ReviewPhoto, measure_change, read_gray
 from garmentcut.review.photos import (
     Feed,
     Item,

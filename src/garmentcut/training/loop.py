@@ -30,10 +30,9 @@ from garmentcut.dataset.samples import (
 from garmentcut.dataset.split import prove_split
 from garmentcut.dataset.windows import WindowSamples
 from garmentcut.errors import ModelError, TrainingError, TrainingStopped
-from garmentcut.model.checkpoint import save_network
+from garmentcut.model.checkpoint import save_network, start_network
 from garmentcut.model.encoder import Encoder
 from garmentcut.model.networks import build_network
-from garmentcut.model.start import start_network
 from garmentcut.photo.files import write_atomic
 from garmentcut.recipe import Recipe
 from garmentcut.training.devices import (

@@ -21,8 +21,7 @@ from garmentcut.dataset.manifest import Manifest, Pair
 from garmentcut.dataset.split import find_met, hashes_of, packed_hashes, unpacked_hashes
 from garmentcut.errors import ConfigError, LockTakenError, ModelError, TrainingError
 from garmentcut.model.card import UNKNOWN
-from garmentcut.model.checkpoint import NetworkSpec, read_weights
-from garmentcut.model.start import Origin, origin_of
+from garmentcut.model.checkpoint import NetworkSpec, Origin, origin_of, read_weights
 from garmentcut.photo.files import FolderLock, json_of, write_atomic
 from garmentcut.recipe import STAGES, Recipe, load_recipe, recipe_toml, stage_recipe
 from garmentcut.training.logging import Ended, Evaluated

@@ -27,8 +27,7 @@ from garmentcut.dataset.split import Scheme, assign_splits
 from garmentcut.dataset.windows import MAP_REDUCTION, framed, map_paths, write_map
 from garmentcut.errors import NoGarmentError, TrainingError
 from garmentcut.model.card import UNKNOWN, StageSizes
-from garmentcut.model.checkpoint import load_network
-from garmentcut.model.start import origin_of
+from garmentcut.model.checkpoint import load_network, origin_of
 from garmentcut.photo.files import json_of, write_atomic
 from garmentcut.prediction.cutter import segment_crop
 from garmentcut.prediction.locate import Frame, crop_of, find_garment
