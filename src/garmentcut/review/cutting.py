@@ -293,28 +293,29 @@ _MEANINGS = {
 }
 
 
-def _form_of(**fields: str) -> dict[str, Any]:
-    """The schema of a form: its fields, and what each means; the first is the file."""
+def _described(*media_types: str, takes_bytes: bool = False, **fields: str) -> dict[str, Any]:
+    """How a route is documented: the fields of its form and what each means, the first the file; and its answers.
+
+    Args:
+        media_types: of a cutout.
+        takes_bytes: the photo may be sent as the whole body, too.
+        fields: of the form.
+    """
     schemas: dict[str, Any] = {name: {"type": "string", "description": meaning} for name, meaning in fields.items()}
     schemas[next(iter(fields))]["format"] = "binary"
-    return {"multipart/form-data": {"schema": {"type": "object", "properties": schemas}}}
-
-
-def _body_of(content: dict[str, Any]) -> dict[str, Any]:
-    return {"requestBody": {"required": True, "content": content}}
-
-
-def _answers(*media_types: str) -> dict[int | str, dict[str, Any]]:
+    bodies = {"application/octet-stream": _BINARY} if takes_bytes else {}
+    bodies["multipart/form-data"] = {"schema": {"type": "object", "properties": schemas}}
+    cutout = {"description": "The cutout.", "content": dict.fromkeys(sorted(set(media_types)), _BINARY)}
+    faults = {status: {"model": ErrorBody, "description": meaning} for status, meaning in _MEANINGS.items()}
     return {
-        200: {"description": "The cutout.", "content": dict.fromkeys(sorted(set(media_types)), _BINARY)},
-        **{status: {"model": ErrorBody, "description": meaning} for status, meaning in _MEANINGS.items()},
+        "openapi_extra": {"requestBody": {"required": True, "content": bodies}},
+        "responses": {200: cutout, **faults},
     }
 
 
 @router.post(
     "/cut",
-    openapi_extra=_body_of({"application/octet-stream": _BINARY, **_form_of(photo="The photo.")}),
-    responses=_answers(*(FORMATS[name].media_type for name in get_args(Wanted))),
+    **_described(*(FORMATS[name].media_type for name in get_args(Wanted)), takes_bytes=True, photo="The photo."),
 )
 async def cut(
     request: Request,
@@ -334,18 +335,16 @@ async def cut(
 
 @router.post(
     "/v1.0/removebg",
-    openapi_extra=_body_of(
-        _form_of(
-            image_file="The photo.",
-            size=f"Most pixels of the answer: {', '.join(_SIZES_MP)}; auto or full: as many as the photo has.",
-            format="auto or png, jpg, webp.",
-            channels="rgba, or alpha: the alpha alone, gray.",
-            bg_color="Colour to lay the garment on: fff, 81d4fa or a name.",
-            crop="true: trim to the garment.",
-            crop_margin="Pixels kept around a trimmed garment.",
-        )
+    **_described(
+        *("image/png", "image/jpeg", "image/webp"),
+        image_file="The photo.",
+        size=f"Most pixels of the answer: {', '.join(_SIZES_MP)}; auto or full: as many as the photo has.",
+        format="auto or png, jpg, webp.",
+        channels="rgba, or alpha: the alpha alone, gray.",
+        bg_color="Colour to lay the garment on: fff, 81d4fa or a name.",
+        crop="true: trim to the garment.",
+        crop_margin="Pixels kept around a trimmed garment.",
     ),
-    responses=_answers("image/png", "image/jpeg", "image/webp"),
 )
 async def cut_as_removebg(request: Request, service: Serving) -> Response:
     """Cut one photo as remove.bg's interface does, for its clients: they need another address and no more."""
@@ -362,14 +361,12 @@ async def cut_as_removebg(request: Request, service: Serving) -> Response:
 
 @router.post(
     "/api/remove",
-    openapi_extra=_body_of(
-        _form_of(
-            file="The photo.",
-            om="true: the mask alone.",
-            bgc="Colour to lay the garment on: red,green,blue,alpha from 0 to 255; the alpha is 255 or 0.",
-        )
+    **_described(
+        "image/png",
+        file="The photo.",
+        om="true: the mask alone.",
+        bgc="Colour to lay the garment on: red,green,blue,alpha from 0 to 255; the alpha is 255 or 0.",
     ),
-    responses=_answers("image/png"),
 )
 async def cut_as_rembg(request: Request, service: Serving) -> Response:
     """Cut one photo as rembg's server does, for its clients; the choice of its models and of matting is ignored."""

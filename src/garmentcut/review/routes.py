@@ -16,8 +16,7 @@ from garmentcut.errors import ReviewError
 from garmentcut.photo.write import png_bytes
 from garmentcut.prediction.results import heat_path
 from garmentcut.review.cutting import ErrorBody
-from garmentcut.review.database import PhotoRow
-from garmentcut.review.media import ReviewPhoto, read_gray
+from garmentcut.review.media import read_gray
 from garmentcut.review.photos import content_keys, subject_of_photo, utc_of
 from garmentcut.review.queries import QueueQuery, statistics_of
 from garmentcut.review.redraw import Hint, Stroke
@@ -176,19 +175,19 @@ def send_thumbnail(
 @media.get("/{photo_id}/photo.jpg")
 def send_photo(request: Request, service: Serving, photo_id: PhotoId, v: Content = "") -> Response:
     """The photo at full size: upright, sRGB, quality 95, colours not halved."""
-    return _full_size(request, service.store.find(photo_id), v, "photo", service.media.photo, kind="image/jpeg")
+    return _full_size(request, service, photo_id, v, "photo", kind="image/jpeg")
 
 
 @media.get("/{photo_id}/alpha.png")
 def send_alpha(request: Request, service: Serving, photo_id: PhotoId, v: Content = "") -> Response:
     """The current alpha: 8-bit gray, full size."""
-    return _full_size(request, service.store.find(photo_id), v, "alpha", service.media.alpha)
+    return _full_size(request, service, photo_id, v, "alpha")
 
 
 @media.get("/{photo_id}/predicted.png")
 def send_predicted(request: Request, service: Serving, photo_id: PhotoId, v: Content = "") -> Response:
     """The model's alpha: 8-bit gray, full size."""
-    return _full_size(request, service.store.find(photo_id), v, "predicted", service.media.predicted)
+    return _full_size(request, service, photo_id, v, "predicted")
 
 
 @media.get("/{photo_id}/heat.png")
@@ -204,14 +203,17 @@ def send_heat(request: Request, service: Serving, photo_id: PhotoId, v: Content 
 
 def _full_size(
     request: Request,
-    photo: PhotoRow,
+    service: Service,
+    photo_id: int,
     version: str,
-    what: str,
-    make: Callable[[ReviewPhoto, str], bytes],
+    what: Literal["photo", "alpha", "predicted"],
+    *,
     kind: str = "image/png",
 ) -> Response:
-    key = content_keys(photo)[what]
-    return _picture(request, key, lambda: make(subject_of_photo(photo), key), is_asked_for=version == key, kind=kind)
+    photo = service.store.find(photo_id)
+    subject, key = subject_of_photo(photo), content_keys(photo)[what]
+    make = getattr(service.media, what)
+    return _picture(request, key, lambda: make(subject, key), is_asked_for=version == key, kind=kind)
 
 
 def _picture(

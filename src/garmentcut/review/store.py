@@ -219,9 +219,7 @@ class DecisionWriter:
 
 def wanted_alpha(photo: PhotoRow) -> str:
     """SHA-256 of the alpha that the outputs should hold; empty: the prediction. Undecided, they stay as they are."""
-    if photo.state in ("accepted", "corrected"):
-        return photo.alpha_sha256 if photo.state == "corrected" else ""
-    return photo.delivered_sha256
+    return {"accepted": "", "corrected": photo.alpha_sha256}.get(photo.state, photo.delivered_sha256)
 
 
 def _delivered_subject(photo: PhotoRow) -> ReviewPhoto:
@@ -278,10 +276,6 @@ class Store:
         """
         with self.database.read() as session:
             return self.photo(session, photo_id)
-
-    def item(self, photo_id: int) -> Item:
-        """A photo's item."""
-        return item_of(self.find(photo_id), self.folder)
 
     def revision(self, session: Session) -> int:
         """Of the batch: one higher with each write."""
@@ -340,7 +334,9 @@ class Store:
             ReviewError: as `decide`; `png` is no 8-bit gray PNG of the photo's size, there is no prediction to compare
                 it with, or it cannot be written: then nothing has changed.
         """
-        photo = self._early_check(basis)
+        with self.database.read() as session:
+            photo = self.photo(session, basis.photo_id)
+            self._check_version(session, photo, basis)  # before any work is put into a stale write
         subject = subject_of_photo(photo)
         if subject.row.size_hw is None or photo.state == "failed":
             raise ReviewError("it was not cut, so there is nothing to correct", code="unfit")
@@ -377,19 +373,12 @@ class Store:
         """A photo after a write: it is stored, whatever happens from here on."""
         try:
             self._writer.apply(photo_id)
-            return self.item(photo_id)
+            return item_of(self.find(photo_id), self.folder)
         except (OSError, DBAPIError, DatabaseError) as error:
             reason = getattr(error, "orig", None) or getattr(error, "strerror", None)
             raise ReviewError(
                 f"it is stored, but what followed failed ({reason or error}); load the page again", code="not_settled"
             ) from error
-
-    def _early_check(self, basis: Basis) -> PhotoRow:
-        """Refuse a stale write before any work is put into it."""
-        with self.database.read() as session:
-            photo = self.photo(session, basis.photo_id)
-            self._check_version(session, photo, basis)
-            return photo
 
     def _claimed(self, session: Session, basis: Basis) -> PhotoRow:
         """The photo, ready to be changed: writers of a batch take turns at its row."""

@@ -118,6 +118,8 @@ def train(run: Run, fabric: Fabric, stop: StopRequest) -> Generator[Event, None,
     with _opened(run, fabric) as session:
         parts, progress, reason = session.parts, session.progress, ""
         steps_left = range(progress.step, training.steps)
+        # Each look at the losses makes the processor wait for the device.
+        look_every = 1 if fabric.device.type == "cpu" else _DEVICE_STEPS_BETWEEN_LOOKS
         watch = LossWatch(fabric, training.steps, training.batch)
         for step, batch in open_feed(session.learn_from, recipe, steps_left, fabric=fabric, weights=parts.weights):
             # ------------------------------------ one step ------------------------------------
@@ -135,7 +137,7 @@ def train(run: Run, fabric: Fabric, stop: StopRequest) -> Generator[Event, None,
             is_due = progress.step % training.evaluate_every == 0 or progress.step == training.steps
 
             # Every few steps: check the losses, and whether to stop.
-            if is_due or progress.step % session.look_every == 0:
+            if is_due or progress.step % look_every == 0:
                 yield from _write_steps(session, watch.read())
                 reason = stop.agreed(fabric)
 
@@ -225,11 +227,6 @@ class Session:
     journal: TrainingJournal | None  # of the first process; None in the others, which write nothing
     seconds_before: float  # of earlier sessions
     began: float = field(default_factory=time.perf_counter)  # on `time.perf_counter`
-
-    @property
-    def look_every(self) -> int:
-        """Steps between checks of the losses: each makes the processor wait for the device."""
-        return 1 if self.fabric.device.type == "cpu" else _DEVICE_STEPS_BETWEEN_LOOKS
 
     @property
     def seconds(self) -> float:
