@@ -169,7 +169,6 @@ KILLED = """
 import os, pickle, signal, sys
 import torch
 from lightning.fabric import Fabric
-from garmentcut.training.loop import train
 from garmentcut.training.devices import StopRequest
 torch.set_num_threads(1)
 run = pickle.load(open(sys.argv[1], "rb"))

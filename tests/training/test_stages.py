@@ -17,8 +17,7 @@ from garmentcut.model.card import card_of, stage_network_of, with_card
 from garmentcut.recipe import load_recipe
 from garmentcut.training.devices import Devices
 from garmentcut.training.logging import Ended, Planned
-from garmentcut.training.run import Run
-from garmentcut.training.splits import training_split
+from garmentcut.training.run import Run, training_split
 from garmentcut.training.stages import fold_runs, fold_splits, plan_of, stage_runs, train_all
 
 CPU = Devices("cpu")

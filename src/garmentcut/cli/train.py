@@ -30,9 +30,9 @@ from garmentcut.cli.app import (
 from garmentcut.errors import counted
 
 if TYPE_CHECKING:
-    from garmentcut.training.devices import Devices
-    from garmentcut.training.logging import Evaluated, Event, Planned, StepDone
-    from garmentcut.training.run import Run
+    from garmentcut.training.devices import Devices, launched
+    from garmentcut.training.logging import Ended, Evaluated, Event, Planned, StepDone
+    from garmentcut.training.run import RANGE_CURVE_NAME, Run, training_splits, without_wrong
 
 Show = Callable[["Run", "Event"], None]
 
@@ -79,7 +79,6 @@ def train(
     if out == "" or (out is None and augmentations is None):
         fail("--out is missing or empty: the folder for the run")
     # Imported here: `--help` must not wait for torch.
-    from garmentcut.training.devices import Devices
 
     runs = _plan((recipe, set or []), (data, fold, validation), Path(out or "."))
     if augmentations is not None:
@@ -97,8 +96,6 @@ def _plan(recipe: tuple[str, list[str]], data: tuple[Path, str | None, str | Non
     from garmentcut.config import parse_override
     from garmentcut.dataset.manifest import read_manifest
     from garmentcut.recipe import load_recipe
-    from garmentcut.training.run import Run
-    from garmentcut.training.splits import training_splits, without_wrong
 
     (name, overrides), (folder, fold, validation) = recipe, data
     options, manifest = load_recipe(Path(name), dict(map(parse_override, overrides))), read_manifest(folder)
@@ -113,7 +110,6 @@ def _plan(recipe: tuple[str, list[str]], data: tuple[Path, str | None, str | Non
 def _train(
     runs: "list[Run]", devices: "Devices", data: Path, *, limits: tuple[float | None, float | None], as_json: bool
 ) -> None:
-    from garmentcut.training.logging import Ended
     from garmentcut.training.stages import train_all
 
     ends: dict[Path, Ended] = {}
@@ -139,8 +135,6 @@ def _train(
 
 
 def _try_rates(run: "Run", devices: "Devices", *, as_json: bool) -> None:
-    from garmentcut.training.devices import Devices, launched
-    from garmentcut.training.run import RANGE_CURVE_NAME
     from garmentcut.training.trial import try_rates
 
     with run.held(), launched(Devices(devices.accelerator), run.recipe.training) as fabric:
@@ -214,7 +208,6 @@ _LINES_A_RUN, _LONG_RUN_STEPS = 20, 200
 
 
 def _lines(folders: Sequence[Path]) -> Show:
-    from garmentcut.training.logging import Evaluated, Planned, StepDone
 
     last: dict[str, StepDone] = {}
 
@@ -233,7 +226,6 @@ def _lines(folders: Sequence[Path]) -> Show:
 
 
 def _bar(progress: Any, folders: Sequence[Path]) -> Show:
-    from garmentcut.training.logging import Evaluated, Planned, StepDone
 
     best: dict[str, float] = {}
     tasks: dict[str, Any] = {}

@@ -23,12 +23,12 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from garmentcut import __version__
 from garmentcut.errors import DatabaseError, ModelError, ReviewError, UsageError, code_of
 from garmentcut.prediction.folder import read_batch
-from garmentcut.review import cutting, pages
+from garmentcut.review import cutting
 from garmentcut.review.cutting import MAX_PHOTO_BYTES, UNJUDGED_S, CutService, Model
 from garmentcut.review.database import reason_of
 from garmentcut.review.guard import CUT_PATHS, STALL_BYTES, STALL_S, Access, Guard, open_access
 from garmentcut.review.photos import printable
-from garmentcut.review.routes import api, media
+from garmentcut.review.routes import api, error_page, media, pages, static
 from garmentcut.review.service import Service, Settings
 
 _SMALL_BODY, _ALPHA_BODY, _REDRAW_BODY = 64_000, 64_000_000, 24_000_000
@@ -65,8 +65,8 @@ def make_app(service: CutService) -> ASGIApp:
         description="What `garmentcut review` and `garmentcut serve` answer; see docs/review-api.md.",
     )
     app.state.service = service
-    of_batch = (pages.router, api, media) if isinstance(service, Service) else ()
-    for router in (cutting.router, pages.static, *of_batch):
+    of_batch = (pages, api, media) if isinstance(service, Service) else ()
+    for router in (cutting.router, static, *of_batch):
         app.include_router(router)
     for kind in _ERRORS:
         app.add_exception_handler(kind, _answer_error)
@@ -125,7 +125,7 @@ def _refusal(
         status = _REMOVEBG_STATUS.get(status, status)
         more["errors"] = [{"title": message, "code": _REMOVEBG_CODES.get(status, "error")}]
     elif not path.startswith(("/api", "/media", "/cut", "/static", "/openapi.json")):
-        return HTMLResponse(pages.error_page(status, message), status, headers=headers)
+        return HTMLResponse(error_page(status, message), status, headers=headers)
     return JSONResponse({"error": message, "code": code, **more}, status, headers=headers)
 
 

@@ -17,7 +17,7 @@ from garmentcut.naming import VIEWS
 from garmentcut.photo.files import sha256_of
 from garmentcut.prediction.results import RESULTS_NAME, Row, fingerprint, heat_path, read_row
 from garmentcut.prediction.sources import subject_of
-from garmentcut.review.database import FAILED_DOUBT, NO_DOUBT, ActionRow, BatchRow, PhotoRow
+from garmentcut.review.database import FAILED_DOUBT, NO_DOUBT, ActionRow, BatchRow, PhotoRow, utc_of
 from garmentcut.review.media import ReviewPhoto
 
 UNKNOWN_VIEW = "unknown"
@@ -247,11 +247,6 @@ def subject_of_photo(photo: PhotoRow) -> ReviewPhoto:
     place = row.place or Path(row.input).stem
     stem = decision_stem(place, row.input, is_second=photo.key != photo.place)
     return ReviewPhoto(row, stem, photo.alpha_sha256, holds_prediction=not photo.delivered_sha256)
-
-
-def utc_of(time: datetime) -> datetime:
-    """A time from the database, in UTC; SQLite's times have lost their zone."""
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
 def last_action(session: Session, photo: PhotoRow) -> str:

@@ -17,11 +17,10 @@ from garmentcut.photo.photo import Photo
 from garmentcut.prediction.folder import Order, read_batch
 from garmentcut.prediction.results import RESULTS_NAME
 from garmentcut.review.cutting import CutService, Model
-from garmentcut.review.database import Database
+from garmentcut.review.database import Database, QueueQuery, count_states, find_neighbours, find_page, overview_of
 from garmentcut.review.guard import Access
 from garmentcut.review.media import THUMBNAILS, Alpha8, AlphaFiles, Media, ReviewPhoto
 from garmentcut.review.photos import Item, item_of
-from garmentcut.review.queries import QueueQuery, count_states, find_neighbours, find_page, overview_of
 from garmentcut.review.redraw import Canvas, Stroke, redraw
 from garmentcut.review.store import Store
 

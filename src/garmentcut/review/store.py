@@ -25,7 +25,7 @@ from garmentcut.photo.write import encode_prepared, png_bytes
 from garmentcut.prediction.locate import split_garments
 from garmentcut.prediction.results import may_replace
 from garmentcut.prediction.sources import Source, garment_of, subject_of
-from garmentcut.review.database import ActionRow, BatchRow, Database, PhotoRow
+from garmentcut.review.database import ActionRow, BatchRow, Database, PhotoRow, utc_of
 from garmentcut.review.media import AlphaFiles, EdgeChange, ReviewPhoto, measure_change, read_gray
 from garmentcut.review.photos import (
     Feed,
@@ -36,7 +36,6 @@ from garmentcut.review.photos import (
     printable,
     subject_of_photo,
     take_rows,
-    utc_of,
 )
 
 _LOCK_TIMEOUT_S = 120

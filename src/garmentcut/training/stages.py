@@ -35,8 +35,7 @@ from garmentcut.recipe import STAGES, Recipe, stage_recipe
 from garmentcut.training.devices import Devices, has_bfloat16, is_first_process, launched, uses_cuda
 from garmentcut.training.logging import Ended, Event, Planned
 from garmentcut.training.loop import seconds_a_step, train_runs
-from garmentcut.training.run import DRAWN_NAME, FOLDS_NAME, PLAN_NAME, Run, met_by
-from garmentcut.training.splits import Split
+from garmentcut.training.run import DRAWN_NAME, FOLDS_NAME, PLAN_NAME, Run, Split, met_by
 
 _OTHER_SCALE = 0.84  # of the second, mirrored map of each photo
 _LEAST_STEPS = 20
