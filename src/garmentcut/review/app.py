@@ -292,14 +292,10 @@ def serve(
     say: Callable[[str], None],
     open_browser: bool = False,
 ) -> None:
-    """Serve a batch until it is stopped; requests under way are finished.
+    """Serve a batch on a socket of `bind` until it is stopped; requests under way are finished.
 
-    Args:
-        settings: the batch.
-        listening: of `bind`.
-        token: demanded of readers; None: one is drawn if other machines can reach the server.
-        say: called with the link once it works.
-        open_browser: open it, too.
+    `say` is called with the link once it works; `open_browser`: it is opened, too. Readers must bring the `token`;
+    None: one is drawn if other machines can reach the server.
 
     Raises:
         garmentcut.errors.SourceError: the folder is no batch.
@@ -322,13 +318,9 @@ def serve(
 
 
 def serve_cuts(model: Model, listening: socket.socket, *, token: str | None, say: Callable[[str], None]) -> None:
-    """Cut photos that are sent, without a batch, until it is stopped; requests under way are finished.
+    """Cut photos that are sent, without a batch, as `serve`; requests under way are finished.
 
-    Args:
-        model: cuts.
-        listening: of `bind`.
-        token: demanded of callers; None: one is drawn if other machines can reach the server.
-        say: called with the addresses and a drawn token once they work.
+    `say` is called with the addresses, and a token that was drawn, once they work.
 
     Raises:
         garmentcut.errors.ModelError: it cannot be loaded.

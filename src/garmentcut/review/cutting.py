@@ -54,13 +54,7 @@ _NOT_DONE = ("image_url", "bg_image_url", "bg_image_file", "roi", "scale", "posi
 
 
 class Model:
-    """Loads a model file on first use and shares it.
-
-    Args:
-        path: an ONNX file with a card; None: the embedded one.
-        config: backend and threads.
-        cut: effort and choke.
-    """
+    """Loads a model file on first use and shares it; None: the embedded one."""
 
     def __init__(
         self, path: Path | None = None, config: RuntimeConfig | None = None, cut: CutConfig | None = None
@@ -296,10 +290,7 @@ _MEANINGS = {
 def _described(*media_types: str, takes_bytes: bool = False, **fields: str) -> dict[str, Any]:
     """How a route is documented: the fields of its form and what each means, the first the file; and its answers.
 
-    Args:
-        media_types: of a cutout.
-        takes_bytes: the photo may be sent as the whole body, too.
-        fields: of the form.
+    `takes_bytes`: the photo may be sent as the whole body, too.
     """
     schemas: dict[str, Any] = {name: {"type": "string", "description": meaning} for name, meaning in fields.items()}
     schemas[next(iter(fields))]["format"] = "binary"

@@ -68,12 +68,8 @@ def train_runs(
 ) -> Generator[tuple[Run, Event], None, None]:
     """Train runs of one recipe, each from where it is; everything is checked before the first step.
 
-    With several devices this starts the same command again for each of the others; there, nothing is yielded.
-
-    Args:
-        runs: one at least, all of one recipe.
-        devices: what to train on.
-        minutes: after these, the run under way saves its state and ends; the others are not begun.
+    With several devices this starts the same command again for each of the others; there, nothing is yielded. After
+    `minutes` the run under way saves its state and ends; the others are not begun.
 
     Yields:
         A run and what it tells.

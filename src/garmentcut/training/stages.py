@@ -63,11 +63,8 @@ def train_all(
 ) -> Generator[_Told, None, None]:
     """Train runs of one recipe, each from where it stands; of a model of stages, all its networks in turn.
 
-    Args:
-        runs: as `train_runs`; of a model of stages, its networks are trained below their folders.
-        devices: what to train on.
-        minutes: after these, the network under way saves its state, and the others are not begun.
-        hours: of a model of stages: fit the number of steps to these, once, when the run begins.
+    The networks of a model of stages are trained below their run's folder, their numbers of steps fitted to `hours`,
+    once, when the run begins. After `minutes` the network under way saves its state, and the others are not begun.
 
     Raises:
         TrainingError, DatasetError: as `train_runs`; or too few garments for folds, or `hours` for a single network.

@@ -21,7 +21,10 @@ _CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 16: (2, 2, 3, 3, 3)}
 
 
 class PretrainedNetwork(PhotoNetwork):
-    """A network whose encoder can start from ImageNet's weights; a subclass writes `take_weights`."""
+    """A network whose encoder can start from ImageNet's weights; a subclass writes `take_weights`.
+
+    `num_classes`, which each of the papers' networks takes, is the number of channels of its logits.
+    """
 
     source: str
     """What torchvision or timm calls these weights: `VGG16_Weights.IMAGENET1K_V1`, `resnet50s.gluon_in1k`."""
@@ -61,11 +64,8 @@ def hub_weights(name: str) -> Weights:
 def load_weights(module: nn.Module, weights: Weights, *, of: str, names: Mapping[str, str] | None = None) -> None:
     """Copy weights into a module: all of its own, and nothing if one of them does not fit.
 
-    Args:
-        module: What they go into.
-        weights: State dict; what the module lacks in it (a classifier, say) is left.
-        of: The architecture, for the error.
-        names: The module's own key to the key in `weights`; equal by default.
+    What the module lacks of `weights` (a classifier, say) is left. `names` leads from the module's own keys to those in
+    `weights`, equal by default; `of` is the architecture, for the error.
 
     Raises:
         ValueError: a tensor is missing or has another shape.
@@ -83,11 +83,8 @@ def vgg_blocks(
 ) -> nn.ModuleList:
     """Five blocks of 3x3 convolutions and ReLUs, 64 to 512 wide, He-initialised; no pools.
 
-    Args:
-        depth: 11 or 16, as in the paper's name of the network.
-        batch_norm: A batch norm between each convolution and its ReLU.
-        first_padding: Zeros around the photo.
-        last_dilation: Of the last block's kernels.
+    `depth`: 11 or 16, as in the paper's name of the network; `batch_norm`: one between each convolution and its ReLU;
+    `first_padding`: zeros around the photo; `last_dilation`: of the last block's kernels.
     """
     blocks = nn.ModuleList()
     for channels, width, count in zip((3, *WIDTHS), WIDTHS, _CONVOLUTIONS[depth], strict=False):

@@ -51,7 +51,6 @@ class PspNet(PretrainedNetwork):
         depth: ResNet's, 50 or 101.
         auxiliary: Add the published auxiliary head on the third stage; see `logits_and_auxiliary`. Off by default: a
             head that no loss reaches is only weight, and a forward pass has one result.
-        num_classes: Channels of the logits.
     """
 
     multiple_of = 8
@@ -157,7 +156,6 @@ class DeepLabPlus(PretrainedNetwork):
     Args:
         encoder: `resnet50`, `resnet101` or `xception65`.
         output_stride: 16, as the paper trains, or 8, finer, with 2.6 times the arithmetic.
-        num_classes: Channels of the logits.
     """
 
     min_training_photos = 2

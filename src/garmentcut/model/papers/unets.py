@@ -192,7 +192,6 @@ class TernausNet(PretrainedNetwork):
     Args:
         depth: VGG's, 11 or 16.
         upsampling: `deconv`, or for 16 also `bilinear`.
-        num_classes: Channels of the logits.
     """
 
     multiple_of = 32
@@ -248,9 +247,6 @@ class LinkNet34(PretrainedNetwork):
     pixel of padding, which ends at the photo's size.
 
     Sides are multiples of 32.
-
-    Args:
-        num_classes: Channels of the logits.
     """
 
     source = "ResNet34_Weights.IMAGENET1K_V1"
