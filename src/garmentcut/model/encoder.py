@@ -167,7 +167,8 @@ def _check_pyramid(name: str, strides: list[int], layout: object) -> None:
 def _fix_padding(trunk: nn.Module) -> None:
     for module in trunk.modules():
         if type(module) is Conv2dSame:
-            module.__class__ = EvenConv2d  # the same convolution and weights, padded another way
+            # The same convolution and weights, padded another way.
+            module.__class__ = EvenConv2d  # type: ignore[assignment]
 
 
 def _spread(three: tuple[float, ...], channels: int) -> tuple[float, ...]:

@@ -270,12 +270,13 @@ class ErrorBody(BaseModel):
     code: str
 
 
-def _service_of(request: Request) -> CutService:
+def service_of(request: Request) -> CutService:
+    """The service that all routes share."""
     service: CutService = request.app.state.service
     return service
 
 
-Serving = Annotated[CutService, Depends(_service_of)]
+Serving = Annotated[CutService, Depends(service_of)]
 router = APIRouter(tags=["cut"], default_response_class=Response)
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _MEANINGS = {
@@ -294,7 +295,7 @@ def _described(*media_types: str, takes_bytes: bool = False, **fields: str) -> d
     """
     schemas: dict[str, Any] = {name: {"type": "string", "description": meaning} for name, meaning in fields.items()}
     schemas[next(iter(fields))]["format"] = "binary"
-    bodies = {"application/octet-stream": _BINARY} if takes_bytes else {}
+    bodies: dict[str, Any] = {"application/octet-stream": _BINARY} if takes_bytes else {}
     bodies["multipart/form-data"] = {"schema": {"type": "object", "properties": schemas}}
     cutout = {"description": "The cutout.", "content": dict.fromkeys(sorted(set(media_types)), _BINARY)}
     faults = {status: {"model": ErrorBody, "description": meaning} for status, meaning in _MEANINGS.items()}
@@ -343,7 +344,12 @@ async def cut_as_removebg(request: Request, service: Serving) -> Response:
         form = await _read_form(request, body)
         fields = form.fields
         order = _order_of_removebg(fields, form.name)
-        photo = form.photo if form.photo is not None else _from_base64(fields.get("image_file_b64", ""))
+        photo = form.photo
+        if photo is None:
+            text = fields.get("image_file_b64", "")
+            if not text:
+                raise ReviewError("the form has no file in it; send it as `image_file`", code="not_a_photo")
+            photo = from_base64(text.partition(",")[2] if text.startswith("data:") else text, "image_file_b64")
         content = await service.cut_queue.cut(photo, order)
     if "application/json" in request.headers.get("accept", ""):
         return JSONResponse({"data": {"result_b64": base64.b64encode(content).decode()}})
@@ -462,13 +468,16 @@ def _opaque(what: str, color: tuple[int, ...]) -> str | None:
     return "#{:02x}{:02x}{:02x}".format(*color[:3]) if color[3] else None
 
 
-def _from_base64(text: str) -> bytes:
-    if not text:
-        raise ReviewError("the form has no file in it; send it as `image_file`", code="not_a_photo")
+def from_base64(text: str, what: str, *, code: str = "") -> bytes:
+    """The bytes of a text in base64.
+
+    Raises:
+        ReviewError: it is none, with this code; `what` is its name in the message.
+    """
     try:
-        return base64.b64decode(text.partition(",")[2] if text.startswith("data:") else text, validate=True)
+        return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise ReviewError("image_file_b64: not base64") from error
+        raise ReviewError(f"{what}: not base64", code=code) from error
 
 
 def _decoded(data: bytes) -> Photo:

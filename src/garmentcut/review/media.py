@@ -143,18 +143,13 @@ class AlphaFiles:
             raise ReviewError("cut by an older garmentcut; run the same garmentcut cut again", code="not_found")
         return order
 
-    def limits_of(self, row: Row) -> ReadConfig:
-        """The limits of the row's run; the default limits if they are not known."""
-        order = self._order_of(row)
-        return order.read if order else ReadConfig()
-
     def read_photo(self, row: Row) -> Photo:
         """The photo as it was cut.
 
         Raises:
             ReviewError: gone, changed since, or no longer readable.
         """
-        limits = self.limits_of(row)
+        limits = order.read if (order := self._order_of(row)) else ReadConfig()
         try:
             data = read_photo_bytes(Path(row.input), limits)
             if row.input_sha256 and hashlib.sha256(data).hexdigest() != row.input_sha256:
@@ -281,24 +276,21 @@ class Media:
         self._folder, self._alphas = folder, alphas
         self._recent = Recent(_MEMORY_BYTES)
 
-    def photo(self, subject: ReviewPhoto, key: str) -> bytes:
-        """The photo as JPEG: full size, upright, sRGB, colours not halved.
+    def full_size(self, subject: ReviewPhoto, what: str, key: str) -> bytes:
+        """The `photo` as JPEG, upright, sRGB, colours not halved; or the current `alpha` or the `predicted` one as PNG.
 
         Raises:
             ReviewError: gone, changed, or unreadable.
         """
-        return self._recent.get(f"photo {key}", lambda: self._jpeg(self._srgb(subject), _QUALITY))
-
-    def alpha(self, subject: ReviewPhoto, key: str) -> bytes:
-        """The current alpha as PNG; raises as `photo`."""
-        return self._recent.get(f"alpha {subject.stem} {key}", lambda: png_bytes(self._alphas.current(subject)))
-
-    def predicted(self, subject: ReviewPhoto, key: str) -> bytes:
-        """The model's alpha as PNG; raises as `photo`."""
-        return self._recent.get(f"first {subject.stem} {key}", lambda: png_bytes(self._alphas.predicted(subject)))
+        makers: dict[str, Callable[[], bytes]] = {
+            "photo": lambda: self._jpeg(self._srgb(subject), _QUALITY),
+            "alpha": lambda: png_bytes(self._alphas.current(subject)),
+            "predicted": lambda: png_bytes(self._alphas.predicted(subject)),
+        }
+        return self._recent.get(f"{what} {subject.stem} {key}", makers[what])
 
     def thumbnail(self, subject: ReviewPhoto, key: str, *, of_photo: bool = False) -> bytes:
-        """A small JPEG of what is visible of the cutout, on gray, or of the photo; raises as `photo`."""
+        """A small JPEG of what is visible of the cutout, on gray, or of the photo; raises as `full_size`."""
         kind = "photo" if of_photo or not subject.row.ok else "garment"
         path = self._folder / THUMBNAILS / f"{key}-{kind}.jpg"
         with suppress(OSError):

@@ -6,11 +6,11 @@ the rest of opening a photo.
 """
 
 import base64
-import binascii
 import hashlib
 import shlex
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote, unquote
@@ -26,7 +26,7 @@ from garmentcut import __version__
 from garmentcut.errors import ReviewError
 from garmentcut.photo.write import png_bytes
 from garmentcut.prediction.results import heat_path
-from garmentcut.review.cutting import ErrorBody
+from garmentcut.review.cutting import ErrorBody, from_base64, service_of
 from garmentcut.review.database import QueueQuery, statistics_of, utc_of
 from garmentcut.review.media import read_gray
 from garmentcut.review.photos import content_keys, printable, subject_of_photo
@@ -100,12 +100,6 @@ _FAULTS: dict[int | str, dict[str, Any]] = {
     404: {"model": ErrorBody, "description": "No such photo in this batch."},
     409: {"model": ErrorBody, "description": "Somebody was faster; `item` is the photo as it now is."},
 }
-
-
-def service_of(request: Request) -> Service:
-    """The service that all routes share."""
-    service: Service = request.app.state.service
-    return service
 
 
 Serving = Annotated[Service, Depends(service_of)]
@@ -224,8 +218,8 @@ def _full_size(
 ) -> Response:
     photo = service.store.find(photo_id)
     subject, key = subject_of_photo(photo), content_keys(photo)[what]
-    make = getattr(service.media, what)
-    return _picture(request, key, lambda: make(subject, key), is_asked_for=version == key, kind=kind)
+    make = partial(service.media.full_size, subject, what, key)
+    return _picture(request, key, make, is_asked_for=version == key, kind=kind)
 
 
 def _picture(
@@ -275,8 +269,8 @@ def redraw(service: Serving, photo_id: PhotoId, body: RedrawBody) -> RedrawAnswe
     size_hw = _box_size(body.box_xyxy, subject.size_hw)
     stroke = Stroke(
         body.box_xyxy,
-        read_gray(_decoded(body.stroke, "stroke"), size_hw, what="stroke"),
-        read_gray(_decoded(body.alpha, "alpha"), size_hw, what="alpha"),
+        read_gray(from_base64(body.stroke, "stroke", code="unfit"), size_hw, what="stroke"),
+        read_gray(from_base64(body.alpha, "alpha", code="unfit"), size_hw, what="alpha"),
         body.hint,
     )
     alpha = service.redraw(subject, stroke)
@@ -291,13 +285,6 @@ def _box_size(box_xyxy: tuple[int, int, int, int], photo_hw: tuple[int, int]) ->
     if max(right - left, bottom - top) > MAX_BOX_PX:
         raise ReviewError(f"box_xyxy: a side is over {MAX_BOX_PX} pixels; make a shorter stroke", code="unfit")
     return bottom - top, right - left
-
-
-def _decoded(text: str, what: str) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise ReviewError(f"{what}: not base64", code="unfit") from error
 
 
 _FOLDER = Path(__file__).parent / "static"

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
-from torch import Tensor, nn
+from torch import Tensor
 
 from garmentcut.dataset.manifest import Manifest, Pair, read_pair
 from garmentcut.dataset.split import Scheme, assign_splits
@@ -237,7 +237,7 @@ def write_maps(run: Run, networks: dict[str, Run], pairs: Sequence[Pair]) -> Non
     pairs = [pair for pair in pairs if not _has_maps(run, pair)]
     if not pairs or not is_first_process():
         return
-    locate, segment = (TorchPredict.load(networks[name].best_path) for name in STAGES[:2])
+    locate, segment = (TorchPredict(networks[name].best_path) for name in STAGES[:2])
     recipe = stage_recipe(run.recipe, "refine")
     for pair in pairs:
         rgb, _ = framed(*read_pair(run.manifest, pair), recipe.data.frame_height)
@@ -275,22 +275,16 @@ def map_of(
     return whole
 
 
-@dataclass(frozen=True, eq=False)
 class TorchPredict:
-    """A trained network that is called as a `garmentcut.prediction.runtime.Runtime` is; on the CPU."""
+    """A network that a training has kept, called as a `garmentcut.prediction.runtime.Runtime` is; on the CPU.
 
-    network: nn.Module
-    size_hw: tuple[int, int]
+    Raises:
+        ModelError: it cannot be read.
+    """
 
-    @classmethod
-    def load(cls, path: Path) -> "TorchPredict":
-        """Read what a training has kept.
-
-        Raises:
-            ModelError: it cannot be read.
-        """
+    def __init__(self, path: Path) -> None:
         network, spec = load_network(path)
-        return cls(network.eval().to(memory_format=torch.channels_last), spec.size_hw)
+        self.network, self.size_hw = network.eval().to(memory_format=torch.channels_last), spec.size_hw
 
     @torch.inference_mode()
     def __call__(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
