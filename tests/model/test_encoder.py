@@ -8,7 +8,7 @@ import torch
 from timm.layers.conv2d_same import Conv2dSame
 
 from garmentcut.errors import ModelError
-from garmentcut.model.encoder import Encoder, EvenConv2d
+from garmentcut.model.layers import Encoder, EvenConv2d
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "weights"
 

@@ -268,7 +268,7 @@ def test_a_start_that_is_out_of_reach_is_told_before_anything_is_trained(manifes
     def no_hub(*_args, **_options):
         raise OSError("no route to the hub")
 
-    monkeypatch.setattr("garmentcut.model.encoder.Encoder.load", no_hub)
+    monkeypatch.setattr("garmentcut.model.layers.Encoder.load", no_hub)
     recipe = replace(RECIPE, network=replace(RECIPE.network, start="imagenet"))
     run = run_of(manifest, tmp_path / "run", recipe)
     with pytest.raises(ModelError, match="hub"):

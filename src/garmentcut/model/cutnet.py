@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from garmentcut.errors import ModelError
-from garmentcut.model.encoder import Encoder
-from garmentcut.model.layers import Decoder, PhotoNetwork, conv_norm_relu, double
+from garmentcut.model.layers import Decoder, Encoder, PhotoNetwork, conv_norm_relu, double
 
 
 class CutNet(PhotoNetwork):

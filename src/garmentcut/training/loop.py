@@ -31,7 +31,7 @@ from garmentcut.dataset.split import prove_split
 from garmentcut.dataset.windows import WindowSamples
 from garmentcut.errors import ModelError, TrainingError, TrainingStopped
 from garmentcut.model.checkpoint import save_network, start_network
-from garmentcut.model.encoder import Encoder
+from garmentcut.model.layers import Encoder
 from garmentcut.model.networks import build_network
 from garmentcut.photo.files import write_atomic
 from garmentcut.recipe import Recipe
