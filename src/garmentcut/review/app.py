@@ -157,8 +157,8 @@ class Connection(H11Protocol):
     """uvicorn's HTTP/1.1, which waits for a request, and for its answer to be taken, but not for ever."""
 
     _is_answering = False
-    _head_timer: asyncio.TimerHandle | None = None
-    _send_timer: asyncio.TimerHandle | None = None
+    _has_begun = True  # a request of which the rest must come: the first one, from the start
+    _timer: asyncio.TimerHandle | None = None  # to close the connection, unless the other side does its part by then
     _since, _num_moved, _num_left = 0.0, 0, 0  # bytes that have come since then, and that were left to send
     peer: tuple[Any, ...] = ()  # address and port, as `client` of an ASGI scope
 
@@ -173,95 +173,79 @@ class Connection(H11Protocol):
     def rate(self) -> float:
         """Bytes a second that the other side sends or takes; infinite of one that has just begun."""
         seconds = asyncio.get_running_loop().time() - self._since
-        num_taken = self._num_left - self.transport.get_write_buffer_size() if self._send_timer else 0
+        num_taken = max(self._num_left - self.transport.get_write_buffer_size(), 0)
         return (self._num_moved + num_taken) / seconds if seconds > UNJUDGED_S else math.inf
 
     @contextmanager
     def answering(self) -> Iterator[None]:
         """While a request is answered, no head is expected of the other side."""
         self._is_answering = True
-        self._stop_timer()
+        self._stop()
         try:
             yield
         finally:
-            self._is_answering = False
-            if not self._send_timer:
-                self._begin()
-                self._expect_taking()
-
-    def abort(self) -> None:
-        """Close it at once, unless a request is being answered."""
-        self._head_timer = None
-        if not self._is_answering:
-            self.transport.abort()
+            self._is_answering = self._has_begun = False
+            self._watch()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """See asyncio.Protocol."""
         self.peer = tuple(transport.get_extra_info("peername") or ())[:2]
         super().connection_made(transport)
-        self._begin()
-        self._expect_head()
+        self._watch()
         self._application.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio.Protocol."""
-        self._stop_timer()
-        if self._send_timer:
-            self._send_timer.cancel()
+        self._stop()
         if self._application.known.get(self.peer) is self:
             del self._application.known[self.peer]
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
-        if not self._is_answering and self._head_timer is None:  # a further request on a kept connection has begun
-            self._begin()
-            self._expect_head()
+        if not self._is_answering and not self._has_begun:  # a further request on a kept connection
+            self._has_begun = True
+            self._watch()
         self._num_moved += len(data)
         super().data_received(data)
 
     def pause_writing(self) -> None:
         """See asyncio.Protocol: the other side takes an answer more slowly than it is written."""
         super().pause_writing()
-        if not self._send_timer:
-            self._begin()
-            self._expect_taking()
+        self._watch()
 
     def resume_writing(self) -> None:
         """See asyncio.Protocol: nearly all of what was written has been taken."""
         super().resume_writing()
-        if self._send_timer:
-            self._send_timer.cancel()
-            self._send_timer = None
-        self._begin()
-        if not self._is_answering:  # nothing more is written, and the rest must be taken, too
-            self._expect_taking()
+        self._watch()
 
     @property
     def _application(self) -> Connections:
         assert isinstance(self.config.app, Connections)
         return self.config.app
 
-    def _begin(self) -> None:
-        self._since, self._num_moved, self._num_left = asyncio.get_running_loop().time(), 0, 0
+    def _watch(self) -> None:
+        """Begin to wait for what the other side owes: that it takes an answer, all of it, or sends a request's head."""
+        self._stop()
+        loop = asyncio.get_running_loop()
+        self._since, self._num_moved, self._num_left = loop.time(), 0, self.transport.get_write_buffer_size()
+        # While an answer is written and taken as fast, more may come at any time, and less is left only now and then.
+        if self._num_left and (self.flow.write_paused or not self._is_answering):
+            self._timer = loop.call_later(STALL_S, self._check_taken)
+        elif self._has_begun and not self._is_answering:
+            self._timer = loop.call_later(HEAD_TIMEOUT_S, self.transport.abort)
 
-    def _expect_head(self) -> None:
-        self._head_timer = asyncio.get_running_loop().call_later(HEAD_TIMEOUT_S, self.abort)
-
-    def _expect_taking(self) -> None:
-        """Look again and again whether an answer is taken, until all of it is; else it would be held for ever."""
-        num_left, self._send_timer = self.transport.get_write_buffer_size(), None
-        if self._num_left and self._num_left - num_left < min(STALL_BYTES, self._num_left):
+    def _check_taken(self) -> None:
+        num_taken = self._num_left - self.transport.get_write_buffer_size()
+        if num_taken < min(STALL_BYTES, self._num_left):
             self.transport.abort()
-        elif num_left:
-            self._begin()
-            self._num_left = num_left
-            self._send_timer = asyncio.get_running_loop().call_later(STALL_S, self._expect_taking)
+        else:
+            self._watch()
 
-    def _stop_timer(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
+    def _stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
 
 def bind(host: str, port: int) -> socket.socket:
