@@ -172,31 +172,23 @@ class AlphaFiles:
             raise ReviewError(f"{subject.alpha_name}: {error.strerror}", code="not_found") from error
         return read_gray(data, subject.size_hw, what="corrected alpha")
 
-    def predicted(self, subject: ReviewPhoto) -> Alpha8:
-        """The model's alpha: as stored, from an output that nobody has touched, or made again.
+    def predicted(self, subject: ReviewPhoto, *, keep: bool = False) -> Alpha8:
+        """The model's alpha: as stored, from an output that nobody has touched, or made again, and then stored.
+
+        With `keep` it is stored in any case, so that it outlives the outputs.
 
         Raises:
             ReviewError: the photo was not cut, or is gone.
-        """
-        size_hw = subject.size_hw
-        with suppress(OSError, ValueError):
-            return read_gray(read_regular_file(self._folder / subject.prediction_name), size_hw, what="prediction")
-        if subject.holds_prediction and (alpha := self._out_of_output(subject)) is not None:
-            return alpha
-        with self._predicting:
-            alpha = self._made_again(subject.row)
-            write_atomic(self._folder / subject.prediction_name, png_bytes(alpha), root=self._folder)
-        return alpha
-
-    def keep_prediction(self, subject: ReviewPhoto) -> Alpha8:
-        """Store the model's alpha, so that it outlives the outputs, and return it.
-
-        Raises:
-            ReviewError: as `predicted`.
             OSError: it cannot be written.
         """
-        alpha, path = self.predicted(subject), self._folder / subject.prediction_name
-        if not path.exists():
+        path, size_hw = self._folder / subject.prediction_name, subject.size_hw
+        with suppress(OSError, ValueError):
+            return read_gray(read_regular_file(path), size_hw, what="prediction")
+        alpha = self._out_of_output(subject) if subject.holds_prediction else None
+        if alpha is None:
+            with self._predicting:
+                alpha, keep = self._made_again(subject.row), True
+        if keep:
             write_atomic(path, png_bytes(alpha), root=self._folder)
         return alpha
 

@@ -104,7 +104,7 @@ class DecisionWriter:
 
     def _deliver(self, photo: PhotoRow, wanted: str) -> None:
         subject = replace(subject_of_photo(photo), alpha_sha256=wanted)
-        self._alphas.keep_prediction(subject)
+        self._alphas.predicted(subject, keep=True)
         specification = self._alphas.order_of(subject.row).specification
         if specification is None:
             self._exchange(photo, subject, None)
@@ -341,7 +341,7 @@ class Store:
             raise ReviewError("it was not cut, so there is nothing to correct", code="unfit")
         alpha = read_gray(png, subject.size_hw, what="alpha")
         try:
-            predicted = self.alphas.keep_prediction(subject)
+            predicted = self.alphas.predicted(subject, keep=True)
             content = b"" if np.array_equal(alpha, predicted) else png_bytes(alpha)
             subject = replace(subject, alpha_sha256=hashlib.sha256(content).hexdigest() if content else "")
             if content:
