@@ -132,6 +132,7 @@ class _Upload:
     content: bytearray = field(default_factory=bytearray)
     num_bytes: int = 0  # that count towards all bodies'
     num_before: int = 0
+    is_whole: bool = False
 
     def rate(self, now: float) -> float:
         """Bytes a second, lately."""
@@ -143,9 +144,8 @@ class CutQueue:
 
     def __init__(self, model: Model) -> None:
         self._model = model
-        self._uploads: list[_Upload] = []
+        self._uploads: list[_Upload] = []  # on their way, or whole and not cut yet
         self._num_waiting = 0
-        self._num_bytes = 0
         self._turn = asyncio.Lock()
 
     @asynccontextmanager
@@ -160,7 +160,7 @@ class CutQueue:
         try:
             async with upload.patience:
                 self._uploads.append(upload)
-                while len(self._uploads) > MAX_UPLOADS and self._give_up_slowest():
+                while sum(not one.is_whole for one in self._uploads) > MAX_UPLOADS and self._give_up_slowest():
                     pass
                 async for part in parts:
                     self._take(upload, part)
@@ -171,13 +171,13 @@ class CutQueue:
         except ClientDisconnect as error:
             raise ReviewError("the photo did not arrive whole", code="unfit") from error
         else:
-            self._forget(upload)
+            upload.is_whole = True
             body = bytes(upload.content)
             upload.content.clear()
             yield body
         finally:
-            self._forget(upload)
-            self._num_bytes -= upload.num_bytes
+            if upload in self._uploads:
+                self._uploads.remove(upload)
 
     async def cut(self, data: bytes, order: CutRequest) -> bytes:
         """Cut one photo, of a photo file's content.
@@ -204,28 +204,21 @@ class CutQueue:
             upload.began, upload.num_before = now, len(upload.content)
         upload.content += part
         upload.num_bytes += len(part)
-        self._num_bytes += len(part)
-        while self._num_bytes > MAX_BYTES:
+        while sum(one.num_bytes for one in self._uploads) > MAX_BYTES:
             if not self._give_up_slowest():
                 raise ReviewError(_FULL, code="queue_full")
 
     def _give_up_slowest(self) -> bool:
         """Let a body go and its memory with it; False: they all have just begun."""
         now = asyncio.get_running_loop().time()
-        judged = [upload for upload in self._uploads if now - upload.began > UNJUDGED_S]
+        judged = [one for one in self._uploads if not one.is_whole and now - one.began > UNJUDGED_S]
         if not judged:
             return False
         slowest = min(judged, key=lambda upload: upload.rate(now))
         slowest.patience.reschedule(now)
-        self._forget(slowest)
-        self._num_bytes -= slowest.num_bytes
-        slowest.num_bytes = 0
+        self._uploads.remove(slowest)
         slowest.content.clear()
         return True
-
-    def _forget(self, upload: _Upload) -> None:
-        if upload in self._uploads:
-            self._uploads.remove(upload)
 
     def _cut(self, data: bytes, order: CutRequest) -> bytes:
         photo = _decoded(data)
