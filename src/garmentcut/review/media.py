@@ -331,7 +331,7 @@ class Recent:
     """A cache of recent contents, bounded in bytes; a few are made at a time."""
 
     def __init__(self, max_bytes: int) -> None:
-        self._max_bytes, self._num_bytes = max_bytes, 0
+        self._max_bytes = max_bytes
         self._contents: OrderedDict[str, bytes] = OrderedDict()
         self._lock = threading.Lock()
         self._slots = threading.BoundedSemaphore(_AT_A_TIME)
@@ -341,10 +341,12 @@ class Recent:
         if (known := self._look_up(key)) is not None:
             return known
         with self._slots:
-            if (known := self._look_up(key)) is not None:  # somebody else has made it meanwhile
-                return known
-            content = make()
-            self._keep(key, content)
+            if (content := self._look_up(key)) is None:  # nobody else has made it meanwhile
+                content = make()
+                with self._lock:
+                    self._contents[key] = content
+                    while sum(map(len, self._contents.values())) > self._max_bytes:
+                        self._contents.popitem(last=False)
         return content
 
     def _look_up(self, key: str) -> bytes | None:
@@ -352,10 +354,3 @@ class Recent:
             if key in self._contents:
                 self._contents.move_to_end(key)
             return self._contents.get(key)
-
-    def _keep(self, key: str, content: bytes) -> None:
-        with self._lock:
-            self._num_bytes += len(content) - len(self._contents.pop(key, b""))
-            self._contents[key] = content
-            while self._num_bytes > self._max_bytes:
-                self._num_bytes -= len(self._contents.popitem(last=False)[1])
