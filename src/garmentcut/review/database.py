@@ -12,32 +12,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 import numpy as np
+import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import (
-    URL,
-    ColumnElement,
-    DateTime,
-    Engine,
-    Float,
-    ForeignKey,
-    Index,
-    Integer,
-    Select,
-    String,
-    Text,
-    UniqueConstraint,
-    and_,
-    create_engine,
-    event,
-    func,
-    insert,
-    make_url,
-    or_,
-    select,
-)
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
@@ -45,7 +24,8 @@ from garmentcut.errors import DatabaseError, ReviewError
 from garmentcut.prediction.results import FOREIGN, foreign_warning
 
 SCHEMA_VERSION = 1
-STATES = ("open", "accepted", "corrected", "rejected", "failed")
+State = Literal["open", "accepted", "corrected", "rejected", "failed"]
+STATES: tuple[str, ...] = get_args(State)
 NO_DOUBT, FAILED_DOUBT = -1.0, -2.0
 """What stands for a doubt where none is known, and for that of a photo that failed: to sort by."""
 _BUSY_S = 30
@@ -64,15 +44,15 @@ class SchemaVersion(Table):
     """One row: which version of garmentcut made the tables."""
 
     __tablename__ = "garmentcut_review"
-    version: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    version: Mapped[int] = mapped_column(sa.Integer, primary_key=True, autoincrement=False)
 
 
 class BatchRow(Table):
     """A batch; its revision counts the writes to any of its photos."""
 
     __tablename__ = "batches"
-    id: Mapped[str] = mapped_column(String(32), primary_key=True)
-    revision: Mapped[int] = mapped_column(Integer, default=0)
+    id: Mapped[str] = mapped_column(sa.String(32), primary_key=True)
+    revision: Mapped[int] = mapped_column(sa.Integer, default=0)
 
 
 class PhotoRow(Table):
@@ -80,59 +60,59 @@ class PhotoRow(Table):
 
     __tablename__ = "photos"
     __table_args__ = (
-        UniqueConstraint("batch_id", "key"),
-        Index("photos_by_revision", "batch_id", "revision"),
-        Index("photos_by_doubt", "batch_id", "order_doubt", "key"),
-        Index("photos_by_garment", "batch_id", "garment"),
+        sa.UniqueConstraint("batch_id", "key"),
+        sa.Index("photos_by_revision", "batch_id", "revision"),
+        sa.Index("photos_by_doubt", "batch_id", "order_doubt", "key"),
+        sa.Index("photos_by_garment", "batch_id", "garment"),
     )
-    id: Mapped[int] = mapped_column(Integer, primary_key=True)
-    batch_id: Mapped[str] = mapped_column(ForeignKey("batches.id"))
+    id: Mapped[int] = mapped_column(sa.Integer, primary_key=True)
+    batch_id: Mapped[str] = mapped_column(sa.ForeignKey("batches.id"))
     # Its place, or what distinguishes it from another photo at the same place; printable.
-    key: Mapped[str] = mapped_column(Text)
-    place: Mapped[str] = mapped_column(Text)
-    garment: Mapped[str] = mapped_column(Text)
-    view: Mapped[str] = mapped_column(String(32))
+    key: Mapped[str] = mapped_column(sa.Text)
+    place: Mapped[str] = mapped_column(sa.Text)
+    garment: Mapped[str] = mapped_column(sa.Text)
+    view: Mapped[str] = mapped_column(sa.String(32))
     # Its row of results.jsonl, as JSON: the one place for paths, which need not be printable.
-    row: Mapped[str] = mapped_column(Text)
-    doubt: Mapped[float | None] = mapped_column(Float)
-    order_doubt: Mapped[float] = mapped_column(Float)  # to sort by; `NO_DOUBT` and `FAILED_DOUBT` come last
-    verdict: Mapped[str] = mapped_column(String(16))
-    state: Mapped[str] = mapped_column(String(16))
+    row: Mapped[str] = mapped_column(sa.Text)
+    doubt: Mapped[float | None] = mapped_column(sa.Float)
+    order_doubt: Mapped[float] = mapped_column(sa.Float)  # to sort by; `NO_DOUBT` and `FAILED_DOUBT` come last
+    verdict: Mapped[str] = mapped_column(sa.String(16))
+    state: Mapped[str] = mapped_column(sa.String(16))
     # Counts this photo's writes; every write names the one it is based on.
-    version: Mapped[int] = mapped_column(Integer, default=1)
-    revision: Mapped[int] = mapped_column(Integer)  # the batch's at its last write
-    note: Mapped[str] = mapped_column(Text, default="")
+    version: Mapped[int] = mapped_column(sa.Integer, default=1)
+    revision: Mapped[int] = mapped_column(sa.Integer)  # the batch's at its last write
+    note: Mapped[str] = mapped_column(sa.Text, default="")
     # Of its corrected alpha's file, draft or final; empty: there is none.
-    alpha_sha256: Mapped[str] = mapped_column(String(64), default="")
+    alpha_sha256: Mapped[str] = mapped_column(sa.String(64), default="")
     # Of the alpha that its outputs hold; empty: the prediction.
-    delivered_sha256: Mapped[str] = mapped_column(String(64), default="")
+    delivered_sha256: Mapped[str] = mapped_column(sa.String(64), default="")
     # Why the outputs could not be made again; empty: they were, or need not be.
-    undelivered: Mapped[str] = mapped_column(Text, default="")
-    seconds: Mapped[float] = mapped_column(Float, default=0.0)  # hands-on, so far
-    edge_share: Mapped[float | None] = mapped_column(Float)  # share of the outline that the corrected alpha moved
-    changed_by: Mapped[str] = mapped_column(Text, default="")
-    changed_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    undelivered: Mapped[str] = mapped_column(sa.Text, default="")
+    seconds: Mapped[float] = mapped_column(sa.Float, default=0.0)  # hands-on, so far
+    edge_share: Mapped[float | None] = mapped_column(sa.Float)  # share of the outline that the corrected alpha moved
+    changed_by: Mapped[str] = mapped_column(sa.Text, default="")
+    changed_at: Mapped[datetime | None] = mapped_column(sa.DateTime(timezone=True))
 
 
 class ActionRow(Table):
     """One action of a person; rows are only ever added."""
 
     __tablename__ = "actions"
-    __table_args__ = (Index("actions_by_photo", "photo_id", "version"),)
-    id: Mapped[int] = mapped_column(Integer, primary_key=True)
-    photo_id: Mapped[int] = mapped_column(ForeignKey("photos.id"))
-    version: Mapped[int] = mapped_column(Integer)  # the photo's after it
-    at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
-    who: Mapped[str] = mapped_column(Text)
+    __table_args__ = (sa.Index("actions_by_photo", "photo_id", "version"),)
+    id: Mapped[int] = mapped_column(sa.Integer, primary_key=True)
+    photo_id: Mapped[int] = mapped_column(sa.ForeignKey("photos.id"))
+    version: Mapped[int] = mapped_column(sa.Integer)  # the photo's after it
+    at: Mapped[datetime] = mapped_column(sa.DateTime(timezone=True))
+    who: Mapped[str] = mapped_column(sa.Text)
     # Accept, reject, reopen, revert, save (a draft), correct, note, or recut (by `garmentcut cut`).
-    kind: Mapped[str] = mapped_column(String(16))
-    state: Mapped[str] = mapped_column(String(16))  # the photo's after it
-    seconds: Mapped[float] = mapped_column(Float, default=0.0)
-    note: Mapped[str] = mapped_column(Text, default="")
-    alpha_sha256: Mapped[str] = mapped_column(String(64), default="")  # of the corrected alpha after it; empty: none
+    kind: Mapped[str] = mapped_column(sa.String(16))
+    state: Mapped[str] = mapped_column(sa.String(16))  # the photo's after it
+    seconds: Mapped[float] = mapped_column(sa.Float, default=0.0)
+    note: Mapped[str] = mapped_column(sa.Text, default="")
+    alpha_sha256: Mapped[str] = mapped_column(sa.String(64), default="")  # of the corrected alpha after it; empty: none
     # Of a save or a correction, against the prediction, by more than 8 of 255 levels.
-    pixels_changed: Mapped[int | None] = mapped_column(Integer)
-    edge_share: Mapped[float | None] = mapped_column(Float)
+    pixels_changed: Mapped[int | None] = mapped_column(sa.Integer)
+    edge_share: Mapped[float | None] = mapped_column(sa.Float)
 
 
 class Database:
@@ -220,15 +200,15 @@ class Database:
             try:
                 Table.metadata.create_all(self._engine)
                 with self.write() as session:
-                    if session.scalar(select(SchemaVersion.version)) is None:
-                        session.execute(insert(SchemaVersion).values(version=SCHEMA_VERSION))
+                    if session.scalar(sa.select(SchemaVersion.version)) is None:
+                        session.execute(sa.insert(SchemaVersion).values(version=SCHEMA_VERSION))
                 break
             except DBAPIError:  # another server makes the tables of the same database, perhaps
                 if is_last:
                     raise
                 time.sleep(_BETWEEN_TRIES_S)
         with self.read() as session:
-            version = session.scalar(select(SchemaVersion.version))
+            version = session.scalar(sa.select(SchemaVersion.version))
         if version != SCHEMA_VERSION:
             raise DatabaseError(f"{self.name}: made by another version of garmentcut ({version}); update garmentcut")
 
@@ -246,11 +226,11 @@ def reason_of(error: Exception) -> str:
     return f"{reason}; {_START_ANEW}" if is_damaged else reason
 
 
-def _url_of(url: str | Path) -> URL:
+def _url_of(url: str | Path) -> sa.URL:
     if isinstance(url, Path) or "://" not in url:
-        return URL.create("sqlite", database=str(url))
+        return sa.URL.create("sqlite", database=str(url))
     try:
-        parsed = make_url(url)
+        parsed = sa.make_url(url)
     except (ArgumentError, ValueError) as error:
         raise DatabaseError(f"{url.partition('://')[0]}://...: not the address of a database") from error
     if parsed.drivername in ("postgres", "postgresql"):
@@ -260,15 +240,15 @@ def _url_of(url: str | Path) -> URL:
     return parsed
 
 
-def _engine_of(url: URL) -> Engine:
+def _engine_of(url: sa.URL) -> sa.Engine:
     if url.get_backend_name() != "sqlite":
         try:
-            return create_engine(url, pool_pre_ping=True, pool_size=8, max_overflow=8, pool_timeout=_BUSY_S)
+            return sa.create_engine(url, pool_pre_ping=True, pool_size=8, max_overflow=8, pool_timeout=_BUSY_S)
         except (NoSuchModuleError, ModuleNotFoundError) as error:
             raise DatabaseError("pg8000 is not installed; run: pip install 'garmentcut[web]'") from error
-    engine = create_engine(url, connect_args={"timeout": _BUSY_S}, pool_size=8, max_overflow=8, pool_timeout=_BUSY_S)
-    event.listen(engine, "connect", _set_up_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
+    engine = sa.create_engine(url, connect_args={"timeout": _BUSY_S}, pool_size=8, max_overflow=8, pool_timeout=_BUSY_S)
+    sa.event.listen(engine, "connect", _set_up_sqlite)
+    sa.event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
@@ -286,7 +266,6 @@ def _begin_sqlite(connection: Any) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
-State = Literal["open", "accepted", "corrected", "rejected", "failed"]
 _Text = Annotated[str, Field(max_length=400)]
 NO_VERDICT = "none"
 _DECIDED = ("accepted", "corrected", "rejected")
@@ -332,7 +311,7 @@ def find_page(session: Session, batch_id: str, query: QueueQuery) -> Page:
         ReviewError: `query.after` is not one of ours.
     """
     matching = _matching(batch_id, query)
-    found = select(PhotoRow).where(*matching).order_by(*_order(query.sort)).limit(query.limit + 1)
+    found = sa.select(PhotoRow).where(*matching).order_by(*_order(query.sort)).limit(query.limit + 1)
     if query.after:
         found = found.where(_beyond(query.sort, _read_cursor(query.after)))
     photos = session.scalars(found).all()
@@ -345,7 +324,7 @@ def find_neighbours(session: Session, photo: PhotoRow, query: QueueQuery) -> dic
     """A photo's place in a queue to which it need not belong: `previous`, `next`, `position`, `total`."""
     matching, place = _matching(photo.batch_id, query), (photo.order_doubt, photo.key)
     before, behind = (_beyond(query.sort, place, backwards=backwards) for backwards in (True, False))
-    first = select(PhotoRow.id).where(*matching).limit(1)
+    first = sa.select(PhotoRow.id).where(*matching).limit(1)
     return {
         "previous": session.scalar(first.where(before).order_by(*_order(query.sort, backwards=True))),
         "next": session.scalar(first.where(behind).order_by(*_order(query.sort))),
@@ -381,28 +360,28 @@ def count_states(session: Session, batch_id: str) -> dict[str, int]:
 
 def _count_by(session: Session, batch_id: str, column: Any) -> dict[str, int]:
     """How many photos of a batch have each value of a column."""
-    counted = select(column, func.count()).where(PhotoRow.batch_id == batch_id).group_by(column)
+    counted = sa.select(column, sa.func.count()).where(PhotoRow.batch_id == batch_id).group_by(column)
     return {value: number for value, number in session.execute(counted)}  # noqa: C416 - rows are no pairs to mypy
 
 
-def _matching(batch_id: str, query: QueueQuery) -> list[ColumnElement[bool]]:
-    wanted: list[ColumnElement[bool]] = [PhotoRow.batch_id == batch_id]
+def _matching(batch_id: str, query: QueueQuery) -> list[sa.ColumnElement[bool]]:
+    wanted: list[sa.ColumnElement[bool]] = [PhotoRow.batch_id == batch_id]
     verdicts = ["" if verdict == NO_VERDICT else verdict for verdict in query.verdict]
     columns = (PhotoRow.state, query.state), (PhotoRow.view, query.view), (PhotoRow.garment, query.garment)
     wanted += [column.in_(values) for column, values in (*columns, (PhotoRow.verdict, verdicts)) if values]
     if text := query.text.strip().replace("\0", ""):
         # icontains: letters without case, and % and _ as they stand.
         wanted.append(
-            or_(PhotoRow.place.icontains(text, autoescape=True), PhotoRow.note.icontains(text, autoescape=True))
+            sa.or_(PhotoRow.place.icontains(text, autoescape=True), PhotoRow.note.icontains(text, autoescape=True))
         )
     return wanted
 
 
-def _count(wanted: list[ColumnElement[bool]]) -> Select[Any]:
-    return select(func.count()).select_from(PhotoRow).where(*wanted)
+def _count(wanted: list[sa.ColumnElement[bool]]) -> sa.Select[Any]:
+    return sa.select(sa.func.count()).select_from(PhotoRow).where(*wanted)
 
 
-def _order(sort: str, *, backwards: bool = False) -> tuple[ColumnElement[Any], ...]:
+def _order(sort: str, *, backwards: bool = False) -> tuple[sa.ColumnElement[Any], ...]:
     if sort == "name":
         return (PhotoRow.key.desc() if backwards else PhotoRow.key.asc(),)
     if backwards:
@@ -410,14 +389,14 @@ def _order(sort: str, *, backwards: bool = False) -> tuple[ColumnElement[Any], .
     return PhotoRow.order_doubt.desc(), PhotoRow.key.asc()
 
 
-def _beyond(sort: str, place: tuple[float, str], *, backwards: bool = False) -> ColumnElement[bool]:
+def _beyond(sort: str, place: tuple[float, str], *, backwards: bool = False) -> sa.ColumnElement[bool]:
     """Photos after a place in the order, or before it."""
     doubt, key = place
     by_key = PhotoRow.key < key if backwards else PhotoRow.key > key
     if sort == "name":
         return by_key
     by_doubt = PhotoRow.order_doubt > doubt if backwards else PhotoRow.order_doubt < doubt
-    return or_(by_doubt, and_(PhotoRow.order_doubt == doubt, by_key))
+    return sa.or_(by_doubt, sa.and_(PhotoRow.order_doubt == doubt, by_key))
 
 
 def _write_cursor(photo: PhotoRow) -> str:
@@ -435,7 +414,7 @@ def _read_cursor(cursor: str) -> tuple[float, str]:
 def statistics_of(session: Session, batch_id: str) -> dict[str, Any]:
     """Figures of a batch, as `GET /api/statistics` answers; seconds are hands-on, of decided photos only."""
     photos = session.execute(
-        select(PhotoRow.state, PhotoRow.seconds, PhotoRow.edge_share).where(PhotoRow.batch_id == batch_id)
+        sa.select(PhotoRow.state, PhotoRow.seconds, PhotoRow.edge_share).where(PhotoRow.batch_id == batch_id)
     ).all()
     decided = [photo for photo in photos if photo.state in _DECIDED]
     seconds = [photo.seconds for photo in decided]
@@ -475,7 +454,7 @@ def _histogram(values: Sequence[float], edges: Sequence[float]) -> list[dict[str
 
 def _by_day_and_person(session: Session, batch_id: str) -> dict[str, Any]:
     actions = session.execute(
-        select(ActionRow.at, ActionRow.who, ActionRow.seconds, ActionRow.photo_id)
+        sa.select(ActionRow.at, ActionRow.who, ActionRow.seconds, ActionRow.photo_id)
         .join(PhotoRow, PhotoRow.id == ActionRow.photo_id)
         .where(PhotoRow.batch_id == batch_id, ActionRow.kind != "recut")
         .order_by(ActionRow.at)
