@@ -9,8 +9,7 @@ from garmentcut.errors import RunError
 from garmentcut.export import onnx as export
 from garmentcut.export.onnx import card_of_network, export_network
 from garmentcut.model.card import card_of, read_model, stage_network_of
-from garmentcut.model.checkpoint import NetworkSpec, load_network
-from garmentcut.model.start import default_weights
+from garmentcut.model.checkpoint import NetworkSpec, default_weights, load_network
 from garmentcut.prediction.cutter import default_model
 from garmentcut.prediction.runtime import load_runtime
 from garmentcut.recipe import STAGES

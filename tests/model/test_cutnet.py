@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from garmentcut.model.cutnet import Context, Detail, build_cutnet
+from garmentcut.model.cutnet import Context, CutNet, Detail
 
 SMALL = {"encoder": "resnet10t", "channels": (8, 8, 8, 8)}
 
@@ -25,7 +25,7 @@ def one_thread():
 )
 def test_size_and_work_at_native_size(options, num_parameters, gflop):
     with torch.device("meta"):
-        network = build_cutnet(**options).eval()
+        network = CutNet(**options).eval()
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             logits = network(torch.empty(1, 3, 1728, 1152))
     assert logits.shape == (1, 1, 1728, 1152)
@@ -39,14 +39,14 @@ def logits_of(network, photo):
 
 
 def test_new_parts_start_at_adding_nothing():
-    plain, full = build_cutnet(**SMALL, context=False, detail=False).eval(), build_cutnet(**SMALL).eval()
+    plain, full = CutNet(**SMALL, context=False, detail=False).eval(), CutNet(**SMALL).eval()
     full.load_state_dict(plain.state_dict(), strict=False)
     photos = torch.rand(1, 3, 64, 96)
     assert np.array_equal(logits_of(full, photos), logits_of(plain, photos))
 
 
 def test_new_parts_learn():
-    network, photos = build_cutnet(**SMALL), torch.rand(2, 3, 64, 64)
+    network, photos = CutNet(**SMALL), torch.rand(2, 3, 64, 64)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
     for _ in range(2):
         optimizer.zero_grad()
@@ -77,7 +77,7 @@ def test_detail_sees_five_by_five():
 
 
 def test_other_numbers_of_channels():
-    network = build_cutnet(**SMALL, in_channels=4)
+    network = CutNet(**SMALL, in_channels=4)
     assert network(torch.rand(2, 4, 64, 64)).shape == (2, 1, 64, 64)
     with pytest.raises(ValueError, match=r"\(N, 4, H, W\)"):
         network(torch.rand(1, 3, 64, 64))

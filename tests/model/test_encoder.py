@@ -1,3 +1,4 @@
+import copy
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 from timm.layers.conv2d_same import Conv2dSame
 
 from garmentcut.errors import ModelError
-from garmentcut.model.encoder import Encoder, EvenConv2d
+from garmentcut.model.layers import Encoder, EvenConv2d
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "weights"
 
@@ -44,9 +45,9 @@ def test_features_at_full_size_are_left_out():
 @pytest.mark.parametrize(("kernel", "stride", "dilation"), [(3, 2, 1), (5, 2, 1), (3, 1, 2), (1, 2, 1)])
 def test_a_constant_padding_does_what_timms_does(kernel, stride, dilation):
     theirs = Conv2dSame(2, 4, kernel, stride=stride, dilation=dilation, bias=False)
-    ours, x = EvenConv2d.of(theirs), torch.rand(1, 2, 8, 12)
+    ours, x = copy.deepcopy(theirs), torch.rand(1, 2, 8, 12)
+    ours.__class__ = EvenConv2d
     assert torch.equal(ours(x), theirs(x))
-    assert ours.weight is theirs.weight
 
 
 def test_no_padding_depends_on_the_input(lite):

@@ -13,7 +13,7 @@ from garmentcut.export.onnx import card_of_network, export_network
 from garmentcut.model.card import alpha_of_logits, card_of
 from garmentcut.model.checkpoint import NetworkSpec
 from garmentcut.model.networks import build_network
-from garmentcut.model.papers import backbone, dilated, unets
+from garmentcut.model.papers import backbone
 from garmentcut.photo.photo import Photo
 from garmentcut.prediction.locate import frame_photo
 from garmentcut.prediction.runtime import load_runtime
@@ -252,9 +252,7 @@ def test_without_weights_it_asks_the_hub(name, options, wanted, monkeypatch):
         asked.append(key)
         raise OSError("no network")
 
-    for module in (backbone, dilated, unets):
-        for source in ("torchvision_weights", "timm_weights"):
-            monkeypatch.setattr(module, source, offline, raising=False)
+    monkeypatch.setattr(backbone, "hub_weights", offline)
     with torch.device("meta"):
         network = build_network(name, **options)
     with pytest.raises(OSError, match="no network"):

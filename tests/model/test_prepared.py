@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from garmentcut.errors import ModelError
-from garmentcut.model.prepared import build_prepared, enlarged, equalized, shrunk, standardised, stretched
+from garmentcut.model.prepared import Prepared, enlarged, equalized, shrunk, standardised, stretched
 
 SMALL = {"network": "simple", "options": {"channels": [4, 8]}}
 
@@ -28,24 +28,24 @@ def seen_by(network, photos):
 
 
 def test_without_options_it_is_the_network(photos):
-    network = build_prepared(**SMALL).eval()
+    network = Prepared(**SMALL).eval()
     assert torch.equal(network(photos), network.network(photos))
     assert network.multiple_of == 2
 
 
 def test_gray_has_the_same_luma_in_all_channels(photos):
-    seen = seen_by(build_prepared(**SMALL, color="gray"), photos)
+    seen = seen_by(Prepared(**SMALL, color="gray"), photos)
     luma = 0.299 * photos[:, 0] + 0.587 * photos[:, 1] + 0.114 * photos[:, 2]
     for channel in range(3):
         torch.testing.assert_close(seen[:, channel], (luma - 0.5) / 0.5)
 
 
 def test_unit_levels_reach_the_network_as_they_are(photos):
-    torch.testing.assert_close(seen_by(build_prepared(**SMALL, levels="unit"), photos), photos)
+    torch.testing.assert_close(seen_by(Prepared(**SMALL, levels="unit"), photos), photos)
 
 
 def test_standard_levels_have_mean_0_and_deviation_1(photos):
-    seen = seen_by(build_prepared(**SMALL, levels="standard"), photos)
+    seen = seen_by(Prepared(**SMALL, levels="standard"), photos)
     torch.testing.assert_close(seen.mean(dim=(2, 3)), torch.zeros(2, 3), atol=1e-5, rtol=0)
     torch.testing.assert_close(seen.std(dim=(2, 3), unbiased=False), torch.ones(2, 3), atol=0.02, rtol=0)
     assert standardised(torch.full((1, 3, 4, 4), 0.3)).abs().max() < 1e-3
@@ -93,7 +93,7 @@ def test_shrinking_keeps_the_place(down):
 
 @pytest.mark.parametrize("up", ["nearest", "linear", "cubic"])
 def test_logits_come_back_at_the_photos_size(photos, up):
-    network = build_prepared(**SMALL, shrink=4, resampling=("area", up)).eval()
+    network = Prepared(**SMALL, shrink=4, resampling=("area", up)).eval()
     assert network.multiple_of == 8
     assert network(photos).shape == (2, 1, 32, 48)
     assert torch.equal(enlarged(torch.ones(1, 1, 3, 4), 2, up), torch.ones(1, 1, 6, 8))
@@ -110,7 +110,7 @@ def test_logits_come_back_at_the_photos_size(photos, up):
 )
 def test_options_that_do_not_fit(options, says):
     with pytest.raises(ModelError, match=says):
-        build_prepared(**{**SMALL, **options})
+        Prepared(**{**SMALL, **options})
 
 
 @pytest.mark.parametrize(
@@ -125,14 +125,14 @@ def test_options_that_do_not_fit(options, says):
 )
 def test_words_that_are_not_known(option, value):
     with pytest.raises(ValueError, match=f"{option}.* is "):
-        build_prepared(**{**SMALL, option: value})
+        Prepared(**{**SMALL, option: value})
 
 
 def test_an_encoder_is_loaded_through_it():
-    network = build_prepared(network="cutnet", options={"channels": [8, 8, 8, 8]})
+    network = Prepared(network="cutnet", options={"channels": [8, 8, 8, 8]})
     assert all(part.startswith("network.") for part in network.neutral_parts)
     with pytest.raises(ModelError, match="no encoder"):
-        build_prepared(**SMALL).load_encoder({})
+        Prepared(**SMALL).load_encoder({})
 
 
 def test_each_preparation_exports_for_photos_of_any_size(tmp_path):
@@ -148,7 +148,7 @@ def test_each_preparation_exports_for_photos_of_any_size(tmp_path):
     class Each(nn.Module):
         def __init__(self):
             super().__init__()
-            self.networks = nn.ModuleList([build_prepared(**SMALL, **options) for options in ways])
+            self.networks = nn.ModuleList([Prepared(**SMALL, **options) for options in ways])
             for network in self.networks:
                 network.network.logits = lambda x: x.mean(dim=1, keepdim=True)
 

@@ -8,9 +8,16 @@ import torchvision
 
 from garmentcut.errors import ModelError
 from garmentcut.model.card import UNKNOWN
-from garmentcut.model.checkpoint import NetworkSpec, read_weights, save_network
+from garmentcut.model.checkpoint import (
+    NetworkSpec,
+    default_weights,
+    origin_of,
+    read_weights,
+    save_network,
+    start_network,
+    widened,
+)
 from garmentcut.model.networks import build_network
-from garmentcut.model.start import default_weights, origin_of, start_network, widened
 from garmentcut.recipe import STAGES, load_recipe, stage_recipe
 
 SMALL = {"encoder": "resnet10t", "channels": [8, 8, 8, 8]}

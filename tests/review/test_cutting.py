@@ -328,7 +328,7 @@ def test_the_slowest_body_gives_way_where_too_many_come(queue, run_async, monkey
     fast, slow, new = run_async(run())
     assert fast == b"fast" * 1000 + b"end" and new == b"new" * 1000 + b"end"
     assert slow.code == "queue_full" and "this one is slow" in str(slow)
-    assert (queue._uploads, queue._num_bytes) == ([], 0)
+    assert not queue._uploads
 
 
 def test_all_bodies_together_take_so_many_bytes(queue, run_async, monkeypatch):
@@ -345,4 +345,4 @@ def test_all_bodies_together_take_so_many_bytes(queue, run_async, monkeypatch):
     first, second, third = run_async(run())
     assert len(first) == len(third) == 903
     assert second.code == "queue_full"
-    assert queue._num_bytes == 0
+    assert not queue._uploads

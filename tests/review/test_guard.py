@@ -5,6 +5,7 @@ import zlib
 
 import numpy as np
 import pytest
+from starlette.responses import Response
 
 from garmentcut.review import guard
 from garmentcut.review.guard import POLICY
@@ -244,7 +245,9 @@ def test_a_body_must_not_stall(run_async, monkeypatch, num_parts, wait_s, status
         access = guard.Access("secret", "127.0.0.1", 1)
         headers = [(b"host", b"127.0.0.1:1")]
         scope = {"type": "http", "method": "POST", "path": "/cut", "headers": headers, "query_string": b""}
-        await guard.Guard(app, access, lambda *_: 100, lambda *_: b"")(scope, receive, send)
+        await guard.Guard(app, access, lambda *_: 100, lambda _, error: Response(status_code=error.status))(
+            scope, receive, send
+        )
 
     run_async(ask())
     assert answered[0] == status

@@ -4,7 +4,7 @@ import re
 import numpy as np
 import pytest
 
-from garmentcut.review.pages import ADDRESS, version_of
+from garmentcut.review.routes import ADDRESS, version_of
 
 
 def embedded(page):

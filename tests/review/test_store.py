@@ -294,7 +294,7 @@ def test_a_full_disk_loses_no_decision(review, gray, png, monkeypatch):
     alpha[30:60, 10:20] = 255
     url = f"/api/photos/{item['id']}/alpha?version=1&accept=1"
     with monkeypatch.context() as full:
-        full.setattr("garmentcut.review.alphas.write_atomic", refuse)
+        full.setattr("garmentcut.review.media.write_atomic", refuse)
         answer = review.put(url, content=png(alpha))
         assert answer.status_code == 507 and "No space left" in answer.json()["error"]
         assert item_of(review)["version"] == 1

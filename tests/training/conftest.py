@@ -13,8 +13,7 @@ from garmentcut.dataset.manifest import Manifest, Pair, read_manifest, write_man
 from garmentcut.recipe import load_recipe
 from garmentcut.synthetic import draw_studio_photo
 from garmentcut.training.devices import StopRequest
-from garmentcut.training.run import Run
-from garmentcut.training.splits import training_split
+from garmentcut.training.run import Run, training_split
 
 SIZE_HW = (96, 64)
 SMALL = {

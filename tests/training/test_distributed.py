@@ -15,8 +15,7 @@ from garmentcut.errors import DatasetError, TrainingError
 from garmentcut.training.devices import Devices
 from garmentcut.training.logging import Ended, StepDone
 from garmentcut.training.loop import train_runs
-from garmentcut.training.run import Run
-from garmentcut.training.splits import training_split
+from garmentcut.training.run import Run, training_split
 
 CPU = Devices("cpu")
 
@@ -26,8 +25,6 @@ import json, os, pickle, sys
 import torch
 from torch import nn
 from garmentcut.training import loop
-from garmentcut.training.devices import Devices
-from garmentcut.training.loop import train_runs
 from garmentcut.training.losses import Loss, total_loss
 
 class Plain(nn.Sequential):

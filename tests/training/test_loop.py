@@ -19,7 +19,7 @@ from garmentcut.errors import ModelError, PhotoError, TrainingError, TrainingSto
 from garmentcut.model.checkpoint import load_network
 from garmentcut.recipe import load_recipe
 from garmentcut.training.logging import Ended, Evaluated, LossError, StepDone, read_journal
-from garmentcut.training.loop import augmented, build_parts, open_feed, open_samples, shorten_gradient, train
+from garmentcut.training.loop import augmented, build_parts, open_feed, open_samples, take_step, train
 from garmentcut.training.losses import Loss, total_loss
 from garmentcut.training.run import load_state
 
@@ -169,7 +169,6 @@ KILLED = """
 import os, pickle, signal, sys
 import torch
 from lightning.fabric import Fabric
-from garmentcut.training.loop import train
 from garmentcut.training.devices import StopRequest
 torch.set_num_threads(1)
 run = pickle.load(open(sys.argv[1], "rb"))
@@ -419,14 +418,25 @@ def test_what_is_kept_is_the_average_if_there_is_one(fabric):
     assert set(with_average.states) - set(without.states) == {"ema_model"}
 
 
-def test_a_long_gradient_is_shortened_and_its_length_returned(fabric):
-    parts = parts_of(fabric)
-    fabric.backward(1e3 * parts.module(torch.rand(1, 3, 32, 32)).sum())
-    before = torch.cat([parameter.grad.flatten() for parameter in parts.network.parameters()]).norm()
-    assert shorten_gradient(parts, 0.0) is None
-    assert float(shorten_gradient(parts, 0.5)) == pytest.approx(float(before), rel=1e-5)
-    after = torch.cat([parameter.grad.flatten() for parameter in parts.network.parameters()]).norm()
-    assert float(after) == pytest.approx(0.5, rel=1e-4)
+@pytest.mark.parametrize("clip_norm", [0.0, 0.01])
+def test_a_long_gradient_is_shortened_and_its_length_returned(fabric, clip_norm, monkeypatch):
+    settings = {**SIMPLE, "data.size_hw": [32, 32], "optimizer.clip_norm": clip_norm}
+    recipe = load_recipe(None, settings)
+    parts, lengths = build_parts(recipe, fabric), []
+    weights = [parameter for parameter in parts.network.parameters() if parameter.requires_grad]
+
+    def length():
+        return float(torch.cat([parameter.grad.flatten() for parameter in weights]).norm())
+
+    clip = torch.nn.utils.clip_grad_norm_
+    monkeypatch.setattr("torch.nn.utils.clip_grad_norm_", lambda *own: (lengths.append(length()), clip(*own))[1])
+    monkeypatch.setattr(parts.wrapped_optimizer, "step", lambda: lengths.append(length()))
+    _, _, norm = take_step(parts, torch.rand(1, 3, 32, 32), torch.ones(1, 1, 32, 32), recipe, fabric=fabric)
+    if not clip_norm:
+        assert norm is None and len(lengths) == 1
+        return
+    assert float(norm) == pytest.approx(lengths[0], rel=1e-5)
+    assert lengths == [pytest.approx(float(norm)), pytest.approx(clip_norm, rel=1e-3)]
 
 
 def test_a_size_that_does_not_fit_names_one_that_does(fabric):

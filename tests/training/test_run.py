@@ -16,8 +16,7 @@ from garmentcut.model.networks import build_network
 from garmentcut.recipe import load_recipe
 from garmentcut.training.logging import Ended, Evaluated
 from garmentcut.training.optim import open_ema_model
-from garmentcut.training.run import Progress, Run, load_state, save_state
-from garmentcut.training.splits import training_split
+from garmentcut.training.run import Progress, Run, load_state, save_state, training_split
 
 
 def begun(run):

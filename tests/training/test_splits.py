@@ -4,7 +4,7 @@ import pytest
 
 from garmentcut.dataset.manifest import Manifest, fault_of
 from garmentcut.errors import TrainingError
-from garmentcut.training.splits import fold_names, training_split, training_splits, without_wrong
+from garmentcut.training.run import fold_names, training_split, training_splits, without_wrong
 
 
 def names_of(pairs):

@@ -18,8 +18,7 @@ from garmentcut.model.card import card_of, stage_network_of, with_card
 from garmentcut.recipe import load_recipe
 from garmentcut.training.devices import Devices
 from garmentcut.training.logging import Ended, Planned
-from garmentcut.training.run import Run
-from garmentcut.training.splits import training_split
+from garmentcut.training.run import Run, training_split
 from garmentcut.training.stages import fold_runs, fold_splits, plan_of, stage_runs, train_all
 
 CPU = Devices("cpu")
@@ -279,7 +278,7 @@ def test_a_start_that_is_out_of_reach_is_told_before_anything_is_trained(manifes
     def no_hub(*_args, **_options):
         raise OSError("no route to the hub")
 
-    monkeypatch.setattr("garmentcut.model.encoder.Encoder.load", no_hub)
+    monkeypatch.setattr("garmentcut.model.layers.Encoder.load", no_hub)
     recipe = replace(RECIPE, network=replace(RECIPE.network, start="imagenet"))
     run = run_of(manifest, tmp_path / "run", recipe)
     with pytest.raises(ModelError, match="hub"):

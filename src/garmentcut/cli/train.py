@@ -67,8 +67,7 @@ def train(
     from garmentcut.dataset.manifest import read_manifest
     from garmentcut.recipe import load_recipe
     from garmentcut.training.devices import Devices
-    from garmentcut.training.run import Run
-    from garmentcut.training.splits import training_splits, without_wrong
+    from garmentcut.training.run import Run, training_splits, without_wrong
 
     options, folder = load_recipe(Path(recipe), dict(map(parse_override, set or []))), Path(out or ".")
     manifest = read_manifest(data)

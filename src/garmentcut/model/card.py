@@ -379,15 +379,10 @@ def attachment_of(model: bytes, name: str = "locate") -> bytes | None:
 
 
 def with_attachment(model: bytes, content: bytes, name: str = "locate") -> bytes:
-    """The model with bytes that are no part of its network, another network for example, in place of earlier ones.
+    """An ONNX file's content with bytes that are no part of its network, another one say, in place of earlier ones.
 
-    They stand in a field that ONNX does not have. Protobuf's readers pass over such a field, so to every tool the file
-    stays the network it was (docs/decisions/007-locate-then-cut.md).
-
-    Args:
-        model: content of an ONNX file.
-        content: to attach.
-        name: `locate` or `refine`.
+    They stand in a field, one for `locate` and one for `refine`, that ONNX does not have. Protobuf's readers pass over
+    such a field, so to every tool the file stays the network it was (docs/decisions/007-locate-then-cut.md).
     """
     number = _ATTACHMENTS[name]
     for _, start, stop in reversed([found[1:] for found in _fields(model) if found[0] == number]):

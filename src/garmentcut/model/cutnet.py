@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from garmentcut.errors import ModelError
-from garmentcut.model.encoder import Encoder
-from garmentcut.model.layers import Decoder, PhotoNetwork, conv_norm_relu, double
+from garmentcut.model.layers import Decoder, Encoder, PhotoNetwork, conv_norm_relu, double
 
 
 class CutNet(PhotoNetwork):
@@ -26,26 +25,52 @@ class CutNet(PhotoNetwork):
     `context` and `detail` add to what they are given, and start at adding nothing: a network trained without them
     becomes one with them, and gives the same logits until it learns better (`neutral_parts`).
 
-    Args: as `build_cutnet`.
+    At 1152x1728, on OpenVINO, in seconds of processor time (all threads together, Zen 3), the encoder's included:
+
+    | options | GFLOP | parameters | seconds |
+    | --- | --- | --- | --- |
+    | `context = false, detail = false` | 116 | 3.98 M | 1.12 |
+    | default | 118 | 4.08 M | 1.14 |
+    | `light = true` | 44 | 3.25 M | 0.73 |
+
+    Args:
+        encoder: timm's name; its features must halve at every step.
+        channels: of the decoder's blocks, coarse to fine; as many as the encoder halves, but once.
+        context: let the coarsest features see the whole frame; see `Context`.
+        detail: correct the logits at full size; see `Detail`.
+        light: a decoder of depthwise-separable convolutions: two thirds of the time; its accuracy is not measured yet.
+        in_channels: of the input; 3 for photos.
+
+    Raises:
+        ModelError: an option that does not fit.
     """
 
     neutral_parts = ("context.", "detail.")
 
-    def __init__(self, encoder: Encoder, channels: Sequence[int], *, context: bool, detail: bool, light: bool) -> None:
-        super().__init__(encoder.mean, encoder.std)
-        self.in_channels, self.multiple_of = encoder.in_channels, encoder.strides[-1]
-        deep, skips = encoder.channels[-1], encoder.channels[-2::-1]
-        if encoder.strides[0] == 4:
+    def __init__(
+        self,
+        encoder: str = "tf_efficientnet_lite0",
+        channels: Sequence[int] = (128, 96, 64, 32),
+        context: bool = True,
+        detail: bool = True,
+        light: bool = False,
+        in_channels: int = 3,
+    ) -> None:
+        trunk = Encoder(encoder, in_channels)
+        super().__init__(trunk.mean, trunk.std)
+        self.in_channels, self.multiple_of = in_channels, trunk.strides[-1]
+        deep, skips = trunk.channels[-1], trunk.channels[-2::-1]
+        if trunk.strides[0] == 4:
             skips = [*skips, 0]  # nothing but the photo at stride 2
-        skips[-1] += 4 * encoder.in_channels
+        skips[-1] += 4 * in_channels
         if len(channels) != len(skips) or min(channels) < 1:
-            wanted = f"{len(skips)} numbers above 0, one for each halving of {encoder.name} but the first"
+            wanted = f"{len(skips)} numbers above 0, one for each halving of {encoder} but the first"
             raise ModelError(f"channels: {wanted}, not {list(channels)}")
-        self.encoder = encoder
+        self.encoder = trunk
         self.context = Context(deep) if context else nn.Identity()
         self.decoder = Decoder([deep, *channels], skips, light=light)
         self.head = nn.Conv2d(channels[-1], 4, 3, padding=1)
-        self.detail = Detail(encoder.in_channels) if detail else None
+        self.detail = Detail(in_channels) if detail else None
 
     def logits(self, x: Tensor) -> Tensor:
         """Logits `(N, 1, H, W)` of normalised photos `(N, in_channels, H, W)`."""
@@ -100,38 +125,6 @@ class Detail(nn.Module):
         return logits + self.correct(functional.relu(self.look(torch.cat([logits, x], dim=1))))  # type: ignore[no-any-return]
 
 
-def build_cutnet(
-    encoder: str = "tf_efficientnet_lite0",
-    channels: Sequence[int] = (128, 96, 64, 32),
-    context: bool = True,
-    detail: bool = True,
-    light: bool = False,
-    in_channels: int = 3,
-) -> CutNet:
-    """Build a cutnet, its weights drawn at random.
-
-    At 1152x1728, on OpenVINO, in seconds of processor time (all threads together, Zen 3), the encoder's included:
-
-    | options | GFLOP | parameters | seconds |
-    | --- | --- | --- | --- |
-    | `context = false, detail = false` | 116 | 3.98 M | 1.12 |
-    | default | 118 | 4.08 M | 1.14 |
-    | `light = true` | 44 | 3.25 M | 0.73 |
-
-    Args:
-        encoder: timm's name; its features must halve at every step.
-        channels: of the decoder's blocks, coarse to fine; as many as the encoder halves, but once.
-        context: let the coarsest features see the whole frame; see `Context`.
-        detail: correct the logits at full size; see `Detail`.
-        light: a decoder of depthwise-separable convolutions: two thirds of the time; its accuracy is not measured yet.
-        in_channels: of the input; 3 for photos.
-
-    Raises:
-        ModelError: an option that does not fit.
-    """
-    return CutNet(Encoder(encoder, in_channels), channels, context=context, detail=detail, light=light)
-
-
 def neutral(convolution: nn.Conv2d) -> nn.Conv2d:
     """The convolution, starting at zero: what it is added to stays as it is until it learns (arXiv 2003.04887)."""
     for parameter in convolution.parameters():
@@ -159,16 +152,22 @@ class SegmentNet(PhotoNetwork):
 
     Args:
         encoder: its features halve at every step from stride 2 on.
-        width: channels of the decoder; half of it at stride 2.
+        width: channels of the decoder, an even number; half of it at stride 2.
+
+    Raises:
+        ModelError: an option that does not fit.
     """
 
-    def __init__(self, encoder: Encoder, width: int) -> None:
-        super().__init__(encoder.mean, encoder.std)
-        if encoder.strides[0] != 2:
-            raise ModelError(f"encoder: {encoder.name} has no features at half the size; take another")
-        self.multiple_of = encoder.strides[-1]
-        self.encoder = encoder
-        fine, *coarse = encoder.channels
+    def __init__(self, encoder: str = "tf_efficientnet_lite0", width: int = 64) -> None:
+        if width < 2 or width % 2:
+            raise ModelError(f"width: an even number above 0, not {width}")
+        trunk = Encoder(encoder)
+        super().__init__(trunk.mean, trunk.std)
+        if trunk.strides[0] != 2:
+            raise ModelError(f"encoder: {encoder} has no features at half the size; take another")
+        self.multiple_of = trunk.strides[-1]
+        self.encoder = trunk
+        fine, *coarse = trunk.channels
         self.lateral = nn.ModuleList(_projected(channels, width) for channels in coarse)
         self.context = _Context(coarse[-1], width)
         self.smooth = nn.ModuleList(conv_norm_relu(width, width) for _ in coarse)
@@ -212,17 +211,6 @@ class _Context(nn.Module):
         return seen + seen.mean(dim=(2, 3), keepdim=True)  # type: ignore[no-any-return]
 
 
-def build_segment(encoder: str = "tf_efficientnet_lite0", width: int = 64) -> SegmentNet:
-    """Build the network of a locate or segment stage, its decoder's weights drawn at random.
-
-    Raises:
-        ModelError: an option that does not fit.
-    """
-    if width < 2 or width % 2:
-        raise ModelError(f"width: an even number above 0, not {width}")
-    return SegmentNet(Encoder(encoder), width)
-
-
 def _projected(channels: int, out: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(channels, out, 1, bias=False), nn.BatchNorm2d(out))
 
@@ -233,7 +221,8 @@ _LEAST_ALPHA = 0.01  # of the map, whose logit the answer starts from
 class RefineNet(PhotoNetwork):
     """A small U-net (Ronneberger 2015) whose features are added, which corrects the logit of the map it is given.
 
-    Its last convolution starts at zero, so before it has learned anything it answers with its map.
+    Its last convolution starts at zero, so before it has learned anything it answers with its map. 10,100 multiply-adds
+    a pixel with the default widths.
 
     Args:
         widths: channels at full, half, quarter and eighth size.
@@ -242,15 +231,19 @@ class RefineNet(PhotoNetwork):
     in_channels = 4
     multiple_of = 8
 
-    def __init__(self, widths: tuple[int, int, int, int]) -> None:
+    def __init__(self, widths: tuple[int, int, int, int] = (12, 24, 48, 64)) -> None:
         super().__init__((0.5,) * 4, (0.5,) * 4)
         full, half, quarter, eighth = widths
         self.stem = conv_norm_relu(4, full)
         self.down = nn.ModuleList(
             (
-                nn.Sequential(_halved(full, half), conv_norm_relu(half, half)),
-                nn.Sequential(_halved(half, quarter), conv_norm_relu(quarter, quarter)),
-                nn.Sequential(_halved(quarter, eighth), conv_norm_relu(eighth, eighth), conv_norm_relu(eighth, eighth)),
+                nn.Sequential(conv_norm_relu(full, half, stride=2), conv_norm_relu(half, half)),
+                nn.Sequential(conv_norm_relu(half, quarter, stride=2), conv_norm_relu(quarter, quarter)),
+                nn.Sequential(
+                    conv_norm_relu(quarter, eighth, stride=2),
+                    conv_norm_relu(eighth, eighth),
+                    conv_norm_relu(eighth, eighth),
+                ),
             )
         )
         pairs = ((eighth, quarter), (quarter, half), (half, full))
@@ -268,16 +261,3 @@ class RefineNet(PhotoNetwork):
             deep = up(double(narrow(deep)) + features.pop())
         alpha = ((x[:, 3:] + 1) / 2).clamp(_LEAST_ALPHA, 1 - _LEAST_ALPHA)
         return self.correct(deep) + torch.log(alpha / (1 - alpha))  # type: ignore[no-any-return]
-
-
-def build_refine(widths: tuple[int, int, int, int] = (12, 24, 48, 64)) -> RefineNet:
-    """Build the network of a refine stage.
-
-    10,100 multiply-adds a pixel with the default widths.
-    """
-    return RefineNet((widths[0], widths[1], widths[2], widths[3]))
-
-
-def _halved(channels: int, out: int) -> nn.Sequential:
-    convolution = nn.Conv2d(channels, out, 3, stride=2, padding=1, bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm2d(out), nn.ReLU(inplace=True))

@@ -1,10 +1,18 @@
-"""Building blocks of all networks: `PhotoNetwork`, which checks and normalises its input, and U-shaped decoders."""
+"""Building blocks of networks: `PhotoNetwork`, which checks and normalises its input, encoders of timm, decoders."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
+import timm
 import torch
+from timm.layers.conv2d_same import Conv2dSame
+from timm.models import adapt_input_conv
 from torch import Tensor, nn
 from torch.nn import functional
+
+from garmentcut.errors import ModelError
+from garmentcut.model.checkpoint import Mismatch
+from garmentcut.model.networks import nearest
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -74,18 +82,16 @@ class PhotoNetwork(nn.Module):
         """
         check_input(photos, self.multiple_of, self.in_channels)
         if not torch.compiler.is_exporting():  # an exporter would freeze these sides
-            self._check_least(len(photos), photos.shape[2:])
+            num, (height, width) = len(photos), photos.shape[2:]
+            if min(height, width) < self.min_side:
+                raise ValueError(f"expected sides of at least {self.min_side} pixels, not {height}x{width}")
+            if self.training and num < self.min_training_photos:
+                raise ValueError(f"expected at least {self.min_training_photos} photos a training step, not {num}")
         return (photos - self.mean) / self.std
 
     def logits(self, x: Tensor) -> Tensor:
         """Logits (N, 1, H, W) of normalised photos (N, in_channels, H, W)."""
         raise NotImplementedError
-
-    def _check_least(self, num_photos: int, size_hw: torch.Size) -> None:
-        if min(size_hw) < self.min_side:
-            raise ValueError(f"expected sides of at least {self.min_side} pixels, not {size_hw[0]}x{size_hw[1]}")
-        if self.training and num_photos < self.min_training_photos:
-            raise ValueError(f"expected at least {self.min_training_photos} photos a training step, not {num_photos}")
 
 
 def check_option(name: str, value: object, known: Sequence[object]) -> None:
@@ -156,12 +162,179 @@ def double(x: Tensor) -> Tensor:
     return functional.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
 
 
-def conv_norm_relu(channels: int, out: int, kernel: int = 3) -> nn.Sequential:
-    """Convolution, batch norm, ReLU; keeps H and W."""
-    convolution = nn.Conv2d(channels, out, kernel, padding=kernel // 2, bias=False)
+def conv_norm_relu(channels: int, out: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
+    """Convolution, batch norm, ReLU; keeps H and W at stride 1."""
+    convolution = nn.Conv2d(channels, out, kernel, stride, padding=kernel // 2, bias=False)
     return nn.Sequential(convolution, nn.BatchNorm2d(out), nn.ReLU(inplace=True))
 
 
 def _separable(channels: int) -> nn.Sequential:
     each = nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False)
     return nn.Sequential(each, nn.BatchNorm2d(channels), *conv_norm_relu(channels, channels, 1))
+
+
+class Encoder(nn.Module):
+    """Features of a photo at falling resolution.
+
+    Attributes:
+        name: the network's name in timm.
+        strides: strides of the features, each twice the previous one: 2, 4, 8, 16, 32 for most.
+        channels: of the features.
+        mean: what timm says to subtract from each channel of a photo in [0, 1].
+        std: what to divide by afterwards.
+
+    Args:
+        name: any of `timm.list_models()` whose features halve at every step.
+        in_channels: 3 for photos; timm adapts the first convolution to another number.
+
+    Raises:
+        ModelError: timm has no such network, or it is no such pyramid.
+    """
+
+    def __init__(self, name: str, in_channels: int = 3) -> None:
+        super().__init__()
+        self.name, self.in_channels = name, in_channels
+        self.trunk = _trunk(name, in_channels, pretrained=False)
+        strides: list[int] = self.trunk.feature_info.reduction()
+        self._first = sum(stride < 2 for stride in strides)  # VGG's features at full size: as good as the photo
+        self.strides = strides[self._first :]
+        self.channels: list[int] = self.trunk.feature_info.channels()[self._first :]
+        _check_pyramid(name, self.strides, getattr(self.trunk, "output_fmt", None))
+        _fix_padding(self.trunk)
+        self._frozen: list[nn.Module] = []
+        self.mean, self.std = (_spread(self.trunk.pretrained_cfg[key], in_channels) for key in ("mean", "std"))
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Features of normalised photos.
+
+        Args:
+            x: `(N, in_channels, H, W)`, H and W multiples of `strides[-1]`.
+
+        Returns:
+            One `(N, channels[i], H / strides[i], W / strides[i])` for each stride, fine to coarse.
+        """
+        return cast(list[Tensor], self.trunk(x)[self._first :])
+
+    def freeze(self, num_stages: int) -> None:
+        """Freeze the first stages: their weights and the statistics of their batch norms.
+
+        Args:
+            num_stages: how many of the strides, fine to coarse; what comes before the first is frozen with it.
+
+        Raises:
+            ModelError: there are not so many, or timm does not say where they end.
+        """
+        ends: list[str] = self.trunk.feature_info.module_name()[self._first :]
+        if not 0 <= num_stages <= len(ends):
+            raise ModelError(f"network.frozen_stages: {self.name} has {len(ends)} that can be frozen")
+        self._frozen = self._up_to(ends[num_stages - 1]) if num_stages else []
+        for module in self._frozen:
+            module.requires_grad_(requires_grad=False).eval()
+
+    def _up_to(self, path: str) -> list[nn.Module]:
+        """What the photo goes through up to a module: timm keeps it as a child, or as one of a sequence of blocks."""
+        children = dict(self.trunk.named_children())
+        name, _, place = path.partition(".")
+        if name not in children or not place.isdecimal():
+            name, place = path.replace(".", "_"), ""
+        names = list(children)
+        if name not in names:
+            raise ModelError(f"network.frozen_stages: {self.name} does not say where its stages end; set it to 0")
+        before = [children[other] for other in names[: names.index(name)]]
+        blocks = list(children[name].children())[: int(place) + 1] if place else [children[name]]
+        return before + blocks
+
+    def train(self, mode: bool = True) -> "Encoder":
+        """As any module, but that frozen stages stay in evaluation mode."""
+        super().train(mode)
+        for module in self._frozen:
+            module.eval()
+        return self
+
+    def load(self, weights: Mapping[str, Tensor] | None = None) -> str:
+        """Take over trained weights.
+
+        Args:
+            weights: in timm's keys; None fetches timm's ImageNet weights from the hub.
+
+        Returns:
+            What was loaded, and what the file holds beyond it (a classifier, say).
+
+        Raises:
+            ValueError: they are not this network's; names the keys.
+            OSError: the hub cannot be reached.
+        """
+        if weights is None:
+            hub = _trunk(self.name, self.in_channels, pretrained=True)
+            self.trunk.load_state_dict(hub.state_dict())
+            return f"{self.name} with the hub's weights"
+        own = self.trunk.state_dict()
+        # timm names a stage `stages.0` in a whole network and `stages_0` where only features are asked for.
+        names = {_plain(key): key for key in own}
+        given = {names.get(_plain(key), key): tensor for key, tensor in weights.items()}
+        given = {key: self._adapted(tensor, own.get(key)) for key, tensor in given.items()}
+        mismatch = Mismatch.between(own, given)
+        if mismatch.missing or mismatch.misshapen:
+            raise ValueError(f"not the weights of {self.name}: {mismatch}")
+        self.trunk.load_state_dict({key: given[key] for key in own if key in given}, strict=False)
+        left = f"; left out: {', '.join(mismatch.unexpected)}" if mismatch.unexpected else ""
+        return f"{self.name} with the file's weights{left}"
+
+    def _adapted(self, weight: Tensor, own: Tensor | None) -> Tensor:
+        """A first convolution for 3 channels, fitted to as many as there are."""
+        if own is None or own.ndim != 4 or own.shape[1] != self.in_channels or weight.shape[1:2] != (3,):
+            return weight
+        return adapt_input_conv(self.in_channels, weight)
+
+
+class EvenConv2d(nn.Conv2d):
+    """Convolution with TensorFlow's "same" padding for sides that are multiples of its stride.
+
+    timm's `Conv2dSame` computes the padding from each input's size. Here it is always the same, which an exporter
+    understands and `torch.compile` need not guard.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
+        totals = [
+            max(dilation * (kernel - 1) + 1 - stride, 0)
+            for kernel, stride, dilation in zip(self.kernel_size, self.stride, self.dilation, strict=True)
+        ]
+        (top, bottom), (left, right) = ((total // 2, total - total // 2) for total in totals)
+        return super().forward(functional.pad(x, (left, right, top, bottom)))
+
+
+def _trunk(name: str, in_channels: int, *, pretrained: bool) -> Any:
+    known = timm.list_models()
+    if name.partition(".")[0] not in known:
+        raise ModelError(f"encoder: timm has no network {name!r}{nearest(name, known)}")
+    try:
+        return timm.create_model(name, features_only=True, pretrained=pretrained, in_chans=in_channels)
+    except (RuntimeError, AssertionError, AttributeError) as error:
+        if pretrained:
+            raise OSError(f"{name}: {error}") from error
+        raise ModelError(f"encoder: timm's {name} has no features at several strides: {error}") from error
+
+
+def _check_pyramid(name: str, strides: list[int], layout: object) -> None:
+    if strides != [strides[0] * 2**step for step in range(len(strides))] or strides[0] not in (2, 4):
+        raise ModelError(f"encoder: {name} has features at strides {strides}; 2 or 4 and then doubling is needed")
+    if layout is not None and str(layout).rpartition(".")[2] != "NCHW":
+        raise ModelError(f"encoder: {name} is a transformer for photos of one size; take a convolutional network")
+
+
+def _fix_padding(trunk: nn.Module) -> None:
+    for module in trunk.modules():
+        if type(module) is Conv2dSame:
+            # The same convolution and weights, padded another way.
+            module.__class__ = EvenConv2d  # type: ignore[assignment]
+
+
+def _spread(three: tuple[float, ...], channels: int) -> tuple[float, ...]:
+    """Of the photo's three channels; their mean for what comes after them, or for all where there are fewer."""
+    mean = sum(three) / len(three)
+    return (*three, *[mean] * (channels - len(three))) if channels >= len(three) else (mean,) * channels
+
+
+def _plain(key: str) -> str:
+    return key.replace("_", ".")

@@ -12,22 +12,31 @@ from garmentcut.errors import ModelError
 if TYPE_CHECKING:
     from torch import nn
 
-_MODULES = {
-    "cutnet": ("cutnet", "segment", "refine"),
-    "papers.unets": ("simple", "unet", "unet_paper", "ternausnet", "linknet34", "tiramisu"),
-    "papers.vgg": ("fcn", "segnet", "deeplab_largefov"),
-    "papers.dilated": ("pspnet", "deeplab_plus"),
-    "prepared": ("prepared",),
-}
-
 NETWORKS: Mapping[str, str] = MappingProxyType(
-    {name: f"garmentcut.model.{module}:build_{name}" for module, names in _MODULES.items() for name in names}
+    {
+        "cutnet": "cutnet:CutNet",
+        "segment": "cutnet:SegmentNet",
+        "refine": "cutnet:RefineNet",
+        "simple": "papers.unets:Simple",
+        "unet": "papers.unets:UNet",
+        "unet_paper": "papers.unets:UnetPaper",
+        "ternausnet": "papers.unets:TernausNet",
+        "linknet34": "papers.unets:LinkNet34",
+        "tiramisu": "papers.unets:Tiramisu",
+        "fcn": "papers.vgg:Fcn",
+        "segnet": "papers.vgg:SegNet",
+        "deeplab_largefov": "papers.vgg:DeepLabLargeFov",
+        "pspnet": "papers.dilated:PspNet",
+        "deeplab_plus": "papers.dilated:DeepLabPlus",
+        "prepared": "prepared:Prepared",
+    }
 )
-"""Name -> `module:builder`.
+"""Name -> `module:class` in `garmentcut.model`.
 
-A builder takes keyword arguments and returns a module that maps float32 `(N, 3, H, W)` sRGB in [0, 1] to float32 logits
-`(N, 1, H, W)`, with an attribute `multiple_of` for H and W. Where an encoder can start from ImageNet, the module has
-`load_encoder(weights: Mapping | None)`: from tensors, or None: from the hub."""
+A network maps float32 `(N, 3, H, W)` sRGB in [0, 1] to float32 logits `(N, 1, H, W)`, and has an attribute
+`multiple_of` for H and W. A recipe's options are its arguments, but for the keyword-only ones, which build what a paper
+published. Where an encoder can start from ImageNet, it has `load_encoder(weights: Mapping | None)`: from tensors, or
+None: from the hub."""
 
 
 def build_network(name: str, **options: Any) -> "nn.Module":
@@ -36,13 +45,13 @@ def build_network(name: str, **options: Any) -> "nn.Module":
     Raises:
         ModelError: no such network, option or value, or the extra `train` is not installed.
     """
-    builder = _builder(name)
-    known = [key for key, kind in inspect.signature(builder).parameters.items() if kind.kind is not kind.VAR_KEYWORD]
+    kind = _class_of(name)
+    known = [key for key, one in inspect.signature(kind).parameters.items() if one.kind is not one.KEYWORD_ONLY]
     for option in options:
         if option not in known:
             raise ModelError(f"{name} has no option {option!r}{nearest(option, known)}")
     try:
-        network: nn.Module = builder(**options)
+        network: nn.Module = kind(**options)
     except ModelError:
         raise
     except (TypeError, ValueError) as error:
@@ -56,12 +65,12 @@ def nearest(word: str, known: list[str]) -> str:
     return f"; did you mean {close[0]}?" if close else f"; there is {', '.join(known) or 'none'}"
 
 
-def _builder(name: str) -> Callable[..., Any]:
+def _class_of(name: str) -> "Callable[..., nn.Module]":
     if name not in NETWORKS:
         raise ModelError(f"there is no network {name!r}{nearest(name, list(NETWORKS))}")
-    module, _, function = NETWORKS[name].partition(":")
+    module, _, kind = NETWORKS[name].partition(":")
     try:
-        found: Callable[..., Any] = getattr(importlib.import_module(module), function)
+        found: Callable[..., nn.Module] = getattr(importlib.import_module(f"garmentcut.model.{module}"), kind)
     except ModuleNotFoundError as error:
         raise ModelError(f"{name} needs {error.name}, which is not installed; install garmentcut[train]") from error
     return found

@@ -31,24 +31,47 @@ class Prepared(nn.Module):
         multiple_of: both sides of a photo must be a multiple of this.
         min_side: both sides must be at least this, in pixels.
 
-    Args: as `build_prepared`; colour, levels and the share that a stretch gives up stand together.
+    Args:
+        network: name of any other.
+        options: of that.
+        color: `gray`: luma in all three channels.
+        levels: `fixed`: the network's own mean and deviation are taken off, as without this; `unit`: they are not;
+            `standard`: each photo's own instead; `stretched`: contrast stretch; `equalized`: histogram equalisation.
+        percent: of the values that a stretch gives up at either end.
+        shrink: so many times smaller is what the network sees.
+        resampling: how the photo is shrunk, and how the logits are enlarged; `area` cannot do that.
+
+    Raises:
+        ModelError: an option that is not known, or does not fit.
     """
 
     luma: Tensor
 
     def __init__(
         self,
-        network: PhotoNetwork,
-        look: tuple[Color, Levels, float],
-        shrink: int,
-        resampling: tuple[Resampling, Resampling],
+        network: str = "unet",
+        options: Mapping[str, Any] | None = None,
+        color: Color = "rgb",
+        levels: Levels = "fixed",
+        percent: float = 2.0,
+        shrink: int = 1,
+        resampling: tuple[Resampling, Resampling] = ("area", "linear"),
     ) -> None:
+        if network == "prepared":
+            raise ModelError("network: a prepared network cannot hold another one")
+        check_option("color", color, ("rgb", "gray"))
+        check_option("levels", levels, ("fixed", "unit", "standard", "stretched", "equalized"))
+        check_option("resampling", len(resampling), (2,))
+        check_option("resampling down", resampling[0], ("area", *_MODES))
+        check_option("resampling up", resampling[1], tuple(_MODES))
+        if not 0 <= percent < 50 or shrink < 1:
+            raise ModelError(f"percent: from 0 to below 50, and shrink: 1 or more, not {percent} and {shrink}")
         super().__init__()
-        self.network = network
-        self.color, self.levels, self.share = look
+        self.network = inner = cast(PhotoNetwork, build_network(network, **(options or {})))
+        self.color, self.levels, self.share = color, levels, percent / 100
         self.shrink, (self.down, self.up) = shrink, resampling
-        self.multiple_of, self.min_side = network.multiple_of * shrink, network.min_side * shrink
-        self.neutral_parts = tuple(f"network.{part}" for part in getattr(network, "neutral_parts", ()))
+        self.multiple_of, self.min_side = inner.multiple_of * shrink, inner.min_side * shrink
+        self.neutral_parts = tuple(f"network.{part}" for part in getattr(inner, "neutral_parts", ()))
         self.register_buffer("luma", torch.tensor(_LUMA).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, photos: Tensor) -> Tensor:
@@ -139,43 +162,6 @@ def enlarged(logits: Tensor, factor: int, resampling: Resampling) -> Tensor:
     mode = _MODES[resampling]
     corners = None if mode == "nearest" else False
     return functional.interpolate(logits, scale_factor=float(factor), mode=mode, align_corners=corners)
-
-
-def build_prepared(
-    network: str = "unet",
-    options: Mapping[str, Any] | None = None,
-    color: Color = "rgb",
-    levels: Levels = "fixed",
-    percent: float = 2.0,
-    shrink: int = 1,
-    resampling: tuple[Resampling, Resampling] = ("area", "linear"),
-) -> Prepared:
-    """Build a network behind a preprocessing.
-
-    Args:
-        network: name of any other.
-        options: of that.
-        color: `gray`: luma in all three channels.
-        levels: `fixed`: the network's own mean and deviation are taken off, as without this; `unit`: they are not;
-            `standard`: each photo's own instead; `stretched`: contrast stretch; `equalized`: histogram equalisation.
-        percent: of the values that a stretch gives up at either end.
-        shrink: so many times smaller is what the network sees.
-        resampling: how the photo is shrunk, and how the logits are enlarged; `area` cannot do that.
-
-    Raises:
-        ModelError: an option that is not known, or does not fit.
-    """
-    if network == "prepared":
-        raise ModelError("network: a prepared network cannot hold another one")
-    check_option("color", color, ("rgb", "gray"))
-    check_option("levels", levels, ("fixed", "unit", "standard", "stretched", "equalized"))
-    check_option("resampling", len(resampling), (2,))
-    check_option("resampling down", resampling[0], ("area", *_MODES))
-    check_option("resampling up", resampling[1], tuple(_MODES))
-    if not 0 <= percent < 50 or shrink < 1:
-        raise ModelError(f"percent: from 0 to below 50, and shrink: 1 or more, not {percent} and {shrink}")
-    inner = cast(PhotoNetwork, build_network(network, **(options or {})))
-    return Prepared(inner, (color, levels, percent / 100), shrink, resampling)
 
 
 def _histogram(photos: Tensor) -> tuple[Tensor, Tensor]:

@@ -23,17 +23,20 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from garmentcut import __version__
 from garmentcut.errors import DatabaseError, ModelError, ReviewError, UsageError, code_of
 from garmentcut.prediction.folder import read_batch
-from garmentcut.review import cutting, pages
+from garmentcut.review import cutting
 from garmentcut.review.cutting import MAX_PHOTO_BYTES, UNJUDGED_S, CutService, Model
 from garmentcut.review.database import reason_of
-from garmentcut.review.guard import CUT_PATHS, STALL_BYTES, STALL_S, Access, Guard, fault_of, open_access
+from garmentcut.review.guard import CUT_PATHS, STALL_BYTES, STALL_S, Access, Guard, open_access
 from garmentcut.review.photos import printable
-from garmentcut.review.routes import api, media
+from garmentcut.review.routes import api, error_page, media, pages, static
 from garmentcut.review.service import Service, Settings
 
 _SMALL_BODY, _ALPHA_BODY, _REDRAW_BODY = 64_000, 64_000_000, 24_000_000
 _ALPHA_PATH = re.compile(r"/api/photos/\d+/alpha")
 _REDRAW_PATH = re.compile(r"/api/photos/\d+/redraw")
+# What remove.bg answers errors with: its clients look for these.
+_REMOVEBG_STATUS = {401: 403, 413: 400, 415: 400, 422: 400}
+_REMOVEBG_CODES = {400: "invalid_request", 403: "auth_failed", 429: "rate_limit_exceeded"}
 HEAD_TIMEOUT_S = 10.0
 """Within which a request's head must have arrived."""
 MAX_CONNECTIONS = 400
@@ -62,11 +65,14 @@ def make_app(service: CutService) -> ASGIApp:
         description="What `garmentcut review` and `garmentcut serve` answer; see docs/review-api.md.",
     )
     app.state.service = service
-    of_batch = (pages.router, api, media) if isinstance(service, Service) else ()
-    for router in (cutting.router, pages.static, *of_batch):
+    of_batch = (pages, api, media) if isinstance(service, Service) else ()
+    for router in (cutting.router, static, *of_batch):
         app.include_router(router)
-    _answer_errors(app)
-    return Guard(app, service.access, _limit_of, pages.error_page)
+    for kind in _ERRORS:
+        app.add_exception_handler(kind, _answer_error)
+    return Guard(
+        app, service.access, _limit_of, lambda path, error: _refusal(path, error.status, str(error), error.code)
+    )
 
 
 def _limit_of(method: str, path: str) -> int:
@@ -77,55 +83,50 @@ def _limit_of(method: str, path: str) -> int:
     return _REDRAW_BODY if _REDRAW_PATH.fullmatch(path) else _SMALL_BODY
 
 
-def _answer_errors(app: FastAPI) -> None:
-    @app.exception_handler(ReviewError)
-    def answer_refusal(request: Request, error: ReviewError) -> Response:
-        more = {"item": error.item} if error.item else {}
-        headers = {"retry-after": str(error.retry_after_s)} if error.retry_after_s else {}
-        return _fault(request, error.status, str(error), error.code, headers=headers, **more)
-
-    @app.exception_handler(RequestValidationError)
-    def answer_misfit(request: Request, error: RequestValidationError) -> Response:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"][1:])
-        return _fault(request, 422, f"{where}: {first['msg']}" if where else str(first["msg"]), "unfit")
-
-    @app.exception_handler(HTTPException)
-    def answer_status(request: Request, error: HTTPException) -> Response:
-        code = "not_found" if error.status_code == 404 else "bad_request"
-        return _fault(request, error.status_code, str(error.detail), code, headers=dict(error.headers or {}))
-
-    @app.exception_handler(ModelError)
-    def answer_model(request: Request, error: ModelError) -> Response:
-        return _fault(request, 503, str(error), error.code)
-
-    @app.exception_handler(DatabaseError)
-    def answer_lost_database(request: Request, error: DatabaseError) -> Response:
-        return _fault(request, 503, str(error), error.code)
-
-    @app.exception_handler(DBAPIError)
-    def answer_database(request: Request, error: DBAPIError) -> Response:
-        return _fault(request, 503, f"the database does not answer ({reason_of(error)}); {_LOOK}", "database")
-
-    @app.exception_handler(Exception)  # and it is written to the log, with where it came from
-    def answer_mistake(request: Request, error: Exception) -> Response:
-        name = type(error).__name__
-        return _fault(request, 500, f"the server has made a mistake ({name}); its log says more", "internal")
-
-    @app.exception_handler(OSError)
-    def answer_disk(request: Request, error: OSError) -> Response:
-        message = f"a file cannot be read or written: {error.strerror or error}; {_LOOK}"
-        return _fault(request, 507, message, code_of(error))
+_ERRORS: tuple[type[Exception], ...] = (
+    *(ReviewError, RequestValidationError, HTTPException, ModelError, DatabaseError, DBAPIError, OSError),
+    Exception,  # and it is written to the log, with where it came from
+)
 
 
-def _fault(
-    request: Request, status: int, message: str, code: str, *, headers: dict[str, str] | None = None, **more: Any
+def _answer_error(request: Request, error: Exception) -> Response:
+    status, message, code = 503, str(error), code_of(error)
+    headers, more = dict[str, str](), dict[str, Any]()
+    match error:
+        case ReviewError():
+            status, code = error.status, error.code
+            headers = {"retry-after": str(error.retry_after_s)} if error.retry_after_s else {}
+            more = {"item": error.item} if error.item else {}
+        case RequestValidationError():
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"][1:])
+            status, message, code = 422, f"{where}: {first['msg']}" if where else str(first["msg"]), "unfit"
+        case HTTPException():
+            status, message, headers = error.status_code, str(error.detail), dict(error.headers or {})
+            code = "not_found" if status == 404 else "bad_request"
+        case ModelError() | DatabaseError():
+            code = error.code
+        case DBAPIError():
+            message, code = f"the database does not answer ({reason_of(error)}); {_LOOK}", "database"
+        case OSError():
+            status, message = 507, f"a file cannot be read or written: {error.strerror or error}; {_LOOK}"
+        case _:
+            status, code = 500, "internal"
+            message = f"the server has made a mistake ({type(error).__name__}); its log says more"
+    return _refusal(request.url.path, status, message, code, headers=headers, **more)
+
+
+def _refusal(
+    path: str, status: int, message: str, code: str, *, headers: dict[str, str] | None = None, **more: Any
 ) -> Response:
+    """The answer that says what is wrong, by the path that was asked for: JSON for programs, a page for people."""
     message = printable(message)
-    status, content = fault_of(request.url.path, status, message, code, **more)
-    if content is not None:
-        return JSONResponse(content, status, headers=headers)
-    return HTMLResponse(pages.error_page(status, message), status, headers=headers)
+    if path == "/v1.0/removebg":
+        status = _REMOVEBG_STATUS.get(status, status)
+        more["errors"] = [{"title": message, "code": _REMOVEBG_CODES.get(status, "error")}]
+    elif not path.startswith(("/api", "/media", "/cut", "/static", "/openapi.json")):
+        return HTMLResponse(error_page(status, message), status, headers=headers)
+    return JSONResponse({"error": message, "code": code, **more}, status, headers=headers)
 
 
 class Connections:
@@ -156,8 +157,8 @@ class Connection(H11Protocol):
     """uvicorn's HTTP/1.1, which waits for a request, and for its answer to be taken, but not for ever."""
 
     _is_answering = False
-    _head_timer: asyncio.TimerHandle | None = None
-    _send_timer: asyncio.TimerHandle | None = None
+    _has_begun = True  # a request of which the rest must come: the first one, from the start
+    _timer: asyncio.TimerHandle | None = None  # to close the connection, unless the other side does its part by then
     _since, _num_moved, _num_left = 0.0, 0, 0  # bytes that have come since then, and that were left to send
     peer: tuple[Any, ...] = ()  # address and port, as `client` of an ASGI scope
 
@@ -172,95 +173,79 @@ class Connection(H11Protocol):
     def rate(self) -> float:
         """Bytes a second that the other side sends or takes; infinite of one that has just begun."""
         seconds = asyncio.get_running_loop().time() - self._since
-        num_taken = self._num_left - self.transport.get_write_buffer_size() if self._send_timer else 0
+        num_taken = max(self._num_left - self.transport.get_write_buffer_size(), 0)
         return (self._num_moved + num_taken) / seconds if seconds > UNJUDGED_S else math.inf
 
     @contextmanager
     def answering(self) -> Iterator[None]:
         """While a request is answered, no head is expected of the other side."""
         self._is_answering = True
-        self._stop_timer()
+        self._stop()
         try:
             yield
         finally:
-            self._is_answering = False
-            if not self._send_timer:
-                self._begin()
-                self._expect_taking()
-
-    def abort(self) -> None:
-        """Close it at once, unless a request is being answered."""
-        self._head_timer = None
-        if not self._is_answering:
-            self.transport.abort()
+            self._is_answering = self._has_begun = False
+            self._watch()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """See asyncio.Protocol."""
         self.peer = tuple(transport.get_extra_info("peername") or ())[:2]
         super().connection_made(transport)
-        self._begin()
-        self._expect_head()
+        self._watch()
         self._application.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio.Protocol."""
-        self._stop_timer()
-        if self._send_timer:
-            self._send_timer.cancel()
+        self._stop()
         if self._application.known.get(self.peer) is self:
             del self._application.known[self.peer]
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
-        if not self._is_answering and self._head_timer is None:  # a further request on a kept connection has begun
-            self._begin()
-            self._expect_head()
+        if not self._is_answering and not self._has_begun:  # a further request on a kept connection
+            self._has_begun = True
+            self._watch()
         self._num_moved += len(data)
         super().data_received(data)
 
     def pause_writing(self) -> None:
         """See asyncio.Protocol: the other side takes an answer more slowly than it is written."""
         super().pause_writing()
-        if not self._send_timer:
-            self._begin()
-            self._expect_taking()
+        self._watch()
 
     def resume_writing(self) -> None:
         """See asyncio.Protocol: nearly all of what was written has been taken."""
         super().resume_writing()
-        if self._send_timer:
-            self._send_timer.cancel()
-            self._send_timer = None
-        self._begin()
-        if not self._is_answering:  # nothing more is written, and the rest must be taken, too
-            self._expect_taking()
+        self._watch()
 
     @property
     def _application(self) -> Connections:
         assert isinstance(self.config.app, Connections)
         return self.config.app
 
-    def _begin(self) -> None:
-        self._since, self._num_moved, self._num_left = asyncio.get_running_loop().time(), 0, 0
+    def _watch(self) -> None:
+        """Begin to wait for what the other side owes: that it takes an answer, all of it, or sends a request's head."""
+        self._stop()
+        loop = asyncio.get_running_loop()
+        self._since, self._num_moved, self._num_left = loop.time(), 0, self.transport.get_write_buffer_size()
+        # While an answer is written and taken as fast, more may come at any time, and less is left only now and then.
+        if self._num_left and (self.flow.write_paused or not self._is_answering):
+            self._timer = loop.call_later(STALL_S, self._check_taken)
+        elif self._has_begun and not self._is_answering:
+            self._timer = loop.call_later(HEAD_TIMEOUT_S, self.transport.abort)
 
-    def _expect_head(self) -> None:
-        self._head_timer = asyncio.get_running_loop().call_later(HEAD_TIMEOUT_S, self.abort)
-
-    def _expect_taking(self) -> None:
-        """Look again and again whether an answer is taken, until all of it is; else it would be held for ever."""
-        num_left, self._send_timer = self.transport.get_write_buffer_size(), None
-        if self._num_left and self._num_left - num_left < min(STALL_BYTES, self._num_left):
+    def _check_taken(self) -> None:
+        num_taken = self._num_left - self.transport.get_write_buffer_size()
+        if num_taken < min(STALL_BYTES, self._num_left):
             self.transport.abort()
-        elif num_left:
-            self._begin()
-            self._num_left = num_left
-            self._send_timer = asyncio.get_running_loop().call_later(STALL_S, self._expect_taking)
+        else:
+            self._watch()
 
-    def _stop_timer(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
+    def _stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -291,14 +276,10 @@ def serve(
     say: Callable[[str], None],
     open_browser: bool = False,
 ) -> None:
-    """Serve a batch until it is stopped; requests under way are finished.
+    """Serve a batch on a socket of `bind` until it is stopped; requests under way are finished.
 
-    Args:
-        settings: the batch.
-        listening: of `bind`.
-        token: demanded of readers; None: one is drawn if other machines can reach the server.
-        say: called with the link once it works.
-        open_browser: open it, too.
+    `say` is called with the link once it works; `open_browser`: it is opened, too. Readers must bring the `token`;
+    None: one is drawn if other machines can reach the server.
 
     Raises:
         garmentcut.errors.SourceError: the folder is no batch.
@@ -321,13 +302,9 @@ def serve(
 
 
 def serve_cuts(model: Model, listening: socket.socket, *, token: str | None, say: Callable[[str], None]) -> None:
-    """Cut photos that are sent, without a batch, until it is stopped; requests under way are finished.
+    """Cut photos that are sent, without a batch, as `serve`; requests under way are finished.
 
-    Args:
-        model: cuts.
-        listening: of `bind`.
-        token: demanded of callers; None: one is drawn if other machines can reach the server.
-        say: called with the addresses and a drawn token once they work.
+    `say` is called with the addresses, and a token that was drawn, once they work.
 
     Raises:
         garmentcut.errors.ModelError: it cannot be loaded.

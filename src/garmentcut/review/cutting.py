@@ -55,13 +55,7 @@ _NOT_DONE = ("image_url", "bg_image_url", "bg_image_file", "roi", "scale", "posi
 
 
 class Model:
-    """Loads a model file on first use and shares it.
-
-    Args:
-        path: an ONNX file with a card; None: the embedded one.
-        config: backend and threads.
-        cut: effort and choke.
-    """
+    """Loads a model file on first use and shares it; None: the embedded one."""
 
     def __init__(
         self, path: Path | None = None, config: RuntimeConfig | None = None, cut: CutConfig | None = None
@@ -72,15 +66,9 @@ class Model:
         self._loading = threading.Lock()
         self._running = threading.Lock()
 
-    @property
-    def has_cutter(self) -> bool:
-        """The cutter is loaded."""
-        return self._cutter is not None
-
-    @property
-    def has_tiles(self) -> bool:
-        """The smart brush's model is loaded."""
-        return self._tiles is not None
+    def is_loaded(self, *, with_tiles: bool = False) -> bool:
+        """The cutter is loaded, and the smart brush's model where it is asked for."""
+        return self._cutter is not None and (self._tiles is not None or not with_tiles)
 
     def tiles(self) -> Tiles:
         """The model for the smart brush.
@@ -128,19 +116,12 @@ def load_tiles(path: Path | None, config: RuntimeConfig | None) -> Tiles:
 
 @dataclass(frozen=True)
 class CutRequest:
-    """What a client asks to be made of a photo.
+    """What a client asks to be made of a photo."""
 
-    Attributes:
-        format: a key of `FORMATS`.
-        output: background, trim and margin.
-        name: the photo's, for the layer of a psd.
-        max_megapixels: a larger cutout is shrunk; None: it is not.
-    """
-
-    format: str = "png"
-    output: OutputConfig = field(default_factory=OutputConfig)
-    name: str = "photo"
-    max_megapixels: float | None = None
+    format: str = "png"  # a key of `FORMATS`
+    output: OutputConfig = field(default_factory=OutputConfig)  # background, trim and margin
+    name: str = "photo"  # the photo's, for the layer of a psd
+    max_megapixels: float | None = None  # a larger cutout is shrunk; None: it is not
 
 
 @dataclass(eq=False)
@@ -152,6 +133,7 @@ class _Upload:
     content: bytearray = field(default_factory=bytearray)
     num_bytes: int = 0  # that count towards all bodies'
     num_before: int = 0
+    is_whole: bool = False
 
     def rate(self, now: float) -> float:
         """Bytes a second, lately."""
@@ -163,9 +145,8 @@ class CutQueue:
 
     def __init__(self, model: Model) -> None:
         self._model = model
-        self._uploads: list[_Upload] = []
+        self._uploads: list[_Upload] = []  # on their way, or whole and not cut yet
         self._num_waiting = 0
-        self._num_bytes = 0
         self._turn = asyncio.Lock()
 
     @asynccontextmanager
@@ -180,7 +161,7 @@ class CutQueue:
         try:
             async with upload.patience:
                 self._uploads.append(upload)
-                while len(self._uploads) > MAX_UPLOADS and self._give_up_slowest():
+                while sum(not one.is_whole for one in self._uploads) > MAX_UPLOADS and self._give_up_slowest():
                     pass
                 async for part in parts:
                     self._take(upload, part)
@@ -191,22 +172,20 @@ class CutQueue:
         except ClientDisconnect as error:
             raise ReviewError("the photo did not arrive whole", code="unfit") from error
         else:
-            self._forget(upload)
+            upload.is_whole = True
             body = bytes(upload.content)
             upload.content.clear()
             yield body
         finally:
-            self._forget(upload)
-            self._num_bytes -= upload.num_bytes
+            if upload in self._uploads:
+                self._uploads.remove(upload)
 
     async def cut(self, data: bytes, order: CutRequest) -> bytes:
         """Cut one photo, of a photo file's content.
 
         Raises:
-            ReviewError: too many wait.
-            ReviewError: it cannot be read.
-            ReviewError: it has too many pixels, or would take too much memory.
-            ReviewError: there is no garment in it.
+            ReviewError: too many wait; or the photo cannot be read, has too many pixels, would take too much memory, or
+                shows no garment.
         """
         self._check_room()
         self._num_waiting += 1
@@ -226,28 +205,21 @@ class CutQueue:
             upload.began, upload.num_before = now, len(upload.content)
         upload.content += part
         upload.num_bytes += len(part)
-        self._num_bytes += len(part)
-        while self._num_bytes > MAX_BYTES:
+        while sum(one.num_bytes for one in self._uploads) > MAX_BYTES:
             if not self._give_up_slowest():
                 raise ReviewError(_FULL, code="queue_full")
 
     def _give_up_slowest(self) -> bool:
         """Let a body go and its memory with it; False: they all have just begun."""
         now = asyncio.get_running_loop().time()
-        judged = [upload for upload in self._uploads if now - upload.began > UNJUDGED_S]
+        judged = [one for one in self._uploads if not one.is_whole and now - one.began > UNJUDGED_S]
         if not judged:
             return False
         slowest = min(judged, key=lambda upload: upload.rate(now))
         slowest.patience.reschedule(now)
-        self._forget(slowest)
-        self._num_bytes -= slowest.num_bytes
-        slowest.num_bytes = 0
+        self._uploads.remove(slowest)
         slowest.content.clear()
         return True
-
-    def _forget(self, upload: _Upload) -> None:
-        if upload in self._uploads:
-            self._uploads.remove(upload)
 
     def _cut(self, data: bytes, order: CutRequest) -> bytes:
         photo = _decoded(data)
@@ -278,7 +250,7 @@ class CutService:
         """Why the service is not ready, in words; empty: it is ready."""
         if self._is_closing.is_set():
             return "closing"
-        return "" if self.model.has_cutter else "the model is being loaded, or cannot be"
+        return "" if self.model.is_loaded() else "the model is being loaded, or cannot be"
 
     def _prepare(self) -> None:
         with suppress(ModelError):  # a request that needs it gets the error
@@ -292,12 +264,13 @@ class ErrorBody(BaseModel):
     code: str
 
 
-def _service_of(request: Request) -> CutService:
+def service_of(request: Request) -> CutService:
+    """The service that all routes share."""
     service: CutService = request.app.state.service
     return service
 
 
-Serving = Annotated[CutService, Depends(_service_of)]
+Serving = Annotated[CutService, Depends(service_of)]
 router = APIRouter(tags=["cut"], default_response_class=Response)
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _MEANINGS = {
@@ -309,28 +282,26 @@ _MEANINGS = {
 }
 
 
-def _form_of(**fields: str) -> dict[str, Any]:
-    """The schema of a form: its fields, and what each means; the first is the file."""
+def _described(*media_types: str, takes_bytes: bool = False, **fields: str) -> dict[str, Any]:
+    """How a route is documented: the fields of its form and what each means, the first the file; and its answers.
+
+    `takes_bytes`: the photo may be sent as the whole body, too.
+    """
     schemas: dict[str, Any] = {name: {"type": "string", "description": meaning} for name, meaning in fields.items()}
     schemas[next(iter(fields))]["format"] = "binary"
-    return {"multipart/form-data": {"schema": {"type": "object", "properties": schemas}}}
-
-
-def _body_of(content: dict[str, Any]) -> dict[str, Any]:
-    return {"requestBody": {"required": True, "content": content}}
-
-
-def _answers(*media_types: str) -> dict[int | str, dict[str, Any]]:
+    bodies: dict[str, Any] = {"application/octet-stream": _BINARY} if takes_bytes else {}
+    bodies["multipart/form-data"] = {"schema": {"type": "object", "properties": schemas}}
+    cutout = {"description": "The cutout.", "content": dict.fromkeys(sorted(set(media_types)), _BINARY)}
+    faults = {status: {"model": ErrorBody, "description": meaning} for status, meaning in _MEANINGS.items()}
     return {
-        200: {"description": "The cutout.", "content": dict.fromkeys(sorted(set(media_types)), _BINARY)},
-        **{status: {"model": ErrorBody, "description": meaning} for status, meaning in _MEANINGS.items()},
+        "openapi_extra": {"requestBody": {"required": True, "content": bodies}},
+        "responses": {200: cutout, **faults},
     }
 
 
 @router.post(
     "/cut",
-    openapi_extra=_body_of({"application/octet-stream": _BINARY, **_form_of(photo="The photo.")}),
-    responses=_answers(*(FORMATS[name].media_type for name in get_args(Wanted))),
+    **_described(*(FORMATS[name].media_type for name in get_args(Wanted)), takes_bytes=True, photo="The photo."),
 )
 async def cut(
     request: Request,
@@ -350,18 +321,16 @@ async def cut(
 
 @router.post(
     "/v1.0/removebg",
-    openapi_extra=_body_of(
-        _form_of(
-            image_file="The photo.",
-            size=f"Most pixels of the answer: {', '.join(_SIZES_MP)}; auto or full: as many as the photo has.",
-            format="auto or png, jpg, webp.",
-            channels="rgba, or alpha: the alpha alone, gray.",
-            bg_color="Colour to lay the garment on: fff, 81d4fa or a name.",
-            crop="true: trim to the garment.",
-            crop_margin="Pixels kept around a trimmed garment.",
-        )
+    **_described(
+        *("image/png", "image/jpeg", "image/webp"),
+        image_file="The photo.",
+        size=f"Most pixels of the answer: {', '.join(_SIZES_MP)}; auto or full: as many as the photo has.",
+        format="auto or png, jpg, webp.",
+        channels="rgba, or alpha: the alpha alone, gray.",
+        bg_color="Colour to lay the garment on: fff, 81d4fa or a name.",
+        crop="true: trim to the garment.",
+        crop_margin="Pixels kept around a trimmed garment.",
     ),
-    responses=_answers("image/png", "image/jpeg", "image/webp"),
 )
 async def cut_as_removebg(request: Request, service: Serving) -> Response:
     """Cut one photo as remove.bg's interface does, for its clients: they need another address and no more."""
@@ -369,7 +338,12 @@ async def cut_as_removebg(request: Request, service: Serving) -> Response:
         form = await _read_form(request, body)
         fields = form.fields
         order = _order_of_removebg(fields, form.name)
-        photo = form.photo if form.photo is not None else _from_base64(fields.get("image_file_b64", ""))
+        photo = form.photo
+        if photo is None:
+            text = fields.get("image_file_b64", "")
+            if not text:
+                raise ReviewError("the form has no file in it; send it as `image_file`", code="not_a_photo")
+            photo = from_base64(text.partition(",")[2] if text.startswith("data:") else text, "image_file_b64")
         content = await service.cut_queue.cut(photo, order)
     if "application/json" in request.headers.get("accept", ""):
         return JSONResponse({"data": {"result_b64": base64.b64encode(content).decode()}})
@@ -378,14 +352,12 @@ async def cut_as_removebg(request: Request, service: Serving) -> Response:
 
 @router.post(
     "/api/remove",
-    openapi_extra=_body_of(
-        _form_of(
-            file="The photo.",
-            om="true: the mask alone.",
-            bgc="Colour to lay the garment on: red,green,blue,alpha from 0 to 255; the alpha is 255 or 0.",
-        )
+    **_described(
+        "image/png",
+        file="The photo.",
+        om="true: the mask alone.",
+        bgc="Colour to lay the garment on: red,green,blue,alpha from 0 to 255; the alpha is 255 or 0.",
     ),
-    responses=_answers("image/png"),
 )
 async def cut_as_rembg(request: Request, service: Serving) -> Response:
     """Cut one photo as rembg's server does, for its clients; the choice of its models and of matting is ignored."""
@@ -490,13 +462,16 @@ def _opaque(what: str, color: tuple[int, ...]) -> str | None:
     return "#{:02x}{:02x}{:02x}".format(*color[:3]) if color[3] else None
 
 
-def _from_base64(text: str) -> bytes:
-    if not text:
-        raise ReviewError("the form has no file in it; send it as `image_file`", code="not_a_photo")
+def from_base64(text: str, what: str, *, code: str = "") -> bytes:
+    """The bytes of a text in base64.
+
+    Raises:
+        ReviewError: it is none, with this code; `what` is its name in the message.
+    """
     try:
-        return base64.b64decode(text.partition(",")[2] if text.startswith("data:") else text, validate=True)
+        return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise ReviewError("image_file_b64: not base64") from error
+        raise ReviewError(f"{what}: not base64", code=code) from error
 
 
 def _decoded(data: bytes) -> Photo:

@@ -1,40 +1,31 @@
-"""The database behind the review's store and queries, SQLite or PostgreSQL: its tables and its transactions.
+"""The database behind the review's store, SQLite or PostgreSQL: its tables, transactions, and the queries of its pages.
 
 Every write bumps the batch's revision and the photo's version, in one transaction.
 """
 
+import base64
+import json
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
-from sqlalchemy import (
-    URL,
-    DateTime,
-    Engine,
-    Float,
-    ForeignKey,
-    Index,
-    Integer,
-    String,
-    Text,
-    UniqueConstraint,
-    create_engine,
-    event,
-    insert,
-    make_url,
-    select,
-)
+import numpy as np
+import sqlalchemy as sa
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from garmentcut.errors import DatabaseError
+from garmentcut.errors import DatabaseError, ReviewError
+from garmentcut.prediction.results import FOREIGN, foreign_warning
 
 SCHEMA_VERSION = 1
-STATES = ("open", "accepted", "corrected", "rejected", "failed")
+State = Literal["open", "accepted", "corrected", "rejected", "failed"]
+STATES: tuple[str, ...] = get_args(State)
 NO_DOUBT, FAILED_DOUBT = -1.0, -2.0
 """What stands for a doubt where none is known, and for that of a photo that failed: to sort by."""
 _BUSY_S = 30
@@ -53,15 +44,15 @@ class SchemaVersion(Table):
     """One row: which version of garmentcut made the tables."""
 
     __tablename__ = "garmentcut_review"
-    version: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    version: Mapped[int] = mapped_column(sa.Integer, primary_key=True, autoincrement=False)
 
 
 class BatchRow(Table):
     """A batch; its revision counts the writes to any of its photos."""
 
     __tablename__ = "batches"
-    id: Mapped[str] = mapped_column(String(32), primary_key=True)
-    revision: Mapped[int] = mapped_column(Integer, default=0)
+    id: Mapped[str] = mapped_column(sa.String(32), primary_key=True)
+    revision: Mapped[int] = mapped_column(sa.Integer, default=0)
 
 
 class PhotoRow(Table):
@@ -69,59 +60,59 @@ class PhotoRow(Table):
 
     __tablename__ = "photos"
     __table_args__ = (
-        UniqueConstraint("batch_id", "key"),
-        Index("photos_by_revision", "batch_id", "revision"),
-        Index("photos_by_doubt", "batch_id", "order_doubt", "key"),
-        Index("photos_by_garment", "batch_id", "garment"),
+        sa.UniqueConstraint("batch_id", "key"),
+        sa.Index("photos_by_revision", "batch_id", "revision"),
+        sa.Index("photos_by_doubt", "batch_id", "order_doubt", "key"),
+        sa.Index("photos_by_garment", "batch_id", "garment"),
     )
-    id: Mapped[int] = mapped_column(Integer, primary_key=True)
-    batch_id: Mapped[str] = mapped_column(ForeignKey("batches.id"))
+    id: Mapped[int] = mapped_column(sa.Integer, primary_key=True)
+    batch_id: Mapped[str] = mapped_column(sa.ForeignKey("batches.id"))
     # Its place, or what distinguishes it from another photo at the same place; printable.
-    key: Mapped[str] = mapped_column(Text)
-    place: Mapped[str] = mapped_column(Text)
-    garment: Mapped[str] = mapped_column(Text)
-    view: Mapped[str] = mapped_column(String(32))
+    key: Mapped[str] = mapped_column(sa.Text)
+    place: Mapped[str] = mapped_column(sa.Text)
+    garment: Mapped[str] = mapped_column(sa.Text)
+    view: Mapped[str] = mapped_column(sa.String(32))
     # Its row of results.jsonl, as JSON: the one place for paths, which need not be printable.
-    row: Mapped[str] = mapped_column(Text)
-    doubt: Mapped[float | None] = mapped_column(Float)
-    order_doubt: Mapped[float] = mapped_column(Float)  # to sort by; `NO_DOUBT` and `FAILED_DOUBT` come last
-    verdict: Mapped[str] = mapped_column(String(16))
-    state: Mapped[str] = mapped_column(String(16))
+    row: Mapped[str] = mapped_column(sa.Text)
+    doubt: Mapped[float | None] = mapped_column(sa.Float)
+    order_doubt: Mapped[float] = mapped_column(sa.Float)  # to sort by; `NO_DOUBT` and `FAILED_DOUBT` come last
+    verdict: Mapped[str] = mapped_column(sa.String(16))
+    state: Mapped[str] = mapped_column(sa.String(16))
     # Counts this photo's writes; every write names the one it is based on.
-    version: Mapped[int] = mapped_column(Integer, default=1)
-    revision: Mapped[int] = mapped_column(Integer)  # the batch's at its last write
-    note: Mapped[str] = mapped_column(Text, default="")
+    version: Mapped[int] = mapped_column(sa.Integer, default=1)
+    revision: Mapped[int] = mapped_column(sa.Integer)  # the batch's at its last write
+    note: Mapped[str] = mapped_column(sa.Text, default="")
     # Of its corrected alpha's file, draft or final; empty: there is none.
-    alpha_sha256: Mapped[str] = mapped_column(String(64), default="")
+    alpha_sha256: Mapped[str] = mapped_column(sa.String(64), default="")
     # Of the alpha that its outputs hold; empty: the prediction.
-    delivered_sha256: Mapped[str] = mapped_column(String(64), default="")
+    delivered_sha256: Mapped[str] = mapped_column(sa.String(64), default="")
     # Why the outputs could not be made again; empty: they were, or need not be.
-    undelivered: Mapped[str] = mapped_column(Text, default="")
-    seconds: Mapped[float] = mapped_column(Float, default=0.0)  # hands-on, so far
-    edge_share: Mapped[float | None] = mapped_column(Float)  # share of the outline that the corrected alpha moved
-    changed_by: Mapped[str] = mapped_column(Text, default="")
-    changed_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    undelivered: Mapped[str] = mapped_column(sa.Text, default="")
+    seconds: Mapped[float] = mapped_column(sa.Float, default=0.0)  # hands-on, so far
+    edge_share: Mapped[float | None] = mapped_column(sa.Float)  # share of the outline that the corrected alpha moved
+    changed_by: Mapped[str] = mapped_column(sa.Text, default="")
+    changed_at: Mapped[datetime | None] = mapped_column(sa.DateTime(timezone=True))
 
 
 class ActionRow(Table):
     """One action of a person; rows are only ever added."""
 
     __tablename__ = "actions"
-    __table_args__ = (Index("actions_by_photo", "photo_id", "version"),)
-    id: Mapped[int] = mapped_column(Integer, primary_key=True)
-    photo_id: Mapped[int] = mapped_column(ForeignKey("photos.id"))
-    version: Mapped[int] = mapped_column(Integer)  # the photo's after it
-    at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
-    who: Mapped[str] = mapped_column(Text)
+    __table_args__ = (sa.Index("actions_by_photo", "photo_id", "version"),)
+    id: Mapped[int] = mapped_column(sa.Integer, primary_key=True)
+    photo_id: Mapped[int] = mapped_column(sa.ForeignKey("photos.id"))
+    version: Mapped[int] = mapped_column(sa.Integer)  # the photo's after it
+    at: Mapped[datetime] = mapped_column(sa.DateTime(timezone=True))
+    who: Mapped[str] = mapped_column(sa.Text)
     # Accept, reject, reopen, revert, save (a draft), correct, note, or recut (by `garmentcut cut`).
-    kind: Mapped[str] = mapped_column(String(16))
-    state: Mapped[str] = mapped_column(String(16))  # the photo's after it
-    seconds: Mapped[float] = mapped_column(Float, default=0.0)
-    note: Mapped[str] = mapped_column(Text, default="")
-    alpha_sha256: Mapped[str] = mapped_column(String(64), default="")  # of the corrected alpha after it; empty: none
+    kind: Mapped[str] = mapped_column(sa.String(16))
+    state: Mapped[str] = mapped_column(sa.String(16))  # the photo's after it
+    seconds: Mapped[float] = mapped_column(sa.Float, default=0.0)
+    note: Mapped[str] = mapped_column(sa.Text, default="")
+    alpha_sha256: Mapped[str] = mapped_column(sa.String(64), default="")  # of the corrected alpha after it; empty: none
     # Of a save or a correction, against the prediction, by more than 8 of 255 levels.
-    pixels_changed: Mapped[int | None] = mapped_column(Integer)
-    edge_share: Mapped[float | None] = mapped_column(Float)
+    pixels_changed: Mapped[int | None] = mapped_column(sa.Integer)
+    edge_share: Mapped[float | None] = mapped_column(sa.Float)
 
 
 class Database:
@@ -209,17 +200,22 @@ class Database:
             try:
                 Table.metadata.create_all(self._engine)
                 with self.write() as session:
-                    if session.scalar(select(SchemaVersion.version)) is None:
-                        session.execute(insert(SchemaVersion).values(version=SCHEMA_VERSION))
+                    if session.scalar(sa.select(SchemaVersion.version)) is None:
+                        session.execute(sa.insert(SchemaVersion).values(version=SCHEMA_VERSION))
                 break
             except DBAPIError:  # another server makes the tables of the same database, perhaps
                 if is_last:
                     raise
                 time.sleep(_BETWEEN_TRIES_S)
         with self.read() as session:
-            version = session.scalar(select(SchemaVersion.version))
+            version = session.scalar(sa.select(SchemaVersion.version))
         if version != SCHEMA_VERSION:
             raise DatabaseError(f"{self.name}: made by another version of garmentcut ({version}); update garmentcut")
+
+
+def utc_of(time: datetime) -> datetime:
+    """A time from the database, in UTC; SQLite's times have lost their zone."""
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
 def reason_of(error: Exception) -> str:
@@ -230,11 +226,11 @@ def reason_of(error: Exception) -> str:
     return f"{reason}; {_START_ANEW}" if is_damaged else reason
 
 
-def _url_of(url: str | Path) -> URL:
+def _url_of(url: str | Path) -> sa.URL:
     if isinstance(url, Path) or "://" not in url:
-        return URL.create("sqlite", database=str(url))
+        return sa.URL.create("sqlite", database=str(url))
     try:
-        parsed = make_url(url)
+        parsed = sa.make_url(url)
     except (ArgumentError, ValueError) as error:
         raise DatabaseError(f"{url.partition('://')[0]}://...: not the address of a database") from error
     if parsed.drivername in ("postgres", "postgresql"):
@@ -244,15 +240,15 @@ def _url_of(url: str | Path) -> URL:
     return parsed
 
 
-def _engine_of(url: URL) -> Engine:
+def _engine_of(url: sa.URL) -> sa.Engine:
     if url.get_backend_name() != "sqlite":
         try:
-            return create_engine(url, pool_pre_ping=True, pool_size=8, max_overflow=8, pool_timeout=_BUSY_S)
+            return sa.create_engine(url, pool_pre_ping=True, pool_size=8, max_overflow=8, pool_timeout=_BUSY_S)
         except (NoSuchModuleError, ModuleNotFoundError) as error:
             raise DatabaseError("pg8000 is not installed; run: pip install 'garmentcut[web]'") from error
-    engine = create_engine(url, connect_args={"timeout": _BUSY_S}, pool_size=8, max_overflow=8, pool_timeout=_BUSY_S)
-    event.listen(engine, "connect", _set_up_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
+    engine = sa.create_engine(url, connect_args={"timeout": _BUSY_S}, pool_size=8, max_overflow=8, pool_timeout=_BUSY_S)
+    sa.event.listen(engine, "connect", _set_up_sqlite)
+    sa.event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
@@ -268,3 +264,213 @@ def _begin_sqlite(connection: Any) -> None:
     # A writer takes its turn at once: one that began as a reader could not wait for another, but would fail.
     writes = connection.get_execution_options().get("garmentcut_writes")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+_Text = Annotated[str, Field(max_length=400)]
+NO_VERDICT = "none"
+_DECIDED = ("accepted", "corrected", "rejected")
+_SECONDS_BINS = (0, 2, 5, 10, 20, 30, 60, 120, 300, 600)
+_EDGE_BINS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+
+
+class QueueQuery(BaseModel):
+    """Which photos to list, in which order. Filters of one kind are alternatives; of several kinds, all must match."""
+
+    model_config = ConfigDict(extra="ignore", use_attribute_docstrings=True)
+
+    state: list[State] = Field(default=[])
+    """Of the review."""
+    view: list[_Text] = Field(default=[])
+    """Front, FrontRight, Back or unknown."""
+    verdict: list[Literal["accept", "review", "none"]] = Field(default=[])
+    """Of the model; `none`: it has given none."""
+    garment: list[_Text] = Field(default=[])
+    """Exactly."""
+    text: _Text = ""
+    """Looked for in place and note, case aside."""
+    sort: Literal["doubt", "name"] = "doubt"
+    """`doubt`: most doubtful first; `name`: by place."""
+    after: _Text = ""
+    """`cursor` of the page before; empty: the first page."""
+    limit: Annotated[int, Field(ge=1, le=500)] = 60
+    """Photos on a page."""
+
+
+class Page(NamedTuple):
+    """A page of the queue."""
+
+    photos: Sequence[PhotoRow]
+    cursor: str | None
+    total: int
+
+
+def find_page(session: Session, batch_id: str, query: QueueQuery) -> Page:
+    """A page of the queue, and how many photos the whole queue has.
+
+    Raises:
+        ReviewError: `query.after` is not one of ours.
+    """
+    matching = _matching(batch_id, query)
+    found = sa.select(PhotoRow).where(*matching).order_by(*_order(query.sort)).limit(query.limit + 1)
+    if query.after:
+        found = found.where(_beyond(query.sort, _read_cursor(query.after)))
+    photos = session.scalars(found).all()
+    has_more, photos = len(photos) > query.limit, photos[: query.limit]
+    cursor = _write_cursor(photos[-1]) if has_more else None
+    return Page(photos, cursor, session.scalar(_count(matching)) or 0)
+
+
+def find_neighbours(session: Session, photo: PhotoRow, query: QueueQuery) -> dict[str, int | None]:
+    """A photo's place in a queue to which it need not belong: `previous`, `next`, `position`, `total`."""
+    matching, place = _matching(photo.batch_id, query), (photo.order_doubt, photo.key)
+    before, behind = (_beyond(query.sort, place, backwards=backwards) for backwards in (True, False))
+    first = sa.select(PhotoRow.id).where(*matching).limit(1)
+    return {
+        "previous": session.scalar(first.where(before).order_by(*_order(query.sort, backwards=True))),
+        "next": session.scalar(first.where(behind).order_by(*_order(query.sort))),
+        "position": (session.scalar(_count([*matching, before])) or 0) + 1,
+        "total": session.scalar(_count(matching)) or 0,
+    }
+
+
+def overview_of(session: Session, batch_id: str) -> dict[str, Any]:
+    """How many photos of a batch have each state, view, verdict and a doubt, and a warning if many are foreign.
+
+    A photo looks unlike the studio that the model was trained on if that is the first of its row's flags.
+    """
+    is_foreign = PhotoRow.row.contains(f'"flags": ["{FOREIGN}"', autoescape=True)
+    own, counts = PhotoRow.batch_id == batch_id, count_states(session, batch_id)
+    known, num_foreign = (session.scalar(_count([own, one])) or 0 for one in (PhotoRow.doubt.is_not(None), is_foreign))
+    verdicts = _count_by(session, batch_id, PhotoRow.verdict)
+    return {
+        "counts": counts,
+        "warning": foreign_warning(num_foreign, sum(counts.values()) - counts["failed"]),
+        "facets": {
+            "view": _count_by(session, batch_id, PhotoRow.view),
+            "verdict": {verdict or NO_VERDICT: number for verdict, number in verdicts.items()},
+            "doubt": {"known": known, "none": sum(verdicts.values()) - known},
+        },
+    }
+
+
+def count_states(session: Session, batch_id: str) -> dict[str, int]:
+    """How many photos are in each state."""
+    return dict.fromkeys(STATES, 0) | _count_by(session, batch_id, PhotoRow.state)
+
+
+def _count_by(session: Session, batch_id: str, column: Any) -> dict[str, int]:
+    """How many photos of a batch have each value of a column."""
+    counted = sa.select(column, sa.func.count()).where(PhotoRow.batch_id == batch_id).group_by(column)
+    return {value: number for value, number in session.execute(counted)}  # noqa: C416 - rows are no pairs to mypy
+
+
+def _matching(batch_id: str, query: QueueQuery) -> list[sa.ColumnElement[bool]]:
+    wanted: list[sa.ColumnElement[bool]] = [PhotoRow.batch_id == batch_id]
+    verdicts = ["" if verdict == NO_VERDICT else verdict for verdict in query.verdict]
+    columns = (PhotoRow.state, query.state), (PhotoRow.view, query.view), (PhotoRow.garment, query.garment)
+    wanted += [column.in_(values) for column, values in (*columns, (PhotoRow.verdict, verdicts)) if values]
+    if text := query.text.strip().replace("\0", ""):
+        # icontains: letters without case, and % and _ as they stand.
+        wanted.append(
+            sa.or_(PhotoRow.place.icontains(text, autoescape=True), PhotoRow.note.icontains(text, autoescape=True))
+        )
+    return wanted
+
+
+def _count(wanted: list[sa.ColumnElement[bool]]) -> sa.Select[Any]:
+    return sa.select(sa.func.count()).select_from(PhotoRow).where(*wanted)
+
+
+def _order(sort: str, *, backwards: bool = False) -> tuple[sa.ColumnElement[Any], ...]:
+    if sort == "name":
+        return (PhotoRow.key.desc() if backwards else PhotoRow.key.asc(),)
+    if backwards:
+        return PhotoRow.order_doubt.asc(), PhotoRow.key.desc()
+    return PhotoRow.order_doubt.desc(), PhotoRow.key.asc()
+
+
+def _beyond(sort: str, place: tuple[float, str], *, backwards: bool = False) -> sa.ColumnElement[bool]:
+    """Photos after a place in the order, or before it."""
+    doubt, key = place
+    by_key = PhotoRow.key < key if backwards else PhotoRow.key > key
+    if sort == "name":
+        return by_key
+    by_doubt = PhotoRow.order_doubt > doubt if backwards else PhotoRow.order_doubt < doubt
+    return sa.or_(by_doubt, sa.and_(PhotoRow.order_doubt == doubt, by_key))
+
+
+def _write_cursor(photo: PhotoRow) -> str:
+    return base64.urlsafe_b64encode(json.dumps([photo.order_doubt, photo.key]).encode()).decode()
+
+
+def _read_cursor(cursor: str) -> tuple[float, str]:
+    try:
+        doubt, key = json.loads(base64.urlsafe_b64decode(cursor))
+        return float(doubt), str(key)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ReviewError("after is not the cursor of a page; ask for the first page again") from error
+
+
+def statistics_of(session: Session, batch_id: str) -> dict[str, Any]:
+    """Figures of a batch, as `GET /api/statistics` answers; seconds are hands-on, of decided photos only."""
+    photos = session.execute(
+        sa.select(PhotoRow.state, PhotoRow.seconds, PhotoRow.edge_share).where(PhotoRow.batch_id == batch_id)
+    ).all()
+    decided = [photo for photo in photos if photo.state in _DECIDED]
+    seconds = [photo.seconds for photo in decided]
+    shares = [photo.edge_share for photo in photos if photo.state == "corrected" and photo.edge_share is not None]
+    by_state = {state: [photo.seconds for photo in decided if photo.state == state] for state in _DECIDED}
+    return {
+        "photos": len(photos),
+        "counts": count_states(session, batch_id),
+        "decided": len(decided),
+        "corrected": len(by_state["corrected"]),
+        "seconds": _summary(seconds) if seconds else None,
+        "histogram": _histogram(seconds, _SECONDS_BINS),
+        "by_state": {
+            state: {"photos": len(own), "median": _averages(own)["median"]} for state, own in by_state.items()
+        },
+        "edge": {**_averages(shares, 4), "histogram": _histogram(shares, _EDGE_BINS)} if shares else None,
+        **_by_day_and_person(session, batch_id),
+    }
+
+
+def _summary(seconds: Sequence[float]) -> dict[str, float | None]:
+    return {"total": round(sum(seconds), 1), **_averages(seconds), "p90": round(float(np.percentile(seconds, 90)), 1)}
+
+
+def _averages(values: Sequence[float], digits: int = 1) -> dict[str, float | None]:
+    mean, median = (round(float(of(values)), digits) if values else None for of in (np.mean, np.median))
+    return {"mean": mean, "median": median}
+
+
+def _histogram(values: Sequence[float], edges: Sequence[float]) -> list[dict[str, Any]]:
+    """The number of photos in each bin; a bin excludes its upper edge."""
+    numbers = np.histogram(values, [*edges, np.inf])[0].tolist()
+    return [
+        {"from": low, "to": high, "photos": n} for low, high, n in zip(edges, [*edges[1:], None], numbers, strict=True)
+    ]
+
+
+def _by_day_and_person(session: Session, batch_id: str) -> dict[str, Any]:
+    actions = session.execute(
+        sa.select(ActionRow.at, ActionRow.who, ActionRow.seconds, ActionRow.photo_id)
+        .join(PhotoRow, PhotoRow.id == ActionRow.photo_id)
+        .where(PhotoRow.batch_id == batch_id, ActionRow.kind != "recut")
+        .order_by(ActionRow.at)
+    ).all()
+    days: dict[str, list[Any]] = defaultdict(list)
+    people: dict[str, list[Any]] = defaultdict(list)
+    for action in actions:
+        days[utc_of(action.at).astimezone().date().isoformat()].append(action)
+        people[action.who].append(action)
+    return {
+        "by_day": [{"day": day, **_effort(done)} for day, done in days.items()],
+        "by_person": [{"who": who, **_effort(done)} for who, done in sorted(people.items())],
+    }
+
+
+def _effort(actions: Sequence[Any]) -> dict[str, Any]:
+    """Photos that somebody worked on, and the time it took."""
+    seconds = round(sum(action.seconds for action in actions), 1)
+    return {"photos": len({action.photo_id for action in actions}), "seconds": seconds}

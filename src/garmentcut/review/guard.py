@@ -7,18 +7,16 @@ import asyncio
 import hashlib
 import hmac
 import ipaddress
-import json
 import os
 import secrets
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
-from typing import Any
-from urllib.parse import parse_qs
 
+from starlette.requests import HTTPConnection
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from garmentcut.errors import ReviewError
@@ -47,9 +45,6 @@ _HEADERS = {
 CUT_PATHS = frozenset({"/cut", "/v1.0/removebg", "/api/remove"})
 """Where photos are sent to be cut, by programs that know no page."""
 _OPEN_PATHS = frozenset({"/healthz", "/readyz"})
-# What remove.bg answers errors with: its clients look for these.
-_REMOVEBG_STATUS = {401: 403, 413: 400, 415: 400, 422: 400}
-_REMOVEBG_CODES = {400: "invalid_request", 403: "auth_failed", 429: "rate_limit_exceeded"}
 _BODY_TIMEOUT_S = 120
 STALL_S, STALL_BYTES = 15.0, 128_000
 """Within which so much of a body must come, or the rest of it; as much of an answer must be taken."""
@@ -123,23 +118,22 @@ class Access:
             name, port = host, ""
         if name.lower() in _LOOPBACK_NAMES | self._names:
             return bool(self.token) or port == str(self.port)
-        return bool(self.token) and _is_address(name)
+        return bool(self.token) and _address_of(name) is not None
 
     def _derived(self, purpose: str) -> str:
         return hmac.new(self.secret.encode(), purpose.encode(), hashlib.sha256).hexdigest()
 
 
-def _is_address(name: str) -> bool:
+def _address_of(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     with suppress(ValueError):
-        return bool(ipaddress.ip_address(name.strip("[]")))
-    return False
+        return ipaddress.ip_address(host.strip("[]"))
+    return None
 
 
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach an address."""
-    with suppress(ValueError):
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    return host == "localhost"
+    address = _address_of(host)
+    return address.is_loopback if address else host == "localhost"
 
 
 def open_access(folder: Path | None, host: str, port: int, token: str | None) -> Access:
@@ -187,8 +181,8 @@ class Guard:
     app: ASGIApp  # what is guarded
     access: Access  # who may do what
     limit_of: Callable[[str, str], int]  # most bytes of a body, by method and path
-    # Makes the page for a person whose request is refused: status and message to HTML.
-    refuse: Callable[[int, str], bytes]
+    # Answers a request for a path that is refused: with JSON, or a page for a person.
+    answer_refusal: Callable[[str, ReviewError], Response]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
@@ -206,58 +200,31 @@ class Guard:
         except Exception:
             if answer.refusal is None:
                 raise
-        if answer.refusal is not None and not answer.has_begun:
-            await self._refuse(scope, answer, answer.refusal)
+        if (refusal := answer.refusal) is not None and not answer.has_begun:
+            answer.refusal = None
+            response = self.answer_refusal(scope["path"], refusal)
+            response.headers["cache-control"] = "no-store"
+            if refusal.status in (408, 413):
+                response.headers["connection"] = "close"  # the rest of the body is not waited for
+            await response(scope, receive, answer)
 
     def _check(self, scope: Scope) -> None:
         if scope["path"] in _OPEN_PATHS:
             return
-        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        cookie = _cookie_of(headers.get("cookie", ""), self.access.cookie_name)
-        if scope["path"] == "/" and any(map(self.access.accepts_token, _tokens_of(scope["query_string"]))):
+        request = HTTPConnection(scope)
+        cookie = request.cookies.get(self.access.cookie_name, "")
+        if scope["path"] == "/" and any(map(self.access.accepts_token, request.query_params.getlist("token"))):
             cookie = self.access.cookie  # which the answer sets
-        self.access.check(scope["method"], scope["path"], headers, cookie)
-
-    async def _refuse(self, scope: Scope, answer: "_Answer", error: ReviewError) -> None:
-        answer.refusal = None
-        status, content = fault_of(scope["path"], error.status, str(error), error.code)
-        if content is not None:
-            kind, body = b"application/json", json.dumps(content).encode()
-        else:
-            kind, body = b"text/html; charset=utf-8", self.refuse(status, str(error))
-        headers = [
-            (b"content-type", kind),
-            (b"content-length", str(len(body)).encode()),
-            (b"cache-control", b"no-store"),
-        ]
-        if error.status in (408, 413):
-            headers.append((b"connection", b"close"))  # the rest of the body is not waited for
-        await answer({"type": "http.response.start", "status": status, "headers": headers})
-        await answer({"type": "http.response.body", "body": body})
-
-
-def fault_of(path: str, status: int, message: str, code: str, **more: Any) -> tuple[int, dict[str, Any] | None]:
-    """Status and JSON body of an error, by the path that was asked for; without a body, it is shown as a page."""
-    if path == "/v1.0/removebg":
-        status = _REMOVEBG_STATUS.get(status, status)
-        more["errors"] = [{"title": message, "code": _REMOVEBG_CODES.get(status, "error")}]
-    elif not path.startswith(("/api", "/media", "/cut", "/static", "/openapi.json")):
-        return status, None
-    return status, {"error": message, "code": code, **more}
+        self.access.check(scope["method"], scope["path"], request.headers, cookie)
 
 
 class _Answer:
-    """Sends an answer with the headers that every answer has.
-
-    Attributes:
-        refusal: why the request is refused after all; what the app answers is then dropped.
-        has_begun: the answer's head is sent.
-    """
+    """Sends an answer with the headers that every answer has."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
-        self.refusal: ReviewError | None = None
-        self.has_begun = False
+        self.refusal: ReviewError | None = None  # why it is refused after all; what the app answers is then dropped
+        self.has_begun = False  # the answer's head is sent
 
     async def __call__(self, message: Message) -> None:
         if self.refusal is not None and not self.has_begun:
@@ -314,18 +281,3 @@ class _Body:
     def _refused(self, code: str, message: str) -> ReviewError:
         self._answer.refusal = ReviewError(message, code=code)
         return self._answer.refusal
-
-
-def _tokens_of(query: bytes) -> list[str]:
-    try:
-        return parse_qs(query.decode("latin-1"), max_num_fields=20).get("token", [])
-    except ValueError:
-        return []
-
-
-def _cookie_of(header: str, name: str) -> str:
-    try:
-        cookie = SimpleCookie(header).get(name)
-    except CookieError:
-        return ""
-    return cookie.value if cookie else ""

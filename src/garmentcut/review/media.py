@@ -1,23 +1,256 @@
-"""The pictures that the review page shows: photos, alphas, thumbnails; made on request by `routes`, some cached."""
+"""A batch's pictures: alphas, the model's and the corrected ones, read, written and compared; what the page shows.
 
+Photos, alphas and thumbnails for the page are made on request by `routes`, some cached.
+"""
+
+import hashlib
+import struct
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from pathlib import Path
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
+import imagecodecs
 import numpy as np
 import simplejpeg
+from numpy.typing import NDArray
 
 from garmentcut.config import ReadConfig
-from garmentcut.errors import PhotoError, ReviewError
+from garmentcut.errors import PhotoError, ReviewError, SourceError
 from garmentcut.photo.color import srgb_of
-from garmentcut.photo.files import read_photo_bytes, read_regular_file, write_atomic
+from garmentcut.photo.files import read_photo_bytes, read_regular_file, sha256_of, write_atomic
+from garmentcut.photo.mask import dilate, erode
 from garmentcut.photo.photo import Cutout, Photo, resize_rgb, to_8_bit, to_alpha
+from garmentcut.photo.read import PNG_SIGNATURE, decode_photo, split_png
+from garmentcut.photo.truth import read_cutout
 from garmentcut.photo.write import png_bytes
-from garmentcut.prediction.results import OWN_FOLDER, heat_path
+from garmentcut.prediction.folder import Batch, Order, read_batch
+from garmentcut.prediction.results import OWN_FOLDER, Row, fingerprint, heat_path
 from garmentcut.prediction.sheet import Rgb, draw_ground, lay_on_ground, shrink_cutout
-from garmentcut.review.alphas import AlphaFiles, ReviewPhoto
+
+_KINDS = {0: "gray", 2: "RGB", 3: "palette", 4: "gray with alpha", 6: "RGBA"}
+Alpha8 = NDArray[np.uint8]
+"""`(H, W)` uint8, full range: alpha as files hold it."""
+_SAME_LEVELS = 8  # of 255: below, no eye tells
+_TELLING_SUFFIXES = ("_mask.png", ".png", ".tif", ".webp")  # outputs that hold the whole alpha; the fastest first
+_REFERRED_WITHIN_S = 600  # a younger one may belong to a write under way, perhaps in another server
+
+
+def read_gray(data: bytes, size_hw: tuple[int, int], *, what: str) -> Alpha8:
+    """Pixels of an 8-bit gray PNG of a known size; nothing is decoded before its header is looked at.
+
+    Args:
+        data: a PNG's content.
+        size_hw: height and width that it must have; no more memory is used than these take.
+        what: what it is called in the message.
+
+    Raises:
+        ReviewError: not such a PNG; says what it is.
+    """
+    if not data.startswith(PNG_SIGNATURE):
+        raise ReviewError(f"{what}: not a PNG", code="unfit")
+    try:
+        chunks, _ = split_png(data)
+        kind, header = chunks[0]
+        if kind != b"IHDR" or len(header) != 25:
+            raise ReviewError(f"{what}: damaged PNG: no header", code="unfit")
+        width, height, depth, color, _, _, interlace = struct.unpack(">IIBBBBB", header[8:21])
+        if (depth, color, interlace) != (8, 0, 0):
+            raise ReviewError(
+                f"{what}: {depth}-bit {_KINDS.get(color, 'unknown')} PNG; must be 8-bit gray, not interlaced",
+                code="unfit",
+            )
+        if (height, width) != size_hw:
+            raise ReviewError(f"{what}: {width}x{height} pixels; must be {size_hw[1]}x{size_hw[0]}", code="unfit")
+        parts = (bytes(part) for name, part in chunks if name in (b"IHDR", b"IDAT", b"IEND"))
+        pixels: Alpha8 = imagecodecs.png_decode(PNG_SIGNATURE + b"".join(parts))
+    except (PhotoError, imagecodecs.PngError, ValueError, RuntimeError) as error:
+        if isinstance(error, ReviewError):
+            raise
+        raise ReviewError(f"{what}: {error}", code="unfit") from error
+    if pixels.shape != size_hw or pixels.dtype != np.uint8:
+        raise ReviewError(f"{what}: damaged PNG", code="unfit")
+    return pixels
+
+
+class EdgeChange(NamedTuple):
+    """How much a correction changed."""
+
+    pixels: int  # that differ by more than 8 of 255 levels
+    # Of the outlines, before and after, that lies over 2 px from the other: 1 - surface Dice, in [0, 1].
+    edge_share: float
+
+
+def measure_change(before: Alpha8, after: Alpha8) -> EdgeChange:
+    """Compare two alphas of one size; the outline is that of `alpha >= 0.5`, as `garmentcut evaluate` measures it."""
+    differs = np.maximum(before, after) - np.minimum(before, after) > _SAME_LEVELS
+    first, second = (mask & ~erode(mask, neighbours=4, outside="background") for mask in (before >= 128, after >= 128))
+    # Two steps to the four neighbours reach as far as 2 px.
+    moved = first & ~dilate(second, 2, neighbours=4), second & ~dilate(first, 2, neighbours=4)
+    num_moved, num_border = (sum(map(np.count_nonzero, borders)) for borders in (moved, (first, second)))
+    return EdgeChange(int(np.count_nonzero(differs)), num_moved / max(num_border, 1))
+
+
+@dataclass(frozen=True)
+class ReviewPhoto:
+    """A photo of the batch, and where its files are."""
+
+    row: Row  # of results.jsonl
+    stem: str  # below the batch's folder, without suffix; see `garmentcut.dataset.corrections.decision_stem`
+    alpha_sha256: str = ""  # of the corrected alpha; empty: there is none
+    holds_prediction: bool = True  # the batch's outputs hold the model's alpha, not a correction
+
+    @property
+    def alpha_name(self) -> str:
+        """File of the corrected alpha; named after its content, so that it never changes."""
+        return f"{self.stem}.{self.alpha_sha256[:16]}.alpha.png" if self.alpha_sha256 else ""
+
+    @property
+    def prediction_name(self) -> str:
+        """File of the model's alpha; named after photo and model."""
+        return f"{self.stem}.{fingerprint(self.row.input_sha256, self.row.model)}.predicted.png"
+
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        """Of the photo.
+
+        Raises:
+            ReviewError: it could not be read.
+        """
+        if self.row.size_hw is None or not self.row.ok:
+            raise ReviewError(f"there is no alpha: {self.row.reason or 'not cut'}", code="not_found")
+        return self.row.size_hw[0], self.row.size_hw[1]
+
+
+class AlphaFiles:
+    """Reads and writes the alphas of a batch."""
+
+    def __init__(self, folder: Path, batch: Batch, cut: Callable[[Photo], Cutout]) -> None:
+        self._folder, self._batch, self._cut = folder, batch, cut
+        self._predicting = threading.Lock()
+
+    def order_of(self, row: Row) -> Order:
+        """What the row's run was asked for.
+
+        Raises:
+            ReviewError: nobody wrote it down.
+        """
+        if (order := self._order_of(row)) is None:
+            raise ReviewError("cut by an older garmentcut; run the same garmentcut cut again", code="not_found")
+        return order
+
+    def read_photo(self, row: Row) -> Photo:
+        """The photo as it was cut.
+
+        Raises:
+            ReviewError: gone, changed since, or no longer readable.
+        """
+        limits = order.read if (order := self._order_of(row)) else ReadConfig()
+        try:
+            data = read_photo_bytes(Path(row.input), limits)
+            if row.input_sha256 and hashlib.sha256(data).hexdigest() != row.input_sha256:
+                raise ReviewError("the photo has changed since it was cut; run garmentcut cut again", code="not_found")
+            return decode_photo(data, limits=limits)
+        except PhotoError as error:
+            raise ReviewError(f"the photo: {error}", code="not_found") from error
+
+    def current(self, subject: ReviewPhoto) -> Alpha8:
+        """The corrected alpha or, without one, the prediction.
+
+        Raises:
+            ReviewError: there is none, or it is gone.
+        """
+        if not subject.alpha_sha256:
+            return self.predicted(subject)
+        try:
+            data = read_regular_file(self._folder / subject.alpha_name)
+        except OSError as error:
+            raise ReviewError(f"{subject.alpha_name}: {error.strerror}", code="not_found") from error
+        return read_gray(data, subject.size_hw, what="corrected alpha")
+
+    def predicted(self, subject: ReviewPhoto, *, keep: bool = False) -> Alpha8:
+        """The model's alpha: as stored, from an output that nobody has touched, or made again, and then stored.
+
+        With `keep` it is stored in any case, so that it outlives the outputs.
+
+        Raises:
+            ReviewError: the photo was not cut, or is gone.
+            OSError: it cannot be written.
+        """
+        path, size_hw = self._folder / subject.prediction_name, subject.size_hw
+        with suppress(OSError, ValueError):
+            return read_gray(read_regular_file(path), size_hw, what="prediction")
+        alpha = self._out_of_output(subject) if subject.holds_prediction else None
+        if alpha is None:
+            with self._predicting:
+                alpha, keep = self._made_again(subject.row), True
+        if keep:
+            write_atomic(path, png_bytes(alpha), root=self._folder)
+        return alpha
+
+    def write_correction(self, subject: ReviewPhoto, content: bytes) -> None:
+        """Write a corrected alpha beside the others; nothing refers to it yet.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        path = self._folder / subject.alpha_name
+        if not path.exists():
+            write_atomic(path, content, root=self._folder)
+
+    def drop_corrections(self, subject: ReviewPhoto, *, keep: frozenset[str]) -> None:
+        """Remove a photo's corrected alphas but the newest and those whose SHA-256 is in `keep`."""
+        kept, stem, now = {digest[:16] for digest in keep}, self._folder / subject.stem, time.time()
+        for path in stem.parent.iterdir():
+            name = path.name.removesuffix(".alpha.png")
+            if name == path.name or name[:-17] != stem.name or name[-16:] in kept:
+                continue
+            with suppress(OSError):
+                if now - path.stat().st_mtime > _REFERRED_WITHIN_S:
+                    path.unlink()
+
+    def _order_of(self, row: Row) -> Order | None:
+        if row.options not in self._batch.orders:  # another run of cut has come since
+            with suppress(SourceError):
+                self._batch = read_batch(self._folder)
+        return self._batch.orders.get(row.options)
+
+    def _out_of_output(self, subject: ReviewPhoto) -> Alpha8 | None:
+        row, order = subject.row, self._order_of(subject.row)
+        if order is None or order.specification is not None or order.output.trim:
+            return None
+        for path in self._telling_outputs(row, is_flat=order.output.background is not None):
+            alpha = read_cutout(path, order.read).alpha
+            if alpha.shape == subject.size_hw:
+                return _to_levels(alpha)
+        return None
+
+    def _telling_outputs(self, row: Row, *, is_flat: bool) -> Iterator[Path]:
+        """Untouched outputs that hold the whole alpha; masks do even if the cutouts are on a background."""
+        stem = PurePosixPath(row.place).name
+        for suffix in _TELLING_SUFFIXES[:1] if is_flat else _TELLING_SUFFIXES:
+            for name in row.outputs:
+                path = self._folder / name
+                if path.name == f"{stem}{suffix}" and path.is_file() and sha256_of(path) in row.written.get(name, ()):
+                    yield path
+
+    def _made_again(self, row: Row) -> Alpha8:
+        photo = self.read_photo(row)
+        try:
+            alpha = self._cut(photo).alpha
+        except PhotoError as error:
+            raise ReviewError(str(error), code="not_found") from error
+        return _to_levels(alpha)
+
+
+def _to_levels(alpha: NDArray[np.float32]) -> Alpha8:
+    rounded: Alpha8 = np.rint(alpha * np.float32(255)).astype(np.uint8)
+    return rounded
+
 
 THUMBNAILS = f"{OWN_FOLDER}/thumbnails"
 _QUALITY, _THUMBNAIL_QUALITY = 95, 85
@@ -35,24 +268,21 @@ class Media:
         self._folder, self._alphas = folder, alphas
         self._recent = Recent(_MEMORY_BYTES)
 
-    def photo(self, subject: ReviewPhoto, key: str) -> bytes:
-        """The photo as JPEG: full size, upright, sRGB, colours not halved.
+    def full_size(self, subject: ReviewPhoto, what: str, key: str) -> bytes:
+        """The `photo` as JPEG, upright, sRGB, colours not halved; or the current `alpha` or the `predicted` one as PNG.
 
         Raises:
             ReviewError: gone, changed, or unreadable.
         """
-        return self._recent.get(f"photo {key}", lambda: self._jpeg(self._srgb(subject), _QUALITY))
-
-    def alpha(self, subject: ReviewPhoto, key: str) -> bytes:
-        """The current alpha as PNG; raises as `photo`."""
-        return self._recent.get(f"alpha {subject.stem} {key}", lambda: png_bytes(self._alphas.current(subject)))
-
-    def predicted(self, subject: ReviewPhoto, key: str) -> bytes:
-        """The model's alpha as PNG; raises as `photo`."""
-        return self._recent.get(f"first {subject.stem} {key}", lambda: png_bytes(self._alphas.predicted(subject)))
+        makers: dict[str, Callable[[], bytes]] = {
+            "photo": lambda: self._jpeg(self._srgb(subject), _QUALITY),
+            "alpha": lambda: png_bytes(self._alphas.current(subject)),
+            "predicted": lambda: png_bytes(self._alphas.predicted(subject)),
+        }
+        return self._recent.get(f"{what} {subject.stem} {key}", makers[what])
 
     def thumbnail(self, subject: ReviewPhoto, key: str, *, of_photo: bool = False) -> bytes:
-        """A small JPEG of what is visible of the cutout, on gray, or of the photo; raises as `photo`."""
+        """A small JPEG of what is visible of the cutout, on gray, or of the photo; raises as `full_size`."""
         kind = "photo" if of_photo or not subject.row.ok else "garment"
         path = self._folder / THUMBNAILS / f"{key}-{kind}.jpg"
         with suppress(OSError):
@@ -101,7 +331,7 @@ class Recent:
     """A cache of recent contents, bounded in bytes; a few are made at a time."""
 
     def __init__(self, max_bytes: int) -> None:
-        self._max_bytes, self._num_bytes = max_bytes, 0
+        self._max_bytes = max_bytes
         self._contents: OrderedDict[str, bytes] = OrderedDict()
         self._lock = threading.Lock()
         self._slots = threading.BoundedSemaphore(_AT_A_TIME)
@@ -111,10 +341,12 @@ class Recent:
         if (known := self._look_up(key)) is not None:
             return known
         with self._slots:
-            if (known := self._look_up(key)) is not None:  # somebody else has made it meanwhile
-                return known
-            content = make()
-            self._keep(key, content)
+            if (content := self._look_up(key)) is None:  # nobody else has made it meanwhile
+                content = make()
+                with self._lock:
+                    self._contents[key] = content
+                    while sum(map(len, self._contents.values())) > self._max_bytes:
+                        self._contents.popitem(last=False)
         return content
 
     def _look_up(self, key: str) -> bytes | None:
@@ -122,10 +354,3 @@ class Recent:
             if key in self._contents:
                 self._contents.move_to_end(key)
             return self._contents.get(key)
-
-    def _keep(self, key: str, content: bytes) -> None:
-        with self._lock:
-            self._num_bytes += len(content) - len(self._contents.pop(key, b""))
-            self._contents[key] = content
-            while self._num_bytes > self._max_bytes:
-                self._num_bytes -= len(self._contents.popitem(last=False)[1])

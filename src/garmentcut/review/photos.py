@@ -17,12 +17,26 @@ from garmentcut.naming import VIEWS
 from garmentcut.photo.files import sha256_of
 from garmentcut.prediction.results import RESULTS_NAME, Row, fingerprint, heat_path, read_row
 from garmentcut.prediction.sources import subject_of
-from garmentcut.review.alphas import ReviewPhoto
-from garmentcut.review.database import FAILED_DOUBT, NO_DOUBT, ActionRow, BatchRow, PhotoRow
+from garmentcut.review.database import FAILED_DOUBT, NO_DOUBT, ActionRow, BatchRow, PhotoRow, utc_of
+from garmentcut.review.media import ReviewPhoto
 
 UNKNOWN_VIEW = "unknown"
 _AT_A_TIME = 400  # values in one question to the database
 Item = dict[str, Any]
+# What an item tells of a photo as the database has it.
+_SHOWN = (
+    "id",
+    "garment",
+    "view",
+    "doubt",
+    "verdict",
+    "state",
+    "version",
+    "note",
+    "undelivered",
+    "edge_share",
+    "changed_by",
+)
 _WORDS = {
     "accept": "Accepted",
     "reject": "Rejected",
@@ -69,16 +83,12 @@ def log_action(
     session.add(
         ActionRow(
             photo_id=photo.id,
-            version=photo.version,
             at=datetime.now(UTC) if by_cut else photo.changed_at,
             who="" if by_cut else photo.changed_by,
             kind=kind,
-            state=photo.state,
             seconds=seconds,
-            note=photo.note,
-            alpha_sha256=photo.alpha_sha256,
             pixels_changed=pixels_changed,
-            edge_share=photo.edge_share,
+            **{name: getattr(photo, name) for name in ("version", "state", "note", "alpha_sha256", "edge_share")},
         )
     )
 
@@ -164,7 +174,8 @@ def _restore(session: Session, photo: PhotoRow, folder: Path) -> bool:
         photo.state = decision.state
     photo.alpha_sha256 = decision.alpha_sha256 if has_alpha else ""
     if has_alpha and photo.state != "accepted" and decision.written:
-        is_done = all(_holds(folder / name, hashes) for name, hashes in decision.written.items() if name in row.outputs)
+        files = [(folder / name, hashes[-1:]) for name, hashes in decision.written.items() if name in row.outputs]
+        is_done = all(path.is_file() and sha256_of(path) in newest for path, newest in files)
         is_repeatable = photo.state == "corrected" and (folder / decision.prediction).is_file()
         photo.delivered_sha256 = photo.alpha_sha256 if is_done or not is_repeatable else ""
     photo.version, photo.note = max(decision.version, 1), decision.note
@@ -176,11 +187,6 @@ def _restore(session: Session, photo: PhotoRow, folder: Path) -> bool:
     kind = kinds.get(photo.state, "save" if has_alpha else "reopen")
     log_action(session, photo, kind, seconds=photo.seconds)
     return True
-
-
-def _holds(path: Path, hashes: tuple[str, ...]) -> bool:
-    """Whether a file is as it was last written."""
-    return path.is_file() and sha256_of(path) in hashes[-1:]
 
 
 def _describe(photo: PhotoRow, row: Row) -> None:
@@ -220,26 +226,16 @@ def item_of(photo: PhotoRow, folder: Path) -> Item:
     row = row_of(photo)
     height, width = row.size_hw or (None, None)
     return {
-        "id": photo.id,
+        **{name: getattr(photo, name) for name in _SHOWN},
         "place": photo.key,
         "name": PurePosixPath(photo.key).name,
-        "garment": photo.garment,
-        "view": photo.view,
-        "doubt": photo.doubt,
-        "verdict": photo.verdict,
         "reasons": [printable(reason) for reason in row.reasons],
-        "state": photo.state,
-        "version": photo.version,
-        "note": photo.note,
         "width": width,
         "height": height,
         "reason": printable(row.reason),
         "has_draft": bool(photo.alpha_sha256) and photo.state != "corrected",
         "has_alpha": bool(photo.alpha_sha256),
-        "undelivered": photo.undelivered,
         "seconds": round(photo.seconds, 1),
-        "edge_share": photo.edge_share,
-        "changed_by": photo.changed_by,
         "changed_at": utc_of(photo.changed_at).isoformat() if photo.changed_at else None,
         "urls": _urls_of(photo, folder),
     }
@@ -251,11 +247,6 @@ def subject_of_photo(photo: PhotoRow) -> ReviewPhoto:
     place = row.place or Path(row.input).stem
     stem = decision_stem(place, row.input, is_second=photo.key != photo.place)
     return ReviewPhoto(row, stem, photo.alpha_sha256, holds_prediction=not photo.delivered_sha256)
-
-
-def utc_of(time: datetime) -> datetime:
-    """A time from the database, in UTC; SQLite's times have lost their zone."""
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
 def last_action(session: Session, photo: PhotoRow) -> str:

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from garmentcut.errors import ReviewError
+from garmentcut.model.card import alpha_of_logits
 from garmentcut.photo.color import srgb_of
 from garmentcut.photo.photo import Photo, resize_rgb, to_8_bit, to_alpha
 from garmentcut.prediction.cutter import Cutter
-from garmentcut.review.alphas import Alpha8
+from garmentcut.review.media import Alpha8
 
 _SIDES_PX = (320, 512)  # whole steps of every network; a runtime keeps two compiled
 _CONTEXT_PX = 32  # on each side of the stroke's box, at least
@@ -96,34 +97,21 @@ def _start(start: int, end: int, length: int, limit: int) -> int:
 
 @dataclass(frozen=True, eq=False)
 class Stroke:
-    """A stroke that a person painted.
+    """A stroke that a person painted."""
 
-    Attributes:
-        box_xyxy: on the photo, right and bottom exclusive.
-        stroke: `(h, w)` of the box: where the brush went, 0 to 255.
-        alpha: of the box, as it now is.
-        hint: `add`: what it covers is garment, up to the edge; `subtract`: it is not.
-    """
-
-    box_xyxy: tuple[int, int, int, int]
-    stroke: Alpha8
-    alpha: Alpha8
-    hint: Hint = "auto"
+    box_xyxy: tuple[int, int, int, int]  # on the photo, right and bottom exclusive
+    stroke: Alpha8  # `(h, w)` of the box: where the brush went, 0 to 255
+    alpha: Alpha8  # of the box, as it now is
+    hint: Hint = "auto"  # `add`: what it covers is garment, up to the edge; `subtract`: it is not
 
 
 @dataclass(frozen=True, eq=False)
 class Canvas:
-    """The photo under the stroke.
+    """The photo under the stroke."""
 
-    Attributes:
-        photo: as it was cut.
-        predicted: `(H, W)`, the model's alpha.
-        current: `(H, W)`, as last saved.
-    """
-
-    photo: Photo
-    predicted: Alpha8
-    current: Alpha8
+    photo: Photo  # as it was cut
+    predicted: Alpha8  # `(H, W)`, the model's alpha
+    current: Alpha8  # `(H, W)`, as last saved
 
 
 def redraw(canvas: Canvas, stroke: Stroke, tiles: Tiles) -> Alpha8:
@@ -141,7 +129,7 @@ def redraw(canvas: Canvas, stroke: Stroke, tiles: Tiles) -> Alpha8:
     share = to_alpha(stroke.stroke)
     votes = _FIRST_WEIGHT * _logit(first) + _SECOND_WEIGHT * _logit(second) + _COLOR_WEIGHT * evidence
     votes += {"auto": 0.0, "add": _HINT_WEIGHT, "subtract": -_HINT_WEIGHT}[stroke.hint] * share
-    drawn, was = _sigmoid(_smoothed(votes, axes=(0, 1))), to_alpha(stroke.alpha)
+    drawn, was = alpha_of_logits(_smoothed(votes, axes=(0, 1)), 0.0, 1.0), to_alpha(stroke.alpha)
     if stroke.hint != "auto":  # a brush that adds takes nothing away
         drawn = np.maximum(drawn, was) if stroke.hint == "add" else np.minimum(drawn, was)
     mixed: Alpha8 = np.rint((was + share * (drawn - was)) * 255).astype(np.uint8)
@@ -196,8 +184,3 @@ def _logit(alpha: _Field) -> _Field:
     inside = alpha.clip(_LEAST_ALPHA, 1 - _LEAST_ALPHA)
     logits: _Field = np.log(inside / (1 - inside))
     return logits
-
-
-def _sigmoid(votes: _Field) -> _Field:
-    alpha: _Field = 1 / (1 + np.exp(-votes.clip(-30, 30)))
-    return alpha

@@ -1,25 +1,35 @@
-"""The review's JSON API below /api and its pictures below /media, for the page's scripts; `service` does the work."""
+"""What the server answers: HTML pages with their first data in them, JSON below /api, pictures below /media, files.
+
+Scripts, styles and icons are held in memory, at addresses that change with their content, so that browsers keep them:
+a page asks for some twenty of them at once, and to read each file and ask whether it has changed took longer than all
+the rest of opening a photo.
+"""
 
 import base64
-import binascii
+import hashlib
+import shlex
 import time
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
-from fastapi import APIRouter, Depends, Header, Path, Query, Request
+from fastapi import APIRouter, Depends, Header, HTTPException, Query, Request
+from fastapi import Path as PathParameter
+from jinja2 import Environment, FileSystemLoader
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from garmentcut import __version__
 from garmentcut.errors import ReviewError
 from garmentcut.photo.write import png_bytes
 from garmentcut.prediction.results import heat_path
-from garmentcut.review.alphas import ReviewPhoto, read_gray
-from garmentcut.review.cutting import ErrorBody
-from garmentcut.review.database import PhotoRow
-from garmentcut.review.photos import content_keys, subject_of_photo, utc_of
-from garmentcut.review.queries import QueueQuery, statistics_of
+from garmentcut.review.cutting import ErrorBody, from_base64, service_of
+from garmentcut.review.database import QueueQuery, statistics_of, utc_of
+from garmentcut.review.media import read_gray
+from garmentcut.review.photos import content_keys, printable, subject_of_photo
 from garmentcut.review.redraw import Hint, Stroke
 from garmentcut.review.service import Service
 from garmentcut.review.store import ActionKind, Basis
@@ -35,7 +45,7 @@ _FOREVER = "private, max-age=31536000, immutable"
 _ASK_AGAIN = "private, no-cache"
 api = APIRouter(prefix="/api", tags=["review"])
 media = APIRouter(prefix="/media", tags=["media"], default_response_class=Response)
-PhotoId = Annotated[int, Path(ge=1, le=2**31 - 1, description="Of the photo.")]
+PhotoId = Annotated[int, PathParameter(ge=1, le=2**31 - 1, description="Of the photo.")]
 Content = Annotated[str, Query(alias="v", description="As in `urls`; the answer may then be kept for ever.")]
 _PNG_BODY = {
     "requestBody": {"required": True, "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}}
@@ -92,13 +102,8 @@ _FAULTS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def service_of(request: Request) -> Service:
-    """The service that all routes share."""
-    service: Service = request.app.state.service
-    return service
-
-
 Serving = Annotated[Service, Depends(service_of)]
+Asked = Annotated[QueueQuery, Query()]
 
 
 def person_of(x_garmentcut_person: Annotated[str, Header(description="Who acts, percent-encoded UTF-8.")] = "") -> str:
@@ -111,13 +116,13 @@ Person = Annotated[str, Depends(person_of)]
 
 
 @api.get("/photos", responses={400: {"model": ErrorBody, "description": "`after` is no page's cursor."}})
-def list_photos(service: Serving, query: Annotated[QueueQuery, Query()]) -> dict[str, Any]:
+def list_photos(service: Serving, query: Asked) -> dict[str, Any]:
     """A page of the queue."""
     return service.queue(query)
 
 
 @api.get("/photos/{photo_id}", responses={404: _FAULTS[404]})
-def show_photo(service: Serving, photo_id: PhotoId, query: Annotated[QueueQuery, Query()]) -> dict[str, Any]:
+def show_photo(service: Serving, photo_id: PhotoId, query: Asked) -> dict[str, Any]:
     """A photo, its garment's views, and its neighbours in the queue."""
     return service.photo(photo_id, query)
 
@@ -139,18 +144,9 @@ def show_statistics(service: Serving) -> dict[str, Any]:
 @api.get("/photos/{photo_id}/actions", responses={404: _FAULTS[404]})
 def list_actions(service: Serving, photo_id: PhotoId) -> dict[str, Any]:
     """What was done to a photo, newest first."""
+    shown = ("who", "kind", "state", "version", "seconds", "note", "pixels_changed", "edge_share")
     actions = [
-        {
-            "at": utc_of(action.at).isoformat(),
-            "who": action.who,
-            "kind": action.kind,
-            "state": action.state,
-            "version": action.version,
-            "seconds": action.seconds,
-            "note": action.note,
-            "pixels_changed": action.pixels_changed,
-            "edge_share": action.edge_share,
-        }
+        {"at": utc_of(action.at).isoformat(), **{name: getattr(action, name) for name in shown}}
         for action in service.store.actions(photo_id)
     ]
     return {"actions": actions}
@@ -185,19 +181,19 @@ def send_thumbnail(
 @media.get("/{photo_id}/photo.jpg")
 def send_photo(request: Request, service: Serving, photo_id: PhotoId, v: Content = "") -> Response:
     """The photo at full size: upright, sRGB, quality 95, colours not halved."""
-    return _full_size(request, service.store.find(photo_id), v, "photo", service.media.photo, kind="image/jpeg")
+    return _full_size(request, service, photo_id, v, "photo", kind="image/jpeg")
 
 
 @media.get("/{photo_id}/alpha.png")
 def send_alpha(request: Request, service: Serving, photo_id: PhotoId, v: Content = "") -> Response:
     """The current alpha: 8-bit gray, full size."""
-    return _full_size(request, service.store.find(photo_id), v, "alpha", service.media.alpha)
+    return _full_size(request, service, photo_id, v, "alpha")
 
 
 @media.get("/{photo_id}/predicted.png")
 def send_predicted(request: Request, service: Serving, photo_id: PhotoId, v: Content = "") -> Response:
     """The model's alpha: 8-bit gray, full size."""
-    return _full_size(request, service.store.find(photo_id), v, "predicted", service.media.predicted)
+    return _full_size(request, service, photo_id, v, "predicted")
 
 
 @media.get("/{photo_id}/heat.png")
@@ -213,14 +209,17 @@ def send_heat(request: Request, service: Serving, photo_id: PhotoId, v: Content 
 
 def _full_size(
     request: Request,
-    photo: PhotoRow,
+    service: Service,
+    photo_id: int,
     version: str,
-    what: str,
-    make: Callable[[ReviewPhoto, str], bytes],
+    what: Literal["photo", "alpha", "predicted"],
+    *,
     kind: str = "image/png",
 ) -> Response:
-    key = content_keys(photo)[what]
-    return _picture(request, key, lambda: make(subject_of_photo(photo), key), is_asked_for=version == key, kind=kind)
+    photo = service.store.find(photo_id)
+    subject, key = subject_of_photo(photo), content_keys(photo)[what]
+    make = partial(service.media.full_size, subject, what, key)
+    return _picture(request, key, make, is_asked_for=version == key, kind=kind)
 
 
 def _picture(
@@ -270,8 +269,8 @@ def redraw(service: Serving, photo_id: PhotoId, body: RedrawBody) -> RedrawAnswe
     size_hw = _box_size(body.box_xyxy, subject.size_hw)
     stroke = Stroke(
         body.box_xyxy,
-        read_gray(_decoded(body.stroke, "stroke"), size_hw, what="stroke"),
-        read_gray(_decoded(body.alpha, "alpha"), size_hw, what="alpha"),
+        read_gray(from_base64(body.stroke, "stroke", code="unfit"), size_hw, what="stroke"),
+        read_gray(from_base64(body.alpha, "alpha", code="unfit"), size_hw, what="alpha"),
         body.hint,
     )
     alpha = service.redraw(subject, stroke)
@@ -288,8 +287,114 @@ def _box_size(box_xyxy: tuple[int, int, int, int], photo_hw: tuple[int, int]) ->
     return bottom - top, right - left
 
 
-def _decoded(text: str, what: str) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise ReviewError(f"{what}: not base64", code="unfit") from error
+_FOLDER = Path(__file__).parent / "static"
+_KINDS = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml"}
+_CONTENTS = {
+    path.relative_to(_FOLDER).as_posix(): path.read_bytes()
+    for path in sorted(_FOLDER.rglob("*"))
+    if path.suffix in _KINDS
+}
+_TEMPLATES = Environment(loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True)
+_TITLES = {400: "This request cannot be met", 401: "A token is needed", 403: "Not allowed", 404: "Not found"}
+_COOKIE_AGE_S = 30 * 86_400
+pages = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+static = APIRouter(include_in_schema=False, default_response_class=Response)
+
+
+def version_of(contents: dict[str, bytes]) -> str:
+    """A hash over the names and contents of all files."""
+    digest = hashlib.sha256()
+    for name, content in contents.items():
+        digest.update(f"{name}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()[:16]
+
+
+_VERSION = f"v-{version_of(_CONTENTS)}"
+ADDRESS = f"/static/{_VERSION}"
+"""What pages put before a file's name; scripts find each other by relative names below it."""
+_TEMPLATES.globals["static"] = ADDRESS
+
+
+def error_page(status: int, message: str) -> bytes:
+    """A page that says what went wrong."""
+    title = _TITLES.get(status, "Something went wrong")
+    shown = _TEMPLATES.get_template("error.html").render(
+        status=status, title=title, message=message, version=__version__, page="error", token="", batch=None
+    )
+    return shown.encode()
+
+
+@pages.get("/")
+def queue_page(service: Serving, query: Asked, token: str | None = None) -> Response:
+    """The queue's page; a token in the address is exchanged for a cookie."""
+    access = service.access
+    if token is not None and access.token:
+        if not access.accepts_token(token):
+            return HTMLResponse(error_page(401, "this link's token is not the server's; use the one it printed"), 401)
+        answer = RedirectResponse("/", 303)
+        answer.set_cookie(
+            access.cookie_name, access.cookie, max_age=_COOKIE_AGE_S, httponly=True, samesite="strict", path="/"
+        )
+        return answer
+    data = service.queue(query) | {"query": query.model_dump()}
+    return _page(service, "queue", data=data)
+
+
+@pages.get("/photos/{photo_id}")
+def photo_page(service: Serving, photo_id: int, query: Asked) -> Response:
+    """The editor."""
+    return _page(service, "editor", photo=service.photo(photo_id, query))
+
+
+@pages.get("/statistics")
+def statistics_page(service: Serving) -> Response:
+    """Hands-on seconds a photo, drawn; once every photo is decided, what was done and how it becomes training pairs."""
+    service.store.refresh()
+    command = shlex.join(["garmentcut", "ingest", "--from-review", str(service.folder), "--out", "dataset/", "--add"])
+    with service.database.read() as session:
+        statistics = statistics_of(session, service.store.batch_id)
+        return _page(service, "statistics", statistics=statistics, command=printable(command))
+
+
+@pages.get("/help")
+def help_page(service: Serving) -> Response:
+    """Keys and tools."""
+    return _page(service, "help")
+
+
+@pages.get("/docs")
+def docs_page(request: Request, service: Serving) -> Response:
+    """The page that documents the HTTP interface."""
+    return _page(service, "docs", schema=request.app.openapi())
+
+
+@pages.get("/favicon.ico")
+def icon() -> Response:
+    """The icon, for browsers that ask for it at the usual address."""
+    return RedirectResponse(f"{ADDRESS}/icon.svg", 307)
+
+
+@static.api_route("/static/{path:path}", methods=["GET", "HEAD"])
+async def send_static(request: Request, path: str) -> Response:
+    """A file: kept for ever under the right version, else asked for again each time."""
+    version, _, name = path.partition("/")
+    is_versioned = version.startswith("v-")
+    content = _CONTENTS.get(name if is_versioned else path)
+    if content is None:
+        raise HTTPException(404, "there is no such file")
+    is_kept = version == _VERSION
+    headers = {
+        "cache-control": "private, max-age=31536000, immutable" if is_kept else "no-cache",
+        "etag": f'"{hashlib.sha256(content).hexdigest()[:32]}"',
+    }
+    if request.headers.get("if-none-match") == headers["etag"]:
+        return Response(status_code=304, headers=headers)
+    return Response(content, media_type=_KINDS[Path(path).suffix], headers=headers)
+
+
+def _page(service: Service, name: str, **shown: Any) -> HTMLResponse:
+    batch = {"name": service.folder.name, "path": str(service.folder).encode(errors="backslashreplace").decode()}
+    content = _TEMPLATES.get_template(f"{name}.html").render(
+        page=name, token=service.access.page_token, batch=batch, version=__version__, quote=quote, **shown
+    )
+    return HTMLResponse(content, headers={"cache-control": "no-store"})

@@ -15,23 +15,12 @@ from garmentcut.errors import DatabaseError, ModelError
 from garmentcut.photo.files import remove_staged
 from garmentcut.photo.photo import Photo
 from garmentcut.prediction.folder import Order, read_batch
-from garmentcut.prediction.results import RESULTS_NAME, foreign_warning
-from garmentcut.review.alphas import Alpha8, AlphaFiles, ReviewPhoto
+from garmentcut.prediction.results import RESULTS_NAME
 from garmentcut.review.cutting import CutService, Model
-from garmentcut.review.database import Database, PhotoRow
+from garmentcut.review.database import Database, QueueQuery, count_states, find_neighbours, find_page, overview_of
 from garmentcut.review.guard import Access
-from garmentcut.review.media import THUMBNAILS, Media
+from garmentcut.review.media import THUMBNAILS, Alpha8, AlphaFiles, Media, ReviewPhoto
 from garmentcut.review.photos import Item, item_of
-from garmentcut.review.queries import (
-    NO_VERDICT,
-    QueueQuery,
-    count_by,
-    count_doubted,
-    count_foreign,
-    count_states,
-    find_neighbours,
-    find_page,
-)
 from garmentcut.review.redraw import Canvas, Stroke, redraw
 from garmentcut.review.store import Store
 
@@ -102,7 +91,7 @@ class Service(CutService):
         """Why the service is not ready, in words; empty: it is ready."""
         if reason := super().why_not_ready():
             return reason
-        if not self.model.has_tiles:
+        if not self.model.is_loaded(with_tiles=True):
             return "the model is being loaded, or cannot be"
         try:
             with self.database.read() as session:
@@ -129,24 +118,12 @@ class Service(CutService):
         self.store.refresh()
         with self.database.read() as session:
             page = find_page(session, self.store.batch_id, query)
-            views, verdicts = (
-                count_by(session, self.store.batch_id, column) for column in (PhotoRow.view, PhotoRow.verdict)
-            )
-            known = count_doubted(session, self.store.batch_id)
-            counts = count_states(session, self.store.batch_id)
-            num_cut = sum(counts.values()) - counts["failed"]
             return {
                 "items": self._items(page.photos),
                 "cursor": page.cursor,
                 "total": page.total,
-                "counts": counts,
-                "warning": foreign_warning(count_foreign(session, self.store.batch_id), num_cut),
+                **overview_of(session, self.store.batch_id),
                 "revision": self.store.revision(session),
-                "facets": {
-                    "view": views,
-                    "verdict": {verdict or NO_VERDICT: number for verdict, number in verdicts.items()},
-                    "doubt": {"known": known, "none": sum(verdicts.values()) - known},
-                },
                 "running": self.is_running,
             }
 
@@ -180,8 +157,7 @@ class Service(CutService):
         """Let the model draw the box of a stroke again.
 
         Raises:
-            ReviewError: the photo or its prediction is gone.
-            ReviewError: too many strokes wait.
+            ReviewError: the photo or its prediction is gone, or too many strokes wait.
         """
         canvas = Canvas(self._photo_of(subject), self.alphas.predicted(subject), self.alphas.current(subject))
         return redraw(canvas, stroke, self.model.tiles())

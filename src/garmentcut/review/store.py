@@ -25,8 +25,8 @@ from garmentcut.photo.write import encode_prepared, png_bytes
 from garmentcut.prediction.locate import split_garments
 from garmentcut.prediction.results import may_replace
 from garmentcut.prediction.sources import Source, garment_of, subject_of
-from garmentcut.review.alphas import AlphaFiles, EdgeChange, ReviewPhoto, measure_change, read_gray
-from garmentcut.review.database import ActionRow, BatchRow, Database, PhotoRow
+from garmentcut.review.database import ActionRow, BatchRow, Database, PhotoRow, utc_of
+from garmentcut.review.media import AlphaFiles, EdgeChange, ReviewPhoto, measure_change, read_gray
 from garmentcut.review.photos import (
     Feed,
     Item,
@@ -36,7 +36,6 @@ from garmentcut.review.photos import (
     printable,
     subject_of_photo,
     take_rows,
-    utc_of,
 )
 
 _LOCK_TIMEOUT_S = 120
@@ -105,7 +104,7 @@ class DecisionWriter:
 
     def _deliver(self, photo: PhotoRow, wanted: str) -> None:
         subject = replace(subject_of_photo(photo), alpha_sha256=wanted)
-        self._alphas.keep_prediction(subject)
+        self._alphas.predicted(subject, keep=True)
         specification = self._alphas.order_of(subject.row).specification
         if specification is None:
             self._exchange(photo, subject, None)
@@ -219,9 +218,7 @@ class DecisionWriter:
 
 def wanted_alpha(photo: PhotoRow) -> str:
     """SHA-256 of the alpha that the outputs should hold; empty: the prediction. Undecided, they stay as they are."""
-    if photo.state in ("accepted", "corrected"):
-        return photo.alpha_sha256 if photo.state == "corrected" else ""
-    return photo.delivered_sha256
+    return {"accepted": "", "corrected": photo.alpha_sha256}.get(photo.state, photo.delivered_sha256)
 
 
 def _delivered_subject(photo: PhotoRow) -> ReviewPhoto:
@@ -279,10 +276,6 @@ class Store:
         with self.database.read() as session:
             return self.photo(session, photo_id)
 
-    def item(self, photo_id: int) -> Item:
-        """A photo's item."""
-        return item_of(self.find(photo_id), self.folder)
-
     def revision(self, session: Session) -> int:
         """Of the batch: one higher with each write."""
         return session.scalar(select(BatchRow.revision).where(BatchRow.id == self.batch_id)) or 0
@@ -309,8 +302,7 @@ class Store:
         """Accept, reject, open again, or give a correction up.
 
         Raises:
-            ReviewError: there is no such photo.
-            ReviewError: somebody was faster, or the photo was never cut.
+            ReviewError: there is no such photo, it was never cut, or somebody was faster.
         """
         with self.database.write() as session:
             photo = self._claimed(session, basis)
@@ -341,13 +333,15 @@ class Store:
             ReviewError: as `decide`; `png` is no 8-bit gray PNG of the photo's size, there is no prediction to compare
                 it with, or it cannot be written: then nothing has changed.
         """
-        photo = self._early_check(basis)
+        with self.database.read() as session:
+            photo = self.photo(session, basis.photo_id)
+            self._check_version(session, photo, basis)  # before any work is put into a stale write
         subject = subject_of_photo(photo)
         if subject.row.size_hw is None or photo.state == "failed":
             raise ReviewError("it was not cut, so there is nothing to correct", code="unfit")
         alpha = read_gray(png, subject.size_hw, what="alpha")
         try:
-            predicted = self.alphas.keep_prediction(subject)
+            predicted = self.alphas.predicted(subject, keep=True)
             content = b"" if np.array_equal(alpha, predicted) else png_bytes(alpha)
             subject = replace(subject, alpha_sha256=hashlib.sha256(content).hexdigest() if content else "")
             if content:
@@ -378,19 +372,12 @@ class Store:
         """A photo after a write: it is stored, whatever happens from here on."""
         try:
             self._writer.apply(photo_id)
-            return self.item(photo_id)
+            return item_of(self.find(photo_id), self.folder)
         except (OSError, DBAPIError, DatabaseError) as error:
             reason = getattr(error, "orig", None) or getattr(error, "strerror", None)
             raise ReviewError(
                 f"it is stored, but what followed failed ({reason or error}); load the page again", code="not_settled"
             ) from error
-
-    def _early_check(self, basis: Basis) -> PhotoRow:
-        """Refuse a stale write before any work is put into it."""
-        with self.database.read() as session:
-            photo = self.photo(session, basis.photo_id)
-            self._check_version(session, photo, basis)
-            return photo
 
     def _claimed(self, session: Session, basis: Basis) -> PhotoRow:
         """The photo, ready to be changed: writers of a batch take turns at its row."""

@@ -41,8 +41,7 @@ from garmentcut.study.declare import (
     variants_of,
     words_of,
 )
-from garmentcut.training.run import Run
-from garmentcut.training.splits import Split, training_split
+from garmentcut.training.run import Run, Split, training_split
 
 DATABASE_NAME, FACTS_NAME = "study.db", "study.json"
 RUNS = "runs"  # the registry of the trainings that are measured; each variant that is tuned has one of its own

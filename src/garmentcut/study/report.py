@@ -41,7 +41,13 @@ def write_report(results: Results, command: str) -> Path:
     Raises:
         OSError: the folder cannot be written.
     """
-    study, folder, charts = results.study, results.study.folder, charts_of(results)
+    study, folder = results.study, results.study.folder
+    drawn = {
+        "differences": differences_chart(results.rows),
+        "curves": curves_chart(results),
+        "growth": growth_chart(results.growth) if results.growth else None,
+    }
+    charts = {name: chart for name, chart in drawn.items() if chart}
     for name, chart in charts.items():
         alone = chart.svg.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
         write_atomic(folder / "plots" / f"{name}.svg", alone.encode())
@@ -130,14 +136,6 @@ def facts_of(results: Results, command: str) -> dict[str, str]:
         "machine": "; ".join(sorted({run.machine for run in results.runs if run.machine})) or "none yet",
         "versions": ", ".join(f"{name} {number}" for name, number in versions().items()),
     }
-
-
-def charts_of(results: Results) -> dict[str, Chart]:
-    """By name; those that have something to show."""
-    drawn = {"differences": differences_chart(results.rows), "curves": curves_chart(results)}
-    if results.growth is not None:
-        drawn["growth"] = growth_chart(results.growth)
-    return {name: chart for name, chart in drawn.items() if chart is not None}
 
 
 def differences_chart(rows: Sequence[VariantResult]) -> Chart | None:

@@ -56,8 +56,7 @@ from garmentcut.training.devices import Devices, launched
 from garmentcut.training.logging import JOURNAL_NAME, Ended, Evaluated, read_journal
 from garmentcut.training.loop import train_runs
 from garmentcut.training.optim import open_ema_model
-from garmentcut.training.run import Run, load_state
-from garmentcut.training.splits import Split
+from garmentcut.training.run import Run, Split, load_state
 from garmentcut.training.trial import try_rates
 
 SCORES_NAME = "scores.jsonl"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
-from typing import cast
+from typing import Any, cast
 
 import torch
 from lightning.fabric import Fabric
@@ -30,10 +30,9 @@ from garmentcut.dataset.samples import (
 from garmentcut.dataset.split import prove_split
 from garmentcut.dataset.windows import WindowSamples
 from garmentcut.errors import ModelError, TrainingError, TrainingStopped
-from garmentcut.model.checkpoint import save_network
-from garmentcut.model.encoder import Encoder
+from garmentcut.model.checkpoint import save_network, start_network
+from garmentcut.model.layers import Encoder
 from garmentcut.model.networks import build_network
-from garmentcut.model.start import start_network
 from garmentcut.photo.files import write_atomic
 from garmentcut.recipe import Recipe
 from garmentcut.training.devices import (
@@ -57,7 +56,7 @@ from garmentcut.training.logging import (
 )
 from garmentcut.training.losses import Loss, total_loss
 from garmentcut.training.optim import Schedule, build_optimizer, follow, open_ema_model
-from garmentcut.training.run import Progress, Run, Stateful, load_state, save_state
+from garmentcut.training.run import Progress, Run, load_state, save_state
 from garmentcut.training.validation import draw_sheet, validate
 
 _DEVICE_STEPS_BETWEEN_LOOKS = 10
@@ -69,12 +68,8 @@ def train_runs(
 ) -> Generator[tuple[Run, Event], None, None]:
     """Train runs of one recipe, each from where it is; everything is checked before the first step.
 
-    With several devices this starts the same command again for each of the others; there, nothing is yielded.
-
-    Args:
-        runs: one at least, all of one recipe.
-        devices: what to train on.
-        minutes: after these, the run under way saves its state and ends; the others are not begun.
+    With several devices this starts the same command again for each of the others; there, nothing is yielded. After
+    `minutes` the run under way saves its state and ends; the others are not begun.
 
     Yields:
         A run and what it tells.
@@ -114,11 +109,13 @@ def train(run: Run, fabric: Fabric, stop: StopRequest) -> Generator[Event, None,
     """
     recipe, training = run.recipe, run.recipe.training
     if (progress := load_state(run.state_path, {})).ended:
-        yield _ended(progress, progress.ended, was_finished=True)
+        yield progress.end(progress.ended, was_finished=True)
         return
     with _opened(run, fabric) as session:
         parts, progress, reason = session.parts, session.progress, ""
         steps_left = range(progress.step, training.steps)
+        # Each look at the losses makes the processor wait for the device.
+        look_every = 1 if fabric.device.type == "cpu" else _DEVICE_STEPS_BETWEEN_LOOKS
         watch = LossWatch(fabric, training.steps, training.batch)
         for step, batch in open_feed(session.learn_from, recipe, steps_left, fabric=fabric, weights=parts.weights):
             # ------------------------------------ one step ------------------------------------
@@ -136,7 +133,7 @@ def train(run: Run, fabric: Fabric, stop: StopRequest) -> Generator[Event, None,
             is_due = progress.step % training.evaluate_every == 0 or progress.step == training.steps
 
             # Every few steps: check the losses, and whether to stop.
-            if is_due or progress.step % session.look_every == 0:
+            if is_due or progress.step % look_every == 0:
                 yield from _write_steps(session, watch.read())
                 reason = stop.agreed(fabric)
 
@@ -228,11 +225,6 @@ class Session:
     began: float = field(default_factory=time.perf_counter)  # on `time.perf_counter`
 
     @property
-    def look_every(self) -> int:
-        """Steps between checks of the losses: each makes the processor wait for the device."""
-        return 1 if self.fabric.device.type == "cpu" else _DEVICE_STEPS_BETWEEN_LOOKS
-
-    @property
     def seconds(self) -> float:
         """Of all sessions so far."""
         return self.seconds_before + time.perf_counter() - self.began
@@ -261,7 +253,7 @@ def _evaluate(session: Session) -> Evaluated:
         progress.ended = "all steps"
     elif 0 < run.recipe.training.patience <= progress.num_without_gain:
         progress.ended = "no gain"
-    event = Evaluated(progress.step, seen.mean_dice, seen.median_dice, seen.loss, is_best)
+    event = Evaluated(progress.step, *seen, is_best)
     if session.journal is not None:
         if is_best:
             try:
@@ -270,8 +262,7 @@ def _evaluate(session: Session) -> Evaluated:
                 raise TrainingStopped(f"{error}. {_kept(run.state_path)}") from error
         sheet = draw_sheet(network, session.measure_on, progress.step, seen, fabric=session.fabric)
         write_atomic(run.sheet_path(progress.step), sheet)
-        values = {"mean_dice": seen.mean_dice, "median_dice": seen.median_dice, "loss": seen.loss}
-        session.journal.append("evaluation", progress.step, {**values, "seconds": session.seconds})
+        session.journal.append("evaluation", progress.step, {**seen._asdict(), "seconds": session.seconds})
     network.train(was_training)
     return event
 
@@ -293,13 +284,7 @@ def _end(session: Session, reason: str) -> Ended:
         pace = round(median(row["photos_s"] for row in rows if row["kind"] == "step"), 2)
         session.run.write({**finished, "photos_s": pace, "ended": reason, "step": progress.step, "best": best})
     _save(session)  # last: were it killed before, the next session would only do the end again
-    return _ended(progress, reason)
-
-
-def _ended(progress: Progress, reason: str, *, was_finished: bool = False) -> Ended:
-    """The last event of a training."""
-    step, best_dice, best_step, seconds = progress.step, progress.best_dice, progress.best_step, progress.seconds
-    return Ended(reason, step, best_dice, best_step, seconds, was_finished=was_finished)
+    return progress.end(reason)
 
 
 def _now() -> str:
@@ -325,7 +310,7 @@ class Parts:
         return self.network if self.ema_model is None else cast(nn.Module, self.ema_model.module)
 
     @property
-    def states(self) -> dict[str, Stateful]:
+    def states(self) -> dict[str, Any]:
         """Everything that changes from step to step, in the order in which it is restored."""
         names = ("network", "optimizer", "schedule", "ema_model", "weights")
         return {name: part for name in names if (part := getattr(self, name)) is not None}
@@ -367,27 +352,18 @@ def take_step(
     """Take one step: predict, compute the loss and its gradient, update the weights.
 
     Returns:
-        Logits `(N, 1, H, W)`, the loss, and the gradient's norm before it was shortened.
+        Logits `(N, 1, H, W)`, the loss, and the gradient's norm, on the device, before it was shortened to the recipe's
+        `clip_norm`; None if nothing is to be shortened.
     """
     logits: Tensor = parts.module(photos)
     loss = total_loss(logits, targets, recipe.loss)
     fabric.backward(loss.total)
-    norm = shorten_gradient(parts, recipe.optimizer.clip_norm)
+    # Not `error_if_nonfinite`: asking the GPU makes the processor wait; the watch asks later.
+    clip_norm, weights = recipe.optimizer.clip_norm, parts.network.parameters()
+    norm = nn.utils.clip_grad_norm_(weights, clip_norm) if clip_norm else None
     parts.wrapped_optimizer.step()
     parts.wrapped_optimizer.zero_grad()
     return logits, loss, norm
-
-
-def shorten_gradient(parts: Parts, clip_norm: float) -> Tensor | None:
-    """Scale the gradients so that their norm is `clip_norm` at most.
-
-    Returns:
-        The norm before, on the device; None if nothing is to be shortened.
-    """
-    if clip_norm == 0:
-        return None
-    # Not `error_if_nonfinite`: asking the GPU makes the processor wait; the watch asks later.
-    return nn.utils.clip_grad_norm_(parts.network.parameters(), clip_norm)
 
 
 def check_size(recipe: Recipe, network: nn.Module) -> None:

@@ -1,16 +1,20 @@
-"""A run of `garmentcut train` or of a study: one recipe on one split, its folder on disk, and what a resume needs."""
+"""A run of `garmentcut train` or of a study: one recipe on one split, its folder on disk, and what a resume needs.
+
+A split, by fold or by name, says which pairs are learned from and which it is measured on.
+"""
 
 import hashlib
 import io
 import json
+import re
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from pydantic import TypeAdapter
@@ -21,12 +25,10 @@ from garmentcut.dataset.manifest import Manifest, Pair
 from garmentcut.dataset.split import find_met, hashes_of, packed_hashes, unpacked_hashes
 from garmentcut.errors import ConfigError, LockTakenError, ModelError, TrainingError
 from garmentcut.model.card import UNKNOWN
-from garmentcut.model.checkpoint import NetworkSpec, read_weights
-from garmentcut.model.start import Origin, origin_of
+from garmentcut.model.checkpoint import NetworkSpec, Origin, origin_of, read_weights
 from garmentcut.photo.files import FolderLock, json_of, write_atomic
 from garmentcut.recipe import STAGES, Recipe, load_recipe, recipe_toml, stage_recipe
 from garmentcut.training.logging import Ended, Evaluated
-from garmentcut.training.splits import Split
 
 RECIPE_NAME, RUN_NAME, BEST_NAME, STATE_NAME = "recipe.toml", "run.json", "best.safetensors", "last.ckpt"
 FOLDS_NAME, MAPS_NAME, DRAWN_NAME, PLAN_NAME = "folds", "maps", "synthetic", "plan.json"
@@ -39,6 +41,106 @@ _OLD_KEYS = {"division": "split", "division_sha256": "split_sha256"}
 """Names of keys in `run.json` until November 2026, and what they are called now."""
 _OF_WEIGHTS = ("recipe", "trained_on", "trained_hashes", "boxes_xyxy")  # facts that run.json needs not
 _NO_RESUME = "and cannot be resumed from; delete it to begin again, or choose another --out"
+_NUM_SHOWN_TO_IT = 12  # photos that a training without held-out ones is measured on
+
+
+@dataclass(frozen=True)
+class Split:
+    """The two sides of a training: what it learns from, and what it is measured on."""
+
+    name: str  # `fold0`, `validation`, or `none`
+    train: tuple[Pair, ...]  # pairs to learn from
+    validation: tuple[Pair, ...]  # pairs that it is measured on while it trains
+    # Splits that nothing is learned from; empty: everything is, `validation` too, whose Dice then says nothing of new
+    # photos.
+    held_out: tuple[str, ...]
+
+
+def fold_names(manifest: Manifest) -> tuple[str, ...]:
+    """`fold0`, `fold1` ... in order; empty if the data set has train, validation and test instead."""
+    if not all(re.fullmatch(r"fold\d+", split) for split in manifest.splits):
+        return ()
+    return tuple(sorted(manifest.splits, key=lambda split: int(split[4:])))
+
+
+def without_wrong(split: Split) -> Split:
+    """The same, but nothing is learned from cutouts that were marked wrong; they are measured all the same.
+
+    Raises:
+        TrainingError: all of them were.
+    """
+    train = tuple(pair for pair in split.train if pair.verdict != "wrong")
+    if not train:
+        raise TrainingError("every cutout to learn from is marked wrong; set data.wrong_weight above 0, or unmark some")
+    return replace(split, train=train)
+
+
+def training_splits(manifest: Manifest, fold: str | None = None, *, validation: str | None = None) -> tuple[Split, ...]:
+    """As `training_split`; `all` for `fold` gives every fold its turn.
+
+    Raises:
+        TrainingError: as `training_split`.
+    """
+    if fold != "all":
+        return (training_split(manifest, fold, validation=validation),)
+    if validation is not None:
+        raise TrainingError("--fold and --validation contradict each other; give one of them")
+    if not (folds := fold_names(manifest)):
+        raise TrainingError(f"{manifest.folder} has no folds; its splits are {_shown(manifest)}: use --validation")
+    return tuple(training_split(manifest, name.removeprefix("fold")) for name in folds)
+
+
+def training_split(manifest: Manifest, fold: str | None = None, *, validation: str | None = None) -> Split:
+    """The usable pairs of a data set, split for a training; refused ones are left out.
+
+    Args:
+        manifest: with folds, or with splits train, validation and test.
+        fold: number of the fold to hold out, or `none`: learn from everything; None: fold 0, or the split `validation`.
+        validation: the split to measure on, instead of a fold. All others are learned from, but for `test`.
+
+    Raises:
+        TrainingError: no such fold or split, both are asked for, or one side has no pair; names those there are.
+    """
+    if fold is not None and validation is not None:
+        raise TrainingError("--fold and --validation contradict each other; give one of them")
+    if fold == "none":
+        return _all_of(manifest)
+    held_out = _held_out(manifest, fold, validation)
+    train = manifest.of(*(name for name in manifest.splits if name not in held_out))
+    split = Split(held_out[0], train, manifest.of(held_out[0]), held_out)
+    for side, pairs in (("to learn from", split.train), ("to measure on", split.validation)):
+        if not pairs:
+            raise TrainingError(f"{manifest.folder} has no pair {side}; its splits are {_shown(manifest)}")
+    return split
+
+
+def _all_of(manifest: Manifest) -> Split:
+    pairs = manifest.usable
+    if not pairs:
+        raise TrainingError(f"{manifest.folder} has no usable pair; `garmentcut ingest` says why each was refused")
+    by_view = sorted(pairs, key=lambda pair: (pair.view, pair.name))
+    few = by_view[:: -(-len(pairs) // _NUM_SHOWN_TO_IT)]  # evenly, so that every view is among them
+    return Split("none", pairs, tuple(few), ())
+
+
+def _held_out(manifest: Manifest, fold: str | None, validation: str | None) -> tuple[str, ...]:
+    folds = fold_names(manifest)
+    if folds:
+        number = fold or "0"  # perhaps with leading zeros
+        named = (name for name in folds if number.isdecimal() and int(name[4:]) == int(number))
+        first = validation or next(named, f"fold{number}")
+    elif fold is not None:
+        raise TrainingError(f"{manifest.folder} has no folds; its splits are {_shown(manifest)}: use --validation")
+    else:
+        first = validation or "validation"
+    if first not in manifest.splits:
+        raise TrainingError(f"{manifest.folder} has no split {first!r}; it has {_shown(manifest)}")
+    # Nothing is learned from `test`, whatever it is measured on: it is for the last word.
+    return (first, *(split for split in manifest.splits if split == "test" and split != first))
+
+
+def _shown(manifest: Manifest) -> str:
+    return ", ".join(manifest.splits) or "none"
 
 
 @dataclass(frozen=True)
@@ -107,15 +209,19 @@ class Run:
     @cached_property
     def facts(self) -> dict[str, Any]:
         """What a model should know of its training, for its card; JSON."""
+        height, pairs, boxes = self.recipe.data.frame_height, self.split.train, {}
+        if self.recipe.data.window != "photo":  # the garments' boxes in pixels of the framed photos
+            scales = [(pair, height / pair.size_hw[0]) for pair in pairs]
+            boxes = {"boxes_xyxy": [[round(side * scale) for side in pair.box_xyxy] for pair, scale in scales]}
         return {
             "recipe": asdict(self.recipe),
             "data": self.manifest.folder.resolve().name,
             **self.identity,
-            "num_trained_on": len(self.split.train),
+            "num_trained_on": len(pairs),
             "num_validated_on": len(self.split.validation),
             **self._learned_from,
             "versions": versions(),
-            **self._boxes,
+            **boxes,
         }
 
     @property
@@ -163,15 +269,6 @@ class Run:
             with suppress(ModelError):  # of a training that was begun, it may be gone
                 met |= {pair.name for pair in met_by(origin_of(start), self.manifest)}
         return tuple(pair for pair in self.split.validation if pair.name in met)
-
-    @property
-    def _boxes(self) -> dict[str, Any]:
-        """Of windows: the garments' boxes in pixels of the framed photos."""
-        if self.recipe.data.window == "photo":
-            return {}
-        height = self.recipe.data.frame_height
-        scales = ((pair, height / pair.size_hw[0]) for pair in self.split.train)
-        return {"boxes_xyxy": [[round(side * scale) for side in pair.box_xyxy] for pair, scale in scales]}
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -348,19 +445,15 @@ class Progress:
         self.num_without_gain = 0 if is_best else self.num_without_gain + 1
         return is_best
 
-
-class Stateful(Protocol):
-    """Anything that torch would save: a module, an optimizer, an average of weights."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """Tensors and plain values by name."""
-
-    def load_state_dict(self, state: Any, /) -> Any:
-        """Take a state back."""
+    def end(self, reason: str, *, was_finished: bool = False) -> Ended:
+        """The last event of a training."""
+        return Ended(reason, self.step, self.best_dice, self.best_step, self.seconds, was_finished=was_finished)
 
 
-def save_state(path: Path, progress: Progress, parts: Mapping[str, Stateful]) -> None:
+def save_state(path: Path, progress: Progress, parts: Mapping[str, Any]) -> None:
     """Write the state of a training so that an interrupted write leaves the last one as it was.
+
+    `parts` is anything that torch would save, by name: a module, an optimizer, an average of weights.
 
     Raises:
         OSError: a full disk, and the like; the file there is untouched.
@@ -371,7 +464,7 @@ def save_state(path: Path, progress: Progress, parts: Mapping[str, Stateful]) ->
     write_atomic(path, content.getvalue())
 
 
-def load_state(path: Path, parts: Mapping[str, Stateful]) -> Progress:
+def load_state(path: Path, parts: Mapping[str, Any]) -> Progress:
     """Give the parts their saved states back, in this order, on their devices; without a file nothing changes.
 
     Raises:

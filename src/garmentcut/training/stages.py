@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
-from torch import Tensor, nn
+from torch import Tensor
 
 from garmentcut.dataset.manifest import Manifest, Pair, read_pair
 from garmentcut.dataset.samples import framed
@@ -28,8 +28,7 @@ from garmentcut.dataset.split import Scheme, assign_splits
 from garmentcut.dataset.windows import MAP_REDUCTION, map_paths, write_map
 from garmentcut.errors import NoGarmentError, TrainingError
 from garmentcut.model.card import UNKNOWN, StageSizes
-from garmentcut.model.checkpoint import load_network
-from garmentcut.model.start import origin_of
+from garmentcut.model.checkpoint import load_network, origin_of
 from garmentcut.photo.files import json_of, write_atomic
 from garmentcut.prediction.cutter import segment_crop
 from garmentcut.prediction.locate import Frame, crop_of, find_garment
@@ -37,8 +36,7 @@ from garmentcut.recipe import STAGES, Recipe, stage_recipe
 from garmentcut.training.devices import Devices, has_bfloat16, is_first_process, launched, uses_cuda
 from garmentcut.training.logging import Ended, Event, Planned
 from garmentcut.training.loop import seconds_a_step, train_runs
-from garmentcut.training.run import DRAWN_NAME, FOLDS_NAME, PLAN_NAME, Run, met_by
-from garmentcut.training.splits import Split
+from garmentcut.training.run import DRAWN_NAME, FOLDS_NAME, PLAN_NAME, Run, Split, met_by
 
 _OTHER_SCALE = 0.84  # of the second, mirrored map of each photo
 _LEAST_STEPS = 20
@@ -66,11 +64,8 @@ def train_all(
 ) -> Generator[_Told, None, None]:
     """Train runs of one recipe, each from where it stands; of a model of stages, all its networks in turn.
 
-    Args:
-        runs: as `train_runs`; of a model of stages, its networks are trained below their folders.
-        devices: what to train on.
-        minutes: after these, the network under way saves its state, and the others are not begun.
-        hours: of a model of stages: fit the number of steps to these, once, when the run begins.
+    The networks of a model of stages are trained below their run's folder, their numbers of steps fitted to `hours`,
+    once, when the run begins. After `minutes` the network under way saves its state, and the others are not begun.
 
     Raises:
         TrainingError, DatasetError: as `train_runs`; or too few garments for folds, or `hours` for a single network.
@@ -243,7 +238,7 @@ def write_maps(run: Run, networks: dict[str, Run], pairs: Sequence[Pair]) -> Non
     pairs = [pair for pair in pairs if not _has_maps(run, pair)]
     if not pairs or not is_first_process():
         return
-    locate, segment = (TorchPredict.load(networks[name].best_path) for name in STAGES[:2])
+    locate, segment = (TorchPredict(networks[name].best_path) for name in STAGES[:2])
     recipe = stage_recipe(run.recipe, "refine")
     for pair in pairs:
         rgb, _ = framed(*read_pair(run.manifest, pair), recipe.data.frame_height)
@@ -281,22 +276,16 @@ def map_of(
     return whole
 
 
-@dataclass(frozen=True, eq=False)
 class TorchPredict:
-    """A trained network that is called as a `garmentcut.prediction.runtime.Runtime` is; on the CPU."""
+    """A network that a training has kept, called as a `garmentcut.prediction.runtime.Runtime` is; on the CPU.
 
-    network: nn.Module
-    size_hw: tuple[int, int]
+    Raises:
+        ModelError: it cannot be read.
+    """
 
-    @classmethod
-    def load(cls, path: Path) -> "TorchPredict":
-        """Read what a training has kept.
-
-        Raises:
-            ModelError: it cannot be read.
-        """
+    def __init__(self, path: Path) -> None:
         network, spec = load_network(path)
-        return cls(network.eval().to(memory_format=torch.channels_last), spec.size_hw)
+        self.network, self.size_hw = network.eval().to(memory_format=torch.channels_last), spec.size_hw
 
     @torch.inference_mode()
     def __call__(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:

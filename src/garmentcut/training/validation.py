@@ -5,6 +5,8 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from statistics import fmean, median
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -23,26 +25,16 @@ from garmentcut.training.losses import total_loss
 _MAX_THREADS = 16
 _PHOTOS_ON_A_SHEET = 6
 _CELL_HEIGHT, _LABEL_PX, _GAP_PX = 300, 20, 4
-_INK, _PAPER = (30, 30, 30), (255, 255, 255)
+_INK = (30, 30, 30)
 _JPEG_QUALITY = 88
 
 
-@dataclass(frozen=True)
-class Validation:
-    """The result of an evaluation on the validation photos."""
+class Validation(NamedTuple):
+    """The result of an evaluation: over the validation photos."""
 
-    dice: tuple[float, ...]  # of each validation photo, in their order
-    loss: float  # mean over the photos
-
-    @property
-    def mean_dice(self) -> float:
-        """Mean of the photos' Dice."""
-        return sum(self.dice) / len(self.dice)
-
-    @property
-    def median_dice(self) -> float:
-        """Median of the photos' Dice."""
-        return float(torch.tensor(self.dice, dtype=torch.float64).quantile(0.5))
+    mean_dice: float
+    median_dice: float
+    loss: float  # their mean
 
 
 @torch.no_grad()
@@ -61,7 +53,7 @@ def validate(network: nn.Module, samples: Samples, config: LossConfig, *, fabric
             table[index, 1] = total_loss(logits, target, config).total
     table = reduced(fabric, table, "sum")  # the rows of the other devices are 0 here
     dice, losses = table.cpu().T.tolist()
-    return Validation(tuple(dice), sum(losses) / len(losses))
+    return Validation(fmean(dice), median(dice), fmean(losses))
 
 
 def predict(network: nn.Module, sample: Sample, *, fabric: Fabric) -> tuple[Tensor, Tensor]:
@@ -91,20 +83,13 @@ class SheetRow:
 
 
 def sheet_bytes(rows: Sequence[SheetRow], title: str) -> bytes:
-    """Draw photo, target, prediction and difference, a row for each photo; a JPEG file.
+    """Draw photo, target, prediction and difference, a row for each photo, all of one size; a JPEG file.
 
     In the difference, red is missing garment, blue is too much, on a faint photo.
     """
-    drawn = [_row(row) for row in rows]
-    width = max(row.width for row in drawn)
-    sheet = Image.new("RGB", (width, _LABEL_PX + sum(row.height for row in drawn)), _PAPER)
-    ImageDraw.Draw(sheet).text((_GAP_PX, 0), title, _INK, ImageFont.load_default(_LABEL_PX - _GAP_PX))
-    top = _LABEL_PX
-    for row in drawn:
-        sheet.paste(row, (0, top))
-        top += row.height
     content = io.BytesIO()
-    sheet.save(content, "JPEG", quality=_JPEG_QUALITY)
+    sheet = _labelled(np.vstack([_row(row) for row in rows]), [title], _LABEL_PX - _GAP_PX)
+    Image.fromarray(sheet).save(content, "JPEG", quality=_JPEG_QUALITY)
     return content.getvalue()
 
 
@@ -123,23 +108,24 @@ def draw_sheet(network: nn.Module, samples: Samples, step: int, seen: Validation
     )
 
 
-def _row(sample: SheetRow) -> Image.Image:
+def _row(sample: SheetRow) -> NDArray[np.uint8]:
     pictures = (sample.photo, _gray(sample.target), _gray(sample.alpha), _difference(sample))
-    cells = [_cell(picture) for picture in pictures]
-    row = Image.new("RGB", (sum(cell.width + _GAP_PX for cell in cells), _CELL_HEIGHT + _LABEL_PX), _PAPER)
-    draw, left = ImageDraw.Draw(row), 0
+    height, width = sample.alpha.shape
+    size = max(1, round(width * _CELL_HEIGHT / height)), _CELL_HEIGHT
+    cells = [np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BOX)) for picture in pictures]
     garment, _, view = sample.name.rpartition("_")
     labels = (f"{garment[:8]} {view}", "target", "prediction", f"Dice {sample.dice:.4f}")
-    for cell, label in zip(cells, labels, strict=True):
-        row.paste(cell, (left, _LABEL_PX))
-        draw.text((left + _GAP_PX, 2), label, _INK, ImageFont.load_default(_LABEL_PX - 2 * _GAP_PX))
-        left += cell.width + _GAP_PX
-    return row
+    row = np.hstack([np.pad(cell, ((0, 0), (0, _GAP_PX), (0, 0)), constant_values=255) for cell in cells])
+    return _labelled(row, labels, _LABEL_PX - 2 * _GAP_PX)
 
 
-def _cell(picture: NDArray[np.uint8]) -> Image.Image:
-    width = max(1, round(picture.shape[1] * _CELL_HEIGHT / picture.shape[0]))
-    return Image.fromarray(picture).resize((width, _CELL_HEIGHT), Image.Resampling.BOX)
+def _labelled(picture: NDArray[np.uint8], labels: Sequence[str], size_px: int) -> NDArray[np.uint8]:
+    """A picture below labels that stand side by side, evenly spread."""
+    image = Image.fromarray(np.pad(picture, ((_LABEL_PX, 0), (0, 0), (0, 0)), constant_values=255))
+    for number, label in enumerate(labels):
+        place = number * image.width // len(labels) + _GAP_PX, 0
+        ImageDraw.Draw(image).text(place, label, _INK, ImageFont.load_default(size_px))
+    return np.asarray(image)
 
 
 def _gray(alpha: NDArray[np.float32]) -> NDArray[np.uint8]:

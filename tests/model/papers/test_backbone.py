@@ -36,9 +36,9 @@ def test_other_weights_are_refused_and_nothing_is_loaded():
     _, weights = torchvision_features("vgg11")
     blocks = vgg_blocks(16)
     before = {key: tensor.clone() for key, tensor in blocks.state_dict().items()}
-    with pytest.raises(ValueError, match=r"not the weights of VGG-16: features.2.weight is missing"):
+    with pytest.raises(ValueError, match=r"not the weights of VGG-16: missing: features.2.weight"):
         load_vgg(blocks, weights, of="VGG-16")
-    with pytest.raises(ValueError, match=r"features.0.weight is \(64,\), not \(64, 3, 3, 3\)"):
+    with pytest.raises(ValueError, match=r"features.0.weight \(64,\) for \(64, 3, 3, 3\)"):
         load_vgg(blocks, {key: tensor[:, 0, 0, 0] for key, tensor in weights.items() if tensor.ndim == 4}, of="VGG-16")
     weights["classifier.0.weight"] = torch.tensor([float("nan")])
     with pytest.raises(ValueError, match="take IMAGENET1K_V1"):
@@ -77,7 +77,7 @@ def test_weights_come_by_their_name(monkeypatch):
             return {"features.0.weight": torch.zeros(1)} if options["check_hash"] else {}
 
     monkeypatch.setattr(backbone, "get_weight", lambda name: asked.setdefault(name, Enum()))
-    assert list(backbone.torchvision_weights("VGG16_Weights.IMAGENET1K_V1")) == ["features.0.weight"]
+    assert list(backbone.hub_weights("VGG16_Weights.IMAGENET1K_V1")) == ["features.0.weight"]
     assert list(asked) == ["VGG16_Weights.IMAGENET1K_V1"]
 
 

@@ -53,7 +53,7 @@ def test_it_takes_over_timms_resnet():
     source = {key: torch.zeros_like(tensor) for key, tensor in network.encoder.state_dict().items()}
     assert network.load_encoder(source) == "ResNet-50 with a stem of three convolutions"
     assert not any(parameter.any() for parameter in network.encoder.parameters())
-    with pytest.raises(ValueError, match=r"timm's resnet50s: conv1.0.weight is missing"):
+    with pytest.raises(ValueError, match=r"timm's resnet50s: missing: conv1.0.weight"):
         network.load_encoder({key: tensor for key, tensor in source.items() if not key.startswith("conv1")})
 
 

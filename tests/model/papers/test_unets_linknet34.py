@@ -21,5 +21,5 @@ def test_it_takes_over_torchvisions_resnet():
     source.fc = torch.nn.Identity()
     with torch.no_grad():
         torch.testing.assert_close(network.encoder(photos), source.eval()(photos))
-    with pytest.raises(ValueError, match=r"not the weights of ResNet-34: conv1.weight is missing"):
+    with pytest.raises(ValueError, match=r"not the weights of ResNet-34: missing: conv1.weight"):
         network.load_encoder({})

@@ -1,15 +1,15 @@
 import torch
 
-from garmentcut.model.papers.unets import build_simple
+from garmentcut.model.papers.unets import Simple
 
 
 def test_it_is_small():
-    assert sum(parameter.numel() for parameter in build_simple().parameters()) == 69_985
-    assert build_simple().multiple_of == 4
+    assert sum(parameter.numel() for parameter in Simple().parameters()) == 69_985
+    assert Simple().multiple_of == 4
 
 
 def test_it_sees_nineteen_pixels_around():
-    network = build_simple().eval()
+    network = Simple().eval()
     network.pool = torch.nn.AvgPool2d(2)  # any of the four may win
     for parameter in network.parameters():
         torch.nn.init.constant_(parameter, 0.1)  # no ReLU closes

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from garmentcut.model.papers.unets import build_unet
+from garmentcut.model.papers.unets import UNet
 
 
 # Weights, and running means and variances, of the Keras originals.
@@ -16,7 +16,7 @@ from garmentcut.model.papers.unets import build_unet
 )
 def test_layers_are_the_published_ones(size, num_parameters, num_statistics, multiple_of):
     with torch.device("meta"):
-        network = build_unet(size)
+        network = UNet(size)
     statistics = [buffer for key, buffer in network.named_buffers() if "running" in key]
     assert sum(parameter.numel() for parameter in network.parameters()) == num_parameters
     assert sum(buffer.numel() for buffer in statistics) == num_statistics
@@ -26,7 +26,7 @@ def test_layers_are_the_published_ones(size, num_parameters, num_statistics, mul
 
 def test_the_decoder_mirrors_the_encoder():
     with torch.device("meta"):
-        network = build_unet(1024)
+        network = UNet(1024)
     assert [block[-3].out_channels for block in network.down] == [8, 16, 32, 64, 128, 256, 512]
     assert [block[-3].out_channels for block in network.up] == [512, 256, 128, 64, 32, 16, 8]
     assert [sum(isinstance(layer, torch.nn.Conv2d) for layer in block) for block in network.up] == [3] * 7

@@ -3,7 +3,8 @@
 VGG is Simonyan & Zisserman 2014, arXiv 1409.1556, without its pools and its classifier.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import timm
 import torch
@@ -11,54 +12,70 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models import get_weight
 
+from garmentcut.model.checkpoint import Mismatch
+from garmentcut.model.layers import PhotoNetwork
+
 Weights = Mapping[str, Tensor]
 WIDTHS = (64, 128, 256, 512, 512)
 _CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 16: (2, 2, 3, 3, 3)}
 
 
-def torchvision_weights(name: str) -> Weights:
-    """Weights by their name in torchvision, for example `VGG16_Weights.IMAGENET1K_V1`; fetched once, then cached.
+class PretrainedNetwork(PhotoNetwork):
+    """A network whose encoder can start from ImageNet's weights; a subclass writes `take_weights`.
+
+    `num_classes`, which each of the papers' networks takes, is the number of channels of its logits.
+    """
+
+    source: str
+    """What torchvision or timm calls these weights: `VGG16_Weights.IMAGENET1K_V1`, `resnet50s.gluon_in1k`."""
+
+    def load_encoder(self, weights: Weights | None = None) -> str:
+        """Take over an encoder trained on ImageNet.
+
+        Args:
+            weights: in the keys of its source, torchvision or timm; None fetches them from that hub.
+
+        Returns:
+            What was loaded.
+
+        Raises:
+            ValueError: they are not those of this encoder.
+            OSError: the hub cannot be reached.
+        """
+        return self.take_weights(hub_weights(self.source) if weights is None else weights)
+
+    def take_weights(self, weights: Weights) -> str:
+        """Copy weights into the encoder and say what was loaded; raises as `load_encoder`."""
+        raise NotImplementedError
+
+
+def hub_weights(name: str) -> Weights:
+    """Weights by their name in torchvision or timm, a classifier's with them; fetched once, then cached.
 
     Raises:
         OSError: they are not on this machine and the hub cannot be reached.
     """
-    weights: Weights = get_weight(name).get_state_dict(progress=False, check_hash=True)
-    return weights
-
-
-def timm_weights(name: str) -> Weights:
-    """Weights by their name in timm, for example `resnet50s.gluon_in1k`; fetched once, then cached.
-
-    Raises:
-        OSError: they are not on this machine and the hub cannot be reached.
-    """
+    if "_Weights." in name:
+        weights: Weights = get_weight(name).get_state_dict(progress=False, check_hash=True)
+        return weights
     return timm.create_model(name, pretrained=True).state_dict()
 
 
 def load_weights(module: nn.Module, weights: Weights, *, of: str, names: Mapping[str, str] | None = None) -> None:
     """Copy weights into a module: all of its own, and nothing if one of them does not fit.
 
-    Args:
-        module: What they go into.
-        weights: State dict; what the module lacks in it (a classifier, say) is left.
-        of: The architecture, for the error.
-        names: The module's own key to the key in `weights`; equal by default.
+    What the module lacks of `weights` (a classifier, say) is left. `names` leads from the module's own keys to those in
+    `weights`, equal by default; `of` is the architecture, for the error.
 
     Raises:
         ValueError: a tensor is missing or has another shape.
     """
-    chosen = {}
-    for key, own in module.state_dict().items():
-        if key.endswith("num_batches_tracked"):
-            continue  # older files lack it, and only a batch norm without momentum reads it
-        theirs = names[key] if names else key
-        if theirs not in weights:
-            raise ValueError(f"these are not the weights of {of}: {theirs} is missing")
-        if weights[theirs].shape != own.shape:
-            shapes = f"{tuple(weights[theirs].shape)}, not {tuple(own.shape)}"
-            raise ValueError(f"these are not the weights of {of}: {theirs} is {shapes}")
-        chosen[key] = weights[theirs]
-    module.load_state_dict(chosen, strict=False)
+    theirs = {key: names[key] if names else key for key in module.state_dict()}
+    own = {theirs[key]: tensor for key, tensor in module.state_dict().items()}
+    given = {key: weights[key] for key in own if key in weights}
+    if mismatch := Mismatch.between(own, given):
+        raise ValueError(f"these are not the weights of {of}: {mismatch}")
+    module.load_state_dict({key: given[name] for key, name in theirs.items() if name in given}, strict=False)
 
 
 def vgg_blocks(
@@ -66,32 +83,16 @@ def vgg_blocks(
 ) -> nn.ModuleList:
     """Five blocks of 3x3 convolutions and ReLUs, 64 to 512 wide, He-initialised; no pools.
 
-    Args:
-        depth: 11 or 16, as in the paper's name of the network.
-        batch_norm: A batch norm between each convolution and its ReLU.
-        first_padding: Zeros around the photo.
-        last_dilation: Of the last block's kernels.
+    `depth`: 11 or 16, as in the paper's name of the network; `batch_norm`: one between each convolution and its ReLU;
+    `first_padding`: zeros around the photo; `last_dilation`: of the last block's kernels.
     """
-    blocks, channels = nn.ModuleList(), 3
-    for number, (width, count) in enumerate(zip(WIDTHS, _CONVOLUTIONS[depth], strict=True)):
-        dilation = last_dilation if number == 4 else 1
-        layers: list[nn.Module] = []
-        for _ in range(count):
-            padding = first_padding if channels == 3 else dilation
-            layers += conv_relu(channels, width, padding=padding, dilation=dilation, batch_norm=batch_norm)
-            channels = width
-        blocks.append(nn.Sequential(*layers))
+    blocks = nn.ModuleList()
+    for channels, width, count in zip((3, *WIDTHS), WIDTHS, _CONVOLUTIONS[depth], strict=False):
+        dilation = last_dilation if len(blocks) == 4 else 1
+        blocks.append(convolutions((channels, *[width] * count), padding=dilation, dilation=dilation, norm=batch_norm))
+    blocks[0][0].padding = (first_padding, first_padding)  # type: ignore[index]  # a sequence
     he_normal(blocks)
     return blocks
-
-
-def vgg_weights(depth: int, *, batch_norm: bool = False) -> Weights:
-    """ImageNet weights from torchvision's hub, the classifier's with them.
-
-    Raises:
-        OSError: they are not on this machine and the hub cannot be reached.
-    """
-    return torchvision_weights(f"VGG{depth}{'_BN' * batch_norm}_Weights.IMAGENET1K_V1")
 
 
 def load_vgg(blocks: nn.ModuleList, weights: Weights, *, of: str) -> None:
@@ -142,20 +143,25 @@ def _with_dropout(layer: nn.Module) -> tuple[nn.Module, nn.Module, nn.Module]:
     return layer, nn.ReLU(inplace=True), nn.Dropout()
 
 
-def conv_relu(
-    channels: int, width: int, *, padding: int = 1, dilation: int = 1, batch_norm: bool = False
-) -> list[nn.Module]:
-    """A 3x3 convolution, a batch norm if wanted, and a ReLU."""
-    convolution = nn.Conv2d(channels, width, 3, padding=padding, dilation=dilation)
-    norm = [nn.BatchNorm2d(width)] if batch_norm else []
-    return [convolution, *norm, nn.ReLU(inplace=True)]
+def convolutions(widths: Sequence[int], *, padding: int = 1, dilation: int = 1, norm: bool = False) -> nn.Sequential:
+    """3x3 convolutions from each width to the next, a ReLU after each, and before it a batch norm if wanted."""
+    layers: list[nn.Module] = []
+    for channels, width in pairwise(widths):
+        layers.append(nn.Conv2d(channels, width, 3, padding=padding, dilation=dilation))
+        layers += [nn.BatchNorm2d(width)] if norm else []
+        layers.append(nn.ReLU(inplace=True))
+    return nn.Sequential(*layers)
 
 
-def he_normal(module: nn.Module) -> None:
-    """Initialise convolutions for ReLUs: N(0, 2 / fan in), biases 0 (He 2015, arXiv 1502.01852, "MSRA" in Caffe)."""
+def he_normal(module: nn.Module, *, uniform: bool = False) -> None:
+    """Initialise convolutions for ReLUs: N(0, 2 / fan in), biases 0 (He 2015, arXiv 1502.01852, "MSRA" in Caffe).
+
+    With `uniform`, the weights are drawn evenly, with the same variance.
+    """
+    draw = nn.init.kaiming_uniform_ if uniform else nn.init.kaiming_normal_
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            draw(layer.weight, nonlinearity="relu")
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
 

@@ -12,8 +12,8 @@ import torchvision
 from torch import Tensor, nn
 from torchvision.models.segmentation.deeplabv3 import ASPP
 
-from garmentcut.model.layers import IMAGENET_MEAN, IMAGENET_STD, PhotoNetwork, check_option, conv_norm_relu
-from garmentcut.model.papers.backbone import Weights, enlarge, extend, load_weights, timm_weights, torchvision_weights
+from garmentcut.model.layers import IMAGENET_MEAN, IMAGENET_STD, check_option, conv_norm_relu
+from garmentcut.model.papers.backbone import PretrainedNetwork, Weights, enlarge, extend, load_weights
 
 Depth = Literal[50, 101]
 
@@ -36,7 +36,7 @@ class PyramidPooling(nn.Module):
         return torch.cat([x, *levels], dim=1)
 
 
-class PspNet(PhotoNetwork):
+class PspNet(PretrainedNetwork):
     """Pyramid Scene Parsing Network (Zhao, Shi, Qi, Wang & Jia 2016, arXiv 1612.01105).
 
     `encoder`: ResNet with three 3x3 convolutions as stem, its third stage dilated by 2 and its fourth by 4, all
@@ -51,16 +51,16 @@ class PspNet(PhotoNetwork):
         depth: ResNet's, 50 or 101.
         auxiliary: Add the published auxiliary head on the third stage; see `logits_and_auxiliary`. Off by default: a
             head that no loss reaches is only weight, and a forward pass has one result.
-        num_classes: Channels of the logits.
     """
 
     multiple_of = 8
     min_training_photos = 2
 
-    def __init__(self, depth: Depth = 50, *, auxiliary: bool = False, num_classes: int = 1) -> None:
+    def __init__(self, depth: Depth = 50, auxiliary: bool = False, *, num_classes: int = 1) -> None:
         super().__init__()
         check_option("depth", depth, (50, 101))
-        self.depth, self.encoder = depth, _dilated_resnet(depth)
+        self.depth, self.source = depth, f"resnet{depth}s.gluon_in1k"
+        self.encoder = _dilated_resnet(depth)
         self.pyramid = PyramidPooling(2048)
         self.head = _head(4096, 512, num_classes)
         self.auxiliary = _head(1024, 256, num_classes) if auxiliary else None
@@ -83,19 +83,11 @@ class PspNet(PhotoNetwork):
         logits, auxiliary = (enlarge(scores, padded)[:, :, :-1, :-1].float() for scores in both)
         return logits, auxiliary
 
-    def load_encoder(self, weights: Weights | None = None) -> str:
-        """Take over a ResNet with this stem, trained on ImageNet.
+    def take_weights(self, weights: Weights) -> str:
+        """A ResNet with this stem, of timm, since torchvision has none.
 
-        torchvision has none, timm has (`resnet50s.gluon_in1k`, `resnet101s.gluon_in1k`); the keys are torchvision's but
-        for the stem, `conv1.0.weight` and so on.
-
-        `weights` have timm's keys; None fetches them from its hub. Returns what was loaded.
-
-        Raises:
-            ValueError: they are not those of a ResNet of this depth with this stem.
-            OSError: the hub cannot be reached.
+        The keys are torchvision's but for the stem, `conv1.0.weight` and so on.
         """
-        weights = timm_weights(f"resnet{self.depth}s.gluon_in1k") if weights is None else weights
         load_weights(self.encoder, weights, of=f"timm's resnet{self.depth}s")
         return f"ResNet-{self.depth} with a stem of three convolutions"
 
@@ -105,11 +97,6 @@ class PspNet(PhotoNetwork):
         x = encoder.maxpool(encoder.act1(encoder.bn1(encoder.conv1(padded))))
         middle = encoder.layer3(encoder.layer2(encoder.layer1(x)))
         return middle, encoder.layer4(middle), padded
-
-
-def build_pspnet(depth: Depth = 50, auxiliary: bool = False) -> PspNet:
-    """PSPNet on ResNet-50 or -101 for one class."""
-    return PspNet(depth, auxiliary=auxiliary)
 
 
 def adaptive_average(x: Tensor, bins: int) -> Tensor:
@@ -145,10 +132,15 @@ def _head(channels: int, width: int, num_classes: int) -> nn.Sequential:
 EncoderName = Literal["resnet50", "resnet101", "xception65"]
 OutputStride = Literal[8, 16]
 
+_SOURCES: dict[str, str] = {
+    "resnet50": "ResNet50_Weights.IMAGENET1K_V1",
+    "resnet101": "ResNet101_Weights.IMAGENET1K_V1",
+    "xception65": "xception65.tf_in1k",
+}
 _HALF = (0.5, 0.5, 0.5)  # what Xception was trained with
 
 
-class DeepLabPlus(PhotoNetwork):
+class DeepLabPlus(PretrainedNetwork):
     """DeepLabv3+ (Chen, Zhu, Papandreou, Schroff & Adam 2018, arXiv 1802.02611).
 
     `encoder`: torchvision's ResNet or timm's modified aligned Xception, dilated to end at stride 16 or 8.
@@ -164,7 +156,6 @@ class DeepLabPlus(PhotoNetwork):
     Args:
         encoder: `resnet50`, `resnet101` or `xception65`.
         output_stride: 16, as the paper trains, or 8, finer, with 2.6 times the arithmetic.
-        num_classes: Channels of the logits.
     """
 
     min_training_photos = 2
@@ -172,13 +163,13 @@ class DeepLabPlus(PhotoNetwork):
     def __init__(
         self, encoder: EncoderName = "resnet50", output_stride: OutputStride = 16, *, num_classes: int = 1
     ) -> None:
-        check_option("encoder", encoder, ("resnet50", "resnet101", "xception65"))
+        check_option("encoder", encoder, tuple(_SOURCES))
         check_option("output_stride", output_stride, (8, 16))
         colours = (_HALF, _HALF) if encoder == "xception65" else (IMAGENET_MEAN, IMAGENET_STD)
         super().__init__(*colours)
         self.multiple_of = output_stride
-        self.encoder_name = encoder
-        self.encoder = _xception(output_stride) if encoder == "xception65" else _resnet(encoder, output_stride)
+        self.encoder_name, self.source = encoder, _SOURCES[encoder]
+        self.encoder = _encoder(encoder, output_stride)
         self.pyramid = ASPP(2048, [rate * 16 // output_stride for rate in (6, 12, 18)])
         self.narrow = nn.Sequential(*conv_norm_relu(256, 48, 1))
         self.decoder = nn.Sequential(
@@ -192,26 +183,10 @@ class DeepLabPlus(PhotoNetwork):
         joined = torch.cat([enlarge(self.pyramid(deep), fine), self.narrow(fine)], dim=1)
         return enlarge(self.decoder(joined), x)[:, :, :-1, :-1]
 
-    def load_encoder(self, weights: Weights | None = None) -> str:
-        """Take over an encoder trained on ImageNet.
-
-        Args:
-            weights: In torchvision's keys, Xception's in timm's; None fetches them from that hub.
-
-        Returns:
-            What was loaded.
-
-        Raises:
-            ValueError: they are not those of this encoder.
-            OSError: the hub cannot be reached.
-        """
-        name, number = self.encoder_name, self.encoder_name.removeprefix("resnet")
-        if weights is None and name == "xception65":
-            weights = timm_weights("xception65.tf_in1k")
-        elif weights is None:
-            weights = torchvision_weights(f"ResNet{number}_Weights.IMAGENET1K_V1")
-        load_weights(self.encoder, weights, of=name)
-        return "Xception-65" if name == "xception65" else f"ResNet-{number}"
+    def take_weights(self, weights: Weights) -> str:
+        """A ResNet of torchvision, or an Xception of timm."""
+        load_weights(self.encoder, weights, of=self.encoder_name)
+        return self.encoder_name.replace("resnet", "ResNet-").replace("xception", "Xception-")
 
     def _features(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The encoder's maps at stride 4 (256 wide) and at its end (2048 wide)."""
@@ -226,17 +201,10 @@ class DeepLabPlus(PhotoNetwork):
         return fine, encoder.blocks[2:](x)
 
 
-def build_deeplab_plus(encoder: EncoderName = "resnet50", output_stride: OutputStride = 16) -> DeepLabPlus:
-    """DeepLabv3+ for one class."""
-    return DeepLabPlus(encoder, output_stride)
-
-
-def _resnet(name: str, output_stride: int) -> Any:
+def _encoder(name: str, output_stride: int) -> Any:
+    if name == "xception65":
+        return timm.create_model(name, num_classes=0, output_stride=output_stride)
     dilated = [False, output_stride == 8, True]
     encoder: Any = torchvision.models.get_model(name, weights=None, replace_stride_with_dilation=dilated)
     encoder.fc = nn.Identity()
     return encoder
-
-
-def _xception(output_stride: int) -> Any:
-    return timm.create_model("xception65", num_classes=0, output_stride=output_stride)

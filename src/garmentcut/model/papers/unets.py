@@ -21,14 +21,13 @@ from garmentcut.errors import ModelError
 from garmentcut.model.layers import Block, PhotoNetwork, check_option, conv_norm_relu
 from garmentcut.model.papers.backbone import (
     WIDTHS,
+    PretrainedNetwork,
     Weights,
-    conv_relu,
+    convolutions,
     he_normal,
     load_vgg,
     load_weights,
-    torchvision_weights,
     vgg_blocks,
-    vgg_weights,
 )
 
 
@@ -36,10 +35,16 @@ class Simple(PhotoNetwork):
     """A convolution at each scale on the way down, two on the way up, skips between; no start from ImageNet.
 
     A pixel of the result depends on the photo within 19 pixels around it: it knows cloth, not garments.
+    69,985 parameters with the default channels.
+
+    Args:
+        channels: at full, half, quarter size and so on; two scales at least.
     """
 
-    def __init__(self, channels: Sequence[int]) -> None:
+    def __init__(self, channels: Sequence[int] = (16, 32, 64)) -> None:
         super().__init__(mean=(0.5,) * 3, std=(0.5,) * 3)
+        if len(channels) < 2 or min(channels) < 1:
+            raise ModelError(f"channels: at least two numbers above 0, not {list(channels)}")
         self.multiple_of = 2 ** (len(channels) - 1)
         self.down = nn.ModuleList(conv_norm_relu(*pair) for pair in zip((3, *channels), channels, strict=False))
         scales = list(zip(channels[:0:-1], channels[-2::-1], strict=True))
@@ -59,17 +64,6 @@ class Simple(PhotoNetwork):
         return logits
 
 
-def build_simple(channels: Sequence[int] = (16, 32, 64)) -> Simple:
-    """Build it: 69,985 parameters with these channels, which are those at full, half and quarter size.
-
-    Raises:
-        ModelError: fewer than two scales, or a scale without channels.
-    """
-    if len(channels) < 2 or min(channels) < 1:
-        raise ModelError(f"channels: at least two numbers above 0, not {list(channels)}")
-    return Simple(channels)
-
-
 _CENTRE = 1024
 _CARVANA_WIDTHS = {
     128: (64, 128, 256, 512),
@@ -83,19 +77,24 @@ class UNet(PhotoNetwork):
     """Two 3x3 convolutions a scale and a max-pool on the way down, nearest x2, join and three on the way up.
 
     Each convolution has a bias, batch norm and ReLU. Every size of it ends at 8x8 positions of 1024 channels when it is
-    fed squares of that size; other sides work, as multiples of 2 to the power of its scales.
+    fed squares of that size; other sides work, as multiples of 2 to the power of its scales. 34.5 to 34.6 million
+    parameters each.
+
+    Args:
+        size: side of the squares it was designed for: 128, 256, 512 or 1024; the larger, the more scales, and the fewer
+            channels at full size.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: Literal[128, 256, 512, 1024] = 256) -> None:
+        if size not in _CARVANA_WIDTHS:
+            raise ModelError(f"size: one of {', '.join(map(str, _CARVANA_WIDTHS))}, not {size!r}")
         super().__init__(mean=(0.5,) * 3, std=(0.5,) * 3)
         widths = _CARVANA_WIDTHS[size]
         self.multiple_of = 2 ** len(widths)
-        self.down = nn.ModuleList(_convolutions(2, *pair) for pair in zip((3, *widths), widths, strict=False))
-        self.centre = _convolutions(2, widths[-1], _CENTRE)
-        outer = (_CENTRE, *widths[::-1])
-        self.up = nn.ModuleList(
-            _convolutions(3, deep + skip, skip) for deep, skip in zip(outer, widths[::-1], strict=False)
-        )
+        self.down = nn.ModuleList(convolutions((*pair, pair[1]), norm=True) for pair in pairwise((3, *widths)))
+        self.centre = convolutions((widths[-1], _CENTRE, _CENTRE), norm=True)
+        scales = pairwise((_CENTRE, *widths[::-1]))
+        self.up = nn.ModuleList(convolutions((deep + skip, skip, skip, skip), norm=True) for deep, skip in scales)
         self.pool = nn.MaxPool2d(2)
         self.head = nn.Conv2d(widths[0], 1, 1)
 
@@ -110,28 +109,6 @@ class UNet(PhotoNetwork):
             x = block(torch.cat([skips.pop(), functional.interpolate(x, scale_factor=2.0, mode="nearest")], dim=1))
         logits: Tensor = self.head(x)
         return logits
-
-
-def build_unet(size: Literal[128, 256, 512, 1024] = 256) -> UNet:
-    """Build one of the four; 34.5 to 34.6 million parameters each.
-
-    Args:
-        size: side of the squares it was designed for; the larger, the more scales, and the fewer channels at full size.
-
-    Raises:
-        ModelError: another size.
-    """
-    if size not in _CARVANA_WIDTHS:
-        raise ModelError(f"size: one of {', '.join(map(str, _CARVANA_WIDTHS))}, not {size!r}")
-    return UNet(size)
-
-
-def _convolutions(count: int, channels: int, width: int) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for index in range(count):
-        convolution = nn.Conv2d(width if index else channels, width, 3, padding=1)
-        layers += [convolution, nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
-    return nn.Sequential(*layers)
 
 
 _PAPER_WIDTHS = (64, 128, 256, 512, 1024)
@@ -160,10 +137,11 @@ class UnetPaper(PhotoNetwork):
     def __init__(self, *, in_channels: int = 3, num_classes: int = 1) -> None:
         super().__init__()
         widths = (in_channels, *_PAPER_WIDTHS)
-        self.down = nn.ModuleList(_pair(*pair) for pair in pairwise(widths))
+        self.down = nn.ModuleList(convolutions((*pair, pair[1]), padding=0) for pair in pairwise(widths))
         self.pool, self.dropout = nn.MaxPool2d(2), nn.Dropout()
-        self.grow = nn.ModuleList(nn.ConvTranspose2d(2 * width, width, 2, 2) for width in _PAPER_WIDTHS[-2::-1])
-        self.up = nn.ModuleList(_pair(2 * width, width) for width in _PAPER_WIDTHS[-2::-1])
+        back = _PAPER_WIDTHS[-2::-1]
+        self.grow = nn.ModuleList(nn.ConvTranspose2d(2 * width, width, 2, 2) for width in back)
+        self.up = nn.ModuleList(convolutions((2 * width, width, width), padding=0) for width in back)
         self.score = nn.Conv2d(64, num_classes, 1)
         he_normal(self)
 
@@ -185,16 +163,6 @@ class UnetPaper(PhotoNetwork):
         return self.score(x)  # type: ignore[no-any-return]
 
 
-def build_unet_paper() -> UnetPaper:
-    """The paper's U-Net from RGB to one class."""
-    return UnetPaper()
-
-
-def _pair(channels: int, width: int) -> nn.Sequential:
-    first, second = nn.Conv2d(channels, width, 3), nn.Conv2d(width, width, 3)
-    return nn.Sequential(first, nn.ReLU(inplace=True), second, nn.ReLU(inplace=True))
-
-
 def _middle(x: Tensor, size: torch.Size) -> Tensor:
     top, left = (x.shape[2] - size[0]) // 2, (x.shape[3] - size[1]) // 2
     return x[:, :, top : top + size[0], left : left + size[1]]
@@ -210,7 +178,7 @@ _DECODERS = {
 }
 
 
-class TernausNet(PhotoNetwork):
+class TernausNet(PretrainedNetwork):
     """TernausNet-11 and -16 (Iglovikov & Shvets 2018, arXiv 1801.05746), the first part of Carvana's winners.
 
     `blocks`: VGG's convolutions without batch norm, 2x2 max-pools between: strides 1 to 16, and one more pool.
@@ -224,7 +192,6 @@ class TernausNet(PhotoNetwork):
     Args:
         depth: VGG's, 11 or 16.
         upsampling: `deconv`, or for 16 also `bilinear`.
-        num_classes: Channels of the logits.
     """
 
     multiple_of = 32
@@ -233,13 +200,13 @@ class TernausNet(PhotoNetwork):
         super().__init__()
         check_option("depth", depth, (11, 16))
         check_option("upsampling", upsampling, ("deconv",) if depth == 11 else ("deconv", "bilinear"))
-        self.depth = depth
+        self.depth, self.source = depth, f"VGG{depth}_Weights.IMAGENET1K_V1"
         self.blocks, self.pool = vgg_blocks(depth), nn.MaxPool2d(2)
         self.decoder, channels = nn.ModuleList(), 0
         for skip, (middle, out) in zip((512, *reversed(WIDTHS[1:])), _DECODERS[depth], strict=True):
-            self.decoder.append(nn.Sequential(*_ternaus_block(skip + channels, middle, out, f"{upsampling}{depth}")))
+            self.decoder.append(_ternaus_block(skip + channels, middle, out, f"{upsampling}{depth}"))
             channels = out
-        self.last = nn.Sequential(*conv_relu(WIDTHS[0] + channels, 32))
+        self.last = convolutions((WIDTHS[0] + channels, 32))
         self.score = nn.Conv2d(32, num_classes, 1)
 
     def logits(self, x: Tensor) -> Tensor:
@@ -252,38 +219,25 @@ class TernausNet(PhotoNetwork):
             x = torch.cat([block(x), skips.pop()], dim=1)
         return self.score(self.last(x))  # type: ignore[no-any-return]
 
-    def load_encoder(self, weights: Weights | None = None) -> str:
-        """Take over VGG trained on ImageNet.
-
-        `weights` have torchvision's keys; None fetches them from its hub. Returns what was loaded.
-
-        Raises:
-            ValueError: they are not those of VGG of this depth.
-            OSError: the hub cannot be reached.
-        """
-        load_vgg(self.blocks, vgg_weights(self.depth) if weights is None else weights, of=f"VGG-{self.depth}")
+    def take_weights(self, weights: Weights) -> str:
+        """VGG of this depth, of torchvision."""
+        load_vgg(self.blocks, weights, of=f"VGG-{self.depth}")
         return f"VGG-{self.depth}'s {sum(map(len, self.blocks)) // 2} convolutions"  # type: ignore[arg-type]
 
 
-def build_ternausnet(depth: _VggDepth = 16, upsampling: Upsampling = "deconv") -> TernausNet:
-    """TernausNet-11 or -16 for one class."""
-    return TernausNet(depth, upsampling)
-
-
-def _ternaus_block(channels: int, middle: int, out: int, kind: str) -> list[nn.Module]:
+def _ternaus_block(channels: int, middle: int, out: int, kind: str) -> nn.Sequential:
     if kind == "bilinear16":
         enlarge = nn.Upsample(scale_factor=2, mode="bilinear")
-        return [enlarge, *conv_relu(channels, middle), *conv_relu(middle, out)]
-    sizes = {"deconv11": (3, 1), "deconv16": (4, 0)}
-    kernel, extra = sizes[kind]
+        return nn.Sequential(enlarge, *convolutions((channels, middle, out)))
+    kernel, extra = {"deconv11": (3, 1), "deconv16": (4, 0)}[kind]
     grow = nn.ConvTranspose2d(middle, out, kernel, 2, padding=1, output_padding=extra)
-    return [*conv_relu(channels, middle), grow, nn.ReLU(inplace=True)]
+    return nn.Sequential(*convolutions((channels, middle)), grow, nn.ReLU(inplace=True))
 
 
 _LINKNET_WIDTHS = (512, 256, 128, 64, 64)
 
 
-class LinkNet34(PhotoNetwork):
+class LinkNet34(PretrainedNetwork):
     """LinkNet (Chaurasia & Culurciello 2017, arXiv 1707.03718) on ResNet-34, as in the first place of Carvana 2017.
 
     `encoder`: torchvision's ResNet-34; its stem and four stages give strides 4, 4, 8, 16, 32.
@@ -293,11 +247,9 @@ class LinkNet34(PhotoNetwork):
     pixel of padding, which ends at the photo's size.
 
     Sides are multiples of 32.
-
-    Args:
-        num_classes: Channels of the logits.
     """
 
+    source = "ResNet34_Weights.IMAGENET1K_V1"
     multiple_of = 32
 
     def __init__(self, *, num_classes: int = 1) -> None:
@@ -327,23 +279,10 @@ class LinkNet34(PhotoNetwork):
                 x = x + skips.pop()
         return self.head(x)  # type: ignore[no-any-return]
 
-    def load_encoder(self, weights: Weights | None = None) -> str:
-        """Take over ResNet-34 trained on ImageNet.
-
-        `weights` have torchvision's keys; None fetches them from its hub. Returns what was loaded.
-
-        Raises:
-            ValueError: they are not ResNet-34's.
-            OSError: the hub cannot be reached.
-        """
-        weights = torchvision_weights("ResNet34_Weights.IMAGENET1K_V1") if weights is None else weights
+    def take_weights(self, weights: Weights) -> str:
+        """ResNet-34 of torchvision."""
         load_weights(self.encoder, weights, of="ResNet-34")
         return "ResNet-34"
-
-
-def build_linknet34() -> LinkNet34:
-    """LinkNet-34 for one class."""
-    return LinkNet34()
 
 
 def _linknet_block(channels: int, width: int) -> nn.Sequential:
@@ -425,7 +364,7 @@ class Tiramisu(PhotoNetwork):
             channels, new = new + widths.pop(), growth * count
             self.up.append(DenseBlock(channels, growth, count))
         self.score = nn.Conv2d(channels + new, num_classes, 1)
-        _he_uniform(self)
+        he_normal(self, uniform=True)
 
     def logits(self, x: Tensor) -> Tensor:
         """Logits (N, classes, H, W) of normalised photos (N, 3, H, W)."""
@@ -442,18 +381,6 @@ class Tiramisu(PhotoNetwork):
         return self.score(torch.cat([x, new], dim=1))  # type: ignore[no-any-return]
 
 
-def build_tiramisu(depth: _DenseDepth = 103) -> Tiramisu:
-    """FC-DenseNet-56, -67 or -103 for one class."""
-    return Tiramisu(depth)
-
-
 def _dense_layer(channels: int, width: int, kernel: int) -> list[nn.Module]:
     convolution = nn.Conv2d(channels, width, kernel, padding=kernel // 2)
     return [nn.BatchNorm2d(channels), nn.ReLU(inplace=True), convolution, nn.Dropout(0.2)]
-
-
-def _he_uniform(module: nn.Module) -> None:
-    for layer in module.modules():
-        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
-            nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")
-            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]  # all of them have one

@@ -5,17 +5,17 @@
 * `deeplab_largefov`: the last layers dilated to see far (Chen 2014, arXiv 1412.7062).
 """
 
-from itertools import pairwise
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from garmentcut.model.layers import PhotoNetwork, check_option
+from garmentcut.model.layers import check_option
 from garmentcut.model.papers.backbone import (
+    PretrainedNetwork,
     Weights,
-    conv_relu,
+    convolutions,
     dense_layers,
     enlarge,
     extend,
@@ -23,7 +23,6 @@ from garmentcut.model.papers.backbone import (
     load_dense,
     load_vgg,
     vgg_blocks,
-    vgg_weights,
 )
 
 Variant = Literal["32s", "16s", "8s"]
@@ -34,25 +33,19 @@ _ENLARGEMENTS = {"32s": ((32,), 19), "16s": ((2, 16), 27), "8s": ((2, 2, 8), 31)
 _SKIPS = ((512, 5), (256, 9))
 
 
-class _OnVgg16(PhotoNetwork):
+class _OnVgg16(PretrainedNetwork):
     """A network of VGG-16's convolutions, `blocks`, and its dense layers as convolutions, `dense`."""
 
+    source = "VGG16_Weights.IMAGENET1K_V1"
     blocks: nn.ModuleList
     dense: nn.Sequential
 
-    def load_encoder(self, weights: Weights | None = None) -> str:
-        """Take over VGG-16 trained on ImageNet, its dense layers included where the weights have them.
+    def take_weights(self, weights: Weights) -> str:
+        """VGG-16 of torchvision, its dense layers included where the weights have them.
 
         Of smaller dense layers than VGG's, DeepLab's, only every third of fc6's 7x7 positions and every fourth of both
         layers' 4096 units is kept, "simple decimation".
-
-        `weights` have torchvision's keys; None fetches them from its hub. Returns what was loaded.
-
-        Raises:
-            ValueError: they are not VGG-16's.
-            OSError: the hub cannot be reached.
         """
-        weights = vgg_weights(16) if weights is None else weights
         load_vgg(self.blocks, weights, of="VGG-16")
         return f"VGG-16's 13 convolutions; {load_dense(self.dense, weights)}"
 
@@ -98,11 +91,6 @@ class Fcn(_OnVgg16):
         return _cut(self.enlargements[-1](x), self.offset, size)
 
 
-def build_fcn(variant: Variant = "8s") -> Fcn:
-    """FCN-8s, FCN-16s or FCN-32s for one class."""
-    return Fcn(variant)
-
-
 def bilinear_kernel(stride: int) -> Tensor:
     """The (2 stride, 2 stride) kernel with which a transposed convolution of that stride enlarges bilinearly."""
     distance = (torch.arange(2 * stride) - (stride - 0.5)).abs() / stride
@@ -136,7 +124,7 @@ TIE, WIN = 0.02, 0.1
 behind a batch norm and a ReLU are around 1."""
 
 
-class SegNet(PhotoNetwork):
+class SegNet(PretrainedNetwork):
     """SegNet (Badrinarayanan, Kendall & Cipolla 2015, arXiv 1511.00561).
 
     `blocks`: VGG-16's 13 convolutions, each with batch norm and ReLU, 2x2 max-pools between: strides 2 to 32.
@@ -151,15 +139,13 @@ class SegNet(PhotoNetwork):
         num_classes: Channels of the logits; 11 as published.
     """
 
+    source = "VGG16_BN_Weights.IMAGENET1K_V1"
     multiple_of = 32
 
     def __init__(self, *, num_classes: int = 1) -> None:
         super().__init__()
         self.blocks = vgg_blocks(16, batch_norm=True)
-        self.decoder = nn.ModuleList(
-            nn.Sequential(*(layer for pair in pairwise(widths) for layer in conv_relu(*pair, batch_norm=True)))
-            for widths in _DECODER
-        )
+        self.decoder = nn.ModuleList(convolutions(widths, norm=True) for widths in _DECODER)
         self.score = nn.Conv2d(64, num_classes, 3, padding=1)
         he_normal(self.decoder)
         he_normal(self.score)
@@ -174,27 +160,10 @@ class SegNet(PhotoNetwork):
             x = block(unpool(x, shares))
         return self.score(x)  # type: ignore[no-any-return]
 
-    def load_encoder(self, weights: Weights | None = None) -> str:
-        """Take over VGG-16 with batch norms, trained on ImageNet.
-
-        Args:
-            weights: In torchvision's keys for `vgg16_bn`; None fetches them from its hub.
-
-        Returns:
-            What was loaded.
-
-        Raises:
-            ValueError: they are not those of VGG-16 with batch norms.
-            OSError: the hub cannot be reached.
-        """
-        weights = vgg_weights(16, batch_norm=True) if weights is None else weights
+    def take_weights(self, weights: Weights) -> str:
+        """VGG-16 with batch norms, of torchvision."""
         load_vgg(self.blocks, weights, of="VGG-16 with batch norms")
         return "VGG-16's 13 convolutions and their batch norms"
-
-
-def build_segnet() -> SegNet:
-    """SegNet for one class."""
-    return SegNet()
 
 
 def pool(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -274,8 +243,3 @@ class DeepLabLargeFov(_OnVgg16):
         for block, pool in zip(self.blocks, self.pools[:5], strict=True):
             x = pool(block(x))
         return self.score(self.dense(self.pools[5](x)))  # type: ignore[no-any-return]
-
-
-def build_deeplab_largefov(head: Head = "upsample") -> DeepLabLargeFov:
-    """DeepLab-LargeFOV for one class."""
-    return DeepLabLargeFov(head)

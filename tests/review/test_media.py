@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from garmentcut.evaluation.metrics import compare_outlines, surface_dice
-from garmentcut.review.alphas import measure_change
+from garmentcut.review.media import measure_change
 
 
 @pytest.fixture
