@@ -170,13 +170,14 @@ def agree_with_colors(
             return alpha
         patches = dilate(patches, _EDGE_PX + 1)
     bins = color_bins(rgb)
-    gray = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
+    gray = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY) / 255, np.float32)
     prior = np.log(np.maximum(alpha, 1e-6) / np.maximum(1 - alpha, 1e-6)).clip(-_PRIOR, _PRIOR)
     belief = alpha
     for _ in range(_ROUNDS):
         garment, ground = (color_frequencies(bins, weights) for weights in (belief, 1 - belief))
         evidence = np.log((garment + RARE_COLOR) / (ground + RARE_COLOR))[bins].clip(-_AGAINST, _FOR)
-        belief = 1 / (1 + np.exp(-prior - _guided(evidence.astype(np.float32), gray)))
+        odds = prior + _guided(np.asarray(evidence, np.float32), gray)
+        belief = np.asarray(1 / (1 + np.exp(-odds)), np.float32)
     surer = np.where(belief >= 0.5, np.maximum(alpha, belief), np.minimum(alpha, belief))
     agreed = np.where((alpha >= 0.5) == (belief >= 0.5), surer, belief)
     return np.asarray(np.where(patches, agreed, alpha), np.float32)
@@ -191,7 +192,7 @@ def color_bins(rgb: NDArray[np.uint8]) -> NDArray[np.intp]:
 
 def color_frequencies(bins: NDArray[np.intp], weights: NDArray[np.generic]) -> NDArray[np.float64]:
     """How frequent each colour is among pixels with these weights, neighbouring colours counted in part; sums to 1."""
-    counts = np.bincount(bins.ravel(), weights.ravel(), _COLOR_BINS**3)
+    counts: Any = np.bincount(bins.ravel(), weights.ravel(), _COLOR_BINS**3)
     for _ in range(3):  # along each axis in turn
         smooth = cv2.GaussianBlur(counts.reshape(_COLOR_BINS, -1), (1, 7), 1.0)
         counts = np.ascontiguousarray(smooth.T).ravel()

@@ -222,7 +222,7 @@ class Stages:
             for step in (1, -1):
                 alpha = segment_crop(self.segment, np.ascontiguousarray(copy[:, ::step]), self.sizes)[:, ::step]
                 total += resize_alpha(np.ascontiguousarray(alpha), size_hw)
-        return agree_with_colors(total / 4, half)
+        return agree_with_colors(np.asarray(total / 4, np.float32), half)
 
     def _refined(self, rgb: NDArray[np.uint8], seen: _Alpha) -> _Alpha:
         if self.fast:
