@@ -13,8 +13,8 @@ ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
 SCRIPT = ROOT / "scripts/count_files.py"
 MOST = {
-    "lines of Python": 39_848,
-    "Python files": 142,
+    "lines of Python": 37_400,
+    "Python files": 130,
     "lines of JavaScript": 4_061,
     "JavaScript files": 20,
     "class names defined more than once": 0,
