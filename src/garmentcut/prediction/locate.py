@@ -20,6 +20,7 @@ from garmentcut.photo.mask import (
     components,
     dilate,
     erode,
+    slices_of,
 )
 from garmentcut.photo.photo import Photo, resize_rgb, to_8_bit
 from garmentcut.prediction.runtime import Predict
@@ -313,12 +314,12 @@ def without_false_holes(fine: NDArray[np.float32], rgb: NDArray[np.uint8]) -> ND
     of_ground = color_frequencies(bins, (fine < _SOFT_LEVEL) & ~holes)
     filled = fine.copy()
     for number in small:
-        hole = found.labels == number + 1
+        area = slices_of(found.boxes_xyxy[number], 2)
+        hole = found.labels[area] == number + 1
         middle = erode(hole)  # its rim is mixed with the cloth's colours
-        seen = bins[middle if middle.any() else hole]
-        ground = np.median(of_ground[seen])
-        if ground < max(np.median(of_cloth[seen]), RARE_COLOR):
-            filled[dilate(hole) & (fine < 1 - _SOFT_LEVEL)] = 1
+        seen = bins[area][middle if middle.any() else hole]
+        if np.median(of_ground[seen]) < max(np.median(of_cloth[seen]), RARE_COLOR):
+            filled[area][dilate(hole) & (fine[area] < 1 - _SOFT_LEVEL)] = 1
     return filled
 
 
