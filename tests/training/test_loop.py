@@ -170,6 +170,7 @@ import os, pickle, signal, sys
 import torch
 from lightning.fabric import Fabric
 from garmentcut.training.devices import StopRequest
+from garmentcut.training.loop import train
 torch.set_num_threads(1)
 run = pickle.load(open(sys.argv[1], "rb"))
 fabric = Fabric(accelerator="cpu", devices=1)

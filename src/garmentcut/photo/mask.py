@@ -172,14 +172,14 @@ def agree_with_colors(
     bins = color_bins(rgb)
     gray = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY) / 255, np.float32)
     prior = np.log(np.maximum(alpha, 1e-6) / np.maximum(1 - alpha, 1e-6)).clip(-_PRIOR, _PRIOR)
-    belief = alpha
+    agreed = alpha
     for _ in range(_ROUNDS):
-        garment, ground = (color_frequencies(bins, weights) for weights in (belief, 1 - belief))
+        garment, ground = (color_frequencies(bins, weights) for weights in (agreed, 1 - agreed))
         evidence = np.log((garment + RARE_COLOR) / (ground + RARE_COLOR))[bins].clip(-_AGAINST, _FOR)
         odds = prior + _guided(np.asarray(evidence, np.float32), gray)
         belief = np.asarray(1 / (1 + np.exp(-odds)), np.float32)
-    surer = np.where(belief >= 0.5, np.maximum(alpha, belief), np.minimum(alpha, belief))
-    agreed = np.where((alpha >= 0.5) == (belief >= 0.5), surer, belief)
+        surer = np.where(belief >= 0.5, np.maximum(alpha, belief), np.minimum(alpha, belief))
+        agreed = np.where((alpha >= 0.5) == (belief >= 0.5), surer, belief)
     return np.asarray(np.where(patches, agreed, alpha), np.float32)
 
 
