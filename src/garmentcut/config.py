@@ -1,4 +1,4 @@
-"""The settings of `garmentcut cut` and its relatives: validated sections, from a TOML file and `section.key=value`."""
+"""Settings of cut, serve, review, sheet and ingest: validated sections, from a TOML file and `section.key=value`."""
 
 import difflib
 import logging

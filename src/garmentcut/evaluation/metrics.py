@@ -1,4 +1,4 @@
-"""The metrics of one photo, for reports, calibration and audit: pure functions of two masks or two alphas.
+"""The metrics of one photo, for `scores`, calibration, audit and studies: pure functions of two masks or two alphas.
 
 `measure` computes all. A mask is `(H, W)` bool, True is garment; an alpha is `(H, W)` float32 in [0, 1]; both
 of a pair have one size. Every function gives a number for empty masks too. All beyond the frame counts as background,

@@ -1,4 +1,4 @@
-"""Photos in any form (bytes, path, PIL, array) for `Cutter`, what becomes of each, and `garmentcut.remove`."""
+"""Photos in any form (bytes, path, PIL, array) for `Cutter`, its `Result`, and `garmentcut.remove`."""
 
 import io
 import os

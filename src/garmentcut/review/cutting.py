@@ -1,4 +1,4 @@
-"""`garmentcut serve` and POST /cut: cuts the photos that clients send, also as clients of remove.bg and rembg do."""
+"""POST /cut, also as clients of remove.bg and rembg send it: all of `garmentcut serve`, and a base of `review`."""
 
 import asyncio
 import base64

@@ -1,4 +1,4 @@
-"""Chooses the devices for a training run, with Lightning Fabric, and stops the run on a signal or after a time."""
+"""Sets up the devices for `loop`, with Lightning Fabric, and asks it to stop on a signal or when its time is up."""
 
 import logging
 import os
