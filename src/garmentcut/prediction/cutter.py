@@ -212,15 +212,15 @@ class Stages:
         return self._refined(rgb, self._segmented(rgb))
 
     def _segmented(self, rgb: NDArray[np.uint8]) -> _Alpha:
-        size_hw = -(-rgb.shape[0] // self.sizes.segment_reduction), -(-rgb.shape[1] // self.sizes.segment_reduction)
-        half = np.asarray(cv2.resize(rgb, size_hw[::-1], interpolation=cv2.INTER_AREA), np.uint8)
         if not self.foreign:
-            return agree_with_colors(segment_crop(self.segment, rgb, self.sizes), half, unsure_only=True)
+            return segment_crop(self.segment, rgb, self.sizes)
+        half = _reduced(rgb, self.sizes)
         smaller = cv2.resize(rgb, None, fx=_SMALLER_COPY, fy=_SMALLER_COPY, interpolation=cv2.INTER_AREA)
+        size_hw = half.shape[0], half.shape[1]
         total = np.zeros(size_hw, np.float32)
-        for copy in (rgb, np.asarray(smaller, np.uint8)):
+        for copy in (half, _reduced(np.asarray(smaller, np.uint8), self.sizes)):
             for step in (1, -1):
-                alpha = segment_crop(self.segment, np.ascontiguousarray(copy[:, ::step]), self.sizes)[:, ::step]
+                alpha = _alpha_of_reduced(self.segment, np.ascontiguousarray(copy[:, ::step]))[:, ::step]
                 total += resize_alpha(np.ascontiguousarray(alpha), size_hw)
         return agree_with_colors(np.asarray(total / 4, np.float32), half)
 
@@ -231,19 +231,25 @@ class Stages:
 
 
 def segment_crop(network: Predict, rgb: NDArray[np.uint8], sizes: StageSizes) -> _Alpha:
-    """The segment stage: a crop's alpha from half as many pixels each way.
+    """The segment stage: a crop's alpha from half as many pixels each way; colours settle what it is unsure of.
 
-    Args:
-        network: of the segment stage.
-        rgb: `(H, W, 3)` uint8 sRGB, the crop.
-        sizes: by how much it is reduced, and what its sides must be multiples of.
+    `rgb` is the crop, `(H, W, 3)` uint8 sRGB; `sizes` say by how much it is reduced.
 
     Returns:
         `(h, w)` float32 in [0, 1], reduced; `enlarged` brings it back.
     """
+    half = _reduced(rgb, sizes)
+    return agree_with_colors(_alpha_of_reduced(network, half), half, unsure_only=True)
+
+
+def _reduced(rgb: NDArray[np.uint8], sizes: StageSizes) -> NDArray[np.uint8]:
     height, width = (-(-side // sizes.segment_reduction) for side in rgb.shape[:2])
-    small = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA)
-    return network(padded(np.asarray(small, np.uint8), MULTIPLE_OF))[:height, :width]
+    return np.asarray(cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _alpha_of_reduced(network: Predict, rgb: NDArray[np.uint8]) -> _Alpha:
+    height, width = rgb.shape[:2]
+    return network(padded(rgb, MULTIPLE_OF))[:height, :width]
 
 
 def enlarged(alpha: _Alpha, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
