@@ -2,11 +2,12 @@
 
     python benchmarks/choked.py DATASET MODEL OUT
 
-Takes the pairs of a dataset that MODEL has not seen, chokes their cutouts, and writes 40 to OUT/learn and the others to
-OUT/measure, garments whole. Then, with FOLD the folder of MODEL's networks:
+Takes the pairs of a dataset that MODEL has not seen, chokes their cutouts, and writes 40, and what belongs to the same
+garments, to OUT/learn and the others to OUT/measure. MODEL is a fold of a run of stages, RUN/folds/0/model.onnx, which
+`garmentcut export RUN --folds` writes, and FOLD its folder. Then:
 
     garmentcut ingest OUT/learn/photos OUT/learn/cutouts --out OUT/learn/dataset    # and the same of OUT/measure
-    garmentcut train finetune --data OUT/learn/dataset --out OUT/run --fold none --hours 1.5 \
+    garmentcut train finetune --data OUT/learn/dataset --out OUT/run --fold none --hours 0.5 \
         --set stages.locate.network.start=FOLD/locate/best.safetensors                # and of segment, of refine
     garmentcut export OUT/run --out OUT/model.onnx
     garmentcut evaluate OUT/model.onnx OUT/measure/dataset --against MODEL
