@@ -248,7 +248,7 @@ def _follow(rows: "Iterable[Row]", num_photos: int, monitor: Monitor, summary: "
 def _code_of(summary: "Summary", order: _Order) -> int:
     if summary.counts["failed"]:
         return cli.SOME_FAILED
-    found = {**summary.counts, "skipped": summary.not_looked_at.num_files}
+    found = Counter({**summary.counts, "skipped": summary.not_looked_at.num_files})
     return cli.FAIL_ON if any(found[name] for name in order.fail_on) else cli.OK
 
 
