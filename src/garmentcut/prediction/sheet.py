@@ -286,7 +286,7 @@ def lay_on_ground(thumbnail: Thumbnail, ground: Rgb) -> Rgb:
 
 
 def is_contact_sheet(path: Path) -> bool:
-    """True for files of `garmentcut.prediction.sheet.encode_sheet`; False also for what cannot be read."""
+    """True for files of `encode_sheet`; False also for what cannot be read."""
     try:
         with path.open("rb") as file:
             return SHEET_MARK in file.read(_HEAD_BYTES)
