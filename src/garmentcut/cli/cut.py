@@ -454,7 +454,7 @@ def _why_doubtful(row: "Row") -> str:
 class StopSignal(threading.Event):
     """Set by SIGTERM or Ctrl-C; a second one ends the program at once.
 
-    It has no lock: another event can lock up when a signal sets it in the thread that is about to wait for it.
+    It takes no lock: any other event can lock up when a signal sets it in the thread that is about to wait for it.
 
     Attributes:
         exit_code: of the process: 0 for a service that is stopped, 130 for a person's interruption.
