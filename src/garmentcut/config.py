@@ -84,7 +84,7 @@ class RuntimeConfig:
 class CutConfig:
     """How garments are cut."""
 
-    # `best`, the mean with the mirrored photo's alpha, gained next to nothing; batches and configurations name it.
+    # `best`, the mean with the mirrored photo's alpha, gained next to nothing; older batches and settings name it.
     effort: Annotated[Literal["fast", "normal"], BeforeValidator(lambda name: "normal" if name == "best" else name)] = (
         "normal"
     )

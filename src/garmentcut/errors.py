@@ -204,7 +204,7 @@ class TrainingError(UsageError, code="training"):
     """A training that cannot start or go on; the message says why and what to change."""
 
 
-# No mistake of the caller's: it says what came in the way.
+# Not named an error: it is no mistake of the caller's, but says what came in the way.
 class TrainingStopped(TrainingError, code="training_stopped", exit_code=1):  # noqa: N818
     """A training that broke off, and can go on once the problem is fixed."""
 

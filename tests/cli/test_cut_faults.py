@@ -177,6 +177,14 @@ def test_what_is_not_looked_at_is_said(run, draw, tmp_path):
     assert run("--fail-on", "skipped").returncode == 1
 
 
+def test_fail_on_where_no_photo_is_to_be_cut(run, draw):
+    draw("a.png")
+    run()
+    fail_on = ["--fail-on", "doubtful", "--fail-on", "foreign"]
+    done = CliRunner().invoke(app, ["cut", "out/a.png", "-o", "out", "--model", "red.onnx", *fail_on])
+    assert (done.exit_code, done.stdout.splitlines()[0][:15]) == (0, "0 photos: 0 cut")
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [

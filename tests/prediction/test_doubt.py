@@ -131,7 +131,7 @@ def feature(observation, name):
     return observation.features[ALL_FEATURES.index(name)]
 
 
-def test_each_sign_grows_with_what_it_stands_for(studio):
+def test_each_feature_grows_with_what_it_stands_for(studio):
     plain = studio(288, 192)
     soft = studio(288, 192, sigma=4)
     base = observe(plain.photo, plain.alpha)

@@ -248,7 +248,7 @@ def _follow(rows: "Iterable[Row]", num_photos: int, monitor: Monitor, summary: "
 def _code_of(summary: "Summary", order: _Order) -> int:
     if summary.counts["failed"]:
         return cli.SOME_FAILED
-    found = {**summary.counts, "skipped": summary.not_looked_at.num_files}
+    found = Counter({**summary.counts, "skipped": summary.not_looked_at.num_files})
     return cli.FAIL_ON if any(found[name] for name in order.fail_on) else cli.OK
 
 
@@ -454,7 +454,7 @@ def _why_doubtful(row: "Row") -> str:
 class StopSignal(threading.Event):
     """Set by SIGTERM or Ctrl-C; a second one ends the program at once.
 
-    It has no lock: another event can lock up when a signal sets it in the thread that is about to wait for it.
+    It takes no lock: any other event can lock up when a signal sets it in the thread that is about to wait for it.
 
     Attributes:
         exit_code: of the process: 0 for a service that is stopped, 130 for a person's interruption.

@@ -49,7 +49,7 @@ Running:
     --accelerator NAME: auto (a GPU if there is one), cpu or cuda.
     --json: Print the result as JSON.
 """
-"""Options of several commands, as their docstrings would declare them."""
+"""Options and arguments of several commands, for `options`; a command's own declaration of one comes first."""
 
 _OF_SPECIFICATIONS = {"canvas", "garment", "color", "file", "view"}  # sections
 _OF_RECIPES = {"network", "data", "augment", "loss", "optimizer", "schedule", "training"}
@@ -193,7 +193,7 @@ def options(text: str) -> Callable[[_Command], _Command]:
 
     `--columns NUMBER 0..100: Cutouts in a line.` are an option's names, what stands for its value (nothing: it is a
     flag), the least and the most of a number, and what the help says; `PHOTOS: Photos, or folders.` is an argument. A
-    line without an indent begins a group.
+    line without an indent begins a group; one that is indented twice continues the line before.
     """
 
     def declare(run: _Command) -> _Command:

@@ -183,7 +183,7 @@ def _latest(old: LedgerRow, new: LedgerRow) -> LedgerRow:
     row, etag = new.row, new.etag or (old.etag if new.row.input_sha256 == old.row.input_sha256 else "")
     known, own = old.row.written, new.row.written
     if row.status == "pending" and old.row.status != "pending":
-        # With the files of the finished row, its end was written, only itself not yet removed.
+        # It has the finished row's files: that work is over, only the pending row was not removed yet.
         is_over = all(hashes[-1:] == known.get(name, ())[-1:] for name, hashes in own.items())
         row, etag = (old.row, old.etag) if is_over else (replace(old.row, status="pending"), "")
     written = dict(known)

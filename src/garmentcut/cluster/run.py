@@ -94,8 +94,8 @@ class ClusterCutter:
         """Prepare a run; nothing is written before the context is entered.
 
         Args:
-            folder: a folder run as it is wanted, which is not entered: what such a run has done is not done again, and
-                the other way round. Its model is sent to the workers, each of which has the embedded one.
+            folder: a folder run with the wanted options, not entered. What such a run has cut is not cut again, and the
+                other way round. Its model is sent to the workers, unless it is the embedded one, which they have.
             out: path or URL of the target.
 
         Raises:

@@ -154,7 +154,8 @@ class Observation:
     """What was measured of a cutout."""
 
     maps: Maps  # where things are
-    features: NDArray[np.float64]  # `(13,)` float64, as `FEATURES` says; without stages they do not disagree
+    # `(13,)` float64, as `FEATURES` says; a model without stages has the least `stage_disagreement` there is.
+    features: NDArray[np.float64]
     # `(27,)` float64: the garment's and the background's mean colours (Y, Cb, Cr), the garment's share of the frame,
     # its height and width over the frame's height, and the height of its middle; then of a strip along the frame's top,
     # bottom, left and right the median colour and the log of the standard deviation of Y, and the log of the whole

@@ -179,7 +179,7 @@ class FolderCutter:
 
     Attributes:
         options: fingerprint of all that decides the pixels that are written.
-        order: the same as it is recorded.
+        order: what was asked for, as `batch.json` records it.
         owner: marks this folder's staged files.
         num_damaged: lines of the results that were no rows when the folder was entered; they were set aside.
     """

@@ -46,7 +46,7 @@ _OPAQUE = 0.8, 0.97  # of the locate stage's alpha: from there on cloth is made 
 _DEEP_PX = 13  # about three pixels of the locate stage: so far within what is wholly opaque there are no gaps
 _HALF_SEEN = 0.3, 0.5  # of the last stage's: below, it is a gap
 _LARGEST_HOLE = 2.5e-3  # of the garment: a brass button, a buckle; a larger one is taken for a gap
-LARGEST_SPECK = 5e-3
+LARGEST_SPECK = 5e-3  # of the garment: what lies apart from it and is larger is no speck
 _LARGEST_FALSE_POSITIVE = 0.05  # where the photo is foreign: a patch of a patterned floor or wall
 _LEAST_COMPACT = 0.25  # of the square around it: a strap, too thin for the locate stage, is long and fills none
 _SOFT_LEVEL = 0.1  # the soft edge of a speck or hole goes with it
@@ -300,7 +300,7 @@ def without_false_holes(fine: NDArray[np.float32], rgb: NDArray[np.uint8]) -> ND
         rgb: `(H, W, 3)` sRGB, the same pixels.
 
     Returns:
-        `(H, W)` float32 in [0, 1], nowhere less than `fine`; `fine` itself if there was nothing to fill.
+        `(H, W)` float32 in [0, 1], nowhere less than `fine`; `fine` itself if it has no small hole.
     """
     cloth = fine >= 0.5
     found = components(~cloth)

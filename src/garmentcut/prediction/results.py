@@ -234,8 +234,9 @@ def is_done(row: Row | None, path: Path, out_dir: Path, *, options: str, outputs
 
 def fails_again(row: Row | None, path: Path, *, options: str) -> bool:
     """True if a photo was refused for what is in it, with these options, and has not changed since."""
-    is_refused = row is not None and row.status == "failed" and row.options == options and row.code in FAILURES
-    return row is not None and is_refused and FAILURES[row.code].is_permanent and is_unchanged(row, path)
+    if row is None or row.status != "failed" or row.options != options:
+        return False
+    return row.code in FAILURES and FAILURES[row.code].is_permanent and is_unchanged(row, path)
 
 
 def is_unchanged(row: Row, path: Path) -> bool:

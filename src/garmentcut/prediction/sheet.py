@@ -25,7 +25,7 @@ from garmentcut.errors import ConfigError, PhotoError, SourceError
 from garmentcut.naming import VIEWS
 from garmentcut.photo.color import srgb_of
 from garmentcut.photo.files import write_atomic
-from garmentcut.photo.mask import bounding_box, slices_of
+from garmentcut.photo.mask import HALF_LEVEL, bounding_box, slices_of
 from garmentcut.photo.photo import Cutout, to_8_bit
 from garmentcut.photo.read import read_photo
 from garmentcut.photo.truth import CUTOUT_SUFFIXES, read_cutout
@@ -41,7 +41,6 @@ Mark = Literal["", "doubtful", "failed", "not finished"]
 CHECKERBOARD, _LIGHT, _DARK = "checkerboard", 255, 204  # levels of its squares, as in Photoshop
 SHEET_MARK, _HEAD_BYTES = b"garmentcut contact sheet", 512  # in files of contact sheets, before the pixels
 _SEEN = 0.05  # of alpha: on any ground, less is seen by nobody
-_HALF_LEVEL = np.float32(0.5 / 255)
 _BEST_FIRST = (".png", ".tif", ".tiff", ".webp", ".psd", ".psb")  # of several outputs, one is shown
 _MASK_END, _JPEG_SUFFIXES = "_mask", (".jpg", ".jpeg", ".jpe", ".mpo")
 
@@ -215,8 +214,8 @@ def _read_shown(cell: Cell, file: Path, limits: ReadConfig) -> tuple[Cutout, tup
         if cell.photo is not None:
             return cutout, ("on a background, not transparent",), ""
         return cutout, (), "nothing in the file says what is cut out"
-    suspicion = "nothing is cut out: no pixel is transparent" if found.alpha.min() > 1 - _HALF_LEVEL else ""
-    suspicion = "empty: nothing is visible" if found.alpha.max() < _HALF_LEVEL else suspicion
+    suspicion = "nothing is cut out: no pixel is transparent" if found.alpha.min() > 1 - HALF_LEVEL else ""
+    suspicion = "empty: nothing is visible" if found.alpha.max() < HALF_LEVEL else suspicion
     if found.rgb is not None:
         return Cutout(found.rgb, found.alpha, found.profile), found.notes, suspicion
     cutout, note = _of_mask(cell.photo, found.alpha, limits)
@@ -287,7 +286,7 @@ def lay_on_ground(thumbnail: Thumbnail, ground: Rgb) -> Rgb:
 
 
 def is_contact_sheet(path: Path) -> bool:
-    """True for files of `garmentcut.prediction.sheet.encode_sheet`; False also for what cannot be read."""
+    """True for files of `encode_sheet`; False also for what cannot be read."""
     try:
         with path.open("rb") as file:
             return SHEET_MARK in file.read(_HEAD_BYTES)

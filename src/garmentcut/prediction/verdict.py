@@ -143,8 +143,8 @@ def _contact(maps: Maps) -> str:
     return f"touches the frame: {', '.join(touched)}" if touched else ""
 
 
-def _inside(mask: NDArray[np.bool_], num_px: int = _INSIDE_PX) -> NDArray[np.bool_]:
-    return erode(mask, num_px, neighbours=4)
+def _inside(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    return erode(mask, _INSIDE_PX, neighbours=4)
 
 
 _SOFT_EDGE = ("soft_edge", "soft or sheer edge", lambda maps: maps.softness)

@@ -175,10 +175,9 @@ class Arrivals:
                 break
             if all(self.is_stable(view) and now >= view.next_try for view in views):
                 sources = {view.source.path: view.source for view in views}
-                finished = self._finished.get(key, {})
-                for path in finished.keys() - sources.keys():
-                    if os.path.exists(path):  # noqa: PTH110 - never raises
-                        sources[path] = finished[path]
+                for path, source in self._finished.get(key, {}).items():
+                    if path not in sources and os.path.exists(path):  # noqa: PTH110 - never raises
+                        sources[path] = source
                 is_alone = key == str(views[0].source.path)
                 is_late = now - views[-1].since >= self._timing.garment_s
                 if is_alone or is_late or {subject_of(one.place).view for one in sources.values()} >= set(VIEWS):
