@@ -77,6 +77,11 @@ def test_a_speck_at_the_border_of_a_large_photo():
     assert align_far(photo, photo, inside).likeness == pytest.approx(1, abs=1e-3)
 
 
+def test_a_strip_that_is_narrower_than_a_square_of_the_search():
+    photo = np.random.default_rng(0).integers(0, 255, (3, 1100)).astype(np.float32)
+    assert align_far(photo, photo, np.ones(photo.shape, bool)).likeness == pytest.approx(1, abs=1e-3)
+
+
 SIZE_HW = (288, 192)
 
 

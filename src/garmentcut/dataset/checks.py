@@ -71,7 +71,7 @@ def align_far(photo: _Floats, cutout: _Floats, inside: NDArray[np.bool_]) -> Ali
     """The best of all shifts that leave the garment in the frame; arguments as of `align`."""
     factor = -(-max(photo.shape) // _COARSE_PX)
     weights = _shrunk(inside.astype(np.float32), factor)
-    if not weights.any():  # a speck at the very border
+    if not weights.any():  # a speck at the very border, or a photo narrower than one square
         return align(photo, cutout, inside)
     garment = _shrunk(cutout * inside, factor) / weights.clip(np.float32(1e-6))
     rows, columns = _box_of(weights > 0)
@@ -137,6 +137,8 @@ def _shrunk(values: _Floats, factor: int) -> _Floats:
     """Means of squares of `factor` pixels; the rest at the right and at the bottom is dropped."""
     height, width = (length // factor for length in values.shape)
     whole = np.ascontiguousarray(values[: height * factor, : width * factor], np.float32)
+    if not whole.size:
+        return whole
     return np.asarray(cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA))
 
 
