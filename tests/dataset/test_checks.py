@@ -196,6 +196,15 @@ def test_a_graded_photo_is_suspect(drawn):
     assert checked.alpha is alpha
 
 
+def test_noise_is_no_grading_on_a_narrow_garment_either():
+    rng = np.random.default_rng(4)
+    rgb = rng.integers(40, 216, (120, 400, 3), np.uint8)
+    alpha = np.zeros((120, 400), np.float32)
+    alpha[50:62, 30:370] = 1  # fewer rows than patches
+    noisy = (rgb + rng.integers(-24, 25, rgb.shape)).astype(np.uint8)
+    assert codes(check_pair(Photo(noisy), cutout_of(rgb, alpha))) == []
+
+
 def test_colours_outside_the_garment_count_for_nothing(drawn):
     rgb, alpha = drawn
     elsewhere = np.where(alpha[..., None] == 1, rgb, 77).astype(np.uint8)  # edge pixels cleaned, ground replaced

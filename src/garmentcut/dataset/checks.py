@@ -268,7 +268,8 @@ def _align(photo: NDArray[np.uint8], colors: NDArray[np.uint8], inside: NDArray[
 def _patch_difference(differences: NDArray[np.int16], inside: NDArray[np.bool_]) -> float:
     """Mean over patches and channels of `(h, w, 3)` of how far off the garment's mean colour is, in levels."""
     planes = np.dstack([differences * inside[..., None], inside]).astype(np.float32)
-    patches = cv2.resize(planes, _PATCHES_HW[::-1], interpolation=cv2.INTER_AREA)
+    rows, columns = map(min, _PATCHES_HW, inside.shape)  # means only where nothing is enlarged
+    patches = cv2.resize(planes, (columns, rows), interpolation=cv2.INTER_AREA)
     return float(np.abs(patches[..., :3]).sum() / (3 * patches[..., 3].sum()))
 
 
