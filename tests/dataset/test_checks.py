@@ -14,11 +14,16 @@ def moved(values, shift_xy):
     return np.roll(values, shift_xy[::-1], (0, 1))
 
 
+def luma_of(rgb):
+    return (rgb @ np.array([0.299, 0.587, 0.114])).astype(np.float32)
+
+
 @pytest.fixture
 def scene(draw_pair):
-    """A photo, its colours and where they are the garment's."""
+    """A photo, its cutout, both as luma, and where the cutout's colours are the garment's."""
     rgb, alpha = draw_pair(3, 288, 192)
-    return rgb, np.where(alpha[..., None] > 0, rgb, 0).astype(np.uint8), alpha == 1
+    gray = luma_of(rgb)
+    return gray, np.where(alpha > 0, gray, 0), alpha == 1
 
 
 def test_a_cutout_is_most_like_its_photo_where_it_stands(scene):
@@ -30,8 +35,8 @@ def test_a_cutout_is_most_like_its_photo_where_it_stands(scene):
 
 @pytest.mark.parametrize("shift_xy", [(1, 0), (0, -1), (-3, 2), (4, 4)])
 def test_small_shifts_are_found_to_the_pixel(scene, shift_xy):
-    rgb, colors, inside = scene
-    found = align(rgb, moved(colors, shift_xy), moved(inside, shift_xy))
+    photo, cutout, inside = scene
+    found = align(photo, moved(cutout, shift_xy), moved(inside, shift_xy))
     assert found.shift_xy == shift_xy
     assert found.likeness == pytest.approx(1, abs=1e-3)
     assert found.unshifted < found.likeness - 0.005
@@ -39,37 +44,42 @@ def test_small_shifts_are_found_to_the_pixel(scene, shift_xy):
 
 @pytest.mark.parametrize("shift_xy", [(30, -25), (-28, 12), (3, 40)])
 def test_large_shifts_are_found_to_the_pixel(scene, shift_xy):
-    rgb, colors, inside = scene
-    colors, inside = moved(colors, shift_xy), moved(inside, shift_xy)
-    assert align_far(rgb, colors, inside).shift_xy == shift_xy
+    photo, cutout, inside = scene
+    cutout, inside = moved(cutout, shift_xy), moved(inside, shift_xy)
+    assert align_far(photo, cutout, inside).shift_xy == shift_xy
 
 
 def test_it_agrees_with_the_definition(scene):
     """SSIM of the garment as one window, worked out directly."""
-    rgb, colors, inside = scene
-    dark = (colors * 0.5).astype(np.uint8)
-    one, other = (values[inside] @ np.array([0.299, 0.587, 0.114]) for values in (rgb, dark))
+    photo, cutout, inside = scene
+    dark = cutout * np.float32(0.5)
+    one, other = (values[inside].astype(np.float64) for values in (photo, dark))
     shared = np.cov(one, other, ddof=0)
     light = (2 * one.mean() * other.mean() + 128) / (one.mean() ** 2 + other.mean() ** 2 + 128)
     expected = light * (2 * shared[0, 1] + 128) / (shared[0, 0] + shared[1, 1] + 128)
-    assert align(rgb, dark, inside).unshifted == pytest.approx(expected, abs=1e-3)
+    assert align(photo, dark, inside).unshifted == pytest.approx(expected, abs=1e-3)
 
 
 def test_plain_cloth_on_plain_ground_has_a_place_too():
     """The cloth's edge tells, though every part inside is like every other."""
     inside = np.zeros((96, 64), bool)
     inside[20:70, 15:50] = True
-    rgb = np.where(inside[..., None], 30, 230).astype(np.uint8).repeat(3, axis=2)
+    photo = np.where(inside, 30, 230).astype(np.float32)
     shifted = moved(inside, (2, -3))
-    found = align(rgb, np.where(shifted[..., None], 30, 0).astype(np.uint8).repeat(3, axis=2), shifted)
+    found = align(photo, np.where(shifted, 30, 0).astype(np.float32), shifted)
     assert found.shift_xy == (2, -3)
 
 
 def test_a_speck_at_the_border_of_a_large_photo():
-    rgb = np.random.default_rng(0).integers(0, 255, (301, 517, 3), np.uint8)
-    inside = np.zeros(rgb.shape[:2], bool)
+    photo = np.random.default_rng(0).integers(0, 255, (301, 517)).astype(np.float32)
+    inside = np.zeros(photo.shape, bool)
     inside[-1, -1] = True
-    assert align_far(rgb, rgb, inside).likeness == pytest.approx(1, abs=1e-3)
+    assert align_far(photo, photo, inside).likeness == pytest.approx(1, abs=1e-3)
+
+
+def test_a_strip_that_is_narrower_than_a_square_of_the_search():
+    photo = np.random.default_rng(0).integers(0, 255, (3, 1100)).astype(np.float32)
+    assert align_far(photo, photo, np.ones(photo.shape, bool)).likeness == pytest.approx(1, abs=1e-3)
 
 
 SIZE_HW = (288, 192)
@@ -184,6 +194,15 @@ def test_a_graded_photo_is_suspect(drawn):
     expected = (rgb - dark)[alpha == 1].mean()
     assert f"differ by {expected:.0f} of 255" in checked.faults[0].text
     assert checked.alpha is alpha
+
+
+def test_noise_is_no_grading_on_a_narrow_garment_either():
+    rng = np.random.default_rng(4)
+    rgb = rng.integers(40, 216, (120, 400, 3), np.uint8)
+    alpha = np.zeros((120, 400), np.float32)
+    alpha[50:62, 30:370] = 1  # fewer rows than patches
+    noisy = (rgb + rng.integers(-24, 25, rgb.shape)).astype(np.uint8)
+    assert codes(check_pair(Photo(noisy), cutout_of(rgb, alpha))) == []
 
 
 def test_colours_outside_the_garment_count_for_nothing(drawn):

@@ -67,43 +67,36 @@ class Alignment:
     unshifted: float  # where the cutout stands
 
 
-def align_far(photo: NDArray[np.uint8], cutout: NDArray[np.uint8], inside: NDArray[np.bool_]) -> Alignment:
+def align_far(photo: _Floats, cutout: _Floats, inside: NDArray[np.bool_]) -> Alignment:
     """The best of all shifts that leave the garment in the frame; arguments as of `align`."""
-    gray, colors = photo @ _LUMA, cutout @ _LUMA
-    factor = -(-max(gray.shape) // _COARSE_PX)
+    factor = -(-max(photo.shape) // _COARSE_PX)
     weights = _shrunk(inside.astype(np.float32), factor)
-    if not weights.any():  # a speck at the very border
+    if not weights.any():  # a speck at the very border, or a photo narrower than one square
         return align(photo, cutout, inside)
-    garment = _shrunk(colors * inside, factor) / weights.clip(np.float32(1e-6))
+    garment = _shrunk(cutout * inside, factor) / weights.clip(np.float32(1e-6))
     rows, columns = _box_of(weights > 0)
-    likeness = _likeness_at_shifts(_shrunk(gray, factor), garment[rows, columns], weights[rows, columns])
+    likeness = _likeness_at_shifts(_shrunk(photo, factor), garment[rows, columns], weights[rows, columns])
     down, right = np.unravel_index(likeness.argmax(), likeness.shape)
     start_xy = (columns.start - int(right)) * factor, (rows.start - int(down)) * factor
     return align(photo, cutout, inside, start_xy)
 
 
-def align(
-    photo: NDArray[np.uint8],
-    cutout: NDArray[np.uint8],
-    inside: NDArray[np.bool_],
-    start_xy: tuple[int, int] = (0, 0),
-) -> Alignment:
-    """The best shift of a cutout, `(H, W, 3)` as the photo, among those near one and those that they lead to.
+def align(photo: _Floats, cutout: _Floats, inside: NDArray[np.bool_], start_xy: tuple[int, int] = (0, 0)) -> Alignment:
+    """The best shift of a cutout, `(H, W)` luma as the photo, among those near one and those that they lead to.
 
     `inside`, `(H, W)`, is where the cutout's colours are the garment's; at least one pixel.
     """
-    gray, colors = photo @ _LUMA, cutout @ _LUMA
-    reach = -(-max(gray.shape) // _COARSE_PX) + 2
+    reach = -(-max(photo.shape) // _COARSE_PX) + 2
     rows, columns = _box_of(inside)
     area = _middle(rows, _WINDOW_PX), _middle(columns, _WINDOW_PX)
-    template, weights = colors[area], inside[area].astype(np.float32)
+    template, weights = cutout[area], inside[area].astype(np.float32)
 
     def likeness_about(center_xy: tuple[int, int], reach: int) -> NDArray[np.float64]:
         rows, columns = (
             np.arange(side.start - shift - reach, side.stop - shift + reach).clip(0, length - 1)
-            for side, shift, length in zip(area, center_xy[::-1], gray.shape, strict=True)
+            for side, shift, length in zip(area, center_xy[::-1], photo.shape, strict=True)
         )
-        return _likeness_at_shifts(gray[np.ix_(rows, columns)], template, weights)
+        return _likeness_at_shifts(photo[np.ix_(rows, columns)], template, weights)
 
     shift_xy = start_xy
     for _ in range(_MAX_STEPS):
@@ -144,6 +137,8 @@ def _shrunk(values: _Floats, factor: int) -> _Floats:
     """Means of squares of `factor` pixels; the rest at the right and at the bottom is dropped."""
     height, width = (length // factor for length in values.shape)
     whole = np.ascontiguousarray(values[: height * factor, : width * factor], np.float32)
+    if not whole.size:
+        return whole
     return np.asarray(cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA))
 
 
@@ -262,17 +257,19 @@ def _inside(alpha: _Floats) -> NDArray[np.bool_]:
 
 def _align(photo: NDArray[np.uint8], colors: NDArray[np.uint8], inside: NDArray[np.bool_]) -> Alignment:
     """The shift near by, unless one further off is much more like the cutout."""
-    near = align(photo, colors, inside)
+    planes = photo @ _LUMA, colors @ _LUMA
+    near = align(*planes, inside)
     if near.likeness >= _LIKE_FAR:
         return near
-    far = align_far(photo, colors, inside)
+    far = align_far(*planes, inside)
     return far if far.likeness >= _LIKE_FAR and _gain(near.likeness, far.likeness) > _FAR_GAIN else near
 
 
 def _patch_difference(differences: NDArray[np.int16], inside: NDArray[np.bool_]) -> float:
     """Mean over patches and channels of `(h, w, 3)` of how far off the garment's mean colour is, in levels."""
     planes = np.dstack([differences * inside[..., None], inside]).astype(np.float32)
-    patches = cv2.resize(planes, _PATCHES_HW[::-1], interpolation=cv2.INTER_AREA)
+    rows, columns = map(min, _PATCHES_HW, inside.shape)  # means only where nothing is enlarged
+    patches = cv2.resize(planes, (columns, rows), interpolation=cv2.INTER_AREA)
     return float(np.abs(patches[..., :3]).sum() / (3 * patches[..., 3].sum()))
 
 

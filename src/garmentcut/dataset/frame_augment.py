@@ -120,7 +120,7 @@ def change(pictures: Tensor, amounts: Tensor, changed: Callable[[Tensor, Tensor]
     Args:
         pictures: `(N, C, H, W)` float32.
         amounts: `(N, ...)`: what happens to each.
-        changed: makes of the pictures of some samples, and their numbers, pictures between 0 and 1, cut off if not.
+        changed: from the pictures of some samples and their numbers `(k,)` to new ones, which are clamped to [0, 1].
     """
     rows = rows_of(amounts)
     return put(pictures, rows, changed(take(pictures, rows), rows).clamp(0, 1)) if len(rows) else pictures

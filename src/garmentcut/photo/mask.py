@@ -19,12 +19,12 @@ Neighbours = Literal[4, 8]
 Outside = Literal["ignored", "background"]
 
 THIN_PX = 17
-"""Parts into which no square of so many pixels fits are thin: straps, ties, fringe."""
+"""Parts into which no square with sides of so many pixels fits are thin: straps, ties, fringe."""
 _LEAST_SHARE = 0.001  # of all that is covered: 13 by 13 pixels of a studio garment's 160,000
 _MOST_BLOCKS = 256  # along the longer side; parts that are nearer than a block or two are one
 _COLOR_BINS = 24  # of each channel
 RARE_COLOR = 1e-4
-"""Of a side's pixels: a colour that is rarer is as good as absent."""
+"""Share of the garment's pixels, or of the ground's: a colour that is rarer there is as good as absent."""
 _ROUNDS = 4
 _PRIOR, _FOR, _AGAINST = 2.0, 4.0, 2.0  # log odds at most: of the alpha, and of colour; sure cloth is not lost by it
 _UNSURE, _EDGE_PX = 0.02, 2  # of an alpha at half size: from 0 or 1, and half the width of a soft edge
@@ -118,7 +118,7 @@ def erode(
 
 
 def thin_of(mask: Mask) -> Mask:
-    """The thin parts of a mask `(H, W)`, less 2 pixels around all else, so that corners of the body do not count."""
+    """The thin parts of a mask `(H, W)` over 2 pixels from the rest, so that corners of the body do not count."""
     opened = dilate(erode(mask, THIN_PX // 2, outside="background"), THIN_PX // 2)
     return np.asarray(mask & ~dilate(opened, 2))
 

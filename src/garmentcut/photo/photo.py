@@ -158,8 +158,8 @@ class Cutout:
     def rgba(self, *, clean: bool = True) -> Pixels:
         """`(H, W, 4)` of the photo's depth, straight (not premultiplied) alpha.
 
-        Clean, the background's colour is taken out of edge pixels and hidden ones are black, as in a file; else these
-        are the photo's own pixels, untouched.
+        With `clean` the background's colour is taken out of edge pixels and hidden ones are black, as in a file;
+        without it these are the photo's own pixels, untouched.
         """
         rgb = self.cleaned.rgb if clean else self.rgb
         rgba = np.empty((*self.alpha.shape, 4), rgb.dtype)

@@ -193,8 +193,8 @@ def layered_psd(
 
     The photo is a layer with the alpha as its mask, its hidden pixels as they are; the alpha is a saved channel too. A
     `background`, `#rrggbb` in sRGB, is a layer below it. The merged picture, which file browsers show, is what the
-    layers look like, on white if nothing lies below. A mark in the XMP tells `read_cutout` later what a retoucher has
-    changed; not where a customer wants no metadata. A path without outlines is none.
+    layers look like, on white if nothing lies below. `marked` puts a mark into the XMP that tells `read_cutout` later
+    what a retoucher has changed; False where a customer wants no metadata. A path without outlines is none.
 
     Raises:
         OutputError: over what a PSD holds.

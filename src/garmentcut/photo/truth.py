@@ -99,7 +99,7 @@ def read_cutout(path: str | os.PathLike[str], config: ReadConfig | None = None) 
     that garmentcut wrote, what was changed since counts (see `psd_roundtrip`).
 
     Raises:
-        PhotoError: as by `read_photo`; also, nothing in the file says what is cut out.
+        PhotoError: as `read_photo` raises it; also, nothing in the file says what is cut out.
     """
     limits = config or ReadConfig()
     try:

@@ -180,7 +180,7 @@ class MannequinDesign:
     socket: Floats  # (3,) colour of the disc where an arm would be joined
     has_waist_seam: bool  # The torso lifts off the legs at a visible seam
     cap: Floats  # (3,) colour of the top of the neck
-    make: Make = Make()  # What it is; nothing special: a studio's own mannequin
+    make: Make = Make()  # What it is; by default a studio's own mannequin
     head: Tube | None = None  # Upon the neck, or None
 
 
