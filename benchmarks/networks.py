@@ -156,8 +156,8 @@ def dice_of_study(folder: Path) -> Facts:
 
 def whole(name: str, options: dict[str, Any]) -> str:
     """A network and all its options, the defaults too: the same however little was said."""
-    module, _, builder = NETWORKS[name].partition(":")
-    known = inspect.signature(getattr(importlib.import_module(module), builder)).parameters
+    module, _, kind = NETWORKS[name].partition(":")
+    known = inspect.signature(getattr(importlib.import_module(f"garmentcut.model.{module}"), kind)).parameters
     return title(name, {key: options.get(key, parameter.default) for key, parameter in known.items()})
 
 

@@ -30,9 +30,9 @@ class NetworkConfig:
     """What is trained, and what it starts from."""
 
     name: str = "cutnet"
-    """Builder in `garmentcut.model.networks`: `cutnet`, `simple`, `unet` ..."""
+    """Key of `garmentcut.model.networks.NETWORKS`: `cutnet`, `simple`, `unet` ..."""
     options: dict[str, Any] = field(default_factory=dict)
-    """Arguments of the builder, for example `{ size = 256 }`."""
+    """Arguments of the network's class, for example `{ size = 256 }`."""
     start: str = "imagenet"
     """`imagenet`: encoder weights from the hub; `scratch`; `default`: the embedded model's, of the same stage; or a
     .safetensors file, of an encoder or of a whole network."""

@@ -103,6 +103,8 @@ def test_nothing_cut_out_or_nothing_predicted(scene):
     assert (missing.dice, missing.regions[0].is_missing, missing.regions[0].area_px) == (0.0, True, int(alpha.sum()))
     assert not gather_evidence(rgb, alpha, nothing).regions[0].is_missing
     assert gather_evidence(rgb, nothing, nothing).regions == ()
+    everything = np.ones_like(alpha)
+    assert gather_evidence(rgb, nothing, everything).regions[0].depth_px == pytest.approx(WIDTH / 2, abs=1)
 
 
 def test_softmin_as_in_the_paper():

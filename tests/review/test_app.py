@@ -257,11 +257,12 @@ def listen(monkeypatch):
 MANY_BYTES = 30_000_000  # more than the system takes over
 
 
-def ask_for_all(port):
+def ask_for_all(port, *, times=1):
     client = socket.socket()
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
     client.connect(("127.0.0.1", port))
-    client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    request = b"GET / HTTP/1.1\r\nHost: x\r\n"
+    client.sendall((request + b"\r\n") * (times - 1) + request + b"Connection: close\r\n\r\n")
     return client
 
 
@@ -273,10 +274,10 @@ def read_all(client, *, pause_s=0.0):
     return num_bytes
 
 
-@pytest.mark.parametrize("num_parts", [1, 300])
-def test_an_answer_that_nobody_takes_is_not_held_for_ever(listen, num_parts):
+@pytest.mark.parametrize(("num_parts", "times"), [(1, 1), (300, 1), (1, 2)])
+def test_an_answer_that_nobody_takes_is_not_held_for_ever(listen, num_parts, times):
     port, connections = listen(num_parts, stall_s=0.3)
-    with contextlib.closing(ask_for_all(port)) as client:
+    with contextlib.closing(ask_for_all(port, times=times)) as client:
         time.sleep(0.2)
         assert len(connections.known) == 1
         deadline = time.monotonic() + 20

@@ -54,9 +54,9 @@ class EdgeSample:
     target: NDArray[np.uint8]  # `(h, w)` uint8, the retoucher's alpha, 255 for 1
 
     def error_px(self, alpha: Alpha, target: Alpha) -> float:
-        """How far the edge of an alpha is off a target's: their difference by the length of the retoucher's outline.
+        """How far, in pixels, the edge of an alpha lies from that of a target of the same shape.
 
-        That is counted as pixels that differ from the one below or to the right.
+        Their summed difference by the outline's length: mask pixels that differ from the one below or to the right.
         """
         mask = self.target >= 128
         outline = np.count_nonzero(mask[1:] != mask[:-1]) + np.count_nonzero(mask[:, 1:] != mask[:, :-1])

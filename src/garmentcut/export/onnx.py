@@ -198,7 +198,7 @@ def measure_parity(network: nn.Module, model: bytes, card: ModelCard) -> dict[st
 
 @contextmanager
 def _explained(what: str) -> Iterator[None]:
-    """Raises: RunError: whatever each runtime, or a network, raises of its own."""
+    """Raise `RunError`, with `what` failed, from whatever a runtime or a network raises: each has errors of its own."""
     try:
         yield
     except Exception as error:

@@ -169,7 +169,7 @@ class ModelCard:
 
     name: str
     network: str
-    """Architecture, in words or as the name of a builder."""
+    """Architecture, in words or as a key of `garmentcut.model.networks.NETWORKS`."""
     working_size_hw: tuple[_AnySide, _AnySide]
     """Height and width in pixels of the photos it was trained at."""
     multiple_of: _Multiple

@@ -33,9 +33,9 @@ class NetworkSpec:
     """What builds a network again, how it was trained, and what else is known of it."""
 
     name: str
-    """Builder in `garmentcut.model.networks`."""
+    """Key of `garmentcut.model.networks.NETWORKS`."""
     options: dict[str, Any]
-    """Arguments of the builder."""
+    """Arguments of the network's class."""
     size_hw: tuple[int, int]
     """Height and width in pixels of the photos it was trained at."""
     target: str
@@ -189,7 +189,7 @@ class Origin(NamedTuple):
     trained_hashes: str = ""  # likewise
 
 
-_EMBEDDED = ("segment", "refine")  # builders of the networks whose weights the embedded model has
+_EMBEDDED = ("segment", "refine")  # the networks whose weights the embedded model has
 
 
 def default_weights(stage: str) -> Path:
@@ -202,7 +202,7 @@ def start_network(network: nn.Module, name: str, start: str) -> tuple[str, ...]:
 
     Args:
         network: as `build_network` made it; changed in place, or left as it is when an error is raised.
-        name: of its builder, for messages.
+        name: as `build_network` got it, for messages.
         start: `imagenet`, `scratch`, `default/STAGE`, or the path of a .safetensors file: of a whole network that
             `save_network` wrote, or else of the encoder, in the keys that its source (timm, torchvision) gives them.
 

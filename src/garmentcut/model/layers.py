@@ -95,7 +95,7 @@ class PhotoNetwork(nn.Module):
 
 
 def check_option(name: str, value: object, known: Sequence[object]) -> None:
-    """Refuse what a builder does not know.
+    """Refuse the value of an option that a network does not know.
 
     Raises:
         ValueError: `value` is not one of `known`.

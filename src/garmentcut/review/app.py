@@ -180,7 +180,7 @@ class Connection(H11Protocol):
     def answering(self) -> Iterator[None]:
         """While a request is answered, no head is expected of the other side."""
         self._is_answering = True
-        self._stop()
+        self._watch()  # the answer before may still have to be taken
         try:
             yield
         finally:
