@@ -247,7 +247,7 @@ def calibrate(
     split: list[str] | None = None,
     seen: bool = False,
     edge: bool = False,
-    foreign: int = 60,
+    foreign: int = 120,
     into: Path | None = None,
     out: Path | None = None,
     as_json: bool = False,
