@@ -9,7 +9,6 @@ Points and vectors are complex numbers, x + iy: of the product of one, conjugate
 scalar product, the imaginary part their cross product.
 """
 
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import cv2
@@ -79,7 +78,7 @@ def trace_contours(alpha: NDArray[np.float32]) -> list[_Complex]:
         Lines `(N,)` complex, in pixels from the picture's upper left corner, points at most a pixel and a half apart,
         the first not repeated at the end.
     """
-    from contourpy import FillType, contour_generator
+    from contourpy import contour_generator
 
     box = bounding_box(alpha >= _LEVEL)
     if box is None:
@@ -89,13 +88,12 @@ def trace_contours(alpha: NDArray[np.float32]) -> list[_Complex]:
     window = _straightened(np.pad(alpha[area], _REACH))
     offset = np.array([area[1].start, area[0].start]) - _REACH + 0.5
     found = []
-    groups: Any = contour_generator(z=window, fill_type=FillType.OuterOffset).filled(_LEVEL, np.inf)
-    for points, ends in zip(*groups, strict=True):
-        for start, end in pairwise(ends):
-            line = np.clip(points[start : end - 1] + offset, 0, alpha.shape[::-1]) @ (1, 1j)
-            line = line[np.abs(_steps_of(line)) > _LEAST_STEP_PX]
-            if len(line) >= _LEAST_POINTS and abs(area_of(line)) >= _LEAST_AREA_PX:
-                found.append(line)
+    closed: Any = contour_generator(z=window).lines(_LEVEL)
+    for points in closed:
+        line = np.clip(points[:-1] + offset, 0, alpha.shape[::-1]) @ (1, 1j)
+        line = line[np.abs(_steps_of(line)) > _LEAST_STEP_PX]
+        if len(line) >= _LEAST_POINTS and abs(area_of(line)) >= _LEAST_AREA_PX:
+            found.append(line)
     return found
 
 
