@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from garmentcut.errors import PhotoError
-from garmentcut.photo.metadata import Resource
+from garmentcut.photo.metadata import Resource, pascal_text
 
 MOST_KNOTS = 50_000
 """Of a path; Photoshop gets slow far below."""
@@ -253,6 +253,5 @@ def path_resources(path: PenPath) -> list[Resource]:
         records["points"] = np.rint(knots[..., ::-1] * _FIXED_ONE)  # y stands before x
         # The 1 behind the operation is what Photoshop writes there; the specification does not explain it.
         parts += [_HEAD.pack(start, len(knots), operation, 1), records.tobytes()]
-    name = path.name.encode("mac_roman", "replace")[:255]
-    clipped_by = bytes([len(name)]) + name + struct.pack(">IH", _FLATNESS, _EVEN_ODD)
+    clipped_by = pascal_text(path.name) + struct.pack(">IH", _FLATNESS, _EVEN_ODD)
     return [Resource(_SAVED_PATHS.start, path.name, b"".join(parts)), Resource(_CLIPPED_BY, "", clipped_by)]

@@ -1,8 +1,8 @@
 """Writes a cutout as PSD, called by `write`: the photo under an editable layer mask, saved alpha, clipping path.
 
-Written here, after Adobe's Photoshop File Formats Specification, and not by psd-tools: it paints the merged picture
-anew (seconds and gigabytes at 24 megapixels), keeps masks at 8 bits, and takes half a second to load. Planes are packed
-as Photoshop itself packs them: 8 bits as PackBits, 16 bits deflated.
+Written here, after Adobe's Photoshop File Formats Specification, and not by psd-tools, for the reasons in
+docs/decisions/012-psd-by-hand.md. Planes are packed as Photoshop itself packs them, 8 bits as PackBits, 16 bits
+deflated.
 """
 
 import struct
@@ -18,7 +18,7 @@ from garmentcut.errors import OutputError
 from garmentcut.photo.color import color_in_profile
 from garmentcut.photo.compose import Preparation, lay_over
 from garmentcut.photo.mask import bounding_box, slices_of
-from garmentcut.photo.metadata import Resource, join_resources
+from garmentcut.photo.metadata import Resource, join_resources, pascal_text
 from garmentcut.photo.path import PenPath, path_resources
 from garmentcut.photo.photo import Cutout, Metadata, Pixels
 from garmentcut.photo.psd_roundtrip import Mark, checksum_of, write_mark
@@ -110,12 +110,6 @@ def unicode_text(text: str) -> bytes:
     """Text behind the number of its UTF-16 units."""
     encoded = text.encode("utf-16-be", "replace")
     return struct.pack(">I", len(encoded) // 2) + encoded
-
-
-def pascal_text(text: str, multiple: int = 1) -> bytes:
-    """Text behind its length, with `?` for what Mac Roman lacks, filled up to a multiple of bytes."""
-    encoded = text.encode("mac_roman", "replace")[:255]
-    return _filled(bytes([len(encoded)]) + encoded, multiple)
 
 
 def _layer_section(layers: Sequence[PsdLayer], depth: int) -> list[bytes]:
