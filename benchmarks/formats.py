@@ -106,7 +106,8 @@ def _follow(file: Path, kind: str) -> tuple[float, ...]:
         rgba = np.asarray(image.convert("RGBA"))
     cutout = Cutout(rgba[..., :3], rgba[..., 3].astype(np.float32) / np.float32(255))
     path, milliseconds = cost(partial(trace, cutout, kind), rounds=1)
-    drawn, line = draw_path(path, cutout.alpha.shape), draw_coverage(trace_contours(cutout.alpha), cutout.alpha.shape)
+    lines = [line.view(np.float64).reshape(-1, 2) for line in trace_contours(cutout.alpha)]
+    drawn, line = draw_path(path, cutout.alpha.shape), draw_coverage(lines, cutout.alpha.shape)
     overlaps = (_overlap(drawn, cutout.alpha), _overlap(line, cutout.alpha), _overlap(drawn, line))
     return *overlaps, sum(len(outline.knots) for outline in path.subpaths), milliseconds
 

@@ -9,7 +9,6 @@ from garmentcut.photo.trace import (
     EDITABLE_PX,
     EXACT_PX,
     Contours,
-    Limits,
     area_of,
     contours_of,
     fit_curves,
@@ -29,18 +28,18 @@ def test_the_border_is_found_where_it_is_and_not_where_pixels_suggest():
     # Straight interpolation between 1 and 0.3 would find 0.714 of the way, 0.086 pixels off.
     alpha = covered([(10.3, 20.25), (40.7, 20.25), (40.7, 60.6), (10.3, 60.6)])
     (line,) = trace_contours(alpha)
-    middle = line[(line[:, 0] > 14) & (line[:, 0] < 36)]
-    assert set(np.round(middle[:, 1], 3)) == {20.25, 60.6}
-    beside = line[(line[:, 1] > 24) & (line[:, 1] < 56)]
-    assert set(np.round(beside[:, 0], 3)) == {10.3, 40.7}
+    middle = line[(line.real > 14) & (line.real < 36)]
+    assert set(np.round(middle.imag, 3)) == {20.25, 60.6}
+    beside = line[(line.imag > 24) & (line.imag < 56)]
+    assert set(np.round(beside.real, 3)) == {10.3, 40.7}
 
 
 @pytest.mark.parametrize("slope", [0.02, 0.3, 0.7, 1.0, 1.7, 6.0])
 def test_a_slanted_border_is_straight(slope):
     alpha = covered([(0, 10), (60, 10 + 60 * slope), (60, 500), (0, 500)], (480, 60))
     (line,) = trace_contours(alpha)
-    line = line[(line[:, 0] > 6) & (line[:, 0] < 54) & (line[:, 1] < 470)]
-    off = (line[:, 1] - 10 - slope * line[:, 0]) / np.hypot(1, slope)
+    line = line[(line.real > 6) & (line.real < 54) & (line.imag < 470)]
+    off = (line.imag - 10 - slope * line.real) / np.hypot(1, slope)
     assert np.abs(off).max() < 0.01
     assert len(line) > 45
 
@@ -49,16 +48,16 @@ def test_a_soft_border_is_found_too():
     x = np.arange(60) + 0.5
     alpha = np.repeat([((x - 20.4) / 2.4 + 0.5).clip(0, 1)], 80, axis=0).astype(np.float32)  # a ramp of 2.4 pixels
     (line,) = trace_contours(alpha)
-    beside = line[(line[:, 0] < 40) & (line[:, 1] > 5) & (line[:, 1] < 75)]
-    np.testing.assert_allclose(beside[:, 0], 20.4, atol=0.05)
+    beside = line[(line.real < 40) & (line.imag > 5) & (line.imag < 75)]
+    np.testing.assert_allclose(beside.real, 20.4, atol=0.05)
 
 
 def test_a_thin_strap_keeps_both_borders():
     alpha = covered([(20, 5), (21.6, 5), (21.6, 75), (20, 75)])
     (line,) = trace_contours(alpha)
-    middle = line[(line[:, 1] > 10) & (line[:, 1] < 70)]
-    assert middle[:, 0].min() == pytest.approx(20, abs=0.1)
-    assert middle[:, 0].max() == pytest.approx(21.6, abs=0.2)
+    middle = line[(line.imag > 10) & (line.imag < 70)]
+    assert middle.real.min() == pytest.approx(20, abs=0.1)
+    assert middle.real.max() == pytest.approx(21.6, abs=0.2)
 
 
 def test_holes_have_the_other_sign_and_dust_is_left_out():
@@ -73,8 +72,8 @@ def test_holes_have_the_other_sign_and_dust_is_left_out():
 
 def test_the_frame_is_a_border():
     lines = trace_contours(np.ones((50, 40), np.float32))
-    assert [line.min(axis=0).tolist() for line in lines] == [[0, 0]]
-    assert lines[0].max(axis=0).tolist() == [40, 50]
+    assert [(line.real.min(), line.imag.min()) for line in lines] == [(0, 0)]
+    assert (lines[0].real.max(), lines[0].imag.max()) == (40, 50)
 
 
 @pytest.mark.parametrize("alpha", [np.zeros((9, 9)), np.full((9, 9), 0.49), np.eye(1)])
@@ -86,7 +85,7 @@ def rectangle(width=40, height=30):
     """A rectangle's border from (0, 0), as traced: points half a pixel beside its corners, none on them."""
     right, down = np.arange(0.5, width), np.arange(0.5, height)
     sides = [(right, 0 * right), (width + 0 * down, down), (right[::-1], height + 0 * right), (0 * down, down[::-1])]
-    return np.concatenate([np.stack(side, axis=1) for side in sides])
+    return np.concatenate([x + 1j * y for x, y in sides])
 
 
 def test_corners_are_put_where_the_sides_meet():
@@ -106,7 +105,7 @@ def test_directions_do_not_look_across_a_corner():
 
 def test_a_circle_has_no_corners_and_runs_along_itself():
     angle = np.linspace(0, 2 * np.pi, 200, endpoint=False)
-    contours = contours_of([np.stack([50 + 40 * np.cos(angle), 50 + 40 * np.sin(angle)], axis=1)])
+    contours = contours_of([50 + 50j + 40 * np.exp(1j * angle)])
     np.testing.assert_array_equal(np.flatnonzero(contours.is_joint), [0, 100, 200])  # halves; it ends where it begins
     for directions in (contours.leaving, contours.arriving):
         np.testing.assert_allclose(directions, 1j * (contours.points - (50 + 50j)) / 40, atol=1e-9)
@@ -114,15 +113,14 @@ def test_a_circle_has_no_corners_and_runs_along_itself():
 
 def test_a_spike_is_one_corner_at_its_tip():
     down = np.arange(0, 31.0)
-    left, right = np.stack([down * 0.2, down], axis=1), np.stack([12 - down * 0.2, down], axis=1)[::-1]
-    across = np.stack([np.arange(11.0, 0, -1), 0 * np.arange(11)], axis=1)
-    contours = contours_of([np.concatenate([left, right[1:], across])])
+    left, right = down * (0.2 + 1j), (12 + down * (-0.2 + 1j))[::-1]
+    contours = contours_of([np.concatenate([left, right[1:], np.arange(11.0, 0, -1)])])
     tips = contours.points[contours.is_joint]
     assert np.abs(tips - (6 + 30j)).min() < 0.5
 
 
 def test_a_short_line_has_no_corners():
-    square = np.array([(0.0, 0), (1, 0), (2, 0), (2, 1), (2, 2), (1, 2), (0, 2), (0, 1)])
+    square = np.array([0, 1, 2, 2 + 1j, 2 + 2j, 1 + 2j, 2j, 1j])
     contours = contours_of([square])
     np.testing.assert_array_equal(contours.points, [0, 1, 2, 2 + 1j, 2 + 2j, 1 + 2j, 2j, 1j, 0])
     np.testing.assert_array_equal(np.flatnonzero(contours.is_joint), [0, 4, 8])
@@ -151,14 +149,14 @@ def fit(points, *rows, limits):
 
 def test_a_curve_is_found_again_from_its_points():
     points = points_on(CURVE)
-    (curve,), (error,) = fit(points, (0, 59), limits=Limits(0.15, 0.15))
+    (curve,), (error,) = fit(points, (0, 59), limits=(0.15, 0.15))
     assert error <= 1
     np.testing.assert_allclose(curve, CURVE, atol=3)
     assert np.abs(points_on(curve, 1000)[None] - points[:, None]).min(axis=1).max() < 0.15
 
 
 def test_rows_are_fitted_as_if_alone():
-    points, limits, rows = points_on(CURVE), Limits(0.01, 0.01), [(0, 30), (0, 59), (30, 59)]
+    points, limits, rows = points_on(CURVE), (0.01, 0.01), [(0, 30), (0, 59), (30, 59)]
     curves, errors = fit(points, *rows, limits=limits)
     for number, row in enumerate(rows):
         (curve,), (error,) = fit(points, row, limits=limits)
@@ -169,14 +167,14 @@ def test_rows_are_fitted_as_if_alone():
 def test_one_point_off_breaks_either_limit():
     points = points_on(CURVE)
     points[17] += -3 + 4j  # 5 pixels
-    assert 4 < fit(points, (0, 59), limits=Limits(1, 1))[1][0] < 5.5
-    assert fit(points, (0, 59), limits=Limits(100, 0.01))[1][0] > 5, "a twentieth of a pixel off on average and more"
+    assert 4 < fit(points, (0, 59), limits=(1, 1))[1][0] < 5.5
+    assert fit(points, (0, 59), limits=(100, 0.01))[1][0] > 5, "a twentieth of a pixel off on average and more"
 
 
 def test_two_points_are_joined_by_a_straight_curve():
     straight = np.full(2, 0.6 + 0.8j)
     line = outline(np.array([0, 3 + 4j]), straight)
-    (curve,), (error,) = fit_curves(line, np.array([0]), np.array([1]), Limits(0.1, 0.1))
+    (curve,), (error,) = fit_curves(line, np.array([0]), np.array([1]), (0.1, 0.1))
     np.testing.assert_allclose(curve, [0, 1 + 4j / 3, 2 + 8j / 3, 3 + 4j])
     assert error <= 1
 
@@ -184,7 +182,7 @@ def test_two_points_are_joined_by_a_straight_curve():
 def test_handles_never_point_backward():
     zigzag = np.array([0, 1 + 5j, 2 - 5j, 3 + 5j, 4])
     line = outline(zigzag, np.full(5, -1j))
-    (curve,), _ = fit_curves(line, np.array([0]), np.array([4]), Limits(0.1, 0.1))
+    (curve,), _ = fit_curves(line, np.array([0]), np.array([4]), (0.1, 0.1))
     assert curve[1].imag < curve[0].imag
     assert curve[2].imag > curve[3].imag
 
@@ -192,49 +190,52 @@ def test_handles_never_point_backward():
 def ring(radius, wobble=0.0, num=None):
     angle = np.linspace(0, 2 * np.pi, num or int(6 * radius), endpoint=False)
     away = radius + wobble * np.sin(7 * angle)
-    return np.stack([200 + away * np.cos(angle), 150 + away * np.sin(angle)], axis=1)
+    return 200 + 150j + away * np.exp(1j * angle)
 
 
 def joints(curves):
     """Directions before and after each joint."""
-    before, after = np.roll(curves[:, 3] - curves[:, 2], 1, axis=0), curves[:, 1] - curves[:, 0]
-    return before / np.hypot(*before.T)[:, None], after / np.hypot(*after.T)[:, None]
+    before, after = np.roll(curves[:, 3] - curves[:, 2], 1), curves[:, 1] - curves[:, 0]
+    return before / np.abs(before), after / np.abs(after)
+
+
+def farthest_from(curves, line):
+    """How far the farthest point of a line lies from the curves around it."""
+    x, y = flatten_curves(np.stack([curves.real, curves.imag], axis=2)).T
+    return max(np.abs(x + 1j * y - point).min() for point in line)
 
 
 @pytest.mark.parametrize("wobble", [0, 3, 15])
 def test_curves_join_smoothly_and_keep_to_the_points(wobble):
     line = ring(100, wobble)
-    (curves,) = fit_lines([line], Limits(0.5, 0.2))
-    np.testing.assert_array_equal(curves[:, 3], np.roll(curves[:, 0], -1, axis=0))
+    (curves,) = fit_lines([line], (0.5, 0.2))
+    np.testing.assert_array_equal(curves[:, 3], np.roll(curves[:, 0], -1))
     before, after = joints(curves)
     np.testing.assert_allclose(before, after, atol=1e-9)
-    drawn = flatten_curves(curves)
-    farthest = max(np.hypot(*(drawn - point).T).min() for point in line)
-    assert farthest < 0.52
+    assert farthest_from(curves, line) < 0.52
 
 
 def test_a_circle_needs_few_curves_wherever_it_begins():
     for begin in range(0, 600, 97):
-        (curves,) = fit_lines([np.roll(ring(100), begin, axis=0)], Limits(0.25, 0.1))
+        (curves,) = fit_lines([np.roll(ring(100), begin)], (0.25, 0.1))
         assert 2 <= len(curves) <= 6
 
 
 def test_each_line_gets_its_own_curves():
     lines = [ring(100, 15), ring(30), ring(60, 5)]
-    for curves, line in zip(fit_lines(lines, Limits(0.4, 0.2)), lines, strict=True):
-        np.testing.assert_array_equal(curves[:, 3], np.roll(curves[:, 0], -1, axis=0))
-        drawn = flatten_curves(curves)
-        assert max(np.hypot(*(drawn - point).T).min() for point in line) < 0.42
+    for curves, line in zip(fit_lines(lines, (0.4, 0.2)), lines, strict=True):
+        np.testing.assert_array_equal(curves[:, 3], np.roll(curves[:, 0], -1))
+        assert farthest_from(curves, line) < 0.42
 
 
 def test_tiny_lines_keep_two_curves():
-    (curves,) = fit_lines([ring(3, num=8)], Limits(100, 100))
+    (curves,) = fit_lines([ring(3, num=8)], (100, 100))
     assert len(curves) == 2
 
 
 def test_noise_ends():
-    line = ring(40) + np.random.default_rng(0).normal(0, 2, (240, 2))
-    (curves,) = fit_lines([line], Limits(0.01, 0.01))
+    line = ring(40) + np.random.default_rng(0).normal(0, 2, (240, 2)) @ (1, 1j)
+    (curves,) = fit_lines([line], (0.01, 0.01))
     assert len(curves) <= 240
 
 

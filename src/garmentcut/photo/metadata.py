@@ -349,12 +349,17 @@ def iptc_of(data: bytes) -> bytes | None:
 
 def join_resources(resources: Iterable[Resource]) -> bytes:
     """Image resources one after another, as `split_resources` reads them."""
-    parts = []
+    parts = list[bytes]()
     for number, name, data in resources:
-        text = name.encode("mac_roman", "replace")[:255]
-        head = struct.pack(">4sHB", b"8BIM", number, len(text)) + text + bytes((len(text) + 1) % 2)
-        parts.append(head + struct.pack(">I", len(data)) + data + bytes(len(data) % 2))
+        head = struct.pack(">4sH", b"8BIM", number) + pascal_text(name, 2)
+        parts += [head, struct.pack(">I", len(data)), data, bytes(len(data) % 2)]
     return b"".join(parts)
+
+
+def pascal_text(text: str, multiple: int = 1) -> bytes:
+    """Text behind its length, with `?` for what Mac Roman lacks, filled up to a multiple of bytes."""
+    encoded = text.encode("mac_roman", "replace")[:255]
+    return bytes([len(encoded)]) + encoded + bytes(-(1 + len(encoded)) % multiple)
 
 
 def jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:

@@ -20,15 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from garmentcut.errors import PhotoError
-from garmentcut.photo.mask import Mask
-from garmentcut.photo.metadata import Resource
+from garmentcut.photo.metadata import Resource, pascal_text
 
 MOST_KNOTS = 50_000
 """Of a path; Photoshop gets slow far below."""
 
 _SAVED_PATHS, _CLIPPED_BY = range(2000, 2999), 2999
 _RECORD = np.dtype([("selector", ">u2"), ("points", ">i4", (3, 2))])
-_LENGTH = struct.Struct(">hHh")  # selector, number of knots, operation
+_HEAD = struct.Struct(">HHhH18x")  # a record that is no knot: selector, of an outline number of knots and operation
 _CLOSED, _OPEN, _FILL_RULE, _INITIAL_FILL, _KNOTS = 0, 3, 6, 8, (1, 2, 4, 5)  # selectors
 _SMOOTH, _POINTED = 1, 2  # knots of a closed outline; an open one's have numbers of their own
 _FIXED_ONE = 1 << 24  # coordinates are 8.24 fixed-point shares of the picture's sides
@@ -82,16 +81,13 @@ def draw_coverage(polygons: Sequence[Points], size_hw: tuple[int, int]) -> NDArr
     starts = np.concatenate([np.empty((0, 2)), *polygons])
     ends = np.concatenate([np.empty((0, 2)), *(np.roll(polygon, -1, axis=0) for polygon in polygons)])
     steep = starts[:, 1] != ends[:, 1]
-    starts, ends = _cut_at_borders(starts[steep], ends[steep], 1, height)
-    starts, ends = _cut_at_borders(starts, ends, 0, width)
-    middle, rise = (starts + ends) / 2, ends[:, 1] - starts[:, 1]
-    inside = (middle[:, 1] > 0) & (middle[:, 1] < height)
-    middle, rise = middle[inside], rise[inside]
-    row, across = middle[:, 1].astype(np.int64), middle[:, 0].clip(0, width)
+    starts, ends = _cut_at_borders(*_cut_at_borders(starts[steep], ends[steep], 1, height), 0, width)
+    across, down = (starts + ends).T / 2
+    inside = np.flatnonzero((down > 0) & (down < height))
+    inside = inside[np.argsort(down[inside].astype(np.int64), kind="stable")]
+    row, across, rise = down[inside].astype(np.int64), across[inside].clip(0, width), (ends - starts)[inside, 1]
     column = across.astype(np.int64)
     own = rise * (1 - (across - column))
-    order = np.argsort(row, kind="stable")
-    row, column, own, rise = row[order], column[order], own[order], rise[order]
     alpha = np.empty(size_hw, np.float32)
     for top in range(0, height, _BAND_ROWS):
         band = alpha[top : top + _BAND_ROWS]
@@ -188,7 +184,7 @@ def parse_path(data: bytes, name: str = "") -> PenPath:
     starts = np.flatnonzero(np.isin(selectors, (_CLOSED, _OPEN)))
     subpaths = []
     for first, until in pairwise([*starts, len(records)]):
-        _, _, operation = _LENGTH.unpack_from(data, int(first) * _RECORD.itemsize)
+        _, _, operation, _ = _HEAD.unpack_from(data, int(first) * _RECORD.itemsize)
         inside = slice(first + 1, until)
         knots = points[inside][np.isin(selectors[inside], _KNOTS)]
         if len(knots) > 1:
@@ -204,46 +200,33 @@ def draw_path(path: PenPath, size_hw: tuple[int, int]) -> NDArray[np.float32]:
     Raises:
         PhotoError: absurdly long outlines.
     """
-    shapes = _merge_outlines(path.subpaths)
-    # A path that begins by taking away takes away from the whole picture.
-    filled = shapes[0][0] in (_SUBTRACT, _INTERSECT) if shapes else path.filled
-    alpha = np.full(size_hw, filled, np.float32)
-    for operation, outlines in shapes:
-        _lay_over(alpha, operation, [_polygon_of(outline, size_hw) for outline in outlines])
-    return alpha
-
-
-def _merge_outlines(subpaths: Iterable[Subpath]) -> list[tuple[int, list[Subpath]]]:
-    """Outlines that one even-odd fill draws: exact where they touch, and faster, than laying each over the last."""
+    # Outlines that one even-odd fill draws: exact where they touch, and faster, than laying each over the last.
     shapes: list[tuple[int, list[Subpath]]] = []
-    for subpath in subpaths:
-        last = shapes[-1][0] if shapes else None
-        is_even_odd = last == _EXCLUDE or (last == _COMBINE and len(shapes) == 1)
+    for subpath in path.subpaths:
+        is_even_odd = bool(shapes) and shapes[-1][0] in ((_EXCLUDE, _COMBINE) if len(shapes) == 1 else (_EXCLUDE,))
         if shapes and (subpath.operation == _MERGED or (subpath.operation == _EXCLUDE and is_even_odd)):
             shapes[-1][1].append(subpath)
         else:
             shapes.append((subpath.operation, [subpath]))
-    return shapes
-
-
-def _lay_over(alpha: NDArray[np.float32], operation: int, polygons: list[Points]) -> None:
-    """Lay a shape over an alpha, in place; only the shape's box is drawn."""
-    height, width = alpha.shape
-    corners = np.concatenate(polygons)
-    left, top = np.floor(corners.min(axis=0)).clip(0, (width, height)).astype(int)
-    right, bottom = np.ceil(corners.max(axis=0)).clip(0, (width, height)).astype(int)
-    inside = alpha[top:bottom, left:right]
-    shape = draw_coverage([polygon - (left, top) for polygon in polygons], (bottom - top, right - left))
-    if operation == _INTERSECT:
-        kept = inside * shape
-        alpha[:] = 0
-        inside[:] = kept
-    elif operation == _SUBTRACT:
-        np.maximum(inside - shape, 0, out=inside)
-    elif operation == _EXCLUDE:
-        inside += shape - 2 * inside * shape
-    else:
-        inside += shape - inside * shape
+    # A path that begins by taking away takes away from the whole picture.
+    filled = shapes[0][0] in (_SUBTRACT, _INTERSECT) if shapes else path.filled
+    alpha = np.full(size_hw, filled, np.float32)
+    for operation, outlines in shapes:
+        polygons = [_polygon_of(outline, size_hw) for outline in outlines]
+        corners = np.concatenate(polygons)  # only the shape's box is drawn
+        left, top = np.floor(corners.min(axis=0)).clip(0, size_hw[::-1]).astype(int)
+        right, bottom = np.ceil(corners.max(axis=0)).clip(0, size_hw[::-1]).astype(int)
+        inside = alpha[top:bottom, left:right]
+        shape = draw_coverage([polygon - (left, top) for polygon in polygons], inside.shape)
+        if operation == _INTERSECT:
+            shape *= inside
+            alpha[:] = 0
+            inside[:] = shape
+        elif operation == _SUBTRACT:
+            np.maximum(inside - shape, 0, out=inside)
+        else:
+            inside += shape - (2 if operation == _EXCLUDE else 1) * inside * shape
+    return alpha
 
 
 def _polygon_of(subpath: Subpath, size_hw: tuple[int, int]) -> Points:
@@ -257,30 +240,18 @@ def _polygon_of(subpath: Subpath, size_hw: tuple[int, int]) -> Points:
 
 def path_resources(path: PenPath) -> list[Resource]:
     """A path, each outline of at most 65535 knots, and the statement that it clips the picture."""
-    records = [_record(_FILL_RULE), _record(_INITIAL_FILL, bytes([0, path.filled]))]
-    records += map(_outline_records, path.subpaths)
-    name = path.name.encode("mac_roman", "replace")[:255]
-    clipped_by = bytes([len(name)]) + name + struct.pack(">IH", _FLATNESS, _EVEN_ODD)
-    return [Resource(_SAVED_PATHS.start, path.name, b"".join(records)), Resource(_CLIPPED_BY, "", clipped_by)]
-
-
-def _record(selector: int, content: bytes = b"") -> bytes:
-    return (struct.pack(">H", selector) + content).ljust(_RECORD.itemsize, b"\0")
-
-
-def _outline_records(subpath: Subpath) -> bytes:
-    # The 1 behind the operation is what Photoshop writes there; the specification does not explain it.
-    start = _CLOSED if subpath.closed else _OPEN  # an open outline's knots have numbers of their own, as far on
-    head = _record(start, struct.pack(">HhH", len(subpath.knots), subpath.operation, 1))
-    records = np.zeros(len(subpath.knots), _RECORD)
-    records["selector"] = start + np.where(_is_smooth(subpath.knots), _SMOOTH, _POINTED)
-    records["points"] = np.rint(subpath.knots[..., ::-1] * _FIXED_ONE)  # y stands before x
-    return head + records.tobytes()
-
-
-def _is_smooth(knots: Points) -> Mask:
-    """Of each knot, whether its handles lie on one line, so that moving one in Photoshop turns the other."""
-    before, after = knots[:, 1] - knots[:, 0], knots[:, 2] - knots[:, 1]
-    size = np.hypot(*before.T) * np.hypot(*after.T)
-    cross = np.abs(before[:, 0] * after[:, 1] - before[:, 1] * after[:, 0])
-    return np.asarray((size > 0) & (cross < _SMOOTH_SINE * size) & ((before * after).sum(axis=1) > 0))
+    parts = [_HEAD.pack(_FILL_RULE, 0, 0, 0), _HEAD.pack(_INITIAL_FILL, path.filled, 0, 0)]
+    for operation, closed, knots in path.subpaths:
+        start = _CLOSED if closed else _OPEN  # an open outline's knots have numbers of their own, as far on
+        before, after = knots[:, 1] - knots[:, 0], knots[:, 2] - knots[:, 1]
+        # Handles on one line: moving one in Photoshop turns the other.
+        cross = np.abs(before[:, 0] * after[:, 1] - before[:, 1] * after[:, 0])
+        is_smooth = cross < _SMOOTH_SINE * np.hypot(*before.T) * np.hypot(*after.T)
+        is_smooth &= (before * after).sum(axis=1) > 0
+        records = np.zeros(len(knots), _RECORD)
+        records["selector"] = start + np.where(is_smooth, _SMOOTH, _POINTED)
+        records["points"] = np.rint(knots[..., ::-1] * _FIXED_ONE)  # y stands before x
+        # The 1 behind the operation is what Photoshop writes there; the specification does not explain it.
+        parts += [_HEAD.pack(start, len(knots), operation, 1), records.tobytes()]
+    clipped_by = pascal_text(path.name) + struct.pack(">IH", _FLATNESS, _EVEN_ODD)
+    return [Resource(_SAVED_PATHS.start, path.name, b"".join(parts)), Resource(_CLIPPED_BY, "", clipped_by)]

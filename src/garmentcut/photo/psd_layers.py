@@ -37,14 +37,12 @@ _DAB_SHARE = 0.01  # over a backdrop, an unmasked layer that covers less is a re
 
 def place(plane: NDArray[Sample], box: Box, size_hw: tuple[int, int], outside: int = 0) -> NDArray[Sample]:
     """A plane `(h, w)` or `(h, w, C)` in its place in the picture, cut off at its borders; `outside` is the rest."""
-    height, width = size_hw
-    if box == (0, 0, height, width):
+    frame = Box(0, 0, *size_hw)
+    if box == frame:
         return plane
-    picture = np.full((*size_hw, *plane.shape[2:]), outside, plane.dtype)
-    part = plane[max(-box.top, 0) : max(height - box.top, 0), max(-box.left, 0) : max(width - box.left, 0)]
-    if part.size:
-        top, left = max(box.top, 0), max(box.left, 0)
-        picture[top : top + part.shape[0], left : left + part.shape[1]] = part
+    picture, inside = np.full((*size_hw, *plane.shape[2:]), outside, plane.dtype), box.within(frame)
+    if 0 not in inside.size_hw:
+        _part(picture, inside, frame)[:] = _part(plane, inside, box)
     return picture
 
 
@@ -62,7 +60,7 @@ def draw_mask(document: Document, layer: Layer, frame: Box | None = None) -> tup
     data = layer.record.mask_data
     parameters = data.parameters if data else None
     if data is not None or _vector_mask_of(layer) is not None:
-        document.decoder.spend(4 * frame.size_hw[0] * frame.size_hw[1])
+        document.spend(4 * frame.size_hw[0] * frame.size_hw[1])
     is_feathered = bool(parameters and (parameters.user_mask_feather or parameters.vector_mask_feather))
     if is_feathered and frame.within(document.frame) == frame != document.frame:  # what lies around it blurs into it
         whole, notes = draw_mask(document, layer)
@@ -115,7 +113,7 @@ def _draw_vector(document: Document, layer: Layer, frame: Box) -> tuple[Alpha | 
     flags = int.from_bytes(data[4:8])
     if flags & _DISABLED:
         return None, (_SWITCHED_OFF,)
-    document.decoder.spend(4 * document.size_hw[0] * document.size_hw[1])  # of which the frame may be a small part
+    document.spend(4 * document.size_hw[0] * document.size_hw[1])  # of which the frame may be a small part
     alpha = draw_path(parse_path(data[8:]), document.size_hw)
     alpha = 1 - alpha if flags & _INVERTED else alpha
     return place(alpha, document.frame.seen_from(frame), frame.size_hw), ()

@@ -8,6 +8,7 @@ import io
 import logging
 import struct
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -36,65 +37,6 @@ _MOST_NESTED = 64  # Photoshop allows 10 groups within each other
 _MOST_LAYERS, _MOST_PARTS = 8000, 100_000  # Photoshop allows 8000 layers, and gives each some ten parts
 _UNICODE_NAME, _FILL_OPACITY, _LAYERS_OF_16_BITS, _DIVIDERS = b"luni", b"iOpa", b"Lr16", (b"lsct", b"lsdk")
 _GROUP, _GROUP_END = (1, 2), 3  # a group's own record, open or closed; what stands below its lowest layer
-
-
-class PlaneDecoder:
-    """Unpacks planes of 1, 8 or 16 bits strictly, and no more than a file of so many bytes can honestly hold."""
-
-    def __init__(self, depth: int, num_bytes: int) -> None:
-        self._depth = depth
-        self._bytes_left = _SPARE_BYTES + _GAIN * num_bytes
-
-    def row_bytes(self, width: int) -> int:
-        """Bytes of an unpacked row."""
-        return (width * self._depth + 7) // 8
-
-    def spend(self, num_bytes: int) -> None:
-        """Count what is made of a file, such as planes drawn of a few numbers; each takes time and memory.
-
-        Raises:
-            PhotoError: far more than the file can honestly hold.
-        """
-        self._bytes_left -= num_bytes
-        if self._bytes_left < 0:
-            fault = "its layers unpack to far more than such a file can hold"
-            raise PhotoError(f"{fault}; flatten it and save it again", code="damaged")
-
-    def unpack(self, compression: int, packed: bytes, size_hw: tuple[int, int]) -> Pixels:
-        """One plane `(H, W)`, uint8 or uint16.
-
-        Raises:
-            PhotoError: damaged, or far more than the file can hold.
-        """
-        height, width = size_hw
-        num_bytes = height * self.row_bytes(width)
-        self.spend(num_bytes)
-        if compression == _RLE:
-            if len(packed) < 2 * height:
-                raise PhotoError(_DAMAGED.format("a layer is cut off"), code="damaged")
-            lengths = np.frombuffer(packed, ">u2", count=height).astype(np.int64)
-            return self.unpack_rows(packed[2 * height : 2 * height + int(lengths.sum())], size_hw)
-        is_zip = compression in (_ZIP, _ZIP_PREDICTED)
-        plane = zlib.decompressobj().decompress(packed, num_bytes + 1) if is_zip else packed[:num_bytes]
-        return self._shape(plane, size_hw, is_predicted=compression == _ZIP_PREDICTED)
-
-    def unpack_rows(self, rows: bytes, size_hw: tuple[int, int]) -> Pixels:
-        """One plane of PackBits rows, without the table of their lengths; as `unpack`."""
-        num_bytes = size_hw[0] * self.row_bytes(size_hw[1])
-        if num_bytes > _RLE_GAIN * len(rows):
-            raise PhotoError(_DAMAGED.format("a layer is cut off"), code="damaged")
-        return self._shape(bytes(imagecodecs.packbits_decode(rows, out=num_bytes)), size_hw)
-
-    def _shape(self, data: bytes, size_hw: tuple[int, int], *, is_predicted: bool = False) -> Pixels:
-        height, width = size_hw
-        if len(data) != height * self.row_bytes(width):
-            raise PhotoError(_DAMAGED.format("a layer is cut off"), code="damaged")
-        if self._depth == 1:
-            bits = np.unpackbits(np.frombuffer(data, np.uint8).reshape(height, -1), axis=1, count=width)
-            return (1 - bits) * np.uint8(255)  # a set bit is black
-        kind = np.dtype(np.uint8 if self._depth == 8 else np.uint16)
-        samples = np.frombuffer(data, kind.newbyteorder(">")).reshape(size_hw).astype(kind)
-        return np.cumsum(samples, axis=1, dtype=kind) if is_predicted else samples
 
 
 # psd-tools reports odd parts by logging, which Python prints on stderr where the application has not set logging up.
@@ -149,9 +91,9 @@ class Layer:
         return float(self.record.opacity * fill) / 255**2
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Document:
-    """A Photoshop document."""
+    """A Photoshop document; unpacks no more than a file of its size can honestly hold."""
 
     size_hw: tuple[int, int]  # of the picture
     mode: int  # Photoshop's colour mode (1 gray, 3 RGB, 4 CMYK, others)
@@ -160,9 +102,9 @@ class Document:
     resources: tuple[Resource, ...]  # image resources
     merged: tuple[int, bytes] = field(repr=False)  # the merged picture's way of packing and its packed planes
     has_merged_alpha: bool  # the first plane behind the merged picture's colours is its transparency
-    depth: int  # bits a sample
-    decoder: PlaneDecoder
+    depth: int  # bits a sample: 1, 8 or 16
     limits: ReadConfig
+    bytes_left: int  # that may still be made of the file
 
     @property
     def frame(self) -> Box:
@@ -177,51 +119,87 @@ class Document:
     @property
     def leaves(self) -> list[tuple[Layer, tuple[Layer, ...]]]:
         """All layers but groups, the lowest first, each with the groups around it, the innermost first."""
-        found: list[tuple[Layer, tuple[Layer, ...]]] = []
-
-        def walk(layers: tuple[Layer, ...], groups: tuple[Layer, ...]) -> None:
-            for layer in layers:
-                if layer.children is None:
-                    found.append((layer, groups))
-                else:
-                    walk(layer.children, (layer, *groups))
-
-        walk(self.layers, ())
-        return found
+        return list(_leaves_of(self.layers))
 
     def resource(self, number: int) -> bytes | None:
         """The data of an image resource; None: there is none."""
         return resource_of(self.resources, number)
 
-    def layer_plane(self, layer: Layer, channel: int, box: Box) -> Pixels | None:
-        """A layer's plane, the size of its box; None: it has none, or an empty one.
+    def spend(self, num_bytes: int) -> None:
+        """Count what is made of the file, such as planes drawn of a few numbers; each takes time and memory.
 
         Raises:
-            PhotoError: over a limit or damaged.
+            PhotoError: far more than the file can honestly hold.
+        """
+        self.bytes_left -= num_bytes
+        if self.bytes_left < 0:
+            fault = "its layers unpack to far more than such a file can hold"
+            raise PhotoError(f"{fault}; flatten it and save it again", code="damaged")
+
+    def layer_plane(self, layer: Layer, channel: int, box: Box) -> Pixels | None:
+        """A layer's plane `(H, W)`, uint8 or uint16, the size of its box; None: it has none, or an empty one.
+
+        Raises:
+            PhotoError: over a limit, damaged, or far more than the file can hold.
         """
         packed = layer.channels.get(channel)
         if packed is None or not packed.data or 0 in box.size_hw:
             return None
         check_size(*box.size_hw[::-1], self.limits, channels=1, bits=self.depth)
-        return self.decoder.unpack(int(packed.compression), packed.data, box.size_hw)
+        self.spend(box.size_hw[0] * _row_bytes(box.size_hw[1], self.depth))
+        return _unpack(int(packed.compression), packed.data, box.size_hw, self.depth)
 
     def merged_plane(self, number: int) -> Pixels:
-        """A plane of the merged picture.
+        """A plane of the merged picture, as `layer_plane`.
 
         Raises:
             PhotoError: damaged or cut off.
         """
         (height, width), (compression, packed) = self.size_hw, self.merged
         planes = slice(number * height, (number + 1) * height)
+        if compression in (_ZIP, _ZIP_PREDICTED):
+            return _unpack(compression, packed, (self.num_channels * height, width), self.depth)[planes]
         if compression == _RLE:  # the lengths of all planes' rows stand in front
-            lengths = np.frombuffer(packed, ">u2", count=self.num_channels * height).astype(np.int64)
-            ends = 2 * len(lengths) + np.cumsum(lengths)
-            rows = packed[ends[planes][0] - lengths[planes][0] : ends[planes][-1]]
-            return self.decoder.unpack_rows(rows, self.size_hw)
-        if compression == _RAW:
-            row_bytes = self.decoder.row_bytes(width)
-            return self.decoder.unpack(_RAW, packed[planes.start * row_bytes : planes.stop * row_bytes], self.size_hw)
-        return self.decoder.unpack(compression, packed, (self.num_channels * height, width))[planes]
+            lengths = np.frombuffer(packed, ">u2", count=self.num_channels * height)
+            start = 2 * len(lengths) + int(lengths[: planes.start].sum(dtype=np.int64))
+            packed = lengths[planes].tobytes() + packed[start : start + int(lengths[planes].sum(dtype=np.int64))]
+        else:
+            row_bytes = _row_bytes(width, self.depth)
+            packed = packed[planes.start * row_bytes : planes.stop * row_bytes]
+        return _unpack(compression, packed, self.size_hw, self.depth)
+
+
+def _leaves_of(layers: tuple[Layer, ...], *groups: Layer) -> Iterator[tuple[Layer, tuple[Layer, ...]]]:
+    for layer in layers:
+        if layer.children is None:
+            yield layer, groups
+        else:
+            yield from _leaves_of(layer.children, layer, *groups)
+
+
+def _row_bytes(width: int, depth: int) -> int:
+    return (width * depth + 7) // 8
+
+
+def _unpack(compression: int, packed: bytes, size_hw: tuple[int, int], depth: int) -> Pixels:
+    """One plane, refused where it is damaged."""
+    height, width = size_hw
+    num_bytes = height * _row_bytes(width, depth)
+    if compression == _RLE:
+        lengths = np.frombuffer(packed, ">u2", count=min(height, len(packed) // 2))
+        rows = packed[2 * height : 2 * height + int(lengths.sum(dtype=np.int64))]
+        data = bytes(imagecodecs.packbits_decode(rows, out=num_bytes)) if num_bytes <= _RLE_GAIN * len(rows) else b""
+    else:
+        is_raw = compression == _RAW
+        data = packed[:num_bytes] if is_raw else zlib.decompressobj().decompress(packed, num_bytes + 1)
+    if len(data) != num_bytes:
+        raise PhotoError(_DAMAGED.format("a layer is cut off"), code="damaged")
+    if depth == 1:
+        bits = np.unpackbits(np.frombuffer(data, np.uint8).reshape(height, -1), axis=1, count=width)
+        return (1 - bits) * np.uint8(255)  # a set bit is black
+    kind = np.dtype(f"u{depth // 8}")
+    samples = np.frombuffer(data, kind.newbyteorder(">")).reshape(size_hw).astype(kind)
+    return np.cumsum(samples, axis=1, dtype=kind) if compression == _ZIP_PREDICTED else samples
 
 
 def read_document(data: bytes, limits: ReadConfig) -> Document:
@@ -249,11 +227,12 @@ def read_document(data: bytes, limits: ReadConfig) -> Document:
         raise PhotoError(f"over {_MOST_LAYERS} layers; flatten it and save it again", code="too_large")
     has_merged_alpha = info is not None and info.layer_count < 0
     merged = int(psd.image_data.compression), psd.image_data.data
-    decoder = PlaneDecoder(depth, len(data))
-    _refuse_missing_pixels(merged, num_channels * size_hw[0], decoder.row_bytes(size_hw[1]))
-    resources = tuple(split_resources(data[start + 4 : end]))
-    layers = _tree_of(info)
-    return Document(size_hw, mode, num_channels, layers, resources, merged, has_merged_alpha, depth, decoder, limits)
+    _refuse_missing_pixels(merged, num_channels * size_hw[0], _row_bytes(size_hw[1], depth))
+    resources, layers = tuple(split_resources(data[start + 4 : end])), _tree_of(info)
+    room = _SPARE_BYTES + _GAIN * len(data)
+    return Document(
+        size_hw, mode, num_channels, layers, resources, merged, has_merged_alpha, depth, limits, bytes_left=room
+    )
 
 
 def _read_header(data: bytes, limits: ReadConfig) -> tuple[int, int, tuple[int, int], int]:

@@ -1,8 +1,8 @@
 """Writes a cutout as PSD, called by `write`: the photo under an editable layer mask, saved alpha, clipping path.
 
-Written here, after Adobe's Photoshop File Formats Specification, and not by psd-tools: it paints the merged picture
-anew (seconds and gigabytes at 24 megapixels), keeps masks at 8 bits, and takes half a second to load. Planes are packed
-as Photoshop itself packs them: 8 bits as PackBits, 16 bits deflated.
+Written here, after Adobe's Photoshop File Formats Specification, and not by psd-tools, for the reasons in
+docs/decisions/013-psd-by-hand.md. Planes are packed as Photoshop itself packs them, 8 bits as PackBits, 16 bits
+deflated.
 """
 
 import struct
@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from garmentcut.errors import OutputError
 from garmentcut.photo.color import color_in_profile
 from garmentcut.photo.compose import Preparation, lay_over
-from garmentcut.photo.mask import Box, bounding_box, slices_of
-from garmentcut.photo.metadata import Resource, join_resources
+from garmentcut.photo.mask import bounding_box, slices_of
+from garmentcut.photo.metadata import Resource, join_resources, pascal_text
 from garmentcut.photo.path import PenPath, path_resources
 from garmentcut.photo.photo import Cutout, Metadata, Pixels
 from garmentcut.photo.psd_roundtrip import Mark, checksum_of, write_mark
@@ -112,18 +112,11 @@ def unicode_text(text: str) -> bytes:
     return struct.pack(">I", len(encoded) // 2) + encoded
 
 
-def pascal_text(text: str, multiple: int = 1) -> bytes:
-    """Text behind its length, with `?` for what Mac Roman lacks, filled up to a multiple of bytes."""
-    encoded = text.encode("mac_roman", "replace")[:255]
-    return _filled(bytes([len(encoded)]) + encoded, multiple)
-
-
 def _layer_section(layers: Sequence[PsdLayer], depth: int) -> list[bytes]:
     """All layers; in a document of 16 bits they stand in a block of their own."""
-    packed = [_packed_planes(layer) for layer in layers]
-    content = [struct.pack(">h", len(layers))]
-    content += [_record(number, *layer) for number, layer in enumerate(zip(layers, packed, strict=True), start=1)]
-    content += [plane for planes in packed for plane in planes.values()]
+    encoded = [_encoded(number, layer) for number, layer in enumerate(layers, start=1)]
+    content = [struct.pack(">h", len(layers)), *(record for record, _ in encoded)]
+    content += [plane for _, planes in encoded for plane in planes]
     content.append(bytes(-sum(map(len, content)) % 4))
     num_bytes = sum(map(len, content))
     if depth == 8:
@@ -131,38 +124,28 @@ def _layer_section(layers: Sequence[PsdLayer], depth: int) -> list[bytes]:
     return [struct.pack(">III4s4sI", num_bytes + 20, 0, 0, b"8BIM", _LAYERS_OF_16_BITS, num_bytes), *content]
 
 
-def _packed_planes(layer: PsdLayer) -> dict[int, bytes]:
-    """A layer's planes by their numbers, each behind its way of packing."""
-    opaque = np.array(np.iinfo(layer.rgb.dtype).max, layer.rgb.dtype)
-    planes = {_TRANSPARENCY: np.broadcast_to(opaque, layer.rgb.shape[:2])}
-    planes |= {number: layer.rgb[..., number] for number in range(3)}
+def _encoded(number: int, layer: PsdLayer) -> tuple[bytes, list[bytes]]:
+    """All about a layer but its planes, and these, packed; `number` tells it from the others."""
+    (height, width), kind = layer.rgb.shape[:2], layer.rgb.dtype
+    opaque = np.broadcast_to(np.array(np.iinfo(kind).max, kind), (height, width))
+    planes, mask = {_TRANSPARENCY: opaque} | {place: layer.rgb[..., place] for place in range(3)}, b""
     if layer.mask is not None:
-        planes[_MASK] = layer.mask[slices_of(_box_of(layer.mask))]
-    if layer.rgb.dtype == np.uint16:
-        return {number: struct.pack(">H", _ZIP_PREDICTED) + pack_differences(plane) for number, plane in planes.items()}
-    return {number: struct.pack(">H", _RLE) + b"".join(pack_rows(plane)) for number, plane in planes.items()}
-
-
-def _box_of(mask: Pixels) -> Box:
-    """What a mask shows, one pixel where it shows nothing; outside it hides."""
-    return bounding_box(mask > 0) or (0, 0, 1, 1)
-
-
-def _record(number: int, layer: PsdLayer, planes: dict[int, bytes]) -> bytes:
-    """All about a layer but its planes; `number` tells it from the others."""
-    height, width = layer.rgb.shape[:2]
-    lengths = (struct.pack(">hI", place, len(plane)) for place, plane in planes.items())
-    mask = b""
-    if layer.mask is not None:
-        left, top, right, bottom = _box_of(layer.mask)
-        mask = struct.pack(">4i4x", top, left, bottom, right)
+        # What it shows, one pixel where it shows nothing; outside it hides.
+        box = left, top, right, bottom = bounding_box(layer.mask > 0) or (0, 0, 1, 1)
+        planes[_MASK], mask = layer.mask[slices_of(box)], struct.pack(">4i4x", top, left, bottom, right)
+    if kind == np.uint16:
+        packed = {place: _ZIP_PREDICTED.to_bytes(2) + pack_differences(plane) for place, plane in planes.items()}
+    else:
+        packed = {place: _RLE.to_bytes(2) + b"".join(pack_rows(plane)) for place, plane in planes.items()}
     extra = _sized(mask)
     extra += _sized(struct.pack(">10I", *[0xFFFF] * 10))  # blends with all tones of gray and of each plane
     extra += pascal_text(layer.name, 4)
     extra += b"8BIMluni" + _sized(_filled(unicode_text(layer.name), 4))
     extra += b"8BIMlyid" + _sized(struct.pack(">I", number))
-    head = struct.pack(">4iH", 0, 0, height, width, len(planes)) + b"".join(lengths)
-    return head + struct.pack(">4s4sBBBx", b"8BIM", b"norm", 255, 0, _FLAGS) + _sized(extra)
+    head = struct.pack(">4iH", 0, 0, height, width, len(packed))
+    head += b"".join(struct.pack(">hI", place, len(plane)) for place, plane in packed.items())
+    head += struct.pack(">4s4sBBBx", b"8BIM", b"norm", 255, 0, _FLAGS)
+    return head + _sized(extra), list(packed.values())
 
 
 def _sized(data: bytes) -> bytes:

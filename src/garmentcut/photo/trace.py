@@ -4,9 +4,11 @@ Every point of the line is a knot at first. Those that are not needed go, the le
 the place of two, and may lie no farther from the points than the tolerance. A curve has the line's directions at its
 ends; the lengths of its handles follow by least squares, in turn with Newton's method for where on the curve each point
 belongs (P. J. Schneider, "An Algorithm for Automatically Fitting Digitized Curves", Graphics Gems, 1990).
+
+Points and vectors are complex numbers, x + iy: of the product of one, conjugated, and another the real part is their
+scalar product, the imaginary part their cross product.
 """
 
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import cv2
@@ -14,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from garmentcut.photo.mask import bounding_box, dilate, erode, slices_of
-from garmentcut.photo.path import PenPath, Points, Subpath, count_up
+from garmentcut.photo.path import PenPath, Subpath, count_up
 
 EDITABLE_PX, EXACT_PX = 0.5, 0.25
 """Tolerances: few knots that are easily moved by hand, or as near as a path need be."""
@@ -22,14 +24,11 @@ _REFERENCE_HEIGHT_PX = 1728
 
 _NAME = "Path 1"  # as Photoshop numbers them
 _LEVEL = 0.5
-_LEAST_AREA_PX = 16.0  # smaller islands and holes are dust
-_LEAST_POINTS = 8
-_LEAST_STEP_PX = 1e-4
+_LEAST_AREA_PX, _LEAST_POINTS, _LEAST_STEP_PX = 16.0, 8, 1e-4  # smaller islands and holes are dust
 _REACH = 3  # points (about pixels) to either side that a direction is taken from
 _CORNER_DEGREES, _APART = 60.0, 6  # of two corners nearer than so many points, the sharper one counts
-_ROUNDED = 1  # points to either side of a corner that lie beside the sides that meet there
 _CORNER_MOVES_PX = 1.5
-_ROUNDS = 4  # of fitting and moving the points' places; more hardly change a curve
+_ROUNDS = 5  # of fitting and moving the points' places; more hardly change a curve
 _SHORTEST_HANDLE, _LONGEST_HANDLE = 1e-3, 3.0  # chords; beyond, a curve would loop or fold back
 
 _MEAN = 0.4  # of the tolerance: how far a curve's points may lie from it on average
@@ -43,13 +42,6 @@ _EDGE_LOST_PX, _MOST_LOST_WITH_EDGE = 0.041, 0.0025
 _Numbers = NDArray[np.float64]
 _Places = NDArray[np.intp]
 _Complex = NDArray[np.complex128]
-
-
-class Limits(NamedTuple):
-    """How far points may lie from their curve: the farthest, and all on average."""
-
-    farthest_px: float
-    mean_px: float
 
 
 def path_tolerance_px(kind: str, height_px: int) -> float:
@@ -69,24 +61,24 @@ def trace_outline(alpha: NDArray[np.float32], *, tolerance_px: float = EDITABLE_
     lines = trace_contours(alpha)
     if not lines:
         return PenPath(_NAME, ())
-    width_px = abs(sum(map(area_of, lines))) / sum(_steps_of(line).sum() for line in lines)
+    width_px = abs(sum(map(area_of, lines))) / sum(float(np.abs(_steps_of(line)).sum()) for line in lines)
     lost_share = min(_LOST_SHARE * tolerance_px, _MOST_LOST_SHARE, _MOST_LOST_WITH_EDGE - _EDGE_LOST_PX / width_px)
     mean_px = min(_MEAN * tolerance_px, max(lost_share, _LEAST_LOST_SHARE) * width_px)
     subpaths = []
-    for curves in fit_lines(lines, Limits(tolerance_px, mean_px)):
-        knots = np.stack([np.roll(curves[:, 2], 1, axis=0), curves[:, 0], curves[:, 1]], axis=1)
-        subpaths.append(Subpath(0, True, knots / alpha.shape[::-1]))
+    for curves in fit_lines(lines, (tolerance_px, mean_px)):
+        knots = np.stack([np.roll(curves[:, 2], 1), curves[:, 0], curves[:, 1]], axis=1)
+        subpaths.append(Subpath(0, True, np.stack([knots.real, knots.imag], axis=2) / alpha.shape[::-1]))
     return PenPath(_NAME, tuple(subpaths))
 
 
-def trace_contours(alpha: NDArray[np.float32]) -> list[Points]:
+def trace_contours(alpha: NDArray[np.float32]) -> list[_Complex]:
     """Closed lines around a garment, its islands and its holes; outside the picture is background.
 
     Returns:
-        Lines `(N, 2)` of x and y in pixels from the picture's upper left corner, points at most a pixel and a half
-        apart, the first not repeated at the end.
+        Lines `(N,)` complex, in pixels from the picture's upper left corner, points at most a pixel and a half apart,
+        the first not repeated at the end.
     """
-    from contourpy import FillType, contour_generator
+    from contourpy import contour_generator
 
     box = bounding_box(alpha >= _LEVEL)
     if box is None:
@@ -96,26 +88,23 @@ def trace_contours(alpha: NDArray[np.float32]) -> list[Points]:
     window = _straightened(np.pad(alpha[area], _REACH))
     offset = np.array([area[1].start, area[0].start]) - _REACH + 0.5
     found = []
-    groups: Any = contour_generator(z=window, fill_type=FillType.OuterOffset).filled(_LEVEL, np.inf)
-    for points, ends in zip(*groups, strict=True):
-        for start, end in pairwise(ends):
-            line = np.clip(points[start : end - 1] + offset, 0, alpha.shape[::-1])
-            line = line[_steps_of(line) > _LEAST_STEP_PX]
-            if len(line) >= _LEAST_POINTS and abs(area_of(line)) >= _LEAST_AREA_PX:
-                found.append(line)
+    closed: Any = contour_generator(z=window).lines(_LEVEL)
+    for points in closed:
+        line = np.clip(points[:-1] + offset, 0, alpha.shape[::-1]) @ (1, 1j)
+        line = line[np.abs(_steps_of(line)) > _LEAST_STEP_PX]
+        if len(line) >= _LEAST_POINTS and abs(area_of(line)) >= _LEAST_AREA_PX:
+            found.append(line)
     return found
 
 
-def area_of(line: Points) -> float:
+def area_of(line: _Complex) -> float:
     """Signed area inside a closed line; a hole's has the other sign."""
-    following = np.roll(line, -1, axis=0)
-    return float((line[:, 0] * following[:, 1] - line[:, 1] * following[:, 0]).sum()) / 2
+    return float((line.conj() * np.roll(line, -1)).imag.sum()) / 2
 
 
-def _steps_of(line: Points) -> _Numbers:
-    """Lengths of the steps to each point of a closed line from the one before."""
-    lengths: _Numbers = np.hypot(*(line - np.roll(line, 1, axis=0)).T)
-    return lengths
+def _steps_of(line: _Complex, reach: int = 1) -> _Complex:
+    """To each point of a closed line from the one that is so many before."""
+    return line - np.roll(line, reach)
 
 
 def _straightened(alpha: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -134,11 +123,7 @@ def _straightened(alpha: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 class Contours(NamedTuple):
-    """Closed lines one behind another, each from a joint back to it: that point stands at both ends.
-
-    Points and vectors are complex numbers, x + iy: of the product of one, conjugated, and another the real part is
-    their scalar product, the imaginary part their cross product.
-    """
+    """Closed lines one behind another, each from a joint back to it: that point stands at both ends."""
 
     points: _Complex  # `(N,)`
     leaving: _Complex  # `(N,)`, direction of the line behind each point, of length 1
@@ -147,25 +132,27 @@ class Contours(NamedTuple):
     line: _Places  # `(N,)`, which line each point is of
 
 
-def contours_of(lines: list[Points]) -> Contours:
+def contours_of(lines: list[_Complex]) -> Contours:
     """Closed lines with their sharp corners, which are put where the sides to the left and right meet, as joints.
 
     A line with fewer than two corners gets joints that halve it, for no curve can end where it began. Of at least one
-    line `(N, 2)`, the first point is not repeated, and no two neighbours are equal.
+    line `(N,)`, the first point is not repeated, and no two neighbours are equal.
     """
     parts = []
-    for number, xy in enumerate(lines):
-        line = xy[:, 0] + 1j * xy[:, 1]
+    for number, line in enumerate(lines):
         num_points, corners = len(line), _find_corners(line)
-        line[corners] = [_meeting_point(line, corner) for corner in corners]
-        reach = np.full(num_points, min(_REACH, num_points // 4))
-        for away in range(_REACH):  # no direction is taken across a corner
+        last, first, start, end = (line.take(corners + away, mode="wrap") for away in (-1, -1 - _REACH, 1, 1 + _REACH))
+        side, other = last - first, end - start
+        cross = (side.conj() * other).imag
+        met = last + side * (((start - last).conj() * other).imag / np.where(np.abs(cross) < 1e-3, np.nan, cross))
+        line = line.copy()
+        line[corners] = np.where(np.abs(met - line[corners]) < _CORNER_MOVES_PX, met, line[corners])
+        here, reach = np.arange(num_points), np.full(num_points, min(_REACH, num_points // 4))
+        for away in range(1, _REACH):  # no direction is taken across a corner
             reach[(corners - away) % num_points] = reach[(corners + away) % num_points] = away
-        here = np.arange(num_points)
-        along = line[(here + reach) % num_points] - line[here - reach]
-        leaving, arriving = along.copy(), along
-        leaving[corners] = line[(corners + _REACH) % num_points] - line[corners]
-        arriving[corners] = line[corners] - line[corners - _REACH]
+        arriving = line[(here + reach) % num_points] - line[here - reach]
+        leaving = arriving.copy()
+        arriving[corners], leaving[corners] = side, other
         joints = corners if len(corners) > 1 else (corners.sum() + np.array([0, num_points // 2])) % num_points
         around = (np.arange(num_points + 1) + joints.min()) % num_points
         directions = (vectors[around] / np.maximum(np.abs(vectors[around]), 1e-12) for vectors in (leaving, arriving))
@@ -177,31 +164,19 @@ def _find_corners(line: _Complex) -> _Places:
     """Where a closed line turns sharply; of neighbours, the sharpest."""
     if len(line) <= 4 * _REACH:
         return np.empty(0, np.intp)
-    before, after = line - np.roll(line, _REACH), np.roll(line, -_REACH) - line
-    turns = np.degrees(np.abs(np.angle(before.conj() * after)))
+    before = _steps_of(line, _REACH)
+    turns = np.degrees(np.abs(np.angle(before.conj() * np.roll(before, -_REACH))))
     turns += np.linspace(0, 1e-6, len(line))  # no two are equal
     sharpest = np.max([np.roll(turns, shift) for shift in range(-_APART, _APART + 1)], axis=0)
     return np.flatnonzero((turns == sharpest) & (turns >= _CORNER_DEGREES))
 
 
-def _meeting_point(line: _Complex, corner: int) -> complex:
-    """Where the sides to the left and right of a corner meet, if that is near it."""
-    around = np.arange(_ROUNDED, _ROUNDED + _REACH + 1, _REACH)
-    (last, first), (start, end) = line[corner - around], line[(corner + around) % len(line)]
-    side, other, here = last - first, end - start, complex(line[corner])
-    cross = (side.conj() * other).imag
-    if abs(cross) < 1e-3:
-        return here
-    met = complex(first + side * (((start - first).conj() * other).imag / cross))
-    return met if abs(met - here) < _CORNER_MOVES_PX else here
-
-
-def fit_lines(lines: list[Points], limits: Limits) -> list[Points]:
-    """Smooth curves around closed lines, with sharp joints at their corners only.
+def fit_lines(lines: list[_Complex], limits_px: tuple[float, float]) -> list[_Complex]:
+    """Smooth curves around closed lines, with sharp joints at their corners only; limits as for `fit_curves`.
 
     Returns:
-        `(K, 4, 2)` for each line: start, two control points and end of each curve, which is the next one's start;
-        at least two.
+        `(K, 4)` for each line: start, two control points and end of each curve, which is the next one's start; at
+        least two.
     """
     contours = contours_of(lines)
     knots = np.arange(len(contours.points))
@@ -209,7 +184,7 @@ def fit_lines(lines: list[Points], limits: Limits) -> list[Points]:
     while True:
         new = np.flatnonzero(np.isnan(error[knots]))
         if len(new):
-            error[knots[new]] = fit_curves(contours, knots[new - 1], knots[new + 1], limits)[1]
+            error[knots[new]] = fit_curves(contours, knots[new - 1], knots[new + 1], limits_px)[1]
         here = error[knots]
         gone = (here <= 1) & (here < np.roll(here, 1)) & (here <= np.roll(here, -1))
         if not gone.any():
@@ -219,13 +194,16 @@ def fit_lines(lines: list[Points], limits: Limits) -> list[Points]:
         knots = knots[~gone]
     line = contours.line[knots]
     within = line[:-1] == line[1:]
-    curves, _ = fit_curves(contours, knots[:-1][within], knots[1:][within], limits)
-    xy = np.stack([curves.real, curves.imag], axis=2)
-    return np.split(xy, np.searchsorted(line[:-1][within], range(1, len(lines))))
+    curves, _ = fit_curves(contours, knots[:-1][within], knots[1:][within], limits_px)
+    return np.split(curves, np.searchsorted(line[:-1][within], range(1, len(lines))))
 
 
-def fit_curves(contours: Contours, first: _Places, last: _Places, limits: Limits) -> tuple[_Complex, _Numbers]:
+def fit_curves(
+    contours: Contours, first: _Places, last: _Places, limits_px: tuple[float, float]
+) -> tuple[_Complex, _Numbers]:
     """One curve for each row of points of a line, from its `first` to its `last`, `(K,)`; there is at least one.
+
+    The limits are how far points may lie from their curve: the farthest, and all on average.
 
     Returns:
         Curves `(K, 4)` complex, and their errors `(K,)`: 1 where a limit is just kept, more where one is broken.
@@ -233,59 +211,38 @@ def fit_curves(contours: Contours, first: _Places, last: _Places, limits: Limits
     num_points = last - first + 1
     row, number = count_up(num_points)
     starts = np.cumsum(num_points) - num_points
+
+    def sums(values: NDArray[Any]) -> NDArray[Any]:
+        return np.add.reduceat(values, starts)
+
     near = contours.points[first[row] + number]
-    ends = np.stack([contours.points[first], contours.leaving[first], -contours.arriving[last], contours.points[last]])
+    start, end = contours.points[first], contours.points[last]
+    ahead, back, chord = contours.leaving[first], -contours.arriving[last], np.abs(end - start)
     steps = np.abs(np.diff(near, prepend=0))
     steps[starts] = 0
     length = np.cumsum(steps)
-    place = (length - length[starts][row]) / np.add.reduceat(steps, starts)[row]  # of each point on its curve, 0 to 1
-    best, least = np.zeros((4, len(first)), np.complex128), np.full(len(first), np.inf)
+    place = (length - length[starts][row]) / sums(steps)[row]  # of each point on its curve, 0 to 1
     for _ in range(_ROUNDS):
         left = 1 - place
         weights = np.stack([left**3, 3 * place * left**2, 3 * place**2 * left, place**3])
-        curves = _least_squares(ends, near, weights, row, starts)
+        # The handles' lengths by least squares, where that makes sense.
+        _, one, two, _ = weights
+        missing = near - (weights[0] + one) * start[row] - (two + weights[3]) * end[row]
+        square, other, mixed = sums(one**2), sums(two**2), sums(one * two) * (ahead.conj() * back).real
+        rise, fall = (ahead.conj() * sums(one * missing)).real, (back.conj() * sums(two * missing)).real
+        lengths = np.stack([rise * other - fall * mixed, fall * square - rise * mixed])
+        lengths /= np.maximum(square * other - mixed**2, 1e-12 * square * other + 1e-30)
+        is_sound = ((lengths > _SHORTEST_HANDLE * chord) & (lengths < _LONGEST_HANDLE * chord)).all(axis=0)
+        lengths = np.where(is_sound, lengths, chord / 3)
+        curves = np.stack([start, start + lengths[0] * ahead, end + lengths[1] * back, end])
         gaps = (weights * curves[:, row]).sum(axis=0) - near
         distance = np.abs(gaps)
-        mean = np.add.reduceat(distance, starts) / num_points
-        errors = np.maximum(np.maximum.reduceat(distance, starts) / limits.farthest_px, mean / limits.mean_px)
-        better = (errors < least) & (least > 1)
-        best[:, better], least[better] = curves[:, better], errors[better]
-        if (least <= 1).all():
+        farthest, mean = np.maximum.reduceat(distance, starts), sums(distance) / num_points
+        errors = np.maximum(farthest / limits_px[0], mean / limits_px[1])
+        if (errors <= 1).all():
             break
         # One step of Newton's method for each point's foot on its curve.
-        rise, bend = 3 * np.diff(curves, axis=0)[:, row], 6 * np.diff(curves, n=2, axis=0)[:, row]
-        speed = left**2 * rise[0] + 2 * place * left * rise[1] + place**2 * rise[2]
-        turn = left * bend[0] + place * bend[1]
-        slope = (speed.conj() * speed + gaps.conj() * turn).real
-        step = np.divide((gaps.conj() * speed).real, slope, out=np.zeros_like(place), where=slope > 1e-12)
-        place = np.clip(place - step, 0, 1)
-    return best.T, least
-
-
-def _least_squares(ends: _Complex, near: _Complex, weights: _Numbers, row: _Places, starts: _Places) -> _Complex:
-    """Curves `(4, K)` nearest to the points, whose handles are only free in their lengths.
-
-    Args:
-        ends: `(4, K)`: start, direction of the handle there, direction of the handle at the end, end.
-        near: `(N,)`, the points of all curves.
-        weights: `(4, N)`, of a curve's four points where each point is nearest to it.
-        row: `(N,)`, which curve each point belongs to.
-        starts: `(K,)`, the first point of each.
-    """
-    start, leaving, back, end = ends
-    _, first, second, _ = weights
-    missing = near - (weights[0] + first) * start[row] - (second + weights[3]) * end[row]
-
-    def sums(values: _Numbers) -> _Numbers:
-        return np.add.reduceat(values, starts)
-
-    square, other, mixed = sums(first**2), sums(second**2), sums(first * second * (leaving.conj() * back).real[row])
-    ahead, behind = sums(first * (missing.conj() * leaving[row]).real), sums(second * (missing.conj() * back[row]).real)
-    determinant = square * other - mixed**2
-    is_solvable = determinant > 1e-12 * square * other
-    determinant[~is_solvable] = 1
-    lengths = np.stack([ahead * other - behind * mixed, behind * square - ahead * mixed]) / determinant
-    chord = np.abs(end - start)
-    is_sound = is_solvable & ((lengths > _SHORTEST_HANDLE * chord) & (lengths < _LONGEST_HANDLE * chord)).all(axis=0)
-    lengths = np.where(is_sound, lengths, chord / 3)
-    return np.stack([start, start + lengths[0] * leaving, end + lengths[1] * back, end])
+        rises = 3 * np.diff(curves, axis=0)[:, row]
+        speed = left**2 * rises[0] + 2 * place * left * rises[1] + place**2 * rises[2]
+        place = np.clip(place - (gaps.conj() * speed).real / np.maximum(np.abs(speed) ** 2, 1e-12), 0, 1)
+    return curves.T, errors
