@@ -310,9 +310,10 @@ def run_batches(
     runtime = replace(runtime, threads=workers.threads, streams=runtime.streams or num_cutting)
     assignment = replace(assignment, config=replace(assignment.config, runtime=runtime))
     batches = deque(batches_of(groups, workers.batch))
-    num_workers, most_failed = min(workers.num, len(batches)), max(4, math.ceil(_TOLERATED * len(batches)))
+    num_workers = min(workers.num, len(batches))
     # One more is read and one written meanwhile. What is tried alone must not die because of what is beside it.
     num_ahead = min(num_cutting + 2, math.ceil(len(batches) / num_workers)) if workers.batch > 1 else 1
+    most_failed = num_ahead * max(4, math.ceil(_TOLERATED * len(batches)))  # a worker takes all that it has with it
     kind: Any = ray.remote(Worker).options(
         num_cpus=max(workers.threads, 1),
         num_gpus=1 if workers.on_gpu else None,
