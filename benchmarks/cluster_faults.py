@@ -128,11 +128,11 @@ def object_store(faults: tuple[float, float, float], given: str) -> Iterator[tup
 
 
 def kill_a_worker(family: Family, counts: Counter[str]) -> None:
-    """End one of the processes that cut, read or write, as a machine that vanishes would."""
-    workers = [(pid, name) for pid, name in family.members.items() if name.startswith("ray::Map")]
+    """End one of the processes that cut, as a machine that vanishes would."""
+    workers = [(pid, name) for pid, name in family.members.items() if name.startswith("ray::Worker")]
     if workers:
         pid, name = random.choice(workers)
-        counts[name.split("(")[-1].partition(")")[0]] += 1
+        counts[name] += 1
         os.kill(pid, signal.SIGKILL)
 
 

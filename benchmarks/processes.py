@@ -78,13 +78,8 @@ class Family:
         return sum(self.seconds.values())
 
     def by_kind(self, seconds: dict[int, float]) -> dict[str, float]:
-        """Seconds by process as those that cut, read, write, of the command itself, and of Ray's own processes."""
-        kinds = {
-            "CutBatch": "cut",
-            "read_batch": "read and write",
-            "write_batch": "read and write",
-            "garmentcut": "command",
-        }
+        """Seconds by process as those that cut, of the command itself, and of Ray's own processes."""
+        kinds = {"ray::Worker": "cut", "garmentcut": "command"}
         sums: defaultdict[str, float] = defaultdict(float)
         for pid, used in seconds.items():
             name = self.names.get(pid, "")

@@ -1,4 +1,4 @@
-"""What Ray itself costs while workers work: the stages of `cut --ray`, but each only sleeps as long as it would take.
+"""What Ray itself costs while workers work: those of `cut --ray`, but they only sleep as long as it would take.
 
     python benchmarks/ray_idle.py [WORKERS [SECONDS]]
 
@@ -8,6 +8,7 @@ do. A cutting worker takes 4.4 s a batch of four photos. Needs the extra `cluste
 
 import os
 import sys
+import threading
 import time
 from typing import Any
 
@@ -15,39 +16,33 @@ from rich.console import Console
 
 from garmentcut.cluster import run
 from garmentcut.cluster.run import Workers, connected, run_batches
-from garmentcut.cluster.stages import Assignment
+from garmentcut.cluster.worker import Assignment
 from garmentcut.config import Config, load_config
 from processes import Family
 
 _CONSOLE = Console(width=110)
-_BATCH, _BATCH_S, _TRANSFER_S = 4, 4.4, 0.02
+_BATCH, _BATCH_S = 4, 4.4
 
 
-def transfer(batch: Any, **_assignment: Any) -> Any:
-    """Read, or write."""
-    time.sleep(_TRANSFER_S)
-    return batch
+class Sleeper:
+    """A worker that sleeps."""
 
+    def __init__(self, *_arguments: Any) -> None:
+        self._cutting = threading.Lock()
 
-class Cut:
-    """Cut."""
-
-    def __init__(self, **_arguments: Any) -> None:
-        pass
-
-    def __call__(self, batch: Any) -> Any:
+    def cut(self, batch: Any) -> Any:
         """The batch, later."""
-        time.sleep(_BATCH_S)
+        with self._cutting:
+            time.sleep(_BATCH_S * bool(batch))
         return batch
 
 
 def main(workers: int, seconds: float) -> None:
     """Run, and print who has used how much."""
-    for name, stage in (("read_batch", transfer), ("CutBatch", Cut), ("write_batch", transfer)):
-        setattr(run, name, stage)
+    setattr(run, "Worker", Sleeper)  # noqa: B010
     num_batches = round(seconds / _BATCH_S * workers) + 2 * workers
     groups: Any = [(f"{number}",) for number in range(num_batches * _BATCH)]
-    family, assignment = Family(os.getpid()), Assignment("/nowhere", 1, "none", "", Config())
+    family, assignment = Family(os.getpid()), Assignment("/nowhere", 1, Config())
     begin: dict[int, float] = {}
     team = Workers(workers, 1, on_gpu=False, batch=_BATCH)
     with connected("local", load_config(overrides={"cluster.workers": workers})):

@@ -21,6 +21,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -120,15 +121,13 @@ class Cluster:
         nodes: machines whose networks they share.
         batch: photos given to one at a time.
         start_s: until the first photo is begun.
-        readers: tasks that read, and as many that write.
-        requests: at a time, of each of these.
+        requests: at a time, of each of these that reads or writes.
     """
 
     workers: int
     nodes: int = 1
     batch: int = 4
     start_s: float = 20.0
-    readers: int = 1
     requests: int = 8
 
 
@@ -138,7 +137,7 @@ class Outcome:
 
     Attributes:
         wall_s: from the start to the last row.
-        busy: share of their time that readers, workers and writers were at work.
+        busy: share of their time that workers read, cut and wrote.
     """
 
     wall_s: float
@@ -151,17 +150,16 @@ class Outcome:
 
 
 def simulate(cluster: Cluster, sizes: Sizes, num_photos: int, assumed: Assumptions, *, seed: int = 0) -> Outcome:
-    """Run batches through read, cut and write; a stage's next batch begins when one of its servers is free.
+    """Run batches through read, cut and write; a worker does each with one batch at a time.
 
-    Every server takes the batch that came first. Readers stop when two batches a worker wait: that is Ray's
-    back-pressure. Reading and writing are slowed down where all of them together would ask for more than the network or
-    the store gives.
+    Every worker takes the batch that came first. They stop to read when three batches each are under way. Reading and
+    writing are slowed down where all of them together would ask for more than the network or the store gives.
     """
-    draw, servers = random.Random(seed), {"read": cluster.readers, "cut": cluster.workers, "write": cluster.readers}
-    free = {stage: [0.0 if stage != "cut" else cluster.start_s] * num for stage, num in servers.items()}
+    draw, stages = random.Random(seed), ("read", "cut", "write")
+    free = {stage: [cluster.start_s] * cluster.workers for stage in stages}
     for heap in free.values():
         heapq.heapify(heap)
-    busy, begun_cutting, last = dict.fromkeys(servers, 0.0), list[float](), 0.0
+    busy, begun_cutting, last = dict.fromkeys(stages, 0.0), list[float](), 0.0
     for number in range(math.ceil(num_photos / cluster.batch)):
         photos = min(cluster.batch, num_photos - number * cluster.batch)
         # As many batches may be ahead as wait for workers or are under way: then reading stops.
@@ -180,7 +178,7 @@ def simulate(cluster: Cluster, sizes: Sizes, num_photos: int, assumed: Assumptio
             heapq.heappush(free[stage], ready)
             busy[stage] += needed
         last = max(last, ready)
-    return Outcome(last, {stage: total / servers[stage] / last for stage, total in busy.items()})
+    return Outcome(last, {stage: total / cluster.workers / last for stage, total in busy.items()})
 
 
 def _transfer_s(
@@ -188,9 +186,9 @@ def _transfer_s(
 ) -> float:
     """Seconds of a batch's requests: their latency, and its share of the cluster's network and the store's rate."""
     waits = math.ceil(requests / cluster.requests) * assumed.latency_s
-    per_node = cluster.readers / cluster.nodes
+    per_node = cluster.workers / cluster.nodes
     wire = photos * megabytes * 8 / 1000 / assumed.node_gbit_s * per_node
-    return max(waits, wire, requests / requests_s * cluster.readers)
+    return max(waits, wire, requests / requests_s * cluster.workers)
 
 
 def read_sizes(results: Path, *, other_s: float, mean_s: float) -> Sizes:
@@ -262,9 +260,7 @@ def show_bottlenecks(sizes: Sizes, assumed: Assumptions) -> None:
             (replace(quick, photo_mb=large.photo_mb, cutout_mb=large.cutout_mb), True),
         ):
             nodes = workers if on_gpu else max(workers // 16, 1)
-            shape = Cluster(
-                workers, nodes=nodes, batch=16 if on_gpu else 4, readers=workers if on_gpu else math.ceil(workers / 4)
-            )
+            shape = Cluster(workers, nodes=nodes, batch=16 if on_gpu else 4)
             num = min(int(900 * workers / kind.mean_s), _PHOTOS)
             outcome = simulate(shape, kind, num, assumed)
             rate = num / (outcome.wall_s - shape.start_s)
@@ -330,15 +326,12 @@ def check(folders: Sequence[Path], assumed: Assumptions) -> None:
 
 def show_driver(num: int = 100_000) -> None:
     """Seconds and memory of the driver for names, rows and Parquet; all it does grows with the number of photos."""
-    from pathlib import PurePosixPath
-
-    from garmentcut.cluster.ledger import Ledger, LedgerRow, parquet_bytes, read_parquet
+    from garmentcut.cluster.ledger import Ledger, parquet_bytes, read_parquet
     from garmentcut.cluster.run import plan_run
-    from garmentcut.cluster.stages import Assignment
-    from garmentcut.cluster.storage import StoredPhoto, open_storage
-    from garmentcut.config import Config
+    from garmentcut.cluster.storage import open_storage
+    from garmentcut.prediction.cutter import Cutter
+    from garmentcut.prediction.folder import FolderCutter
     from garmentcut.prediction.results import Row
-    from garmentcut.prediction.verdict import Judge
 
     def drawn(digits: int) -> str:
         return f"{random.getrandbits(4 * digits):0{digits}x}"
@@ -347,20 +340,19 @@ def show_driver(num: int = 100_000) -> None:
         resident = int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6
         _CONSOLE.print(f"{what}: {time.process_time() - began:.1f} s; the process then holds {resident:.0f} MB")
 
-    began = time.process_time()
-    places = [PurePosixPath(f"{number // 1000}/{number}_Front") for number in range(num)]
-    photos = [StoredPhoto(f"s3://bucket/photos/{place}.jpg", place, 500_000, 10**18, drawn(32)) for place in places]
+    folder, began = FolderCutter(Cutter.load(), Path()), time.process_time()
+    places = [f"{number // 1000}/{number}_Front" for number in range(num)]
+    listed: dict[str, Any] = {"input_bytes": 500_000, "input_mtime_ns": 10**18}
+    photos = [Row(f"s3://bucket/photos/{place}.jpg", place, **listed, input_etag=drawn(32)) for place in places]
     report(f"{num:,} photos as listed", began)
-    ledger = Ledger(open_storage("/nowhere/at/all"))
-    assignment = Assignment("/nowhere/at/all", 1, "none", "0" * 16, Config())
-    plan = plan_run(photos, ledger, assignment, Judge(None))  # type: ignore[arg-type]
+    plan = plan_run(photos, Ledger(open_storage("/nowhere/at/all")), folder)
     report(f"planned, {plan.num_todo:,} to do", began)
     rows = [
-        Row(photo.input, str(photo.place), (name,), input_sha256=drawn(64), written={name: (drawn(64),)})
+        replace(photo, outputs=(name,), input_sha256=drawn(64), written={name: (drawn(64),)})
         for photo in photos
         for name in [f"{photo.place}.png"]
     ]
-    content = parquet_bytes(LedgerRow(row, photo.etag) for row, photo in zip(rows, photos, strict=True))
+    content = parquet_bytes(rows)
     report(f"rows as {len(content) / 1e6:.1f} MB of Parquet", began)
     again = len(list(read_parquet(content)))
     report(f"{again:,} rows read back", began)

@@ -1,5 +1,5 @@
-"""A model that finds red cloth, photos of it, an S3 server on loopback, and runs without Ray: the stages one after
-another in this process."""
+"""A model that finds red cloth, photos of it, an S3 server on loopback, and runs without Ray: a worker in
+this process."""
 
 import logging
 import os
@@ -13,7 +13,7 @@ from PIL import Image
 
 from garmentcut.cluster import run as run_module
 from garmentcut.cluster.run import ClusterCutter, Workers, batches_of
-from garmentcut.cluster.stages import CutBatch, packed, read_batch, unpacked, write_batch
+from garmentcut.cluster.worker import Worker
 from garmentcut.config import load_config
 from garmentcut.model.card import ModelCard, with_card
 from garmentcut.prediction.cutter import Cutter
@@ -107,14 +107,14 @@ def run_batches_here(groups, model, assignment, workers):
     """What `garmentcut.cluster.run.run_batches` does, in this process."""
     config = replace(assignment.config, runtime=replace(assignment.config.runtime, threads=1, streams=1))
     assignment = replace(assignment, config=config)
-    cut = CutBatch(model, assignment)
+    worker = Worker(model, assignment)
     for batch in batches_of(groups, workers.batch):
-        yield from unpacked(write_batch(cut(read_batch(packed(list(batch)), assignment)), assignment))
+        yield from worker.cut(batch)
 
 
 @pytest.fixture
 def new_run(red_model, monkeypatch):
-    """new_run(out, **settings): a run whose stages are done in this process."""
+    """new_run(out, **settings): a run whose worker is in this process."""
     monkeypatch.setattr(run_module, "run_batches", run_batches_here)
     cutter = Cutter.load(red_model)
 

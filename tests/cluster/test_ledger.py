@@ -5,20 +5,18 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
 from garmentcut.cluster.ledger import (
-    ETAG,
     PENDING,
     RESULTS,
     RUNS,
     Lease,
     Ledger,
-    LedgerRow,
     announce,
     finish,
     parquet_bytes,
@@ -38,8 +36,8 @@ def target(request, tmp_path):
 
 
 def entry_of(name, digest="1", *, options="o", status="ok"):
-    row = Row(name, name, (f"{name}.png",), status, options=options, written={f"{name}.png": (digest,)})
-    return LedgerRow(row, "etag" if status == "ok" else "")
+    written = {f"{name}.png": (digest,)}
+    return Row(name, name, (f"{name}.png",), status, options=options, written=written, input_etag="etag")
 
 
 def write(target, run, *rows, finished=True):
@@ -49,7 +47,7 @@ def write(target, run, *rows, finished=True):
 
 
 def names(target, folder):
-    return sorted(found.name for found in target.walk(folder))
+    return sorted(target.walk(folder))
 
 
 def test_rows_of_parts_and_none_twice(target):
@@ -64,7 +62,7 @@ def test_rows_of_parts_and_none_twice(target):
 def test_the_later_run_counts_and_all_hashes_are_kept(target):
     write(target, 1, entry_of("a", "old", options="before"))
     write(target, 2, entry_of("a", "new", options="now"))
-    row = Ledger.read(target).rows["a"].row
+    row = Ledger.read(target).rows["a"]
     assert (row.options, row.written) == ("now", {"a.png": ("old", "new")})
 
 
@@ -72,9 +70,9 @@ def test_what_was_only_announced_is_done_again_but_its_hashes_are_known(target):
     write(target, 1, entry_of("a", "old"))
     write(target, 2, entry_of("a", "new"), entry_of("b"), finished=False)
     known = Ledger.read(target).rows
-    assert {name: each.row.status for name, each in known.items()} == {"a": "pending", "b": "pending"}
-    assert known["a"].row.written == {"a.png": ("old", "new")}
-    assert known["b"].row.written == {"b.png": ("1",)}
+    assert {name: each.status for name, each in known.items()} == {"a": "pending", "b": "pending"}
+    assert known["a"].written == {"a.png": ("old", "new")}
+    assert known["b"].written == {"b.png": ("1",)}
 
 
 def test_an_announcement_that_outlived_its_end_changes_nothing(target):
@@ -138,10 +136,10 @@ def test_a_folder_has_results_jsonl_too_and_what_folder_runs_did_since_counts(tm
     Ledger.read(target).join(1)
     lines = (tmp_path / "results.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == [
-        json.loads(json.dumps(asdict(each.row))) for each in (entry_of("a"), entry_of("b"))
+        json.loads(json.dumps(asdict(each))) for each in (entry_of("a"), entry_of("b"))
     ]
-    Journal(Path(tmp_path)).append(replace(entry_of("a", "2", options="later").row))
-    row = Ledger.read(target).rows["a"].row
+    Journal(Path(tmp_path)).append(entry_of("a", "2", options="later"))
+    row = Ledger.read(target).rows["a"]
     assert (row.options, row.written) == ("later", {"a.png": ("1", "2")})
 
 
@@ -250,19 +248,19 @@ FULL = Row(
     doubt=0.25,
     verdict="review",
     reasons=("faint straps",),
+    input_etag="mark",
 )
 
 
 @pytest.mark.parametrize("row", [FULL, Row("/photos/b.jpg"), Row("/c.jpg", status="failed", reason="damaged")])
 def test_a_row_comes_back_as_it_was(row):
-    assert list(read_parquet(parquet_bytes([LedgerRow(row, "mark")]))) == [LedgerRow(row, "mark")]
+    assert list(read_parquet(parquet_bytes([row]))) == [row]
 
 
-def test_the_columns_are_those_of_results_jsonl_and_the_mark():
-    table = pq.read_table(io.BytesIO(parquet_bytes([LedgerRow(FULL)])))
-    assert table.column_names == [*(field.name for field in fields(Row)), ETAG]
-    plain = json.loads(json.dumps(asdict(FULL)))
-    assert {**table.to_pylist(maps_as_pydicts="strict")[0], ETAG: None} == {**plain, ETAG: None}
+def test_the_columns_are_those_of_results_jsonl():
+    table = pq.read_table(io.BytesIO(parquet_bytes([FULL])))
+    assert table.column_names == [field.name for field in fields(Row)]
+    assert table.to_pylist(maps_as_pydicts="strict")[0] == json.loads(json.dumps(asdict(FULL)))
 
 
 def test_none_is_a_file_too():

@@ -1,4 +1,4 @@
-"""The stages on Ray itself: minutes where others use the processor too."""
+"""Workers on Ray itself: minutes where others use the processor too."""
 
 import json
 import os
@@ -6,14 +6,17 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 
 from garmentcut.cluster.ledger import Ledger
-from garmentcut.cluster.run import connected
+from garmentcut.cluster.run import connected, run_batches
 from garmentcut.cluster.storage import open_storage
+from garmentcut.cluster.worker import Assignment, Job
 from garmentcut.config import Config, load_config
 from garmentcut.errors import RunError
+from garmentcut.prediction.results import Row
 
 ray = pytest.importorskip("ray")
 
@@ -42,10 +45,10 @@ def test_the_command_on_s3_twice(photos, bucket, red_model):
     assert (summary["out"], summary["results"]) == (f"{bucket}/cut", f"{bucket}/cut/results")
     assert summary["failures"][0]["input"] == f"{bucket}/photos/broken.jpg"
     rows = Ledger.read(open_storage(f"{bucket}/cut")).rows
-    assert sum(kept.row.ok for kept in rows.values()) == 5
-    names = {found.name for found in open_storage(f"{bucket}/cut").walk() if found.name.endswith(".png")}
+    assert sum(row.ok for row in rows.values()) == 5
+    names = {name for name in open_storage(f"{bucket}/cut").walk() if name.endswith(".png")}
     assert names == {"a_Back.png", "a_Front.png", "b_Front.png", "c.png", "deep/b_Back.png"}
-    open_storage(f"{bucket}/photos").delete(["broken.jpg"])
+    open_storage(f"{bucket}/photos").delete("broken.jpg")
     code, summary = finish(start(*args))
     assert (code, summary["cut"], summary["skipped"], summary["failed"]) == (0, 0, 5, 0)
 
@@ -90,15 +93,29 @@ def test_a_cluster_without_room_and_one_that_is_not_there():
         pass
 
 
-def test_processes_that_wait_are_not_ended_between_batches():
-    @ray.remote(num_cpus=0)
-    def where():
-        time.sleep(2)  # all at once, each in a process of its own
-        return os.getpid()
+def test_a_worker_that_dies_comes_back_and_one_that_cannot_begin_ends_the_run(monkeypatch):
+    monkeypatch.setattr("garmentcut.cluster.run.Worker", Mortal)
+    monkeypatch.setattr("garmentcut.cluster.run._TRIES", 1)
+    groups = [(Job(Row(str(number))),) for number in range(9)]
+    config = load_config(overrides={"cluster.workers": 1})
+    assignment = Assignment("/nowhere", 1, config)
+    with connected("local", config) as workers:
+        rows = list(run_batches(groups, None, assignment, workers))
+        assert {row.input for row in rows} <= set("45678")  # the others are given to the worker with their murderer
+        rows = list(run_batches(groups, None, assignment, replace(workers, batch=1)))
+        assert sorted(row.input for row in rows) == ["0", *"2345678"]
+        with pytest.raises(RunError, match="no model; run again to go on"):
+            list(run_batches(groups, b"", assignment, workers))
 
-    with connected("local", load_config(overrides={"cluster.workers": 1})):
-        at_first = set(ray.get([where.remote() for _ in range(6)]))
-        time.sleep(4)
-        again = set(ray.get([where.remote() for _ in range(6)]))
-    assert len(at_first) > 3  # more than this cluster has cores
-    assert again <= at_first
+
+class Mortal:
+    """A worker that photo 1 kills."""
+
+    def __init__(self, model, *_arguments):
+        if model is not None:
+            raise ValueError("no model")
+
+    def cut(self, jobs):
+        if any(job.row.input == "1" for job in jobs):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return [job.row for job in jobs]

@@ -1,6 +1,6 @@
 import os
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,16 +9,14 @@ from PIL import Image
 from garmentcut.cluster import run as run_module
 from garmentcut.cluster.ledger import RESULTS, Ledger
 from garmentcut.cluster.run import Workers, plan_run
-from garmentcut.cluster.stages import Assignment, CutBatch, packed, read_batch, unpacked
-from garmentcut.cluster.storage import StoredPhoto, open_storage
-from garmentcut.config import Config
+from garmentcut.cluster.storage import open_storage
+from garmentcut.cluster.worker import Worker
 from garmentcut.errors import ConfigError, SourceError
 from garmentcut.photo.spec import read_specification
 from garmentcut.prediction.cutter import Cutter
 from garmentcut.prediction.folder import FolderCutter
-from garmentcut.prediction.results import Journal
+from garmentcut.prediction.results import Journal, Row
 from garmentcut.prediction.sources import find_sources
-from garmentcut.prediction.verdict import Judge
 
 WORKERS = Workers(1, 1, on_gpu=False, batch=2)
 
@@ -40,7 +38,7 @@ def folder_rows(red_model, photos, out, **options):
 
 
 def comparable(row):
-    return replace(row, input="", input_mtime_ns=0, seconds=0.0)
+    return replace(row, input="", input_mtime_ns=0, input_etag="", seconds=0.0)
 
 
 def test_the_same_rows_and_files_as_a_folder_run(cut_here, places, photos, red_model, tmp_path):
@@ -65,13 +63,13 @@ def test_afterwards_there_is_one_part_and_one_row_a_photo(cut_here, places):
     rows = cut_here(*places)
     target = open_storage(places[1])
     assert len(list(target.walk(RESULTS))) == 1
-    assert {each.row.input.rpartition("/")[2]: each.row for each in Ledger.read(target).rows.values()} == rows
+    assert {row.input.rpartition("/")[2]: row for row in Ledger.read(target).rows.values()} == rows
 
 
 def test_a_second_run_does_only_what_is_not_done(cut_here, places):
     cut_here(*places)
     assert list(cut_here(*places)) == ["broken.jpg"]  # failed ones are tried again
-    open_storage(places[1]).delete(["c.png"])
+    open_storage(places[1]).delete("c.png")
     assert sorted(cut_here(*places)) == ["broken.jpg", "c.png"]
 
 
@@ -121,10 +119,10 @@ def test_a_driver_that_is_killed_loses_nothing_and_doubles_nothing(new_run, plac
     with new_run(places[1]) as run:
         plan = run.plan([places[0]])
         rest = [row.input for row in run.cut(plan, WORKERS)]
-    ok = {each.row.input for each in Ledger.read(open_storage(places[1])).rows.values() if each.row.ok}
+    ok = {row.input for row in Ledger.read(open_storage(places[1])).rows.values() if row.ok}
     assert len(ok) == 5
     assert not {name for name in finished if "broken" not in name} & set(rest)
-    assert set(finished) | set(rest) | set(plan.done) >= ok
+    assert set(finished) | set(rest) | {row.input for row in plan.done} >= ok
 
 
 def test_a_worker_that_is_killed_between_files_and_rows(cut_here, places, monkeypatch):
@@ -134,10 +132,10 @@ def test_a_worker_that_is_killed_between_files_and_rows(cut_here, places, monkey
         def kill(*_args):
             raise KeyboardInterrupt
 
-        patched.setattr("garmentcut.cluster.stages.finish", kill)
+        patched.setattr("garmentcut.cluster.worker.finish", kill)
         cut_here(*places)
     target = open_storage(places[1])
-    left = [found.name for found in target.walk() if found.name.endswith(".png")]
+    left = [name for name in target.walk() if name.endswith(".png")]
     assert left
     target_rows = cut_here(*places)
     assert sum(row.ok for row in target_rows.values()) == 5
@@ -252,18 +250,16 @@ def test_an_output_that_would_be_a_photo_is_refused(cut_here, places):
 
 
 @pytest.mark.parametrize(("of_name", "code"), [("its name holds `//`", "bad_name"), ("", "output_is_photo")])
-def test_a_photo_that_is_not_even_begun_has_a_code(of_name, code):
-    photos = [
-        StoredPhoto("/photos/deep/a.jpg", PurePosixPath("a"), refused=of_name),
-        StoredPhoto("/photos/a.png", PurePosixPath("b")),
-    ]
-    assignment = Assignment("/photos", 1, "red", "0", Config())
-    plan = plan_run(photos, Ledger(open_storage("/photos")), assignment, Judge(None))
-    (job,) = next(group for group in plan.groups if group[0].photo == photos[0])
+def test_a_photo_that_is_not_even_begun_has_a_code(new_run, red_model, tmp_path, of_name, code):
+    refused = Row("/photos/deep/a.jpg", status="failed", code=code, reason=of_name)
+    photos = [refused if of_name else Row("/photos/deep/a.jpg", "a"), Row("/photos/a.png", "b")]
+    folder = FolderCutter(Cutter.load(red_model), tmp_path)
+    plan = plan_run(photos, Ledger(open_storage("/photos")), folder)
+    (job,) = next(group for group in plan.groups if group[0].row.input == photos[0].input)
     reason = of_name or "/photos/a.png is itself one of the photos; choose another --out"
-    assert (job.code, job.refused) == (code, reason)
-    ((loaded,),) = unpacked(read_batch(packed([(job,)]), assignment))
-    assert loaded == job
+    assert (job.row.code, job.row.reason) == (code, reason)
+    with new_run(tmp_path / "out") as run:
+        assert Worker(red_model.read_bytes(), run.assignment).cut([job]) == [job.row]
 
 
 SPECIFICATION = """
@@ -281,7 +277,7 @@ def test_under_a_specification_photos_of_a_garment_are_cut_together(new_run, pho
     specification = read_specification(tmp_path / "customer.toml")
     with new_run(tmp_path / "out", specification=specification) as run:
         plan = run.plan([str(photos)])
-        grouped = [[Path(job.photo.input).stem for job in group] for group in plan.groups]
+        grouped = [[Path(job.row.input).stem for job in group] for group in plan.groups]
         rows = {Path(row.input).name: row for row in run.cut(plan, Workers(1, 1, on_gpu=False, batch=1))}
     assert ["a_Front", "a_Back"] in grouped
     expected = folder_rows(red_model, photos, tmp_path / "plain", specification=specification)
@@ -290,7 +286,7 @@ def test_under_a_specification_photos_of_a_garment_are_cut_together(new_run, pho
     }
     with new_run(tmp_path / "out", specification=specification) as run:
         (tmp_path / "out" / rows["a_Back.png"].outputs[0]).unlink()
-        left = [[Path(job.photo.input).stem for job in group] for group in run.plan([str(photos)]).groups]
+        left = [[Path(job.row.input).stem for job in group] for group in run.plan([str(photos)]).groups]
     assert ["a_Front", "a_Back"] in left  # one of the garment is missing: both are cut
 
 
@@ -312,7 +308,7 @@ def test_scratch_of_killed_workers_is_removed_and_a_workers_own_at_its_end(red_m
     (scratch / "garmentcut-worker-999999999-x").mkdir(parents=True)
     (scratch / f"garmentcut-worker-{os.getpid()}-other").mkdir()
     with new_run(tmp_path / "out") as run:
-        worker = CutBatch(red_model.read_bytes(), run._assignment)
+        worker = Worker(red_model.read_bytes(), run.assignment)
     assert not (scratch / "garmentcut-worker-999999999-x").exists()
     assert len(list(scratch.iterdir())) == 2
     del worker

@@ -1,11 +1,13 @@
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import ClassVar
 
 import pytest
 
 from garmentcut.cluster import storage as module
-from garmentcut.cluster.storage import Storage, is_url, list_photos, local_path, open_storage
-from garmentcut.errors import SourceError
+from garmentcut.cluster.storage import Storage, is_url, list_photos, local_path, open_storage, read_photo
+from garmentcut.config import ReadConfig
+from garmentcut.errors import PhotoError, SourceError
 from garmentcut.prediction.sources import find_sources
 
 
@@ -17,15 +19,15 @@ def storage(request, tmp_path):
 
 
 def test_files_are_written_listed_read_and_removed(storage):
-    assert list(storage.walk()) == []
+    assert storage.walk() == []
     storage.put("deep/a.png", b"first")
     storage.put("deep/a.png", b"other")
     storage.put(".hidden/b", b"x" * 7)
-    assert {found.name: found.num_bytes for found in storage.walk()} == {"deep/a.png": 5, ".hidden/b": 7}
-    assert [found.name for found in storage.walk("deep")] == ["deep/a.png"]
-    assert all(abs(found.mtime_ns / 1e9 - datetime.now(UTC).timestamp()) < 3600 for found in storage.walk())
+    assert sorted(storage.walk()) == [".hidden/b", "deep/a.png"]
+    assert storage.walk("deep") == ["deep/a.png"]
     assert storage.read("deep/a.png") == b"other"
-    storage.delete(["deep/a.png", "never/there"])
+    for name in ("deep/a.png", "never/there"):
+        storage.delete(name)
     with pytest.raises(FileNotFoundError):
         storage.read("deep/a.png")
 
@@ -38,10 +40,17 @@ def test_only_one_creates(storage):
 def test_an_object_knows_its_etag_and_its_own_url(bucket):
     open_storage(bucket).put("a.png", b"content")
     object = Storage(f"{bucket}/a.png")
-    assert object.info().etag == "9a0364b9e99bb480dd25e1f0284c8555"  # md5 of `content`
     assert object.read("") == b"content"
-    assert Storage(f"{bucket}/b.png").info() is None
-    assert Storage(bucket).info() is None
+    (photo,) = list_photos([object.url], open_storage(f"{bucket}/out"))
+    assert (photo.input, photo.place, photo.input_bytes) == (object.url, "a", 7)
+    assert photo.input_etag == "9a0364b9e99bb480dd25e1f0284c8555"  # md5 of `content`
+    assert abs(photo.input_mtime_ns / 1e9 - datetime.now(UTC).timestamp()) < 3600
+    assert Storage(f"{bucket}/b.png").listed() == {}
+    assert read_photo(photo, ReadConfig()) == b"content"
+    for changes, code in (({"input": f"{bucket}/gone.png"}, "missing"), ({"input_bytes": 10**12}, "too_large")):
+        with pytest.raises(PhotoError) as caught:
+            read_photo(replace(photo, **changes), ReadConfig())
+        assert caught.value.code == code
 
 
 def test_paths_and_urls(tmp_path):
@@ -121,15 +130,15 @@ def fill(url, *names):
 
 
 def places(photos):
-    return [str(photo.place) for photo in photos]
+    return [photo.place for photo in photos]
 
 
 def test_in_folders_what_a_folder_run_finds(photos, target):
     listed = list_photos([str(photos)], target)
     found = find_sources([photos], photos.parent / "out")
-    assert [(photo.input, photo.place) for photo in listed] == [(str(each.path), each.place) for each in found]
-    assert listed[0].num_bytes == (photos / "a_Back.png").stat().st_size
-    assert listed[0].mtime_ns == (photos / "a_Back.png").stat().st_mtime_ns
+    assert [(photo.input, photo.place) for photo in listed] == [(str(each.path), str(each.place)) for each in found]
+    assert listed[0].input_bytes == (photos / "a_Back.png").stat().st_size
+    assert listed[0].input_mtime_ns == (photos / "a_Back.png").stat().st_mtime_ns
     assert listed == list_photos([f"file://{photos}"], target)
 
 
@@ -148,7 +157,7 @@ def test_below_a_prefix(bucket, target):
         "__MACOSX/b.jpg": "junk",
     }
     assert places(photos) == ["a/b", "b"]
-    assert all(photo.etag and photo.mtime_ns and photo.num_bytes == 5 for photo in photos)
+    assert all(photo.input_etag and photo.input_mtime_ns and photo.input_bytes == 5 for photo in photos)
 
 
 def test_several_prefixes_and_single_objects_each_photo_once(bucket, target):
@@ -173,9 +182,9 @@ def test_names_that_are_no_paths_are_rows_with_a_reason(bucket, target):
         fs.call_s3("put_object", Bucket=bucket[5:], Key=name, Body=b"photo")
     for place in ("in", "in/a"):  # also where the empty part comes first
         photos = list_photos([f"{bucket}/{place}"], target)
-        assert [bool(photo.refused) for photo in photos] == [True, False]
+        assert [photo.code for photo in photos] == ["bad_name", ""]
         assert [photo.input for photo in photos] == [f"{bucket}/in/a//b.jpg", f"{bucket}/in/a/b.jpg"]
-        assert str(photos[1].place) == ("a/b" if place == "in" else "b")
+        assert photos[1].place == ("a/b" if place == "in" else "b")
 
 
 def test_a_file_name_that_is_no_unicode(photos, target):
@@ -183,9 +192,9 @@ def test_a_file_name_that_is_no_unicode(photos, target):
         (photos / "bad\udcff.jpg").write_bytes(b"no photo")
     except OSError:
         pytest.skip("the file system takes no such name")
-    refused = [photo for photo in list_photos([str(photos)], target) if photo.refused]
+    refused = [photo for photo in list_photos([str(photos)], target) if not photo.ok]
     assert [photo.input for photo in refused] == [f"{photos}/bad\\udcff.jpg"]
-    assert refused[0].refused == "its name is no valid Unicode; rename it"
+    assert refused[0].reason == "its name is no valid Unicode; rename it"
 
 
 @pytest.mark.parametrize(

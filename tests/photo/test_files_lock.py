@@ -62,7 +62,7 @@ class TestDeadHolders:
     def test_that_was_asleep_for_too_long(self, path, monkeypatch):
         asleep = FolderLock(path, renewed_every_s=0.05)
         asleep.acquire()
-        monkeypatch.setattr(files, "_TAKEN_FOR_DEAD_S", -1.0)
+        monkeypatch.setattr(files, "TAKEN_FOR_DEAD_S", -1.0)
         with FolderLock(path) as heir:
             heir.check()
             asleep._over.wait(0.3)

@@ -50,6 +50,32 @@ def rows_of(out):
     return [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
 
 
+def test_done_means_same_photo_same_options_files_there(red_cutter, draw, tmp_path):
+    photo = draw(tmp_path / "in/a.png")
+    ((row,), _) = cut(red_cutter, tmp_path / "in", tmp_path / "out")
+
+    def is_done(*, has_row=True, **changes):
+        with FolderCutter(red_cutter, tmp_path / "out") as folder:
+            folder.journal.rows = {row.input: replace(row, **changes)} if has_row else {}
+            return bool(folder.plan(find_sources([tmp_path / "in"], tmp_path / "out")).done)
+
+    assert is_done()
+    assert is_done(input_mtime_ns=1)  # copied: other time, same content
+    assert not is_done(has_row=False)
+    assert not is_done(status="failed")
+    assert not is_done(status="pending")
+    assert not is_done(options="other")
+    assert not is_done(outputs=("b.png",))
+    content = photo.read_bytes()
+    photo.write_bytes(content[:-1] + b"?")
+    assert not is_done(input_mtime_ns=1)
+    photo.write_bytes(content + b"longer than before")
+    assert not is_done()
+    photo.write_bytes(content)
+    (tmp_path / "out/a.png").unlink()
+    assert not is_done()
+
+
 def test_each_photo_gets_its_own_cutout(red_cutter, draw, tmp_path):
     for number in range(7):
         draw(tmp_path / f"in/day{number % 2}/{number}.png", shift=number)

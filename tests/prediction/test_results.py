@@ -12,7 +12,6 @@ from garmentcut.prediction.results import (
     Journal,
     Row,
     fingerprint,
-    is_done,
     is_unchanged,
     may_replace,
     read_row,
@@ -91,38 +90,13 @@ def test_a_row_after_a_torn_line_is_not_lost(tmp_path):
     assert list(Journal(tmp_path).rows) == [ROW.input]
 
 
-def test_done_means_same_photo_same_options_files_there(tmp_path):
-    photo = tmp_path / "a.jpg"
-    photo.write_bytes(b"photo")
-    (tmp_path / "a.png").write_bytes(b"cutout")
-    status = photo.stat()
-    row = Row(
-        str(photo),
-        "a",
-        ("a.png",),
-        options="o",
-        input_bytes=5,
-        input_mtime_ns=status.st_mtime_ns,
-        input_sha256=sha256_of(photo),
-    )
-
-    def done(row, options="o", outputs=("a.png",)):
-        return is_done(row, photo, tmp_path, options=options, outputs=outputs)
-
-    assert done(row)
-    assert done(replace(row, input_mtime_ns=1))  # copied: other time, same content
-    assert not done(None)
-    assert not done(replace(row, status="failed"))
-    assert not done(replace(row, status="pending"))
-    assert not done(row, options="other")
-    assert not done(row, outputs=("b.png",))
-    photo.write_bytes(b"other")
-    assert not done(replace(row, input_mtime_ns=1))
-    photo.write_bytes(b"longer than before")
-    assert not done(row)
-    photo.write_bytes(b"photo")
-    (tmp_path / "a.png").unlink()
-    assert not done(row)
+def test_the_mark_of_an_object_store_is_written_only_where_there_is_one(tmp_path):
+    rows = [replace(ROW, input="/in/b.jpg"), replace(ROW, input="s3://in/a.jpg", input_etag="mark")]
+    for row in rows:
+        Journal(tmp_path).append(row)
+    assert list(Journal(tmp_path).rows.values()) == rows
+    lines = map(json.loads, (tmp_path / "results.jsonl").read_text().splitlines())
+    assert [line.get("input_etag") for line in lines] == [None, "mark"]
 
 
 def test_only_our_own_bytes_may_be_replaced(tmp_path):

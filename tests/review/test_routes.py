@@ -192,7 +192,7 @@ def test_changes_since_a_revision(review, wider, png):
 
 
 def test_many_changes_come_in_parts(cut_batch, open_review, monkeypatch):
-    monkeypatch.setattr("garmentcut.review.service._MOST_CHANGES", 4)
+    monkeypatch.setattr("garmentcut.review.store._MOST_CHANGES", 4)
     client = open_review(cut_batch([f"g{number}_Front" for number in range(9)]))
     seen, revision, more = [], 0, True
     while more:

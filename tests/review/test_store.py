@@ -109,15 +109,15 @@ def test_an_output_that_somebody_worked_on_is_not_replaced(review, png):
 
 
 def test_a_photo_decided_on_while_it_is_cut_is_finished_again(review, cut_batch, gray, png, monkeypatch):
-    alpha, finish = None, Steps._files_of
+    alpha, finish = None, Steps._apart
 
-    def correct_first(self, cutout, work):
+    def correct_first(self, cutout, work, notes):
         nonlocal alpha
         if alpha is None and work.row.place == "a_Front":
             alpha = correct(review, gray, png)
-        return finish(self, cutout, work)
+        return finish(self, cutout, work, notes)
 
-    monkeypatch.setattr(Steps, "_files_of", correct_first)
+    monkeypatch.setattr(Steps, "_apart", correct_first)
     folder = cut_batch(formats=("png", "mask"))
     np.testing.assert_array_equal(alpha_in(folder / "a_Front.png"), alpha)
     np.testing.assert_array_equal(alpha_in(folder / "a_Front_mask.png"), alpha)
@@ -314,7 +314,7 @@ def test_what_is_stored_is_never_told_not_to_be(review, monkeypatch, fails):
     def refuse(*_args, **_kwargs):
         raise full if fails == "the lock" else OperationalError("UPDATE", {}, full)
 
-    where = {"the lock": "FolderLock", "the database": "DecisionWriter.apply"}[fails]
+    where = {"the lock": "FolderLock", "the database": "Store.apply"}[fails]
     monkeypatch.setattr(f"garmentcut.review.store.{where}", refuse)
     item = item_of(review)
     answer = review.post(f"/api/photos/{item['id']}/decision", json={"version": 1, "action": "accept"})
@@ -368,11 +368,11 @@ class DyingOnce(store.StagedFile):
 MOMENTS = {
     "before the alpha is written": lambda: setattr(store.AlphaFiles, "write_correction", die),
     "before it is stored": lambda: setattr(store.Store, "_commit_alpha", die),
-    "once it is stored": lambda: setattr(store.DecisionWriter, "apply", die),
+    "once it is stored": lambda: setattr(store.Store, "apply", die),
     "before the decision's file": lambda: setattr(store, "write_decision", die),
     "before the outputs": lambda: setattr(store, "StagedFile", Dying),
     "between two outputs": lambda: setattr(store, "StagedFile", DyingOnce),
-    "before the outputs are marked": lambda: setattr(store.DecisionWriter, "_mark", die),
+    "before the outputs are marked": lambda: setattr(store.Store, "_mark", die),
 }
 batches = Path(sys.argv[1])
 png = (batches / "alpha.png").read_bytes()

@@ -219,10 +219,8 @@ def _cut_once(
     monitor.health.problem("start")
     monitor.health.add_check("output folder", folder.problem)
     summary = Summary(folder.out_dir, folder.journal.path, not_looked_at)
-    summary.counts.update(skipped=len(plan.done), damaged_lines=folder.num_damaged)
-    for row in plan.done:
-        summary.count_verdict(row)
-        summary.counts["moved"] += "moved" in row.flags
+    summary.counts["damaged_lines"] = folder.num_damaged
+    summary.count_done(plan.done)
     try:
         _follow(folder.cut(plan, monitor=monitor), len(plan.todo), monitor, summary)
     except FolderError:
@@ -281,20 +279,22 @@ def _cut_on_cluster(photos: list[str], out: str, order: _Order, *, address: str)
     """Cut what is not done yet on a Ray cluster, with a progress bar; return the exit code."""
     import fsspec as _fsspec  # noqa: F401 the extra's packages, before anything is begun
     import pyarrow as _pyarrow  # noqa: F401
-    import ray.data as _ray  # noqa: F401
+    import ray as _ray  # noqa: F401
 
-    from garmentcut.cluster.run import ClusterCutter
+    from garmentcut.cluster.run import ClusterCutter, connected
     from garmentcut.prediction.sources import NotLookedAt
 
     run = ClusterCutter(_folder_cutter(order, Path(), order.config.runtime), out)
     summary = Summary(run.target.url, run.results, NotLookedAt())
     try:
-        with _observed(order) as monitor, run:
+        with _observed(order) as monitor, run, ExitStack() as cluster:
             plan = run.plan(photos)
             monitor.problem("start")
-            summary.counts["skipped"], summary.not_looked_at = len(plan.done), NotLookedAt(run.skipped)
-            with run.ready_for(plan, address) as workers:
-                _follow(run.cut(plan, workers), plan.num_todo, monitor, summary)
+            summary.count_done(plan.done)
+            summary.not_looked_at = NotLookedAt(run.skipped)
+            # Nothing is connected or started where nothing is to do.
+            workers = cluster.enter_context(connected(address, order.config)) if plan.num_todo else None
+            _follow(run.cut(plan, workers), plan.num_todo, monitor, summary)
     finally:  # also of a run that was stopped
         if summary.counts.total():
             _show(summary, as_json=order.as_json)
@@ -365,10 +365,16 @@ class Summary:
             self._name("failures", row)
         if row.notes:
             self._name("notes", row)
-        self.count_verdict(row)
+        self._count_verdict(row)
 
-    def count_verdict(self, row: "Row") -> None:
-        """Count the verdict of one photo; of those that were cut in an earlier run too."""
+    def count_done(self, rows: "Iterable[Row]") -> None:
+        """Count photos that were cut in an earlier run."""
+        for row in rows:
+            self.counts["skipped"] += 1
+            self.counts["moved"] += "moved" in row.flags
+            self._count_verdict(row)
+
+    def _count_verdict(self, row: "Row") -> None:
         self.counts["accepted"] += row.ok and row.verdict == "accept"
         self.counts["review"] += row.ok and row.verdict == "review"
         self.counts["doubtful"] += row.is_doubtful

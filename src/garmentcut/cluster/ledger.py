@@ -15,37 +15,27 @@ import secrets
 import threading
 import time
 import types
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 from garmentcut.cluster.storage import Storage
 from garmentcut.errors import RunError, SourceError
-from garmentcut.photo.files import is_running, this_host
-from garmentcut.prediction.results import OWN_FOLDER, Journal, Row, read_row
+from garmentcut.photo.files import RENEWED_EVERY_S, TAKEN_FOR_DEAD_S, is_running, this_host
+from garmentcut.prediction.results import OWN_FOLDER, Journal, Row, row_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 RESULTS, PENDING, RUNS = "results", f"{OWN_FOLDER}/pending", f"{OWN_FOLDER}/runs"
-ETAG = "input_etag"
 _PART = re.compile(rf"{RESULTS}/part-\d{{6,}}-[0-9a-f]{{16}}\.parquet")
 _JOINED = re.compile(rf"{RESULTS}/all-\d{{6,}}-[0-9a-f]{{8}}-\d{{5}}\.parquet")
 _ROWS_A_PART = 100_000
 _REQUESTS_AT_A_TIME = 32
 _MOST_HASHES = 4
-_TAKEN_FOR_DEAD_S, _RENEWED_EVERY_S = 120.0, 15.0
 _RUNS_BACK = 5  # claims of the runs before
-
-
-@dataclass(frozen=True)
-class LedgerRow:
-    """A row, and what the object store says of its photo."""
-
-    row: Row  # as in results.jsonl; `input` may be a URL
-    etag: str = ""  # the store's mark of the photo's content as it was read; empty: it has none
 
 
 @dataclass
@@ -53,7 +43,7 @@ class Ledger:
     """The rows of a target."""
 
     target: Storage  # where it is
-    rows: dict[str, LedgerRow] = field(default_factory=dict)  # by input
+    rows: dict[str, Row] = field(default_factory=dict)  # by input, which may be a URL
     parts: list[str] = field(default_factory=list)  # names of their files, which `join` replaces by fewer
 
     @classmethod
@@ -64,13 +54,13 @@ class Ledger:
             SourceError: a file in their place is not ours.
             OSError: the target cannot be read.
         """
-        ledger, names = cls(target), sorted(found.name for found in target.walk(RESULTS))
+        ledger, names = cls(target), sorted(target.walk(RESULTS))
         # Names begin with the run's number: later runs come last.
         ledger._take_files([name for name in names if _JOINED.fullmatch(name)])
         if target.folder is not None:  # knows all that was joined, and what folder runs have done since
-            ledger._take(LedgerRow(row) for row in Journal(target.folder).rows.values())
+            ledger._take(Journal(target.folder).rows.values())
         ledger._take_files([name for name in names if _PART.fullmatch(name)])
-        ledger._take_files(sorted(found.name for found in target.walk(PENDING)))
+        ledger._take_files(sorted(target.walk(PENDING)))
         return ledger
 
     def join(self, run: int) -> None:
@@ -82,10 +72,10 @@ class Ledger:
             self.target.put(joined[-1], parquet_bytes(rows[first : first + _ROWS_A_PART]))
         if self.target.folder is not None:  # for `review`, `sheet` and folder runs
             journal = Journal(self.target.folder)
-            journal.rows = {name: entry.row for name, entry in self.rows.items()}
+            journal.rows = dict(self.rows)
             journal.compact()
         with ThreadPoolExecutor(_REQUESTS_AT_A_TIME) as pool:
-            list(pool.map(lambda name: self.target.delete([name]), self.parts))
+            list(pool.map(self.target.delete, self.parts))
         self.parts = joined
 
     def _take_files(self, names: list[str]) -> None:
@@ -106,45 +96,43 @@ class Ledger:
                     ) from error
                 self.parts.append(name)
 
-    def _take(self, rows: Iterable[LedgerRow]) -> None:
+    def _take(self, rows: Iterable[Row]) -> None:
         for new in rows:
-            old = self.rows.get(new.row.input)
-            self.rows[new.row.input] = new if old is None else _latest(old, new)
+            old = self.rows.get(new.input)
+            self.rows[new.input] = new if old is None else _latest(old, new)
 
 
-def announce(target: Storage, run: int, rows: Iterable[LedgerRow]) -> str:
+def announce(target: Storage, run: int, rows: Iterable[Row]) -> str:
     """Before files get their names: say what will be written. Returns what `finish` wants."""
     name = f"{PENDING}/{run:06d}-{secrets.token_hex(8)}.parquet"
-    target.put(name, parquet_bytes(replace(each, row=replace(each.row, status="pending")) for each in rows))
+    target.put(name, parquet_bytes(replace(row, status="pending") for row in rows))
     return name
 
 
-def finish(target: Storage, run: int, rows: Iterable[LedgerRow], announced: str = "") -> None:
+def finish(target: Storage, run: int, rows: Collection[Row], announced: str = "") -> None:
     """After all files have their names; the part's name is the same whoever does the work, and however often."""
-    rows = list(rows)
-    digest = hashlib.sha256("\n".join(sorted(each.row.input for each in rows)).encode()).hexdigest()[:16]
+    digest = hashlib.sha256("\n".join(sorted(row.input for row in rows)).encode()).hexdigest()[:16]
     target.put(f"{RESULTS}/part-{run:06d}-{digest}.parquet", parquet_bytes(rows))
-    target.delete([announced] if announced else [])
+    if announced:
+        target.delete(announced)
 
 
-def parquet_bytes(rows: Iterable[LedgerRow]) -> bytes:
-    """Rows as one Parquet file: the columns of results.jsonl, and one more, the store's mark of the photo's content."""
+def parquet_bytes(rows: Iterable[Row]) -> bytes:
+    """Rows as one Parquet file, a column for each field."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     def plain(value: Any) -> Any:
         return list(value.items()) if isinstance(value, dict) else value  # Arrow takes maps as lists of pairs
 
-    content = [{key: plain(value) for key, value in asdict(each.row).items()} | {ETAG: each.etag} for each in rows]
-    hints = get_type_hints(Row)
-    columns = [(column.name, _arrow_type(hints[column.name])) for column in fields(Row)]
+    content = [{key: plain(value) for key, value in asdict(row).items()} for row in rows]
+    schema = pa.schema([(name, _arrow_type(hint)) for name, hint in get_type_hints(Row).items()])
     buffer = io.BytesIO()
-    schema = pa.schema([*columns, (ETAG, pa.string())])
     pq.write_table(pa.Table.from_pylist(content, schema=schema), buffer, compression="zstd")
     return buffer.getvalue()
 
 
-def read_parquet(data: bytes) -> Iterator[LedgerRow]:
+def read_parquet(data: bytes) -> Iterator[Row]:
     """The rows of a Parquet file that `parquet_bytes` made; columns of other versions are passed over.
 
     Raises:
@@ -158,10 +146,9 @@ def read_parquet(data: bytes) -> Iterator[LedgerRow]:
     except (pa.ArrowException, OSError) as error:
         raise ValueError(str(error)) from error
     for content in table.to_pylist(maps_as_pydicts="strict"):
-        row = read_row(json.dumps(content).encode())
-        if row is None:
+        if (row := row_of(content)) is None:
             raise ValueError("a row that is not garmentcut's")
-        yield LedgerRow(row, str(content.get(ETAG) or ""))
+        yield row
 
 
 def _arrow_type(hint: Any) -> "pa.DataType":
@@ -178,19 +165,20 @@ def _arrow_type(hint: Any) -> "pa.DataType":
     return pa.string() if origin is Literal else primitives.get(hint, pa.string())
 
 
-def _latest(old: LedgerRow, new: LedgerRow) -> LedgerRow:
+def _latest(old: Row, new: Row) -> Row:
     """The later row; one that is only pending leaves nothing behind but the hashes of files that may be there."""
-    row, etag = new.row, new.etag or (old.etag if new.row.input_sha256 == old.row.input_sha256 else "")
-    known, own = old.row.written, new.row.written
-    if row.status == "pending" and old.row.status != "pending":
+    known, own, row = old.written, new.written, new
+    if not new.input_etag and new.input_sha256 == old.input_sha256:  # a row of results.jsonl, before this had it
+        row = replace(row, input_etag=old.input_etag)
+    if new.status == "pending" and old.status != "pending":
         # It has the finished row's files: that work is over, only the pending row was not removed yet.
         is_over = all(hashes[-1:] == known.get(name, ())[-1:] for name, hashes in own.items())
-        row, etag = (old.row, old.etag) if is_over else (replace(old.row, status="pending"), "")
+        row = old if is_over else replace(old, status="pending")
     written = dict(known)
     for name, hashes in own.items():
         earlier = (one for one in known.get(name, ()) if one not in hashes)
         written[name] = tuple(dict.fromkeys([*earlier, *hashes]))[-_MOST_HASHES:]
-    return LedgerRow(replace(row, written=written), etag)
+    return replace(row, written=written)
 
 
 @dataclass(frozen=True)
@@ -206,7 +194,7 @@ class Claim:
     @property
     def is_live(self) -> bool:
         """Its driver may still be at work."""
-        if self.ended or time.time() - self.renewed > _TAKEN_FOR_DEAD_S:
+        if self.ended or time.time() - self.renewed > TAKEN_FOR_DEAD_S:
             return False
         return self.host != this_host() or is_running(self.pid)
 
@@ -219,7 +207,7 @@ class Lease:
     that was only asleep finds object `n + 1`, and stops. Clocks of the machines may differ by a minute.
     """
 
-    def __init__(self, target: Storage, *, renewed_every_s: float = _RENEWED_EVERY_S) -> None:
+    def __init__(self, target: Storage, *, renewed_every_s: float = RENEWED_EVERY_S) -> None:
         self._target, self._every_s = target, renewed_every_s
         self._claim = Claim(secrets.token_hex(8), this_host(), os.getpid(), time.time())
         self._over = threading.Event()
@@ -239,8 +227,8 @@ class Lease:
             holder = self._read_claim(self.number)
             if holder is None or holder.token != self._claim.token:  # else only the answer was lost
                 raise SourceError(f"{self._target.url}: another run has begun there just now; wait for it")
-        oldest = max(self.number - 2 * _RUNS_BACK, 1)
-        self._target.delete(_claim_name(number) for number in range(oldest, self.number - _RUNS_BACK))
+        for number in range(max(self.number - 2 * _RUNS_BACK, 1), self.number - _RUNS_BACK):
+            self._target.delete(_claim_name(number))
         self._heart.start()
         return self
 
@@ -260,13 +248,13 @@ class Lease:
             raise RunError(self._lost)
 
     def _next_number(self) -> int:
-        numbers = [int(Path(found.name).stem) for found in self._target.walk(RUNS) if found.name.endswith(".json")]
+        numbers = [int(Path(name).stem) for name in self._target.walk(RUNS) if name.endswith(".json")]
         last = max(numbers, default=0)
         if last and (claim := self._read_claim(last)) is not None and claim.is_live:
             machine = "this machine" if claim.host == this_host() else claim.host.partition("/")[0]
             raise SourceError(
                 f"{self._target.url}: another run is at work there (process {claim.pid} on {machine}); wait, or choose"
-                f" another --out. If it was killed, it is taken for dead after {_TAKEN_FOR_DEAD_S:.0f} s"
+                f" another --out. If it was killed, it is taken for dead after {TAKEN_FOR_DEAD_S:.0f} s"
             )
         return last + 1
 
@@ -293,7 +281,7 @@ class Lease:
                 failing_since = None
             except Exception as error:  # noqa: BLE001 - the store may be back before anyone takes this run for dead
                 failing_since = failing_since or time.monotonic()
-                if time.monotonic() - failing_since > _TAKEN_FOR_DEAD_S:
+                if time.monotonic() - failing_since > TAKEN_FOR_DEAD_S:
                     self._lost = f"{self._target.url} cannot be reached any more: {error}; run again to go on"
                     return
 

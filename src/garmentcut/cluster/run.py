@@ -1,58 +1,32 @@
-"""`garmentcut cut --ray`: plans a run, sends it through the stages as a Ray data set, and joins the results.
-
-Ray places the stages, repeats what was killed, and holds the fast ones back.
-"""
+"""`garmentcut cut --ray`: plans a run, hands its batches to workers that Ray places and restarts, joins the results."""
 
 import logging
 import math
 import os
-import warnings
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from itertools import groupby
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from queue import SimpleQueue
 from typing import Any
 
-from garmentcut.cluster.ledger import RESULTS, Lease, Ledger, LedgerRow, finish
-from garmentcut.cluster.stages import (
-    Assignment,
-    CutBatch,
-    Job,
-    load_photo,
-    packed,
-    read_batch,
-    unpacked,
-    write_batch,
-)
-from garmentcut.cluster.storage import StoredPhoto, is_url, list_photos, open_storage
+from garmentcut.cluster.ledger import RESULTS, Lease, Ledger, finish
+from garmentcut.cluster.storage import is_url, list_photos, open_storage, read_photo
+from garmentcut.cluster.worker import Assignment, Job, Worker
 from garmentcut.config import Config
-from garmentcut.errors import ConfigError, LockTakenError, RunError, SourceError
+from garmentcut.errors import ConfigError, LockTakenError, PhotoError, RunError, SourceError
 from garmentcut.photo.files import LOCK_NAME, FolderLock
 from garmentcut.prediction.folder import FolderCutter, earlier_batch, record_order
 from garmentcut.prediction.results import Row, displaced, is_another_at, is_unchanged, tell_apart
-from garmentcut.prediction.sources import (
-    SKIPPED_NAME,
-    Named,
-    Skipped,
-    Source,
-    by_garment,
-    garment_of,
-    name_files,
-    skipped_lines,
-)
-from garmentcut.prediction.steps import GUILTY
-from garmentcut.prediction.verdict import Judge
+from garmentcut.prediction.sources import SKIPPED_NAME, Skipped, Source, by_garment, garment_of, skipped_lines
+from garmentcut.prediction.steps import GUILTY, failed_row
 
 LOCAL = "local"  # address of a cluster of this machine alone, started for the run
 _KILLED = "the process that cut it was killed each time; is the photo too large for a worker's memory?"
-_OBJECT_STORE_BYTES = 512_000_000  # of a cluster of this machine: some hundred photos' files
-_CHUNK = 2_000  # batches handed to Ray at a time: what it keeps of each in the driver's memory stays bounded
-_IDLE_MS = 600_000
+_OBJECT_STORE_BYTES = 512_000_000  # of a cluster of this machine: the model, batches and rows
 _TRIES = 8  # of a batch whose worker is killed
-_TOLERATED = 0.02  # of a chunk's batches may fail wholly: their photos are tried again, one garment at a time
-_CPU_OF_CUTTING, _CPU_OF_WAITING = 0.8, 0.05  # of a core: reading and writing wait more than they work
-_WORKERS_A_READER = 4  # on CPUs; a GPU is as fast as one of them and one that writes (benchmarks/scale_plan.py)
+_TOLERATED = 0.02  # of the batches may fail wholly: their photos are tried again, one garment at a time
 
 Group = tuple[Job, ...]  # photos of one garment
 
@@ -62,7 +36,7 @@ class ClusterPlan:
     """What a run will do."""
 
     groups: tuple[Group, ...]  # photos to cut, those of one garment together
-    done: tuple[str, ...]  # inputs of photos cut before with the same model and options
+    done: tuple[Row, ...]  # rows of photos cut before with the same model and options
 
     @property
     def num_todo(self) -> int:
@@ -85,9 +59,14 @@ class ClusterCutter:
 
     >>> with ClusterCutter(FolderCutter(cutter, Path()), "s3://bucket/cut") as run:  # doctest: +SKIP
     ...     plan = run.plan(["s3://bucket/photos"])
-    ...     with run.ready_for(plan, "auto") as workers:
+    ...     with connected("auto", Config()) as workers:
     ...         for row in run.cut(plan, workers):
     ...             print(row.input, row.ok, row.reason)
+
+    Attributes:
+        target: where the cutouts go.
+        results: where the rows are.
+        skipped: what `plan` passed over.
     """
 
     def __init__(self, folder: FolderCutter, out: str) -> None:
@@ -103,18 +82,10 @@ class ClusterCutter:
         """
         if folder.config.folder.by_verdict:
             raise ConfigError("folder.by_verdict sorts folders; with --ray, go by the rows' verdict instead")
-        self.target, self._order, self._judge = open_storage(out), folder.order, folder.judge
-        label, specification = folder.cutter.card.label, folder.specification
-        self._assignment = Assignment(
-            self.target.url, 0, label, folder.options, folder.config, specification, folder.overwrite
-        )
+        self._folder, self.target = folder, open_storage(out)
+        self.results = self.target.url_of(RESULTS)
+        self.skipped: list[Skipped] = []
         self._stack = ExitStack()
-        self.skipped: list[Skipped] = []  # that `plan` passed over
-
-    @property
-    def results(self) -> str:
-        """Where the rows are."""
-        return self.target.url_of(RESULTS)
 
     def __enter__(self) -> "ClusterCutter":
         """Become the target's only run and read what is known of it.
@@ -129,7 +100,6 @@ class ClusterCutter:
                     stack.enter_context(FolderLock(folder / LOCK_NAME, timeout_s=0.0))
                     earlier_batch(folder)  # refuses one that cannot be used
                 self._lease = stack.enter_context(Lease(self.target))
-                self._assignment = replace(self._assignment, run=self._lease.number)
                 self._ledger = Ledger.read(self.target)
             except (OSError, SourceError, LockTakenError) as error:
                 reason = getattr(error, "strerror", None) or error
@@ -142,6 +112,12 @@ class ClusterCutter:
         """Let go."""
         self._stack.close()
 
+    @property
+    def assignment(self) -> Assignment:
+        """What the workers must know."""
+        run, folder = self._lease.number, self._folder
+        return Assignment(self.target.url, run, folder.config, folder.specification, folder.overwrite)
+
     def plan(self, inputs: Sequence[str]) -> ClusterPlan:
         """List the photos, name their outputs, tell those done before from those to do.
 
@@ -153,52 +129,46 @@ class ClusterCutter:
         if self.skipped:
             self.target.put(SKIPPED_NAME, skipped_lines(self.skipped))
         else:
-            self.target.delete([SKIPPED_NAME])
+            self.target.delete(SKIPPED_NAME)
         known = set(self._ledger.rows)
-        plan = plan_run(photos, self._ledger, self._assignment, self._judge)
+        plan = plan_run(photos, self._ledger, self._folder)
         if known - self._ledger.rows.keys():  # rows of photos in whose place others stand are kept under other names
             self._ledger.join(self._lease.number)
         return plan
 
-    @contextmanager
-    def ready_for(self, plan: ClusterPlan, address: str) -> Iterator[Workers]:
-        """The cluster, and who works there; nothing is connected or started where nothing is to do.
-
-        Raises:
-            RunError: it cannot be reached, or has no room.
-        """
-        if not plan.num_todo:
-            yield Workers(0, 0, on_gpu=False, batch=1)
-            return
-        with connected(address, self._assignment.config) as workers:
-            yield workers
-
-    def cut(self, plan: ClusterPlan, workers: Workers) -> Iterator[Row]:
+    def cut(self, plan: ClusterPlan, workers: "Workers | None") -> Iterator[Row]:
         """Cut what the plan holds; yields each photo's row once its files and the row are written.
+
+        Args:
+            plan: what to do.
+            workers: who does it; None: there is nothing to do, and nobody is needed.
 
         Raises:
             RunError: nothing works any more, or another run has taken the target.
         """
-        assignment = self._assignment
+        order = self._folder.order
         if self.target.folder is not None:
-            record_order(self.target.folder, assignment.options, self._order)
-        content = Path(self._order.model).read_bytes() if self._order.model else None
-        left = {job.photo.input: job for group in plan.groups for job in group}
+            record_order(self.target.folder, self._folder.options, order)
+        model = Path(order.model).read_bytes() if order.model else None
+        left = {job.row.input: job for group in plan.groups for job in group}
         groups = list(plan.groups)
-        for team in (workers, replace(workers, batch=1)):
-            for row in run_batches(groups, content, assignment, team) if groups else ():
+        for team in (workers, replace(workers, batch=1)) if workers else ():
+            for row in run_batches(groups, model, self.assignment, team) if groups else ():
                 self._lease.check()
                 if left.pop(row.input, None) is not None:
                     yield row
             # Those whose workers died: once more, each for itself, unless a garment's photos have one scale.
-            groups = [group for group in plan.groups if any(job.photo.input in left for job in group)]
-            if assignment.specification is None:
+            groups = [group for group in plan.groups if any(job.row.input in left for job in group)]
+            if self._folder.specification is None:
                 groups = [(job,) for job in left.values()]
-        alone = {group[0].photo.input for group in groups if len(group) == 1}
-        died = {name for name, job in left.items() if job.earlier and job.earlier.code == "worker_killed"}
-        codes = {name: ("kills_run", GUILTY) if name in died & alone else ("worker_killed", _KILLED) for name in left}
-        if rows := [job.failed(assignment, *codes[name]) for name, job in left.items()]:
-            finish(self.target, assignment.run, map(LedgerRow, rows))
+        alone = {group[0].row.input for group in groups if len(group) == 1}
+        rows = []
+        for name, job in left.items():
+            has_killed = name in alone and job.earlier is not None and job.earlier.code == "worker_killed"
+            code, reason = ("kills_run", GUILTY) if has_killed else ("worker_killed", _KILLED)
+            rows.append(failed_row(job.row, PhotoError(reason, code=code)))
+        if rows:
+            finish(self.target, self._lease.number, rows)
             yield from rows
         self._lease.check()
         try:
@@ -208,93 +178,71 @@ class ClusterCutter:
             raise RunError(f"the rows are written, but could not be joined: {error}; run again") from error
 
 
-def plan_run(photos: Sequence[StoredPhoto], ledger: Ledger, assignment: Assignment, judge: Judge) -> ClusterPlan:
+def plan_run(photos: Sequence[Row], ledger: Ledger, folder: FolderCutter) -> ClusterPlan:
     """Name the outputs of what `list_photos` found, and tell photos done before from those to do.
 
     Raises:
         ConfigError: the specification would give two files the same name.
         OSError: the target cannot be listed.
     """
-    target, known = ledger.target, ledger.rows
-    present = {found.name for found in target.walk()}
-    # Inputs go by their path here, in which the `//` of a URL is one `/`.
-    owned = {target.url_of(name) for entry in known.values() for name in entry.row.written}
-    inputs, specification = {photo.input.casefold() for photo in photos}, assignment.specification
-    by_path = {Path(photo.input): photo for photo in photos if not photo.refused and photo.input not in owned}
-    found, renamed = _tell_apart(by_path, ledger, assignment)
-    sources = by_garment(found)
-    rows = {str(Path(entry.row.input)): entry.row for entry in known.values()}
-    places = {path: row.place for path, row in rows.items()}
-    owners = {name: path for path, row in rows.items() for name in row.written}
-    names = name_files(sources, assignment.config.output, specification, places=places, owners=owners)
-    jobs = []
-    for source in sources:
-        named, earlier = names[source.path], rows.get(str(source.path))
-        job = Job(by_path[source.path], garment_of(source), named, earlier.written if earlier else {}, earlier)
-        taken = tuple(name for name in named.outputs if name in present)
-        job = replace(job, is_renamed=source.path in renamed, taken=taken)
-        if itself := next((url for url in map(target.url_of, named.outputs) if url.casefold() in inputs), ""):
-            reason = f"{itself} is itself one of the photos; choose another --out"
-            job = replace(job, code="output_is_photo", refused=reason)
-        elif earlier and earlier.code == "kills_run" and not assignment.overwrite:
-            is_same = _is_unchanged(job.photo, known[job.photo.input])
-            job = replace(job, code="kills_run", refused=earlier.reason) if is_same else job
-        jobs.append(job)
-    refused = [photo for photo in photos if photo.refused]
-    jobs += [Job(each, each.input, Named("", ()), {}, code="bad_name", refused=each.refused) for each in refused]
-    groups, done = list[Group](), list[str]()
-    for _, group in groupby(jobs, key=lambda job: job.garment):
-        of_garment = tuple(group)
-        to_do = tuple(job for job in of_garment if not _is_done(job, known.get(job.photo.input), assignment, judge))
-        if to_do and specification is not None:
-            to_do = of_garment  # photos of a garment have one scale: one of them new, and all are cut
-        done += [job.photo.input for job in of_garment if job not in to_do]
-        groups += [to_do] if to_do else []
-    return ClusterPlan(tuple(groups), tuple(done))
+    target = ledger.target
+    present = set(target.walk())
+    inputs = {photo.input.casefold() for photo in photos}
+    # Photos go by their paths here, in which the `//` of a URL is one `/`.
+    ours = {target.url_of(name) for row in ledger.rows.values() for name in row.written}
+    by_path = {Path(photo.input): photo for photo in photos if photo.ok and photo.input not in ours}
+    rows = {str(Path(row.input)): row for row in ledger.rows.values() if row.code != "bad_name"}
 
-
-def _tell_apart(
-    by_path: dict[Path, StoredPhoto], ledger: Ledger, assignment: Assignment
-) -> tuple[list[Source], frozenset[Path]]:
-    """See `tell_apart`; the rows of photos in whose place others stand get names of their own in the ledger."""
-
-    def part(row: Row) -> None:
-        entry, new = ledger.rows.pop(row.input), displaced(row)
-        ledger.rows[new.input] = replace(entry, row=new)
+    def is_same(row: Row, path: Path) -> bool:
+        return _is_same(row, by_path[path])
 
     def is_another(row: Row, path: Path) -> bool:
-        if _is_unchanged(by_path[path], ledger.rows[row.input]):
-            return False
-        job = Job(by_path[path], "", Named("", ()), {})
-        return is_another_at(row, lambda: load_photo(job, assignment).content)
+        return not is_same(row, path) and is_another_at(row, lambda: read_photo(by_path[path], folder.config.read))
 
-    rows = {str(Path(entry.row.input)): entry.row for entry in ledger.rows.values()}
-    return tell_apart([Source(path, photo.place) for path, photo in by_path.items()], rows, is_another, part)
+    def displace(row: Row) -> None:
+        """As `Journal.displace`."""
+        del ledger.rows[row.input], rows[str(Path(row.input))]
+        moved = displaced(row)
+        ledger.rows[moved.input] = rows[str(Path(moved.input))] = moved
+
+    found = [Source(path, PurePosixPath(photo.place)) for path, photo in by_path.items()]
+    found, renamed = tell_apart(found, rows, is_another, displace)
+    plan = folder.planned(by_garment(found), rows, has_file=present.__contains__, is_unchanged=is_same)
+    label, groups = folder.cutter.card.label, defaultdict[str, list[Job]](list)
+    garments = {source.path: garment_of(source) for source in found}
+    for path, (place, outputs) in plan.todo.items():
+        earlier = rows.get(str(path))
+        row = replace(by_path[path], place=place, model=label, options=folder.options)
+        row = replace(row, written=dict(earlier.written) if earlier else {})
+        row = replace(row, flags=("another_photo",) if path in renamed else ())
+        if itself := next((url for url in map(target.url_of, outputs) if url.casefold() in inputs), ""):
+            reason = f"{itself} is itself one of the photos; choose another --out"
+            row = failed_row(row, PhotoError(reason, code="output_is_photo"))
+        elif not folder.overwrite and earlier and earlier.code == "kills_run" and is_same(earlier, path):
+            row = failed_row(row, PhotoError(GUILTY, code="kills_run"))
+        taken = tuple(name for name in outputs if name in present)
+        groups[garments[path]].append(Job(row, outputs, garments[path], earlier, taken))
+    for photo in photos:
+        if not photo.ok:
+            groups[photo.input].append(Job(replace(photo, model=label, options=folder.options)))
+    return ClusterPlan(tuple(map(tuple, groups.values())), plan.done)
 
 
-def _is_done(job: Job, entry: LedgerRow | None, assignment: Assignment, judge: Judge) -> bool:
-    """True if a photo was cut with these options, has not changed since, and its outputs are there."""
-    if entry is None or not (row := entry.row).ok or row.options != assignment.options:
-        return False
-    has_verdict = row.verdict == judge.verdict_of(row.doubt, row.flags)
-    return has_verdict and row.outputs == job.named.outputs == job.taken and _is_unchanged(job.photo, entry)
-
-
-def _is_unchanged(photo: StoredPhoto, entry: LedgerRow) -> bool:
-    row = entry.row
-    if photo.etag and entry.etag:
-        return photo.num_bytes == row.input_bytes and photo.etag == entry.etag
-    if (photo.num_bytes, photo.mtime_ns) == (row.input_bytes, row.input_mtime_ns):
+def _is_same(row: Row, photo: Row) -> bool:
+    """True if a photo, as it is listed, is still the one that a row describes."""
+    if photo.input_etag and row.input_etag:
+        return (photo.input_bytes, photo.input_etag) == (row.input_bytes, row.input_etag)
+    if (photo.input_bytes, photo.input_mtime_ns) == (row.input_bytes, row.input_mtime_ns):
         return True
     return not is_url(photo.input) and is_unchanged(row, Path(photo.input))
 
 
-def batches_of(groups: Iterable[Group], num_photos: int) -> Iterator[tuple[Group, ...]]:
+def batches_of(groups: Iterable[Group], num_photos: int) -> Iterator[Group]:
     """Groups joined to batches of so many photos, or a few more: a garment is never torn apart."""
-    batch: list[Group] = []
+    batch: list[Job] = []
     for group in groups:
-        batch.append(group)
-        if sum(map(len, batch)) >= num_photos:
+        batch += group
+        if len(batch) >= num_photos:
             yield tuple(batch)
             batch = []
     if batch:
@@ -313,9 +261,6 @@ def connected(address: str, config: Config) -> Iterator[Workers]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no usage statistics are sent
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_worker_niceness", "0")  # as a folder run's; Ray's own 15 starves beside other work
-    # Ray ends a process that is idle for a second where there are more of them than cores, and those that cut hold them
-    # all: a new one to read, and one to write, for every batch took as long as cutting it.
-    os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", str(_IDLE_MS))
     import ray
 
     options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
@@ -357,60 +302,48 @@ def run_batches(
     Raises:
         RunError: nothing works, or no more than by chance.
     """
-    runtime = assignment.config.runtime
-    runtime = replace(runtime, threads=workers.threads, streams=runtime.streams or (2 if workers.on_gpu else 1))
-    assignment = replace(assignment, config=replace(assignment.config, runtime=runtime))
-    batches = list(batches_of(groups, workers.batch))
-    for first in range(0, len(batches), _CHUNK):
-        yield from _run_chunk(batches[first : first + _CHUNK], model, assignment, workers)
-
-
-def _run_chunk(
-    batches: list[tuple[Group, ...]], model: bytes | None, assignment: Assignment, workers: Workers
-) -> Iterator[Row]:
     import ray
 
-    data: Any = ray.data.from_arrow([packed(list(batch)) for batch in batches])
-    context = data.context
-    context.enable_progress_bars = context.enable_auto_log_stats = context.print_on_execution_start = False
-    context.execution_options.verbose_progress = context.execution_options.preserve_order = False
-    context.max_errored_blocks = max(4, math.ceil(_TOLERATED * len(batches)))
-    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # a killed worker is no news: its photos are done again
-    whole: dict[str, Any] = {"batch_format": "pyarrow", "batch_size": None}
-    waiting: dict[str, Any] = {
-        **whole,
-        "fn_kwargs": {"assignment": assignment},
-        "compute": ray.data.TaskPoolStrategy(math.ceil(workers.num / (1 if workers.on_gpu else _WORKERS_A_READER))),
-        "num_cpus": _CPU_OF_WAITING,
-        "max_retries": _TRIES,
-    }
-    # On a GPU two batches at a time: while one is read and written, the other keeps the GPU at work.
-    twice: dict[str, Any] = {"max_concurrent_calls_per_actor": 2, "enable_true_multi_threading": True}
-    pool = ray.data.ActorPoolStrategy(
-        size=workers.num,
-        max_tasks_in_flight_per_actor=4 if workers.on_gpu else 2,
-        **(twice if workers.on_gpu else {}),
+    # On a GPU two batches at a time: while one is decoded and encoded, the other keeps the GPU at work.
+    num_cutting = 2 if workers.on_gpu else 1
+    runtime = assignment.config.runtime
+    runtime = replace(runtime, threads=workers.threads, streams=runtime.streams or num_cutting)
+    assignment = replace(assignment, config=replace(assignment.config, runtime=runtime))
+    batches = deque(batches_of(groups, workers.batch))
+    num_workers = min(workers.num, len(batches))
+    # One more is read and one written meanwhile. What is tried alone must not die because of what is beside it.
+    num_ahead = min(num_cutting + 2, math.ceil(len(batches) / num_workers)) if workers.batch > 1 else 1
+    most_failed = num_ahead * max(4, math.ceil(_TOLERATED * len(batches)))  # a worker takes all that it has with it
+    kind: Any = ray.remote(Worker).options(
+        num_cpus=max(workers.threads, 1),
+        num_gpus=1 if workers.on_gpu else None,
+        max_concurrency=num_cutting + 2,
+        max_restarts=-1,
+        max_task_retries=_TRIES,
     )
-    with warnings.catch_warnings():
-        # How often a killed task is tried again is asked for in a way that Ray will drop in 2.64: hence the pin.
-        warnings.simplefilter("ignore", ray.util.annotations.RayDeprecationWarning)
-        data = data.map_batches(read_batch, **waiting)
-        data = data.map_batches(
-            CutBatch,
-            **whole,
-            fn_constructor_kwargs={"model": model, "assignment": assignment},
-            compute=pool,
-            num_cpus=_CPU_OF_CUTTING * max(workers.threads, 1),
-            num_gpus=1 if workers.on_gpu else None,
-            max_restarts=-1,
-            max_task_retries=_TRIES,
-        )
-        data = data.map_batches(write_batch, **waiting)
-    try:
-        for batch in data.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-            yield from unpacked(batch)
-    except ray.exceptions.RayError as error:
-        raise RunError(f"{_cause_of(error)}; run again to go on") from error
+    finished: SimpleQueue[tuple[Any, Group, Any]] = SimpleQueue()
+
+    def begin(worker: Any, batch: Group) -> None:
+        future = worker.cut.remote(batch).future()
+        future.add_done_callback(lambda future: finished.put((worker, batch, future)))
+
+    content, num_under_way, num_failed = ray.put(model), 0, 0
+    for _ in range(num_workers):
+        begin(kind.remote(content, assignment, num_cutting), ())  # nothing, which is done once the worker is there
+    while batches or num_under_way:
+        worker, batch, future = finished.get()
+        num_under_way -= bool(batch)
+        rows: list[Row] = []
+        try:
+            rows = future.result()
+        except ray.exceptions.RayError as error:
+            num_failed += 1
+            if not batch or num_failed > most_failed:
+                raise RunError(f"{_cause_of(error)}; run again to go on") from error
+        for _ in range(min(1 if batch else num_ahead, len(batches))):
+            begin(worker, batches.popleft())
+            num_under_way += 1
+        yield from rows
 
 
 def _cause_of(error: BaseException) -> str:

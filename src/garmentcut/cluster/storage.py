@@ -3,19 +3,27 @@
 import functools
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from garmentcut.errors import SourceError
-from garmentcut.photo.files import LOCK_NAME, is_junk, read_regular_file, write_atomic
+from garmentcut.config import ReadConfig
+from garmentcut.errors import PhotoError, SourceError
+from garmentcut.photo.files import (
+    LOCK_NAME,
+    check_size,
+    read_photo_bytes,
+    read_regular_file,
+    skip_code,
+    write_atomic,
+)
 from garmentcut.photo.read import PHOTO_SUFFIXES
-from garmentcut.prediction.results import OWN_FOLDER
-from garmentcut.prediction.sources import NotLookedAt, Skipped, find_sources
+from garmentcut.prediction.results import OWN_FOLDER, Row
+from garmentcut.prediction.sources import Skipped, Source, find_sources, nothing_found
 
 _T = TypeVar("_T")
 
@@ -28,16 +36,6 @@ _TOO_LATE = (409, 412)  # 409: another one is under way
 _CLIENT_OPTIONS: dict[str, dict[str, Any]] = {
     "s3": {"config_kwargs": {"retries": {"max_attempts": 3, "mode": "standard"}, "max_pool_connections": 64}},
 }
-
-
-@dataclass(frozen=True)
-class StoredFile:
-    """A file as a listing shows it."""
-
-    name: str  # below the listed place, with `/`
-    num_bytes: int  # its size
-    mtime_ns: int  # when it was written; 0: the store does not say
-    etag: str = ""  # the store's mark of its content; empty: it has none
 
 
 @dataclass(frozen=True)
@@ -58,31 +56,25 @@ class Storage:
         """Where a file below it is."""
         return f"{self.url}/{name}" if name else self.url
 
-    def walk(self, below: str = "") -> Iterator[StoredFile]:
-        """All files below it, or below one of its folders, hidden ones too; none if there is no such place."""
-        if self.folder is not None:
-            for file in (Path(here, name) for here, _, names in os.walk(self.folder / below) for name in names):
-                if file.is_file():  # no broken link
-                    status = file.stat()
-                    yield StoredFile(file.relative_to(self.folder).as_posix(), status.st_size, status.st_mtime_ns)
-            return
+    def walk(self, below: str = "") -> list[str]:
+        """Names of all files below it, or below one of its folders, hidden ones too; none if there is no such place."""
+        if self.folder is None:
+            return list(self.listed(below))
+        files = (Path(here, name) for here, _, names in os.walk(self.folder / below) for name in names)
+        return [file.relative_to(self.folder).as_posix() for file in files if file.is_file()]  # no broken link
+
+    def listed(self, below: str = "") -> dict[str, dict[str, Any]]:
+        """The same in a store, with what fsspec says of each, sorted; an empty name: the object that the URL names."""
         (fs, root), (_, path) = self._at(), self._at(below)
         try:
+            if not below and (itself := _persistently(lambda: fs.info(root)))["type"] == "file":
+                return {"": itself}
             found = _persistently(lambda: fs.find(path, detail=True, withdirs=False))
         except FileNotFoundError:
-            return
-        for path, info in sorted(found.items()):
-            if info.get("type") == "file" and not path.endswith("/"):  # a slash: a folder that a browser made
-                yield _found(path[len(root) + 1 :], info)
-
-    def info(self) -> StoredFile | None:
-        """The object that the URL itself names; None if it names none."""
-        fs, root = self._at()
-        try:
-            info = _persistently(lambda: fs.info(root))
-        except FileNotFoundError:
-            return None
-        return _found("", info) if info.get("type") == "file" else None
+            return {}
+        files = ((path, info) for path, info in sorted(found.items()) if info.get("type") == "file")
+        # A slash at the end: a folder that a browser made.
+        return {path[len(root) + 1 :]: info for path, info in files if not path.endswith("/")}
 
     def read(self, name: str) -> bytes:
         """Content of a file.
@@ -149,32 +141,19 @@ class Storage:
 
         return _persistently(create)
 
-    def delete(self, names: Iterable[str]) -> None:
-        """Remove files; those that are gone already are no error."""
-        for name in names:
-            if self.folder is not None:
-                (self.folder / name).unlink(missing_ok=True)
-                continue
-            fs, path = self._at(name)
-            with suppress(FileNotFoundError):
-                _persistently(functools.partial(fs.rm_file, path))
+    def delete(self, name: str) -> None:
+        """Remove a file; one that is gone already is no error."""
+        if self.folder is not None:
+            (self.folder / name).unlink(missing_ok=True)
+            return
+        fs, path = self._at(name)
+        with suppress(FileNotFoundError):
+            _persistently(lambda: fs.rm_file(path))
 
     def _at(self, name: str = "") -> tuple[Any, str]:
         """The store's file system, and a file's path there."""
         fs, root = _file_system(self.url)
         return fs, f"{root}/{name}" if name else root
-
-
-@dataclass(frozen=True)
-class StoredPhoto:
-    """A photo that was found."""
-
-    input: str  # absolute path, or URL
-    place: PurePosixPath  # where it belongs below the target, without suffix: the tree is mirrored
-    num_bytes: int = 0  # see `StoredFile`
-    mtime_ns: int = 0
-    etag: str = ""
-    refused: str = ""  # why it cannot be worked on; empty: nothing is against it
 
 
 def is_url(text: str) -> bool:
@@ -196,11 +175,15 @@ def open_storage(url: str) -> Storage:
     return Storage(url.rstrip("/") if path is None else str(path.resolve()))
 
 
-def list_photos(inputs: Sequence[str], target: Storage, *, skipped: list[Skipped] | None = None) -> list[StoredPhoto]:
+def list_photos(inputs: Sequence[str], target: Storage, *, skipped: list[Skipped] | None = None) -> list[Row]:
     """Photos named by paths, or by URLs, and those below folders and prefixes named, each once, in a stable order.
 
     Found is what `garmentcut.prediction.sources.find_sources` finds: hidden names, the target and those of other runs
     are passed over, into `skipped`; with several folders each one's own name comes first.
+
+    Returns:
+        For each a row that says where it is, where it belongs below the target, and how the listing shows it. One whose
+        name cannot be used says `failed`.
 
     Raises:
         SourceError: an input does not exist or is the target itself, or there is no photo.
@@ -210,75 +193,87 @@ def list_photos(inputs: Sequence[str], target: Storage, *, skipped: list[Skipped
     if paths and len(paths) < len(inputs):
         raise SourceError("give either paths or URLs: copy the photos into one place, or run once for each")
     if paths:
-        sources = find_sources(paths, target.folder or Path("/nowhere"), skipped=skipped)
-        return [_local_photo(source.path, source.place) for source in sources]
-    photos: dict[str, StoredPhoto] = {}
+        return [_local_photo(each) for each in find_sources(paths, target.folder or Path("/nowhere"), skipped=skipped)]
+    photos: dict[str, Row] = {}
     for photo in _remote_photos(inputs, target, skipped):
         photos.setdefault(photo.input, photo)
     if not photos:
-        others = NotLookedAt(skipped).as_text()
-        looked_for = f"looked for {' '.join(PHOTO_SUFFIXES)}"
-        raise SourceError(f"no photos in {', '.join(inputs)}; {looked_for}{others and f'; {others}'}")
+        raise nothing_found(inputs, skipped)
     return list(photos.values())
 
 
-def _local_photo(path: Path, place: PurePosixPath) -> StoredPhoto:
+def _local_photo(source: Source) -> Row:
     try:
-        str(path).encode()
+        str(source.path).encode()
     except UnicodeEncodeError:  # a row in a Parquet file could not name it
-        readable, shown = (str(name).encode(errors="backslashreplace").decode() for name in (path, place))
-        return StoredPhoto(readable, PurePosixPath(shown), refused="its name is no valid Unicode; rename it")
-    try:
-        status = path.stat()
-    except OSError:  # gone meanwhile: reading it will say so
-        return StoredPhoto(str(path), place)
-    return StoredPhoto(str(path), place, status.st_size, status.st_mtime_ns)
+        readable = str(source.path).encode(errors="backslashreplace").decode()
+        return _refused(readable, "its name is no valid Unicode; rename it")
+    row = Row(str(source.path), str(source.place))
+    with suppress(OSError):  # gone meanwhile: reading it will say so
+        status = source.path.stat()
+        row = replace(row, input_bytes=status.st_size, input_mtime_ns=status.st_mtime_ns)
+    return row
 
 
-def _remote_photos(inputs: Sequence[str], target: Storage, skipped: list[Skipped]) -> Iterator[StoredPhoto]:
+def _remote_photos(inputs: Sequence[str], target: Storage, skipped: list[Skipped]) -> Iterator[Row]:
     for given in inputs:
         storage = open_storage(given)
         if storage.url == target.url:
             raise SourceError(f"{given}: the output folder must not be the photos' folder; choose another --out")
-        own_name = PurePosixPath(PurePosixPath(storage.url).name)
-        if (found := storage.info()) is not None:
-            yield _remote_photo(storage, own_name, found)
-            continue
-        listed = list(storage.walk())
+        listed = storage.listed()
         if not listed:
             raise SourceError(f"{given}: no such file or folder, or nothing in it")
-        targets = _targets_among(listed, storage, target)
-        for found in listed:
-            if found.name.startswith(targets):
+        targets, own_name = _targets_among(listed, storage, target), PurePosixPath(storage.url).name
+        for name, info in listed.items():
+            parts = PurePosixPath(name).parts
+            suffix = PurePosixPath(name).suffix.lower()
+            codes = [*map(skip_code, parts), "" if not name or suffix in PHOTO_SUFFIXES else "suffix"]
+            if name.startswith(targets):
                 continue
-            if code := _skip_code(found.name):
-                skipped.append(Skipped.of_walk(storage.url_of(found.name), code))
+            if code := next(filter(None, codes), ""):
+                skipped.append(Skipped.of_walk(storage.url_of(name), code))
+            elif name and "" in name.split("/"):  # paths join `a//b` and `a/b`, which are two names in an object store
+                yield _refused(storage.url_of(name), "its name holds `//`, which no path can; rename it")
             else:
-                yield _remote_photo(storage, (own_name if len(inputs) > 1 else PurePosixPath()) / found.name, found)
+                place = PurePosixPath(own_name if len(inputs) > 1 or not name else "", name).with_suffix("")
+                yield _remote_photo(storage.url_of(name), place, info)
 
 
-def _skip_code(name: str) -> str:
-    """As `walk_files` tells, of a name with all of its folders; empty: it is looked at."""
-    parts = name.split("/")
-    if any(map(is_junk, parts)):
-        return "junk"
-    if any(part.startswith(".") for part in parts):
-        return "hidden"
-    return "" if name.lower().endswith(PHOTO_SUFFIXES) else "suffix"
+def _remote_photo(url: str, place: PurePosixPath, info: Mapping[str, Any]) -> Row:
+    changed = next(
+        (info[key] for key in ("LastModified", "mtime", "updated", "last_modified", "created") if key in info), 0
+    )
+    moment = datetime.fromisoformat(changed) if isinstance(changed, str) else changed
+    seconds = moment.timestamp() if isinstance(moment, datetime) else float(moment or 0)
+    etag = str(info.get("ETag") or info.get("etag") or "").strip('"')
+    num_bytes, mtime_ns = int(info.get("size") or 0), round(seconds * 1000) * 1_000_000
+    return Row(url, str(place), input_bytes=num_bytes, input_mtime_ns=mtime_ns, input_etag=etag)
 
 
-def _remote_photo(storage: Storage, name: PurePosixPath, found: StoredFile) -> StoredPhoto:
-    # Paths join `a//b` and `a/b`, which are two names in an object store.
-    odd = "" in found.name.split("/") and found.name != ""
-    refused = "its name holds `//`, which no path can; rename it" if odd else ""
-    place = PurePosixPath("refused") if odd else name.with_suffix("")
-    return StoredPhoto(storage.url_of(found.name), place, found.num_bytes, found.mtime_ns, found.etag, refused)
+def _refused(input: str, reason: str) -> Row:
+    return Row(input, status="failed", code="bad_name", reason=reason)
 
 
-def _targets_among(listed: Sequence[StoredFile], storage: Storage, target: Storage) -> tuple[str, ...]:
+def read_photo(photo: Row, limits: ReadConfig) -> bytes:
+    """Content of a photo that `list_photos` found.
+
+    Raises:
+        PhotoError: it is missing, too large and so on.
+        OSError: it cannot be read, after several tries.
+    """
+    if not is_url(photo.input):
+        return read_photo_bytes(Path(photo.input), limits)
+    check_size(photo.input_bytes, limits)
+    try:
+        return open_storage(photo.input).read("")
+    except FileNotFoundError as error:
+        raise PhotoError("no such file; it is gone since it was listed", code="missing") from error
+
+
+def _targets_among(listed: Iterable[str], storage: Storage, target: Storage) -> tuple[str, ...]:
     """Prefixes below a source that hold cutouts, not photos; the source itself is searched though it were one."""
     marks = (f"/{OWN_FOLDER}/", f"/{LOCK_NAME}")
-    skipped = {found.name.partition(mark)[0] + "/" for found in listed for mark in marks if mark in found.name}
+    skipped = {name.partition(mark)[0] + "/" for name in listed for mark in marks if mark in name}
     if target.url.startswith(f"{storage.url}/"):
         skipped.add(target.url[len(storage.url) + 1 :] + "/")
     return tuple(skipped)
@@ -296,16 +291,6 @@ def _file_system(url: str) -> tuple[Any, str]:
     except (ImportError, ValueError) as error:
         raise SourceError(f"{url}: {scheme}:// cannot be opened: {error}") from error
     return fs, str(root).rstrip("/")
-
-
-def _found(name: str, info: dict[str, Any]) -> StoredFile:
-    changed = next(
-        (info[key] for key in ("LastModified", "mtime", "updated", "last_modified", "created") if key in info), 0
-    )
-    moment = datetime.fromisoformat(changed) if isinstance(changed, str) else changed
-    seconds = moment.timestamp() if isinstance(moment, datetime) else float(moment or 0)
-    etag = str(info.get("ETag") or info.get("etag") or "").strip('"')
-    return StoredFile(name, int(info.get("size") or 0), round(seconds * 1000) * 1_000_000, etag)
 
 
 def _persistently(request: Callable[[], _T]) -> _T:

@@ -45,11 +45,7 @@ def read_photo_bytes(path: Path, limits: ReadConfig) -> bytes:
     try:
         with open(path, "rb", opener=open_regular) as file:
             num_bytes = os.fstat(file.fileno()).st_size
-            if num_bytes == 0:
-                raise PhotoError("empty file; copy it again", code="empty")
-            if num_bytes > limits.max_mb * 1_000_000:
-                message = f"{num_bytes / 1e6:.0f} MB: over read.max_mb = {limits.max_mb}; raise it if meant"
-                raise PhotoError(message, code="too_large")
+            check_size(num_bytes, limits)
             return file.read(num_bytes)  # no more, should the file grow while it is read
     except FileNotFoundError as error:
         raise PhotoError("no such file; check the path", code="missing") from error
@@ -57,6 +53,15 @@ def read_photo_bytes(path: Path, limits: ReadConfig) -> bytes:
         raise
     except (OSError, ValueError) as error:  # ValueError: a path with a zero byte
         raise PhotoError(f"cannot be read: {getattr(error, 'strerror', None) or error}", code="unreadable") from error
+
+
+def check_size(num_bytes: int, limits: ReadConfig) -> None:
+    """Raises PhotoError if a photo's file is empty or over `limits.max_mb`."""
+    if num_bytes == 0:
+        raise PhotoError("empty file; copy it again", code="empty")
+    if num_bytes > limits.max_mb * 1_000_000:
+        message = f"{num_bytes / 1e6:.0f} MB: over read.max_mb = {limits.max_mb}; raise it if meant"
+        raise PhotoError(message, code="too_large")
 
 
 def open_regular(path: str, flags: int) -> int:
@@ -138,7 +143,7 @@ def walk_files(
             path = here / name
             if path in passed:
                 continue
-            code = _skip_code(name) or ("link" if os.path.islink(path) else "")  # noqa: PTH114
+            code = skip_code(name) or ("link" if os.path.islink(path) else "")  # noqa: PTH114
             if code := code or ("cutouts" if os.path.exists(path / LOCK_NAME) else ""):  # noqa: PTH110
                 on_skip(str(path), code)
             else:
@@ -146,13 +151,14 @@ def walk_files(
         subfolders[:] = searched
         for name in sorted(names):
             path_text = os.path.join(folder, name)  # noqa: PTH118 - a Path for each of 100,000 would take half the time
-            if code := _skip_code(name) or ("" if name.lower().endswith(suffixes) else "suffix"):
+            if code := skip_code(name) or ("" if name.lower().endswith(suffixes) else "suffix"):
                 on_skip(path_text, code)
             else:
                 yield path_text
 
 
-def _skip_code(name: str) -> str:
+def skip_code(name: str) -> str:
+    """Why a file or folder of this name is passed over, as `walk_files` tells it; empty: it is looked at."""
     return "junk" if is_junk(name) else "hidden" if name.startswith(".") else ""
 
 
@@ -222,8 +228,8 @@ def remove_staged(folder: Path, owner: str = "", *, older_than_s: float | None =
 
 _NO_LOCKS = {errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.ENOSYS}
 """What a file system answers that has no locks: SMB, NFS without its lock daemon, many in user space."""
-_TAKEN_FOR_DEAD_S = 120.0
-_RENEWED_EVERY_S = 15.0
+TAKEN_FOR_DEAD_S, RENEWED_EVERY_S = 120.0, 15.0
+"""After so long without a sign of life a run is taken for dead; so often it gives one."""
 _ASKED_EVERY_S = 0.05
 
 
@@ -242,9 +248,7 @@ class FolderLock:
         note: one sentence for people, where the file system has no locks; else empty.
     """
 
-    def __init__(
-        self, path: Path, *, timeout_s: float | None = None, renewed_every_s: float = _RENEWED_EVERY_S
-    ) -> None:
+    def __init__(self, path: Path, *, timeout_s: float | None = None, renewed_every_s: float = RENEWED_EVERY_S) -> None:
         """Nothing is taken or written yet; the context waits `timeout_s` for another holder, None: for ever."""
         self.path, self.note = path, ""
         self._timeout_s, self._every_s = timeout_s, renewed_every_s
@@ -387,7 +391,7 @@ class FolderLock:
     def _is_live(self, claim: Path) -> bool:
         try:
             os.utime(self.path)  # by the share's own clock
-            if self.path.stat().st_mtime - claim.stat().st_mtime > _TAKEN_FOR_DEAD_S:
+            if self.path.stat().st_mtime - claim.stat().st_mtime > TAKEN_FOR_DEAD_S:
                 return False
         except FileNotFoundError:
             return False
@@ -405,7 +409,7 @@ class FolderLock:
             except FileNotFoundError:
                 pass
             except OSError:  # the share may be back before anyone takes this run for dead
-                if time.monotonic() - renewed <= _TAKEN_FOR_DEAD_S:
+                if time.monotonic() - renewed <= TAKEN_FOR_DEAD_S:
                     continue
             if not over.is_set():
                 self._lost = "another run has taken this folder"

@@ -5,7 +5,7 @@ import json
 import os
 import secrets
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -40,7 +40,6 @@ from garmentcut.prediction.results import (
     fails_again,
     fingerprint,
     is_another_at,
-    is_done,
     is_unchanged,
     tell_apart,
 )
@@ -162,7 +161,7 @@ class Plan:
 
     todo: dict[Path, Named]  # photos to cut, with their output names
     done: tuple[Row, ...]  # rows of photos cut before with the same model and options
-    originals: frozenset[str]  # `folded_path` of every photo of this and earlier runs: never written to
+    originals: frozenset[str] = frozenset()  # `folded_path` of every photo of this and earlier runs: never written to
     # Under a specification, what all photos of a garment share, for each photo; they follow each other.
     garments: dict[str, str] = field(default_factory=dict)
     # Photos that get a name of their own, because another photo of their name was cut before.
@@ -327,54 +326,86 @@ class FolderCutter:
             garmentcut.errors.ConfigError: the specification would give two files the same name.
         """
         self.check()
-        sources = list(sources)
-        unread = [row.input for row in self.journal.rows.values() if row.code == "unreadable"]
-        # Folders that can be read now. Not Path.is_dir: it raises where a folder may not be entered.
+        out, rows = self.out_dir, self.journal.rows
+        unread = [row.input for row in rows.values() if row.code == "unreadable"]
+        # Folders that can be read now. Not the methods of Path: they raise where a folder may not be entered.
         self.journal.forget(path for path in unread if os.path.isdir(path) and os.access(path, os.R_OK | os.X_OK))  # noqa: PTH112
-        adopt_moved(sources, self.journal)
-        sources, renamed = tell_apart(sources, self.journal.rows, self._is_another, self.journal.displace)
-        rows = self.journal.rows
-        owners = {name: row.input for row in rows.values() for name in row.written}
-        out = self.out_dir
+        ours = {name for row in rows.values() for name in row.written}
+        sources = list(sources)
         below = {one.path: one.path.relative_to(out).as_posix() for one in sources if one.path.is_relative_to(out)}
-        sources = [source for source in sources if below.get(source.path) not in owners]
-        names = name_files(
+        sources = [source for source in sources if below.get(source.path) not in ours]
+        adopt_moved(sources, self.journal)
+        sources, renamed = tell_apart(sources, rows, self._is_another, self.journal.displace)
+        known = () if self.overwrite else ((source.path, rows.get(str(source.path))) for source in sources)
+        plan = self.planned(
             sources,
-            self.config.output,
-            self.specification,
-            places={row.input: row.place for row in rows.values()},
-            owners={unsorted_output(name): path for name, path in owners.items()},
+            rows,
+            has_file=lambda name: os.path.isfile(out / name),  # noqa: PTH113
+            is_unchanged=is_unchanged,
+            failed_for_good={path for path, row in known if fails_again(row, path, options=self.options)},
         )
-        done = {path: row for path in names if (row := self._done_row(path, names[path].outputs))}
-        garments = {str(source.path): garment_of(source) for source in sources} if self.specification else {}
-        # Photos of a garment have one scale: one of them new, and all are cut; but not for one that only fails again.
-        again = () if self.overwrite else names
-        failed_for_good = {path for path in again if fails_again(rows.get(str(path)), path, options=self.options)}
-        to_cut = {garments.get(str(path)) for path in names if path not in done and path not in failed_for_good}
-        done = {path: row for path, row in done.items() if not garments or garments[str(path)] not in to_cut}
-        todo = {path: named for path, named in names.items() if path not in done}
-        written_to = {(self.out_dir / name).parent for named in todo.values() for name in named.outputs}
+        written_to = {(out / name).parent for named in plan.todo.values() for name in named.outputs}
         for folder in written_to - self._tidied:
             with suppress(OSError):  # writing to it will say what is wrong with it
                 for one in (folder, *capture_one_folders(folder)):
                     remove_staged(one, self.owner)
             self._tidied.add(folder)
-        originals = {str(path) for path in names} | rows.keys()
+        originals = {str(source.path) for source in sources} | rows.keys()
         self._folded |= {path: folded_path(Path(path)) for path in originals - self._folded.keys()}
-        return Plan(todo, tuple(done.values()), frozenset(self._folded.values()), garments, renamed)
+        return replace(plan, originals=frozenset(self._folded.values()), renamed=renamed)
+
+    def planned(
+        self,
+        sources: Collection[Source],
+        rows: Mapping[str, Row],
+        *,
+        has_file: Callable[[str], bool],
+        is_unchanged: Callable[[Row, Path], bool],
+        failed_for_good: Collection[Path] = (),
+    ) -> Plan:
+        """The plan for photos that `tell_apart` has told apart, wherever these and the output folder lie.
+
+        Args:
+            sources: the photos.
+            rows: of what was cut before, by path.
+            has_file: whether the output folder has a file of this name.
+            is_unchanged: whether a file is still the photo that its row describes.
+            failed_for_good: photos that need not be tried again, and for which no garment is cut anew.
+        """
+        names = name_files(
+            sources,
+            self.config.output,
+            self.specification,
+            places={path: row.place for path, row in rows.items()},
+            owners={unsorted_output(name): path for path, row in rows.items() for name in row.written},
+        )
+        known = {path: row for path in names if (row := rows.get(str(path))) is not None}
+        done = {
+            path: row
+            for path, row in known.items()
+            if self._is_current(row, names[path].outputs)
+            and all(map(has_file, row.outputs))
+            and is_unchanged(row, path)
+        }
+        garments = {str(source.path): garment_of(source) for source in sources} if self.specification else {}
+        # Photos of a garment have one scale: one of them new, and all are cut; but not for one that only fails again.
+        to_cut = {garments.get(str(path)) for path in names if path not in done and path not in failed_for_good}
+        done = {path: row for path, row in done.items() if not garments or garments[str(path)] not in to_cut}
+        todo = {path: named for path, named in names.items() if path not in done}
+        return Plan(todo, tuple(done.values()), garments=garments)
 
     def _is_another(self, row: Row, path: Path) -> bool:
         return not is_unchanged(row, path) and is_another_at(row, lambda: read_photo_bytes(path, self.config.read))
 
-    def _done_row(self, path: Path, outputs: tuple[str, ...]) -> Row | None:
-        row = self.journal.rows.get(str(path))
-        if row is not None and row.verdict != self.judge.verdict_of(row.doubt, row.flags):
-            return None
-        if row is not None and self.config.folder.by_verdict:
+    def _is_current(self, row: Row, outputs: tuple[str, ...]) -> bool:
+        """True if a photo was cut with these options and output names."""
+        if not row.ok or row.options != self.options or row.verdict != self.judge.verdict_of(row.doubt, row.flags):
+            return False
+        if self.config.folder.by_verdict:
             outputs = sorted_outputs(outputs, row.verdict)
-        if row is not None and self.config.output.each and (num := len(row.outputs) // max(len(outputs), 1)) > 1:
+        if self.config.output.each and (num := len(row.outputs) // max(len(outputs), 1)) > 1:
             outputs = name_each(outputs, self.config.output.formats, num)
-        return row if is_done(row, path, self.out_dir, options=self.options, outputs=outputs) else None
+        return row.outputs == outputs
 
     def cut(
         self,

@@ -84,6 +84,8 @@ class Row:
     own_doubt: _Doubt = None  # the doubt before it was compared with the garment's other views
     appearance: tuple[_Number, ...] = ()  # what the garment's other views are compared by; see `Judgement.appearance`
     sidecars: tuple[str, ...] = ()  # copies of the photo's sidecar files beside its outputs, relative likewise
+    # An object store's mark of the photo's content as it was read; results.jsonl has it only where there is one.
+    input_etag: str = ""
 
     @property
     def ok(self) -> bool:
@@ -222,14 +224,6 @@ class Journal:
         """Keep the row of a photo in whose place another one stands."""
         self.append(displaced(row))
         self.forget([row.input])
-
-
-def is_done(row: Row | None, path: Path, out_dir: Path, *, options: str, outputs: Iterable[str]) -> bool:
-    """True if a photo was cut with these options and output names, has not changed since, and its outputs are there."""
-    if row is None or not row.ok or row.options != options or tuple(outputs) != row.outputs:
-        return False
-    # Not Path.is_file: it raises where a folder may not be entered.
-    return all(os.path.isfile(out_dir / name) for name in row.outputs) and is_unchanged(row, path)  # noqa: PTH113
 
 
 def fails_again(row: Row | None, path: Path, *, options: str) -> bool:
@@ -376,8 +370,9 @@ def fingerprint(*parts: Any) -> str:
 
 
 def _line(row: Row) -> bytes:
+    content = {key: value for key, value in asdict(row).items() if value or key != "input_etag"}
     # surrogateescape: a file name that is not valid UTF-8 is still a file name.
-    return (json.dumps(asdict(row), ensure_ascii=True) + "\n").encode()
+    return (json.dumps(content, ensure_ascii=True) + "\n").encode()
 
 
 _ROW = TypeAdapter(Row)
@@ -386,7 +381,14 @@ _ROW = TypeAdapter(Row)
 def read_row(line: bytes) -> Row | None:
     """The row on a line of results.jsonl; None if it is not one. Keys of other versions are passed over."""
     try:
-        content = json_of(line)
+        return row_of(json_of(line))
+    except ValueError:
+        return None
+
+
+def row_of(content: Any) -> Row | None:
+    """The row that a line's content makes; None if it makes none."""
+    try:
         content = {_OLD_KEYS.get(key, key): value for key, value in content.items()}
         row = _ROW.validate_python(content)
     except (AttributeError, ValueError):  # no row: a list, a number, other types

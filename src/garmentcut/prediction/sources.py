@@ -116,12 +116,15 @@ def find_sources(inputs: Iterable[Path], out_dir: Path, *, skipped: list[Skipped
         for source in sources:
             found.setdefault(source.path, source)
     if not found:
-        where = ", ".join(str(path) for path in inputs) or "nothing"
-        others = NotLookedAt(passed_over).as_text()
-        raise SourceError(
-            f"no photos in {where}; looked for {' '.join(PHOTO_SUFFIXES)}{f'; {others}' if others else ''}"
-        )
+        raise nothing_found(inputs, passed_over)
     return list(found.values())
+
+
+def nothing_found(inputs: Iterable[Path | str], skipped: Iterable[Skipped]) -> SourceError:
+    """What to say where there is no photo, only what was passed over."""
+    where = ", ".join(map(str, inputs)) or "nothing"
+    others = NotLookedAt(skipped).as_text()
+    return SourceError(f"no photos in {where}; looked for {' '.join(PHOTO_SUFFIXES)}{others and f'; {others}'}")
 
 
 def walk_photos(

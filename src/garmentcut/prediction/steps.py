@@ -9,7 +9,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter
 
-from garmentcut.config import ReadConfig
+from garmentcut.config import OutputConfig, ReadConfig
 from garmentcut.dataset.corrections import DECISIONS_FOLDER, LOCK_NAME, Decision, decision_on
 from garmentcut.errors import FolderError, Note, OutputError, PhotoError, RunError, code_of
 from garmentcut.naming import FORMATS
@@ -34,7 +34,7 @@ from garmentcut.photo.files import (
 from garmentcut.photo.metadata import capture_of
 from garmentcut.photo.photo import Cutout, Photo, to_alpha
 from garmentcut.photo.read import decode_photo, read_gray_png
-from garmentcut.photo.spec import Delivery, Sighting, deliver, sight_garment
+from garmentcut.photo.spec import Delivery, Sighting, Specification, deliver, sight_garment
 from garmentcut.photo.write import encode_prepared, lost_metadata
 from garmentcut.photo.xmp import read_xmp
 from garmentcut.prediction.cutter import Prediction
@@ -178,7 +178,8 @@ class Steps:
                 cutout = cutout or self.run.cutter.finish(photo, prediction)
                 notes = dict.fromkeys(prediction.notes)
                 cutouts, work = self._apart(cutout, work, notes)
-                written = self._stage(self._files_of(cutouts, work), work, staged, notes)
+                files = files_of(cutouts, row, self.run.config.output, self.run.specification, work.scales)
+                written = self._stage(files, work, staged, notes)
                 copied = self._stage_sidecars(work, staged, notes)
                 row = replace(row, outputs=work.outputs, sidecars=tuple(copied)).noted(notes)
                 row = replace(row, written={**row.written, **written, **copied})
@@ -250,17 +251,6 @@ class Steps:
         outputs = name_each(work.outputs, output.formats, len(alphas))
         return [replace(cutout, alpha=alpha) for alpha in alphas], replace(work, outputs=outputs)
 
-    def _files_of(self, cutouts: list[Cutout], work: Work) -> Iterator[Delivery]:
-        """The contents of the files, in the order of the work's outputs, each made when it is asked for."""
-        for cutout in cutouts:
-            if self.run.specification is not None:
-                subject = subject_of(PurePosixPath(work.row.place))
-                yield from deliver(cutout, self.run.specification, subject=subject, scales=work.scales)
-                continue
-            prepared = Preparation(cutout, self.run.config.output, name=Path(work.row.input).stem)
-            for format in self.run.config.output.formats:
-                yield Delivery(format, encode_prepared(prepared, format), lost_metadata(prepared.metadata, format))
-
     def _stage(
         self, files: Iterator[Delivery], work: Work, staged: list[StagedFile], notes: dict[str, None]
     ) -> dict[str, tuple[str, ...]]:
@@ -311,6 +301,32 @@ class Steps:
                     continue
                 copied[name] = (*hashes[-1:], hashlib.sha256(content).hexdigest())
         return copied
+
+
+def files_of(
+    cutouts: Iterable[Cutout],
+    row: Row,
+    output: OutputConfig,
+    specification: Specification | None,
+    scales: tuple[float, ...] | None,
+) -> Iterator[Delivery]:
+    """The contents of a photo's files, in the order of their names, each made when it is asked for.
+
+    Args:
+        cutouts: of the garments on it, each of which has files of its own.
+        row: the photo's.
+        output: what the files are, where there is no specification.
+        specification: a customer's.
+        scales: what the photos of a garment have in common, under a specification.
+    """
+    for cutout in cutouts:
+        if specification is not None:
+            subject = subject_of(PurePosixPath(row.place))
+            yield from deliver(cutout, specification, subject=subject, scales=scales)
+            continue
+        prepared = Preparation(cutout, output, name=Path(row.input).stem)
+        for format in output.formats:
+            yield Delivery(format, encode_prepared(prepared, format), lost_metadata(prepared.metadata, format))
 
 
 def folded_path(path: Path) -> str:

@@ -67,8 +67,8 @@ def take_rows(session: Session, batch: BatchRow, rows: Iterable[Row], folder: Pa
         elif photo.changed_at is None and photo.undelivered and photo.row == text_of(row):
             if not _restore(session, photo, folder):
                 continue
-        elif photo.row != (text := text_of(row)):
-            _take_again(session, photo, row, text)
+        elif photo.row != text_of(row):
+            _take_again(session, photo, row)
         else:
             continue
         batch.revision += 1
@@ -201,11 +201,10 @@ def _describe(photo: PhotoRow, row: Row) -> None:
     photo.order_doubt = FAILED_DOUBT if not row.ok else NO_DOUBT if row.doubt is None else row.doubt
 
 
-def _take_again(session: Session, photo: PhotoRow, row: Row, text: str) -> None:
+def _take_again(session: Session, photo: PhotoRow, row: Row) -> None:
     earlier = row_of(photo)
     same_pixels, same_model = row.input_sha256 == earlier.input_sha256, row.model == earlier.model
     _describe(photo, row)
-    photo.row = text
     if not same_pixels:
         photo.alpha_sha256, photo.edge_share = "", None
     is_cut_again = (row.seconds, row.options, row.written) != (earlier.seconds, earlier.options, earlier.written)
@@ -223,8 +222,10 @@ def _take_again(session: Session, photo: PhotoRow, row: Row, text: str) -> None:
 
 def item_of(photo: PhotoRow, folder: Path) -> Item:
     """A photo's item; docs/review-api.md lists its fields."""
-    row = row_of(photo)
+    row, is_cut = row_of(photo), photo.state != "failed"
     height, width = row.size_hw or (None, None)
+    keys, media, heat = content_keys(photo), f"/media/{photo.id}", heat_path(folder, row.place)
+    heat_time = heat.stat().st_mtime_ns if is_cut and heat.is_file() else None
     return {
         **{name: getattr(photo, name) for name in _SHOWN},
         "place": photo.key,
@@ -237,7 +238,14 @@ def item_of(photo: PhotoRow, folder: Path) -> Item:
         "has_alpha": bool(photo.alpha_sha256),
         "seconds": round(photo.seconds, 1),
         "changed_at": utc_of(photo.changed_at).isoformat() if photo.changed_at else None,
-        "urls": _urls_of(photo, folder),
+        "urls": {
+            "page": f"/photos/{photo.id}",
+            "thumbnail": f"{media}/thumbnail.jpg?v={keys['thumbnail']}",
+            "photo": f"{media}/photo.jpg?v={keys['photo']}",
+            "alpha": f"{media}/alpha.png?v={keys['alpha']}" if is_cut else None,
+            "predicted": f"{media}/predicted.png?v={keys['predicted']}" if is_cut else None,
+            "heat": f"{media}/heat.png?v={heat_time:x}" if heat_time is not None else None,
+        },
     }
 
 
@@ -271,21 +279,6 @@ def content_keys(photo: PhotoRow) -> dict[str, str]:
         "predicted": prediction,
         "alpha": alpha,
         "thumbnail": fingerprint(row.input_sha256, alpha, "garment"),
-    }
-
-
-def _urls_of(photo: PhotoRow, folder: Path) -> dict[str, str | None]:
-    keys, media = content_keys(photo), f"/media/{photo.id}"
-    is_cut = photo.state != "failed"
-    heat = heat_path(folder, row_of(photo).place) if is_cut else None
-    heat_time = heat.stat().st_mtime_ns if heat is not None and heat.is_file() else None
-    return {
-        "page": f"/photos/{photo.id}",
-        "thumbnail": f"{media}/thumbnail.jpg?v={keys['thumbnail']}",
-        "photo": f"{media}/photo.jpg?v={keys['photo']}",
-        "alpha": f"{media}/alpha.png?v={keys['alpha']}" if is_cut else None,
-        "predicted": f"{media}/predicted.png?v={keys['predicted']}" if is_cut else None,
-        "heat": f"{media}/heat.png?v={heat_time:x}" if heat_time is not None else None,
     }
 
 

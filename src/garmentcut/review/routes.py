@@ -27,7 +27,7 @@ from garmentcut.errors import ReviewError
 from garmentcut.photo.write import png_bytes
 from garmentcut.prediction.results import heat_path
 from garmentcut.review.cutting import ErrorBody, from_base64, service_of
-from garmentcut.review.database import QueueQuery, statistics_of, utc_of
+from garmentcut.review.database import QueueQuery, utc_of
 from garmentcut.review.media import read_gray
 from garmentcut.review.photos import content_keys, printable, subject_of_photo
 from garmentcut.review.redraw import Hint, Stroke
@@ -42,7 +42,6 @@ _Note = Annotated[str, Field(max_length=MAX_NOTE_CHARS)]
 _Corner = Annotated[int, Field(ge=0, le=100_000)]
 _MAX_PERSON_CHARS = 80
 _FOREVER = "private, max-age=31536000, immutable"
-_ASK_AGAIN = "private, no-cache"
 api = APIRouter(prefix="/api", tags=["review"])
 media = APIRouter(prefix="/media", tags=["media"], default_response_class=Response)
 PhotoId = Annotated[int, PathParameter(ge=1, le=2**31 - 1, description="Of the photo.")]
@@ -118,27 +117,25 @@ Person = Annotated[str, Depends(person_of)]
 @api.get("/photos", responses={400: {"model": ErrorBody, "description": "`after` is no page's cursor."}})
 def list_photos(service: Serving, query: Asked) -> dict[str, Any]:
     """A page of the queue."""
-    return service.queue(query)
+    return service.store.queue(query)
 
 
 @api.get("/photos/{photo_id}", responses={404: _FAULTS[404]})
 def show_photo(service: Serving, photo_id: PhotoId, query: Asked) -> dict[str, Any]:
     """A photo, its garment's views, and its neighbours in the queue."""
-    return service.photo(photo_id, query)
+    return service.store.show(photo_id, query)
 
 
 @api.get("/changes")
 def list_changes(service: Serving, since: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0) -> dict[str, Any]:
     """What was written after a revision; a page asks for it every two seconds."""
-    return service.changes(since)
+    return service.store.changes(since)
 
 
 @api.get("/statistics")
 def show_statistics(service: Serving) -> dict[str, Any]:
     """Hands-on seconds a photo, and how much of the edge was moved."""
-    service.store.refresh()
-    with service.database.read() as session:
-        return statistics_of(session, service.store.batch_id)
+    return service.store.statistics()
 
 
 @api.get("/photos/{photo_id}/actions", responses={404: _FAULTS[404]})
@@ -223,10 +220,16 @@ def _full_size(
 
 
 def _picture(
-    request: Request, key: str, make: Callable[[], bytes], *, is_asked_for: bool, kind: str = "image/png"
+    request: Request,
+    key: str,
+    make: Callable[[], bytes],
+    *,
+    is_asked_for: bool,
+    kind: str = "image/png",
+    otherwise: str = "private, no-cache",
 ) -> Response:
-    """A picture whose content depends on the key alone; it is not sent again to whoever has it."""
-    headers = {"etag": f'"{key}"', "cache-control": _FOREVER if is_asked_for else _ASK_AGAIN}
+    """What depends on the key alone, kept for ever if it was asked for by the key; not sent again to whoever has it."""
+    headers = {"etag": f'"{key}"', "cache-control": _FOREVER if is_asked_for else otherwise}
     if headers["etag"] in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
     return Response(make(), media_type=kind, headers=headers)
@@ -336,24 +339,21 @@ def queue_page(service: Serving, query: Asked, token: str | None = None) -> Resp
             access.cookie_name, access.cookie, max_age=_COOKIE_AGE_S, httponly=True, samesite="strict", path="/"
         )
         return answer
-    data = service.queue(query) | {"query": query.model_dump()}
+    data = service.store.queue(query) | {"query": query.model_dump()}
     return _page(service, "queue", data=data)
 
 
 @pages.get("/photos/{photo_id}")
 def photo_page(service: Serving, photo_id: int, query: Asked) -> Response:
     """The editor."""
-    return _page(service, "editor", photo=service.photo(photo_id, query))
+    return _page(service, "editor", photo=service.store.show(photo_id, query))
 
 
 @pages.get("/statistics")
 def statistics_page(service: Serving) -> Response:
     """Hands-on seconds a photo, drawn; once every photo is decided, what was done and how it becomes training pairs."""
-    service.store.refresh()
     command = shlex.join(["garmentcut", "ingest", "--from-review", str(service.folder), "--out", "dataset/", "--add"])
-    with service.database.read() as session:
-        statistics = statistics_of(session, service.store.batch_id)
-        return _page(service, "statistics", statistics=statistics, command=printable(command))
+    return _page(service, "statistics", statistics=service.store.statistics(), command=printable(command))
 
 
 @pages.get("/help")
@@ -382,14 +382,8 @@ async def send_static(request: Request, path: str) -> Response:
     content = _CONTENTS.get(name if is_versioned else path)
     if content is None:
         raise HTTPException(404, "there is no such file")
-    is_kept = version == _VERSION
-    headers = {
-        "cache-control": "private, max-age=31536000, immutable" if is_kept else "no-cache",
-        "etag": f'"{hashlib.sha256(content).hexdigest()[:32]}"',
-    }
-    if request.headers.get("if-none-match") == headers["etag"]:
-        return Response(status_code=304, headers=headers)
-    return Response(content, media_type=_KINDS[Path(path).suffix], headers=headers)
+    key, kind = hashlib.sha256(content).hexdigest()[:32], _KINDS[Path(path).suffix]
+    return _picture(request, key, lambda: content, is_asked_for=version == _VERSION, kind=kind, otherwise="no-cache")
 
 
 def _page(service: Service, name: str, **shown: Any) -> HTMLResponse:

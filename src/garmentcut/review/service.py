@@ -5,7 +5,6 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
@@ -15,20 +14,16 @@ from garmentcut.errors import DatabaseError, ModelError
 from garmentcut.photo.files import remove_staged
 from garmentcut.photo.photo import Photo
 from garmentcut.prediction.folder import Order, read_batch
-from garmentcut.prediction.results import RESULTS_NAME
 from garmentcut.review.cutting import CutService, Model
-from garmentcut.review.database import Database, QueueQuery, count_states, find_neighbours, find_page, overview_of
+from garmentcut.review.database import Database
 from garmentcut.review.guard import Access
 from garmentcut.review.media import THUMBNAILS, Alpha8, AlphaFiles, Media, ReviewPhoto
-from garmentcut.review.photos import Item, item_of
 from garmentcut.review.redraw import Canvas, Stroke, redraw
 from garmentcut.review.store import Store
 
 DATABASE_NAME = "review.sqlite"
-_MOST_CHANGES = 500
 _STAGED_FOR_S = 3600  # a file that is being written is younger
 _THUMBNAILS_FOR_S = 60 * 86_400  # older ones are made again when somebody asks
-_AT_WORK_S = 30  # one photo after another: a row every few seconds
 
 
 @dataclass(frozen=True)
@@ -105,54 +100,6 @@ class Service(CutService):
         super().close()
         self.database.close()
 
-    @property
-    def is_running(self) -> bool:
-        """Whether `garmentcut cut` seems to be at work in the folder; trying its lock could get in its way."""
-        try:
-            return time.time() - (self.folder / RESULTS_NAME).stat().st_mtime < _AT_WORK_S
-        except OSError:
-            return False
-
-    def queue(self, query: QueueQuery) -> dict[str, Any]:
-        """A page of the queue, as `GET /api/photos` answers."""
-        self.store.refresh()
-        with self.database.read() as session:
-            page = find_page(session, self.store.batch_id, query)
-            return {
-                "items": self._items(page.photos),
-                "cursor": page.cursor,
-                "total": page.total,
-                **overview_of(session, self.store.batch_id),
-                "revision": self.store.revision(session),
-                "running": self.is_running,
-            }
-
-    def photo(self, photo_id: int, query: QueueQuery) -> Item:
-        """A photo, its garment's views and its neighbours, as `GET /api/photos/{id}` answers."""
-        self.store.refresh()
-        with self.database.read() as session:
-            photo = self.store.photo(session, photo_id)
-            shown = {
-                "siblings": self._items(self.store.siblings(session, photo)),
-                "revision": self.store.revision(session),
-            }
-            return item_of(photo, self.folder) | shown | find_neighbours(session, photo, query)
-
-    def changes(self, since: int) -> dict[str, Any]:
-        """What was written after a revision, as `GET /api/changes` answers."""
-        self.store.refresh()
-        with self.database.read() as session:
-            revision = self.store.revision(session)
-            photos = self.store.changes(session, since, limit=_MOST_CHANGES + 1)
-            has_more, photos = len(photos) > _MOST_CHANGES, photos[:_MOST_CHANGES]
-            return {
-                "revision": photos[-1].revision if has_more else revision,
-                "items": self._items(photos),
-                "counts": count_states(session, self.store.batch_id),
-                "running": self.is_running,
-                "more": has_more,
-            }
-
     def redraw(self, subject: ReviewPhoto, stroke: Stroke) -> Alpha8:
         """Let the model draw the box of a stroke again.
 
@@ -169,6 +116,3 @@ class Service(CutService):
             photo = self.alphas.read_photo(subject.row)
             self._last_photo = (subject.row.input_sha256, photo)
         return photo
-
-    def _items(self, photos: Any) -> list[Item]:
-        return [item_of(photo, self.folder) for photo in photos]

@@ -2,12 +2,13 @@
 
 import hashlib
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from sqlalchemy import select, update
@@ -17,15 +18,27 @@ from sqlalchemy.orm import Session
 from garmentcut.dataset.corrections import DECISIONS_FOLDER, LOCK_NAME, Decision, read_decision, write_decision
 from garmentcut.errors import DatabaseError, LockTakenError, OutputError, PhotoError, ReviewError
 from garmentcut.naming import VIEWS
-from garmentcut.photo.compose import Preparation
 from garmentcut.photo.files import FolderLock, StagedFile, sha256_of
 from garmentcut.photo.photo import Cutout, to_alpha
-from garmentcut.photo.spec import Sighting, Specification, deliver, shared_scales, sight_garment
-from garmentcut.photo.write import encode_prepared, png_bytes
+from garmentcut.photo.spec import Sighting, Specification, shared_scales, sight_garment
+from garmentcut.photo.write import png_bytes
 from garmentcut.prediction.locate import split_garments
-from garmentcut.prediction.results import may_replace
+from garmentcut.prediction.results import RESULTS_NAME, may_replace
 from garmentcut.prediction.sources import Source, garment_of, subject_of
-from garmentcut.review.database import ActionRow, BatchRow, Database, PhotoRow, utc_of
+from garmentcut.prediction.steps import files_of
+from garmentcut.review.database import (
+    ActionRow,
+    BatchRow,
+    Database,
+    PhotoRow,
+    QueueQuery,
+    count_states,
+    find_neighbours,
+    find_page,
+    overview_of,
+    statistics_of,
+    utc_of,
+)
 from garmentcut.review.media import AlphaFiles, EdgeChange, ReviewPhoto, measure_change, read_gray
 from garmentcut.review.photos import (
     Feed,
@@ -39,186 +52,19 @@ from garmentcut.review.photos import (
 )
 
 _LOCK_TIMEOUT_S = 120
+_MOST_CHANGES = 500
+_AT_WORK_S = 30  # one photo after another: a row every few seconds
 ActionKind = Literal["accept", "reject", "reopen", "revert"]
-
-
-class DecisionWriter:
-    """Writes decisions and makes outputs again; what a killed server left undone is done by the next.
-
-    A decision's file is written before outputs are exchanged, and names their hashes: should the server be killed in
-    between, they are known as ours.
-    """
-
-    def __init__(self, folder: Path, batch_id: str, database: Database, alphas: AlphaFiles) -> None:
-        self._folder, self._batch_id, self._database, self._alphas = folder, batch_id, database, alphas
-        self._turn = threading.Lock()
-        (folder / DECISIONS_FOLDER).mkdir(parents=True, exist_ok=True)
-
-    def apply(self, photo_id: int) -> None:
-        """Bring a photo's files into line with what was decided; why they could not be stands in `undelivered`."""
-        try:
-            # The file's lock is for other processes, which it lets ask only now and then; threads queue before it.
-            with self._turn, FolderLock(self._folder / LOCK_NAME, timeout_s=_LOCK_TIMEOUT_S):
-                self._apply(self._read(photo_id))
-        except LockTakenError:
-            photo = self._read(photo_id)
-            self._mark(photo, photo.delivered_sha256, "another program is at work on the files; accept it again later")
-        except OSError as error:  # the lock's own file cannot be made
-            photo = self._read(photo_id)
-            self._mark(photo, photo.delivered_sha256, f"{self._folder}: {error.strerror or error}")
-
-    def _read(self, photo_id: int) -> PhotoRow:
-        with self._database.read() as session:
-            return session.get_one(PhotoRow, photo_id)
-
-    def _apply(self, photo: PhotoRow) -> None:
-        wanted, reason = wanted_alpha(photo), ""
-        try:
-            if wanted == photo.delivered_sha256:
-                self._record(photo, {})
-            else:
-                self._deliver(photo, wanted)
-        except (ReviewError, PhotoError, OutputError) as error:
-            reason = str(error)
-        except OSError as error:  # a full disk, say: the decision stands in the database, and is applied later
-            reason = f"{error.filename or self._folder}: {error.strerror or error}"
-        self._mark(photo, photo.delivered_sha256 if reason else wanted, reason)
-
-    def apply_all(self) -> None:
-        """Do what an earlier server was killed before, or could not do."""
-        with self._database.read() as session:
-            decided = PhotoRow.batch_id == self._batch_id, PhotoRow.changed_at.is_not(None)
-            photos = session.scalars(select(PhotoRow).where(*decided).order_by(PhotoRow.id)).all()
-        for photo in photos:
-            is_due = wanted_alpha(photo) != photo.delivered_sha256
-            if is_due or self._recorded_version(photo) != photo.version:
-                self.apply(photo.id)
-
-    def _recorded_version(self, photo: PhotoRow) -> int:
-        """The version in the decision's file; 0: there is none, -1: it cannot be read."""
-        try:
-            known = read_decision(self._folder, subject_of_photo(photo).stem)
-        except PhotoError:
-            return -1
-        return known.version if known else 0
-
-    def _deliver(self, photo: PhotoRow, wanted: str) -> None:
-        subject = replace(subject_of_photo(photo), alpha_sha256=wanted)
-        self._alphas.predicted(subject, keep=True)
-        specification = self._alphas.order_of(subject.row).specification
-        if specification is None:
-            self._exchange(photo, subject, None)
-            return
-        scales, others = self._scales(photo, subject, specification)
-        for other in others:  # the garment's common scale has changed: all of its views are made again
-            self._exchange(other, _delivered_subject(other), scales)
-        self._exchange(photo, subject, scales)
-
-    def _scales(
-        self, photo: PhotoRow, subject: ReviewPhoto, specification: Specification
-    ) -> tuple[tuple[float, ...], list[PhotoRow]]:
-        """The garment's scale with the alpha that is wanted, and its other photos, if they have another now."""
-        others = self._siblings(photo, subject)
-        seen = [self._sight(_delivered_subject(other)) for other in others]
-        before = shared_scales(specification, [*seen, self._sight(_delivered_subject(photo))])
-        after = shared_scales(specification, [*seen, self._sight(subject)])
-        return after, [] if before == after else others
-
-    def _siblings(self, photo: PhotoRow, subject: ReviewPhoto) -> list[PhotoRow]:
-        key = garment_of(Source(Path(subject.row.input), PurePosixPath(subject.row.place)))
-        with self._database.read() as session:
-            found = session.scalars(
-                select(PhotoRow).where(PhotoRow.batch_id == self._batch_id, PhotoRow.state != "failed")
-            ).all()
-        rows = [(other, subject_of_photo(other).row) for other in found if other.id != photo.id]
-        return [
-            other
-            for other, row in rows
-            if row.options == subject.row.options
-            and garment_of(Source(Path(row.input), PurePosixPath(row.place))) == key
-        ]
-
-    def _sight(self, subject: ReviewPhoto) -> Sighting:
-        alpha = self._alphas.current(subject)
-        shown = Cutout(np.zeros((*alpha.shape, 3), np.uint8), to_alpha(alpha))
-        return sight_garment(shown, subject_of(PurePosixPath(subject.row.place)).view)
-
-    def _exchange(self, photo: PhotoRow, subject: ReviewPhoto, scales: tuple[float, ...] | None) -> None:
-        """Put new outputs in the place of the old ones."""
-        known = read_decision(self._folder, subject.stem)
-        # All that was ever written for this photo, under whichever name: `cut` moves outputs to their verdict's folder.
-        ours = {digest for one in (subject.row, known) if one for hashes in one.written.values() for digest in hashes}
-        staged, written = list[StagedFile](), dict[str, tuple[str, ...]]()
-        try:
-            for name, content in zip(subject.row.outputs, self._contents(subject, scales), strict=True):
-                path = self._folder / name
-                if not may_replace(path, ours):
-                    raise OutputError(f"{name} was changed outside of garmentcut; move it away and accept again")
-                staged.append(StagedFile(path, content, root=self._folder))
-                present = (sha256_of(path),) if path.exists() else ()
-                written[name] = (*present, hashlib.sha256(content).hexdigest())
-            self._record(photo, written)
-            for file in staged:
-                file.commit()
-        except BaseException:
-            for file in staged:
-                file.discard()
-            raise
-
-    def _contents(self, subject: ReviewPhoto, scales: tuple[float, ...] | None) -> Iterator[bytes]:
-        row, order = subject.row, self._alphas.order_of(subject.row)
-        alpha = to_alpha(self._alphas.current(subject))
-        cutout = Cutout.of(self._alphas.read_photo(row), alpha)
-        if order.specification is not None:
-            named = subject_of(PurePosixPath(row.place))
-            for delivery in deliver(cutout, order.specification, subject=named, scales=scales):
-                yield delivery.content
-            return
-        num = len(row.outputs) // len(order.output.formats) if order.output.each else 1
-        for part in split_garments(alpha, num) if num > 1 else [alpha]:
-            picture = replace(cutout, alpha=part)
-            prepared = Preparation(picture, order.output, name=Path(row.input).stem)
-            for format in order.output.formats:
-                yield encode_prepared(prepared, format)
-
-    def _record(self, photo: PhotoRow, written: dict[str, tuple[str, ...]]) -> None:
-        subject = subject_of_photo(photo)
-        known = read_decision(self._folder, subject.stem)
-        prediction = subject.prediction_name if (self._folder / subject.prediction_name).exists() else ""
-        decision = Decision(
-            input=subject.row.input,
-            input_sha256=subject.row.input_sha256,
-            place=subject.row.place,
-            state=photo.state,
-            alpha=subject.alpha_name,
-            alpha_sha256=photo.alpha_sha256,
-            prediction=prediction,
-            written={**(known.written if known else {}), **written},
-            seconds=photo.seconds,
-            edge_share=photo.edge_share,
-            who=photo.changed_by,
-            at=utc_of(photo.changed_at).isoformat() if photo.changed_at else "",
-            version=photo.version,
-            note=photo.note,
-            model=subject.row.model,
-        )
-        if decision != known:
-            write_decision(self._folder, subject.stem, decision)
-
-    def _mark(self, photo: PhotoRow, delivered: str, reason: str) -> None:
-        reason = printable(reason)  # it may name a file whose name is no text
-        if (delivered, reason) == (photo.delivered_sha256, photo.undelivered):
-            return
-        with self._database.write() as session:
-            changed = update(BatchRow).where(BatchRow.id == self._batch_id).values(revision=BatchRow.revision + 1)
-            revision = session.scalar(changed.returning(BatchRow.revision))
-            values = {"delivered_sha256": delivered, "undelivered": reason, "revision": revision}
-            session.execute(update(PhotoRow).where(PhotoRow.id == photo.id).values(values))
 
 
 def wanted_alpha(photo: PhotoRow) -> str:
     """SHA-256 of the alpha that the outputs should hold; empty: the prediction. Undecided, they stay as they are."""
     return {"accepted": "", "corrected": photo.alpha_sha256}.get(photo.state, photo.delivered_sha256)
+
+
+def _order_of_view(photo: PhotoRow) -> tuple[int, str]:
+    """To sort a garment's views as they are photographed."""
+    return VIEWS.index(photo.view) if photo.view in VIEWS else len(VIEWS), photo.key
 
 
 def _delivered_subject(photo: PhotoRow) -> ReviewPhoto:
@@ -236,12 +82,16 @@ class Basis:
 
 
 class Store:
-    """Reads and writes one batch."""
+    """Reads and writes one batch; what a killed server left undone is done by the next.
+
+    A decision's file is written before outputs are exchanged, and names their hashes: should the server be killed in
+    between, they are known as ours.
+    """
 
     def __init__(self, folder: Path, batch_id: str, database: Database, alphas: AlphaFiles) -> None:
         self.folder, self.batch_id, self.database, self.alphas = folder, batch_id, database, alphas
-        self._writer = DecisionWriter(folder, batch_id, database, alphas)
-        self._feed = Feed(folder)
+        self._feed, self._turn = Feed(folder), threading.Lock()
+        (folder / DECISIONS_FOLDER).mkdir(parents=True, exist_ok=True)
         with database.write() as session:
             if session.get(BatchRow, batch_id) is None:
                 session.add(BatchRow(id=batch_id, revision=0))
@@ -253,8 +103,14 @@ class Store:
                 take_rows(session, self._locked_batch(session), rows, self.folder)
 
     def recover(self) -> None:
-        """Finish what an earlier server was killed in."""
-        self._writer.apply_all()
+        """Do what an earlier server was killed before, or could not do."""
+        with self.database.read() as session:
+            decided = PhotoRow.batch_id == self.batch_id, PhotoRow.changed_at.is_not(None)
+            photos = session.scalars(select(PhotoRow).where(*decided).order_by(PhotoRow.id)).all()
+        for photo in photos:
+            is_due = wanted_alpha(photo) != photo.delivered_sha256
+            if is_due or self._recorded_version(photo) != photo.version:
+                self.apply(photo.id)
 
     def photo(self, session: Session, photo_id: int) -> PhotoRow:
         """A photo of this batch.
@@ -276,20 +132,67 @@ class Store:
         with self.database.read() as session:
             return self.photo(session, photo_id)
 
-    def revision(self, session: Session) -> int:
+    @property
+    def is_running(self) -> bool:
+        """Whether `garmentcut cut` seems to be at work in the folder; trying its lock could get in its way."""
+        try:
+            return time.time() - (self.folder / RESULTS_NAME).stat().st_mtime < _AT_WORK_S
+        except OSError:
+            return False
+
+    def queue(self, query: QueueQuery) -> dict[str, Any]:
+        """A page of the queue, as `GET /api/photos` answers."""
+        self.refresh()
+        with self.database.read() as session:
+            page = find_page(session, self.batch_id, query)
+            return {
+                "items": self._items(page.photos),
+                "cursor": page.cursor,
+                "total": page.total,
+                **overview_of(session, self.batch_id),
+                "revision": self._revision(session),
+                "running": self.is_running,
+            }
+
+    def show(self, photo_id: int, query: QueueQuery) -> Item:
+        """A photo, its garment's views and its neighbours, as `GET /api/photos/{id}` answers."""
+        self.refresh()
+        with self.database.read() as session:
+            photo = self.photo(session, photo_id)
+            views = PhotoRow.batch_id == self.batch_id, PhotoRow.garment == photo.garment
+            siblings = sorted(session.scalars(select(PhotoRow).where(*views)), key=_order_of_view)
+            shown = {"siblings": self._items(siblings), "revision": self._revision(session)}
+            return item_of(photo, self.folder) | shown | find_neighbours(session, photo, query)
+
+    def changes(self, since: int) -> dict[str, Any]:
+        """What was written after a revision, the oldest write first, as `GET /api/changes` answers."""
+        self.refresh()
+        with self.database.read() as session:
+            revision = self._revision(session)
+            newer = PhotoRow.batch_id == self.batch_id, PhotoRow.revision > since
+            found = select(PhotoRow).where(*newer).order_by(PhotoRow.revision).limit(_MOST_CHANGES + 1)
+            photos = session.scalars(found).all()
+            has_more, photos = len(photos) > _MOST_CHANGES, photos[:_MOST_CHANGES]
+            return {
+                "revision": photos[-1].revision if has_more else revision,
+                "items": self._items(photos),
+                "counts": count_states(session, self.batch_id),
+                "running": self.is_running,
+                "more": has_more,
+            }
+
+    def statistics(self) -> dict[str, Any]:
+        """Figures of the batch, as `GET /api/statistics` answers."""
+        self.refresh()
+        with self.database.read() as session:
+            return statistics_of(session, self.batch_id)
+
+    def _revision(self, session: Session) -> int:
         """Of the batch: one higher with each write."""
         return session.scalar(select(BatchRow.revision).where(BatchRow.id == self.batch_id)) or 0
 
-    def changes(self, session: Session, since: int, *, limit: int) -> Sequence[PhotoRow]:
-        """Photos written after a revision, the oldest write first."""
-        newer = PhotoRow.batch_id == self.batch_id, PhotoRow.revision > since
-        return session.scalars(select(PhotoRow).where(*newer).order_by(PhotoRow.revision).limit(limit)).all()
-
-    def siblings(self, session: Session, photo: PhotoRow) -> list[PhotoRow]:
-        """All views of a photo's garment, itself too, as they are photographed."""
-        alike = PhotoRow.batch_id == self.batch_id, PhotoRow.garment == photo.garment
-        found = session.scalars(select(PhotoRow).where(*alike)).all()
-        return sorted(found, key=lambda one: (VIEWS.index(one.view) if one.view in VIEWS else len(VIEWS), one.key))
+    def _items(self, photos: Iterable[PhotoRow]) -> list[Item]:
+        return [item_of(photo, self.folder) for photo in photos]
 
     def actions(self, photo_id: int) -> Sequence[ActionRow]:
         """What was done to a photo, newest first."""
@@ -371,7 +274,7 @@ class Store:
     def _applied(self, photo_id: int) -> Item:
         """A photo after a write: it is stored, whatever happens from here on."""
         try:
-            self._writer.apply(photo_id)
+            self.apply(photo_id)
             return item_of(self.find(photo_id), self.folder)
         except (OSError, DBAPIError, DatabaseError) as error:
             reason = getattr(error, "orig", None) or getattr(error, "strerror", None)
@@ -399,3 +302,142 @@ class Store:
         # An update first: in PostgreSQL it waits for another writer, and what is read after it is the newest.
         session.execute(update(BatchRow).where(BatchRow.id == self.batch_id).values(revision=BatchRow.revision))
         return session.get_one(BatchRow, self.batch_id, populate_existing=True)
+
+    def apply(self, photo_id: int) -> None:
+        """Bring a photo's files into line with what was decided; why they could not be stands in `undelivered`."""
+        try:
+            # The file's lock is for other processes, which it lets ask only now and then; threads queue before it.
+            with self._turn, FolderLock(self.folder / LOCK_NAME, timeout_s=_LOCK_TIMEOUT_S):
+                self._apply(self.find(photo_id))
+        except LockTakenError:
+            photo = self.find(photo_id)
+            self._mark(photo, photo.delivered_sha256, "another program is at work on the files; accept it again later")
+        except OSError as error:  # the lock's own file cannot be made
+            photo = self.find(photo_id)
+            self._mark(photo, photo.delivered_sha256, f"{self.folder}: {error.strerror or error}")
+
+    def _apply(self, photo: PhotoRow) -> None:
+        wanted, reason = wanted_alpha(photo), ""
+        try:
+            if wanted == photo.delivered_sha256:
+                self._record(photo, {})
+            else:
+                self._deliver(photo, wanted)
+        except (ReviewError, PhotoError, OutputError) as error:
+            reason = str(error)
+        except OSError as error:  # a full disk, say: the decision stands in the database, and is applied later
+            reason = f"{error.filename or self.folder}: {error.strerror or error}"
+        self._mark(photo, photo.delivered_sha256 if reason else wanted, reason)
+
+    def _recorded_version(self, photo: PhotoRow) -> int:
+        """The version in the decision's file; 0: there is none, -1: it cannot be read."""
+        try:
+            known = read_decision(self.folder, subject_of_photo(photo).stem)
+        except PhotoError:
+            return -1
+        return known.version if known else 0
+
+    def _deliver(self, photo: PhotoRow, wanted: str) -> None:
+        subject = replace(subject_of_photo(photo), alpha_sha256=wanted)
+        self.alphas.predicted(subject, keep=True)
+        specification = self.alphas.order_of(subject.row).specification
+        if specification is None:
+            self._exchange(photo, subject, None)
+            return
+        scales, others = self._scales(photo, subject, specification)
+        for other in others:  # the garment's common scale has changed: all of its views are made again
+            self._exchange(other, _delivered_subject(other), scales)
+        self._exchange(photo, subject, scales)
+
+    def _scales(
+        self, photo: PhotoRow, subject: ReviewPhoto, specification: Specification
+    ) -> tuple[tuple[float, ...], list[PhotoRow]]:
+        """The garment's scale with the alpha that is wanted, and its other photos, if they have another now."""
+        others = self._siblings(photo, subject)
+        seen = [self._sight(_delivered_subject(other)) for other in others]
+        before = shared_scales(specification, [*seen, self._sight(_delivered_subject(photo))])
+        after = shared_scales(specification, [*seen, self._sight(subject)])
+        return after, [] if before == after else others
+
+    def _siblings(self, photo: PhotoRow, subject: ReviewPhoto) -> list[PhotoRow]:
+        key = garment_of(Source(Path(subject.row.input), PurePosixPath(subject.row.place)))
+        with self.database.read() as session:
+            found = session.scalars(
+                select(PhotoRow).where(PhotoRow.batch_id == self.batch_id, PhotoRow.state != "failed")
+            ).all()
+        rows = [(other, subject_of_photo(other).row) for other in found if other.id != photo.id]
+        return [
+            other
+            for other, row in rows
+            if row.options == subject.row.options
+            and garment_of(Source(Path(row.input), PurePosixPath(row.place))) == key
+        ]
+
+    def _sight(self, subject: ReviewPhoto) -> Sighting:
+        alpha = self.alphas.current(subject)
+        shown = Cutout(np.zeros((*alpha.shape, 3), np.uint8), to_alpha(alpha))
+        return sight_garment(shown, subject_of(PurePosixPath(subject.row.place)).view)
+
+    def _exchange(self, photo: PhotoRow, subject: ReviewPhoto, scales: tuple[float, ...] | None) -> None:
+        """Put new outputs in the place of the old ones."""
+        known = read_decision(self.folder, subject.stem)
+        # All that was ever written for this photo, under whichever name: `cut` moves outputs to their verdict's folder.
+        ours = {digest for one in (subject.row, known) if one for hashes in one.written.values() for digest in hashes}
+        staged, written = list[StagedFile](), dict[str, tuple[str, ...]]()
+        try:
+            for name, content in zip(subject.row.outputs, self._contents(subject, scales), strict=True):
+                path = self.folder / name
+                if not may_replace(path, ours):
+                    raise OutputError(f"{name} was changed outside of garmentcut; move it away and accept again")
+                staged.append(StagedFile(path, content, root=self.folder))
+                present = (sha256_of(path),) if path.exists() else ()
+                written[name] = (*present, hashlib.sha256(content).hexdigest())
+            self._record(photo, written)
+            for file in staged:
+                file.commit()
+        except BaseException:
+            for file in staged:
+                file.discard()
+            raise
+
+    def _contents(self, subject: ReviewPhoto, scales: tuple[float, ...] | None) -> Iterator[bytes]:
+        row, order = subject.row, self.alphas.order_of(subject.row)
+        alpha = to_alpha(self.alphas.current(subject))
+        cutout = Cutout.of(self.alphas.read_photo(row), alpha)
+        num = len(row.outputs) // len(order.output.formats) if order.output.each and order.specification is None else 1
+        cutouts = [replace(cutout, alpha=part) for part in (split_garments(alpha, num) if num > 1 else [alpha])]
+        return (file.content for file in files_of(cutouts, row, order.output, order.specification, scales))
+
+    def _record(self, photo: PhotoRow, written: dict[str, tuple[str, ...]]) -> None:
+        subject = subject_of_photo(photo)
+        known = read_decision(self.folder, subject.stem)
+        prediction = subject.prediction_name if (self.folder / subject.prediction_name).exists() else ""
+        decision = Decision(
+            input=subject.row.input,
+            input_sha256=subject.row.input_sha256,
+            place=subject.row.place,
+            state=photo.state,
+            alpha=subject.alpha_name,
+            alpha_sha256=photo.alpha_sha256,
+            prediction=prediction,
+            written={**(known.written if known else {}), **written},
+            seconds=photo.seconds,
+            edge_share=photo.edge_share,
+            who=photo.changed_by,
+            at=utc_of(photo.changed_at).isoformat() if photo.changed_at else "",
+            version=photo.version,
+            note=photo.note,
+            model=subject.row.model,
+        )
+        if decision != known:
+            write_decision(self.folder, subject.stem, decision)
+
+    def _mark(self, photo: PhotoRow, delivered: str, reason: str) -> None:
+        reason = printable(reason)  # it may name a file whose name is no text
+        if (delivered, reason) == (photo.delivered_sha256, photo.undelivered):
+            return
+        with self.database.write() as session:
+            changed = update(BatchRow).where(BatchRow.id == self.batch_id).values(revision=BatchRow.revision + 1)
+            revision = session.scalar(changed.returning(BatchRow.revision))
+            values = {"delivered_sha256": delivered, "undelivered": reason, "revision": revision}
+            session.execute(update(PhotoRow).where(PhotoRow.id == photo.id).values(values))

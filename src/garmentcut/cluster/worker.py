@@ -1,0 +1,174 @@
+"""A worker of a cluster run (`garmentcut cut --ray`): a process that holds the model and cuts batches of photos.
+
+It cuts in a folder of its own, as a folder run does, so it always gives the same result; `cluster.run` gives it work.
+"""
+
+import hashlib
+import os
+import shutil
+import tempfile
+import threading
+import weakref
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+
+from garmentcut.cluster.ledger import announce, finish
+from garmentcut.cluster.storage import open_storage, read_photo
+from garmentcut.config import Config
+from garmentcut.errors import OutputError
+from garmentcut.photo.spec import Specification
+from garmentcut.prediction.cutter import Cutter
+from garmentcut.prediction.folder import FolderCutter, Plan
+from garmentcut.prediction.results import Row, heat_path
+from garmentcut.prediction.sources import Named
+from garmentcut.prediction.steps import failed_row
+
+_REQUESTS_AT_A_TIME = 8
+_SCRATCH = "garmentcut-worker-"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A photo to cut."""
+
+    row: Row  # what is known of it; one that is `failed` is not even begun. Once it is cut: should its files be put
+    outputs: tuple[str, ...] = ()  # its files below the target
+    garment: str = ""  # what all photos of its garment share
+    earlier: Row | None = None  # the row of the last run that cut it, or tried to
+    taken: tuple[str, ...] = ()  # its outputs that stand in the target already: looked at before they are replaced
+    files: Mapping[str, bytes] = field(default_factory=dict)  # contents of its files, by name, once it is cut
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What every worker of a run must know."""
+
+    target: str  # URL of the output folder
+    run: int  # number of the run
+    config: Config  # output options and limits, and the worker's own threads
+    specification: Specification | None = None  # a customer's, which then decides the files
+    overwrite: bool = False  # replace files that garmentcut did not write
+
+
+class Worker:
+    """Cuts batches of photos; several may be under way, in threads: one is read or written while another is cut."""
+
+    def __init__(self, model: bytes | None, assignment: Assignment, num_cutting: int = 1) -> None:
+        """Load the model, once in the worker's life.
+
+        Args:
+            model: content of its file; None: the embedded one.
+            assignment: what the run is about.
+            num_cutting: batches that are cut at a time, beside those that are read or written.
+        """
+        self._assignment, self._target = assignment, open_storage(assignment.target)
+        self._cutting = threading.Semaphore(num_cutting)
+        self._scratch = _scratch_folder()
+        weakref.finalize(self, shutil.rmtree, self._scratch, ignore_errors=True)
+        path = None
+        if model is not None:
+            path = self._scratch / "model.onnx"
+            path.write_bytes(model)
+        self._cutter = Cutter.load(path, config=assignment.config.runtime, cut=assignment.config.cut)
+
+    def cut(self, jobs: Sequence[Job]) -> list[Row]:
+        """Fetch photos, cut them, announce their files, put these into the target, then their rows; gives the rows.
+
+        Raises:
+            OSError: the rows cannot be written: the work is done again.
+        """
+        with (
+            tempfile.TemporaryDirectory(dir=self._scratch) as scratch,
+            ThreadPoolExecutor(_REQUESTS_AT_A_TIME) as pool,
+        ):
+            # Under its own name, which goes into some formats.
+            paths = [Path(scratch, str(n), PurePosixPath(job.row.input).name) for n, job in enumerate(jobs)]
+            fetched = dict(zip(paths, pool.map(self._fetched, jobs, paths), strict=True))
+            with self._cutting:
+                made = self._cut_here(fetched, Path(scratch, "out"))
+            made = list(pool.map(self._checked, made))
+            coming = [job.row for job in made if job.files]
+            announced = announce(self._target, self._assignment.run, coming) if coming else ""
+            rows = list(pool.map(self._put, made))
+        if rows:
+            finish(self._target, self._assignment.run, rows, announced)
+        return rows
+
+    def _fetched(self, job: Job, path: Path) -> Job:
+        """The job, its photo's file at the path; or why it cannot be had."""
+        try:
+            if job.row.ok:
+                path.parent.mkdir()
+                path.write_bytes(read_photo(job.row, self._assignment.config.read))
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with one photo must not stop the others
+            return replace(job, row=failed_row(job.row, error))
+        return job
+
+    def _cut_here(self, jobs: Mapping[Path, Job], out_dir: Path) -> list[Job]:
+        """A folder run over the jobs' files, those of a garment one behind the other."""
+        assignment, fetched = self._assignment, {path: job for path, job in jobs.items() if job.row.ok}
+        plan = Plan(
+            {path: Named(job.row.place, job.outputs) for path, job in fetched.items()},
+            done=(),
+            garments={str(path): job.garment for path, job in fetched.items()} if assignment.specification else {},
+            renamed=frozenset(path for path, job in fetched.items() if "another_photo" in job.row.flags),
+        )
+        made: list[Job] = []
+        with FolderCutter(
+            self._cutter, out_dir, config=assignment.config, specification=assignment.specification
+        ) as run:
+            rows = run.journal.rows
+            rows.update(
+                {str(path): replace(job.earlier, input=str(path)) for path, job in fetched.items() if job.earlier}
+            )
+            for _ in run.cut(plan):
+                pass
+            for path, job in jobs.items():  # a row may have changed when the garment's other views were seen
+                made.append(_with_files(job, rows[str(path)], out_dir) if path in fetched else job)
+        return made
+
+    def _checked(self, job: Job) -> Job:
+        """The same, or failed: a file that garmentcut did not write stands where one of its own should go."""
+        ours = job.earlier.written if job.earlier else {}
+        try:
+            for name in () if self._assignment.overwrite else (name for name in job.files if name in job.taken):
+                if hashlib.sha256(self._target.read(name)).hexdigest() not in ours.get(name, ()):
+                    where = f"{self._target.url_of(name)} is there already and not as garmentcut wrote it"
+                    raise OutputError(f"{where}; move it or use --overwrite", code="output_exists")
+        except FileNotFoundError:  # removed since it was listed
+            return job
+        except (OutputError, OSError) as error:
+            row = failed_row(replace(job.row, written=dict(ours)), error, os_error="not_written")
+            return replace(job, row=row, files={})
+        return job
+
+    def _put(self, job: Job) -> Row:
+        try:
+            for name, content in job.files.items():
+                self._target.put(name, content)
+        except OSError as error:
+            reason = f"cannot be written: {error.strerror or error}"
+            return failed_row(job.row, OutputError(reason, code="not_written"))
+        return job.row
+
+
+def _with_files(job: Job, row: Row, out_dir: Path) -> Job:
+    """The job with the folder run's files, and its row with the photo's real place."""
+    files = {name: (out_dir / name).read_bytes() for name in row.outputs}
+    heat = heat_path(out_dir, row.place)
+    if files and heat.exists():  # beside the batch's other notes: no output
+        files[heat.relative_to(out_dir).as_posix()] = heat.read_bytes()
+    known = job.row
+    row = replace(row, input=known.input, input_mtime_ns=known.input_mtime_ns, input_etag=known.input_etag)
+    return replace(job, row=row, files=files)
+
+
+def _scratch_folder() -> Path:
+    """A folder of this process's own; those that killed workers left on this machine are removed."""
+    if Path("/proc/self").exists():
+        for left in Path(tempfile.gettempdir()).glob(f"{_SCRATCH}*"):
+            if not Path("/proc", left.name.removeprefix(_SCRATCH).partition("-")[0]).exists():
+                shutil.rmtree(left, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f"{_SCRATCH}{os.getpid()}-"))
