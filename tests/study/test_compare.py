@@ -17,7 +17,7 @@ from garmentcut.study.compare import (
     headline,
     holm,
     interval_text,
-    pair_up,
+    power_law,
     reach_of,
     signed,
 )
@@ -58,15 +58,16 @@ def test_same_photo_same_fold_same_seed(make_study, results_of):
         )
 
     results = results_of(study, dice)
-    groups = {name: name for name in names}
-    blocks = pair_up(results.of(study.variants[1]), results.of(study.variants[0]), groups)
-    assert [block.values.shape for block in blocks[DICE]] == [(3, 2), (3, 2)]
-    for fold, block in enumerate(blocks[DICE]):
-        here = sorted(pair.name for pair in study.manifest.of(f"fold{fold}"))
+    tables = {one.name: results.table(one, DICE) for one in study.variants}
+    blocks = results.blocks([own - other for own, other in zip(tables["two"], tables["one"], strict=True)])
+    assert [block.values.shape for block in blocks] == [(3, 2), (3, 2)]
+    for fold, block in enumerate(blocks):
+        here = [pair.name for pair in study.manifest.of(f"fold{fold}")]
         expected = [[0.001 * (names.index(name) + 1) * (seed + 1) for seed in (0, 1)] for name in here]
         np.testing.assert_allclose(block.values, expected, atol=1e-12)
-        assert list(block.garments) == here
-    np.testing.assert_allclose(blocks[SURFACE][0].values, 2 * blocks[DICE][0].values, atol=1e-12)
+        assert list(block.garments) == [pair.group for pair in study.manifest.of(f"fold{fold}")]
+    surface = results.table(study.variants[1], SURFACE)
+    np.testing.assert_allclose(surface[0], 2 * tables["two"][0] - 1, atol=1e-12)
     one, two, three = compare(results)
     assert one.paired is None
     assert (one.num_done, one.num_runs, one.num_photos) == (4, 4, 6)
@@ -176,7 +177,7 @@ def test_it_is_fitted_to_what_the_arms_learned_from(make_study, results_of):
     assert point.garments == 100
     assert point.low <= point.error <= point.high
     assert point.error == pytest.approx(0.03, abs=0.02)
-    assert growth(100) == pytest.approx(point.error)
+    assert power_law(100, growth.floor, growth.factor, growth.exponent) == pytest.approx(point.error)
 
 
 def test_too_few_sizes_make_no_curve(make_study, results_of):
@@ -195,7 +196,7 @@ def registry(tmp_path):
 def test_everything_of_a_run(make_study, registry, fake_training):
     study = make_study()
     list(StudySession(study, registry, Devices("cpu")).work())
-    results = gather(study, registry, chosen={}, permanent_failures={})
+    results = gather(study, registry)
     assert [run.key for run in results.runs] == list(study.keys)
     run = results.runs[0]
     assert (run.outcome, run.machine, run.seconds, run.num_garments) == ("done", "1 core", 3.0, 6)
@@ -206,14 +207,16 @@ def test_everything_of_a_run(make_study, registry, fake_training):
     assert fake_training.trained
 
 
-def test_states(make_study, registry):
+def test_states(make_study, registry, monkeypatch):
     study = make_study()
     keys = [key.path for key in study.keys]
     held = registry.take(RUNS, keys[0])
     registry.take(RUNS, keys[1]).close("failed", reason="no memory")
     registry.take(RUNS, keys[2]).close("interrupted", reason="time is up")
     registry.take(RUNS, keys[3]).close("done", 0.9)  # but its scores are gone
-    results = gather(study, registry, chosen={}, permanent_failures={"slow": "nothing could be chosen"})
+    failures = {"slow": "nothing could be chosen"}
+    monkeypatch.setattr("garmentcut.study.compare.choices_of", lambda *_: ({}, failures))
+    results = gather(study, registry)
     states = [(run.outcome, run.reason, run.is_failed) for run in results.runs[:6]]
     assert states[0] == ("running", "", False)
     assert states[1] == ("failed", "no memory", True)
