@@ -9,9 +9,7 @@ from garmentcut.study.compare import (
     SURFACE,
     Paired,
     VariantResult,
-    compare,
     conclusions,
-    fit_growth,
     fit_power_law,
     gather,
     headline,
@@ -68,7 +66,7 @@ def test_same_photo_same_fold_same_seed(make_study, results_of):
         assert list(block.garments) == [pair.group for pair in study.manifest.of(f"fold{fold}")]
     surface = results.table(study.variants[1], SURFACE)
     np.testing.assert_allclose(surface[0], 2 * tables["two"][0] - 1, atol=1e-12)
-    one, two, three = compare(results)
+    one, two, three = results.rows
     assert one.paired is None
     assert (one.num_done, one.num_runs, one.num_photos) == (4, 4, 6)
     mean = np.mean([score.measures.dice for run in results.of(study.variants[0]) for score in run.scores])
@@ -88,7 +86,7 @@ def test_a_missing_run_leaves_no_verdict(make_study, results_of):
             else 0.9 + 0.01 * (key.variant.name == "two")
         )
 
-    one, two, three = compare(results_of(study, dice))
+    one, two, three = results_of(study, dice).rows
     assert two.paired.verdict == "incomplete"
     assert (two.num_done, two.num_runs) == (3, 4)
     assert two.paired.dice.value == pytest.approx(0.01)
@@ -98,21 +96,21 @@ def test_a_missing_run_leaves_no_verdict(make_study, results_of):
 
 def test_nothing_in_common(make_study, results_of):
     study = make_study(THREE)
-    rows = compare(results_of(study, lambda key, _: None if key.variant.name != "two" else 0.9))
+    rows = results_of(study, lambda key, _: None if key.variant.name != "two" else 0.9).rows
     assert [row.paired for row in rows] == [None, None, None]
     assert rows[0].mean is None
 
 
 def test_a_missing_run_of_the_reference_leaves_no_verdict_at_all(make_study, results_of):
     study = make_study(THREE)
-    rows = compare(results_of(study, lambda key, _: None if key.path == "one/seed0-fold1" else 0.9))
+    rows = results_of(study, lambda key, _: None if key.path == "one/seed0-fold1" else 0.9).rows
     assert [row.paired.verdict for row in rows[1:]] == ["incomplete", "incomplete"]
 
 
 def test_one_training_each_is_no_verdict_however_large_the_difference(make_study, results_of):
     study = make_study(THREE, Choice(seeds=(0,), folds=(0,)))
     rng = np.random.default_rng(0)
-    rows = compare(results_of(study, lambda key, _: 0.9 + 0.05 * (key.variant.name == "two") + rng.normal(0, 1e-4)))
+    rows = results_of(study, lambda key, _: 0.9 + 0.05 * (key.variant.name == "two") + rng.normal(0, 1e-4)).rows
     assert rows[1].paired.dice.low > 0.04
     assert rows[1].paired.verdict == "one training each"
 
@@ -122,7 +120,7 @@ def test_look_alikes_count_as_one_garment(make_study, results_of):
     pairs = tuple(replace(pair, group="same") for pair in study.manifest.pairs)
     alike = replace(study, manifest=replace(study.manifest, pairs=pairs))
     rng = np.random.default_rng(0)
-    rows = compare(results_of(alike, lambda *_: 0.9 + rng.normal(0, 0.01)))
+    rows = results_of(alike, lambda *_: 0.9 + rng.normal(0, 0.01)).rows
     assert rows[1].paired.verdict == "too few garments"
 
 
@@ -171,7 +169,7 @@ def test_it_is_fitted_to_what_the_arms_learned_from(make_study, results_of):
         garments = key.variant.table.garments or 6
         return 1 - (0.01 + 0.2 * garments**-0.5) * rng.uniform(0.95, 1.05)
 
-    growth = fit_growth(results_of(study, dice), (100,))
+    growth = results_of(study, dice).growth
     assert [point.garments for point in growth.measured] == [1, 2, 4, 6]
     (point,) = growth.beyond
     assert point.garments == 100
@@ -182,9 +180,9 @@ def test_it_is_fitted_to_what_the_arms_learned_from(make_study, results_of):
 
 def test_too_few_sizes_make_no_curve(make_study, results_of):
     study = make_study(SIZES, Choice(variants=("two", "four")))
-    assert fit_growth(results_of(study, lambda *_: 0.9), (100,)) is None
+    assert results_of(study, lambda *_: 0.9).growth is None
     study = make_study(SIZES)
-    assert fit_growth(results_of(study, lambda key, _: None if key.variant.name == "two" else 0.9), (100,)) is None
+    assert results_of(study, lambda key, _: None if key.variant.name == "two" else 0.9).growth is None
 
 
 @pytest.fixture

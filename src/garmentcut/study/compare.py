@@ -119,14 +119,73 @@ class Results:
 
     @cached_property
     def rows(self) -> tuple["VariantResult", ...]:
-        """As `compare`."""
-        return compare(self)
+        """A row for each variant, the reference first."""
+        first, *others = self.study.variants
+        reference = {metric: self.table(first, metric) for metric in (DICE, SURFACE)}
+
+        def differences(variant: Variant, metric: str) -> list[FoldBlock]:
+            pairs = zip(self.table(variant, metric), reference[metric], strict=True)
+            return self.blocks([own - other for own, other in pairs])
+
+        found = {one.name: blocks for one in others if (blocks := differences(one, DICE))}
+        dices = {name: difference_of(blocks) for name, blocks in found.items()}
+        corrected = holm({name: dice.p for name, dice in dices.items() if dice.p is not None})
+        rows = []
+        for variant in self.study.variants:
+            name, paired, runs = variant.name, None, self.of(variant)
+            if name in found:
+                is_complete = all(run.outcome == "done" for run in (*runs, *self.of(first)))
+                signs = np.sign(np.concatenate([block.values.mean(axis=1) for block in found[name]]))
+                better, worse, same = (int((signs == sign).sum()) for sign in (1, -1, 0))
+                verdict = _verdict(dices[name], corrected.get(name)) if is_complete else "incomplete"
+                surface = difference_of(differences(variant, SURFACE))
+                paired = Paired(dices[name], surface, better, worse, same, corrected.get(name), verdict)
+            values = [score.measures for run in runs for score in run.scores if score.measures]
+            rows.append(
+                VariantResult(
+                    variant=variant,
+                    num_done=sum(run.outcome == "done" for run in runs),
+                    num_runs=len(runs),
+                    num_photos=len({score.name for run in runs for score in run.scores if score.measures}),
+                    mean=_mean([one.dice for one in values]),
+                    median=float(np.median([one.dice for one in values])) if values else None,
+                    surface=_mean([one.surface_dice_2px for one in values]),
+                    seconds=_mean([run.seconds for run in runs if run.outcome == "done" and run.seconds is not None]),
+                    paired=paired,
+                )
+            )
+        return tuple(rows)
 
     @cached_property
     def growth(self) -> "Growth | None":
-        """As `fit_growth`, where the study's file asks for it."""
-        curve = self.study.file.curve
-        return fit_growth(self, curve.at) if curve else None
+        """The curve through all variants whose runs are done; None: not asked for, or there are too few of them.
+
+        The intervals come from draws of garments and trainings as in `garmentcut.evaluation.intervals`, the curve
+        fitted anew to each: they cover what was drawn, and not that the curve may bend where nothing was measured.
+        """
+        if (curve := self.study.file.curve) is None:
+            return None
+        variants = [one for one in self.study.variants if all(run.outcome == "done" for run in self.of(one))]
+        numbers = {one.name: round(fmean(run.num_garments for run in self.of(one))) for one in variants}
+        variants.sort(key=lambda one: numbers[one.name])
+        sizes = np.array([numbers[one.name] for one in variants])
+        errors = [self.blocks([1 - table for table in self.table(one, DICE)]) for one in variants]
+        shapes = {tuple(block.values.shape for block in blocks) for blocks in errors}
+        if len(set(sizes)) < LEAST_SIZES or len(shapes) > 1:
+            return None
+        if (draws := Draws.of(errors[0], resamples=_GROWTH_RESAMPLES)) is None:
+            return None
+        means = np.array([np.concatenate([block.values.mean(axis=1) for block in blocks]).mean() for blocks in errors])
+        drawn = np.stack([m + draws.spread([b.values - m for b in e])[0] for m, e in zip(means, errors, strict=True)])
+        drawn = np.maximum(drawn, 1e-6)  # a draw far off may count some photos less than nothing
+        fitted, of_draws = fit_power_law(sizes, means), np.array([fit_power_law(sizes, row) for row in drawn.T]).T
+
+        def point(size: Any, error: Any, spread: Floats) -> Point:
+            return Point(int(size), float(error), *map(float, np.quantile(spread, (0.025, 0.975))))
+
+        beyond = tuple(point(size, power_law(size, *fitted), power_law(size, *of_draws)) for size in curve.at)
+        floor, factor, exponent = map(float, fitted)
+        return Growth(floor, factor, exponent, tuple(map(point, sizes, means, drawn)), beyond)
 
 
 def gather(study: Study, registry: Registry) -> Results:
@@ -190,45 +249,6 @@ class VariantResult:
     paired: Paired | None  # against the reference; None: it is the reference, or they have no run in common
 
 
-def compare(results: Results) -> tuple[VariantResult, ...]:
-    """A row for each variant, the reference first."""
-    first, *others = results.study.variants
-    reference = {metric: results.table(first, metric) for metric in (DICE, SURFACE)}
-
-    def differences(variant: Variant, metric: str) -> list[FoldBlock]:
-        pairs = zip(results.table(variant, metric), reference[metric], strict=True)
-        return results.blocks([own - other for own, other in pairs])
-
-    found = {one.name: blocks for one in others if (blocks := differences(one, DICE))}
-    dices = {name: difference_of(blocks) for name, blocks in found.items()}
-    corrected = holm({name: dice.p for name, dice in dices.items() if dice.p is not None})
-    rows = []
-    for variant in results.study.variants:
-        name, paired, runs = variant.name, None, results.of(variant)
-        if name in found:
-            is_complete = all(run.outcome == "done" for run in (*runs, *results.of(first)))
-            signs = np.sign(np.concatenate([block.values.mean(axis=1) for block in found[name]]))
-            better, worse, same = (int((signs == sign).sum()) for sign in (1, -1, 0))
-            verdict = _verdict(dices[name], corrected.get(name)) if is_complete else "incomplete"
-            surface = difference_of(differences(variant, SURFACE))
-            paired = Paired(dices[name], surface, better, worse, same, corrected.get(name), verdict)
-        values = [score.measures for run in runs for score in run.scores if score.measures]
-        rows.append(
-            VariantResult(
-                variant=variant,
-                num_done=sum(run.outcome == "done" for run in runs),
-                num_runs=len(runs),
-                num_photos=len({score.name for run in runs for score in run.scores if score.measures}),
-                mean=_mean([one.dice for one in values]),
-                median=float(np.median([one.dice for one in values])) if values else None,
-                surface=_mean([one.surface_dice_2px for one in values]),
-                seconds=_mean([run.seconds for run in runs if run.outcome == "done" and run.seconds is not None]),
-                paired=paired,
-            )
-        )
-    return tuple(rows)
-
-
 def _verdict(dice: Difference, p_holm: float | None) -> str:
     if dice.low is None or dice.high is None:
         return "too few garments"
@@ -279,34 +299,6 @@ class Growth:
 def power_law(sizes: Any, floor: Any, factor: Any, exponent: Any) -> Any:
     """Error at a number of garments, or at several."""
     return floor + factor * np.asarray(sizes, np.float64) ** -exponent
-
-
-def fit_growth(results: Results, at: Sequence[int]) -> Growth | None:
-    """Fit the curve to all variants whose runs are done; None: there are too few of them.
-
-    The intervals come from draws of garments and trainings as in `garmentcut.evaluation.intervals`, the curve fitted
-    anew to each: they cover what was drawn, and not that the curve may bend where nothing was measured.
-    """
-    variants = [one for one in results.study.variants if all(run.outcome == "done" for run in results.of(one))]
-    numbers = {one.name: round(fmean(run.num_garments for run in results.of(one))) for one in variants}
-    variants.sort(key=lambda one: numbers[one.name])
-    sizes = np.array([numbers[one.name] for one in variants])
-    errors = [results.blocks([1 - table for table in results.table(one, DICE)]) for one in variants]
-    if len(set(sizes)) < LEAST_SIZES or len({tuple(block.values.shape for block in blocks) for blocks in errors}) > 1:
-        return None
-    if (draws := Draws.of(errors[0], resamples=_GROWTH_RESAMPLES)) is None:
-        return None
-    means = np.array([np.concatenate([block.values.mean(axis=1) for block in blocks]).mean() for blocks in errors])
-    drawn = np.stack([m + draws.spread([b.values - m for b in e])[0] for m, e in zip(means, errors, strict=True)])
-    drawn = np.maximum(drawn, 1e-6)  # a draw far off may count some photos less than nothing
-    fitted, of_draws = fit_power_law(sizes, means), np.array([fit_power_law(sizes, row) for row in drawn.T]).T
-
-    def point(size: Any, error: Any, spread: Floats) -> Point:
-        return Point(int(size), float(error), *map(float, np.quantile(spread, (0.025, 0.975))))
-
-    beyond = tuple(point(size, power_law(size, *fitted), power_law(size, *of_draws)) for size in at)
-    floor, factor, exponent = map(float, fitted)
-    return Growth(floor, factor, exponent, tuple(map(point, sizes, means, drawn)), beyond)
 
 
 def fit_power_law(sizes: Any, errors: Floats) -> Floats:
