@@ -216,9 +216,9 @@ def outcome_of(trial: FrozenTrial) -> str:
 
     The process of a `running` one may have been killed.
     """
-    closed = {"failed": "failed"}.get(trial.user_attrs.get("outcome", ""), "interrupted")
-    names = {TrialState.COMPLETE: "done", TrialState.PRUNED: "pruned", TrialState.FAIL: closed}
-    return names.get(trial.state, "running")
+    if trial.state is TrialState.FAIL:
+        return "failed" if trial.user_attrs.get("outcome") == "failed" else "interrupted"
+    return {TrialState.COMPLETE: "done", TrialState.PRUNED: "pruned"}.get(trial.state, "running")
 
 
 @dataclass(frozen=True)
@@ -243,16 +243,13 @@ class JobClaim:
 class Registry(AbstractContextManager["Registry"]):
     """The jobs of a study's folder, by the name of their registry: `RUNS`, or a variant's. A context.
 
-    Attributes:
-        num_held: how often a job was asked for that a process, this one too, is at.
-
     Raises:
         StudyError: the database there cannot be used.
     """
 
     def __init__(self, folder: Path) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self.num_held, self._locks = 0, folder / ".locks"
+        self._locks = folder / ".locks"
         self._locks.mkdir(parents=True, exist_ok=True)
         self._turn = FileLock(self._locks / "turn.lock")
         path = folder / DATABASE_NAME
@@ -305,7 +302,6 @@ class Registry(AbstractContextManager["Registry"]):
         """
         with self._turn:
             if (lock := self._acquired(name, key)) is None:
-                self.num_held += 1
                 return None
             (trials, num_before), attempts = self._study_of(name), self.attempts(name)
             if (before := attempts.get(key)) is not None:

@@ -81,11 +81,11 @@ class StudySession:
             if self._minutes_left() == 0:
                 self.interrupted = "time is up"
                 return
-            num_held = self.registry.num_held
+            is_shared = self._others_at_work()  # looked at first: what they leave behind meanwhile is found next
             if job := self._next_job():
                 has_said_so = False
                 yield from job
-            elif self.registry.num_held == num_held:
+            elif not is_shared:
                 return
             else:
                 if not has_said_so:
@@ -181,6 +181,15 @@ class StudySession:
                             raise optuna.TrialPruned
                 if isinstance(event, Ended) and not event.finished:
                     raise Interrupted(event.reason)
+
+    def _others_at_work(self) -> bool:
+        names = [RUNS, *(variant.registry for variant in self.study.variants if variant.table.is_tuned)]
+        ours = {key.path for key in self.study.keys}
+        return any(
+            outcome_of(trial) == "running" and (name != RUNS or key in ours) and self.registry.is_held(name, key)
+            for name in names
+            for key, trial in self.registry.attempts(name).items()
+        )
 
     def _minutes_left(self) -> float | None:
         if self.minutes is None:
