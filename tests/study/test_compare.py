@@ -9,15 +9,13 @@ from garmentcut.study.compare import (
     SURFACE,
     Paired,
     VariantResult,
-    compare,
     conclusions,
-    fit_growth,
     fit_power_law,
     gather,
     headline,
     holm,
     interval_text,
-    pair_up,
+    power_law,
     reach_of,
     signed,
 )
@@ -58,16 +56,17 @@ def test_same_photo_same_fold_same_seed(make_study, results_of):
         )
 
     results = results_of(study, dice)
-    groups = {name: name for name in names}
-    blocks = pair_up(results.of(study.variants[1]), results.of(study.variants[0]), groups)
-    assert [block.values.shape for block in blocks[DICE]] == [(3, 2), (3, 2)]
-    for fold, block in enumerate(blocks[DICE]):
-        here = sorted(pair.name for pair in study.manifest.of(f"fold{fold}"))
+    tables = {one.name: results.table(one, DICE) for one in study.variants}
+    blocks = results.blocks([own - other for own, other in zip(tables["two"], tables["one"], strict=True)])
+    assert [block.values.shape for block in blocks] == [(3, 2), (3, 2)]
+    for fold, block in enumerate(blocks):
+        here = [pair.name for pair in study.manifest.of(f"fold{fold}")]
         expected = [[0.001 * (names.index(name) + 1) * (seed + 1) for seed in (0, 1)] for name in here]
         np.testing.assert_allclose(block.values, expected, atol=1e-12)
-        assert list(block.garments) == here
-    np.testing.assert_allclose(blocks[SURFACE][0].values, 2 * blocks[DICE][0].values, atol=1e-12)
-    one, two, three = compare(results)
+        assert list(block.garments) == [pair.group for pair in study.manifest.of(f"fold{fold}")]
+    surface = results.table(study.variants[1], SURFACE)
+    np.testing.assert_allclose(surface[0], 2 * tables["two"][0] - 1, atol=1e-12)
+    one, two, three = results.rows
     assert one.paired is None
     assert (one.num_done, one.num_runs, one.num_photos) == (4, 4, 6)
     mean = np.mean([score.measures.dice for run in results.of(study.variants[0]) for score in run.scores])
@@ -87,7 +86,7 @@ def test_a_missing_run_leaves_no_verdict(make_study, results_of):
             else 0.9 + 0.01 * (key.variant.name == "two")
         )
 
-    one, two, three = compare(results_of(study, dice))
+    one, two, three = results_of(study, dice).rows
     assert two.paired.verdict == "incomplete"
     assert (two.num_done, two.num_runs) == (3, 4)
     assert two.paired.dice.value == pytest.approx(0.01)
@@ -97,21 +96,21 @@ def test_a_missing_run_leaves_no_verdict(make_study, results_of):
 
 def test_nothing_in_common(make_study, results_of):
     study = make_study(THREE)
-    rows = compare(results_of(study, lambda key, _: None if key.variant.name != "two" else 0.9))
+    rows = results_of(study, lambda key, _: None if key.variant.name != "two" else 0.9).rows
     assert [row.paired for row in rows] == [None, None, None]
     assert rows[0].mean is None
 
 
 def test_a_missing_run_of_the_reference_leaves_no_verdict_at_all(make_study, results_of):
     study = make_study(THREE)
-    rows = compare(results_of(study, lambda key, _: None if key.path == "one/seed0-fold1" else 0.9))
+    rows = results_of(study, lambda key, _: None if key.path == "one/seed0-fold1" else 0.9).rows
     assert [row.paired.verdict for row in rows[1:]] == ["incomplete", "incomplete"]
 
 
 def test_one_training_each_is_no_verdict_however_large_the_difference(make_study, results_of):
     study = make_study(THREE, Choice(seeds=(0,), folds=(0,)))
     rng = np.random.default_rng(0)
-    rows = compare(results_of(study, lambda key, _: 0.9 + 0.05 * (key.variant.name == "two") + rng.normal(0, 1e-4)))
+    rows = results_of(study, lambda key, _: 0.9 + 0.05 * (key.variant.name == "two") + rng.normal(0, 1e-4)).rows
     assert rows[1].paired.dice.low > 0.04
     assert rows[1].paired.verdict == "one training each"
 
@@ -121,7 +120,7 @@ def test_look_alikes_count_as_one_garment(make_study, results_of):
     pairs = tuple(replace(pair, group="same") for pair in study.manifest.pairs)
     alike = replace(study, manifest=replace(study.manifest, pairs=pairs))
     rng = np.random.default_rng(0)
-    rows = compare(results_of(alike, lambda *_: 0.9 + rng.normal(0, 0.01)))
+    rows = results_of(alike, lambda *_: 0.9 + rng.normal(0, 0.01)).rows
     assert rows[1].paired.verdict == "too few garments"
 
 
@@ -170,20 +169,20 @@ def test_it_is_fitted_to_what_the_arms_learned_from(make_study, results_of):
         garments = key.variant.table.garments or 6
         return 1 - (0.01 + 0.2 * garments**-0.5) * rng.uniform(0.95, 1.05)
 
-    growth = fit_growth(results_of(study, dice), (100,))
+    growth = results_of(study, dice).growth
     assert [point.garments for point in growth.measured] == [1, 2, 4, 6]
     (point,) = growth.beyond
     assert point.garments == 100
     assert point.low <= point.error <= point.high
     assert point.error == pytest.approx(0.03, abs=0.02)
-    assert growth(100) == pytest.approx(point.error)
+    assert power_law(100, growth.floor, growth.factor, growth.exponent) == pytest.approx(point.error)
 
 
 def test_too_few_sizes_make_no_curve(make_study, results_of):
     study = make_study(SIZES, Choice(variants=("two", "four")))
-    assert fit_growth(results_of(study, lambda *_: 0.9), (100,)) is None
+    assert results_of(study, lambda *_: 0.9).growth is None
     study = make_study(SIZES)
-    assert fit_growth(results_of(study, lambda key, _: None if key.variant.name == "two" else 0.9), (100,)) is None
+    assert results_of(study, lambda key, _: None if key.variant.name == "two" else 0.9).growth is None
 
 
 @pytest.fixture
@@ -195,7 +194,7 @@ def registry(tmp_path):
 def test_everything_of_a_run(make_study, registry, fake_training):
     study = make_study()
     list(StudySession(study, registry, Devices("cpu")).work())
-    results = gather(study, registry, chosen={}, permanent_failures={})
+    results = gather(study, registry)
     assert [run.key for run in results.runs] == list(study.keys)
     run = results.runs[0]
     assert (run.outcome, run.machine, run.seconds, run.num_garments) == ("done", "1 core", 3.0, 6)
@@ -206,14 +205,16 @@ def test_everything_of_a_run(make_study, registry, fake_training):
     assert fake_training.trained
 
 
-def test_states(make_study, registry):
+def test_states(make_study, registry, monkeypatch):
     study = make_study()
     keys = [key.path for key in study.keys]
     held = registry.take(RUNS, keys[0])
     registry.take(RUNS, keys[1]).close("failed", reason="no memory")
     registry.take(RUNS, keys[2]).close("interrupted", reason="time is up")
     registry.take(RUNS, keys[3]).close("done", 0.9)  # but its scores are gone
-    results = gather(study, registry, chosen={}, permanent_failures={"slow": "nothing could be chosen"})
+    failures = {"slow": "nothing could be chosen"}
+    monkeypatch.setattr("garmentcut.study.compare.choices_of", lambda *_: ({}, failures))
+    results = gather(study, registry)
     states = [(run.outcome, run.reason, run.is_failed) for run in results.runs[:6]]
     assert states[0] == ("running", "", False)
     assert states[1] == ("failed", "no memory", True)

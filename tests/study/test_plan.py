@@ -175,13 +175,13 @@ def share():
         for number in range(12):
             if claim := registry.take("runs", f"job{number}"):
                 for step in range(4):
-                    claim.report(step, 0.5)
+                    claim.trial.report(0.5, step)
                 claim.close("done", 0.5)
                 os.write(1, f"{claim.key}\\n".encode())  # whole, between the other's lines
 def hold():
     with Registry(Path(sys.argv[2])) as registry:
         claim = registry.take("runs", "job")  # given back once it is forgotten
-        claim.report(3, 0.25)
+        claim.trial.report(0.25, 3)
         print("holding", os.getpid(), flush=True)
         signal.pause()
 def start(work):
@@ -308,15 +308,20 @@ def test_a_search_draws_so_many_and_goes_on_with_what_was_left(registry):
     assert len(registry.attempts("search")) == 3
 
 
+def is_given_up(claim, step, dice):
+    claim.trial.report(dice, step)
+    return claim.trial.should_prune()
+
+
 def test_a_search_gives_up_what_is_below_the_median(registry):
     for number in range(6):
         claim = draw(registry, num_trials=9, unpruned_steps=10)
-        assert not claim.report(10, 0.8 + number / 100)
-        assert not claim.report(20, 0.9)
+        assert not is_given_up(claim, 10, 0.8 + number / 100)
+        assert not is_given_up(claim, 20, 0.9)
         claim.close("done", 0.9)
     bad = draw(registry, num_trials=9, unpruned_steps=10)
-    assert not bad.report(5, 0.1)  # too early
-    assert bad.report(10, 0.1)
+    assert not is_given_up(bad, 5, 0.1)  # too early
+    assert is_given_up(bad, 10, 0.1)
     bad.close("pruned")
     assert last_outcome(registry, "search", bad.key) == "pruned"
     assert registry.take("search", bad.key, tuned=X) is None

@@ -13,7 +13,7 @@ from garmentcut.evaluation.scores import read_scores
 from garmentcut.model.card import ModelCard, read_model
 from garmentcut.model.checkpoint import load_network
 from garmentcut.study.compare import gather
-from garmentcut.study.plan import Registry, open_study, outcome_of
+from garmentcut.study.plan import Registry, choices_of, open_study, outcome_of
 from garmentcut.study.run import (
     HIDDEN_LEVEL,
     RUNS,
@@ -96,8 +96,8 @@ def test_a_run_that_fails_is_a_row_and_the_others_go_on(make_study, tmp_path, re
 
     fake_training.dice = dice
     study = make_study()
-    session, told = work(study, registry)
-    results = gather(study, registry, chosen=session.chosen, permanent_failures={})
+    _, told = work(study, registry)
+    results = gather(study, registry)
     assert {run.key.path: run.reason for run in results.runs if run.is_failed} == {
         "slow/seed0-fold0": "the loss is nan at step 3",
         "slow/seed0-fold1": "not enough memory",
@@ -107,7 +107,7 @@ def test_a_run_that_fails_is_a_row_and_the_others_go_on(make_study, tmp_path, re
     fake_training.dice = lambda _: 0.9
     with Registry(tmp_path / "out") as later:  # the next command tries them again
         work(study, later)
-        runs = gather(study, later, chosen={}, permanent_failures={}).runs
+        runs = gather(study, later).runs
         assert all(run.outcome == "done" for run in runs)
 
 
@@ -117,7 +117,7 @@ def test_asked_to_stop_it_stops_and_goes_on_later(make_study, registry, fake_tra
     session, told = work(study, registry)
     assert session.interrupted == "interrupted"
     assert told[-1] == "fast, seed 0, fold 0: interrupted: interrupted"
-    assert gather(study, registry, chosen={}, permanent_failures={}).runs[0].outcome == "interrupted"
+    assert gather(study, registry).runs[0].outcome == "interrupted"
     assert work(study, registry)[0].interrupted == ""
     assert len(fake_training.trained) == 8
 
@@ -159,14 +159,15 @@ def test_what_another_process_holds_is_waited_for(make_study, tmp_path, registry
 def test_a_variant_is_tuned_before_it_is_run(make_study, registry, fake_training):
     fake_training.dice = lambda run: 0.9 - (run.recipe.optimizer.lr - 0.2) ** 2
     study = make_study(TUNED)
-    session, told = work(study, registry)
+    _, told = work(study, registry)
     tuned = names(fake_training)[:6]
     assert tuned == [f"lr-{lr}/seed{seed}-fold2" for lr in (0.1, 0.2, 0.3) for seed in (5, 6)]
     assert told[0] == "tuned, choosing: lr 0.1: begins"
-    assert session.chosen["tuned"].setting == {"optimizer.lr": 0.2}
-    assert session.chosen["tuned"].dice == pytest.approx(0.9)
-    assert session.chosen["plain"].setting == {}
-    run = study.run_of(study.keys[1], session.chosen["tuned"].setting)
+    chosen, _ = choices_of(study, registry)
+    assert chosen["tuned"].setting == {"optimizer.lr": 0.2}
+    assert chosen["tuned"].dice == pytest.approx(0.9)
+    assert chosen["plain"].setting == {}
+    run = study.run_of(study.keys[1], chosen["tuned"].setting)
     assert (run.recipe.optimizer.lr, run.recipe.training.steps) == (0.2, 4)
     assert names(fake_training)[6:] == [
         f"{variant}/seed0-fold{fold}" for fold in (0, 1) for variant in ("plain", "tuned")
@@ -181,12 +182,12 @@ def test_a_variant_that_cannot_be_tuned_is_not_run(make_study, registry, fake_tr
 
     fake_training.dice = dice
     study = make_study(TUNED)
-    session, _ = work(study, registry)
+    work(study, registry)
+    results = gather(study, registry)
     assert (
         "nothing could be chosen, every attempt failed, the first because: never falls"
-        in session.permanent_failures["tuned"]
+        in results.permanent_failures["tuned"]
     )
-    results = gather(study, registry, chosen=session.chosen, permanent_failures=session.permanent_failures)
     assert [(run.outcome, run.is_failed) for run in results.of(study.variants[1])] == [("not run", True)] * 2
     assert all(run.outcome == "done" for run in results.of(study.variants[0]))
 
@@ -195,18 +196,18 @@ def test_a_search_gives_bad_settings_up(make_study, registry, fake_training):
     fake_training.dice = lambda run: 0.9 - (run.recipe.optimizer.lr - 0.2) ** 2
     text = TUNED.replace("[0.1, 0.2, 0.3]", "{ low = 0.01, high = 0.9 }").replace("[tune]", "[tune]\ntrials = 24")
     study = make_study(text)
-    session, told = work(study, registry)
-    chosen = session.chosen["tuned"]
+    _, told = work(study, registry)
+    chosen = choices_of(study, registry)[0]["tuned"]
     assert chosen.num_tried == 24
     assert abs(chosen.setting["optimizer.lr"] - 0.2) < 0.15
     assert any(line.endswith(": pruned") for line in told)
 
 
 def test_a_range_tests_rate_is_taken(make_study, registry, fake_training, monkeypatch):
-    monkeypatch.setattr("garmentcut.study.run.StudySession._test_range", lambda _self, _run: 0.0625)
-    text = TUNED.replace("tune.optimizer.lr = [0.1, 0.2, 0.3]", "range_test = true")
-    session, _ = work(make_study(text), registry)
-    assert session.chosen["tuned"].setting == {"optimizer.lr": 0.0625}
+    monkeypatch.setattr("garmentcut.study.run.try_rates", lambda _run, _fabric: 0.0625)
+    study = make_study(TUNED.replace("tune.optimizer.lr = [0.1, 0.2, 0.3]", "range_test = true"))
+    work(study, registry)
+    assert choices_of(study, registry)[0]["tuned"].setting == {"optimizer.lr": 0.0625}
     assert len(fake_training.trained) == 4
 
 

@@ -322,18 +322,17 @@ def study(
 
 def _run_study(study: "Study", accelerator: str, minutes: float | None, report_only: bool) -> "tuple[Results, str]":
     from garmentcut.study.compare import gather
-    from garmentcut.study.plan import Registry
+    from garmentcut.study.plan import Registry, choices_of
     from garmentcut.study.run import StudySession
     from garmentcut.training.devices import Devices
 
     study.claim_folder()
     with Registry(study.folder) as registry:
         session = StudySession(study, registry, Devices(accelerator), minutes)
-        study.check_recipes(session.chosen)
+        study.check_recipes(choices_of(study, registry)[0])
         for line in () if report_only else session.work():
             cli.say(line, err=True)
-        failures = session.permanent_failures
-        results = gather(study, registry, chosen=session.chosen, permanent_failures=failures)
+        results = gather(study, registry)
     return results, session.interrupted
 
 

@@ -7,8 +7,8 @@ import functools
 import io
 import os
 import re
+import textwrap
 import unicodedata
-from bisect import bisect
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageColor, ImageDraw, ImageFont, PngImagePlugin
 
 from garmentcut.config import ReadConfig
-from garmentcut.errors import ConfigError, PhotoError, SourceError
+from garmentcut.errors import ConfigError, PhotoError, SourceError, counted
 from garmentcut.naming import VIEWS
 from garmentcut.photo.color import srgb_of
 from garmentcut.photo.files import write_atomic
@@ -37,6 +37,7 @@ Rgb = NDArray[np.uint8]
 Thumbnail = NDArray[np.uint8]
 """`(h, w, 4)` sRGB and alpha, premultiplied: what alpha hides is black."""
 Mark = Literal["", "doubtful", "failed", "not finished"]
+Color = tuple[int, int, int]
 
 CHECKERBOARD, _LIGHT, _DARK = "checkerboard", 255, 204  # levels of its squares, as in Photoshop
 SHEET_MARK, _HEAD_BYTES = b"garmentcut contact sheet", 512  # in files of contact sheets, before the pixels
@@ -44,7 +45,7 @@ _SEEN = 0.05  # of alpha: on any ground, less is seen by nobody
 _BEST_FIRST = (".png", ".tif", ".tiff", ".webp", ".psd", ".psb")  # of several outputs, one is shown
 _MASK_END, _JPEG_SUFFIXES = "_mask", (".jpg", ".jpeg", ".jpe", ".mpo")
 
-FRAMES: dict[Mark, tuple[int, int, int]] = {
+FRAMES: dict[Mark, Color] = {
     "doubtful": (245, 146, 0),
     "failed": (200, 30, 40),
     "not finished": (130, 138, 148),
@@ -160,17 +161,20 @@ def _rank(output: str) -> tuple[bool, int]:
 
 def _cells_of_files(folder: Path) -> list[Cell]:
     unreadable: list[OSError] = []
-    files: dict[Path, str] = {}
-    for here, subfolders, names in os.walk(folder, onerror=unreadable.append):
+    names: dict[Path, str] = {}
+    for here, subfolders, files in os.walk(folder, onerror=unreadable.append):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        for path in (Path(here, name) for name in sorted(names) if not name.startswith(".")):
+        for path in (Path(here, name) for name in sorted(files) if not name.startswith(".")):
             if path.suffix.lower() in CUTOUT_SUFFIXES and not is_contact_sheet(path):
-                files[path] = path.relative_to(folder).with_suffix("").as_posix()
+                names[path] = path.relative_to(folder).with_suffix("").as_posix()
     # A mask, or a JPEG file, is of less worth than a cutout of the same name.
-    aside = {path for path in files if path.stem.endswith(_MASK_END) or path.suffix.lower() in _JPEG_SUFFIXES}
-    cutouts = {name for path, name in files.items() if path not in aside}
-    cells = [Cell(name, path) for path, name in files.items() if path not in aside]
-    cells += [Cell(files[path], path) for path in aside if files[path].removesuffix(_MASK_END) not in cutouts]
+    aside = {path for path in names if path.stem.endswith(_MASK_END) or path.suffix.lower() in _JPEG_SUFFIXES}
+    cutouts = {name for path, name in names.items() if path not in aside}
+    cells = [
+        Cell(name, path)
+        for path, name in names.items()
+        if path not in aside or name.removesuffix(_MASK_END) not in cutouts
+    ]
     for error in unreadable:
         name = Path(error.filename).relative_to(folder).as_posix()
         cells.append(Cell(name, mark="failed", reason=f"the folder cannot be read: {error.strerror}"))
@@ -182,7 +186,7 @@ def read_cell(cell: Cell, size_hw: tuple[int, int], limits: ReadConfig, *, trim:
     if cell.file is None:
         return cell
     try:
-        cutout, notes, suspicion = _read_shown(cell, cell.file, limits)
+        cutout, notes, suspicion = _read_shown(cell.file, cell.photo, limits)
         thumbnail = shrink_cutout(cutout, size_hw, trim=trim)
     except Exception as error:  # noqa: BLE001 - whatever is wrong with one file must not stop the others
         reason = str(error).removeprefix(f"{cell.file}: ") or type(error).__name__
@@ -200,7 +204,7 @@ def read_cell(cell: Cell, size_hw: tuple[int, int], limits: ReadConfig, *, trim:
     )
 
 
-def _read_shown(cell: Cell, file: Path, limits: ReadConfig) -> tuple[Cutout, tuple[str, ...], str]:
+def _read_shown(file: Path, photo_file: Path | None, limits: ReadConfig) -> tuple[Cutout, tuple[str, ...], str]:
     """What a file shows, notes on that, and what makes it doubtful by itself."""
     try:
         found = read_cutout(file, limits)
@@ -211,30 +215,26 @@ def _read_shown(cell: Cell, file: Path, limits: ReadConfig) -> tuple[Cutout, tup
         except PhotoError:
             raise error from None
         cutout = Cutout(photo.rgb, np.ones(photo.size_hw, np.float32), photo.profile)
-        if cell.photo is not None:
-            return cutout, ("on a background, not transparent",), ""
-        return cutout, (), "nothing in the file says what is cut out"
-    suspicion = "nothing is cut out: no pixel is transparent" if found.alpha.min() > 1 - HALF_LEVEL else ""
-    suspicion = "empty: nothing is visible" if found.alpha.max() < HALF_LEVEL else suspicion
+        if photo_file is None:
+            return cutout, (), "nothing in the file says what is cut out"
+        return cutout, ("on a background, not transparent",), ""
+    alpha = found.alpha
+    suspicion = "nothing is cut out: no pixel is transparent" if alpha.min() > 1 - HALF_LEVEL else ""
+    suspicion = "empty: nothing is visible" if alpha.max() < HALF_LEVEL else suspicion
     if found.rgb is not None:
-        return Cutout(found.rgb, found.alpha, found.profile), found.notes, suspicion
-    cutout, note = _of_mask(cell.photo, found.alpha, limits)
-    return cutout, (*found.notes, note), suspicion
-
-
-def _of_mask(path: Path | None, alpha: NDArray[np.float32], limits: ReadConfig) -> tuple[Cutout, str]:
-    """A bare mask on the photo it was made from; without one, the mask itself, white on black."""
+        return Cutout(found.rgb, alpha, found.profile), found.notes, suspicion
+    # A bare mask on the photo it was made from; without one, the mask itself, white on black.
     note = "mask alone: its photo is not known"
-    if path is not None:
-        try:
-            photo = read_photo(path, limits=limits)
+    try:
+        if photo_file is not None:
+            photo = read_photo(photo_file, limits=limits)
             if photo.size_hw == alpha.shape:
-                return Cutout.of(photo, alpha), "its photo under the mask"
+                return Cutout.of(photo, alpha), (*found.notes, "its photo under the mask"), suspicion
             note = "mask alone: its photo has another size"
-        except PhotoError:
-            note = "mask alone: its photo cannot be read any more"
+    except PhotoError:
+        note = "mask alone: its photo cannot be read any more"
     levels = np.rint(alpha * np.float32(255)).astype(np.uint8)
-    return Cutout(np.repeat(levels[..., None], 3, axis=2), np.ones_like(alpha)), note
+    return Cutout(np.repeat(levels[..., None], 3, axis=2), np.ones_like(alpha)), (*found.notes, note), suspicion
 
 
 def shrink_cutout(cutout: Cutout, size_hw: tuple[int, int], *, trim: bool = True) -> Thumbnail:
@@ -255,9 +255,8 @@ def shrink_cutout(cutout: Cutout, size_hw: tuple[int, int], *, trim: bool = True
     alpha: NDArray[np.uint8] = np.rint(cutout.alpha[slices_of(box)] * np.float32(255)).astype(np.uint8)
     rgb = srgb_of(to_8_bit(cutout.rgb[slices_of(box)]), cutout.profile)
     image = Image.fromarray(np.dstack([rgb, alpha])).convert("RGBa")
-    scale = min(size_hw[0] / image.height, size_hw[1] / image.width, 1)
-    size = max(round(image.width * scale), 1), max(round(image.height * scale), 1)
-    return np.array(image.resize(size, Image.Resampling.HAMMING, reducing_gap=3.0))
+    image.thumbnail(size_hw[::-1], Image.Resampling.HAMMING, reducing_gap=3.0)
+    return np.array(image)
 
 
 def draw_ground(ground: str, size_hw: tuple[int, int], *, square_px: int = 8) -> Rgb:
@@ -347,12 +346,8 @@ def named_grounds(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(ground for name in names for ground in grounds.get(name, (name,))))
 
 
-@functools.lru_cache(maxsize=16)
-def _font_of(size_px: int) -> ImageFont.FreeTypeFont:
-    """The font that comes with Pillow."""
-    font = ImageFont.load_default(size_px)
-    assert isinstance(font, ImageFont.FreeTypeFont)  # a size was given
-    return font
+_font_of = functools.lru_cache(maxsize=16)(ImageFont.load_default)
+"""The font that comes with Pillow, by its size in pixels."""
 
 
 def width_of(text: str, size_px: int) -> float:
@@ -380,20 +375,13 @@ def fit_line(text: str, width_px: int, size_px: int) -> str:
 
 def wrap_lines(text: str, width_px: int, size_px: int, *, max_lines: int) -> list[str]:
     """Lines of at most `width_px`, broken between words where possible; the last one ends in `…` if there is more."""
-    rest, lines = " ".join(legible(text).split()), list[str]()
-    while rest and len(lines) < max_lines:
-        num_fitting = bisect(range(1, len(rest) + 1), float(width_px), key=lambda num: width_of(rest[:num], size_px))
-        end = fitting = max(num_fitting, 1)
-        if fitting < len(rest) and (blank := rest.rfind(" ", 0, fitting + 1)) > 0:
-            end = blank
-        lines.append(rest[:end])
-        rest = rest[end:].lstrip()
-    if rest and lines:
-        last = lines[-1]
-        while last and width_of(f"{last}…", size_px) > width_px:
-            last = last[:-1]
-        lines[-1] = f"{last}…"
-    return lines
+    most = 4 * width_px // size_px + 1  # letters in a line: none is narrower than a quarter of the font's size
+    text = " ".join(legible(text).split())[: max_lines * most + 1]
+    for num_letters in range(most, 0, -1):
+        lines = textwrap.wrap(text, num_letters, max_lines=max_lines, placeholder="…", break_on_hyphens=False)
+        if all(width_of(line, size_px) <= width_px for line in lines):
+            return lines
+    return []
 
 
 def break_lines(garments: Sequence[str], columns: int) -> list[list[int]]:
@@ -415,19 +403,28 @@ def draw_page(lines: Sequence[Sequence[Cell]], options: SheetOptions, *, title: 
     # Cards of a line are as high as the one with the most words.
     heights = [options.card_height(max(len(_words_below(cell, options)) for cell in line)) for line in lines]
     page = Image.new("RGB", options.page_hw(heights)[::-1], _PAGE)
-    _draw_head(page, options, title, subtitle)
-    top = options.header
+    draw, gap, top = ImageDraw.Draw(page), options.gap, options.header
+    _draw_head(draw, options, (title, subtitle), page.width)
     for line, height in zip(lines, heights, strict=True):
-        _draw_line(page, line, options, (top, height))
-        top += height + options.gap
+        left = 2 * gap
+        for _, views in groupby(line, key=lambda cell: cell.garment):
+            cells = list(views)  # whose cards are joined into one
+            right = left + len(cells) * (options.card_width + gap) - gap
+            draw.rectangle((left, top, right - 1, top + height - 1), _CARD, _BORDER)
+            for cell in cells:
+                _draw_cell(page, cell, options, (left + gap, top + gap))
+                if cell.mark:
+                    box = left, top, left + options.card_width - 1, top + height - 1
+                    draw.rectangle(box, None, FRAMES[cell.mark], options.frame)
+                left += options.card_width + gap
+        top += height + gap
     return np.array(page)
 
 
-def _draw_head(page: Image.Image, options: SheetOptions, title: str, subtitle: str) -> None:
-    draw, left, text = ImageDraw.Draw(page), 2 * options.gap, options.text
-    large, top = round(options.title * 1.6), round(1.4 * options.gap)
-    draw.text((left, top), fit_line(title, page.width - 2 * left, large), _INK, _font_of(large))
-    top, right = 5 * options.gap, page.width - left
+def _draw_head(draw: ImageDraw.ImageDraw, options: SheetOptions, titles: tuple[str, str], page_width: int) -> None:
+    left, text, large = 2 * options.gap, options.text, round(options.title * 1.6)
+    top, right = 5 * options.gap, page_width - left
+    draw.text((left, round(1.4 * options.gap)), fit_line(titles[0], right - left, large), _INK, _font_of(large))
     for mark in reversed(FRAMES):
         right -= round(width_of(mark, text))
         draw.text((right, top), mark, _MUTED, _font_of(text))
@@ -435,49 +432,33 @@ def _draw_head(page: Image.Image, options: SheetOptions, title: str, subtitle: s
         swatch = (right, top + text // 6, right + text, top + text // 6 + text)
         draw.rectangle(swatch, _CARD, FRAMES[mark], max(options.frame // 2, 2))
         right -= 2 * options.gap
-    draw.text((left, top), fit_line(subtitle, right - left, text), _MUTED, _font_of(text))
-
-
-def _draw_line(page: Image.Image, line: Sequence[Cell], options: SheetOptions, span: tuple[int, int]) -> None:
-    """Cards of one garment are joined into one."""
-    draw, (top, height), step = ImageDraw.Draw(page), span, options.card_width + options.gap
-    lefts = [2 * options.gap + column * step for column in range(len(line))]
-    for _, run in groupby(range(len(line)), key=lambda place: line[place].garment):
-        first, *_, last = [*run] * 2
-        draw.rectangle((lefts[first], top, lefts[last] + options.card_width - 1, top + height - 1), _CARD, _BORDER)
-    for cell, left in zip(line, lefts, strict=True):
-        _draw_cell(page, cell, options, (left + options.gap, top + options.gap))
-        if cell.mark:
-            box = left, top, left + options.card_width - 1, top + height - 1
-            draw.rectangle(box, None, FRAMES[cell.mark], options.frame)
+    draw.text((left, top), fit_line(titles[1], right - left, text), _MUTED, _font_of(text))
 
 
 def _draw_cell(page: Image.Image, cell: Cell, options: SheetOptions, corner_xy: tuple[int, int]) -> None:
-    draw, (left, top), font = ImageDraw.Draw(page), corner_xy, _font_of(options.text)
+    draw, (left, top), gap, width = ImageDraw.Draw(page), corner_xy, options.gap, options.text_width
+
+    def write(x: int, y: int, text: str, size_px: int, color: Color) -> None:
+        draw.text((x, y), text, color, _font_of(size_px))
+
     if cell.thumbnail is not None:
         square_px = max(options.cell_px // _SQUARES, 2)
         grounds = (draw_ground(ground, options.picture_hw, square_px=square_px) for ground in options.grounds)
         shown = np.hstack([lay_on_ground(cell.thumbnail, ground) for ground in grounds])
-        page.paste(Image.fromarray(shown), (left, top))
-    else:
-        _draw_reason(draw, cell, options, corner_xy)
-    top += options.cell_px + options.gap // 2
-    draw.text((left, top), fit_line(cell.name, options.text_width, options.title), _INK, _font_of(options.title))
+        page.paste(Image.fromarray(shown), corner_xy)
+    else:  # where there is no picture, its place says why
+        draw.rectangle((left, top, left + width - 1, top + options.cell_px - 1), _EMPTY.get(cell.mark, _PAGE))
+        write(left + gap, top + gap, cell.mark, round(options.title * 1.2), _TEXT[cell.mark])
+        num_lines = (options.cell_px - 2 * gap) // options.text_line - 2
+        words = wrap_lines(cell.reason, width - 2 * gap, options.text, max_lines=num_lines)
+        for number, line in enumerate(words, 2):
+            write(left + gap, top + gap + number * options.text_line, line, options.text, _INK)
+    top += options.cell_px + gap // 2
+    write(left, top, fit_line(cell.name, width, options.title), options.title, _INK)
     top += options.title_line
-    draw.text((left, top), fit_line(cell.facts, options.text_width, options.text), _MUTED, font)
-    for number, words in enumerate(_words_below(cell, options), 1):
-        draw.text((left, top + number * options.text_line), words, _TEXT[cell.mark], font)
-
-
-def _draw_reason(draw: ImageDraw.ImageDraw, cell: Cell, options: SheetOptions, corner_xy: tuple[int, int]) -> None:
-    """Where there is no picture, its place says why."""
-    gap, width, (left, top) = options.gap, options.text_width, corner_xy
-    draw.rectangle((left, top, left + width - 1, top + options.cell_px - 1), _EMPTY.get(cell.mark, _PAGE))
-    draw.text((left + gap, top + gap), cell.mark, _TEXT[cell.mark], _font_of(round(options.title * 1.2)))
-    max_lines = (options.cell_px - 2 * gap) // options.text_line - 2
-    words = wrap_lines(cell.reason, width - 2 * gap, options.text, max_lines=max_lines)
-    for number, line in enumerate(words, 2):
-        draw.text((left + gap, top + gap + number * options.text_line), line, _INK, _font_of(options.text))
+    write(left, top, fit_line(cell.facts, width, options.text), options.text, _MUTED)
+    for number, line in enumerate(_words_below(cell, options), 1):
+        write(left, top + number * options.text_line, line, options.text, _TEXT[cell.mark])
 
 
 def _words_below(cell: Cell, options: SheetOptions) -> list[str]:
@@ -549,9 +530,8 @@ class ContactSheet:
             try:
                 for path, lines in self._lines.items():
                     places = [place for line in lines for place in line]
-                    cells = readers.map(self._read, places)
                     read = dict[int, Cell]()
-                    for place, cell in zip(places, cells, strict=True):
+                    for place, cell in zip(places, readers.map(self._read, places), strict=True):
                         read[place] = cell
                         yield replace(cell, page=path, thumbnail=None)
                     self._write(path, [[read[place] for place in line] for line in lines])
@@ -568,9 +548,8 @@ class ContactSheet:
         return read_cell(self.cells[place], (height, width), self._options.read, trim=self._options.trim)
 
     def _write(self, path: Path, lines: list[list[Cell]]) -> None:
-        count = f"{len(self.cells)} cutout{'s' * (len(self.cells) > 1)}"
         page = (f"page {self.pages.index(path) + 1} of {len(self.pages)}",) if len(self.pages) > 1 else ()
         grounds = ", ".join({"#ffffff": "white"}.get(ground.lower(), ground) for ground in self._options.grounds)
-        subtitle = " · ".join((count, *page, f"on {grounds}"))
+        subtitle = " · ".join((counted(len(self.cells), "cutout"), *page, f"on {grounds}"))
         drawn = draw_page(lines, self._options, title=self._folder.resolve().name, subtitle=subtitle)
         write_atomic(path, encode_sheet(drawn, path.suffix))

@@ -5,9 +5,10 @@ intervals of `garmentcut.evaluation.intervals` allow.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from statistics import fmean, median
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,10 @@ from scipy.optimize import curve_fit
 
 from garmentcut.errors import EvaluationError, TrainingError
 from garmentcut.evaluation.intervals import Difference, Draws, FoldBlock, difference_of
-from garmentcut.evaluation.metrics import PhotoMetrics
 from garmentcut.evaluation.scores import PhotoScore, read_scores
 from garmentcut.photo.files import json_of
 from garmentcut.study.declare import Variant
-from garmentcut.study.plan import RUNS, Chosen, Registry, RunKey, Study, outcome_of
+from garmentcut.study.plan import RUNS, Chosen, Registry, RunKey, Study, choices_of, outcome_of
 from garmentcut.training.logging import JOURNAL_NAME, read_journal
 
 DICE, SURFACE = "dice", "surface_dice_2px"  # the metric that verdicts rest on, and the one beside it
@@ -29,7 +29,6 @@ LEAST_SIZES = 4  # with fewer variants a curve of three numbers says nothing
 
 _GROWTH_RESAMPLES = 400
 _EXPONENTS = (0.05, 3.0)
-_TAILS = (0.025, 0.975)
 
 # What may be concluded: in the headline, and in a variant's own sentence.
 _VERDICTS = {
@@ -45,6 +44,11 @@ _VERDICTS = {
         "No verdict, runs are missing",
         "no verdict, {done} of its {runs} runs are done, or not all of {}'s",
     ),
+}
+_DRAWN = {
+    "garments and seeds": "other garments of this kind and other seeds",
+    "folds": "other folds, each a training of its own",
+    "garments": "other garments of this kind, with these very networks",
 }
 
 Floats = NDArray[np.float64]
@@ -69,14 +73,9 @@ class RunResult:
         return self.outcome == "failed" or (self.outcome == "not run" and bool(self.reason))
 
     @property
-    def measures(self) -> dict[str, PhotoMetrics]:
-        """Of each measured photo, by name."""
-        return {score.name: score.measures for score in self.scores if score.measures}
-
-    @property
     def mean_dice(self) -> float | None:
         """Over the measured photos, convention `alpha >= 128`."""
-        return _mean([found.dice for found in self.measures.values()])
+        return _mean([score.measures.dice for score in self.scores if score.measures])
 
 
 @dataclass(frozen=True)
@@ -92,40 +91,134 @@ class Results:
         """The runs of a variant."""
         return tuple(run for run in self.runs if run.key.variant.name == variant.name)
 
-    @property
-    def groups(self) -> dict[str, str]:
-        """Photo's name to garment; garments that look alike have one."""
-        return {pair.name: pair.group or pair.garment for pair in self.study.manifest.usable}
+    def table(self, variant: Variant, metric: str) -> list[Floats]:
+        """Of each fold the held-out photos' values with each seed, `(photos, seeds)`; not a number: not measured."""
+        found = {
+            (run.key.fold, score.name, run.key.seed): getattr(score.measures, metric)
+            for run in self.of(variant)
+            for score in run.scores
+            if score.measures
+        }
+        seeds, tables = sorted(self.study.file.seeds), []
+        for fold in sorted(self.study.file.folds):
+            names = [pair.name for pair in self.study.splits[fold].validation]
+            tables.append(np.array([[found.get((fold, name, seed), np.nan) for seed in seeds] for name in names]))
+        return tables
+
+    def blocks(self, tables: Sequence[Floats]) -> list[FoldBlock]:
+        """Of such tables, the seeds that have a value, and the photos that have one with all of these seeds."""
+        blocks = []
+        for fold, table in zip(sorted(self.study.file.folds), tables, strict=True):
+            seeds = table[:, ~np.isnan(table).all(axis=0)]
+            is_whole = np.asarray(~np.isnan(seeds).any(axis=1))
+            pairs = self.study.splits[fold].validation
+            garments = [pair.group or pair.garment for pair, whole in zip(pairs, is_whole, strict=True) if whole]
+            if seeds[is_whole].size:
+                blocks.append(FoldBlock(seeds[is_whole], garments))
+        return blocks
 
     @cached_property
     def rows(self) -> tuple["VariantResult", ...]:
-        """As `compare`."""
-        return compare(self)
+        """A row for each variant, the reference first."""
+        first, *others = self.study.variants
+        reference = {metric: self.table(first, metric) for metric in (DICE, SURFACE)}
+
+        def differences(variant: Variant, metric: str) -> list[FoldBlock]:
+            pairs = zip(self.table(variant, metric), reference[metric], strict=True)
+            return self.blocks([own - other for own, other in pairs])
+
+        found = {one.name: blocks for one in others if (blocks := differences(one, DICE))}
+        dices = {name: difference_of(blocks) for name, blocks in found.items()}
+        corrected = holm({name: dice.p for name, dice in dices.items() if dice.p is not None})
+        rows = []
+        for variant in self.study.variants:
+            name, paired, runs = variant.name, None, self.of(variant)
+            if name in found:
+                is_complete = all(run.outcome == "done" for run in (*runs, *self.of(first)))
+                signs = np.sign(np.concatenate([block.values.mean(axis=1) for block in found[name]]))
+                better, worse, same = (int((signs == sign).sum()) for sign in (1, -1, 0))
+                verdict = _verdict(dices[name], corrected.get(name)) if is_complete else "incomplete"
+                surface = difference_of(differences(variant, SURFACE))
+                paired = Paired(dices[name], surface, better, worse, same, corrected.get(name), verdict)
+            values = [score.measures for run in runs for score in run.scores if score.measures]
+            rows.append(
+                VariantResult(
+                    variant=variant,
+                    num_done=sum(run.outcome == "done" for run in runs),
+                    num_runs=len(runs),
+                    num_photos=len({score.name for run in runs for score in run.scores if score.measures}),
+                    mean=_mean([one.dice for one in values]),
+                    median=float(np.median([one.dice for one in values])) if values else None,
+                    surface=_mean([one.surface_dice_2px for one in values]),
+                    seconds=_mean([run.seconds for run in runs if run.outcome == "done" and run.seconds is not None]),
+                    paired=paired,
+                )
+            )
+        return tuple(rows)
 
     @cached_property
     def growth(self) -> "Growth | None":
-        """As `fit_growth`, where the study's file asks for it."""
-        curve = self.study.file.curve
-        return fit_growth(self, curve.at) if curve else None
+        """The curve through all variants whose runs are done; None: not asked for, or there are too few of them.
+
+        The intervals come from draws of garments and trainings as in `garmentcut.evaluation.intervals`, the curve
+        fitted anew to each: they cover what was drawn, and not that the curve may bend where nothing was measured.
+        """
+        if (curve := self.study.file.curve) is None:
+            return None
+        variants = [one for one in self.study.variants if all(run.outcome == "done" for run in self.of(one))]
+        numbers = {one.name: round(fmean(run.num_garments for run in self.of(one))) for one in variants}
+        variants.sort(key=lambda one: numbers[one.name])
+        sizes = np.array([numbers[one.name] for one in variants])
+        errors = [self.blocks([1 - table for table in self.table(one, DICE)]) for one in variants]
+        shapes = {tuple(block.values.shape for block in blocks) for blocks in errors}
+        if len(set(sizes)) < LEAST_SIZES or len(shapes) > 1:
+            return None
+        if (draws := Draws.of(errors[0], resamples=_GROWTH_RESAMPLES)) is None:
+            return None
+        means = np.array([np.concatenate([block.values.mean(axis=1) for block in blocks]).mean() for blocks in errors])
+        drawn = np.stack([m + draws.spread([b.values - m for b in e])[0] for m, e in zip(means, errors, strict=True)])
+        drawn = np.maximum(drawn, 1e-6)  # a draw far off may count some photos less than nothing
+        fitted, of_draws = fit_power_law(sizes, means), np.array([fit_power_law(sizes, row) for row in drawn.T]).T
+
+        def point(size: Any, error: Any, spread: Floats) -> Point:
+            return Point(int(size), float(error), *map(float, np.quantile(spread, (0.025, 0.975))))
+
+        beyond = tuple(point(size, power_law(size, *fitted), power_law(size, *of_draws)) for size in curve.at)
+        floor, factor, exponent = map(float, fitted)
+        return Growth(floor, factor, exponent, tuple(map(point, sizes, means, drawn)), beyond)
 
 
-def gather(
-    study: Study, registry: Registry, *, chosen: Mapping[str, Chosen], permanent_failures: Mapping[str, str]
-) -> Results:
+def gather(study: Study, registry: Registry) -> Results:
     """Read what is there; what cannot be read counts as not done."""
-    attempts = registry.attempts(RUNS)
+    (chosen, failures), attempts = choices_of(study, registry), registry.attempts(RUNS)
 
     def result_of(key: RunKey) -> RunResult:
         if (trial := attempts.get(key.path)) is None:
-            return _read(study, key, "not run", permanent_failures.get(key.variant.name, ""))
+            return _read(study, key, "not run", failures.get(key.variant.name, ""))
         outcome = outcome_of(trial)
-        if outcome == "running" and registry.is_held(RUNS, key.path):
-            return _read(study, key, "running", "")
-        if outcome in ("running", "abandoned"):
-            return _read(study, key, "interrupted", "its process was killed")
-        return _read(study, key, outcome, trial.user_attrs.get("reason", ""))
+        if outcome == "running" and not registry.is_held(RUNS, key.path):
+            outcome = "interrupted"
+        killed = "its process was killed" if outcome == "interrupted" else ""
+        return _read(study, key, outcome, trial.user_attrs.get("reason", killed))
 
-    return Results(study, tuple(map(result_of, study.keys)), chosen, permanent_failures)
+    return Results(study, tuple(map(result_of, study.keys)), chosen, failures)
+
+
+def _read(study: Study, key: RunKey, outcome: str, reason: str) -> RunResult:
+    folder, scores, facts = study.run_folder(key), list[PhotoScore](), dict[str, Any]()
+    curve: tuple[tuple[int, float], ...] = ()
+    try:
+        scores = read_scores(folder) if outcome == "done" else scores
+    except EvaluationError:
+        outcome, reason = "not run", f"{folder} holds no scores that can be read"
+    with suppress(TrainingError, OSError, KeyError):
+        rows = read_journal(folder / JOURNAL_NAME)
+        curve = tuple((row["step"], row["mean_dice"]) for row in rows if row["kind"] == "evaluation")
+    with suppress(OSError, ValueError, TypeError):
+        facts = {**json_of((folder / "run.json").read_bytes())}
+    num_garments = len({pair.garment for pair in study.split_of(key.variant, key.seed, key.fold).train})
+    machine = str(facts.get("machine", ""))
+    return RunResult(key, outcome, reason, tuple(scores), curve, facts.get("seconds"), machine, num_garments)
 
 
 @dataclass(frozen=True)
@@ -156,52 +249,19 @@ class VariantResult:
     paired: Paired | None  # against the reference; None: it is the reference, or they have no run in common
 
 
-def compare(results: Results) -> tuple[VariantResult, ...]:
-    """A row for each variant, the reference first."""
-    first, *others = results.study.variants
-    pairs = {variant.name: pair_up(results.of(variant), results.of(first), results.groups) for variant in others}
-    found = {name: difference_of(blocks[DICE]) for name, blocks in pairs.items() if blocks[DICE]}
-    corrected = holm({name: dice.p for name, dice in found.items() if dice.p is not None})
-    rows = []
-    for variant in results.study.variants:
-        name, paired = variant.name, None
-        if name in found:
-            is_complete = all(run.outcome == "done" for run in (*results.of(variant), *results.of(first)))
-            means = np.concatenate([block.values.mean(axis=1) for block in pairs[name][DICE]])
-            counts = (int((means > 0).sum()), int((means < 0).sum()), int((means == 0).sum()))
-            verdict = _verdict(found[name], corrected.get(name)) if is_complete else "incomplete"
-            surface = difference_of(pairs[name][SURFACE])
-            paired = Paired(found[name], surface, *counts, corrected.get(name), verdict)
-        rows.append(_row(variant, results.of(variant), paired))
-    return tuple(rows)
+def _verdict(dice: Difference, p_holm: float | None) -> str:
+    if dice.low is None or dice.high is None:
+        return "too few garments"
+    if dice.drawn == "garments":
+        return "one training each"
+    # Both must say so: the interval knows of lopsided differences, p of the other variants.
+    if p_holm is not None and p_holm <= SIGNIFICANCE and (dice.low > 0 or dice.high < 0):
+        return "better" if dice.low > 0 else "worse"
+    return "no difference shown"
 
 
-def pair_up(
-    runs: Sequence[RunResult], reference: Sequence[RunResult], groups: Mapping[str, str]
-) -> dict[str, list[FoldBlock]]:
-    """Differences, variant less reference, of each photo and seed, by metric; empty: no fold and seed in common."""
-    theirs = {(run.key.fold, run.key.seed): run.measures for run in reference if run.outcome == "done"}
-    done = [(run.key, run.measures, theirs.get((run.key.fold, run.key.seed))) for run in runs if run.outcome == "done"]
-
-    def differences(metric: str) -> list[tuple[RunKey, dict[str, float]]]:
-        return [
-            (key, {name: getattr(own[name], metric) - getattr(other[name], metric) for name in own if name in other})
-            for key, own, other in done
-            if other is not None
-        ]
-
-    return {metric: fold_blocks(differences(metric), groups) for metric in (DICE, SURFACE)}
-
-
-def fold_blocks(tables: Sequence[tuple[RunKey, Mapping[str, float]]], groups: Mapping[str, str]) -> list[FoldBlock]:
-    """The photos' values with each seed as a block a fold, of the photos that have one with all of its seeds."""
-    blocks = []
-    for fold in sorted({key.fold for key, _ in tables}):
-        by_seed = [table for key, table in sorted(tables, key=lambda one: one[0].seed) if key.fold == fold]
-        if names := sorted(set.intersection(*map(set, by_seed))):
-            values = np.array([[table[name] for table in by_seed] for name in names], np.float64)
-            blocks.append(FoldBlock(values, [groups.get(name, name) for name in names]))
-    return blocks
+def _mean(values: Sequence[float]) -> float | None:
+    return fmean(values) if values else None
 
 
 def holm(ps: Mapping[str, float]) -> dict[str, float]:
@@ -235,43 +295,17 @@ class Growth:
     measured: tuple[Point, ...]  # what it was fitted to
     beyond: tuple[Point, ...]  # what it says of more garments, should it go on as it began
 
-    def __call__(self, garments: Any) -> Any:
-        """Error at a number of garments, or at several."""
-        return _power_law(garments, self.floor, self.factor, self.exponent)
+
+def power_law(sizes: Any, floor: Any, factor: Any, exponent: Any) -> Any:
+    """Error at a number of garments, or at several."""
+    return floor + factor * np.asarray(sizes, np.float64) ** -exponent
 
 
-def fit_growth(results: Results, at: Sequence[int]) -> Growth | None:
-    """Fit the curve to all variants whose runs are done; None: there are too few of them.
-
-    The intervals come from draws of garments and trainings as in `garmentcut.evaluation.intervals`, the curve fitted
-    anew to each: they cover what was drawn, and not that the curve may bend where nothing was measured.
-    """
-    done = [runs for runs in map(results.of, results.study.variants) if all(run.outcome == "done" for run in runs)]
-    by_size = sorted(((round(fmean(run.num_garments for run in runs)), runs) for runs in done), key=lambda one: one[0])
-    sizes = np.array([size for size, _ in by_size], np.float64)
-    if len(set(sizes)) < LEAST_SIZES:
-        return None
-    losses = [[(run.key, {n: 1 - m.dice for n, m in run.measures.items()}) for run in runs] for _, runs in by_size]
-    errors = [fold_blocks(tables, results.groups) for tables in losses]
-    draws = Draws.of(errors[0], resamples=_GROWTH_RESAMPLES)
-    shapes = {tuple(block.values.shape for block in blocks) for blocks in errors}
-    if draws is None or len(shapes) > 1:
-        return None
-    means = np.array([np.concatenate([block.values.mean(axis=1) for block in blocks]).mean() for blocks in errors])
-    drawn = np.stack([m + draws.spread([b.values - m for b in e])[0] for m, e in zip(means, errors, strict=True)])
-    drawn = np.maximum(drawn, 1e-6)  # a draw far off may count some photos less than nothing
-    fitted, of_draws = fit_power_law(sizes, means), np.array([fit_power_law(sizes, row) for row in drawn.T]).T
-    measured = tuple(_point(int(n), float(m), row) for n, m, row in zip(sizes, means, drawn, strict=True))
-    beyond = tuple(_point(n, float(_power_law(n, *fitted)), _power_law(n, *of_draws)) for n in at)
-    floor, factor, exponent = map(float, fitted)
-    return Growth(floor, factor, exponent, measured, beyond)
-
-
-def fit_power_law(sizes: Floats, errors: Floats) -> Floats:
+def fit_power_law(sizes: Any, errors: Floats) -> Floats:
     """Floor, factor and exponent of the curve with the least relative squares; `errors` lie above 0."""
     start = (0.5 * errors.min(), max(errors[0] - 0.5 * errors.min(), 1e-6) * sizes[0] ** 0.5, 0.5)
     bounds = ((0.0, 0.0, _EXPONENTS[0]), (np.inf, np.inf, _EXPONENTS[1]))
-    return np.asarray(curve_fit(_power_law, sizes, errors, start, errors, bounds=bounds, max_nfev=10_000)[0])
+    return np.asarray(curve_fit(power_law, sizes, errors, start, errors, bounds=bounds, max_nfev=10_000)[0])
 
 
 def conclusions(rows: Sequence[VariantResult]) -> list[str]:
@@ -291,15 +325,10 @@ def headline(rows: Sequence[VariantResult]) -> str:
 def reach_of(rows: Sequence[VariantResult]) -> str:
     """What the intervals are over, in a sentence."""
     paired = [row.paired for row in rows if row.paired]
-    whole = [pairing for pairing in paired if pairing.verdict != "incomplete"]
     if not paired:
         return ""
-    words = {
-        "garments and seeds": "other garments of this kind and other seeds",
-        "folds": "other folds, each a training of its own",
-        "garments": "other garments of this kind, with these very networks",
-    }
-    over = "; or ".join(words[kind] for kind in sorted({pairing.dice.drawn for pairing in whole or paired}))
+    whole = [pairing for pairing in paired if pairing.verdict != "incomplete"]
+    over = "; or ".join(_DRAWN[kind] for kind in sorted({pairing.dice.drawn for pairing in whole or paired}))
     text = f"95 % intervals: where the mean difference would lie with {over}."
     if (num := sum(pairing.p_holm is not None for pairing in paired)) > 1:
         text += (
@@ -320,67 +349,6 @@ def interval_text(difference: Difference) -> str:
     if difference.low is None or difference.high is None:
         return ""
     return f"[{signed(difference.low)}, {signed(difference.high)}]"
-
-
-def _read(study: Study, key: RunKey, outcome: str, reason: str) -> RunResult:
-    folder, scores = study.run_folder(key), list[PhotoScore]()
-    if outcome == "done":
-        try:
-            scores = read_scores(folder)
-        except EvaluationError:
-            outcome, reason = "not run", f"{folder} holds no scores that can be read"
-    try:
-        rows = read_journal(folder / JOURNAL_NAME)
-        curve = tuple((row["step"], row["mean_dice"]) for row in rows if row["kind"] == "evaluation")
-    except (TrainingError, OSError, KeyError):
-        curve = ()
-    try:
-        facts = {**json_of((folder / "run.json").read_bytes())}
-    except (OSError, ValueError, TypeError):
-        facts = {}
-    num_garments = len({pair.garment for pair in study.split_of(key.variant, key.seed, key.fold).train})
-    machine = str(facts.get("machine", ""))
-    return RunResult(key, outcome, reason, tuple(scores), curve, facts.get("seconds"), machine, num_garments)
-
-
-def _verdict(dice: Difference, p_holm: float | None) -> str:
-    if dice.low is None or dice.high is None:
-        return "too few garments"
-    if dice.drawn == "garments":
-        return "one training each"
-    # Both must say so: the interval knows of lopsided differences, p of the other variants.
-    if p_holm is not None and p_holm <= SIGNIFICANCE and (dice.low > 0 or dice.high < 0):
-        return "better" if dice.low > 0 else "worse"
-    return "no difference shown"
-
-
-def _row(variant: Variant, runs: Sequence[RunResult], paired: Paired | None) -> VariantResult:
-    done = [run for run in runs if run.outcome == "done"]
-    dice, surface = ([getattr(one, key) for run in done for one in run.measures.values()] for key in (DICE, SURFACE))
-    return VariantResult(
-        variant=variant,
-        num_done=len(done),
-        num_runs=len(runs),
-        num_photos=len({name for run in done for name in run.measures}),
-        mean=_mean(dice),
-        median=float(median(dice)) if dice else None,
-        surface=_mean(surface),
-        seconds=_mean([run.seconds for run in done if run.seconds is not None]),
-        paired=paired,
-    )
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return fmean(values) if values else None
-
-
-def _power_law(sizes: Any, floor: Any, factor: Any, exponent: Any) -> Any:
-    return floor + factor * np.asarray(sizes, np.float64) ** -exponent
-
-
-def _point(garments: int, error: float, drawn: Floats) -> Point:
-    low, high = np.quantile(drawn, _TAILS)
-    return Point(garments, error, float(low), float(high))
 
 
 def _quoted(row: VariantResult) -> str:

@@ -3,8 +3,9 @@
 import difflib
 import itertools
 import json
+import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, field, fields
 from dataclasses import dataclass as plain_dataclass
 from functools import cached_property
@@ -13,7 +14,7 @@ from typing import Annotated, Any
 
 import torch
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import AliasChoices, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
 from garmentcut.config import known_keys, read_tree
@@ -22,14 +23,14 @@ from garmentcut.model.networks import build_network
 from garmentcut.recipe import STAGES, Recipe, load_recipe
 from garmentcut.training.loop import check_size
 
-RATE = "optimizer.lr"
+RATE, RANGE_TEST_KEY = "optimizer.lr", "range test"
 
 Setting = dict[str, Any]  # values of recipe keys, by `section.key`
 
 Tuned = Mapping[str, BaseDistribution]
 """What values of recipe keys are chosen from; a list's are JSON, since Optuna's storage holds plain values only."""
 
-_SECTIONS = tuple(section.name for section in fields(Recipe))
+_DEFAULTS: dict[str, Setting] = asdict(Recipe())  # by section
 _STRICT = ConfigDict(extra="forbid")
 _Count = Annotated[int, Field(ge=1, strict=True)]
 _Number = Annotated[int, Field(ge=0, strict=True)]
@@ -58,14 +59,15 @@ class RecipeSettings:
     @property
     def by_key(self) -> Setting:
         """`{"optimizer.lr": 0.001}`."""
-        return {f"{section}.{key}": value for section in _SECTIONS for key, value in getattr(self, section).items()}
+        return {f"{section}.{key}": value for section in _DEFAULTS for key, value in getattr(self, section).items()}
 
 
 @dataclass(frozen=True, config=_STRICT)
 class FirstPass:
     """Makes a variant the second of two passes: it sees each photo through the widened mask of a first network."""
 
-    variant: str  # the variant that trains the first networks
+    # The variant that trains the first networks; variants were called arms until November 2026.
+    variant: Annotated[str, Field(validation_alias=AliasChoices("variant", "arm"))]
     # By how many pixels of the photo the first mask is widened: drawn between these for each training photo, their
     # middle for held-out ones.
     dilation_px: tuple[_Number, _Number] = (16, 64)
@@ -84,6 +86,32 @@ class VariantTable(RecipeSettings):
     # Options whose values are chosen on the seeds and folds of `[tune]`: a list of values, or a range
     # `{ low = 1e-4, high = 1e-2, log = true }`.
     tune: RecipeSettings = field(default_factory=RecipeSettings)
+
+    @property
+    def is_tuned(self) -> bool:
+        """Something of it is chosen before it is run, on photos that are not reported on."""
+        return bool(self.tune.by_key) or self.range_test
+
+    @cached_property
+    def tuned(self) -> Tuned:
+        """What is chosen from lists and ranges."""
+        return {key: distribution_of(value) for key, value in self.tune.by_key.items()}
+
+    @cached_property
+    def listed(self) -> list[Setting] | None:
+        """Every combination of the values that are tuned; None: there is a range."""
+        if any(not isinstance(tuned, CategoricalDistribution) for tuned in self.tuned.values()):
+            return None
+        return combinations({key: _ends(tuned) for key, tuned in self.tuned.items()})
+
+    @model_validator(mode="after")
+    def _can_be_tuned(self) -> "VariantTable":
+        if self.range_test and self.tune.by_key:
+            raise ValueError("range_test and tune do not go together; choose one")
+        words = list(map(words_of, self.listed or ()))
+        if doubled := next((text for text in words if words.count(text) > 1), ""):
+            raise ValueError(f"tune: two settings read {doubled!r} and cannot be told apart; choose other values")
+        return self
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -127,11 +155,17 @@ class StudyFile:
     defaults: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     settings: RecipeSettings = field(default_factory=RecipeSettings)
-    variants: dict[str, VariantTable] = field(default_factory=dict)
+    variants: dict[str, VariantTable] = Field(default_factory=dict, validation_alias=AliasChoices("variants", "arms"))
     grid: RecipeSettings = field(default_factory=RecipeSettings)
     tune: TuneTable = field(default_factory=TuneTable)
     curve: CurveTable | None = None
     published: tuple[Published, ...] = ()
+
+    @property
+    def below(self) -> Setting:
+        """What lies under every variant's own keys: sections set back to their defaults, then `[settings]`."""
+        defaults = {f"{name}.{key}": value for name in self.defaults for key, value in _DEFAULTS[name].items()}
+        return defaults | self.settings.by_key
 
     @model_validator(mode="after")
     def _fits_together(self) -> "StudyFile":
@@ -141,9 +175,9 @@ class StudyFile:
             if len(set(getattr(self, key))) < len(getattr(self, key)):
                 raise ValueError(f"{key}: each once")
         for section in self.defaults:
-            if section not in _SECTIONS:
-                raise ValueError(f"defaults: {section!r} is none of {', '.join(_SECTIONS)}")
-        tuned = [name for name, variant in self.variants.items() if variant.tune.by_key or variant.range_test]
+            if section not in _DEFAULTS:
+                raise ValueError(f"defaults: {section!r} is none of {', '.join(_DEFAULTS)}")
+        tuned = [name for name, variant in self.variants.items() if variant.is_tuned]
         if tuned and not (self.tune.seeds and self.tune.folds):
             raise ValueError(f"variant {tuned[0]!r} is tuned: say on which seeds and folds in [tune]")
         for key in ("seeds", "folds") if tuned else ():
@@ -152,7 +186,10 @@ class StudyFile:
         return self
 
     @model_validator(mode="after")
-    def _has_first_passes(self) -> "StudyFile":
+    def _variants_fit_together(self) -> "StudyFile":
+        for key, values in self.grid.by_key.items():
+            if not isinstance(values, list) or not values:
+                raise ValueError(f"grid.{key}: should be a list of values, not {values!r}")
         for name, variant in self.variants.items():
             if (first := variant.first_pass) is None:
                 continue
@@ -160,7 +197,7 @@ class StudyFile:
             if first.variant not in self.variants or self.variants[first.variant].first_pass:
                 raise ValueError(f"{where}.variant: {first.variant!r} is no variant of one pass")
             for table in (variant, self.variants[first.variant]):
-                if table.tune.by_key or table.range_test or table.garments:
+                if table.is_tuned or table.garments:
                     raise ValueError(f"{where}: neither of the two variants can be tuned, or have `garments`")
             if first.dilation_px[0] > first.dilation_px[1]:
                 raise ValueError(f"{where}.dilation_px: the smaller number first")
@@ -172,50 +209,40 @@ class Variant:
     """One of the things compared: a recipe that is complete but for the seed and what is tuned."""
 
     name: str  # as the study's file calls it
-    base: Path  # the recipe file it starts from
     table: VariantTable  # what the file says of it
-    below: Setting = field(default_factory=dict)  # what the study sets under it
+    file: StudyFile
+    path: Path  # of the file; its recipe lies from there
     above: Setting = field(default_factory=dict)  # what the command sets over everything
-    while_tuned: Setting = field(default_factory=dict)  # laid over the recipe while it is tuned
 
     @property
     def folder(self) -> str:
         """Its name as a folder's."""
         return folder_name(self.name)
 
+    @property
+    def registry(self) -> str:
+        """The name of the registry of its attempts."""
+        return f"tune {self.folder}"
+
     @cached_property
-    def tuned(self) -> Tuned:
-        """What is chosen before it is run, on photos that are not reported on.
+    def attempts(self) -> dict[str, Setting | None]:
+        """What is tried to choose what is tuned, by key: listed settings; None: one that Optuna draws."""
+        if self.table.range_test:
+            return {RANGE_TEST_KEY: {}}
+        if self.table.listed is None:
+            return dict.fromkeys(f"trial{number}" for number in range(self.file.tune.trials))
+        return {words_of(setting): setting for setting in self.table.listed}
 
-        Raises:
-            StudyError: neither lists nor ranges are given.
-        """
-        return {key: distribution_of(value) for key, value in self.table.tune.by_key.items()}
-
-    @property
-    def is_tuned(self) -> bool:
-        """Something of it is chosen before it is run."""
-        return bool(self.tuned) or self.table.range_test
-
-    @property
-    def is_searched(self) -> bool:
-        """An option has a range: its values are drawn one after another, not listed."""
-        return not all(isinstance(tuned, CategoricalDistribution) for tuned in self.tuned.values())
-
-    @property
-    def listed(self) -> list[Setting]:
-        """Every combination of the listed values that are tuned, the last option changing first."""
-        return list(combinations({key: _ends(tuned) for key, tuned in self.tuned.items()}))
-
-    def recipe(self, seed: int, chosen: Mapping[str, Any] | None = None, *, tuning: bool = False) -> Recipe:
+    def recipe(self, seed: int, chosen: Setting | None = None, *, tuning: bool = False) -> Recipe:
         """The recipe of a run, with values of what is tuned; `tuning`: it is one of those by which they are chosen.
 
         Raises:
             StudyError: a key or value is not known; names the variant.
         """
-        own = self.table.by_key | (self.while_tuned if tuning else {})
+        own = self.file.below | self.table.by_key | (self.file.tune.settings.by_key if tuning else {})
+        base = self.path.parent / (self.table.recipe or self.file.recipe)
         try:
-            return load_recipe(self.base, {**self.below, **own, **self.above, **(chosen or {}), "training.seed": seed})
+            return load_recipe(base, own | self.above | (chosen or {}) | {"training.seed": seed})
         except ConfigError as error:
             raise StudyError(f"variant {self.name!r}: {error}") from error
 
@@ -228,7 +255,7 @@ def read_study_file(path: Path) -> StudyFile:
             fit together.
     """
     try:
-        return TypeAdapter(StudyFile).validate_python(_renamed(read_tree(path)))
+        return TypeAdapter(StudyFile).validate_python(read_tree(path))
     except ConfigError as error:
         raise StudyError(str(error)) from error
     except ValidationError as error:
@@ -245,31 +272,27 @@ def variants_of(
     Raises:
         StudyError: a recipe does not load, the network cannot take the photos, two variants are the same, and so on.
     """
-    tables = file.variants or _tables_of(file.grid)
+    tables = dict(file.variants)
+    for setting in combinations(file.grid.by_key) if not tables else ():
+        sections = {name: {key: setting[f"{name}.{key}"] for key in getattr(file.grid, name)} for name in _DEFAULTS}
+        tables[words_of(setting)] = VariantTable(**sections)  # type: ignore[arg-type] # sections only
     for name in (file.reference, *only):
         if name not in tables:
-            raise StudyError(f"{path}: there is no variant {name!r}; there is {', '.join(tables)}")
-    defaults = {section: asdict(getattr(Recipe(), section)) for section in file.defaults}
-    below = {f"{section}.{key}": value for section, values in defaults.items() for key, value in values.items()}
-    variants = tuple(
-        Variant(
-            name=name,
-            base=path.parent / (tables[name].recipe or file.recipe),
-            table=tables[name],
-            below=below | file.settings.by_key,
-            above=above or {},
-            while_tuned=file.tune.settings.by_key,
-        )
-        for name in sorted(tables, key=lambda name: name != file.reference)
-        if not only or name in (file.reference, *only)
-    )
-    try:
-        _check_above(variants, above or {})
-        for variant in variants:
-            _check(variant, file.seeds[0])
-        _check_differences(variants, file.seeds[0])
-    except StudyError as error:
-        raise StudyError(f"{path}: {error}") from error
+            raise StudyError(f"there is no variant {name!r}; there is {', '.join(tables)}")
+    names = sorted(tables, key=lambda name: name != file.reference)
+    chosen = [name for name in names if not only or name in (file.reference, *only)]
+    variants = tuple(Variant(name, tables[name], file, path, above or {}) for name in chosen)
+    _check_above(variants, above or {})
+    seen: dict[str, str] = {}
+    for variant in variants:
+        _check(variant)
+        table = variant.table
+        beyond = (table.tune, table.range_test, table.garments, table.first_pass)
+        whole = repr([variant.recipe(file.seeds[0]), beyond])
+        for mark, problem in ((whole, "are the same"), (variant.folder, "have names too alike")):
+            if other := seen.get(mark):
+                raise StudyError(f"variants {other!r} and {variant.name!r} {problem}")
+            seen[mark] = variant.name
     return variants
 
 
@@ -282,38 +305,41 @@ def distribution_of(value: Any) -> BaseDistribution:
     if isinstance(value, list) and value:
         return CategoricalDistribution([json.dumps(choice) for choice in value])
     if not isinstance(value, dict) or not {"low", "high"} <= set(value) <= {"low", "high", "log"}:
-        raise StudyError(f"{value!r} is neither a list of values nor a range such as {{ low = 1e-4, high = 1e-2 }}")
-    low, high, log = value["low"], value["high"], value.get("log", False)
-    if {type(low), type(high)} <= {int, float} and low < high and isinstance(log, bool) and (low > 0 or not log):
-        of_numbers = IntDistribution if {type(low), type(high)} == {int} else FloatDistribution
-        return of_numbers(low, high, log=log)
-    raise StudyError(f"{value!r}: low must be below high, and above 0 where log = true")
+        raise StudyError(
+            f"tune: {value!r} is neither a list of values nor a range such as {{ low = 1e-4, high = 1e-2 }}"
+        )
+    kinds = {type(value["low"]), type(value["high"])}
+    try:
+        if not kinds <= {int, float} or value["low"] >= value["high"] or value.get("log", False) not in (True, False):
+            raise ValueError
+        return (IntDistribution if kinds == {int} else FloatDistribution)(**value)
+    except ValueError:
+        raise StudyError(f"tune: {value!r}: low must be below high, and above 0 where log = true") from None
 
 
-def drawn(params: Mapping[str, Any]) -> Setting:
+def drawn(params: Setting) -> Setting:
     """A setting from what Optuna drew."""
     return {key: json.loads(value) if isinstance(value, str) else value for key, value in params.items()}
 
 
-def combinations(listed: Mapping[str, Sequence[Any]]) -> Iterator[Setting]:
+def combinations(listed: Mapping[str, Sequence[Any]]) -> list[Setting]:
     """Every combination of listed values, the last option changing first."""
-    for values in itertools.product(*listed.values()):
-        yield dict(zip(listed, values, strict=True))
+    return [dict(zip(listed, values, strict=True)) for values in itertools.product(*listed.values())]
 
 
-def corners(tuned: Tuned) -> Iterator[Setting]:
+def corners(tuned: Tuned) -> list[Setting]:
     """Settings that between them hold every listed value and both ends of every range."""
     ends = {key: _ends(distribution) for key, distribution in tuned.items()}
-    for number in range(max(map(len, ends.values()), default=0)):
-        yield {key: values[min(number, len(values) - 1)] for key, values in ends.items()}
+    num = max(map(len, ends.values()), default=0)
+    return [{key: values[min(number, len(values) - 1)] for key, values in ends.items()} for number in range(num)]
 
 
-def at_edge(setting: Mapping[str, Any], tuned: Tuned) -> tuple[str, ...]:
+def at_edge(setting: Setting, tuned: Tuned) -> list[str]:
     """Options whose chosen value is the least or the greatest that was tried: a better one may lie beyond."""
-    return tuple(key for key, value in setting.items() if key in tuned and _is_edge(value, tuned[key]))
+    return [key for key, value in setting.items() if key in tuned and _is_edge(value, tuned[key])]
 
 
-def words_of(setting: Mapping[str, Any]) -> str:
+def words_of(setting: Setting) -> str:
     """Such as `lr 0.001, name adam`; the section where two options share a name."""
     short = [key.partition(".")[2] for key in setting]
     names = [name if short.count(name) == 1 else key for key, name in zip(setting, short, strict=True)]
@@ -333,14 +359,12 @@ def _ends(tuned: Any) -> list[Any]:
 
 
 def _is_edge(chosen: Any, tuned: Any) -> bool:
+    tried = _ends(tuned)
     if isinstance(tuned, CategoricalDistribution):
-        tried = _ends(tuned)
-        are_numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in tried)
+        are_numbers = all(type(value) in (int, float) for value in tried)
         return are_numbers and len(tried) > 1 and chosen in (min(tried), max(tried))
-    if tuned.log:
-        near = (tuned.high / tuned.low) ** 0.05
-        return bool(chosen <= tuned.low * near or chosen >= tuned.high / near)
-    return bool(min(chosen - tuned.low, tuned.high - chosen) <= 0.05 * (tuned.high - tuned.low))
+    low, high, place = map(math.log if tuned.log else float, (*tried, chosen))
+    return not 0.05 < (place - low) / (high - low) < 0.95
 
 
 def _word(value: Any) -> str:
@@ -353,38 +377,16 @@ def _word(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _tables_of(grid: RecipeSettings) -> dict[str, VariantTable]:
-    """A variant for each combination of a grid's values, by its words."""
-    for key, values in grid.by_key.items():
-        if not isinstance(values, list) or not values:
-            raise StudyError(f"grid.{key}: should be a list of values, not {values!r}")
-    tables = {}
-    for setting in combinations(grid.by_key):
-        sections: dict[str, Setting] = {}
-        for name, value in setting.items():
-            section, _, key = name.partition(".")
-            sections.setdefault(section, {})[key] = value
-        tables[words_of(setting)] = VariantTable(**sections)  # type: ignore[arg-type] # sections only
-    return tables
-
-
-def _check(variant: Variant, seed: int) -> None:
-    named = f"variant {variant.name!r}"
+def _check(variant: Variant) -> None:
+    named, seed = f"variant {variant.name!r}", variant.file.seeds[0]
     if not variant.folder:
         raise StudyError(f"{named}: a name needs letters or digits")
-    try:
-        if variant.table.range_test and variant.tuned:
-            raise StudyError(f"{named}: range_test and tune do not go together; choose one")
-        words = [] if variant.is_searched else list(map(words_of, variant.listed))
-    except StudyError as error:
-        raise StudyError(f"{named}, tune: {error}") from error
-    if doubled := next((text for text in words if words.count(text) > 1), ""):
-        raise StudyError(f"{named}, tune: two settings read {doubled!r} and cannot be told apart; choose other values")
-    for setting in ({}, *corners(variant.tuned)):
+    for setting in ({}, *corners(variant.table.tuned)):
         recipe = variant.recipe(seed, setting)
         variant.recipe(seed, setting, tuning=True)
         if any(getattr(recipe.stages, stage) for stage in STAGES):
-            raise StudyError(f"{named}: a study compares single networks, and {variant.base.name} trains three stages")
+            base = Path(variant.table.recipe or variant.file.recipe).name
+            raise StudyError(f"{named}: a study compares single networks, and {base} trains three stages")
         if recipe.training.patience:
             # Stopping early would choose the length of the training by the photos it is measured on.
             raise StudyError(f"{named}: training.patience must be 0 in a study; set it so in [settings]")
@@ -403,30 +405,6 @@ def _check_above(variants: Sequence[Variant], above: Setting) -> None:
             raise StudyError(f"{key} cannot be set: variant {variant.name!r} tunes it")
         if len({repr(other.table.by_key.get(key)) for other in variants}) > 1:
             raise StudyError(f"{key} cannot be set: it is what the variants differ in")
-
-
-def _check_differences(variants: Sequence[Variant], seed: int) -> None:
-    seen: dict[str, str] = {}
-    for variant in variants:
-        table = variant.table
-        beyond = (table.tune, table.range_test, table.garments, table.first_pass)
-        marks = ((repr([variant.recipe(seed), beyond]), "are the same"), (variant.folder, "have names too alike"))
-        for mark, problem in marks:
-            if other := seen.get(mark):
-                raise StudyError(f"variants {other!r} and {variant.name!r} {problem}")
-            seen[mark] = variant.name
-
-
-def _renamed(tree: dict[str, Any]) -> dict[str, Any]:
-    """A study file with the names that keys have now: variants were called arms until November 2026."""
-    if "arms" in tree:
-        tree["variants"] = tree.pop("arms")
-    variants = tree.get("variants")
-    for table in variants.values() if isinstance(variants, dict) else ():
-        first = table.get("first_pass") if isinstance(table, dict) else None
-        if isinstance(first, dict) and "arm" in first:
-            first["variant"] = first.pop("arm")
-    return tree
 
 
 def _explain(error: Any) -> str:

@@ -9,12 +9,11 @@ silent first.
 import hashlib
 import json
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, suppress
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import optuna
@@ -36,18 +35,14 @@ from garmentcut.study.declare import (
     Tuned,
     Variant,
     drawn,
-    folder_name,
     read_study_file,
     variants_of,
-    words_of,
 )
 from garmentcut.training.run import Run, Split, training_split
 
-DATABASE_NAME, FACTS_NAME = "study.db", "study.json"
+DATABASE_NAME = "study.db"
 RUNS = "runs"  # the registry of the trainings that are measured; each variant that is tuned has one of its own
-RANGE_TEST_KEY = "range test"
 
-_CHOICE_NAME = "chosen.json"
 _WAIT_S = 60.0  # for another process's turn at the database
 _STARTUP_TRIALS = 5  # drawn at random, and never pruned
 _UNPRUNED_SHARE = 1 / 3  # of a tuning run's steps: before, all variants look bad
@@ -60,7 +55,7 @@ class Choice:
     variants: tuple[str, ...] = ()  # names, beside the reference
     seeds: tuple[int, ...] = ()  # instead of the file's
     folds: tuple[int, ...] = ()
-    settings: Mapping[str, Any] | None = None  # set over every recipe, by `section.key`
+    settings: Setting = field(default_factory=dict)  # set over every recipe, by `section.key`
     use_seen: bool = False  # go on although a variant's start has learned from photos that it is measured on
 
 
@@ -88,7 +83,6 @@ class Study:
     """What is to be run, and where."""
 
     file: StudyFile  # as declared; with the seeds and folds that are really run
-    path: Path  # of the file
     variants: tuple[Variant, ...]  # the reference first
     manifest: Manifest  # the dataset
     folder: Path  # where all is kept
@@ -110,7 +104,7 @@ class Study:
     @cached_property
     def splits(self) -> dict[int, Split]:
         """By fold."""
-        tuned = self.file.tune.folds if any(variant.is_tuned for variant in self.variants) else ()
+        tuned = self.file.tune.folds if any(variant.table.is_tuned for variant in self.variants) else ()
         return {fold: training_split(self.manifest, str(fold)) for fold in (*self.file.folds, *tuned)}
 
     def split_of(self, variant: Variant, seed: int, fold: int) -> Split:
@@ -137,7 +131,7 @@ class Study:
         """Where a run's training, model and scores are kept."""
         return self.folder / "runs" / key.path
 
-    def run_of(self, key: RunKey, chosen: Mapping[str, Any]) -> Run:
+    def run_of(self, key: RunKey, chosen: Setting) -> Run:
         """A run's training, with the values that were chosen for what is tuned."""
         recipe = key.variant.recipe(key.seed, chosen)
         return Run(self.run_folder(key), recipe, self.manifest, self.split_of(key.variant, key.seed, key.fold))
@@ -150,7 +144,7 @@ class Study:
         """
         splits = json.dumps(sorted((pair.name, pair.split) for pair in self.manifest.usable)).encode()
         facts = {"data_sha256": self.manifest.sha256, "splits_sha256": hashlib.sha256(splits).hexdigest()}
-        path, problem = self.folder / FACTS_NAME, ""
+        path, problem = self.folder / "study.json", ""
         try:
             if path.exists():
                 before = {**json_of(path.read_bytes())}
@@ -188,45 +182,43 @@ def open_study(path: Path, manifest: Manifest, folder: Path, choice: Choice | No
     Raises:
         StudyError: it cannot be run as it is; names what to change.
     """
-    choice = choice or Choice()
-    file = read_study_file(path)
+    file, choice = read_study_file(path), choice or Choice()
     try:
         file = replace(file, seeds=choice.seeds or file.seeds, folds=choice.folds or file.folds)
     except ValidationError as error:  # on what it is tuned on, say
         reason = error.errors()[0]["msg"].removeprefix("Value error, ")
         raise StudyError(f"{path} with these seeds and folds: {reason}") from error
-    variants = variants_of(file, path, above=dict(choice.settings or {}), only=choice.variants)
-    study = Study(file, path, variants, manifest, folder)
     try:
+        variants = variants_of(file, path, above=choice.settings, only=choice.variants)
+        study = Study(file, variants, manifest, folder)
         for key in study.keys:
-            study.split_of(key.variant, key.seed, key.fold)
-    except TrainingError as error:
+            _check_photos(study, key, use_seen=choice.use_seen)
+    except (StudyError, TrainingError) as error:
         raise StudyError(f"{path}: {error}") from error
-    for variant in variants:
-        first = variant.table.first_pass
-        if first and first.variant not in {other.name for other in variants}:
-            raise StudyError(f"{path}: variant {variant.name!r} needs variant {first.variant!r}; choose that too")
-        for fold in () if choice.use_seen else file.folds:
-            if met := study.run_of(RunKey(variant, file.seeds[0], fold), {}).met_before:
-                raise StudyError(
-                    f"{path}: variant {variant.name!r} starts from weights that have learned from"
-                    f" {counted(len(met), 'photo')} of fold {fold}, or from others of the same garments, so its scores"
-                    " would be too good; set network.start to imagenet or scratch, or pass --seen to continue anyway"
-                )
     return study
 
 
+def _check_photos(study: Study, key: RunKey, *, use_seen: bool) -> None:
+    variant, first = key.variant, key.variant.table.first_pass
+    study.split_of(variant, key.seed, key.fold)
+    if first and first.variant not in {other.name for other in study.variants}:
+        raise StudyError(f"variant {variant.name!r} needs variant {first.variant!r}; choose that too")
+    if not use_seen and key.seed == study.file.seeds[0] and (met := study.run_of(key, {}).met_before):
+        raise StudyError(
+            f"variant {variant.name!r} starts from weights that have learned from {counted(len(met), 'photo')} of fold"
+            f" {key.fold}, or from others of the same garments, so its scores would be too good; set network.start to"
+            " imagenet or scratch, or pass --seen to continue anyway"
+        )
+
+
 def outcome_of(trial: FrozenTrial) -> str:
-    """How an attempt at a job ended: `done`, `pruned`, `failed`, `interrupted`, `abandoned`; or `running`.
+    """How an attempt at a job ended: `done`, `pruned`, `failed`, `interrupted`; or `running`.
 
     The process of a `running` one may have been killed.
     """
-    if not trial.state.is_finished():
-        return "running"
     if trial.state is TrialState.FAIL:
-        outcome = trial.user_attrs.get("outcome")
-        return str(outcome) if outcome in ("failed", "interrupted") else "abandoned"
-    return "done" if trial.state is TrialState.COMPLETE else "pruned"
+        return "failed" if trial.user_attrs.get("outcome") == "failed" else "interrupted"
+    return {TrialState.COMPLETE: "done", TrialState.PRUNED: "pruned"}.get(trial.state, "running")
 
 
 @dataclass(frozen=True)
@@ -238,11 +230,6 @@ class JobClaim:
     trial: optuna.Trial  # with what Optuna drew for the job
     lock: FileLock  # held until it is closed
 
-    def report(self, step: int, dice: float) -> bool:
-        """Note an intermediate Dice; True if the job is so far below the median that it should be given up."""
-        self.trial.report(dice, step)
-        return self.trial.should_prune()
-
     def close(self, outcome: str, value: float | None = None, **facts: Any) -> None:
         """Say how it ended, and let go of it."""
         for name, fact in {"outcome": outcome, **facts}.items():
@@ -253,7 +240,7 @@ class JobClaim:
         self.lock.release()
 
 
-class Registry:
+class Registry(AbstractContextManager["Registry"]):
     """The jobs of a study's folder, by the name of their registry: `RUNS`, or a variant's. A context.
 
     Raises:
@@ -267,8 +254,7 @@ class Registry:
         self._turn = FileLock(self._locks / "turn.lock")
         path = folder / DATABASE_NAME
         url = URL.create("sqlite", database=str(path.resolve())).render_as_string()
-        self._studies: dict[str, optuna.Study] = {}
-        self._before: dict[str, int] = {}
+        self._studies: dict[str, tuple[optuna.Study, int]] = {}  # with the number of their trials before this process
         with self._turn:  # two processes must not both make the tables
             try:
                 self._storage = RDBStorage(url, engine_kwargs={"connect_args": {"timeout": _WAIT_S}})
@@ -276,16 +262,13 @@ class Registry:
                 reason = str(error).partition("\n")[0]
                 raise StudyError(f"{path} cannot be used ({reason}); move it away, or choose another --out") from error
 
-    def __enter__(self) -> "Registry":
-        return self
-
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self._storage.remove_session()
         self._storage.engine.dispose()
 
     def attempts(self, name: str) -> dict[str, FrozenTrial]:
         """The last attempt at each job of a registry, in the order of first attempts."""
-        trials = self._trials(name).get_trials(deepcopy=False)
+        trials = self._study_of(name)[0].get_trials(deepcopy=False)
         # Without a key, its process was killed before it could say what the trial was for.
         return {trial.user_attrs["key"]: trial for trial in trials if "key" in trial.user_attrs}
 
@@ -320,38 +303,31 @@ class Registry:
         with self._turn:
             if (lock := self._acquired(name, key)) is None:
                 return None
-            attempts = self.attempts(name)  # read once nobody else can close the job any more
-            before = attempts.get(key)
-            if before is not None:
-                if not self._is_to_do(name, before, is_kept, is_searched=bool(tuned)):
+            (trials, num_before), attempts = self._study_of(name), self.attempts(name)
+            if (before := attempts.get(key)) is not None:
+                outcome, is_old = outcome_of(before), before.number < num_before
+                if (outcome == "failed" and (tuned or not is_old)) or (outcome in ("done", "pruned") and is_kept()):
                     lock.release()
                     return None
-                if not before.state.is_finished():
+                if outcome == "running":
                     with suppress(ValueError):  # its process may have been killed just after it said how it ended
-                        self._trials(name).tell(before.number, state=TrialState.FAIL)
-            trials = self._trials(name)
+                        trials.tell(before.number, state=TrialState.FAIL)
             if tuned:
                 trials.pruner = MedianPruner(_STARTUP_TRIALS, unpruned_steps)
                 trials.sampler = optuna.samplers.TPESampler(seed=len(attempts), n_startup_trials=_STARTUP_TRIALS)
                 if before is not None:
                     trials.enqueue_trial(before.params, user_attrs={"key": key})
-            trial = trials.ask(dict(tuned) if tuned else None)
+            trial = trials.ask(dict(tuned or {}))
             trial.set_user_attr("key", key)
             return JobClaim(key, trials, trial, lock)
 
-    def _trials(self, name: str) -> optuna.Study:
+    def _study_of(self, name: str) -> tuple[optuna.Study, int]:
         if name not in self._studies:
             study = optuna.create_study(
                 storage=self._storage, study_name=name, direction="maximize", pruner=NopPruner(), load_if_exists=True
             )
-            self._studies[name], self._before[name] = study, len(study.get_trials(deepcopy=False))
+            self._studies[name] = study, len(study.get_trials(deepcopy=False))
         return self._studies[name]
-
-    def _is_to_do(self, name: str, before: FrozenTrial, is_kept: Callable[[], bool], *, is_searched: bool) -> bool:
-        outcome = outcome_of(before)
-        if outcome in ("done", "pruned"):
-            return not is_kept()
-        return outcome != "failed" or (before.number < self._before[name] and not is_searched)
 
     def _acquired(self, name: str, key: str) -> FileLock | None:
         digest = hashlib.sha256(json.dumps([name, key]).encode()).hexdigest()[:24]  # a key may be no file's name
@@ -371,71 +347,49 @@ class Chosen:
     dice: float | None  # mean Dice of the tuning runs with them, at the training's size; None: by a range test
     num_tried: int  # settings tried
     num_failed: int  # of which failed
+    of: Any = None  # what the study's file said of it, as JSON
 
 
-def tuning_registry(variant: Variant) -> str:
-    """The name of the registry of a variant's attempts."""
-    return f"tune {variant.folder}"
-
-
-def take_attempt(study: Study, registry: Registry, variant: Variant) -> tuple[Setting, JobClaim] | None:
-    """The next setting of a variant to try, on seeds and folds that are not reported on; None: nobody has to.
-
-    Lists are tried whole, ranges by Optuna's TPE.
-    """
-    name, tune = tuning_registry(variant), study.file.tune
-    if variant.is_searched:
-        steps = round(_UNPRUNED_SHARE * variant.recipe(tune.seeds[0], tuning=True).training.steps)
-        for number in range(tune.trials):
-            if claim := registry.take(name, f"trial{number}", tuned=variant.tuned, unpruned_steps=steps):
-                return drawn(claim.trial.params), claim
-        return None
-    for key, setting in _listed(variant).items():
-        if claim := registry.take(name, key):
-            return setting, claim
+def take_attempt(registry: Registry, variant: Variant) -> tuple[Setting, JobClaim] | None:
+    """The next setting of a variant to try, on seeds and folds that are not reported on; None: nobody has to."""
+    seed = variant.file.tune.seeds[0]
+    for key, listed in variant.attempts.items():
+        if listed is not None:
+            claim = registry.take(variant.registry, key)
+        else:
+            steps = round(_UNPRUNED_SHARE * variant.recipe(seed, tuning=True).training.steps)
+            claim = registry.take(variant.registry, key, tuned=variant.table.tuned, unpruned_steps=steps)
+        if claim:
+            return drawn(claim.trial.params) if listed is None else listed, claim
     return None
 
 
-def tuning_runs(study: Study, variant: Variant, setting: Setting, key: str) -> Iterator[Run]:
-    """The trainings by which a setting is judged; `key` names the attempt."""
-    for seed in study.file.tune.seeds:
-        for fold in study.file.tune.folds:
-            folder = study.folder / "tune" / variant.folder / folder_name(key) / f"seed{seed}-fold{fold}"
-            recipe = variant.recipe(seed, setting, tuning=True)
-            yield Run(folder, recipe, study.manifest, study.split_of(variant, seed, fold))
+def choices_of(study: Study, registry: Registry) -> tuple[dict[str, Chosen], dict[str, str]]:
+    """What was chosen for each variant, once all its attempts are over; and, by variant, why nothing can be.
 
-
-def choice_of(study: Study, registry: Registry, variant: Variant) -> Chosen | None:
-    """What was chosen for a variant, once all its attempts are over; kept, so that it never changes afterwards.
-
-    Raises:
-        StudyError: every attempt failed, or something was chosen from other values than the study's file now lists.
+    A choice is kept in a file, so that it never changes afterwards.
     """
-    if not variant.is_tuned:
+    chosen, failures = {}, {}
+    for variant in study.variants:
+        try:
+            if found := _choice_of(variant, registry, study.folder / "tune" / variant.folder / "chosen.json"):
+                chosen[variant.name] = found
+        except StudyError as error:
+            failures[variant.name] = str(error)
+    return chosen, failures
+
+
+def _choice_of(variant: Variant, registry: Registry, path: Path) -> Chosen | None:
+    if not variant.table.is_tuned:
         return Chosen({}, None, 0, 0)
-    path = study.folder / "tune" / variant.folder / _CHOICE_NAME
     # "knobs" is what the file calls what is tuned.
-    asked = {"knobs": variant.table.tune.by_key, "range_test": variant.table.range_test}
+    asked = json.loads(json.dumps({"knobs": variant.table.tune.by_key, "range_test": variant.table.range_test}))
     if path.exists():
-        return _read_choice(path, variant, asked)
-    attempts = list(registry.attempts(tuning_registry(variant)).values())
+        return _read_choice(variant, path, asked)
+    attempts = list(registry.attempts(variant.registry).values())
     outcomes = list(map(outcome_of, attempts))
-    num_tried = study.file.tune.trials if variant.is_searched else len(_listed(variant))
-    if len(attempts) < num_tried or not set(outcomes) <= {"done", "pruned", "failed"}:
+    if len(attempts) < len(variant.attempts) or not set(outcomes) <= {"done", "pruned", "failed"}:
         return None
-    chosen = Chosen(*_best(variant, attempts), num_tried=len(attempts), num_failed=outcomes.count("failed"))
-    write_atomic(path, (json.dumps({**asdict(chosen), "of": asked}, indent=1) + "\n").encode())
-    return chosen
-
-
-def _listed(variant: Variant) -> dict[str, Setting]:
-    """Settings to try whole, by the key of the attempt."""
-    if variant.table.range_test:
-        return {RANGE_TEST_KEY: {}}
-    return {words_of(setting): setting for setting in variant.listed}
-
-
-def _best(variant: Variant, attempts: Sequence[FrozenTrial]) -> tuple[Setting, float | None]:
     done = [trial for trial in attempts if trial.state is TrialState.COMPLETE]
     if not done:
         reason = attempts[0].user_attrs.get("reason", "given up")
@@ -443,19 +397,20 @@ def _best(variant: Variant, attempts: Sequence[FrozenTrial]) -> tuple[Setting, f
             f"variant {variant.name!r}: nothing could be chosen, every attempt failed, the first because: {reason}"
         )
     best = max(done, key=lambda trial: trial.value or 0.0)
+    setting, dice = drawn(best.params) or variant.attempts[best.user_attrs["key"]] or {}, best.value
     if variant.table.range_test:
-        return {RATE: best.user_attrs[RATE]}, None
-    return drawn(best.params) or _listed(variant)[best.user_attrs["key"]], best.value
+        setting, dice = {RATE: best.user_attrs[RATE]}, None
+    chosen = Chosen(setting, dice, len(attempts), outcomes.count("failed"), asked)
+    write_atomic(path, (json.dumps(asdict(chosen), indent=1) + "\n").encode())
+    return chosen
 
 
-def _read_choice(path: Path, variant: Variant, asked: Any) -> Chosen:
+def _read_choice(variant: Variant, path: Path, asked: Any) -> Chosen:
     try:
-        content: dict[str, Any] = {**json_of(path.read_bytes())}
-        before = content.pop("of")
-        chosen = TypeAdapter(Chosen).validate_python(content)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        chosen = TypeAdapter(Chosen).validate_json(path.read_bytes())
+    except (OSError, ValueError) as error:
         raise StudyError(f"{path} cannot be read ({str(error).splitlines()[0]}); delete it to choose again") from error
-    if before != json.loads(json.dumps(asked)):
+    if chosen.of != asked:
         raise StudyError(
             f"variant {variant.name!r} was tuned over other values before; choose another --out, or delete"
             f" {path.parent} and the variant's runs"

@@ -19,6 +19,7 @@ from garmentcut.study.compare import (
     conclusions,
     headline,
     interval_text,
+    power_law,
     reach_of,
     signed,
 )
@@ -27,8 +28,6 @@ from garmentcut.training.run import versions
 
 _DIGITS_OF_DATA = 12
 _LONGEST_NAME = 34
-_ROW_KEYS = ("num_done", "num_runs", "num_photos", "mean", "median", "surface", "seconds")
-_RUN_KEYS = ("outcome", "reason", "mean_dice", "seconds")
 _BETTER, _WORSE, _OPEN = "#2b7a4b", "#b3402a", "#7d8794"
 
 
@@ -42,30 +41,25 @@ def write_report(results: Results, command: str) -> Path:
         OSError: the folder cannot be written.
     """
     study, folder = results.study, results.study.folder
-    drawn = {
-        "differences": differences_chart(results.rows),
-        "curves": curves_chart(results),
-        "growth": growth_chart(results.growth) if results.growth else None,
-    }
-    charts = {name: chart for name, chart in drawn.items() if chart}
+    drawn = ("differences", differences_chart(results.rows)), ("curves", curves_chart(results))
+    charts = {name: chart for name, chart in (*drawn, ("growth", growth_chart(results.growth))) if chart}
     for name, chart in charts.items():
         alone = chart.svg.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
         write_atomic(folder / "plots" / f"{name}.svg", alone.encode())
     numbers = {row.variant.name: {run.num_garments for run in results.of(row.variant)} for row in results.rows}
-    values = {
+    content = as_dict(results, command)
+    values = content | {
         "study": study,
         "results": results,
         "charts": charts,
-        "facts": facts_of(results, command),
-        "headline": headline(results.rows),
-        "said": list(zip(results.rows[1:], conclusions(results.rows), strict=True)),
+        "said": list(zip(results.rows[1:], content["conclusions"], strict=True)),
         "reach": reach_of(results.rows),
-        "tuned": [(one, chosen_words(one, results)) for one in study.variants if one.is_tuned],
+        "tuned": [(one, chosen_words(one, results)) for one in study.variants if one.table.is_tuned],
         "without_score": [run for run in results.runs if run.outcome != "done"],
         "with_garments": any(variant.table.garments for variant in study.variants),
         "garments": {name: " to ".join(map(str, sorted({min(found), max(found)}))) for name, found in numbers.items()},
     }
-    write_atomic(folder / "results.json", (json.dumps(as_dict(results, command), indent=1) + "\n").encode())
+    write_atomic(folder / "results.json", (json.dumps(content, indent=1) + "\n").encode())
     for name, template in (("report.md", "report.md.j2"), ("report.html", "study.html.j2")):
         environment = page_environment("garmentcut.study", escape=name.endswith("html"))
         environment.filters |= {
@@ -89,11 +83,11 @@ def as_dict(results: Results, command: str) -> dict[str, Any]:
         "conclusions": conclusions(results.rows),
         "reference": study.variants[0].name,
         "variants": [
-            {
+            vars(row)
+            | {
                 "variant": row.variant.name,
                 "settings": row.variant.table.by_key,
                 "chosen": results.chosen[row.variant.name].setting if row.variant.name in results.chosen else None,
-                **{key: getattr(row, key) for key in _ROW_KEYS},
                 "paired": row.paired and asdict(row.paired),
             }
             for row in results.rows
@@ -104,7 +98,10 @@ def as_dict(results: Results, command: str) -> dict[str, Any]:
                 "variant": run.key.variant.name,
                 "seed": run.key.seed,
                 "fold": run.key.fold,
-                **{key: getattr(run, key) for key in _RUN_KEYS},
+                "outcome": run.outcome,
+                "reason": run.reason,
+                "mean_dice": run.mean_dice,
+                "seconds": run.seconds,
             }
             for run in results.runs
         ],
@@ -144,20 +141,20 @@ def differences_chart(rows: Sequence[VariantResult]) -> Chart | None:
     if not shown:
         return None
     axes = new_axes(8.2, 0.9 + 0.3 * len(shown))
-    for place, (name, paired) in enumerate(shown):
+    numbers = [(name, signed(paired.dice.value), interval_text(paired.dice)) for name, paired in shown]
+    for place, (words, (_, paired)) in enumerate(zip(numbers, shown, strict=True)):
         color = {"better": _BETTER, "worse": _WORSE}.get(paired.verdict, _OPEN)
-        text = f"{signed(paired.dice.value)} {interval_text(paired.dice)}".strip()
         if paired.dice.low is not None and paired.dice.high is not None:
             axes.plot([paired.dice.low, paired.dice.high], [place, place], "|-", color=color, linewidth=2)
-        axes.plot([paired.dice.value], [place], "o", color=color, gid=titled(f"{name}: {text}"))
+        gid = titled("{}: {} {}".format(*words).strip())
+        axes.plot([paired.dice.value], [place], "o", color=color, gid=gid)
     axes.axvline(0, color=_OPEN, linewidth=1)
     axes.set_yticks(range(len(shown)), [_short(name) for name, _ in shown])
     axes.set_ylim(len(shown) - 0.5, -0.5)
     axes.grid(visible=False, axis="y")
     axes.grid(visible=True, axis="x")
     title = f"difference of mean Dice from {rows[0].variant.name}: to the right, better"
-    numbers = tuple((name, signed(paired.dice.value), interval_text(paired.dice)) for name, paired in shown)
-    return Chart(title, svg_of(axes), ("variant", "difference", "95 % interval"), numbers)
+    return Chart(title, svg_of(axes), ("variant", "difference", "95 % interval"), tuple(numbers))
 
 
 def curves_chart(results: Results) -> Chart | None:
@@ -165,9 +162,8 @@ def curves_chart(results: Results) -> Chart | None:
 
     The axis begins with the second half of the trainings: there the variants differ, before they all climb.
     """
-    curves = {one.name: [run.curve for run in results.of(one) if run.curve] for one in results.study.variants}
-    curves = {name: found for name, found in curves.items() if found}
-    if not curves:
+    runs = {one.name: [run.curve for run in results.of(one) if run.curve] for one in results.study.variants}
+    if not (curves := {name: found for name, found in runs.items() if found}):
         return None
     axes, numbers = new_axes(8.2, 3.4), []
     for number, (name, found) in enumerate(curves.items()):
@@ -189,12 +185,14 @@ def curves_chart(results: Results) -> Chart | None:
     return Chart("mean Dice while training", svg_of(axes), ("variant", "step", "mean Dice"), tuple(numbers))
 
 
-def growth_chart(growth: Growth) -> Chart:
-    """Errors over numbers of garments, measured and beyond."""
+def growth_chart(growth: Growth | None) -> Chart | None:
+    """Errors over numbers of garments, measured and beyond; None: there is no curve."""
+    if growth is None:
+        return None
     axes, points = new_axes(8.2, 3.4), (*growth.measured, *growth.beyond)
     garments = [point.garments for point in points]
     sizes = np.geomspace(min(garments) / 1.3, max(garments) * 1.3, 81)
-    axes.plot(sizes, growth(sizes), "--", color=SERIES[0], linewidth=1)
+    axes.plot(sizes, power_law(sizes, growth.floor, growth.factor, growth.exponent), "--", color=SERIES[0], linewidth=1)
     for point in points:
         color = SERIES[0] if point in growth.measured else _OPEN
         axes.plot([point.garments] * 2, [max(point.low, 1e-6), point.high], "_-", color=color)
@@ -216,7 +214,7 @@ def chosen_words(variant: Variant, results: Results) -> str:
         return results.permanent_failures.get(variant.name, "not chosen yet")
     text = f"{words_of(chosen.setting)}, of {chosen.num_tried} tried" if chosen.dice else words_of(chosen.setting)
     text += f", {chosen.num_failed} of them failed" if chosen.num_failed else ""
-    if edge := at_edge(chosen.setting, variant.tuned):
+    if edge := at_edge(chosen.setting, variant.table.tuned):
         text += f"; {', '.join(edge)} is at the edge of what was tried: a better value may lie beyond"
     return text
 

@@ -9,9 +9,10 @@ never seen it, and those of held-out photos from one that had seen none of them.
 
 import gc
 import hashlib
+import itertools
 import random
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,9 +21,9 @@ from typing import Any, cast
 
 import cv2
 import numpy as np
+import optuna
 import torch
 from numpy.typing import NDArray
-from optuna import TrialPruned
 from torch import nn
 
 from garmentcut.dataset.manifest import MANIFEST_NAME, Manifest, Pair, read_manifest, write_manifest
@@ -37,21 +38,8 @@ from garmentcut.photo.color import srgb_of
 from garmentcut.photo.files import write_atomic
 from garmentcut.photo.photo import to_8_bit
 from garmentcut.photo.write import png_bytes
-from garmentcut.study.declare import RATE, FirstPass, Setting, StudyError, Variant, words_of
-from garmentcut.study.plan import (
-    RANGE_TEST_KEY,
-    RUNS,
-    Chosen,
-    JobClaim,
-    Registry,
-    RunKey,
-    Study,
-    choice_of,
-    outcome_of,
-    take_attempt,
-    tuning_registry,
-    tuning_runs,
-)
+from garmentcut.study.declare import RANGE_TEST_KEY, RATE, FirstPass, Setting, Variant, folder_name, words_of
+from garmentcut.study.plan import RUNS, JobClaim, Registry, RunKey, Study, choices_of, outcome_of, take_attempt
 from garmentcut.training.devices import Devices, launched
 from garmentcut.training.logging import JOURNAL_NAME, Ended, Evaluated, read_journal
 from garmentcut.training.loop import train_runs
@@ -84,7 +72,6 @@ class StudySession:
     minutes: float | None = None  # to stop after; None: never
     wait: Callable[[], None] = lambda: time.sleep(_WAIT_S)  # called while others hold all that is left
     interrupted: str = ""  # why it stopped before all was done; empty: it did not
-    permanent_failures: dict[str, str] = field(default_factory=dict)  # variants that cannot be run, and why
     _began: float = field(default_factory=time.monotonic)
 
     def work(self) -> Said:
@@ -106,25 +93,10 @@ class StudySession:
                 has_said_so = True
                 self.wait()
 
-    @property
-    def chosen(self) -> dict[str, Chosen]:
-        """What tuning came to, of each variant for which it is over; nothing for those that are not tuned."""
-        found = {}
-        for variant in self.study.variants:
-            try:
-                if variant.name not in self.permanent_failures and (
-                    chosen := choice_of(self.study, self.registry, variant)
-                ):
-                    found[variant.name] = chosen
-            except StudyError as error:
-                self.permanent_failures[variant.name] = str(error)
-        return found
-
     def _next_job(self) -> Said | None:
-        chosen = self.chosen
+        chosen, failures = choices_of(self.study, self.registry)
         for variant in self.study.variants:
-            is_open = variant.name not in chosen and variant.name not in self.permanent_failures
-            if is_open and (attempt := take_attempt(self.study, self.registry, variant)):
+            if variant.name not in chosen | failures and (attempt := take_attempt(self.registry, variant)):
                 setting, claim = attempt
                 words = f"{variant.name}, choosing: {words_of(setting) or RANGE_TEST_KEY}"
                 return self._do(words, claim, self._try(variant, setting, claim, words))
@@ -147,7 +119,7 @@ class StudySession:
             yield f"{words}: begins"
             dice = yield from job
             outcome = "done"
-        except TrialPruned:
+        except optuna.TrialPruned:
             outcome = "pruned"
         except Interrupted as stop:
             outcome = "interrupted"
@@ -177,44 +149,41 @@ class StudySession:
     def _try(self, variant: Variant, setting: Setting, claim: JobClaim, words: str) -> Job:
         """Try a setting of a variant; it is judged by the mean over its runs, so far as they are."""
         finals: list[float] = []
-        for run in tuning_runs(self.study, variant, setting, claim.key):
+        folder = self.study.folder / "tune" / variant.folder / folder_name(claim.key)
+        tune = variant.file.tune
+        for seed, fold in itertools.product(tune.seeds, tune.folds):
+            recipe, split = variant.recipe(seed, setting, tuning=True), self.study.split_of(variant, seed, fold)
+            run = Run(folder / f"seed{seed}-fold{fold}", recipe, self.study.manifest, split)
             if variant.table.range_test:
-                claim.trial.set_user_attr(RATE, self._test_range(run))
+                with run.held(), launched(self.devices, recipe.training) as fabric:
+                    rate = try_rates(run, fabric)
+                if rate is None:
+                    raise TrainingError("the loss never falls, at no learning rate")
+                claim.trial.set_user_attr(RATE, rate)
                 return None
-            step_before = len(finals) * run.recipe.training.steps
-
-            def judge(step: int, dice: float, before: int = step_before) -> None:
-                if claim.report(before + step, fmean([*finals, dice])):
-                    raise TrialPruned
-
-            yield from self._train(run, words, judge)
+            yield from self._train(run, words, claim.trial, finals)
             finals.append(last_evaluation(run).mean_dice)
         return fmean(finals)
 
-    def _train(self, run: Run, words: str, judge: Callable[[int, float], None] = lambda _step, _dice: None) -> Said:
-        """Train a run to its end, from where it stands; `judge` sees each evaluation of the held-out photos."""
+    def _train(self, run: Run, words: str, trial: optuna.Trial | None = None, finals: Sequence[float] = ()) -> Said:
+        """Train a run to its end, from where it stands; as one of a trial, which Optuna may give up.
+
+        Such a trial is judged by the mean of this run's Dice so far and `finals`, those of its finished runs.
+        """
+        steps = run.recipe.training.steps
         with closing(train_runs([run], self.devices, minutes=self._minutes_left())) as events:
             for _, event in events:
                 if isinstance(event, Evaluated):
-                    yield f"{words}: step {event.step}/{run.recipe.training.steps}, Dice {event.mean_dice:.4f}"
-                    judge(event.step, event.mean_dice)
+                    yield f"{words}: step {event.step}/{steps}, Dice {event.mean_dice:.4f}"
+                    if trial is not None:
+                        trial.report(fmean([*finals, event.mean_dice]), len(finals) * steps + event.step)
+                        if trial.should_prune():
+                            raise optuna.TrialPruned
                 if isinstance(event, Ended) and not event.finished:
                     raise Interrupted(event.reason)
 
-    def _test_range(self, run: Run) -> float:
-        with run.held(), launched(self.devices, run.recipe.training) as fabric:
-            rate = try_rates(run, fabric)
-        if rate is None:
-            raise TrainingError("the loss never falls, at no learning rate")
-        return rate
-
-    def _minutes_left(self) -> float | None:
-        if self.minutes is None:
-            return None
-        return max(self.minutes - (time.monotonic() - self._began) / 60, 0.0)
-
     def _others_at_work(self) -> bool:
-        names = [RUNS, *(tuning_registry(variant) for variant in self.study.variants if variant.is_tuned)]
+        names = [RUNS, *(variant.registry for variant in self.study.variants if variant.table.is_tuned)]
         ours = {key.path for key in self.study.keys}
         return any(
             outcome_of(trial) == "running" and (name != RUNS or key in ours) and self.registry.is_held(name, key)
@@ -222,8 +191,13 @@ class StudySession:
             for key, trial in self.registry.attempts(name).items()
         )
 
+    def _minutes_left(self) -> float | None:
+        if self.minutes is None:
+            return None
+        return max(self.minutes - (time.monotonic() - self._began) / 60, 0.0)
 
-def trainings_of(study: Study, key: RunKey, chosen: Mapping[str, Any]) -> Iterator[Run]:
+
+def trainings_of(study: Study, key: RunKey, chosen: Setting) -> Iterator[Run]:
     """The trainings behind one run; the caller trains each to its end before it asks for the next; the last counts."""
     first = key.variant.table.first_pass
     if first is None:
@@ -270,13 +244,17 @@ def write_masked(
         if cut.pair.name not in measured_on:
             draws = random.Random(f"{seed} {cut.pair.name}")
             widths = {f"{cut.pair.name}-{number}": draws.randint(low, high) for number in range(config.copies)}
+        paths = {key: manifest.path_of(getattr(cut.pair, key)).resolve().as_posix() for key in ("cutout", "alpha")}
         rows = []
         for name, width in widths.items():
             content = png_bytes(np.where(widened(mask, width)[..., None], rgb, np.uint8(HIDDEN_LEVEL)))
             write_atomic(folder / "photos" / f"{name}.png", content)
-            row = replace(cut.pair, name=name, photo=f"photos/{name}.png")
-            cutout, alpha = (manifest.path_of(file).resolve().as_posix() for file in (row.cutout, row.alpha))
-            rows.append(replace(row, photo_sha256=hashlib.sha256(content).hexdigest(), cutout=cutout, alpha=alpha))
+            facts: dict[str, Any] = {
+                "photo": f"photos/{name}.png",
+                "photo_sha256": hashlib.sha256(content).hexdigest(),
+                **paths,
+            }
+            rows.append(replace(cut.pair, name=name, **facts))
         return rows
 
     rows: list[Pair] = []
