@@ -4,9 +4,11 @@ import hashlib
 import itertools
 import json
 import logging
+import multiprocessing
 import os
 import shutil
 import signal
+import textwrap
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -152,6 +154,26 @@ def without_rights():
     if shutil.which("setpriv") is None:
         pytest.skip("root may read everything, and there is no setpriv to give that up")
     return ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all"]
+
+
+@pytest.fixture(scope="session")
+def start_process():
+    """start_process(code, **names): a process of its own that runs the code, and a connection that hears its `told`.
+
+    It is forked from one that has loaded what most need, or it would do little else than that.
+    """
+    context = multiprocessing.get_context("spawn" if os.name == "nt" else "forkserver")
+    if os.name != "nt":
+        context.set_forkserver_preload(["garmentcut.prediction.folder", "garmentcut.review.app"])
+
+    def start(code, **names):
+        heard, told = context.Pipe(duplex=False)
+        process = context.Process(target=exec, args=(textwrap.dedent(code), {"told": told, **names}))
+        process.start()
+        told.close()
+        return process, heard
+
+    return start
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from PIL import Image
 from typer.main import get_command
 
 import garmentcut
@@ -122,10 +123,14 @@ def test_commands_in_the_docs_exist(page):
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if blocks_of(page.read_text(), "python")], ids=lambda p: p.name
 )
-def test_python_in_the_docs_runs(page, tmp_path):
-    (tmp_path / "examples").symlink_to(ROOT / "examples", target_is_directory=True)
+def test_python_in_the_docs_runs(page, tmp_path, monkeypatch):
+    (tmp_path / "examples/photos").mkdir(parents=True)
+    for path in (ROOT / "examples/photos").glob("*_Front.jpg"):
+        with Image.open(path) as photo:
+            photo.reduce(2).save(tmp_path / "examples/photos" / path.name, quality=95)
+    monkeypatch.chdir(tmp_path)
     for block in blocks_of(page.read_text(encoding="utf-8"), "python"):
-        subprocess.run([sys.executable, "-W", "error", "-c", block], cwd=tmp_path, check=True)
+        exec(compile(block, page.name, "exec"), {"__name__": "__main__"})
 
 
 def test_the_changelog_knows_this_version():

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from PIL import Image
 from typer.testing import CliRunner
 
 import garmentcut
@@ -160,19 +159,6 @@ def test_settings_of_the_working_directory_are_used_and_named(tmp_path, monkeypa
     assert load_settings(Path("other.toml"), None).cut.choke_px == 2.0
     assert load_settings(None, None, {"cut.choke_px": 3.0}).cut.choke_px == 3.0
     assert "garmentcut.toml" not in run("card", "--json").stderr
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux' /dev/full")
-def test_work_is_done_even_if_nobody_can_be_told(tmp_path):
-    Image.new("L", (60, 90)).save(tmp_path / "black.png")
-    command = [sys.executable, "-m", "garmentcut", "sheet", str(tmp_path), "--out"]
-    with Path("/dev/full").open("w") as full:
-        done = subprocess.run([*command, str(tmp_path / "full.jpg")], stdout=full, stderr=full, check=False)
-    shell = f'"$@" {tmp_path}/closed.jpg >&- 2>&-'
-    closed = subprocess.run(["/bin/sh", "-c", shell, "sh", *command], check=False)
-    told = subprocess.run([*command, str(tmp_path / "told.jpg")], capture_output=True, check=False)
-    assert (done.returncode, closed.returncode, told.returncode) == (0, 0, 0)
-    assert all((tmp_path / f"{name}.jpg").is_file() for name in ("full", "closed", "told"))
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux' /dev/full")

@@ -28,20 +28,31 @@ def test_doubt_and_thresholds_go_onto_the_card(red_runs, many_garments, red_mode
     assert card.acceptance.threshold_of(0.2).max_doubt is not None
     assert card.acceptance.threshold_of(0.05).max_doubt is None
     assert card.sha256 == read_model(final)[1].sha256  # the network is the same
+    before, after = (CliRunner().invoke(app, ["card", str(path)]).stdout for path in (final, out))
+    assert "doubt: none; garmentcut calibrate teaches it" in before
+    assert "doubt: learned from 24 photos of dataset, none of them in its training; rank correlation" in after
+    assert "acceptance: risk 0.2 of falling under 0.9, confidence 0.9: doubt up to" in after
+    assert max(map(len, after.splitlines())) < 200
 
 
-def test_photos_from_elsewhere_are_made_and_told_apart(red_runs, many_garments, red_model, tmp_path):
+def test_photos_from_elsewhere_are_told_apart_and_with_few_photos_nothing_is_guaranteed(
+    red_runs, many_garments, red_model, tmp_path
+):
     final, out = red_model(tmp_path / "final.onnx"), tmp_path / "ours.onnx"
     done = run(red_runs, many_garments, "--into", final, "--out", out, "--json", foreign=8)
+    assert done.exit_code == 1
     found = json.loads(done.stdout)
     assert (found["studio"]["photos"], found["foreign"]["photos"]) == (24, 8)
     # In drawn photos the model of red cloth finds nothing; composites are of the red garments.
     assert found["foreign"]["called_foreign"] == 8 - found["foreign"]["refused"] == 4
     assert found["studio"]["called_foreign"] <= 1
     assert len(found["studio"]["quarters"]) == 4
-    doubt = read_model(out)[1].doubt
-    assert doubt.foreign_distance == found["foreign_distance"] > 0
-    assert "8 photos made to look foreign" in doubt.data
+    asked = next(one for one in found["thresholds"] if one["risk"] == 0.05)
+    assert (asked["max_doubt"], asked["reason"]) == (None, "cannot: 24 garments, needs at least 45")
+    card = read_model(out)[1]  # it can doubt, though it guarantees nothing
+    assert card.doubt.foreign_distance == found["foreign_distance"] > 0
+    assert "8 photos made to look foreign" in card.doubt.data
+    assert card.acceptance.threshold_of(0.05).max_doubt is None
 
 
 def test_nothing_is_learned_from_cutouts_that_are_marked_wrong(red_runs, many_garments, red_manifest):
@@ -54,18 +65,6 @@ def test_nothing_is_learned_from_cutouts_that_are_marked_wrong(red_runs, many_ga
         assert "garmentcut: left out: 2 cutouts marked wrong" in done.stderr
         found = json.loads(done.stdout)
         assert (found["num_photos"] if options else found["studio"]["photos"]) == 22
-
-
-def test_too_few_photos_are_told_and_nothing_is_guaranteed(red_runs, many_garments, red_model, tmp_path):
-    final, out = red_model(tmp_path / "final.onnx"), tmp_path / "ours.onnx"
-    done = run(red_runs, many_garments, "--into", final, "--out", out, "--json")
-    assert done.exit_code == 1
-    found = json.loads(done.stdout)
-    asked = next(one for one in found["thresholds"] if one["risk"] == 0.05)
-    assert (asked["max_doubt"], asked["reason"]) == (None, "cannot: 24 garments, needs at least 45")
-    card = read_model(out)[1]
-    assert card.doubt is not None  # it can doubt, though it guarantees nothing
-    assert card.acceptance.threshold_of(0.05).max_doubt is None
 
 
 def test_a_model_is_not_calibrated_on_its_own_training(red_model, many_garments, red_manifest, tmp_path):
@@ -106,16 +105,6 @@ def test_the_embedded_model_is_not_changed(many_garments):
     done = run("default", many_garments, "--out", default_model())
     assert done.exit_code == 2
     assert "the embedded model is not changed" in done.stderr
-
-
-def test_the_card_says_what_was_found_in_two_lines(red_runs, many_garments, red_model, tmp_path):
-    final, out = red_model(tmp_path / "final.onnx"), tmp_path / "ours.onnx"
-    run(red_runs, many_garments, "--risk", 0.2, "--quality", 0.9, "--into", final, "--out", out)
-    before, after = (CliRunner().invoke(app, ["card", str(path)]).stdout for path in (final, out))
-    assert "doubt: none; garmentcut calibrate teaches it" in before
-    assert "doubt: learned from 24 photos of dataset, none of them in its training; rank correlation" in after
-    assert "acceptance: risk 0.2 of falling under 0.9, confidence 0.9: doubt up to" in after
-    assert max(map(len, after.splitlines())) < 200
 
 
 @pytest.fixture

@@ -62,6 +62,14 @@ def every(*, heavy_are_slow=False):
     return pytest.mark.parametrize(("name", "options"), cases)
 
 
+@pytest.fixture(scope="module", params=CASES, ids=named)
+def drawn(request):
+    """A network without its weights, which is made in no time, and how many parameters the paper gives it."""
+    name, options, count, _ = request.param
+    with torch.device("meta"):
+        return build_network(name, **options), count
+
+
 @pytest.fixture(autouse=True)
 def _same_luck():
     torch.manual_seed(0)
@@ -89,18 +97,13 @@ def ready(name, options):
     return network.eval()
 
 
-@pytest.mark.parametrize(("name", "options", "count"), [pytest.param(*case[:3], id=named(case)) for case in CASES])
-def test_it_has_the_papers_layers(name, options, count):
-    with torch.device("meta"):
-        network = build_network(name, **options)
+def test_it_has_the_papers_layers(drawn):
+    network, count = drawn
     assert sum(parameter.numel() for parameter in network.parameters()) == count
 
 
-@every()
-def test_logits_have_the_photos_size(name, options):
-    with torch.device("meta"):
-        network = build_network(name, **options).eval()
-    step = network.multiple_of
+def test_logits_have_the_photos_size(drawn):
+    network, step = drawn[0].eval(), drawn[0].multiple_of
     for height, width in (
         (smallest(network, 1728), smallest(network, 1152)),
         (smallest(network, 1) + step, smallest(network, 96)),
@@ -109,11 +112,8 @@ def test_logits_have_the_photos_size(name, options):
         assert (logits.shape, logits.dtype) == ((2, 1, height, width), torch.float32)
 
 
-@every()
-def test_it_refuses_other_photos(name, options):
-    with torch.device("meta"):
-        network = build_network(name, **options)
-    side = network.multiple_of * 96
+def test_it_refuses_other_photos(drawn):
+    network, side = drawn[0], drawn[0].multiple_of * 96
     for shape, dtype, message in (
         ((1, 3, side, side), torch.uint8, "float32"),
         ((1, 1, side, side), torch.float32, "3"),
@@ -126,12 +126,9 @@ def test_it_refuses_other_photos(name, options):
             network(torch.zeros(2, 3, side, side + 1, device="meta"))
 
 
-@every()
-def test_no_two_weights_are_one(name, options):
+def test_no_two_weights_are_one(drawn):
     """A weights file could not hold them."""
-    with torch.device("meta"):
-        network = build_network(name, **options)
-    tensors = [id(tensor) for tensor in network.state_dict(keep_vars=True).values()]
+    tensors = [id(tensor) for tensor in drawn[0].state_dict(keep_vars=True).values()]
     assert len(tensors) == len(set(tensors))
 
 

@@ -51,7 +51,7 @@ def test_other_arrays_are_refused(red_cutter, bad):
 
 
 def test_the_embedded_model_cuts_a_studio_photo():
-    shot = draw_studio_photo(209)
+    shot = draw_studio_photo(209, size_hw=(864, 576))
     alpha = garmentcut.Cutter.load()(shot.rgb).alpha
     mask, target = alpha >= 0.5, shot.alpha >= 0.5
     assert 2 * (mask & target).sum() / (mask.sum() + target.sum()) > 0.98

@@ -2,12 +2,10 @@ import errno
 import json
 import os
 import shutil
-import subprocess
-import sys
-import textwrap
 import threading
 import time
 import tracemalloc
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -386,38 +384,36 @@ def test_memory_does_not_grow_with_the_number_of_photos(red_cutter, draw, tmp_pa
     assert peaks[1] < peaks[0] * 1.5
 
 
-def test_killed_half_way_and_started_again(draw, tmp_path):
+SLOW = """
+import sys, time
+sys.path.insert(0, str(tests))
+from conftest import CARD, RedRuntime
+from garmentcut.prediction.cutter import Cutter
+from garmentcut.prediction.folder import FolderCutter
+from garmentcut.prediction.sources import find_sources
+class Slow(RedRuntime):
+    def __call__(self, rgb):
+        time.sleep(0.02)
+        return super().__call__(rgb)
+with FolderCutter(Cutter(CARD, Slow()), folder / "out") as cutter:
+    for row in cutter.cut(cutter.plan(find_sources([folder / "in"], folder / "out"))):
+        told.send(row.input)
+"""
+
+
+def test_killed_half_way_and_started_again(start_process, draw, tmp_path):
     for number in range(30):
         draw(tmp_path / f"in/{number:02}.png", shift=number % 8)
-    run = textwrap.dedent(f"""
-        import sys, time
-        from pathlib import Path
-        sys.path.insert(0, {str(Path(__file__).parent)!r})
-        from conftest import CARD, RedRuntime
-        from garmentcut.prediction.cutter import Cutter
-        from garmentcut.prediction.folder import FolderCutter
-        from garmentcut.prediction.sources import find_sources
-        class Slow(RedRuntime):
-            def __call__(self, rgb):
-                time.sleep(0.02)
-                return super().__call__(rgb)
-        out = Path({str(tmp_path / "out")!r})
-        with FolderCutter(Cutter(CARD, Slow()), out) as folder:
-            for row in folder.cut(folder.plan(find_sources([Path({str(tmp_path / "in")!r})], out))):
-                print(row.input, flush=True)
-    """)
     finished = []
-    for kill_after in (4, 7, None):
-        process = subprocess.Popen([sys.executable, "-c", run], stdout=subprocess.PIPE, text=True)
-        assert process.stdout is not None
-        for count, line in enumerate(process.stdout, 1):
-            finished.append(line.strip())
-            if count == kill_after:
+    for kill_after in (4, 7, 30):
+        process, heard = start_process(SLOW, tests=Path(__file__).parent, folder=tmp_path)
+        with suppress(EOFError):
+            for _ in range(kill_after):
+                finished.append(heard.recv())
+            if kill_after < 30:
                 process.kill()
-                break
-        process.stdout.close()
-        process.wait()
-    assert process.returncode == 0
+        process.join()
+    assert process.exitcode == 0
     assert len(set(finished)) == len(finished)  # none that was reported done was done again
     rows = rows_of(tmp_path / "out")
     assert len(rows) == 30

@@ -1,7 +1,4 @@
 import json
-import subprocess
-import sys
-import textwrap
 from pathlib import Path
 
 import pytest
@@ -108,52 +105,54 @@ def test_cut_writes_down_what_it_was_asked_for(tmp_path, draw, red_cutter):
     assert rows == []
 
 
+KILLED = """
+import os, sys
+sys.path.insert(0, str(tests))
+from conftest import CARD, RedRuntime
+from garmentcut.prediction import steps as module
+from garmentcut.prediction.cutter import Cutter
+from garmentcut.prediction.folder import FolderCutter
+from garmentcut.prediction.sources import find_sources
+killer = [path.read_bytes() for path in folder.glob("in/*killer*")]
+decode, files_of = module.decode_photo, module.files_of
+def decode_photo(data, **limits):
+    if data in killer:
+        os._exit(137)
+    return decode(data, **limits)
+if when == "decode_photo":
+    module.decode_photo = decode_photo
+else:
+    module.files_of = lambda cutouts, row, *args: (
+        os._exit(137) if "killer" in row.input else files_of(cutouts, row, *args)
+    )
+with FolderCutter(Cutter(CARD, RedRuntime()), folder / "out") as cutter:
+    list(cutter.cut(cutter.plan(find_sources([folder / "in"], folder / "out"))))
+"""
+
+
 @pytest.fixture(autouse=True)
 def out(tmp_path):
     (tmp_path / "out").mkdir()
 
 
 @pytest.fixture
-def start(tmp_path):
-    """start(when): a run over tmp_path/in that is killed when a photo named `killer` is read, or worked on."""
+def run_into_killer(start_process, tmp_path):
+    """run_into_killer(when): exit code of a run over tmp_path/in that dies as it reads or encodes a photo `killer`."""
 
     def run(when):
-        code = textwrap.dedent(f"""
-            import os, sys, time
-            from pathlib import Path
-            sys.path.insert(0, {str(Path(__file__).parent)!r})
-            from conftest import CARD, RedRuntime
-            from garmentcut.prediction import steps as module
-            from garmentcut.prediction.cutter import Cutter
-            from garmentcut.prediction.folder import FolderCutter
-            from garmentcut.prediction.sources import find_sources
-            killer = [Path(path).read_bytes() for path in Path({str(tmp_path)!r}).glob("in/*killer*")]
-            real = module.decode_photo
-            def decode_photo(data, **limits):
-                if data in killer:
-                    os._exit(137)
-                return real(data, **limits)
-            if {when!r} == "decode_photo":
-                module.decode_photo = decode_photo
-            else:
-                module.files_of = lambda cutouts, row, *args, real=module.files_of: (
-                    os._exit(137) if "killer" in row.input else real(cutouts, row, *args)
-                )
-            out = Path({str(tmp_path / "out")!r})
-            with FolderCutter(Cutter(CARD, RedRuntime()), out) as folder:
-                list(folder.cut(folder.plan(find_sources([Path({str(tmp_path / "in")!r})], out))))
-        """)
-        return subprocess.run([sys.executable, "-c", code], check=False).returncode
+        process, _ = start_process(KILLED, tests=Path(__file__).parent, folder=tmp_path, when=when)
+        process.join()
+        return process.exitcode
 
     return run
 
 
 @pytest.mark.parametrize(("when", "num_deaths"), [("decode_photo", 2), ("encode", 3)])
-def test_a_photo_that_kills_the_process_blocks_nobody(start, draw, tmp_path, when, num_deaths):
+def test_a_photo_that_kills_the_process_blocks_nobody(run_into_killer, draw, tmp_path, when, num_deaths):
     for number in range(10):
         draw(tmp_path / f"in/{number}.png", shift=number)
     draw(tmp_path / "in/3killer.png", shift=15)
-    assert [start(when) for _ in range(num_deaths + 2)] == [137] * num_deaths + [0, 0]
+    assert [run_into_killer(when) for _ in range(num_deaths + 2)] == [137] * num_deaths + [0, 0]
     rows = map(json.loads, (tmp_path / "out/results.jsonl").read_text().splitlines())
     assert {Path(row["input"]).stem: row["code"] for row in rows if row["status"] == "failed"} == {
         "3killer": "kills_run"

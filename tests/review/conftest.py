@@ -170,7 +170,9 @@ def browser():
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if not chromium:
         pytest.skip("there is no Chromium on this machine; on Debian: apt-get install chromium")
+    # A renderer for every tab, and a process that draws for them, cost more than what the tabs do.
+    args = ["--no-sandbox", "--renderer-process-limit=1", "--in-process-gpu"]
     with sync_api.sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        launched = playwright.chromium.launch(executable_path=chromium, args=args)
         yield launched
         launched.close()

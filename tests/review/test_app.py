@@ -5,8 +5,6 @@ import http.client
 import json
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -24,15 +22,13 @@ from garmentcut.review.guard import open_access
 
 # The stand-in network of conftest.py, and a moment to die at.
 SERVER = """
-import os, signal, sys
-from pathlib import Path
+import os, signal
 import numpy as np
 from garmentcut.model.card import ModelCard
 from garmentcut.prediction.cutter import Cutter
 from garmentcut.review import app, cutting, service, store
 from garmentcut.review.redraw import Tiles
 
-folder, moment, most, token = sys.argv[1:]
 card = ModelCard("red", "red minus green", (96, 64), 32, "x", "y", 1 / 255, "alpha", "none", "MIT", sha256="0" * 64)
 
 class Red:
@@ -43,7 +39,7 @@ class Red:
 cutter = Cutter(card, Red())
 Cutter.load = lambda *_args, **_kwargs: cutter
 cutting.load_tiles = lambda *_args: Tiles(cutter)
-app.MAX_CONNECTIONS = int(most)
+app.MAX_CONNECTIONS = most
 
 class Dying(store.StagedFile):
     def commit(self):
@@ -55,17 +51,17 @@ match moment:
     case "slow":
         import time
         from garmentcut.review.cutting import CutQueue
-        cut, entered = CutQueue._cut, Path(folder) / "entered"
+        cut, entered = CutQueue._cut, folder / "entered"
         def cut_slowly(*args):
             entered.touch()
-            while not (Path(folder) / "go").exists():
+            while not (folder / "go").exists():
                 time.sleep(0.01)
             return cut(*args)
         CutQueue._cut = cut_slowly
 
 with app.bind("127.0.0.1", 0) as listening:
-    print(listening.getsockname()[1], flush=True)
-    app.serve(service.Settings(Path(folder)), listening, token=token or None, say=lambda link: print(link, flush=True))
+    told.send(listening.getsockname()[1])
+    app.serve(service.Settings(folder), listening, token=token or None, say=told.send)
 """
 TOKEN = "a-token-of-the-studio"
 
@@ -73,11 +69,11 @@ TOKEN = "a-token-of-the-studio"
 class Running:
     """A server's process."""
 
-    def __init__(self, folder: Path, moment: str, most: int, token: str) -> None:
-        arguments = [sys.executable, "-W", "ignore", "-c", SERVER, str(folder), moment, str(most), token]
-        self.process = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
-        self.port = int(self.process.stdout.readline())
-        self.link = self.process.stdout.readline().strip()
+    def __init__(self, start_process, folder: Path, moment: str, most: int, token: str) -> None:
+        names = {"folder": folder, "moment": moment, "most": most, "token": token}
+        self.process, heard = start_process(SERVER, **names)
+        self.port = heard.recv()
+        heard.recv()  # its link: now it answers
         self.token = open_access(folder, "127.0.0.1", self.port, None).page_token
 
     def ask(self, method, path, body=None, **headers):
@@ -93,17 +89,16 @@ class Running:
 
     def end(self):
         self.process.kill()
-        self.process.wait()
-        self.process.stdout.close()
+        self.process.join()
 
 
 @pytest.fixture
-def run():
+def run(start_process):
     """run(folder, moment="", most=400, token=""): a server that is ended after the test."""
     started = []
 
     def start(folder, moment="", most=400, token=""):
-        started.append(Running(folder, moment, most, token))
+        started.append(Running(start_process, folder, moment, most, token))
         return started[-1]
 
     yield start
@@ -119,7 +114,8 @@ def test_killed_while_it_delivers_it_has_lost_nothing(cut_batch, run, open_revie
     alpha[30:60, 10:20] = 255
     with pytest.raises((http.client.HTTPException, OSError)):
         server.ask("PUT", f"/api/photos/{item['id']}/alpha?version=1&accept=1", png(alpha))
-    assert server.process.wait() == -signal.SIGKILL
+    server.process.join()
+    assert server.process.exitcode == -signal.SIGKILL
     client = open_review(folder)
     item = client.get("/api/photos").json()["items"][0]
     assert (item["state"], item["version"], item["undelivered"]) == ("corrected", 2, "")
@@ -144,7 +140,7 @@ def test_half_open_requests_keep_nobody_out(cut_batch, run):
                 half.sendall(beginnings[number % 3])
         assert server.ask("GET", "/healthz")[0] == 200
         assert len(server.items()) == 1
-    assert server.process.poll() is None
+    assert server.process.is_alive()
 
 
 def test_what_runs_is_finished_before_the_server_ends(cut_batch, run):
@@ -155,12 +151,13 @@ def test_what_runs_is_finished_before_the_server_ends(cut_batch, run):
     with contextlib.closing(connection):
         connection.request("POST", "/cut", photo)
         while not (folder / "entered").exists():
-            assert server.process.poll() is None
-        server.process.send_signal(signal.SIGTERM)
+            assert server.process.is_alive()
+        server.process.terminate()
         (folder / "go").touch()
         answer = connection.getresponse()
         assert answer.status == 200 and answer.read().startswith(b"\x89PNG")
-    assert server.process.wait() in (0, -signal.SIGTERM)
+    server.process.join()
+    assert server.process.exitcode in (0, -signal.SIGTERM)
 
 
 def test_the_queue_has_an_end(cut_batch, run):
@@ -174,7 +171,7 @@ def test_the_queue_has_an_end(cut_batch, run):
             waiting.append(stack.enter_context(contextlib.closing(connection)))
             connection.request("POST", "/cut", photo)
         while not (folder / "entered").exists():
-            assert server.process.poll() is None
+            assert server.process.is_alive()
         status = 0
         while status != 429:  # until all eight have been taken in
             probe = http.client.HTTPConnection("127.0.0.1", server.port, timeout=2)
@@ -238,7 +235,7 @@ def listen(monkeypatch):
         monkeypatch.setattr(app, "MAX_CONNECTIONS", most)
         monkeypatch.setattr(app, "STALL_S", stall_s)
         connections = app.Connections(application)
-        config = uvicorn.Config(connections, http=app.Connection, ws="none", lifespan="off", log_level="critical")
+        config = uvicorn.Config(connections, http=app.Connection, ws="none", lifespan="off", log_config=None)
         server, listening = uvicorn.Server(config), bind("127.0.0.1", 0)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()

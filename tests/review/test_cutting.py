@@ -146,7 +146,7 @@ def test_curl_as_removebgs_and_rembgs_documentation_calls_it(red_cutter, picture
     with socket.create_server(("127.0.0.1", 0)) as listening:
         address = f"http://127.0.0.1:{listening.getsockname()[1]}"
         app = make_app(CutService(Model(), open_access(None, "127.0.0.1", listening.getsockname()[1], TOKEN)))
-        server = uvicorn.Server(uvicorn.Config(app, ws="none", lifespan="on", log_level="critical"))
+        server = uvicorn.Server(uvicorn.Config(app, ws="none", lifespan="on", log_config=None))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
 

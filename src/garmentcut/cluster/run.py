@@ -3,6 +3,8 @@
 import logging
 import math
 import os
+import re
+import socket
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -24,6 +26,8 @@ from garmentcut.prediction.steps import GUILTY, failed_row
 
 LOCAL = "local"  # address of a cluster of this machine alone, started for the run
 _KILLED = "the process that cut it was killed each time; is the photo too large for a worker's memory?"
+_HOST_PORT = re.compile(r"(?:ray://)?\[?(?P<host>[^/]+?)\]?:(?P<port>\d+)")
+_ANSWERS_S = 10.0  # a head that is there takes a connection at once
 _OBJECT_STORE_BYTES = 512_000_000  # of a cluster of this machine: the model, batches and rows
 _TRIES = 8  # of a batch whose worker is killed
 _TOLERATED = 0.02  # of the batches may fail wholly: their photos are tried again, one garment at a time
@@ -271,9 +275,12 @@ def connected(address: str, config: Config) -> Iterator[Workers]:
     else:
         options |= {"address": address}
     try:
+        if place := _HOST_PORT.fullmatch(address):  # Ray itself tries for minutes
+            socket.create_connection((place["host"], int(place["port"])), _ANSWERS_S).close()
         ray.init(**options)
     except Exception as error:
-        raise RunError(f"--ray {address}: {str(error).partition(chr(10))[0]}") from error
+        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+        raise RunError(f"--ray {address}: {reason}") from error
     try:
         yield _workers_of(ray.cluster_resources(), config)  # type: ignore[no-untyped-call]
     finally:

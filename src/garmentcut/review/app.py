@@ -336,6 +336,7 @@ def _run(service: CutService, listening: socket.socket, announce: Callable[[], N
         http=Connection,
         ws="none",
         lifespan="off",
+        log_config=None,  # uvicorn's own closes every handler that there is, and that of absl (by OpenVINO) its stream
         log_level="warning",
         access_log=False,
         server_header=False,

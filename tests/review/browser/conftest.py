@@ -89,7 +89,7 @@ def serving(folder, *, token=None, port=0):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Cutter, "load", lambda *_args, **_kwargs: Cutter(CARD, RedRuntime()))
         service = Service(Settings(folder), access)
-        config = uvicorn.Config(make_app(service), ws="none", lifespan="on", log_level="warning", access_log=False)
+        config = uvicorn.Config(make_app(service), ws="none", lifespan="on", log_config=None, access_log=False)
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
