@@ -89,7 +89,7 @@ def test_a_cluster_without_room_and_one_that_is_not_there():
     refused = pytest.raises(RunError, match=r"no room for 1 x 1000 threads")
     with refused, connected("local", load_config(overrides={"runtime.threads": 1000})):
         pass
-    with pytest.raises(RunError, match=r"--ray 127\.0\.0\.1:9: "), connected("127.0.0.1:9", Config()):
+    with pytest.raises(RunError, match=r"--ray 127\.0\.0\.1:9: Connection refused"), connected("127.0.0.1:9", Config()):
         pass
 
 
