@@ -19,7 +19,7 @@ from garmentcut.naming import FORMATS, NAMES, known_format, listed
 _LOGGER = logging.getLogger("garmentcut")
 _STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
-_Count = Annotated[int, Field(strict=True)]  # strict: `true` is no number and "yes" no truth value
+_Count = Annotated[int, Field(strict=True)]  # strict: `true` is not a number, nor "yes" a boolean
 _Switch = Annotated[bool, Field(strict=True)]
 _GONE = {"runtime.int8": "every network calculates in float32"}
 """Options of earlier versions, and what became of them."""

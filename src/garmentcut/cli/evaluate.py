@@ -247,7 +247,7 @@ def calibrate(
     split: list[str] | None = None,
     seen: bool = False,
     edge: bool = False,
-    foreign: int = 120,
+    foreign: int = 240,
     into: Path | None = None,
     out: Path | None = None,
     as_json: bool = False,

@@ -22,7 +22,7 @@ _MOST_LISTED = 20
 @cli.options("""
     CUTOUTS: Folder that `garmentcut cut` writes, or has written.
     --database URL: postgresql://user:password@host/name. The default is CUTOUTS/review.sqlite.
-    --token TOKEN: Token that readers must bring. By default one is drawn if it is needed.
+    --token TOKEN: Token that readers must send. By default one is generated when needed.
     --open/--no-open: Open the page in the browser.
     --model FILE: Model file. The default is the one that the folder was cut with.
     --photoshop: Start no server: write CUTOUTS/photoshop.jsx, which opens the doubtful PSDs in Photoshop.
@@ -81,7 +81,7 @@ def _write_photoshop_script(cutouts: Path) -> None:
 
 @cli.command(cli.CUT)
 @cli.options("""
-    --token TEXT: Token that callers must send. By default one is drawn if it is needed.
+    --token TEXT: Token that callers must send. By default one is generated when needed.
 """)
 def serve(
     host: str = "127.0.0.1",

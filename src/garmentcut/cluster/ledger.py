@@ -1,9 +1,9 @@
-"""The rows of a cluster run's target as Parquet files, and the lease that lets one run at a time write to it.
+"""The rows of a run of `garmentcut cut --ray` as Parquet files, and the lease that lets one run at a time write.
 
-`results/part-<run>-<photos>.parquet` holds rows whose files are all there. Before files get their names, the same rows
-are written as `pending` below `.garmentcut/pending/`: no file stands in the target whose hash is not known. A part's
-name follows from its photos, so that work done twice is written once; where two parts tell of one photo, the one of
-the later run counts. `results/all-<run>-<drawn>-<number>.parquet` are parts joined.
+`results/part-<run>-<photos>.parquet` holds rows whose files are all there. Before files get their final
+names, the same rows are written as `pending` below `.garmentcut/pending/`, so that every file in the target has a
+recorded hash. A part's name follows from its photos, so that work done twice is written once; if two parts have the
+same photo, the later run wins. `results/all-<run>-<random>-<number>.parquet` are merged parts.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""`garmentcut ingest`: turns folders of photos and cutouts into a dataset: paired, checked, split; resumable."""
+"""`garmentcut ingest`: pairs, checks and splits folders of photos and cutouts into a dataset; can be resumed."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Draws the pictures of the reports: photo, target, prediction and errors, cropped to the garment, as small tiles."""
+"""Draws small tiles for the pages of `evaluate` and `audit`: photo, target, prediction and errors."""
 
 import io
 import threading
@@ -20,7 +20,7 @@ from garmentcut.photo.mask import Mask, erode, slices_of
 from garmentcut.photo.photo import Photo, resize_rgb, to_8_bit
 
 MISSING_RGB, EXTRA_RGB = (230, 97, 1), (33, 113, 213)
-"""Orange: garment that the cutout lacks. Blue: what it has too much. The colour-blind can tell them apart too."""
+"""Orange: garment that the cutout lacks. Blue: what it wrongly includes. The colour-blind can tell them apart too."""
 
 _BOX_RGB = (0, 0, 0)
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601

@@ -1,4 +1,4 @@
-"""Exports a trained network as an ONNX file with its card inside, after proving that its alphas equal torch's."""
+"""Turns a network into ONNX with its card, checked against torch's alphas; for `model_file` (`export`) and studies."""
 
 import copy
 import importlib.util

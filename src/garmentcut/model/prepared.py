@@ -1,4 +1,4 @@
-"""A recipe's network `prepared`: another one behind a preprocessing (gray, contrast, histogram, size), for studies.
+"""The network `prepared`: puts a preprocessing before another one (gray, contrast, histogram, size), for studies.
 
 It all happens inside the network, so training, evaluation, export and cutting treat every photo alike and need not know
 of it.

@@ -1,11 +1,11 @@
-"""Recognizes PSDs that garmentcut wrote, for `truth`: their mark, the photo, and what a retoucher has changed.
+"""The mark of our own PSDs: written with them, and for `photo.truth` what a retoucher has changed since.
 
-The mark stands in the XMP packet, as properties of a namespace of its own: Adobe's programs keep properties that they
-do not know (Adobe, XMP Specification, part 1). Photoshop counts 16-bit levels from 0 to 32768 and rounds what it opens
-to them, so checksums are of 8-bit documents only; a 16-bit mask is compared with the saved channel beside it.
+The mark is stored in the XMP packet, as properties of a namespace of its own: Adobe's programs keep properties that
+they do not know (Adobe, XMP Specification, part 1). Photoshop counts 16-bit levels from 0 to 32768 and rounds what it
+opens to them, so checksums are of 8-bit documents only; a 16-bit mask is compared with the saved channel beside it.
 
-Layer mask and clipping path say the same when they are written, and only one of them is corrected as a rule. What was
-changed counts; of both, the mask, which is the finer.
+Layer mask and clipping path are equivalent when written, and as a rule only one of them is corrected. The changed one
+wins; if both are, the mask, which is finer.
 """
 
 import base64

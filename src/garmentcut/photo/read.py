@@ -1,4 +1,4 @@
-"""Reads a photo file into a `Photo`, the first step of all; what is too large is refused before pixels are decoded.
+"""Reads a photo file into a `Photo`, the first step of all; oversized files are refused before decoding.
 
 Pillow finds the metadata of PNG, JPEG, WebP and AVIF; a strict and exact decoder of each format gives the pixels.
 """

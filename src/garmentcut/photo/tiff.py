@@ -1,4 +1,4 @@
-"""Decodes TIFF for `read`, with tifffile, which distinguishes straight from premultiplied alpha."""
+"""Decodes TIFF for `photo.read`, with tifffile, which distinguishes straight from premultiplied alpha."""
 
 import io
 import itertools

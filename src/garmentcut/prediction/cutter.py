@@ -1,8 +1,8 @@
 """`Cutter`: loads a model once, then turns each photo into a cutout in three steps: frame, predict, finish.
 
-A model of three stages predicts by three networks. Locate sees the whole photo in small and finds the garment. Segment
+A model of three stages predicts by three networks. Locate sees a small copy of the photo and finds the garment. Segment
 sees the garment's box and a margin at half of the frame's size and says what is garment. Refine sees the frame's own
-pixels, but only in tiles along the edge and where segment is unsure: inside and outside nothing is left to find out.
+pixels, but only in tiles along the edge and where segment is unsure: inside and outside nothing is left to decide.
 """
 
 import os

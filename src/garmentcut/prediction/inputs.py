@@ -1,4 +1,4 @@
-"""Photos in any form (bytes, path, PIL, array) for `Cutter`, its `Result`, and `garmentcut.remove`."""
+"""Makes a `Photo` of bytes, a path, PIL or an array, for `Cutter`; `garmentcut.remove`; the `Result` of one of many."""
 
 import io
 import os

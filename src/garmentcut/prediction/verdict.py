@@ -1,4 +1,4 @@
-"""Judges cutouts: verdict by the card's threshold, reasons, a map of where to look, comparison with other views."""
+"""Judges cutouts: verdict by the model card's threshold, reasons, a map of where to look, views compared."""
 
 import math
 from collections import Counter, defaultdict

@@ -1,4 +1,4 @@
-"""`garmentcut cut --watch`: cuts photos as they come into folders and are whole, until it is stopped."""
+"""`garmentcut cut --watch`: cuts photos as they arrive in folders, once they are complete, until it is stopped."""
 
 import logging
 import os

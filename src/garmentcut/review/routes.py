@@ -1,8 +1,8 @@
-"""What the server answers: HTML pages with their first data in them, JSON below /api, pictures below /media, files.
+"""What the server answers: HTML pages with their initial data, JSON below /api, pictures below /media, files.
 
 Scripts, styles and icons are held in memory, at addresses that change with their content, so that browsers keep them:
-a page asks for some twenty of them at once, and to read each file and ask whether it has changed took longer than all
-the rest of opening a photo.
+a page asks for some twenty of them at once, and reading each file and checking for changes took longer than everything
+else in opening a photo.
 """
 
 import base64

@@ -1,8 +1,8 @@
-"""`garmentcut train` for three stages: trains fold networks first, for honest maps, then those of the model file.
+"""`garmentcut train`: one network, or three stages, whose fold networks are trained first, then the model file's own.
 
-If refine learned from maps of photos that the segment stage was trained on, it would trust maps too much: on new
-photos they are worse. So each training photo's maps come from locate and segment networks that have seen neither
-it nor another photo of its group. These fold networks start where nothing has seen the photos they judge. Each
+If refine learned from maps of photos that the segment stage was trained on, it would trust maps too much, which
+are worse on new photos. So each training photo's maps come from locate and segment networks that have seen neither
+it nor another photo of its group. They start from weights that have not seen these photos either. Each
 fold has a refine network, too, so that scores and doubt of held-out photos are those of new ones in all stages.
 """
 
