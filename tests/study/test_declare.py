@@ -1,3 +1,4 @@
+import math
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -264,7 +265,17 @@ def test_what_optuna_draws_from():
 
 
 @pytest.mark.parametrize(
-    "value", [3, [], {"low": 1}, {"low": 2, "high": 1}, {"low": 0, "high": 1, "log": True}, {"low": "a", "high": "b"}]
+    "value",
+    [
+        3,
+        [],
+        {"low": 1},
+        {"low": 2, "high": 1},
+        {"low": math.nan, "high": 1.0},
+        {"low": 0, "high": 1, "log": True},
+        {"low": 1, "high": 2, "log": 1},
+        {"low": "a", "high": "b"},
+    ],
 )
 def test_what_cannot_be_tuned(value):
     with pytest.raises(StudyError):

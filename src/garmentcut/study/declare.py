@@ -310,7 +310,7 @@ def distribution_of(value: Any) -> BaseDistribution:
         )
     kinds = {type(value["low"]), type(value["high"])}
     try:
-        if not kinds <= {int, float} or value["low"] >= value["high"] or value.get("log", False) not in (True, False):
+        if not kinds <= {int, float} or not value["low"] < value["high"] or type(value.get("log", False)) is not bool:
             raise ValueError
         return (IntDistribution if kinds == {int} else FloatDistribution)(**value)
     except ValueError:
