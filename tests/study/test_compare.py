@@ -94,6 +94,23 @@ def test_a_missing_run_leaves_no_verdict(make_study, results_of):
     assert one.mean == pytest.approx(0.9)
 
 
+def test_a_photo_that_one_training_could_not_measure_is_not_compared(make_study, results_of):
+    study = make_study(THREE)
+    results = results_of(study, lambda key, _: 0.9 + 0.01 * (key.variant.name == "two"))
+    run, lost = results.runs[1], results.runs[1].scores[0].name
+    assert (run.key.variant.name, run.outcome) == ("two", "done")
+    scores = (replace(run.scores[0], measures=None, status="failed"), *run.scores[1:])
+    results = replace(results, runs=(results.runs[0], replace(run, scores=scores), *results.runs[2:]))
+    tables = [results.table(one, DICE) for one in study.variants[:2]]
+    blocks = results.blocks([own - other for other, own in zip(*tables, strict=True)])
+    first, second = (study.splits[fold].validation for fold in (0, 1))
+    expected = [[pair.group for pair in first if pair.name != lost], [pair.group for pair in second]]
+    assert [list(block.garments) for block in blocks] == expected
+    paired = results.rows[1].paired
+    assert (paired.better, paired.worse, paired.same) == (5, 0, 0)
+    assert paired.dice.value == pytest.approx(0.01)
+
+
 def test_nothing_in_common(make_study, results_of):
     study = make_study(THREE)
     rows = results_of(study, lambda key, _: None if key.variant.name != "two" else 0.9).rows
