@@ -222,9 +222,9 @@ def _take_again(session: Session, photo: PhotoRow, row: Row) -> None:
 
 def item_of(photo: PhotoRow, folder: Path) -> Item:
     """A photo's item; docs/review-api.md lists its fields."""
-    row, is_cut = row_of(photo), photo.state != "failed"
-    height, width = row.size_hw or (None, None)
-    keys, media, heat = content_keys(photo), f"/media/{photo.id}", heat_path(folder, row.place)
+    subject, is_cut = subject_of_photo(photo), photo.state != "failed"
+    row, keys, media = subject.row, content_keys(subject), f"/media/{photo.id}"
+    (height, width), heat = row.size_hw or (None, None), heat_path(folder, row.place)
     heat_time = heat.stat().st_mtime_ns if is_cut and heat.is_file() else None
     return {
         **{name: getattr(photo, name) for name in _SHOWN},
@@ -269,11 +269,11 @@ def last_action(session: Session, photo: PhotoRow) -> str:
     return f"{_WORDS.get(action.kind, 'Changed')} by {action.who or 'somebody'} at {time}"
 
 
-def content_keys(photo: PhotoRow) -> dict[str, str]:
+def content_keys(subject: ReviewPhoto) -> dict[str, str]:
     """Hashes of what each of a photo's pictures depends on: `?v=` of its address."""
-    row = row_of(photo)
+    row = subject.row
     prediction = fingerprint(row.input_sha256, row.model, row.seconds)
-    alpha = photo.alpha_sha256[:16] or prediction
+    alpha = subject.alpha_sha256[:16] or prediction
     return {
         "photo": row.input_sha256[:16] or fingerprint(row.input),
         "predicted": prediction,

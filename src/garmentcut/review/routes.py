@@ -166,11 +166,11 @@ def send_thumbnail(
     request: Request, service: Serving, photo_id: PhotoId, v: Content = "", of: Literal["cutout", "photo"] = "cutout"
 ) -> Response:
     """The cutout on gray, or the photo; at most 320 pixels high."""
-    photo = service.store.find(photo_id)
-    key = content_keys(photo)["thumbnail"]
+    subject = subject_of_photo(service.store.find(photo_id))
+    key = content_keys(subject)["thumbnail"]
 
     def make() -> bytes:
-        return service.media.thumbnail(subject_of_photo(photo), key, of_photo=of == "photo")
+        return service.media.thumbnail(subject, key, of_photo=of == "photo")
 
     return _picture(request, key + of, make, is_asked_for=v == key, kind="image/jpeg")
 
@@ -213,8 +213,8 @@ def _full_size(
     *,
     kind: str = "image/png",
 ) -> Response:
-    photo = service.store.find(photo_id)
-    subject, key = subject_of_photo(photo), content_keys(photo)[what]
+    subject = subject_of_photo(service.store.find(photo_id))
+    key = content_keys(subject)[what]
     make = partial(service.media.full_size, subject, what, key)
     return _picture(request, key, make, is_asked_for=version == key, kind=kind)
 

@@ -1,4 +1,4 @@
-"""One batch open in `garmentcut review`: owns its database, files and model, and answers the routes' requests."""
+"""One batch open in `garmentcut review`: owns its database, store, files and model."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""Stores what people decide, for the review's routes: versioned and logged; the batch's output files follow."""
+"""Answers the review's routes from a batch, and stores what people decide, versioned and logged; its files follow."""
 
 import hashlib
 import threading
