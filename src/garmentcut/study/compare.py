@@ -208,7 +208,7 @@ def _read(study: Study, key: RunKey, outcome: str, reason: str) -> RunResult:
     folder, scores, facts = study.run_folder(key), list[PhotoScore](), dict[str, Any]()
     curve: tuple[tuple[int, float], ...] = ()
     try:
-        scores = read_scores(folder) if outcome == "done" else scores
+        scores = read_scores(folder) if outcome == "done" else []
     except EvaluationError:
         outcome, reason = "not run", f"{folder} holds no scores that can be read"
     with suppress(TrainingError, OSError, KeyError):

@@ -220,8 +220,8 @@ class Variant:
         return folder_name(self.name)
 
     @property
-    def registry(self) -> str:
-        """The name of the registry of its attempts."""
+    def registry_name(self) -> str:
+        """Name of the registry of its attempts."""
         return f"tune {self.folder}"
 
     @cached_property

@@ -355,10 +355,10 @@ def take_attempt(registry: Registry, variant: Variant) -> tuple[Setting, JobClai
     seed = variant.file.tune.seeds[0]
     for key, listed in variant.attempts.items():
         if listed is not None:
-            claim = registry.take(variant.registry, key)
+            claim = registry.take(variant.registry_name, key)
         else:
             steps = round(_UNPRUNED_SHARE * variant.recipe(seed, tuning=True).training.steps)
-            claim = registry.take(variant.registry, key, tuned=variant.table.tuned, unpruned_steps=steps)
+            claim = registry.take(variant.registry_name, key, tuned=variant.table.tuned, unpruned_steps=steps)
         if claim:
             return drawn(claim.trial.params) if listed is None else listed, claim
     return None
@@ -386,7 +386,7 @@ def _choice_of(variant: Variant, registry: Registry, path: Path) -> Chosen | Non
     asked = json.loads(json.dumps({"knobs": variant.table.tune.by_key, "range_test": variant.table.range_test}))
     if path.exists():
         return _read_choice(variant, path, asked)
-    attempts = list(registry.attempts(variant.registry).values())
+    attempts = list(registry.attempts(variant.registry_name).values())
     outcomes = list(map(outcome_of, attempts))
     if len(attempts) < len(variant.attempts) or not set(outcomes) <= {"done", "pruned", "failed"}:
         return None

@@ -183,7 +183,7 @@ class StudySession:
                     raise Interrupted(event.reason)
 
     def _others_at_work(self) -> bool:
-        names = [RUNS, *(variant.registry for variant in self.study.variants if variant.table.is_tuned)]
+        names = [RUNS, *(variant.registry_name for variant in self.study.variants if variant.table.is_tuned)]
         ours = {key.path for key in self.study.keys}
         return any(
             outcome_of(trial) == "running" and (name != RUNS or key in ours) and self.registry.is_held(name, key)
