@@ -123,8 +123,7 @@ class Worker:
             rows = run.journal.rows
             known = ((str(path), job.earlier) for path, job in fetched.items() if job.earlier)
             rows.update({path: replace(row, input=path) for path, row in known})
-            for _ in run.cut(plan):
-                pass
+            list(run.cut(plan))
             for path, job in jobs.items():  # a row may have changed when the garment's other views were seen
                 made.append(_with_files(job, rows[str(path)], out_dir) if path in fetched else job)
         return made
@@ -151,8 +150,7 @@ class Worker:
             for name, content in job.files.items():
                 self._target.put(name, content)
         except OSError as error:
-            reason = f"cannot be written: {error.strerror or error}"
-            return failed_row(job.row, OutputError(reason, code="not_written"))
+            return failed_row(job.row, OutputError(f"cannot be written: {error.strerror or error}", code="not_written"))
         return job.row
 
 
