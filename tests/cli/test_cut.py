@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import urllib.request
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -434,6 +435,23 @@ def test_ray_may_stand_alone(monkeypatch, tmp_path, args, address):
     else:
         assert result.exit_code == 0
         assert asked == [(["photos"], "out", address)]
+
+
+def test_what_ray_prints_does_not_get_into_the_json(monkeypatch, tmp_path):
+    pytest.importorskip("ray")
+    from garmentcut.cluster import run
+
+    @contextmanager
+    def connected(*_args):
+        sys.stdout.write("a worker died")
+        yield run.Workers(1, 1, on_gpu=False, batch=1)
+
+    monkeypatch.setattr(run, "connected", connected)
+    monkeypatch.setattr(run, "run_batches", lambda *_args: iter(()))
+    (tmp_path / "a.png").write_bytes(b"no photo")
+    result = run_cluster(tmp_path, "--out", tmp_path / "out", "--ray", "--json")
+    assert json.loads(result.stdout)["failures"][0]["code"] == "worker_killed"
+    assert "a worker died" in result.stderr
 
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch, tmp_path):

@@ -93,7 +93,7 @@ def test_a_cluster_without_room_and_one_that_is_not_there():
         pass
 
 
-def test_a_worker_that_dies_comes_back_and_one_that_cannot_begin_ends_the_run(monkeypatch):
+def test_a_worker_that_dies_comes_back_and_one_that_cannot_begin_ends_the_run(monkeypatch, capfd):
     monkeypatch.setattr("garmentcut.cluster.run.Worker", Mortal)
     monkeypatch.setattr("garmentcut.cluster.run._TRIES", 1)
     groups = [(Job(Row(str(number))),) for number in range(9)]
@@ -104,6 +104,7 @@ def test_a_worker_that_dies_comes_back_and_one_that_cannot_begin_ends_the_run(mo
         assert {row.input for row in rows} <= set("45678")  # the others are given to the worker with their murderer
         rows = list(run_batches(groups, None, assignment, replace(workers, batch=1)))
         assert sorted(row.input for row in rows) == ["0", *"2345678"]
+        assert "constructor arguments" not in capfd.readouterr().err  # which Ray warns that a restart needs
         with pytest.raises(RunError, match="no model; run again to go on"):
             list(run_batches(groups, b"", assignment, workers))
 

@@ -89,6 +89,26 @@ def test_other_options_are_other_results(cut_here, places):
     assert sum(row.ok for row in rows.values()) == 5
 
 
+def test_a_file_that_is_not_ours_is_kept_beside_one_that_is_gone_and_among_those_of_several_garments(
+    new_run, draw, red_model, tmp_path
+):
+    photo = draw(tmp_path / "photos/a.png")
+    pixels = np.asarray(Image.open(photo))
+    Image.fromarray(np.hstack([pixels] * 3)).save(photo)
+    out, settings = tmp_path / "out", {"output.each": True, "output.formats": ("png", "mask")}
+    with new_run(out, settings=settings) as run:
+        plan = run.plan([str(photo.parent)])
+        (row,) = run.cut(plan, WORKERS)
+        assert [*row.outputs] == ["a-1.png", "a-1_mask.png", "a-2.png", "a-2_mask.png", "a-3.png", "a-3_mask.png"]
+        worker = Worker(red_model.read_bytes(), run.assignment)
+        assert worker.cut(plan.groups[0])[0].ok  # a second try of the same work finds its own files
+        (out / "a-1.png").unlink()
+        (out / "a-3.png").write_bytes(b"a retoucher's")
+        (again,) = worker.cut(plan.groups[0])
+    assert again.code == "output_exists"
+    assert (out / "a-3.png").read_bytes() == b"a retoucher's"
+
+
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_a_file_that_is_not_ours_is_replaced_only_if_asked_for(cut_here, places, overwrite):
     target = open_storage(places[1])

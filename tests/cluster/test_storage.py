@@ -47,7 +47,13 @@ def test_an_object_knows_its_etag_and_its_own_url(bucket):
     assert abs(photo.input_mtime_ns / 1e9 - datetime.now(UTC).timestamp()) < 3600
     assert Storage(f"{bucket}/b.png").listed() == {}
     assert read_photo(photo, ReadConfig()) == b"content"
-    for changes, code in (({"input": f"{bucket}/gone.png"}, "missing"), ({"input_bytes": 10**12}, "too_large")):
+    assert read_photo(replace(photo, input_bytes=0), ReadConfig()) == b"content"  # a store that does not say its size
+    open_storage(bucket).put("empty.png", b"")
+    for changes, code in (
+        ({"input": f"{bucket}/empty.png"}, "empty"),
+        ({"input": f"{bucket}/gone.png"}, "missing"),
+        ({"input_bytes": 10**12}, "too_large"),
+    ):
         with pytest.raises(PhotoError) as caught:
             read_photo(replace(photo, **changes), ReadConfig())
         assert caught.value.code == code
@@ -185,6 +191,13 @@ def test_names_that_are_no_paths_are_rows_with_a_reason(bucket, target):
         assert [photo.code for photo in photos] == ["bad_name", ""]
         assert [photo.input for photo in photos] == [f"{bucket}/in/a//b.jpg", f"{bucket}/in/a/b.jpg"]
         assert photos[1].place == ("a/b" if place == "in" else "b")
+
+
+def test_names_that_paths_would_make_one_are_passed_over(target):
+    fill("memory://dots/in", "a/./b.jpg", "a/b.jpg")
+    skipped = []
+    assert places(list_photos(["memory://dots/in"], target, skipped=skipped)) == ["a/b"]
+    assert [(one.path, one.code) for one in skipped] == [("memory://dots/in/a/./b.jpg", "hidden")]
 
 
 def test_a_file_name_that_is_no_unicode(photos, target):

@@ -207,6 +207,9 @@ def test_a_word_longer_than_a_line_is_broken():
     assert "".join(lines) == "x" * 100
     assert all(width_of(line, 13) <= 100 for line in lines)
     assert wrap_lines("", 100, 13, max_lines=2) == []
+    (line,) = wrap_lines("/photos/2026/winter/a_Front.jpg: cannot be read", 100, 13, max_lines=1)
+    assert line.startswith("/photos/2026")
+    assert line.endswith("…")
 
 
 TEAL = (10, 120, 130)

@@ -9,7 +9,7 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -287,7 +287,7 @@ def _cut_on_cluster(photos: list[str], out: str, order: _Order, *, address: str)
     run = ClusterCutter(_folder_cutter(order, Path(), order.config.runtime), out)
     summary = Summary(run.target.url, run.results, NotLookedAt())
     try:
-        with _observed(order) as monitor, run, ExitStack() as cluster:
+        with _observed(order) as monitor, redirect_stdout(sys.stderr), run, ExitStack() as cluster:  # Ray prints there
             plan = run.plan(photos)
             monitor.problem("start")
             summary.count_done(plan.done)

@@ -140,7 +140,7 @@ class ClusterCutter:
             self._ledger.join(self._lease.number)
         return plan
 
-    def cut(self, plan: ClusterPlan, workers: "Workers | None") -> Iterator[Row]:
+    def cut(self, plan: ClusterPlan, workers: Workers | None) -> Iterator[Row]:
         """Cut what the plan holds; yields each photo's row once its files and the row are written.
 
         Args:
@@ -154,8 +154,7 @@ class ClusterCutter:
         if self.target.folder is not None:
             record_order(self.target.folder, self._folder.options, order)
         model = Path(order.model).read_bytes() if order.model else None
-        left = {job.row.input: job for group in plan.groups for job in group}
-        groups = list(plan.groups)
+        left, groups = {job.row.input: job for group in plan.groups for job in group}, list(plan.groups)
         for team in (workers, replace(workers, batch=1)) if workers else ():
             for row in run_batches(groups, model, self.assignment, team) if groups else ():
                 self._lease.check()
@@ -236,9 +235,8 @@ def _is_same(row: Row, photo: Row) -> bool:
     """True if a photo, as it is listed, is still the one that a row describes."""
     if photo.input_etag and row.input_etag:
         return (photo.input_bytes, photo.input_etag) == (row.input_bytes, row.input_etag)
-    if (photo.input_bytes, photo.input_mtime_ns) == (row.input_bytes, row.input_mtime_ns):
-        return True
-    return not is_url(photo.input) and is_unchanged(row, Path(photo.input))
+    is_same = (photo.input_bytes, photo.input_mtime_ns) == (row.input_bytes, row.input_mtime_ns)
+    return is_same or (not is_url(photo.input) and is_unchanged(row, Path(photo.input)))
 
 
 def batches_of(groups: Iterable[Group], num_photos: int) -> Iterator[Group]:
@@ -334,7 +332,7 @@ def run_batches(
         future = worker.cut.remote(batch).future()
         future.add_done_callback(lambda future: finished.put((worker, batch, future)))
 
-    content, num_under_way, num_failed = ray.put(model), 0, 0
+    content, num_under_way, num_failed = model and ray.put(model), 0, 0  # a None in its store makes Ray warn
     for _ in range(num_workers):
         begin(kind.remote(content, assignment, num_cutting), ())  # nothing, which is done once the worker is there
     while batches or num_under_way:

@@ -225,9 +225,8 @@ def _remote_photos(inputs: Sequence[str], target: Storage, skipped: list[Skipped
             raise SourceError(f"{given}: no such file or folder, or nothing in it")
         targets, own_name = _targets_among(listed, storage, target), PurePosixPath(storage.url).name
         for name, info in listed.items():
-            parts = PurePosixPath(name).parts
             suffix = PurePosixPath(name).suffix.lower()
-            codes = [*map(skip_code, parts), "" if not name or suffix in PHOTO_SUFFIXES else "suffix"]
+            codes = [*map(skip_code, name.split("/")), "" if not name or suffix in PHOTO_SUFFIXES else "suffix"]
             if name.startswith(targets):
                 continue
             if code := next(filter(None, codes), ""):
@@ -263,11 +262,13 @@ def read_photo(photo: Row, limits: ReadConfig) -> bytes:
     """
     if not is_url(photo.input):
         return read_photo_bytes(Path(photo.input), limits)
-    check_size(photo.input_bytes, limits)
+    check_size(photo.input_bytes or 1, limits)  # 0: it is empty, or the store does not say
     try:
-        return open_storage(photo.input).read("")
+        content = open_storage(photo.input).read("")
     except FileNotFoundError as error:
         raise PhotoError("no such file; it is gone since it was listed", code="missing") from error
+    check_size(len(content), limits)
+    return content
 
 
 def _targets_among(listed: Iterable[str], storage: Storage, target: Storage) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ import threading
 import weakref
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
@@ -120,11 +121,9 @@ class Worker:
             self._cutter, out_dir, config=assignment.config, specification=assignment.specification
         ) as run:
             rows = run.journal.rows
-            rows.update(
-                {str(path): replace(job.earlier, input=str(path)) for path, job in fetched.items() if job.earlier}
-            )
-            for _ in run.cut(plan):
-                pass
+            known = ((str(path), job.earlier) for path, job in fetched.items() if job.earlier)
+            rows.update({path: replace(row, input=path) for path, row in known})
+            list(run.cut(plan))
             for path, job in jobs.items():  # a row may have changed when the garment's other views were seen
                 made.append(_with_files(job, rows[str(path)], out_dir) if path in fetched else job)
         return made
@@ -133,12 +132,14 @@ class Worker:
         """The same, or failed: a file that garmentcut did not write stands where one of its own should go."""
         ours = job.earlier.written if job.earlier else {}
         try:
-            for name in () if self._assignment.overwrite else (name for name in job.files if name in job.taken):
-                if hashlib.sha256(self._target.read(name)).hexdigest() not in ours.get(name, ()):
-                    where = f"{self._target.url_of(name)} is there already and not as garmentcut wrote it"
-                    raise OutputError(f"{where}; move it or use --overwrite", code="output_exists")
-        except FileNotFoundError:  # removed since it was listed
-            return job
+            # Those of several garments on one photo are known only now, and may stand there from an earlier try.
+            names = (name for name in job.row.outputs if name in job.taken or name not in job.outputs)
+            for name in () if self._assignment.overwrite else names:
+                with suppress(FileNotFoundError):  # or removed since it was listed
+                    found = hashlib.sha256(self._target.read(name)).hexdigest()
+                    if found not in (*ours.get(name, ()), *job.row.written[name]):
+                        where = f"{self._target.url_of(name)} is there already and not as garmentcut wrote it"
+                        raise OutputError(f"{where}; move it or use --overwrite", code="output_exists")
         except (OutputError, OSError) as error:
             row = failed_row(replace(job.row, written=dict(ours)), error, os_error="not_written")
             return replace(job, row=row, files={})
@@ -149,18 +150,16 @@ class Worker:
             for name, content in job.files.items():
                 self._target.put(name, content)
         except OSError as error:
-            reason = f"cannot be written: {error.strerror or error}"
-            return failed_row(job.row, OutputError(reason, code="not_written"))
+            return failed_row(job.row, OutputError(f"cannot be written: {error.strerror or error}", code="not_written"))
         return job.row
 
 
 def _with_files(job: Job, row: Row, out_dir: Path) -> Job:
     """The job with the folder run's files, and its row with the photo's real place."""
-    files = {name: (out_dir / name).read_bytes() for name in row.outputs}
+    known, files = job.row, {name: (out_dir / name).read_bytes() for name in row.outputs}
     heat = heat_path(out_dir, row.place)
     if files and heat.exists():  # beside the batch's other notes: no output
         files[heat.relative_to(out_dir).as_posix()] = heat.read_bytes()
-    known = job.row
     row = replace(row, input=known.input, input_mtime_ns=known.input_mtime_ns, input_etag=known.input_etag)
     return replace(job, row=row, files=files)
 
