@@ -207,6 +207,9 @@ def test_a_word_longer_than_a_line_is_broken():
     assert "".join(lines) == "x" * 100
     assert all(width_of(line, 13) <= 100 for line in lines)
     assert wrap_lines("", 100, 13, max_lines=2) == []
+    short = wrap_lines("x" * 100, 100, 13, max_lines=2)
+    assert short == [lines[0], f"{lines[0][:-1]}…"]
+    assert wrap_lines("words", 100, 13, max_lines=0) == []
 
 
 TEAL = (10, 120, 130)

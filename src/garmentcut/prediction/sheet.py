@@ -377,8 +377,10 @@ def wrap_lines(text: str, width_px: int, size_px: int, *, max_lines: int) -> lis
     """Lines of at most `width_px`, broken between words where possible; the last one ends in `…` if there is more."""
     most = 4 * width_px // size_px + 1  # letters in a line: none is narrower than a quarter of the font's size
     text = " ".join(legible(text).split())[: max_lines * most + 1]
-    for num_letters in range(most, 0, -1):
-        lines = textwrap.wrap(text, num_letters, max_lines=max_lines, placeholder="…", break_on_hyphens=False)
+    for num_letters in range(most if max_lines > 0 else 0, 0, -1):
+        lines = textwrap.wrap(text, num_letters, break_on_hyphens=False)
+        if len(lines) > max_lines:
+            lines[max_lines - 1 :] = [f"{lines[max_lines - 1][: num_letters - 1]}…"]
         if all(width_of(line, size_px) <= width_px for line in lines):
             return lines
     return []
