@@ -6,8 +6,8 @@
 
 Trains the first fold's segment network of RUN on, for 300 (or STEPS) steps, once with 20 (or NUM) composites of the
 fold's photos and as many drawn ones, and once without. OUT/with and OUT/without become runs of this one fold, and both
-cut 60 other photos from elsewhere, of garments that the fold has not seen; what is printed at last is their Dice
-(`alpha >= 128`) and surface Dice at 2 px, and with less without: paired, with the 95 % interval of a bootstrap.
+cut 60 other photos from elsewhere, of garments that the fold has not seen. Prints Dice (`alpha >= 128`) and surface
+Dice at 2 px of both, and the mean over the photos of "with" minus "without", with its 95 % interval (bootstrap).
 """
 
 import shutil
@@ -68,5 +68,6 @@ def compare_elsewhere(manifest: Manifest, out: Path, num: int = 60) -> None:
 
 if __name__ == "__main__":
     dataset, run, target = read_manifest(Path(sys.argv[1])), Path(sys.argv[2]), Path(sys.argv[3])
-    train(dataset, run, target, int([*sys.argv, "20"][4]), int([*sys.argv, "20", "300"][5]))
+    num_extra, num_steps = [*map(int, sys.argv[4:]), *(20, 300)[len(sys.argv) - 4 :]]
+    train(dataset, run, target, num_extra, num_steps)
     compare_elsewhere(dataset, target)

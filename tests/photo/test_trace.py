@@ -233,6 +233,12 @@ def test_tiny_lines_keep_two_curves():
     assert len(curves) == 2
 
 
+def test_points_in_the_same_place_are_joined():
+    here = np.full(2, 3 + 4j)  # a corner, moved, may lie on its neighbour
+    (curve,), _ = fit(here, (0, 1), limits=(0.1, 0.1))
+    np.testing.assert_array_equal(curve, np.full(4, 3 + 4j))
+
+
 def test_noise_ends():
     line = ring(40) + np.random.default_rng(0).normal(0, 2, (240, 2)) @ (1, 1j)
     (curves,) = fit_lines([line], (0.01, 0.01))

@@ -210,6 +210,9 @@ def test_a_word_longer_than_a_line_is_broken():
     (line,) = wrap_lines("/photos/2026/winter/a_Front.jpg: cannot be read", 100, 13, max_lines=1)
     assert line.startswith("/photos/2026")
     assert line.endswith("…")
+    short = wrap_lines("x" * 100, 100, 13, max_lines=2)
+    assert short == [lines[0], f"{lines[0][:-1]}…"]
+    assert wrap_lines("words", 100, 13, max_lines=0) == []
 
 
 TEAL = (10, 120, 130)

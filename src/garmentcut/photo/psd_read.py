@@ -153,11 +153,12 @@ class Document:
         """A plane of the merged picture, as `layer_plane`.
 
         Raises:
-            PhotoError: damaged or cut off.
+            PhotoError: damaged, cut off, or far more than the file can hold.
         """
         (height, width), (compression, packed) = self.size_hw, self.merged
         planes = slice(number * height, (number + 1) * height)
-        if compression in (_ZIP, _ZIP_PREDICTED):
+        if compression in (_ZIP, _ZIP_PREDICTED):  # one stream of all planes, unpacked again for each
+            self.spend(self.num_channels * height * _row_bytes(width, self.depth))
             return _unpack(compression, packed, (self.num_channels * height, width), self.depth)[planes]
         if compression == _RLE:  # the lengths of all planes' rows stand in front
             lengths = np.frombuffer(packed, ">u2", count=self.num_channels * height)
@@ -230,9 +231,7 @@ def read_document(data: bytes, limits: ReadConfig) -> Document:
     _refuse_missing_pixels(merged, num_channels * size_hw[0], _row_bytes(size_hw[1], depth))
     resources, layers = tuple(split_resources(data[start + 4 : end])), _tree_of(info)
     room = _SPARE_BYTES + _GAIN * len(data)
-    return Document(
-        size_hw, mode, num_channels, layers, resources, merged, has_merged_alpha, depth, limits, bytes_left=room
-    )
+    return Document(size_hw, mode, num_channels, layers, resources, merged, has_merged_alpha, depth, limits, room)
 
 
 def _read_header(data: bytes, limits: ReadConfig) -> tuple[int, int, tuple[int, int], int]:

@@ -221,7 +221,7 @@ def fit_curves(
     steps = np.abs(np.diff(near, prepend=0))
     steps[starts] = 0
     length = np.cumsum(steps)
-    place = (length - length[starts][row]) / sums(steps)[row]  # of each point on its curve, 0 to 1
+    place = (length - length[starts][row]) / np.maximum(sums(steps), _LEAST_STEP_PX)[row]  # on its curve, 0 to 1
     for _ in range(_ROUNDS):
         left = 1 - place
         weights = np.stack([left**3, 3 * place * left**2, 3 * place**2 * left, place**3])

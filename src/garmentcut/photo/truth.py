@@ -254,9 +254,8 @@ def _of_layers(document: Document, drawn: LayerAlpha, hints: tuple[str, ...]) ->
 
 def _saved_channels(document: Document) -> list[AlphaSource]:
     """The first saved channel that is not the same everywhere, else the first."""
-    first = document.num_colors + document.has_merged_alpha
-    numbers = range(first, document.num_channels)
-    plain = []
+    numbers = range(document.num_colors + document.has_merged_alpha, document.num_channels)
+    plain = list[AlphaSource]()
     for number in numbers:
         plane = document.merged_plane(number)
         label = f"the saved channel {_channel_name(document, number - document.num_colors)!r}"
@@ -264,8 +263,8 @@ def _saved_channels(document: Document) -> list[AlphaSource]:
         found = AlphaSource("saved channel", to_alpha(plane), lambda: _merged_rgb(document), label, notes)
         if plane.min() < plane.max():
             return [found]
-        plain.append(found)
-    return plain[:1]
+        plain = plain or [found]  # no more, for each holds a plane
+    return plain
 
 
 def _channel_name(document: Document, place: int) -> str:

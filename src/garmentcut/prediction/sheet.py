@@ -377,7 +377,7 @@ def wrap_lines(text: str, width_px: int, size_px: int, *, max_lines: int) -> lis
     """Lines of at most `width_px`, broken between words where possible; the last one ends in `…` if there is more."""
     most = 4 * width_px // size_px + 1  # letters in a line: none is narrower than a quarter of the font's size
     text = " ".join(legible(text).split())[: max_lines * most + 1]
-    for num_letters in range(most, 0, -1):
+    for num_letters in range(most if max_lines > 0 else 0, 0, -1):
         lines = textwrap.wrap(text, num_letters, break_on_hyphens=False)
         if len(lines) > max_lines:  # textwrap's own limit would drop a whole word, perhaps the only one
             lines[max_lines - 1 :] = [f"{lines[max_lines - 1][: num_letters - 1]}…"]
