@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
 SCRIPT = ROOT / "scripts/count_files.py"
 MOST = {
-    "lines of Python": 36_992,
+    "lines of Python": 36_990,
     "Python files": 130,
     "lines of JavaScript": 4_061,
     "JavaScript files": 20,
