@@ -1,5 +1,6 @@
 """Synthetic photos whose true alpha and colours are known; a stand-in model that finds red cloth, and its dataset."""
 
+import gc
 import hashlib
 import itertools
 import json
@@ -12,6 +13,9 @@ import textwrap
 from dataclasses import replace
 from typing import NamedTuple
 
+# Before the first library reads it: for networks so small a second thread is only waited for.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import numpy as np
 import pytest
 
@@ -20,6 +24,17 @@ from garmentcut.model.card import ModelCard, with_card
 from garmentcut.photo.files import write_atomic
 from garmentcut.photo.photo import Cutout
 from garmentcut.photo.write import png_bytes
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Garbage is looked for in what the tests make, not in all that is imported: torch alone is a million objects."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 class Studio(NamedTuple):

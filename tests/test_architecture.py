@@ -24,10 +24,17 @@ MOST = {
 BANNED = re.compile(r"(^|_)(utils?|helpers?|common|misc|core|manager|handler)(_|$)|data2")
 
 
-def functions_of(path):
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            yield node
+@pytest.fixture(scope="module")
+def nodes():
+    """Of each source file, all nodes of its syntax tree."""
+    return {path: list(ast.walk(ast.parse(path.read_text()))) for path in SOURCES}
+
+
+@pytest.fixture(scope="module")
+def functions(nodes):
+    """Each source file's functions: its path, and their definition."""
+    kinds = ast.FunctionDef | ast.AsyncFunctionDef
+    return [(path, node) for path, found in nodes.items() for node in found if isinstance(node, kinds)]
 
 
 @pytest.fixture(scope="module")
@@ -58,22 +65,21 @@ def test_one_cut_does_not_enter_more_files_than_before(counting):
     assert len(entered) <= MOST["files entered by one cut"], entered
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT / "src")))
-def test_functions_stay_short(path):
-    for function in functions_of(path):  # a command's options are its signature
-        assert function.end_lineno - function.body[0].lineno < 60, f"{path.name}: {function.name}"
+def test_functions_stay_short(functions):
+    for path, function in functions:  # a command's options are its signature
+        assert function.end_lineno - function.body[0].lineno < 60, f"{path}: {function.name}"
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT / "src")))
-def test_names_say_what_is_inside(path):
-    names = [path.stem, *(function.name for function in functions_of(path))]
-    assert not [name for name in names if BANNED.search(name) or name.startswith("do_")]
+def test_names_say_what_is_inside(functions):
+    names = [(path, path.stem) for path in SOURCES] + [(path, function.name) for path, function in functions]
+    assert not [(path, name) for path, name in names if BANNED.search(name) or name.startswith("do_")]
 
 
-@pytest.mark.parametrize("path", [path for path in SOURCES if path.parent.name != "cli"], ids=lambda path: path.stem)
-def test_only_the_command_line_prints_or_exits(path):
-    calls = {ast.unparse(node.func) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)}
-    assert not calls & {"print", "exit", "quit", "sys.exit", "os._exit", "typer.echo"}
+def test_only_the_command_line_prints_or_exits(nodes):
+    banned = {"print", "exit", "quit", "sys.exit", "os._exit", "typer.echo"}
+    for path, found in nodes.items():
+        calls = {ast.unparse(node.func) for node in found if isinstance(node, ast.Call)}
+        assert path.parent.name == "cli" or not calls & banned, path
 
 
 def test_tests_mirror_the_source():

@@ -3,11 +3,11 @@
 import re
 import shutil
 import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from typer.main import get_command
 
 import garmentcut
@@ -73,13 +73,13 @@ def test_each_alert_is_given_when_it_should_and_not_else():
     ],
 )
 def test_files_for_other_programs_are_of_their_schema(path, schema, word, tmp_path):
-    pytest.importorskip("check_jsonschema", reason="check-jsonschema is not installed")
-    command = [sys.executable, "-m", "check_jsonschema", "--default-filetype", "yaml", "--builtin-schema", schema]
+    check = pytest.importorskip("check_jsonschema", reason="check-jsonschema is not installed").main
+    options = ["--default-filetype", "yaml", "--builtin-schema", schema]
     text = (ROOT / path).read_text()
     for name, content, code in (("good", text, 0), ("mistyped", text.replace(word, f"{word}s"), 1)):
         (tmp_path / f"{name}.yaml").write_text(content)
-        done = subprocess.run([*command, str(tmp_path / f"{name}.yaml")], capture_output=True, text=True)
-        assert done.returncode == code, done.stdout + done.stderr
+        done = CliRunner().invoke(check, [*options, str(tmp_path / f"{name}.yaml")])
+        assert done.exit_code == code, done.output
 
 
 def test_the_citation_is_of_this_version():

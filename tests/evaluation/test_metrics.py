@@ -5,7 +5,6 @@ from dataclasses import asdict, fields
 import numpy as np
 import pytest
 import torch
-from monai.metrics import DiceMetric, HausdorffDistanceMetric, SurfaceDiceMetric, SurfaceDistanceMetric
 from scipy.ndimage import distance_transform_edt, gaussian_filter, label
 from torchmetrics.functional.classification import binary_accuracy, binary_jaccard_index
 from torchmetrics.functional.segmentation import dice_score
@@ -114,10 +113,18 @@ def test_iou_says_the_same_as_dice(mask_pairs):
         assert iou(prediction, target) == pytest.approx(found / (2 - found), abs=1e-12)
 
 
-def test_monai_and_torchmetrics_agree(mask_pairs):
+@pytest.fixture(scope="module")
+def monai():
+    """MONAI's metrics, which take seconds to load: not in every worker."""
+    from monai import metrics
+
+    return metrics
+
+
+def test_monai_and_torchmetrics_agree(mask_pairs, monai):
     for prediction, target in mask_pairs:
         ours, theirs = (torch.from_numpy(mask.copy())[None, None] for mask in (prediction, target))
-        assert dice(prediction, target) == pytest.approx(DiceMetric()(ours, theirs).item(), abs=1e-6)
+        assert dice(prediction, target) == pytest.approx(monai.DiceMetric()(ours, theirs).item(), abs=1e-6)
         assert dice(prediction, target) == pytest.approx(dice_score(ours, theirs, num_classes=1).item(), abs=1e-6)
         assert iou(prediction, target) == pytest.approx(binary_jaccard_index(ours, theirs).item(), abs=1e-6)
         assert pixel_accuracy(prediction, target) == pytest.approx(binary_accuracy(ours, theirs).item(), abs=1e-6)
@@ -234,16 +241,16 @@ def test_one_empty_is_as_bad_as_can_be(swap):
 
 
 @pytest.mark.filterwarnings("ignore:.*always_return_as_numpy:FutureWarning")
-def test_monai_agrees(mask_pairs):
+def test_monai_agrees(mask_pairs, monai):
     for prediction, target in mask_pairs:
         ours, theirs = (torch.from_numpy(mask.copy())[None, None] for mask in (prediction, target))
         distances = compare_outlines(prediction, target)
-        of_monai = HausdorffDistanceMetric(percentile=95, include_background=True)(ours, theirs).item()
+        of_monai = monai.HausdorffDistanceMetric(percentile=95, include_background=True)(ours, theirs).item()
         assert hd95(distances) == pytest.approx(of_monai, abs=1e-5)
-        of_monai = SurfaceDistanceMetric(symmetric=True, include_background=True)(ours, theirs).item()
+        of_monai = monai.SurfaceDistanceMetric(symmetric=True, include_background=True)(ours, theirs).item()
         assert assd(distances) == pytest.approx(of_monai, abs=1e-5)
         for tolerance in (1, 2, 3):
-            of_monai = SurfaceDiceMetric([tolerance], include_background=True)(ours, theirs).item()
+            of_monai = monai.SurfaceDiceMetric([tolerance], include_background=True)(ours, theirs).item()
             assert surface_dice(distances, tolerance) == pytest.approx(of_monai, abs=1e-6)
 
 

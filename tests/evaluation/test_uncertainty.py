@@ -4,7 +4,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy.stats import binom
-from sklearn.linear_model import LogisticRegression
 
 from garmentcut.errors import EvaluationError
 from garmentcut.evaluation.uncertainty import (
@@ -110,6 +109,8 @@ def all_features_of(model, known):
 
 
 def test_numpy_answers_as_scikit_learn_does(make_experiences):
+    from sklearn.linear_model import LogisticRegression
+
     known = make_experiences(60)
     model = fit_doubt(known)
     values = standardized(model, all_features_of(model, known))
