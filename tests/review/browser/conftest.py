@@ -133,38 +133,87 @@ def running(template, tmp_path_factory):
 
 @pytest.fixture
 def site(running):
-    """Its address; afterwards all photos are as they were."""
+    """Its address; all photos are as they were before the tests that came first."""
     address, token = running
-    yield address
-    for photo_id in range(1, 5):
-        with urlopen(f"{address}/api/photos/{photo_id}") as answer:
-            version = json.load(answer)["version"]
-        body = json.dumps({"version": version, "action": "revert", "note": ""}).encode()
-        headers = {"X-Garmentcut-Token": token, "Content-Type": "application/json"}
-        urlopen(Request(f"{address}/api/photos/{photo_id}/decision", body, headers)).close()
+    with urlopen(f"{address}/api/photos") as answer:
+        items = json.load(answer)["items"]
+    for item in items:
+        if item["state"] != "open" or item["has_alpha"] or item["has_draft"] or item["note"]:
+            body = json.dumps({"version": item["version"], "action": "revert", "note": ""}).encode()
+            headers = {"X-Garmentcut-Token": token, "Content-Type": "application/json"}
+            urlopen(Request(f"{address}/api/photos/{item['id']}/decision", body, headers)).close()
+    return address
+
+
+class Shared:
+    """A browser profile and a tab in it that one test after the other uses: a new one takes a second to start."""
+
+    def __init__(self, browser):
+        self.context = new_profile(browser)
+        self.tab = self.context.new_page()
+
+    def open(self):
+        """The tab, as large as a new one."""
+        if self.tab.is_closed():
+            self.tab = self.context.new_page()
+        return self.tab
+
+    def forget(self):
+        """All that a test has left in the profile and in the tab; other tabs are closed."""
+        for tab in self.context.pages:
+            if tab is not self.tab:
+                tab.close()
+        tab = self.open()
+        origin = "/".join(tab.url.split("/")[:3])
+        tab.unroute_all()
+        tab.emulate_media(color_scheme="null")
+        tab.mouse.move(0, 0)
+        tab.evaluate("() => { try { sessionStorage.clear(); } catch { /* an empty page has none */ } }")
+        tab.goto("about:blank")
+        self.context.clear_cookies()
+        asked = self.context.new_cdp_session(tab)
+        asked.send("Storage.clearDataForOrigin", {"origin": origin, "storageTypes": "all"})
+        asked.detach()
+
+
+def new_profile(browser):
+    """It remembers nothing of the others."""
+    context = browser.new_context(reduced_motion="reduce")
+    context.add_init_script(WATCH)
+    return context
+
+
+@pytest.fixture(scope="session")
+def shared(browser):
+    """The profile that most tests use."""
+    return Shared(browser)
 
 
 @pytest.fixture
-def open_tab(browser):
-    """open_tab(): a page of a new browser profile. None may log an error, break the policy or ask another host."""
-    contexts, tabs = [], []
+def open_tab(browser, shared):
+    """open_tab(): a page of a clean browser profile. None may log an error, break the policy or ask another host."""
+    contexts, tabs, listeners = [], [], []
 
     def open_page(context=None, *, viewport=(1280, 800), tolerates=()):
-        if context is None:
-            context = browser.new_context(
-                viewport={"width": viewport[0], "height": viewport[1]}, reduced_motion="reduce"
-            )
-            context.add_init_script(WATCH)
-            contexts.append(context)
-        tab = context.new_page()
+        if context is None and not tabs:
+            tab = shared.open()
+        else:
+            if context is None:
+                context = new_profile(browser)
+                contexts.append(context)
+            tab = context.new_page()
+        tab.set_viewport_size({"width": viewport[0], "height": viewport[1]})
         tab.set_default_timeout(TIMEOUT_MS)
         faults = []
-        tab.on("pageerror", lambda error: faults.append(str(error)))
-        tab.on("console", lambda line: faults.append(line.text) if is_fault(line) else None)
-        tab.on(
-            "response", lambda answer: faults.append(f"{answer.status} {answer.url}") if is_refused(answer) else None
-        )
-        tab.on("request", lambda request: None if is_ours(request.url) else faults.append(f"asked {request.url}"))
+        judges = {
+            "pageerror": str,
+            "console": lambda line: line.text if is_fault(line) else "",
+            "response": lambda answer: f"{answer.status} {answer.url}" if is_refused(answer) else "",
+            "request": lambda request: "" if is_ours(request.url) else f"asked {request.url}",
+        }
+        for event, judge in judges.items():
+            listeners.append((tab, event, lambda told, judge=judge: faults.append(judge(told))))
+            tab.on(event, listeners[-1][2])
         tabs.append((tab, faults))
 
         def is_refused(answer):
@@ -173,10 +222,13 @@ def open_tab(browser):
         return tab
 
     yield open_page
-    faults = [fault for _, found in tabs for fault in found]
+    faults = [fault for _, found in tabs for fault in found if fault]
     violations = [line for tab, _ in tabs if not tab.is_closed() for line in tab.evaluate("window.violations ?? []")]
     for context in contexts:
         context.close()
+    for tab, event, listener in listeners:
+        tab.remove_listener(event, listener)
+    shared.forget()
     assert not faults + violations
 
 
@@ -222,8 +274,9 @@ class Editor:
 
     def alpha(self, x, y):
         """0 to 255, as it is painted."""
-        assert self.place(x, y)[:2] == (x, y)
-        return self.place(x, y)[2]
+        *place, level = self.place(x, y)
+        assert place == [x, y]
+        return level
 
     def stroke(self, *points, steps=6):
         """Down, along, up."""

@@ -238,7 +238,7 @@ def test_pixels_are_squares_when_enlarged(editor):
 
 def test_the_loupe_enlarges_what_is_under_the_pointer(editor):
     editor.tab.locator("[data-command=look-mask]").click()
-    edge = next(x for x in range(80, 120) if editor.alpha(x, 440) > 127)
+    edge = next(x for x in range(96, 106) if editor.alpha(x, 440) > 127)
     assert color_at(editor, edge + 12, 440) == [255] * 3 and color_at(editor, edge - 3, 440) == [0] * 3
     circle = editor.tab.locator("#cursor").bounding_box()["width"]
     editor.keys.press("i")

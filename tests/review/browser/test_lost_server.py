@@ -1,9 +1,8 @@
 """The server dies, really, and comes back: nothing is lost."""
 
 import socket
-import subprocess
-import sys
 from contextlib import contextmanager
+from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -19,22 +18,39 @@ def port():
         return listening.getsockname()[1]
 
 
-@contextmanager
-def process(batch, port):
-    """A server of its own process, which the block may kill."""
-    command = [sys.executable, "-m", "garmentcut", "review", str(batch), "--no-open", "--port", str(port)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+SERVER = """
+import sys
+sys.path.insert(0, str(tests))
+from conftest import CARD, RedRuntime
+from garmentcut.prediction.cutter import Cutter
+from garmentcut.review import app, service
+
+Cutter.load = lambda *_args, **_options: Cutter(CARD, RedRuntime())
+with app.bind("127.0.0.1", port) as listening:
+    app.serve(service.Settings(folder), listening, token=None, say=told.send)
+"""
+
+
+@pytest.fixture
+def process(batch, port, start_process):
+    """process(): a server of the batch in a process of its own, killed at the end of the block."""
+
+    @contextmanager
+    def start():
+        server, heard = start_process(SERVER, tests=Path(__file__).parents[1], folder=batch, port=port)
         try:
-            assert server.stdout.readline().startswith("http://127.0.0.1")
-            yield server
+            assert heard.recv().startswith("http://127.0.0.1")
+            yield
         finally:
             server.kill()
-            server.wait()
+            server.join()
+
+    return start
 
 
-def test_strokes_and_decisions_outlive_the_server(batch, port, edit, gray):
+def test_strokes_and_decisions_outlive_the_server(process, port, edit, gray):
     site = f"http://127.0.0.1:{port}"
-    with process(batch, port):
+    with process():
         editor = edit(site, 4)
         editor.stroke((40, 300), (80, 300))
     with pytest.raises(URLError):
@@ -45,7 +61,7 @@ def test_strokes_and_decisions_outlive_the_server(batch, port, edit, gray):
     editor.keys.press("a")
     expect(banner).to_be_visible()
     expect(editor.tab.locator("#saving")).to_be_visible()
-    with process(batch, port):
+    with process():
         editor.tab.locator("#connection-retry").click()
         expect(banner).to_be_hidden(timeout=30_000)
         editor.stored()
@@ -54,14 +70,14 @@ def test_strokes_and_decisions_outlive_the_server(batch, port, edit, gray):
         assert (stored[300, 60], stored[500, 60]) == (255, 255)
 
 
-def test_a_decision_waits_through_a_reload_too(batch, port, edit, gray):
+def test_a_decision_waits_through_a_reload_too(process, port, edit, gray):
     site = f"http://127.0.0.1:{port}"
-    with process(batch, port):
+    with process():
         editor = edit(site, 4, tolerates={409})  # the old page may be heard before it goes, then the new one asks twice
         editor.stroke((40, 300), (80, 300))
     editor.keys.press("a")
     expect(editor.tab.locator("#connection")).to_be_visible()
-    with process(batch, port):
+    with process():
         editor.open(4)  # a new page: what the old one could not send is sent by this one
         editor.stored()
         assert editor.item(4)["state"] == "corrected"
@@ -77,8 +93,10 @@ def test_an_answer_that_breaks_off_is_asked_for_again(edit, site):
             const { askBlob } = await import(src.replace('editor/editor', 'page/server'));
             const real = window.fetch; let times = 0;
             const torn = () => new Response(new ReadableStream({ pull: (part) => part.error(new Error("torn")) }));
-            window.fetch = (...request) => (times++ < 1 ? Promise.resolve(torn()) : real(...request));
-            const asked = askBlob('/media/4/alpha.png');
+            const path = '/media/4/alpha.png';  // the page asks for other things meanwhile
+            window.fetch = (...request) =>
+                (request[0] === path && times++ < 1 ? Promise.resolve(torn()) : real(...request));
+            const asked = askBlob(path);
             await new Promise((resolve) => setTimeout(resolve, 100));
             const isToldLost = !document.getElementById('connection').hidden;
             return [isToldLost, (await asked).size > 0, times, document.getElementById('connection').hidden]; }"""
@@ -88,6 +106,9 @@ def test_an_answer_that_breaks_off_is_asked_for_again(edit, site):
 
 def test_page_after_page_is_opened(open_tab, site):
     tab = open_tab()
-    for number in range(40):  # a photo's pictures came late, or never, where they were asked for twice at once
+    for number in range(12):  # a photo's pictures came late, or never, where they were asked for twice at once
         tab.goto(f"{site}/photos/{number % 4 + 1}")
         tab.wait_for_selector(f"#canvas[data-photo='{number % 4 + 1}']")
+        asked = tab.evaluate("performance.getEntriesByType('resource').map((entry) => entry.name)")
+        pictures = [url for url in asked if "/media/" in url]
+        assert pictures and len(pictures) == len(set(pictures))
