@@ -1,5 +1,6 @@
 """Synthetic photos whose true alpha and colours are known; a stand-in model that finds red cloth, and its dataset."""
 
+import ctypes
 import gc
 import hashlib
 import itertools
@@ -7,9 +8,9 @@ import json
 import logging
 import multiprocessing
 import os
-import shutil
 import signal
 import textwrap
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -161,14 +162,34 @@ def many_garments(tmp_path):
 
 @pytest.fixture(scope="session")
 def without_rights():
-    """The start of a command that runs without root's rights over files."""
+    """without_rights(): a context in which this thread, and those that it starts, has no root's rights over files."""
     if not hasattr(os, "geteuid"):
         pytest.skip("this system has no modes of files")
     if os.geteuid():
-        return []
-    if shutil.which("setpriv") is None:
-        pytest.skip("root may read everything, and there is no setpriv to give that up")
-    return ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all"]
+        return nullcontext
+    libc = ctypes.CDLL(None)
+    if not hasattr(libc, "capset"):
+        pytest.skip("root may read everything, and this system has no capabilities to give that up")
+    this_thread = (ctypes.c_uint32 * 2)(0x20080522, 0)  # _LINUX_CAPABILITY_VERSION_3
+    overriding = 1 << 1 | 1 << 2  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+
+    get_bits, set_bits, as_they_are = 27, 28, 1 << 2  # of prctl; else access(2) counts what root could take back
+
+    @contextmanager
+    def given_up():
+        before = (ctypes.c_uint32 * 6)()  # effective, permitted and inheritable of the first 32, then of the others
+        assert libc.capget(this_thread, before) == 0
+        less, bits = type(before)(*before), libc.prctl(get_bits)
+        less[0] &= ~overriding
+        assert libc.prctl(set_bits, bits | as_they_are, 0, 0, 0) == 0
+        assert libc.capset(this_thread, less) == 0
+        try:
+            yield
+        finally:
+            assert libc.capset(this_thread, before) == 0
+            assert libc.prctl(set_bits, bits, 0, 0, 0) == 0
+
+    return given_up
 
 
 @pytest.fixture(scope="session")

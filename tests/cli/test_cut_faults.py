@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import numpy as np
@@ -38,18 +39,17 @@ class Done(NamedTuple):
 
 @pytest.fixture
 def run(tmp_path, red_model, monkeypatch):
-    """run(*options): `garmentcut cut in -o out` in tmp_path; with `before` or `shell` in a process of its own."""
+    """run(*options, within=nullcontext): `garmentcut cut in -o out` in tmp_path; with `shell` in its own process."""
     red_model(tmp_path / "red.onnx")
     monkeypatch.chdir(tmp_path)
 
-    def cut(*options, before=(), shell=""):
+    def cut(*options, within=nullcontext, shell=""):
         arguments = ["cut", "in", "-o", "out", "--model", "red.onnx", *options]
-        if not before and not shell:
-            result = CliRunner().invoke(app, arguments)
+        if not shell:
+            with within():
+                result = CliRunner().invoke(app, arguments)
             return Done(result.exit_code, result.stdout, result.stderr)
-        command = [*before, sys.executable, "-m", "garmentcut", *arguments]
-        if shell:
-            command = ["sh", "-c", f'exec "$@" {shell}', "sh", *command]
+        command = ["sh", "-c", f'exec "$@" {shell}', "sh", sys.executable, "-m", "garmentcut", *arguments]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
         return Done(done.returncode, done.stdout, done.stderr)
 
@@ -62,7 +62,7 @@ def test_a_folder_that_cannot_be_read_is_a_failure_of_its_own(run, draw, without
     (tmp_path / "in/lost+found").mkdir()
     for name, mode in (("closed", 0o000), ("lost+found", 0o000)):
         (tmp_path / "in" / name).chmod(mode)
-    done = run("--json", before=without_rights)
+    done = run("--json", within=without_rights)
     (tmp_path / "in/closed").chmod(0o755)
     (tmp_path / "in/lost+found").chmod(0o755)
     assert (done.returncode, done.stderr) == (1, "")
@@ -80,7 +80,7 @@ def test_a_folder_that_cannot_be_read_is_a_failure_of_its_own(run, draw, without
 def test_the_photo_folder_itself(run, draw, without_rights, tmp_path):
     draw("a.png")
     (tmp_path / "in").chmod(0o000)
-    done = run(before=without_rights)
+    done = run(within=without_rights)
     (tmp_path / "in").chmod(0o755)
     assert done.returncode == 1
     assert f"failed: {tmp_path / 'in'}: cannot be read: Permission denied" in done.stdout
@@ -91,7 +91,7 @@ def test_a_subfolder_of_the_output(run, draw, without_rights, tmp_path):
     draw("day/b.png")
     assert run().returncode == 0
     (tmp_path / "out/day").chmod(0o000)
-    done = run("--json", before=without_rights)
+    done = run("--json", within=without_rights)
     (tmp_path / "out/day").chmod(0o755)
     assert (done.returncode, done.stderr) == (1, "")
     summary = json.loads(done.stdout)
@@ -104,7 +104,7 @@ def test_a_folder_where_nothing_may_be_written_fails_by_the_cutouts_name(run, dr
     draw("day/b.png")
     (tmp_path / "out/day").mkdir(parents=True)
     (tmp_path / "out/day").chmod(0o555)
-    done = run("--json", before=without_rights)
+    done = run("--json", within=without_rights)
     assert json.loads(done.stdout)["failures"][0]["reason"] == f"{tmp_path / 'out/day/b.png'}: Permission denied"
 
 
@@ -114,7 +114,7 @@ def test_a_file_of_ours_that_cannot_be_read_is_named(run, draw, without_rights, 
     assert run().returncode == 0
     (tmp_path / "out" / name).touch()
     (tmp_path / "out" / name).chmod(0o000)
-    done = run("--overwrite", before=without_rights)
+    done = run("--overwrite", within=without_rights)
     assert (done.returncode, done.stdout) == (2, "")
     assert f"out/{name}: " in done.stderr
     assert "Permission denied" in done.stderr

@@ -31,8 +31,8 @@ def studio_dir(drawn, tmp_path):
     return tmp_path
 
 
-def test_the_main_job(studio_dir):
-    """As a user runs it: in another folder, without a terminal, and again."""
+def test_the_main_job(studio_dir, monkeypatch):
+    """As a user runs it: in another folder, without a terminal, in a process of its own; and again."""
     command = [sys.executable, "-m", "garmentcut", "ingest", "in", "cut", "--out", "set", "--folds", "3"]
     done = subprocess.run(command, cwd=studio_dir, capture_output=True, text=True)
     assert done.returncode == 0
@@ -44,8 +44,8 @@ def test_the_main_job(studio_dir):
     garments = [draw_studio_photo(seed, view="Back", size_hw=(144, 96)) for seed in range(3)]
     (shot,) = [shot for shot in garments if shot.garment == pair.garment]
     assert abs(read_pair(manifest, pair)[1] - shot.alpha).max() <= 0.51 / 255
-    again = subprocess.run([*command, "--json"], cwd=studio_dir, capture_output=True, text=True)
-    assert json.loads(again.stdout)["read"] == 0
+    monkeypatch.chdir(studio_dir)
+    assert json.loads(run(*command[4:], "--json").stdout)["read"] == 0
 
 
 def test_refused_pairs_are_counted_by_reason_and_exit_1(studio_dir):
@@ -122,7 +122,7 @@ def test_a_full_disk_exits_1(studio_dir, monkeypatch):
     assert "free some space and run again: it goes on where it stopped" in result.stderr
 
 
-def test_folders_that_cannot_be_read_are_failures_of_their_own(studio_dir, without_rights):
+def test_folders_that_cannot_be_read_are_failures_of_their_own(studio_dir, without_rights, monkeypatch):
     deep = studio_dir / "in"
     descriptor = os.open(deep, os.O_RDONLY)
     for _ in range(18):  # longer than a path may be
@@ -134,14 +134,15 @@ def test_folders_that_cannot_be_read_are_failures_of_their_own(studio_dir, witho
     for folder, mode in (("in/locked", 0), ("cut/lost+found", 0), ("in/closed", 0o400)):
         (studio_dir / folder / "sub").mkdir(parents=True)
         (studio_dir / folder).chmod(mode)
-    command = [*without_rights, sys.executable, "-m", "garmentcut", "ingest", "in", "cut", "--out", "set"]
+    monkeypatch.chdir(studio_dir)
     try:
-        done = subprocess.run([*command, "--folds", "3", "--json"], cwd=studio_dir, capture_output=True, text=True)
+        with without_rights():
+            done = run("in", "cut", "--out", "set", "--folds", 3, "--json")
     finally:
         for folder in ("in/locked", "cut/lost+found", "in/closed"):
             (studio_dir / folder).chmod(0o700)
         shutil.rmtree(studio_dir / "in")
-    assert (done.returncode, done.stderr) == (1, "")
+    assert (done.exit_code, done.stderr) == (1, "")
     summary = json.loads(done.stdout)
     assert (summary["usable"], summary["refused"]) == (9, {"unreadable": 4})
     texts = "\n".join(fault["text"] for fault in summary["faults"])
@@ -151,13 +152,13 @@ def test_folders_that_cannot_be_read_are_failures_of_their_own(studio_dir, witho
     assert "xxx...: File name too long" in texts
 
 
-def test_a_photo_folder_that_cannot_be_read(studio_dir, without_rights):
+def test_a_photo_folder_that_cannot_be_read(studio_dir, without_rights, monkeypatch):
     (studio_dir / "in").chmod(0)
-    command = [*without_rights, sys.executable, "-m", "garmentcut", "ingest", "in", "cut", "--out", "set"]
-    done = subprocess.run(command, cwd=studio_dir, capture_output=True, text=True)
-    below = subprocess.run([*command[:-4], "in/sub", *command[-3:]], cwd=studio_dir, capture_output=True, text=True)
+    monkeypatch.chdir(studio_dir)
+    with without_rights():
+        done, below = (run(photos, "cut", "--out", "set") for photos in ("in", "in/sub"))
     (studio_dir / "in").chmod(0o700)
-    assert (done.returncode, below.returncode) == (2, 2)
+    assert (done.exit_code, below.exit_code) == (2, 2)
     assert "'in' is not readable" in done.stderr
     assert "in/sub: Permission denied; make it readable" in below.stderr
     assert not (studio_dir / "set").exists()
@@ -224,7 +225,8 @@ def test_corrected_documents_from_cut_to_data_set_and_back(studio_dir):
 @pytest.mark.parametrize(
     ("garments", "next_step"), [(1, "garmentcut cut in --out cut"), (5, "garmentcut ingest in c ")]
 )
-def test_drawing_names_a_next_step_that_works(garments, next_step, tmp_path):
-    command = [sys.executable, "-m", "garmentcut", "studio", "--out", "in", "--cutouts", "c", "--height", "96"]
-    done = subprocess.run([*command, "--garments", str(garments)], cwd=tmp_path, capture_output=True, text=True)
+def test_drawing_names_a_next_step_that_works(garments, next_step, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    command = ["studio", "--out", "in", "--cutouts", "c", "--height", "96", "--garments", str(garments)]
+    done = CliRunner().invoke(app, command)
     assert done.stderr.startswith(f"next: {next_step}")  # fewer than five garments fill no five folds

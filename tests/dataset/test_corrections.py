@@ -1,8 +1,6 @@
 import hashlib
 import io
 import json
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +8,9 @@ import pytest
 from PIL import Image
 from psd_tools import PSDImage
 from psd_tools.psd.layer_and_mask import MaskParameters
+from typer.testing import CliRunner
 
+from garmentcut.cli import app
 from garmentcut.dataset.corrections import (
     DECISIONS_FOLDER,
     Decision,
@@ -416,7 +416,8 @@ def test_an_unreadable_folder_of_decisions_is_named(decide, tmp_path, without_ri
     closed = tmp_path / "batch" / DECISIONS_FOLDER / "closed"
     closed.mkdir()
     closed.chmod(0)
-    command = [sys.executable, "-m", "garmentcut", "ingest", "--from-review", str(tmp_path / "batch")]
-    done = subprocess.run([*without_rights, *command, "--out", str(tmp_path / "set")], capture_output=True, text=True)
+    command = ["ingest", "--from-review", str(tmp_path / "batch"), "--out", str(tmp_path / "set")]
+    with without_rights():
+        done = CliRunner().invoke(app, command)
     closed.chmod(0o755)
-    assert done.returncode == 2 and f"{closed}: Permission denied; its decisions cannot be read" in done.stderr
+    assert done.exit_code == 2 and f"{closed}: Permission denied; its decisions cannot be read" in done.stderr
