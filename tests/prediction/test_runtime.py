@@ -1,5 +1,4 @@
 import os
-import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -22,8 +21,14 @@ def default():
     return read_model(default_model())
 
 
-def runtime_of(default, backend):
-    return load_runtime(*default, RuntimeConfig(backend=backend, threads=2))
+@pytest.fixture(scope="module")
+def red(red_model, tmp_path_factory):
+    """A network of one layer, compiled in no time."""
+    return read_model(red_model(tmp_path_factory.mktemp("red") / "red.onnx"))
+
+
+def runtime_of(model, backend):
+    return load_runtime(*model, RuntimeConfig(backend=backend, threads=2))
 
 
 def test_openvino_and_onnx_runtime_agree(default):
@@ -35,8 +40,8 @@ def test_openvino_and_onnx_runtime_agree(default):
     assert np.abs(openvino - onnx).max() < 1e-3
 
 
-def test_shapes_come_and_go(default):
-    runtime = runtime_of(default, "openvino")
+def test_shapes_come_and_go(red):
+    runtime = runtime_of(red, "openvino")
     photos = [draw_studio_photo(3, size_hw=size_hw).rgb for size_hw in ((192, 128), (128, 192), (160, 160))]
     first = [runtime(rgb) for rgb in photos]
     again = [runtime(rgb) for rgb in photos]
@@ -45,8 +50,8 @@ def test_shapes_come_and_go(default):
         assert np.array_equal(one, two)
 
 
-def test_two_shapes_stay_compiled_and_the_one_used_longest_ago_goes(default, monkeypatch):
-    runtime, compiled = runtime_of(default, "openvino"), []
+def test_two_shapes_stay_compiled_and_the_one_used_longest_ago_goes(red, monkeypatch):
+    runtime, compiled = runtime_of(red, "openvino"), []
     compile_model = runtime._core.compile_model
 
     def watched(model, *settings):
@@ -72,19 +77,19 @@ def test_two_streams_see_what_one_sees(default):
             assert np.abs(alpha - answer).max() < 1e-3
 
 
-def test_an_answer_is_not_overwritten_by_the_next(default):
-    runtime = runtime_of(default, "openvino")
-    rgb = draw_studio_photo(3, size_hw=(192, 128)).rgb
+def test_an_answer_is_not_overwritten_by_the_next(red):
+    runtime, rgb = runtime_of(red, "openvino"), np.zeros((64, 64, 3), np.uint8)
+    rgb[:32] = 255, 0, 0
     kept = runtime(rgb)
     copy = kept.copy()
-    runtime(255 - rgb)
+    assert not np.array_equal(runtime(255 - rgb), copy)
     assert np.array_equal(kept, copy)
 
 
-def test_two_streams_answer_two_threads_as_one_would(default):
-    photos = [draw_studio_photo(seed, size_hw=(192, 128)).rgb for seed in range(8)]
-    expected = list(map(runtime_of(default, "openvino"), photos))
-    runtime = load_runtime(*default, RuntimeConfig(backend="openvino", streams=2))
+def test_two_streams_answer_two_threads_as_one_would(red):
+    photos = list(np.random.default_rng(0).integers(0, 256, (8, 192, 128, 3), np.uint8))
+    expected = list(map(runtime_of(red, "openvino"), photos))
+    runtime = load_runtime(*red, RuntimeConfig(backend="openvino", streams=2))
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(runtime, photos))
     for answer, alpha in zip(answers, expected, strict=True):
@@ -92,16 +97,15 @@ def test_two_streams_answer_two_threads_as_one_would(default):
 
 
 @pytest.mark.parametrize("streams", [1, 2])  # two cutters with one each, one cutter with two
-def test_two_threads_may_be_the_first_to_call(streams):
+def test_two_threads_may_be_the_first_to_call(streams, start_process, red_model, tmp_path):
     """Every second process hung here before the numpy bridge was set up by the constructor."""
     code = """
 import threading, numpy as np
 from garmentcut.config import RuntimeConfig
 from garmentcut.model.card import read_model
-from garmentcut.prediction.cutter import default_model
 from garmentcut.prediction.runtime import load_runtime
-model = read_model(default_model())
-both = [load_runtime(*model, RuntimeConfig(backend="openvino", streams=STREAMS)) for _ in range(3 - STREAMS)]
+model = read_model(path)
+both = [load_runtime(*model, RuntimeConfig(backend="openvino", streams=streams)) for _ in range(3 - streams)]
 together = threading.Barrier(2)
 def call(runtime):
     together.wait()
@@ -110,8 +114,11 @@ threads = [threading.Thread(target=call, args=(both[number % len(both)],)) for n
 for thread in threads: thread.start()
 for thread in threads: thread.join()
 """
-    for _ in range(2):  # and twice as often by both cases together: one of sixteen such faults would go unseen
-        subprocess.run([sys.executable, "-c", code.replace("STREAMS", str(streams))], check=True, timeout=60)
+    path = red_model(tmp_path / "red.onnx")
+    for _ in range(4):  # and twice as often by both cases together: one of 256 such faults would go unseen
+        process, _ = start_process(code, path=path, streams=streams)
+        process.join(60)
+        assert process.exitcode == 0
 
 
 def test_a_folder_gets_two_streams_a_photo_one():
@@ -120,12 +127,12 @@ def test_a_folder_gets_two_streams_a_photo_one():
     assert runtime_for(RuntimeConfig(streams=3), 1).streams == 3
 
 
-def test_auto_takes_openvino_without_a_gpu(default):
+def test_auto_takes_openvino_without_a_gpu(red):
     import onnxruntime
 
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("this machine has a GPU")
-    assert load_runtime(*default).name == "openvino CPU"
+    assert load_runtime(*red).name == "openvino CPU"
 
 
 @pytest.mark.gpu
@@ -147,7 +154,7 @@ def test_a_broken_network_is_named(card, backend):
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="only Linux tells where threads may run")
 @pytest.mark.parametrize("threads", [1, 2])
-def test_its_threads_may_run_on_every_core(threads):
+def test_its_threads_may_run_on_every_core(threads, start_process):
     """Threads that are pinned to the first cores share these with those of the next process that cuts.
 
     In a process of its own: other libraries, of other tests, pin theirs.
@@ -159,7 +166,7 @@ from garmentcut.model.card import read_model
 from garmentcut.prediction.cutter import default_model
 from garmentcut.prediction.runtime import load_runtime
 everywhere, rgb = os.sched_getaffinity(0), np.zeros((192, 128, 3), np.uint8)
-runtime = load_runtime(*read_model(default_model()), RuntimeConfig(backend="openvino", threads=THREADS))
+runtime = load_runtime(*read_model(default_model()), RuntimeConfig(backend="openvino", threads=threads))
 runtime(rgb)  # while it compiles it looks at the cores one by one
 work, pinned, looks = threading.Thread(target=lambda: [runtime(rgb) for _ in range(20)]), set(), 0
 work.start()
@@ -171,11 +178,11 @@ while work.is_alive():
                 pinned.add((task, tuple(cores)))
         except OSError:  # the thread has ended
             pass
-print(looks > 0, sorted(pinned))
+told.send((looks > 0, sorted(pinned)))
 """
-    command = [sys.executable, "-c", code.replace("THREADS", str(threads))]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stdout) == (0, "True []\n"), done.stderr
+    _, heard = start_process(code, threads=threads)
+    assert heard.poll(60)
+    assert heard.recv() == (True, [])
 
 
 def test_a_compile_that_hangs_is_given_up_and_named(monkeypatch):
@@ -206,7 +213,11 @@ def test_too_little_address_space_is_told_before_anything_aborts(monkeypatch):
     runtime._check_room()
 
 
-def test_nobody_is_told_of_a_start():
-    code = "import garmentcut.prediction.runtime, openvino.tools.ovc.telemetry_utils as used; print(used.tm.__name__)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
-    assert done.stdout == "openvino.tools.ovc.telemetry_stub\n", done.stderr
+def test_nobody_is_told_of_a_start(start_process):
+    code = """
+import garmentcut.prediction.runtime, openvino.tools.ovc.telemetry_utils as used
+told.send(used.tm.__name__)
+"""
+    _, heard = start_process(code)
+    assert heard.poll(120)
+    assert heard.recv() == "openvino.tools.ovc.telemetry_stub"
