@@ -20,7 +20,7 @@ from garmentcut.model.checkpoint import (
 from garmentcut.model.networks import build_network
 from garmentcut.recipe import STAGES, load_recipe, stage_recipe
 
-SMALL = {"encoder": "resnet10t", "channels": [8, 8, 8, 8]}
+SMALL = {"encoder": "test_resnet", "channels": [8, 8, 8, 8]}
 
 
 def cutnet(**options):
@@ -102,15 +102,15 @@ def test_an_encoders_file(tmp_path):
     head = other.head.weight.clone()
     safetensors.torch.save_file(one.encoder.trunk.state_dict(), tmp_path / "encoder.safetensors")
     (note,) = start_network(other, "cutnet", str(tmp_path / "encoder.safetensors"))
-    assert note == "cutnet: encoder is resnet10t with the file's weights, the rest drawn at random"
+    assert note == "cutnet: encoder is test_resnet with the file's weights, the rest drawn at random"
     weights = other.encoder.state_dict()
     assert all(torch.equal(tensor, weights[key]) for key, tensor in one.encoder.state_dict().items())
     assert torch.equal(other.head.weight, head)
 
 
-# Networks that have an encoder, and the source of its weights.
+# Networks that have an encoder, and the source of its weights; those of 101 layers have more of what those of 50 have.
 ENCODERS = (
-    ("cutnet", SMALL, "timm resnet10t"),
+    ("cutnet", SMALL, "timm test_resnet"),
     ("deeplab_largefov", {}, "torchvision vgg16"),
     ("fcn", {}, "torchvision vgg16"),
     ("segnet", {}, "torchvision vgg16_bn"),
@@ -118,9 +118,7 @@ ENCODERS = (
     ("ternausnet", {"depth": 16}, "torchvision vgg16"),
     ("linknet34", {}, "torchvision resnet34"),
     ("pspnet", {"depth": 50}, "timm resnet50s"),
-    ("pspnet", {"depth": 101}, "timm resnet101s"),
     ("deeplab_plus", {"encoder": "resnet50"}, "torchvision resnet50"),
-    ("deeplab_plus", {"encoder": "resnet101"}, "torchvision resnet101"),
     ("deeplab_plus", {"encoder": "xception65"}, "timm xception65"),
 )
 every_encoder = pytest.mark.parametrize(
@@ -128,7 +126,7 @@ every_encoder = pytest.mark.parametrize(
 )
 
 
-@pytest.mark.parametrize(("name", "options"), [case[:2] for case in ENCODERS], ids=[case[2] for case in ENCODERS])
+@pytest.mark.parametrize(("name", "options"), [("cutnet", SMALL), ("fcn", {}), ("pspnet", {"depth": 50})])
 def test_without_the_hub_it_stops_and_offers_other_starts(name, options, monkeypatch):
     def unreachable(*_, **__):
         raise ConnectionError("no route\nto the hub")
@@ -197,7 +195,7 @@ def test_what_does_not_fit(tmp_path):
     with pytest.raises(ModelError, match="'imagnet' is no file; give one, or imagenet, scratch or default"):
         start_network(cutnet(), "cutnet", "imagnet")
     safetensors.torch.save_file({"a": torch.ones(1)}, tmp_path / "foreign.safetensors")
-    with pytest.raises(ModelError, match=r"foreign.safetensors: not the weights of resnet10t: missing: "):
+    with pytest.raises(ModelError, match=r"foreign.safetensors: not the weights of test_resnet: missing: "):
         start_network(cutnet(), "cutnet", str(tmp_path / "foreign.safetensors"))
 
 
