@@ -1,5 +1,6 @@
 """The documentation says what the code does."""
 
+import functools
 import importlib.util
 import re
 import shutil
@@ -120,6 +121,15 @@ def test_commands_in_the_docs_exist(page):
             assert used <= known | {"-h", "--help"}, f"{name}: {used - known}"
 
 
+@pytest.fixture(scope="module")
+def loaded_once():
+    """The embedded model is loaded and compiled once, however often a page does it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(garmentcut.Cutter, "load", functools.cache(garmentcut.Cutter.load))
+        yield
+
+
+@pytest.mark.usefixtures("loaded_once")
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if blocks_of(page.read_text(), "python")], ids=lambda p: p.name
 )

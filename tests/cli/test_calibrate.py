@@ -55,6 +55,14 @@ def test_photos_from_elsewhere_are_told_apart_and_with_few_photos_nothing_is_gua
     assert card.acceptance.threshold_of(0.05).max_doubt is None
 
 
+@pytest.fixture
+def hastily_learned(monkeypatch):
+    """Doubt is learned with one penalty, and judged by halves, where it does not matter what is learned."""
+    monkeypatch.setattr("garmentcut.evaluation.uncertainty._STRENGTHS", (0.1,))
+    monkeypatch.setattr("garmentcut.evaluation.uncertainty._NUM_FOLDS", 2)
+
+
+@pytest.mark.usefixtures("hastily_learned")
 def test_nothing_is_learned_from_cutouts_that_are_marked_wrong(red_runs, many_garments, red_manifest):
     keep_verdicts(many_garments, {"g3_Front": "wrong", "g7_Front": "wrong", "g8_Front": "right"})
     for run_folder in red_runs.glob("fold*"):  # the verdicts are part of the manifest
@@ -67,6 +75,7 @@ def test_nothing_is_learned_from_cutouts_that_are_marked_wrong(red_runs, many_ga
         assert (found["num_photos"] if options else found["studio"]["photos"]) == 22
 
 
+@pytest.mark.usefixtures("hastily_learned")
 def test_a_model_is_not_calibrated_on_its_own_training(red_model, many_garments, red_manifest, tmp_path):
     learned = tuple(pair.photo_sha256[:12] for pair in red_manifest(many_garments).usable)
     model = red_model(tmp_path / "final.onnx", trained_on=learned)

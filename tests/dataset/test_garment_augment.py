@@ -25,7 +25,7 @@ def split(cover, *, left=(0.1, 0.2, 0.6), right=(0.9, 0.9, 0.8), rows=24):
     return cover * cloth + (1 - cover) * backdrop, cover.contiguous(), cloth, backdrop
 
 
-GARMENTS = Path(__file__).parents[3].parent / "shared" / "garments"
+GARMENTS = Path(__file__).parents[3] / "shared" / "garments"
 FULL, NONE = [1.0] * 16, [0.0] * 16
 
 

@@ -194,6 +194,7 @@ def test_the_page_is_whole_and_stands_alone(scores, worst_photos):
     assert page.tags.count("svg") == 7  # six distributions and the thresholds
 
 
+@pytest.mark.usefixtures("no_charts")
 def test_what_it_says(scores, worst_photos):
     totals = total_scores(scores)
     said = " ".join(Page(render_report(totals, scores, worst_photos, dataset="spring")).text)
@@ -222,6 +223,14 @@ def test_names_from_outside_cannot_become_markup(make_score, failed_score):
     assert rows_of(text)[1][0] == evil
 
 
+@pytest.fixture
+def no_charts(monkeypatch):
+    """The page without its charts, which take half a second to draw."""
+    monkeypatch.setattr("garmentcut.evaluation.report._histograms", lambda _: [])
+    monkeypatch.setattr("garmentcut.evaluation.report.threshold_chart", lambda _: None)
+
+
+@pytest.mark.usefixtures("no_charts")
 def test_photos_seen_in_training_are_warned_of(make_score):
     def badge(*seen):
         scores = [make_score(f"g{n}_Front", seen=value) for n, value in enumerate(seen)]
@@ -253,6 +262,7 @@ def test_a_name_that_is_no_unicode(make_score):
     assert "bad" in render_report(total_scores(scores), scores, (), dataset="x\udcff")
 
 
+@pytest.mark.usefixtures("no_charts")
 def test_a_comparison_is_reported_with_its_pictures(make_score, worst_photos):
     theirs = [make_score(f"g{n:02d}_Front", 0.95, model="old@1") for n in range(12)]
     ours = [make_score(one.name, 0.95 + n / 1000 - 0.002) for n, one in enumerate(theirs)]

@@ -82,8 +82,9 @@ def test_equal_doubts_are_accepted_together():
     assert (found.max_doubt, found.num_accepted) == (0.3, 100)
 
 
-def test_the_guarantee_holds_at_its_confidence():
+def test_the_guarantee_holds_at_its_confidence(monkeypatch):
     """Garments whose true risk is known: the share of calibrations that guarantee too much is at most 10 %."""
+    monkeypatch.setattr("garmentcut.evaluation.uncertainty.share_interval", lambda *_: None)  # slow, and not asked for
     rng, num, broken, guaranteed = np.random.default_rng(1), 300, 0, 0
     for _ in range(300):
         doubts = rng.random(num)
@@ -151,6 +152,7 @@ def test_no_view_of_a_garment_helps_to_judge_another(make_experiences):
     assert abs(rank_correlation(cross_fitted(known).doubts, known)) < 0.35
 
 
+@pytest.mark.usefixtures("hastily_learned")
 def test_nothing_cut_out_is_doubted_wholly_and_teaches_nothing(make_experiences):
     known = make_experiences(40)
     refused = Experience("r", "r", 0.0, False, None, None)
@@ -227,6 +229,14 @@ def test_doubt_and_a_threshold_for_each_risk(make_experiences):
     assert found.acceptance.data == "300 photos of tests, none of them in its training"
 
 
+@pytest.fixture
+def hastily_learned(monkeypatch):
+    """Doubt is learned with one penalty, and judged by halves, where it does not matter what is learned."""
+    monkeypatch.setattr("garmentcut.evaluation.uncertainty._STRENGTHS", (0.1,))
+    monkeypatch.setattr("garmentcut.evaluation.uncertainty._NUM_FOLDS", 2)
+
+
+@pytest.mark.usefixtures("hastily_learned")
 def test_photos_of_the_training_are_left_out_with_their_garments(make_experiences):
     known = make_experiences(60)
     view = replace(known[0], name="other view", seen=True)  # the same garment from behind was in the training
@@ -234,6 +244,7 @@ def test_photos_of_the_training_are_left_out_with_their_garments(make_experience
     assert (found.num_left_out, found.acceptance.num_photos) == (2, 59)
 
 
+@pytest.mark.usefixtures("hastily_learned")
 @pytest.mark.parametrize(("seen", "words"), [(True, "was trained on all 30 photos"), (None, "does not list")])
 def test_a_model_is_not_calibrated_on_what_it_learned(make_experiences, seen, words):
     known = [replace(one, seen=seen) for one in make_experiences(30)]
@@ -244,6 +255,7 @@ def test_a_model_is_not_calibrated_on_what_it_learned(make_experiences, seen, wo
     assert forced.doubt.data == forced.acceptance.data
 
 
+@pytest.mark.usefixtures("hastily_learned")
 def test_what_a_run_held_out_needs_no_list(make_experiences):
     known = [replace(one, seen=None) for one in make_experiences(30)]
     found = calibrate(known, Guarantee(), data="tests", held_out=True)

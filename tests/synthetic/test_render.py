@@ -36,12 +36,9 @@ def test_a_fresh_process_gives_the_same_photo_bit_for_bit():
         "print(hashlib.sha256(p.rgb.tobytes() + p.alpha.tobytes()).hexdigest(), p.garment, sorted(p.traits))"
     )
     here = draw_studio_photo(11, view="Back", size_hw=(216, 144))
-    answers = set()
-    for hash_seed in ("1", "2"):
-        env = os.environ | {"PYTHONHASHSEED": hash_seed, "PYTHONPATH": os.pathsep.join(sys.path)}
-        done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True, check=True)
-        answers.add(done.stdout.strip())
-    assert answers == {f"{digest(here)} {here.garment} {sorted(here.traits)}"}
+    env = os.environ | {"PYTHONHASHSEED": "1", "PYTHONPATH": os.pathsep.join(sys.path)}  # here it is another
+    done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == f"{digest(here)} {here.garment} {sorted(here.traits)}"
 
 
 def test_the_global_random_state_neither_matters_nor_changes():
