@@ -1,7 +1,7 @@
 import os
 import signal
-import subprocess
-import sys
+import traceback
+import warnings
 from dataclasses import replace
 
 import pytest
@@ -164,55 +164,66 @@ def test_runs_of_other_settings_are_not_passed_off_as_these(make_study):
 
 X = {"x": FloatDistribution(0.0, 1.0)}
 
-# Two children take all of twelve jobs that they can get, and say which; a job is some database writes long. A third
-# takes a job of another folder, and waits to be killed. Forked, for each would load torch anew.
-FORKING = """
-import os, signal, sys
-from pathlib import Path
-from garmentcut.study.plan import Registry
-def share():
-    with Registry(Path(sys.argv[1])) as registry:
-        for number in range(12):
+
+def share(folder, told):
+    """Take jobs and do them until there are no more."""
+    with Registry(folder) as registry:
+        for number in range(6):
             if claim := registry.take("runs", f"job{number}"):
-                for step in range(4):
+                for step in range(3):
                     claim.trial.report(0.5, step)
                 claim.close("done", 0.5)
-                os.write(1, f"{claim.key}\\n".encode())  # whole, between the other's lines
-def hold():
-    with Registry(Path(sys.argv[2])) as registry:
+                os.write(told, f"{claim.key}\n".encode())  # whole, between the other's lines
+
+
+def hold(folder, told):
+    """Take a job and keep it."""
+    with Registry(folder) as registry:
         claim = registry.take("runs", "job")  # given back once it is forgotten
         claim.trial.report(0.25, 3)
-        print("holding", os.getpid(), flush=True)
+        os.write(told, b"holding\n")
+        signal.alarm(600)  # should nobody be left to kill it
         signal.pause()
-def start(work):
-    if not (child := os.fork()):
-        sys.exit(work())
+
+
+def start(work, *args):
+    """A process forked from this one, which has loaded torch, that does some work and ends."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of this one's other threads, which the work does not need
+        child = os.fork()
+    if not child:
+        code = 1
+        try:
+            work(*args)
+            code = 0
+        except Exception:  # noqa: BLE001 - told, and seen in the exit code
+            traceback.print_exc()
+        finally:
+            os._exit(code)
     return child
-children = [start(share) for _ in range(2)]
-if not any([os.waitpid(child, 0)[1] for child in children]):
-    os.waitpid(start(hold), 0)
-"""
 
 
 @pytest.fixture(scope="module")
 def forked(tmp_path_factory):
     """Two folders of a registry, the jobs that two processes took of one, and what kills the holder of the other's."""
-    folders = [tmp_path_factory.mktemp(name) for name in ("shared", "held")]
-    command = [sys.executable, "-W", "ignore", "-c", FORKING, *map(str, folders)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        lines = []
-        while not (lines and lines[-1].startswith("holding")):
-            lines.append(process.stdout.readline())
-            assert lines[-1], "it ended before its time"
-        holder = int(lines.pop().split()[1])
+    folders, (reading, told) = [tmp_path_factory.mktemp(name) for name in ("shared", "held")], os.pipe()
+    children = [start(share, folders[0], told) for _ in range(2)]
+    assert [os.waitpid(child, 0)[1] for child in children] == [0, 0]
+    holders = [start(hold, folders[1], told)]
+    os.close(told)
 
-        def kill():
-            os.kill(holder, signal.SIGKILL)
-            process.wait(60)
+    def kill():
+        while holders:
+            os.kill(holders[-1], signal.SIGKILL)
+            os.waitpid(holders.pop(), 0)
 
-        yield *folders, [line.strip() for line in lines], kill
-        if process.poll() is None:
-            kill()
+    with os.fdopen(reading) as lines:
+        taken = []
+        while (line := lines.readline().strip()) != "holding":
+            assert line, "it ended before its time"
+            taken.append(line)
+        yield *folders, taken, kill
+        kill()
 
 
 @pytest.fixture
@@ -273,7 +284,7 @@ def test_an_interrupted_job_goes_on(registry):
 
 def test_two_processes_share_the_jobs(forked):
     shared, _, taken, _ = forked
-    assert sorted(taken) == sorted(f"job{number}" for number in range(12))
+    assert sorted(taken) == sorted(f"job{number}" for number in range(6))
     with Registry(shared) as registry:
         assert {outcome_of(trial) for trial in registry.attempts("runs").values()} == {"done"}
 
