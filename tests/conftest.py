@@ -9,6 +9,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import sys
 import textwrap
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -34,8 +35,21 @@ def pytest_collection():
     try:
         return (yield)
     finally:
+        if "torch" in sys.modules:
+            draw_nothing_for_networks_without_weights()
         gc.freeze()
         gc.enable()
+
+
+def draw_nothing_for_networks_without_weights():
+    """On the device "meta" torch takes ten times as long to draw no numbers as to make the rest of a network."""
+    import torch
+
+    def drawn_unless_meta(draw):
+        return lambda tensor, *args, **options: tensor if tensor.is_meta else draw(tensor, *args, **options)
+
+    for name in ("normal_", "uniform_"):
+        setattr(torch.Tensor, name, drawn_unless_meta(getattr(torch.Tensor, name)))
 
 
 class Studio(NamedTuple):

@@ -26,7 +26,7 @@ RECIPE = load_recipe(
     None,
     {
         "network.name": "segment",
-        "network.options": {"encoder": "test_efficientnet", "width": 4},
+        "network.options": {"encoder": "test_resnet", "width": 4},
         "network.start": "scratch",
         "data.workers": 1,
         "data.rare_views": 2.0,
