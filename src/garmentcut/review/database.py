@@ -36,7 +36,7 @@ _BETWEEN_TRIES_S = 0.2
 _POSTGRES_DRIVER = "postgresql+pg8000"
 
 
-class Table(MappedAsDataclass, DeclarativeBase, kw_only=True, eq=False):
+class Table(MappedAsDataclass, DeclarativeBase, kw_only=True, eq=False, repr=False):
     """Base of all tables; a new row has its columns' defaults at once."""
 
     type_annotation_map: ClassVar = {str: sa.Text, float: sa.Float, datetime: sa.DateTime(timezone=True)}
