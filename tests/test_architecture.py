@@ -15,7 +15,7 @@ SCRIPT = ROOT / "scripts/count_files.py"
 MOST = {
     "lines of Python": 36_990,
     "Python files": 130,
-    "lines of JavaScript": 4_061,
+    "lines of JavaScript": 3_820,
     "JavaScript files": 20,
     "class names defined more than once": 0,
     "files entered by one cut": 24,

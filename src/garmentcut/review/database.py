@@ -12,13 +12,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, get_args
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, get_args
 
 import numpy as np
 import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, Session, mapped_column
 
 from garmentcut.errors import DatabaseError, ReviewError
 from garmentcut.prediction.results import FOREIGN, foreign_warning
@@ -36,15 +36,17 @@ _BETWEEN_TRIES_S = 0.2
 _POSTGRES_DRIVER = "postgresql+pg8000"
 
 
-class Table(DeclarativeBase):
-    """Base of all tables."""
+class Table(MappedAsDataclass, DeclarativeBase, kw_only=True, eq=False, repr=False):
+    """Base of all tables; a new row has its columns' defaults at once."""
+
+    type_annotation_map: ClassVar = {str: sa.Text, float: sa.Float, datetime: sa.DateTime(timezone=True)}
 
 
 class SchemaVersion(Table):
     """One row: which version of garmentcut made the tables."""
 
     __tablename__ = "garmentcut_review"
-    version: Mapped[int] = mapped_column(sa.Integer, primary_key=True, autoincrement=False)
+    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
 
 
 class BatchRow(Table):
@@ -52,7 +54,7 @@ class BatchRow(Table):
 
     __tablename__ = "batches"
     id: Mapped[str] = mapped_column(sa.String(32), primary_key=True)
-    revision: Mapped[int] = mapped_column(sa.Integer, default=0)
+    revision: Mapped[int] = mapped_column(default=0)
 
 
 class PhotoRow(Table):
@@ -65,33 +67,31 @@ class PhotoRow(Table):
         sa.Index("photos_by_doubt", "batch_id", "order_doubt", "key"),
         sa.Index("photos_by_garment", "batch_id", "garment"),
     )
-    id: Mapped[int] = mapped_column(sa.Integer, primary_key=True)
+    id: Mapped[int] = mapped_column(primary_key=True, init=False)
     batch_id: Mapped[str] = mapped_column(sa.ForeignKey("batches.id"))
-    # Its place, or what distinguishes it from another photo at the same place; printable.
-    key: Mapped[str] = mapped_column(sa.Text)
-    place: Mapped[str] = mapped_column(sa.Text)
-    garment: Mapped[str] = mapped_column(sa.Text)
+    key: Mapped[str]  # its place, or what distinguishes it from another photo at the same place; printable
+    place: Mapped[str]
+    garment: Mapped[str]
     view: Mapped[str] = mapped_column(sa.String(32))
-    # Its row of results.jsonl, as JSON: the one place for paths, which need not be printable.
-    row: Mapped[str] = mapped_column(sa.Text)
-    doubt: Mapped[float | None] = mapped_column(sa.Float)
-    order_doubt: Mapped[float] = mapped_column(sa.Float)  # to sort by; `NO_DOUBT` and `FAILED_DOUBT` come last
+    row: Mapped[str]  # of results.jsonl, as JSON: the one place for paths, which need not be printable
+    doubt: Mapped[float | None]
+    order_doubt: Mapped[float]  # to sort by; `NO_DOUBT` and `FAILED_DOUBT` come last
     verdict: Mapped[str] = mapped_column(sa.String(16))
     state: Mapped[str] = mapped_column(sa.String(16))
-    # Counts this photo's writes; every write names the one it is based on.
-    version: Mapped[int] = mapped_column(sa.Integer, default=1)
-    revision: Mapped[int] = mapped_column(sa.Integer)  # the batch's at its last write
-    note: Mapped[str] = mapped_column(sa.Text, default="")
-    # Of its corrected alpha's file, draft or final; empty: there is none.
+    version: Mapped[int] = mapped_column(default=1)  # counts this photo's writes; each names the one it is based on
+    revision: Mapped[int] = mapped_column(default=0)  # the batch's at its last write
+    note: Mapped[str] = mapped_column(default="")
+    # SHA-256 of its corrected alpha's file, draft or final; empty: there is none.
     alpha_sha256: Mapped[str] = mapped_column(sa.String(64), default="")
     # Of the alpha that its outputs hold; empty: the prediction.
     delivered_sha256: Mapped[str] = mapped_column(sa.String(64), default="")
-    # Why the outputs could not be made again; empty: they were, or need not be.
-    undelivered: Mapped[str] = mapped_column(sa.Text, default="")
-    seconds: Mapped[float] = mapped_column(sa.Float, default=0.0)  # hands-on, so far
-    edge_share: Mapped[float | None] = mapped_column(sa.Float)  # share of the outline that the corrected alpha moved
-    changed_by: Mapped[str] = mapped_column(sa.Text, default="")
-    changed_at: Mapped[datetime | None] = mapped_column(sa.DateTime(timezone=True))
+    undelivered: Mapped[str] = mapped_column(
+        default=""
+    )  # why the outputs could not be made again; empty: they need not
+    seconds: Mapped[float] = mapped_column(default=0.0)  # hands-on, so far
+    edge_share: Mapped[float | None] = mapped_column(default=None)  # of the outline, that the corrected alpha moved
+    changed_by: Mapped[str] = mapped_column(default="")
+    changed_at: Mapped[datetime | None] = mapped_column(default=None)
 
 
 class ActionRow(Table):
@@ -99,20 +99,20 @@ class ActionRow(Table):
 
     __tablename__ = "actions"
     __table_args__ = (sa.Index("actions_by_photo", "photo_id", "version"),)
-    id: Mapped[int] = mapped_column(sa.Integer, primary_key=True)
+    id: Mapped[int] = mapped_column(primary_key=True, init=False)
     photo_id: Mapped[int] = mapped_column(sa.ForeignKey("photos.id"))
-    version: Mapped[int] = mapped_column(sa.Integer)  # the photo's after it
-    at: Mapped[datetime] = mapped_column(sa.DateTime(timezone=True))
-    who: Mapped[str] = mapped_column(sa.Text)
+    version: Mapped[int]  # the photo's after it
+    at: Mapped[datetime]
+    who: Mapped[str]
     # Accept, reject, reopen, revert, save (a draft), correct, note, or recut (by `garmentcut cut`).
     kind: Mapped[str] = mapped_column(sa.String(16))
     state: Mapped[str] = mapped_column(sa.String(16))  # the photo's after it
-    seconds: Mapped[float] = mapped_column(sa.Float, default=0.0)
-    note: Mapped[str] = mapped_column(sa.Text, default="")
+    seconds: Mapped[float] = mapped_column(default=0.0)
+    note: Mapped[str] = mapped_column(default="")
     alpha_sha256: Mapped[str] = mapped_column(sa.String(64), default="")  # of the corrected alpha after it; empty: none
     # Of a save or a correction, against the prediction, by more than 8 of 255 levels.
-    pixels_changed: Mapped[int | None] = mapped_column(sa.Integer)
-    edge_share: Mapped[float | None] = mapped_column(sa.Float)
+    pixels_changed: Mapped[int | None] = mapped_column(default=None)
+    edge_share: Mapped[float | None] = mapped_column(default=None)
 
 
 class Database:

@@ -25,16 +25,7 @@ _AT_A_TIME = 400  # values in one question to the database
 Item = dict[str, Any]
 # What an item tells of a photo as the database has it.
 _SHOWN = (
-    "id",
-    "garment",
-    "view",
-    "doubt",
-    "verdict",
-    "state",
-    "version",
-    "note",
-    "undelivered",
-    "edge_share",
+    *("id", "garment", "view", "doubt", "verdict", "state", "version", "note", "undelivered", "edge_share"),
     "changed_by",
 )
 _WORDS = {
@@ -61,7 +52,7 @@ def take_rows(session: Session, batch: BatchRow, rows: Iterable[Row], folder: Pa
         key = _key_of(row, known)
         photo = known.get(key)
         if photo is None:
-            known[key] = _new_photo(batch, key, row)
+            known[key] = PhotoRow(batch_id=batch.id, key=key, state="open" if row.ok else "failed", **_described(row))
             session.add(known[key])
             _restore(session, known[key], folder)
         elif photo.changed_at is None and photo.undelivered and photo.row == text_of(row):
@@ -83,7 +74,7 @@ def log_action(
     session.add(
         ActionRow(
             photo_id=photo.id,
-            at=datetime.now(UTC) if by_cut else photo.changed_at,
+            at=(None if by_cut else photo.changed_at) or datetime.now(UTC),
             who="" if by_cut else photo.changed_by,
             kind=kind,
             seconds=seconds,
@@ -138,23 +129,6 @@ def _key_of(row: Row, known: dict[str, PhotoRow]) -> str:
     return place if moved else with_kind
 
 
-def _new_photo(batch: BatchRow, key: str, row: Row) -> PhotoRow:
-    photo = PhotoRow(
-        batch_id=batch.id,
-        key=key,
-        state="open" if row.ok else "failed",
-        version=1,
-        note="",
-        alpha_sha256="",
-        delivered_sha256="",
-        undelivered="",
-        seconds=0.0,
-        changed_by="",
-    )
-    _describe(photo, row)
-    return photo
-
-
 def _restore(session: Session, photo: PhotoRow, folder: Path) -> bool:
     """Apply the decision's file to a photo that nobody has decided on; False: nothing has changed.
 
@@ -181,7 +155,6 @@ def _restore(session: Session, photo: PhotoRow, folder: Path) -> bool:
     photo.version, photo.note = max(decision.version, 1), decision.note
     photo.seconds, photo.edge_share = decision.seconds, decision.edge_share if has_alpha else None
     photo.changed_by, photo.changed_at = decision.who, datetime.fromisoformat(decision.at)
-    photo.revision = 0
     session.flush()  # it gets its number
     kinds = {"corrected": "correct", "accepted": "accept", "rejected": "reject"}
     kind = kinds.get(photo.state, "save" if has_alpha else "reopen")
@@ -189,22 +162,27 @@ def _restore(session: Session, photo: PhotoRow, folder: Path) -> bool:
     return True
 
 
-def _describe(photo: PhotoRow, row: Row) -> None:
+def _described(row: Row) -> dict[str, Any]:
+    """What the database holds of a row."""
     place = PurePosixPath(row.place or Path(row.input).stem)
     subject = subject_of(place)
     is_known = subject.view in VIEWS
-    photo.row = text_of(row)
-    photo.place = printable(str(place))
-    photo.garment = printable(str(place.with_name(subject.garment) if is_known else place))
-    photo.view = subject.view if is_known else UNKNOWN_VIEW
-    photo.doubt, photo.verdict = row.doubt, row.verdict
-    photo.order_doubt = FAILED_DOUBT if not row.ok else NO_DOUBT if row.doubt is None else row.doubt
+    return {
+        "row": text_of(row),
+        "place": printable(str(place)),
+        "garment": printable(str(place.with_name(subject.garment) if is_known else place)),
+        "view": subject.view if is_known else UNKNOWN_VIEW,
+        "doubt": row.doubt,
+        "verdict": row.verdict,
+        "order_doubt": FAILED_DOUBT if not row.ok else NO_DOUBT if row.doubt is None else row.doubt,
+    }
 
 
 def _take_again(session: Session, photo: PhotoRow, row: Row) -> None:
     earlier = row_of(photo)
     same_pixels, same_model = row.input_sha256 == earlier.input_sha256, row.model == earlier.model
-    _describe(photo, row)
+    for name, value in _described(row).items():
+        setattr(photo, name, value)
     if not same_pixels:
         photo.alpha_sha256, photo.edge_share = "", None
     is_cut_again = (row.seconds, row.options, row.written) != (earlier.seconds, earlier.options, earlier.written)

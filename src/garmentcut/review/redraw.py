@@ -129,7 +129,7 @@ def redraw(canvas: Canvas, stroke: Stroke, tiles: Tiles) -> Alpha8:
     share = to_alpha(stroke.stroke)
     votes = _FIRST_WEIGHT * _logit(first) + _SECOND_WEIGHT * _logit(second) + _COLOR_WEIGHT * evidence
     votes += {"auto": 0.0, "add": _HINT_WEIGHT, "subtract": -_HINT_WEIGHT}[stroke.hint] * share
-    drawn, was = alpha_of_logits(_smoothed(votes, axes=(0, 1)), 0.0, 1.0), to_alpha(stroke.alpha)
+    drawn, was = alpha_of_logits(_blurred(votes, (5, 5)), 0.0, 1.0), to_alpha(stroke.alpha)
     if stroke.hint != "auto":  # a brush that adds takes nothing away
         drawn = np.maximum(drawn, was) if stroke.hint == "add" else np.minimum(drawn, was)
     mixed: Alpha8 = np.rint((was + share * (drawn - was)) * 255).astype(np.uint8)
@@ -162,22 +162,17 @@ def _color_indices(photo: Photo, area: tuple[slice, slice]) -> NDArray[np.intp]:
 
 
 def _shares_of(colors: NDArray[np.intp]) -> _Field:
-    counts = np.bincount(colors, minlength=_BINS**3).astype(np.float32).reshape(_BINS, _BINS, _BINS)
-    smooth = _smoothed(counts, axes=(0, 1, 2))
+    counts = np.bincount(colors, minlength=_BINS**3).astype(np.float32).reshape(-1, _BINS)
+    smooth = _blurred(_blurred(counts, (5, 1)).reshape((_BINS,) * 3), (5, 5))
     shares: _Field = (smooth / smooth.sum() + np.float32(_LEAST_SHARE)).ravel()
     return shares
 
 
-def _smoothed(values: _Field, *, axes: tuple[int, ...]) -> _Field:
-    """Under a Gaussian of sigma 1; beyond the ends it goes on as it ends."""
+def _blurred(values: _Field, size_wh: tuple[int, int]) -> _Field:
+    """Under a Gaussian of sigma 1 along the first two axes; beyond the ends it goes on as it ends."""
     import cv2  # it takes a while to load, and not every reviewer paints
 
-    for axis in axes:
-        lanes = np.moveaxis(values, axis, 0)
-        flat = np.ascontiguousarray(lanes.reshape(len(lanes), -1))
-        blurred = np.asarray(cv2.GaussianBlur(flat, (1, 5), 1, borderType=cv2.BORDER_REPLICATE), np.float32)
-        values = np.moveaxis(blurred.reshape(lanes.shape), 0, axis)
-    return values
+    return np.asarray(cv2.GaussianBlur(values, size_wh, 1, borderType=cv2.BORDER_REPLICATE), np.float32)
 
 
 def _logit(alpha: _Field) -> _Field:

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 import numpy as np
-from sqlalchemy import select, update
+from sqlalchemy import case, select, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -47,6 +47,7 @@ from garmentcut.review.photos import (
     last_action,
     log_action,
     printable,
+    row_of,
     subject_of_photo,
     take_rows,
 )
@@ -54,17 +55,14 @@ from garmentcut.review.photos import (
 _LOCK_TIMEOUT_S = 120
 _MOST_CHANGES = 500
 _AT_WORK_S = 30  # one photo after another: a row every few seconds
+# A garment's views as they are photographed.
+_BY_VIEW = case({view: number for number, view in enumerate(VIEWS)}, value=PhotoRow.view, else_=len(VIEWS))
 ActionKind = Literal["accept", "reject", "reopen", "revert"]
 
 
 def wanted_alpha(photo: PhotoRow) -> str:
     """SHA-256 of the alpha that the outputs should hold; empty: the prediction. Undecided, they stay as they are."""
     return {"accepted": "", "corrected": photo.alpha_sha256}.get(photo.state, photo.delivered_sha256)
-
-
-def _order_of_view(photo: PhotoRow) -> tuple[int, str]:
-    """To sort a garment's views as they are photographed."""
-    return VIEWS.index(photo.view) if photo.view in VIEWS else len(VIEWS), photo.key
 
 
 def _delivered_subject(photo: PhotoRow) -> ReviewPhoto:
@@ -91,6 +89,7 @@ class Store:
     def __init__(self, folder: Path, batch_id: str, database: Database, alphas: AlphaFiles) -> None:
         self.folder, self.batch_id, self.database, self.alphas = folder, batch_id, database, alphas
         self._feed, self._turn = Feed(folder), threading.Lock()
+        self._photos = select(PhotoRow).where(PhotoRow.batch_id == batch_id)
         (folder / DECISIONS_FOLDER).mkdir(parents=True, exist_ok=True)
         with database.write() as session:
             if session.get(BatchRow, batch_id) is None:
@@ -105,8 +104,7 @@ class Store:
     def recover(self) -> None:
         """Do what an earlier server was killed before, or could not do."""
         with self.database.read() as session:
-            decided = PhotoRow.batch_id == self.batch_id, PhotoRow.changed_at.is_not(None)
-            photos = session.scalars(select(PhotoRow).where(*decided).order_by(PhotoRow.id)).all()
+            photos = session.scalars(self._photos.where(PhotoRow.changed_at.is_not(None)).order_by(PhotoRow.id)).all()
         for photo in photos:
             is_due = wanted_alpha(photo) != photo.delivered_sha256
             if is_due or self._recorded_version(photo) != photo.version:
@@ -159,9 +157,8 @@ class Store:
         self.refresh()
         with self.database.read() as session:
             photo = self.photo(session, photo_id)
-            views = PhotoRow.batch_id == self.batch_id, PhotoRow.garment == photo.garment
-            siblings = sorted(session.scalars(select(PhotoRow).where(*views)), key=_order_of_view)
-            shown = {"siblings": self._items(siblings), "revision": self._revision(session)}
+            views = self._photos.where(PhotoRow.garment == photo.garment).order_by(_BY_VIEW, PhotoRow.key)
+            shown = {"siblings": self._items(session.scalars(views)), "revision": self._revision(session)}
             return item_of(photo, self.folder) | shown | find_neighbours(session, photo, query)
 
     def changes(self, since: int) -> dict[str, Any]:
@@ -169,8 +166,7 @@ class Store:
         self.refresh()
         with self.database.read() as session:
             revision = self._revision(session)
-            newer = PhotoRow.batch_id == self.batch_id, PhotoRow.revision > since
-            found = select(PhotoRow).where(*newer).order_by(PhotoRow.revision).limit(_MOST_CHANGES + 1)
+            found = self._photos.where(PhotoRow.revision > since).order_by(PhotoRow.revision).limit(_MOST_CHANGES + 1)
             photos = session.scalars(found).all()
             has_more, photos = len(photos) > _MOST_CHANGES, photos[:_MOST_CHANGES]
             return {
@@ -353,25 +349,23 @@ class Store:
         self, photo: PhotoRow, subject: ReviewPhoto, specification: Specification
     ) -> tuple[tuple[float, ...], list[PhotoRow]]:
         """The garment's scale with the alpha that is wanted, and its other photos, if they have another now."""
-        others = self._siblings(photo, subject)
+        others = self._scaled_with(photo)
         seen = [self._sight(_delivered_subject(other)) for other in others]
         before = shared_scales(specification, [*seen, self._sight(_delivered_subject(photo))])
         after = shared_scales(specification, [*seen, self._sight(subject)])
         return after, [] if before == after else others
 
-    def _siblings(self, photo: PhotoRow, subject: ReviewPhoto) -> list[PhotoRow]:
-        key = garment_of(Source(Path(subject.row.input), PurePosixPath(subject.row.place)))
+    def _scaled_with(self, photo: PhotoRow) -> list[PhotoRow]:
+        """The garment's other photos that were cut to the same specification."""
+
+        def key_of(one: PhotoRow) -> tuple[str, object]:
+            row = row_of(one)
+            return row.options, garment_of(Source(Path(row.input), PurePosixPath(row.place)))
+
         with self.database.read() as session:
-            found = session.scalars(
-                select(PhotoRow).where(PhotoRow.batch_id == self.batch_id, PhotoRow.state != "failed")
-            ).all()
-        rows = [(other, subject_of_photo(other).row) for other in found if other.id != photo.id]
-        return [
-            other
-            for other, row in rows
-            if row.options == subject.row.options
-            and garment_of(Source(Path(row.input), PurePosixPath(row.place))) == key
-        ]
+            cut = session.scalars(self._photos.where(PhotoRow.state != "failed", PhotoRow.id != photo.id)).all()
+        key = key_of(photo)
+        return [other for other in cut if key_of(other) == key]
 
     def _sight(self, subject: ReviewPhoto) -> Sighting:
         alpha = self.alphas.current(subject)

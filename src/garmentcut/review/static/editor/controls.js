@@ -11,9 +11,6 @@ import { drawHeat, LOOKS } from "./looks.js";
  * @property {number} strength in [0, 1]: how much of the way to garment or background a stroke goes
  * @property {string} look
  * @property {string} ground of its own, `#rrggbb`
- *
- * @import { Look } from "./looks.js"
- * @import { Easel } from "./photo.js"
  */
 
 const KEY = "garmentcut-editor";
@@ -29,36 +26,40 @@ export function loadSettings() {
   }
 }
 
-/** @param {Settings} settings */
 function keepSettings(settings) {
   localStorage.setItem(KEY, JSON.stringify(settings));
 }
 
-/** @param {number} value @param {number} low @param {number} high */
 function bounded(value, low, high) {
   return Math.min(high, Math.max(low, value));
 }
 
+/** The sliders: what a place in [0, 1] means, the place of a value, and the value in words. */
+const SHARE = { read: (place) => place, place: (share) => share, text: (share) => `${Math.round(share * 100)} %` };
+const SIZE = {
+  // By the root, so that small brushes, which need care, have most of the way.
+  read: (place) => Math.max(1, Math.round(place ** 2 * LARGEST)),
+  place: (size) => Math.sqrt(size / LARGEST),
+  text: (size) => `${size} px`,
+};
+const SLIDERS = Object.entries({ size: SIZE, hardness: SHARE, strength: SHARE });
+
 /** Sliders of size, hardness and strength, and the keys that move them. */
 export class BrushPanel {
-  /** @param {Settings} settings @param {() => void} changed */
   constructor(settings, changed) {
     this.settings = settings;
     this.changed = changed;
-    // The slider of the size goes by the root, so that small brushes, which need care, have most of the way.
-    this.#slider("size").oninput = ({ target }) => this.set({ size: Math.max(1, Math.round((valueOf(target) / 100) ** 2 * LARGEST)) });
-    this.#slider("hardness").oninput = ({ target }) => this.set({ hardness: valueOf(target) / 100 });
-    this.#slider("strength").oninput = ({ target }) => this.set({ strength: valueOf(target) / 100 });
+    for (const [name, { read }] of SLIDERS) byId(`brush-${name}`).oninput = ({ target }) => this.set({ [name]: read(target.value / 100) });
     this.set({});
   }
 
-  /** @param {Partial<Settings>} change */
   set(change) {
     Object.assign(this.settings, change);
-    const { size, hardness, strength } = this.settings;
-    this.#write("size", Math.sqrt(size / LARGEST) * 100, `${size} px`);
-    this.#write("hardness", hardness * 100, `${Math.round(hardness * 100)} %`);
-    this.#write("strength", strength * 100, `${Math.round(strength * 100)} %`);
+    for (const [name, { place, text }] of SLIDERS) {
+      const [slider, value] = [byId(`brush-${name}`), this.settings[name]];
+      slider.value = String(place(value) * 100);
+      slider.ariaValueText = byId(`brush-${name}-value`).textContent = text(value);
+    }
     keepSettings(this.settings);
     this.changed();
   }
@@ -69,34 +70,15 @@ export class BrushPanel {
     this.set({ size: bounded(size + direction * Math.max(1, Math.round(size / 8)), 1, LARGEST) });
   }
 
-  /** @param {1 | -1} direction */
   harden(direction) {
     this.set({ hardness: bounded(Math.round(this.settings.hardness * 10 + direction) / 10, 0, 1) });
   }
-
-  /** @param {string} name @returns {HTMLInputElement} */
-  #slider(name) {
-    return byId(`brush-${name}`);
-  }
-
-  /** @param {string} name @param {number} value @param {string} text */
-  #write(name, value, text) {
-    this.#slider(name).value = String(value);
-    this.#slider(name).setAttribute("aria-valuetext", text);
-    byId(`brush-${name}-value`).textContent = text;
-  }
-}
-
-/** @param {EventTarget | null} slider */
-function valueOf(slider) {
-  return Number(/** @type {HTMLInputElement} */ (slider).value);
 }
 
 /** Grounds, doubt and zoom. */
 export class ViewBar {
   #showsHeat = false;
 
-  /** @param {Easel} easel @param {SplitView} split */
   constructor(easel, split) {
     this.easel = easel;
     this.stage = easel.stage;
@@ -108,11 +90,11 @@ export class ViewBar {
     });
     byId("looks").replaceChildren(...buttons);
     this.#chooseGround(easel.settings.ground);
-    this.setLook(LOOKS.find((look) => look.name === easel.settings.look) ?? LOOKS[0]);
+    this.setLook(easel.settings.look);
   }
 
-  /** @param {Look} look */
-  setLook(look) {
+  setLook(name) {
+    const look = LOOKS.find((one) => one.name === name) ?? LOOKS[0];
     this.stage.setLook(look);
     this.easel.settings.look = look.name;
     keepSettings(this.easel.settings);
@@ -123,16 +105,15 @@ export class ViewBar {
 
   /** The colour of the person's own. @param {string} [color] `#rrggbb`; what was picked, if none is named */
   #chooseGround(color) {
-    const own = /** @type {Look} */ (LOOKS.find(({ name }) => name === "own"));
-    const chosen = color ?? /** @type {HTMLInputElement} */ (document.querySelector(".look-own")).value;
+    const own = LOOKS.find(({ name }) => name === "own");
+    const chosen = color ?? document.querySelector(".look-own").value;
     own.ground = [1, 3, 5].map((start) => parseInt(chosen.slice(start, start + 2), 16));
     this.easel.settings.ground = chosen;
-    if (!color) this.setLook(own);
+    if (!color) this.setLook(own.name);
   }
 
-  /** @param {1 | -1} direction */
   turnLook(direction) {
-    this.setLook(LOOKS[(LOOKS.indexOf(this.stage.look) + direction + LOOKS.length) % LOOKS.length]);
+    this.setLook(LOOKS.at((LOOKS.indexOf(this.stage.look) + direction) % LOOKS.length).name);
     announce(this.stage.look.label);
   }
 
@@ -217,7 +198,6 @@ export class SplitView {
     this.#setShare(this.#share);
   }
 
-  /** @param {number} share */
   #setShare(share) {
     this.#share = bounded(share, 0, 1);
     if (this.stage.split) this.stage.setSplit({ ...this.stage.split, share: this.#share });

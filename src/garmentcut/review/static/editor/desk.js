@@ -59,25 +59,22 @@ export class Desk extends EventTarget {
       const entry = await ((isWaiting ? null : known) ?? shelved ?? this.#load(id));
       if (turn === this.#opened) await this.#show(entry, shelved === null);
     } catch (error) {
-      announce(`The photo could not be opened. ${/** @type {Error} */ (error).message}`, { urgent: true });
+      announce(`The photo could not be opened. ${error.message}`, { urgent: true });
     } finally {
       if (turn === this.#opened) this.#isOpening = false;
     }
   }
 
-  /** @param {"next" | "previous"} direction */
   step(direction) {
     const id = this.item?.[direction];
     if (id) this.open(id);
     else announce(`This is the ${direction === "next" ? "last" : "first"} photo of this queue.`);
   }
 
-  /** @param {number} id */
   #load(id) {
     return fetchItem(id, this.query).then(loadPhoto);
   }
 
-  /** @param {number | null} id */
   #preload(id) {
     if (!id || this.#shelf?.id === id) return;
     const shelf = { id, entry: this.#load(id) };
@@ -179,7 +176,6 @@ export class Desk extends EventTarget {
     announce("Open again.");
   }
 
-  /** @param {string} note */
   writeNote(note) {
     if (!this.item || note === this.item.note) return;
     this.#post({ action: "note", note });
@@ -203,7 +199,7 @@ export class Desk extends EventTarget {
 
   /** @param {{action: Letter["action"], note?: string}} content @param {Promise<Blob>} [png] */
   #post(content, png) {
-    const item = /** @type {PlacedItem} */ (this.item);
+    const item = this.item;
     const isNote = content.action === "note";
     const seconds = isNote ? 0 : this.clock.seconds;
     if (!isNote) {
@@ -222,13 +218,11 @@ export class Desk extends EventTarget {
     this.dispatchEvent(new Event("update"));
   }
 
-  /** @param {OpenPhoto} photo */
   #keepQuietly(photo) {
     const tell = () => announce("This browser keeps no drafts: accept before you leave the page.", { urgent: true });
     return keepDraft(photo, this.clock.seconds).catch(tell);
   }
 
-  /** @param {News} news */
   #sent({ letter, item }) {
     if (!item) return;
     this.hear([item]);
@@ -246,7 +240,7 @@ export class Desk extends EventTarget {
     if (this.item?.id !== letter.id || !photo || !item) return this.#tellRefused({ letter, item, message });
     const draft = await findDraft(photo);
     const choice = draft ? await chooseVersion(message) : "theirs";
-    const theirs = await fetchAlpha(/** @type {string} */ (item.urls.alpha));
+    const theirs = await fetchAlpha(item.urls.alpha);
     if (this.photo !== photo) return;
     photo.replaceAlpha(theirs);
     this.#update({ ...this.item, ...item });
@@ -258,13 +252,11 @@ export class Desk extends EventTarget {
     announce(choice === "theirs" ? "This is theirs. Yours is one redo away (Shift+Z)." : "Yours lies over theirs. Press A to store it.");
   }
 
-  /** @param {News} news */
   #tellRefused({ letter, item, message }) {
     const link = { text: "Open it", href: `/photos/${letter.id}${this.query}` };
     announce(`${item?.name ?? "A photo"} was not stored. ${message}`, { urgent: true, link });
   }
 
-  /** @param {PlacedItem} item */
   #update(item) {
     this.item = item;
     if (this.photo) this.photo.item = item;
@@ -281,12 +273,12 @@ async function encodeLater(alpha) {
 
 /** Let the person choose between two versions. Nothing is stored either way. @param {string} message @returns {Promise<"theirs" | "mine">} */
 function chooseVersion(message) {
-  const dialog = /** @type {HTMLDialogElement} */ (byId("conflict"));
+  const dialog = byId("conflict");
   byId("conflict-message").textContent = message;
   if (!dialog.open) dialog.showModal();
   dialog.oncancel = (event) => event.preventDefault(); // Escape is no answer
   return new Promise((resolve) => {
-    for (const choice of /** @type {const} */ (["theirs", "mine"])) byId(`conflict-${choice}`).onclick = () => (dialog.close(), resolve(choice));
+    for (const choice of ["theirs", "mine"]) byId(`conflict-${choice}`).onclick = () => (dialog.close(), resolve(choice));
   });
 }
 
@@ -298,7 +290,6 @@ export class Clock {
   #counted = 0;
   #isSeen = true;
 
-  /** @param {() => number} [now_ms] */
   constructor(now_ms = () => performance.now()) {
     this.now_ms = now_ms;
     this.last_ms = now_ms();

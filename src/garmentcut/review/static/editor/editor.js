@@ -14,64 +14,12 @@ import { Toolbox } from "./tools.js";
  * The editor's page: its parts put together, what keys and buttons do, and what is known about the photo beside it.
  *
  * @import { PlacedItem } from "../page/server.js"
- * @import { OpenPhoto } from "./photo.js"
  */
 
 const CHOKE_PX = 0.25;
 const KEEP_FILE_MS = 60_000; // until the browser has surely written it
 const PAN_SHARE = 0.15; // of the canvas
-
-/** Every key of the editor: the keyboard obeys this table, and the help shows it. @type {import("../page/page.js").Shortcut[]} */
-const SHORTCUTS = [
-  { group: "Decide", keys: ["a"], command: "accept", label: "Accept, with your correction if there is one" },
-  { group: "Decide", keys: ["r"], command: "reject", label: "Reject" },
-  { group: "Decide", keys: ["u"], command: "reopen", label: "Take the decision back" },
-  { group: "Decide", keys: ["Shift+r"], command: "revert", label: "Back to the first prediction" },
-  { group: "Decide", keys: ["n"], command: "note", label: "Write a note; Esc returns to the photo" },
-  { group: "Decide", keys: ["ArrowRight"], command: "next", label: "Next photo" },
-  { group: "Decide", keys: ["ArrowLeft"], command: "previous", label: "Previous photo" },
-  { group: "Decide", keys: ["d"], command: "download", label: "Download the cutout as it is now" },
-  { group: "Decide", keys: ["q"], command: "queue", label: "Back to the queue" },
-  { group: "Paint", keys: ["b"], command: "tool-brush", label: "Brush: garment" },
-  { group: "Paint", keys: ["e"], command: "tool-eraser", label: "Eraser: background" },
-  { group: "Paint", keys: ["s"], command: "tool-smart", label: "Smart brush: the model redraws the edge" },
-  { group: "Paint", keys: ["l"], command: "tool-lasso", label: "Lasso: draw around garment" },
-  { group: "Paint", keys: ["p"], command: "tool-polygon", label: "Polygon: click around garment" },
-  { group: "Paint", keys: ["f"], command: "tool-fill", label: "Fill hole: click into it" },
-  { group: "Paint", keys: ["k"], command: "tool-keep", label: "Keep this part: click it, others go" },
-  { group: "Paint", keys: ["["], command: "smaller", label: "Smaller brush" },
-  { group: "Paint", keys: ["]"], command: "larger", label: "Larger brush" },
-  { group: "Paint", keys: ["Shift+["], command: "softer", label: "Softer brush" },
-  { group: "Paint", keys: ["Shift+]"], command: "harder", label: "Harder brush" },
-  { group: "Paint", keys: ["Enter"], command: "close", label: "Close the polygon" },
-  { group: "Paint", keys: ["Escape"], command: "cancel", label: "Give up the stroke or line" },
-  { group: "Edge", keys: [","], command: "choke", label: "Whole edge a quarter pixel in" },
-  { group: "Edge", keys: ["."], command: "spread", label: "Whole edge a quarter pixel out" },
-  { group: "Edge", keys: ["m"], command: "smooth", label: "Smooth the edge" },
-  { group: "Edge", keys: ["z", "Ctrl+z"], command: "undo", label: "Undo" },
-  { group: "Edge", keys: ["Shift+z", "Ctrl+Shift+z", "Ctrl+y"], command: "redo", label: "Redo" },
-  { group: "Look", keys: ["v"], command: "next-look", label: "Next ground" },
-  { group: "Look", keys: ["Shift+v"], command: "previous-look", label: "Previous ground" },
-  { group: "Look", keys: ["c"], command: "look-checks", label: "Cutout on checkerboard" },
-  { group: "Look", keys: ["o"], command: "look-outline", label: "Outline" },
-  { group: "Look", keys: ["w"], command: "look-mask", label: "Mask, black and white" },
-  { group: "Look", keys: ["x"], command: "split", label: "Before/after: photo, prediction, off" },
-  { group: "Look", keys: ["h"], command: "heat", label: "Where the model doubts" },
-  { group: "Look", keys: ["i"], command: "loupe", label: "Loupe at the pointer" },
-  { group: "Look", keys: ["g"], command: "zoom-garment", label: "The garment, as large as it fits" },
-  { group: "Look", keys: ["0"], command: "zoom-fit", label: "Whole photo" },
-  { group: "Look", keys: ["1"], command: "zoom-100", label: "100 %: one pixel is one pixel" },
-  { group: "Look", keys: ["2"], command: "zoom-200", label: "200 %" },
-  { group: "Look", keys: ["+", "="], command: "zoom-in", label: "Zoom in" },
-  { group: "Look", keys: ["-"], command: "zoom-out", label: "Zoom out" },
-  { group: "Look", keys: ["Shift+ArrowLeft", "Shift+ArrowRight", "Shift+ArrowUp", "Shift+ArrowDown"], command: "pan", shown: ["Shift", "←→↑↓"], label: "Move the photo" },
-  { group: "Look", keys: ["?"], command: "help", label: "This help" },
-  { group: "Hand", keys: [], command: "", shown: ["Space", "drag"], label: "Move the photo" },
-  { group: "Hand", keys: [], command: "", shown: ["Wheel"], label: "Zoom where the pointer is" },
-  { group: "Hand", keys: [], command: "", shown: ["Alt", "stroke"], label: "The opposite: take away (Ctrl too)" },
-  { group: "Hand", keys: [], command: "", shown: ["Shift", "click"], label: "Straight from where the last stroke ended" },
-  { group: "Hand", keys: [], command: "", shown: ["Pen"], label: "Pressure sets the size; turned over it erases" },
-];
+const ARROWS = ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"];
 
 const first = dataOf("photo-data");
 const entry = loadPhoto(first);
@@ -87,7 +35,7 @@ const showBrush = () => cursor.show(toolbox.tool.isRound, settings.size);
 const brush = new BrushPanel(settings, showBrush);
 const views = new ViewBar(easel, new SplitView(stage));
 const pointer = new Pointer(stage, () => toolbox.tool);
-const note = /** @type {HTMLTextAreaElement} */ (byId("note"));
+const note = byId("note");
 
 /** The photo was zoomed or moved. */
 function showView() {
@@ -97,7 +45,7 @@ function showView() {
 
 /** Another tool is in the hand. */
 function showTool() {
-  for (const button of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-command^=tool-]"))) {
+  for (const button of document.querySelectorAll("[data-command^=tool-]")) {
     button.ariaPressed = String(button.dataset.command === `tool-${toolbox.name}`);
   }
   byId("hint").textContent = toolbox.tool.hint;
@@ -107,7 +55,7 @@ function showTool() {
 
 /** Another photo is on the easel. */
 function showOpened() {
-  const item = /** @type {PlacedItem} */ (desk.item);
+  const item = desk.item;
   const address = `/photos/${item.id}${desk.query}`;
   if (location.pathname + location.search !== address) history.pushState(null, "", address);
   showItem();
@@ -129,10 +77,10 @@ function showItem() {
   byId("photo-state").textContent = isChanged ? "Changed, not stored" : state;
   byId("photo-doubt").textContent = [VERDICTS[item.verdict], item.doubt !== null && `doubt ${percentOf(item.doubt)}`].filter(Boolean).join(" · ");
   byId("doubt-bar").hidden = item.doubt === null;
-  /** @type {HTMLMeterElement} */ (byId("doubt-bar")).value = item.doubt ?? 0;
+  byId("doubt-bar").value = item.doubt ?? 0;
   byId("photo-reasons").replaceChildren(...[item.undelivered, ...item.reasons].filter(Boolean).map((reason) => element("li", {}, reason)));
   byId("position").textContent = `${item.position} of ${item.total}`;
-  const heat = /** @type {HTMLButtonElement} */ (byId("heat-button"));
+  const heat = byId("heat-button");
   heat.disabled = item.urls.heat === null;
   heat.title = heat.disabled ? "The model drew no map of its doubt" : "Where the model doubts (H)";
   byId("failure").hidden = item.urls.alpha !== null;
@@ -168,70 +116,104 @@ function showPlace() {
 
 /** @param {MouseEvent} event a click on a link that need not load a page */
 function clicked(event) {
-  const link = /** @type {HTMLAnchorElement | null} */ (/** @type {HTMLElement} */ (event.target).closest("#siblings a, #to-queue"));
+  const link = event.target.closest("#siblings a, #to-queue");
   if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
   if (link.dataset.id) desk.open(Number(link.dataset.id));
   else desk.leaveFor(link.href);
 }
 
-/** What keys and buttons do, by the names of the table. @returns {Record<string, (event: KeyboardEvent | MouseEvent) => void>} */
-function commands() {
-  const once = (/** @type {() => void} */ work) => (/** @type {Event} */ event) => {
-    if (!(event instanceof KeyboardEvent && event.repeat)) work(); // a key held down decides on one photo, not on ten
-  };
-  const free = (/** @type {() => void} */ work) => () => {
-    if (easel.photo && !toolbox.tool.isBusy) work();
-  };
-  const tell = (/** @type {string} */ done, /** @type {string | null} */ label) =>
-    announce(label ? `${done}: ${label}` : done === "Undone" ? "There is nothing to undo." : "There is nothing to do again.");
-  return {
-    accept: once(() => desk.decide("accept")),
-    reject: once(() => desk.decide("reject")),
-    reopen: once(() => desk.reopen()),
-    revert: free(() => revert()),
-    note: () => byId("note").focus(),
-    next: () => desk.step("next"),
-    previous: () => desk.step("previous"),
-    queue: () => desk.leaveFor(`/${desk.query}`),
-    ...Object.fromEntries(Object.keys(toolbox.tools).map((name) => [`tool-${name}`, () => toolbox.choose(name)])),
-    ...Object.fromEntries(LOOKS.map((look) => [`look-${look.name}`, () => views.setLook(look)])),
-    smaller: () => brush.resize(-1),
-    larger: () => brush.resize(1),
-    softer: () => brush.harden(-1),
-    harder: () => brush.harden(1),
-    close: () => toolbox.tool.close(),
-    cancel: () => toolbox.tool.cancel(),
-    choke: free(() => announce(easel.moveEdge(CHOKE_PX))),
-    spread: free(() => announce(easel.moveEdge(-CHOKE_PX))),
-    smooth: free(() => easel.smoothEdge() || announce("The edge is smooth already.")),
-    undo: () => {
-      const { tool } = toolbox;
-      if (tool.isBusy) tool.stepBack() || tool.cancel();
-      else if (easel.photo) tell("Undone", easel.undo());
-    },
-    redo: free(() => tell("Again", easel.redo())),
-    "next-look": () => views.turnLook(1),
-    "previous-look": () => views.turnLook(-1),
-    split: () => views.split.turn(),
-    heat: () => views.turnHeat(),
-    loupe: () => (byId("loupe-button").ariaPressed = String(stage.turnLoupe())),
-    download: () => easel.photo && download(easel.photo),
-    "zoom-garment": () => views.zoom("garment"),
-    "zoom-fit": () => views.zoom("photo"),
-    "zoom-100": () => views.zoom(1),
-    "zoom-200": () => views.zoom(2),
-    "zoom-in": () => views.zoom(stage.viewport.scale * Math.SQRT2),
-    "zoom-out": () => views.zoom(stage.viewport.scale / Math.SQRT2),
-    pan: (event) => {
-      const [dx, dy] = { ArrowLeft: [1, 0], ArrowRight: [-1, 0], ArrowUp: [0, 1] }[/** @type {KeyboardEvent} */ (event).key] ?? [0, -1];
-      stage.viewport.pan(dx * stage.canvas.width * PAN_SHARE, dy * stage.canvas.height * PAN_SHARE);
-      stage.viewChanged();
-    },
-  };
+/** Every command of the editor: keys and buttons obey this table, and the help shows it. @type {import("../page/page.js").Commands} */
+const COMMANDS = {
+  Decide: {
+    accept: { keys: ["a"], label: "Accept, with your correction if there is one", run: once(() => desk.decide("accept")) },
+    reject: { keys: ["r"], label: "Reject", run: once(() => desk.decide("reject")) },
+    reopen: { keys: ["u"], label: "Take the decision back", run: once(() => desk.reopen()) },
+    revert: { keys: ["Shift+r"], label: "Back to the first prediction", run: free(revert) },
+    note: { keys: ["n"], label: "Write a note; Esc returns to the photo", run: () => note.focus() },
+    next: { keys: ["ArrowRight"], label: "Next photo", run: () => desk.step("next") },
+    previous: { keys: ["ArrowLeft"], label: "Previous photo", run: () => desk.step("previous") },
+    download: { keys: ["d"], label: "Download the cutout as it is now", run: () => easel.photo && download(easel.photo) },
+    queue: { keys: ["q"], label: "Back to the queue", run: () => desk.leaveFor(`/${desk.query}`) },
+  },
+  Paint: {
+    "tool-brush": { keys: ["b"], label: "Brush: garment", run: () => toolbox.choose("brush") },
+    "tool-eraser": { keys: ["e"], label: "Eraser: background", run: () => toolbox.choose("eraser") },
+    "tool-smart": { keys: ["s"], label: "Smart brush: the model redraws the edge", run: () => toolbox.choose("smart") },
+    "tool-lasso": { keys: ["l"], label: "Lasso: draw around garment", run: () => toolbox.choose("lasso") },
+    "tool-polygon": { keys: ["p"], label: "Polygon: click around garment", run: () => toolbox.choose("polygon") },
+    "tool-fill": { keys: ["f"], label: "Fill hole: click into it", run: () => toolbox.choose("fill") },
+    "tool-keep": { keys: ["k"], label: "Keep this part: click it, others go", run: () => toolbox.choose("keep") },
+    smaller: { keys: ["["], label: "Smaller brush", run: () => brush.resize(-1) },
+    larger: { keys: ["]"], label: "Larger brush", run: () => brush.resize(1) },
+    softer: { keys: ["Shift+["], label: "Softer brush", run: () => brush.harden(-1) },
+    harder: { keys: ["Shift+]"], label: "Harder brush", run: () => brush.harden(1) },
+    close: { keys: ["Enter"], label: "Close the polygon", run: () => toolbox.tool.close() },
+    cancel: { keys: ["Escape"], label: "Give up the stroke or line", run: () => toolbox.tool.cancel() },
+  },
+  Edge: {
+    choke: { keys: [","], label: "Whole edge a quarter pixel in", run: free(() => announce(easel.moveEdge(CHOKE_PX))) },
+    spread: { keys: ["."], label: "Whole edge a quarter pixel out", run: free(() => announce(easel.moveEdge(-CHOKE_PX))) },
+    smooth: { keys: ["m"], label: "Smooth the edge", run: free(() => easel.smoothEdge() || announce("The edge is smooth already.")) },
+    undo: { keys: ["z", "Ctrl+z"], label: "Undo", run: undo },
+    redo: { keys: ["Shift+z", "Ctrl+Shift+z", "Ctrl+y"], label: "Redo", run: free(redo) },
+  },
+  Look: {
+    "next-look": { keys: ["v"], label: "Next ground", run: () => views.turnLook(1) },
+    "previous-look": { keys: ["Shift+v"], label: "Previous ground", run: () => views.turnLook(-1) },
+    "look-checks": { keys: ["c"], label: "Cutout on checkerboard", run: () => views.setLook("checks") },
+    "look-outline": { keys: ["o"], label: "Outline", run: () => views.setLook("outline") },
+    "look-mask": { keys: ["w"], label: "Mask, black and white", run: () => views.setLook("mask") },
+    split: { keys: ["x"], label: "Before/after: photo, prediction, off", run: () => views.split.turn() },
+    heat: { keys: ["h"], label: "Where the model doubts", run: () => views.turnHeat() },
+    loupe: { keys: ["i"], label: "Loupe at the pointer", run: () => (byId("loupe-button").ariaPressed = String(stage.turnLoupe())) },
+    "zoom-garment": { keys: ["g"], label: "The garment, as large as it fits", run: () => views.zoom("garment") },
+    "zoom-fit": { keys: ["0"], label: "Whole photo", run: () => views.zoom("photo") },
+    "zoom-100": { keys: ["1"], label: "100 %: one pixel is one pixel", run: () => views.zoom(1) },
+    "zoom-200": { keys: ["2"], label: "200 %", run: () => views.zoom(2) },
+    "zoom-in": { keys: ["+", "="], label: "Zoom in", run: () => views.zoom(stage.viewport.scale * Math.SQRT2) },
+    "zoom-out": { keys: ["-"], label: "Zoom out", run: () => views.zoom(stage.viewport.scale / Math.SQRT2) },
+    pan: { keys: ARROWS.map((key) => `Shift+${key}`), shown: ["Shift", "←→↑↓"], label: "Move the photo", run: pan },
+    help: { keys: ["?"], label: "This help" },
+  },
+  Hand: {
+    drag: { shown: ["Space", "drag"], label: "Move the photo" },
+    wheel: { shown: ["Wheel"], label: "Zoom where the pointer is" },
+    alt: { shown: ["Alt", "stroke"], label: "The opposite: take away (Ctrl too)" },
+    shift: { shown: ["Shift", "click"], label: "Straight from where the last stroke ended" },
+    pen: { shown: ["Pen"], label: "Pressure sets the size; turned over it erases" },
+  },
+};
+
+/** What a key held down does once: it decides on one photo, not on ten. */
+function once(work) {
+  return (event) => event.repeat || work();
 }
 
-/** @param {OpenPhoto} photo */
+/** What is done between strokes only. */
+function free(work) {
+  return () => easel.photo && !toolbox.tool.isBusy && work();
+}
+
+function undo() {
+  const { tool } = toolbox;
+  if (tool.isBusy) return tool.stepBack() || tool.cancel();
+  if (!easel.photo) return;
+  const label = easel.undo();
+  announce(label ? `Undone: ${label}` : "There is nothing to undo.");
+}
+
+function redo() {
+  const label = easel.redo();
+  announce(label ? `Again: ${label}` : "There is nothing to do again.");
+}
+
+function pan({ key }) {
+  const [dx, dy] = { ArrowLeft: [1, 0], ArrowRight: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[key];
+  stage.viewport.pan(dx * stage.canvas.width * PAN_SHARE, dy * stage.canvas.height * PAN_SHARE);
+  stage.viewChanged();
+}
+
 async function download(photo) {
   const href = URL.createObjectURL(await cutoutOf(photo));
   element("a", { href, download: `${photo.item.name}.png` }).click();
@@ -245,7 +227,7 @@ async function revert() {
   announce(easel.replace("Back to the prediction", predicted) ? "This is the first prediction again." : "This is the first prediction.");
 }
 
-listen(SHORTCUTS, commands());
+listen(COMMANDS, Object.fromEntries(LOOKS.map(({ name }) => [`look-${name}`, () => views.setLook(name)])));
 document.addEventListener("click", clicked);
 note.addEventListener("change", () => desk.writeNote(note.value));
 note.addEventListener("keydown", (event) => event.key === "Escape" && stage.canvas.focus());

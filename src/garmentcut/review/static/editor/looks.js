@@ -55,17 +55,9 @@ function contrastOf({ pixels, alpha }) {
   return CONTRASTS[likeness.indexOf(Math.min(...likeness))];
 }
 
-/**
- * Compute the pixels of a look.
- *
- * @param {Look} look its ground a colour
- * @param {Uint8ClampedArray} photo RGBA
- * @param {Plane} alpha
- * @param {{data: Uint8ClampedArray, box: Rectangle}} target RGBA of the whole photo, and the part to write
- */
+/** Write the pixels of a look, whose ground is a colour, into `data`, where the box is. `photo` and `data` are RGBA of the whole photo. */
 export function shade(look, photo, alpha, { data, box }) {
-  const ground = /** @type {number[] | undefined} */ (look.ground);
-  const { other = ground, strength = 1 } = look;
+  const { ground, other = ground, strength = 1 } = look;
   // Nearly all pixels are wholly garment or wholly not: on a ground those are copied, four bytes at a time.
   const source = new Uint32Array(photo.buffer, photo.byteOffset, photo.length / 4);
   const target = new Uint32Array(data.buffer, data.byteOffset, data.length / 4);
@@ -101,11 +93,6 @@ function mix(data, p, from, q, to, share) {
  * One pass, over sixteen pixels around, of the blur fusion that garmentcut.photo.compose does in two (M. Forte,
  * "Approximate Fast Foreground Colour Estimation", ICIP 2021, equation 4); weights are squared, so that nearly opaque
  * pixels, whose colour is the garment's, count most.
- *
- * @param {Uint8ClampedArray} photo RGBA
- * @param {Plane} alpha
- * @param {number} x
- * @param {number} y
  */
 function edgeColor(photo, { width, height, data }, x, y) {
   const garment = [0, 0, 0, 0]; // R, G, B and weight
@@ -128,7 +115,6 @@ function edgeColor(photo, { width, height, data }, x, y) {
   }
 }
 
-/** @param {number[]} sum @param {Uint8ClampedArray} photo @param {number} p @param {number} weight */
 function add(sum, photo, p, weight) {
   sum[0] += photo[p] * weight;
   sum[1] += photo[p + 1] * weight;
@@ -155,7 +141,6 @@ export class Outline {
   /** @type {Map<number, Path2D>} */
   #paths = new Map();
 
-  /** @param {Plane} alpha */
   constructor(alpha) {
     this.alpha = alpha;
   }
@@ -166,11 +151,7 @@ export class Outline {
     if (wider) for (const index of tilesUnder(this.alpha, wider)) this.#paths.delete(index);
   }
 
-  /**
-   * @param {CanvasRenderingContext2D} drawing clipped to what is to be drawn
-   * @param {{scale: number, left: number, top: number}} view
-   * @param {Rectangle} box pixels of the photo in sight
-   */
+  /** @param {CanvasRenderingContext2D} drawing clipped to what is to be drawn @param {Rectangle} box pixels of the photo in sight */
   draw(drawing, { scale, left, top }, box) {
     const all = new Path2D();
     for (const index of tilesUnder(this.alpha, box)) {
@@ -187,7 +168,7 @@ export class Outline {
 
 /** A line that is seen on any ground: dark below, light above. @param {CanvasRenderingContext2D} drawing @param {Path2D} path @param {number} [scale] of the drawing */
 export function strokeTwice(drawing, path, scale = 1) {
-  for (const [width, color] of /** @type {[number, string][]} */ ([[3, "rgb(0 0 0 / 65%)"], [1.25, "#fff"]])) {
+  for (const [width, color] of [[3, "rgb(0 0 0 / 65%)"], [1.25, "#fff"]]) {
     drawing.lineWidth = (width * devicePixelRatio) / scale;
     drawing.strokeStyle = color;
     drawing.stroke(path);
@@ -212,7 +193,7 @@ function trace({ width, height, data }, box) {
 /** Join the crossings of a cell's four sides, two by two. @param {Path2D} path @param {number[]} corners @param {number} x @param {number} y */
 function addCell(path, corners, x, y) {
   const inside = corners.map((value) => value > HALF);
-  const share = (/** @type {number} */ from, /** @type {number} */ to) => (HALF - corners[from]) / (corners[to] - corners[from]);
+  const share = (from, to) => (HALF - corners[from]) / (corners[to] - corners[from]);
   const crossings = [];
   if (inside[0] !== inside[1]) crossings.push([x + share(0, 1), y]);
   if (inside[1] !== inside[2]) crossings.push([x + 1, y + share(1, 2)]);
@@ -228,12 +209,11 @@ function addCell(path, corners, x, y) {
  * Where the model doubts, as colour to be laid over the photo: clear where it is sure, yellow, then red.
  *
  * @param {Blob} blob gray, 255 for the greatest doubt
- * @returns {Promise<OffscreenCanvas>}
  */
 export async function drawHeat(blob) {
   const { width, height, data } = await decodeGray(blob);
   const canvas = new OffscreenCanvas(width, height);
-  const drawing = /** @type {OffscreenCanvasRenderingContext2D} */ (canvas.getContext("2d"));
+  const drawing = canvas.getContext("2d");
   const pixels = drawing.createImageData(width, height);
   for (let i = 0, p = 0; i < data.length; i++, p += 4) {
     pixels.data[p] = 255;

@@ -43,7 +43,7 @@ export class OpenPhoto {
 
   /** The prediction before anybody corrected it. @returns {Promise<Plane>} */
   predicted() {
-    this.first ??= fetchAlpha(/** @type {string} */ (this.item.urls.predicted));
+    this.first ??= fetchAlpha(this.item.urls.predicted);
     return this.first;
   }
 }
@@ -108,7 +108,7 @@ export class Easel extends EventTarget {
 
   /** The alpha to paint on, and the alpha before the stroke. */
   get planes() {
-    const photo = /** @type {OpenPhoto} */ (this.photo);
+    const photo = this.photo;
     return { alpha: photo.alpha, settled: photo.history.settled };
   }
 
@@ -133,12 +133,10 @@ export class Easel extends EventTarget {
     return this.#show(this.photo?.history.undo());
   }
 
-  /** @returns {string | null} */
   redo() {
     return this.#show(this.photo?.history.redo());
   }
 
-  /** @param {{label: string, box: Rectangle} | null | undefined} step */
   #show(step) {
     if (!step) return null;
     this.stage.touch(step.box);

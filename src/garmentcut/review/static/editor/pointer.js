@@ -1,7 +1,6 @@
 import { byId } from "../page/page.js";
 
 /**
- * @import { Touch } from "./tools.js"
  * @import { Stage } from "./stage.js"
  */
 
@@ -29,7 +28,7 @@ export class Pointer extends EventTarget {
     const { canvas } = stage;
     canvas.addEventListener("pointerdown", (event) => this.#press(event));
     canvas.addEventListener("pointermove", (event) => this.#move(event));
-    for (const end of /** @type {const} */ (["pointerup", "pointercancel", "lostpointercapture"])) {
+    for (const end of ["pointerup", "pointercancel", "lostpointercapture"]) {
       canvas.addEventListener(end, (event) => this.#release(event));
     }
     canvas.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
@@ -43,16 +42,14 @@ export class Pointer extends EventTarget {
     addEventListener("keyup", (event) => event.key === " " && this.#setSpace(false));
     addEventListener("blur", () => this.#setSpace(false));
     // Alt alone would open the browser's menu and take the next key.
-    for (const kind of /** @type {const} */ (["keydown", "keyup"])) addEventListener(kind, (event) => event.key === "Alt" && event.preventDefault());
+    for (const kind of ["keydown", "keyup"]) addEventListener(kind, (event) => event.key === "Alt" && event.preventDefault());
   }
 
-  /** @param {boolean} isDown */
   #setSpace(isDown) {
     this.#isSpaceDown = isDown;
     this.stage.canvas.classList.toggle("pans", isDown);
   }
 
-  /** @param {PointerEvent} event */
   #press(event) {
     const { canvas, photo } = this.stage;
     canvas.focus({ preventScroll: true });
@@ -68,7 +65,6 @@ export class Pointer extends EventTarget {
     }
   }
 
-  /** @param {PointerEvent} event */
   #move(event) {
     const touch = this.#touchOf(event);
     this.place = touch;
@@ -81,7 +77,6 @@ export class Pointer extends EventTarget {
     if (this.#down.has(event.pointerId)) this.#down.set(event.pointerId, this.#place(event));
   }
 
-  /** @param {PointerEvent} event */
   #moveView(event) {
     const before = this.#down.get(event.pointerId);
     if (!before) return;
@@ -97,7 +92,6 @@ export class Pointer extends EventTarget {
     this.stage.viewChanged();
   }
 
-  /** @param {PointerEvent} event */
   #release(event) {
     if (!this.#down.delete(event.pointerId)) return;
     const was = this.#doing;
@@ -107,7 +101,6 @@ export class Pointer extends EventTarget {
     else this.currentTool().end();
   }
 
-  /** @param {WheelEvent} event */
   #wheel(event) {
     event.preventDefault();
     const { viewport } = this.stage;
@@ -124,7 +117,6 @@ export class Pointer extends EventTarget {
     return { x: (event.clientX - frame.left) * perPixel, y: (event.clientY - frame.top) * perPixel };
   }
 
-  /** @param {PointerEvent} event @returns {Touch} */
   #touchOf(event) {
     const { x, y } = this.stage.viewport.toPhoto(this.#place(event));
     const pressure = event.pointerType === "pen" ? event.pressure : 1;
@@ -137,7 +129,6 @@ export class Cursor {
   #circle = byId("cursor");
   #isRound = false;
 
-  /** @param {Stage} stage */
   constructor(stage) {
     this.stage = stage;
     stage.canvas.addEventListener("pointermove", () => this.#draw());

@@ -22,9 +22,7 @@ export class Viewport {
   scale = 1;
   left = 0;
   top = 0;
-  /** Of the canvas. @type {Size} */
-  screen = { width: 1, height: 1 };
-  /** @type {Size} */
+  screen = { width: 1, height: 1 }; // the canvas
   photo = { width: 1, height: 1 };
   /** Where the garment is, if there is one. @type {Rectangle | null} */
   garment = null;
@@ -33,7 +31,6 @@ export class Viewport {
   /** What is fitted when the next photo is opened. @type {"garment" | "photo"} */
   habit = "garment";
 
-  /** @param {Size} screen */
   resize(screen) {
     const middle = this.toPhoto(middleOf(this.screen));
     this.screen = screen;
@@ -56,7 +53,6 @@ export class Viewport {
     this.fits = "";
   }
 
-  /** @param {number} dx @param {number} dy */
   pan(dx, dy) {
     this.left = this.#inReach(this.left + dx, this.photo.width, this.screen.width);
     this.top = this.#inReach(this.top + dy, this.photo.height, this.screen.height);
@@ -87,7 +83,6 @@ export class Viewport {
   }
 }
 
-/** @param {Size} size @returns {Point} */
 function middleOf({ width, height }) {
   return { x: width / 2, y: height / 2 };
 }
@@ -99,7 +94,7 @@ function middleOf({ width, height }) {
 export class Pyramid {
   pixels = new ImageData(1, 1);
   levels = Array.from({ length: LEVELS }, () => new OffscreenCanvas(1, 1));
-  drawings = this.levels.map((level) => /** @type {OffscreenCanvasRenderingContext2D} */ (level.getContext("2d", { alpha: false })));
+  drawings = this.levels.map((level) => level.getContext("2d", { alpha: false }));
 
   /** Let it hold a picture of this size. @param {Size} size */
   resize({ width, height }) {
@@ -142,10 +137,8 @@ export class Stage {
   viewport = new Viewport();
   now = new Pyramid();
   earlier = new Pyramid();
-  /** @type {OpenPhoto | null} */
   photo = null;
   look = LOOKS[0];
-  /** @type {Split | null} */
   split = null;
   /** @type {OffscreenCanvas | null} */
   heat = null;
@@ -163,16 +156,14 @@ export class Stage {
   spot = null;
   /** The look, with this photo's ground. */
   #shown = this.look;
-  /** @type {Outline | null} */
   #outline = null;
 
-  /** @param {HTMLCanvasElement} canvas */
   constructor(canvas) {
     this.canvas = canvas;
-    this.drawing = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", { alpha: false }));
+    this.drawing = canvas.getContext("2d", { alpha: false });
     new ResizeObserver(([entry]) => this.#resize(entry)).observe(canvas);
-    canvas.addEventListener("pointermove", ({ offsetX, offsetY }) => this.#moveLoupe({ x: offsetX * devicePixelRatio, y: offsetY * devicePixelRatio }));
-    canvas.addEventListener("pointerleave", () => this.#moveLoupe(null));
+    canvas.addEventListener("pointermove", ({ offsetX: x, offsetY: y }) => this.#point({ x: x * devicePixelRatio, y: y * devicePixelRatio }));
+    canvas.addEventListener("pointerleave", () => this.#point(null));
     matchMedia("(prefers-color-scheme: light)").addEventListener("change", () => this.redraw());
   }
 
@@ -189,15 +180,9 @@ export class Stage {
     return this.#hasLoupe ? Math.max(LOUPE.scale * devicePixelRatio, 2 * scale) : scale;
   }
 
-  /** @param {Point | null} spot */
-  #moveLoupe(spot) {
-    for (const place of [this.spot, spot]) if (this.#hasLoupe && place) this.redraw(this.#loupeBox(place));
+  #point(spot) {
     this.spot = spot;
-  }
-
-  /** @param {Point} spot @returns {Rectangle | null} pixels of the canvas */
-  #loupeBox({ x, y }) {
-    return within({ x0: x, y0: y, x1: x, y1: y }, this.canvas, (LOUPE.radius + 3) * devicePixelRatio);
+    if (this.#hasLoupe) this.redraw();
   }
 
   /** Give the canvas as many pixels as the screen has there. @param {ResizeObserverEntry} entry */
@@ -231,7 +216,6 @@ export class Stage {
     this.#shadeEarlier();
   }
 
-  /** @param {Split | null} split */
   setSplit(split) {
     const isSame = split && this.split && split.before === this.split.before;
     this.split = split;
@@ -265,7 +249,7 @@ export class Stage {
 
   /** Paint again what the canvas shows. @param {Rectangle | null} [box] pixels of the canvas; all, if none are named */
   redraw(box = wholeOf(this.canvas)) {
-    this.#stale = unite(this.#stale, box);
+    this.#stale = this.#hasLoupe ? wholeOf(this.canvas) : unite(this.#stale, box);
     this.#frame ||= requestAnimationFrame(() => this.#paint());
   }
 
@@ -276,20 +260,18 @@ export class Stage {
       shade(this.#shown, photo.pixels, photo.alpha, { data: this.now.pixels.data, box: this.#changed });
       this.now.update(this.#changed);
     }
-    const spot = this.#hasLoupe && photo ? this.spot : null;
-    const stale = unite(this.#stale, spot && this.#stale && this.#loupeBox(spot));
+    const stale = this.#stale;
     this.#changed = this.#stale = null;
     if (!stale) return;
     drawing.save();
     this.#clear(stale);
     if (photo) this.#drawPhoto(photo, stale, this.viewport);
     this.overlay(drawing);
-    if (photo && spot) this.#drawLoupe(photo, spot);
+    if (photo && this.#hasLoupe && this.spot) this.#drawLoupe(photo, this.spot);
     drawing.restore();
     this.#tellWhatIsSeen();
   }
 
-  /** @param {OpenPhoto} photo @param {Point} spot */
   #drawLoupe(photo, { x, y }) {
     const { drawing, viewport, scaleAtPointer: scale } = this;
     const place = viewport.toPhoto({ x, y });

@@ -24,12 +24,14 @@ const CLOSE_PX = 9; // on the screen: a click this near to the first corner clos
 const LONGEST_PX = 2048; // the server's limit for a side of a smart stroke
 const SMART_HARDNESS = 0.5;
 
-/** What every tool can be asked. A tool that does not care leaves it as it is here. */
+/**
+ * What every tool can be asked; one that does not care leaves it as it is here. The pointer came down: `begin`; moved, down:
+ * `move`, with all its places since the last call; moved, up: `hover`; went up: `end`. By key: `cancel` gives up what is not
+ * finished, `close` finishes a line, `stepBack` takes its last point back (false: there is none). `draw` shows what is not
+ * finished, in pixels of the canvas.
+ */
 export class Tool {
-  /** True if the cursor is the brush's circle. */
-  isRound = false;
-  /** True while a stroke or a line is not finished. */
-  isBusy = false;
+  isRound = false; // the cursor is the brush's circle
 
   /** @param {Easel} easel @param {string} hint shown while the tool is in the hand */
   constructor(easel, hint) {
@@ -37,58 +39,47 @@ export class Tool {
     this.hint = hint;
   }
 
-  /** The pointer came down. @param {Touch} _touch */
-  begin(_touch) {}
-
-  /** It moved, down. @param {Touch[]} _touches since the last call */
-  move(_touches) {}
-
-  /** It moved, up. @param {Touch} _touch */
-  hover(_touch) {}
-
-  /** It went up. */
-  end() {}
-
-  /** Give up what is not finished. */
-  cancel() {}
-
-  /** Finish a line by key. */
-  close() {}
-
-  /** Take the last point back. @returns {boolean} false if there is none */
-  stepBack() {
+  /** True while a stroke or a line is not finished. */
+  get isBusy() {
     return false;
   }
 
-  /** Draw what is not finished. @param {CanvasRenderingContext2D} _drawing in pixels of the canvas */
-  draw(_drawing) {}
+  begin() {}
+  move() {}
+  hover() {}
+  end() {}
+  cancel() {}
+  close() {}
+  stepBack() {
+    return false;
+  }
+  draw() {}
 }
 
 /** Paints garment, or takes it away. Pen pressure sets the size, Shift draws a straight line from where the last stroke ended. */
 class BrushTool extends Tool {
   isRound = true;
-  /** @type {Stroke | null} */
   stroke = null;
   /** Where the last stroke ended. @type {import("../painting/stroke.js").Dab | null} */
   last = null;
 
-  /** @param {Easel} easel @param {string} hint @param {boolean} erases */
   constructor(easel, hint, erases) {
     super(easel, hint);
     this.erases = erases;
   }
 
-  /** @param {Touch} touch */
+  get isBusy() {
+    return this.stroke !== null;
+  }
+
   begin(touch) {
     const { hardness, strength } = this.easel.settings;
-    this.isBusy = true;
     this.easel.setPainting(true);
     this.stroke = new Stroke(this.easel.coverage, { hardness, strength, erase: this.erases !== touch.alt });
     if (touch.shift && this.last) this.stroke.extend(this.last);
     this.move([touch]);
   }
 
-  /** @param {Touch[]} touches */
   move(touches) {
     const { stroke } = this;
     const { size } = this.easel.settings;
@@ -119,39 +110,36 @@ class BrushTool extends Tool {
   #rest() {
     this.stroke?.finish();
     this.stroke = null;
-    this.isBusy = false;
     this.easel.setPainting(false);
   }
 }
 
 /** Without the points that a brush of this size would not show: a pen tells of hundreds a second. @param {Touch[]} touches @param {number} size pixels */
 function thinned(touches, size) {
-  const kept = [touches[0]];
-  for (const touch of touches.slice(1, -1)) {
-    const last = kept[kept.length - 1];
-    if (Math.hypot(touch.x - last.x, touch.y - last.y) >= Math.max(0.5, size / 40)) kept.push(touch);
-  }
-  return touches.length > 1 ? [...kept, touches[touches.length - 1]] : kept;
+  let last = touches[0];
+  return touches.filter((touch, k) => {
+    const isFar = Math.hypot(touch.x - last.x, touch.y - last.y) >= Math.max(0.5, size / 40);
+    if (isFar) last = touch;
+    return isFar || k === 0 || k === touches.length - 1;
+  });
 }
 
 /** A stroke over an edge, inside which the model draws the edge anew. Shift: what it covers is garment; Alt: it is not. */
 class SmartTool extends Tool {
   isRound = true;
-  /** @type {Stroke | null} */
   stroke = null;
-  /** @type {Touch[]} */
   path = [];
-  /** @type {Job[]} */
   jobs = [];
 
-  /** @param {Touch} touch */
+  get isBusy() {
+    return this.stroke !== null;
+  }
+
   begin(touch) {
-    this.isBusy = true;
     this.stroke = new Stroke(this.easel.coverage, { hardness: SMART_HARDNESS, strength: 1, erase: false });
     this.move([touch]);
   }
 
-  /** @param {Touch[]} touches */
   move(touches) {
     for (const { x, y } of touches) this.stroke?.extend({ x, y, radius: this.easel.settings.size / 2 });
     this.path.push(...touches);
@@ -173,11 +161,9 @@ class SmartTool extends Tool {
     this.stroke?.finish();
     this.stroke = null;
     this.path = [];
-    this.isBusy = false;
     this.easel.stage.redraw();
   }
 
-  /** @param {Job} job @param {Plane} coverage */
   async #redraw(job, coverage) {
     this.jobs.push(job);
     document.body.classList.add("redrawing");
@@ -187,7 +173,7 @@ class SmartTool extends Tool {
       await this.easel.rest();
       if (this.easel.photo === job.photo) this.#lay(job.box, coverage, sent, answer);
     } catch (error) {
-      announce(`The edge was not redrawn. ${/** @type {Error} */ (error).message}`, { urgent: true });
+      announce(`The edge was not redrawn. ${error.message}`, { urgent: true });
     } finally {
       this.jobs = this.jobs.filter((other) => other !== job);
       document.body.classList.toggle("redrawing", this.jobs.length > 0);
@@ -208,7 +194,6 @@ class SmartTool extends Tool {
     if (!this.easel.commit("Smart brush", box)) announce("The model sees this edge as it is.");
   }
 
-  /** @param {CanvasRenderingContext2D} drawing */
   draw(drawing) {
     const { viewport } = this.easel.stage;
     drawing.lineJoin = drawing.lineCap = "round";
@@ -221,7 +206,6 @@ class SmartTool extends Tool {
   }
 }
 
-/** @param {Job} job @param {Plane} coverage @param {Plane} sent */
 async function askForEdge({ photo, box, hint }, coverage, sent) {
   const [stroke, alpha] = await Promise.all([coverage, sent].map(async (plane) => base64Of(await encodeGray(plane))));
   const json = { box_xyxy: [box.x0, box.y0, box.x1, box.y1], stroke, alpha, hint };
@@ -230,7 +214,6 @@ async function askForEdge({ photo, box, hint }, coverage, sent) {
   return decodeGray(new Blob([bytes], { type: "image/png" }));
 }
 
-/** @param {Blob} blob @returns {Promise<string>} */
 function base64Of(blob) {
   return new Promise((resolve, reject) => {
     const reader = new FileReader();
@@ -242,18 +225,18 @@ function base64Of(blob) {
 
 /** A line drawn by hand; its inside becomes garment, with Alt background. */
 class LassoTool extends Tool {
-  /** @type {Touch[]} */
   points = [];
   subtract = false;
 
-  /** @param {Touch} touch */
+  get isBusy() {
+    return this.points.length > 0;
+  }
+
   begin(touch) {
-    this.isBusy = true;
     this.subtract = touch.alt;
     this.points = [touch];
   }
 
-  /** @param {Touch[]} touches */
   move(touches) {
     this.points.push(...touches);
     this.easel.stage.redraw();
@@ -275,19 +258,17 @@ class LassoTool extends Tool {
   }
 
   cancel() {
-    this.isBusy = false;
     this.points = [];
     this.easel.stage.redraw();
   }
 
-  /** @param {CanvasRenderingContext2D} drawing @param {Touch[]} points */
   draw(drawing, points = this.points) {
     if (!points.length) return;
     const { viewport } = this.easel.stage;
     const corners = points.map((point) => viewport.toScreen(point));
     strokeTwice(drawing, lineThrough(corners));
     drawing.setLineDash([4 * devicePixelRatio, 4 * devicePixelRatio]); // what is only planned
-    strokeTwice(drawing, lineThrough([corners[corners.length - 1], corners[0]]));
+    strokeTwice(drawing, lineThrough([corners.at(-1), corners[0]]));
     drawing.setLineDash([]);
   }
 }
@@ -304,13 +285,11 @@ class PolygonTool extends LassoTool {
   /** @type {Touch | null} */
   next = null;
 
-  /** @param {Touch} touch */
   begin(touch) {
     const { points } = this;
     if (!points.length) this.subtract = touch.alt;
     // The second press of a double click closes too: it comes where the last corner is.
-    if (points.length > 2 && [points[0], points[points.length - 1]].some((corner) => this.#isNear(touch, corner))) return this.close();
-    this.isBusy = true;
+    if (points.length > 2 && [points[0], points.at(-1)].some((corner) => this.#isNear(touch, corner))) return this.close();
     points.push(touch);
     this.easel.stage.redraw();
   }
@@ -319,7 +298,6 @@ class PolygonTool extends LassoTool {
 
   end() {}
 
-  /** @param {Touch} touch */
   hover(touch) {
     if (!this.points.length) return;
     this.next = touch;
@@ -332,7 +310,6 @@ class PolygonTool extends LassoTool {
 
   stepBack() {
     if (!this.points.pop()) return false;
-    this.isBusy = this.points.length > 0;
     this.easel.stage.redraw();
     return true;
   }
@@ -342,7 +319,6 @@ class PolygonTool extends LassoTool {
     super.cancel();
   }
 
-  /** @param {CanvasRenderingContext2D} drawing */
   draw(drawing) {
     super.draw(drawing, this.next && this.points.length ? [...this.points, this.next] : this.points);
     const half = 3.5 * devicePixelRatio;
@@ -356,7 +332,6 @@ class PolygonTool extends LassoTool {
     }
   }
 
-  /** @param {Touch} one @param {Touch} other */
   #isNear(one, other) {
     const limit = (CLOSE_PX * devicePixelRatio) / this.easel.stage.viewport.scale;
     return Math.hypot(one.x - other.x, one.y - other.y) <= limit;
@@ -366,8 +341,6 @@ class PolygonTool extends LassoTool {
 /** A click on a pixel changes the whole alpha. */
 class ClickTool extends Tool {
   /**
-   * @param {Easel} easel
-   * @param {string} hint
    * @param {string} label of the step
    * @param {(plane: Plane, x: number, y: number) => Plane | string} edit a new alpha, or a sentence that says why there is none
    */
@@ -377,7 +350,6 @@ class ClickTool extends Tool {
     this.edit = edit;
   }
 
-  /** @param {Touch} touch */
   begin(touch) {
     const { settled } = this.easel.planes;
     if (!isOn(settled, touch)) return;
@@ -391,10 +363,8 @@ class ClickTool extends Tool {
 export class Toolbox extends EventTarget {
   name = "brush";
 
-  /** @param {Easel} easel */
   constructor(easel) {
     super();
-    /** @type {Record<string, Tool>} */
     this.tools = {
       brush: new BrushTool(easel, "Alt erases · Shift+click: straight · [ ] size", false),
       eraser: new BrushTool(easel, "Alt paints garment · Shift+click: straight · [ ] size", true),
@@ -411,7 +381,6 @@ export class Toolbox extends EventTarget {
     return this.tools[this.name];
   }
 
-  /** @param {string} name */
   choose(name) {
     if (name !== this.name) this.tool.cancel();
     this.name = name;

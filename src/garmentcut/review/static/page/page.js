@@ -1,27 +1,20 @@
 /** What both pages are made of: elements, words, messages, keys and the help that lists them. */
 
-/** The element with an id; a page without it is a mistake in its template. @template {Element} [T=HTMLElement] @param {string} id @returns {T} */
+/** The element with an id; a page without it is a mistake in its template. @returns {any} */
 export function byId(id) {
   const found = document.getElementById(id);
   if (!found) throw new Error(`the page has no #${id}`);
-  return /** @type {any} */ (found);
+  return found;
 }
 
-/**
- * Make an element.
- *
- * @param {string} tag `div`, or with classes `div.card.wide`
- * @param {Record<string, any>} [properties] set as properties; names with a hyphen as attributes
- * @param {...(Node | string)} children
- * @returns {HTMLElement}
- */
+/** Make an element: `div`, or with classes `div.card.wide`; properties whose name has a hyphen are set as attributes. @returns {HTMLElement} */
 export function element(tag, properties = {}, ...children) {
   const [name, ...classes] = tag.split(".");
   const made = document.createElement(name);
   if (classes.length) made.className = classes.join(" ");
   for (const [key, value] of Object.entries(properties)) {
     if (key.includes("-")) made.setAttribute(key, String(value));
-    else /** @type {any} */ (made)[key] = value;
+    else made[key] = value;
   }
   made.append(...children);
   return made;
@@ -39,7 +32,7 @@ export const VERDICTS = { review: "Please look", accept: "Model is sure", "": ""
 
 /** @param {string} view */
 export function viewName(view) {
-  return /** @type {Record<string, string>} */ ({ FrontRight: "Front right", unknown: "View unknown" })[view] ?? view;
+  return { FrontRight: "Front right", unknown: "View unknown" }[view] ?? view;
 }
 
 /** Doubt in per cent, so that it can be compared at a glance; empty if the model cannot tell. @param {number | null} doubt */
@@ -51,12 +44,7 @@ const SHOWN_MS = 5000;
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let timer;
 
-/**
- * Show a message for some seconds and read it to those who do not see the screen.
- *
- * @param {string} text
- * @param {{urgent?: boolean, link?: {text: string, href: string}}} [more] urgent: stays until the next one
- */
+/** Show a message for some seconds, or if it is urgent until the next one, and read it to those who do not see the screen. */
 export function announce(text, { urgent = false, link } = {}) {
   const place = byId("message");
   place.replaceChildren(text, ...(link ? [" ", element("a", { href: link.href }, link.text)] : []));
@@ -66,17 +54,21 @@ export function announce(text, { urgent = false, link } = {}) {
   if (!urgent) timer = setTimeout(() => place.classList.remove("shown"), SHOWN_MS);
 }
 
-/** @typedef {{keys: string[], command: string, group: string, label: string, shown?: string[]}} Shortcut shown: key caps, where they are not those of the first key */
+/**
+ * Commands of a page, by group of the help and by name. `keys` run one, as do buttons with its name as `data-command`; `shown`
+ * are its key caps in the help, where they are not those of the first key; without `run` it is only shown.
+ *
+ * @typedef {{keys?: string[], shown?: string[], label: string, run?: (event: KeyboardEvent | MouseEvent) => void}} Command
+ * @typedef {Record<string, Record<string, Command>>} Commands
+ */
 
 /**
  * How a key press is written in a table of shortcuts: `a`, `Shift+Z`, `Ctrl+z`, `[`, `Shift+[`, `ArrowLeft`, `?`.
  *
  * Brackets are taken by their place on the keyboard too: on many keyboards they need a second key.
- *
- * @param {KeyboardEvent} event
  */
 function nameOf({ code, key, shiftKey, ctrlKey, metaKey }) {
-  const bracket = /** @type {Record<string, string>} */ ({ BracketLeft: "[", BracketRight: "]" })[code];
+  const bracket = { BracketLeft: "[", BracketRight: "]" }[code];
   const isLetter = /^\p{L}$/u.test(key);
   const shift = shiftKey && (bracket || isLetter || key.length > 1) ? "Shift+" : "";
   return `${ctrlKey || metaKey ? "Ctrl+" : ""}${shift}${bracket ?? (isLetter ? key.toLowerCase() : key)}`;
@@ -91,31 +83,22 @@ function ownsKey({ key, target }) {
   return key.startsWith("Arrow") && target.matches("input");
 }
 
-/**
- * Run commands by key and by buttons with `data-command`, and write the table of shortcuts into the help.
- *
- * @param {Shortcut[]} shortcuts
- * @param {Record<string, (event: KeyboardEvent | MouseEvent) => void>} own commands of the page; all pages have `help`
- */
-export function listen(shortcuts, own) {
-  const dialog = /** @type {HTMLDialogElement} */ (byId("help"));
-  /** @type {typeof own} */
-  const commands = { ...own, help: () => dialog.showModal() };
-  const byKey = new Map(shortcuts.flatMap(({ keys, command }) => keys.map((key) => [key, command])));
+/** Run commands by key and by button, and write them into the help. @param {Commands} groups @param {Record<string, () => void>} [others] that only buttons have */
+export function listen(groups, others = {}) {
+  const dialog = byId("help");
+  const commands = Object.values(groups).flatMap(Object.entries);
+  const runs = { ...others, ...Object.fromEntries(commands.map(([name, { run }]) => [name, run])), help: () => dialog.showModal() };
+  const byKey = Object.fromEntries(commands.flatMap(([name, { keys = [] }]) => keys.map((key) => [key, name])));
   addEventListener("keydown", (event) => {
     if (event.defaultPrevented || event.isComposing || ownsKey(event) || document.querySelector("dialog[open]")) return;
-    const command = commands[byKey.get(nameOf(event)) ?? ""];
-    if (!command) return;
+    const run = runs[byKey[nameOf(event)]];
+    if (!run) return;
     event.preventDefault();
-    command(event);
+    run(event);
   });
-  document.addEventListener("click", (event) => {
-    const button = /** @type {HTMLElement} */ (event.target).closest("[data-command]");
-    if (button instanceof HTMLElement) commands[button.dataset.command ?? ""]?.(event);
-  });
-  const groups = Map.groupBy(shortcuts, (shortcut) => shortcut.group);
+  document.addEventListener("click", (event) => runs[event.target.closest("[data-command]")?.dataset.command]?.(event));
   byId("help-keys").replaceChildren(
-    ...[...groups].map(([group, members]) => element("section", {}, element("h3", {}, group), element("dl", {}, ...members.flatMap(helpOf)))),
+    ...Object.entries(groups).map(([group, members]) => element("section", {}, element("h3", {}, group), element("dl", {}, ...Object.values(members).flatMap(helpOf)))),
   );
   byId("help-close").addEventListener("click", () => dialog.close());
   dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
@@ -126,9 +109,9 @@ export function listen(shortcuts, own) {
   });
 }
 
-/** A shortcut's line in the help; `Shift+[` becomes two key caps. @param {Shortcut} shortcut */
+/** A command's line in the help; `Shift+[` becomes two key caps. @param {Command} command */
 function helpOf({ keys, label, shown }) {
-  const names = /** @type {Record<string, string>} */ ({ ArrowLeft: "←", ArrowRight: "→", Escape: "Esc" });
+  const names = { ArrowLeft: "←", ArrowRight: "→", Escape: "Esc" };
   const caps = shown ?? keys[0].split(/\+(?=.)/).map((part) => names[part] ?? (part.length === 1 ? part.toUpperCase() : part));
   return [element("dt", {}, ...caps.map((cap) => element("kbd", {}, cap))), element("dd", {}, label)];
 }

@@ -1,3 +1,5 @@
+import { byId } from "./page.js";
+
 /** Requests to the server, asked again until it answers. */
 
 /** The server refused, and says why in words that can be shown. */
@@ -33,8 +35,6 @@ const WAITS_MS = [500, 1000, 2000, 3000, 5000];
 const PERSON_KEY = "garmentcut-person";
 
 let waiting = 0; // requests that have had no answer yet
-/** @type {(() => void)[]} */
-let impatient = [];
 
 /** Who works here; empty if nobody said so. */
 export function person() {
@@ -48,12 +48,12 @@ export function setPerson(name) {
 
 /** @param {string} path @param {Content} [content] @returns {Promise<any>} @throws {Refusal} */
 export function askJson(path, content) {
-  return insist(() => ask(path, (answer) => answer.json(), content));
+  return insist(path, (answer) => answer.json(), content);
 }
 
 /** @param {string} path @returns {Promise<Blob>} @throws {Refusal} */
 export function askBlob(path) {
-  return insist(() => ask(path, (answer) => answer.blob()));
+  return insist(path, (answer) => answer.blob());
 }
 
 /** Ask every two seconds what changed, while the page is seen: what `cut` writes, what others decide. @param {number} revision up to which the page knows everything @param {(change: Change) => void} tell */
@@ -68,17 +68,8 @@ export async function watchChanges(revision, tell) {
   }
 }
 
-/**
- * Ask the server once.
- *
- * @template T
- * @param {string} path
- * @param {(answer: Response) => Promise<T>} read
- * @param {Content} [content]
- * @throws {Refusal | Unreachable}
- */
+/** Ask the server once. @template T @throws {Refusal | Unreachable} */
 async function ask(path, read, { method = "GET", json, png } = {}) {
-  /** @type {Record<string, string>} */
   const headers = {};
   if (method !== "GET") headers["X-Garmentcut-Token"] = document.querySelector("meta[name=garmentcut-token]")?.getAttribute("content") ?? "";
   if (method !== "GET" && person()) headers["X-Garmentcut-Person"] = encodeURIComponent(person());
@@ -98,13 +89,13 @@ async function ask(path, read, { method = "GET", json, png } = {}) {
   });
 }
 
-/** Ask until the server answers; a banner says so meanwhile. @template T @param {() => Promise<T>} request */
-async function insist(request) {
+/** Ask until the server answers; a banner says so meanwhile. */
+async function insist(...request) {
   let failures = 0;
   try {
     for (;;) {
       try {
-        return await request();
+        return await ask(...request);
       } catch (error) {
         if (!(error instanceof Unreachable)) throw error;
         if (failures === 0) tellWaiting(1);
@@ -119,23 +110,13 @@ async function insist(request) {
 /** @param {1 | -1} more requests that wait for the server to come back */
 function tellWaiting(more) {
   waiting += more;
-  const banner = document.getElementById("connection");
-  if (banner) banner.hidden = waiting === 0;
+  byId("connection").hidden = waiting === 0;
 }
 
-/** Wait, or until the browser says it is online again, or somebody presses "try now". @param {number} time_ms */
+/** Wait, or until the browser says it is online again, or somebody presses "try now". */
 function pause(time_ms) {
   return new Promise((resolve) => {
-    const timer = setTimeout(resolve, time_ms);
-    impatient.push(() => (clearTimeout(timer), resolve(undefined)));
+    setTimeout(resolve, time_ms);
+    for (const [target, kind] of [[window, "online"], [byId("connection-retry"), "click"]]) target.addEventListener(kind, resolve, { once: true });
   });
 }
-
-/** Try all that wait at once. */
-function tryNow() {
-  for (const wake of impatient) wake();
-  impatient = [];
-}
-
-addEventListener("online", tryNow);
-document.addEventListener("click", ({ target }) => target instanceof Element && target.id === "connection-retry" && tryNow());

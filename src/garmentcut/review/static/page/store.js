@@ -12,22 +12,17 @@ import { askBlob, askJson, Refusal } from "./server.js";
  */
 
 const DATABASE = "garmentcut-review";
-const STORES = /** @type {const} */ (["drafts", "outbox"]);
+const STORES = ["drafts", "outbox"];
 const TAB_KEY = "garmentcut-tab";
+const TAB_LOCK = "garmentcut-tab-";
 
 /** @type {Promise<IDBDatabase> | null} */
 let opening = null;
 /** @type {Promise<string> | null} */
 let naming = null;
 
-/**
- * @template T
- * @param {StoreName} name
- * @param {IDBTransactionMode} mode
- * @param {(store: IDBObjectStore) => IDBRequest<T>} work
- * @returns {Promise<T>}
- */
-async function run(name, mode, work) {
+/** What `work` asks of a store, once it is on the disk. @param {StoreName} name @param {(store: IDBObjectStore) => IDBRequest} work @param {IDBTransactionMode} [mode] */
+async function run(name, work, mode = "readwrite") {
   opening ??= new Promise((resolve, reject) => {
     const request = indexedDB.open(DATABASE, 1);
     request.onupgradeneeded = () => STORES.forEach((store) => request.result.createObjectStore(store));
@@ -48,48 +43,32 @@ function keyOf(...parts) {
   return [document.body.dataset.batch ?? "", ...parts].join("\n");
 }
 
-/** @param {StoreName} store @param {string} key @param {unknown} value */
-function put(store, key, value) {
-  return run(store, "readwrite", (opened) => opened.put(value, key));
-}
-
-/** @param {StoreName} store @param {string} key */
-function remove(store, key) {
-  return run(store, "readwrite", (opened) => opened.delete(key));
-}
-
 /** Everything of this batch in a store, by key. @param {StoreName} store @param {...number} parts with which the keys begin @returns {Promise<any[]>} */
 function getAll(store, ...parts) {
-  return run(store, "readonly", (opened) => opened.getAll(IDBKeyRange.bound(keyOf(...parts, ""), keyOf(...parts, "\uffff"))));
+  return run(store, (opened) => opened.getAll(IDBKeyRange.bound(keyOf(...parts, ""), keyOf(...parts, "\uffff"))), "readonly");
 }
 
-/** This tab's own name: the same after a reload, another in a copy of the tab. */
+/** This tab's own name: the same after a reload, another in a copy of the tab. @returns {Promise<string>} */
 function tabName() {
-  naming ??= claim(sessionStorage.getItem(TAB_KEY));
-  return naming;
+  return (naming ??= claim(sessionStorage.getItem(TAB_KEY)));
 }
 
-/** Hold a name until the tab is closed; if another tab holds it, a new one. @param {string | null} name @returns {Promise<string>} */
+/** Hold a name until the tab is closed; if another tab holds it, a new one. */
 function claim(name) {
   name ??= `${Date.now().toString(36)}-${Math.random().toString(36).slice(2, 8)}`;
   sessionStorage.setItem(TAB_KEY, name);
   if (!navigator.locks) return Promise.resolve(name);
   return new Promise((resolve) => {
-    navigator.locks.request(lockOf(name), { ifAvailable: true }, (lock) => {
+    navigator.locks.request(TAB_LOCK + name, { ifAvailable: true }, (lock) => {
       resolve(lock ? name : claim(null));
       return lock ? new Promise(() => undefined) : undefined;
     });
   });
 }
 
-/** True if a tab of that name is open. Where the browser cannot tell (plain http from another machine): false. @param {string} name */
+/** True if a tab of that name is open. Where the browser cannot tell (plain http from another machine): false. */
 async function isAlive(name) {
-  return navigator.locks ? navigator.locks.request(lockOf(name), { ifAvailable: true }, async (lock) => lock === null) : false;
-}
-
-/** @param {string} name */
-function lockOf(name) {
-  return `garmentcut-tab-${name}`;
+  return navigator.locks ? navigator.locks.request(TAB_LOCK + name, { ifAvailable: true }, async (lock) => lock === null) : false;
 }
 
 /**
@@ -113,12 +92,14 @@ export async function keepDraft({ item: { id, version }, alpha, saved }, seconds
   if (!tiles.length) return dropDraft(id);
   const tab = await tabName();
   const { width, height } = alpha;
-  return put("drafts", keyOf(id, tab), { id, tab, version, width, height, tiles, seconds, kept_ms: Date.now() });
+  const draft = { id, tab, version, width, height, tiles, seconds, kept_ms: Date.now() };
+  return run("drafts", (store) => store.put(draft, keyOf(id, tab)));
 }
 
 /** @param {number} id @param {string} [tab] this one, if none is named */
 export async function dropDraft(id, tab) {
-  return remove("drafts", keyOf(id, tab ?? (await tabName())));
+  const key = keyOf(id, tab ?? (await tabName()));
+  return run("drafts", (store) => store.delete(key));
 }
 
 /** Forget this tab's draft of a photo that was left, if it is no younger than what the server has got. @param {number} id @param {number} posted_ms */
@@ -179,7 +160,6 @@ export class Outbox extends EventTarget {
   /**
    * Keep and send.
    *
-   * @param {Letter} content
    * @param {Promise<Blob>} [png] the alpha, while it is still being encoded
    * @returns {Promise<void>} the browser has it: the page may be left
    */
@@ -188,7 +168,7 @@ export class Outbox extends EventTarget {
     const letter = { ...content, posted_ms, key: keyOf(content.id, posted_ms, String(this.#number++).padStart(6, "0")) };
     const kept = Promise.resolve(png).then((blob) => {
       letter.png = blob;
-      return put("outbox", letter.key, letter);
+      return run("outbox", (store) => store.put(letter, letter.key));
     });
     this.#enqueue(letter, kept);
     return kept.then(() => undefined, () => undefined);
@@ -206,10 +186,9 @@ export class Outbox extends EventTarget {
 
   /** Listen to what became of letters. @param {"sent" | "stale" | "refused"} kind @param {(news: News) => void} hear */
   on(kind, hear) {
-    this.addEventListener(kind, (event) => hear(/** @type {CustomEvent<News>} */ (event).detail));
+    this.addEventListener(kind, (event) => hear(event.detail));
   }
 
-  /** @param {Letter} letter @param {Promise<unknown>} [kept] */
   #enqueue(letter, kept = Promise.resolve()) {
     this.waiting.push(letter);
     this.#tell("waiting", { letter });
@@ -224,33 +203,29 @@ export class Outbox extends EventTarget {
 
   /** @param {Letter} letter @param {boolean} isKept in the store; a browser that keeps nothing still sends */
   async #deliver(letter, isKept) {
-    const key = /** @type {string} */ (letter.key);
-    if (isKept && !(await run("outbox", "readonly", (store) => store.get(key)))) return; // another tab has sent it
+    if (isKept && !(await run("outbox", (store) => store.get(letter.key), "readonly"))) return; // another tab has sent it
     const { kind, ...news } = await send(letter);
     if (kind === "sent") for (const later of this.waiting) if (later.id === letter.id) later.version = news.item.version; // it is my own change
-    await remove("outbox", key).catch(() => undefined);
+    await run("outbox", (store) => store.delete(letter.key)).catch(() => undefined);
     this.#tell(kind, { letter, ...news });
   }
 
-  /** @param {string} kind @param {object} detail */
   #tell(kind, detail) {
     this.dispatchEvent(new CustomEvent(kind, { detail }));
   }
 }
 
-/** @param {Letter} letter @returns {Promise<{kind: string, item: any, message: string}>} */
 async function send(letter) {
   try {
     return { kind: "sent", item: await askJson(...requestOf(letter)), message: "" };
   } catch (error) {
-    const { message } = /** @type {Error} */ (error);
+    const { message } = error;
     const item = error instanceof Refusal && error.status === 409 ? error.item : null;
     const hasIt = item && (await hasArrived(letter, item).catch(() => false));
     return { kind: hasIt ? "sent" : item ? "stale" : "refused", item, message };
   }
 }
 
-/** @param {Letter} letter @returns {[string, object]} */
 function requestOf({ id, version, action, png, note, seconds = 0 }) {
   const address = `/api/photos/${id}`;
   if (png) {

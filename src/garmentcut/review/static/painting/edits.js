@@ -15,9 +15,7 @@ const DIRECTIONS = Array.from({ length: 16 }, (_, k) => ({ x: Math.cos((k * Math
  * The lowest (outwards: highest) of the alphas that stand `distance` away in sixteen directions, each interpolated:
  * a grey-scale erosion by a circle whose radius may be a fraction of a pixel. Longer ways are walked pixel by pixel.
  *
- * @param {Plane} plane
  * @param {number} distance pixels; negative: outwards
- * @returns {Plane}
  */
 export function choke(plane, distance) {
   let moved = plane;
@@ -82,9 +80,6 @@ const STEEPEN = 2; // makes a blurred edge about as sharp as it was
 /**
  * Take the steps out of an edge: blur, then steepen around one half. Only where both garment and background are within
  * three pixels: sheer cloth, which is neither, stays as it is.
- *
- * @param {Plane} plane
- * @returns {Plane}
  */
 export function smooth(plane) {
   const result = copyPlane(plane);
@@ -118,9 +113,6 @@ const OPAQUE = 250;
 /**
  * Fill the hole at a pixel, its soft edge too, and its soft ends: a slit that grows so narrow that it only dims the cloth.
  *
- * @param {Plane} plane
- * @param {number} x
- * @param {number} y
  * @returns {Plane | string} or why not: the pixel is no hole, or the hole reaches the frame's border
  */
 export function fillHole(plane, x, y) {
@@ -157,7 +149,7 @@ export function fillHole(plane, x, y) {
 
 /** True if opaque cloth is near on two opposite sides of a pixel. @param {Plane} plane @param {number} i */
 function isGap({ width, data }, i) {
-  const isNear = (/** @type {number} */ step) => {
+  const isNear = (step) => {
     for (let k = 1; k <= GAP_PX; k++) if (data[i + k * step] >= OPAQUE) return true;
     return false;
   };
@@ -171,9 +163,6 @@ const KEPT = 2;
  * Keep the connected component at a pixel; all others go, each with its own soft edge. Soft pixels belong to the nearest
  * component through which they hang together; those that hang on none go.
  *
- * @param {Plane} plane
- * @param {number} x
- * @param {number} y
  * @returns {Plane | string} or why not: there is no garment at the pixel
  */
 export function keepComponent(plane, x, y) {
@@ -183,9 +172,9 @@ export function keepComponent(plane, x, y) {
   const owner = new Uint8Array(data.length);
   const queue = new Uint32Array(data.length);
   let size = 0;
-  const own = (/** @type {number} */ i, /** @type {number} */ mark) => ((owner[i] = mark), (queue[size++] = i));
+  const own = (i, mark) => ((owner[i] = mark), (queue[size++] = i));
   /** Give the neighbours of all that is queued, where nobody owns them, its mark, one pixel at a time. */
-  const spread = (/** @type {number} */ lowest) => {
+  const spread = (lowest) => {
     for (let read = 0; read < size; read++) {
       const i = queue[read];
       const column = i % width;

@@ -14,7 +14,6 @@ const LONGEST = 128; // bytes of a run
 
 /** Each step holds the packed tiles it replaced. Tools write into `plane`, read what stood there before from `settled`, and end with `commit`. */
 export class History {
-  /** @param {Plane} plane */
   constructor(plane) {
     this.plane = plane;
     /** The plane as it was after the last step. */
@@ -52,12 +51,10 @@ export class History {
     return this.#move(this.done, this.undone);
   }
 
-  /** @returns {{label: string, box: Rectangle} | null} */
   redo() {
     return this.#move(this.undone, this.done);
   }
 
-  /** @param {Step[]} from @param {Step[]} to */
   #move(from, to) {
     const step = from.pop();
     if (!step) return null;
@@ -65,7 +62,7 @@ export class History {
     to.push({ label: step.label, tiles });
     /** @type {(Rectangle | null)[]} */
     const boxes = tiles.map((tile) => boxOfTile(this.plane, tile.index));
-    return { label: step.label, box: /** @type {Rectangle} */ (boxes.reduce(unite, null)) };
+    return { label: step.label, box: boxes.reduce(unite, null) };
   }
 
   /** Pack what a tile held before, and settle what it holds now. @param {number} index @returns {Tile} */
@@ -113,38 +110,20 @@ export function tilesUnder(plane, box) {
 /**
  * Bytes in runs, as in PackBits (Apple, 1984; TIFF 6.0, section 9): a head of 0 to 127 announces that many bytes and
  * one, as they are; a head of 129 to 255 repeats the next byte 257 - head times.
- *
- * @param {Uint8Array} bytes
- * @returns {Uint8Array}
  */
 export function pack(bytes) {
   const packed = new Uint8Array(bytes.length + Math.ceil(bytes.length / LONGEST));
   let size = 0;
-  let literal = 0; // where the bytes that do not repeat began
-  let i = 0;
-  const flush = () => {
-    while (literal < i) {
-      const count = Math.min(LONGEST, i - literal);
-      packed[size++] = count - 1;
-      packed.set(bytes.subarray(literal, literal + count), size);
-      size += count;
-      literal += count;
-    }
-  };
-  while (i < bytes.length) {
-    let run = 1;
-    while (run < LONGEST && bytes[i + run] === bytes[i]) run++;
-    if (run < 3) {
-      i += run;
-      continue;
-    }
-    flush();
-    packed[size++] = 257 - run;
-    packed[size++] = bytes[i];
-    i += run;
-    literal = i;
+  for (let i = 0, end = 0; i < bytes.length; i = end) {
+    const last = Math.min(i + LONGEST, bytes.length);
+    end = i + 1;
+    while (end < last && bytes[end] === bytes[i]) end++;
+    const repeats = end - i > 2;
+    if (!repeats) while (end < last && !(bytes[end] === bytes[end + 1] && bytes[end] === bytes[end + 2])) end++;
+    packed[size++] = repeats ? 257 - (end - i) : end - i - 1;
+    packed.set(bytes.subarray(i, repeats ? i + 1 : end), size);
+    size += repeats ? 1 : end - i;
   }
-  flush();
   return packed.slice(0, size);
 }
 

@@ -76,8 +76,6 @@ export function unite(one, other) {
  * Whole pixels around a rectangle, `margin` wider on every side, within the frame; null if nothing is left.
  *
  * @param {Rectangle} box may have fractions
- * @param {Size} frame
- * @param {number} [margin]
  * @returns {Rectangle | null}
  */
 export function within(box, frame, margin = 0) {
@@ -136,7 +134,7 @@ function chunk(name, content) {
 export async function decodeImage(blob) {
   const bitmap = await createImageBitmap(blob, { colorSpaceConversion: "none", premultiplyAlpha: "none" });
   const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
-  const drawing = /** @type {OffscreenCanvasRenderingContext2D} */ (canvas.getContext("2d", { willReadFrequently: true }));
+  const drawing = canvas.getContext("2d", { willReadFrequently: true });
   drawing.drawImage(bitmap, 0, 0);
   bitmap.close();
   return drawing.getImageData(0, 0, canvas.width, canvas.height);

@@ -55,9 +55,6 @@ export class Stroke {
 /**
  * Raise coverage along a straight piece of a stroke.
  *
- * @param {Plane} coverage
- * @param {Dab} from
- * @param {Dab} to
  * @param {number} hardness 1: an edge one pixel soft; 0: soft from the centre
  * @returns {Rectangle | null} around what was raised
  */
@@ -111,7 +108,6 @@ export function falloff(distance, radius, hardness) {
  * @param {Plane} settled the alpha before
  * @param {Plane} plane the alpha to write
  * @param {{x: number, y: number}[]} points of the line, three or more
- * @param {boolean} subtract
  * @returns {Rectangle | null} where it may have changed
  */
 export function fillArea(settled, plane, points, subtract) {
@@ -133,7 +129,7 @@ export function fillArea(settled, plane, points, subtract) {
 /** RGBA of the filled line; the fourth is its coverage. @param {{x: number, y: number}[]} points @param {Rectangle} box */
 function rasterise(points, box) {
   const canvas = new OffscreenCanvas(box.x1 - box.x0, box.y1 - box.y0);
-  const drawing = /** @type {OffscreenCanvasRenderingContext2D} */ (canvas.getContext("2d", { willReadFrequently: true }));
+  const drawing = canvas.getContext("2d", { willReadFrequently: true });
   drawing.beginPath();
   for (const point of points) drawing.lineTo(point.x - box.x0, point.y - box.y0);
   drawing.closePath();
@@ -141,7 +137,6 @@ function rasterise(points, box) {
   return drawing.getImageData(0, 0, canvas.width, canvas.height).data;
 }
 
-/** @param {{x: number, y: number}[]} points @returns {Rectangle} */
 function around(points) {
   const [xs, ys] = [points.map((point) => point.x), points.map((point) => point.y)];
   return { x0: Math.min(...xs), y0: Math.min(...ys), x1: Math.max(...xs), y1: Math.max(...ys) };

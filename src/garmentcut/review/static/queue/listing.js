@@ -21,7 +21,6 @@ export class Query {
     this.values = new URLSearchParams([...given].filter(([key, value]) => KEYS.includes(key) && value));
   }
 
-  /** @param {string} key */
   get(key) {
     return this.values.get(key) ?? "";
   }
@@ -76,7 +75,7 @@ export class Filters {
   constructor(query, changed, entered) {
     this.query = query;
     this.changed = changed;
-    this.form = /** @type {HTMLFormElement} */ (byId("filters"));
+    this.form = byId("filters");
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
       clearTimeout(this.timer);
@@ -114,11 +113,10 @@ export class Filters {
     byId("garment-filter").textContent = `Garment ${garment} ×`;
   }
 
-  /** @param {Counts} counts */
   showCounts(counts) {
     const chosen = this.query.get("state");
     const all = Object.values(counts).reduce((sum, count) => sum + count, 0);
-    const states = Object.entries(STATES).map(([state, text]) => ({ state, text, count: counts[/** @type {Item["state"]} */ (state)] }));
+    const states = Object.entries(STATES).map(([state, text]) => ({ state, text, count: counts[state] }));
     const shown = [{ state: "", text: "All", count: all }, ...states.filter(({ state, count }) => count || chosen === state)];
     const buttons = shown.map(({ state, text, count }) => {
       const pressed = { type: "button", "aria-pressed": chosen === state, "data-state": state };
@@ -127,33 +125,28 @@ export class Filters {
     byId("states").replaceChildren(...buttons);
   }
 
-  /** @param {Facets} facets */
   showFacets({ view, verdict }) {
     this.#fill("view", Object.keys(view).map((name) => [name, viewName(name)]));
     const names = { ...VERDICTS, none: "none" };
     this.#fill("verdict", Object.entries(names).filter(([name]) => name in verdict));
   }
 
-  /** @param {string} name @param {string[][]} choices */
   #fill(name, choices) {
-    const select = /** @type {HTMLSelectElement} */ (/** @type {unknown} */ (this.#control(name)));
+    const select = this.#control(name);
     if (select.options.length === choices.length + 1) return;
     select.replaceChildren(element("option", { value: "" }, "all"), ...choices.map(([value, text]) => element("option", { value }, text)));
     select.value = this.query.get(name);
   }
 
-  /** @param {string} name */
   #control(name) {
-    return /** @type {HTMLInputElement} */ (this.form.elements.namedItem(name));
+    return this.form.elements.namedItem(name);
   }
 
-  /** @param {Event} event */
   #take({ target }) {
-    const { name, value } = /** @type {HTMLInputElement} */ (target);
+    const { name, value } = target;
     this.choose({ [name]: name === "sort" && value === "doubt" ? "" : value });
   }
 
-  /** @param {Event} event */
   #typed(event) {
     if (event.target !== this.#control("text")) return;
     clearTimeout(this.timer);
@@ -211,12 +204,10 @@ export class Listing {
     if (turn === this.turn) this.#show(answer);
   }
 
-  /** @param {Record<string, string>} more @returns {Promise<Answer>} */
   #ask(more) {
     return askJson(`/api/photos${this.query.search({ limit: String(PAGE), ...more })}`);
   }
 
-  /** @param {Answer} answer */
   #show(answer) {
     this.cursor = answer.cursor;
     for (const item of answer.items) {
@@ -230,8 +221,6 @@ export class Listing {
   /**
    * A photo changed, or is new. One that no longer matches stays where it is: a card that vanishes under the hand, or a
    * list that jumps, costs more than it tells.
-   *
-   * @param {Item} item
    */
   update(item) {
     if (this.cards.has(item.id)) return this.#refill(item);
@@ -240,13 +229,11 @@ export class Listing {
     if (place >= 0 || !this.cursor) this.#insert(item, place < 0 ? this.items.length : place);
   }
 
-  /** @param {Item} item */
   #refill(item) {
     this.items[this.items.findIndex((other) => other.id === item.id)] = item;
-    fillCard(/** @type {HTMLElement} */ (this.cards.get(item.id)), item);
+    fillCard(this.cards.get(item.id), item);
   }
 
-  /** @param {Item} item @param {number} index */
   #insert(item, index) {
     const card = makeCard(item, this.query.search());
     const [before, after] = [this.items[index - 1], this.items[index]];
@@ -260,7 +247,6 @@ export class Listing {
   }
 }
 
-/** @param {Item} item @param {HTMLElement} card */
 function groupOf(item, card) {
   const button = element("button", { type: "button", title: "Show this garment only", "data-garment": item.garment }, item.garment || item.name);
   return element("section.group", { "aria-label": item.garment }, element("h2", {}, button), card);
@@ -280,7 +266,7 @@ function makeCard(item, search) {
 /** Bring a card up to date. @param {HTMLElement} card @param {Item} item */
 function fillCard(card, item) {
   card.className = `card ${item.state}`;
-  const link = /** @type {HTMLAnchorElement} */ (card.querySelector("a"));
+  const link = card.querySelector("a");
   const doubt = percentOf(item.doubt);
   link.ariaLabel = [item.name, viewName(item.view), STATES[item.state], doubt && `doubt ${doubt}`, ...item.reasons].filter(Boolean).join(", ");
   link.title = item.place;

@@ -3,17 +3,23 @@ import { askJson, person, setPerson, watchChanges } from "../page/server.js";
 import { Outbox } from "../page/store.js";
 import { Filters, Listing, Query } from "./listing.js";
 
-/** Every key of the queue: the keyboard obeys this table, and the help shows it. @type {import("../page/page.js").Shortcut[]} */
-const SHORTCUTS = [
-  { group: "Choose", keys: ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"], command: "walk", shown: ["←", "→", "↑", "↓"], label: "Go to another photo" },
-  { group: "Choose", keys: ["Enter"], command: "open", label: "Open the photo; with none chosen, or in the search, the first" },
-  { group: "Decide", keys: ["a"], command: "accept", label: "Accept the chosen photo" },
-  { group: "Decide", keys: ["r"], command: "reject", label: "Reject the chosen photo" },
-  { group: "Decide", keys: ["u"], command: "reopen", label: "Take the decision back" },
-  { group: "List", keys: ["g"], command: "group", label: "Sort by garment, its views together; by doubt" },
-  { group: "List", keys: ["/"], command: "search", label: "Search" },
-  { group: "List", keys: ["?"], command: "help", label: "This help" },
-];
+/** Every command of the queue: the keyboard obeys this table, and the help shows it. @type {import("../page/page.js").Commands} */
+const COMMANDS = {
+  Choose: {
+    walk: { keys: ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"], shown: ["←", "→", "↑", "↓"], label: "Go to another photo", run: ({ key }) => walk(key) },
+    open: { keys: ["Enter"], label: "Open the photo; with none chosen, or in the search, the first", run: open },
+  },
+  Decide: {
+    accept: { keys: ["a"], label: "Accept the chosen photo", run: () => decide("accept", focusedCard()) },
+    reject: { keys: ["r"], label: "Reject the chosen photo", run: () => decide("reject", focusedCard()) },
+    reopen: { keys: ["u"], label: "Take the decision back", run: () => decide("reopen", focusedCard()) },
+  },
+  List: {
+    group: { keys: ["g"], label: "Sort by garment, its views together; by doubt", run: () => filters.choose({ sort: query.isByGarment ? "" : "name" }) },
+    search: { keys: ["/"], label: "Search", run: () => byId("search").focus() },
+    help: { keys: ["?"], label: "This help" },
+  },
+};
 
 const query = new Query(location.search);
 const listing = new Listing(byId("queue"), byId("more"), query, showAnswer);
@@ -64,7 +70,7 @@ function restart() {
 /** Enter in the search: the first match. */
 async function openFirst() {
   await listing.loaded;
-  const link = /** @type {HTMLElement | null} */ (document.querySelector(".card a"));
+  const link = document.querySelector(".card a");
   if (link) link.click();
   else announce("No photo matches.");
 }
@@ -102,7 +108,7 @@ function focusedCard() {
 
 /** Go to another card; without a focus, to the first. @param {string} key an arrow */
 function walk(key) {
-  const cards = /** @type {HTMLElement[]} */ ([...document.querySelectorAll(".card")]);
+  const cards = [...document.querySelectorAll(".card")];
   const here = focusedCard();
   const step = { ArrowLeft: -1, ArrowRight: 1 }[key];
   const next = !here ? cards[0] : step ? cards[cards.indexOf(here) + step] : inNextRow(cards, here, key === "ArrowDown" ? 1 : -1);
@@ -122,37 +128,28 @@ function inNextRow(cards, here, direction) {
   return beyond.filter(({ down }) => down < nearest + 4).sort((one, other) => one.aside - other.aside)[0]?.card;
 }
 
-/** @param {Event} event */
 function clicked({ target }) {
   const button = target instanceof Element && target.closest("button");
   if (!button) return;
   const { garment, action } = button.dataset;
   if (garment) filters.choose({ garment });
-  if (action) decide(/** @type {"accept" | "reject"} */ (action), button.closest(".card"));
+  if (action) decide(action, button.closest(".card"));
 }
 
-const name = /** @type {HTMLInputElement} */ (byId("person"));
+const name = byId("person");
 name.value = person();
 name.addEventListener("change", () => setPerson(name.value));
 byId("start").addEventListener("click", (event) => (event.preventDefault(), start()));
 document.addEventListener("click", clicked);
 addEventListener("pageshow", (event) => event.persisted && listing.restart()); // back from a photo: what is shown is old
 outbox.on("sent", ({ item }) => item && listing.update(item));
-for (const kind of /** @type {const} */ (["stale", "refused"])) {
+for (const kind of ["stale", "refused"]) {
   outbox.on(kind, ({ item, message }) => {
     if (item) listing.update(item);
     announce(`${item?.name ?? "A photo"} was not stored. ${message}`, { urgent: true });
   });
 }
-listen(SHORTCUTS, {
-  walk: (event) => walk(/** @type {KeyboardEvent} */ (event).key),
-  open,
-  accept: () => decide("accept", focusedCard()),
-  reject: () => decide("reject", focusedCard()),
-  reopen: () => decide("reopen", focusedCard()),
-  group: () => filters.choose({ sort: query.isByGarment ? "" : "name" }),
-  search: () => byId("search").focus(),
-});
+listen(COMMANDS);
 const first = dataOf("queue-data");
 listing.begin(first);
 outbox.resume();
