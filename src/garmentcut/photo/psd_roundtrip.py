@@ -147,14 +147,14 @@ def read_original(document: Document, mark: Mark | None) -> Photo:
     candidates = list(_candidates(document, mark))
     if not candidates:
         raise PhotoError(_reason_for_none(document, mark))
-    layer, rgb = candidates[0]
-    notes = [f"out of the layer {layer.name!r}"]
-    if mark is not None and mark.photo_sum is not None:
-        for same, levels in candidates:
-            if checksum_of(levels) == mark.photo_sum:
-                return _photo_of(document, levels, (f"out of the layer {same.name!r}, as garmentcut wrote it",))
-        notes.append("not as garmentcut wrote it: retouched, perhaps")
-    return _photo_of(document, rgb, tuple(notes))
+    photo_sum = mark.photo_sum if mark else None
+    same = [one for one in candidates if photo_sum is not None and checksum_of(one[1]) == photo_sum]
+    layer, rgb = (same or candidates)[0]
+    notes = (f"out of the layer {layer.name!r}{', as garmentcut wrote it' if same else ''}",)
+    if photo_sum is not None and not same:
+        notes += ("not as garmentcut wrote it: retouched, perhaps",)
+    profile, profile_notes = usable_profile(document.resource(_PROFILE))
+    return Photo(np.ascontiguousarray(rgb), profile, notes=notes + profile_notes)
 
 
 def layer_rgb(document: Document, layer: Layer, frame: Box) -> Pixels | None:
@@ -203,15 +203,10 @@ def _reason_for_none(document: Document, mark: Mark | None) -> str:
     return "its document no longer holds the whole photo: its layer was erased in, scaled or removed"
 
 
-def _photo_of(document: Document, rgb: Pixels, notes: tuple[str, ...]) -> Photo:
-    profile, profile_notes = usable_profile(document.resource(_PROFILE))
-    return Photo(np.ascontiguousarray(rgb), profile, notes=(*notes, *profile_notes))
-
-
 class Correction(NamedTuple):
     """What is cut out of the photo's layer of a document of garmentcut's."""
 
-    source: Literal["layer mask", "clipping path"]  # the layer mask, or the clipping path
+    source: Literal["layer mask", "clipping path"]
     alpha: Alpha  # `(H, W)` of the layer
     notes: tuple[str, ...]  # how it was chosen, in words
     is_unchanged: bool = False  # it is as garmentcut wrote it

@@ -41,21 +41,14 @@ _MOST_NAME_CHARS = 200
 
 
 def pack_rows(plane: Pixels) -> tuple[bytes, bytes]:
-    """Pack a plane `(H, W)`, uint8 or uint16, as PackBits; a plain border all around is packed once.
-
-    Around a cutout most of the picture is border; a photo's first row tells that it has none.
+    """Pack a plane `(H, W)`, uint8 or uint16, as PackBits.
 
     Returns:
         The length of each row as big-endian 16-bit numbers, and the rows, one after another.
     """
-    height, width = plane.shape
-    left, top, right, bottom = 0, 0, width, height
-    if (plane[0] == plane[0, 0]).all():
-        left, top, right, bottom = bounding_box(plane != plane[0, 0]) or (width, height, width, height)
-    blank, before, after = (_pack(_bytes_of(np.full(size, plane[0, 0]))) for size in (width, left, width - right))
-    inside = _bytes_of(plane[top:bottom, left:right])
-    packed = [blank] * top + [before + _pack(row) + after for row in inside] + [blank] * (height - bottom)
-    return np.fromiter(map(len, packed), ">u2", count=height).tobytes(), b"".join(packed)
+    # As bytes, for the codec takes an array's strides for granted.
+    packed = [bytes(imagecodecs.packbits_encode(row.tobytes())) for row in _bytes_of(plane)]
+    return np.fromiter(map(len, packed), ">u2", count=len(packed)).tobytes(), b"".join(packed)
 
 
 def pack_differences(plane: Pixels) -> bytes:
@@ -64,10 +57,6 @@ def pack_differences(plane: Pixels) -> bytes:
     np.subtract(plane[:, 1:], plane[:, :-1], out=differences[:, 1:])
     packed: bytes = fast_deflate().compress(_bytes_of(differences).data, _FASTEST)
     return packed
-
-
-def _pack(row: NDArray[np.uint8]) -> bytes:
-    return bytes(imagecodecs.packbits_encode(row.tobytes())) if row.size else b""  # the strides of one byte may be any
 
 
 def _bytes_of(samples: Pixels) -> NDArray[np.uint8]:
@@ -140,7 +129,8 @@ def _encoded(number: int, layer: PsdLayer) -> tuple[bytes, list[bytes]]:
     extra = _sized(mask)
     extra += _sized(struct.pack(">10I", *[0xFFFF] * 10))  # blends with all tones of gray and of each plane
     extra += pascal_text(layer.name, 4)
-    extra += b"8BIMluni" + _sized(_filled(unicode_text(layer.name), 4))
+    text = unicode_text(layer.name)
+    extra += b"8BIMluni" + _sized(text + bytes(-len(text) % 4))
     extra += b"8BIMlyid" + _sized(struct.pack(">I", number))
     head = struct.pack(">4iH", 0, 0, height, width, len(packed))
     head += b"".join(struct.pack(">hI", place, len(plane)) for place, plane in packed.items())
@@ -150,10 +140,6 @@ def _encoded(number: int, layer: PsdLayer) -> tuple[bytes, list[bytes]]:
 
 def _sized(data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + data
-
-
-def _filled(data: bytes, multiple: int) -> bytes:
-    return data + bytes(-len(data) % multiple)
 
 
 def encode_psd(prepared: Preparation) -> bytes:
