@@ -113,7 +113,7 @@ def read_tiff_exif(data: bytes, start: int, order: str, *, is_big: bool = False)
         _numbers(main, tag, order) for tag in (_ORIENTATION, _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT)
     )
     return Exif(
-        orientation=int(turn[0]) if len(turn) == 1 and turn[0] in range(1, 9) else None,
+        orientation=turn[0] if len(turn) == 1 and isinstance(turn[0], int) and 1 <= turn[0] <= 8 else None,
         dpi=dpi_of(*(numbers[0] if numbers else None for numbers in resolution)),
         kept=exif_bytes(kept, inner, order) if kept else None,
         is_adobe_rgb=is_adobe_rgb,

@@ -231,11 +231,11 @@ def read_original(document: Document, mark: Mark | None) -> Photo:
     photo_sum = mark.photo_sum if mark else None
     same = [one for one in candidates if photo_sum is not None and checksum_of(one[1]) == photo_sum]
     layer, rgb = (same or candidates)[0]
-    notes = (f"out of the layer {layer.name!r}{', as garmentcut wrote it' if same else ''}",)
+    notes = [f"out of the layer {layer.name!r}{', as garmentcut wrote it' if same else ''}"]
     if photo_sum is not None and not same:
-        notes += ("not as garmentcut wrote it: retouched, perhaps",)
+        notes.append("not as garmentcut wrote it: retouched, perhaps")
     profile, profile_notes = usable_profile(document.resource(ImageResource.ICC_PROFILE))
-    return Photo(np.ascontiguousarray(rgb), profile, notes=notes + profile_notes)
+    return Photo(np.ascontiguousarray(rgb), profile, notes=(*notes, *profile_notes))
 
 
 def layer_rgb(document: Document, layer: Layer, frame: Box) -> Pixels | None:

@@ -529,12 +529,13 @@ def _size_of_webp(data: bytes) -> Size:
 
 
 def _size_of_avif(data: bytes) -> Size:
-    return Size(*_open_avif(data).size, 4)
+    image = _open_avif(data)
+    return Size(image.width, image.height, 4)
 
 
 def _size_of_heif(data: bytes) -> Size:
     image = _open_heif(data)[0]
-    return Size(*image.size, 4, 16 if "16" in image.mode else 8)
+    return Size(image.size[0], image.size[1], 4, 16 if "16" in image.mode else 8)
 
 
 _SIZES_AND_READERS: dict[str, tuple[Callable[[bytes], Size], Callable[[bytes], Raster]]] = {
