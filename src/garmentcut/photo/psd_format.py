@@ -22,14 +22,7 @@ from numpy.typing import NDArray
 from garmentcut.config import ReadConfig
 from garmentcut.errors import OutputError, PhotoError
 from garmentcut.photo.mask import bounding_box, slices_of
-from garmentcut.photo.metadata import (
-    IPTC_RESOURCE,
-    Resource,
-    join_resources,
-    pascal_text,
-    resource_of,
-    split_resources,
-)
+from garmentcut.photo.metadata import Resource, join_resources, pascal_text, resource_of, split_resources
 from garmentcut.photo.photo import Pixels, check_size
 
 if TYPE_CHECKING:
@@ -66,12 +59,11 @@ logging.getLogger("psd_tools").addHandler(logging.NullHandler())
 
 
 class ImageResource(IntEnum):
-    """Numbers of image resources."""
+    """Numbers of image resources; IPTC's is in `metadata`, for TIFF and JPEG hold it too."""
 
     RESOLUTION = 1005
     ALPHA_NAMES = 1006
     ACTIVE_LAYER = 1024
-    IPTC = IPTC_RESOURCE
     ICC_PROFILE = 1039
     UNICODE_ALPHA_NAMES = 1045
     CHANNEL_NUMBERS = 1053  # with one, a channel is a saved one for certain, not the merged picture's transparency

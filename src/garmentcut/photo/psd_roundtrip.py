@@ -24,7 +24,7 @@ from garmentcut.errors import PhotoError
 from garmentcut.photo.color import color_in_profile, usable_profile
 from garmentcut.photo.compose import Preparation, lay_over
 from garmentcut.photo.mask import Mask, dilate, mask_iou
-from garmentcut.photo.metadata import Resource, pascal_text
+from garmentcut.photo.metadata import IPTC_RESOURCE, Resource, pascal_text
 from garmentcut.photo.path import PenPath, draw_path, find_clipping_path, parse_path, path_resources
 from garmentcut.photo.photo import Cutout, Metadata, Photo, Pixels, to_alpha
 from garmentcut.photo.psd_format import (
@@ -154,7 +154,7 @@ def _resources(metadata: Metadata, path: PenPath | None, *, num_layers: int) -> 
         ImageResource.ICC_PROFILE: metadata.profile,
         ImageResource.EXIF: metadata.exif,
         ImageResource.XMP: metadata.xmp,
-        ImageResource.IPTC: metadata.iptc,
+        IPTC_RESOURCE: metadata.iptc,
     }
     if metadata.dpi:
         across, down = (min(round(value * 65_536), _MOST_DPI) for value in metadata.dpi)
