@@ -31,8 +31,7 @@ from garmentcut.naming import FORMATS
 from garmentcut.photo.compose import Preparation
 from garmentcut.photo.path import PenPath, draw_coverage, draw_path
 from garmentcut.photo.photo import Cutout
-from garmentcut.photo.psd_read import resource_span
-from garmentcut.photo.psd_write import PsdLayer, psd_bytes
+from garmentcut.photo.psd_format import PsdLayer, psd_bytes, resource_span
 from garmentcut.photo.read import PHOTO_SUFFIXES
 from garmentcut.photo.trace import path_tolerance_px, trace_contours, trace_outline
 from garmentcut.photo.truth import CutoutFile, read_cutout

@@ -20,7 +20,7 @@ from PIL import Image
 
 from garmentcut.config import ReadConfig
 from garmentcut.photo.photo import Cutout
-from garmentcut.photo.psd_read import read_document
+from garmentcut.photo.psd_format import read_document
 from garmentcut.photo.read import read_photo
 from garmentcut.photo.truth import read_cutout
 
@@ -51,7 +51,7 @@ if __name__ == "__main__":
         theirs, ours = Path(folder, "theirs.psd"), Path(folder, "ours.psd")
 
         def write() -> None:
-            """As `psd_write` does, but without saved channel, clipping path and mark."""
+            """As `psd_roundtrip` does, but without saved channel, clipping path and mark."""
             made: Any = PSDImage.new("RGB", cutout.alpha.shape[::-1])
             layer = made.create_pixel_layer(Image.fromarray(cutout.rgb), name="photo")
             layer.create_mask(Image.fromarray(mask), top=0, left=0)

@@ -50,7 +50,7 @@ FORMATS: dict[str, FileFormat] = {
     ),
     "psd": FileFormat(
         (".psd",),
-        "garmentcut.photo.psd_write:encode_psd",
+        "garmentcut.photo.psd_roundtrip:encode_psd",
         "image/vnd.adobe.photoshop",
         bits=16,
         has_path=True,

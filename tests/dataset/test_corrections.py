@@ -27,7 +27,7 @@ from garmentcut.errors import DatasetError, PhotoError
 from garmentcut.naming import NamePattern
 from garmentcut.photo.files import sha256_of
 from garmentcut.photo.photo import Cutout
-from garmentcut.photo.psd_write import layered_psd
+from garmentcut.photo.psd_roundtrip import layered_psd
 from garmentcut.photo.trace import trace_outline
 from garmentcut.photo.truth import read_cutout
 from garmentcut.photo.write import png_bytes

@@ -9,8 +9,8 @@ from psd_tools import PSDImage
 
 from garmentcut.photo.metadata import split_resources
 from garmentcut.photo.path import path_resources
-from garmentcut.photo.psd_read import resource_span
-from garmentcut.photo.psd_write import PsdLayer, layered_psd, psd_bytes
+from garmentcut.photo.psd_format import PsdLayer, psd_bytes, resource_span
+from garmentcut.photo.psd_roundtrip import layered_psd
 from garmentcut.photo.trace import trace_outline
 
 _PATHS = (2000, 2999)

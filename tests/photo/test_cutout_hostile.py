@@ -16,7 +16,7 @@ from psd_tools.psd.tagged_blocks import TaggedBlock
 
 from garmentcut.config import ReadConfig
 from garmentcut.errors import PhotoError
-from garmentcut.photo import psd_read
+from garmentcut.photo import psd_format
 from garmentcut.photo.truth import read_cutout
 from garmentcut.photo.write import png_bytes
 
@@ -236,7 +236,7 @@ def test_layers_that_unpack_to_far_more_than_the_file_are_refused(tmp_path):
 @pytest.mark.parametrize("compression", [2, 3])
 def test_merged_planes_that_unpack_to_far_more_than_the_file_are_refused(tmp_path, monkeypatch, compression):
     """They lie deflated in one stream, which is unpacked for each: a file of 0.2 MB took half a minute."""
-    monkeypatch.setattr(psd_read, "_SPARE_BYTES", 1 << 23)
+    monkeypatch.setattr(psd_format, "_SPARE_BYTES", 1 << 23)
     head = struct.pack(">4sH6xHIIHH12xH", b"8BPS", 1, 30, 512, 1024, 8, 3, compression)
     refused(tmp_path, head + zlib.compress(bytes(30 * 512 * 1024)), "far more than such a file can hold; flatten it")
 

@@ -23,7 +23,7 @@ from garmentcut.photo.path import (
     path_resources,
 )
 from garmentcut.photo.photo import Cutout
-from garmentcut.photo.psd_read import read_document
+from garmentcut.photo.psd_format import read_document
 from garmentcut.photo.read import read_raster
 from garmentcut.photo.trace import trace_outline
 from garmentcut.photo.truth import read_cutout

@@ -19,8 +19,8 @@ from garmentcut.photo.compose import lay_on_canvas
 from garmentcut.photo.layout import Placement
 from garmentcut.photo.path import draw_path
 from garmentcut.photo.photo import Cutout
-from garmentcut.photo.psd_roundtrip import _NAMESPACE, Mark, checksum_of, read_mark, write_mark
-from garmentcut.photo.psd_write import PsdLayer, layered_psd
+from garmentcut.photo.psd_format import PsdLayer
+from garmentcut.photo.psd_roundtrip import _NAMESPACE, Mark, checksum_of, layered_psd, read_mark, write_mark
 from garmentcut.photo.trace import trace_outline
 from garmentcut.photo.truth import read_cutout
 from garmentcut.photo.xmp import read_xmp

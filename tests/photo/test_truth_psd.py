@@ -15,7 +15,7 @@ from psd_tools.psd.tagged_blocks import TaggedBlock
 from psd_tools.psd.vector import VectorMaskSetting
 
 from garmentcut.errors import PhotoError
-from garmentcut.photo import psd_read
+from garmentcut.photo import psd_format
 from garmentcut.photo.truth import read_cutout
 
 from .made import cmyk_profile, pixels
@@ -229,7 +229,7 @@ def test_a_wide_feather_is_a_gaussian_too(read):
 @pytest.mark.parametrize("is_vector", [False, True])
 def test_masks_drawn_of_a_few_numbers_are_counted(read, is_vector, monkeypatch):
     """Each of a thousand takes as long as the whole picture, and a file of thousands is small."""
-    monkeypatch.setattr(psd_read, "_SPARE_BYTES", 0)
+    monkeypatch.setattr(psd_format, "_SPARE_BYTES", 0)
     document = layered((400, 300))
     for _ in range(100):
         layer = add_layer(document, np.full((2, 2, 4), 200, np.uint8), mask=np.full((2, 2), 255, np.uint8))

@@ -1,6 +1,4 @@
 import io
-import sys
-import zlib
 from dataclasses import replace
 
 import imagecodecs
@@ -15,10 +13,10 @@ from garmentcut.naming import FORMATS
 from garmentcut.photo.compose import Preparation
 from garmentcut.photo.metadata import Resource, iptc_rights_of, jpeg_resources, split_resources
 from garmentcut.photo.photo import Cutout, Metadata, Photo, to_8_bit
-from garmentcut.photo.psd_read import read_document
+from garmentcut.photo.psd_format import read_document
 from garmentcut.photo.read import decode_photo, split_png
 from garmentcut.photo.truth import read_cutout
-from garmentcut.photo.write import encode_prepared, fast_deflate, jpeg_bytes, lost_metadata, png_bytes, tiff_bytes
+from garmentcut.photo.write import encode_prepared, jpeg_bytes, lost_metadata, png_bytes, tiff_bytes
 
 from .made import exif_bytes, pixels, rgb_profile, xmp_packet
 
@@ -324,13 +322,10 @@ def test_of_iptc_a_customer_may_get_the_rights_alone():
     assert iptc_rights_of(IPTC[:8]) is iptc_rights_of(None) is None
 
 
-@pytest.mark.parametrize("has_isal", [True, False])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 @pytest.mark.parametrize("size_hw", [(1, 1), (1, 7), (9, 1), (37, 53)])
-def test_png_read_back_equal(channels, dtype, has_isal, size_hw, monkeypatch):
-    if not has_isal:
-        monkeypatch.setitem(sys.modules, "isal", None)
+def test_png_read_back_equal(channels, dtype, size_hw):
     array = pixels(*size_hw, channels=channels, dtype=dtype)
     data = png_bytes(array)
     np.testing.assert_array_equal(imagecodecs.png_decode(data), array)
@@ -342,11 +337,6 @@ def test_png_of_noise_and_slices():
     noise = np.random.default_rng(0).integers(0, 65536, (40, 60, 4)).astype(np.uint16)
     for array in (noise, noise[::2, ::-1], noise[..., :3]):
         np.testing.assert_array_equal(imagecodecs.png_decode(png_bytes(array)), array)
-
-
-def test_without_isal_the_standard_library_serves(monkeypatch):
-    monkeypatch.setitem(sys.modules, "isal", None)
-    assert fast_deflate() is zlib
 
 
 def test_large_pngs_are_cut_into_several_chunks(monkeypatch):

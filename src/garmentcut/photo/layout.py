@@ -273,7 +273,11 @@ def place_garment(
     if any(size > room for size, room in zip(sizes, rooms, strict=True)):
         fault = f"the garment has {sizes[1]}x{sizes[0]} pixels, the canvas has room for {rooms[1]}x{rooms[0]}"
         raise OutputError(f"{fault}; allow garment.resize, or enlarge the canvas", code="does_not_fit")
-    canvas_hw = _grown([axis.canvas_for(size) for axis, size in pairs], canvas)
+    height, width = (axis.canvas_for(size) for axis, size in pairs)
+    if canvas.proportions and canvas.size_hw == (None, None):  # one side grows
+        across, down = canvas.proportions
+        height, width = max(height, round(width * down / across)), max(width, round(height * across / down))
+    canvas_hw = height, width
     if _is_too_large(*canvas_hw):
         message = f"margins and garment make a canvas of {canvas_hw[1]}x{canvas_hw[0]} pixels; {_MOST}"
         raise OutputError(message, code="does_not_fit")
@@ -289,12 +293,3 @@ def _axes_of(canvas: CanvasSection, garment: GarmentSection) -> tuple[_Axis, _Ax
         _Axis("height", height, garment.height, top, bottom, _SHARES[garment.vertical]),
         _Axis("width", width, garment.width, left, right, _SHARES[garment.horizontal]),
     )
-
-
-def _grown(sides: list[int], canvas: CanvasSection) -> tuple[int, int]:
-    """The sides, one of them enlarged to the aspect that is wanted of a canvas without a size."""
-    height, width = sides
-    if canvas.proportions is None or canvas.size_hw != (None, None):
-        return height, width
-    across, down = canvas.proportions
-    return max(height, round(width * down / across)), max(width, round(height * across / down))

@@ -97,22 +97,24 @@ def read_tiff_exif(data: bytes, start: int, order: str, *, is_big: bool = False)
     kept = {number: tag for number, tag in main.items() if number in _KEPT}
     inner, is_adobe_rgb = {}, False
     for number in EXIF_DIRECTORIES:
-        place = main[number].numbers(order)[:1] if number in main else ()
-        if not place:
+        if not (place := _numbers(main, number, order)):
             continue
         entries, num_inner_lost = read_directory(data, int(place[0]), order, is_big=is_big)
         num_lost += num_inner_lost
         is_adobe_rgb = is_adobe_rgb or _says_adobe_rgb(data, entries, order, is_big=is_big)
-        if _COLOR_SPACE in entries and entries[_COLOR_SPACE].numbers(order)[:1] == (_ADOBE_RGB,):
+        if _numbers(entries, _COLOR_SPACE, order)[:1] == (_ADOBE_RGB,):
             entries[_COLOR_SPACE] = Tag(_SHORT, struct.pack(f"{order}H", _UNCALIBRATED))
         if entries_left := {tag: value for tag, value in entries.items() if tag not in _DROPPED}:
             inner[number] = entries_left
     fault = "damaged EXIF tags" if main else "unreadable EXIF"
     if inner or kept:
         kept[_ORIENTATION] = Tag(_SHORT, struct.pack(f"{order}H", 1))
+    turn, *resolution = (
+        _numbers(main, tag, order) for tag in (_ORIENTATION, _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT)
+    )
     return Exif(
-        orientation=_orientation_of(main, order),
-        dpi=dpi_of(*(_number_of(main, tag, order) for tag in (_X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT))),
+        orientation=turn[0] if len(turn) == 1 and isinstance(turn[0], int) and 1 <= turn[0] <= 8 else None,
+        dpi=dpi_of(*(numbers[0] if numbers else None for numbers in resolution)),
         kept=exif_bytes(kept, inner, order) if kept else None,
         is_adobe_rgb=is_adobe_rgb,
         notes=(Note(f"{fault} left out", "metadata_left_out"),) if num_lost else (),
@@ -260,8 +262,7 @@ def capture_of(exif: bytes | None) -> tuple[str, str]:
     """When a photo was taken, with fractions of a second, and the camera's serial number; empty: not said."""
     directory = parse_exif(exif)[2].get(_EXIF_DIRECTORY, {})
     found = (directory[tag].data if tag in directory else b"" for tag in (_TAKEN, _FRACTION, _SERIAL_NUMBER))
-    texts = ("".join(filter(str.isprintable, data.decode("latin-1"))).strip() for data in found)
-    moment, fraction, serial = texts
+    moment, fraction, serial = ("".join(filter(str.isprintable, data.decode("latin-1"))).strip() for data in found)
     moment, serial = (text if text.strip("0: ") else "" for text in (moment, serial))
     return f"{moment}.{fraction}" if moment and fraction else moment, serial
 
@@ -280,26 +281,15 @@ def capture_of_file(data: bytes) -> tuple[str, str]:
 
 def _says_adobe_rgb(data: bytes, entries: Directory, order: str, *, is_big: bool) -> bool:
     """As cameras say it: a colour space of 2, or uncalibrated and an interoperability index of R03 (DCF 2.0)."""
-    space = entries[_COLOR_SPACE].numbers(order)[:1] if _COLOR_SPACE in entries else ()
-    if space == (_ADOBE_RGB,):
-        return True
-    place = entries[_INTEROPERABILITY].numbers(order)[:1] if _INTEROPERABILITY in entries else ()
-    if space == (1,) or not place:
-        return False
+    space, place = (_numbers(entries, tag, order)[:1] for tag in (_COLOR_SPACE, _INTEROPERABILITY))
+    if space in ((1,), (_ADOBE_RGB,)) or not place:
+        return space == (_ADOBE_RGB,)
     index = read_directory(data, int(place[0]), order, is_big=is_big)[0].get(1)
     return index is not None and index.data.startswith(b"R03")
 
 
-def _orientation_of(main: Directory, order: str) -> int | None:
-    """None also where it makes no sense."""
-    tag = main.get(_ORIENTATION)
-    value = tag.numbers(order)[:2] if tag and tag.kind in _INTEGERS else ()
-    return int(value[0]) if len(value) == 1 and 1 <= value[0] <= 8 else None
-
-
-def _number_of(main: Directory, number: int, order: str) -> float | None:
-    values = main[number].numbers(order) if number in main else ()
-    return values[0] if values else None
+def _numbers(entries: Directory, tag: int, order: str) -> tuple[float, ...]:
+    return entries[tag].numbers(order) if tag in entries else ()
 
 
 class Resource(NamedTuple):
@@ -333,7 +323,7 @@ def split_resources(data: bytes) -> list[Resource]:
 
 def jpeg_resources(data: bytes) -> bytes:
     """Photoshop's image resources in a JPEG file, joined from its APP13 segments."""
-    contents = (content for marker, content in jpeg_segments(data) if marker == _APP13)
+    contents = (content for marker, _, content in jpeg_segments(data) if marker == _APP13)
     return b"".join(content[len(_PHOTOSHOP_MARK) :] for content in contents if content.startswith(_PHOTOSHOP_MARK))
 
 
@@ -362,27 +352,20 @@ def pascal_text(text: str, multiple: int = 1) -> bytes:
     return bytes([len(encoded)]) + encoded + bytes(-(1 + len(encoded)) % multiple)
 
 
-def jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Marker and content of a JPEG's segments before its first scan.
-
-    Raises:
-        PhotoError: very many.
-    """
-    for marker, start, end in _segment_places(data):
-        if marker != _SCAN:
-            yield marker, data[start:end]
-
-
 def jpeg_scan(data: bytes) -> int:
     """Where the content of the header of a JPEG's first scan begins, its length before it; the end if there is none.
 
     A search for the marker would find that of a thumbnail in EXIF.
     """
-    return next((start for marker, start, _ in _segment_places(data) if marker == _SCAN), len(data))
+    return next((start for marker, start, _ in jpeg_segments(data) if marker == _SCAN), len(data))
 
 
-def _segment_places(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """Marker, and start and end of the content, of a JPEG's segments; the first scan's header is the last."""
+def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """Marker, and start and bytes of the content, of a JPEG's segments; the first scan's header is the last.
+
+    Raises:
+        PhotoError: very many.
+    """
     start, marker, number = 2, 0, 0
     while marker != _SCAN and start + 4 <= len(data) and data[start] == 0xFF:
         marker = data[start + 1]
@@ -395,7 +378,7 @@ def _segment_places(data: bytes) -> Iterator[tuple[int, int, int]]:
                 message = f"damaged JPEG: over {_MOST_SEGMENTS} segments before its pixels; export it again"
                 raise PhotoError(message, code="damaged")
             end = start + 2 + int.from_bytes(data[start + 2 : start + 4])
-            yield marker, start + 4, end
+            yield marker, start + 4, data[start + 4 : end]
             start = max(end, start + 4)
 
 

@@ -4,7 +4,7 @@ import functools
 import itertools
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -33,21 +33,13 @@ _TILE_PX = 192  # large pixels: most tiles have no edge in them and cost nothing
 
 @dataclass(frozen=True)
 class Metadata:
-    """What travels with pixels from a photo to its files.
+    """What travels with pixels from a photo to its files; None: the file has none."""
 
-    Attributes:
-        profile: ICC profile of an RGB colour space; None: sRGB.
-        dpi: horizontal and vertical pixels an inch; None: the file did not say.
-        exif: TIFF-structured bytes (without the `Exif` marker), orientation 1; None: no EXIF.
-        xmp: a UTF-8 packet of XMP, orientation 1; None: no XMP.
-        iptc: records of IPTC's Information Interchange Model; None: no IPTC.
-    """
-
-    profile: bytes | None = None
-    dpi: tuple[float, float] | None = None
-    exif: bytes | None = None
-    xmp: bytes | None = None
-    iptc: bytes | None = None
+    profile: bytes | None = None  # ICC profile of an RGB colour space; None: sRGB
+    dpi: tuple[float, float] | None = None  # horizontal and vertical pixels an inch
+    exif: bytes | None = None  # TIFF-structured (without the `Exif` marker), orientation 1
+    xmp: bytes | None = None  # a UTF-8 packet, orientation 1
+    iptc: bytes | None = None  # records of IPTC's Information Interchange Model
 
 
 NO_METADATA = Metadata()
@@ -67,7 +59,7 @@ class Photo:
     profile: bytes | None = None
     dpi: tuple[float, float] | None = None
     exif: bytes | None = None
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
     xmp: bytes | None = None
     iptc: bytes | None = None
 
@@ -228,8 +220,8 @@ class Cutout:
         from garmentcut.photo.files import write_atomic
         from garmentcut.photo.write import format_for
 
-        chosen = format_for(Path(file), format)
-        write_atomic(Path(file), self._encoded(chosen, output, name=Path(file).stem))
+        path = Path(file)
+        write_atomic(path, self._encoded(format_for(path, format), output, name=path.stem))
 
     def to_bytes(self, format: str = "png", **output: Any) -> bytes:
         """A file's content; formats, other fields and errors as for `save`."""
@@ -310,11 +302,9 @@ def resize_alpha(alpha: NDArray[np.float32], size_hw: tuple[int, int]) -> NDArra
         if part.min() == part.max():
             tile[:] = part[0, 0]
             continue
-        # min: a quotient may be rounded to just outside the small picture.
         box = start_x / steps[1] - left, start_y / steps[0] - top, right - left, bottom - top
-        tile[:] = _enlarge(
-            part, np.minimum(box, (*part.shape[::-1], *part.shape[::-1])), (tile.shape[0], tile.shape[1]), max(steps)
-        )
+        inside = np.minimum(box, 2 * part.shape[::-1])  # a quotient may be rounded to just outside the small picture
+        tile[:] = _enlarge(part, inside, (tile.shape[0], tile.shape[1]), max(steps))
     return large
 
 

@@ -15,12 +15,10 @@ from numpy.typing import NDArray
 from garmentcut.photo.mask import Sample
 from garmentcut.photo.path import draw_path, parse_path
 from garmentcut.photo.photo import to_alpha
-from garmentcut.photo.psd_read import Box, Document, Layer
+from garmentcut.photo.psd_format import MASK, PAINTED_MASK, TRANSPARENCY, Box, Document, Layer
 
 Alpha = NDArray[np.float32]
 
-# With a vector mask too, the first channel may hold what Photoshop drew of both; the second then is the painted one.
-_MASK, _PAINTED_MASK = -2, -3
 _VECTOR_MASKS = (b"vmsk", b"vsms")
 _INVERTED, _DISABLED = 1, 4  # flags of a vector mask
 _MOST_FEATHER_PX, _WIDE_PX = 1000, 16  # Photoshop has no more; of these on, running means are quicker
@@ -29,7 +27,6 @@ _SWITCHED_OFF = "a switched-off layer mask left out"
 NO_PIXELS = (b"SoCo", b"GdFl", b"PtFl", b"TySh", b"tySh")
 """Blocks of layers without pixels of their own: fills, shapes and text."""
 
-_TRANSPARENCY = -1  # channel number
 _NORMAL = (b"norm", b"pass", b"diss")  # blend modes that cover, not tint
 _BACKDROP_SHARE = 0.99  # no garment covers the whole frame
 _DAB_SHARE = 0.01  # over a backdrop, an unmasked layer that covers less is a retouched spot
@@ -66,8 +63,8 @@ def draw_mask(document: Document, layer: Layer, frame: Box | None = None) -> tup
         whole, notes = draw_mask(document, layer)
         return None if whole is None else place(whole, document.frame.seen_from(frame), frame.size_hw), notes
     drawn_by_photoshop = data is not None and data.flags.user_mask_from_render and not data.flags.mask_disabled
-    if is_feathered and drawn_by_photoshop and _MASK in layer.channels:
-        return _draw_channel(document, layer, _MASK, frame), ()
+    if is_feathered and drawn_by_photoshop and MASK in layer.channels:
+        return _draw_channel(document, layer, MASK, frame), ()
     painted, painted_notes = _draw_painted(document, layer, frame)
     vector, vector_notes = _draw_vector(document, layer, frame)
     if parameters and painted is not None:
@@ -80,11 +77,11 @@ def draw_mask(document: Document, layer: Layer, frame: Box | None = None) -> tup
 
 def _draw_painted(document: Document, layer: Layer, frame: Box) -> tuple[Alpha | None, tuple[str, ...]]:
     data = layer.record.mask_data
-    if data is None or _MASK not in layer.channels:
+    if data is None or MASK not in layer.channels:
         return None, ()
-    flags, channel = data.flags, _MASK
-    if _PAINTED_MASK in layer.channels and data.real_flags is not None:
-        flags, channel = data.real_flags, _PAINTED_MASK
+    flags, channel = data.flags, MASK
+    if PAINTED_MASK in layer.channels and data.real_flags is not None:
+        flags, channel = data.real_flags, PAINTED_MASK
     elif flags.user_mask_from_render and _vector_mask_of(layer):
         return None, ()
     if flags.mask_disabled:
@@ -96,7 +93,7 @@ def _draw_channel(document: Document, layer: Layer, channel: int, frame: Box) ->
     data = layer.record.mask_data
     assert data is not None  # both callers looked
     box, outside = Box(data.top, data.left, data.bottom, data.right), data.background_color
-    if channel == _PAINTED_MASK:
+    if channel == PAINTED_MASK:
         box = Box(*(side or 0 for side in (data.real_top, data.real_left, data.real_bottom, data.real_right)))
         outside = data.real_background_color or 0
     plane = document.layer_plane(layer, channel, box)
@@ -275,7 +272,7 @@ def _draw_pixels(document: Document, layer: Layer) -> LayerAlpha | None:
     box, inside = layer.box, layer.box.within(document.frame)
     if 0 in inside.size_hw:
         return None
-    plane = document.layer_plane(layer, _TRANSPARENCY, box)
+    plane = document.layer_plane(layer, TRANSPARENCY, box)
     if plane is None:
         return LayerAlpha(np.ones(inside.size_hw, np.float32), (layer,), inside)
     return LayerAlpha(to_alpha(_part(plane, inside, box)), (layer,), inside)

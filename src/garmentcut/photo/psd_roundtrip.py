@@ -1,14 +1,16 @@
-"""The mark of our own PSDs: written with them, and for `photo.truth` what a retoucher has changed since.
+"""Our own PSDs: writes a cutout as one, and tells `photo.truth` what a retoucher has changed in it since.
 
-The mark is stored in the XMP packet, as properties of a namespace of its own: Adobe's programs keep properties that
-they do not know (Adobe, XMP Specification, part 1). Photoshop counts 16-bit levels from 0 to 32768 and rounds what it
-opens to them, so checksums are of 8-bit documents only; a 16-bit mask is compared with the saved channel beside it.
+A mark in the XMP packet tells what was written, as properties of a namespace of its own: Adobe's programs keep
+properties that they do not know (Adobe, XMP Specification, part 1). Photoshop counts 16-bit levels from 0 to 32768 and
+rounds what it opens to them, so checksums are of 8-bit documents only; a 16-bit mask is compared with the saved channel
+beside it.
 
 Layer mask and clipping path are equivalent when written, and as a rule only one of them is corrected. The changed one
 wins; if both are, the mask, which is finer.
 """
 
 import base64
+import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -16,20 +18,35 @@ from functools import cached_property, reduce
 from typing import Literal, NamedTuple
 
 import numpy as np
+from isal import isal_zlib
 
 from garmentcut.errors import PhotoError
-from garmentcut.photo.color import usable_profile
+from garmentcut.photo.color import color_in_profile, usable_profile
+from garmentcut.photo.compose import Preparation, lay_over
 from garmentcut.photo.mask import Mask, dilate, mask_iou
+from garmentcut.photo.metadata import IPTC_RESOURCE, Resource, pascal_text
 from garmentcut.photo.path import PenPath, draw_path, find_clipping_path, parse_path, path_resources
-from garmentcut.photo.photo import Photo, Pixels, to_alpha
+from garmentcut.photo.photo import Cutout, Metadata, Photo, Pixels, to_alpha
+from garmentcut.photo.psd_format import (
+    RGB,
+    TRANSPARENCY,
+    Box,
+    Document,
+    ImageResource,
+    Layer,
+    PsdLayer,
+    psd_bytes,
+    unicode_text,
+)
 from garmentcut.photo.psd_layers import NO_PIXELS, Alpha, draw_mask, place
-from garmentcut.photo.psd_read import Box, Document, Layer
-from garmentcut.photo.write import fast_deflate
 from garmentcut.photo.xmp import RDF, Packet, edited, packet_of
 
 _NAMESPACE = "http://ns.garmentcut.org/psd/1.0/"  # a name only; nothing has to be there
 _MOST_BYTES, _MOST_PATH_BYTES = 8_000_000, 2_000_000  # a packet; a path, unpacked
-_RGB, _PROFILE, _TRANSPARENCY = 3, 1039, -1
+_MOST_DPI = 0xFFFF_FFFF  # as 16.16 fixed point
+_PER_INCH, _IN_INCHES = 1, 1
+_CHANNEL, _BACKGROUND = "Garment", "Background"
+_MOST_NAME_CHARS = 200
 _SAME_PX = 1 / 64  # knots; Photoshop's own numbers are finer
 _SAME_LEVELS = {8: 1.1 / 255, 16: 4.1 / 65_535}  # by a document's depth; Photoshop rounds 16 bits to 15
 _SAME_COVERAGE = np.float32(1 / 255)
@@ -55,7 +72,7 @@ def checksum_of(levels: Pixels) -> int | None:
     """CRC-32 of uint8 levels of any shape; None: uint16, see above."""
     if levels.dtype != np.uint8:
         return None
-    checksum: int = fast_deflate().crc32(np.ascontiguousarray(levels).data)
+    checksum: int = isal_zlib.crc32(np.ascontiguousarray(levels).data)
     return checksum
 
 
@@ -81,6 +98,70 @@ def write_mark(xmp: bytes | None, mark: Mark) -> bytes:
         return packet
     earlier = [(place, b"") for namespaces, place in scan.descriptions if namespaces == {_NAMESPACE}]
     return edited(packet, [*earlier, (slice(scan.content.stop, scan.content.stop), description)])
+
+
+def encode_psd(prepared: Preparation) -> bytes:
+    """A layered document of a picture that is on its way to its files."""
+    path, background = prepared.path("editable"), prepared.output.background
+    return layered_psd(
+        prepared.wanted("psd"), path=path, background=background, name=prepared.name, marked=prepared.marked
+    )
+
+
+def layered_psd(
+    cutout: Cutout,
+    *,
+    path: PenPath | None = None,
+    background: str | None = None,
+    name: str = "",
+    marked: bool = True,
+) -> bytes:
+    """Encode a layered document of the photo's depth.
+
+    The photo is a layer with the alpha as its mask, its hidden pixels as they are; the alpha is a saved channel too. A
+    `background`, `#rrggbb` in sRGB, is a layer below it. The merged picture, which file browsers show, is what the
+    layers look like, on white if nothing lies below. `marked` puts a mark into the XMP that tells `read_cutout` later
+    what a retoucher has changed; False where a customer wants no metadata. A path without outlines is none.
+
+    Raises:
+        OutputError: over what a PSD holds.
+    """
+    alpha, metadata = cutout.rounded_alpha(), cutout.metadata
+    merged = lay_over(cutout, background)
+    # Without characters that have no shape, such as a file name may hold.
+    plain_name = "".join(filter(str.isprintable, name))[:_MOST_NAME_CHARS]
+    layers = [PsdLayer(plain_name or _CHANNEL, cutout.rgb, alpha)]
+    if background:  # in every pixel, at the memory of one
+        pixel = np.array(color_in_profile(background, cutout.profile)) * (int(np.iinfo(alpha.dtype).max) // 255)
+        layers.insert(0, PsdLayer(_BACKGROUND, np.broadcast_to(pixel.astype(alpha.dtype), cutout.rgb.shape)))
+    planes = [*(merged[..., number] for number in range(3)), alpha]
+    path = path if path and path.subpaths else None
+    if marked:
+        size_hw, is_whole = (alpha.shape[0], alpha.shape[1]), cutout.is_whole and not cutout.is_clean
+        mark = Mark(size_hw, is_whole, checksum_of(cutout.rgb), checksum_of(alpha), path)
+        metadata = replace(metadata, xmp=write_mark(metadata.xmp, mark))
+    return psd_bytes(layers, planes, _resources(metadata, path, num_layers=len(layers)))
+
+
+def _resources(metadata: Metadata, path: PenPath | None, *, num_layers: int) -> list[Resource]:
+    found = {
+        ImageResource.ACTIVE_LAYER: struct.pack(">H", num_layers - 1),
+        ImageResource.ALPHA_NAMES: pascal_text(_CHANNEL),
+        ImageResource.UNICODE_ALPHA_NAMES: unicode_text(_CHANNEL),
+        ImageResource.CHANNEL_NUMBERS: struct.pack(">I", 1),
+        # The merged picture is a true one; then who wrote it and who can read it.
+        ImageResource.VERSION_INFO: struct.pack(">IB", 1, 1) + 2 * unicode_text("garmentcut") + struct.pack(">I", 1),
+        ImageResource.ICC_PROFILE: metadata.profile,
+        ImageResource.EXIF: metadata.exif,
+        ImageResource.XMP: metadata.xmp,
+        IPTC_RESOURCE: metadata.iptc,
+    }
+    if metadata.dpi:
+        across, down = (min(round(value * 65_536), _MOST_DPI) for value in metadata.dpi)
+        unit = _PER_INCH, _IN_INCHES
+        found[ImageResource.RESOLUTION] = struct.pack(">IHHIHH", across, *unit, down, *unit)
+    resources = [Resource(number, "", data) for number, data in sorted(found.items()) if data]
+    return resources + (path_resources(path) if path else [])
 
 
 def read_mark(xmp: bytes | None) -> Mark | None:
@@ -138,7 +219,7 @@ def read_original(document: Document, mark: Mark | None) -> Photo:
     Raises:
         PhotoError: the document does not hold it; says why.
     """
-    if document.mode != _RGB:
+    if document.mode != RGB:
         raise PhotoError("its document is not in RGB, so no photo is taken out of it")
     if mark is not None and not mark.is_whole:
         raise PhotoError(
@@ -147,14 +228,14 @@ def read_original(document: Document, mark: Mark | None) -> Photo:
     candidates = list(_candidates(document, mark))
     if not candidates:
         raise PhotoError(_reason_for_none(document, mark))
-    layer, rgb = candidates[0]
-    notes = [f"out of the layer {layer.name!r}"]
-    if mark is not None and mark.photo_sum is not None:
-        for same, levels in candidates:
-            if checksum_of(levels) == mark.photo_sum:
-                return _photo_of(document, levels, (f"out of the layer {same.name!r}, as garmentcut wrote it",))
+    photo_sum = mark.photo_sum if mark else None
+    same = [one for one in candidates if photo_sum is not None and checksum_of(one[1]) == photo_sum]
+    layer, rgb = (same or candidates)[0]
+    notes = [f"out of the layer {layer.name!r}{', as garmentcut wrote it' if same else ''}"]
+    if photo_sum is not None and not same:
         notes.append("not as garmentcut wrote it: retouched, perhaps")
-    return _photo_of(document, rgb, tuple(notes))
+    profile, profile_notes = usable_profile(document.resource(ImageResource.ICC_PROFILE))
+    return Photo(np.ascontiguousarray(rgb), profile, notes=(*notes, *profile_notes))
 
 
 def layer_rgb(document: Document, layer: Layer, frame: Box) -> Pixels | None:
@@ -189,7 +270,7 @@ def _may_be_photo(document: Document, layer: Layer, mark: Mark | None) -> bool:
 
 
 def _is_opaque(document: Document, layer: Layer) -> bool:
-    plane = document.layer_plane(layer, _TRANSPARENCY, layer.box)
+    plane = document.layer_plane(layer, TRANSPARENCY, layer.box)
     return plane is None or bool(plane.min() == np.iinfo(plane.dtype).max)
 
 
@@ -203,15 +284,10 @@ def _reason_for_none(document: Document, mark: Mark | None) -> str:
     return "its document no longer holds the whole photo: its layer was erased in, scaled or removed"
 
 
-def _photo_of(document: Document, rgb: Pixels, notes: tuple[str, ...]) -> Photo:
-    profile, profile_notes = usable_profile(document.resource(_PROFILE))
-    return Photo(np.ascontiguousarray(rgb), profile, notes=(*notes, *profile_notes))
-
-
 class Correction(NamedTuple):
     """What is cut out of the photo's layer of a document of garmentcut's."""
 
-    source: Literal["layer mask", "clipping path"]  # the layer mask, or the clipping path
+    source: Literal["layer mask", "clipping path"]
     alpha: Alpha  # `(H, W)` of the layer
     notes: tuple[str, ...]  # how it was chosen, in words
     is_unchanged: bool = False  # it is as garmentcut wrote it

@@ -20,7 +20,7 @@ import imagecodecs
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
-from PIL import ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+from PIL import JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
 from garmentcut.config import ReadConfig
 from garmentcut.errors import Note, PhotoError
@@ -82,7 +82,6 @@ _PACKED = {kind: re.compile(rb"[^\0]{0,79}\0\0") for kind in (b"zTXt", b"iCCP")}
 _MOST_TEXT_BYTES, _MOST_UNPACKED_BYTES = PngImagePlugin.MAX_TEXT_CHUNK, 1 << 25
 _PIXEL_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 _CHANNELS_OF_PNG = {0: 1, 2: 3, 3: 4, 4: 2, 6: 4}  # by colour type; a palette may hold transparency
-_WEBP_ANIMATION = 0x02  # flag in the VP8X chunk
 _FRAME_HEADERS = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}  # JPEG markers: what kind of frame, and its size
 _LOSSLESS_FRAMES = {0xC3, 0xC7, 0xCB, 0xCF, 0xF7}  # the last: JPEG-LS
 _SEQUENTIAL_FRAMES = {0xC0, 0xC1}
@@ -194,8 +193,7 @@ def split_png(data: bytes) -> tuple[list[tuple[bytes, memoryview]], tuple[str, .
         start += len(chunk)
         if kind != b"IDAT" and zlib.crc32(chunk[4:-4]) != int.from_bytes(chunk[-4:]):
             name = f"{kind.decode('latin-1')!a}"
-            is_for_metadata = kind[0] & 0x20 and kind != b"tRNS"  # a small first letter
-            if not is_for_metadata:
+            if not kind[0] & 0x20 or kind == b"tRNS":  # a small first letter: metadata
                 raise _damaged_png(f"the checksum of its {name} part is wrong")
             notes[Note(f"the damaged {name} part left out", "repaired")] = None
             continue
@@ -233,7 +231,10 @@ def format_of(data: bytes) -> Kind:
             return "avif"
         if brands & _HEIF_BRANDS:
             return "heif"
-    raise PhotoError(_name_of(data))
+        raise PhotoError(f"{'a camera raw file' if data[8:12] == b'crx ' else 'a video'}; {_FIX}")
+    start = data[:64].lstrip(b"\xef\xbb\xbf \t\r\n")
+    named = (name for magic, name in _REFUSED_BY_NAME if start.startswith(magic))
+    raise PhotoError(next(named, "not a PNG, JPEG, TIFF, WebP or AVIF file; export it again"))
 
 
 class Size(NamedTuple):
@@ -246,38 +247,21 @@ class Size(NamedTuple):
 
 
 class Raster(NamedTuple):
-    """A decoded file before colours are converted; not yet upright.
+    """A decoded file before colours are converted; not yet upright."""
 
-    Attributes:
-        color: `(H, W, C)`: gray (255: white), RGB, or with `is_cmyk` inks (255: full ink); premultiplied alpha is
-            divided out.
-        extra: `(H, W, K)`, the channels behind the colours, as far as they were asked for.
-        alpha: which of `extra` is the transparency; None: none.
-        profile: ICC profile as found in the file, or of what else it says about its colours.
-        exif: what it says.
-        xmp: what it says.
-        dpi: the format's own field for the resolution, if it has one; else EXIF's counts.
-        is_cmyk: the colours are inks.
-        resources: Photoshop's image resources, as far as they may hold a clipping path.
-        iptc: as found in the file, outside of `resources`.
-        notes: what had to be fixed or left out, in words.
-        is_upright: the decoder has applied the orientation.
-        has_layers: Photoshop's layers stand in it, which are not read.
-    """
-
-    color: Pixels
-    extra: Pixels
-    alpha: int | None
-    profile: bytes | None
+    color: Pixels  # `(H, W, C)`: gray (255: white), RGB, or inks (255: full ink); premultiplied alpha is divided out
+    extra: Pixels  # `(H, W, K)`, the channels behind the colours, as far as they were asked for
+    alpha: int | None  # which of `extra` is the transparency; None: none
+    profile: bytes | None  # ICC profile as found in the file, or of what else it says about its colours
     exif: Exif
     xmp: Xmp
-    dpi: tuple[float, float] | None = None
-    is_cmyk: bool = False
-    resources: bytes = b""
-    iptc: bytes | None = None
-    notes: tuple[str, ...] = ()
-    is_upright: bool = False
-    has_layers: bool = False
+    dpi: tuple[float, float] | None = None  # the format's own field, if it has one; else EXIF's counts
+    is_cmyk: bool = False  # the colours are inks
+    resources: bytes = b""  # Photoshop's, as far as they may hold a clipping path
+    iptc: bytes | None = None  # as found in the file, outside of `resources`
+    notes: tuple[str, ...] = ()  # what had to be fixed or left out, in words
+    is_upright: bool = False  # the decoder has applied the orientation
+    has_layers: bool = False  # Photoshop's layers stand in it, which are not read
 
     @property
     def orientation(self) -> int:
@@ -460,8 +444,8 @@ def _fix_jpeg(data: bytes, fault: str) -> tuple[bytes | None, str]:
 
 def _has_all_scans(data: bytes) -> bool:
     """True if the scans of a JPEG give each coefficient of each channel its last bit (ITU-T T.81, section G.1)."""
-    frame = next(((kind, content) for kind, content in jpeg_segments(data) if kind in _FRAME_HEADERS), (0, b""))
-    missing = {(channel, place) for channel in frame[1][6::3] for place in range(64)}
+    frame = next((segment for segment in jpeg_segments(data) if segment[0] in _FRAME_HEADERS), (0, 0, b""))
+    missing = {(channel, place) for channel in frame[2][6::3] for place in range(64)}
     first_scan = jpeg_scan(data)
     later = (match.end() + 2 for match in _NEXT_SCAN.finditer(data, first_scan))
     for start in [first_scan, *islice(later, _MOST_SCANS)]:
@@ -476,7 +460,7 @@ def _has_all_scans(data: bytes) -> bool:
 
 
 def _read_webp(data: bytes) -> Raster:
-    if data[12:16] == b"VP8X" and data[20] & _WEBP_ANIMATION:
+    if data[12:16] == b"VP8X" and data[20] & 0x02:  # the flag of an animation
         raise PhotoError("an animated WebP; save the frame you want as a photo")
     with silent_pillow():
         info = WebPImagePlugin.WebPImageFile(io.BytesIO(data)).info
@@ -485,27 +469,24 @@ def _read_webp(data: bytes) -> Raster:
 
 def _read_avif(data: bytes) -> Raster:
     image = _open_avif(data)
-    if getattr(image, "n_frames", 1) > 1:
+    if image.n_frames > 1:
         raise PhotoError("an animated AVIF; save the frame you want as a photo")
     return _raster(np.asarray(image), image.info)
 
 
 def _read_heif(data: bytes) -> Raster:
     file = _open_heif(data)
-    pixels = np.array(file[0])  # a copy: its memory goes with the file
-    return _raster(pixels, file[0].info, is_upright=True)  # libheif has turned the pixels
+    # A copy, for its memory goes with the file; libheif has turned the pixels.
+    return _raster(np.array(file[0]), file[0].info, is_upright=True)
 
 
-def _open_avif(data: bytes) -> ImageFile.ImageFile:
-    try:
-        from PIL import AvifImagePlugin
+def _open_avif(data: bytes) -> Any:
+    from PIL import AvifImagePlugin
 
-        with silent_pillow():
-            return AvifImagePlugin.AvifImageFile(io.BytesIO(data))
-    except (ImportError, SyntaxError) as error:
-        if isinstance(error, SyntaxError) and AvifImagePlugin.SUPPORTED:
-            raise
-        raise PhotoError(f"an AVIF file, which Pillow cannot read here; {_FIX}") from error
+    if not AvifImagePlugin.SUPPORTED:
+        raise PhotoError(f"an AVIF file, which Pillow cannot read here; {_FIX}")
+    with silent_pillow():
+        return AvifImagePlugin.AvifImageFile(io.BytesIO(data))
 
 
 def _open_heif(data: bytes) -> Any:
@@ -522,7 +503,7 @@ def _size_of_png(data: bytes) -> Size:
 
 
 def _size_of_jpeg(data: bytes) -> Size:
-    for marker, content in jpeg_segments(data):
+    for marker, _, content in jpeg_segments(data):
         if marker in _FRAME_HEADERS and len(content) >= 6:
             depth, height, width, num_channels = struct.unpack_from(">BHHB", content)
             if marker in _LOSSLESS_FRAMES:
@@ -548,8 +529,8 @@ def _size_of_webp(data: bytes) -> Size:
 
 
 def _size_of_avif(data: bytes) -> Size:
-    width, height = _open_avif(data).size
-    return Size(width, height, 4)
+    image = _open_avif(data)
+    return Size(image.width, image.height, 4)
 
 
 def _size_of_heif(data: bytes) -> Size:
@@ -566,21 +547,9 @@ _SIZES_AND_READERS: dict[str, tuple[Callable[[bytes], Size], Callable[[bytes], R
 }
 
 
-def _name_of(data: bytes) -> str:
-    start = data[:64].lstrip(b"\xef\xbb\xbf \t\r\n")
-    for magic, name in _REFUSED_BY_NAME:
-        if start.startswith(magic):
-            return name
-    if data[4:8] == b"ftyp":
-        return f"{'a camera raw file' if data[8:12] == b'crx ' else 'a video'}; {_FIX}"
-    return "not a PNG, JPEG, TIFF, WebP or AVIF file; export it again"
-
-
 def _raw_profile(info: Mapping[Any, Any], name: str) -> bytes:
     """Metadata as ImageMagick writes it into PNG: a name, a length and hexadecimal digits."""
-    text = info.get(f"Raw profile type {name}", "")
-    words = str(text).split()
     try:
-        return bytes.fromhex("".join(words[2:])) if len(words) > 2 else b""
+        return bytes.fromhex("".join(str(info.get(f"Raw profile type {name}", "")).split()[2:]))
     except ValueError:
         return b""

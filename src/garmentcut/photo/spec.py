@@ -2,10 +2,9 @@
 
 import base64
 import difflib
-import functools
 import hashlib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from string import Formatter
@@ -164,7 +163,9 @@ def _output_of(tree: dict[str, Any], folder: Path, source: str) -> Output:
         by_view[view] = check_sections(Sections, merged, source=place).garment
         check_room(sections.canvas, by_view[view], place)
     profile = read_target(sections.color.profile, folder, source)
-    return Output(sections, by_view, profile, _encoding_of(sections, source))
+    encoding = {key: getattr(sections.file, key) for key in ("formats", "quality", "hidden", "path")}
+    encoding["background"] = sections.canvas.background
+    return Output(sections, by_view, profile, check_sections(Config, {"output": encoding}, source=source).output)
 
 
 def _check_tables(tree: dict[str, Any], known: tuple[str, ...], source: str, *, above: str = "") -> None:
@@ -174,13 +175,6 @@ def _check_tables(tree: dict[str, Any], known: tuple[str, ...], source: str, *, 
             raise ConfigError(f"{source}: {above}{key}: unknown key; did you mean {above}{nearest}?")
         if not isinstance(table, dict):
             raise ConfigError(f"{source}: {above}{key}: write [{above}{key}] above its keys")
-
-
-def _encoding_of(sections: Sections, source: str) -> OutputConfig:
-    file = sections.file
-    tree = {"output": {key: getattr(file, key) for key in ("formats", "quality", "hidden", "path")}}
-    tree["output"]["background"] = sections.canvas.background
-    return check_sections(Config, tree, source=source).output
 
 
 class Subject(NamedTuple):
@@ -228,8 +222,7 @@ def check_pattern(pattern: str, source: str) -> None:
     Raises:
         ConfigError: an unknown field, a format that is none, or a character that file systems refuse; names `source`.
     """
-    problem = _problem_of(pattern)
-    if problem:
+    if problem := _problem_of(pattern):
         raise ConfigError(f"{source}: file.name = {pattern!r}: {problem}")
 
 
@@ -306,30 +299,20 @@ def deliver(
     """
     if scales is None:
         scales = shared_scales(specification, [sight_garment(cutout, subject.view)])
-    cleaned = functools.cache(lambda: clean(cutout))
-    return [
-        delivery
-        for output, scale in zip(specification.outputs, scales, strict=True)
-        for delivery in _deliver_output(cutout, cleaned, output, subject=subject, scale=scale)
-    ]
-
-
-def _deliver_output(
-    cutout: Cutout, cleaned: Callable[[], Cutout], output: Output, *, subject: Subject, scale: float
-) -> list[Delivery]:
-    file = output.sections.file
-    notes = _notes_on(cutout, output, subject=subject, scale=scale)
-    prepared: dict[bool, Preparation] = {}
+    cleaned: Cutout | None = None
     deliveries = []
-    for format in file.formats:
-        wanted = output.encoding
-        keeps = keeps_hidden(format, hidden=wanted.hidden, path=wanted.path, background=wanted.background)
-        if keeps not in prepared:
-            finished = _finished(cutout if keeps else cleaned(), output, subject.view, scale)
-            marked = file.metadata == "keep"
-            prepared[keeps] = Preparation(finished, wanted, name=subject.stem, marked=marked)
-        lost = lost_metadata(prepared[keeps].metadata, format)
-        deliveries.append(Delivery(format, encode_prepared(prepared[keeps], format), (*notes, *lost)))
+    for output, scale in zip(specification.outputs, scales, strict=True):
+        file, wanted, prepared = output.sections.file, output.encoding, dict[bool, Preparation]()
+        notes = _notes_on(cutout, output, subject=subject, scale=scale)
+        for format in file.formats:
+            keeps = keeps_hidden(format, hidden=wanted.hidden, path=wanted.path, background=wanted.background)
+            if keeps not in prepared:
+                whole = cutout if keeps else (cleaned := cleaned or clean(cutout))
+                finished = _finished(whole, output, subject.view, scale)
+                marked = file.metadata == "keep"
+                prepared[keeps] = Preparation(finished, wanted, name=subject.stem, marked=marked)
+            lost = lost_metadata(prepared[keeps].metadata, format)
+            deliveries.append(Delivery(format, encode_prepared(prepared[keeps], format), (*notes, *lost)))
     return deliveries
 
 
@@ -372,10 +355,8 @@ def _finished(cutout: Cutout, output: Output, view: str, scale: float) -> Cutout
 
 
 def _recolored(cutout: Cutout, profile: bytes) -> Cutout:
-    rgb, own = cutout.rgb, cutout.profile
-    if cutout.is_clean:
-        rgb, shown = np.zeros_like(cutout.rgb), cutout.alpha > 0  # black stays black, and costs no time
-        rgb[shown] = convert_colors(cutout.rgb[shown], own, profile)
-    else:
-        rgb = convert_colors(rgb, own, profile)
+    if not cutout.is_clean:
+        return replace(cutout, rgb=convert_colors(cutout.rgb, cutout.profile, profile), profile=profile)
+    rgb, shown = np.zeros_like(cutout.rgb), cutout.alpha > 0  # black stays black, and costs no time
+    rgb[shown] = convert_colors(cutout.rgb[shown], cutout.profile, profile)
     return replace(cutout, rgb=rgb, profile=profile)

@@ -17,8 +17,8 @@ from garmentcut.photo.mask import mask_iou
 from garmentcut.photo.metadata import Resource, split_resources
 from garmentcut.photo.path import draw_path, find_clipping_path
 from garmentcut.photo.photo import Photo, Pixels, to_8_bit, to_alpha, turn_upright
+from garmentcut.photo.psd_format import CMYK, RGB, Box, Document, ImageResource, Layer, read_document
 from garmentcut.photo.psd_layers import Alpha, LayerAlpha, draw_layers
-from garmentcut.photo.psd_read import Box, Document, Layer, read_document
 from garmentcut.photo.psd_roundtrip import (
     Mark,
     find_correction,
@@ -54,8 +54,7 @@ _MOST_SOFT = 0.5  # of the smaller of its black and its white part; a photo in s
 _BORDER_PX = 2
 _MOST_CHANNELS = 4  # behind the colours that are looked at: each takes four bytes of a pixel
 _LEAST_BLACK, _BLACK_BORDER = 0.5, 0.99  # of the picture; of its upper and lower border
-_CMYK, _READABLE_MODES = 4, (0, 1, 3, 4)  # bitmap, gray, RGB, CMYK
-_ALPHA_NAMES, _ICC_PROFILE, _VERSION_INFO, _XMP = 1006, 1039, 1057, 1060
+_READABLE_MODES = (0, 1, RGB, CMYK)  # the first: bitmap, gray
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,7 +198,7 @@ def _straight_rgb(color: Pixels, profile: bytes | None, *, is_cmyk: bool = False
 
 def _read_psd(data: bytes, limits: ReadConfig) -> CutoutFile:
     document = read_document(data, limits)
-    mark = read_mark(document.resource(_XMP))
+    mark = read_mark(document.resource(ImageResource.XMP))
 
     def original() -> Photo:
         with damage_named():
@@ -269,7 +268,7 @@ def _saved_channels(document: Document) -> list[AlphaSource]:
 
 def _channel_name(document: Document, place: int) -> str:
     """Resource 1006: names of the planes behind the colours, one after another, each behind its length."""
-    names = document.resource(_ALPHA_NAMES) or b""
+    names = document.resource(ImageResource.ALPHA_NAMES) or b""
     start = 0
     for _ in range(place):
         start += 1 + names[start] if start < len(names) else 0
@@ -277,7 +276,7 @@ def _channel_name(document: Document, place: int) -> str:
 
 
 def _merged_rgb(document: Document) -> Colors:
-    version = document.resource(_VERSION_INFO) or b""
+    version = document.resource(ImageResource.VERSION_INFO) or b""
     if len(version) > 4 and not version[4]:
         return Colors(None, ("no colours: the document holds no merged picture",))
     return _rgb_of(document, _merged_color(document))
@@ -295,7 +294,7 @@ def _layer_rgb(document: Document, layer: Layer, frame: Box) -> Colors:
 def _rgb_of(document: Document, color: Pixels) -> Colors:
     if document.mode not in _READABLE_MODES:
         return Colors(None, ("no colours: neither gray, RGB nor CMYK",))
-    profile = document.resource(_ICC_PROFILE)
-    if document.mode == _CMYK:
+    profile = document.resource(ImageResource.ICC_PROFILE)
+    if document.mode == CMYK:
         color = np.iinfo(color.dtype).max - color  # Photoshop holds no ink as white
-    return _straight_rgb(color, profile, is_cmyk=document.mode == _CMYK)
+    return _straight_rgb(color, profile, is_cmyk=document.mode == CMYK)

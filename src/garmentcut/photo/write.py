@@ -1,4 +1,4 @@
-"""Encodes a prepared picture as PNG, mask, WebP, TIFF or JPEG; Photoshop documents are in `psd_write`.
+"""Encodes a prepared picture as PNG, mask, WebP, TIFF or JPEG; Photoshop documents are in `psd_roundtrip`.
 
 The table `garmentcut.naming.FORMATS` names each format's `encode_` function. PNG (Portable Network Graphics
 Specification, third edition, W3C 2025) is written here, ten times as fast as by Pillow, with one fixed row filter and
@@ -12,10 +12,10 @@ import zlib
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
+from isal import isal_zlib
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -172,21 +172,12 @@ def png_bytes(
         chunks.append(_chunk(b"eXIf", exif))
     if xmp:
         chunks.append(_chunk(b"iTXt", b"XML:com.adobe.xmp" + bytes(5) + xmp))  # not packed, no language
-    packer = fast_deflate().compressobj(_FASTEST)
+    packer = isal_zlib.compressobj(_FASTEST)
     packed = [packer.compress(_filtered_rows(pixels, top).data) for top in range(0, height, _BAND_ROWS)]
     content = memoryview(b"".join((*packed, packer.flush())))
     for start in range(0, len(content), _MAX_IDAT_BYTES):
         chunks.append(_chunk(b"IDAT", content[start : start + _MAX_IDAT_BYTES]))
     return b"".join([*chunks, _chunk(b"IEND", b"")])
-
-
-def fast_deflate() -> ModuleType:
-    """A module with zlib's functions: ISA-L, or the standard library where that is missing."""
-    try:
-        from isal import isal_zlib
-    except ImportError:  # no wheel for this platform
-        return zlib
-    return isal_zlib
 
 
 def _filtered_rows(pixels: Pixels, top: int) -> NDArray[np.uint8]:

@@ -219,11 +219,11 @@ def _joined(packet: bytes, scan: Packet, extension: bytes) -> tuple[bytes, Packe
         return packet, scan, (Note("unreadable extended XMP left out", "metadata_left_out"),)
 
 
-def extended_xmp(segments: Iterable[tuple[int, bytes]]) -> bytes | None:
+def extended_xmp(segments: Iterable[tuple[int, int, bytes]]) -> bytes | None:
     """What of a JPEG's XMP did not fit into one segment; None: nothing, or some of it is missing."""
     parts: dict[int, bytes] = {}
     size = 0
-    for marker, content in segments:
+    for marker, _, content in segments:
         if marker == 0xE1 and content.startswith(_EXTENSION_MARK):
             head = content[len(_EXTENSION_MARK) :]
             if len(head) < _EXTENSION_HEAD.size:

@@ -1,46 +1,75 @@
-"""Reads Photoshop documents for `truth`: layers, masks and channels, unpacking only what is asked for.
+"""Photoshop documents: reads their layers, masks and channels, unpacking only what is asked for, and writes plain ones.
 
-psd-tools reads the structure (Adobe, Photoshop File Formats Specification); planes are unpacked here, strictly, where
-psd-tools would replace damaged ones by black.
+psd-tools reads the structure (Adobe, Photoshop File Formats Specification). Planes are unpacked here, strictly, where
+psd-tools would replace damaged ones by black, and documents are written here (docs/decisions/013-psd-by-hand.md).
+Planes are packed as Photoshop itself packs them, 8 bits as PackBits, 16 bits deflated.
 """
 
 import io
 import logging
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 import imagecodecs
 import numpy as np
+from isal import isal_zlib
+from numpy.typing import NDArray
 
 from garmentcut.config import ReadConfig
-from garmentcut.errors import PhotoError
-from garmentcut.photo.metadata import Resource, resource_of, split_resources
+from garmentcut.errors import OutputError, PhotoError
+from garmentcut.photo.mask import bounding_box, slices_of
+from garmentcut.photo.metadata import Resource, join_resources, pascal_text, resource_of, split_resources
 from garmentcut.photo.photo import Pixels, check_size
 
 if TYPE_CHECKING:
     from psd_tools.psd.layer_and_mask import ChannelData, LayerInfo, LayerRecord
 
+RGB, CMYK = 3, 4
+"""Colour modes."""
+# With a vector mask too, the first mask may hold what Photoshop drew of both; the second then is the painted one.
+TRANSPARENCY, MASK, PAINTED_MASK = -1, -2, -3
+"""Planes of a layer that are no colours."""
+
 _RAW, _RLE, _ZIP, _ZIP_PREDICTED = range(4)  # ways of packing a plane
+_HEADER = struct.Struct(">4sH6xHIIHH")  # signature, version, planes, height, width, depth, mode
+_LAYERS_OF_16_BITS = b"Lr16"
+_FASTEST = 1
+_FLAGS = 8  # of a layer: visible; written by Photoshop 5 or later
+_MOST_SIDE_PX, _MOST_BYTES = 30_000, 2**31 - 1  # more needs a PSB, another kind of file
 _DAMAGED = "damaged Photoshop document: {}; save it again"
 
 _RLE_GAIN = 64  # PackBits makes at most 128 bytes of 2
 # What all planes of a file may come to: layers that are plain packs of zeros could otherwise ask for terabytes.
 _SPARE_BYTES, _GAIN = 1 << 29, 100
-_HEADER = struct.Struct(">4sH6xHIIHH")
 _PSD, _BIG = 1, 2  # versions
-_COLORS_OF_MODE = {0: 1, 1: 1, 2: 1, 3: 3, 4: 4, 8: 1, 9: 3}
+_COLORS_OF_MODE = {0: 1, 1: 1, 2: 1, RGB: 3, CMYK: 4, 8: 1, 9: 3}
 _MULTICHANNEL = 7  # every plane is an ink
 _MOST_NESTED = 64  # Photoshop allows 10 groups within each other
 _MOST_LAYERS, _MOST_PARTS = 8000, 100_000  # Photoshop allows 8000 layers, and gives each some ten parts
-_UNICODE_NAME, _FILL_OPACITY, _LAYERS_OF_16_BITS, _DIVIDERS = b"luni", b"iOpa", b"Lr16", (b"lsct", b"lsdk")
+_UNICODE_NAME, _FILL_OPACITY, _DIVIDERS = b"luni", b"iOpa", (b"lsct", b"lsdk")
 _GROUP, _GROUP_END = (1, 2), 3  # a group's own record, open or closed; what stands below its lowest layer
 
 
 # psd-tools reports odd parts by logging, which Python prints on stderr where the application has not set logging up.
 logging.getLogger("psd_tools").addHandler(logging.NullHandler())
+
+
+class ImageResource(IntEnum):
+    """Numbers of image resources; IPTC's is in `metadata`, for TIFF and JPEG hold it too."""
+
+    RESOLUTION = 1005
+    ALPHA_NAMES = 1006
+    ACTIVE_LAYER = 1024
+    ICC_PROFILE = 1039
+    UNICODE_ALPHA_NAMES = 1045
+    CHANNEL_NUMBERS = 1053  # with one, a channel is a saved one for certain, not the merged picture's transparency
+    VERSION_INFO = 1057
+    EXIF = 1058
+    XMP = 1060
 
 
 class Box(NamedTuple):
@@ -285,3 +314,105 @@ def _refuse_missing_pixels(merged: tuple[int, bytes], num_rows: int, row_bytes: 
         is_whole = len(lengths) == num_rows and 2 * num_rows + int(lengths.sum(dtype=np.int64)) <= len(packed)
     if not is_whole:
         raise PhotoError("truncated Photoshop document; copy or save it again", code="truncated")
+
+
+def pack_rows(plane: Pixels) -> tuple[bytes, bytes]:
+    """Pack a plane `(H, W)`, uint8 or uint16, as PackBits.
+
+    Returns:
+        The length of each row as big-endian 16-bit numbers, and the rows, one after another.
+    """
+    # As bytes, for the codec takes an array's strides for granted.
+    packed = [bytes(imagecodecs.packbits_encode(row.tobytes())) for row in _bytes_of(plane)]
+    return np.fromiter(map(len, packed), ">u2", count=len(packed)).tobytes(), b"".join(packed)
+
+
+def pack_differences(plane: Pixels) -> bytes:
+    """Deflate what each sample of a plane `(H, W)` differs by from the one before it in its row."""
+    differences = plane.copy()
+    np.subtract(plane[:, 1:], plane[:, :-1], out=differences[:, 1:])
+    packed: bytes = isal_zlib.compress(_bytes_of(differences).data, _FASTEST)
+    return packed
+
+
+def _bytes_of(samples: Pixels) -> NDArray[np.uint8]:
+    """The same with each sample of 16 bits as two bytes, the high one first."""
+    return np.ascontiguousarray(samples, samples.dtype.newbyteorder(">")).view(np.uint8)
+
+
+class PsdLayer(NamedTuple):
+    """A layer as large as the picture."""
+
+    name: str  # as the layers panel shows it; any Unicode
+    rgb: Pixels  # `(H, W, 3)`
+    mask: Pixels | None = None  # `(H, W)`, its editable layer mask; None: no mask
+
+
+def psd_bytes(layers: Sequence[PsdLayer], planes: Sequence[Pixels], resources: Iterable[Resource]) -> bytes:
+    """Encode an RGB document: its layers, the lowest first, and image resources, which also name the saved channels.
+
+    Planes are those of the merged picture, each `(H, W)`: three colours, then saved channels. All pixels of the
+    document are uint8, or all are uint16.
+
+    Raises:
+        OutputError: a side over 30,000 pixels, or over 2 GB.
+    """
+    (height, width), depth = planes[0].shape, 8 * planes[0].itemsize
+    if max(height, width) > _MOST_SIDE_PX:
+        fault = f"PSD ends at {_MOST_SIDE_PX} pixels a side, this is {width}x{height}"
+        raise OutputError(f"{fault}, and PSB is not written; use tiff")
+    parts = [_HEADER.pack(b"8BPS", 1, len(planes), height, width, depth, RGB), bytes(4)]
+    lengths, rows = zip(*map(pack_rows, planes), strict=True)
+    parts += [_sized(join_resources(resources)), *_layer_section(layers, depth)]
+    parts += [struct.pack(">H", _RLE), *lengths, *rows]
+    num_bytes = sum(map(len, parts))
+    if num_bytes > _MOST_BYTES:
+        raise OutputError(f"PSD ends at 2 GB, this has {num_bytes / 1e9:.1f}, and PSB is not written; use tiff")
+    return b"".join(parts)
+
+
+def unicode_text(text: str) -> bytes:
+    """Text behind the number of its UTF-16 units."""
+    encoded = text.encode("utf-16-be", "replace")
+    return struct.pack(">I", len(encoded) // 2) + encoded
+
+
+def _layer_section(layers: Sequence[PsdLayer], depth: int) -> list[bytes]:
+    """All layers; in a document of 16 bits they stand in a block of their own."""
+    encoded = [_encoded(number, layer) for number, layer in enumerate(layers, start=1)]
+    content = [struct.pack(">h", len(layers)), *(record for record, _ in encoded)]
+    content += [plane for _, planes in encoded for plane in planes]
+    content.append(bytes(-sum(map(len, content)) % 4))
+    num_bytes = sum(map(len, content))
+    if depth == 8:
+        return [struct.pack(">II", num_bytes + 8, num_bytes), *content, bytes(4)]
+    return [struct.pack(">III4s4sI", num_bytes + 20, 0, 0, b"8BIM", _LAYERS_OF_16_BITS, num_bytes), *content]
+
+
+def _encoded(number: int, layer: PsdLayer) -> tuple[bytes, list[bytes]]:
+    """All about a layer but its planes, and these, packed; `number` tells it from the others."""
+    (height, width), kind = layer.rgb.shape[:2], layer.rgb.dtype
+    opaque = np.broadcast_to(np.array(np.iinfo(kind).max, kind), (height, width))
+    planes, mask = {TRANSPARENCY: opaque} | {place: layer.rgb[..., place] for place in range(3)}, b""
+    if layer.mask is not None:
+        # What it shows, one pixel where it shows nothing; outside it hides.
+        box = left, top, right, bottom = bounding_box(layer.mask > 0) or (0, 0, 1, 1)
+        planes[MASK], mask = layer.mask[slices_of(box)], struct.pack(">4i4x", top, left, bottom, right)
+    if kind == np.uint16:
+        packed = {place: _ZIP_PREDICTED.to_bytes(2) + pack_differences(plane) for place, plane in planes.items()}
+    else:
+        packed = {place: _RLE.to_bytes(2) + b"".join(pack_rows(plane)) for place, plane in planes.items()}
+    extra = _sized(mask)
+    extra += _sized(struct.pack(">10I", *[0xFFFF] * 10))  # blends with all tones of gray and of each plane
+    extra += pascal_text(layer.name, 4)
+    text = unicode_text(layer.name)
+    extra += b"8BIMluni" + _sized(text + bytes(-len(text) % 4))
+    extra += b"8BIMlyid" + _sized(struct.pack(">I", number))
+    head = struct.pack(">4iH", 0, 0, height, width, len(packed))
+    head += b"".join(struct.pack(">hI", place, len(plane)) for place, plane in packed.items())
+    head += struct.pack(">4s4sBBBx", b"8BIM", b"norm", 255, 0, _FLAGS)
+    return head + _sized(extra), list(packed.values())
+
+
+def _sized(data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + data

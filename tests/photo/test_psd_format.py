@@ -14,20 +14,18 @@ from psd_tools.constants import BlendMode, Compression
 
 from garmentcut.config import ReadConfig
 from garmentcut.errors import OutputError
-from garmentcut.photo import psd_write
-from garmentcut.photo.metadata import Resource
+from garmentcut.photo import psd_format
+from garmentcut.photo.metadata import Resource, pascal_text
 from garmentcut.photo.photo import Cutout
-from garmentcut.photo.psd_read import read_document
-from garmentcut.photo.psd_roundtrip import read_mark
-from garmentcut.photo.psd_write import (
+from garmentcut.photo.psd_format import (
     PsdLayer,
-    layered_psd,
     pack_differences,
     pack_rows,
-    pascal_text,
     psd_bytes,
+    read_document,
     unicode_text,
 )
+from garmentcut.photo.psd_roundtrip import layered_psd, read_mark
 from garmentcut.photo.read import decode_photo
 from garmentcut.photo.truth import read_cutout
 
@@ -188,9 +186,9 @@ def test_30000_pixels_are_written():
 
 def test_over_2_gigabytes_psb_is_named(drawn, monkeypatch):
     num_bytes = len(psd_bytes(*drawn, []))
-    monkeypatch.setattr(psd_write, "_MOST_BYTES", num_bytes)
+    monkeypatch.setattr(psd_format, "_MOST_BYTES", num_bytes)
     psd_bytes(*drawn, [])
-    monkeypatch.setattr(psd_write, "_MOST_BYTES", num_bytes - 1)
+    monkeypatch.setattr(psd_format, "_MOST_BYTES", num_bytes - 1)
     with pytest.raises(OutputError, match=r"PSD ends at 2 GB, .* PSB is not written; use tiff"):
         psd_bytes(*drawn, [])
 
