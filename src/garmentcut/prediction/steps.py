@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import TypeAdapter
 
@@ -150,7 +150,7 @@ class Steps:
             sighting = sight_garment(cutout, subject_of(PurePosixPath(work.row.place)).view)
         except Exception as error:  # noqa: BLE001 - no garment on this one; the garment's other photos go on
             return Work(failed_row(work.row, error), work.outputs, seconds=work.seconds)
-        self.run.attempts.let_go(Path(work.row.input))
+        self.run.attempts.go_on(Path(work.row.input), "")
         seconds = work.seconds + time.perf_counter() - start
         return replace(work, photo=None, sighting=sighting, seconds=seconds)
 
@@ -312,12 +312,8 @@ def files_of(
 ) -> Iterator[Delivery]:
     """The contents of a photo's files, in the order of their names, each made when it is asked for.
 
-    Args:
-        cutouts: of the garments on it, each of which has files of its own.
-        row: the photo's.
-        output: what the files are, where there is no specification.
-        specification: a customer's.
-        scales: what the photos of a garment have in common, under a specification.
+    There is a cutout for each garment on it, with files of its own; a customer's `specification` decides what they are
+    or, without one, `output`. `scales` is what the photos of a garment have in common under a specification.
     """
     for cutout in cutouts:
         if specification is not None:
@@ -454,12 +450,7 @@ class Attempts:
     """
 
     def __init__(self, out_dir: Path, *, check: Callable[[], None] = lambda: None) -> None:
-        """Read what the last run left; the folder's lock is held.
-
-        Args:
-            out_dir: the output folder.
-            check: called before the file is written; raises, if the folder is not the one that was read any more.
-        """
+        """Read what the last run left; the folder's lock is held. `check` is as `Journal`'s."""
         self._out_dir, self._path, self._check = out_dir, out_dir / ATTEMPTS_NAME, check
         self._lock = threading.Lock()
         self._known: dict[str, Attempt] = {}
@@ -477,44 +468,33 @@ class Attempts:
 
     def find(self, path: Path) -> Attempt:
         """What is known of a photo as it is now; nothing if the file was changed since."""
-        attempt = self._known.get(str(path))
-        if attempt is None:
-            return Attempt(str(path))
+        found = Attempt(str(path))
         with suppress(OSError):
             status = path.stat()
-            if (status.st_size, status.st_mtime_ns) == (attempt.num_bytes, attempt.mtime_ns):
-                return attempt
-        return Attempt(str(path))
+            found.num_bytes, found.mtime_ns = status.st_size, status.st_mtime_ns
+        known = self._known.get(found.input, found)
+        return known if (known.num_bytes, known.mtime_ns) == (found.num_bytes, found.mtime_ns) else found
 
     def begin(self, path: Path) -> None:
         """The photo is about to be read."""
-        attempt = self.find(path)
-        with suppress(OSError):
-            status = path.stat()
-            attempt.num_bytes, attempt.mtime_ns = status.st_size, status.st_mtime_ns
-        self._note(attempt, "read")
+        self._note(self.find(path), "read")
 
-    def go_on(self, path: Path) -> None:
-        """It has been read, and is worked on."""
-        self._note(self._known.get(str(path)) or Attempt(str(path)), "work")
+    def go_on(self, path: Path, stage: Literal["work", ""] = "work") -> None:
+        """It has been read, and is worked on; or it waits for others (no stage), and nothing of it is in memory."""
+        if (attempt := self._known.get(str(path))) is not None:
+            self._note(attempt, stage)
 
     def end(self, path: Path) -> None:
         """It is finished: no run died because of it."""
         with self._lock:
-            if (attempt := self._known.pop(str(path), None)) is not None:
-                self._write(Attempt(attempt.input))
-
-    def let_go(self, path: Path) -> None:
-        """It waits for others, and nothing of it is in memory."""
-        if (attempt := self._known.get(str(path))) is not None and attempt.stage:
-            self._note(attempt, "")
+            if self._known.pop(str(path), None) is not None:
+                self._write(Attempt(str(path)))
 
     def close(self) -> None:
         """The run ends by itself: nothing is under way, and only those that are suspected are kept."""
         with self._lock:
-            for attempt in self._known.values():
-                attempt.stage = ""
-            self._known = {path: attempt for path, attempt in self._known.items() if attempt.is_suspect}
+            suspected = (replace(attempt, stage="") for attempt in self._known.values() if attempt.is_suspect)
+            self._known = {attempt.input: attempt for attempt in suspected}
             self._rewrite()
 
     def _note(self, attempt: Attempt, stage: str) -> None:
