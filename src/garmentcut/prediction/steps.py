@@ -88,11 +88,9 @@ class Steps:
         start = time.perf_counter()
         earlier = self.run.journal.rows.get(str(path))
         row = Row(str(path), named.place, model=self.run.cutter.card.label, options=self.run.options)
-        row = replace(row, written=earlier.written if earlier else {})
-        if path in self.plan.renamed:
-            row = replace(row, flags=("another_photo",))
-        elif earlier and "moved" in earlier.flags:
-            row = replace(row, flags=("moved",))
+        is_moved = earlier is not None and "moved" in earlier.flags
+        flags = ("another_photo",) if path in self.plan.renamed else ("moved",) if is_moved else ()
+        row = replace(row, written=earlier.written if earlier else {}, flags=flags)
         try:
             changed_ns = 0
             with suppress(OSError):  # reading it will say why
@@ -144,15 +142,17 @@ class Steps:
             return work
         start = time.perf_counter()
         try:
-            decision = decision_for(self.run.out_dir, work.row)
-            cutout = corrected_cutout(self.run.out_dir, work.row, work.photo, decision, limits=self.run.config.read)
-            cutout = cutout or self.run.cutter.finish(work.photo, work.prediction)
+            cutout = self._cutout(work.photo, work.prediction, work.row, decision_for(self.run.out_dir, work.row))
             sighting = sight_garment(cutout, subject_of(PurePosixPath(work.row.place)).view)
         except Exception as error:  # noqa: BLE001 - no garment on this one; the garment's other photos go on
             return Work(failed_row(work.row, error), work.outputs, seconds=work.seconds)
         self.run.attempts.go_on(Path(work.row.input), "")
         seconds = work.seconds + time.perf_counter() - start
         return replace(work, photo=None, sighting=sighting, seconds=seconds)
+
+    def _cutout(self, photo: Photo, prediction: Prediction, row: Row, decision: Decision | None) -> Cutout:
+        corrected = corrected_cutout(self.run.out_dir, row, photo, decision, limits=self.run.config.read)
+        return corrected or self.run.cutter.finish(photo, prediction)
 
     def finish(self, work: Work) -> Row:
         """Make the cutout, write its files and record its row.
@@ -174,8 +174,7 @@ class Steps:
                 row = with_written(self.run.out_dir, row, decision)
                 work, row, heat = self._judged(replace(work, row=row), prediction)
                 photo = work.photo or self._read_again(row)
-                cutout = corrected_cutout(self.run.out_dir, row, photo, decision, limits=self.run.config.read)
-                cutout = cutout or self.run.cutter.finish(photo, prediction)
+                cutout = self._cutout(photo, prediction, row, decision)
                 notes = dict.fromkeys(prediction.notes)
                 cutouts, work = self._apart(cutout, work, notes)
                 files = files_of(cutouts, row, self.run.config.output, self.run.specification, work.scales)

@@ -118,14 +118,7 @@ class Arrivals:
     def __init__(
         self, folder: FolderCutter, folders: list[Folder], *, monitor: Monitor, clock: Callable[[], float]
     ) -> None:
-        """Start from the rows in the results.
-
-        Args:
-            folder: entered; its journal says what is finished.
-            folders: what to scan.
-            monitor: gets how long a scan takes, and which folders cannot be read.
-            clock: seconds, of any origin.
-        """
+        """Start from the rows in the results of the folder, which is entered; `clock` gives seconds of any origin."""
         self._folder, self._folders, self._monitor, self._clock = folder, folders, monitor, clock
         self._timing = folder.config.watch
         self.waiting: dict[str, Arrival] = {}
