@@ -58,6 +58,33 @@ class Skipped(NamedTuple):
         return cls(path, code)
 
 
+class Folder(NamedTuple):
+    """A folder that is searched for photos."""
+
+    root: Path  # absolute path
+    prefix: PurePosixPath  # stands first in its photos' places; empty if only one folder is searched
+
+    def walk(
+        self, out_dir: Path, *, on_error: Callable[[OSError], None], on_skip: Callable[[Skipped], None]
+    ) -> Iterator[str]:
+        """Paths of the photos in it and all below, by name; see `find_sources` for what is passed over."""
+
+        def skip(path: str, code: str) -> None:
+            on_skip(Skipped.of_walk(path, code))
+
+        return walk_files(self.root, PHOTO_SUFFIXES, passed=(out_dir,), on_error=on_error, on_skip=skip)
+
+    def photo_at(self, path: str) -> Source:
+        """A photo in it."""
+        found = Path(path)
+        return Source(found, self.prefix / found.relative_to(self.root).with_suffix("").as_posix())
+
+    def folder_at(self, path: str) -> Source:
+        """A folder in it that cannot be read, as if it were a photo, so that it gets a row; its place is no photo's."""
+        found = Path(path)
+        return Source(found, self.prefix / found.relative_to(self.root).parent / f"{found.name} (folder)")
+
+
 class NotLookedAt:
     """Counts what was skipped, for a summary.
 
@@ -103,10 +130,11 @@ def find_sources(inputs: Iterable[Path], out_dir: Path, *, skipped: list[Skipped
         if root == out_dir:
             raise SourceError(f"{given}: the output folder must not be the photos' folder; choose another --out")
         if are_folders[given]:
-            prefix, unreadable = PurePosixPath(root.name if sum(are_folders.values()) > 1 else ""), list[OSError]()
-            paths = walk_photos(root, out_dir, on_error=unreadable.append, on_skip=passed_over.append)
-            sources = [place_below(root, path, prefix) for path in paths]
-            sources += [folder_below(root, error.filename, prefix) for error in unreadable]
+            folder = Folder(root, PurePosixPath(root.name if sum(are_folders.values()) > 1 else ""))
+            unreadable = list[OSError]()
+            paths = folder.walk(out_dir, on_error=unreadable.append, on_skip=passed_over.append)
+            sources = [folder.photo_at(path) for path in paths]
+            sources += [folder.folder_at(error.filename) for error in unreadable]
         else:
             sources = [Source(root, PurePosixPath(given.stem))]  # a link's own name, not its target's
         for source in sources:
@@ -121,33 +149,6 @@ def nothing_found(inputs: Iterable[Path | str], skipped: Iterable[Skipped]) -> S
     where = ", ".join(map(str, inputs)) or "nothing"
     others = NotLookedAt(skipped).as_text()
     return SourceError(f"no photos in {where}; looked for {' '.join(PHOTO_SUFFIXES)}{others and f'; {others}'}")
-
-
-def walk_photos(
-    root: Path,
-    out_dir: Path,
-    *,
-    on_error: Callable[[OSError], None],
-    on_skip: Callable[[Skipped], None] = lambda _skipped: None,
-) -> Iterator[str]:
-    """Paths of the photos in a folder and all below it, by name; see `find_sources` for what is passed over."""
-
-    def skip(path: str, code: str) -> None:
-        on_skip(Skipped.of_walk(path, code))
-
-    return walk_files(root, PHOTO_SUFFIXES, passed=(out_dir,), on_error=on_error, on_skip=skip)
-
-
-def place_below(root: Path, path: str, prefix: PurePosixPath) -> Source:
-    """A photo found in a folder; both paths are absolute, and the prefix stands first in its place."""
-    found = Path(path)
-    return Source(found, prefix / found.relative_to(root).with_suffix("").as_posix())
-
-
-def folder_below(root: Path, path: str, prefix: PurePosixPath) -> Source:
-    """A folder that cannot be read, as if it were a photo, so that it gets a row; its place is no photo's."""
-    found = Path(path)
-    return Source(found, prefix / found.relative_to(root).parent / f"{found.name} (folder)")
 
 
 def write_skipped(out_dir: Path, skipped: Iterable[Skipped]) -> None:
