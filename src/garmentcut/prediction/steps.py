@@ -260,10 +260,8 @@ class Steps:
             if folded_path(path) in self.plan.originals:
                 raise OutputError(f"{path} is itself one of the photos; choose another --out", code="output_is_photo")
             if not self.run.overwrite and not self.run.journal.is_ours(path, hashes):
-                raise OutputError(
-                    f"{path} is there already and not as garmentcut wrote it; move it or use --overwrite",
-                    code="output_exists",
-                )
+                there = "is there already and not as garmentcut wrote it; move it or use --overwrite"
+                raise OutputError(f"{path} {there}", code="output_exists")
             _, content, new_notes = next(files)
             notes.update(dict.fromkeys(new_notes))
             staged.append(StagedFile(path, content, owner=self.run.owner, root=self.run.out_dir))
@@ -381,17 +379,13 @@ def corrected_cutout(
     if decision.input_sha256 != row.input_sha256:  # exchanged after the decision: only outputs made for that are ours
         return None
     try:
-        data = read_photo_bytes(out_dir / decision.alpha, limits)
-        alpha = to_alpha(read_gray_png(data, limits))
+        alpha = to_alpha(read_gray_png(read_photo_bytes(out_dir / decision.alpha, limits), limits))
     except PhotoError as error:
-        raise PhotoError(
-            f"its correction: {error}; open it in garmentcut review and correct it again", code="bad_correction"
-        ) from error
+        fix = "open it in garmentcut review and correct it again"
+        raise PhotoError(f"its correction: {error}; {fix}", code="bad_correction") from error
     if alpha.shape != photo.size_hw:
-        raise PhotoError(
-            f"its correction {decision.alpha} has another size; correct it again in garmentcut review",
-            code="bad_correction",
-        )
+        problem = f"{decision.alpha} has another size; correct it again in garmentcut review"
+        raise PhotoError(f"its correction {problem}", code="bad_correction")
     return Cutout.of(photo, alpha)
 
 
