@@ -175,7 +175,7 @@ def read(tmp_path):
 
 
 def names(sources, specification, owners=None):
-    return [named.outputs for named in name_deliveries(sources, specification, owners=owners).values()]
+    return [named.outputs for named in name_deliveries(sources, specification, owners=owners or {}).values()]
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from garmentcut.errors import ModelError
 from garmentcut.model.card import DoubtModel, ModelCard
-from garmentcut.photo.mask import bounding_box, box_sums, components, dilate, erode
+from garmentcut.photo.mask import bounding_box, box_sums, components, dilate, erode, slices_of
 
 if TYPE_CHECKING:
     from garmentcut.prediction.cutter import Prediction
@@ -51,26 +51,16 @@ class Maps:
 
 
 def draw_maps(rgb: NDArray[np.uint8], alpha: Plane) -> Maps | None:
-    """Reduce a photo and its alpha to maps, and measure the edge.
-
-    Args:
-        rgb: `(H, W, 3)` uint8 sRGB, as the network saw it, padding cut off.
-        alpha: `(H, W)` float32 in [0, 1], as the network gave it.
-
-    Returns:
-        The maps; None: no pixel is garment.
-    """
+    """Reduce a photo and its alpha, as for `observe`, to maps, and measure the edge; None: no pixel is garment."""
     step = max(round(alpha.shape[0] / MAP_HEIGHT_PX), 1)
     small = reduced(alpha, step)
     box = bounding_box(small >= _FAINT)
     if box is None or not (small >= np.float32(0.5)).any():
         return None
-    top, left = max(box[1] - _MARGIN_PX, 0), max(box[0] - _MARGIN_PX, 0)
-    bottom, right = box[3] + _MARGIN_PX, box[2] + _MARGIN_PX
-    fine = alpha[top * step : bottom * step, left * step : right * step]
-    area = slice(top, bottom), slice(left, right)
-    small = small[area]
-    image = Image.fromarray(rgb[top * step : bottom * step, left * step : right * step]).convert("YCbCr")
+    rows, columns = slices_of(box, _MARGIN_PX)
+    small = small[rows, columns]
+    own = slice(rows.start * step, rows.stop * step), slice(columns.start * step, columns.stop * step)
+    fine, image = alpha[own], Image.fromarray(rgb[own]).convert("YCbCr")
     colors = np.asarray(image.reduce(step) if step > 1 else image, np.float32)[: small.shape[0], : small.shape[1]]
     mask = small >= np.float32(0.5)
     edge = mask & ~erode(mask, neighbours=4)
@@ -84,7 +74,7 @@ def draw_maps(rgb: NDArray[np.uint8], alpha: Plane) -> Maps | None:
     return Maps(
         step=step,
         frame_hw=(-(-alpha.shape[0] // step), -(-alpha.shape[1] // step)),
-        corner_xy=(left, top),
+        corner_xy=(columns.start, rows.start),
         alpha=small,
         softness=reduced(4 * fine * (1 - fine), step)[: small.shape[0], : small.shape[1]],
         colors=colors,
@@ -164,15 +154,12 @@ class Observation:
 
 
 def observe(rgb: NDArray[np.uint8], alpha: Plane, *, apart: float = 0.0) -> Observation | None:
-    """Measure a cutout's features.
+    """Measure a cutout's features; None: no pixel is garment.
 
     Args:
         rgb: `(H, W, 3)` uint8 sRGB, as the network saw it, padding cut off.
         alpha: `(H, W)` float32 in [0, 1], as the network gave it.
         apart: sum of the differences of two stages' alphas, over the root of the garment's area.
-
-    Returns:
-        None: no pixel is garment.
     """
     maps = draw_maps(rgb, alpha)
     if maps is None:
@@ -189,13 +176,11 @@ def observe_prediction(prediction: "Prediction") -> Observation | None:
     """`observe` a prediction; once, for whoever asks again."""
     if prediction in _OBSERVED:
         return _OBSERVED[prediction]
-    frame, coarse = prediction.frame, prediction.coarse
-    height, width = frame.content_hw
-    apart = 0.0
+    coarse, (height, width), apart = prediction.coarse, prediction.frame.content_hw, 0.0
     if coarse is not None:
         again = prediction.small_alpha((coarse.shape[0], coarse.shape[1]))
         apart = float(np.abs(coarse - again).sum() / np.sqrt(max(again.sum(), 1.0)))
-    _OBSERVED[prediction] = found = observe(frame.rgb[:height, :width], prediction.alpha, apart=apart)
+    _OBSERVED[prediction] = found = observe(prediction.frame.rgb[:height, :width], prediction.alpha, apart=apart)
     return found
 
 
@@ -208,13 +193,10 @@ def lines_at_border(maps: Maps) -> dict[str, NDArray[np.bool_]]:
 
 
 def continuation_of(maps: Maps) -> Plane:
-    """Where the photo goes on with something thin that the alpha ends at: a strap that was cut off, perhaps.
+    """Where the photo goes on with something thin that the alpha ends at, a strap that was cut off, perhaps: 1, else 0.
 
     A strap is lighter or darker than what is on both sides of it, so it stands out of an opening or a closing that is
     wider than it; it begins at the mask, in the mask's colour there, and is long.
-
-    Returns:
-        `(h, w)` float32 like the map: 1 there, else 0.
     """
     import cv2
 
@@ -338,12 +320,7 @@ def usual_doubt(model: DoubtModel) -> float:
 def standardized(model: DoubtModel, features: NDArray[np.float64]) -> NDArray[np.float64]:
     """The features that a model reads, by their centre and scale; nothing was learned beyond four scales: cut there.
 
-    Args:
-        model: of this version, or of an older one that knew fewer features.
-        features: `(..., 14)`, in the order of `ALL_FEATURES`.
-
-    Returns:
-        `(..., n)`, in the order of `model.features`.
+    `(..., 14)` in the order of `ALL_FEATURES` to `(..., n)` in that of `model.features`: older ones know fewer.
     """
     own = features[..., [ALL_FEATURES.index(name) for name in model.features]]
     values: NDArray[np.float64] = ((own - np.array(model.center)) / np.array(model.scale)).clip(-4, 4)
@@ -351,29 +328,19 @@ def standardized(model: DoubtModel, features: NDArray[np.float64]) -> NDArray[np
 
 
 def all_features(
-    features: NDArray[np.float64],
-    appearance: NDArray[np.float64],
-    *,
-    mean: "NDArray[np.float64] | tuple[float, ...]",
-    precision: "NDArray[np.float64] | tuple[tuple[float, ...], ...]",
+    features: NDArray[np.float64], appearance: NDArray[np.float64], *, mean: ArrayLike, precision: ArrayLike
 ) -> NDArray[np.float64]:
     """Features with `unlike` behind them; arguments as of `distances_of`."""
     unlike = np.log(distances_of(appearance, mean, precision) + _LEAST_DISTANCE)
     return np.concatenate([features, unlike[..., None]], axis=-1)
 
 
-def distances_of(
-    appearance: NDArray[np.float64],
-    mean: "NDArray[np.float64] | tuple[float, ...]",
-    precision: "NDArray[np.float64] | tuple[tuple[float, ...], ...]",
-) -> NDArray[np.float64]:
-    """Mahalanobis distances of photos from those that doubt was learned from.
+def distances_of(appearance: NDArray[np.float64], mean: ArrayLike, precision: ArrayLike) -> NDArray[np.float64]:
+    """Mahalanobis distances of photos, `(..., 27)`, from those that doubt was learned from.
 
-    Args:
-        appearance: `(..., 27)`.
-        mean: of the training photos' appearance; older models know the first ten numbers only.
-        precision: the inverse of their covariance.
+    `mean` is of the training photos' appearance, of which older models know the first ten numbers only; `precision`
+    the inverse of their covariance.
     """
-    away = appearance[..., : len(mean)] - np.asarray(mean)
+    away = appearance[..., : np.size(mean)] - np.asarray(mean)
     squares: NDArray[np.float64] = np.einsum("...i,ij,...j", away, np.asarray(precision), away)
     return np.sqrt(np.maximum(squares, 0))

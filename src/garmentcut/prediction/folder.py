@@ -110,21 +110,16 @@ def read_batch(out_dir: Path) -> Batch:
         raise NoBatchError(f"{out_dir}: nothing was cut into this folder; {fix}") from error
     except OSError as error:
         raise SourceError(f"{path}: cannot be read: {error.strerror}") from error
+    except SourceError:
+        raise
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        if isinstance(error, SourceError):
-            raise
-        fix = (
-            "put back a copy, or move it away and run cut again: what people decided is in files of its own and is kept"
-        )
+        kept = "what people decided is in files of its own and is kept"
+        fix = f"put back a copy, or move it away and run cut again: {kept}"
         raise SourceError(f"{path}: damaged ({type(error).__name__}); {fix}") from error
 
 
 def earlier_batch(out_dir: Path) -> Batch | None:
-    """What earlier runs left in an output folder; None: there is no `batch.json`.
-
-    Raises:
-        SourceError: there is one that cannot be used.
-    """
+    """What earlier runs left in an output folder; None: there is no `batch.json`. Raises as `read_batch`."""
     return read_batch(out_dir) if (out_dir / BATCH_NAME).exists() else None
 
 
@@ -234,8 +229,8 @@ class FolderCutter:
         """Take the folder's lock, read its results and clear what a killed run left.
 
         Raises:
-            SourceError: another run is at work there, its results are not ours, or it cannot be written.
-            garmentcut.errors.SourceError: its `batch.json` cannot be used.
+            SourceError: another run is at work there, its results or `batch.json` cannot be used, or it cannot be
+                written.
         """
         try:
             self.out_dir.mkdir(parents=True, exist_ok=True)
@@ -319,8 +314,7 @@ class FolderCutter:
     def plan(self, sources: Iterable[Source]) -> Plan:
         """Name the outputs, and separate photos done before from those to do.
 
-        Args:
-            sources: what `find_sources` found; files that this folder's runs wrote are passed over.
+        Files that this folder's runs wrote are passed over.
 
         Raises:
             garmentcut.errors.ConfigError: the specification would give two files the same name.
@@ -365,12 +359,8 @@ class FolderCutter:
     ) -> Plan:
         """The plan for photos that `tell_apart` has told apart, wherever these and the output folder lie.
 
-        Args:
-            sources: the photos.
-            rows: of what was cut before, by path.
-            has_file: whether the output folder has a file of this name.
-            is_unchanged: whether a file is still the photo that its row describes.
-            failed_for_good: photos that need not be tried again, and for which no garment is cut anew.
+        `has_file` says whether the output folder has a file, `is_unchanged` whether a file is still the photo that its
+        row describes. `failed_for_good` need not be tried again; for them no garment is cut anew.
         """
         names = name_files(
             sources,
@@ -379,11 +369,11 @@ class FolderCutter:
             places={path: row.place for path, row in rows.items()},
             owners={unsorted_output(name): path for path, row in rows.items() for name in row.written},
         )
-        known = {path: row for path in names if (row := rows.get(str(path))) is not None}
         done = {
             path: row
-            for path, row in known.items()
-            if self._is_current(row, names[path].outputs)
+            for path, named in names.items()
+            if (row := rows.get(str(path))) is not None
+            and self._is_current(row, named.outputs)
             and all(map(has_file, row.outputs))
             and is_unchanged(row, path)
         }
@@ -441,13 +431,11 @@ class FolderCutter:
         """First all photos with which no run has died; then the others, one garment at a time."""
         keys = {path: plan.garments.get(str(path), str(path)) for path in plan.todo}
         suspected = dict.fromkeys(keys[path] for path in plan.todo if self.attempts.find(path).is_suspect)
-        for chosen, is_alone in ((keys.keys(), False), *((key, True) for key in suspected)):
-            todo = {
-                path: named
-                for path, named in plan.todo.items()
-                if (keys[path] == chosen if is_alone else keys[path] not in suspected)
-            }
-            yield replace(plan, todo=todo), is_alone
+        parts: dict[str, dict[Path, Named]] = {"": {}, **{key: {} for key in suspected}}
+        for path, named in plan.todo.items():
+            parts[keys[path] if keys[path] in suspected else ""][path] = named
+        for key, todo in parts.items():
+            yield replace(plan, todo=todo), key != ""
 
     def _cut_part(
         self, plan: Plan, steps: Steps, monitor: Monitor, is_stopping: Callable[[], bool], *, is_alone: bool
@@ -467,7 +455,7 @@ class FolderCutter:
             loaded = map_in_order(readers, lambda job: load(*job), jobs, num_ahead=ahead[0] + in_flight)
             predicted = map_in_order(network, monitor.timed("network", steps.predict), loaded, num_ahead=ahead[1])
             if self.specification is not None:
-                predicted = self._scaled(predicted, plan.garments, steps, writers, num_ahead=ahead[2])
+                predicted = self._scaled(predicted, steps, writers, num_ahead=ahead[2])
             finish = monitor.timed("write", steps.finish)
             yield from map_in_order(writers, finish, predicted, num_ahead=ahead[2] + in_flight)
 
@@ -486,11 +474,7 @@ class FolderCutter:
             record_order(self.out_dir, self.options, self.order)
 
     def record_skipped(self, skipped: Iterable[Skipped]) -> None:
-        """Record what `find_sources` passed over.
-
-        Raises:
-            FolderError: it cannot be written.
-        """
+        """Record what `find_sources` passed over; raises as `record_order`."""
         with self._written():
             write_skipped(self.out_dir, skipped)
 
@@ -503,23 +487,17 @@ class FolderCutter:
             raise FolderError(f"{self.out_dir} cannot be written: {error.strerror}; fix that and run again") from error
 
     def _scaled(
-        self,
-        works: Iterable[Work],
-        garments: dict[str, str],
-        steps: Steps,
-        writers: ThreadPoolExecutor,
-        *,
-        num_ahead: int,
+        self, works: Iterable[Work], steps: Steps, writers: ThreadPoolExecutor, *, num_ahead: int
     ) -> Generator[Work, None, None]:
         """The same works; those of a garment are held back until its common scale is known."""
         assert self.specification is not None
+        garments = steps.plan.garments
         num_photos = Counter(garments.values())
-        sighted = map_in_order(
-            writers,
-            lambda work: work if num_photos[garments[work.row.input]] == 1 else steps.sight(work),
-            works,
-            num_ahead=num_ahead,
-        )
+
+        def sight(work: Work) -> Work:
+            return work if num_photos[garments[work.row.input]] == 1 else steps.sight(work)
+
+        sighted = map_in_order(writers, sight, works, num_ahead=num_ahead)
         for _, group in groupby(sighted, key=lambda work: garments[work.row.input]):
             waiting = list(group)
             if len(waiting) < num_photos[garments[waiting[0].row.input]]:

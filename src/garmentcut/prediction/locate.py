@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -97,18 +99,13 @@ def frame_photo(photo: Photo, card: ModelCard) -> Frame:
             f"{photo.size_hw[1]}x{photo.size_hw[0]} pixels: too small or too narrow for a studio photo",
             code="too_small",
         )
-    content_hw = _content_size(photo.size_hw, card)
-    rgb = srgb_of(resize_rgb(to_8_bit(photo.rgb), content_hw), photo.profile)
-    return Frame(padded(rgb, card.multiple_of), content_hw, photo.size_hw)
-
-
-def _content_size(photo_hw: tuple[int, int], card: ModelCard) -> tuple[int, int]:
     working_height, working_width = card.working_size_hw
-    scale = working_height / photo_hw[0]
-    area = photo_hw[0] * photo_hw[1] * scale**2
+    scale = working_height / photo.size_hw[0]
+    area = photo.size_hw[0] * photo.size_hw[1] * scale**2
     scale *= min(1.0, (_MAX_WORKING_AREA * working_height * working_width / area) ** 0.5)
-    height, width = (max(round(side * scale), 1) for side in photo_hw)
-    return height, width
+    height, width = (max(round(side * scale), 1) for side in photo.size_hw)
+    rgb = srgb_of(resize_rgb(to_8_bit(photo.rgb), (height, width)), photo.profile)
+    return Frame(padded(rgb, card.multiple_of), (height, width), photo.size_hw)
 
 
 def whole_crop(frame: Frame) -> Crop:
@@ -118,15 +115,9 @@ def whole_crop(frame: Frame) -> Crop:
 
 
 def crop_pixels(photo: Photo, frame: Frame, crop: Crop) -> NDArray[np.uint8]:
-    """The crop as the network sees it: `(*crop.content_hw, 3)` uint8 sRGB.
-
-    Args:
-        photo: the photo.
-        frame: what `frame_photo` made of it; where it has the crop at the crop's scale, it is taken from there.
-        crop: what to take.
-    """
+    """The crop as the network sees it: `(*crop.content_hw, 3)` uint8 sRGB."""
     left, top, right, bottom = crop.box_xyxy
-    if frame.content_hw == frame.photo_hw and crop.content_hw == (bottom - top, right - left):
+    if frame.content_hw == frame.photo_hw and crop.content_hw == (bottom - top, right - left):  # the frame has it
         return frame.rgb[top:bottom, left:right]
     part = to_8_bit(photo.rgb[top:bottom, left:right])
     return srgb_of(resize_rgb(part, crop.content_hw), photo.profile)
@@ -143,10 +134,7 @@ class Place:
 
 
 def locate(coarse: NDArray[np.float32]) -> Place:
-    """Find the garment, all its components together, false positives left out.
-
-    Args:
-        coarse: `(h, w)` float32 in [0, 1], the whole photo's alpha in small.
+    """Find the garment, all its components together, false positives left out, in the locate stage's alpha.
 
     Raises:
         NoGarmentError: there is none.
@@ -161,7 +149,8 @@ def locate(coarse: NDArray[np.float32]) -> Place:
     hangs_on_other = counts_in(faint, found.mask_of(~belongs)) > 0
     garment = surely | faint.mask_of(hangs_on & ~hangs_on_other)
     other = found.mask_of(~belongs) | faint.mask_of(~hangs_on)
-    return Place(_box_of(garment), np.where(other, np.float32(0), coarse), coarse, _notes(surely))
+    left, top, right, bottom = np.divide(bounding_box(garment) or (0, 0, 0, 0), garment.shape[::-1] * 2).tolist()
+    return Place((left, top, right, bottom), np.where(other, np.float32(0), coarse), coarse, _notes(surely))
 
 
 def sorted_components(mask: NDArray[np.bool_]) -> Components:
@@ -176,14 +165,6 @@ def sorted_components(mask: NDArray[np.bool_]) -> Components:
 def counts_in(found: Components, mask: NDArray[np.bool_]) -> NDArray[np.intp]:
     """`(N,)`: how many of each component's pixels are true in a mask of the same shape."""
     return np.bincount(found.labels[mask], minlength=len(found.areas) + 1)[1:]
-
-
-def _box_of(garment: NDArray[np.bool_]) -> Box:
-    """Around what is true, in fractions of both sides."""
-    rows, columns = np.flatnonzero(garment.any(axis=1)), np.flatnonzero(garment.any(axis=0))
-    height, width = garment.shape
-    left, right = float(columns[0] / width), float((columns[-1] + 1) / width)
-    return left, float(rows[0] / height), right, float((rows[-1] + 1) / height)
 
 
 def _belongs(found: Components) -> NDArray[np.bool_]:
@@ -201,16 +182,10 @@ def _belongs(found: Components) -> NDArray[np.bool_]:
     belongs |= areas >= ANOTHER_GARMENT * areas[0]
     reach = _NEAR * found.labels.shape[0]
     for index in np.flatnonzero(~belongs & (areas >= _NOT_A_SPECK * areas[0])):
-        gaps = _gaps(boxes[index], boxes[belongs])
-        belongs[index] = bool((gaps <= reach).any())
+        box, others = boxes[index], boxes[belongs]
+        gaps = np.maximum(np.maximum(others[:, :2] - box[2:], box[:2] - others[:, 2:]), 0)  # 0 where they overlap
+        belongs[index] = bool((np.hypot(*gaps.T) <= reach).any())
     return belongs
-
-
-def _gaps(box: NDArray[np.int32], others: NDArray[np.int32]) -> NDArray[np.float64]:
-    """How far a box is from each of some others; 0 where they overlap."""
-    apart = np.maximum(np.maximum(others[:, :2] - box[2:], box[:2] - others[:, 2:]), 0)
-    gaps: NDArray[np.float64] = np.hypot(apart[:, 0], apart[:, 1])
-    return gaps
 
 
 def _notes(garment: NDArray[np.bool_]) -> tuple[str, ...]:
@@ -225,23 +200,21 @@ def count_garments(mask: NDArray[np.bool_]) -> int:
 
 
 def split_garments(alpha: NDArray[np.float32], num: int = 0) -> list[NDArray[np.float32]]:
-    """The alpha of each garment, from left to right; together they are the whole.
+    """The alpha of each garment, from left to right; together they are the whole, `(H, W)` float32 in [0, 1].
 
-    Args:
-        alpha: `(H, W)` float32 in [0, 1].
-        num: how many there must be, whatever the alpha shows: of fewer, the last are empty; of more, the last has the
-            rest. 0: as many as `count_garments` finds, one at least.
+    With `num` there are so many, whatever the alpha shows: of fewer, the last are empty; of more, the last has the
+    rest. 0: as many as `count_garments` finds, one at least.
     """
+    width = alpha.shape[1]
     spans = sorted(_spans_of(alpha >= 0.5))
     borders = [(one[1] + other[0]) // 2 for one, other in pairwise(spans)]  # in the middle of the gaps
     if num:
-        borders = [*borders, *[alpha.shape[1]] * num][: num - 1]
-    found = []
-    for left, right in pairwise([0, *borders, alpha.shape[1]]):
-        own = np.zeros_like(alpha)
-        own[:, left:right] = alpha[:, left:right]
-        found.append(own)
-    return found
+        borders = [*borders, *[width] * num][: num - 1]
+    columns = np.arange(width)
+    return [
+        np.where((columns >= left) & (columns < right), alpha, np.float32(0))
+        for left, right in pairwise([0, *borders, width])
+    ]
 
 
 def _spans_of(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
@@ -271,9 +244,7 @@ def _are_one_garment(one: Sequence[int], other: Sequence[int]) -> bool:
 def clean(fine: NDArray[np.float32], coarse: NDArray[np.float32]) -> NDArray[np.float32]:
     """Fill small holes in sure cloth, and remove small specks where there surely is no garment.
 
-    Args:
-        fine: `(H, W)` float32 in [0, 1], the last stage's alpha.
-        coarse: the same size: the locate stage's alpha, enlarged.
+    `fine` is `(H, W)` float32 in [0, 1], the last stage's alpha; `coarse`, the same size, the locate stage's, enlarged.
 
     Returns:
         A cleaned copy, or `fine` itself if it was clean.
@@ -295,12 +266,8 @@ def clean(fine: NDArray[np.float32], coarse: NDArray[np.float32]) -> NDArray[np.
 def without_false_holes(fine: NDArray[np.float32], rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Fill small holes that do not look like the ground: a button or buckle, not what is seen through a keyhole.
 
-    Args:
-        fine: as `clean`.
-        rgb: `(H, W, 3)` sRGB, the same pixels.
-
-    Returns:
-        `(H, W)` float32 in [0, 1], nowhere less than `fine`; `fine` itself if it has no small hole.
+    `fine` is as for `clean`, `rgb` `(H, W, 3)` sRGB. Nowhere is the alpha less than `fine`; `fine` itself is returned
+    if it has no small hole.
     """
     cloth = fine >= 0.5
     found = components(~cloth)
@@ -324,12 +291,9 @@ def without_false_holes(fine: NDArray[np.float32], rgb: NDArray[np.uint8]) -> ND
 
 
 def without_false_positives(fine: NDArray[np.float32], coarse: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Remove what lies apart from all that the locate stage takes for garment, unless it is large.
+    """`fine` without what lies apart from all that the locate stage takes for garment, unless it is large; see `clean`.
 
-    Args: as `clean`.
-
-    Returns:
-        `(H, W)` float32 in [0, 1], nowhere more than `fine`; `fine` itself if there was nothing to remove.
+    `fine` itself is returned if there was nothing to remove.
     """
     found, largest_px = components(fine > _SOFT_LEVEL), _LARGEST_FALSE_POSITIVE * np.count_nonzero(fine >= 0.5)
     false = (counts_in(found, coarse >= 0.5) == 0) & (found.areas <= largest_px)
@@ -339,13 +303,8 @@ def without_false_positives(fine: NDArray[np.float32], coarse: NDArray[np.float3
 def opaque(fine: NDArray[np.float32], coarse: NDArray[np.float32]) -> NDArray[np.float32]:
     """Make cloth opaque where the locate stage is sure of it: strong prints and checks can leave it half transparent.
 
-    Deep within sure cloth even what the last stage takes for ground becomes opaque.
-
-    Args: as `clean`.
-
-    Returns:
-        `(H, W)` float32 in [0, 1], nowhere less than `fine`; edges, gaps and sheer cloth, of which the locate stage is
-        not sure, stay as they are.
+    Deep within sure cloth even what the last stage takes for ground becomes opaque. Edges, gaps and sheer cloth, of
+    which the locate stage is not sure, stay as they are. `fine` and `coarse` are as for `clean`.
     """
     unsure = (fine < 1) & (coarse > _OPAQUE[0])
     if not unsure.any():
@@ -416,47 +375,30 @@ def window_of(frame: Frame, garment_px: tuple[float, float]) -> Box | None:
     size = ((right - left) * (bottom - top)) ** 0.5
     if _SMALLER * least <= size <= _LARGER * most:
         return None
-    window_height = max(
-        height * size / (least * most) ** 0.5, _AROUND * (bottom - top), _AROUND * (right - left) * _ASPECT
-    )
-    window_width = window_height / _ASPECT
-    x, y = (left + right) / 2, (top + bottom) / 2
-    return (
-        (x - window_width / 2) / width,
-        (y - window_height / 2) / height,
-        (x + window_width / 2) / width,
-        (y + window_height / 2) / height,
-    )
+    around = max(_AROUND * (bottom - top), _AROUND * (right - left) * _ASPECT)
+    down = max(height * size / (least * most) ** 0.5, around) / 2
+    across, x, y = down / _ASPECT, (left + right) / 2, (top + bottom) / 2
+    return (x - across) / width, (y - down) / height, (x + across) / width, (y + down) / height
 
 
 def photo_in(window_xyxy: Box, photo: Photo, frame: Frame) -> tuple[Photo, Box]:
-    """What a window shows of a photo on plain ground; the ground goes on beyond the photo.
-
-    Args:
-        window_xyxy: of `window_of`.
-        photo: the photo.
-        frame: what `frame_photo` made of it; a window that is larger than the photo needs no finer pixels.
+    """What a window of `window_of` shows of a photo on plain ground; the ground goes on beyond the photo.
 
     Returns:
         The part, and the window in fractions of the photo, now on whole pixels.
     """
-    is_larger = window_xyxy[3] - window_xyxy[1] > 1
+    is_larger = window_xyxy[3] - window_xyxy[1] > 1  # than the photo: the frame's pixels are fine enough
     source = Photo(frame.rgb[: frame.content_hw[0], : frame.content_hw[1]]) if is_larger else photo
     height, width = source.size_hw
     left, top, right, bottom = (round(side) for side in np.multiply(window_xyxy, (width, height) * 2).tolist())
     if not is_larger:  # moved into the photo, as far as it fits
         left, top = max(min(left, width - (right - left)), 0), max(min(top, height - (bottom - top)), 0)
         right, bottom = min(left + round(width * (window_xyxy[2] - window_xyxy[0])), width), min(bottom, height)
-    ground = np.asarray(_ground_of(frame)).astype(np.uint8)  # it has one, or there would be no window
-    part = source.rgb[max(top, 0) : bottom, max(left, 0) : right]
-    if is_larger:
-        whole = np.empty((bottom - top, right - left, 3), np.uint8)
-        whole[:] = ground
-        rows, columns = max(-top, 0), max(-left, 0)
-        whole[rows : rows + part.shape[0], columns : columns + part.shape[1]] = part
-        part = whole
-    box = left / width, top / height, right / width, bottom / height
-    return replace(source, rgb=np.ascontiguousarray(part)), box
+    ground = np.asarray(_ground_of(frame)).tolist()  # it has one, or there would be no window
+    part: Any = source.rgb[max(top, 0) : bottom, max(left, 0) : right]
+    beyond = max(-top, 0), max(bottom - height, 0), max(-left, 0), max(right - width, 0)
+    part = cv2.copyMakeBorder(part, *beyond, cv2.BORDER_CONSTANT, value=ground)
+    return replace(source, rgb=part), (left / width, top / height, right / width, bottom / height)
 
 
 def _ground_of(frame: Frame) -> NDArray[np.int16] | None:
@@ -475,16 +417,11 @@ def _sparse(frame: Frame) -> NDArray[np.uint8]:
 
 
 def learned_scale(box_xyxy: Box, photo_hw: tuple[int, int], scale: float, garment_px: tuple[float, float]) -> float:
-    """The scale at which the garment is as large as those that were learned.
+    """The scale at which the garment, in its box in fractions of the photo, is as large as those that were learned.
 
     A mannequin far away in a wide photo, or one so near that it leaves the frame, is not of the size that the frame's
-    height alone would give. Nothing is enlarged beyond the photo's own pixels to change that.
-
-    Args:
-        box_xyxy: of the garment, in fractions of the photo's width and height.
-        photo_hw: size of the photo.
-        scale: of its frame: pixels the networks see for one of the photo.
-        garment_px: root of the area of the smallest and the largest garment's box that was learned; zeros: not known.
+    height alone would give: `scale` is the frame's, pixels the networks see for one of the photo. Nothing is enlarged
+    beyond the photo's own pixels to change that. `garment_px` is as in `StageSizes`.
     """
     least, most = garment_px
     if most <= 0:
@@ -496,13 +433,7 @@ def learned_scale(box_xyxy: Box, photo_hw: tuple[int, int], scale: float, garmen
 
 
 def crop_of(box_xyxy: Box, frame: Frame, sizes: StageSizes) -> Crop:
-    """The garment's box and a margin, at the frame's scale or at one where the garment has a size that was learned.
-
-    Args:
-        box_xyxy: in fractions of the photo's width and height.
-        frame: the photo.
-        sizes: margin, and the least and largest garment.
-    """
+    """A box, in fractions of the photo, and a margin, at the frame's scale or where the garment's size was learned."""
     (photo_height, photo_width), scale = frame.photo_hw, frame.content_hw[0] / frame.photo_hw[0]
     left, top, right, bottom = np.multiply(box_xyxy, (photo_width, photo_height) * 2)
     scale = learned_scale(box_xyxy, frame.photo_hw, scale, sizes.garment_px)
@@ -520,11 +451,7 @@ def crop_of(box_xyxy: Box, frame: Frame, sizes: StageSizes) -> Crop:
 def wider_box(box_xyxy: Box, seen: NDArray[np.float32], crop: Crop, frame: Frame) -> Box | None:
     """A larger box where the garment goes on beyond its crop, so that no hem is cut off in a straight line.
 
-    Args:
-        box_xyxy: what the crop was made of, in fractions of the photo's width and height.
-        seen: `(h, w)` float32 in [0, 1], the segment stage's alpha of the crop.
-        crop: its place in the photo.
-        frame: the photo.
+    `box_xyxy` is what the crop was made of, in fractions of the photo; `seen` the segment stage's alpha of the crop.
 
     Returns:
         In fractions, too; None: the garment ends within its crop, or where the photo does.
@@ -539,9 +466,8 @@ def wider_box(box_xyxy: Box, seen: NDArray[np.float32], crop: Crop, frame: Frame
     if not any(goes_on):
         return None
     across, down = _WIDER * (right - left), _WIDER * (bottom - top)
-    left, top, right, bottom = (
-        np.add(box_xyxy, np.multiply(goes_on, (-across, -down, across, down))).clip(0, 1).tolist()
-    )
+    wider = np.add(box_xyxy, np.multiply(goes_on, (-across, -down, across, down))).clip(0, 1)
+    left, top, right, bottom = wider.tolist()
     return left, top, right, bottom
 
 
@@ -550,5 +476,5 @@ def coarse_in(crop: Crop, coarse: NDArray[np.float32], photo_hw: tuple[int, int]
     step = np.array(coarse.shape[::-1] * 2) / np.array(photo_hw[::-1] * 2)
     box = np.minimum(np.array(crop.box_xyxy) * step, coarse.shape[::-1] * 2)  # a product may be rounded beyond
     image = Image.fromarray(np.ascontiguousarray(coarse))
-    size = crop.content_hw[1], crop.content_hw[0]
-    return np.asarray(image.resize(size, Image.Resampling.BILINEAR, box=tuple(box)), np.float32).clip(0, 1)
+    small = image.resize(crop.content_hw[::-1], Image.Resampling.BILINEAR, box=tuple(box))
+    return np.asarray(small, np.float32).clip(0, 1)

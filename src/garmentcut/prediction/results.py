@@ -37,11 +37,8 @@ VIEW_FLAGS = {
     "components_unlike_views": "other number of parts than its",
 }
 """Flags of what is found by comparing the views of a garment, and how the words begin."""
-
-
 _OLD_KEYS = {"looks": "appearance"}
 """Names of keys until November 2026, and what they are called now."""
-
 
 _Count = Annotated[int, Strict()]
 _Number = Annotated[float, Strict(), AllowInfNan(False)]
@@ -129,31 +126,20 @@ class Journal:
     """
 
     def __init__(self, out_dir: Path, *, check: Callable[[], None] = lambda: None) -> None:
-        """Read the rows.
-
-        Args:
-            out_dir: the output folder.
-            check: called before anything is written; raises, if the folder is not the one that was read any more.
-        """
+        """Read the rows; `check` is called before anything is written, and raises if the folder is another one now."""
         self.path, self.check = out_dir / RESULTS_NAME, check
         self._aside = out_dir / DAMAGED_NAME
         self._lock = threading.Lock()
-        self.rows: dict[str, Row] = {}
-        self._damaged: list[bytes] = []
         self.read()
 
     def read(self) -> None:
         """Read the rows anew."""
-        self.rows, self._damaged = {}, []
         data = read_regular_file(self.path) if self.path.exists() else b""
-        *lines, torn = data.split(b"\n")  # a killed run may leave half a line behind the last whole one
-        for line in lines:
-            if (row := read_row(line)) is not None:
-                self.rows[row.input] = row
-            else:
-                self._damaged.append(line)
-        if (row := read_row(torn)) is not None:
-            self.rows[row.input] = row
+        lines = data.split(b"\n")
+        found = list(map(read_row, lines))
+        self.rows = {row.input: row for row in found if row is not None}
+        # A killed run may leave half a line behind the last whole one.
+        self._damaged = [line for line, row in zip(lines[:-1], found[:-1], strict=True) if row is None]
         if self._damaged and not self.rows and not self._aside.parent.is_dir():
             raise SourceError(f"{self.path}, line 1, is not a row of garmentcut's; move it or choose another --out")
 
@@ -197,9 +183,8 @@ class Journal:
             self.check()
             if self._damaged:
                 earlier = read_regular_file(self._aside) if self._aside.exists() else b""
-                write_atomic(
-                    self._aside, earlier + b"".join(line + b"\n" for line in self._damaged), root=self.path.parent
-                )
+                aside = earlier + b"".join(line + b"\n" for line in self._damaged)
+                write_atomic(self._aside, aside, root=self.path.parent)
                 self._damaged = []
             if not self.rows:
                 self.path.unlink(missing_ok=True)
@@ -300,13 +285,9 @@ def tell_apart(
 ) -> tuple[list[Source], frozenset[Path]]:
     """Give sources that stand in the place of another photo of the same name a place of their own.
 
-    Two cameras, or one whose counter was reset, give two photos one name: EXIF shows which is which.
-
-    Args:
-        sources: what a run is about.
-        rows: of what was cut before, by path.
-        is_another: whether a path now holds another photo than the one its row is about; see `is_another_at`.
-        displace: called with the row of each photo in whose place another one stands.
+    Two cameras, or one whose counter was reset, give two photos one name: EXIF shows which is which. `is_another` says
+    whether a path now holds another photo than the one its row is about (see `is_another_at`); `displace` is called
+    with the row of each photo in whose place another one stands.
 
     Returns:
         All sources, and the paths of those renamed.
@@ -409,10 +390,7 @@ def _stays_below(name: str) -> bool:
 def foreign_warning(num_foreign: int, num_cut: int, out_dir: Path | str = "") -> str:
     """What people should know of a batch with foreign photos; empty: there are none.
 
-    Args:
-        num_foreign: photos that look unlike the studio that the model was trained on.
-        num_cut: of so many that were cut.
-        out_dir: of the batch, where people are not looking at it already.
+    `out_dir` is the batch's, where people are not looking at it already.
     """
     if not num_foreign:
         return ""

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -21,14 +22,11 @@ from garmentcut.errors import ModelError, RunError
 from garmentcut.model.card import ModelCard, alpha_of_logits
 
 _COMPILED_SHAPES = 2  # kept at a time: a studio's upright and its lying photos; each holds half a gigabyte
-
 _MANY_PHOTOS = 4  # fewer are done before a second stream has warmed up
-
 _BRIDGE_LOCK = threading.Lock()
 _START_S = 60.0  # loading and compiling take a second or two
 _ROOM_BYTES = 400_000_000
 _COMPILING = "garmentcut-compile"  # name of their thread
-
 
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # it tells Google of every start
 
@@ -37,11 +35,15 @@ class Predict(Protocol):
     """Anything that maps pixels to alpha: a `Runtime`, or a network in training."""
 
     def __call__(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """`(H, W, 3)` or `(H, W, 4)` uint8 to alpha, `(H, W)` float32 in [0, 1]; see `Runtime`."""
+        """Predict one photo's alpha, `(H, W)` float32 in [0, 1], with the card's edge applied.
+
+        `rgb` is `(H, W, 3)` uint8 sRGB; sides are multiples of the card's `multiple_of`. For the refine stage, it is
+        `(H, W, 4)`, the fourth channel being the segment stage's alpha, 255 for 1.
+        """
         ...
 
 
-class Runtime(Protocol):
+class Runtime(Predict, Protocol):
     """A network ready to run."""
 
     name: str
@@ -49,29 +51,13 @@ class Runtime(Protocol):
     streams: int
     """Photos it works on at a time: as many threads may call it at once."""
 
-    def __call__(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Predict one photo's alpha.
-
-        Args:
-            rgb: `(H, W, 3)` uint8 sRGB; sides are multiples of the card's `multiple_of`. For the refine stage,
-                `(H, W, 4)`, the fourth channel being the segment stage's alpha, 255 for 1.
-
-        Returns:
-            `(H, W)` float32 in [0, 1], with the card's edge applied.
-        """
-        ...
-
 
 def load_runtime(
     model: bytes, card: ModelCard, config: RuntimeConfig | None = None, *, any_shape: bool = False
 ) -> Runtime:
-    """Load a model on the backend that the configuration asks for.
+    """Load the content of an ONNX file on the backend that the configuration asks for.
 
-    Args:
-        model: content of an ONNX file.
-        card: its card.
-        config: backend and threads.
-        any_shape: compile it once for pictures of any size, which suits small networks; otherwise for each size.
+    With `any_shape` it is compiled once for pictures of any size, which suits small networks; otherwise for each size.
 
     Raises:
         ModelError: the backend is not installed, or cannot read the model.
@@ -138,7 +124,7 @@ class OpenVinoRuntime:
         self.name = "openvino CPU"
 
     def __call__(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """See `Runtime`."""
+        """See `Predict`."""
         with _memory_named():
             requests = self._requests_for((-1, -1, rgb.shape[2]) if self._any_shape else rgb.shape)
             request = requests.get()
@@ -206,25 +192,21 @@ def _within_a_minute(start: Callable[[], Any]) -> Any:
     Raises:
         RunError: nothing came in `_START_S` seconds.
     """
-    found = queue.SimpleQueue[tuple[Any, BaseException | None]]()
+    found = Future[Any]()
 
     def work() -> None:
         try:
-            found.put((start(), None))
+            found.set_result(start())
         except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
-            found.put((None, error))
+            found.set_exception(error)
 
-    threading.Thread(target=work, name=_COMPILING, daemon=True).start()
-    try:
-        compiled, error = found.get(timeout=_START_S)
-    except queue.Empty:
+    threading.Thread(target=work, name=_COMPILING, daemon=True).start()  # not a pool's: the process waits for these
+    if not wait([found], _START_S).done:
         raise RunError(
             f"the network was not ready after {_START_S:g} seconds: OpenVINO may hang where a process may use little "
             "memory; allow more, or set runtime.streams=1 and runtime.threads=1"
-        ) from None
-    if error is not None:
-        raise error
-    return compiled
+        )
+    return found.result()
 
 
 def _store_in_float32(network: Any) -> None:
@@ -247,16 +229,15 @@ def _store_in_float32(network: Any) -> None:
 def _weights(output: Any) -> NDArray[np.float32]:
     """Weights as float32, through what their storage in 16 or 8 bits has put before them."""
     node = output.get_node()
-    kind = node.get_type_name()
-    if kind == "Constant":
-        found: NDArray[np.float32] = np.asarray(node.get_data(), np.float32)
-        return found
-    if kind == "Convert":
-        return _weights(node.input_value(0))
-    if kind == "Reshape":
-        return _weights(node.input_value(0)).reshape(node.output(0).get_shape())
-    if kind == "Multiply":
-        return _weights(node.input_value(0)) * _weights(node.input_value(1))
+    match kind := node.get_type_name():
+        case "Constant":
+            return np.asarray(node.get_data(), np.float32)
+        case "Convert":
+            return _weights(node.input_value(0))
+        case "Reshape":
+            return _weights(node.input_value(0)).reshape(node.output(0).get_shape())
+        case "Multiply":
+            return _weights(node.input_value(0)) * _weights(node.input_value(1))
     raise ValueError(f"weights made by {kind} cannot be read")
 
 
@@ -296,7 +277,7 @@ class OnnxRuntime:
         self.name = f"onnxruntime {provider.removesuffix('ExecutionProvider')}"
 
     def __call__(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """See `Runtime`."""
+        """See `Predict`."""
         card = self._card
         tensor = rgb.transpose(2, 0, 1)[None].astype(np.float32) * np.float32(card.input_scale)
         logits = self._session.run([card.output_name], {card.input_name: tensor})[0][0, 0]

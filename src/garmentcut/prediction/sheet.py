@@ -3,16 +3,17 @@
 A sheet is planned whole and drawn page by page, in flat memory. The review page shows the same small pictures.
 """
 
-import functools
 import io
 import os
 import re
 import textwrap
 import unicodedata
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from itertools import groupby
+from functools import cached_property, lru_cache
+from itertools import chain, groupby, islice
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -29,7 +30,7 @@ from garmentcut.photo.mask import HALF_LEVEL, bounding_box, slices_of
 from garmentcut.photo.photo import Cutout, to_8_bit
 from garmentcut.photo.read import read_photo
 from garmentcut.photo.truth import CUTOUT_SUFFIXES, read_cutout
-from garmentcut.prediction.results import RESULTS_NAME, Journal, Row
+from garmentcut.prediction.results import DOUBT_OVER, RESULTS_NAME, Journal, Row
 from garmentcut.prediction.sources import subject_of
 
 Rgb = NDArray[np.uint8]
@@ -45,11 +46,7 @@ _SEEN = 0.05  # of alpha: on any ground, less is seen by nobody
 _BEST_FIRST = (".png", ".tif", ".tiff", ".webp", ".psd", ".psb")  # of several outputs, one is shown
 _MASK_END, _JPEG_SUFFIXES = "_mask", (".jpg", ".jpeg", ".jpe", ".mpo")
 
-FRAMES: dict[Mark, Color] = {
-    "doubtful": (245, 146, 0),
-    "failed": (200, 30, 40),
-    "not finished": (130, 138, 148),
-}
+FRAMES: dict[Mark, Color] = {"doubtful": (245, 146, 0), "failed": (200, 30, 40), "not finished": (130, 138, 148)}
 """Colours of the frames; the caption says the same in words, for the colour-blind and for black-and-white prints."""
 SHEET_SUFFIXES = (".jpg", ".jpeg", ".png")
 _STRONG = "#ff00aa"  # a colour that no studio and few garments have: soft edges and holes show on it
@@ -84,23 +81,19 @@ class Cell:
     thumbnail: Thumbnail | None = None  # None: not read yet, or there is none, and the reason takes its place
     page: Path | None = None  # file of the page that shows it
 
-    @property
-    def _garment_and_view(self) -> tuple[str, str]:
-        place = PurePosixPath(self.name.removesuffix(_MASK_END))
-        subject = subject_of(place)
-        return (str(place.with_name(subject.garment)), subject.view) if subject.view in VIEWS else (self.name, "")
-
-    @property
+    @cached_property
     def garment(self) -> str:
         """Folder and garment: all views of one garment share it."""
-        return self._garment_and_view[0]
+        place = PurePosixPath(self.name.removesuffix(_MASK_END))
+        subject = subject_of(place)
+        return str(place.with_name(subject.garment)) if subject.view in VIEWS else self.name
 
     @property
     def order(self) -> tuple[object, ...]:
         """A sort key: garments by name with numbers by value (2 before 10), views as they are photographed."""
-        garment, view = self._garment_and_view
+        view = subject_of(PurePosixPath(self.name.removesuffix(_MASK_END))).view
         suffix = self.file.suffix.lower() if self.file else ""
-        return _counted(garment), VIEWS.index(view) if view in VIEWS else len(VIEWS), _counted(self.name), suffix
+        return _counted(self.garment), [*VIEWS, view].index(view), _counted(self.name), suffix
 
 
 def _counted(name: str) -> list[tuple[int, str]]:
@@ -114,11 +107,7 @@ def find_cells(folder: Path, *, doubt_over: float) -> list[Cell]:
 
     Where `garmentcut cut` has written, or still writes, its `results.jsonl` says what is there: one cell a photo, the
     failed ones too. Elsewhere every picture in the folder and all below it counts, but for contact sheets, and for
-    masks and JPEG files beside a cutout of the same name.
-
-    Args:
-        folder: the cutouts.
-        doubt_over: above this doubt a cutout is doubtful, where no verdict stands beside it.
+    masks and JPEG files beside a cutout of the same name. Above `doubt_over` a cutout without a verdict is doubtful.
 
     Raises:
         SourceError: no such folder, nothing in it, or its `results.jsonl` is not ours.
@@ -127,9 +116,10 @@ def find_cells(folder: Path, *, doubt_over: float) -> list[Cell]:
         raise SourceError(f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}")
     has_results = (folder / RESULTS_NAME).exists()
     try:
-        # The lock is not needed: rows are appended whole, or the file is replaced by another in one step.
-        rows = Journal(folder).rows.values() if has_results else ()
-        cells = [_cell_of(folder, row, doubt_over) for row in rows] if has_results else _cells_of_files(folder)
+        if has_results:  # the lock is not needed: rows are appended whole, or the file is replaced in one step
+            cells = [_cell_of(folder, row, doubt_over) for row in Journal(folder).rows.values()]
+        else:
+            cells = _cells_of_files(folder)
     except OSError as error:
         raise SourceError(f"{error.filename or folder}: {error.strerror or error}") from error
     if not cells:
@@ -143,9 +133,9 @@ def _cell_of(folder: Path, row: Row, doubt_over: float) -> Cell:
         return replace(cell, mark="failed", reason=row.reason)
     if row.status == "pending":
         return replace(cell, mark="not finished", reason="being cut, or stopped: run garmentcut cut again")
-    file = folder / min(row.outputs, key=_rank) if row.outputs else None
-    if file is None or not file.is_file():
-        gone = f"{file.name} is gone" if file else "nothing was written"
+    file = folder / min(row.outputs, key=_rank, default="")
+    if not file.is_file():
+        gone = f"{file.name} is gone" if row.outputs else "nothing was written"
         return replace(cell, mark="failed", reason=f"{gone}; run garmentcut cut again")
     cell = replace(cell, file=file, doubt=row.doubt)
     if not row.is_doubtful_over(doubt_over):
@@ -160,25 +150,25 @@ def _rank(output: str) -> tuple[bool, int]:
 
 
 def _cells_of_files(folder: Path) -> list[Cell]:
-    unreadable: list[OSError] = []
-    names: dict[Path, str] = {}
+    unreadable, cells = list[OSError](), list[Cell]()
     for here, subfolders, files in os.walk(folder, onerror=unreadable.append):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        same = defaultdict[str, list[Path]](list)  # files of one name
         for path in (Path(here, name) for name in sorted(files) if not name.startswith(".")):
             if path.suffix.lower() in CUTOUT_SUFFIXES and not is_contact_sheet(path):
-                names[path] = path.relative_to(folder).with_suffix("").as_posix()
-    # A mask, or a JPEG file, is of less worth than a cutout of the same name.
-    aside = {path for path in names if path.stem.endswith(_MASK_END) or path.suffix.lower() in _JPEG_SUFFIXES}
-    cutouts = {name for path, name in names.items() if path not in aside}
-    cells = [
-        Cell(name, path)
-        for path, name in names.items()
-        if path not in aside or name.removesuffix(_MASK_END) not in cutouts
-    ]
+                same[path.stem.removesuffix(_MASK_END)].append(path)
+        for paths in same.values():
+            shown = [path for path in paths if not _stands_aside(path)] or paths
+            cells += [Cell(path.relative_to(folder).with_suffix("").as_posix(), path) for path in shown]
     for error in unreadable:
         name = Path(error.filename).relative_to(folder).as_posix()
         cells.append(Cell(name, mark="failed", reason=f"the folder cannot be read: {error.strerror}"))
     return cells
+
+
+def _stands_aside(path: Path) -> bool:
+    """A mask, or a JPEG file, is of less worth than a cutout of the same name."""
+    return path.stem.endswith(_MASK_END) or path.suffix.lower() in _JPEG_SUFFIXES
 
 
 def read_cell(cell: Cell, size_hw: tuple[int, int], limits: ReadConfig, *, trim: bool = True) -> Cell:
@@ -241,12 +231,8 @@ def shrink_cutout(cutout: Cutout, size_hw: tuple[int, int], *, trim: bool = True
     """Fit a cutout into a size; a small one is not enlarged.
 
     Every pixel counts by its alpha, so that hidden colours do not bleed into the edge; the filter does not overshoot,
-    so that the edge gets no halo that the file does not have.
-
-    Args:
-        cutout: any size.
-        size_hw: height and width to fit into.
-        trim: show only the box of what an eye sees, specks too; where there is nothing, the whole frame.
+    so that the edge gets no halo that the file does not have. With `trim` only the box of what an eye sees is shown,
+    specks too; where there is nothing, the whole frame.
 
     Raises:
         PhotoError: its colour profile cannot be applied.
@@ -260,13 +246,7 @@ def shrink_cutout(cutout: Cutout, size_hw: tuple[int, int], *, trim: bool = True
 
 
 def draw_ground(ground: str, size_hw: tuple[int, int], *, square_px: int = 8) -> Rgb:
-    """A ground to lay thumbnails on.
-
-    Args:
-        ground: `checkerboard`, or a colour `#rrggbb`.
-        size_hw: height and width.
-        square_px: side of the checkerboard's squares.
-    """
+    """A ground to lay thumbnails on: `checkerboard`, of squares of `square_px`, or a colour `#rrggbb`."""
     if ground != CHECKERBOARD:
         return np.full((*size_hw, 3), ImageColor.getrgb(ground), np.uint8)
     is_dark = (np.indices(size_hw) // square_px).sum(axis=0) % 2 == 1
@@ -301,13 +281,12 @@ class SheetOptions:
         ConfigError: a ground that is neither `checkerboard` nor a colour; the message says so.
     """
 
-    # One or more of `checkerboard` and colours `#rrggbb`; each cutout is shown on all, side by side.
-    grounds: tuple[str, ...] = _ALL_GROUNDS
+    grounds: tuple[str, ...] = _ALL_GROUNDS  # each cutout is shown on all, side by side; see `draw_ground`
     columns: int = 0  # cutouts in a line; 0: what fills a page of usual width, three views to a garment
     cell_px: int = _USUAL_CELL_PX  # height of a picture
     lines_per_page: int = 6
     trim: bool = True  # show only what is visible of a cutout, not the whole frame
-    doubt_over: float = 0.1  # above, a cutout without a verdict is doubtful; 0.1 expects 90 % of the outline right
+    doubt_over: float = DOUBT_OVER  # above, a cutout without a verdict is doubtful
     read: ReadConfig = field(default_factory=ReadConfig)  # limits for the files
 
     def __post_init__(self) -> None:
@@ -346,7 +325,7 @@ def named_grounds(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(ground for name in names for ground in grounds.get(name, (name,))))
 
 
-_font_of = functools.lru_cache(maxsize=16)(ImageFont.load_default)
+_font_of = lru_cache(maxsize=16)(ImageFont.load_default)
 """The font that comes with Pillow, by its size in pixels."""
 
 
@@ -439,10 +418,7 @@ def _draw_head(draw: ImageDraw.ImageDraw, options: SheetOptions, titles: tuple[s
 
 def _draw_cell(page: Image.Image, cell: Cell, options: SheetOptions, corner_xy: tuple[int, int]) -> None:
     draw, (left, top), gap, width = ImageDraw.Draw(page), corner_xy, options.gap, options.text_width
-
-    def write(x: int, y: int, text: str, size_px: int, color: Color) -> None:
-        draw.text((x, y), text, color, _font_of(size_px))
-
+    small, title = _font_of(options.text), _font_of(options.title)
     if cell.thumbnail is not None:
         square_px = max(options.cell_px // _SQUARES, 2)
         grounds = (draw_ground(ground, options.picture_hw, square_px=square_px) for ground in options.grounds)
@@ -450,17 +426,17 @@ def _draw_cell(page: Image.Image, cell: Cell, options: SheetOptions, corner_xy: 
         page.paste(Image.fromarray(shown), corner_xy)
     else:  # where there is no picture, its place says why
         draw.rectangle((left, top, left + width - 1, top + options.cell_px - 1), _EMPTY.get(cell.mark, _PAGE))
-        write(left + gap, top + gap, cell.mark, round(options.title * 1.2), _TEXT[cell.mark])
+        draw.text((left + gap, top + gap), cell.mark, _TEXT[cell.mark], _font_of(round(options.title * 1.2)))
         num_lines = (options.cell_px - 2 * gap) // options.text_line - 2
         words = wrap_lines(cell.reason, width - 2 * gap, options.text, max_lines=num_lines)
         for number, line in enumerate(words, 2):
-            write(left + gap, top + gap + number * options.text_line, line, options.text, _INK)
+            draw.text((left + gap, top + gap + number * options.text_line), line, _INK, small)
     top += options.cell_px + gap // 2
-    write(left, top, fit_line(cell.name, width, options.title), options.title, _INK)
+    draw.text((left, top), fit_line(cell.name, width, options.title), _INK, title)
     top += options.title_line
-    write(left, top, fit_line(cell.facts, width, options.text), options.text, _MUTED)
+    draw.text((left, top), fit_line(cell.facts, width, options.text), _MUTED, small)
     for number, line in enumerate(_words_below(cell, options), 1):
-        write(left, top + number * options.text_line, line, options.text, _TEXT[cell.mark])
+        draw.text((left, top + number * options.text_line), line, _TEXT[cell.mark], small)
 
 
 def _words_below(cell: Cell, options: SheetOptions) -> list[str]:
@@ -531,12 +507,12 @@ class ContactSheet:
         with ThreadPoolExecutor(_READERS) as readers:
             try:
                 for path, lines in self._lines.items():
-                    places = [place for line in lines for place in line]
-                    read = dict[int, Cell]()
-                    for place, cell in zip(places, readers.map(self._read, places), strict=True):
-                        read[place] = cell
+                    read = list[Cell]()
+                    for cell in readers.map(self._read, chain(*lines)):
+                        read.append(cell)
                         yield replace(cell, page=path, thumbnail=None)
-                    self._write(path, [[read[place] for place in line] for line in lines])
+                    cells = iter(read)
+                    self._write(path, [list(islice(cells, len(line))) for line in lines])
             finally:
                 readers.shutdown(cancel_futures=True)
         # Pages of an earlier, longer sheet of the same name would be taken for pages of this one.

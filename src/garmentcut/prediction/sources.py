@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, count
-from operator import itemgetter
 from pathlib import Path, PurePath, PurePosixPath
+from types import MappingProxyType
 from typing import NamedTuple
 
 from garmentcut.config import Format, OutputConfig
@@ -23,7 +23,6 @@ from garmentcut.photo.spec import FilledPattern, Output, Specification, Subject,
 
 SKIPPED_NAME = ".garmentcut/skipped.jsonl"
 """Below the output folder: what the last run passed over, a line each."""
-
 
 _NUMBERED = re.compile(r"(.+)-\d+", re.DOTALL)
 _STUDIO_PATTERN = NamePattern(DEFAULT_PATTERN)
@@ -59,6 +58,33 @@ class Skipped(NamedTuple):
         return cls(path, code)
 
 
+class Folder(NamedTuple):
+    """A folder that is searched for photos."""
+
+    root: Path  # absolute path
+    prefix: PurePosixPath  # stands first in its photos' places; empty if only one folder is searched
+
+    def walk(
+        self, out_dir: Path, *, on_error: Callable[[OSError], None], on_skip: Callable[[Skipped], None]
+    ) -> Iterator[str]:
+        """Paths of the photos in it and all below, by name; see `find_sources` for what is passed over."""
+
+        def skip(path: str, code: str) -> None:
+            on_skip(Skipped.of_walk(path, code))
+
+        return walk_files(self.root, PHOTO_SUFFIXES, passed=(out_dir,), on_error=on_error, on_skip=skip)
+
+    def photo_at(self, path: str) -> Source:
+        """A photo in it."""
+        found = Path(path)
+        return Source(found, self.prefix / found.relative_to(self.root).with_suffix("").as_posix())
+
+    def folder_at(self, path: str) -> Source:
+        """A folder in it that cannot be read, as if it were a photo, so that it gets a row; its place is no photo's."""
+        found = Path(path)
+        return Source(found, self.prefix / found.relative_to(self.root).parent / f"{found.name} (folder)")
+
+
 class NotLookedAt:
     """Counts what was skipped, for a summary.
 
@@ -88,12 +114,9 @@ class NotLookedAt:
 def find_sources(inputs: Iterable[Path], out_dir: Path, *, skipped: list[Skipped] | None = None) -> list[Source]:
     """The photos that were named, and those in folders that were named; each once, in a stable order.
 
-    Args:
-        inputs: photos and folders. Folders are searched with all below them; hidden files and folders, junk, links to
-            folders and the output folders of other runs are passed over; a folder that cannot be read is found itself,
-            so that reading it fails with a reason. With several folders each one's own name comes first in the tree.
-        out_dir: not searched, if it lies inside an input.
-        skipped: gets what is passed over.
+    Folders are searched with all below them. Hidden files and folders, junk, links to folders, `out_dir` and the output
+    folders of other runs are passed over, into `skipped`; a folder that cannot be read is found itself, so that reading
+    it fails with a reason. With several folders each one's own name comes first in the tree.
 
     Raises:
         SourceError: an input does not exist or is the output folder itself, or there is no photo.
@@ -107,10 +130,11 @@ def find_sources(inputs: Iterable[Path], out_dir: Path, *, skipped: list[Skipped
         if root == out_dir:
             raise SourceError(f"{given}: the output folder must not be the photos' folder; choose another --out")
         if are_folders[given]:
-            prefix, unreadable = PurePosixPath(root.name if sum(are_folders.values()) > 1 else ""), list[OSError]()
-            paths = walk_photos(root, out_dir, on_error=unreadable.append, on_skip=passed_over.append)
-            sources = [place_below(root, path, prefix) for path in paths]
-            sources += [folder_below(root, error.filename, prefix) for error in unreadable]
+            folder = Folder(root, PurePosixPath(root.name if sum(are_folders.values()) > 1 else ""))
+            unreadable = list[OSError]()
+            paths = folder.walk(out_dir, on_error=unreadable.append, on_skip=passed_over.append)
+            sources = [folder.photo_at(path) for path in paths]
+            sources += [folder.folder_at(error.filename) for error in unreadable]
         else:
             sources = [Source(root, PurePosixPath(given.stem))]  # a link's own name, not its target's
         for source in sources:
@@ -125,35 +149,6 @@ def nothing_found(inputs: Iterable[Path | str], skipped: Iterable[Skipped]) -> S
     where = ", ".join(map(str, inputs)) or "nothing"
     others = NotLookedAt(skipped).as_text()
     return SourceError(f"no photos in {where}; looked for {' '.join(PHOTO_SUFFIXES)}{others and f'; {others}'}")
-
-
-def walk_photos(
-    root: Path,
-    out_dir: Path,
-    *,
-    on_error: Callable[[OSError], None],
-    on_skip: Callable[[Skipped], None] = lambda _skipped: None,
-) -> Iterator[str]:
-    """Paths of the photos in a folder and all below it, by name; see `find_sources` for what is passed over."""
-    return walk_files(
-        root,
-        PHOTO_SUFFIXES,
-        passed=(out_dir,),
-        on_error=on_error,
-        on_skip=lambda path, code: on_skip(Skipped.of_walk(path, code)),
-    )
-
-
-def place_below(root: Path, path: str, prefix: PurePosixPath) -> Source:
-    """A photo found in a folder; both paths are absolute, and the prefix stands first in its place."""
-    found = Path(path)
-    return Source(found, prefix / found.relative_to(root).with_suffix("").as_posix())
-
-
-def folder_below(root: Path, path: str, prefix: PurePosixPath) -> Source:
-    """A folder that cannot be read, as if it were a photo, so that it gets a row; its place is no photo's."""
-    found = Path(path)
-    return Source(found, prefix / found.relative_to(root).parent / f"{found.name} (folder)")
 
 
 def write_skipped(out_dir: Path, skipped: Iterable[Skipped]) -> None:
@@ -205,22 +200,26 @@ def garment_of(source: Source) -> str:
 
 def by_garment(sources: Iterable[Source]) -> list[Source]:
     """The photos, garment by garment, Front first; garments in the order in which they were found."""
-    groups: dict[str, list[tuple[int, Source]]] = defaultdict(list)
+    groups = defaultdict[str, list[Source]](list)
     for source in sources:
-        view = subject_of(source.place).view
-        groups[garment_of(source)].append(([*VIEWS, view].index(view), source))
-    return [source for group in groups.values() for _, source in sorted(group, key=itemgetter(0))]
+        groups[garment_of(source)].append(source)
+    return [source for group in groups.values() for source in sorted(group, key=_place_of_view)]
+
+
+def _place_of_view(source: Source) -> int:
+    view = subject_of(source.place).view
+    return [*VIEWS, view].index(view)
 
 
 def name_outputs(
     sources: Iterable[Source],
     suffixes: Iterable[str],
     *,
-    places: Mapping[str, str] | None = None,
-    owners: Mapping[str, str] | None = None,
+    places: Mapping[str, str] = MappingProxyType({}),
+    owners: Mapping[str, str] = MappingProxyType({}),
     each: bool = False,
 ) -> dict[Path, Named]:
-    """Output names of each photo, relative to the output folder; no two are the same on any file system.
+    """Output names of each photo, one for each suffix, such as `_mask.png`; no two are the same on any file system.
 
     `a.jpg` becomes `a.png`; where `a.jpg` and `a.png` lie side by side they become `a_jpg.png` and `a_png.png`. A
     counter separates names that are still the same. Names are compared as macOS and Windows do: without case, composed
@@ -228,16 +227,13 @@ def name_outputs(
 
     Args:
         sources: the photos.
-        suffixes: one output each, such as `.png` and `_mask.png`.
+        suffixes: one output each, relative to the output folder.
         places: input path to the place an earlier run gave it: a photo keeps its name.
         owners: output name to the input path an earlier run wrote it for: nobody else gets it.
         each: keep names free for `name_each`: `a.jpg` becomes `a_jpg.png` beside `a-1.jpg`.
-
-    Returns:
-        For each photo's path, its place and its outputs in the order of `suffixes`.
     """
-    sources, suffixes, places = list(sources), tuple(suffixes), places or {}
-    takers = {folded(name): path for name, path in (owners or {}).items()}
+    sources, suffixes = list(sources), tuple(suffixes)
+    takers = {folded(name): path for name, path in owners.items()}
     alike = Counter(folded(str(source.place)) for source in sources)
     numbered = {match[1] for place in alike if each and (match := _NUMBERED.fullmatch(place))}
     names: dict[Path, Named] = {}
@@ -260,11 +256,6 @@ def name_each(outputs: Iterable[str], formats: Iterable[Format], num: int) -> tu
 
     >>> name_each(["a.png", "a_mask.png"], ["png", "mask"], 2)
     ('a-1.png', 'a-1_mask.png', 'a-2.png', 'a-2_mask.png')
-
-    Args:
-        outputs: the photo's names if it showed one garment.
-        formats: of each of them.
-        num: of garments.
     """
     named = [(name, FORMATS[format].suffix) for name, format in zip(outputs, formats, strict=True)]
     return tuple(f"{name.removesuffix(end)}-{number}{end}" for number in range(1, num + 1) for name, end in named)
@@ -275,8 +266,8 @@ def name_files(
     output: OutputConfig,
     specification: Specification | None,
     *,
-    places: Mapping[str, str] | None = None,
-    owners: Mapping[str, str] | None = None,
+    places: Mapping[str, str],
+    owners: Mapping[str, str],
 ) -> dict[Path, Named]:
     """Names of each photo's files, by a customer's specification or, without one, an output of each format.
 
@@ -290,22 +281,16 @@ def name_files(
 
 
 def name_deliveries(
-    sources: Iterable[Source], specification: Specification, *, owners: Mapping[str, str] | None = None
+    sources: Iterable[Source], specification: Specification, *, owners: Mapping[str, str] = MappingProxyType({})
 ) -> dict[Path, Named]:
-    """Names of each photo's files, relative to the output folder, in the order of `deliver`.
+    """Names of each photo's files, relative to the output folder, in the order of `deliver`; compared as others are.
 
-    Names are compared as macOS and Windows do: without case, composed (NFC).
-
-    Args:
-        sources: the photos; those named first get the lower counters.
-        specification: what the customer wants.
-        owners: output name to the input path that an earlier run wrote it for: photos keep their counters, and no
-            other gets a name with one.
+    Photos named first get the lower counters; those that an earlier run wrote for, by `owners`, keep theirs.
 
     Raises:
         ConfigError: two photos, or two outputs of one photo, would get the same name.
     """
-    sources, owners = list(sources), owners or {}
+    sources = list(sources)
     columns = [_names_of(output, sources, owners) for output in specification.outputs]
     takers: dict[str, tuple[Path, int]] = {}
     names: dict[Path, Named] = {}
@@ -331,13 +316,10 @@ def _names_of(output: Output, sources: list[Source], owners: Mapping[str, str]) 
         filled = fill_pattern(output.sections.file.name, subject_of(source.place))
         folder = "" if source.place.parent == PurePosixPath() else f"{source.place.parent}/"
         patterns.append(filled._replace(before=f"{folder}{filled.before}"))
-    counters = [0] * len(sources)
-    if patterns and patterns[0].num_digits:
-        counters = _counters_of(patterns, sources, suffixes[0], owners)
-    return [
-        tuple(pattern.numbered(counter) + suffix for suffix in suffixes)
-        for pattern, counter in zip(patterns, counters, strict=True)
-    ]
+    has_counter = any(pattern.num_digits for pattern in patterns)
+    counters = _counters_of(patterns, sources, suffixes[0], owners) if has_counter else [0] * len(sources)
+    stems = [pattern.numbered(counter) for pattern, counter in zip(patterns, counters, strict=True)]
+    return [tuple(stem + suffix for suffix in suffixes) for stem in stems]
 
 
 def _counters_of(
@@ -349,18 +331,18 @@ def _counters_of(
         owned[owner].append(name.removesuffix(suffix))
     takers = {folded(name): owner for name, owner in owners.items()}
     alike = [pattern._replace(before=folded(pattern.before), behind=folded(pattern.behind)) for pattern in patterns]
-    used: dict[FilledPattern, set[int]] = defaultdict(set)
-    counters = [0] * len(sources)
-    for row, (pattern, source) in enumerate(zip(patterns, sources, strict=True)):
-        earlier = {number for name in owned[str(source.path)] if (number := pattern.counter_of(name)) is not None}
-        counters[row] = min(earlier - used[alike[row]], default=0)
-        used[alike[row]].add(counters[row])
-    following: dict[FilledPattern, Iterator[int]] = defaultdict(lambda: count(1))
-    for row, (pattern, source) in enumerate(zip(patterns, sources, strict=True)):
+    paths = [str(source.path) for source in sources]
+    used = defaultdict[FilledPattern, set[int]](set)
+    counters = []
+    for pattern, same, path in zip(patterns, alike, paths, strict=True):
+        earlier = {number for name in owned[path] if (number := pattern.counter_of(name)) is not None}
+        counters.append(min(earlier - used[same], default=0))
+        used[same].add(counters[-1])
+    following = defaultdict[FilledPattern, Iterator[int]](lambda: count(1))
+    for row, (pattern, same, path) in enumerate(zip(patterns, alike, paths, strict=True)):
         while not counters[row]:
-            number = next(following[alike[row]])
-            owner = takers.get(folded(pattern.numbered(number) + suffix), str(source.path))
-            if number not in used[alike[row]] and owner == str(source.path):
+            number = next(following[same])
+            if number not in used[same] and takers.get(folded(pattern.numbered(number) + suffix), path) == path:
                 counters[row] = number
     return counters
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import TypeAdapter
 
@@ -88,11 +88,9 @@ class Steps:
         start = time.perf_counter()
         earlier = self.run.journal.rows.get(str(path))
         row = Row(str(path), named.place, model=self.run.cutter.card.label, options=self.run.options)
-        row = replace(row, written=earlier.written if earlier else {})
-        if path in self.plan.renamed:
-            row = replace(row, flags=("another_photo",))
-        elif earlier and "moved" in earlier.flags:
-            row = replace(row, flags=("moved",))
+        is_moved = earlier is not None and "moved" in earlier.flags
+        flags = ("another_photo",) if path in self.plan.renamed else ("moved",) if is_moved else ()
+        row = replace(row, written=earlier.written if earlier else {}, flags=flags)
         try:
             changed_ns = 0
             with suppress(OSError):  # reading it will say why
@@ -144,15 +142,17 @@ class Steps:
             return work
         start = time.perf_counter()
         try:
-            decision = decision_for(self.run.out_dir, work.row)
-            cutout = corrected_cutout(self.run.out_dir, work.row, work.photo, decision, limits=self.run.config.read)
-            cutout = cutout or self.run.cutter.finish(work.photo, work.prediction)
+            cutout = self._cutout(work.photo, work.prediction, work.row, decision_for(self.run.out_dir, work.row))
             sighting = sight_garment(cutout, subject_of(PurePosixPath(work.row.place)).view)
         except Exception as error:  # noqa: BLE001 - no garment on this one; the garment's other photos go on
             return Work(failed_row(work.row, error), work.outputs, seconds=work.seconds)
-        self.run.attempts.let_go(Path(work.row.input))
+        self.run.attempts.go_on(Path(work.row.input), "")
         seconds = work.seconds + time.perf_counter() - start
         return replace(work, photo=None, sighting=sighting, seconds=seconds)
+
+    def _cutout(self, photo: Photo, prediction: Prediction, row: Row, decision: Decision | None) -> Cutout:
+        corrected = corrected_cutout(self.run.out_dir, row, photo, decision, limits=self.run.config.read)
+        return corrected or self.run.cutter.finish(photo, prediction)
 
     def finish(self, work: Work) -> Row:
         """Make the cutout, write its files and record its row.
@@ -174,8 +174,7 @@ class Steps:
                 row = with_written(self.run.out_dir, row, decision)
                 work, row, heat = self._judged(replace(work, row=row), prediction)
                 photo = work.photo or self._read_again(row)
-                cutout = corrected_cutout(self.run.out_dir, row, photo, decision, limits=self.run.config.read)
-                cutout = cutout or self.run.cutter.finish(photo, prediction)
+                cutout = self._cutout(photo, prediction, row, decision)
                 notes = dict.fromkeys(prediction.notes)
                 cutouts, work = self._apart(cutout, work, notes)
                 files = files_of(cutouts, row, self.run.config.output, self.run.specification, work.scales)
@@ -261,10 +260,8 @@ class Steps:
             if folded_path(path) in self.plan.originals:
                 raise OutputError(f"{path} is itself one of the photos; choose another --out", code="output_is_photo")
             if not self.run.overwrite and not self.run.journal.is_ours(path, hashes):
-                raise OutputError(
-                    f"{path} is there already and not as garmentcut wrote it; move it or use --overwrite",
-                    code="output_exists",
-                )
+                there = "is there already and not as garmentcut wrote it; move it or use --overwrite"
+                raise OutputError(f"{path} {there}", code="output_exists")
             _, content, new_notes = next(files)
             notes.update(dict.fromkeys(new_notes))
             staged.append(StagedFile(path, content, owner=self.run.owner, root=self.run.out_dir))
@@ -312,12 +309,8 @@ def files_of(
 ) -> Iterator[Delivery]:
     """The contents of a photo's files, in the order of their names, each made when it is asked for.
 
-    Args:
-        cutouts: of the garments on it, each of which has files of its own.
-        row: the photo's.
-        output: what the files are, where there is no specification.
-        specification: a customer's.
-        scales: what the photos of a garment have in common, under a specification.
+    There is a cutout for each garment on it, with files of its own; a customer's `specification` decides what they are
+    or, without one, `output`. `scales` is what the photos of a garment have in common under a specification.
     """
     for cutout in cutouts:
         if specification is not None:
@@ -386,17 +379,13 @@ def corrected_cutout(
     if decision.input_sha256 != row.input_sha256:  # exchanged after the decision: only outputs made for that are ours
         return None
     try:
-        data = read_photo_bytes(out_dir / decision.alpha, limits)
-        alpha = to_alpha(read_gray_png(data, limits))
+        alpha = to_alpha(read_gray_png(read_photo_bytes(out_dir / decision.alpha, limits), limits))
     except PhotoError as error:
-        raise PhotoError(
-            f"its correction: {error}; open it in garmentcut review and correct it again", code="bad_correction"
-        ) from error
+        fix = "open it in garmentcut review and correct it again"
+        raise PhotoError(f"its correction: {error}; {fix}", code="bad_correction") from error
     if alpha.shape != photo.size_hw:
-        raise PhotoError(
-            f"its correction {decision.alpha} has another size; correct it again in garmentcut review",
-            code="bad_correction",
-        )
+        problem = f"{decision.alpha} has another size; correct it again in garmentcut review"
+        raise PhotoError(f"its correction {problem}", code="bad_correction")
     return Cutout.of(photo, alpha)
 
 
@@ -454,12 +443,7 @@ class Attempts:
     """
 
     def __init__(self, out_dir: Path, *, check: Callable[[], None] = lambda: None) -> None:
-        """Read what the last run left; the folder's lock is held.
-
-        Args:
-            out_dir: the output folder.
-            check: called before the file is written; raises, if the folder is not the one that was read any more.
-        """
+        """Read what the last run left; the folder's lock is held. `check` is as `Journal`'s."""
         self._out_dir, self._path, self._check = out_dir, out_dir / ATTEMPTS_NAME, check
         self._lock = threading.Lock()
         self._known: dict[str, Attempt] = {}
@@ -477,44 +461,33 @@ class Attempts:
 
     def find(self, path: Path) -> Attempt:
         """What is known of a photo as it is now; nothing if the file was changed since."""
-        attempt = self._known.get(str(path))
-        if attempt is None:
-            return Attempt(str(path))
+        found = Attempt(str(path))
         with suppress(OSError):
             status = path.stat()
-            if (status.st_size, status.st_mtime_ns) == (attempt.num_bytes, attempt.mtime_ns):
-                return attempt
-        return Attempt(str(path))
+            found.num_bytes, found.mtime_ns = status.st_size, status.st_mtime_ns
+        known = self._known.get(found.input, found)
+        return known if (known.num_bytes, known.mtime_ns) == (found.num_bytes, found.mtime_ns) else found
 
     def begin(self, path: Path) -> None:
         """The photo is about to be read."""
-        attempt = self.find(path)
-        with suppress(OSError):
-            status = path.stat()
-            attempt.num_bytes, attempt.mtime_ns = status.st_size, status.st_mtime_ns
-        self._note(attempt, "read")
+        self._note(self.find(path), "read")
 
-    def go_on(self, path: Path) -> None:
-        """It has been read, and is worked on."""
-        self._note(self._known.get(str(path)) or Attempt(str(path)), "work")
+    def go_on(self, path: Path, stage: Literal["work", ""] = "work") -> None:
+        """It has been read, and is worked on; or it waits for others (no stage), and nothing of it is in memory."""
+        if (attempt := self._known.get(str(path))) is not None:
+            self._note(attempt, stage)
 
     def end(self, path: Path) -> None:
         """It is finished: no run died because of it."""
         with self._lock:
-            if (attempt := self._known.pop(str(path), None)) is not None:
-                self._write(Attempt(attempt.input))
-
-    def let_go(self, path: Path) -> None:
-        """It waits for others, and nothing of it is in memory."""
-        if (attempt := self._known.get(str(path))) is not None and attempt.stage:
-            self._note(attempt, "")
+            if self._known.pop(str(path), None) is not None:
+                self._write(Attempt(str(path)))
 
     def close(self) -> None:
         """The run ends by itself: nothing is under way, and only those that are suspected are kept."""
         with self._lock:
-            for attempt in self._known.values():
-                attempt.stage = ""
-            self._known = {path: attempt for path, attempt in self._known.items() if attempt.is_suspect}
+            suspected = (replace(attempt, stage="") for attempt in self._known.values() if attempt.is_suspect)
+            self._known = {attempt.input: attempt for attempt in suspected}
             self._rewrite()
 
     def _note(self, attempt: Attempt, stage: str) -> None:

@@ -8,6 +8,7 @@ from itertools import compress, islice
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,7 +16,7 @@ from garmentcut.config import CutConfig
 from garmentcut.errors import ConfigError, FolderError, Note
 from garmentcut.model.card import DoubtModel, ModelCard
 from garmentcut.naming import VIEWS
-from garmentcut.photo.mask import bounding_box, box_sums, erode
+from garmentcut.photo.mask import bounding_box, box_sums, erode, slices_of
 from garmentcut.photo.write import png_bytes
 from garmentcut.prediction.doubt import (
     ALL_FEATURES,
@@ -74,10 +75,7 @@ _MIDDLE = (0.3, 0.7)  # of the garment's width
 def reasons_of(model: DoubtModel, observation: Observation, *, at_least_one: bool = True) -> tuple[Reason, ...]:
     """Why one cutout is doubted, strongest first, three at most; left and right are the picture's.
 
-    Args:
-        model: says which amount of each feature is much.
-        observation: of the cutout.
-        at_least_one: it is known to be doubtful: where nothing is unusual by itself, say what counts most.
+    With `at_least_one`, of a cutout known to be doubtful: where nothing is unusual by itself, what counts most.
     """
     features = features_of(model, observation)
     own = features[[ALL_FEATURES.index(name) for name in model.features]]
@@ -119,14 +117,13 @@ def place_of(maps: Maps, x: float, y: float) -> str:
 
 def densest(plane: Plane) -> tuple[float, float] | None:
     """Middle x, y of the square of the map that holds most of a plane; None: there is nothing."""
-    sums = box_sums(plane, _AREA_PX)
-    if sums.max(initial=0) <= 0:
+    found = box_sums(plane, _AREA_PX)
+    if found.max(initial=0) <= 0:
         return None
-    top, left = np.unravel_index(int(np.argmax(sums)), sums.shape)
-    area = (slice(max(top - _AREA_PX, 0), top + _AREA_PX + 1), slice(max(left - _AREA_PX, 0), left + _AREA_PX + 1))
-    weights = plane[area].astype(np.float64)  # its own middle: many squares hold the same
-    y, x = np.mgrid[area[0].start : area[0].start + weights.shape[0], area[1].start : area[1].start + weights.shape[1]]
-    return float((x * weights).sum() / weights.sum()) + 0.5, float((y * weights).sum() / weights.sum()) + 0.5
+    top, left = np.unravel_index(int(np.argmax(found)), found.shape)
+    rows, columns = slices_of((int(left), int(top), int(left) + 1, int(top) + 1), _AREA_PX)
+    sums = cv2.moments(plane[rows, columns])  # its own middle: many squares hold the same
+    return columns.start + sums["m10"] / sums["m00"] + 0.5, rows.start + sums["m01"] / sums["m00"] + 0.5
 
 
 def _several(num: int, unit: str) -> str:
@@ -181,11 +178,10 @@ _FAINT_SHARE = 0.14  # of a square: a straight edge through it
 
 
 def heat_of(maps: Maps) -> NDArray[np.uint8]:
-    """Where to look first.
+    """Where to look first: unsure alpha and edges without contrast, spread out, on the whole photo, in small.
 
     Returns:
-        `maps.frame_hw` uint8: 0 nothing to see, 255 surely look: unsure alpha and edges without contrast, spread out;
-        the whole photo, in small.
+        `maps.frame_hw` uint8: 0 nothing to see, 255 surely look.
     """
     num = (2 * _REACH_PX + 1) ** 2
     unsure = box_sums(maps.softness, _REACH_PX) / num / _FULL_SOFTNESS
@@ -226,25 +222,19 @@ class Judge:
         """The judge of a model.
 
         Cutouts were calibrated as the card makes them: nothing is guaranteed for others, and of `fast` ones, which are
-        another network's, no doubt is known either.
-
-        Args:
-            card: its card.
-            accept_risk: share of the accepted garments that may fall short; None: what the card says.
-            cut: effort and choke.
+        another network's, no doubt is known either. `accept_risk` is the share of the accepted garments that may fall
+        short; None: what the card says.
 
         Raises:
             ConfigError: the card guarantees nothing, or not so little risk; says why.
             garmentcut.errors.ModelError: the doubt on the card is of another version.
         """
         check_doubt(card)
-        if (cut or CutConfig()) != CutConfig():
+        if cut is not None and cut != CutConfig():
             if accept_risk is not None:
-                raise ConfigError(
-                    f"{card.label} guarantees normal effort and its own edge only: leave effort and choke out"
-                )
-            known = card.doubt if cut is not None and cut.effort != "fast" else None
-            card = replace(card, doubt=known, acceptance=None)
+                only = "guarantees normal effort and its own edge only: leave effort and choke out"
+                raise ConfigError(f"{card.label} {only}")
+            card = replace(card, doubt=card.doubt if cut.effort != "fast" else None, acceptance=None)
         acceptance = card.acceptance if card.doubt is not None else None
         if acceptance is None:
             if accept_risk is not None:
@@ -265,17 +255,16 @@ class Judge:
 
     def __call__(self, prediction: "Prediction") -> Judgement:
         """Judge the cutout that was made from a prediction."""
-        if self.card.doubt is None:
-            return Judgement()
-        observation = observe_prediction(prediction)
-        if observation is None:
+        model = self.card.doubt
+        observation = observe_prediction(prediction) if model is not None else None
+        if model is None or observation is None:
             return Judgement()
         # Rounded before it is compared: the row then says exactly what was decided on.
-        doubt = round(doubt_of(self.card.doubt, observation), 4)
-        foreign = is_foreign(self.card.doubt, observation.appearance)
+        doubt = round(doubt_of(model, observation), 4)
+        foreign = is_foreign(model, observation.appearance)
         verdict = self.verdict_of(doubt, (FOREIGN,) if foreign else ())
-        is_doubted = verdict == "review" or foreign or (not verdict and doubt > usual_doubt(self.card.doubt))
-        reasons = reasons_of(self.card.doubt, observation, at_least_one=bool(verdict)) if is_doubted else ()
+        is_doubted = verdict == "review" or foreign or (not verdict and doubt > usual_doubt(model))
+        reasons = reasons_of(model, observation, at_least_one=bool(verdict)) if is_doubted else ()
         appearance = (*observation.appearance[:NUM_COMPARED], observation.maps.num_components)
         return Judgement(
             doubt=doubt,
@@ -410,12 +399,9 @@ def _garment(path: str, place: str) -> str:
 
 
 def move_outputs(out_dir: Path, row: Row) -> Row:
-    """Move a photo's outputs, and the sidecar files beside them, to its verdict's folder.
+    """Move a photo's outputs, and the sidecar files beside them, to its verdict's folder; the row with their names now.
 
     Where somebody has worked on one, or another file stands in the way, none is moved.
-
-    Returns:
-        The row with their names now.
 
     Raises:
         OSError: a file cannot be moved.

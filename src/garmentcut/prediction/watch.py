@@ -17,29 +17,13 @@ from garmentcut.photo.files import read_photo_bytes
 from garmentcut.photo.read import decode_photo
 from garmentcut.prediction.folder import FolderCutter
 from garmentcut.prediction.results import Row
-from garmentcut.prediction.sources import (
-    NotLookedAt,
-    Skipped,
-    Source,
-    folder_below,
-    garment_of,
-    place_below,
-    subject_of,
-    walk_photos,
-)
+from garmentcut.prediction.sources import Folder, NotLookedAt, Skipped, Source, garment_of, subject_of
 
 _MOST_AT_ONCE = 32  # photos between two scans: what came meanwhile is not kept waiting long
 _SCAN_SHARE = 10  # a scan takes at most a tenth of the time, however slow the share
 _LONGEST_PAUSE_S = 60.0
 _FOUND_PER_BEAT = 1000
 _FEWEST_ROWS = 1000  # appended before the results are tidied
-
-
-class Folder(NamedTuple):
-    """A watched folder."""
-
-    root: Path  # absolute path
-    prefix: PurePosixPath  # stands first in its photos' places; empty if only one folder is watched
 
 
 class FoundFile(NamedTuple):
@@ -63,7 +47,7 @@ def watched_folders(inputs: Iterable[Path], out_dir: Path) -> list[Folder]:
             raise SourceError(f"{root}: --watch needs a folder that is there; make it, or mount it")
         if root == out_dir.resolve():
             raise SourceError(f"{root}: the output folder must not be the photos' folder; choose another --out")
-    return [Folder(root, PurePosixPath(root.name) if len(roots) > 1 else PurePosixPath()) for root in roots]
+    return [Folder(root, PurePosixPath(root.name if len(roots) > 1 else "")) for root in roots]
 
 
 def scan_folders(
@@ -77,7 +61,7 @@ def scan_folders(
     folders = list(folders)
     roots = {folder.root for folder in folders}
     for folder in folders:
-        for path in walk_photos(folder.root, out_dir, on_error=unreadable.append, on_skip=on_skip):
+        for path in folder.walk(out_dir, on_error=unreadable.append, on_skip=on_skip):
             if len(roots) > 1 and next(parent for parent in Path(path).parents if parent in roots) != folder.root:
                 continue  # a folder inside another one: its photos are its own
             try:
@@ -118,14 +102,7 @@ class Arrivals:
     def __init__(
         self, folder: FolderCutter, folders: list[Folder], *, monitor: Monitor, clock: Callable[[], float]
     ) -> None:
-        """Start from the rows in the results.
-
-        Args:
-            folder: entered; its journal says what is finished.
-            folders: what to scan.
-            monitor: gets how long a scan takes, and which folders cannot be read.
-            clock: seconds, of any origin.
-        """
+        """Start from the rows in the results of the folder, which is entered; `clock` gives seconds of any origin."""
         self._folder, self._folders, self._monitor, self._clock = folder, folders, monitor, clock
         self._timing = folder.config.watch
         self.waiting: dict[str, Arrival] = {}
@@ -156,7 +133,7 @@ class Arrivals:
         for file in found:
             arrival = earlier.get(file.path)
             if arrival is None or arrival.file != file:
-                source = arrival.source if arrival else place_below(file.folder.root, file.path, file.folder.prefix)
+                source = arrival.source if arrival else file.folder.photo_at(file.path)
                 arrival = Arrival(source, file, since=ended, confirmed=ended)
             arrival.confirmed = max(arrival.confirmed, began)
             self.waiting[file.path] = arrival
@@ -238,8 +215,8 @@ class Arrivals:
         for path in sorted(unreadable.keys() - roots - self._unreadable):  # logged once: it may be meant to be so
             log_event("folder not readable", level=logging.WARNING, folder=path, reason=unreadable[path])
             where = next(folder for folder in self._folders if Path(path).is_relative_to(folder.root))
-            source = folder_below(where.root, path, where.prefix)
-            rows.append(self._folder.refused_row(source, "unreadable", f"cannot be read: {unreadable[path]}"))
+            reason = f"cannot be read: {unreadable[path]}"
+            rows.append(self._folder.refused_row(where.folder_at(path), "unreadable", reason))
         self._folder.journal.forget(self._unreadable - unreadable.keys())
         self._unreadable = set(unreadable)
         return rows
