@@ -25,7 +25,6 @@ from garmentcut.dataset.samples import (
     Samples,
     batches,
     seeded_generator,
-    shared_generator,
 )
 from garmentcut.dataset.split import prove_split
 from garmentcut.dataset.windows import WindowSamples
@@ -458,9 +457,9 @@ def seconds_a_step(recipe: Recipe, fabric: Fabric) -> float:
 def augmented(batch: SampleBatch, recipe: Recipe, step: int, *, fabric: Fabric) -> tuple[Tensor, Tensor]:
     """A step's photos and targets on the device, varied as the recipe says.
 
-    All that is random in a step is drawn from generators that are seeded here, by seed and step, the network's dropout
-    by device too: nothing depends on the steps before, so a resume needs no state of them; and photos are varied alike
-    on one device and on several, but for those that another photo's garment is pasted on.
+    All that is random in a step is drawn by seed and step, the network's dropout by device too: nothing depends on the
+    steps before, so a resume needs no state of them; and photos are varied alike on one device and on several, but for
+    those that another photo's garment is pasted on.
 
     Returns:
         Photos `(N, 3, H, W)`, channels last, and targets `(N, 1, H, W)`, float32 in [0, 1].
@@ -472,7 +471,7 @@ def augmented(batch: SampleBatch, recipe: Recipe, step: int, *, fabric: Fabric) 
         *batch.on(fabric.device),
         views=batch.views,
         config=recipe.augment,
-        generator=shared_generator(seed, step, rank=rank, world_size=fabric.world_size),
+        key=(seed, step, rank * len(batch.views)),
         hard=recipe.data.target != "alpha",
     )
     return photos.contiguous(memory_format=torch.channels_last), targets
