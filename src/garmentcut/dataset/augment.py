@@ -42,7 +42,7 @@ def augment(
     Args:
         photos: `(N, 3, H, W)` float32 in [0, 1].
         alphas: `(N, 1, H, W)` float32 in [0, 1].
-        views: of the photos; it decides which flip counts.
+        views: of the photos; they decide which flip counts.
         config: what happens, how often and how strongly.
         key: numbers that decide on all that is drawn, the last of them for the first sample; each sample after it has
             the next one.
@@ -101,13 +101,9 @@ def augment_windows(
 def augmentation_page(samples: Sequence[Sample], config: AugmentConfig, seed: int = 0) -> NDArray[np.uint8]:
     """Draw rows of example photos: as they are, with each augmentation that is on, and with some of all.
 
-    The alpha's edge is drawn as a thin line: so that it shows if photo and target are moved apart. Noise, blur and JPEG
-    are shown at full size, on the garment's upper edge.
-
-    Args:
-        samples: some photos of one size, each a column; with one alone nothing can be pasted.
-        config: the augmentations; each is shown at its full amount, signs and kinds drawn at random.
-        seed: another one draws other examples.
+    Samples of one size are a column each; with one alone nothing can be pasted. Each augmentation is shown at its full
+    amount, signs and kinds drawn at random; noise, blur and JPEG at full size, on the garment's upper edge. The alpha's
+    edge is drawn as a thin line: so that it shows if photo and target are moved apart.
 
     Returns:
         `(H, W, 3)` uint8 sRGB.
