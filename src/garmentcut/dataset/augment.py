@@ -31,7 +31,7 @@ def augment(
     views: Sequence[str],
     config: AugmentConfig,
     key: tuple[int, ...],
-    hard: bool = False,
+    moves: bool = True,
     strongest: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Augment every sample in its own way, on the device it is on: the garment, then the frame, then as a camera would.
@@ -40,13 +40,13 @@ def augment(
     draws, is the same on every device, to rounding.
 
     Args:
-        photos: `(N, 3, H, W)` float32 in [0, 1].
+        photos: `(N, 3, H, W)` float32 in [0, 1]; a fourth channel, a map, stays as it is, and none may move then.
         alphas: `(N, 1, H, W)` float32 in [0, 1].
         views: of the photos; they decide which flip counts.
         config: what happens, how often and how strongly.
         key: numbers that decide on all that is drawn, the last of them for the first sample; each sample after it has
             the next one.
-        hard: the targets are hard masks: make them hard again, at 0.5, after they were moved.
+        moves: False: only colours change, for windows were moved when they were taken.
         strongest: all strengths at their largest, for a page of examples.
 
     Returns:
@@ -56,11 +56,13 @@ def augment(
         ValueError: inputs of other shapes or dtypes.
     """
     num, channels, height, width = photos.shape if photos.ndim == 4 else (0, 0, 0, 0)
-    if channels != 3 or alphas.shape != (num, 1, height, width) or len(views) != num:
+    if channels not in ((3,) if moves else (3, 4)) or alphas.shape != (num, 1, height, width) or len(views) != num:
         shapes = f"{tuple(photos.shape)}, {tuple(alphas.shape)} and {len(views)} views"
         raise ValueError(f"photos (N, 3, H, W), alphas (N, 1, H, W) and N views are needed, not {shapes}")
     if photos.dtype != torch.float32 or alphas.dtype != torch.float32:
         raise ValueError(f"photos and alphas must be float32 in [0, 1], not {photos.dtype} and {alphas.dtype}")
+    still = dict.fromkeys(() if moves else _MOVING, Strength(0.0, 0.0))
+    config, maps, photos = replace(config, **still), photos[:, 3:], photos[:, :3]
 
     def varied(row: int) -> tuple[Tensor, Tensor]:
         draws = frame.Draws(config, (*key[:-1], key[-1] + row), strongest)
@@ -71,31 +73,12 @@ def augment(
         photo, alpha = frame.bend(photo, alpha, frame.draw_homography(draws, view, (height, width)))
         for change in (frame.vary_light, frame.vary_color, frame.blur_photo, frame.add_noise, frame.compress_jpeg):
             photo = change(photo, draws)
-        return photo, (alpha >= 0.5).to(alpha) if hard else alpha
+        return photo, alpha
 
     # A mixed-precision step around this call must not round colours and places to bfloat16.
     with torch.no_grad(), torch.autocast(photos.device.type, enabled=False):
-        moved, targets = zip(*map(varied, range(num)), strict=True)
-        return torch.cat(moved), torch.cat(targets)
-
-
-def augment_windows(
-    photos: Tensor,
-    alphas: Tensor,
-    *,
-    views: Sequence[str],
-    config: AugmentConfig,
-    key: tuple[int, ...],
-    hard: bool = False,
-) -> tuple[Tensor, Tensor]:
-    """As `augment`, but only colours change: windows were moved when they were taken.
-
-    Shift, zoom, aspect, rotation, perspective, flips and paste are ignored. Photos may have 4 channels, of which the
-    last, a map, stays as it is.
-    """
-    still = replace(config, **dict.fromkeys(_MOVING, Strength(0.0, 0.0)))
-    rgb, alphas = augment(photos[:, :3], alphas, views=views, config=still, key=key, hard=hard)
-    return torch.cat([rgb, photos[:, 3:]], dim=1), alphas
+        changed, targets = zip(*map(varied, range(num)), strict=True)
+        return torch.cat([torch.cat(changed), maps], dim=1), torch.cat(targets)
 
 
 def augmentation_page(samples: Sequence[Sample], config: AugmentConfig, seed: int = 0) -> NDArray[np.uint8]:

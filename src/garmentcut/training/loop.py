@@ -16,7 +16,7 @@ from timm.utils.model_ema import ModelEmaV3
 from torch import Tensor, nn
 from torch.nn import functional
 
-from garmentcut.dataset.augment import augment, augment_windows
+from garmentcut.dataset.augment import augment
 from garmentcut.dataset.manifest import Pair
 from garmentcut.dataset.samples import (
     DRAW_STEPS,
@@ -466,12 +466,13 @@ def augmented(batch: SampleBatch, recipe: Recipe, step: int, *, fabric: Fabric) 
     """
     seed, rank = recipe.training.seed, fabric.global_rank
     torch.manual_seed(seeded_generator("network", seed, step, rank).initial_seed())
-    vary = augment if recipe.data.window == "photo" else augment_windows
-    photos, targets = vary(
+    photos, targets = augment(
         *batch.on(fabric.device),
         views=batch.views,
         config=recipe.augment,
         key=(seed, step, rank * len(batch.views)),
-        hard=recipe.data.target != "alpha",
+        moves=recipe.data.window == "photo",
     )
+    if recipe.data.target != "alpha":
+        targets = (targets >= 0.5).to(targets)  # hard again after they were moved
     return photos.contiguous(memory_format=torch.channels_last), targets
