@@ -19,7 +19,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.cluster.hierarchy import DisjointSet
 
 from garmentcut.dataset.ledger import read_hashes
 from garmentcut.dataset.manifest import Manifest, Pair, fault_of, read_pair
@@ -128,10 +127,12 @@ def find_met(manifest: Manifest, photos: Collection[str], hashes: Sequence[bytes
 
 def group_garments(garments: Iterable[str], links: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Each garment's group: the alphabetically first of all garments that are linked to it."""
-    groups = DisjointSet(garments)
+    groups = {garment: {garment} for garment in garments}
     for one, other in links:
-        groups.merge(one, other)
-    return {garment: min(group) for group in groups.subsets() for garment in group}
+        if groups[one] is not groups[other]:
+            groups[one] |= groups[other]
+            groups.update(dict.fromkeys(groups[other], groups[one]))
+    return {garment: min(group) for garment, group in groups.items()}
 
 
 def _span_of(alpha: NDArray[np.float32]) -> tuple[float, float, float, float]:
