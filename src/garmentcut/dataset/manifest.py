@@ -234,8 +234,8 @@ def write_manifest(manifest: Manifest) -> None:
     """
     pairs = sorted(manifest.pairs, key=lambda pair: pair.name)
     header = _Header("manifest", 1, manifest.scheme, manifest.seed, len(pairs))
-    lines = (f"{json.dumps(asdict(row))}\n" for row in (header, *pairs))
-    write_atomic(manifest.folder / MANIFEST_NAME, "".join(lines).encode())
+    rows = asdict(header), *map(asdict, pairs)
+    write_atomic(manifest.folder / MANIFEST_NAME, "".join(f"{json.dumps(row)}\n" for row in rows).encode())
 
 
 def read_pair(manifest: Manifest, pair: Pair) -> tuple[Photo, NDArray[np.float32]]:
