@@ -8,7 +8,7 @@ from PIL import Image
 
 from garmentcut.dataset.augment import augment
 from garmentcut.dataset.frame_augment import (
-    Draws,
+    SampleDraws,
     at_quality,
     bend,
     box_mean,
@@ -25,7 +25,7 @@ MANY = 3000
 
 
 def drawn(config, draw, *, num=MANY, strongest=False):
-    return np.array([draw(Draws(config, (3, number), strongest)) for number in range(num)])
+    return np.array([draw(SampleDraws(config, (3, number), strongest)) for number in range(num)])
 
 
 def varied(photos, config, seed=0, *, strongest=True):
@@ -242,7 +242,7 @@ def matrix(*rows):
 
 def warps_of(config, num=1, *, view="Front", size_hw=(HEIGHT, WIDTH), seed=0, strongest=False):
     """`(num, 3, 3)`"""
-    return np.stack([draw_homography(Draws(config, (seed, row), strongest), view, size_hw) for row in range(num)])
+    return np.stack([draw_homography(SampleDraws(config, (seed, row), strongest), view, size_hw) for row in range(num)])
 
 
 def dotted(row, column):

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from garmentcut.dataset.augment import augment
-from garmentcut.dataset.frame_augment import Draws, dilate
+from garmentcut.dataset.frame_augment import SampleDraws, dilate
 from garmentcut.dataset.garment_augment import (
     BAND_PX,
     find_edge,
@@ -194,7 +194,7 @@ VIEWS = ("Front", "Back", "FrontRight", "Front", "Front")
 
 def pasted_on(photos, alphas, views, seed=0, *, p=1.0):
     config = AugmentConfig(paste=Strength(p, 0.0))
-    rows = [paste_garment(photos, alphas, views, row, Draws(config, (seed, row))) for row in range(len(views))]
+    rows = [paste_garment(photos, alphas, views, row, SampleDraws(config, (seed, row))) for row in range(len(views))]
     return torch.cat([row[0] for row in rows]), torch.cat([row[1] for row in rows]), tuple(row[2] for row in rows)
 
 
@@ -289,7 +289,7 @@ def test_every_other_photo_may_be_the_donor_and_none_its_own():
 
 def test_one_photo_alone_has_nothing_to_paste(batch):
     photos, alphas = batch[0][:1], batch[1][:1]
-    after = paste_garment(photos, alphas, ("Front",), 0, Draws(AugmentConfig(paste=Strength(1.0, 0.0)), (0,)))
+    after = paste_garment(photos, alphas, ("Front",), 0, SampleDraws(AugmentConfig(paste=Strength(1.0, 0.0)), (0,)))
     assert torch.equal(after[0], photos)
     assert torch.equal(after[1], alphas)
     assert after[2] == "Front"

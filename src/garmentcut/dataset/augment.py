@@ -65,7 +65,7 @@ def augment(
     config, maps, photos = replace(config, **still), photos[:, 3:], photos[:, :3]
 
     def varied(row: int) -> tuple[Tensor, Tensor]:
-        draws = frame.Draws(config, (*key[:-1], key[-1] + row), strongest)
+        draws = frame.SampleDraws(config, (*key[:-1], key[-1] + row), strongest)
         photo, alpha, view = garment.paste_garment(photos, alphas, views, row, draws)
         photo = garment.recolor_garment(photo, alpha, draws)
         photo = garment.pattern_garment(photo, alpha, draws)

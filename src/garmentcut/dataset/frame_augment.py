@@ -35,7 +35,7 @@ _COSINES[0] /= math.sqrt(2)
 
 
 @dataclass(frozen=True)
-class Draws:
+class SampleDraws:
     """Random numbers for the augmentations of one sample, drawn on the CPU.
 
     Each augmentation has a stream of its own: switching one off leaves what the others draw as it was, so that two
@@ -105,7 +105,7 @@ def smooth_field(heights: _Floats, photo: Tensor) -> Tensor:
     return F.interpolate(beside(heights, photo)[None], size=photo.shape[2:], mode="bicubic", align_corners=True)
 
 
-def vary_color(photo: Tensor, draws: Draws) -> Tensor:
+def vary_color(photo: Tensor, draws: SampleDraws) -> Tensor:
     """Vary brightness, contrast, saturation, hue, white balance and gamma."""
     gains = 1 + draws.signed("white_balance", 3) * (1, 0, 1)
     gains = gains * (1 + draws.signed("brightness", 1))
@@ -144,7 +144,7 @@ def _weighed(photo: Tensor, weights: Sequence[float] | _Floats) -> Tensor:
     return red * photo[:, :1] + green * photo[:, 1:2] + blue * photo[:, 2:]
 
 
-def vary_light(photo: Tensor, draws: Draws) -> Tensor:
+def vary_light(photo: Tensor, draws: SampleDraws) -> Tensor:
     """Light falls unevenly: a smooth field times the photo, up to 1 +- amount."""
     amount = draws.share("light")
     if not amount:
@@ -153,13 +153,13 @@ def vary_light(photo: Tensor, draws: Draws) -> Tensor:
     return (photo * (1 + amount * field / field.abs().max().clamp(min=1e-6))).clamp(0, 1)
 
 
-def blur_photo(photo: Tensor, draws: Draws) -> Tensor:
+def blur_photo(photo: Tensor, draws: SampleDraws) -> Tensor:
     """Out of focus: a Gaussian of up to `amount` pixels; the alpha stays sharp."""
     sigma_px = draws.share("blur")
     return gaussian_blur(photo, sigma_px).clamp(0, 1) if sigma_px else photo
 
 
-def add_noise(photo: Tensor, draws: Draws) -> Tensor:
+def add_noise(photo: Tensor, draws: SampleDraws) -> Tensor:
     """Sensor noise: independent in each pixel and channel, standard deviation up to `amount`."""
     deviation = draws.share("noise")
     if not deviation:
@@ -170,7 +170,7 @@ def add_noise(photo: Tensor, draws: Draws) -> Tensor:
     return (photo + deviation * noise).clamp(0, 1)
 
 
-def draw_homography(draws: Draws, view: str, size_hw: tuple[int, int]) -> _Floats:
+def draw_homography(draws: SampleDraws, view: str, size_hw: tuple[int, int]) -> _Floats:
     """Where the pixels of a frame, or of a window of this size, go.
 
     `FrontRight` is mirrored as often as `flip_front_right` says, all else as `flip` does.
@@ -217,7 +217,7 @@ def bend(photo: Tensor, alpha: Tensor, warp: _Floats) -> tuple[Tensor, Tensor]:
     return moved[:, :3], moved[:, 3:]
 
 
-def compress_jpeg(photo: Tensor, draws: Draws) -> Tensor:
+def compress_jpeg(photo: Tensor, draws: SampleDraws) -> Tensor:
     """Give a photo the blocks and smears of JPEG, of qualities from 100 down to 100 - amount."""
     lost = draws.share("jpeg")
     return at_quality(photo, round(min(max(100 - lost, 1), 100))) if lost else photo

@@ -18,7 +18,7 @@ import torch.nn.functional as F  # noqa: N812 - the name everyone knows it by
 from torch import Tensor
 
 from garmentcut.dataset.frame_augment import (
-    Draws,
+    SampleDraws,
     beside,
     box_mean,
     color_matrix,
@@ -87,7 +87,7 @@ def _spread(photos: Tensor, clean: Tensor) -> Tensor:
     return torch.where((clean > 0.5) | (num < 1e-4), photos, sums[:, :3] / num.clamp(min=1e-6))
 
 
-def recolor_garment(photo: Tensor, alpha: Tensor, draws: Draws) -> Tensor:
+def recolor_garment(photo: Tensor, alpha: Tensor, draws: SampleDraws) -> Tensor:
     """Dye the garment: its mean colour becomes another, its folds, prints and trims stay (after Reinhard 2001).
 
     What deviates from the mean is turned in hue, and scaled with the brightness as shadows on dyed cloth are. `amount`
@@ -104,7 +104,7 @@ def recolor_garment(photo: Tensor, alpha: Tensor, draws: Draws) -> Tensor:
     return repaint(photo, edge.share, edge.garment, torch.lerp(edge.garment, dyed, amount))
 
 
-def pattern_garment(photo: Tensor, alpha: Tensor, draws: Draws) -> Tensor:
+def pattern_garment(photo: Tensor, alpha: Tensor, draws: SampleDraws) -> Tensor:
     """Print stripes, checks or dots on the garment, at any angle and width, swaying with the cloth.
 
     `amount` is the contrast of the print; at 1 it covers the cloth. Pixels beyond the visible edge come out bit-equal.
@@ -134,7 +134,7 @@ def _dye(rng: np.random.Generator, photo: Tensor) -> Tensor:
 def _print(rng: np.random.Generator, photo: Tensor) -> Tensor:
     """How much ink of stripes, checks or dots there is, `(1, 1, H, W)` in [0, 1]; edges are a pixel soft."""
     height, width = photo.shape[2:]
-    period_px = height * _PERIODS[0] * (_PERIODS[1] / _PERIODS[0]) ** rng.random()
+    period_px = float(height * _PERIODS[0] * (_PERIODS[1] / _PERIODS[0]) ** rng.random())
     angle, radius, kind = rng.uniform(0, 2 * math.pi), rng.uniform(*_DUTIES) / 2, int(rng.integers(3))
     x = torch.arange(width, dtype=torch.float32, device=photo.device)
     y = torch.arange(height, dtype=torch.float32, device=photo.device)[:, None]
@@ -147,7 +147,7 @@ def _print(rng: np.random.Generator, photo: Tensor) -> Tensor:
     return (bands[:, :1], bands.mean(dim=1, keepdim=True), dots)[kind]
 
 
-def vary_background(photo: Tensor, alpha: Tensor, draws: Draws) -> Tensor:
+def vary_background(photo: Tensor, alpha: Tensor, draws: SampleDraws) -> Tensor:
     """Change brightness and tint of the backdrop, the mannequin and whatever stands around.
 
     Brightness by factors between 1 - amount and 1 + amount, each channel by a bit more or less. Pixels of alpha 1 come
@@ -164,7 +164,7 @@ def vary_background(photo: Tensor, alpha: Tensor, draws: Draws) -> Tensor:
 
 
 def paste_garment(
-    photos: Tensor, alphas: Tensor, views: Sequence[str], row: int, draws: Draws
+    photos: Tensor, alphas: Tensor, views: Sequence[str], row: int, draws: SampleDraws
 ) -> tuple[Tensor, Tensor, str]:
     """A batch's photo with another garment of the batch in place of its own: that one's alpha and view count then.
 

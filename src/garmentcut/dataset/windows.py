@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from garmentcut.dataset.frame_augment import Draws, draw_homography
+from garmentcut.dataset.frame_augment import SampleDraws, draw_homography
 from garmentcut.dataset.manifest import Manifest, Pair, read_pair
 from garmentcut.dataset.samples import Planes, Samples, framed
 from garmentcut.errors import PhotoError
@@ -52,8 +52,8 @@ class _Whole:
     @property
     def nbytes(self) -> int:
         """Memory that it takes."""
-        places = self.edge_xy, self.wrong_xy, self.thin_xy
-        return sum(part.nbytes for part in (self.rgb, self.target, *self.maps, *places))
+        pixels = sum(part.nbytes for part in (self.rgb, self.target, *self.maps))
+        return pixels + self.edge_xy.nbytes + self.wrong_xy.nbytes + self.thin_xy.nbytes
 
 
 class WindowSamples(Samples):
@@ -81,7 +81,7 @@ class WindowSamples(Samples):
         """The pixels of one window; another draw of a photo is another window."""
         whole: _Whole = self._cached(index)
         config = self.recipe.augment if self.vary else AugmentConfig()
-        draws = Draws(config, (self.recipe.training.seed, index, draw, int(self.vary)))
+        draws = SampleDraws(config, (self.recipe.training.seed, index, draw, int(self.vary)))
         pair, size_hw, rng = self.pairs[index], self.data.size_hw, draws.stream("window")
         x, y = self._centre(whole, pair, rng)
         height, width = size_hw
