@@ -24,7 +24,7 @@ from torch import Tensor
 
 from garmentcut.dataset.augment import augment
 from garmentcut.dataset.manifest import read_manifest
-from garmentcut.dataset.samples import SampleBatch, Samples, batches, shared_generator
+from garmentcut.dataset.samples import SampleBatch, Samples, batches
 from garmentcut.recipe import Recipe, load_recipe
 
 _RECIPE = Path(__file__).parents[1] / "recipes" / "cutnet.toml"
@@ -57,8 +57,7 @@ def one_photo(samples: Samples, rounds: int = 12) -> float:
 def varied(batch: SampleBatch, recipe: Recipe, step: int) -> tuple[Tensor, Tensor]:
     """What a training step does before the network."""
     photos, alphas = batch.on(_DEVICE)
-    generator = shared_generator(0, step)
-    return augment(photos, alphas, views=batch.views, config=recipe.augment, generator=generator)
+    return augment(photos, alphas, views=batch.views, config=recipe.augment, key=(0, step, 0))
 
 
 def report(folder: Path, recipe: Recipe, steps: int, rate: float) -> None:

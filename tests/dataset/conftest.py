@@ -135,11 +135,3 @@ def only():
         return AugmentConfig(**strengths)
 
     return call
-
-
-@pytest.fixture
-def seeded():
-    def call(seed=0):
-        return torch.Generator().manual_seed(seed)
-
-    return call

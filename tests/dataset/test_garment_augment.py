@@ -5,17 +5,15 @@ import pytest
 import torch
 from PIL import Image
 
-from garmentcut.dataset.frame_augment import RandomDraws, dilate
+from garmentcut.dataset.augment import augment
+from garmentcut.dataset.frame_augment import SampleDraws, dilate
 from garmentcut.dataset.garment_augment import (
     BAND_PX,
     find_edge,
-    paste_garments,
-    pattern_garment,
-    recolor_garment,
+    paste_garment,
     repaint,
-    vary_background,
 )
-from garmentcut.recipe import Strength
+from garmentcut.recipe import AugmentConfig, Strength
 
 
 def split(cover, *, left=(0.1, 0.2, 0.6), right=(0.9, 0.9, 0.8), rows=24):
@@ -100,12 +98,13 @@ def test_retouchers_cut_inside_the_visible_edge():
     assert (share - alpha)[third & ~second].median() < 0.2
 
 
-CHANGES = [recolor_garment, pattern_garment]
+CHANGES = ["recolor", "pattern"]
 
 
-def changed(change, batch, seed=0, *, p=1.0, amount=1.0, strongest=True):
-    draws = RandomDraws(torch.Generator().manual_seed(seed), len(batch[0]), strongest)
-    return change(*batch, draws, Strength(p, amount))
+def changed(change, batch, seed=0, *, amount=1.0):
+    """Photos, through the public door."""
+    config, views = AugmentConfig(**{change: Strength(1.0, amount)}), ["Front"] * len(batch[0])
+    return augment(*batch, views=views, config=config, key=(seed, 0), strongest=True)[0]
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -124,7 +123,7 @@ def test_only_the_garment_changes(change, batch):
 def test_with_a_tight_alpha_nothing_beyond_the_visible_edge_changes(change, batch):
     photos, alphas = batch
     tight = 1 - dilate(alphas < 1, 1)
-    after = change(photos, tight, RandomDraws(torch.Generator().manual_seed(0), 5, True), Strength(1, 1))
+    after = changed(change, (photos, tight))
     beyond = (dilate(tight, BAND_PX) == 0).expand_as(photos)
     assert torch.equal(after[beyond], photos[beyond])
     between = ((alphas > 0.5) & (tight == 0)).expand_as(photos)
@@ -154,7 +153,7 @@ def test_dyed_cloth_keeps_its_folds_and_gets_the_dye():
     alphas[..., 8:24, 8:24] = 1
     photos[..., 8:24, 8:24] = 0.5
     photos[..., 8:24, 14:18] = 0.4
-    dyed = changed(recolor_garment, (photos, alphas))
+    dyed = changed("recolor", (photos, alphas))
     cloth, fold = dyed[:, :, 10, 10], dyed[:, :, 10, 15]
     assert ((cloth - fold).mean(dim=1) > 0).all()
     assert cloth.std(dim=0).min() > 0.15  # dyes of all kinds
@@ -168,7 +167,7 @@ def test_dyed_cloth_keeps_its_folds_and_gets_the_dye():
 def test_white_and_black_garments_can_be_dyed_too():
     for level in (1.0, 0.0):
         photos, alphas = torch.full((20, 3, 16, 16), level), torch.ones(20, 1, 16, 16)
-        dyed = changed(recolor_garment, (photos, alphas))
+        dyed = changed("recolor", (photos, alphas))
         assert (dyed - photos).abs().amax(dim=(1, 2, 3)).min() > 0.02
         assert dyed.std(dim=0).amax() > 0.2
 
@@ -176,7 +175,7 @@ def test_white_and_black_garments_can_be_dyed_too():
 def test_patterns_are_stripes_checks_and_dots():
     """On plain cloth without sway, the number of levels of ink tells them apart."""
     photos, alphas = torch.full((24, 3, 128, 128), 0.5), torch.ones(24, 1, 128, 128)
-    printed = changed(pattern_garment, (photos, alphas))
+    printed = changed("pattern", (photos, alphas))
     shares = []
     for picture in printed[:, 0]:
         levels, counts = picture.mul(200).round().unique(return_counts=True)
@@ -186,20 +185,22 @@ def test_patterns_are_stripes_checks_and_dots():
 
 
 def test_every_draw_prints_another_pattern(batch):
-    first, second = changed(pattern_garment, batch, 1), changed(pattern_garment, batch, 2)
+    first, second = changed("pattern", batch, 1), changed("pattern", batch, 2)
     assert not torch.equal(first, second)
 
 
 VIEWS = ("Front", "Back", "FrontRight", "Front", "Front")
 
 
-def drawn(num, seed=0, *, strongest=True):
-    return RandomDraws(torch.Generator().manual_seed(seed), num, strongest)
+def pasted_on(photos, alphas, views, seed=0, *, p=1.0):
+    config = AugmentConfig(paste=Strength(p, 0.0))
+    rows = [paste_garment(photos, alphas, views, row, SampleDraws(config, (seed, row))) for row in range(len(views))]
+    return torch.cat([row[0] for row in rows]), torch.cat([row[1] for row in rows]), tuple(row[2] for row in rows)
 
 
 def test_the_background_changes_and_the_garment_does_not(batch):
     photos, alphas = batch
-    after = vary_background(photos, alphas, drawn(5), Strength(1, 0.4))
+    after = changed("background", batch, amount=0.4)
     inside, outside = ((alphas == level).expand_as(photos) for level in (1, 0))
     assert torch.equal(after[inside], photos[inside])
     for row in range(5):
@@ -208,7 +209,7 @@ def test_the_background_changes_and_the_garment_does_not(batch):
 
 def test_the_background_darkens_and_brightens_by_its_amount():
     photos, alphas = torch.full((200, 3, 8, 8), 0.4), torch.zeros(200, 1, 8, 8)
-    after = vary_background(photos, alphas, drawn(200), Strength(1, 0.5))
+    after = changed("background", (photos, alphas), amount=0.5)
     luma = after.mean(dim=(1, 2, 3))
     assert luma[luma < 0.4].mean() == pytest.approx(0.2, abs=0.02)
     assert luma[luma > 0.4].mean() == pytest.approx(0.6, abs=0.03)
@@ -220,7 +221,7 @@ def test_the_background_darkens_and_brightens_by_its_amount():
 def test_edges_keep_the_garments_part(batch):
     """A blackened backdrop: the edge becomes that share of the cloth."""
     photos, alphas = batch
-    after = vary_background(photos, alphas, drawn(5, seed=2), Strength(1, 1))
+    after = changed("background", batch, seed=2)
     edge = (alphas > 0.4) & (alphas < 0.6)
     dark = after.mean(dim=(1, 2, 3)) < photos.mean(dim=(1, 2, 3))
     assert dark.any()
@@ -242,7 +243,7 @@ def scenes():
 
 def test_a_pasted_garment_takes_the_others_place():
     photos, alphas = scenes()
-    pasted, targets, views = paste_garments(photos, alphas, ("Front", "Back"), drawn(2), Strength(1, 0))
+    pasted, targets, views = pasted_on(photos, alphas, ("Front", "Back"))
     assert views == ("Back", "Front")
     assert targets.sum(dim=(1, 2, 3)).tolist() == [15 * 16, 40 * 12]
     # Centred on the garment that was there: columns 12..23 and 34..49 have their middles 24 columns apart.
@@ -255,13 +256,13 @@ def test_a_pasted_garment_takes_the_others_place():
 
 def test_what_shows_instead_of_the_old_garment_is_as_bright_as_the_surroundings():
     photos, alphas = scenes()
-    pasted, targets, _ = paste_garments(photos, alphas, ("Front", "Front"), drawn(2), Strength(1, 0))
+    pasted, targets, _ = pasted_on(photos, alphas, ("Front", "Front"))
     assert (pasted[0] - 0.5)[:, targets[0, 0] == 0].abs().max() < 0.02
 
 
 def test_the_rest_of_the_photo_stays(batch):
     photos, alphas = batch
-    pasted, targets, _ = paste_garments(photos, alphas, VIEWS, drawn(5), Strength(1, 0))
+    pasted, targets, _ = pasted_on(photos, alphas, VIEWS)
     far = (dilate((alphas > 0) | (targets > 0), 10) == 0).expand_as(photos)
     assert far[:3].flatten(1).any(dim=1).all()
     assert torch.equal(pasted[far], photos[far])
@@ -270,7 +271,7 @@ def test_the_rest_of_the_photo_stays(batch):
 
 def test_only_as_many_as_drawn_and_with_their_views(batch):
     photos, alphas = batch
-    pasted, targets, views = paste_garments(photos, alphas, VIEWS, drawn(5, seed=3), Strength(0.5, 0))
+    pasted, targets, views = pasted_on(photos, alphas, VIEWS, seed=3, p=0.5)
     same = [torch.equal(after, before) for after, before in zip(pasted, photos, strict=True)]
     assert 0 < sum(same) < 5
     assert same == [torch.equal(after, before) for after, before in zip(targets, alphas, strict=True)]
@@ -281,12 +282,14 @@ def test_every_other_photo_may_be_the_donor_and_none_its_own():
     photos = torch.arange(4.0).view(4, 1, 1, 1).expand(4, 3, 8, 8) / 10
     donors = set()
     for seed in range(40):
-        views = paste_garments(photos, torch.ones(4, 1, 8, 8), ("0", "1", "2", "3"), drawn(4, seed), Strength(1, 0))[2]
+        views = pasted_on(photos, torch.ones(4, 1, 8, 8), ("0", "1", "2", "3"), seed)[2]
         donors |= set(enumerate(views))
     assert donors == {(row, str(donor)) for row in range(4) for donor in range(4) if row != donor}
 
 
 def test_one_photo_alone_has_nothing_to_paste(batch):
     photos, alphas = batch[0][:1], batch[1][:1]
-    after = paste_garments(photos, alphas, ("Front",), drawn(1), Strength(1, 0))
-    assert after == (photos, alphas, ("Front",))
+    after = paste_garment(photos, alphas, ("Front",), 0, SampleDraws(AugmentConfig(paste=Strength(1.0, 0.0)), (0,)))
+    assert torch.equal(after[0], photos)
+    assert torch.equal(after[1], alphas)
+    assert after[2] == "Front"

@@ -36,6 +36,8 @@ def test_a_data_set_is_made(shop):
     with Image.open(shop.cutouts / "day 1/a_Front.png") as cutout:
         assert np.array_equal(alpha * 255, np.asarray(cutout.getchannel("A")))
     assert photo.size_hw == pair.size_hw == (96, 64)
+    rows, columns = np.nonzero(alpha >= 0.5)
+    assert pair.box_xyxy == (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
 
 
 def test_every_refusal_has_a_row_and_stops_nobody(shop):

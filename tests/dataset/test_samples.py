@@ -17,7 +17,6 @@ from garmentcut.dataset.samples import (
     batches,
     frame_pair,
     seeded_generator,
-    shared_generator,
 )
 from garmentcut.errors import DatasetError, PhotoError
 from garmentcut.photo.photo import Photo
@@ -37,12 +36,6 @@ def test_the_same_names_draw_the_same_and_others_others():
 
 def test_what_is_drawn_stays_the_same_between_versions():
     assert seeded_generator("order", 0, 0).initial_seed() == 1260945419
-
-
-def test_steps_and_seeds_draw_apart_and_devices_alike():
-    keys = [(seed, step) for seed in range(3) for step in range(200)]
-    assert len({shared_generator(*key).initial_seed() for key in keys}) == len(keys)
-    assert drawn(shared_generator(1, 2)) == drawn(shared_generator(1, 2, rank=1, world_size=2))
 
 
 CARD = SimpleNamespace(working_size_hw=(96, 64), multiple_of=32)  # what `frame_photo` asks of a model's card

@@ -8,7 +8,6 @@ from garmentcut.dataset.samples import framed
 from garmentcut.dataset.windows import (
     WindowSamples,
     corrupted,
-    draw_homography,
     map_paths,
     reachable_target,
     read_map,
@@ -16,7 +15,7 @@ from garmentcut.dataset.windows import (
 )
 from garmentcut.errors import PhotoError
 from garmentcut.photo.photo import Photo
-from garmentcut.recipe import AugmentConfig, Strength, load_recipe
+from garmentcut.recipe import Strength, load_recipe
 
 SIZE_HW = (32, 24)
 ALWAYS = {"shift": 0.2, "zoom": 0.3, "aspect": 0.2, "rotation": 10.0, "perspective": 0.05, "flip": 1.0}
@@ -121,21 +120,6 @@ def test_straps_are_places_to_stand_on_and_the_body_is_not(small_dataset, maps, 
         places = samples._cached(0).thin_xy
     assert (len(places) > 0) == is_thin
     assert not is_thin or places[:, 1].max() < 62
-
-
-def test_a_turn_about_the_centre_keeps_it_and_a_mirror_turns_sides():
-    rng = np.random.default_rng(0)
-    warp = draw_homography(rng, (10.0, 20.0), (33, 21), AugmentConfig(rotation=Strength(1.0, 30.0)), mirrored_p=1.0)
-    assert warp @ [10, 20, 1] == pytest.approx([10, 16, 1])
-    right = warp @ [11, 20, 1]
-    assert right[0] < 10
-    assert np.hypot(*(right[:2] - [10, 16])) == pytest.approx(1)
-
-
-def test_perspective_moves_lines_together():
-    config = AugmentConfig(perspective=Strength(1.0, 0.1))
-    warp = draw_homography(np.random.default_rng(1), (16.0, 16.0), (32, 32), config, mirrored_p=0.0)
-    assert abs(warp[2, 0]) + abs(warp[2, 1]) > 0
 
 
 def test_photos_of_any_size_are_framed_at_one_height(studio):

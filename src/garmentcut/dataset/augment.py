@@ -12,7 +12,7 @@ from torch import Tensor
 
 from garmentcut.dataset import frame_augment as frame
 from garmentcut.dataset import garment_augment as garment
-from garmentcut.dataset.samples import Sample, seeded_generator
+from garmentcut.dataset.samples import Sample
 from garmentcut.recipe import AugmentConfig, Strength
 
 _MOVING = ("shift", "zoom", "aspect", "rotation", "perspective", "flip", "flip_front_right", "paste")
@@ -30,22 +30,23 @@ def augment(
     *,
     views: Sequence[str],
     config: AugmentConfig,
-    generator: torch.Generator,
-    hard: bool = False,
+    key: tuple[int, ...],
+    moves: bool = True,
     strongest: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Augment every sample in its own way, on the device it is on: the garment, then the frame, then as a camera would.
 
-    All that is random is drawn on the CPU from `generator`, so that the same generator gives the same pictures on every
-    device, to rounding. A sample that nothing happens to comes out bit-equal; the inputs are not changed.
+    A sample that nothing happens to comes out bit-equal; the inputs are not changed. All but noise, which the device
+    draws, is the same on every device, to rounding.
 
     Args:
-        photos: `(N, 3, H, W)` float32 in [0, 1].
+        photos: `(N, 3, H, W)` float32 in [0, 1]; a fourth channel, a map, stays as it is, and none may move then.
         alphas: `(N, 1, H, W)` float32 in [0, 1].
-        views: of the photos; it decides which flip counts.
+        views: of the photos; they decide which flip counts.
         config: what happens, how often and how strongly.
-        generator: on the CPU; see `garmentcut.dataset.samples.shared_generator`.
-        hard: the targets are hard masks: make them hard again, at 0.5, after they were moved.
+        key: numbers that decide on all that is drawn, the last of them for the first sample; each sample after it has
+            the next one.
+        moves: False: only colours change, for windows were moved when they were taken.
         strongest: all strengths at their largest, for a page of examples.
 
     Returns:
@@ -55,56 +56,37 @@ def augment(
         ValueError: inputs of other shapes or dtypes.
     """
     num, channels, height, width = photos.shape if photos.ndim == 4 else (0, 0, 0, 0)
-    if channels != 3 or alphas.shape != (num, 1, height, width) or len(views) != num:
+    if channels not in ((3,) if moves else (3, 4)) or alphas.shape != (num, 1, height, width) or len(views) != num:
         shapes = f"{tuple(photos.shape)}, {tuple(alphas.shape)} and {len(views)} views"
         raise ValueError(f"photos (N, 3, H, W), alphas (N, 1, H, W) and N views are needed, not {shapes}")
     if photos.dtype != torch.float32 or alphas.dtype != torch.float32:
         raise ValueError(f"photos and alphas must be float32 in [0, 1], not {photos.dtype} and {alphas.dtype}")
-    draws = frame.RandomDraws(generator, num, strongest)
+    still = dict.fromkeys(() if moves else _MOVING, Strength(0.0, 0.0))
+    config, maps, photos = replace(config, **still), photos[:, 3:], photos[:, :3]
+
+    def varied(row: int) -> tuple[Tensor, Tensor]:
+        draws = frame.SampleDraws(config, (*key[:-1], key[-1] + row), strongest)
+        photo, alpha, view = garment.paste_garment(photos, alphas, views, row, draws)
+        photo = garment.recolor_garment(photo, alpha, draws)
+        photo = garment.pattern_garment(photo, alpha, draws)
+        photo = garment.vary_background(photo, alpha, draws)
+        photo, alpha = frame.bend(photo, alpha, frame.draw_homography(draws, view, (height, width)))
+        for change in (frame.vary_light, frame.vary_color, frame.blur_photo, frame.add_noise, frame.compress_jpeg):
+            photo = change(photo, draws)
+        return photo, alpha
+
     # A mixed-precision step around this call must not round colours and places to bfloat16.
     with torch.no_grad(), torch.autocast(photos.device.type, enabled=False):
-        photos, alphas, views = garment.paste_garments(photos, alphas, views, draws, config.paste)
-        photos = garment.recolor_garment(photos, alphas, draws, config.recolor)
-        photos = garment.pattern_garment(photos, alphas, draws, config.pattern)
-        photos = garment.vary_background(photos, alphas, draws, config.background)
-        photos, alphas = frame.bend(photos, alphas, frame.draw_warps(draws, config, views, (height, width)))
-        photos = frame.vary_light(photos, draws, config.light)
-        photos = frame.vary_color(photos, draws, config)
-        photos = frame.blur_photos(photos, draws, config.blur)
-        photos = frame.add_noise(photos, draws, config.noise)
-        photos = frame.compress_jpeg(photos, draws, config.jpeg)
-        return photos, (alphas >= 0.5).to(alphas) if hard else alphas
-
-
-def augment_windows(
-    photos: Tensor,
-    alphas: Tensor,
-    *,
-    views: Sequence[str],
-    config: AugmentConfig,
-    generator: torch.Generator,
-    hard: bool = False,
-) -> tuple[Tensor, Tensor]:
-    """As `augment`, but only colours change: windows were moved when they were taken.
-
-    Shift, zoom, aspect, rotation, perspective, flips and paste are ignored. Photos may have 4 channels, of which the
-    last, a map, stays as it is.
-    """
-    still = replace(config, **dict.fromkeys(_MOVING, Strength(0.0, 0.0)))
-    rgb, alphas = augment(photos[:, :3], alphas, views=views, config=still, generator=generator, hard=hard)
-    return torch.cat([rgb, photos[:, 3:]], dim=1), alphas
+        changed, targets = zip(*map(varied, range(num)), strict=True)
+        return torch.cat([torch.cat(changed), maps], dim=1), torch.cat(targets)
 
 
 def augmentation_page(samples: Sequence[Sample], config: AugmentConfig, seed: int = 0) -> NDArray[np.uint8]:
     """Draw rows of example photos: as they are, with each augmentation that is on, and with some of all.
 
-    The alpha's edge is drawn as a thin line: so that it shows if photo and target are moved apart. Noise, blur and JPEG
-    are shown at full size, on the garment's upper edge.
-
-    Args:
-        samples: some photos of one size, each a column; with one alone nothing can be pasted.
-        config: the augmentations; each is shown at its full amount, signs and kinds drawn at random.
-        seed: another one draws other examples.
+    Samples of one size are a column each; with one alone nothing can be pasted. Each augmentation is shown at its full
+    amount, signs and kinds drawn at random; noise, blur and JPEG at full size, on the garment's upper edge. The alpha's
+    edge is drawn as a thin line: so that it shows if photo and target are moved apart.
 
     Returns:
         `(H, W, 3)` uint8 sRGB.
@@ -117,13 +99,11 @@ def augmentation_page(samples: Sequence[Sample], config: AugmentConfig, seed: in
         if strength.p == 0:
             continue
         alone = replace(AugmentConfig(), **{name: Strength(1.0, strength.amount)})
-        generator = seeded_generator("page", seed, name)
-        pair = augment(photos, alphas, views=views, config=alone, generator=generator, strongest=True)
+        pair = augment(photos, alphas, views=views, config=alone, key=(seed, 0), strongest=True)
         label = f"{name}: {strength.p:.3g} of the photos, amount {strength.amount:g}"
         rows.append(_row(label, *pair, close=name in _IN_PIXELS))
     for number in range(_MIXED_ROWS if len(rows) > 1 else 0):
-        generator = seeded_generator("page", seed, number)
-        rows.append(_row("all together", *augment(photos, alphas, views=views, config=config, generator=generator)))
+        rows.append(_row("all together", *augment(photos, alphas, views=views, config=config, key=(seed, number, 0))))
     return np.concatenate(rows)
 
 

@@ -9,6 +9,7 @@ shifts at once, with the garment's mask as weights (after Padfield 2012).
 import hashlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -75,10 +76,10 @@ def align_far(photo: _Floats, cutout: _Floats, inside: NDArray[np.bool_]) -> Ali
         return align(photo, cutout, inside)
     garment = _shrunk(cutout * inside, factor) / weights.clip(np.float32(1e-6))
     rows, columns = _box_of(weights > 0)
-    likeness = _likeness_at_shifts(_shrunk(photo, factor), garment[rows, columns], weights[rows, columns])
-    down, right = np.unravel_index(likeness.argmax(), likeness.shape)
-    start_xy = (columns.start - int(right)) * factor, (rows.start - int(down)) * factor
-    return align(photo, cutout, inside, start_xy)
+    _, right, down = _best_of(
+        _likeness_at_shifts(_shrunk(photo, factor), garment[rows, columns], weights[rows, columns])
+    )
+    return align(photo, cutout, inside, ((columns.start - right) * factor, (rows.start - down) * factor))
 
 
 def align(photo: _Floats, cutout: _Floats, inside: NDArray[np.bool_], start_xy: tuple[int, int] = (0, 0)) -> Alignment:
@@ -98,15 +99,13 @@ def align(photo: _Floats, cutout: _Floats, inside: NDArray[np.bool_], start_xy: 
         )
         return _likeness_at_shifts(photo[np.ix_(rows, columns)], template, weights)
 
-    shift_xy = start_xy
+    x, y = start_xy
     for _ in range(_MAX_STEPS):
-        likeness = likeness_about(shift_xy, reach)
-        down, right = np.unravel_index(likeness.argmax(), likeness.shape)
-        step_xy = reach - int(right), reach - int(down)
-        shift_xy = shift_xy[0] + step_xy[0], shift_xy[1] + step_xy[1]
-        if max(map(abs, step_xy)) < reach:
+        likeness, right, down = _best_of(likeness_about((x, y), reach))
+        x, y = x + reach - right, y + reach - down
+        if max(abs(reach - right), abs(reach - down)) < reach:
             break
-    return Alignment(shift_xy, float(likeness.max()), float(likeness_about((0, 0), 0)[0, 0]))
+    return Alignment((x, y), likeness, float(likeness_about((0, 0), 0)[0, 0]))
 
 
 def _likeness_at_shifts(photo: _Floats, template: _Floats, weights: _Floats) -> NDArray[np.float64]:
@@ -133,6 +132,12 @@ def _likeness_at_shifts(photo: _Floats, template: _Floats, weights: _Floats) -> 
     return np.asarray(light * (2 * shared + _STABLE) / (variance + part_variance + _STABLE))
 
 
+def _best_of(likeness: NDArray[np.float64]) -> tuple[float, int, int]:
+    """The highest likeness, and its column and row."""
+    row, column = np.unravel_index(likeness.argmax(), likeness.shape)
+    return float(likeness[row, column]), int(column), int(row)
+
+
 def _shrunk(values: _Floats, factor: int) -> _Floats:
     """Means of squares of `factor` pixels; the rest at the right and at the bottom is dropped."""
     height, width = (length // factor for length in values.shape)
@@ -151,40 +156,34 @@ def _middle(side: slice, longest: int) -> slice:
     return slice(side.start + over // 2, side.stop - (over + 1) // 2)
 
 
-@dataclass(frozen=True, eq=False)
-class Checked:
-    """What the checks found."""
+def check_pair(photo: Photo, cutout: CutoutFile, *, resample: bool = False) -> tuple[tuple[Fault, ...], _Floats | None]:
+    """Find what is wrong with a photo and its cutout; `resample` one of another size with the photo's proportions.
 
-    faults: tuple[Fault, ...] = ()  # in the order in which they were found; the first that refuses is the last
-    alpha: _Floats | None = None  # `(H, W)` at the photo's size; None: refused
-    # Of `alpha >= 0.5`, right and bottom exclusive; zeros if refused.
-    box_xyxy: tuple[int, int, int, int] = (0, 0, 0, 0)
-
-
-def check_pair(photo: Photo, cutout: CutoutFile, *, resample: bool = False) -> Checked:
-    """Find what is wrong with a photo and its cutout; `resample` one of another size with the photo's proportions."""
+    Returns:
+        The faults, up to the first that refuses; the alpha `(H, W)` at the photo's size, None: refused.
+    """
     faults = check_size(photo.size_hw, (cutout.alpha.shape[0], cutout.alpha.shape[1]), resample=resample)
     if not refuses(faults):
         alpha = resize_alpha(cutout.alpha, photo.size_hw)
         faults += check_alpha(alpha)
     if not refuses(faults):
         faults += check_colors(photo, cutout, alpha)
-    return Checked(faults) if refuses(faults) else Checked(faults, alpha, bounding_box(alpha >= 0.5) or (0, 0, 0, 0))
+    return faults, None if refuses(faults) else alpha
 
 
 def check_size(photo_hw: tuple[int, int], cutout_hw: tuple[int, int], *, resample: bool) -> tuple[Fault, ...]:
     """Check that the cutout has the photo's size, or at least its proportions (to 0.5 %)."""
     if photo_hw == cutout_hw:
         return ()
-    sizes = f"{_size(cutout_hw)} pixels, the photo {_size(photo_hw)}"
+    sizes = "{1}x{0} pixels, the photo {3}x{2}".format(*cutout_hw, *photo_hw)
     aspects = (photo_hw[1] / photo_hw[0]) / (cutout_hw[1] / cutout_hw[0])
     if abs(aspects - 1) > _SAME_ASPECT:
         turned = ", perhaps turned by 90 degrees" if photo_hw == cutout_hw[::-1] else ""
         return (fault_of("size", f"the cutout has {sizes}, of other proportions{turned}; export it uncropped"),)
-    if not resample:
-        text = f"the cutout has {sizes}: export it at that size, or use --resample to have it resampled"
-        return (fault_of("size", text),)
-    return (fault_of("resampled", f"the cutout has {sizes}: resampled to that size"),)
+    if resample:
+        return (fault_of("resampled", f"the cutout has {sizes}: resampled to that size"),)
+    text = f"the cutout has {sizes}: export it at that size, or use --resample to have it resampled"
+    return (fault_of("size", text),)
 
 
 def check_alpha(alpha: _Floats) -> tuple[Fault, ...]:
@@ -195,7 +194,7 @@ def check_alpha(alpha: _Floats) -> tuple[Fault, ...]:
         return (fault_of("empty", f"nothing is cut out: the largest alpha is {alpha.max():.2f}; cut it out again"),)
     if share >= _FULL_SHARE:
         return (fault_of("full", f"nothing is cut away: {share:.1%} is opaque; cut it out again"),)
-    border = np.concatenate([mask[0], mask[-1], mask[1:-1, 0], mask[1:-1, -1]])
+    border = _border_of(mask)
     if border.mean() >= _BORDER_SHARE:
         return (fault_of("inverted", f"{border.mean():.0%} of the border is opaque; invert the mask"),)
     if (partial := _background_share(alpha)) > _BACKGROUND_SHARE:
@@ -237,16 +236,17 @@ def _background_share(alpha: _Floats) -> float:
 
     A garment touches the box around it at a few places, and there only with its edge; a background fills it.
     """
-    box = bounding_box(alpha > _TRANSPARENT)
-    if box is None:
-        return 0.0
-    left, top, right, bottom = box
+    left, top, right, bottom = bounding_box(alpha > _TRANSPARENT) or (0, 0, 0, 0)
     inset_px = max(round(_INSET * max(right - left, bottom - top)), 1)
-    part = alpha[top + inset_px : bottom - inset_px, left + inset_px : right - inset_px]
+    part = alpha[top + inset_px : max(bottom - inset_px, 0), left + inset_px : max(right - inset_px, 0)]
     if not part.size:
         return 0.0
-    border = np.concatenate([part[0], part[-1], part[1:-1, 0], part[1:-1, -1]])
+    border = _border_of(part)
     return float(((border > _TRANSPARENT) & (border < 0.5)).mean())
+
+
+def _border_of(values: NDArray[Any]) -> NDArray[Any]:
+    return np.concatenate([values[0], values[-1], values[1:-1, 0], values[1:-1, -1]])
 
 
 def _inside(alpha: _Floats) -> NDArray[np.bool_]:
@@ -281,10 +281,6 @@ def _gain(likeness: float, better: float) -> float:
 def _directions(shift_xy: tuple[int, int]) -> str:
     named = zip(shift_xy, (("right", "left"), ("down", "up")), strict=True)
     return ", ".join(f"{abs(shift)} px {names[shift < 0]}" for shift, names in named if shift)
-
-
-def _size(size_hw: tuple[int, int]) -> str:
-    return f"{size_hw[1]}x{size_hw[0]}"
 
 
 @dataclass(frozen=True)
@@ -364,24 +360,25 @@ class Examination:
         if cutout.is_unchanged and not self.accept_unchanged:
             text = f"{_UNCORRECTED}: correct it, or use --accept-unchanged if all such documents are right"
             return _with_faults(entry, (fault_of("uncorrected", text),))
-        checked = check_pair(photo, cutout, resample=self.resample)
+        faults, alpha = check_pair(photo, cutout, resample=self.resample)
         accepted = (fault_of("accepted", _UNCORRECTED),) if cutout.is_unchanged else ()
-        faults = tuple(fault for fault in checked.faults if not (is_alpha and fault.code == "unchecked"))
+        faults = tuple(fault for fault in faults if not (is_alpha and fault.code == "unchecked"))
         entry = _with_faults(entry, faults + accepted)
-        if checked.alpha is None:
+        if alpha is None:
             return entry
         if photo_content is not None:
-            text = f"{PHOTO_FOLDER}/{entry.pair.name}.png"
-            with writing(self.folder / text):
-                write_atomic(self.folder / text, photo_content)
+            text = self._write(PHOTO_FOLDER, entry, photo_content)
             entry = replace(entry, pair=replace(entry.pair, photo=text), photo_bytes=len(photo_content))
-        content = target_bytes(checked.alpha)
-        text = f"{ALPHA_FOLDER}/{entry.pair.name}.png"
-        fingerprint = fingerprint_of(photo, checked.alpha).hex()
+        content, fingerprint = target_bytes(alpha), fingerprint_of(photo, alpha).hex()
+        text = self._write(ALPHA_FOLDER, entry, content)
+        pair = replace(entry.pair, alpha=text, box_xyxy=bounding_box(alpha >= 0.5) or (0, 0, 0, 0))
+        return replace(entry, pair=pair, alpha_bytes=len(content), fingerprint=fingerprint)
+
+    def _write(self, folder: str, entry: LedgerEntry, content: bytes) -> str:
+        text = f"{folder}/{entry.pair.name}.png"
         with writing(self.folder / text):
             write_atomic(self.folder / text, content)
-        pair = replace(entry.pair, alpha=text, box_xyxy=checked.box_xyxy)
-        return replace(entry, pair=pair, alpha_bytes=len(content), fingerprint=fingerprint)
+        return text
 
 
 def pair_of(candidate: Candidate, folder: Path) -> Pair:

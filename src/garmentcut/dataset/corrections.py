@@ -151,10 +151,8 @@ def find_reviewed(source: ReviewSource, pattern: NamePattern) -> list[Candidate]
                 decision = read_decision(batch, stem)
             except PhotoError as error:
                 name, faults = Path(stem).name, (fault_of("unreadable", str(error)),)
-                newest[str(batch / stem)] = (
-                    "",
-                    Candidate(safe_name(name), name, "unknown", None, None, faults, is_alpha=True),
-                )
+                unread = Candidate(safe_name(name), name, "unknown", None, None, faults, is_alpha=True)
+                newest[str(batch / stem)] = "", unread
                 continue
             if decision and (decision.state == "corrected" or (source.with_accepted and decision.state == "accepted")):
                 candidate = _candidate(batch.resolve(), decision, pattern)

@@ -113,12 +113,11 @@ class Ingest:
         self.earlier = Manifest(self.folder, ())  # as the last run left it; empty if there is none
         self._lock = FolderLock(self.folder / LOCK_NAME)
         self._is_new = False
-        parts = json.dumps([_VERSION, asdict(self.options.read)])
+        parts, read = json.dumps([_VERSION, asdict(self.options.read)]), self.options.read
         fingerprint = hashlib.sha256(parts.encode()).hexdigest()[:16]
         self._passed: dict[str, LedgerEntry] = {}
-        self._examination = Examination(
-            self.folder, fingerprint, self.options.resample, self.options.accept_unchanged, self.options.read
-        )
+        accept = self.options.accept_unchanged
+        self._examination = Examination(self.folder, fingerprint, self.options.resample, accept, read)
 
     def __enter__(self) -> "Ingest":
         """Take the folder's lock, read what earlier runs left and clear what a killed run left half written.
@@ -282,11 +281,10 @@ class Ingest:
             write_manifest(manifest)
             self._remove_unneeded(names)
             self.ledger.keep(names)
-        now = {pair.name: pair for pair in pairs}
-        gone = (pair.name for pair in self.earlier.pairs if pair.name not in now)
-        known = (old for old in self.earlier.usable if old.name in now)
-        moved = (old.name for old in known if now[old.name].split not in (old.split, ""))
-        return IngestResult(manifest, tuple(sorted(gone)), tuple(sorted(moved)))
+        now = {pair.name: pair.split for pair in pairs}
+        gone = sorted(pair.name for pair in self.earlier.pairs if pair.name not in now)
+        moved = sorted(old.name for old in self.earlier.usable if now.get(old.name, "") not in (old.split, ""))
+        return IngestResult(manifest, tuple(gone), tuple(moved))
 
     def _remove_unneeded(self, names: Iterable[str]) -> None:
         """Remove targets and photos that runs wrote and no row needs; what garmentcut did not write stays."""

@@ -141,12 +141,8 @@ def read_hashes(folder: Path) -> dict[str, bytes]:
         lines = read_regular_file(folder / LEDGER_NAME).splitlines(keepends=True)
     except OSError:
         return {}
-    entries = filter(None, map(_entry_of, lines))
-    return {
-        entry.pair.photo_sha256: bytes.fromhex(entry.fingerprint)
-        for entry in entries
-        if _HASH.fullmatch(entry.fingerprint)
-    }
+    entries = [entry for line in lines if (entry := _entry_of(line)) and _HASH.fullmatch(entry.fingerprint)]
+    return {entry.pair.photo_sha256: bytes.fromhex(entry.fingerprint) for entry in entries}
 
 
 def path_text(path: Path | None, folder: Path) -> str:

@@ -55,7 +55,6 @@ SUSPECT = {
 _SEVERITIES: dict[str, Severity] = {**dict.fromkeys(REFUSING, "refuses"), **dict.fromkeys(SUSPECT, "suspect")}
 _EXACT = np.float32(1e-6)  # a float32 of k / 255 is nearer to it than that
 MANIFEST_NAME = "manifest.jsonl"
-_FORMAT = {"garmentcut": "manifest", "version": 1}
 _FIX = "restore the file, or delete it and run `garmentcut ingest` again"
 
 
@@ -234,26 +233,22 @@ def write_manifest(manifest: Manifest) -> None:
         OSError: nothing was changed.
     """
     pairs = sorted(manifest.pairs, key=lambda pair: pair.name)
-    header = {**_FORMAT, "scheme": manifest.scheme, "seed": manifest.seed, "rows": len(pairs)}
-    lines = [json.dumps(header), *(json.dumps(asdict(pair)) for pair in pairs)]
-    write_atomic(manifest.folder / MANIFEST_NAME, "".join(f"{line}\n" for line in lines).encode())
+    header = _Header("manifest", 1, manifest.scheme, manifest.seed, len(pairs))
+    rows = asdict(header), *map(asdict, pairs)
+    write_atomic(manifest.folder / MANIFEST_NAME, "".join(f"{json.dumps(row)}\n" for row in rows).encode())
 
 
 def read_pair(manifest: Manifest, pair: Pair) -> tuple[Photo, NDArray[np.float32]]:
-    """A photo and its target.
-
-    Returns:
-        The photo, and the alpha `(H, W)` float32 in [0, 1] at the photo's size.
+    """A photo and its target, the alpha `(H, W)` float32 in [0, 1] at the photo's size.
 
     Raises:
         PhotoError: one of them is missing, damaged, or was changed since it was ingested; names the file.
     """
-    photo = read_photo(manifest.path_of(pair.photo))
+    path = manifest.path_of(pair.photo)
+    photo = read_photo(path)
     if photo.size_hw != pair.size_hw:
         sizes = " instead of ".join(f"{width}x{height}" for height, width in (photo.size_hw, pair.size_hw))
-        raise PhotoError(
-            f"{manifest.path_of(pair.photo)}: {sizes} pixels: changed since; run `garmentcut ingest` again"
-        )
+        raise PhotoError(f"{path}: {sizes} pixels: changed since; run `garmentcut ingest` again")
     return photo, read_target(manifest.path_of(pair.alpha), photo.size_hw)
 
 
@@ -267,27 +262,25 @@ def with_verdicts(pairs: Iterable[Pair], earlier: Iterable[Pair]) -> tuple[Pair,
 def _read_header(path: Path, lines: list[bytes]) -> _Header:
     try:
         content = json_of(lines[0])
-        is_later = content["version"] > _FORMAT["version"]
-        header = None if is_later else _HEADERS.validate_python(content)
+        if content["version"] <= 1:
+            return _HEADERS.validate_python(content)
     except (IndexError, KeyError, TypeError, ValueError) as error:
         raise DatasetError(f"{path}, line 1, does not say that it is a manifest of garmentcut's; {_FIX}") from error
-    if header is None:
-        raise DatasetError(f"{path}: written by a later garmentcut; update this one")
-    return header
+    raise DatasetError(f"{path}: written by a later garmentcut; update this one")
 
 
 def _read_row(path: Path, number: int, line: bytes) -> Pair:
     try:
         pair = _PAIRS.validate_json(line)
         _check_row(pair)
+        return pair
     except ValidationError as error:
         first: Any = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        what = f"{where}: {first['msg']}" if where else "not a whole row"
+        what: object = f"{where}: {first['msg']}" if where else "not a whole row"
         raise DatasetError(f"{path}, line {number}: {what}; {_FIX}") from error
     except ValueError as error:
         raise DatasetError(f"{path}, line {number}: {error}; {_FIX}") from error
-    return pair
 
 
 def _check_row(pair: Pair) -> None:

@@ -3,6 +3,7 @@
 A layered document may hold its photo itself, or lie beside it: one folder then is enough.
 """
 
+import re
 import stat
 from collections import defaultdict
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from garmentcut.photo.read import PHOTO_SUFFIXES
 from garmentcut.photo.truth import CUTOUT_SUFFIXES, LAYERED_SUFFIXES
 
 _MAX_SHOWN = 200  # characters of a path in a message
+_NOT_TEXT = re.compile("[\ud800-\udfff]")  # bytes of a name that mean nothing, which JSON cannot hold
 _Folded = tuple[str, str]
 
 
@@ -146,7 +148,7 @@ def _read_names(
     for path in map(Path, walk_files(side.root, suffixes, passed=passed, on_error=errors.append, on_skip=skip)):
         found = True
         key = side.pattern.read(PurePosixPath(path.relative_to(side.root).as_posix()))
-        if not _is_text(path):
+        if _NOT_TEXT.search(str(path)):
             files.nameless.append(_nameless(side, path, "name", "its name is not valid Unicode; rename it"))
         elif key is None:
             text = f"it is not named {side.pattern.text}; rename it, or give {side.option}"
@@ -168,9 +170,7 @@ def _candidate(folded: _Folded, garment: str, both: tuple[_Files, _Files]) -> Ca
     text = next(key.view for key, _ in entries[0] + entries[1])
     view, view_faults = view_of(text)
     name = f"{garment}_{text}" if text else garment
-    photo_faults, faults = (
-        _partner_faults(name, found, files.side) for found, files in zip(entries, both, strict=True)
-    )
+    photo_faults, faults = (_partner_faults(name, *side) for side in zip(entries, both, strict=True))
     faults += view_faults
     # Of several photos in the documents' own folder some are cutouts: none is better than the wrong one.
     photo, cutout = (found[0][1] if found else None for found in entries)
@@ -188,7 +188,8 @@ def _candidate(folded: _Folded, garment: str, both: tuple[_Files, _Files]) -> Ca
     )
 
 
-def _partner_faults(name: str, found: list[tuple[Key, Path]], side: Side) -> tuple[Fault, ...]:
+def _partner_faults(name: str, found: list[tuple[Key, Path]], files: _Files) -> tuple[Fault, ...]:
+    side = files.side
     if len(found) > 1:
         where = ", ".join(str(path.relative_to(side.root)) for _, path in found)
         return (fault_of("ambiguous", f"{len(found)} {side.kind}s of one name: {where}; keep one"),)
@@ -206,12 +207,3 @@ def _nameless(side: Side, path: Path, code: str, text: str) -> Candidate:
     photo, cutout = (path, None) if side.kind == "photo" else (None, path)
     faults = (fault_of(code, f"{what} {short}: {text}"),)
     return Candidate(safe_name(f"{side.kind}s/{shown}"), "", "unknown", photo, cutout, faults)
-
-
-def _is_text(path: Path) -> bool:
-    """True unless a name is bytes that mean nothing, which JSON cannot hold."""
-    try:
-        str(path).encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -41,24 +41,6 @@ def seeded_generator(*names: str | int) -> torch.Generator:
     return torch.Generator().manual_seed(int.from_bytes(digest))
 
 
-class SharedGenerator(torch.Generator):
-    """Random numbers for a batch shared by several devices: all draw the whole batch's, each takes its own.
-
-    So a sample's numbers do not depend on the number of devices.
-    """
-
-    rank: int = 0  # of this device
-    world_size: int = 1  # number of devices
-
-
-def shared_generator(seed: int, step: int, *, rank: int = 0, world_size: int = 1) -> SharedGenerator:
-    """The generator of the augmentation of a step, counted from 0: the same whether or not it was resumed."""
-    generator = SharedGenerator()
-    generator.manual_seed(seeded_generator("augment", seed, step, 0).initial_seed())
-    generator.rank, generator.world_size = rank, world_size
-    return generator
-
-
 def framed(photo: Photo, alpha: NDArray[np.float32], height: int, *, target: str = "alpha") -> tuple[_Levels, _Levels]:
     """Scale a photo and its target `(H, W)` in [0, 1] to one height, keeping the whole width.
 
@@ -79,33 +61,18 @@ def framed(photo: Photo, alpha: NDArray[np.float32], height: int, *, target: str
 def frame_pair(
     photo: Photo, alpha: NDArray[np.float32], *, box_xyxy: tuple[int, int, int, int], data: DataConfig
 ) -> tuple[_Levels, _Levels]:
-    """Scale a photo and its target to the height of `data.size_hw`; cut or pad the width.
+    """Scale a photo and its target as `framed` does, to the height of `data.size_hw`; cut or pad the width.
 
-    What is too wide is cut about the middle of the garment. What is too narrow is padded at the right by repeating the
-    border, of photo and target alike: a garment that runs out of the photo runs on in the padding.
-
-    Args:
-        photo: of any size, depth and colour profile.
-        alpha: `(H, W)` float32 in [0, 1], at the photo's size.
-        box_xyxy: of the garment in the photo, in pixels.
-        data: size and kind of target.
-
-    Returns:
-        The photo, `(*size_hw, 3)` uint8 sRGB, and the target, `size_hw` uint8, 255 for fully garment.
+    What is too wide is cut about the middle of the garment's box, in pixels of the photo. What is too narrow is padded
+    at the right by repeating the border, of photo and target alike: a garment that runs out of the photo runs on in the
+    padding.
     """
     height, width = data.size_hw
     rgb, levels = framed(photo, alpha, height, target=data.target)
     middle = (box_xyxy[0] + box_xyxy[2]) / 2 * height / photo.size_hw[0]
     left = min(max(round(middle - width / 2), 0), max(rgb.shape[1] - width, 0))
-    return _of_width(rgb, left, width), _of_width(levels, left, width)
-
-
-def _of_width(levels: _Levels, left: int, width: int) -> _Levels:
-    levels = levels[:, left : left + width]
-    missing = width - levels.shape[1]
-    if missing:
-        levels = np.pad(levels, ((0, 0), (0, missing), *[(0, 0)] * (levels.ndim - 2)), mode="edge")
-    return levels
+    columns = np.arange(left, left + width).clip(max=rgb.shape[1] - 1)
+    return rgb[:, columns], levels[:, columns]
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,8 +92,8 @@ class Planes(NamedTuple):
     Arrays, for each of a loader's threads would make torch start threads of its own to copy a tensor.
     """
 
-    photo: NDArray[np.uint8]
-    alpha: NDArray[np.uint8]
+    photo: _Levels
+    alpha: _Levels
 
     @property
     def nbytes(self) -> int:
@@ -158,12 +125,7 @@ class Samples:
         return len(self.pairs)
 
     def __getitem__(self, index: int) -> Sample:
-        """Read one sample.
-
-        Raises:
-            IndexError: there are not so many.
-            PhotoError: its files cannot be read; names the file.
-        """
+        """Raises: IndexError: there are not so many. PhotoError: its files cannot be read; names the file."""
         planes, pair = self.planes(index), self.pairs[index]
         return Sample(torch.from_numpy(planes.photo), torch.from_numpy(planes.alpha), pair.view, pair.name)
 
@@ -223,7 +185,7 @@ def batches(
     workers: int = 0,
     weights: Tensor | None = None,
 ) -> Generator[SampleBatch, None, None]:
-    """The batches of some steps, prepared ahead by threads.
+    """The batches of some steps, counted from 0, prepared ahead by threads; closing the generator ends them.
 
     A step's samples follow from its number alone: samples are shuffled anew each epoch, the epochs are laid end to end,
     and step `s` takes the `batch` samples from place `s * batch` on. A resumed training goes on exactly, and with a
@@ -231,16 +193,13 @@ def batches(
 
     Args:
         samples: what there is.
-        steps: of the training, counted from 0.
+        steps: of the training.
         batch: samples a step, all devices together.
         seed: of the training.
         shard: rank of this device, which gets its share of each step, and number of devices.
         workers: threads; 0: as many as the processor has cores, at most 16.
         weights: `(len(samples),)` float64: how often each sample is drawn, against the others; `steps` must then lie
             between two multiples of `DRAW_STEPS`. None: all alike.
-
-    Returns:
-        A generator; closing it, or dropping it, ends its threads.
 
     Raises:
         DatasetError: no samples, or a batch that the devices cannot share evenly.
@@ -256,9 +215,9 @@ def batches(
     starts = (step * batch + rank * share for step in steps)
     index_at: Callable[[int], int] = functools.partial(_index, samples=samples, seed=seed)
     if weights is not None:
-        chunk = steps.start // DRAW_STEPS
-        order = drawn_order(weights, DRAW_STEPS * batch, seed=seed, chunk=chunk)
-        index_at = dict(enumerate(order, chunk * DRAW_STEPS * batch)).__getitem__
+        first = steps.start // DRAW_STEPS * DRAW_STEPS * batch
+        order = drawn_order(weights, DRAW_STEPS * batch, seed=seed, chunk=steps.start // DRAW_STEPS)
+        index_at = dict(enumerate(order, first)).__getitem__
     return _prepared(samples, starts, share, index_at, workers or min(os.cpu_count() or 1, _MAX_THREADS))
 
 
@@ -309,15 +268,10 @@ class DrawWeights:
 
 
 def drawn_order(weights: Tensor, num: int, *, seed: int, chunk: int) -> list[int]:
-    """Draw samples by weight: each as often as its weight says, up to one more or less, in random order.
+    """Draw `num` samples by weight, `(N,)`: each as often as its weight says, up to one more or less, in random order.
 
-    Systematic resampling (Kitagawa 1996): much less is left to chance than by drawing each on its own.
-
-    Args:
-        weights: `(N,)` float64, none below 0, one at least above.
-        num: of draws.
-        seed: of the training.
-        chunk: number of this chunk of draws; another has another order.
+    Systematic resampling (Kitagawa 1996): much less is left to chance than by drawing each on its own. No weight is
+    below 0 and one at least above; another `chunk` of the training's draws has another order.
     """
     generator = seeded_generator("drawn", seed, chunk)
     ends = weights.double().cumsum(0) / weights.double().sum()

@@ -5,7 +5,6 @@ really surrounds it: nothing is repeated at its border but where the photo itsel
 device, by `garmentcut.dataset.augment`.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from garmentcut.dataset.frame_augment import SampleDraws, draw_homography
 from garmentcut.dataset.manifest import Manifest, Pair, read_pair
 from garmentcut.dataset.samples import Planes, Samples, framed
 from garmentcut.errors import PhotoError
@@ -80,12 +80,12 @@ class WindowSamples(Samples):
     def planes(self, index: int, draw: int = 0) -> Planes:
         """The pixels of one window; another draw of a photo is another window."""
         whole: _Whole = self._cached(index)
-        rng = np.random.default_rng([self.recipe.training.seed, index, draw, int(self.vary)])
         config = self.recipe.augment if self.vary else AugmentConfig()
-        pair, size_hw = self.pairs[index], self.data.size_hw
-        centre = self._centre(whole, pair, rng)
-        mirrored_p = (config.flip_front_right if pair.view == "FrontRight" else config.flip).p
-        warp = draw_homography(rng, centre, size_hw, config, mirrored_p=mirrored_p)
+        draws = SampleDraws(config, (self.recipe.training.seed, index, draw, int(self.vary)))
+        pair, size_hw, rng = self.pairs[index], self.data.size_hw, draws.stream("window")
+        x, y = self._centre(whole, pair, rng)
+        height, width = size_hw
+        warp = _shift((width - 1) / 2, (height - 1) / 2) @ draw_homography(draws, pair.view, size_hw) @ _shift(-x, -y)
         photo = _warped(whole.rgb, warp, size_hw).transpose(2, 0, 1)
         target = _warped(whole.target, warp, size_hw)
         if whole.maps:
@@ -127,62 +127,16 @@ class WindowSamples(Samples):
         return _Whole(rgb, target, maps, *places)
 
 
-def draw_homography(
-    rng: np.random.Generator,
-    centre_xy: tuple[float, float],
-    size_hw: tuple[int, int],
-    config: AugmentConfig,
-    *,
-    mirrored_p: float,
-) -> NDArray[np.float64]:
-    """Where a framed photo's pixels go in a window.
-
-    Args:
-        rng: draws everything.
-        centre_xy: of the photo, in pixels: what comes to the window's middle if nothing is shifted.
-        size_hw: of the window.
-        config: strengths of shift, zoom, aspect, rotation and perspective.
-        mirrored_p: how often it is mirrored.
-
-    Returns:
-        `(3, 3)` float64, from photo to window, x before y, in pixels whose centres are whole numbers.
-    """
-
-    def signed(strength: Strength, num: int = 1) -> NDArray[np.float64]:
-        return np.asarray(rng.uniform(-1, 1, num) * (rng.random() < strength.p))
-
-    height, width = size_hw
-    zoom = (1 + config.zoom.amount) ** signed(config.zoom)[0]
-    aspect = (1 + config.aspect.amount) ** signed(config.aspect)[0]
-    angle = math.radians(config.rotation.amount) * signed(config.rotation)[0]
-    shift = signed(config.shift, 2) * config.shift.amount * (width, height)
-    corners = signed(config.perspective, 8).reshape(4, 2) * config.perspective.amount * (width, height)
-    side = -1.0 if rng.random() < mirrored_p else 1.0
-    scaled = np.diag([side * zoom * aspect, zoom, 1.0])
-    turned = np.array([[math.cos(angle), -math.sin(angle), 0], [math.sin(angle), math.cos(angle), 0], [0, 0, 1]])
-    warp = _shift(*((width - 1) / 2 + shift[0], (height - 1) / 2 + shift[1])) @ turned @ scaled
-    warp = warp @ _shift(-centre_xy[0], -centre_xy[1])
-    if corners.any():
-        frame = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
-        warp = np.asarray(cv2.getPerspectiveTransform(frame, (frame + corners).astype(np.float32)), np.float64) @ warp
-    return np.asarray(warp)
-
-
 def reachable_target(target: _Levels, seen: _Levels) -> _Levels:
-    """A target that asks of the refine stage only what a small window can tell.
+    """A target, `(H, W)` uint8, that asks of the refine stage only what a small window can tell; `seen` is the map.
 
     What a map has wrong far from its own edge is left to the map: whoever learns to overrule it there, from a few
     hundred pixels, does the same on new photos where the map is right. Straps and other thin parts stay in the target.
-
-    Args:
-        target: `(H, W)` uint8, the retoucher's.
-        seen: of the same size, the map.
     """
     garment, inside = (np.asarray(levels >= 128, np.uint8) for levels in (target, seen))
-    thin = garment - cv2.morphologyEx(garment, cv2.MORPH_OPEN, np.ones((_THIN_PX, _THIN_PX), np.uint8))
-    square = np.ones((2 * _REACH_PX + 1,) * 2, np.uint8)
-    far = cv2.dilate(inside, square) == cv2.erode(inside, square)
-    return np.where((garment != inside) & far & (cv2.dilate(thin, np.ones((5, 5), np.uint8)) == 0), seen, target)
+    thin = garment - cv2.morphologyEx(garment, cv2.MORPH_OPEN, _square(_THIN_PX // 2))
+    far = cv2.dilate(inside, _square(_REACH_PX)) == cv2.erode(inside, _square(_REACH_PX))
+    return np.where((garment != inside) & far & (cv2.dilate(thin, _square(2)) == 0), seen, target)
 
 
 def corrupted(levels: _Levels, rng: np.random.Generator, strength: Strength) -> _Levels:
@@ -195,13 +149,13 @@ def corrupted(levels: _Levels, rng: np.random.Generator, strength: Strength) -> 
         return levels
     changed, most = levels, int(strength.amount) // 2
     if rng.random() < 0.5:
-        kernel = np.ones((2 * int(rng.integers(1, max(most // 2, 1) + 1)) + 1,) * 2, np.uint8)
+        kernel = _square(int(rng.integers(1, max(most // 2, 1) + 1)))
         change = int(rng.integers(3))
         if change < 2:
             changed = _levels((cv2.erode, cv2.dilate)[change](changed, kernel))
         changed = _levels(cv2.GaussianBlur(changed, (0, 0), rng.uniform(1, 5)))
     if rng.random() < 1 / 3:
-        kernel = np.ones((2 * int(rng.integers(min(3, most), most + 1)) + 1,) * 2, np.uint8)
+        kernel = _square(int(rng.integers(min(3, most), most + 1)))
         changed = _levels(cv2.GaussianBlur(cv2.morphologyEx(changed, cv2.MORPH_OPEN, kernel), (0, 0), 2))
     if rng.random() < 0.25:
         height, width = levels.shape
@@ -216,6 +170,10 @@ def corrupted(levels: _Levels, rng: np.random.Generator, strength: Strength) -> 
 
 def _levels(picture: Any) -> _Levels:
     return np.asarray(picture, np.uint8)
+
+
+def _square(reach: int) -> _Levels:
+    return np.ones((2 * reach + 1,) * 2, np.uint8)
 
 
 def map_paths(folder: Path, name: str) -> tuple[Path, Path]:
@@ -241,7 +199,7 @@ def read_map(path: Path, frame_hw: tuple[int, int]) -> _Levels:
     if levels is None:
         raise PhotoError(f"{path}: damaged; delete the run's maps, and train again")
     half_hw = -(-frame_hw[0] // MAP_REDUCTION), -(-frame_hw[1] // MAP_REDUCTION)
-    return np.asarray(cv2.resize(levels, half_hw[::-1], interpolation=cv2.INTER_LINEAR), np.uint8)
+    return _levels(cv2.resize(levels, half_hw[::-1], interpolation=cv2.INTER_LINEAR))
 
 
 # From pixels of a map to pixels of the photo: centres of pixels are whole numbers in both.
@@ -257,9 +215,7 @@ def _some_of(mask: NDArray[np.bool_], step: int) -> NDArray[np.int32]:
 def _warped(levels: _Levels, warp: NDArray[np.float64], size_hw: tuple[int, int]) -> _Levels:
     enlarges = abs(np.linalg.det(warp[:2, :2])) > 1
     flags = cv2.INTER_CUBIC if enlarges and levels.ndim == 3 else cv2.INTER_LINEAR
-    return np.asarray(
-        cv2.warpPerspective(levels, warp, size_hw[::-1], flags=flags, borderMode=cv2.BORDER_REPLICATE), np.uint8
-    )
+    return _levels(cv2.warpPerspective(levels, warp, size_hw[::-1], flags=flags, borderMode=cv2.BORDER_REPLICATE))
 
 
 def _shift(x: float, y: float) -> NDArray[np.float64]:

@@ -77,6 +77,13 @@ def _ease(t: Floats) -> Floats:
     return np.asarray(t * t * (3 - 2 * t))
 
 
+def dot(vectors: Floats, direction: Floats) -> Floats:
+    """Return the dot products of vectors (..., 3) with a direction, (3,)."""
+    # Written out, not a matrix product: the order of a library's sums may vary from machine to machine.
+    x, y, z = (float(part) for part in direction)
+    return np.asarray(vectors[..., 0] * x + vectors[..., 1] * y + vectors[..., 2] * z)
+
+
 @dataclass(frozen=True)
 class Patch:
     """Coverage of a small part of the frame."""

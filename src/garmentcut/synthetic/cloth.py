@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from garmentcut.synthetic.canvas import Floats, sample
+from garmentcut.synthetic.canvas import Floats, dot, sample
 from garmentcut.synthetic.fabric import fold_relief, look_up
 from garmentcut.synthetic.garment import HEM_ANGLES, Cut, GarmentDesign, Trims, cloth_density, cloth_mask
 from garmentcut.synthetic.mannequin import Slices, bust_relief, cut_slices, facing, look_at, unit
@@ -230,9 +230,7 @@ def _lit(garment: GarmentDesign, rgb: Floats, spots: _Spots, light: Light) -> Fl
     mirrored = toward * np.array([-1, 1, 1], np.float32)
     gloss = np.zeros(brightness.shape, np.float32)
     for way, strength in ((toward, 1.0), (mirrored, 0.45)):
-        x, y, z = (float(part) for part in way)
-        along = spots.normals[..., 0] * x + spots.normals[..., 1] * y + spots.normals[..., 2] * z
-        gloss += strength * np.maximum(along, 0) ** finish.sharpness
+        gloss += strength * np.maximum(dot(spots.normals, way), 0) ** finish.sharpness
     tone = 0.45 + 0.55 * garment.fabric.rgb
     lit = rgb * brightness[..., None] + finish.gloss * 0.6 * gloss[..., None] * tone
     return np.asarray(np.clip(lit - finish.gloss * 0.22 * rgb, 0, 1), np.float32)

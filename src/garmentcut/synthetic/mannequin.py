@@ -14,6 +14,7 @@ from garmentcut.synthetic.canvas import (
     PaintLayer,
     Patch,
     between,
+    dot,
     ellipse,
     happens,
     named_stream,
@@ -211,12 +212,11 @@ def design_mannequin(seed: int, make: str = "") -> MannequinDesign:
 def _made_as(design: MannequinDesign, make: Make, rng: np.random.Generator) -> MannequinDesign:
     tint = np.array(make.skin) / 255 * between(rng, 0.85, 1.1) + rng.normal(0, 0.02, 3)
     skin = np.asarray(np.clip(tint, 0.02, 0.99), np.float32)
-    arm_length = 0.0 if make.build == "form" else design.arm_length
     return replace(
         design,
         skin=skin,
         gloss=make.gloss * between(rng, 0.6, 1.1),
-        arm_length=arm_length,
+        arm_length=0.0 if make.build == "form" else design.arm_length,
         cap=np.asarray(np.clip(skin * between(rng, 0.8, 1.1), 0, 1), np.float32),
         make=make,
         head=_head() if make.has_head else None,
@@ -225,41 +225,28 @@ def _made_as(design: MannequinDesign, make: Make, rng: np.random.Generator) -> M
 
 def _head() -> Tube:
     y, half = _HEAD.T
-    return Tube(
-        float(y[0]),
-        float(y[-1]),
-        centre_x=profile([(0, 0), (1, 0)]),
-        centre_z=profile([(float(y[0]), 0.006), (0.02, -0.004)]),
-        half_width=profile(np.c_[y, half], 0.01),
-        half_depth=profile(np.c_[y, half * 1.2], 0.01),
-    )
+    middle, leaning = profile([(0, 0), (1, 0)]), profile([(float(y[0]), 0.006), (0.02, -0.004)])
+    return _tube(y, middle, leaning, half_width=half, half_depth=half * 1.2, smoothness=0.01)
 
 
 def _torso(width: float) -> Tube:
     y, half_width, half_depth, forward = _TORSO.T
-    return Tube(
-        0.0,
-        float(y[-1]),
-        centre_x=profile([(0, 0), (1, 0)]),
-        centre_z=profile(np.c_[y, forward]),
-        half_width=profile(np.c_[y, half_width * width], 0.008),
-        half_depth=profile(np.c_[y, half_depth], 0.008),
-    )
+    middle, leaning = profile([(0, 0), (1, 0)]), profile(np.c_[y, forward])
+    return _tube(y, middle, leaning, half_width=half_width * width, half_depth=half_depth, smoothness=0.008)
 
 
 def _leg(side: int, stance: float, slim: float, hips: float) -> Tube:
     y, spread, radius, back = _LEG.T
     radius = radius * np.interp(y, (0.46, 0.6), (hips, slim))
     spread = spread * np.interp(y, (0.46, 0.6), (hips, 1.0))
-    deeper = np.interp(y, (0.42, 0.55), (1.22, 1.06))  # thighs are deeper than wide
-    return Tube(
-        float(y[0]),
-        float(y[-1]),
-        centre_x=profile(np.c_[y, side * spread]),
-        centre_z=profile(np.c_[y, stance - back], 0.03),
-        half_width=profile(np.c_[y, radius], 0.025),
-        half_depth=profile(np.c_[y, radius * deeper], 0.025),
-    )
+    depth = radius * np.interp(y, (0.42, 0.55), (1.22, 1.06))  # thighs are deeper than wide
+    x, z = profile(np.c_[y, side * spread]), profile(np.c_[y, stance - back], 0.03)
+    return _tube(y, x, z, half_width=radius, half_depth=depth, smoothness=0.025)
+
+
+def _tube(y: Floats, x: Profile, z: Profile, *, half_width: Floats, half_depth: Floats, smoothness: float) -> Tube:
+    width, depth = (profile(np.c_[y, half], smoothness) for half in (half_width, half_depth))
+    return Tube(float(y[0]), float(y[-1]), x, z, width, depth)
 
 
 def bust_relief(theta: Floats, y: Floats, fullness: float = 1.0) -> Floats:
@@ -341,8 +328,7 @@ def _skin(tube: Tube, patch: Patch, design: MannequinDesign, place: FigurePlacem
         down, right = np.gradient(bust_relief(surface.theta, level), 1 / place.unit_px)
         normals = unit(normals - np.stack([right, down, np.zeros_like(right)], axis=-1))
     colour = design.skin * shine(light, normals, 0.5)[..., None]
-    toward_key = normals[..., 0] * light.key[0] + normals[..., 1] * light.key[1] + normals[..., 2] * light.key[2]
-    colour = colour + design.gloss * np.maximum(toward_key, 0)[..., None] ** 24
+    colour = colour + design.gloss * np.maximum(dot(normals, light.key), 0)[..., None] ** 24
     if tube is design.torso and design.make.build != "form":
         colour = colour * _joints(design, surface, level)[..., None]
     if design.make.grain:

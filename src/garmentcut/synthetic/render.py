@@ -54,40 +54,29 @@ _SHOULDER, _WAIST = 0.05, 0.24  # body y
 _SHADOW = 0.3  # of the light behind the garment
 
 
-@dataclass(frozen=True)
-class Composition:
-    """A picture before the camera."""
-
-    rgb: Floats  # float32 (H, W, 3) in [0, 1]: `garment_rgb + (1 - alpha) * behind`
-    alpha: Floats  # float32 (H, W) in [0, 1], the garment's coverage
-    garment_rgb: Floats  # float32 (H, W, 3), the garment's colour times alpha
-    behind: Floats  # float32 (H, W, 3), all that is not garment; it counts only where alpha < 1
-
-
 def compose(
     garment: GarmentDesign, figure: PaintLayer, studio: Floats, place: FigurePlacement, light: Light, *, seed: int
-) -> Composition:
-    """Dress the figure, a layer of the frame, and put it into the empty studio, float32 (H, W, 3)."""
+) -> tuple[Floats, Floats]:
+    """Dress the figure, a layer of the frame, and put it into the empty studio, float32 (H, W, 3).
+
+    Returns the picture, float32 (H, W, 3), and alpha, float32 (H, W), before the camera.
+    """
     window = find_window(garment, place)
     coverage = measure_coverage(garment, place, window)
     texture = paint_texture(garment.fabric, place.unit_px)
     weave = lattice(named_stream(seed, "weave"), _WEAVE_LATTICE, _WEAVE_LATTICE)
     outside, inside = (drape_side(garment, texture, weave, place, window, light, near=near) for near in (True, False))
     skin = figure.rgb * _contact_shade(coverage, window, place)[..., None]
-    bare = skin + (1 - figure.alpha[..., None]) * studio
-    alpha = np.zeros(place.size_hw, np.float32)
-    garment_rgb, remains = np.zeros_like(bare), bare.copy()
-    alpha[window], garment_rgb[window], remains[window] = _dress(
-        coverage, outside, inside, PaintLayer(skin[window], figure.alpha[window]), studio[window]
-    )
-    behind = np.where(alpha[..., None] < 1, remains / np.maximum(1 - alpha, 1e-6)[..., None], bare)
-    return Composition(garment_rgb + remains, alpha, garment_rgb, np.clip(behind, 0, 1))
+    rgb, alpha = skin + (1 - figure.alpha[..., None]) * studio, np.zeros(place.size_hw, np.float32)
+    bare = PaintLayer(skin[window], figure.alpha[window])
+    rgb[window], alpha[window] = _dress(coverage, outside, inside, bare, studio[window])
+    return rgb, alpha
 
 
 def _dress(
     coverage: Coverage, outside: ClothSide, inside: ClothSide, figure: PaintLayer, studio: Floats
-) -> tuple[Floats, Floats, Floats]:
-    """Return alpha, the garment's colour times alpha, and what remains of all else, times 1 - alpha.
+) -> tuple[Floats, Floats]:
+    """Return the picture and alpha.
 
     From near to far: the outside of the cloth, the mannequin, the inside of the far cloth, the studio. How the two
     layers of cloth meet within a pixel is known from the samples; the mannequin's edge is independent of them.
@@ -96,10 +85,9 @@ def _dress(
     far_seen = inside.opacity * (coverage.far - coverage.both * outside.opacity)
     far = far_seen * (1 - figure.alpha)
     open_air = 1 - near - far_seen
-    alpha = np.clip(near + far, 0, 1)
     garment_rgb = near[..., None] * outside.rgb + far[..., None] * inside.rgb
     remains = (1 - near)[..., None] * figure.rgb + (open_air * (1 - figure.alpha))[..., None] * studio
-    return alpha, garment_rgb, remains
+    return garment_rgb + remains, np.clip(near + far, 0, 1)
 
 
 def _contact_shade(coverage: Coverage, part: tuple[slice, slice], place: FigurePlacement) -> Floats:
@@ -202,33 +190,27 @@ def draw_studio_photo(
     place = place_figure(seed, view, size_hw)
     studio = paint_ground(seed, own.ground, size_hw) if own.ground else paint_scene(scene, place)
     figure = paint_mannequin(mannequin, place, light)
-    picture = compose(garment, figure, studio, place, light, seed=seed)
-    for name in own.details:
-        picture = _with_detail(picture, name, garment, place, seed)
-    rgb, alpha = expose(picture.rgb, picture.alpha, light, seed=seed, view=view)
+    rgb, alpha = compose(garment, figure, studio, place, light, seed=seed)
+    for name in own.details:  # they belong to the garment as far as they cover a pixel
+        layer = _drawn_detail(name, garment, place, seed)
+        rest = 1 - layer.alpha
+        rgb, alpha = layer.rgb + rest[..., None] * rgb, layer.alpha + rest * alpha
+    photo, alpha = expose(rgb, alpha, light, seed=seed, view=view)
 
-    name = f"{seed}/{garment.kind}/{fabric.print_name}/{[round(float(part), 4) for part in fabric.rgb]}"
-    name += "".join(f"/{detail}" for detail in own.details)
+    colour = [round(float(part), 4) for part in fabric.rgb]
+    name = "/".join([str(seed), garment.kind, fabric.print_name, str(colour), *own.details])
     traits = garment.traits | {own.ground or scene.name, *own.details} | ({own.make} if own.make else set())
-    return StudioPhoto(rgb, alpha, str(uuid.uuid5(_NAMESPACE, name)), view, traits)
+    return StudioPhoto(photo, alpha, str(uuid.uuid5(_NAMESPACE, name)), view, traits)
 
 
-def _with_detail(
-    picture: Composition, name: str, garment: GarmentDesign, place: FigurePlacement, seed: int
-) -> Composition:
-    """Lay thin things of the garment's cloth over a picture; they belong to it as far as they cover a pixel."""
+def _drawn_detail(name: str, garment: GarmentDesign, place: FigurePlacement, seed: int) -> PaintLayer:
+    """Thin things of the garment's cloth."""
     rng, layer = named_stream(seed, "detail", name), PaintLayer.empty(place.size_hw)
     for points, width in _DRAWN[name](rng, garment, place.yaw):
         patch = place.cover(stroke(points, width))
         if patch.coverage.size:
             layer.paint(patch, np.asarray(garment.fabric.rgb * between(rng, 0.65, 1.0), np.float32))
-    rest = 1 - layer.alpha
-    return replace(
-        picture,
-        rgb=layer.rgb + rest[..., None] * picture.rgb,
-        alpha=layer.alpha + rest * picture.alpha,
-        garment_rgb=layer.rgb + rest[..., None] * picture.garment_rgb,
-    )
+    return layer
 
 
 _Lines = Iterator[tuple[Floats, float]]  # points in body coordinates as seen, and the line's width
@@ -247,13 +229,11 @@ def _straps(rng: np.random.Generator, garment: GarmentDesign, yaw: float) -> _Li
 
 def _ties(rng: np.random.Generator, garment: GarmentDesign, yaw: float) -> _Lines:
     """Bands that hang down from the waist."""
-    start = garment.trims.belt_middle or 0.25
+    y, parts = garment.trims.belt_middle or 0.25, (0.0, 0.35, 0.7, 1.0)
     x, width = between(rng, -0.05, 0.05), between(rng, 0.002, 0.007)
     for side in (-1, 1):
         drop, sway = between(rng, 0.08, 0.3), side * between(rng, 0.01, 0.06)
-        points = [
-            _seen(x + sway * part**1.5, start + drop * part, 0.07 + 0.03 * part, yaw) for part in (0.0, 0.35, 0.7, 1.0)
-        ]
+        points = [_seen(x + sway * part**1.5, y + drop * part, 0.07 + 0.03 * part, yaw) for part in parts]
         yield spline(np.array(points), closed=False), width
 
 
@@ -296,9 +276,7 @@ def _seen(x: float, y: float, z: float, yaw: float) -> tuple[float, float]:
 def composite(
     photo: npt.NDArray[np.uint8], alpha: npt.NDArray[np.float32], seed: int
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
-    """Put a photo's garment onto another ground, smaller and elsewhere, with or without a figure in it.
-
-    The photo is uint8 (H, W, 3) sRGB; the seed decides on all that is drawn.
+    """Put the garment of a photo, uint8 (H, W, 3) sRGB, onto another ground, elsewhere, with or without a figure in it.
 
     Returns:
         The picture, uint8 (H, W, 3), and its exact alpha, float32 (H, W): every pixel is the garment's colour times

@@ -13,6 +13,7 @@ from garmentcut.synthetic.canvas import (
     Patch,
     axes,
     between,
+    dot,
     ellipse,
     happens,
     lattice,
@@ -135,9 +136,7 @@ def shine(light: Light, normals: Floats, softness: float = 0.62) -> Floats:
 
     `softness` is that of a surface that sees only the white surroundings.
     """
-    # Written out, not a matrix product: the order of a library's sums may vary from machine to machine.
-    x, y, z = (float(part) for part in light.key)
-    key = np.maximum(normals[..., 0] * x + normals[..., 1] * y + normals[..., 2] * z, 0)
+    key = np.maximum(dot(normals, light.key), 0)
     fill = 0.5 + 0.5 * normals[..., 2] - 0.12 * normals[..., 1]
     lit = light.key_share * key * 1.25 + (1 - light.key_share) * fill
     return np.asarray(softness + (1.06 - softness) * lit, np.float32)

@@ -16,7 +16,7 @@ from timm.utils.model_ema import ModelEmaV3
 from torch import Tensor, nn
 from torch.nn import functional
 
-from garmentcut.dataset.augment import augment, augment_windows
+from garmentcut.dataset.augment import augment
 from garmentcut.dataset.manifest import Pair
 from garmentcut.dataset.samples import (
     DRAW_STEPS,
@@ -25,7 +25,6 @@ from garmentcut.dataset.samples import (
     Samples,
     batches,
     seeded_generator,
-    shared_generator,
 )
 from garmentcut.dataset.split import prove_split
 from garmentcut.dataset.windows import WindowSamples
@@ -458,21 +457,22 @@ def seconds_a_step(recipe: Recipe, fabric: Fabric) -> float:
 def augmented(batch: SampleBatch, recipe: Recipe, step: int, *, fabric: Fabric) -> tuple[Tensor, Tensor]:
     """A step's photos and targets on the device, varied as the recipe says.
 
-    All that is random in a step is drawn from generators that are seeded here, by seed and step, the network's dropout
-    by device too: nothing depends on the steps before, so a resume needs no state of them; and photos are varied alike
-    on one device and on several, but for those that another photo's garment is pasted on.
+    All that is random in a step is drawn by seed and step, the network's dropout by device too: nothing depends on the
+    steps before, so a resume needs no state of them; and photos are varied alike on one device and on several, but for
+    those that another photo's garment is pasted on.
 
     Returns:
         Photos `(N, 3, H, W)`, channels last, and targets `(N, 1, H, W)`, float32 in [0, 1].
     """
     seed, rank = recipe.training.seed, fabric.global_rank
     torch.manual_seed(seeded_generator("network", seed, step, rank).initial_seed())
-    vary = augment if recipe.data.window == "photo" else augment_windows
-    photos, targets = vary(
+    photos, targets = augment(
         *batch.on(fabric.device),
         views=batch.views,
         config=recipe.augment,
-        generator=shared_generator(seed, step, rank=rank, world_size=fabric.world_size),
-        hard=recipe.data.target != "alpha",
+        key=(seed, step, rank * len(batch.views)),
+        moves=recipe.data.window == "photo",
     )
+    if recipe.data.target != "alpha":
+        targets = (targets >= 0.5).to(targets)  # hard again after they were moved
     return photos.contiguous(memory_format=torch.channels_last), targets
