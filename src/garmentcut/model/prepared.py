@@ -67,6 +67,7 @@ class Prepared(PhotoNetwork):
         self.color, self.levels, self.share = color, levels, percent / 100
         self.shrink, (self.down, self.up) = shrink, resampling
         self.multiple_of, self.min_side = inner.multiple_of * shrink, inner.min_side * shrink
+        self.min_training_photos = inner.min_training_photos
         self.neutral_parts = tuple(f"network.{part}" for part in getattr(inner, "neutral_parts", ()))
         self.register_buffer("luma", torch.tensor(_LUMA).view(1, 3, 1, 1), persistent=False)
 

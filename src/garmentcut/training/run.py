@@ -8,7 +8,7 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -82,7 +82,8 @@ def training_splits(manifest: Manifest, fold: str | None = None, *, validation: 
         TrainingError: as `training_split`.
     """
     folds = [name.removeprefix("fold") for name in fold_names(manifest)] if fold == "all" else []
-    return tuple(training_split(manifest, one, validation=validation) for one in folds or [fold])
+    wanted: Sequence[str | None] = folds or [fold]
+    return tuple(training_split(manifest, one, validation=validation) for one in wanted)
 
 
 def training_split(manifest: Manifest, fold: str | None = None, *, validation: str | None = None) -> Split:
