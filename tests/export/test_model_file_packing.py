@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 
 from garmentcut.export.model_file import packed
-from garmentcut.model.card import CARD_KEY, card_of, without_metadata
+from garmentcut.model.card import card_of, split_card
 from garmentcut.prediction.runtime import load_runtime
 
 
 @pytest.mark.parametrize(("bits", "share", "apart"), [(16, 0.6, 0.01), (8, 0.36, 0.2)])
 def test_a_packed_network_is_smaller_and_answers_alike(exported, bits, share, apart):
-    network = without_metadata(exported, CARD_KEY)
+    network = split_card(exported)[1]
     small = packed(network, bits)
     assert len(small) < share * len(network)
     rgb = np.random.default_rng(0).integers(0, 255, (96, 96, 3), np.uint8)

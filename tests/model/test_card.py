@@ -7,14 +7,13 @@ import pytest
 
 from garmentcut.errors import ModelError
 from garmentcut.model.card import (
-    CARD_KEY,
     ModelCard,
     alpha_of_logits,
     card_of,
-    metadata_of,
     read_model,
+    split_card,
     with_card,
-    with_metadata,
+    with_card_text,
 )
 from garmentcut.prediction.cutter import default_model
 from garmentcut.prediction.doubt import check_doubt
@@ -56,9 +55,9 @@ def test_a_changed_network_is_damage():
 def test_old_names_in_a_card_are_read():
     old = {"signs": ["rim", "wide_rim", "parts", "two_looks", "unlike"], "looks_mean": [0], "looks_precision": [[1]]}
     old |= {key: [1.0] * 5 for key in ("center", "scale", "weights", "limits")} | {"bias": 0.0}
-    content = json.loads(metadata_of(with_card(NETWORK, CARD), CARD_KEY)) | {"doubt": old}
+    content = json.loads(split_card(with_card(NETWORK, CARD))[0]) | {"doubt": old}
     del content["trained_hashes"]
-    card = card_of(with_metadata(NETWORK, CARD_KEY, json.dumps(content | {"trained_prints": "cHJpbnQ="})))
+    card = card_of(with_card_text(NETWORK, json.dumps(content | {"trained_prints": "cHJpbnQ="})))
     assert card.trained_hashes == "cHJpbnQ="
     doubt = card.doubt
     assert doubt.features == ("edge_softness", "wide_edge", "components", "stage_disagreement", "unlike")
@@ -69,9 +68,10 @@ def test_old_names_in_a_card_are_read():
     ("model", "says"),
     [
         (NETWORK, "no garmentcut card"),
-        (with_metadata(NETWORK, "garmentcut.card", "{"), "no JSON"),
-        (with_metadata(NETWORK, "garmentcut.card", "[]"), "does not know"),
-        (with_metadata(NETWORK, "garmentcut.card", '{"name": "from the future", "flux": 1}'), "does not know"),
+        (with_card_text(NETWORK, "{"), "no JSON"),
+        (with_card_text(NETWORK, '"é"').replace("é".encode(), b"\xff\xff"), "no JSON"),
+        (with_card_text(NETWORK, "[]"), "does not know"),
+        (with_card_text(NETWORK, '{"name": "from the future", "flux": 1}'), "does not know"),
         (b"\xff\xd8\xff\xe0 a photo", "not an ONNX file"),
     ],
 )
@@ -84,22 +84,22 @@ def test_bad_model_files_are_named(tmp_path, model, says):
 
 
 def test_keys_of_earlier_versions_are_passed_over():
-    content = json.loads(metadata_of(with_card(NETWORK, CARD), CARD_KEY))
+    content = json.loads(split_card(with_card(NETWORK, CARD))[0])
     older = {**content, "int8_ranges": {"conv": [0.0, 1.0]}, "first_look": None}
-    assert card_of(with_metadata(NETWORK, CARD_KEY, json.dumps(older))).label == "test@0b574597"
+    assert card_of(with_card_text(NETWORK, json.dumps(older))).label == "test@0b574597"
 
 
 def test_a_model_of_two_networks_is_refused_with_what_to_do():
-    content = json.loads(metadata_of(with_card(NETWORK, CARD), CARD_KEY))
+    content = json.loads(split_card(with_card(NETWORK, CARD))[0])
     older = {**content, "first_look": {"network": "n", "size_hw": [96, 64], "multiple_of": 32}}
     with pytest.raises(ModelError, match="use the embedded one, or train one of three stages"):
-        card_of(with_metadata(NETWORK, CARD_KEY, json.dumps(older)))
+        card_of(with_card_text(NETWORK, json.dumps(older)))
 
 
 @pytest.mark.parametrize("text", ["{", "[" * 100_000, "[]", "1"])
 def test_a_card_that_is_none_is_refused(text):
     with pytest.raises(ModelError, match="has a card that"):
-        card_of(with_metadata(NETWORK, CARD_KEY, text))
+        card_of(with_card_text(NETWORK, text))
 
 
 def test_a_missing_model_is_named(tmp_path):
@@ -149,8 +149,8 @@ def test_the_embedded_model_doubts_and_accepts():
     ],
 )
 def test_values_that_make_no_sense_are_refused(changes):
-    content = json.loads(metadata_of(default_model().read_bytes(), CARD_KEY))
-    broken = with_metadata(default_model().read_bytes(), CARD_KEY, json.dumps({**content, **changes}))
+    content = json.loads(split_card(default_model().read_bytes())[0])
+    broken = with_card_text(default_model().read_bytes(), json.dumps({**content, **changes}))
     with pytest.raises(ModelError, match=f"{next(iter(changes))}"):
         card_of(broken)
 

@@ -3,7 +3,27 @@ import pytest
 from onnx import TensorProto, helper
 
 from garmentcut.errors import ModelError
-from garmentcut.model.card import attachment_of, metadata_of, with_attachment, with_metadata, without_metadata
+from garmentcut.model.card import (
+    CARD_KEY,
+    ModelCard,
+    split_card,
+    stage_network_of,
+    with_card_text,
+    with_stage,
+)
+
+CARD = ModelCard(
+    name="test",
+    network="none",
+    working_size_hw=(64, 32),
+    multiple_of=32,
+    input_name="x",
+    output_name="y",
+    input_scale=1 / 255,
+    convention="alpha",
+    training_data="nothing",
+    licence="MIT",
+)
 
 
 @pytest.fixture
@@ -19,26 +39,28 @@ def model() -> bytes:
 
 
 def test_what_is_written_the_onnx_package_reads(model):
-    parsed = onnx.load_from_string(with_metadata(model, "card", "Kjole æøå " + "x" * 300))
+    text = "Kjole æøå " + "x" * 300
+    parsed = onnx.load_from_string(with_card_text(model, text))
     onnx.checker.check_model(parsed)
-    assert {p.key: p.value for p in parsed.metadata_props} == {"other": "stays", "card": "Kjole æøå " + "x" * 300}
+    assert {p.key: p.value for p in parsed.metadata_props} == {"other": "stays", CARD_KEY: text}
 
 
 def test_what_the_onnx_package_writes_is_read(model):
-    assert metadata_of(model, "other") == "stays"
-    assert metadata_of(model, "card") is None
+    parsed = onnx.load_from_string(model)
+    helper.set_model_props(parsed, {"other": "stays", CARD_KEY: "text"})
+    assert split_card(parsed.SerializeToString()) == (b"text", model)
+    assert split_card(model) == (None, model)
 
 
 def test_the_last_of_several_counts_and_all_are_removed(model):
-    twice = with_metadata(with_metadata(model, "card", "old"), "card", "new")
-    assert metadata_of(twice, "card") == "new"
-    assert without_metadata(twice, "card") == model
+    twice = with_card_text(with_card_text(model, "old"), "new")
+    assert split_card(twice) == (b"new", model)
 
 
 @pytest.mark.parametrize("content", [b"", b"\x89PNG\r\n\x1a\n" + bytes(100), b"\xff" * 40, b"hello world, no model"])
 def test_other_files_are_no_models(content):
     try:
-        found = metadata_of(content, "card")
+        found, _ = split_card(content)
     except ModelError as error:
         assert "not an ONNX file" in str(error)
     else:
@@ -47,28 +69,30 @@ def test_other_files_are_no_models(content):
 
 def test_a_model_cut_short_is_reported(model):
     with pytest.raises(ModelError, match="cut short"):
-        metadata_of(with_metadata(model, "card", "text")[:-2], "card")
+        split_card(with_card_text(model, "text")[:-2])
 
 
-def test_an_attachment_is_seen_by_nobody_else(model):
+def test_an_attached_network_is_seen_by_nobody_else(model):
     content = bytes(range(256)) * 40
-    whole = with_attachment(with_metadata(model, "card", "a"), content)
-    assert attachment_of(whole) == content
-    assert attachment_of(model) is None
-    assert metadata_of(whole, "card") == "a"
+    whole = with_stage(with_card_text(model, "a"), "locate", content)
+    assert stage_network_of(whole, CARD, "locate") == content
+    assert split_card(whole)[0] == b"a"
     parsed = onnx.load_from_string(whole)
     onnx.checker.check_model(parsed)
     assert parsed.graph == onnx.load_from_string(model).graph
-    assert attachment_of(parsed.SerializeToString()) == content  # other tools keep what they do not know
+    kept = parsed.SerializeToString()  # other tools keep what they do not know
+    assert stage_network_of(kept, CARD, "locate") == content
+    for stage, without in (("locate", model), ("refine", whole)):
+        with pytest.raises(ModelError, match=f"should hold a {stage} stage"):
+            stage_network_of(without, CARD, stage)
 
 
 def test_a_new_attachment_takes_the_place_of_the_old_one(model):
-    both = with_attachment(with_attachment(model, b"located", "locate"), b"first", "refine")
-    assert with_attachment(both, b"second", "refine") == with_attachment(
-        with_attachment(model, b"located", "locate"), b"second", "refine"
-    )
+    located = with_stage(model, "locate", b"located")
+    both = with_stage(located, "refine", b"first")
+    assert with_stage(both, "refine", b"second") == with_stage(located, "refine", b"second")
 
 
 def test_the_card_can_be_changed_without_losing_the_attachment(model):
-    whole = with_metadata(with_attachment(model, b"first"), "card", "a")
-    assert without_metadata(whole, "card") == with_attachment(model, b"first")
+    whole = with_stage(model, "locate", b"first")
+    assert split_card(with_card_text(whole, "a")) == (b"a", whole)

@@ -8,15 +8,31 @@ from garmentcut.model.layers import (
     Decoder,
     LightBlock,
     PhotoNetwork,
-    check_input,
     check_option,
     double,
 )
 
 
-def test_photos_pass():
-    check_input(torch.zeros(2, 3, 64, 96), 32)
-    check_input(torch.zeros(1, 4, 5, 7, dtype=torch.bfloat16), 1, channels=4)
+class Mean(PhotoNetwork):
+    multiple_of = 4
+    min_side = 8
+    min_training_photos = 2
+
+    def logits(self, x):
+        return x.mean(dim=1, keepdim=True)
+
+
+@pytest.fixture
+def plain():
+    network = PhotoNetwork()
+    network.multiple_of = 32
+    return network
+
+
+def test_photos_pass(plain):
+    plain.check(torch.zeros(2, 3, 64, 96))
+    plain.multiple_of, plain.in_channels = 1, 4
+    plain.check(torch.zeros(1, 4, 5, 7, dtype=torch.bfloat16))
 
 
 @pytest.mark.parametrize(
@@ -29,18 +45,9 @@ def test_photos_pass():
         (torch.zeros(1, 3, 0, 64), "multiples of 32, not 0x64"),
     ],
 )
-def test_others_are_told_what_is_wanted(x, says):
+def test_others_are_told_what_is_wanted(plain, x, says):
     with pytest.raises(ValueError, match=says):
-        check_input(x, 32)
-
-
-class Mean(PhotoNetwork):
-    multiple_of = 4
-    min_side = 8
-    min_training_photos = 2
-
-    def logits(self, x):
-        return x.mean(dim=1, keepdim=True)
+        plain.check(x)
 
 
 def test_photos_are_normalised_as_for_imagenet():

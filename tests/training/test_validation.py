@@ -9,7 +9,7 @@ from torch import nn
 from garmentcut.dataset.samples import Samples
 from garmentcut.recipe import LossConfig
 from garmentcut.training.loop import open_samples
-from garmentcut.training.validation import SheetRow, dice_of, predict, sheet_bytes, validate
+from garmentcut.training.validation import Validation, dice_of, draw_sheet, predict, sheet_row, validate
 
 
 class Constant(nn.Module):
@@ -83,33 +83,26 @@ def test_the_devices_share_the_photos(small_run, monkeypatch):
     assert ((tables[0] + tables[1])[:, 0] > 0).all()
 
 
-def sample(name="dress_Front"):
-    photo = np.full((150, 100, 3), 200, np.uint8)
-    target, alpha = np.zeros((2, 150, 100), np.float32)
-    target[50:100, 20:50] = 1  # the left half is missed,
-    alpha[50:100, 50:80] = 1  # the right one is too much
-    return SheetRow(name, photo, target, alpha, 0.0)
-
-
-def drawn(*samples):
-    return np.asarray(Image.open(io.BytesIO(sheet_bytes(samples, "step 1")))).astype(int)
-
-
-def test_a_row_a_photo():
-    one, two = drawn(sample()), drawn(sample(), sample("vest_Back"))
-    assert one.shape[1] == two.shape[1]
-    assert two.shape[0] - one.shape[0] == one.shape[0] - 20  # the title stands once
-    assert one.shape[1] >= 4 * 200  # photo, target, prediction, difference, 300 pixels high each
+def test_a_sheet_has_a_row_for_each_photo(small_run, fabric):
+    samples = open_samples(small_run())[1]
+    sheet = Image.open(io.BytesIO(draw_sheet(Constant(1.0), samples, 1, Validation(0.5, 0.5, 1.0), fabric=fabric)))
+    assert sheet.format == "JPEG"
+    # The title, and two rows of photo, target, prediction, difference, 300 pixels high each, below their labels.
+    assert sheet.size == (4 * (200 + 4), 20 + 2 * (20 + 300))
 
 
 def test_what_is_missing_is_red_and_what_is_too_much_blue():
-    sheet = drawn(sample())
-    cells = sheet[40:, :816].reshape(300, 4, 204, 3)[:, :, :200]  # enlarged twice
+    target, alpha = np.zeros((2, 150, 100), np.float32)
+    target[50:100, 20:50] = 1  # the left half is missed,
+    alpha[50:100, 50:80] = 1  # the right one is too much
+    labels = ("dress_Front", "target", "prediction", "Dice 0.0000")
+    row = sheet_row(np.full((150, 100, 3), 200, np.uint8), target, alpha, labels).astype(int)
+    cells = row[20:].reshape(300, 4, 204, 3)[:, :, :200]  # enlarged twice
     photo, target, prediction, difference = (cells[:, column] for column in range(4))
-    assert abs(photo - 200).max() < 8
-    assert target[150, 70].min() > 240
-    assert target[150, 130].max() < 15
-    assert prediction[150, 130].min() > 240
+    assert (photo == 200).all()
+    assert target[150, 70].min() == 255
+    assert target[150, 130].max() == 0
+    assert prediction[150, 130].min() == 255
     red, blue, same = difference[150, 70], difference[150, 130], difference[20, 100]
     assert red[0] > 200 > 90 > red[2]
     assert blue[2] > 200 > 90 > blue[0]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from garmentcut.dataset.split import packed_hashes, unpacked_hashes
 from garmentcut.errors import ModelError, RunError
 from garmentcut.export.onnx import card_of_network, export_network
-from garmentcut.model.card import CARD_KEY, StageSizes, card_of, with_attachment, with_card, without_metadata
+from garmentcut.model.card import StageSizes, card_of, split_card, with_card, with_stage
 from garmentcut.model.checkpoint import NetworkSpec, load_network
 from garmentcut.recipe import STAGES
 
@@ -24,14 +24,7 @@ WEIGHTS_NAME = "best.safetensors"
 
 
 def export_folder(run: Path, words: dict[str, str]) -> bytes:
-    """Export a trained run.
-
-    Args:
-        run: its folder, or a .safetensors file.
-        words: fields of the card.
-
-    Returns:
-        Content of a model file.
+    """The content of a model file of a trained run: its folder, or a .safetensors file; `words` are fields of the card.
 
     Raises:
         ModelError: the weights cannot be read, or the training has not come so far.
@@ -45,13 +38,10 @@ def export_folder(run: Path, words: dict[str, str]) -> bytes:
 
 
 def export_folds(run: Path) -> dict[Path, bytes]:
-    """Export the folds of a run of stages, whose models judge the photos that each has held out.
+    """Export the folds of a run of stages, by the model file's path; they judge the photos that each has held out.
 
     A fold of an older run has no refine network: it gets that of the whole, which has learned from all photos, but from
     maps of networks that had not seen them. Its card lists what the other two stages have learned from.
-
-    Returns:
-        Path for each model file below the run's folder, and its content; empty: it has no folds.
 
     Raises:
         ModelError, RunError: as `export_folder`.
@@ -77,7 +67,7 @@ def _of_stages(weights: dict[str, Path], words: dict[str, str], learned_by: tupl
     """
     exported = {name: _exported(path, words) for name, path in weights.items()}
     cards = {name: card_of(model) for name, (model, _) in exported.items()}
-    bare = {name: without_metadata(model, CARD_KEY) for name, (model, _) in exported.items()}
+    bare = {name: split_card(model)[1] for name, (model, _) in exported.items()}
     spec, segment = exported["refine"][1], cards["segment"]
     try:
         height = int(spec.facts["recipe"]["data"]["frame_height"])
@@ -92,8 +82,8 @@ def _of_stages(weights: dict[str, Path], words: dict[str, str], learned_by: tupl
         locate=cards["locate"].network,
         refine=cards["refine"].network,
     )
-    joined = with_attachment(packed(bare["segment"], 16), packed(bare["locate"], 8), "locate")
-    joined = with_attachment(joined, packed(bare["refine"], 16), "refine")
+    joined = with_stage(packed(bare["segment"], 16), "locate", packed(bare["locate"], 8))
+    joined = with_stage(joined, "refine", packed(bare["refine"], 16))
     learned = [cards[name] for name in learned_by]
     card = replace(
         cards["refine"],
@@ -123,24 +113,16 @@ _LARGEST = float(np.finfo(np.float16).max)
 
 
 def packed(model: bytes, bits: Literal[8, 16]) -> bytes:
-    """Round large weights to 16 or 8 bits; nodes behind them make them float32 again when the file is loaded.
+    """Round an ONNX file's large weights to 16 or 8 bits; nodes behind them make them float32 again when it is loaded.
 
     16 bits: float16, rounded by a two-thousandth of itself at most. 8 bits: whole numbers times a scale for each output
     channel, rounded by a 254th of that channel's largest weight at most.
-
-    Args:
-        model: content of an ONNX file.
-        bits: a weight.
-
-    Returns:
-        Content of an ONNX file with the same inputs and outputs.
     """
     import onnx
 
     network = onnx.load_model_from_string(model)
     graph = network.graph
-    stored: list[Any] = []
-    nodes: list[Any] = []
+    stored, nodes = list[Any](), list[Any]()
     for tensor in graph.initializer:
         is_large = tensor.data_type == onnx.TensorProto.FLOAT and int(np.prod(tensor.dims)) >= _LEAST_VALUES
         weights = onnx.numpy_helper.to_array(tensor) if is_large else np.zeros(0, np.float32)
@@ -150,8 +132,7 @@ def packed(model: bytes, bits: Literal[8, 16]) -> bytes:
         kept, restoring = (_half if bits == 16 else _quarter)(tensor.name, weights, onnx)
         stored += kept
         nodes += restoring
-    parts = [*nodes, *graph.node], graph.name, graph.input, graph.output, stored
-    graph.CopyFrom(onnx.helper.make_graph(*parts))
+    graph.CopyFrom(onnx.helper.make_graph([*nodes, *graph.node], graph.name, graph.input, graph.output, stored))
     content: bytes = network.SerializeToString(deterministic=True)
     return content
 

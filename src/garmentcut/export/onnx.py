@@ -31,14 +31,11 @@ _FACTS = (
 
 
 def card_of_network(network: nn.Module, spec: NetworkSpec, **words: Any) -> ModelCard:
-    """The card that goes with a network.
+    """The card that goes with a trained network.
 
-    Args:
-        network: as trained.
-        spec: its `facts` fill the card's fields of the same name: name, training_data, licence, edge_bias, edge_gain,
-            scores, trained_on, trained_hashes, started_from. A training's own facts do where these are missing: `data`
-            and `num_trained_on` say what it was trained on, `dice` is its score.
-        words: further fields of the card; they win.
+    The spec's `facts` fill the card's fields of the same name, those in `_FACTS`. A training's own facts do where these
+    are missing: `data` and `num_trained_on` say what it was trained on, `dice` is its score. `words` are further fields
+    of the card; they win.
 
     Raises:
         RunError: a fact is of another type than the card's field.
@@ -170,13 +167,10 @@ Run = Callable[[Floats], Floats]
 
 
 def measure_parity(network: nn.Module, model: bytes, card: ModelCard) -> dict[str, float]:
-    """Largest difference of alpha between a network (evaluation mode, float32, CPU) and its file in each runtime.
+    """Largest difference of alpha between a network (evaluation mode, float32, CPU) and its file, by runtime.
 
     Photos: noise and a synthetic studio photo, at the card's working size and, both in one batch, at a small size of
-    another aspect.
-
-    Returns:
-        Runtime -> difference, nan if either has such alphas.
+    another aspect. A difference is nan if either has such alphas.
 
     Raises:
         RunError: a runtime cannot load or run the file, or the network not take a size; says which and why.

@@ -236,10 +236,10 @@ def with_card(model: bytes, card: ModelCard) -> bytes:
     Raises:
         ModelError: not an ONNX file.
     """
-    network = without_metadata(model, CARD_KEY)
-    content: dict[str, Any] = TypeAdapter(ModelCard).dump_python(card, mode="json")
-    content["sha256"] = hashlib.sha256(network).hexdigest()
-    return with_metadata(network, CARD_KEY, json.dumps(content, ensure_ascii=False))
+    network = split_card(model)[1]
+    card = replace(card, sha256=hashlib.sha256(network).hexdigest())
+    content = TypeAdapter(ModelCard).dump_python(card, mode="json")
+    return with_card_text(network, json.dumps(content, ensure_ascii=False))
 
 
 def card_of(model: bytes) -> ModelCard:
@@ -249,7 +249,7 @@ def card_of(model: bytes) -> ModelCard:
         ModelError: not an ONNX file, no card, a card this version does not know, or a network that is not the one the
             card was written for (a damaged download, say).
     """
-    text, network = metadata_of(model, CARD_KEY), without_metadata(model, CARD_KEY)
+    text, network = split_card(model)
     if text is None:
         raise ModelError("has no garmentcut card, so nobody knows how to feed it; use a file that garmentcut made")
     card = parse_card(text)
@@ -258,7 +258,7 @@ def card_of(model: bytes) -> ModelCard:
     return card
 
 
-def parse_card(text: str) -> ModelCard:
+def parse_card(text: str | bytes) -> ModelCard:
     """A card from its JSON text; names of older versions are translated.
 
     Raises:
@@ -300,20 +300,6 @@ def _with_new_names(content: Any) -> Any:
     return {**content, "doubt": doubt}
 
 
-def stage_network_of(model: bytes, card: ModelCard, stage: str) -> bytes:
-    """The network of one stage inside the content of a file of three.
-
-    Raises:
-        ModelError: it is not there.
-    """
-    if stage == "segment":
-        return model
-    network = attachment_of(model, stage)
-    if network is None:
-        raise ModelError(f"{card.label} should hold a {stage} stage, and does not; export it again")
-    return network
-
-
 def read_model(path: Path) -> tuple[bytes, ModelCard]:
     """A model file's content and its card.
 
@@ -330,94 +316,81 @@ def read_model(path: Path) -> tuple[bytes, ModelCard]:
         raise ModelError(f"{path} {error}") from error
 
 
-# Text inside an ONNX file, without the onnx package, which would add thirty megabytes to the base install: the file is
-# one protobuf message (onnx.proto3, `ModelProto`), whose field 14, `metadata_props`, holds pairs of text. Two messages
-# written one after the other are one merged message, so a pair is appended without even parsing the network.
+# The card is text inside an ONNX file, read and written without the onnx package, which would add thirty megabytes to
+# the base install: the file is one protobuf message (onnx.proto3, `ModelProto`), whose field 14, `metadata_props`,
+# holds pairs of text. Two messages written one after the other are one merged message, so a pair is just appended.
 _METADATA_PROPS = 14
 # No fields of ONNX, whose numbers end below 30: every reader passes over them, and keeps them.
 _ATTACHMENTS = {"locate": 1001, "refine": 1002}
-_VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
+_VARINT, _LENGTH = 0, 2
+_FIXED_BYTES = {1: 8, 5: 4}
 
 
-def metadata_of(model: bytes, key: str) -> str | None:
-    """The text stored under `key`, the last one where there are several; None if there is none.
-
-    Raises:
-        ModelError: not an ONNX file.
-    """
-    values = [value for value, _, _ in _entries(model, key)]
-    return values[-1].decode() if values else None
-
-
-def with_metadata(model: bytes, key: str, text: str) -> bytes:
-    """The model with a pair of text appended."""
-    pair = _length_delimited(1, key.encode()) + _length_delimited(2, text.encode())
-    return model + _length_delimited(_METADATA_PROPS, pair)
-
-
-def without_metadata(model: bytes, key: str) -> bytes:
-    """The model without any text under `key`; all other bytes as they were.
+def split_card(model: bytes) -> tuple[bytes | None, bytes]:
+    """The card's text, the last one where there are several, None if there is none; and all other bytes as they were.
 
     Raises:
         ModelError: not an ONNX file.
     """
-    kept, end = [], 0
-    for _, start, stop in _entries(model, key):
-        kept.append(model[end:start])
-        end = stop
-    return b"".join([*kept, model[end:]])
+    text, rest = None, []
+    for number, payload, field_bytes in _fields(model):
+        pair = {key: value for key, value, _ in _fields(payload)} if number == _METADATA_PROPS else {}
+        if pair.get(1) == CARD_KEY.encode():
+            text = pair.get(2, b"")
+        else:
+            rest.append(field_bytes)
+    return text, b"".join(rest)
 
 
-def attachment_of(model: bytes, name: str = "locate") -> bytes | None:
-    """The bytes that `with_attachment` added under a name; None: there are none.
+def with_card_text(network: bytes, text: str) -> bytes:
+    """The content of an ONNX file with a card's text appended."""
+    pair = _length_delimited(1, CARD_KEY.encode()) + _length_delimited(2, text.encode())
+    return network + _length_delimited(_METADATA_PROPS, pair)
+
+
+def with_stage(model: bytes, stage: str, network: bytes) -> bytes:
+    """An ONNX file's content with the network of `locate` or `refine` attached, in place of an earlier one.
+
+    It stands in a field that ONNX does not have. Protobuf's readers pass over such a field, so to every tool the file
+    stays the network it was (docs/decisions/007-locate-then-cut.md).
+    """
+    rest = [field_bytes for number, _, field_bytes in _fields(model) if number != _ATTACHMENTS[stage]]
+    return b"".join([*rest, _length_delimited(_ATTACHMENTS[stage], network)])
+
+
+def stage_network_of(model: bytes, card: ModelCard, stage: str) -> bytes:
+    """The network of one stage inside the content of a file of three.
 
     Raises:
-        ModelError: not an ONNX file.
+        ModelError: it is not there, or this is not an ONNX file.
     """
-    found = [payload for number, payload, _, _ in _fields(model) if number == _ATTACHMENTS[name]]
-    return found[-1] if found else None
+    if stage == "segment":
+        return model
+    found = [payload for number, payload, _ in _fields(model) if number == _ATTACHMENTS[stage]]
+    if not found:
+        raise ModelError(f"{card.label} should hold a {stage} stage, and does not; export it again")
+    return found[-1]
 
 
-def with_attachment(model: bytes, content: bytes, name: str = "locate") -> bytes:
-    """An ONNX file's content with bytes that are no part of its network, another one say, in place of earlier ones.
-
-    They stand in a field, one for `locate` and one for `refine`, that ONNX does not have. Protobuf's readers pass over
-    such a field, so to every tool the file stays the network it was (docs/decisions/007-locate-then-cut.md).
-    """
-    number = _ATTACHMENTS[name]
-    for _, start, stop in reversed([found[1:] for found in _fields(model) if found[0] == number]):
-        model = model[:start] + model[stop:]
-    return model + _length_delimited(number, content)
-
-
-def _entries(model: bytes, key: str) -> Iterator[tuple[bytes, int, int]]:
-    """Value, start and stop of each pair with this key."""
-    for number, payload, start, stop in _fields(model):
-        if number == _METADATA_PROPS:
-            pair = {inner: value for inner, value, _, _ in _fields(payload)}
-            if pair.get(1) == key.encode():
-                yield pair.get(2, b""), start, stop
-
-
-def _fields(message: bytes) -> Iterator[tuple[int, bytes, int, int]]:
-    """Number, payload, start and stop of each field of a protobuf message (encoding: protobuf.dev)."""
+def _fields(message: bytes) -> Iterator[tuple[int, bytes, bytes]]:
+    """Number, payload and all bytes of each field of a protobuf message (encoding: protobuf.dev)."""
     at = 0
     while at < len(message):
-        start = at
+        start, payload = at, b""
         key, at = _varint(message, at)
-        kind, payload = key & 7, b""
+        kind = key & 7
         if kind == _VARINT:
             _, at = _varint(message, at)
         elif kind == _LENGTH:
             length, at = _varint(message, at)
             payload, at = message[at : at + length], at + length
-        elif kind in (_FIXED64, _FIXED32):
-            at += 8 if kind == _FIXED64 else 4
+        elif kind in _FIXED_BYTES:
+            at += _FIXED_BYTES[kind]
         else:
             raise ModelError("is not an ONNX file")
         if at > len(message):
             raise ModelError("is not an ONNX file, or was cut short")
-        yield key >> 3, payload, start, at
+        yield key >> 3, payload, message[start:at]
 
 
 def _varint(message: bytes, at: int) -> tuple[int, int]:

@@ -70,13 +70,10 @@ class _Facts:
 
 
 def save_network(path: Path, network: nn.Module, spec: NetworkSpec, *, half: bool = False) -> None:
-    """Write a network's weights and its spec atomically.
+    """Write a network's weights and its spec atomically, usually as `.safetensors`.
 
-    Args:
-        path: the file to write, usually `.safetensors`.
-        network: bare, not compiled or wrapped for several devices.
-        spec: how to build it again.
-        half: store float16, half the size; the weights are rounded by a thousandth of themselves at most.
+    The network is bare, neither compiled nor wrapped for several devices. With `half`, weights are stored as float16,
+    half the size, rounded by a thousandth of themselves at most.
 
     Raises:
         ModelError: the disk is full, the folder cannot be written, and so on.
@@ -92,10 +89,7 @@ def save_network(path: Path, network: nn.Module, spec: NetworkSpec, *, half: boo
 
 
 def load_network(path: Path) -> tuple[nn.Module, NetworkSpec]:
-    """Read what `save_network` wrote.
-
-    Returns:
-        The network in training mode, its weights float32 on the CPU, and its spec.
+    """Read what `save_network` wrote: the network in training mode, its weights float32 on the CPU, and its spec.
 
     Raises:
         ModelError: missing, damaged, or not such a file.
@@ -198,16 +192,11 @@ def default_weights(stage: str) -> Path:
 
 
 def start_network(network: nn.Module, name: str, start: str) -> tuple[str, ...]:
-    """Load the weights that a training starts from into a network.
+    """Load the weights that a training starts from into a network, and say what was loaded, a sentence each.
 
-    Args:
-        network: as `build_network` made it; changed in place, or left as it is when an error is raised.
-        name: as `build_network` got it, for messages.
-        start: `imagenet`, `scratch`, `default/STAGE`, or the path of a .safetensors file: of a whole network that
-            `save_network` wrote, or else of the encoder, in the keys that its source (timm, torchvision) gives them.
-
-    Returns:
-        What was loaded and what was not, a sentence each.
+    The network, which `build_network` made by this name, is changed in place, or left as it is when an error is raised.
+    `start` is `imagenet`, `scratch`, `default/STAGE`, or the path of a .safetensors file: of a whole network that
+    `save_network` wrote, or else of the encoder, in the keys that its source (timm, torchvision) gives them.
 
     Raises:
         ModelError: the weights do not fit, or cannot be read or fetched, the network has no encoder, and so on.
@@ -299,10 +288,7 @@ def widened(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[st
     """Fill up convolutions whose input has more channels than the weights know.
 
     New channels stand behind the old ones, and their weights are 0: the network gives what it gave, whatever is in
-    them, until it learns better.
-
-    Returns:
-        All weights, those that are too narrow filled up.
+    them, until it learns better. All weights are returned.
     """
     fitted = dict(weights)
     for key, tensor in weights.items():

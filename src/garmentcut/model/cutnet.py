@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from garmentcut.errors import ModelError
-from garmentcut.model.layers import Decoder, Encoder, PhotoNetwork, conv_norm_relu, double
+from garmentcut.model.layers import Decoder, Encoder, PhotoNetwork, conv_norm_relu, double, neutral
 
 
 class CutNet(PhotoNetwork):
@@ -125,13 +125,6 @@ class Detail(nn.Module):
         return logits + self.correct(functional.relu(self.look(torch.cat([logits, x], dim=1))))  # type: ignore[no-any-return]
 
 
-def neutral(convolution: nn.Conv2d) -> nn.Conv2d:
-    """The convolution, starting at zero: what it is added to stays as it is until it learns (arXiv 2003.04887)."""
-    for parameter in convolution.parameters():
-        nn.init.zeros_(parameter)
-    return convolution
-
-
 def _joined(features: Sequence[Tensor], x: Tensor, num_blocks: int) -> list[Tensor]:
     """What the decoder joins, coarse to fine; at stride 2 all the photo's pixels, `(N, 4 in_channels, H/2, W/2)`."""
     pixels = functional.pixel_unshuffle(x, 2)
@@ -168,11 +161,11 @@ class SegmentNet(PhotoNetwork):
         self.multiple_of = trunk.strides[-1]
         self.encoder = trunk
         fine, *coarse = trunk.channels
-        self.lateral = nn.ModuleList(_projected(channels, width) for channels in coarse)
+        self.lateral = nn.ModuleList(conv_norm_relu(channels, width, 1)[:2] for channels in coarse)
         self.context = _Context(coarse[-1], width)
         self.smooth = nn.ModuleList(conv_norm_relu(width, width) for _ in coarse)
         self.narrow = nn.Conv2d(width, width // 2, 1, bias=False)
-        self.detail = _projected(fine, width // 2)
+        self.detail = conv_norm_relu(fine, width // 2, 1)[:2]
         self.head = nn.Sequential(conv_norm_relu(width // 2, width // 2), nn.Conv2d(width // 2, 1, 3, padding=1))
         for module in self.modules():
             if isinstance(module, nn.BatchNorm2d):
@@ -209,10 +202,6 @@ class _Context(nn.Module):
         """`(N, channels, H, W)` -> `(N, out, H, W)`."""
         seen = self.widen(functional.relu(self.around(functional.relu(self.narrow(x)))))
         return seen + seen.mean(dim=(2, 3), keepdim=True)  # type: ignore[no-any-return]
-
-
-def _projected(channels: int, out: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(channels, out, 1, bias=False), nn.BatchNorm2d(out))
 
 
 _LEAST_ALPHA = 0.01  # of the map, whose logit the answer starts from

@@ -18,28 +18,6 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-def check_input(x: Tensor, multiple_of: int, channels: int = 3) -> None:
-    """Refuse input that a network would misread; call it first in `forward`.
-
-    Args:
-        x: should be float32 (or what autocast makes of it) `(N, channels, H, W)`, sRGB in [0, 1].
-        multiple_of: what H and W must be multiples of.
-        channels: how many the network was built for.
-
-    Raises:
-        ValueError: another shape or dtype; says which, and what is wanted.
-    """
-    if torch.compiler.is_exporting():
-        return  # sizes are unknowns then, and `if` would freeze them
-    shape = tuple(x.shape)
-    if x.ndim != 4 or shape[1] != channels:
-        raise ValueError(f"expected photos of shape (N, {channels}, H, W), not {shape}")
-    if not x.is_floating_point():
-        raise ValueError(f"expected float32 in [0, 1], not {str(x.dtype).removeprefix('torch.')}; divide by 255")
-    if 0 in shape or shape[2] % multiple_of or shape[3] % multiple_of:
-        raise ValueError(f"expected sides that are multiples of {multiple_of}, not {shape[2]}x{shape[3]}; pad them")
-
-
 class PhotoNetwork(nn.Module):
     """Photos in, logits of the same size out; a subclass writes `logits`.
 
@@ -64,7 +42,7 @@ class PhotoNetwork(nn.Module):
         """Logits of photos.
 
         Args:
-            photos: float32 (N, in_channels, H, W), sRGB in [0, 1].
+            photos: float32 (or what autocast makes of it) (N, in_channels, H, W), sRGB in [0, 1].
 
         Returns:
             float32 (N, 1, H, W).
@@ -80,14 +58,26 @@ class PhotoNetwork(nn.Module):
         Raises:
             ValueError: as `forward`.
         """
-        check_input(photos, self.multiple_of, self.in_channels)
-        if not torch.compiler.is_exporting():  # an exporter would freeze these sides
-            num, (height, width) = len(photos), photos.shape[2:]
-            if min(height, width) < self.min_side:
-                raise ValueError(f"expected sides of at least {self.min_side} pixels, not {height}x{width}")
-            if self.training and num < self.min_training_photos:
-                raise ValueError(f"expected at least {self.min_training_photos} photos a training step, not {num}")
+        self.check(photos)
         return (photos - self.mean) / self.std
+
+    def check(self, photos: Tensor) -> None:
+        """Refuse photos that the network would misread: says what is wanted; raises as `forward`."""
+        if torch.compiler.is_exporting():
+            return  # sizes are unknowns then, and `if` would freeze them
+        shape, multiple = tuple(photos.shape), self.multiple_of
+        if photos.ndim != 4 or shape[1] != self.in_channels:
+            raise ValueError(f"expected photos of shape (N, {self.in_channels}, H, W), not {shape}")
+        if not photos.is_floating_point():
+            dtype = str(photos.dtype).removeprefix("torch.")
+            raise ValueError(f"expected float32 in [0, 1], not {dtype}; divide by 255")
+        num, _, height, width = shape
+        if 0 in shape or height % multiple or width % multiple:
+            raise ValueError(f"expected sides that are multiples of {multiple}, not {height}x{width}; pad them")
+        if min(height, width) < self.min_side:
+            raise ValueError(f"expected sides of at least {self.min_side} pixels, not {height}x{width}")
+        if self.training and num < self.min_training_photos:
+            raise ValueError(f"expected at least {self.min_training_photos} photos a training step, not {num}")
 
     def logits(self, x: Tensor) -> Tensor:
         """Logits (N, 1, H, W) of normalised photos (N, in_channels, H, W)."""
@@ -168,6 +158,13 @@ def conv_norm_relu(channels: int, out: int, kernel: int = 3, stride: int = 1) ->
     return nn.Sequential(convolution, nn.BatchNorm2d(out), nn.ReLU(inplace=True))
 
 
+def neutral(convolution: nn.Conv2d) -> nn.Conv2d:
+    """The convolution, starting at zero: what it is added to stays as it is until it learns (arXiv 2003.04887)."""
+    for parameter in convolution.parameters():
+        nn.init.zeros_(parameter)
+    return convolution
+
+
 def _separable(channels: int) -> nn.Sequential:
     each = nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False)
     return nn.Sequential(each, nn.BatchNorm2d(channels), *conv_norm_relu(channels, channels, 1))
@@ -200,7 +197,9 @@ class Encoder(nn.Module):
         self.strides = strides[self._first :]
         self.channels: list[int] = self.trunk.feature_info.channels()[self._first :]
         _check_pyramid(name, self.strides, getattr(self.trunk, "output_fmt", None))
-        _fix_padding(self.trunk)
+        for module in self.trunk.modules():
+            if type(module) is Conv2dSame:  # the same convolution and weights, padded another way
+                module.__class__ = EvenConv2d  # type: ignore[assignment]
         self._frozen: list[nn.Module] = []
         self.mean, self.std = (_spread(self.trunk.pretrained_cfg[key], in_channels) for key in ("mean", "std"))
 
@@ -232,17 +231,14 @@ class Encoder(nn.Module):
             module.requires_grad_(requires_grad=False).eval()
 
     def _up_to(self, path: str) -> list[nn.Module]:
-        """What the photo goes through up to a module: timm keeps it as a child, or as one of a sequence of blocks."""
-        children = dict(self.trunk.named_children())
-        name, _, place = path.partition(".")
-        if name not in children or not place.isdecimal():
-            name, place = path.replace(".", "_"), ""
-        names = list(children)
-        if name not in names:
+        """What the photo goes through up to a module: timm keeps it where it says, or as a child of another name."""
+        modules = dict(self.trunk.named_modules())
+        path = path if path in modules else path.replace(".", "_")
+        if path not in modules:
             raise ModelError(f"network.frozen_stages: {self.name} does not say where its stages end; set it to 0")
-        before = [children[other] for other in names[: names.index(name)]]
-        blocks = list(children[name].children())[: int(place) + 1] if place else [children[name]]
-        return before + blocks
+        names = list(modules)
+        end = max(place for place, name in enumerate(names) if f"{name}.".startswith(f"{path}."))
+        return [modules[name] for name in names[1 : end + 1] if not path.startswith(f"{name}.")]
 
     def train(self, mode: bool = True) -> "Encoder":
         """As any module, but that frozen stages stay in evaluation mode."""
@@ -270,8 +266,8 @@ class Encoder(nn.Module):
             return f"{self.name} with the hub's weights"
         own = self.trunk.state_dict()
         # timm names a stage `stages.0` in a whole network and `stages_0` where only features are asked for.
-        names = {_plain(key): key for key in own}
-        given = {names.get(_plain(key), key): tensor for key, tensor in weights.items()}
+        names = {key.replace("_", "."): key for key in own}
+        given = {names.get(key.replace("_", "."), key): tensor for key, tensor in weights.items()}
         given = {key: self._adapted(tensor, own.get(key)) for key, tensor in given.items()}
         mismatch = Mismatch.between(own, given)
         if mismatch.missing or mismatch.misshapen:
@@ -323,18 +319,7 @@ def _check_pyramid(name: str, strides: list[int], layout: object) -> None:
         raise ModelError(f"encoder: {name} is a transformer for photos of one size; take a convolutional network")
 
 
-def _fix_padding(trunk: nn.Module) -> None:
-    for module in trunk.modules():
-        if type(module) is Conv2dSame:
-            # The same convolution and weights, padded another way.
-            module.__class__ = EvenConv2d  # type: ignore[assignment]
-
-
 def _spread(three: tuple[float, ...], channels: int) -> tuple[float, ...]:
     """Of the photo's three channels; their mean for what comes after them, or for all where there are fewer."""
     mean = sum(three) / len(three)
     return (*three, *[mean] * (channels - len(three))) if channels >= len(three) else (mean,) * channels
-
-
-def _plain(key: str) -> str:
-    return key.replace("_", ".")

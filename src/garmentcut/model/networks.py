@@ -3,14 +3,14 @@
 import difflib
 import importlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from garmentcut.errors import ModelError
 
 if TYPE_CHECKING:
-    from torch import nn
+    from garmentcut.model.layers import PhotoNetwork
 
 NETWORKS: Mapping[str, str] = MappingProxyType(
     {
@@ -39,38 +39,32 @@ published. Where an encoder can start from ImageNet, it has `load_encoder(weight
 None: from the hub."""
 
 
-def build_network(name: str, **options: Any) -> "nn.Module":
+def build_network(name: str, **options: Any) -> "PhotoNetwork":
     """Build a network with weights drawn at random.
 
     Raises:
         ModelError: no such network, option or value, or the extra `train` is not installed.
     """
-    kind = _class_of(name)
+    if name not in NETWORKS:
+        raise ModelError(f"there is no network {name!r}{nearest(name, list(NETWORKS))}")
+    module, _, kind_name = NETWORKS[name].partition(":")
+    try:
+        kind: type[PhotoNetwork] = getattr(importlib.import_module(f"garmentcut.model.{module}"), kind_name)
+    except ModuleNotFoundError as error:
+        raise ModelError(f"{name} needs {error.name}, which is not installed; install garmentcut[train]") from error
     known = [key for key, one in inspect.signature(kind).parameters.items() if one.kind is not one.KEYWORD_ONLY]
     for option in options:
         if option not in known:
             raise ModelError(f"{name} has no option {option!r}{nearest(option, known)}")
     try:
-        network: nn.Module = kind(**options)
+        return kind(**options)
     except ModelError:
         raise
     except (TypeError, ValueError) as error:
         raise ModelError(f"{name} cannot be built with {options}: {error}") from error
-    return network
 
 
 def nearest(word: str, known: list[str]) -> str:
     """The end of an error message: what may have been meant, or else what there is."""
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
     return f"; did you mean {close[0]}?" if close else f"; there is {', '.join(known) or 'none'}"
-
-
-def _class_of(name: str) -> "Callable[..., nn.Module]":
-    if name not in NETWORKS:
-        raise ModelError(f"there is no network {name!r}{nearest(name, list(NETWORKS))}")
-    module, _, kind = NETWORKS[name].partition(":")
-    try:
-        found: Callable[..., nn.Module] = getattr(importlib.import_module(f"garmentcut.model.{module}"), kind)
-    except ModuleNotFoundError as error:
-        raise ModelError(f"{name} needs {error.name}, which is not installed; install garmentcut[train]") from error
-    return found

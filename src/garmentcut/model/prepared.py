@@ -5,14 +5,14 @@ of it.
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from garmentcut.errors import ModelError
-from garmentcut.model.layers import PhotoNetwork, check_input, check_option
+from garmentcut.model.layers import PhotoNetwork, check_option
 from garmentcut.model.networks import build_network
 
 Color = Literal["rgb", "gray"]
@@ -24,12 +24,8 @@ _NUM_LEVELS = 256
 _MODES = {"nearest": "nearest", "linear": "bilinear", "cubic": "bicubic"}
 
 
-class Prepared(nn.Module):
+class Prepared(PhotoNetwork):
     """Shrinks and changes photos, gives them to a network, and enlarges its logits.
-
-    Attributes:
-        multiple_of: both sides of a photo must be a multiple of this.
-        min_side: both sides must be at least this, in pixels.
 
     Args:
         network: name of any other.
@@ -67,31 +63,25 @@ class Prepared(nn.Module):
         if not 0 <= percent < 50 or shrink < 1:
             raise ModelError(f"percent: from 0 to below 50, and shrink: 1 or more, not {percent} and {shrink}")
         super().__init__()
-        self.network = inner = cast(PhotoNetwork, build_network(network, **(options or {})))
+        self.network = inner = build_network(network, **(options or {}))
         self.color, self.levels, self.share = color, levels, percent / 100
         self.shrink, (self.down, self.up) = shrink, resampling
         self.multiple_of, self.min_side = inner.multiple_of * shrink, inner.min_side * shrink
+        self.min_training_photos = inner.min_training_photos
         self.neutral_parts = tuple(f"network.{part}" for part in getattr(inner, "neutral_parts", ()))
         self.register_buffer("luma", torch.tensor(_LUMA).view(1, 3, 1, 1), persistent=False)
 
-    def forward(self, photos: Tensor) -> Tensor:
-        """Logits of photos.
-
-        Args:
-            photos: float32 (N, 3, H, W), sRGB in [0, 1].
-
-        Returns:
-            float32 (N, 1, H, W).
-
-        Raises:
-            ValueError: the photos are of another type or shape, or have sides that the network cannot take.
-        """
-        check_input(photos, self.multiple_of)
+    def normalize(self, photos: Tensor) -> Tensor:
+        """Check photos, and prepare them for the network inside; raises as `forward`."""
+        self.check(photos)
         x = shrunk(photos, self.shrink, self.down)
         if self.color == "gray":
             x = (x * self.luma).sum(dim=1, keepdim=True).expand(-1, 3, -1, -1)
-        logits: Tensor = self.network(self._levelled(x))
-        return enlarged(logits, self.shrink, self.up)
+        return self._levelled(x)
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Logits `(N, 1, H, W)` of prepared photos, `(N, 3, H, W)` before they were shrunk."""
+        return enlarged(self.network(x), self.shrink, self.up)
 
     def load_encoder(self, weights: Mapping[str, Tensor] | None = None) -> str:
         """Let the network's encoder start from trained weights.

@@ -121,16 +121,13 @@ def machine_in_words(fabric: Fabric) -> str:
     """Such as `2 x NVIDIA H100 80GB HBM3` or `2 cores, AMD EPYC 7R13`."""
     if fabric.device.type == "cuda":
         return f"{fabric.world_size} x {torch.cuda.get_device_name(fabric.device)}"
-    cores = f"{os.cpu_count()} cores, {_processor()}"
-    return cores if fabric.world_size == 1 else f"{fabric.world_size} processes on {cores}"
-
-
-def _processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+        processor = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
+        processor = platform.processor() or platform.machine()
+    cores = f"{os.cpu_count()} cores, {processor}"
+    return cores if fabric.world_size == 1 else f"{fabric.world_size} processes on {cores}"
 
 
 def uses_cuda(devices: Devices) -> bool:
@@ -154,10 +151,7 @@ def uses_cuda(devices: Devices) -> bool:
 class StopRequest:
     """A context in which Ctrl-C, SIGTERM and a closed terminal only request a stop; a second one interrupts at once.
 
-    Under nohup a closed terminal stays ignored.
-
-    Args:
-        minutes: after these, `reason` is given too; None: never.
+    Under nohup a closed terminal stays ignored. After `minutes` a stop is requested too; None: never.
     """
 
     def __init__(self, minutes: float | None = None) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from logging import getLogger
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from lightning.fabric import Fabric
@@ -85,11 +85,8 @@ Event = StepDone | Evaluated | Ended | Planned
 class TrainingJournal:
     """Appends rows to `journal.jsonl` and `tensorboard/`, and to MLflow if asked to; a context that closes them.
 
-    Args:
-        run_dir: the run's folder.
-        last_step: rows of later steps, which a killed run wrote after its last checkpoint, are dropped.
-        options: the recipe's by name, for MLflow, which is used where the environment variable `MLFLOW_TRACKING_URI`
-            names a server or a store.
+    Rows of steps after `last_step`, which a killed run wrote after its last checkpoint, are dropped. MLflow, which gets
+    the recipe's options by name too, is used where the variable `MLFLOW_TRACKING_URI` names a server or a store.
 
     Raises:
         TrainingError: the file there is no journal, or MLflow is asked for and not installed.
@@ -224,8 +221,7 @@ class LossError(TrainingStopped):
     """A loss or gradient that is not a finite number."""
 
 
-@dataclass(frozen=True, eq=False)
-class _Step:
+class _Step(NamedTuple):
     """One optimizer step of this device."""
 
     number: int  # counted from 1
@@ -267,9 +263,8 @@ class LossWatch:
         mean = reduced(self._fabric, own, "mean").cpu()
         if not mean.isfinite().all():
             self._raise(steps, own.cpu(), mean)
-        now = time.perf_counter()
-        photos_s = len(steps) * self._batch / (now - self._since)
-        self._since = now
+        photos_s = len(steps) * self._batch / (time.perf_counter() - self._since)
+        self.skip_time()
         # The gradient's norm may follow the loss's terms.
         return [
             StepDone(step.number, self._steps, total, dict(zip(step.parts, parts, strict=False)), step.lr, photos_s)

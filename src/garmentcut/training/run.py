@@ -8,7 +8,7 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -81,22 +81,17 @@ def training_splits(manifest: Manifest, fold: str | None = None, *, validation: 
     Raises:
         TrainingError: as `training_split`.
     """
-    if fold != "all":
-        return (training_split(manifest, fold, validation=validation),)
-    if validation is not None:
-        raise TrainingError("--fold and --validation contradict each other; give one of them")
-    if not (folds := fold_names(manifest)):
-        raise TrainingError(f"{manifest.folder} has no folds; its splits are {_shown(manifest)}: use --validation")
-    return tuple(training_split(manifest, name.removeprefix("fold")) for name in folds)
+    folds = [name.removeprefix("fold") for name in fold_names(manifest)] if fold == "all" else []
+    wanted: Sequence[str | None] = folds or [fold]
+    return tuple(training_split(manifest, one, validation=validation) for one in wanted)
 
 
 def training_split(manifest: Manifest, fold: str | None = None, *, validation: str | None = None) -> Split:
     """The usable pairs of a data set, split for a training; refused ones are left out.
 
-    Args:
-        manifest: with folds, or with splits train, validation and test.
-        fold: number of the fold to hold out, or `none`: learn from everything; None: fold 0, or the split `validation`.
-        validation: the split to measure on, instead of a fold. All others are learned from, but for `test`.
+    The manifest has folds, or splits train, validation and test. `fold` is the number of the fold to hold out, or
+    `none`: learn from everything; None: fold 0, or the split `validation`. `validation` is the split to measure on,
+    instead of a fold. All others are learned from, but for `test`.
 
     Raises:
         TrainingError: no such fold or split, both are asked for, or one side has no pair; names those there are.
@@ -119,8 +114,7 @@ def _all_of(manifest: Manifest) -> Split:
     if not pairs:
         raise TrainingError(f"{manifest.folder} has no usable pair; `garmentcut ingest` says why each was refused")
     by_view = sorted(pairs, key=lambda pair: (pair.view, pair.name))
-    few = by_view[:: -(-len(pairs) // _NUM_SHOWN_TO_IT)]  # evenly, so that every view is among them
-    return Split("none", pairs, tuple(few), ())
+    return Split("none", pairs, tuple(by_view[:: -(-len(pairs) // _NUM_SHOWN_TO_IT)]), ())  # every view is among them
 
 
 def _held_out(manifest: Manifest, fold: str | None, validation: str | None) -> tuple[str, ...]:
@@ -227,8 +221,7 @@ class Run:
     @property
     def _learned_from(self) -> dict[str, Any]:
         """What the weights have learned from: what they had before the start counts too."""
-        origin = self._origin
-        hashes = hashes_of(self.manifest)
+        origin, hashes = self._origin, hashes_of(self.manifest)
         own = [hashes[pair.photo_sha256] for pair in self.split.train if pair.photo_sha256 in hashes]
         photos = (pair.photo_sha256[:_DIGITS_OF_A_PHOTO] for pair in self.split.train)
         return {
@@ -381,9 +374,8 @@ class Run:
 
     def recipe_differences(self) -> list[str]:
         """What the recipe in the folder says otherwise, in words: `training.steps was 8, is 9`."""
-        path = self.folder / RECIPE_NAME
         try:
-            before, now = asdict(load_recipe(path)), asdict(self.recipe)
+            before, now = asdict(load_recipe(self.folder / RECIPE_NAME)), asdict(self.recipe)
         except ConfigError as error:
             return [f"its recipe cannot be read ({error})"]
         return [
@@ -397,13 +389,12 @@ class Run:
         before = {key: content.get(key) for key in self.identity}
         if before["split"] != self.identity["split"]:
             return [f"it holds out {before['split']}, this {self.identity['split']}"]
-        if before != self.identity:
-            num = len(self.split.train), len(self.split.validation)
-            return [
-                f"the pairs differ: {content.get('num_trained_on')} to learn from and"
-                f" {content.get('num_validated_on')} to measure on then, {num[0]} and {num[1]} now"
-            ]
-        return []
+        if before == self.identity:
+            return []
+        return [
+            f"the pairs differ: {content.get('num_trained_on')} to learn from and {content.get('num_validated_on')} to"
+            f" measure on then, {len(self.split.train)} and {len(self.split.validation)} now"
+        ]
 
 
 def met_by(origin: Origin, manifest: Manifest) -> tuple[Pair, ...]:
@@ -416,10 +407,8 @@ def versions() -> dict[str, str]:
     """Of garmentcut and of what it trains with."""
     found = {"garmentcut": __version__}
     for package in _PACKAGES:
-        try:
+        with suppress(PackageNotFoundError):
             found[package] = version(package)
-        except PackageNotFoundError:
-            continue
     return found
 
 

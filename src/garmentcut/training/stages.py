@@ -115,14 +115,14 @@ def plan_of(run: Run, devices: Devices, hours: float | None) -> StagePlan:
         try:
             return TypeAdapter(StagePlan).validate_python(json_of(path.read_bytes()))
         except (OSError, ValueError, TypeError) as error:
-            raise TrainingError(
-                f"{path} cannot be read ({str(error).splitlines()[0]}); choose another --out"
-            ) from error
-    recipes = {name: stage_recipe(run.recipe, name) for name in STAGES}
-    precisions, measured = {}, {}
-    for name, recipe in recipes.items():
+            reason = str(error).splitlines()[0]
+            raise TrainingError(f"{path} cannot be read ({reason}); choose another --out") from error
+    steps, precisions, measured = {}, {}, {}
+    for name in STAGES:
+        recipe = stage_recipe(run.recipe, name)
+        steps[name] = recipe.training.steps
         precisions[name], measured[name] = _probed(recipe, devices)
-    plan = StagePlan({name: recipe.training.steps for name, recipe in recipes.items()}, measured, hours, precisions)
+    plan = StagePlan(steps, measured, hours, precisions)
     if hours is not None:
         factor = hours * 3600 / plan.seconds(run.recipe)
         plan = replace(plan, steps={name: max(round(num * factor), _LEAST_STEPS) for name, num in plan.steps.items()})
@@ -160,11 +160,11 @@ def fold_runs(run: Run, plan: StagePlan) -> list[dict[str, Run]]:
     Raises:
         TrainingError: fewer groups of garments than folds.
     """
-    found = []
-    for number, split in enumerate(fold_splits(run.split, run.recipe.stages.folds, run.recipe.training.seed)):
-        folder = run.folder / FOLDS_NAME / str(number)
-        found.append({name: _stage_run(run, plan, name, folder / name, split) for name in STAGES})
-    return found
+    splits, folds = fold_splits(run.split, run.recipe.stages.folds, run.recipe.training.seed), run.folder / FOLDS_NAME
+    return [
+        {name: _stage_run(run, plan, name, folds / str(number) / name, split) for name in STAGES}
+        for number, split in enumerate(splits)
+    ]
 
 
 def fold_splits(split: Split, folds: int, seed: int) -> list[Split]:

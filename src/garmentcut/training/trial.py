@@ -116,28 +116,17 @@ def range_test(
     *,
     low: float = 1e-6,
     high: float = 1.0,
-    num_steps: int = 100,
+    num_steps: int = _NUM_STEPS,
 ) -> list[RangePoint]:
     """Train for a few steps, the rate climbing evenly on a log scale, until the loss diverges; then undo it all.
 
-    It stops when the loss is no number, or its running mean is four times the lowest one.
-
-    Args:
-        step: takes one optimizer step on the next batch and returns its loss; leaves the learning rate alone.
-        network: what `step` trains; its weights and buffers are put back.
-        optimizer: what `step` calls; its state and rates are put back, gradients are dropped.
-        low: rate of the first step.
-        high: rate of the last step.
-        num_steps: at least 2.
+    It stops when the loss is no number, or its running mean is four times the lowest one. `step` takes one optimizer
+    step on the next batch and returns its loss. The network's weights and buffers, the optimizer's state and rates are
+    put back, gradients are dropped.
 
     Returns:
         A point a step, fewer than `num_steps` where it diverged; all finite.
-
-    Raises:
-        ValueError: not 0 < low < high, or fewer than 2 steps.
     """
-    if not 0 < low < high or num_steps < 2:
-        raise ValueError(f"rates from {low} to {high} in {num_steps} steps: the rate must climb, in 2 steps at least")
     points: list[RangePoint] = []
     with _undone(network, optimizer):
         lowest = mean = math.inf

@@ -4,7 +4,6 @@ import io
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from statistics import fmean, median
 from typing import NamedTuple
 
@@ -71,52 +70,37 @@ def dice_of(logits: Tensor, target: Tensor) -> Tensor:
     return torch.where(sum_of_sizes > 0, 2 * both / sum_of_sizes.clamp(min=1), 1.0)
 
 
-@dataclass(frozen=True, eq=False)
-class SheetRow:
-    """One photo of a validation sheet."""
-
-    name: str  # of the pair
-    photo: NDArray[np.uint8]  # uint8 `(H, W, 3)` sRGB
-    target: NDArray[np.float32]  # float32 `(H, W)` in [0, 1]
-    alpha: NDArray[np.float32]  # the prediction, likewise
-    dice: float  # of the two, at 0.5
-
-
-def sheet_bytes(rows: Sequence[SheetRow], title: str) -> bytes:
-    """Draw photo, target, prediction and difference, a row for each photo, all of one size; a JPEG file.
-
-    In the difference, red is missing garment, blue is too much, on a faint photo.
-    """
-    content = io.BytesIO()
-    sheet = _labelled(np.vstack([_row(row) for row in rows]), [title], _LABEL_PX - _GAP_PX)
-    Image.fromarray(sheet).save(content, "JPEG", quality=_JPEG_QUALITY)
-    return content.getvalue()
-
-
 @torch.no_grad()
 def draw_sheet(network: nn.Module, samples: Samples, step: int, seen: Validation, *, fabric: Fabric) -> bytes:
-    """The sheet of a few validation photos, evenly chosen, after a step; a JPEG file. Network: as in `validate`."""
+    """A few validation photos after a step, evenly chosen, a row each; a JPEG file. Network: as in `validate`."""
     num, rows = len(samples), []
     for index in range(0, num, -(-num // _PHOTOS_ON_A_SHEET)):
         sample = samples[index]
         logits, target = predict(network, sample, fabric=fabric)
         wanted, alpha = (plane[0, 0].cpu().numpy() for plane in (target, logits.sigmoid()))
-        photo = sample.photo[:3].permute(1, 2, 0).numpy()
-        rows.append(SheetRow(sample.name, photo, wanted, alpha, float(dice_of(logits, target))))
-    return sheet_bytes(
-        rows, f"step {step}: mean Dice {seen.mean_dice:.4f}, median {seen.median_dice:.4f} of {counted(num, 'photo')}"
-    )
+        labels = (sample.name, "target", "prediction", f"Dice {float(dice_of(logits, target)):.4f}")
+        rows.append(sheet_row(sample.photo[:3].permute(1, 2, 0).numpy(), wanted, alpha, labels))
+    title = f"step {step}: mean Dice {seen.mean_dice:.4f}, median {seen.median_dice:.4f} of {counted(num, 'photo')}"
+    content = io.BytesIO()
+    sheet = _labelled(np.vstack(rows), [title], _LABEL_PX - _GAP_PX)
+    Image.fromarray(sheet).save(content, "JPEG", quality=_JPEG_QUALITY)
+    return content.getvalue()
 
 
-def _row(sample: SheetRow) -> NDArray[np.uint8]:
-    pictures = (sample.photo, _gray(sample.target), _gray(sample.alpha), _difference(sample))
-    height, width = sample.alpha.shape
+def sheet_row(
+    photo: NDArray[np.uint8], target: NDArray[np.float32], alpha: NDArray[np.float32], labels: Sequence[str]
+) -> NDArray[np.uint8]:
+    """Photo `(H, W, 3)`, target and prediction `(H, W)`, and their difference: missing is red, too much blue.
+
+    The first label is the pair's name.
+    """
+    pictures = (photo, _gray(target), _gray(alpha), _difference(photo, alpha - target))
+    height, width = alpha.shape
     size = max(1, round(width * _CELL_HEIGHT / height)), _CELL_HEIGHT
     cells = [np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BOX)) for picture in pictures]
-    garment, _, view = sample.name.rpartition("_")
-    labels = (f"{garment[:8]} {view}", "target", "prediction", f"Dice {sample.dice:.4f}")
+    garment, _, view = labels[0].rpartition("_")
     row = np.hstack([np.pad(cell, ((0, 0), (0, _GAP_PX), (0, 0)), constant_values=255) for cell in cells])
-    return _labelled(row, labels, _LABEL_PX - 2 * _GAP_PX)
+    return _labelled(row, [f"{garment[:8]} {view}", *labels[1:]], _LABEL_PX - 2 * _GAP_PX)
 
 
 def _labelled(picture: NDArray[np.uint8], labels: Sequence[str], size_px: int) -> NDArray[np.uint8]:
@@ -132,9 +116,8 @@ def _gray(alpha: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.repeat(np.rint(alpha * 255).astype(np.uint8)[..., None], 3, axis=2)
 
 
-def _difference(sample: SheetRow) -> NDArray[np.uint8]:
-    faint = 255 - (255 - sample.photo.astype(np.float32)) * 0.35
-    error = (sample.alpha - sample.target)[..., None]
+def _difference(photo: NDArray[np.uint8], error: NDArray[np.float32]) -> NDArray[np.uint8]:
+    faint, error = 255 - (255 - photo.astype(np.float32)) * 0.35, error[..., None]
     too_much = np.clip(error, 0, 1) * (np.array([30, 60, 255], np.float32) - faint)
     missing = np.clip(-error, 0, 1) * (np.array([255, 30, 30], np.float32) - faint)
     return np.asarray(np.rint(np.clip(faint + too_much + missing, 0, 255)), np.uint8)

@@ -114,8 +114,8 @@ def load_vgg(blocks: nn.ModuleList, weights: Weights, *, of: str) -> None:
 
 def dense_layers(width: int, kernel: int, *, padding: int = 0, dilation: int = 1) -> nn.Sequential:
     """VGG's first two dense layers, fc6 and fc7, as convolutions `kernel` and 1 wide; ReLU, dropout 0.5 after both."""
-    fc6 = nn.Conv2d(512, width, kernel, padding=padding, dilation=dilation)
-    layers = nn.Sequential(*_with_dropout(fc6), *_with_dropout(nn.Conv2d(width, width, 1)))
+    convolutions = nn.Conv2d(512, width, kernel, padding=padding, dilation=dilation), nn.Conv2d(width, width, 1)
+    layers = nn.Sequential(*(layer for one in convolutions for layer in (one, nn.ReLU(inplace=True), nn.Dropout())))
     he_normal(layers)
     return layers
 
@@ -137,10 +137,6 @@ def load_dense(layers: nn.Sequential, weights: Weights) -> str:
     layers[0].load_state_dict({"weight": fc6, "bias": bias6[::units]})
     layers[3].load_state_dict({"weight": fc7, "bias": bias7[::units]})
     return f"its dense layers fc6 and fc7{', thinned' if units > 1 else ''}"
-
-
-def _with_dropout(layer: nn.Module) -> tuple[nn.Module, nn.Module, nn.Module]:
-    return layer, nn.ReLU(inplace=True), nn.Dropout()
 
 
 def convolutions(widths: Sequence[int], *, padding: int = 1, dilation: int = 1, norm: bool = False) -> nn.Sequential:

@@ -289,12 +289,8 @@ def _linknet_block(channels: int, width: int) -> nn.Sequential:
     quarter = channels // 4
     grow = nn.ConvTranspose2d(quarter, quarter, 3, 2, padding=1, output_padding=1)
     layers: list[nn.Module] = []
-    for layer, out in (
-        (nn.Conv2d(channels, quarter, 1), quarter),
-        (grow, quarter),
-        (nn.Conv2d(quarter, width, 1), width),
-    ):
-        layers += [layer, nn.BatchNorm2d(out), nn.ReLU(inplace=True)]
+    for layer in (nn.Conv2d(channels, quarter, 1), grow, nn.Conv2d(quarter, width, 1)):
+        layers += [layer, nn.BatchNorm2d(layer.out_channels), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers)
 
 
