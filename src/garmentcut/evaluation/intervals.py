@@ -20,7 +20,7 @@ say. With one seed and several folds, folds are drawn instead of seeds and garme
 own. With one training of each, luck cannot be distinguished from merit, and garments are all that is drawn.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -127,45 +127,40 @@ class Bootstrap:
         order = np.argsort(np.asarray(values, np.float64), kind="stable")
         ordered = np.asarray(values, np.float64)[order]
         once = np.ones((len(ordered), 1), np.int32)
-        found = {name: float(figure(ordered, once)[0]) for name, figure in figures.items()}
         drawn: dict[str, list[Floats]] = {name: [np.zeros(0)] for name in figures}
-        for weights in self._weights(order):
+        at_once = max(_CELLS // len(order), 1)
+        for start in range(0, self.draws.shape[1], at_once):
+            weights = self.draws[:, start : start + at_once][self.clusters[order]]
             for name, figure in figures.items():
                 drawn[name].append(figure(ordered, weights))
-        return {name: _estimate(value, np.concatenate(drawn[name])) for name, value in found.items()}
+        return {
+            name: _estimate(float(figure(ordered, once)[0]), np.concatenate(drawn[name]))
+            for name, figure in figures.items()
+        }
 
     def ratio(self, hits: Sequence[float], totals: Sequence[float]) -> Estimate | None:
         """The sum of `hits` over the sum of `totals`, each one a photo; None: the totals are 0."""
-        sums = [self._sums_of(values) for values in (hits, totals)]
-        if not sums[1].sum():
-            return None
-        return _estimate(float(sums[0].sum() / sums[1].sum()), self._drawn_ratios(*sums))
+        found = self._ratios(hits, totals)
+        return None if found is None else _estimate(*found)
 
     def ratio_difference(
         self, hits: Sequence[float], totals: Sequence[float], other_hits: Sequence[float], other_totals: Sequence[float]
     ) -> "Difference | None":
         """The difference of two such ratios over the same photos, without p; None: a total is 0."""
-        ours, theirs = self.ratio(hits, totals), self.ratio(other_hits, other_totals)
+        ours, theirs = self._ratios(hits, totals), self._ratios(other_hits, other_totals)
         if ours is None or theirs is None:
             return None
-        sums = [self._sums_of(one) for one in (hits, totals, other_hits, other_totals)]
-        found = _estimate(ours.value - theirs.value, self._drawn_ratios(*sums[:2]) - self._drawn_ratios(*sums[2:]))
+        found = _estimate(ours[0] - theirs[0], ours[1] - theirs[1])
         return Difference(found.value, found.low, found.high, None, "garments")
 
-    def _sums_of(self, values: Sequence[float]) -> Floats:
-        """Of each garment."""
-        return np.bincount(self.clusters, np.asarray(values, np.float64)).astype(np.float64)
-
-    def _drawn_ratios(self, hits: Floats, totals: Floats) -> Floats:
-        """Of each draw; not a number where it has nothing to count."""
-        drawn_hits, drawn_totals = hits @ self.draws, totals @ self.draws
-        return np.divide(drawn_hits, drawn_totals, out=np.full_like(drawn_hits, np.nan), where=drawn_totals > 0)
-
-    def _weights(self, order: NDArray[np.intp]) -> Iterator[Weights]:
-        """How often each photo is in each resample, some resamples at a time."""
-        at_once = max(_CELLS // len(order), 1)
-        for start in range(0, self.draws.shape[1], at_once):
-            yield self.draws[:, start : start + at_once][self.clusters[order]]
+    def _ratios(self, hits: Sequence[float], totals: Sequence[float]) -> tuple[float, Floats] | None:
+        """A ratio, and those of the draws: not a number where one has nothing to count; None: the totals are 0."""
+        hit, total = (np.bincount(self.clusters, np.asarray(values, np.float64)) for values in (hits, totals))
+        if not total.sum():
+            return None
+        drawn_hits, drawn_totals = hit @ self.draws, total @ self.draws
+        drawn = np.divide(drawn_hits, drawn_totals, out=np.full_like(drawn_hits, np.nan), where=drawn_totals > 0)
+        return float(hit.sum() / total.sum()), drawn
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,22 +223,17 @@ class Draws:
     def of(cls, blocks: Sequence[FoldBlock], *, resamples: int = PAIRED_RESAMPLES, seed: int = 0) -> "Draws | None":
         """Draw; None: no fold has two garments."""
         rng, drawn = np.random.default_rng(seed), _levels_drawn(blocks)
+        if drawn == "folds":  # a fold's garments come and go with it
+            nothing = tuple(np.zeros((len(block.values), resamples)) for block in blocks)
+            return cls(nothing, tuple(_deviations(len(blocks), resamples, rng)[:, None]), 0, len(blocks) - 1, drawn)
         photos, seeds, garments_freedom, runs_freedom = [], [], 0, 0
-        folds = _deviations(len(blocks), resamples, rng) if drawn == "folds" else None
-        for number, block in enumerate(blocks):
+        for block in blocks:
             names, clusters = np.unique(np.asarray(block.garments), return_inverse=True)
-            num_seeds = block.values.shape[1]
-            if folds is not None:  # its garments come and go with the fold
-                photos.append(np.zeros((len(block.values), resamples)))
-                seeds.append(np.broadcast_to(folds[number], (num_seeds, resamples)))
-                continue
             photos.append(_deviations(len(names), resamples, rng)[clusters.reshape(-1)])
-            seeds.append(_deviations(num_seeds, resamples, rng))
+            seeds.append(_deviations(block.values.shape[1], resamples, rng))
             garments_freedom += len(names) - 1
-            runs_freedom += num_seeds - 1
-        if folds is not None:
-            runs_freedom = len(blocks) - 1
-        if not garments_freedom and drawn != "folds":
+            runs_freedom += block.values.shape[1] - 1
+        if not garments_freedom:
             return None
         return cls(tuple(photos), tuple(seeds), garments_freedom, runs_freedom, drawn)
 
