@@ -1,23 +1,16 @@
-"""95 % intervals of evaluations and studies: of figures on few photos, and of differences, by the bootstrap.
+"""95 % intervals of evaluations and studies by the bootstrap, over garments: photos of one garment err together.
 
-Photos of one garment err together, so garments are drawn, not photos: each draw takes as many garments as there are,
-with replacement, and all photos of each (Efron and Tibshirani 1993, chapter 13; clusters as in Davison and Hinkley
-1997, section 3.8). `Bootstrap` gives the interval of any figure of one model, from the 2.5th to the 97.5th percentile
-over the draws. The draws are made once for all figures and weigh the photos: `scipy.stats.bootstrap` would draw again
-for each of some three hundred figures.
+Each draw takes as many garments as there are, with replacement, and all photos of each (Davison and Hinkley 1997,
+section 3.8). `Bootstrap` makes the draws once for the three hundred figures of an evaluation, as weights of the photos:
+`scipy.stats.bootstrap` would draw again for each.
 
-`difference_of` compares two models, or two variants of a training, photo by photo. Two things may have made one look
-better: the garments that happen to be in the dataset, and luck in training. Both are drawn anew: within each fold as
-many garments as it holds, with all their photos, and as many seeds as it was trained with; a draw counts a photo's
-difference with a seed as often as both were drawn (two crossed levels, as in Owen 2007, "The pigeonhole bootstrap";
-strata as in Davison and Hinkley, section 3.2).
-
-Few seeds need care. Drawn plainly, n things vary by (n - 1) / n too little, half for two seeds: each draw's deviation
-from one is multiplied by sqrt(n / (n - 1)) (Rao and Wu 1988). And a spread known from few things is itself uncertain:
-the percentile interval is stretched about the difference by Student's t over the normal distribution's quantile, with
-degrees of freedom after Satterthwaite (1946). Tests simulate that such intervals hold the truth about as often as they
-say. With one seed and several folds, folds are drawn instead of seeds and garments, since each is a training of its
-own. With one training of each, luck cannot be distinguished from merit, and garments are all that is drawn.
+`difference_of` compares two models photo by photo, or two variants of a training. There luck in training is drawn too:
+within each fold garments and seeds, crossed (Owen 2007, "The pigeonhole bootstrap"; strata as in Davison and Hinkley,
+section 3.2). Few things drawn plainly vary by (n - 1) / n too little, so deviations from one are multiplied by
+sqrt(n / (n - 1)) (Rao and Wu 1988); and their spread is itself uncertain, so the percentile interval is stretched by
+Student's t over the normal distribution's quantile, with degrees of freedom after Satterthwaite (1946). Of one seed and
+several folds, folds are drawn, each a training of its own; of one training each, garments alone: luck cannot be told
+from merit then.
 """
 
 from collections.abc import Callable, Mapping, Sequence
