@@ -9,7 +9,7 @@ whole is found by how its border lies to the prediction's and to the photo's edg
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -87,7 +87,8 @@ def gather_evidence(rgb: NDArray[np.uint8], target: Alpha, alpha: Alpha) -> Evid
     light, warmth = colors.mean(axis=2), (colors[..., 0] - colors[..., 2]) / 2
     their_inside = inside_of(theirs[area])
     yx = np.argwhere(border_of(theirs[area]))
-    down, right = (slope[tuple(yx.T)] for slope in np.gradient(their_inside))
+    slopes: Any = np.gradient(their_inside)  # downwards, and to the right
+    down, right = (slope[tuple(yx.T)] for slope in slopes)
     normals = -np.column_stack([right, down]).astype(np.float64)
     lengths = np.linalg.norm(normals, axis=1, keepdims=True)
     scene = Scene(

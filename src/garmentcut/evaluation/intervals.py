@@ -40,7 +40,7 @@ Figure = Callable[[Floats, Weights], Floats]
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure and its 95 % interval; None: of fewer than `LEAST_GARMENTS` garments."""
+    """A figure and its 95 % interval; None: of too few garments, fewer than `LEAST_GARMENTS` in an evaluation."""
 
     value: float
     low: float | None = None
@@ -143,8 +143,7 @@ class Bootstrap:
         ours, theirs = self._ratios(hits, totals), self._ratios(other_hits, other_totals)
         if ours is None or theirs is None:
             return None
-        found = _estimate(ours[0] - theirs[0], ours[1] - theirs[1])
-        return Difference(found.value, found.low, found.high, None, "garments")
+        return Difference(**vars(_estimate(ours[0] - theirs[0], ours[1] - theirs[1])))
 
     def _ratios(self, hits: Sequence[float], totals: Sequence[float]) -> tuple[float, Floats] | None:
         """A ratio, and those of the draws: not a number where one has nothing to count; None: the totals are 0."""
@@ -165,14 +164,11 @@ class FoldBlock:
 
 
 @dataclass(frozen=True)
-class Difference:
-    """A mean difference over photos, and how sure it is."""
+class Difference(Estimate):
+    """A mean difference over photos, each of which counts the same, as the mean over its seeds."""
 
-    value: float  # each photo counts the same, as the mean over its seeds
-    low: float | None  # 95 % interval; None: there are too few garments
-    high: float | None
-    p: float | None  # of so large a difference by chance; None likewise
-    drawn: Drawn  # what the interval is over
+    p: float | None = None  # of so large a difference by chance; None: not known
+    drawn: Drawn = "garments"  # what the interval is over
 
 
 def difference_of(blocks: Sequence[FoldBlock], *, resamples: int = PAIRED_RESAMPLES, seed: int = 0) -> Difference:
@@ -187,7 +183,7 @@ def difference_of(blocks: Sequence[FoldBlock], *, resamples: int = PAIRED_RESAMP
     value = sum(float(block.values.mean(axis=1).sum()) for block in blocks) / num_photos
     draws = Draws.of(blocks, resamples=resamples, seed=seed)
     if draws is None:
-        return Difference(value, None, None, None, _levels_drawn(blocks))
+        return Difference(value, drawn=_levels_drawn(blocks))
     both, of_garments, of_trainings = draws.spread([block.values - value for block in blocks])
     error = float(np.std(both))
     if error < 1e-12:  # nothing varies

@@ -48,7 +48,7 @@ class Metric(NamedTuple):
     decimals: int
 
 
-def _score(title: str, decimals: int, *, unit: str = "", higher_is_better: bool = True, **default: None) -> Any:
+def _score(title: str, decimals: int, *, unit: str = "", higher_is_better: bool = True, **default: Any) -> Any:
     """A field of `PhotoMetrics` whose mean over photos is reported; of an `_error`, lower is better."""
     return field(metadata={"row": (title, unit, higher_is_better, decimals)}, **default)
 

@@ -53,9 +53,9 @@ class Experience:
         return 1 - self.quality
 
 
-def experience_of(cut: CutPair, tolerance_px: float = TOLERANCE_PX) -> Experience:
+def experience_of(cut: CutPair) -> Experience:
     """What one photo teaches; fit to be the `keep` of `garmentcut.evaluation.predict.predict`."""
-    quality = surface_dice(compare_outlines(mask_of(cut.alpha), mask_of(cut.target)), tolerance_px)
+    quality = surface_dice(compare_outlines(mask_of(cut.alpha), mask_of(cut.target)), TOLERANCE_PX)
     observed, seen, pair = cut.observation, cut.seen, cut.pair
     features, appearance = (observed.features, observed.appearance) if observed is not None else (None, None)
     return Experience(pair.name, pair.group, quality, seen, features, appearance)
