@@ -1,8 +1,8 @@
 """95 % intervals of evaluations and studies by the bootstrap, over garments: photos of one garment err together.
 
 Each draw takes as many garments as there are, with replacement, and all photos of each (Davison and Hinkley 1997,
-section 3.8). `Bootstrap` makes the draws once for the three hundred figures of an evaluation, as weights of the photos:
-`scipy.stats.bootstrap` would draw again for each.
+section 3.8). `Bootstrap` gives percentile intervals of the three hundred figures of an evaluation. It draws once for
+all of them, and weighs the photos: `scipy.stats.bootstrap` would draw again for each.
 
 `difference_of` compares two models photo by photo, or two variants of a training. There luck in training is drawn too:
 within each fold garments and seeds, crossed (Owen 2007, "The pigeonhole bootstrap"; strata as in Davison and Hinkley,
