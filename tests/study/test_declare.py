@@ -253,7 +253,7 @@ def test_every_combination_the_last_changing_first():
 
 
 def test_corners_hold_every_value_and_both_ends():
-    found = corners({"a.x": distribution_of([1, 2, 3]), "b.y": distribution_of(LOG)})
+    found = corners({"a.x": [1, 2, 3], "b.y": LOG})
     assert found == [{"a.x": 1, "b.y": 1e-4}, {"a.x": 2, "b.y": 1e-2}, {"a.x": 3, "b.y": 1e-2}]
 
 
@@ -307,7 +307,7 @@ def test_words():
     ],
 )
 def test_the_edge_of_what_was_tried(chosen, tuned, is_edge):
-    assert bool(at_edge({"a.x": chosen}, {"a.x": distribution_of(tuned)})) == is_edge
+    assert bool(at_edge({"a.x": chosen}, {"a.x": tuned})) == is_edge
 
 
 ROOT = Path(__file__).parents[2]

@@ -49,7 +49,6 @@ class Clue:
     kind: str  # `region`, `shift`, `whole`
     strength: float  # in robust standard deviations of the dataset's own cutouts
     text: str
-    region: Region | None = None  # the disputed one, for `region`
 
 
 @dataclass(frozen=True)
@@ -130,8 +129,9 @@ def draw_suspects(
     wanted = {suspect.name: suspect for suspect in suspects}
 
     def draw(cut: CutPair) -> tuple[Tile, ...]:
-        clue = next(iter(wanted[cut.pair.name].clues), None)
-        box = clue.region.box_xyxy if clue is not None and clue.region is not None else None
+        suspect = wanted[cut.pair.name]
+        is_region = bool(suspect.clues) and suspect.clues[0].kind == "region"
+        box = suspect.evidence.regions[0].box_xyxy if is_region else None
         drawn = draw_pictures(cut.photo, cut.target, cut.alpha, outlined_xyxy=box)
         return tuple(replace(picture, caption=_CAPTIONS.get(picture.caption, picture.caption)) for picture in drawn)
 
@@ -290,15 +290,12 @@ def _clues(
     evidence: Evidence, strengths: dict[str, float], *, shift_xy: NDArray[np.float64], place: str
 ) -> tuple[Clue, ...]:
     """Strongest first."""
-    clues = []
-    if evidence.regions and strengths["region"] > 0:
-        region = evidence.regions[0]
-        clues.append(Clue("region", strengths["region"], _region_text(region, place), region))
-    if strengths["shift"] > 0:
-        clues.append(Clue("shift", strengths["shift"], _shift_text(shift_xy)))
-    if strengths["whole"] > 0:
-        shared = f"cutout and prediction share {100 * evidence.dice:.0f} %"
-        clues.append(Clue("whole", strengths["whole"], f"perhaps of another photo: {shared}"))
+    texts = {
+        "region": _region_text(evidence.regions[0], place) if evidence.regions else "",
+        "shift": _shift_text(shift_xy),
+        "whole": f"perhaps of another photo: cutout and prediction share {100 * evidence.dice:.0f} %",
+    }
+    clues = [Clue(kind, strength, texts[kind]) for kind, strength in strengths.items() if strength > 0 and texts[kind]]
     return tuple(sorted(clues, key=lambda clue: -clue.strength))
 
 

@@ -40,10 +40,6 @@ class Edge:
         """A card's own."""
         return cls(card.edge_bias, card.edge_gain, card.choke_px)
 
-    def on(self, card: ModelCard) -> ModelCard:
-        """A card with this edge."""
-        return replace(card, edge_bias=self.edge_bias, edge_gain=self.edge_gain, choke_px=self.choke_px)
-
 
 @dataclass(frozen=True, eq=False)
 class EdgeSample:

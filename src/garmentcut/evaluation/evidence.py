@@ -9,15 +9,17 @@ whole is found by how its border lies to the prediction's and to the photo's edg
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_gradient_magnitude
 
-from garmentcut.evaluation.metrics import Alpha, Area, area_of, border_of, dice, mask_of
+from garmentcut.evaluation.metrics import Alpha, Area, area_of, border_of, dice, distance_to, mask_of
 from garmentcut.photo.mask import Mask, components, slices_of
+
+Floats = NDArray[np.float64]
 
 REFERENCE_HEIGHT_PX = 1728.0  # lengths below are for photos this high, and scaled to others
 _NEAR_PX = 3.0  # of a region: its own stretch of a border
@@ -83,14 +85,22 @@ def gather_evidence(rgb: NDArray[np.uint8], target: Alpha, alpha: Alpha) -> Evid
         return Evidence(dice(ours, theirs), 0.0, whole, (0.0, 0.0), (0.0, 0.0), 0.0, 0.0)
     colors = rgb[area].astype(np.float32)
     light, warmth = colors.mean(axis=2), (colors[..., 0] - colors[..., 2]) / 2
+    their_inside = inside_of(theirs[area])
+    yx = np.argwhere(border_of(theirs[area]))
+    slopes: Any = np.gradient(their_inside)  # downwards, and to the right
+    down, right = (slope[tuple(yx.T)] for slope in slopes)
+    normals = -np.column_stack([right, down]).astype(np.float64)
+    lengths = np.linalg.norm(normals, axis=1, keepdims=True)
     scene = Scene(
         colors=colors,
         edges=np.maximum(*(gaussian_gradient_magnitude(plane, 1.0) for plane in (light, warmth))),
         theirs=theirs[area],
         ours=ours[area],
         alpha=alpha[area],
-        their_inside=inside_of(theirs[area]),
+        their_inside=their_inside,
         our_inside=inside_of(ours[area]),
+        border_yx=yx,
+        normals=normals / np.where(lengths > 0, lengths, np.nan),
         corner_xy=(area[1].start, area[0].start),
         unit=unit,
     )
@@ -130,6 +140,8 @@ class Scene:
     # Signed distances from the two borders.
     their_inside: NDArray[np.float32]
     our_inside: NDArray[np.float32]
+    border_yx: NDArray[np.intp]  # `(N, 2)`, of the cutout
+    normals: Floats  # `(N, 2)` outward unit normals x, y of that border; not a number: it has none
     corner_xy: tuple[int, int]  # where in the photo it begins
     unit: float  # pixels of the photo that one of a photo 1728 high stands for
 
@@ -140,21 +152,14 @@ def inside_of(mask: Mask) -> NDArray[np.float32]:
     return np.where(mask, distance + np.float32(0.5), np.float32(0.5) - distance)
 
 
-def distance_to(where: Mask) -> NDArray[np.float32]:
-    """How far each pixel lies from the nearest that is true, 0 there."""
-    return np.asarray(cv2.distanceTransform((~where).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE), np.float32)
-
-
 @dataclass(frozen=True, eq=False)
 class EdgesMet:
     """Points of the cutout's border, and where along its normal each meets the photo's steepest edge."""
 
-    # `(N,)`, of the points.
-    rows: NDArray[np.intp]
-    columns: NDArray[np.intp]
-    normals: NDArray[np.float64]  # `(N, 2)` outward unit normals x, y
+    yx: NDArray[np.intp]  # `(N, 2)`
+    normals: Floats  # `(N, 2)`, as the scene's
     # `(N,)`: how far outside of the border the steepest edge lies, 6 px to either side being searched.
-    offsets_px: NDArray[np.float64]
+    offsets_px: Floats
     is_clear: NDArray[np.bool_]  # `(N,)` bool: there is one; where all is flat, its steepest place is chance
     unit: float  # as the scene's
 
@@ -163,8 +168,7 @@ class EdgesMet:
         """Shift of the cutout as a whole against the photo's edges."""
         if np.count_nonzero(self.is_clear) < _LEAST_POINTS:
             return 0.0, 0.0
-        design = np.column_stack([self.normals[self.is_clear], np.ones(np.count_nonzero(self.is_clear))])
-        fit, _ = _huber(design, self.offsets_px[self.is_clear])
+        fit, _ = _huber(self.normals[self.is_clear], self.offsets_px[self.is_clear])
         return -float(fit[0]), -float(fit[1])
 
     def traced_in(self, near: Mask) -> float:
@@ -173,7 +177,7 @@ class EdgesMet:
         Who cuts a garment out follows its edges, well or badly; a border through plain cloth was not meant.
         """
         follows = self.is_clear & (np.abs(self.offsets_px) <= max(_TRACED_PX * self.unit, 0.75))
-        here = near[self.rows, self.columns]
+        here = near[tuple(self.yx.T)]
         if np.count_nonzero(here) < _LEAST_STRETCH or not follows.any():
             return 1.0
         return min(float(follows[here].mean() / follows.mean()), 1.0)
@@ -181,20 +185,16 @@ class EdgesMet:
 
 def edges_met(scene: Scene) -> EdgesMet:
     """Search the photo's edges along the normals of the cutout's border."""
-    rows, columns = np.nonzero(border_of(scene.theirs))
-    step = max(len(rows) // _POINTS, 1)
-    rows, columns = rows[::step], columns[::step]
-    normals = _normals(scene.their_inside, rows, columns)
-    known = np.isfinite(normals).all(axis=1)
-    rows, columns, normals = rows[known], columns[known], normals[known]
+    step = max(len(scene.border_yx) // _POINTS, 1)
+    known = np.isfinite(scene.normals[::step]).all(axis=1)
+    yx, normals = scene.border_yx[::step][known], scene.normals[::step][known]
     reach = max(_SEARCH_PX * scene.unit, 2.0)
     offsets = np.linspace(-reach, reach, 4 * round(reach) + 1)
-    height, width = scene.edges.shape
-    y = np.rint(rows[:, None] + offsets * normals[:, 1:]).astype(np.intp).clip(0, height - 1)
-    x = np.rint(columns[:, None] + offsets * normals[:, :1]).astype(np.intp).clip(0, width - 1)
+    along = np.rint(yx[:, None] + offsets[:, None] * normals[:, None, ::-1]).astype(np.intp)  # `(N, offsets, 2)`
+    y, x = np.moveaxis(along.clip(0, np.array(scene.edges.shape) - 1), -1, 0)
     profiles = scene.edges[y, x]
     is_clear = profiles.max(axis=1) > 2 * np.median(profiles, axis=1)
-    return EdgesMet(rows, columns, normals, offsets[np.argmax(profiles, axis=1)], is_clear, scene.unit)
+    return EdgesMet(yx, normals, offsets[np.argmax(profiles, axis=1)], is_clear, scene.unit)
 
 
 def displacement(scene: Scene, *, apart_from: Mask | None) -> tuple[tuple[float, float], float, float]:
@@ -207,33 +207,23 @@ def displacement(scene: Scene, *, apart_from: Mask | None) -> tuple[tuple[float,
     Returns:
         Shift x, y; growth: how far outside it lies all around; spread: how far the rest of it scatters about that.
     """
-    rows, columns = np.nonzero(border_of(scene.theirs))
-    outside = 0.5 - scene.our_inside[rows, columns].astype(np.float64)  # it lies half a pixel inside its own mask
-    normals = _normals(scene.their_inside, rows, columns)
+    border, normals = tuple(scene.border_yx.T), scene.normals
+    outside = 0.5 - scene.our_inside[border].astype(np.float64)  # it lies half a pixel inside its own mask
     usable = (np.abs(outside) < _FAR_PX * scene.unit) & np.isfinite(normals).all(axis=1)
     if np.count_nonzero(usable) < _LEAST_POINTS:
         return (0.0, 0.0), 0.0, float(np.abs(outside).mean())
-    design = np.column_stack([normals, np.ones(len(normals))])
-    fit, residuals = _huber(design[usable], outside[usable])
+    fit, residuals = _huber(normals[usable], outside[usable])
     if apart_from is not None:
-        rest = usable & (distance_to(apart_from) > _NEAR_PX * max(scene.unit, 0.5))[rows, columns]
-        if 2 * np.count_nonzero(rest) > len(rows):
-            _, residuals = _huber(design[rest], outside[rest])
+        rest = usable & (distance_to(apart_from) > _NEAR_PX * max(scene.unit, 0.5))[border]
+        if 2 * np.count_nonzero(rest) > len(outside):
+            _, residuals = _huber(normals[rest], outside[rest])
     return (float(fit[0]), float(fit[1])), float(fit[2]), float(1.4826 * np.median(np.abs(residuals)))
 
 
-def _normals(inside: NDArray[np.float32], rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Outward unit normals x, y of a border."""
-    down, right = np.gradient(inside, axis=0), np.gradient(inside, axis=1)
-    normals = -np.column_stack([right[rows, columns], down[rows, columns]]).astype(np.float64)
-    lengths = np.linalg.norm(normals, axis=1, keepdims=True)
-    return np.asarray(normals / np.where(lengths > 0, lengths, np.nan))
-
-
-def _huber(design: NDArray[np.float64], values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Least squares, far values weighted down again and again (Huber 1964)."""
-    weights = np.ones(len(values))
-    fit, residuals = np.zeros(design.shape[1]), values
+def _huber(normals: Floats, values: Floats) -> tuple[Floats, Floats]:
+    """Shift x, y and growth by least squares, far values weighted down again and again (Huber 1964); residuals."""
+    design = np.column_stack([normals, np.ones(len(normals))])
+    weights, fit, residuals = np.ones(len(values)), np.zeros(3), values
     for _ in range(8):
         root = np.sqrt(weights)
         fit = np.asarray(np.linalg.lstsq(design * root[:, None], values * root, rcond=None)[0], np.float64)

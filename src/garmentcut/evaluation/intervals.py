@@ -1,26 +1,19 @@
-"""95 % intervals of evaluations and studies: of figures on few photos, and of differences, by the bootstrap.
+"""95 % intervals of evaluations and studies by the bootstrap, over garments: photos of one garment err together.
 
-Photos of one garment err together, so garments are drawn, not photos: each draw takes as many garments as there are,
-with replacement, and all photos of each (Efron and Tibshirani 1993, chapter 13; clusters as in Davison and Hinkley
-1997, section 3.8). `Bootstrap` gives the interval of any figure of one model, from the 2.5th to the 97.5th percentile
-over the draws. The draws are made once for all figures and weigh the photos: `scipy.stats.bootstrap` would draw again
-for each of some three hundred figures.
+Each draw takes as many garments as there are, with replacement, and all photos of each (Davison and Hinkley 1997,
+section 3.8). `Bootstrap` gives percentile intervals of the three hundred figures of an evaluation. It draws once for
+all of them, and weighs the photos: `scipy.stats.bootstrap` would draw again for each.
 
-`difference_of` compares two models, or two variants of a training, photo by photo. Two things may have made one look
-better: the garments that happen to be in the dataset, and luck in training. Both are drawn anew: within each fold as
-many garments as it holds, with all their photos, and as many seeds as it was trained with; a draw counts a photo's
-difference with a seed as often as both were drawn (two crossed levels, as in Owen 2007, "The pigeonhole bootstrap";
-strata as in Davison and Hinkley, section 3.2).
-
-Few seeds need care. Drawn plainly, n things vary by (n - 1) / n too little, half for two seeds: each draw's deviation
-from one is multiplied by sqrt(n / (n - 1)) (Rao and Wu 1988). And a spread known from few things is itself uncertain:
-the percentile interval is stretched about the difference by Student's t over the normal distribution's quantile, with
-degrees of freedom after Satterthwaite (1946). Tests simulate that such intervals hold the truth about as often as they
-say. With one seed and several folds, folds are drawn instead of seeds and garments, since each is a training of its
-own. With one training of each, luck cannot be distinguished from merit, and garments are all that is drawn.
+`difference_of` compares two models photo by photo, or two variants of a training. There luck in training is drawn too:
+within each fold garments and seeds, crossed (Owen 2007, "The pigeonhole bootstrap"; strata as in Davison and Hinkley,
+section 3.2). Few things drawn plainly vary by (n - 1) / n too little, so deviations from one are multiplied by
+sqrt(n / (n - 1)) (Rao and Wu 1988); and their spread is itself uncertain, so the percentile interval is stretched by
+Student's t over the normal distribution's quantile, with degrees of freedom after Satterthwaite (1946). Of one seed and
+several folds, folds are drawn, each a training of its own; of one training each, garments alone: luck cannot be told
+from merit then.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -47,7 +40,7 @@ Figure = Callable[[Floats, Weights], Floats]
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure and its 95 % interval; None: of fewer than `LEAST_GARMENTS` garments."""
+    """A figure and its 95 % interval; None: of too few garments, fewer than `LEAST_GARMENTS` in an evaluation."""
 
     value: float
     low: float | None = None
@@ -127,45 +120,39 @@ class Bootstrap:
         order = np.argsort(np.asarray(values, np.float64), kind="stable")
         ordered = np.asarray(values, np.float64)[order]
         once = np.ones((len(ordered), 1), np.int32)
-        found = {name: float(figure(ordered, once)[0]) for name, figure in figures.items()}
         drawn: dict[str, list[Floats]] = {name: [np.zeros(0)] for name in figures}
-        for weights in self._weights(order):
+        at_once = max(_CELLS // len(order), 1)
+        for start in range(0, self.draws.shape[1], at_once):
+            weights = self.draws[:, start : start + at_once][self.clusters[order]]
             for name, figure in figures.items():
                 drawn[name].append(figure(ordered, weights))
-        return {name: _estimate(value, np.concatenate(drawn[name])) for name, value in found.items()}
+        return {
+            name: _estimate(float(figure(ordered, once)[0]), np.concatenate(drawn[name]))
+            for name, figure in figures.items()
+        }
 
     def ratio(self, hits: Sequence[float], totals: Sequence[float]) -> Estimate | None:
         """The sum of `hits` over the sum of `totals`, each one a photo; None: the totals are 0."""
-        sums = [self._sums_of(values) for values in (hits, totals)]
-        if not sums[1].sum():
-            return None
-        return _estimate(float(sums[0].sum() / sums[1].sum()), self._drawn_ratios(*sums))
+        found = self._ratios(hits, totals)
+        return None if found is None else _estimate(*found)
 
     def ratio_difference(
         self, hits: Sequence[float], totals: Sequence[float], other_hits: Sequence[float], other_totals: Sequence[float]
     ) -> "Difference | None":
         """The difference of two such ratios over the same photos, without p; None: a total is 0."""
-        ours, theirs = self.ratio(hits, totals), self.ratio(other_hits, other_totals)
+        ours, theirs = self._ratios(hits, totals), self._ratios(other_hits, other_totals)
         if ours is None or theirs is None:
             return None
-        sums = [self._sums_of(one) for one in (hits, totals, other_hits, other_totals)]
-        found = _estimate(ours.value - theirs.value, self._drawn_ratios(*sums[:2]) - self._drawn_ratios(*sums[2:]))
-        return Difference(found.value, found.low, found.high, None, "garments")
+        return Difference(**vars(_estimate(ours[0] - theirs[0], ours[1] - theirs[1])))
 
-    def _sums_of(self, values: Sequence[float]) -> Floats:
-        """Of each garment."""
-        return np.bincount(self.clusters, np.asarray(values, np.float64)).astype(np.float64)
-
-    def _drawn_ratios(self, hits: Floats, totals: Floats) -> Floats:
-        """Of each draw; not a number where it has nothing to count."""
-        drawn_hits, drawn_totals = hits @ self.draws, totals @ self.draws
-        return np.divide(drawn_hits, drawn_totals, out=np.full_like(drawn_hits, np.nan), where=drawn_totals > 0)
-
-    def _weights(self, order: NDArray[np.intp]) -> Iterator[Weights]:
-        """How often each photo is in each resample, some resamples at a time."""
-        at_once = max(_CELLS // len(order), 1)
-        for start in range(0, self.draws.shape[1], at_once):
-            yield self.draws[:, start : start + at_once][self.clusters[order]]
+    def _ratios(self, hits: Sequence[float], totals: Sequence[float]) -> tuple[float, Floats] | None:
+        """A ratio, and those of the draws: not a number where one has nothing to count; None: the totals are 0."""
+        hit, total = (np.bincount(self.clusters, np.asarray(values, np.float64)) for values in (hits, totals))
+        if not total.sum():
+            return None
+        drawn_hits, drawn_totals = hit @ self.draws, total @ self.draws
+        drawn = np.divide(drawn_hits, drawn_totals, out=np.full_like(drawn_hits, np.nan), where=drawn_totals > 0)
+        return float(hit.sum() / total.sum()), drawn
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,14 +164,11 @@ class FoldBlock:
 
 
 @dataclass(frozen=True)
-class Difference:
-    """A mean difference over photos, and how sure it is."""
+class Difference(Estimate):
+    """A mean difference over photos, each of which counts the same, as the mean over its seeds."""
 
-    value: float  # each photo counts the same, as the mean over its seeds
-    low: float | None  # 95 % interval; None: there are too few garments
-    high: float | None
-    p: float | None  # of so large a difference by chance; None likewise
-    drawn: Drawn  # what the interval is over
+    p: float | None = None  # of so large a difference by chance; None: not known
+    drawn: Drawn = "garments"  # what the interval is over
 
 
 def difference_of(blocks: Sequence[FoldBlock], *, resamples: int = PAIRED_RESAMPLES, seed: int = 0) -> Difference:
@@ -199,7 +183,7 @@ def difference_of(blocks: Sequence[FoldBlock], *, resamples: int = PAIRED_RESAMP
     value = sum(float(block.values.mean(axis=1).sum()) for block in blocks) / num_photos
     draws = Draws.of(blocks, resamples=resamples, seed=seed)
     if draws is None:
-        return Difference(value, None, None, None, _levels_drawn(blocks))
+        return Difference(value, drawn=_levels_drawn(blocks))
     both, of_garments, of_trainings = draws.spread([block.values - value for block in blocks])
     error = float(np.std(both))
     if error < 1e-12:  # nothing varies
@@ -228,22 +212,17 @@ class Draws:
     def of(cls, blocks: Sequence[FoldBlock], *, resamples: int = PAIRED_RESAMPLES, seed: int = 0) -> "Draws | None":
         """Draw; None: no fold has two garments."""
         rng, drawn = np.random.default_rng(seed), _levels_drawn(blocks)
+        if drawn == "folds":  # a fold's garments come and go with it
+            nothing = tuple(np.zeros((len(block.values), resamples)) for block in blocks)
+            return cls(nothing, tuple(_deviations(len(blocks), resamples, rng)[:, None]), 0, len(blocks) - 1, drawn)
         photos, seeds, garments_freedom, runs_freedom = [], [], 0, 0
-        folds = _deviations(len(blocks), resamples, rng) if drawn == "folds" else None
-        for number, block in enumerate(blocks):
+        for block in blocks:
             names, clusters = np.unique(np.asarray(block.garments), return_inverse=True)
-            num_seeds = block.values.shape[1]
-            if folds is not None:  # its garments come and go with the fold
-                photos.append(np.zeros((len(block.values), resamples)))
-                seeds.append(np.broadcast_to(folds[number], (num_seeds, resamples)))
-                continue
             photos.append(_deviations(len(names), resamples, rng)[clusters.reshape(-1)])
-            seeds.append(_deviations(num_seeds, resamples, rng))
+            seeds.append(_deviations(block.values.shape[1], resamples, rng))
             garments_freedom += len(names) - 1
-            runs_freedom += num_seeds - 1
-        if folds is not None:
-            runs_freedom = len(blocks) - 1
-        if not garments_freedom and drawn != "folds":
+            runs_freedom += block.values.shape[1] - 1
+        if not garments_freedom:
             return None
         return cls(tuple(photos), tuple(seeds), garments_freedom, runs_freedom, drawn)
 

@@ -11,8 +11,9 @@ measured on the same pixels, as on the unknown part of a matting benchmark's tri
 """
 
 import math
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, field, fields
+from functools import partial
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -37,40 +38,6 @@ Alpha = NDArray[np.float32]  # `(H, W)` float32 in [0, 1]
 Area = tuple[slice, slice]  # rows and columns of a part of the frame
 
 
-@dataclass(frozen=True)
-class PhotoMetrics:
-    """All metrics of one photo; formulas, units and sources stand with their functions and in `docs/evaluation.md`.
-
-    The prediction's mask is `alpha >= 0.5`, 128 or more in an 8-bit file; so is the target's, but for `dice_any`. What
-    is None was not measured: the row is older than the metric.
-    """
-
-    dice: float  # convention `alpha >= 128`
-    dice_any: float  # `alpha > 0`: the same predicted mask against every pixel that the retoucher left visible
-    iou: float
-    pixel_accuracy: float
-    surface_dice_1px: float
-    surface_dice_2px: float
-    surface_dice_3px: float
-    hd95_px: float
-    assd_px: float
-    boundary_iou_2px: float
-    boundary_iou_5px: float
-    edge_sad: float
-    edge_mse: float
-    edge_gradient: float
-    edge_connectivity: float
-    effort_px: float | None = None
-    effort_places: int | None = None
-    thin_px: int | None = None
-    thin_kept_px: int | None = None
-    thin_drawn_px: int | None = None
-    thin_right_px: int | None = None
-    holes: int | None = None
-    holes_found: int | None = None
-    holes_invented: int | None = None
-
-
 class Metric(NamedTuple):
     """What a table says of a metric."""
 
@@ -81,43 +48,68 @@ class Metric(NamedTuple):
     decimals: int
 
 
+def _score(title: str, decimals: int, *, unit: str = "", higher_is_better: bool = True, **default: Any) -> Any:
+    """A field of `PhotoMetrics` whose mean over photos is reported; of an `_error`, lower is better."""
+    return field(metadata={"row": (title, unit, higher_is_better, decimals)}, **default)
+
+
+_error = partial(_score, higher_is_better=False)
+
+
+@dataclass(frozen=True)
+class PhotoMetrics:
+    """All metrics of one photo; formulas, units and sources stand with their functions and in `docs/evaluation.md`.
+
+    The prediction's mask is `alpha >= 0.5`, 128 or more in an 8-bit file; so is the target's, but for `dice_any`. What
+    is None was not measured: the row is older than the metric.
+    """
+
+    dice: float = _score("Dice, alpha >= 128", 4)
+    # The same predicted mask against every pixel that the retoucher left visible.
+    dice_any: float = _score("Dice, alpha > 0", 4)
+    iou: float = _score("IoU", 4)
+    pixel_accuracy: float = _score("pixel accuracy", 4)
+    surface_dice_1px: float = _score("surface Dice, 1 px", 4)
+    surface_dice_2px: float = _score("surface Dice, 2 px", 4)
+    surface_dice_3px: float = _score("surface Dice, 3 px", 4)
+    hd95_px: float = _error("HD95", 2, unit="px")
+    assd_px: float = _error("ASSD", 2, unit="px")
+    boundary_iou_2px: float = _score("boundary IoU, 2 px", 4)
+    boundary_iou_5px: float = _score("boundary IoU, 5 px", 4)
+    edge_sad: float = _error("edge SAD", 3, unit="1000 px")
+    edge_mse: float = _error("edge MSE", 4)
+    edge_gradient: float = _error("edge gradient error", 3, unit="1000")
+    edge_connectivity: float = _error("edge connectivity error", 3, unit="1000 px")
+    effort_px: float | None = _error("outline to retouch", 0, unit="px", default=None)
+    effort_places: int | None = _error("places to retouch", 1, default=None)
+    thin_px: int | None = None
+    thin_kept_px: int | None = None
+    thin_drawn_px: int | None = None
+    thin_right_px: int | None = None
+    holes: int | None = None
+    holes_found: int | None = None
+    holes_invented: int | None = None
+
+
+METRICS = tuple(Metric(key.name, *key.metadata["row"]) for key in fields(PhotoMetrics) if key.metadata)
+"""Metrics whose mean over photos is reported, in the order of tables."""
+
+
 class PooledMetric(NamedTuple):
-    """A share whose two counts are summed over photos before they are divided; higher is better."""
+    """A share whose two counts, fields of `PhotoMetrics`, are summed over photos before they are divided."""
 
     key: str
     title: str
-    hits: str  # field of `PhotoMetrics`
-    out_of: str  # likewise
-    unit: str  # of what is counted
+    hits: str
+    out_of: str
 
-
-METRICS = (
-    Metric("dice", "Dice, alpha >= 128", "", True, 4),
-    Metric("dice_any", "Dice, alpha > 0", "", True, 4),
-    Metric("iou", "IoU", "", True, 4),
-    Metric("pixel_accuracy", "pixel accuracy", "", True, 4),
-    Metric("surface_dice_1px", "surface Dice, 1 px", "", True, 4),
-    Metric("surface_dice_2px", "surface Dice, 2 px", "", True, 4),
-    Metric("surface_dice_3px", "surface Dice, 3 px", "", True, 4),
-    Metric("hd95_px", "HD95", "px", False, 2),
-    Metric("assd_px", "ASSD", "px", False, 2),
-    Metric("boundary_iou_2px", "boundary IoU, 2 px", "", True, 4),
-    Metric("boundary_iou_5px", "boundary IoU, 5 px", "", True, 4),
-    Metric("edge_sad", "edge SAD", "1000 px", False, 3),
-    Metric("edge_mse", "edge MSE", "", False, 4),
-    Metric("edge_gradient", "edge gradient error", "1000", False, 3),
-    Metric("edge_connectivity", "edge connectivity error", "1000 px", False, 3),
-    Metric("effort_px", "outline to retouch", "px", False, 0),
-    Metric("effort_places", "places to retouch", "", False, 1),
-)
-"""Metrics whose mean over photos is reported, in the order of tables."""
 
 POOLED_METRICS = (
-    PooledMetric("thin_recall", "thin parts kept", "thin_kept_px", "thin_px", "px"),
-    PooledMetric("thin_precision", "thin parts right", "thin_right_px", "thin_drawn_px", "px"),
-    PooledMetric("hole_recall", "holes found", "holes_found", "holes", "holes"),
+    PooledMetric("thin_recall", "thin parts kept", "thin_kept_px", "thin_px"),
+    PooledMetric("thin_precision", "thin parts right", "thin_right_px", "thin_drawn_px"),
+    PooledMetric("hole_recall", "holes found", "holes_found", "holes"),
 )
-"""In the order of tables."""
+"""In the order of tables; higher is better."""
 
 COUNTS = ("thin_px", "thin_kept_px", "thin_drawn_px", "thin_right_px", "holes", "holes_found", "holes_invented")
 """Fields of `PhotoMetrics` that are summed over photos: those of `thin_parts`, then those of `count_holes`."""
@@ -226,8 +218,7 @@ class Outlines:
 
     prediction_px: NDArray[np.float64]  # `(n,)`: distance of its border pixels to the nearest one of the target
     target_px: NDArray[np.float64]  # `(m,)`: the other way
-    prediction_yx: NDArray[np.intp]  # `(n, 2)`: row and column of each border pixel of the prediction
-    target_yx: NDArray[np.intp]  # `(m, 2)`
+    points_yx: NDArray[np.intp]  # `(n + m, 2)`: row and column of each border pixel, the prediction's first
 
     @property
     def both_px(self) -> NDArray[np.float64]:
@@ -240,6 +231,11 @@ def border_of(mask: Mask) -> Mask:
     return np.asarray(mask & ~erode(mask, neighbours=4, outside="background"))
 
 
+def distance_to(where: Mask) -> NDArray[np.float32]:
+    """How far each pixel lies from the nearest that is true, 0 there."""
+    return np.asarray(cv2.distanceTransform((~where).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE), np.float32)
+
+
 def compare_outlines(prediction: Mask, target: Mask) -> Outlines:
     """Distances between the outlines of two `(H, W)` bool masks.
 
@@ -250,17 +246,13 @@ def compare_outlines(prediction: Mask, target: Mask) -> Outlines:
         No distances at all if both are empty. If one is empty, the frame's diagonal for each border pixel of the other.
     """
     check_masks(prediction, target)
-    area = area_of(prediction, target)
-    if area is None:
-        nothing = np.zeros((0, 2), np.intp)
-        return Outlines(np.zeros(0), np.zeros(0), nothing, nothing)
-    corner = (area[0].start, area[1].start)
+    area = area_of(prediction, target) or (slice(0, 0), slice(0, 0))
     first, second = (np.argwhere(border_of(mask[area])) for mask in (prediction, target))
+    points = np.concatenate([first, second]) + np.array([area[0].start, area[1].start])
     if not len(first) or not len(second):
         far = math.hypot(*target.shape)
-        return Outlines(np.full(len(first), far), np.full(len(second), far), first + corner, second + corner)
-    ahead, back = KDTree(second).query(first)[0], KDTree(first).query(second)[0]
-    return Outlines(ahead, back, first + corner, second + corner)
+        return Outlines(np.full(len(first), far), np.full(len(second), far), points)
+    return Outlines(KDTree(second).query(first)[0], KDTree(first).query(second)[0], points)
 
 
 def surface_dice(outlines: Outlines, tolerance_px: float) -> float:
@@ -343,7 +335,7 @@ def retouching_effort(outlines: Outlines) -> tuple[float, int]:
 
     Source: our own; surface Dice at 2 px is the same outline as a share.
     """
-    far = np.concatenate([outlines.prediction_yx, outlines.target_yx])[outlines.both_px > TOUCH_PX]
+    far = outlines.points_yx[outlines.both_px > TOUCH_PX]
     if not len(far):
         return 0.0, 0
     inside = far - far.min(axis=0) + PLACE_PX // 2
@@ -410,8 +402,7 @@ def edge_band(target: Alpha) -> Mask:
     garment = mask_of(target)
     area = area_of(garment, margin_px=EDGE_BAND_PX)
     if area is not None:
-        apart = (~border_of(garment[area])).astype(np.uint8)
-        soft[area] |= cv2.distanceTransform(apart, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) <= EDGE_BAND_PX
+        soft[area] |= distance_to(border_of(garment[area])) <= EDGE_BAND_PX
     return soft
 
 
@@ -456,12 +447,12 @@ def connectivity_error(prediction: Alpha, target: Alpha, band: Mask) -> float:
     level at which x still belongs to it, and 1 if it never leaves it. With phi(a) = 1 - d [d >= 0.15] and d = a - l,
     the error is sum |phi(a) - phi(a*)| / 1000. Source as for `sad`.
     """
-    area = area_of(target > 0)
-    if area is None or not band.any():
-        return _gap(prediction, target, np.zeros_like(target), band)
-    leaves = np.zeros_like(target)
-    leaves[area] = _last_levels(np.minimum(prediction[area], target[area]))
-    return _gap(prediction, target, leaves, band)
+    area, leaves = area_of(target > 0), np.zeros_like(target)
+    if area is not None and band.any():
+        leaves[area] = _last_levels(np.minimum(prediction[area], target[area]))
+    above = [alpha[band] - leaves[band] for alpha in (prediction, target)]
+    ours, theirs = (np.where(gap >= np.float32(_LEAST_GAP), gap, 0) for gap in above)
+    return float(np.abs(ours - theirs).sum(dtype=np.float64)) / 1000
 
 
 def _holes_of(mask: Mask) -> list[tuple[Mask, Area]]:
@@ -475,14 +466,6 @@ def _holes_of(mask: Mask) -> list[tuple[Mask, Area]]:
             window = slices_of((left, top, right, bottom), _RING_PX)
             found.append((labels[window] == number + 1, window))
     return found
-
-
-def _gap(prediction: Alpha, target: Alpha, leaves: Alpha, band: Mask) -> float:
-    both = []
-    for alpha in (prediction, target):
-        above = alpha[band] - leaves[band]
-        both.append(np.where(above >= np.float32(_LEAST_GAP), above, 0))
-    return float(np.abs(both[0] - both[1]).sum(dtype=np.float64)) / 1000
 
 
 def _last_levels(lower: Alpha) -> Alpha:

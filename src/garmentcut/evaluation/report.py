@@ -179,8 +179,7 @@ def difference_rows(found: Comparison) -> Table:
         low, high = difference.low, difference.high
         sign = 0 if low is None or high is None else (low > 0) - (high < 0)
         verdict = "no difference shown" if not sign else "better" if (sign > 0) == higher_is_better else "worse"
-        estimate = Estimate(difference.value, low, high)
-        rows.append([title, f"{difference.value:+.{decimals}f}", interval(estimate, decimals), verdict])
+        rows.append([title, f"{difference.value:+.{decimals}f}", interval(difference, decimals), verdict])
     return rows
 
 

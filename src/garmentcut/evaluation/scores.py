@@ -11,13 +11,12 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import TypeAdapter
 
-from garmentcut.dataset.manifest import Manifest, Pair
+from garmentcut.dataset.manifest import Manifest
 from garmentcut.errors import EvaluationError
 from garmentcut.evaluation import intervals, metrics
 from garmentcut.evaluation.intervals import Bootstrap, Difference, Estimate, Figure
 from garmentcut.evaluation.metrics import METRICS, POOLED_METRICS, Alpha, PhotoMetrics, mask_of
-from garmentcut.evaluation.predict import CutPair, Trial, predict
-from garmentcut.model.card import ModelCard
+from garmentcut.evaluation.predict import CutPair, Outcome, Trial, predict
 from garmentcut.photo.files import json_of, write_atomic
 from garmentcut.photo.mask import Mask
 from garmentcut.photo.photo import Photo
@@ -82,36 +81,26 @@ def evaluate(trials: Sequence[Trial], manifest: Manifest, *, on_photo: OnPhoto |
         garmentcut.errors.ModelError: a model cannot be loaded.
     """
 
+    def row_of(found: CutPair | Outcome[PhotoScore], **measured: Any) -> PhotoScore:
+        pair, faults = found.pair, tuple(fault.text for fault in found.pair.faults)
+        row = PhotoScore(pair.name, pair.garment, pair.view, pair.split, found.card.label, found.seen, faults=faults)
+        return replace(row, verdict=pair.verdict, group=pair.group, reason=found.reason, **measured)
+
     def keep(cut: CutPair) -> PhotoScore:
-        score = _measured(cut)
+        score = row_of(
+            cut,
+            status="refused" if cut.reason else "ok",
+            measures=metrics.measure(cut.alpha, cut.target),
+            sweep=dice_at_thresholds(cut.alpha, mask_of(cut.target)),
+            sweep_any=dice_at_thresholds(cut.alpha, cut.target > 0),
+            seconds=round(cut.seconds, 3),
+        )
         if on_photo is not None:
             on_photo(score, cut.photo, cut.target, cut.alpha)
         return score
 
     for outcome in predict(trials, manifest, keep):
-        if outcome.found is not None:
-            yield outcome.found
-        else:
-            yield replace(_row(outcome.card, outcome.pair, outcome.seen), status="failed", reason=outcome.reason)
-
-
-def _row(card: ModelCard, pair: Pair, seen: bool | None) -> PhotoScore:
-    """A row of a pair that is yet to be measured."""
-    faults = tuple(fault.text for fault in pair.faults)
-    row = PhotoScore(pair.name, pair.garment, pair.view, pair.split, card.label, seen)
-    return replace(row, faults=faults, verdict=pair.verdict, group=pair.group)
-
-
-def _measured(cut: CutPair) -> PhotoScore:
-    return replace(
-        _row(cut.card, cut.pair, cut.seen),
-        status="refused" if cut.reason else "ok",
-        reason=cut.reason,
-        measures=metrics.measure(cut.alpha, cut.target),
-        sweep=dice_at_thresholds(cut.alpha, mask_of(cut.target)),
-        sweep_any=dice_at_thresholds(cut.alpha, cut.target > 0),
-        seconds=round(cut.seconds, 3),
-    )
+        yield outcome.found or row_of(outcome, status="failed")
 
 
 def write_scores(scores: Iterable[PhotoScore], folder: Path) -> None:
@@ -335,11 +324,7 @@ class Comparison:
 
     def as_dict(self) -> dict[str, Any]:
         """For machines: plain lists, numbers and texts."""
-        return {
-            "model": self.model,
-            "other": self.other,
-            "num_photos": self.num_photos,
-            "num_garments": self.num_garments,
+        return vars(self) | {
             "differences": {key: asdict(found) for key, found in self.differences.items()},
             "photos": {ours.name: gain_of(ours, theirs) for ours, theirs in self.photos},
         }
@@ -357,27 +342,25 @@ def compare_scores(scores: Sequence[PhotoScore], others: Sequence[PhotoScore]) -
     Raises:
         EvaluationError: there is no such photo.
     """
-    theirs = {score.name: score for score in others if score.measures is not None}
-    pairs = [(score, theirs[score.name]) for score in scores if score.measures is not None and score.name in theirs]
+    known = {score.name: score for score in others if score.measures is not None}
+    pairs = [(score, known[score.name]) for score in scores if score.measures is not None and score.name in known]
     if not pairs:
         raise EvaluationError("the two models measured no photo in common")
     clusters = [ours.cluster for ours, _ in pairs]
-    differences = {}
+    bootstrap, differences = Bootstrap.of(clusters), dict[str, Difference]()
+
+    def columns_of(*keys: str) -> list[list[float]] | None:
+        """Of each model each metric's values; None: a row is older than one of them."""
+        columns = [[getattr(row.measures, key) for row in side] for side in zip(*pairs, strict=True) for key in keys]
+        return None if any(None in column for column in columns) else columns
+
     for key in MAIN_METRICS:
-        values = [[getattr(row.measures, key) for row in pair] for pair in pairs]
-        if not any(None in both for both in values):
-            table = np.array(values, np.float64)
-            block = intervals.FoldBlock((table[:, 0] - table[:, 1])[:, None], clusters)
-            differences[key] = intervals.difference_of([block])
-    bootstrap = Bootstrap.of(clusters)
+        if columns := columns_of(key):
+            ours, theirs = np.array(columns, np.float64)
+            differences[key] = intervals.difference_of([intervals.FoldBlock((ours - theirs)[:, None], clusters)])
     for metric in POOLED_METRICS:
-        columns = [
-            [getattr(row.measures, field) for row in side]
-            for side in zip(*pairs, strict=True)
-            for field in (metric.hits, metric.out_of)
-        ]
-        is_known = not any(None in column for column in columns)
-        if is_known and (found := bootstrap.ratio_difference(*columns)) is not None:
+        columns = columns_of(metric.hits, metric.out_of)
+        if columns and (found := bootstrap.ratio_difference(*columns)) is not None:
             differences[metric.key] = found
     return Comparison(
         model=", ".join(sorted({score.model for score, _ in pairs})),

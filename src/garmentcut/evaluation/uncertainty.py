@@ -53,9 +53,9 @@ class Experience:
         return 1 - self.quality
 
 
-def experience_of(cut: CutPair, tolerance_px: float = TOLERANCE_PX) -> Experience:
+def experience_of(cut: CutPair) -> Experience:
     """What one photo teaches; fit to be the `keep` of `garmentcut.evaluation.predict.predict`."""
-    quality = surface_dice(compare_outlines(mask_of(cut.alpha), mask_of(cut.target)), tolerance_px)
+    quality = surface_dice(compare_outlines(mask_of(cut.alpha), mask_of(cut.target)), TOLERANCE_PX)
     observed, seen, pair = cut.observation, cut.seen, cut.pair
     features, appearance = (observed.features, observed.appearance) if observed is not None else (None, None)
     return Experience(pair.name, pair.group, quality, seen, features, appearance)
@@ -237,13 +237,12 @@ def find_threshold(
 ) -> Threshold:
     """The most lenient doubt at which the risk can be guaranteed: Learn then Test, over garments.
 
-    Photos of one garment err together, so garments are drawn and counted: one is accepted if one of its photos is, and
-    falls short if one of its accepted photos does. Let R(t) be the share of accepted garments that fall short at doubt
-    t. `R(t) > risk` is tested by the exact binomial tail: of n accepted garments k fell short, p = P(Bin(n, risk) <= k)
-    must not be over 1 - confidence. Several t are tried in a fixed sequence, from strict to lenient, up to the first
-    that fails; so R(t) > risk has a probability of at most 1 - confidence for the t that is taken, over draws of the
-    garments and whatever the doubts are worth. Which t are tried depends on the doubts and not on how the photos turned
-    out: those that accept just enough garments for one more to fall short.
+    A garment is accepted if one of its photos is, and falls short if one of its accepted photos does. That more than
+    `risk` of the accepted garments fall short at a doubt is tested by the exact binomial tail: of n accepted ones k
+    fell short, p = P(Bin(n, risk) <= k) must not be over 1 - confidence. Doubts are tried in a fixed sequence, from
+    strict to lenient, up to the first that fails; so the one that is taken breaks the guarantee with a probability of
+    1 - confidence at most, over draws of the garments and whatever the doubts are worth. Which are tried depends on the
+    doubts alone: those that accept just enough garments for one more to fall short.
 
     Args:
         garments: of each photo.
@@ -258,10 +257,9 @@ def find_threshold(
     Raises:
         ValueError: see `least_garments`; or no photos.
 
-    Sources: Angelopoulos, Bates, Candès, Jordan, Lei, "Learn then test", arXiv 2110.01052 (risk control as multiple
-    testing); Bates et al., "Distribution-free, risk-controlling prediction sets", JACM 2021; Angelopoulos et al.,
-    "Conformal risk control", arXiv 2208.02814, whose guarantee is on average over calibrations; this one has its
-    confidence.
+    Sources: Angelopoulos et al., "Learn then test", arXiv 2110.01052; Bates et al., "Distribution-free,
+    risk-controlling prediction sets", JACM 2021. "Conformal risk control" (arXiv 2208.02814) holds on average over
+    calibrations; this, with its confidence.
     """
     least = least_garments(risk, confidence)
     names, place = np.unique(np.asarray(garments), return_inverse=True)

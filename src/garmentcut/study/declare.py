@@ -100,9 +100,8 @@ class VariantTable(RecipeSettings):
     @cached_property
     def listed(self) -> list[Setting] | None:
         """Every combination of the values that are tuned; None: there is a range."""
-        if any(not isinstance(tuned, CategoricalDistribution) for tuned in self.tuned.values()):
-            return None
-        return combinations({key: _ends(tuned) for key, tuned in self.tuned.items()})
+        are_lists = all(isinstance(tuned, CategoricalDistribution) for tuned in self.tuned.values())
+        return combinations(self.tune.by_key) if are_lists else None
 
     @model_validator(mode="after")
     def _can_be_tuned(self) -> "VariantTable":
@@ -327,16 +326,16 @@ def combinations(listed: Mapping[str, Sequence[Any]]) -> list[Setting]:
     return [dict(zip(listed, values, strict=True)) for values in itertools.product(*listed.values())]
 
 
-def corners(tuned: Tuned) -> list[Setting]:
+def corners(tune: Setting) -> list[Setting]:
     """Settings that between them hold every listed value and both ends of every range."""
-    ends = {key: _ends(distribution) for key, distribution in tuned.items()}
+    ends = {key: _ends(listed) for key, listed in tune.items()}
     num = max(map(len, ends.values()), default=0)
     return [{key: values[min(number, len(values) - 1)] for key, values in ends.items()} for number in range(num)]
 
 
-def at_edge(setting: Setting, tuned: Tuned) -> list[str]:
+def at_edge(setting: Setting, tune: Setting) -> list[str]:
     """Options whose chosen value is the least or the greatest that was tried: a better one may lie beyond."""
-    return [key for key, value in setting.items() if key in tuned and _is_edge(value, tuned[key])]
+    return [key for key, value in setting.items() if key in tune and _is_edge(value, tune[key])]
 
 
 def words_of(setting: Setting) -> str:
@@ -351,19 +350,17 @@ def folder_name(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-.").lower()
 
 
-def _ends(tuned: Any) -> list[Any]:
+def _ends(listed: Any) -> list[Any]:
     """All listed values, or the ends of a range."""
-    if isinstance(tuned, CategoricalDistribution):
-        return [json.loads(str(choice)) for choice in tuned.choices]
-    return [tuned.low, tuned.high]
+    return listed if isinstance(listed, list) else [listed["low"], listed["high"]]
 
 
-def _is_edge(chosen: Any, tuned: Any) -> bool:
-    tried = _ends(tuned)
-    if isinstance(tuned, CategoricalDistribution):
+def _is_edge(chosen: Any, listed: Any) -> bool:
+    tried = _ends(listed)
+    if isinstance(listed, list):
         are_numbers = all(type(value) in (int, float) for value in tried)
         return are_numbers and len(tried) > 1 and chosen in (min(tried), max(tried))
-    low, high, place = map(math.log if tuned.log else float, (*tried, chosen))
+    low, high, place = map(math.log if listed.get("log") else float, (*tried, chosen))
     return not 0.05 < (place - low) / (high - low) < 0.95
 
 
@@ -381,7 +378,7 @@ def _check(variant: Variant) -> None:
     named, seed = f"variant {variant.name!r}", variant.file.seeds[0]
     if not variant.folder:
         raise StudyError(f"{named}: a name needs letters or digits")
-    for setting in ({}, *corners(variant.table.tuned)):
+    for setting in ({}, *corners(variant.table.tune.by_key)):
         recipe = variant.recipe(seed, setting)
         variant.recipe(seed, setting, tuning=True)
         if any(getattr(recipe.stages, stage) for stage in STAGES):

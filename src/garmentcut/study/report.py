@@ -214,7 +214,7 @@ def chosen_words(variant: Variant, results: Results) -> str:
         return results.permanent_failures.get(variant.name, "not chosen yet")
     text = f"{words_of(chosen.setting)}, of {chosen.num_tried} tried" if chosen.dice else words_of(chosen.setting)
     text += f", {chosen.num_failed} of them failed" if chosen.num_failed else ""
-    if edge := at_edge(chosen.setting, variant.table.tuned):
+    if edge := at_edge(chosen.setting, variant.table.tune.by_key):
         text += f"; {', '.join(edge)} is at the edge of what was tried: a better value may lie beyond"
     return text
 

@@ -19,7 +19,6 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, cast
 
-import cv2
 import numpy as np
 import optuna
 import torch
@@ -28,7 +27,7 @@ from torch import nn
 
 from garmentcut.dataset.manifest import MANIFEST_NAME, Manifest, Pair, read_manifest, write_manifest
 from garmentcut.errors import TrainingError
-from garmentcut.evaluation.metrics import mask_of
+from garmentcut.evaluation.metrics import distance_to, mask_of
 from garmentcut.evaluation.predict import MODEL_NAME, CutPair, Trial, predict
 from garmentcut.evaluation.scores import PhotoScore, evaluate, write_scores
 from garmentcut.export.onnx import card_of_network, export_network
@@ -269,7 +268,7 @@ def widened(mask: NDArray[np.bool_], width_px: int) -> NDArray[np.bool_]:
     """A mask and all pixels at most `width_px` from it, as the crow flies; all of the frame if the mask is empty."""
     if not mask.any():
         return np.ones_like(mask)
-    return np.asarray(cv2.distanceTransform((~mask).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE) <= width_px)
+    return np.asarray(distance_to(mask) <= width_px)
 
 
 def export_run(run: Run) -> Path:
