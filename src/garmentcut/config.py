@@ -268,12 +268,10 @@ def rename_keys(tree: dict[str, Any], old_keys: Mapping[str, str], *, where: str
 
 def _present_name(old: str, old_keys: Mapping[str, str], *, where: str | None = "") -> str:
     """What an old key is called now; empty: it is ignored."""
-    is_gone = " " in old_keys[old]
+    new, is_gone = old_keys[old], " " in old_keys[old]
     if where is not None:
-        _LOGGER.warning(
-            "%s%s is %s", where, old, f"ignored: {old_keys[old]}" if is_gone else f"called {old_keys[old]} now"
-        )
-    return "" if is_gone else old_keys[old]
+        _LOGGER.warning("%s%s is %s", where, old, f"ignored: {new}" if is_gone else f"called {new} now")
+    return "" if is_gone else new
 
 
 def check_sections(kind: type[Sections], tree: dict[str, Any], *, source: str = "") -> Sections:
