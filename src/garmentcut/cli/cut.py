@@ -294,8 +294,8 @@ def _cut_on_cluster(photos: list[str], out: str, order: _Order, *, address: str)
                 summary.add(row, was_done=True)
             summary.not_looked_at = NotLookedAt(run.skipped)
             # Nothing is connected or started where nothing is to do.
-            workers = cluster.enter_context(connected(address, order.config)) if plan.num_todo else None
-            _follow(run.cut(plan, workers), plan.num_todo, monitor, summary)
+            workers = cluster.enter_context(connected(address, order.config)) if plan.groups else None
+            _follow(run.cut(plan, workers), sum(map(len, plan.groups)), monitor, summary)
     finally:  # also of a run that was stopped
         if summary.counts.total():
             _show(summary, as_json=order.as_json)

@@ -42,11 +42,6 @@ class ClusterPlan:
     groups: tuple[Group, ...]  # photos to cut, those of one garment together
     done: tuple[Row, ...]  # rows of photos cut before with the same model and options
 
-    @property
-    def num_todo(self) -> int:
-        """Photos to cut."""
-        return sum(map(len, self.groups))
-
 
 @dataclass(frozen=True)
 class Workers:
@@ -137,9 +132,7 @@ class ClusterCutter:
     def cut(self, plan: ClusterPlan, workers: Workers | None) -> Iterator[Row]:
         """Cut what the plan holds; yields each photo's row once its files and the row are written.
 
-        Args:
-            plan: what to do.
-            workers: who does it; None: there is nothing to do, and nobody is needed.
+        Where there is nothing to do, nobody is needed: `workers` is None.
 
         Raises:
             RunError: nothing works any more, or another run has taken the target.
