@@ -202,8 +202,9 @@ def plan_run(photos: Sequence[Row], ledger: Ledger, folder: FolderCutter) -> Clu
     garments = {source.path: garment_of(source) for source in found}
     for path, (place, outputs) in plan.todo.items():
         earlier = rows.get(str(path))
-        known = {"written": dict(earlier.written) if earlier else {}, "flags": ("another_photo",) * (path in renamed)}
-        row = replace(by_path[path], place=place, model=label, options=folder.options, **known)
+        flags = ("another_photo",) if path in renamed else ()
+        row = replace(by_path[path], place=place, model=label, options=folder.options, flags=flags)
+        row = replace(row, written=dict(earlier.written) if earlier else {})
         if itself := next((url for url in map(target.url_of, outputs) if url.casefold() in inputs), ""):
             reason = f"{itself} is itself one of the photos; choose another --out"
             row = failed_row(row, PhotoError(reason, code="output_is_photo"))
