@@ -46,7 +46,7 @@ def main(workers: int, seconds: float) -> None:
     begin: dict[int, float] = {}
     team = Workers(workers, 1, on_gpu=False, batch=_BATCH)
     with connected("local", load_config(overrides={"cluster.workers": workers})):
-        for number, _ in enumerate(run_batches(groups, None, assignment, team), 1):
+        for number, _ in enumerate(run_batches(groups, None, assignment, team, {}), 1):
             if number == _BATCH * workers:  # all have begun
                 family.look(0.0)
                 begin, began = dict(family.seconds), time.perf_counter()

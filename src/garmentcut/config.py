@@ -17,12 +17,10 @@ from garmentcut.errors import ConfigError
 from garmentcut.naming import FORMATS, NAMES, known_format, listed
 
 _LOGGER = logging.getLogger("garmentcut")
-_STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 _Count = Annotated[int, Field(strict=True)]  # strict: `true` is not a number, nor "yes" a boolean
 _Switch = Annotated[bool, Field(strict=True)]
-_GONE = {"runtime.int8": "every network calculates in float32"}
-"""Options of earlier versions, and what became of them."""
 _MOST_SHOWN_CHARS = 80  # of a value that is refused
 
 
@@ -52,7 +50,7 @@ Format = Annotated[str, AfterValidator(known_format)]
 Formats = Annotated[tuple[Format, ...], AfterValidator(_at_least_one), Field(description=f"One or more of {NAMES}.")]
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class ReadConfig:
     """What is refused before any pixel is decoded."""
 
@@ -67,7 +65,7 @@ class ReadConfig:
     seven tenths of what the machine has, or of what its container or service may use."""
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class RuntimeConfig:
     """Where and how the network runs."""
 
@@ -80,7 +78,7 @@ class RuntimeConfig:
     other work then fills the gaps, and 1 for a single photo, which is done sooner so."""
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class CutConfig:
     """How garments are cut."""
 
@@ -94,7 +92,7 @@ class CutConfig:
     own."""
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class OutputConfig:
     """The files written for a photo."""
 
@@ -140,7 +138,7 @@ class OutputConfig:
         return self
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class FolderConfig:
     """How a folder is processed."""
 
@@ -160,7 +158,7 @@ class FolderConfig:
 _Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class WatchConfig:
     """How `cut --watch` decides that a photo is complete."""
 
@@ -176,7 +174,7 @@ class WatchConfig:
     there, or when no more of it has come for so many seconds. Views that come later have all of it cut again."""
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class ClusterConfig:
     """How `cut --ray` uses a cluster."""
 
@@ -187,7 +185,7 @@ class ClusterConfig:
     """Photos given to a worker at a time: what is done again if it is killed. 0: 4 on a CPU, 16 on a GPU."""
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class Config:
     """All sections."""
 
@@ -200,8 +198,8 @@ class Config:
     cluster: ClusterConfig = field(default_factory=ClusterConfig)
 
 
-OLD_KEYS = {"watch.settle_s": "watch.debounce_s"}
-"""Names of settings until November 2026, and what they are called now."""
+OLD_KEYS = {"watch.settle_s": "watch.debounce_s", "runtime.int8": "every network calculates in float32"}
+"""Settings of earlier versions: what each is called now or, in words, why it is ignored."""
 
 Sections = TypeVar("Sections")
 """A frozen dataclass whose fields are sections: `Config`, or a `Recipe`."""
@@ -209,23 +207,9 @@ Sections = TypeVar("Sections")
 
 def load_config(path: Path | None = None, overrides: dict[str, Any] | None = None) -> Config:
     """`load_sections` for `Config`; old names are translated, and options that are gone ignored: both are logged."""
-    overrides = dict(overrides or {})
-    for key in overrides.keys() & _GONE.keys():
-        _LOGGER.warning("%s is ignored: %s", key, _GONE[key])
-        del overrides[key]
-    if overrides.get("cut.effort") == "best":
+    if (overrides or {}).get("cut.effort") == "best":
         _LOGGER.warning("cut.effort = best is normal now: a second look at the mirror image gained next to nothing")
-    return load_sections(Config, path, overrides, read=_read_config, old_keys=OLD_KEYS)
-
-
-def _read_config(path: Path) -> dict[str, Any]:
-    tree = read_tree(path)
-    for option, why in _GONE.items():
-        section, _, key = option.partition(".")
-        if isinstance(tree.get(section), dict) and key in tree[section]:
-            del tree[section][key]
-            _LOGGER.warning("%s: %s is ignored: %s", path, option, why)
-    return tree
+    return load_sections(Config, path, overrides, old_keys=OLD_KEYS)
 
 
 def load_sections(
@@ -244,7 +228,7 @@ def load_sections(
         overrides: `{"section.key": value}`; wins over the file. A value given as text is read as TOML if it can be
             (`true`, `12`, `["png", "mask"]`), else taken as it stands.
         read: reads the file; `read_tree` by default.
-        old_keys: keys that were renamed, `{"section.old": "section.new"}`; each that is used is logged as a warning.
+        old_keys: as for `rename_keys`; each that is used is logged as a warning.
 
     Raises:
         ConfigError: the file cannot be read, or a key or value is not known; names the nearest known key.
@@ -252,9 +236,8 @@ def load_sections(
     tree = (read or read_tree)(path) if path else {}
     rename_keys(tree, old_keys, where=f"{path}: ")
     for dotted, value in (overrides or {}).items():
-        if dotted in old_keys:
-            _LOGGER.warning("%s is called %s now", dotted, old_keys[dotted])
-            dotted = old_keys[dotted]
+        if dotted in old_keys and not (dotted := _present_name(dotted, old_keys)):
+            continue
         section, _, key = dotted.partition(".")
         if not key:
             raise ConfigError(f"{dotted!r} is not of the form section.key, for example {known_keys(kind)[0]}")
@@ -272,16 +255,23 @@ def rename_keys(tree: dict[str, Any], old_keys: Mapping[str, str], *, where: str
 
     Args:
         tree: `{section: {key: value}}`.
-        old_keys: `{"section.old": "section.new"}`.
+        old_keys: `{"section.old": "section.new"}`; instead of a new name, words say why the key is ignored.
         where: what a logged line of advice begins with; None: none is logged.
     """
-    for old, new in old_keys.items():
+    for old in old_keys:
         section, _, key = old.partition(".")
-        keys = tree.get(section)
-        if isinstance(keys, dict) and key in keys:
-            keys.setdefault(new.partition(".")[2], keys.pop(key))
-            if where is not None:
-                _LOGGER.warning("%s%s is called %s now", where, old, new)
+        if isinstance(keys := tree.get(section), dict) and key in keys:
+            value = keys.pop(key)
+            if new := _present_name(old, old_keys, where=where):
+                keys.setdefault(new.partition(".")[2], value)
+
+
+def _present_name(old: str, old_keys: Mapping[str, str], *, where: str | None = "") -> str:
+    """What an old key is called now; empty: it is ignored."""
+    new, is_gone = old_keys[old], " " in old_keys[old]
+    if where is not None:
+        _LOGGER.warning("%s%s is %s", where, old, f"ignored: {new}" if is_gone else f"called {new} now")
+    return "" if is_gone else new
 
 
 def check_sections(kind: type[Sections], tree: dict[str, Any], *, source: str = "") -> Sections:

@@ -102,7 +102,7 @@ def keeps_hidden(format: str, *, hidden: str, path: str, background: str | None)
 VIEWS = ("Front", "FrontRight", "Back")  # the views that are known
 DEFAULT_PATTERN = "<garment>_<view>"
 
-_FIELD = re.compile(r"<(\w*)>|\*")
+_FIELD = re.compile(r"(<\w*>|\*)")
 _GAP = "[-_ ]?"  # FrontRight is also front_right, front-right, front right
 _WORDS = {view: re.findall("[A-Z][a-z]+", view) for view in VIEWS}
 _KNOWN_VIEW = "|".join(_GAP.join(_WORDS[view]) for view in sorted(VIEWS, key=len, reverse=True))  # the longest first
@@ -141,10 +141,10 @@ class NamePattern:
             DatasetError: an unknown field, `<garment>` missing, or a field twice.
         """
         self.text = text
-        names = [match[1] for match in _FIELD.finditer(text) if match[1] is not None]
-        if names.count("garment") != 1 or names.count("view") > 1 or set(names) - {"garment", "view"}:
+        fields = _FIELD.findall(text)
+        if fields.count("<garment>") != 1 or fields.count("<view>") > 1 or set(fields) - {"<garment>", "<view>", "*"}:
             raise DatasetError(f"pattern {text!r}: needs <garment> once, <view> at most once, and no other field")
-        self.has_view = "view" in names
+        self.has_view = "<view>" in fields
         self._num_parts = text.count("/") + 1
         # A known view anywhere wins: a_front_right is a's FrontRight, not a view "right" of a_front.
         self._expressions = [self._compiled(view) for view in (_KNOWN_VIEW, _ANY_VIEW)]
@@ -161,12 +161,9 @@ class NamePattern:
         return None
 
     def _compiled(self, view: str) -> re.Pattern[str]:
-        kinds = {"garment": "(?P<garment>[^/]+)", "view": f"(?P<view>{view})", None: "[^/]*?"}
-        parts, end = [], 0
-        for match in _FIELD.finditer(self.text):
-            parts += [re.escape(self.text[end : match.start()]), kinds[match[1]]]
-            end = match.end()
-        return re.compile("".join([*parts, re.escape(self.text[end:])]), re.IGNORECASE)
+        kinds = {"<garment>": "(?P<garment>[^/]+)", "<view>": f"(?P<view>{view})", "*": "[^/]*?"}
+        parts = (kinds.get(part, re.escape(part)) for part in _FIELD.split(self.text))
+        return re.compile("".join(parts), re.IGNORECASE)
 
 
 def safe_name(name: str) -> str:

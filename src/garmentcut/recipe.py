@@ -8,24 +8,23 @@ from dataclasses import asdict, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from garmentcut.config import check_sections, load_sections, read_tree, rename_keys
+from garmentcut.config import STRICT, check_sections, load_sections, read_tree, rename_keys
 from garmentcut.errors import ConfigError
 
 _BUILT_IN = (Path(__file__).parent / "recipes", Path(__file__).parents[2] / "recipes")  # in a wheel; in a clone
 _OLD_KEYS = {"loss.rim_weight": "loss.edge_weight", "loss.rim_px": "loss.edge_px"}
 """Names of keys until November 2026, and what they are called now."""
 
-_STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 _Share = Annotated[float, Field(ge=0, le=1)]
 _Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 _Count = Annotated[int, Field(ge=1, strict=True)]
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class NetworkConfig:
     """What is trained, and what it starts from."""
 
@@ -40,7 +39,7 @@ class NetworkConfig:
     """So many of the encoder's first stages learn nothing; 0: none."""
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class DataConfig:
     """What the network sees, and what its target is."""
 
@@ -77,7 +76,7 @@ class DataConfig:
     """Threads that prepare batches ahead of the network; 0: as many as the processor has cores, at most 16."""
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class Strength:
     """How often, and how strongly at most."""
 
@@ -87,63 +86,62 @@ class Strength:
     """Largest change, drawn evenly from 0; the unit stands beside each augmentation."""
 
 
-def _off(amount: float = 0.0) -> Any:
-    return field(default_factory=lambda: Strength(0.0, amount))
+_OFF = Strength(0.0, 0.0)
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class AugmentConfig:
     """Augmentations, drawn for each sample; all off by default. `{ p = 0.5, amount = 0.06 }`."""
 
-    shift: Strength = _off()
+    shift: Strength = _OFF
     """Moved by up to `amount` of the frame's sides."""
-    zoom: Strength = _off()
+    zoom: Strength = _OFF
     """Scaled by a factor between 1 / (1 + amount) and 1 + amount."""
-    aspect: Strength = _off()
+    aspect: Strength = _OFF
     """Width scaled alone, by a factor between 1 / (1 + amount) and 1 + amount: imitates a turned mannequin."""
-    rotation: Strength = _off()
+    rotation: Strength = _OFF
     """Turned by up to `amount` degrees."""
-    perspective: Strength = _off()
+    perspective: Strength = _OFF
     """Corners moved by up to `amount` of the sides."""
-    flip: Strength = _off()
+    flip: Strength = _OFF
     """All views but FrontRight mirrored; `amount` is ignored."""
-    flip_front_right: Strength = _off()
+    flip_front_right: Strength = _OFF
     """FrontRight mirrored: it then shows a mannequin turned to the left; `amount` is ignored."""
-    brightness: Strength = _off()
+    brightness: Strength = _OFF
     """Times a factor between 1 - amount and 1 + amount."""
-    contrast: Strength = _off()
+    contrast: Strength = _OFF
     """About the mean, by a factor between 1 - amount and 1 + amount."""
-    saturation: Strength = _off()
+    saturation: Strength = _OFF
     """By a factor between 1 - amount and 1 + amount."""
-    hue: Strength = _off()
+    hue: Strength = _OFF
     """Turned by up to `amount` of the colour circle, at most 0.5."""
-    gamma: Strength = _off()
+    gamma: Strength = _OFF
     """Exponent between 1 / (1 + amount) and 1 + amount."""
-    white_balance: Strength = _off()
+    white_balance: Strength = _OFF
     """Red and blue by factors between 1 - amount and 1 + amount."""
-    noise: Strength = _off()
+    noise: Strength = _OFF
     """Gaussian, standard deviation up to `amount` of full white."""
-    blur: Strength = _off()
+    blur: Strength = _OFF
     """Gaussian, sigma up to `amount` pixels."""
-    jpeg: Strength = _off()
+    jpeg: Strength = _OFF
     """JPEG's quantisation, quality down to 100 - amount."""
-    light: Strength = _off()
+    light: Strength = _OFF
     """A smooth light gradient over the frame, up to 1 +- amount."""
-    recolor: Strength = _off()
+    recolor: Strength = _OFF
     """Only the garment: dyed another colour, folds and prints kept; mixed in up to `amount`."""
-    pattern: Strength = _off()
+    pattern: Strength = _OFF
     """Only the garment: stripes, checks or dots laid on, their contrast up to `amount`."""
-    background: Strength = _off()
+    background: Strength = _OFF
     """All but the garment: colour and brightness changed, up to `amount`."""
-    map_corruption: Strength = _off()
+    map_corruption: Strength = _OFF
     """Only the map of an `edge` window: eroded, dilated, blurred, thin parts lost, holes and false positives; `amount`
     is the largest kernel in pixels."""
-    paste: Strength = _off()
+    paste: Strength = _OFF
     """Another photo's garment laid over this one's: it takes its place; `amount` is ignored. Needs two photos a
     device."""
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class StagesConfig:
     """Three networks in turn (`garmentcut.prediction.cutter`); each has the recipe's sections unless it says otherwise.
 
@@ -172,7 +170,7 @@ class StagesConfig:
         return self
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class LossConfig:
     """Weights of the terms, added up; at least one above 0."""
 
@@ -208,7 +206,7 @@ class LossConfig:
         return self
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class OptimizerConfig:
     """The optimizer."""
 
@@ -232,7 +230,7 @@ class OptimizerConfig:
         return self
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class ScheduleConfig:
     """The learning rate over the steps, as a factor of `optimizer.lr`."""
 
@@ -250,7 +248,7 @@ class ScheduleConfig:
     """`plateau`: evaluations without gain before the rate falls."""
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class TrainingConfig:
     """The training loop."""
 
@@ -274,7 +272,7 @@ class TrainingConfig:
     """Of everything random."""
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class Recipe:
     """All sections."""
 
@@ -298,11 +296,9 @@ def stage_recipe(recipe: Recipe, stage: str) -> Recipe:
     Raises:
         ConfigError: `stages` has an unknown section, key or value.
     """
-    sections: dict[str, Any] = {**asdict(recipe), "stages": {}}
-    for section, keys in getattr(recipe.stages, stage).items():
-        own = {section: dict(keys)}
-        rename_keys(own, _OLD_KEYS)
-        sections[section] = {**sections.get(section, {}), **own[section]}
+    own: dict[str, Any] = {section: dict(keys) for section, keys in getattr(recipe.stages, stage).items()}
+    rename_keys(own, _OLD_KEYS)
+    sections = _laid_over({**asdict(recipe), "stages": {}}, own)
     if sections["network"].get("start") == "default":
         sections["network"] = {**sections["network"], "start": f"default/{stage}"}
     return check_sections(Recipe, sections, source=f"stages.{stage}")
@@ -338,22 +334,17 @@ def _read_recipe(name: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
         return tree
     if not isinstance(base, str):
         raise ConfigError(f"{path}: base should be the file or the name of a recipe, not {base!r}")
-    merged = _read_recipe(Path(base), (*above, path))
-    stages = tree.get("stages")  # what a recipe's file says of each stage is sections of their own
-    own = {name: keys for name, keys in stages.items() if isinstance(keys, dict)} if isinstance(stages, dict) else {}
-    laid = {name: _laid_over(merged.get("stages", {}).get(name), keys) for name, keys in own.items()}
-    merged = _laid_over(merged, tree)
-    if laid:
-        merged["stages"] |= laid
-    return merged
+    return _laid_over(_read_recipe(Path(base), (*above, path)), tree)
 
 
-def _laid_over(below: Any, tree: dict[str, Any]) -> dict[str, Any]:
-    """Sections laid over others: in a section that both have, the upper one's keys win."""
-    merged = dict(below or {})
-    for section, keys in tree.items():
-        lower = merged.get(section)
-        merged[section] = {**lower, **keys} if isinstance(lower, dict) and isinstance(keys, dict) else keys
+def _laid_over(below: dict[str, Any], tree: dict[str, Any], depth: int = 2) -> dict[str, Any]:
+    """Sections laid over others: keys, `depth` tables deep, take the place of those below; stages have sections too."""
+    merged = dict(below)
+    for key, value in tree.items():
+        lower = merged.get(key)
+        if depth > 1 and isinstance(lower, dict) and isinstance(value, dict):
+            value = _laid_over(lower, value, 3 if key == "stages" else depth - 1)
+        merged[key] = value
     return merged
 
 
@@ -380,9 +371,7 @@ def recipe_toml(recipe: Recipe) -> str:
 
 
 def _toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
+    if isinstance(value, str | bool):
         # A TOML basic string escapes as JSON does, but for DEL.
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, list | tuple):

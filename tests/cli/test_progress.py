@@ -86,7 +86,7 @@ def test_no_bar_where_nobody_looks(capsys):
 
 def test_verdicts_are_counted():
     made = Summary(Path("out"), Path("out/results.jsonl"), NotLookedAt())
-    made.count_done([Row("/in/0.jpg", verdict="accept")])
+    made.add(Row("/in/0.jpg", verdict="accept"), was_done=True)
     for verdict in ("accept", "review", "review", ""):
         made.add(Row("/in/a.jpg", verdict=verdict))
     made.add(Row("/in/b.jpg", status="failed", reason="damaged", verdict="review"))

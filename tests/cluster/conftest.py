@@ -103,7 +103,7 @@ def bucket(s3_server, monkeypatch):
     return f"s3://{name}"
 
 
-def run_batches_here(groups, model, assignment, workers):
+def run_batches_here(groups, model, assignment, workers, _errors):
     """What `garmentcut.cluster.run.run_batches` does, in this process."""
     config = replace(assignment.config, runtime=replace(assignment.config.runtime, threads=1, streams=1))
     assignment = replace(assignment, config=config)

@@ -100,13 +100,13 @@ def test_a_worker_that_dies_comes_back_and_one_that_cannot_begin_ends_the_run(mo
     config = load_config(overrides={"cluster.workers": 1})
     assignment = Assignment("/nowhere", 1, config)
     with connected("local", config) as workers:
-        rows = list(run_batches(groups, None, assignment, workers))
+        rows = list(run_batches(groups, None, assignment, workers, {}))
         assert {row.input for row in rows} <= set("45678")  # the others are given to the worker with their murderer
-        rows = list(run_batches(groups, None, assignment, replace(workers, batch=1)))
+        rows = list(run_batches(groups, None, assignment, replace(workers, batch=1), {}))
         assert sorted(row.input for row in rows) == ["0", *"2345678"]
         assert "constructor arguments" not in capfd.readouterr().err  # which Ray warns that a restart needs
         with pytest.raises(RunError, match="no model; run again to go on"):
-            list(run_batches(groups, b"", assignment, workers))
+            list(run_batches(groups, b"", assignment, workers, {}))
 
 
 class Mortal:

@@ -1,6 +1,9 @@
 import os
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -8,10 +11,11 @@ from PIL import Image
 
 from garmentcut.cluster import run as run_module
 from garmentcut.cluster.ledger import RESULTS, Ledger
-from garmentcut.cluster.run import Workers, plan_run
+from garmentcut.cluster.run import Workers, connected, plan_run, run_batches
 from garmentcut.cluster.storage import open_storage
 from garmentcut.cluster.worker import Worker
-from garmentcut.errors import ConfigError, SourceError
+from garmentcut.config import Config
+from garmentcut.errors import ConfigError, RunError, SourceError
 from garmentcut.photo.spec import read_specification
 from garmentcut.prediction.cutter import Cutter
 from garmentcut.prediction.folder import FolderCutter
@@ -183,6 +187,72 @@ def test_a_photo_whose_worker_died_in_two_runs_is_passed_over(new_run, places, m
     assert cut(overwrite=True) == {"", "truncated"}
 
 
+@pytest.fixture
+def ray_whose_batches_raise(monkeypatch):
+    """ray_whose_batches_raise(error): Ray without a cluster; each batch but the empty one ends with that error."""
+    ray = pytest.importorskip("ray")
+
+    def answer(batch, error):
+        future = Future()
+        if batch:
+            future.set_exception(error)
+        else:
+            future.set_result([])
+        return SimpleNamespace(future=lambda: future)
+
+    def pretend(error):
+        kind = MagicMock()
+        kind.options.return_value.remote.return_value.cut.remote = lambda batch: answer(batch, error)
+        monkeypatch.setattr(ray, "remote", lambda _worker: kind)
+        monkeypatch.setattr(ray, "put", lambda content: content)
+        monkeypatch.setattr(run_module, "run_batches", run_batches)
+
+    return pretend
+
+
+@pytest.mark.parametrize(
+    ("cause", "code"),
+    [(PermissionError(13, "Access Denied"), "not_written"), (ZeroDivisionError("by zero"), "internal")],
+)
+def test_a_batch_that_fails_each_time_by_an_error_has_its_code_and_reason(
+    new_run, draw, tmp_path, ray_whose_batches_raise, cause, code
+):
+    from ray.exceptions import RayTaskError
+
+    ray_whose_batches_raise(RayTaskError("cut", "Traceback", cause, "worker", 1, "127.0.0.1").as_instanceof_cause())
+    with new_run(tmp_path / "out") as run:
+        (row,) = run.cut(run.plan([str(draw(tmp_path / "a.png"))]), WORKERS)
+    assert (row.code, row.reason) == (code, str(cause))
+    assert list(Ledger.read(open_storage(str(tmp_path / "out"))).rows.values()) == [row]
+
+
+def test_a_worker_that_dies_has_no_error_of_its_own(new_run, draw, tmp_path, ray_whose_batches_raise):
+    from ray.exceptions import ActorDiedError
+
+    ray_whose_batches_raise(ActorDiedError())
+    with new_run(tmp_path / "out") as run:
+        (row,) = run.cut(run.plan([str(draw(tmp_path / "a.png"))]), WORKERS)
+    assert row.code == "worker_killed"
+
+
+def test_a_connection_that_is_lost_ends_the_run_and_the_next_one_goes_on(
+    new_run, photos, tmp_path, ray_whose_batches_raise, monkeypatch
+):
+    import ray
+
+    for name, answer in (("init", None), ("cluster_resources", {"CPU": 1}), ("shutdown", None)):
+        monkeypatch.setattr(ray, name, lambda answer=answer, **_options: answer)
+    ray_whose_batches_raise(ConnectionError("Ray Client is not connected.\nMore ..."))
+    says = r"--ray ray://head:10001: the connection is lost \(Ray Client is not connected\.\); run again to go on"
+    monkeypatch.setattr("socket.create_connection", lambda *_arguments: MagicMock())
+    with pytest.raises(RunError, match=says), new_run(tmp_path / "out") as run:
+        plan = run.plan([str(photos)])
+        with connected("ray://head:10001", Config()) as workers:
+            list(run.cut(plan, workers))
+    with new_run(tmp_path / "out") as run:  # nobody holds the target any more
+        assert run.plan([str(photos)]) == plan
+
+
 def test_another_photo_of_the_same_name_gets_a_name_of_its_own(cut_here, tmp_path):
     """As in a folder run; two cameras name them alike."""
 
@@ -210,9 +280,9 @@ def test_another_photo_of_the_same_name_gets_a_name_of_its_own(cut_here, tmp_pat
 def test_what_did_not_come_back_is_tried_again_alone(new_run, places, monkeypatch):
     sizes, once = [], run_module.run_batches
 
-    def run_batches(groups, model, assignment, workers):
+    def run_batches(groups, model, assignment, workers, errors):
         sizes.append((len(groups), workers.batch))
-        return once(groups if len(sizes) > 1 else groups[:2], model, assignment, workers)
+        return once(groups if len(sizes) > 1 else groups[:2], model, assignment, workers, errors)
 
     monkeypatch.setattr(run_module, "run_batches", run_batches)
     with new_run(places[1]) as run:

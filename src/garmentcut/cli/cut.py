@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
@@ -42,11 +43,9 @@ class _CutCommand(cli.Command):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Give a `--ray` without an address the address `local`."""
-        followers = [*args[1:], ""]
-        filled = [
-            "--ray=local" if arg == "--ray" and not _ADDRESS.fullmatch(after) else arg
-            for arg, after in zip(args, followers, strict=False)  # one longer where there are no arguments
-        ]
+        pairs = pairwise([*args, ""])  # each with the one behind it
+        lone = [arg == "--ray" and not _ADDRESS.fullmatch(after) for arg, after in pairs]
+        filled = ["--ray=local" if is_lone else arg for arg, is_lone in zip(args, lone, strict=True)]
         return super().parse_args(ctx, filled)
 
 
@@ -220,7 +219,8 @@ def _cut_once(
     monitor.health.add_check("output folder", folder.problem)
     summary = Summary(folder.out_dir, folder.journal.path, not_looked_at)
     summary.counts["damaged_lines"] = folder.num_damaged
-    summary.count_done(plan.done)
+    for row in plan.done:
+        summary.add(row, was_done=True)
     try:
         _follow(folder.cut(plan, monitor=monitor), len(plan.todo), monitor, summary)
     except FolderError:
@@ -290,11 +290,12 @@ def _cut_on_cluster(photos: list[str], out: str, order: _Order, *, address: str)
         with _observed(order) as monitor, redirect_stdout(sys.stderr), run, ExitStack() as cluster:  # Ray prints there
             plan = run.plan(photos)
             monitor.problem("start")
-            summary.count_done(plan.done)
+            for row in plan.done:
+                summary.add(row, was_done=True)
             summary.not_looked_at = NotLookedAt(run.skipped)
             # Nothing is connected or started where nothing is to do.
-            workers = cluster.enter_context(connected(address, order.config)) if plan.num_todo else None
-            _follow(run.cut(plan, workers), plan.num_todo, monitor, summary)
+            workers = cluster.enter_context(connected(address, order.config)) if plan.groups else None
+            _follow(run.cut(plan, workers), sum(map(len, plan.groups)), monitor, summary)
     finally:  # also of a run that was stopped
         if summary.counts.total():
             _show(summary, as_json=order.as_json)
@@ -357,34 +358,22 @@ class Summary:
     named: dict[str, list["Row"]] = field(default_factory=lambda: defaultdict(list))  # likewise
     started: float = field(default_factory=time.perf_counter)
 
-    def add(self, row: "Row") -> None:
-        """Count one photo."""
-        self.counts["cut" if row.ok else "failed"] += 1
-        self.counts["replaced"] += "replaced" in row.flags
-        if not row.ok:
-            self._name("failures", row)
-        if row.notes:
-            self._name("notes", row)
-        self._count_verdict(row)
-
-    def count_done(self, rows: "Iterable[Row]") -> None:
-        """Count photos that were cut in an earlier run."""
-        for row in rows:
-            self.counts["skipped"] += 1
-            self.counts["moved"] += "moved" in row.flags
-            self._count_verdict(row)
-
-    def _count_verdict(self, row: "Row") -> None:
+    def add(self, row: "Row", *, was_done: bool = False) -> None:
+        """Count one photo; `was_done`: it was cut in an earlier run."""
+        self.counts["skipped" if was_done else "cut" if row.ok else "failed"] += 1
+        self.counts["moved"] += was_done and "moved" in row.flags
+        self.counts["replaced"] += not was_done and "replaced" in row.flags
         self.counts["accepted"] += row.ok and row.verdict == "accept"
         self.counts["review"] += row.ok and row.verdict == "review"
         self.counts["doubtful"] += row.is_doubtful
         self.counts["foreign"] += row.ok and row.is_foreign
-        if row.is_doubtful:
-            self._name("doubts", row)
-
-    def _name(self, why: str, row: "Row") -> None:
-        if self.most_named is None or len(self.named[why]) < self.most_named:
-            self.named[why].append(row)
+        for why, is_named in (
+            ("failures", not (was_done or row.ok)),
+            ("notes", row.notes and not was_done),
+            ("doubts", row.is_doubtful),
+        ):
+            if is_named and (self.most_named is None or len(self.named[why]) < self.most_named):
+                self.named[why].append(row)
 
     @property
     def foreign_warning(self) -> str:

@@ -73,7 +73,7 @@ def ingest(
     if folds is not None and parts is not None:
         cli.fail("--folds and --parts: give one of them")
     from garmentcut.dataset.corrections import ReviewSource
-    from garmentcut.dataset.ingest import IngestOptions
+    from garmentcut.dataset.ingest import Ingest, IngestOptions, IngestSummary
     from garmentcut.dataset.split import Scheme
 
     options = IngestOptions(
@@ -89,13 +89,7 @@ def ingest(
         read=cli.load_settings(config, set).read,
         review=ReviewSource(tuple(from_review or ()), with_accepted),
     )
-    return _ingest(photos, cutouts, Path(out), options, as_json=as_json)
-
-
-def _ingest(photos: Path | None, cutouts: Path | None, out: Path, options: Any, *, as_json: bool) -> int:
-    from garmentcut.dataset.ingest import Ingest, IngestSummary
-
-    with Ingest(photos, cutouts, out, options) as work:
+    with Ingest(photos, cutouts, Path(out), options) as work:
         plan = work.plan()
         summary = IngestSummary(work.folder, num_read=len(plan.todo), num_junk=len(plan.junk))
         with cli.progress_bar(len(plan.todo), "pairs") as advance:
@@ -138,12 +132,10 @@ def studio(
     seeds = seed or list(range(garments))
     for path in write_studio_photos(out, seeds, size_hw=(height, height * 2 // 3), cutouts_dir=cutouts):
         cli.say(path)
-    if cutouts is None or len(seeds) < NUM_FOLDS:  # fewer garments make no dataset
-        cli.say(f"next: {cli.shown('garmentcut', 'cut', out, '--out', 'cut')} to cut them", err=True)
-    else:
-        cli.say(
-            f"next: {cli.shown('garmentcut', 'ingest', out, cutouts, '--out', 'dataset')} to make a dataset", err=True
-        )
+    next_step = f"{cli.shown('garmentcut', 'cut', out, '--out', 'cut')} to cut them"
+    if cutouts is not None and len(seeds) >= NUM_FOLDS:  # fewer garments make no dataset
+        next_step = f"{cli.shown('garmentcut', 'ingest', out, cutouts, '--out', 'dataset')} to make a dataset"
+    cli.say(f"next: {next_step}", err=True)
 
 
 @cli.command(cli.TRAIN)

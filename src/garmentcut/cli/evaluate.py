@@ -157,20 +157,28 @@ def audit(
     if mark or verdicts is not None:
         if model is not None:
             cli.fail("store verdicts first, then audit: give --mark and --verdicts without --model")
-        _store(dataset, mark or [], verdicts, as_json=as_json)
-        return cli.OK
+        return _store(dataset, mark or [], verdicts, as_json=as_json)
     if model is None:
         cli.fail("nothing to do: give --model RUNS to audit, --mark or --verdicts to store verdicts")
-    from garmentcut.evaluation.audit import row_of
+    from garmentcut.dataset.manifest import read_manifest
+    from garmentcut.evaluation.audit import PAGE_NAME, draw_suspects, render_page, row_of, write_suspects
+    from garmentcut.evaluation.audit import audit as audit_pairs
+    from garmentcut.evaluation.predict import plan_trials
+    from garmentcut.photo.files import write_atomic
 
-    found = _audit(model_path(model), dataset, split or [], (out, worst), use_seen=seen)
-    if out is None:
-        again = cli.shown("garmentcut", "audit", dataset, "--model", model, "--out", "page")
-        next_step = f"{again} to see them"
-    else:
-        next_step = (
-            f"open {out / 'index.html'}; {cli.shown('garmentcut', 'audit', dataset)} --verdicts FILE keeps verdicts"
-        )
+    manifest = read_manifest(dataset)
+    trials = plan_trials(model_path(model), manifest, splits=split or [])
+    with _progress(trials) as advance:
+        found = audit_pairs(trials, manifest, use_seen=seen, on_photo=advance)
+    next_step = f"{cli.shown('garmentcut', 'audit', dataset, '--model', model, '--out', 'page')} to see them"
+    if out is not None:
+        write_suspects(found, out)
+        pictures = draw_suspects(trials, manifest, found.suspects[:worst])
+        words = ", ".join(dict.fromkeys(trial.card.label for trial in trials))
+        text = render_page(found, pictures, dataset=manifest.folder, models=words)
+        write_atomic(out / PAGE_NAME, text.encode("utf-8", "backslashreplace"))
+        keep = cli.shown("garmentcut", "audit", dataset)
+        next_step = f"open {out / PAGE_NAME}; {keep} --verdicts FILE keeps verdicts"
     content = {
         "suspects": [row_of(suspect, found.pairs[suspect.name]) for suspect in found.suspects],
         "failed": found.failures,
@@ -180,7 +188,7 @@ def audit(
     return cli.SOME_FAILED if found.failures else cli.OK
 
 
-def _store(dataset: Path, marks: list[str], path: Path | None, *, as_json: bool) -> None:
+def _store(dataset: Path, marks: list[str], path: Path | None, *, as_json: bool) -> int:
     from garmentcut.evaluation.audit import keep_verdicts, parse_mark, read_verdicts
 
     verdicts = {**(read_verdicts(path) if path else {}), **dict(map(parse_mark, marks))}
@@ -190,26 +198,7 @@ def _store(dataset: Path, marks: list[str], path: Path | None, *, as_json: bool)
     text = f"{dataset}: {words}, of {len(manifest.usable)} cutouts"
     train = cli.shown("garmentcut", "train", "default", "--data", dataset, "--out", "runs/first")
     cli.show(dict(counts), lambda: text, as_json=as_json, next_step=f"{train} to train without the wrong ones")
-
-
-def _audit(model: Path, dataset: Path, splits: list[str], page: tuple[Path | None, int], *, use_seen: bool) -> "Audit":
-    from garmentcut.dataset.manifest import read_manifest
-    from garmentcut.evaluation.audit import PAGE_NAME, draw_suspects, render_page, write_suspects
-    from garmentcut.evaluation.audit import audit as audit_pairs
-    from garmentcut.evaluation.predict import plan_trials
-    from garmentcut.photo.files import write_atomic
-
-    (out, worst), manifest = page, read_manifest(dataset)
-    trials = plan_trials(model, manifest, splits=splits)
-    with _progress(trials) as advance:
-        found = audit_pairs(trials, manifest, use_seen=use_seen, on_photo=advance)
-    if out is not None:
-        write_suspects(found, out)
-        pictures = draw_suspects(trials, manifest, found.suspects[:worst])
-        words = ", ".join(dict.fromkeys(trial.card.label for trial in trials))
-        text = render_page(found, pictures, dataset=manifest.folder, models=words)
-        write_atomic(out / PAGE_NAME, text.encode("utf-8", "backslashreplace"))
-    return found
+    return cli.OK
 
 
 def _audit_text(found: "Audit", out: Path | None) -> str:
@@ -263,29 +252,34 @@ def calibrate(
     Example: garmentcut calibrate runs/folds dataset/ --into final.onnx -o ours.onnx
     """
     from garmentcut.dataset.manifest import read_manifest
+    from garmentcut.evaluation.edge import Edge, fit_edge, sample_of
+    from garmentcut.evaluation.predict import refuse_seen
     from garmentcut.evaluation.uncertainty import Guarantee
     from garmentcut.model.card import read_model, with_card
     from garmentcut.photo.files import write_atomic
 
     if not (0 < risk < 1 and 0 < confidence < 1 and 0 < quality <= 1):
         cli.fail("--risk and --confidence must lie between 0 and 1, --quality above 0 and at most 1")
-    tried = model_path(model)
-    receiver = model_path(into) if into is not None else None
+    tried, receiver = model_path(model), model_path(into) if into is not None else None
     if out is not None:
         receiver = receiver or _single(tried)
         if receiver is None:
             cli.fail(f"{tried} holds several models: name the one that gets the result by --into")
         if out.resolve() == model_path("default").resolve():
             cli.fail("the embedded model is not changed; choose another --out")
-    manifest, splits = read_manifest(dataset), split or []
-    code, content, text = cli.OK, dict[str, Any](), ""
+    manifest, splits, code = read_manifest(dataset), split or [], cli.OK
+    if not edge:
+        _check_kind(tried, manifest, receiver)
+    trials = _plan(tried, manifest, splits)
     if edge:
-        fit = _fit_edge(tried, manifest, splits, use_seen=seen)
+        if not seen:
+            refuse_seen(trials, manifest, because="where it puts the edge as their retouchers did")
+        fit = fit_edge(_measured(trials, manifest, sample_of), Edge.of(trials[0].card))
         content, text, changes = asdict(fit), _edge_text(fit), asdict(fit.edge)
     else:
-        _check_kind(tried, manifest, receiver)
-        guarantee = Guarantee(risk, quality, confidence)
-        found = _calibrate((tried, manifest, splits), guarantee, use_seen=seen, num_foreign=foreign)
+        about: dict[str, Any] = {"data": ", ".join([manifest.folder.resolve().name, *splits]), "use_seen": seen}
+        about["held_out"] = tried.is_dir() and not splits
+        found = _calibrate(trials, manifest, Guarantee(risk, quality, confidence), foreign, about)
         code = cli.OK if found.threshold.max_doubt is not None else cli.SOME_FAILED
         content = _calibration_dict(found)
         text = _calibration_text(found.acceptance, content)
@@ -322,26 +316,19 @@ def _check_kind(model: Path, manifest: "Manifest", receiver: Path | None) -> Non
 
 
 def _calibrate(
-    where: "tuple[Path, Manifest, list[str]]", guarantee: "Guarantee", *, use_seen: bool, num_foreign: int
+    trials: "Sequence[Trial]", manifest: "Manifest", guarantee: "Guarantee", num_foreign: int, about: dict[str, Any]
 ) -> "Calibration":
+    """Learn from the trials' photos and from so many made ones; `about`: what `calibrate` is told of the photos."""
     from garmentcut.evaluation.predict import trials_elsewhere
     from garmentcut.evaluation.uncertainty import calibrate as calibrate_on
     from garmentcut.evaluation.uncertainty import experience_of
 
-    model, manifest, splits = where
-    trials = _plan(model, manifest, splits)
     experiences = _measured(trials, manifest, experience_of)
     if num_foreign:
         with TemporaryDirectory() as folder:
             made = _measured(trials_elsewhere(trials, manifest, Path(folder), num_foreign), manifest, experience_of)
         experiences += [replace(one, is_foreign=True) for one in made]
-    return calibrate_on(
-        experiences,
-        guarantee,
-        data=", ".join([manifest.folder.resolve().name, *splits]),
-        held_out=model.is_dir() and not splits,
-        use_seen=use_seen,
-    )
+    return calibrate_on(experiences, guarantee, **about)
 
 
 def _plan(model: Path, manifest: "Manifest", splits: list[str]) -> "tuple[Trial, ...]":
@@ -412,16 +399,6 @@ def _threshold_text(one: "Threshold") -> str:
         f"accept doubt up to {one.max_doubt:.3f}: {share:.0f} % [{low:.0f}, {high:.0f}] of the garments,"
         f" {one.num_short} of {one.num_accepted} of them fell short"
     )
-
-
-def _fit_edge(model: Path, manifest: "Manifest", splits: list[str], *, use_seen: bool) -> "EdgeFit":
-    from garmentcut.evaluation.edge import Edge, fit_edge, sample_of
-    from garmentcut.evaluation.predict import refuse_seen
-
-    trials = _plan(model, manifest, splits)
-    if not use_seen:
-        refuse_seen(trials, manifest, because="where it puts the edge as their retouchers did")
-    return fit_edge(_measured(trials, manifest, sample_of), Edge.of(trials[0].card))
 
 
 def _edge_text(fit: "EdgeFit") -> str:

@@ -88,21 +88,17 @@ class Command(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Translate old names of this command's options, with a line of advice on each, then parse."""
         own = {name for parameter in self.params for name in parameter.opts}
-        translated = []
-        for place, arg in enumerate(args):
-            name, equals, value = arg.partition("=")
-            new = _OLD_OPTIONS.get(name, "") if "--" not in args[:place] else ""
-            if new in own:
+        args, end = list(args), [*args, "--"].index("--")  # behind it stand names of files
+        for place, (name, equals, value) in enumerate(arg.partition("=") for arg in args[:end]):
+            if (new := _OLD_OPTIONS.get(name)) in own:
                 say(f"garmentcut: {name} is called {new} now", err=True)
-                arg = f"{new}{equals}{value}"
-            translated.append(arg)
-        before_dashes = translated[: [*translated, "--"].index("--")]
-        _owes_json.set("--json" in own and "--json" in before_dashes)
+                args[place] = f"{new}{equals}{value}"
+        _owes_json.set("--json" in own and "--json" in args[:end])
         try:
-            for name in (arg.partition("=")[0] for arg in before_dashes):
+            for name in (arg.partition("=")[0] for arg in args[:end]):
                 if name.startswith("-") and f"-{name}" in own:  # otherwise `-out OUT` is taken for `-o ut OUT`
                     ctx.fail(f"{name}: the name of an option has two dashes: -{name}")
-            return super().parse_args(ctx, translated)
+            return super().parse_args(ctx, args)
         except typer.Exit:  # of --help
             raise
         except Exception as error:  # misuse that the parser sees; it prints it on stderr itself
@@ -166,12 +162,9 @@ def _root(
 def command(
     panel: str, *, stopped: str = "stopped; run the same command again to continue", cls: type[Command] = Command
 ) -> Callable[[_Command], Callable[..., None]]:
-    """Register a command; every error in it becomes one line on stderr and an exit code.
+    """Register a command in a group of the help; every error in it becomes one line on stderr and an exit code.
 
-    Args:
-        panel: group of the help in which the command stands.
-        stopped: what Ctrl-C prints.
-        cls: how the command is parsed.
+    Ctrl-C prints `stopped`.
     """
 
     def register(run: _Command) -> Callable[..., None]:
@@ -233,9 +226,9 @@ def _failures_reported(stopped: str) -> Iterator[None]:
     except GarmentcutError as error:
         _end(str(error), error.exit_code, error.code)
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.startswith("garmentcut"):
+        package = (error.name or "garmentcut").partition(".")[0]
+        if package == "garmentcut":
             raise
-        package = error.name.partition(".")[0]
         extra = _EXTRAS.get(package, "train")
         _end(f"{package} is not installed; run: pip install 'garmentcut[{extra}]'", MISUSE, "not_installed")
     except OSError as error:
@@ -292,14 +285,7 @@ def say(text: object, *, err: bool = False) -> None:
 
 
 def show(content: Any, text: Callable[[], str], *, as_json: bool, next_step: str = "") -> None:
-    """Print a command's result, as JSON or as text.
-
-    Args:
-        content: for machines.
-        text: for people.
-        as_json: which of them is printed.
-        next_step: for people: what is usually done next; printed on stderr, because it is no result.
-    """
+    """Print a command's result: for machines its content, for people a text and, on stderr, what is done next."""
     if as_json:
         say(json.dumps(content))
         _owes_json.set(False)
@@ -319,9 +305,6 @@ def load_settings(path: Path | None, settings: list[str] | None, options: dict[s
 
     Without a file, `garmentcut.toml` in the working directory is read and named on stderr. No other folder is searched:
     a folder of photos may come from anybody.
-
-    Raises:
-        garmentcut.errors.ConfigError: a file, key or value that cannot be used.
     """
     from garmentcut.config import load_config, parse_override, read_tree
 
@@ -351,13 +334,8 @@ def progress_bar(total: int, unit: str) -> Iterator[Callable[[str, str], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[name]}"),
-    )
+    rate_column, name_column = TextColumn("{task.fields[rate]}"), TextColumn("{task.fields[name]}")
+    columns = BarColumn(), MofNCompleteColumn(), rate_column, TimeRemainingColumn(), name_column
     started = time.perf_counter()
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("", total=total, rate="", name="")

@@ -16,11 +16,19 @@ if TYPE_CHECKING:
     from garmentcut.study.compare import Results
     from garmentcut.study.plan import Study
     from garmentcut.training.devices import Devices
-    from garmentcut.training.logging import Evaluated, Event, Planned, StepDone
+    from garmentcut.training.logging import Event, Planned, StepDone
     from garmentcut.training.run import Run
 
 Show = Callable[["Run", "Event"], None]
 _STOPPED = "broken off at once; the same command goes on from what was last saved"
+_LINES_A_RUN, _LONG_RUN_STEPS = 20, 200
+_FINISHED = ("all steps", "no gain")
+_ENDS = {
+    "all steps": "finished",
+    "no gain": "finished early, no gain any more,",
+    "time is up": "stopped, the time is up,",
+    "interrupted": "interrupted",
+}
 
 
 @cli.command(cli.TRAIN, stopped=_STOPPED)
@@ -109,9 +117,8 @@ def _train(
     if not all(row["ended"] in _FINISHED for row in rows):
         next_step = "run the same command again to continue"
     elif len(runs) > 1:
-        next_step = (
-            f"{cli.shown('garmentcut', 'evaluate', folder.parent, data)} to measure them on photos they had not seen"
-        )
+        measure = cli.shown("garmentcut", "evaluate", folder.parent, data)
+        next_step = f"{measure} to measure them on photos they had not seen"
     else:
         next_step = f"{cli.shown('garmentcut', 'export', folder, '--out', 'model.onnx')} to make a model file"
     cli.show({"runs": rows}, lambda: summary_text(rows), as_json=as_json, next_step=next_step)
@@ -127,39 +134,72 @@ def _try_rates(run: "Run", devices: "Devices", *, as_json: bool) -> int:
         suggested = try_rates(run, fabric)
     curve = str(run.folder / RANGE_CURVE_NAME)
     if suggested is None:
-        text, next_step = (
-            f"the loss never falls, at no learning rate; see {curve}",
-            "look at the recipe's loss and data",
-        )
+        text, next_step = "the loss never falls, at no learning rate", "look at the recipe's loss and data"
     else:
-        text = f"the loss falls fastest at optimizer.lr = {suggested:.2g}; see {curve}"
+        text = f"the loss falls fastest at optimizer.lr = {suggested:.2g}"
         next_step = f"train with --set optimizer.lr={suggested:.2g}"
-    cli.show({"suggested_lr": suggested, "curve": curve}, lambda: text, as_json=as_json, next_step=next_step)
+    content = {"suggested_lr": suggested, "curve": curve}
+    cli.show(content, lambda: f"{text}; see {curve}", as_json=as_json, next_step=next_step)
     return cli.OK
 
 
 @contextmanager
 def training_progress(folders: Sequence[Path]) -> Iterator[Show]:
-    """A function that shows each event it is called with on stderr.
+    """A function that shows each event it is called with on stderr: with bars on a terminal, else in lines.
 
     Args:
         folders: of the runs; where there are several, or a run has stages, each line names its run.
     """
     if not sys.stderr.isatty():
-        yield _lines(folders)
+        yield _Shown(folders)
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[numbers]}")
     console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[numbers]}"),
-    )
     with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
-        yield _bar(progress, folders)
+        yield _Shown(folders, progress)
+
+
+class _Shown:
+    def __init__(self, folders: Sequence[Path], progress: Any = None) -> None:
+        self._folders, self._progress = folders, progress
+        self._tasks: dict[str, Any] = {}
+        self._best: dict[str, float] = {}
+        self._done = ""  # the line of the last step
+
+    def __call__(self, run: "Run", event: "Event") -> None:
+        from garmentcut.training.logging import Evaluated, Planned, StepDone
+
+        if isinstance(event, StepDone):
+            self._show_step(_name(run, self._folders), event)
+        elif isinstance(event, Evaluated):
+            name, best = _name(run, self._folders), ", the best" if event.is_best else ""
+            self._best[name] = max(event.mean_dice, self._best.get(name, 0.0))
+            where = f"{name}step {event.step}:" if self._progress else f"{self._done};"
+            dice = f"validation Dice {event.mean_dice:.4f} (median {event.median_dice:.4f})"
+            self._say(f"{where} {dice}, loss {event.loss:.4f}{best}")
+        elif isinstance(event, Planned):
+            self._say(_planned(event))
+
+    def _show_step(self, name: str, event: "StepDone") -> None:
+        numbers = f"loss {event.loss:.4f}, lr {event.lr:.2g}, {event.photos_s:.3g} photos/s"
+        self._done = f"{name}step {event.step}/{event.steps}: {numbers}"
+        if self._progress:
+            if name not in self._tasks:
+                self._tasks[name] = self._progress.add_task(name, total=event.steps, numbers="")
+                self._progress.reset(self._tasks[name], completed=event.step - 1)  # the rate is this session's
+            best = f"best Dice {self._best[name]:.4f}, " if name in self._best else ""
+            self._progress.update(self._tasks[name], completed=event.step, numbers=f"{best}{numbers}")
+        elif _LONG_RUN_STEPS <= event.steps > event.step and not event.step % (event.steps // _LINES_A_RUN):
+            self._say(self._done)
+
+    def _say(self, text: str) -> None:
+        if self._progress:
+            self._progress.console.print(text, markup=False, highlight=False)
+        else:
+            cli.say(text, err=True)
 
 
 def summary_text(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -182,61 +222,6 @@ def _summary_line(row: Mapping[str, Any]) -> str:
     return line if row["ended"] in _FINISHED else f"{line}; the same command goes on"
 
 
-_FINISHED = ("all steps", "no gain")
-_ENDS = {
-    "all steps": "finished",
-    "no gain": "finished early, no gain any more,",
-    "time is up": "stopped, the time is up,",
-    "interrupted": "interrupted",
-}
-
-
-_LINES_A_RUN, _LONG_RUN_STEPS = 20, 200
-
-
-def _lines(folders: Sequence[Path]) -> Show:
-    from garmentcut.training.logging import Evaluated, Planned, StepDone
-
-    last: dict[str, StepDone] = {}
-
-    def show(run: "Run", event: "Event") -> None:
-        if isinstance(event, StepDone):
-            last["step"] = event
-            is_long = event.steps >= _LONG_RUN_STEPS
-            if is_long and event.step % (event.steps // _LINES_A_RUN) == 0 and event.step < event.steps:
-                cli.say(f"{_name(run, folders)}{_numbers(event)}", err=True)
-        elif isinstance(event, Evaluated):
-            cli.say(f"{_name(run, folders)}{_numbers(last['step'])}; {_found(event)}", err=True)
-        elif isinstance(event, Planned):
-            cli.say(_planned(event), err=True)
-
-    return show
-
-
-def _bar(progress: Any, folders: Sequence[Path]) -> Show:
-    from garmentcut.training.logging import Evaluated, Planned, StepDone
-
-    best: dict[str, float] = {}
-    tasks: dict[str, Any] = {}
-
-    def show(run: "Run", event: "Event") -> None:
-        name = _name(run, folders)
-        if isinstance(event, StepDone):
-            if name not in tasks:
-                tasks[name] = progress.add_task(name, total=event.steps, numbers="")
-                progress.reset(tasks[name], completed=event.step - 1)  # the rate is this session's
-            shown = f"best Dice {best[name]:.4f}, " if name in best else ""
-            numbers = f"{shown}loss {event.loss:.4f}, lr {event.lr:.2g}, {event.photos_s:.3g} photos/s"
-            progress.update(tasks[name], completed=event.step, numbers=numbers)
-        elif isinstance(event, Evaluated):
-            best[name] = max(event.mean_dice, best.get(name, 0.0))
-            progress.console.print(f"{name}step {event.step}: {_found(event)}", markup=False, highlight=False)
-        elif isinstance(event, Planned):
-            progress.console.print(_planned(event), markup=False, highlight=False)
-
-    return show
-
-
 def _name(run: "Run", folders: Sequence[Path]) -> str:
     """Nothing for the only network of the only run."""
     if run.folder in folders:
@@ -253,15 +238,6 @@ def _planned(event: "Planned") -> str:
     if event.hours is not None and event.seconds > 1.1 * event.hours * 3600:
         steps += "; no network takes fewer, so it is more than --hours"
     return f"all of it will take about {takes} on this machine; steps: {steps}"
-
-
-def _numbers(done: "StepDone") -> str:
-    return f"step {done.step}/{done.steps}: loss {done.loss:.4f}, lr {done.lr:.2g}, {done.photos_s:.3g} photos/s"
-
-
-def _found(event: "Evaluated") -> str:
-    best = ", the best" if event.is_best else ""
-    return f"validation Dice {event.mean_dice:.4f} (median {event.median_dice:.4f}), loss {event.loss:.4f}{best}"
 
 
 @cli.command(cli.JUDGE, stopped=_STOPPED)

@@ -17,6 +17,7 @@ import time
 import types
 from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
@@ -42,7 +43,7 @@ _RUNS_BACK = 5  # claims of the runs before
 class Ledger:
     """The rows of a target."""
 
-    target: Storage  # where it is
+    target: Storage
     rows: dict[str, Row] = field(default_factory=dict)  # by input, which may be a URL
     parts: list[str] = field(default_factory=list)  # names of their files, which `join` replaces by fewer
 
@@ -90,10 +91,8 @@ class Ledger:
                 try:
                     self._take(read_parquet(data))
                 except ValueError as error:
-                    where = self.target.url_of(name)
-                    raise SourceError(
-                        f"{where} is no part of garmentcut's ({error}); move it or use another --out"
-                    ) from error
+                    what = f"{self.target.url_of(name)} is no part of garmentcut's ({error})"
+                    raise SourceError(f"{what}; move it or use another --out") from error
                 self.parts.append(name)
 
     def _take(self, rows: Iterable[Row]) -> None:
@@ -237,10 +236,8 @@ class Lease:
         self._over.set()
         self._heart.join()
         if not self._lost:
-            try:
+            with suppress(OSError):  # it will be taken for dead in two minutes
                 self._renew(ended=True)
-            except OSError:  # it will be taken for dead in two minutes
-                return
 
     def check(self) -> None:
         """Raises RunError if another run has taken the target."""
@@ -252,10 +249,11 @@ class Lease:
         last = max(numbers, default=0)
         if last and (claim := self._read_claim(last)) is not None and claim.is_live:
             machine = "this machine" if claim.host == this_host() else claim.host.partition("/")[0]
-            raise SourceError(
-                f"{self._target.url}: another run is at work there (process {claim.pid} on {machine}); wait, or choose"
-                f" another --out. If it was killed, it is taken for dead after {TAKEN_FOR_DEAD_S:.0f} s"
+            fix = (
+                f"wait, or choose another --out. If it was killed, it is taken for dead after {TAKEN_FOR_DEAD_S:.0f} s"
             )
+            who = f"process {claim.pid} on {machine}"
+            raise SourceError(f"{self._target.url}: another run is at work there ({who}); {fix}")
         return last + 1
 
     def _read_claim(self, number: int) -> Claim | None:

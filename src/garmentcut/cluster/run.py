@@ -42,11 +42,6 @@ class ClusterPlan:
     groups: tuple[Group, ...]  # photos to cut, those of one garment together
     done: tuple[Row, ...]  # rows of photos cut before with the same model and options
 
-    @property
-    def num_todo(self) -> int:
-        """Photos to cut."""
-        return sum(map(len, self.groups))
-
 
 @dataclass(frozen=True)
 class Workers:
@@ -61,12 +56,6 @@ class Workers:
 class ClusterCutter:
     """Cuts photos of a folder or an object store into another, on a Ray cluster; a context that holds the target.
 
-    >>> with ClusterCutter(FolderCutter(cutter, Path()), "s3://bucket/cut") as run:  # doctest: +SKIP
-    ...     plan = run.plan(["s3://bucket/photos"])
-    ...     with connected("auto", Config()) as workers:
-    ...         for row in run.cut(plan, workers):
-    ...             print(row.input, row.ok, row.reason)
-
     Attributes:
         target: where the cutouts go.
         results: where the rows are.
@@ -77,8 +66,8 @@ class ClusterCutter:
         """Prepare a run; nothing is written before the context is entered.
 
         Args:
-            folder: a folder run with the wanted options, not entered. What such a run has cut is not cut again, and the
-                other way round. Its model is sent to the workers, unless it is the embedded one, which they have.
+            folder: a folder run with the wanted options, not entered: what either has cut, the other does not cut
+                again. Its model is sent to the workers, unless it is the embedded one, which they have.
             out: path or URL of the target.
 
         Raises:
@@ -143,24 +132,22 @@ class ClusterCutter:
     def cut(self, plan: ClusterPlan, workers: Workers | None) -> Iterator[Row]:
         """Cut what the plan holds; yields each photo's row once its files and the row are written.
 
-        Args:
-            plan: what to do.
-            workers: who does it; None: there is nothing to do, and nobody is needed.
+        Where there is nothing to do, nobody is needed: `workers` is None.
 
         Raises:
             RunError: nothing works any more, or another run has taken the target.
         """
-        order = self._folder.order
         if self.target.folder is not None:
-            record_order(self.target.folder, self._folder.options, order)
-        model = Path(order.model).read_bytes() if order.model else None
+            record_order(self.target.folder, self._folder.options, self._folder.order)
+        model = Path(self._folder.order.model).read_bytes() if self._folder.order.model else None
         left, groups = {job.row.input: job for group in plan.groups for job in group}, list(plan.groups)
+        errors: dict[str, Exception] = {}  # why a photo's last batch failed, unless its worker was killed
         for team in (workers, replace(workers, batch=1)) if workers else ():
-            for row in run_batches(groups, model, self.assignment, team) if groups else ():
+            for row in run_batches(groups, model, self.assignment, team, errors) if groups else ():
                 self._lease.check()
                 if left.pop(row.input, None) is not None:
                     yield row
-            # Those whose workers died: once more, each for itself, unless a garment's photos have one scale.
+            # Those whose batches failed: once more, each for itself, unless a garment's photos have one scale.
             groups = [group for group in plan.groups if any(job.row.input in left for job in group)]
             if self._folder.specification is None:
                 groups = [(job,) for job in left.values()]
@@ -169,7 +156,7 @@ class ClusterCutter:
         for name, job in left.items():
             has_killed = name in alone and job.earlier is not None and job.earlier.code == "worker_killed"
             code, reason = ("kills_run", GUILTY) if has_killed else ("worker_killed", _KILLED)
-            rows.append(failed_row(job.row, PhotoError(reason, code=code)))
+            rows.append(failed_row(job.row, errors.get(name, PhotoError(reason, code=code)), os_error="not_written"))
         if rows:
             finish(self.target, self._lease.number, rows)
             yield from rows
@@ -215,9 +202,9 @@ def plan_run(photos: Sequence[Row], ledger: Ledger, folder: FolderCutter) -> Clu
     garments = {source.path: garment_of(source) for source in found}
     for path, (place, outputs) in plan.todo.items():
         earlier = rows.get(str(path))
-        row = replace(by_path[path], place=place, model=label, options=folder.options)
+        flags = ("another_photo",) if path in renamed else ()
+        row = replace(by_path[path], place=place, model=label, options=folder.options, flags=flags)
         row = replace(row, written=dict(earlier.written) if earlier else {})
-        row = replace(row, flags=("another_photo",) if path in renamed else ())
         if itself := next((url for url in map(target.url_of, outputs) if url.casefold() in inputs), ""):
             reason = f"{itself} is itself one of the photos; choose another --out"
             row = failed_row(row, PhotoError(reason, code="output_is_photo"))
@@ -258,7 +245,7 @@ def connected(address: str, config: Config) -> Iterator[Workers]:
     One of this machine gets room for the workers that are asked for.
 
     Raises:
-        RunError: it cannot be reached or started, or has no room for the workers.
+        RunError: it cannot be reached or started, has no room for the workers, or the connection is lost later.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no usage statistics are sent
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -281,6 +268,11 @@ def connected(address: str, config: Config) -> Iterator[Workers]:
         raise RunError(f"--ray {address}: {reason}") from error
     try:
         yield _workers_of(ray.cluster_resources(), config)  # type: ignore[no-untyped-call]
+    except ConnectionError as error:
+        if type(error) is not ConnectionError:  # Ray's own, once `ray://` is lost; storage has others
+            raise
+        why = str(error).partition("\n")[0]
+        raise RunError(f"--ray {address}: the connection is lost ({why}); run again to go on") from error
     finally:
         ray.shutdown()
 
@@ -298,14 +290,15 @@ def _workers_of(resources: dict[str, float], config: Config) -> Workers:
 
 
 def run_batches(
-    groups: Sequence[Group], model: bytes | None, assignment: Assignment, workers: Workers
+    groups: Sequence[Group], model: bytes | None, assignment: Assignment, workers: Workers, errors: dict[str, Exception]
 ) -> Iterator[Row]:
     """Cut groups of photos on the cluster; yields each photo's row once it is written.
 
-    A photo whose worker dies every time has no row in the end; it is not yielded.
+    A photo whose batch fails, or whose worker dies every time, has no row in the end; it is not yielded. `errors` gets
+    what failed its batch, by the photo's input; of one whose worker died there is nothing in it.
 
     Raises:
-        RunError: nothing works, or no more than by chance.
+        RunError: nothing works, or no more than by chance; or the connection to the cluster is lost.
     """
     import ray
 
@@ -345,6 +338,10 @@ def run_batches(
             num_failed += 1
             if not batch or num_failed > most_failed:
                 raise RunError(f"{_cause_of(error)}; run again to go on") from error
+            for job in batch:
+                errors.pop(job.row.input, None)
+                if isinstance(error, ray.exceptions.RayTaskError):
+                    errors[job.row.input] = error.cause
         for _ in range(min(1 if batch else num_ahead, len(batches))):
             begin(worker, batches.popleft())
             num_under_way += 1

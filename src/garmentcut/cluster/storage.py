@@ -13,14 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from garmentcut.config import ReadConfig
 from garmentcut.errors import PhotoError, SourceError
-from garmentcut.photo.files import (
-    LOCK_NAME,
-    check_size,
-    read_photo_bytes,
-    read_regular_file,
-    skip_code,
-    write_atomic,
-)
+from garmentcut.photo.files import LOCK_NAME, check_size, read_photo_bytes, read_regular_file, skip_code, write_atomic
 from garmentcut.photo.read import PHOTO_SUFFIXES
 from garmentcut.prediction.results import OWN_FOLDER, Row
 from garmentcut.prediction.sources import Skipped, Source, find_sources, nothing_found
@@ -296,13 +289,13 @@ def _file_system(url: str) -> tuple[Any, str]:
 
 def _persistently(request: Callable[[], _T]) -> _T:
     """Repeat a request that fails for a reason that may pass; requests here may be done twice without harm."""
-    for wait_s in (*_WAITS_S, None):
+    waits_s = iter(_WAITS_S)
+    while True:
         try:
             return request()
         except _FINAL:
             raise
         except Exception as error:
-            if wait_s is None:
+            if (wait_s := next(waits_s, None)) is None:
                 raise OSError(f"{str(error) or type(error).__name__} (tried {len(_WAITS_S) + 1} times)") from error
             time.sleep(wait_s)
-    raise AssertionError("unreachable")

@@ -18,6 +18,12 @@ from typing import Any, Literal, ParamSpec, TextIO, TypeVar
 from garmentcut.errors import FAILURES
 
 LogFormat = Literal["text", "json"]
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+STAGES = ("read", "network", "write")
+_STAGE_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_DOUBT_BUCKETS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1)
 LOGGER = logging.getLogger("garmentcut")
 LOGGER.addHandler(logging.NullHandler())  # silent until somebody asks: warnings would go to stderr by themselves
 
@@ -97,15 +103,6 @@ def notify_service(message: str) -> None:
         outlet.sendto(message.encode(), "\0" + address[1:] if address.startswith("@") else address)
 
 
-_P = ParamSpec("_P")
-_T = TypeVar("_T")
-
-_STALE_S = 300.0
-STAGES = ("read", "network", "write")
-_STAGE_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
-_DOUBT_BUCKETS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1)
-
-
 class Health:
     """Whether a run is alive, and the problems that keep it from working.
 
@@ -123,17 +120,11 @@ class Health:
     def __init__(
         self,
         *,
-        stale_s: float = _STALE_S,
+        stale_s: float = 300.0,
         clock: Callable[[], float] = time.monotonic,
         on_beat: Callable[[], None] = lambda: None,
     ) -> None:
-        """Begin alive and ready.
-
-        Args:
-            stale_s: seconds without a beat after which it counts as stuck.
-            clock: seconds, of any origin.
-            on_beat: called at each beat, several times a second.
-        """
+        """Begin alive and ready; after `stale_s` without a beat it is stuck, and at each beat `on_beat` is called."""
         self._stale_s, self._clock, self._on_beat = stale_s, clock, on_beat
         self._lock = threading.Lock()
         self._problems: dict[str, str] = {}
@@ -146,11 +137,7 @@ class Health:
         self._on_beat()
 
     def problem(self, name: str, text: str = "") -> bool:
-        """Report a problem in words, or its end with an empty text.
-
-        Returns:
-            True if this is news.
-        """
+        """Report a problem in words, or its end with an empty text; True if this is news."""
         with self._lock:
             is_news = self._problems.get(name, "") != text
             if text:
@@ -214,19 +201,13 @@ class Metrics:
         self.success = gauge("garmentcut_last_success_timestamp_seconds", text)
         self.scan = gauge("garmentcut_scan_seconds", "What the last scan of the folders took.")
         self.found = gauge("garmentcut_found_photos", "Photos the last scan found, done ones too.")
-        for child in ("ok", "failed"):  # a series that is not there yet cannot be told from one that is broken
-            self.photos.labels(child)
-        for child in FAILURES:
-            self.failures.labels(child)
-        for child in STAGES:
-            self.seconds.labels(child)
+        # A series that is not there yet cannot be told from one that is broken.
+        for metric, children in ((self.photos, ("ok", "failed")), (self.failures, FAILURES), (self.seconds, STAGES)):
+            for child in children:
+                metric.labels(child)
 
     def page(self, accept: str = "") -> tuple[str, bytes]:
-        """All metrics as Prometheus reads them.
-
-        Returns:
-            The content type, and the content.
-        """
+        """All metrics as Prometheus reads them: content type and content."""
         from prometheus_client.exposition import choose_encoder
 
         encode, content_type = choose_encoder(accept)
@@ -254,11 +235,8 @@ class Monitor:
             return step
 
         def timed_step(*args: _P.args, **kwargs: _P.kwargs) -> _T:
-            start = time.perf_counter()
-            try:
+            with metrics.seconds.labels(stage).time():
                 return step(*args, **kwargs)
-            finally:
-                metrics.seconds.labels(stage).observe(time.perf_counter() - start)
 
         return timed_step
 
