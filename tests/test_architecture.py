@@ -13,8 +13,8 @@ ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
 SCRIPT = ROOT / "scripts/count_files.py"
 MOST = {
-    "lines of Python": 36_990,
-    "Python files": 130,
+    "lines of Python": 35_850,
+    "Python files": 129,
     "lines of JavaScript": 3_820,
     "JavaScript files": 20,
     "class names defined more than once": 0,
