@@ -43,12 +43,10 @@ QUALITIES = (0.95, 0.9, 0.8, 0.7, 0.6, 0.5)
 RISKS, CONFIDENCE = (0.05, 0.1, 0.2), 0.9
 
 
-def gather(runs: Path, dataset: Path, tolerance_px: float) -> list[Experience]:
+def gather(runs: Path, dataset: Path) -> list[Experience]:
     """Cut every photo and look at it."""
     manifest = read_manifest(dataset)
-    outcomes = predict(
-        plan_trials(runs, manifest), manifest, lambda prediction: experience_of(prediction, tolerance_px)
-    )
+    outcomes = predict(plan_trials(runs, manifest), manifest, experience_of)
     return [outcome.found for outcome in outcomes if outcome.found is not None]
 
 

@@ -23,7 +23,6 @@ import numpy as np
 import optuna
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from garmentcut.dataset.manifest import MANIFEST_NAME, Manifest, Pair, read_manifest, write_manifest
 from garmentcut.errors import TrainingError
@@ -287,7 +286,7 @@ def export_run(run: Run) -> Path:
         network = build_network(run.recipe.network.name, **run.recipe.network.options)
         if ema_model := open_ema_model(network, run.recipe.training.ema):
             load_state(run.state_path, {"ema_model": ema_model})
-            network = cast(nn.Module, ema_model.module)
+            network = cast(Any, ema_model.module)
         else:
             load_state(run.state_path, {"network": network})
         card = card_of_network(network, run.spec(last_evaluation(run)))
