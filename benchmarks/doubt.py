@@ -178,10 +178,9 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("runs", type=Path)
     parser.add_argument("dataset", type=Path)
-    parser.add_argument("--tolerance", type=float, default=2.0)
     parser.add_argument("--cost", type=Path)
     arguments = parser.parse_args()
-    known = gather(arguments.runs, arguments.dataset, arguments.tolerance)
+    known = gather(arguments.runs, arguments.dataset)
     doubts = cross_fitted(known).doubts
     correlations(known, doubts)
     for risk in RISKS:
