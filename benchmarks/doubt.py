@@ -1,12 +1,11 @@
 """Doubt and its guarantee, on photos whose cutouts are known.
 
-    python benchmarks/doubt.py RUNS DATASET [--tolerance 2] [--cost PHOTO]
+    python benchmarks/doubt.py RUNS DATASET [--cost PHOTO]
 
 RUNS is what `garmentcut evaluate` takes: best a folder of fold runs, so that each photo is cut by a model that has not
 seen its garment. Prints the rank correlation of cross-fitted doubt with the true surface Dice at 2 px, beside those of
 single features and of gradient boosting on the same features; then, for some risks and qualities, the share accepted at
-confidence 90 % with its interval, and how the guarantee does on 200 random halves of the garments. `--tolerance`: of
-the surface Dice, in pixels of the photo; a model of a quarter of the photo's size, say, can be judged by 8. With
+confidence 90 % with its interval, and how the guarantee does on 200 random halves of the garments. With
 `--cost`, the time that doubt takes beside the embedded model's.
 """
 
