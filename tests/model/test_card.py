@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -238,3 +239,13 @@ def test_a_new_attachment_takes_the_place_of_the_old_one(model):
 def test_the_card_can_be_changed_without_losing_the_attachment(model):
     whole = with_stage(model, "locate", b"first")
     assert split_card(with_card_text(whole, "a")) == (b"a", whole)
+
+
+def test_a_file_of_countless_tiny_fields_takes_little_memory():
+    content = NETWORK * 20_000
+    tracemalloc.start()
+    try:
+        assert split_card(content) == (None, content)
+        assert tracemalloc.get_traced_memory()[1] < 5 * len(content)
+    finally:
+        tracemalloc.stop()

@@ -332,14 +332,14 @@ def split_card(model: bytes) -> tuple[bytes | None, bytes]:
     Raises:
         ModelError: not an ONNX file.
     """
-    text, rest = None, []
+    text, rest = None, bytearray()
     for number, payload, field_bytes in _fields(model):
         pair = {key: value for key, value, _ in _fields(payload)} if number == _METADATA_PROPS else {}
         if pair.get(1) == CARD_KEY.encode():
             text = pair.get(2, b"")
         else:
-            rest.append(field_bytes)
-    return text, b"".join(rest)
+            rest += field_bytes
+    return text, bytes(rest)
 
 
 def with_card_text(network: bytes, text: str) -> bytes:
