@@ -80,6 +80,7 @@ def changed(**values):
         (1, lambda _: "", "line 1, does not say that it is a manifest"),
         (1, lambda _: "[]", "line 1, does not say"),
         (1, changed(garmentcut="results"), "line 1, does not say"),
+        (1, changed(version=float("nan")), "line 1, does not say"),
         (1, changed(version=2), "written by a later garmentcut"),
         (1, changed(rows=5), "4 rows where its first line says 5"),
         (3, lambda line: line[:-9], "line 3: not a whole row"),

@@ -262,7 +262,7 @@ def with_verdicts(pairs: Iterable[Pair], earlier: Iterable[Pair]) -> tuple[Pair,
 def _read_header(path: Path, lines: list[bytes]) -> _Header:
     try:
         content = json_of(lines[0])
-        if content["version"] <= 1:
+        if not content["version"] > 1:  # nan is no later one
             return _HEADERS.validate_python(content)
     except (IndexError, KeyError, TypeError, ValueError) as error:
         raise DatasetError(f"{path}, line 1, does not say that it is a manifest of garmentcut's; {_FIX}") from error
