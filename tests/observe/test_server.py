@@ -63,12 +63,16 @@ def test_slow_clients_in_numbers_keep_nobody_out(asked, start, capfd):
 def test_a_stuck_process_is_not_alive():
     monitor = Monitor()
     monitor.health._stale_s = -1
-    assert answer_status(monitor, "/healthz")[0] == 503
-    assert answer_status(monitor, "/readyz")[0] == 503
+    assert answer_status(monitor, "/healthz").status == 503
+    assert answer_status(monitor, "/readyz").status == 503
 
 
 def test_without_metrics_there_is_no_page_of_them():
-    assert answer_status(Monitor(), "/metrics")[0] == 404
+    assert answer_status(Monitor(), "/metrics") is None
+
+
+def test_a_path_of_the_programs_own_has_no_answer():
+    assert answer_status(Monitor(Metrics()), "/orders") is None
 
 
 def test_it_listens_on_this_machine_only_unless_told():

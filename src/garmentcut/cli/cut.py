@@ -44,8 +44,7 @@ class _CutCommand(cli.Command):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Give a `--ray` without an address the address `local`."""
         pairs = pairwise([*args, ""])  # each with the one behind it
-        lone = [arg == "--ray" and not _ADDRESS.fullmatch(after) for arg, after in pairs]
-        filled = ["--ray=local" if is_lone else arg for arg, is_lone in zip(args, lone, strict=True)]
+        filled = ["--ray=local" if arg == "--ray" and not _ADDRESS.fullmatch(after) else arg for arg, after in pairs]
         return super().parse_args(ctx, filled)
 
 

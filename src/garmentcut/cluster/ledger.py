@@ -249,11 +249,9 @@ class Lease:
         last = max(numbers, default=0)
         if last and (claim := self._read_claim(last)) is not None and claim.is_live:
             machine = "this machine" if claim.host == this_host() else claim.host.partition("/")[0]
-            fix = (
-                f"wait, or choose another --out. If it was killed, it is taken for dead after {TAKEN_FOR_DEAD_S:.0f} s"
-            )
-            who = f"process {claim.pid} on {machine}"
-            raise SourceError(f"{self._target.url}: another run is at work there ({who}); {fix}")
+            what = f"{self._target.url}: another run is at work there (process {claim.pid} on {machine})"
+            killed = f"If it was killed, it is taken for dead after {TAKEN_FOR_DEAD_S:.0f} s"
+            raise SourceError(f"{what}; wait, or choose another --out. {killed}")
         return last + 1
 
     def _read_claim(self, number: int) -> Claim | None:

@@ -298,7 +298,8 @@ def run_batches(
     what failed its batch, by the photo's input; of one whose worker died there is nothing in it.
 
     Raises:
-        RunError: nothing works, or no more than by chance; or the connection to the cluster is lost.
+        RunError: nothing works, or no more than by chance.
+        ConnectionError: the connection to the cluster is lost, which `connected` turns into RunError.
     """
     import ray
 

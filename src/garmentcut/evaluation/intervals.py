@@ -81,11 +81,7 @@ def worst(share: float, *, higher_is_better: bool) -> Figure:
 
 def share_from(limit: float) -> Figure:
     """Share of the photos whose value is `limit` or more."""
-
-    def share(values: Floats, weights: Weights) -> Floats:
-        return mean((values >= limit).astype(np.float64), weights)
-
-    return share
+    return lambda values, weights: mean((values >= limit).astype(np.float64), weights)
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,7 @@ import socket
 import threading
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from garmentcut.observe.monitor import Monitor
@@ -14,22 +14,33 @@ MAX_CLIENTS = 32
 """At a time; Prometheus and whatever asks for health open one each."""
 
 
-def answer_status(monitor: Monitor, path: str, *, accept: str = "") -> tuple[int, str, bytes]:
-    """The answer to a GET request: HTTP's status, content type, content.
+class Answer(NamedTuple):
+    """The answer to a request."""
+
+    status: int
+    content_type: str
+    content: bytes
+
+
+def answer_status(monitor: Monitor, path: str, *, accept: str = "") -> Answer | None:
+    """The answer to a GET request; any web server can pass it on. None: the path is none of the three.
 
     `/healthz`: 200, or 503 if the process is stuck: start it again. `/readyz`: 200, or 503 and what stands in the way,
-    by name: starting again would not help. `/metrics`: 200. Others: 404.
+    by name: starting again would not help. `/metrics`: 200.
     """
     if path == "/metrics" and monitor.metrics:
-        return 200, *monitor.metrics.page(accept)
-    status, content = 404, dict[str, Any](error="no such page; there are /metrics, /healthz and /readyz")
+        return Answer(200, *monitor.metrics.page(accept))
     if path == "/healthz":
         alive = monitor.health.is_alive()
-        status, content = 200 if alive else 503, {"alive": alive}
-    elif path == "/readyz":
+        return _json(200 if alive else 503, {"alive": alive})
+    if path == "/readyz":
         problems = monitor.health.problems()
-        status, content = 503 if problems else 200, {"ready": not problems, "problems": problems}
-    return status, "application/json", json.dumps(content).encode() + b"\n"
+        return _json(503 if problems else 200, {"ready": not problems, "problems": problems})
+    return None
+
+
+def _json(status: int, content: object) -> Answer:
+    return Answer(status, "application/json", json.dumps(content).encode() + b"\n")
 
 
 class StatusServer:
@@ -102,14 +113,14 @@ class _Request(BaseHTTPRequestHandler):
     timeout = 10  # seconds: whoever asks and says nothing holds no thread for ever
 
     def _respond(self) -> None:
-        accept = self.headers.get("Accept", "")
-        status, content_type, content = answer_status(self.monitor, urlsplit(self.path).path, accept=accept)
-        self.send_response(status)
-        self.send_header("Content-Type", content_type)
-        self.send_header("Content-Length", str(len(content)))
+        found = answer_status(self.monitor, urlsplit(self.path).path, accept=self.headers.get("Accept", ""))
+        found = found or _json(404, {"error": "no such page; there are /metrics, /healthz and /readyz"})
+        self.send_response(found.status)
+        self.send_header("Content-Type", found.content_type)
+        self.send_header("Content-Length", str(len(found.content)))
         self.send_header("Cache-Control", "no-store")
         self.end_headers()
-        self.wfile.write(content)
+        self.wfile.write(found.content)
 
     do_GET = _respond  # noqa: N815 - the name that the standard library calls
 

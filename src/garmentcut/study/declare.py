@@ -14,10 +14,10 @@ from typing import Annotated, Any
 
 import torch
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from pydantic import AliasChoices, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import AliasChoices, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
-from garmentcut.config import known_keys, read_tree
+from garmentcut.config import STRICT, known_keys, read_tree
 from garmentcut.errors import ConfigError, EvaluationError, ModelError, TrainingError
 from garmentcut.model.networks import build_network
 from garmentcut.recipe import STAGES, Recipe, load_recipe
@@ -26,12 +26,9 @@ from garmentcut.training.loop import check_size
 RATE, RANGE_TEST_KEY = "optimizer.lr", "range test"
 
 Setting = dict[str, Any]  # values of recipe keys, by `section.key`
-
-Tuned = Mapping[str, BaseDistribution]
-"""What values of recipe keys are chosen from; a list's are JSON, since Optuna's storage holds plain values only."""
+Tuned = Mapping[str, BaseDistribution]  # what each is chosen from; a list's are JSON: Optuna stores plain values only
 
 _DEFAULTS: dict[str, Setting] = asdict(Recipe())  # by section
-_STRICT = ConfigDict(extra="forbid")
 _Count = Annotated[int, Field(ge=1, strict=True)]
 _Number = Annotated[int, Field(ge=0, strict=True)]
 _Options = dict[str, Any]
@@ -43,7 +40,7 @@ class StudyError(EvaluationError):
     code = "study"
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class RecipeSettings:
     """Keys of a recipe by section, each laid over the recipe's as a whole."""
 
@@ -62,7 +59,7 @@ class RecipeSettings:
         return {f"{section}.{key}": value for section in _DEFAULTS for key, value in getattr(self, section).items()}
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class FirstPass:
     """Makes a variant the second of two passes: it sees each photo through the widened mask of a first network."""
 
@@ -74,7 +71,7 @@ class FirstPass:
     copies: _Count = 4  # widenings drawn of each training photo
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class VariantTable(RecipeSettings):
     """One of the things compared."""
 
@@ -113,7 +110,7 @@ class VariantTable(RecipeSettings):
         return self
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class TuneTable:
     """Where options are chosen: never on what is reported."""
 
@@ -123,14 +120,14 @@ class TuneTable:
     settings: RecipeSettings = field(default_factory=RecipeSettings)  # laid over the recipe meanwhile: fewer steps, say
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class CurveTable:
     """A curve through the variants' mean errors over the number of garments they learn from."""
 
     at: tuple[_Count, ...] = (1084, 10_000)  # numbers of garments to say more of
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class Published:
     """Somebody else's figure, shown beside the table; measured on other photos, so never compared by interval."""
 
@@ -141,7 +138,7 @@ class Published:
     num_photos: _Count | None = None
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class StudyFile:
     """A whole study file; the keys are explained in docs/studies.md."""
 
