@@ -339,8 +339,7 @@ def pack_differences(plane: Pixels) -> bytes:
     """Deflate what each sample of a plane `(H, W)` differs by from the one before it in its row."""
     differences = plane.copy()
     np.subtract(plane[:, 1:], plane[:, :-1], out=differences[:, 1:])
-    packed: bytes = isal_zlib.compress(_bytes_of(differences).data, _FASTEST)
-    return packed
+    return bytes(isal_zlib.compress(_bytes_of(differences).data, _FASTEST))
 
 
 def _bytes_of(samples: Pixels) -> NDArray[np.uint8]:

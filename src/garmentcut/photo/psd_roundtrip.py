@@ -72,8 +72,7 @@ def checksum_of(levels: Pixels) -> int | None:
     """CRC-32 of uint8 levels of any shape; None: uint16, see above."""
     if levels.dtype != np.uint8:
         return None
-    checksum: int = isal_zlib.crc32(np.ascontiguousarray(levels).data)
-    return checksum
+    return int(isal_zlib.crc32(np.ascontiguousarray(levels).data))
 
 
 def write_mark(xmp: bytes | None, mark: Mark) -> bytes:
