@@ -210,7 +210,8 @@ def without_rights():
 def start_process():
     """start_process(code, **names): a process of its own that runs the code, and a connection that hears its `told`.
 
-    It is forked from one that has loaded what most need, or it would do little else than that.
+    It is forked from one that has loaded what most need, or it would do little else than that. One that hangs is killed
+    when the tests end.
     """
     context = multiprocessing.get_context("spawn" if os.name == "nt" else "forkserver")
     if os.name != "nt":
@@ -218,7 +219,7 @@ def start_process():
 
     def start(code, **names):
         heard, told = context.Pipe(duplex=False)
-        process = context.Process(target=exec, args=(textwrap.dedent(code), {"told": told, **names}))
+        process = context.Process(target=exec, args=(textwrap.dedent(code), {"told": told, **names}), daemon=True)
         process.start()
         told.close()
         return process, heard

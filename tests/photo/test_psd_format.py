@@ -65,6 +65,16 @@ def test_plain_planes_and_single_samples(dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+def test_a_plain_border_is_packed_once(dtype, monkeypatch):
+    packed, pack = [], imagecodecs.packbits_encode
+    monkeypatch.setattr(imagecodecs, "packbits_encode", lambda row: packed.append(len(row)) or pack(row))
+    plane = np.full((100, 80), 7, dtype)
+    plane[40:43, 30:50] = 9
+    np.testing.assert_array_equal(rows_of(pack_rows(plane), plane), plane)
+    assert sum(packed) == (80 + 30 + 30 + 3 * 20) * plane.itemsize
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_a_plane_of_an_interleaved_picture(dtype):
     picture = np.random.default_rng(1).integers(0, 200, (9, 11, 3)).astype(dtype)
     np.testing.assert_array_equal(rows_of(pack_rows(picture[..., 1]), picture[..., 1]), picture[..., 1])

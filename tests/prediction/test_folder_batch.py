@@ -195,6 +195,16 @@ def test_a_run_that_is_stopped_accuses_nobody(tmp_path, draw):
     assert not Attempts(tmp_path / "out").find(path).is_suspect
 
 
+def test_photos_that_no_run_has_tried_are_not_looked_at(tmp_path, draw, monkeypatch):
+    tried, other = (draw(tmp_path / f"in/{name}.png") for name in "ab")
+    Attempts(tmp_path / "out").begin(tried)
+    looked_at, stat = [], Path.stat
+    attempts = Attempts(tmp_path / "out")
+    monkeypatch.setattr(Path, "stat", lambda path, **given: looked_at.append(path) or stat(path, **given))
+    assert [attempts.find(path).is_suspect for path in (tried, other)] == [True, False]
+    assert looked_at == [tried]
+
+
 def test_a_damaged_file_of_attempts_stops_nobody(tmp_path, draw):
     path = draw(tmp_path / "in/a.png")
     Attempts(tmp_path / "out").begin(path)

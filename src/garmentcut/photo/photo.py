@@ -349,11 +349,9 @@ def check_size(
     work_bytes = _DEEP_WORK_BYTES if bits > 8 else _WORK_BYTES
     needed = num_bytes + width_px * height_px * (channels * -(-bits // 8) + work_bytes)  # a tenth to spare
     if needed > (limit := memory_limit(limits)):
-        raise PhotoError(
-            f"{size} of {channels} channels and {bits} bits take about {needed / 1e9:.1f} GB of memory, and one photo "
-            f"may take {limit / 1e9:.1f}; make it smaller, or give it more memory (read.max_memory_mb)",
-            code="no_memory",
-        )
+        fault = f"take about {needed / 1e9:.1f} GB of memory, and one photo may take {limit / 1e9:.1f}"
+        fix = "make it smaller, or give it more memory (read.max_memory_mb)"
+        raise PhotoError(f"{size} of {channels} channels and {bits} bits {fault}; {fix}", code="no_memory")
 
 
 def memory_limit(limits: ReadConfig) -> int:

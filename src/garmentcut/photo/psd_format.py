@@ -317,22 +317,29 @@ def _refuse_missing_pixels(merged: tuple[int, bytes], num_rows: int, row_bytes: 
 
 
 def pack_rows(plane: Pixels) -> tuple[bytes, bytes]:
-    """Pack a plane `(H, W)`, uint8 or uint16, as PackBits.
+    """Pack a plane `(H, W)`, uint8 or uint16, as PackBits; a plain border all around, as of a cutout, is packed once.
 
     Returns:
         The length of each row as big-endian 16-bit numbers, and the rows, one after another.
     """
-    # As bytes, for the codec takes an array's strides for granted.
-    packed = [bytes(imagecodecs.packbits_encode(row.tobytes())) for row in _bytes_of(plane)]
-    return np.fromiter(map(len, packed), ">u2", count=len(packed)).tobytes(), b"".join(packed)
+
+    def pack(samples: Pixels) -> bytes:  # as bytes, for the codec takes an array's strides for granted
+        return bytes(imagecodecs.packbits_encode(_bytes_of(samples).tobytes())) if samples.size else b""
+
+    first, (height, width) = plane[0], plane.shape
+    box = bounding_box(plane != first[0]) if (first == first[0]).all() else (0, 0, width, height)
+    left, top, right, bottom = box or (width, height, width, height)
+    blank, before, after = map(pack, (first, first[:left], first[right:]))
+    inside = [before + pack(row) + after for row in plane[top:bottom, left:right]]
+    packed = [*[blank] * top, *inside, *[blank] * (height - bottom)]
+    return np.fromiter(map(len, packed), ">u2", count=height).tobytes(), b"".join(packed)
 
 
 def pack_differences(plane: Pixels) -> bytes:
     """Deflate what each sample of a plane `(H, W)` differs by from the one before it in its row."""
     differences = plane.copy()
     np.subtract(plane[:, 1:], plane[:, :-1], out=differences[:, 1:])
-    packed: bytes = isal_zlib.compress(_bytes_of(differences).data, _FASTEST)
-    return packed
+    return bytes(isal_zlib.compress(_bytes_of(differences).data, _FASTEST))
 
 
 def _bytes_of(samples: Pixels) -> NDArray[np.uint8]:

@@ -72,8 +72,7 @@ def checksum_of(levels: Pixels) -> int | None:
     """CRC-32 of uint8 levels of any shape; None: uint16, see above."""
     if levels.dtype != np.uint8:
         return None
-    checksum: int = isal_zlib.crc32(np.ascontiguousarray(levels).data)
-    return checksum
+    return int(isal_zlib.crc32(np.ascontiguousarray(levels).data))
 
 
 def write_mark(xmp: bytes | None, mark: Mark) -> bytes:
@@ -102,10 +101,8 @@ def write_mark(xmp: bytes | None, mark: Mark) -> bytes:
 
 def encode_psd(prepared: Preparation) -> bytes:
     """A layered document of a picture that is on its way to its files."""
-    path, background = prepared.path("editable"), prepared.output.background
-    return layered_psd(
-        prepared.wanted("psd"), path=path, background=background, name=prepared.name, marked=prepared.marked
-    )
+    path, background, cutout = prepared.path("editable"), prepared.output.background, prepared.wanted("psd")
+    return layered_psd(cutout, path=path, background=background, name=prepared.name, marked=prepared.marked)
 
 
 def layered_psd(
@@ -157,9 +154,8 @@ def _resources(metadata: Metadata, path: PenPath | None, *, num_layers: int) -> 
         IPTC_RESOURCE: metadata.iptc,
     }
     if metadata.dpi:
-        across, down = (min(round(value * 65_536), _MOST_DPI) for value in metadata.dpi)
-        unit = _PER_INCH, _IN_INCHES
-        found[ImageResource.RESOLUTION] = struct.pack(">IHHIHH", across, *unit, down, *unit)
+        sides = ((min(round(value * 65_536), _MOST_DPI), _PER_INCH, _IN_INCHES) for value in metadata.dpi)
+        found[ImageResource.RESOLUTION] = b"".join(struct.pack(">IHH", *side) for side in sides)
     resources = [Resource(number, "", data) for number, data in sorted(found.items()) if data]
     return resources + (path_resources(path) if path else [])
 
@@ -222,9 +218,8 @@ def read_original(document: Document, mark: Mark | None) -> Photo:
     if document.mode != RGB:
         raise PhotoError("its document is not in RGB, so no photo is taken out of it")
     if mark is not None and not mark.is_whole:
-        raise PhotoError(
-            "its document holds the photo trimmed, laid on another canvas or with its hidden pixels cleared"
-        )
+        fault = "trimmed, laid on another canvas or with its hidden pixels cleared"
+        raise PhotoError(f"its document holds the photo {fault}")
     candidates = list(_candidates(document, mark))
     if not candidates:
         raise PhotoError(_reason_for_none(document, mark))

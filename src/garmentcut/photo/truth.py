@@ -113,10 +113,8 @@ def _choose(places: list[AlphaSource], hints: tuple[str, ...], *, is_unchanged: 
     """What counts of the places in a file, the surest of which is the first; hints say more where there are none."""
     if not places:
         why = f" ({'; '.join(hints)})" if hints else ""
-        raise PhotoError(
-            f"has no transparency, mask, saved channel or clipping path{why}; "
-            "save the cutout as PNG or PSD with transparency, or with a clipping path"
-        )
+        fix = "save the cutout as PNG or PSD with transparency, or with a clipping path"
+        raise PhotoError(f"has no transparency, mask, saved channel or clipping path{why}; {fix}")
     telling = [place for place in places if place.is_telling]
     used = (telling or places)[0]
     colors = used.read_rgb()

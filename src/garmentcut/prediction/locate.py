@@ -95,10 +95,8 @@ def frame_photo(photo: Photo, card: ModelCard) -> Frame:
     """
     shorter, longer = sorted(photo.size_hw)
     if shorter < _LEAST_SIDE_PX or longer > _MOST_ASPECT * shorter:
-        raise PhotoError(
-            f"{photo.size_hw[1]}x{photo.size_hw[0]} pixels: too small or too narrow for a studio photo",
-            code="too_small",
-        )
+        size = f"{photo.size_hw[1]}x{photo.size_hw[0]} pixels"
+        raise PhotoError(f"{size}: too small or too narrow for a studio photo", code="too_small")
     working_height, working_width = card.working_size_hw
     scale = working_height / photo.size_hw[0]
     area = photo.size_hw[0] * photo.size_hw[1] * scale**2

@@ -293,9 +293,8 @@ class SheetOptions:
         """Check the grounds, and work out all lengths."""
         for ground in self.grounds:
             if ground != CHECKERBOARD and not re.fullmatch("#[0-9a-fA-F]{6}", ground):
-                raise ConfigError(
-                    f"{ground!r} is not a ground; use checkerboard, white, all or a colour such as {_STRONG}"
-                )
+                fix = f"use checkerboard, white, all or a colour such as {_STRONG}"
+                raise ConfigError(f"{ground!r} is not a ground; {fix}")
         scale = min(max(self.cell_px / _USUAL_CELL_PX, 0.7), 3)
         self.gap = round(10 * scale)  # between cards, and inside of them
         self.frame = round(5 * scale)  # width of a frame

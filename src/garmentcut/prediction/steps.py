@@ -461,6 +461,10 @@ class Attempts:
 
     def find(self, path: Path) -> Attempt:
         """What is known of a photo as it is now; nothing if the file was changed since."""
+        # Others are not looked at: of 100,000 on a slow share that would take minutes before the first is cut.
+        return self._looked_at(path) if str(path) in self._known else Attempt(str(path))
+
+    def _looked_at(self, path: Path) -> Attempt:
         found = Attempt(str(path))
         with suppress(OSError):
             status = path.stat()
@@ -470,7 +474,7 @@ class Attempts:
 
     def begin(self, path: Path) -> None:
         """The photo is about to be read."""
-        self._note(self.find(path), "read")
+        self._note(self._looked_at(path), "read")
 
     def go_on(self, path: Path, stage: Literal["work", ""] = "work") -> None:
         """It has been read, and is worked on; or it waits for others (no stage), and nothing of it is in memory."""
