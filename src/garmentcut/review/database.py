@@ -85,9 +85,8 @@ class PhotoRow(Table):
     alpha_sha256: Mapped[str] = mapped_column(sa.String(64), default="")
     # Of the alpha that its outputs hold; empty: the prediction.
     delivered_sha256: Mapped[str] = mapped_column(sa.String(64), default="")
-    undelivered: Mapped[str] = mapped_column(
-        default=""
-    )  # why the outputs could not be made again; empty: they need not
+    # Why the outputs could not be made again; empty: they were, or need not be.
+    undelivered: Mapped[str] = mapped_column(default="")
     seconds: Mapped[float] = mapped_column(default=0.0)  # hands-on, so far
     edge_share: Mapped[float | None] = mapped_column(default=None)  # of the outline, that the corrected alpha moved
     changed_by: Mapped[str] = mapped_column(default="")

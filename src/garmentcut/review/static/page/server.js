@@ -68,7 +68,7 @@ export async function watchChanges(revision, tell) {
   }
 }
 
-/** Ask the server once. @template T @throws {Refusal | Unreachable} */
+/** Ask the server once. @throws {Refusal | Unreachable} */
 async function ask(path, read, { method = "GET", json, png } = {}) {
   const headers = {};
   if (method !== "GET") headers["X-Garmentcut-Token"] = document.querySelector("meta[name=garmentcut-token]")?.getAttribute("content") ?? "";
