@@ -251,6 +251,27 @@ def test_the_loupe_enlarges_what_is_under_the_pointer(editor):
     assert color_at(editor, edge + 4, 440) == [255] * 3
 
 
+def test_a_loupe_that_moves_paints_only_where_it_was_and_is(editor):
+    """On a photo of 24 megapixels the whole outline anew takes longer than the pointer's next move."""
+    editor.keys.press("i")
+    editor.place(*WALL)
+    editor.tab.wait_for_timeout(100)
+    first, canvas = editor.tab.evaluate(
+        """() => new Promise((resolve) => {
+            const canvas = document.getElementById('canvas'), { left, top } = canvas.getBoundingClientRect();
+            const drawing = canvas.getContext('2d');
+            drawing.rect = (x, y, width, height) => {  // the first clips all that the frame paints
+                delete drawing.rect;
+                drawing.rect(x, y, width, height);
+                resolve([width * height, canvas.width * canvas.height]);
+            };
+            const moved = (x) => new PointerEvent('pointermove', { clientX: left + x, clientY: top + 300 });
+            for (const x of [300, 310]) canvas.dispatchEvent(moved(x));
+        })"""
+    )
+    assert first < canvas / 2
+
+
 def test_the_cutout_is_downloaded_as_it_is_painted(editor):
     editor.stroke((40, 300), (80, 300))
     with editor.tab.expect_download() as waiting:

@@ -43,8 +43,7 @@ export class OpenPhoto {
 
   /** The prediction before anybody corrected it. @returns {Promise<Plane>} */
   predicted() {
-    this.first ??= fetchAlpha(this.item.urls.predicted);
-    return this.first;
+    return (this.first ??= fetchAlpha(this.item.urls.predicted));
   }
 }
 
@@ -108,8 +107,7 @@ export class Easel extends EventTarget {
 
   /** The alpha to paint on, and the alpha before the stroke. */
   get planes() {
-    const photo = this.photo;
-    return { alpha: photo.alpha, settled: photo.history.settled };
+    return { alpha: this.photo.alpha, settled: this.photo.history.settled };
   }
 
   /** Make what was painted a step. @param {string} label @param {Rectangle | null} box */

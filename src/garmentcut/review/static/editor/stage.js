@@ -181,8 +181,12 @@ export class Stage {
   }
 
   #point(spot) {
+    for (const place of [this.spot, spot]) if (this.#hasLoupe && place) this.redraw(this.#loupeBox(place));
     this.spot = spot;
-    if (this.#hasLoupe) this.redraw();
+  }
+
+  #loupeBox({ x, y }) {
+    return within({ x0: x, y0: y, x1: x, y1: y }, this.canvas, (LOUPE.radius + 3) * devicePixelRatio);
   }
 
   /** Give the canvas as many pixels as the screen has there. @param {ResizeObserverEntry} entry */
@@ -249,7 +253,7 @@ export class Stage {
 
   /** Paint again what the canvas shows. @param {Rectangle | null} [box] pixels of the canvas; all, if none are named */
   redraw(box = wholeOf(this.canvas)) {
-    this.#stale = this.#hasLoupe ? wholeOf(this.canvas) : unite(this.#stale, box);
+    this.#stale = unite(this.#stale, box);
     this.#frame ||= requestAnimationFrame(() => this.#paint());
   }
 
@@ -260,14 +264,15 @@ export class Stage {
       shade(this.#shown, photo.pixels, photo.alpha, { data: this.now.pixels.data, box: this.#changed });
       this.now.update(this.#changed);
     }
-    const stale = this.#stale;
+    const spot = this.#hasLoupe && photo ? this.spot : null;
+    const stale = unite(this.#stale, spot && this.#stale && this.#loupeBox(spot));
     this.#changed = this.#stale = null;
     if (!stale) return;
     drawing.save();
     this.#clear(stale);
     if (photo) this.#drawPhoto(photo, stale, this.viewport);
     this.overlay(drawing);
-    if (photo && this.#hasLoupe && this.spot) this.#drawLoupe(photo, this.spot);
+    if (spot) this.#drawLoupe(photo, spot);
     drawing.restore();
     this.#tellWhatIsSeen();
   }
