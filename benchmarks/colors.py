@@ -1,11 +1,12 @@
-"""What colours settle where the segment stage is unsure, on photos that a run's folds have not seen; and GrabCut.
+"""What the corrections after the networks bring on photos that a run's folds have not seen: colours, firmer straps.
 
     garmentcut train default --data DATASET --fold none --out RUN && garmentcut export RUN --folds --out RUN/model.onnx
     python benchmarks/colors.py DATASET RUN
 
-Cuts each fold's held-out photos without any correction by colour, with `agree_with_colors`, and with OpenCV's GrabCut
-in its place. Prints for each fold and way Dice (`alpha >= 128`), surface Dice at 2 px, both as differences from no
-correction with 95 % intervals by garment, thin parts kept and right, and the time of a correction.
+Cuts each fold's held-out photos without any correction, with `agree_with_colors`, with OpenCV's GrabCut in its place,
+and with `agree_with_colors` and `firmer_straps`, as `garmentcut cut` does. Prints for each fold and way Dice
+(`alpha >= 128`), surface Dice at 2 px, both as differences from no correction with 95 % intervals by garment, thin
+parts kept and right, and the time of a correction by colour.
 """
 
 import sys
@@ -25,6 +26,7 @@ from garmentcut.evaluation.intervals import Bootstrap, mean
 from garmentcut.evaluation.metrics import measure
 from garmentcut.evaluation.predict import plan_trials, predict
 from garmentcut.photo.mask import agree_with_colors, dilate, erode
+from garmentcut.prediction.cutter import firmer_straps
 
 Correct = Callable[..., NDArray[np.float32]]
 
@@ -59,11 +61,13 @@ def timed(correct: Correct, seconds: list[float]) -> Correct:
     return corrected
 
 
+CUTTER = "garmentcut.prediction.cutter"
 WAYS: dict[str, Correct] = {
     "no correction": uncorrected,
     "agree_with_colors": agree_with_colors,
     "GrabCut, 3 rounds": grab_cut,
     "GrabCut, 1 round": partial(grab_cut, rounds=1),
+    "agree_with_colors, firmer_straps": agree_with_colors,
 }
 
 if __name__ == "__main__":
@@ -72,7 +76,8 @@ if __name__ == "__main__":
         before: list[Any] = []
         for name, correct in WAYS.items():
             seconds: list[float] = []
-            with patch("garmentcut.prediction.cutter.agree_with_colors", timed(correct, seconds)):
+            firmer = firmer_straps if "firmer" in name else uncorrected
+            with patch.multiple(CUTTER, agree_with_colors=timed(correct, seconds), firmer_straps=firmer):
                 outcomes = list(predict([trial], manifest, lambda cut: measure(cut.alpha, cut.target)))
             found: list[Any] = [one.found for one in outcomes]
             before = before or found

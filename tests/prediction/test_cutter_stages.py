@@ -12,6 +12,7 @@ from garmentcut.prediction.cutter import (
     Stages,
     default_model,
     enlarged,
+    firmer_straps,
     refine_edges,
     segment_crop,
     tiles,
@@ -133,6 +134,28 @@ def test_around_specks_refine_is_not_heard():
     fine[14:32, 14:32] = 0
     fine[10:60, 22:26] = 1  # a strap, of which segment sees a bit
     assert within_reach(fine, levels)[30:56, 22:26].min() == 1
+
+
+def test_faint_straps_become_firmer():
+    fine = np.zeros((200, 200), np.float32)
+    fine[60:, 40:160] = 1
+    fine[56:60] = 0.3  # a soft edge
+    fine[5:60, 70:75], fine[20:30, 70:75] = 0.6, 0.2  # a strap, and where it is fainter
+    fine[10:50, 120:125] = 0.45  # half seen nowhere
+    fine[52:60, 100:104] = 0.45  # a stub
+    firmer = firmer_straps(fine)
+    assert firmer[10, 72] == pytest.approx(np.e**2 * 0.6 / (np.e**2 * 0.6 + 0.4), abs=1e-6)
+    assert firmer[25, 72] == pytest.approx(np.e**2 * 0.2 / (np.e**2 * 0.2 + 0.8), abs=1e-6)
+    assert (firmer.dtype, firmer.max(), np.count_nonzero(firmer)) == (np.float32, 1, np.count_nonzero(fine))
+    firmer[:56, 68:77] = fine[:56, 68:77]
+    np.testing.assert_array_equal(firmer[:, :68], fine[:, :68])
+    np.testing.assert_array_equal(firmer[:, 77:], fine[:, 77:])
+
+
+def test_a_garment_without_thin_parts_stays_as_it_is():
+    fine = np.zeros((200, 200), np.float32)
+    fine[60:160, 40:160] = 0.7
+    assert firmer_straps(fine) is fine
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -23,7 +23,7 @@ from garmentcut.errors import ModelError, NoGarmentError, Note, PhotoError
 from garmentcut.model.card import DoubtModel, ModelCard, StageSizes, read_model, stage_network_of
 from garmentcut.photo.compose import choke_alpha
 from garmentcut.photo.files import map_in_order
-from garmentcut.photo.mask import HALF_LEVEL, agree_with_colors, components, dilate, erode
+from garmentcut.photo.mask import HALF_LEVEL, agree_with_colors, components, dilate, erode, thin_of
 from garmentcut.photo.photo import Cutout, Photo, resize_alpha
 from garmentcut.prediction.doubt import doubt_of, is_foreign, observe_prediction
 from garmentcut.prediction.inputs import PhotoLike, Result, photo_of
@@ -65,6 +65,7 @@ _ROUNDS = 4  # of tiles: each follows a strap by half a tile
 _DIFFERS, _LEAST_LEAD_PX = 0.3, 6  # what refine says against segment, where tiles end
 _REACH_PX, _RAMP_PX = 6, 3  # how far refine is heard about segment's edge: wholly, and half as much on either side
 _THIN_PX, _SEEN = 11, 0.1  # of a strap that refine has found on its own: its width, and its alpha at least
+_LEAST_LONG_PX, _MORE_ODDS = 20, np.float32(np.exp(2))  # of thin parts: length, and how many times likelier than seen
 # Of segment's levels, where it decides: a faint haze over the ground is nothing, half-sure cloth is cloth.
 _STEEPER = np.interp(np.arange(256) / 255, (0.25, 0.5, 0.6), (0, 0.5, 1)).astype(np.float32)
 _Alpha = NDArray[np.float32]
@@ -227,7 +228,8 @@ class Stages:
     def _refined(self, rgb: NDArray[np.uint8], seen: _Alpha) -> _Alpha:
         if self.fast:
             return resize_alpha(seen, (rgb.shape[0], rgb.shape[1]))
-        return refine_edges(self.refine, rgb, seen, self.sizes.tile_px)
+        fine = refine_edges(self.refine, rgb, seen, self.sizes.tile_px)
+        return fine if self.foreign else firmer_straps(fine)  # there bits of walls would become firmer, too
 
 
 def segment_crop(network: Predict, rgb: NDArray[np.uint8], sizes: StageSizes) -> _Alpha:
@@ -317,6 +319,26 @@ def within_reach(fine: _Alpha, levels: NDArray[np.uint8]) -> _Alpha:
         near |= dilate(found.mask_of(is_thin), _RAMP_PX)
     heard = cv2.blur(near.astype(np.float32), (2 * _RAMP_PX + 1,) * 2)
     return np.asarray(anchor + (fine - anchor) * heard, np.float32)
+
+
+def firmer_straps(fine: _Alpha) -> _Alpha:
+    """Make long thin parts that are half seen somewhere more opaque: networks see straps too faint and too narrow.
+
+    Where the alpha is 0 or 1, it stays.
+
+    Args:
+        fine: `(H, W)` float32 in [0, 1].
+
+    Returns:
+        The same size and range, nowhere less; `fine` itself if it has no thin part.
+    """
+    thin = thin_of(fine >= _SEEN)
+    if not thin.any():
+        return fine
+    found = components(thin)
+    lengths = (found.boxes_xyxy[:, 2:] - found.boxes_xyxy[:, :2]).max(axis=1)
+    straps = (lengths >= _LEAST_LONG_PX) & (counts_in(found, dilate(fine >= 0.5, 2)) > 0)
+    return np.where(found.mask_of(straps), _MORE_ODDS * fine / (1 + (_MORE_ODDS - 1) * fine), fine)
 
 
 def _leads(differing: NDArray[np.bool_], tile_px: int) -> list[tuple[int, int]]:
