@@ -359,17 +359,22 @@ class Summary:
 
     def add(self, row: "Row", *, was_done: bool = False) -> None:
         """Count one photo; `was_done`: it was cut in an earlier run."""
+        from garmentcut.prediction.steps import APPROVED, review_state
+
+        verdict, is_doubtful = row.verdict, row.is_doubtful
+        if is_doubtful and isinstance(self.out_dir, Path) and review_state(self.out_dir, row) in APPROVED:
+            verdict, is_doubtful = verdict and "accept", False
         self.counts["skipped" if was_done else "cut" if row.ok else "failed"] += 1
         self.counts["moved"] += was_done and "moved" in row.flags
         self.counts["replaced"] += not was_done and "replaced" in row.flags
-        self.counts["accepted"] += row.ok and row.verdict == "accept"
-        self.counts["review"] += row.ok and row.verdict == "review"
-        self.counts["doubtful"] += row.is_doubtful
+        self.counts["accepted"] += row.ok and verdict == "accept"
+        self.counts["review"] += row.ok and verdict == "review"
+        self.counts["doubtful"] += is_doubtful
         self.counts["foreign"] += row.ok and row.is_foreign
         for why, is_named in (
             ("failures", not (was_done or row.ok)),
             ("notes", row.notes and not was_done),
-            ("doubts", row.is_doubtful),
+            ("doubts", is_doubtful),
         ):
             if is_named and (self.most_named is None or len(self.named[why]) < self.most_named):
                 self.named[why].append(row)
@@ -413,7 +418,7 @@ class Summary:
             parts.append(f"{counts['accepted']} accepted, {counts['review']} to review")
         rate = f", {counts['seconds'] / counts['cut']:.2f} s a photo" if counts["cut"] and self.has_pace else ""
         lines = [f"{counted(counts['photos'], 'photo')}: {', '.join(parts)}{rate}; rows in {self.results}"]
-        lines += filter(None, [self.foreign_warning])
+        lines += filter(None, [counts["doubtful"] and self.foreign_warning])
         for key, what, why in (("failures", "failed", lambda row: row.reason), ("doubts", "doubtful", _why_doubtful)):
             shown = [f"{what}: {row.input}: {why(row)}" for row in self.named[key][:_SHOWN]]
             more = counts[what] - len(shown)
