@@ -133,3 +133,11 @@ def test_what_somebody_accepted_or_corrected_in_the_review_is_doubtful_no_longer
     assert [made.as_dict()[key] for key in ("doubtful", "foreign", "accepted", "review")] == [2, 4, 2, 2]
     assert [doubt["input"] for doubt in made.as_dict()["doubts"]] == ["/in/rejected.jpg", "/in/open.jpg"]
     assert "4 of 4 photos look unlike the studio" in made.as_text()
+
+
+@pytest.mark.parametrize("was_done", [True, False])
+def test_that_a_moved_photos_files_keep_their_names_is_said_whether_or_not_it_was_cut_again(was_done):
+    made = Summary(Path("out"), Path("out/results.jsonl"), NotLookedAt())
+    made.add(Row("/in/new.jpg", "old", ("old.tif",), flags=("moved",)), was_done=was_done)
+    assert made.as_dict()["moved"] == 1
+    assert "1 photo was moved since it was cut; the files keep their names" in made.as_text()

@@ -351,8 +351,8 @@ class Summary:
     not_looked_at: "NotLookedAt"  # what was passed over among the photos
     most_named: int | None = None  # rows named for one reason at most; None: all. The counts are of all.
     has_pace: bool = True  # seconds a photo mean something: the run did nothing else
-    # By the keys of `as_dict`. Verdicts count those of photos done before, too; `moved`: photos done before that have
-    # another name now than their files; `gone`: cutouts that were written and went with the output folder.
+    # By the keys of `as_dict`. Verdicts count those of photos done before, too, and a person's approval as accepted;
+    # `moved`: photos with another name now than their files; `gone`: cutouts that went with the output folder.
     counts: Counter[str] = field(default_factory=Counter)
     named: dict[str, list["Row"]] = field(default_factory=lambda: defaultdict(list))  # likewise
     started: float = field(default_factory=time.perf_counter)
@@ -365,7 +365,7 @@ class Summary:
         if is_doubtful and isinstance(self.out_dir, Path) and review_state(self.out_dir, row) in APPROVED:
             verdict, is_doubtful = verdict and "accept", False
         self.counts["skipped" if was_done else "cut" if row.ok else "failed"] += 1
-        self.counts["moved"] += was_done and "moved" in row.flags
+        self.counts["moved"] += "moved" in row.flags
         self.counts["replaced"] += not was_done and "replaced" in row.flags
         self.counts["accepted"] += row.ok and verdict == "accept"
         self.counts["review"] += row.ok and verdict == "review"
