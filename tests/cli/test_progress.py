@@ -8,6 +8,7 @@ import pytest
 
 from garmentcut.cli.cut import Summary
 from garmentcut.cli.shell import progress_bar
+from garmentcut.dataset.corrections import Decision, decision_stem, write_decision
 from garmentcut.prediction.results import Row, foreign_warning
 from garmentcut.prediction.sources import NotLookedAt, Skipped
 
@@ -59,6 +60,7 @@ def test_a_bar_with_rate_on_a_terminal():
     pty = pytest.importorskip("pty", reason="no pseudo-terminals on this system")
     code = """
 from garmentcut.cli.shell import progress_bar
+from garmentcut.dataset.corrections import Decision, decision_stem, write_decision
 with progress_bar(2, "photos") as advance:
     advance("/in/first.jpg", "")
     advance("/in/second.jpg", "damaged")
@@ -116,3 +118,26 @@ def test_the_doubtful_are_named_and_what_happened_to_the_folders_is_said():
         "1 hidden or left by operating systems (Thumbs.db, ._x.jpg and the like): passed over",
         "1 damaged line of results.jsonl was set aside in out/.garmentcut/damaged.jsonl",
     ]
+
+
+def test_what_somebody_accepted_or_corrected_in_the_review_is_doubtful_no_longer(tmp_path):
+    made = Summary(tmp_path, tmp_path / "results.jsonl", NotLookedAt())
+    for state in ("accepted", "corrected", "rejected", "open"):
+        row = Row(f"/in/{state}.jpg", state, doubt=0.9, verdict="review", flags=("foreign",), reasons=("unlike",))
+        write_decision(tmp_path, decision_stem(state, row.input), Decision(row.input, "", state, state))
+        made.add(row, was_done=True)
+        if state == "corrected":
+            assert made.as_text().splitlines() == [
+                f"2 photos: 0 cut, 2 done before, 2 accepted, 0 to review; rows in {tmp_path}/results.jsonl"
+            ]
+    assert [made.as_dict()[key] for key in ("doubtful", "foreign", "accepted", "review")] == [2, 4, 2, 2]
+    assert [doubt["input"] for doubt in made.as_dict()["doubts"]] == ["/in/rejected.jpg", "/in/open.jpg"]
+    assert "4 of 4 photos look unlike the studio" in made.as_text()
+
+
+@pytest.mark.parametrize("was_done", [True, False])
+def test_that_a_moved_photos_files_keep_their_names_is_said_whether_or_not_it_was_cut_again(was_done):
+    made = Summary(Path("out"), Path("out/results.jsonl"), NotLookedAt())
+    made.add(Row("/in/new.jpg", "old", ("old.tif",), flags=("moved",)), was_done=was_done)
+    assert made.as_dict()["moved"] == 1
+    assert "1 photo was moved since it was cut; the files keep their names" in made.as_text()

@@ -421,3 +421,10 @@ def test_an_unreadable_folder_of_decisions_is_named(decide, tmp_path, without_ri
         done = CliRunner().invoke(app, command)
     closed.chmod(0o755)
     assert done.exit_code == 2 and f"{closed}: Permission denied; its decisions cannot be read" in done.stderr
+
+
+def test_where_nothing_was_corrected_it_is_said_what_is_taken(decide, tmp_path):
+    decide("a_Front", state="accepted")
+    done = CliRunner().invoke(app, ["ingest", "--from-review", str(tmp_path / "batch"), "--out", str(tmp_path / "set")])
+    assert done.exit_code == 0 and done.stdout.startswith("0 pairs: ")
+    assert "next: correct cutouts in garmentcut review; accepted ones need --with-accepted" in done.stderr

@@ -7,6 +7,7 @@ import pytest
 from filelock import FileLock
 from PIL import Image
 
+from garmentcut.dataset.corrections import Decision, decision_stem, write_decision
 from garmentcut.errors import ConfigError, SourceError
 from garmentcut.photo.files import LOCK_NAME
 from garmentcut.prediction import sheet as sheet_room
@@ -127,6 +128,16 @@ def test_a_folder_still_being_cut(tmp_path):
     for mark in ("not finished", "failed"):
         assert (page == FRAMES[mark]).all(axis=-1).sum() > 500
     assert (folder / "results.jsonl").read_text().endswith('{"input": ')  # read only
+
+
+def test_what_somebody_accepted_in_the_review_is_not_marked(tmp_path):
+    folder = write_cutouts(tmp_path / "in", 2)
+    rows = [Row(f"/in/{number}.jpg", f"garment-{number}", (f"garment-{number}.png",), doubt=0.9) for number in (0, 1)]
+    (folder / "results.jsonl").write_text("".join(json.dumps(asdict(row)) + "\n" for row in rows))
+    accepted = Decision("/in/1.jpg", "", "garment-1", "accepted")
+    write_decision(folder, decision_stem(accepted.place, accepted.input), accepted)
+    shown = list(ContactSheet(folder, tmp_path / "sheet.png", SMALL).draw())
+    assert [cutout.mark for cutout in shown] == ["doubtful", ""]
 
 
 def test_a_broken_cutout_stops_no_other(tmp_path):

@@ -5,8 +5,11 @@ from dataclasses import replace
 import pytest
 
 from garmentcut.config import load_config
+from garmentcut.dataset.corrections import Decision, decision_stem, write_decision
 from garmentcut.prediction.folder import FolderCutter
+from garmentcut.prediction.results import Row
 from garmentcut.prediction.sources import NotLookedAt, find_sidecars, find_sources
+from garmentcut.prediction.steps import review_state
 from garmentcut.prediction.verdict import move_outputs
 
 XMP = """<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
@@ -134,3 +137,18 @@ def test_a_row_tells_of_them(red_cutter, photo, tmp_path):
     photo.with_suffix(".xmp").write_text(XMP)
     cut(red_cutter, tmp_path)
     assert json.loads((tmp_path / "out/results.jsonl").read_text())["sidecars"] == ["day/a.xmp"]
+
+
+def test_a_decision_is_on_these_pixels_and_unless_it_corrected_them_on_this_models_cutout(tmp_path):
+    row = Row("/in/a.jpg", "a", model="ours@1", input_sha256="a" * 64)
+    assert review_state(tmp_path, row) == "open"
+    stem = decision_stem("a", row.input)
+    for state in ("accepted", "rejected", "corrected"):
+        write_decision(tmp_path, stem, Decision(row.input, row.input_sha256, "a", state, model="ours@1"))
+        others = review_state(tmp_path, replace(row, model="ours@2"))
+        assert review_state(tmp_path, row) == state
+        assert others == ("corrected" if state == "corrected" else "open")
+        assert review_state(tmp_path, replace(row, input_sha256="b" * 64)) == "open"  # the photo was exchanged
+    (decision,) = (tmp_path / ".garmentcut/review").iterdir()
+    decision.write_text("{")
+    assert review_state(tmp_path, row) == "open"

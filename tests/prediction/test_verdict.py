@@ -179,6 +179,15 @@ def test_a_garment_like_the_background_is_said_where(make_doubt):
     )
 
 
+def test_a_garment_lies_on_its_side_two_that_stand_beside_each_other_do_not(make_doubt):
+    model = replace(make_doubt(), foreign_distance=0.01)
+    rgb, alpha = dress()
+    lying = reasons_of(model, observe(np.ascontiguousarray(rgb.transpose(1, 0, 2)), np.ascontiguousarray(alpha.T)))
+    beside = reasons_of(model, observe(np.hstack([rgb] * 3), np.hstack([alpha] * 3)))
+    assert [reason.flag for reason in lying][:2] == ["foreign", "sideways"]
+    assert "sideways" not in [reason.flag for reason in beside]
+
+
 def test_parts_holes_sheer_cloth_and_the_frame(make_doubt):
     rgb, alpha = dress()
     alpha[200:206] = 0

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from garmentcut.cli import app
+from garmentcut.dataset.corrections import Decision, decision_stem, write_decision
 from garmentcut.dataset.pairing import find_candidates, sides_of
 from garmentcut.errors import SourceError
 from garmentcut.naming import DEFAULT_PATTERN
@@ -139,17 +140,22 @@ def test_the_most_doubtful_psds_come_first_and_accepted_ones_are_left_out(tmp_pa
 
 def test_what_was_decided_on_the_review_page_is_not_opened_again(tmp_path, monkeypatch):
     decided = {"a": "corrected", "b": "open"}
-
-    class Decision:
-        def __init__(self, state):
-            self.state = state
-
-    monkeypatch.setattr(photoshop, "decision_for", lambda _out, row: Decision(decided[row.place]))
+    monkeypatch.setattr(photoshop, "review_state", lambda _out, row: decided[row.place])
     batch_of(tmp_path, [row_of("a", 0.9), row_of("b", 0.8)])
     assert order_of(write_photoshop_script(tmp_path, "next")[0]) == ["b.psd"]
     decided["b"] = "corrected"
     with pytest.raises(SourceError, match="all its doubtful cutouts are decided"):
         write_photoshop_script(tmp_path, "next")
+
+
+def test_what_was_accepted_of_another_photo_or_model_is_opened(tmp_path):
+    batch_of(tmp_path, [row_of("a", 0.9)])
+    for decided in (
+        Decision("/photos/a.jpg", "1" * 64, "a", "accepted"),
+        Decision("", "0" * 64, "a", "accepted", model="x"),
+    ):
+        write_decision(tmp_path, decision_stem("a", "/photos/a.jpg"), decided)
+        assert order_of(write_photoshop_script(tmp_path, "next")[0]) == ["a.psd"]
 
 
 @pytest.mark.parametrize(

@@ -351,25 +351,30 @@ class Summary:
     not_looked_at: "NotLookedAt"  # what was passed over among the photos
     most_named: int | None = None  # rows named for one reason at most; None: all. The counts are of all.
     has_pace: bool = True  # seconds a photo mean something: the run did nothing else
-    # By the keys of `as_dict`. Verdicts count those of photos done before, too; `moved`: photos done before that have
-    # another name now than their files; `gone`: cutouts that were written and went with the output folder.
+    # By the keys of `as_dict`. Verdicts count those of photos done before, too, and a person's approval as accepted;
+    # `moved`: photos with another name now than their files; `gone`: cutouts that went with the output folder.
     counts: Counter[str] = field(default_factory=Counter)
     named: dict[str, list["Row"]] = field(default_factory=lambda: defaultdict(list))  # likewise
     started: float = field(default_factory=time.perf_counter)
 
     def add(self, row: "Row", *, was_done: bool = False) -> None:
         """Count one photo; `was_done`: it was cut in an earlier run."""
+        from garmentcut.prediction.steps import APPROVED, review_state
+
+        verdict, is_doubtful = row.verdict, row.is_doubtful
+        if is_doubtful and isinstance(self.out_dir, Path) and review_state(self.out_dir, row) in APPROVED:
+            verdict, is_doubtful = verdict and "accept", False
         self.counts["skipped" if was_done else "cut" if row.ok else "failed"] += 1
-        self.counts["moved"] += was_done and "moved" in row.flags
+        self.counts["moved"] += "moved" in row.flags
         self.counts["replaced"] += not was_done and "replaced" in row.flags
-        self.counts["accepted"] += row.ok and row.verdict == "accept"
-        self.counts["review"] += row.ok and row.verdict == "review"
-        self.counts["doubtful"] += row.is_doubtful
+        self.counts["accepted"] += row.ok and verdict == "accept"
+        self.counts["review"] += row.ok and verdict == "review"
+        self.counts["doubtful"] += is_doubtful
         self.counts["foreign"] += row.ok and row.is_foreign
         for why, is_named in (
             ("failures", not (was_done or row.ok)),
             ("notes", row.notes and not was_done),
-            ("doubts", row.is_doubtful),
+            ("doubts", is_doubtful),
         ):
             if is_named and (self.most_named is None or len(self.named[why]) < self.most_named):
                 self.named[why].append(row)
@@ -413,7 +418,7 @@ class Summary:
             parts.append(f"{counts['accepted']} accepted, {counts['review']} to review")
         rate = f", {counts['seconds'] / counts['cut']:.2f} s a photo" if counts["cut"] and self.has_pace else ""
         lines = [f"{counted(counts['photos'], 'photo')}: {', '.join(parts)}{rate}; rows in {self.results}"]
-        lines += filter(None, [self.foreign_warning])
+        lines += filter(None, [counts["doubtful"] and self.foreign_warning])
         for key, what, why in (("failures", "failed", lambda row: row.reason), ("doubts", "doubtful", _why_doubtful)):
             shown = [f"{what}: {row.input}: {why(row)}" for row in self.named[key][:_SHOWN]]
             more = counts[what] - len(shown)

@@ -100,7 +100,8 @@ def ingest(
             summary.outcome = work.finish(summary.rows)
         finally:  # also where there are too few garments: perhaps because most pairs were refused
             train = cli.shown("garmentcut", "train", "default", "--data", out, "--out", "runs/first")
-            next_step = f"{train} to train a network" if summary.num_usable and summary.outcome else ""
+            hint = "" if summary.rows else "correct cutouts in garmentcut review; accepted ones need --with-accepted"
+            next_step = f"{train} to train a network" if summary.num_usable and summary.outcome else hint
             cli.show(summary.as_dict(), summary.as_text, as_json=as_json, next_step=next_step)
     return cli.SOME_FAILED if summary.refused else cli.OK
 

@@ -240,8 +240,7 @@ def _all_of(theirs: Mask, ours: Mask, alpha: Alpha) -> Region:
     box = (area[1].start, area[0].start, area[1].stop, area[0].stop)
     sure = float(np.abs(2 * alpha[area] - 1).mean())
     whole = theirs if theirs.any() else ours
-    depth = float(inside_of(whole).max())
-    return Region(box, not theirs.any(), int(whole.sum()), depth, sure, 0.0, 0.0)
+    return Region(box, not theirs.any(), int(whole.sum()), float(inside_of(whole).max()), sure, 0.0, 0.0)
 
 
 def _regions(scene: Scene, met: EdgesMet) -> list[tuple[Region, Mask]]:

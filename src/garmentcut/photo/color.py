@@ -255,8 +255,7 @@ def _is_srgb(profile: bytes) -> bool:
     """True by what it does to a spread of colours: its name may lie, and converting sRGB to sRGB only costs."""
     levels = np.linspace(0, 255, 9).round().astype(np.uint8)
     spread = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(1, -1, 3)
-    moved = np.abs(_to_srgb(spread, "RGB", profile).astype(np.int16) - spread)
-    return int(moved.max()) <= _SAME_LEVELS
+    return int(np.abs(_to_srgb(spread, "RGB", profile).astype(np.int16) - spread).max()) <= _SAME_LEVELS
 
 
 def _open_profile(profile: bytes) -> ImageCms.ImageCmsProfile:

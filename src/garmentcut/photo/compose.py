@@ -387,5 +387,4 @@ def _resized(
     if (box[3] - box[1], box[2] - box[0]) == size_hw and all(side == round(side) for side in box):
         left, top, right, bottom = map(int, box)
         return plane[top:bottom, left:right]
-    image = Image.fromarray(plane)
-    return np.asarray(image.resize(size_hw[::-1], resampling, box=box), np.float32)
+    return np.asarray(Image.fromarray(plane).resize(size_hw[::-1], resampling, box=box), np.float32)

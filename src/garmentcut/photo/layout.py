@@ -212,8 +212,7 @@ class _Axis:
         return canvas_px
 
     def start_px(self, canvas_px: int, garment_px: int) -> int:
-        spare = self.room_px(canvas_px) - garment_px
-        return self.before.px(canvas_px) + math.floor(self.share * spare)
+        return self.before.px(canvas_px) + math.floor(self.share * (self.room_px(canvas_px) - garment_px))
 
 
 def is_whole_frame(canvas: CanvasSection, garment: GarmentSection) -> bool:

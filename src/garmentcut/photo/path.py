@@ -190,8 +190,7 @@ def parse_path(data: bytes, name: str = "") -> PenPath:
         if len(knots) > 1:
             subpaths.append(Subpath(operation, bool(selectors[first] == _CLOSED), knots))
     fills = np.flatnonzero(selectors == _INITIAL_FILL)
-    filled = any(data[place * _RECORD.itemsize + 3] for place in fills)
-    return PenPath(name, tuple(subpaths), filled)
+    return PenPath(name, tuple(subpaths), any(data[place * _RECORD.itemsize + 3] for place in fills))
 
 
 def draw_path(path: PenPath, size_hw: tuple[int, int]) -> NDArray[np.float32]:

@@ -117,8 +117,7 @@ def crop_pixels(photo: Photo, frame: Frame, crop: Crop) -> NDArray[np.uint8]:
     left, top, right, bottom = crop.box_xyxy
     if frame.content_hw == frame.photo_hw and crop.content_hw == (bottom - top, right - left):  # the frame has it
         return frame.rgb[top:bottom, left:right]
-    part = to_8_bit(photo.rgb[top:bottom, left:right])
-    return srgb_of(resize_rgb(part, crop.content_hw), photo.profile)
+    return srgb_of(resize_rgb(to_8_bit(photo.rgb[top:bottom, left:right]), crop.content_hw), photo.profile)
 
 
 @dataclass(frozen=True, eq=False)

@@ -32,6 +32,7 @@ from garmentcut.photo.read import read_photo
 from garmentcut.photo.truth import CUTOUT_SUFFIXES, read_cutout
 from garmentcut.prediction.results import DOUBT_OVER, RESULTS_NAME, Journal, Row
 from garmentcut.prediction.sources import subject_of
+from garmentcut.prediction.steps import APPROVED, review_state
 
 Rgb = NDArray[np.uint8]
 """`(H, W, 3)` sRGB."""
@@ -138,7 +139,7 @@ def _cell_of(folder: Path, row: Row, doubt_over: float) -> Cell:
         gone = f"{file.name} is gone" if row.outputs else "nothing was written"
         return replace(cell, mark="failed", reason=f"{gone}; run garmentcut cut again")
     cell = replace(cell, file=file, doubt=row.doubt)
-    if not row.is_doubtful_over(doubt_over):
+    if not row.is_doubtful_over(doubt_over) or review_state(folder, row) in APPROVED:
         return cell
     why = "; ".join(row.reasons) or ("to review" if row.verdict else f"its doubt is over {doubt_over:g}")
     return replace(cell, mark="doubtful", reason=why)

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from garmentcut.prediction.folder import FolderCutter, Plan
 
 CORRECTED = "corrected"
+APPROVED = "accepted", CORRECTED  # on the review page: a person has seen the cutout, so it is no longer doubtful
 ATTEMPTS_NAME = ".garmentcut/attempts.jsonl"
 """Below the output folder; gone when a run ends by itself and no photo is suspected."""
 _MOST_LINES = 3000  # before the file is written anew
@@ -86,11 +87,10 @@ class Steps:
     def load(self, path: Path, named: Named) -> Work:
         """Read and decode a photo and frame it for the network."""
         start = time.perf_counter()
-        earlier = self.run.journal.rows.get(str(path))
+        earlier = self.run.journal.rows.get(str(path), Row(str(path)))
         row = Row(str(path), named.place, model=self.run.cutter.card.label, options=self.run.options)
-        is_moved = earlier is not None and "moved" in earlier.flags
-        flags = ("another_photo",) if path in self.plan.renamed else ("moved",) if is_moved else ()
-        row = replace(row, written=earlier.written if earlier else {}, flags=flags)
+        flags = ("another_photo",) if path in self.plan.renamed else tuple({"moved"}.intersection(earlier.flags))
+        row = replace(row, written=earlier.written, flags=flags)
         try:
             changed_ns = 0
             with suppress(OSError):  # reading it will say why
@@ -109,14 +109,14 @@ class Steps:
             work = Work(failed_row(row, error), named.outputs)
         return replace(work, seconds=time.perf_counter() - start)
 
-    def _compared(self, row: Row, photo: Photo, earlier: Row | None) -> Row:
+    def _compared(self, row: Row, photo: Photo, earlier: Row) -> Row:
         """The row, with what EXIF says of the photo, and with what became of the one that had its name before."""
         taken, camera = capture_of(photo.exif)
         row = replace(row, taken=taken, camera=camera)
         if Path(row.input) in self.plan.renamed:
             note = f"another photo of this name was cut before: this one is named {PurePosixPath(row.place).name}"
             return row.noted([Note(note, "another_photo")])
-        if earlier is None or not earlier.written or earlier.input_sha256 in ("", row.input_sha256):
+        if not earlier.written or earlier.input_sha256 in ("", row.input_sha256):
             return row
         is_other = is_another_photo(earlier, taken, camera)
         if is_other:
@@ -314,8 +314,7 @@ def files_of(
     """
     for cutout in cutouts:
         if specification is not None:
-            subject = subject_of(PurePosixPath(row.place))
-            yield from deliver(cutout, specification, subject=subject, scales=scales)
+            yield from deliver(cutout, specification, subject=subject_of(PurePosixPath(row.place)), scales=scales)
             continue
         prepared = Preparation(cutout, output, name=Path(row.input).stem)
         for format in output.formats:
@@ -352,6 +351,16 @@ def decision_for(out_dir: Path, row: Row) -> Decision | None:
     if not (out_dir / DECISIONS_FOLDER).is_dir():
         return None
     return decision_on(out_dir, row.place, row.input, row.input_sha256)
+
+
+def review_state(out_dir: Path, row: Row) -> str:
+    """What a row's cutout is on the review page; `open` also if the decision is on another cutout, or unreadable."""
+    decision = None
+    with suppress(PhotoError):
+        decision = decision_for(out_dir, row)
+    if decision is None or decision.input_sha256 != row.input_sha256:
+        return "open"
+    return decision.state if decision.state == CORRECTED or decision.model in ("", row.model) else "open"
 
 
 def with_written(out_dir: Path, row: Row, decision: Decision | None) -> Row:

@@ -35,6 +35,7 @@ from garmentcut.prediction.doubt import (
     standardized,
     usual_doubt,
 )
+from garmentcut.prediction.locate import count_garments
 from garmentcut.prediction.results import FOREIGN, VIEW_FLAGS, Journal, Row, Verdict, may_replace
 from garmentcut.prediction.sources import Source, garment_of, sorted_outputs, subject_of, unsorted_output
 
@@ -90,7 +91,7 @@ def reasons_of(model: DoubtModel, observation: Observation, *, at_least_one: boo
         found = list(islice(_reasons_in(observation.maps, likely), 1))
     if is_foreign(model, observation.appearance):
         height, width = observation.appearance[_HEIGHT : _HEIGHT + 2]
-        lying = [_LIES] if width > _LYING * height else []
+        lying = [_LIES] if width > _LYING * height and count_garments(observation.maps.mask) < 2 else []
         found = [_IS_FOREIGN, *lying, *(reason for reason in found if reason.flag != "unlike_training")]
     return tuple(dict.fromkeys(found))[:_MOST]
 

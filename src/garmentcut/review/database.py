@@ -343,7 +343,7 @@ def overview_of(session: Session, batch_id: str) -> dict[str, Any]:
     verdicts = _count_by(session, batch_id, PhotoRow.verdict)
     return {
         "counts": counts,
-        "warning": foreign_warning(num_foreign, sum(counts.values()) - counts["failed"]),
+        "warning": foreign_warning(num_foreign if counts["open"] else 0, sum(counts.values()) - counts["failed"]),
         "facets": {
             "view": _count_by(session, batch_id, PhotoRow.view),
             "verdict": {verdict or NO_VERDICT: number for verdict, number in verdicts.items()},

@@ -157,8 +157,7 @@ def _restore(session: Session, photo: PhotoRow, folder: Path) -> bool:
     photo.changed_by, photo.changed_at = decision.who, datetime.fromisoformat(decision.at)
     session.flush()  # it gets its number
     kinds = {"corrected": "correct", "accepted": "accept", "rejected": "reject"}
-    kind = kinds.get(photo.state, "save" if has_alpha else "reopen")
-    log_action(session, photo, kind, seconds=photo.seconds)
+    log_action(session, photo, kinds.get(photo.state, "save" if has_alpha else "reopen"), seconds=photo.seconds)
     return True
 
 

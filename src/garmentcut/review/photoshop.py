@@ -7,7 +7,7 @@ from pathlib import Path
 from garmentcut.errors import SourceError
 from garmentcut.photo.files import write_atomic
 from garmentcut.prediction.results import RESULTS_NAME, Journal
-from garmentcut.prediction.steps import decision_for
+from garmentcut.prediction.steps import review_state
 
 SCRIPT_NAME = "photoshop.jsx"
 CORRECTED_FOLDER = "corrected"
@@ -27,8 +27,7 @@ def write_photoshop_script(out_dir: Path, next_step: str) -> tuple[Path, int]:
         raise SourceError(f"{out_dir}: no {RESULTS_NAME} there; name a folder that `garmentcut cut` has written")
     rows = [row for row in Journal(out_dir).rows.values() if row.is_doubtful]
     rows.sort(key=lambda row: (-(row.doubt or 0), row.place))
-    decisions = [(row, decision_for(out_dir, row)) for row in rows]
-    doubtful = [row for row, decision in decisions if decision is None or decision.state == "open"]
+    doubtful = [row for row in rows if review_state(out_dir, row) == "open"]
     psds = [name for row in doubtful for name in row.outputs if name.lower().endswith(".psd")]
     if not psds:
         why = "its doubtful cutouts are not PSDs; cut with --format psd" if doubtful else "no cutout in it is doubtful"

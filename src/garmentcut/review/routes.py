@@ -339,8 +339,7 @@ def queue_page(service: Serving, query: Asked, token: str | None = None) -> Resp
             access.cookie_name, access.cookie, max_age=_COOKIE_AGE_S, httponly=True, samesite="strict", path="/"
         )
         return answer
-    data = service.store.queue(query) | {"query": query.model_dump()}
-    return _page(service, "queue", data=data)
+    return _page(service, "queue", data=service.store.queue(query) | {"query": query.model_dump()})
 
 
 @pages.get("/photos/{photo_id}")

@@ -313,8 +313,7 @@ def paint_ground(seed: int, name: str, size_hw: tuple[int, int]) -> Floats:
 
 def _colour(rng: np.random.Generator, low: float = 0.1, high: float = 0.95) -> Floats:
     """A muted colour: rooms have few bright ones."""
-    grey = between(rng, low, high)
-    return np.asarray(np.clip(grey + rng.normal(0, 0.07, 3), 0, 1), np.float32)
+    return np.asarray(np.clip(between(rng, low, high) + rng.normal(0, 0.07, 3), 0, 1), np.float32)
 
 
 def _white(_: np.random.Generator, size_hw: tuple[int, int]) -> Floats:

@@ -226,5 +226,4 @@ def _check(logits: Tensor, target: Tensor) -> None:
 def gradient_loss(logits: Tensor, target: Tensor) -> Tensor:
     """L1 between the differences of neighbouring alphas, across and down; 0 where both edges are equally soft."""
     alpha = logits.sigmoid()
-    terms = [(alpha.diff(dim=dim) - target.diff(dim=dim)).abs().mean() for dim in (2, 3)]
-    return torch.stack(terms).sum()
+    return torch.stack([(alpha.diff(dim=dim) - target.diff(dim=dim)).abs().mean() for dim in (2, 3)]).sum()

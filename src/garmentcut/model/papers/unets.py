@@ -147,8 +147,7 @@ class UnetPaper(PhotoNetwork):
 
     def logits(self, x: Tensor) -> Tensor:
         """Logits (N, classes, H, W) of normalised photos (N, 3, H, W)."""
-        x = self.valid_logits(functional.pad(x, (_BORDER,) * 4, mode="reflect"))
-        return x[:, :, 2:-2, 2:-2]
+        return self.valid_logits(functional.pad(x, (_BORDER,) * 4, mode="reflect"))[:, :, 2:-2, 2:-2]
 
     def valid_logits(self, x: Tensor) -> Tensor:
         """The paper's net itself: sides of 16 k + 188 pixels in, 184 fewer out."""
