@@ -29,6 +29,7 @@ def test_a_written_recipe_reads_back_equal(tmp_path):
     ("overrides", "says"),
     [
         ({"training.step": "3"}, "training.step: unknown key; did you mean training.steps?"),
+        ({"augment.shift": "{ p = 0.5 }"}, "augment.shift.amount is missing"),
         ({"augment.colour": "{ p = 1, amount = 1 }"}, "augment.colour: unknown key"),
         ({"augment.zoom": "{ p = 1.5, amount = 1 }"}, "augment.zoom.p"),
         ({"augment.zoom": "{ p = 0.5 }"}, "augment.zoom.amount"),

@@ -6,6 +6,7 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import field, fields
+from itertools import product
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeVar
@@ -289,7 +290,7 @@ def check_sections(kind: type[Sections], tree: dict[str, Any], *, source: str = 
         return TypeAdapter(kind).validate_python(tree)
     except ValidationError as error:
         where = f"{source}: " if source else ""
-        raise ConfigError(where + "; ".join(_explain(e, known_keys(kind)) for e in error.errors())) from error
+        raise ConfigError(where + "; ".join(explain(e, known_keys(kind)) for e in error.errors())) from error
 
 
 def parse_override(text: str) -> tuple[str, str]:
@@ -346,14 +347,18 @@ def _short(value: Any) -> str:
     return text if len(text) <= _MOST_SHOWN_CHARS else f"{text[:_MOST_SHOWN_CHARS]}..."
 
 
-def _explain(error: Any, keys: list[str]) -> str:
+def explain(error: Any, keys: list[str]) -> str:
+    """What one of pydantic's errors says; an unknown key gets the nearest of `keys`, each `section.key` or plain."""
     where = re.sub(r"\.\d+$", "", ".".join(map(str, error["loc"])))  # of a list's value, which is quoted
+    if error["type"] in {"missing", "missing_argument"}:
+        return f"{where} is missing"
+    if error["type"] == "value_error":
+        return f"{where}: {error['msg'].removeprefix('Value error, ')}".removeprefix(": ")
     if error["type"] not in {"unexpected_keyword_argument", "extra_forbidden"}:
-        if error["type"] == "value_error":
-            return f"{where}: {error['msg'].removeprefix('Value error, ')}"
         wanted = "should be a list such as ['png']" if error["type"] == "tuple_type" else error["msg"]
         return f"{where}: {wanted}, not {_short(error['input'])}"
     candidates = {key.partition(".")[0]: key.partition(".")[0] for key in keys}
     candidates |= {key.partition(".")[2]: key for key in keys} | {key: key for key in keys}
-    nearest = difflib.get_close_matches(where, candidates, n=1, cutoff=0.4)
-    return f"{where}: unknown key" + (f"; did you mean {candidates[nearest[0]]}?" if nearest else "")
+    pairs = product((where, str(error["loc"][-1])), candidates)
+    likeness, nearest = max((difflib.SequenceMatcher(None, *pair).ratio(), pair[1]) for pair in pairs)
+    return f"{where}: unknown key" + (f"; did you mean {candidates[nearest]}?" if likeness >= 0.4 else "")

@@ -169,6 +169,13 @@ def test_a_pair_that_cannot_be_read_is_named(trials, red_dataset):
     assert len(found.suspects) == 11
 
 
+def test_of_a_share_that_is_not_mounted_every_pair_is_named(trials, red_dataset):
+    for pair in red_dataset.usable:
+        red_dataset.path_of(pair.photo).unlink(missing_ok=True)
+    found = audit(trials, red_dataset)
+    assert (len(found.suspects), len(found.failures)) == (0, 12)
+
+
 def test_suspects_are_drawn_and_written(trials, red_dataset, tmp_path):
     found = audit(trials, red_dataset)
     pictures = draw_suspects(trials, red_dataset, found.suspects[:2])

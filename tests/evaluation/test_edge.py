@@ -54,6 +54,16 @@ def test_an_edge_that_no_threshold_reaches_is_choked():
     assert found.after.edge_error_px < 0.5 * found.before.edge_error_px
 
 
+def test_a_choke_is_in_pixels_of_the_photo_however_small_the_network_sees_it():
+    made = []
+    for seed in range(4):
+        photo = np.kron(crisp(distance(seed)), np.ones((3, 3))).astype(np.float32)
+        made.append(edge_sample(f"g{seed}", photo[1::3, 1::3], choke_alpha(photo, 4.5), Edge()))
+    found = fit_edge(made, Edge(choke_px=4.5))
+    assert found.edge.choke_px == pytest.approx(4.5, abs=0.9)
+    assert found.before.edge_error_px < 1  # the card's own is read in the same pixels
+
+
 def test_the_result_is_measured_on_garments_that_had_no_part_in_it():
     """Two studios that cut differently: what fits one half does not fit the other, and the fit must say so."""
     inside = samples_of(network_edge=Edge(), target_of=lambda d: crisp(d, 1.2), num=3)

@@ -180,11 +180,10 @@ def test_foreign_photos_are_called_so_and_the_studios_own_are_not(make_experienc
             garment=f"f{one.garment}",
             quality=0.3,
             appearance=one.appearance + 400,
-            is_foreign=True,
         )
         for one in own[:40]
     ]
-    found = calibrate([*own, *foreign], Guarantee(0.2, 0.5, 0.9), data="tests")
+    found = calibrate(own, Guarantee(0.2, 0.5, 0.9), data="tests", elsewhere=lambda: foreign)
     judged, photos = found.group(foreign=False)
     assert len(photos) == 160
     assert judged.foreign.sum() <= 2
@@ -253,6 +252,13 @@ def test_a_model_is_not_calibrated_on_what_it_learned(make_experiences, seen, wo
     forced = calibrate(known, Guarantee(), data="tests", use_seen=True)
     assert "guarantees nothing for new ones" in forced.acceptance.data
     assert forced.doubt.data == forced.acceptance.data
+
+
+@pytest.mark.parametrize(("num", "seen", "words"), [(30, True, "was trained on all"), (19, False, "^19 garments")])
+def test_what_is_refused_does_not_wait_for_photos_from_elsewhere(make_experiences, num, seen, words):
+    known = [replace(one, seen=seen) for one in make_experiences(num)]
+    with pytest.raises(EvaluationError, match=words):
+        calibrate(known, Guarantee(), data="tests", elsewhere=lambda: pytest.fail("they were made"))
 
 
 @pytest.mark.usefixtures("hastily_learned")

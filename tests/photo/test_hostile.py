@@ -138,6 +138,12 @@ def test_refused_by_name_before_decoding(data, reason, tmp_path):
     assert "\n" not in str(refusal.value)
 
 
+def test_no_bytes_are_called_empty_as_a_file_of_none_is():
+    with pytest.raises(PhotoError, match="empty file; copy it again") as refusal:
+        decode_photo(b"")
+    assert refusal.value.code == "empty"
+
+
 @pytest.mark.usefixtures("no_decoder")
 def test_real_bombs_cost_no_memory():
     bomb = zeros_png(10_000, 10_000)

@@ -71,7 +71,7 @@ def test_a_whole_file(study_file):
         (('who = "w"', 'whom = "w"'), "whom: unknown key; did you mean who?"),
         (("seeds = [0, 1]", "seeds = [0, 0]"), "seeds: each once"),
         (("seeds = [0, 1]", "seeds = []"), "seeds"),
-        (("folds = [0, 1]", 'folds = ["a"]'), "folds.0"),
+        (("folds = [0, 1]", 'folds = ["a"]'), "folds: Input should be a valid integer, not 'a'"),
         (("seeds = [7]", "seeds = [1]"), "tune.seeds: 1 is reported on, so nothing may be chosen on it"),
         (("folds = [2]", "folds = [0]"), "tune.folds: 0 is reported on"),
         (("folds = [2]", "folds = []"), "variant 'two' is tuned: say on which seeds and folds in [tune]"),

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from garmentcut.evaluation.pictures import Gallery
     from garmentcut.evaluation.predict import Trial
     from garmentcut.evaluation.scores import PhotoScore
-    from garmentcut.evaluation.uncertainty import Calibration, Guarantee
+    from garmentcut.evaluation.uncertainty import Calibration, Experience, Guarantee
     from garmentcut.model.card import Acceptance, Threshold
 
 Found = TypeVar("Found")
@@ -323,12 +323,12 @@ def _calibrate(
     from garmentcut.evaluation.uncertainty import calibrate as calibrate_on
     from garmentcut.evaluation.uncertainty import experience_of
 
-    experiences = _measured(trials, manifest, experience_of)
-    if num_foreign:
+    def elsewhere() -> "list[Experience]":
         with TemporaryDirectory() as folder:
-            made = _measured(trials_elsewhere(trials, manifest, Path(folder), num_foreign), manifest, experience_of)
-        experiences += [replace(one, is_foreign=True) for one in made]
-    return calibrate_on(experiences, guarantee, **about)
+            return _measured(trials_elsewhere(trials, manifest, Path(folder), num_foreign), manifest, experience_of)
+
+    experiences = _measured(trials, manifest, experience_of)
+    return calibrate_on(experiences, guarantee, elsewhere=elsewhere if num_foreign else list, **about)
 
 
 def _plan(model: Path, manifest: "Manifest", splits: list[str]) -> "tuple[Trial, ...]":

@@ -114,7 +114,8 @@ def audit(
             experiences.append(outcome.found[1])
             pairs[outcome.pair.name] = outcome.pair
     uses_doubt = len({one.garment for one in experiences if one.features is not None}) >= 2 * LEAST_GARMENTS
-    suspects = rank_suspects(examined, cross_fitted(experiences).doubts if uses_doubt else None)
+    doubts = cross_fitted(experiences).doubts if uses_doubt else None
+    suspects = rank_suspects(examined, doubts) if examined else ()
     return Audit(tuple(suspects), pairs, failures, uses_doubt)
 
 

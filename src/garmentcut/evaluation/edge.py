@@ -20,7 +20,7 @@ from garmentcut.photo.photo import resize_alpha
 
 _BIASES = tuple(np.arange(-1.0, 3.01, 0.1).round(2).tolist())
 _GAINS = (0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0)
-_CHOKES_PX = tuple(np.arange(-2.0, 2.01, 0.125).tolist())
+_CHOKES_PX = tuple(np.arange(-2.0, 2.01, 0.125).tolist())  # of the network's frame
 _ROUNDS = 2
 _REACH_PX = 8  # around the garment's box: a choke of two pixels, and a soft edge
 _LARGEST_LOGIT = 12.0  # beyond, no edge changes anything
@@ -48,15 +48,16 @@ class EdgeSample:
     garment: str  # id that all views of one garment share
     logits: NDArray[np.float16]  # `(h, w)` float16, of the garment's surroundings
     target: NDArray[np.uint8]  # `(h, w)` uint8, the retoucher's alpha, 255 for 1
+    scale: float = 1.0  # pixels of the photo, in which a choke is given, that one of these stands for
 
     def error_px(self, alpha: Alpha, target: Alpha) -> float:
-        """How far, in pixels, the edge of an alpha lies from that of a target of the same shape.
+        """How far, in pixels of the photo, the edge of an alpha lies from that of a target of the same shape.
 
         Their summed difference by the outline's length: mask pixels that differ from the one below or to the right.
         """
         mask = self.target >= 128
         outline = np.count_nonzero(mask[1:] != mask[:-1]) + np.count_nonzero(mask[:, 1:] != mask[:, :-1])
-        return float(np.abs(alpha - target).sum() / max(outline, 1))
+        return self.scale * float(np.abs(alpha - target).sum() / max(outline, 1))
 
 
 @dataclass(frozen=True)
@@ -99,14 +100,14 @@ def edge_sample(garment: str, alpha: Alpha, target: Alpha, edge: Edge) -> EdgeSa
     Raises:
         EvaluationError: the two have no edge in common.
     """
-    target = resize_alpha(target, (alpha.shape[0], alpha.shape[1]))
+    scale, target = target.shape[0] / alpha.shape[0], resize_alpha(target, (alpha.shape[0], alpha.shape[1]))
     area = area_of(target > 0, margin_px=_REACH_PX)
     if area is None or not (alpha >= 0.5).any():
         raise EvaluationError("the model and the retoucher have no edge in common")
     inner = alpha[area].astype(np.float64).clip(1e-6, 1 - 1e-6)
     logits = np.log(inner / (1 - inner)) / edge.edge_gain + edge.edge_bias
     stored = logits.clip(-_LARGEST_LOGIT, _LARGEST_LOGIT).astype(np.float16)
-    return EdgeSample(garment, stored, np.rint(target[area] * 255).astype(np.uint8))
+    return EdgeSample(garment, stored, np.rint(target[area] * 255).astype(np.uint8), scale)
 
 
 def fit_edge(samples: Iterable[EdgeSample], start: Edge) -> EdgeFit:
@@ -147,7 +148,7 @@ def _with_levels(samples: Sequence[EdgeSample], edge: Edge) -> Edge:
     for sample in samples:
         near = (np.abs(sample.logits) < 8) | ((sample.target > 0) & (sample.target < 255))
         # What a choke takes off an even edge it takes off everywhere: the target, moved back, is what it must hit.
-        target = choke_alpha(_target_of(sample), -edge.choke_px)[near]
+        target = choke_alpha(_target_of(sample), -edge.choke_px / sample.scale)[near]
         logits = sample.logits[near].astype(np.float32)
         errors += [sample.error_px(alpha_of_logits(logits, bias, gain), target) for bias, gain in tried]
     bias, gain = tried[int(errors.argmin())]
@@ -155,14 +156,16 @@ def _with_levels(samples: Sequence[EdgeSample], edge: Edge) -> Edge:
 
 
 def _with_choke(samples: Sequence[EdgeSample], edge: Edge) -> Edge:
+    scale = float(np.median([sample.scale for sample in samples]))
+
     def error_of(choke: float) -> float:
-        return float(_scores(samples, replace(edge, choke_px=choke))[:, 0].mean())
+        return float(_scores(samples, replace(edge, choke_px=choke * scale))[:, 0].mean())
 
     errors = {choke: error_of(choke) for choke in _CHOKES_PX[::4]}  # half a pixel apart; 0 is one of them
     best = min(errors, key=errors.__getitem__)
     errors |= {choke: error_of(choke) for choke in _CHOKES_PX if 0 < abs(choke - best) < 0.5}
     best = min(errors, key=errors.__getitem__)
-    return replace(edge, choke_px=best if errors[best] < (1 - _WORTH_IT) * errors[0.0] else 0.0)
+    return replace(edge, choke_px=best * scale if errors[best] < (1 - _WORTH_IT) * errors[0.0] else 0.0)
 
 
 def _scores(samples: Sequence[EdgeSample], edge: Edge) -> NDArray[np.float64]:
@@ -170,7 +173,7 @@ def _scores(samples: Sequence[EdgeSample], edge: Edge) -> NDArray[np.float64]:
     rows = []
     for sample in samples:
         alpha = alpha_of_logits(sample.logits.astype(np.float32), edge.edge_bias, edge.edge_gain)
-        alpha = choke_alpha(alpha, edge.choke_px)
+        alpha = choke_alpha(alpha, edge.choke_px / sample.scale)
         rows.append((sample.error_px(alpha, _target_of(sample)), dice(alpha >= 0.5, sample.target >= 128)))
     return np.array(rows)
 

@@ -182,7 +182,7 @@ def dice(prediction: Mask, target: Mask) -> float:
     Raises:
         ValueError: not two bool masks of one size; so do all functions here that take two.
 
-    Source: Dice, "PhotoMetrics of the amount of ecologic association between species", 1945.
+    Source: Dice, "Measures of the amount of ecologic association between species", 1945.
     """
     check_masks(prediction, target)
     total = np.count_nonzero(prediction) + np.count_nonzero(target)

@@ -5,7 +5,7 @@ doubt photos can be accepted; `calibrate` does both on a studio's own photos, fo
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -334,6 +334,7 @@ def calibrate(
     guarantee: Guarantee,
     *,
     data: str,
+    elsewhere: Callable[[], Sequence[Experience]] = tuple,
     held_out: bool = False,
     use_seen: bool = False,
 ) -> Calibration:
@@ -343,6 +344,7 @@ def calibrate(
         experiences: of a model file, a run or a folder of fold runs, on a dataset.
         guarantee: what to guarantee.
         data: the photos in words.
+        elsewhere: makes foreign experiences, which takes minutes: only called once the studio's own are enough.
         held_out: the run itself says that they were held out, so a card that lists no training photos is no obstacle.
         use_seen: use photos that the model was trained on too, and say so on the card.
 
@@ -350,17 +352,17 @@ def calibrate(
         EvaluationError: too few photos that the model has not seen, or too few garments to learn doubt.
         ValueError: a risk or confidence that is not between 0 and 1.
     """
-    studio = _own(experiences)
-    met = {one.garment for one in studio if one.seen or (one.seen is None and not held_out)}
-    unseen = [one for one in studio if one.garment not in met]  # another view of it would be half a view of it
+    met = {one.garment for one in experiences if one.seen or (one.seen is None and not held_out)}
+    unseen = [one for one in experiences if one.garment not in met]  # another view of it would be half a view of it
     label = ""
-    if use_seen and len(unseen) < len(studio):
+    if use_seen and len(unseen) < len(experiences):
         label = "photos the model was trained on, or may have been: guarantees nothing for new ones"
-        unseen, met = studio, set()
+        unseen, met = list(experiences), set()
     if not unseen:
-        raise EvaluationError(_refusal(studio))
-    num_left_out = len(studio) - len(unseen)
-    foreign = [one for one in experiences if one.is_foreign and one.garment not in met]
+        raise EvaluationError(_refusal(experiences))
+    _known(unseen)
+    num_left_out = len(experiences) - len(unseen)
+    foreign = [replace(one, is_foreign=True) for one in elsewhere() if one.garment not in met]
     judged = cross_fitted([*unseen, *foreign])
     # A photo that is called foreign is never accepted.
     doubts = np.where(judged.foreign, 1.0, judged.doubts)[: len(unseen)]

@@ -216,6 +216,8 @@ def format_of(data: bytes) -> Kind:
     Raises:
         PhotoError: none of these; the message names what it is.
     """
+    if not data:
+        raise PhotoError("empty file; copy it again", code="empty")
     if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         return "tiff"
     if data.startswith(PNG_SIGNATURE):

@@ -1,6 +1,5 @@
 """Reads a study's TOML file: the variants it compares, each a recipe, and over which seeds and folds."""
 
-import difflib
 import itertools
 import json
 import math
@@ -17,7 +16,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from pydantic import AliasChoices, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
-from garmentcut.config import STRICT, known_keys, read_tree
+from garmentcut.config import STRICT, explain, read_tree
 from garmentcut.errors import ConfigError, EvaluationError, ModelError, TrainingError
 from garmentcut.model.networks import build_network
 from garmentcut.recipe import STAGES, Recipe, load_recipe
@@ -255,7 +254,9 @@ def read_study_file(path: Path) -> StudyFile:
     except ConfigError as error:
         raise StudyError(str(error)) from error
     except ValidationError as error:
-        raise StudyError(f"{path}: " + "; ".join(dict.fromkeys(map(_explain, error.errors())))) from error
+        tables: tuple[Any, ...] = (StudyFile, VariantTable, FirstPass, TuneTable, CurveTable, Published)
+        keys = [key.name for table in tables for key in fields(table)]
+        raise StudyError(f"{path}: " + "; ".join(dict.fromkeys(explain(e, keys) for e in error.errors()))) from error
 
 
 def variants_of(
@@ -399,17 +400,3 @@ def _check_above(variants: Sequence[Variant], above: Setting) -> None:
             raise StudyError(f"{key} cannot be set: variant {variant.name!r} tunes it")
         if len({repr(other.table.by_key.get(key)) for other in variants}) > 1:
             raise StudyError(f"{key} cannot be set: it is what the variants differ in")
-
-
-def _explain(error: Any) -> str:
-    where = ".".join(map(str, error["loc"]))
-    if error["type"] in {"unexpected_keyword_argument", "extra_forbidden"}:
-        tables: tuple[Any, ...] = (StudyFile, VariantTable, FirstPass, TuneTable, CurveTable, Published)
-        known = [key.name for table in tables for key in fields(table)] + known_keys(Recipe)
-        close = difflib.get_close_matches(str(error["loc"][-1]), known, n=1, cutoff=0.4)
-        return f"{where}: unknown key{f'; did you mean {close[0]}?' if close else ''}"
-    if error["type"] == "value_error":
-        return f"{where}: {error['msg'].removeprefix('Value error, ')}".removeprefix(": ")
-    if error["type"] in {"missing", "missing_argument"}:
-        return f"{where} is missing"
-    return f"{where}: {error['msg']}, not {error['input']!r}"
