@@ -41,7 +41,7 @@ class PspNet(PretrainedNetwork):
 
     `encoder`: ResNet with three 3x3 convolutions as stem, its third stage dilated by 2 and its fourth by 4, all
     convolutions of these: strides 4, 8, 8, 8. `pyramid`: context at four scales. `head`: 3x3 to 512 with batch norm and
-    ReLU, dropout 0.1, 1x1 to the classes; enlarged bilinearly.
+    ReLU, dropout 0.1, 1x1 to the classes; enlarged bilinearly. Without the auxiliary head, which only helps training.
 
     The published net takes sides of 8 k + 1. Here the photo gets one more row and column, its last ones again, and the
     enlarged logits lose them: sides are multiples of 8. A training step needs two photos, since the batch norm of the
@@ -49,39 +49,24 @@ class PspNet(PretrainedNetwork):
 
     Args:
         depth: ResNet's, 50 or 101.
-        auxiliary: Add the published auxiliary head on the third stage; see `logits_and_auxiliary`. Off by default: a
-            head that no loss reaches is only weight, and a forward pass has one result.
     """
 
     multiple_of = 8
     min_training_photos = 2
 
-    def __init__(self, depth: Depth = 50, auxiliary: bool = False, *, num_classes: int = 1) -> None:
+    def __init__(self, depth: Depth = 50, *, num_classes: int = 1) -> None:
         super().__init__()
         check_option("depth", depth, (50, 101))
         self.depth, self.source = depth, f"resnet{depth}s.gluon_in1k"
         self.encoder = _dilated_resnet(depth)
         self.pyramid = PyramidPooling(2048)
-        self.head = _head(4096, 512, num_classes)
-        self.auxiliary = _head(1024, 256, num_classes) if auxiliary else None
+        self.head = nn.Sequential(*conv_norm_relu(4096, 512, 3), nn.Dropout2d(0.1), nn.Conv2d(512, num_classes, 1))
 
     def logits(self, x: Tensor) -> Tensor:
         """Logits (N, classes, H, W) of normalised photos (N, 3, H, W)."""
-        _, deep, padded = self._features(x)
-        return enlarge(self.head(self.pyramid(deep)), padded)[:, :, :-1, :-1]
-
-    def logits_and_auxiliary(self, photos: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits as `forward`, and those of the auxiliary head, whose loss the paper adds with a weight of 0.4.
-
-        Raises:
-            ValueError: built without `auxiliary`, or as `forward`.
-        """
-        if self.auxiliary is None:
-            raise ValueError("this PSPNet was built without its auxiliary head; build it with auxiliary=True")
-        middle, deep, padded = self._features(self.normalize(photos))
-        both = (self.head(self.pyramid(deep)), self.auxiliary(middle))
-        logits, auxiliary = (enlarge(scores, padded)[:, :, :-1, :-1].float() for scores in both)
-        return logits, auxiliary
+        padded = extend(x)
+        scores = self.head(self.pyramid(self.encoder.forward_features(padded)))
+        return enlarge(scores, padded)[:, :, :-1, :-1]
 
     def take_weights(self, weights: Weights) -> str:
         """A ResNet with this stem, of timm, since torchvision has none.
@@ -90,13 +75,6 @@ class PspNet(PretrainedNetwork):
         """
         load_weights(self.encoder, weights, of=f"timm's resnet{self.depth}s")
         return f"ResNet-{self.depth} with a stem of three convolutions"
-
-    def _features(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Third and fourth stage, and the padded photo."""
-        padded, encoder = extend(x), self.encoder
-        x = encoder.maxpool(encoder.act1(encoder.bn1(encoder.conv1(padded))))
-        middle = encoder.layer3(encoder.layer2(encoder.layer1(x)))
-        return middle, encoder.layer4(middle), padded
 
 
 def adaptive_average(x: Tensor, bins: int) -> Tensor:
@@ -123,10 +101,6 @@ def _dilated_resnet(depth: int) -> Any:
             block.conv2.stride, block.conv2.dilation, block.conv2.padding = (1, 1), (dilation,) * 2, (dilation,) * 2
         stage[0].downsample[0].stride = (1, 1)
     return encoder
-
-
-def _head(channels: int, width: int, num_classes: int) -> nn.Sequential:
-    return nn.Sequential(*conv_norm_relu(channels, width, 3), nn.Dropout2d(0.1), nn.Conv2d(width, num_classes, 1))
 
 
 EncoderName = Literal["resnet50", "resnet101", "xception65"]
