@@ -1,4 +1,4 @@
-"""Turns a network into ONNX with its card, checked against torch's alphas; for `model_file` (`export`) and studies."""
+"""Exports a network to ONNX with its card, and checks that its alphas equal torch's; for `model_file` and studies."""
 
 import copy
 import importlib.util

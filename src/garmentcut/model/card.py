@@ -1,4 +1,4 @@
-"""The card inside each model file: what the model is, how to feed it, how good it is; what else a file holds."""
+"""The card inside each model file: what the model is, how to feed it, how good it is; and the file's stage networks."""
 
 import hashlib
 import json
@@ -18,11 +18,11 @@ from garmentcut.errors import ModelError
 _Float = TypeVar("_Float", np.float32, np.float64)
 
 UNKNOWN = "unknown"
-"""Among the photos that a network was trained on: others too, which nobody recorded."""
+"""In a list of the photos that a network was trained on: there were others, which nobody recorded."""
 
 CARD_KEY = "garmentcut.card"
-"""Of the text in an ONNX file that holds the card."""
-# What a card can say is bounded, or a file from anywhere could ask for all memory or hang.
+"""Key of the ONNX metadata entry that holds the card."""
+# What a card can say is bounded; otherwise a malicious file could exhaust the memory or hang.
 _Side = Annotated[int, Field(ge=32, le=4096)]
 _AnySide = Annotated[int, Field(ge=1, le=8192)]
 _Multiple = Annotated[int, Field(ge=1, le=512)]

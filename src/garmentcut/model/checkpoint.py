@@ -1,6 +1,6 @@
-"""Trained networks on disk, as safetensors with the spec that rebuilds each; and what a training starts from.
+"""Saves and loads trained networks, as safetensors with the spec that rebuilds each; also loads a training's start.
 
-A start is ImageNet's weights, none, the embedded model's, or those of a file.
+The recipe's `network.start` names it: ImageNet's weights, none, the embedded model's, or those of a file.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Reads a study's TOML file: the variants it compares, each a recipe, and over which seeds and folds."""
+"""Reads a study's TOML file: the variants that it compares, each a recipe, and the seeds and folds of their runs."""
 
 import difflib
 import itertools
