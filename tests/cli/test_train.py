@@ -229,7 +229,7 @@ def test_ctrl_c_saves_and_a_bar_shows_the_way(dataset, recipe, tmp_path, monkeyp
     told = capsys.readouterr().out
     assert end.value.code == 130, shown
     assert "interrupted at step 3 of 4" in told
-    assert "the same command goes on" in told
+    assert "the same command continues" in told
     assert "photos/s" in shown
     assert "step 2: validation Dice" in shown
     again = run(*command, "--json")

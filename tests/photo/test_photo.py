@@ -199,7 +199,7 @@ def test_saved_with_each_option(cutout, tmp_path):
         ("dress.gif", {}, "no format has the suffix '.gif'; use one of .png"),
         ("dress", {}, "no format has the suffix ''"),
         ("dress.png", {"format": "gif"}, "'gif' is not a format; use one of png, mask, webp, tiff, psd, jpeg"),
-        ("dress.png", {"path": "exact"}, "path: there is none in png; write tiff, psd or jpeg too"),
+        ("dress.png", {"path": "exact"}, "path: png cannot hold one; write tiff, psd or jpeg too"),
         ("dress.jpg", {"hidden": "keep"}, "jpeg holds no alpha: hidden = 'keep' needs a path"),
         ("dress.jpg", {"quality": 101}, "less than or equal to 100"),
         ("dress.png", {"format": "tiff"}, "the suffix says png, the format tiff"),

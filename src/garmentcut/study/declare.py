@@ -35,7 +35,7 @@ _Options = dict[str, Any]
 
 
 class StudyError(EvaluationError):
-    """A study that cannot be run as it is declared; the message names the file, the key and the fix."""
+    """A study that cannot be run as declared; the message names the file, the key and the fix."""
 
     code = "study"
 

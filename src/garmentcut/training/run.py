@@ -97,7 +97,7 @@ def training_split(manifest: Manifest, fold: str | None = None, *, validation: s
         TrainingError: no such fold or split, both are asked for, or one side has no pair; names those there are.
     """
     if fold is not None and validation is not None:
-        raise TrainingError("--fold and --validation contradict each other; give one of them")
+        raise TrainingError("--fold and --validation contradict each other; give only one of them")
     if fold == "none":
         return _all_of(manifest)
     held_out = _held_out(manifest, fold, validation)
