@@ -327,7 +327,7 @@ def _read_recipe(name: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     """The sections of a recipe, laid over those that it builds on; `above`: the recipes that build on it."""
     path = _found(name, folder=above[-1].parent if above else Path())
     if path in above:
-        raise ConfigError(f"{above[-1]}: base: {path.name} builds on this recipe itself")
+        raise ConfigError(f"{above[-1]}: base: {path.name} is itself based on this recipe")
     tree = read_tree(path)
     base = tree.pop("base", None)
     rename_keys(tree, _OLD_KEYS, where=f"{path}: ")
@@ -358,7 +358,7 @@ def _found(name: Path, *, folder: Path) -> Path:
     if name in known:
         return known[name].resolve()
     if (folder / name).is_dir():
-        raise ConfigError(f"{folder / name}: a folder, not a recipe; a dataset is named by --data")
+        raise ConfigError(f"{folder / name}: a folder, not a recipe; pass a dataset with --data")
     there_are = f"; built in are {', '.join(map(str, known))}" if known else ""
     raise ConfigError(f"{folder / name}: there is no such file{there_are}")
 

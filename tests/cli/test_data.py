@@ -119,7 +119,7 @@ def test_a_full_disk_exits_1(studio_dir, monkeypatch):
     monkeypatch.setattr(checks, "write_atomic", full)
     result = run(studio_dir / "in", studio_dir / "cut", "--out", studio_dir / "set", "--folds", 3)
     assert result.exit_code == 1
-    assert "free some space and run again: it goes on where it stopped" in result.stderr
+    assert "free some space and run again: it continues where it stopped" in result.stderr
 
 
 def test_folders_that_cannot_be_read_are_failures_of_their_own(studio_dir, without_rights, monkeypatch):

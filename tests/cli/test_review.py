@@ -59,7 +59,7 @@ def test_options(batch, served, tmp_path):
         (["--token", "Schlüssel-des-Studios"], "--token: ASCII letters"),
         (["--token", " with blanks around "], "--token: ASCII letters"),
         (["--set", "runtime.threds=1"], "did you mean runtime.threads?"),
-        (["--database", "mysql://x/y"], "mysql: not a database known here"),
+        (["--database", "mysql://x/y"], "mysql: not a supported database"),
         (["--host", "203.0.113.7"], "cannot listen on 203.0.113.7:0"),
     ],
 )

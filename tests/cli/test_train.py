@@ -131,7 +131,7 @@ def test_learning_from_everything_is_said(dataset, recipe, tmp_path):
         (["RECIPE", "--data", "DATA", "--out", "OUT", "--set", "data.size_hw=[33, 20]"], "needs multiples of 2"),
         (["RECIPE", "--data", "DATA", "--out", "OUT", "--fold", "5"], "it has fold0, fold1"),
         (["RECIPE", "--data", "DATA", "--out", "OUT", "--accelerator", "tpu"], "none of auto, cpu and cuda"),
-        (["RECIPE", "--data", "DATA", "--out", "DATA"], "is not empty, and not a training's"),
+        (["RECIPE", "--data", "DATA", "--out", "DATA"], "is not empty, and not a training's folder"),
         (["RECIPE", "--data", "DATA", "--augmentations", "page.gif"], "a .jpg or a .png"),
     ],
 )

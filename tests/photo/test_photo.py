@@ -209,7 +209,7 @@ def test_saved_with_each_option(cutout, tmp_path):
         ("dress.png", {"background": "blanc"}, "'blanc' is not a colour such as '#ffffff'"),
         ("dress.png", {"background": "#ffffff", "hidden": "keep"}, "contradicts"),
         ("dress.png", {"margins": 5}, "unknown key; did you mean output.margin_px"),
-        ("dress.png", {"formats": ["tiff"]}, "name it by format"),
+        ("dress.png", {"formats": ["tiff"]}, "use format, not formats"),
     ],
 )
 def test_contradictions_write_nothing(cutout, tmp_path, name, options, message):
@@ -223,7 +223,7 @@ def test_what_cannot_be_written_says_why(tmp_path):
     with pytest.raises(OutputError, match="nothing to trim to"):
         empty.save(tmp_path / "dress.png", trim=True)
     long = Cutout(np.zeros((1, 16_384, 3), np.uint8), np.zeros((1, 16_384), np.float32))
-    with pytest.raises(OutputError, match="WebP ends at 16383 pixels a side, this has 16384; use png"):
+    with pytest.raises(OutputError, match="WebP holds 16383 pixels per side, not 16384; use png"):
         long.save(tmp_path / "dress.webp")
     one_way = rgb_profile().replace(b"rTRC", b"xTRC")
     with pytest.raises(PhotoError, match="convert"):

@@ -169,7 +169,7 @@ def writing(path: Path) -> Iterator[None]:
     except OSError as error:
         fix = "make the folder writable and run again"
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            fix = "free some space and run again: it goes on where it stopped"
+            fix = "free some space and run again: it continues where it stopped"
         raise RunError(f"{path}: {error.strerror or error}; {fix}") from error
 
 

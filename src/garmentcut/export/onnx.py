@@ -99,7 +99,7 @@ def export_network(network: nn.Module, card: ModelCard) -> bytes:
     if not largest <= PARITY_LIMIT:  # nan is not
         listed = ", ".join(f"{runtime} by {difference:.2g}" for runtime, difference in parity.items())
         raise RunError(
-            f"{card.name}: the export's alphas differ from torch's, {listed}; at most {PARITY_LIMIT} is right"
+            f"{card.name}: the export's alphas differ from torch's, {listed}; at most {PARITY_LIMIT} is allowed"
         )
     return with_card(model, replace(card, parity=float(f"{largest:.2g}")))
 

@@ -251,7 +251,7 @@ def card_of(model: bytes) -> ModelCard:
     """
     text, network = split_card(model)
     if text is None:
-        raise ModelError("has no garmentcut card, so nobody knows how to feed it; use a file that garmentcut made")
+        raise ModelError("has no garmentcut card, so its input is unknown; use a file that garmentcut made")
     card = parse_card(text)
     if hashlib.sha256(network).hexdigest() != card.sha256:
         raise ModelError("is damaged: its network does not match the hash on its card; copy it again")
@@ -267,7 +267,7 @@ def parse_card(text: str | bytes) -> ModelCard:
     try:
         content = from_json(text)
     except ValueError as error:
-        raise ModelError("has a card that is no JSON; update garmentcut, or copy the file again") from error
+        raise ModelError("has a card that is not JSON; update garmentcut, or copy the file again") from error
     try:
         return TypeAdapter(ModelCard).validate_python(_with_new_names(content))
     except ValidationError as error:

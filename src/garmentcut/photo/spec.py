@@ -269,7 +269,7 @@ def sight_garment(cutout: Cutout, view: str = "") -> Sighting:
         OutputError: nothing is visible.
     """
     if cutout.garment_box_xyxy is None:
-        raise OutputError("nothing is visible of the garment", code="nothing_visible")
+        raise OutputError("nothing of the garment is visible", code="nothing_visible")
     left, top, right, bottom = cutout.garment_box_xyxy
     return Sighting(view, (bottom - top, right - left))
 
@@ -295,7 +295,7 @@ def deliver(
 
     Raises:
         OutputError: the garment does not fit its canvas, or the format cannot hold it.
-        PhotoError: its colours cannot be turned into the wanted profile.
+        PhotoError: its colours cannot be converted to the requested profile.
     """
     if scales is None:
         scales = shared_scales(specification, [sight_garment(cutout, subject.view)])
