@@ -485,9 +485,7 @@ def _decoded(data: bytes) -> Photo:
             most = f"{_LIMITS.max_megapixels:g} megapixels and {_LIMITS.max_side_px} pixels a side"
             raise ReviewError(f"photo too large: at most {most} are accepted here", code="too_large") from error
         if error.code == "no_memory":
-            raise ReviewError(
-                "photo too large: it takes more memory than one photo may", code="too_large"
-            ) from error
+            raise ReviewError("photo too large: it takes more memory than one photo may", code="too_large") from error
         raise ReviewError(f"not a photo that can be read: {error}", code="not_a_photo") from error
 
 
